@@ -1,0 +1,124 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/db"
+)
+
+// Exit statuses.
+const (
+	ok     = 0
+	failed = 1
+	misuse = 2
+)
+
+const usage = `Makes, changes and checks the database schema of pgsession.
+
+Usage: migrate [-database-url URL] [-schema NAME] COMMAND
+
+Commands:
+  up        apply every migration that is pending; may run in many places at once
+  down      undo the latest migration; undoing the first deletes all sessions
+  status    list the migrations and when each was applied
+  validate  compare the schema with what this version of pgsession needs
+  version   show the version of the database and of this program
+
+Flags:
+  -database-url URL  postgres://user:password@host:5432/database; DATABASE_URL if not given.
+                     The address of Postgres itself, not of a pooler.
+  -schema NAME       the schema of the sessions; pgsession if not given
+
+Exit status: 0 done, 1 failed or different, 2 wrong use.
+`
+
+// options is a command line.
+type options struct {
+	command     string
+	databaseURL string
+	schema      string
+}
+
+// run is the program: it returns the exit status.
+func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
+	o, err := parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		_, _ = io.WriteString(stdout, usage)
+		return ok
+	}
+	do, known := commands[o.command]
+	url := cmp.Or(o.databaseURL, env("DATABASE_URL"))
+	switch {
+	case err != nil:
+	case o.command == "":
+		err = errors.New("no command")
+	case !known:
+		err = fmt.Errorf("unknown command %q", o.command)
+	case url == "":
+		err = errors.New("no database: set DATABASE_URL or give -database-url")
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "migrate: %v\n\n%s", err, usage)
+		return misuse
+	}
+
+	if err := do.on(ctx, url, o.schema, stdout, stderr); err != nil {
+		if ctx.Err() != nil {
+			_, _ = fmt.Fprintln(stderr, "migrate: interrupted")
+		}
+		_, _ = fmt.Fprintln(stderr, err)
+		return failed
+	}
+	return ok
+}
+
+// parse takes flags before and after the command.
+func parse(args []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("migrate", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // the error says it
+	flags.StringVar(&o.databaseURL, "database-url", "", "")
+	flags.StringVar(&o.schema, "schema", "", "")
+
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	o.command = flags.Arg(0)
+	if flags.NArg() > 1 {
+		if err := flags.Parse(flags.Args()[1:]); err != nil {
+			return o, err
+		}
+		if flags.NArg() > 0 {
+			return o, fmt.Errorf("unexpected %q", strings.Join(flags.Args(), " "))
+		}
+	}
+	return o, nil
+}
+
+// on runs a command on a database.
+func (c command) on(ctx context.Context, url, schema string, stdout, stderr io.Writer) error {
+	cfg, err := poolConfig(url)
+	if err != nil {
+		return err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	// Also waits until the server was asked to cancel what an interrupt left unfinished.
+	defer pool.Close()
+
+	return c(ctx, pool, db.Options{
+		Schema: schema,
+		Logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}, stdout)
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestExitStatusAndUsage(t *testing.T) {
+	const nowhere = "postgres://me:sesame@127.0.0.1:1/shop" // port 1: nobody listens
+	for name, c := range map[string]struct {
+		args   []string
+		env    string
+		status int
+		stdout string
+		stderr string
+	}{
+		"help":                          {[]string{"-h"}, "", ok, "Usage: migrate", ""},
+		"help, spelled out":             {[]string{"--help"}, "", ok, "Usage: migrate", ""},
+		"help after a command":          {[]string{"up", "-h"}, nowhere, ok, "Usage: migrate", ""},
+		"no command":                    {nil, nowhere, misuse, "", "migrate: no command\n\nMakes"},
+		"an unknown command":            {[]string{"sideways"}, nowhere, misuse, "", `unknown command "sideways"`},
+		"an unknown flag":               {[]string{"-x", "up"}, nowhere, misuse, "", "not defined: -x"},
+		"an unknown flag after it":      {[]string{"up", "-x"}, nowhere, misuse, "", "not defined: -x"},
+		"a flag without its value":      {[]string{"up", "-schema"}, nowhere, misuse, "", "needs an argument: -schema"},
+		"something after the command":   {[]string{"up", "now"}, nowhere, misuse, "", `unexpected "now"`},
+		"something after the flags":     {[]string{"up", "-schema", "x", "now"}, nowhere, misuse, "", `unexpected "now"`},
+		"no database":                   {[]string{"up"}, "", misuse, "", "set DATABASE_URL or give -database-url"},
+		"a database that is not there":  {[]string{"up"}, nowhere, failed, "", "127.0.0.1:1"},
+		"the same, by the flag":         {[]string{"status", "-database-url", nowhere}, "", failed, "", "127.0.0.1:1"},
+		"a URL that is none":            {[]string{"up"}, "mysql://me:sesame@host/shop", failed, "", "must look like postgres://"},
+		"a schema name that may not be": {[]string{"up", "-schema", "a b"}, nowhere, failed, "", `schema name "a b"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			env := func(key string) string { return map[string]string{"DATABASE_URL": c.env}[key] }
+			status := run(t.Context(), c.args, env, &stdout, &stderr)
+			if status != c.status {
+				t.Errorf("status %d, want %d", status, c.status)
+			}
+			wantOutput(t, "stdout", stdout.String(), c.stdout)
+			wantOutput(t, "stderr", stderr.String(), c.stderr)
+			if strings.Contains(stdout.String()+stderr.String(), "sesame") {
+				t.Error("the password is printed")
+			}
+		})
+	}
+}
+
+func TestEveryCommandIsInTheUsage(t *testing.T) {
+	for name := range commands {
+		if !strings.Contains(usage, "\n  "+name+" ") {
+			t.Errorf("%s is not in the usage", name)
+		}
+	}
+}
+
+// Whatever is wrong with a URL, and wherever its password ends up in the eyes of a parser.
+func TestNoPartOfAPasswordIsPrinted(t *testing.T) {
+	for _, url := range []string{
+		"postgres://me:Xy7%Zw9@host/shop",
+		"postgres://me:Xy7/Zw9@host/shop",
+		"postgres://me:Xy7?Zw9@host/shop",
+		"postgres://me:Xy7:Zw9@host:port/shop",
+		"postgres://me:Xy7@Zw9@host:99999999/shop",
+		"postgres://me:Xy7Zw9@host:port/shop",
+		"postgres://me:Xy7Zw9@[::1/shop",
+		"postgres://me:Xy7Zw9@host/shop?sslmode=Xy7Zw9",
+		"postgres://me:Xy7Zw9@host/shop?connect_timeout=Xy7Zw9",
+		"postgres://me:Xy7Zw9@host/shop?pool_max_conns=Xy7Zw9",
+		"postgres://me:Xy7Zw9@host/shop?target_session_attrs=Xy7Zw9",
+		"postgres://host/shop?password=Xy7Zw9&sslmode=x",
+		"postgres://host/shop?password=Xy7%ZZZw9",
+		"postgres://me:Xy7@Zw9@host/shop",
+		"postgres://me:Xy7@a/Zw9@host/shop",
+		"postgres://me:Xy7@a?Zw9@host/shop",
+		"postgres://me:Xy7`Zw9@host/shop?sslmode=x",
+		"postgres://host/shop?password=x&Xy7Zw9",
+		"postgres//me:Xy7Zw9@host/shop",
+		"me:Xy7Zw9@host/shop",
+		"host=h password=Xy7Zw9 port=x",
+		"host=h password='Xy7 Zw9",
+		"Xy7Zw9",
+	} {
+		_, err := poolConfig(url)
+		if err == nil {
+			t.Errorf("%s is accepted", url)
+			continue
+		}
+		if text := err.Error(); strings.Contains(text, "Xy7") || strings.Contains(text, "Zw9") {
+			t.Errorf("%s\n%s", url, text)
+		}
+	}
+}
+
+func TestTheProblemIsNamed(t *testing.T) {
+	for url, want := range map[string]string{
+		"postgres://me:sesame@host/shop?sslmode=perhaps":    "failed to configure TLS",
+		"postgres://me:sesame@host/shop?pool_max_conns=all": "cannot parse pool_max_conns",
+		"postgres://me:sesame@host:port/shop":               "invalid port",
+	} {
+		_, err := poolConfig(url)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want an error with %q", url, err, want)
+		}
+	}
+}
+
+func TestConnectTimeout(t *testing.T) {
+	for url, want := range map[string]string{
+		"postgres://host/shop":                   connectTimeout.String(),
+		"postgres://host/shop?connect_timeout=3": "3s",
+	} {
+		cfg, err := poolConfig(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cfg.ConnConfig.ConnectTimeout.String(); got != want {
+			t.Errorf("%s: connect timeout %s, want %s", url, got, want)
+		}
+	}
+}
+
+func wantOutput(t *testing.T, stream, got, want string) {
+	t.Helper()
+	if want == "" && got != "" || !strings.Contains(got, want) {
+		t.Errorf("%s:\n%s\nwant %q", stream, got, want)
+	}
+}

@@ -1,0 +1,70 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path"
+	"strconv"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/pressly/goose/v3"
+)
+
+// Codes of Postgres errors that have a remedy we can name.
+const (
+	insufficientPrivilege = "42501"
+	readOnlyTransaction   = "25006"
+	invalidSchemaName     = "3F000"
+	duplicateSchema       = "42P06"
+	duplicateTable        = "42P07"
+	duplicateFunction     = "42723"
+	lockNotAvailable      = "55P03"
+	queryCanceled         = "57014"
+)
+
+// explain says which call failed, in which migration, and what can be done about it. It keeps the cause for
+// errors.Is and errors.As, but not goose's text, which quotes whole statements.
+func (m *migration) explain(ctx context.Context, err error) error {
+	where := "migrate " + m.verb
+	if partial := (*goose.PartialError)(nil); errors.As(err, &partial) {
+		where += ": " + path.Base(partial.Failed.Source.Path)
+	}
+	var server *pgconn.PgError
+	var connect *pgconn.ConnectError
+	var locked *lockedError
+	switch {
+	case errors.As(err, &locked):
+		return fmt.Errorf("%s: %w", where, locked)
+	case errors.As(err, &connect): // names the host, never the password
+		return fmt.Errorf("%s: %w", where, connect)
+	case errors.As(err, &server):
+		if hint := m.hint(ctx, server); hint != "" {
+			return fmt.Errorf("%s: %w: %s", where, server, hint)
+		}
+		return fmt.Errorf("%s: %w", where, server)
+	case errors.Is(err, context.DeadlineExceeded):
+		c := m.pool.Config().ConnConfig
+		return fmt.Errorf("%s: no answer in time from %s: %w", where, net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))), err)
+	}
+	return fmt.Errorf("%s: %w", where, err)
+}
+
+// hint returns what to do about an error of the server, or nothing.
+func (m *migration) hint(ctx context.Context, err *pgconn.PgError) string {
+	switch err.Code {
+	case insufficientPrivilege:
+		return m.missingRights(ctx)
+	case readOnlyTransaction:
+		return "migrate on the primary, with default_transaction_read_only off"
+	case invalidSchemaName:
+		return "the table " + m.versionTable() + " needs the schema public: CREATE SCHEMA public"
+	case duplicateSchema, duplicateTable, duplicateFunction:
+		return fmt.Sprintf("it was not made by a migration that %s knows of: drop it, or use another schema name", m.versionTable())
+	case lockNotAvailable, queryCanceled:
+		return "nothing of this migration was applied; run it again when the table is less busy," +
+			" or with a longer lock_timeout and statement_timeout"
+	}
+	return ""
+}

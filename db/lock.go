@@ -1,0 +1,141 @@
+package db
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+const (
+	// The time between two attempts, at random: waiters in step would get one turn in each round, all together.
+	lockPollMin, lockPollMax = 5 * time.Millisecond, 50 * time.Millisecond
+
+	// After this time, and then again and again, the wait is mentioned. A migration is done in far less.
+	lockPatience = 10 * time.Second
+
+	unlockTimeout = 5 * time.Second
+)
+
+// lock makes connections that hold the migration lock from their first moment to their last. A connection that
+// breaks loses the lock, and the statement after it fails or begins with taking the lock again; so nothing is ever
+// migrated without it.
+type lock struct {
+	driver.Connector
+	key    int64
+	logger *slog.Logger
+}
+
+func newLock(m *migration) *lock {
+	return &lock{Connector: stdlib.GetPoolConnector(m.pool), key: lockKey(m.schema), logger: m.logger}
+}
+
+// lockKey is a number of our own, one for each schema: goose's own is shared by all its users in a database.
+func lockKey(schemaName string) int64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte("github.com/reporadar/pgsession/db " + schemaName))
+	return int64(h.Sum64() >> 1) // positive, for the reader of pg_locks
+}
+
+// Connect takes a connection from the pool and returns it with the lock.
+func (l *lock) Connect(ctx context.Context) (driver.Conn, error) {
+	dc, err := l.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &lockedConn{dc.(*stdlib.Conn), l}
+	if err := l.take(ctx, c.Conn.Conn()); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// take polls. A connection that blocks in pg_advisory_lock is in the middle of a statement, and a CREATE INDEX
+// CONCURRENTLY of the holder would wait for that to end, forever. Between two polls it is idle and in nobody's way.
+func (l *lock) take(ctx context.Context, conn *pgx.Conn) error {
+	// If this process is killed in the middle of a long statement, or while that waits for a table, the server shall
+	// notice and let go of the lock. Best effort: not every platform of a server can.
+	_, _ = conn.Exec(ctx, `SET client_connection_check_interval = '1s'`)
+
+	var holder int32
+	var mention <-chan time.Time
+	for {
+		var taken bool
+		err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, l.key).Scan(&taken)
+		switch {
+		case taken:
+			return nil
+		case ctx.Err() != nil && holder != 0:
+			return &lockedError{holder, ctx.Err()}
+		case err != nil:
+			return err
+		case mention == nil:
+			holder = l.holder(ctx, conn)
+			mention = time.Tick(lockPatience)
+		}
+		select {
+		case <-time.After(lockPollMin + rand.N(lockPollMax-lockPollMin)):
+		case <-mention:
+			holder = l.holder(ctx, conn)
+			l.logger.WarnContext(ctx, "waiting for another migration", "backend", holder)
+		case <-ctx.Done():
+			return &lockedError{holder, ctx.Err()}
+		}
+	}
+}
+
+// holder returns the process id of the server's backend that has the lock, 0 if it is unknown.
+func (l *lock) holder(ctx context.Context, conn *pgx.Conn) int32 {
+	var pid int32
+	_ = conn.QueryRow(ctx, `
+		SELECT pid FROM pg_catalog.pg_locks
+		WHERE locktype = 'advisory' AND granted AND objsubid = 1
+			AND (classid::bigint << 32) | objid::bigint = $1
+			AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())`,
+		l.key).Scan(&pid)
+	return pid
+}
+
+// lockedError says that the context ended while another process was migrating.
+type lockedError struct {
+	backend int32
+	err     error
+}
+
+func (e *lockedError) Error() string {
+	text := e.err.Error() + " while another migration holds the lock"
+	if e.backend != 0 {
+		text += fmt.Sprintf("; if that hangs, end it with SELECT pg_terminate_backend(%d)", e.backend)
+	}
+	return text
+}
+
+func (e *lockedError) Unwrap() error { return e.err }
+
+// lockedConn is a connection that has the lock, or was about to.
+type lockedConn struct {
+	*stdlib.Conn
+	lock *lock
+}
+
+// Close lets go of the lock and closes the connection for good, rather than give it back to the pool: so neither the
+// lock nor a setting can be left on it.
+func (c *lockedConn) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), unlockTimeout)
+	defer cancel()
+
+	conn := c.Conn.Conn()
+	if !conn.IsClosed() {
+		// Closing alone would do, but for a pooler, which would keep the lock and its connection to the server.
+		_, _ = conn.Exec(ctx, `SELECT pg_advisory_unlock($1)`, c.lock.key)
+	}
+	_ = conn.Close(ctx)
+	return c.Conn.Close() // the pool drops what is closed
+}

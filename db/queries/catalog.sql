@@ -1,0 +1,35 @@
+-- What the live schema looks like, as the schema check compares it.
+
+-- name: CatalogFacts :many
+SELECT 'schema' AS kind, n.nspname::text AS name, ''::text AS detail
+FROM pg_catalog.pg_namespace AS n
+WHERE n.nspname = @schema_name::text
+UNION ALL
+SELECT 'table', c.relname::text, ''
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = @schema_name::text AND c.relkind IN ('r', 'p')
+UNION ALL
+SELECT 'column', c.relname || '.' || a.attname,
+    pg_catalog.format_type(a.atttypid, a.atttypmod)
+        || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
+        || CASE WHEN a.atthasdef OR a.attidentity <> '' THEN ' with a default' ELSE '' END
+FROM pg_catalog.pg_attribute AS a
+JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = @schema_name::text AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+SELECT 'index', i.relname::text, CASE WHEN x.indisvalid THEN 'valid' ELSE 'invalid' END
+FROM pg_catalog.pg_index AS x
+JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = i.relnamespace
+WHERE n.nspname = @schema_name::text
+UNION ALL
+SELECT 'constraint', k.conname::text, pg_catalog.pg_get_constraintdef(k.oid)
+FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_namespace AS n ON n.oid = k.connamespace
+WHERE n.nspname = @schema_name::text AND k.contype IN ('p', 'c', 'u')
+UNION ALL
+SELECT 'function', p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')',
+    coalesce('returns ' || pg_catalog.pg_get_function_result(p.oid), 'procedure')
+FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+WHERE n.nspname = @schema_name::text
+ORDER BY 1, 2;

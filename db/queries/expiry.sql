@@ -1,0 +1,36 @@
+-- Pruning and counting. -1 from ExpiryPrune: another caller is pruning.
+
+-- name: ExpiryPrune :one
+SELECT coalesce(pgsession.prune_batch(@max_rows), -1)::integer AS deleted;
+
+-- ExpiryCount reads every row: exact, and slow on a big table.
+-- name: ExpiryCount :one
+SELECT
+    count(*) AS total,
+    count(*) FILTER (WHERE expires_at > now()) AS active
+FROM pgsession.sessions;
+
+-- ExpiryEstimate costs the same on any table: below 16 MiB it counts; above, the total is the planner's own
+-- estimate and at most 10,000 expired rows are counted.
+-- name: ExpiryEstimate :one
+WITH relation AS (
+    SELECT
+        pg_relation_size(c.oid) AS bytes,
+        current_setting('block_size')::bigint AS block,
+        greatest(c.reltuples, 0)::double precision AS tuples,
+        greatest(c.relpages, 1)::double precision AS pages
+    FROM pg_catalog.pg_class AS c
+    WHERE c.oid = 'pgsession.sessions'::regclass
+)
+SELECT
+    (CASE WHEN r.bytes <= 16777216
+        THEN (SELECT count(*) FROM pgsession.sessions)
+        ELSE r.tuples / r.pages * (r.bytes / r.block) END)::bigint AS total,
+    (CASE WHEN r.bytes <= 16777216
+        THEN (SELECT count(*) FROM pgsession.sessions WHERE expires_at <= now())
+        ELSE (SELECT count(*) FROM (SELECT 1 FROM pgsession.sessions WHERE expires_at <= now() LIMIT 10000) AS few) END)::bigint AS expired,
+    (r.bytes <= 16777216)::boolean AS exact
+FROM relation AS r;
+
+-- name: ExpiryLastPrune :one
+SELECT last_prune_at, pruned_total, now()::timestamptz AS asked_at FROM pgsession.prune_state;

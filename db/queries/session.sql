@@ -1,0 +1,183 @@
+-- The hot path. Each statement names the schema, lists its columns and takes every time from the server's clock.
+-- Only SessionCreate and SessionRotate insert, and SessionRotate inserts only the row it deletes: nothing revives a session.
+
+-- name: SessionLoad :one
+SELECT sqlc.embed(s), now()::timestamptz AS validated_at
+FROM pgsession.sessions AS s
+WHERE s.id = @id AND s.expires_at > now();
+
+-- SessionLoadMany loads many sessions in one statement. The ids stand in a subquery so that the planner can't look at
+-- them: it would find each short list cheaper than the general case and plan anew at every execution.
+-- name: SessionLoadMany :many
+SELECT sqlc.embed(s), now()::timestamptz AS validated_at
+FROM pgsession.sessions AS s
+WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > now();
+
+-- name: SessionCreate :one
+INSERT INTO pgsession.sessions AS s (id, user_id, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
+VALUES (
+    @id,
+    sqlc.narg(user_id)::text,
+    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN now() END,
+    @data,
+    sqlc.narg(ip),
+    sqlc.narg(user_agent),
+    now() + sqlc.arg(absolute)::interval,
+    least(now() + sqlc.arg(absolute)::interval,
+        date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
+)
+RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
+
+-- name: SessionCreateMany :many
+INSERT INTO pgsession.sessions AS s (id, user_id, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
+SELECT
+    d.id, d.user_id, CASE WHEN d.user_id IS NOT NULL THEN now() END, d.data, d.ip, d.user_agent,
+    now() + sqlc.arg(absolute)::interval,
+    least(now() + sqlc.arg(absolute)::interval,
+        date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
+FROM (
+    SELECT
+        unnest(@ids::bytea[]) AS id, nullif(unnest(@user_ids::text[]), '') AS user_id, unnest(@data::jsonb[]) AS data,
+        unnest(@ips::inet[]) AS ip, nullif(unnest(@user_agents::text[]), '') AS user_agent
+) AS d
+RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
+
+-- SessionSave patches the members of data that changed, so that two requests that change different keys both win.
+-- name: SessionSave :one
+UPDATE pgsession.sessions AS s SET
+    data = (data - @removed::text[]) || @changed::jsonb,
+    user_id = coalesce(sqlc.narg(user_id), user_id),
+    authenticated_at = CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN now() ELSE authenticated_at END,
+    version = version + 1,
+    ip = coalesce(sqlc.narg(ip), ip),
+    user_agent = coalesce(sqlc.narg(user_agent), user_agent),
+    last_seen_at = greatest(last_seen_at, now()),
+    expires_at = CASE WHEN @slides::boolean THEN greatest(expires_at, least(absolute_expires_at,
+        date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
+        ELSE expires_at END
+WHERE id = @id AND expires_at > now()
+RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
+
+-- SessionSaveMany saves many sessions, no id twice. They are locked in the order of their ids, so that two instances
+-- saving the same sessions cannot deadlock.
+-- name: SessionSaveMany :many
+WITH change AS (
+    SELECT
+        unnest(@ids::bytea[]) AS id, unnest(@removed::jsonb[]) AS removed, unnest(@changed::jsonb[]) AS changed,
+        nullif(unnest(@user_ids::text[]), '') AS user_id,
+        unnest(@ips::inet[]) AS ip, nullif(unnest(@user_agents::text[]), '') AS user_agent
+), locked AS (
+    SELECT sessions.id FROM pgsession.sessions
+    WHERE sessions.id = ANY((SELECT @ids::bytea[])::bytea[]) AND sessions.expires_at > now()
+    ORDER BY sessions.id
+    FOR NO KEY UPDATE
+)
+UPDATE pgsession.sessions AS s SET
+    data = (s.data - ARRAY(SELECT jsonb_array_elements_text(change.removed))) || change.changed,
+    user_id = coalesce(change.user_id, s.user_id),
+    authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN now() ELSE s.authenticated_at END,
+    version = s.version + 1,
+    ip = coalesce(change.ip, s.ip),
+    user_agent = coalesce(change.user_agent, s.user_agent),
+    last_seen_at = greatest(s.last_seen_at, now()),
+    expires_at = CASE WHEN @slides::boolean THEN greatest(s.expires_at, least(s.absolute_expires_at,
+        date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
+        ELSE s.expires_at END
+FROM change, locked
+WHERE s.id = locked.id AND s.id = change.id AND s.expires_at > now()
+RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
+
+-- SessionRotate gives a session a new id. With a user it is a login: the deadlines start afresh, and the data
+-- of a session that belonged to somebody else is not handed on. Without one everything but the id stays.
+-- name: SessionRotate :one
+WITH old AS (
+    DELETE FROM pgsession.sessions AS d WHERE d.id = @old_id AND d.expires_at > now()
+    RETURNING d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
+)
+INSERT INTO pgsession.sessions AS s (
+    id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at, absolute_expires_at, expires_at
+)
+SELECT
+    @id::bytea,
+    old.version + 1,
+    coalesce(sqlc.narg(user_id)::text, old.user_id),
+    CASE WHEN old.user_id <> sqlc.narg(user_id)::text THEN '{}' ELSE old.data - @removed::text[] END || @changed::jsonb,
+    coalesce(sqlc.narg(ip)::inet, old.ip),
+    coalesce(sqlc.narg(user_agent)::text, old.user_agent),
+    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN now() ELSE old.created_at END,
+    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN now() ELSE old.authenticated_at END,
+    now(),
+    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN now() + sqlc.arg(absolute)::interval ELSE old.absolute_expires_at END,
+    CASE WHEN @slides::boolean OR sqlc.narg(user_id)::text IS NOT NULL THEN
+        least(
+            CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN now() + sqlc.arg(absolute)::interval ELSE old.absolute_expires_at END,
+            date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
+        ELSE old.expires_at END
+FROM old
+RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
+
+-- name: SessionRotateMany :many
+WITH change AS (
+    SELECT
+        unnest(@old_ids::bytea[]) AS old_id, unnest(@ids::bytea[]) AS id,
+        unnest(@removed::jsonb[]) AS removed, unnest(@changed::jsonb[]) AS changed,
+        nullif(unnest(@user_ids::text[]), '') AS user_id,
+        unnest(@ips::inet[]) AS ip, nullif(unnest(@user_agents::text[]), '') AS user_agent
+), locked AS (
+    SELECT sessions.id FROM pgsession.sessions
+    WHERE sessions.id = ANY((SELECT @old_ids::bytea[])::bytea[]) AND sessions.expires_at > now()
+    ORDER BY sessions.id
+    FOR UPDATE
+), old AS (
+    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id AND d.expires_at > now()
+    RETURNING d.id, d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
+)
+INSERT INTO pgsession.sessions AS s (
+    id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at, absolute_expires_at, expires_at
+)
+SELECT
+    change.id,
+    old.version + 1,
+    coalesce(change.user_id, old.user_id),
+    CASE WHEN old.user_id <> change.user_id THEN '{}'
+        ELSE old.data - ARRAY(SELECT jsonb_array_elements_text(change.removed)) END || change.changed,
+    coalesce(change.ip, old.ip),
+    coalesce(change.user_agent, old.user_agent),
+    CASE WHEN change.user_id IS NOT NULL THEN now() ELSE old.created_at END,
+    CASE WHEN change.user_id IS NOT NULL THEN now() ELSE old.authenticated_at END,
+    now(),
+    CASE WHEN change.user_id IS NOT NULL THEN now() + sqlc.arg(absolute)::interval ELSE old.absolute_expires_at END,
+    CASE WHEN @slides::boolean OR change.user_id IS NOT NULL THEN
+        least(
+            CASE WHEN change.user_id IS NOT NULL THEN now() + sqlc.arg(absolute)::interval ELSE old.absolute_expires_at END,
+            date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
+        ELSE old.expires_at END
+FROM old JOIN change ON change.old_id = old.id
+RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
+
+-- name: SessionDelete :execrows
+DELETE FROM pgsession.sessions WHERE id = @id;
+
+-- SessionTouch extends many sessions at once. It waits for no disk: a touch that a crash forgets costs a session
+-- one touch interval of its idle timeout. The rows are locked in the order of their ids, so that two instances
+-- touching the same sessions cannot deadlock.
+-- name: SessionTouch :execrows
+WITH quick AS (
+    SELECT set_config('synchronous_commit', 'off', true) AS done
+), seen AS (
+    SELECT unnest(@ids::bytea[]) AS id, unnest(@ips::inet[]) AS ip, nullif(unnest(@user_agents::text[]), '') AS user_agent
+), locked AS (
+    SELECT sessions.id FROM pgsession.sessions
+    WHERE sessions.id = ANY(@ids::bytea[]) AND sessions.expires_at > now()
+    ORDER BY sessions.id
+    FOR NO KEY UPDATE
+)
+UPDATE pgsession.sessions SET
+    last_seen_at = greatest(sessions.last_seen_at, now()),
+    ip = coalesce(seen.ip, sessions.ip),
+    user_agent = coalesce(seen.user_agent, sessions.user_agent),
+    expires_at = CASE WHEN @slides::boolean THEN greatest(sessions.expires_at, least(sessions.absolute_expires_at,
+        date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
+        ELSE sessions.expires_at END
+FROM quick, seen, locked
+WHERE sessions.id = locked.id AND sessions.id = seen.id AND quick.done = 'off';

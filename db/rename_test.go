@@ -1,0 +1,41 @@
+package db
+
+import (
+	"io/fs"
+	"strings"
+	"testing"
+
+	"github.com/reporadar/pgsession/internal/schema"
+)
+
+// A migration that names the schema in a way that Rename doesn't know would work on the wrong one.
+func TestRenamedMigrationsKnowOnlyTheOtherSchema(t *testing.T) {
+	original, err := fs.Sub(embedded, "migrations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := fs.Glob(renamed{original, "shop"}, "*.sql")
+	if err != nil || len(names) < 2 {
+		t.Fatalf("migrations: %v, %v", names, err)
+	}
+	for _, name := range names {
+		was, err := fs.ReadFile(original, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		is, err := fs.ReadFile(renamed{original, "shop"}, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(is), "shop.") {
+			t.Errorf("%s: the other schema is not mentioned", name)
+		}
+		if left := strings.ReplaceAll(string(is), "github.com/reporadar/pgsession", ""); strings.Contains(left, schema.Default) {
+			t.Errorf("%s still mentions %s:\n%s", name, schema.Default, is)
+		}
+		same, err := fs.ReadFile(renamed{original, schema.Default}, name)
+		if err != nil || string(same) != string(was) {
+			t.Errorf("%s is changed for the default schema, %v", name, err)
+		}
+	}
+}

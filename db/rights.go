@@ -1,0 +1,59 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// missingRights asks the server what the role of this pool lacks for migrating, and returns the statements that give
+// it, or nothing. The text of the server's own error can't be taken apart for that: it comes in many languages.
+func (m *migration) missingRights(ctx context.Context) string {
+	var r struct {
+		role, database, owner           string
+		ownsSchema, schemaExists        bool
+		createSchemas, createInPublic   bool
+		versionTable, readsIt, writesIt bool
+	}
+	err := m.pool.QueryRow(ctx, `
+		SELECT current_user, current_database(),
+			coalesce(pg_catalog.pg_get_userbyid(s.nspowner), ''),
+			s.oid IS NOT NULL, coalesce(pg_catalog.pg_has_role(s.nspowner, 'USAGE'), false),
+			pg_catalog.has_database_privilege(current_database(), 'CREATE'),
+			coalesce((SELECT pg_catalog.has_schema_privilege(oid, 'CREATE') FROM pg_catalog.pg_namespace WHERE nspname = 'public'), false),
+			t.oid IS NOT NULL,
+			coalesce(pg_catalog.has_table_privilege(t.oid, 'SELECT'), false),
+			coalesce(pg_catalog.has_table_privilege(t.oid, 'INSERT') AND pg_catalog.has_table_privilege(t.oid, 'DELETE'), false)
+		FROM (VALUES (1)) AS one
+		LEFT JOIN pg_catalog.pg_namespace AS s ON s.nspname = $1
+		LEFT JOIN pg_catalog.pg_class AS t ON t.relname = $1::text || '_migrations'
+			AND t.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'public')`, m.schema,
+	).Scan(&r.role, &r.database, &r.owner, &r.schemaExists, &r.ownsSchema, &r.createSchemas, &r.createInPublic,
+		&r.versionTable, &r.readsIt, &r.writesIt)
+	if err != nil {
+		return ""
+	}
+	quoted := func(name string) string { return pgx.Identifier{name}.Sanitize() }
+	role := quoted(r.role)
+
+	reads := m.verb != "up" && m.verb != "down"
+	if reads && r.versionTable && !r.readsIt {
+		return fmt.Sprintf("GRANT SELECT ON %s TO %s", m.versionTable(), role)
+	}
+	if r.schemaExists && !r.ownsSchema {
+		return fmt.Sprintf("schema %s belongs to role %s: migrate as that role", m.schema, quoted(r.owner))
+	}
+	var grants []string
+	if !r.schemaExists && !r.createSchemas {
+		grants = append(grants, fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s", quoted(r.database), role))
+	}
+	switch {
+	case !r.versionTable && !r.createInPublic:
+		grants = append(grants, fmt.Sprintf("GRANT CREATE ON SCHEMA public TO %s", role))
+	case r.versionTable && !(r.readsIt && r.writesIt):
+		grants = append(grants, fmt.Sprintf("GRANT SELECT, INSERT, DELETE ON %s TO %s", m.versionTable(), role))
+	}
+	return strings.Join(grants, "; ")
+}

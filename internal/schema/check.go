@@ -1,0 +1,101 @@
+// Package schema knows what the library needs of its database schema, and checks a live one.
+//
+// The facts it compares come from the query CatalogFacts; what they should be stands in needs.go, so that neither a
+// running application nor the check needs the migrations.
+package schema
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/reporadar/pgsession/internal/gen"
+)
+
+// Check compares the live schema of this name with what this version of the library needs. It reads the catalog
+// only, which every role may, in one query. The error is a *Mismatch, or the database's own when it can't be asked.
+func Check(ctx context.Context, db gen.DBTX, schemaName string) error {
+	rows, err := gen.New().CatalogFacts(ctx, db, schemaName)
+	if err != nil {
+		return err
+	}
+	live := make([]Fact, len(rows))
+	for i, row := range rows {
+		live[i] = Fact(row)
+	}
+	if found := differences(schemaName, live); len(found) > 0 {
+		return &Mismatch{Schema: schemaName, Differences: found}
+	}
+	return nil
+}
+
+// differences says in plain words what keeps the library from working with a schema of these facts. Whatever is
+// there beyond its needs is a newer version's, or the user's own, and is in order.
+func differences(schemaName string, live []Fact) []string {
+	if !slices.Contains(live, Fact{"schema", schemaName, ""}) {
+		return []string{"schema " + schemaName + " is missing"}
+	}
+	type object struct{ kind, name string }
+	details := make(map[object]string, len(live))
+	for _, f := range live {
+		details[object{f.Kind, f.Name}] = f.Detail
+	}
+
+	var found []string
+	var missing []string // tables
+	for _, need := range needs {
+		is := object{need.Kind, need.Name}
+		detail, ok := details[is]
+		delete(details, is) // what is left is extra
+		switch {
+		case ok && need.holds(detail):
+		case ok:
+			found = append(found, need.differs(detail, schemaName))
+		case need.belongsToOneOf(missing): // naming the table is enough
+		default:
+			found = append(found, need.Kind+" "+need.Name+" is missing")
+			if need.Kind == "table" {
+				missing = append(missing, need.Name)
+			}
+		}
+	}
+	for _, f := range live {
+		if _, extra := details[object{f.Kind, f.Name}]; extra && f.breaksInserts() {
+			found = append(found, fmt.Sprintf("column %s is unknown to this version, not null and without a default: inserts will fail", f.Name))
+		}
+	}
+	return found
+}
+
+// holds reports whether an object with this detail will do. A default that nobody asked for does no harm.
+func (f Fact) holds(detail string) bool {
+	return detail == f.Detail || detail == f.Detail+withDefault || f.Detail == anyDefinition
+}
+
+// differs says what is wrong with an object whose detail is another than f's.
+func (f Fact) differs(detail, schemaName string) string {
+	switch f.Kind {
+	case "index":
+		return fmt.Sprintf("index %s is %s: rebuild it with REINDEX INDEX CONCURRENTLY %s.%[1]s", f.Name, detail, schemaName)
+	case "function":
+		return fmt.Sprintf("function %s %s, must be one that %s", f.Name, detail, f.Detail)
+	default:
+		return fmt.Sprintf("%s %s is %s, must be %s", f.Kind, f.Name, detail, f.Detail)
+	}
+}
+
+// belongsToOneOf reports whether f is a part of one of these tables: table.column, or table_something.
+func (f Fact) belongsToOneOf(tables []string) bool {
+	return slices.ContainsFunc(tables, func(table string) bool {
+		return strings.HasPrefix(f.Name, table+".") || strings.HasPrefix(f.Name, table+"_")
+	})
+}
+
+// breaksInserts reports whether f is a column that wants a value from statements that don't know of it.
+func (f Fact) breaksInserts() bool {
+	known := func(need Fact) bool {
+		return need.Kind == "table" && strings.HasPrefix(f.Name, need.Name+".")
+	}
+	return f.Kind == "column" && strings.HasSuffix(f.Detail, " not null") && slices.ContainsFunc(needs, known)
+}

@@ -1,0 +1,58 @@
+package schema
+
+// Fact is one thing that is true of a schema, in the words of the query CatalogFacts.
+type Fact struct {
+	// Kind is schema, table, column, index, constraint or function.
+	Kind string
+	// Name is the object's: "sessions", "sessions.id", "prune_batch(max_rows integer)". Without the schema.
+	Name string
+	// Detail is the rest: a column's type with "not null" and "with a default" where so; whether an index is valid;
+	// the definition of a constraint; what a function returns.
+	Detail string
+}
+
+// needs is what this version of the library relies on, and all that its migrations make. A test compares the two.
+var needs = []Fact{
+	{"table", "sessions", ""},
+	{"column", "sessions.id", "bytea not null"},
+	{"column", "sessions.user_id", "text"},
+	{"column", "sessions.data", "jsonb not null with a default"},
+	{"column", "sessions.version", "bigint not null with a default"},
+	{"column", "sessions.created_at", "timestamp with time zone not null with a default"},
+	{"column", "sessions.authenticated_at", "timestamp with time zone"},
+	{"column", "sessions.last_seen_at", "timestamp with time zone not null with a default"},
+	{"column", "sessions.expires_at", "timestamp with time zone not null"},
+	{"column", "sessions.absolute_expires_at", "timestamp with time zone not null"},
+	{"column", "sessions.ip", "inet"},
+	{"column", "sessions.user_agent", "text"},
+	{"constraint", "sessions_pkey", "PRIMARY KEY (id)"},
+	{"constraint", "sessions_id_check", anyDefinition},
+	{"constraint", "sessions_version_check", anyDefinition},
+	{"constraint", "sessions_expires_at_check", anyDefinition},
+	{"constraint", "sessions_user_id_check", anyDefinition},
+	{"constraint", "sessions_user_agent_check", anyDefinition},
+	{"constraint", "sessions_data_check", anyDefinition},
+	{"index", "sessions_pkey", "valid"},
+	{"index", "sessions_expires_at_idx", "valid"},
+	{"index", "sessions_user_id_idx", "valid"},
+
+	{"table", "prune_state", ""},
+	{"column", "prune_state.only_row", "boolean not null with a default"},
+	{"column", "prune_state.last_prune_at", "timestamp with time zone"},
+	{"column", "prune_state.pruned_total", "bigint not null with a default"},
+	{"constraint", "prune_state_pkey", "PRIMARY KEY (only_row)"},
+	{"constraint", "prune_state_only_row_check", anyDefinition},
+	{"index", "prune_state_pkey", "valid"},
+
+	{"function", "prune_batch(max_rows integer)", "returns integer"},
+}
+
+// anyDefinition stands for a CHECK that is only asked to be there. How Postgres spells an expression is its own
+// affair and may change with a release, and a database administrator may have good reason for another limit.
+const anyDefinition = "CHECK (…)"
+
+// withDefault is the end of a column's detail, if it has a default.
+const withDefault = " with a default"
+
+// Needs returns what this version of the library needs, in a fresh slice.
+func Needs() []Fact { return append([]Fact(nil), needs...) }
