@@ -1,0 +1,223 @@
+package sessionstore
+
+import (
+	"cmp"
+	"encoding/hex"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Environment is where the program runs. It decides how strict the cookie and the configuration are, and it is part
+// of what a cookie's signature covers: a cookie from staging is nothing in production.
+type Environment int
+
+// The environments. Staging is as strict as Production.
+const (
+	Production Environment = iota
+	Staging
+	Development
+)
+
+// String is the name as APP_ENV has it.
+func (e Environment) String() string {
+	switch e {
+	case Production:
+		return "production"
+	case Staging:
+		return "staging"
+	case Development:
+		return "development"
+	}
+	return "unknown"
+}
+
+const (
+	defaultTimeout         = 7 * 24 * time.Hour
+	defaultAbsoluteTimeout = 30 * 24 * time.Hour
+	defaultPruneInterval   = 15 * time.Minute
+	defaultStoreTimeout    = 5 * time.Second
+	defaultMaxDataSize     = 64 << 10
+	// The CHECK on the table stops at 1 MiB.
+	maxMaxDataSize = 512 << 10
+	minSecretBytes = 32
+	minTimeout     = time.Second
+	// 256 bits, for AES-256.
+	encryptionKeyChars = 64
+)
+
+// Config is everything that can be decided about sessions. It is passed by value; its zero value is a good
+// production configuration but for the two things nobody can guess: DatabaseURL and Secrets. [ConfigFromEnv] makes
+// one from the environment, and names the variable of each field.
+//
+// Printing it shows no secret.
+type Config struct {
+	// Env is the environment. Defaults to Production.
+	Env Environment
+
+	// DatabaseURL is the Postgres to keep sessions in, as a postgres:// URL or a key=value DSN, with pgx's pool_…
+	// settings. Needed by [Open]; in Development, without it, sessions live in this process's memory.
+	DatabaseURL Secret
+
+	// Secrets sign the cookies: the first signs, all of them verify. To replace one, put the new one first, and drop the
+	// old one when AbsoluteTimeout has passed, or sooner if those who were away so long may log in again. Each is
+	// at least 32 characters; `openssl rand -hex 32` makes one. Required, but in Development.
+	Secrets []Secret
+
+	// Timeout ends a session that has not been used for so long (the idle timeout). Defaults to 7 days; at least 1 s.
+	Timeout time.Duration
+	// AbsoluteTimeout ends a session so long after its creation or login, however much it is used. Defaults to 30 days,
+	// or Timeout when that is longer; at most 400 days.
+	AbsoluteTimeout time.Duration
+	// FixedTimeout turns the sliding window off: a session ends Timeout after its creation or login.
+	FixedTimeout bool
+
+	// KeepTokenOnLogin turns regeneration at login off. A token that somebody planted in the browser before the login
+	// is then good for the user's session (session fixation): leave it false.
+	KeepTokenOnLogin bool
+
+	// NoMetadata turns off that a session's IP address and user agent are kept.
+	NoMetadata bool
+	// NoSuspiciousCheck turns off [EventSuspicious].
+	NoSuspiciousCheck bool
+
+	// UseRedis asks for the Redis cache in front of Postgres. This version does not have it yet: [Open] says so in the
+	// log and serves from Postgres.
+	UseRedis bool
+	// RedisURL is the cache's address, as redis://, rediss:// or unix://.
+	RedisURL Secret
+	// EncryptionKeys seal what is in the cache: 64 hexadecimal characters each, the first seals, all of them open.
+	EncryptionKeys []Secret
+	// NoEmergency turns off that sessions are kept in memory while Postgres can't be reached.
+	NoEmergency bool
+
+	// Cookie is how the cookie looks.
+	Cookie CookieConfig
+
+	// TrustedProxies are the networks of the reverse proxies in front, whose X-Forwarded-For and X-Forwarded-Proto
+	// are believed. Defaults to none: these headers are ignored.
+	TrustedProxies []netip.Prefix
+
+	// PruneInterval is how often [Manager.Run] deletes expired sessions, give or take half of it. Defaults to 15
+	// minutes; negative is never (pg_cron does it, or another instance).
+	PruneInterval time.Duration
+
+	// MaxDataSize bounds a session's data, in bytes of JSON. Defaults to 64 KiB; at most 512 KiB. Requests that run
+	// at the same time can together exceed it, each by as much as it adds.
+	MaxDataSize int
+
+	// StoreTimeout bounds each call of the store. Defaults to 5 s.
+	StoreTimeout time.Duration
+
+	// Logger gets the log. Defaults to slog.Default().
+	Logger *slog.Logger
+	// Observer is told every event. Defaults to a line in the log for each.
+	Observer Observer
+	// ErrorHandler answers when a session can't be saved. Defaults to a plain 503.
+	ErrorHandler ErrorHandler
+}
+
+// expiry is the part of a Config that stores need.
+func (c Config) expiry() Expiry {
+	return Expiry{Idle: c.Timeout, Absolute: c.AbsoluteTimeout, Fixed: c.FixedTimeout}
+}
+
+// withDefaults fills in what is not set. It shares no slice with the caller's Config.
+func (c Config) withDefaults() Config {
+	c.Secrets = slices.Clone(c.Secrets)
+	c.EncryptionKeys = slices.Clone(c.EncryptionKeys)
+	c.TrustedProxies = slices.Clone(c.TrustedProxies)
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	c.AbsoluteTimeout = cmp.Or(c.AbsoluteTimeout, max(defaultAbsoluteTimeout, c.Timeout))
+	c.PruneInterval = cmp.Or(c.PruneInterval, defaultPruneInterval)
+	c.MaxDataSize = cmp.Or(c.MaxDataSize, defaultMaxDataSize)
+	c.StoreTimeout = cmp.Or(c.StoreTimeout, defaultStoreTimeout)
+	c.Cookie = c.Cookie.withDefaults(c.Env)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Observer == nil {
+		c.Observer = logObserver(c.Logger)
+	}
+	if c.ErrorHandler == nil {
+		c.ErrorHandler = serveError
+	}
+	if len(c.Secrets) == 0 && c.Env == Development {
+		c.Secrets = []Secret{developmentSecret(c.DatabaseURL)}
+	}
+	return c
+}
+
+// developmentSecret spares a developer the setting. It comes from the database's URL, so that sessions survive a
+// restart of the program as they would in production; without a database, nothing survives anyway.
+func developmentSecret(databaseURL Secret) Secret {
+	if databaseURL == "" {
+		return randomSecret()
+	}
+	return "pgsession development secret: " + databaseURL
+}
+
+// check reports every fault at once, with defaults applied.
+func (c Config) check() error {
+	var faults configErrors
+	fault := func(name, problem string) { faults = append(faults, &ConfigError{Name: name, Problem: problem}) }
+
+	if c.Env < Production || c.Env > Development {
+		fault("Env", "must be Production, Staging or Development")
+	}
+	if len(c.Secrets) == 0 {
+		fault("Secrets", "is not set: make one with `openssl rand -hex 32`")
+	}
+	for _, secret := range c.Secrets {
+		if len(secret) < minSecretBytes {
+			fault("Secrets", "each must be at least 32 characters: make one with `openssl rand -hex 32`")
+		} else if monotonous(string(secret)) {
+			fault("Secrets", "repeats a few characters over and over: make one with `openssl rand -hex 32`")
+		}
+	}
+	const tooLong = "must be at most 400 days (9600h), as long as browsers keep a cookie"
+	switch {
+	case c.Timeout < minTimeout:
+		fault("Timeout", "must be at least 1s")
+	case c.Timeout > maxCookieAge:
+		fault("Timeout", tooLong)
+	case c.AbsoluteTimeout < c.Timeout:
+		fault("AbsoluteTimeout", "must not be shorter than Timeout")
+	}
+	if c.AbsoluteTimeout > max(maxCookieAge, c.Timeout) { // the default follows Timeout, which has its own fault
+		fault("AbsoluteTimeout", tooLong)
+	}
+	if c.MaxDataSize < 0 || c.MaxDataSize > maxMaxDataSize {
+		fault("MaxDataSize", "must be between 1 and 524288 bytes")
+	}
+	if c.StoreTimeout < 0 {
+		fault("StoreTimeout", "must not be negative")
+	}
+	for _, key := range c.EncryptionKeys {
+		if _, err := hex.DecodeString(string(key)); err != nil || len(key) != encryptionKeyChars {
+			fault("EncryptionKeys", "each must be 64 hexadecimal characters: make one with `openssl rand -hex 32`")
+		}
+	}
+	if c.UseRedis && c.RedisURL == "" {
+		fault("RedisURL", "is not set, and Redis is asked for")
+	}
+	if c.UseRedis && len(c.EncryptionKeys) == 0 {
+		fault("EncryptionKeys", "is not set, and Redis is asked for: make one with `openssl rand -hex 32`")
+	}
+	c.Cookie.check(c.Env, fault)
+
+	if len(faults) > 0 {
+		return faults
+	}
+	return nil
+}
+
+// monotonous: fewer than 8 different characters in 32 are no secret.
+func monotonous(s string) bool {
+	seen := map[rune]bool{}
+	for _, c := range s {
+		seen[c] = true
+	}
+	return len(seen) < 8
+}

@@ -1,0 +1,228 @@
+package sessionstore
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// The cookie's value is
+//
+//	v1.<key id>.<base64url(payload)>.<base64url(HMAC-SHA-256)>
+//
+// where the payload is the token (32 bytes), flags (1 byte) and the version floor (8 bytes, big endian; see the cache).
+// The MAC covers, each with its length before it: the purpose, the cookie's name, the environment, the key id and
+// the payload. So a cookie of another name, another environment or another purpose of the same secret is worth
+// nothing. The signature is not what keeps a session safe, the token is; it lets garbage be refused without a query.
+const (
+	cookieVersion  = "v1"
+	cookiePurpose  = "pgsession cookie v1"
+	flagPersistent = 1 << 0
+
+	payloadBytes = 32 + 1 + 8
+	keyIDChars   = 8
+	payloadChars = (payloadBytes*8 + 5) / 6
+	macChars     = (sha256.Size*8 + 5) / 6
+	valueChars   = len(cookieVersion) + 1 + keyIDChars + 1 + payloadChars + 1 + macChars
+
+	// More cookies of one name than this are not even looked at: each costs a MAC.
+	maxPresented = 8
+)
+
+// Strict decoding refuses the second spelling that stray trailing bits would allow.
+var cookieEncoding = base64.RawURLEncoding.Strict()
+
+// ticket is what a cookie says.
+type ticket struct {
+	token      token
+	persistent bool
+	floor      uint64
+	// stale: signed with a key that is on its way out.
+	stale bool
+}
+
+type cookieKey struct {
+	id  string // 8 hex digits, derived from the secret; says nothing about it
+	mac []byte
+}
+
+// cookieCodec signs and checks cookies. It is immutable.
+type cookieCodec struct {
+	cfg     CookieConfig
+	context []byte // what goes into every MAC before the key id
+	keys    []cookieKey
+}
+
+func newCookieCodec(cfg CookieConfig, env Environment, secrets []Secret) (*cookieCodec, error) {
+	c := &cookieCodec{cfg: cfg}
+	for _, part := range []string{cookiePurpose, cfg.Name, env.String()} {
+		c.context = appendPart(c.context, []byte(part))
+	}
+	for _, secret := range secrets {
+		keyID, err := hkdf.Key(sha256.New, []byte(secret), nil, cookiePurpose+" key id", keyIDChars/2)
+		if err != nil {
+			return nil, err
+		}
+		mac, err := hkdf.Key(sha256.New, []byte(secret), nil, cookiePurpose+" mac", sha256.Size)
+		if err != nil {
+			return nil, err
+		}
+		c.keys = append(c.keys, cookieKey{id: hex.EncodeToString(keyID), mac: mac})
+	}
+	return c, nil
+}
+
+// sign makes the cookie's value, with the first key.
+func (c *cookieCodec) sign(t ticket) string {
+	key := &c.keys[0]
+	var payload [payloadBytes]byte
+	copy(payload[:], t.token[:])
+	if t.persistent {
+		payload[32] |= flagPersistent
+	}
+	binary.BigEndian.PutUint64(payload[33:], t.floor)
+
+	value := make([]byte, 0, valueChars)
+	value = append(value, cookieVersion+"."+key.id+"."...)
+	value = cookieEncoding.AppendEncode(value, payload[:])
+	value = append(value, '.')
+	value = cookieEncoding.AppendEncode(value, c.mac(key, payload[:]))
+	return string(value)
+}
+
+// verify takes a cookie's value apart; false when it is not ours. It compares MACs of fixed length in constant
+// time, and never tries a second key: the key id says which.
+func (c *cookieCodec) verify(value string) (ticket, bool) {
+	if len(value) != valueChars || value[:len(cookieVersion)+1] != cookieVersion+"." {
+		return ticket{}, false
+	}
+	rest := value[len(cookieVersion)+1:]
+	if rest[keyIDChars] != '.' || rest[keyIDChars+1+payloadChars] != '.' {
+		return ticket{}, false
+	}
+	for i := range c.keys {
+		key := &c.keys[i]
+		if rest[:keyIDChars] != key.id {
+			continue
+		}
+		// Decoders skip line ends, so a short result is a foreign spelling.
+		var buf [payloadBytes + sha256.Size]byte
+		n, err := cookieEncoding.Decode(buf[:payloadBytes], []byte(rest[keyIDChars+1:][:payloadChars]))
+		if err != nil || n != payloadBytes {
+			return ticket{}, false
+		}
+		n, err = cookieEncoding.Decode(buf[payloadBytes:], []byte(rest[keyIDChars+1+payloadChars+1:]))
+		if err != nil || n != sha256.Size {
+			return ticket{}, false
+		}
+		payload := buf[:payloadBytes]
+		if !hmac.Equal(buf[payloadBytes:], c.mac(key, payload)) || payload[32]&^flagPersistent != 0 {
+			return ticket{}, false
+		}
+		t := ticket{
+			persistent: payload[32]&flagPersistent != 0,
+			floor:      binary.BigEndian.Uint64(payload[33:]),
+			stale:      i > 0,
+		}
+		copy(t.token[:], payload)
+		return t, true
+	}
+	return ticket{}, false
+}
+
+func (c *cookieCodec) mac(key *cookieKey, payload []byte) []byte {
+	h := hmac.New(sha256.New, key.mac)
+	var buf [256]byte
+	in := append(buf[:0], c.context...)
+	in = appendPart(in, []byte(key.id))
+	in = appendPart(in, payload)
+	_, _ = h.Write(in)
+	return h.Sum(buf[:0])
+}
+
+// appendPart writes a length and then the bytes, so that no two lists of parts look alike.
+func appendPart(b, part []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
+	return append(b, part...)
+}
+
+// presented is what came of the cookies of a request.
+type presented int
+
+const (
+	presentedNothing presented = iota
+	presentedTicket
+	presentedForged
+	presentedAmbiguous
+)
+
+// read finds the request's ticket. Cookies carry no integrity of their own: a sibling host or someone on the wire
+// can add one of our name. So when several come, the one that verifies counts, whatever the order, and two
+// different ones that verify count as none.
+func (c *cookieCodec) read(r *http.Request) (ticket, presented) {
+	var found ticket
+	outcome, seen := presentedNothing, 0
+	for _, cookie := range r.CookiesNamed(c.cfg.Name) {
+		if seen++; seen > maxPresented {
+			return ticket{}, presentedAmbiguous
+		}
+		t, ok := c.verify(cookie.Value)
+		switch {
+		case !ok:
+			if outcome == presentedNothing {
+				outcome = presentedForged
+			}
+		case outcome == presentedTicket && t.token != found.token:
+			return ticket{}, presentedAmbiguous
+		default:
+			found, outcome = t, presentedTicket
+		}
+	}
+	return found, outcome
+}
+
+// write adds the Set-Cookie header for a ticket. maxAge is for a persistent cookie.
+func (c *cookieCodec) write(h http.Header, t ticket, maxAge time.Duration, secure bool) {
+	cookie := c.cookie(secure)
+	cookie.Value = c.sign(t)
+	if t.persistent {
+		cookie.MaxAge = max(1, int(min(maxAge, maxCookieAge)/time.Second))
+	}
+	c.put(h, cookie)
+}
+
+// clear adds the Set-Cookie header that makes the browser forget its cookie.
+func (c *cookieCodec) clear(h http.Header, secure bool) {
+	cookie := c.cookie(secure)
+	cookie.MaxAge = -1
+	c.put(h, cookie)
+}
+
+func (c *cookieCodec) cookie(secure bool) *http.Cookie {
+	return &http.Cookie{
+		Name:     c.cfg.Name,
+		Domain:   c.cfg.Domain,
+		Path:     c.cfg.Path,
+		Secure:   secure,
+		HttpOnly: true,
+		SameSite: c.cfg.SameSite,
+	}
+}
+
+// put replaces a Set-Cookie header of the same name. It does not go through http.SetCookie, which drops a cookie it
+// does not like without a word; newCookieCodec's caller has checked every part that configuration can reach.
+func (c *cookieCodec) put(h http.Header, cookie *http.Cookie) {
+	kept := h["Set-Cookie"][:0:0]
+	for _, line := range h["Set-Cookie"] {
+		if !strings.HasPrefix(line, c.cfg.Name+"=") {
+			kept = append(kept, line)
+		}
+	}
+	h["Set-Cookie"] = append(kept, cookie.String())
+}

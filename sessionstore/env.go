@@ -1,0 +1,175 @@
+package sessionstore
+
+import (
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ConfigFromEnv reads a [Config] from the environment variables of the README's table, and checks it. All faults are
+// reported together; each names its variable and none shows its value. A variable that is empty counts as not set.
+//
+// NODE_ENV stands in for APP_ENV where that is not set.
+func ConfigFromEnv() (Config, error) { return configFrom(os.LookupEnv) }
+
+// envNames are the variables of the fields that [Config]'s own check finds fault with.
+var envNames = map[string]string{
+	"Env": "APP_ENV", "Secrets": "SESSION_SECRET", "Timeout": "SESSION_TIMEOUT",
+	"AbsoluteTimeout": "SESSION_ABSOLUTE_TIMEOUT", "Cookie": "SESSION_COOKIE_NAME, COOKIE_DOMAIN",
+	"EncryptionKeys": "SESSION_ENCRYPTION_KEY", "RedisURL": "REDIS_URL",
+	"Cookie.Name": "SESSION_COOKIE_NAME", "Cookie.Domain": "COOKIE_DOMAIN",
+}
+
+func configFrom(lookup func(string) (string, bool)) (Config, error) {
+	e := environment{lookup: lookup}
+	cfg := Config{
+		Env:               e.appEnv(),
+		DatabaseURL:       Secret(e.text("DATABASE_URL")),
+		Timeout:           e.duration("SESSION_TIMEOUT"),
+		AbsoluteTimeout:   e.duration("SESSION_ABSOLUTE_TIMEOUT"),
+		FixedTimeout:      !e.flag("SESSION_SLIDING_WINDOW", true),
+		KeepTokenOnLogin:  !e.flag("SESSION_REGENERATE_ON_LOGIN", true),
+		NoMetadata:        !e.flag("SESSION_TRACK_METADATA", true),
+		NoSuspiciousCheck: !e.flag("SESSION_SUSPICIOUS_ACTIVITY_CHECK", true),
+		TrustedProxies:    e.prefixes("TRUSTED_PROXIES"),
+		PruneInterval:     e.duration("SESSION_PRUNE_INTERVAL"),
+		UseRedis:          e.flag("USE_REDIS_SESSIONS", false),
+		RedisURL:          Secret(e.text("REDIS_URL")),
+		NoEmergency:       !e.flag("SESSION_EMERGENCY", true),
+		Cookie:            CookieConfig{Name: e.text("SESSION_COOKIE_NAME"), Domain: e.text("COOKIE_DOMAIN")},
+	}
+	for _, secret := range e.list("SESSION_SECRET") {
+		cfg.Secrets = append(cfg.Secrets, Secret(secret))
+	}
+	for _, key := range e.list("SESSION_ENCRYPTION_KEY") {
+		cfg.EncryptionKeys = append(cfg.EncryptionKeys, Secret(key))
+	}
+
+	if faults, ok := cfg.withDefaults().check().(configErrors); ok {
+		for _, err := range faults {
+			fault := *err.(*ConfigError)
+			if name, ok := envNames[fault.Name]; ok {
+				fault.Name = name
+			}
+			e.faults = append(e.faults, &fault)
+		}
+	}
+	if len(e.faults) > 0 {
+		return Config{}, e.faults
+	}
+	return cfg, nil
+}
+
+// environment reads variables and collects what is wrong with them.
+type environment struct {
+	lookup func(string) (string, bool)
+	faults configErrors
+}
+
+func (e *environment) fault(name, problem string) {
+	e.faults = append(e.faults, &ConfigError{Name: name, Problem: problem})
+}
+
+func (e *environment) get(name string) (string, bool) {
+	v, _ := e.lookup(name)
+	v = strings.TrimSpace(v)
+	return v, v != ""
+}
+
+func (e *environment) text(name string) string {
+	v, _ := e.get(name)
+	return v
+}
+
+// list is a comma-separated list without its empty members.
+func (e *environment) list(name string) []string {
+	var members []string
+	for v := range strings.SplitSeq(e.text(name), ",") {
+		if v = strings.TrimSpace(v); v != "" {
+			members = append(members, v)
+		}
+	}
+	return members
+}
+
+func (e *environment) appEnv() Environment {
+	name := "APP_ENV"
+	v, set := e.get(name)
+	if !set {
+		name = "NODE_ENV"
+		v, set = e.get(name)
+	}
+	if !set {
+		return Production
+	}
+	for _, env := range []Environment{Production, Staging, Development} {
+		if strings.EqualFold(v, env.String()) {
+			return env
+		}
+	}
+	if name == "NODE_ENV" && strings.EqualFold(v, "test") {
+		return Development
+	}
+	e.fault(name, "must be production, staging or development")
+	return Production
+}
+
+// duration is a whole number of milliseconds, or a Go duration such as 90m or 168h. A zero that somebody wrote is
+// returned as -1: it turns pruning off and is too short for a timeout, where 0 would be taken for "not set".
+func (e *environment) duration(name string) time.Duration {
+	v, set := e.get(name)
+	if !set {
+		return 0
+	}
+	d, err := time.ParseDuration(v)
+	if ms, merr := strconv.ParseInt(v, 10, 64); merr == nil {
+		d, err = time.Duration(ms)*time.Millisecond, nil
+		if d/time.Millisecond != time.Duration(ms) {
+			err = strconv.ErrRange
+		}
+	}
+	if err != nil || d < 0 {
+		e.fault(name, "must be a number of milliseconds, such as 604800000, or a duration such as 168h")
+		return 0
+	}
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+func (e *environment) flag(name string, byDefault bool) bool {
+	v, set := e.get(name)
+	if !set {
+		return byDefault
+	}
+	switch strings.ToLower(v) {
+	case "true", "1", "yes", "on":
+		return true
+	case "false", "0", "no", "off":
+		return false
+	}
+	e.fault(name, "must be true or false")
+	return byDefault
+}
+
+func (e *environment) prefixes(name string) []netip.Prefix {
+	var prefixes []netip.Prefix
+	for _, v := range e.list(name) {
+		prefix, err := netip.ParsePrefix(v)
+		if addr, aerr := netip.ParseAddr(v); aerr == nil {
+			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 { // addresses are compared unmapped
+			prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
+		}
+		if err != nil {
+			e.fault(name, "must be networks or addresses with commas between, such as 10.0.0.0/8,192.168.1.7")
+			return nil
+		}
+		prefixes = append(prefixes, prefix.Masked())
+	}
+	return prefixes
+}

@@ -1,0 +1,201 @@
+package sessionstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// exchange is one request and its response, as far as the session is concerned.
+type exchange struct {
+	m       *Manager
+	request *http.Request
+	header  http.Header
+
+	loading   sync.Mutex // held over the load, so that two goroutines of one request load once
+	loaded    bool
+	committed bool
+	noted     bool // the use of the session
+	failed    bool // to commit: the client was told so
+	ended     bool
+	session   Session
+}
+
+type contextKey struct{}
+
+// withoutSession hides the exchange. The store and the observer are called with its locks held: a tracer or a log
+// handler of theirs that asked for the session would wait for itself.
+func withoutSession(ctx context.Context) context.Context {
+	return context.WithValue(ctx, contextKey{}, nil)
+}
+
+// FromContext returns the session of a request that came through [Manager.Handler]. The first call loads it, and is
+// the only one that may have to wait: ctx bounds it. A visitor whose cookie names no live session, or who has none,
+// gets an empty session and no error.
+//
+// The errors are [ErrUnavailable], to be answered with 503, [ErrNoMiddleware] and [ErrEnded], or that of ctx.
+func FromContext(ctx context.Context) (*Session, error) {
+	x, ok := ctx.Value(contextKey{}).(*exchange)
+	if !ok {
+		return nil, fmt.Errorf("sessionstore: %w", ErrNoMiddleware)
+	}
+	if err := x.load(ctx); err != nil {
+		return nil, fmt.Errorf("sessionstore: load: %w", err)
+	}
+	return &x.session, nil
+}
+
+func (x *exchange) load(ctx context.Context) error {
+	x.loading.Lock()
+	defer x.loading.Unlock()
+	switch {
+	case x.ended:
+		return ErrEnded
+	case x.loaded:
+		return nil
+	}
+	ctx = withoutSession(ctx)
+	m, s := x.m, &x.session
+	if !m.cfg.NoMetadata {
+		s.client = m.proxies.clientOf(x.request)
+	}
+	t, outcome := m.cookie.read(x.request)
+	switch outcome {
+	case presentedForged:
+		m.observe(ctx, Event{Kind: EventForged})
+	case presentedAmbiguous:
+		m.observe(ctx, Event{Kind: EventAmbiguous})
+	case presentedTicket:
+		rec, err := m.store.Load(ctx, t.token.id())
+		switch {
+		case errors.Is(err, ErrNotFound):
+			// The cookie stays. Were it cleared, this response could overtake that of a login in another tab,
+			// whose cookie has the same name, and log the user out.
+			m.observe(ctx, Event{Kind: EventUnknown})
+		case err != nil:
+			return err
+		default:
+			s.stored, s.rec, s.token = true, rec, t.token
+			s.persist, s.recook = t.persistent, t.stale
+			if what := suspicion(rec.Client, s.client); what != "" && !m.cfg.NoSuspiciousCheck {
+				m.observe(ctx, Event{Kind: EventSuspicious, Handle: rec.ID.Handle(), UserID: rec.UserID, Detail: what})
+			}
+		}
+	}
+	s.m, s.headersSent = m, x.committed
+	x.loaded = true
+	return nil
+}
+
+// commit saves what the handler did and writes the cookie. It runs once, just before the first byte of the response.
+func (x *exchange) commit() error {
+	x.loading.Lock()
+	defer x.loading.Unlock()
+	x.committed = true
+	if !x.loaded {
+		return nil
+	}
+	m, s := x.m, &x.session
+
+	// From here on, what needs a cookie is too late: a logout beside the save below must not believe it was heard.
+	s.mu.Lock()
+	s.headersSent = true
+	s.mu.Unlock()
+
+	// A client that hung up has still put something into its cart.
+	ctx, cancel := context.WithTimeout(withoutSession(context.WithoutCancel(x.request.Context())), m.cfg.StoreTimeout)
+	defer cancel()
+
+	err := s.save(ctx)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		m.observe(ctx, Event{Kind: EventChangeLost})
+	case err != nil:
+		x.failed = true
+		m.observe(ctx, Event{Kind: EventSaveFailed, Handle: s.Handle(), Err: err})
+		return err
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x.noteUse()
+	x.writeCookie(ctx)
+	return nil
+}
+
+// noteUse queues a touch, unless one was made within the touch interval. A save counts as one.
+func (x *exchange) noteUse() {
+	s := &x.session
+	if x.noted || !s.stored || s.rec.ValidatedAt.Sub(s.rec.LastSeenAt) < x.m.expiry.TouchInterval() {
+		return
+	}
+	x.noted = true
+	t := Touch{ID: s.rec.ID}
+	if s.client.IP != s.rec.IP {
+		t.IP = s.client.IP
+	}
+	if s.client.UserAgent != s.rec.UserAgent {
+		t.UserAgent = s.client.UserAgent
+	}
+	x.m.touches.add(t)
+}
+
+func (x *exchange) writeCookie(ctx context.Context) {
+	m, s, h := x.m, &x.session, x.header
+	addVaryCookie(h)
+	if !(s.recook && s.stored) && !s.uncook {
+		return
+	}
+	secure := m.cfg.Cookie.secure(m.cfg.Env, m.proxies.https(x.request))
+	if s.stored {
+		t := ticket{token: s.token, persistent: s.persist}
+		m.cookie.write(h, t, s.rec.AbsoluteExpiresAt.Sub(s.rec.ValidatedAt), secure)
+	} else {
+		m.cookie.clear(h, secure)
+	}
+	s.recook, s.uncook = false, false
+
+	// A shared cache that kept this response would hand the session to strangers.
+	if cc := strings.ToLower(strings.Join(h["Cache-Control"], ",")); strings.Contains(cc, "public") || strings.Contains(cc, "s-maxage") {
+		m.observe(ctx, Event{Kind: EventUncached, Handle: s.handle()})
+	}
+	h.Set("Cache-Control", "no-store")
+}
+
+// addVaryCookie tells caches that the response depends on the cookie.
+func addVaryCookie(h http.Header) {
+	for _, line := range h["Vary"] {
+		for field := range strings.SplitSeq(line, ",") {
+			if field = strings.TrimSpace(field); field == "*" || strings.EqualFold(field, "Cookie") {
+				return
+			}
+		}
+	}
+	h["Vary"] = append(h["Vary"], "Cookie")
+}
+
+// end closes the session: the request is over.
+func (x *exchange) end(ctx context.Context) {
+	x.loading.Lock()
+	defer x.loading.Unlock()
+	x.ended = true
+	if !x.loaded {
+		return
+	}
+	s := &x.session
+	s.mu.Lock()
+	x.noteUse()
+	late := s.headersSent && !x.failed && len(s.edits) > 0
+	handle, userID := s.handle(), s.rec.UserID
+	s.ended = true
+	s.mu.Unlock()
+	if late {
+		x.m.observe(withoutSession(ctx), Event{
+			Kind: EventChangeLate, Handle: handle, UserID: userID,
+			Detail: "changed after the response had begun; call Session.Save to keep such a change",
+		})
+	}
+}

@@ -1,0 +1,72 @@
+package sessionstore
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// However often the endpoint is asked, the store is asked this often at most.
+	healthEvery   = time.Second
+	healthTimeout = 2 * time.Second
+)
+
+// Health is the answer of [Manager.HealthHandler].
+type Health struct {
+	// Status is "ok" or "unavailable".
+	Status string `json:"status"`
+	// Store is the store in use.
+	Store string `json:"store"`
+	// Sessions are the counts, estimated on a big table; nil when they can't be had.
+	Sessions *Stats `json:"sessions,omitempty"`
+	// LastPruneAge is how many seconds ago expired sessions were last pruned, by any instance; nil when never.
+	LastPruneAge *float64 `json:"last_prune_age_seconds,omitempty"`
+}
+
+// health keeps the last answer for a moment.
+type health struct {
+	mu    sync.Mutex
+	last  Health
+	asked time.Time
+}
+
+// Health asks the store how it is. The answer is kept for a second.
+func (m *Manager) Health(ctx context.Context) Health {
+	m.health.mu.Lock()
+	defer m.health.mu.Unlock()
+	if !m.health.asked.IsZero() && time.Since(m.health.asked) < healthEvery {
+		return m.health.last
+	}
+	// Others wait for this answer: it must not fail because one of them hung up.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(healthTimeout, m.cfg.StoreTimeout))
+	defer cancel()
+	h := Health{Status: "ok", Store: m.store.Name()}
+	if stats, err := m.store.Stats(ctx, false); err != nil {
+		h.Status = "unavailable"
+	} else {
+		h.Sessions = &stats
+		if !stats.LastPruneAt.IsZero() {
+			age := max(0, stats.CountedAt.Sub(stats.LastPruneAt).Seconds())
+			h.LastPruneAge = &age
+		}
+	}
+	m.health.last, m.health.asked = h, time.Now()
+	return h
+}
+
+// HealthHandler answers with [Health] as JSON: 200 when sessions can be served, 503 when they can't. It shows counts
+// only, but is meant for operators: don't put it on the public side.
+func (m *Manager) HealthHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := m.Health(r.Context())
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		if h.Status != "ok" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_ = json.NewEncoder(w).Encode(h)
+	})
+}

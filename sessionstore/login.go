@@ -1,0 +1,109 @@
+package sessionstore
+
+import (
+	"bytes"
+	"context"
+	"unicode/utf8"
+)
+
+const maxUserIDBytes = 256
+
+// Login makes the session that of a user who has just proved who they are. It gets a new token, so that one
+// planted before the login is worth nothing (session fixation), and both its timeouts start afresh. The values stay,
+// unless they belonged to another user: then they are dropped.
+//
+// Call it at every change of privilege: login, re-authentication, a second factor, a change of role. It takes
+// effect with the response, or with [Session.Save]. userID is at most 256 bytes of valid UTF-8 without NUL; ctx
+// bounds what a login must ask of the store beforehand.
+//
+// The error is [ErrHeadersSent] after the response has begun, [ErrEnded] after the request, or a *[ValueError].
+func (s *Session) Login(_ context.Context, userID string) error {
+	if problem := checkUserID(userID); problem != "" {
+		return &ValueError{Key: "user id", Problem: problem}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.cookable(); err != nil {
+		return err
+	}
+	s.drop = s.rec.UserID != "" && s.rec.UserID != userID
+	if !s.m.cfg.KeepTokenOnLogin || s.drop {
+		s.renew = true
+	}
+	s.userID = userID
+	return nil
+}
+
+// Logout ends the session: its row is deleted and its cookie cleared with the response, or with [Session.Save]. What
+// is set afterwards, such as a message for the next page, starts a new session. Without a session it does nothing.
+func (s *Session) Logout(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.cookable(); err != nil {
+		return err
+	}
+	if s.stored {
+		s.doomed = append(s.doomed, s.rec.ID)
+		s.uncook = true
+	}
+	s.forget()
+	return nil
+}
+
+// Regenerate gives the session a new token and changes nothing else. A new session gets a new token anyway.
+func (s *Session) Regenerate(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.cookable(); err != nil {
+		return err
+	}
+	s.renew = s.stored
+	return nil
+}
+
+// RememberMe decides whether the cookie outlives the browser (until the absolute timeout) or ends with it, which
+// is the default. The choice stays with the session; the server's timeouts are the same either way.
+func (s *Session) RememberMe(on bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.cookable(); err != nil {
+		return err
+	}
+	if on != s.persist {
+		s.persist, s.recook = on, true
+	}
+	return nil
+}
+
+// cookable says why the cookie can't be changed any more.
+func (s *Session) cookable() error {
+	switch {
+	case s.ended:
+		return ErrEnded
+	case s.headersSent:
+		return ErrHeadersSent
+	}
+	return nil
+}
+
+// forget makes the session an empty one that is not in the store.
+func (s *Session) forget() {
+	s.stored, s.rec, s.base, s.edits = false, Record{}, nil, nil
+	s.userID, s.renew, s.drop, s.recook, s.persist = "", false, false, false, false
+	s.token = token{}
+	s.life++
+}
+
+func checkUserID(userID string) string {
+	switch {
+	case userID == "":
+		return "is empty"
+	case len(userID) > maxUserIDBytes:
+		return "is longer than 256 bytes"
+	case !utf8.ValidString(userID):
+		return "is not valid UTF-8"
+	case bytes.IndexByte([]byte(userID), 0) >= 0:
+		return "holds a NUL character, which Postgres cannot store"
+	}
+	return ""
+}

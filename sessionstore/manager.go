@@ -1,0 +1,109 @@
+package sessionstore
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync/atomic"
+)
+
+// Manager is what an application holds: it makes sessions for its requests out of a [Store]. [Open] and [New] make
+// one; all its methods may be called by many goroutines at once.
+//
+// A Manager starts no goroutine of its own. [Manager.Run] does the work that goes on beside requests.
+type Manager struct {
+	cfg      Config
+	expiry   Expiry
+	proxies  proxies
+	store    Store
+	cookie   *cookieCodec
+	observer Observer
+	newToken func() token
+
+	touches touches
+	health  health
+	counts  eventCounts
+	release func() // what Open acquired; nil for a store that is the caller's
+}
+
+// NewWithStore makes a Manager over any Store. It does not close it.
+func NewWithStore(store Store, cfg Config) (*Manager, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	return newManager(store, cfg)
+}
+
+// newManager takes a Config that is complete and checked.
+func newManager(store Store, cfg Config) (*Manager, error) {
+	cookie, err := newCookieCodec(cfg.Cookie, cfg.Env, cfg.Secrets)
+	if err != nil {
+		return nil, fmt.Errorf("sessionstore: deriving the cookie keys: %w", err)
+	}
+	m := &Manager{
+		cfg:      cfg,
+		expiry:   cfg.expiry(),
+		proxies:  cfg.TrustedProxies,
+		store:    store,
+		cookie:   cookie,
+		observer: cfg.Observer,
+		newToken: newToken,
+	}
+	m.touches.init(m)
+	return m, nil
+}
+
+// Run prunes expired sessions every [Config.PruneInterval]. It returns when ctx ends, and returns nil then. Several
+// instances may run it; only one at a time prunes.
+func (m *Manager) Run(ctx context.Context) error {
+	m.pruneForever(ctx)
+	return nil
+}
+
+// Close writes what touches are pending, waits for them and releases what [Open] acquired. Call it when the HTTP
+// server has shut down. The Manager is of no use afterwards.
+func (m *Manager) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), m.cfg.StoreTimeout)
+	defer cancel()
+	err := m.touches.close(ctx)
+	if m.release != nil {
+		m.release()
+	}
+	if err != nil {
+		return fmt.Errorf("sessionstore: close: %w", err)
+	}
+	return nil
+}
+
+// Stats counts the sessions. It reads them all: see [Manager.Estimate] for a big table.
+func (m *Manager) Stats(ctx context.Context) (Stats, error) { return m.stats(ctx, true) }
+
+// Estimate counts the sessions at little cost: exactly while the table is small (16 MiB), and as the planner sees
+// them above. Stats.Exact says which it was.
+func (m *Manager) Estimate(ctx context.Context) (Stats, error) { return m.stats(ctx, false) }
+
+func (m *Manager) stats(ctx context.Context, exact bool) (Stats, error) {
+	stats, err := m.store.Stats(ctx, exact)
+	if err != nil {
+		return Stats{}, fmt.Errorf("sessionstore: stats: %w", err)
+	}
+	return stats, nil
+}
+
+// StoreName is the name of the store in use: "postgres" or "memory".
+func (m *Manager) StoreName() string { return m.store.Name() }
+
+// Format writes what the Manager is, and nothing of its configuration.
+func (m *Manager) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "sessionstore.Manager over "+m.store.Name())
+}
+
+var defaultManager atomic.Pointer[Manager]
+
+// SetDefault makes m the Manager that [Default] returns, in the manner of [log/slog.SetDefault].
+func SetDefault(m *Manager) { defaultManager.Store(m) }
+
+// Default returns the Manager that a program set with [SetDefault], for modules that can't be handed one. It is nil
+// before that.
+func Default() *Manager { return defaultManager.Load() }

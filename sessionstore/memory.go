@@ -1,0 +1,247 @@
+package sessionstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"sync"
+	"time"
+)
+
+// defaultMemoryLimit at the largest data size comes to some gigabytes, at an ordinary one to some hundred megabytes.
+const defaultMemoryLimit = 100_000
+
+// Memory keeps sessions in this process: for tests, for trying things out and for emergencies. They end with the
+// process and no other instance knows them. It is safe for concurrent use.
+type Memory struct {
+	expiry Expiry
+	limit  int
+
+	mu        sync.Mutex
+	sessions  map[ID]Record
+	lastPrune time.Time
+}
+
+var _ Store = (*Memory)(nil)
+
+// NewMemory makes an empty store that holds at most limit sessions, 100,000 when limit is 0. Beyond that, Create
+// fails with [ErrUnavailable].
+func NewMemory(expiry Expiry, limit int) *Memory {
+	if limit <= 0 {
+		limit = defaultMemoryLimit
+	}
+	return &Memory{expiry: expiry, limit: limit, sessions: map[ID]Record{}}
+}
+
+// Format writes what the store is, and nothing of what it holds.
+func (m *Memory) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessionstore.Memory") }
+
+// Name is "memory".
+func (m *Memory) Name() string { return "memory" }
+
+// Create implements [Store].
+func (m *Memory) Create(ctx context.Context, d Draft) (Record, error) {
+	if err := ctx.Err(); err != nil {
+		return Record{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, taken := m.sessions[d.ID]; taken {
+		return Record{}, ErrExists
+	}
+	if len(m.sessions) >= m.limit {
+		return Record{}, fmt.Errorf("%w: the memory store holds its limit of %d sessions", ErrUnavailable, m.limit)
+	}
+	now := time.Now()
+	rec := Record{
+		ID: d.ID, UserID: d.UserID, Data: bytes.Clone(d.Data), Version: 1,
+		CreatedAt: now, LastSeenAt: now, AbsoluteExpiresAt: now.Add(m.expiry.Absolute), Client: d.Client,
+	}
+	if len(rec.Data) == 0 {
+		rec.Data = json.RawMessage("{}")
+	}
+	if d.UserID != "" {
+		rec.AuthenticatedAt = now
+	}
+	rec.ExpiresAt = m.expiry.deadline(now, rec.AbsoluteExpiresAt)
+	m.sessions[d.ID] = rec
+	rec.ValidatedAt = now
+	return rec, nil
+}
+
+// Load implements [Store].
+func (m *Memory) Load(ctx context.Context, id ID) (Record, error) {
+	if err := ctx.Err(); err != nil {
+		return Record{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.alive(id, time.Now())
+}
+
+// Save implements [Store].
+func (m *Memory) Save(ctx context.Context, id ID, c Change) (Record, error) {
+	if err := ctx.Err(); err != nil {
+		return Record{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	rec, err := m.alive(id, now)
+	if err != nil {
+		return Record{}, err
+	}
+	rec.Data = patch(rec.Data, c)
+	rec.Version++
+	if c.UserID != "" {
+		rec.UserID, rec.AuthenticatedAt = c.UserID, now
+	}
+	m.sessions[id] = m.expiry.used(rec, c.Client, now)
+	return m.sessions[id], nil
+}
+
+// Rotate implements [Store].
+func (m *Memory) Rotate(ctx context.Context, old, id ID, c Change) (Record, error) {
+	if err := ctx.Err(); err != nil {
+		return Record{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	rec, err := m.alive(old, now)
+	if err != nil {
+		return Record{}, err
+	}
+	if _, taken := m.sessions[id]; taken {
+		return Record{}, ErrExists
+	}
+	if c.UserID != "" {
+		if rec.UserID != "" && rec.UserID != c.UserID {
+			rec.Data = nil
+		}
+		rec.UserID, rec.AuthenticatedAt, rec.CreatedAt = c.UserID, now, now
+		rec.AbsoluteExpiresAt = now.Add(m.expiry.Absolute)
+		rec.ExpiresAt = m.expiry.deadline(now, rec.AbsoluteExpiresAt)
+	}
+	rec.ID = id
+	rec.Data = patch(rec.Data, c)
+	rec.Version++
+	delete(m.sessions, old)
+	m.sessions[id] = m.expiry.used(rec, c.Client, now)
+	return m.sessions[id], nil
+}
+
+// Touch implements [Store].
+func (m *Memory) Touch(ctx context.Context, touches []Touch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	for _, t := range touches {
+		if rec, err := m.alive(t.ID, now); err == nil {
+			m.sessions[t.ID] = m.expiry.used(rec, t.Client, now)
+		}
+	}
+	return nil
+}
+
+// Delete implements [Store].
+func (m *Memory) Delete(ctx context.Context, id ID) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.sessions, id)
+	return nil
+}
+
+// Prune implements [Store].
+func (m *Memory) Prune(ctx context.Context, max int) (int, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, false, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, n := time.Now(), 0
+	maps.DeleteFunc(m.sessions, func(_ ID, rec Record) bool {
+		if n >= max || rec.ExpiresAt.After(now) {
+			return false
+		}
+		n++
+		return true
+	})
+	m.lastPrune = now
+	return n, true, nil
+}
+
+// Stats implements [Store]. It is always exact.
+func (m *Memory) Stats(ctx context.Context, _ bool) (Stats, error) {
+	if err := ctx.Err(); err != nil {
+		return Stats{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	s := Stats{Total: int64(len(m.sessions)), Exact: true, LastPruneAt: m.lastPrune, CountedAt: now}
+	for _, rec := range m.sessions {
+		if rec.ExpiresAt.After(now) {
+			s.Active++
+		}
+	}
+	s.Expired = s.Total - s.Active
+	return s, nil
+}
+
+func (m *Memory) alive(id ID, now time.Time) (Record, error) {
+	rec, ok := m.sessions[id]
+	if !ok || !rec.ExpiresAt.After(now) {
+		return Record{}, ErrNotFound
+	}
+	rec.ValidatedAt = now
+	return rec, nil
+}
+
+// used is a record after a use: what the SQL statements compute with now() and date_bin.
+func (e Expiry) used(rec Record, c Client, now time.Time) Record {
+	rec.Client = rec.Client.updated(c)
+	if now.After(rec.LastSeenAt) {
+		rec.LastSeenAt = now
+	}
+	if d := e.deadline(now, rec.AbsoluteExpiresAt); !e.Fixed && d.After(rec.ExpiresAt) {
+		rec.ExpiresAt = d
+	}
+	rec.ValidatedAt = now
+	return rec
+}
+
+// deadline is the idle deadline of a use, rounded up to the resolution, and never past the absolute one.
+func (e Expiry) deadline(now, absolute time.Time) time.Time {
+	d := now.Add(e.Idle).UnixMicro()
+	step := e.Resolution().Microseconds()
+	if rest := d % step; rest != 0 {
+		d += step - rest
+	}
+	if idle := time.UnixMicro(d); idle.Before(absolute) {
+		return idle
+	}
+	return absolute
+}
+
+// patch applies a change to data as Postgres's jsonb operators do.
+func patch(data json.RawMessage, c Change) json.RawMessage {
+	if len(c.Set) == 0 && len(c.Removed) == 0 && len(data) > 0 {
+		return data
+	}
+	values, _ := decodeObject(data)
+	for _, k := range c.Removed {
+		delete(values, k)
+	}
+	maps.Copy(values, c.Set)
+	return encodeObject(values)
+}

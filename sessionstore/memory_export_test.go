@@ -1,0 +1,20 @@
+package sessionstore
+
+import "time"
+
+// Age moves a session into the past.
+func (m *Memory) Age(id ID, d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rec, ok := m.sessions[id]
+	if !ok {
+		return
+	}
+	for _, at := range []*time.Time{&rec.CreatedAt, &rec.LastSeenAt, &rec.ExpiresAt, &rec.AbsoluteExpiresAt} {
+		*at = at.Add(-d)
+	}
+	if !rec.AuthenticatedAt.IsZero() {
+		rec.AuthenticatedAt = rec.AuthenticatedAt.Add(-d)
+	}
+	m.sessions[id] = rec
+}

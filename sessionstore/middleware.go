@@ -1,0 +1,44 @@
+package sessionstore
+
+import (
+	"context"
+	"errors"
+	"net/http"
+)
+
+// ErrorHandler answers a request whose session could not be saved, in place of the response that its handler meant
+// to give. Nothing has been sent yet, and nothing the handler writes will be. It must not set the session cookie.
+type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
+
+// Handler gives every request to next a session, to be had with [FromContext]. The session is loaded when it is first
+// asked for and saved just before the first byte of the response; a request that does not use it costs no query, and
+// one that stores nothing gets no cookie. When the session can't be saved, the client gets 503 and keeps its cookie.
+//
+// Bodies are not buffered. The ResponseWriter that next gets is an http.Flusher and an http.Hijacker when the
+// server's is, works with [http.ResponseController] and hands ReadFrom on.
+//
+// A response that sets the cookie carries Cache-Control: no-store, and one that read the session Vary: Cookie.
+func (m *Manager) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := &exchange{m: m, header: w.Header()}
+		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, x))
+		x.request = r
+		rw := &response{ResponseWriter: w, x: x}
+		defer x.end(r.Context())
+
+		next.ServeHTTP(rw.shape(), r)
+
+		// A handler that panicked does not get here: what it half did is not saved.
+		_ = rw.begin()
+	})
+}
+
+// serveError is the default ErrorHandler.
+func serveError(w http.ResponseWriter, _ *http.Request, err error) {
+	if errors.Is(err, ErrUnavailable) {
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "The session store is unavailable. Please try again.", http.StatusServiceUnavailable)
+		return
+	}
+	http.Error(w, "The session could not be saved.", http.StatusInternalServerError)
+}

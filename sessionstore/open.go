@@ -1,0 +1,103 @@
+package sessionstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Open makes a Manager from a Config: it connects to Postgres, checks that the schema is what this version needs, and
+// says in one line of the log which store is in use and how many sessions are active. In Development, without a
+// DatabaseURL, sessions live in memory.
+//
+// The errors are every fault of the Config at once ([ConfigError]); [ErrUnavailable] with the host's name when
+// Postgres can't be reached; and what is missing from the schema, with the command that creates it.
+func Open(ctx context.Context, cfg Config) (*Manager, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	if cfg.DatabaseURL == "" {
+		return openMemory(ctx, cfg)
+	}
+	pool, err := openPool(cfg)
+	if err != nil {
+		return nil, err
+	}
+	m, err := open(ctx, pool, cfg)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	m.release = pool.Close
+	return m, nil
+}
+
+// New is [Open] with a pool of the application's own, which it goes on owning: [Manager.Close] does not close it.
+// cfg.DatabaseURL is ignored.
+func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	return open(ctx, pool, cfg)
+}
+
+func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error) {
+	store := NewPostgres(pool, cfg.expiry(), cfg.StoreTimeout)
+	if err := store.Check(ctx); err != nil {
+		return nil, fmt.Errorf("sessionstore: open: %w", err)
+	}
+	m, err := newManager(store, cfg)
+	if err != nil {
+		return nil, err
+	}
+	stats, err := m.Estimate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.UseRedis {
+		cfg.Logger.WarnContext(ctx, "the Redis cache is not part of this version: sessions are served by Postgres alone")
+	}
+	cfg.Logger.InfoContext(ctx, "sessions open", "store", store.Name(), "active", stats.Active, "exact", stats.Exact)
+	return m, nil
+}
+
+func openMemory(ctx context.Context, cfg Config) (*Manager, error) {
+	if cfg.Env != Development {
+		return nil, configErrors{&ConfigError{Name: "DatabaseURL (DATABASE_URL)", Problem: "is not set: sessions need Postgres outside development"}}
+	}
+	m, err := newManager(NewMemory(cfg.expiry(), 0), cfg)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Logger.WarnContext(ctx, "sessions open in memory: they end with this process; set DATABASE_URL to keep them in Postgres",
+		"store", m.StoreName(), "active", 0)
+	return m, nil
+}
+
+// openPool makes the pool. It does not connect yet. What pgx would leave unbounded gets a bound: a server that hangs
+// must not hang requests.
+func openPool(cfg Config) (*pgxpool.Pool, error) {
+	fault := configErrors{&ConfigError{Name: "DatabaseURL (DATABASE_URL)", Problem: "is not a Postgres URL, such as postgres://user:password@host:5432/database"}}
+	pc, err := pgxpool.ParseConfig(string(cfg.DatabaseURL))
+	if err != nil {
+		return nil, fault // without err: it may quote the password
+	}
+	if pc.ConnConfig.ConnectTimeout == 0 {
+		pc.ConnConfig.ConnectTimeout = cfg.StoreTimeout
+	}
+	if pc.PingTimeout == 0 {
+		pc.PingTimeout = time.Second
+	}
+	if pc.MaxConnLifetimeJitter == 0 {
+		pc.MaxConnLifetimeJitter = pc.MaxConnLifetime / 10
+	}
+	pool, err := pgxpool.NewWithConfig(context.Background(), pc)
+	if err != nil {
+		return nil, fault
+	}
+	return pool, nil
+}

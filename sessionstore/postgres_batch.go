@@ -1,0 +1,96 @@
+package sessionstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/reporadar/pgsession/internal/batch"
+)
+
+// How many statements of one kind run at once; what comes meanwhile waits and shares the next. Few statements make large
+// batches, which is what the throughput comes from; bench/ shows where the best value lies.
+const (
+	loadsInFlight  = 4
+	writesInFlight = 4
+)
+
+type result = batch.Result[Record]
+
+// statements are the two forms of one operation.
+type statements[C any] struct {
+	// row is the session that the call works on: a statement for many holds none twice.
+	row func(*C) ID
+	// answer is the session that comes back.
+	answer func(*C) ID
+	// share: calls for one session may have the same answer.
+	share bool
+
+	one  func(context.Context, *C) (Record, error)
+	many func(context.Context, []C) ([]Record, error)
+}
+
+func (s *statements[C]) combine(cfg batch.Config) *batch.Combiner[C, Record] {
+	cfg.Retry = retrySingly
+	return batch.New(s.run, cfg)
+}
+
+// run answers the calls that came together. An error means that none of them had an effect.
+func (s *statements[C]) run(ctx context.Context, calls []C) ([]result, error) {
+	results := make([]result, len(calls))
+	if len(calls) == 1 {
+		results[0].Value, results[0].Err = s.one(ctx, &calls[0])
+		return results, nil
+	}
+
+	together := make([]C, 0, len(calls))
+	first := make(map[ID]int, len(calls)) // the first call for each row
+	var again []int                       // the others
+	for i := range calls {
+		if _, twice := first[s.row(&calls[i])]; twice {
+			again = append(again, i)
+			continue
+		}
+		first[s.row(&calls[i])] = i
+		together = append(together, calls[i])
+	}
+	records, err := s.many(ctx, together)
+	if err != nil {
+		return nil, err
+	}
+	answers := make(map[ID]*Record, len(records))
+	for i := range records {
+		answers[records[i].ID] = &records[i]
+	}
+	for i := range calls {
+		if rec := answers[s.answer(&calls[i])]; rec != nil {
+			results[i].Value = *rec
+		} else {
+			results[i].Err = ErrNotFound
+		}
+	}
+	if !s.share {
+		for _, i := range again {
+			results[i].Value, results[i].Err = s.one(ctx, &calls[i])
+		}
+	}
+	return results, nil
+}
+
+// retrySingly: the server refused a shared statement as a whole, and it had no effect. One of the calls may be to
+// blame, or somebody cancelled the statement. When the server is away, or nobody knows what it did, nothing is repeated.
+func retrySingly(err error) bool {
+	var refused *refusal
+	return errors.As(err, &refused)
+}
+
+// combined translates what the combiner itself has to say.
+func combined(rec Record, err error) (Record, error) {
+	switch {
+	case errors.Is(err, batch.ErrOverloaded):
+		err = fmt.Errorf("%w: too many calls wait for Postgres", ErrUnavailable)
+	case errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnavailable):
+		err = fmt.Errorf("%w: no answer in time: %w", ErrUnavailable, err)
+	}
+	return rec, err
+}

@@ -1,0 +1,219 @@
+package sessionstore
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+	"time"
+
+	"github.com/reporadar/pgsession/internal/gen"
+)
+
+type (
+	saveCall struct {
+		id     ID
+		change Change
+	}
+	rotateCall struct {
+		old, id ID
+		change  Change
+	}
+)
+
+func (p *Postgres) loadOne(ctx context.Context, id *ID) (rec Record, err error) {
+	err = p.do(ctx, again, func(ctx context.Context) error {
+		row, err := p.queries.SessionLoad(ctx, p.pool, id[:])
+		rec = record(&row.Session, row.ValidatedAt)
+		return err
+	})
+	return rec, err
+}
+
+func (p *Postgres) loadMany(ctx context.Context, ids []ID) (recs []Record, err error) {
+	arg := make([][]byte, len(ids))
+	for i := range ids {
+		arg[i] = ids[i][:]
+	}
+	err = p.do(ctx, again, func(ctx context.Context) error {
+		rows, err := p.queries.SessionLoadMany(ctx, p.pool, arg)
+		recs = make([]Record, len(rows))
+		for i := range rows {
+			recs[i] = record(&rows[i].Session, rows[i].ValidatedAt)
+		}
+		return err
+	})
+	return recs, err
+}
+
+func (p *Postgres) createOne(ctx context.Context, d *Draft) (rec Record, err error) {
+	arg := &gen.SessionCreateParams{
+		ID: d.ID[:], UserID: orNull(d.UserID), Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
+		Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
+	}
+	err = p.do(ctx, once, func(ctx context.Context) error {
+		row, err := p.queries.SessionCreate(ctx, p.pool, arg)
+		rec = record(&row.Session, row.ValidatedAt)
+		return err
+	})
+	return rec, err
+}
+
+func (p *Postgres) createMany(ctx context.Context, drafts []Draft) (recs []Record, err error) {
+	arg := &gen.SessionCreateManyParams{Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution()}
+	for i := range drafts {
+		d := &drafts[i]
+		arg.IDs = append(arg.IDs, d.ID[:])
+		arg.UserIDs = append(arg.UserIDs, d.UserID)
+		arg.Data = append(arg.Data, orEmpty(d.Data))
+		arg.IPs = append(arg.IPs, d.IP)
+		arg.UserAgents = append(arg.UserAgents, d.UserAgent)
+	}
+	err = p.do(ctx, once, func(ctx context.Context) error {
+		rows, err := p.queries.SessionCreateMany(ctx, p.pool, arg)
+		recs = make([]Record, len(rows))
+		for i := range rows {
+			recs[i] = record(&rows[i].Session, rows[i].ValidatedAt)
+		}
+		return err
+	})
+	return recs, err
+}
+
+func (p *Postgres) saveOne(ctx context.Context, c *saveCall) (rec Record, err error) {
+	arg := &gen.SessionSaveParams{
+		ID: c.id[:], Removed: orNone(c.change.Removed), Changed: encodeObject(c.change.Set),
+		UserID: orNull(c.change.UserID), IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
+		Slides: !p.expiry.Fixed, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
+	}
+	err = p.do(ctx, once, func(ctx context.Context) error {
+		row, err := p.queries.SessionSave(ctx, p.pool, arg)
+		rec = record(&row.Session, row.ValidatedAt)
+		return err
+	})
+	return rec, err
+}
+
+func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) (recs []Record, err error) {
+	arg := &gen.SessionSaveManyParams{Slides: !p.expiry.Fixed, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution()}
+	for i := range calls {
+		c := &calls[i].change
+		arg.IDs = append(arg.IDs, calls[i].id[:])
+		arg.Removed = append(arg.Removed, encodeNames(c.Removed))
+		arg.Changed = append(arg.Changed, encodeObject(c.Set))
+		arg.UserIDs = append(arg.UserIDs, c.UserID)
+		arg.IPs = append(arg.IPs, c.IP)
+		arg.UserAgents = append(arg.UserAgents, c.UserAgent)
+	}
+	err = p.do(ctx, once, func(ctx context.Context) error {
+		rows, err := p.queries.SessionSaveMany(ctx, p.pool, arg)
+		recs = make([]Record, len(rows))
+		for i := range rows {
+			recs[i] = record(&rows[i].Session, rows[i].ValidatedAt)
+		}
+		return err
+	})
+	return recs, err
+}
+
+func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (rec Record, err error) {
+	arg := &gen.SessionRotateParams{
+		OldID: c.old[:], ID: c.id[:], Removed: orNone(c.change.Removed), Changed: encodeObject(c.change.Set),
+		UserID: orNull(c.change.UserID), IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
+		Slides: !p.expiry.Fixed, Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
+	}
+	err = p.do(ctx, once, func(ctx context.Context) error {
+		row, err := p.queries.SessionRotate(ctx, p.pool, arg)
+		rec = record(&row.Session, row.ValidatedAt)
+		return err
+	})
+	return rec, err
+}
+
+func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) (recs []Record, err error) {
+	arg := &gen.SessionRotateManyParams{
+		Slides: !p.expiry.Fixed, Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
+	}
+	for i := range calls {
+		c := &calls[i].change
+		arg.OldIDs = append(arg.OldIDs, calls[i].old[:])
+		arg.IDs = append(arg.IDs, calls[i].id[:])
+		arg.Removed = append(arg.Removed, encodeNames(c.Removed))
+		arg.Changed = append(arg.Changed, encodeObject(c.Set))
+		arg.UserIDs = append(arg.UserIDs, c.UserID)
+		arg.IPs = append(arg.IPs, c.IP)
+		arg.UserAgents = append(arg.UserAgents, c.UserAgent)
+	}
+	err = p.do(ctx, once, func(ctx context.Context) error {
+		rows, err := p.queries.SessionRotateMany(ctx, p.pool, arg)
+		recs = make([]Record, len(rows))
+		for i := range rows {
+			recs[i] = record(&rows[i].Session, rows[i].ValidatedAt)
+		}
+		return err
+	})
+	return recs, err
+}
+
+// record converts a row.
+func record(s *gen.Session, validatedAt time.Time) Record {
+	rec := Record{
+		Data: s.Data, Version: s.Version,
+		CreatedAt: s.CreatedAt, LastSeenAt: s.LastSeenAt, ExpiresAt: s.ExpiresAt,
+		AbsoluteExpiresAt: s.AbsoluteExpiresAt, ValidatedAt: validatedAt,
+	}
+	copy(rec.ID[:], s.ID)
+	if s.UserID != nil {
+		rec.UserID = *s.UserID
+	}
+	if s.AuthenticatedAt != nil {
+		rec.AuthenticatedAt = *s.AuthenticatedAt
+	}
+	if s.IP != nil {
+		rec.IP = *s.IP
+	}
+	if s.UserAgent != nil {
+		rec.UserAgent = *s.UserAgent
+	}
+	return rec
+}
+
+// encodeNames is a JSON array, since Postgres's arrays can't hold lists of different lengths.
+func encodeNames(names []string) json.RawMessage {
+	if len(names) == 0 {
+		return json.RawMessage("[]")
+	}
+	raw, err := json.Marshal(names)
+	if err != nil {
+		panic("BUG: sessionstore: strings do not encode: " + err.Error())
+	}
+	return raw
+}
+
+func orEmpty(data json.RawMessage) json.RawMessage {
+	if len(data) == 0 {
+		return json.RawMessage("{}")
+	}
+	return data
+}
+
+// orNone is never nil: jsonb - NULL would be NULL.
+func orNone(names []string) []string {
+	if names == nil {
+		return []string{}
+	}
+	return names
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func ipOrNull(addr netip.Addr) *netip.Addr {
+	if !addr.IsValid() {
+		return nil
+	}
+	return &addr
+}

@@ -1,0 +1,176 @@
+package sessionstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Save keeps what was changed so far. Nobody needs to call it for an ordinary response, which is saved just before
+// its first byte; it is for responses that go on for long, and for code that wants to see the error.
+//
+// [ErrNotFound] says that the session was ended meanwhile, by a logout elsewhere or by its timeout: the changes
+// are lost, and the session is empty now. [ErrUnavailable] says that nothing is known to be saved; the changes
+// are still pending.
+func (s *Session) Save(ctx context.Context) error {
+	if err := s.save(ctx); err != nil {
+		return fmt.Errorf("sessionstore: save: %w", err)
+	}
+	return nil
+}
+
+// plan is what one save does: a snapshot of the session's pending changes.
+type plan struct {
+	doomed []ID
+	stored bool
+	id     ID
+	renew  bool
+	drop   bool
+	change Change
+	round  int
+	life   int
+}
+
+func (p *plan) empty() bool {
+	return !p.renew && p.change.UserID == "" && len(p.change.Set) == 0 && len(p.change.Removed) == 0
+}
+
+// save carries out what is pending. It leaves the cookie to the response.
+func (s *Session) save(ctx context.Context) error {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return ErrEnded
+	}
+	p := s.plan()
+	s.mu.Unlock()
+
+	for _, id := range p.doomed {
+		if err := s.m.store.Delete(ctx, id); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.doomed = s.doomed[1:]
+		s.mu.Unlock()
+		s.m.observe(ctx, Event{Kind: EventLogout, Handle: id.Handle()})
+	}
+	if p.empty() {
+		s.mu.Lock()
+		s.settle(&p)
+		s.mu.Unlock()
+		return nil
+	}
+
+	rec, tok, err := s.write(ctx, &p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case errors.Is(err, ErrNotFound):
+		if s.life == p.life {
+			s.forget()
+		}
+		return err
+	case err != nil:
+		return err
+	case s.life != p.life: // logged out while this was being saved
+		s.doomed = append(s.doomed, rec.ID)
+		return nil
+	}
+	s.apply(&p, rec, tok)
+	return nil
+}
+
+// plan takes the pending changes. What is changed from now on belongs to the next save.
+func (s *Session) plan() plan {
+	p := plan{
+		doomed: append([]ID(nil), s.doomed...),
+		stored: s.stored,
+		id:     s.rec.ID,
+		renew:  s.renew,
+		drop:   s.drop,
+		round:  s.round,
+		life:   s.life,
+		change: Change{UserID: s.userID, Client: s.client},
+	}
+	s.round++
+	for k, e := range s.edits {
+		if e.value == nil {
+			p.change.Removed = append(p.change.Removed, k)
+			continue
+		}
+		if p.change.Set == nil {
+			p.change.Set = make(map[string]json.RawMessage, len(s.edits))
+		}
+		p.change.Set[k] = e.value
+	}
+	if !s.stored && len(p.change.Set) == 0 {
+		p.change.Removed = nil // nothing to remove from
+	}
+	return p
+}
+
+// write does the one statement that a plan comes to, and returns the session's token when it is a new one.
+func (s *Session) write(ctx context.Context, p *plan) (Record, *token, error) {
+	kind := EventRenewed
+	if p.change.UserID != "" {
+		kind = EventLogin
+	}
+	if p.stored {
+		rec, tok, err := s.rewrite(ctx, p)
+		if err == nil && (p.renew || p.change.UserID != "") {
+			s.m.observe(ctx, Event{Kind: kind, Handle: rec.ID.Handle(), UserID: rec.UserID})
+		}
+		// The anonymous session that a user logs in from may end while they type their password. Who they are
+		// does not hang on it: they get a fresh session, with nothing of the dead one but this request's changes.
+		if !errors.Is(err, ErrNotFound) || p.change.UserID == "" {
+			return rec, tok, err
+		}
+	}
+	tok := s.m.newToken()
+	rec, err := s.m.store.Create(ctx, Draft{
+		ID: tok.id(), UserID: p.change.UserID, Data: encodeObject(p.change.Set), Client: p.change.Client,
+	})
+	if err == nil {
+		if p.change.UserID == "" {
+			kind = EventCreated
+		}
+		s.m.observe(ctx, Event{Kind: kind, Handle: rec.ID.Handle(), UserID: rec.UserID})
+	}
+	return rec, &tok, err
+}
+
+// rewrite changes the session that is in the store, under a new token if it is to get one.
+func (s *Session) rewrite(ctx context.Context, p *plan) (Record, *token, error) {
+	if !p.renew {
+		rec, err := s.m.store.Save(ctx, p.id, p.change)
+		return rec, nil, err
+	}
+	tok := s.m.newToken()
+	rec, err := s.m.store.Rotate(ctx, p.id, tok.id(), p.change)
+	return rec, &tok, err
+}
+
+// apply makes the session what the store now has, and keeps what was changed meanwhile.
+func (s *Session) apply(p *plan, rec Record, tok *token) {
+	s.stored, s.rec, s.base = true, rec, nil
+	if tok != nil {
+		s.token, s.recook, s.uncook = *tok, true, false
+	}
+	if s.userID == p.change.UserID {
+		s.userID, s.drop, s.renew = "", false, s.renew && !p.renew
+	}
+	s.settle(p)
+}
+
+// settle takes the edits of a plan that is carried out off the list.
+func (s *Session) settle(p *plan) {
+	for k, e := range s.edits {
+		if e.round <= p.round {
+			delete(s.edits, k)
+		}
+	}
+}

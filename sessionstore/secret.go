@@ -1,0 +1,24 @@
+package sessionstore
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// Secret is a string that must not be shown: a signing secret, a key, a URL with a password in it. It prints,
+// logs and encodes as "[redacted]" in every form; convert it with string(s) to use it. The zero value is "not set".
+type Secret string
+
+// Format writes "[redacted]", whatever the verb; an empty secret is written as nothing.
+func (s Secret) Format(f fmt.State, _ rune) {
+	if s != "" {
+		_, _ = io.WriteString(f, redacted)
+	}
+}
+
+// LogValue is "[redacted]".
+func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText is "[redacted]".
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -1,0 +1,246 @@
+package sessionstore
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Session is the session of one request: the values as they were loaded, and what the request changed. Changes
+// are kept here until they are saved together with the response, just before its first byte, or by [Session.Save].
+//
+// A Session comes from [FromContext]. A visitor without a session gets an empty one, which costs nothing unless
+// something is set in it. Its methods may be called by many goroutines at once, as long as the request lasts;
+// afterwards they return [ErrEnded]. It prints as its handle, never as its contents.
+type Session struct {
+	m      *Manager
+	client Client // of this request; zero when it isn't tracked
+
+	// saving is held over a whole save, so that two saves of one request don't race. mu never is held over I/O.
+	saving sync.Mutex
+
+	mu     sync.Mutex
+	stored bool                       // rec is in the store
+	rec    Record                     // as last loaded or saved
+	token  token                      // rec's
+	base   map[string]json.RawMessage // rec.Data taken apart; nil until somebody asks
+	edits  map[string]edit
+
+	// What the next save is to do beside the edits.
+	userID string // to be logged in
+	renew  bool   // to get a new token
+	drop   bool   // rec.Data belongs to another user
+	doomed []ID   // logged out, to be deleted
+	round  int    // raised when a save takes the edits, so that later ones are told apart
+	life   int    // raised when the session is forgotten, so that a save under way doesn't bring it back
+
+	// What the response is to do about the cookie.
+	persist bool // it outlives the browser
+	recook  bool // it must be sent
+	uncook  bool // it must be cleared
+
+	headersSent bool
+	ended       bool
+}
+
+// edit is one changed value; a nil value means removed.
+type edit struct {
+	value json.RawMessage
+	round int
+}
+
+// Get decodes the value of a key into dst, which is a pointer as for [json.Unmarshal], and says whether there is
+// one. When there is none, dst is left alone. A value that does not decode is a *[ValueError]; the others are not
+// affected. [Key] does the same with a type.
+func (s *Session) Get(key string, dst any) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return false, ErrEnded
+	}
+	return s.get(key, dst)
+}
+
+// Set changes the value of a key to the JSON of v. The error is a *[ValueError] when v can't be represented, or
+// when the session would grow past [Config.MaxDataSize]; the old value stays then.
+//
+// After the response's headers have gone out, an existing session can still be changed, and [Session.Save] must
+// be called for the change to be kept; a new one can't be started any more ([ErrHeadersSent]).
+func (s *Session) Set(key string, v any) error {
+	raw, err := encodeValue(key, v)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.changeable(); err != nil {
+		return err
+	}
+	limit, size := s.m.cfg.MaxDataSize, s.sizeWith(key, raw)
+	if size > limit && size > s.sizeWith("", nil) {
+		return &ValueError{Key: key, Problem: fmt.Sprintf("the session's data would be larger than %d bytes", limit)}
+	}
+	s.edit(key, raw)
+	return nil
+}
+
+// Delete removes a value. Removing one that is not there changes nothing.
+func (s *Session) Delete(key string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.changeable(); err != nil {
+		return err
+	}
+	if _, ok := s.lookup(key); ok {
+		s.edit(key, nil)
+	}
+	return nil
+}
+
+// Pop is [Session.Get] and then [Session.Delete], in one step: it reads a one-time value, such as the message that
+// the next page shows. A value that does not decode is removed too.
+func (s *Session) Pop(key string, dst any) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.changeable(); err != nil {
+		return false, err
+	}
+	ok, err := s.get(key, dst)
+	if ok {
+		s.edit(key, nil)
+	}
+	return ok, err
+}
+
+// Has says whether a key has a value.
+func (s *Session) Has(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.lookup(key)
+	return ok && !s.ended
+}
+
+// UserID is who is logged in, a pending [Session.Login] or [Session.Logout] included; empty for nobody.
+func (s *Session) UserID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.userID != "" {
+		return s.userID
+	}
+	return s.rec.UserID
+}
+
+// AuthenticatedAt is when the user last logged in, by the store's clock; zero when nobody has, or when the login
+// is part of this request and not saved yet.
+func (s *Session) AuthenticatedAt() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.userID != "" {
+		return time.Time{}
+	}
+	return s.rec.AuthenticatedAt
+}
+
+// Record is the session as it was last loaded or saved, changes not included; false when it is not in the store.
+func (s *Session) Record() (Record, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rec, s.stored
+}
+
+// Handle is the session's public name; empty when it is not in the store.
+func (s *Session) Handle() Handle {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.handle()
+}
+
+// Format writes the session's handle, whatever the verb: contents never get into a log by way of fmt.
+func (s *Session) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "session "+string(s.Handle()))
+}
+
+// LogValue is the session's handle.
+func (s *Session) LogValue() slog.Value { return slog.StringValue(string(s.Handle())) }
+
+// MarshalText is the session's handle.
+func (s *Session) MarshalText() ([]byte, error) { return []byte(s.Handle()), nil }
+
+func (s *Session) handle() Handle {
+	if !s.stored {
+		return ""
+	}
+	return s.rec.ID.Handle()
+}
+
+// changeable says why the session can't be changed any more.
+func (s *Session) changeable() error {
+	switch {
+	case s.ended:
+		return ErrEnded
+	case s.headersSent && !s.stored:
+		return ErrHeadersSent
+	}
+	return nil
+}
+
+func (s *Session) get(key string, dst any) (bool, error) {
+	raw, ok := s.lookup(key)
+	if !ok {
+		return false, nil
+	}
+	if err := json.Unmarshal(raw, dst); err != nil {
+		return true, &ValueError{Key: key, Problem: fmt.Sprintf("does not decode into %T", dst), Err: err}
+	}
+	return true, nil
+}
+
+func (s *Session) lookup(key string) (json.RawMessage, bool) {
+	if e, ok := s.edits[key]; ok {
+		return e.value, e.value != nil
+	}
+	raw, ok := s.loaded()[key]
+	return raw, ok
+}
+
+func (s *Session) edit(key string, value json.RawMessage) {
+	if s.edits == nil {
+		s.edits = map[string]edit{}
+	}
+	s.edits[key] = edit{value: value, round: s.round}
+}
+
+// loaded is the data as loaded. Data that is not an object can't come from this library; it counts as empty, so
+// that whatever wrote it does not lock the user out.
+func (s *Session) loaded() map[string]json.RawMessage {
+	if s.drop {
+		return nil
+	}
+	if s.base == nil {
+		s.base, _ = decodeObject(s.rec.Data)
+	}
+	return s.base
+}
+
+// sizeWith is how large the data would be with one value changed; with an empty key, how large it is.
+func (s *Session) sizeWith(key string, value json.RawMessage) int {
+	const quotesColonComma = 4
+	size := 2
+	if key != "" {
+		size += len(key) + len(value) + quotesColonComma
+	}
+	for k, v := range s.loaded() {
+		if _, edited := s.edits[k]; !edited && k != key {
+			size += len(k) + len(v) + quotesColonComma
+		}
+	}
+	for k, e := range s.edits {
+		if e.value != nil && k != key {
+			size += len(k) + len(e.value) + quotesColonComma
+		}
+	}
+	return size
+}

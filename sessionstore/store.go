@@ -1,0 +1,136 @@
+package sessionstore
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+	"time"
+)
+
+// Store keeps sessions. It is the contract that [NewPostgres] and [NewMemory] honour and that the suite in
+// [github.com/reporadar/pgsession/sessionstore/storetest] executes, case by case.
+//
+// A session is alive while its record is there and its deadline has not passed by the store's own clock. Every
+// method looks at both itself; nothing depends on a prune having run.
+//
+// Only Create makes a session exist. Save, Rotate and Touch change a session that is alive and never bring one
+// back, so a request that was slow to finish can't undo a logout.
+//
+// Concurrent Saves of one session merge key by key: each writes the keys it changed and leaves the others.
+//
+// Deadlines come from the store's clock and from the [Expiry] it was made with. They never move backwards. The
+// absolute one moves only in a Rotate that logs a user in, which starts a new session in all but data.
+//
+// A session that is not alive is [ErrNotFound]. A store that can't answer is [ErrUnavailable]: nothing is known
+// then about what was asked. Errors hold no ids and no data.
+//
+// All methods may be called by many goroutines at once. They give up when their context ends. They keep none of
+// the slices and maps they are given, and what they return belongs to the caller, except that Record.Data must
+// not be written to.
+type Store interface {
+	// Create makes a new session. An id that is taken, alive or not, is ErrExists and nothing changes.
+	Create(ctx context.Context, d Draft) (Record, error)
+
+	// Load returns the session. It never extends it.
+	Load(ctx context.Context, id ID) (Record, error)
+
+	// Save applies a change, raises the version by one, extends a sliding session, and returns the merged result.
+	Save(ctx context.Context, id ID, c Change) (Record, error)
+
+	// Rotate moves the session to a new id, with a change applied, in one step: no moment has both ids or neither.
+	// With Change.UserID set it is a login: both deadlines start afresh, and data that belonged to another user is dropped.
+	Rotate(ctx context.Context, old, id ID, c Change) (Record, error)
+
+	// Touch notes that sessions were used just now and extends the sliding ones. Those that are not alive are
+	// passed over. It leaves version and data. A touch may be forgotten by a crash.
+	Touch(ctx context.Context, t []Touch) error
+
+	// Delete ends a session. Ending one that is not there is no error.
+	Delete(ctx context.Context, id ID) error
+
+	// Prune deletes at most max expired sessions and returns how many. ok is false when another caller, here or
+	// on another instance, is pruning; nothing was deleted then. max is between 1 and 100,000.
+	Prune(ctx context.Context, max int) (n int, ok bool, err error)
+
+	// Stats counts the sessions. With exact it reads them all; without, it may estimate and costs little on any size.
+	Stats(ctx context.Context, exact bool) (Stats, error)
+
+	// Name is what logs and health call the store: "postgres", "memory".
+	Name() string
+}
+
+// Expiry is when sessions end. All durations are positive.
+type Expiry struct {
+	// Idle ends a session this long after its last use.
+	Idle time.Duration
+	// Absolute ends it this long after its creation or login, used or not. At least Idle.
+	Absolute time.Duration
+	// Fixed turns sliding off: a session ends Idle after creation or login, however much it is used.
+	Fixed bool
+}
+
+// TouchInterval is the least time between two touches of one session: a minute, or a tenth of a shorter idle timeout.
+func (e Expiry) TouchInterval() time.Duration { return min(time.Minute, e.Idle/10) }
+
+// Resolution is the step in which deadlines move. They are rounded up to it, so most touches leave the indexed
+// deadline as it was and cost Postgres a heap-only update. A session never ends before its idle timeout, and at
+// most one resolution after it.
+func (e Expiry) Resolution() time.Duration {
+	return max(min(e.Idle/128, time.Hour), e.TouchInterval(), time.Microsecond)
+}
+
+// Record is a session as its store has it.
+type Record struct {
+	ID ID
+	// UserID is who is logged in; empty before login.
+	UserID string
+	// Data is one JSON object, a member for each key. It may be shared: it is not to be written to.
+	Data json.RawMessage
+	// Version starts at 1 and rises with every Save and Rotate.
+	Version int64
+
+	CreatedAt time.Time
+	// AuthenticatedAt is when the user logged in; zero before login.
+	AuthenticatedAt   time.Time
+	LastSeenAt        time.Time
+	ExpiresAt         time.Time
+	AbsoluteExpiresAt time.Time
+	// ValidatedAt is the store's clock when it read or wrote this record.
+	ValidatedAt time.Time
+
+	Client
+}
+
+// Client is where a session was last used from. Zero fields are unknown.
+type Client struct {
+	IP        netip.Addr
+	UserAgent string
+}
+
+// Draft is a session to be created.
+type Draft struct {
+	ID     ID
+	UserID string
+	// Data is one JSON object; nil is an empty one.
+	Data json.RawMessage
+	Client
+}
+
+// Change is what a request did to a session.
+type Change struct {
+	// Set holds the new values, each one JSON value.
+	Set map[string]json.RawMessage
+	// Removed names the values that are gone. A name that is also in Set is set.
+	Removed []string
+	// UserID, when not empty, logs this user in: AuthenticatedAt becomes now.
+	UserID string
+	// Client overwrites those of its fields that are known.
+	Client
+}
+
+// Touch is one use of a session.
+type Touch struct {
+	ID ID
+	// Client overwrites those of its fields that are known.
+	Client
+}

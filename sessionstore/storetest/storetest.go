@@ -1,0 +1,212 @@
+// Package storetest is the contract of [sessionstore.Store], executable. Every store of this module passes it, and a
+// store of your own should:
+//
+//	func TestStore(t *testing.T) {
+//		storetest.Run(t, storetest.Subject{New: …, Age: …})
+//	}
+//
+// Nothing in it sleeps: where time must pass, Age moves the session into the past.
+package storetest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// Subject is the store under test.
+type Subject struct {
+	// New makes an empty store. Two stores from one New must not see each other's sessions.
+	New func(t *testing.T, e sessionstore.Expiry) sessionstore.Store
+
+	// Age moves a session into the past: all its times, deadlines included, become d earlier. This is how the suite
+	// lets time pass.
+	Age func(t *testing.T, s sessionstore.Store, id sessionstore.ID, d time.Duration)
+
+	// Peer makes another instance over the same sessions, as a second server process has one. Without it, the
+	// suite uses the store itself.
+	Peer func(t *testing.T, s sessionstore.Store) sessionstore.Store
+}
+
+// weekly is the expiry that most cases use.
+var weekly = sessionstore.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
+
+// Run checks every clause of the contract, each as a subtest.
+func Run(t *testing.T, subject Subject) {
+	if subject.New == nil || subject.Age == nil {
+		t.Fatal("storetest: Subject.New and Subject.Age are needed")
+	}
+	var cases []testCase
+	for _, group := range [][]testCase{creating, saving, rotating, touching, expiring, pruning, racing} {
+		cases = append(cases, group...)
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			expiry := weekly
+			if c.expiry != (sessionstore.Expiry{}) {
+				expiry = c.expiry
+			}
+			store := subject.New(t, expiry)
+			peer := store
+			if subject.Peer != nil {
+				peer = subject.Peer(t, store)
+			}
+			h := &harness{T: t, ctx: t.Context(), store: store, peer: peer, expiry: expiry, subject: subject}
+			defer func() {
+				if t.Failed() {
+					t.Logf("why it matters: %s", c.why)
+				}
+			}()
+			c.run(h)
+		})
+	}
+}
+
+// testCase is one clause of the contract.
+type testCase struct {
+	name   string
+	why    string
+	expiry sessionstore.Expiry // zero: weekly
+	run    func(*harness)
+}
+
+// harness is a test with a store in hand.
+type harness struct {
+	*testing.T
+	ctx     context.Context
+	store   sessionstore.Store
+	peer    sessionstore.Store
+	expiry  sessionstore.Expiry
+	subject Subject
+}
+
+func (h *harness) newID() (id sessionstore.ID) {
+	_, _ = rand.Read(id[:])
+	return id
+}
+
+// create makes a session with values given as key, value, key, value.
+func (h *harness) create(userID string, values ...any) sessionstore.Record {
+	h.Helper()
+	rec, err := h.store.Create(h.ctx, sessionstore.Draft{ID: h.newID(), UserID: userID, Data: object(values...)})
+	if err != nil {
+		h.Fatalf("Create: %v", err)
+	}
+	return rec
+}
+
+func (h *harness) load(id sessionstore.ID) sessionstore.Record {
+	h.Helper()
+	rec, err := h.store.Load(h.ctx, id)
+	if err != nil {
+		h.Fatalf("Load: %v", err)
+	}
+	return rec
+}
+
+func (h *harness) save(id sessionstore.ID, c sessionstore.Change) sessionstore.Record {
+	h.Helper()
+	rec, err := h.store.Save(h.ctx, id, c)
+	if err != nil {
+		h.Fatalf("Save: %v", err)
+	}
+	return rec
+}
+
+func (h *harness) touch(ids ...sessionstore.ID) {
+	h.Helper()
+	var touches []sessionstore.Touch
+	for _, id := range ids {
+		touches = append(touches, sessionstore.Touch{ID: id})
+	}
+	if err := h.store.Touch(h.ctx, touches); err != nil {
+		h.Fatalf("Touch: %v", err)
+	}
+}
+
+func (h *harness) delete(id sessionstore.ID) {
+	h.Helper()
+	if err := h.store.Delete(h.ctx, id); err != nil {
+		h.Fatalf("Delete: %v", err)
+	}
+}
+
+func (h *harness) age(id sessionstore.ID, d time.Duration) {
+	h.Helper()
+	h.subject.Age(h.T, h.store, id, d)
+}
+
+// dead checks that no method of the store takes the session for alive.
+func (h *harness) dead(id sessionstore.ID) {
+	h.Helper()
+	if _, err := h.store.Load(h.ctx, id); !errors.Is(err, sessionstore.ErrNotFound) {
+		h.Errorf("Load of a dead session: %v, want ErrNotFound", err)
+	}
+	if _, err := h.peer.Load(h.ctx, id); !errors.Is(err, sessionstore.ErrNotFound) {
+		h.Errorf("Load of a dead session by another instance: %v, want ErrNotFound", err)
+	}
+	if _, err := h.store.Save(h.ctx, id, set("k", 1)); !errors.Is(err, sessionstore.ErrNotFound) {
+		h.Errorf("Save of a dead session: %v, want ErrNotFound", err)
+	}
+	if _, err := h.store.Rotate(h.ctx, id, h.newID(), sessionstore.Change{}); !errors.Is(err, sessionstore.ErrNotFound) {
+		h.Errorf("Rotate of a dead session: %v, want ErrNotFound", err)
+	}
+	h.touch(id)
+	if _, err := h.store.Load(h.ctx, id); !errors.Is(err, sessionstore.ErrNotFound) {
+		h.Errorf("Load after touching a dead session: %v, want ErrNotFound", err)
+	}
+}
+
+// data checks a session's values, whatever the order of its members.
+func (h *harness) data(rec sessionstore.Record, values ...any) {
+	h.Helper()
+	var got, want any
+	if err := json.Unmarshal(rec.Data, &got); err != nil {
+		h.Fatalf("Data is no JSON: %v", err)
+	}
+	if err := json.Unmarshal(object(values...), &want); err != nil {
+		h.Fatal(err)
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		h.Errorf("Data = %v, want %v", got, want)
+	}
+}
+
+func (h *harness) equal(what string, got, want any) {
+	h.Helper()
+	if got != want {
+		h.Errorf("%s = %v, want %v", what, got, want)
+	}
+}
+
+// object is a JSON object of key, value, key, value.
+func object(values ...any) json.RawMessage {
+	m := map[string]any{}
+	for i := 0; i < len(values); i += 2 {
+		m[values[i].(string)] = values[i+1]
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+// set is a change of values given as key, value, key, value.
+func set(values ...any) sessionstore.Change {
+	c := sessionstore.Change{Set: map[string]json.RawMessage{}}
+	for i := 0; i < len(values); i += 2 {
+		raw, err := json.Marshal(values[i+1])
+		if err != nil {
+			panic(err)
+		}
+		c.Set[values[i].(string)] = raw
+	}
+	return c
+}

@@ -1,0 +1,105 @@
+package sessionstore
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	// Touches leave together, this often at most.
+	touchEvery = time.Second
+	// More sessions than this in one go are left for their next use.
+	maxTouches = 10_000
+)
+
+// touches collects the uses of sessions and writes them later, many in one call of the store, so that no request waits
+// for one. The first to arrive sets the clock for those that follow; when none arrive, nothing runs.
+type touches struct {
+	store   Store
+	timeout time.Duration
+	failed  func(n int, err error)
+
+	writing sync.WaitGroup
+
+	mu      sync.Mutex
+	pending map[ID]Touch
+	timer   *time.Timer // nil when none is set
+	closed  bool
+}
+
+func (q *touches) init(m *Manager) {
+	q.store, q.timeout = m.store, m.cfg.StoreTimeout
+	q.failed = func(n int, err error) {
+		m.observe(context.Background(), Event{Kind: EventTouchFailed, Count: n, Err: err})
+	}
+}
+
+// add queues a touch. One that is queued for the same session takes what is new in it.
+func (q *touches) add(t Touch) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	was, ok := q.pending[t.ID]
+	if q.closed || (!ok && len(q.pending) >= maxTouches) {
+		return
+	}
+	if q.pending == nil {
+		q.pending = map[ID]Touch{}
+	}
+	was.ID = t.ID
+	was.Client = was.Client.updated(t.Client)
+	q.pending[t.ID] = was
+	if q.timer == nil {
+		q.writing.Add(1)
+		q.timer = time.AfterFunc(touchEvery, func() {
+			defer q.writing.Done()
+			ctx, cancel := context.WithTimeout(context.Background(), q.timeout)
+			defer cancel()
+			_ = q.flush(ctx)
+		})
+	}
+}
+
+// flush writes what is pending. What can't be written is dropped: the next use of each session notes it again.
+func (q *touches) flush(ctx context.Context) error {
+	q.mu.Lock()
+	batch := make([]Touch, 0, len(q.pending))
+	for _, t := range q.pending {
+		batch = append(batch, t)
+	}
+	clear(q.pending)
+	q.timer = nil
+	q.mu.Unlock()
+	if len(batch) == 0 {
+		return nil
+	}
+	err := q.store.Touch(ctx, batch)
+	if err != nil {
+		q.failed(len(batch), err)
+	}
+	return err
+}
+
+// close writes what is pending and waits for what is being written.
+func (q *touches) close(ctx context.Context) error {
+	q.mu.Lock()
+	q.closed = true
+	if q.timer != nil && q.timer.Stop() {
+		q.writing.Done()
+	}
+	q.mu.Unlock()
+	err := q.flush(ctx)
+	q.writing.Wait()
+	return err
+}
+
+// updated is a client with what is known of a newer sight of it.
+func (c Client) updated(newer Client) Client {
+	if newer.IP.IsValid() {
+		c.IP = newer.IP
+	}
+	if newer.UserAgent != "" {
+		c.UserAgent = newer.UserAgent
+	}
+	return c
+}

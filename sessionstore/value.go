@@ -1,0 +1,152 @@
+package sessionstore
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+const (
+	maxKeyBytes = 255
+	// A float64 has at most 309 digits before the point and 324 after it; Postgres ends at 16,383.
+	maxDigits = 400
+	// encoding/json decodes 10,000 levels, and Postgres about as many as its max_stack_depth has room for.
+	maxDepth = 1000
+)
+
+// encodeValue makes the JSON of a value, and refuses what Postgres's jsonb cannot hold or would alter.
+func encodeValue(key string, v any) (json.RawMessage, error) {
+	if problem := checkKey(key); problem != "" {
+		return nil, &ValueError{Key: key, Problem: problem}
+	}
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return nil, &ValueError{Key: key, Problem: "can't be represented as JSON", Err: err}
+	}
+	if problem := checkJSON(raw); problem != "" {
+		return nil, &ValueError{Key: key, Problem: problem}
+	}
+	return raw, nil
+}
+
+func checkKey(key string) string {
+	switch {
+	case key == "":
+		return "the key is empty"
+	case len(key) > maxKeyBytes:
+		return "the key is longer than 255 bytes"
+	case !utf8.ValidString(key):
+		return "the key is not valid UTF-8"
+	case bytes.IndexByte([]byte(key), 0) >= 0:
+		return "the key holds a NUL character, which Postgres cannot store"
+	}
+	return ""
+}
+
+// checkJSON looks for what Postgres refuses or blows up; a json.RawMessage, a json.Number and what a Marshaler writes
+// get here as the application has them. raw is valid JSON but for its strings' bytes.
+func checkJSON(raw []byte) string {
+	if !utf8.Valid(raw) {
+		return "not valid UTF-8"
+	}
+	depth := 0
+	for i := 0; i < len(raw); i++ {
+		n, problem := 1, ""
+		switch c := raw[i]; {
+		case c == '[' || c == '{':
+			if depth++; depth > maxDepth {
+				problem = "is nested deeper than 1000 levels"
+			}
+		case c == ']' || c == '}':
+			depth--
+		case c == '"':
+			n, problem = checkString(raw[i:])
+		case c == '-' || c >= '0' && c <= '9':
+			n, problem = checkNumber(raw[i:])
+		}
+		if problem != "" {
+			return problem
+		}
+		i += n - 1
+	}
+	return ""
+}
+
+// checkString checks the string that raw begins with, and says how long it is. encoding/json writes invalid UTF-8 as
+// the escape \ufffd, while a genuine U+FFFD stays three plain bytes: so the escape means that something was lost.
+func checkString(raw []byte) (n int, problem string) {
+	escape := func(i int) rune { // of \uXXXX at i; -1 when there is none
+		if i+6 > len(raw) || raw[i] != '\\' || raw[i+1] != 'u' {
+			return -1
+		}
+		c, _ := strconv.ParseUint(string(raw[i+2:i+6]), 16, 16)
+		return rune(c)
+	}
+	for i := 1; i < len(raw); i++ {
+		if raw[i] == '"' {
+			return i + 1, ""
+		}
+		if raw[i] != '\\' {
+			continue
+		}
+		switch c := escape(i); {
+		case c == 0:
+			return 0, "holds a NUL character, which Postgres cannot store"
+		case c == utf8.RuneError && string(raw[i+2:i+6]) == "fffd":
+			return 0, "not valid UTF-8"
+		case utf16.IsSurrogate(c):
+			if utf16.DecodeRune(c, escape(i+6)) == utf8.RuneError {
+				return 0, "holds half of a surrogate pair, which Postgres cannot store"
+			}
+			i += 6 // the other half
+		}
+		i++ // the escaped character, which may be a quote
+	}
+	return len(raw), ""
+}
+
+// checkNumber checks the number that raw begins with, and says how long it is. Postgres stores 1e100000 in a few bytes
+// and writes it out with all its zeros: one would get around Config.MaxDataSize.
+func checkNumber(raw []byte) (n int, problem string) {
+	for n < len(raw) && bytes.IndexByte([]byte("+-.0123456789eE"), raw[n]) >= 0 {
+		n++
+	}
+	exponent := 0
+	var err error
+	if e := bytes.IndexAny(raw[:n], "eE"); e >= 0 {
+		exponent, err = strconv.Atoi(string(raw[e+1 : n]))
+	}
+	if err != nil || n > maxDigits || exponent > maxDigits || exponent < -maxDigits {
+		return n, "holds a number of more than 400 digits"
+	}
+	return n, ""
+}
+
+// decodeObject splits a session's data into its values.
+func decodeObject(data json.RawMessage) (map[string]json.RawMessage, error) {
+	values := map[string]json.RawMessage{}
+	if len(data) == 0 {
+		return values, nil
+	}
+	if err := json.Unmarshal(data, &values); err != nil {
+		return map[string]json.RawMessage{}, err
+	}
+	if values == nil { // JSON null
+		values = map[string]json.RawMessage{}
+	}
+	return values, nil
+}
+
+// encodeObject puts values together again.
+func encodeObject(values map[string]json.RawMessage) json.RawMessage {
+	if len(values) == 0 {
+		return json.RawMessage("{}")
+	}
+	data, err := json.Marshal(values)
+	if err != nil {
+		panic("BUG: sessionstore: values that json.Marshal made do not encode: " + err.Error())
+	}
+	return data
+}
