@@ -19,7 +19,7 @@ VALUES (
     @id,
     sqlc.narg(user_id)::text,
     CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN now() END,
-    @data,
+    @data::jsonb,
     sqlc.narg(ip),
     sqlc.narg(user_agent),
     now() + sqlc.arg(absolute)::interval,

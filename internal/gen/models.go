@@ -3,7 +3,6 @@
 package gen
 
 import (
-	"encoding/json"
 	"net/netip"
 	"time"
 )
@@ -26,5 +25,5 @@ type Session struct {
 	IP        *netip.Addr
 	UserAgent *string
 	// One member per key of the session
-	Data json.RawMessage
+	Data []byte
 }

@@ -16,7 +16,7 @@ VALUES (
     $1,
     $2::text,
     CASE WHEN $2::text IS NOT NULL THEN now() END,
-    $3,
+    $3::jsonb,
     $4,
     $5,
     now() + $6::interval,
