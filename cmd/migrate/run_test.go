@@ -15,21 +15,21 @@ func TestExitStatusAndUsage(t *testing.T) {
 		stdout string
 		stderr string
 	}{
-		"help":                          {[]string{"-h"}, "", ok, "Usage: migrate", ""},
-		"help, spelled out":             {[]string{"--help"}, "", ok, "Usage: migrate", ""},
-		"help after a command":          {[]string{"up", "-h"}, nowhere, ok, "Usage: migrate", ""},
-		"no command":                    {nil, nowhere, misuse, "", "migrate: no command\n\nMakes"},
-		"an unknown command":            {[]string{"sideways"}, nowhere, misuse, "", `unknown command "sideways"`},
-		"an unknown flag":               {[]string{"-x", "up"}, nowhere, misuse, "", "not defined: -x"},
-		"an unknown flag after it":      {[]string{"up", "-x"}, nowhere, misuse, "", "not defined: -x"},
-		"a flag without its value":      {[]string{"up", "-schema"}, nowhere, misuse, "", "needs an argument: -schema"},
-		"something after the command":   {[]string{"up", "now"}, nowhere, misuse, "", `unexpected "now"`},
-		"something after the flags":     {[]string{"up", "-schema", "x", "now"}, nowhere, misuse, "", `unexpected "now"`},
-		"no database":                   {[]string{"up"}, "", misuse, "", "set DATABASE_URL or give -database-url"},
-		"a database that is not there":  {[]string{"up"}, nowhere, failed, "", "127.0.0.1:1"},
-		"the same, by the flag":         {[]string{"status", "-database-url", nowhere}, "", failed, "", "127.0.0.1:1"},
-		"a URL that is none":            {[]string{"up"}, "mysql://me:sesame@host/shop", failed, "", "must look like postgres://"},
-		"a schema name that may not be": {[]string{"up", "-schema", "a b"}, nowhere, failed, "", `schema name "a b"`},
+		"help":                          {[]string{"-h"}, "", 0, "Usage: migrate", ""},
+		"help, spelled out":             {[]string{"--help"}, "", 0, "Usage: migrate", ""},
+		"help after a command":          {[]string{"up", "-h"}, nowhere, 0, "Usage: migrate", ""},
+		"no command":                    {nil, nowhere, 2, "", "migrate: no command\n\nMakes"},
+		"an unknown command":            {[]string{"sideways"}, nowhere, 2, "", `unknown command "sideways"`},
+		"an unknown flag":               {[]string{"-x", "up"}, nowhere, 2, "", "not defined: -x"},
+		"an unknown flag after it":      {[]string{"up", "-x"}, nowhere, 2, "", "not defined: -x"},
+		"a flag without its value":      {[]string{"up", "-schema"}, nowhere, 2, "", "needs an argument: -schema"},
+		"something after the command":   {[]string{"up", "now"}, nowhere, 2, "", `unexpected "now"`},
+		"something after the flags":     {[]string{"up", "-schema", "x", "now"}, nowhere, 2, "", `unexpected "now"`},
+		"no database":                   {[]string{"up"}, "", 2, "", "set DATABASE_URL or give -database-url"},
+		"a database that is not there":  {[]string{"up"}, nowhere, 1, "", "127.0.0.1:1"},
+		"the same, by the flag":         {[]string{"status", "-database-url", nowhere}, "", 1, "", "127.0.0.1:1"},
+		"a URL that is none":            {[]string{"up"}, "mysql://me:sesame@host/shop", 1, "", "must look like postgres://"},
+		"a schema name that may not be": {[]string{"up", "-schema", "a b"}, nowhere, 1, "", `schema name "a b"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer

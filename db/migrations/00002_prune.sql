@@ -33,7 +33,10 @@ BEGIN
 
     PERFORM 1 FROM pgsession.prune_state FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
-        RETURN NULL; -- another caller is at it
+        IF EXISTS (SELECT FROM pgsession.prune_state) THEN
+            RETURN NULL; -- another caller is at it
+        END IF;
+        INSERT INTO pgsession.prune_state DEFAULT VALUES; -- a restore without data has lost the row
     END IF;
 
     -- The deadline stands twice: the outer one is checked again on a row that a touch extended

@@ -185,3 +185,19 @@ func TestDataThatPostgresRefusesIsAnErrorWithoutTheData(t *testing.T) {
 		}
 	}
 }
+
+func TestPruneWorksWhenItsRowIsLost(t *testing.T) {
+	store, pool := open(t)
+	id := create(t, store, 1).ID
+	pgtest.Exec(t, pool, pgtest.Age, id[:], (2 * time.Hour).Seconds())
+	pgtest.Exec(t, pool, "DELETE FROM pgsession.prune_state") // as after a restore without data
+	if _, err := store.Stats(t.Context(), true); err != nil {
+		t.Errorf("Stats: %v", err)
+	}
+	if n, ok, err := store.Prune(t.Context(), 10); n != 1 || !ok || err != nil {
+		t.Errorf("Prune: %d, ok %v, error %v; want 1, true, nil", n, ok, err)
+	}
+	if stats, err := store.Stats(t.Context(), true); err != nil || stats.LastPruneAt.IsZero() {
+		t.Errorf("Stats afterwards: %+v, %v", stats, err)
+	}
+}

@@ -65,19 +65,19 @@ func (q *Queries) ExpiryEstimate(ctx context.Context, db DBTX) (ExpiryEstimateRo
 }
 
 const expiryLastPrune = `-- name: ExpiryLastPrune :one
-SELECT last_prune_at, pruned_total, now()::timestamptz AS asked_at FROM pgsession.prune_state
+SELECT p.last_prune_at, now()::timestamptz AS asked_at
+FROM (SELECT 1) AS always LEFT JOIN pgsession.prune_state AS p ON true
 `
 
 type ExpiryLastPruneRow struct {
 	LastPruneAt *time.Time
-	PrunedTotal int64
 	AskedAt     time.Time
 }
 
 func (q *Queries) ExpiryLastPrune(ctx context.Context, db DBTX) (ExpiryLastPruneRow, error) {
 	row := db.QueryRow(ctx, expiryLastPrune)
 	var i ExpiryLastPruneRow
-	err := row.Scan(&i.LastPruneAt, &i.PrunedTotal, &i.AskedAt)
+	err := row.Scan(&i.LastPruneAt, &i.AskedAt)
 	return i, err
 }
 

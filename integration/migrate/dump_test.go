@@ -1,0 +1,53 @@
+package migrate_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// dump describes everything in a schema, a line each: what pg_dump would write, with the order of the columns, and
+// with the schema's name made out as X.
+func (d *database) dump(t *testing.T, schema string) string {
+	t.Helper()
+	rows, err := d.pool.Query(t.Context(), dumpQuery, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(lines, "\n")
+	text = strings.ReplaceAll(text, "SCHEMA "+schema, "SCHEMA X")
+	return strings.ReplaceAll(text, schema+".", "X.")
+}
+
+const dumpQuery = `
+WITH n AS (SELECT * FROM pg_namespace WHERE nspname = $1)
+SELECT line FROM (
+	SELECT 1 AS part, 'SCHEMA ' || nspname || ' ' || coalesce(nspacl::text, '-') || ' ' || coalesce(obj_description(n.oid, 'pg_namespace'), '-') AS line
+	FROM n
+	UNION ALL
+	SELECT 2, format('relation %s %s %s %s %s %s', c.relname, c.relkind, c.relpersistence, c.reloptions, c.relacl, obj_description(c.oid, 'pg_class'))
+	FROM pg_class AS c JOIN n ON n.oid = c.relnamespace
+	UNION ALL
+	SELECT 3, format('column %s %s %s %s notnull=%s %s storage=%s %s %s', c.relname, lpad(a.attnum::text, 2), a.attname,
+		format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(ad.adbin, ad.adrelid), a.attstorage, a.attacl, col_description(c.oid, a.attnum))
+	FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN n ON n.oid = c.relnamespace
+	LEFT JOIN pg_attrdef AS ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum
+	WHERE c.relkind = 'r' AND a.attnum > 0
+	UNION ALL
+	SELECT 4, pg_get_indexdef(x.indexrelid) || ' valid=' || x.indisvalid
+	FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid JOIN n ON n.oid = i.relnamespace
+	UNION ALL
+	SELECT 5, format('constraint %s %s %s', k.conrelid::regclass, k.conname, pg_get_constraintdef(k.oid))
+	FROM pg_constraint AS k JOIN n ON n.oid = k.connamespace
+	UNION ALL
+	SELECT 6, pg_get_functiondef(p.oid) || format('%s %s', p.proacl, obj_description(p.oid, 'pg_proc'))
+	FROM pg_proc AS p JOIN n ON n.oid = p.pronamespace
+	UNION ALL
+	SELECT 7, format('row %s', s) FROM query_to_xml(format('SELECT * FROM %I.prune_state', (SELECT nspname FROM n)), true, false, '') AS s
+	WHERE EXISTS (SELECT FROM pg_class AS c JOIN n ON n.oid = c.relnamespace WHERE c.relname = 'prune_state')
+) AS lines ORDER BY part, line`

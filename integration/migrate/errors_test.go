@@ -1,0 +1,256 @@
+package migrate_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/internal/schema"
+)
+
+func TestHostileSchemaNamesAreRefused(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	for _, name := range []string{
+		`x; DROP TABLE users`, `x"`, `X`, `1x`, `x-y`, `x.y`, `pg_x`, `pg_catalog`, `public`, `user`, `select`,
+		`information_schema`, "x\n", "x\x00", `é`, strings.Repeat("x", 49), " x",
+	} {
+		opts := db.Options{Schema: name}
+		_, err := db.Up(t.Context(), d.pool, opts)
+		wantError(t, err, "migrate up: schema name")
+		_, err = db.Down(t.Context(), d.pool, opts)
+		wantError(t, err, "migrate down: schema name")
+		_, err = db.Status(t.Context(), d.pool, opts)
+		wantError(t, err, "migrate status: schema name")
+		wantError(t, db.Validate(t.Context(), d.pool, opts), "migrate validate: schema name")
+	}
+	if n := d.number(t, `SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`); n != 0 {
+		t.Errorf("%d tables were made", n)
+	}
+	if _, err := db.Up(t.Context(), d.pool, db.Options{Schema: "_" + strings.Repeat("x", 47)}); err != nil {
+		t.Errorf("the longest name: %v", err)
+	}
+}
+
+// A schema name needs no quotes on any version of Postgres.
+func TestEveryReservedWordIsRefused(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	rows, err := d.pool.Query(t.Context(), `SELECT word FROM pg_get_keywords() WHERE catcode IN ('R', 'T')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	words, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(words) < 90 {
+		t.Fatalf("%d reserved words, %v", len(words), err)
+	}
+	for _, word := range words {
+		if schema.CheckName(word) == nil {
+			t.Errorf("%s is accepted", word)
+		}
+	}
+}
+
+func TestAnUnreachableServerIsNamed(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+
+	// It accepts and never answers.
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = db.Up(ctx, newPool(t, "postgres://me:sesame@"+address+"/shop?sslmode=disable"), db.Options{})
+	wantError(t, err, "migrate up:", address)
+	wantNoSecret(t, err.Error(), "sesame")
+
+	// Nobody is there.
+	listener.Close()
+	_, err = db.Up(t.Context(), newPool(t, "postgres://me:sesame@"+address+"/shop?sslmode=disable"), db.Options{})
+	wantError(t, err, "migrate up:", address)
+	wantNoSecret(t, err.Error(), "sesame")
+}
+
+func TestAWrongPasswordIsNotPrinted(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t, "postgres://me:sesame@"+refuseEverybody(t)+"/shop?sslmode=disable")
+	_, err := db.Up(t.Context(), pool, db.Options{})
+	wantError(t, err, "password authentication failed")
+	wantNoSecret(t, err.Error(), "sesame")
+	err = db.Validate(t.Context(), pool, db.Options{})
+	wantError(t, err, "password authentication failed")
+	wantNoSecret(t, err.Error(), "sesame")
+}
+
+func TestMissingRightsAreNamed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		prepare string // $role and $database are put in
+		verb    func(context.Context, *testing.T, *database, string) error
+		want    []string
+		not     string
+	}{
+		"no right at all": {
+			`REVOKE CREATE ON SCHEMA public FROM PUBLIC`, upAs,
+			[]string{`GRANT CREATE ON DATABASE "$database" TO "$role"`, `GRANT CREATE ON SCHEMA public TO "$role"`},
+			"",
+		},
+		"none on the database": {
+			`GRANT CREATE ON SCHEMA public TO $role`, upAs,
+			[]string{`00001_sessions.sql`, `GRANT CREATE ON DATABASE "$database" TO "$role"`},
+			"public TO",
+		},
+		"none on public": {
+			`REVOKE CREATE ON SCHEMA public FROM PUBLIC; GRANT CREATE ON DATABASE $database TO $role`, upAs,
+			[]string{`GRANT CREATE ON SCHEMA public TO "$role"`},
+			"ON DATABASE",
+		},
+		"none to look at the version table": {
+			`CREATE TABLE public.pgsession_migrations (version_id bigint, tstamp timestamp)`, statusAs,
+			[]string{`GRANT SELECT ON public.pgsession_migrations TO "$role"`},
+			"CREATE",
+		},
+		"none to write the version table": {
+			`CREATE TABLE public.pgsession_migrations (id int GENERATED ALWAYS AS IDENTITY, version_id bigint, is_applied boolean, tstamp timestamp);
+			 INSERT INTO public.pgsession_migrations (version_id, is_applied) VALUES (0, true);
+			 GRANT SELECT ON public.pgsession_migrations TO $role; GRANT CREATE ON DATABASE $database TO $role`, upAs,
+			[]string{`GRANT SELECT, INSERT, DELETE ON public.pgsession_migrations TO "$role"`},
+			"CREATE ON",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			role := newRole(t) // first, so that it is dropped last: after the database where it has rights
+			d := newDatabase(t)
+			fill := strings.NewReplacer("$role", role, "$database", d.name)
+			for _, statement := range strings.Split(fill.Replace(c.prepare), ";") {
+				d.exec(t, statement)
+			}
+			err := c.verb(t.Context(), t, d, role)
+			for _, want := range c.want {
+				wantError(t, err, fill.Replace(want))
+			}
+			if c.not != "" && strings.Contains(err.Error(), c.not) {
+				t.Errorf("%v\nasks for more than is missing", err)
+			}
+		})
+	}
+}
+
+func upAs(ctx context.Context, t *testing.T, d *database, role string) error {
+	_, err := db.Up(ctx, newPool(t, d.with(t, "role", role)), db.Options{})
+	return err
+}
+
+func statusAs(ctx context.Context, t *testing.T, d *database, role string) error {
+	_, err := db.Status(ctx, newPool(t, d.with(t, "role", role)), db.Options{})
+	return err
+}
+
+func TestAnotherOwnerIsNamed(t *testing.T) {
+	t.Parallel()
+	role := newRole(t)
+	d := newDatabase(t)
+	d.up(t)
+	d.exec(t, `GRANT SELECT, INSERT, DELETE ON public.pgsession_migrations TO `+role)
+	_, err := db.Down(t.Context(), newPool(t, d.with(t, "role", role)), db.Options{})
+	wantError(t, err, "00002_prune.sql", "schema pgsession belongs to role", "migrate as that role")
+}
+
+func TestAReadOnlyServerIsNamed(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	_, err := db.Up(t.Context(), newPool(t, d.with(t, "default_transaction_read_only", "on")), db.Options{})
+	wantError(t, err, "read-only", "migrate on the primary")
+}
+
+func TestAForeignSchemaIsNotTouched(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(t, `CREATE SCHEMA pgsession; CREATE TABLE pgsession.precious (a int)`)
+	_, err := db.Up(t.Context(), d.pool, db.Options{})
+	wantError(t, err, "already exists", "public.pgsession_migrations")
+	if n := d.number(t, `SELECT count(*) FROM pgsession.precious`); n != 0 {
+		t.Error("it was changed")
+	}
+}
+
+// What was applied before a migration failed is reported, stays, and is not repeated.
+func TestAFailureInTheMiddle(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	// The second migration makes this function and fails on it; the first leaves it alone.
+	d.exec(t, `CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$;
+		CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('CREATE FUNCTION') EXECUTE FUNCTION refuse()`)
+	steps, err := db.Up(t.Context(), d.pool, db.Options{})
+	wantError(t, err, "migrate up: 00002_prune.sql", "not today")
+	if strings.Contains(err.Error(), "DECLARE") {
+		t.Errorf("the error quotes the whole statement: %v", err)
+	}
+	if len(steps) != 1 || steps[0].Version != 1 {
+		t.Errorf("steps = %+v", steps)
+	}
+	if n := d.number(t, `SELECT count(*) FROM pg_class WHERE relname = 'prune_state'`); n != 0 {
+		t.Error("half a migration was left behind")
+	}
+	d.exec(t, `DROP EVENT TRIGGER refuse`)
+	steps, err = db.Up(t.Context(), d.pool, db.Options{})
+	if err != nil || len(steps) != 1 || steps[0].Version != 2 {
+		t.Errorf("up again = %+v, %v", steps, err)
+	}
+}
+
+// refuseEverybody is a server that takes nobody's password. It returns its address.
+func refuseEverybody(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server := pgproto3.NewBackend(conn, conn)
+			if _, err := server.ReceiveStartupMessage(); err == nil {
+				server.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "28P01", Message: `password authentication failed for user "me"`})
+				_ = server.Flush()
+			}
+			conn.Close()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func wantError(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error, want one with %q", parts)
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("error %q\ndoes not say %q", err, part)
+		}
+	}
+}
+
+func wantNoSecret(t *testing.T, output, secret string) {
+	t.Helper()
+	if strings.Contains(output, secret) {
+		t.Errorf("the password is in %q", output)
+	}
+}
+
+func text(v any) string { return fmt.Sprint(v) }

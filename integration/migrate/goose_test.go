@@ -1,0 +1,82 @@
+package migrate_test
+
+import (
+	"database/sql"
+	"io"
+	"log"
+	"sync"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"github.com/reporadar/pgsession/db"
+)
+
+// stockGoose is the goose command without its main function:
+//
+//	goose -dir ../../db/migrations -table public.pgsession_migrations postgres URL COMMAND
+func stockGoose(t *testing.T, d *database, command string) {
+	t.Helper()
+	setUpGoose()
+	conn, err := sql.Open("pgx", d.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := goose.RunContext(t.Context(), command, conn, "../../db/migrations"); err != nil {
+		t.Fatalf("goose %s: %v", command, err)
+	}
+}
+
+// The command keeps its settings in global variables.
+var setUpGoose = sync.OnceFunc(func() {
+	goose.SetLogger(log.New(io.Discard, "", 0))
+	goose.SetTableName("public.pgsession_migrations")
+	if err := goose.SetDialect("postgres"); err != nil {
+		panic(err)
+	}
+})
+
+func TestStockGooseMakesTheSameSchema(t *testing.T) {
+	t.Parallel()
+	ours, stock := newDatabase(t), newDatabase(t)
+	ours.up(t)
+	stockGoose(t, stock, "up")
+	if a, b := ours.dump(t, "pgsession"), stock.dump(t, "pgsession"); a != b {
+		t.Errorf("ours:\n%s\n\nstock goose:\n%s", a, b)
+	}
+	if err := db.Validate(t.Context(), stock.pool, db.Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStockGooseAndOursTakeTurns(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	stockGoose(t, d, "up-by-one")
+	steps, err := db.Up(t.Context(), d.pool, db.Options{})
+	if err != nil || len(steps) == 0 || steps[0].Version != 2 {
+		t.Fatalf("up after goose up-by-one = %+v, %v", steps, err)
+	}
+	want := d.dump(t, "pgsession")
+
+	stockGoose(t, d, "up") // has nothing to do
+	stockGoose(t, d, "down")
+	if _, err := db.Down(t.Context(), d.pool, db.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	d.up(t)
+	stockGoose(t, d, "status")
+	if got := d.dump(t, "pgsession"); got != want {
+		t.Errorf("before:\n%s\n\nafter:\n%s", want, got)
+	}
+	stockGoose(t, d, "reset")
+	if left := d.dump(t, "pgsession"); left != "" {
+		t.Errorf("left behind by goose reset:\n%s", left)
+	}
+	d.up(t)
+	if err := db.Validate(t.Context(), d.pool, db.Options{}); err != nil {
+		t.Error(err)
+	}
+}

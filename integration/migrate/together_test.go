@@ -1,0 +1,237 @@
+package migrate_test
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/db"
+)
+
+// lockKey is the advisory lock for the schema pgsession. It must never change: programs of two versions that migrate
+// at the same time would no longer see each other.
+const lockKey = 6900833057815368497
+
+// Far more than ten instances need (about a quarter of a second), less than one turn of goose's own lock (5 s).
+const soon = 4 * time.Second
+
+func TestTenPoolsAtOnceMigrateOnce(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	const n = 10
+	pools := make([]*pgxpool.Pool, n)
+	for i := range pools {
+		pools[i] = newPool(t, d.url)
+		if err := pools[i].Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	steps := make([][]db.Step, n)
+	errs := make([]error, n)
+	took := atOnce(n, func(i int) { steps[i], errs[i] = db.Up(t.Context(), pools[i], db.Options{}) })
+	t.Logf("ten pools at once: %v", took)
+	if took > soon {
+		t.Errorf("took %v", took)
+	}
+	var applied []string
+	for i := range n {
+		if errs[i] != nil {
+			t.Errorf("instance %d: %v", i, errs[i])
+		}
+		for _, s := range steps[i] {
+			applied = append(applied, s.Name)
+		}
+	}
+	wantMigratedOnce(t, d, strings.Join(applied, " "))
+}
+
+func TestTenProcessesAtOnceMigrateOnce(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	const n = 10
+	outputs := make([]string, n)
+	errs := make([]error, n)
+	took := atOnce(n, func(i int) {
+		output, err := exec.Command(program, "-database-url", d.url, "up").CombinedOutput()
+		outputs[i], errs[i] = string(output), err
+	})
+	t.Logf("ten processes at once: %v", took)
+	if took > soon {
+		t.Errorf("took %v", took)
+	}
+	for i, err := range errs {
+		if err != nil {
+			t.Errorf("process %d: %v\n%s", i, err, outputs[i])
+		}
+	}
+	wantMigratedOnce(t, d, strings.Join(outputs, ""))
+}
+
+func TestTenAtOnceWithNothingToDoTakeNoLock(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.up(t)
+	holdLock(t, d)
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	atOnce(10, func(int) {
+		if _, err := db.Up(ctx, d.pool, db.Options{}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A waiter that blocked inside a statement would make CREATE INDEX CONCURRENTLY wait for it, and itself for the lock.
+func TestAWaiterIsInNobodysWay(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(t, `CREATE TABLE big AS SELECT 1 AS a`)
+	holder := holdLock(t, d)
+
+	done := make(chan error, 1)
+	go func() {
+		_, err := db.Up(t.Context(), d.pool, db.Options{})
+		done <- err
+	}()
+	waitForWaiter(t, d)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := holder.Exec(ctx, `CREATE INDEX CONCURRENTLY ON big (a)`); err != nil {
+		t.Fatalf("the holder of the lock: %v", err)
+	}
+	if _, err := holder.Exec(ctx, `SELECT pg_advisory_unlock($1)`, lockKey); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("the waiter: %v", err)
+	}
+}
+
+func TestWaitingEndsWithTheContext(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	holder := holdLock(t, d)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := db.Up(ctx, d.pool, db.Options{})
+		done <- err
+	}()
+	waitForWaiter(t, d)
+	cancel()
+	err := <-done
+	wantError(t, err, "another migration", "pg_terminate_backend("+text(holder.PgConn().PID())+")")
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v is not context.Canceled", err)
+	}
+	if n := d.number(t, `SELECT count(*) FROM pg_namespace WHERE nspname = 'pgsession'`); n != 0 {
+		t.Error("it migrated nevertheless")
+	}
+}
+
+// Killed while it waits for another transaction in the middle of a migration: the hardest moment for the server to
+// notice, since the backend is not listening to its client then.
+func TestAKilledProcessLeavesNoLock(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	tx, err := d.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.Background())
+	if _, err := tx.Exec(t.Context(), `CREATE SCHEMA pgsession`); err != nil {
+		t.Fatal(err)
+	}
+
+	victim := exec.Command(program, "-database-url", d.url, "up")
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	const held = `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+	d.eventually(t, "the victim is stuck in the migration", `SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%CREATE SCHEMA%' AND (`+held+`) = 1`)
+	if err := victim.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = victim.Wait() // killed
+	d.eventually(t, "the lock of the dead is released", `SELECT ((`+held+`) = 0)::int`)
+
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.up(t)
+	wantMigratedOnce(t, d, "00001_sessions.sql 00002_prune.sql")
+}
+
+// atOnce calls f(0) to f(n-1) at the same time and returns how long the slowest took.
+func atOnce(n int, f func(i int)) time.Duration {
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for i := range n {
+		wg.Go(func() {
+			<-start
+			f(i)
+		})
+	}
+	began := time.Now()
+	close(start)
+	wg.Wait()
+	return time.Since(began)
+}
+
+// holdLock takes the lock of the migrations in a connection of its own, until the end of the test.
+func holdLock(t *testing.T, d *database) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), d.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	if _, err := conn.Exec(t.Context(), `SELECT pg_advisory_lock($1)`, lockKey); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// waitForWaiter returns when somebody tried to take the lock, and tried again.
+func waitForWaiter(t *testing.T, d *database) {
+	t.Helper()
+	const tries = `SELECT coalesce(max(extract(epoch FROM query_start) * 1000000), 0)::bigint FROM pg_stat_activity
+		WHERE datname = current_database() AND query LIKE '%pg_try_advisory_lock($1)%' AND pid <> pg_backend_pid()`
+	d.eventually(t, "somebody tries to take the lock", tries)
+	first := d.number(t, tries)
+	d.eventually(t, "somebody waits for the lock", `SELECT greatest((`+tries+`) - $1::bigint, 0)`, first)
+}
+
+// wantMigratedOnce checks the outcome, and that reports mention each migration exactly once.
+func wantMigratedOnce(t *testing.T, d *database, reports string) {
+	t.Helper()
+	states, err := db.Status(t.Context(), d.pool, db.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range states {
+		if !s.Applied {
+			t.Errorf("%s is not applied", s.Name)
+		}
+		if n := strings.Count(reports, s.Name); n != 1 {
+			t.Errorf("%s was applied %d times", s.Name, n)
+		}
+	}
+	if n := d.number(t, `SELECT count(*) FROM public.pgsession_migrations`); n != len(states)+1 {
+		t.Errorf("the version table has %d rows, want %d", n, len(states)+1)
+	}
+	if err := db.Validate(t.Context(), d.pool, db.Options{}); err != nil {
+		t.Error(err)
+	}
+}

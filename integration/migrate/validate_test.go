@@ -1,0 +1,174 @@
+package migrate_test
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/internal/gen"
+	"github.com/reporadar/pgsession/internal/schema"
+)
+
+// What the library says it needs and what its migrations make are the same set, so neither can be forgotten.
+func TestNeedsAreExactlyWhatTheMigrationsMake(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.up(t)
+	rows, err := gen.New().CatalogFacts(t.Context(), d.pool, "pgsession")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := make(map[schema.Fact]bool)
+	for _, row := range rows {
+		f := schema.Fact(row)
+		if f.Kind == "constraint" && strings.HasPrefix(f.Detail, "CHECK ") {
+			f.Detail = "CHECK (…)" // needed by name only
+		}
+		made[f] = true
+	}
+	if !made[schema.Fact{Kind: "schema", Name: "pgsession"}] {
+		t.Error("there is no fact about the schema itself")
+	}
+	delete(made, schema.Fact{Kind: "schema", Name: "pgsession"}) // its name is the caller's choice
+
+	needs := make(map[schema.Fact]bool)
+	for _, f := range schema.Needs() {
+		if needs[f] {
+			t.Errorf("needed twice: %v", f)
+		}
+		needs[f] = true
+		if !made[f] {
+			t.Errorf("needed, but no migration makes it: %v", f)
+		}
+	}
+	for _, f := range slices.Collect(maps.Keys(made)) {
+		if !needs[f] {
+			t.Errorf("made by a migration, but not in needs.go: %v", f)
+		}
+	}
+}
+
+func TestValidateNames(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change string
+		want   []string // exactly these differences
+	}{
+		"a missing schema": {
+			`DROP SCHEMA pgsession CASCADE`,
+			[]string{"schema pgsession is missing"},
+		},
+		"a missing table, and not all that went with it": {
+			`DROP TABLE pgsession.prune_state`,
+			[]string{"table prune_state is missing"},
+		},
+		"a missing column": {
+			`ALTER TABLE pgsession.sessions DROP COLUMN ip`,
+			[]string{"column sessions.ip is missing"},
+		},
+		"a column of another type": {
+			`ALTER TABLE pgsession.sessions ALTER COLUMN ip TYPE text`,
+			[]string{"column sessions.ip is text, must be inet"},
+		},
+		"a key of another type": {
+			`ALTER TABLE pgsession.sessions DROP CONSTRAINT sessions_id_check;
+			 ALTER TABLE pgsession.sessions ALTER COLUMN id TYPE text USING encode(id, 'hex');
+			 ALTER TABLE pgsession.sessions ADD CONSTRAINT sessions_id_check CHECK (length(id) = 64)`,
+			[]string{"column sessions.id is text not null, must be bytea not null"},
+		},
+		"a column that may be null": {
+			`ALTER TABLE pgsession.sessions ALTER COLUMN expires_at DROP NOT NULL`,
+			[]string{"column sessions.expires_at is timestamp with time zone, must be timestamp with time zone not null"},
+		},
+		"a lost default": {
+			`ALTER TABLE pgsession.sessions ALTER COLUMN version DROP DEFAULT`,
+			[]string{"column sessions.version is bigint not null, must be bigint not null with a default"},
+		},
+		"a missing index": {
+			`DROP INDEX pgsession.sessions_expires_at_idx`,
+			[]string{"index sessions_expires_at_idx is missing"},
+		},
+		"an index that a failed CREATE INDEX CONCURRENTLY left": {
+			`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'pgsession.sessions_user_id_idx'::regclass`,
+			[]string{"index sessions_user_id_idx is invalid: rebuild it with REINDEX INDEX CONCURRENTLY pgsession.sessions_user_id_idx"},
+		},
+		"a missing check": {
+			`ALTER TABLE pgsession.sessions DROP CONSTRAINT sessions_id_check`,
+			[]string{"constraint sessions_id_check is missing"},
+		},
+		"a missing primary key": {
+			`ALTER TABLE pgsession.sessions DROP CONSTRAINT sessions_pkey`,
+			[]string{"constraint sessions_pkey is missing", "index sessions_pkey is missing"},
+		},
+		"another primary key": {
+			`ALTER TABLE pgsession.sessions DROP CONSTRAINT sessions_pkey, ADD CONSTRAINT sessions_pkey PRIMARY KEY (id, created_at)`,
+			[]string{"constraint sessions_pkey is PRIMARY KEY (id, created_at), must be PRIMARY KEY (id)"},
+		},
+		"a missing function": {
+			`DROP FUNCTION pgsession.prune_batch(integer)`,
+			[]string{"function prune_batch(max_rows integer) is missing"},
+		},
+		"a function with another result": {
+			`DROP FUNCTION pgsession.prune_batch(integer); CREATE FUNCTION pgsession.prune_batch(max_rows integer) RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint'`,
+			[]string{"function prune_batch(max_rows integer) returns bigint, must be one that returns integer"},
+		},
+		"a column that inserts don't know of and can't leave out": {
+			`ALTER TABLE pgsession.sessions ADD COLUMN tenant text NOT NULL`,
+			[]string{"column sessions.tenant is unknown to this version, not null and without a default: inserts will fail"},
+		},
+		"several things at once": {
+			`ALTER TABLE pgsession.sessions DROP COLUMN ip; DROP INDEX pgsession.sessions_expires_at_idx`,
+			[]string{"column sessions.ip is missing", "index sessions_expires_at_idx is missing"},
+		},
+		"nothing where a newer version, or a user, added to it": {
+			`ALTER TABLE pgsession.sessions ADD COLUMN tenant text NOT NULL DEFAULT '', ADD COLUMN serial bigint GENERATED ALWAYS AS IDENTITY, ADD COLUMN note text;
+			 ALTER TABLE pgsession.sessions ALTER COLUMN user_id SET DEFAULT NULL, ALTER COLUMN ip SET DEFAULT '::1';
+			 ALTER TABLE pgsession.sessions ADD CONSTRAINT short CHECK (length(note) < 10);
+			 CREATE INDEX own ON pgsession.sessions (last_seen_at);
+			 CREATE TABLE pgsession.audit (at timestamptz NOT NULL);
+			 CREATE VIEW pgsession.counts AS SELECT count(*) FROM pgsession.sessions;
+			 CREATE FUNCTION pgsession.own() RETURNS int LANGUAGE sql AS 'SELECT 1'`,
+			nil,
+		},
+		"nothing where a limit was raised": {
+			`ALTER TABLE pgsession.sessions DROP CONSTRAINT sessions_data_check, ADD CONSTRAINT sessions_data_check CHECK (pg_column_size(data) <= 9999999)`,
+			nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.up(t)
+			d.exec(t, c.change)
+
+			err := db.Validate(t.Context(), d.pool, db.Options{})
+			if c.want == nil {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			var mismatch *db.Mismatch
+			if !errors.As(err, &mismatch) {
+				t.Fatalf("got %v, want a *db.Mismatch", err)
+			}
+			if mismatch.Schema != "pgsession" || !slices.Equal(mismatch.Differences, c.want) {
+				t.Errorf("differences of schema %s:\n%s\nwant\n%s", mismatch.Schema,
+					strings.Join(mismatch.Differences, "\n"), strings.Join(c.want, "\n"))
+			}
+			wantError(t, err, append(c.want, "go run github.com/reporadar/pgsession/cmd/migrate@latest up")...)
+		})
+	}
+}
+
+func TestValidateNeedsNoRights(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.up(t)
+	if err := db.Validate(t.Context(), newPool(t, d.with(t, "role", newRole(t))), db.Options{}); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,106 @@
+package archtest
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// tracked lists the files of the repository that match, those not added yet included.
+func tracked(t *testing.T, pattern string) []string {
+	t.Helper()
+	cmd := exec.Command("git", "ls-files", "-co", "--exclude-standard", pattern)
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(out))
+}
+
+func TestFilesAreShort(t *testing.T) {
+	for _, name := range tracked(t, "*.go") {
+		if strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "internal/gen/") {
+			continue
+		}
+		if lines := strings.Count(read(t, name), "\n"); lines > maxLines {
+			t.Errorf("%s has %d lines, more than %d: it holds more than one noun", name, lines, maxLines)
+		}
+	}
+}
+
+func TestVariablesAreDocumented(t *testing.T) {
+	variables := regexp.MustCompile(`"((?:SESSION|COOKIE|REDIS|DATABASE|APP|NODE|USE|TRUSTED)_[A-Z_]+)"`).FindAllStringSubmatch(read(t, "sessionstore/env.go"), -1)
+	if len(variables) < 10 {
+		t.Fatalf("found only %d variables in env.go", len(variables))
+	}
+	env, readme := read(t, ".env.example"), read(t, "README.md")
+	for _, v := range variables {
+		for name, text := range map[string]string{".env.example": env, "README.md": readme} {
+			if !strings.Contains(text, v[1]) {
+				t.Errorf("%s does not mention %s", name, v[1])
+			}
+		}
+	}
+	for _, v := range regexp.MustCompile(`(?m)^([A-Z_]+)=`).FindAllStringSubmatch(env, -1) {
+		if !strings.Contains(read(t, "sessionstore/env.go"), `"`+v[1]+`"`) {
+			t.Errorf(".env.example has %s, which nothing reads", v[1])
+		}
+	}
+}
+
+func TestDocumentsNameTargetsThatExist(t *testing.T) {
+	makefile := read(t, "Makefile")
+	for _, name := range tracked(t, "*.md") {
+		for _, m := range regexp.MustCompile("make ([a-z]+(?:/[a-z]+)?)`").FindAllStringSubmatch(read(t, name), -1) {
+			if !regexp.MustCompile(`(?m)^` + m[1] + `:`).MatchString(makefile) {
+				t.Errorf("%s tells to run make %s, which the Makefile does not have", name, m[1])
+			}
+		}
+	}
+}
+
+func TestLinksInDocumentsLeadSomewhere(t *testing.T) {
+	for _, name := range tracked(t, "*.md") {
+		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`).FindAllStringSubmatch(read(t, name), -1) {
+			if _, err := os.Stat(filepath.Join("..", "..", filepath.Dir(name), m[1])); err != nil {
+				t.Errorf("%s links to %s: %v", name, m[1], err)
+			}
+		}
+	}
+}
+
+// The README's program is the Example, so that it compiles and runs.
+func TestTheReadmesProgramIsAnExample(t *testing.T) {
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, "README.md"), -1)
+	if len(blocks) == 0 {
+		t.Fatal("the README shows no program")
+	}
+	for _, block := range blocks {
+		found := false
+		for _, name := range append(tracked(t, "sessionstore/example_*_test.go"), tracked(t, "examples/**/*.go")...) {
+			found = found || bytes.Contains(squeeze(read(t, name)), squeeze(block[1]))
+		}
+		if !found {
+			t.Errorf("this program of the README is no part of an example:\n%s", block[1])
+		}
+	}
+}
+
+// squeeze drops what gofmt decides.
+func squeeze(text string) []byte {
+	return []byte(strings.Join(strings.Fields(text), " "))
+}

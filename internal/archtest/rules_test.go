@@ -1,0 +1,53 @@
+package archtest
+
+const module = "github.com/reporadar/pgsession"
+
+// imports says, for each package of the root module, what it may import beside the standard library. "x/..." is x and
+// everything below it.
+var imports = map[string][]string{
+	"internal/batch":    {},
+	"internal/gen":      {"github.com/jackc/pgx/v5/..."},
+	"internal/schema":   {module + "/internal/gen"},
+	"internal/archtest": {},
+	"db": {
+		"github.com/pressly/goose/v3/...", "github.com/jackc/pgx/v5/...",
+		module + "/internal/schema",
+	},
+	"cmd/migrate": {module + "/db", "github.com/jackc/pgx/v5/..."},
+	"sessionstore": {
+		"github.com/jackc/pgx/v5/...",
+		module + "/internal/batch", module + "/internal/gen", module + "/internal/schema",
+	},
+	"sessionstore/storetest": {module + "/sessionstore"},
+	"examples/webapp":        {module + "/sessionstore"},
+}
+
+// files says which files of sessionstore alone may import a package. Tests are free.
+var files = map[string][]string{
+	"github.com/jackc/pgx/v5":         {"postgres_error.go"},
+	"github.com/jackc/pgx/v5/pgconn":  {"postgres_error.go"},
+	"github.com/jackc/pgx/v5/pgxpool": {"postgres.go", "open.go"},
+	module + "/internal/gen":          {"postgres.go", "postgres_rows.go"},
+	module + "/internal/schema":       {"postgres.go", "postgres_error.go"},
+	module + "/internal/batch":        {"postgres.go", "postgres_batch.go"},
+	"net/http": {
+		"middleware.go", "writer.go", "exchange.go", "cookie.go", "cookieconfig.go", "health.go", "metadata.go",
+	},
+	"os":            {"env.go"},
+	"math/rand/v2":  {"pruner.go"},
+	"crypto/rand":   {"token.go"},
+	"crypto/sha256": {"token.go", "cookie.go"},
+	"crypto/hmac":   {"cookie.go"},
+	"crypto/hkdf":   {"cookie.go"},
+}
+
+// never says what must not be among a package's dependencies, however far down.
+var never = map[string][]string{
+	"sessionstore":    {module + "/db", "github.com/pressly/goose/v3", "testing", module + "/sessionstore/storetest"},
+	"examples/webapp": {module + "/db", "testing", module + "/sessionstore/storetest"},
+	"cmd/migrate":     {module + "/sessionstore", "testing"},
+	"db":              {module + "/sessionstore", "testing"},
+}
+
+// maxLines bounds a hand-written file that is not a test.
+const maxLines = 350
