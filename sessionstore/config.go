@@ -73,7 +73,7 @@ type Config struct {
 	// FixedTimeout turns the sliding window off: a session ends Timeout after its creation or login.
 	FixedTimeout bool
 
-	// KeepTokenOnLogin turns regeneration at login off. A token that somebody planted in the browser before the login
+	// KeepTokenOnLogin turns regeneration at login off, and with it that a login starts the timeouts afresh. A token that somebody planted in the browser before the login
 	// is then good for the user's session (session fixation): leave it false.
 	KeepTokenOnLogin bool
 
@@ -85,14 +85,15 @@ type Config struct {
 	// UseRedis asks for the Redis cache in front of Postgres. This version does not have it yet: [Open] says so in the
 	// log and serves from Postgres.
 	UseRedis bool
-	// RedisURL is the cache's address, as redis://, rediss:// or unix://.
+	// RedisURL is the cache's address, as redis://, rediss:// or unix://. Needed with UseRedis.
 	RedisURL Secret
 	// EncryptionKeys seal what is in the cache: 64 hexadecimal characters each, the first seals, all of them open.
+	// Needed with UseRedis.
 	EncryptionKeys []Secret
 	// NoEmergency turns off that sessions are kept in memory while Postgres can't be reached.
 	NoEmergency bool
 
-	// Cookie is how the cookie looks.
+	// Cookie is how the cookie looks. Its zero value is right for production.
 	Cookie CookieConfig
 
 	// TrustedProxies are the networks of the reverse proxies in front, whose X-Forwarded-For and X-Forwarded-Proto
@@ -114,12 +115,13 @@ type Config struct {
 	Logger *slog.Logger
 	// Observer is told every event. Defaults to a line in the log for each.
 	Observer Observer
-	// ErrorHandler answers when a session can't be saved. Defaults to a plain 503.
+	// ErrorHandler answers when a session can't be saved. Defaults to [ServeError].
 	ErrorHandler ErrorHandler
 }
 
-// expiry is the part of a Config that stores need.
-func (c Config) expiry() Expiry {
+// Expiry is the part of a Config that stores need, with its defaults: for [NewPostgres], [NewMemory] and [NewWithStore].
+func (c Config) Expiry() Expiry {
+	c = c.withDefaults()
 	return Expiry{Idle: c.Timeout, Absolute: c.AbsoluteTimeout, Fixed: c.FixedTimeout}
 }
 
@@ -141,7 +143,7 @@ func (c Config) withDefaults() Config {
 		c.Observer = logObserver(c.Logger)
 	}
 	if c.ErrorHandler == nil {
-		c.ErrorHandler = serveError
+		c.ErrorHandler = ServeError
 	}
 	if len(c.Secrets) == 0 && c.Env == Development {
 		c.Secrets = []Secret{developmentSecret(c.DatabaseURL)}
@@ -155,7 +157,7 @@ func developmentSecret(databaseURL Secret) Secret {
 	if databaseURL == "" {
 		return randomSecret()
 	}
-	return "pgsession development secret: " + databaseURL
+	return "the pgsession development secret for " + databaseURL // long enough for any URL
 }
 
 // check reports every fault at once, with defaults applied.

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -49,13 +50,13 @@ type ticket struct {
 
 type cookieKey struct {
 	id  string // 8 hex digits, derived from the secret; says nothing about it
-	mac []byte
+	mac *macPool
 }
 
 // cookieCodec signs and checks cookies. It is immutable.
 type cookieCodec struct {
 	cfg     CookieConfig
-	context []byte // what goes into every MAC before the key id
+	context []byte // what goes into every MAC before the key id and the payload
 	keys    []cookieKey
 }
 
@@ -73,7 +74,9 @@ func newCookieCodec(cfg CookieConfig, env Environment, secrets []Secret) (*cooki
 		if err != nil {
 			return nil, err
 		}
-		c.keys = append(c.keys, cookieKey{id: hex.EncodeToString(keyID), mac: mac})
+		key := cookieKey{id: hex.EncodeToString(keyID)}
+		key.mac = newMACPool(mac, appendPart(slices.Clone(c.context), []byte(key.id)))
+		c.keys = append(c.keys, key)
 	}
 	return c, nil
 }
@@ -92,7 +95,8 @@ func (c *cookieCodec) sign(t ticket) string {
 	value = append(value, cookieVersion+"."+key.id+"."...)
 	value = cookieEncoding.AppendEncode(value, payload[:])
 	value = append(value, '.')
-	value = cookieEncoding.AppendEncode(value, c.mac(key, payload[:]))
+	mac := key.mac.sum(&payload)
+	value = cookieEncoding.AppendEncode(value, mac[:])
 	return string(value)
 }
 
@@ -121,8 +125,9 @@ func (c *cookieCodec) verify(value string) (ticket, bool) {
 		if err != nil || n != sha256.Size {
 			return ticket{}, false
 		}
-		payload := buf[:payloadBytes]
-		if !hmac.Equal(buf[payloadBytes:], c.mac(key, payload)) || payload[32]&^flagPersistent != 0 {
+		payload := [payloadBytes]byte(buf[:payloadBytes])
+		mac := key.mac.sum(&payload)
+		if !hmac.Equal(buf[payloadBytes:], mac[:]) || payload[32]&^flagPersistent != 0 {
 			return ticket{}, false
 		}
 		t := ticket{
@@ -130,20 +135,10 @@ func (c *cookieCodec) verify(value string) (ticket, bool) {
 			floor:      binary.BigEndian.Uint64(payload[33:]),
 			stale:      i > 0,
 		}
-		copy(t.token[:], payload)
+		copy(t.token[:], payload[:])
 		return t, true
 	}
 	return ticket{}, false
-}
-
-func (c *cookieCodec) mac(key *cookieKey, payload []byte) []byte {
-	h := hmac.New(sha256.New, key.mac)
-	var buf [256]byte
-	in := append(buf[:0], c.context...)
-	in = appendPart(in, []byte(key.id))
-	in = appendPart(in, payload)
-	_, _ = h.Write(in)
-	return h.Sum(buf[:0])
 }
 
 // appendPart writes a length and then the bytes, so that no two lists of parts look alike.

@@ -16,6 +16,7 @@ type exchange struct {
 	header  http.Header
 
 	loading   sync.Mutex // held over the load, so that two goroutines of one request load once
+	asked     bool // for the session, and so for the cookie
 	loaded    bool
 	committed bool
 	noted     bool // the use of the session
@@ -59,6 +60,7 @@ func (x *exchange) load(ctx context.Context) error {
 	}
 	ctx = withoutSession(ctx)
 	m, s := x.m, &x.session
+	x.asked = true
 	if !m.cfg.NoMetadata {
 		s.client = m.proxies.clientOf(x.request)
 	}
@@ -76,6 +78,9 @@ func (x *exchange) load(ctx context.Context) error {
 			// whose cookie has the same name, and log the user out.
 			m.observe(ctx, Event{Kind: EventUnknown})
 		case err != nil:
+			if !errors.Is(err, context.Canceled) { // who has left misses nothing
+				m.observe(ctx, Event{Kind: EventLoadFailed, Err: err})
+			}
 			return err
 		default:
 			s.stored, s.rec, s.token = true, rec, t.token
@@ -95,35 +100,56 @@ func (x *exchange) commit() error {
 	x.loading.Lock()
 	defer x.loading.Unlock()
 	x.committed = true
+	if x.asked {
+		addVaryCookie(x.header)
+	}
 	if !x.loaded {
 		return nil
 	}
-	m, s := x.m, &x.session
+	s := &x.session
 
 	// From here on, what needs a cookie is too late: a logout beside the save below must not believe it was heard.
 	s.mu.Lock()
 	s.headersSent = true
+	pending := s.pending()
 	s.mu.Unlock()
-
-	// A client that hung up has still put something into its cart.
-	ctx, cancel := context.WithTimeout(withoutSession(context.WithoutCancel(x.request.Context())), m.cfg.StoreTimeout)
-	defer cancel()
-
-	err := s.save(ctx)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		m.observe(ctx, Event{Kind: EventChangeLost})
-	case err != nil:
-		x.failed = true
-		m.observe(ctx, Event{Kind: EventSaveFailed, Handle: s.Handle(), Err: err})
-		return err
+	if pending {
+		if err := x.save(); err != nil {
+			return err
+		}
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x.noteUse()
-	x.writeCookie(ctx)
+	x.writeCookie()
 	return nil
+}
+
+// save saves for the response. A session that was ended meanwhile is no reason to withhold it.
+func (x *exchange) save() error {
+	m, s := x.m, &x.session
+	rec, stored := s.Record()
+	e := Event{UserID: rec.UserID}
+	if stored {
+		e.Handle = rec.ID.Handle()
+	}
+
+	// A client that hung up has still put something into its cart.
+	ctx, cancel := context.WithTimeout(withoutSession(context.WithoutCancel(x.request.Context())), m.cfg.StoreTimeout)
+	defer cancel()
+	err := s.save(ctx)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		e.Kind = EventChangeLost
+		m.observe(ctx, e)
+		return nil
+	case err != nil:
+		x.failed = true
+		e.Kind, e.Err = EventSaveFailed, err
+		m.observe(ctx, e)
+	}
+	return err
 }
 
 // noteUse queues a touch, unless one was made within the touch interval. A save counts as one.
@@ -143,9 +169,8 @@ func (x *exchange) noteUse() {
 	x.m.touches.add(t)
 }
 
-func (x *exchange) writeCookie(ctx context.Context) {
+func (x *exchange) writeCookie() {
 	m, s, h := x.m, &x.session, x.header
-	addVaryCookie(h)
 	if !(s.recook && s.stored) && !s.uncook {
 		return
 	}
@@ -160,7 +185,7 @@ func (x *exchange) writeCookie(ctx context.Context) {
 
 	// A shared cache that kept this response would hand the session to strangers.
 	if cc := strings.ToLower(strings.Join(h["Cache-Control"], ",")); strings.Contains(cc, "public") || strings.Contains(cc, "s-maxage") {
-		m.observe(ctx, Event{Kind: EventUncached, Handle: s.handle()})
+		m.observe(withoutSession(x.request.Context()), Event{Kind: EventUncached, Handle: s.handle()})
 	}
 	h.Set("Cache-Control", "no-store")
 }
@@ -189,7 +214,11 @@ func (x *exchange) end(ctx context.Context) {
 	s.mu.Lock()
 	x.noteUse()
 	late := s.headersSent && !x.failed && len(s.edits) > 0
-	handle, userID := s.handle(), s.rec.UserID
+	var handle Handle
+	if late {
+		handle = s.handle()
+	}
+	userID := s.rec.UserID
 	s.ended = true
 	s.mu.Unlock()
 	if late {

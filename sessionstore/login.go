@@ -10,7 +10,9 @@ const maxUserIDBytes = 256
 
 // Login makes the session that of a user who has just proved who they are. It gets a new token, so that one
 // planted before the login is worth nothing (session fixation), and both its timeouts start afresh. The values stay,
-// unless they belonged to another user: then they are dropped.
+// unless they belonged to another user: then they are dropped, but for what this request has set.
+//
+// With [Config.KeepTokenOnLogin] token and timeouts stay.
 //
 // Call it at every change of privilege: login, re-authentication, a second factor, a change of role. It takes
 // effect with the response, or with [Session.Save]. userID is at most 256 bytes of valid UTF-8 without NUL; ctx
@@ -43,7 +45,7 @@ func (s *Session) Logout(context.Context) error {
 		return err
 	}
 	if s.stored {
-		s.doomed = append(s.doomed, s.rec.ID)
+		s.doomed = append(s.doomed, s.rec)
 		s.uncook = true
 	}
 	s.forget()
@@ -62,7 +64,7 @@ func (s *Session) Regenerate(context.Context) error {
 }
 
 // RememberMe decides whether the cookie outlives the browser (until the absolute timeout) or ends with it, which
-// is the default. The choice stays with the session; the server's timeouts are the same either way.
+// is the default. The choice stays with the cookie; the server's timeouts are the same either way.
 func (s *Session) RememberMe(on bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,6 +75,22 @@ func (s *Session) RememberMe(on bool) error {
 		s.persist, s.recook = on, true
 	}
 	return nil
+}
+
+// Remembered says what [Session.RememberMe] decided, now or in an earlier request.
+func (s *Session) Remembered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.persist
+}
+
+// Discard takes back what is pending: values, a login, a regeneration. What was saved already stays, and so does a
+// logout. It is for a handler that fails half way, since an error page is a response like any other: what was
+// changed before it is saved with it.
+func (s *Session) Discard() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.edits, s.userID, s.renew, s.drop = nil, "", false, false
 }
 
 // cookable says why the cookie can't be changed any more.
@@ -88,7 +106,7 @@ func (s *Session) cookable() error {
 
 // forget makes the session an empty one that is not in the store.
 func (s *Session) forget() {
-	s.stored, s.rec, s.base, s.edits = false, Record{}, nil, nil
+	s.stored, s.rec, s.edits = false, Record{}, nil
 	s.userID, s.renew, s.drop, s.recook, s.persist = "", false, false, false, false
 	s.token = token{}
 	s.life++

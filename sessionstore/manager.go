@@ -43,7 +43,7 @@ func newManager(store Store, cfg Config) (*Manager, error) {
 	}
 	m := &Manager{
 		cfg:      cfg,
-		expiry:   cfg.expiry(),
+		expiry:   cfg.Expiry(),
 		proxies:  cfg.TrustedProxies,
 		store:    store,
 		cookie:   cookie,

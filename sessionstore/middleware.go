@@ -33,8 +33,9 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// serveError is the default ErrorHandler.
-func serveError(w http.ResponseWriter, _ *http.Request, err error) {
+// ServeError is the default [ErrorHandler], and good for an error of [FromContext] too: 503 with Retry-After when the
+// store is unavailable, else 500. The text says nothing about the reason.
+func ServeError(w http.ResponseWriter, _ *http.Request, err error) {
 	if errors.Is(err, ErrUnavailable) {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "The session store is unavailable. Please try again.", http.StatusServiceUnavailable)

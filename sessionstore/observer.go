@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync/atomic"
+	"time"
 )
 
 // EventKind is what happened.
@@ -23,8 +24,10 @@ const (
 	EventUnknown
 	// EventForged: a cookie of our name that we did not sign. An anonymous request, answered without a query.
 	EventForged
-	// EventAmbiguous: two cookies of our name, both signed by us. Neither is trusted.
+	// EventAmbiguous: two cookies of our name, both signed by us, or more than eight of any kind. None is trusted.
 	EventAmbiguous
+	// EventLoadFailed: the store could not say what a session holds. The default log has one line a second at most.
+	EventLoadFailed
 	// EventSuspicious: the session is used from another network or program than before; Detail says which.
 	EventSuspicious
 	// EventChangeLost: a session was ended elsewhere while a request was changing it; the changes are void.
@@ -48,7 +51,7 @@ const (
 
 var eventNames = [eventKinds]string{
 	"session created", "session login", "session renewed", "session logout", "session unknown",
-	"session cookie forged", "session cookie ambiguous", "session suspicious",
+	"session cookie forged", "session cookie ambiguous", "session not loaded", "session suspicious",
 	"session change lost", "session changed too late", "session not saved", "session touch failed",
 	"session response uncached", "sessions pruned", "session prune failed",
 }
@@ -56,7 +59,7 @@ var eventNames = [eventKinds]string{
 var eventLevels = [eventKinds]slog.Level{
 	EventCreated: slog.LevelDebug, EventLogin: slog.LevelInfo, EventRenewed: slog.LevelDebug, EventLogout: slog.LevelInfo,
 	EventUnknown: slog.LevelDebug, EventForged: slog.LevelInfo, EventAmbiguous: slog.LevelWarn,
-	EventSuspicious: slog.LevelWarn, EventChangeLost: slog.LevelInfo, EventChangeLate: slog.LevelError,
+	EventLoadFailed: slog.LevelWarn, EventSuspicious: slog.LevelWarn, EventChangeLost: slog.LevelInfo, EventChangeLate: slog.LevelError,
 	EventSaveFailed: slog.LevelError, EventTouchFailed: slog.LevelWarn, EventUncached: slog.LevelWarn,
 	EventPruned: slog.LevelDebug, EventPruneFailed: slog.LevelWarn,
 }
@@ -90,9 +93,14 @@ type Observer func(ctx context.Context, e Event)
 
 // logObserver is the default Observer: a line for each event, at the level its kind deserves.
 func logObserver(log *slog.Logger) Observer {
+	var loadFailed atomic.Int64 // when the last line about it was, in Unix seconds
 	return func(ctx context.Context, e Event) {
 		level := eventLevels[e.Kind]
 		if !log.Enabled(ctx, level) {
+			return
+		}
+		// An outage is one fact, however many requests it meets.
+		if now := time.Now().Unix(); e.Kind == EventLoadFailed && loadFailed.Swap(now) == now {
 			return
 		}
 		attrs := make([]slog.Attr, 0, 5)

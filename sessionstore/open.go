@@ -46,7 +46,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error) 
 }
 
 func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error) {
-	store := NewPostgres(pool, cfg.expiry(), cfg.StoreTimeout)
+	store := NewPostgres(pool, cfg.Expiry(), cfg.StoreTimeout)
 	if err := store.Check(ctx); err != nil {
 		return nil, fmt.Errorf("sessionstore: open: %w", err)
 	}
@@ -69,7 +69,7 @@ func openMemory(ctx context.Context, cfg Config) (*Manager, error) {
 	if cfg.Env != Development {
 		return nil, configErrors{&ConfigError{Name: "DatabaseURL (DATABASE_URL)", Problem: "is not set: sessions need Postgres outside development"}}
 	}
-	m, err := newManager(NewMemory(cfg.expiry(), 0), cfg)
+	m, err := newManager(NewMemory(cfg.Expiry(), 0), cfg)
 	if err != nil {
 		return nil, err
 	}

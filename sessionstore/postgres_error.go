@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -34,11 +36,28 @@ func (p *Postgres) do(ctx context.Context, r repeatable, statement func(context.
 		if err = statement(ctx); err == nil {
 			return nil
 		}
-		if ctx.Err() != nil || !worthRepeating(err, r) {
+		if ctx.Err() != nil {
+			break
+		}
+		if died(err) {
+			p.pool.Reset() // what else is idle there died with it; more of it than there are attempts
+		}
+		if !worthRepeating(err, r) {
 			break
 		}
 	}
 	return p.translate(ctx, err)
+}
+
+// died: the connection was good once and is not any more, as after a restart of the server or a failover.
+func died(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return slices.Contains([]string{"57P01", "57P02", "25006"}, pg.Code)
+	}
+	var connect *pgconn.ConnectError
+	var network *net.OpError
+	return !errors.As(err, &connect) && (errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err))
 }
 
 // worthRepeating: the statement had no effect, and its reason may be gone the next time.
@@ -78,7 +97,7 @@ func (p *Postgres) translate(ctx context.Context, err error) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return context.Canceled
 	case errors.As(err, &pg):
-		return translateSQLState(pg)
+		return p.translateSQLState(pg)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: Postgres at %s did not answer in time: %w", ErrUnavailable, p.address(), context.DeadlineExceeded)
 	}
@@ -89,7 +108,7 @@ func (p *Postgres) translate(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: Postgres at %s: the connection failed", ErrUnavailable, p.address())
 }
 
-func translateSQLState(pg *pgconn.PgError) error {
+func (p *Postgres) translateSQLState(pg *pgconn.PgError) error {
 	refused := &refusal{code: pg.Code, constraint: pg.ConstraintName}
 	switch pg.Code {
 	case "23505":
@@ -104,7 +123,7 @@ func translateSQLState(pg *pgconn.PgError) error {
 		return fmt.Errorf("the data can't be stored (%w)", refused)
 	case "08", "53", "57", "28", "3D", "25": // connection, resources, shutdown, authorization, no such database, read-only
 		if pg.Code != "57014" {
-			return fmt.Errorf("%w: Postgres answered with SQLSTATE %s", ErrUnavailable, pg.Code)
+			return fmt.Errorf("%w: Postgres at %s answered with SQLSTATE %s", ErrUnavailable, p.address(), pg.Code)
 		}
 	}
 	return fmt.Errorf("%w (%w)", ErrUnavailable, refused)

@@ -14,23 +14,27 @@ const pruneBatch = 1000
 // pruning it returns at once with what it has deleted so far. Expired sessions are dead without it; this only
 // frees their space.
 func (m *Manager) Prune(ctx context.Context) (int, error) {
-	total := 0
-	for {
-		n, ok, err := m.store.Prune(ctx, pruneBatch)
-		total += n
-		if err != nil {
-			err = fmt.Errorf("sessionstore: prune: %w", err)
-			m.observe(ctx, Event{Kind: EventPruneFailed, Err: err})
-			return total, err
-		}
-		if !ok || n < pruneBatch {
-			break
-		}
-	}
+	total, err := m.pruneBatches(ctx)
 	if total > 0 {
 		m.observe(ctx, Event{Kind: EventPruned, Count: total})
 	}
-	return total, nil
+	if err != nil {
+		err = fmt.Errorf("sessionstore: prune: %w", err)
+		if ctx.Err() == nil { // a program that shuts down is no failure
+			m.observe(ctx, Event{Kind: EventPruneFailed, Err: err})
+		}
+	}
+	return total, err
+}
+
+func (m *Manager) pruneBatches(ctx context.Context) (total int, err error) {
+	for {
+		n, ok, err := m.store.Prune(ctx, pruneBatch)
+		total += n
+		if err != nil || !ok || n < pruneBatch {
+			return total, err
+		}
+	}
 }
 
 // pruneForever prunes until ctx ends. The interval varies between half and one and a half times what is configured,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Save keeps what was changed so far. Nobody needs to call it for an ordinary response, which is saved just before
@@ -22,7 +23,7 @@ func (s *Session) Save(ctx context.Context) error {
 
 // plan is what one save does: a snapshot of the session's pending changes.
 type plan struct {
-	doomed []ID
+	doomed []Record
 	stored bool
 	id     ID
 	renew  bool
@@ -34,6 +35,11 @@ type plan struct {
 
 func (p *plan) empty() bool {
 	return !p.renew && p.change.UserID == "" && len(p.change.Set) == 0 && len(p.change.Removed) == 0
+}
+
+// pending says whether a save has anything to do, or to wait for.
+func (s *Session) pending() bool {
+	return len(s.doomed) > 0 || len(s.edits) > 0 || s.userID != "" || s.renew
 }
 
 // save carries out what is pending. It leaves the cookie to the response.
@@ -49,14 +55,14 @@ func (s *Session) save(ctx context.Context) error {
 	p := s.plan()
 	s.mu.Unlock()
 
-	for _, id := range p.doomed {
-		if err := s.m.store.Delete(ctx, id); err != nil {
+	for _, rec := range p.doomed {
+		if err := s.m.store.Delete(ctx, rec.ID); err != nil {
 			return err
 		}
 		s.mu.Lock()
 		s.doomed = s.doomed[1:]
 		s.mu.Unlock()
-		s.m.observe(ctx, Event{Kind: EventLogout, Handle: id.Handle()})
+		s.m.observe(ctx, Event{Kind: EventLogout, Handle: rec.ID.Handle(), UserID: rec.UserID})
 	}
 	if p.empty() {
 		s.mu.Lock()
@@ -77,7 +83,8 @@ func (s *Session) save(ctx context.Context) error {
 	case err != nil:
 		return err
 	case s.life != p.life: // logged out while this was being saved
-		s.doomed = append(s.doomed, rec.ID)
+		// The logout doomed the session under the id that it had, if it had one.
+		s.doomed = []Record{rec}
 		return nil
 	}
 	s.apply(&p, rec, tok)
@@ -87,7 +94,7 @@ func (s *Session) save(ctx context.Context) error {
 // plan takes the pending changes. What is changed from now on belongs to the next save.
 func (s *Session) plan() plan {
 	p := plan{
-		doomed: append([]ID(nil), s.doomed...),
+		doomed: slices.Clone(s.doomed),
 		stored: s.stored,
 		id:     s.rec.ID,
 		renew:  s.renew,
@@ -156,7 +163,7 @@ func (s *Session) rewrite(ctx context.Context, p *plan) (Record, *token, error) 
 
 // apply makes the session what the store now has, and keeps what was changed meanwhile.
 func (s *Session) apply(p *plan, rec Record, tok *token) {
-	s.stored, s.rec, s.base = true, rec, nil
+	s.stored, s.rec = true, rec
 	if tok != nil {
 		s.token, s.recook, s.uncook = *tok, true, false
 	}

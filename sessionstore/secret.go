@@ -7,7 +7,10 @@ import (
 )
 
 // Secret is a string that must not be shown: a signing secret, a key, a URL with a password in it. It prints,
-// logs and encodes as "[redacted]" in every form; convert it with string(s) to use it. The zero value is "not set".
+// logs and encodes as "[redacted]"; convert it with string(s) to use it. The zero value is "not set".
+//
+// Where the standard library does not ask a type how to show itself, it can't help: fmt in an unexported field of
+// another struct, encoding/json in the key of a map. Keep it out of both.
 type Secret string
 
 // Format writes "[redacted]", whatever the verb; an empty secret is written as nothing.

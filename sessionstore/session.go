@@ -23,19 +23,18 @@ type Session struct {
 	saving sync.Mutex
 
 	mu     sync.Mutex
-	stored bool                       // rec is in the store
-	rec    Record                     // as last loaded or saved
-	token  token                      // rec's
-	base   map[string]json.RawMessage // rec.Data taken apart; nil until somebody asks
+	stored bool   // rec is in the store
+	rec    Record // as last loaded or saved
+	token  token  // rec's
 	edits  map[string]edit
 
 	// What the next save is to do beside the edits.
-	userID string // to be logged in
-	renew  bool   // to get a new token
-	drop   bool   // rec.Data belongs to another user
-	doomed []ID   // logged out, to be deleted
-	round  int    // raised when a save takes the edits, so that later ones are told apart
-	life   int    // raised when the session is forgotten, so that a save under way doesn't bring it back
+	userID string   // to be logged in
+	renew  bool     // to get a new token
+	drop   bool     // rec.Data belongs to another user
+	doomed []Record // logged out, to be deleted
+	round  int      // raised when a save takes the edits, so that later ones are told apart
+	life   int      // raised when the session is forgotten, so that a save under way doesn't bring it back
 
 	// What the response is to do about the cookie.
 	persist bool // it outlives the browser
@@ -202,8 +201,7 @@ func (s *Session) lookup(key string) (json.RawMessage, bool) {
 	if e, ok := s.edits[key]; ok {
 		return e.value, e.value != nil
 	}
-	raw, ok := s.loaded()[key]
-	return raw, ok
+	return s.loaded().get(key)
 }
 
 func (s *Session) edit(key string, value json.RawMessage) {
@@ -213,16 +211,12 @@ func (s *Session) edit(key string, value json.RawMessage) {
 	s.edits[key] = edit{value: value, round: s.round}
 }
 
-// loaded is the data as loaded. Data that is not an object can't come from this library; it counts as empty, so
-// that whatever wrote it does not lock the user out.
-func (s *Session) loaded() map[string]json.RawMessage {
+// loaded is the data as loaded, unless it belongs to another user.
+func (s *Session) loaded() object {
 	if s.drop {
 		return nil
 	}
-	if s.base == nil {
-		s.base, _ = decodeObject(s.rec.Data)
-	}
-	return s.base
+	return object(s.rec.Data)
 }
 
 // sizeWith is how large the data would be with one value changed; with an empty key, how large it is.
@@ -232,7 +226,8 @@ func (s *Session) sizeWith(key string, value json.RawMessage) int {
 	if key != "" {
 		size += len(key) + len(value) + quotesColonComma
 	}
-	for k, v := range s.loaded() {
+	for name, v := range s.loaded().members() {
+		k := unquote(name)
 		if _, edited := s.edits[k]; !edited && k != key {
 			size += len(k) + len(v) + quotesColonComma
 		}

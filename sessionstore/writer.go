@@ -61,7 +61,7 @@ func (w *response) begin() error {
 	if err := w.x.commit(); err != nil {
 		w.failed = err
 		h := w.Header()
-		for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Range", "Etag", "Last-Modified", "Location"} {
+		for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Range", "Content-Disposition", "Etag", "Last-Modified", "Location"} {
 			h.Del(name)
 		}
 		h.Set("Cache-Control", "no-store")

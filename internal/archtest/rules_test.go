@@ -19,6 +19,7 @@ var imports = map[string][]string{
 		module + "/internal/batch", module + "/internal/gen", module + "/internal/schema",
 	},
 	"sessionstore/storetest": {module + "/sessionstore"},
+	"examples/hello":         {module + "/sessionstore"},
 	"examples/webapp":        {module + "/sessionstore"},
 }
 
@@ -36,8 +37,8 @@ var files = map[string][]string{
 	"os":            {"env.go"},
 	"math/rand/v2":  {"pruner.go"},
 	"crypto/rand":   {"token.go"},
-	"crypto/sha256": {"token.go", "cookie.go"},
-	"crypto/hmac":   {"cookie.go"},
+	"crypto/sha256": {"token.go", "cookie.go", "mac.go"},
+	"crypto/hmac":   {"cookie.go", "mac.go"},
 	"crypto/hkdf":   {"cookie.go"},
 }
 

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+)
+
+// failure is what the error page says.
+type failure struct {
+	Status      int
+	Title, Text string
+}
+
+var (
+	unavailable = failure{
+		Title: "Sessions are out of reach",
+		Text:  "The session store does not answer. Nobody has been logged out, but what you did just now may not be kept. Try again in a moment.",
+	}
+	refused = failure{
+		Title: "That can’t be kept",
+		Text:  "The session did not take the value. It is as it was before.",
+	}
+	broken = failure{
+		Title: "Something went wrong",
+		Text:  "It is our fault, not yours.",
+	}
+)
+
+// serveError answers a request that has failed: with a page for people, with a line for programs. It is also the
+// sessionstore.ErrorHandler, for sessions that could not be saved.
+func serveError(w http.ResponseWriter, r *http.Request, err error) {
+	status := statusOf(err)
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		text := http.StatusText(status)
+		if status == http.StatusBadRequest {
+			text = err.Error() // about the value they sent; the others are about our own affairs
+		}
+		http.Error(w, text, status)
+		return
+	}
+	f := broken
+	switch status {
+	case http.StatusServiceUnavailable:
+		f = unavailable
+	case http.StatusBadRequest:
+		f = refused
+	}
+	f.Status = status
+	render(w, "failure.html", status, f)
+}

@@ -1,0 +1,65 @@
+// Command webapp shows what sessionstore does: a page to log in on, a counter and a cart that live in the session,
+// and the same for programs below /api/. Tests and load generators drive it too.
+//
+// It listens on ADDR, 127.0.0.1:8080 by default. Everything about sessions comes from the environment, as
+// sessionstore.ConfigFromEnv reads it: with DATABASE_URL they are kept in Postgres. Where neither APP_ENV nor NODE_ENV
+// is set it runs in development mode, in which it needs no configuration at all.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if err := run(ctx, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "webapp:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends: then it lets requests finish, and returns nil. It says on out where it listens.
+func run(ctx context.Context, out, logTo io.Writer) (err error) {
+	ctx, stop := context.WithCancel(ctx)
+	log := slog.New(slog.NewTextHandler(logTo, nil))
+
+	cfg, err := configure(log)
+	if err != nil {
+		stop()
+		return err
+	}
+	sessions, err := sessionstore.Open(ctx, cfg)
+	if err != nil {
+		stop()
+		return err
+	}
+	sessionstore.SetDefault(sessions)
+
+	var background sync.WaitGroup
+	background.Go(func() { _ = sessions.Run(ctx) })
+	defer func() {
+		stop()
+		background.Wait()
+		err = errors.Join(err, sessions.Close())
+	}()
+
+	listener, err := net.Listen("tcp", cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "webapp: listening on %s\n", urlOf(listener.Addr()))
+	return serve(ctx, newServer(newApp(sessions, cfg).handler(), log), listener)
+}

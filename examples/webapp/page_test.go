@@ -1,0 +1,177 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLookingAroundStoresNothing(t *testing.T) {
+	res := newSite(t).visitor(t).get("/")
+	res.wants(t, http.StatusOK, "Who are you?", "There is none yet", "Sessions end with this process", "memory", "development")
+	if res.Header.Get("Set-Cookie") != "" {
+		t.Error("a visitor who only looks got a cookie")
+	}
+}
+
+func TestLoginAndLogout(t *testing.T) {
+	v := newSite(t).visitor(t)
+	in := v.post("/login", url.Values{"name": {"  Ada  "}})
+	in.wants(t, http.StatusOK, "Hello, Ada.", "Welcome, Ada.", "in 7 days", "in 30 days", "just now", "Version 1.")
+	if in.Request.Method != http.MethodGet {
+		t.Error("the answer to the form is no redirect: reloading would send it again")
+	}
+	v.get("/api/me").wants(t, http.StatusOK, "Ada")
+
+	out := v.post("/logout", nil)
+	out.wants(t, http.StatusOK, "Who are you?", "You are logged out.")
+	out.lacks(t, "Ada")
+	v.get("/api/me").wants(t, http.StatusUnauthorized)
+}
+
+func TestFlashIsShownOnce(t *testing.T) {
+	v := newSite(t).visitor(t)
+	v.post("/login", url.Values{"name": {"Ada"}}).wants(t, http.StatusOK, `class="flash"`)
+	v.get("/").lacks(t, `class="flash"`)
+	v.post("/logout", nil).wants(t, http.StatusOK, `class="flash"`)
+	v.get("/").lacks(t, `class="flash"`)
+}
+
+func TestLoginWithoutANameShowsTheFormAgain(t *testing.T) {
+	v := newSite(t).visitor(t)
+	res := v.post("/login", url.Values{"name": {"  "}, "remember": {"yes"}})
+	res.wants(t, http.StatusUnprocessableEntity, "The name is empty.", `aria-invalid="true"`, "checked")
+	if res.Header.Get("Set-Cookie") != "" {
+		t.Error("a refused login got a cookie")
+	}
+}
+
+func TestNameIsEscaped(t *testing.T) {
+	v := newSite(t).visitor(t)
+	const name = `<script>alert("1")</script>`
+	in := v.post("/login", url.Values{"name": {name}})
+	in.wants(t, http.StatusOK, "Hello, &lt;script&gt;")
+	in.lacks(t, "<script")
+
+	refused := v.post("/login", url.Values{"name": {`"><script>` + strings.Repeat("x", 256)}})
+	refused.wants(t, http.StatusUnprocessableEntity, "longer than 256 bytes", "&lt;script&gt;xxx")
+	refused.lacks(t, "<script")
+}
+
+func TestCounterSurvivesLogin(t *testing.T) {
+	v := newSite(t).visitor(t)
+	const two, three, none = `number">2<`, `number">3<`, `number empty">0<`
+	v.post("/counter", nil)
+	v.post("/counter", nil).wants(t, http.StatusOK, two)
+	v.post("/login", url.Values{"name": {"Ada"}}).wants(t, http.StatusOK, two)
+	v.post("/counter", url.Values{"do": {"add"}}).wants(t, http.StatusOK, three)
+	v.get("/").wants(t, http.StatusOK, three)
+	v.post("/counter", url.Values{"do": {"reset"}}).wants(t, http.StatusOK, none)
+	v.post("/counter", nil)
+	v.post("/logout", nil).wants(t, http.StatusOK, none)
+}
+
+func TestCart(t *testing.T) {
+	v := newSite(t).visitor(t)
+	v.post("/cart", url.Values{"add": {"Gold"}}).wants(t, http.StatusOK, "There is none yet")
+	v.post("/cart", url.Values{"remove": {"Bread"}}).wants(t, http.StatusOK, "There is none yet")
+	v.post("/cart", url.Values{"add": {"Bread"}})
+	v.post("/cart", url.Values{"add": {"Bread"}})
+	v.post("/cart", url.Values{"add": {"Pears"}}).wants(t, http.StatusOK, `count">3<`, `Bread in the cart">2<`)
+	v.post("/cart", url.Values{"remove": {"Pears"}}).wants(t, http.StatusOK, `count">2<`, `Pears in the cart">0<`)
+	for range maxQuantity {
+		v.post("/cart", url.Values{"add": {"Bread"}})
+	}
+	v.get("/").wants(t, http.StatusOK, `count">99<`)
+}
+
+func TestPageSurvivesValuesOfAnotherType(t *testing.T) {
+	v := newSite(t).visitor(t)
+	for _, key := range []string{"counter", "cart"} {
+		v.post("/api/set?k="+key+"&v=text", nil).wants(t, http.StatusOK)
+	}
+	v.get("/").wants(t, http.StatusOK, `number empty">0<`)
+	v.post("/counter", nil).wants(t, http.StatusOK, `number">1<`)
+	v.post("/cart", url.Values{"add": {"Coffee"}}).wants(t, http.StatusOK, `count">1<`)
+	v.get("/api/get?k=counter").wants(t, http.StatusBadRequest, "counter")
+}
+
+func TestCookieInDevelopment(t *testing.T) {
+	for _, row := range []struct {
+		why      string
+		form     url.Values
+		remember bool
+	}{
+		{"a cookie that ends with the browser", url.Values{"name": {"Ada"}}, false},
+		{"a cookie that is remembered", url.Values{"name": {"Ada"}, "remember": {"yes"}}, true},
+	} {
+		t.Run(row.why, func(t *testing.T) {
+			v := newSite(t).visitor(t)
+			v.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+			res := v.post("/login", row.form)
+			res.wants(t, http.StatusSeeOther)
+			cookies := res.Cookies()
+			if len(cookies) != 1 {
+				t.Fatalf("%d cookies, want 1", len(cookies))
+			}
+			c := cookies[0]
+			if c.Name != "session" || c.Path != "/" || !c.HttpOnly || c.Secure || c.SameSite != http.SameSiteLaxMode || c.Domain != "" {
+				t.Errorf("cookie: %s", c)
+			}
+			if month := int(30 * 24 * time.Hour / time.Second); row.remember && c.MaxAge != month || !row.remember && c.MaxAge != 0 {
+				t.Errorf("Max-Age %d", c.MaxAge)
+			}
+			if strings.Contains(c.Value, "Ada") {
+				t.Error("the cookie holds the name")
+			}
+		})
+	}
+}
+
+func TestPagesRunNoScriptAndLoadNothingFromElsewhere(t *testing.T) {
+	v := newSite(t).visitor(t)
+	page := v.post("/login", url.Values{"name": {"Ada"}})
+	policy := page.Header.Get("Content-Security-Policy")
+	if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
+		t.Errorf("Content-Security-Policy: %q", policy)
+	}
+	if got := page.Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control: %q", got)
+	}
+	for _, forbidden := range []string{"<script", "<style", " style=", " onclick=", "http://", "https://"} {
+		page.lacks(t, forbidden)
+	}
+	links := regexp.MustCompile(`"(/assets/[^"]+)"`).FindAllStringSubmatch(page.body, -1)
+	if len(links) == 0 {
+		t.Fatal("the page has no style")
+	}
+	for _, link := range links {
+		asset := v.get(link[1])
+		asset.wants(t, http.StatusOK)
+		if got := asset.Header.Get("Cache-Control"); !strings.Contains(got, "immutable") {
+			t.Errorf("%s: Cache-Control %q", link[1], got)
+		}
+	}
+	v.get("/assets/none.css").wants(t, http.StatusNotFound)
+}
+
+func TestWords(t *testing.T) {
+	const day = 24 * time.Hour
+	for d, want := range map[time.Duration]string{
+		0:                               "less than a minute",
+		59*time.Second + 500000000:      "1 minute",
+		90 * time.Second:                "2 minutes",
+		59*time.Minute + 58*time.Second: "1 hour",
+		time.Hour:                       "1 hour",
+		26 * time.Hour:                  "1 day",
+		7*day + 30*time.Minute:          "7 days",
+		30*day - 2*time.Second:          "30 days",
+	} {
+		if got := words(d); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package sessionstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	hexKey  = Secret("00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff")
+	day     = 24 * time.Hour
+	century = 100 * 365 * day
+)
+
+// faultsOf takes an error of a configuration apart.
+func faultsOf(t testing.TB, err error) []ConfigError {
+	t.Helper()
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		t.Fatalf("%T does not hold several faults", err)
+	}
+	var faults []ConfigError
+	for _, e := range joined.Unwrap() {
+		var fault *ConfigError
+		if !errors.As(e, &fault) || fault.Name == "" || fault.Problem == "" {
+			t.Fatalf("%v is not a fault with a name and a problem", e)
+		}
+		if !strings.Contains(err.Error(), fault.Name+": "+fault.Problem) {
+			t.Errorf("%q does not tell of %v", err, fault)
+		}
+		faults = append(faults, *fault)
+	}
+	return faults
+}
+
+func TestConfigChecks(t *testing.T) {
+	secrets := []Secret{secretA}
+	for _, tt := range []struct {
+		what string
+		cfg  Config
+		want string // the names of the faults; "" is a good configuration
+	}{
+		{"a secret is all that a production needs", Config{Secrets: secrets}, ""},
+		{"staging needs a secret", Config{Env: Staging}, "Secrets"},
+		{"production needs a secret", Config{}, "Secrets"},
+		{"development does not", Config{Env: Development}, ""},
+		{"development refuses a bad secret all the same", Config{Env: Development, Secrets: []Secret{"x"}}, "Secrets"},
+		{"an environment that does not exist is refused", Config{Env: 3, Secrets: secrets}, "Env"},
+		{"a negative environment is refused", Config{Env: -1, Secrets: secrets}, "Env"},
+		{"a secret of 31 characters is refused", Config{Secrets: []Secret{secretA[:31]}}, "Secrets"},
+		{"a secret of 32 characters is allowed", Config{Secrets: []Secret{secretA[2:]}}, ""},
+		{"an empty secret is refused", Config{Secrets: []Secret{""}}, "Secrets"},
+		{"a secret of one character is refused", Config{Secrets: []Secret{Secret(strings.Repeat("x", 64))}}, "Secrets"},
+		{"a secret of seven characters over and over is refused", Config{Secrets: []Secret{Secret(strings.Repeat("abcdefg", 10))}}, "Secrets"},
+		{"a secret of hexadecimal digits is allowed", Config{Secrets: []Secret{hexKey}}, ""},
+		{"each secret is looked at", Config{Secrets: []Secret{secretA, "short", "also short"}}, "Secrets Secrets"},
+		{"a timeout of a second is allowed", Config{Secrets: secrets, Timeout: time.Second}, ""},
+		{"a shorter one is refused", Config{Secrets: secrets, Timeout: time.Second - 1}, "Timeout"},
+		{"a negative timeout is refused", Config{Secrets: secrets, Timeout: -time.Hour}, "Timeout"},
+		{"a timeout of 400 days is allowed", Config{Secrets: secrets, Timeout: 400 * day}, ""},
+		{"a longer timeout is one fault, not one of the default that follows it", Config{Secrets: secrets, Timeout: 400*day + 1}, "Timeout"},
+		{"a century is refused", Config{Secrets: secrets, Timeout: century, AbsoluteTimeout: 2 * century}, "Timeout AbsoluteTimeout"},
+		{"an absolute timeout as long as the other is allowed", Config{Secrets: secrets, Timeout: time.Hour, AbsoluteTimeout: time.Hour}, ""},
+		{"a shorter absolute timeout is refused", Config{Secrets: secrets, Timeout: time.Hour, AbsoluteTimeout: time.Hour - 1}, "AbsoluteTimeout"},
+		{"a negative absolute timeout is refused", Config{Secrets: secrets, AbsoluteTimeout: -1}, "AbsoluteTimeout"},
+		{"an absolute timeout of 400 days is allowed", Config{Secrets: secrets, AbsoluteTimeout: 400 * day}, ""},
+		{"a longer one is refused", Config{Secrets: secrets, AbsoluteTimeout: 400*day + 1}, "AbsoluteTimeout"},
+		{"data of 512 KiB are allowed", Config{Secrets: secrets, MaxDataSize: 512 << 10}, ""},
+		{"more are refused", Config{Secrets: secrets, MaxDataSize: 512<<10 + 1}, "MaxDataSize"},
+		{"fewer than none are refused", Config{Secrets: secrets, MaxDataSize: -1}, "MaxDataSize"},
+		{"a negative timeout of the store is refused", Config{Secrets: secrets, StoreTimeout: -1}, "StoreTimeout"},
+		{"no pruning is allowed", Config{Secrets: secrets, PruneInterval: -1}, ""},
+		{"a key of 64 hexadecimal digits is allowed", Config{Secrets: secrets, EncryptionKeys: []Secret{hexKey}}, ""},
+		{"a key of 63 is refused", Config{Secrets: secrets, EncryptionKeys: []Secret{hexKey[1:]}}, "EncryptionKeys"},
+		{"a key of 62 is refused", Config{Secrets: secrets, EncryptionKeys: []Secret{hexKey[2:]}}, "EncryptionKeys"},
+		{"a key of other characters is refused", Config{Secrets: secrets, EncryptionKeys: []Secret{hexKey[1:] + "g"}}, "EncryptionKeys"},
+		{"Redis needs an address and a key", Config{Secrets: secrets, UseRedis: true}, "RedisURL EncryptionKeys"},
+		{"Redis with both is allowed", Config{Secrets: secrets, UseRedis: true, RedisURL: "redis://r", EncryptionKeys: []Secret{hexKey}}, ""},
+		{"the cookie is checked with the rest", Config{Cookie: CookieConfig{Name: "a b", Insecure: true}}, "Secrets Cookie.Insecure Cookie"},
+		{"all faults are reported together", Config{Env: 9, Timeout: 1, AbsoluteTimeout: century, MaxDataSize: -1, StoreTimeout: -1}, "Env Secrets Timeout AbsoluteTimeout MaxDataSize StoreTimeout"},
+	} {
+		var names []string
+		for _, fault := range faultsOf(t, tt.cfg.withDefaults().check()) {
+			names = append(names, fault.Name)
+		}
+		if got := strings.Join(names, " "); got != tt.want {
+			t.Errorf("%s: faults %q, want %q", tt.what, got, tt.want)
+		}
+	}
+}
+
+func TestConfigFaultsReachTheCaller(t *testing.T) {
+	bad := Config{Env: 9, Timeout: 1, Secrets: []Secret{"Canary-7355608"}}
+	_, fromStore := NewWithStore(NewMemory(Expiry{Idle: 1, Absolute: 1}, 0), bad)
+	_, fromOpen := Open(context.Background(), bad)
+	_, fromNew := New(context.Background(), nil, bad)
+	for _, err := range []error{fromStore, fromOpen, fromNew} {
+		var fault *ConfigError
+		if !errors.As(err, &fault) || len(faultsOf(t, err)) != 3 || strings.Contains(err.Error(), "Canary") {
+			t.Errorf("%v", err)
+		}
+	}
+	_, err := Open(context.Background(), Config{Secrets: []Secret{secretA}})
+	if faults := faultsOf(t, err); len(faults) != 1 || !strings.Contains(faults[0].Name, "DATABASE_URL") {
+		t.Errorf("production without a database: %v", err)
+	}
+	_, err = Open(context.Background(), Config{Secrets: []Secret{secretA}, DatabaseURL: "postgres://u:Canary-7355608@db:bad port/"})
+	if faults := faultsOf(t, err); len(faults) != 1 || strings.Contains(err.Error(), "Canary") {
+		t.Errorf("an address that is none: %v", err)
+	}
+}
+
+func TestConfigDefaults(t *testing.T) {
+	c := Config{Secrets: []Secret{secretA}}.withDefaults()
+	for what, ok := range map[string]bool{
+		"production":                      c.Env == Production,
+		"7 days":                          c.Timeout == 7*day,
+		"30 days at most":                 c.AbsoluteTimeout == 30*day,
+		"sliding":                         !c.FixedTimeout,
+		"a new token at login":            !c.KeepTokenOnLogin,
+		"metadata":                        !c.NoMetadata && !c.NoSuspiciousCheck,
+		"no Redis":                        !c.UseRedis,
+		"a prune every 15 minutes":        c.PruneInterval == 15*time.Minute,
+		"64 KiB":                          c.MaxDataSize == 64<<10,
+		"5 seconds for the store":         c.StoreTimeout == 5*time.Second,
+		"a logger":                        c.Logger == slog.Default() && c.Observer != nil && c.ErrorHandler != nil,
+		"no proxies":                      c.TrustedProxies == nil,
+		"a __Host- cookie":                c.Cookie == CookieConfig{Name: "__Host-session", Path: "/", SameSite: http.SameSiteStrictMode},
+		"no secret but the caller's":      slices.Equal(c.Secrets, []Secret{secretA}) && Config{}.withDefaults().Secrets == nil,
+		"a longer absolute, for Timeout":  Config{Timeout: 60 * day}.withDefaults().AbsoluteTimeout == 60*day,
+		"pruning off stays off":           Config{PruneInterval: -1}.withDefaults().PruneInterval == -1,
+		"what is set stays set":           Config{Timeout: 1, MaxDataSize: 2, StoreTimeout: 3}.withDefaults().MaxDataSize == 2,
+		"staging as strict as production": Config{Env: Staging}.withDefaults().Cookie == c.Cookie,
+	} {
+		if !ok {
+			t.Errorf("not by default: %s", what)
+		}
+	}
+}
+
+func TestConfigIsACopy(t *testing.T) {
+	given := Config{Secrets: []Secret{secretA}, EncryptionKeys: []Secret{hexKey}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+	c := given.withDefaults()
+	given.Secrets[0], given.EncryptionKeys[0], given.TrustedProxies[0] = "", "", netip.MustParsePrefix("0.0.0.0/0")
+	if c.Secrets[0] != secretA || c.EncryptionKeys[0] != hexKey || c.TrustedProxies[0] != netip.MustParsePrefix("10.0.0.0/8") {
+		t.Error("the caller's slices change the configuration")
+	}
+}
+
+// A secret that everybody's development shares would be one that everybody can sign with.
+func TestDevelopmentSecret(t *testing.T) {
+	secret := func(url Secret) Secret { return Config{Env: Development, DatabaseURL: url}.withDefaults().Secrets[0] }
+	if secret("") == secret("") {
+		t.Error("without a database, two processes have the same secret")
+	}
+	if a, b := secret("postgres://a"), secret("postgres://b"); a == b || a != secret("postgres://a") {
+		t.Error("with a database, the secret is not that database's own")
+	}
+	for _, url := range []Secret{"", "postgres://a", "x"} {
+		if err := (Config{Env: Development, DatabaseURL: url}).withDefaults().check(); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := (Config{Env: Development, Secrets: []Secret{secretA}}).withDefaults().Secrets; !slices.Equal(got, []Secret{secretA}) {
+		t.Error("a secret that is set is not used")
+	}
+}
+
+func TestEnvironmentNames(t *testing.T) {
+	if got := fmt.Sprint(Production, Staging, Development, Environment(3), Environment(-1)); got != "production staging development unknown unknown" {
+		t.Error(got)
+	}
+}
+
+func TestConfigFieldsAreDocumented(t *testing.T) {
+	_, files := parseSources(t)
+	structs := map[string]*ast.StructType{}
+	for _, file := range files {
+		ast.Inspect(file, func(n ast.Node) bool {
+			if spec, ok := n.(*ast.TypeSpec); ok {
+				if s, ok := spec.Type.(*ast.StructType); ok {
+					structs[spec.Name.Name] = s
+				}
+			}
+			return true
+		})
+	}
+	for name, typ := range map[string]reflect.Type{"Config": reflect.TypeFor[Config](), "CookieConfig": reflect.TypeFor[CookieConfig]()} {
+		documented := 0
+		for _, field := range structs[name].Fields.List {
+			doc := field.Doc.Text()
+			for _, ident := range field.Names {
+				documented++
+				if !strings.HasPrefix(strings.Replace(doc, ",", "", 1), ident.Name+" ") || !strings.HasSuffix(strings.TrimSpace(doc), ".") {
+					t.Errorf("%s.%s: %q is no sentence that begins with its name", name, ident.Name, doc)
+				}
+				// A bool's default is false, and its name says what true does.
+				if f, ok := typ.FieldByName(ident.Name); !ok || f.Type.Kind() != reflect.Bool && !saysDefault(doc) {
+					t.Errorf("%s.%s: %q does not say what happens when it is not set", name, ident.Name, doc)
+				}
+			}
+		}
+		if documented != typ.NumField() {
+			t.Errorf("%s: %d fields found, want %d", name, documented, typ.NumField())
+		}
+	}
+}
+
+func saysDefault(doc string) bool {
+	for _, word := range []string{"Defaults to", "defaults to", "Required", "Needed", "zero value"} {
+		if strings.Contains(strings.ReplaceAll(doc, "\n", " "), word) {
+			return true
+		}
+	}
+	return false
+}

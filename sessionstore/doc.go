@@ -1,0 +1,55 @@
+// Package sessionstore gives HTTP handlers sessions that live in Postgres.
+//
+//	sessions, err := sessionstore.Open(ctx, cfg)   // or New, with a pool of your own
+//	go sessions.Run(ctx)                           // prunes expired sessions until ctx ends
+//	http.ListenAndServe(addr, sessions.Handler(mux))
+//
+//	var cart = sessionstore.NewKey[[]Item]("cart") // once, at package level
+//
+//	func add(w http.ResponseWriter, r *http.Request) {
+//		s, err := sessionstore.FromContext(r.Context())
+//		if err != nil { // the store is away: http.StatusServiceUnavailable
+//		}
+//		items, err := cart.Get(s)
+//		err = cart.Set(s, append(items, item))
+//	}
+//
+// # Sessions
+//
+// A browser holds a signed cookie with a random token of 256 bits; the database holds a row under the token's
+// SHA-256. Neither can be made from the other. A request's session is loaded when [FromContext] is first called, and
+// what the handler changed is saved just before the first byte of the response. A visitor who stores nothing has no
+// row and no cookie. [Session.Login] changes the token, [Session.Logout] deletes the row.
+//
+// # Expiry
+//
+// A session ends [Config.Timeout] after its last use and [Config.AbsoluteTimeout] after its creation or login, whichever
+// comes first. Both are checked at every load, by the database's clock; pruning only frees space. A use is written
+// down at most once a minute per session, together with those of other sessions and after the response; the
+// deadline moves in steps of at most an hour, always to the session's favour.
+//
+// # Concurrency
+//
+// Requests that change different keys of one session at the same time both win: a save sends only what changed and
+// the database merges it. Only creating a session inserts a row, so no slow request can bring back a session
+// that was logged out meanwhile: its changes are void, and [EventChangeLost] says so. Two requests that change the
+// same key: the later save wins. Two that Pop the same value at once may both get it.
+//
+// # Failure
+//
+// When Postgres can't be reached, FromContext returns [ErrUnavailable]; when it goes away before the save, the client
+// gets 503 in place of the handler's response. The cookie stays as it is either way: an outage logs nobody out.
+// A value that does not decode is an error for its key alone. A cookie that is forged, cut or doubled makes an
+// anonymous request, counted by [Manager.Count] and answered without a query.
+//
+// # Key rotation
+//
+// The first of [Config.Secrets] signs, all of them verify, and a cookie names its key. A session in use gets a
+// cookie signed by the first key at its next request.
+//
+// # Compatibility
+//
+// The table is made by the migrations of package db, which cmd/migrate runs; this package runs no DDL, and [Open]
+// refuses a schema that lacks something, naming it. Migrations only add: the previous version of the library works
+// on the newer schema. The cookie's format has a version in it.
+package sessionstore

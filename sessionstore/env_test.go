@@ -1,0 +1,278 @@
+package sessionstore
+
+import (
+	"errors"
+	"go/ast"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// envNamesOfTheReadme are the variables that are promised: no other, and none under another name.
+var envNamesOfTheReadme = []string{
+	"DATABASE_URL", "SESSION_SECRET", "SESSION_ENCRYPTION_KEY", "USE_REDIS_SESSIONS", "REDIS_URL", "SESSION_TIMEOUT",
+	"SESSION_ABSOLUTE_TIMEOUT", "SESSION_SLIDING_WINDOW", "SESSION_REGENERATE_ON_LOGIN", "SESSION_TRACK_METADATA",
+	"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "SESSION_COOKIE_NAME", "COOKIE_DOMAIN", "TRUSTED_PROXIES",
+	"SESSION_PRUNE_INTERVAL", "SESSION_EMERGENCY", "APP_ENV", "NODE_ENV",
+}
+
+func lookupIn(vars map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) { v, ok := vars[name]; return v, ok }
+}
+
+// configWith reads a configuration from some variables and a good secret.
+func configWith(vars map[string]string) (Config, error) {
+	all := map[string]string{"SESSION_SECRET": string(secretA)}
+	for k, v := range vars {
+		all[k] = v
+	}
+	return configFrom(lookupIn(all))
+}
+
+func TestEnvReadsThePromisedVariables(t *testing.T) {
+	asked := map[string]bool{}
+	_, _ = configFrom(func(name string) (string, bool) { asked[name] = true; return "", false })
+	for _, name := range envNamesOfTheReadme {
+		if !asked[name] {
+			t.Errorf("%s is not read", name)
+		}
+		delete(asked, name)
+	}
+	if len(asked) > 0 {
+		t.Errorf("read, and not promised: %v", asked)
+	}
+}
+
+func TestEnvEachVariable(t *testing.T) {
+	base, err := configWith(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, value string
+		want        func(Config) bool
+	}{
+		{"DATABASE_URL", "postgres://u:p@h/d", func(c Config) bool { return c.DatabaseURL == "postgres://u:p@h/d" }},
+		{"SESSION_SECRET", string(secretB), func(c Config) bool { return slices.Equal(c.Secrets, []Secret{secretB}) }},
+		{"SESSION_SECRET", string(" " + secretB + " , " + secretA + ","), func(c Config) bool { return slices.Equal(c.Secrets, []Secret{secretB, secretA}) }},
+		{"SESSION_ENCRYPTION_KEY", string(hexKey), func(c Config) bool { return slices.Equal(c.EncryptionKeys, []Secret{hexKey}) }},
+		{"SESSION_ENCRYPTION_KEY", string(hexKey + "," + hexKey), func(c Config) bool { return len(c.EncryptionKeys) == 2 }},
+		{"USE_REDIS_SESSIONS", "false", func(c Config) bool { return !c.UseRedis }},
+		{"REDIS_URL", "redis://:p@h", func(c Config) bool { return c.RedisURL == "redis://:p@h" && !c.UseRedis }},
+		{"SESSION_TIMEOUT", "604800000", func(c Config) bool { return c.Timeout == 7*day }},
+		{"SESSION_TIMEOUT", "1000", func(c Config) bool { return c.Timeout == time.Second }},
+		{"SESSION_TIMEOUT", "90m", func(c Config) bool { return c.Timeout == 90*time.Minute }},
+		{"SESSION_TIMEOUT", " 1h30m ", func(c Config) bool { return c.Timeout == 90*time.Minute }},
+		{"SESSION_ABSOLUTE_TIMEOUT", "1296000000", func(c Config) bool { return c.AbsoluteTimeout == 15*day }},
+		{"SESSION_ABSOLUTE_TIMEOUT", "9600h", func(c Config) bool { return c.AbsoluteTimeout == 400*day }},
+		{"SESSION_SLIDING_WINDOW", "false", func(c Config) bool { return c.FixedTimeout }},
+		{"SESSION_SLIDING_WINDOW", "true", func(c Config) bool { return !c.FixedTimeout }},
+		{"SESSION_REGENERATE_ON_LOGIN", "0", func(c Config) bool { return c.KeepTokenOnLogin }},
+		{"SESSION_TRACK_METADATA", "no", func(c Config) bool { return c.NoMetadata }},
+		{"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "OFF", func(c Config) bool { return c.NoSuspiciousCheck }},
+		{"SESSION_EMERGENCY", "False", func(c Config) bool { return c.NoEmergency }},
+		{"SESSION_EMERGENCY", "yes", func(c Config) bool { return !c.NoEmergency }},
+		{"SESSION_COOKIE_NAME", "sid", func(c Config) bool { return c.withDefaults().Cookie.Name == "sid" }},
+		{"COOKIE_DOMAIN", "example.com", func(c Config) bool {
+			return c.withDefaults().Cookie.Name == "__Secure-session" && c.Cookie.Domain == "example.com"
+		}},
+		{"TRUSTED_PROXIES", "10.1.2.3/8, 192.168.1.7 ,2001:db8::/32,::1", func(c Config) bool {
+			return slices.Equal(c.TrustedProxies, prefixes("10.0.0.0/8", "192.168.1.7/32", "2001:db8::/32", "::1/128"))
+		}},
+		{"TRUSTED_PROXIES", "::ffff:10.1.2.3,::ffff:192.168.0.0/112,fe80::1%eth0", func(c Config) bool {
+			return slices.Equal(c.TrustedProxies, prefixes("10.1.2.3/32", "192.168.0.0/16", "fe80::1/128"))
+		}},
+		{"SESSION_PRUNE_INTERVAL", "60000", func(c Config) bool { return c.PruneInterval == time.Minute }},
+		{"SESSION_PRUNE_INTERVAL", "0", func(c Config) bool { return c.withDefaults().PruneInterval < 0 }},
+		{"SESSION_PRUNE_INTERVAL", "0s", func(c Config) bool { return c.withDefaults().PruneInterval < 0 }},
+		{"APP_ENV", "production", func(c Config) bool { return c.Env == Production }},
+		{"APP_ENV", "Staging", func(c Config) bool { return c.Env == Staging }},
+		{"APP_ENV", "development", func(c Config) bool { return c.Env == Development }},
+		{"NODE_ENV", "development", func(c Config) bool { return c.Env == Development }},
+		{"NODE_ENV", "test", func(c Config) bool { return c.Env == Development }},
+	} {
+		c, err := configWith(map[string]string{tt.name: tt.value})
+		if err != nil || !tt.want(c) {
+			t.Errorf("%s=%s: %+v, %v", tt.name, tt.value, c, err)
+		}
+		for _, empty := range []string{"", " ", "\t\n"} {
+			c, err := configWith(map[string]string{tt.name: empty})
+			if tt.name == "SESSION_SECRET" {
+				if faults := faultsOf(t, err); len(faults) != 1 || faults[0].Name != "SESSION_SECRET" {
+					t.Errorf("an empty secret: %v", err)
+				}
+			} else if err != nil || c.withDefaults().PruneInterval != base.withDefaults().PruneInterval || c.Timeout != base.Timeout || c.Env != Production || c.FixedTimeout || c.NoEmergency {
+				t.Errorf("%s=%q does not count as not set: %+v, %v", tt.name, empty, c, err)
+			}
+		}
+	}
+	if c := base.withDefaults(); c.Timeout != 604_800_000*time.Millisecond || c.PruneInterval != 15*time.Minute || c.Env != Production ||
+		c.FixedTimeout || c.KeepTokenOnLogin || c.NoMetadata || c.NoSuspiciousCheck || c.NoEmergency || c.UseRedis {
+		t.Errorf("defaults: %+v", c)
+	}
+}
+
+func prefixes(list ...string) (out []netip.Prefix) {
+	for _, s := range list {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+func TestEnvAppEnvComesFirst(t *testing.T) {
+	for _, tt := range []struct {
+		app, node, fault string
+		want             Environment
+	}{
+		{"production", "development", "", Production},
+		{"staging", "nonsense", "", Staging},
+		{"", "staging", "", Staging},
+		{"", "", "", Production},
+		{"test", "", "APP_ENV", 0},
+		{"prod", "development", "APP_ENV", 0},
+		{"", "nonsense", "NODE_ENV", 0},
+	} {
+		c, err := configWith(map[string]string{"APP_ENV": tt.app, "NODE_ENV": tt.node})
+		faults := faultsOf(t, err)
+		if tt.fault == "" && (err != nil || c.Env != tt.want) || tt.fault != "" && (len(faults) != 1 || faults[0].Name != tt.fault) {
+			t.Errorf("APP_ENV=%s NODE_ENV=%s: %v, %v", tt.app, tt.node, c.Env, err)
+		}
+	}
+}
+
+func TestEnvFaults(t *testing.T) {
+	const canary = "Canary-7355608"
+	for _, tt := range []struct{ name, value string }{
+		{"SESSION_SECRET", canary},
+		{"SESSION_SECRET", string(secretA) + "," + canary},
+		{"SESSION_SECRET", strings.Repeat("Canary-", 10)}, // six different characters
+		{"SESSION_ENCRYPTION_KEY", canary},
+		{"SESSION_ENCRYPTION_KEY", string(hexKey) + canary},
+		{"USE_REDIS_SESSIONS", canary},
+		{"USE_REDIS_SESSIONS", "2"},
+		{"SESSION_TIMEOUT", canary},
+		{"SESSION_TIMEOUT", "0"},
+		{"SESSION_TIMEOUT", "0s"},
+		{"SESSION_TIMEOUT", "-1"},
+		{"SESSION_TIMEOUT", "-1h"},
+		{"SESSION_TIMEOUT", "999"},
+		{"SESSION_TIMEOUT", "1.5"},
+		{"SESSION_TIMEOUT", "1e6"},
+		{"SESSION_TIMEOUT", "0x10000000"},
+		{"SESSION_TIMEOUT", "7d"},
+		{"SESSION_TIMEOUT", "34560000001"},          // 400 days and a millisecond
+		{"SESSION_TIMEOUT", "9223372036854775807"},  // fits an int64, not as nanoseconds
+		{"SESSION_TIMEOUT", "9223372036855"},        // the first that does not fit
+		{"SESSION_TIMEOUT", "18446744077310"},       // comes around to an hour
+		{"SESSION_TIMEOUT", "18446744073709551617"}, // does not fit an int64
+		{"SESSION_TIMEOUT", "9223372036854775807h"},
+		{"SESSION_TIMEOUT", strings.Repeat("9", 4000)},
+		{"SESSION_ABSOLUTE_TIMEOUT", canary},
+		{"SESSION_ABSOLUTE_TIMEOUT", "0"},
+		{"SESSION_ABSOLUTE_TIMEOUT", "1h"}, // shorter than the default timeout
+		{"SESSION_ABSOLUTE_TIMEOUT", "9601h"},
+		{"SESSION_SLIDING_WINDOW", canary},
+		{"SESSION_REGENERATE_ON_LOGIN", canary},
+		{"SESSION_TRACK_METADATA", canary},
+		{"SESSION_SUSPICIOUS_ACTIVITY_CHECK", canary},
+		{"SESSION_EMERGENCY", canary},
+		{"SESSION_COOKIE_NAME", "a " + canary},
+		{"SESSION_COOKIE_NAME", "a; " + canary},
+		{"SESSION_COOKIE_NAME", "__host-" + canary},
+		{"SESSION_COOKIE_NAME", strings.Repeat("n", 4000)},
+		{"COOKIE_DOMAIN", canary + "; Path=/"},
+		{"COOKIE_DOMAIN", "exämple.com"},
+		{"COOKIE_DOMAIN", "example.com."},
+		{"TRUSTED_PROXIES", canary},
+		{"TRUSTED_PROXIES", "10.0.0.0/33"},
+		{"TRUSTED_PROXIES", "10.0.0.0/8," + canary},
+		{"TRUSTED_PROXIES", "10.0.0.0/8 192.168.0.1"},
+		{"SESSION_PRUNE_INTERVAL", canary},
+		{"SESSION_PRUNE_INTERVAL", "-1"},
+		{"APP_ENV", canary},
+	} {
+		c, err := configWith(map[string]string{tt.name: tt.value})
+		faults := faultsOf(t, err)
+		if len(faults) != 1 || !slices.Contains(strings.Split(faults[0].Name, ", "), tt.name) {
+			t.Errorf("%s=%.40s: %v", tt.name, tt.value, err)
+			continue
+		}
+		if strings.Contains(err.Error(), canary) || len(tt.value) > 5 && strings.Contains(err.Error(), tt.value) {
+			t.Errorf("%s: the error shows the value: %v", tt.name, err)
+		}
+		if c.Secrets != nil {
+			t.Errorf("%s: a configuration beside the error", tt.name)
+		}
+	}
+}
+
+func TestEnvFaultsAreReportedTogether(t *testing.T) {
+	bad := map[string]string{
+		"DATABASE_URL": "postgres://u:Canary-7355608@h", "SESSION_SECRET": "Canary-7355608", "SESSION_ENCRYPTION_KEY": "Canary-7355608",
+		"USE_REDIS_SESSIONS": "true", "SESSION_TIMEOUT": "Canary-7355608", "SESSION_ABSOLUTE_TIMEOUT": "0",
+		"SESSION_SLIDING_WINDOW": "Canary-7355608", "SESSION_COOKIE_NAME": "Canary 7355608", "TRUSTED_PROXIES": "Canary-7355608",
+		"SESSION_PRUNE_INTERVAL": "Canary-7355608", "APP_ENV": "Canary-7355608",
+	}
+	_, err := configFrom(lookupIn(bad))
+	var names []string
+	for _, fault := range faultsOf(t, err) {
+		names = append(names, strings.Split(fault.Name, ", ")[0])
+	}
+	slices.Sort(names)
+	want := []string{
+		"APP_ENV", "REDIS_URL", "SESSION_ABSOLUTE_TIMEOUT", "SESSION_COOKIE_NAME", "SESSION_ENCRYPTION_KEY", "SESSION_PRUNE_INTERVAL",
+		"SESSION_SECRET", "SESSION_SLIDING_WINDOW", "SESSION_TIMEOUT", "TRUSTED_PROXIES",
+	}
+	if !slices.Equal(names, want) {
+		t.Errorf("faults %v, want %v", names, want)
+	}
+	if strings.Contains(err.Error(), "Canary") || strings.Contains(err.Error(), "7355608") {
+		t.Errorf("a value is shown: %v", err)
+	}
+	var fault *ConfigError
+	if !errors.As(err, &fault) || len(strings.Split(err.Error(), "\n")) != len(want) {
+		t.Errorf("not one line for each: %v", err)
+	}
+}
+
+func TestConfigFromEnvReadsTheEnvironment(t *testing.T) {
+	for _, name := range envNamesOfTheReadme {
+		t.Setenv(name, "")
+	}
+	if _, err := ConfigFromEnv(); err == nil {
+		t.Error("an empty environment is enough")
+	}
+	t.Setenv("SESSION_SECRET", string(secretA))
+	t.Setenv("SESSION_TIMEOUT", "60000")
+	if c, err := ConfigFromEnv(); err != nil || c.Timeout != time.Minute || !slices.Equal(c.Secrets, []Secret{secretA}) {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// Only env.go looks at the environment, so that its list of names is the whole list.
+func TestEnvIsReadInOnePlace(t *testing.T) {
+	_, files := parseSources(t)
+	for name, file := range files {
+		for _, spec := range file.Imports {
+			if path, _ := strconv.Unquote(spec.Path.Value); name != "env.go" && (path == "os" || path == "syscall") {
+				t.Errorf("%s imports %s", name, path)
+			}
+		}
+	}
+	var names []string
+	ast.Inspect(files["env.go"], func(n ast.Node) bool {
+		if lit, ok := n.(*ast.BasicLit); ok {
+			if s, err := strconv.Unquote(lit.Value); err == nil && len(s) > 3 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == "" && !slices.Contains(names, s) {
+				names = append(names, s)
+			}
+		}
+		return true
+	})
+	slices.Sort(names)
+	if want := slices.Sorted(slices.Values(envNamesOfTheReadme)); !slices.Equal(names, want) {
+		t.Errorf("env.go names %v, want %v", names, want)
+	}
+}

@@ -1,0 +1,50 @@
+package sessionstore_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+var progress = sessionstore.NewKey[int]("progress")
+
+// A response that goes on for long saves what it changes after its first byte itself. What needs a cookie, such as
+// starting the session, must come before that byte.
+func ExampleSession_Save() {
+	sessions, err := sessionstore.Open(context.Background(), sessionstore.Config{Env: sessionstore.Development})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sessions.Close()
+
+	export := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s, err := sessionstore.FromContext(r.Context())
+		if err != nil {
+			http.Error(w, "please try again", http.StatusServiceUnavailable)
+			return
+		}
+		_ = progress.Set(s, 0) // saved just before the first byte, and the cookie with it
+		for percent := 50; percent <= 100; percent += 50 {
+			fmt.Fprintf(w, "%d %%\n", percent)
+			_ = http.NewResponseController(w).Flush()
+			if err := progress.Set(s, percent); err != nil {
+				return
+			}
+			if err := s.Save(r.Context()); err != nil {
+				log.Print(err)
+				return
+			}
+			record, _ := s.Record()
+			fmt.Printf("saved %s as version %d\n", record.Data, record.Version)
+		}
+	})
+	w := httptest.NewRecorder()
+	sessions.Handler(export).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	// Output:
+	// saved {"progress":50} as version 2
+	// saved {"progress":100} as version 3
+}

@@ -1,0 +1,58 @@
+package sessionstore_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+var visits = sessionstore.NewKey[int]("visits")
+
+func count(w http.ResponseWriter, r *http.Request) {
+	s, err := sessionstore.FromContext(r.Context())
+	if err != nil {
+		sessionstore.ServeError(w, r, err)
+		return
+	}
+	n, _ := visits.Get(s) // a value that no longer decodes starts again at 0
+	if err := visits.Set(s, n+1); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	fmt.Fprintln(w, "visit", n+1)
+}
+
+// A whole program. In production, Config comes from ConfigFromEnv, and Manager.Run prunes in a goroutine.
+func Example() {
+	sessions, err := sessionstore.Open(context.Background(), sessionstore.Config{Env: sessionstore.Development})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sessions.Close()
+
+	// In a program of yours: http.ListenAndServe(":8080", sessions.Handler(http.HandlerFunc(count)))
+	server := httptest.NewServer(sessions.Handler(http.HandlerFunc(count)))
+	defer server.Close()
+
+	jar, _ := cookiejar.New(nil)
+	browser := &http.Client{Jar: jar}
+	for range 3 {
+		resp, err := browser.Get(server.URL)
+		if err != nil {
+			log.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		fmt.Print(string(body))
+	}
+	// Output:
+	// visit 1
+	// visit 2
+	// visit 3
+}

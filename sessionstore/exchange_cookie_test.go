@@ -1,0 +1,319 @@
+package sessionstore_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+func TestSeveralCookiesOfOurName(t *testing.T) {
+	site := newSite(t)
+	ada, bob, gone := site.user("ada"), site.user("bob"), site.newcomer()
+	site.revoke(gone)
+	const forged = "v1.deadbeef.AAAA.BBBB"
+	altered := []byte(ada)
+	altered[20] ^= 1
+	for _, tt := range []struct {
+		name    string
+		cookies []string
+		want    string // who is logged in
+		events  string
+		asked   string
+	}{
+		{"one of ours", []string{ada}, "ada", "", "Load"},
+		{"the same one twice", []string{ada, ada}, "ada", "", "Load"},
+		{"a forged one before ours", []string{forged, ada}, "ada", "", "Load"},
+		{"a forged one after ours", []string{ada, forged}, "ada", "", "Load"},
+		{"forged ones all around ours", []string{forged, "x", ada, strings.Repeat("x", 5000), forged}, "ada", "", "Load"},
+		{"ours twice and a forged one between", []string{ada, forged, ada}, "ada", "", "Load"},
+		{"two of ours", []string{ada, bob}, "", "session cookie ambiguous", ""},
+		{"two of ours the other way around", []string{bob, ada}, "", "session cookie ambiguous", ""},
+		{"two of ours and a forged one between", []string{ada, forged, bob}, "", "session cookie ambiguous", ""},
+		{"two of ours and a forged one before", []string{forged, ada, bob}, "", "session cookie ambiguous", ""},
+		{"two of ours, one of them of an ended session", []string{gone, ada}, "", "session cookie ambiguous", ""},
+		{"an altered one", []string{string(altered)}, "", "session cookie forged", ""},
+		{"forged ones only", []string{forged, "x"}, "", "session cookie forged", ""},
+		{"one of an ended session", []string{gone}, "", "session unknown", "Load"},
+		{"eight of the same", slices.Repeat([]string{ada}, 8), "ada", "", "Load"},
+		{"more than eight, ours first", append([]string{ada}, slices.Repeat([]string{forged}, 8)...), "", "session cookie ambiguous", ""},
+		{"more than eight, ours last", append(slices.Repeat([]string{forged}, 8), ada), "", "session cookie ambiguous", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			site.seen()
+			site.store.asked()
+			user := "not asked"
+			resp, _ := visit(site.serve(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+				user = s.UserID()
+			}), tt.cookies...)
+			expect(t, "user", user, tt.want)
+			expect(t, "events", site.seen(), tt.events)
+			expect(t, "calls of the store", site.store.asked(), tt.asked)
+			// Nothing is cleared: the response could overtake that of a login in another tab.
+			expect(t, "Set-Cookie headers", len(resp.Header["Set-Cookie"]), 0)
+		})
+	}
+}
+
+func TestExpiredSessionIsNobodysAndItsCookieStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		cookie := site.user("ada", "cart")
+		time.Sleep(9 * 24 * time.Hour)
+		resp, after := site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			expect(t, "user", s.UserID(), "")
+			expect(t, "values", s.Has("cart"), false)
+		})
+		expect(t, "Set-Cookie headers", len(resp.Header["Set-Cookie"]), 0)
+		expect(t, "events", site.seen(), "session unknown")
+
+		// What is set then goes into a new session, under a token of its own.
+		_, after = site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			site.check(s.Set("fresh", true))
+		})
+		expect(t, "a new cookie", after != cookie, true)
+		expect(t, "the new session", site.look(after, "fresh", "cart"), "user= fresh")
+		expect(t, "the old one", site.look(cookie), "nobody")
+	})
+}
+
+func TestCookieOnTheWireByEnvironment(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		env    sessionstore.Environment
+		target string
+		proto  string // as a proxy says
+		want   string // after the value
+	}{
+		{"production", sessionstore.Production, "https://shop.example/", "", cookieName + "; Path=/; HttpOnly; Secure; SameSite=Strict"},
+		{"production behind a proxy that ends TLS", sessionstore.Production, "http://shop.example/", "https", cookieName + "; Path=/; HttpOnly; Secure; SameSite=Strict"},
+		{"production over plain http, where no browser takes it", sessionstore.Production, "http://shop.example/", "", cookieName + "; Path=/; HttpOnly; Secure; SameSite=Strict"},
+		{"development over plain http", sessionstore.Development, "http://localhost/", "", "session; Path=/; HttpOnly; SameSite=Lax"},
+		{"development over https", sessionstore.Development, "https://localhost/", "", "session; Path=/; HttpOnly; Secure; SameSite=Lax"},
+		{"development behind a proxy nobody trusts", sessionstore.Development, "http://localhost/", "https", "session; Path=/; HttpOnly; SameSite=Lax"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			site := newSite(t, func(cfg *sessionstore.Config) { cfg.Env = tt.env })
+			r := httptest.NewRequest(http.MethodGet, tt.target, nil)
+			if tt.proto != "" {
+				r.Header.Set("X-Forwarded-Proto", tt.proto)
+			}
+			w := httptest.NewRecorder()
+			site.serve(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+				site.check(s.Set("cart", 1))
+			}).ServeHTTP(w, r)
+			line := w.Result().Header.Get("Set-Cookie")
+			name, rest, _ := strings.Cut(line, "=")
+			_, attributes, _ := strings.Cut(rest, "; ")
+			expect(t, "Set-Cookie", name+"; "+attributes, tt.want)
+		})
+	}
+}
+
+func TestCookieIsSentOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		page page
+	}{
+		{"reading", nothing},
+		{"setting", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("cart", 1) }},
+		{"setting and saving", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			_ = s.Set("cart", 1)
+			_ = s.Save(r.Context())
+			_ = s.Set("cart", 2)
+		}},
+		{"deleting", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Delete("here") }},
+		{"staying forgettable", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.RememberMe(false) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			site := newSite(t)
+			cookie := site.newcomer()
+			for range 3 {
+				resp, _ := site.visit(cookie, tt.page)
+				expect(t, "Set-Cookie headers", len(resp.Header["Set-Cookie"]), 0)
+				expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "")
+				expect(t, "Vary", resp.Header.Get("Vary"), "Cookie")
+			}
+		})
+	}
+}
+
+func TestCookieOfAnOldKeyIsSentAgainOnce(t *testing.T) {
+	old := newSite(t)
+	cookie := old.user("ada")
+	rotated := newSiteOver(t, old.store, func(cfg *sessionstore.Config) {
+		cfg.Secrets = []sessionstore.Secret{secretTwo, secretOne}
+	})
+	resp, fresh := rotated.visit(cookie, nothing)
+	expect(t, "a new cookie", fresh != cookie, true)
+	expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "no-store")
+	expect(t, "calls of the store", rotated.store.asked(), "Load")
+	resp, _ = rotated.visit(fresh, nothing)
+	expect(t, "Set-Cookie headers at the second visit", len(resp.Header["Set-Cookie"]), 0)
+
+	// The same session and token, under the new key alone.
+	dropped := newSiteOver(t, old.store, func(cfg *sessionstore.Config) {
+		cfg.Secrets = []sessionstore.Secret{secretTwo}
+	})
+	expect(t, "the new cookie", dropped.look(fresh), "user=ada")
+	expect(t, "the old cookie", dropped.look(cookie), "nobody")
+	expect(t, "the old cookie by the old key", old.look(cookie), "user=ada")
+
+	// A dead session's cookie is not signed anew.
+	old.revoke(cookie)
+	resp, _ = rotated.visit(cookie, nothing)
+	expect(t, "Set-Cookie headers for an ended session", len(resp.Header["Set-Cookie"]), 0)
+}
+
+func TestResponseThatSetsTheCookieIsNotCached(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		header   http.Header
+		vary     string
+		uncached bool
+	}{
+		{"a handler that says nothing", http.Header{}, "Cookie", false},
+		{"one that wants a public response", http.Header{"Cache-Control": {"public, max-age=600"}}, "Cookie", true},
+		{"one that shouts", http.Header{"Cache-Control": {"PUBLIC"}}, "Cookie", true},
+		{"one that means proxies only", http.Header{"Cache-Control": {"s-maxage=600"}}, "Cookie", true},
+		{"one that says so in a second line", http.Header{"Cache-Control": {"max-age=5", "public"}}, "Cookie", true},
+		{"one that wants a private response", http.Header{"Cache-Control": {"private, max-age=600"}}, "Cookie", false},
+		{"one that varies already", http.Header{"Vary": {"Cookie"}}, "Cookie", false},
+		{"one that varies by more", http.Header{"Vary": {"Accept-Encoding, cookie"}}, "Accept-Encoding, cookie", false},
+		{"one that varies by something else", http.Header{"Vary": {"Accept-Encoding", "Accept"}}, "Accept-Encoding|Accept|Cookie", false},
+		{"one that varies by everything", http.Header{"Vary": {"*"}}, "*", false},
+		{"one that varies by a namesake", http.Header{"Vary": {"X-Cookie"}}, "X-Cookie|Cookie", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			site := newSite(t)
+			resp, _ := site.visit("", func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+				for name, lines := range tt.header {
+					w.Header()[name] = slices.Clone(lines)
+				}
+				site.check(s.Set("cart", 1))
+			})
+			expect(t, "Cache-Control", strings.Join(resp.Header["Cache-Control"], "|"), "no-store")
+			expect(t, "Vary", strings.Join(resp.Header["Vary"], "|"), tt.vary)
+			expect(t, "EventUncached", site.m.Count(sessionstore.EventUncached) == 1, tt.uncached)
+		})
+	}
+}
+
+func TestResponseThatOnlyReadKeepsItsCaching(t *testing.T) {
+	site := newSite(t)
+	resp, _ := site.visit(site.newcomer(), func(w http.ResponseWriter, _ *http.Request, _ *sessionstore.Session) {
+		w.Header().Set("Cache-Control", "public, max-age=600")
+	})
+	expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "public, max-age=600")
+	expect(t, "Vary", resp.Header.Get("Vary"), "Cookie")
+	expect(t, "EventUncached", site.m.Count(sessionstore.EventUncached), 0)
+}
+
+func TestOtherCookiesOfTheHandlerAreKept(t *testing.T) {
+	site := newSite(t)
+	resp, _ := site.visit("", func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
+		http.SetCookie(w, &http.Cookie{Name: cookieName, Value: "the handler's own idea"})
+		http.SetCookie(w, &http.Cookie{Name: cookieName + "-2", Value: "x"})
+		site.check(s.Set("cart", 1))
+	})
+	names := []string{}
+	for _, cookie := range resp.Cookies() {
+		names = append(names, cookie.Name)
+		if cookie.Name == cookieName {
+			expect(t, "the session", site.look(cookie.Value, "cart"), "user= cart")
+		}
+	}
+	expect(t, "cookies", strings.Join(names, " "), "theme "+cookieName+"-2 "+cookieName)
+}
+
+// A request with a cookie from another network or program than before is served, and told of.
+func TestSuspiciousUse(t *testing.T) {
+	site := newSite(t, func(cfg *sessionstore.Config) {
+		cfg.NoSuspiciousCheck = false
+		cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	})
+	come := func(cookie, addr, forwarded, agent string) string {
+		r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
+		r.RemoteAddr = addr
+		r.Header.Set("User-Agent", agent)
+		if forwarded != "" {
+			r.Header.Set("X-Forwarded-For", forwarded)
+		}
+		if cookie != "" {
+			r.Header.Set("Cookie", cookieName+"="+cookie)
+		}
+		w := httptest.NewRecorder()
+		site.serve(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			if cookie == "" {
+				site.check(s.Set("cart", 1))
+			}
+			expect(t, "the session is served", s.Has("cart"), true)
+		}).ServeHTTP(w, r)
+		if c, ok := sessionCookie(w.Result()); ok {
+			return c.Value
+		}
+		return cookie
+	}
+	cookie := come("", "203.0.113.5:1234", "", "Browser/1.0")
+	site.seen()
+	for _, tt := range []struct{ name, addr, forwarded, agent, detail string }{
+		{"the same client", "203.0.113.5:999", "", "Browser/1.0", ""},
+		{"a new version", "203.0.113.5:999", "", "Browser/2.0", ""},
+		{"another program", "203.0.113.5:999", "", "curl/8.0", "user agent"},
+		{"another network", "198.51.100.7:999", "", "Browser/1.0", "network"},
+		{"another network behind our proxy", "10.1.2.3:999", "198.51.100.7", "Browser/1.0", "network"},
+		{"the same client behind our proxy", "10.1.2.3:999", "203.0.113.5", "Browser/1.0", ""},
+		{"the same client, who says they are another", "203.0.113.5:999", "198.51.100.7", "Browser/1.0", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			come(cookie, tt.addr, tt.forwarded, tt.agent)
+			if tt.detail != "" {
+				expect(t, "detail", site.event(sessionstore.EventSuspicious).Detail, tt.detail)
+				site.seen()
+			}
+			expect(t, "other events", site.seen(), "")
+		})
+	}
+}
+
+// B ends the session while A, who has loaded it before, is still at work.
+func TestSessionEndedElsewhereStaysDead(t *testing.T) {
+	for name, change := range map[string]page{
+		"setting":      func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("cart", 1) },
+		"deleting":     func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Delete("here") },
+		"regenerating": func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Regenerate(r.Context()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			site := newSite(t)
+			cookie := site.user("ada")
+			var handle sessionstore.Handle
+			resp, after := site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				rec, _ := s.Record()
+				handle = rec.ID.Handle()
+				site.check(site.store.Store.Delete(context.Background(), rec.ID))
+				change(w, r, s)
+				_, err := w.Write([]byte("done"))
+				site.check(err)
+				expect(t, "Handle", s.Handle(), "")
+				expect(t, "Set afterwards", errors.Is(s.Set("more", 1), sessionstore.ErrHeadersSent), true)
+			})
+			expect(t, "status", resp.StatusCode, http.StatusOK)
+			expect(t, "body", bodyOf(t, resp), "done")
+			expect(t, "Set-Cookie headers", len(resp.Header["Set-Cookie"]), 0)
+			lost := site.event(sessionstore.EventChangeLost)
+			expect(t, "whose change was lost", lost.Handle == handle && lost.UserID == "ada", true)
+			expect(t, "events", site.seen(), "session change lost")
+			expect(t, "rows", site.store.rows(), 0)
+			expect(t, "the session", site.look(after), "nobody")
+		})
+	}
+}

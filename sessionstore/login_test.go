@@ -1,0 +1,316 @@
+package sessionstore_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// login is a page that logs a user in.
+func (s *site) login(userID string) page {
+	return func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+		s.check(sess.Login(r.Context(), userID))
+		expect(s.t, "the user at once", sess.UserID(), userID)
+	}
+}
+
+func TestLogin(t *testing.T) {
+	keep := func(cfg *sessionstore.Config) { cfg.KeepTokenOnLogin = true }
+	for _, tt := range []struct {
+		name   string
+		config func(*sessionstore.Config)
+		before func(*site) string // the cookie
+		token  bool               // a new one
+		after  string
+		asked  string
+	}{
+		{"a visitor without a session", nil, func(*site) string { return "" }, true, "user=ada", "Create"},
+		{"a visitor with one keeps its values", nil, func(s *site) string { return s.newcomer("cart") }, true, "user=ada cart", "Load Rotate"},
+		{"the same user again", nil, func(s *site) string { return s.user("ada", "cart") }, true, "user=ada cart", "Load Rotate"},
+		{"another user, who gets none of the first one's values", nil, func(s *site) string { return s.user("bob", "cart") }, true, "user=ada", "Load Rotate"},
+		{"a visitor whose session has ended", nil, func(s *site) string {
+			cookie := s.newcomer("cart")
+			s.revoke(cookie)
+			return cookie
+		}, true, "user=ada", "Load Create"},
+		{"a visitor who keeps the token", keep, func(s *site) string { return s.newcomer("cart") }, false, "user=ada cart", "Load Save"},
+		{"the same user, who keeps the token", keep, func(s *site) string { return s.user("ada", "cart") }, false, "user=ada cart", "Load Save"},
+		{"another user, who does not keep the token", keep, func(s *site) string { return s.user("bob", "cart") }, true, "user=ada", "Load Rotate"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			site := newSite(t, func(cfg *sessionstore.Config) {
+				if tt.config != nil {
+					tt.config(cfg)
+				}
+			})
+			before := tt.before(site)
+			page := site.login("ada")
+			_, after := site.visit(before, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				page(w, r, s)
+				expect(t, "the values at once", s.Has("cart"), strings.Contains(tt.after, "cart"))
+				expect(t, "AuthenticatedAt before it is saved", s.AuthenticatedAt(), time.Time{})
+			})
+			expect(t, "calls of the store", site.store.asked(), tt.asked)
+			expect(t, "a new token", after != before, tt.token)
+			expect(t, "EventLogin", site.event(sessionstore.EventLogin).UserID, "ada")
+			expect(t, "the session", site.look(after, "cart"), tt.after)
+			if tt.token {
+				expect(t, "the token from before (session fixation)", site.look(before, "cart"), "nobody")
+			}
+			expect(t, "rows", site.store.rows(), 1)
+		})
+	}
+}
+
+// While somebody types their password their anonymous session may end. They are logged in all the same.
+func TestLoginFromASessionThatEndedMeanwhile(t *testing.T) {
+	for name, keep := range map[string]bool{"with a new token": false, "keeping the token": true} {
+		t.Run(name, func(t *testing.T) {
+			site := newSite(t, func(cfg *sessionstore.Config) { cfg.KeepTokenOnLogin = keep })
+			before := site.newcomer("cart")
+			resp, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				rec, _ := s.Record()
+				site.check(site.store.Store.Delete(context.Background(), rec.ID))
+				site.check(s.Set("name", "Ada"))
+				site.check(s.Login(r.Context(), "ada"))
+			})
+			expect(t, "status", resp.StatusCode, http.StatusOK)
+			expect(t, "a new token", after != before, true)
+			expect(t, "events", site.seen(), "session login")
+			expect(t, "the session", site.look(after, "cart", "name"), "user=ada name")
+		})
+	}
+}
+
+func TestLoginOfTwoUsersInOneRequest(t *testing.T) {
+	site := newSite(t)
+	_, cookie := site.visit(site.user("ada", "cart"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.check(s.Login(r.Context(), "bob"))
+		expect(t, "ada's values as bob", s.Has("cart"), false)
+		site.check(s.Login(r.Context(), "ada"))
+		expect(t, "ada's values as ada", s.Has("cart"), true)
+	})
+	expect(t, "the session", site.look(cookie, "cart"), "user=ada cart")
+}
+
+func TestLoginRefusesWhatIsNoUserID(t *testing.T) {
+	site := newSite(t)
+	site.visit("", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		for _, id := range []string{"", strings.Repeat("x", 257), "a\x00b", "\xff"} {
+			var bad *sessionstore.ValueError
+			if err := s.Login(r.Context(), id); !errors.As(err, &bad) {
+				t.Errorf("Login(%q): %v, want a *ValueError", id, err)
+			}
+		}
+		expect(t, "user", s.UserID(), "")
+	})
+	expect(t, "calls of the store", site.store.asked(), "")
+}
+
+func TestLoginStartsTheTimeoutsAfresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		cookie := site.newcomer()
+		time.Sleep(5 * 24 * time.Hour)
+		_, cookie = site.visit(cookie, site.login("ada"))
+		site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			rec, ok := s.Record()
+			expect(t, "stored", ok, true)
+			expect(t, "AbsoluteExpiresAt", rec.AbsoluteExpiresAt.Sub(time.Now()), 30*24*time.Hour)
+			expect(t, "AuthenticatedAt", s.AuthenticatedAt().Equal(time.Now()), true)
+		})
+		site.check(site.m.Close())
+	})
+}
+
+func TestLogout(t *testing.T) {
+	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
+		site := newSite(t)
+		cookie := site.user("ada", "cart")
+		c := start(site.serve(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.check(s.Set("half", 1))
+			site.check(s.Logout(r.Context()))
+			site.check(s.Logout(r.Context())) // twice is once
+			site.check(s.Save(r.Context()))
+			expect(t, "user", s.UserID(), "")
+			expect(t, "values", s.Has("cart") || s.Has("half"), false)
+		}))
+		resp := c.send("POST", "/logout", cookie)
+		cleared, ok := sessionCookie(resp)
+		if !ok || cleared.Value != "" || cleared.MaxAge != -1 {
+			t.Errorf("the cookie is not cleared: %v", resp.Header)
+		} else {
+			expect(t, "attributes", cleared.Secure && cleared.HttpOnly && cleared.Path == "/" && cleared.Domain == "", true)
+		}
+		expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "no-store")
+		expect(t, "calls of the store", site.store.asked(), "Load Delete")
+		expect(t, "events", site.seen(), "session logout")
+		expect(t, "rows", site.store.rows(), 0)
+		expect(t, "the session", site.look(cookie), "nobody")
+	})
+}
+
+func TestFlashAfterLogoutStartsANewSession(t *testing.T) {
+	site := newSite(t)
+	before := site.user("ada", "cart")
+	resp, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.check(s.RememberMe(true))
+		site.check(s.Logout(r.Context()))
+		site.check(s.Set("flash", "bye"))
+	})
+	cookie, _ := sessionCookie(resp)
+	expect(t, "Set-Cookie headers", len(resp.Header["Set-Cookie"]), 1)
+	expect(t, "Max-Age", cookie.MaxAge, 0)
+	expect(t, "calls of the store", site.store.asked(), "Load Delete Create")
+	expect(t, "the new session", site.look(after, "cart", "flash"), "user= flash")
+	expect(t, "the old one", site.look(before), "nobody")
+	expect(t, "rows", site.store.rows(), 1)
+}
+
+func TestLogoutThatCannotBeSavedIsNoLogout(t *testing.T) {
+	site := newSite(t)
+	cookie := site.user("ada")
+	site.store.down("Delete")
+	resp, after := site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.check(s.Logout(r.Context()))
+	})
+	expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
+	expect(t, "the cookie is untouched", after, cookie)
+	site.store.up()
+	expect(t, "the session", site.look(cookie), "user=ada")
+}
+
+// A save under way must not bring a session back that is logged out meanwhile.
+func TestLogoutWhileASaveIsInTheStore(t *testing.T) {
+	for _, tt := range []struct {
+		method string
+		cookie func(*site) string
+		change page
+	}{
+		{"Save", func(s *site) string { return s.user("ada") }, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("cart", 1) }},
+		{"Rotate", func(s *site) string { return s.user("ada") }, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Regenerate(r.Context()) }},
+		{"Create", func(*site) string { return "" }, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Login(r.Context(), "ada") }},
+	} {
+		t.Run(tt.method, func(t *testing.T) {
+			site := newSite(t)
+			cookie := tt.cookie(site)
+			arrived, release := site.store.hold(tt.method)
+			_, after := site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				tt.change(w, r, s)
+				var save sync.WaitGroup
+				save.Go(func() { site.check(s.Save(r.Context())) })
+				<-arrived
+				site.check(s.Logout(r.Context())) // must not wait for the store
+				release()
+				save.Wait()
+				expect(t, "user", s.UserID(), "")
+			})
+			expect(t, "rows", site.store.rows(), 0)
+			expect(t, "EventLogout", site.event(sessionstore.EventLogout).UserID, "ada")
+			expect(t, "the cookie from before", site.look(cookie), "nobody")
+			expect(t, "the cookie afterwards", after, "")
+		})
+	}
+}
+
+// Once the response is being saved, a logout beside it comes too late and must be told so.
+func TestLogoutWhileTheResponseIsBeingSaved(t *testing.T) {
+	site := newSite(t)
+	cookie := site.user("ada")
+	arrived, release := site.store.hold("Save")
+	defer release()
+	site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.check(s.Set("cart", 1))
+		var logout sync.WaitGroup
+		logout.Go(func() {
+			<-arrived
+			if err := s.Logout(r.Context()); !errors.Is(err, sessionstore.ErrHeadersSent) {
+				t.Errorf("Logout: %v, want ErrHeadersSent", err)
+			}
+			release()
+		})
+		w.WriteHeader(http.StatusOK)
+		logout.Wait()
+	})
+	expect(t, "the session", site.look(cookie, "cart"), "user=ada cart")
+}
+
+func TestRegenerate(t *testing.T) {
+	site := newSite(t)
+	before := site.user("ada", "cart")
+	_, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.check(s.Regenerate(r.Context()))
+	})
+	expect(t, "calls of the store", site.store.asked(), "Load Rotate")
+	expect(t, "events", site.seen(), "session renewed")
+	expect(t, "the session", site.look(after, "cart"), "user=ada cart")
+	expect(t, "the old token", site.look(before), "nobody")
+}
+
+func TestRegenerateWhileASaveIsInTheStore(t *testing.T) {
+	site := newSite(t)
+	before := site.user("ada")
+	arrived, release := site.store.hold("Save")
+	_, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.check(s.Set("cart", 1))
+		var save sync.WaitGroup
+		save.Go(func() { site.check(s.Save(r.Context())) })
+		<-arrived
+		site.check(s.Regenerate(r.Context()))
+		release()
+		save.Wait()
+	})
+	expect(t, "the session", site.look(after, "cart"), "user=ada cart")
+	expect(t, "the old token", site.look(before), "nobody")
+}
+
+func TestRememberMe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		const day = 24 * 60 * 60
+		maxAge := func(cookie string, p page) (int, string) {
+			t.Helper()
+			resp, after := site.visit(cookie, p)
+			c, ok := sessionCookie(resp)
+			if !ok {
+				t.Fatal("no cookie was sent")
+			}
+			return c.MaxAge, after
+		}
+		remember := func(on bool) page {
+			return func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { site.check(s.RememberMe(on)) }
+		}
+		regenerate := func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.check(s.Regenerate(r.Context()))
+		}
+
+		age, cookie := maxAge("", site.login("ada"))
+		expect(t, "Max-Age by default", age, 0)
+		time.Sleep(3 * 24 * time.Hour)
+		site.store.asked()
+		age, cookie = maxAge(cookie, remember(true))
+		expect(t, "Max-Age when remembered", age, 27*day)
+		expect(t, "calls of the store", site.store.asked(), "Load")
+		time.Sleep(24 * time.Hour)
+		age, cookie = maxAge(cookie, regenerate)
+		expect(t, "Max-Age after a day and Regenerate", age, 26*day)
+		age, cookie = maxAge(cookie, site.login("ada"))
+		expect(t, "Max-Age after another login", age, 30*day)
+
+		resp, _ := site.visit(cookie, remember(true))
+		expect(t, "Set-Cookie headers when it is on already", len(resp.Header["Set-Cookie"]), 0)
+		age, cookie = maxAge(cookie, remember(false))
+		expect(t, "Max-Age when off again", age, 0)
+		age, cookie = maxAge(cookie, regenerate)
+		expect(t, "Max-Age when off, after Regenerate", age, 0)
+		expect(t, "the session", site.look(cookie), "user=ada")
+		site.check(site.m.Close())
+	})
+}

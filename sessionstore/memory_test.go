@@ -1,0 +1,112 @@
+package sessionstore_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+func memoryID(n byte) sessionstore.ID { return sessionstore.ID{n} }
+
+func TestMemoryLimit(t *testing.T) {
+	ctx, hour := context.Background(), sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour}
+	m := sessionstore.NewMemory(hour, 2)
+	create := func(n byte) error {
+		_, err := m.Create(ctx, sessionstore.Draft{ID: memoryID(n)})
+		return err
+	}
+	if err := errors.Join(create(1), create(2)); err != nil {
+		t.Fatal(err)
+	}
+	if err := create(3); !errors.Is(err, sessionstore.ErrUnavailable) {
+		t.Errorf("beyond the limit: %v", err)
+	}
+	if err := create(1); !errors.Is(err, sessionstore.ErrExists) {
+		t.Errorf("a taken id beyond the limit: %v", err)
+	}
+	if _, err := m.Rotate(ctx, memoryID(1), memoryID(4), sessionstore.Change{UserID: "ann"}); err != nil {
+		t.Errorf("a login at the limit: %v", err)
+	}
+	if err := m.Delete(ctx, memoryID(2)); err != nil {
+		t.Fatal(err)
+	}
+	if err := create(3); err != nil {
+		t.Errorf("after a deletion: %v", err)
+	}
+	if stats, err := m.Stats(ctx, false); err != nil || stats.Total != 2 || !stats.Exact {
+		t.Errorf("%+v, %v", stats, err)
+	}
+	for _, limit := range []int{0, -1} {
+		m := sessionstore.NewMemory(hour, limit)
+		for n := range byte(100) {
+			if _, err := m.Create(ctx, sessionstore.Draft{ID: memoryID(n)}); err != nil {
+				t.Fatalf("limit %d: %v", limit, err)
+			}
+		}
+	}
+}
+
+// What goes in and out belongs to the caller, who may do with it what they like, but for writing to Record.Data.
+func TestMemorySharesNothing(t *testing.T) {
+	ctx := context.Background()
+	m := sessionstore.NewMemory(sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
+	overwrite := func(b []byte) { copy(b, bytes.Repeat([]byte("x"), len(b))) }
+	id := memoryID(1)
+	check := func(what, want string) {
+		t.Helper()
+		if rec, err := m.Load(ctx, id); err != nil || string(rec.Data) != want || rec.UserID != "ann" || rec.ID != id {
+			t.Errorf("%s: %s, user %q, %v, want %s", what, rec.Data, rec.UserID, err, want)
+		}
+	}
+
+	data := json.RawMessage(`{"a":1}`)
+	rec, err := m.Create(ctx, sessionstore.Draft{ID: id, UserID: "ann", Data: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overwrite(data)
+	rec.UserID, rec.ID, rec.ExpiresAt, rec.Data = "eve", memoryID(9), time.Time{}, nil
+	check("after changing what Create was given and returned", `{"a":1}`)
+
+	set := map[string]json.RawMessage{"b": json.RawMessage(`[1,2]`)}
+	removed := []string{"a"}
+	rec, err = m.Save(ctx, id, sessionstore.Change{Set: set, Removed: removed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overwrite(set["b"])
+	set["c"], removed[0] = json.RawMessage("1"), "b"
+	rec.UserID, rec.Data = "eve", append(rec.Data, "tail"...)
+	check("after changing what Save was given and returned", `{"b":[1,2]}`)
+
+	set = map[string]json.RawMessage{"c": json.RawMessage(`3`)}
+	if _, err = m.Rotate(ctx, id, memoryID(2), sessionstore.Change{Set: set}); err != nil {
+		t.Fatal(err)
+	}
+	overwrite(set["c"])
+	delete(set, "c")
+	id = memoryID(2)
+	check("after changing what Rotate was given", `{"b":[1,2],"c":3}`)
+
+	before, err := m.Load(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = m.Save(ctx, id, sessionstore.Change{Set: map[string]json.RawMessage{"b": json.RawMessage(`9`)}}); err != nil {
+		t.Fatal(err)
+	}
+	if string(before.Data) != `{"b":[1,2],"c":3}` {
+		t.Errorf("a later Save changed what Load returned: %s", before.Data)
+	}
+}
+
+func TestMemoryName(t *testing.T) {
+	if name := sessionstore.NewMemory(sessionstore.Expiry{}, 0).Name(); name != "memory" {
+		t.Error(name)
+	}
+}

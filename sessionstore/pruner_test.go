@@ -1,0 +1,173 @@
+package sessionstore_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// pruneStore answers Prune from a list.
+type pruneStore struct {
+	sessionstore.Store
+	answers []pruneAnswer
+	asked   []int
+}
+
+type pruneAnswer struct {
+	n   int
+	ok  bool
+	err error
+}
+
+func (p *pruneStore) Prune(_ context.Context, max int) (int, bool, error) {
+	p.asked = append(p.asked, max)
+	a := p.answers[0]
+	p.answers = p.answers[1:]
+	return a.n, a.ok, a.err
+}
+
+func TestPruneGoesOnWhileThereIsMore(t *testing.T) {
+	const full = sessionstore.PruneBatch
+	boom := errors.New("boom")
+	for _, tt := range []struct {
+		name    string
+		answers []pruneAnswer
+		total   int
+		err     error
+		events  string
+	}{
+		{"nothing has expired", []pruneAnswer{{0, true, nil}}, 0, nil, ""},
+		{"a few have", []pruneAnswer{{7, true, nil}}, 7, nil, "sessions pruned"},
+		{"many have", []pruneAnswer{{full, true, nil}, {full, true, nil}, {3, true, nil}}, 2*full + 3, nil, "sessions pruned"},
+		{"just as many as a batch", []pruneAnswer{{full, true, nil}, {0, true, nil}}, full, nil, "sessions pruned"},
+		{"another instance is at it", []pruneAnswer{{0, false, nil}}, 0, nil, ""},
+		{"another instance takes over", []pruneAnswer{{full, true, nil}, {0, false, nil}}, full, nil, "sessions pruned"},
+		{"the store fails", []pruneAnswer{{0, false, boom}}, 0, boom, "session prune failed"},
+		{"the store fails later", []pruneAnswer{{full, true, nil}, {0, false, boom}}, full, boom, "sessions pruned, session prune failed"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			store := &pruneStore{answers: tt.answers}
+			want := len(tt.answers)
+			site := newSiteOver(t, &spyStore{Store: store})
+			total, err := site.m.Prune(t.Context())
+			expect(t, "pruned", total, tt.total)
+			expect(t, "error", errors.Is(err, tt.err), true)
+			expect(t, "batches", len(store.asked), want)
+			for _, max := range store.asked {
+				expect(t, "batch", max, full)
+			}
+			expect(t, "events", site.seen(), tt.events)
+			if tt.total > 0 {
+				expect(t, "Manager.Count", site.m.Count(sessionstore.EventPruned), int64(tt.total))
+			}
+		})
+	}
+}
+
+func TestPruneDeletesTheExpiredAndNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		old := site.newcomer()
+		time.Sleep(8 * 24 * time.Hour)
+		young := site.user("ada")
+		expect(t, "rows before", site.store.rows(), 2)
+		n, err := site.m.Prune(t.Context())
+		site.check(err)
+		expect(t, "pruned", n, 1)
+		expect(t, "rows", site.store.rows(), 1)
+		expect(t, "the young one", site.look(young), "user=ada")
+		expect(t, "the old one", site.look(old), "nobody")
+	})
+}
+
+func TestRunPrunesUntilItsContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t, func(cfg *sessionstore.Config) { cfg.PruneInterval = 10 * time.Minute })
+		var at []time.Time
+		site.store.on("Prune", func(context.Context) error {
+			at = append(at, time.Now())
+			if len(at) == 3 {
+				return sessionstore.ErrUnavailable // and it goes on all the same
+			}
+			return nil
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		start := time.Now()
+		go func() { ended <- site.m.Run(ctx) }()
+		time.Sleep(10 * time.Hour)
+		synctest.Wait()
+		stop()
+		expect(t, "Run", <-ended, nil)
+		runs := len(at)
+		if runs < 40 || runs > 120 {
+			t.Fatalf("%d runs in ten hours, want about 60", runs)
+		}
+		gaps := map[time.Duration]bool{}
+		for _, now := range at {
+			gap := now.Sub(start)
+			if gap < 5*time.Minute || gap >= 15*time.Minute {
+				t.Errorf("a run came %v after the one before", gap)
+			}
+			gaps[gap], start = true, now
+		}
+		if len(gaps) < runs/2 {
+			t.Errorf("%d different intervals in %d runs: instances would not drift apart", len(gaps), runs)
+		}
+		time.Sleep(time.Hour)
+		expect(t, "runs after the end", len(at), runs)
+		expect(t, "EventPruneFailed", site.m.Count(sessionstore.EventPruneFailed), 1)
+	})
+}
+
+func TestRunNeverPrunesWithANegativeInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t, func(cfg *sessionstore.Config) { cfg.PruneInterval = -1 })
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- site.m.Run(ctx) }()
+		time.Sleep(365 * 24 * time.Hour)
+		expect(t, "calls of the store", site.store.asked(), "")
+		select {
+		case err := <-ended:
+			t.Fatalf("Run returned (%v) before its context ended", err)
+		default:
+		}
+		stop()
+		expect(t, "Run", <-ended, nil)
+	})
+}
+
+// A Run that is stopped while the store hangs in Prune must end, and is no failure to be warned of.
+func TestRunEndsInMidPrune(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		arrived, release := site.store.hold("Prune")
+		defer release()
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- site.m.Run(ctx) }()
+		<-arrived
+		stop()
+		expect(t, "Run", <-ended, nil)
+		expect(t, "events", site.seen(), "")
+	})
+}
+
+// Only an application that calls Run has background work.
+func TestManagerStartsNothingByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		site.visit("", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { site.check(s.Set("cart", 1)) })
+		time.Sleep(365 * 24 * time.Hour)
+		if asked := site.store.asked(); strings.Contains(asked, "Prune") || strings.Contains(asked, "Touch") {
+			t.Errorf("the store was asked %s", asked)
+		}
+	})
+}

@@ -1,0 +1,274 @@
+package sessionstore_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// browser sends requests to one Manager and keeps its cookie.
+type browser struct {
+	t      testing.TB
+	store  sessionstore.Store
+	m      *sessionstore.Manager
+	cookie *http.Cookie
+}
+
+func newBrowser(t testing.TB, store sessionstore.Store, change ...func(*sessionstore.Config)) *browser {
+	t.Helper()
+	if store == nil {
+		store = sessionstore.NewMemory(sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
+	}
+	cfg := sessionstore.Config{Secrets: []sessionstore.Secret{"0123456789abcdef0123456789abcdef"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	for _, f := range change {
+		f(&cfg)
+	}
+	m, err := sessionstore.NewWithStore(store, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &browser{t: t, store: store, m: m}
+}
+
+// request runs fn as the handler of one request.
+func (b *browser) request(fn func(*sessionstore.Session)) {
+	b.t.Helper()
+	r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+	if b.cookie != nil {
+		r.AddCookie(b.cookie)
+	}
+	b.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		s, err := sessionstore.FromContext(r.Context())
+		if err != nil {
+			b.t.Errorf("FromContext: %v", err)
+			return
+		}
+		fn(s)
+	})).ServeHTTP(w, r)
+	for _, c := range w.Result().Cookies() {
+		b.cookie = c
+	}
+	if w.Code != http.StatusOK {
+		b.t.Errorf("status %d: %s", w.Code, w.Body)
+	}
+}
+
+// must fails the test at an error.
+func (b *browser) must(errs ...error) {
+	b.t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		b.t.Error(err)
+	}
+}
+
+func TestSessionKeepsValues(t *testing.T) {
+	b := newBrowser(t, nil)
+	b.request(func(s *sessionstore.Session) {
+		b.must(s.Set("n", 1), s.Set("text", "a\ufffd\\u0000"), s.Set("nothing", nil), s.Set("gone", 1), s.Delete("gone"), s.Delete("never"))
+		if !s.Has("n") || s.Has("gone") {
+			t.Error("a value that was just set or removed is not")
+		}
+	})
+	b.request(func(s *sessionstore.Session) {
+		var n int
+		var text string
+		ok, err := s.Get("n", &n)
+		also, err2 := s.Get("text", &text)
+		if b.must(err, err2); !ok || !also || n != 1 || text != "a\ufffd\\u0000" {
+			t.Errorf("%v %v %d %q", ok, also, n, text)
+		}
+		if !s.Has("nothing") || s.Has("gone") || s.Has("never") || s.Has("") {
+			t.Error("a null is not a value, or a removed one is")
+		}
+		b.must(s.Delete("n"), s.Set("text", "other"))
+		n = 7
+		if ok, err := s.Get("n", &n); ok || err != nil || n != 7 {
+			t.Errorf("a removed value: %v, %v, and the destination is %d", ok, err, n)
+		}
+	})
+	b.request(func(s *sessionstore.Session) {
+		if s.Has("n") || !s.Has("text") {
+			t.Error("the removal was not saved")
+		}
+		for what, dst := range map[string]any{"no pointer": 0, "nil": nil, "a nil pointer": (*int)(nil), "another type": new(int)} {
+			var fault *sessionstore.ValueError
+			if ok, err := s.Get("text", dst); !ok || !errors.As(err, &fault) || fault.Key != "text" || strings.Contains(err.Error(), "other") {
+				t.Errorf("Get into %s: %v, %v", what, ok, err)
+			}
+		}
+	})
+}
+
+func TestSessionKeepsTheOldValueOfARefusedOne(t *testing.T) {
+	b := newBrowser(t, nil)
+	b.request(func(s *sessionstore.Session) { b.must(s.Set("k", "old"), s.Set("other", 1)) })
+	b.request(func(s *sessionstore.Session) {
+		for what, v := range map[string]any{"NUL": "\x00", "a channel": make(chan int), "half a pair": json.RawMessage(`"\ud800"`), "too much": strings.Repeat("x", 1<<20)} {
+			var fault *sessionstore.ValueError
+			if err := s.Set("k", v); !errors.As(err, &fault) || fault.Key != "k" {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	})
+	b.request(func(s *sessionstore.Session) {
+		var v string
+		if ok, err := s.Get("k", &v); !ok || err != nil || v != "old" || !s.Has("other") {
+			t.Errorf("%v %v %q", ok, err, v)
+		}
+	})
+}
+
+// The limit is one of JSON bytes. It may count the comma after the last member.
+func TestSessionSizeLimit(t *testing.T) {
+	const limit = 1000
+	b := newBrowser(t, nil, func(c *sessionstore.Config) { c.MaxDataSize = limit })
+	size := func(s *sessionstore.Session) int { r, _ := s.Record(); return len(r.Data) }
+	text := func(n int) string { return strings.Repeat("x", n) }
+	b.request(func(s *sessionstore.Session) {
+		b.must(s.Set("a", 1))
+		n := limit
+		for s.Set("b", text(n)) != nil {
+			n--
+		}
+		b.must(s.Save(context.Background()))
+		if got := size(s); got > limit || got < limit-1 {
+			t.Errorf("the largest data that are accepted have %d bytes, want %d", got, limit)
+		}
+		var fault *sessionstore.ValueError
+		if err := s.Set("b", text(n+1)); !errors.As(err, &fault) || fault.Key != "b" || !strings.Contains(err.Error(), "1000 bytes") {
+			t.Errorf("a byte more: %v", err)
+		}
+		if err := s.Set("c", 1); err == nil {
+			t.Error("another value, where there is no room for one")
+		}
+		b.must(s.Set("b", text(n)), s.Set("b", text(n-1)), s.Delete("a"), s.Set("c", 1))
+	})
+
+	// A new release has a smaller limit: what is there may shrink step by step, and not grow.
+	small := newBrowser(t, nil)
+	small.request(func(s *sessionstore.Session) { b.must(s.Set("big", text(5000)), s.Set("small", 1)) })
+	strict := newBrowser(t, small.store, func(c *sessionstore.Config) { c.MaxDataSize = limit })
+	strict.cookie = small.cookie
+	strict.request(func(s *sessionstore.Session) {
+		if s.Set("big", text(5001)) == nil || s.Set("new", 1) == nil || s.Set("small", 12) == nil {
+			t.Error("data above the limit grow")
+		}
+		b.must(s.Set("big", text(4999)), s.Set("big", text(3000)))
+		if s.Set("big", text(3001)) == nil {
+			t.Error("data above the limit grow again")
+		}
+		b.must(s.Delete("big"), s.Set("new", 1), s.Set("small", 12))
+	})
+}
+
+// foreign is a store in which somebody else has written a session's data.
+type foreign struct {
+	sessionstore.Store
+	data string
+}
+
+func (f foreign) Create(ctx context.Context, d sessionstore.Draft) (sessionstore.Record, error) {
+	d.Data = json.RawMessage(f.data)
+	return f.Store.Create(ctx, d)
+}
+
+// Data that no release of the library wrote must not lock the user out.
+func TestSessionWithForeignData(t *testing.T) {
+	for _, data := range []string{`[1,2]`, `"text"`, `1`, `true`, `null`, ` `, `{"a":`, `[{"a":1}]`} {
+		b := newBrowser(t, foreign{sessionstore.NewMemory(sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), data})
+		b.request(func(s *sessionstore.Session) { b.must(s.Login(context.Background(), "ann")) })
+		b.request(func(s *sessionstore.Session) {
+			var v any
+			if ok, err := s.Get("a", &v); ok || err != nil || s.UserID() != "ann" {
+				t.Errorf("%s: %v, %v, user %q", data, ok, err, s.UserID())
+			}
+			b.must(s.Set("a", 1), s.Delete("b"))
+		})
+		b.request(func(s *sessionstore.Session) {
+			if !s.Has("a") || s.UserID() != "ann" {
+				t.Errorf("%s: what was set is lost", data)
+			}
+		})
+	}
+}
+
+func TestSessionByManyGoroutines(t *testing.T) {
+	b := newBrowser(t, nil)
+	const n = 16
+	all := func(fn func(i int)) {
+		var wg sync.WaitGroup
+		for i := range n {
+			wg.Go(func() { fn(i) })
+		}
+		wg.Wait()
+	}
+	b.request(func(s *sessionstore.Session) {
+		all(func(i int) {
+			b.must(s.Set(fmt.Sprint(i), i), s.Set("shared", i), s.Set("message", "once"))
+			_, _ = s.Get("shared", new(int))
+			_, _, _ = s.Has("0"), s.UserID(), fmt.Sprint(s)
+			if i%4 == 0 {
+				b.must(s.Save(context.Background()))
+			}
+		})
+	})
+	var popped atomic.Int32
+	b.request(func(s *sessionstore.Session) {
+		all(func(i int) {
+			var v int
+			if ok, err := s.Get(fmt.Sprint(i), &v); !ok || err != nil || v != i {
+				t.Errorf("value %d: %v %v %d", i, ok, err, v)
+			}
+			if ok, err := s.Pop("message", new(string)); err != nil {
+				t.Error(err)
+			} else if ok {
+				popped.Add(1)
+			}
+			b.must(s.Delete(fmt.Sprint(i)))
+		})
+	})
+	if popped.Load() != 1 {
+		t.Errorf("a message was popped %d times", popped.Load())
+	}
+	b.request(func(s *sessionstore.Session) {
+		if rec, _ := s.Record(); !strings.HasPrefix(string(rec.Data), `{"shared":`) || strings.Contains(string(rec.Data), ",") {
+			t.Errorf("left: %s", rec.Data)
+		}
+	})
+}
+
+func TestSessionAfterItsRequest(t *testing.T) {
+	b := newBrowser(t, nil)
+	var s *sessionstore.Session
+	b.request(func(got *sessionstore.Session) { s = got; b.must(s.Set("k", 1)) })
+	ctx := context.Background()
+	key := sessionstore.NewKey[int]("k")
+	_, get := s.Get("k", new(int))
+	_, pop := s.Pop("k", new(int))
+	_, keyGet := key.Get(s)
+	_, _, keyPop := key.Pop(s)
+	for what, err := range map[string]error{
+		"Get": get, "Pop": pop, "Set": s.Set("k", 2), "Delete": s.Delete("k"), "Save": s.Save(ctx), "Login": s.Login(ctx, "ann"),
+		"Logout": s.Logout(ctx), "Regenerate": s.Regenerate(ctx), "RememberMe": s.RememberMe(true),
+		"Key.Get": keyGet, "Key.Pop": keyPop, "Key.Set": key.Set(s, 2), "Key.Delete": key.Delete(s),
+	} {
+		if !errors.Is(err, sessionstore.ErrEnded) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if s.Has("k") {
+		t.Error("a session that has ended has values")
+	}
+}

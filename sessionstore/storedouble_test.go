@@ -1,0 +1,153 @@
+package sessionstore_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// spyStore is a memory store that notes what it is asked and can be told to fail or to wait.
+type spyStore struct {
+	sessionstore.Store
+
+	mu      sync.Mutex
+	calls   []string
+	hooks   map[string]func(context.Context) error
+	touched [][]sessionstore.Touch
+	changes []sessionstore.Change // of Save and Rotate
+	drafts  []sessionstore.Draft
+}
+
+var _ sessionstore.Store = (*spyStore)(nil)
+
+// on runs hook at the start of every call of a method; an error of its is the call's. A nil hook takes it away.
+func (s *spyStore) on(method string, hook func(context.Context) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hooks == nil {
+		s.hooks = map[string]func(context.Context) error{}
+	}
+	s.hooks[method] = hook
+}
+
+// down makes a method fail as a store does that can't be reached.
+func (s *spyStore) down(methods ...string) {
+	for _, method := range methods {
+		s.on(method, func(context.Context) error {
+			return fmt.Errorf("%w: the double is down", sessionstore.ErrUnavailable)
+		})
+	}
+}
+
+// up takes all hooks away.
+func (s *spyStore) up() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hooks = nil
+}
+
+// hold makes a method wait until release is called; arrived is sent to by each call that waits.
+func (s *spyStore) hold(method string) (arrived <-chan struct{}, release func()) {
+	at, gate := make(chan struct{}, 100), make(chan struct{})
+	s.on(method, func(ctx context.Context) error {
+		at <- struct{}{}
+		select {
+		case <-gate:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	return at, sync.OnceFunc(func() { close(gate) })
+}
+
+func (s *spyStore) called(ctx context.Context, method string, note func()) error {
+	s.mu.Lock()
+	s.calls = append(s.calls, method)
+	if note != nil {
+		note()
+	}
+	hook := s.hooks[method]
+	s.mu.Unlock()
+	if hook != nil {
+		return hook(ctx)
+	}
+	return nil
+}
+
+// asked is the calls since it was last called, Stats excluded, with blanks between.
+func (s *spyStore) asked() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	calls := strings.Join(s.calls, " ")
+	s.calls = nil
+	return calls
+}
+
+// rows is how many sessions there are, dead ones included.
+func (s *spyStore) rows() int {
+	stats, err := s.Store.Stats(context.Background(), true)
+	if err != nil {
+		panic(err)
+	}
+	return int(stats.Total)
+}
+
+func (s *spyStore) Create(ctx context.Context, d sessionstore.Draft) (sessionstore.Record, error) {
+	if err := s.called(ctx, "Create", func() { s.drafts = append(s.drafts, d) }); err != nil {
+		return sessionstore.Record{}, err
+	}
+	return s.Store.Create(ctx, d)
+}
+
+func (s *spyStore) Load(ctx context.Context, id sessionstore.ID) (sessionstore.Record, error) {
+	if err := s.called(ctx, "Load", nil); err != nil {
+		return sessionstore.Record{}, err
+	}
+	return s.Store.Load(ctx, id)
+}
+
+func (s *spyStore) Save(ctx context.Context, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
+	if err := s.called(ctx, "Save", func() { s.changes = append(s.changes, c) }); err != nil {
+		return sessionstore.Record{}, err
+	}
+	return s.Store.Save(ctx, id, c)
+}
+
+func (s *spyStore) Rotate(ctx context.Context, old, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
+	if err := s.called(ctx, "Rotate", func() { s.changes = append(s.changes, c) }); err != nil {
+		return sessionstore.Record{}, err
+	}
+	return s.Store.Rotate(ctx, old, id, c)
+}
+
+func (s *spyStore) Touch(ctx context.Context, t []sessionstore.Touch) error {
+	if err := s.called(ctx, "Touch", func() { s.touched = append(s.touched, t) }); err != nil {
+		return err
+	}
+	return s.Store.Touch(ctx, t)
+}
+
+func (s *spyStore) Delete(ctx context.Context, id sessionstore.ID) error {
+	if err := s.called(ctx, "Delete", nil); err != nil {
+		return err
+	}
+	return s.Store.Delete(ctx, id)
+}
+
+func (s *spyStore) Prune(ctx context.Context, max int) (int, bool, error) {
+	if err := s.called(ctx, "Prune", nil); err != nil {
+		return 0, false, err
+	}
+	return s.Store.Prune(ctx, max)
+}
+
+func (s *spyStore) Stats(ctx context.Context, exact bool) (sessionstore.Stats, error) {
+	if err := s.called(ctx, fmt.Sprintf("Stats(%t)", exact), nil); err != nil {
+		return sessionstore.Stats{}, err
+	}
+	return s.Store.Stats(ctx, exact)
+}

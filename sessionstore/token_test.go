@@ -1,0 +1,291 @@
+package sessionstore
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	gotoken "go/token"
+	"math"
+	"math/bits"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tokenCanaries are the ways to write a token that is nothing but Zs.
+var tokenCanaries = []string{"ZZZ", "zzz", "5a5a", "5A5A", "5a 5a", "5A 5A", "0x5a", "90 90", "90,90", "132 132", "1011010", "U+005A", "Wlpa"}
+
+func TestTokensAreRandom(t *testing.T) {
+	const n = 100_000
+	seen := make(map[[32]byte]bool, n)
+	var ones [256]int
+	for range n {
+		tk := newToken()
+		seen[tk] = true
+		for i, b := range tk {
+			for ; b != 0; b &= b - 1 {
+				ones[8*i+bits.TrailingZeros8(b)]++
+			}
+		}
+	}
+	if len(seen) != n {
+		t.Errorf("%d different tokens of %d", len(seen), n)
+	}
+	sigma := math.Sqrt(n) / 2
+	for i, got := range ones {
+		if math.Abs(float64(got)-n/2) > 6*sigma {
+			t.Errorf("bit %d is set in %d of %d tokens", i, got, n)
+		}
+	}
+}
+
+type brokenRandom struct{ good int }
+
+func (r *brokenRandom) Read(p []byte) (int, error) {
+	n := min(len(p), r.good)
+	r.good -= n
+	if n == 0 {
+		return 0, errors.New("the random source is broken")
+	}
+	return n, nil
+}
+
+// A broken random source must end the process before a guessable token leaves it. The test is its own victim.
+func TestTokenNeedsRandomness(t *testing.T) {
+	const variable = "PGSESSION_TEST_BROKEN_RANDOM"
+	if good, err := strconv.Atoi(os.Getenv(variable)); err == nil {
+		m, err := NewWithStore(NewMemory(Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), Config{Secrets: []Secret{secretA}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("victim: ready")
+		rand.Reader = &brokenRandom{good}
+		h := serveRequest(m, func(r *http.Request) {
+			s, err := FromContext(r.Context())
+			if err == nil {
+				err = s.Login(r.Context(), "ann")
+			}
+			fmt.Println("victim: logged in,", err)
+		})
+		fmt.Println("victim: answered with", h)
+		return
+	}
+	for what, good := range map[string]int{"broken from the start": 0, "broken halfway": 16} {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestTokenNeedsRandomness$")
+		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", variable, good), "GOCOVERDIR="+t.TempDir())
+		out, err := cmd.CombinedOutput()
+		if !strings.Contains(string(out), "victim: logged in, <nil>") {
+			t.Fatalf("%s: the victim did not come to the point: %s", what, out)
+		}
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || !bytes.Contains(out, []byte("crypto/rand")) || bytes.Contains(out, []byte("victim: answered")) || bytes.Contains(out, []byte("__Host-session")) {
+			t.Errorf("%s: the process went on: %v, %s", what, err, out)
+		}
+	}
+}
+
+func TestTokenIsNeverShown(t *testing.T) {
+	zs := token32("Z")
+	for what, text := range renderings(zs) {
+		for _, h := range tokenCanaries {
+			if strings.Contains(text, h) {
+				t.Errorf("%s shows %q: %s", what, h, text)
+			}
+		}
+	}
+	if got := fmt.Sprintf("%v %s %x %#v %d", zs, zs, zs, &zs, []any{zs}); got != "[redacted] [redacted] [redacted] [redacted] [[redacted]]" {
+		t.Error(got)
+	}
+}
+
+func token32(s string) (t token) {
+	copy(t[:], strings.Repeat(s, 32))
+	return t
+}
+
+func TestIDIsShownAsItsHandle(t *testing.T) {
+	zs := ID(token32("Z"))
+	for what, text := range renderings(zs) {
+		for _, h := range tokenCanaries {
+			if strings.Contains(text, h) {
+				t.Errorf("%s shows %q: %s", what, h, text)
+			}
+		}
+	}
+	handle := string(zs.Handle())
+	if got := fmt.Sprintf("%v %s %x %#v", zs, zs, &zs, []ID{zs}); got != handle+" "+handle+" "+handle+" []sessionstore.ID{"+handle+"}" {
+		t.Error(got)
+	}
+}
+
+// Ids and handles are in databases, logs and links: a change would lose them.
+func TestIDAndHandleAreFrozen(t *testing.T) {
+	id := token32("Z").id()
+	if got := hex.EncodeToString(id[:]); got != "60bf07c488aad18fda339df07e4fbc47b4f00be71711936f18d04d352ad01890" {
+		t.Errorf("id %s", got)
+	}
+	if id != sha256.Sum256([]byte(strings.Repeat("Z", 32))) {
+		t.Error("the id is not the SHA-256 of the token")
+	}
+	if got := id.Handle(); got != "7GKHLM3Avwjv5DQ7ZCcy2w" {
+		t.Errorf("handle %s", got)
+	}
+}
+
+// What can be read in the database, in logs and on a page of devices must not open a session.
+func TestHandleAndIDAreNoCookies(t *testing.T) {
+	store := NewMemory(Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
+	var kinds []EventKind
+	m, err := NewWithStore(store, Config{Secrets: []Secret{secretA}, Observer: func(_ context.Context, e Event) { kinds = append(kinds, e.Kind) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rec Record
+	header := serveRequest(m, func(r *http.Request) {
+		s, err := FromContext(r.Context())
+		if err == nil {
+			err = errors.Join(s.Login(r.Context(), "ann"), s.Save(r.Context()))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec, _ = s.Record()
+	})
+	value, _, _ := strings.Cut(strings.TrimPrefix(header.Get("Set-Cookie"), "__Host-session="), ";")
+	user := func(cookie string) (name string) {
+		serveRequest(m, func(r *http.Request) {
+			if s, err := FromContext(r.Context()); err == nil {
+				name = s.UserID()
+			}
+		}, "__Host-session="+cookie)
+		return name
+	}
+	if user(value) != "ann" {
+		t.Fatal("the cookie itself opens nothing")
+	}
+	parts := strings.Split(value, ".")
+	b64 := base64.RawURLEncoding.EncodeToString
+	for what, guess := range map[string]string{
+		"the handle":             string(rec.ID.Handle()),
+		"the id in hex":          hex.EncodeToString(rec.ID[:]),
+		"the id in base64":       b64(rec.ID[:]),
+		"the id as the payload":  parts[0] + "." + parts[1] + "." + b64(append(rec.ID[:], make([]byte, 9)...)) + "." + parts[3],
+		"the token alone":        parts[2],
+		"the token without MAC":  parts[0] + "." + parts[1] + "." + parts[2] + ".",
+		"the id, signed by us":   m.cookie.sign(ticket{token: token(rec.ID)}),
+		"a token, signed by us":  m.cookie.sign(ticket{token: newToken()}),
+		"the handle with a dot.": "v1." + string(rec.ID.Handle()),
+	} {
+		if user(guess) != "" {
+			t.Errorf("%s opens the session", what)
+		}
+	}
+	if stats, err := store.Stats(context.Background(), true); err != nil || stats.Total != 1 {
+		t.Errorf("the guesses made sessions: %d, %v", stats.Total, err)
+	}
+	if slices.Contains(kinds, EventCreated) || !slices.Contains(kinds, EventForged) || !slices.Contains(kinds, EventUnknown) {
+		t.Errorf("events %v", kinds)
+	}
+}
+
+// parseSources parses the package's files, tests left out.
+func parseSources(t *testing.T) (*gotoken.FileSet, map[string]*ast.File) {
+	t.Helper()
+	fset, files := gotoken.NewFileSet(), map[string]*ast.File{}
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		if files[name], err = parser.ParseFile(fset, name, nil, parser.ParseComments); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return fset, files
+}
+
+func TestSecretsComeFromCryptoRand(t *testing.T) {
+	_, files := parseSources(t)
+	for _, name := range []string{"token.go", "cookie.go", "save.go", "login.go", "config.go", "secret.go"} {
+		if files[name] == nil {
+			t.Fatalf("%s does not exist: the rule names it", name)
+		}
+	}
+	for name, file := range files {
+		for _, spec := range file.Imports {
+			path, _ := strconv.Unquote(spec.Path.Value)
+			if (strings.HasPrefix(path, "math/rand") || strings.Contains(path, "uuid")) && name != "pruner.go" {
+				t.Errorf("%s imports %s, which is guessable", name, path)
+			}
+			if path == "crypto/rand" && name != "token.go" {
+				t.Errorf("%s imports %s: tokens are drawn in token.go", name, path)
+			}
+		}
+	}
+}
+
+// A MAC that is compared byte by byte tells how much of a forgery is right. The rule is for every file that knows
+// HMACs: they are compared by hmac.Equal, once, and by nothing else that compares.
+func TestMACsAreComparedInConstantTime(t *testing.T) {
+	fset, files := parseSources(t)
+	equal := 0
+	for _, file := range files {
+		if !slices.ContainsFunc(file.Imports, func(spec *ast.ImportSpec) bool { return spec.Path.Value == `"crypto/hmac"` }) {
+			continue
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				x, _ := n.X.(*ast.Ident)
+				if x == nil {
+					break
+				}
+				switch name := x.Name + "." + n.Sel.Name; {
+				case name == "hmac.Equal":
+					equal++
+				case x.Name == "bytes", x.Name == "subtle", x.Name == "reflect", name == "slices.Equal", name == "slices.Compare", name == "strings.Compare":
+					t.Errorf("%v: %s has no place near MACs", fset.Position(n.Pos()), name)
+				}
+			case *ast.BinaryExpr:
+				if n.Op == gotoken.EQL || n.Op == gotoken.NEQ {
+					for _, operand := range []ast.Expr{n.X, n.Y} {
+						if what := holdsMAC(operand); what != "" {
+							t.Errorf("%v: %s is compared with %v", fset.Position(n.Pos()), what, n.Op)
+						}
+					}
+				}
+			}
+			return true
+		})
+	}
+	if equal != 1 {
+		t.Errorf("%d comparisons of MACs, want 1", equal)
+	}
+}
+
+// holdsMAC says what in an operand may be a MAC: by its name, by the method it came from, or converted from the buffer.
+func holdsMAC(operand ast.Expr) (what string) {
+	ast.Inspect(operand, func(n ast.Node) bool {
+		if ident, ok := n.(*ast.Ident); ok && slices.Contains([]string{"mac", "sum", "Sum", "buf", "out"}, ident.Name) {
+			what = ident.Name
+		}
+		return true
+	})
+	return what
+}
