@@ -47,6 +47,9 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		cfg.EncryptionKeys = append(cfg.EncryptionKeys, Secret(key))
 	}
 
+	if cfg.DatabaseURL == "" && cfg.Env != Development {
+		e.fault("DATABASE_URL", needDatabase)
+	}
 	if faults, ok := cfg.withDefaults().check().(configErrors); ok {
 		for _, err := range faults {
 			fault := *err.(*ConfigError)

@@ -25,7 +25,7 @@ func lookupIn(vars map[string]string) func(string) (string, bool) {
 
 // configWith reads a configuration from some variables and a good secret.
 func configWith(vars map[string]string) (Config, error) {
-	all := map[string]string{"SESSION_SECRET": string(secretA)}
+	all := map[string]string{"SESSION_SECRET": string(secretA), "DATABASE_URL": "postgres://db.example/app"}
 	for k, v := range vars {
 		all[k] = v
 	}
@@ -100,9 +100,9 @@ func TestEnvEachVariable(t *testing.T) {
 		}
 		for _, empty := range []string{"", " ", "\t\n"} {
 			c, err := configWith(map[string]string{tt.name: empty})
-			if tt.name == "SESSION_SECRET" {
-				if faults := faultsOf(t, err); len(faults) != 1 || faults[0].Name != "SESSION_SECRET" {
-					t.Errorf("an empty secret: %v", err)
+			if tt.name == "SESSION_SECRET" || tt.name == "DATABASE_URL" {
+				if faults := faultsOf(t, err); len(faults) != 1 || faults[0].Name != tt.name {
+					t.Errorf("an empty %s: %v", tt.name, err)
 				}
 			} else if err != nil || c.withDefaults().PruneInterval != base.withDefaults().PruneInterval || c.Timeout != base.Timeout || c.Env != Production || c.FixedTimeout || c.NoEmergency {
 				t.Errorf("%s=%q does not count as not set: %+v, %v", tt.name, empty, c, err)
@@ -245,6 +245,7 @@ func TestConfigFromEnvReadsTheEnvironment(t *testing.T) {
 	if _, err := ConfigFromEnv(); err == nil {
 		t.Error("an empty environment is enough")
 	}
+	t.Setenv("DATABASE_URL", "postgres://db.example/app")
 	t.Setenv("SESSION_SECRET", string(secretA))
 	t.Setenv("SESSION_TIMEOUT", "60000")
 	if c, err := ConfigFromEnv(); err != nil || c.Timeout != time.Minute || !slices.Equal(c.Secrets, []Secret{secretA}) {

@@ -8,6 +8,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+const needDatabase = "is not set: outside development sessions need Postgres, such as postgres://user:password@host:5432/database"
+
 // Open makes a Manager from a Config: it connects to Postgres, checks that the schema is what this version needs, and
 // says in one line of the log which store is in use and how many sessions are active. In Development, without a
 // DatabaseURL, sessions live in memory.
@@ -67,7 +69,7 @@ func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error)
 
 func openMemory(ctx context.Context, cfg Config) (*Manager, error) {
 	if cfg.Env != Development {
-		return nil, configErrors{&ConfigError{Name: "DatabaseURL (DATABASE_URL)", Problem: "is not set: sessions need Postgres outside development"}}
+		return nil, configErrors{&ConfigError{Name: "DatabaseURL (DATABASE_URL)", Problem: needDatabase}}
 	}
 	m, err := newManager(NewMemory(cfg.Expiry(), 0), cfg)
 	if err != nil {

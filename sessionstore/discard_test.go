@@ -1,0 +1,94 @@
+package sessionstore_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+func TestDiscardTakesBackWhatIsPending(t *testing.T) {
+	site := newSite(t)
+	cookie := site.newcomer("cart")
+	resp, after := site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.check(s.Set("late", true))
+		site.check(s.Delete("cart"))
+		site.check(s.Login(r.Context(), "ada"))
+		s.Discard()
+		expect(t, "user", s.UserID(), "")
+		expect(t, "cart", s.Has("cart"), true)
+		http.Error(w, "no", http.StatusForbidden)
+	})
+	expect(t, "Set-Cookie headers", len(resp.Header["Set-Cookie"]), 0)
+	site.visit(after, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		expect(t, "user", s.UserID(), "")
+		expect(t, "cart", s.Has("cart"), true)
+		expect(t, "late", s.Has("late"), false)
+	})
+}
+
+func TestRememberedSaysWhatWasDecided(t *testing.T) {
+	site := newSite(t)
+	cookie := site.newcomer()
+	_, cookie = site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		expect(t, "remembered at first", s.Remembered(), false)
+		site.check(s.RememberMe(true))
+		expect(t, "remembered at once", s.Remembered(), true)
+	})
+	site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		expect(t, "remembered later", s.Remembered(), true)
+	})
+}
+
+// A visitor without a cookie gets another answer from the same address: a cache must know.
+func TestAFailedLoadVariesByCookieAndIsAnEvent(t *testing.T) {
+	site := newSite(t)
+	cookie := site.newcomer()
+	site.seen()
+	site.store.down("Load")
+	resp, _ := visit(site.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := sessionstore.FromContext(r.Context())
+		sessionstore.ServeError(w, r, err)
+	})), cookie)
+	expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
+	expect(t, "Retry-After", resp.Header.Get("Retry-After"), "1")
+	expect(t, "Vary", resp.Header.Get("Vary"), "Cookie")
+	expect(t, "events", site.seen(), "session not loaded")
+}
+
+func TestServeErrorTellsAnOutageFromAFault(t *testing.T) {
+	for err, status := range map[error]int{
+		sessionstore.ErrUnavailable:    http.StatusServiceUnavailable,
+		errors.New("secret of the db"): http.StatusInternalServerError,
+	} {
+		w := httptest.NewRecorder()
+		sessionstore.ServeError(w, httptest.NewRequest(http.MethodGet, "/", nil), err)
+		expect(t, "status", w.Code, status)
+		expect(t, "reason told", strings.Contains(w.Body.String(), "secret"), false)
+	}
+}
+
+func TestAnOutageIsOneLineASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t, func(c *sessionstore.Config) { c.Observer = nil })
+		cookie := site.newcomer()
+		site.store.down("Load")
+		load := site.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = sessionstore.FromContext(context.WithoutCancel(r.Context()))
+		}))
+		for range 2 {
+			for range 50 {
+				visit(load, cookie)
+			}
+			time.Sleep(time.Second)
+		}
+		expect(t, "lines", strings.Count(site.log.String(), "session not loaded"), 2)
+		expect(t, "counted", site.m.Count(sessionstore.EventLoadFailed), int64(100))
+	})
+}
