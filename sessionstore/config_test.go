@@ -162,7 +162,7 @@ func TestConfigIsACopy(t *testing.T) {
 // A secret that everybody's development shares would be one that everybody can sign with.
 func TestDevelopmentSecret(t *testing.T) {
 	secret := func(url Secret) Secret { return Config{Env: Development, DatabaseURL: url}.withDefaults().Secrets[0] }
-	if secret("") == secret("") {
+	if one, two := secret(""), secret(""); one == two {
 		t.Error("without a database, two processes have the same secret")
 	}
 	if a, b := secret("postgres://a"), secret("postgres://b"); a == b || a != secret("postgres://a") {

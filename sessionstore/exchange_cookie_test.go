@@ -68,7 +68,7 @@ func TestExpiredSessionIsNobodysAndItsCookieStays(t *testing.T) {
 		site := newSite(t)
 		cookie := site.user("ada", "cart")
 		time.Sleep(9 * 24 * time.Hour)
-		resp, after := site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		resp, _ := site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 			expect(t, "user", s.UserID(), "")
 			expect(t, "values", s.Has("cart"), false)
 		})
@@ -76,7 +76,7 @@ func TestExpiredSessionIsNobodysAndItsCookieStays(t *testing.T) {
 		expect(t, "events", site.seen(), "session unknown")
 
 		// What is set then goes into a new session, under a token of its own.
-		_, after = site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		_, after := site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 			site.check(s.Set("fresh", true))
 		})
 		expect(t, "a new cookie", after != cookie, true)

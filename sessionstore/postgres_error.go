@@ -74,8 +74,9 @@ func worthRepeating(err error, r repeatable) bool {
 		}
 		return false
 	}
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false
+	var mismatch *schema.Mismatch
+	if errors.Is(err, pgx.ErrNoRows) || errors.As(err, &mismatch) {
+		return false // that is an answer
 	}
 	var connect *pgconn.ConnectError
 	if errors.As(err, &connect) {

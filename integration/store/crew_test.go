@@ -1,0 +1,196 @@
+package store_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+var daily = sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
+
+// crew is a store whose statements are noted, and a pool of the test's own beside it.
+type crew struct {
+	t     *testing.T
+	url   string
+	store *sessionstore.Postgres
+	pool  *pgxpool.Pool // the store's
+	sent  *statements
+	admin *pgxpool.Pool // the test's
+}
+
+// hire makes a store on a database of its own. configure is for the store's pool.
+func hire(t *testing.T, configure ...func(*pgxpool.Config)) *crew {
+	t.Helper()
+	c := &crew{t: t, url: pgtest.Database(t)}
+	c.admin = pgtest.Pool(t, c.url)
+	c.store, c.pool, c.sent = c.another(timeout, configure...)
+	return c
+}
+
+// another makes a further store on the same database, as another instance has one.
+func (c *crew) another(patience time.Duration, configure ...func(*pgxpool.Config)) (*sessionstore.Postgres, *pgxpool.Pool, *statements) {
+	c.t.Helper()
+	sent := &statements{}
+	pool := pgtest.Pool(c.t, c.url, append([]func(*pgxpool.Config){func(pc *pgxpool.Config) {
+		pc.MaxConns = 8
+		pc.ConnConfig.Tracer = sent
+		pc.ConnConfig.RuntimeParams["application_name"] = "sessionstore"
+	}}, configure...)...)
+	return sessionstore.NewPostgres(pool, daily, patience), pool, sent
+}
+
+func newID() (id sessionstore.ID) {
+	_, _ = rand.Read(id[:])
+	return id
+}
+
+func value(v any) json.RawMessage {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return raw
+}
+
+func setting(key string, v any) sessionstore.Change {
+	return sessionstore.Change{Set: map[string]json.RawMessage{key: value(v)}}
+}
+
+// read gives one value of a session's data.
+func read[T any](t *testing.T, rec sessionstore.Record, key string) (v T) {
+	t.Helper()
+	var data map[string]json.RawMessage
+	if err := json.Unmarshal(rec.Data, &data); err != nil {
+		t.Fatal(err)
+	}
+	if data[key] == nil {
+		t.Errorf("session %v has no %q", rec.ID, key)
+		return v
+	}
+	if err := json.Unmarshal(data[key], &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// sessions makes n sessions, each with its number in n.
+func (c *crew) sessions(n int) []sessionstore.ID {
+	c.t.Helper()
+	ids := make([]sessionstore.ID, n)
+	for i := range ids {
+		ids[i] = newID()
+		if _, err := c.store.Create(c.t.Context(), sessionstore.Draft{ID: ids[i], Data: value(map[string]int{"n": i})}); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	return ids
+}
+
+func (c *crew) load(id sessionstore.ID) sessionstore.Record {
+	c.t.Helper()
+	rec, err := c.store.Load(c.t.Context(), id)
+	if err != nil {
+		c.t.Errorf("Load: %v", err)
+	}
+	return rec
+}
+
+// lock holds up statements on rows of sessions until release is called.
+func (c *crew) lock(ids ...sessionstore.ID) (release func()) {
+	c.t.Helper()
+	tx, err := c.admin.Begin(c.t.Context())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	raw := make([][]byte, len(ids))
+	for i := range ids {
+		raw[i] = ids[i][:]
+	}
+	tag, err := tx.Exec(c.t.Context(), "SELECT FROM pgsession.sessions WHERE id = ANY($1) FOR UPDATE", raw)
+	if err != nil || tag.RowsAffected() != int64(len(ids)) {
+		c.t.Fatalf("locked %d of %d rows: %v", tag.RowsAffected(), len(ids), err)
+	}
+	release = sync.OnceFunc(func() { _ = tx.Rollback(context.Background()) })
+	c.t.Cleanup(release)
+	return release
+}
+
+// waiting is how many statements of stores wait for a lock.
+const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'sessionstore' AND wait_event_type = 'Lock'"
+
+// inFlight is how many writes of one kind a store has under way at once.
+const inFlight = 4
+
+// jam keeps all slots of a store's writes taken, by calls that wait for rows, until release is called. What is called
+// meanwhile has to share statements.
+func (c *crew) jam(write func(sessionstore.ID) error) (release func()) {
+	c.t.Helper()
+	ids := c.sessions(inFlight)
+	unlock := c.lock(ids...)
+	var jammed sync.WaitGroup
+	for _, id := range ids {
+		jammed.Go(func() {
+			if err := write(id); err != nil {
+				c.t.Errorf("a write that had to wait for its row: %v", err)
+			}
+		})
+	}
+	eventually(c.t, "all slots are taken", func() bool { return pgtest.One[int](c.t, c.admin, waiting) == inFlight })
+	release = sync.OnceFunc(func() { unlock(); jammed.Wait() })
+	c.t.Cleanup(release)
+	return release
+}
+
+func (c *crew) jamSaves() (release func()) {
+	return c.jam(func(id sessionstore.ID) error {
+		_, err := c.store.Save(context.Background(), id, setting("jam", true))
+		return err
+	})
+}
+
+// together makes n calls at once, waits until all of them are queued, and calls release. It returns when all have returned.
+func (c *crew) together(n int, release func(), call func(ctx context.Context, i int)) {
+	c.t.Helper()
+	var queued, done sync.WaitGroup
+	queued.Add(n)
+	for i := range n {
+		done.Go(func() { call(&noticing{Context: c.t.Context(), noticed: sync.OnceFunc(queued.Done)}, i) })
+	}
+	queued.Wait()
+	release()
+	done.Wait()
+}
+
+// noticing is a context that tells when a call begins to wait: it asks for Done then.
+type noticing struct {
+	context.Context
+	noticed func()
+}
+
+func (n *noticing) Done() <-chan struct{} {
+	n.noticed()
+	return n.Context.Done()
+}
+
+// eventually waits until something is so. It asks again and again, rather than for a time that would be enough.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	again := time.NewTicker(2 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(3 * timeout); !so(); <-again.C {
+		if time.Now().After(deadline) {
+			t.Fatal("it never came to be: ", what)
+		}
+	}
+}
+
+var _ pgx.QueryTracer = (*statements)(nil)

@@ -1,0 +1,122 @@
+package store_test
+
+import (
+	"log/slog"
+	"net/url"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// The store waits for connections with its slots taken; it must never need two at once to go on.
+func TestAHundredCallersOnASmallPool(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int32{1, 2} {
+		t.Run(string(value(size)), func(t *testing.T) {
+			t.Parallel()
+			c := hire(t, func(pc *pgxpool.Config) { pc.MaxConns = size })
+			const callers = 100
+			ids := c.sessions(callers)
+			var all sync.WaitGroup
+			for i, id := range ids {
+				all.Go(func() {
+					rec, err := c.store.Save(t.Context(), id, setting("saved", i))
+					if err != nil || rec.ID != id {
+						t.Errorf("save %d: %v", i, err)
+						return
+					}
+					if rec, err = c.store.Load(t.Context(), id); err != nil || read[int](t, rec, "saved") != i {
+						t.Errorf("load %d: %v", i, err)
+					}
+					fresh := newID()
+					if rec, err = c.store.Rotate(t.Context(), id, fresh, sessionstore.Change{UserID: "alice"}); err != nil || rec.Version != 3 {
+						t.Errorf("rotate %d: %v", i, err)
+					}
+					if rec, err = c.store.Create(t.Context(), sessionstore.Draft{ID: newID()}); err != nil || rec.Version != 1 {
+						t.Errorf("create %d: %v", i, err)
+					}
+					if err := c.store.Touch(t.Context(), []sessionstore.Touch{{ID: fresh}}); err != nil {
+						t.Errorf("touch %d: %v", i, err)
+					}
+					if err := c.store.Delete(t.Context(), fresh); err != nil {
+						t.Errorf("delete %d: %v", i, err)
+					}
+				})
+			}
+			all.Wait()
+			if stats, err := c.store.Stats(t.Context(), true); err != nil || stats.Total != callers {
+				t.Errorf("%d sessions, want %d: %v", stats.Total, callers, err)
+			}
+			if n := c.pool.Stat().TotalConns(); n > size {
+				t.Errorf("%d connections", n)
+			}
+		})
+	}
+}
+
+func config(databaseURL string) sessionstore.Config {
+	return sessionstore.Config{
+		DatabaseURL: sessionstore.Secret(databaseURL),
+		Secrets:     []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
+		Logger:      slog.New(slog.DiscardHandler),
+	}
+}
+
+// named is the database's URL for a pool whose connections can be told from the test's.
+func (c *crew) named() string {
+	c.t.Helper()
+	u, err := url.Parse(c.url)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("application_name", "sessionstore")
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+func TestNewLeavesThePoolToItsOwner(t *testing.T) {
+	t.Parallel()
+	c := hire(t)
+	m, err := sessionstore.New(t.Context(), c.pool, config(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := c.pool.Ping(t.Context()); err != nil {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+func TestCloseReleasesThePoolOfOpen(t *testing.T) {
+	t.Parallel()
+	c := hire(t)
+	m, err := sessionstore.Open(t.Context(), config(c.named()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := pgtest.One[int](t, c.admin, connections); n == 0 {
+		t.Fatal("there is no connection: this test sees nothing")
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "the connections are closed", func() bool { return pgtest.One[int](t, c.admin, connections) == 0 })
+}
+
+// A manager that can't be had leaves nothing open either.
+func TestOpenThatFailsReleasesItsPool(t *testing.T) {
+	t.Parallel()
+	c := hire(t)
+	pgtest.Exec(t, c.admin, "DROP TABLE pgsession.prune_state")
+	if _, err := sessionstore.Open(t.Context(), config(c.named())); err == nil {
+		t.Fatal("Open succeeded without a table")
+	}
+	eventually(t, "the connections are closed", func() bool { return pgtest.One[int](t, c.admin, connections) == 0 })
+}

@@ -1,0 +1,182 @@
+package store_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+const (
+	// expire makes n sessions that have expired, and as many that have not.
+	expire = `
+		INSERT INTO pgsession.sessions (id, created_at, expires_at, absolute_expires_at)
+		SELECT sha256(convert_to('expired ' || i, 'UTF8')), now() - interval '2 days', now() - i * interval '1 s', now() + interval '1 day'
+		FROM generate_series(1, $1::int) AS i
+		UNION ALL
+		SELECT sha256(convert_to('alive ' || i, 'UTF8')), now(), now() + interval '1 day', now() + interval '1 day'
+		FROM generate_series(1, $1::int) AS i`
+	expired = "SELECT count(*) FROM pgsession.sessions WHERE expires_at <= now()"
+	alive   = "SELECT count(*) FROM pgsession.sessions WHERE expires_at > now()"
+)
+
+// PG-09, PG-12.
+func TestThreeManagersPruneOneAtATime(t *testing.T) {
+	t.Parallel()
+	c := hire(t)
+	const sessions = 2500 // more than two batches
+	pgtest.Exec(t, c.admin, expire, sessions)
+
+	var managers []*sessionstore.Manager
+	var sent []*statements
+	for range 3 {
+		s := &statements{}
+		pool := pgtest.Pool(t, c.url, func(pc *pgxpool.Config) {
+			pc.ConnConfig.Tracer = s
+			pc.ConnConfig.RuntimeParams["application_name"] = "sessionstore"
+		})
+		cfg := config("")
+		cfg.PruneInterval = 10 * time.Millisecond
+		m, err := sessionstore.New(t.Context(), pool, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h := m.Health(t.Context()); h.Status != "ok" || h.LastPruneAge != nil {
+			t.Errorf("before the first prune: %+v", h)
+		}
+		managers, sent = append(managers, m), append(sent, s)
+	}
+
+	// The first to prune waits for a row. The others pass it over, time and again, and delete nothing.
+	tx, err := c.admin.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions WHERE expires_at <= now() FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var running sync.WaitGroup
+	for _, m := range managers {
+		running.Go(func() {
+			if err := m.Run(ctx); err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		})
+	}
+	asked := func(s *statements) int { return s.count("ExpiryPrune") }
+	eventually(t, "one is stuck and the others go round", func() bool {
+		busy := 0
+		for _, s := range sent {
+			if asked(s) >= 5 {
+				busy++
+			}
+		}
+		return busy == 2 && pgtest.One[int](t, c.admin, waiting) > 0
+	})
+	if n := pgtest.One[int](t, c.admin, waiting); n != 1 {
+		t.Errorf("%d of them prune at a time", n)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	eventually(t, "all is pruned", func() bool { return pgtest.One[int](t, c.admin, expired) == 0 })
+	stop()
+	running.Wait()
+	total := int64(0)
+	for _, m := range managers {
+		total += m.Count(sessionstore.EventPruned)
+		if n := m.Count(sessionstore.EventPruneFailed); n != 0 {
+			t.Errorf("%d prunes failed", n)
+		}
+	}
+	if total != sessions {
+		t.Errorf("they say that they deleted %d sessions, want %d", total, sessions)
+	}
+	if n := pgtest.One[int](t, c.admin, "SELECT pruned_total FROM pgsession.prune_state"); n != sessions {
+		t.Errorf("the database says %d", n)
+	}
+	if n := pgtest.One[int](t, c.admin, alive); n != sessions {
+		t.Errorf("%d sessions are alive, want %d", n, sessions)
+	}
+}
+
+func TestAnotherInstanceSeesThePrune(t *testing.T) {
+	t.Parallel()
+	c := hire(t)
+	pgtest.Exec(t, c.admin, expire, 10)
+	open := func() *sessionstore.Manager {
+		m, err := sessionstore.New(t.Context(), c.pool, config(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	if n, err := open().Prune(t.Context()); n != 10 || err != nil {
+		t.Fatalf("pruned %d: %v", n, err)
+	}
+	h := open().Health(t.Context())
+	if h.LastPruneAge == nil || *h.LastPruneAge < 0 || *h.LastPruneAge > timeout.Seconds() {
+		t.Errorf("the prune's age is %v", h.LastPruneAge)
+	}
+	if h.Sessions == nil || h.Sessions.Total != 10 || h.Sessions.Active != 10 || h.Sessions.Expired != 0 {
+		t.Errorf("counts: %+v", h.Sessions)
+	}
+	pgtest.Exec(t, c.admin, "UPDATE pgsession.prune_state SET last_prune_at = now() - interval '1 hour'")
+	if h = open().Health(t.Context()); h.LastPruneAge == nil || *h.LastPruneAge < 3600 || *h.LastPruneAge > 3600+timeout.Seconds() {
+		t.Errorf("an hour later the prune's age is %v", h.LastPruneAge)
+	}
+}
+
+// A prune deletes in batches, each a transaction of its own: one that is ended in between has freed what it has freed.
+func TestAPruneIsEndedInBetween(t *testing.T) {
+	t.Parallel()
+	c := hire(t)
+	pgtest.Exec(t, c.admin, expire, 2500)
+	m, err := sessionstore.New(t.Context(), c.pool, config(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The 1,800th row to go is held.
+	tx, err := c.admin.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions WHERE id = sha256('expired 700') FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	pruned := make(chan int, 1)
+	go func() {
+		n, err := m.Prune(ctx)
+		if err == nil {
+			t.Error("no error")
+		}
+		pruned <- n
+	}()
+	eventually(t, "the second batch waits", func() bool { return pgtest.One[int](t, c.admin, waiting) == 1 })
+	stop()
+	if n := <-pruned; n != 1000 {
+		t.Errorf("it says that it deleted %d, want 1000", n)
+	}
+	if n := pgtest.One[int](t, c.admin, expired); n != 1500 {
+		t.Errorf("%d expired sessions are left, want 1500", n)
+	}
+	eventually(t, "the server has given up, too", func() bool { return pgtest.One[int](t, c.admin, connections+" AND state <> 'idle'") == 0 })
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := m.Prune(t.Context()); n != 1500 || err != nil {
+		t.Errorf("afterwards: %d, %v", n, err)
+	}
+}

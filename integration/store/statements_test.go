@@ -1,0 +1,64 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// statements notes what a pool sends, and how the server refuses it.
+type statements struct {
+	mu    sync.Mutex
+	sql   map[string]string // by the query's name
+	times map[string]int    // by the query's name
+	codes map[string]int    // by SQLSTATE
+}
+
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sql == nil {
+		s.sql, s.times, s.codes = map[string]string{}, map[string]int{}, map[string]int{}
+	}
+	name := data.SQL
+	if rest, ok := strings.CutPrefix(data.SQL, "-- name: "); ok {
+		name, _, _ = strings.Cut(rest, " ")
+	}
+	s.sql[name] = data.SQL
+	s.times[name]++
+	return ctx
+}
+
+func (s *statements) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+	var pg *pgconn.PgError
+	if errors.As(data.Err, &pg) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.codes[pg.Code]++
+	}
+}
+
+// count is how often a query was sent.
+func (s *statements) count(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.times[name]
+}
+
+// refused is how often the server refused a query with this SQLSTATE.
+func (s *statements) refused(code string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.codes[code]
+}
+
+// text is the query of this name, as it was sent.
+func (s *statements) text(name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sql[name]
+}

@@ -1,0 +1,148 @@
+package store_test
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/integration/servers"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// A touch waits for no disk. Whatever else is written does (PG-01), also on the very connection of a touch.
+func TestOnlyATouchCommitsWithoutWaiting(t *testing.T) {
+	t.Parallel()
+	c := hire(t, func(pc *pgxpool.Config) { pc.MaxConns = 1 })
+	id := c.sessions(1)[0]
+
+	// What the setting is just before each commit.
+	for _, sql := range []string{
+		"CREATE TABLE public.commits (setting text)",
+		`CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS
+			$$BEGIN INSERT INTO public.commits SELECT current_setting('synchronous_commit'); RETURN NULL; END$$`,
+		`CREATE CONSTRAINT TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON pgsession.sessions
+			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.note()`,
+	} {
+		pgtest.Exec(t, c.admin, sql)
+	}
+	usual := pgtest.One[string](t, c.admin, "SHOW synchronous_commit")
+	if usual == "off" {
+		t.Fatal("the server never waits: this test sees nothing")
+	}
+	noted := func() string {
+		t.Helper()
+		setting := pgtest.One[string](t, c.admin, "SELECT coalesce(string_agg(DISTINCT setting, ' '), '') FROM public.commits")
+		pgtest.Exec(t, c.admin, "TRUNCATE public.commits")
+		return setting
+	}
+	touch := func() error { return c.store.Touch(t.Context(), []sessionstore.Touch{{ID: id}}) }
+	for range 2 { // with a statement that is prepared and with one that is cached
+		for _, step := range []struct {
+			name string
+			do   func() error
+			want string
+		}{
+			{"Touch", touch, "off"},
+			{"Save", func() error { _, err := c.store.Save(t.Context(), id, setting("k", 1)); return err }, usual},
+			{"Touch", touch, "off"},
+			{"Create", func() error {
+				_, err := c.store.Create(t.Context(), sessionstore.Draft{ID: newID()})
+				return err
+			}, usual},
+			{"Touch", touch, "off"},
+			{"Rotate", func() error {
+				fresh := newID()
+				_, err := c.store.Rotate(t.Context(), id, fresh, sessionstore.Change{UserID: "alice"})
+				id = fresh
+				return err
+			}, usual},
+			{"Touch", touch, "off"},
+			{"Delete", func() error { return c.store.Delete(t.Context(), id) }, usual},
+		} {
+			if err := step.do(); err != nil {
+				t.Fatalf("%s: %v", step.name, err)
+			}
+			if got := noted(); got != step.want {
+				t.Errorf("%s commits with synchronous_commit %q, want %q", step.name, got, step.want)
+			}
+			if after := pgtest.One[string](t, c.pool, "SHOW synchronous_commit"); after != usual {
+				t.Errorf("after %s the connection has synchronous_commit %q", step.name, after)
+			}
+		}
+		id = c.sessions(1)[0]
+		noted()
+	}
+	// For this transaction only, in the statement itself: so it also works behind a pooler (PG-05).
+	if sql := c.sent.text("SessionTouch"); !strings.Contains(sql, "set_config('synchronous_commit', 'off', true)") {
+		t.Errorf("the statement is %s", sql)
+	}
+}
+
+// PG-08: at the default timeouts nearly all touches are heap-only updates. Each pass is the uses of a minute: every
+// session once, some each second, in an order of their own. In the midst of the hour the deadlines move on, and the
+// index with them.
+//
+// The server is one of its own: a transaction that is open anywhere on a server, in whatever database, keeps dead
+// versions of rows from being overwritten.
+func TestTouchesAreHeapOnly(t *testing.T) {
+	t.Setenv("DATABASE_URL", "")
+	server, err := servers.Postgres(t.Context(), servers.Options{Logf: t.Logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	pool, touching := pgtest.Pool(t, server.URL), pgtest.Pool(t, server.URL)
+	if _, err := db.Up(t.Context(), pool, db.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	week := sessionstore.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
+	store := sessionstore.NewPostgres(touching, week, timeout)
+	const (
+		sessions = 2000
+		passes   = 60
+		together = 50
+	)
+	touches := make([]sessionstore.Touch, sessions)
+	for i := range touches {
+		draft := sessionstore.Draft{ID: newID(), UserID: "user" + string(value(i)), Data: value(map[string]string{"k": strings.Repeat("x", i%400)})}
+		draft.Client = sessionstore.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "Mozilla/5.0 (X11; Linux x86_64)"}
+		touches[i] = sessionstore.Touch{ID: draft.ID, Client: draft.Client}
+		if _, err := store.Create(t.Context(), draft); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for pass := range passes {
+		if pass == passes/2 {
+			pgtest.Exec(t, touching, "UPDATE pgsession.sessions SET expires_at = expires_at - interval '1 hour'") // never heap-only
+		}
+		rand.Shuffle(sessions, func(i, j int) { touches[i], touches[j] = touches[j], touches[i] })
+		for from := 0; from < sessions; from += together {
+			if err := store.Touch(t.Context(), touches[from:from+together]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	touching.Close() // a connection that ends hands in its numbers
+	const count = " FROM pg_stat_user_tables WHERE relid = 'pgsession.sessions'::regclass"
+	eventually(t, "the server has counted all touches", func() bool {
+		return pgtest.One[int](t, pool, "SELECT n_tup_upd"+count) == sessions*(passes+1)
+	})
+	share := float64(pgtest.One[int](t, pool, "SELECT n_tup_hot_upd"+count)) / (sessions * passes)
+	t.Logf("%.1f %% of %d touches were heap-only", 100*share, sessions*passes)
+	if share < 0.95 {
+		t.Errorf("only %.1f %% of the touches were heap-only", 100*share)
+	}
+	if share > 1-1./passes {
+		t.Error("no touch moved a deadline: this test sees nothing")
+	}
+}

@@ -1,0 +1,95 @@
+package webapp_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// visitor is a browser as far as the session cookie goes: it keeps what it is given and sends it back, over plain
+// http also where a real one would want https.
+type visitor struct {
+	t      testing.TB
+	site   string
+	cookie string // name=value; empty without one
+}
+
+// answer is a response as it came over the wire.
+type answer struct {
+	status int
+	body   string
+	header http.Header
+}
+
+var browser = &http.Client{
+	Timeout:       patience,
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+func visit(t testing.TB, site string) *visitor { return &visitor{t: t, site: site} }
+
+// login is a visitor who has just logged in.
+func login(t testing.TB, site, user string) *visitor {
+	t.Helper()
+	v := visit(t, site)
+	v.want("POST /api/login?user="+user, http.StatusOK, "")
+	if v.cookie == "" {
+		t.Fatal("the login set no cookie")
+	}
+	return v
+}
+
+// at is the same browser on another address.
+func (v *visitor) at(site string) *visitor { return &visitor{t: v.t, site: site, cookie: v.cookie} }
+
+// try sends a request such as "GET /api/me", and reports an error of the connection. A form goes into the body.
+func (v *visitor) try(request string, form ...string) (answer, error) {
+	method, path, _ := strings.Cut(request, " ")
+	r, err := http.NewRequestWithContext(context.Background(), method, v.site+path, strings.NewReader(strings.Join(form, "&")))
+	if err != nil {
+		return answer{}, err
+	}
+	if len(form) > 0 {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if v.cookie != "" {
+		r.Header.Set("Cookie", v.cookie)
+	}
+	res, err := browser.Do(r)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return answer{}, err
+	}
+	for _, c := range res.Cookies() {
+		v.cookie = c.Name + "=" + c.Value
+		if c.MaxAge < 0 {
+			v.cookie = ""
+		}
+	}
+	return answer{res.StatusCode, string(body), res.Header}, nil
+}
+
+func (v *visitor) send(request string, form ...string) answer {
+	v.t.Helper()
+	a, err := v.try(request, form...)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return a
+}
+
+// want sends a request and compares the status, and the body if it is to be something.
+func (v *visitor) want(request string, status int, body string) answer {
+	v.t.Helper()
+	a := v.send(request)
+	if a.status != status || (body != "" && a.body != body) {
+		v.t.Errorf("%s: %d %q, want %d %q", request, a.status, a.body, status, body)
+	}
+	return a
+}
