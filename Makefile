@@ -15,7 +15,7 @@ demo: bin/provide bin/webapp bin/migrate ## Run the demo on http://127.0.0.1:808
 
 .PHONY: test
 test: bin/provide ## Run all tests, with the race detector, on a Postgres and a Redis
-	@$(PROVIDE) -test -- sh -c 'go test -race ./... && go -C integration test -race -count=1 ./...'
+	@$(PROVIDE) -test -- sh -c 'go test -race ./... && go -C integration test -race -count=1 ./... && go -C bench test -race -count=1 ./...'
 
 .PHONY: test/matrix
 test/matrix: bin/provide ## Run the store's tests on every Postgres that can be had here
@@ -45,6 +45,12 @@ generate: ## Generate internal/gen from db/queries and db/migrations
 verify: generate ## Fail when generated code or a go.mod is stale
 	@test -z "$$(git status --porcelain -- internal/gen)" || { git status --short -- internal/gen; git --no-pager diff -- internal/gen; echo "internal/gen is stale: make generate, and commit it"; exit 1; }
 	@for m in $(MODULES) tools; do (cd $$m && go mod tidy -diff) || { echo "$$m/go.mod is stale: go mod tidy"; exit 1; }; done
+
+# The server of the benchmarks waits for its disk, as one in production does. Its tests need pgbench.
+.PHONY: bench
+bench: bin/provide ## Measure beside other libraries; writes bench/RESULTS.md. BENCH='-only http' for a part
+	@$(PROVIDE) -set fsync=on -set full_page_writes=on -set shared_buffers=6GB -set max_wal_size=8GB -- \
+		go -C bench run ./cmd/bench $(if $(BENCH),$(BENCH),-write)
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME (20s)

@@ -16,7 +16,7 @@ type exchange struct {
 	header  http.Header
 
 	loading   sync.Mutex // held over the load, so that two goroutines of one request load once
-	asked     bool // for the session, and so for the cookie
+	asked     bool       // for the session, and so for the cookie
 	loaded    bool
 	committed bool
 	noted     bool // the use of the session

@@ -164,7 +164,7 @@ func TestUserAgentIsCut(t *testing.T) {
 		}
 		r := requestFrom("203.0.113.9:1")
 		r.Header.Set("User-Agent", tt.given)
-		if c := (proxies)(nil).clientOf(r); c.UserAgent != tt.want {
+		if c := proxies(nil).clientOf(r); c.UserAgent != tt.want {
 			t.Errorf("%s: the client's user agent is %q", tt.what, c.UserAgent)
 		}
 	}

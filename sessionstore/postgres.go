@@ -26,10 +26,10 @@ type Postgres struct {
 	expiry  Expiry
 	timeout time.Duration
 
-	loads   *batch.Combiner[ID, Record]
-	creates *batch.Combiner[Draft, Record]
-	saves   *batch.Combiner[saveCall, Record]
-	rotates *batch.Combiner[rotateCall, Record]
+	loads   *batch.Combiner[ID, *Record]
+	creates *batch.Combiner[Draft, *Record]
+	saves   *batch.Combiner[saveCall, *Record]
+	rotates *batch.Combiner[rotateCall, *Record]
 }
 
 var _ Store = (*Postgres)(nil)
@@ -130,10 +130,7 @@ func (p *Postgres) Stats(ctx context.Context, exact bool) (s Stats, err error) {
 		if err != nil {
 			return err
 		}
-		s = Stats{CountedAt: prune.AskedAt, Exact: exact}
-		if prune.LastPruneAt != nil {
-			s.LastPruneAt = *prune.LastPruneAt
-		}
+		s = Stats{LastPruneAt: prune.LastPruneAt.Time, CountedAt: prune.AskedAt, Exact: exact}
 		if exact {
 			count, err := p.queries.ExpiryCount(ctx, p.pool)
 			s.Total, s.Active, s.Expired = count.Total, count.Active, count.Total-count.Active

@@ -11,11 +11,11 @@ import (
 // How many statements of one kind run at once; what comes meanwhile waits and shares the next. Few statements make large
 // batches, which is what the throughput comes from; bench/ shows where the best value lies.
 const (
-	loadsInFlight  = 4
-	writesInFlight = 4
+	loadsInFlight  = 2
+	writesInFlight = 2
 )
 
-type result = batch.Result[Record]
+type result = batch.Result[*Record]
 
 // statements are the two forms of one operation.
 type statements[C any] struct {
@@ -26,11 +26,11 @@ type statements[C any] struct {
 	// share: calls for one session may have the same answer.
 	share bool
 
-	one  func(context.Context, *C) (Record, error)
+	one  func(context.Context, *C) (*Record, error)
 	many func(context.Context, []C) ([]Record, error)
 }
 
-func (s *statements[C]) combine(cfg batch.Config) *batch.Combiner[C, Record] {
+func (s *statements[C]) combine(cfg batch.Config) *batch.Combiner[C, *Record] {
 	cfg.Retry = retrySingly
 	return batch.New(s.run, cfg)
 }
@@ -64,7 +64,7 @@ func (s *statements[C]) run(ctx context.Context, calls []C) ([]result, error) {
 	}
 	for i := range calls {
 		if rec := answers[s.answer(&calls[i])]; rec != nil {
-			results[i].Value = *rec
+			results[i].Value = rec
 		} else {
 			results[i].Err = ErrNotFound
 		}
@@ -85,12 +85,14 @@ func retrySingly(err error) bool {
 }
 
 // combined translates what the combiner itself has to say.
-func combined(rec Record, err error) (Record, error) {
+func combined(rec *Record, err error) (Record, error) {
 	switch {
+	case err == nil:
+		return *rec, nil
 	case errors.Is(err, batch.ErrOverloaded):
 		err = fmt.Errorf("%w: too many calls wait for Postgres", ErrUnavailable)
 	case errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnavailable):
 		err = fmt.Errorf("%w: no answer in time: %w", ErrUnavailable, err)
 	}
-	return rec, err
+	return Record{}, err
 }

@@ -27,6 +27,7 @@ var imports = map[string][]string{
 var files = map[string][]string{
 	"github.com/jackc/pgx/v5":         {"postgres_error.go"},
 	"github.com/jackc/pgx/v5/pgconn":  {"postgres_error.go"},
+	"github.com/jackc/pgx/v5/pgtype":  {"postgres_rows.go"},
 	"github.com/jackc/pgx/v5/pgxpool": {"postgres.go", "open.go"},
 	module + "/internal/gen":          {"postgres.go", "postgres_rows.go"},
 	module + "/internal/schema":       {"postgres.go", "postgres_error.go"},

@@ -194,11 +194,25 @@ func TestCallsShareTheNextRun(t *testing.T) {
 		}
 		late.expect(t, 1500*time.Millisecond, nil)
 		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3, 4}, false, 5 * sec}, seen{2 * sec, []int{5}, false, 5 * sec})
+		synctest.Wait() // until the slot is free again
 		call(c, 6).expect(t, 1*sec, nil)
 		s.expect(t, s.runs[0], s.runs[1], s.runs[2], seen{3 * sec, []int{6}, true, 0})
 		if got, want := c.Stats(), (batch.Stats{Calls: 6, Runs: 4, Batched: 3, Largest: 3}); got != want {
 			t.Errorf("stats %+v, want %+v", got, want)
 		}
+	})
+}
+
+// After a run of several a call may have company, so it takes the way that lets others join; it starts no later for it.
+func TestCallAfterASharedRunStartsAtOnceAndTheNextIsDirect(t *testing.T) {
+	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
+		calls(c, 1, 2, 3)[2].expect(t, 2*sec, nil)
+		synctest.Wait()
+		call(c, 4).expect(t, 1*sec, nil)
+		synctest.Wait()
+		call(c, 5).expect(t, 1*sec, nil)
+		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3}, false, 5 * sec},
+			seen{2 * sec, []int{4}, false, 5 * sec}, seen{3 * sec, []int{5}, true, 0})
 	})
 }
 
@@ -349,8 +363,8 @@ func TestSharedRunThatAllLeaveIsCancelled(t *testing.T) {
 		all[2].leave()
 		all[2].expect(t, 3*sec/2, context.Canceled)
 		synctest.Wait()
-		call(c, 4).expect(t, 1*sec, nil) // direct, because the cancelled run has given its slot back
-		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3}, false, 5 * sec}, seen{3 * sec / 2, []int{4}, true, 0})
+		call(c, 4).expect(t, 1*sec, nil) // at once, because the cancelled run has given its slot back
+		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3}, false, 5 * sec}, seen{3 * sec / 2, []int{4}, false, 5 * sec})
 		if got, want := c.Stats(), (batch.Stats{Calls: 4, Runs: 3, Batched: 2, Abandoned: 2, Largest: 2}); got != want || !retried {
 			t.Errorf("stats %+v, want %+v: nobody is left to fall back for", got, want)
 		}

@@ -151,8 +151,10 @@ func stress(t *testing.T, inFlight int) {
 		t.Errorf("calls %d, want %d = %d answered + %d failed + %d overloaded + %d left",
 			got.Calls, callers*each, answered.Load(), hopeless.Load(), overloaded.Load(), left.Load())
 	}
-	want := batch.Stats{Calls: got.Calls, Runs: uint64(runs.Load()), Batched: uint64(batched.Load()), Fallbacks: got.Fallbacks,
-		Overloaded: uint64(overloaded.Load()), Abandoned: uint64(left.Load()), Largest: int(largest.Load())}
+	want := batch.Stats{
+		Calls: got.Calls, Runs: uint64(runs.Load()), Batched: uint64(batched.Load()), Fallbacks: got.Fallbacks,
+		Overloaded: uint64(overloaded.Load()), Abandoned: uint64(left.Load()), Largest: int(largest.Load()),
+	}
 	if got != want || got.Largest > cfg.MaxBatch {
 		t.Errorf("stats\n got %+v\nwant %+v", got, want)
 	}

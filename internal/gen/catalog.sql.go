@@ -50,19 +50,19 @@ type CatalogFactsRow struct {
 }
 
 // What the live schema looks like, as the schema check compares it.
-func (q *Queries) CatalogFacts(ctx context.Context, db DBTX, schemaName string) ([]CatalogFactsRow, error) {
+func (q *Queries) CatalogFacts(ctx context.Context, db DBTX, schemaName string) ([]*CatalogFactsRow, error) {
 	rows, err := db.Query(ctx, catalogFacts, schemaName)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []CatalogFactsRow
+	var items []*CatalogFactsRow
 	for rows.Next() {
 		var i CatalogFactsRow
 		if err := rows.Scan(&i.Kind, &i.Name, &i.Detail); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -6,6 +6,8 @@ package gen
 import (
 	"context"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const expiryCount = `-- name: ExpiryCount :one
@@ -21,11 +23,11 @@ type ExpiryCountRow struct {
 }
 
 // ExpiryCount reads every row: exact, and slow on a big table.
-func (q *Queries) ExpiryCount(ctx context.Context, db DBTX) (ExpiryCountRow, error) {
+func (q *Queries) ExpiryCount(ctx context.Context, db DBTX) (*ExpiryCountRow, error) {
 	row := db.QueryRow(ctx, expiryCount)
 	var i ExpiryCountRow
 	err := row.Scan(&i.Total, &i.Active)
-	return i, err
+	return &i, err
 }
 
 const expiryEstimate = `-- name: ExpiryEstimate :one
@@ -57,11 +59,11 @@ type ExpiryEstimateRow struct {
 
 // ExpiryEstimate costs the same on any table: below 16 MiB it counts; above, the total is the planner's own
 // estimate and at most 10,000 expired rows are counted.
-func (q *Queries) ExpiryEstimate(ctx context.Context, db DBTX) (ExpiryEstimateRow, error) {
+func (q *Queries) ExpiryEstimate(ctx context.Context, db DBTX) (*ExpiryEstimateRow, error) {
 	row := db.QueryRow(ctx, expiryEstimate)
 	var i ExpiryEstimateRow
 	err := row.Scan(&i.Total, &i.Expired, &i.Exact)
-	return i, err
+	return &i, err
 }
 
 const expiryLastPrune = `-- name: ExpiryLastPrune :one
@@ -70,15 +72,15 @@ FROM (SELECT 1) AS always LEFT JOIN pgsession.prune_state AS p ON true
 `
 
 type ExpiryLastPruneRow struct {
-	LastPruneAt *time.Time
+	LastPruneAt pgtype.Timestamptz
 	AskedAt     time.Time
 }
 
-func (q *Queries) ExpiryLastPrune(ctx context.Context, db DBTX) (ExpiryLastPruneRow, error) {
+func (q *Queries) ExpiryLastPrune(ctx context.Context, db DBTX) (*ExpiryLastPruneRow, error) {
 	row := db.QueryRow(ctx, expiryLastPrune)
 	var i ExpiryLastPruneRow
 	err := row.Scan(&i.LastPruneAt, &i.AskedAt)
-	return i, err
+	return &i, err
 }
 
 const expiryPrune = `-- name: ExpiryPrune :one

@@ -5,6 +5,8 @@ package gen
 import (
 	"net/netip"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // One row per live session; a revoked session has no row
@@ -18,12 +20,12 @@ type Session struct {
 	// Never moves
 	AbsoluteExpiresAt time.Time
 	// When the user last proved who they are; null before login
-	AuthenticatedAt *time.Time
+	AuthenticatedAt pgtype.Timestamptz
 	// SHA-256 of the token; the token itself is stored nowhere
 	ID        []byte
-	UserID    *string
+	UserID    pgtype.Text
 	IP        *netip.Addr
-	UserAgent *string
+	UserAgent pgtype.Text
 	// One member per key of the session
 	Data []byte
 }

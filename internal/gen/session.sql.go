@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"net/netip"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const sessionCreate = `-- name: SessionCreate :one
@@ -28,10 +30,10 @@ RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expi
 
 type SessionCreateParams struct {
 	ID         []byte
-	UserID     *string
+	UserID     pgtype.Text
 	Data       json.RawMessage
 	IP         *netip.Addr
-	UserAgent  *string
+	UserAgent  pgtype.Text
 	Absolute   time.Duration
 	Resolution time.Duration
 	Idle       time.Duration
@@ -42,7 +44,7 @@ type SessionCreateRow struct {
 	ValidatedAt time.Time
 }
 
-func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreateParams) (SessionCreateRow, error) {
+func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreateParams) (*SessionCreateRow, error) {
 	row := db.QueryRow(ctx, sessionCreate,
 		arg.ID,
 		arg.UserID,
@@ -68,7 +70,7 @@ func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreate
 		&i.Session.Data,
 		&i.ValidatedAt,
 	)
-	return i, err
+	return &i, err
 }
 
 const sessionCreateMany = `-- name: SessionCreateMany :many
@@ -102,7 +104,7 @@ type SessionCreateManyRow struct {
 	ValidatedAt time.Time
 }
 
-func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCreateManyParams) ([]SessionCreateManyRow, error) {
+func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCreateManyParams) ([]*SessionCreateManyRow, error) {
 	rows, err := db.Query(ctx, sessionCreateMany,
 		arg.Absolute,
 		arg.Resolution,
@@ -117,7 +119,7 @@ func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCr
 		return nil, err
 	}
 	defer rows.Close()
-	var items []SessionCreateManyRow
+	var items []*SessionCreateManyRow
 	for rows.Next() {
 		var i SessionCreateManyRow
 		if err := rows.Scan(
@@ -136,7 +138,7 @@ func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCr
 		); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -170,7 +172,7 @@ type SessionLoadRow struct {
 
 // The hot path. Each statement names the schema, lists its columns and takes every time from the server's clock.
 // Only SessionCreate and SessionRotate insert, and SessionRotate inserts only the row it deletes: nothing revives a session.
-func (q *Queries) SessionLoad(ctx context.Context, db DBTX, id []byte) (SessionLoadRow, error) {
+func (q *Queries) SessionLoad(ctx context.Context, db DBTX, id []byte) (*SessionLoadRow, error) {
 	row := db.QueryRow(ctx, sessionLoad, id)
 	var i SessionLoadRow
 	err := row.Scan(
@@ -187,7 +189,7 @@ func (q *Queries) SessionLoad(ctx context.Context, db DBTX, id []byte) (SessionL
 		&i.Session.Data,
 		&i.ValidatedAt,
 	)
-	return i, err
+	return &i, err
 }
 
 const sessionLoadMany = `-- name: SessionLoadMany :many
@@ -203,13 +205,13 @@ type SessionLoadManyRow struct {
 
 // SessionLoadMany loads many sessions in one statement. The ids stand in a subquery so that the planner can't look at
 // them: it would find each short list cheaper than the general case and plan anew at every execution.
-func (q *Queries) SessionLoadMany(ctx context.Context, db DBTX, ids [][]byte) ([]SessionLoadManyRow, error) {
+func (q *Queries) SessionLoadMany(ctx context.Context, db DBTX, ids [][]byte) ([]*SessionLoadManyRow, error) {
 	rows, err := db.Query(ctx, sessionLoadMany, ids)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []SessionLoadManyRow
+	var items []*SessionLoadManyRow
 	for rows.Next() {
 		var i SessionLoadManyRow
 		if err := rows.Scan(
@@ -228,7 +230,7 @@ func (q *Queries) SessionLoadMany(ctx context.Context, db DBTX, ids [][]byte) ([
 		); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -266,11 +268,11 @@ RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expi
 
 type SessionRotateParams struct {
 	ID         []byte
-	UserID     *string
+	UserID     pgtype.Text
 	Removed    []string
 	Changed    json.RawMessage
 	IP         *netip.Addr
-	UserAgent  *string
+	UserAgent  pgtype.Text
 	Absolute   time.Duration
 	Slides     bool
 	Resolution time.Duration
@@ -285,7 +287,7 @@ type SessionRotateRow struct {
 
 // SessionRotate gives a session a new id. With a user it is a login: the deadlines start afresh, and the data
 // of a session that belonged to somebody else is not handed on. Without one everything but the id stays.
-func (q *Queries) SessionRotate(ctx context.Context, db DBTX, arg *SessionRotateParams) (SessionRotateRow, error) {
+func (q *Queries) SessionRotate(ctx context.Context, db DBTX, arg *SessionRotateParams) (*SessionRotateRow, error) {
 	row := db.QueryRow(ctx, sessionRotate,
 		arg.ID,
 		arg.UserID,
@@ -314,7 +316,7 @@ func (q *Queries) SessionRotate(ctx context.Context, db DBTX, arg *SessionRotate
 		&i.Session.Data,
 		&i.ValidatedAt,
 	)
-	return i, err
+	return &i, err
 }
 
 const sessionRotateMany = `-- name: SessionRotateMany :many
@@ -376,7 +378,7 @@ type SessionRotateManyRow struct {
 	ValidatedAt time.Time
 }
 
-func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRotateManyParams) ([]SessionRotateManyRow, error) {
+func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRotateManyParams) ([]*SessionRotateManyRow, error) {
 	rows, err := db.Query(ctx, sessionRotateMany,
 		arg.Absolute,
 		arg.Slides,
@@ -394,7 +396,7 @@ func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRo
 		return nil, err
 	}
 	defer rows.Close()
-	var items []SessionRotateManyRow
+	var items []*SessionRotateManyRow
 	for rows.Next() {
 		var i SessionRotateManyRow
 		if err := rows.Scan(
@@ -413,7 +415,7 @@ func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRo
 		); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -440,9 +442,9 @@ RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expi
 type SessionSaveParams struct {
 	Removed    []string
 	Changed    json.RawMessage
-	UserID     *string
+	UserID     pgtype.Text
 	IP         *netip.Addr
-	UserAgent  *string
+	UserAgent  pgtype.Text
 	Slides     bool
 	Resolution time.Duration
 	Idle       time.Duration
@@ -455,7 +457,7 @@ type SessionSaveRow struct {
 }
 
 // SessionSave patches the members of data that changed, so that two requests that change different keys both win.
-func (q *Queries) SessionSave(ctx context.Context, db DBTX, arg *SessionSaveParams) (SessionSaveRow, error) {
+func (q *Queries) SessionSave(ctx context.Context, db DBTX, arg *SessionSaveParams) (*SessionSaveRow, error) {
 	row := db.QueryRow(ctx, sessionSave,
 		arg.Removed,
 		arg.Changed,
@@ -482,7 +484,7 @@ func (q *Queries) SessionSave(ctx context.Context, db DBTX, arg *SessionSavePara
 		&i.Session.Data,
 		&i.ValidatedAt,
 	)
-	return i, err
+	return &i, err
 }
 
 const sessionSaveMany = `-- name: SessionSaveMany :many
@@ -532,7 +534,7 @@ type SessionSaveManyRow struct {
 
 // SessionSaveMany saves many sessions, no id twice. They are locked in the order of their ids, so that two instances
 // saving the same sessions cannot deadlock.
-func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSaveManyParams) ([]SessionSaveManyRow, error) {
+func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSaveManyParams) ([]*SessionSaveManyRow, error) {
 	rows, err := db.Query(ctx, sessionSaveMany,
 		arg.Slides,
 		arg.Resolution,
@@ -548,7 +550,7 @@ func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSave
 		return nil, err
 	}
 	defer rows.Close()
-	var items []SessionSaveManyRow
+	var items []*SessionSaveManyRow
 	for rows.Next() {
 		var i SessionSaveManyRow
 		if err := rows.Scan(
@@ -567,7 +569,7 @@ func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSave
 		); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ func Check(ctx context.Context, db gen.DBTX, schemaName string) error {
 	}
 	live := make([]Fact, len(rows))
 	for i, row := range rows {
-		live[i] = Fact(row)
+		live[i] = Fact(*row)
 	}
 	if found := differences(schemaName, live); len(found) > 0 {
 		return &Mismatch{Schema: schemaName, Differences: found}

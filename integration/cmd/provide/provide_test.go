@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"bytes"
 	"os"
 	"path/filepath"
@@ -141,5 +142,20 @@ func TestSignalsReachTheCommand(t *testing.T) {
 				t.Errorf("status %d, want %d: %s", got, c.want, stderr.String())
 			}
 		})
+	}
+}
+
+func TestSettingsReachThePostgres(t *testing.T) {
+	j, err := parse([]string{"-set", "fsync=on", "-set", "work_mem=7MB", "true"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := j.options.Settings; len(got) != 2 || got["fsync"] != "on" || got["work_mem"] != "7MB" {
+		t.Errorf("settings %v", got)
+	}
+	for _, wrong := range []string{"fsync", "=on"} {
+		if _, err := parse([]string{"-set", wrong, "true"}, io.Discard); err == nil {
+			t.Errorf("-set %s is accepted", wrong)
+		}
 	}
 }
