@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/reporadar/pgsession/bench/internal/result"
+	"github.com/reporadar/pgsession/bench/internal/suite"
+)
+
+var errUsage = errors.New("wrong usage") // the flag package has said what
+
+// job is what the command line asks for.
+type job struct {
+	bench   suite.Bench
+	suites  []suite.Suite
+	write   bool
+	unsafe  bool
+	out     string
+	plot    string
+	command string
+}
+
+func parse(args []string, output io.Writer) (*job, error) {
+	j := &job{command: "bench " + strings.Join(args, " ")}
+	var only string
+	var small bool
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(output)
+	flags.IntVar(&j.bench.Rounds, "rounds", 5, "measure each cell in `n` rounds")
+	flags.DurationVar(&j.bench.Duration, "duration", 700*time.Millisecond, "measure loads for so `long` in each round; writes and HTTP twice as long, prunes four times")
+	flags.StringVar(&only, "only", "", "run only the suites whose names match the `regexp`: "+names())
+	flags.BoolVar(&small, "small", false, "use small tables, for work on the benchmarks")
+	flags.BoolVar(&j.unsafe, "unsafe", false, "measure although the server's fsync or full_page_writes is off")
+	flags.BoolVar(&j.write, "write", false, "write the results and the plot to files")
+	flags.StringVar(&j.out, "out", "RESULTS.md", "write the results to this `file`")
+	flags.StringVar(&j.plot, "plot", "", "draw the loads in this `file`, an SVG; with -write it is loads.svg beside -out unless set")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil, err
+		}
+		return nil, errUsage
+	}
+	pattern, err := regexp.Compile(only)
+	if err == nil && (flags.NArg() > 0 || j.bench.Rounds < 1 || j.bench.Duration <= 0) {
+		err = errors.New("no arguments, at least one round and a duration are needed")
+	}
+	if err == nil && j.write && only != "" {
+		err = errors.New("a part of the results is not written: give -write or -only")
+	}
+	for _, s := range suite.All {
+		if err == nil && pattern.MatchString(s.Name) {
+			j.suites = append(j.suites, s)
+		}
+	}
+	if err == nil && len(j.suites) == 0 {
+		err = fmt.Errorf("no suite matches -only %s: there are %s", only, names())
+	}
+	if err != nil {
+		_, _ = fmt.Fprintln(output, "bench:", err)
+		return nil, errUsage
+	}
+	j.bench.Sizes = suite.FullSizes
+	if small {
+		j.bench.Sizes = suite.SmallSizes
+	}
+	if j.write && j.plot == "" {
+		j.plot = filepath.Join(filepath.Dir(j.out), "loads.svg")
+	}
+	return j, nil
+}
+
+func names() string {
+	var names []string
+	for _, s := range suite.All {
+		names = append(names, s.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// run measures and writes down.
+func (j *job) run(ctx context.Context, output, progress io.Writer) (err error) {
+	began := time.Now()
+	j.bench.Server, j.bench.Redis = os.Getenv("DATABASE_URL"), os.Getenv("REDIS_URL")
+	if j.bench.Server == "" {
+		return errors.New("DATABASE_URL is not set: run `make bench`")
+	}
+	j.bench.Log = func(format string, args ...any) {
+		_, _ = fmt.Fprintf(progress, "%6.1f s  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+	}
+	defer func() { err = errors.Join(err, j.bench.Close()) }()
+
+	servers, err := j.bench.Servers(ctx)
+	if err != nil {
+		return err
+	}
+	if !servers.Durable && !j.unsafe {
+		return fmt.Errorf("the Postgres of DATABASE_URL runs with %s: writes would look faster than they are. Run `make bench`, or give -unsafe", servers.Settings)
+	}
+	var report result.Report
+	for _, s := range j.suites {
+		r, err := s.Run(ctx, &j.bench)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+		report.Add(r)
+		j.bench.Log("%s: done", s.Name)
+	}
+	if err := report.Check(); err != nil {
+		return err
+	}
+	if err := j.draw(&report); err != nil {
+		return err
+	}
+	if j.write {
+		run := j.describe(ctx, servers, time.Since(began))
+		if err := writeFile(j.out, func(w io.Writer) error { return report.Markdown(w, run) }); err != nil {
+			return err
+		}
+	}
+	return report.Print(output)
+}
+
+func writeFile(path string, write func(io.Writer) error) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(file), file.Close())
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/reporadar/pgsession/bench/internal/site"
+	"github.com/reporadar/pgsession/bench/internal/suite"
+)
+
+// TestMain lets the test program be what the benchmarks start themselves again for.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && (os.Args[1] == site.Command || os.Args[1] == suite.AllocationsCommand) {
+		runtime.MemProfileRate = 1
+		if err := dispatch(context.Background(), os.Args[1:]); err != nil {
+			_, _ = os.Stderr.WriteString(err.Error() + "\n")
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// servers names those of the tests as those to measure.
+func servers(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"DATABASE_URL", "REDIS_URL"} {
+		value := os.Getenv("TEST_" + name)
+		if value == "" {
+			t.Fatalf("TEST_%s is not set: run the tests with `make test`", name)
+		}
+		t.Setenv(name, value)
+	}
+}
+
+func parsed(t *testing.T, args ...string) *job {
+	t.Helper()
+	j, err := parse(args, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.bench.Sizes = suite.Sizes{Rows: 2000, Small: 1000, Large: 3000, Expired: 60_000}
+	return j
+}
+
+// Every comparison of issue 3, in the order of the suites.
+var comparisons = strings.Fields(`
+	loads_1_pgx loads_16_pgx loads_16_scs_pgx loads_64_scs_pgx loads_256_scs_pgx loads_64_scs_redis loads_64_pgbench
+	loads_64_pgx loads_64_gorilla_redis loads_64_goredis loads_64_goredis_autopipeline
+	http_64_ceiling http_64_scs_pgx http_64_scs_redis http_logins_64_scs_pgx wal_scs_pgx
+	saves_64_scs_pgx logins_64_scs_pgx touches_heap_only allocations loads_large_small prune_p99 prune_rows_per_second`)
+
+func TestARunPrintsEveryComparison(t *testing.T) {
+	servers(t)
+	dir := t.TempDir()
+	j := parsed(t, "-rounds", "1", "-duration", "100ms", "-unsafe", "-write", "-out", filepath.Join(dir, "RESULTS.md"))
+	var output, progress bytes.Buffer
+	if err := j.run(t.Context(), &output, &progress); err != nil {
+		t.Fatalf("%v\n%s", err, &progress)
+	}
+	lines := strings.Split(strings.TrimSpace(output.String()), "\n")
+	if len(lines) < len(comparisons) {
+		t.Fatalf("only %d lines:\n%s", len(lines), &output)
+	}
+	for i, line := range lines[len(lines)-len(comparisons):] {
+		fields := strings.Fields(line)
+		if len(fields) != 3 || fields[0] != "ratio" || fields[1] != comparisons[i] || !regexp.MustCompile(`^\d+\.\d{2,4}$`).MatchString(fields[2]) {
+			t.Errorf("line %q, want ratio %s and a number", line, comparisons[i])
+		}
+	}
+	results, err := os.ReadFile(filepath.Join(dir, "RESULTS.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(comparisons, "![Sessions loaded per second against concurrent callers](loads.svg)", "- Machine: ", "shared_buffers=") {
+		if !strings.Contains(string(results), name) {
+			t.Errorf("%q is not in RESULTS.md", name)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "loads.svg")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAContestantThatFailsFailsTheRun(t *testing.T) {
+	servers(t)
+	t.Setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+	j := parsed(t, "-only", "loads", "-unsafe")
+	if err := j.run(t.Context(), io.Discard, io.Discard); err == nil {
+		t.Error("a run without its Redis succeeded")
+	}
+}
+
+func TestARunEndsWithItsContext(t *testing.T) {
+	servers(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	j := parsed(t, "-only", "saves", "-unsafe")
+	progress := cancelling(cancel)
+	if err := j.run(ctx, io.Discard, progress); !errors.Is(err, context.Canceled) {
+		t.Errorf("err = %v", err)
+	}
+}
+
+// cancelling interrupts the run at its first line of progress.
+type cancelling context.CancelFunc
+
+func (c cancelling) Write(p []byte) (int, error) {
+	c()
+	return len(p), nil
+}
+
+func TestParse(t *testing.T) {
+	j := parsed(t, "-only", "^(saves|log)")
+	var got []string
+	for _, s := range j.suites {
+		got = append(got, s.Name)
+	}
+	if strings.Join(got, " ") != "saves logins" {
+		t.Errorf("-only selects %v", got)
+	}
+	if j.plot != "" {
+		t.Error("a plot is drawn that nobody asked for")
+	}
+	if j = parsed(t, "-write", "-out", "some/RESULTS.md"); j.plot != filepath.Join("some", "loads.svg") {
+		t.Errorf("the plot is %s", j.plot)
+	}
+	for _, args := range [][]string{{"-only", "nothing"}, {"-only", "("}, {"-only", "http", "-write"}, {"-rounds", "0"}, {"-duration", "0s"}, {"-no-such"}, {"argument"}} {
+		if _, err := parse(args, io.Discard); !errors.Is(err, errUsage) {
+			t.Errorf("%v: err = %v", args, err)
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package allocations
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/reporadar/pgsession/bench/internal/contestant"
+	"github.com/reporadar/pgsession/bench/internal/rows"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// Request is a GET of a logged-in user's name, and the two handlers that answer it.
+type Request struct {
+	// Session reads the name from the session; Bare knows it.
+	Session, Bare http.Handler
+
+	request *http.Request
+	writer  writer
+}
+
+// NewRequest logs a user in.
+func NewRequest(ctx context.Context) (*Request, error) {
+	manager, err := sessionstore.NewWithStore(sessionstore.NewMemory(contestant.Expiry, 0), sessionstore.Config{
+		Secrets:  []sessionstore.Secret{"0123456789abcdef0123456789abcdef"},
+		Observer: func(context.Context, sessionstore.Event) {},
+	})
+	if err != nil {
+		return nil, err
+	}
+	r := &Request{
+		Session: manager.Handler(http.HandlerFunc(get)),
+		Bare:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, rows.Name(0)) }),
+		writer:  writer{header: http.Header{}},
+	}
+	login, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://bench.test/login", nil)
+	if err != nil {
+		return nil, err
+	}
+	login.Header.Set("User-Agent", rows.UserAgent)
+	login.RemoteAddr = "127.0.0.1:40000"
+	manager.Handler(http.HandlerFunc(post)).ServeHTTP(&r.writer, login)
+	cookie, _, _ := strings.Cut(r.writer.header.Get("Set-Cookie"), ";")
+	if cookie == "" {
+		return nil, errors.New("the login sets no cookie")
+	}
+	r.request = login.Clone(ctx)
+	r.request.Method, r.request.URL.Path = http.MethodGet, "/"
+	r.request.Header.Set("Cookie", cookie)
+	return r, r.check()
+}
+
+func (r *Request) check() error {
+	for _, h := range []http.Handler{r.Session, r.Bare} {
+		r.Serve(h)
+		if string(r.writer.body) != rows.Name(0) {
+			return errors.New("the answer is " + string(r.writer.body))
+		}
+	}
+	return nil
+}
+
+// Serve has the request answered once.
+func (r *Request) Serve(h http.Handler) {
+	clear(r.writer.header)
+	r.writer.body = r.writer.body[:0]
+	h.ServeHTTP(&r.writer, r.request)
+}
+
+func get(w http.ResponseWriter, r *http.Request) {
+	s, err := sessionstore.FromContext(r.Context())
+	if err != nil {
+		return
+	}
+	var name string
+	if _, err := s.Get("name", &name); err != nil {
+		return
+	}
+	answer(w, name)
+}
+
+func post(w http.ResponseWriter, r *http.Request) {
+	s, err := sessionstore.FromContext(r.Context())
+	if err != nil {
+		return
+	}
+	for key, value := range rows.Values(0) {
+		if s.Set(key, value) != nil {
+			return
+		}
+	}
+	if s.Login(r.Context(), rows.Name(0)) != nil {
+		return
+	}
+	answer(w, "welcome")
+}
+
+func answer(w http.ResponseWriter, name string) {
+	_, _ = w.Write([]byte(name))
+}
+
+// writer can what net/http's can, and allocates nothing.
+type writer struct {
+	header http.Header
+	body   []byte
+}
+
+var (
+	_ http.Flusher  = (*writer)(nil)
+	_ http.Hijacker = (*writer)(nil)
+)
+
+func (w *writer) Header() http.Header { return w.header }
+func (w *writer) WriteHeader(int)     {}
+func (w *writer) Flush()              {}
+
+func (w *writer) Write(p []byte) (int, error) {
+	w.body = append(w.body, p...)
+	return len(p), nil
+}
+
+func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return nil, nil, errors.New("not hijacked")
+}

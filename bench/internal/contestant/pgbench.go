@@ -1,0 +1,95 @@
+package contestant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/reporadar/pgsession/bench/internal/rows"
+)
+
+// Pgbench runs the library's statement for one row in pgbench: a client that does nothing with the rows, so its rate
+// is the server's own limit for one query after the other. The server computes the key from the row's number, which
+// takes it less than a microsecond.
+type Pgbench struct {
+	program string
+	args    []string
+	env     []string
+	rows    int
+	script  string // path
+}
+
+// NewPgbench finds the program.
+func NewPgbench(d *rows.Database, n int) (*Pgbench, error) {
+	program, err := exec.LookPath("pgbench")
+	if err != nil {
+		found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/pgbench")
+		if len(found) == 0 {
+			return nil, errors.New("pgbench is not installed: it comes with Postgres's server package (Debian: postgresql-contrib or postgresql)")
+		}
+		program = found[len(found)-1]
+	}
+	u, err := url.Parse(d.URL)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pgbench{program: program, rows: n, env: os.Environ()}
+	password, _ := u.User.Password()
+	p.env = append(p.env, "PGPASSWORD="+password, "LC_ALL=C")
+	u.User = url.User(u.User.Username()) // others can see a command's arguments
+	p.args = []string{u.String()}
+
+	file, err := os.CreateTemp("", "pgsession-bench-*.sql")
+	if err != nil {
+		return nil, err
+	}
+	p.script = file.Name()
+	statement := strings.ReplaceAll(LoadSQL, "$1", "sha256(int8send(:row))")
+	_, err = fmt.Fprintf(file, "\\set row random(0, %d)\n%s;\n", n-1, statement)
+	return p, errors.Join(err, file.Close())
+}
+
+func (*Pgbench) Name() string { return "pgbench" }
+
+// Rate is what pgbench says; it measures whole seconds.
+func (p *Pgbench) Rate(ctx context.Context, clients int, d time.Duration) (float64, error) {
+	seconds := max(1, int(math.Round(d.Seconds())))
+	args := slices.Concat([]string{"-n", "-M", "prepared", "-j", "2", "-c", strconv.Itoa(clients), "-T", strconv.Itoa(seconds), "-f", p.script}, p.args)
+	if clients == 1 {
+		args[4] = "1"
+	}
+	cmd := exec.CommandContext(ctx, p.program, args...)
+	cmd.Env = p.env
+	printed, err := cmd.CombinedOutput()
+	if err != nil {
+		return 0, fmt.Errorf("pgbench: %w: %s", err, printed)
+	}
+	return parsePgbench(string(printed))
+}
+
+var pgbenchRate = regexp.MustCompile(`tps = ([0-9.]+) \(without initial connection time\)`)
+
+// parsePgbench reads the rate. pgbench goes on when some of its clients have ended in an error.
+func parsePgbench(printed string) (float64, error) {
+	found := pgbenchRate.FindStringSubmatch(printed)
+	if found == nil {
+		return 0, fmt.Errorf("pgbench did not say how fast it was: %s", printed)
+	}
+	if strings.Contains(printed, "error:") || strings.Contains(printed, "aborted") {
+		return 0, fmt.Errorf("pgbench had errors: %s", printed)
+	}
+	return strconv.ParseFloat(found[1], 64)
+}
+
+// Close deletes the script.
+func (p *Pgbench) Close() error { return os.Remove(p.script) }

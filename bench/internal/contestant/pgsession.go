@@ -1,0 +1,98 @@
+package contestant
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/bench/internal/rows"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// Library is this library's store, with its default timeouts.
+type Library struct {
+	Store *sessionstore.Postgres
+	pool  *pgxpool.Pool
+}
+
+var (
+	_ Saver  = (*Library)(nil)
+	_ Logins = (*Library)(nil)
+)
+
+// Expiry is the library's default.
+var Expiry = sessionstore.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
+
+// NewLibrary opens the library's store.
+func NewLibrary(ctx context.Context, d *rows.Database) (*Library, error) {
+	pool, err := d.Connect(ctx, rows.Connections)
+	if err != nil {
+		return nil, err
+	}
+	store := sessionstore.NewPostgres(pool, Expiry, 5*time.Second)
+	return &Library{Store: store, pool: pool}, nil
+}
+
+func (*Library) Name() string { return "pgsession" }
+
+func (l *Library) Load(ctx context.Context, i int) error {
+	_, err := l.Store.Load(ctx, rows.ID(i))
+	return err
+}
+
+func (l *Library) Payload(ctx context.Context, i int) ([]byte, error) {
+	rec, err := l.Store.Load(ctx, rows.ID(i))
+	return rec.Data, err
+}
+
+func (l *Library) Save(ctx context.Context, i int, name string) error {
+	_, err := l.Store.Save(ctx, rows.ID(i), sessionstore.Change{Set: quoted(name)})
+	return err
+}
+
+func quoted(name string) map[string]json.RawMessage {
+	return map[string]json.RawMessage{"name": json.RawMessage(`"` + name + `"`)}
+}
+
+// NewLogin begins with an anonymous session.
+func (l *Library) NewLogin(ctx context.Context) (Login, error) {
+	login := &libraryLogin{store: l.Store, id: newID()}
+	_, err := l.Store.Create(ctx, sessionstore.Draft{ID: login.id, Data: rows.Payload(0)})
+	return login, err
+}
+
+func (l *Library) Close() error {
+	l.pool.Close()
+	return nil
+}
+
+type libraryLogin struct {
+	store *sessionstore.Postgres
+	id    sessionstore.ID
+}
+
+// Login does what a request with [sessionstore.Session.Login] comes to.
+func (l *libraryLogin) Login(ctx context.Context, user string) error {
+	if _, err := l.store.Load(ctx, l.id); err != nil {
+		return err
+	}
+	id := newID()
+	_, err := l.store.Rotate(ctx, l.id, id, sessionstore.Change{UserID: loginUser, Set: quoted(user)})
+	l.id = id
+	return err
+}
+
+// loginUser is always the same: the data of one user is not handed on to another.
+const loginUser = "user"
+
+func (l *libraryLogin) User(ctx context.Context) (string, error) {
+	rec, err := l.store.Load(ctx, l.id)
+	if err != nil {
+		return "", err
+	}
+	var values struct{ Name string }
+	err = json.Unmarshal(rec.Data, &values)
+	return values.Name, err
+}

@@ -1,0 +1,66 @@
+package contestant
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/bench/internal/rows"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// LoadSQL is the library's statement for one row; a test compares it with the generated code.
+const LoadSQL = `SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, now()::timestamptz AS validated_at
+FROM pgsession.sessions AS s
+WHERE s.id = $1 AND s.expires_at > now()`
+
+// Plain is pgx alone: the library's columns, one query for each call. What the library adds must not cost more.
+type Plain struct{ pool *pgxpool.Pool }
+
+var _ Loader = (*Plain)(nil)
+
+// NewPlain opens a pool.
+func NewPlain(ctx context.Context, d *rows.Database) (*Plain, error) {
+	pool, err := d.Connect(ctx, rows.Connections)
+	if err != nil {
+		return nil, err
+	}
+	return &Plain{pool: pool}, nil
+}
+
+func (*Plain) Name() string { return "pgx" }
+
+func (p *Plain) Load(ctx context.Context, i int) error {
+	_, err := p.Payload(ctx, i)
+	return err
+}
+
+// plainRow has the types that sqlc gives the columns.
+type plainRow struct {
+	version                                         int64
+	created, lastSeen, expires, absolute, validated time.Time
+	authenticated                                   *time.Time
+	id                                              []byte
+	user, agent                                     *string
+	ip                                              *netip.Addr
+	data                                            json.RawMessage
+}
+
+func (p *Plain) Payload(ctx context.Context, i int) ([]byte, error) {
+	id := rows.ID(i)
+	var r plainRow
+	err := p.pool.QueryRow(ctx, LoadSQL, id[:]).Scan(&r.version, &r.created, &r.lastSeen, &r.expires, &r.absolute, &r.authenticated,
+		&r.id, &r.user, &r.ip, &r.agent, &r.data, &r.validated)
+	if err == nil && sessionstore.ID(r.id) != id {
+		err = errOther
+	}
+	return r.data, err
+}
+
+func (p *Plain) Close() error {
+	p.pool.Close()
+	return nil
+}

@@ -1,0 +1,75 @@
+package load
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/reporadar/pgsession/bench/internal/rows"
+)
+
+// Client has one connection. It is for one goroutine.
+type Client struct {
+	conn     net.Conn
+	reader   *bufio.Reader
+	response Response
+}
+
+// Dial connects.
+func Dial(address string) (*Client, error) {
+	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{conn: conn, reader: bufio.NewReaderSize(conn, 4096)}, nil
+}
+
+// Do sends a request and reads its response, which is good until the next call.
+func (c *Client) Do(request []byte) (*Response, error) {
+	if _, err := c.conn.Write(request); err != nil {
+		return nil, err
+	}
+	if err := c.response.read(c.reader); err != nil {
+		return nil, err
+	}
+	return &c.response, nil
+}
+
+// Close closes the connection.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Session is a user who is logged in.
+type Session struct {
+	User    string
+	request []byte // the GET with the cookie
+}
+
+const headers = "Host: bench.test\r\nUser-Agent: " + rows.UserAgent + "\r\nAccept: text/html,*/*;q=0.8\r\nAccept-Language: en\r\n"
+
+// Login logs a user in who has no session yet.
+func (c *Client) Login(user string) (Session, error) {
+	r, err := c.Do([]byte("POST /login?user=" + user + " HTTP/1.1\r\n" + headers + "Content-Length: 0\r\n\r\n"))
+	if err != nil {
+		return Session{}, err
+	}
+	if r.Status != 200 {
+		return Session{}, fmt.Errorf("login: status %d: %.200s", r.Status, r.Body)
+	}
+	if len(r.cookie) == 0 {
+		return Session{}, fmt.Errorf("login: the response sets no cookie")
+	}
+	return Session{User: user, request: []byte("GET / HTTP/1.1\r\n" + headers + "Cookie: " + string(r.cookie) + "\r\n\r\n")}, nil
+}
+
+// Get asks for the name of a session's user and compares it.
+func (c *Client) Get(s Session) error {
+	r, err := c.Do(s.request)
+	if err != nil {
+		return err
+	}
+	if r.Status != 200 || string(r.Body) != s.User {
+		return fmt.Errorf("status %d with %.200q, want 200 with %q", r.Status, r.Body, s.User)
+	}
+	return nil
+}

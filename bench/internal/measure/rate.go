@@ -1,0 +1,121 @@
+package measure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// warmUp is the share of a measurement that is run before it and not counted.
+const warmUp = 0.15
+
+// Caller is one of the goroutines that call an operation.
+type Caller struct {
+	// Number is between 0 and the number of callers.
+	Number int
+	// Random is this caller's alone.
+	Random *rand.Rand
+
+	done atomic.Int64
+	_    [64]byte // callers don't share cache lines
+}
+
+// Operation is what is measured. An error ends the measurement and the run: a contestant that fails is not fast.
+type Operation func(ctx context.Context, c *Caller) error
+
+// Rate calls op from so many goroutines at once, each as fast as it returns, and returns the calls per second over the
+// duration.
+func Rate(ctx context.Context, callers int, d time.Duration, op Operation) (float64, error) {
+	rate, _, err := Counted(ctx, callers, d, op)
+	return rate, err
+}
+
+// Counted is [Rate] with the number of all calls, those before and after the duration included.
+func Counted(ctx context.Context, callers int, d time.Duration, op Operation) (rate float64, calls int64, err error) {
+	l := start(ctx, callers, op)
+	rate, err = l.rate(ctx, d)
+	err = errors.Join(err, l.stop())
+	return rate, l.count(), err
+}
+
+// loop is a set of callers at work.
+type loop struct {
+	callers []*Caller
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	ending  atomic.Bool
+	failed  chan error
+}
+
+func start(ctx context.Context, callers int, op Operation) *loop {
+	l := &loop{failed: make(chan error, callers)}
+	ctx, l.cancel = context.WithCancel(ctx)
+	for n := range callers {
+		l.callers = append(l.callers, &Caller{Number: n, Random: rand.New(rand.NewPCG(uint64(n), rand.Uint64()))})
+	}
+	for _, c := range l.callers {
+		l.running.Go(func() {
+			if err := l.call(ctx, c, op); err != nil {
+				l.failed <- err
+			}
+		})
+	}
+	return l
+}
+
+// call never cancels a call that is under way: what the contestants do about that is not compared here.
+func (l *loop) call(ctx context.Context, c *Caller, op Operation) error {
+	for !l.ending.Load() {
+		if err := op(ctx, c); err != nil {
+			return err
+		}
+		c.done.Add(1)
+	}
+	return nil
+}
+
+func (l *loop) rate(ctx context.Context, d time.Duration) (float64, error) {
+	if err := l.wait(ctx, time.Duration(float64(d)*warmUp)); err != nil {
+		return 0, err
+	}
+	before, began := l.count(), time.Now()
+	if err := l.wait(ctx, d); err != nil {
+		return 0, err
+	}
+	return float64(l.count()-before) / time.Since(began).Seconds(), nil
+}
+
+func (l *loop) wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case err := <-l.failed:
+		return fmt.Errorf("operation failed: %w", err)
+	}
+}
+
+func (l *loop) count() (n int64) {
+	for _, c := range l.callers {
+		n += c.done.Load()
+	}
+	return n
+}
+
+// stop lets every call finish and reports an error that wait has not seen.
+func (l *loop) stop() error {
+	l.ending.Store(true)
+	l.running.Wait()
+	l.cancel()
+	select {
+	case err := <-l.failed:
+		return fmt.Errorf("operation failed: %w", err)
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,102 @@
+package rows
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Counters are Postgres's own, since the server started.
+type Counters struct {
+	WAL                                    int64 // bytes
+	Inserted, Updated, HotUpdated, Deleted int64 // rows of one table
+}
+
+// Count reads the counters. Backends report the rows they wrote when they are idle for a second and when they end, so
+// it is right for what other connections did only once they have had that time.
+func (d *Database) Count(ctx context.Context, table string) (c Counters, err error) {
+	conn, err := d.Pool.Acquire(ctx)
+	if err != nil {
+		return c, err
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, "SELECT pg_stat_clear_snapshot()"); err != nil {
+		return c, err
+	}
+	err = conn.QueryRow(ctx, `
+		SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, n_tup_ins, n_tup_upd, n_tup_hot_upd, n_tup_del
+		FROM pg_stat_user_tables WHERE relid = $1::regclass`, table,
+	).Scan(&c.WAL, &c.Inserted, &c.Updated, &c.HotUpdated, &c.Deleted)
+	return c, err
+}
+
+// CountSince waits until Postgres has counted so many updates after an earlier reading; fewer are an error.
+func (d *Database) CountSince(ctx context.Context, table string, earlier Counters, updates int64) (Counters, error) {
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		now, err := d.Count(ctx, table)
+		since := now.Since(earlier)
+		if err != nil || since.Updated >= updates {
+			return since, err
+		}
+		if time.Since(began) > 15*time.Second {
+			return since, fmt.Errorf("only %d updates of %s were counted, not %d", since.Updated, table, updates)
+		}
+	}
+}
+
+// Since is what was counted after an earlier reading.
+func (c Counters) Since(earlier Counters) Counters {
+	return Counters{
+		WAL: c.WAL - earlier.WAL, Inserted: c.Inserted - earlier.Inserted, Updated: c.Updated - earlier.Updated,
+		HotUpdated: c.HotUpdated - earlier.HotUpdated, Deleted: c.Deleted - earlier.Deleted,
+	}
+}
+
+// Add sums up two spans.
+func (c Counters) Add(other Counters) Counters {
+	return Counters{
+		WAL: c.WAL + other.WAL, Inserted: c.Inserted + other.Inserted, Updated: c.Updated + other.Updated,
+		HotUpdated: c.HotUpdated + other.HotUpdated, Deleted: c.Deleted + other.Deleted,
+	}
+}
+
+// Quiet waits until no autovacuum is at work, whose WAL would be counted as a contestant's and whose reading and writing
+// would slow it down.
+func (d *Database) Quiet(ctx context.Context) error {
+	for began := time.Now(); ; {
+		var workers int
+		err := d.Pool.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'").Scan(&workers)
+		if err != nil {
+			return err
+		}
+		if workers == 0 {
+			return nil
+		}
+		if time.Since(began) > time.Minute {
+			return fmt.Errorf("autovacuum has been at work for a minute")
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Settings are a server's version and what it risks for speed; durable is whether a commit survives a power cut.
+func Settings(ctx context.Context, server string) (version, settings string, durable bool, err error) {
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		return "", "", false, fmt.Errorf("the server of DATABASE_URL does not answer: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	err = conn.QueryRow(ctx, `
+		SELECT current_setting('server_version'),
+			(SELECT string_agg(name || '=' || current_setting(name), ' ' ORDER BY name) FROM pg_settings
+			WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'shared_buffers', 'max_wal_size', 'wal_level', 'max_connections')),
+			current_setting('fsync')::boolean AND current_setting('full_page_writes')::boolean AND current_setting('synchronous_commit') <> 'off'`,
+	).Scan(&version, &settings, &durable)
+	return version, settings, durable, err
+}

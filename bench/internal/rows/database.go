@@ -1,0 +1,112 @@
+package rows
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/db"
+)
+
+// Connections is the size of every contestant's pool on Postgres. On two cores more connections make plain pgx and scs
+// slower and fewer do not make them faster; the library needs only some of them.
+const Connections = 16
+
+// Database is a database of our own on a server, with the library's schema and the table of scs.
+type Database struct {
+	URL  string
+	Pool *pgxpool.Pool // for the harness; contestants have their own
+
+	server, name string
+}
+
+// NewDatabase makes a database on the server.
+func NewDatabase(ctx context.Context, server, purpose string) (*Database, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return nil, errors.New("DATABASE_URL is not a URL") // without err: it quotes the password
+	}
+	d := &Database{server: server, name: "pgsession_bench_" + purpose + "_" + strings.ToLower(rand.Text()[:8])}
+	u.Path = "/" + d.name
+	d.URL = u.String()
+	if err := d.admin(ctx, "CREATE DATABASE "+d.name); err != nil {
+		return nil, err
+	}
+	if err := d.open(ctx); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+func (d *Database) open(ctx context.Context) (err error) {
+	if d.Pool, err = d.Connect(ctx, 4); err != nil {
+		return err
+	}
+	if _, err := db.Up(ctx, d.Pool, db.Options{}); err != nil {
+		return err
+	}
+	return d.Exec(ctx, scsTable)
+}
+
+// Connect opens a pool with all its connections made.
+func (d *Database) Connect(ctx context.Context, connections int) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(d.URL)
+	if err != nil {
+		return nil, errors.New("DATABASE_URL is not a Postgres URL")
+	}
+	config.MaxConns, config.MinConns = int32(connections), int32(connections)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	for pool.Stat().TotalConns() < int32(connections) {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			pool.Close()
+			return nil, ctx.Err()
+		}
+		if err := pool.Ping(ctx); err != nil {
+			pool.Close()
+			return nil, err
+		}
+	}
+	return pool, nil
+}
+
+// Exec runs statements that take no arguments.
+func (d *Database) Exec(ctx context.Context, statements ...string) error {
+	for _, s := range statements {
+		if _, err := d.Pool.Exec(ctx, s); err != nil {
+			return fmt.Errorf("%.60s…: %w", strings.TrimSpace(s), err)
+		}
+	}
+	return nil
+}
+
+// Close drops the database. It does so also when the run was interrupted, so it takes no context.
+func (d *Database) Close() error {
+	if d.Pool != nil {
+		d.Pool.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	return d.admin(ctx, "DROP DATABASE IF EXISTS "+d.name+" WITH (FORCE)")
+}
+
+func (d *Database) admin(ctx context.Context, statement string) error {
+	conn, err := pgx.Connect(ctx, d.server)
+	if err != nil {
+		return fmt.Errorf("the server of DATABASE_URL does not answer: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	_, err = conn.Exec(ctx, statement)
+	return err
+}

@@ -1,0 +1,92 @@
+package suite
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/reporadar/pgsession/bench/internal/contestant"
+	"github.com/reporadar/pgsession/bench/internal/measure"
+	"github.com/reporadar/pgsession/bench/internal/result"
+	"github.com/reporadar/pgsession/bench/internal/rows"
+)
+
+// logins compares logins of visitors who have a session already, below HTTP.
+func logins(ctx context.Context, b *Bench) (report result.Report, err error) {
+	savers, err := b.savers(ctx)
+	defer func() {
+		for _, s := range savers {
+			closing(&err, s.Close)
+		}
+	}()
+	if err != nil {
+		return report, err
+	}
+	var cells []measure.Cell
+	for _, s := range savers {
+		callers, err := newLogins(ctx, s)
+		if err != nil {
+			return report, err
+		}
+		cells = append(cells, measure.Cell{Name: "logins, " + s.Name(), Run: func(ctx context.Context) (float64, error) {
+			if err := b.main.Quiet(ctx); err != nil {
+				return 0, err
+			}
+			return loginRate(ctx, b, callers)
+		}})
+	}
+	samples, err := b.alternate(ctx, cells)
+	if err != nil {
+		return report, err
+	}
+	table := result.Table{
+		Title: "Logins, per second", Head: "contestant", Columns: []string{"64 callers"},
+		Notes: []string{"The visitor's anonymous session is loaded, gets a new token and a user, and is stored: with the library Load and Rotate, with scs Find, RenewToken, Put and Commit."},
+	}
+	for i, s := range savers {
+		table.Rows = append(table.Rows, result.Row{Name: s.Name(), Cells: []result.Cell{result.Of(samples[i])}})
+	}
+	report.Tables = []result.Table{table}
+	report.Comparisons = []result.Comparison{{
+		Name: "logins_64_scs_pgx", What: "logins, 64 callers, from an anonymous session, against scs_pgx",
+		Value: samples[0].Median() / samples[1].Median(), Bar: result.AtLeast(2),
+	}}
+	return report, nil
+}
+
+// newLogins makes a visitor for each caller.
+func newLogins(ctx context.Context, s contestant.Saver) (callers []contestant.Login, err error) {
+	logins, ok := s.(contestant.Logins)
+	if !ok {
+		return nil, fmt.Errorf("%s can't log in", s.Name())
+	}
+	for range writers {
+		l, err := logins.NewLogin(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Name(), err)
+		}
+		callers = append(callers, l)
+	}
+	return callers, nil
+}
+
+// loginRate measures, and looks up who is logged in then.
+func loginRate(ctx context.Context, b *Bench, callers []contestant.Login) (float64, error) {
+	last := make([]string, len(callers))
+	rate, err := measure.Rate(ctx, len(callers), 2*b.Duration, func(ctx context.Context, c *measure.Caller) error {
+		last[c.Number] = rows.Name(c.Random.IntN(100_000_000))
+		return callers[c.Number].Login(ctx, last[c.Number])
+	})
+	if err != nil {
+		return 0, err
+	}
+	for i, l := range callers {
+		user, err := l.User(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if user != last[i] {
+			return 0, fmt.Errorf("%q is logged in, not %q", user, last[i])
+		}
+	}
+	return rate, nil
+}

@@ -1,0 +1,163 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/reporadar/pgsession/bench/internal/contestant"
+	"github.com/reporadar/pgsession/bench/internal/measure"
+	"github.com/reporadar/pgsession/bench/internal/result"
+	"github.com/reporadar/pgsession/bench/internal/rows"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+const (
+	// firstExpired is beyond all rows that are alive.
+	firstExpired = 20_000_000
+	pruneCallers = 64
+	// With prunePause between two calls of each caller there are about 5,000 loads a second: a busy site, and not a
+	// machine at its end, where everything that is done beside the loads makes them wait.
+	prunePause = pruneCallers * time.Second / 5000
+)
+
+// prune compares how long loads take while expired rows are being deleted and while they are not, in turns.
+func prune(ctx context.Context, b *Bench) (report result.Report, err error) {
+	d, err := b.smallDatabase(ctx)
+	if err != nil {
+		return report, err
+	}
+	began := time.Now()
+	if err := d.FillExpired(ctx, firstExpired, b.Sizes.Expired); err != nil {
+		return report, err
+	}
+	b.Log("made %d expired sessions in %.1f s", b.Sizes.Expired, time.Since(began).Seconds())
+	l, err := contestant.NewLibrary(ctx, d)
+	if err != nil {
+		return report, err
+	}
+	defer func() { closing(&err, l.Close) }()
+	manager, err := sessionstore.NewWithStore(l.Store, sessionstore.Config{
+		Secrets:  []sessionstore.Secret{"0123456789abcdef0123456789abcdef"},
+		Observer: func(context.Context, sessionstore.Event) {},
+	})
+	if err != nil {
+		return report, err
+	}
+	w := &pruning{bench: b, database: d, library: l, manager: manager}
+	if _, err := w.without(ctx); err != nil { // warm-up
+		return report, err
+	}
+	cells := []measure.Cell{
+		{Name: "p99 of loads in µs, no prune", Run: w.without},
+		{Name: "p99 of loads in µs, prune", Run: w.with},
+	}
+	samples, err := b.alternate(ctx, cells)
+	if err != nil {
+		return report, err
+	}
+	if err := w.finish(ctx); err != nil {
+		return report, err
+	}
+	report.Tables = []result.Table{{
+		Title: "Prune under load", Head: "", Columns: []string{"p99 of loads, µs", "rows pruned per second"},
+		Rows: []result.Row{
+			{Name: "without prune", Cells: []result.Cell{result.Of(samples[0]), {}}},
+			{Name: "while pruning", Cells: []result.Cell{result.Of(samples[1]), result.Text("%s", result.Number(w.rate()))}},
+		},
+		Notes: []string{fmt.Sprintf("%d expired rows beside %d live ones, deleted by Manager.Prune while %d callers load about 5,000 sessions a second, with and without in turns. The rest of the expired rows are pruned under the same load.",
+			b.Sizes.Expired, b.Sizes.Small, pruneCallers)},
+	}}
+	report.Comparisons = []result.Comparison{
+		{Name: "prune_p99", What: "p99 of loads while expired rows are pruned, against without", Value: samples[1].Median() / samples[0].Median(), Bar: result.AtMost(1.2)},
+		{Name: "prune_rows_per_second", What: "rows pruned per second under load", Value: w.rate()},
+	}
+	return report, nil
+}
+
+// pruning is loads with and without a prune beside them.
+type pruning struct {
+	bench    *Bench
+	database *rows.Database
+	library  *contestant.Library
+	manager  *sessionstore.Manager
+
+	pruned int
+	took   time.Duration
+}
+
+func (w *pruning) rate() float64 { return float64(w.pruned) / w.took.Seconds() }
+
+func (w *pruning) without(ctx context.Context) (float64, error) {
+	rate, latencies, err := measure.Timed(ctx, pruneCallers, 4*w.bench.Duration, prunePause, func(ctx context.Context, c *measure.Caller) error {
+		return w.library.Load(ctx, c.Random.IntN(w.bench.Sizes.Small))
+	})
+	if err != nil {
+		return 0, err
+	}
+	w.bench.Log("  %s loads/s", result.Number(rate))
+	return float64(latencies.Quantile(0.99).Nanoseconds()) / 1000, nil
+}
+
+// with fails when there is nothing left to prune before the loads end.
+func (w *pruning) with(ctx context.Context) (float64, error) {
+	stop, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- w.prune(stop) }()
+	p99, err := w.without(ctx)
+	select {
+	case early := <-done:
+		return 0, errors.Join(err, early, errors.New("the prune ended before the loads did: make more expired rows"))
+	default:
+	}
+	cancel()
+	return p99, errors.Join(err, <-done)
+}
+
+// prune deletes until ctx ends or nothing is left.
+func (w *pruning) prune(ctx context.Context) error {
+	// The batch that the last interruption cut off may still be ending on the server, and a prune gives way to another.
+	if err := w.database.Exec(ctx, "SELECT 1 FROM pgsession.prune_state FOR UPDATE"); err != nil {
+		return err
+	}
+	began := time.Now()
+	n, err := w.manager.Prune(ctx)
+	w.took += time.Since(began)
+	w.pruned += n
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// finish prunes what is left and looks whether that is all.
+func (w *pruning) finish(ctx context.Context) error {
+	stop, cancel := context.WithCancel(ctx)
+	defer cancel()
+	loads := make(chan error, 1)
+	go func() {
+		_, err := measure.Rate(stop, pruneCallers, time.Hour, func(ctx context.Context, c *measure.Caller) error {
+			time.Sleep(time.Duration(c.Random.Int64N(int64(2 * prunePause))))
+			return w.library.Load(context.WithoutCancel(ctx), c.Random.IntN(w.bench.Sizes.Small))
+		})
+		loads <- err
+	}()
+	err := w.prune(ctx)
+	cancel()
+	if loadErr := <-loads; !errors.Is(loadErr, context.Canceled) {
+		err = errors.Join(err, loadErr)
+	}
+	if err != nil {
+		return err
+	}
+	var left int
+	if err := w.database.Pool.QueryRow(ctx, "SELECT count(*) FROM pgsession.sessions WHERE expires_at <= now()").Scan(&left); err != nil {
+		return err
+	}
+	if left > 0 {
+		return fmt.Errorf("%d expired rows were not pruned", left)
+	}
+	return nil
+}
