@@ -1,8 +1,8 @@
 package main
 
 import (
-	"io"
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
