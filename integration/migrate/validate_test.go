@@ -23,7 +23,7 @@ func TestNeedsAreExactlyWhatTheMigrationsMake(t *testing.T) {
 	}
 	made := make(map[schema.Fact]bool)
 	for _, row := range rows {
-		f := schema.Fact(row)
+		f := schema.Fact(*row)
 		if f.Kind == "constraint" && strings.HasPrefix(f.Detail, "CHECK ") {
 			f.Detail = "CHECK (…)" // needed by name only
 		}
