@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -120,6 +121,10 @@ func (s *sendWhenReady) Write(p []byte) (int, error) {
 	s.signals = nil
 	return len(p), nil
 }
+
+// Under nohup SIGHUP is ignored, and what is ignored a child's shell can't trap: the tests would wait for ever. A signal
+// that this process handles is back at its default in its children.
+func init() { signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) }
 
 func TestSignalsReachTheCommand(t *testing.T) {
 	const wait = `; echo ready; while :; do sleep 0.05; done`
