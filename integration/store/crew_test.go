@@ -128,7 +128,7 @@ func (c *crew) lock(ids ...sessionstore.ID) (release func()) {
 const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'sessionstore' AND wait_event_type = 'Lock'"
 
 // inFlight is how many writes of one kind a store has under way at once.
-const inFlight = 4
+const inFlight = 2
 
 // jam keeps all slots of a store's writes taken, by calls that wait for rows, until release is called. What is called
 // meanwhile has to share statements.
