@@ -9,7 +9,7 @@ import (
 )
 
 // How many statements of one kind run at once; what comes meanwhile waits and shares the next. Few statements make large
-// batches, which is what the throughput comes from; bench/ shows where the best value lies.
+// batches, which is what the throughput comes from.
 const (
 	loadsInFlight  = 2
 	writesInFlight = 2

@@ -168,7 +168,7 @@ func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) (recs []R
 	return recs, err
 }
 
-// fill converts a row, in place: a record is large, and copies of it would be a third of the time that a load takes here.
+// fill converts a row in place: a record is some hundred bytes, and a shared statement makes many.
 func (r *Record) fill(s *gen.Session, validatedAt time.Time) {
 	copy(r.ID[:], s.ID)
 	r.UserID = s.UserID.String

@@ -12,8 +12,8 @@
 //  7. do(E) returns and nobody waits: the slot is free and the goroutine is gone.
 //
 // While calls have company, a call that finds a free slot doesn't take it in its own goroutine but hands it to one that lets the goroutines that are ready to
-// run go first: those just answered come back with their next calls, those of a network poll arrive together, and a statement of one becomes one of many. On an
-// idle machine that costs nothing; the first run that stays alone ends it.
+// run go first: those just answered come back with their next calls, those of a network poll arrive together, and a statement of one becomes one of many. The first
+// run that stays alone ends it.
 //
 // There is no Close: nothing runs while nobody calls, and an unused Combiner is garbage like any other value.
 package batch

@@ -90,15 +90,17 @@ func TestRateCountsWhatFallsIntoTheDuration(t *testing.T) {
 }
 
 func TestCountedCountsEveryCall(t *testing.T) {
-	var calls atomic.Int64
-	_, all, err := Counted(t.Context(), 4, 20*time.Millisecond, func(context.Context, *Caller) error {
-		calls.Add(1)
-		time.Sleep(time.Millisecond)
-		return nil
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		_, all, err := Counted(t.Context(), 4, 20*time.Millisecond, func(context.Context, *Caller) error {
+			calls.Add(1)
+			time.Sleep(time.Millisecond)
+			return nil
+		})
+		if err != nil || all != calls.Load() {
+			t.Errorf("%d counted, %d made, %v", all, calls.Load(), err)
+		}
 	})
-	if err != nil || all != calls.Load() {
-		t.Errorf("%d counted, %d made, %v", all, calls.Load(), err)
-	}
 }
 
 func TestRateFailsWithAnOperation(t *testing.T) {
