@@ -17,7 +17,7 @@ import (
 //
 //	v1.<key id>.<base64url(payload)>.<base64url(HMAC-SHA-256)>
 //
-// where the payload is the token (32 bytes), flags (1 byte) and the version floor (8 bytes, big endian; see the cache).
+// where the payload is the token (32 bytes), flags (1 byte) and the version floor (8 bytes, big endian: the least version that a cache may answer with).
 // The MAC covers, each with its length before it: the purpose, the cookie's name, the environment, the key id and
 // the payload. So a cookie of another name, another environment or another purpose of the same secret is worth
 // nothing. The signature is not what keeps a session safe, the token is; it lets garbage be refused without a query.
@@ -43,7 +43,8 @@ var cookieEncoding = base64.RawURLEncoding.Strict()
 type ticket struct {
 	token      token
 	persistent bool
-	floor      uint64
+	// floor is the version that the browser has seen, where a cache may be behind it; 0 mostly.
+	floor uint64
 	// stale: signed with a key that is on its way out.
 	stale bool
 }

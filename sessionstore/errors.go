@@ -13,6 +13,10 @@ var (
 	// An HTTP handler answers it with 503 and leaves the cookie alone.
 	ErrUnavailable = errors.New("session store unavailable")
 
+	// ErrUncertain: a change was sent to Postgres and no answer came, so it is made or not. The same change can be made
+	// again without harm. It comes with ErrUnavailable, or with the error of a context that ended.
+	ErrUncertain = errors.New("the change was sent and not answered: it may have been made")
+
 	// ErrNotFound: the session was revoked, expired or never existed.
 	ErrNotFound = errors.New("session not found")
 

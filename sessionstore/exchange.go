@@ -71,7 +71,7 @@ func (x *exchange) load(ctx context.Context) error {
 	case presentedAmbiguous:
 		m.observe(ctx, Event{Kind: EventAmbiguous})
 	case presentedTicket:
-		rec, err := m.store.Load(ctx, t.token.id())
+		rec, err := m.store.Load(ctx, t.token.id(), int64(t.floor))
 		switch {
 		case errors.Is(err, ErrNotFound):
 			// The cookie stays. Were it cleared, this response could overtake that of a login in another tab,
@@ -84,7 +84,7 @@ func (x *exchange) load(ctx context.Context) error {
 			return err
 		default:
 			s.stored, s.rec, s.token = true, rec, t.token
-			s.persist, s.recook = t.persistent, t.stale
+			s.persist, s.recook, s.floor = t.persistent, t.stale, int64(t.floor)
 			if what := suspicion(rec.Client, s.client); what != "" && !m.cfg.NoSuspiciousCheck {
 				m.observe(ctx, Event{Kind: EventSuspicious, Handle: rec.ID.Handle(), UserID: rec.UserID, Detail: what})
 			}
@@ -155,7 +155,7 @@ func (x *exchange) save() error {
 // noteUse queues a touch, unless one was made within the touch interval. A save counts as one.
 func (x *exchange) noteUse() {
 	s := &x.session
-	if x.noted || !s.stored || s.rec.ValidatedAt.Sub(s.rec.LastSeenAt) < x.m.expiry.TouchInterval() {
+	if x.noted || !s.stored || s.rec.now().Sub(s.rec.LastSeenAt) < x.m.expiry.TouchInterval() {
 		return
 	}
 	x.noted = true
@@ -176,8 +176,8 @@ func (x *exchange) writeCookie() {
 	}
 	secure := m.cfg.Cookie.secure(m.cfg.Env, m.proxies.https(x.request))
 	if s.stored {
-		t := ticket{token: s.token, persistent: s.persist}
-		m.cookie.write(h, t, s.rec.AbsoluteExpiresAt.Sub(s.rec.ValidatedAt), secure)
+		t := ticket{token: s.token, persistent: s.persist, floor: uint64(s.floor)}
+		m.cookie.write(h, t, s.rec.AbsoluteExpiresAt.Sub(s.rec.now()), secure)
 	} else {
 		m.cookie.clear(h, secure)
 	}

@@ -108,7 +108,7 @@ func (s *Session) cookable() error {
 func (s *Session) forget() {
 	s.stored, s.rec, s.edits = false, Record{}, nil
 	s.userID, s.renew, s.drop, s.recook, s.persist = "", false, false, false, false
-	s.token = token{}
+	s.token, s.floor = token{}, 0
 	s.life++
 }
 

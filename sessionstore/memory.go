@@ -56,15 +56,16 @@ func (m *Memory) Create(ctx context.Context, d Draft) (Record, error) {
 		return Record{}, fmt.Errorf("%w: the memory store holds its limit of %d sessions", ErrUnavailable, m.limit)
 	}
 	now := time.Now()
+	born := now.Add(-d.Age)
 	rec := Record{
 		ID: d.ID, UserID: d.UserID, Data: bytes.Clone(d.Data), Version: 1,
-		CreatedAt: now, LastSeenAt: now, AbsoluteExpiresAt: now.Add(m.expiry.Absolute), Client: d.Client,
+		CreatedAt: born, LastSeenAt: now, AbsoluteExpiresAt: born.Add(m.expiry.Absolute), Client: d.Client,
 	}
 	if len(rec.Data) == 0 {
 		rec.Data = json.RawMessage("{}")
 	}
 	if d.UserID != "" {
-		rec.AuthenticatedAt = now
+		rec.AuthenticatedAt = born
 	}
 	rec.ExpiresAt = m.expiry.deadline(now, rec.AbsoluteExpiresAt)
 	m.sessions[d.ID] = rec
@@ -73,7 +74,7 @@ func (m *Memory) Create(ctx context.Context, d Draft) (Record, error) {
 }
 
 // Load implements [Store].
-func (m *Memory) Load(ctx context.Context, id ID) (Record, error) {
+func (m *Memory) Load(ctx context.Context, id ID, _ int64) (Record, error) {
 	if err := ctx.Err(); err != nil {
 		return Record{}, err
 	}
@@ -151,14 +152,14 @@ func (m *Memory) Touch(ctx context.Context, touches []Touch) error {
 }
 
 // Delete implements [Store].
-func (m *Memory) Delete(ctx context.Context, id ID) error {
+func (m *Memory) Delete(ctx context.Context, id ID) (Revocation, error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return Revocation{}, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.sessions, id)
-	return nil
+	return Revocation{Committed: true, CacheAcked: true}, nil
 }
 
 // Prune implements [Store].

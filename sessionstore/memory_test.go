@@ -32,7 +32,7 @@ func TestMemoryLimit(t *testing.T) {
 	if _, err := m.Rotate(ctx, memoryID(1), memoryID(4), sessionstore.Change{UserID: "ann"}); err != nil {
 		t.Errorf("a login at the limit: %v", err)
 	}
-	if err := m.Delete(ctx, memoryID(2)); err != nil {
+	if _, err := m.Delete(ctx, memoryID(2)); err != nil {
 		t.Fatal(err)
 	}
 	if err := create(3); err != nil {
@@ -59,7 +59,7 @@ func TestMemorySharesNothing(t *testing.T) {
 	id := memoryID(1)
 	check := func(what, want string) {
 		t.Helper()
-		if rec, err := m.Load(ctx, id); err != nil || string(rec.Data) != want || rec.UserID != "ann" || rec.ID != id {
+		if rec, err := m.Load(ctx, id, 0); err != nil || string(rec.Data) != want || rec.UserID != "ann" || rec.ID != id {
 			t.Errorf("%s: %s, user %q, %v, want %s", what, rec.Data, rec.UserID, err, want)
 		}
 	}
@@ -93,7 +93,7 @@ func TestMemorySharesNothing(t *testing.T) {
 	id = memoryID(2)
 	check("after changing what Rotate was given", `{"b":[1,2],"c":3}`)
 
-	before, err := m.Load(ctx, id)
+	before, err := m.Load(ctx, id, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

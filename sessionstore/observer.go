@@ -83,6 +83,8 @@ type Event struct {
 	Detail string
 	// Count is how many sessions the event is about, where that is not one.
 	Count int
+	// Revocation is what may be promised about a session that was ended: of EventLogout.
+	Revocation Revocation
 	// Err is what went wrong.
 	Err error
 }
@@ -115,6 +117,9 @@ func logObserver(log *slog.Logger) Observer {
 		}
 		if e.Count != 0 {
 			attrs = append(attrs, slog.Int("count", e.Count))
+		}
+		if e.Revocation.MaxExposure > 0 {
+			attrs = append(attrs, slog.Duration("max_exposure", e.Revocation.MaxExposure))
 		}
 		if e.Err != nil {
 			attrs = append(attrs, slog.Any("error", e.Err))

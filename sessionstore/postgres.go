@@ -59,7 +59,7 @@ func (p *Postgres) Name() string { return "postgres" }
 // Check finds out whether the database can be reached and has the schema that this version needs. The error says
 // which of it is missing and the command that creates it.
 func (p *Postgres) Check(ctx context.Context) error {
-	return p.do(ctx, again, func(ctx context.Context) error {
+	return p.do(ctx, reading, func(ctx context.Context) error {
 		return schema.Check(ctx, p.pool, schemaName)
 	})
 }
@@ -70,7 +70,7 @@ func (p *Postgres) Create(ctx context.Context, d Draft) (Record, error) {
 }
 
 // Load implements [Store].
-func (p *Postgres) Load(ctx context.Context, id ID) (Record, error) {
+func (p *Postgres) Load(ctx context.Context, id ID, _ int64) (Record, error) {
 	return combined(p.loads.Do(ctx, id))
 }
 
@@ -96,23 +96,24 @@ func (p *Postgres) Touch(ctx context.Context, touches []Touch) error {
 	for i := range touches {
 		arg.IDs[i], arg.IPs[i], arg.UserAgents[i] = touches[i].ID[:], touches[i].IP, touches[i].UserAgent
 	}
-	return p.do(ctx, again, func(ctx context.Context) error {
+	return p.do(ctx, idempotent, func(ctx context.Context) error {
 		_, err := p.queries.SessionTouch(ctx, p.pool, arg)
 		return err
 	})
 }
 
 // Delete implements [Store].
-func (p *Postgres) Delete(ctx context.Context, id ID) error {
-	return p.do(ctx, again, func(ctx context.Context) error {
+func (p *Postgres) Delete(ctx context.Context, id ID) (Revocation, error) {
+	err := p.do(ctx, idempotent, func(ctx context.Context) error {
 		_, err := p.queries.SessionDelete(ctx, p.pool, id[:])
 		return err
 	})
+	return Revocation{Committed: err == nil, CacheAcked: true}, err
 }
 
 // Prune implements [Store], with the function that the migrations make.
 func (p *Postgres) Prune(ctx context.Context, max int) (n int, ok bool, err error) {
-	err = p.do(ctx, again, func(ctx context.Context) error {
+	err = p.do(ctx, idempotent, func(ctx context.Context) error {
 		deleted, err := p.queries.ExpiryPrune(ctx, p.pool, int32(max))
 		n, ok = int(deleted), deleted >= 0
 		return err
@@ -125,7 +126,7 @@ func (p *Postgres) Prune(ctx context.Context, max int) (n int, ok bool, err erro
 
 // Stats implements [Store].
 func (p *Postgres) Stats(ctx context.Context, exact bool) (s Stats, err error) {
-	err = p.do(ctx, again, func(ctx context.Context) error {
+	err = p.do(ctx, reading, func(ctx context.Context) error {
 		prune, err := p.queries.ExpiryLastPrune(ctx, p.pool)
 		if err != nil {
 			return err

@@ -84,13 +84,15 @@ func retrySingly(err error) bool {
 	return errors.As(err, &refused)
 }
 
+var errBusy = fmt.Errorf("%w: too many calls wait for Postgres", ErrUnavailable)
+
 // combined translates what the combiner itself has to say.
 func combined(rec *Record, err error) (Record, error) {
 	switch {
 	case err == nil:
 		return *rec, nil
 	case errors.Is(err, batch.ErrOverloaded):
-		err = fmt.Errorf("%w: too many calls wait for Postgres", ErrUnavailable)
+		err = errBusy
 	case errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnavailable):
 		err = fmt.Errorf("%w: no answer in time: %w", ErrUnavailable, err)
 	}

@@ -15,38 +15,59 @@ import (
 	"github.com/reporadar/pgsession/internal/schema"
 )
 
-// repeatable says whether a statement whose outcome is unknown may be sent again.
-type repeatable bool
+// effect is what sending a statement a second time comes to.
+type effect int
 
 const (
-	// again: reading, deleting and touching twice is the same as once.
-	again repeatable = true
+	// reading changes nothing.
+	reading effect = iota
+	// idempotent: deleting and touching twice is the same as once.
+	idempotent
 	// once: a second Create or Rotate would find the id taken, a second Save would raise the version again.
-	once repeatable = false
+	once
 )
 
 const maxAttempts = 3
 
 // do runs a statement under the store's deadline, repeats it where that is safe and can help, and translates its error.
-func (p *Postgres) do(ctx context.Context, r repeatable, statement func(context.Context) error) error {
+func (p *Postgres) do(ctx context.Context, e effect, statement func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	var err error
+	uncertain := false
 	for range maxAttempts {
 		if err = statement(ctx); err == nil {
 			return nil
 		}
+		uncertain = uncertain || e != reading && unanswered(err)
 		if ctx.Err() != nil {
 			break
 		}
 		if died(err) {
 			p.pool.Reset() // what else is idle there died with it; more of it than there are attempts
 		}
-		if !worthRepeating(err, r) {
+		if !worthRepeating(err, e) {
 			break
 		}
 	}
-	return p.translate(ctx, err)
+	err = p.translate(ctx, err)
+	if uncertain && (errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled)) {
+		err = fmt.Errorf("%w (%w)", err, ErrUncertain)
+	}
+	return err
+}
+
+// unanswered: the statement may have been sent, and Postgres did not say what became of it. A context's own error,
+// not wrapped, comes from the pool, before anything was sent.
+func unanswered(err error) bool {
+	if err == context.DeadlineExceeded {
+		return false
+	}
+	var pg *pgconn.PgError
+	var connect *pgconn.ConnectError
+	var mismatch *schema.Mismatch
+	return !errors.As(err, &pg) && !errors.As(err, &connect) && !errors.As(err, &mismatch) &&
+		!errors.Is(err, pgx.ErrNoRows) && !pgconn.SafeToRetry(err)
 }
 
 // died: the connection was good once and is not any more, as after a restart of the server or a failover.
@@ -61,7 +82,7 @@ func died(err error) bool {
 }
 
 // worthRepeating: the statement had no effect, and its reason may be gone the next time.
-func worthRepeating(err error, r repeatable) bool {
+func worthRepeating(err error, e effect) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch pg.Code {
@@ -70,7 +91,7 @@ func worthRepeating(err error, r repeatable) bool {
 		case "0A000": // cached plan must not change result type: pgx has dropped the plan now
 			return true
 		case "57P01", "57P02", "57P03": // the server is going down or coming up
-			return bool(r)
+			return e != once
 		}
 		return false
 	}
@@ -82,7 +103,7 @@ func worthRepeating(err error, r repeatable) bool {
 	if errors.As(err, &connect) {
 		return false // the pool has just tried
 	}
-	return pgconn.SafeToRetry(err) || bool(r) // a connection that died in the pool
+	return pgconn.SafeToRetry(err) || e != once // a connection that died in the pool
 }
 
 // translate is the one place where errors of pgx become those of the package. It keeps SQLSTATE codes and names of
@@ -124,7 +145,7 @@ func (p *Postgres) translateSQLState(pg *pgconn.PgError) error {
 		return fmt.Errorf("the data can't be stored (%w)", refused)
 	case "08", "53", "57", "28", "3D", "25": // connection, resources, shutdown, authorization, no such database, read-only
 		if pg.Code != "57014" {
-			return fmt.Errorf("%w: Postgres at %s answered with SQLSTATE %s", ErrUnavailable, p.address(), pg.Code)
+			return fmt.Errorf("%w: Postgres at %s: %w", ErrUnavailable, p.address(), answer(pg.Code))
 		}
 	}
 	return fmt.Errorf("%w (%w)", ErrUnavailable, refused)
@@ -138,6 +159,25 @@ func (r *refusal) Error() string {
 		return "SQLSTATE " + r.code + ", constraint " + r.constraint
 	}
 	return "SQLSTATE " + r.code
+}
+
+// answer: the server is there, and serves nothing.
+type answer string
+
+func (a answer) Error() string { return "answered with SQLSTATE " + string(a) }
+
+// unreachable: nobody is there to ask, which an emergency can help with. A server that refuses a password, has no room
+// for another connection or is asked too much is not away.
+func unreachable(err error) bool {
+	var refused *refusal
+	var said answer
+	switch {
+	case !errors.Is(err, ErrUnavailable), errors.As(err, &refused), errors.Is(err, errBusy):
+		return false
+	case errors.As(err, &said):
+		return strings.HasPrefix(string(said), "57P")
+	}
+	return true
 }
 
 // address is where the pool connects, for messages: never with the password.

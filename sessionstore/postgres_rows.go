@@ -23,7 +23,7 @@ type (
 )
 
 func (p *Postgres) loadOne(ctx context.Context, id *ID) (rec *Record, err error) {
-	err = p.do(ctx, again, func(ctx context.Context) error {
+	err = p.do(ctx, reading, func(ctx context.Context) error {
 		row, err := p.queries.SessionLoad(ctx, p.pool, id[:])
 		if err == nil {
 			rec = new(Record)
@@ -39,7 +39,7 @@ func (p *Postgres) loadMany(ctx context.Context, ids []ID) (recs []Record, err e
 	for i := range ids {
 		arg[i] = ids[i][:]
 	}
-	err = p.do(ctx, again, func(ctx context.Context) error {
+	err = p.do(ctx, reading, func(ctx context.Context) error {
 		rows, err := p.queries.SessionLoadMany(ctx, p.pool, arg)
 		recs = make([]Record, len(rows))
 		for i := range rows {
@@ -52,7 +52,7 @@ func (p *Postgres) loadMany(ctx context.Context, ids []ID) (recs []Record, err e
 
 func (p *Postgres) createOne(ctx context.Context, d *Draft) (rec *Record, err error) {
 	arg := &gen.SessionCreateParams{
-		ID: d.ID[:], UserID: orNull(d.UserID), Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
+		ID: d.ID[:], UserID: orNull(d.UserID), Age: d.Age, Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
 		Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
 	err = p.do(ctx, once, func(ctx context.Context) error {
@@ -72,6 +72,7 @@ func (p *Postgres) createMany(ctx context.Context, drafts []Draft) (recs []Recor
 		d := &drafts[i]
 		arg.IDs = append(arg.IDs, d.ID[:])
 		arg.UserIDs = append(arg.UserIDs, d.UserID)
+		arg.Ages = append(arg.Ages, d.Age)
 		arg.Data = append(arg.Data, orEmpty(d.Data))
 		arg.IPs = append(arg.IPs, d.IP)
 		arg.UserAgents = append(arg.UserAgents, d.UserAgent)

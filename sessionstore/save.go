@@ -56,13 +56,14 @@ func (s *Session) save(ctx context.Context) error {
 	s.mu.Unlock()
 
 	for _, rec := range p.doomed {
-		if err := s.m.store.Delete(ctx, rec.ID); err != nil {
+		revoked, err := s.m.store.Delete(ctx, rec.ID)
+		if err != nil {
 			return err
 		}
 		s.mu.Lock()
 		s.doomed = s.doomed[1:]
 		s.mu.Unlock()
-		s.m.observe(ctx, Event{Kind: EventLogout, Handle: rec.ID.Handle(), UserID: rec.UserID})
+		s.m.observe(ctx, Event{Kind: EventLogout, Handle: rec.ID.Handle(), UserID: rec.UserID, Revocation: revoked})
 	}
 	if p.empty() {
 		s.mu.Lock()
@@ -141,6 +142,7 @@ func (s *Session) write(ctx context.Context, p *plan) (Record, *token, error) {
 	rec, err := s.m.store.Create(ctx, Draft{
 		ID: tok.id(), UserID: p.change.UserID, Data: encodeObject(p.change.Set), Client: p.change.Client,
 	})
+	rec, err = s.settled(ctx, tok, rec, err)
 	if err == nil {
 		if p.change.UserID == "" {
 			kind = EventCreated
@@ -158,14 +160,31 @@ func (s *Session) rewrite(ctx context.Context, p *plan) (Record, *token, error) 
 	}
 	tok := s.m.newToken()
 	rec, err := s.m.store.Rotate(ctx, p.id, tok.id(), p.change)
+	rec, err = s.settled(ctx, tok, rec, err)
 	return rec, &tok, err
+}
+
+// settled finds out what became of a session under a new token when nobody answered: nobody but us knows its id, so if
+// it is there it was made. Without this a reply that got lost would log a user out whose session merely moved.
+func (s *Session) settled(ctx context.Context, tok token, rec Record, err error) (Record, error) {
+	if !errors.Is(err, ErrUncertain) {
+		return rec, err
+	}
+	found, lerr := s.m.store.Load(ctx, tok.id(), 0)
+	if lerr != nil {
+		return rec, err
+	}
+	return found, nil
 }
 
 // apply makes the session what the store now has, and keeps what was changed meanwhile.
 func (s *Session) apply(p *plan, rec Record, tok *token) {
 	s.stored, s.rec = true, rec
 	if tok != nil {
-		s.token, s.recook, s.uncook = *tok, true, false
+		s.token, s.floor, s.recook, s.uncook = *tok, 0, true, false
+	}
+	if rec.Floor > s.floor {
+		s.floor, s.recook = rec.Floor, true
 	}
 	if s.userID == p.change.UserID {
 		s.userID, s.drop, s.renew = "", false, s.renew && !p.renew

@@ -26,6 +26,7 @@ type Session struct {
 	stored bool   // rec is in the store
 	rec    Record // as last loaded or saved
 	token  token  // rec's
+	floor  int64  // the version of it that the browser has seen, where a cache may not have
 	edits  map[string]edit
 
 	// What the next save is to do beside the edits.

@@ -21,8 +21,9 @@ import (
 // Deadlines come from the store's clock and from the [Expiry] it was made with. They never move backwards. The
 // absolute one moves only in a Rotate that logs a user in, which starts a new session in all but data.
 //
-// A session that is not alive is [ErrNotFound]. A store that can't answer is [ErrUnavailable]: nothing is known
-// then about what was asked. Errors hold no ids and no data.
+// A session that is not alive is [ErrNotFound]. A store that can't answer is [ErrUnavailable]. A change that was sent
+// and not answered is [ErrUncertain] too: it is made or not, and the same call may be made again. Errors hold no
+// ids and no data.
 //
 // All methods may be called by many goroutines at once. They give up when their context ends. They keep none of
 // the slices and maps they are given, and what they return belongs to the caller, except that Record.Data must
@@ -31,8 +32,9 @@ type Store interface {
 	// Create makes a new session. An id that is taken, alive or not, is ErrExists and nothing changes.
 	Create(ctx context.Context, d Draft) (Record, error)
 
-	// Load returns the session. It never extends it.
-	Load(ctx context.Context, id ID) (Record, error)
+	// Load returns the session, at version floor or a later one. It never extends it. A floor that the session has
+	// not reached changes nothing: what counts is what the store knows now, and a cache asks it when it is behind.
+	Load(ctx context.Context, id ID, floor int64) (Record, error)
 
 	// Save applies a change, raises the version by one, extends a sliding session, and returns the merged result.
 	Save(ctx context.Context, id ID, c Change) (Record, error)
@@ -45,8 +47,8 @@ type Store interface {
 	// passed over. It leaves version and data. A touch may be forgotten by a crash.
 	Touch(ctx context.Context, t []Touch) error
 
-	// Delete ends a session. Ending one that is not there is no error.
-	Delete(ctx context.Context, id ID) error
+	// Delete ends a session. Ending one that is not there is no error. The Revocation counts also when there is one.
+	Delete(ctx context.Context, id ID) (Revocation, error)
 
 	// Prune deletes at most max expired sessions and returns how many. ok is false when another caller, here or
 	// on another instance, is pruning; nothing was deleted then. max is between 1 and 100,000.
@@ -95,10 +97,22 @@ type Record struct {
 	LastSeenAt        time.Time
 	ExpiresAt         time.Time
 	AbsoluteExpiresAt time.Time
-	// ValidatedAt is the store's clock when it read or wrote this record.
+	// ValidatedAt is Postgres's clock when this record was read or written there.
 	ValidatedAt time.Time
+	// AnsweredAt is that clock when the store answered: later than ValidatedAt where a cache did. Zero is ValidatedAt.
+	AnsweredAt time.Time
+	// Floor is the version that the client must ask for next, since a cache may hold an older one. Mostly 0.
+	Floor int64
 
 	Client
+}
+
+// now is the store's clock when it answered.
+func (r *Record) now() time.Time {
+	if r.AnsweredAt.IsZero() {
+		return r.ValidatedAt
+	}
+	return r.AnsweredAt
 }
 
 // Client is where a session was last used from. Zero fields are unknown.
@@ -113,6 +127,9 @@ type Draft struct {
 	UserID string
 	// Data is one JSON object; nil is an empty one.
 	Data json.RawMessage
+	// Age is how long the session has existed elsewhere: its creation, its login and its absolute timeout lie so
+	// much earlier. Zero for a new one.
+	Age time.Duration
 	Client
 }
 
@@ -133,4 +150,16 @@ type Touch struct {
 	ID ID
 	// Client overwrites those of its fields that are known.
 	Client
+}
+
+// Revocation is what may be promised about sessions that were ended.
+type Revocation struct {
+	// Committed: Postgres has ended them, durably. Without it, in an emergency or after an error, nothing is promised to
+	// other instances yet.
+	Committed bool
+	// CacheAcked: the cache knows, or there is none.
+	CacheAcked bool
+	// MaxExposure is for how long after the commit other instances may still serve what they find in the cache: 0 when
+	// CacheAcked.
+	MaxExposure time.Duration
 }

@@ -103,11 +103,11 @@ func (s *spyStore) Create(ctx context.Context, d sessionstore.Draft) (sessionsto
 	return s.Store.Create(ctx, d)
 }
 
-func (s *spyStore) Load(ctx context.Context, id sessionstore.ID) (sessionstore.Record, error) {
+func (s *spyStore) Load(ctx context.Context, id sessionstore.ID, floor int64) (sessionstore.Record, error) {
 	if err := s.called(ctx, "Load", nil); err != nil {
 		return sessionstore.Record{}, err
 	}
-	return s.Store.Load(ctx, id)
+	return s.Store.Load(ctx, id, floor)
 }
 
 func (s *spyStore) Save(ctx context.Context, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
@@ -131,9 +131,9 @@ func (s *spyStore) Touch(ctx context.Context, t []sessionstore.Touch) error {
 	return s.Store.Touch(ctx, t)
 }
 
-func (s *spyStore) Delete(ctx context.Context, id sessionstore.ID) error {
+func (s *spyStore) Delete(ctx context.Context, id sessionstore.ID) (sessionstore.Revocation, error) {
 	if err := s.called(ctx, "Delete", nil); err != nil {
-		return err
+		return sessionstore.Revocation{}, err
 	}
 	return s.Store.Delete(ctx, id)
 }

@@ -14,31 +14,32 @@ FROM pgsession.sessions AS s
 WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > now();
 
 -- name: SessionCreate :one
-INSERT INTO pgsession.sessions AS s (id, user_id, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
+INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
 VALUES (
     @id,
     sqlc.narg(user_id)::text,
-    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN now() END,
+    now() - sqlc.arg(age)::interval,
+    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN now() - sqlc.arg(age)::interval END,
     @data::jsonb,
     sqlc.narg(ip),
     sqlc.narg(user_agent),
-    now() + sqlc.arg(absolute)::interval,
-    least(now() + sqlc.arg(absolute)::interval,
+    now() - sqlc.arg(age)::interval + sqlc.arg(absolute)::interval,
+    least(now() - sqlc.arg(age)::interval + sqlc.arg(absolute)::interval,
         date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
 )
 RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
 
 -- name: SessionCreateMany :many
-INSERT INTO pgsession.sessions AS s (id, user_id, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
+INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
 SELECT
-    d.id, d.user_id, CASE WHEN d.user_id IS NOT NULL THEN now() END, d.data, d.ip, d.user_agent,
-    now() + sqlc.arg(absolute)::interval,
-    least(now() + sqlc.arg(absolute)::interval,
+    d.id, d.user_id, now() - d.age, CASE WHEN d.user_id IS NOT NULL THEN now() - d.age END, d.data, d.ip, d.user_agent,
+    now() - d.age + sqlc.arg(absolute)::interval,
+    least(now() - d.age + sqlc.arg(absolute)::interval,
         date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
 FROM (
     SELECT
-        unnest(@ids::bytea[]) AS id, nullif(unnest(@user_ids::text[]), '') AS user_id, unnest(@data::jsonb[]) AS data,
-        unnest(@ips::inet[]) AS ip, nullif(unnest(@user_agents::text[]), '') AS user_agent
+        unnest(@ids::bytea[]) AS id, nullif(unnest(@user_ids::text[]), '') AS user_id, unnest(@ages::interval[]) AS age,
+        unnest(@data::jsonb[]) AS data, unnest(@ips::inet[]) AS ip, nullif(unnest(@user_agents::text[]), '') AS user_agent
 ) AS d
 RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
 

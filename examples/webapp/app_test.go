@@ -36,11 +36,11 @@ func (s *store) Create(ctx context.Context, d sessionstore.Draft) (sessionstore.
 	return s.Memory.Create(ctx, d)
 }
 
-func (s *store) Load(ctx context.Context, id sessionstore.ID) (sessionstore.Record, error) {
+func (s *store) Load(ctx context.Context, id sessionstore.ID, floor int64) (sessionstore.Record, error) {
 	if err := s.err(); err != nil {
 		return sessionstore.Record{}, err
 	}
-	return s.Memory.Load(ctx, id)
+	return s.Memory.Load(ctx, id, floor)
 }
 
 func (s *store) Stats(ctx context.Context, exact bool) (sessionstore.Stats, error) {

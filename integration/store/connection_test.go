@@ -42,9 +42,9 @@ func TestConnectionsThatDiedInThePool(t *testing.T) {
 	c := hire(t)
 	id := c.sessions(1)[0]
 	for name, use := range map[string]func() error{
-		"Load":   func() error { _, err := c.store.Load(t.Context(), id); return err },
+		"Load":   func() error { _, err := c.store.Load(t.Context(), id, 0); return err },
 		"Touch":  func() error { return c.store.Touch(t.Context(), []sessionstore.Touch{{ID: id}}) },
-		"Delete": func() error { return c.store.Delete(t.Context(), newID()) },
+		"Delete": func() error { _, err := c.store.Delete(t.Context(), newID()); return err },
 		"Prune":  func() error { _, _, err := c.store.Prune(t.Context(), 10); return err },
 		"Stats":  func() error { _, err := c.store.Stats(t.Context(), true); return err },
 		"Check":  func() error { return c.store.Check(t.Context()) },
@@ -88,14 +88,14 @@ func TestConnectionsThatDieInUse(t *testing.T) {
 	id := c.sessions(1)[0]
 	for name, use := range map[string]func() error{
 		"Load": func() error {
-			rec, err := c.store.Load(t.Context(), id)
+			rec, err := c.store.Load(t.Context(), id, 0)
 			if err == nil && rec.ID != id {
 				err = errors.New("another session")
 			}
 			return err
 		},
 		"Touch":  func() error { return c.store.Touch(t.Context(), []sessionstore.Touch{{ID: id}}) },
-		"Delete": func() error { return c.store.Delete(t.Context(), newID()) },
+		"Delete": func() error { _, err := c.store.Delete(t.Context(), newID()); return err },
 	} {
 		tx, err := c.admin.Begin(t.Context())
 		if err != nil {

@@ -97,7 +97,7 @@ func (c *crew) sessions(n int) []sessionstore.ID {
 
 func (c *crew) load(id sessionstore.ID) sessionstore.Record {
 	c.t.Helper()
-	rec, err := c.store.Load(c.t.Context(), id)
+	rec, err := c.store.Load(c.t.Context(), id, 0)
 	if err != nil {
 		c.t.Errorf("Load: %v", err)
 	}

@@ -32,7 +32,7 @@ func TestAHundredLoginsAtOnce(t *testing.T) {
 	c.wantShared("SessionRotate", logins)
 
 	for i := range logins {
-		if _, err := c.store.Load(t.Context(), old[i]); !errors.Is(err, sessionstore.ErrNotFound) {
+		if _, err := c.store.Load(t.Context(), old[i], 0); !errors.Is(err, sessionstore.ErrNotFound) {
 			t.Errorf("the old id of login %d: %v", i, err)
 		}
 		rec := c.load(fresh[i])

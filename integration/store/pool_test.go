@@ -29,7 +29,7 @@ func TestAHundredCallersOnASmallPool(t *testing.T) {
 						t.Errorf("save %d: %v", i, err)
 						return
 					}
-					if rec, err = c.store.Load(t.Context(), id); err != nil || read[int](t, rec, "saved") != i {
+					if rec, err = c.store.Load(t.Context(), id, 0); err != nil || read[int](t, rec, "saved") != i {
 						t.Errorf("load %d: %v", i, err)
 					}
 					fresh := newID()
@@ -42,7 +42,7 @@ func TestAHundredCallersOnASmallPool(t *testing.T) {
 					if err := c.store.Touch(t.Context(), []sessionstore.Touch{{ID: fresh}}); err != nil {
 						t.Errorf("touch %d: %v", i, err)
 					}
-					if err := c.store.Delete(t.Context(), fresh); err != nil {
+					if _, err := c.store.Delete(t.Context(), fresh); err != nil {
 						t.Errorf("delete %d: %v", i, err)
 					}
 				})

@@ -97,7 +97,7 @@ func TestPruneLooksAgainAtARowThatATouchExtended(t *testing.T) {
 	if n := <-pruned; n != 0 {
 		t.Errorf("pruned %d sessions, want none", n)
 	}
-	if _, err := store.Load(t.Context(), id); err != nil {
+	if _, err := store.Load(t.Context(), id, 0); err != nil {
 		t.Errorf("the extended session: %v", err)
 	}
 }

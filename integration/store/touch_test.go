@@ -63,7 +63,7 @@ func TestOnlyATouchCommitsWithoutWaiting(t *testing.T) {
 				return err
 			}, usual},
 			{"Touch", touch, "off"},
-			{"Delete", func() error { return c.store.Delete(t.Context(), id) }, usual},
+			{"Delete", func() error { _, err := c.store.Delete(t.Context(), id); return err }, usual},
 		} {
 			if err := step.do(); err != nil {
 				t.Fatalf("%s: %v", step.name, err)

@@ -5,10 +5,11 @@ const module = "github.com/reporadar/pgsession"
 // imports says, for each package of the root module, what it may import beside the standard library. "x/..." is x and
 // everything below it.
 var imports = map[string][]string{
-	"internal/batch":    {},
-	"internal/gen":      {"github.com/jackc/pgx/v5/..."},
-	"internal/schema":   {module + "/internal/gen"},
-	"internal/archtest": {},
+	"internal/batch":     {},
+	"internal/gen":       {"github.com/jackc/pgx/v5/..."},
+	"internal/schema":    {module + "/internal/gen"},
+	"internal/archtest":  {},
+	"internal/coherence": {},
 	"db": {
 		"github.com/pressly/goose/v3/...", "github.com/jackc/pgx/v5/...",
 		module + "/internal/schema",

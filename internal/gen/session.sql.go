@@ -13,17 +13,18 @@ import (
 )
 
 const sessionCreate = `-- name: SessionCreate :one
-INSERT INTO pgsession.sessions AS s (id, user_id, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
+INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
 VALUES (
     $1,
     $2::text,
-    CASE WHEN $2::text IS NOT NULL THEN now() END,
-    $3::jsonb,
-    $4,
+    now() - $3::interval,
+    CASE WHEN $2::text IS NOT NULL THEN now() - $3::interval END,
+    $4::jsonb,
     $5,
-    now() + $6::interval,
-    least(now() + $6::interval,
-        date_bin($7::interval, now() + $8::interval + $7::interval - interval '1 microsecond', timestamptz 'epoch'))
+    $6,
+    now() - $3::interval + $7::interval,
+    least(now() - $3::interval + $7::interval,
+        date_bin($8::interval, now() + $9::interval + $8::interval - interval '1 microsecond', timestamptz 'epoch'))
 )
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, now()::timestamptz AS validated_at
 `
@@ -31,6 +32,7 @@ RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expi
 type SessionCreateParams struct {
 	ID         []byte
 	UserID     pgtype.Text
+	Age        time.Duration
 	Data       json.RawMessage
 	IP         *netip.Addr
 	UserAgent  pgtype.Text
@@ -48,6 +50,7 @@ func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreate
 	row := db.QueryRow(ctx, sessionCreate,
 		arg.ID,
 		arg.UserID,
+		arg.Age,
 		arg.Data,
 		arg.IP,
 		arg.UserAgent,
@@ -74,16 +77,16 @@ func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreate
 }
 
 const sessionCreateMany = `-- name: SessionCreateMany :many
-INSERT INTO pgsession.sessions AS s (id, user_id, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
+INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
 SELECT
-    d.id, d.user_id, CASE WHEN d.user_id IS NOT NULL THEN now() END, d.data, d.ip, d.user_agent,
-    now() + $1::interval,
-    least(now() + $1::interval,
+    d.id, d.user_id, now() - d.age, CASE WHEN d.user_id IS NOT NULL THEN now() - d.age END, d.data, d.ip, d.user_agent,
+    now() - d.age + $1::interval,
+    least(now() - d.age + $1::interval,
         date_bin($2::interval, now() + $3::interval + $2::interval - interval '1 microsecond', timestamptz 'epoch'))
 FROM (
     SELECT
-        unnest($4::bytea[]) AS id, nullif(unnest($5::text[]), '') AS user_id, unnest($6::jsonb[]) AS data,
-        unnest($7::inet[]) AS ip, nullif(unnest($8::text[]), '') AS user_agent
+        unnest($4::bytea[]) AS id, nullif(unnest($5::text[]), '') AS user_id, unnest($6::interval[]) AS age,
+        unnest($7::jsonb[]) AS data, unnest($8::inet[]) AS ip, nullif(unnest($9::text[]), '') AS user_agent
 ) AS d
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, now()::timestamptz AS validated_at
 `
@@ -94,6 +97,7 @@ type SessionCreateManyParams struct {
 	Idle       time.Duration
 	IDs        [][]byte
 	UserIDs    []string
+	Ages       []time.Duration
 	Data       []json.RawMessage
 	IPs        []netip.Addr
 	UserAgents []string
@@ -111,6 +115,7 @@ func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCr
 		arg.Idle,
 		arg.IDs,
 		arg.UserIDs,
+		arg.Ages,
 		arg.Data,
 		arg.IPs,
 		arg.UserAgents,

@@ -66,7 +66,7 @@ var saving = []testCase{
 		why:  "COH-08: the oldest bug of session libraries; the user logged out and is logged in again",
 		run: func(h *harness) {
 			rec := h.create("ada", "a", 1)
-			if _, err := h.peer.Load(h.ctx, rec.ID); err != nil {
+			if _, err := h.peer.Load(h.ctx, rec.ID, 0); err != nil {
 				h.Fatal(err)
 			}
 			h.delete(rec.ID)

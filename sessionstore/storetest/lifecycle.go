@@ -32,7 +32,7 @@ var creating = []testCase{
 				h.equal(what+": ValidatedAt", rec.ValidatedAt.Before(rec.CreatedAt), false)
 				h.data(rec, "a", 1, "b", []string{"x"})
 			}
-			if _, err := h.peer.Load(h.ctx, id); err != nil {
+			if _, err := h.peer.Load(h.ctx, id, 0); err != nil {
 				h.Errorf("another instance: %v", err)
 			}
 		},
@@ -125,11 +125,11 @@ var creating = []testCase{
 			ctx, cancel := context.WithCancel(h.ctx)
 			cancel()
 			_, create := h.store.Create(ctx, sessionstore.Draft{ID: h.newID()})
-			_, load := h.store.Load(ctx, rec.ID)
+			_, load := h.store.Load(ctx, rec.ID, 0)
 			_, save := h.store.Save(ctx, rec.ID, set("a", 1))
 			_, rotate := h.store.Rotate(ctx, rec.ID, h.newID(), sessionstore.Change{})
 			touch := h.store.Touch(ctx, []sessionstore.Touch{{ID: rec.ID}})
-			del := h.store.Delete(ctx, rec.ID)
+			_, del := h.store.Delete(ctx, rec.ID)
 			_, _, prune := h.store.Prune(ctx, 1)
 			_, stats := h.store.Stats(ctx, true)
 			for what, err := range map[string]error{

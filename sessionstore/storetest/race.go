@@ -87,11 +87,11 @@ var racing = []testCase{
 					_, err := h.peer.Rotate(h.ctx, rec.ID, rotated, sessionstore.Change{})
 					won.Store(err == nil)
 				})
-				wg.Go(func() { _ = h.store.Delete(h.ctx, rec.ID) })
+				wg.Go(func() { _, _ = h.store.Delete(h.ctx, rec.ID) })
 				wg.Wait()
 				h.dead(rec.ID)
 				// The rotation either came first, and its session is another one now, or it found nothing.
-				_, err := h.store.Load(h.ctx, rotated)
+				_, err := h.store.Load(h.ctx, rotated, 0)
 				if alive := err == nil; alive != won.Load() {
 					h.Fatalf("rotation succeeded: %v, its session lives: %v", won.Load(), alive)
 				}
@@ -140,7 +140,7 @@ var racing = []testCase{
 				wg.Wait()
 				alive := 0
 				for _, id := range ids {
-					if _, err := h.store.Load(h.ctx, id); err == nil {
+					if _, err := h.store.Load(h.ctx, id, 0); err == nil {
 						alive++
 					}
 				}
@@ -176,7 +176,7 @@ var racing = []testCase{
 				})
 				wg.Wait()
 				for i, id := range ids {
-					if _, err := h.store.Load(h.ctx, id); extended[i] && err != nil {
+					if _, err := h.store.Load(h.ctx, id, 0); extended[i] && err != nil {
 						h.Fatalf("an extended session was pruned: %v", err)
 					}
 				}

@@ -103,7 +103,7 @@ func (h *harness) create(userID string, values ...any) sessionstore.Record {
 
 func (h *harness) load(id sessionstore.ID) sessionstore.Record {
 	h.Helper()
-	rec, err := h.store.Load(h.ctx, id)
+	rec, err := h.store.Load(h.ctx, id, 0)
 	if err != nil {
 		h.Fatalf("Load: %v", err)
 	}
@@ -132,7 +132,7 @@ func (h *harness) touch(ids ...sessionstore.ID) {
 
 func (h *harness) delete(id sessionstore.ID) {
 	h.Helper()
-	if err := h.store.Delete(h.ctx, id); err != nil {
+	if _, err := h.store.Delete(h.ctx, id); err != nil {
 		h.Fatalf("Delete: %v", err)
 	}
 }
@@ -145,10 +145,10 @@ func (h *harness) age(id sessionstore.ID, d time.Duration) {
 // dead checks that no method of the store takes the session for alive.
 func (h *harness) dead(id sessionstore.ID) {
 	h.Helper()
-	if _, err := h.store.Load(h.ctx, id); !errors.Is(err, sessionstore.ErrNotFound) {
+	if _, err := h.store.Load(h.ctx, id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
 		h.Errorf("Load of a dead session: %v, want ErrNotFound", err)
 	}
-	if _, err := h.peer.Load(h.ctx, id); !errors.Is(err, sessionstore.ErrNotFound) {
+	if _, err := h.peer.Load(h.ctx, id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
 		h.Errorf("Load of a dead session by another instance: %v, want ErrNotFound", err)
 	}
 	if _, err := h.store.Save(h.ctx, id, set("k", 1)); !errors.Is(err, sessionstore.ErrNotFound) {
@@ -158,7 +158,7 @@ func (h *harness) dead(id sessionstore.ID) {
 		h.Errorf("Rotate of a dead session: %v, want ErrNotFound", err)
 	}
 	h.touch(id)
-	if _, err := h.store.Load(h.ctx, id); !errors.Is(err, sessionstore.ErrNotFound) {
+	if _, err := h.store.Load(h.ctx, id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
 		h.Errorf("Load after touching a dead session: %v, want ErrNotFound", err)
 	}
 }

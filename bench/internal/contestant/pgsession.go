@@ -38,12 +38,12 @@ func NewLibrary(ctx context.Context, d *rows.Database) (*Library, error) {
 func (*Library) Name() string { return "pgsession" }
 
 func (l *Library) Load(ctx context.Context, i int) error {
-	_, err := l.Store.Load(ctx, rows.ID(i))
+	_, err := l.Store.Load(ctx, rows.ID(i), 0)
 	return err
 }
 
 func (l *Library) Payload(ctx context.Context, i int) ([]byte, error) {
-	rec, err := l.Store.Load(ctx, rows.ID(i))
+	rec, err := l.Store.Load(ctx, rows.ID(i), 0)
 	return rec.Data, err
 }
 
@@ -75,7 +75,7 @@ type libraryLogin struct {
 
 // Login does what a request with [sessionstore.Session.Login] comes to.
 func (l *libraryLogin) Login(ctx context.Context, user string) error {
-	if _, err := l.store.Load(ctx, l.id); err != nil {
+	if _, err := l.store.Load(ctx, l.id, 0); err != nil {
 		return err
 	}
 	id := newID()
@@ -88,7 +88,7 @@ func (l *libraryLogin) Login(ctx context.Context, user string) error {
 const loginUser = "user"
 
 func (l *libraryLogin) User(ctx context.Context) (string, error) {
-	rec, err := l.store.Load(ctx, l.id)
+	rec, err := l.store.Load(ctx, l.id, 0)
 	if err != nil {
 		return "", err
 	}

@@ -1,0 +1,37 @@
+package coherence
+
+import "time"
+
+// Outcome is what became of a statement that ends sessions.
+type Outcome int
+
+// The outcomes of a revoke.
+const (
+	Committed Outcome = iota
+	// Journalled: Postgres is away; the revoke is written down in this process and carried out when it is back.
+	Journalled
+	// Uncertain: the statement was sent and no answer came.
+	Uncertain
+	// Refused: it had no effect.
+	Refused
+)
+
+// Bury says whether the cache is to be told: also when it is not sure that the session has ended, since a tombstone on a session that lives costs its next loads a
+// query each and nothing else.
+func (o Outcome) Bury() bool { return o != Refused }
+
+// Revocation is what may be promised about a revoke.
+type Revocation struct {
+	Committed   bool
+	CacheAcked  bool
+	MaxExposure time.Duration
+}
+
+// Revoked is the promise about a revoke with this outcome, when there is a cache that acknowledged the tombstones or did not.
+func (p Policy) Revoked(o Outcome, acknowledged bool) Revocation {
+	r := Revocation{Committed: o == Committed, CacheAcked: acknowledged}
+	if !acknowledged {
+		r.MaxExposure = p.Exposure()
+	}
+	return r
+}
