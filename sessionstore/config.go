@@ -39,6 +39,9 @@ const (
 	defaultPruneInterval   = 15 * time.Minute
 	defaultStoreTimeout    = 5 * time.Second
 	defaultMaxDataSize     = 64 << 10
+	defaultFreshness       = 30 * time.Second
+	maxFreshness           = 5 * time.Minute
+	maxGrace               = time.Hour
 	// The CHECK on the table stops at 1 MiB.
 	maxMaxDataSize = 512 << 10
 	minSecretBytes = 32
@@ -82,16 +85,26 @@ type Config struct {
 	// NoSuspiciousCheck turns off [EventSuspicious].
 	NoSuspiciousCheck bool
 
-	// UseRedis asks for the Redis cache in front of Postgres. This version does not have it yet: [Open] says so in the
-	// log and serves from Postgres.
+	// UseRedis puts the Redis cache in front of Postgres. Nothing depends on it: without an answer from Redis, Postgres serves.
 	UseRedis bool
-	// RedisURL is the cache's address, as redis://, rediss:// or unix://. Needed with UseRedis.
+	// RedisURL is the cache's address, as redis://, rediss:// or unix://; see [cache.Dial] for Sentinel and Cluster. Needed
+	// with UseRedis.
 	RedisURL Secret
-	// EncryptionKeys seal what is in the cache: 64 hexadecimal characters each, the first seals, all of them open.
+	// EncryptionKeys seal what is in the cache: 64 hexadecimal characters each, the first seals, all of them open. To replace
+	// one, first add the new one behind the old one everywhere, then put it first, and drop the old one an hour later.
 	// Needed with UseRedis.
 	EncryptionKeys []Secret
-	// NoEmergency turns off that sessions are kept in memory while Postgres can't be reached.
+	// CacheFreshness is how long what the cache says counts without asking Postgres again, and so for how long at most a
+	// session that was revoked may still be served when Redis does not hear of it. Defaults to 30 s; at most 5 minutes;
+	// negative is never, and leaves the cache of no use.
+	CacheFreshness time.Duration
+
+	// NoEmergency turns off that sessions are kept in memory while Postgres can't be reached. [Open] fails then without
+	// Postgres, and requests that need a session get [ErrUnavailable].
 	NoEmergency bool
+	// EmergencyGrace is how much longer than CacheFreshness what the cache says counts while Postgres is away, and lengthens
+	// for how long a revoked session may be served by as much. Defaults to 0; at most 1 hour.
+	EmergencyGrace time.Duration
 
 	// Cookie is how the cookie looks. Its zero value is right for production.
 	Cookie CookieConfig
@@ -135,6 +148,7 @@ func (c Config) withDefaults() Config {
 	c.PruneInterval = cmp.Or(c.PruneInterval, defaultPruneInterval)
 	c.MaxDataSize = cmp.Or(c.MaxDataSize, defaultMaxDataSize)
 	c.StoreTimeout = cmp.Or(c.StoreTimeout, defaultStoreTimeout)
+	c.CacheFreshness = cmp.Or(c.CacheFreshness, defaultFreshness)
 	c.Cookie = c.Cookie.withDefaults(c.Env)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -206,6 +220,12 @@ func (c Config) check() error {
 	}
 	if c.UseRedis && len(c.EncryptionKeys) == 0 {
 		fault("EncryptionKeys", "is not set, and Redis is asked for: make one with `openssl rand -hex 32`")
+	}
+	if c.CacheFreshness > maxFreshness {
+		fault("CacheFreshness", "must be at most 5m: for so long a revoked session may be served")
+	}
+	if c.EmergencyGrace < 0 || c.EmergencyGrace > maxGrace {
+		fault("EmergencyGrace", "must be between 0 and 1h: a revoked session may be served for so much longer")
 	}
 	c.Cookie.check(c.Env, fault)
 

@@ -19,6 +19,7 @@ var envNames = map[string]string{
 	"Env": "APP_ENV", "Secrets": "SESSION_SECRET", "Timeout": "SESSION_TIMEOUT",
 	"AbsoluteTimeout": "SESSION_ABSOLUTE_TIMEOUT", "Cookie": "SESSION_COOKIE_NAME, COOKIE_DOMAIN",
 	"EncryptionKeys": "SESSION_ENCRYPTION_KEY", "RedisURL": "REDIS_URL",
+	"CacheFreshness": "SESSION_CACHE_FRESHNESS", "EmergencyGrace": "SESSION_EMERGENCY_GRACE",
 	"Cookie.Name": "SESSION_COOKIE_NAME", "Cookie.Domain": "COOKIE_DOMAIN",
 }
 
@@ -37,7 +38,9 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		PruneInterval:     e.duration("SESSION_PRUNE_INTERVAL"),
 		UseRedis:          e.flag("USE_REDIS_SESSIONS", false),
 		RedisURL:          Secret(e.text("REDIS_URL")),
+		CacheFreshness:    e.duration("SESSION_CACHE_FRESHNESS"),
 		NoEmergency:       !e.flag("SESSION_EMERGENCY", true),
+		EmergencyGrace:    max(0, e.duration("SESSION_EMERGENCY_GRACE")),
 		Cookie:            CookieConfig{Name: e.text("SESSION_COOKIE_NAME"), Domain: e.text("COOKIE_DOMAIN")},
 	}
 	for _, secret := range e.list("SESSION_SECRET") {

@@ -16,10 +16,14 @@ const (
 
 // Health is the answer of [Manager.HealthHandler].
 type Health struct {
-	// Status is "ok" or "unavailable".
+	// Status is "ok"; "emergency" while Postgres is away and new sessions live in memory; or "unavailable".
 	Status string `json:"status"`
+	// EmergencySince is when the emergency began; nil without one.
+	EmergencySince *time.Time `json:"emergency_since,omitempty"`
 	// Store is the store in use.
 	Store string `json:"store"`
+	// Cache is "ok" or "unavailable"; empty without one. Nothing depends on it.
+	Cache string `json:"cache,omitempty"`
 	// Sessions are the counts, estimated on a big table; nil when they can't be had.
 	Sessions *Stats `json:"sessions,omitempty"`
 	// LastPruneAge is how many seconds ago expired sessions were last pruned, by any instance; nil when never.
@@ -53,18 +57,19 @@ func (m *Manager) Health(ctx context.Context) Health {
 			h.LastPruneAge = &age
 		}
 	}
+	m.chain.describe(&h)
 	m.health.last, m.health.asked = h, time.Now()
 	return h
 }
 
-// HealthHandler answers with [Health] as JSON: 200 when sessions can be served, 503 when they can't. It shows counts
+// HealthHandler answers with [Health] as JSON: 200 when sessions can be served, be it in an emergency, 503 when they can't. It shows counts
 // only, but is meant for operators: don't put it on the public side.
 func (m *Manager) HealthHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := m.Health(r.Context())
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
-		if h.Status != "ok" {
+		if h.Status == "unavailable" {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 		_ = json.NewEncoder(w).Encode(h)

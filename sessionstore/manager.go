@@ -2,6 +2,7 @@ package sessionstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
@@ -23,7 +24,8 @@ type Manager struct {
 	touches touches
 	health  health
 	counts  eventCounts
-	release func() // what Open acquired; nil for a store that is the caller's
+	chain   *chain // nil for a store that is the caller's
+	pool    func() // closes the pool; nil for one that is the caller's
 }
 
 // NewWithStore makes a Manager over any Store. It does not close it.
@@ -62,13 +64,17 @@ func (m *Manager) Run(ctx context.Context) error {
 }
 
 // Close writes what touches are pending, waits for them and releases what [Open] acquired. Call it when the HTTP
-// server has shut down. The Manager is of no use afterwards.
+// server has shut down. The Manager is of no use afterwards. The error says what was lost: touches that could not be
+// written, and in an emergency the sessions that only this process knows.
 func (m *Manager) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), m.cfg.StoreTimeout)
 	defer cancel()
 	err := m.touches.close(ctx)
-	if m.release != nil {
-		m.release()
+	if m.chain != nil {
+		err = errors.Join(err, m.chain.close())
+	}
+	if m.pool != nil {
+		m.pool()
 	}
 	if err != nil {
 		return fmt.Errorf("sessionstore: close: %w", err)
@@ -91,7 +97,8 @@ func (m *Manager) stats(ctx context.Context, exact bool) (Stats, error) {
 	return stats, nil
 }
 
-// StoreName is the name of the store in use: "postgres" or "memory".
+// StoreName is the name of the store in use: "postgres", "redis, postgres" with the cache in front, or "memory", as in an
+// emergency.
 func (m *Manager) StoreName() string { return m.store.Name() }
 
 // Format writes what the Manager is, and nothing of its configuration.

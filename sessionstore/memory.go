@@ -19,9 +19,12 @@ const defaultMemoryLimit = 100_000
 type Memory struct {
 	expiry Expiry
 	limit  int
+	// maxBytes bounds what the sessions take; 0 is no bound.
+	maxBytes int
 
 	mu        sync.Mutex
 	sessions  map[ID]Record
+	bytes     int
 	lastPrune time.Time
 }
 
@@ -68,9 +71,8 @@ func (m *Memory) Create(ctx context.Context, d Draft) (Record, error) {
 		rec.AuthenticatedAt = born
 	}
 	rec.ExpiresAt = m.expiry.deadline(now, rec.AbsoluteExpiresAt)
-	m.sessions[d.ID] = rec
 	rec.ValidatedAt = now
-	return rec, nil
+	return rec, m.put(rec)
 }
 
 // Load implements [Store].
@@ -100,8 +102,8 @@ func (m *Memory) Save(ctx context.Context, id ID, c Change) (Record, error) {
 	if c.UserID != "" {
 		rec.UserID, rec.AuthenticatedAt = c.UserID, now
 	}
-	m.sessions[id] = m.expiry.used(rec, c.Client, now)
-	return m.sessions[id], nil
+	rec = m.expiry.used(rec, c.Client, now)
+	return rec, m.put(rec)
 }
 
 // Rotate implements [Store].
@@ -130,9 +132,14 @@ func (m *Memory) Rotate(ctx context.Context, old, id ID, c Change) (Record, erro
 	rec.ID = id
 	rec.Data = patch(rec.Data, c)
 	rec.Version++
-	delete(m.sessions, old)
-	m.sessions[id] = m.expiry.used(rec, c.Client, now)
-	return m.sessions[id], nil
+	rec = m.expiry.used(rec, c.Client, now)
+	was := m.sessions[old]
+	m.drop(old)
+	if err := m.put(rec); err != nil {
+		_ = m.put(was)
+		return Record{}, err
+	}
+	return rec, nil
 }
 
 // Touch implements [Store].
@@ -145,7 +152,7 @@ func (m *Memory) Touch(ctx context.Context, touches []Touch) error {
 	now := time.Now()
 	for _, t := range touches {
 		if rec, err := m.alive(t.ID, now); err == nil {
-			m.sessions[t.ID] = m.expiry.used(rec, t.Client, now)
+			_ = m.put(m.expiry.used(rec, t.Client, now)) // without room it is forgotten, as a touch may be
 		}
 	}
 	return nil
@@ -158,7 +165,7 @@ func (m *Memory) Delete(ctx context.Context, id ID) (Revocation, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.sessions, id)
+	m.drop(id)
 	return Revocation{Committed: true, CacheAcked: true}, nil
 }
 
@@ -170,13 +177,12 @@ func (m *Memory) Prune(ctx context.Context, max int) (int, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now, n := time.Now(), 0
-	maps.DeleteFunc(m.sessions, func(_ ID, rec Record) bool {
-		if n >= max || rec.ExpiresAt.After(now) {
-			return false
+	for id, rec := range m.sessions {
+		if n < max && !rec.ExpiresAt.After(now) {
+			m.drop(id)
+			n++
 		}
-		n++
-		return true
-	})
+	}
 	m.lastPrune = now
 	return n, true, nil
 }
@@ -197,6 +203,60 @@ func (m *Memory) Stats(ctx context.Context, _ bool) (Stats, error) {
 	}
 	s.Expired = s.Total - s.Active
 	return s, nil
+}
+
+// put keeps a record, if there is room for it.
+func (m *Memory) put(rec Record) error {
+	grows := size(rec)
+	if was, ok := m.sessions[rec.ID]; ok {
+		grows -= size(was)
+	}
+	if m.maxBytes > 0 && grows > 0 && m.bytes+grows > m.maxBytes {
+		return fmt.Errorf("%w: the memory store holds its limit of %d bytes", ErrUnavailable, m.maxBytes)
+	}
+	m.bytes += grows
+	m.sessions[rec.ID] = rec
+	return nil
+}
+
+func (m *Memory) drop(id ID) {
+	if rec, ok := m.sessions[id]; ok {
+		m.bytes -= size(rec)
+		delete(m.sessions, id)
+	}
+}
+
+// size is roughly what a record takes in memory.
+func size(rec Record) int {
+	const fixed = 512
+	return fixed + len(rec.Data) + len(rec.UserID) + len(rec.UserAgent)
+}
+
+func (m *Memory) holds(id ID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.sessions[id]
+	return ok
+}
+
+func (m *Memory) len() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.sessions)
+}
+
+// some is up to n of the sessions, alive or not.
+func (m *Memory) some(n int) []Record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	records := make([]Record, 0, min(n, len(m.sessions)))
+	for _, rec := range m.sessions {
+		if len(records) == n {
+			break
+		}
+		records = append(records, rec)
+	}
+	return records
 }
 
 func (m *Memory) alive(id ID, now time.Time) (Record, error) {

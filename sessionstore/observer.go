@@ -45,6 +45,12 @@ const (
 	EventPruned
 	// EventPruneFailed: expired sessions could not be deleted. They are dead all the same.
 	EventPruneFailed
+	// EventEmergency: Postgres is away. Sessions that begin now live in this process's memory; Err says why.
+	EventEmergency
+	// EventRecoveryFailed: Postgres answers, and the emergency can't be ended all the same; Err says why. Told once for each reason.
+	EventRecoveryFailed
+	// EventRecovered: Postgres is back and knows what happened meanwhile; Count is how many sessions moved there.
+	EventRecovered
 
 	eventKinds int = iota
 )
@@ -54,6 +60,7 @@ var eventNames = [eventKinds]string{
 	"session cookie forged", "session cookie ambiguous", "session not loaded", "session suspicious",
 	"session change lost", "session changed too late", "session not saved", "session touch failed",
 	"session response uncached", "sessions pruned", "session prune failed",
+	"session emergency begins", "session emergency not ended", "session emergency ended",
 }
 
 var eventLevels = [eventKinds]slog.Level{
@@ -62,6 +69,7 @@ var eventLevels = [eventKinds]slog.Level{
 	EventLoadFailed: slog.LevelWarn, EventSuspicious: slog.LevelWarn, EventChangeLost: slog.LevelInfo, EventChangeLate: slog.LevelError,
 	EventSaveFailed: slog.LevelError, EventTouchFailed: slog.LevelWarn, EventUncached: slog.LevelWarn,
 	EventPruned: slog.LevelDebug, EventPruneFailed: slog.LevelWarn,
+	EventEmergency: slog.LevelError, EventRecoveryFailed: slog.LevelError, EventRecovered: slog.LevelWarn,
 }
 
 // String is the name of the kind, as the log has it.

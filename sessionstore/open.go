@@ -11,11 +11,13 @@ import (
 const needDatabase = "is not set: outside development sessions need Postgres, such as postgres://user:password@host:5432/database"
 
 // Open makes a Manager from a Config: it connects to Postgres, checks that the schema is what this version needs, and
-// says in one line of the log which store is in use and how many sessions are active. In Development, without a
+// says in one line of the log which stores are in use and how many sessions are active. In Development, without a
 // DatabaseURL, sessions live in memory.
 //
-// The errors are every fault of the Config at once ([ConfigError]); [ErrUnavailable] with the host's name when
-// Postgres can't be reached; and what is missing from the schema, with the command that creates it.
+// When Postgres can't be reached, sessions live in memory until it is back, unless [Config.NoEmergency] is set: then the
+// error is [ErrUnavailable] with the host's name. A Redis that does not answer is a warning in the log. The other
+// errors are every fault of the Config at once ([ConfigError]), and what is missing from the schema, with the command
+// that creates it.
 func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
@@ -33,7 +35,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 		pool.Close()
 		return nil, err
 	}
-	m.release = pool.Close
+	m.pool = pool.Close
 	return m, nil
 }
 
@@ -48,22 +50,28 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error) 
 }
 
 func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error) {
-	store := NewPostgres(pool, cfg.Expiry(), cfg.StoreTimeout)
-	if err := store.Check(ctx); err != nil {
-		return nil, fmt.Errorf("sessionstore: open: %w", err)
-	}
-	m, err := newManager(store, cfg)
+	c, err := newChain(NewPostgres(pool, cfg.Expiry(), cfg.StoreTimeout), cfg)
 	if err != nil {
 		return nil, err
+	}
+	m, err := newManager(c.store(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	m.chain = c
+	if c.emergency != nil {
+		c.emergency.observe = m.observe
+	}
+	if err := c.open(ctx, cfg); err != nil {
+		_ = c.close()
+		return nil, fmt.Errorf("sessionstore: open: %w", err)
 	}
 	stats, err := m.Estimate(ctx)
 	if err != nil {
+		_ = c.close()
 		return nil, err
 	}
-	if cfg.UseRedis {
-		cfg.Logger.WarnContext(ctx, "the Redis cache is not part of this version: sessions are served by Postgres alone")
-	}
-	cfg.Logger.InfoContext(ctx, "sessions open", "store", store.Name(), "active", stats.Active, "exact", stats.Exact)
+	cfg.Logger.InfoContext(ctx, "sessions open", "store", m.StoreName(), "active", stats.Active, "exact", stats.Exact)
 	return m, nil
 }
 

@@ -57,7 +57,7 @@ type Store interface {
 	// Stats counts the sessions. With exact it reads them all; without, it may estimate and costs little on any size.
 	Stats(ctx context.Context, exact bool) (Stats, error)
 
-	// Name is what logs and health call the store: "postgres", "memory".
+	// Name is what logs and health call the store: "postgres", "redis, postgres", "memory".
 	Name() string
 }
 

@@ -40,7 +40,14 @@ func TestThePageDoesNotSpeakOfMemoryOverPostgres(t *testing.T) {
 func TestAPostgresThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	address := nobody(t)
-	said := fails(t, development, "DATABASE_URL=postgres://me:sesame@"+address+"/shop?sslmode=disable")
+	url := "DATABASE_URL=postgres://me:sesame@" + address + "/shop?sslmode=disable"
+	a := start(t, development, url)
+	v := login(t, a.url, "alice")
+	v.want("GET /api/me", http.StatusOK, "alice")
+	wantSaid(t, a.log(), address, "level=ERROR", "session emergency begins", "store=memory")
+	wantUnsaid(t, a.log(), "sesame")
+
+	said := fails(t, development, url, "SESSION_EMERGENCY=off")
 	wantSaid(t, said, address, "unavailable")
 	wantUnsaid(t, said, "sesame")
 }

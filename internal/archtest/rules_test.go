@@ -9,6 +9,7 @@ var imports = map[string][]string{
 	"internal/gen":       {"github.com/jackc/pgx/v5/..."},
 	"internal/schema":    {module + "/internal/gen"},
 	"internal/archtest":  {},
+	"cache":              {"github.com/redis/go-redis/v9/...", module + "/internal/batch"},
 	"internal/coherence": {},
 	"db": {
 		"github.com/pressly/goose/v3/...", "github.com/jackc/pgx/v5/...",
@@ -16,7 +17,7 @@ var imports = map[string][]string{
 	},
 	"cmd/migrate": {module + "/db", "github.com/jackc/pgx/v5/..."},
 	"sessionstore": {
-		"github.com/jackc/pgx/v5/...",
+		"github.com/jackc/pgx/v5/...", module + "/cache", module + "/internal/coherence",
 		module + "/internal/batch", module + "/internal/gen", module + "/internal/schema",
 	},
 	"sessionstore/storetest": {module + "/sessionstore"},
@@ -30,6 +31,8 @@ var files = map[string][]string{
 	"github.com/jackc/pgx/v5/pgconn":  {"postgres_error.go"},
 	"github.com/jackc/pgx/v5/pgtype":  {"postgres_rows.go"},
 	"github.com/jackc/pgx/v5/pgxpool": {"postgres.go", "open.go"},
+	module + "/cache":                 {"cached.go", "chain.go"},
+	module + "/internal/coherence":    {"cached.go", "chain.go", "emergency.go", "recovery.go"},
 	module + "/internal/gen":          {"postgres.go", "postgres_rows.go"},
 	module + "/internal/schema":       {"postgres.go", "postgres_error.go"},
 	module + "/internal/batch":        {"postgres.go", "postgres_batch.go"},

@@ -1,0 +1,137 @@
+package sessionstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/storetest"
+)
+
+var halfMinute = coherence.Policy{Freshness: 30 * time.Second}
+
+// behind is a store under test with what lies behind it.
+type behind struct {
+	sessionstore.Store
+	memory *sessionstore.Memory
+	cache  *slotCache
+	policy coherence.Policy
+	expiry sessionstore.Expiry
+	peers  *[]interface{ Forget() } // all instances over this memory and cache
+}
+
+func ageBehind(_ *testing.T, s sessionstore.Store, id sessionstore.ID, d time.Duration) {
+	b := s.(*behind)
+	b.memory.Age(id, d)
+	for _, peer := range *b.peers { // what they remember would have ended long ago
+		peer.Forget()
+	}
+	b.cache.flush()
+}
+
+// The contract of a store holds with a cache in front, whether it serves anything or not, and when it is down.
+func TestCachedStore(t *testing.T) {
+	for name, setup := range map[string]struct {
+		policy coherence.Policy
+		down   bool
+	}{"fresh": {policy: halfMinute}, "strict": {}, "down": {policy: halfMinute, down: true}} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, storetest.Subject{
+				New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+					b := &behind{memory: sessionstore.NewMemory(e, 0), cache: newSlotCache(), policy: setup.policy, expiry: e, peers: new([]interface{ Forget() })}
+					if setup.down {
+						b.cache.down()
+					}
+					return newBehind(t, b)
+				},
+				Age: ageBehind,
+				Peer: func(t *testing.T, s sessionstore.Store) sessionstore.Store {
+					peer := *s.(*behind)
+					return newBehind(t, &peer)
+				},
+			})
+		})
+	}
+}
+
+func newBehind(t *testing.T, b *behind) *behind {
+	c := sessionstore.NewCached(b.memory, b.cache, b.policy, b.expiry)
+	t.Cleanup(c.Close)
+	b.Store = c
+	*b.peers = append(*b.peers, c)
+	return b
+}
+
+// The contract holds with the emergency in front, before one begins.
+func TestEmergencyStore(t *testing.T) {
+	storetest.Run(t, storetest.Subject{
+		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+			b := &behind{memory: sessionstore.NewMemory(e, 0), cache: newSlotCache(), policy: halfMinute, expiry: e, peers: new([]interface{ Forget() })}
+			return newBehindEmergency(t, b)
+		},
+		Age: ageBehind,
+		Peer: func(t *testing.T, s sessionstore.Store) sessionstore.Store {
+			peer := *s.(*behind)
+			return newBehindEmergency(t, &peer)
+		},
+	})
+}
+
+func newBehindEmergency(t *testing.T, b *behind) *behind {
+	e := sessionstore.NewEmergency(b.memory, b.cache, b.policy, b.expiry, nil)
+	t.Cleanup(func() { _ = e.Close() })
+	b.Store = e
+	*b.peers = append(*b.peers, e)
+	return b
+}
+
+// away is a store that can't be reached.
+type away struct{ sessionstore.Store }
+
+func (away) Load(context.Context, sessionstore.ID, int64) (sessionstore.Record, error) {
+	return sessionstore.Record{}, fmt.Errorf("%w: nobody there", sessionstore.ErrUnavailable)
+}
+
+// emergencyOnly turns what an emergency does not know into what the contract calls it: nothing is behind it here.
+type emergencyOnly struct{ *sessionstore.Emergency }
+
+func (e emergencyOnly) known(err error) error {
+	if errors.Is(err, sessionstore.ErrUnavailable) {
+		return sessionstore.ErrNotFound
+	}
+	return err
+}
+
+func (e emergencyOnly) Load(ctx context.Context, id sessionstore.ID, floor int64) (sessionstore.Record, error) {
+	rec, err := e.Emergency.Load(ctx, id, floor)
+	return rec, e.known(err)
+}
+
+func (e emergencyOnly) Save(ctx context.Context, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
+	rec, err := e.Emergency.Save(ctx, id, c)
+	return rec, e.known(err)
+}
+
+func (e emergencyOnly) Rotate(ctx context.Context, old, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
+	rec, err := e.Emergency.Rotate(ctx, old, id, c)
+	return rec, e.known(err)
+}
+
+// The contract holds in an emergency, for the sessions that begin in it.
+func TestEmergencyStoreInAnEmergency(t *testing.T) {
+	storetest.Run(t, storetest.Subject{
+		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+			store := sessionstore.NewEmergency(away{}, nil, halfMinute, e, nil)
+			store.Begin(sessionstore.ErrUnavailable)
+			t.Cleanup(func() { _ = store.Close() })
+			return emergencyOnly{store}
+		},
+		Age: func(_ *testing.T, s sessionstore.Store, id sessionstore.ID, d time.Duration) {
+			s.(emergencyOnly).Age(id, d)
+		},
+	})
+}

@@ -1,0 +1,130 @@
+package sessionstore
+
+import (
+	"context"
+	"encoding/hex"
+
+	"github.com/reporadar/pgsession/cache"
+	"github.com/reporadar/pgsession/internal/coherence"
+)
+
+// chain is what a Manager made by [Open] or [New] serves from: Redis if it is asked for, Postgres, memory in an emergency.
+// Its parts are nil where they are turned off.
+type chain struct {
+	postgres  *Postgres
+	redis     *cache.Cache
+	cached    *cached
+	emergency *emergency
+}
+
+// newChain puts the parts together. It connects to nothing.
+func newChain(postgres *Postgres, cfg Config) (*chain, error) {
+	c := &chain{postgres: postgres}
+	var truth Store = postgres
+	if !cfg.NoEmergency {
+		c.emergency = newEmergency(postgres, cfg.Expiry(), cfg.StoreTimeout)
+		c.emergency.check = postgres.Check
+		truth = c.emergency.front
+	}
+	if !cfg.UseRedis {
+		return c, nil
+	}
+	redis, err := openCache(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c.redis = redis
+	c.cached = newCached(truth, redis, cfg.coherence(), cfg.Expiry())
+	if c.emergency != nil {
+		c.cached.away = c.emergency.refuses
+		c.emergency.front, c.emergency.cache = c.cached, c.cached
+	}
+	return c, nil
+}
+
+func openCache(cfg Config) (*cache.Cache, error) {
+	client, err := cache.Dial(string(cfg.RedisURL))
+	if err != nil {
+		return nil, configErrors{&ConfigError{Name: "RedisURL (REDIS_URL)", Problem: err.Error()}}
+	}
+	keys := make([][]byte, len(cfg.EncryptionKeys))
+	for i, key := range cfg.EncryptionKeys {
+		keys[i], _ = hex.DecodeString(string(key)) // checked with the Config
+	}
+	redis, err := cache.New(client, cache.Config{
+		Namespace: "pgsession:" + cfg.Env.String(), Keys: keys, MaxSize: cfg.MaxDataSize + cfg.MaxDataSize/2, Logger: cfg.Logger,
+	})
+	if err != nil {
+		_ = client.Close()
+		return nil, configErrors{&ConfigError{Name: "EncryptionKeys (SESSION_ENCRYPTION_KEY)", Problem: err.Error()}}
+	}
+	return redis, nil
+}
+
+// coherence is the part of a Config that decides how old what the cache says may be.
+func (c Config) coherence() coherence.Policy {
+	return coherence.Policy{Freshness: max(0, c.CacheFreshness), Grace: c.EmergencyGrace}
+}
+
+// store is the one to ask.
+func (c *chain) store() Store {
+	switch {
+	case c.emergency != nil:
+		return c.emergency
+	case c.cached != nil:
+		return c.cached
+	}
+	return c.postgres
+}
+
+// open looks at what the chain is made of. An error of Postgres is one of open, unless an emergency begins with it; one of
+// Redis is a warning, since nothing depends on it.
+func (c *chain) open(ctx context.Context, cfg Config) error {
+	if c.redis != nil {
+		if err := c.redis.Ping(ctx); err != nil {
+			cfg.Logger.WarnContext(ctx, "Redis is not in use: sessions are served without the cache until it answers", "error", err)
+		}
+	}
+	err := c.postgres.Check(ctx)
+	if err != nil && c.emergency != nil && unreachable(err) {
+		c.emergency.begin(err)
+		return nil
+	}
+	return err
+}
+
+// close releases what the chain holds, the pool excepted.
+func (c *chain) close() error {
+	var err error
+	if c.emergency != nil {
+		err = c.emergency.close()
+	}
+	if c.cached != nil {
+		c.cached.close()
+	}
+	if c.redis != nil {
+		_ = c.redis.Close()
+	}
+	return err
+}
+
+// describe adds to a Health what is known without asking anybody.
+func (c *chain) describe(h *Health) {
+	if c == nil {
+		return
+	}
+	if c.redis != nil {
+		h.Cache = "ok"
+		if c.redis.Stats().Open {
+			h.Cache = "unavailable"
+		}
+	}
+	if c.emergency != nil {
+		if since := c.emergency.lasted(); !since.IsZero() {
+			h.EmergencySince = &since
+			if h.Status == "ok" {
+				h.Status = "emergency"
+			}
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package sessionstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/reporadar/pgsession/cache"
+	"github.com/reporadar/pgsession/internal/coherence"
+)
+
+// Sealed is what a cached store needs of a cache.
+type Sealed = sealed
+
+// Cached is a cached store under test.
+type Cached = cached
+
+// NewCached makes a cached store over any store and any cache.
+func NewCached(store Store, c Sealed, policy coherence.Policy, expiry Expiry) *Cached {
+	return newCached(store, c, policy, expiry)
+}
+
+// Close waits for fills.
+func (c *cached) Close() { c.close() }
+
+// Verdict counts the entries that were found and judged so.
+func (c *cached) Verdict(v coherence.Verdict) int64 { return c.counts[v].Load() }
+
+// Emergency is an emergency store under test.
+type Emergency = emergency
+
+// NewEmergency makes an emergency store over any store, which it takes for Postgres, with a cache in front unless that is nil.
+func NewEmergency(truth Store, c Sealed, policy coherence.Policy, expiry Expiry, observe func(context.Context, Event)) *Emergency {
+	e := newEmergency(truth, expiry, time.Second)
+	if observe != nil {
+		e.observe = observe
+	}
+	if c != nil {
+		e.cache = newCached(e.front, c, policy, expiry)
+		e.cache.away = e.refuses
+		e.front = e.cache
+	}
+	return e
+}
+
+// Begin starts an emergency.
+func (e *emergency) Begin(err error) { e.begin(err) }
+
+// Mode is how far Postgres is away.
+func (e *emergency) Mode() coherence.Mode { return e.current() }
+
+// Close stops the recovery.
+func (e *emergency) Close() error { return e.close() }
+
+// Limit bounds what is kept in memory.
+func (e *emergency) Limit(sessions, bytes int) { e.memory.limit, e.memory.maxBytes = sessions, bytes }
+
+// InMemory is how many sessions are kept in memory.
+func (e *emergency) InMemory() int { return e.memory.len() }
+
+// Encode is what the cache keeps of a record.
+func (r *Record) Encode() []byte { return r.encode() }
+
+// Decode is its inverse.
+func (r *Record) Decode(b []byte) error { return r.decode(b) }
+
+// CacheID is the cache's name for an id.
+func CacheID(id ID) cache.ID { return cache.ID(id) }
+
+// Age moves a session in memory into the past.
+func (e *emergency) Age(id ID, d time.Duration) { e.memory.Age(id, d) }
+
+// Forget forgets who was touched, as a touch interval does, and waits for fills.
+func (c *cached) Forget() {
+	c.fills.Wait()
+	c.touched.at, c.touched.old = nil, nil
+}
+
+// Forget does so for the cache in front.
+func (e *emergency) Forget() {
+	if e.cache != nil {
+		e.cache.Forget()
+	}
+}

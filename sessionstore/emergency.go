@@ -1,0 +1,227 @@
+package sessionstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/reporadar/pgsession/internal/coherence"
+)
+
+const (
+	// What an emergency may hold in memory: beyond it new sessions are refused.
+	emergencySessions = 100_000
+	emergencyBytes    = 256 << 20
+	// How many revokes an emergency may write down: beyond it they fail.
+	maxJournal = 1_000_000
+)
+
+// emergency keeps sessions going while Postgres is away. A session that begins meanwhile lives in this process, bounded in
+// number and bytes, and moves to Postgres when that is back. Any other session is [ErrUnavailable], unless the cache
+// still vouches for it: an outage logs nobody out. A revoke is written down and told to Postgres before anything is
+// served from there again. What the process holds is lost when it dies in an emergency.
+type emergency struct {
+	front  Store   // Postgres behind a watch, with the cache in front where there is one
+	truth  Store   // Postgres
+	cache  *cached // nil without one
+	expiry Expiry
+	// check says whether Postgres is what this version needs: an emergency may begin before anybody has looked.
+	check func(context.Context) error
+	// observe is told of the emergency's beginning and end.
+	observe func(context.Context, Event)
+	timeout time.Duration
+	start   time.Time
+
+	mode   atomic.Int32 // of outage, to be read without the lock
+	moving sync.RWMutex // held while sessions are moved from memory, so that no call falls between
+
+	mu      sync.Mutex
+	outage  coherence.Outage
+	memory  *Memory
+	journal map[ID]struct{}
+	since   time.Time // when the emergency began; zero without one
+	timer   *time.Timer
+	probing sync.WaitGroup
+	closed  bool
+	moved   int    // how many sessions the recovery has moved
+	blamed  string // what keeps the recovery from going on, so that it is said once
+}
+
+var _ Store = (*emergency)(nil)
+
+func newEmergency(truth Store, expiry Expiry, timeout time.Duration) *emergency {
+	e := &emergency{truth: truth, expiry: expiry, timeout: timeout, start: time.Now(), journal: map[ID]struct{}{}}
+	e.memory = NewMemory(expiry, emergencySessions)
+	e.memory.maxBytes = emergencyBytes
+	e.check = func(context.Context) error { return nil }
+	e.observe = func(context.Context, Event) {}
+	e.front = &watched{store: truth, refuses: e.refuses, heard: e.heard}
+	return e
+}
+
+// Format writes what the store is, and nothing of what it holds.
+func (e *emergency) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessionstore."+e.Name()) }
+
+// Name is that of the store that serves.
+func (e *emergency) Name() string {
+	if e.refuses() {
+		return e.memory.Name()
+	}
+	return e.front.Name()
+}
+
+func (e *emergency) current() coherence.Mode { return coherence.Mode(e.mode.Load()) }
+
+func (e *emergency) refuses() bool {
+	o := coherence.Outage{Mode: e.current()}
+	return o.Refuses()
+}
+
+// Create implements [Store].
+func (e *emergency) Create(ctx context.Context, d Draft) (Record, error) {
+	e.moving.RLock()
+	defer e.moving.RUnlock()
+	if e.refuses() {
+		return e.memory.Create(ctx, d)
+	}
+	return e.front.Create(ctx, d)
+}
+
+// Load implements [Store].
+func (e *emergency) Load(ctx context.Context, id ID, floor int64) (Record, error) {
+	if e.current() == coherence.Normal {
+		return e.front.Load(ctx, id, floor)
+	}
+	e.moving.RLock()
+	defer e.moving.RUnlock()
+	if e.journalled(id) {
+		return Record{}, ErrNotFound
+	}
+	if e.memory.holds(id) {
+		return e.memory.Load(ctx, id, floor)
+	}
+	return e.front.Load(ctx, id, floor)
+}
+
+// Save implements [Store].
+func (e *emergency) Save(ctx context.Context, id ID, c Change) (Record, error) {
+	if e.current() == coherence.Normal {
+		return e.front.Save(ctx, id, c)
+	}
+	e.moving.RLock()
+	defer e.moving.RUnlock()
+	if e.journalled(id) {
+		return Record{}, ErrNotFound
+	}
+	if e.memory.holds(id) {
+		return e.memory.Save(ctx, id, c)
+	}
+	return e.front.Save(ctx, id, c)
+}
+
+// Rotate implements [Store].
+func (e *emergency) Rotate(ctx context.Context, old, id ID, c Change) (Record, error) {
+	if e.current() == coherence.Normal {
+		return e.front.Rotate(ctx, old, id, c)
+	}
+	e.moving.RLock()
+	defer e.moving.RUnlock()
+	if e.journalled(old) {
+		return Record{}, ErrNotFound
+	}
+	if !e.memory.holds(old) {
+		return e.front.Rotate(ctx, old, id, c)
+	}
+	// An import whose answer was lost may have put the old id into Postgres.
+	if !e.refuses() {
+		if _, err := e.front.Delete(ctx, old); err != nil {
+			return Record{}, err
+		}
+		return e.memory.Rotate(ctx, old, id, c)
+	}
+	rec, err := e.memory.Rotate(ctx, old, id, c)
+	if err != nil {
+		return rec, err
+	}
+	return rec, e.writeDown(old)
+}
+
+// Delete implements [Store]. While Postgres is away the revoke is written down: it counts here and in the cache at once,
+// for everybody else when Postgres is back.
+func (e *emergency) Delete(ctx context.Context, id ID) (Revocation, error) {
+	if e.current() == coherence.Normal {
+		r, err := e.front.Delete(ctx, id)
+		if !e.refuses() || !errors.Is(err, ErrUnavailable) {
+			return r, err
+		}
+	}
+	e.moving.RLock()
+	defer e.moving.RUnlock()
+	if !e.refuses() {
+		if _, err := e.memory.Delete(ctx, id); err != nil {
+			return Revocation{}, err
+		}
+		return e.front.Delete(ctx, id)
+	}
+	if err := ctx.Err(); err != nil {
+		return Revocation{}, err
+	}
+	if err := e.writeDown(id); err != nil {
+		return Revocation{}, err
+	}
+	_, _ = e.memory.Delete(ctx, id)
+	if e.cache == nil {
+		return Revocation{CacheAcked: true}, nil
+	}
+	return e.cache.revoked(ctx, coherence.Journalled, id), nil
+}
+
+// Touch implements [Store]. What is not in memory is dropped while Postgres is away: its next use notes it again.
+func (e *emergency) Touch(ctx context.Context, touches []Touch) error {
+	if e.current() == coherence.Normal {
+		return e.front.Touch(ctx, touches)
+	}
+	e.moving.RLock()
+	defer e.moving.RUnlock()
+	if err := e.memory.Touch(ctx, touches); err != nil || e.refuses() {
+		return err
+	}
+	return e.front.Touch(ctx, touches)
+}
+
+// Prune implements [Store].
+func (e *emergency) Prune(ctx context.Context, max int) (int, bool, error) {
+	if e.refuses() {
+		return e.memory.Prune(ctx, max)
+	}
+	return e.front.Prune(ctx, max)
+}
+
+// Stats implements [Store]. While Postgres is away it counts what is in memory.
+func (e *emergency) Stats(ctx context.Context, exact bool) (Stats, error) {
+	if e.refuses() {
+		return e.memory.Stats(ctx, exact)
+	}
+	return e.front.Stats(ctx, exact)
+}
+
+func (e *emergency) journalled(id ID) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, ok := e.journal[id]
+	return ok
+}
+
+func (e *emergency) writeDown(id ID) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.journal) >= maxJournal {
+		return fmt.Errorf("%w: Postgres is away, and %d revokes wait for it already", ErrUnavailable, maxJournal)
+	}
+	e.journal[id] = struct{}{}
+	return nil
+}

@@ -1,0 +1,70 @@
+package sessionstore
+
+import (
+	"context"
+	"fmt"
+)
+
+var errAway = fmt.Errorf("%w: Postgres is away; asking it again every %s", ErrUnavailable, probeEvery)
+
+// watched is Postgres as the emergency sees it: every call is noted, and while Postgres is away none is made, so that
+// no request waits for a timeout.
+type watched struct {
+	store Store
+	// refuses says that no call may be made.
+	refuses func() bool
+	// heard takes notice of what came of a call.
+	heard func(error)
+}
+
+var _ Store = (*watched)(nil)
+
+func (w *watched) call(do func() error) error {
+	if w.refuses() {
+		return errAway
+	}
+	err := do()
+	w.heard(err)
+	return err
+}
+
+func (w *watched) Name() string { return w.store.Name() }
+
+func (w *watched) Create(ctx context.Context, d Draft) (rec Record, err error) {
+	err = w.call(func() error { rec, err = w.store.Create(ctx, d); return err })
+	return rec, err
+}
+
+func (w *watched) Load(ctx context.Context, id ID, floor int64) (rec Record, err error) {
+	err = w.call(func() error { rec, err = w.store.Load(ctx, id, floor); return err })
+	return rec, err
+}
+
+func (w *watched) Save(ctx context.Context, id ID, c Change) (rec Record, err error) {
+	err = w.call(func() error { rec, err = w.store.Save(ctx, id, c); return err })
+	return rec, err
+}
+
+func (w *watched) Rotate(ctx context.Context, old, id ID, c Change) (rec Record, err error) {
+	err = w.call(func() error { rec, err = w.store.Rotate(ctx, old, id, c); return err })
+	return rec, err
+}
+
+func (w *watched) Touch(ctx context.Context, t []Touch) error {
+	return w.call(func() error { return w.store.Touch(ctx, t) })
+}
+
+func (w *watched) Delete(ctx context.Context, id ID) (r Revocation, err error) {
+	err = w.call(func() error { r, err = w.store.Delete(ctx, id); return err })
+	return r, err
+}
+
+func (w *watched) Prune(ctx context.Context, max int) (n int, ok bool, err error) {
+	err = w.call(func() error { n, ok, err = w.store.Prune(ctx, max); return err })
+	return n, ok, err
+}
+
+func (w *watched) Stats(ctx context.Context, exact bool) (s Stats, err error) {
+	err = w.call(func() error { s, err = w.store.Stats(ctx, exact); return err })
+	return s, err
+}
