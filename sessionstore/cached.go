@@ -36,6 +36,7 @@ type cached struct {
 	mu      sync.Mutex
 	clock   coherence.Clock
 	touched touched
+	doubt   time.Time // until when a revoke may have left entries behind that nobody knows
 
 	filling chan struct{}
 	fills   sync.WaitGroup
@@ -122,10 +123,46 @@ func (c *cached) Delete(ctx context.Context, id ID) (Revocation, error) {
 	return c.revoked(ctx, outcome, id), err
 }
 
+// Revoke implements [Store]. Who asks again after an answer was lost is not told the sessions that are gone already, so
+// nothing better than the bound is promised for a while after that.
+func (c *cached) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, error) {
+	ids, r, err := c.store.Revoke(ctx, s)
+	outcome := outcomeOf(err)
+	acknowledged := !c.doubtful(outcome) && !s.All && outcome == coherence.Committed
+	if len(ids) > 0 {
+		acknowledged = c.bury(ctx, ids...) == nil && acknowledged
+	}
+	count := r.Count
+	r = c.promise(outcome, acknowledged)
+	r.Count = count
+	return ids, r, err
+}
+
+// doubtful says whether the cache may have missed a revoke of which nobody knows the sessions.
+func (c *cached) doubtful(outcome coherence.Outcome) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if outcome == coherence.Uncertain {
+		c.doubt = now.Add(c.policy.Exposure())
+	}
+	return now.Before(c.doubt)
+}
+
+// List implements [Store].
+func (c *cached) List(ctx context.Context, userID string, p Page) ([]Record, error) {
+	return c.store.List(ctx, userID, p)
+}
+
 // revoked tells the cache of sessions that have ended, and says what that comes to.
 func (c *cached) revoked(ctx context.Context, outcome coherence.Outcome, ids ...ID) Revocation {
 	acknowledged := outcome.Bury() && c.bury(ctx, ids...) == nil
-	return Revocation(c.policy.Revoked(outcome, acknowledged))
+	return c.promise(outcome, acknowledged)
+}
+
+func (c *cached) promise(outcome coherence.Outcome, acknowledged bool) Revocation {
+	r := c.policy.Revoked(outcome, acknowledged)
+	return Revocation{Committed: r.Committed, CacheAcked: r.CacheAcked, MaxExposure: r.MaxExposure}
 }
 
 func outcomeOf(err error) coherence.Outcome {

@@ -81,3 +81,6 @@ func (e *emergency) Forget() {
 		e.cache.Forget()
 	}
 }
+
+// Memory is what holds the sessions of an emergency.
+func (e *emergency) Memory() *Memory { return e.memory }

@@ -44,6 +44,7 @@ const (
 	maxGrace               = time.Hour
 	// The CHECK on the table stops at 1 MiB.
 	maxMaxDataSize = 512 << 10
+	maxMaxSessions = 1_000_000
 	minSecretBytes = 32
 	minTimeout     = time.Second
 	// 256 bits, for AES-256.
@@ -79,6 +80,13 @@ type Config struct {
 	// KeepTokenOnLogin turns regeneration at login off, and with it that a login starts the timeouts afresh. A token that somebody planted in the browser before the login
 	// is then good for the user's session (session fixation): leave it false.
 	KeepTokenOnLogin bool
+
+	// MaxSessionsPerUser is how many sessions a user may have. A login beyond it ends the session whose login is the longest ago.
+	// Defaults to 0, no limit.
+	MaxSessionsPerUser int
+	// DenyAtMaxSessions makes a login beyond MaxSessionsPerUser fail with [ErrTooManySessions] instead, at the latest when
+	// it is saved with the response: call [Session.Save] after [Session.Login] to see it in time.
+	DenyAtMaxSessions bool
 
 	// NoMetadata turns off that a session's IP address and user agent are kept.
 	NoMetadata bool
@@ -203,6 +211,9 @@ func (c Config) check() error {
 	}
 	if c.AbsoluteTimeout > max(maxCookieAge, c.Timeout) { // the default follows Timeout, which has its own fault
 		fault("AbsoluteTimeout", tooLong)
+	}
+	if c.MaxSessionsPerUser < 0 || c.MaxSessionsPerUser > maxMaxSessions {
+		fault("MaxSessionsPerUser", "must be between 0 (no limit) and 1000000")
 	}
 	if c.MaxDataSize < 0 || c.MaxDataSize > maxMaxDataSize {
 		fault("MaxDataSize", "must be between 1 and 524288 bytes")

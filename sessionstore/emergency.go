@@ -180,6 +180,31 @@ func (e *emergency) Delete(ctx context.Context, id ID) (Revocation, error) {
 	return e.cache.revoked(ctx, coherence.Journalled, id), nil
 }
 
+// List implements [Store].
+func (e *emergency) List(ctx context.Context, userID string, p Page) ([]Record, error) {
+	return e.front.List(ctx, userID, p)
+}
+
+// Revoke implements [Store]. Which sessions a user has is known to Postgres only, so it fails while that is away; a single
+// session can be ended by Delete.
+func (e *emergency) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, error) {
+	if e.current() == coherence.Normal {
+		return e.front.Revoke(ctx, s)
+	}
+	e.moving.RLock()
+	defer e.moving.RUnlock()
+	if e.refuses() {
+		return nil, Revocation{}, errAway
+	}
+	here, _, err := e.memory.Revoke(ctx, s)
+	if err != nil {
+		return nil, Revocation{}, err
+	}
+	ids, r, err := e.front.Revoke(ctx, s)
+	r.Count += len(here)
+	return append(here, ids...), r, err
+}
+
 // Touch implements [Store]. What is not in memory is dropped while Postgres is away: its next use notes it again.
 func (e *emergency) Touch(ctx context.Context, touches []Touch) error {
 	if e.current() == coherence.Normal {

@@ -20,28 +20,31 @@ var envNames = map[string]string{
 	"AbsoluteTimeout": "SESSION_ABSOLUTE_TIMEOUT", "Cookie": "SESSION_COOKIE_NAME, COOKIE_DOMAIN",
 	"EncryptionKeys": "SESSION_ENCRYPTION_KEY", "RedisURL": "REDIS_URL",
 	"CacheFreshness": "SESSION_CACHE_FRESHNESS", "EmergencyGrace": "SESSION_EMERGENCY_GRACE",
-	"Cookie.Name": "SESSION_COOKIE_NAME", "Cookie.Domain": "COOKIE_DOMAIN",
+	"MaxSessionsPerUser": "SESSION_MAX_PER_USER",
+	"Cookie.Name":        "SESSION_COOKIE_NAME", "Cookie.Domain": "COOKIE_DOMAIN",
 }
 
 func configFrom(lookup func(string) (string, bool)) (Config, error) {
 	e := environment{lookup: lookup}
 	cfg := Config{
-		Env:               e.appEnv(),
-		DatabaseURL:       Secret(e.text("DATABASE_URL")),
-		Timeout:           e.duration("SESSION_TIMEOUT"),
-		AbsoluteTimeout:   e.duration("SESSION_ABSOLUTE_TIMEOUT"),
-		FixedTimeout:      !e.flag("SESSION_SLIDING_WINDOW", true),
-		KeepTokenOnLogin:  !e.flag("SESSION_REGENERATE_ON_LOGIN", true),
-		NoMetadata:        !e.flag("SESSION_TRACK_METADATA", true),
-		NoSuspiciousCheck: !e.flag("SESSION_SUSPICIOUS_ACTIVITY_CHECK", true),
-		TrustedProxies:    e.prefixes("TRUSTED_PROXIES"),
-		PruneInterval:     e.duration("SESSION_PRUNE_INTERVAL"),
-		UseRedis:          e.flag("USE_REDIS_SESSIONS", false),
-		RedisURL:          Secret(e.text("REDIS_URL")),
-		CacheFreshness:    e.duration("SESSION_CACHE_FRESHNESS"),
-		NoEmergency:       !e.flag("SESSION_EMERGENCY", true),
-		EmergencyGrace:    max(0, e.duration("SESSION_EMERGENCY_GRACE")),
-		Cookie:            CookieConfig{Name: e.text("SESSION_COOKIE_NAME"), Domain: e.text("COOKIE_DOMAIN")},
+		Env:                e.appEnv(),
+		DatabaseURL:        Secret(e.text("DATABASE_URL")),
+		Timeout:            e.duration("SESSION_TIMEOUT"),
+		AbsoluteTimeout:    e.duration("SESSION_ABSOLUTE_TIMEOUT"),
+		FixedTimeout:       !e.flag("SESSION_SLIDING_WINDOW", true),
+		KeepTokenOnLogin:   !e.flag("SESSION_REGENERATE_ON_LOGIN", true),
+		MaxSessionsPerUser: e.number("SESSION_MAX_PER_USER"),
+		DenyAtMaxSessions:  e.flag("SESSION_DENY_AT_MAX", false),
+		NoMetadata:         !e.flag("SESSION_TRACK_METADATA", true),
+		NoSuspiciousCheck:  !e.flag("SESSION_SUSPICIOUS_ACTIVITY_CHECK", true),
+		TrustedProxies:     e.prefixes("TRUSTED_PROXIES"),
+		PruneInterval:      e.duration("SESSION_PRUNE_INTERVAL"),
+		UseRedis:           e.flag("USE_REDIS_SESSIONS", false),
+		RedisURL:           Secret(e.text("REDIS_URL")),
+		CacheFreshness:     e.duration("SESSION_CACHE_FRESHNESS"),
+		NoEmergency:        !e.flag("SESSION_EMERGENCY", true),
+		EmergencyGrace:     max(0, e.duration("SESSION_EMERGENCY_GRACE")),
+		Cookie:             CookieConfig{Name: e.text("SESSION_COOKIE_NAME"), Domain: e.text("COOKIE_DOMAIN")},
 	}
 	for _, secret := range e.list("SESSION_SECRET") {
 		cfg.Secrets = append(cfg.Secrets, Secret(secret))
@@ -144,6 +147,18 @@ func (e *environment) duration(name string) time.Duration {
 		return -1
 	}
 	return d
+}
+
+func (e *environment) number(name string) int {
+	v, set := e.get(name)
+	if !set {
+		return 0
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil {
+		e.fault(name, "must be a number")
+	}
+	return n
 }
 
 func (e *environment) flag(name string, byDefault bool) bool {

@@ -23,6 +23,10 @@ var (
 	// ErrExists: a session with this id exists. With random tokens it means a broken random source.
 	ErrExists = errors.New("session id already in use")
 
+	// ErrTooManySessions: the user has as many sessions as [Config.MaxSessionsPerUser] allows, and
+	// [Config.DenyAtMaxSessions] says that a further login fails.
+	ErrTooManySessions = errors.New("the user has too many sessions: one must be ended first")
+
 	// ErrNoMiddleware: the request did not pass through [Manager.Handler].
 	ErrNoMiddleware = errors.New("no session in this context: wrap the handler with Manager.Handler")
 

@@ -59,6 +59,9 @@ func (m *Memory) Create(ctx context.Context, d Draft) (Record, error) {
 		return Record{}, fmt.Errorf("%w: the memory store holds its limit of %d sessions", ErrUnavailable, m.limit)
 	}
 	now := time.Now()
+	if m.crowded(d.UserID, d.MaxSessions, d.ID, now) {
+		return Record{}, ErrTooManySessions
+	}
 	born := now.Add(-d.Age)
 	rec := Record{
 		ID: d.ID, UserID: d.UserID, Data: bytes.Clone(d.Data), Version: 1,
@@ -97,6 +100,9 @@ func (m *Memory) Save(ctx context.Context, id ID, c Change) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
+	if m.crowded(c.UserID, c.MaxSessions, id, now) {
+		return Record{}, ErrTooManySessions
+	}
 	rec.Data = patch(rec.Data, c)
 	rec.Version++
 	if c.UserID != "" {
@@ -120,6 +126,9 @@ func (m *Memory) Rotate(ctx context.Context, old, id ID, c Change) (Record, erro
 	}
 	if _, taken := m.sessions[id]; taken {
 		return Record{}, ErrExists
+	}
+	if m.crowded(c.UserID, c.MaxSessions, old, now) {
+		return Record{}, ErrTooManySessions
 	}
 	if c.UserID != "" {
 		if rec.UserID != "" && rec.UserID != c.UserID {

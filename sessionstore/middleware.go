@@ -34,11 +34,15 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 }
 
 // ServeError is the default [ErrorHandler], and good for an error of [FromContext] too: 503 with Retry-After when the
-// store is unavailable, else 500. The text says nothing about the reason.
+// store is unavailable, 403 for a user with too many sessions, else 500. The text says nothing about the reason.
 func ServeError(w http.ResponseWriter, _ *http.Request, err error) {
 	if errors.Is(err, ErrUnavailable) {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "The session store is unavailable. Please try again.", http.StatusServiceUnavailable)
+		return
+	}
+	if errors.Is(err, ErrTooManySessions) {
+		http.Error(w, "You are logged in too often. Please log out elsewhere first.", http.StatusForbidden)
 		return
 	}
 	http.Error(w, "The session could not be saved.", http.StatusInternalServerError)

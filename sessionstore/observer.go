@@ -20,6 +20,11 @@ const (
 	EventRenewed
 	// EventLogout: a session was ended by its request.
 	EventLogout
+	// EventRevoked: sessions of a user were ended by somebody else than their own requests; Detail says which, Count how
+	// many.
+	EventRevoked
+	// EventForeignHandle: a user asked for the end of a session that is not theirs, or has ended. UserID is who asked.
+	EventForeignHandle
 	// EventUnknown: a cookie that we signed names no live session: it expired or was revoked. An anonymous request.
 	EventUnknown
 	// EventForged: a cookie of our name that we did not sign. An anonymous request, answered without a query.
@@ -37,6 +42,8 @@ const (
 	EventChangeLate
 	// EventSaveFailed: the session could not be saved and the client got an error instead of the response.
 	EventSaveFailed
+	// EventLimitFailed: a user's oldest sessions could not be ended after a login; the next one makes up for it.
+	EventLimitFailed
 	// EventTouchFailed: uses of sessions could not be noted; they will be at their next use.
 	EventTouchFailed
 	// EventUncached: a handler allowed shared caches to keep a response that sets the session cookie; it was overridden.
@@ -56,15 +63,16 @@ const (
 )
 
 var eventNames = [eventKinds]string{
-	"session created", "session login", "session renewed", "session logout", "session unknown",
+	"session created", "session login", "session renewed", "session logout", "sessions revoked", "session handle foreign", "session unknown",
 	"session cookie forged", "session cookie ambiguous", "session not loaded", "session suspicious",
-	"session change lost", "session changed too late", "session not saved", "session touch failed",
+	"session change lost", "session changed too late", "session not saved", "session limit not kept", "session touch failed",
 	"session response uncached", "sessions pruned", "session prune failed",
 	"session emergency begins", "session emergency not ended", "session emergency ended",
 }
 
 var eventLevels = [eventKinds]slog.Level{
 	EventCreated: slog.LevelDebug, EventLogin: slog.LevelInfo, EventRenewed: slog.LevelDebug, EventLogout: slog.LevelInfo,
+	EventRevoked: slog.LevelInfo, EventForeignHandle: slog.LevelWarn, EventLimitFailed: slog.LevelWarn,
 	EventUnknown: slog.LevelDebug, EventForged: slog.LevelInfo, EventAmbiguous: slog.LevelWarn,
 	EventLoadFailed: slog.LevelWarn, EventSuspicious: slog.LevelWarn, EventChangeLost: slog.LevelInfo, EventChangeLate: slog.LevelError,
 	EventSaveFailed: slog.LevelError, EventTouchFailed: slog.LevelWarn, EventUncached: slog.LevelWarn,
@@ -91,7 +99,7 @@ type Event struct {
 	Detail string
 	// Count is how many sessions the event is about, where that is not one.
 	Count int
-	// Revocation is what may be promised about a session that was ended: of EventLogout.
+	// Revocation is what may be promised about sessions that were ended: of EventLogout and EventRevoked.
 	Revocation Revocation
 	// Err is what went wrong.
 	Err error

@@ -66,6 +66,9 @@ func (p *Postgres) Check(ctx context.Context) error {
 
 // Create implements [Store].
 func (p *Postgres) Create(ctx context.Context, d Draft) (Record, error) {
+	if d.UserID != "" && d.MaxSessions > 0 {
+		return p.admit(ctx, d.UserID, d.ID, d.MaxSessions, func(ctx context.Context, q querier) (*Record, error) { return p.create(ctx, q, &d) })
+	}
 	return combined(p.creates.Do(ctx, d))
 }
 
@@ -76,11 +79,21 @@ func (p *Postgres) Load(ctx context.Context, id ID, _ int64) (Record, error) {
 
 // Save implements [Store].
 func (p *Postgres) Save(ctx context.Context, id ID, c Change) (Record, error) {
+	if c.UserID != "" && c.MaxSessions > 0 {
+		return p.admit(ctx, c.UserID, id, c.MaxSessions, func(ctx context.Context, q querier) (*Record, error) {
+			return p.save(ctx, q, &saveCall{id, c})
+		})
+	}
 	return combined(p.saves.Do(ctx, saveCall{id, c}))
 }
 
 // Rotate implements [Store].
 func (p *Postgres) Rotate(ctx context.Context, old, id ID, c Change) (Record, error) {
+	if c.UserID != "" && c.MaxSessions > 0 {
+		return p.admit(ctx, c.UserID, old, c.MaxSessions, func(ctx context.Context, q querier) (*Record, error) {
+			return p.rotate(ctx, q, &rotateCall{old, id, c})
+		})
+	}
 	return combined(p.rotates.Do(ctx, rotateCall{old, id, c}))
 }
 

@@ -67,7 +67,7 @@ func unanswered(err error) bool {
 	var connect *pgconn.ConnectError
 	var mismatch *schema.Mismatch
 	return !errors.As(err, &pg) && !errors.As(err, &connect) && !errors.As(err, &mismatch) &&
-		!errors.Is(err, pgx.ErrNoRows) && !pgconn.SafeToRetry(err)
+		!errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, ErrTooManySessions) && !pgconn.SafeToRetry(err)
 }
 
 // died: the connection was good once and is not any more, as after a restart of the server or a failover.
@@ -96,7 +96,7 @@ func worthRepeating(err error, e effect) bool {
 		return false
 	}
 	var mismatch *schema.Mismatch
-	if errors.Is(err, pgx.ErrNoRows) || errors.As(err, &mismatch) {
+	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrTooManySessions) || errors.As(err, &mismatch) {
 		return false // that is an answer
 	}
 	var connect *pgconn.ConnectError
@@ -114,6 +114,8 @@ func (p *Postgres) translate(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return ErrNotFound
+	case errors.Is(err, ErrTooManySessions):
+		return ErrTooManySessions
 	case errors.As(err, &mismatch):
 		return err
 	case errors.Is(ctx.Err(), context.Canceled):

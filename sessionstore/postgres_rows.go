@@ -11,6 +11,9 @@ import (
 	"github.com/reporadar/pgsession/internal/gen"
 )
 
+// querier is a pool or a transaction.
+type querier = gen.DBTX
+
 type (
 	saveCall struct {
 		id     ID
@@ -51,19 +54,23 @@ func (p *Postgres) loadMany(ctx context.Context, ids []ID) (recs []Record, err e
 }
 
 func (p *Postgres) createOne(ctx context.Context, d *Draft) (rec *Record, err error) {
+	err = p.do(ctx, once, func(ctx context.Context) error {
+		rec, err = p.create(ctx, p.pool, d)
+		return err
+	})
+	return rec, err
+}
+
+func (p *Postgres) create(ctx context.Context, db querier, d *Draft) (*Record, error) {
 	arg := &gen.SessionCreateParams{
 		ID: d.ID[:], UserID: orNull(d.UserID), Age: d.Age, Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
 		Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
-	err = p.do(ctx, once, func(ctx context.Context) error {
-		row, err := p.queries.SessionCreate(ctx, p.pool, arg)
-		if err == nil {
-			rec = new(Record)
-			rec.fill(&row.Session, row.ValidatedAt)
-		}
-		return err
-	})
-	return rec, err
+	row, err := p.queries.SessionCreate(ctx, db, arg)
+	if err != nil {
+		return nil, err
+	}
+	return newRecord(&row.Session, row.ValidatedAt), nil
 }
 
 func (p *Postgres) createMany(ctx context.Context, drafts []Draft) (recs []Record, err error) {
@@ -89,20 +96,24 @@ func (p *Postgres) createMany(ctx context.Context, drafts []Draft) (recs []Recor
 }
 
 func (p *Postgres) saveOne(ctx context.Context, c *saveCall) (rec *Record, err error) {
+	err = p.do(ctx, once, func(ctx context.Context) error {
+		rec, err = p.save(ctx, p.pool, c)
+		return err
+	})
+	return rec, err
+}
+
+func (p *Postgres) save(ctx context.Context, db querier, c *saveCall) (*Record, error) {
 	arg := &gen.SessionSaveParams{
 		ID: c.id[:], Removed: orNone(c.change.Removed), Changed: encodeObject(c.change.Set),
 		UserID: orNull(c.change.UserID), IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
 		Slides: !p.expiry.Fixed, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
-	err = p.do(ctx, once, func(ctx context.Context) error {
-		row, err := p.queries.SessionSave(ctx, p.pool, arg)
-		if err == nil {
-			rec = new(Record)
-			rec.fill(&row.Session, row.ValidatedAt)
-		}
-		return err
-	})
-	return rec, err
+	row, err := p.queries.SessionSave(ctx, db, arg)
+	if err != nil {
+		return nil, err
+	}
+	return newRecord(&row.Session, row.ValidatedAt), nil
 }
 
 func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) (recs []Record, err error) {
@@ -128,20 +139,24 @@ func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) (recs []Recor
 }
 
 func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (rec *Record, err error) {
+	err = p.do(ctx, once, func(ctx context.Context) error {
+		rec, err = p.rotate(ctx, p.pool, c)
+		return err
+	})
+	return rec, err
+}
+
+func (p *Postgres) rotate(ctx context.Context, db querier, c *rotateCall) (*Record, error) {
 	arg := &gen.SessionRotateParams{
 		OldID: c.old[:], ID: c.id[:], Removed: orNone(c.change.Removed), Changed: encodeObject(c.change.Set),
 		UserID: orNull(c.change.UserID), IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
 		Slides: !p.expiry.Fixed, Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
-	err = p.do(ctx, once, func(ctx context.Context) error {
-		row, err := p.queries.SessionRotate(ctx, p.pool, arg)
-		if err == nil {
-			rec = new(Record)
-			rec.fill(&row.Session, row.ValidatedAt)
-		}
-		return err
-	})
-	return rec, err
+	row, err := p.queries.SessionRotate(ctx, db, arg)
+	if err != nil {
+		return nil, err
+	}
+	return newRecord(&row.Session, row.ValidatedAt), nil
 }
 
 func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) (recs []Record, err error) {
@@ -167,6 +182,12 @@ func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) (recs []R
 		return err
 	})
 	return recs, err
+}
+
+func newRecord(s *gen.Session, validatedAt time.Time) *Record {
+	rec := new(Record)
+	rec.fill(s, validatedAt)
+	return rec
 }
 
 // fill converts a row in place: a record is some hundred bytes, and a shared statement makes many.

@@ -73,6 +73,9 @@ func (s *Session) save(ctx context.Context) error {
 	}
 
 	rec, tok, err := s.write(ctx, &p)
+	if err == nil && p.change.UserID != "" {
+		s.m.limit(ctx, p.change.UserID)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -103,6 +106,9 @@ func (s *Session) plan() plan {
 		round:  s.round,
 		life:   s.life,
 		change: Change{UserID: s.userID, Client: s.client},
+	}
+	if s.m.cfg.DenyAtMaxSessions {
+		p.change.MaxSessions = s.m.cfg.MaxSessionsPerUser
 	}
 	s.round++
 	for k, e := range s.edits {
@@ -141,6 +147,7 @@ func (s *Session) write(ctx context.Context, p *plan) (Record, *token, error) {
 	tok := s.m.newToken()
 	rec, err := s.m.store.Create(ctx, Draft{
 		ID: tok.id(), UserID: p.change.UserID, Data: encodeObject(p.change.Set), Client: p.change.Client,
+		MaxSessions: p.change.MaxSessions,
 	})
 	rec, err = s.settled(ctx, tok, rec, err)
 	if err == nil {

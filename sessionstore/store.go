@@ -50,6 +50,13 @@ type Store interface {
 	// Delete ends a session. Ending one that is not there is no error. The Revocation counts also when there is one.
 	Delete(ctx context.Context, id ID) (Revocation, error)
 
+	// List returns live sessions of a user, the newest first, from where the page before ended.
+	List(ctx context.Context, userID string, p Page) ([]Record, error)
+
+	// Revoke ends the sessions of a selection, all that there were when it was called, and returns their ids; not
+	// with Selection.All, where nobody could bear the answer. None is no error.
+	Revoke(ctx context.Context, s Selection) ([]ID, Revocation, error)
+
 	// Prune deletes at most max expired sessions and returns how many. ok is false when another caller, here or
 	// on another instance, is pruning; nothing was deleted then. max is between 1 and 100,000.
 	Prune(ctx context.Context, max int) (n int, ok bool, err error)
@@ -121,10 +128,45 @@ type Client struct {
 	UserAgent string
 }
 
+// Page is a part of a user's sessions. The zero Page is the first one.
+type Page struct {
+	// Before and After are the creation and the id of the last session that was seen.
+	Before time.Time
+	After  ID
+	// Max is how many sessions the page has at most: 100 when it is 0, and never more than 1000.
+	Max int
+}
+
+// size is how many sessions the page has at most.
+func (p Page) size() int {
+	const usual, most = 100, 1000
+	if p.Max <= 0 {
+		return usual
+	}
+	return min(p.Max, most)
+}
+
+// Selection names sessions to be ended: those of a user, or everybody's.
+type Selection struct {
+	// UserID is whose sessions. Without it and without All, the selection is empty.
+	UserID string
+	// Handle picks one session of the user.
+	Handle Handle
+	// Except spares one session of the user.
+	Except ID
+	// Keep spares those with the latest logins, so many; 0 spares none.
+	Keep int
+	// All is every session of everybody.
+	All bool
+}
+
 // Draft is a session to be created.
 type Draft struct {
 	ID     ID
 	UserID string
+	// MaxSessions is how many sessions the user may have, this one included; more is ErrTooManySessions and nothing
+	// changes. 0 is no limit.
+	MaxSessions int
 	// Data is one JSON object; nil is an empty one.
 	Data json.RawMessage
 	// Age is how long the session has existed elsewhere: its creation, its login and its absolute timeout lie so
@@ -141,6 +183,8 @@ type Change struct {
 	Removed []string
 	// UserID, when not empty, logs this user in: AuthenticatedAt becomes now.
 	UserID string
+	// MaxSessions is as in a Draft. It counts with UserID only.
+	MaxSessions int
 	// Client overwrites those of its fields that are known.
 	Client
 }
@@ -154,6 +198,8 @@ type Touch struct {
 
 // Revocation is what may be promised about sessions that were ended.
 type Revocation struct {
+	// Count is how many sessions were ended. A Delete does not count.
+	Count int
 	// Committed: Postgres has ended them, durably. Without it, in an emergency or after an error, nothing is promised to
 	// other instances yet.
 	Committed bool

@@ -19,6 +19,7 @@ type spyStore struct {
 	touched [][]sessionstore.Touch
 	changes []sessionstore.Change // of Save and Rotate
 	drafts  []sessionstore.Draft
+	revoked []sessionstore.Selection
 }
 
 var _ sessionstore.Store = (*spyStore)(nil)
@@ -150,4 +151,18 @@ func (s *spyStore) Stats(ctx context.Context, exact bool) (sessionstore.Stats, e
 		return sessionstore.Stats{}, err
 	}
 	return s.Store.Stats(ctx, exact)
+}
+
+func (s *spyStore) List(ctx context.Context, userID string, p sessionstore.Page) ([]sessionstore.Record, error) {
+	if err := s.called(ctx, "List", nil); err != nil {
+		return nil, err
+	}
+	return s.Store.List(ctx, userID, p)
+}
+
+func (s *spyStore) Revoke(ctx context.Context, sel sessionstore.Selection) ([]sessionstore.ID, sessionstore.Revocation, error) {
+	if err := s.called(ctx, "Revoke", func() { s.revoked = append(s.revoked, sel) }); err != nil {
+		return nil, sessionstore.Revocation{}, err
+	}
+	return s.Store.Revoke(ctx, sel)
 }

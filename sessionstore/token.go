@@ -33,10 +33,13 @@ func (t token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // copied database logs nobody in. It is still not for showing: use [ID.Handle]. It prints as its handle.
 type ID [32]byte
 
+// handleLabel keeps what is derived for handles apart from any other use of an id. SQL derives them too.
+const handleLabel = "pgsession handle v1\x00"
+
 // Handle derives the session's public name.
 func (id ID) Handle() Handle {
 	h := sha256.New()
-	_, _ = io.WriteString(h, "pgsession handle v1\x00")
+	_, _ = io.WriteString(h, handleLabel)
 	_, _ = h.Write(id[:])
 	return Handle(base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16]))
 }

@@ -68,3 +68,13 @@ func (w *watched) Stats(ctx context.Context, exact bool) (s Stats, err error) {
 	err = w.call(func() error { s, err = w.store.Stats(ctx, exact); return err })
 	return s, err
 }
+
+func (w *watched) List(ctx context.Context, userID string, p Page) (recs []Record, err error) {
+	err = w.call(func() error { recs, err = w.store.List(ctx, userID, p); return err })
+	return recs, err
+}
+
+func (w *watched) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
+	err = w.call(func() error { ids, r, err = w.store.Revoke(ctx, s); return err })
+	return ids, r, err
+}

@@ -1,0 +1,91 @@
+package sessionstore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+	"time"
+)
+
+// List implements [Store].
+func (m *Memory) List(ctx context.Context, userID string, p Page) ([]Record, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	recs := m.of(userID, time.Now())
+	slices.SortFunc(recs, func(a, b Record) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), bytes.Compare(a.ID[:], b.ID[:]))
+	})
+	if !p.Before.IsZero() {
+		recs = slices.DeleteFunc(recs, func(rec Record) bool {
+			return rec.CreatedAt.After(p.Before) || rec.CreatedAt.Equal(p.Before) && bytes.Compare(rec.ID[:], p.After[:]) <= 0
+		})
+	}
+	return recs[:min(len(recs), p.size())], nil
+}
+
+// Revoke implements [Store].
+func (m *Memory) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, Revocation{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := Revocation{Committed: true, CacheAcked: true}
+	if s.All {
+		r.Count = len(m.sessions)
+		clear(m.sessions)
+		m.bytes = 0
+		return nil, r, nil
+	}
+	recs := m.of(s.UserID, time.Now())
+	switch {
+	case s.UserID == "":
+		recs = nil
+	case s.Handle != "":
+		recs = slices.DeleteFunc(recs, func(rec Record) bool { return rec.ID.Handle() != s.Handle })
+	case s.Keep > 0:
+		slices.SortFunc(recs, func(a, b Record) int {
+			return cmp.Or(b.AuthenticatedAt.Compare(a.AuthenticatedAt), bytes.Compare(a.ID[:], b.ID[:]))
+		})
+		recs = recs[min(len(recs), s.Keep):]
+	default:
+		recs = slices.DeleteFunc(recs, func(rec Record) bool { return rec.ID == s.Except })
+	}
+	var ids []ID
+	for _, rec := range recs {
+		m.drop(rec.ID)
+		ids = append(ids, rec.ID)
+	}
+	r.Count = len(ids)
+	return ids, r, nil
+}
+
+// of is a user's live sessions, in no order.
+func (m *Memory) of(userID string, now time.Time) []Record {
+	var recs []Record
+	for _, rec := range m.sessions {
+		if rec.UserID == userID && rec.ExpiresAt.After(now) {
+			rec.ValidatedAt = now
+			recs = append(recs, rec)
+		}
+	}
+	return recs
+}
+
+// crowded: the user has as many sessions as they may, not counting one.
+func (m *Memory) crowded(userID string, limit int, but ID, now time.Time) bool {
+	if userID == "" || limit <= 0 {
+		return false
+	}
+	n := 0
+	for _, rec := range m.of(userID, now) {
+		if rec.ID != but {
+			n++
+		}
+	}
+	return n >= limit
+}

@@ -1,0 +1,121 @@
+package sessionstore
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Info is what a user may see of a session: a line in the list of their devices.
+type Info struct {
+	// Handle names the session, for [Manager.Revoke]. The request's own is the one equal to [Session.Handle].
+	Handle Handle
+	UserID string
+
+	CreatedAt       time.Time
+	AuthenticatedAt time.Time
+	// LastSeenAt is right to the touch interval, mostly a minute.
+	LastSeenAt time.Time
+	ExpiresAt  time.Time
+
+	// IP and UserAgent are those of the latest use that was noted; zero when metadata is not tracked.
+	IP        netip.Addr
+	UserAgent string
+
+	id ID
+}
+
+// Next is the page that begins after this session.
+func (i Info) Next() Page { return Page{Before: i.CreatedAt, After: i.id} }
+
+// List returns the live sessions of a user, the newest first: the first hundred, or what page says. To go on, ask for
+// [Info.Next] of the last one, until there are none.
+func (m *Manager) List(ctx context.Context, userID string, page Page) ([]Info, error) {
+	recs, err := m.store.List(withoutSession(ctx), userID, page)
+	if err != nil {
+		return nil, fmt.Errorf("sessionstore: list: %w", err)
+	}
+	infos := make([]Info, len(recs))
+	for i := range recs {
+		rec := &recs[i]
+		infos[i] = Info{
+			Handle: rec.ID.Handle(), UserID: rec.UserID, id: rec.ID,
+			CreatedAt: rec.CreatedAt, AuthenticatedAt: rec.AuthenticatedAt, LastSeenAt: rec.LastSeenAt, ExpiresAt: rec.ExpiresAt,
+			IP: rec.IP, UserAgent: rec.UserAgent,
+		}
+	}
+	return infos, nil
+}
+
+// Revoke ends the session of a user that has this handle. A handle of somebody else's session is [ErrNotFound], as one of
+// no session is, and an [EventForeignHandle].
+func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocation, error) {
+	if userID == "" || h == "" {
+		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
+	}
+	r, err := m.revoke(ctx, Selection{UserID: userID, Handle: h}, "one")
+	if err == nil && r.Count == 0 {
+		m.observe(withoutSession(ctx), Event{Kind: EventForeignHandle, UserID: userID})
+		err = fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
+	}
+	return r, err
+}
+
+// RevokeUser ends all sessions of a user that there are when it is called, that of the request included.
+func (m *Manager) RevokeUser(ctx context.Context, userID string) (Revocation, error) {
+	return m.revoke(ctx, Selection{UserID: userID}, "all of the user")
+}
+
+// RevokeAll ends every session of everybody, in one statement whose length is that of the table. The cache can't be told of so
+// many: what it has counts until it is no longer fresh.
+func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
+	return m.revoke(ctx, Selection{All: true}, "all of everybody")
+}
+
+// RevokeOthers ends all sessions of the user but this one, as after a change of the password. A pending
+// [Session.Login] counts. Without a user it ends none.
+func (s *Session) RevokeOthers(ctx context.Context) (Revocation, error) {
+	sel, err := s.others()
+	if err != nil {
+		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
+	}
+	return s.m.revoke(ctx, sel, "others of the user")
+}
+
+func (s *Session) others() (Selection, error) {
+	userID := s.UserID()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return Selection{}, ErrEnded
+	}
+	return Selection{UserID: userID, Except: s.rec.ID}, nil
+}
+
+func (m *Manager) revoke(ctx context.Context, sel Selection, which string) (Revocation, error) {
+	ctx = withoutSession(ctx)
+	_, r, err := m.store.Revoke(ctx, sel)
+	if err != nil {
+		return r, fmt.Errorf("sessionstore: revoke: %w", err)
+	}
+	m.revoked(ctx, sel.UserID, which, r)
+	return r, nil
+}
+
+func (m *Manager) revoked(ctx context.Context, userID, which string, r Revocation) {
+	if r.Count > 0 {
+		m.observe(ctx, Event{Kind: EventRevoked, UserID: userID, Detail: which, Count: r.Count, Revocation: r})
+	}
+}
+
+// limit ends a user's oldest logins beyond what they may have. It runs after each login; one that fails is made up for
+// by the next.
+func (m *Manager) limit(ctx context.Context, userID string) {
+	if m.cfg.MaxSessionsPerUser <= 0 || m.cfg.DenyAtMaxSessions {
+		return
+	}
+	if _, err := m.revoke(ctx, Selection{UserID: userID, Keep: m.cfg.MaxSessionsPerUser}, "beyond the limit"); err != nil {
+		m.observe(ctx, Event{Kind: EventLimitFailed, UserID: userID, Err: err})
+	}
+}

@@ -1,0 +1,100 @@
+package sessionstore
+
+import (
+	"context"
+	"encoding/base64"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/reporadar/pgsession/internal/gen"
+)
+
+// endOfTime is before no session.
+var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// List implements [Store].
+func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []Record, err error) {
+	arg := &gen.OwnerListParams{UserID: userID, Before: page.Before, After: page.After[:], Max: int32(page.size())}
+	if page.Before.IsZero() {
+		arg.Before = endOfTime
+	}
+	err = p.do(ctx, reading, func(ctx context.Context) error {
+		rows, err := p.queries.OwnerList(ctx, p.pool, arg)
+		recs = make([]Record, len(rows))
+		for i := range rows {
+			recs[i].fill(&rows[i].Session, rows[i].ValidatedAt)
+		}
+		return err
+	})
+	return recs, err
+}
+
+// Revoke implements [Store]. A lost answer is not asked for again: the second answer would not name the sessions that the
+// first attempt ended, and the cache would not be told of them.
+func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
+	n := 0
+	err = p.do(ctx, once, func(ctx context.Context) error {
+		ids, n, err = p.revoke(ctx, p.pool, s, ids)
+		return err
+	})
+	return ids, Revocation{Count: n, Committed: err == nil, CacheAcked: true}, err
+}
+
+// revoke adds the sessions that it ended to ids.
+func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID) ([]ID, int, error) {
+	var gone [][]byte
+	var err error
+	switch {
+	case s.All:
+		n, err := p.queries.OwnerRevokeAll(ctx, db)
+		return nil, int(n), err
+	case s.UserID == "":
+		return ids, len(ids), nil
+	case s.Handle != "":
+		arg := &gen.OwnerRevokeOneParams{UserID: s.UserID, Label: []byte(handleLabel)}
+		if arg.Handle, err = base64.RawURLEncoding.Strict().DecodeString(string(s.Handle)); err != nil {
+			return ids, len(ids), nil // no session is called so
+		}
+		gone, err = p.queries.OwnerRevokeOne(ctx, db, arg)
+	case s.Keep > 0:
+		gone, err = p.queries.OwnerTrim(ctx, db, s.UserID, int32(s.Keep))
+	default:
+		for again := true; again && err == nil; {
+			var row *gen.OwnerRevokeRow
+			if row, err = p.queries.OwnerRevoke(ctx, db, s.UserID, s.Except[:]); err == nil {
+				gone = append(gone, row.IDs...)
+				again = int64(len(row.IDs)) < row.Seen
+			}
+		}
+	}
+	for _, id := range gone {
+		ids = append(ids, ID(id))
+	}
+	return ids, len(ids), err
+}
+
+// admit logs a user in who may have so many sessions. Logins of one user wait for each other.
+func (p *Postgres) admit(ctx context.Context, userID string, self ID, limit int, login func(context.Context, querier) (*Record, error)) (Record, error) {
+	var rec *Record
+	err := p.do(ctx, once, func(ctx context.Context) error {
+		return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+			if err := p.queries.OwnerLock(ctx, tx, userID); err != nil {
+				return err
+			}
+			n, err := p.queries.OwnerCount(ctx, tx, userID, self[:])
+			if err != nil {
+				return err
+			}
+			if n >= int64(limit) {
+				return ErrTooManySessions
+			}
+			rec, err = login(ctx, tx)
+			return err
+		})
+	})
+	if err != nil {
+		return Record{}, err
+	}
+	return *rec, nil
+}

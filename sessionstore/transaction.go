@@ -1,0 +1,89 @@
+package sessionstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/reporadar/pgsession/internal/coherence"
+)
+
+var errNoPostgres = errors.New("this Manager is not over Postgres: make it with Open or New")
+
+// Tx ends sessions inside a transaction of the application, so that a new password and the end of the sessions that
+// know the old one are committed together or not at all. It comes from [Manager.In], is for one goroutine, and is done
+// with [Tx.Committed].
+type Tx struct {
+	m      *Manager
+	tx     pgx.Tx
+	ids    []ID
+	counts []Event // what to tell the observer
+}
+
+// In gives the revocations that take part in a transaction of the application. It must be on the database of the sessions,
+// and READ COMMITTED, Postgres's default: in a stricter one a session that changes its token meanwhile makes Postgres
+// fail the transaction.
+func (m *Manager) In(tx pgx.Tx) *Tx { return &Tx{m: m, tx: tx} }
+
+// Revoke is [Manager.Revoke].
+func (t *Tx) Revoke(ctx context.Context, userID string, h Handle) error {
+	if userID == "" || h == "" {
+		return fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
+	}
+	n, err := t.revoke(ctx, Selection{UserID: userID, Handle: h}, "one")
+	if err == nil && n == 0 {
+		t.m.observe(withoutSession(ctx), Event{Kind: EventForeignHandle, UserID: userID})
+		err = fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
+	}
+	return err
+}
+
+// RevokeUser is [Manager.RevokeUser]. It returns how many sessions end with the transaction.
+func (t *Tx) RevokeUser(ctx context.Context, userID string) (int, error) {
+	return t.revoke(ctx, Selection{UserID: userID}, "all of the user")
+}
+
+// RevokeOthers is [Session.RevokeOthers] for a session of this Manager. It returns how many sessions end with the transaction.
+func (t *Tx) RevokeOthers(ctx context.Context, s *Session) (int, error) {
+	sel, err := s.others()
+	if err != nil {
+		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
+	}
+	return t.revoke(ctx, sel, "others of the user")
+}
+
+func (t *Tx) revoke(ctx context.Context, sel Selection, which string) (int, error) {
+	if t.m.chain == nil {
+		return 0, fmt.Errorf("sessionstore: revoke: %w", errNoPostgres)
+	}
+	p := t.m.chain.postgres
+	ids, n, err := p.revoke(ctx, t.tx, sel, nil)
+	if err != nil {
+		return 0, fmt.Errorf("sessionstore: revoke: %w", p.translate(ctx, err))
+	}
+	t.ids = append(t.ids, ids...)
+	if n > 0 {
+		t.counts = append(t.counts, Event{Kind: EventRevoked, UserID: sel.UserID, Detail: which, Count: n})
+	}
+	return n, nil
+}
+
+// Committed tells the cache what the transaction has ended, and says what may be promised about it. Call it when the
+// transaction has been committed, and only then: until it is called, or when it never is, other instances may serve the
+// sessions for as long as the cache is fresh.
+func (t *Tx) Committed(ctx context.Context) Revocation {
+	r := Revocation{Committed: true, CacheAcked: true}
+	ctx = withoutSession(ctx)
+	if c := t.m.chain; c != nil && c.cached != nil && len(t.ids) > 0 {
+		r = c.cached.revoked(ctx, coherence.Committed, t.ids...)
+	}
+	for _, e := range t.counts {
+		e.Revocation = r
+		t.m.observe(ctx, e)
+		r.Count += e.Count
+	}
+	t.ids, t.counts = nil, nil
+	return r
+}
