@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/reporadar/pgsession/internal/schema"
 )
 
 // Environment is where the program runs. It decides how strict the cookie and the configuration are, and it is part
@@ -63,6 +65,10 @@ type Config struct {
 	// DatabaseURL is the Postgres to keep sessions in, as a postgres:// URL or a key=value DSN, with pgx's pool_…
 	// settings. Needed by [Open]; in Development, without it, sessions live in this process's memory.
 	DatabaseURL Secret
+
+	// Schema is the schema of the database that `migrate -schema` made: at most 48 lower-case letters, digits and
+	// underscores. Defaults to pgsession.
+	Schema string
 
 	// Secrets sign the cookies: the first signs, all of them verify. To replace one, put the new one first, and drop the
 	// old one when AbsoluteTimeout has passed, or sooner if those who were away so long may log in again. Each is
@@ -151,6 +157,7 @@ func (c Config) withDefaults() Config {
 	c.Secrets = slices.Clone(c.Secrets)
 	c.EncryptionKeys = slices.Clone(c.EncryptionKeys)
 	c.TrustedProxies = slices.Clone(c.TrustedProxies)
+	c.Schema = cmp.Or(c.Schema, schema.Default)
 	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
 	c.AbsoluteTimeout = cmp.Or(c.AbsoluteTimeout, max(defaultAbsoluteTimeout, c.Timeout))
 	c.PruneInterval = cmp.Or(c.PruneInterval, defaultPruneInterval)
@@ -189,6 +196,9 @@ func (c Config) check() error {
 
 	if c.Env < Production || c.Env > Development {
 		fault("Env", "must be Production, Staging or Development")
+	}
+	if err := schema.CheckName(c.Schema); err != nil {
+		fault("Schema", err.Error())
 	}
 	if len(c.Secrets) == 0 {
 		fault("Secrets", "is not set: make one with `openssl rand -hex 32`")

@@ -20,8 +20,8 @@ var envNames = map[string]string{
 	"AbsoluteTimeout": "SESSION_ABSOLUTE_TIMEOUT", "Cookie": "SESSION_COOKIE_NAME, COOKIE_DOMAIN",
 	"EncryptionKeys": "SESSION_ENCRYPTION_KEY", "RedisURL": "REDIS_URL",
 	"CacheFreshness": "SESSION_CACHE_FRESHNESS", "EmergencyGrace": "SESSION_EMERGENCY_GRACE",
-	"MaxSessionsPerUser": "SESSION_MAX_PER_USER",
-	"Cookie.Name":        "SESSION_COOKIE_NAME", "Cookie.Domain": "COOKIE_DOMAIN",
+	"Schema": "SESSION_SCHEMA", "MaxSessionsPerUser": "SESSION_MAX_PER_USER",
+	"Cookie.Name": "SESSION_COOKIE_NAME", "Cookie.Domain": "COOKIE_DOMAIN",
 }
 
 func configFrom(lookup func(string) (string, bool)) (Config, error) {
@@ -29,6 +29,7 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 	cfg := Config{
 		Env:                e.appEnv(),
 		DatabaseURL:        Secret(e.text("DATABASE_URL")),
+		Schema:             e.text("SESSION_SCHEMA"),
 		Timeout:            e.duration("SESSION_TIMEOUT"),
 		AbsoluteTimeout:    e.duration("SESSION_ABSOLUTE_TIMEOUT"),
 		FixedTimeout:       !e.flag("SESSION_SLIDING_WINDOW", true),

@@ -16,7 +16,7 @@ var envNamesOfTheReadme = []string{
 	"DATABASE_URL", "SESSION_SECRET", "SESSION_ENCRYPTION_KEY", "USE_REDIS_SESSIONS", "REDIS_URL", "SESSION_TIMEOUT",
 	"SESSION_ABSOLUTE_TIMEOUT", "SESSION_SLIDING_WINDOW", "SESSION_REGENERATE_ON_LOGIN", "SESSION_TRACK_METADATA",
 	"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "SESSION_COOKIE_NAME", "COOKIE_DOMAIN", "TRUSTED_PROXIES",
-	"SESSION_PRUNE_INTERVAL", "SESSION_MAX_PER_USER", "SESSION_DENY_AT_MAX", "SESSION_CACHE_FRESHNESS", "SESSION_EMERGENCY", "SESSION_EMERGENCY_GRACE", "APP_ENV", "NODE_ENV",
+	"SESSION_PRUNE_INTERVAL", "SESSION_SCHEMA", "SESSION_MAX_PER_USER", "SESSION_DENY_AT_MAX", "SESSION_CACHE_FRESHNESS", "SESSION_EMERGENCY", "SESSION_EMERGENCY_GRACE", "APP_ENV", "NODE_ENV",
 }
 
 func lookupIn(vars map[string]string) func(string) (string, bool) {
@@ -55,6 +55,7 @@ func TestEnvEachVariable(t *testing.T) {
 		name, value string
 		want        func(Config) bool
 	}{
+		{"SESSION_SCHEMA", "shop_sessions", func(c Config) bool { return c.Schema == "shop_sessions" }},
 		{"SESSION_MAX_PER_USER", "3", func(c Config) bool { return c.MaxSessionsPerUser == 3 }},
 		{"SESSION_DENY_AT_MAX", "true", func(c Config) bool { return c.DenyAtMaxSessions }},
 		{"SESSION_CACHE_FRESHNESS", "10s", func(c Config) bool { return c.CacheFreshness == 10*time.Second }},

@@ -50,7 +50,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error) 
 }
 
 func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error) {
-	c, err := newChain(NewPostgres(pool, cfg.Expiry(), cfg.StoreTimeout), cfg)
+	c, err := newChain(newPostgres(pool, cfg.Schema, cfg.Expiry(), cfg.StoreTimeout), cfg)
 	if err != nil {
 		return nil, err
 	}

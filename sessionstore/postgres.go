@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -14,14 +15,15 @@ import (
 	"github.com/reporadar/pgsession/internal/schema"
 )
 
-const schemaName = "pgsession"
-
 // Postgres keeps sessions in the table that the migrations make. It is safe for concurrent use, and for any number of
 // instances on one database. It runs no DDL, and neither opens nor closes the pool.
 //
 // Calls that come while others are under way share statements: see internal/batch.
 type Postgres struct {
 	pool    *pgxpool.Pool
+	schema  string
+	renamed schema.Statements
+	db      querier // the pool, with statements for the schema
 	queries *gen.Queries
 	expiry  Expiry
 	timeout time.Duration
@@ -36,7 +38,21 @@ var _ Store = (*Postgres)(nil)
 
 // NewPostgres makes a store over a pool. timeout bounds each call. It does not connect; see [Postgres.Check].
 func NewPostgres(pool *pgxpool.Pool, expiry Expiry, timeout time.Duration) *Postgres {
-	p := &Postgres{pool: pool, queries: gen.New(), expiry: expiry, timeout: timeout}
+	return newPostgres(pool, schema.Default, expiry, timeout)
+}
+
+// NewPostgresIn is [NewPostgres] for a schema of another name than pgsession: the one that `migrate -schema` made. A name
+// that SQL would have to quote is an error.
+func NewPostgresIn(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout time.Duration) (*Postgres, error) {
+	if err := schema.CheckName(schemaName); err != nil {
+		return nil, fmt.Errorf("sessionstore: %w", err)
+	}
+	return newPostgres(pool, schemaName, expiry, timeout), nil
+}
+
+func newPostgres(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout time.Duration) *Postgres {
+	p := &Postgres{pool: pool, schema: schemaName, queries: gen.New(), expiry: expiry, timeout: timeout}
+	p.db = p.in(pool)
 	reads := batch.Config{InFlight: loadsInFlight, Timeout: timeout}
 	writes := batch.Config{InFlight: writesInFlight, Timeout: timeout}
 	self := func(id *ID) ID { return *id }
@@ -53,6 +69,9 @@ func NewPostgres(pool *pgxpool.Pool, expiry Expiry, timeout time.Duration) *Post
 	return p
 }
 
+// in gives statements to a pool or a transaction, for the schema.
+func (p *Postgres) in(db querier) querier { return schema.In(db, p.schema, &p.renamed) }
+
 // Name is "postgres".
 func (p *Postgres) Name() string { return "postgres" }
 
@@ -60,7 +79,7 @@ func (p *Postgres) Name() string { return "postgres" }
 // which of it is missing and the command that creates it.
 func (p *Postgres) Check(ctx context.Context) error {
 	return p.do(ctx, reading, func(ctx context.Context) error {
-		return schema.Check(ctx, p.pool, schemaName)
+		return schema.Check(ctx, p.db, p.schema)
 	})
 }
 
@@ -110,7 +129,7 @@ func (p *Postgres) Touch(ctx context.Context, touches []Touch) error {
 		arg.IDs[i], arg.IPs[i], arg.UserAgents[i] = touches[i].ID[:], touches[i].IP, touches[i].UserAgent
 	}
 	return p.do(ctx, idempotent, func(ctx context.Context) error {
-		_, err := p.queries.SessionTouch(ctx, p.pool, arg)
+		_, err := p.queries.SessionTouch(ctx, p.db, arg)
 		return err
 	})
 }
@@ -118,7 +137,7 @@ func (p *Postgres) Touch(ctx context.Context, touches []Touch) error {
 // Delete implements [Store].
 func (p *Postgres) Delete(ctx context.Context, id ID) (Revocation, error) {
 	err := p.do(ctx, idempotent, func(ctx context.Context) error {
-		_, err := p.queries.SessionDelete(ctx, p.pool, id[:])
+		_, err := p.queries.SessionDelete(ctx, p.db, id[:])
 		return err
 	})
 	return Revocation{Committed: err == nil, CacheAcked: true}, err
@@ -127,7 +146,7 @@ func (p *Postgres) Delete(ctx context.Context, id ID) (Revocation, error) {
 // Prune implements [Store], with the function that the migrations make.
 func (p *Postgres) Prune(ctx context.Context, max int) (n int, ok bool, err error) {
 	err = p.do(ctx, idempotent, func(ctx context.Context) error {
-		deleted, err := p.queries.ExpiryPrune(ctx, p.pool, int32(max))
+		deleted, err := p.queries.ExpiryPrune(ctx, p.db, int32(max))
 		n, ok = int(deleted), deleted >= 0
 		return err
 	})
@@ -140,17 +159,17 @@ func (p *Postgres) Prune(ctx context.Context, max int) (n int, ok bool, err erro
 // Stats implements [Store].
 func (p *Postgres) Stats(ctx context.Context, exact bool) (s Stats, err error) {
 	err = p.do(ctx, reading, func(ctx context.Context) error {
-		prune, err := p.queries.ExpiryLastPrune(ctx, p.pool)
+		prune, err := p.queries.ExpiryLastPrune(ctx, p.db)
 		if err != nil {
 			return err
 		}
 		s = Stats{LastPruneAt: prune.LastPruneAt.Time, CountedAt: prune.AskedAt, Exact: exact}
 		if exact {
-			count, err := p.queries.ExpiryCount(ctx, p.pool)
+			count, err := p.queries.ExpiryCount(ctx, p.db)
 			s.Total, s.Active, s.Expired = count.Total, count.Active, count.Total-count.Active
 			return err
 		}
-		estimate, err := p.queries.ExpiryEstimate(ctx, p.pool)
+		estimate, err := p.queries.ExpiryEstimate(ctx, p.db)
 		s.Total, s.Expired, s.Exact = estimate.Total, estimate.Expired, estimate.Exact
 		s.Active = max(0, s.Total-s.Expired)
 		return err

@@ -138,9 +138,9 @@ func (p *Postgres) translateSQLState(pg *pgconn.PgError) error {
 	case "23505":
 		return fmt.Errorf("%w (%w)", ErrExists, refused)
 	case "42P01", "42883", "3F000", "42703":
-		return fmt.Errorf("the schema %q lacks what this version needs: run `migrate up`, see cmd/migrate (%w)", schemaName, refused)
+		return fmt.Errorf("the schema %q lacks what this version needs: run `migrate up`, see cmd/migrate (%w)", p.schema, refused)
 	case "42501":
-		return fmt.Errorf("the database role may not do this: grant it the rights on the schema %q (%w)", schemaName, refused)
+		return fmt.Errorf("the database role may not do this: grant it the rights on the schema %q (%w)", p.schema, refused)
 	}
 	switch pg.Code[:min(2, len(pg.Code))] {
 	case "22", "23", "54": // data exception, constraint, limit exceeded

@@ -20,7 +20,7 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 		arg.Before = endOfTime
 	}
 	err = p.do(ctx, reading, func(ctx context.Context) error {
-		rows, err := p.queries.OwnerList(ctx, p.pool, arg)
+		rows, err := p.queries.OwnerList(ctx, p.db, arg)
 		recs = make([]Record, len(rows))
 		for i := range rows {
 			recs[i].fill(&rows[i].Session, rows[i].ValidatedAt)
@@ -35,7 +35,7 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
 	n := 0
 	err = p.do(ctx, once, func(ctx context.Context) error {
-		ids, n, err = p.revoke(ctx, p.pool, s, ids)
+		ids, n, err = p.revoke(ctx, p.db, s, ids)
 		return err
 	})
 	return ids, Revocation{Count: n, Committed: err == nil, CacheAcked: true}, err
@@ -79,17 +79,18 @@ func (p *Postgres) admit(ctx context.Context, userID string, self ID, limit int,
 	var rec *Record
 	err := p.do(ctx, once, func(ctx context.Context) error {
 		return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
-			if err := p.queries.OwnerLock(ctx, tx, userID); err != nil {
+			db := p.in(tx)
+			if err := p.queries.OwnerLock(ctx, db, userID); err != nil {
 				return err
 			}
-			n, err := p.queries.OwnerCount(ctx, tx, userID, self[:])
+			n, err := p.queries.OwnerCount(ctx, db, userID, self[:])
 			if err != nil {
 				return err
 			}
 			if n >= int64(limit) {
 				return ErrTooManySessions
 			}
-			rec, err = login(ctx, tx)
+			rec, err = login(ctx, db)
 			return err
 		})
 	})

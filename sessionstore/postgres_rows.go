@@ -27,7 +27,7 @@ type (
 
 func (p *Postgres) loadOne(ctx context.Context, id *ID) (rec *Record, err error) {
 	err = p.do(ctx, reading, func(ctx context.Context) error {
-		row, err := p.queries.SessionLoad(ctx, p.pool, id[:])
+		row, err := p.queries.SessionLoad(ctx, p.db, id[:])
 		if err == nil {
 			rec = new(Record)
 			rec.fill(&row.Session, row.ValidatedAt)
@@ -43,7 +43,7 @@ func (p *Postgres) loadMany(ctx context.Context, ids []ID) (recs []Record, err e
 		arg[i] = ids[i][:]
 	}
 	err = p.do(ctx, reading, func(ctx context.Context) error {
-		rows, err := p.queries.SessionLoadMany(ctx, p.pool, arg)
+		rows, err := p.queries.SessionLoadMany(ctx, p.db, arg)
 		recs = make([]Record, len(rows))
 		for i := range rows {
 			recs[i].fill(&rows[i].Session, rows[i].ValidatedAt)
@@ -55,7 +55,7 @@ func (p *Postgres) loadMany(ctx context.Context, ids []ID) (recs []Record, err e
 
 func (p *Postgres) createOne(ctx context.Context, d *Draft) (rec *Record, err error) {
 	err = p.do(ctx, once, func(ctx context.Context) error {
-		rec, err = p.create(ctx, p.pool, d)
+		rec, err = p.create(ctx, p.db, d)
 		return err
 	})
 	return rec, err
@@ -85,7 +85,7 @@ func (p *Postgres) createMany(ctx context.Context, drafts []Draft) (recs []Recor
 		arg.UserAgents = append(arg.UserAgents, d.UserAgent)
 	}
 	err = p.do(ctx, once, func(ctx context.Context) error {
-		rows, err := p.queries.SessionCreateMany(ctx, p.pool, arg)
+		rows, err := p.queries.SessionCreateMany(ctx, p.db, arg)
 		recs = make([]Record, len(rows))
 		for i := range rows {
 			recs[i].fill(&rows[i].Session, rows[i].ValidatedAt)
@@ -97,7 +97,7 @@ func (p *Postgres) createMany(ctx context.Context, drafts []Draft) (recs []Recor
 
 func (p *Postgres) saveOne(ctx context.Context, c *saveCall) (rec *Record, err error) {
 	err = p.do(ctx, once, func(ctx context.Context) error {
-		rec, err = p.save(ctx, p.pool, c)
+		rec, err = p.save(ctx, p.db, c)
 		return err
 	})
 	return rec, err
@@ -128,7 +128,7 @@ func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) (recs []Recor
 		arg.UserAgents = append(arg.UserAgents, c.UserAgent)
 	}
 	err = p.do(ctx, once, func(ctx context.Context) error {
-		rows, err := p.queries.SessionSaveMany(ctx, p.pool, arg)
+		rows, err := p.queries.SessionSaveMany(ctx, p.db, arg)
 		recs = make([]Record, len(rows))
 		for i := range rows {
 			recs[i].fill(&rows[i].Session, rows[i].ValidatedAt)
@@ -140,7 +140,7 @@ func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) (recs []Recor
 
 func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (rec *Record, err error) {
 	err = p.do(ctx, once, func(ctx context.Context) error {
-		rec, err = p.rotate(ctx, p.pool, c)
+		rec, err = p.rotate(ctx, p.db, c)
 		return err
 	})
 	return rec, err
@@ -174,7 +174,7 @@ func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) (recs []R
 		arg.UserAgents = append(arg.UserAgents, c.UserAgent)
 	}
 	err = p.do(ctx, once, func(ctx context.Context) error {
-		rows, err := p.queries.SessionRotateMany(ctx, p.pool, arg)
+		rows, err := p.queries.SessionRotateMany(ctx, p.db, arg)
 		recs = make([]Record, len(rows))
 		for i := range rows {
 			recs[i].fill(&rows[i].Session, rows[i].ValidatedAt)

@@ -59,7 +59,7 @@ func (t *Tx) revoke(ctx context.Context, sel Selection, which string) (int, erro
 		return 0, fmt.Errorf("sessionstore: revoke: %w", errNoPostgres)
 	}
 	p := t.m.chain.postgres
-	ids, n, err := p.revoke(ctx, t.tx, sel, nil)
+	ids, n, err := p.revoke(ctx, p.in(t.tx), sel, nil)
 	if err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", p.translate(ctx, err))
 	}

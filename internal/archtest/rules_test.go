@@ -7,7 +7,7 @@ const module = "github.com/reporadar/pgsession"
 var imports = map[string][]string{
 	"internal/batch":     {},
 	"internal/gen":       {"github.com/jackc/pgx/v5/..."},
-	"internal/schema":    {module + "/internal/gen"},
+	"internal/schema":    {module + "/internal/gen", "github.com/jackc/pgx/v5/..."},
 	"internal/archtest":  {},
 	"cache":              {"github.com/redis/go-redis/v9/...", module + "/internal/batch"},
 	"internal/coherence": {},
@@ -34,7 +34,7 @@ var files = map[string][]string{
 	module + "/cache":                 {"cached.go", "chain.go"},
 	module + "/internal/coherence":    {"cached.go", "chain.go", "emergency.go", "recovery.go", "transaction.go"},
 	module + "/internal/gen":          {"postgres.go", "postgres_rows.go", "postgres_owner.go"},
-	module + "/internal/schema":       {"postgres.go", "postgres_error.go"},
+	module + "/internal/schema":       {"postgres.go", "postgres_error.go", "config.go"},
 	module + "/internal/batch":        {"postgres.go", "postgres_batch.go"},
 	"net/http": {
 		"middleware.go", "writer.go", "exchange.go", "cookie.go", "cookieconfig.go", "health.go", "metadata.go", "fresh.go",
