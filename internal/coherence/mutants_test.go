@@ -111,7 +111,21 @@ var mutants = []mutant{
 	{"the floor is ignored", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) { l.Floor = 0; return l, e, now }), writes},
 	{"no floor when the cache was not told", func(s *scope) { s.floor = func(Policy, Entry, bool) int64 { return 0 } }, writes},
 	{"a save's entry leaves the cache when it is stale", func(s *scope) { s.saved = Policy.FillTTL }, func() *scope { return small(3, 0, nil, load, save) }},
-	{"a fill that a tombstone refused counts as acknowledged", func(s *scope) { s.refusalConfirms = true }, nil},
+	{"a fill that a tombstone refused counts as acknowledged", func(s *scope) { s.refusalConfirms = true }, func() *scope {
+		// A load has found nothing in the cache and has not yet asked Postgres; a revoke that was lost on its way has left a tombstone on a living session.
+		s := small(4, 1, network, load, save).split()
+		s.lifetime = 8 * tick
+		s.prefix = []action{
+			{kind: begins, a: uint8(revoke)},
+			{kind: begins, a: uint8(load), b: 1},
+			{kind: steps, a: 1},
+			{kind: steps, a: 1},
+			{kind: steps},
+			{kind: misses},
+			{kind: delivers},
+		}
+		return s
+	}},
 	{"an expired entry is served", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) { e.ExpiresAt = 1 << 60; return l, e, now }), func() *scope {
 		s := small(2, 1, memory, load, touch)
 		s.lifetime = tick

@@ -200,12 +200,12 @@ func (s *stage) heard(n int) error {
 	switch o.kind {
 	case load:
 		l := o.load(s.scope)
+		if s.filledLate {
+			o.entry.validated = moment(now.Time / 1000)
+		}
 		if ttl := s.storeAnswered(&l, o.entry.full(), o.found, now); ttl > 0 {
 			if o.answer == Silent && s.policy.Freshness > 0 {
 				return violated("a load filled a cache that had not answered")
-			}
-			if s.filledLate {
-				o.entry.validated = moment(now.Time / 1000)
 			}
 			s.send(message{kind: fillMessage, id: o.id, op: -1, entry: o.entry, ttl: moment(ttl.Milliseconds())})
 		}

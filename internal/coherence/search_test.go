@@ -27,6 +27,11 @@ func genesis(sc *scope) world {
 	if !slices.Contains(sc.kinds, create) {
 		w.session.ids[0].row = row{exists: true, version: 1, expires: w.at + sc.lifetime}
 	}
+	for _, a := range sc.prefix {
+		if err := w.apply(sc, a); err != nil {
+			panic(err)
+		}
+	}
 	return w
 }
 
@@ -97,6 +102,9 @@ func (w *world) apply(sc *scope, a action) error {
 	case sleeps:
 		w.at += tick
 		advance(w.instances[:], tick, int(a.a))
+		if sc.paused {
+			in.wall -= time.Duration(tick) * time.Millisecond
+		}
 	case sets:
 		in.upset = stepped
 		in.wall += (2*time.Duration(a.b) - 1) * 2 * time.Duration(tick) * time.Millisecond
@@ -176,4 +184,53 @@ func (f found) report(t *testing.T) {
 		t.Logf("%3d  %v", n+1, a)
 	}
 	t.Errorf("%v", f.err)
+}
+
+func TestSearch(t *testing.T) {
+	every := []operationKind{load, save, touch, rotate, revoke}
+	scopes := []struct {
+		name  string
+		scope *scope
+		slow  bool // not under the race detector
+		large bool // only with -large
+	}{
+		{"a creation and two of everything, no faults", small(2, 0, nil, append(every, create)...), false, false},
+		{"two loads and revokes, two faults of the network, every await point", small(2, 2, network, load, revoke).split(), true, false},
+		{"two loads and saves, a fault of the network, every await point", small(2, 1, network, load, save).split(), true, false},
+		{"two of everything, two faults of the network", small(2, 2, network, every...), true, false},
+		{"two of everything, two faults of Redis", small(2, 2, memory, every...), true, false},
+		{"two loads and revokes, a fault of the clocks", small(2, 1, clocks, load, revoke), false, false},
+		{"three loads and revokes, no faults", small(3, 0, nil, load, revoke), true, false},
+		{"three loads and saves, no faults", small(3, 0, nil, load, save), true, false},
+
+		{"three loads and revokes, two faults of the network", small(3, 2, network, load, revoke), true, true},
+		{"three loads and revokes, two faults of Redis", small(3, 2, memory, load, revoke), true, true},
+		{"three loads and revokes, two faults of the clocks", small(3, 2, clocks, load, revoke), true, true},
+		{"three loads and saves, two faults of the network", small(3, 2, network, load, save), true, true},
+		{"three loads and touches, a fault of Redis", small(3, 1, memory, load, touch), true, true},
+		{"three of everything, no faults", small(3, 0, nil, every...), true, true},
+		{"two of everything, a fault of any kind, every await point", small(2, 1, all, every...).split(), true, true},
+	}
+	total := 0
+	for _, s := range scopes {
+		if s.large && !*largeFlag || s.slow && raceEnabled {
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			limit := 1_000_000
+			if s.large {
+				limit = *statesFlag
+			}
+			f := search(s.scope, limit)
+			total += f.states
+			f.report(t)
+			if f.cut {
+				t.Logf("NOT EXHAUSTED: stopped at %d states; everything nearer than %d actions was seen", f.states, f.depth)
+				if !s.large {
+					t.Error("a scope of the ordinary run has to be exhausted")
+				}
+			}
+		})
+	}
+	t.Logf("%d distinct states in all", total)
 }

@@ -11,6 +11,7 @@ var (
 	seedFlag     = flag.Uint64("seed", 0, "run this seed of the simulation alone; with -v its trace is printed")
 	seedsFlag    = flag.Int("seeds", 0, "how many seeds the simulation runs")
 	durationFlag = flag.Duration("duration", 0, "for how long the simulation runs, in place of -seeds")
+	statesFlag   = flag.Int("states", 6_000_000, "at how many states a large search stops")
 	largeFlag    = flag.Bool("large", false, "search the large scopes too")
 )
 
