@@ -30,7 +30,6 @@ var (
 	ends2  = func() *scope { return small(3, 2, all, load, revoke) }
 	clocky = func() *scope { return small(3, 2, clocks, load, revoke) }
 	writes = func() *scope { return small(3, 1, network, load, save) }
-	stale  = func() *scope { return small(2, 1, memory, load, touch) }
 	every  = func() *scope { return small(3, 1, network, load, save, touch, rotate, revoke) }
 )
 
@@ -58,7 +57,7 @@ var mutants = []mutant{
 	{"validated_at from clock_timestamp()", func(s *scope) { s.stampedLate = true }, ends2},
 	{"no freshness check", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) { e.ValidatedAt = now.Time; return l, e, now }), ends2},
 	{"the wall clock in place of the bound", func(s *scope) {
-		s.now = func(_ *Clock, at Instant) Bound { return Bound{Time: Time(at.Wall.Microseconds()), Known: true} }
+		s.now = func(c *Clock, at Instant) Bound { return Bound{Time: Time(at.Wall.Microseconds()), Known: c.known} }
 	}, clocky},
 	{"a bound that ignores suspension", func(s *scope) {
 		s.now = func(c *Clock, at Instant) Bound {
