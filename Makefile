@@ -24,6 +24,11 @@ test/matrix: bin/provide ## Run the store's tests on every Postgres that can be 
 		$(PROVIDE) -test -postgres $$v -no-redis -- go -C integration test -race -count=1 ./store/... ./migrate/... || exit 1; \
 	done
 
+.PHONY: simulate
+simulate: ## Search the cache's protocol in large scopes and simulate it for DURATION (3m), or SEEDS=n
+	@go test ./internal/coherence -count=1 -timeout 0 -v -run 'TestSearch$$|TestSimulation$$|TestMutants$$|TestExceptions$$|TestEmergency' \
+		-large $(if $(SEEDS),-seeds=$(SEEDS),-duration=$(or $(DURATION),3m))
+
 .PHONY: lint
 lint: ## Check format, vet and staticcheck; changes nothing
 	@unformatted=$$($(TOOL) gofumpt -l $$(git ls-files -co --exclude-standard '*.go' | grep -v '^internal/gen/')); \

@@ -5,7 +5,8 @@ import "time"
 const (
 	// drift is how much faster than this process's clock Postgres's may run: a part in a thousand. Quartz is ten times better, and clocks that are being slewed stay below it.
 	drift = 1000
-	// jump is how far the two clocks of this process may come apart before its monotonic one is taken to have stood still, as it does on a suspended machine.
+	// jump is how far the two clocks of this process may come apart before its monotonic one is taken to have stood still, as it does on a suspended machine. It does not
+	// grow with the age of the sample: what goes unnoticed is time that the bound lacks, and has to stay below [Allowance]. Two clocks of one machine are slewed together.
 	jump = 200 * time.Millisecond
 )
 
@@ -57,7 +58,7 @@ func (c *Clock) Now(at Instant) Bound {
 
 func (c *Clock) bound(at Instant) Bound {
 	mono, wall := at.Mono-c.sent.Mono, at.Wall-c.sent.Wall
-	if !c.known || mono < 0 || (wall-mono).Abs() > jump+mono/drift {
+	if !c.known || mono < 0 || (wall-mono).Abs() > jump {
 		return Bound{}
 	}
 	return Bound{Time: bound(c.stamp, c.sent, at), Known: true}

@@ -9,8 +9,9 @@
 // not earlier than Postgres's clock P. So P <= U <= ValidatedAt + F < C + F whenever it is served: at most F after the revoke, whatever happened to the messages and
 // to Redis's memory, and however long a process slept before its fill. Nothing here depends on what Redis holds.
 //
-// Two things are assumed. Postgres's clock does not go backwards; a failover to a server whose clock is behind adds the difference. And reads come from the
-// primary: a standby's snapshot may be older than its clock.
+// Three things are assumed. Postgres's clock does not go backwards; a failover to a server whose clock is behind adds the difference. Reads come from the
+// primary: a standby's snapshot may be older than its clock. And of the two clocks of a machine one goes on while it is suspended: a virtual machine that is paused with
+// both, or whose wall clock is set back by as much as it slept, does not know it until Postgres's next reply.
 package coherence
 
 import "time"

@@ -65,8 +65,14 @@ func (l *Load) StoreAnswered(e Entry, found bool, now Bound) (ttl time.Duration)
 	return l.FillTTL(e, now)
 }
 
-// Saved says for how long to put a record into the cache that was just written.
-func (p Policy) Saved(e Entry, now Bound) (ttl time.Duration) { return p.FillTTL(e, now) }
+// Saved says for how long to put a record into the cache that was just written. It is counted from now and not from ValidatedAt: a save that waited for a lock is validated
+// before an older version that was read meanwhile, and has to keep that one out for as long as it is fresh.
+func (p Policy) Saved(e Entry, now Bound) (ttl time.Duration) {
+	if p.FillTTL(e, now) <= 0 {
+		return 0
+	}
+	return p.Freshness + p.Grace + margin
+}
 
 // Floor is the version that a client must ask for after its save; zero when the cache has taken notice of it, or needn't.
 func (p Policy) Floor(e Entry, acknowledged bool) int64 {

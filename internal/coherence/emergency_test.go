@@ -1,0 +1,282 @@
+package coherence
+
+import (
+	"testing"
+	"time"
+)
+
+// emergency is the world of an outage: process P, which loses Postgres and gets it back, and the other instances, which keep it. There are two sessions: old is in Postgres,
+// made was made by P in memory. It is comparable.
+type emergency struct {
+	outage Outage
+	away   bool // Postgres, for P
+	at     int8
+	moves  int8
+
+	old, made         place
+	cache             SlotState // for old
+	validated         int8
+	journal           journal // about old
+	kept              int8    // until when the journal's word is kept
+	acknowledged      bool    // made was
+	memory            bool    // and is in P's memory
+	importing         bool    // its insert was sent and P does not know what became of it
+	inserts, inserted bool    // it may yet take effect; it has
+}
+
+type place struct{ row, promised bool } // promised: a revoke was acknowledged
+
+type journal uint8
+
+const (
+	blank journal = iota
+	written
+	told // Postgres knows
+)
+
+// rules is what the emergency store has to keep to.
+type rules struct {
+	refuses   func(*Outage) bool
+	journals  bool // a revoke is written down
+	remembers bool // what was written down counts until no entry of before the replay can be fresh
+	asks      bool // after a lost reply, Postgres is asked what became of the insert before another is sent
+	holds     bool // what is being imported is not served from memory
+	waits     bool // nor revoked before it is known what became of the import
+	imports   bool // memory is not dropped
+}
+
+func proper() rules {
+	return rules{refuses: (*Outage).Refuses, journals: true, remembers: true, asks: true, holds: true, waits: true, imports: true}
+}
+
+// outageFresh is F in steps of time.
+const outageFresh = 2
+
+// next calls visit with every state that can come next.
+func (e emergency) next(r rules, visit func(emergency, string, error)) {
+	do := func(what string, change func(*emergency) error) {
+		n := e
+		n.moves++
+		err := change(&n)
+		visit(n, what, err)
+	}
+	ok := func(change func(*emergency)) func(*emergency) error {
+		return func(n *emergency) error { change(n); return nil }
+	}
+	if e.at < 4 {
+		do("time passes", ok(func(n *emergency) { n.at++ }))
+	}
+	do("Postgres goes or comes", ok(func(n *emergency) { n.away = !n.away }))
+	if e.away && e.outage.Mode != Emergency && e.outage.Mode != Replaying {
+		do("P notices", func(n *emergency) error {
+			for i := range outageFailures {
+				if n.outage.Failed(time.Duration(i) * outageAfter) {
+					return nil
+				}
+			}
+			return violated("an outage was not noticed")
+		})
+	}
+	if !e.away && e.outage.Mode == Emergency {
+		do("P probes", ok(func(n *emergency) { n.outage.Probed() }))
+	}
+	if e.outage.Mode == Emergency && !e.acknowledged {
+		do("made in memory", ok(func(n *emergency) { n.memory, n.acknowledged = true, true }))
+	}
+	e.others(do, ok)
+	e.revokes(r, do)
+	do("P loads old", func(n *emergency) error { return n.loadOld(r) })
+	do("P loads made", func(n *emergency) error { return n.loadMade(r) })
+	e.recovers(r, do, ok)
+}
+
+type (
+	doing    func(what string, change func(*emergency) error)
+	harmless func(change func(*emergency)) func(*emergency) error
+)
+
+// others is what the other instances do, and Redis.
+func (e emergency) others(do doing, ok harmless) {
+	if e.old.row && e.cache != Tombstone {
+		do("another fills old", ok(func(n *emergency) { n.cache, n.validated = Filled, n.at }))
+	}
+	if e.cache != Empty {
+		do("Redis forgets", ok(func(n *emergency) { n.cache, n.validated = Empty, 0 }))
+	}
+	if e.made.row {
+		do("another revokes made", ok(func(n *emergency) { n.made = place{promised: true} }))
+	}
+}
+
+func (e emergency) revokes(r rules, do doing) {
+	if e.outage.Mode == Emergency && e.journal == blank && !e.old.promised {
+		for _, reached := range []bool{true, false} {
+			do("P revokes old", func(n *emergency) error {
+				if r.journals {
+					n.journal = written
+				}
+				n.old.promised = true
+				if reached {
+					n.cache, n.validated = Tombstone, 0
+				}
+				if p := (Policy{Freshness: time.Second}).Revoked(Journalled, reached); p.Committed {
+					return violated("a journalled revoke says that it was committed")
+				}
+				return nil
+			})
+		}
+	}
+	if e.memory && !(e.importing && r.waits) {
+		do("P revokes made", func(n *emergency) error {
+			n.memory, n.made = false, place{promised: true}
+			return nil
+		})
+	}
+}
+
+func (e *emergency) loadOld(r rules) error {
+	fresh := e.cache == Filled && e.at <= e.validated+outageFresh
+	switch {
+	case e.journal != blank:
+		return nil // dead
+	case fresh && e.old.promised:
+		return violated("a journalled revoke was forgotten: served from the cache")
+	case fresh, r.refuses(&e.outage), e.away:
+		return nil
+	case e.old.row && e.old.promised:
+		return violated("a journalled revoke was forgotten: served from Postgres")
+	}
+	return nil
+}
+
+func (e *emergency) loadMade(r rules) error {
+	switch {
+	case e.memory && !(e.importing && r.holds):
+		if e.made.promised {
+			return violated("a session was served from memory after it was revoked in Postgres")
+		}
+		return nil
+	case e.memory, r.refuses(&e.outage), e.away:
+		return nil
+	case e.journal == written:
+		return violated("Postgres served before it knew of a journalled revoke")
+	case e.made.row && e.made.promised:
+		return violated("a session made in memory was revived")
+	}
+	return nil
+}
+
+// recovers is P's way back.
+func (e emergency) recovers(r rules, do doing, ok harmless) {
+	if e.journal == told && e.at > e.kept {
+		do("the journal is cleared", ok(func(n *emergency) { n.journal, n.kept = blank, 0 }))
+	}
+	if e.outage.Mode == Replaying && !e.away {
+		if e.journal == written {
+			do("replayed", ok(func(n *emergency) {
+				n.old.row, n.journal, n.kept = false, told, n.at+outageFresh
+				if !r.remembers {
+					n.journal, n.kept = blank, 0
+				}
+			}))
+			do("replayed, reply lost", ok(func(n *emergency) { n.old.row = false }))
+		} else {
+			do("all replayed", ok(func(n *emergency) { n.outage.Replayed() }))
+		}
+	}
+	if e.inserts {
+		do("the insert takes effect", func(n *emergency) error {
+			n.inserts, n.inserted = false, true
+			n.made.row = true
+			if n.made.promised {
+				return violated("an import revived a revoked session")
+			}
+			return nil
+		})
+		do("the insert is lost", ok(func(n *emergency) { n.inserts = false }))
+	}
+	if e.outage.Mode != Importing || e.away {
+		return
+	}
+	switch {
+	case e.memory && !r.imports:
+		do("memory is dropped", ok(func(n *emergency) { n.memory = false }))
+	case !e.memory:
+		do("all imported", func(n *emergency) error {
+			n.outage.Imported()
+			if n.acknowledged && !n.made.row && !n.made.promised {
+				return violated("a session made in memory was lost")
+			}
+			return nil
+		})
+	case !e.importing, !r.asks && !e.inserts && !e.made.row:
+		do("import sent", ok(func(n *emergency) { n.importing, n.inserts, n.inserted = true, true, false }))
+	case e.inserted: // the reply came, or Postgres was asked
+		do("import confirmed", ok(func(n *emergency) { n.importing, n.memory = false, false }))
+	case !e.inserts:
+		do("import known to have failed", ok(func(n *emergency) { n.importing = false }))
+	}
+}
+
+func outageSearch(r rules, moves int8) found {
+	first := emergency{old: place{row: true}}
+	type step struct {
+		from emergency
+		what string
+	}
+	var (
+		known = map[emergency]step{first: {}}
+		level = []emergency{first}
+		f     = found{states: 1}
+	)
+	for ; len(level) > 0; f.depth++ {
+		var next []emergency
+		for _, e := range level {
+			if e.moves >= moves {
+				continue
+			}
+			e.next(r, func(n emergency, what string, err error) {
+				f.steps++
+				if err != nil && f.err == nil {
+					f.err = err
+				}
+				n.moves = 0
+				if _, ok := known[n]; !ok {
+					known[n] = step{e, what}
+					f.states++
+					next = append(next, n)
+				}
+			})
+			if f.err != nil {
+				return f
+			}
+		}
+		level = next
+	}
+	return f
+}
+
+// TestEmergency goes through every state of an outage and its recovery.
+func TestEmergency(t *testing.T) { outageSearch(proper(), 127).report(t) }
+
+func TestEmergencyMutants(t *testing.T) {
+	mutants := map[string]func(r *rules){
+		"emergency without a journal":                          func(r *rules) { r.journals = false },
+		"Postgres serves before the replay":                    func(r *rules) { r.refuses = func(o *Outage) bool { return o.Mode == Emergency } },
+		"Postgres serves in an outage":                         func(r *rules) { r.refuses = func(*Outage) bool { return false } },
+		"the journal is forgotten at the replay":               func(r *rules) { r.remembers = false },
+		"an import whose reply was lost is sent again":         func(r *rules) { r.asks = false },
+		"a revoke does not wait for the import":                func(r *rules) { r.waits = false },
+		"memory is dropped at the recovery":                    func(r *rules) { r.imports = false },
+		"a session is served from memory while it is imported": func(r *rules) { r.holds = false },
+	}
+	for name, mutate := range mutants {
+		r := proper()
+		mutate(&r)
+		if f := outageSearch(r, 127); f.err != nil {
+			t.Logf("caught      %s: by the search after %d states: %v", name, f.states, f.err)
+		} else {
+			t.Errorf("NOT CAUGHT  %s, after %d states", name, f.states)
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package coherence
+
+// forever is the end of what an attacker put into Redis without a TTL.
+const forever moment = 1 << 30
+
+// send puts a message under way. Where there is no room for one, one that nobody waits for is lost, as any may be.
+func (s *stage) send(m message) {
+	place := -1
+	for n := range s.session.messages {
+		switch q := &s.session.messages[n]; {
+		case q.kind == noMessage:
+			s.session.messages[n] = m
+			return
+		case q.op < 0:
+			place = n
+		}
+	}
+	s.session.messages[place] = m // there is one: at most one message waits for each of the other operations
+}
+
+// carry is what the network does with a message.
+func (s *stage) carry(a action) error {
+	m := s.session.messages[a.a]
+	acknowledged := false
+	switch a.kind {
+	case delivers, unanswers, repeats:
+		acknowledged = s.arrive(m) && a.kind == delivers
+	}
+	if a.kind == repeats || a.kind == gives {
+		s.session.messages[a.a].op = -1
+	} else {
+		s.session.messages[a.a] = message{}
+	}
+	if m.op < 0 {
+		return nil
+	}
+	return s.answered(int(m.op), acknowledged)
+}
+
+// arrive is what the script in Redis does with a message, and what it says.
+func (s *stage) arrive(m message) bool {
+	v := &s.session.ids[m.id]
+	slot := v.slot.slot(s.at)
+	if m.kind == buryMessage {
+		s.entomb(&slot)
+		v.slot.set(slot, s.at+m.ttl)
+		return true
+	}
+	if !s.fill(&slot, m.entry.full()) {
+		return s.refusalConfirms
+	}
+	v.slot.set(slot, s.at+m.ttl)
+	if v.copies[0] != m.entry {
+		v.copies[1], v.copies[0] = v.copies[0], m.entry
+	}
+	return true
+}

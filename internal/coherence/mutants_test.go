@@ -1,0 +1,209 @@
+package coherence
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// mutant is a fault in the decisions or in how a store acts on them. The search or the simulation has to catch it.
+type mutant struct {
+	name   string
+	mutate func(s *scope)
+	// by is where it is looked for first; nil is the simulation.
+	by func() *scope
+}
+
+func judged(change func(l Load, e Entry, now Bound) (Load, Entry, Bound)) func(s *scope) {
+	return func(s *scope) {
+		s.cacheAnswered = func(l *Load, a CacheAnswer, e Entry, now Bound) (Step, Verdict) {
+			changed, e, now := change(*l, e, now)
+			step, verdict := changed.CacheAnswered(a, e, now)
+			l.fill = changed.fill
+			return step, verdict
+		}
+	}
+}
+
+var (
+	ends   = func() *scope { return small(3, 1, network, load, revoke) }
+	ends2  = func() *scope { return small(3, 2, all, load, revoke) }
+	clocky = func() *scope { return small(3, 2, clocks, load, revoke) }
+	writes = func() *scope { return small(3, 1, network, load, save) }
+	every  = func() *scope { return small(3, 1, network, load, save, touch, rotate, revoke) }
+)
+
+var mutants = []mutant{
+	{"fill without compare", func(s *scope) {
+		s.fill = func(slot *Slot, e Entry) bool {
+			if slot.State == Tombstone {
+				return false
+			}
+			*slot = Slot{State: Filled, Entry: e}
+			return true
+		}
+	}, writes},
+	{"a tombstone is not terminal", func(s *scope) {
+		s.fill = func(slot *Slot, e Entry) bool {
+			if slot.State == Tombstone {
+				*slot = Slot{}
+			}
+			return slot.Fill(e)
+		}
+	}, ends},
+	{"a revoke deletes the key and leaves no tombstone", func(s *scope) { s.entomb = func(slot *Slot) { *slot = Slot{} } }, ends},
+	{"a tombstone's TTL below F", func(s *scope) { s.buryTTL = func(p Policy) time.Duration { return p.Freshness / 3 } }, ends},
+	{"validated_at from the time of the fill", func(s *scope) { s.filledLate = true }, ends2},
+	{"validated_at from clock_timestamp()", func(s *scope) { s.stampedLate = true }, ends2},
+	{"no freshness check", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) { e.ValidatedAt = now.Time; return l, e, now }), ends2},
+	{"the wall clock in place of the bound", func(s *scope) {
+		s.now = func(c *Clock, at Instant) Bound { return Bound{Time: Time(at.Wall.Microseconds()), Known: c.known} }
+	}, clocky},
+	{"a bound that ignores suspension", func(s *scope) {
+		s.now = func(c *Clock, at Instant) Bound {
+			if !c.known {
+				return Bound{}
+			}
+			return Bound{Time: bound(c.stamp, c.sent, at), Known: true}
+		}
+	}, clocky},
+	{"served without a sample of the clock", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) {
+		if !now.Known {
+			now = Bound{Time: e.ValidatedAt, Known: true}
+		}
+		return l, e, now
+	}), clocky},
+	{"served by a strict policy", func(s *scope) {
+		s.policy.Freshness = 0
+		s.start = func(*Load) Step { return AskCache }
+		s.cacheAnswered = func(l *Load, a CacheAnswer, e Entry, now Bound) (Step, Verdict) {
+			l.Freshness = 25 * time.Second
+			return l.CacheAnswered(a, e, now)
+		}
+		s.storeAnswered = func(l *Load, e Entry, found bool, now Bound) time.Duration {
+			l.Freshness = 25 * time.Second
+			return l.StoreAnswered(e, found, now)
+		}
+	}, writes},
+	{"a save inserts what it does not find", func(s *scope) { s.upsert = true }, every},
+	{"a touch rewrites the record it has read", func(s *scope) { s.touchWritesBack = true }, every},
+	{"the cache is told before the database", func(s *scope) { s.cacheFirst = true }, ends},
+	{"the cache alone is told", func(s *scope) { s.cacheFirst, s.cacheOnly = true, true }, ends},
+	{"a revoke's lost reply is success", func(s *scope) { s.lost = Committed }, ends},
+	{"a save's lost reply is success", func(s *scope) { s.lostSaveSucceeds = true }, writes},
+	{"a standby is read", func(s *scope) { s.standby = true }, ends},
+	{"a fill after no answer", func(s *scope) {
+		s.cacheAnswered = func(l *Load, a CacheAnswer, e Entry, now Bound) (Step, Verdict) {
+			step, verdict := l.CacheAnswered(a, e, now)
+			l.fill = l.fill || a == Silent
+			return step, verdict
+		}
+	}, ends},
+	{"a cache that does not answer fails the load", func(s *scope) {
+		s.cacheAnswered = func(l *Load, a CacheAnswer, e Entry, now Bound) (Step, Verdict) {
+			if a == Silent {
+				return ServeCache, Stale
+			}
+			return l.CacheAnswered(a, e, now)
+		}
+	}, ends},
+	{"the floor is ignored", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) { l.Floor = 0; return l, e, now }), writes},
+	{"no floor when the cache was not told", func(s *scope) { s.floor = func(Policy, Entry, bool) int64 { return 0 } }, writes},
+	{"a save's entry leaves the cache when it is stale", func(s *scope) { s.saved = Policy.FillTTL }, func() *scope { return small(3, 0, nil, load, save) }},
+	{"a fill that a tombstone refused counts as acknowledged", func(s *scope) { s.refusalConfirms = true }, func() *scope {
+		// A load has found nothing in the cache and has not yet asked Postgres; a revoke that was lost on its way has left a tombstone on a living session.
+		s := small(4, 1, network, load, save).split()
+		s.lifetime = 8 * tick
+		s.prefix = []action{
+			{kind: begins, a: uint8(revoke)},
+			{kind: begins, a: uint8(load), b: 1},
+			{kind: steps, a: 1},
+			{kind: steps, a: 1},
+			{kind: steps},
+			{kind: misses},
+			{kind: delivers},
+		}
+		return s
+	}},
+	{"an expired entry is served", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) { e.ExpiresAt = 1 << 60; return l, e, now }), func() *scope {
+		s := small(2, 1, memory, load, touch)
+		s.lifetime = tick
+		return s
+	}},
+	{"an expired entry means a dead session", func(s *scope) {
+		s.cacheAnswered = func(l *Load, a CacheAnswer, e Entry, now Bound) (Step, Verdict) {
+			step, verdict := l.CacheAnswered(a, e, now)
+			if verdict == Expired {
+				step = ServeCache
+			}
+			return step, verdict
+		}
+	}, func() *scope {
+		s := small(3, 0, nil, load, touch)
+		s.lifetime = 2 * tick
+		return s
+	}},
+	{"an acknowledgement is made up", func(s *scope) {
+		s.revoked = func(p Policy, o Outcome, _ bool) Revocation { return p.Revoked(o, true) }
+	}, ends},
+	{"the bound of the clock grows slack with its age", func(s *scope) {
+		s.now = func(c *Clock, at Instant) Bound {
+			if slack := (at.Mono - c.sent.Mono) / 1000; (at.Wall - at.Mono - c.sent.Wall + c.sent.Mono).Abs() <= jump+slack {
+				at.Wall = at.Mono - c.sent.Mono + c.sent.Wall
+			}
+			return c.Now(at)
+		}
+	}, nil},
+}
+
+// elsewhere are the mutants of the list that are no decision of this package.
+var elsewhere = []string{
+	"emergency without a journal, served before the replay, and others: TestEmergencyMutants",
+	"associated data without version or without id, a decrypt error that falls back: not here, package cache seals",
+	"revoke of all without an epoch: not here, there is no epoch in this release",
+}
+
+// TestMutants plants each mutant and fails when neither the search nor the simulation breaks an invariant with it.
+func TestMutants(t *testing.T) {
+	if raceEnabled {
+		t.Skip("run without the race detector: nothing here is concurrent, and it would take minutes")
+	}
+	caught := 0
+	for _, m := range mutants {
+		how := m.hunt()
+		if how == "" {
+			t.Errorf("NOT CAUGHT  %s", m.name)
+			continue
+		}
+		caught++
+		t.Logf("caught      %s: %s", m.name, how)
+	}
+	for _, e := range elsewhere {
+		t.Logf("elsewhere   %s", e)
+	}
+	t.Logf("%d of %d caught", caught, len(mutants))
+}
+
+const (
+	huntStates = 400_000
+	huntSeeds  = 2000
+)
+
+func (m *mutant) hunt() string {
+	if m.by != nil {
+		s := m.by()
+		s.trusting = true
+		m.mutate(s)
+		if f := search(s, huntStates); f.err != nil {
+			return fmt.Sprintf("by the search after %d states, %d actions: %v", f.states, len(f.trace), f.err)
+		}
+	}
+	for seed := uint64(1); seed <= huntSeeds; seed++ {
+		f := newFleet(seed, production(), conduct{lost: Uncertain})
+		m.mutate(f.scope)
+		if steps, err := f.run(stepsPerSeed); err != nil {
+			return fmt.Sprintf("by the simulation with seed %d, %d steps: %v", seed, steps, err)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,95 @@
+package coherence
+
+// normalize takes out of a state what can't matter any more, so that states that differ in nothing else are one. It must not take out more: every line says why it may.
+func (w *world) normalize(sc *scope) {
+	var (
+		s     = &w.session
+		last  = s.operations >= sc.operations // no operation will begin
+		busy  [len(w.instances)]bool
+		reads [ids]bool // somebody will look into Redis
+		any   bool
+	)
+	for n := range s.ops {
+		o := &s.ops[n]
+		if o.kind == idle {
+			continue
+		}
+		any = true
+		busy[o.instance] = true
+		reads[o.id] = reads[o.id] || o.await == toGet
+		if o.await == toSend || o.await == toGet {
+			o.sent, o.begun = Instant{}, 0 // not set yet
+		}
+	}
+	if last && !any {
+		*w = world{} // the end: nothing looks at anything any more
+		return
+	}
+	for i := range w.instances {
+		if last && !busy[i] {
+			w.instances[i] = instance{} // nobody will ask its clock
+		}
+	}
+	if s.faults >= sc.faults {
+		for i := range w.instances {
+			w.instances[i].upset = undisturbed // only says which fault may come
+		}
+	}
+	for id := range s.ids {
+		v := &s.ids[id]
+		if !sc.standby {
+			v.before = row{} // nobody reads it
+		}
+		if s.faults >= sc.faults {
+			v.copies = [2]entry{} // nobody can put one back
+		}
+		if v.slot.until <= w.at {
+			v.slot = cached{} // has expired
+		}
+		if last {
+			v.floor, v.sees, v.seesIf, v.dead, v.deadIf, v.unaware = 0, 0, 0, 0, false, false // looked at when an operation begins
+			if !reads[id] {
+				v.slot, v.copies = cached{}, [2]entry{} // nobody will look
+			}
+		}
+	}
+	for n := range s.messages {
+		if m := &s.messages[n]; m.kind != noMessage && m.op < 0 && last && !reads[m.id] {
+			*m = message{} // nobody will see what it does
+		}
+	}
+	s.sort()
+}
+
+// sort puts operations and messages into an order that does not depend on when they began.
+func (s *session) sort() {
+	for n := 1; n < len(s.ops); n++ {
+		for k := n; k > 0 && s.ops[k].before(&s.ops[k-1]); k-- {
+			s.ops[k], s.ops[k-1] = s.ops[k-1], s.ops[k]
+			for m := range s.messages {
+				if q := &s.messages[m]; q.kind != noMessage && q.op == int8(k) {
+					q.op = int8(k - 1)
+				} else if q.kind != noMessage && q.op == int8(k-1) {
+					q.op = int8(k)
+				}
+			}
+		}
+	}
+	for n := 1; n < len(s.messages); n++ {
+		for k := n; k > 0 && s.messages[k].before(&s.messages[k-1]); k-- {
+			s.messages[k], s.messages[k-1] = s.messages[k-1], s.messages[k]
+		}
+	}
+}
+
+func (o *operation) before(p *operation) bool { return o.key() > p.key() }
+
+func (o *operation) key() uint64 {
+	return uint64(o.kind)<<56 | uint64(o.await)<<48 | uint64(o.instance)<<40 | uint64(o.id)<<32 | uint64(uint32(o.begun))
+}
+
+func (m *message) before(p *message) bool { return m.key() > p.key() }
+
+func (m *message) key() uint64 {
+	return uint64(m.kind)<<56 | uint64(m.id)<<48 | uint64(uint8(m.op+1))<<40 | uint64(uint8(m.entry.version))<<32 | uint64(uint32(m.entry.validated))
+}

@@ -1,0 +1,288 @@
+package coherence
+
+// operation is one call of an instance. It stops at every point where production waits for something; await says at which.
+type operation struct {
+	kind     operationKind
+	await    await
+	instance uint8
+	id       uint8
+
+	// What the call holds in its variables.
+	floor  int16
+	fill   bool // of its Load
+	away   bool // of its Load
+	answer CacheAnswer
+	entry  entry
+	found  bool
+	begun  moment // when Postgres began its transaction
+	sent   Instant
+	result Outcome
+	acked  bool
+
+	// What its client may rely on.
+	sees, seesIf int16
+	dead, deadIf bool
+}
+
+type operationKind uint8
+
+const (
+	idle operationKind = iota
+	create
+	load
+	save
+	touch
+	rotate
+	revoke
+)
+
+type await uint8
+
+const (
+	toGet     await = iota // to ask Redis
+	toJudge                // for Redis's answer to come back
+	toSend                 // to ask Postgres
+	toExecute              // for Postgres to take its snapshot or to commit
+	toHear                 // for Postgres's reply
+	toAck                  // for Redis's answer to a fill or a bury
+)
+
+func (o *operation) load(s *scope) Load {
+	return Load{Policy: s.policy, Floor: int64(o.floor), Away: o.away, fill: o.fill}
+}
+
+// begin starts an operation in a free place.
+func (s *stage) begin(kind operationKind, instance, id uint8, away bool) error {
+	n := s.free()
+	v := &s.session.ids[id]
+	o := operation{kind: kind, instance: instance, id: id, await: toSend, away: away}
+	switch {
+	case kind == load:
+		o.floor, o.sees, o.seesIf = v.floor, v.sees, v.seesIf
+		o.dead, o.deadIf = v.dead != 0 && s.at >= v.dead, v.deadIf
+		l := o.load(s.scope)
+		if s.start(&l) == AskCache {
+			o.await = toGet
+		}
+	case s.cacheFirst && (kind == revoke || kind == rotate):
+		o.await = toAck
+	}
+	s.session.ops[n] = o
+	if o.await == toAck {
+		s.send(message{kind: buryMessage, id: id, op: int8(n), ttl: moment(s.buryTTL(s.policy).Milliseconds())})
+	}
+	return nil
+}
+
+// step lets an operation go on to its next await. lost says that the answer it waits for gets lost; before, that it was the question.
+func (s *stage) step(n int, lost, before bool) error {
+	o := &s.session.ops[n]
+	switch o.await {
+	case toGet:
+		o.answer, o.entry, o.await = Silent, entry{}, toJudge
+		if !lost {
+			slot := s.session.ids[o.id].slot.slot(s.at)
+			answer, e := s.get(&slot)
+			o.answer, o.entry = answer, compact(e)
+		}
+	case toJudge:
+		return s.judge(n)
+	case toSend:
+		if o.away {
+			return s.fail(n)
+		}
+		o.sent, o.begun, o.await = s.instances[o.instance].instant(), s.at, toExecute
+		if o.kind == touch {
+			o.entry.version = s.session.ids[o.id].row.version
+		}
+	case toExecute:
+		o.await = toHear
+		if !before {
+			if err := s.execute(o); err != nil {
+				return err
+			}
+		}
+		if lost {
+			return s.unheard(n)
+		}
+		if o.kind == touch {
+			s.drop(n) // nobody waits for it
+		}
+	case toHear:
+		if lost {
+			return s.unheard(n)
+		}
+		return s.heard(n)
+	}
+	return nil
+}
+
+func (s *stage) judge(n int) error {
+	o := &s.session.ops[n]
+	now, err := s.now(o.instance)
+	if err != nil {
+		return err
+	}
+	l := o.load(s.scope)
+	step, verdict := s.cacheAnswered(&l, o.answer, o.entry.full(), now)
+	o.fill = l.fill
+	switch {
+	case step == AskStore:
+		o.entry, o.await = entry{}, toSend
+		return nil
+	case step != ServeCache || o.answer != Hit:
+		return violated("a load failed because of the cache")
+	case verdict == Expired:
+		return s.deniedByCache(n)
+	}
+	return s.servedFromCache(n)
+}
+
+// execute is what Postgres does: a load's snapshot, or a commit.
+func (s *stage) execute(o *operation) error {
+	v := &s.session.ids[o.id]
+	alive := v.row.exists && v.row.expires > o.begun
+	before := v.row
+	switch o.kind {
+	case create:
+		v.row = row{exists: true, version: 1, expires: o.begun + s.lifetime}
+		o.found = true
+	case load:
+		r := v.row
+		if s.standby {
+			r = v.before
+		}
+		o.found = r.exists && r.expires > o.begun
+		o.entry = entry{version: r.version, validated: o.begun, expires: r.expires}
+		return nil
+	case save:
+		if alive || s.upsert {
+			v.row.exists, v.row.version = true, v.row.version+1
+		}
+		o.found = alive || s.upsert
+	case touch:
+		if alive {
+			v.row.expires = max(v.row.expires, o.begun+s.lifetime)
+			if s.touchWritesBack {
+				v.row.version = o.entry.version
+			}
+		}
+	case rotate, revoke:
+		o.found = alive
+		if alive && o.kind == rotate {
+			s.session.ids[1].row = row{exists: true, version: v.row.version + 1, expires: v.row.expires}
+		}
+		if !s.cacheOnly {
+			v.row = row{gone: true}
+		}
+	}
+	o.entry = entry{version: v.row.version, validated: o.begun, expires: v.row.expires}
+	if v.row != before {
+		v.before = before
+	}
+	return s.changed(o, before, v.row)
+}
+
+// heard takes Postgres's reply.
+func (s *stage) heard(n int) error {
+	o := &s.session.ops[n]
+	in := &s.instances[o.instance]
+	stamp := o.begun
+	if s.stampedLate {
+		stamp, o.entry.validated = s.at, s.at
+	}
+	s.observe(&in.clock, stamp.time(), o.sent, in.instant())
+	in.sampled = true
+	now, err := s.now(o.instance)
+	if err != nil {
+		return err
+	}
+	switch o.kind {
+	case load:
+		l := o.load(s.scope)
+		if s.filledLate {
+			o.entry.validated = moment(now.Time / 1000)
+		}
+		if ttl := s.storeAnswered(&l, o.entry.full(), o.found, now); ttl > 0 {
+			if o.answer == Silent && s.policy.Freshness > 0 {
+				return violated("a load filled a cache that had not answered")
+			}
+			s.send(message{kind: fillMessage, id: o.id, op: -1, entry: o.entry, ttl: moment(ttl.Milliseconds())})
+		}
+		if o.found {
+			return s.served(n)
+		}
+		return s.denied(n)
+	case save:
+		if !o.found {
+			return s.denied(n)
+		}
+		if ttl := s.saved(s.policy, o.entry.full(), now); ttl > 0 {
+			o.await = toAck
+			s.send(message{kind: fillMessage, id: o.id, op: int8(n), entry: o.entry, ttl: moment(ttl.Milliseconds())})
+			return nil
+		}
+		return s.returned(n, false)
+	case rotate, revoke:
+		o.result = Committed
+		return s.tell(n)
+	}
+	s.drop(n)
+	return nil
+}
+
+// unheard takes notice that no reply came.
+func (s *stage) unheard(n int) error {
+	o := &s.session.ops[n]
+	switch o.kind {
+	case rotate, revoke:
+		o.result = s.lost
+		return s.tell(n)
+	case save:
+		if s.lostSaveSucceeds {
+			return s.returned(n, false)
+		}
+	case create:
+		s.session.ids[o.id].unaware = true
+	}
+	return s.fail(n)
+}
+
+// tell buries the id, if the outcome wants that.
+func (s *stage) tell(n int) error {
+	o := &s.session.ops[n]
+	if s.cacheFirst {
+		return s.returned(n, o.acked)
+	}
+	if !s.bury(o.result) || s.policy.Freshness <= 0 {
+		return s.returned(n, false)
+	}
+	o.await = toAck
+	s.send(message{kind: buryMessage, id: o.id, op: int8(n), ttl: moment(s.buryTTL(s.policy).Milliseconds())})
+	return nil
+}
+
+// fail ends an operation with an error that says neither yes nor no.
+func (s *stage) fail(n int) error {
+	s.drop(n)
+	return nil
+}
+
+func (s *stage) free() int {
+	for n := range s.session.ops {
+		if s.session.ops[n].kind == idle {
+			return n
+		}
+	}
+	return -1
+}
+
+// drop forgets an operation. Its messages go on without it.
+func (s *stage) drop(n int) {
+	s.session.ops[n] = operation{}
+	for m := range s.session.messages {
+		if s.session.messages[m].kind != noMessage && s.session.messages[m].op == int8(n) {
+			s.session.messages[m].op = -1
+		}
+	}
+}

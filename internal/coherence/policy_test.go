@@ -1,0 +1,132 @@
+package coherence
+
+import (
+	"testing"
+	"time"
+)
+
+func TestTime(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678_901_999, time.UTC)
+	if got := At(at); got != Time(at.UnixMicro()) {
+		t.Errorf("At gave %d", got)
+	}
+	if got := At(at).Add(1500 * time.Millisecond).Until(At(at.Add(2 * time.Second))); got != 500*time.Millisecond {
+		t.Errorf("got %v from a second and a half to two", got)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	p := Policy{Freshness: 30 * time.Second, Grace: 10 * time.Second}
+	e := Entry{Version: 5, ValidatedAt: 1_000_000, ExpiresAt: 3_000_000_000}
+	at := func(d time.Duration) Bound { return Bound{Time: e.ValidatedAt.Add(d), Known: true} }
+	brief := e
+	brief.ExpiresAt = e.ValidatedAt.Add(time.Second)
+	tests := map[string]struct {
+		policy Policy
+		entry  Entry
+		floor  int64
+		now    Bound
+		away   bool
+		want   Verdict
+	}{
+		"fresh":                         {p, e, 0, at(0), false, Fresh},
+		"fresh to the last":             {p, e, 5, at(30 * time.Second), false, Fresh},
+		"stale":                         {p, e, 0, at(30*time.Second + time.Microsecond), false, Stale},
+		"validated later than now":      {p, e, 0, at(-time.Second), false, Fresh},
+		"grace while Postgres is away":  {p, e, 0, at(40 * time.Second), true, Fresh},
+		"beyond grace":                  {p, e, 0, at(40*time.Second + time.Microsecond), true, Stale},
+		"strict":                        {Policy{}, e, 0, at(0), false, Strict},
+		"strict has no grace":           {Policy{Grace: time.Hour}, e, 0, at(0), true, Strict},
+		"no clock":                      {p, e, 0, Bound{Time: e.ValidatedAt}, false, Unclear},
+		"expired":                       {p, brief, 0, at(time.Second), false, Expired},
+		"not yet expired":               {p, brief, 0, at(time.Second - time.Microsecond), false, Fresh},
+		"behind what the client saw":    {p, e, 6, at(0), false, Behind},
+		"ahead of what the client saw":  {p, e, 4, at(0), false, Fresh},
+		"expired comes before behind":   {p, brief, 6, at(time.Second), false, Expired},
+		"strict comes before the clock": {Policy{}, e, 0, Bound{}, false, Strict},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := test.policy.Judge(test.entry, test.floor, test.now, test.away); got != test.want {
+				t.Errorf("got %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTTL(t *testing.T) {
+	p := Policy{Freshness: 30 * time.Second, Grace: 10 * time.Second}
+	e := Entry{ValidatedAt: 1_000_000}
+	at := func(d time.Duration) Bound { return Bound{Time: e.ValidatedAt.Add(d), Known: true} }
+	tests := map[string]struct {
+		policy      Policy
+		now         Bound
+		fill, saved time.Duration
+	}{
+		"at once":            {p, at(0), 45 * time.Second, 45 * time.Second},
+		"later":              {p, at(25 * time.Second), 20 * time.Second, 45 * time.Second},
+		"no longer fresh":    {p, at(40 * time.Second), 0, 0},
+		"long stale":         {p, at(time.Hour), 0, 0},
+		"no clock":           {p, Bound{}, 45 * time.Second, 45 * time.Second},
+		"strict":             {Policy{}, at(0), 0, 0},
+		"strict, with grace": {Policy{Grace: time.Hour}, at(0), 0, 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := test.policy.FillTTL(e, test.now); got != test.fill {
+				t.Errorf("a fill stands for %v, want %v", got, test.fill)
+			}
+			if got := test.policy.Saved(e, test.now); got != test.saved {
+				t.Errorf("a save stands for %v, want %v", got, test.saved)
+			}
+		})
+	}
+	if got := p.BuryTTL(); got < p.Freshness+p.Grace+margin {
+		t.Errorf("a tombstone stands for %v: a fill may come after it and be fresh", got)
+	}
+	// What a sleep that goes unnoticed takes from the bound of the clock has to be in the promise.
+	if Allowance <= jump {
+		t.Error("the allowance does not cover what the clock may miss")
+	}
+}
+
+func TestFloor(t *testing.T) {
+	p, e := Policy{Freshness: time.Second}, Entry{Version: 7}
+	if got := p.Floor(e, true); got != 0 {
+		t.Errorf("acknowledged: floor %d", got)
+	}
+	if got := p.Floor(e, false); got != 7 {
+		t.Errorf("not acknowledged: floor %d", got)
+	}
+	if got := (Policy{}).Floor(e, false); got != 0 {
+		t.Errorf("strict: floor %d", got)
+	}
+}
+
+func TestRevoked(t *testing.T) {
+	p := Policy{Freshness: 30 * time.Second, Grace: 10 * time.Second}
+	bound := 40*time.Second + Allowance
+	for _, test := range []struct {
+		policy       Policy
+		outcome      Outcome
+		acknowledged bool
+		bury         bool
+		want         Revocation
+	}{
+		{p, Committed, true, true, Revocation{true, true, 0}},
+		{p, Committed, false, true, Revocation{true, false, bound}},
+		{p, Journalled, true, true, Revocation{false, true, 0}},
+		{p, Uncertain, true, true, Revocation{false, true, 0}},
+		{p, Uncertain, false, true, Revocation{false, false, bound}},
+		{p, Refused, false, false, Revocation{false, false, bound}},
+		{Policy{}, Committed, false, true, Revocation{true, false, 0}},
+		{Policy{Grace: time.Hour}, Committed, false, true, Revocation{true, false, 0}},
+	} {
+		if got := test.policy.Revoked(test.outcome, test.acknowledged); got != test.want {
+			t.Errorf("%v, outcome %d, acknowledged %t: got %+v, want %+v", test.policy, test.outcome, test.acknowledged, got, test.want)
+		}
+		if got := test.outcome.Bury(); got != test.bury {
+			t.Errorf("outcome %d: bury %t", test.outcome, got)
+		}
+	}
+}

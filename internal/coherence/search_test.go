@@ -1,0 +1,236 @@
+package coherence
+
+import (
+	"hash/maphash"
+	"slices"
+	"testing"
+	"time"
+)
+
+// world is the whole state of a search: it is comparable, so that a state is known again.
+type world struct {
+	at        moment
+	instances [2]instance
+	session   session
+}
+
+// genesis is the first state: both instances have asked Postgres something once, the wall clock of the second is two ticks behind.
+func genesis(sc *scope) world {
+	w := world{at: tick}
+	for i := range w.instances {
+		in := &w.instances[i]
+		in.mono = time.Duration(i+1) * time.Hour
+		in.wall = time.Duration(w.at)*time.Millisecond - time.Duration(i)*2*time.Duration(tick)*time.Millisecond
+		sc.observe(&in.clock, w.at.time(), in.instant(), in.instant())
+		in.sampled = true
+	}
+	if !slices.Contains(sc.kinds, create) {
+		w.session.ids[0].row = row{exists: true, version: 1, expires: w.at + sc.lifetime}
+	}
+	for _, a := range sc.prefix {
+		if err := w.apply(sc, a); err != nil {
+			panic(err)
+		}
+	}
+	return w
+}
+
+func (w *world) stage(sc *scope) *stage {
+	return &stage{scope: sc, at: w.at, instances: w.instances[:], session: &w.session}
+}
+
+// enabled appends what can happen next.
+func (w *world) enabled(sc *scope, list []action) []action {
+	s := w.stage(sc)
+	list = s.enabled(list)
+	for n := range w.session.ops {
+		if s.urgent(&w.session.ops[n]) {
+			return list
+		}
+	}
+	late := w.at >= sc.horizon
+	for n := range w.session.ops {
+		o := &w.session.ops[n]
+		late = late || sc.prompt && o.kind == load && o.await == toExecute
+	}
+	if !late {
+		list = append(list, action{kind: ticks})
+	}
+	if w.session.faults >= sc.faults {
+		return list
+	}
+	var filled bool
+	for id := range w.session.ids {
+		v := &w.session.ids[id]
+		filled = filled || v.slot.state != Empty
+		for n := range v.copies {
+			if v.copies[n] != (entry{}) {
+				list = sc.allow(list, action{kind: replays, a: uint8(n), b: uint8(id)})
+			}
+		}
+	}
+	if filled {
+		list = sc.allow(list, action{kind: forgets})
+	}
+	for i := range w.instances {
+		in := &w.instances[i]
+		if in.upset != stepped && !late {
+			list = sc.allow(list, action{kind: sleeps, a: uint8(i)})
+		}
+		if in.upset != slept {
+			list = sc.allow(list, action{kind: sets, a: uint8(i)})
+		}
+		list = sc.allow(list, action{kind: crashes, a: uint8(i)})
+	}
+	return list
+}
+
+// apply makes an action happen.
+func (w *world) apply(sc *scope, a action) error {
+	s := w.stage(sc)
+	if err := s.apply(a); err != nil {
+		return err
+	}
+	in := &w.instances[min(a.a, 1)]
+	switch a.kind {
+	case crashes:
+		s.crash(a.a)
+		in.restart()
+	case ticks:
+		w.at += tick
+		advance(w.instances[:], tick, -1)
+	case sleeps:
+		w.at += tick
+		advance(w.instances[:], tick, int(a.a))
+		if sc.paused {
+			in.wall -= time.Duration(tick) * time.Millisecond
+		}
+	case sets:
+		in.upset = stepped
+		in.wall += (2*time.Duration(a.b) - 1) * 2 * time.Duration(tick) * time.Millisecond
+	}
+	return nil
+}
+
+// found is what a search came to.
+type found struct {
+	states, steps, depth int
+	err                  error
+	trace                []action
+	cut                  bool // the limit was reached
+}
+
+type origin struct {
+	from uint64
+	by   action
+}
+
+// search goes through every state that can be reached, the nearest first, until an invariant does not hold.
+func search(sc *scope, limit int) found {
+	type node struct {
+		w world
+		h uint64
+	}
+	var (
+		seed  = maphash.MakeSeed()
+		first = genesis(sc)
+		root  = maphash.Comparable(seed, first)
+		known = map[uint64]origin{root: {}}
+		level = []node{{first, root}}
+		next  []node
+		f     = found{states: 1}
+		list  []action
+	)
+	for ; len(level) > 0; f.depth++ {
+		for i := range level {
+			list = level[i].w.enabled(sc, list[:0])
+			for _, a := range list {
+				w := level[i].w
+				f.steps++
+				if err := w.apply(sc, a); err != nil {
+					f.err = err
+					f.trace = []action{a}
+					for h := level[i].h; h != root; h = known[h].from {
+						f.trace = append([]action{known[h].by}, f.trace...)
+					}
+					return f
+				}
+				w.normalize(sc)
+				h := maphash.Comparable(seed, w)
+				if _, ok := known[h]; ok {
+					continue
+				}
+				known[h] = origin{level[i].h, a}
+				f.states++
+				next = append(next, node{w, h})
+			}
+			if limit > 0 && f.states >= limit {
+				f.cut = true
+				return f
+			}
+		}
+		level, next = next, level[:0]
+	}
+	return f
+}
+
+func (f found) report(t *testing.T) {
+	t.Helper()
+	t.Logf("%d distinct states, %d transitions, depth %d", f.states, f.steps, f.depth)
+	if f.err == nil {
+		return
+	}
+	for n, a := range f.trace {
+		t.Logf("%3d  %v", n+1, a)
+	}
+	t.Errorf("%v", f.err)
+}
+
+func TestSearch(t *testing.T) {
+	every := []operationKind{load, save, touch, rotate, revoke}
+	scopes := []struct {
+		name  string
+		scope *scope
+		slow  bool // not under the race detector
+		large bool // only with -large
+	}{
+		{"a creation and two of everything, no faults", small(2, 0, nil, append(every, create)...), false, false},
+		{"two loads and revokes, two faults of the network, every await point", small(2, 2, network, load, revoke).split(), true, false},
+		{"two loads and saves, a fault of the network, every await point", small(2, 1, network, load, save).split(), true, false},
+		{"two of everything, two faults of the network", small(2, 2, network, every...), true, false},
+		{"two of everything, two faults of Redis", small(2, 2, memory, every...), true, false},
+		{"two loads and revokes, a fault of the clocks", small(2, 1, clocks, load, revoke), false, false},
+		{"three loads and revokes, no faults", small(3, 0, nil, load, revoke), true, false},
+		{"three loads and saves, no faults", small(3, 0, nil, load, save), true, false},
+
+		{"three loads and revokes, two faults of the network", small(3, 2, network, load, revoke), true, true},
+		{"three loads and revokes, two faults of Redis", small(3, 2, memory, load, revoke), true, true},
+		{"three loads and revokes, two faults of the clocks", small(3, 2, clocks, load, revoke), true, true},
+		{"three loads and saves, two faults of the network", small(3, 2, network, load, save), true, true},
+		{"three loads and touches, a fault of Redis", small(3, 1, memory, load, touch), true, true},
+		{"three of everything, no faults", small(3, 0, nil, every...), true, true},
+		{"two of everything, a fault of any kind, every await point", small(2, 1, all, every...).split(), true, true},
+	}
+	total := 0
+	for _, s := range scopes {
+		if s.large && !*largeFlag || s.slow && raceEnabled {
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			limit := 1_000_000
+			if s.large {
+				limit = *statesFlag
+			}
+			f := search(s.scope, limit)
+			total += f.states
+			f.report(t)
+			if f.cut {
+				t.Logf("NOT EXHAUSTED: stopped at %d states; everything nearer than %d actions was seen", f.states, f.depth)
+				if !s.large {
+					t.Error("a scope of the ordinary run has to be exhausted")
+				}
+			}
+		})
+	}
+	t.Logf("%d distinct states in all", total)
+}
