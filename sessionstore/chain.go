@@ -90,7 +90,13 @@ func (c *chain) open(ctx context.Context, cfg Config) error {
 		c.emergency.begin(err)
 		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if mixes, err := c.postgres.behindPooler(ctx); err == nil && mixes {
+		cfg.Logger.WarnContext(ctx, "if the pooler between here and Postgres pools by transaction, statements will fail", "why", poolerAdvice)
+	}
+	return nil
 }
 
 // close releases what the chain holds, the pool excepted.

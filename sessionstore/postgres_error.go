@@ -76,6 +76,9 @@ func died(err error) bool {
 	if errors.As(err, &pg) {
 		return slices.Contains([]string{"57P01", "57P02", "25006"}, pg.Code)
 	}
+	if errors.Is(err, errStandby) {
+		return true
+	}
 	var connect *pgconn.ConnectError
 	var network *net.OpError
 	return !errors.As(err, &connect) && (errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err))
@@ -89,6 +92,8 @@ func worthRepeating(err error, e effect) bool {
 		case "40001", "40P01": // serialization failure, deadlock: rolled back
 			return true
 		case "0A000": // cached plan must not change result type: pgx has dropped the plan now
+			return true
+		case "25006": // read-only: a standby by now; the pool is being connected to another host
 			return true
 		case "57P01", "57P02", "57P03": // the server is going down or coming up
 			return e != once
@@ -118,6 +123,8 @@ func (p *Postgres) translate(ctx context.Context, err error) error {
 		return ErrTooManySessions
 	case errors.As(err, &mismatch):
 		return err
+	case errors.Is(err, errStandby):
+		return fmt.Errorf("%w: Postgres at %s: %w", ErrUnavailable, p.address(), errStandby)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return context.Canceled
 	case errors.As(err, &pg):
@@ -135,6 +142,8 @@ func (p *Postgres) translate(ctx context.Context, err error) error {
 func (p *Postgres) translateSQLState(pg *pgconn.PgError) error {
 	refused := &refusal{code: pg.Code, constraint: pg.ConstraintName}
 	switch pg.Code {
+	case "26000", "42P05":
+		return fmt.Errorf("%w: Postgres at %s: %w: %s", ErrUnavailable, p.address(), answer(pg.Code), poolerAdvice)
 	case "23505":
 		return fmt.Errorf("%w (%w)", ErrExists, refused)
 	case "42P01", "42883", "3F000", "42703":
@@ -162,6 +171,9 @@ func (r *refusal) Error() string {
 	}
 	return "SQLSTATE " + r.code
 }
+
+// errStandby: a standby answered. What it says may be older than its clock, so it counts for nothing.
+var errStandby = errors.New("a standby answered: list all hosts in DATABASE_URL, with target_session_attrs=read-write")
 
 // answer: the server is there, and serves nothing.
 type answer string

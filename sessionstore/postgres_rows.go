@@ -28,6 +28,9 @@ type (
 func (p *Postgres) loadOne(ctx context.Context, id *ID) (rec *Record, err error) {
 	err = p.do(ctx, reading, func(ctx context.Context) error {
 		row, err := p.queries.SessionLoad(ctx, p.db, id[:])
+		if err == nil && fromStandby(row.ValidatedAt) {
+			err = errStandby
+		}
 		if err == nil {
 			rec = new(Record)
 			rec.fill(&row.Session, row.ValidatedAt)
@@ -44,6 +47,9 @@ func (p *Postgres) loadMany(ctx context.Context, ids []ID) (recs []Record, err e
 	}
 	err = p.do(ctx, reading, func(ctx context.Context) error {
 		rows, err := p.queries.SessionLoadMany(ctx, p.db, arg)
+		if len(rows) > 0 && fromStandby(rows[0].ValidatedAt) {
+			return errStandby
+		}
 		recs = make([]Record, len(rows))
 		for i := range rows {
 			recs[i].fill(&rows[i].Session, rows[i].ValidatedAt)
@@ -183,6 +189,9 @@ func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) (recs []R
 	})
 	return recs, err
 }
+
+// fromStandby: see SessionLoad.
+func fromStandby(validatedAt time.Time) bool { return validatedAt.Unix() == 0 }
 
 func newRecord(s *gen.Session, validatedAt time.Time) *Record {
 	rec := new(Record)

@@ -1,15 +1,16 @@
 -- The hot path. Each statement names the schema, lists its columns and takes every time from the server's clock.
 -- Only SessionCreate and SessionRotate insert, and SessionRotate inserts only the row it deletes: nothing revives a session.
 
+-- SessionLoad says 'epoch' for the time when it is asked of a standby: what that knows may be older than its clock.
 -- name: SessionLoad :one
-SELECT sqlc.embed(s), now()::timestamptz AS validated_at
+SELECT sqlc.embed(s), (CASE WHEN pg_is_in_recovery() THEN 'epoch' ELSE now() END)::timestamptz AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.id = @id AND s.expires_at > now();
 
 -- SessionLoadMany loads many sessions in one statement. The ids stand in a subquery so that the planner can't look at
 -- them: it would find each short list cheaper than the general case and plan anew at every execution.
 -- name: SessionLoadMany :many
-SELECT sqlc.embed(s), now()::timestamptz AS validated_at
+SELECT sqlc.embed(s), (CASE WHEN pg_is_in_recovery() THEN 'epoch' ELSE now() END)::timestamptz AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > now();
 

@@ -165,7 +165,7 @@ func (q *Queries) SessionDelete(ctx context.Context, db DBTX, id []byte) (int64,
 
 const sessionLoad = `-- name: SessionLoad :one
 
-SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, now()::timestamptz AS validated_at
+SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, (CASE WHEN pg_is_in_recovery() THEN 'epoch' ELSE now() END)::timestamptz AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.id = $1 AND s.expires_at > now()
 `
@@ -177,6 +177,7 @@ type SessionLoadRow struct {
 
 // The hot path. Each statement names the schema, lists its columns and takes every time from the server's clock.
 // Only SessionCreate and SessionRotate insert, and SessionRotate inserts only the row it deletes: nothing revives a session.
+// SessionLoad says 'epoch' for the time when it is asked of a standby: what that knows may be older than its clock.
 func (q *Queries) SessionLoad(ctx context.Context, db DBTX, id []byte) (*SessionLoadRow, error) {
 	row := db.QueryRow(ctx, sessionLoad, id)
 	var i SessionLoadRow
@@ -198,7 +199,7 @@ func (q *Queries) SessionLoad(ctx context.Context, db DBTX, id []byte) (*Session
 }
 
 const sessionLoadMany = `-- name: SessionLoadMany :many
-SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, now()::timestamptz AS validated_at
+SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, (CASE WHEN pg_is_in_recovery() THEN 'epoch' ELSE now() END)::timestamptz AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at > now()
 `
