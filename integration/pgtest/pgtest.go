@@ -100,6 +100,9 @@ const Age = `
 		expires_at = expires_at - make_interval(secs => $2), absolute_expires_at = absolute_expires_at - make_interval(secs => $2)
 	WHERE id = $1`
 
+// AgeIn is Age for a schema of another name.
+func AgeIn(schemaName string) string { return strings.Replace(Age, "pgsession.", schemaName+".", 1) }
+
 func admin(t testing.TB, server, sql string) {
 	t.Helper()
 	ctx := context.Background()

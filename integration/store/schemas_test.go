@@ -1,0 +1,79 @@
+package store_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/storetest"
+)
+
+// The contract holds in a schema of another name, in a database that has no other: a statement that still named the default would fail.
+func TestTheContractInASchemaOfAnotherName(t *testing.T) {
+	const name = "shop_sessions"
+	pool := pgtest.Pool(t, pgtest.EmptyDatabase(t))
+	if _, err := db.Up(t.Context(), pool, db.Options{Schema: name}); err != nil {
+		t.Fatal(err)
+	}
+	in := func(t *testing.T, e sessionstore.Expiry) *aged {
+		store, err := sessionstore.NewPostgresIn(pool, name, e, timeout)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &aged{store, e}
+	}
+	if err := in(t, sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour}).Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Run(t, storetest.Subject{
+		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+			pgtest.Exec(t, pool, "TRUNCATE shop_sessions.sessions")
+			pgtest.Exec(t, pool, "UPDATE shop_sessions.prune_state SET last_prune_at = NULL, pruned_total = 0")
+			return in(t, e)
+		},
+		Age: func(t *testing.T, _ sessionstore.Store, id sessionstore.ID, d time.Duration) {
+			if pgtest.Exec(t, pool, pgtest.AgeIn(name), id[:], d.Seconds()) != 1 {
+				t.Fatal("no session to age")
+			}
+		},
+		Peer: func(t *testing.T, s sessionstore.Store) sessionstore.Store { return in(t, s.(*aged).expiry) },
+	})
+}
+
+func TestTwoSchemasInOneDatabase(t *testing.T) {
+	pool := pgtest.Pool(t, pgtest.Database(t))
+	if _, err := db.Up(t.Context(), pool, db.Options{Schema: "other"}); err != nil {
+		t.Fatal(err)
+	}
+	hour := sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour}
+	one := sessionstore.NewPostgres(pool, hour, timeout)
+	other, err := sessionstore.NewPostgresIn(pool, "other", hour, timeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine, theirs := create(t, one, 1), create(t, other, 2)
+	if _, err := other.Load(t.Context(), mine.ID, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+		t.Errorf("a session of the first is found in the second: %v", err)
+	}
+	if _, err := other.Delete(t.Context(), mine.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, r, err := one.Revoke(t.Context(), sessionstore.Selection{All: true}); err != nil || r.Count != 1 {
+		t.Errorf("all of the first: %d, %v", r.Count, err)
+	}
+	if _, err := other.Load(t.Context(), theirs.ID, 0); err != nil {
+		t.Errorf("a session of the second, after all of the first were ended: %v", err)
+	}
+}
+
+func TestAHostileSchemaNameIsRefused(t *testing.T) {
+	pool := pgtest.Pool(t, pgtest.EmptyDatabase(t))
+	for _, name := range []string{"", "a.b", `"x"`, "x; drop schema public", "Upper", "pg_x", "select", "public", "é"} {
+		if _, err := sessionstore.NewPostgresIn(pool, name, sessionstore.Expiry{}, timeout); err == nil {
+			t.Errorf("%q is taken for the name of a schema", name)
+		}
+	}
+}
