@@ -39,8 +39,22 @@
 //
 // When Postgres can't be reached, FromContext returns [ErrUnavailable]; when it goes away before the save, the client
 // gets 503 in place of the handler's response. The cookie stays as it is either way: an outage logs nobody out.
+// After a second of it an emergency begins, unless [Config.NoEmergency] is set: sessions that begin now live in this
+// process's memory, a logout is written down, and Postgres is asked once a second whether it is back. When it is, it is
+// told of the logouts before anything is served from it, and then the sessions move there, with their tokens. What
+// a process holds is lost when it dies in an emergency.
 // A value that does not decode is an error for its key alone. A cookie that is forged, cut or doubled makes an
 // anonymous request, counted by [Manager.Count] and answered without a query.
+//
+// # The cache
+//
+// With [Config.UseRedis] sessions are looked for in Redis first. An entry is sealed (AES-256-GCM, a key for each session),
+// carries the time of Postgres at which it was read, and counts for [Config.CacheFreshness] after that, by a clock
+// that is kept from Postgres's own answers. A revoke deletes the row, and then a tombstone takes the entry's place.
+//
+// After a revoke has returned with Committed, no instance serves the session for a load that starts later than
+// [Revocation.MaxExposure]: 0 without a cache or when Redis acknowledged the tombstone and kept it, the freshness and a quarter of
+// a second in every other case, whatever Redis lost, replayed or was told. Nothing fails when Redis does.
 //
 // # Key rotation
 //
