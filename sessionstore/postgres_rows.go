@@ -22,51 +22,33 @@ type (
 	}
 )
 
-func (p *Postgres) loadOne(ctx context.Context, id *ID) (rec *Record, err error) {
-	err = p.do(ctx, again, func(ctx context.Context) error {
-		row, err := p.queries.SessionLoad(ctx, p.pool, id[:])
-		if err == nil {
-			rec = new(Record)
-			rec.fill(&row.Session, row.ValidatedAt)
-		}
-		return err
+func (p *Postgres) loadOne(ctx context.Context, id *ID) (*Record, error) {
+	return one(ctx, p, again, func(ctx context.Context) (*gen.SessionLoadRow, error) {
+		return p.queries.SessionLoad(ctx, p.pool, id[:])
 	})
-	return rec, err
 }
 
-func (p *Postgres) loadMany(ctx context.Context, ids []ID) (recs []Record, err error) {
+func (p *Postgres) loadMany(ctx context.Context, ids []ID) ([]Record, error) {
 	arg := make([][]byte, len(ids))
 	for i := range ids {
 		arg[i] = ids[i][:]
 	}
-	err = p.do(ctx, again, func(ctx context.Context) error {
-		rows, err := p.queries.SessionLoadMany(ctx, p.pool, arg)
-		recs = make([]Record, len(rows))
-		for i := range rows {
-			recs[i].fill(&rows[i].Session, rows[i].ValidatedAt)
-		}
-		return err
+	return many(ctx, p, again, len(ids), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionLoadManyRow, error) {
+		return p.queries.SessionLoadMany(ctx, db, arg)
 	})
-	return recs, err
 }
 
-func (p *Postgres) createOne(ctx context.Context, d *Draft) (rec *Record, err error) {
+func (p *Postgres) createOne(ctx context.Context, d *Draft) (*Record, error) {
 	arg := &gen.SessionCreateParams{
 		ID: d.ID[:], UserID: orNull(d.UserID), Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
 		Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
-	err = p.do(ctx, once, func(ctx context.Context) error {
-		row, err := p.queries.SessionCreate(ctx, p.pool, arg)
-		if err == nil {
-			rec = new(Record)
-			rec.fill(&row.Session, row.ValidatedAt)
-		}
-		return err
+	return one(ctx, p, once, func(ctx context.Context) (*gen.SessionCreateRow, error) {
+		return p.queries.SessionCreate(ctx, p.pool, arg)
 	})
-	return rec, err
 }
 
-func (p *Postgres) createMany(ctx context.Context, drafts []Draft) (recs []Record, err error) {
+func (p *Postgres) createMany(ctx context.Context, drafts []Draft) ([]Record, error) {
 	arg := &gen.SessionCreateManyParams{Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution()}
 	for i := range drafts {
 		d := &drafts[i]
@@ -76,35 +58,23 @@ func (p *Postgres) createMany(ctx context.Context, drafts []Draft) (recs []Recor
 		arg.IPs = append(arg.IPs, d.IP)
 		arg.UserAgents = append(arg.UserAgents, d.UserAgent)
 	}
-	err = p.do(ctx, once, func(ctx context.Context) error {
-		rows, err := p.queries.SessionCreateMany(ctx, p.pool, arg)
-		recs = make([]Record, len(rows))
-		for i := range rows {
-			recs[i].fill(&rows[i].Session, rows[i].ValidatedAt)
-		}
-		return err
+	return many(ctx, p, once, len(drafts), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionCreateManyRow, error) {
+		return p.queries.SessionCreateMany(ctx, db, arg)
 	})
-	return recs, err
 }
 
-func (p *Postgres) saveOne(ctx context.Context, c *saveCall) (rec *Record, err error) {
+func (p *Postgres) saveOne(ctx context.Context, c *saveCall) (*Record, error) {
 	arg := &gen.SessionSaveParams{
 		ID: c.id[:], Removed: orNone(c.change.Removed), Changed: encodeObject(c.change.Set),
 		UserID: orNull(c.change.UserID), IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
 		Slides: !p.expiry.Fixed, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
-	err = p.do(ctx, once, func(ctx context.Context) error {
-		row, err := p.queries.SessionSave(ctx, p.pool, arg)
-		if err == nil {
-			rec = new(Record)
-			rec.fill(&row.Session, row.ValidatedAt)
-		}
-		return err
+	return one(ctx, p, once, func(ctx context.Context) (*gen.SessionSaveRow, error) {
+		return p.queries.SessionSave(ctx, p.pool, arg)
 	})
-	return rec, err
 }
 
-func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) (recs []Record, err error) {
+func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) ([]Record, error) {
 	arg := &gen.SessionSaveManyParams{Slides: !p.expiry.Fixed, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution()}
 	for i := range calls {
 		c := &calls[i].change
@@ -115,35 +85,23 @@ func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) (recs []Recor
 		arg.IPs = append(arg.IPs, c.IP)
 		arg.UserAgents = append(arg.UserAgents, c.UserAgent)
 	}
-	err = p.do(ctx, once, func(ctx context.Context) error {
-		rows, err := p.queries.SessionSaveMany(ctx, p.pool, arg)
-		recs = make([]Record, len(rows))
-		for i := range rows {
-			recs[i].fill(&rows[i].Session, rows[i].ValidatedAt)
-		}
-		return err
+	return many(ctx, p, once, len(calls), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionSaveManyRow, error) {
+		return p.queries.SessionSaveMany(ctx, db, arg)
 	})
-	return recs, err
 }
 
-func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (rec *Record, err error) {
+func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (*Record, error) {
 	arg := &gen.SessionRotateParams{
 		OldID: c.old[:], ID: c.id[:], Removed: orNone(c.change.Removed), Changed: encodeObject(c.change.Set),
 		UserID: orNull(c.change.UserID), IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
 		Slides: !p.expiry.Fixed, Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
-	err = p.do(ctx, once, func(ctx context.Context) error {
-		row, err := p.queries.SessionRotate(ctx, p.pool, arg)
-		if err == nil {
-			rec = new(Record)
-			rec.fill(&row.Session, row.ValidatedAt)
-		}
-		return err
+	return one(ctx, p, once, func(ctx context.Context) (*gen.SessionRotateRow, error) {
+		return p.queries.SessionRotate(ctx, p.pool, arg)
 	})
-	return rec, err
 }
 
-func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) (recs []Record, err error) {
+func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) ([]Record, error) {
 	arg := &gen.SessionRotateManyParams{
 		Slides: !p.expiry.Fixed, Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
@@ -157,19 +115,48 @@ func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) (recs []R
 		arg.IPs = append(arg.IPs, c.IP)
 		arg.UserAgents = append(arg.UserAgents, c.UserAgent)
 	}
-	err = p.do(ctx, once, func(ctx context.Context) error {
-		rows, err := p.queries.SessionRotateMany(ctx, p.pool, arg)
-		recs = make([]Record, len(rows))
-		for i := range rows {
-			recs[i].fill(&rows[i].Session, rows[i].ValidatedAt)
+	return many(ctx, p, once, len(calls), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionRotateManyRow, error) {
+		return p.queries.SessionRotateMany(ctx, db, arg)
+	})
+}
+
+// row is what every statement returns for a session; the generated code has a type of its own for each.
+type row = struct {
+	Session     gen.Session
+	ValidatedAt time.Time
+}
+
+func one[R ~row](ctx context.Context, p *Postgres, r repeatable, query func(context.Context) (*R, error)) (*Record, error) {
+	rec := new(Record)
+	err := p.do(ctx, r, func(ctx context.Context) error {
+		got, err := query(ctx)
+		if err == nil {
+			rec.fill(row(*got))
+		}
+		return err
+	})
+	return rec, err
+}
+
+// many has room for n rows, and takes those that the reader left.
+func many[R ~row](
+	ctx context.Context, p *Postgres, r repeatable, n int, query func(context.Context, gen.DBTX) ([]*R, error),
+) (recs []Record, err error) {
+	err = p.do(ctx, r, func(ctx context.Context) error {
+		reader := binaryReader{Pool: p.pool, records: make([]Record, 0, n)}
+		left, err := query(ctx, &reader)
+		recs = reader.records
+		for _, got := range left {
+			recs = append(recs, Record{})
+			recs[len(recs)-1].fill(row(*got))
 		}
 		return err
 	})
 	return recs, err
 }
 
-// fill converts a row in place: a record is some hundred bytes, and a shared statement makes many.
-func (r *Record) fill(s *gen.Session, validatedAt time.Time) {
+func (r *Record) fill(got row) {
+	s := &got.Session
 	copy(r.ID[:], s.ID)
 	r.UserID = s.UserID.String
 	r.Data = s.Data
@@ -179,7 +166,7 @@ func (r *Record) fill(s *gen.Session, validatedAt time.Time) {
 	r.LastSeenAt = s.LastSeenAt
 	r.ExpiresAt = s.ExpiresAt
 	r.AbsoluteExpiresAt = s.AbsoluteExpiresAt
-	r.ValidatedAt = validatedAt
+	r.ValidatedAt = got.ValidatedAt
 	if s.IP != nil {
 		r.IP = *s.IP
 	}

@@ -25,10 +25,10 @@ var imports = map[string][]string{
 
 // files says which files of sessionstore alone may import a package. Tests are free.
 var files = map[string][]string{
-	"github.com/jackc/pgx/v5":         {"postgres_error.go"},
-	"github.com/jackc/pgx/v5/pgconn":  {"postgres_error.go"},
-	"github.com/jackc/pgx/v5/pgtype":  {"postgres_rows.go"},
-	"github.com/jackc/pgx/v5/pgxpool": {"postgres.go", "open.go"},
+	"github.com/jackc/pgx/v5":         {"postgres_error.go", "postgres_binary.go"},
+	"github.com/jackc/pgx/v5/pgconn":  {"postgres_error.go", "postgres_binary.go"},
+	"github.com/jackc/pgx/v5/pgtype":  {"postgres_rows.go", "postgres_binary.go"},
+	"github.com/jackc/pgx/v5/pgxpool": {"postgres.go", "open.go", "postgres_binary.go"},
 	module + "/internal/gen":          {"postgres.go", "postgres_rows.go"},
 	module + "/internal/schema":       {"postgres.go", "postgres_error.go"},
 	module + "/internal/batch":        {"postgres.go", "postgres_batch.go"},
