@@ -5,6 +5,7 @@ const (
 	TouchEvery = touchEvery
 	MaxTouches = maxTouches
 	PruneBatch = pruneBatch
+	PruneRest  = pruneRest
 )
 
 // AddTouch queues a touch as the end of a request does.

@@ -23,7 +23,7 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 		rows, err := p.queries.OwnerList(ctx, p.db, arg)
 		recs = make([]Record, len(rows))
 		for i := range rows {
-			recs[i].fill(&rows[i].Session, rows[i].ValidatedAt)
+			recs[i].fill(row(*rows[i]))
 		}
 		return err
 	})

@@ -25,46 +25,24 @@ type (
 	}
 )
 
-func (p *Postgres) loadOne(ctx context.Context, id *ID) (rec *Record, err error) {
-	err = p.do(ctx, reading, func(ctx context.Context) error {
-		row, err := p.queries.SessionLoad(ctx, p.db, id[:])
-		if err == nil && fromStandby(row.ValidatedAt) {
-			err = errStandby
-		}
-		if err == nil {
-			rec = new(Record)
-			rec.fill(&row.Session, row.ValidatedAt)
-		}
-		return err
+func (p *Postgres) loadOne(ctx context.Context, id *ID) (*Record, error) {
+	return p.one(ctx, reading, func(ctx context.Context) (*Record, error) {
+		return recordOf(p.queries.SessionLoad(ctx, p.db, id[:]))
 	})
-	return rec, err
 }
 
-func (p *Postgres) loadMany(ctx context.Context, ids []ID) (recs []Record, err error) {
+func (p *Postgres) loadMany(ctx context.Context, ids []ID) ([]Record, error) {
 	arg := make([][]byte, len(ids))
 	for i := range ids {
 		arg[i] = ids[i][:]
 	}
-	err = p.do(ctx, reading, func(ctx context.Context) error {
-		rows, err := p.queries.SessionLoadMany(ctx, p.db, arg)
-		if len(rows) > 0 && fromStandby(rows[0].ValidatedAt) {
-			return errStandby
-		}
-		recs = make([]Record, len(rows))
-		for i := range rows {
-			recs[i].fill(&rows[i].Session, rows[i].ValidatedAt)
-		}
-		return err
+	return many(ctx, p, reading, len(ids), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionLoadManyRow, error) {
+		return p.queries.SessionLoadMany(ctx, db, arg)
 	})
-	return recs, err
 }
 
-func (p *Postgres) createOne(ctx context.Context, d *Draft) (rec *Record, err error) {
-	err = p.do(ctx, once, func(ctx context.Context) error {
-		rec, err = p.create(ctx, p.db, d)
-		return err
-	})
-	return rec, err
+func (p *Postgres) createOne(ctx context.Context, d *Draft) (*Record, error) {
+	return p.one(ctx, once, func(ctx context.Context) (*Record, error) { return p.create(ctx, p.db, d) })
 }
 
 func (p *Postgres) create(ctx context.Context, db querier, d *Draft) (*Record, error) {
@@ -72,14 +50,10 @@ func (p *Postgres) create(ctx context.Context, db querier, d *Draft) (*Record, e
 		ID: d.ID[:], UserID: orNull(d.UserID), Age: d.Age, Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
 		Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
-	row, err := p.queries.SessionCreate(ctx, db, arg)
-	if err != nil {
-		return nil, err
-	}
-	return newRecord(&row.Session, row.ValidatedAt), nil
+	return recordOf(p.queries.SessionCreate(ctx, db, arg))
 }
 
-func (p *Postgres) createMany(ctx context.Context, drafts []Draft) (recs []Record, err error) {
+func (p *Postgres) createMany(ctx context.Context, drafts []Draft) ([]Record, error) {
 	arg := &gen.SessionCreateManyParams{Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution()}
 	for i := range drafts {
 		d := &drafts[i]
@@ -90,23 +64,13 @@ func (p *Postgres) createMany(ctx context.Context, drafts []Draft) (recs []Recor
 		arg.IPs = append(arg.IPs, d.IP)
 		arg.UserAgents = append(arg.UserAgents, d.UserAgent)
 	}
-	err = p.do(ctx, once, func(ctx context.Context) error {
-		rows, err := p.queries.SessionCreateMany(ctx, p.db, arg)
-		recs = make([]Record, len(rows))
-		for i := range rows {
-			recs[i].fill(&rows[i].Session, rows[i].ValidatedAt)
-		}
-		return err
+	return many(ctx, p, once, len(drafts), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionCreateManyRow, error) {
+		return p.queries.SessionCreateMany(ctx, db, arg)
 	})
-	return recs, err
 }
 
-func (p *Postgres) saveOne(ctx context.Context, c *saveCall) (rec *Record, err error) {
-	err = p.do(ctx, once, func(ctx context.Context) error {
-		rec, err = p.save(ctx, p.db, c)
-		return err
-	})
-	return rec, err
+func (p *Postgres) saveOne(ctx context.Context, c *saveCall) (*Record, error) {
+	return p.one(ctx, once, func(ctx context.Context) (*Record, error) { return p.save(ctx, p.db, c) })
 }
 
 func (p *Postgres) save(ctx context.Context, db querier, c *saveCall) (*Record, error) {
@@ -115,14 +79,10 @@ func (p *Postgres) save(ctx context.Context, db querier, c *saveCall) (*Record, 
 		UserID: orNull(c.change.UserID), IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
 		Slides: !p.expiry.Fixed, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
-	row, err := p.queries.SessionSave(ctx, db, arg)
-	if err != nil {
-		return nil, err
-	}
-	return newRecord(&row.Session, row.ValidatedAt), nil
+	return recordOf(p.queries.SessionSave(ctx, db, arg))
 }
 
-func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) (recs []Record, err error) {
+func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) ([]Record, error) {
 	arg := &gen.SessionSaveManyParams{Slides: !p.expiry.Fixed, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution()}
 	for i := range calls {
 		c := &calls[i].change
@@ -133,23 +93,13 @@ func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) (recs []Recor
 		arg.IPs = append(arg.IPs, c.IP)
 		arg.UserAgents = append(arg.UserAgents, c.UserAgent)
 	}
-	err = p.do(ctx, once, func(ctx context.Context) error {
-		rows, err := p.queries.SessionSaveMany(ctx, p.db, arg)
-		recs = make([]Record, len(rows))
-		for i := range rows {
-			recs[i].fill(&rows[i].Session, rows[i].ValidatedAt)
-		}
-		return err
+	return many(ctx, p, once, len(calls), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionSaveManyRow, error) {
+		return p.queries.SessionSaveMany(ctx, db, arg)
 	})
-	return recs, err
 }
 
-func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (rec *Record, err error) {
-	err = p.do(ctx, once, func(ctx context.Context) error {
-		rec, err = p.rotate(ctx, p.db, c)
-		return err
-	})
-	return rec, err
+func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (*Record, error) {
+	return p.one(ctx, once, func(ctx context.Context) (*Record, error) { return p.rotate(ctx, p.db, c) })
 }
 
 func (p *Postgres) rotate(ctx context.Context, db querier, c *rotateCall) (*Record, error) {
@@ -158,14 +108,10 @@ func (p *Postgres) rotate(ctx context.Context, db querier, c *rotateCall) (*Reco
 		UserID: orNull(c.change.UserID), IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
 		Slides: !p.expiry.Fixed, Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
-	row, err := p.queries.SessionRotate(ctx, db, arg)
-	if err != nil {
-		return nil, err
-	}
-	return newRecord(&row.Session, row.ValidatedAt), nil
+	return recordOf(p.queries.SessionRotate(ctx, db, arg))
 }
 
-func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) (recs []Record, err error) {
+func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) ([]Record, error) {
 	arg := &gen.SessionRotateManyParams{
 		Slides: !p.expiry.Fixed, Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
@@ -179,28 +125,59 @@ func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) (recs []R
 		arg.IPs = append(arg.IPs, c.IP)
 		arg.UserAgents = append(arg.UserAgents, c.UserAgent)
 	}
-	err = p.do(ctx, once, func(ctx context.Context) error {
-		rows, err := p.queries.SessionRotateMany(ctx, p.db, arg)
-		recs = make([]Record, len(rows))
-		for i := range rows {
-			recs[i].fill(&rows[i].Session, rows[i].ValidatedAt)
+	return many(ctx, p, once, len(calls), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionRotateManyRow, error) {
+		return p.queries.SessionRotateMany(ctx, db, arg)
+	})
+}
+
+// row is what every statement returns for a session; the generated code has a type of its own for each.
+type row = struct {
+	Session     gen.Session
+	ValidatedAt time.Time
+}
+
+func (p *Postgres) one(ctx context.Context, e effect, query func(context.Context) (*Record, error)) (rec *Record, err error) {
+	err = p.do(ctx, e, func(ctx context.Context) error {
+		rec, err = query(ctx)
+		return err
+	})
+	return rec, err
+}
+
+func recordOf[R ~row](got *R, err error) (*Record, error) {
+	if err != nil {
+		return nil, err
+	}
+	rec := new(Record)
+	rec.fill(row(*got))
+	if rec.fromStandby() {
+		return nil, errStandby
+	}
+	return rec, nil
+}
+
+// many has room for n rows, and takes those that the reader left.
+func many[R ~row](
+	ctx context.Context, p *Postgres, e effect, n int, query func(context.Context, gen.DBTX) ([]*R, error),
+) (recs []Record, err error) {
+	err = p.do(ctx, e, func(ctx context.Context) error {
+		reader := binaryReader{querier: p.db, records: make([]Record, 0, n)}
+		left, err := query(ctx, &reader)
+		recs = reader.records
+		for _, got := range left {
+			recs = append(recs, Record{})
+			recs[len(recs)-1].fill(row(*got))
+		}
+		if err == nil && len(recs) > 0 && recs[0].fromStandby() {
+			err = errStandby
 		}
 		return err
 	})
 	return recs, err
 }
 
-// fromStandby: see SessionLoad.
-func fromStandby(validatedAt time.Time) bool { return validatedAt.Unix() == 0 }
-
-func newRecord(s *gen.Session, validatedAt time.Time) *Record {
-	rec := new(Record)
-	rec.fill(s, validatedAt)
-	return rec
-}
-
-// fill converts a row in place: a record is some hundred bytes, and a shared statement makes many.
-func (r *Record) fill(s *gen.Session, validatedAt time.Time) {
+func (r *Record) fill(got row) {
+	s := &got.Session
 	copy(r.ID[:], s.ID)
 	r.UserID = s.UserID.String
 	r.Data = s.Data
@@ -210,12 +187,15 @@ func (r *Record) fill(s *gen.Session, validatedAt time.Time) {
 	r.LastSeenAt = s.LastSeenAt
 	r.ExpiresAt = s.ExpiresAt
 	r.AbsoluteExpiresAt = s.AbsoluteExpiresAt
-	r.ValidatedAt = validatedAt
+	r.ValidatedAt = got.ValidatedAt
 	if s.IP != nil {
 		r.IP = *s.IP
 	}
 	r.UserAgent = s.UserAgent.String
 }
+
+// fromStandby: see SessionLoad.
+func (r *Record) fromStandby() bool { return r.ValidatedAt.Unix() == 0 }
 
 // encodeNames is a JSON array, since Postgres's arrays can't hold lists of different lengths.
 func encodeNames(names []string) json.RawMessage {

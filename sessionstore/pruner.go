@@ -7,10 +7,16 @@ import (
 	"time"
 )
 
-// Small enough that a batch holds its locks for some milliseconds.
-const pruneBatch = 1000
+const (
+	// Small enough that a batch keeps a processor of the server for some milliseconds at most: a load that comes
+	// meanwhile may have to wait that long.
+	pruneBatch = 100
+	// After each batch the pruner rests this many times as long as the batch took, so that requests have most of
+	// the server, however slow it is.
+	pruneRest = 3
+)
 
-// Prune deletes the sessions that have expired, in small batches, and returns how many. When another instance is
+// Prune deletes the sessions that have expired, in small batches with rests between them, and returns how many. When another instance is
 // pruning it returns at once with what it has deleted so far. Expired sessions are dead without it; this only
 // frees their space.
 func (m *Manager) Prune(ctx context.Context) (int, error) {
@@ -29,11 +35,27 @@ func (m *Manager) Prune(ctx context.Context) (int, error) {
 
 func (m *Manager) pruneBatches(ctx context.Context) (total int, err error) {
 	for {
+		began := time.Now()
 		n, ok, err := m.store.Prune(ctx, pruneBatch)
 		total += n
 		if err != nil || !ok || n < pruneBatch {
 			return total, err
 		}
+		if err := rest(ctx, pruneRest*time.Since(began)); err != nil {
+			return total, err
+		}
+	}
+}
+
+// rest waits, unless ctx ends.
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }
 

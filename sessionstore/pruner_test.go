@@ -70,6 +70,45 @@ func TestPruneGoesOnWhileThereIsMore(t *testing.T) {
 	}
 }
 
+// The rest is counted in the batch's own time: a server that is slow to delete is one that others wait for.
+func TestPruneRestsBetweenBatches(t *testing.T) {
+	const full = sessionstore.PruneBatch
+	for _, took := range []time.Duration{10 * time.Millisecond, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			site := newSiteOver(t, &spyStore{Store: &pruneStore{answers: []pruneAnswer{{full, true, nil}, {full, true, nil}, {3, true, nil}}}})
+			site.store.on("Prune", func(context.Context) error {
+				time.Sleep(took)
+				return nil
+			})
+			began := time.Now()
+			_, err := site.m.Prune(t.Context())
+			site.check(err)
+			expect(t, "time, with a rest after all batches but the last", time.Since(began), 3*took+2*sessionstore.PruneRest*took)
+		})
+	}
+}
+
+func TestPruneEndsInItsRest(t *testing.T) {
+	const full, took = sessionstore.PruneBatch, time.Second
+	synctest.Test(t, func(t *testing.T) {
+		store := &pruneStore{answers: []pruneAnswer{{full, true, nil}}}
+		site := newSiteOver(t, &spyStore{Store: store})
+		site.store.on("Prune", func(context.Context) error {
+			time.Sleep(took)
+			return nil
+		})
+		ctx, stop := context.WithTimeout(t.Context(), took+took/2)
+		defer stop()
+		began := time.Now()
+		n, err := site.m.Prune(ctx)
+		expect(t, "ended after", time.Since(began), took+took/2)
+		expect(t, "pruned", n, full)
+		expect(t, "the context's error", errors.Is(err, context.DeadlineExceeded), true)
+		expect(t, "batches", len(store.asked), 1)
+		expect(t, "events", site.seen(), "sessions pruned")
+	})
+}
+
 func TestPruneDeletesTheExpiredAndNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)

@@ -60,7 +60,8 @@ func TestConnectionsThatDiedInThePool(t *testing.T) {
 	}
 }
 
-// Connections to a server that was demoted stay read-only for as long as they live: one failure gets rid of all.
+// Connections to a server that was demoted stay read-only for as long as they live. The first that is used gets rid of
+// all, and the change, which had no effect, is made again over a new one.
 func TestConnectionsThatAreReadOnly(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -71,12 +72,9 @@ func TestConnectionsThatAreReadOnly(t *testing.T) {
 	c.fill()
 	pgtest.Exec(t, c.admin, "ALTER DATABASE "+name+" RESET default_transaction_read_only")
 
-	if _, err := c.store.Save(t.Context(), id, setting("k", 1)); !errors.Is(err, sessionstore.ErrUnavailable) {
-		t.Errorf("%v, want ErrUnavailable", err)
-	}
-	for range c.pool.Config().MaxConns {
-		if _, err := c.store.Save(t.Context(), id, setting("k", 2)); err != nil {
-			t.Errorf("after the first failure: %v", err)
+	for range 1 + c.pool.Config().MaxConns {
+		if _, err := c.store.Save(t.Context(), id, setting("k", 1)); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -27,6 +27,9 @@ type job struct {
 	out     string
 	plot    string
 	command string
+
+	against []string       // other builds
+	cells   *regexp.Regexp // that are compared with them
 }
 
 func parse(args []string, output io.Writer) (*job, error) {
@@ -40,6 +43,10 @@ func parse(args []string, output io.Writer) (*job, error) {
 	flags.StringVar(&only, "only", "", "run only the suites whose names match the `regexp`: "+names())
 	flags.BoolVar(&small, "small", false, "use small tables, for work on the benchmarks")
 	flags.BoolVar(&j.unsafe, "unsafe", false, "measure although the server's fsync or full_page_writes is off")
+	flags.Func("against", "compare this build with another `program`, and measure nothing else; may be repeated. -only then takes of "+suite.CellNames(), func(program string) error {
+		j.against = append(j.against, program)
+		return nil
+	})
 	flags.BoolVar(&j.write, "write", false, "write the results and the plot to files")
 	flags.StringVar(&j.out, "out", "RESULTS.md", "write the results to this `file`")
 	flags.StringVar(&j.plot, "plot", "", "draw the loads in this `file`, an SVG; with -write it is loads.svg beside -out unless set")
@@ -50,18 +57,19 @@ func parse(args []string, output io.Writer) (*job, error) {
 		return nil, errUsage
 	}
 	pattern, err := regexp.Compile(only)
+	j.cells = pattern
 	if err == nil && (flags.NArg() > 0 || j.bench.Rounds < 1 || j.bench.Duration <= 0) {
 		err = errors.New("no arguments, at least one round and a duration are needed")
 	}
-	if err == nil && j.write && only != "" {
-		err = errors.New("a part of the results is not written: give -write or -only")
+	if err == nil && j.write && (only != "" || len(j.against) > 0) {
+		err = errors.New("a part of the results is not written: give -write or -only, and no -against")
 	}
 	for _, s := range suite.All {
-		if err == nil && pattern.MatchString(s.Name) {
+		if err == nil && len(j.against) == 0 && pattern.MatchString(s.Name) {
 			j.suites = append(j.suites, s)
 		}
 	}
-	if err == nil && len(j.suites) == 0 {
+	if err == nil && len(j.suites) == 0 && len(j.against) == 0 {
 		err = fmt.Errorf("no suite matches -only %s: there are %s", only, names())
 	}
 	if err != nil {
@@ -106,6 +114,17 @@ func (j *job) run(ctx context.Context, output, progress io.Writer) (err error) {
 		return fmt.Errorf("the Postgres of DATABASE_URL runs with %s: writes would look faster than they are. Run `make bench`, or give -unsafe", servers.Settings)
 	}
 	var report result.Report
+	if len(j.against) > 0 {
+		this, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		r, err := suite.Against(ctx, &j.bench, append([]string{this}, j.against...), j.cells)
+		if err != nil {
+			return fmt.Errorf("against: %w", err)
+		}
+		report.Add(r)
+	}
 	for _, s := range j.suites {
 		r, err := s.Run(ctx, &j.bench)
 		if err != nil {

@@ -1,6 +1,6 @@
 // Command bench measures this library beside others, on the Postgres of DATABASE_URL and the Redis of REDIS_URL.
 //
-//	bench [-rounds N] [-duration D] [-only REGEXP] [-small] [-write] [-out FILE] [-plot FILE]
+//	bench [-rounds N] [-duration D] [-only REGEXP] [-small] [-write] [-out FILE] [-plot FILE] [-against PROGRAM]...
 //
 // It makes databases of its own on the server and drops them at the end. It prints tables and, last, a line
 //
@@ -12,6 +12,9 @@
 //
 // A server that flatters nobody waits for its disk: fsync and full_page_writes must be on, or it ends with an error
 // unless -unsafe is given.
+//
+// With -against it compares builds of itself and nothing else: the library's cells that -only matches, in this build and
+// in each of the others, in turns. Whether a change helps is to be seen within minutes, on one server, or not at all.
 //
 // With BENCH_PROFILE set to a folder it leaves CPU profiles there: its own, for what a single suite spends below HTTP,
 // and one of each site.
@@ -57,6 +60,10 @@ func dispatch(ctx context.Context, args []string) error {
 		// An interrupt from the terminal reaches the sites too; they end when the benchmarks close their input.
 		return profiled("site_"+args[1], func() error {
 			return site.Serve(context.WithoutCancel(ctx), args[1], site.ServersFromEnvironment(), os.Stdin, os.Stdout)
+		})
+	case len(args) == 4 && args[0] == suite.CellCommand:
+		return profiled("cell_"+args[1], func() error {
+			return suite.Cell(ctx, args[1], args[2], args[3], os.Stdin, os.Stdout)
 		})
 	case len(args) == 1 && args[0] == suite.AllocationsCommand:
 		counted, err := allocations.Count(ctx)

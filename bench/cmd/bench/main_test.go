@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,7 +19,7 @@ import (
 
 // TestMain lets the test program be what the benchmarks start themselves again for.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == site.Command || os.Args[1] == suite.AllocationsCommand) {
+	if len(os.Args) > 1 && slices.Contains([]string{site.Command, suite.AllocationsCommand, suite.CellCommand}, os.Args[1]) {
 		runtime.MemProfileRate = 1
 		if err := dispatch(context.Background(), os.Args[1:]); err != nil {
 			_, _ = os.Stderr.WriteString(err.Error() + "\n")
@@ -47,7 +48,7 @@ func parsed(t *testing.T, args ...string) *job {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j.bench.Sizes = suite.Sizes{Rows: 2000, Small: 1000, Large: 3000, Expired: 400_000} // far more than can be pruned in the time
+	j.bench.Sizes = suite.Sizes{Rows: 2000, Small: 1000, Large: 3000, Expired: 60_000} // far more than can be pruned in the time
 	return j
 }
 
@@ -87,6 +88,47 @@ func TestARunPrintsEveryComparison(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "loads.svg")); err != nil {
 		t.Error(err)
+	}
+}
+
+// Every cell, with the test program as both builds.
+func TestAgainst(t *testing.T) {
+	servers(t)
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := filepath.Join(t.TempDir(), "same")
+	if err := os.Symlink(program, same); err != nil {
+		t.Fatal(err)
+	}
+	j := parsed(t, "-rounds", "2", "-duration", "20ms", "-unsafe", "-against", same)
+	var output, progress bytes.Buffer
+	if err := j.run(t.Context(), &output, &progress); err != nil {
+		t.Fatalf("%v\n%s", err, &progress)
+	}
+	cells := strings.Split(suite.CellNames(), ", ")
+	found := regexp.MustCompile(`(?m)^ratio (\S+)_same \d+\.\d{2,4}$`).FindAllStringSubmatch(output.String(), -1)
+	if len(found) != len(cells) {
+		t.Fatalf("%d ratios of %d cells:\n%s", len(found), len(cells), &output)
+	}
+	for i, name := range cells {
+		if found[i][1] != name {
+			t.Errorf("ratio %d is of %s, want %s", i, found[i][1], name)
+		}
+	}
+}
+
+func TestAgainstFails(t *testing.T) {
+	servers(t)
+	for name, args := range map[string][]string{
+		"a program that is not there": {"-only", "loads_1", "-against", filepath.Join(t.TempDir(), "none")},
+		"a program that says nothing": {"-only", "loads_1", "-against", "/bin/true"},
+		"no cell":                     {"-only", "size", "-against", "/bin/true"},
+	} {
+		if err := parsed(t, append(args, "-unsafe")...).run(t.Context(), io.Discard, io.Discard); err == nil {
+			t.Errorf("%s: no error", name)
+		}
 	}
 }
 
@@ -132,7 +174,7 @@ func TestParse(t *testing.T) {
 	if j = parsed(t, "-write", "-out", "some/RESULTS.md"); j.plot != filepath.Join("some", "loads.svg") {
 		t.Errorf("the plot is %s", j.plot)
 	}
-	for _, args := range [][]string{{"-only", "nothing"}, {"-only", "("}, {"-only", "http", "-write"}, {"-rounds", "0"}, {"-duration", "0s"}, {"-no-such"}, {"argument"}} {
+	for _, args := range [][]string{{"-only", "nothing"}, {"-only", "("}, {"-only", "http", "-write"}, {"-against", "x", "-write"}, {"-rounds", "0"}, {"-duration", "0s"}, {"-no-such"}, {"argument"}} {
 		if _, err := parse(args, io.Discard); !errors.Is(err, errUsage) {
 			t.Errorf("%v: err = %v", args, err)
 		}

@@ -49,10 +49,7 @@ func saves(ctx context.Context, b *Bench) (report result.Report, err error) {
 			if err := b.main.Quiet(ctx); err != nil {
 				return 0, err
 			}
-			return measure.Rate(ctx, writers, 2*b.Duration, func(ctx context.Context, c *measure.Caller) error {
-				i := c.Random.IntN(b.Sizes.Rows/writers)*writers + c.Number // no two callers save the same session
-				return s.Save(ctx, i, rows.Name(c.Random.IntN(100_000_000)))
-			})
+			return saveRate(ctx, b, s)
 		}})
 	}
 	samples, err := b.alternate(ctx, cells)
@@ -72,6 +69,13 @@ func saves(ctx context.Context, b *Bench) (report result.Report, err error) {
 		Value: samples[0].Median() / samples[1].Median(), Bar: result.AtLeast(2),
 	}}
 	return report, nil
+}
+
+func saveRate(ctx context.Context, b *Bench, s contestant.Saver) (float64, error) {
+	return measure.Rate(ctx, writers, 2*b.Duration, func(ctx context.Context, c *measure.Caller) error {
+		i := c.Random.IntN(b.Sizes.Rows/writers)*writers + c.Number // no two callers save the same session
+		return s.Save(ctx, i, rows.Name(c.Random.IntN(100_000_000)))
+	})
 }
 
 // verifySave saves a name and loads it.
