@@ -71,7 +71,8 @@ func TestSchemasSideBySide(t *testing.T) {
 	d := newDatabase(t)
 	other := db.Options{Schema: "shop_sessions"}
 	d.up(t)
-	if _, err := db.Up(t.Context(), d.pool, other); err != nil {
+	applied, err := db.Up(t.Context(), d.pool, other)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if a, b := d.dump(t, "pgsession"), d.dump(t, "shop_sessions"); a != b {
@@ -82,8 +83,12 @@ func TestSchemasSideBySide(t *testing.T) {
 	if n := d.number(t, `SELECT shop_sessions.prune_batch(10)`); n != 0 {
 		t.Errorf("shop_sessions.prune_batch deleted %d sessions of pgsession", n)
 	}
+	d.exec(t, `CALL shop_sessions.prune()`)
+	if n := d.number(t, `SELECT count(*) FROM pgsession.sessions`); n != 1 {
+		t.Error("shop_sessions.prune deleted a session of pgsession")
+	}
 
-	for range 2 {
+	for range applied {
 		if _, err := db.Down(t.Context(), d.pool, db.Options{}); err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ func TestASchemaThatDoesNotFitIsRefused(t *testing.T) {
 			[]string{"schema pgsession is missing"},
 		},
 		"of a version before pruning": {
-			[]string{"DROP FUNCTION pgsession.prune_batch", "DROP TABLE pgsession.prune_state"},
+			[]string{"DROP FUNCTION pgsession.prune_batch", "DROP TABLE pgsession.prune_state CASCADE"},
 			[]string{"table prune_state is missing", "function prune_batch(max_rows integer) is missing"},
 		},
 		"older": {
