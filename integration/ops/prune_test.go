@@ -228,6 +228,8 @@ func TestAPruneThatIsKilledHarmsNothing(t *testing.T) {
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	const locks = "SELECT count(*) FROM pg_locks WHERE relation = 'pgsession.prune_state'::regclass"
+	eventually(t, patience, "the dead holds no lock", func() bool { return pgtest.One[int](t, pool, locks) == 0 })
 	if n := prune(t, pool, ""); n != 40 {
 		t.Errorf("the next one deleted %d, want 40", n)
 	}
