@@ -16,7 +16,10 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
         RAISE EXCEPTION 'pg_cron is not in database %, so nothing was scheduled: see docs/prune.md for how to install it and for how to prune without it', current_database();
     END IF;
-    IF to_regprocedure('pgsession.prune(bigint,bigint,bigint,bigint)') IS NULL THEN
+    IF NOT EXISTS (
+        SELECT FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+        WHERE n.nspname = 'pgsession' AND p.proname = 'prune'
+    ) THEN
         RAISE EXCEPTION 'database % has no procedure pgsession.prune, so nothing was scheduled: run `migrate up` first', current_database();
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgsession_pruner') THEN

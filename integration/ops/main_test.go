@@ -59,7 +59,7 @@ func code(err error) string {
 // eventually waits until something is so. It asks again and again, rather than for a time that would be enough.
 func eventually(t *testing.T, limit time.Duration, what string, so func() bool) {
 	t.Helper()
-	again := time.NewTicker(5 * time.Millisecond)
+	again := time.NewTicker(limit / 3000) // 10 ms of the usual patience
 	defer again.Stop()
 	for deadline := time.Now().Add(limit); !so(); <-again.C {
 		if time.Now().After(deadline) {
