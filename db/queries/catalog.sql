@@ -43,7 +43,7 @@ ORDER BY 1, 2;
 -- name: CatalogRights :many
 SELECT 'ROLE' AS privilege, current_user::text AS object, true AS held
 UNION ALL
-SELECT 'USAGE', 'SCHEMA ' || n.nspname, pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+SELECT 'USAGE', '', pg_catalog.has_schema_privilege(n.oid, 'USAGE')
 FROM pg_catalog.pg_namespace AS n
 WHERE n.nspname = @schema_name::text
 UNION ALL

@@ -7,7 +7,7 @@ const module = "github.com/reporadar/pgsession"
 var imports = map[string][]string{
 	"internal/batch":    {},
 	"internal/gen":      {"github.com/jackc/pgx/v5/..."},
-	"internal/schema":   {module + "/internal/gen"},
+	"internal/schema":   {module + "/internal/gen", "github.com/jackc/pgx/v5"},
 	"internal/archtest": {},
 	"db": {
 		"github.com/pressly/goose/v3/...", "github.com/jackc/pgx/v5/...",

@@ -77,7 +77,7 @@ func (q *Queries) CatalogFacts(ctx context.Context, db DBTX, schemaName string) 
 const catalogRights = `-- name: CatalogRights :many
 SELECT 'ROLE' AS privilege, current_user::text AS object, true AS held
 UNION ALL
-SELECT 'USAGE', 'SCHEMA ' || n.nspname, pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+SELECT 'USAGE', '', pg_catalog.has_schema_privilege(n.oid, 'USAGE')
 FROM pg_catalog.pg_namespace AS n
 WHERE n.nspname = $1::text
 UNION ALL
