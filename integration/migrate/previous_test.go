@@ -176,7 +176,9 @@ func TestMigrationsGiveUpWaitingForALock(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "LOCK TABLE pgsession.sessions"); err != nil {
 		t.Fatal(err)
 	}
-	_, err = db.Up(t.Context(), d.pool, db.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, err = db.Up(ctx, d.pool, db.Options{})
 	wantError(t, err, "00003_operations.sql", "lock timeout", "nothing of this migration was applied")
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)

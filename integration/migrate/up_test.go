@@ -66,6 +66,27 @@ func TestEachMigrationCanBeUndoneAndRepeated(t *testing.T) {
 	}
 }
 
+// What a migration changes about things that were there, down changes back.
+func TestDownLeavesTheSchemaOfTheVersionBefore(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.up(t)
+	_, newest, err := db.Version(t.Context(), d.pool, db.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version := newest - 1; version > 0; version-- {
+		if _, err := db.Down(t.Context(), d.pool, db.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		fresh := newDatabase(t)
+		fresh.upTo(t, version)
+		if got, want := d.dump(t, "pgsession"), fresh.dump(t, "pgsession"); got != want {
+			t.Errorf("down to %d:\n%s\n\nup to %d:\n%s", version, got, version, want)
+		}
+	}
+}
+
 func TestSchemasSideBySide(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)

@@ -62,10 +62,12 @@ func TestAttackByTheCallersSearchPath(t *testing.T) {
 	t.Parallel()
 	o := staff(t)
 	pgtest.Exec(t, o.admin, fill, 3)
+	const more = "INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) SELECT sha256(convert_to($1 || i, 'UTF8')), now() - interval '1 s', now() FROM generate_series(1, 7) AS i"
 	pgtest.Exec(t, o.admin, "CREATE SCHEMA traps")
 	traps(t, o.admin, "traps")
 	superuser := pgtest.Pool(t, o.admin.Config().ConnString()) // the job of a careless administrator
 	for who, pool := range map[string]*pgxpool.Pool{"the pruner": o.pruner, "the application": o.app, "a superuser": superuser} {
+		pgtest.Exec(t, o.admin, more, who) // so that the procedure goes round several times
 		conn, err := pool.Acquire(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -90,12 +92,12 @@ func TestAttackByTheCallersSearchPath(t *testing.T) {
 		}
 		_ = conn.Conn().Close(context.Background())
 		conn.Release()
+		if n := pgtest.One[int](t, o.admin, expired); n != 0 && who != "the application" {
+			t.Errorf("%s: %d expired sessions are left", who, n)
+		}
 	}
 	if n := pgtest.One[int](t, o.admin, alive); n != 3 {
 		t.Errorf("%d sessions are alive, want 3", n)
-	}
-	if n := pgtest.One[int](t, o.admin, expired); n != 0 {
-		t.Errorf("%d expired sessions are left", n)
 	}
 	if caught := pgtest.One[string](t, o.admin, "SELECT coalesce(string_agg(DISTINCT what || ' as ' || who, ', '), '') FROM public.caught"); caught != "" {
 		t.Errorf("the prune used what the caller put before it: %s", caught)
@@ -126,7 +128,7 @@ func TestTheTrapsWork(t *testing.T) {
 func TestThePruneIsPinned(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
-	const f = "SELECT prosecdef AND proconfig = ARRAY['search_path=pg_catalog, pg_temp'] FROM pg_proc WHERE oid = 'pgsession.prune_batch(integer)'::regprocedure"
+	const f = "SELECT prosecdef AND coalesce(proconfig, '{}') = ARRAY['search_path=pg_catalog, pg_temp'] FROM pg_proc WHERE oid = 'pgsession.prune_batch(integer)'::regprocedure"
 	if !pgtest.One[bool](t, pool, f) {
 		t.Error("prune_batch must be SECURITY DEFINER with a pinned search_path")
 	}
