@@ -25,7 +25,7 @@ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgsession_pruner') THEN
         runs_as := 'pgsession_pruner';
     END IF;
-    IF NOT pg_has_role(runs_as, 'MEMBER') THEN
+    IF NOT pg_has_role(runs_as, 'USAGE') THEN
         RAISE EXCEPTION 'role % may not schedule for %, so nothing was scheduled: GRANT % TO %', current_user, runs_as, runs_as, current_user;
     END IF;
     IF NOT (SELECT rolcanlogin FROM pg_roles WHERE rolname = runs_as) THEN

@@ -13,7 +13,7 @@ BEGIN
     PERFORM cron.unschedule(jobid) FROM cron.job WHERE jobname LIKE 'pgsession %';
 
     -- Whoever is no superuser sees the pruner's jobs as the pruner only.
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgsession_pruner' AND pg_has_role(oid, 'MEMBER'))
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgsession_pruner' AND pg_has_role(oid, 'USAGE'))
         AND has_schema_privilege('pgsession_pruner', 'cron', 'USAGE') THEN
         SET LOCAL ROLE pgsession_pruner;
         DELETE FROM cron.job_run_details

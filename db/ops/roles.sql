@@ -36,8 +36,9 @@ BEGIN
         CREATE ROLE pgsession_monitor LOGIN;
     END IF;
 
-    -- Without this, whoever is no superuser could not hand anything over, nor migrate as the owner later.
-    IF NOT pg_has_role('pgsession_owner', 'MEMBER') THEN
+    -- Without this, whoever is no superuser could not hand anything over, nor migrate as the owner later. Not MEMBER: since
+    -- Postgres 16 who makes a role is a member of it that may grant it, and no more.
+    IF NOT pg_has_role('pgsession_owner', 'USAGE') THEN
         EXECUTE format('GRANT pgsession_owner TO %I', current_user);
     END IF;
     FOR object IN
