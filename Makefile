@@ -18,10 +18,10 @@ test: bin/provide ## Run all tests, with the race detector, on a Postgres and a 
 	@$(PROVIDE) -test -- sh -c 'go test -race ./... && go -C integration test -race -count=1 ./... && go -C bench test -race -count=1 ./...'
 
 .PHONY: test/matrix
-test/matrix: bin/provide ## Run the store's tests on every Postgres that can be had here
+test/matrix: bin/provide ## Run the store's and the operators' tests on every Postgres that can be had here
 	@for v in 15 17 18; do \
 		echo "== Postgres $$v"; \
-		$(PROVIDE) -test -postgres $$v -no-redis -- go -C integration test -race -count=1 ./store/... ./migrate/... || exit 1; \
+		$(PROVIDE) -test -postgres $$v -no-redis -- go -C integration test -race -count=1 ./store/... ./migrate/... ./ops/... || exit 1; \
 	done
 
 .PHONY: simulate

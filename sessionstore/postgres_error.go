@@ -128,7 +128,7 @@ func (p *Postgres) translate(ctx context.Context, err error) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return context.Canceled
 	case errors.As(err, &pg):
-		return p.translateSQLState(pg)
+		return p.translateSQLState(ctx, pg)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: Postgres at %s did not answer in time: %w", ErrUnavailable, p.address(), context.DeadlineExceeded)
 	}
@@ -139,7 +139,7 @@ func (p *Postgres) translate(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: Postgres at %s: the connection failed", ErrUnavailable, p.address())
 }
 
-func (p *Postgres) translateSQLState(pg *pgconn.PgError) error {
+func (p *Postgres) translateSQLState(ctx context.Context, pg *pgconn.PgError) error {
 	refused := &refusal{code: pg.Code, constraint: pg.ConstraintName}
 	switch pg.Code {
 	case "26000", "42P05":
@@ -149,6 +149,9 @@ func (p *Postgres) translateSQLState(pg *pgconn.PgError) error {
 	case "42P01", "42883", "3F000", "42703":
 		return fmt.Errorf("the schema %q lacks what this version needs: run `migrate up`, see cmd/migrate (%w)", p.schema, refused)
 	case "42501":
+		if missing := schema.MissingRights(ctx, p.pool, p.schema); missing != "" {
+			return fmt.Errorf("the database role lacks rights, which db/ops/roles.sql gives: %s (%w)", missing, refused)
+		}
 		return fmt.Errorf("the database role may not do this: grant it the rights on the schema %q (%w)", p.schema, refused)
 	}
 	switch pg.Code[:min(2, len(pg.Code))] {

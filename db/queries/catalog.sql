@@ -9,6 +9,10 @@ SELECT 'table', c.relname::text, ''
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = @schema_name::text AND c.relkind IN ('r', 'p')
 UNION ALL
+SELECT 'view', c.relname::text, ''
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = @schema_name::text AND c.relkind = 'v'
+UNION ALL
 SELECT 'column', c.relname || '.' || a.attname,
     pg_catalog.format_type(a.atttypid, a.atttypmod)
         || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
@@ -33,3 +37,27 @@ SELECT 'function', p.proname || '(' || pg_catalog.pg_get_function_identity_argum
 FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
 WHERE n.nspname = @schema_name::text
 ORDER BY 1, 2;
+
+-- What the role of this connection may do in a schema, as the error about a right it lacks is put together from. It
+-- looks objects up by their oid: a name can't be looked up by a role that may not use the schema.
+-- name: CatalogRights :many
+SELECT 'ROLE' AS privilege, current_user::text AS object, true AS held
+UNION ALL
+SELECT 'USAGE', '', pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+FROM pg_catalog.pg_namespace AS n
+WHERE n.nspname = @schema_name::text
+UNION ALL
+SELECT t.privilege, c.relname::text, pg_catalog.has_table_privilege(c.oid, t.privilege)
+FROM (SELECT unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) AS privilege) AS t
+CROSS JOIN pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = @schema_name::text AND c.relkind IN ('r', 'p')
+UNION ALL
+SELECT 'UPDATE', c.relname || '.' || a.attname, pg_catalog.has_column_privilege(c.oid, a.attnum, 'UPDATE')
+FROM pg_catalog.pg_attribute AS a
+JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = @schema_name::text AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+SELECT 'EXECUTE', p.proname::text, pg_catalog.has_function_privilege(p.oid, 'EXECUTE')
+FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+WHERE n.nspname = @schema_name::text;

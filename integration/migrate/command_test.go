@@ -58,11 +58,13 @@ func TestTheCommandFromEmptyToFullAndBack(t *testing.T) {
 		{"version", 0, `^database 0, this program \d+\n$`, ""},
 		{"status", 0, `(?m)^VERSION +MIGRATION +APPLIED\n1 +00001_sessions\.sql +pending$`, ""},
 		{"validate", 1, "", `schema pgsession is missing.*migrate@latest up`},
-		{"up", 0, `^applied 00001_sessions\.sql \(\d+ms\)\napplied 00002_prune\.sql `, ""},
+		{"up", 0, `^applied 00001_sessions\.sql \(\d+ms\)\napplied 00002_prune\.sql .*\napplied 00003_operations\.sql `, ""},
 		{"up", 0, `^nothing to do`, ""},
 		{"status", 0, `(?m)^1 +00001_sessions\.sql +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$`, ""},
-		{"version", 0, `^database 2, this program 2\n$`, ""},
+		{"version", 0, `^database 3, this program 3\n$`, ""},
 		{"validate", 0, `is what this version`, ""},
+		{"down", 0, `^undone 00003_operations\.sql \(\d+ms\)\n$`, ""},
+		{"validate", 1, "", `function prune\(.* is missing.*view stats is missing`},
 		{"down", 0, `^undone 00002_prune\.sql \(\d+ms\)\n$`, ""},
 		{"validate", 1, "", `function prune_batch.* is missing`},
 		{"down", 0, `^undone 00001_sessions\.sql`, ""},
@@ -86,10 +88,10 @@ func TestTheCommandTakesFlagsBeforeAndAfter(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	migrate(t, "", "up", "-database-url", d.url, "-schema", "shop").want(t, 0, `applied 00001`, "")
-	migrate(t, "postgres://nobody@127.0.0.1:1/x", "-database-url="+d.url, "-schema=shop", "version").want(t, 0, `database 2`, "")
+	migrate(t, "postgres://nobody@127.0.0.1:1/x", "-database-url="+d.url, "-schema=shop", "version").want(t, 0, `database 3`, "")
 	migrate(t, d.url, "version").want(t, 0, `database 0`, "")
 	migrate(t, d.url, "-schema", "shop", "validate").want(t, 0, `is what`, "")
-	d.exec(t, `DROP TABLE shop.prune_state`)
+	d.exec(t, `DROP TABLE shop.prune_state CASCADE`)
 	migrate(t, d.url, "-schema", "shop", "validate").want(t, 1, "", `table prune_state is missing.*migrate@latest -schema shop up`)
 	migrate(t, d.url, "-schema", "x;y", "up").want(t, 1, "", `schema name "x;y"`)
 }

@@ -48,6 +48,9 @@ SELECT line FROM (
 	SELECT 6, pg_get_functiondef(p.oid) || format('%s %s', p.proacl, obj_description(p.oid, 'pg_proc'))
 	FROM pg_proc AS p JOIN n ON n.oid = p.pronamespace
 	UNION ALL
-	SELECT 7, format('row %s', s) FROM query_to_xml(format('SELECT * FROM %I.prune_state', (SELECT nspname FROM n)), true, false, '') AS s
+	SELECT 7, format('view %s: %s', c.relname, pg_get_viewdef(c.oid))
+	FROM pg_class AS c JOIN n ON n.oid = c.relnamespace WHERE c.relkind = 'v'
+	UNION ALL
+	SELECT 8, format('row %s', s) FROM query_to_xml(format('SELECT * FROM %I.prune_state', (SELECT nspname FROM n)), true, false, '') AS s
 	WHERE EXISTS (SELECT FROM pg_class AS c JOIN n ON n.oid = c.relnamespace WHERE c.relname = 'prune_state')
 ) AS lines ORDER BY part, line`

@@ -163,7 +163,7 @@ func TestAnotherOwnerIsNamed(t *testing.T) {
 	d.up(t)
 	d.exec(t, `GRANT SELECT, INSERT, DELETE ON public.pgsession_migrations TO `+role)
 	_, err := db.Down(t.Context(), newPool(t, d.with(t, "role", role)), db.Options{})
-	wantError(t, err, "00002_prune.sql", "schema pgsession belongs to role", "migrate as that role")
+	wantError(t, err, "00003_operations.sql", "schema pgsession belongs to role", "migrate as that role")
 }
 
 func TestAReadOnlyServerIsNamed(t *testing.T) {
@@ -204,7 +204,7 @@ func TestAFailureInTheMiddle(t *testing.T) {
 	}
 	d.exec(t, `DROP EVENT TRIGGER refuse`)
 	steps, err = db.Up(t.Context(), d.pool, db.Options{})
-	if err != nil || len(steps) != 1 || steps[0].Version != 2 {
+	if err != nil || len(steps) == 0 || steps[0].Version != 2 {
 		t.Errorf("up again = %+v, %v", steps, err)
 	}
 }

@@ -66,12 +66,34 @@ func TestEachMigrationCanBeUndoneAndRepeated(t *testing.T) {
 	}
 }
 
+// What a migration changes about things that were there, down changes back.
+func TestDownLeavesTheSchemaOfTheVersionBefore(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.up(t)
+	_, newest, err := db.Version(t.Context(), d.pool, db.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version := newest - 1; version > 0; version-- {
+		if _, err := db.Down(t.Context(), d.pool, db.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		fresh := newDatabase(t)
+		fresh.upTo(t, version)
+		if got, want := d.dump(t, "pgsession"), fresh.dump(t, "pgsession"); got != want {
+			t.Errorf("down to %d:\n%s\n\nup to %d:\n%s", version, got, version, want)
+		}
+	}
+}
+
 func TestSchemasSideBySide(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	other := db.Options{Schema: "shop_sessions"}
 	d.up(t)
-	if _, err := db.Up(t.Context(), d.pool, other); err != nil {
+	applied, err := db.Up(t.Context(), d.pool, other)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if a, b := d.dump(t, "pgsession"), d.dump(t, "shop_sessions"); a != b {
@@ -82,8 +104,12 @@ func TestSchemasSideBySide(t *testing.T) {
 	if n := d.number(t, `SELECT shop_sessions.prune_batch(10)`); n != 0 {
 		t.Errorf("shop_sessions.prune_batch deleted %d sessions of pgsession", n)
 	}
+	d.exec(t, `CALL shop_sessions.prune()`)
+	if n := d.number(t, `SELECT count(*) FROM pgsession.sessions`); n != 1 {
+		t.Error("shop_sessions.prune deleted a session of pgsession")
+	}
 
-	for range 2 {
+	for range applied {
 		if _, err := db.Down(t.Context(), d.pool, db.Options{}); err != nil {
 			t.Fatal(err)
 		}

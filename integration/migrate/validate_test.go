@@ -12,8 +12,8 @@ import (
 	"github.com/reporadar/pgsession/internal/schema"
 )
 
-// What the library says it needs and what its migrations make are the same set, so neither can be forgotten.
-func TestNeedsAreExactlyWhatTheMigrationsMake(t *testing.T) {
+// What needs.go lists and what the migrations make are the same set, so neither can be forgotten.
+func TestWhatIsListedIsExactlyWhatTheMigrationsMake(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	d.up(t)
@@ -35,13 +35,13 @@ func TestNeedsAreExactlyWhatTheMigrationsMake(t *testing.T) {
 	delete(made, schema.Fact{Kind: "schema", Name: "pgsession"}) // its name is the caller's choice
 
 	needs := make(map[schema.Fact]bool)
-	for _, f := range schema.Needs() {
+	for _, f := range schema.All() {
 		if needs[f] {
-			t.Errorf("needed twice: %v", f)
+			t.Errorf("listed twice: %v", f)
 		}
 		needs[f] = true
 		if !made[f] {
-			t.Errorf("needed, but no migration makes it: %v", f)
+			t.Errorf("listed, but no migration makes it: %v", f)
 		}
 	}
 	for _, f := range slices.Collect(maps.Keys(made)) {
@@ -62,8 +62,8 @@ func TestValidateNames(t *testing.T) {
 			[]string{"schema pgsession is missing"},
 		},
 		"a missing table, and not all that went with it": {
-			`DROP TABLE pgsession.prune_state`,
-			[]string{"table prune_state is missing"},
+			`DROP TABLE pgsession.prune_state CASCADE`,
+			[]string{"table prune_state is missing", "view stats is missing"},
 		},
 		"a missing column": {
 			`ALTER TABLE pgsession.sessions DROP COLUMN ip`,
@@ -114,6 +114,14 @@ func TestValidateNames(t *testing.T) {
 		"a function with another result": {
 			`DROP FUNCTION pgsession.prune_batch(integer); CREATE FUNCTION pgsession.prune_batch(max_rows integer) RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint'`,
 			[]string{"function prune_batch(max_rows integer) returns bigint, must be one that returns integer"},
+		},
+		"a missing procedure": {
+			`DROP PROCEDURE pgsession.prune`,
+			[]string{"function prune(IN max_rows bigint, IN max_seconds bigint, IN batch_rows bigint, INOUT deleted bigint) is missing"},
+		},
+		"a missing view": {
+			`DROP VIEW pgsession.stats`,
+			[]string{"view stats is missing"},
 		},
 		"a column that inserts don't know of and can't leave out": {
 			`ALTER TABLE pgsession.sessions ADD COLUMN tenant text NOT NULL`,
@@ -170,5 +178,19 @@ func TestValidateNeedsNoRights(t *testing.T) {
 	d.up(t)
 	if err := db.Validate(t.Context(), newPool(t, d.with(t, "role", newRole(t))), db.Options{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// An application does not ask for what only a database administrator uses: it starts on the schema before it, too.
+func TestAnApplicationStartsWithoutWhatIsForAdministrators(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.up(t)
+	d.exec(t, `DROP PROCEDURE pgsession.prune; DROP VIEW pgsession.stats, pgsession.sessions_by_state`)
+	if err := schema.Check(t.Context(), d.pool, "pgsession"); err != nil {
+		t.Error(err)
+	}
+	if err := db.Validate(t.Context(), d.pool, db.Options{}); err == nil {
+		t.Error("migrate validate misses nothing")
 	}
 }

@@ -76,7 +76,15 @@ func (c cluster) initialize(ctx context.Context) error {
 
 // start runs a Postgres on the data folder.
 func (c cluster) start(ctx context.Context, o Options, port int, cleanup *undo) (*Server, error) {
-	running, err := serve(c.postgres(o, port), c.account, syscall.SIGQUIT)
+	cmd := c.postgres(o, port)
+	if o.cron {
+		variable, err := c.cronAccess()
+		if err != nil {
+			return nil, err
+		}
+		cmd.Env = []string{variable}
+	}
+	running, err := serve(cmd, c.account, syscall.SIGQUIT)
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +117,7 @@ func (c cluster) postgres(o Options, port int) *exec.Cmd {
 	if len(c.dir) > maxSocketFolder {
 		own["unix_socket_directories"] = ""
 	}
+	o.withCron(own)
 	cmd := exec.Command(c.program("postgres"), append([]string{"-D", "data"}, o.arguments(own)...)...)
 	cmd.Dir = c.dir
 	return cmd

@@ -17,6 +17,8 @@
 // When [Options.PostgresVersion] asks for one major version, servers the
 // environment names are not asked and the exact versions from npm come first.
 //
+// [Cron] has ways of its own: pg_cron is not in the usual images, nor in npm's.
+//
 // # What is left behind
 //
 // Nothing runs on after [Server.Close], and its files are gone. On Linux server

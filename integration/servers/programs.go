@@ -39,6 +39,12 @@ func localPostgres(ctx context.Context, o Options) (*Server, error) {
 			return strconv.Itoa(i.major) != o.PostgresVersion
 		})
 	}
+	if o.cron {
+		found = slices.DeleteFunc(found, func(i installation) bool { return !i.hasCron(ctx) })
+		if len(found) == 0 {
+			return nil, absent("no Postgres on this machine has pg_cron")
+		}
+	}
 	if len(found) == 0 {
 		return nil, absent(strings.TrimSpace("there are no server programs on this machine of Postgres " + o.PostgresVersion))
 	}

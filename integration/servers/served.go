@@ -19,8 +19,9 @@ type served struct {
 	log string // path of the file
 }
 
-// serve starts a server program in the folder cmd names. The program gets the
-// signal orphaned when this one is killed.
+// serve starts a server program in the folder cmd names, with the variables of
+// cmd beside those of every server. The program gets the signal orphaned when
+// this one is killed.
 func serve(cmd *exec.Cmd, account *process.Account, orphaned syscall.Signal) (*served, error) {
 	path := filepath.Join(cmd.Dir, "server.log")
 	log, err := os.Create(path)
@@ -29,7 +30,7 @@ func serve(cmd *exec.Cmd, account *process.Account, orphaned syscall.Signal) (*s
 	}
 	defer func() { _ = log.Close() }() // the program has its own handle
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = serverEnvironment()
+	cmd.Env = append(serverEnvironment(), cmd.Env...)
 
 	running, err := process.Start(cmd, process.Kin{Orphaned: orphaned, Apart: true, Account: account})
 	if err != nil {

@@ -52,6 +52,9 @@ type Options struct {
 	// before whatever takes long. Nil: nobody is told.
 	Logf func(format string, args ...any)
 
+	// cron is for Cron alone.
+	cron bool
+
 	// bare hides what this machine has outside PATH: programs and earlier
 	// downloads. For the tests of a machine that has nothing.
 	bare bool

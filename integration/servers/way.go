@@ -21,6 +21,7 @@ func (a absent) Error() string { return string(a) }
 // for a person who has just cloned the repository.
 func firstOf(ctx context.Context, o Options, what string, ways ...way) (*Server, error) {
 	var reasons []string
+	why := ErrAbsent
 	for _, try := range ways {
 		server, err := try(ctx, o)
 		if err == nil {
@@ -32,14 +33,27 @@ func firstOf(ctx context.Context, o Options, what string, ways ...way) (*Server,
 		var missing absent
 		if !errors.As(err, &missing) {
 			o.log("%s: %v; going on to the next way", what, err)
+			why = nil
 		}
 		reasons = append(reasons, err.Error())
 	}
-	return nil, fmt.Errorf("servers: there is no way to have %s here: %s. %s", what, strings.Join(reasons, "; "), advice(what))
+	return nil, &noWay{fmt.Sprintf("servers: there is no way to have %s here: %s. %s", what, strings.Join(reasons, "; "), advice(what)), why}
 }
+
+// noWay is the end of all ways: ErrAbsent, unless one of them should have worked.
+type noWay struct {
+	text string
+	why  error
+}
+
+func (n *noWay) Error() string { return n.text }
+func (n *noWay) Unwrap() error { return n.why }
 
 // advice says what to install on this platform.
 func advice(what string) string {
+	if what == "Postgres with pg_cron" {
+		return "On Debian and Ubuntu it is the package postgresql-NN-cron, NN being the version of the Postgres that is installed."
+	}
 	variable := map[string]string{"Postgres": "DATABASE_URL", "Redis": "REDIS_URL"}[what]
 
 	var install string

@@ -20,18 +20,18 @@ var daily = sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
 // crew is a store whose statements are noted, and a pool of the test's own beside it.
 type crew struct {
 	t     *testing.T
-	url   string
+	url   string // for the application's role
 	store *sessionstore.Postgres
 	pool  *pgxpool.Pool // the store's
 	sent  *statements
-	admin *pgxpool.Pool // the test's
+	admin *pgxpool.Pool // the test's, of a superuser
 }
 
 // hire makes a store on a database of its own. configure is for the store's pool.
 func hire(t *testing.T, configure ...func(*pgxpool.Config)) *crew {
 	t.Helper()
-	c := &crew{t: t, url: pgtest.Database(t)}
-	c.admin = pgtest.Pool(t, c.url)
+	databaseURL := pgtest.Database(t)
+	c := &crew{t: t, url: pgtest.Application(t, databaseURL), admin: pgtest.Pool(t, databaseURL)}
 	c.store, c.pool, c.sent = c.another(timeout, configure...)
 	return c
 }

@@ -114,7 +114,7 @@ func TestCloseReleasesThePoolOfOpen(t *testing.T) {
 func TestOpenThatFailsReleasesItsPool(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
-	pgtest.Exec(t, c.admin, "DROP TABLE pgsession.prune_state")
+	pgtest.Exec(t, c.admin, "DROP TABLE pgsession.prune_state CASCADE")
 	if _, err := sessionstore.Open(t.Context(), config(c.named())); err == nil {
 		t.Fatal("Open succeeded without a table")
 	}

@@ -18,16 +18,17 @@ import (
 
 const timeout = 10 * time.Second
 
-// subject is the contract suite's view of a Postgres store on one database, which it empties for each case.
-func subject(pool *pgxpool.Pool) storetest.Subject {
+// subject is the contract suite's view of a Postgres store on one database, which it empties for each case. The store has
+// the application's role; what moves rows in time is admin's.
+func subject(pool, admin *pgxpool.Pool) storetest.Subject {
 	return storetest.Subject{
 		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
-			pgtest.Exec(t, pool, "TRUNCATE pgsession.sessions")
-			pgtest.Exec(t, pool, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
+			pgtest.Exec(t, admin, "TRUNCATE pgsession.sessions")
+			pgtest.Exec(t, admin, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
 			return &aged{sessionstore.NewPostgres(pool, e, timeout), e}
 		},
 		Age: func(t *testing.T, _ sessionstore.Store, id sessionstore.ID, d time.Duration) {
-			if pgtest.Exec(t, pool, pgtest.Age, id[:], d.Seconds()) != 1 {
+			if pgtest.Exec(t, admin, pgtest.Age, id[:], d.Seconds()) != 1 {
 				t.Fatal("no session to age")
 			}
 		},
@@ -45,18 +46,21 @@ type aged struct {
 
 func TestPostgresKeepsTheContract(t *testing.T) {
 	databaseURL := pgtest.Database(t)
+	admin, application := pgtest.Pool(t, databaseURL), pgtest.Application(t, databaseURL)
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
 		t.Run(mode.String(), func(t *testing.T) {
-			pool := pgtest.Pool(t, databaseURL, func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = mode })
-			storetest.Run(t, subject(pool))
+			pool := pgtest.Pool(t, application, func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = mode })
+			storetest.Run(t, subject(pool, admin))
 		})
 	}
 }
 
+// open makes a store with the application's role, and a superuser's pool beside it.
 func open(t *testing.T) (*sessionstore.Postgres, *pgxpool.Pool) {
 	t.Helper()
-	pool := pgtest.Pool(t, pgtest.Database(t))
-	return sessionstore.NewPostgres(pool, sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout), pool
+	databaseURL := pgtest.Database(t)
+	pool := pgtest.Pool(t, pgtest.Application(t, databaseURL))
+	return sessionstore.NewPostgres(pool, sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout), pgtest.Pool(t, databaseURL)
 }
 
 func create(t *testing.T, store sessionstore.Store, id byte) sessionstore.Record {

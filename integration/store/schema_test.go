@@ -20,7 +20,7 @@ func TestASchemaThatDoesNotFitIsRefused(t *testing.T) {
 			[]string{"schema pgsession is missing"},
 		},
 		"of a version before pruning": {
-			[]string{"DROP FUNCTION pgsession.prune_batch", "DROP TABLE pgsession.prune_state"},
+			[]string{"DROP FUNCTION pgsession.prune_batch", "DROP TABLE pgsession.prune_state CASCADE"},
 			[]string{"table prune_state is missing", "function prune_batch(max_rows integer) is missing"},
 		},
 		"older": {
@@ -46,13 +46,12 @@ func TestASchemaThatDoesNotFitIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			databaseURL := pgtest.Database(t)
-			pool := pgtest.Pool(t, databaseURL)
+			crew := hire(t)
 			for _, sql := range c.damage {
-				pgtest.Exec(t, pool, sql)
+				pgtest.Exec(t, crew.admin, sql)
 			}
-			_, opened := sessionstore.Open(t.Context(), config(databaseURL))
-			_, made := sessionstore.New(t.Context(), pool, config(""))
+			_, opened := sessionstore.Open(t.Context(), config(crew.url))
+			_, made := sessionstore.New(t.Context(), crew.pool, config(""))
 			for how, err := range map[string]error{"Open": opened, "New": made} {
 				if err == nil {
 					t.Errorf("%s takes it", how)

@@ -24,7 +24,7 @@ func TestOnlyATouchCommitsWithoutWaiting(t *testing.T) {
 	// What the setting is just before each commit.
 	for _, sql := range []string{
 		"CREATE TABLE public.commits (setting text)",
-		`CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS
+		`CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
 			$$BEGIN INSERT INTO public.commits SELECT current_setting('synchronous_commit'); RETURN NULL; END$$`,
 		`CREATE CONSTRAINT TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON pgsession.sessions
 			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.note()`,
@@ -101,10 +101,12 @@ func TestTouchesAreHeapOnly(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	pool, touching := pgtest.Pool(t, server.URL), pgtest.Pool(t, server.URL)
+	pool := pgtest.Pool(t, server.URL)
 	if _, err := db.Up(t.Context(), pool, db.Options{}); err != nil {
 		t.Fatal(err)
 	}
+	roles := pgtest.NewRolesOn(t, server.URL)
+	touching := roles.Pool(t, roles.App)
 	week := sessionstore.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
 	store := sessionstore.NewPostgres(touching, week, timeout)
 	const (

@@ -40,8 +40,7 @@ func crowd(t *testing.T, requests int, one func(i int) answer) {
 // STD-02, STD-16: 10,000 requests of nobody leave nothing behind.
 func TestTenThousandStrangersLeaveNothing(t *testing.T) {
 	t.Parallel()
-	databaseURL := pgtest.Database(t)
-	pool := pgtest.Pool(t, databaseURL)
+	databaseURL, pool := database(t)
 	a := start(t, production, withSecret, "DATABASE_URL="+databaseURL)
 	alice := login(t, a.url, "alice")
 	left := login(t, a.url, "bob")
@@ -139,7 +138,7 @@ func openWatched(t *testing.T, databaseURL, secret string) *watched {
 
 func TestForgedCookiesCostNoQuery(t *testing.T) {
 	t.Parallel()
-	databaseURL := pgtest.Database(t)
+	databaseURL := application(t)
 	site, elsewhere := openWatched(t, databaseURL, secret), openWatched(t, databaseURL, strings.ToUpper(secret)+"other")
 	requests := []string{"GET /me", "POST /logout", "POST /renew", "POST /forget", "POST /remember"}
 

@@ -24,7 +24,8 @@ import (
 // cluster is a throwaway Postgres with the schema of this version, for tests that stop it, configure it or read its log.
 type cluster struct {
 	t      *testing.T
-	url    string
+	url    string // for the application's role
+	admin  string // for a superuser
 	data   string // folder
 	folder string // with the log in it
 	bin    string
@@ -45,7 +46,8 @@ func newCluster(t *testing.T, settings map[string]string) *cluster {
 	if _, err := db.Up(t.Context(), pool, db.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{t: t, url: server.URL}
+	roles := pgtest.NewRolesOn(t, server.URL)
+	c := &cluster{t: t, url: roles.URL(t, roles.App), admin: server.URL}
 	c.data = pgtest.One[string](t, pool, "SHOW data_directory")
 	c.bin = pgtest.One[string](t, pool, "SELECT setting FROM pg_config WHERE name = 'BINDIR'")
 	c.folder = filepath.Dir(c.data)
@@ -53,8 +55,8 @@ func newCluster(t *testing.T, settings map[string]string) *cluster {
 	return c
 }
 
-// pool is one for the test's own questions.
-func (c *cluster) pool() *pgxpool.Pool { return pgtest.Pool(c.t, c.url) }
+// pool is one of a superuser, for the test's own questions.
+func (c *cluster) pool() *pgxpool.Pool { return pgtest.Pool(c.t, c.admin) }
 
 // with is the URL with more settings, given as name, value, name, value.
 func (c *cluster) with(settings ...string) string {

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
 // attributes takes the one Set-Cookie header of a response apart: the name, and the attributes in alphabetical order.
@@ -24,7 +22,7 @@ func attributes(t *testing.T, a answer) (name, value, rest string) {
 
 func TestTheProductionCookieOnTheWire(t *testing.T) {
 	t.Parallel()
-	a := start(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t))
+	a := start(t, production, withSecret, "DATABASE_URL="+application(t))
 	v := visit(t, a.url)
 
 	got := v.send("POST /api/login?user=alice")
@@ -58,7 +56,7 @@ func TestTheProductionCookieOnTheWire(t *testing.T) {
 
 func TestTheDevelopmentCookieOnTheWire(t *testing.T) {
 	t.Parallel()
-	a := start(t, development, "DATABASE_URL="+pgtest.Database(t))
+	a := start(t, development, "DATABASE_URL="+application(t))
 	name, _, rest := attributes(t, visit(t, a.url).send("POST /api/login?user=alice"))
 	if name != "session" || rest != "HttpOnly; Path=/; SameSite=Lax" {
 		t.Errorf("the cookie %s has %q", name, rest)
@@ -68,7 +66,7 @@ func TestTheDevelopmentCookieOnTheWire(t *testing.T) {
 // The same secret and the same database: only the environment differs.
 func TestACookieOfAnotherEnvironment(t *testing.T) {
 	t.Parallel()
-	shared := []string{withSecret, "DATABASE_URL=" + pgtest.Database(t)}
+	shared := []string{withSecret, "DATABASE_URL=" + application(t)}
 	live, stage := start(t, append(shared, production)...), start(t, append(shared, staging)...)
 	alice := login(t, live.url, "alice")
 	bob := login(t, stage.url, "bob")
@@ -83,7 +81,7 @@ func TestACookieOfAnotherEnvironment(t *testing.T) {
 // Secrets are replaced without anybody being logged out: the new one signs, the old one still verifies.
 func TestReplacingTheSecret(t *testing.T) {
 	t.Parallel()
-	databaseURL := "DATABASE_URL=" + pgtest.Database(t)
+	databaseURL := "DATABASE_URL=" + application(t)
 	const next = "8e02b6d95f3a17c48e02b6d95f3a17c4"
 	before := start(t, production, withSecret, databaseURL)
 	during := start(t, production, "SESSION_SECRET="+next+","+secret, databaseURL)

@@ -14,7 +14,7 @@ import (
 
 func TestTwoInstancesAreOne(t *testing.T) {
 	t.Parallel()
-	environment := []string{production, withSecret, "DATABASE_URL=" + pgtest.Database(t)}
+	environment := []string{production, withSecret, "DATABASE_URL=" + application(t)}
 	a, b := start(t, environment...), start(t, environment...)
 
 	onA := login(t, a.url, "alice")
@@ -99,8 +99,7 @@ func openSlow(t *testing.T, databaseURL string) *slow {
 // COH-08: whoever saves last must not bring back what another has ended.
 func TestASlowRequestDoesNotReviveASession(t *testing.T) {
 	t.Parallel()
-	databaseURL := pgtest.Database(t)
-	pool := pgtest.Pool(t, databaseURL)
+	databaseURL, pool := database(t)
 	a, b := openSlow(t, databaseURL), openSlow(t, databaseURL)
 
 	for _, request := range []string{"POST /slow", "POST /renew"} {

@@ -10,6 +10,10 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
 // patience is how long anything may take that is waited for.
@@ -46,6 +50,20 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// database makes one with the schema of this version. It returns its URL for the application's role, which is what an
+// app is given, and a superuser's pool for the test's own questions.
+func database(t testing.TB) (string, *pgxpool.Pool) {
+	t.Helper()
+	databaseURL := pgtest.Database(t)
+	return pgtest.Application(t, databaseURL), pgtest.Pool(t, databaseURL)
+}
+
+// application is the URL of database alone.
+func application(t testing.TB) string {
+	t.Helper()
+	return pgtest.Application(t, pgtest.Database(t))
 }
 
 // eventually waits until something is so. It asks again and again, rather than for a time that would be enough.

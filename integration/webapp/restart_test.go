@@ -3,8 +3,6 @@ package webapp_test
 import (
 	"net/http"
 	"testing"
-
-	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
 func TestSessionsOutliveTheProcess(t *testing.T) {
@@ -16,7 +14,7 @@ func TestSessionsOutliveTheProcess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			environment := append(environment, "DATABASE_URL="+pgtest.Database(t))
+			environment := append(environment, "DATABASE_URL="+application(t))
 			first := start(t, environment...)
 			v := visit(t, first.url)
 			v.want("GET /api/me", http.StatusUnauthorized, "")

@@ -56,8 +56,7 @@ func hold(t *testing.T, v *visitor, path string) *held {
 
 func TestSIGTERMUnderLoad(t *testing.T) {
 	t.Parallel()
-	databaseURL := pgtest.Database(t)
-	pool := pgtest.Pool(t, databaseURL)
+	databaseURL, pool := database(t)
 	a := start(t, production, withSecret, "DATABASE_URL="+databaseURL)
 
 	const visitors = 16
@@ -138,8 +137,7 @@ func awaitRefusal(t *testing.T, site string) {
 // Uses of sessions are noted some time later, together. Those of the last second must not be forgotten.
 func TestPendingTouchesAreWrittenAtTheEnd(t *testing.T) {
 	t.Parallel()
-	databaseURL := pgtest.Database(t)
-	pool := pgtest.Pool(t, databaseURL)
+	databaseURL, pool := database(t)
 	a := start(t, production, withSecret, "DATABASE_URL="+databaseURL)
 	var visitors []*visitor
 	for i := range 5 {
@@ -162,8 +160,7 @@ func TestPendingTouchesAreWrittenAtTheEnd(t *testing.T) {
 // Without a shutdown they are written within some seconds.
 func TestTouchesAreWritten(t *testing.T) {
 	t.Parallel()
-	databaseURL := pgtest.Database(t)
-	pool := pgtest.Pool(t, databaseURL)
+	databaseURL, pool := database(t)
 	a := start(t, production, withSecret, "DATABASE_URL="+databaseURL)
 	v := login(t, a.url, "alice")
 	const seen = "SELECT now() - last_seen_at < interval '5 minutes' FROM pgsession.sessions"

@@ -26,7 +26,7 @@ func TestNothingConfigured(t *testing.T) {
 
 func TestThePageDoesNotSpeakOfMemoryOverPostgres(t *testing.T) {
 	t.Parallel()
-	databaseURL := pgtest.Database(t)
+	databaseURL := application(t)
 	first := start(t, development, "DATABASE_URL="+databaseURL)
 	login(t, first.url, "alice")
 	if page := visit(t, first.url).send("GET /"); strings.Contains(page.body, "Sessions end with this process.") {

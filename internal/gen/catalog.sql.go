@@ -17,6 +17,10 @@ SELECT 'table', c.relname::text, ''
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = $1::text AND c.relkind IN ('r', 'p')
 UNION ALL
+SELECT 'view', c.relname::text, ''
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = $1::text AND c.relkind = 'v'
+UNION ALL
 SELECT 'column', c.relname || '.' || a.attname,
     pg_catalog.format_type(a.atttypid, a.atttypmod)
         || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
@@ -60,6 +64,57 @@ func (q *Queries) CatalogFacts(ctx context.Context, db DBTX, schemaName string) 
 	for rows.Next() {
 		var i CatalogFactsRow
 		if err := rows.Scan(&i.Kind, &i.Name, &i.Detail); err != nil {
+			return nil, err
+		}
+		items = append(items, &i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const catalogRights = `-- name: CatalogRights :many
+SELECT 'ROLE' AS privilege, current_user::text AS object, true AS held
+UNION ALL
+SELECT 'USAGE', '', pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+FROM pg_catalog.pg_namespace AS n
+WHERE n.nspname = $1::text
+UNION ALL
+SELECT t.privilege, c.relname::text, pg_catalog.has_table_privilege(c.oid, t.privilege)
+FROM (SELECT unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) AS privilege) AS t
+CROSS JOIN pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = $1::text AND c.relkind IN ('r', 'p')
+UNION ALL
+SELECT 'UPDATE', c.relname || '.' || a.attname, pg_catalog.has_column_privilege(c.oid, a.attnum, 'UPDATE')
+FROM pg_catalog.pg_attribute AS a
+JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = $1::text AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+SELECT 'EXECUTE', p.proname::text, pg_catalog.has_function_privilege(p.oid, 'EXECUTE')
+FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+WHERE n.nspname = $1::text
+`
+
+type CatalogRightsRow struct {
+	Privilege string
+	Object    string
+	Held      bool
+}
+
+// What the role of this connection may do in a schema, as the error about a right it lacks is put together from. It
+// looks objects up by their oid: a name can't be looked up by a role that may not use the schema.
+func (q *Queries) CatalogRights(ctx context.Context, db DBTX, schemaName string) ([]*CatalogRightsRow, error) {
+	rows, err := db.Query(ctx, catalogRights, schemaName)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []*CatalogRightsRow
+	for rows.Next() {
+		var i CatalogRightsRow
+		if err := rows.Scan(&i.Privilege, &i.Object, &i.Held); err != nil {
 			return nil, err
 		}
 		items = append(items, &i)

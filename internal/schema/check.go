@@ -16,6 +16,15 @@ import (
 // Check compares the live schema of this name with what this version of the library needs. It reads the catalog
 // only, which every role may, in one query. The error is a *Mismatch, or the database's own when it can't be asked.
 func Check(ctx context.Context, db gen.DBTX, schemaName string) error {
+	return check(ctx, db, schemaName, needs)
+}
+
+// CheckAll is Check for everything that the migrations of this version make, used by the library or not.
+func CheckAll(ctx context.Context, db gen.DBTX, schemaName string) error {
+	return check(ctx, db, schemaName, All())
+}
+
+func check(ctx context.Context, db gen.DBTX, schemaName string, wanted []Fact) error {
 	rows, err := gen.New().CatalogFacts(ctx, db, schemaName)
 	if err != nil {
 		return err
@@ -24,15 +33,15 @@ func Check(ctx context.Context, db gen.DBTX, schemaName string) error {
 	for i, row := range rows {
 		live[i] = Fact(*row)
 	}
-	if found := differences(schemaName, live); len(found) > 0 {
+	if found := differences(schemaName, wanted, live); len(found) > 0 {
 		return &Mismatch{Schema: schemaName, Differences: found}
 	}
 	return nil
 }
 
-// differences says in plain words what keeps the library from working with a schema of these facts. Whatever is
-// there beyond its needs is a newer version's, or the user's own, and is in order.
-func differences(schemaName string, live []Fact) []string {
+// differences says in plain words what is wanted and not so in a schema of these facts. Whatever is there beyond that
+// is a newer version's, or the user's own, and is in order unless it keeps the library from inserting.
+func differences(schemaName string, wanted, live []Fact) []string {
 	if !slices.Contains(live, Fact{"schema", schemaName, ""}) {
 		return []string{"schema " + schemaName + " is missing"}
 	}
@@ -44,7 +53,7 @@ func differences(schemaName string, live []Fact) []string {
 
 	var found []string
 	var missing []string // tables
-	for _, need := range needs {
+	for _, need := range wanted {
 		is := object{need.Kind, need.Name}
 		detail, ok := details[is]
 		delete(details, is) // what is left is extra

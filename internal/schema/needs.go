@@ -1,17 +1,20 @@
 package schema
 
+import "slices"
+
 // Fact is one thing that is true of a schema, in the words of the query CatalogFacts.
 type Fact struct {
-	// Kind is schema, table, column, index, constraint or function.
+	// Kind is schema, table, view, column, index, constraint or function.
 	Kind string
 	// Name is the object's: "sessions", "sessions.id", "prune_batch(max_rows integer)". Without the schema.
 	Name string
 	// Detail is the rest: a column's type with "not null" and "with a default" where so; whether an index is valid;
-	// the definition of a constraint; what a function returns.
+	// the definition of a constraint; what a function returns, or that it is a procedure.
 	Detail string
 }
 
-// needs is what this version of the library relies on, and all that its migrations make. A test compares the two.
+// needs is what this version of the library relies on: without any of it an application does not start. With
+// operations it is all that the migrations make; a test compares the two.
 var needs = []Fact{
 	{"table", "sessions", ""},
 	{"column", "sessions.id", "bytea not null"},
@@ -47,6 +50,14 @@ var needs = []Fact{
 	{"function", "prune_batch(max_rows integer)", "returns integer"},
 }
 
+// operations is what the migrations make for the people who run the database. No statement of the library uses it, so
+// an application starts without it, and runs on the schema before it; `migrate validate` asks for it.
+var operations = []Fact{
+	{"function", "prune(IN max_rows bigint, IN max_seconds bigint, IN batch_rows bigint, INOUT deleted bigint)", "procedure"},
+	{"view", "stats", ""},
+	{"view", "sessions_by_state", ""},
+}
+
 // anyDefinition stands for a CHECK that is only asked to be there. How Postgres spells an expression is its own
 // affair and may change with a release, and a database administrator may have good reason for another limit.
 const anyDefinition = "CHECK (…)"
@@ -55,4 +66,7 @@ const anyDefinition = "CHECK (…)"
 const withDefault = " with a default"
 
 // Needs returns what this version of the library needs, in a fresh slice.
-func Needs() []Fact { return append([]Fact(nil), needs...) }
+func Needs() []Fact { return slices.Clone(needs) }
+
+// All returns what the migrations of this version make: Needs and what is there for the people who run the database.
+func All() []Fact { return slices.Concat(needs, operations) }

@@ -1,0 +1,88 @@
+-- Four roles, each with the least it needs in the schema pgsession:
+--
+--   pgsession_owner    owns everything, migrates; nobody logs in as it
+--   pgsession_app      the application
+--   pgsession_pruner   prunes, from pg_cron or any other cron
+--   pgsession_monitor  reads the views: counts and sizes, no ids and no data
+--
+-- Run it in the database with the sessions, after `migrate up`, and again after every migration: it takes back what
+-- these roles have in the schema and grants what they need, in one transaction. It needs a superuser, or the role that
+-- migrated so far, with CREATEROLE. The roles that log in have no password until you give them one:
+-- \password pgsession_app.
+
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL lock_timeout = '3s';
+
+DO $$
+DECLARE
+    object text;
+BEGIN
+    IF to_regprocedure('pgsession.prune(bigint,bigint,bigint,bigint)') IS NULL THEN
+        RAISE EXCEPTION 'database % has no schema pgsession of this version: run `migrate up` first', current_database();
+    END IF;
+
+    -- Roles belong to the whole server: another database may have made them.
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgsession_owner') THEN
+        CREATE ROLE pgsession_owner NOLOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgsession_app') THEN
+        CREATE ROLE pgsession_app LOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgsession_pruner') THEN
+        CREATE ROLE pgsession_pruner LOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgsession_monitor') THEN
+        CREATE ROLE pgsession_monitor LOGIN;
+    END IF;
+
+    -- Without this, whoever is no superuser could not hand anything over, nor migrate as the owner later. Not MEMBER: since
+    -- Postgres 16 who makes a role is a member of it that may grant it, and no more.
+    IF NOT pg_has_role('pgsession_owner', 'USAGE') THEN
+        EXECUTE format('GRANT pgsession_owner TO %I', current_user);
+    END IF;
+    FOR object IN
+        SELECT 'SCHEMA pgsession' FROM pg_namespace
+        WHERE nspname = 'pgsession' AND nspowner <> 'pgsession_owner'::regrole
+        UNION ALL
+        SELECT format('%s %s', CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, c.oid::regclass) FROM pg_class AS c
+        WHERE c.relnamespace = 'pgsession'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND c.relowner <> 'pgsession_owner'::regrole
+        UNION ALL
+        SELECT format('ROUTINE %s', p.oid::regprocedure) FROM pg_proc AS p
+        WHERE p.pronamespace = 'pgsession'::regnamespace AND p.proowner <> 'pgsession_owner'::regrole
+    LOOP
+        EXECUTE format('ALTER %s OWNER TO pgsession_owner', object);
+    END LOOP;
+END
+$$;
+
+REVOKE ALL ON SCHEMA pgsession FROM PUBLIC, pgsession_app, pgsession_pruner, pgsession_monitor;
+REVOKE ALL ON ALL TABLES IN SCHEMA pgsession FROM PUBLIC, pgsession_app, pgsession_pruner, pgsession_monitor;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA pgsession FROM PUBLIC, pgsession_app, pgsession_pruner, pgsession_monitor;
+
+GRANT USAGE ON SCHEMA pgsession TO pgsession_app, pgsession_pruner, pgsession_monitor;
+
+-- The application. Not UPDATE of everything: a session's id, its age and its last deadline are not to be changed.
+GRANT SELECT, INSERT, DELETE ON pgsession.sessions TO pgsession_app;
+GRANT UPDATE (version, last_seen_at, expires_at, authenticated_at, user_id, ip, user_agent, data) ON pgsession.sessions TO pgsession_app;
+GRANT SELECT ON pgsession.prune_state TO pgsession_app;
+GRANT EXECUTE ON FUNCTION pgsession.prune_batch(integer) TO pgsession_app;
+
+-- The pruner can read no session and delete none that has not expired: the function does it, with its owner's rights.
+GRANT EXECUTE ON FUNCTION pgsession.prune_batch(integer) TO pgsession_pruner;
+GRANT EXECUTE ON PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint) TO pgsession_pruner;
+
+GRANT SELECT ON pgsession.stats, pgsession.sessions_by_state TO pgsession_monitor;
+
+-- The owner, for later migrations: goose's own table lies outside the schema.
+GRANT SELECT, INSERT, DELETE ON public.pgsession_migrations TO pgsession_owner;
+
+-- The last resort behind the deadlines of the library, also through a pooler. They hold for who logs in as the role
+-- itself: a member of it does not inherit settings.
+ALTER ROLE pgsession_app SET statement_timeout = '30s';
+ALTER ROLE pgsession_app SET idle_in_transaction_session_timeout = '30s';
+ALTER ROLE pgsession_pruner SET lock_timeout = '10s';
+ALTER ROLE pgsession_monitor SET statement_timeout = '30s';
+ALTER ROLE pgsession_monitor SET default_transaction_read_only = on;
+
+COMMIT;

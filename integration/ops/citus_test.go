@@ -1,0 +1,34 @@
+package ops_test
+
+import (
+	"regexp"
+	"testing"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+)
+
+// Citus can't be had here. This is all that is known of the file: it says so where Citus is missing, it changes nothing
+// then, and all of it parses.
+func TestCitusIsMissing(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	file := pgtest.Ops(t, "citus.sql")
+	const everything = "SELECT count(*) FROM pg_class"
+	before := pgtest.One[int](t, pool, everything)
+	fails(t, pool, file, "Citus is not in database")
+	fails(t, pool, "BEGIN; "+file+" COMMIT", "Citus is not in database")
+	if after := pgtest.One[int](t, pool, everything); after != before {
+		t.Errorf("there were %d relations and are %d", before, after)
+	}
+	// A DO block is checked as far as it runs; a function as a whole.
+	for _, name := range []string{"citus.sql", "pg_cron.sql", "pg_cron_elsewhere.sql", "pg_cron_unschedule.sql"} {
+		block := regexp.MustCompile(`(?s)DO (\$\$.*?\$\$);`).FindStringSubmatch(pgtest.Ops(t, name))
+		if block == nil {
+			t.Errorf("%s has no block", name)
+			continue
+		}
+		if err := run(t.Context(), pool, "CREATE FUNCTION pg_temp.block() RETURNS void LANGUAGE plpgsql AS "+block[1]+"; DROP FUNCTION pg_temp.block()"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

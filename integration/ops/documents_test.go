@@ -1,0 +1,203 @@
+package ops_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/integration/servers"
+)
+
+// block is a fenced block of a document:
+//
+//	```sql role=app
+//	```sh role=superuser needs=pg_cron
+type block struct {
+	line        int
+	language    string
+	role, needs string
+	text        string
+	unknown     string // a word of its first line that says nothing
+	closed      bool
+}
+
+var attribute = regexp.MustCompile(`^(role|needs)=(\w+)$`)
+
+func blocks(text string) []block {
+	var all []block
+	var open *block
+	for i, line := range strings.Split(text, "\n") {
+		fence, ok := strings.CutPrefix(line, "```")
+		switch {
+		case !ok && open != nil:
+			open.text += line + "\n"
+		case ok && open != nil:
+			open.closed = true
+			all = append(all, *open)
+			open = nil
+		case ok:
+			words := strings.Fields(fence)
+			open = &block{line: i + 1}
+			for n, word := range words {
+				found := attribute.FindStringSubmatch(word)
+				switch {
+				case n == 0:
+					open.language = word
+				case found == nil:
+					open.unknown = word
+				case found[1] == "role":
+					open.role = found[2]
+				default:
+					open.needs = found[2]
+				}
+			}
+		}
+	}
+	if open != nil {
+		all = append(all, *open)
+	}
+	return all
+}
+
+// Every command in docs runs, in order, on a database that is empty at first, as the role that its block names.
+func TestEveryBlockOfTheDocumentsRuns(t *testing.T) {
+	t.Setenv("DATABASE_URL", "") // the roles have the names of the documents: the server is one of its own
+	files, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no documents: %v", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := blocks(string(text))
+			if len(found) == 0 {
+				t.Skip("it holds no block")
+			}
+			r := newReader(t)
+			for _, b := range found {
+				if !t.Run(strings.TrimSpace(b.language+" in line "+strconv.Itoa(b.line)), func(t *testing.T) { r.run(t, b) }) {
+					t.Fatal("what follows is not tried")
+				}
+			}
+		})
+	}
+}
+
+// reader follows a document to the letter.
+type reader struct {
+	url    string // for a superuser
+	admin  *pgxpool.Pool
+	cron   bool
+	secret string
+	path   string
+}
+
+func newReader(t *testing.T) *reader {
+	t.Helper()
+	server, err := servers.Cron(t.Context(), servers.Options{Logf: t.Logf})
+	cron := err == nil
+	if errors.Is(err, servers.ErrAbsent) {
+		server, err = servers.Postgres(t.Context(), servers.Options{Logf: t.Logf})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	admin := pgtest.Pool(t, server.URL, func(c *pgxpool.Config) { delete(c.ConnConfig.RuntimeParams, "search_path") })
+	programs := pgtest.One[string](t, admin, "SELECT setting FROM pg_config WHERE name = 'BINDIR'")
+	return &reader{server.URL, admin, cron, strings.ToLower(rand.Text()), os.Getenv("PATH") + ":" + programs}
+}
+
+func (r *reader) run(t *testing.T, b block) {
+	if b.unknown != "" || !b.closed || b.needs != "" && b.needs != "pg_cron" {
+		t.Fatalf("the block can't be understood: %+v", b)
+	}
+	if b.needs == "pg_cron" && !r.cron {
+		t.Skip("there is no pg_cron here")
+	}
+	switch b.language {
+	case "sql":
+		pool := pgtest.Pool(t, r.as(t, b.role), func(c *pgxpool.Config) {
+			delete(c.ConnConfig.RuntimeParams, "search_path")
+			if b.role == "owner" {
+				c.ConnConfig.RuntimeParams["role"] = "pgsession_owner"
+			}
+		})
+		for _, statement := range statements(b.text) {
+			if err := run(t.Context(), pool, statement); err != nil {
+				t.Errorf("%s\n%v", statement, err)
+			}
+		}
+	case "sh":
+		if b.role == "owner" {
+			t.Fatal("nobody logs in as the owner: a shell has to SET ROLE itself")
+		}
+		ctx, stop := context.WithTimeout(t.Context(), 4*patience) // the first one compiles
+		defer stop()
+		cmd := exec.CommandContext(ctx, "sh", "-euc", b.text)
+		cmd.Dir = filepath.Join("..", "..")
+		for _, variable := range os.Environ() {
+			if !strings.HasPrefix(variable, "PG") && !strings.HasPrefix(variable, "DATABASE_URL=") && !strings.HasPrefix(variable, "PATH=") {
+				cmd.Env = append(cmd.Env, variable)
+			}
+		}
+		cmd.Env = append(cmd.Env, "DATABASE_URL="+r.as(t, b.role), "PATH="+r.path)
+		if strings.Contains(b.text, "psql ") && exec.CommandContext(ctx, "sh", "-c", "PATH="+r.path+" command -v psql").Run() != nil {
+			t.Skip("there is no psql here")
+		}
+		if output, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s%v\n%s", b.text, err, output)
+		}
+	default:
+		t.Errorf("a block in %q can't be tried: use sql or sh, or no block", b.language)
+	}
+}
+
+// as is the database's URL for a role.
+func (r *reader) as(t *testing.T, role string) string {
+	t.Helper()
+	switch role {
+	case "superuser", "owner":
+		return r.url
+	case "app", "pruner", "monitor":
+		name := "pgsession_" + role
+		pgtest.Exec(t, r.admin, "ALTER ROLE "+name+" PASSWORD '"+r.secret+"'")
+		u, err := url.Parse(r.url)
+		if err != nil {
+			t.Fatal("the server's URL is not valid")
+		}
+		u.User = url.UserPassword(name, r.secret)
+		return u.String()
+	}
+	t.Fatalf("the block does not say as whom it runs: role=%q", role)
+	return ""
+}
+
+// statements takes SQL apart where a line ends with a semicolon, as a person does who types it into psql.
+func statements(sql string) []string {
+	var all []string
+	for _, statement := range regexp.MustCompile(`;\n`).Split(sql, -1) {
+		if statement = strings.TrimSpace(statement); statement != "" {
+			all = append(all, statement)
+		}
+	}
+	return all
+}

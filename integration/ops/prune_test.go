@@ -1,0 +1,274 @@
+package ops_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+)
+
+// prune calls the procedure and returns what it says it deleted.
+func prune(t *testing.T, pool *pgxpool.Pool, arguments string) int {
+	t.Helper()
+	return pgtest.One[int](t, pool, "CALL pgsession.prune("+arguments+")")
+}
+
+// PG-09.
+func TestPruneDeletesAllThatHasExpired(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	pgtest.Exec(t, pool, fill, 2500)
+	if n := prune(t, pool, ""); n != 2500 {
+		t.Errorf("deleted %d, want 2500", n)
+	}
+	if n := pgtest.One[int](t, pool, alive); n != 2500 {
+		t.Errorf("%d are alive, want 2500", n)
+	}
+	if n := pgtest.One[int](t, pool, total); n != 2500 {
+		t.Errorf("the record says %d", n)
+	}
+	if n := prune(t, pool, ""); n != 0 {
+		t.Errorf("deleted %d of nothing", n)
+	}
+}
+
+func TestPruneStopsAtItsLimits(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	pgtest.Exec(t, pool, fill, 50)
+	for _, c := range []struct {
+		arguments string
+		want      int
+	}{
+		{"max_rows => 1", 1},
+		{"max_rows => 10, batch_rows => 3", 10}, // the last batch is a smaller one
+		{"max_rows => 9, batch_rows => 3", 9},
+		{"max_rows => 1000000000, max_seconds => 86400, batch_rows => 100000", 30},
+	} {
+		if n := prune(t, pool, c.arguments); n != c.want {
+			t.Errorf("prune(%s) deleted %d, want %d", c.arguments, n, c.want)
+		}
+	}
+}
+
+// The oldest goes first, and the clock is looked at after each batch: with batches of 1, a second is over long before
+// 100,000 are deleted, unless a batch takes 10 µs.
+func TestPruneStopsAtItsTime(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	pgtest.Exec(t, pool, fill, 100_000)
+	n := prune(t, pool, "max_seconds => 1, batch_rows => 1")
+	if left := pgtest.One[int](t, pool, expired); n == 0 || left == 0 || n+left != 100_000 {
+		t.Errorf("deleted %d, left %d of 100,000", n, left)
+	}
+}
+
+func TestPruneRefusesAbsurdLimits(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	pgtest.Exec(t, pool, fill, 5)
+	for limit, allowed := range map[string]string{
+		"max_rows": "1 and 1000000000", "max_seconds": "1 and 86400", "batch_rows": "1 and 100000",
+	} {
+		for _, value := range []string{"0", "-1", "NULL", "9223372036854775807", "-9223372036854775808"} {
+			_, err := pool.Exec(t.Context(), "CALL pgsession.prune("+limit+" => "+value+")")
+			if code(err) != "22023" || !strings.Contains(err.Error(), limit+" must be between "+allowed) {
+				t.Errorf("%s => %s: %v", limit, value, err)
+			}
+		}
+	}
+	if n := pgtest.One[int](t, pool, expired); n != 5 {
+		t.Errorf("%d are left, want 5", n)
+	}
+}
+
+// PG-10, PG-11: each batch is a transaction, so the procedure can't be in one.
+func TestPruneInATransactionChangesNothing(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	pgtest.Exec(t, pool, fill, 5)
+	for _, sql := range []string{
+		"BEGIN; CALL pgsession.prune(); COMMIT",
+		"SET lock_timeout = '1s'; CALL pgsession.prune()", // two statements are one transaction, in pg_cron too
+	} {
+		conn, err := pool.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = conn.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol)
+		if code(err) != "2D000" {
+			t.Errorf("%s: %v, want invalid transaction termination", sql, err)
+		}
+		_ = conn.Conn().Close(context.Background())
+		conn.Release()
+	}
+	if n := pgtest.One[int](t, pool, expired); n != 5 {
+		t.Errorf("%d are left, want 5", n)
+	}
+}
+
+// PG-09: the prune saw the old deadline; a touch commits while it waits for the row.
+func TestPruneSparesWhatIsTouchedMeanwhile(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	pgtest.Exec(t, pool, fill, 3)
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), "UPDATE pgsession.sessions SET expires_at = now() + interval '1 hour' WHERE id = sha256('expired 2')"); err != nil {
+		t.Fatal(err)
+	}
+	deleted := make(chan int, 1)
+	go func() { deleted <- prune(t, pool, "") }()
+	eventually(t, patience, "the prune waits for the row", func() bool { return pgtest.One[int](t, pool, waiting) == 1 })
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := <-deleted; n != 2 {
+		t.Errorf("deleted %d, want the other 2", n)
+	}
+	if n := pgtest.One[int](t, pool, "SELECT count(*) FROM pgsession.sessions WHERE id = sha256('expired 2')"); n != 1 {
+		t.Error("the session that was touched is gone")
+	}
+}
+
+// PG-09: while one is at it, the others have nothing to do; what they delete together is what there was.
+func TestManyPrunesDoTheWorkOnce(t *testing.T) {
+	t.Parallel()
+	url, pool := database(t)
+	const sessions = 3000
+	pgtest.Exec(t, pool, fill, sessions)
+
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions WHERE expires_at <= now() FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	first := make(chan int, 1)
+	go func() { first <- prune(t, pool, "batch_rows => 100") }()
+	eventually(t, patience, "the first waits for a row", func() bool { return pgtest.One[int](t, pool, waiting) == 1 })
+	others := pgtest.Pool(t, url, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["lock_timeout"] = "5s" })
+	for range 5 { // they return at once, though nothing has been deleted yet
+		if n := prune(t, others, "batch_rows => 100"); n != 0 {
+			t.Errorf("another one deleted %d", n)
+		}
+	}
+	if n := pgtest.One[int](t, pool, waiting); n != 1 {
+		t.Errorf("%d of them wait for rows", n)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	// Now at once, again and again: they may take turns from batch to batch.
+	sum := <-first
+	var mu sync.Mutex
+	var running sync.WaitGroup
+	for range 4 {
+		running.Go(func() {
+			for pgtest.One[int](t, pool, expired) > 0 {
+				n := prune(t, pool, "batch_rows => 7")
+				mu.Lock()
+				sum += n
+				mu.Unlock()
+			}
+		})
+	}
+	running.Wait()
+	if sum != sessions {
+		t.Errorf("they say they deleted %d, want %d", sum, sessions)
+	}
+	if n := pgtest.One[int](t, pool, total); n != sessions {
+		t.Errorf("the record says %d", n)
+	}
+	if n := pgtest.One[int](t, pool, alive); n != sessions {
+		t.Errorf("%d are alive, want %d", n, sessions)
+	}
+}
+
+// PG-09: a prune that is killed keeps the batches it has committed, loses the one it was at, and leaves no lock.
+func TestAPruneThatIsKilledHarmsNothing(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	pgtest.Exec(t, pool, fill, 100)
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	// The 65th of those to go: the oldest goes first.
+	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions WHERE id = sha256('expired 36') FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error, 1)
+	go func() {
+		_, err := pool.Exec(context.Background(), "CALL pgsession.prune(batch_rows => 10)")
+		failed <- err
+	}()
+	eventually(t, patience, "it waits in the seventh batch", func() bool { return pgtest.One[int](t, pool, waiting) == 1 })
+	pgtest.Exec(t, pool, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+	if code(<-failed) != "57P01" {
+		t.Error("it was not killed")
+	}
+	if n := pgtest.One[int](t, pool, expired); n != 40 {
+		t.Errorf("%d are left, want 40", n)
+	}
+	if n := pgtest.One[int](t, pool, total); n != 60 {
+		t.Errorf("the record says %d, want 60", n)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const locks = "SELECT count(*) FROM pg_locks WHERE relation = 'pgsession.prune_state'::regclass"
+	eventually(t, patience, "the dead holds no lock", func() bool { return pgtest.One[int](t, pool, locks) == 0 })
+	if n := prune(t, pool, ""); n != 40 {
+		t.Errorf("the next one deleted %d, want 40", n)
+	}
+	if n := pgtest.One[int](t, pool, alive); n != 100 {
+		t.Errorf("%d are alive, want 100", n)
+	}
+}
+
+func TestTheViewsCountAndNameNobody(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	pgtest.Exec(t, pool, fill, 12)
+	pgtest.Exec(t, pool, "UPDATE pgsession.sessions SET user_id = 'alice' WHERE id = sha256('alive 1')")
+	const states = "SELECT string_agg(state || ' ' || sessions, ', ' ORDER BY state) FROM pgsession.sessions_by_state"
+	if got := pgtest.One[string](t, pool, states); got != "anonymous 11, authenticated 1, expired 12" {
+		t.Errorf("by state: %s", got)
+	}
+	if n := pgtest.One[int](t, pool, "SELECT expired FROM pgsession.stats WHERE oldest_expired_at < now() - interval '11 s' AND last_prune_at IS NULL"); n != 12 {
+		t.Errorf("before a prune: %d", n)
+	}
+	prune(t, pool, "")
+	eventually(t, patience, "the statistics have arrived", func() bool {
+		pgtest.Exec(t, pool, "ANALYZE pgsession.sessions")
+		return pgtest.One[bool](t, pool, `SELECT live_rows = 12 AND updates = 1 AND hot_updates <= 1 AND table_bytes > 0 AND index_bytes > 0
+			AND expired = 0 AND oldest_expired_at IS NULL AND pruned_total = 12 AND last_prune_at <= asked_at FROM pgsession.stats`)
+	})
+	pgtest.Exec(t, pool, "TRUNCATE pgsession.sessions; DELETE FROM pgsession.prune_state", pgx.QueryExecModeSimpleProtocol)
+	if got := pgtest.One[string](t, pool, states); got != "anonymous 0, authenticated 0, expired 0" {
+		t.Errorf("by state, of nothing: %s", got)
+	}
+	if n := pgtest.One[int](t, pool, "SELECT count(*) FROM pgsession.stats"); n != 1 {
+		t.Errorf("without its record: %d rows", n)
+	}
+	columns := pgtest.One[string](t, pool, `SELECT string_agg(attname, ' ') FROM pg_attribute
+		WHERE attrelid IN ('pgsession.stats'::regclass, 'pgsession.sessions_by_state'::regclass)`)
+	for _, secret := range []string{"id", "data", "user_id", "ip", "user_agent"} {
+		if strings.Contains(" "+columns+" ", " "+secret+" ") {
+			t.Errorf("a view shows %s", secret)
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package pgtest
+
+import (
+	"crypto/rand"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Roles are the roles of db/ops/roles.sql in one database. Roles belong to the whole server, so each database of a test
+// has them under names of its own.
+type Roles struct {
+	Owner, App, Pruner, Monitor string
+
+	url    string // of the database, for the server's superuser
+	secret string // the password of all that log in
+}
+
+// NewRoles runs db/ops/roles.sql in a database that is migrated. The roles are dropped with the database when the test
+// ends, which has to be on the server of TEST_DATABASE_URL; for a throwaway one see NewRolesOn.
+func NewRoles(t testing.TB, databaseURL string) *Roles {
+	t.Helper()
+	server := ServerURL(t)
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal("the database's URL is not valid")
+	}
+	r := newRoles(databaseURL)
+	t.Cleanup(func() { // the last of what is here goes first, and a role goes after what it has rights on
+		admin(t, server, "DROP DATABASE IF EXISTS "+strings.TrimPrefix(u.Path, "/")+" WITH (FORCE)")
+		for _, role := range r.all() {
+			admin(t, server, "DROP ROLE IF EXISTS "+role)
+		}
+	})
+	r.grant(t)
+	return r
+}
+
+// NewRolesOn is NewRoles for a server that goes away with the test.
+func NewRolesOn(t testing.TB, databaseURL string) *Roles {
+	t.Helper()
+	r := newRoles(databaseURL)
+	r.grant(t)
+	return r
+}
+
+// Application is the URL of a database of this test for the role of the application, as an application is given it.
+// What only an owner or a superuser may do goes through the URL that it was made from.
+func Application(t testing.TB, databaseURL string) string {
+	t.Helper()
+	r := NewRoles(t, databaseURL)
+	return r.URL(t, r.App)
+}
+
+func newRoles(databaseURL string) *Roles {
+	prefix := "pgsession_t_" + strings.ToLower(rand.Text()[:12])
+	return &Roles{prefix + "_owner", prefix + "_app", prefix + "_pruner", prefix + "_monitor", databaseURL, strings.ToLower(rand.Text())}
+}
+
+func (r *Roles) all() []string { return []string{r.App, r.Pruner, r.Monitor, r.Owner} }
+
+func (r *Roles) grant(t testing.TB) {
+	t.Helper()
+	admin(t, r.url, r.Rename(Ops(t, "roles.sql")))
+	for _, role := range []string{r.App, r.Pruner, r.Monitor} {
+		admin(t, r.url, "ALTER ROLE "+role+" PASSWORD '"+r.secret+"'")
+	}
+}
+
+// Rename puts the names of these roles into SQL that is written for those of roles.sql.
+func (r *Roles) Rename(sql string) string {
+	return strings.NewReplacer("pgsession_owner", r.Owner, "pgsession_app", r.App,
+		"pgsession_pruner", r.Pruner, "pgsession_monitor", r.Monitor).Replace(sql)
+}
+
+// URL is the database's, for one of the roles that log in.
+func (r *Roles) URL(t testing.TB, role string) string {
+	t.Helper()
+	u, err := url.Parse(r.url)
+	if err != nil {
+		t.Fatal("the database's URL is not valid")
+	}
+	u.User = url.UserPassword(role, r.secret)
+	return u.String()
+}
+
+// Pool is one for a role. The owner, as whom nobody logs in, is had as one who may do everything has it: by SET ROLE.
+func (r *Roles) Pool(t testing.TB, role string) *pgxpool.Pool {
+	t.Helper()
+	if role == r.Owner {
+		return Pool(t, r.url, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["role"] = role })
+	}
+	return Pool(t, r.URL(t, role), func(c *pgxpool.Config) {
+		c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec // statements of all kinds, each once
+	})
+}
+
+// Ops is the text of a file in db/ops. A test's folder is two below the repository's.
+func Ops(t testing.TB, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "db", "ops", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

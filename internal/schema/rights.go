@@ -1,0 +1,88 @@
+package schema
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/reporadar/pgsession/internal/gen"
+)
+
+// right is one thing that the role of an application must be allowed, and the statements that fail without it.
+type right struct {
+	privilege  string
+	object     string   // "sessions", "prune_batch"; empty is the schema
+	columns    []string // empty is all of it
+	statements []string
+}
+
+// rights is all that the library's statements need. db/ops/roles.sql grants it to pgsession_app.
+var rights = []right{
+	{"USAGE", "", nil, []string{"every statement"}},
+	{"SELECT", "sessions", nil, []string{
+		"SessionLoad", "SessionLoadMany", "SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
+		"SessionRotateMany", "SessionDelete", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
+		"OwnerList", "OwnerCount", "OwnerRevoke", "OwnerRevokeOne", "OwnerTrim",
+	}},
+	{"INSERT", "sessions", nil, []string{"SessionCreate", "SessionCreateMany", "SessionRotate", "SessionRotateMany"}},
+	{
+		"UPDATE", "sessions",
+		[]string{"version", "last_seen_at", "expires_at", "authenticated_at", "user_id", "ip", "user_agent", "data"},
+		[]string{"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionTouch", "OwnerRevoke", "OwnerTrim"},
+	},
+	{"DELETE", "sessions", nil, []string{
+		"SessionRotate", "SessionRotateMany", "SessionDelete", "OwnerRevoke", "OwnerRevokeOne", "OwnerRevokeAll", "OwnerTrim",
+	}},
+	{"SELECT", "prune_state", nil, []string{"ExpiryLastPrune"}},
+	{"EXECUTE", "prune_batch", nil, []string{"ExpiryPrune"}},
+}
+
+// MissingRights asks the server what the role of this connection lacks of what the library's statements need. It
+// returns the grants in words, each with the statements that fail without it; nothing when nothing is missing or the
+// server can't be asked. The server's own error can't be taken apart for that: it comes in many languages.
+func MissingRights(ctx context.Context, db gen.DBTX, schemaName string) string {
+	rows, err := gen.New().CatalogRights(ctx, db, schemaName)
+	if err != nil {
+		return ""
+	}
+	held := make(map[[2]string]bool, len(rows))
+	role := ""
+	for _, row := range rows {
+		held[[2]string{row.Privilege, row.Object}] = row.Held
+		if row.Privilege == "ROLE" {
+			role = pgx.Identifier{row.Object}.Sanitize()
+		}
+	}
+	var missing []string
+	for _, r := range rights {
+		if grant := r.grant(schemaName, held); grant != "" {
+			missing = append(missing, fmt.Sprintf("%s TO %s, for %s", grant, role, strings.Join(r.statements, ", ")))
+		}
+	}
+	return strings.Join(missing, "; ")
+}
+
+// grant is the beginning of the statement that gives what is not held of a right, or nothing.
+func (r right) grant(schemaName string, held map[[2]string]bool) string {
+	if len(r.columns) > 0 {
+		lacks := slices.DeleteFunc(slices.Clone(r.columns), func(c string) bool { return held[[2]string{r.privilege, r.object + "." + c}] })
+		if len(lacks) == 0 {
+			return ""
+		}
+		return fmt.Sprintf("GRANT %s (%s) ON %s.%s", r.privilege, strings.Join(lacks, ", "), schemaName, r.object)
+	}
+	if held[[2]string{r.privilege, r.object}] {
+		return ""
+	}
+	switch r.privilege {
+	case "USAGE":
+		return "GRANT USAGE ON SCHEMA " + schemaName
+	case "EXECUTE":
+		return "GRANT EXECUTE ON FUNCTION " + schemaName + "." + r.object
+	default:
+		return fmt.Sprintf("GRANT %s ON %s.%s", r.privilege, schemaName, r.object)
+	}
+}
