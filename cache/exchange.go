@@ -1,0 +1,156 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/reporadar/pgsession/internal/batch"
+)
+
+// found is what Redis has for an id. Its value is not checked.
+type found struct {
+	value string
+	there bool
+}
+
+// buryAtOnce is how many tombstones go to Redis in one exchange, which has one Timeout.
+const buryAtOnce = 256
+
+// noRetry: a Redis that fails a shared exchange is not asked again once per call.
+func noRetry(error) bool { return false }
+
+func (c *Cache) batchConfig() batch.Config {
+	// Each exchange has its own time limit, which must come first to be told from a caller who has left.
+	return batch.Config{Retry: noRetry, Timeout: 2 * c.timeout}
+}
+
+// getMany answers the Gets that came together.
+func (c *Cache) getMany(ctx context.Context, ids []ID) ([]batch.Result[found], error) {
+	if c.breaker.isOpen() { // since the calls began to wait
+		return nil, errPaused
+	}
+	return exchange(ctx, c, func(ctx context.Context) ([]batch.Result[found], error) {
+		keys := make([]string, len(ids))
+		for i := range ids {
+			keys[i] = redisKey(c.namespace, &ids[i])
+		}
+		if c.single != nil {
+			return mget(ctx, c.single, keys)
+		}
+		return pipelinedGets(ctx, c.client, keys)
+	})
+}
+
+// fillMany answers the Fills that came together.
+func (c *Cache) fillMany(ctx context.Context, fills []write) ([]batch.Result[bool], error) {
+	if c.breaker.isOpen() {
+		return nil, errPaused
+	}
+	return exchange(ctx, c, func(ctx context.Context) ([]batch.Result[bool], error) {
+		answers := runScript(ctx, c.client, fills)
+		results := make([]batch.Result[bool], len(answers))
+		var failed error
+		for i, a := range answers {
+			results[i] = batch.Result[bool]{Value: a.stored, Err: a.err}
+			if a.err != nil && !isReply(a.err) {
+				failed = a.err // a server that refuses writes still serves reads
+			}
+		}
+		return results, failed
+	})
+}
+
+// mget asks one server. Where a key holds another type it answers as if there were none.
+func mget(ctx context.Context, client *redis.Client, keys []string) ([]batch.Result[found], error) {
+	values, err := client.MGet(ctx, keys...).Result()
+	if err != nil {
+		return nil, err
+	}
+	if len(values) != len(keys) {
+		return nil, errStrange
+	}
+	results := make([]batch.Result[found], len(keys))
+	for i, value := range values {
+		switch value := value.(type) {
+		case nil:
+		case string:
+			results[i].Value = found{value, true}
+		default:
+			results[i].Err, err = errStrange, errStrange
+		}
+	}
+	return results, err
+}
+
+// pipelinedGets asks the members of a Cluster, each for its keys. The error, if any, is one of those in the results.
+func pipelinedGets(ctx context.Context, client redis.UniversalClient, keys []string) ([]batch.Result[found], error) {
+	pipe := client.Pipeline()
+	cmds := make([]*redis.StringCmd, len(keys))
+	for i, key := range keys {
+		cmds[i] = pipe.Get(ctx, key)
+	}
+	_, execErr := pipe.Exec(ctx)
+	if isReply(execErr) {
+		execErr = nil // each command has its own
+	}
+	results := make([]batch.Result[found], len(keys))
+	var failed error
+	for i, cmd := range cmds {
+		value, err := cmd.Result()
+		switch {
+		case errors.Is(err, redis.Nil):
+		case redis.HasErrorPrefix(err, "WRONGTYPE"):
+		case err == nil && value == "" && execErr != nil: // perhaps never sent
+			results[i].Err, failed = execErr, execErr
+		case err != nil:
+			results[i].Err, failed = err, err
+		default:
+			results[i].Value = found{value, true}
+		}
+	}
+	return results, failed
+}
+
+// exchange runs do with the time limit, away from its caller, who leaves when ctx ends: go-redis heeds the deadline of a context, but not its end.
+// The breaker is told what came of it, once, at the time limit at the latest, whether or not the caller is still there.
+//
+// do returns the answers it has even with an error, which then is for the breaker.
+func exchange[R any](ctx context.Context, c *Cache, do func(context.Context) ([]R, error)) ([]R, error) {
+	type outcome struct {
+		results []R
+		err     error
+	}
+	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+	done := make(chan outcome, 1)
+	settle := func(o outcome) {
+		c.breaker.record(o.err)
+		if len(o.results) > 0 {
+			o.err = nil
+		}
+		done <- o
+	}
+	late := context.AfterFunc(own, func() { settle(outcome{err: own.Err()}) })
+	go func() {
+		defer cancel()
+		var o outcome
+		defer func() {
+			// go-redis makes what a reply announces: an absurd length is a panic in it.
+			if v := recover(); v != nil {
+				o = outcome{err: errStrange}
+			}
+			if late() {
+				settle(o)
+			}
+		}()
+		o.results, o.err = do(own)
+	}()
+	select {
+	case o := <-done:
+		return o.results, o.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: the caller left: %w", ErrUnavailable, context.Cause(ctx))
+	}
+}

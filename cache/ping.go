@@ -1,0 +1,100 @@
+package cache
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// pingTimeout leaves time for the first connection, its TLS and its password.
+	pingTimeout = 2 * time.Second
+	pingTTL     = time.Second
+
+	// So many connections may turn out to be closed, one after the other, before a probe gives up.
+	maxStale = 100
+)
+
+// Ping is for start-up. It tells in words why Redis can't be used, with [ErrUnavailable]: that it refuses the connection, needs a password or does not accept the one it got,
+// that it is read-only or out of memory, and so on. It reaches every master of a Cluster, and buries a random id for a second and reads it back, so it finds out whether
+// Redis takes writes and runs scripts. It does not heed the breaker and takes at most two seconds.
+func (c *Cache) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- sheltered(func() error { return c.tryOut(ctx) }) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return unavailable(err)
+		}
+		return nil
+	case <-ctx.Done():
+		return unavailable(ctx.Err())
+	}
+}
+
+// tryOut writes and reads.
+func (c *Cache) tryOut(ctx context.Context) error {
+	if err := c.reach(ctx); err != nil {
+		return err
+	}
+	var id ID
+	_, _ = rand.Read(id[:])
+	key := redisKey(c.namespace, &id)
+	if a := runScript(ctx, c.client, []write{{key: key, value: []byte(tombstone), ttl: pingTTL}})[0]; a.err != nil {
+		return a.err
+	}
+	value, err := c.client.Get(ctx, key).Result()
+	if err == nil && value != tombstone {
+		return fmt.Errorf("%w: it does not keep what it is given", ErrUnavailable)
+	}
+	return err
+}
+
+// probe is what the breaker asks: whether callers would be answered in their time. It only reads, as a Redis that refuses writes still serves them.
+func (c *Cache) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	return sheltered(func() (err error) {
+		// After a restart the pool may be full of closed connections, which over TLS show only when they are used.
+		for range maxStale {
+			if err = c.reach(ctx); !isStale(err) || ctx.Err() != nil {
+				break
+			}
+		}
+		return err
+	})
+}
+
+// reach asks the server, or every master of a Cluster, and reads an entry that is not there: members of a Cluster that is down answer a PING.
+func (c *Cache) reach(ctx context.Context) error {
+	if cluster, ok := c.client.(*redis.ClusterClient); ok {
+		err := cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
+			return sheltered(func() error { return master.Ping(ctx).Err() })
+		})
+		if err != nil {
+			return err
+		}
+	}
+	var id ID
+	_, _ = rand.Read(id[:])
+	err := c.client.Get(ctx, redisKey(c.namespace, &id)).Err()
+	if err == redis.Nil {
+		return nil
+	}
+	return err
+}
+
+// sheltered turns a panic of go-redis into an error: it makes what a reply announces, and an absurd length is a panic.
+func sheltered(do func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = errStrange
+		}
+	}()
+	return do()
+}

@@ -1,0 +1,38 @@
+package cache
+
+import "sync/atomic"
+
+// Stats counts what a [Cache] has done. Each number is exact; numbers of one snapshot may be a call apart.
+type Stats struct {
+	Hits     uint64 // Gets that returned an entry
+	Misses   uint64 // Gets that found nothing
+	Unopened uint64 // Gets that found what does not open: altered, of another id, key or format, too large, or foreign
+	Buried   uint64 // Gets that found a tombstone
+	Errors   uint64 // Gets, Fills and Buries that Redis failed; not those whose caller left
+	Skipped  uint64 // Gets and Fills that were not tried because the breaker was open
+
+	FillsStored  uint64
+	FillsRefused uint64 // where a tombstone or a version not lower stood, or too large
+
+	Open bool // the breaker: Redis fails and is left alone
+}
+
+type counts struct {
+	hits, misses, unopened, buried, errors, skipped atomic.Uint64
+	fillsStored, fillsRefused                       atomic.Uint64
+}
+
+// Stats returns a snapshot of the counters.
+func (c *Cache) Stats() Stats {
+	return Stats{
+		Hits:         c.counts.hits.Load(),
+		Misses:       c.counts.misses.Load(),
+		Unopened:     c.counts.unopened.Load(),
+		Buried:       c.counts.buried.Load(),
+		Errors:       c.counts.errors.Load(),
+		Skipped:      c.counts.skipped.Load(),
+		FillsStored:  c.counts.fillsStored.Load(),
+		FillsRefused: c.counts.fillsRefused.Load(),
+		Open:         c.breaker.isOpen(),
+	}
+}
