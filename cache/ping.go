@@ -82,11 +82,14 @@ func (c *Cache) reach(ctx context.Context) error {
 	}
 	var id ID
 	_, _ = rand.Read(id[:])
-	err := c.client.Get(ctx, redisKey(c.namespace, &id)).Err()
-	if err == redis.Nil {
+	switch err := c.client.Get(ctx, redisKey(c.namespace, &id)).Err(); err {
+	case redis.Nil:
 		return nil
+	case nil:
+		return errStrange
+	default:
+		return err
 	}
-	return err
 }
 
 // sheltered turns a panic of go-redis into an error: it makes what a reply announces, and an absurd length is a panic.

@@ -1,0 +1,286 @@
+package cache
+
+import (
+	"context"
+	"crypto/fips140"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// patient is a probe that fails until the test says otherwise, and notes when it was asked.
+type patient struct {
+	mu    sync.Mutex
+	err   error
+	start time.Time
+	asked []time.Duration
+}
+
+func (p *patient) probe(context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = append(p.asked, time.Since(p.start))
+	return p.err
+}
+
+func (p *patient) heal(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err = err
+}
+
+// bubble runs a test with a clock of its own. FIPS 140's module takes its randomness from how the real one jitters.
+func bubble(t *testing.T, test func(*testing.T)) {
+	t.Helper()
+	if fips140.Enabled() {
+		t.Skip("no randomness where the clock stands still")
+	}
+	synctest.Test(t, test)
+}
+
+func brokenBreaker(t *testing.T, test func(b *breaker, p *patient, j *journal)) {
+	t.Helper()
+	bubble(t, func(t *testing.T) {
+		p, j := &patient{err: io.EOF, start: time.Now()}, &journal{}
+		b := newBreaker(p.probe, j.logger())
+		test(b, p, j)
+		b.stop()
+	})
+}
+
+func TestBreakerOpensAfterFailuresInARow(t *testing.T) {
+	brokenBreaker(t, func(b *breaker, p *patient, j *journal) {
+		for _, err := range []error{io.EOF, io.EOF, nil, io.EOF, io.EOF} {
+			b.record(err)
+		}
+		time.Sleep(time.Hour)
+		if b.isOpen() || len(p.asked) != 0 || len(j.all()) != 0 {
+			t.Fatal("open after two in a row, or something ran while it was closed")
+		}
+		b.record(context.DeadlineExceeded)
+		if !b.isOpen() || len(j.all()) != 1 || !strings.Contains(j.all()[0], "no answer in time") {
+			t.Errorf("open %v, lines %q", b.isOpen(), j.all())
+		}
+	})
+}
+
+// One hung member of a Cluster fails a part of the exchanges, between which others succeed.
+func TestBreakerOpensWhenManyFail(t *testing.T) {
+	brokenBreaker(t, func(b *breaker, _ *patient, _ *journal) {
+		for range 30 { // few: one in a hundred
+			for range 99 {
+				b.record(nil)
+			}
+			b.record(io.EOF)
+		}
+		if b.isOpen() {
+			t.Fatal("open for one failure in a hundred")
+		}
+		time.Sleep(2 * breakerWindow)
+		for range 4 { // many, but slowly
+			b.record(io.EOF)
+			b.record(nil)
+			time.Sleep(breakerWindow)
+		}
+		if b.isOpen() {
+			t.Fatal("open for few failures")
+		}
+		for range failuresInAWindow {
+			b.record(nil)
+			b.record(nil)
+			b.record(io.EOF)
+		}
+		if !b.isOpen() {
+			t.Error("closed while a third fails")
+		}
+	})
+}
+
+func TestBreakerProbesWithGrowingPauses(t *testing.T) {
+	brokenBreaker(t, func(b *breaker, p *patient, j *journal) {
+		for range failuresInARow {
+			b.record(io.EOF)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		pause, last := firstPause, time.Duration(0)
+		for i, at := range p.asked {
+			if got := at - last; got < pause*3/4 || got > pause*5/4 {
+				t.Errorf("probe %d came %v after the one before, want about %v", i, got, pause)
+			}
+			last, pause = at, min(2*pause, lastPause)
+		}
+		if n := len(p.asked); n < 12 || n > 25 {
+			t.Errorf("%d probes in a minute", n)
+		}
+		b.record(nil) // a straggler says nothing about now
+		if !b.isOpen() {
+			t.Error("closed by a call that began before")
+		}
+		p.heal(nil)
+		time.Sleep(2 * lastPause)
+		synctest.Wait()
+		if b.isOpen() {
+			t.Fatal("still open after a probe has succeeded")
+		}
+		n := len(p.asked)
+		time.Sleep(time.Hour)
+		if len(p.asked) != n {
+			t.Error("probed while closed")
+		}
+		if lines := j.all(); len(lines) != 2 {
+			t.Errorf("%d lines in the log, want one for opening and one for closing:\n%s", len(lines), strings.Join(lines, ""))
+		}
+	})
+}
+
+// When the probe succeeds and every call fails, the pauses go on growing.
+func TestBreakerThatFlapsWaitsLonger(t *testing.T) {
+	brokenBreaker(t, func(b *breaker, p *patient, _ *journal) {
+		p.heal(nil)
+		opened := 0
+		for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+			synctest.Wait()
+			if !b.isOpen() {
+				for range failuresInARow {
+					b.record(errors.New("fails"))
+				}
+				opened++
+			}
+		}
+		if opened > 25 {
+			t.Errorf("opened %d times in a minute", opened)
+		}
+	})
+}
+
+func TestBreakerStops(t *testing.T) {
+	brokenBreaker(t, func(b *breaker, p *patient, _ *journal) {
+		for range failuresInARow {
+			b.record(io.EOF)
+		}
+		b.stop()
+		time.Sleep(time.Hour)
+		b.record(nil)
+		if len(p.asked) != 0 || !b.isOpen() {
+			t.Errorf("%d probes after the end, open %v", len(p.asked), b.isOpen())
+		}
+	})
+	bubble(t, func(t *testing.T) { // closed, and then stopped twice
+		b := newBreaker(nil, (&journal{}).logger())
+		b.stop()
+		b.stop()
+	})
+}
+
+// The whole of it: a Redis that hangs costs few callers the timeout, and no caller anything after that; it comes back by itself.
+func TestAHungRedisIsLeftAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		d, j := newDouble(), &journal{}
+		c := newCache(t, d.client(t), func(cfg *Config) {
+			cfg.Timeout = 50 * time.Millisecond
+			cfg.Logger = j.logger()
+		})
+		id := idOf("a")
+		wantFill(t, c, id, entryOf(1, "data"), true)
+		held := make(chan struct{})
+		d.setAnswer(func([]string) string { <-held; return "" })
+
+		var slow int
+		for range 100 {
+			began := time.Now()
+			wantErr(t, c, id, ErrUnavailable)
+			switch took := time.Since(began); took {
+			case 0:
+			case 50 * time.Millisecond:
+				slow++
+			default:
+				t.Errorf("a caller waited for %v", took)
+			}
+		}
+		if slow != failuresInARow {
+			t.Errorf("%d callers waited, want %d", slow, failuresInARow)
+		}
+		if stored, err := c.Fill(t.Context(), id, entryOf(2, "data"), time.Hour); stored || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("Fill: %v, %v", stored, err)
+		}
+		began := time.Now()
+		if err := c.Bury(t.Context(), time.Hour, id); !errors.Is(err, ErrUnavailable) || time.Since(began) != 50*time.Millisecond {
+			t.Errorf("Bury was given %v: %v", time.Since(began), err)
+		}
+		if got := c.Stats(); !got.Open || got.Errors != failuresInARow+1 || got.Skipped != 100-failuresInARow+1 {
+			t.Errorf("stats %+v", got)
+		}
+		time.Sleep(10 * time.Second)
+		d.setAnswer(nil)
+		close(held)
+		time.Sleep(2 * lastPause)
+		synctest.Wait()
+		wantGet(t, c, id, entryOf(1, "data"))
+		if lines := j.all(); len(lines) != 2 {
+			t.Errorf("%d lines in the log:\n%s", len(lines), strings.Join(lines, ""))
+		}
+		_ = c.Close()
+	})
+}
+
+// Callers that wait for their turn are let go when the breaker opens, not one exchange after the other.
+func TestWaitingCallersAreLetGo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		d := newDouble()
+		c := newCache(t, d.client(t), func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
+		held := make(chan struct{})
+		d.setAnswer(func([]string) string { <-held; return "" })
+		began := time.Now()
+		var wg sync.WaitGroup
+		for range 1000 {
+			wg.Go(func() {
+				if _, err := c.Get(t.Context(), idOf("a")); !errors.Is(err, ErrUnavailable) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if took := time.Since(began); took > 150*time.Millisecond {
+			t.Errorf("the last of a thousand left after %v", took)
+		}
+		_ = c.Close()
+		close(held)
+	})
+}
+
+// A caller in a hurry is no failure, but the breaker still learns that Redis hangs.
+func TestHurriedCallersDoNotHideAHungRedis(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		d := newDouble()
+		c := newCache(t, d.client(t), func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
+		hurry := func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			_, _ = c.Get(ctx, idOf("a"))
+		}
+		held := make(chan struct{})
+		d.setAnswer(func([]string) string { time.Sleep(10 * time.Millisecond); return "" })
+		for range 20 {
+			hurry()
+		}
+		time.Sleep(time.Second)
+		if got := c.Stats(); got.Open || got.Errors != 0 {
+			t.Fatalf("slower than its callers would like, but it answers: %+v", got)
+		}
+		d.setAnswer(func([]string) string { <-held; return "" })
+		for range failuresInARow {
+			hurry()
+		}
+		time.Sleep(100 * time.Millisecond)
+		if !c.Stats().Open {
+			t.Error("nobody noticed")
+		}
+		_ = c.Close()
+		close(held)
+	})
+}
