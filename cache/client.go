@@ -18,6 +18,8 @@ const (
 	ioTimeout   = time.Second
 	poolTimeout = 100 * time.Millisecond
 
+	redirectPause = time.Millisecond
+
 	// The cache has no use for what the third adds, and what is not parsed can't be parsed wrongly.
 	protocol = 2
 )
@@ -103,6 +105,8 @@ func dialCluster(u *url.URL) (redis.UniversalClient, error) {
 		return nil, errURL
 	}
 	o.ReadOnly, o.RouteByLatency, o.RouteRandomly = false, false, false
+	// While a slot moves, each redirection waits this long.
+	o.MinRetryBackoff, o.MaxRetryBackoff = redirectPause, redirectPause
 	o.MaintNotificationsConfig = quiet()
 	o.PipelinePoolSize = -1
 	o.ContextTimeoutEnabled = true

@@ -103,6 +103,8 @@ func reason(err error) string {
 		alert     tls.AlertError
 	)
 	switch {
+	case errors.Is(err, redis.Nil): // nothing there is no failure anywhere else
+		return "no Sentinel knows a master of that name"
 	case isReply(err):
 		return "it answers with an error that the cache does not know"
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
