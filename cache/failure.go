@@ -53,7 +53,7 @@ var replies = []struct {
 	{"ERR invalid password", "wrong password"},
 	{"ERR AUTH <password> called without any password", "it has no password, but one was given"},
 	{"ERR Client sent AUTH, but no password is set", "it has no password, but one was given"},
-	{"NOPERM", "the user may not do what the cache needs: MGET, GET, PTTL, SET, PEXPIRE, EVAL, EVALSHA and PING, on its keys (NOPERM)"},
+	{"NOPERM", "the user may not do what the cache needs: MGET, GET, PTTL, SET, PEXPIRE, EVAL and EVALSHA, on its keys (NOPERM)"},
 	{"DENIED", "it is in protected mode and serves local clients only (DENIED)"},
 	{"READONLY", "it is read-only, as replicas are (READONLY)"},
 	{"OOM", "it is out of memory and evicts nothing (OOM)"},
@@ -70,7 +70,7 @@ var replies = []struct {
 	{"ERR max number of clients reached", "it has too many clients"},
 	{"ERR DB index is out of range", "it has no database of that number"},
 	{"ERR SELECT is not allowed in cluster mode", "a Cluster has database 0 only"},
-	{"ERR unknown command", "it does not know a command that the cache needs: MGET, GET, EVAL, EVALSHA and PING"},
+	{"ERR unknown command", "it does not know a command that the cache needs: MGET, GET, EVAL and EVALSHA"},
 }
 
 // known finds the reply in an error, also where an old Redis puts it inside the report on a script.

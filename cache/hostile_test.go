@@ -81,7 +81,7 @@ func (h *hostile) lie(key, value string, there bool) (string, bool) {
 
 // Whatever it does, a Get returns an entry that was filled for this very id, byte for byte with what belongs to it, or an error.
 func TestHostileRedis(t *testing.T) {
-	steps := 60_000
+	steps := 24_000
 	if testing.Short() {
 		steps = 3_000
 	}

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -70,26 +71,33 @@ func (c *Cache) probe(ctx context.Context) error {
 	})
 }
 
-// reach asks the server, or every master of a Cluster, and reads an entry that is not there: members of a Cluster that is down answer a PING.
+// reach reads an entry that is not there from the server, or from every master of a Cluster. A PING would not do: members of a Cluster that is down answer it.
 func (c *Cache) reach(ctx context.Context) error {
-	if cluster, ok := c.client.(*redis.ClusterClient); ok {
-		err := cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
-			return sheltered(func() error { return master.Ping(ctx).Err() })
-		})
-		if err != nil {
+	var id ID
+	_, _ = rand.Read(id[:])
+	ask := func(ctx context.Context, client redis.Cmdable) error {
+		switch err := client.Get(ctx, redisKey(c.namespace, &id)).Err(); {
+		case err == nil:
+			return errStrange
+		case errors.Is(err, redis.Nil):
+			return nil
+		default:
 			return err
 		}
 	}
-	var id ID
-	_, _ = rand.Read(id[:])
-	switch err := c.client.Get(ctx, redisKey(c.namespace, &id)).Err(); err {
-	case redis.Nil:
-		return nil
-	case nil:
-		return errStrange
-	default:
-		return err
+	cluster, ok := c.client.(*redis.ClusterClient)
+	if !ok {
+		return ask(ctx, c.client)
 	}
+	return cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
+		return sheltered(func() error {
+			err := ask(ctx, master)
+			if redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK") {
+				return nil // it serves, only not this slot
+			}
+			return err
+		})
+	})
 }
 
 // sheltered turns a panic of go-redis into an error: it makes what a reply announces, and an absurd length is a panic.

@@ -32,11 +32,11 @@ func TestTLS(t *testing.T) {
 	dir, port := t.TempDir(), freePort(t)
 	certificate(t, dir)
 	s := start(t, fmt.Sprintf("tls-port %d", port), "tls-cert-file "+filepath.Join(dir, "cert"), "tls-key-file "+filepath.Join(dir, "key"), "tls-auth-clients no")
-	url := fmt.Sprintf("rediss://127.0.0.1:%d", port)
+	url := fmt.Sprintf("rediss://127.0.0.1:%d?dial_timeout=5s", port)
 	wantPing(t, dial(t, url), "certificate is not accepted")
 	wantPing(t, dial(t, fmt.Sprintf("rediss://127.0.0.1:%d", s.port)), "no answer in time")
 	wantPing(t, dial(t, fmt.Sprintf("redis://127.0.0.1:%d", port)), "the connection was closed")
-	c := dial(t, url+"?skip_verify=true")
+	c := dial(t, url+"&skip_verify=true")
 	wantPing(t, c, "")
 
 	// Over TLS go-redis does not see that a pool is full of closed connections.
