@@ -202,7 +202,7 @@ func TestAHungRedisIsLeftAlone(t *testing.T) {
 				t.Errorf("a caller waited for %v", took)
 			}
 		}
-		if slow != failuresInARow {
+		if slow < failuresInARow || slow > failuresInARow+1 { // the breaker hears of it at the very moment the caller does
 			t.Errorf("%d callers waited, want %d", slow, failuresInARow)
 		}
 		if stored, err := c.Fill(t.Context(), id, entryOf(2, "data"), time.Hour); stored || !errors.Is(err, ErrUnavailable) {
@@ -212,7 +212,7 @@ func TestAHungRedisIsLeftAlone(t *testing.T) {
 		if err := c.Bury(t.Context(), time.Hour, id); !errors.Is(err, ErrUnavailable) || time.Since(began) != 50*time.Millisecond {
 			t.Errorf("Bury was given %v: %v", time.Since(began), err)
 		}
-		if got := c.Stats(); !got.Open || got.Errors != failuresInARow+1 || got.Skipped != 100-failuresInARow+1 {
+		if got := c.Stats(); !got.Open || got.Errors != uint64(slow)+1 || got.Skipped != uint64(100-slow+1) {
 			t.Errorf("stats %+v", got)
 		}
 		time.Sleep(10 * time.Second)
@@ -228,29 +228,51 @@ func TestAHungRedisIsLeftAlone(t *testing.T) {
 	})
 }
 
-// Callers that wait for their turn are let go when the breaker opens, not one exchange after the other.
-func TestWaitingCallersAreLetGo(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		d := newDouble()
-		c := newCache(t, d.client(t), func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
-		held := make(chan struct{})
-		d.setAnswer(func([]string) string { <-held; return "" })
-		began := time.Now()
-		var wg sync.WaitGroup
-		for range 1000 {
-			wg.Go(func() {
-				if _, err := c.Get(t.Context(), idOf("a")); !errors.Is(err, ErrUnavailable) {
-					t.Error(err)
+// Nobody waits for longer than the timeout: not those whose turn does not come because Redis hangs, nor those who have
+// many before them because it is slow.
+func TestNobodyWaitsForLongerThanTheTimeout(t *testing.T) {
+	for name, answer := range map[string]func(held chan struct{}){
+		"hung": func(held chan struct{}) { <-held },
+		"slow": func(chan struct{}) { time.Sleep(20 * time.Millisecond) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				d := newDouble()
+				c := newCache(t, d.client(t), func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
+				held := make(chan struct{})
+				d.setAnswer(func(cmd []string) string {
+					if cmd[0] != "hello" {
+						answer(held)
+					}
+					return ""
+				})
+				var wg sync.WaitGroup
+				for i := range 1000 {
+					wg.Go(func() {
+						began, err := time.Now(), error(nil)
+						if i%2 == 0 {
+							_, err = c.Get(t.Context(), idOf("a"))
+						} else {
+							_, err = c.Fill(t.Context(), idOf("a"), entryOf(1, ""), time.Hour)
+						}
+						if err != nil && !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrMiss) {
+							t.Error(err)
+						}
+						if took := time.Since(began); took > 50*time.Millisecond {
+							t.Errorf("call %d took %v", i, took)
+						}
+					})
 				}
+				wg.Wait()
+				if got := c.Stats(); got.Errors == 0 {
+					t.Errorf("stats %+v", got)
+				}
+				_ = c.Close()
+				close(held)
+				time.Sleep(time.Minute) // until the double is through: the clock stands still after the test
 			})
-		}
-		wg.Wait()
-		if took := time.Since(began); took > 150*time.Millisecond {
-			t.Errorf("the last of a thousand left after %v", took)
-		}
-		_ = c.Close()
-		close(held)
-	})
+		})
+	}
 }
 
 // A caller in a hurry is no failure, but the breaker still learns that Redis hangs.

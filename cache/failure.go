@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/reporadar/pgsession/internal/batch"
 )
 
 var (
@@ -22,15 +24,16 @@ var (
 	// ErrBuried: a tombstone stands. It is a miss; a Fill would be refused.
 	ErrBuried = errors.New("cache: buried")
 
-	// ErrUnavailable: Redis did not answer, or is left alone because it has not answered for a while. It is a miss after which no Fill may follow: what others
-	// have put there meanwhile is not known.
+	// ErrUnavailable: Redis did not answer, or is left alone because it has not answered for a while. It is a miss after
+	// which no Fill may follow: what others have put there meanwhile is not known.
 	ErrUnavailable = errors.New("cache: Redis can't be used")
 
 	// errPaused costs nothing to make.
 	errPaused = fmt.Errorf("%w: it failed, and is asked again in the background", ErrUnavailable)
 )
 
-// unavailable puts an error into words. Its own text is left out: servers repeat what they were sent, keys and passwords included.
+// unavailable puts an error into words. Its own text is left out: servers repeat what they were sent, keys and passwords
+// included.
 func unavailable(err error) error {
 	if errors.Is(err, ErrUnavailable) {
 		return err
@@ -44,7 +47,8 @@ func isReply(err error) bool {
 	return errors.As(err, &reply)
 }
 
-// replies are the error replies that say more than that something is wrong, by what Redis puts first. Longer ones come before their beginnings.
+// replies are the error replies that say more than that something is wrong, by what Redis puts first. Longer ones come
+// before their beginnings.
 var replies = []struct {
 	code, words string
 }{
@@ -107,6 +111,8 @@ func reason(err error) string {
 		return "no Sentinel knows a master of that name"
 	case isReply(err):
 		return "it answers with an error that the cache does not know"
+	case errors.Is(err, batch.ErrOverloaded):
+		return "too many calls wait for it"
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
 		return "all connections are in use"
 	case errors.Is(err, redis.ErrClosed):

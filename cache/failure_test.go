@@ -6,14 +6,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/reporadar/pgsession/internal/batch"
 )
 
 // Replies to everything but the handshake, and what Ping makes of them.
@@ -93,14 +97,28 @@ func TestRefusedWritesDoNotOpenTheBreaker(t *testing.T) {
 }
 
 func TestReasonsShowNothingThatWasSent(t *testing.T) {
-	for _, err := range []error{
-		errors.New("canary"), fmt.Errorf("failed to authenticate: %w", errors.New("canary")), errStrange,
-		&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, &net.DNSError{Err: "no such host", Name: "canary"},
-		&net.OpError{Op: "dial", Err: syscall.ENOENT}, context.DeadlineExceeded, redis.ErrPoolTimeout, redis.ErrClosed, syscall.ECONNRESET,
+	const strange = "what answers does not speak like Redis"
+	for err, want := range map[error]string{
+		errStrange:           strange,
+		errors.New("canary"): strange,
+		errAbsurd:            strange,
+		&net.DNSError{Err: "no such host", Name: "canary"}:             "the name of its host is not known",
+		&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}:            "connection refused",
+		&net.OpError{Op: "dial", Err: syscall.ENOENT}:                  "there is no such socket",
+		&net.OpError{Op: "dial", Err: syscall.EACCES}:                  "this process may not open the socket",
+		&net.OpError{Op: "dial", Err: errors.New("canary")}:            "no connection",
+		fmt.Errorf("failed to authenticate: %w", errors.New("canary")): strange,
+		context.DeadlineExceeded:                                       "no answer in time",
+		os.ErrDeadlineExceeded:                                         "no answer in time",
+		redis.ErrPoolTimeout:                                           "all connections are in use",
+		redis.ErrClosed:                                                "the client is closed",
+		redis.Nil:                                                      "no Sentinel knows a master of that name",
+		syscall.ECONNRESET:                                             "the connection was closed",
+		io.EOF:                                                         "the connection was closed",
+		batch.ErrOverloaded:                                            "too many calls wait for it",
 	} {
-		got := reason(err)
-		if got == "" || strings.Contains(got, "canary") {
-			t.Errorf("%v becomes %q", err, got)
+		if got := reason(err); got != want {
+			t.Errorf("%v becomes %q, want %q", err, got, want)
 		}
 	}
 }

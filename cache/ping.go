@@ -19,8 +19,9 @@ const (
 	maxStale = 100
 )
 
-// Ping is for start-up. It tells in words why Redis can't be used, with [ErrUnavailable]: that it refuses the connection, needs a password or does not accept the one it got,
-// that it is read-only or out of memory, and so on. It reaches every master of a Cluster, and buries a random id for a second and reads it back, so it finds out whether
+// Ping is for start-up. It tells in words why Redis can't be used, with [ErrUnavailable]: that it refuses the
+// connection, needs a password or does not accept the one it got, that it is read-only or out of memory, and so on. It
+// reaches every master of a Cluster, and buries a random id for a second and reads it back, so it finds out whether
 // Redis takes writes and runs scripts. It does not heed the breaker and takes at most two seconds.
 func (c *Cache) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
@@ -56,7 +57,8 @@ func (c *Cache) tryOut(ctx context.Context) error {
 	return err
 }
 
-// probe is what the breaker asks: whether callers would be answered in their time. It only reads, as a Redis that refuses writes still serves them.
+// probe is what the breaker asks: whether callers would be answered in their time. It only reads, as a Redis that
+// refuses writes still serves them.
 func (c *Cache) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -71,7 +73,8 @@ func (c *Cache) probe(ctx context.Context) error {
 	})
 }
 
-// reach reads an entry that is not there from the server, or from every master of a Cluster. A PING would not do: members of a Cluster that is down answer it.
+// reach reads an entry that is not there from the server, or from every master of a Cluster. A PING would not do:
+// members of a Cluster that is down answer it.
 func (c *Cache) reach(ctx context.Context) error {
 	var id ID
 	_, _ = rand.Read(id[:])

@@ -201,7 +201,8 @@ func TestKeysAreThoseOfHKDF(t *testing.T) {
 	}
 }
 
-// The vectors were made by another implementation, testdata/vectors.py. They are frozen: what is in Redis must open after an update, or be of another format.
+// The vectors were made by another implementation, testdata/vectors.py. They are frozen: what is in Redis must open
+// after an update, or be of another format.
 func TestFrozenVectors(t *testing.T) {
 	text, err := os.ReadFile("testdata/vectors.json")
 	if err != nil {

@@ -200,7 +200,8 @@ func TestScriptIsFlushedWhileInUse(t *testing.T) {
 	s.allEnd()
 }
 
-// Neither keys nor values show a token, an id, a key or the data; the whole of what Redis keeps is searched, as it is and on disk.
+// Neither keys nor values show a token, an id, a key or the data; the whole of what Redis keeps is searched, as it is
+// and on disk.
 func TestDumpShowsNothing(t *testing.T) {
 	s := start(t)
 	c := dial(t, s.url())
