@@ -107,15 +107,18 @@ func TestBreakerProbesWithGrowingPauses(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		pause, last := firstPause, time.Duration(0)
+		pause, last, regular := firstPause, time.Duration(0), 0
 		for i, at := range p.asked {
+			if at-last == pause {
+				regular++
+			}
 			if got := at - last; got < pause*3/4 || got > pause*5/4 {
 				t.Errorf("probe %d came %v after the one before, want about %v", i, got, pause)
 			}
 			last, pause = at, min(2*pause, lastPause)
 		}
-		if n := len(p.asked); n < 12 || n > 25 {
-			t.Errorf("%d probes in a minute", n)
+		if n := len(p.asked); n < 12 || n > 25 || regular > n/2 {
+			t.Errorf("%d probes in a minute, %d of them regular: all instances would ask at once", n, regular)
 		}
 		b.record(nil) // a straggler says nothing about now
 		if !b.isOpen() {

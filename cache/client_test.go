@@ -1,7 +1,10 @@
 package cache
 
 import (
+	"errors"
+	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -109,5 +112,40 @@ func TestDialRefusesWithoutQuotingTheURL(t *testing.T) {
 				t.Errorf("%q: the error quotes it: %v", url, err)
 			}
 		}
+	}
+}
+
+func TestConnectionsOfDialAreGuarded(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte("$2000000\r\n"))
+		}
+	}()
+	one, err1 := Dial("redis://" + l.Addr().String())
+	cluster, err2 := Dial("redis://" + l.Addr().String() + "?cluster=true")
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	for _, dial := range []dialer{one.(*redis.Client).Options().Dialer, cluster.(*redis.ClusterClient).Options().Dialer} {
+		conn, err := dial(t.Context(), "tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(make([]byte, 100)); !errors.Is(err, errAbsurd) {
+			t.Errorf("an absurd reply: %v", err)
+		}
+		if _, ok := conn.(syscall.Conn); !ok {
+			t.Error("go-redis can't see whether the socket was closed")
+		}
+		_ = conn.Close()
 	}
 }

@@ -208,3 +208,31 @@ func TestGarbageIsNoAnswer(t *testing.T) {
 		}
 	}
 }
+
+// go-redis panics when a reply announces more than a slice can have. With a client that has no guard that ends no process.
+func TestPanicsOfTheClientAreErrors(t *testing.T) {
+	for _, reply := range []string{"$9223372036854775807\r\n", "*9223372036854775807\r\n"} {
+		d := newDouble()
+		d.bare = true
+		c := newCache(t, d.client(t))
+		d.setAnswer(func(cmd []string) string {
+			if cmd[0] == "hello" {
+				return ""
+			}
+			return hangUp + reply
+		})
+		wantErr(t, c, idOf("a"), ErrUnavailable)
+		if stored, err := c.Fill(t.Context(), idOf("a"), entryOf(1, ""), time.Hour); stored || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("Fill: %v, %v", stored, err)
+		}
+		if err := c.Bury(t.Context(), time.Hour, idOf("a")); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("Bury: %v", err)
+		}
+		if err := c.Ping(t.Context()); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("Ping: %v", err)
+		}
+		if err := c.probe(t.Context()); err == nil {
+			t.Error("the probe is content")
+		}
+	}
+}

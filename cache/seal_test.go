@@ -158,6 +158,21 @@ func TestPartsCannotChangeValues(t *testing.T) {
 	}
 }
 
+// A value names its key. That another key of the ring would open it is nothing: keys are not tried.
+func TestKeysAreNotTried(t *testing.T) {
+	r := ringOf(t, testNamespace, "one", "two")
+	for _, name := range []keyID{{}, r.keys[1].id} {
+		wrong := &keyring{keys: []ringKey{{id: name, root: r.keys[0].root}}, prefix: r.prefix}
+		value := sealed(t, wrong, ID{1}, entryOf(1, "data"))
+		if _, ok := wrong.open(&ID{1}, value); !ok {
+			t.Fatal("the value is not what this test needs")
+		}
+		if _, ok := r.open(&ID{1}, value); ok {
+			t.Errorf("a value that names key %x was opened by another", name)
+		}
+	}
+}
+
 // No two different lists of parts have the same associated data.
 func TestAssociatedDataIsInjective(t *testing.T) {
 	seen := map[string]string{}
