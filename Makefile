@@ -59,9 +59,9 @@ bench: bin/provide ## Measure beside other libraries; writes bench/RESULTS.md. B
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME (20s)
-	@for f in $$(grep -rhoE '^func Fuzz[A-Za-z]+' sessionstore | sed 's/func //' | sort); do \
-		go test ./sessionstore -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; \
-	done
+	@for p in sessionstore cache; do for f in $$(grep -rhoE '^func Fuzz[A-Za-z]+' $$p | sed 's/func //' | sort); do \
+		go test ./$$p -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; \
+	done; done
 
 # Built, not `go run`: that would turn every exit status into 1 and keep signals to itself.
 bin/provide: FORCE

@@ -20,7 +20,8 @@ const (
 	lastPause  = 5 * time.Second
 )
 
-// breaker keeps callers away from a Redis that fails. While it is closed nothing runs; while it is open a timer probes, and no caller waits for that.
+// breaker keeps callers away from a Redis that fails. While it is closed nothing runs; while it is open a timer probes,
+// and no caller waits for that.
 type breaker struct {
 	probe  func(context.Context) error
 	logger *slog.Logger
@@ -47,7 +48,8 @@ func newBreaker(probe func(context.Context) error, logger *slog.Logger) *breaker
 
 func (b *breaker) isOpen() bool { return b.open.Load() }
 
-// record takes the outcome of an exchange; nil is a success. What comes while the breaker is open began before, and is not counted.
+// record takes the outcome of an exchange; nil is a success. What comes while the breaker is open began before, and is
+// not counted.
 func (b *breaker) record(err error) {
 	now := time.Now()
 	b.mu.Lock()

@@ -26,8 +26,9 @@ type Cache struct {
 	fills *batch.Combiner[write, bool]
 }
 
-// New makes a Cache over a client, best one of [Dial]; it does not connect. The client should have ContextTimeoutEnabled: without it an exchange that is
-// given up goes on holding a connection. The client stays the caller's, who closes it after the Cache.
+// New makes a Cache over a client, best one of [Dial]; it does not connect. The client should have
+// ContextTimeoutEnabled: without it an exchange that is given up goes on holding a connection. The client stays the
+// caller's, who closes it after the Cache.
 func New(client redis.UniversalClient, cfg Config) (*Cache, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
@@ -47,8 +48,9 @@ func New(client redis.UniversalClient, cfg Config) (*Cache, error) {
 	return c, nil
 }
 
-// Get returns the entry that was last filled under id, its data the caller's own, or [ErrMiss], [ErrBuried] or [ErrUnavailable]. The entry is genuine but may be an
-// older one, put back by whoever controls Redis: whether it may be used is to be told from its times and its version.
+// Get returns the entry that was last filled under id, its data the caller's own, or [ErrMiss], [ErrBuried] or
+// [ErrUnavailable]. The entry is genuine but may be an older one, put back by whoever controls Redis: whether it may be
+// used is to be told from its times and its version.
 //
 // Get returns at once when ctx ends. Gets that come while others wait for Redis share an exchange with one another.
 func (c *Cache) Get(ctx context.Context, id ID) (Entry, error) {
@@ -56,7 +58,7 @@ func (c *Cache) Get(ctx context.Context, id ID) (Entry, error) {
 		c.counts.skipped.Add(1)
 		return Entry{}, errPaused
 	}
-	f, err := c.gets.Do(ctx, id)
+	f, err := inTime(ctx, c.timeout, c.gets.Do, id)
 	switch {
 	case err != nil:
 		return Entry{}, c.failed(ctx, err)
@@ -77,9 +79,10 @@ func (c *Cache) Get(ctx context.Context, id ID) (Entry, error) {
 	return Entry{}, ErrMiss
 }
 
-// Fill keeps an entry for ttl, which is rounded up to a millisecond and at least one. It reports false without an error when the fill is refused: where a tombstone
-// stands, or the same or a higher version, and for an entry with more data than Config.MaxSize. The error is [ErrUnavailable], except for a version that is
-// not positive; whether the entry was stored is not known then.
+// Fill keeps an entry for ttl, which is rounded up to a millisecond and at least one. It reports false without an error
+// when the fill is refused: where a tombstone stands, or the same or a higher version, and for an entry with more data
+// than Config.MaxSize. The error is [ErrUnavailable], except for a version that is not positive; whether the entry was
+// stored is not known then.
 //
 // Fill returns at once when ctx ends, and the entry may be stored all the same. e.Data is not used after it returns.
 func (c *Cache) Fill(ctx context.Context, id ID, e Entry, ttl time.Duration) (stored bool, err error) {
@@ -98,7 +101,7 @@ func (c *Cache) Fill(ctx context.Context, id ID, e Entry, ttl time.Duration) (st
 	if err != nil {
 		return false, fmt.Errorf("cache: sealing: %w", err)
 	}
-	stored, err = c.fills.Do(ctx, write{key: redisKey(c.namespace, &id), value: value, ttl: ttl})
+	stored, err = inTime(ctx, c.timeout, c.fills.Do, write{key: redisKey(c.namespace, &id), value: value, ttl: ttl})
 	switch {
 	case err != nil:
 		return false, c.failed(ctx, err)
@@ -110,11 +113,12 @@ func (c *Cache) Fill(ctx context.Context, id ID, e Entry, ttl time.Duration) (st
 	return stored, nil
 }
 
-// Bury puts a tombstone under each id for ttl, whatever stands there, and no Fill gets past it. A tombstone that is there already stays for the longer of both
-// times. Ids are never used again, so there is no way to undo it.
+// Bury puts a tombstone under each id for ttl, whatever stands there, and no Fill gets past it. A tombstone that is
+// there already stays for the longer of both times. Ids are never used again, so there is no way to undo it.
 //
-// It is tried also while the breaker is open, with Config.Timeout for each 256 ids. A nil error means that Redis has acknowledged them all. With [ErrUnavailable]
-// some may be buried nonetheless, and it is safe to try again. Bury returns at once when ctx ends; what is under way by then goes on.
+// It is tried also while the breaker is open, with Config.Timeout for each 256 ids. A nil error means that Redis has
+// acknowledged them all. With [ErrUnavailable] some may be buried nonetheless, and it is safe to try again. Bury returns
+// at once when ctx ends; what is under way by then goes on.
 func (c *Cache) Bury(ctx context.Context, ttl time.Duration, ids ...ID) error {
 	for len(ids) > 0 {
 		if err := ctx.Err(); err != nil {
@@ -154,20 +158,25 @@ func (c *Cache) bury(ctx context.Context, writes []write) error {
 	return err
 }
 
+// inTime bounds a call that may have to wait for its turn: behind a Redis that is slow but answers, many exchanges could
+// come first.
+func inTime[Q, R any](ctx context.Context, limit time.Duration, do func(context.Context, Q) (R, error), q Q) (R, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return do(ctx, q)
+}
+
 // failed counts a failure of Redis and puts it into words. That a caller has left is not one.
 func (c *Cache) failed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: the caller left: %w", ErrUnavailable, context.Cause(ctx))
 	}
-	if errors.Is(err, errPaused) {
-		c.counts.skipped.Add(1)
-		return err
-	}
 	c.counts.errors.Add(1)
 	return unavailable(err)
 }
 
-// Close ends the probing of a Redis that fails. The Cache answers [ErrUnavailable] from then on, except to Bury. It does not close the client.
+// Close ends the probing of a Redis that fails. The Cache answers [ErrUnavailable] from then on, except to Bury. It does
+// not close the client.
 func (c *Cache) Close() error {
 	c.breaker.stop()
 	return nil

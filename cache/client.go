@@ -12,18 +12,22 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// What the client gets unless the URL says otherwise. Config.Timeout is what bounds a caller; these bound what goes on after the caller has left.
+// What the client gets unless the URL says otherwise. Config.Timeout is what bounds a caller; these bound what goes on
+// after the caller has left.
 const (
 	dialTimeout = 300 * time.Millisecond
 	ioTimeout   = time.Second
 	poolTimeout = 100 * time.Millisecond
 
+	redirectPause = time.Millisecond
+
 	// The cache has no use for what the third adds, and what is not parsed can't be parsed wrongly.
 	protocol = 2
 )
 
-var errURL = errors.New("cache: the Redis URL can't be used: want redis://user:password@host:port/database, rediss:// for TLS, or unix:///path/of/socket; " +
-	"for Sentinel add ?master_name=name and &addr=host:port for each further Sentinel; for a Cluster add ?cluster=true and &addr=host:port for further members; " +
+var errURL = errors.New("cache: the Redis URL can't be used: want redis://user:password@host:port/database, rediss:// for TLS, " +
+	"or unix:///path/of/socket; for Sentinel add ?master_name=name and &addr=host:port for each further Sentinel; " +
+	"for a Cluster add ?cluster=true and &addr=host:port for further members; " +
 	"special characters in the password must be percent-encoded, and an unknown option is an error")
 
 // Dial makes a client for a Redis named by a URL; it does not connect. The caller closes it.
@@ -34,11 +38,12 @@ var errURL = errors.New("cache: the Redis URL can't be used: want redis://user:p
 //	redis://…?master_name=name&addr=host:port     Sentinel, with the addresses of further Sentinels
 //	redis://…?cluster=true&addr=host:port         Cluster, with the addresses of further members; several addr are enough
 //
-// The user and password of a Sentinel URL are for the Sentinels and for the server; username and password among the options are for the server alone, when they differ.
-// Further options are those of go-redis, such as pool_size. Reading from replicas is switched off.
+// The user and password of a Sentinel URL are for the Sentinels and for the server; username and password among the
+// options are for the server alone, when they differ. Further options are those of go-redis, such as pool_size. Reading
+// from replicas is switched off.
 //
-// go-redis would retry and wait for seconds where a cache must give up; Dial sets what keeps it from that. Connections refuse replies of absurd size, before there is memory
-// for them. The error never quotes the URL.
+// go-redis would retry and wait for seconds where a cache must give up; Dial sets what keeps it from that. Connections
+// refuse replies of absurd size, before there is memory for them. The error never quotes the URL.
 func Dial(rawURL string) (redis.UniversalClient, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -103,6 +108,8 @@ func dialCluster(u *url.URL) (redis.UniversalClient, error) {
 		return nil, errURL
 	}
 	o.ReadOnly, o.RouteByLatency, o.RouteRandomly = false, false, false
+	// While a slot moves, each redirection waits this long.
+	o.MinRetryBackoff, o.MaxRetryBackoff = redirectPause, redirectPause
 	o.MaintNotificationsConfig = quiet()
 	o.PipelinePoolSize = -1
 	o.ContextTimeoutEnabled = true

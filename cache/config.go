@@ -11,8 +11,9 @@ import (
 
 // Config says how a [Cache] keeps its entries. Formatted or logged it does not show its keys.
 type Config struct {
-	// Namespace binds entries to an installation: it begins the keys in Redis and is part of what is authenticated. It ends where the id begins, so end it with a colon.
-	// It is required: 1 to 128 printable ASCII characters other than space, '{' and '}', which would put all keys into one slot of a Cluster.
+	// Namespace binds entries to an installation: it begins the keys in Redis and is part of what is authenticated. It
+	// ends where the id begins, so end it with a colon. It is required: 1 to 128 printable ASCII characters other than
+	// space, '{' and '}', which would put all keys into one slot of a Cluster.
 	Namespace string
 
 	// Keys are 32 random bytes each. The first seals, all open. It is required. The Cache keeps nothing of the slice.
@@ -21,7 +22,8 @@ type Config struct {
 	// Timeout is for one exchange with Redis. Defaults to 50 milliseconds.
 	Timeout time.Duration
 
-	// MaxSize is how many bytes of data an entry may have; a larger one is not filled, and when found it is a miss. Defaults to 96 KiB, and is at most 1 MiB less 64 KiB.
+	// MaxSize is how many bytes of data an entry may have; a larger one is not filled, and when found it is a miss.
+	// Defaults to 96 KiB, and is at most 1 MiB less 64 KiB.
 	MaxSize int
 
 	// Logger gets one line when Redis begins to fail and one when it is used again. Nil: nobody is told.

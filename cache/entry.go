@@ -16,8 +16,8 @@ type Entry struct {
 	// Version is positive and grows with every change of what the entry is a copy of.
 	Version int64
 
-	// ValidatedAt is when the data was read, ExpiresAt and AbsoluteExpiresAt its deadlines, all by Postgres's clock. They are kept to the microsecond,
-	// rounded down, and come back in UTC.
+	// ValidatedAt is when the data was read, ExpiresAt and AbsoluteExpiresAt its deadlines, all by Postgres's clock.
+	// They are kept to the microsecond, rounded down, and come back in UTC.
 	ValidatedAt, ExpiresAt, AbsoluteExpiresAt time.Time
 
 	// Data is opaque. It is sealed, and what [Cache.Get] returns belongs to the caller.

@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/redis/go-redis/v9"
 
@@ -29,9 +28,6 @@ func (c *Cache) batchConfig() batch.Config {
 
 // getMany answers the Gets that came together.
 func (c *Cache) getMany(ctx context.Context, ids []ID) ([]batch.Result[found], error) {
-	if c.breaker.isOpen() { // since the calls began to wait
-		return nil, errPaused
-	}
 	return exchange(ctx, c, func(ctx context.Context) ([]batch.Result[found], error) {
 		keys := make([]string, len(ids))
 		for i := range ids {
@@ -46,9 +42,6 @@ func (c *Cache) getMany(ctx context.Context, ids []ID) ([]batch.Result[found], e
 
 // fillMany answers the Fills that came together.
 func (c *Cache) fillMany(ctx context.Context, fills []write) ([]batch.Result[bool], error) {
-	if c.breaker.isOpen() {
-		return nil, errPaused
-	}
 	return exchange(ctx, c, func(ctx context.Context) ([]batch.Result[bool], error) {
 		answers := runScript(ctx, c.client, fills)
 		results := make([]batch.Result[bool], len(answers))
@@ -114,8 +107,9 @@ func pipelinedGets(ctx context.Context, client redis.UniversalClient, keys []str
 	return results, failed
 }
 
-// exchange runs do with the time limit, away from its caller, who leaves when ctx ends: go-redis heeds the deadline of a context, but not its end.
-// The breaker is told what came of it, once, at the time limit at the latest, whether or not the caller is still there.
+// exchange runs do with the time limit, away from its caller, who leaves when ctx ends: go-redis heeds the deadline of a
+// context, but not its end. The breaker is told what came of it, once, at the time limit at the latest, whether or not
+// the caller is still there.
 //
 // do returns the answers it has even with an error, which then is for the breaker.
 func exchange[R any](ctx context.Context, c *Cache, do func(context.Context) ([]R, error)) ([]R, error) {
@@ -151,6 +145,6 @@ func exchange[R any](ctx context.Context, c *Cache, do func(context.Context) ([]
 	case o := <-done:
 		return o.results, o.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: the caller left: %w", ErrUnavailable, context.Cause(ctx))
+		return nil, ctx.Err()
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/reporadar/pgsession/internal/batch"
 )
 
 var (
@@ -22,15 +24,16 @@ var (
 	// ErrBuried: a tombstone stands. It is a miss; a Fill would be refused.
 	ErrBuried = errors.New("cache: buried")
 
-	// ErrUnavailable: Redis did not answer, or is left alone because it has not answered for a while. It is a miss after which no Fill may follow: what others
-	// have put there meanwhile is not known.
+	// ErrUnavailable: Redis did not answer, or is left alone because it has not answered for a while. It is a miss after
+	// which no Fill may follow: what others have put there meanwhile is not known.
 	ErrUnavailable = errors.New("cache: Redis can't be used")
 
 	// errPaused costs nothing to make.
 	errPaused = fmt.Errorf("%w: it failed, and is asked again in the background", ErrUnavailable)
 )
 
-// unavailable puts an error into words. Its own text is left out: servers repeat what they were sent, keys and passwords included.
+// unavailable puts an error into words. Its own text is left out: servers repeat what they were sent, keys and passwords
+// included.
 func unavailable(err error) error {
 	if errors.Is(err, ErrUnavailable) {
 		return err
@@ -44,7 +47,8 @@ func isReply(err error) bool {
 	return errors.As(err, &reply)
 }
 
-// replies are the error replies that say more than that something is wrong, by what Redis puts first. Longer ones come before their beginnings.
+// replies are the error replies that say more than that something is wrong, by what Redis puts first. Longer ones come
+// before their beginnings.
 var replies = []struct {
 	code, words string
 }{
@@ -53,7 +57,7 @@ var replies = []struct {
 	{"ERR invalid password", "wrong password"},
 	{"ERR AUTH <password> called without any password", "it has no password, but one was given"},
 	{"ERR Client sent AUTH, but no password is set", "it has no password, but one was given"},
-	{"NOPERM", "the user may not do what the cache needs: MGET, GET, PTTL, SET, PEXPIRE, EVAL, EVALSHA and PING, on its keys (NOPERM)"},
+	{"NOPERM", "the user may not do what the cache needs: MGET, GET, PTTL, SET, PEXPIRE, EVAL and EVALSHA, on its keys (NOPERM)"},
 	{"DENIED", "it is in protected mode and serves local clients only (DENIED)"},
 	{"READONLY", "it is read-only, as replicas are (READONLY)"},
 	{"OOM", "it is out of memory and evicts nothing (OOM)"},
@@ -70,7 +74,7 @@ var replies = []struct {
 	{"ERR max number of clients reached", "it has too many clients"},
 	{"ERR DB index is out of range", "it has no database of that number"},
 	{"ERR SELECT is not allowed in cluster mode", "a Cluster has database 0 only"},
-	{"ERR unknown command", "it does not know a command that the cache needs: MGET, GET, EVAL, EVALSHA and PING"},
+	{"ERR unknown command", "it does not know a command that the cache needs: MGET, GET, EVAL and EVALSHA"},
 }
 
 // known finds the reply in an error, also where an old Redis puts it inside the report on a script.
@@ -103,8 +107,12 @@ func reason(err error) string {
 		alert     tls.AlertError
 	)
 	switch {
+	case errors.Is(err, redis.Nil): // nothing there is no failure anywhere else
+		return "no Sentinel knows a master of that name"
 	case isReply(err):
 		return "it answers with an error that the cache does not know"
+	case errors.Is(err, batch.ErrOverloaded):
+		return "too many calls wait for it"
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
 		return "all connections are in use"
 	case errors.Is(err, redis.ErrClosed):

@@ -21,8 +21,9 @@ const (
 
 var errAbsurd = errors.New("a reply of absurd size")
 
-// guard wraps a connection so that it fails when Redis announces more than it could have to say. go-redis takes memory for what a reply announces and calls itself for what
-// is nested, so a few bytes from whoever controls Redis could end the process.
+// guard wraps a connection so that it fails when Redis announces more than it could have to say. go-redis takes memory
+// for what a reply announces and calls itself for what is nested, so a few bytes from whoever controls Redis could end
+// the process.
 func guard(conn net.Conn) net.Conn {
 	g := guardedConn{Conn: conn}
 	if raw, ok := conn.(syscall.Conn); ok {

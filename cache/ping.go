@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,8 +19,9 @@ const (
 	maxStale = 100
 )
 
-// Ping is for start-up. It tells in words why Redis can't be used, with [ErrUnavailable]: that it refuses the connection, needs a password or does not accept the one it got,
-// that it is read-only or out of memory, and so on. It reaches every master of a Cluster, and buries a random id for a second and reads it back, so it finds out whether
+// Ping is for start-up. It tells in words why Redis can't be used, with [ErrUnavailable]: that it refuses the
+// connection, needs a password or does not accept the one it got, that it is read-only or out of memory, and so on. It
+// reaches every master of a Cluster, and buries a random id for a second and reads it back, so it finds out whether
 // Redis takes writes and runs scripts. It does not heed the breaker and takes at most two seconds.
 func (c *Cache) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
@@ -55,7 +57,8 @@ func (c *Cache) tryOut(ctx context.Context) error {
 	return err
 }
 
-// probe is what the breaker asks: whether callers would be answered in their time. It only reads, as a Redis that refuses writes still serves them.
+// probe is what the breaker asks: whether callers would be answered in their time. It only reads, as a Redis that
+// refuses writes still serves them.
 func (c *Cache) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -70,23 +73,34 @@ func (c *Cache) probe(ctx context.Context) error {
 	})
 }
 
-// reach asks the server, or every master of a Cluster, and reads an entry that is not there: members of a Cluster that is down answer a PING.
+// reach reads an entry that is not there from the server, or from every master of a Cluster. A PING would not do:
+// members of a Cluster that is down answer it.
 func (c *Cache) reach(ctx context.Context) error {
-	if cluster, ok := c.client.(*redis.ClusterClient); ok {
-		err := cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
-			return sheltered(func() error { return master.Ping(ctx).Err() })
-		})
-		if err != nil {
+	var id ID
+	_, _ = rand.Read(id[:])
+	ask := func(ctx context.Context, client redis.Cmdable) error {
+		switch err := client.Get(ctx, redisKey(c.namespace, &id)).Err(); {
+		case err == nil:
+			return errStrange
+		case errors.Is(err, redis.Nil):
+			return nil
+		default:
 			return err
 		}
 	}
-	var id ID
-	_, _ = rand.Read(id[:])
-	err := c.client.Get(ctx, redisKey(c.namespace, &id)).Err()
-	if err == redis.Nil {
-		return nil
+	cluster, ok := c.client.(*redis.ClusterClient)
+	if !ok {
+		return ask(ctx, c.client)
 	}
-	return err
+	return cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
+		return sheltered(func() error {
+			err := ask(ctx, master)
+			if redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK") {
+				return nil // it serves, only not this slot
+			}
+			return err
+		})
+	})
 }
 
 // sheltered turns a panic of go-redis into an error: it makes what a reply announces, and an absurd length is a panic.

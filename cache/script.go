@@ -12,7 +12,8 @@ import (
 //go:embed script.lua
 var script string
 
-// scriptSHA is the SHA-1 of script, by which Redis knows it. A test compares them: SHA-1 is refused at run time under GODEBUG=fips140=only.
+// scriptSHA is the SHA-1 of script, by which Redis knows it. A test compares them: SHA-1 is refused at run time under
+// GODEBUG=fips140=only.
 const scriptSHA = "f24c1d2af3599bf94ae9cf0a770515f284a88fb1"
 
 // write is one run of the script: a fill, or a tombstone.
@@ -33,8 +34,9 @@ type answer struct {
 	err    error
 }
 
-// runScript does all writes in one exchange. Where the server does not know the script, after a restart, a failover or a SCRIPT FLUSH, it gets its text with
-// these very calls: loading it first would leave a gap in which it can be lost again, and on a Cluster each master has to be told.
+// runScript does all writes in one exchange. Where the server does not know the script, after a restart, a failover or a
+// SCRIPT FLUSH, it gets its text with these very calls: loading it first would leave a gap in which it can be lost
+// again, and on a Cluster each master has to be told.
 func runScript(ctx context.Context, client redis.UniversalClient, writes []write) []answer {
 	answers := make([]answer, len(writes))
 	all := make([]int, len(writes))

@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// rootKey is what the keys of all ids are derived from. It keeps HMACs, which are dear to make; each is reset, and what it read overwritten, before it
-// goes back.
+// rootKey is what the keys of all ids are derived from. It keeps HMACs, which are dear to make; each is reset, and what
+// it read overwritten, before it goes back.
 type rootKey struct{ pool sync.Pool }
 
 type deriver struct {
@@ -31,7 +31,8 @@ func newRootKey(secret []byte) *rootKey {
 	return k
 }
 
-// derive gives the key of one id: HKDF-Expand with the purpose and the id as its info, whose first block is all that 32 bytes take.
+// derive gives the key of one id: HKDF-Expand with the purpose and the id as its info, whose first block is all that 32
+// bytes take.
 func (k *rootKey) derive(id *ID) [sha256.Size]byte {
 	d := k.pool.Get().(*deriver)
 	copy(d.in[len(purposeEntry):], id[:])
@@ -67,8 +68,8 @@ func (r *keyring) seal(id *ID, e *Entry) ([]byte, error) {
 	return aead.Seal(value, nil, e.Data, r.appendAAD(aad[:0], id, value)), nil
 }
 
-// open is the only way from what Redis says to an entry. False: whatever it is, it was not sealed for this id, in this namespace, by one of the keys.
-// Nothing else is tried on it then. The data is a copy.
+// open is the only way from what Redis says to an entry. False: whatever it is, it was not sealed for this id, in this
+// namespace, by one of the keys. Nothing else is tried on it then. The data is a copy.
 func (r *keyring) open(id *ID, value string) (Entry, bool) {
 	keyID, e, ok := parseHeader(value)
 	if !ok {
@@ -92,8 +93,8 @@ func (r *keyring) open(id *ID, value string) (Entry, bool) {
 	return e, true
 }
 
-// appendAAD writes the associated data of a value that begins with header. Its parts have a fixed width or their length before them, so no two lists of parts
-// look alike.
+// appendAAD writes the associated data of a value that begins with header. Its parts have a fixed width or their length
+// before them, so no two lists of parts look alike.
 func (r *keyring) appendAAD(b []byte, id *ID, header []byte) []byte {
 	b = append(b, r.prefix...)
 	b = append(b, id[:]...)

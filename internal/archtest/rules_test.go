@@ -16,6 +16,7 @@ var imports = map[string][]string{
 		module + "/internal/schema",
 	},
 	"cmd/migrate": {module + "/db", "github.com/jackc/pgx/v5/..."},
+	"cache":       {"github.com/redis/go-redis/v9/...", module + "/internal/batch"},
 	"sessionstore": {
 		"github.com/jackc/pgx/v5/...", module + "/cache", module + "/internal/coherence",
 		module + "/internal/batch", module + "/internal/gen", module + "/internal/schema",
@@ -53,6 +54,7 @@ var never = map[string][]string{
 	"examples/webapp": {module + "/db", "testing", module + "/sessionstore/storetest"},
 	"cmd/migrate":     {module + "/sessionstore", "testing"},
 	"db":              {module + "/sessionstore", "testing"},
+	"cache":           {module + "/sessionstore", "testing", "github.com/jackc/pgx/v5"},
 }
 
 // maxLines bounds a hand-written file that is not a test.

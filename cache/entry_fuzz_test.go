@@ -1,0 +1,48 @@
+package cache
+
+import (
+	"os"
+	"testing"
+)
+
+// committedSeeds fails when a fuzz target would start from nothing: that finds little.
+func committedSeeds(f *testing.F) {
+	f.Helper()
+	if files, err := os.ReadDir("testdata/fuzz/" + f.Name()); err != nil || len(files) == 0 {
+		f.Fatalf("no seeds in testdata/fuzz/%s: %v", f.Name(), err)
+	}
+}
+
+// FuzzParseHeader: what is taken for a header is written back byte for byte.
+func FuzzParseHeader(f *testing.F) {
+	committedSeeds(f)
+	f.Add(sealed(f, ringOf(f, testNamespace, "one"), ID{1}, entryOf(7, "data")))
+	f.Fuzz(func(t *testing.T, value string) {
+		key, e, ok := parseHeader(value)
+		if !ok {
+			if e.Version > 0 {
+				t.Fatalf("refused, and says version %d", e.Version)
+			}
+			return
+		}
+		if got := string(appendHeader(nil, key, &e)); got != value[:headerBytes] {
+			t.Fatalf("%x is written back as %x", value[:headerBytes], got)
+		}
+	})
+}
+
+// FuzzOpen: whatever is not the value that was sealed does not open.
+func FuzzOpen(f *testing.F) {
+	committedSeeds(f)
+	r := ringOf(f, testNamespace, "one", "two")
+	genuine := sealed(f, r, ID{1}, entryOf(7, "data"))
+	f.Add(genuine)
+	f.Add(genuine[:len(genuine)-1])
+	f.Add(tombstone)
+	f.Fuzz(func(t *testing.T, value string) {
+		e, ok := r.open(&ID{1}, value)
+		if ok && value != genuine || !ok && (e.Data != nil || e.Version != 0) {
+			t.Fatalf("%x opens: %v", value, ok)
+		}
+	})
+}

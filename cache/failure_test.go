@@ -1,0 +1,189 @@
+package cache
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/reporadar/pgsession/internal/batch"
+)
+
+// Replies to everything but the handshake, and what Ping makes of them.
+var refusals = map[string]string{
+	"NOAUTH Authentication required.":                                                                                "needs a password",
+	"WRONGPASS invalid username-password pair or user is disabled.":                                                  "wrong user name or password",
+	"NOPERM User u has no permissions to run the 'get' command":                                                      "may not do",
+	"READONLY You can't write against a read only replica. script: abc":                                              "read-only",
+	"ERR Error running script (call to f_a): @user_script:2: -READONLY You can't write against a read only replica.": "read-only",
+	"OOM command not allowed when used memory > 'maxmemory'. script: abc":                                            "out of memory",
+	"MISCONF Redis is configured to save RDB snapshots, but":                                                         "can't save",
+	"LOADING Redis is loading the dataset in memory":                                                                 "loading",
+	"CLUSTERDOWN The cluster is down":                                                                                "Cluster is down",
+	"MOVED 1 10.0.0.1:6379":                                                                                          "cluster=true",
+	"MASTERDOWN Link with MASTER is down":                                                                            "master is away",
+	"BUSY Redis is busy running a script":                                                                            "busy",
+	"ERR unknown command 'GET', with args beginning with: 'key canary'":                                              "does not know a command",
+	"ERR max number of clients reached":                                                                              "too many clients",
+	"WHATEVER canary":                                                                                                "does not know",
+}
+
+func TestErrorRepliesAreUnavailable(t *testing.T) {
+	for reply, words := range refusals {
+		bothWays(t, func(t *testing.T, d *double, client redis.UniversalClient) {
+			c := newCache(t, client)
+			d.setAnswer(func(cmd []string) string {
+				if cmd[0] == "hello" {
+					return ""
+				}
+				return "-" + reply + "\r\n"
+			})
+			for range 2 {
+				wantErr(t, c, idOf("a"), ErrUnavailable)
+				stored, err := c.Fill(t.Context(), idOf("a"), entryOf(1, ""), time.Hour)
+				if stored || !errors.Is(err, ErrUnavailable) {
+					t.Errorf("Fill: %v, %v", stored, err)
+				}
+				if err := c.Bury(t.Context(), time.Hour, idOf("a")); !errors.Is(err, ErrUnavailable) {
+					t.Errorf("Bury: %v", err)
+				}
+			}
+			err := c.Ping(t.Context())
+			if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), words) || strings.Contains(err.Error(), "canary") {
+				t.Errorf("Ping after %.20s: %v", reply, err)
+			}
+			if got := c.Stats(); got.Errors != 6 {
+				t.Errorf("stats %+v", got)
+			}
+		})
+	}
+}
+
+// A Redis that refuses writes still serves reads.
+func TestRefusedWritesDoNotOpenTheBreaker(t *testing.T) {
+	for _, reply := range []string{"-OOM command not allowed\r\n", "-READONLY replica\r\n", "-MISCONF disk\r\n", "-WHATEVER\r\n"} {
+		d := newDouble()
+		c := newCache(t, d.client(t))
+		wantFill(t, c, idOf("a"), entryOf(1, "data"), true)
+		d.setAnswer(func(cmd []string) string {
+			if strings.HasPrefix(cmd[0], "eval") {
+				return reply
+			}
+			return ""
+		})
+		for range 20 {
+			_, _ = c.Fill(t.Context(), idOf("b"), entryOf(1, ""), time.Hour)
+			_ = c.Bury(t.Context(), time.Hour, idOf("b"))
+		}
+		wantGet(t, c, idOf("a"), entryOf(1, "data"))
+		if got := c.Stats(); got.Open || got.Errors != 40 {
+			t.Errorf("%q: stats %+v", reply, got)
+		}
+		if err := c.Ping(t.Context()); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%q: Ping does not notice: %v", reply, err)
+		}
+	}
+}
+
+func TestReasonsShowNothingThatWasSent(t *testing.T) {
+	const strange = "what answers does not speak like Redis"
+	for err, want := range map[error]string{
+		errStrange:           strange,
+		errors.New("canary"): strange,
+		errAbsurd:            strange,
+		&net.DNSError{Err: "no such host", Name: "canary"}:             "the name of its host is not known",
+		&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}:            "connection refused",
+		&net.OpError{Op: "dial", Err: syscall.ENOENT}:                  "there is no such socket",
+		&net.OpError{Op: "dial", Err: syscall.EACCES}:                  "this process may not open the socket",
+		&net.OpError{Op: "dial", Err: errors.New("canary")}:            "no connection",
+		fmt.Errorf("failed to authenticate: %w", errors.New("canary")): strange,
+		context.DeadlineExceeded:                                       "no answer in time",
+		os.ErrDeadlineExceeded:                                         "no answer in time",
+		redis.ErrPoolTimeout:                                           "all connections are in use",
+		redis.ErrClosed:                                                "the client is closed",
+		redis.Nil:                                                      "no Sentinel knows a master of that name",
+		syscall.ECONNRESET:                                             "the connection was closed",
+		io.EOF:                                                         "the connection was closed",
+		batch.ErrOverloaded:                                            "too many calls wait for it",
+	} {
+		if got := reason(err); got != want {
+			t.Errorf("%v becomes %q, want %q", err, got, want)
+		}
+	}
+}
+
+func TestRefusedConnections(t *testing.T) {
+	d := newDouble()
+	d.refuse = &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	c := newCache(t, d.client(t))
+	if err := c.Ping(t.Context()); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "connection refused") {
+		t.Error(err)
+	}
+}
+
+// Redis knows no script after a restart, a failover or a flush; nobody gets to know.
+func TestALostScriptFailsNothing(t *testing.T) {
+	bothWays(t, func(t *testing.T, d *double, client redis.UniversalClient) {
+		c := newCache(t, client)
+		for i := range 10 {
+			d.mu.Lock()
+			d.loaded = false
+			d.mu.Unlock()
+			id := idOf(fmt.Sprint(i))
+			if i%2 == 0 {
+				wantFill(t, c, id, entryOf(1, "data"), true)
+			} else if err := c.Bury(t.Context(), time.Hour, id, idOf("b"), idOf("c")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := d.count("EVAL")
+		wantFill(t, c, idOf("x"), entryOf(1, "data"), true)
+		if d.count("EVAL") != before {
+			t.Error("the text of the script was sent although Redis knows it")
+		}
+	})
+}
+
+func TestNothingShowsSecrets(t *testing.T) {
+	j := &journal{}
+	cfg := testConfig()
+	cfg.Logger = j.logger()
+	d := newDouble()
+	c, err := New(d.client(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := entryOf(1, "canary")
+	for _, v := range []any{cfg, &cfg, c, e, &e, []Entry{e}, map[string]Entry{"a": e}, struct{ Entry Entry }{e}, []Config{cfg}} {
+		var text strings.Builder
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&text, verb, v)
+		}
+		if encoded, err := json.Marshal(v); err == nil {
+			text.Write(encoded)
+		}
+		slog.New(slog.NewTextHandler(&text, nil)).Info("", "v", v)
+		slog.New(slog.NewJSONHandler(&text, nil)).Info("", "v", v)
+		for _, secret := range [][]byte{cfg.Keys[0], e.Data} {
+			for _, form := range []string{
+				string(secret), fmt.Sprintf("%x", secret), fmt.Sprint(secret), strings.Trim(fmt.Sprintf("%#v", secret), "[]byte{}"),
+				base64.StdEncoding.EncodeToString(secret),
+			} {
+				if strings.Contains(text.String(), form) {
+					t.Errorf("%T shows %q", v, form)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,35 @@
+package cache
+
+import (
+	"crypto/fips140"
+	"crypto/sha1"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// The script can't import what it shares with the Go code.
+func TestScriptAgreesWithTheFormat(t *testing.T) {
+	for _, part := range []string{
+		fmt.Sprintf("#stands >= %d and string.byte(stands, 1) == %d and", sealedBytes, format),
+		fmt.Sprintf("for i = %d, %d do", versionStart+1, versionStart+8),
+		fmt.Sprintf("ARGV[1] == '%s'", tombstone),
+		fmt.Sprintf("stands == '%s'", tombstone),
+	} {
+		if !strings.Contains(script, part) {
+			t.Errorf("the script does not say %s", part)
+		}
+	}
+	if tombstone[0] == format {
+		t.Error("a tombstone begins like a value")
+	}
+}
+
+func TestScriptHasItsName(t *testing.T) {
+	if fips140.Enabled() {
+		t.Skip("FIPS 140 has no SHA-1, which is why the name is a constant")
+	}
+	if got := fmt.Sprintf("%x", sha1.Sum([]byte(script))); got != scriptSHA {
+		t.Errorf("the script was changed: scriptSHA must be %s", got)
+	}
+}
