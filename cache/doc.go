@@ -23,8 +23,8 @@
 //
 // # Writes
 //
-// One Lua script makes each write atomic: a fill is refused where a tombstone or the same or a higher version stands, a
-// tombstone always wins. Every key has a time to live. What is not of this format is overwritten.
+// One Lua script makes each write atomic: a fill is refused where a tombstone stands, a higher version, or the same
+// version read as late or later; a tombstone always wins. Every key has a time to live. What is not of this format is overwritten.
 //
 // # Failure
 //

@@ -9,7 +9,6 @@ var imports = map[string][]string{
 	"internal/gen":       {"github.com/jackc/pgx/v5/..."},
 	"internal/schema":    {module + "/internal/gen", "github.com/jackc/pgx/v5/..."},
 	"internal/archtest":  {},
-	"cache":              {"github.com/redis/go-redis/v9/...", module + "/internal/batch"},
 	"internal/coherence": {},
 	"db": {
 		"github.com/pressly/goose/v3/...", "github.com/jackc/pgx/v5/...",
