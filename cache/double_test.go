@@ -212,7 +212,7 @@ func (d *double) eval(key, value string, ttl time.Duration) int {
 		}
 		return 0
 	case there && !it.list && !it.ends.IsZero() && len(it.value) >= sealedBytes && it.value[0] == format &&
-		it.value[versionStart:versionStart+8] >= value[versionStart:versionStart+8]:
+		it.value[versionStart:versionStart+16] >= value[versionStart:versionStart+16]:
 		return 0
 	}
 	d.items[key] = item{value: value, ends: ends}

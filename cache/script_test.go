@@ -12,7 +12,7 @@ import (
 func TestScriptAgreesWithTheFormat(t *testing.T) {
 	for _, part := range []string{
 		fmt.Sprintf("#stands >= %d and string.byte(stands, 1) == %d and", sealedBytes, format),
-		fmt.Sprintf("for i = %d, %d do", versionStart+1, versionStart+8),
+		fmt.Sprintf("for i = %d, %d do", versionStart+1, versionStart+16),
 		fmt.Sprintf("ARGV[1] == '%s'", tombstone),
 		fmt.Sprintf("stands == '%s'", tombstone),
 	} {
