@@ -2,7 +2,6 @@ package sessionstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -23,7 +22,8 @@ const (
 // emergency keeps sessions going while Postgres is away. A session that begins meanwhile lives in this process, bounded in
 // number and bytes, and moves to Postgres when that is back. Any other session is [ErrUnavailable], unless the cache
 // still vouches for it: an outage logs nobody out. A revoke is written down and told to Postgres before anything is
-// served from there again. What the process holds is lost when it dies in an emergency.
+// served from there again. What the process holds is lost when it dies in an emergency, and until it has moved to
+// Postgres, other instances can't end it.
 type emergency struct {
 	front  Store   // Postgres behind a watch, with the cache in front where there is one
 	truth  Store   // Postgres
@@ -36,25 +36,28 @@ type emergency struct {
 	timeout time.Duration
 	start   time.Time
 
-	mode   atomic.Int32 // of outage, to be read without the lock
-	moving sync.RWMutex // held while sessions are moved from memory, so that no call falls between
+	mode    atomic.Int32 // of outage, to be read without the lock
+	failing atomic.Bool  // outage has counted a failure since the last answer: what goes well needs no lock
+	moving  sync.RWMutex // held while sessions are moved from memory, so that no call falls between
 
 	mu      sync.Mutex
 	outage  coherence.Outage
 	memory  *Memory
 	journal map[ID]struct{}
-	since   time.Time // when the emergency began; zero without one
-	timer   *time.Timer
-	probing sync.WaitGroup
-	closed  bool
-	moved   int    // how many sessions the recovery has moved
-	blamed  string // what keeps the recovery from going on, so that it is said once
+	// maxJournal bounds the journal.
+	maxJournal int
+	since      time.Time // when the emergency began; zero without one
+	timer      *time.Timer
+	probing    sync.WaitGroup
+	closed     bool
+	moved      int                 // how many sessions the recovery has moved
+	blamed     map[string]struct{} // what has kept the recovery from going on, so that each is said once
 }
 
 var _ Store = (*emergency)(nil)
 
 func newEmergency(truth Store, expiry Expiry, timeout time.Duration) *emergency {
-	e := &emergency{truth: truth, expiry: expiry, timeout: timeout, start: time.Now(), journal: map[ID]struct{}{}}
+	e := &emergency{truth: truth, expiry: expiry, timeout: timeout, start: time.Now(), journal: map[ID]struct{}{}, maxJournal: maxJournal}
 	e.memory = NewMemory(expiry, emergencySessions)
 	e.memory.maxBytes = emergencyBytes
 	e.check = func(context.Context) error { return nil }
@@ -143,37 +146,45 @@ func (e *emergency) Rotate(ctx context.Context, old, id ID, c Change) (Record, e
 		}
 		return e.memory.Rotate(ctx, old, id, c)
 	}
-	rec, err := e.memory.Rotate(ctx, old, id, c)
-	if err != nil {
-		return rec, err
+	if err := e.full(); err != nil {
+		return Record{}, err
 	}
-	return rec, e.writeDown(old)
+	rec, err := e.memory.Rotate(ctx, old, id, c)
+	if err == nil {
+		e.writeDown(old)
+	}
+	return rec, err
 }
 
 // Delete implements [Store]. While Postgres is away the revoke is written down: it counts here and in the cache at once,
 // for everybody else when Postgres is back.
 func (e *emergency) Delete(ctx context.Context, id ID) (Revocation, error) {
+	if err := ctx.Err(); err != nil {
+		return Revocation{}, err
+	}
 	if e.current() == coherence.Normal {
 		r, err := e.front.Delete(ctx, id)
-		if !e.refuses() || !errors.Is(err, ErrUnavailable) {
+		if !unreachable(err) || !e.refuses() {
 			return r, err
 		}
 	}
 	e.moving.RLock()
 	defer e.moving.RUnlock()
 	if !e.refuses() {
-		if _, err := e.memory.Delete(ctx, id); err != nil {
-			return Revocation{}, err
+		// An import may have put it into Postgres, with or without an answer. When this fails, the session stays whole.
+		r, err := e.front.Delete(ctx, id)
+		if err == nil {
+			e.memory.forget(id)
 		}
-		return e.front.Delete(ctx, id)
+		if !unreachable(err) || !e.refuses() {
+			return r, err
+		}
 	}
-	if err := ctx.Err(); err != nil {
+	if err := e.full(); err != nil && !e.journalled(id) {
 		return Revocation{}, err
 	}
-	if err := e.writeDown(id); err != nil {
-		return Revocation{}, err
-	}
-	_, _ = e.memory.Delete(ctx, id)
+	e.writeDown(id)
+	e.memory.forget(id)
 	if e.cache == nil {
 		return Revocation{CacheAcked: true}, nil
 	}
@@ -216,12 +227,26 @@ func (e *emergency) journalled(id ID) bool {
 	return ok
 }
 
-func (e *emergency) writeDown(id ID) error {
+// full says that no more revokes can be written down.
+func (e *emergency) full() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.journal) >= maxJournal {
-		return fmt.Errorf("%w: Postgres is away, and %d revokes wait for it already", ErrUnavailable, maxJournal)
+	if len(e.journal) >= e.maxJournal {
+		return fmt.Errorf("%w: Postgres is away, and %d revokes wait for it already", ErrUnavailable, e.maxJournal)
 	}
-	e.journal[id] = struct{}{}
 	return nil
+}
+
+// writeDown keeps a revoke for Postgres. The caller holds e.moving, and Postgres is away.
+func (e *emergency) writeDown(id ID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.journal[id] = struct{}{}
+}
+
+// stats is what an operator needs to know of an emergency.
+func (e *emergency) stats() EmergencyStats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return EmergencyStats{Since: e.since, InMemory: e.memory.len(), Journalled: len(e.journal)}
 }

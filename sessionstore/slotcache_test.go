@@ -1,6 +1,7 @@
 package sessionstore_test
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -83,7 +84,9 @@ func (c *slotCache) Get(ctx context.Context, id cache.ID) (cache.Entry, error) {
 	defer c.mu.Unlock()
 	switch answer, _ := c.slot(id).Get(); answer {
 	case coherence.Hit:
-		return c.entries[id], nil
+		e := c.entries[id]
+		e.Data = bytes.Clone(e.Data) // the caller's own
+		return e, nil
 	case coherence.Buried:
 		return cache.Entry{}, cache.ErrBuried
 	}
@@ -99,6 +102,7 @@ func (c *slotCache) Fill(ctx context.Context, id cache.ID, e cache.Entry, ttl ti
 	if !c.slot(id).Fill(coherence.Entry{Version: e.Version, ValidatedAt: coherence.At(e.ValidatedAt)}) {
 		return false, nil
 	}
+	e.Data = bytes.Clone(e.Data)
 	c.entries[id], c.ends[id] = e, time.Now().Add(ttl)
 	return true, nil
 }

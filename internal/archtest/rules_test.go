@@ -32,7 +32,7 @@ var files = map[string][]string{
 	"github.com/jackc/pgx/v5/pgtype":  {"postgres_rows.go"},
 	"github.com/jackc/pgx/v5/pgxpool": {"postgres.go", "open.go"},
 	module + "/cache":                 {"cached.go", "chain.go"},
-	module + "/internal/coherence":    {"cached.go", "chain.go", "emergency.go", "recovery.go"},
+	module + "/internal/coherence":    {"cached.go", "touched.go", "chain.go", "emergency.go", "recovery.go", "move.go"},
 	module + "/internal/gen":          {"postgres.go", "postgres_rows.go"},
 	module + "/internal/schema":       {"postgres.go", "postgres_error.go"},
 	module + "/internal/batch":        {"postgres.go", "postgres_batch.go"},
