@@ -23,10 +23,9 @@ type behind struct {
 	cache  *slotCache
 	policy coherence.Policy
 	expiry sessionstore.Expiry
-	peers  *[]interface {
-		Forget()
-		Settle()
-	} // all instances over this memory and cache
+	peers  *[]interface{ Forget() } // all instances over this memory and cache
+
+	touched *sync.Map // by anyone
 }
 
 // Touch makes later loads ask the store: what a cache says of the last use may be a freshness old, which the contract's
@@ -63,10 +62,7 @@ func TestCachedStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, storetest.Subject{
 				New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
-					b := &behind{memory: sessionstore.NewMemory(e, 0), cache: newSlotCache(), policy: setup.policy, expiry: e, peers: new([]interface {
-						Forget()
-						Settle()
-					})}
+					b := &behind{memory: sessionstore.NewMemory(e, 0), cache: newSlotCache(), policy: setup.policy, expiry: e, peers: new([]interface{ Forget() }), touched: new(sync.Map)}
 					if setup.down {
 						b.cache.down()
 					}
@@ -94,10 +90,7 @@ func newBehind(t *testing.T, b *behind) *behind {
 func TestEmergencyStore(t *testing.T) {
 	storetest.Run(t, storetest.Subject{
 		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
-			b := &behind{memory: sessionstore.NewMemory(e, 0), cache: newSlotCache(), policy: halfMinute, expiry: e, peers: new([]interface {
-				Forget()
-				Settle()
-			})}
+			b := &behind{memory: sessionstore.NewMemory(e, 0), cache: newSlotCache(), policy: halfMinute, expiry: e, peers: new([]interface{ Forget() }), touched: new(sync.Map)}
 			return newBehindEmergency(t, b)
 		},
 		Age: ageBehind,
