@@ -2,6 +2,7 @@ package sessionstore
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/reporadar/pgsession/cache"
@@ -110,4 +111,15 @@ func NewManagerOver(e *Emergency, cfg Config) (*Manager, error) {
 		e.observe = m.observe
 	}
 	return m, err
+}
+
+// ErrBusy is the error of an overloaded queue.
+var ErrBusy = errBusy
+
+// AnswerWith is the error of a server that serves nothing, RefusalWith that of one that refused a statement.
+func AnswerWith(code string) error { return fmt.Errorf("%w: %w", ErrUnavailable, answer(code)) }
+
+// RefusalWith is the error of a server that refused a statement.
+func RefusalWith(code string) error {
+	return fmt.Errorf("%w (%w)", ErrUnavailable, &refusal{code: code})
 }
