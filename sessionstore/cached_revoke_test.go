@@ -147,7 +147,8 @@ func TestCachedRotateBuriesTheOldID(t *testing.T) {
 // losing loses the answers of some calls: the call has had its effect.
 type losing struct {
 	sessionstore.Store
-	lost func(method string) bool
+	lost    func(method string) bool
+	refuses func(sessionstore.Draft) error // a Create, which has no effect then
 }
 
 func answered[T any](l *losing, method string, v T, err error) (T, error) {
@@ -159,6 +160,11 @@ func answered[T any](l *losing, method string, v T, err error) (T, error) {
 }
 
 func (l *losing) Create(ctx context.Context, d sessionstore.Draft) (sessionstore.Record, error) {
+	if l.refuses != nil {
+		if err := l.refuses(d); err != nil {
+			return sessionstore.Record{}, err
+		}
+	}
 	rec, err := l.Store.Create(ctx, d)
 	return answered(l, "Create", rec, err)
 }

@@ -43,7 +43,8 @@ type emergency struct {
 	mu      sync.Mutex
 	outage  coherence.Outage
 	memory  *Memory
-	journal map[ID]struct{}
+	journal map[ID]struct{} // revokes that Postgres has yet to be told
+	told    map[ID]struct{} // those it has been told: what the cache says of them counts for nothing till the end
 	// maxJournal bounds the journal.
 	maxJournal int
 	since      time.Time // when the emergency began; zero without one
@@ -57,7 +58,7 @@ type emergency struct {
 var _ Store = (*emergency)(nil)
 
 func newEmergency(truth Store, expiry Expiry, timeout time.Duration) *emergency {
-	e := &emergency{truth: truth, expiry: expiry, timeout: timeout, start: time.Now(), journal: map[ID]struct{}{}, maxJournal: maxJournal}
+	e := &emergency{truth: truth, expiry: expiry, timeout: timeout, start: time.Now(), journal: map[ID]struct{}{}, told: map[ID]struct{}{}, maxJournal: maxJournal}
 	e.memory = NewMemory(expiry, emergencySessions)
 	e.memory.maxBytes = emergencyBytes
 	e.check = func(context.Context) error { return nil }
@@ -223,16 +224,17 @@ func (e *emergency) Stats(ctx context.Context, exact bool) (Stats, error) {
 func (e *emergency) journalled(id ID) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_, ok := e.journal[id]
-	return ok
+	_, waits := e.journal[id]
+	_, told := e.told[id]
+	return waits || told
 }
 
 // full says that no more revokes can be written down.
 func (e *emergency) full() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.journal) >= e.maxJournal {
-		return fmt.Errorf("%w: Postgres is away, and %d revokes wait for it already", ErrUnavailable, e.maxJournal)
+	if len(e.journal)+len(e.told) >= e.maxJournal {
+		return fmt.Errorf("%w: Postgres is away, and %d revokes are written down already", ErrUnavailable, e.maxJournal)
 	}
 	return nil
 }

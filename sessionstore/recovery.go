@@ -86,7 +86,7 @@ func (e *emergency) recover() {
 	tell := false
 	if e.outage.Mode == coherence.Normal {
 		event, tell = Event{Kind: EventRecovered, Count: e.moved}, true
-		e.since = time.Time{}
+		e.since, e.told = time.Time{}, map[ID]struct{}{}
 	} else {
 		if unreachable(err) {
 			// Away again, in the middle of it. Nobody else needs to wait for a timeout to find that out.
@@ -181,6 +181,7 @@ func (e *emergency) tell(id ID) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.journal, id)
+	e.told[id] = struct{}{}
 	return nil
 }
 

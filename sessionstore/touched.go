@@ -15,13 +15,13 @@ type touched struct {
 	every time.Duration
 
 	mu  sync.Mutex
-	at  map[ID]told
+	at  map[ID]noted
 	age coherence.Instant // when at was begun
-	old map[ID]told
+	old map[ID]noted
 }
 
-// told is what the store was last told of a session, and when at the latest.
-type told struct {
+// noted is what the store was last told of a session, and when at the latest.
+type noted struct {
 	at     coherence.Instant
 	client Client
 }
@@ -45,15 +45,15 @@ func (t *touched) note(touches []Touch, now coherence.Instant) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.at == nil || t.longAgo(t.age, now) || len(t.at) >= maxTouched {
-		t.old, t.at, t.age = t.at, make(map[ID]told, len(touches)), now
+		t.old, t.at, t.age = t.at, make(map[ID]noted, len(touches)), now
 	}
 	for _, touch := range touches {
 		last, _ := t.last(touch.ID)
-		t.at[touch.ID] = told{at: now, client: last.client.updated(touch.Client)}
+		t.at[touch.ID] = noted{at: now, client: last.client.updated(touch.Client)}
 	}
 }
 
-func (t *touched) last(id ID) (told, bool) {
+func (t *touched) last(id ID) (noted, bool) {
 	last, ok := t.at[id]
 	if !ok {
 		last, ok = t.old[id]
