@@ -2,6 +2,7 @@ package sessionstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -38,7 +39,7 @@ type emergency struct {
 
 	mode    atomic.Int32 // of outage, to be read without the lock
 	failing atomic.Bool  // outage has counted a failure since the last answer: what goes well needs no lock
-	moving  sync.RWMutex // held while sessions are moved from memory, so that no call falls between
+	moving  gate         // shut while sessions are moved from memory, so that no call falls between
 
 	mu      sync.Mutex
 	outage  coherence.Outage
@@ -58,7 +59,7 @@ type emergency struct {
 var _ Store = (*emergency)(nil)
 
 func newEmergency(truth Store, expiry Expiry, timeout time.Duration) *emergency {
-	e := &emergency{truth: truth, expiry: expiry, timeout: timeout, start: time.Now(), journal: map[ID]struct{}{}, told: map[ID]struct{}{}, maxJournal: maxJournal}
+	e := &emergency{truth: truth, expiry: expiry, timeout: timeout, start: time.Now(), moving: newGate(), journal: map[ID]struct{}{}, told: map[ID]struct{}{}, maxJournal: maxJournal}
 	e.memory = NewMemory(expiry, emergencySessions)
 	e.memory.maxBytes = emergencyBytes
 	e.check = func(context.Context) error { return nil }
@@ -87,8 +88,16 @@ func (e *emergency) refuses() bool {
 
 // Create implements [Store].
 func (e *emergency) Create(ctx context.Context, d Draft) (Record, error) {
-	e.moving.RLock()
-	defer e.moving.RUnlock()
+	if e.current() == coherence.Normal {
+		rec, err := e.front.Create(ctx, d)
+		if !errors.Is(err, errAway) {
+			return rec, err
+		}
+	}
+	if err := e.moving.enter(ctx); err != nil {
+		return Record{}, err
+	}
+	defer e.moving.leave()
 	if e.refuses() {
 		return e.memory.Create(ctx, d)
 	}
@@ -100,8 +109,10 @@ func (e *emergency) Load(ctx context.Context, id ID, floor int64) (Record, error
 	if e.current() == coherence.Normal {
 		return e.front.Load(ctx, id, floor)
 	}
-	e.moving.RLock()
-	defer e.moving.RUnlock()
+	if err := e.moving.enter(ctx); err != nil {
+		return Record{}, err
+	}
+	defer e.moving.leave()
 	if e.journalled(id) {
 		return Record{}, ErrNotFound
 	}
@@ -116,8 +127,10 @@ func (e *emergency) Save(ctx context.Context, id ID, c Change) (Record, error) {
 	if e.current() == coherence.Normal {
 		return e.front.Save(ctx, id, c)
 	}
-	e.moving.RLock()
-	defer e.moving.RUnlock()
+	if err := e.moving.enter(ctx); err != nil {
+		return Record{}, err
+	}
+	defer e.moving.leave()
 	if e.journalled(id) {
 		return Record{}, ErrNotFound
 	}
@@ -132,8 +145,10 @@ func (e *emergency) Rotate(ctx context.Context, old, id ID, c Change) (Record, e
 	if e.current() == coherence.Normal {
 		return e.front.Rotate(ctx, old, id, c)
 	}
-	e.moving.RLock()
-	defer e.moving.RUnlock()
+	if err := e.moving.enter(ctx); err != nil {
+		return Record{}, err
+	}
+	defer e.moving.leave()
 	if e.journalled(old) {
 		return Record{}, ErrNotFound
 	}
@@ -163,14 +178,18 @@ func (e *emergency) Delete(ctx context.Context, id ID) (Revocation, error) {
 	if err := ctx.Err(); err != nil {
 		return Revocation{}, err
 	}
+	waits := ctx
 	if e.current() == coherence.Normal {
 		r, err := e.front.Delete(ctx, id)
 		if !unreachable(err) || !e.refuses() {
 			return r, err
 		}
+		waits = context.WithoutCancel(ctx) // the call may have used up all its time
 	}
-	e.moving.RLock()
-	defer e.moving.RUnlock()
+	if err := e.moving.enter(waits); err != nil {
+		return Revocation{}, err
+	}
+	defer e.moving.leave()
 	if !e.refuses() {
 		// An import may have put it into Postgres, with or without an answer. When this fails, the session stays whole.
 		r, err := e.front.Delete(ctx, id)
@@ -197,8 +216,10 @@ func (e *emergency) Touch(ctx context.Context, touches []Touch) error {
 	if e.current() == coherence.Normal {
 		return e.front.Touch(ctx, touches)
 	}
-	e.moving.RLock()
-	defer e.moving.RUnlock()
+	if err := e.moving.enter(ctx); err != nil {
+		return err
+	}
+	defer e.moving.leave()
 	if err := e.memory.Touch(ctx, touches); err != nil || e.refuses() {
 		return err
 	}

@@ -14,8 +14,8 @@ const moveAtOnce = 64
 
 // move takes some sessions from memory to Postgres. Calls wait meanwhile, so that none finds a session in neither.
 func (e *emergency) move() (moved, left int, err error) {
-	e.moving.Lock()
-	defer e.moving.Unlock()
+	e.moving.shut()
+	defer e.moving.open()
 	ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
 	defer cancel()
 	records := e.memory.some(moveAtOnce)

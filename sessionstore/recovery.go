@@ -144,12 +144,12 @@ func (e *emergency) replay() error {
 	for {
 		ids := e.waiting()
 		if len(ids) == 0 {
-			e.moving.Lock()
+			e.moving.shut()
 			done := len(e.waiting()) == 0
 			if done {
 				e.step((*coherence.Outage).Replayed)
 			}
-			e.moving.Unlock()
+			e.moving.open()
 			if done {
 				return nil
 			}
