@@ -13,8 +13,12 @@ import (
 	"github.com/reporadar/pgsession/internal/coherence"
 )
 
-// maxFills bounds the fills that are under way; a load that finds so many leaves filling to the next.
-const maxFills = 256
+const (
+	// maxFills bounds the fills that are under way; a load that finds so many leaves filling to the next.
+	maxFills = 256
+	// cacheTimeout ends a call of a cache that would not end by itself.
+	cacheTimeout = 250 * time.Millisecond
+)
 
 // sealed is what the cached store needs of a [cache.Cache].
 type sealed interface {
@@ -32,22 +36,33 @@ type cached struct {
 	// away says that the store can't be reached; nil for never.
 	away func() bool
 
-	start   time.Time
-	mu      sync.Mutex
-	clock   coherence.Clock
+	// clocks reads both clocks of this process.
+	clocks  func() coherence.Instant
 	touched touched
 	doubt   time.Time // until when a revoke may have left entries behind that nobody knows
 
+	mu     sync.Mutex
+	clock  coherence.Clock
+	closed bool
+
 	filling chan struct{}
 	fills   sync.WaitGroup
-	counts  [coherence.Behind + 1]atomic.Int64 // by verdict, of the entries that were found
+	counts  cacheCounts
+}
+
+// cacheCounts is what came of asking and telling the cache.
+type cacheCounts struct {
+	answers  [coherence.Silent + 1]atomic.Int64
+	verdicts [coherence.Behind + 1]atomic.Int64 // on what a Hit found
+
+	filled, refused, unfilled, skipped, unburied atomic.Int64
 }
 
 var _ Store = (*cached)(nil)
 
 func newCached(store Store, c sealed, policy coherence.Policy, expiry Expiry) *cached {
 	return &cached{
-		store: store, cache: c, policy: policy, start: time.Now(),
+		store: store, cache: c, policy: policy, clocks: clocksFrom(time.Now()),
 		touched: touched{every: expiry.TouchInterval()}, filling: make(chan struct{}, maxFills),
 	}
 }
@@ -65,15 +80,15 @@ func (c *cached) Load(ctx context.Context, id ID, floor int64) (Record, error) {
 		rec, answer := c.get(ctx, id)
 		now := c.now()
 		step, verdict := load.CacheAnswered(answer, rec.entry(), now)
-		if answer == coherence.Hit {
-			c.counts[verdict].Add(1)
+		if c.counts.answers[answer].Add(1); answer == coherence.Hit {
+			c.counts.verdicts[verdict].Add(1)
 		}
 		if step == coherence.ServeCache {
 			rec.AnsweredAt = time.UnixMicro(int64(now.Time))
 			return rec, nil
 		}
 	}
-	asked := c.instant()
+	asked := c.clocks()
 	rec, err := c.store.Load(ctx, id, floor)
 	now := c.heard(&rec, asked)
 	if ttl := load.StoreAnswered(rec.entry(), err == nil, now); ttl > 0 {
@@ -84,14 +99,15 @@ func (c *cached) Load(ctx context.Context, id ID, floor int64) (Record, error) {
 
 // Save implements [Store]. The cache has the new version when it returns, or the record has a floor.
 func (c *cached) Save(ctx context.Context, id ID, change Change) (Record, error) {
-	asked := c.instant()
+	asked := c.clocks()
 	rec, err := c.store.Save(ctx, id, change)
 	if err != nil {
 		return rec, err
 	}
-	acknowledged := true
+	acknowledged := false
 	if ttl := c.policy.Saved(rec.entry(), c.heard(&rec, asked)); ttl > 0 {
-		acknowledged = c.fill(ctx, &rec, ttl) == nil
+		// A fill that was refused left something there, and nobody says what: for data that is too large, an older version.
+		acknowledged = c.fill(ctx, &rec, ttl)
 	}
 	rec.Floor = c.policy.Floor(rec.entry(), acknowledged)
 	return rec, nil
@@ -99,7 +115,7 @@ func (c *cached) Save(ctx context.Context, id ID, change Change) (Record, error)
 
 // Create implements [Store]. The cache is left out: many sessions are never asked for again.
 func (c *cached) Create(ctx context.Context, d Draft) (Record, error) {
-	asked := c.instant()
+	asked := c.clocks()
 	rec, err := c.store.Create(ctx, d)
 	c.heard(&rec, asked)
 	return rec, err
@@ -107,7 +123,7 @@ func (c *cached) Create(ctx context.Context, d Draft) (Record, error) {
 
 // Rotate implements [Store]. It ends the old id, so the cache is told as of a Delete.
 func (c *cached) Rotate(ctx context.Context, old, id ID, change Change) (Record, error) {
-	asked := c.instant()
+	asked := c.clocks()
 	rec, err := c.store.Rotate(ctx, old, id, change)
 	c.heard(&rec, asked)
 	if outcomeOf(err).Bury() {
@@ -116,77 +132,24 @@ func (c *cached) Rotate(ctx context.Context, old, id ID, change Change) (Record,
 	return rec, err
 }
 
-// Delete implements [Store].
-func (c *cached) Delete(ctx context.Context, id ID) (Revocation, error) {
-	_, err := c.store.Delete(ctx, id)
-	outcome := outcomeOf(err)
-	return c.revoked(ctx, outcome, id), err
-}
-
-// Revoke implements [Store]. Who asks again after an answer was lost is not told the sessions that are gone already, so
-// nothing better than the bound is promised for a while after that.
-func (c *cached) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, error) {
-	ids, r, err := c.store.Revoke(ctx, s)
-	outcome := outcomeOf(err)
-	acknowledged := !c.doubtful(outcome) && !s.All && outcome == coherence.Committed
-	if len(ids) > 0 {
-		acknowledged = c.bury(ctx, ids...) == nil && acknowledged
-	}
-	count := r.Count
-	r = c.promise(outcome, acknowledged)
-	r.Count = count
-	return ids, r, err
-}
-
-// doubtful says whether the cache may have missed a revoke of which nobody knows the sessions.
-func (c *cached) doubtful(outcome coherence.Outcome) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	if outcome == coherence.Uncertain {
-		c.doubt = now.Add(c.policy.Exposure())
-	}
-	return now.Before(c.doubt)
-}
-
 // List implements [Store].
 func (c *cached) List(ctx context.Context, userID string, p Page) ([]Record, error) {
 	return c.store.List(ctx, userID, p)
-}
-
-// revoked tells the cache of sessions that have ended, and says what that comes to.
-func (c *cached) revoked(ctx context.Context, outcome coherence.Outcome, ids ...ID) Revocation {
-	acknowledged := outcome.Bury() && c.bury(ctx, ids...) == nil
-	return c.promise(outcome, acknowledged)
-}
-
-func (c *cached) promise(outcome coherence.Outcome, acknowledged bool) Revocation {
-	r := c.policy.Revoked(outcome, acknowledged)
-	return Revocation{Committed: r.Committed, CacheAcked: r.CacheAcked, MaxExposure: r.MaxExposure}
-}
-
-func outcomeOf(err error) coherence.Outcome {
-	switch {
-	case err == nil:
-		return coherence.Committed
-	case errors.Is(err, ErrUncertain):
-		return coherence.Uncertain
-	}
-	return coherence.Refused
 }
 
 // Touch implements [Store]. The cache is not told: what it has only makes a deadline look earlier than it is, and an
 // expired entry is a miss. But an entry goes on saying that a touch is due until it is read anew, so a session that
 // this process has just touched is passed over.
 func (c *cached) Touch(ctx context.Context, touches []Touch) error {
-	due := c.touched.due(touches, time.Now())
+	now := c.clocks() // before the store is asked: a touch counts from no later than this
+	due := c.touched.due(touches, now)
 	if len(due) == 0 {
 		return nil
 	}
 	if err := c.store.Touch(ctx, due); err != nil {
 		return err
 	}
-	c.touched.note(due, time.Now())
+	c.touched.note(due, now)
 	return nil
 }
 
@@ -202,7 +165,9 @@ func (c *cached) Stats(ctx context.Context, exact bool) (Stats, error) {
 
 // get asks the cache. A caller whose context has ended gets its error from the store.
 func (c *cached) get(ctx context.Context, id ID) (Record, coherence.CacheAnswer) {
-	e, err := c.cache.Get(ctx, cache.ID(id))
+	limited, cancel := context.WithTimeout(ctx, cacheTimeout)
+	defer cancel()
+	e, err := c.cache.Get(limited, cache.ID(id))
 	switch {
 	case errors.Is(err, cache.ErrMiss):
 		return Record{}, coherence.Miss
@@ -221,35 +186,44 @@ func (c *cached) get(ctx context.Context, id ID) (Record, coherence.CacheAnswer)
 	return rec, coherence.Hit
 }
 
-func (c *cached) fill(ctx context.Context, rec *Record, ttl time.Duration) error {
+// fill says whether the cache has taken the record.
+func (c *cached) fill(ctx context.Context, rec *Record, ttl time.Duration) bool {
 	// Whoever hung up has still changed the session, and the next reader is somebody else.
-	_, err := c.cache.Fill(context.WithoutCancel(ctx), cache.ID(rec.ID), cache.Entry{
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
+	defer cancel()
+	stored, err := c.cache.Fill(ctx, cache.ID(rec.ID), cache.Entry{
 		Version: rec.Version, ValidatedAt: rec.ValidatedAt, ExpiresAt: rec.ExpiresAt, AbsoluteExpiresAt: rec.AbsoluteExpiresAt,
 		Data: rec.encode(),
 	}, ttl)
-	return err
+	switch {
+	case err != nil:
+		c.counts.unfilled.Add(1)
+	case stored:
+		c.counts.filled.Add(1)
+	default:
+		c.counts.refused.Add(1)
+	}
+	return err == nil && stored
 }
 
 // fillLater fills beside the request that has its answer already.
 func (c *cached) fillLater(rec *Record, ttl time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
 	select {
 	case c.filling <- struct{}{}:
 	default:
+		c.counts.skipped.Add(1)
 		return
 	}
 	filler := *rec
 	c.fills.Go(func() {
 		defer func() { <-c.filling }()
-		_ = c.fill(context.Background(), &filler, ttl)
+		c.fill(context.Background(), &filler, ttl)
 	})
-}
-
-func (c *cached) bury(ctx context.Context, ids ...ID) error {
-	keys := make([]cache.ID, len(ids))
-	for i, id := range ids {
-		keys[i] = cache.ID(id)
-	}
-	return c.cache.Bury(context.WithoutCancel(ctx), c.policy.BuryTTL(), keys...)
 }
 
 // entry is what the decisions need to know of a record.
@@ -259,7 +233,7 @@ func (r *Record) entry() coherence.Entry {
 
 // heard takes notice of the store's time in a record, and says what time it is there.
 func (c *cached) heard(rec *Record, asked coherence.Instant) coherence.Bound {
-	at := c.instant()
+	at := c.clocks()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !rec.ValidatedAt.IsZero() {
@@ -269,17 +243,40 @@ func (c *cached) heard(rec *Record, asked coherence.Instant) coherence.Bound {
 }
 
 func (c *cached) now() coherence.Bound {
-	at := c.instant()
+	at := c.clocks()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.clock.Now(at)
 }
 
-// instant reads both clocks of this process.
-func (c *cached) instant() coherence.Instant {
-	now := time.Now()
-	return coherence.Instant{Mono: now.Sub(c.start), Wall: now.Round(0).Sub(c.start.Round(0))}
+// clocksFrom reads both clocks of this process, counted from start.
+func clocksFrom(start time.Time) func() coherence.Instant {
+	return func() coherence.Instant { return instantAt(start, time.Now()) }
 }
 
-// close waits for what is being filled.
-func (c *cached) close() { c.fills.Wait() }
+// instantAt is the moment now. Round takes the monotonic reading away, so that what is left is compared by the wall clock.
+func instantAt(start, now time.Time) coherence.Instant {
+	return coherence.Instant{Mono: now.Sub(start), Wall: now.Round(0).Sub(start.Round(0))}
+}
+
+// close waits for what is being filled. Nothing is afterwards.
+func (c *cached) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.fills.Wait()
+}
+
+// stats is what there is to know about the cache here.
+func (c *cached) stats() CacheStats {
+	answers, verdicts := &c.counts.answers, &c.counts.verdicts
+	return CacheStats{
+		Freshness: c.policy.Freshness, MaxExposure: c.policy.Exposure(),
+		Hits:   verdicts[coherence.Fresh].Load(),
+		Misses: answers[coherence.Miss].Load(), Buried: answers[coherence.Buried].Load(), Unanswered: answers[coherence.Silent].Load(),
+		Unclear: verdicts[coherence.Unclear].Load(), Stale: verdicts[coherence.Stale].Load(),
+		Expired: verdicts[coherence.Expired].Load(), Behind: verdicts[coherence.Behind].Load(),
+		Fills: c.counts.filled.Load(), FillsRefused: c.counts.refused.Load(),
+		FillsFailed: c.counts.unfilled.Load(), FillsSkipped: c.counts.skipped.Load(), BuriesFailed: c.counts.unburied.Load(),
+	}
+}

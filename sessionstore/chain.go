@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"context"
 	"encoding/hex"
+	"io"
 
 	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/internal/coherence"
@@ -13,6 +14,7 @@ import (
 type chain struct {
 	postgres  *Postgres
 	redis     *cache.Cache
+	client    io.Closer // of redis
 	cached    *cached
 	emergency *emergency
 }
@@ -29,12 +31,10 @@ func newChain(postgres *Postgres, cfg Config) (*chain, error) {
 	if !cfg.UseRedis {
 		return c, nil
 	}
-	redis, err := openCache(cfg)
-	if err != nil {
+	if err := c.openCache(cfg); err != nil {
 		return nil, err
 	}
-	c.redis = redis
-	c.cached = newCached(truth, redis, cfg.coherence(), cfg.Expiry())
+	c.cached = newCached(truth, c.redis, cfg.coherence(), cfg.Expiry())
 	if c.emergency != nil {
 		c.cached.away = c.emergency.refuses
 		c.emergency.front, c.emergency.cache = c.cached, c.cached
@@ -42,23 +42,24 @@ func newChain(postgres *Postgres, cfg Config) (*chain, error) {
 	return c, nil
 }
 
-func openCache(cfg Config) (*cache.Cache, error) {
+func (c *chain) openCache(cfg Config) error {
 	client, err := cache.Dial(string(cfg.RedisURL))
 	if err != nil {
-		return nil, configErrors{&ConfigError{Name: "RedisURL (REDIS_URL)", Problem: err.Error()}}
+		return configErrors{&ConfigError{Name: "RedisURL (REDIS_URL)", Problem: err.Error()}}
 	}
 	keys := make([][]byte, len(cfg.EncryptionKeys))
 	for i, key := range cfg.EncryptionKeys {
 		keys[i], _ = hex.DecodeString(string(key)) // checked with the Config
 	}
 	redis, err := cache.New(client, cache.Config{
-		Namespace: cfg.Schema + ":" + cfg.Env.String(), Keys: keys, MaxSize: cfg.MaxDataSize + cfg.MaxDataSize/2, Logger: cfg.Logger,
+		Namespace: cfg.Schema + ":" + cfg.Env.String() + ":", Keys: keys, MaxSize: cfg.MaxDataSize + cfg.MaxDataSize/2, Logger: cfg.Logger,
 	})
 	if err != nil {
 		_ = client.Close()
-		return nil, configErrors{&ConfigError{Name: "EncryptionKeys (SESSION_ENCRYPTION_KEY)", Problem: err.Error()}}
+		return configErrors{&ConfigError{Name: "EncryptionKeys (SESSION_ENCRYPTION_KEY)", Problem: err.Error()}}
 	}
-	return redis, nil
+	c.redis, c.client = redis, client
+	return nil
 }
 
 // coherence is the part of a Config that decides how old what the cache says may be.
@@ -110,6 +111,7 @@ func (c *chain) close() error {
 	}
 	if c.redis != nil {
 		_ = c.redis.Close()
+		_ = c.client.Close()
 	}
 	return err
 }
@@ -133,4 +135,22 @@ func (c *chain) describe(h *Health) {
 			}
 		}
 	}
+}
+
+// stats is what there is to know without asking anybody.
+func (c *chain) stats() (s ChainStats) {
+	if c == nil {
+		return s
+	}
+	if c.cached != nil {
+		s.Cache = c.cached.stats()
+	}
+	if c.redis != nil {
+		redis := c.redis.Stats()
+		s.Cache.Unopened, s.Cache.Errors, s.Cache.Open = int64(redis.Unopened), int64(redis.Errors), redis.Open
+	}
+	if c.emergency != nil {
+		s.Emergency = c.emergency.stats()
+	}
+	return s
 }

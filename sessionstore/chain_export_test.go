@@ -2,6 +2,7 @@ package sessionstore
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/reporadar/pgsession/cache"
@@ -22,8 +23,14 @@ func NewCached(store Store, c Sealed, policy coherence.Policy, expiry Expiry) *C
 // Close waits for fills.
 func (c *cached) Close() { c.close() }
 
-// Verdict counts the entries that were found and judged so.
-func (c *cached) Verdict(v coherence.Verdict) int64 { return c.counts[v].Load() }
+// Stats counts.
+func (c *cached) CacheStats() CacheStats { return c.stats() }
+
+// SetClocks hands in the reading of the clocks.
+func (c *cached) SetClocks(clocks func() coherence.Instant) { c.clocks = clocks }
+
+// InstantAt is a moment on the clocks of a process that started at start.
+func InstantAt(start, now time.Time) coherence.Instant { return instantAt(start, now) }
 
 // Emergency is an emergency store under test.
 type Emergency = emergency
@@ -69,9 +76,14 @@ func CacheID(id ID) cache.ID { return cache.ID(id) }
 // Age moves a session in memory into the past.
 func (e *emergency) Age(id ID, d time.Duration) { e.memory.Age(id, d) }
 
+// Settle waits for fills.
+func (c *cached) Settle() { c.fills.Wait() }
+
 // Forget forgets who was touched, as a touch interval does, and waits for fills.
 func (c *cached) Forget() {
 	c.fills.Wait()
+	c.touched.mu.Lock()
+	defer c.touched.mu.Unlock()
 	c.touched.at, c.touched.old = nil, nil
 }
 
@@ -84,3 +96,33 @@ func (e *emergency) Forget() {
 
 // Memory is what holds the sessions of an emergency.
 func (e *emergency) Memory() *Memory { return e.memory }
+
+// Stats tells of the emergency.
+func (e *emergency) EmergencyStats() EmergencyStats { return e.stats() }
+
+// LimitJournal bounds the journal.
+func (e *emergency) LimitJournal(n int) { e.maxJournal = n }
+
+// SetCheck sets what is looked at before a recovery.
+func (e *emergency) SetCheck(check func(context.Context) error) { e.check = check }
+
+// NewManagerOver is NewWithStore over an emergency store, with all that hangs on it.
+func NewManagerOver(e *Emergency, cfg Config) (*Manager, error) {
+	m, err := NewWithStore(e, cfg)
+	if err == nil {
+		m.chain = &chain{emergency: e, cached: e.cache}
+		e.observe = m.observe
+	}
+	return m, err
+}
+
+// ErrBusy is the error of an overloaded queue.
+var ErrBusy = errBusy
+
+// AnswerWith is the error of a server that serves nothing, RefusalWith that of one that refused a statement.
+func AnswerWith(code string) error { return fmt.Errorf("%w: %w", ErrUnavailable, answer(code)) }
+
+// RefusalWith is the error of a server that refused a statement.
+func RefusalWith(code string) error {
+	return fmt.Errorf("%w (%w)", ErrUnavailable, &refusal{code: code})
+}

@@ -23,7 +23,8 @@ const (
 // emergency keeps sessions going while Postgres is away. A session that begins meanwhile lives in this process, bounded in
 // number and bytes, and moves to Postgres when that is back. Any other session is [ErrUnavailable], unless the cache
 // still vouches for it: an outage logs nobody out. A revoke is written down and told to Postgres before anything is
-// served from there again. What the process holds is lost when it dies in an emergency.
+// served from there again. What the process holds is lost when it dies in an emergency, and until it has moved to
+// Postgres, other instances can't end it.
 type emergency struct {
 	front  Store   // Postgres behind a watch, with the cache in front where there is one
 	truth  Store   // Postgres
@@ -36,25 +37,29 @@ type emergency struct {
 	timeout time.Duration
 	start   time.Time
 
-	mode   atomic.Int32 // of outage, to be read without the lock
-	moving sync.RWMutex // held while sessions are moved from memory, so that no call falls between
+	mode    atomic.Int32 // of outage, to be read without the lock
+	failing atomic.Bool  // outage has counted a failure since the last answer: what goes well needs no lock
+	moving  gate         // shut while sessions are moved from memory, so that no call falls between
 
 	mu      sync.Mutex
 	outage  coherence.Outage
 	memory  *Memory
-	journal map[ID]struct{}
-	since   time.Time // when the emergency began; zero without one
-	timer   *time.Timer
-	probing sync.WaitGroup
-	closed  bool
-	moved   int    // how many sessions the recovery has moved
-	blamed  string // what keeps the recovery from going on, so that it is said once
+	journal map[ID]struct{} // revokes that Postgres has yet to be told
+	told    map[ID]struct{} // those it has been told: what the cache says of them counts for nothing till the end
+	// maxJournal bounds the journal.
+	maxJournal int
+	since      time.Time // when the emergency began; zero without one
+	timer      *time.Timer
+	probing    sync.WaitGroup
+	closed     bool
+	moved      int                 // how many sessions the recovery has moved
+	blamed     map[string]struct{} // what has kept the recovery from going on, so that each is said once
 }
 
 var _ Store = (*emergency)(nil)
 
 func newEmergency(truth Store, expiry Expiry, timeout time.Duration) *emergency {
-	e := &emergency{truth: truth, expiry: expiry, timeout: timeout, start: time.Now(), journal: map[ID]struct{}{}}
+	e := &emergency{truth: truth, expiry: expiry, timeout: timeout, start: time.Now(), moving: newGate(), journal: map[ID]struct{}{}, told: map[ID]struct{}{}, maxJournal: maxJournal}
 	e.memory = NewMemory(expiry, emergencySessions)
 	e.memory.maxBytes = emergencyBytes
 	e.check = func(context.Context) error { return nil }
@@ -83,8 +88,16 @@ func (e *emergency) refuses() bool {
 
 // Create implements [Store].
 func (e *emergency) Create(ctx context.Context, d Draft) (Record, error) {
-	e.moving.RLock()
-	defer e.moving.RUnlock()
+	if e.current() == coherence.Normal {
+		rec, err := e.front.Create(ctx, d)
+		if !errors.Is(err, errAway) {
+			return rec, err
+		}
+	}
+	if err := e.moving.enter(ctx); err != nil {
+		return Record{}, err
+	}
+	defer e.moving.leave()
 	if e.refuses() {
 		return e.memory.Create(ctx, d)
 	}
@@ -96,8 +109,10 @@ func (e *emergency) Load(ctx context.Context, id ID, floor int64) (Record, error
 	if e.current() == coherence.Normal {
 		return e.front.Load(ctx, id, floor)
 	}
-	e.moving.RLock()
-	defer e.moving.RUnlock()
+	if err := e.moving.enter(ctx); err != nil {
+		return Record{}, err
+	}
+	defer e.moving.leave()
 	if e.journalled(id) {
 		return Record{}, ErrNotFound
 	}
@@ -112,8 +127,10 @@ func (e *emergency) Save(ctx context.Context, id ID, c Change) (Record, error) {
 	if e.current() == coherence.Normal {
 		return e.front.Save(ctx, id, c)
 	}
-	e.moving.RLock()
-	defer e.moving.RUnlock()
+	if err := e.moving.enter(ctx); err != nil {
+		return Record{}, err
+	}
+	defer e.moving.leave()
 	if e.journalled(id) {
 		return Record{}, ErrNotFound
 	}
@@ -128,8 +145,10 @@ func (e *emergency) Rotate(ctx context.Context, old, id ID, c Change) (Record, e
 	if e.current() == coherence.Normal {
 		return e.front.Rotate(ctx, old, id, c)
 	}
-	e.moving.RLock()
-	defer e.moving.RUnlock()
+	if err := e.moving.enter(ctx); err != nil {
+		return Record{}, err
+	}
+	defer e.moving.leave()
 	if e.journalled(old) {
 		return Record{}, ErrNotFound
 	}
@@ -143,37 +162,49 @@ func (e *emergency) Rotate(ctx context.Context, old, id ID, c Change) (Record, e
 		}
 		return e.memory.Rotate(ctx, old, id, c)
 	}
-	rec, err := e.memory.Rotate(ctx, old, id, c)
-	if err != nil {
-		return rec, err
+	if err := e.full(); err != nil {
+		return Record{}, err
 	}
-	return rec, e.writeDown(old)
+	rec, err := e.memory.Rotate(ctx, old, id, c)
+	if err == nil {
+		e.writeDown(old)
+	}
+	return rec, err
 }
 
 // Delete implements [Store]. While Postgres is away the revoke is written down: it counts here and in the cache at once,
 // for everybody else when Postgres is back.
 func (e *emergency) Delete(ctx context.Context, id ID) (Revocation, error) {
-	if e.current() == coherence.Normal {
-		r, err := e.front.Delete(ctx, id)
-		if !e.refuses() || !errors.Is(err, ErrUnavailable) {
-			return r, err
-		}
-	}
-	e.moving.RLock()
-	defer e.moving.RUnlock()
-	if !e.refuses() {
-		if _, err := e.memory.Delete(ctx, id); err != nil {
-			return Revocation{}, err
-		}
-		return e.front.Delete(ctx, id)
-	}
 	if err := ctx.Err(); err != nil {
 		return Revocation{}, err
 	}
-	if err := e.writeDown(id); err != nil {
+	waits := ctx
+	if e.current() == coherence.Normal {
+		r, err := e.front.Delete(ctx, id)
+		if !unreachable(err) || !e.refuses() {
+			return r, err
+		}
+		waits = context.WithoutCancel(ctx) // the call may have used up all its time
+	}
+	if err := e.moving.enter(waits); err != nil {
 		return Revocation{}, err
 	}
-	_, _ = e.memory.Delete(ctx, id)
+	defer e.moving.leave()
+	if !e.refuses() {
+		// An import may have put it into Postgres, with or without an answer. When this fails, the session stays whole.
+		r, err := e.front.Delete(ctx, id)
+		if err == nil {
+			e.memory.forget(id)
+		}
+		if !unreachable(err) || !e.refuses() {
+			return r, err
+		}
+	}
+	if err := e.full(); err != nil && !e.journalled(id) {
+		return Revocation{}, err
+	}
+	e.writeDown(id)
+	e.memory.forget(id)
 	if e.cache == nil {
 		return Revocation{CacheAcked: true}, nil
 	}
@@ -191,8 +222,10 @@ func (e *emergency) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, 
 	if e.current() == coherence.Normal {
 		return e.front.Revoke(ctx, s)
 	}
-	e.moving.RLock()
-	defer e.moving.RUnlock()
+	if err := e.moving.enter(ctx); err != nil {
+		return nil, Revocation{}, err
+	}
+	defer e.moving.leave()
 	if e.refuses() {
 		return nil, Revocation{}, errAway
 	}
@@ -210,8 +243,10 @@ func (e *emergency) Touch(ctx context.Context, touches []Touch) error {
 	if e.current() == coherence.Normal {
 		return e.front.Touch(ctx, touches)
 	}
-	e.moving.RLock()
-	defer e.moving.RUnlock()
+	if err := e.moving.enter(ctx); err != nil {
+		return err
+	}
+	defer e.moving.leave()
 	if err := e.memory.Touch(ctx, touches); err != nil || e.refuses() {
 		return err
 	}
@@ -237,16 +272,31 @@ func (e *emergency) Stats(ctx context.Context, exact bool) (Stats, error) {
 func (e *emergency) journalled(id ID) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_, ok := e.journal[id]
-	return ok
+	_, waits := e.journal[id]
+	_, told := e.told[id]
+	return waits || told
 }
 
-func (e *emergency) writeDown(id ID) error {
+// full says that no more revokes can be written down.
+func (e *emergency) full() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.journal) >= maxJournal {
-		return fmt.Errorf("%w: Postgres is away, and %d revokes wait for it already", ErrUnavailable, maxJournal)
+	if len(e.journal)+len(e.told) >= e.maxJournal {
+		return fmt.Errorf("%w: Postgres is away, and %d revokes are written down already", ErrUnavailable, e.maxJournal)
 	}
-	e.journal[id] = struct{}{}
 	return nil
+}
+
+// writeDown keeps a revoke for Postgres. The caller holds e.moving, and Postgres is away.
+func (e *emergency) writeDown(id ID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.journal[id] = struct{}{}
+}
+
+// stats is what an operator needs to know of an emergency.
+func (e *emergency) stats() EmergencyStats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return EmergencyStats{Since: e.since, InMemory: e.memory.len(), Journalled: len(e.journal)}
 }

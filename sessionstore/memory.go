@@ -248,6 +248,13 @@ func (m *Memory) holds(id ID) bool {
 	return ok
 }
 
+// forget is Delete whatever has become of the caller.
+func (m *Memory) forget(id ID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.drop(id)
+}
+
 func (m *Memory) len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -69,10 +69,10 @@ func (d *recordDecoder) time() time.Time {
 		return time.Time{}
 	}
 	d.rest = d.rest[n:]
-	if us == 0 {
-		return time.Time{}
+	if t := time.UnixMicro(us); us != 0 && !t.IsZero() {
+		return t
 	}
-	return time.UnixMicro(us)
+	return time.Time{}
 }
 
 // part is the next bytes, not copied.

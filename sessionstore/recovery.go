@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -13,24 +14,33 @@ import (
 const (
 	// How often Postgres is asked whether it is back.
 	probeEvery = time.Second
-	// How many sessions are moved while calls wait.
-	importBatch = 64
+	// How many revokes are told at once: the pool is the application's too.
+	replayAtOnce = 8
 )
 
 // heard takes notice of what came of a call of Postgres. An error that says nothing about Postgres counts for nothing.
 func (e *emergency) heard(err error) {
+	away := unreachable(err)
+	if !away && (!e.failing.Load() || saysNothing(err)) {
+		return
+	}
 	e.mu.Lock()
+	e.failing.Store(away)
 	began := false
-	switch {
-	case unreachable(err):
+	if away {
 		began = e.outage.Failed(time.Since(e.start)) && e.begun()
-	case err == nil || !errors.Is(err, errBusy) && !errors.Is(err, context.Canceled):
+	} else {
 		e.outage.Succeeded()
 	}
 	e.mu.Unlock()
 	if began {
 		e.observe(context.Background(), Event{Kind: EventEmergency, Err: err})
 	}
+}
+
+// saysNothing: the caller has left, or Postgres was not asked.
+func saysNothing(err error) bool {
+	return errors.Is(err, errBusy) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // begin starts an emergency before anything has been asked of Postgres.
@@ -50,7 +60,7 @@ func (e *emergency) begun() bool {
 	if e.closed || !e.since.IsZero() {
 		return false
 	}
-	e.since, e.blamed, e.moved = time.Now(), "", 0
+	e.since, e.blamed, e.moved = time.Now(), map[string]struct{}{}, 0
 	e.again()
 	return true
 }
@@ -72,25 +82,32 @@ func (e *emergency) recover() {
 	n, err := e.recovered()
 	e.mu.Lock()
 	e.moved += n
-	event := Event{Kind: EventRecovered, Count: e.moved}
-	known := true
-	if e.outage.Mode != coherence.Normal {
-		event = Event{Kind: EventRecoveryFailed, Err: err}
-		known = err == nil || unreachable(err) || err.Error() == e.blamed
-		if !known {
-			e.blamed = err.Error()
+	var event Event
+	tell := false
+	if e.outage.Mode == coherence.Normal {
+		event, tell = Event{Kind: EventRecovered, Count: e.moved}, true
+		e.since, e.told = time.Time{}, map[ID]struct{}{}
+	} else {
+		if unreachable(err) {
+			// Away again, in the middle of it. Nobody else needs to wait for a timeout to find that out.
+			e.outage.Begin()
+			e.mode.Store(int32(e.outage.Mode))
+		} else if err != nil {
+			event = Event{Kind: EventRecoveryFailed, Err: err}
+			_, said := e.blamed[err.Error()]
+			tell = !said
+			e.blamed[err.Error()] = struct{}{}
 		}
 		e.again()
-	} else {
-		e.since, known = time.Time{}, false
 	}
 	e.mu.Unlock()
-	if !known {
+	if tell {
 		e.observe(context.Background(), event)
 	}
 }
 
-// recovered goes through the steps of a recovery as far as it can, and says how many sessions it moved.
+// recovered goes through the steps of a recovery as far as it can, and says how many sessions it moved. One that Postgres
+// does not take stays, and keeps no other from being moved.
 func (e *emergency) recovered() (n int, err error) {
 	if err := e.probe(); err != nil {
 		return 0, err
@@ -99,9 +116,10 @@ func (e *emergency) recovered() (n int, err error) {
 		return 0, err
 	}
 	for {
+		before := e.memory.len()
 		moved, left, err := e.move()
 		n += moved
-		if err != nil || left == 0 {
+		if left == 0 || left >= before || unreachable(err) || e.refuses() {
 			return n, err
 		}
 	}
@@ -126,88 +144,71 @@ func (e *emergency) replay() error {
 	for {
 		ids := e.waiting()
 		if len(ids) == 0 {
-			e.moving.Lock()
+			e.moving.shut()
 			done := len(e.waiting()) == 0
 			if done {
 				e.step((*coherence.Outage).Replayed)
 			}
-			e.moving.Unlock()
+			e.moving.open()
 			if done {
 				return nil
 			}
 			continue
 		}
-		for _, id := range ids {
-			ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
-			_, err := e.truth.Delete(ctx, id)
-			if err == nil && e.cache != nil {
-				// Another instance may have read it from Postgres while we could not reach that.
-				e.cache.revoked(ctx, coherence.Committed, id)
-			}
-			cancel()
-			if err != nil {
-				return err
-			}
-			e.mu.Lock()
-			delete(e.journal, id)
-			e.mu.Unlock()
+		failed := make([]error, len(ids))
+		var wg sync.WaitGroup
+		for i, id := range ids {
+			wg.Go(func() { failed[i] = e.tell(id) })
+		}
+		wg.Wait()
+		if err := firstOf(failed); err != nil {
+			return err
 		}
 	}
 }
 
+// tell carries out a revoke that was written down.
+func (e *emergency) tell(id ID) error {
+	ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
+	defer cancel()
+	if _, err := e.truth.Delete(ctx, id); err != nil {
+		return err
+	}
+	if e.cache != nil {
+		// Another instance may have read it from Postgres while we could not reach that.
+		e.cache.revoked(ctx, coherence.Committed, id)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.journal, id)
+	e.told[id] = struct{}{}
+	return nil
+}
+
+// waiting is some of the revokes that were written down.
 func (e *emergency) waiting() []ID {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var ids []ID
 	for id := range e.journal {
-		if ids = append(ids, id); len(ids) == importBatch {
+		if ids = append(ids, id); len(ids) == replayAtOnce {
 			break
 		}
 	}
 	return ids
 }
 
-// move takes some sessions from memory to Postgres. Calls wait meanwhile, so that none finds a session in neither.
-func (e *emergency) move() (moved, left int, err error) {
-	e.moving.Lock()
-	defer e.moving.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
-	defer cancel()
-	records := e.memory.some(importBatch)
-	failed := make([]error, len(records))
-	var wg sync.WaitGroup
-	for i := range records {
-		wg.Go(func() { failed[i] = e.put(ctx, &records[i]) })
-	}
-	wg.Wait()
-	for i := range records {
-		if failed[i] == nil {
-			_, _ = e.memory.Delete(ctx, records[i].ID)
-			moved++
+// firstOf prefers an error that says Postgres is away.
+func firstOf(errs []error) (first error) {
+	for _, err := range errs {
+		if unreachable(err) {
+			return err
+		}
+		if first == nil {
+			first = err
 		}
 	}
-	left = e.memory.len()
-	if err = errors.Join(failed...); err == nil && left == 0 {
-		e.step((*coherence.Outage).Imported)
-	}
-	return moved, left, err
-}
-
-// put makes a session of memory one of Postgres. Its token stays, and so do the times it began and its user logged in.
-func (e *emergency) put(ctx context.Context, rec *Record) error {
-	age := max(0, time.Since(rec.CreatedAt))
-	if !rec.ExpiresAt.After(time.Now()) || age >= e.expiry.Absolute {
-		return nil // it has ended
-	}
-	draft := Draft{ID: rec.ID, UserID: rec.UserID, Data: rec.Data, Client: rec.Client, Age: age}
-	_, err := e.truth.Create(ctx, draft)
-	if errors.Is(err, ErrExists) {
-		// An earlier attempt went through and its answer was lost. What the session became since is here.
-		if _, err = e.truth.Delete(ctx, rec.ID); err == nil {
-			_, err = e.truth.Create(ctx, draft)
-		}
-	}
-	return err
+	return first
 }
 
 func (e *emergency) step(to func(*coherence.Outage)) {
@@ -224,7 +225,7 @@ func (e *emergency) lasted() time.Time {
 	return e.since
 }
 
-// close stops the recovery. What is in memory and has not been moved is lost, and the error says so.
+// close stops the recovery, after one last attempt. What Postgres has not been told by then is lost, and the error says so.
 func (e *emergency) close() error {
 	e.mu.Lock()
 	e.closed = true
@@ -234,10 +235,12 @@ func (e *emergency) close() error {
 	e.mu.Unlock()
 	e.probing.Wait()
 	if e.current() != coherence.Normal {
-		_, _ = e.recovered() // the last chance
+		e.recover()
 	}
-	if n := e.memory.len(); n > 0 {
-		return fmt.Errorf("%w: %d sessions that began while Postgres was away are lost", ErrUnavailable, n)
+	_, _, _ = e.memory.Prune(context.Background(), math.MaxInt)
+	if s := e.stats(); s.InMemory > 0 || s.Journalled > 0 {
+		return fmt.Errorf("%w: Postgres was away to the end, and lost are %d sessions that began meanwhile and %d revokes",
+			ErrUnavailable, s.InMemory, s.Journalled)
 	}
 	return nil
 }

@@ -1,7 +1,9 @@
 package sessionstore_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -83,7 +85,9 @@ func (c *slotCache) Get(ctx context.Context, id cache.ID) (cache.Entry, error) {
 	defer c.mu.Unlock()
 	switch answer, _ := c.slot(id).Get(); answer {
 	case coherence.Hit:
-		return c.entries[id], nil
+		e := c.entries[id]
+		e.Data = bytes.Clone(e.Data) // the caller's own
+		return e, nil
 	case coherence.Buried:
 		return cache.Entry{}, cache.ErrBuried
 	}
@@ -91,7 +95,9 @@ func (c *slotCache) Get(ctx context.Context, id cache.ID) (cache.Entry, error) {
 }
 
 func (c *slotCache) Fill(ctx context.Context, id cache.ID, e cache.Entry, ttl time.Duration) (bool, error) {
-	if err := c.called(ctx, "Fill"); err != nil {
+	if err := c.called(ctx, "Fill"); errors.Is(err, errRefused) {
+		return false, nil
+	} else if err != nil {
 		return false, err
 	}
 	c.mu.Lock()
@@ -99,6 +105,7 @@ func (c *slotCache) Fill(ctx context.Context, id cache.ID, e cache.Entry, ttl ti
 	if !c.slot(id).Fill(coherence.Entry{Version: e.Version, ValidatedAt: coherence.At(e.ValidatedAt)}) {
 		return false, nil
 	}
+	e.Data = bytes.Clone(e.Data)
 	c.entries[id], c.ends[id] = e, time.Now().Add(ttl)
 	return true, nil
 }
@@ -115,3 +122,24 @@ func (c *slotCache) Bury(ctx context.Context, ttl time.Duration, ids ...cache.ID
 	}
 	return nil
 }
+
+// errRefused, from a hook, is a fill that is refused without an error, as one of data that is too large.
+var errRefused = errors.New("refused")
+
+// failing is the hook of a cache that fails.
+func failing(context.Context) error { return cache.ErrUnavailable }
+
+// blocked is the hook of a cache that answers only when its caller has had enough.
+func blocked(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// readOnly is a cache as an instance sees it that can't write to it.
+type readOnly struct{ *slotCache }
+
+func (readOnly) Fill(context.Context, cache.ID, cache.Entry, time.Duration) (bool, error) {
+	return false, cache.ErrUnavailable
+}
+
+func (readOnly) Bury(context.Context, time.Duration, ...cache.ID) error { return cache.ErrUnavailable }

@@ -3,6 +3,8 @@ package sessionstore
 import (
 	"sync"
 	"time"
+
+	"github.com/reporadar/pgsession/internal/coherence"
 )
 
 // maxTouched bounds what is remembered. Forgetting a session costs it one touch too many.
@@ -13,22 +15,25 @@ type touched struct {
 	every time.Duration
 
 	mu  sync.Mutex
-	at  map[ID]time.Time
-	age time.Time // when at was begun
-	old map[ID]time.Time
+	at  map[ID]noted
+	age coherence.Instant // when at was begun
+	old map[ID]noted
+}
+
+// noted is what the store was last told of a session, and when at the latest.
+type noted struct {
+	at     coherence.Instant
+	client Client
 }
 
 // due leaves out the touches that say nothing new.
-func (t *touched) due(touches []Touch, now time.Time) []Touch {
+func (t *touched) due(touches []Touch, now coherence.Instant) []Touch {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	due := make([]Touch, 0, len(touches))
 	for _, touch := range touches {
-		last, ok := t.at[touch.ID]
-		if !ok {
-			last, ok = t.old[touch.ID]
-		}
-		if !ok || now.Sub(last) >= t.every || touch.Client != (Client{}) {
+		last, ok := t.last(touch.ID)
+		if !ok || t.longAgo(last.at, now) || last.client.updated(touch.Client) != last.client {
 			due = append(due, touch)
 		}
 	}
@@ -36,13 +41,27 @@ func (t *touched) due(touches []Touch, now time.Time) []Touch {
 }
 
 // note remembers touches. What was noted two intervals ago is forgotten as a whole, so nothing has to look for it.
-func (t *touched) note(touches []Touch, now time.Time) {
+func (t *touched) note(touches []Touch, now coherence.Instant) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.at == nil || now.Sub(t.age) >= t.every || len(t.at) >= maxTouched {
-		t.old, t.at, t.age = t.at, make(map[ID]time.Time, len(touches)), now
+	if t.at == nil || t.longAgo(t.age, now) || len(t.at) >= maxTouched {
+		t.old, t.at, t.age = t.at, make(map[ID]noted, len(touches)), now
 	}
 	for _, touch := range touches {
-		t.at[touch.ID] = now
+		last, _ := t.last(touch.ID)
+		t.at[touch.ID] = noted{at: now, client: last.client.updated(touch.Client)}
 	}
+}
+
+func (t *touched) last(id ID) (noted, bool) {
+	last, ok := t.at[id]
+	if !ok {
+		last, ok = t.old[id]
+	}
+	return last, ok
+}
+
+// longAgo: by either clock. The monotonic one stands still while the machine is suspended, and the other may be set.
+func (t *touched) longAgo(at, now coherence.Instant) bool {
+	return now.Mono-at.Mono >= t.every || (now.Wall-at.Wall).Abs() >= t.every
 }

@@ -2,8 +2,13 @@ package sessionstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 )
+
+// A caller who waits for less than this and leaves says nothing about Postgres.
+const patience = time.Second
 
 var errAway = fmt.Errorf("%w: Postgres is away; asking it again every %s", ErrUnavailable, probeEvery)
 
@@ -19,11 +24,16 @@ type watched struct {
 
 var _ Store = (*watched)(nil)
 
-func (w *watched) call(do func() error) error {
+// call makes a call. A long one may take its time, and that no answer comes in time says nothing then.
+func (w *watched) call(ctx context.Context, long bool, do func() error) error {
 	if w.refuses() {
 		return errAway
 	}
+	began := time.Now()
 	err := do()
+	if errors.Is(err, context.DeadlineExceeded) && (long || ctx.Err() != nil && time.Since(began) < patience) {
+		return err
+	}
 	w.heard(err)
 	return err
 }
@@ -31,50 +41,50 @@ func (w *watched) call(do func() error) error {
 func (w *watched) Name() string { return w.store.Name() }
 
 func (w *watched) Create(ctx context.Context, d Draft) (rec Record, err error) {
-	err = w.call(func() error { rec, err = w.store.Create(ctx, d); return err })
+	err = w.call(ctx, false, func() error { rec, err = w.store.Create(ctx, d); return err })
 	return rec, err
 }
 
 func (w *watched) Load(ctx context.Context, id ID, floor int64) (rec Record, err error) {
-	err = w.call(func() error { rec, err = w.store.Load(ctx, id, floor); return err })
+	err = w.call(ctx, false, func() error { rec, err = w.store.Load(ctx, id, floor); return err })
 	return rec, err
 }
 
 func (w *watched) Save(ctx context.Context, id ID, c Change) (rec Record, err error) {
-	err = w.call(func() error { rec, err = w.store.Save(ctx, id, c); return err })
+	err = w.call(ctx, false, func() error { rec, err = w.store.Save(ctx, id, c); return err })
 	return rec, err
 }
 
 func (w *watched) Rotate(ctx context.Context, old, id ID, c Change) (rec Record, err error) {
-	err = w.call(func() error { rec, err = w.store.Rotate(ctx, old, id, c); return err })
+	err = w.call(ctx, false, func() error { rec, err = w.store.Rotate(ctx, old, id, c); return err })
 	return rec, err
 }
 
 func (w *watched) Touch(ctx context.Context, t []Touch) error {
-	return w.call(func() error { return w.store.Touch(ctx, t) })
+	return w.call(ctx, false, func() error { return w.store.Touch(ctx, t) })
 }
 
 func (w *watched) Delete(ctx context.Context, id ID) (r Revocation, err error) {
-	err = w.call(func() error { r, err = w.store.Delete(ctx, id); return err })
+	err = w.call(ctx, false, func() error { r, err = w.store.Delete(ctx, id); return err })
 	return r, err
 }
 
 func (w *watched) Prune(ctx context.Context, max int) (n int, ok bool, err error) {
-	err = w.call(func() error { n, ok, err = w.store.Prune(ctx, max); return err })
+	err = w.call(ctx, true, func() error { n, ok, err = w.store.Prune(ctx, max); return err })
 	return n, ok, err
 }
 
 func (w *watched) Stats(ctx context.Context, exact bool) (s Stats, err error) {
-	err = w.call(func() error { s, err = w.store.Stats(ctx, exact); return err })
+	err = w.call(ctx, exact, func() error { s, err = w.store.Stats(ctx, exact); return err })
 	return s, err
 }
 
 func (w *watched) List(ctx context.Context, userID string, p Page) (recs []Record, err error) {
-	err = w.call(func() error { recs, err = w.store.List(ctx, userID, p); return err })
+	err = w.call(ctx, false, func() error { recs, err = w.store.List(ctx, userID, p); return err })
 	return recs, err
 }
 
 func (w *watched) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
-	err = w.call(func() error { ids, r, err = w.store.Revoke(ctx, s); return err })
+	err = w.call(ctx, true, func() error { ids, r, err = w.store.Revoke(ctx, s); return err })
 	return ids, r, err
 }

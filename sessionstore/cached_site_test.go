@@ -1,0 +1,111 @@
+package sessionstore_test
+
+import (
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// twoSites are two instances of an application over one database and one Redis, to which the first can't write.
+func twoSites(t *testing.T, policy coherence.Policy) (first, second *site, store *spyStore) {
+	store = &spyStore{Store: sessionstore.NewMemory(weekly, 0)}
+	whole := newSlotCache()
+	sites := make([]*site, 2)
+	for i, c := range []sessionstore.Sealed{readOnly{whole}, whole} {
+		cached := sessionstore.NewCached(store, c, policy, weekly)
+		t.Cleanup(cached.Close)
+		sites[i] = newSiteOver(t, &spyStore{Store: cached})
+	}
+	return sites[0], sites[1], store
+}
+
+// A client reads its own writes on every instance, also when the cache does not hear of one: the cookie says what the
+// client has seen.
+func TestCachedClientSeesItsOwnWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second, store := twoSites(t, halfMinute)
+		cookie := second.newcomer("before")
+		for range 2 { // to know Postgres's time, and for the fill
+			second.look(cookie)
+			synctest.Wait()
+		}
+		store.asked()
+		expect(t, "the second serves", second.look(cookie, "before", "after"), "user= before")
+		expect(t, "from the cache", store.asked(), "")
+
+		resp, seen := first.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			first.check(s.Set("after", true))
+		})
+		if _, ok := sessionCookie(resp); !ok || seen == cookie {
+			t.Fatal("the write was not acknowledged by the cache, and no cookie tells")
+		}
+		store.asked()
+		// Another tab still has the old cookie, and what it does there puts the old entry under no suspicion.
+		expect(t, "without the floor", second.look(cookie, "before", "after"), "user= before")
+		expect(t, "from the cache", store.asked(), "")
+		expect(t, "with it", second.look(seen, "before", "after"), "user= before after")
+		expect(t, "from the store", store.asked(), "Load")
+		synctest.Wait()
+		expect(t, "and then", second.look(seen, "before", "after"), "user= before after")
+		expect(t, "from the cache", store.asked(), "")
+		expect(t, "for everybody", second.look(cookie, "before", "after"), "user= before after")
+
+		// What the cache has acknowledged needs no cookie, and one that has a floor keeps it.
+		resp, _ = second.visit(seen, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			second.check(s.Set("more", true))
+		})
+		if c, ok := sessionCookie(resp); ok {
+			t.Errorf("a cookie for a write that the cache knows: %v", c)
+		}
+	})
+}
+
+// The floor survives that other things are said in the cookie, and goes with the session.
+func TestCachedFloorGoesWithTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second, store := twoSites(t, halfMinute)
+		cookie := first.newcomer()
+		second.look(cookie)
+		synctest.Wait()
+		_, cookie = first.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			first.check(s.Set("seen", true))
+		})
+		_, cookie = first.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			first.check(s.RememberMe(true))
+		})
+		expect(t, "remembered, and with the floor", second.look(cookie, "seen"), "user= seen")
+		synctest.Wait()
+
+		_, renewed := first.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			first.check(s.Login(r.Context(), "ann"))
+		})
+		expect(t, "logged in", second.look(renewed, "seen"), "user=ann seen")
+		synctest.Wait()
+		store.asked()
+		expect(t, "again", second.look(renewed, "seen"), "user=ann seen")
+		expect(t, "from the cache", store.asked(), "")
+	})
+}
+
+// The cookie from before a login or logout is served by an instance whose cache was not told, for the freshness at most.
+func TestCachedLogoutIsBoundByTheFreshness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second, _ := twoSites(t, halfMinute)
+		cookie := first.user("ann")
+		second.look(cookie)
+		synctest.Wait()
+		first.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			first.check(s.Logout(r.Context()))
+		})
+		r := first.event(sessionstore.EventLogout).Revocation
+		expect(t, "the event says so", r, sessionstore.Revocation{Committed: true, MaxExposure: 30*time.Second + coherence.Allowance})
+		expect(t, "where it was done", first.look(cookie), "user=ann") // it reads the cache as the others do
+		time.Sleep(30 * time.Second)
+		expect(t, "after the freshness", second.look(cookie), "nobody")
+		expect(t, "after the freshness", first.look(cookie), "nobody")
+	})
+}

@@ -1,0 +1,96 @@
+package sessionstore_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// Health tells of an emergency while it lasts, and of nothing else then.
+func TestHealthInAnEmergency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage(t, halfMinute, weekly)
+		cfg := sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}, Observer: o.observe, Logger: slog.New(slog.DiscardHandler)}
+		m, err := sessionstore.NewManagerOver(o.Emergency, cfg)
+		expect(t, "error", err, nil)
+		s := &site{t: t, m: m}
+		old := o.cached("old")
+		expect(t, "zero without one", m.ChainStats().Emergency, sessionstore.EmergencyStats{})
+
+		o.away()
+		o.create("ours")
+		o.create("another")
+		_, err = o.Delete(t.Context(), old)
+		expect(t, "error", err, nil)
+		time.Sleep(time.Second)
+		resp, answer := s.askHealth()
+		expect(t, "code", resp.StatusCode, http.StatusOK)
+		expect(t, "status", answer["status"], any("emergency"))
+		expect(t, "store", answer["store"], any("memory"))
+		since, err := time.Parse(time.RFC3339Nano, answer["emergency_since"].(string))
+		if ago := time.Since(since); err != nil || ago <= 0 || ago > 3*time.Second {
+			t.Errorf("since %v: %v ago, %v", answer["emergency_since"], ago, err)
+		}
+		stats := m.ChainStats()
+		expect(t, "since", stats.Emergency.Since.Equal(since), true)
+		stats.Emergency.Since = time.Time{}
+		expect(t, "emergency", stats.Emergency, sessionstore.EmergencyStats{InMemory: 2, Journalled: 1})
+		expect(t, "misses", stats.Cache.Misses, 1)
+		expect(t, "exposure", stats.Cache.MaxExposure, 30250*time.Millisecond)
+
+		o.back()
+		time.Sleep(time.Second)
+		resp, answer = s.askHealth()
+		expect(t, "code", resp.StatusCode, http.StatusOK)
+		expect(t, "status", answer["status"], any("ok"))
+		expect(t, "since", answer["emergency_since"], nil)
+		expect(t, "zero afterwards", m.ChainStats().Emergency, sessionstore.EmergencyStats{})
+		expect(t, "told once", m.Count(sessionstore.EventEmergency)+m.Count(sessionstore.EventRecovered), 3) // one and two sessions
+		expect(t, "close", m.Close(), nil)
+	})
+}
+
+func TestChainStatsWithoutAChain(t *testing.T) {
+	expect(t, "all zero", newSite(t).m.ChainStats(), sessionstore.ChainStats{})
+}
+
+// Open with nobody there: sessions live in memory, and Redis is no reason not to start. Both ports refuse connections.
+func TestOpenInAnEmergency(t *testing.T) {
+	log := &syncBuffer{}
+	cfg := sessionstore.Config{
+		DatabaseURL: "postgres://nobody:hunter2@127.0.0.1:1/none?sslmode=disable", Secrets: []sessionstore.Secret{secretOne},
+		UseRedis: true, RedisURL: "redis://:hunter2@127.0.0.1:1",
+		EncryptionKeys: []sessionstore.Secret{"00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210"},
+		Logger:         slog.New(slog.NewTextHandler(log, nil)),
+	}
+	m, err := sessionstore.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, "store", m.StoreName(), "memory")
+	site := &site{t: t, m: m, store: &spyStore{}}
+	cookie := site.newcomer()
+	expect(t, "a session", site.look(cookie), "user=")
+	health := m.Health(context.Background())
+	expect(t, "status", health.Status, "emergency")
+	stats := m.ChainStats()
+	expect(t, "in memory", stats.Emergency.InMemory, 1)
+	expect(t, "freshness", stats.Cache.Freshness, 30*time.Second)
+	if err := m.Close(); err == nil || !strings.Contains(err.Error(), "1 sessions that began meanwhile") {
+		t.Errorf("close: %v", err)
+	}
+	if text := log.String(); strings.Count(text, "session emergency begins") != 1 || strings.Count(text, "Redis is not in use") != 1 || strings.Contains(text, "hunter2") {
+		t.Errorf("the log:\n%s", text)
+	}
+
+	cfg.NoEmergency = true
+	if _, err := sessionstore.Open(t.Context(), cfg); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("without emergencies: %v", err)
+	}
+}

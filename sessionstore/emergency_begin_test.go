@@ -1,0 +1,170 @@
+package sessionstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+var errNobody = fmt.Errorf("%w: nobody there", sessionstore.ErrUnavailable)
+
+func verdictOf(err error) string {
+	switch {
+	case err == nil:
+		return "alive"
+	case errors.Is(err, sessionstore.ErrNotFound):
+		return "not found"
+	case errors.Is(err, sessionstore.ErrUnavailable):
+		return "unavailable"
+	}
+	return err.Error()
+}
+
+// What begins an emergency: that nobody is there to ask, several times in a row, for a second.
+func TestEmergencyBegins(t *testing.T) {
+	late := fmt.Errorf("%w: no answer in time: %w", sessionstore.ErrUnavailable, context.DeadlineExceeded)
+	always := func(err error) func(int) error { return func(int) error { return err } }
+	for name, test := range map[string]struct {
+		err   func(call int) error
+		waits time.Duration // of the caller; 0 is for ever
+		takes time.Duration
+		calls int // one every 300 ms
+		begin bool
+	}{
+		"nobody there":                   {err: always(errNobody), calls: 5, begin: true},
+		"shutting down":                  {err: always(sessionstore.AnswerWith("57P03")), calls: 5, begin: true},
+		"no answer in time":              {err: always(late), takes: 5 * time.Second, calls: 3, begin: true},
+		"nor in that of the caller":      {err: always(late), waits: 3 * time.Second, takes: 3 * time.Second, calls: 3, begin: true},
+		"two failures only":              {err: always(errNobody), calls: 2},
+		"within a second":                {err: always(errNobody), calls: 4},
+		"with answers between":           {err: func(n int) error { return []error{errNobody, errNobody, sessionstore.ErrNotFound}[n%3] }, calls: 30},
+		"with refusals between":          {err: func(n int) error { return []error{errNobody, errNobody, sessionstore.RefusalWith("22P02")}[n%3] }, calls: 30},
+		"what says nothing does not end": {err: func(n int) error { return []error{errNobody, context.Canceled, sessionstore.ErrBusy}[n%3] }, calls: 10, begin: true},
+		"an impatient caller":            {err: always(late), waits: 100 * time.Millisecond, takes: 150 * time.Millisecond, calls: 30},
+		"cancelled":                      {err: always(context.Canceled), calls: 30},
+		"cancelled and uncertain":        {err: always(fmt.Errorf("%w (%w)", context.Canceled, sessionstore.ErrUncertain)), calls: 30},
+		"overloaded":                     {err: always(sessionstore.ErrBusy), calls: 30},
+		"wrong password":                 {err: always(sessionstore.AnswerWith("28P01")), calls: 30},
+		"too many connections":           {err: always(sessionstore.AnswerWith("53300")), calls: 30},
+		"refused":                        {err: always(sessionstore.RefusalWith("42P01")), calls: 30},
+		"not found":                      {err: always(sessionstore.ErrNotFound), calls: 30},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOutage(t, halfMinute, weekly)
+				defer o.end()
+				n := 0
+				o.pg.on("Load", func(context.Context) error { time.Sleep(test.takes); n++; return test.err(n - 1) })
+				for range test.calls {
+					ctx, cancel := context.WithCancel(t.Context())
+					if test.waits > 0 {
+						ctx, cancel = context.WithTimeout(t.Context(), test.waits)
+					}
+					_, _ = o.Load(ctx, idOf("s"), 0)
+					cancel()
+					if o.Mode() != coherence.Normal {
+						break
+					}
+					time.Sleep(300 * time.Millisecond)
+				}
+				expect(t, "an emergency", o.Mode() == coherence.Emergency, test.begin)
+				o.pg.up()
+				time.Sleep(2 * time.Second)
+				want := ""
+				if test.begin {
+					want = "session emergency begins 0, session emergency ended 0"
+				}
+				expect(t, "events", o.seen(), want)
+			})
+		})
+	}
+}
+
+// A prune or an exact count may take longer than it is given on a big table, and then says nothing about Postgres.
+func TestEmergencyDoesNotBeginWithLongStatements(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage(t, halfMinute, weekly)
+		defer o.end()
+		late := func(context.Context) error {
+			return fmt.Errorf("%w: no answer in time: %w", sessionstore.ErrUnavailable, context.DeadlineExceeded)
+		}
+		o.pg.on("Prune", late)
+		o.pg.on("Stats(true)", late)
+		for range 10 {
+			_, _, _ = o.Prune(t.Context(), 1)
+			_, _ = o.Stats(t.Context(), true)
+			time.Sleep(time.Second)
+		}
+		expect(t, "mode", o.Mode(), coherence.Normal)
+		o.pg.down("Prune") // but this does
+		for range 4 {
+			_, _, _ = o.Prune(t.Context(), 1)
+			time.Sleep(time.Second)
+		}
+		expect(t, "events", o.seen(), "session emergency begins 0, session emergency ended 0")
+	})
+}
+
+// While Postgres is away nobody waits for it: it is asked once a second, and by nobody else.
+func TestEmergencyAsksOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage(t, halfMinute, weekly)
+		defer o.end()
+		old := o.create("old").ID
+		o.away()
+		expect(t, "name", o.Name(), "memory")
+		synctest.Wait()
+		time.Sleep(time.Millisecond)
+		o.pg.asked()
+		ours := o.create("ours").ID
+		for range 100 {
+			_, _ = o.Load(t.Context(), old, 0)
+			_, _ = o.Save(t.Context(), old, set("n", "1"))
+			_, _ = o.Rotate(t.Context(), old, idOf("older"), sessionstore.Change{})
+			_ = o.Touch(t.Context(), touchOf(old))
+			_, _ = o.Load(t.Context(), ours, 0)
+			_, _ = o.Delete(t.Context(), idOf("another"))
+			_, _, _ = o.Prune(t.Context(), 10)
+			_, _ = o.Stats(t.Context(), true)
+			time.Sleep(100 * time.Millisecond)
+		}
+		expect(t, "calls in ten seconds", o.pg.asked(), strings.TrimSpace(strings.Repeat("Load ", 10)))
+		expect(t, "events", o.seen(), "session emergency begins 0")
+		o.back()
+		expect(t, "name", o.Name(), "redis, memory") // the double for Postgres is a Memory
+		expect(t, "events", o.seen(), "session emergency ended 1")
+	})
+}
+
+// No probe waits for the one before it, however long that takes, and none is left when the store is closed.
+func TestEmergencyProbesOneAfterTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage(t, halfMinute, weekly)
+		o.away()
+		under := 0
+		o.pg.on("Load", func(ctx context.Context) error {
+			if under++; under > 1 {
+				t.Error("two probes at once")
+			}
+			_ = blocked(ctx)
+			under--
+			return errNobody
+		})
+		time.Sleep(time.Minute)
+		began := time.Now()
+		expect(t, "close", o.Close(), nil) // nothing is lost
+		if time.Since(began) > 3*time.Second {
+			t.Errorf("close took %v: a probe under way and one of its own take a second each", time.Since(began))
+		}
+		o.pg.asked()
+		time.Sleep(time.Minute)
+		expect(t, "calls after the end", o.pg.asked(), "")
+	})
+}

@@ -1,0 +1,270 @@
+package sessionstore_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// promise is what was acknowledged about one id, as whoever did it knows.
+type promise struct {
+	id   sessionstore.ID
+	made bool // there for sure
+	// gone: ended for sure. Others may see it until then at the latest.
+	gone  bool
+	until time.Time
+	// value is the last that was acknowledged, tried the last that was sent.
+	value, tried int
+	floor        int64
+	next         *promise // what it was rotated into, when nobody answered
+}
+
+// user does at random what users do to their sessions, one thing after the other, and checks each answer against what
+// was promised before.
+type user struct {
+	t      *testing.T
+	o      *outage
+	name   string
+	policy coherence.Policy
+	rng    *rand.Rand
+	n      int
+	live   []*promise
+	ended  []*promise
+	served map[string]int
+}
+
+func (u *user) id() sessionstore.ID {
+	u.n++
+	return idOf(fmt.Sprint(u.name, u.n))
+}
+
+func (u *user) step() {
+	u.served[fmt.Sprint("mode ", u.o.Mode())]++
+	if len(u.live) < 3 {
+		u.create()
+		return
+	}
+	i := u.rng.IntN(len(u.live))
+	p := u.live[i]
+	switch u.rng.IntN(20) {
+	case 0:
+		u.live = append(u.live[:i], u.live[i+1:]...)
+		u.delete(p)
+	case 1:
+		u.live = append(u.live[:i], u.live[i+1:]...)
+		u.rotate(p)
+	case 2, 3, 4:
+		u.save(p)
+	case 5:
+		_ = u.o.Touch(u.t.Context(), touchOf(p.id))
+	case 6:
+		if len(u.ended) > 0 {
+			u.load(u.ended[u.rng.IntN(len(u.ended))])
+		}
+	default:
+		u.load(p)
+	}
+}
+
+func (u *user) create() {
+	p := &promise{id: u.id()}
+	_, err := u.o.Create(u.t.Context(), sessionstore.Draft{ID: p.id, Data: json.RawMessage(`{"n":0,"fixed":true}`)})
+	p.made = err == nil
+	if p.made {
+		u.live = append(u.live, p)
+	}
+}
+
+func (u *user) save(p *promise) {
+	p.tried++
+	rec, err := u.o.Save(u.t.Context(), p.id, set("n", strconv.Itoa(p.tried)))
+	switch {
+	case err == nil:
+		p.value = p.tried
+		p.floor = max(p.floor, rec.Floor)
+	case errors.Is(err, sessionstore.ErrNotFound):
+		u.t.Errorf("%s: a session that was acknowledged is lost: save in mode %v", u.name, u.o.Mode())
+	}
+}
+
+func (u *user) load(p *promise) {
+	rec, err := u.o.Load(u.t.Context(), p.id, p.floor)
+	u.check(p, rec, err, "a load in mode "+fmt.Sprint(u.o.Mode()))
+}
+
+func (u *user) check(p *promise, rec sessionstore.Record, err error, where string) {
+	u.t.Helper()
+	u.served[verdictOf(err)]++
+	switch {
+	case errors.Is(err, sessionstore.ErrNotFound) && p.made && !p.gone:
+		u.t.Errorf("%s: a session that was acknowledged is lost: %s", u.name, where)
+	case err == nil && p.gone && time.Now().After(p.until):
+		u.t.Errorf("%s: a session that was ended is back: %s, %v after the promise", u.name, where, time.Since(p.until))
+	case err == nil && !p.gone:
+		var data struct {
+			N     int  `json:"n"`
+			Fixed bool `json:"fixed"`
+		}
+		if err := json.Unmarshal(rec.Data, &data); err != nil || data.N < p.value || data.N > p.tried || !data.Fixed {
+			u.t.Errorf("%s: %s: %s, want n between %d and %d", u.name, where, rec.Data, p.value, p.tried)
+		}
+	}
+}
+
+// delete ends a session, and repeats that until it is acknowledged.
+func (u *user) delete(p *promise) {
+	for {
+		r, err := u.o.Delete(u.t.Context(), p.id)
+		if err == nil {
+			p.gone, p.until = true, time.Now().Add(r.MaxExposure)
+			u.ended = append(u.ended, p)
+			return
+		}
+		time.Sleep(time.Duration(u.rng.IntN(300)) * time.Millisecond)
+	}
+}
+
+func (u *user) rotate(p *promise) {
+	next := &promise{id: u.id(), value: p.value, tried: p.tried}
+	_, err := u.o.Rotate(u.t.Context(), p.id, next.id, sessionstore.Change{})
+	switch {
+	case err == nil:
+		next.made, p.gone, p.until = true, true, time.Now().Add(u.policy.Exposure())
+		u.live, u.ended = append(u.live, next), append(u.ended, p)
+	case errors.Is(err, sessionstore.ErrNotFound):
+		u.t.Errorf("%s: a session that was acknowledged is lost: rotate in mode %v", u.name, u.o.Mode())
+	case errors.Is(err, sessionstore.ErrUncertain):
+		p.made, p.next = false, next
+		u.ended = append(u.ended, p)
+	default:
+		u.live = append(u.live, p)
+	}
+}
+
+// settle compares what is in Postgres at the end with what was promised.
+func (u *user) settle() {
+	for _, p := range append(u.live, u.ended...) {
+		rec, err := u.o.pg.Store.Load(u.t.Context(), p.id, 0)
+		p.until = time.Time{}
+		u.check(p, rec, err, "at the end, in Postgres")
+		if p.next != nil && u.o.row(p.id)+u.o.row(p.next.id) != "alivenot found" && u.o.row(p.id)+u.o.row(p.next.id) != "not foundalive" {
+			u.t.Errorf("%s: rotated without an answer: the old is %s, the new is %s", u.name, u.o.row(p.id), u.o.row(p.next.id))
+		}
+	}
+}
+
+// trouble decides at random.
+type trouble struct {
+	mu  sync.Mutex
+	rng *rand.Rand
+}
+
+func (d *trouble) strikes(percent int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rng.IntN(100) < percent
+}
+
+// TestEmergencyModel runs users over a Postgres that comes and goes, fails at random and loses answers, and a Redis that
+// fails at random. Nothing that was acknowledged is lost, and nothing that was ended comes back.
+func TestEmergencyModel(t *testing.T) {
+	for name, test := range map[string]struct {
+		cycles               int
+		up, down             time.Duration // of Postgres; 0 is at random
+		fails, loses, caches int           // percent
+	}{
+		"flapping":          {cycles: 200, up: 3 * time.Second, down: 3 * time.Second},
+		"losing answers":    {cycles: 60, loses: 5},
+		"failing":           {cycles: 60, fails: 5},
+		"failing in Redis":  {cycles: 60, caches: 30},
+		"all of it":         {cycles: 100, fails: 2, loses: 2, caches: 10},
+		"hardly ever there": {cycles: 60, up: 1200 * time.Millisecond, down: 5 * time.Second, loses: 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				seed := rand.Uint64()
+				dice := &trouble{rng: rand.New(rand.NewPCG(seed, 0))}
+				t.Logf("seed %d", seed)
+				o := newOutage(t, halfMinute, weekly)
+				var away, calm atomic.Bool
+				for _, method := range storeMethods {
+					o.pg.on(method, func(ctx context.Context) error {
+						time.Sleep(time.Millisecond)
+						if away.Load() || !calm.Load() && dice.strikes(test.fails) {
+							return errNobody
+						}
+						return ctx.Err()
+					})
+				}
+				o.losing.lost = func(string) bool { return !calm.Load() && dice.strikes(test.loses) }
+				for _, method := range []string{"Get", "Fill", "Bury"} {
+					o.cache.on(method, func(context.Context) error {
+						if !calm.Load() && dice.strikes(test.caches) {
+							return errors.New("no answer from Redis")
+						}
+						return nil
+					})
+				}
+				var done atomic.Bool
+				var working sync.WaitGroup
+				users := make([]*user, 4)
+				for i := range users {
+					u := &user{t: t, o: o, name: fmt.Sprint("user ", i), policy: halfMinute, rng: rand.New(rand.NewPCG(seed, uint64(i+1))), served: map[string]int{}}
+					if test.caches == 0 {
+						u.policy = coherence.Policy{} // the cache acknowledges: ended is ended
+					}
+					users[i] = u
+					working.Go(func() {
+						for !done.Load() {
+							u.step()
+							time.Sleep(time.Duration(u.rng.IntN(400)) * time.Millisecond)
+						}
+					})
+				}
+				random := rand.New(rand.NewPCG(seed, 99))
+				phase := func(d time.Duration) {
+					if d == 0 {
+						d = time.Duration(random.IntN(6000)) * time.Millisecond
+					}
+					time.Sleep(d)
+				}
+				for range test.cycles {
+					phase(test.up)
+					away.Store(true)
+					phase(test.down)
+					away.Store(false)
+				}
+				calm.Store(true)
+				done.Store(true)
+				working.Wait()
+				time.Sleep(3 * time.Second)
+				expect(t, "mode", o.Mode(), coherence.Normal)
+				o.end()
+				served := map[string]int{}
+				for _, u := range users {
+					u.settle()
+					for what, n := range u.served {
+						served[what] += n
+					}
+				}
+				t.Log(served)
+				for _, what := range []string{"mode 0", "mode 1", "alive", "not found", "unavailable"} {
+					if served[what] < 10 {
+						t.Errorf("%q came up %d times, too few for this test to say anything", what, served[what])
+					}
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,35 @@
+package sessionstore
+
+import (
+	"bytes"
+	"net/netip"
+	"reflect"
+	"testing"
+	"time"
+)
+
+// FuzzRecordDecode: what decodes is what would be encoded again, and nothing makes it panic or allocate without bounds.
+func FuzzRecordDecode(f *testing.F) {
+	committedSeeds(f)
+	full := Record{
+		UserID: "ann", Data: []byte(`{"a":1}`), CreatedAt: time.UnixMicro(1), LastSeenAt: time.UnixMicro(-1),
+		Client: Client{IP: netip.MustParseAddr("fe80::1%eth0"), UserAgent: "browser"},
+	}
+	f.Add(full.encode())
+	f.Add((&Record{}).encode())
+	f.Add([]byte{})
+	f.Add([]byte{recordFormat, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var rec Record
+		if err := rec.decode(bytes.Clone(b)); err != nil {
+			return
+		}
+		if b[0] != recordFormat {
+			t.Fatalf("format %d is not known", b[0])
+		}
+		var again Record
+		if err := again.decode(rec.encode()); err != nil || !reflect.DeepEqual(rec, again) {
+			t.Fatalf("%+v comes back as %+v, %v", rec, again, err)
+		}
+	})
+}

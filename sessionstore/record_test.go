@@ -1,0 +1,73 @@
+package sessionstore_test
+
+import (
+	"bytes"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/cache"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// What the cache keeps of a record is all that it does not keep beside it.
+func TestRecordEncodeAndDecode(t *testing.T) {
+	at := time.UnixMicro(1_790_000_000_123_456)
+	for name, rec := range map[string]sessionstore.Record{
+		"nothing": {Data: []byte("{}")},
+		"much": {
+			UserID: "ann", Data: []byte(`{"a":[1,2],"b":"\u00fc"}`),
+			CreatedAt: at, AuthenticatedAt: at.Add(time.Hour), LastSeenAt: at.Add(2 * time.Hour),
+			Client: sessionstore.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "browser/1.0"},
+		},
+		"IPv6":        {Data: []byte("{}"), Client: sessionstore.Client{IP: netip.MustParseAddr("2001:db8::1")}},
+		"IPv6 zone":   {Data: []byte("{}"), Client: sessionstore.Client{IP: netip.MustParseAddr("fe80::1%eth0")}},
+		"mapped IPv4": {Data: []byte("{}"), Client: sessionstore.Client{IP: netip.MustParseAddr("::ffff:192.0.2.7")}},
+		"before 1970": {Data: []byte("{}"), CreatedAt: time.UnixMicro(-1), LastSeenAt: time.UnixMicro(-1e15)},
+		"large":       {Data: bytes.Repeat([]byte("x"), 1<<20), UserID: strings.Repeat("u", 256)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := rec.Encode()
+			var got sessionstore.Record
+			if err := got.Decode(bytes.Clone(b)); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, rec) {
+				t.Errorf("got %+v, want %+v", got, rec)
+			}
+			if name == "large" {
+				return
+			}
+			for n := range b { // cut short, or with something behind it
+				if err := new(sessionstore.Record).Decode(b[:n]); err == nil {
+					t.Errorf("%d bytes of %d decode", n, len(b))
+				}
+			}
+			if err := new(sessionstore.Record).Decode(append(bytes.Clone(b), 0)); err == nil {
+				t.Error("a byte too many decodes")
+			}
+		})
+	}
+}
+
+// An entry of a format of another version is a miss: the store is asked.
+func TestCachedUnknownFormatIsAMiss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newInstance(t, halfMinute, weekly)
+		rec := i.create("s")
+		for _, data := range [][]byte{nil, {}, {0}, {2}, append([]byte{2}, rec.Encode()[1:]...), rec.Encode()[:9], []byte(`{"n":1}`)} {
+			i.cache.flush()
+			_, err := i.cache.Fill(t.Context(), sessionstore.CacheID(rec.ID), cache.Entry{
+				Version: 9, ValidatedAt: rec.ValidatedAt, ExpiresAt: rec.ExpiresAt, AbsoluteExpiresAt: rec.AbsoluteExpiresAt, Data: data,
+			}, time.Minute)
+			expect(t, "error", err, nil)
+			expect(t, "version", i.load(rec.ID, "Load").Version, 1)
+		}
+		stats := i.CacheStats()
+		expect(t, "misses", stats.Misses, 7)
+		expect(t, "hits", stats.Hits, 0)
+	})
+}
