@@ -1,0 +1,5 @@
+package chain_test
+
+const fillerCommand = "filler"
+
+func filler() {}
