@@ -52,7 +52,7 @@ func openCache(cfg Config) (*cache.Cache, error) {
 		keys[i], _ = hex.DecodeString(string(key)) // checked with the Config
 	}
 	redis, err := cache.New(client, cache.Config{
-		Namespace: "pgsession:" + cfg.Env.String(), Keys: keys, MaxSize: cfg.MaxDataSize + cfg.MaxDataSize/2, Logger: cfg.Logger,
+		Namespace: "pgsession:" + cfg.Env.String() + ":", Keys: keys, MaxSize: cfg.MaxDataSize + cfg.MaxDataSize/2, Logger: cfg.Logger,
 	})
 	if err != nil {
 		_ = client.Close()

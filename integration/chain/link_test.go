@@ -106,7 +106,6 @@ func (l *link) trap(kind, stream string, words ...string) *trap {
 	tr := &trap{words: words, sprung: make(chan struct{}, 10_000), open: make(chan struct{})}
 	name := fmt.Sprintf("%p", tr)
 	traps.Store(name, tr)
-	l.t.Cleanup(func() { traps.Delete(name) })
 	l.toxic(kind, stream, fmt.Sprintf(`{"trap": %q}`, name))
 	return tr
 }
@@ -171,6 +170,8 @@ func (h *hold) Pipe(stub *toxics.ToxicStub) {
 	}
 }
 
+const noise = "$9\r\n*:+-x\x00\xff"
+
 // garbage has the length of what it stands for, and nothing else in common with it.
 type garbage struct{}
 
@@ -185,7 +186,7 @@ func (*garbage) Pipe(stub *toxics.ToxicStub) {
 				return
 			}
 			for i := range c.Data {
-				c.Data[i] = "$9\r\n*:+-x\x00\xff"[(i*7+len(c.Data))%12]
+				c.Data[i] = noise[(i*7+len(c.Data))%len(noise)]
 			}
 			stub.Output <- c
 		}

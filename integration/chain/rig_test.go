@@ -3,6 +3,7 @@ package chain_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"log/slog"
 	"net/url"
@@ -52,31 +53,30 @@ type instance struct {
 func (r *rig) open(configure ...func(*sessionstore.Config)) *instance {
 	r.t.Helper()
 	i := &instance{toRedis: connect(r.t, r.redis.Address())}
-	u, err := url.Parse(r.database)
-	if err != nil {
-		r.t.Fatal("not a URL")
-	}
-	i.toPostgres = connect(r.t, u.Host)
+	i.toPostgres = connect(r.t, host(r.t, r.database))
 	cfg := r.config()
 	cfg.DatabaseURL = sessionstore.Secret(i.toPostgres.via(r.database))
 	cfg.RedisURL = sessionstore.Secret(i.toRedis.via(r.redis.URL))
 	for _, c := range configure {
 		c(&cfg)
 	}
-	i.manager, err = sessionstore.Open(r.t.Context(), cfg)
+	m, err := sessionstore.Open(r.t.Context(), cfg)
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	i.manager = m
 	i.Store = i.manager.Store()
 	r.t.Cleanup(func() { _ = i.manager.Close() }) // what it says about touches and sessions in memory is looked at where it counts
 	return i
 }
 
-// config is that of an instance with everything turned on.
-func (r *rig) config() sessionstore.Config {
+func (r *rig) config() sessionstore.Config { return settings(r.database, r.redis.URL) }
+
+// settings are those of an instance with everything turned on.
+func settings(database, redis string) sessionstore.Config {
 	return sessionstore.Config{
-		DatabaseURL: sessionstore.Secret(r.database), Secrets: []sessionstore.Secret{secret},
-		UseRedis: true, RedisURL: sessionstore.Secret(r.redis.URL), EncryptionKeys: []sessionstore.Secret{sealing},
+		DatabaseURL: sessionstore.Secret(database), Secrets: []sessionstore.Secret{secret},
+		UseRedis: true, RedisURL: sessionstore.Secret(redis), EncryptionKeys: []sessionstore.Secret{sealing},
 		CacheFreshness: freshness, StoreTimeout: patience, PruneInterval: -1, Logger: slog.New(slog.DiscardHandler),
 	}
 }
@@ -86,6 +86,21 @@ func withoutEmergency(c *sessionstore.Config) { c.NoEmergency = true }
 
 func impatient(d time.Duration) func(*sessionstore.Config) {
 	return func(c *sessionstore.Config) { c.StoreTimeout = d }
+}
+
+// key is where a session is kept in Redis.
+func key(id sessionstore.ID) string {
+	return "pgsession:production:" + base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+// host is where a URL leads.
+func host(t testing.TB, server string) string {
+	t.Helper()
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal("not a URL")
+	}
+	return u.Host
 }
 
 func newID() (id sessionstore.ID) {

@@ -1,5 +1,0 @@
-package chain_test
-
-const fillerCommand = "filler"
-
-func filler() {}
