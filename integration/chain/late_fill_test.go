@@ -64,6 +64,40 @@ func TestAFillThatIsLateAndATombstoneThatIsLost(t *testing.T) {
 	}
 }
 
+// The same with a save in place of the revoke: Redis acknowledges it, forgets it, and gets the older version back. Whoever
+// saved may be shown that, for as long as it is fresh.
+func TestAFillThatIsLateAndASaveThatIsForgotten(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a, b := r.open(), r.open()
+	b.warm(t, b.create(t))
+	id, release := heldFill(t, a)
+	began := time.Now()
+	saved, err := b.Save(t.Context(), id, setting("n", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.redis.Flush()
+	release()
+	eventually(t, "the fill arrives", func() bool { return r.redis.Client.Exists(t.Context(), key(id)).Val() == 1 })
+	var older time.Duration
+	eventually(t, "the save is seen", func() bool {
+		asked := time.Since(began)
+		rec, err := b.Load(t.Context(), id, saved.Floor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec.Version < saved.Version {
+			older = asked
+		}
+		return rec.Version == saved.Version
+	})
+	t.Logf("the older version was served for %v after the save, to a client with floor %d; the bound is %v", older, saved.Floor, bound)
+	if older > bound {
+		t.Errorf("served for %v", older)
+	}
+}
+
 // heldFill makes a session and an instance that has read it and whose fill is held up on its way to Redis.
 func heldFill(t *testing.T, a *instance) (id sessionstore.ID, release func()) {
 	t.Helper()
