@@ -78,7 +78,7 @@ func (c *Cache) Get(ctx context.Context, id ID) (Entry, error) {
 }
 
 // Fill keeps an entry for ttl, which is rounded up to a millisecond and at least one. It reports false without an error when the fill is refused: where a tombstone
-// stands, or the same or a higher version, and for an entry with more data than Config.MaxSize. The error is [ErrUnavailable], except for a version that is
+// stands, or a higher version, or the same read as late, and for an entry with more data than Config.MaxSize. The error is [ErrUnavailable], except for a version that is
 // not positive; whether the entry was stored is not known then.
 //
 // Fill returns at once when ctx ends, and the entry may be stored all the same. e.Data is not used after it returns.

@@ -1,5 +1,6 @@
 -- KEYS[1] is where the entry is kept, ARGV[1] the new value, ARGV[2] its time to live in milliseconds.
--- A value begins with a format byte and four bytes that name its key; the eight after them are the version. 'buried' is a tombstone.
+-- A value begins with a format byte and four bytes that name its key; the eight after them are the version, the next eight
+-- when it was read. 'buried' is a tombstone.
 -- Answers 1 when the value was stored, 0 when what stands there refuses it.
 local stands = redis.pcall('GET', KEYS[1])
 if type(stands) ~= 'string' then
@@ -21,16 +22,17 @@ if stands == 'buried' then
   return 0
 end
 if #stands >= 65 and string.byte(stands, 1) == 1 and left >= 0 then
+  -- What was read later takes the place of the same version, or what is stale would keep it out.
   -- Byte by byte: a number of Lua holds 53 bits of a version, and < on strings goes by the locale.
-  local higher = false
-  for i = 6, 13 do
+  local newer = false
+  for i = 6, 21 do
     local new, old = string.byte(ARGV[1], i), string.byte(stands, i)
     if new ~= old then
-      higher = new > old
+      newer = new > old
       break
     end
   end
-  if not higher then
+  if not newer then
     return 0
   end
 end

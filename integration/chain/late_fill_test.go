@@ -98,6 +98,24 @@ func TestAFillThatIsLateAndASaveThatIsForgotten(t *testing.T) {
 	}
 }
 
+// An entry that is no longer fresh makes way for what was read since, be it of the same version.
+func TestAStaleEntryMakesWay(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	i := r.open()
+	id := i.create(t)
+	i.warm(t, id)
+	r.redis.Do("PEXPIRE", key(id), time.Hour.Milliseconds()) // it does not go by itself
+	eventually(t, "the entry is stale", func() bool {
+		rec, err := i.Load(t.Context(), id, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !cached(rec)
+	})
+	i.warm(t, id)
+}
+
 // heldFill makes a session and an instance that has read it and whose fill is held up on its way to Redis.
 func heldFill(t *testing.T, a *instance) (id sessionstore.ID, release func()) {
 	t.Helper()
