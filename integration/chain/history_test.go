@@ -239,7 +239,7 @@ func TestHistoriesWithTheCache(t *testing.T) {
 	defer stop()
 	h := newRecorder(t, 12)
 	h.slow = 4 * time.Millisecond // so that the run is longer than the bound
-	h.run(instances, 12, 600)
+	h.run(instances, 12, 500)
 	h.judge(bound)
 }
 

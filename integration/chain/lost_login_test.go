@@ -80,10 +80,10 @@ func (s *site) want(path string, status int, body string) {
 func TestALostReplyLogsNobodyOut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	i := r.open(withoutEmergency)
+	i := r.open(withoutEmergency, withoutRedis)
 	s := i.serve(t)
 	lost := i.toPostgres.trap("loss", "downstream", written...)
-	for range 8 {
+	for range 5 {
 		s.cookie = ""
 		lost.left.Store(1)
 		s.want("/login", http.StatusOK, "alice") // makes a session
@@ -116,7 +116,7 @@ func TestALostReplyLogsNobodyOut(t *testing.T) {
 func TestALostReplyAndNobodyToAsk(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	i := r.open(withoutEmergency)
+	i := r.open(withoutEmergency, withoutRedis)
 	s := i.serve(t)
 	s.want("/login", http.StatusOK, "alice")
 	before := s.cookie

@@ -31,7 +31,7 @@ func TestNothingFailsWithRedis(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			a, b := r.open(), r.open() // the fault is on a's way, or in Redis
-			w := &work{t: t, a: a, b: b}
+			w := &work{t: t, a: a, b: b, forgets: name == "flushed" || name == "killed"}
 			w.check() // both know Postgres's clock, and the cache works
 			id := a.create(t)
 			a.warm(t, id)
@@ -69,6 +69,8 @@ func TestNothingFailsWithRedis(t *testing.T) {
 type work struct {
 	t    *testing.T
 	a, b *instance
+	// forgets: Redis may lose what it has acknowledged, and get something older from a filler that is late.
+	forgets bool
 
 	done           atomic.Int64 // turns
 	longest, given atomic.Int64
@@ -124,7 +126,7 @@ func (w *work) turn() {
 		rec, err = reader.Load(ctx, id, floor)
 		must("load", err)
 		// Without a floor, Redis has acknowledged the save: whoever reads there sees it. Or nobody reads there.
-		if err == nil && number(rec, "n") != n+1 && (floor > 0 || cached(rec)) {
+		if err == nil && number(rec, "n") != n+1 && (floor > 0 || cached(rec) && !w.forgets) {
 			w.t.Errorf("saved %d, read %d with floor %d", n+1, number(rec, "n"), floor)
 		}
 	}
