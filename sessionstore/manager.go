@@ -101,6 +101,11 @@ func (m *Manager) stats(ctx context.Context, exact bool) (Stats, error) {
 // emergency.
 func (m *Manager) StoreName() string { return m.store.Name() }
 
+// Store is what the Manager keeps sessions in: Redis, Postgres and memory as one, as [Open] and [New] put them together,
+// or the one given to [NewWithStore]. It is for what works on sessions below HTTP, such as tools and tests, at any time before Close.
+// What is done through it makes no events.
+func (m *Manager) Store() Store { return m.store }
+
 // Format writes what the Manager is, and nothing of its configuration.
 func (m *Manager) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "sessionstore.Manager over "+m.store.Name())

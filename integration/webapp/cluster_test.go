@@ -1,64 +1,29 @@
 package webapp_test
 
 import (
-	"errors"
-	"io/fs"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
-	"strconv"
-	"strings"
-	"syscall"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/reporadar/pgsession/db"
-	"github.com/reporadar/pgsession/integration/internal/process"
 	"github.com/reporadar/pgsession/integration/pgtest"
-	"github.com/reporadar/pgsession/integration/servers"
 )
 
-// cluster is a throwaway Postgres with the schema of this version, for tests that stop it, configure it or read its log.
+// cluster is a throwaway Postgres, for tests that stop it, configure it or read its log. The demo comes to it as the
+// application's role.
 type cluster struct {
-	t      *testing.T
-	url    string // for the application's role
-	admin  string // for a superuser
-	data   string // folder
-	folder string // with the log in it
-	bin    string
+	*pgtest.Cluster
+	url string
+	t   *testing.T
 }
 
 func newCluster(t *testing.T, settings map[string]string) *cluster {
 	t.Helper()
-	server, err := servers.Postgres(t.Context(), servers.Options{Settings: settings, Logf: t.Logf})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	pool := pgtest.Pool(t, server.URL)
-	if _, err := db.Up(t.Context(), pool, db.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	roles := pgtest.NewRolesOn(t, server.URL)
-	c := &cluster{t: t, url: roles.URL(t, roles.App), admin: server.URL}
-	c.data = pgtest.One[string](t, pool, "SHOW data_directory")
-	c.bin = pgtest.One[string](t, pool, "SELECT setting FROM pg_config WHERE name = 'BINDIR'")
-	c.folder = filepath.Dir(c.data)
-	pool.Close()
-	return c
+	c := pgtest.NewCluster(t, settings)
+	roles := pgtest.NewRolesOn(t, c.URL)
+	return &cluster{c, roles.URL(t, roles.App), t}
 }
 
-// pool is one of a superuser, for the test's own questions.
-func (c *cluster) pool() *pgxpool.Pool { return pgtest.Pool(c.t, c.admin) }
-
-// with is the URL with more settings, given as name, value, name, value.
+// with is the application's URL with more settings, given as name, value, name, value.
 func (c *cluster) with(settings ...string) string {
 	u := parse(c.t, c.url)
 	query := u.Query()
@@ -69,82 +34,7 @@ func (c *cluster) with(settings ...string) string {
 	return u.String()
 }
 
-// log is all that the server has logged, also what a restarted one did.
-func (c *cluster) log() string {
-	c.t.Helper()
-	text, err := os.ReadFile(filepath.Join(c.folder, "server.log"))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return string(text)
-}
-
-// stop ends the server as a crash does: clients are cut off, nothing is tidied up.
-func (c *cluster) stop() {
-	c.t.Helper()
-	pidFile := filepath.Join(c.data, "postmaster.pid")
-	content, err := os.ReadFile(pidFile)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	first, _, _ := strings.Cut(string(content), "\n")
-	pid, err := strconv.Atoi(first)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
-		c.t.Fatal(err)
-	}
-	eventually(c.t, "the server is gone", func() bool {
-		_, err := os.Stat(pidFile)
-		return errors.Is(err, fs.ErrNotExist) && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
-	})
-}
-
-var quoted = regexp.MustCompile(`"([^"]*)"`)
-
-// restart starts the server again as it was started before, and waits until it answers.
-func (c *cluster) restart() {
-	c.t.Helper()
-	// bin/postgres "-D" "data" "-c" "name=value" …
-	options, err := os.ReadFile(filepath.Join(c.data, "postmaster.opts"))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	var arguments []string
-	for _, found := range quoted.FindAllSubmatch(options, -1) {
-		arguments = append(arguments, string(found[1]))
-	}
-	info, err := os.Stat(c.data)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	kin := process.Kin{Orphaned: syscall.SIGQUIT, Apart: true}
-	if owner := info.Sys().(*syscall.Stat_t); int(owner.Uid) != os.Getuid() {
-		kin.Account = &process.Account{UID: owner.Uid, GID: owner.Gid}
-	}
-	log, err := os.OpenFile(filepath.Join(c.folder, "server.log"), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer func() { _ = log.Close() }()
-	cmd := exec.Command(filepath.Join(c.bin, "postgres"), arguments...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = c.folder, log, log
-	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
-	running, err := process.Start(cmd, kin)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(func() {
-		if err := running.Stop(patience, syscall.SIGINT, syscall.SIGQUIT); err != nil {
-			c.t.Error(err)
-		}
-	})
-	eventually(c.t, "the server answers again", func() bool {
-		conn, err := pgx.Connect(c.t.Context(), c.url)
-		if err == nil {
-			err = conn.Close(c.t.Context())
-		}
-		return err == nil
-	})
-}
+func (c *cluster) pool() *pgxpool.Pool { return c.Pool() }
+func (c *cluster) log() string         { return c.Log() }
+func (c *cluster) stop()               { c.Stop() }
+func (c *cluster) restart()            { c.Restart() }

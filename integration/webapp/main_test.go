@@ -33,6 +33,7 @@ func run(m *testing.M) int {
 	}
 	// Throwaway servers are wanted as such: no test may stop a server that somebody named, nor one in a container.
 	_ = os.Unsetenv("DATABASE_URL")
+	_ = os.Unsetenv("REDIS_URL")
 	_ = os.Setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
 
 	dir, err := os.MkdirTemp("", "webapp")

@@ -3,6 +3,7 @@ package webapp_test
 import (
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,6 +15,8 @@ type visitor struct {
 	t      testing.TB
 	site   string
 	cookie string // name=value; empty without one
+
+	headers http.Header // what else it sends
 }
 
 // answer is a response as it came over the wire.
@@ -21,6 +24,7 @@ type answer struct {
 	status int
 	body   string
 	header http.Header
+	line   string // "200 OK"
 }
 
 var browser = &http.Client{
@@ -42,7 +46,9 @@ func login(t testing.TB, site, user string) *visitor {
 }
 
 // at is the same browser on another address.
-func (v *visitor) at(site string) *visitor { return &visitor{t: v.t, site: site, cookie: v.cookie} }
+func (v *visitor) at(site string) *visitor {
+	return &visitor{t: v.t, site: site, cookie: v.cookie, headers: v.headers}
+}
 
 // try sends a request such as "GET /api/me", and reports an error of the connection. A form goes into the body.
 func (v *visitor) try(request string, form ...string) (answer, error) {
@@ -51,6 +57,7 @@ func (v *visitor) try(request string, form ...string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	maps.Copy(r.Header, v.headers)
 	if len(form) > 0 {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
@@ -72,7 +79,7 @@ func (v *visitor) try(request string, form ...string) (answer, error) {
 			v.cookie = ""
 		}
 	}
-	return answer{res.StatusCode, string(body), res.Header}, nil
+	return answer{res.StatusCode, string(body), res.Header, res.Status}, nil
 }
 
 func (v *visitor) send(request string, form ...string) answer {

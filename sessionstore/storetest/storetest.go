@@ -32,6 +32,10 @@ type Subject struct {
 	// Peer makes another instance over the same sessions, as a second server process has one. Without it, the
 	// suite uses the store itself.
 	Peer func(t *testing.T, s sessionstore.Store) sessionstore.Store
+
+	// Forget empties what stands in front of the store and its peers. A cache needn't be told of a Touch, which changes
+	// nothing but deadlines, so the suite calls it after each. Nil for a store without a cache.
+	Forget func(t *testing.T, s sessionstore.Store)
 }
 
 // weekly is the expiry that most cases use.
@@ -127,6 +131,9 @@ func (h *harness) touch(ids ...sessionstore.ID) {
 	}
 	if err := h.store.Touch(h.ctx, touches); err != nil {
 		h.Fatalf("Touch: %v", err)
+	}
+	if h.subject.Forget != nil {
+		h.subject.Forget(h.T, h.store)
 	}
 }
 

@@ -55,13 +55,16 @@ func (d *Database) open(ctx context.Context) (err error) {
 	return d.Exec(ctx, scsTable)
 }
 
-// Connect opens a pool with all its connections made.
-func (d *Database) Connect(ctx context.Context, connections int) (*pgxpool.Pool, error) {
+// Connect opens a pool with all its connections made. configure may change the rest.
+func (d *Database) Connect(ctx context.Context, connections int, configure ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(d.URL)
 	if err != nil {
 		return nil, errors.New("DATABASE_URL is not a Postgres URL")
 	}
 	config.MaxConns, config.MinConns = int32(connections), int32(connections)
+	for _, c := range configure {
+		c(config)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, err

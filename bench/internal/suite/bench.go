@@ -27,6 +27,7 @@ var All = []Suite{
 	{"allocations", allocated},
 	{"size", size},
 	{"prune", prune},
+	{"cache", cached},
 }
 
 // Sizes are how many rows there are.

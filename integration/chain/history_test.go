@@ -1,0 +1,310 @@
+package chain_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// A session is a register that dies once. These are its operations.
+type operation struct {
+	kind    string // save, load or revoke
+	session int
+	value   int64 // that is saved
+}
+
+// outcome is what the caller was told.
+type outcome struct {
+	alive   bool
+	value   int64
+	version int64
+	cached  bool // it came from the cache
+}
+
+type register struct {
+	alive bool
+	value int64
+}
+
+// session is what a linearizable session does.
+var session = porcupine.Model{
+	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
+		of := map[int][]porcupine.Operation{}
+		for _, op := range history {
+			n := op.Input.(operation).session
+			of[n] = append(of[n], op)
+		}
+		var parts [][]porcupine.Operation
+		for _, part := range of {
+			parts = append(parts, part)
+		}
+		return parts
+	},
+	Init: func() any { return register{alive: true} },
+	Step: func(state, input, output any) (bool, any) {
+		s, in, out := state.(register), input.(operation), output.(outcome)
+		if in.kind == "revoke" {
+			return true, register{}
+		}
+		if out.alive != s.alive {
+			return false, s
+		}
+		if in.kind == "save" && s.alive {
+			return true, register{true, in.value}
+		}
+		return !s.alive || out.value == s.value, s
+	},
+}
+
+// recorder writes down what callers do and are told.
+type recorder struct {
+	t     *testing.T
+	start time.Time
+	ids   []sessionstore.ID
+	slow  time.Duration // between two operations of a client
+
+	mu      sync.Mutex
+	history []porcupine.Operation
+}
+
+// call does an operation as client, who knows the floor that its cookie has.
+func (h *recorder) call(i *instance, client int, op operation, floor int64) (rec sessionstore.Record) {
+	ctx, id := context.Background(), h.ids[op.session]
+	began := time.Since(h.start)
+	var err error
+	switch op.kind {
+	case "save":
+		rec, err = i.Save(ctx, id, setting("r", op.value))
+	case "load":
+		rec, err = i.Load(ctx, id, floor)
+	case "revoke":
+		_, err = i.Delete(ctx, id)
+	}
+	ended := time.Since(h.start)
+	if err != nil && !errors.Is(err, sessionstore.ErrNotFound) {
+		h.t.Errorf("%s: %v", op.kind, err)
+		return rec
+	}
+	if err == nil && op.kind == "load" && rec.Version < floor {
+		h.t.Errorf("version %d for a client that has seen %d", rec.Version, floor)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.history = append(h.history, porcupine.Operation{
+		ClientId: client, Input: op, Output: outcome{err == nil && op.kind != "revoke", number(rec, "r"), rec.Version, cached(rec)},
+		Call: int64(began), Return: int64(ended),
+	})
+	return rec
+}
+
+// run lets clients work on sessions through several instances, and revokes each session once, in the second half.
+func (h *recorder) run(instances []*instance, clients, each int) {
+	for range cap(h.ids) {
+		h.ids = append(h.ids, instances[0].create(h.t, "r", 0))
+	}
+	var all sync.WaitGroup
+	for client := range clients {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(client)))
+			floors := make([]int64, len(h.ids))
+			for n := range each {
+				op := operation{kind: "load", session: random.IntN(len(h.ids)), value: int64(client*each + n + 1)}
+				if random.IntN(4) == 0 {
+					op.kind = "save"
+				}
+				if n == each*(2+client%2)/4 && client < len(h.ids) {
+					op.kind, op.session = "revoke", client
+				}
+				rec := h.call(instances[random.IntN(len(instances))], client, op, floors[op.session])
+				floors[op.session] = max(floors[op.session], rec.Floor)
+				if h.slow > 0 {
+					pause := time.NewTimer(h.slow)
+					<-pause.C
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// linearizable asks porcupine about everything that Postgres answered.
+func linearizable(history []porcupine.Operation) bool {
+	var answered []porcupine.Operation
+	for _, op := range history {
+		if !op.Output.(outcome).cached {
+			answered = append(answered, op)
+		}
+	}
+	return porcupine.CheckOperations(session, answered)
+}
+
+// age is how long after something was acknowledged the last load began that did not see it: a later version, or the end.
+// The versions of a session are in the order in which Postgres committed them. The error is about what was never so.
+func age(history []porcupine.Operation) (behind, revoked time.Duration, err error) {
+	type version struct {
+		session int
+		number  int64
+	}
+	saved, ended := map[version]porcupine.Operation{}, map[int]int64{}
+	later := map[version]int64{} // when the first later version was acknowledged
+	for _, op := range history {
+		in, out := op.Input.(operation), op.Output.(outcome)
+		switch {
+		case in.kind == "save" && out.alive:
+			saved[version{in.session, out.version}] = op
+			for n := out.version - 1; n > 0; n-- {
+				if at, ok := later[version{in.session, n}]; ok && at <= op.Return {
+					break
+				}
+				later[version{in.session, n}] = op.Return
+			}
+		case in.kind == "revoke":
+			ended[in.session] = op.Return
+		}
+	}
+	for _, op := range history {
+		in, out := op.Input.(operation), op.Output.(outcome)
+		if in.kind != "load" || !out.alive {
+			continue
+		}
+		was, ok := saved[version{in.session, out.version}]
+		if out.version > 1 && (!ok || was.Input.(operation).value != out.value || was.Call > op.Return) {
+			err = errors.Join(err, fmt.Errorf("a load gave version %d with the value %d, which was not saved as that, or not yet", out.version, out.value))
+		}
+		if at, ok := later[version{in.session, out.version}]; ok {
+			behind = max(behind, time.Duration(op.Call-at))
+		}
+		if at, ok := ended[in.session]; ok {
+			revoked = max(revoked, time.Duration(op.Call-at))
+		}
+	}
+	return behind, revoked, err
+}
+
+// judge checks what was recorded so far, and begins anew. bound is for what the cache said.
+func (h *recorder) judge(bound time.Duration) {
+	h.t.Helper()
+	if !linearizable(h.history) {
+		h.t.Error("what Postgres answered is not linearizable")
+	}
+	behind, revoked, err := age(h.history)
+	if err != nil {
+		h.t.Error(err)
+	}
+	fromCache := 0
+	for _, op := range h.history {
+		if op.Output.(outcome).cached {
+			fromCache++
+		}
+	}
+	h.t.Logf("%d operations, %d of them answered by the cache; longest service of an older version %v, of a revoked session %v; the bound is %v",
+		len(h.history), fromCache, behind, revoked, bound)
+	if behind > bound || revoked > bound {
+		h.t.Error("something was served that is older than the bound")
+	}
+	if fromCache == 0 && bound > 0 {
+		h.t.Error("nothing was served from the cache: this test sees nothing")
+	}
+	h.history = nil
+}
+
+func newRecorder(t *testing.T, sessions int) *recorder {
+	return &recorder{t: t, start: time.Now(), ids: make([]sessionstore.ID, 0, sessions)}
+}
+
+// Without a cache, what all callers on all instances see is what one register after the other would have done.
+func TestHistoriesWithoutACache(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	h := newRecorder(t, 6)
+	h.run([]*instance{r.open(withoutRedis), r.open(withoutRedis), r.open(withoutRedis)}, 12, 150)
+	h.judge(0)
+}
+
+// With the cache, and Redis being flushed, killed and out of reach for one instance after the other, what Postgres
+// answers is linearizable as ever, and what the cache answers is no older than the bound.
+func TestHistoriesWithTheCache(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	instances := []*instance{r.open(), r.open(), r.open()}
+	stop := torment(r, instances)
+	defer stop()
+	h := newRecorder(t, 12)
+	h.slow = 4 * time.Millisecond // so that the run is longer than the bound
+	h.run(instances, 12, 500)
+	h.judge(bound)
+}
+
+// torment flushes Redis, kills it and keeps it out of reach of one instance after the other, until it is stopped.
+func torment(r *rig, instances []*instance) (stop func()) {
+	ending, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for n := 0; ; n++ {
+			select {
+			case <-ending:
+				return
+			default:
+			}
+			i := instances[n%len(instances)]
+			switch n % 8 {
+			case 0:
+				i.toRedis.down() // what it revokes, Redis does not hear of
+			case 3:
+				_ = r.redis.Client.FlushAll(context.Background()).Err()
+			case 5:
+				for _, each := range instances {
+					each.toRedis.heal()
+				}
+			case 7:
+				r.redis.Kill()
+				r.redis.Restart()
+			}
+			pause := time.NewTimer(100 * time.Millisecond) // a pace for the torment, not something that is waited for
+			<-pause.C
+		}
+	}()
+	return func() { close(ending); <-ended }
+}
+
+// The judge is no rubber stamp.
+func TestTheJudgeSeesWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	op := func(kind string, version int64, alive, cached bool, call, back int64) porcupine.Operation {
+		value := 10 * (version - 1)
+		return porcupine.Operation{Input: operation{kind: kind, value: value}, Output: outcome{alive, value, version, cached}, Call: call, Return: back}
+	}
+	saved, dead := op("save", 2, true, false, 10, 20), op("revoke", 0, false, false, 10, 20)
+	wrong := op("load", 2, true, true, 30, 40)
+	wrong.Output = outcome{true, 99, 2, true}
+	for name, test := range map[string]struct {
+		history          []porcupine.Operation
+		linear, possible bool
+		behind, revoked  time.Duration
+	}{
+		"fine":             {[]porcupine.Operation{saved, op("load", 2, true, false, 30, 40)}, true, true, 0, 0},
+		"at the same time": {[]porcupine.Operation{saved, op("load", 1, true, false, 15, 40)}, true, true, 0, 0},
+		"old":              {[]porcupine.Operation{saved, op("load", 1, true, false, 30, 40)}, false, true, 10, 0},
+		"old, cached":      {[]porcupine.Operation{saved, op("load", 1, true, true, 30, 40)}, true, true, 10, 0},
+		"dead":             {[]porcupine.Operation{dead, op("load", 1, true, false, 35, 40)}, false, true, 0, 15},
+		"dead, cached":     {[]porcupine.Operation{dead, op("load", 1, true, true, 35, 40)}, true, true, 0, 15},
+		"saved when dead":  {[]porcupine.Operation{dead, op("save", 2, true, false, 30, 40)}, false, true, 0, 0},
+		"dead for nothing": {[]porcupine.Operation{op("load", 0, false, false, 30, 40)}, false, true, 0, 0},
+		"from nowhere":     {[]porcupine.Operation{op("load", 7, true, true, 30, 40)}, true, false, 0, 0},
+		"from the future":  {[]porcupine.Operation{op("load", 2, true, true, 1, 2), saved}, true, false, 0, 0},
+		"another value":    {[]porcupine.Operation{saved, wrong}, true, false, 0, 0},
+	} {
+		behind, revoked, err := age(test.history)
+		if linear := linearizable(test.history); linear != test.linear || (err == nil) != test.possible || behind != test.behind || revoked != test.revoked {
+			t.Errorf("%s: linearizable %v, %v behind, %v after the revoke, %v", name, linear, behind, revoked, err)
+		}
+	}
+}

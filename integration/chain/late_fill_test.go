@@ -1,0 +1,281 @@
+package chain_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/integration/internal/process"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// A filler has read a session and its fill is on the way while the session is revoked. Redis has a tombstone, and refuses.
+func TestAFillThatIsLateIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a, b := r.open(), r.open()
+	id, release := heldFill(t, a)
+	revoked, err := b.revoke(t, id)
+	if err != nil || !revoked.Committed || revoked.MaxExposure != 0 {
+		t.Fatalf("revoke: %+v, %v", revoked, err)
+	}
+	began := time.Now()
+	release()
+	if served := watch(t, b, id, began); served > 0 {
+		t.Errorf("served %v after a revoke that Redis knows of", served)
+	}
+	if value, err := r.redis.Client.Get(t.Context(), key(id)).Result(); err != nil || value != "buried" {
+		t.Errorf("the tombstone is gone: %v", err)
+	}
+}
+
+// The worst that Redis can do: it has lost the tombstone before the fill arrives. The session is in the cache then, and
+// counts no longer than what was read before the revoke may.
+func TestAFillThatIsLateAndATombstoneThatIsLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a, b := r.open(), r.open()
+	b.warm(t, b.create(t)) // it knows Postgres's clock
+	id, release := heldFill(t, a)
+	began := time.Now()
+	if revoked, err := b.Delete(t.Context(), id); err != nil || !revoked.Committed {
+		t.Fatalf("revoke: %+v, %v", revoked, err)
+	}
+	r.redis.Flush()
+	release()
+	eventually(t, "the fill arrives", func() bool { return r.redis.Client.Exists(t.Context(), key(id)).Val() == 1 })
+	if rec, err := b.Load(t.Context(), id, 0); err != nil || !cached(rec) {
+		t.Errorf("the revoked session is not served, so this test sees nothing: %v", err)
+	}
+	served := watch(t, b, id, began)
+	t.Logf("served for %v after the revoke began; the bound is %v", served, bound)
+	if served > bound {
+		t.Errorf("served for %v, more than %v", served, bound)
+	}
+}
+
+// The same with a save in place of the revoke: Redis acknowledges it, forgets it, and gets the older version back. Whoever
+// saved may be shown that, for as long as it is fresh.
+func TestAFillThatIsLateAndASaveThatIsForgotten(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a, b := r.open(), r.open()
+	b.warm(t, b.create(t))
+	id, release := heldFill(t, a)
+	began := time.Now()
+	saved, err := b.Save(t.Context(), id, setting("n", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.redis.Flush()
+	release()
+	eventually(t, "the fill arrives", func() bool { return r.redis.Client.Exists(t.Context(), key(id)).Val() == 1 })
+	var older time.Duration
+	eventually(t, "the save is seen", func() bool {
+		asked := time.Since(began)
+		rec, err := b.Load(t.Context(), id, saved.Floor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec.Version < saved.Version {
+			older = asked
+		}
+		return rec.Version == saved.Version
+	})
+	t.Logf("the older version was served for %v after the save, to a client with floor %d; the bound is %v", older, saved.Floor, bound)
+	if older > bound {
+		t.Errorf("served for %v", older)
+	}
+}
+
+// An entry that is no longer fresh makes way for what was read since, be it of the same version.
+func TestAStaleEntryMakesWay(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	i := r.open()
+	id := i.create(t)
+	i.warm(t, id)
+	r.redis.Do("PEXPIRE", key(id), time.Hour.Milliseconds()) // it does not go by itself
+	eventually(t, "the entry is stale", func() bool {
+		rec, err := i.Load(t.Context(), id, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !cached(rec)
+	})
+	i.warm(t, id)
+}
+
+// heldFill makes a session and an instance that has read it and whose fill is held up on its way to Redis.
+func heldFill(t *testing.T, a *instance) (id sessionstore.ID, release func()) {
+	t.Helper()
+	id = a.create(t)
+	held := a.toRedis.trap("hold", "upstream", "evalsha", "EVALSHA")
+	held.left.Store(1)
+	eventually(t, "a fill is on its way", func() bool { // none follows on a Redis that did not answer in its time
+		if _, err := a.Load(t.Context(), id, 0); err != nil {
+			t.Fatal(err)
+		}
+		return len(held.sprung) > 0
+	})
+	return id, func() { close(held.open) }
+}
+
+// A filler that is stopped by the system between its read and its fill, and goes on when the session is revoked and
+// Redis has forgotten about it: within the freshness, and after it.
+func TestAFillerThatIsStopped(t *testing.T) {
+	t.Parallel()
+	for name, sleeps := range map[string]bool{"for a moment": false, "for longer than the freshness": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			b := r.open()
+			b.warm(t, b.create(t))
+			id := b.create(t)
+			f := newFiller(t, r)
+			answer := f.toPostgres.trap("hold", "downstream", "alice") // the row
+			answer.left.Store(1)
+			f.tell(id)
+			<-answer.sprung // Postgres has answered, before the revoke
+			f.signal(syscall.SIGSTOP)
+			close(answer.open)
+
+			began := time.Now()
+			if revoked, err := b.Delete(t.Context(), id); err != nil || !revoked.Committed {
+				t.Fatalf("revoke: %+v, %v", revoked, err)
+			}
+			r.redis.Flush()
+			if sleeps {
+				old := time.NewTimer(bound) // what passes is what is tested
+				<-old.C
+			}
+			f.signal(syscall.SIGCONT)
+			if said := f.said(); said != "alive" { // it asked before the revoke
+				t.Errorf("the filler says %q", said)
+			}
+			if !sleeps {
+				eventually(t, "the fill arrives", func() bool { return r.redis.Client.Exists(t.Context(), key(id)).Val() == 1 })
+			}
+			served := watch(t, b, id, began)
+			t.Logf("served for %v after the revoke began; the bound is %v", served, bound)
+			if served > bound || sleeps && served > 0 {
+				t.Errorf("served for %v", served)
+			}
+			f.done() // its fills are through
+			if _, err := b.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+				t.Errorf("in the end: %v", err)
+			}
+		})
+	}
+}
+
+// filling is a process that loads the sessions it is told of.
+type filling struct {
+	t          *testing.T
+	process    *process.Process
+	toPostgres *link
+	in         io.WriteCloser
+	out        *bufio.Scanner
+}
+
+const fillerCommand = "filler"
+
+func newFiller(t *testing.T, r *rig) *filling {
+	t.Helper()
+	f := &filling{t: t, toPostgres: connect(t, host(t, r.database))}
+	servers, err := json.Marshal([]string{f.toPostgres.via(r.database), r.redis.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], fillerCommand)
+	cmd.Env = append(os.Environ(), "CHAIN_SERVERS="+string(servers))
+	cmd.Stderr = os.Stderr
+	if f.in, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.out = bufio.NewScanner(out)
+	if f.process, err = process.Start(cmd, process.Kin{Orphaned: syscall.SIGKILL}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.process.Stop(patience, syscall.SIGCONT, syscall.SIGTERM); err != nil {
+			t.Error(err)
+		}
+	})
+	if said := f.said(); said != "ready" {
+		t.Fatalf("the filler says %q", said)
+	}
+	return f
+}
+
+func (f *filling) tell(id sessionstore.ID) {
+	f.t.Helper()
+	if _, err := fmt.Fprintln(f.in, hex.EncodeToString(id[:])); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *filling) said() string {
+	f.out.Scan()
+	return f.out.Text()
+}
+
+// done lets it end.
+func (f *filling) done() {
+	f.t.Helper()
+	if err := f.in.Close(); err != nil {
+		f.t.Error(err)
+	}
+	if said := f.said(); said != "closed" {
+		f.t.Errorf("the filler says %q", said)
+	}
+}
+
+func (f *filling) signal(sig syscall.Signal) {
+	f.t.Helper()
+	if err := f.process.Signal(sig); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// filler is what the process does.
+func filler() {
+	var servers [2]string
+	err := json.Unmarshal([]byte(os.Getenv("CHAIN_SERVERS")), &servers)
+	cfg := settings(servers[0], servers[1])
+	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	m, oerr := sessionstore.Open(context.Background(), cfg)
+	if err = errors.Join(err, oerr); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println("ready")
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		var id sessionstore.ID
+		if _, err := hex.Decode(id[:], in.Bytes()); err != nil {
+			fmt.Println(err)
+			continue
+		}
+		if _, err := m.Store().Load(context.Background(), id, 0); err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println("alive")
+	}
+	_ = m.Close()
+	fmt.Println("closed")
+}

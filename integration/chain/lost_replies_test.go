@@ -1,0 +1,167 @@
+package chain_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// written is how Postgres's answer to a change ends. It is sent when the change is committed.
+var written = []string{"INSERT 0 ", "UPDATE ", "DELETE "}
+
+// COH-07: Postgres has committed, and the answer is lost. That is never a success nor a failure, and a retry is safe.
+func TestLostReplies(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	i := r.open(withoutEmergency, withoutRedis)
+	ctx := t.Context()
+	lost := i.toPostgres.trap("loss", "downstream", written...)
+	const rounds = 12
+
+	// lose loses the next answer and says what the caller was told.
+	lose := func(call func() error) error {
+		t.Helper()
+		if err := i.manager.Store().Touch(ctx, []sessionstore.Touch{{ID: newID()}}); err != nil { // so that the connection is good
+			t.Fatal(err)
+		}
+		lost.left.Store(1)
+		err := call()
+		if lost.left.Load() >= 1 {
+			t.Fatal("no answer was lost: this test sees nothing")
+		}
+		lost.left.Store(0)
+		return err
+	}
+	uncertain := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, sessionstore.ErrUncertain) || !errors.Is(err, sessionstore.ErrUnavailable) {
+			t.Errorf("%s: %v, want ErrUncertain", what, err)
+		}
+	}
+	for range rounds {
+		id, next := newID(), newID()
+		draft := sessionstore.Draft{ID: id, UserID: "alice"}
+		uncertain("create", lose(func() error { _, err := i.Create(ctx, draft); return err }))
+		if _, err := i.Create(ctx, draft); !errors.Is(err, sessionstore.ErrExists) {
+			t.Errorf("create, again: %v, want ErrExists: the first was made", err)
+		}
+		uncertain("save", lose(func() error { _, err := i.Save(ctx, id, setting("n", 1)); return err }))
+		if rec, err := i.Save(ctx, id, setting("n", 1)); err != nil || number(rec, "n") != 1 || rec.Version != 3 {
+			t.Errorf("save, again: version %d, %v", rec.Version, err)
+		}
+		change := sessionstore.Change{UserID: "bob"}
+		uncertain("rotate", lose(func() error { _, err := i.Rotate(ctx, id, next, change); return err }))
+		if _, err := i.Rotate(ctx, id, next, change); !errors.Is(err, sessionstore.ErrNotFound) {
+			t.Errorf("rotate, again: %v, want ErrNotFound: the session has moved", err)
+		}
+		if rec, err := i.Load(ctx, next, 0); err != nil || rec.UserID != "bob" {
+			t.Errorf("the session that was moved: %v", err)
+		}
+		// Deleting twice is the same as once, so the store asks again by itself.
+		if err := lose(func() error { _, err := i.Delete(ctx, next); return err }); err != nil {
+			t.Errorf("delete: %v", err)
+		}
+		if _, err := i.Load(ctx, next, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+			t.Errorf("the session that was deleted: %v", err)
+		}
+	}
+	if n := pgtest.One[int](t, r.admin, "SELECT count(*) FROM pgsession.sessions"); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+	t.Logf("%d lost answers", len(lost.sprung))
+}
+
+// A revoke none of whose answers come is not committed as far as anybody knows, and not refused: the cache hears of it.
+func TestARevokeWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a, b := r.open(withoutEmergency), r.open()
+	id := a.create(t)
+	a.warm(t, id)
+	b.warm(t, id)
+	lost := a.toPostgres.trap("loss", "downstream", "DELETE ", "R\x00\x00\x00") // nor is there a new connection
+	lost.left.Store(1000)
+	revoked, err := a.revoke(t, id)
+	if !errors.Is(err, sessionstore.ErrUncertain) || revoked.Committed {
+		t.Fatalf("%+v, %v", revoked, err)
+	}
+	if _, err := b.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) { // it was deleted, in fact
+		t.Errorf("elsewhere: %v", err)
+	}
+	lost.left.Store(0)
+	if revoked, err := a.Delete(t.Context(), id); err != nil || !revoked.Committed {
+		t.Errorf("again: %+v, %v", revoked, err)
+	}
+}
+
+// Connections are cut at any moment under load. What was acknowledged is there, what failed for certain is not.
+func TestConnectionsThatAreCutAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	i := r.open(withoutEmergency)
+	lost := i.toPostgres.trap("loss", "downstream", "T\x00\x00", "D\x00\x00", "INSERT", "UPDATE", "DELETE", "1\x00\x00\x00", "2\x00\x00\x00")
+	const visitors, turns = 8, 40
+	type change struct {
+		key string
+		err error
+	}
+	ids := make([]sessionstore.ID, visitors)
+	changes := make([][]change, visitors)
+	var all sync.WaitGroup
+	for v := range visitors {
+		ids[v] = i.create(t)
+	}
+	for v := range visitors {
+		all.Go(func() {
+			for n := range turns {
+				if n%5 == v%5 {
+					lost.left.Store(1)
+				}
+				key := fmt.Sprintf("k%d", n)
+				_, err := i.Save(context.Background(), ids[v], setting(key, n))
+				changes[v] = append(changes[v], change{key, err})
+			}
+		})
+	}
+	all.Wait()
+	lost.left.Store(0)
+
+	var made, unmade, unknown, unknownMade int
+	for v := range visitors {
+		rec, err := i.Load(t.Context(), ids[v], 1<<40) // no cache has it
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range changes[v] {
+			there := has(rec, c.key)
+			switch {
+			case c.err == nil:
+				made++
+				if !there {
+					t.Errorf("%s was acknowledged and is not there", c.key)
+				}
+			case errors.Is(c.err, sessionstore.ErrUncertain):
+				unknown++
+				if there {
+					unknownMade++
+				}
+			case errors.Is(c.err, sessionstore.ErrUnavailable):
+				unmade++
+				if there {
+					t.Errorf("%s failed for certain and is there: %v", c.key, c.err)
+				}
+			default:
+				t.Errorf("%s: %v", c.key, c.err)
+			}
+		}
+	}
+	t.Logf("%d changes made, %d refused, %d uncertain, of which %d were made", made, unmade, unknown, unknownMade)
+	if unknown == 0 {
+		t.Error("nothing was uncertain: this test sees nothing")
+	}
+}

@@ -1,0 +1,154 @@
+package chain_test
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// unhurried keeps what is in the cache fresh for longer than a test takes.
+func unhurried(c *sessionstore.Config) { c.CacheFreshness = 5 * time.Minute }
+
+// Without emergencies, what the cache knows goes on, and everything else is a 503 that leaves the cookie.
+func TestPostgresIsAway(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(*link){
+		"down": (*link).down, "hung": (*link).hang, "reset": (*link).reset, "garbage": (*link).garble,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			i := r.open(withoutEmergency, unhurried, impatient(time.Second))
+			s := i.serve(t)
+			s.want("/login", http.StatusOK, "alice")
+			known, unknown := i.create(t), i.create(t)
+			i.warm(t, known)
+			had := s.cookie
+
+			fault(i.toPostgres)
+			if rec, err := i.Load(t.Context(), known, 0); err != nil || rec.UserID != "alice" {
+				t.Errorf("a session in the cache: %v", err)
+			}
+			if _, err := i.Load(t.Context(), unknown, 0); !errors.Is(err, sessionstore.ErrUnavailable) {
+				t.Errorf("a session that is not: %v, want ErrUnavailable", err)
+			}
+			if _, err := i.Save(t.Context(), known, setting("k", 1)); !errors.Is(err, sessionstore.ErrUnavailable) {
+				t.Errorf("save: %v, want ErrUnavailable", err)
+			}
+			if _, err := i.Create(t.Context(), sessionstore.Draft{ID: newID()}); !errors.Is(err, sessionstore.ErrUnavailable) {
+				t.Errorf("create: %v, want ErrUnavailable", err)
+			}
+			if revoked, err := i.Delete(t.Context(), unknown); !errors.Is(err, sessionstore.ErrUnavailable) || revoked.Committed {
+				t.Errorf("revoke: %+v, %v; want ErrUnavailable", revoked, err)
+			}
+			for _, path := range []string{"/me", "/set", "/login", "/logout"} {
+				if status, _, cookies := s.get(path); status != http.StatusServiceUnavailable || cookies != 0 {
+					t.Errorf("%s: %d with %d cookies, want 503 and none", path, status, cookies)
+				}
+			}
+
+			i.toPostgres.heal()
+			if s.cookie != had {
+				t.Error("the cookie has changed")
+			}
+			s.want("/me", http.StatusOK, "alice")
+			s.want("/set", http.StatusOK, "alice")
+			if _, err := i.Load(t.Context(), known, 0); err != nil {
+				t.Errorf("afterwards: %v", err)
+			}
+		})
+	}
+}
+
+// A Postgres that is slow is no outage: everything works, only later.
+func TestPostgresIsSlow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a, b := r.open(), r.open()
+	w := &work{t: t, a: a, b: b}
+	a.toPostgres.slow(30)
+	stop := w.start(4)
+	w.turns(30)
+	stop()
+	w.check()
+	if n := a.manager.Count(sessionstore.EventEmergency); n != 0 {
+		t.Errorf("%d emergencies", n)
+	}
+}
+
+// In an emergency sessions begin in memory, others are left alone, revokes are written down; and all of it is in Postgres afterwards.
+func TestAnEmergencyAndItsEnd(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(*link){"down": (*link).down, "hung": (*link).hang} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			a, b := r.open(unhurried, impatient(time.Second)), r.open(unhurried)
+			known, unknown, ended := a.create(t, "n", 7), a.create(t), a.create(t)
+			for _, i := range []*instance{a, b} {
+				i.warm(t, known)
+				i.warm(t, ended)
+			}
+
+			fault(a.toPostgres)
+			eventually(t, "the emergency begins", func() bool {
+				_, err := a.Load(t.Context(), unknown, 0)
+				if !errors.Is(err, sessionstore.ErrUnavailable) {
+					t.Fatalf("load: %v", err)
+				}
+				return a.manager.StoreName() == "memory"
+			})
+			if h := a.manager.Health(t.Context()); h.Status != "emergency" || h.EmergencySince == nil {
+				t.Errorf("health: %+v", h)
+			}
+			if rec, err := a.Load(t.Context(), known, 0); err != nil || number(rec, "n") != 7 {
+				t.Errorf("a session in the cache: %v", err)
+			}
+			if _, err := a.Save(t.Context(), known, setting("n", 8)); !errors.Is(err, sessionstore.ErrUnavailable) {
+				t.Errorf("it is there to be read only: %v", err)
+			}
+			fresh, moved := a.create(t, "n", 1), newID()
+			if rec, err := a.Save(t.Context(), fresh, setting("n", 2)); err != nil || number(rec, "n") != 2 {
+				t.Errorf("a session in memory: %v", err)
+			}
+			if _, err := a.Rotate(t.Context(), fresh, moved, sessionstore.Change{UserID: "alice"}); err != nil {
+				t.Errorf("a login in memory: %v", err)
+			}
+			revoked, err := a.revoke(t, ended)
+			if err != nil || revoked.Committed {
+				t.Errorf("a revoke: %+v, %v; want it written down and known to the cache", revoked, err)
+			}
+			if _, err := a.Load(t.Context(), ended, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+				t.Errorf("a session that was revoked: %v", err)
+			}
+			if n := pgtest.One[int](t, r.admin, "SELECT count(*) FROM pgsession.sessions"); n != 3 {
+				t.Errorf("%d rows, want 3", n)
+			}
+
+			a.toPostgres.heal()
+			eventually(t, "the emergency ends", func() bool { return a.manager.Health(t.Context()).Status == "ok" })
+			for _, i := range []*instance{a, b} {
+				if rec, err := i.Load(t.Context(), moved, 0); err != nil || rec.UserID != "alice" || number(rec, "n") != 2 {
+					t.Errorf("the session made meanwhile: %v", err)
+				}
+				for _, id := range []sessionstore.ID{ended, fresh} {
+					if _, err := i.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+						t.Errorf("a session that was ended meanwhile: %v", err)
+					}
+				}
+				for _, id := range []sessionstore.ID{known, unknown} {
+					if _, err := i.Load(t.Context(), id, 0); err != nil {
+						t.Errorf("a session from before: %v", err)
+					}
+				}
+			}
+			if begun, over := a.manager.Count(sessionstore.EventEmergency), a.manager.Count(sessionstore.EventRecovered); begun != 1 || over != 1 {
+				t.Errorf("%d emergencies begun, %d sessions moved; want 1 and 1", begun, over)
+			}
+		})
+	}
+}

@@ -1,0 +1,178 @@
+package chain_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"log/slog"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/integration/redistest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+const (
+	// freshness is shorter than the default, so that tests can see it pass.
+	freshness = time.Second
+	// bound is what a Revocation may say at most: the freshness and the allowance for clocks.
+	bound = freshness + 250*time.Millisecond
+
+	secret  = "5f1d7a86c2b94e03a7d8e6f0c1b2a394"
+	sealing = "8d6f1c0e57a24b93d0c8e2f1a6b7954d3e0a1b2c4d5f60718293a4b5c6d7e8f9"
+)
+
+// rig is a Postgres and a Redis for some instances.
+type rig struct {
+	t        testing.TB
+	database string // URL
+	admin    *pgxpool.Pool
+	redis    *redistest.Server
+}
+
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	r := &rig{t: t, database: pgtest.Database(t), redis: redistest.Start(t)}
+	r.admin = pgtest.Pool(t, r.database)
+	return r
+}
+
+// instance is one of the processes of a site, as far as sessions go.
+type instance struct {
+	sessionstore.Store
+	manager             *sessionstore.Manager
+	toRedis, toPostgres *link
+}
+
+// open makes an instance whose ways to both servers are its own. configure may change its Config.
+func (r *rig) open(configure ...func(*sessionstore.Config)) *instance {
+	r.t.Helper()
+	i := &instance{toRedis: connect(r.t, r.redis.Address())}
+	i.toPostgres = connect(r.t, host(r.t, r.database))
+	cfg := r.config()
+	cfg.DatabaseURL = sessionstore.Secret(i.toPostgres.via(r.database))
+	cfg.RedisURL = sessionstore.Secret(i.toRedis.via(r.redis.URL))
+	for _, c := range configure {
+		c(&cfg)
+	}
+	m, err := sessionstore.Open(r.t.Context(), cfg)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	i.manager = m
+	i.Store = i.manager.Store()
+	r.t.Cleanup(func() { _ = i.manager.Close() }) // what it says about touches and sessions in memory is looked at where it counts
+	return i
+}
+
+func (r *rig) config() sessionstore.Config { return settings(r.database, r.redis.URL) }
+
+// settings are those of an instance with everything turned on.
+func settings(database, redis string) sessionstore.Config {
+	return sessionstore.Config{
+		DatabaseURL: sessionstore.Secret(database), Secrets: []sessionstore.Secret{secret},
+		UseRedis: true, RedisURL: sessionstore.Secret(redis), EncryptionKeys: []sessionstore.Secret{sealing},
+		CacheFreshness: freshness, StoreTimeout: patience, PruneInterval: -1, Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+func withoutRedis(c *sessionstore.Config)     { c.UseRedis = false }
+func withoutEmergency(c *sessionstore.Config) { c.NoEmergency = true }
+
+func impatient(d time.Duration) func(*sessionstore.Config) {
+	return func(c *sessionstore.Config) { c.StoreTimeout = d }
+}
+
+// key is where a session is kept in Redis.
+func key(id sessionstore.ID) string {
+	return "pgsession:production:" + base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+// host is where a URL leads.
+func host(t testing.TB, server string) string {
+	t.Helper()
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal("not a URL")
+	}
+	return u.Host
+}
+
+func newID() (id sessionstore.ID) {
+	_, _ = rand.Read(id[:])
+	return id
+}
+
+func object(values map[string]any) json.RawMessage {
+	raw, err := json.Marshal(values)
+	if err != nil {
+		panic(err)
+	}
+	return raw
+}
+
+func setting(key string, v any) sessionstore.Change {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return sessionstore.Change{Set: map[string]json.RawMessage{key: raw}}
+}
+
+// number is a value of a session that is a number; 0 without it.
+func number(rec sessionstore.Record, key string) (n int64) {
+	var data map[string]json.RawMessage
+	if json.Unmarshal(rec.Data, &data) == nil && data[key] != nil {
+		_ = json.Unmarshal(data[key], &n)
+	}
+	return n
+}
+
+func has(rec sessionstore.Record, key string) bool {
+	var data map[string]json.RawMessage
+	return json.Unmarshal(rec.Data, &data) == nil && data[key] != nil
+}
+
+// create makes a session that must come to be.
+func (i *instance) create(t testing.TB, values ...any) sessionstore.ID {
+	t.Helper()
+	data := map[string]any{}
+	for n := 0; n < len(values); n += 2 {
+		data[values[n].(string)] = values[n+1]
+	}
+	id := newID()
+	if _, err := i.Create(context.Background(), sessionstore.Draft{ID: id, UserID: "alice", Data: object(data)}); err != nil {
+		t.Fatalf("Create: %v", err)
+	}
+	return id
+}
+
+// revoke ends a session until Redis acknowledges that too: on a busy machine it may not do so in its time.
+func (i *instance) revoke(t testing.TB, id sessionstore.ID) (revoked sessionstore.Revocation, err error) {
+	t.Helper()
+	eventually(t, "Redis acknowledges", func() bool {
+		revoked, err = i.Delete(context.Background(), id)
+		return revoked.CacheAcked
+	})
+	return revoked, err
+}
+
+// warm makes sure that the cache has a session and that the instance serves it from there.
+func (i *instance) warm(t testing.TB, id sessionstore.ID) {
+	t.Helper()
+	eventually(t, "the session is served from the cache", func() bool {
+		rec, err := i.Load(context.Background(), id, 0)
+		if err != nil {
+			t.Fatalf("Load: %v", err)
+		}
+		return cached(rec)
+	})
+}
+
+// cached: the record came from the cache.
+func cached(rec sessionstore.Record) bool { return !rec.AnsweredAt.IsZero() }

@@ -1,0 +1,172 @@
+package pgtest
+
+import (
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/integration/internal/process"
+	"github.com/reporadar/pgsession/integration/servers"
+)
+
+// patience is how long anything may take that is waited for.
+const patience = 30 * time.Second
+
+// Cluster is a throwaway Postgres with the schema of this version, for tests that stop it, configure it or read its log.
+type Cluster struct {
+	// URL holds the password.
+	URL string
+
+	t      testing.TB
+	data   string // folder
+	folder string // with the log in it
+	bin    string
+}
+
+// NewCluster starts a Postgres, which ends with the test.
+func NewCluster(t testing.TB, settings map[string]string) *Cluster {
+	t.Helper()
+	if os.Getenv("DATABASE_URL") != "" {
+		t.Fatal("DATABASE_URL is set: no test may stop a server that somebody named; unset it in TestMain")
+	}
+	server, err := servers.Postgres(t.Context(), servers.Options{Settings: settings, Logf: t.Logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	pool := Pool(t, server.URL)
+	if _, err := db.Up(t.Context(), pool, db.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	c := &Cluster{t: t, URL: server.URL}
+	c.data = One[string](t, pool, "SHOW data_directory")
+	c.bin = One[string](t, pool, "SELECT setting FROM pg_config WHERE name = 'BINDIR'")
+	c.folder = filepath.Dir(c.data)
+	pool.Close()
+	return c
+}
+
+// Pool is one for the test's own questions.
+func (c *Cluster) Pool() *pgxpool.Pool { return Pool(c.t, c.URL) }
+
+// With is the URL with more settings, given as name, value, name, value.
+func (c *Cluster) With(settings ...string) string {
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		c.t.Fatal("the server's URL is not valid")
+	}
+	query := u.Query()
+	for i := 0; i < len(settings); i += 2 {
+		query.Set(settings[i], settings[i+1])
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// Log is all that the server has logged, also what a restarted one did.
+func (c *Cluster) Log() string {
+	c.t.Helper()
+	text, err := os.ReadFile(filepath.Join(c.folder, "server.log"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Stop ends the server as a crash does: clients are cut off, nothing is tidied up.
+func (c *Cluster) Stop() {
+	c.t.Helper()
+	pidFile := filepath.Join(c.data, "postmaster.pid")
+	content, err := os.ReadFile(pidFile)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(content), "\n")
+	pid, err := strconv.Atoi(first)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
+		c.t.Fatal(err)
+	}
+	c.eventually("the server is gone", func() bool {
+		_, err := os.Stat(pidFile)
+		return errors.Is(err, fs.ErrNotExist) && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+	})
+}
+
+var quoted = regexp.MustCompile(`"([^"]*)"`)
+
+// Restart starts the server again as it was started before, and waits until it answers.
+func (c *Cluster) Restart() {
+	c.t.Helper()
+	// bin/postgres "-D" "data" "-c" "name=value" …
+	options, err := os.ReadFile(filepath.Join(c.data, "postmaster.opts"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var arguments []string
+	for _, found := range quoted.FindAllSubmatch(options, -1) {
+		arguments = append(arguments, string(found[1]))
+	}
+	info, err := os.Stat(c.data)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	kin := process.Kin{Orphaned: syscall.SIGQUIT, Apart: true}
+	if owner := info.Sys().(*syscall.Stat_t); int(owner.Uid) != os.Getuid() {
+		kin.Account = &process.Account{UID: owner.Uid, GID: owner.Gid}
+	}
+	log, err := os.OpenFile(filepath.Join(c.folder, "server.log"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	cmd := exec.Command(filepath.Join(c.bin, "postgres"), arguments...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = c.folder, log, log
+	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
+	running, err := process.Start(cmd, kin)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() {
+		if err := running.Stop(patience, syscall.SIGINT, syscall.SIGQUIT); err != nil {
+			c.t.Error(err)
+		}
+	})
+	c.eventually("the server answers again", func() bool {
+		conn, err := pgx.Connect(c.t.Context(), c.URL)
+		if err == nil {
+			err = conn.Close(c.t.Context())
+		}
+		return err == nil
+	})
+}
+
+func (c *Cluster) eventually(what string, so func() bool) {
+	c.t.Helper()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(patience); !so(); <-again.C {
+		if time.Now().After(deadline) {
+			c.t.Fatal("it never came to be: ", what)
+		}
+	}
+}

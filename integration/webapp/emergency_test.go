@@ -1,0 +1,139 @@
+package webapp_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/integration/redistest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// health is what the demo says of itself.
+func health(t *testing.T, a *app) (h sessionstore.Health) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(visit(t, a.url).send("GET /healthz").body), &h); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// becomes waits until the health is so.
+func becomes(t *testing.T, a *app, what string, so func(sessionstore.Health) bool) {
+	t.Helper()
+	eventually(t, what, func() bool { return so(health(t, a)) })
+}
+
+func status(name string) func(sessionstore.Health) bool {
+	return func(h sessionstore.Health) bool { return h.Status == name }
+}
+
+// Redis goes and comes, Postgres goes and comes, and an instance starts without it. docs/chain.md is what this prints.
+func TestTheChainSeenFromOutside(t *testing.T) {
+	t.Parallel()
+	cluster, redis := newCluster(t, nil), redistest.Start(t)
+	pool := cluster.pool()
+	environment := append(cached(cluster.url, redis.URL), "SESSION_CACHE_FRESHNESS=5m") // longer than this takes
+	a, b := start(t, environment...), start(t, environment...)
+	tr := &transcript{t: t}
+	tr.call(a.url, "http://a")
+	tr.call(b.url, "http://b")
+	tr.call(parse(t, cluster.url).Host, "postgres:5432")
+	alice, bob, carol, dave := visit(t, a.url), visit(t, a.url), visit(t, a.url), visit(t, a.url)
+
+	tr.say("# Redis, Postgres and memory: what happens when one of them is away")
+	tr.say("A transcript of [the demo](../examples/webapp/main.go): two instances, `http://a` and `http://b`, with one Postgres and one Redis, which are stopped and started.\n" +
+		"A test makes it, `TestTheChainSeenFromOutside` in [integration/webapp](../integration/webapp/emergency_test.go), and fails when it is no longer true.\n" +
+		"It sends the requests itself and writes them down as `curl` commands; of the headers it shows the four that say something here. Tokens, times and addresses are\n" +
+		"replaced by words. To make it again, in the repository's folder:")
+	tr.block("$ make bin/provide && bin/provide -test -- go -C integration test ./webapp -run TestTheChainSeenFromOutside -write")
+
+	tr.say("## Everything is there")
+	tr.block("$ USE_REDIS_SESSIONS=true REDIS_URL=… SESSION_ENCRYPTION_KEY=… SESSION_CACHE_FRESHNESS=5m DATABASE_URL=… SESSION_SECRET=… webapp", tr.said(a, "sessions open"))
+	tr.block(
+		tr.request(alice, "alice", "POST /api/login?user=alice", http.StatusOK),
+		tr.request(alice, "alice", "POST /api/set?k=color&v=blue", http.StatusOK),
+		tr.request(alice.at(b.url), "alice", "GET /api/get?k=color", http.StatusOK),
+	)
+
+	tr.say("## Redis stops\n\nSessions go on: Postgres serves. One line in the log says so, and the health says that the cache is away, which is no reason for a 503.")
+	redis.Kill()
+	eventually(t, "the demo notices", func() bool {
+		alice.want("GET /api/me", http.StatusOK, "alice")
+		return strings.Contains(a.log(), "Redis fails")
+	})
+	becomes(t, a, "the health says so", func(h sessionstore.Health) bool { return h.Cache == "unavailable" })
+	tr.block(
+		tr.request(alice, "alice", "GET /api/me", http.StatusOK),
+		tr.request(alice, "alice", "POST /api/set?k=color&v=green", http.StatusOK),
+		tr.request(alice.at(b.url), "alice", "GET /api/get?k=color", http.StatusOK),
+		tr.request(bob, "bob", "POST /api/login?user=bob", http.StatusOK),
+	)
+	tr.block(tr.said(a, "Redis fails"))
+
+	redis.Restart()
+	eventually(t, "the cache is used again", func() bool {
+		alice.want("GET /api/me", http.StatusOK, "alice")
+		return redis.Client.DBSize(t.Context()).Val() > 0 && health(t, a).Cache == "ok"
+	})
+	tr.say("It starts again, empty. Nobody has to do anything.")
+	tr.block(tr.said(a, "used again"))
+
+	tr.say("## Postgres stops\n\nBob's session is not in the cache. He gets a 503, and his cookie stays as it is.")
+	cluster.stop()
+	tr.block(tr.request(bob, "bob", "GET /api/me", http.StatusServiceUnavailable))
+	becomes(t, a, "the emergency begins", func(h sessionstore.Health) bool {
+		bob.want("GET /api/me", http.StatusServiceUnavailable, "")
+		return h.Status == "emergency"
+	})
+	tr.say("After some failures in a row, over a second at least, it is an emergency: one line in the log, and the health says so.")
+	tr.block(tr.said(a, "session emergency begins"), "", tr.request(visit(t, a.url), "", "GET /healthz", http.StatusOK))
+	tr.say("Alice's session is in the cache and still fresh. She is served, and what she changes is not kept, which she is told.")
+	tr.block(
+		tr.request(alice, "alice", "GET /api/get?k=color", http.StatusOK),
+		tr.request(alice, "alice", "POST /api/set?k=color&v=black", http.StatusServiceUnavailable),
+	)
+	tr.say("A new login works. Its session is in the memory of `http://a`; `http://b` does not know it, answers 503 and leaves the cookie alone too.")
+	tr.block(
+		tr.request(carol, "carol", "POST /api/login?user=carol", http.StatusOK),
+		tr.request(carol, "carol", "POST /api/set?k=color&v=red", http.StatusOK),
+		tr.request(carol, "carol", "GET /api/me", http.StatusOK),
+		tr.request(carol.at(b.url), "carol", "GET /api/me", http.StatusServiceUnavailable),
+		tr.request(bob, "bob", "GET /api/me", http.StatusServiceUnavailable),
+	)
+
+	tr.say("## Postgres starts\n\nThe sessions made meanwhile move into its table. Carol's cookie works on both instances, and so does bob's, which is as it was.")
+	cluster.restart()
+	becomes(t, a, "the emergency ends", status("ok"))
+	becomes(t, b, "the other instance goes on, too", status("ok"))
+	tr.block(tr.said(a, "session emergency ended"), "",
+		tr.request(carol, "carol", "GET /api/me", http.StatusOK),
+		tr.request(carol.at(b.url), "carol", "GET /api/get?k=color", http.StatusOK),
+		tr.request(bob, "bob", "GET /api/me", http.StatusOK),
+		"$ psql -Atc 'SELECT user_id FROM pgsession.sessions ORDER BY user_id'",
+		pgtest.One[string](t, pool, "SELECT string_agg(user_id, E'\\n' ORDER BY user_id) FROM pgsession.sessions"),
+	)
+
+	tr.say("## An instance starts without Postgres")
+	cluster.stop()
+	c := start(t, environment...)
+	tr.call(c.url, "http://c")
+	dave.site = c.url
+	tr.block("$ … webapp", tr.said(c, "session emergency begins", "sessions open"), "",
+		tr.request(dave, "dave", "POST /api/login?user=dave", http.StatusOK),
+		tr.request(dave, "dave", "GET /api/me", http.StatusOK),
+	)
+	tr.say("With `SESSION_EMERGENCY=off` it refuses to start instead.")
+	tr.block("$ SESSION_EMERGENCY=off … webapp", strings.TrimSpace(fails(t, append(environment, "SESSION_EMERGENCY=off")...)), "$ echo $?", "1")
+	tr.say("Postgres starts, and dave's session is everybody's.")
+	cluster.restart()
+	becomes(t, c, "the emergency ends", status("ok"))
+	becomes(t, a, "the other instance goes on, too", status("ok"))
+	tr.block(
+		tr.request(dave, "dave", "GET /api/me", http.StatusOK),
+		tr.request(dave.at(a.url), "dave", "GET /api/me", http.StatusOK),
+	)
+	tr.end("docs/chain.md")
+}

@@ -1,0 +1,153 @@
+package webapp_test
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/integration/redistest"
+)
+
+const sealing = "8d6f1c0e57a24b93d0c8e2f1a6b7954d3e0a1b2c4d5f60718293a4b5c6d7e8f9"
+
+// cached is the environment of a demo with the cache in front.
+func cached(databaseURL, redisURL string) []string {
+	return []string{
+		production, withSecret, "DATABASE_URL=" + databaseURL,
+		"USE_REDIS_SESSIONS=true", "REDIS_URL=" + redisURL, "SESSION_ENCRYPTION_KEY=" + sealing,
+	}
+}
+
+// without is an environment less one variable, with others in its place.
+func without(environment []string, name string, instead ...string) []string {
+	kept := slices.DeleteFunc(slices.Clone(environment), func(v string) bool { return strings.HasPrefix(v, name+"=") })
+	return append(kept, instead...)
+}
+
+// Redis without a key to seal with is refused, in words that say how to make one.
+func TestRedisNeedsAKey(t *testing.T) {
+	t.Parallel()
+	environment := cached("postgres://nobody@"+nobody(t)+"/x", "redis://"+nobody(t))
+	for name, key := range map[string][]string{
+		"none":     nil,
+		"empty":    {"SESSION_ENCRYPTION_KEY="},
+		"short":    {"SESSION_ENCRYPTION_KEY=" + sealing[:62]},
+		"long":     {"SESSION_ENCRYPTION_KEY=" + sealing + "00"},
+		"no hex":   {"SESSION_ENCRYPTION_KEY=sesame" + sealing[6:]},
+		"one of 2": {"SESSION_ENCRYPTION_KEY=" + sealing + ",sesame"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			said := fails(t, without(environment, "SESSION_ENCRYPTION_KEY", key...)...)
+			wantSaid(t, said, "SESSION_ENCRYPTION_KEY", "openssl rand -hex 32")
+			wantUnsaid(t, said, "sesame")
+			wantUnsaid(t, said, sealing[:32])
+		})
+	}
+	wantSaid(t, fails(t, without(environment, "REDIS_URL")...), "REDIS_URL")
+	said := fails(t, without(environment, "REDIS_URL", "REDIS_URL=http://me:sesame@host")...)
+	wantSaid(t, said, "REDIS_URL")
+	wantUnsaid(t, said, "sesame")
+}
+
+// Without an answer from Redis the demo starts, says so once, and serves from Postgres.
+func TestARedisThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	wrong, err := url.Parse(redis.URL)
+	if err != nil {
+		t.Fatal("not a URL")
+	}
+	wrong.User = url.UserPassword("default", "sesame")
+	for name, redisURL := range map[string]string{"nobody there": "redis://:sesame@" + nobody(t), "a wrong password": wrong.String()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := start(t, cached(pgtest.Database(t), redisURL)...)
+			wantSaid(t, a.log(), "level=WARN msg=\"Redis is not in use")
+			v := login(t, a.url, "alice")
+			v.want("POST /api/set?k=color&v=blue", http.StatusOK, "")
+			v.want("GET /api/get?k=color", http.StatusOK, "blue")
+			v.want("POST /api/logout", http.StatusOK, "")
+			v.want("GET /api/me", http.StatusUnauthorized, "")
+			wantUnsaid(t, a.log(), "sesame")
+		})
+	}
+}
+
+// CRY-06: whoever copies the whole of Redis finds no token, no data, and nothing about anybody.
+func TestRedisHoldsNothingReadable(t *testing.T) {
+	t.Parallel()
+	const user, value, agent = "canaryuser", "canaryvalue", "CanaryBrowser/7.0"
+	redis := redistest.Start(t)
+	databaseURL := pgtest.Database(t)
+	pool := pgtest.Pool(t, databaseURL)
+	environment := append(cached(databaseURL, redis.URL), "TRUSTED_PROXIES=127.0.0.1")
+	a, b := start(t, environment...), start(t, environment...)
+
+	j := &journey{t: t, site: a.url, cookies: map[string]bool{}}
+	alive := j.walk(pool)
+	canary := visit(t, a.url)
+	canary.headers = http.Header{"User-Agent": {agent}, "X-Forwarded-For": {"203.0.113.77"}}
+	j.step(canary, "POST /api/set?k=canarykey&v="+value, http.StatusOK)
+	j.step(canary, "POST /api/login?user="+user, http.StatusOK)
+	for range 3 {
+		for _, v := range append(alive, canary, canary.at(b.url)) {
+			v.send("GET /api/get?k=canarykey")
+		}
+	}
+	canary.want("GET /api/me", http.StatusOK, user)
+	if n := pgtest.One[int](t, pool, "SELECT count(*) FROM pgsession.sessions WHERE user_agent = '"+agent+"' AND ip = '203.0.113.77' AND user_id = '"+user+"'"); n != 1 {
+		t.Fatal("Postgres does not even hold the canaries: this test sees nothing")
+	}
+	eventually(t, "the cache is filled", func() bool { return redis.Client.DBSize(t.Context()).Val() > 3 })
+
+	dump := dumped(t, redis)
+	if !strings.Contains(dump, "pgsession:production:") || !strings.Contains(dump, "buried") {
+		t.Error("the dump holds neither keys nor tombstones")
+	}
+	for _, word := range []string{user, value, "canarykey", agent, "CanaryBrowser", "203.0.113.77", "\xcb\x00\x71\x4d", "alice", "carol", "color", "green", secret, sealing} {
+		if strings.Contains(dump, word) {
+			t.Errorf("Redis holds %q", word)
+		}
+	}
+	for cookie := range j.cookies {
+		for i, spelling := range spellings(t, cookie) {
+			if strings.Contains(dump, spelling) {
+				t.Errorf("Redis holds a token in spelling %d", i)
+			}
+		}
+		if _, sent, _ := strings.Cut(cookie, "="); strings.Contains(dump, sent) {
+			t.Error("Redis holds a cookie")
+		}
+	}
+	t.Logf("%d keys, %d bytes, searched for %d cookies", redis.Client.DBSize(t.Context()).Val(), len(dump), len(j.cookies))
+}
+
+// dumped is every key with its value, as it is and as Redis would hand it to another Redis. None may be without an end.
+func dumped(t *testing.T, redis *redistest.Server) string {
+	t.Helper()
+	var all strings.Builder
+	keys := redis.Client.Scan(t.Context(), 0, "*", 1000).Iterator()
+	for keys.Next(t.Context()) {
+		key := keys.Val()
+		value, err := redis.Client.Get(t.Context(), key).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		moved, err := redis.Client.Dump(t.Context(), key).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ttl := redis.Client.PTTL(t.Context(), key).Val(); ttl <= 0 {
+			t.Errorf("a key without an end: %v", ttl)
+		}
+		all.WriteString(key + "\n" + value + "\n" + moved + "\n")
+	}
+	if err := keys.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
+}
