@@ -17,7 +17,7 @@ var imports = map[string][]string{
 	},
 	"cmd/migrate": {module + "/db", "github.com/jackc/pgx/v5/..."},
 	"sessionstore": {
-		"github.com/jackc/pgx/v5/...", module + "/cache", module + "/internal/coherence",
+		"github.com/jackc/pgx/v5/...", "github.com/mileusna/useragent", module + "/cache", module + "/internal/coherence",
 		module + "/internal/batch", module + "/internal/gen", module + "/internal/schema",
 	},
 	"sessionstore/storetest": {module + "/sessionstore"},
@@ -31,6 +31,7 @@ var files = map[string][]string{
 	"github.com/jackc/pgx/v5/pgconn":  {"postgres_error.go"},
 	"github.com/jackc/pgx/v5/pgtype":  {"postgres_rows.go"},
 	"github.com/jackc/pgx/v5/pgxpool": {"postgres.go", "open.go"},
+	"github.com/mileusna/useragent":   {"device.go"},
 	module + "/cache":                 {"cached.go", "chain.go"},
 	module + "/internal/coherence":    {"cached.go", "chain.go", "emergency.go", "recovery.go", "transaction.go"},
 	module + "/internal/gen":          {"postgres.go", "postgres_rows.go", "postgres_owner.go"},

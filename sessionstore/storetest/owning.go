@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -115,34 +117,37 @@ var owning = []testCase{
 		run: func(h *harness) {
 			const thieves = 4
 			for range 5 {
-				var wg sync.WaitGroup
-				var going sync.WaitGroup
+				var wg, going sync.WaitGroup
+				var revoked atomic.Bool
 				going.Add(thieves)
 				for range thieves {
 					id := h.create("ada").ID
 					wg.Go(func() {
-						for i := range 10_000 {
-							next := h.newID()
-							rec, err := h.peer.Rotate(h.ctx, id, next, sessionstore.Change{})
+						for i := 0; ; i++ {
+							late := revoked.Load()
+							rec, err := h.peer.Rotate(h.ctx, id, h.newID(), sessionstore.Change{})
 							if i == 0 {
 								going.Done()
 							}
-							if errors.Is(err, sessionstore.ErrNotFound) {
+							switch {
+							case errors.Is(err, sessionstore.ErrNotFound):
 								return
-							}
-							if err != nil {
+							case err != nil:
 								h.Errorf("Rotate: %v", err)
+								return
+							case late:
+								h.Error("a session lives on after its user was revoked")
 								return
 							}
 							id = rec.ID
 						}
-						h.Error("a session lives on after its user was revoked")
 					})
 				}
 				going.Wait()
 				if _, _, err := h.store.Revoke(h.ctx, sessionstore.Selection{UserID: "ada"}); err != nil {
 					h.Errorf("Revoke: %v", err)
 				}
+				revoked.Store(true)
 				wg.Wait()
 			}
 		},
@@ -221,6 +226,38 @@ var owning = []testCase{
 		},
 	},
 	{
+		name: "alive tells the living sessions from the dead",
+		why:  "STD-17: a connection that is open for hours must learn that its session has ended, whatever a cache still says",
+		run: func(h *harness) {
+			alone, adas := h.create(""), h.create("ada")
+			deleted, expired, moved := h.create("ada"), h.create("ada"), h.create("ada")
+			for _, rec := range []sessionstore.Record{alone, adas, deleted, moved} {
+				h.load(rec.ID) // and so into a cache
+			}
+			h.age(expired.ID, h.expiry.Absolute)
+			if _, err := h.peer.Delete(h.ctx, deleted.ID); err != nil {
+				h.Fatalf("Delete: %v", err)
+			}
+			next, err := h.peer.Rotate(h.ctx, moved.ID, h.newID(), sessionstore.Change{})
+			if err != nil {
+				h.Fatalf("Rotate: %v", err)
+			}
+			was := h.load(alone.ID)
+			ids := []sessionstore.ID{deleted.ID, alone.ID, moved.ID, h.newID(), adas.ID, expired.ID, next.ID}
+			alive, ended, err := h.store.Alive(h.ctx, ids)
+			if err != nil {
+				h.Fatalf("Alive: %v", err)
+			}
+			h.equal("the living", sorted(alive), sorted([]sessionstore.ID{alone.ID, adas.ID, next.ID}))
+			h.equal("the dead", sorted(ended), sorted([]sessionstore.ID{deleted.ID, moved.ID, ids[3], expired.ID}))
+			is := h.load(alone.ID)
+			h.equal("LastSeenAt is left alone", is.LastSeenAt.Equal(was.LastSeenAt) && is.ExpiresAt.Equal(was.ExpiresAt), true)
+			if alive, ended, err := h.store.Alive(h.ctx, nil); len(alive)+len(ended) > 0 || err != nil {
+				h.Errorf("Alive of none: %v, %v, %v", alive, ended, err)
+			}
+		},
+	},
+	{
 		name: "a session that existed elsewhere keeps its age",
 		why:  "an emergency must not give a session a longer life, nor a login a fresher look",
 		run: func(h *harness) {
@@ -240,6 +277,12 @@ var owning = []testCase{
 			}
 		},
 	},
+}
+
+// sorted is a set of ids.
+func sorted(ids []sessionstore.ID) string {
+	ids = slices.SortedFunc(slices.Values(ids), func(a, b sessionstore.ID) int { return bytes.Compare(a[:], b[:]) })
+	return fmt.Sprint(ids)
 }
 
 // revoke checks which sessions a selection ends.
