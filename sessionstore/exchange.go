@@ -63,8 +63,7 @@ func (x *exchange) load(ctx context.Context) error {
 	m, s := x.m, &x.session
 	x.asked = true
 	if !m.cfg.NoMetadata {
-		s.client = m.proxies.clientOf(x.request)
-		s.client.IP = truncated(s.client.IP, m.cfg.IPv4Prefix, m.cfg.IPv6Prefix)
+		s.client = m.clientOf(x.request)
 	}
 	t, outcome := m.cookie.read(x.request)
 	switch outcome {

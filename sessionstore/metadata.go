@@ -101,9 +101,16 @@ func (p proxies) https(r *http.Request) bool {
 	return strings.EqualFold(strings.TrimSpace(proto), "https")
 }
 
-// clientOf is what is kept about where a request came from.
+// clientOf is what is known about where a request came from.
 func (p proxies) clientOf(r *http.Request) Client {
 	return Client{IP: p.clientIP(r), UserAgent: cleanUserAgent(r.UserAgent())}
+}
+
+// clientOf is what is kept about where a request came from, cut as the Config says.
+func (m *Manager) clientOf(r *http.Request) Client {
+	c := m.proxies.clientOf(r)
+	c.IP = truncated(c.IP, m.cfg.IPv4Prefix, m.cfg.IPv6Prefix)
+	return c
 }
 
 // truncated is an address of which so many bits are kept, the others being zero. Zero bits, which is "not set", keep all.
