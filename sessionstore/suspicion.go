@@ -184,29 +184,46 @@ type agentWords struct {
 // next is empty when there are no more.
 func (w *agentWords) next() string {
 	for w.rest != "" {
-		i := strings.IndexAny(w.rest, " ;()")
-		if i < 0 {
-			i = len(w.rest)
-		}
-		word := w.rest[:i]
-		counts := !w.inside || w.comments == 1 && w.part < 2
-		if i < len(w.rest) {
-			switch w.rest[i] {
-			case ';':
-				w.part++
-			case '(':
-				w.inside, w.part = true, 0
-				w.comments++
-			case ')':
-				w.inside = false
+		// One pass, since this is done for each request from another user agent.
+		end, slash, digits := 0, -1, false
+		for ; end < len(w.rest) && !between(w.rest[end]); end++ {
+			switch c := w.rest[end]; {
+			case slash >= 0:
+			case c == '/':
+				slash = end
+			case c >= '0' && c <= '9':
+				digits = true
 			}
-			i++
 		}
-		w.rest = w.rest[i:]
-		name, _, versioned := strings.Cut(word, "/")
-		if counts && name != "" && (versioned && !w.inside || strings.IndexAny(name, "0123456789") < 0) {
+		name := w.rest[:end]
+		if slash >= 0 {
+			name = w.rest[:slash]
+		}
+		counts := name != "" && (!w.inside && (slash >= 0 || !digits) || w.inside && w.comments == 1 && w.part < 2 && !digits)
+		if end < len(w.rest) {
+			w.pass(w.rest[end])
+			end++
+		}
+		w.rest = w.rest[end:]
+		if counts {
 			return name
 		}
 	}
 	return ""
+}
+
+// between says whether a byte stands between words.
+func between(c byte) bool { return c == ' ' || c == ';' || c == '(' || c == ')' }
+
+// pass goes on to what follows a byte that stands between words.
+func (w *agentWords) pass(c byte) {
+	switch c {
+	case ';':
+		w.part++
+	case '(':
+		w.inside, w.part = true, 0
+		w.comments++
+	case ')':
+		w.inside = false
+	}
 }
