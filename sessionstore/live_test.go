@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,26 +68,6 @@ func (st *stream) expect(what string, want error) {
 func (st *stream) id() sessionstore.ID {
 	rec, _ := st.s.Record()
 	return rec.ID
-}
-
-func withRedis(cfg *sessionstore.Config) {
-	cfg.UseRedis, cfg.RedisURL = true, "redis://redis.example"
-	cfg.EncryptionKeys = []sessionstore.Secret{"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}
-}
-
-// moveLate is a store whose Rotate is done long before its answer comes.
-type moveLate struct {
-	sessionstore.Store
-	late   atomic.Bool
-	answer chan struct{}
-}
-
-func (m *moveLate) Rotate(ctx context.Context, old, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
-	rec, err := m.Store.Rotate(ctx, old, id, c)
-	if m.late.Load() {
-		<-m.answer
-	}
-	return rec, err
 }
 
 func pass(d time.Duration) {
@@ -242,79 +221,6 @@ func TestWatchTellsTheClientsLeaving(t *testing.T) {
 	})
 }
 
-// The request's own login or new session must not end the stream that it opens.
-func TestWatchFollowsItsOwnRequest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		site := newSite(t)
-		regenerate := func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-			site.check(s.Regenerate(r.Context()))
-		}
-		st := site.open(t, site.user("ada"), regenerate)
-		pass(5 * time.Second)
-		st.expect("after its own new token", nil)
-		_, err := site.m.RevokeUser(t.Context(), "ada")
-		site.check(err)
-		pass(time.Second)
-		st.expect("after the revoke", sessionstore.ErrNotFound)
-	})
-}
-
-// A check that comes between the statement that moves the session and its answer must not end the stream.
-func TestWatchWaitsForItsOwnRequest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		site := newSite(t)
-		moving := &moveLate{Store: site.store.Store, answer: make(chan struct{})}
-		site.store.Store = moving
-		var st *stream
-		go func() {
-			st = site.open(t, site.user("ada"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-				moving.late.Store(true)
-				site.check(s.Regenerate(r.Context()))
-			})
-		}()
-		pass(3 * time.Second) // checks run, and find the old id dead
-		expect(t, "checks", site.asksAlive() > 0, true)
-		close(moving.answer)
-		pass(3 * time.Second)
-		st.expect("when the answer has come", nil)
-		st.close()
-		pass(0)
-	})
-}
-
-func TestWatchOfNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		site := newSite(t)
-		var kept *sessionstore.Session
-		site.visit("", func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-			watch, cancel := s.Watch(r.Context())
-			defer cancel()
-			expect(t, "of no session", errors.Is(context.Cause(watch), sessionstore.ErrNotFound), true)
-
-			site.check(s.Set("cart", 1))
-			w.(http.Flusher).Flush() // now there is one
-			watch, cancel = s.Watch(r.Context())
-			defer cancel()
-			expect(t, "of a new session", watch.Err(), nil)
-			kept = s
-		})
-		watch, cancel := kept.Watch(t.Context())
-		defer cancel()
-		expect(t, "after the request", errors.Is(context.Cause(watch), sessionstore.ErrEnded), true)
-		pass(time.Hour)
-		expect(t, "queries", site.asksAlive(), 0)
-
-		// Logged out by the request itself.
-		site.visit(site.user("ada"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-			watch, cancel := s.Watch(r.Context())
-			defer cancel()
-			site.check(s.Logout(r.Context()))
-			pass(time.Second)
-			expect(t, "after its own logout", errors.Is(context.Cause(watch), sessionstore.ErrNotFound), true)
-		})
-	})
-}
-
 // A hijacked connection outlives its request.
 func TestWatchOutlivesTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -331,98 +237,6 @@ func TestWatchOutlivesTheRequest(t *testing.T) {
 		site.revoke(cookie)
 		pass(time.Second)
 		expect(t, "after the revoke", errors.Is(context.Cause(watch), sessionstore.ErrNotFound), true)
-	})
-}
-
-func TestWatchBearsAnOutage(t *testing.T) {
-	for name, tt := range map[string]struct {
-		change   func(*sessionstore.Config)
-		patience time.Duration
-	}{
-		"without a cache": {func(*sessionstore.Config) {}, 30 * time.Second},
-		"as the cache would": {func(cfg *sessionstore.Config) {
-			withRedis(cfg)
-			cfg.CacheFreshness, cfg.EmergencyGrace = time.Minute, time.Minute
-		}, 2 * time.Minute},
-		"no sooner with a strict cache": {func(cfg *sessionstore.Config) { withRedis(cfg); cfg.CacheFreshness = -1 }, 30 * time.Second},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				site := newSite(t, tt.change)
-				cookie := site.user("ada")
-				st := site.open(t, cookie, nothing)
-				pass(10 * time.Second)
-
-				site.store.down("Alive")
-				pass(tt.patience - time.Second)
-				st.expect("in an outage", nil)
-				expect(t, "events", site.seen(), "session watch failed") // one, however long it is
-				site.store.up()
-				pass(10 * time.Second)
-				st.expect("after the outage", nil)
-
-				site.store.down("Alive")
-				site.end(st.id())
-				pass(tt.patience + time.Second)
-				st.expect("in an outage that lasts", sessionstore.ErrUnavailable)
-				expect(t, "events", site.seen(), "session watch failed")
-				pass(time.Hour)
-				expect(t, "events of nobody", site.seen(), "")
-			})
-		})
-	}
-}
-
-// A store that hangs delays the next query, and never has two.
-func TestWatchAsksOneQuestionAtATime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = 10 * time.Second })
-		st := site.open(t, site.user("ada"), nothing)
-		arrived, release := site.store.hold("Alive")
-		pass(9 * time.Second)
-		expect(t, "queries while one hangs", len(arrived), 1)
-		release()
-		site.store.up()
-		pass(0)
-		site.asksAlive()
-		pass(3 * time.Second)
-		if n := site.asksAlive(); n < 3 || n > 4 {
-			t.Errorf("%d queries in the three seconds after", n)
-		}
-		st.expect("after it hung", nil)
-		st.close()
-		pass(0)
-	})
-}
-
-func TestCloseEndsWatches(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		site := newSite(t)
-		cookie := site.user("ada")
-		st := site.open(t, cookie, nothing)
-		site.check(site.m.Close())
-		pass(0)
-		st.expect("after Close", sessionstore.ErrUnavailable)
-		late := site.open(t, cookie, nothing)
-		pass(0)
-		late.expect("one that comes too late", sessionstore.ErrUnavailable)
-		pass(time.Hour)
-		expect(t, "queries", site.asksAlive(), 0)
-	})
-}
-
-func TestCloseWaitsForACheck(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		site := newSite(t)
-		site.open(t, site.user("ada"), nothing)
-		arrived, release := site.store.hold("Alive")
-		<-arrived
-		closed := make(chan error, 1)
-		go func() { closed <- site.m.Close() }()
-		synctest.Wait()
-		expect(t, "Close returned while a check was in the store", len(closed), 0)
-		release()
-		expect(t, "Close", <-closed, nil)
 	})
 }
 
