@@ -96,8 +96,19 @@ type Config struct {
 
 	// NoMetadata turns off that a session's IP address and user agent are kept.
 	NoMetadata bool
-	// NoSuspiciousCheck turns off [EventSuspicious].
+	// IPv4Prefix is how many bits of an IPv4 address are kept, for privacy: with 24, say, its last number is 0 before anything sees
+	// it. Defaults to 0, which keeps whole addresses; at most 32.
+	IPv4Prefix int
+	// IPv6Prefix is the same for an IPv6 address; 48 is a good number. Defaults to 0, which keeps whole addresses; at most 128.
+	IPv6Prefix int
+	// NoSuspiciousCheck turns off [EventSuspicious], and all that comes of it.
 	NoSuspiciousCheck bool
+	// SuspiciousAction is what is done when a session with a user is used from another family of browser or system, or from another network
+	// (/16 of IPv4, /48 of IPv6). A phone or tablet that changes its network and nothing else is only observed. Defaults to
+	// [ActionObserve]; the others need the metadata and the check.
+	SuspiciousAction SuspiciousAction
+	// Judge decides about each such change in its place. Defaults to none.
+	Judge Judge
 
 	// UseRedis puts the Redis cache in front of Postgres. Nothing depends on it: without an answer from Redis, Postgres serves.
 	UseRedis bool
@@ -224,6 +235,14 @@ func (c Config) check() error {
 	}
 	if c.MaxSessionsPerUser < 0 || c.MaxSessionsPerUser > maxMaxSessions {
 		fault("MaxSessionsPerUser", "must be between 0 (no limit) and 1000000")
+	}
+	if c.IPv4Prefix < 0 || c.IPv4Prefix > 32 || c.IPv6Prefix < 0 || c.IPv6Prefix > 128 {
+		fault("IPPrefix", "must be at most 32 bits for IPv4 and 128 for IPv6")
+	}
+	if c.SuspiciousAction < ActionObserve || c.SuspiciousAction > ActionRevoke {
+		fault("SuspiciousAction", "must be ActionObserve, ActionRequireLogin or ActionRevoke")
+	} else if c.SuspiciousAction != ActionObserve && (c.NoMetadata || c.NoSuspiciousCheck) {
+		fault("SuspiciousAction", "can do nothing without the metadata and the check, which are turned off")
 	}
 	if c.MaxDataSize < 0 || c.MaxDataSize > maxMaxDataSize {
 		fault("MaxDataSize", "must be between 1 and 524288 bytes")

@@ -35,6 +35,18 @@
 // that was logged out meanwhile: its changes are void, and [EventChangeLost] says so. Two requests that change the
 // same key: the later save wins. Two that Pop the same value at once may both get it.
 //
+// # Whose session it is
+//
+// [Manager.List] shows a user's sessions, each with a public [Handle]; [Manager.Revoke], [Session.RevokeOthers], [Manager.RevokeUser] and
+// [Manager.RevokeAll] end them, [Manager.In] does so inside a transaction of the application. [RequireFresh] asks for a recent
+// login, [Session.Watch] ends streams together with their session.
+//
+// A session that is used from another family of browser or system, or from another network, is an [EventSuspicious], and more if
+// [Config.SuspiciousAction] or [Config.Judge] says so. What happens every day is none: an update of the browser or the system,
+// another address of the same provider (/16 of IPv4, /48 of IPv6), a change between IPv4 and IPv6, which can't be compared. A phone or
+// tablet that leaves the house is told of and never acted upon, but by a Judge. False alarms that are left: a laptop that is
+// carried to another network, a VPN that is turned on, a phone that asks for the desktop's page.
+//
 // # Failure
 //
 // When Postgres can't be reached, FromContext returns [ErrUnavailable]; when it goes away before the save, the client

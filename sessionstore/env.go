@@ -20,7 +20,9 @@ var envNames = map[string]string{
 	"AbsoluteTimeout": "SESSION_ABSOLUTE_TIMEOUT", "Cookie": "SESSION_COOKIE_NAME, COOKIE_DOMAIN",
 	"EncryptionKeys": "SESSION_ENCRYPTION_KEY", "RedisURL": "REDIS_URL",
 	"CacheFreshness": "SESSION_CACHE_FRESHNESS", "EmergencyGrace": "SESSION_EMERGENCY_GRACE",
-	"Schema": "SESSION_SCHEMA", "MaxSessionsPerUser": "SESSION_MAX_PER_USER",
+	"Schema":             "SESSION_SCHEMA",
+	"MaxSessionsPerUser": "SESSION_MAX_PER_USER",
+	"IPPrefix":           "SESSION_IP_PREFIX", "SuspiciousAction": "SESSION_SUSPICIOUS_ACTION",
 	"Cookie.Name": "SESSION_COOKIE_NAME", "Cookie.Domain": "COOKIE_DOMAIN",
 }
 
@@ -38,6 +40,7 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		DenyAtMaxSessions:  e.flag("SESSION_DENY_AT_MAX", false),
 		NoMetadata:         !e.flag("SESSION_TRACK_METADATA", true),
 		NoSuspiciousCheck:  !e.flag("SESSION_SUSPICIOUS_ACTIVITY_CHECK", true),
+		SuspiciousAction:   e.action("SESSION_SUSPICIOUS_ACTION"),
 		TrustedProxies:     e.prefixes("TRUSTED_PROXIES"),
 		PruneInterval:      e.duration("SESSION_PRUNE_INTERVAL"),
 		UseRedis:           e.flag("USE_REDIS_SESSIONS", false),
@@ -47,6 +50,7 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		EmergencyGrace:     max(0, e.duration("SESSION_EMERGENCY_GRACE")),
 		Cookie:             CookieConfig{Name: e.text("SESSION_COOKIE_NAME"), Domain: e.text("COOKIE_DOMAIN")},
 	}
+	cfg.IPv4Prefix, cfg.IPv6Prefix = e.bits("SESSION_IP_PREFIX")
 	for _, secret := range e.list("SESSION_SECRET") {
 		cfg.Secrets = append(cfg.Secrets, Secret(secret))
 	}
@@ -160,6 +164,38 @@ func (e *environment) number(name string) int {
 		e.fault(name, "must be a number")
 	}
 	return n
+}
+
+// bits are two numbers: of IPv4 and of IPv6. A zero that somebody wrote would keep whole addresses, and is refused.
+func (e *environment) bits(name string) (v4, v6 int) {
+	members := e.list(name)
+	if len(members) == 0 {
+		return 0, 0
+	}
+	if len(members) == 2 {
+		var err4, err6 error
+		v4, err4 = strconv.Atoi(members[0])
+		v6, err6 = strconv.Atoi(members[1])
+		if err4 == nil && err6 == nil && v4 > 0 && v6 > 0 {
+			return v4, v6
+		}
+	}
+	e.fault(name, "must be the bits to keep of IPv4 and of IPv6, such as 24,48")
+	return 0, 0
+}
+
+func (e *environment) action(name string) SuspiciousAction {
+	v, set := e.get(name)
+	if !set {
+		return ActionObserve
+	}
+	for a := range SuspiciousAction(len(actionNames)) {
+		if strings.EqualFold(v, a.String()) {
+			return a
+		}
+	}
+	e.fault(name, "must be observe, login or revoke")
+	return ActionObserve
 }
 
 func (e *environment) flag(name string, byDefault bool) bool {

@@ -20,6 +20,7 @@ type exchange struct {
 	loaded    bool
 	committed bool
 	noted     bool // the use of the session
+	moved     bool // the session, to a place that is to be noted at once
 	failed    bool // to commit: the client was told so
 	ended     bool
 	session   Session
@@ -62,7 +63,7 @@ func (x *exchange) load(ctx context.Context) error {
 	m, s := x.m, &x.session
 	x.asked = true
 	if !m.cfg.NoMetadata {
-		s.client = m.proxies.clientOf(x.request)
+		s.client = m.clientOf(x.request)
 	}
 	t, outcome := m.cookie.read(x.request)
 	switch outcome {
@@ -85,9 +86,7 @@ func (x *exchange) load(ctx context.Context) error {
 		default:
 			s.stored, s.rec, s.token = true, rec, t.token
 			s.persist, s.recook, s.floor = t.persistent, t.stale, int64(t.floor)
-			if what := suspicion(rec.Client, s.client); what != "" && !m.cfg.NoSuspiciousCheck {
-				m.observe(ctx, Event{Kind: EventSuspicious, Handle: rec.ID.Handle(), UserID: rec.UserID, Detail: what})
-			}
+			x.suspect(ctx)
 		}
 	}
 	s.m, s.headersSent = m, x.committed
@@ -152,10 +151,11 @@ func (x *exchange) save() error {
 	return err
 }
 
-// noteUse queues a touch, unless one was made within the touch interval. A save counts as one.
+// noteUse queues a touch, unless one was made within the touch interval. A save counts as one. A session that moved is touched
+// anyway, so that the next request from there is not suspicious again.
 func (x *exchange) noteUse() {
 	s := &x.session
-	if x.noted || !s.stored || s.rec.now().Sub(s.rec.LastSeenAt) < x.m.expiry.TouchInterval() {
+	if x.noted || !s.stored || !x.moved && s.rec.now().Sub(s.rec.LastSeenAt) < x.m.expiry.TouchInterval() {
 		return
 	}
 	x.noted = true

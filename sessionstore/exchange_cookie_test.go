@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -232,56 +231,6 @@ func TestOtherCookiesOfTheHandlerAreKept(t *testing.T) {
 		}
 	}
 	expect(t, "cookies", strings.Join(names, " "), "theme "+cookieName+"-2 "+cookieName)
-}
-
-// A request with a cookie from another network or program than before is served, and told of.
-func TestSuspiciousUse(t *testing.T) {
-	site := newSite(t, func(cfg *sessionstore.Config) {
-		cfg.NoSuspiciousCheck = false
-		cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
-	})
-	come := func(cookie, addr, forwarded, agent string) string {
-		r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
-		r.RemoteAddr = addr
-		r.Header.Set("User-Agent", agent)
-		if forwarded != "" {
-			r.Header.Set("X-Forwarded-For", forwarded)
-		}
-		if cookie != "" {
-			r.Header.Set("Cookie", cookieName+"="+cookie)
-		}
-		w := httptest.NewRecorder()
-		site.serve(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
-			if cookie == "" {
-				site.check(s.Set("cart", 1))
-			}
-			expect(t, "the session is served", s.Has("cart"), true)
-		}).ServeHTTP(w, r)
-		if c, ok := sessionCookie(w.Result()); ok {
-			return c.Value
-		}
-		return cookie
-	}
-	cookie := come("", "203.0.113.5:1234", "", "Browser/1.0")
-	site.seen()
-	for _, tt := range []struct{ name, addr, forwarded, agent, detail string }{
-		{"the same client", "203.0.113.5:999", "", "Browser/1.0", ""},
-		{"a new version", "203.0.113.5:999", "", "Browser/2.0", ""},
-		{"another program", "203.0.113.5:999", "", "curl/8.0", "user agent"},
-		{"another network", "198.51.100.7:999", "", "Browser/1.0", "network"},
-		{"another network behind our proxy", "10.1.2.3:999", "198.51.100.7", "Browser/1.0", "network"},
-		{"the same client behind our proxy", "10.1.2.3:999", "203.0.113.5", "Browser/1.0", ""},
-		{"the same client, who says they are another", "203.0.113.5:999", "198.51.100.7", "Browser/1.0", ""},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			come(cookie, tt.addr, tt.forwarded, tt.agent)
-			if tt.detail != "" {
-				expect(t, "detail", site.event(sessionstore.EventSuspicious).Detail, tt.detail)
-				site.seen()
-			}
-			expect(t, "other events", site.seen(), "")
-		})
-	}
 }
 
 // B ends the session while A, who has loaded it before, is still at work.

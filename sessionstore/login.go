@@ -20,14 +20,15 @@ const maxUserIDBytes = 256
 //
 // The error is [ErrHeadersSent] after the response has begun, [ErrEnded] after the request, or a *[ValueError].
 func (s *Session) Login(_ context.Context, userID string) error {
-	if problem := checkUserID(userID); problem != "" {
-		return &ValueError{Key: "user id", Problem: problem}
+	if err := userError(userID); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.cookable(); err != nil {
 		return err
 	}
+	s.release(userID)
 	s.drop = s.rec.UserID != "" && s.rec.UserID != userID
 	if !s.m.cfg.KeepTokenOnLogin || s.drop {
 		s.renew = true
@@ -44,8 +45,12 @@ func (s *Session) Logout(context.Context) error {
 	if err := s.cookable(); err != nil {
 		return err
 	}
-	if s.stored {
+	switch {
+	case s.stored:
 		s.doomed = append(s.doomed, s.rec)
+		s.uncook = true
+	case s.held != nil: // whoever has the token may end what it opens
+		s.doomed = append(s.doomed, s.held.rec)
 		s.uncook = true
 	}
 	s.forget()
@@ -91,6 +96,9 @@ func (s *Session) Discard() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.edits, s.userID, s.renew, s.drop = nil, "", false, false
+	if s.held != nil && s.stored {
+		s.withhold() // the login that brought it back is void
+	}
 }
 
 // cookable says why the cookie can't be changed any more.
@@ -108,7 +116,7 @@ func (s *Session) cookable() error {
 func (s *Session) forget() {
 	s.stored, s.rec, s.edits = false, Record{}, nil
 	s.userID, s.renew, s.drop, s.recook, s.persist = "", false, false, false, false
-	s.token, s.floor = token{}, 0
+	s.token, s.floor, s.held = token{}, 0, nil
 	s.life++
 }
 

@@ -22,6 +22,7 @@ type Manager struct {
 	newToken func() token
 
 	touches touches
+	watches watches
 	health  health
 	counts  eventCounts
 	chain   *chain // nil for a store that is the caller's
@@ -53,6 +54,7 @@ func newManager(store Store, cfg Config) (*Manager, error) {
 		newToken: newToken,
 	}
 	m.touches.init(m)
+	m.watches.init(m)
 	return m, nil
 }
 
@@ -63,12 +65,13 @@ func (m *Manager) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close writes what touches are pending, waits for them and releases what [Open] acquired. Call it when the HTTP
+// Close cancels what [Session.Watch] has bound, writes what touches are pending, waits for them and releases what [Open] acquired. Call it when the HTTP
 // server has shut down. The Manager is of no use afterwards. The error says what was lost: touches that could not be
 // written, and in an emergency the sessions that only this process knows.
 func (m *Manager) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), m.cfg.StoreTimeout)
 	defer cancel()
+	m.watches.close()
 	err := m.touches.close(ctx)
 	if m.chain != nil {
 		err = errors.Join(err, m.chain.close())

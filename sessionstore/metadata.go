@@ -101,9 +101,32 @@ func (p proxies) https(r *http.Request) bool {
 	return strings.EqualFold(strings.TrimSpace(proto), "https")
 }
 
-// clientOf is what is kept about where a request came from.
+// clientOf is what is known about where a request came from.
 func (p proxies) clientOf(r *http.Request) Client {
 	return Client{IP: p.clientIP(r), UserAgent: cleanUserAgent(r.UserAgent())}
+}
+
+// clientOf is what is kept about where a request came from, cut as the Config says.
+func (m *Manager) clientOf(r *http.Request) Client {
+	c := m.proxies.clientOf(r)
+	c.IP = truncated(c.IP, m.cfg.IPv4Prefix, m.cfg.IPv6Prefix)
+	return c
+}
+
+// truncated is an address of which so many bits are kept, the others being zero. Zero bits, which is "not set", keep all.
+func truncated(addr netip.Addr, bits4, bits6 int) netip.Addr {
+	bits := bits6
+	if addr.Is4() {
+		bits = bits4
+	}
+	if bits == 0 || !addr.IsValid() {
+		return addr
+	}
+	prefix, err := addr.Prefix(bits)
+	if err != nil {
+		panic("BUG: sessionstore: a prefix that was checked: " + err.Error())
+	}
+	return prefix.Addr()
 }
 
 // cleanUserAgent cuts a user agent to what the database takes: 512 bytes of valid UTF-8 without control characters.
@@ -120,44 +143,5 @@ func cleanUserAgent(ua string) string {
 			return c
 		}, ua[:min(len(ua), 4*maxUserAgentBytes)])
 	}
-	if len(ua) > maxUserAgentBytes {
-		ua = strings.Clone(ua[:maxUserAgentBytes]) // the header's memory must not live as long as the session
-		for !utf8.ValidString(ua) {
-			ua = ua[:len(ua)-1]
-		}
-	}
-	return ua
-}
-
-// suspicion says what about a session's client changed more than everyday life explains; empty for nothing. A new
-// version of the same browser is everyday life, and so is a move between IPv4 and IPv6.
-func suspicion(was, is Client) string {
-	var what []string
-	if was.UserAgent != "" && is.UserAgent != "" && was.UserAgent != is.UserAgent && family(was.UserAgent) != family(is.UserAgent) {
-		what = append(what, "user agent")
-	}
-	if was.IP.IsValid() && is.IP.IsValid() && was.IP != is.IP && was.IP.Is4() == is.IP.Is4() && network(was.IP) != network(is.IP) {
-		what = append(what, "network")
-	}
-	return strings.Join(what, ", ")
-}
-
-// family is a user agent without its version numbers.
-func family(ua string) string {
-	return strings.Map(func(c rune) rune {
-		if c >= '0' && c <= '9' || c == '.' || c == '_' {
-			return -1
-		}
-		return c
-	}, ua)
-}
-
-// network is what an access provider or an office gives its users to share.
-func network(addr netip.Addr) netip.Prefix {
-	bits := 48
-	if addr.Is4() {
-		bits = 16
-	}
-	prefix, _ := addr.Prefix(bits)
-	return prefix
+	return cut(ua, maxUserAgentBytes) // the header's memory must not live as long as the session
 }

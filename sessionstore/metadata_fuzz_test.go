@@ -41,8 +41,15 @@ func FuzzClientIP(f *testing.F) {
 		if len(ua) <= 512 && strings.Trim(ua, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 /().;") == "" && c.UserAgent != ua {
 			t.Fatalf("user agent %q is kept as %q", ua, c.UserAgent)
 		}
-		if what := suspicion(c, c); what != "" {
-			t.Fatalf("%+v is suspicious beside itself: %s", c, what)
+		if agent, network := strayed(c, c); agent || network {
+			t.Fatalf("%+v is suspicious beside itself", c)
+		}
+		if !sameFamily(ua, ua) || sameFamily(ua, "Opera/9") != sameFamily("Opera/9", ua) {
+			t.Fatalf("%q: the families of user agents can't be compared", ua)
+		}
+		d := c.Device()
+		if name := d.String(); name == "" || len(name) > 100 || !utf8.ValidString(name) || strings.ContainsAny(name, "\x00\r\n\x1b") {
+			t.Fatalf("user agent %q is a device %q", ua, name)
 		}
 	})
 }

@@ -169,39 +169,3 @@ func TestUserAgentIsCut(t *testing.T) {
 		}
 	}
 }
-
-func TestSuspicion(t *testing.T) {
-	const firefox, newer, chrome = "Mozilla/5.0 (X11; rv:128.0) Gecko/20100101 Firefox/128.0", "Mozilla/5.0 (X11; rv:129.0) Gecko/20100101 Firefox/129.0.1", "Mozilla/5.0 (X11) AppleWebKit/537.36 Chrome/126.0.0.0 Safari/537.36"
-	at := func(ip, ua string) Client {
-		addr, _ := netip.ParseAddr(ip)
-		return Client{IP: addr, UserAgent: ua}
-	}
-	for _, tt := range []struct {
-		what    string
-		was, is Client
-		want    string
-	}{
-		{"nothing changed", at("192.0.2.1", firefox), at("192.0.2.1", firefox), ""},
-		{"the browser was updated", at("192.0.2.1", firefox), at("192.0.2.1", newer), ""},
-		{"another browser", at("192.0.2.1", firefox), at("192.0.2.1", chrome), "user agent"},
-		{"a script", at("192.0.2.1", firefox), at("192.0.2.1", "curl/8.5.0"), "user agent"},
-		{"another address of the same network", at("192.0.2.1", firefox), at("192.0.77.200", firefox), ""},
-		{"another network", at("192.0.2.1", firefox), at("192.1.2.1", firefox), "network"},
-		{"another address of the same IPv6 network", at("2001:db8:1:2::3", firefox), at("2001:db8:1:ffff::9", firefox), ""},
-		{"another IPv6 network", at("2001:db8:1::1", firefox), at("2001:db8:2::1", firefox), "network"},
-		{"from IPv4 to IPv6", at("192.0.2.1", firefox), at("2001:db8:1::1", firefox), ""},
-		{"from IPv6 to IPv4", at("2001:db8:1::1", firefox), at("192.0.2.1", firefox), ""},
-		{"both", at("192.0.2.1", firefox), at("198.51.100.1", chrome), "user agent, network"},
-		{"the network was unknown", at("", firefox), at("198.51.100.1", firefox), ""},
-		{"the network was unknown, and is one of IPv6", at("", firefox), at("2001:db8::1", firefox), ""},
-		{"the network is unknown, and was one of IPv6", at("2001:db8::1", firefox), at("", firefox), ""},
-		{"the network is unknown", at("192.0.2.1", firefox), at("", firefox), ""},
-		{"the user agent was unknown", at("192.0.2.1", ""), at("192.0.2.1", firefox), ""},
-		{"the user agent is unknown", at("192.0.2.1", firefox), at("192.0.2.1", ""), ""},
-		{"everything was unknown", Client{}, at("192.0.2.1", firefox), ""},
-	} {
-		if got := suspicion(tt.was, tt.is); got != tt.want {
-			t.Errorf("%s: %q, want %q", tt.what, got, tt.want)
-		}
-	}
-}

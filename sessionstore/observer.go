@@ -33,7 +33,8 @@ const (
 	EventAmbiguous
 	// EventLoadFailed: the store could not say what a session holds. The default log has one line a second at most.
 	EventLoadFailed
-	// EventSuspicious: the session is used from another network or program than before; Detail says which.
+	// EventSuspicious: the session is used from another network or program than before; Detail says which and what was done
+	// about it, Suspicion has both clients. It comes with each such request; Err says that the session could not be ended.
 	EventSuspicious
 	// EventChangeLost: a session was ended elsewhere while a request was changing it; the changes are void.
 	EventChangeLost
@@ -46,6 +47,9 @@ const (
 	EventLimitFailed
 	// EventTouchFailed: uses of sessions could not be noted; they will be at their next use.
 	EventTouchFailed
+	// EventWatchFailed: the store could not say which sessions of open connections live; see [Session.Watch] for how long
+	// they are kept. Told once for each outage.
+	EventWatchFailed
 	// EventUncached: a handler allowed shared caches to keep a response that sets the session cookie; it was overridden.
 	EventUncached
 	// EventPruned: expired sessions were deleted; Count says how many.
@@ -66,6 +70,7 @@ var eventNames = [eventKinds]string{
 	"session created", "session login", "session renewed", "session logout", "sessions revoked", "session handle foreign", "session unknown",
 	"session cookie forged", "session cookie ambiguous", "session not loaded", "session suspicious",
 	"session change lost", "session changed too late", "session not saved", "session limit not kept", "session touch failed",
+	"session watch failed",
 	"session response uncached", "sessions pruned", "session prune failed",
 	"session emergency begins", "session emergency not ended", "session emergency ended",
 }
@@ -76,7 +81,8 @@ var eventLevels = [eventKinds]slog.Level{
 	EventUnknown: slog.LevelDebug, EventForged: slog.LevelInfo, EventAmbiguous: slog.LevelWarn,
 	EventLoadFailed: slog.LevelWarn, EventSuspicious: slog.LevelWarn, EventChangeLost: slog.LevelInfo, EventChangeLate: slog.LevelError,
 	EventSaveFailed: slog.LevelError, EventTouchFailed: slog.LevelWarn, EventUncached: slog.LevelWarn,
-	EventPruned: slog.LevelDebug, EventPruneFailed: slog.LevelWarn,
+	EventWatchFailed: slog.LevelWarn,
+	EventPruned:      slog.LevelDebug, EventPruneFailed: slog.LevelWarn,
 	EventEmergency: slog.LevelError, EventRecoveryFailed: slog.LevelError, EventRecovered: slog.LevelWarn,
 }
 
@@ -99,8 +105,10 @@ type Event struct {
 	Detail string
 	// Count is how many sessions the event is about, where that is not one.
 	Count int
-	// Revocation is what may be promised about sessions that were ended: of EventLogout and EventRevoked.
+	// Revocation is what may be promised about sessions that were ended: of EventLogout, EventRevoked and EventSuspicious.
 	Revocation Revocation
+	// Suspicion is what changed, of EventSuspicious. It holds IP addresses and user agents, which the default log leaves out.
+	Suspicion *Suspicion
 	// Err is what went wrong.
 	Err error
 }

@@ -30,8 +30,12 @@ type Info struct {
 func (i Info) Next() Page { return Page{Before: i.CreatedAt, After: i.id} }
 
 // List returns the live sessions of a user, the newest first: the first hundred, or what page says. To go on, ask for
-// [Info.Next] of the last one, until there are none.
+// [Info.Next] of the last one, until there are none. A user id as no login can have it is a *[ValueError], [ErrUnavailable]
+// says that Postgres is away: in an emergency nobody knows all sessions of a user.
 func (m *Manager) List(ctx context.Context, userID string, page Page) ([]Info, error) {
+	if err := userError(userID); err != nil {
+		return nil, fmt.Errorf("sessionstore: list: %w", err)
+	}
 	recs, err := m.store.List(withoutSession(ctx), userID, page)
 	if err != nil {
 		return nil, fmt.Errorf("sessionstore: list: %w", err)
@@ -50,8 +54,15 @@ func (m *Manager) List(ctx context.Context, userID string, page Page) ([]Info, e
 
 // Revoke ends the session of a user that has this handle. A handle of somebody else's session is [ErrNotFound], as one of
 // no session is, and an [EventForeignHandle].
+//
+// Like the other methods that end sessions of a user, it needs Postgres: in an emergency it fails with [ErrUnavailable] and ends
+// nothing, but for [Session.Logout], which ends the request's own session then too. [ErrUncertain] says that the answer
+// was lost: asking again does no harm. A user id as no login can have it is a *[ValueError].
 func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocation, error) {
-	if userID == "" || h == "" {
+	if err := userError(userID); err != nil {
+		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
+	}
+	if h == "" {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
 	}
 	r, err := m.revoke(ctx, Selection{UserID: userID, Handle: h}, "one")
@@ -62,8 +73,12 @@ func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocati
 	return r, err
 }
 
-// RevokeUser ends all sessions of a user that there are when it is called, that of the request included.
+// RevokeUser ends all sessions of a user that there are when it is called, that of the request included, and those that get a new
+// token meanwhile. None is no error. It fails as [Manager.Revoke] does.
 func (m *Manager) RevokeUser(ctx context.Context, userID string) (Revocation, error) {
+	if err := userError(userID); err != nil {
+		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
+	}
 	return m.revoke(ctx, Selection{UserID: userID}, "all of the user")
 }
 
@@ -74,13 +89,21 @@ func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
 }
 
 // RevokeOthers ends all sessions of the user but this one, as after a change of the password. A pending
-// [Session.Login] counts. Without a user it ends none.
+// [Session.Login] counts. Without a user it ends none. It fails as [Manager.Revoke] does, and with [ErrEnded] after the request.
 func (s *Session) RevokeOthers(ctx context.Context) (Revocation, error) {
 	sel, err := s.others()
 	if err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
 	return s.m.revoke(ctx, sel, "others of the user")
+}
+
+// userError says why no login can have a user id, before the database has to.
+func userError(userID string) error {
+	if problem := checkUserID(userID); problem != "" {
+		return &ValueError{Key: "user id", Problem: problem}
+	}
+	return nil
 }
 
 func (s *Session) others() (Selection, error) {

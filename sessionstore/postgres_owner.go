@@ -78,7 +78,8 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 func (p *Postgres) admit(ctx context.Context, userID string, self ID, limit int, login func(context.Context, querier) (*Record, error)) (Record, error) {
 	var rec *Record
 	err := p.do(ctx, once, func(ctx context.Context) error {
-		return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		// Whatever the database's default is, the count must see who committed while this waited.
+		return pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 			db := p.in(tx)
 			if err := p.queries.OwnerLock(ctx, db, userID); err != nil {
 				return err
@@ -98,4 +99,26 @@ func (p *Postgres) admit(ctx context.Context, userID string, self ID, limit int,
 		return Record{}, err
 	}
 	return *rec, nil
+}
+
+// Alive implements [Store].
+func (p *Postgres) Alive(ctx context.Context, ids []ID) (alive, ended []ID, err error) {
+	var found [][]byte
+	arg := make([][]byte, len(ids))
+	for i := range ids {
+		arg[i] = ids[i][:]
+	}
+	err = p.do(ctx, reading, func(ctx context.Context) (err error) {
+		found, err = p.queries.OwnerAlive(ctx, p.db, arg)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	live := make(map[ID]struct{}, len(found))
+	for _, id := range found {
+		live[ID(id)] = struct{}{}
+	}
+	alive, ended = divided(ids, func(id ID) bool { _, ok := live[id]; return ok })
+	return alive, ended, nil
 }

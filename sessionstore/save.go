@@ -188,7 +188,7 @@ func (s *Session) settled(ctx context.Context, tok token, rec Record, err error)
 func (s *Session) apply(p *plan, rec Record, tok *token) {
 	s.stored, s.rec = true, rec
 	if tok != nil {
-		s.token, s.floor, s.recook, s.uncook = *tok, 0, true, false
+		s.token, s.floor, s.held, s.recook, s.uncook = *tok, 0, nil, true, false
 	}
 	if rec.Floor > s.floor {
 		s.floor, s.recook = rec.Floor, true

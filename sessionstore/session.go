@@ -28,6 +28,7 @@ type Session struct {
 	token  token  // rec's
 	floor  int64  // the version of it that the browser has seen, where a cache may not have
 	edits  map[string]edit
+	held   *held // loaded, and hidden: see ActionRequireLogin
 
 	// What the next save is to do beside the edits.
 	userID string   // to be logged in

@@ -57,6 +57,10 @@ type Store interface {
 	// with Selection.All, where nobody could bear the answer. None is no error.
 	Revoke(ctx context.Context, s Selection) ([]ID, Revocation, error)
 
+	// Alive says which sessions are alive, by the truth and not by a cache, and which are not; it extends none. With an error, those
+	// that it could not find out about are in neither list.
+	Alive(ctx context.Context, ids []ID) (alive, ended []ID, err error)
+
 	// Prune deletes at most max expired sessions and returns how many. ok is false when another caller, here or
 	// on another instance, is pruning; nothing was deleted then. max is between 1 and 100,000.
 	Prune(ctx context.Context, max int) (n int, ok bool, err error)

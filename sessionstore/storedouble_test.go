@@ -20,6 +20,7 @@ type spyStore struct {
 	changes []sessionstore.Change // of Save and Rotate
 	drafts  []sessionstore.Draft
 	revoked []sessionstore.Selection
+	watched [][]sessionstore.ID
 }
 
 var _ sessionstore.Store = (*spyStore)(nil)
@@ -165,4 +166,11 @@ func (s *spyStore) Revoke(ctx context.Context, sel sessionstore.Selection) ([]se
 		return nil, sessionstore.Revocation{}, err
 	}
 	return s.Store.Revoke(ctx, sel)
+}
+
+func (s *spyStore) Alive(ctx context.Context, ids []sessionstore.ID) (alive, ended []sessionstore.ID, err error) {
+	if err := s.called(ctx, "Alive", func() { s.watched = append(s.watched, ids) }); err != nil {
+		return nil, nil, err
+	}
+	return s.Store.Alive(ctx, ids)
 }

@@ -38,10 +38,12 @@ const handleLabel = "pgsession handle v1\x00"
 
 // Handle derives the session's public name.
 func (id ID) Handle() Handle {
-	h := sha256.New()
-	_, _ = io.WriteString(h, handleLabel)
-	_, _ = h.Write(id[:])
-	return Handle(base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16]))
+	var labelled [len(handleLabel) + len(ID{})]byte
+	copy(labelled[copy(labelled[:], handleLabel):], id[:])
+	sum := sha256.Sum256(labelled[:])
+	var text [22]byte
+	base64.RawURLEncoding.Encode(text[:], sum[:16])
+	return Handle(text[:])
 }
 
 // Format writes the handle, whatever the verb, so that no log line holds an id.

@@ -27,9 +27,12 @@ type Tx struct {
 // fail the transaction.
 func (m *Manager) In(tx pgx.Tx) *Tx { return &Tx{m: m, tx: tx} }
 
-// Revoke is [Manager.Revoke].
+// Revoke is [Manager.Revoke]. [ErrNotFound] leaves the transaction as it was; any other error may have ended it.
 func (t *Tx) Revoke(ctx context.Context, userID string, h Handle) error {
-	if userID == "" || h == "" {
+	if err := userError(userID); err != nil {
+		return fmt.Errorf("sessionstore: revoke: %w", err)
+	}
+	if h == "" {
 		return fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
 	}
 	n, err := t.revoke(ctx, Selection{UserID: userID, Handle: h}, "one")
@@ -42,6 +45,9 @@ func (t *Tx) Revoke(ctx context.Context, userID string, h Handle) error {
 
 // RevokeUser is [Manager.RevokeUser]. It returns how many sessions end with the transaction.
 func (t *Tx) RevokeUser(ctx context.Context, userID string) (int, error) {
+	if err := userError(userID); err != nil {
+		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
+	}
 	return t.revoke(ctx, Selection{UserID: userID}, "all of the user")
 }
 
@@ -79,11 +85,13 @@ func (t *Tx) Committed(ctx context.Context) Revocation {
 	if c := t.m.chain; c != nil && c.cached != nil && len(t.ids) > 0 {
 		r = c.cached.revoked(ctx, coherence.Committed, t.ids...)
 	}
+	count := 0
 	for _, e := range t.counts {
-		e.Revocation = r
+		e.Revocation, e.Revocation.Count = r, e.Count
 		t.m.observe(ctx, e)
-		r.Count += e.Count
+		count += e.Count
 	}
+	r.Count = count
 	t.ids, t.counts = nil, nil
 	return r
 }

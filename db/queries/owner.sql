@@ -58,3 +58,8 @@ SELECT pg_advisory_xact_lock(hashtextextended(@user_id::text, 5498127346018201))
 -- name: OwnerCount :one
 SELECT count(*)::bigint FROM pgsession.sessions AS s
 WHERE s.user_id = @user_id::text AND s.expires_at > now() AND s.id <> @spared::bytea;
+
+-- OwnerAlive says which of many sessions are alive, for the connections that are bound to them. The ids stand in a subquery
+-- as in SessionLoadMany.
+-- name: OwnerAlive :many
+SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > now();

@@ -17,7 +17,7 @@ var imports = map[string][]string{
 	"cmd/migrate": {module + "/db", "github.com/jackc/pgx/v5/..."},
 	"cache":       {"github.com/redis/go-redis/v9/...", module + "/internal/batch"},
 	"sessionstore": {
-		"github.com/jackc/pgx/v5/...", module + "/cache", module + "/internal/coherence",
+		"github.com/jackc/pgx/v5/...", "github.com/mileusna/useragent", module + "/cache", module + "/internal/coherence",
 		module + "/internal/batch", module + "/internal/gen", module + "/internal/schema",
 	},
 	"sessionstore/storetest": {module + "/sessionstore"},
@@ -33,6 +33,7 @@ var files = map[string][]string{
 	"github.com/jackc/pgx/v5/pgxpool": {"postgres.go", "postgres_pooler.go", "open.go"},
 	module + "/cache":                 {"cached.go", "cached_revoke.go", "chain.go"},
 	module + "/internal/coherence":    {"cached.go", "cached_revoke.go", "touched.go", "chain.go", "emergency.go", "recovery.go", "move.go", "transaction.go"},
+	"github.com/mileusna/useragent":   {"device.go"},
 	module + "/internal/gen":          {"postgres.go", "postgres_rows.go", "postgres_owner.go"},
 	module + "/internal/schema":       {"postgres.go", "postgres_error.go", "config.go"},
 	module + "/internal/batch":        {"postgres.go", "postgres_batch.go"},

@@ -8,6 +8,32 @@ import (
 	"time"
 )
 
+const ownerAlive = `-- name: OwnerAlive :many
+SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at > now()
+`
+
+// OwnerAlive says which of many sessions are alive, for the connections that are bound to them. The ids stand in a subquery
+// as in SessionLoadMany.
+func (q *Queries) OwnerAlive(ctx context.Context, db DBTX, ids [][]byte) ([][]byte, error) {
+	rows, err := db.Query(ctx, ownerAlive, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items [][]byte
+	for rows.Next() {
+		var id []byte
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ownerCount = `-- name: OwnerCount :one
 SELECT count(*)::bigint FROM pgsession.sessions AS s
 WHERE s.user_id = $1::text AND s.expires_at > now() AND s.id <> $2::bytea

@@ -25,7 +25,7 @@ var rights = []right{
 	{"SELECT", "sessions", nil, []string{
 		"SessionLoad", "SessionLoadMany", "SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
 		"SessionRotateMany", "SessionDelete", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
-		"OwnerList", "OwnerCount", "OwnerRevoke", "OwnerRevokeOne", "OwnerTrim",
+		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerRevoke", "OwnerRevokeOne", "OwnerTrim",
 	}},
 	{"INSERT", "sessions", nil, []string{"SessionCreate", "SessionCreateMany", "SessionRotate", "SessionRotateMany"}},
 	{

@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -126,24 +128,24 @@ var owning = []testCase{
 				for range thieves {
 					id := h.create("ada").ID
 					wg.Go(func() {
-						started := sync.OnceFunc(going.Done)
-						defer started()
-						for after := 0; after < 2; {
-							if revoked.Load() {
-								after++
-							}
+						for i := 0; ; i++ {
+							late := revoked.Load()
 							rec, err := h.peer.Rotate(h.ctx, id, h.newID(), sessionstore.Change{})
-							started()
-							if errors.Is(err, sessionstore.ErrNotFound) {
-								return
+							if i == 0 {
+								going.Done()
 							}
-							if err != nil {
+							switch {
+							case errors.Is(err, sessionstore.ErrNotFound):
+								return
+							case err != nil:
 								h.Errorf("Rotate: %v", err)
+								return
+							case late:
+								h.Error("a session lives on after its user was revoked")
 								return
 							}
 							id = rec.ID
 						}
-						h.Error("a session lives on after its user was revoked")
 					})
 				}
 				going.Wait()
@@ -229,6 +231,40 @@ var owning = []testCase{
 		},
 	},
 	{
+		name: "alive tells the living sessions from the dead",
+		why:  "STD-17: a connection that is open for hours must learn that its session has ended, whatever a cache still says",
+		run: func(h *harness) {
+			alone, adas := h.create(""), h.create("ada")
+			deleted, expired, moved := h.create("ada"), h.create("ada"), h.create("ada")
+			for _, rec := range []sessionstore.Record{alone, adas, deleted, moved} {
+				h.load(rec.ID) // and so into a cache
+			}
+			h.age(expired.ID, h.expiry.Absolute)
+			if _, err := h.peer.Delete(h.ctx, deleted.ID); err != nil {
+				h.Fatalf("Delete: %v", err)
+			}
+			next, err := h.peer.Rotate(h.ctx, moved.ID, h.newID(), sessionstore.Change{})
+			if err != nil {
+				h.Fatalf("Rotate: %v", err)
+			}
+			was := h.load(alone.ID)
+			ids := []sessionstore.ID{deleted.ID, alone.ID, moved.ID, h.newID(), adas.ID, expired.ID, next.ID}
+			alive, ended, err := h.store.Alive(h.ctx, ids)
+			if err != nil {
+				h.Fatalf("Alive: %v", err)
+			}
+			h.equal("the living", sorted(alive), sorted([]sessionstore.ID{alone.ID, adas.ID, next.ID}))
+			h.equal("the dead", sorted(ended), sorted([]sessionstore.ID{deleted.ID, moved.ID, ids[3], expired.ID}))
+			is := h.load(alone.ID)
+			const step = time.Microsecond // a cache keeps no more
+			h.equal("LastSeenAt", is.LastSeenAt.Truncate(step).Equal(was.LastSeenAt.Truncate(step)), true)
+			h.equal("ExpiresAt", is.ExpiresAt.Truncate(step).Equal(was.ExpiresAt.Truncate(step)), true)
+			if alive, ended, err := h.store.Alive(h.ctx, nil); len(alive)+len(ended) > 0 || err != nil {
+				h.Errorf("Alive of none: %v, %v, %v", alive, ended, err)
+			}
+		},
+	},
+	{
 		name: "a session that existed elsewhere keeps its age",
 		why:  "an emergency must not give a session a longer life, nor a login a fresher look",
 		run: func(h *harness) {
@@ -248,6 +284,12 @@ var owning = []testCase{
 			}
 		},
 	},
+}
+
+// sorted is a set of ids.
+func sorted(ids []sessionstore.ID) string {
+	ids = slices.SortedFunc(slices.Values(ids), func(a, b sessionstore.ID) int { return bytes.Compare(a[:], b[:]) })
+	return fmt.Sprint(ids)
 }
 
 // revoke checks which sessions a selection ends.

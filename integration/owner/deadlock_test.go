@@ -1,0 +1,137 @@
+package owner_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// Revokes, trims, shared saves, shared rotations and touches of the same sessions, from two instances: none may wait for another in
+// a circle.
+func TestRevokesDeadlockWithNothing(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	const sessions, workers, rounds = 24, 24, 12
+	var stores [2]*sessionstore.Postgres
+	var sent [2]*statements
+	for i := range stores {
+		pool, s := h.pool()
+		stores[i], sent[i] = sessionstore.NewPostgres(pool, daily, patience), s
+	}
+	fine := func(what string, err error) {
+		if err != nil && !errors.Is(err, sessionstore.ErrNotFound) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for range rounds {
+		ids := make([]sessionstore.ID, sessions)
+		for i := range ids {
+			ids[i] = newID()
+			if _, err := stores[0].Create(t.Context(), sessionstore.Draft{ID: ids[i], UserID: "ada"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var all sync.WaitGroup
+		start := make(chan struct{})
+		for i, store := range stores {
+			mine := slices.Clone(ids)
+			if i == 1 {
+				slices.Reverse(mine)
+			}
+			touches := make([]sessionstore.Touch, sessions)
+			for j := range touches {
+				touches[j].ID = mine[j]
+			}
+			for w := range workers {
+				all.Go(func() {
+					<-start
+					_, err := store.Save(t.Context(), mine[w%sessions], sessionstore.Change{Set: map[string]json.RawMessage{"k": json.RawMessage("1")}})
+					fine("save", err)
+					if w%3 == 0 {
+						_, err := store.Rotate(t.Context(), mine[w%sessions], newID(), sessionstore.Change{})
+						fine("rotate", err)
+					}
+				})
+			}
+			for _, do := range []func() error{
+				func() error { return store.Touch(t.Context(), touches) },
+				func() error {
+					_, _, err := store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada", Keep: sessions / 2})
+					return err
+				},
+				func() error {
+					_, _, err := store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada"})
+					return err
+				},
+			} {
+				all.Go(func() { <-start; fine("touch, trim or revoke", do()) })
+			}
+		}
+		close(start)
+		all.Wait()
+		_, _, err := stores[0].Revoke(t.Context(), sessionstore.Selection{UserID: "ada"})
+		fine("revoke", err)
+		expect(t, "sessions of the user", pgtest.One[int](t, h.admin, adas), 0)
+	}
+	for _, s := range sent {
+		expect(t, "deadlocks", s.refused("40P01"), 0)
+		if s.count("SessionSaveMany") == 0 || s.count("OwnerTrim") == 0 || s.count("OwnerRevoke") == 0 || s.count("SessionTouch") == 0 {
+			t.Errorf("not every kind of statement was sent: %v", s.times)
+		}
+	}
+}
+
+// A statement that ends many locks its rows in the order of their ids: while it waits for the first, it holds none of the
+// others. The rows lie on the disk and in the index of the user against that order.
+func TestRevokesLockInOrder(t *testing.T) {
+	t.Parallel()
+	for name, sel := range map[string]sessionstore.Selection{
+		"all":  {UserID: "ada"},
+		"trim": {UserID: "ada", Keep: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			pool, _ := h.pool()
+			store := sessionstore.NewPostgres(pool, daily, patience)
+			ids := make([]sessionstore.ID, 12)
+			for i := range ids {
+				ids[i] = newID()
+			}
+			slices.SortFunc(ids, func(a, b sessionstore.ID) int { return slices.Compare(a[:], b[:]) })
+			for _, id := range ids { // the first is the oldest
+				if _, err := store.Create(t.Context(), sessionstore.Draft{ID: id, UserID: "ada"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, id := range slices.Backward(ids) { // and its row the last
+				pgtest.Exec(t, h.admin, "UPDATE pgsession.sessions SET user_agent = repeat('x', 512) WHERE id = $1", id[:])
+			}
+			pgtest.Exec(t, h.admin, "VACUUM ANALYZE pgsession.sessions")
+			tx := h.begin()
+			if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions WHERE id = $1 FOR UPDATE", ids[0][:]); err != nil {
+				t.Fatal(err)
+			}
+			var revoke sync.WaitGroup
+			revoke.Go(func() {
+				if _, _, err := store.Revoke(context.Background(), sel); err != nil {
+					t.Error(err)
+				}
+			})
+			h.blocked(1)
+			const free = "SELECT count(*) FROM (SELECT FROM pgsession.sessions WHERE id <> $1 FOR UPDATE SKIP LOCKED) AS f"
+			expect(t, "rows that are free while it waits for the first", pgtest.One[int](t, h.admin, free, ids[0][:]), len(ids)-1)
+			if err := tx.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			revoke.Wait()
+			expect(t, "sessions that are left", pgtest.One[int](t, h.admin, adas), sel.Keep)
+		})
+	}
+}

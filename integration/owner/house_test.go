@@ -1,0 +1,245 @@
+// Package owner_test shows on a real Postgres whose sessions end when, and whose do not: revocations beside everything else that
+// goes on, in the application's transactions, and what hangs on a session.
+package owner_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// patience is how long anything may take that is waited for.
+const patience = 30 * time.Second
+
+var daily = sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
+
+// house is a database of its own, with a pool of the test's.
+type house struct {
+	t     *testing.T
+	url   string
+	admin *pgxpool.Pool
+}
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	url := pgtest.Database(t)
+	return &house{t: t, url: url, admin: pgtest.Pool(t, url)}
+}
+
+// instance is a server process of the application, as far as sessions are concerned.
+type instance struct {
+	*sessionstore.Manager
+	t    *testing.T
+	pool *pgxpool.Pool
+	sent *statements
+
+	mu     sync.Mutex
+	events []sessionstore.Event
+}
+
+func (h *house) pool(configure ...func(*pgxpool.Config)) (*pgxpool.Pool, *statements) {
+	h.t.Helper()
+	sent := &statements{}
+	return pgtest.Pool(h.t, h.url, append([]func(*pgxpool.Config){func(pc *pgxpool.Config) {
+		pc.MaxConns = 8
+		pc.ConnConfig.Tracer = sent
+		pc.ConnConfig.RuntimeParams["application_name"] = "sessionstore"
+	}}, configure...)...), sent
+}
+
+func (h *house) instance(change ...func(*sessionstore.Config)) *instance {
+	h.t.Helper()
+	pool, sent := h.pool()
+	return h.over(pool, sent, change...)
+}
+
+func (h *house) over(pool *pgxpool.Pool, sent *statements, change ...func(*sessionstore.Config)) *instance {
+	h.t.Helper()
+	in := &instance{t: h.t, pool: pool, sent: sent}
+	cfg := sessionstore.Config{
+		Secrets: []sessionstore.Secret{"one-5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, StoreTimeout: patience, NoEmergency: true,
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Observer: func(_ context.Context, e sessionstore.Event) {
+			in.mu.Lock()
+			defer in.mu.Unlock()
+			in.events = append(in.events, e)
+		},
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	m, err := sessionstore.New(h.t.Context(), pool, cfg)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = m.Close() })
+	in.Manager = m
+	return in
+}
+
+// seen is the events of one kind.
+func (in *instance) seen(kind sessionstore.EventKind) (found []sessionstore.Event) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, e := range in.events {
+		if e.Kind == kind {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// visit makes a request, and returns the cookie that the browser has afterwards.
+func (in *instance) visit(cookie string, page func(context.Context, *sessionstore.Session)) string {
+	in.t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
+	if cookie != "" {
+		r.Header.Set("Cookie", "__Host-session="+cookie)
+	}
+	w := httptest.NewRecorder()
+	in.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		s, err := sessionstore.FromContext(r.Context())
+		if err != nil {
+			in.t.Errorf("FromContext: %v", err)
+			return
+		}
+		page(r.Context(), s)
+	})).ServeHTTP(w, r)
+	for _, c := range w.Result().Cookies() {
+		cookie = c.Value
+	}
+	return cookie
+}
+
+// login is a new session of a user.
+func (in *instance) login(user string) (cookie string) {
+	in.t.Helper()
+	return in.visit("", func(ctx context.Context, s *sessionstore.Session) { in.check(s.Login(ctx, user)) })
+}
+
+// who is logged in with a cookie.
+func (in *instance) who(cookie string) (user string) {
+	in.t.Helper()
+	in.visit(cookie, func(_ context.Context, s *sessionstore.Session) { user = s.UserID() })
+	return user
+}
+
+func (in *instance) check(err error) {
+	in.t.Helper()
+	if err != nil {
+		in.t.Errorf("unexpected error: %v", err)
+	}
+}
+
+// withRedis puts the Redis under test in front.
+func withRedis(t *testing.T) func(*sessionstore.Config) {
+	t.Helper()
+	url := os.Getenv("TEST_REDIS_URL")
+	if url == "" {
+		t.Fatal("TEST_REDIS_URL is not set: run the tests with `make test`")
+	}
+	return func(cfg *sessionstore.Config) {
+		cfg.UseRedis, cfg.RedisURL = true, sessionstore.Secret(url)
+		cfg.EncryptionKeys = []sessionstore.Secret{"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}
+		cfg.CacheFreshness = 5 * time.Minute
+	}
+}
+
+func expect[T comparable](t testing.TB, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// eventually waits until something is so. It asks again and again, rather than for a time that would be enough.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	again := time.NewTicker(2 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(patience); !so(); <-again.C {
+		if time.Now().After(deadline) {
+			t.Fatal("it never came to be: ", what)
+		}
+	}
+}
+
+// blocked waits until so many statements of stores wait for locks.
+func (h *house) blocked(n int) {
+	h.t.Helper()
+	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'sessionstore' AND wait_event_type = 'Lock'"
+	eventually(h.t, "statements wait for a lock", func() bool { return pgtest.One[int](h.t, h.admin, waiting) == n })
+}
+
+// begin starts a transaction of the test's, which is rolled back at its end.
+func (h *house) begin() pgx.Tx {
+	h.t.Helper()
+	tx, err := h.admin.Begin(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+	return tx
+}
+
+// statements counts what a pool sends, and how the server refuses it.
+type statements struct {
+	mu    sync.Mutex
+	times map[string]int // by the query's name
+	codes map[string]int // by SQLSTATE
+}
+
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.times == nil {
+		s.times, s.codes = map[string]int{}, map[string]int{}
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(data.SQL, "-- name: "), " ")
+	s.times[name]++
+	return ctx
+}
+
+func (s *statements) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+	var pg *pgconn.PgError
+	if errors.As(data.Err, &pg) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.codes[pg.Code]++
+	}
+}
+
+// count is how often a query was sent; all of them for an empty name.
+func (s *statements) count(name string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if name != "" {
+		return s.times[name]
+	}
+	for _, times := range s.times {
+		n += times
+	}
+	return n
+}
+
+// refused is how often the server refused a query with this SQLSTATE.
+func (s *statements) refused(code string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.codes[code]
+}

@@ -1,0 +1,140 @@
+package owner_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// attempt is one login.
+type attempt struct {
+	handle sessionstore.Handle
+	at     time.Time
+	err    error
+}
+
+// crowd logs a user in so many times at once, by several instances in turns.
+func crowd(t *testing.T, instances []*instance, logins int) []attempt {
+	t.Helper()
+	attempts := make([]attempt, logins)
+	var all sync.WaitGroup
+	start := make(chan struct{})
+	for i := range attempts {
+		in, a := instances[i%len(instances)], &attempts[i]
+		anonymous := ""
+		if i%3 == 0 { // so that some logins make a session and some move one
+			anonymous = in.visit("", func(_ context.Context, s *sessionstore.Session) { in.check(s.Set("cart", i)) })
+		}
+		all.Go(func() {
+			<-start
+			in.visit(anonymous, func(ctx context.Context, s *sessionstore.Session) {
+				in.check(s.Login(ctx, "ada"))
+				if a.err = s.Save(ctx); a.err == nil {
+					a.handle, a.at = s.Handle(), s.AuthenticatedAt()
+				} else {
+					s.Discard()
+				}
+			})
+		})
+	}
+	close(start)
+	all.Wait()
+	return attempts
+}
+
+const adas = "SELECT count(*) FROM pgsession.sessions WHERE user_id = 'ada'"
+
+// STD-07: 200 logins at once through four instances, where the limit denies.
+func TestTwoHundredLoginsWhereTheLimitDenies(t *testing.T) {
+	t.Parallel()
+	const limit, logins = 5, 200
+	h := newHouse(t)
+	var instances []*instance
+	for range 4 {
+		instances = append(instances, h.instance(func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser, cfg.DenyAtMaxSessions = limit, true }))
+	}
+	in := 0
+	for _, a := range crowd(t, instances, logins) {
+		if a.err == nil {
+			in++
+		} else if !errors.Is(a.err, sessionstore.ErrTooManySessions) {
+			t.Errorf("a login: %v", a.err)
+		}
+	}
+	expect(t, "logins", in, limit)
+	expect(t, "sessions", pgtest.One[int](t, h.admin, adas), limit)
+}
+
+// STD-07: 200 logins at once through four instances, where each ends the oldest.
+func TestTwoHundredLoginsWhereTheOldestEnds(t *testing.T) {
+	t.Parallel()
+	const limit, logins = 5, 200
+	h := newHouse(t)
+	var instances []*instance
+	for range 4 {
+		instances = append(instances, h.instance(func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser = limit }))
+	}
+	attempts := crowd(t, instances, logins)
+	infos, err := instances[0].List(t.Context(), "ada", sessionstore.Page{})
+	if err != nil || len(infos) != limit {
+		t.Fatalf("%d sessions, %v; want %d", len(infos), err, limit)
+	}
+	left := map[sessionstore.Handle]bool{}
+	oldest := infos[0].AuthenticatedAt
+	for _, info := range infos {
+		left[info.Handle] = true
+		if info.AuthenticatedAt.Before(oldest) {
+			oldest = info.AuthenticatedAt
+		}
+	}
+	for _, a := range attempts {
+		if a.err != nil {
+			t.Errorf("a login: %v", a.err)
+		}
+		if !left[a.handle] && a.at.After(oldest) {
+			t.Error("a session was ended whose login is later than that of one that is left")
+		}
+	}
+	for _, in := range instances {
+		expect(t, "limits that were not kept", len(in.seen(sessionstore.EventLimitFailed)), 0)
+	}
+}
+
+// A count that was taken before the lock was had would let everybody in.
+func TestTheLimitHoldsWhateverTheDatabasesDefaultIs(t *testing.T) {
+	t.Parallel()
+	const limit = 3
+	h := newHouse(t)
+	pool, sent := h.pool(func(pc *pgxpool.Config) {
+		pc.ConnConfig.RuntimeParams["default_transaction_isolation"] = "repeatable read"
+	})
+	in := h.over(pool, sent, func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser, cfg.DenyAtMaxSessions = limit, true })
+
+	// All of them wait for the one lock: then they have all begun.
+	tx := h.begin()
+	if _, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock(hashtextextended('ada', 5498127346018201))"); err != nil {
+		t.Fatal(err)
+	}
+	const logins = 8 // as many as there are connections
+	var attempts []attempt
+	done := make(chan struct{})
+	go func() { attempts = crowd(t, []*instance{in}, logins); close(done) }()
+	h.blocked(logins)
+	in.check(tx.Commit(t.Context()))
+	<-done
+	succeeded := 0
+	for _, a := range attempts {
+		if a.err == nil {
+			succeeded++
+		}
+	}
+	expect(t, "logins", succeeded, limit)
+	expect(t, "sessions", pgtest.One[int](t, h.admin, adas), limit)
+}

@@ -1,0 +1,117 @@
+package owner_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+func newID() (id sessionstore.ID) {
+	_, _ = rand.Read(id[:])
+	return id
+}
+
+// rotate gives a session a new id in a transaction, as SessionRotate does.
+func rotate(t *testing.T, tx pgx.Tx, old, id sessionstore.ID) {
+	t.Helper()
+	tag, err := tx.Exec(t.Context(), `
+		WITH old AS (DELETE FROM pgsession.sessions WHERE id = $1 RETURNING *)
+		INSERT INTO pgsession.sessions (id, version, user_id, data, created_at, authenticated_at, absolute_expires_at, expires_at)
+		SELECT $2, version + 1, user_id, data, created_at, authenticated_at, absolute_expires_at, expires_at FROM old`, old[:], id[:])
+	if err != nil || tag.RowsAffected() != 1 {
+		t.Fatalf("rotated %d sessions: %v", tag.RowsAffected(), err)
+	}
+}
+
+// A thief's session that gets a new token just while its user is revoked: the new row can't be seen by a statement that began
+// before, and must be gone all the same.
+func TestASessionThatRotatesWhileItsUserIsRevoked(t *testing.T) {
+	t.Parallel()
+	for name, spare := range map[string]bool{"all of the user": false, "all others of the user": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			pool, _ := h.pool()
+			store := sessionstore.NewPostgres(pool, daily, patience)
+			old, next, other, mine, eves := newID(), newID(), newID(), newID(), newID()
+			for id, user := range map[sessionstore.ID]string{old: "ada", other: "ada", mine: "ada", eves: "eve"} {
+				if _, err := store.Create(t.Context(), sessionstore.Draft{ID: id, UserID: user}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tx := h.begin()
+			rotate(t, tx, old, next)
+
+			sel, want := sessionstore.Selection{UserID: "ada"}, []sessionstore.ID{next, other, mine}
+			if spare {
+				sel.Except, want = mine, []sessionstore.ID{next, other}
+			}
+			type answer struct {
+				ids []sessionstore.ID
+				r   sessionstore.Revocation
+				err error
+			}
+			answered := make(chan answer, 1)
+			go func() {
+				ids, r, err := store.Revoke(context.Background(), sel)
+				answered <- answer{ids, r, err}
+			}()
+			h.blocked(1)
+			if err := tx.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			got := <-answered
+			if got.err != nil || got.r.Count != len(want) || len(got.ids) != len(want) {
+				t.Errorf("Revoke: %d ids, %+v, %v; want %d", len(got.ids), got.r, got.err, len(want))
+			}
+			for _, id := range want {
+				if !slices.Contains(got.ids, id) {
+					t.Errorf("session %v is not among those that the cache is to be told of", id)
+				}
+			}
+			for id, alive := range map[sessionstore.ID]bool{old: false, next: false, other: false, mine: spare, eves: true} {
+				if _, err := store.Load(t.Context(), id, 0); alive != (err == nil) || !alive && !errors.Is(err, sessionstore.ErrNotFound) {
+					t.Errorf("session %v: %v, want alive %v", id, err, alive)
+				}
+			}
+		})
+	}
+}
+
+// The same inside the application's transaction.
+func TestASessionThatRotatesWhileATransactionRevokesItsUser(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	in := h.instance()
+	in.login("ada")
+	var old sessionstore.ID
+	copy(old[:], pgtest.One[[]byte](t, h.admin, "SELECT id FROM pgsession.sessions"))
+	theirs := h.begin()
+	rotate(t, theirs, old, newID())
+
+	tx, err := in.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	ended := make(chan int, 1)
+	go func() {
+		n, err := in.In(tx).RevokeUser(context.Background(), "ada")
+		if err != nil {
+			t.Error(err)
+		}
+		ended <- n
+	}()
+	h.blocked(1)
+	in.check(theirs.Commit(t.Context()))
+	expect(t, "sessions that end", <-ended, 1)
+	in.check(tx.Commit(t.Context()))
+	expect(t, "sessions that are left", pgtest.One[int](t, h.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
+}

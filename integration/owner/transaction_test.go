@@ -1,0 +1,139 @@
+package owner_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// change sets a new password and ends the other sessions of its user, in one transaction that end decides about.
+func change(t *testing.T, in *instance, cookie string, end func(context.Context, pgx.Tx, *sessionstore.Tx)) {
+	t.Helper()
+	in.visit(cookie, func(ctx context.Context, s *sessionstore.Session) {
+		tx, err := in.pool.Begin(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tx.Rollback(context.Background()) }()
+		if _, err := tx.Exec(ctx, "UPDATE public.users SET password = 'new' WHERE name = $1", s.UserID()); err != nil {
+			t.Fatal(err)
+		}
+		revocations := in.In(tx)
+		n, err := revocations.RevokeOthers(ctx, s)
+		in.check(err)
+		expect(t, "sessions that end with the transaction", n, 2)
+		end(ctx, tx, revocations)
+	})
+}
+
+// A password and what ends with it are changed together or not at all, and the cache hears of it when it is so.
+func TestPasswordChangeInATransaction(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	pgtest.Exec(t, h.admin, "CREATE TABLE public.users (name text PRIMARY KEY, password text NOT NULL)")
+	pgtest.Exec(t, h.admin, "INSERT INTO public.users VALUES ('ada', 'old')")
+	a, b := h.instance(withRedis(t)), h.instance(withRedis(t))
+	mine, others, eves := a.login("ada"), []string{b.login("ada"), b.login("ada")}, b.login("eve")
+	for _, cookie := range others {
+		b.visit(cookie, func(_ context.Context, s *sessionstore.Session) { b.check(s.Set("cart", 1)) }) // and so into the cache
+	}
+	password := func() string { return pgtest.One[string](t, h.admin, "SELECT password FROM public.users") }
+	everywhere := func(what, want string) {
+		t.Helper()
+		for _, cookie := range others {
+			expect(t, what, b.who(cookie), want)
+		}
+		expect(t, what+": the session that asked", b.who(mine), "ada")
+		expect(t, what+": somebody else", b.who(eves), "eve")
+	}
+
+	change(t, a, mine, func(ctx context.Context, tx pgx.Tx, _ *sessionstore.Tx) {
+		expect(t, "sessions that others still see", pgtest.One[int](t, h.admin, adas), 3)
+		everywhere("before the end", "ada")
+		a.check(tx.Rollback(ctx))
+	})
+	expect(t, "the password after a rollback", password(), "old")
+	expect(t, "sessions after a rollback", pgtest.One[int](t, h.admin, adas), 3)
+	everywhere("after a rollback", "ada")
+	expect(t, "events after a rollback", len(a.seen(sessionstore.EventRevoked)), 0)
+
+	change(t, a, mine, func(ctx context.Context, tx pgx.Tx, revocations *sessionstore.Tx) {
+		a.check(tx.Commit(ctx))
+		expect(t, "the password after the commit", password(), "new")
+		expect(t, "sessions after the commit", pgtest.One[int](t, h.admin, adas), 1)
+		everywhere("before the cache is told", "ada") // what it was told before the commit would be undone by a reader
+
+		r := revocations.Committed(ctx)
+		expect(t, "Revocation", r, sessionstore.Revocation{Count: 2, Committed: true, CacheAcked: true})
+		everywhere("when the cache is told", "")
+		expect(t, "told twice", revocations.Committed(ctx).Count, 0)
+	})
+	events := a.seen(sessionstore.EventRevoked)
+	if len(events) != 1 || events[0].UserID != "ada" || events[0].Count != 2 || !events[0].Revocation.CacheAcked {
+		t.Errorf("events: %+v", events)
+	}
+}
+
+// Several in one transaction, of several users, without a cache.
+func TestRevocationsOfATransactionAddUp(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	in := h.instance()
+	in.login("ada")
+	in.login("ada")
+	eves := in.login("eve")
+	var handle sessionstore.Handle
+	in.visit(eves, func(_ context.Context, s *sessionstore.Session) { handle = s.Handle() })
+	tx, err := in.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	revocations := in.In(tx)
+	if err := revocations.Revoke(t.Context(), "ada", handle); !errors.Is(err, sessionstore.ErrNotFound) {
+		t.Errorf("somebody else's handle: %v", err)
+	}
+	expect(t, "events of somebody else's handle", len(in.seen(sessionstore.EventForeignHandle)), 1)
+	in.check(revocations.Revoke(t.Context(), "eve", handle)) // which shows that the transaction goes on
+	n, err := revocations.RevokeUser(t.Context(), "ada")
+	in.check(err)
+	expect(t, "sessions of ada", n, 2)
+	n, err = revocations.RevokeUser(t.Context(), "ada")
+	in.check(err)
+	expect(t, "sessions of ada, again", n, 0)
+	expect(t, "events before the commit", len(in.seen(sessionstore.EventRevoked)), 0)
+	in.check(tx.Commit(t.Context()))
+	expect(t, "Revocation", revocations.Committed(t.Context()), sessionstore.Revocation{Count: 3, Committed: true, CacheAcked: true})
+	expect(t, "events", len(in.seen(sessionstore.EventRevoked)), 2)
+	expect(t, "sessions", pgtest.One[int](t, h.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
+}
+
+// In a stricter transaction, a session that moves meanwhile fails it rather than live on.
+func TestAStricterTransactionFailsRatherThanMiss(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	in := h.instance()
+	in.login("ada")
+	var old sessionstore.ID
+	copy(old[:], pgtest.One[[]byte](t, h.admin, "SELECT id FROM pgsession.sessions"))
+	tx, err := in.pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions"); err != nil { // what it sees is fixed now
+		t.Fatal(err)
+	}
+	theirs := h.begin()
+	rotate(t, theirs, old, newID())
+	in.check(theirs.Commit(t.Context()))
+	if _, err := in.In(tx).RevokeUser(t.Context(), "ada"); err == nil || !strings.Contains(err.Error(), "40001") {
+		t.Errorf("%v, want a failure to serialize", err)
+	}
+}

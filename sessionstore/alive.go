@@ -1,0 +1,69 @@
+package sessionstore
+
+import (
+	"context"
+	"time"
+)
+
+// Alive implements [Store].
+func (m *Memory) Alive(ctx context.Context, ids []ID) (alive, ended []ID, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	alive, ended = divided(ids, func(id ID) bool { _, err := m.alive(id, now); return err == nil })
+	return alive, ended, nil
+}
+
+// Alive implements [Store]. The cache is not asked: it may not have heard of a revoke.
+func (c *cached) Alive(ctx context.Context, ids []ID) (alive, ended []ID, err error) {
+	return c.store.Alive(ctx, ids)
+}
+
+// Alive implements [Store].
+func (w *watched) Alive(ctx context.Context, ids []ID) (alive, ended []ID, err error) {
+	err = w.call(ctx, false, func() error { alive, ended, err = w.store.Alive(ctx, ids); return err })
+	return alive, ended, err
+}
+
+// Alive implements [Store]. What is in memory, or was ended in the emergency, needs no Postgres; the others do.
+func (e *emergency) Alive(ctx context.Context, ids []ID) (alive, ended []ID, err error) {
+	if err := e.moving.enter(ctx); err != nil {
+		return nil, nil, err
+	}
+	defer e.moving.leave()
+	var there []ID
+	for _, id := range ids {
+		switch {
+		case e.journalled(id):
+			ended = append(ended, id)
+		case e.memory.holds(id):
+			if _, err := e.memory.Load(ctx, id, 0); err == nil {
+				alive = append(alive, id)
+			} else {
+				ended = append(ended, id)
+			}
+		default:
+			there = append(there, id)
+		}
+	}
+	if len(there) == 0 {
+		return alive, ended, ctx.Err()
+	}
+	a, d, err := e.front.Alive(ctx, there)
+	return append(alive, a...), append(ended, d...), err
+}
+
+// divided sorts ids.
+func divided(ids []ID, isAlive func(ID) bool) (alive, ended []ID) {
+	for _, id := range ids {
+		if isAlive(id) {
+			alive = append(alive, id)
+		} else {
+			ended = append(ended, id)
+		}
+	}
+	return alive, ended
+}

@@ -1,0 +1,75 @@
+package sessionstore
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/mileusna/useragent"
+)
+
+// DeviceKind is what sort of thing a user agent says it is.
+type DeviceKind string
+
+// The kinds of devices. The zero value is unknown.
+const (
+	Desktop DeviceKind = "desktop"
+	Phone   DeviceKind = "phone"
+	Tablet  DeviceKind = "tablet"
+	Bot     DeviceKind = "bot"
+)
+
+// Device is what a user recognizes a session by, read from its user agent. Nothing in it is proof of anything: the browser
+// says what it likes. Its strings come from there, are valid UTF-8 without control characters, and must be escaped like any
+// other input when a page shows them.
+type Device struct {
+	// Browser is the family, such as "Firefox", without a version; empty when it is unknown.
+	Browser string
+	// System is the operating system, such as "Windows" or "iOS"; empty when it is unknown.
+	System string
+	Kind   DeviceKind
+}
+
+// String is a name for the device: "Firefox on Windows", or "Unknown device".
+func (d Device) String() string {
+	switch {
+	case d.Browser != "" && d.System != "":
+		return d.Browser + " on " + d.System
+	case d.Browser != "":
+		return d.Browser
+	case d.System != "":
+		return d.System
+	}
+	return "Unknown device"
+}
+
+// Device says what the session was last used with. It reads the user agent anew at every call: ask once for each line of a list.
+func (i Info) Device() Device { return Client{UserAgent: i.UserAgent}.Device() }
+
+// Device says what the client is. It reads the user agent anew at every call.
+func (c Client) Device() Device {
+	const longest = 40 // an unknown program is called what it calls itself
+	ua := useragent.Parse(cleanUserAgent(c.UserAgent))
+	d := Device{Browser: cut(strings.TrimSpace(ua.Name), longest), System: ua.OS}
+	switch {
+	case ua.Bot:
+		d.Kind = Bot
+	case ua.Tablet:
+		d.Kind = Tablet
+	case ua.Mobile:
+		d.Kind = Phone
+	case ua.Desktop:
+		d.Kind = Desktop
+	}
+	return d
+}
+
+// cut is the beginning of a string, of n bytes at most and whole characters.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return strings.Clone(s[:n]) // the whole must not live as long as the part
+}

@@ -1,0 +1,89 @@
+package sessionstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// A page with the user's devices, and a button for each that ends its session. Only the handle leaves the server: it is
+// no secret, good for nothing but this, and only for the user whose session it names.
+func ExampleManager_List() {
+	sessions, err := sessionstore.Open(context.Background(), sessionstore.Config{Env: sessionstore.Development})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sessions.Close()
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
+		if s, err := sessionstore.FromContext(r.Context()); err != nil || s.Login(r.Context(), "ann") != nil {
+			http.Error(w, "please try again", http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("GET /devices", func(w http.ResponseWriter, r *http.Request) {
+		s, err := sessionstore.FromContext(r.Context())
+		if err != nil {
+			sessionstore.ServeError(w, r, err)
+			return
+		}
+		devices, err := sessions.List(r.Context(), s.UserID(), sessionstore.Page{})
+		if err != nil {
+			sessionstore.ServeError(w, r, err)
+			return
+		}
+		for _, d := range devices { // in a program of yours, with html/template
+			note := ""
+			if d.Handle == s.Handle() {
+				note = ", this device"
+			}
+			fmt.Fprintf(w, "%v (%s)%s\n", d.Device(), d.Device().Kind, note)
+		}
+	})
+	mux.HandleFunc("POST /devices/{handle}/end", func(w http.ResponseWriter, r *http.Request) {
+		s, err := sessionstore.FromContext(r.Context())
+		if err != nil {
+			sessionstore.ServeError(w, r, err)
+			return
+		}
+		_, err = sessions.Revoke(r.Context(), s.UserID(), sessionstore.Handle(r.PathValue("handle")))
+		if errors.Is(err, sessionstore.ErrNotFound) {
+			http.Error(w, "It has ended already.", http.StatusNotFound)
+		} else if err != nil {
+			sessionstore.ServeError(w, r, err)
+		}
+	})
+	site := sessions.Handler(mux)
+
+	request := func(method, path, agent string, cookies ...*http.Cookie) *http.Response {
+		r := httptest.NewRequest(method, path, nil)
+		r.Header.Set("User-Agent", agent)
+		for _, c := range cookies {
+			r.AddCookie(c)
+		}
+		w := httptest.NewRecorder()
+		site.ServeHTTP(w, r)
+		fmt.Print(w.Body)
+		return w.Result()
+	}
+	const laptop = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+	const phone = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36"
+	request("POST", "/login", laptop)
+	mine := request("POST", "/login", phone).Cookies()[0]
+	request("GET", "/devices", phone, mine)
+
+	devices, _ := sessions.List(context.Background(), "ann", sessionstore.Page{})
+	request("POST", "/devices/"+string(devices[1].Handle)+"/end", phone, mine)
+	fmt.Println("The laptop's session is ended:")
+	request("GET", "/devices", phone, mine)
+	// Output:
+	// Chrome on Android (phone), this device
+	// Firefox on Linux (desktop)
+	// The laptop's session is ended:
+	// Chrome on Android (phone), this device
+}

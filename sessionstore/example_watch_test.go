@@ -1,0 +1,60 @@
+package sessionstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// live sends the time as server-sent events, until the session has ended or the browser leaves.
+func live(w http.ResponseWriter, r *http.Request) {
+	s, err := sessionstore.FromContext(r.Context())
+	if err != nil {
+		sessionstore.ServeError(w, r, err)
+		return
+	}
+	if s.UserID() == "" {
+		http.Error(w, "please log in", http.StatusUnauthorized)
+		return
+	}
+	ctx, cancel := s.Watch(r.Context())
+	defer cancel()
+	w.Header().Set("Content-Type", "text/event-stream")
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		fmt.Fprintf(w, "data: %s\n\n", time.Now().Format(time.TimeOnly))
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), sessionstore.ErrNotFound) {
+				fmt.Fprint(w, "event: ended\ndata: your session has ended\n\n")
+			}
+			return
+		}
+	}
+}
+
+// A stream of events that closes by itself when its session is logged out, revoked or expired, on whatever instance.
+func ExampleSession_Watch() {
+	sessions, err := sessionstore.Open(context.Background(), sessionstore.Config{Env: sessionstore.Development})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sessions.Close()
+
+	w := httptest.NewRecorder()
+	sessions.Handler(http.HandlerFunc(live)).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/live", nil))
+	fmt.Print(w.Code, " ", w.Body)
+	// Output:
+	// 401 please log in
+}

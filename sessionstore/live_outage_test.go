@@ -1,0 +1,106 @@
+package sessionstore_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+func withRedis(cfg *sessionstore.Config) {
+	cfg.UseRedis, cfg.RedisURL = true, "redis://redis.example"
+	cfg.EncryptionKeys = []sessionstore.Secret{"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}
+}
+
+func TestWatchBearsAnOutage(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change   func(*sessionstore.Config)
+		patience time.Duration
+	}{
+		"without a cache": {func(*sessionstore.Config) {}, 30 * time.Second},
+		"as the cache would": {func(cfg *sessionstore.Config) {
+			withRedis(cfg)
+			cfg.CacheFreshness, cfg.EmergencyGrace = time.Minute, time.Minute
+		}, 2 * time.Minute},
+		"no sooner with a strict cache": {func(cfg *sessionstore.Config) { withRedis(cfg); cfg.CacheFreshness = -1 }, 30 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				site := newSite(t, tt.change)
+				cookie := site.user("ada")
+				st := site.open(t, cookie, nothing)
+				pass(10 * time.Second)
+
+				site.store.down("Alive")
+				pass(tt.patience - time.Second)
+				st.expect("in an outage", nil)
+				expect(t, "events", site.seen(), "session watch failed") // one, however long it is
+				site.store.up()
+				pass(10 * time.Second)
+				st.expect("after the outage", nil)
+
+				site.store.down("Alive")
+				site.end(st.id())
+				pass(tt.patience + time.Second)
+				st.expect("in an outage that lasts", sessionstore.ErrUnavailable)
+				expect(t, "events", site.seen(), "session watch failed")
+				pass(time.Hour)
+				expect(t, "events of nobody", site.seen(), "")
+			})
+		})
+	}
+}
+
+// A store that hangs delays the next query, and never has two.
+func TestWatchAsksOneQuestionAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = 10 * time.Second })
+		st := site.open(t, site.user("ada"), nothing)
+		arrived, release := site.store.hold("Alive")
+		pass(9 * time.Second)
+		expect(t, "queries while one hangs", len(arrived), 1)
+		release()
+		site.store.up()
+		pass(0)
+		site.asksAlive()
+		pass(3 * time.Second)
+		if n := site.asksAlive(); n < 3 || n > 4 {
+			t.Errorf("%d queries in the three seconds after", n)
+		}
+		st.expect("after it hung", nil)
+		st.close()
+		pass(0)
+	})
+}
+
+func TestCloseEndsWatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		cookie := site.user("ada")
+		st := site.open(t, cookie, nothing)
+		site.check(site.m.Close())
+		pass(0)
+		st.expect("after Close", sessionstore.ErrUnavailable)
+		late := site.open(t, cookie, nothing)
+		pass(0)
+		late.expect("one that comes too late", sessionstore.ErrUnavailable)
+		pass(time.Hour)
+		expect(t, "queries", site.asksAlive(), 0)
+	})
+}
+
+func TestCloseWaitsForACheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		site.open(t, site.user("ada"), nothing)
+		arrived, release := site.store.hold("Alive")
+		<-arrived
+		closed := make(chan error, 1)
+		go func() { closed <- site.m.Close() }()
+		synctest.Wait()
+		expect(t, "Close returned while a check was in the store", len(closed), 0)
+		release()
+		expect(t, "Close", <-closed, nil)
+	})
+}

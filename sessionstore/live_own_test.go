@@ -1,0 +1,101 @@
+package sessionstore_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// moveLate is a store whose Rotate is done long before its answer comes.
+type moveLate struct {
+	sessionstore.Store
+	late   atomic.Bool
+	answer chan struct{}
+}
+
+func (m *moveLate) Rotate(ctx context.Context, old, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
+	rec, err := m.Store.Rotate(ctx, old, id, c)
+	if m.late.Load() {
+		<-m.answer
+	}
+	return rec, err
+}
+
+// The request's own login or new session must not end the stream that it opens.
+func TestWatchFollowsItsOwnRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		regenerate := func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.check(s.Regenerate(r.Context()))
+		}
+		st := site.open(t, site.user("ada"), regenerate)
+		pass(5 * time.Second)
+		st.expect("after its own new token", nil)
+		_, err := site.m.RevokeUser(t.Context(), "ada")
+		site.check(err)
+		pass(time.Second)
+		st.expect("after the revoke", sessionstore.ErrNotFound)
+	})
+}
+
+// A check that comes between the statement that moves the session and its answer must not end the stream.
+func TestWatchWaitsForItsOwnRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		moving := &moveLate{Store: site.store.Store, answer: make(chan struct{})}
+		site.store.Store = moving
+		var st *stream
+		go func() {
+			st = site.open(t, site.user("ada"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				moving.late.Store(true)
+				site.check(s.Regenerate(r.Context()))
+			})
+		}()
+		pass(3 * time.Second) // checks run, and find the old id dead
+		expect(t, "checks", site.asksAlive() > 0, true)
+		close(moving.answer)
+		pass(3 * time.Second)
+		st.expect("when the answer has come", nil)
+		st.close()
+		pass(0)
+	})
+}
+
+func TestWatchOfNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		var kept *sessionstore.Session
+		site.visit("", func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			watch, cancel := s.Watch(r.Context())
+			defer cancel()
+			expect(t, "of no session", errors.Is(context.Cause(watch), sessionstore.ErrNotFound), true)
+
+			site.check(s.Set("cart", 1))
+			w.(http.Flusher).Flush() // now there is one
+			watch, cancel = s.Watch(r.Context())
+			defer cancel()
+			expect(t, "of a new session", watch.Err(), nil)
+			kept = s
+		})
+		watch, cancel := kept.Watch(t.Context())
+		defer cancel()
+		expect(t, "after the request", errors.Is(context.Cause(watch), sessionstore.ErrEnded), true)
+		pass(time.Hour)
+		expect(t, "queries", site.asksAlive(), 0)
+
+		// Logged out by the request itself.
+		site.visit(site.user("ada"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			watch, cancel := s.Watch(r.Context())
+			defer cancel()
+			site.check(s.Logout(r.Context()))
+			pass(time.Second)
+			expect(t, "after its own logout", errors.Is(context.Cause(watch), sessionstore.ErrNotFound), true)
+		})
+	})
+}

@@ -1,0 +1,332 @@
+package sessionstore_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+const (
+	laptop = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+	newer  = "Mozilla/5.0 (X11; Linux x86_64; rv:141.0) Gecko/20100101 Firefox/141.0"
+	phone  = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36"
+	home   = "203.0.113.5"
+	cafe   = "198.51.100.7"
+)
+
+// watchful is a site that looks at where sessions are used from.
+func watchful(t *testing.T, change ...func(*sessionstore.Config)) *site {
+	t.Helper()
+	return newSite(t, append([]func(*sessionstore.Config){func(cfg *sessionstore.Config) { cfg.NoSuspiciousCheck = false }}, change...)...)
+}
+
+func acting(action sessionstore.SuspiciousAction) func(*sessionstore.Config) {
+	return func(cfg *sessionstore.Config) { cfg.SuspiciousAction = action }
+}
+
+// come makes one request from somewhere, and returns the cookie that the browser has afterwards.
+func (s *site) come(cookie, addr, agent string, p page) string {
+	s.t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
+	r.RemoteAddr = netip.AddrPortFrom(netip.MustParseAddr(addr), 1234).String()
+	r.Header.Set("User-Agent", agent)
+	if cookie != "" {
+		r.Header.Set("Cookie", cookieName+"="+cookie)
+	}
+	w := httptest.NewRecorder()
+	s.serve(p).ServeHTTP(w, r)
+	if c, ok := sessionCookie(w.Result()); ok {
+		return c.Value
+	}
+	return cookie
+}
+
+// userAt logs a user in from somewhere, with something in the cart.
+func (s *site) userAt(addr, agent string) string {
+	s.t.Helper()
+	cookie := s.come("", addr, agent, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+		s.check(sess.Set("cart", 1))
+		s.check(sess.Login(r.Context(), "ada"))
+	})
+	s.seen()
+	s.store.asked()
+	return cookie
+}
+
+// sees is what a request from somewhere sees of a session.
+func (s *site) sees(cookie, addr, agent string) (seen string) {
+	s.t.Helper()
+	s.come(cookie, addr, agent, func(_ http.ResponseWriter, _ *http.Request, sess *sessionstore.Session) {
+		_, stored := sess.Record()
+		seen = fmt.Sprintf("user=%s cart=%t fresh=%t stored=%t", sess.UserID(), sess.Has("cart"), sess.Fresh(time.Hour), stored)
+	})
+	return seen
+}
+
+const (
+	everything = "user=ada cart=true fresh=true stored=true"
+	emptiness  = "user= cart=false fresh=false stored=false"
+)
+
+func TestSuspiciousUseIsObserved(t *testing.T) {
+	for _, tt := range []struct{ name, addr, agent, detail string }{
+		{"the same client", home, laptop, ""},
+		{"a browser that was updated", home, newer, ""},
+		{"another address of the network", "203.0.200.1", laptop, ""},
+		{"IPv6 in place of IPv4", "2001:db8::1", laptop, ""},
+		{"another program", home, "curl/8.0", "user agent"},
+		{"another network", cafe, laptop, "network"},
+		{"both", cafe, phone, "user agent, network"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				site := watchful(t)
+				defer func() { site.check(site.m.Close()) }()
+				cookie := site.userAt(home, laptop)
+				expect(t, "what it sees", site.sees(cookie, tt.addr, tt.agent), everything)
+				if tt.detail == "" {
+					expect(t, "events", site.seen(), "")
+					return
+				}
+				e := site.event(sessionstore.EventSuspicious)
+				expect(t, "Detail", e.Detail, tt.detail)
+				expect(t, "UserID", e.UserID, "ada")
+				expect(t, "Was", e.Suspicion.Was, sessionstore.Client{IP: netip.MustParseAddr(home), UserAgent: laptop})
+				expect(t, "Is", e.Suspicion.Is, sessionstore.Client{IP: netip.MustParseAddr(tt.addr), UserAgent: tt.agent})
+				expect(t, "changes", e.Suspicion.UserAgent == strings.Contains(tt.detail, "agent") && e.Suspicion.Network == strings.Contains(tt.detail, "network"), true)
+				expect(t, "events", site.seen(), "session suspicious")
+
+				// The place is noted at once, so that it is told of once.
+				time.Sleep(sessionstore.TouchEvery)
+				synctest.Wait()
+				expect(t, "what it sees a second later", site.sees(cookie, tt.addr, tt.agent), everything)
+				expect(t, "events a second later", site.seen(), "")
+			})
+		})
+	}
+}
+
+func TestSuspiciousCheckCanBeTurnedOff(t *testing.T) {
+	for name, change := range map[string]func(*sessionstore.Config){
+		"the check":    func(cfg *sessionstore.Config) { cfg.NoSuspiciousCheck = true },
+		"the metadata": func(cfg *sessionstore.Config) { cfg.NoMetadata = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			site := watchful(t, change, func(cfg *sessionstore.Config) {
+				cfg.Judge = func(context.Context, sessionstore.Suspicion) sessionstore.SuspiciousAction {
+					t.Error("the judge is asked")
+					return sessionstore.ActionRevoke
+				}
+			})
+			cookie := site.userAt(home, laptop)
+			expect(t, "what it sees", site.sees(cookie, cafe, phone), everything)
+			expect(t, "events", site.seen(), "")
+		})
+	}
+}
+
+func TestSuspiciousUseRequiresALogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := watchful(t, acting(sessionstore.ActionRequireLogin))
+		defer func() { site.check(site.m.Close()) }()
+		cookie := site.userAt(home, laptop)
+		for range 2 { // it stays so
+			expect(t, "what the stranger sees", site.sees(cookie, cafe, phone), emptiness)
+			expect(t, "Detail", site.event(sessionstore.EventSuspicious).Detail, "user agent, network: login required")
+			site.seen()
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+		}
+		expect(t, "uses noted", len(site.store.touched), 0)
+		expect(t, "what its owner sees", site.sees(cookie, home, laptop), everything)
+		expect(t, "events", site.seen(), "")
+
+		// Somebody else's login is their own session, and leaves this one alone.
+		eves := site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.check(s.Login(r.Context(), "eve"))
+			expect(t, "the cart of somebody else", s.Has("cart"), false)
+		})
+		expect(t, "somebody else has a session of their own", eves != cookie, true)
+		expect(t, "what its owner sees", site.sees(cookie, home, laptop), everything)
+
+		// A login that is taken back, or of a form that fails, shows nothing.
+		site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.check(s.Login(r.Context(), "ada"))
+			expect(t, "the cart before", s.Has("cart"), true)
+			s.Discard()
+			expect(t, "the user after Discard", s.UserID(), "")
+			expect(t, "the cart after Discard", s.Has("cart"), false)
+		})
+		expect(t, "after Discard", site.sees(cookie, cafe, phone), emptiness)
+
+		// The owner's login brings it back, under a new token.
+		mine := site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.check(s.Login(r.Context(), "ada"))
+		})
+		site.seen()
+		expect(t, "a new token", mine != cookie, true)
+		expect(t, "what the owner sees", site.sees(mine, cafe, phone), everything)
+		expect(t, "events", site.seen(), "")
+		expect(t, "the old token", site.sees(cookie, home, laptop), emptiness)
+		expect(t, "sessions", site.store.rows(), 2) // ada's and eve's
+	})
+}
+
+func TestSuspiciousUseGetsANewTokenInAnyCase(t *testing.T) {
+	site := watchful(t, acting(sessionstore.ActionRequireLogin), func(cfg *sessionstore.Config) { cfg.KeepTokenOnLogin = true })
+	cookie := site.userAt(home, laptop)
+	mine := site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.check(s.Login(r.Context(), "ada"))
+	})
+	expect(t, "what the owner sees", site.sees(mine, cafe, phone), everything)
+	expect(t, "what the old token is good for", site.sees(cookie, home, laptop), emptiness)
+}
+
+// What a hidden session's request sets is a new session: it must not get into that of the user.
+func TestSuspiciousUseCanStartASession(t *testing.T) {
+	site := watchful(t, acting(sessionstore.ActionRequireLogin))
+	cookie := site.userAt(home, laptop)
+	other := site.come(cookie, cafe, phone, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		site.check(s.Set("other", true))
+	})
+	expect(t, "another session", other != cookie, true)
+	site.come(other, cafe, phone, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		expect(t, "what it holds", s.Has("other") && !s.Has("cart") && s.UserID() == "", true)
+	})
+	expect(t, "what its owner sees", site.sees(cookie, home, laptop), everything)
+}
+
+func TestSuspiciousUseCanLogOut(t *testing.T) {
+	site := watchful(t, acting(sessionstore.ActionRequireLogin))
+	cookie := site.userAt(home, laptop)
+	after := site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.check(s.Logout(r.Context()))
+	})
+	expect(t, "the cookie", after, "")
+	expect(t, "sessions", site.store.rows(), 0)
+}
+
+func TestSuspiciousUseEndsTheSession(t *testing.T) {
+	site := watchful(t, acting(sessionstore.ActionRevoke))
+	cookie := site.userAt(home, laptop)
+	expect(t, "what the stranger sees", site.sees(cookie, cafe, phone), emptiness)
+	e := site.event(sessionstore.EventSuspicious)
+	expect(t, "Detail", e.Detail, "user agent, network: revoked")
+	expect(t, "Revocation", e.Revocation.Committed, true)
+	expect(t, "whose", site.event(sessionstore.EventRevoked).Handle, e.Handle)
+	expect(t, "events", site.seen(), "session suspicious, sessions revoked")
+	expect(t, "sessions", site.store.rows(), 0)
+	expect(t, "what its owner sees", site.sees(cookie, home, laptop), emptiness)
+}
+
+// When the session can't be ended it is hidden all the same, and a login does not bring it back.
+func TestSuspiciousUseThatCannotBeEnded(t *testing.T) {
+	site := watchful(t, acting(sessionstore.ActionRevoke))
+	cookie := site.userAt(home, laptop)
+	site.store.down("Delete")
+	expect(t, "what the stranger sees", site.sees(cookie, cafe, phone), emptiness)
+	expect(t, "Err", site.event(sessionstore.EventSuspicious).Err != nil, true)
+	expect(t, "events", site.seen(), "session suspicious")
+	site.store.up()
+	expect(t, "what the stranger sees then", site.sees(cookie, cafe, phone), emptiness)
+	expect(t, "sessions", site.store.rows(), 0)
+}
+
+// False alarms: what moves about every day must not be logged out by a policy that acts.
+func TestPolicySparesEverydayLife(t *testing.T) {
+	for _, action := range []sessionstore.SuspiciousAction{sessionstore.ActionRequireLogin, sessionstore.ActionRevoke} {
+		for _, tt := range []struct{ name, was, wasAgent, is, isAgent string }{
+			{"a browser update", home, laptop, home, newer},
+			{"a phone that leaves the house", home, phone, cafe, phone},
+			{"a phone that leaves the house and is updated", home, phone, cafe, strings.ReplaceAll(phone, "126", "139")},
+			{"a phone between two carriers of IPv6", "2001:db8:1::1", phone, "2001:db8:2::1", phone},
+			{"IPv4 to IPv6", home, laptop, "2001:db8:1::1", laptop},
+			{"IPv6 to IPv4", "2001:db8:1::1", laptop, cafe, laptop},
+			{"a new address from the same provider", home, laptop, "203.0.250.250", laptop},
+			{"a new address in the same IPv6 network", "2001:db8:1:1::1", laptop, "2001:db8:1:ffff::9", laptop},
+			{"a user agent that is not sent", home, laptop, home, ""},
+		} {
+			t.Run(action.String()+", "+tt.name, func(t *testing.T) {
+				site := watchful(t, acting(action))
+				cookie := site.userAt(tt.was, tt.wasAgent)
+				expect(t, "what it sees", site.sees(cookie, tt.is, tt.isAgent), everything)
+				expect(t, "sessions", site.store.rows(), 1)
+			})
+		}
+	}
+}
+
+// A visitor has nothing to log in to.
+func TestPolicyObservesVisitors(t *testing.T) {
+	for _, action := range []sessionstore.SuspiciousAction{sessionstore.ActionRequireLogin, sessionstore.ActionRevoke} {
+		site := watchful(t, acting(action))
+		cookie := site.come("", home, laptop, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { site.check(s.Set("cart", 1)) })
+		site.seen()
+		expect(t, "what it sees", site.sees(cookie, cafe, phone), "user= cart=true fresh=false stored=true")
+		expect(t, "events", site.seen(), "session suspicious")
+	}
+}
+
+func TestJudgeDecides(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked []sessionstore.Suspicion
+		verdict := sessionstore.ActionObserve
+		site := watchful(t, acting(sessionstore.ActionRequireLogin), func(cfg *sessionstore.Config) {
+			cfg.Judge = func(ctx context.Context, s sessionstore.Suspicion) sessionstore.SuspiciousAction {
+				asked = append(asked, s)
+				if _, err := sessionstore.FromContext(ctx); err == nil {
+					t.Error("the judge gets the session, which is locked")
+				}
+				return verdict
+			}
+		})
+		defer func() { site.check(site.m.Close()) }()
+		cookie := site.userAt(home, laptop)
+		began := time.Now()
+		time.Sleep(30 * time.Second)
+		expect(t, "the same client", site.sees(cookie, home, laptop), everything)
+		expect(t, "times the judge was asked", len(asked), 0)
+
+		expect(t, "observed", site.sees(cookie, cafe, laptop), everything)
+		s := asked[0]
+		expect(t, "what the judge is told", s.UserID == "ada" && s.Network && !s.UserAgent && s.Was.IP.String() == home && s.Is.IP.String() == cafe, true)
+		expect(t, "what the policy says", s.Action, sessionstore.ActionRequireLogin)
+		expect(t, "LastSeenAt", s.LastSeenAt.Equal(began), true)
+		expect(t, "Now", s.Now.Sub(began), 30*time.Second)
+
+		verdict = 7 // a judge that answers nonsense is not taken for one that allows
+		expect(t, "nonsense", site.sees(cookie, home, phone), emptiness)
+		verdict = sessionstore.ActionRevoke
+		expect(t, "revoked", site.sees(cookie, home, phone), emptiness)
+		expect(t, "sessions", site.store.rows(), 0)
+	})
+}
+
+func TestAddressesAreCutBeforeAnythingSeesThem(t *testing.T) {
+	site := watchful(t, func(cfg *sessionstore.Config) { cfg.IPv4Prefix, cfg.IPv6Prefix = 24, 48 })
+	for addr, want := range map[string]string{"203.0.113.77": "203.0.113.0", "2001:db8:1:2:3::4": "2001:db8:1::"} {
+		cookie := site.userAt(addr, laptop)
+		expect(t, "the address that is kept", site.store.drafts[len(site.store.drafts)-1].IP.String(), want)
+		site.sees(cookie, addr, "curl/8.0")
+		e := site.event(sessionstore.EventSuspicious)
+		expect(t, "the address in the event", e.Suspicion.Is.IP.String(), want)
+		site.seen()
+	}
+}
+
+// Where sessions are used from is nobody's business in a log.
+func TestLogShowsNoAddresses(t *testing.T) {
+	site := watchful(t, func(cfg *sessionstore.Config) { cfg.Observer = nil })
+	site.sees(site.userAt(home, laptop), cafe, phone)
+	if log := site.log.String(); !strings.Contains(log, "session suspicious") || strings.Contains(log, cafe) || strings.Contains(log, "Firefox") {
+		t.Errorf("the log: %s", log)
+	}
+}
