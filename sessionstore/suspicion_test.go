@@ -24,7 +24,7 @@ const (
 	googlebot      = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 )
 
-func at(ip, ua string) Client {
+func clientAt(ip, ua string) Client {
 	addr, _ := netip.ParseAddr(ip)
 	return Client{IP: addr, UserAgent: ua}
 }
@@ -36,23 +36,23 @@ func TestStrayed(t *testing.T) {
 		was, is        Client
 		agent, network bool
 	}{
-		{"nothing changed", at("192.0.2.1", firefox), at("192.0.2.1", firefox), false, false},
-		{"another browser", at("192.0.2.1", firefox), at("192.0.2.1", chrome), true, false},
-		{"another address of the same network", at("192.0.2.1", firefox), at("192.0.77.200", firefox), false, false},
-		{"another network", at("192.0.2.1", firefox), at("192.1.2.1", firefox), false, true},
-		{"another address of the same IPv6 network", at("2001:db8:1:2::3", firefox), at("2001:db8:1:ffff::9", firefox), false, false},
-		{"another IPv6 network", at("2001:db8:1::1", firefox), at("2001:db8:2::1", firefox), false, true},
-		{"from IPv4 to IPv6", at("192.0.2.1", firefox), at("2001:db8:1::1", firefox), false, false},
-		{"from IPv6 to IPv4", at("2001:db8:1::1", firefox), at("192.0.2.1", firefox), false, false},
-		{"both", at("192.0.2.1", firefox), at("198.51.100.1", chrome), true, true},
-		{"the network was unknown", at("", firefox), at("198.51.100.1", firefox), false, false},
-		{"the network was unknown, and is one of IPv6", at("", firefox), at("2001:db8::1", firefox), false, false},
-		{"the network is unknown, and was one of IPv6", at("2001:db8::1", firefox), at("", firefox), false, false},
-		{"the network is unknown", at("192.0.2.1", firefox), at("", firefox), false, false},
-		{"the user agent was unknown", at("192.0.2.1", ""), at("192.0.2.1", firefox), false, false},
-		{"the user agent is unknown", at("192.0.2.1", firefox), at("192.0.2.1", ""), false, false},
-		{"everything was unknown", Client{}, at("192.0.2.1", firefox), false, false},
-		{"what was kept before addresses were cut", at("192.0.2.77", firefox), at("192.0.2.0", firefox), false, false},
+		{"nothing changed", clientAt("192.0.2.1", firefox), clientAt("192.0.2.1", firefox), false, false},
+		{"another browser", clientAt("192.0.2.1", firefox), clientAt("192.0.2.1", chrome), true, false},
+		{"another address of the same network", clientAt("192.0.2.1", firefox), clientAt("192.0.77.200", firefox), false, false},
+		{"another network", clientAt("192.0.2.1", firefox), clientAt("192.1.2.1", firefox), false, true},
+		{"another address of the same IPv6 network", clientAt("2001:db8:1:2::3", firefox), clientAt("2001:db8:1:ffff::9", firefox), false, false},
+		{"another IPv6 network", clientAt("2001:db8:1::1", firefox), clientAt("2001:db8:2::1", firefox), false, true},
+		{"from IPv4 to IPv6", clientAt("192.0.2.1", firefox), clientAt("2001:db8:1::1", firefox), false, false},
+		{"from IPv6 to IPv4", clientAt("2001:db8:1::1", firefox), clientAt("192.0.2.1", firefox), false, false},
+		{"both", clientAt("192.0.2.1", firefox), clientAt("198.51.100.1", chrome), true, true},
+		{"the network was unknown", clientAt("", firefox), clientAt("198.51.100.1", firefox), false, false},
+		{"the network was unknown, and is one of IPv6", clientAt("", firefox), clientAt("2001:db8::1", firefox), false, false},
+		{"the network is unknown, and was one of IPv6", clientAt("2001:db8::1", firefox), clientAt("", firefox), false, false},
+		{"the network is unknown", clientAt("192.0.2.1", firefox), clientAt("", firefox), false, false},
+		{"the user agent was unknown", clientAt("192.0.2.1", ""), clientAt("192.0.2.1", firefox), false, false},
+		{"the user agent is unknown", clientAt("192.0.2.1", firefox), clientAt("192.0.2.1", ""), false, false},
+		{"everything was unknown", Client{}, clientAt("192.0.2.1", firefox), false, false},
+		{"what was kept before addresses were cut", clientAt("192.0.2.77", firefox), clientAt("192.0.2.0", firefox), false, false},
 	} {
 		if agent, network := strayed(tt.was, tt.is); agent != tt.agent || network != tt.network {
 			t.Errorf("%s: user agent %v, network %v", tt.what, agent, network)

@@ -30,7 +30,7 @@ func tracked(tb testing.TB, addr, agent string) func() {
 	r := requestFrom("10.0.0.1:1", addr[:len(addr)-2])
 	r.Header.Set("User-Agent", agent)
 	x := &exchange{m: m, request: r}
-	rec := Record{UserID: "ada", Client: at("203.0.113.0", firefoxLinux)}
+	rec := Record{UserID: "ada", Client: clientAt("203.0.113.0", firefoxLinux)}
 	ctx := context.Background()
 	return func() {
 		x.session.rec = rec
