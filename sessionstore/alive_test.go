@@ -12,14 +12,14 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// awayStore is a Postgres that can go away.
-type awayStore struct {
+// vanishing is a Postgres that can go away.
+type vanishing struct {
 	sessionstore.Store
 	away  atomic.Bool
 	asked atomic.Int32
 }
 
-func (o *awayStore) Alive(ctx context.Context, ids []sessionstore.ID) (alive, ended []sessionstore.ID, err error) {
+func (o *vanishing) Alive(ctx context.Context, ids []sessionstore.ID) (alive, ended []sessionstore.ID, err error) {
 	o.asked.Add(1)
 	if o.away.Load() {
 		return nil, nil, fmt.Errorf("%w: nobody there", sessionstore.ErrUnavailable)
@@ -27,7 +27,7 @@ func (o *awayStore) Alive(ctx context.Context, ids []sessionstore.ID) (alive, en
 	return o.Store.Alive(ctx, ids)
 }
 
-func (o *awayStore) Load(ctx context.Context, id sessionstore.ID, floor int64) (sessionstore.Record, error) {
+func (o *vanishing) Load(ctx context.Context, id sessionstore.ID, floor int64) (sessionstore.Record, error) {
 	if o.away.Load() {
 		return sessionstore.Record{}, fmt.Errorf("%w: nobody there", sessionstore.ErrUnavailable)
 	}
@@ -38,7 +38,7 @@ func (o *awayStore) Load(ctx context.Context, id sessionstore.ID, floor int64) (
 func TestAliveInAnEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		expiry := sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour}
-		truth := &awayStore{Store: sessionstore.NewMemory(expiry, 0)}
+		truth := &vanishing{Store: sessionstore.NewMemory(expiry, 0)}
 		store := sessionstore.NewEmergency(truth, newSlotCache(), halfMinute, expiry, nil)
 		ctx := t.Context()
 		create := func(id byte) sessionstore.ID {
