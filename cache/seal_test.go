@@ -98,6 +98,15 @@ func TestAnyOtherByteIsAMiss(t *testing.T) {
 	}
 }
 
+func TestVersionsThatAreNotPositiveDoNotOpen(t *testing.T) {
+	r := ringOf(t, testNamespace, "one")
+	for _, version := range []int64{0, -1, -1 << 63} {
+		if _, ok := r.open(&ID{1}, sealed(t, r, ID{1}, Entry{Version: version})); ok {
+			t.Errorf("version %d opens", version)
+		}
+	}
+}
+
 // Each of these values is worth something in one place only.
 func TestValuesCannotChangePlaces(t *testing.T) {
 	type place struct {
