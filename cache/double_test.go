@@ -24,14 +24,14 @@ type double struct {
 	items  map[string]item
 	loaded bool // the script
 	asked  map[string]int
-	conns  []net.Conn
 
 	// answer, when it is set, goes before everything else: a raw reply, or "" to go on. It holds no lock and may block.
 	answer func(cmd []string) string
 	// tamper may change what a read returns.
-	tamper func(key, value string, there bool) (string, bool)
-	refuse error // of new connections
-	bare   bool  // without the guard, as other clients than those of Dial are
+	tamper   func(key, value string, there bool) (string, bool)
+	refuse   error  // of new connections
+	password string // that the client has
+	bare     bool   // without the guard, as other clients than those of Dial are
 }
 
 type item struct {
@@ -49,21 +49,11 @@ func (d *double) dial(context.Context, string, string) (net.Conn, error) {
 		return nil, d.refuse
 	}
 	ours, theirs := net.Pipe()
-	d.conns = append(d.conns, ours)
 	go d.serve(ours)
 	if d.bare {
 		return theirs, nil
 	}
 	return guard(theirs), nil
-}
-
-func (d *double) drop() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, conn := range d.conns {
-		_ = conn.Close()
-	}
-	d.conns = nil
 }
 
 // hangUp before a reply makes the double close the connection after it.
@@ -246,7 +236,7 @@ func (d *double) setAnswer(answer func(cmd []string) string) {
 // client is as Dial makes one, but over the double.
 func (d *double) client(t testing.TB) *redis.Client {
 	client := redis.NewClient(&redis.Options{
-		Dialer: d.dial, Protocol: protocol, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, PipelinePoolSize: -1,
+		Dialer: d.dial, Password: d.password, Protocol: protocol, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, PipelinePoolSize: -1,
 		DialTimeout: dialTimeout, ReadTimeout: ioTimeout, WriteTimeout: ioTimeout, PoolTimeout: poolTimeout, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})

@@ -2,7 +2,7 @@ package cache
 
 import (
 	"context"
-	"errors"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 
@@ -85,19 +85,16 @@ func pipelinedGets(ctx context.Context, client redis.UniversalClient, keys []str
 	for i, key := range keys {
 		cmds[i] = pipe.Get(ctx, key)
 	}
-	_, execErr := pipe.Exec(ctx)
-	if isReply(execErr) {
-		execErr = nil // each command has its own
+	if _, err := pipe.Exec(ctx); unsent(cmds, err) {
+		return nil, err
 	}
 	results := make([]batch.Result[found], len(keys))
 	var failed error
 	for i, cmd := range cmds {
 		value, err := cmd.Result()
 		switch {
-		case errors.Is(err, redis.Nil):
+		case err == redis.Nil: // and not what wraps it
 		case redis.HasErrorPrefix(err, "WRONGTYPE"):
-		case err == nil && value == "" && execErr != nil: // perhaps never sent
-			results[i].Err, failed = execErr, execErr
 		case err != nil:
 			results[i].Err, failed = err, err
 		default:
@@ -105,6 +102,12 @@ func pipelinedGets(ctx context.Context, client redis.UniversalClient, keys []str
 		}
 	}
 	return results, failed
+}
+
+// unsent tells whether a pipeline failed as a whole. go-redis does not tell its commands so when it was an error reply that
+// kept it from getting a connection, such as one to a password.
+func unsent[C redis.Cmder](cmds []C, err error) bool {
+	return err != nil && !slices.ContainsFunc(cmds, func(cmd C) bool { return cmd.Err() != nil })
 }
 
 // exchange runs do with the time limit, away from its caller, who leaves when ctx ends: go-redis heeds the deadline of a

@@ -70,9 +70,34 @@ func TestErrorRepliesAreUnavailable(t *testing.T) {
 	}
 }
 
+// A pipeline that gets no connection because of an error reply tells its commands nothing: go-redis takes the reply for
+// theirs. To have been told nothing is not to have found nothing.
+func TestWrongPasswordIsNoMiss(t *testing.T) {
+	for _, pipelined := range []bool{false, true} {
+		d := newDouble()
+		d.password = "wrong"
+		var client redis.UniversalClient = d.client(t)
+		if pipelined {
+			client = pipelines{client}
+		}
+		c := newCache(t, client)
+		d.setAnswer(func(cmd []string) string { return "-WRONGPASS invalid username-password pair or user is disabled.\r\n" })
+		_, err1 := c.Get(t.Context(), idOf("a"))
+		_, err2 := c.Fill(t.Context(), idOf("a"), entryOf(1, ""), time.Hour)
+		for _, err := range []error{err1, err2, c.Bury(t.Context(), time.Hour, idOf("a")), c.Ping(t.Context())} {
+			if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "wrong user name or password") {
+				t.Errorf("pipelined %v: %v", pipelined, err)
+			}
+		}
+	}
+}
+
 // A Redis that refuses writes still serves reads.
 func TestRefusedWritesDoNotOpenTheBreaker(t *testing.T) {
-	for _, reply := range []string{"-OOM command not allowed\r\n", "-READONLY replica\r\n", "-MISCONF disk\r\n", "-WHATEVER\r\n"} {
+	for reply, words := range map[string]string{
+		"-OOM command not allowed\r\n": "out of memory", "-READONLY replica\r\n": "read-only", "-MISCONF disk\r\n": "can't save to its disk",
+		"-WHATEVER\r\n": "an error that the cache does not know",
+	} {
 		d := newDouble()
 		c := newCache(t, d.client(t))
 		wantFill(t, c, idOf("a"), entryOf(1, "data"), true)
@@ -90,7 +115,7 @@ func TestRefusedWritesDoNotOpenTheBreaker(t *testing.T) {
 		if got := c.Stats(); got.Open || got.Errors != 40 {
 			t.Errorf("%q: stats %+v", reply, got)
 		}
-		if err := c.Ping(t.Context()); !errors.Is(err, ErrUnavailable) {
+		if err := c.Ping(t.Context()); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), words) {
 			t.Errorf("%q: Ping does not notice: %v", reply, err)
 		}
 	}

@@ -63,8 +63,13 @@ func send(ctx context.Context, client redis.UniversalClient, writes []write, ans
 	for n, i := range which {
 		cmds[n] = call(pipe, []string{writes[i].key}, writes[i].value, milliseconds(writes[i].ttl))
 	}
-	_, _ = pipe.Exec(ctx) // each command has its error
+	_, err := pipe.Exec(ctx)
+	none := unsent(cmds, err)
 	for n, i := range which {
+		if none {
+			answers[i] = answer{err: err}
+			continue
+		}
 		reply, err := cmds[n].Result()
 		switch stored, isNumber := reply.(int64); {
 		case err != nil && redis.HasErrorPrefix(err, "NOSCRIPT"):

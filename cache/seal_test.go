@@ -98,6 +98,15 @@ func TestAnyOtherByteIsAMiss(t *testing.T) {
 	}
 }
 
+func TestVersionsThatAreNotPositiveDoNotOpen(t *testing.T) {
+	r := ringOf(t, testNamespace, "one")
+	for _, version := range []int64{0, -1, -1 << 63} {
+		if _, ok := r.open(&ID{1}, sealed(t, r, ID{1}, Entry{Version: version})); ok {
+			t.Errorf("version %d opens", version)
+		}
+	}
+}
+
 // Each of these values is worth something in one place only.
 func TestValuesCannotChangePlaces(t *testing.T) {
 	type place struct {
@@ -216,9 +225,17 @@ func TestKeysAreThoseOfHKDF(t *testing.T) {
 	}
 }
 
-// The vectors were made by another implementation, testdata/vectors.py. They are frozen: what is in Redis must open
-// after an update, or be of another format.
-func TestFrozenVectors(t *testing.T) {
+type vector struct {
+	Name, Master, Namespace, ID, Data, Key, AAD, Value string
+	Version                                            int64
+	KeyID                                              string `json:"key_id"`
+	ValidatedAt                                        int64  `json:"validated_at"`
+	ExpiresAt                                          int64  `json:"expires_at"`
+	AbsoluteExpiresAt                                  int64  `json:"absolute_expires_at"`
+}
+
+func frozen(t testing.TB) (vectors []vector) {
+	t.Helper()
 	text, err := os.ReadFile("testdata/vectors.json")
 	if err != nil {
 		t.Fatal(err)
@@ -226,18 +243,16 @@ func TestFrozenVectors(t *testing.T) {
 	if got := fmt.Sprintf("%x", sha256.Sum256(text)); got != frozenVectors {
 		t.Errorf("testdata/vectors.json was changed: its SHA-256 is %s", got)
 	}
-	var vectors []struct {
-		Name, Master, Namespace, ID, Data, Key, AAD, Value string
-		Version                                            int64
-		KeyID                                              string `json:"key_id"`
-		ValidatedAt                                        int64  `json:"validated_at"`
-		ExpiresAt                                          int64  `json:"expires_at"`
-		AbsoluteExpiresAt                                  int64  `json:"absolute_expires_at"`
-	}
 	if err := json.Unmarshal(text, &vectors); err != nil || len(vectors) == 0 {
 		t.Fatal(len(vectors), err)
 	}
-	for _, v := range vectors {
+	return vectors
+}
+
+// The vectors were made by another implementation, testdata/vectors.py. They are frozen: what is in Redis must open
+// after an update, or be of another format.
+func TestFrozenVectors(t *testing.T) {
+	for _, v := range frozen(t) {
 		id, value := ID(unhex(t, v.ID)), unhex(t, v.Value)
 		r, err := newKeyring(v.Namespace, [][]byte{unhex(t, v.Master)})
 		if err != nil {
@@ -268,7 +283,7 @@ func TestFrozenVectors(t *testing.T) {
 
 const frozenVectors = "31167dfe0775fdb371ca6d9248bf3533055500e2aaa2af0f98bfdb8955b163c7"
 
-func unhex(t *testing.T, s string) []byte {
+func unhex(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(s)
 	if err != nil {
