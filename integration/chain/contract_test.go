@@ -47,41 +47,32 @@ func (r *replaced) reopen(t *testing.T, redis *redistest.Server) {
 // The contract of a store holds for the chain on real servers, with two instances, each of which has its own connections.
 func TestTheChainKeepsTheContract(t *testing.T) {
 	t.Parallel()
-	for name, configure := range map[string]func(*sessionstore.Config){
-		"with Redis":         func(*sessionstore.Config) {},
-		"with nobody for it": func(c *sessionstore.Config) { c.RedisURL = "redis://127.0.0.1:1/0" },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t)
-			pools := []*pgxpool.Pool{pgtest.Pool(t, r.database), pgtest.Pool(t, r.database)}
-			add := func(t *testing.T, one *replaced) sessionstore.Store {
-				one.open(t)
-				*one.all = append(*one.all, one)
-				t.Cleanup(func() { _ = one.manager.Close() })
-				return one
-			}
-			storetest.Run(t, storetest.Subject{
-				New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
-					pgtest.Exec(t, r.admin, "TRUNCATE pgsession.sessions")
-					pgtest.Exec(t, r.admin, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
-					cfg := r.config()
-					cfg.Timeout, cfg.AbsoluteTimeout, cfg.FixedTimeout = e.Idle, e.Absolute, e.Fixed
-					configure(&cfg)
-					return add(t, &replaced{cfg: cfg, pool: pools[0], all: new([]*replaced)})
-				},
-				Age: func(t *testing.T, s sessionstore.Store, id sessionstore.ID, d time.Duration) {
-					if pgtest.Exec(t, r.admin, pgtest.Age, id[:], d.Seconds()) != 1 {
-						t.Fatal("no session to age")
-					}
-					s.(*replaced).reopen(t, r.redis)
-				},
-				Peer: func(t *testing.T, s sessionstore.Store) sessionstore.Store {
-					first := s.(*replaced)
-					return add(t, &replaced{cfg: first.cfg, pool: pools[1], all: first.all})
-				},
-				Forget: func(t *testing.T, s sessionstore.Store) { s.(*replaced).reopen(t, r.redis) },
-			})
-		})
+	r := newRig(t)
+	pools := []*pgxpool.Pool{pgtest.Pool(t, r.database), pgtest.Pool(t, r.database)}
+	add := func(t *testing.T, one *replaced) sessionstore.Store {
+		one.open(t)
+		*one.all = append(*one.all, one)
+		t.Cleanup(func() { _ = one.manager.Close() })
+		return one
 	}
+	storetest.Run(t, storetest.Subject{
+		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+			pgtest.Exec(t, r.admin, "TRUNCATE pgsession.sessions")
+			pgtest.Exec(t, r.admin, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
+			cfg := r.config()
+			cfg.Timeout, cfg.AbsoluteTimeout, cfg.FixedTimeout = e.Idle, e.Absolute, e.Fixed
+			return add(t, &replaced{cfg: cfg, pool: pools[0], all: new([]*replaced)})
+		},
+		Age: func(t *testing.T, s sessionstore.Store, id sessionstore.ID, d time.Duration) {
+			if pgtest.Exec(t, r.admin, pgtest.Age, id[:], d.Seconds()) != 1 {
+				t.Fatal("no session to age")
+			}
+			s.(*replaced).reopen(t, r.redis)
+		},
+		Peer: func(t *testing.T, s sessionstore.Store) sessionstore.Store {
+			first := s.(*replaced)
+			return add(t, &replaced{cfg: first.cfg, pool: pools[1], all: first.all})
+		},
+		Forget: func(t *testing.T, s sessionstore.Store) { s.(*replaced).reopen(t, r.redis) },
+	})
 }
