@@ -24,6 +24,10 @@ test/matrix: bin/provide ## Run the store's tests on every Postgres that can be 
 		$(PROVIDE) -test -postgres $$v -no-redis -- go -C integration test -race -count=1 ./store/... ./migrate/... || exit 1; \
 	done
 
+.PHONY: test/failover
+test/failover: ## Kill the primary ROUNDS times (10) under load, for each kind of replication
+	@go -C integration test -race -count=1 -timeout 30m -v ./failover -args -rounds $(or $(ROUNDS),10)
+
 .PHONY: simulate
 simulate: ## Search the cache's protocol in large scopes and simulate it for DURATION (3m), or SEEDS=n
 	@go test ./internal/coherence -count=1 -timeout 0 -v -run 'TestSearch$$|TestSimulation$$|TestMutants$$|TestExceptions$$|TestEmergency' \
