@@ -61,6 +61,13 @@ bench: bin/provide ## Measure beside other libraries; writes bench/RESULTS.md. B
 	@$(PROVIDE) -set fsync=on -set full_page_writes=on -set shared_buffers=6GB -set max_wal_size=8GB -- \
 		go -C bench run ./cmd/bench $(if $(BENCH),$(BENCH),-write)
 
+# Autovacuum looks once a minute by default; the hour is compressed, and so is that.
+.PHONY: bench/churn
+bench/churn: bin/provide ## Put an hour of churn through the table. CHURN='-write' for bench/CHURN.md, or other flags
+	@$(PROVIDE) -no-redis -set fsync=on -set full_page_writes=on -set shared_buffers=1GB -set max_wal_size=8GB \
+		-set autovacuum_naptime=1s -set autovacuum_vacuum_cost_delay=0 -- \
+		go -C bench run ./cmd/churn $(CHURN)
+
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME (20s)
 	@for f in $$(grep -rhoE '^func Fuzz[A-Za-z]+' sessionstore | sed 's/func //' | sort); do \
