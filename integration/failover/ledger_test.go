@@ -78,6 +78,8 @@ func (l *ledger) save(ctx context.Context, e *entry) bool {
 	switch {
 	case err == nil && rec.ID != e.id:
 		l.other = append(l.other, errors.New("a save answered with another session"))
+	case err == nil && rec.Version > int64(next)+1: // a new session's is 1
+		l.other = append(l.other, fmt.Errorf("save %d made version %d: it was made twice", next, rec.Version))
 	case err == nil:
 		e.saved = next
 		l.saves++
