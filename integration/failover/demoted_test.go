@@ -35,6 +35,12 @@ func demoted(t *testing.T, p *pair) {
 	fresh.promote()
 	promoted := time.Now()
 
+	// Loads alone don't find out, as docs/scaling.md says: whoever demotes a primary has to fence it.
+	pgtest.Exec(t, fresh.pool, "DELETE FROM pgsession.sessions WHERE id = $1", ids[0][:])
+	if _, err := store.Load(t.Context(), ids[0], 0); err != nil {
+		t.Errorf("a load before any write: %v; docs/scaling.md and this test can promise more", err)
+	}
+
 	took := make([]time.Duration, callers)
 	for i, id := range ids {
 		wg.Go(func() {
