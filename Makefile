@@ -24,6 +24,10 @@ test/matrix: bin/provide ## Run the store's and the operators' tests on every Po
 		$(PROVIDE) -test -postgres $$v -no-redis -- go -C integration test -race -count=1 ./store/... ./migrate/... ./ops/... || exit 1; \
 	done
 
+.PHONY: test/failover
+test/failover: ## Kill the primary ROUNDS times (10) under load, for each kind of replication
+	@go -C integration test -race -count=1 -timeout 30m -v ./failover -args -rounds $(or $(ROUNDS),10)
+
 .PHONY: simulate
 simulate: ## Search the cache's protocol in large scopes and simulate it for DURATION (3m), or SEEDS=n
 	@go test ./internal/coherence -count=1 -timeout 0 -v -run 'TestSearch$$|TestSimulation$$|TestMutants$$|TestExceptions$$|TestEmergency' \
@@ -56,6 +60,13 @@ verify: generate ## Fail when generated code or a go.mod is stale
 bench: bin/provide ## Measure beside other libraries; writes bench/RESULTS.md. BENCH='-only http' for a part
 	@$(PROVIDE) -set fsync=on -set full_page_writes=on -set shared_buffers=6GB -set max_wal_size=8GB -- \
 		go -C bench run ./cmd/bench $(if $(BENCH),$(BENCH),-write)
+
+# Autovacuum looks once a minute by default; the hour is compressed, and so is that.
+.PHONY: bench/churn
+bench/churn: bin/provide ## Put an hour of churn through the table. CHURN='-write' for bench/CHURN.md, or other flags
+	@$(PROVIDE) -no-redis -set fsync=on -set full_page_writes=on -set shared_buffers=1GB -set max_wal_size=8GB \
+		-set autovacuum_naptime=1s -set autovacuum_vacuum_cost_delay=0 -- \
+		go -C bench run ./cmd/churn $(CHURN)
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME (20s)

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"math/rand/v2"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// crowd knows which sessions are alive: those in use stand first.
+type crowd struct {
+	live   []sessionstore.ID
+	active int
+}
+
+// comeAndGo replaces some of those in use by others.
+func (c *crowd) comeAndGo(n int) {
+	for range n {
+		c.swap(rand.IntN(c.active), c.active+rand.IntN(len(c.live)-c.active))
+	}
+}
+
+// arrive adds new sessions, which are in use in place of others.
+func (c *crowd) arrive(ids []sessionstore.ID) {
+	for _, id := range ids {
+		c.live = append(c.live, id)
+		c.swap(rand.IntN(c.active), len(c.live)-1)
+	}
+}
+
+// pick is where some of those in use stand, none twice.
+func (c *crowd) pick(n int) []int { return rand.Perm(c.active)[:min(n, c.active)] }
+
+// leave takes some of those not in use away.
+func (c *crowd) leave(n int) (gone []sessionstore.ID) {
+	for range min(n, len(c.live)-c.active-1) {
+		last := len(c.live) - 1
+		c.swap(c.active+rand.IntN(len(c.live)-c.active), last)
+		gone = append(gone, c.live[last])
+		c.live = c.live[:last]
+	}
+	return gone
+}
+
+func (c *crowd) swap(i, j int) { c.live[i], c.live[j] = c.live[j], c.live[i] }

@@ -1,0 +1,103 @@
+package failover_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// demoted: PG-03. The old primary was made read-only and goes on answering; the standby was promoted. Writes find the new
+// one by themselves, and from the first on nobody asks the old one any more: a session that ends afterwards is gone for
+// every load.
+func demoted(t *testing.T, p *pair) {
+	store := storeOn(t, p.url(p.primary, p.standby, readWrite), patience)
+	old, fresh := p.primary, p.standby
+	ids := make([]sessionstore.ID, callers)
+	var wg sync.WaitGroup
+	for i := range ids {
+		ids[i] = sessionstore.ID{byte(i), 2}
+		wg.Go(func() { // together, so that they fill the pool
+			if _, err := store.Create(t.Context(), sessionstore.Draft{ID: ids[i]}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if pgtest.One[int](t, old.pool, ours) == 0 {
+		t.Fatal("there are no connections to the primary: this test sees nothing")
+	}
+	p.caughtUp()
+	old.set("default_transaction_read_only", "on")
+	fresh.promote()
+	promoted := time.Now()
+
+	// Loads alone don't find out, as docs/scaling.md says: whoever demotes a primary has to fence it.
+	pgtest.Exec(t, fresh.pool, "DELETE FROM pgsession.sessions WHERE id = $1", ids[0][:])
+	if _, err := store.Load(t.Context(), ids[0], 0); err != nil {
+		t.Errorf("a load before any write: %v; docs/scaling.md and this test can promise more", err)
+	}
+
+	took := make([]time.Duration, callers)
+	for i, id := range ids {
+		wg.Go(func() {
+			// No caller sees an error: the refusal is asked of the other host at once.
+			if _, err := store.Delete(t.Context(), id); err != nil {
+				t.Errorf("the first write: %v", err)
+				return
+			}
+			took[i] = time.Since(promoted)
+			for range 50 {
+				if _, err := store.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+					t.Errorf("a load after the session's end: %v", err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("time from the promotion's end until a caller had made a write, of %d callers: %s", callers, spread(took))
+	const there = "SELECT count(*) FROM pgsession.sessions"
+	if n := pgtest.One[int](t, fresh.pool, there); n != 0 {
+		t.Errorf("%d ended sessions are in the new primary's table", n)
+	}
+	if n := pgtest.One[int](t, old.pool, there); n != callers {
+		t.Errorf("the old primary has %d sessions, want all %d as they were", n, callers)
+	}
+	eventually(t, "no connection to the old primary is left", func() bool { return pgtest.One[int](t, old.pool, ours) == 0 })
+	old.kill(func() {})
+	p.renew(p.swapped())
+}
+
+// switchover is the same with load all the while.
+func switchover(t *testing.T, p *pair) {
+	store := storeOn(t, p.url(p.primary, p.standby, readWrite), timeout)
+	old := p.primary
+	load := start(t, store)
+	load.more(t, 1000)
+	began := time.Now()
+	old.set("default_transaction_read_only", "on")
+	eventually(t, "writes have ended", func() bool {
+		return pgtest.One[int](t, old.pool, "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL") == 0
+	})
+	p.received()
+	p.standby.promote()
+	promoted := load.mark()
+	first, all := load.recovered(t)
+	load.more(t, 500)
+	load.end()
+	eventually(t, "no connection to the old primary is left", func() bool { return pgtest.One[int](t, old.pool, ours) == 0 })
+	old.kill(func() {})
+	dead := p.swapped()
+	r := reckon(t, p.primary, load.ledgers)
+	if r.lost() > 0 || r.madeAfterAll > 0 {
+		t.Errorf("%v", r)
+	}
+	t.Logf("%v", r)
+	t.Logf("no primary for %s; then the first success after %s, and all %d callers had one after %s",
+		promoted.Sub(began).Round(time.Millisecond), first.Round(time.Millisecond), callers, all.Round(time.Millisecond))
+	p.renew(dead)
+}

@@ -1,0 +1,54 @@
+package failover_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+const (
+	readWrite = "target_session_attrs=read-write&application_name=sessionstore&pool_max_conns=8"
+	// timeout bounds each call of a store where no test is about it.
+	timeout = 2 * time.Second
+	ours    = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sessionstore'"
+)
+
+var expiry = sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
+
+// TestFailover runs everything over one pair, which each test leaves whole: to make one takes longer than most of what is
+// done to it.
+func TestFailover(t *testing.T) {
+	p := newPair(t)
+	for _, tt := range []struct {
+		name string
+		run  func(*testing.T, *pair)
+	}{
+		{"a standby serves nothing", standbyServesNothing},
+		{"a frozen primary", frozen},
+		{"a demoted primary that still answers", demoted},
+		{"a switchover under load", switchover},
+		{"the answer is lost", answerLost},
+		{"an emergency ends on the new primary", emergency},
+		{"killed, synchronous_commit=on", func(t *testing.T, p *pair) { killed(t, p, "on") }},
+		{"killed, synchronous_commit=remote_apply", func(t *testing.T, p *pair) { killed(t, p, "remote_apply") }},
+		{"killed, asynchronous", func(t *testing.T, p *pair) { killed(t, p, "") }},
+	} {
+		if !t.Run(tt.name, func(t *testing.T) { tt.run(t, p) }) && p.standby == nil {
+			t.Fatal("the pair is broken")
+		}
+	}
+}
+
+// storeOn is a store over a pool as an application makes it, with nothing but a URL.
+func storeOn(t testing.TB, databaseURL string, timeout time.Duration) *sessionstore.Postgres {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), databaseURL)
+	if err != nil {
+		t.Fatal("the database's URL is not valid")
+	}
+	t.Cleanup(pool.Close)
+	return sessionstore.NewPostgres(pool, expiry, timeout)
+}

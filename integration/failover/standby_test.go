@@ -1,0 +1,62 @@
+package failover_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// standbyServesNothing: COH-02. Who connects to a standby without target_session_attrs gets no session from it, and can't
+// end one there.
+func standbyServesNothing(t *testing.T, p *pair) {
+	truth := storeOn(t, p.url(p.primary, p.standby, readWrite), patience)
+	ids := make([]sessionstore.ID, 10)
+	for i := range ids {
+		ids[i] = sessionstore.ID{byte(i), 1}
+		if _, err := truth.Create(t.Context(), sessionstore.Draft{ID: ids[i], UserID: "alice"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.caughtUp()
+	store := storeOn(t, p.standby.url, patience) // each refusal makes the pool connect anew, which takes its time
+	for name, call := range map[string]func(context.Context, sessionstore.ID) error{
+		"Load": func(ctx context.Context, id sessionstore.ID) error { _, err := store.Load(ctx, id, 0); return err },
+		"Create": func(ctx context.Context, id sessionstore.ID) error {
+			id[31] = 8
+			_, err := store.Create(ctx, sessionstore.Draft{ID: id})
+			return err
+		},
+		"Save": func(ctx context.Context, id sessionstore.ID) error {
+			_, err := store.Save(ctx, id, sessionstore.Change{Set: map[string]json.RawMessage{"k": json.RawMessage("1")}})
+			return err
+		},
+		"Delete": func(ctx context.Context, id sessionstore.ID) error { _, err := store.Delete(ctx, id); return err },
+		"Revoke": func(ctx context.Context, _ sessionstore.ID) error {
+			_, _, err := store.Revoke(ctx, sessionstore.Selection{UserID: "alice"})
+			return err
+		},
+		"Touch": func(ctx context.Context, id sessionstore.ID) error {
+			return store.Touch(ctx, []sessionstore.Touch{{ID: id}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := call(t.Context(), ids[0]); !errors.Is(err, sessionstore.ErrUnavailable) || errors.Is(err, sessionstore.ErrUncertain) {
+				t.Errorf("alone: %v, want ErrUnavailable", err)
+			}
+			failed := make(chan error, len(ids)) // together they share statements
+			for _, id := range ids {
+				go func() { failed <- call(t.Context(), id) }()
+			}
+			for range ids {
+				if err := <-failed; !errors.Is(err, sessionstore.ErrUnavailable) || errors.Is(err, sessionstore.ErrUncertain) {
+					t.Errorf("together: %v, want ErrUnavailable", err)
+				}
+			}
+		})
+	}
+	pgtest.Exec(t, p.primary.pool, "TRUNCATE pgsession.sessions")
+}
