@@ -68,7 +68,7 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(newApp(sessions, cfg).handler())
+	server := httptest.NewServer(newApp(sessions, nil, cfg).handler())
 	t.Cleanup(func() {
 		server.Close()
 		if err := sessions.Close(); err != nil {
