@@ -6,7 +6,7 @@ replace github.com/reporadar/pgsession => ../
 
 require (
 	github.com/chromedp/cdproto v0.159.0
-	github.com/chromedp/chromedp v0.23.0
+	github.com/chromedp/chromedp v0.23.0 // drives Chromium over a pipe: no driver, no Node, and nothing beside cdproto
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/ory/dockertest/v3 v3.12.0
 	github.com/pressly/goose/v3 v3.29.0

@@ -36,8 +36,8 @@ func (a *app) operator(w http.ResponseWriter, r *http.Request) {
 		Charts: []chart{
 			lineOf("Sessions that are alive", "", a.history.values(func(s sample) float64 { return s.active })),
 			lineOf("Requests with a session", "/s", a.history.rates(func(s sample) float64 { return s.requests })),
-			lineOf("Connections taken from the pool", "/s", a.history.rates(func(s sample) float64 { return s.statements })),
-			barsOf("Sessions begun", "", a.history.rises(func(s sample) float64 { return s.begun })),
+			lineOf("Connections taken", "/s", a.history.rates(func(s sample) float64 { return s.statements })),
+			barsOf("Sessions begun, logins", "", a.history.rises(func(s sample) float64 { return s.begun })),
 			barsOf("Sessions ended", "", a.history.rises(func(s sample) float64 { return s.ended })),
 			barsOf("Cookies refused", "", a.history.rises(func(s sample) float64 { return s.refused })),
 			barsOf("Pruned here", "", a.history.rises(func(s sample) float64 { return s.pruned })),
@@ -100,7 +100,7 @@ func (a *app) sample(ctx context.Context) sample {
 	s := sample{
 		at:       time.Now(),
 		requests: float64(a.requests.Load()),
-		begun:    count(sessionstore.EventCreated),
+		begun:    count(sessionstore.EventCreated, sessionstore.EventLogin),
 		ended:    count(sessionstore.EventLogout, sessionstore.EventRevoked),
 		refused:  count(sessionstore.EventForged, sessionstore.EventAmbiguous, sessionstore.EventUnknown),
 		pruned:   count(sessionstore.EventPruned),

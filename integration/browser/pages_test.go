@@ -135,6 +135,8 @@ func TestScriptsOfOthersDoNotRun(t *testing.T) {
 	}
 
 	d.expect("Content Security Policy")
+	far := publish(t, http.NotFoundHandler())
+	d.expect("a request to " + far.url("/")) // which is announced, and then not sent
 	d.do(chromedp.Evaluate[chromedp.Void](`(() => {
 		document.addEventListener("securitypolicyviolation", () => { window.refused = (window.refused ?? 0) + 1; });
 		const script = document.createElement("script");
@@ -142,11 +144,14 @@ func TestScriptsOfOthersDoNotRun(t *testing.T) {
 		document.body.append(script);
 		document.body.insertAdjacentHTML("beforeend", '<img src="x" onerror="window.ran = 1">');
 		const far = document.createElement("img");
-		far.src = "https://elsewhere.test/picture";
+		far.src = "` + far.url("/picture") + `";
 		document.body.append(far);
 	})()`))
 	d.until(`window.refused === 3`)
 	if ask[bool](d, `"ran" in window`) {
 		t.Error("an inline script runs")
+	}
+	if far.asked() {
+		t.Error("a page asks another site for a picture")
 	}
 }

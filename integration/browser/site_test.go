@@ -97,6 +97,13 @@ func front(t *testing.T, environment ...string) *site {
 // url is that of a page.
 func (s *site) url(path string) string { return "https://" + s.host + path }
 
+// asked says whether anybody has.
+func (s *site) asked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.seen) > 0
+}
+
 // last is the latest visit with this request.
 func (s *site) last(t *testing.T, request string) visit {
 	t.Helper()
