@@ -59,7 +59,9 @@ func TestRequestsThatAnotherSiteMakesTheBrowserSend(t *testing.T) {
 
 			d.expect("403")
 			d.do(chromedp.Navigate(there.url("/")))
-			d.follow("#form")
+			if status := d.follow("#form"); status != http.StatusForbidden {
+				t.Errorf("a form of another site: %d, want 403", status)
+			}
 			if got := here.last(t, "POST /devices/end-others"); got.from != "cross-site" || got.cookies != 0 {
 				t.Errorf("a form came from %q with %d cookies, want none", got.from, got.cookies)
 			}

@@ -42,7 +42,7 @@ func (d *device) tabTo(what string) {
 
 func TestWithTheKeyboardAlone(t *testing.T) {
 	begin(t)
-	s := front(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t))
+	s := front(t, development, "DATABASE_URL="+pgtest.Database(t))
 	d, other := laptop(t, s), phone(t, s)
 	other.login("alice")
 

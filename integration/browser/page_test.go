@@ -15,20 +15,22 @@ func (d *device) open(path string) {
 	d.do(chromedp.Navigate(d.home().url(path)))
 }
 
-// follow clicks on what leads to another page, and waits until that is there.
-func (d *device) follow(selector string) {
+// follow clicks on what leads to another page, and waits until that is there. It returns the status of the answer.
+func (d *device) follow(selector string) int64 {
 	d.t.Helper()
-	d.leave(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+	return d.leave(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
 }
 
 // leave does what leads to another page, and waits until that is there.
-func (d *device) leave(actions ...chromedp.Action[chromedp.Void]) {
+func (d *device) leave(actions ...chromedp.Action[chromedp.Void]) int64 {
 	d.t.Helper()
 	ctx, stop := context.WithTimeout(d.ctx, patience)
 	defer stop()
-	if _, err := chromedp.RunResponse(ctx, actions...); err != nil {
+	answer, err := chromedp.RunResponse(ctx, actions...)
+	if err != nil {
 		d.t.Fatalf("%v\n%s", err, d.describe())
 	}
+	return answer.Status
 }
 
 // ask evaluates an expression.

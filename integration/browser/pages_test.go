@@ -135,6 +135,7 @@ func TestScriptsOfOthersDoNotRun(t *testing.T) {
 	}
 
 	d.expect("Content Security Policy")
+	d.expect("status of 404") // the picture that is to fail, so that its script would run
 	far := publish(t, http.NotFoundHandler())
 	d.expect("a request to " + far.url("/")) // which is announced, and then not sent
 	d.do(chromedp.Evaluate[chromedp.Void](`(() => {
