@@ -35,7 +35,7 @@ func (a *app) operator(w http.ResponseWriter, r *http.Request) {
 		Facts: a.facts(h), Events: a.events(), Minutes: int((sampleEvery * maxSamples).Minutes()),
 		Charts: []chart{
 			lineOf("Sessions that are alive", "", a.history.values(func(s sample) float64 { return s.active })),
-			lineOf("Requests with a session", "/s", a.history.rates(func(s sample) float64 { return s.requests })),
+			lineOf("Requests", "/s", a.history.rates(func(s sample) float64 { return s.requests })),
 			lineOf("Connections taken", "/s", a.history.rates(func(s sample) float64 { return s.statements })),
 			barsOf("Sessions begun, logins", "", a.history.rises(func(s sample) float64 { return s.begun })),
 			barsOf("Sessions ended", "", a.history.rises(func(s sample) float64 { return s.ended })),

@@ -21,8 +21,8 @@ type look struct {
 var looks = []look{
 	{name: "light", width: 1040, height: 640, scale: 1},
 	{name: "dark", width: 1040, height: 640, scale: 1, dark: true},
-	{name: "light-phone", width: 390, height: 720, scale: 2, phone: true},
-	{name: "dark-phone", width: 390, height: 720, scale: 2, phone: true, dark: true},
+	{name: "light-phone", width: 390, height: 720, scale: 1.5, phone: true},
+	{name: "dark-phone", width: 390, height: 720, scale: 1.5, phone: true, dark: true},
 	{name: "narrow", width: 320, height: 568, scale: 1, phone: true}, // the narrowest there is
 }
 
