@@ -17,6 +17,15 @@ demo: bin/provide bin/webapp bin/migrate ## Run the demo on http://127.0.0.1:808
 test: bin/provide ## Run all tests, with the race detector, on a Postgres and a Redis
 	@$(PROVIDE) -test -- sh -c 'go test -race ./... && go -C integration test -race -count=1 ./... && go -C bench test -race -count=1 ./...'
 
+# `make test` has these tests in it, and skips them where there is no Chromium.
+.PHONY: test/browser
+test/browser: bin/provide chromium ## Run the tests in a real browser; pictures go to bin/screenshots
+	@PGSESSION_SCREENSHOTS=$(CURDIR)/bin/screenshots $(PROVIDE) -test -no-redis -- go -C integration test -count=1 -v ./browser/...
+
+.PHONY: chromium
+chromium:
+	@integration/browser/install
+
 .PHONY: test/matrix
 test/matrix: bin/provide ## Run the store's and the operators' tests on every Postgres that can be had here
 	@for v in 15 17 18; do \

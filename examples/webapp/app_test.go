@@ -68,7 +68,7 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(newApp(sessions, cfg).handler())
+	server := httptest.NewServer(newApp(sessions, nil, cfg).handler())
 	t.Cleanup(func() {
 		server.Close()
 		if err := sessions.Close(); err != nil {
@@ -157,7 +157,9 @@ func (a answer) lacks(t *testing.T, part string) {
 }
 
 func TestFormFromAnotherSiteIsRefused(t *testing.T) {
-	for _, path := range []string{"/login", "/logout", "/counter", "/api/login?user=mallory", "/api/set?k=a&v=b"} {
+	for _, path := range []string{
+		"/login", "/logout", "/counter", "/devices/end", "/devices/end-others", "/password", "/confirm", "/api/login?user=mallory", "/api/set?k=a&v=b",
+	} {
 		v := newSite(t).visitor(t)
 		r := v.request(http.MethodPost, path, url.Values{"name": {"Mallory"}})
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
@@ -171,10 +173,10 @@ func TestFormFromAnotherSiteIsRefused(t *testing.T) {
 
 func TestWrongMethodIs405(t *testing.T) {
 	v := newSite(t).visitor(t)
-	for _, path := range []string{"/login", "/logout", "/counter", "/cart", "/api/login", "/api/logout", "/api/set"} {
+	for _, path := range []string{"/login", "/logout", "/counter", "/cart", "/devices/end", "/devices/end-others", "/confirm", "/api/login", "/api/logout", "/api/set"} {
 		v.get(path).wants(t, http.StatusMethodNotAllowed)
 	}
-	for _, path := range []string{"/", "/api/me", "/api/get", "/healthz", "/assets/style.css"} {
+	for _, path := range []string{"/", "/devices", "/operator", "/live", "/ended", "/api/me", "/api/get", "/healthz", "/assets/style.css"} {
 		v.post(path, nil).wants(t, http.StatusMethodNotAllowed)
 	}
 }

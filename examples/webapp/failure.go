@@ -20,6 +20,10 @@ var (
 		Title: "That can’t be kept",
 		Text:  "The session did not take the value. It is as it was before.",
 	}
+	tooMany = failure{
+		Title: "You are logged in on too many devices",
+		Text:  "End one of them first, on a device that is still logged in.",
+	}
 	broken = failure{
 		Title: "Something went wrong",
 		Text:  "It is our fault, not yours.",
@@ -47,6 +51,8 @@ func serveError(w http.ResponseWriter, r *http.Request, err error) {
 		f = unavailable
 	case http.StatusBadRequest:
 		f = refused
+	case http.StatusForbidden:
+		f = tooMany
 	}
 	f.Status = status
 	render(w, "failure.html", status, f)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 
@@ -11,39 +10,59 @@ import (
 // flash is a message that the next page shows, once.
 var flash = sessionstore.NewKey[string]("flash")
 
-// login takes a name for a proof of identity. A real application checks a password first; what follows is the same.
+// login checks the password, where there is a table of users, and makes the session that of the user.
 func (a *app) login(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-	name, remember := strings.TrimSpace(r.FormValue("name")), r.FormValue("remember") != ""
-	if err := s.Login(r.Context(), name); err != nil {
-		a.loginRefused(w, r, s, err)
+	form := loginForm{Name: strings.TrimSpace(r.FormValue("name")), Remember: r.FormValue("remember") != ""}
+	if form.Problem = nameProblem(form.Name); form.Problem != "" {
+		a.loginRefused(w, s, form, "name")
 		return
 	}
-	if err := s.RememberMe(remember); err != nil {
+	isNew := false
+	if a.users != nil {
+		password := r.FormValue("password")
+		ok, first, err := a.users.admit(r.Context(), form.Name, password)
+		if err != nil {
+			serveError(w, r, err)
+			return
+		}
+		if !ok {
+			form.Problem = "That is not the password of " + form.Name + "."
+			if first {
+				form.Problem = passwordProblem(password)
+			}
+			a.loginRefused(w, s, form, "password")
+			return
+		}
+		isNew = first
+	}
+	if err := s.Login(r.Context(), form.Name); err != nil {
 		serveError(w, r, err)
 		return
 	}
-	message := "Welcome, " + name + ". You stay logged in until you close the browser."
-	if remember {
-		message = "Welcome, " + name + ". This browser will remember you."
+	if err := s.RememberMe(form.Remember); err != nil {
+		serveError(w, r, err)
+		return
 	}
-	_ = flash.Set(s, message) // a session that is full may still log in
+	_ = flash.Set(s, welcome(form, isNew)) // a session that is full may still log in
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
+func welcome(form loginForm, isNew bool) string {
+	message := "Welcome, " + form.Name + ". "
+	if isNew {
+		message += "From now on this password is yours. "
+	}
+	if form.Remember {
+		return message + "This browser will remember you."
+	}
+	return message + "You stay logged in until you close the browser."
+}
+
 // loginRefused shows the form again, with what was typed and what is wrong with it.
-func (a *app) loginRefused(w http.ResponseWriter, r *http.Request, s *sessionstore.Session, err error) {
-	var value *sessionstore.ValueError
-	if !errors.As(err, &value) {
-		serveError(w, r, err)
-		return
-	}
-	p := a.pageOf(s)
-	p.Form = loginForm{
-		Name:     r.FormValue("name"),
-		Remember: r.FormValue("remember") != "",
-		Problem:  "The name " + value.Problem + ".",
-	}
-	render(w, "page.html", http.StatusUnprocessableEntity, p)
+func (a *app) loginRefused(w http.ResponseWriter, s *sessionstore.Session, form loginForm, field string) {
+	p := a.homeOf(s)
+	p.Form, p.Form.Wrong = form, field
+	render(w, "home.html", http.StatusUnprocessableEntity, p)
 }
 
 // logout ends the session. The message starts a new one, which holds nothing else.

@@ -1,5 +1,6 @@
-// Command webapp shows what sessionstore does: a page to log in on, a counter and a cart that live in the session,
-// and the same for programs below /api/. Tests and load generators drive it too.
+// Command webapp shows what sessionstore does: log in, see your devices and end their sessions, change your password, and
+// keep a counter and a cart in the session; a page for operators; and a plain interface for programs below /api/, which
+// tests and load generators drive.
 //
 // It listens on ADDR, 127.0.0.1:8080 by default. Everything about sessions comes from the environment, as
 // sessionstore.ConfigFromEnv reads it: with DATABASE_URL they are kept in Postgres. Where neither APP_ENV nor NODE_ENV
@@ -41,15 +42,25 @@ func run(ctx context.Context, out, logTo io.Writer) (err error) {
 		stop()
 		return err
 	}
-	sessions, err := sessionstore.Open(ctx, cfg)
+	pool, err := openDatabase(cfg)
+	if err != nil {
+		stop()
+		return err
+	}
+	if pool != nil {
+		defer pool.Close()
+	}
+	sessions, err := openSessions(ctx, pool, cfg)
 	if err != nil {
 		stop()
 		return err
 	}
 	sessionstore.SetDefault(sessions)
+	app := newApp(sessions, pool, cfg)
 
 	var background sync.WaitGroup
 	background.Go(func() { _ = sessions.Run(ctx) })
+	background.Go(func() { app.run(ctx) })
 	defer func() {
 		stop()
 		background.Wait()
@@ -61,5 +72,7 @@ func run(ctx context.Context, out, logTo io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintf(out, "webapp: listening on %s\n", urlOf(listener.Addr()))
-	return serve(ctx, newServer(newApp(sessions, cfg).handler(), log), listener)
+	server := newServer(app.handler(), log)
+	server.RegisterOnShutdown(func() { close(app.stopping) })
+	return serve(ctx, server, listener)
 }

@@ -18,8 +18,8 @@ var templates = template.Must(template.New("").
 	Funcs(template.FuncMap{"asset": assetURL}).
 	ParseFS(files, "templates/*.html"))
 
-// contentPolicy allows what the pages have: one style sheet, one icon and forms that stay here. No script.
-const contentPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+// contentPolicy allows what the pages have: one style sheet, two scripts that ask this server only, one icon and forms that stay here.
+const contentPolicy = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // render writes a page. It is made before its first byte leaves, so that a fault in a template gives an honest 500.
 func render(w http.ResponseWriter, name string, status int, data any) {
@@ -61,4 +61,10 @@ func serveAsset(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
+}
+
+// serveIcon is for answers that are no page: browsers ask for their icon too.
+func serveIcon(w http.ResponseWriter, r *http.Request) {
+	r.SetPathValue("name", "icon.svg")
+	serveAsset(w, r)
 }

@@ -51,7 +51,7 @@ func (j *journey) walk(pool *pgxpool.Pool) []*visitor {
 	j.step(anonymous, "POST /api/set?k=color&v=blue", http.StatusOK)
 	j.step(alice, "POST /api/set?k=color&v=green", http.StatusOK)
 	j.step(alice, "POST /api/login?user=alice", http.StatusOK)
-	j.step(bob, "POST /login", http.StatusSeeOther, "name=bob", "remember=on")
+	j.step(bob, "POST /login", http.StatusSeeOther, "name=bob", "password="+password, "remember=on")
 	j.step(bob, "GET /", http.StatusOK)
 	j.step(bob, "POST /counter", http.StatusSeeOther, "do=add")
 	pgtest.Exec(j.t, pool, "UPDATE pgsession.sessions SET last_seen_at = last_seen_at - interval '10 minutes'") // so that uses are noted
@@ -156,6 +156,9 @@ func TestTokensAreNowhereButInTheCookie(t *testing.T) {
 							t.Errorf("%s holds a token in spelling %d", place, i)
 						}
 					}
+				}
+				if strings.Contains(text, password) {
+					t.Errorf("%s holds a user's password", place)
 				}
 				if strings.Contains(text, secret) || strings.Contains(text, hex.EncodeToString(id[:])) && strings.HasPrefix(place, "the log of the app") {
 					t.Errorf("%s holds a secret", place)

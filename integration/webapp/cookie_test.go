@@ -42,7 +42,7 @@ func TestTheProductionCookieOnTheWire(t *testing.T) {
 	}
 
 	// Remembered: it outlives the browser, as long as the session may at most.
-	if name, _, rest = attributes(t, v.send("POST /login", "name=alice", "remember=on")); name != "__Host-session" ||
+	if name, _, rest = attributes(t, v.send("POST /login", "name=alice", "password="+password, "remember=on")); name != "__Host-session" ||
 		rest != "HttpOnly; Max-Age=2592000; Path=/; SameSite=Strict; Secure" {
 		t.Errorf("the remembered cookie %s has %q", name, rest)
 	}

@@ -44,6 +44,15 @@ func TestAPostgresThatIsNotThere(t *testing.T) {
 	a := start(t, development, url)
 	v := login(t, a.url, "alice")
 	v.want("GET /api/me", http.StatusOK, "alice")
+	page := v.send("GET /").body
+	wantSaid(t, page, "Postgres is away.", "Hello, alice.")
+	wantUnsaid(t, page, "Sessions end with this process.")
+	wantUnsaid(t, page, "Set <code>DATABASE_URL")
+	wantSaid(t, visit(t, a.url).send("GET /operator").body, "emergency", "Postgres is away")
+	visit(t, a.url).want("GET /", http.StatusOK, "")
+	if got := visit(t, a.url).send("POST /login", "name=bob", "password="+password); got.status != http.StatusServiceUnavailable {
+		t.Errorf("a login with a password that nobody can check: %d", got.status)
+	}
 	wantSaid(t, a.log(), address, "level=ERROR", "session emergency begins", "store=memory")
 	wantUnsaid(t, a.log(), "sesame")
 

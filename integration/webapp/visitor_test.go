@@ -45,6 +45,19 @@ func login(t testing.TB, site, user string) *visitor {
 	return v
 }
 
+// password is that of every user whose password does not matter.
+const password = "sesame-for-everybody"
+
+// loginWith is a visitor who has just logged in on the page.
+func loginWith(t testing.TB, site, user, password string) *visitor {
+	t.Helper()
+	v := visit(t, site)
+	if got := v.send("POST /login", "name="+user, "password="+password); got.status != http.StatusSeeOther {
+		t.Fatalf("the login of %s: %d\n%s", user, got.status, got.body)
+	}
+	return v
+}
+
 // at is the same browser on another address.
 func (v *visitor) at(site string) *visitor {
 	return &visitor{t: v.t, site: site, cookie: v.cookie, headers: v.headers}

@@ -22,7 +22,7 @@ var imports = map[string][]string{
 	},
 	"sessionstore/storetest": {module + "/sessionstore"},
 	"examples/hello":         {module + "/sessionstore"},
-	"examples/webapp":        {module + "/sessionstore"},
+	"examples/webapp":        {module + "/sessionstore", "github.com/jackc/pgx/v5/..."},
 }
 
 // files says which files of sessionstore alone may import a package. Tests are free.

@@ -131,31 +131,39 @@ func TestCookieInDevelopment(t *testing.T) {
 	}
 }
 
-func TestPagesRunNoScriptAndLoadNothingFromElsewhere(t *testing.T) {
+func TestPagesLoadNothingFromElsewhere(t *testing.T) {
 	v := newSite(t).visitor(t)
-	page := v.post("/login", url.Values{"name": {"Ada"}})
-	policy := page.Header.Get("Content-Security-Policy")
-	if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
-		t.Errorf("Content-Security-Policy: %q", policy)
-	}
-	if got := page.Header.Get("Cache-Control"); got != "no-store" {
-		t.Errorf("Cache-Control: %q", got)
-	}
-	for _, forbidden := range []string{"<script", "<style", " style=", " onclick=", "http://", "https://"} {
-		page.lacks(t, forbidden)
-	}
-	links := regexp.MustCompile(`"(/assets/[^"]+)"`).FindAllStringSubmatch(page.body, -1)
-	if len(links) == 0 {
-		t.Fatal("the page has no style")
-	}
-	for _, link := range links {
-		asset := v.get(link[1])
-		asset.wants(t, http.StatusOK)
-		if got := asset.Header.Get("Cache-Control"); !strings.Contains(got, "immutable") {
-			t.Errorf("%s: Cache-Control %q", link[1], got)
+	v.post("/login", url.Values{"name": {"Ada"}}).wants(t, http.StatusOK, "Hello, Ada.")
+	for _, path := range []string{"/", "/devices", "/password", "/operator"} {
+		page := v.get(path)
+		page.wants(t, http.StatusOK)
+		policy := page.Header.Get("Content-Security-Policy")
+		if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || strings.Contains(policy, "*") {
+			t.Errorf("%s: Content-Security-Policy: %q", path, policy)
+		}
+		if got := page.Header.Get("Cache-Control"); got != "no-store" {
+			t.Errorf("%s: Cache-Control: %q", path, got)
+		}
+		for _, forbidden := range []string{"<style", " style=", " onclick=", "http://", "https://"} {
+			page.lacks(t, forbidden)
+		}
+		if inline := regexp.MustCompile(`<script[^>]*>[^<]`).FindString(page.body); inline != "" {
+			t.Errorf("%s has an inline script", path)
+		}
+		links := regexp.MustCompile(`"(/assets/[^"]+)"`).FindAllStringSubmatch(page.body, -1)
+		if len(links) == 0 {
+			t.Fatalf("%s has no style", path)
+		}
+		for _, link := range links {
+			asset := v.get(link[1])
+			asset.wants(t, http.StatusOK)
+			if got := asset.Header.Get("Cache-Control"); !strings.Contains(got, "immutable") {
+				t.Errorf("%s: Cache-Control %q", link[1], got)
+			}
 		}
 	}
 	v.get("/assets/none.css").wants(t, http.StatusNotFound)
+	v.get("/favicon.ico").wants(t, http.StatusOK, "<svg")
 }
 
 func TestWords(t *testing.T) {

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// account is the page on which a user changes the password.
+type account struct {
+	frame
+	Problem string
+}
+
+func (a *app) account(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+	p := account{frame: a.frameOf("Password", "/password", s)}
+	p.popFlash(s)
+	render(w, "password.html", http.StatusOK, p)
+}
+
+// changePassword ends the user's other sessions: whoever learned the old password is out with it.
+func (a *app) changePassword(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	if a.users == nil {
+		http.Redirect(w, r, "/password", http.StatusSeeOther)
+		return
+	}
+	password := r.FormValue("password")
+	if problem := passwordProblem(password); problem != "" {
+		render(w, "password.html", http.StatusUnprocessableEntity, account{frame: a.frameOf("Password", "/password", s), Problem: problem})
+		return
+	}
+	hash, err := hashPassword(password, a.users.rounds)
+	if err != nil {
+		serveError(w, r, err)
+		return
+	}
+	ended, err := a.replacePassword(r.Context(), s, hash)
+	if err != nil {
+		serveError(w, r, err)
+		return
+	}
+	// A copy of this browser's cookie is worth nothing any more, either.
+	if err := s.Regenerate(r.Context()); err != nil {
+		serveError(w, r, err)
+		return
+	}
+	_ = flash.Set(s, "Your password is changed. "+endedWords(ended))
+	http.Redirect(w, r, "/devices", http.StatusSeeOther)
+}
+
+// replacePassword keeps the new password and ends the other sessions in one transaction: both happen, or neither.
+func (a *app) replacePassword(ctx context.Context, s *sessionstore.Session, hash passwordHash) (sessionstore.Revocation, error) {
+	away := func(err error) (sessionstore.Revocation, error) {
+		return sessionstore.Revocation{}, fmt.Errorf("%w: %w", errUsersAway, err)
+	}
+	tx, err := a.users.pool.Begin(ctx)
+	if err != nil {
+		return away(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // of no effect after the commit
+	if err := a.users.setPassword(ctx, tx, s.UserID(), hash); err != nil {
+		return away(err)
+	}
+	sessions := a.sessions.In(tx)
+	if _, err := sessions.RevokeOthers(ctx, s); err != nil {
+		return sessionstore.Revocation{}, err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return away(err)
+	}
+	return sessions.Committed(ctx), nil
+}

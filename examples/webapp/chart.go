@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	chartWidth  = 240
+	chartHeight = 56
+)
+
+// chart is a number over the last minutes, drawn as an SVG path. The right edge is now.
+type chart struct {
+	Title string
+	Unit  string // what follows the number
+	Now   string
+	Most  string
+	Bars  bool // drawn as bars, for what happens now and then
+	Path  string
+}
+
+// lineOf is a chart of a number that is there all the time.
+func lineOf(title, unit string, values []float64) chart {
+	c := newChart(title, unit, values)
+	most := scaleOf(values)
+	var path strings.Builder
+	for i, v := range values {
+		fmt.Fprintf(&path, "%c%.1f %.1f", "ML"[min(i, 1)], xOf(i, len(values)), yOf(v, most))
+	}
+	c.Path = path.String()
+	return c
+}
+
+// barsOf is a chart of what happens now and then. Its number is the sum.
+func barsOf(title, unit string, values []float64) chart {
+	c := newChart(title, unit, values)
+	c.Bars = true
+	most, sum := scaleOf(values), 0.0
+	var path strings.Builder
+	for i, v := range values {
+		sum += v
+		if v > 0 {
+			fmt.Fprintf(&path, "M%.1f %dV%.1f", xOf(i, len(values)), chartHeight, yOf(v, most))
+		}
+	}
+	c.Now, c.Path = number(sum), path.String()
+	return c
+}
+
+func newChart(title, unit string, values []float64) chart {
+	c := chart{Title: title, Unit: unit, Now: "–", Most: "–"}
+	if len(values) > 0 {
+		c.Now, c.Most = number(values[len(values)-1]), number(slices.Max(values))
+	}
+	return c
+}
+
+// Label is the chart in words, for those who don't see it.
+func (c chart) Label() string {
+	if c.Bars {
+		return fmt.Sprintf("%s: %s%s in the last minutes, at most %s at once", c.Title, c.Now, c.Unit, c.Most)
+	}
+	return fmt.Sprintf("%s: now %s%s, at most %s", c.Title, c.Now, c.Unit, c.Most)
+}
+
+// scaleOf is the value at the top: not less than 1, so that nothing looks like nothing.
+func scaleOf(values []float64) float64 {
+	most := 1.0
+	for _, v := range values {
+		most = max(most, v)
+	}
+	return most
+}
+
+func xOf(i, n int) float64 { return chartWidth - float64(n-1-i)*chartWidth/(maxSamples-1) }
+
+func yOf(v, most float64) float64 {
+	const margin = 2
+	return chartHeight - margin - v/most*(chartHeight-2*margin)
+}
+
+// number has one decimal where that says something.
+func number(v float64) string {
+	if v == float64(int64(v)) || v >= 100 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 1, 64)
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// devices is the page with the sessions of a user.
+type devices struct {
+	frame
+	This   *device
+	Others []device
+}
+
+// device is one session in the list.
+type device struct {
+	Handle     sessionstore.Handle
+	Name, Kind string
+	Address    string // empty when it isn't tracked
+	LoggedIn   moment
+	Seen       moment
+}
+
+// devices shows the newest hundred, which is more than anybody reads.
+func (a *app) devices(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	infos, err := a.sessions.List(r.Context(), s.UserID(), sessionstore.Page{})
+	if err != nil {
+		serveError(w, r, err)
+		return
+	}
+	p := devices{frame: a.frameOf("Your devices", "/devices", s)}
+	rec, _ := s.Record()
+	for _, info := range infos {
+		what := info.Device()
+		d := device{
+			Handle: info.Handle, Name: what.String(), Kind: deviceKind(what),
+			LoggedIn: moment{info.AuthenticatedAt, rec.ValidatedAt}, Seen: moment{info.LastSeenAt, rec.ValidatedAt},
+		}
+		if info.IP.IsValid() {
+			d.Address = info.IP.String()
+		}
+		if info.Handle == s.Handle() {
+			p.This = &d
+		} else {
+			p.Others = append(p.Others, d)
+		}
+	}
+	p.popFlash(s)
+	render(w, "devices.html", http.StatusOK, p)
+}
+
+// endDevice ends one session. Revoke looks at whose it is: a handle that somebody made up, or took from another user, is
+// not found.
+func (a *app) endDevice(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	handle := sessionstore.Handle(r.FormValue("handle"))
+	if handle == s.Handle() {
+		a.logout(w, r, s)
+		return
+	}
+	ended, err := a.sessions.Revoke(r.Context(), s.UserID(), handle)
+	switch {
+	case errors.Is(err, sessionstore.ErrNotFound):
+		_ = flash.Set(s, "That session had ended already.")
+	case err != nil:
+		serveError(w, r, err)
+		return
+	default:
+		_ = flash.Set(s, endedWords(ended))
+	}
+	http.Redirect(w, r, "/devices", http.StatusSeeOther)
+}
+
+func (a *app) endOtherDevices(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	ended, err := s.RevokeOthers(r.Context())
+	if err != nil {
+		serveError(w, r, err)
+		return
+	}
+	_ = flash.Set(s, endedWords(ended))
+	http.Redirect(w, r, "/devices", http.StatusSeeOther)
+}
+
+// endedWords says how many sessions were ended, and the truth about when.
+func endedWords(r sessionstore.Revocation) string {
+	text := "No other device was logged in."
+	switch {
+	case r.Count == 1:
+		text = "One device is logged out."
+	case r.Count > 1:
+		text = fmt.Sprintf("%d devices are logged out.", r.Count)
+	}
+	if r.Count > 0 && r.MaxExposure > 0 {
+		text += fmt.Sprintf(" The cache did not hear of it: it can take up to %d seconds.", int(r.MaxExposure.Seconds()))
+	}
+	return text
+}

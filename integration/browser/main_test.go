@@ -1,0 +1,85 @@
+// Package browser_test drives the demo in a real browser: what Chromium does with the cookie, with links and forms of
+// other sites, with the back button and the keyboard, and what two of them see of each other. A user's two devices are two
+// Chromiums, each with a folder of its own; each test has cookies, a process of the demo and a database of its own.
+//
+// `make test/browser` installs Chromium on Debian. Where there is none the tests skip, unless PGSESSION_BROWSER is
+// "required", as in .ci/run: then they fail. Pictures go to the folder that PGSESSION_SCREENSHOTS names, else to the test's
+// artifacts.
+package browser_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// patience is how long anything may take that is waited for.
+const patience = 30 * time.Second
+
+var (
+	program  string // the built demo
+	chromium string // empty where there is none
+	entrance *gate
+	machines [2]*machine
+)
+
+// names are what distributions call it. Chrome is as good.
+var names = []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"}
+
+func TestMain(m *testing.M) {
+	os.Exit(runAll(m))
+}
+
+func runAll(m *testing.M) int {
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			chromium = path
+			break
+		}
+	}
+	switch {
+	case chromium == "" && os.Getenv("PGSESSION_BROWSER") == "required":
+		fmt.Fprintln(os.Stderr, "there is no Chromium here, and PGSESSION_BROWSER says that there must be: `make chromium` installs it on Debian, as root")
+		return 1
+	case chromium == "":
+		return m.Run() // the tests skip, and say why
+	case os.Getenv("TEST_DATABASE_URL") == "":
+		fmt.Fprintln(os.Stderr, "TEST_DATABASE_URL is not set: run the tests with `make test/browser`")
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "browser")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+
+	program = filepath.Join(dir, "webapp")
+	build := exec.Command("go", "build", "-o", program, "./examples/webapp")
+	build.Dir = filepath.Join("..", "..")
+	if output, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n%s", build, err, output)
+		return 1
+	}
+	if entrance, err = openGate(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	for i := range machines {
+		machines[i] = newMachine(dir, i)
+		defer machines[i].stop()
+	}
+	return m.Run()
+}
+
+// begin is the first thing of a test. It skips one where there is no Chromium.
+func begin(t *testing.T) {
+	t.Helper()
+	if chromium == "" {
+		t.Skip("there is no Chromium here: `make test/browser` installs it on Debian, as root")
+	}
+	t.Parallel()
+}

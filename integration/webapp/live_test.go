@@ -1,0 +1,88 @@
+package webapp_test
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+)
+
+// listen opens the live view. next is its next event's name, empty at its end.
+func listen(t *testing.T, v *visitor) (next func() string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, v.site+"/live", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Cookie", v.cookie)
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = res.Body.Close() })
+	if got := res.Header.Get("Content-Type"); res.StatusCode != http.StatusOK || got != "text/event-stream" {
+		t.Fatalf("the live view: %d, %s", res.StatusCode, got)
+	}
+	lines := bufio.NewScanner(res.Body)
+	return func() string {
+		for lines.Scan() {
+			if name, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+				return name
+			}
+		}
+		return ""
+	}
+}
+
+// drain is the last event of a live view that is about to end.
+func drain(next func() string) (last string) {
+	for event := next(); event != ""; event = next() {
+		last = event
+	}
+	return last
+}
+
+func TestTheLiveViewEndsWithTheSession(t *testing.T) {
+	t.Parallel()
+	databaseURL := "DATABASE_URL=" + pgtest.Database(t)
+	a, b := start(t, production, withSecret, databaseURL), start(t, production, withSecret, databaseURL)
+	v := login(t, a.url, "alice")
+	for name, end := range map[string]func(*visitor){
+		"logout":              func(watched *visitor) { watched.at(b.url).want("POST /api/logout", http.StatusOK, "") },
+		"ended by another":    func(*visitor) { v.at(b.url).send("POST /devices/end-others") },
+		"login, a new token":  func(watched *visitor) { watched.at(b.url).want("POST /api/login?user=alice", http.StatusOK, "") },
+		"login, another user": func(watched *visitor) { watched.at(b.url).want("POST /api/login?user=bob", http.StatusOK, "") },
+	} {
+		watched := login(t, a.url, "alice")
+		next := listen(t, watched)
+		if event := next(); event != "tick" {
+			t.Fatalf("%s: the first event is %q", name, event)
+		}
+		end(watched)
+		if last := drain(next); last != "ended" {
+			t.Errorf("%s: the last event is %q, want ended", name, last)
+		}
+	}
+	if last := drain(listen(t, visit(t, a.url))); last != "ended" {
+		t.Errorf("nobody: the last event is %q, want ended", last)
+	}
+}
+
+// The stream of a process that stops is over, and the session is not.
+func TestTheLiveViewDoesNotHoldUpAShutdown(t *testing.T) {
+	t.Parallel()
+	a := start(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t))
+	next := listen(t, login(t, a.url, "alice"))
+	next()
+	a.terminate()
+	if last := drain(next); last == "ended" {
+		t.Error("the browser is told that its session has ended")
+	}
+	a.ended()
+	wantUnsaid(t, a.log(), "cut off")
+}
