@@ -10,3 +10,10 @@ const (
 
 // AddTouch queues a touch as the end of a request does.
 func (m *Manager) AddTouch(t Touch) { m.touches.add(t) }
+
+// Watching says whether a check of open connections is set or under way.
+func (m *Manager) Watching() bool {
+	m.watches.mu.Lock()
+	defer m.watches.mu.Unlock()
+	return m.watches.timer != nil
+}

@@ -179,6 +179,7 @@ func TestWatchesShareAQueryASecond(t *testing.T) {
 			st.expect("after the revoke", sessionstore.ErrNotFound)
 		}
 		// Nothing is open: nothing runs.
+		expect(t, "a check is set", site.m.Watching(), false)
 		pass(time.Hour)
 		expect(t, "queries when nothing is open", site.asksAlive(), 0)
 		expect(t, "calls", site.store.asked() != "", true)
@@ -194,10 +195,12 @@ func TestWatchAsksForEachSessionOnce(t *testing.T) {
 		site.store.mu.Lock()
 		expect(t, "ids in the query", len(site.store.watched[0]), 2)
 		site.store.mu.Unlock()
+		expect(t, "a check is set", site.m.Watching(), true)
 		for _, st := range streams {
 			st.close()
 		}
 		pass(0)
+		expect(t, "a check is set when all have left", site.m.Watching(), false)
 		site.asksAlive()
 		pass(time.Hour)
 		expect(t, "queries when all have left", site.asksAlive(), 0)
