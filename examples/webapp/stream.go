@@ -14,15 +14,13 @@ const tickEvery = time.Second
 // stream is the live view: server-sent events for as long as the session lasts. Its last event says that it is over; the
 // page leaves then.
 func (a *app) stream(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-	// The server's timeouts are for requests that end.
 	line := http.NewResponseController(w)
-	_ = line.SetReadDeadline(time.Time{})
-
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would wait for more
 	say := func(event string, data any) bool {
+		// The server's own timeout is for answers that end.
 		_ = line.SetWriteDeadline(time.Now().Add(writeTimeout))
 		_, err := fmt.Fprintf(w, "event: %s\ndata: %v\n\n", event, data)
 		return err == nil && line.Flush() == nil
