@@ -33,7 +33,7 @@ func (w *wire) dial(context.Context, string, string) (net.Conn, error) {
 	return here, nil
 }
 
-// The server's timeouts, which are for requests that end, must not end a stream. The end of the session must.
+// The server's timeouts, which are for answers that end, must not end a stream. The end of the session must.
 func TestTheStreamLastsAsLongAsTheSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := sessionstore.Config{Env: sessionstore.Development, Logger: slog.New(slog.DiscardHandler), ErrorHandler: serveError}

@@ -1,6 +1,7 @@
 package webapp_test
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"testing"
@@ -36,8 +37,20 @@ func TestPasswordsAreAskedFor(t *testing.T) {
 // Whoever is first has the name; the others are told that it isn't their password.
 func TestFirstLoginsAtOnce(t *testing.T) {
 	t.Parallel()
-	databaseURL := "DATABASE_URL=" + pgtest.Database(t)
-	a, b := start(t, development, databaseURL), start(t, development, databaseURL)
+	databaseURL := pgtest.Database(t)
+	pool := pgtest.Pool(t, databaseURL)
+	a, b := start(t, development, "DATABASE_URL="+databaseURL), start(t, development, "DATABASE_URL="+databaseURL)
+	loginWith(t, a.url, "bob", password) // makes the table
+
+	// It can be read and not written: all of them find out that nobody is called alice before one of them takes the name.
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE webapp.users IN SHARE ROW EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	in := 0
@@ -55,6 +68,11 @@ func TestFirstLoginsAtOnce(t *testing.T) {
 				t.Errorf("a first login: %d", got.status)
 			}
 		})
+	}
+	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+	eventually(t, "all of them want to take the name", func() bool { return pgtest.One[int](t, pool, waiting) == 4 })
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	all.Wait()
 	if in != 1 {
