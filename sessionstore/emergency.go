@@ -46,6 +46,7 @@ type emergency struct {
 	memory  *Memory
 	journal map[ID]struct{} // revokes that Postgres has yet to be told
 	told    map[ID]struct{} // those it has been told: what the cache says of them counts for nothing till the end
+	exposed time.Time       // until when the cache may say that one of those lives
 	// maxJournal bounds the journal.
 	maxJournal int
 	since      time.Time // when the emergency began; zero without one

@@ -34,7 +34,7 @@ func (e *emergency) move() (moved, left int, err error) {
 			moved++
 		}
 	}
-	if left = e.memory.len(); left == 0 {
+	if left = e.memory.len(); left == 0 && !e.exposure() {
 		e.step((*coherence.Outage).Imported)
 	}
 	return moved, left, firstOf(failed)

@@ -248,7 +248,7 @@ func TestEmergencyModel(t *testing.T) {
 				calm.Store(true)
 				done.Store(true)
 				working.Wait()
-				time.Sleep(3 * time.Second)
+				time.Sleep(halfMinute.Exposure() + 3*time.Second) // as long as Redis may contradict the journal
 				expect(t, "mode", o.Mode(), coherence.Normal)
 				o.end()
 				served := map[string]int{}

@@ -174,15 +174,26 @@ func (e *emergency) tell(id ID) error {
 	if _, err := e.truth.Delete(ctx, id); err != nil {
 		return err
 	}
+	var r Revocation
 	if e.cache != nil {
 		// Another instance may have read it from Postgres while we could not reach that.
-		e.cache.revoked(ctx, coherence.Committed, id)
+		r = e.cache.revoked(ctx, coherence.Committed, id)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.journal, id)
 	e.told[id] = struct{}{}
+	if until := time.Now().Add(r.MaxExposure); until.After(e.exposed) {
+		e.exposed = until
+	}
 	return nil
+}
+
+// exposure: the cache may still have a session that was ended here, so this process goes on looking into its journal.
+func (e *emergency) exposure() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return time.Now().Before(e.exposed) && !e.closed
 }
 
 // waiting is some of the revokes that were written down.
