@@ -62,7 +62,7 @@ func TestWithTheKeyboardAlone(t *testing.T) {
 	d.tabTo("Devices")
 	d.leave(chromedp.KeyEvent(kb.Enter))
 	d.wantHeading("Your devices")
-	d.tabTo("End Chrome on Linux")
+	d.tabTo("End Headless Chrome on Linux")
 	d.leave(chromedp.KeyEvent(" "))
 	d.wantText("One device is logged out.")
 	other.open("/devices")

@@ -64,7 +64,7 @@ func TestThePagesAreGoodToLookAt(t *testing.T) {
 	d.lookAt("home")
 	d.open("/devices")
 	d.live()
-	d.wantText("Safari on iPhone")
+	d.wantText("Safari on iOS")
 	d.lookAt("devices")
 	d.open("/password")
 	d.wantHeading("Change your password")
