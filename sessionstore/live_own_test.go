@@ -99,3 +99,21 @@ func TestWatchOfNothing(t *testing.T) {
 		})
 	})
 }
+
+// Who forgets the CancelFunc is let go of with the context.
+func TestWatchEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		ctx, leave := context.WithCancel(t.Context())
+		var forget context.CancelFunc
+		site.visit(site.user("ada"), func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			_, forget = s.Watch(ctx)
+		})
+		pass(time.Second)
+		expect(t, "a check is set", site.m.Watching(), true)
+		leave()
+		pass(0)
+		expect(t, "a check is set when the context has ended", site.m.Watching(), false)
+		forget()
+	})
+}

@@ -186,6 +186,7 @@ func TestSuspiciousUseGetsANewTokenInAnyCase(t *testing.T) {
 	mine := site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		site.check(s.Login(r.Context(), "ada"))
 	})
+	expect(t, "a new token", mine != cookie, true)
 	expect(t, "what the owner sees", site.sees(mine, cafe, phone), everything)
 	expect(t, "what the old token is good for", site.sees(cookie, home, laptop), emptiness)
 }
