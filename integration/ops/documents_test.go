@@ -78,6 +78,9 @@ func TestEveryBlockOfTheDocumentsRuns(t *testing.T) {
 		t.Fatalf("no documents: %v", err)
 	}
 	for _, file := range files {
+		if filepath.Base(file) == "chain.md" {
+			continue // integration/webapp makes it, and compares it at every run
+		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			text, err := os.ReadFile(file)
 			if err != nil {

@@ -57,6 +57,28 @@ func Application(t testing.TB, databaseURL string) string {
 	return r.URL(t, r.App)
 }
 
+// Demo is Application for the demo, which makes a table of users in a schema of its own.
+func Demo(t testing.TB, databaseURL string) string {
+	t.Helper()
+	return NewRoles(t, databaseURL).demo(t)
+}
+
+// DemoOn is Demo for a server of the test's own.
+func DemoOn(t testing.TB, serverURL string) string {
+	t.Helper()
+	return NewRolesOn(t, serverURL).demo(t)
+}
+
+func (r *Roles) demo(t testing.TB) string {
+	t.Helper()
+	u, err := url.Parse(r.url)
+	if err != nil {
+		t.Fatal("the database's URL is not valid")
+	}
+	admin(t, r.url, "GRANT CREATE ON DATABASE "+strings.TrimPrefix(u.Path, "/")+" TO "+r.App)
+	return r.URL(t, r.App)
+}
+
 func newRoles(databaseURL string) *Roles {
 	prefix := "pgsession_t_" + strings.ToLower(rand.Text()[:12])
 	return &Roles{prefix + "_owner", prefix + "_app", prefix + "_pruner", prefix + "_monitor", databaseURL, strings.ToLower(rand.Text())}

@@ -19,8 +19,7 @@ type cluster struct {
 func newCluster(t *testing.T, settings map[string]string) *cluster {
 	t.Helper()
 	c := pgtest.NewCluster(t, settings)
-	roles := pgtest.NewRolesOn(t, c.URL)
-	return &cluster{c, roles.URL(t, roles.App), t}
+	return &cluster{c, pgtest.DemoOn(t, c.URL), t}
 }
 
 // with is the application's URL with more settings, given as name, value, name, value.

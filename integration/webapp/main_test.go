@@ -58,13 +58,13 @@ func run(m *testing.M) int {
 func database(t testing.TB) (string, *pgxpool.Pool) {
 	t.Helper()
 	databaseURL := pgtest.Database(t)
-	return pgtest.Application(t, databaseURL), pgtest.Pool(t, databaseURL)
+	return pgtest.Demo(t, databaseURL), pgtest.Pool(t, databaseURL)
 }
 
 // application is the URL of database alone.
 func application(t testing.TB) string {
 	t.Helper()
-	return pgtest.Application(t, pgtest.Database(t))
+	return pgtest.Demo(t, pgtest.Database(t))
 }
 
 // eventually waits until something is so. It asks again and again, rather than for a time that would be enough.
