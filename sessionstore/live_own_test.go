@@ -100,6 +100,24 @@ func TestWatchOfNothing(t *testing.T) {
 	})
 }
 
+// Nor must one that asked about the id that the session had when it began.
+func TestWatchThatIsAskedAboutWhileItMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		site.visit(site.user("ada"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			watch, cancel := s.Watch(r.Context())
+			defer cancel()
+			arrived, release := site.store.hold("Alive")
+			<-arrived
+			site.check(s.Regenerate(r.Context()))
+			site.check(s.Save(r.Context()))
+			release()
+			pass(3 * time.Second)
+			expect(t, "the watch", context.Cause(watch), nil)
+		})
+	})
+}
+
 // Who forgets the CancelFunc is let go of with the context.
 func TestWatchEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
