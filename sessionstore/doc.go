@@ -26,7 +26,7 @@
 // A session ends [Config.Timeout] after its last use and [Config.AbsoluteTimeout] after its creation or login, whichever
 // comes first. Both are checked at every load, by the database's clock; pruning only frees space. A use is written
 // down at most once a minute per session, together with those of other sessions and after the response; the
-// deadline moves in steps of at most an hour, always to the session's favour.
+// deadline moves in steps of at most an hour, to the session's favour.
 //
 // # Concurrency
 //

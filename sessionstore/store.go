@@ -86,7 +86,8 @@ type Expiry struct {
 func (e Expiry) TouchInterval() time.Duration { return min(time.Minute, e.Idle/10) }
 
 // Resolution is the step in which deadlines move. They are rounded up to it, so most touches leave the indexed
-// deadline as it was and cost Postgres a heap-only update. A session never ends before its idle timeout, and at
+// deadline as it was and cost Postgres a heap-only update. A session never ends before its idle timeout has passed since
+// the last use that was noted (one within a touch interval of another is not), and at
 // most one resolution after it.
 func (e Expiry) Resolution() time.Duration {
 	return max(min(e.Idle/128, time.Hour), e.TouchInterval(), time.Microsecond)
