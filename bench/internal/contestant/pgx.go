@@ -13,7 +13,7 @@ import (
 )
 
 // LoadSQL is the library's statement for one row; a test compares it with the generated code.
-const LoadSQL = `SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, now()::timestamptz AS validated_at
+const LoadSQL = `SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, (CASE WHEN pg_is_in_recovery() THEN 'epoch' ELSE now() END)::timestamptz AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.id = $1 AND s.expires_at > now()`
 

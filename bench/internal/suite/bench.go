@@ -20,6 +20,7 @@ type Suite struct {
 // All are the suites, in the order that leaves each the tables it needs.
 var All = []Suite{
 	{"loads", loads},
+	{"cache", cached}, // before what changes the rows
 	{"http", overHTTP},
 	{"saves", saves},
 	{"logins", logins},
@@ -27,7 +28,6 @@ var All = []Suite{
 	{"allocations", allocated},
 	{"size", size},
 	{"prune", prune},
-	{"cache", cached},
 }
 
 // Sizes are how many rows there are.
