@@ -126,3 +126,9 @@ func AnswerWith(code string) error { return fmt.Errorf("%w: %w", ErrUnavailable,
 func RefusalWith(code string) error {
 	return fmt.Errorf("%w (%w)", ErrUnavailable, &refusal{code: code})
 }
+
+// ErrAway is the error of a call that is not made.
+var ErrAway = errAway
+
+// AgeOf is how long a session has existed.
+func (e *emergency) AgeOf(rec *Record, now time.Time) time.Duration { return e.age(rec, now) }

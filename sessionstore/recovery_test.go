@@ -280,8 +280,9 @@ func TestRecoveryOfASessionThatPostgresRefuses(t *testing.T) {
 			return nil
 		}
 		o.pg.up()
-		time.Sleep(time.Minute)
+		time.Sleep(1100 * time.Millisecond) // one attempt
 		expect(t, "rows", o.pg.rows(), 500)
+		time.Sleep(time.Minute)
 		expect(t, "mode", o.Mode(), coherence.Importing)
 		expect(t, "it is served", o.got(bad)+", and others "+o.got(idOf("1")), "alive, and others alive")
 		expect(t, "new ones go to Postgres", o.create("new").ID, idOf("new"))
