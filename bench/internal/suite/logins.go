@@ -11,46 +11,16 @@ import (
 )
 
 // logins compares logins of visitors who have a session already, below HTTP.
-func logins(ctx context.Context, b *Bench) (report result.Report, err error) {
-	savers, err := b.savers(ctx)
-	defer func() {
-		for _, s := range savers {
-			closing(&err, s.Close)
-		}
-	}()
-	if err != nil {
-		return report, err
-	}
-	var cells []measure.Cell
-	for _, s := range savers {
-		callers, err := newLogins(ctx, s)
-		if err != nil {
-			return report, err
-		}
-		cells = append(cells, measure.Cell{Name: "logins, " + s.Name(), Run: func(ctx context.Context) (float64, error) {
-			if err := b.main.Quiet(ctx); err != nil {
-				return 0, err
-			}
-			return loginRate(ctx, b, callers)
-		}})
-	}
-	samples, err := b.alternate(ctx, cells)
-	if err != nil {
-		return report, err
-	}
-	table := result.Table{
-		Title: "Logins, per second", Head: "contestant", Columns: []string{"64 callers"},
-		Notes: []string{"The visitor's anonymous session is loaded, gets a new token and a user, and is stored: with the library Load and Rotate, with scs Find, RenewToken, Put and Commit."},
-	}
-	for i, s := range savers {
-		table.Rows = append(table.Rows, result.Row{Name: s.Name(), Cells: []result.Cell{result.Of(samples[i])}})
-	}
-	report.Tables = []result.Table{table}
-	report.Comparisons = []result.Comparison{{
-		Name: "logins_64_scs_pgx", What: "logins, 64 callers, from an anonymous session, against scs_pgx",
-		Value: samples[0].Median() / samples[1].Median(), Bar: result.AtLeast(2),
-	}}
-	return report, nil
+func logins(ctx context.Context, b *Bench) (result.Report, error) {
+	return writing(ctx, b, written{
+		name: "logins", title: "Logins, per second",
+		note: "The visitor's anonymous session is loaded, gets a new token and a user, and is stored: with the library Load and Rotate, with scs Find, RenewToken, Put and Commit.",
+		what: "logins, 64 callers, from an anonymous session, against scs_pgx",
+		ready: func(ctx context.Context, s contestant.Saver) (rate, error) {
+			callers, err := newLogins(ctx, s)
+			return func(ctx context.Context) (float64, error) { return loginRate(ctx, b, callers) }, err
+		},
+	})
 }
 
 // newLogins makes a visitor for each caller.
