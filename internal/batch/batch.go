@@ -33,6 +33,10 @@ import (
 // ErrOverloaded is returned to a call that finds Config.MaxQueue others waiting. The call was not run.
 var ErrOverloaded = errors.New("batch: too many calls are waiting")
 
+// ErrLate is returned to a call whose turn did not come within Config.Timeout. The call was not run, or only in a shared run that failed as a whole. It is a
+// [context.DeadlineExceeded].
+var ErrLate = fmt.Errorf("batch: no turn in time: %w", context.DeadlineExceeded)
+
 // errGoexit is what calls get whose run never returned.
 var errGoexit = errors.New("batch: the run ended its goroutine with runtime.Goexit")
 
@@ -60,7 +64,9 @@ type Config struct {
 	// MaxQueue is how many calls may wait for a run; further ones get ErrOverloaded. Defaults to 4096.
 	MaxQueue int
 
-	// Timeout is the deadline of a shared run, counted from its start. A direct run has the deadline of its caller and no other. Defaults to 5 seconds.
+	// Timeout is for how long a call that has to wait may take in all, its wait and its shared run: the run has the deadline of the call that came first. A call of
+	// which less than a tenth is left when its turn comes gets ErrLate, lest it cut short those that share its run. A direct run has the deadline of its caller and
+	// no other. Defaults to 5 seconds.
 	Timeout time.Duration
 
 	// Retry tells whether the calls of a shared run that failed with this error may be run again, each alone, so that one poisoned call does not fail its
@@ -76,6 +82,7 @@ type Stats struct {
 	Batched    uint64 // calls that had company in a run
 	Fallbacks  uint64 // shared runs that failed and whose calls were run again, each alone
 	Overloaded uint64 // calls refused with ErrOverloaded
+	Late       uint64 // calls refused with ErrLate
 	Abandoned  uint64 // calls whose context ended before their turn or during their shared run
 	Largest    int    // most calls in one run
 }
@@ -94,7 +101,8 @@ type Combiner[Q, R any] struct {
 
 // call is a call that had to wait.
 type call[Q, R any] struct {
-	q Q
+	q        Q
+	deadline time.Time
 
 	// result is written before done is closed, and read after.
 	result Result[R]
@@ -149,7 +157,7 @@ func (c *Combiner[Q, R]) Do(ctx context.Context, q Q) (R, error) {
 		c.mu.Unlock()
 		return zero, ErrOverloaded
 	}
-	w := &call[Q, R]{q: q, done: make(chan struct{})}
+	w := &call[Q, R]{q: q, deadline: time.Now().Add(c.cfg.Timeout), done: make(chan struct{})}
 	c.queue = append(c.queue, w)
 	c.mu.Unlock()
 
@@ -202,8 +210,9 @@ func (c *Combiner[Q, R]) leave(w *call[Q, R]) {
 	c.stats.Abandoned++
 	w.left = true
 	if w.run == nil {
-		i := slices.Index(c.queue, w)
-		c.queue = slices.Delete(c.queue, i, i+1)
+		if i := slices.Index(c.queue, w); i >= 0 { // it may have been found late, just now
+			c.queue = slices.Delete(c.queue, i, i+1)
+		}
 		return
 	}
 	w.run.callers--
@@ -239,7 +248,11 @@ func (c *Combiner[Q, R]) next(alone []*call[Q, R]) (r *run[Q, R], rest []*call[Q
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r = &run[Q, R]{}
-	alone = slices.DeleteFunc(alone, func(w *call[Q, R]) bool { return w.left })
+	latest := time.Now().Add(c.cfg.Timeout / 10)
+	alone = slices.DeleteFunc(alone, func(w *call[Q, R]) bool { return w.left || c.late(w, latest) })
+	for len(c.queue) > 0 && c.late(c.queue[0], latest) {
+		c.queue = slices.Delete(c.queue, 0, 1)
+	}
 	if len(alone) > 0 {
 		r.calls, rest = alone[:1:1], alone[1:]
 	} else {
@@ -251,13 +264,24 @@ func (c *Combiner[Q, R]) next(alone []*call[Q, R]) (r *run[Q, R], rest []*call[Q
 		c.slots--
 		return nil, nil
 	}
-	r.ctx, r.cancel = context.WithTimeout(context.Background(), c.cfg.Timeout)
+	r.ctx, r.cancel = context.WithDeadline(context.Background(), r.calls[0].deadline)
 	r.callers = len(r.calls)
 	for _, w := range r.calls {
 		w.run = r
 	}
 	c.countRun(len(r.calls))
 	return r, rest
+}
+
+// late answers a call that has to end before latest. The caller holds c.mu.
+func (c *Combiner[Q, R]) late(w *call[Q, R], latest time.Time) bool {
+	if w.deadline.After(latest) {
+		return false
+	}
+	c.stats.Late++
+	w.result.Err = ErrLate
+	close(w.done)
+	return true
 }
 
 // share executes r and answers its calls, unless they are to be run again, each alone.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -193,7 +194,7 @@ func TestCallsShareTheNextRun(t *testing.T) {
 			p.expect(t, time.Duration(min(i+1, 2))*sec, nil)
 		}
 		late.expect(t, 1500*time.Millisecond, nil)
-		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3, 4}, false, 5 * sec}, seen{2 * sec, []int{5}, false, 5 * sec})
+		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3, 4}, false, 4 * sec}, seen{2 * sec, []int{5}, false, 9 * sec / 2})
 		synctest.Wait() // until the slot is free again
 		call(c, 6).expect(t, 1*sec, nil)
 		s.expect(t, s.runs[0], s.runs[1], s.runs[2], seen{3 * sec, []int{6}, true, 0})
@@ -211,7 +212,7 @@ func TestCallAfterASharedRunStartsAtOnceAndTheNextIsDirect(t *testing.T) {
 		call(c, 4).expect(t, 1*sec, nil)
 		synctest.Wait()
 		call(c, 5).expect(t, 1*sec, nil)
-		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3}, false, 5 * sec},
+		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3}, false, 4 * sec},
 			seen{2 * sec, []int{4}, false, 5 * sec}, seen{3 * sec, []int{5}, true, 0})
 	})
 }
@@ -228,8 +229,8 @@ func TestSlotPassesOnWhenAnyRunEnds(t *testing.T) {
 		rest[1].expect(t, 3*sec/2, nil)
 		rest[2].expect(t, 3*sec/2, nil)
 		last.expect(t, 5*sec/4, nil)
-		s.expect(t, seen{0, []int{1}, true, 0}, seen{sec / 2, []int{2}, true, 0}, seen{1 * sec, []int{3, 4}, false, 5 * sec},
-			seen{3 * sec / 2, []int{5}, false, 5 * sec})
+		s.expect(t, seen{0, []int{1}, true, 0}, seen{sec / 2, []int{2}, true, 0}, seen{1 * sec, []int{3, 4}, false, 9 * sec / 2},
+			seen{3 * sec / 2, []int{5}, false, 19 * sec / 4})
 	})
 }
 
@@ -238,8 +239,8 @@ func TestMaxBatchTakesTheOldest(t *testing.T) {
 		for i, p := range calls(c, 1, 2, 3, 4, 5, 6) {
 			p.expect(t, time.Duration((i+1)/2+1)*sec, nil)
 		}
-		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3}, false, 5 * sec}, seen{2 * sec, []int{4, 5}, false, 5 * sec},
-			seen{3 * sec, []int{6}, false, 5 * sec})
+		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3}, false, 4 * sec}, seen{2 * sec, []int{4, 5}, false, 3 * sec},
+			seen{3 * sec, []int{6}, false, 2 * sec})
 	})
 }
 
@@ -252,7 +253,7 @@ func TestFullQueueRefuses(t *testing.T) {
 		more := calls(c, 5, 6)
 		more[1].expect(t, 0, batch.ErrOverloaded)
 		more[0].expect(t, 2*sec, nil)
-		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{3, 5}, false, 5 * sec})
+		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{3, 5}, false, 4 * sec})
 		if got, want := c.Stats(), (batch.Stats{Calls: 6, Runs: 2, Batched: 2, Overloaded: 2, Abandoned: 1, Largest: 2}); got != want {
 			t.Errorf("stats %+v, want %+v", got, want)
 		}
@@ -262,17 +263,21 @@ func TestFullQueueRefuses(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	for _, cfg := range []batch.Config{{}, {InFlight: -1, MaxBatch: -1, MaxQueue: -1, Timeout: -1}} {
 		bubble(t, cfg, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
+			s.answer = func(_ context.Context, calls []int) ([]batch.Result[int], error) {
+				time.Sleep(sec / 10)
+				return tenfold(calls), nil
+			}
 			var all []*caller
 			for n := range 2 + 4096 + 1 {
 				all = append(all, call(c, n))
 			}
 			all[2+4096].expect(t, 0, batch.ErrOverloaded)
-			all[2+4095].expect(t, (1+4096/64/2)*sec, nil)
+			all[2+4095].expect(t, (1+4096/64/2)*sec/10, nil)
 			if got, want := c.Stats(), (batch.Stats{Calls: 4099, Runs: 66, Batched: 4096, Overloaded: 1, Largest: 64}); got != want {
 				t.Errorf("stats %+v, want %+v", got, want)
 			}
-			if got := s.runs[2].limit; got != 5*sec {
-				t.Errorf("a shared run may take %v, want 5s", got)
+			if got := s.runs[2].limit; got != 5*sec-sec/10 {
+				t.Errorf("a shared run may take %v, want 5s less the wait for it", got)
 			}
 		})
 	}
@@ -300,7 +305,7 @@ func TestCallerWhoLeavesTheQueueIsNotRun(t *testing.T) {
 		all[2].expect(t, sec/2, context.Canceled)
 		all[1].expect(t, 2*sec, nil)
 		all[3].expect(t, 2*sec, nil)
-		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 4}, false, 5 * sec})
+		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 4}, false, 4 * sec})
 	})
 }
 
@@ -364,14 +369,14 @@ func TestSharedRunThatAllLeaveIsCancelled(t *testing.T) {
 		all[2].expect(t, 3*sec/2, context.Canceled)
 		synctest.Wait()
 		call(c, 4).expect(t, 1*sec, nil) // at once, because the cancelled run has given its slot back
-		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3}, false, 5 * sec}, seen{3 * sec / 2, []int{4}, false, 5 * sec})
+		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3}, false, 4 * sec}, seen{3 * sec / 2, []int{4}, false, 5 * sec})
 		if got, want := c.Stats(), (batch.Stats{Calls: 4, Runs: 3, Batched: 2, Abandoned: 2, Largest: 2}); got != want || !retried {
 			t.Errorf("stats %+v, want %+v: nobody is left to fall back for", got, want)
 		}
 	})
 }
 
-func TestSharedRunHasTheTimeout(t *testing.T) {
+func TestWaitAndSharedRunHaveTheTimeout(t *testing.T) {
 	cfg := batch.Config{InFlight: 1, Timeout: 3 * sec, Retry: func(error) bool { return false }}
 	bubble(t, cfg, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
 		s.answer = func(ctx context.Context, calls []int) ([]batch.Result[int], error) {
@@ -382,8 +387,31 @@ func TestSharedRunHasTheTimeout(t *testing.T) {
 			return nil, ctx.Err()
 		}
 		all := calls(c, 1, 2, 3)
-		all[1].expect(t, 4*sec, context.DeadlineExceeded)
-		all[2].expect(t, 4*sec, context.DeadlineExceeded)
+		all[1].expect(t, 3*sec, context.DeadlineExceeded)
+		all[2].expect(t, 3*sec, context.DeadlineExceeded)
+	})
+}
+
+func TestCallWhoseTurnComesLateIsNotRun(t *testing.T) {
+	bubble(t, batch.Config{InFlight: 1, Timeout: 3 * sec}, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
+		s.answer = func(ctx context.Context, calls []int) ([]batch.Result[int], error) {
+			if calls[0] == 1 {
+				time.Sleep(9 * sec / 5)
+			}
+			return afterASecond(ctx, calls)
+		}
+		all := calls(c, 1, 2, 3)
+		time.Sleep(sec)
+		last := call(c, 5)
+		all[1].expect(t, 14*sec/5, batch.ErrLate)
+		all[2].expect(t, 14*sec/5, batch.ErrLate)
+		last.expect(t, 14*sec/5, nil)
+		if got := s.runs[1]; got.limit != 6*sec/5 || !slices.Equal(got.calls, []int{5}) {
+			t.Errorf("%+v, want a run of the call that is not late", got)
+		}
+		if got := c.Stats(); got.Late != 2 {
+			t.Errorf("stats %+v", got)
+		}
 	})
 }
 
@@ -434,9 +462,9 @@ func TestFailedBatchFallsBackOneByOne(t *testing.T) {
 		all[2].expect(t, 4*sec, errRun)
 		all[3].expect(t, 5*sec, nil)
 		late.expect(t, 9*sec/2, nil)
-		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3, 4}, false, 5 * sec},
-			seen{2 * sec, []int{2}, false, 5 * sec}, seen{3 * sec, []int{3}, false, 5 * sec}, seen{4 * sec, []int{4}, false, 5 * sec},
-			seen{5 * sec, []int{5}, false, 5 * sec})
+		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3, 4}, false, 4 * sec},
+			seen{2 * sec, []int{2}, false, 3 * sec}, seen{3 * sec, []int{3}, false, 2 * sec}, seen{4 * sec, []int{4}, false, 1 * sec},
+			seen{5 * sec, []int{5}, false, 3 * sec / 2})
 		if got, want := c.Stats(), (batch.Stats{Calls: 5, Runs: 6, Batched: 3, Fallbacks: 1, Largest: 3}); got != want {
 			t.Errorf("stats %+v, want %+v", got, want)
 		}
@@ -457,8 +485,8 @@ func TestFallbackSkipsCallersWhoLeft(t *testing.T) {
 		all[3].expect(t, 7*sec/2, nil)
 		all[4].expect(t, 5*sec/2, context.Canceled)
 		all[5].expect(t, 9*sec/2, nil)
-		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3, 4, 5, 6}, false, 5 * sec},
-			seen{2 * sec, []int{3}, false, 5 * sec}, seen{5 * sec / 2, []int{4}, false, 5 * sec}, seen{7 * sec / 2, []int{6}, false, 5 * sec})
+		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3, 4, 5, 6}, false, 4 * sec},
+			seen{2 * sec, []int{3}, false, 3 * sec}, seen{5 * sec / 2, []int{4}, false, 5 * sec / 2}, seen{7 * sec / 2, []int{6}, false, 3 * sec / 2})
 		if got, want := c.Stats(), (batch.Stats{Calls: 6, Runs: 5, Batched: 5, Fallbacks: 1, Abandoned: 3, Largest: 5}); got != want {
 			t.Errorf("stats %+v, want %+v", got, want)
 		}
@@ -475,7 +503,7 @@ func TestRetryDecides(t *testing.T) {
 				p.expect(t, 2*sec, errRun)
 			}
 		}
-		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3, 4}, false, 5 * sec})
+		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3, 4}, false, 4 * sec})
 		if len(asked) != 1 || asked[0] != errRun {
 			t.Errorf("asked about %v, want %v", asked, errRun)
 		}
@@ -488,7 +516,7 @@ func TestFailedCallThatWasAloneIsNotRunAgain(t *testing.T) {
 		call(c, 3).expect(t, 1*sec, errRun) // direct
 		all := calls(c, 1, 3)
 		all[1].expect(t, 2*sec, errRun) // from the queue
-		s.expect(t, seen{0, []int{3}, true, 0}, seen{1 * sec, []int{1}, true, 0}, seen{2 * sec, []int{3}, false, 5 * sec})
+		s.expect(t, seen{0, []int{3}, true, 0}, seen{1 * sec, []int{1}, true, 0}, seen{2 * sec, []int{3}, false, 4 * sec})
 	})
 }
 

@@ -83,7 +83,7 @@ func stress(t *testing.T, inFlight int) {
 	}
 	c := batch.New(do, cfg)
 
-	var overloaded, left, answered, hopeless atomic.Int64
+	var overloaded, late, left, answered, hopeless atomic.Int64
 	var wg sync.WaitGroup
 	one := func(n int) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -120,6 +120,8 @@ func stress(t *testing.T, inFlight int) {
 			}
 		case err == ctx.Err():
 			left.Add(1)
+		case err == batch.ErrLate:
+			late.Add(1)
 		case err == errNo:
 			if n%17 != 0 || done[n].Load() != 1 {
 				t.Errorf("call %d got the error of another", n)
@@ -147,13 +149,13 @@ func stress(t *testing.T, inFlight int) {
 	synctest.Wait()
 
 	got := c.Stats()
-	if got.Calls != callers*each || int64(got.Calls) != answered.Load()+hopeless.Load()+overloaded.Load()+left.Load() {
-		t.Errorf("calls %d, want %d = %d answered + %d failed + %d overloaded + %d left",
-			got.Calls, callers*each, answered.Load(), hopeless.Load(), overloaded.Load(), left.Load())
+	if got.Calls != callers*each || int64(got.Calls) != answered.Load()+hopeless.Load()+overloaded.Load()+late.Load()+left.Load() {
+		t.Errorf("calls %d, want %d = %d answered + %d failed + %d overloaded + %d late + %d left",
+			got.Calls, callers*each, answered.Load(), hopeless.Load(), overloaded.Load(), late.Load(), left.Load())
 	}
 	want := batch.Stats{
 		Calls: got.Calls, Runs: uint64(runs.Load()), Batched: uint64(batched.Load()), Fallbacks: got.Fallbacks,
-		Overloaded: uint64(overloaded.Load()), Abandoned: uint64(left.Load()), Largest: int(largest.Load()),
+		Overloaded: uint64(overloaded.Load()), Late: uint64(late.Load()), Abandoned: uint64(left.Load()), Largest: int(largest.Load()),
 	}
 	if got != want || got.Largest > cfg.MaxBatch {
 		t.Errorf("stats\n got %+v\nwant %+v", got, want)
