@@ -142,6 +142,9 @@ func (c *chain) stats() (s ChainStats) {
 	if c == nil {
 		return s
 	}
+	if c.postgres != nil {
+		s.Postgres = c.postgres.stats()
+	}
 	if c.cached != nil {
 		s.Cache = c.cached.stats()
 	}

@@ -2,9 +2,10 @@ package sessionstore
 
 import "time"
 
-// ChainStats is what [Manager.ChainStats] tells of what stands in front of Postgres and behind it. Counts are of this process,
-// since its start.
+// ChainStats is what [Manager.ChainStats] tells of Postgres, and of what stands in front of it and behind it. Counts are of
+// this process, since its start.
 type ChainStats struct {
+	Postgres  PostgresStats
 	Cache     CacheStats
 	Emergency EmergencyStats
 }
@@ -52,6 +53,6 @@ type EmergencyStats struct {
 	Journalled int
 }
 
-// ChainStats tells how the cache and the emergency stand. It asks nobody and may be called as often as one likes. It is zero for a
+// ChainStats tells how Postgres, the cache and the emergency stand. It asks nobody and may be called as often as one likes. It is zero for a
 // Manager made by [NewWithStore].
 func (m *Manager) ChainStats() ChainStats { return m.chain.stats() }

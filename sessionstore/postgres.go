@@ -32,6 +32,7 @@ type Postgres struct {
 	creates *batch.Combiner[Draft, *Record]
 	saves   *batch.Combiner[saveCall, *Record]
 	rotates *batch.Combiner[rotateCall, *Record]
+	tallies [operations]tally
 }
 
 var _ Store = (*Postgres)(nil)
@@ -78,7 +79,7 @@ func (p *Postgres) Name() string { return "postgres" }
 // Check finds out whether the database can be reached and has the schema that this version needs. The error says
 // which of it is missing and the command that creates it.
 func (p *Postgres) Check(ctx context.Context) error {
-	return p.do(ctx, reading, func(ctx context.Context) error {
+	return p.do(ctx, opCheck, func(ctx context.Context) error {
 		return schema.Check(ctx, p.db, p.schema)
 	})
 }
@@ -86,7 +87,7 @@ func (p *Postgres) Check(ctx context.Context) error {
 // Create implements [Store].
 func (p *Postgres) Create(ctx context.Context, d Draft) (Record, error) {
 	if d.UserID != "" && d.MaxSessions > 0 {
-		return p.admit(ctx, d.UserID, d.ID, d.MaxSessions, func(ctx context.Context, q querier) (*Record, error) { return p.create(ctx, q, &d) })
+		return p.admit(ctx, opCreate, d.UserID, d.ID, d.MaxSessions, func(ctx context.Context, q querier) (*Record, error) { return p.create(ctx, q, &d) })
 	}
 	return combined(p.creates.Do(ctx, d))
 }
@@ -99,7 +100,7 @@ func (p *Postgres) Load(ctx context.Context, id ID, _ int64) (Record, error) {
 // Save implements [Store].
 func (p *Postgres) Save(ctx context.Context, id ID, c Change) (Record, error) {
 	if c.UserID != "" && c.MaxSessions > 0 {
-		return p.admit(ctx, c.UserID, id, c.MaxSessions, func(ctx context.Context, q querier) (*Record, error) {
+		return p.admit(ctx, opSave, c.UserID, id, c.MaxSessions, func(ctx context.Context, q querier) (*Record, error) {
 			return p.save(ctx, q, &saveCall{id, c})
 		})
 	}
@@ -109,7 +110,7 @@ func (p *Postgres) Save(ctx context.Context, id ID, c Change) (Record, error) {
 // Rotate implements [Store].
 func (p *Postgres) Rotate(ctx context.Context, old, id ID, c Change) (Record, error) {
 	if c.UserID != "" && c.MaxSessions > 0 {
-		return p.admit(ctx, c.UserID, old, c.MaxSessions, func(ctx context.Context, q querier) (*Record, error) {
+		return p.admit(ctx, opRotate, c.UserID, old, c.MaxSessions, func(ctx context.Context, q querier) (*Record, error) {
 			return p.rotate(ctx, q, &rotateCall{old, id, c})
 		})
 	}
@@ -128,7 +129,8 @@ func (p *Postgres) Touch(ctx context.Context, touches []Touch) error {
 	for i := range touches {
 		arg.IDs[i], arg.IPs[i], arg.UserAgents[i] = touches[i].ID[:], touches[i].IP, touches[i].UserAgent
 	}
-	return p.do(ctx, idempotent, func(ctx context.Context) error {
+	p.tallies[opTouch].alone(len(touches))
+	return p.do(ctx, opTouch, func(ctx context.Context) error {
 		_, err := p.queries.SessionTouch(ctx, p.db, arg)
 		return err
 	})
@@ -136,7 +138,8 @@ func (p *Postgres) Touch(ctx context.Context, touches []Touch) error {
 
 // Delete implements [Store].
 func (p *Postgres) Delete(ctx context.Context, id ID) (Revocation, error) {
-	err := p.do(ctx, idempotent, func(ctx context.Context) error {
+	p.tallies[opDelete].alone(1)
+	err := p.do(ctx, opDelete, func(ctx context.Context) error {
 		_, err := p.queries.SessionDelete(ctx, p.db, id[:])
 		return err
 	})
@@ -145,7 +148,7 @@ func (p *Postgres) Delete(ctx context.Context, id ID) (Revocation, error) {
 
 // Prune implements [Store], with the function that the migrations make.
 func (p *Postgres) Prune(ctx context.Context, max int) (n int, ok bool, err error) {
-	err = p.do(ctx, idempotent, func(ctx context.Context) error {
+	err = p.do(ctx, opPrune, func(ctx context.Context) error {
 		deleted, err := p.queries.ExpiryPrune(ctx, p.db, int32(max))
 		n, ok = int(deleted), deleted >= 0
 		return err
@@ -158,7 +161,7 @@ func (p *Postgres) Prune(ctx context.Context, max int) (n int, ok bool, err erro
 
 // Stats implements [Store].
 func (p *Postgres) Stats(ctx context.Context, exact bool) (s Stats, err error) {
-	err = p.do(ctx, reading, func(ctx context.Context) error {
+	err = p.do(ctx, opStats, func(ctx context.Context) error {
 		prune, err := p.queries.ExpiryLastPrune(ctx, p.db)
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -30,12 +31,16 @@ const (
 const maxAttempts = 3
 
 // do runs a statement under the store's deadline, repeats it where that is safe and can help, and translates its error.
-func (p *Postgres) do(ctx context.Context, e effect, statement func(context.Context) error) error {
+func (p *Postgres) do(ctx context.Context, op operation, statement func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
+	began := time.Now()
+	defer func() { p.tallies[op].took.Add(int64(time.Since(began))) }()
+	e := effects[op]
 	var err error
 	uncertain := false
 	for range maxAttempts {
+		p.tallies[op].statements.Add(1)
 		if err = statement(ctx); err == nil {
 			return nil
 		}

@@ -19,7 +19,7 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 	if page.Before.IsZero() {
 		arg.Before = endOfTime
 	}
-	err = p.do(ctx, reading, func(ctx context.Context) error {
+	err = p.do(ctx, opList, func(ctx context.Context) error {
 		rows, err := p.queries.OwnerList(ctx, p.db, arg)
 		recs = make([]Record, len(rows))
 		for i := range rows {
@@ -34,7 +34,7 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 // first attempt ended, and the cache would not be told of them.
 func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
 	n := 0
-	err = p.do(ctx, once, func(ctx context.Context) error {
+	err = p.do(ctx, opRevoke, func(ctx context.Context) error {
 		ids, n, err = p.revoke(ctx, p.db, s, ids)
 		return err
 	})
@@ -75,9 +75,10 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 }
 
 // admit logs a user in who may have so many sessions. Logins of one user wait for each other.
-func (p *Postgres) admit(ctx context.Context, userID string, self ID, limit int, login func(context.Context, querier) (*Record, error)) (Record, error) {
+func (p *Postgres) admit(ctx context.Context, op operation, userID string, self ID, limit int, login func(context.Context, querier) (*Record, error)) (Record, error) {
 	var rec *Record
-	err := p.do(ctx, once, func(ctx context.Context) error {
+	p.tallies[op].alone(1)
+	err := p.do(ctx, op, func(ctx context.Context) error {
 		// Whatever the database's default is, the count must see who committed while this waited.
 		return pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 			db := p.in(tx)
@@ -108,7 +109,7 @@ func (p *Postgres) Alive(ctx context.Context, ids []ID) (alive, ended []ID, err 
 	for i := range ids {
 		arg[i] = ids[i][:]
 	}
-	err = p.do(ctx, reading, func(ctx context.Context) (err error) {
+	err = p.do(ctx, opAlive, func(ctx context.Context) (err error) {
 		found, err = p.queries.OwnerAlive(ctx, p.db, arg)
 		return err
 	})

@@ -26,7 +26,7 @@ type (
 )
 
 func (p *Postgres) loadOne(ctx context.Context, id *ID) (*Record, error) {
-	return p.one(ctx, reading, func(ctx context.Context) (*Record, error) {
+	return p.one(ctx, opLoad, func(ctx context.Context) (*Record, error) {
 		return recordOf(p.queries.SessionLoad(ctx, p.db, id[:]))
 	})
 }
@@ -36,13 +36,13 @@ func (p *Postgres) loadMany(ctx context.Context, ids []ID) ([]Record, error) {
 	for i := range ids {
 		arg[i] = ids[i][:]
 	}
-	return many(ctx, p, reading, len(ids), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionLoadManyRow, error) {
+	return many(ctx, p, opLoad, len(ids), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionLoadManyRow, error) {
 		return p.queries.SessionLoadMany(ctx, db, arg)
 	})
 }
 
 func (p *Postgres) createOne(ctx context.Context, d *Draft) (*Record, error) {
-	return p.one(ctx, once, func(ctx context.Context) (*Record, error) { return p.create(ctx, p.db, d) })
+	return p.one(ctx, opCreate, func(ctx context.Context) (*Record, error) { return p.create(ctx, p.db, d) })
 }
 
 func (p *Postgres) create(ctx context.Context, db querier, d *Draft) (*Record, error) {
@@ -64,13 +64,13 @@ func (p *Postgres) createMany(ctx context.Context, drafts []Draft) ([]Record, er
 		arg.IPs = append(arg.IPs, d.IP)
 		arg.UserAgents = append(arg.UserAgents, d.UserAgent)
 	}
-	return many(ctx, p, once, len(drafts), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionCreateManyRow, error) {
+	return many(ctx, p, opCreate, len(drafts), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionCreateManyRow, error) {
 		return p.queries.SessionCreateMany(ctx, db, arg)
 	})
 }
 
 func (p *Postgres) saveOne(ctx context.Context, c *saveCall) (*Record, error) {
-	return p.one(ctx, once, func(ctx context.Context) (*Record, error) { return p.save(ctx, p.db, c) })
+	return p.one(ctx, opSave, func(ctx context.Context) (*Record, error) { return p.save(ctx, p.db, c) })
 }
 
 func (p *Postgres) save(ctx context.Context, db querier, c *saveCall) (*Record, error) {
@@ -93,13 +93,13 @@ func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) ([]Record, er
 		arg.IPs = append(arg.IPs, c.IP)
 		arg.UserAgents = append(arg.UserAgents, c.UserAgent)
 	}
-	return many(ctx, p, once, len(calls), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionSaveManyRow, error) {
+	return many(ctx, p, opSave, len(calls), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionSaveManyRow, error) {
 		return p.queries.SessionSaveMany(ctx, db, arg)
 	})
 }
 
 func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (*Record, error) {
-	return p.one(ctx, once, func(ctx context.Context) (*Record, error) { return p.rotate(ctx, p.db, c) })
+	return p.one(ctx, opRotate, func(ctx context.Context) (*Record, error) { return p.rotate(ctx, p.db, c) })
 }
 
 func (p *Postgres) rotate(ctx context.Context, db querier, c *rotateCall) (*Record, error) {
@@ -125,7 +125,7 @@ func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) ([]Record
 		arg.IPs = append(arg.IPs, c.IP)
 		arg.UserAgents = append(arg.UserAgents, c.UserAgent)
 	}
-	return many(ctx, p, once, len(calls), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionRotateManyRow, error) {
+	return many(ctx, p, opRotate, len(calls), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionRotateManyRow, error) {
 		return p.queries.SessionRotateMany(ctx, db, arg)
 	})
 }
@@ -136,8 +136,8 @@ type row = struct {
 	ValidatedAt time.Time
 }
 
-func (p *Postgres) one(ctx context.Context, e effect, query func(context.Context) (*Record, error)) (rec *Record, err error) {
-	err = p.do(ctx, e, func(ctx context.Context) error {
+func (p *Postgres) one(ctx context.Context, op operation, query func(context.Context) (*Record, error)) (rec *Record, err error) {
+	err = p.do(ctx, op, func(ctx context.Context) error {
 		rec, err = query(ctx)
 		return err
 	})
@@ -158,9 +158,9 @@ func recordOf[R ~row](got *R, err error) (*Record, error) {
 
 // many has room for n rows, and takes those that the reader left.
 func many[R ~row](
-	ctx context.Context, p *Postgres, e effect, n int, query func(context.Context, gen.DBTX) ([]*R, error),
+	ctx context.Context, p *Postgres, op operation, n int, query func(context.Context, gen.DBTX) ([]*R, error),
 ) (recs []Record, err error) {
-	err = p.do(ctx, e, func(ctx context.Context) error {
+	err = p.do(ctx, op, func(ctx context.Context) error {
 		reader := binaryReader{querier: p.db, records: make([]Record, 0, n)}
 		left, err := query(ctx, &reader)
 		recs = reader.records

@@ -36,7 +36,7 @@ var files = map[string][]string{
 	"github.com/mileusna/useragent":   {"device.go"},
 	module + "/internal/gen":          {"postgres.go", "postgres_rows.go", "postgres_owner.go"},
 	module + "/internal/schema":       {"postgres.go", "postgres_error.go", "config.go"},
-	module + "/internal/batch":        {"postgres.go", "postgres_batch.go"},
+	module + "/internal/batch":        {"postgres.go", "postgres_batch.go", "postgres_stats.go"},
 	"net/http": {
 		"middleware.go", "writer.go", "exchange.go", "cookie.go", "cookieconfig.go", "health.go", "metadata.go", "fresh.go",
 	},
