@@ -29,7 +29,7 @@ chromium:
 
 .PHONY: test/matrix
 test/matrix: bin/provide ## Run the store's and the operators' tests on every Postgres that can be had here
-	@for v in 15 17 18; do \
+	@for v in 14 15 16 17 18; do \
 		echo "== Postgres $$v"; \
 		$(PROVIDE) -test -postgres $$v -no-redis -- go -C integration test -race -count=1 ./store/... ./migrate/... ./ops/... || exit 1; \
 	done

@@ -33,6 +33,8 @@ type CallStats struct {
 	Largest int
 	// Overloaded are the calls that failed with [ErrUnavailable] at once, since thousands waited already.
 	Overloaded int64
+	// Late are the calls that failed with [ErrUnavailable] because those before them took all their time.
+	Late int64
 	// Took is how long the statements took, added up over those that ran at the same time. The wait for a connection is in it,
 	// the wait for a turn is not.
 	Took time.Duration
@@ -78,6 +80,7 @@ func (t *tally) with(s batch.Stats) CallStats {
 		Shared:     t.shared.Load() + int64(s.Batched),
 		Largest:    max(int(t.largest.Load()), s.Largest),
 		Overloaded: int64(s.Overloaded),
+		Late:       int64(s.Late),
 		Took:       time.Duration(t.took.Load()),
 	}
 }

@@ -25,7 +25,10 @@ func emergency(t *testing.T, p *pair) {
 	p.standby.promote()
 	promoted := time.Now()
 	dead := p.swapped()
-	eventually(t, "the emergency is over", func() bool { return s.m.StoreName() == "postgres" })
+	eventually(t, "the emergency is over", func() bool { return s.m.ChainStats().Emergency.Since.IsZero() })
+	if name := s.m.StoreName(); name != "postgres" {
+		t.Errorf("the store in use is %s", name)
+	}
 	t.Logf("the emergency was over %s after the promotion", time.Since(promoted).Round(time.Millisecond))
 	for _, user := range []string{"alice", "bob"} {
 		if n := pgtest.One[int](t, p.primary.pool, "SELECT count(*) FROM pgsession.sessions WHERE user_id = $1", user); n != 1 {

@@ -25,6 +25,15 @@ type release struct {
 }
 
 var releases = map[string]release{
+	"14": {"14.23.0-beta.17", map[string]string{
+		"linux-x64": "WlG1LDcOwA+V0uYSdSGCwqk/aDPiMX/X23cgNdYY5YcBprXjOH3IFoeCrgeXsct4Ep8LL8UsBP9/Ho2mpoea1w==",
+	}},
+	"16": {"16.14.0-beta.17", map[string]string{
+		"linux-x64":    "8fr7hEiI7XlbPDPsLZJ4RU1NR6jTIDWpf81Sfiwk3T845V0yJJGxjawjkQZmIWVgPW/qY/dMSv0o08FRWJ/zsg==",
+		"linux-arm64":  "LNT9TXoOGR/RSop1PewcMtpuf1Dtg6sKU7sFA1ODqInRA8NoP15HyLekUHW5aWnruu4yfs1pcy6DaV39T556mQ==",
+		"darwin-x64":   "zikibpPYGWokfT/OFWNHCwerA3ZGat0ZyCIXOIbIucLBMDHztQ2WZQ9R5zil6oOxzElrMz2Q4aEOssGNrMDdyg==",
+		"darwin-arm64": "CB1DFZ08zfmNapx231rAJW74UZfs1jQmeGLwbQSaAIRVs2uqEdMhVNLwVlztFG3ZPSeuCsgTn/0yeYDmKF67og==",
+	}},
 	"17": {"17.10.0-beta.17", map[string]string{
 		"linux-x64":    "hU4Sgna19ixDP/l3P/zkHhQ9B0JDV39qA97RNz55QcngeRjFC5/1G36LZjODVJ84kVJHUTQMmly7nzWO8js8kg==",
 		"linux-arm64":  "mC+bQvaBEf0WDD0nPWW3eGUXDUVzoyCzMtgl+Fw6Jy9DkQFK+jcPtzkzqhhrS/fGzn5telNpKInl8xPqDh71Ig==",
@@ -56,9 +65,9 @@ func npmPostgres(ctx context.Context, o Options) (*Server, error) {
 		major = defaultVersion
 	}
 	here := runtime.GOOS + "/" + runtime.GOARCH
-	release, known := releases[major]
-	platform, built := platforms[here]
-	if !known || !built {
+	release := releases[major]
+	platform := platforms[here]
+	if release.sums[platform] == "" {
 		return nil, absent(fmt.Sprintf("npm has no Postgres %s for %s", major, here))
 	}
 	cache, err := cacheFolder()
