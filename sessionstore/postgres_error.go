@@ -62,6 +62,27 @@ func (p *Postgres) do(ctx context.Context, op operation, statement func(context.
 	return err
 }
 
+// on runs a statement on one connection. Where a load has not found all that it looked for, the server is asked on the same
+// connection whether it is a standby: that may not have heard of a session yet, and has no row to say so.
+func (p *Postgres) on(ctx context.Context, op operation, statement func(querier) (found bool, err error)) error {
+	conn, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	db := p.in(conn)
+	found, err := statement(db)
+	if op != opLoad || found || err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	if standby, failed := p.queries.SessionStandby(ctx, db); failed != nil {
+		return failed
+	} else if standby {
+		return errStandby
+	}
+	return err
+}
+
 // unanswered: the statement may have been sent, and Postgres did not say what became of it. A context's own error,
 // not wrapped, comes from the pool, before anything was sent.
 func unanswered(err error) bool {

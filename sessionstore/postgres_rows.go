@@ -26,8 +26,8 @@ type (
 )
 
 func (p *Postgres) loadOne(ctx context.Context, id *ID) (*Record, error) {
-	return p.one(ctx, opLoad, func(ctx context.Context) (*Record, error) {
-		return recordOf(p.queries.SessionLoad(ctx, p.db, id[:]))
+	return p.one(ctx, opLoad, func(ctx context.Context, db querier) (*Record, error) {
+		return recordOf(p.queries.SessionLoad(ctx, db, id[:]))
 	})
 }
 
@@ -42,7 +42,7 @@ func (p *Postgres) loadMany(ctx context.Context, ids []ID) ([]Record, error) {
 }
 
 func (p *Postgres) createOne(ctx context.Context, d *Draft) (*Record, error) {
-	return p.one(ctx, opCreate, func(ctx context.Context) (*Record, error) { return p.create(ctx, p.db, d) })
+	return p.one(ctx, opCreate, func(ctx context.Context, db querier) (*Record, error) { return p.create(ctx, db, d) })
 }
 
 func (p *Postgres) create(ctx context.Context, db querier, d *Draft) (*Record, error) {
@@ -70,7 +70,7 @@ func (p *Postgres) createMany(ctx context.Context, drafts []Draft) ([]Record, er
 }
 
 func (p *Postgres) saveOne(ctx context.Context, c *saveCall) (*Record, error) {
-	return p.one(ctx, opSave, func(ctx context.Context) (*Record, error) { return p.save(ctx, p.db, c) })
+	return p.one(ctx, opSave, func(ctx context.Context, db querier) (*Record, error) { return p.save(ctx, db, c) })
 }
 
 func (p *Postgres) save(ctx context.Context, db querier, c *saveCall) (*Record, error) {
@@ -99,7 +99,7 @@ func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) ([]Record, er
 }
 
 func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (*Record, error) {
-	return p.one(ctx, opRotate, func(ctx context.Context) (*Record, error) { return p.rotate(ctx, p.db, c) })
+	return p.one(ctx, opRotate, func(ctx context.Context, db querier) (*Record, error) { return p.rotate(ctx, db, c) })
 }
 
 func (p *Postgres) rotate(ctx context.Context, db querier, c *rotateCall) (*Record, error) {
@@ -136,10 +136,12 @@ type row = struct {
 	ValidatedAt time.Time
 }
 
-func (p *Postgres) one(ctx context.Context, op operation, query func(context.Context) (*Record, error)) (rec *Record, err error) {
+func (p *Postgres) one(ctx context.Context, op operation, query func(context.Context, querier) (*Record, error)) (rec *Record, err error) {
 	err = p.do(ctx, op, func(ctx context.Context) error {
-		rec, err = query(ctx)
-		return err
+		return p.on(ctx, op, func(db querier) (found bool, err error) {
+			rec, err = query(ctx, db)
+			return err == nil, err
+		})
 	})
 	return rec, err
 }
@@ -161,17 +163,19 @@ func many[R ~row](
 	ctx context.Context, p *Postgres, op operation, n int, query func(context.Context, gen.DBTX) ([]*R, error),
 ) (recs []Record, err error) {
 	err = p.do(ctx, op, func(ctx context.Context) error {
-		reader := binaryReader{querier: p.db, records: make([]Record, 0, n)}
-		left, err := query(ctx, &reader)
-		recs = reader.records
-		for _, got := range left {
-			recs = append(recs, Record{})
-			recs[len(recs)-1].fill(row(*got))
-		}
-		if err == nil && len(recs) > 0 && recs[0].fromStandby() {
-			err = errStandby
-		}
-		return err
+		return p.on(ctx, op, func(db querier) (found bool, err error) {
+			reader := binaryReader{querier: db, records: make([]Record, 0, n)}
+			left, err := query(ctx, &reader)
+			recs = reader.records
+			for _, got := range left {
+				recs = append(recs, Record{})
+				recs[len(recs)-1].fill(row(*got))
+			}
+			if err == nil && len(recs) > 0 && recs[0].fromStandby() {
+				err = errStandby
+			}
+			return len(recs) == n, err
+		})
 	})
 	return recs, err
 }

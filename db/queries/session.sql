@@ -14,6 +14,10 @@ SELECT sqlc.embed(s), (CASE WHEN pg_is_in_recovery() THEN 'epoch' ELSE now() END
 FROM pgsession.sessions AS s
 WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > now();
 
+-- SessionStandby is asked when a load found less than it looked for: there is no row then that could say 'epoch'.
+-- name: SessionStandby :one
+SELECT pg_is_in_recovery()::boolean;
+
 -- name: SessionCreate :one
 INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
 VALUES (

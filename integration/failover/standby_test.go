@@ -25,6 +25,11 @@ func standbyServesNothing(t *testing.T, p *pair) {
 	store := storeOn(t, p.standby.url, patience) // each refusal makes the pool connect anew, which takes its time
 	for name, call := range map[string]func(context.Context, sessionstore.ID) error{
 		"Load": func(ctx context.Context, id sessionstore.ID) error { _, err := store.Load(ctx, id, 0); return err },
+		"Load of an unknown session": func(ctx context.Context, id sessionstore.ID) error {
+			id[31] = 9 // the primary's newest session may be unknown here, too
+			_, err := store.Load(ctx, id, 0)
+			return err
+		},
 		"Create": func(ctx context.Context, id sessionstore.ID) error {
 			id[31] = 8
 			_, err := store.Create(ctx, sessionstore.Draft{ID: id})

@@ -583,6 +583,18 @@ func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSave
 	return items, nil
 }
 
+const sessionStandby = `-- name: SessionStandby :one
+SELECT pg_is_in_recovery()::boolean
+`
+
+// SessionStandby is asked when a load found less than it looked for: there is no row then that could say 'epoch'.
+func (q *Queries) SessionStandby(ctx context.Context, db DBTX) (bool, error) {
+	row := db.QueryRow(ctx, sessionStandby)
+	var column_1 bool
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const sessionTouch = `-- name: SessionTouch :execrows
 WITH quick AS (
     SELECT set_config('synchronous_commit', 'off', true) AS done
