@@ -263,9 +263,13 @@ func TestFullQueueRefuses(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	for _, cfg := range []batch.Config{{}, {InFlight: -1, MaxBatch: -1, MaxQueue: -1, Timeout: -1}} {
 		bubble(t, cfg, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
-			s.answer = func(_ context.Context, calls []int) ([]batch.Result[int], error) {
-				time.Sleep(sec / 10)
-				return tenfold(calls), nil
+			s.answer = func(ctx context.Context, calls []int) ([]batch.Result[int], error) {
+				select {
+				case <-time.After(sec / 10):
+					return tenfold(calls), nil
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
 			}
 			var all []*caller
 			for n := range 2 + 4096 + 1 {
