@@ -280,6 +280,7 @@ func TestDefaults(t *testing.T) {
 			if got, want := c.Stats(), (batch.Stats{Calls: 4099, Runs: 66, Batched: 4096, Overloaded: 1, Largest: 64}); got != want {
 				t.Errorf("stats %+v, want %+v", got, want)
 			}
+			synctest.Wait()
 			if got := s.runs[2].limit; got != 5*sec-sec/10 {
 				t.Errorf("a shared run may take %v, want 5s less the wait for it", got)
 			}
