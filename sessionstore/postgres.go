@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/batch"
@@ -27,6 +29,8 @@ type Postgres struct {
 	queries *gen.Queries
 	expiry  Expiry
 	timeout time.Duration
+	wanted  pgconn.ValidateConnectFunc // what the pool asks of a server; nil for nothing
+	checked atomic.Int64               // when that was last asked of one that is connected, in nanoseconds
 
 	loads   *batch.Combiner[ID, *Record]
 	creates *batch.Combiner[Draft, *Record]
@@ -53,6 +57,7 @@ func NewPostgresIn(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout
 
 func newPostgres(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout time.Duration) *Postgres {
 	p := &Postgres{pool: pool, schema: schemaName, queries: gen.New(), expiry: expiry, timeout: timeout}
+	p.wanted = pool.Config().ConnConfig.ValidateConnect
 	p.db = p.in(pool)
 	reads := batch.Config{InFlight: loadsInFlight, Timeout: timeout}
 	writes := batch.Config{InFlight: writesInFlight, Timeout: timeout}

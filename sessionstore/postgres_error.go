@@ -78,13 +78,18 @@ func (p *Postgres) on(ctx context.Context, op operation, statement func(*pgxpool
 	if err == nil && waits.count() > before && effects[op] != reading {
 		return errUnreplicated
 	}
-	if op != opLoad || found || err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	if op != opLoad || err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return err
 	}
-	if standby, failed := p.queries.SessionStandby(ctx, p.in(conn)); failed != nil {
+	if !found {
+		if standby, failed := p.queries.SessionStandby(ctx, p.in(conn)); failed != nil {
+			return failed
+		} else if standby {
+			return errStandby
+		}
+	}
+	if failed := p.recheck(ctx, conn.Conn().PgConn()); failed != nil {
 		return failed
-	} else if standby {
-		return errStandby
 	}
 	return err
 }
@@ -215,9 +220,6 @@ func (r *refusal) Error() string {
 	}
 	return "SQLSTATE " + r.code
 }
-
-// errStandby: a standby answered. What it says may be older than its clock, so it counts for nothing.
-var errStandby = errors.New("a standby answered: list all hosts in DATABASE_URL, with target_session_attrs=read-write")
 
 // answer: the server is there, and serves nothing.
 type answer string
