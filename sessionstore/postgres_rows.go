@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/gen"
 )
@@ -138,8 +139,8 @@ type row = struct {
 
 func (p *Postgres) one(ctx context.Context, op operation, query func(context.Context, querier) (*Record, error)) (rec *Record, err error) {
 	err = p.do(ctx, op, func(ctx context.Context) error {
-		return p.on(ctx, op, func(db querier) (found bool, err error) {
-			rec, err = query(ctx, db)
+		return p.on(ctx, op, func(conn *pgxpool.Conn) (found bool, err error) {
+			rec, err = query(ctx, p.in(conn))
 			return err == nil, err
 		})
 	})
@@ -163,8 +164,8 @@ func many[R ~row](
 	ctx context.Context, p *Postgres, op operation, n int, query func(context.Context, gen.DBTX) ([]*R, error),
 ) (recs []Record, err error) {
 	err = p.do(ctx, op, func(ctx context.Context) error {
-		return p.on(ctx, op, func(db querier) (found bool, err error) {
-			reader := binaryReader{querier: db, records: make([]Record, 0, n)}
+		return p.on(ctx, op, func(conn *pgxpool.Conn) (found bool, err error) {
+			reader := binaryReader{querier: p.in(conn), records: make([]Record, 0, n)}
 			left, err := query(ctx, &reader)
 			recs = reader.records
 			for _, got := range left {
