@@ -89,7 +89,7 @@ func (p *Postgres) Create(ctx context.Context, d Draft) (Record, error) {
 	if d.UserID != "" && d.MaxSessions > 0 {
 		return p.admit(ctx, opCreate, d.UserID, d.ID, d.MaxSessions, func(ctx context.Context, q querier) (*Record, error) { return p.create(ctx, q, &d) })
 	}
-	return combined(p.creates.Do(ctx, d))
+	return changed(p.creates.Do(ctx, d))
 }
 
 // Load implements [Store].
@@ -104,7 +104,7 @@ func (p *Postgres) Save(ctx context.Context, id ID, c Change) (Record, error) {
 			return p.save(ctx, q, &saveCall{id, c})
 		})
 	}
-	return combined(p.saves.Do(ctx, saveCall{id, c}))
+	return changed(p.saves.Do(ctx, saveCall{id, c}))
 }
 
 // Rotate implements [Store].
@@ -114,7 +114,7 @@ func (p *Postgres) Rotate(ctx context.Context, old, id ID, c Change) (Record, er
 			return p.rotate(ctx, q, &rotateCall{old, id, c})
 		})
 	}
-	return combined(p.rotates.Do(ctx, rotateCall{old, id, c}))
+	return changed(p.rotates.Do(ctx, rotateCall{old, id, c}))
 }
 
 // Touch implements [Store].

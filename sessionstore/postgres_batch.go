@@ -94,7 +94,18 @@ func combined(rec *Record, err error) (Record, error) {
 	case errors.Is(err, batch.ErrOverloaded):
 		err = errBusy
 	case errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnavailable):
-		err = fmt.Errorf("%w: no answer in time: %w", ErrUnavailable, err)
+		err = fmt.Errorf("%w: no answer in time: %w", ErrUnavailable, context.DeadlineExceeded)
+	case errors.Is(err, batch.ErrLeft):
+		err = context.Canceled
 	}
 	return Record{}, err
+}
+
+// changed is combined for what changes something: who leaves a statement that others share has sent it.
+func changed(rec *Record, err error) (Record, error) {
+	r, said := combined(rec, err)
+	if errors.Is(err, batch.ErrLeft) {
+		said = fmt.Errorf("%w (%w)", said, ErrUncertain)
+	}
+	return r, said
 }
