@@ -165,9 +165,7 @@ func (c *cached) Stats(ctx context.Context, exact bool) (Stats, error) {
 
 // get asks the cache. A caller whose context has ended gets its error from the store.
 func (c *cached) get(ctx context.Context, id ID) (Record, coherence.CacheAnswer) {
-	limited, cancel := context.WithTimeout(ctx, cacheTimeout)
-	defer cancel()
-	e, err := c.cache.Get(limited, cache.ID(id))
+	e, err := c.cache.Get(ctx, cache.ID(id))
 	switch {
 	case errors.Is(err, cache.ErrMiss):
 		return Record{}, coherence.Miss
