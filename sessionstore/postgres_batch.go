@@ -86,8 +86,12 @@ func retrySingly(err error) bool {
 
 var errBusy = fmt.Errorf("%w: too many calls wait for Postgres", ErrUnavailable)
 
-// combined translates what the combiner itself has to say.
-func combined(rec *Record, err error) (Record, error) {
+// combined makes a call that may share its statement, and translates what the combiner itself has to say.
+func combined[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C) (Record, error) {
+	rec, calls, err := combiner.DoCounted(ctx, call)
+	if p.tracer != nil {
+		noteCompany(ctx, calls)
+	}
 	switch {
 	case err == nil:
 		return *rec, nil
