@@ -32,7 +32,18 @@ const (
 const maxAttempts = 3
 
 // do runs a statement under the store's deadline, repeats it where that is safe and can help, and translates its error.
-func (p *Postgres) do(ctx context.Context, op operation, statement func(context.Context) error) error {
+func (p *Postgres) do(ctx context.Context, op operation, statement func(context.Context) error) (err error) {
+	if p.tracer == nil {
+		return p.send(ctx, op, statement)
+	}
+	trace(ctx, p.tracer, Call{LayerStatement, operationNames[op]}, func(ctx context.Context) CallResult {
+		err = p.send(ctx, op, statement)
+		return CallResult{Err: err, SQLState: sqlState(err)}
+	})
+	return err
+}
+
+func (p *Postgres) send(ctx context.Context, op operation, statement func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	began := time.Now()
@@ -236,6 +247,19 @@ func unreachable(err error) bool {
 		return strings.HasPrefix(string(said), "57P")
 	}
 	return true
+}
+
+// sqlState is the code that Postgres refused a statement with; empty where it did not.
+func sqlState(err error) string {
+	var refused *refusal
+	var said answer
+	switch {
+	case errors.As(err, &refused):
+		return refused.code
+	case errors.As(err, &said):
+		return string(said)
+	}
+	return ""
 }
 
 // address is where the pool connects, for messages: never with the password.

@@ -15,7 +15,7 @@ import (
 // are lost, and the session is empty now. [ErrUnavailable] says that nothing is known to be saved; the changes
 // are still pending.
 func (s *Session) Save(ctx context.Context) error {
-	if err := s.save(ctx); err != nil {
+	if err := s.save(withoutSession(ctx)); err != nil {
 		return fmt.Errorf("sessionstore: save: %w", err)
 	}
 	return nil

@@ -66,20 +66,34 @@ func (t *Tx) revoke(ctx context.Context, sel Selection, which string) (int, erro
 	if t.m.chain == nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", errNoPostgres)
 	}
-	p := t.m.chain.postgres
-	if conn := t.tx.Conn(); conn != nil && t.waits == nil {
-		t.waits = waitsOf(conn.PgConn())
-		t.before = t.waits.count()
-	}
-	ids, n, err := p.revoke(ctx, p.in(t.tx), sel, nil)
+	ids, n, err := t.end(withoutSession(ctx), sel)
 	if err != nil {
-		return 0, fmt.Errorf("sessionstore: revoke: %w", p.translate(ctx, err))
+		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
 	t.ids = append(t.ids, ids...)
 	if n > 0 {
 		t.counts = append(t.counts, Event{Kind: EventRevoked, UserID: sel.UserID, Detail: which, Count: n})
 	}
 	return n, nil
+}
+
+// end ends the sessions in the transaction.
+func (t *Tx) end(ctx context.Context, sel Selection) (ids []ID, n int, err error) {
+	p := t.m.chain.postgres
+	if conn := t.tx.Conn(); conn != nil && t.waits == nil {
+		t.waits = waitsOf(conn.PgConn())
+		t.before = t.waits.count()
+	}
+	trace(ctx, p.tracer, Call{LayerSession, OpRevoke}, func(ctx context.Context) CallResult {
+		trace(ctx, p.tracer, Call{LayerPostgres, OpRevoke}, func(ctx context.Context) CallResult {
+			if ids, n, err = p.revoke(ctx, p.in(t.tx), sel, nil); err != nil {
+				err = p.translate(ctx, err)
+			}
+			return CallResult{Err: err}
+		})
+		return CallResult{Err: err}
+	})
+	return ids, n, err
 }
 
 // Committed tells the cache what the transaction has ended, and says what may be promised about it. Call it when the
