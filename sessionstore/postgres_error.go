@@ -62,25 +62,14 @@ func (p *Postgres) do(ctx context.Context, op operation, statement func(context.
 	return err
 }
 
-// on runs a statement on one connection. Where a load has not found all that it looked for, the server is asked on the same
-// connection whether it is a standby: that may not have heard of a session yet, and has no row to say so.
-func (p *Postgres) on(ctx context.Context, op operation, statement func(querier) (found bool, err error)) error {
+// on runs on one connection what may take two statements.
+func (p *Postgres) on(ctx context.Context, statements func(querier) error) error {
 	conn, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	db := p.in(conn)
-	found, err := statement(db)
-	if op != opLoad || found || err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return err
-	}
-	if standby, failed := p.queries.SessionStandby(ctx, db); failed != nil {
-		return failed
-	} else if standby {
-		return errStandby
-	}
-	return err
+	return statements(p.in(conn))
 }
 
 // unanswered: the statement may have been sent, and Postgres did not say what became of it. A context's own error,
@@ -127,7 +116,7 @@ func worthRepeating(err error, e effect) bool {
 		return false
 	}
 	var mismatch *schema.Mismatch
-	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrTooManySessions) || errors.As(err, &mismatch) {
+	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrExpired) || errors.Is(err, ErrTooManySessions) || errors.As(err, &mismatch) {
 		return false // that is an answer
 	}
 	var connect *pgconn.ConnectError
@@ -145,6 +134,8 @@ func (p *Postgres) translate(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return ErrNotFound
+	case errors.Is(err, ErrExpired):
+		return ErrExpired
 	case errors.Is(err, ErrTooManySessions):
 		return ErrTooManySessions
 	case errors.As(err, &mismatch):
