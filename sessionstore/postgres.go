@@ -141,13 +141,13 @@ func (p *Postgres) Touch(ctx context.Context, touches []Touch) error {
 func (p *Postgres) Delete(ctx context.Context, id ID) (Revocation, error) {
 	p.tallies[opDelete].alone(1)
 	err := p.do(ctx, opDelete, func(ctx context.Context) error {
-		return p.on(ctx, opDelete, func(conn *pgxpool.Conn) (bool, error) {
+		return p.on(ctx, opDelete, func(conn *pgxpool.Conn) error {
 			db := p.in(conn)
 			n, err := p.queries.SessionDelete(ctx, db, id[:])
 			if err == nil && n == 0 {
 				err = p.queries.SessionSettle(ctx, db)
 			}
-			return n > 0, err
+			return err
 		})
 	})
 	return Revocation{Committed: err == nil, CacheAcked: true}, err

@@ -74,10 +74,9 @@ func (p *Postgres) send(ctx context.Context, op operation, statement func(contex
 	return err
 }
 
-// on runs a statement on one connection. Where a load has not found all that it looked for, the server is asked on the same
-// connection whether it is a standby: that may not have heard of a session yet, and has no row to say so. A change whose
-// commit did not wait for its standby is one of which nobody knows whether it will last.
-func (p *Postgres) on(ctx context.Context, op operation, statement func(*pgxpool.Conn) (found bool, err error)) error {
+// on runs on one connection what may take two statements. A change whose commit did not wait for its standby is one of which
+// nobody knows whether it will last.
+func (p *Postgres) on(ctx context.Context, op operation, statements func(*pgxpool.Conn) error) error {
 	conn, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -85,17 +84,9 @@ func (p *Postgres) on(ctx context.Context, op operation, statement func(*pgxpool
 	defer conn.Release()
 	waits := waitsOf(conn.Conn().PgConn())
 	before := waits.count()
-	found, err := statement(conn)
+	err = statements(conn)
 	if err == nil && waits.count() > before && effects[op] != reading {
 		return errUnreplicated
-	}
-	if op != opLoad || found || err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return err
-	}
-	if standby, failed := p.queries.SessionStandby(ctx, p.in(conn)); failed != nil {
-		return failed
-	} else if standby {
-		return errStandby
 	}
 	return err
 }
@@ -151,7 +142,7 @@ func worthRepeating(err error, e effect) bool {
 		return false
 	}
 	var mismatch *schema.Mismatch
-	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrTooManySessions) || errors.Is(err, errUnreplicated) || errors.As(err, &mismatch) {
+	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrExpired) || errors.Is(err, ErrTooManySessions) || errors.Is(err, errUnreplicated) || errors.As(err, &mismatch) {
 		return false // that is an answer
 	}
 	var connect *pgconn.ConnectError
@@ -169,6 +160,8 @@ func (p *Postgres) translate(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return ErrNotFound
+	case errors.Is(err, ErrExpired):
+		return ErrExpired
 	case errors.Is(err, ErrTooManySessions):
 		return ErrTooManySessions
 	case errors.As(err, &mismatch):
