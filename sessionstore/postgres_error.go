@@ -32,7 +32,18 @@ const (
 const maxAttempts = 3
 
 // do runs a statement under the store's deadline, repeats it where that is safe and can help, and translates its error.
-func (p *Postgres) do(ctx context.Context, op operation, statement func(context.Context) error) error {
+func (p *Postgres) do(ctx context.Context, op operation, statement func(context.Context) error) (err error) {
+	if p.tracer == nil {
+		return p.send(ctx, op, statement)
+	}
+	trace(ctx, p.tracer, Call{LayerStatement, operationNames[op]}, func(ctx context.Context) CallResult {
+		err = p.send(ctx, op, statement)
+		return CallResult{Err: err, SQLState: sqlState(err)}
+	})
+	return err
+}
+
+func (p *Postgres) send(ctx context.Context, op operation, statement func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	began := time.Now()
@@ -63,33 +74,24 @@ func (p *Postgres) do(ctx context.Context, op operation, statement func(context.
 	return err
 }
 
-// on runs a statement on one connection. Where a load has not found all that it looked for, the server is asked on the same
-// connection whether it is a standby: that may not have heard of a session yet, and has no row to say so. A change whose
-// commit did not wait for its standby is one of which nobody knows whether it will last.
-func (p *Postgres) on(ctx context.Context, op operation, statement func(*pgxpool.Conn) (found bool, err error)) error {
+// on runs on one connection what may take two statements. Before a load it may ask whose connection that is; a change whose commit did not wait for its standby is one of which
+// nobody knows whether it will last.
+func (p *Postgres) on(ctx context.Context, op operation, statements func(*pgxpool.Conn) error) error {
 	conn, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	waits := waitsOf(conn.Conn().PgConn())
-	before := waits.count()
-	found, err := statement(conn)
-	if err == nil && waits.count() > before && effects[op] != reading {
-		return errUnreplicated
-	}
-	if op != opLoad || err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return err
-	}
-	if !found {
-		if standby, failed := p.queries.SessionStandby(ctx, p.in(conn)); failed != nil {
-			return failed
-		} else if standby {
-			return errStandby
+	if op == opLoad {
+		if err := p.recheck(ctx, conn.Conn().PgConn()); err != nil {
+			return err
 		}
 	}
-	if failed := p.recheck(ctx, conn.Conn().PgConn()); failed != nil {
-		return failed
+	waits := waitsOf(conn.Conn().PgConn())
+	before := waits.count()
+	err = statements(conn)
+	if err == nil && waits.count() > before && effects[op] != reading {
+		return errUnreplicated
 	}
 	return err
 }
@@ -145,7 +147,7 @@ func worthRepeating(err error, e effect) bool {
 		return false
 	}
 	var mismatch *schema.Mismatch
-	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrTooManySessions) || errors.Is(err, errUnreplicated) || errors.As(err, &mismatch) {
+	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrExpired) || errors.Is(err, ErrTooManySessions) || errors.Is(err, errUnreplicated) || errors.As(err, &mismatch) {
 		return false // that is an answer
 	}
 	var connect *pgconn.ConnectError
@@ -163,6 +165,8 @@ func (p *Postgres) translate(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return ErrNotFound
+	case errors.Is(err, ErrExpired):
+		return ErrExpired
 	case errors.Is(err, ErrTooManySessions):
 		return ErrTooManySessions
 	case errors.As(err, &mismatch):
@@ -238,6 +242,19 @@ func unreachable(err error) bool {
 		return strings.HasPrefix(string(said), "57P")
 	}
 	return true
+}
+
+// sqlState is the code that Postgres refused a statement with; empty where it did not.
+func sqlState(err error) string {
+	var refused *refusal
+	var said answer
+	switch {
+	case errors.As(err, &refused):
+		return refused.code
+	case errors.As(err, &said):
+		return string(said)
+	}
+	return ""
 }
 
 // address is where the pool connects, for messages: never with the password.

@@ -36,9 +36,9 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
 	n := 0
 	err = p.do(ctx, opRevoke, func(ctx context.Context) error {
-		return p.on(ctx, opRevoke, func(conn *pgxpool.Conn) (_ bool, err error) {
+		return p.on(ctx, opRevoke, func(conn *pgxpool.Conn) (err error) {
 			ids, n, err = p.revoke(ctx, p.in(conn), s, ids)
-			return n > 0, err
+			return err
 		})
 	})
 	return ids, Revocation{Count: n, Committed: err == nil, CacheAcked: true}, err
@@ -88,31 +88,31 @@ func (p *Postgres) admit(ctx context.Context, op operation, userID string, self 
 	var rec *Record
 	p.tallies[op].alone(1)
 	err := p.do(ctx, op, func(ctx context.Context) error {
-		return p.on(ctx, op, func(conn *pgxpool.Conn) (bool, error) {
+		return p.on(ctx, op, func(conn *pgxpool.Conn) error {
 			// Whatever the database's default is, the count must see who committed while this waited.
 			tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 			if err != nil {
-				return false, err
+				return err
 			}
 			defer func() { _ = tx.Rollback(ctx) }() // does nothing after the commit
 			db := p.in(tx)
 			if err := p.queries.OwnerLock(ctx, db, userID); err != nil {
-				return false, err
+				return err
 			}
 			n, err := p.queries.OwnerCount(ctx, db, userID, self[:])
 			if err != nil {
-				return false, err
+				return err
 			}
 			if n >= int64(limit) {
-				return false, ErrTooManySessions
+				return ErrTooManySessions
 			}
 			if rec, err = login(ctx, db); err != nil {
-				return false, err
+				return err
 			}
 			if err := tx.Commit(ctx); err != nil {
-				return false, commitError{err}
+				return commitError{err}
 			}
-			return true, nil
+			return nil
 		})
 	})
 	if err != nil {
