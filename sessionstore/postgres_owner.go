@@ -35,13 +35,19 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
 	n := 0
 	err = p.do(ctx, opRevoke, func(ctx context.Context) error {
+		if p.distributed.Load() {
+			return p.transaction(ctx, func(db querier) error {
+				ids, n, err = p.revoke(ctx, db, s, nil)
+				return err
+			})
+		}
 		ids, n, err = p.revoke(ctx, p.db, s, ids)
 		return err
 	})
 	return ids, Revocation{Count: n, Committed: err == nil, CacheAcked: true}, err
 }
 
-// revoke adds the sessions that it ended to ids.
+// revoke adds the sessions that it ended to ids. On a distributed table db is a transaction.
 func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID) ([]ID, int, error) {
 	var gone [][]byte
 	var err error
@@ -57,6 +63,8 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 			return ids, len(ids), nil // no session is called so
 		}
 		gone, err = p.queries.OwnerRevokeOne(ctx, db, arg)
+	case p.distributed.Load():
+		gone, err = p.revokeApart(ctx, db, s)
 	case s.Keep > 0:
 		gone, err = p.queries.OwnerTrim(ctx, db, s.UserID, int32(s.Keep))
 	default:
@@ -79,9 +87,7 @@ func (p *Postgres) admit(ctx context.Context, op operation, userID string, self 
 	var rec *Record
 	p.tallies[op].alone(1)
 	err := p.do(ctx, op, func(ctx context.Context) error {
-		// Whatever the database's default is, the count must see who committed while this waited.
-		return pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-			db := p.in(tx)
+		return p.transaction(ctx, func(db querier) error {
 			if err := p.queries.OwnerLock(ctx, db, userID); err != nil {
 				return err
 			}
@@ -100,6 +106,12 @@ func (p *Postgres) admit(ctx context.Context, op operation, userID string, self 
 		return Record{}, err
 	}
 	return *rec, nil
+}
+
+// transaction runs statements that must see who committed while an earlier one of them waited, whatever the database's
+// default is.
+func (p *Postgres) transaction(ctx context.Context, statements func(querier) error) error {
+	return pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error { return statements(p.in(tx)) })
 }
 
 // Alive implements [Store].

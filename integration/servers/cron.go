@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -37,14 +36,7 @@ func cronSettings() map[string]string {
 }
 
 // hasCron tells whether pg_cron is installed beside these programs.
-func (i installation) hasCron(ctx context.Context) bool {
-	folder, err := exec.CommandContext(ctx, i.program("pg_config"), "--sharedir").Output()
-	if err != nil {
-		return false
-	}
-	found, _ := filepath.Glob(filepath.Join(strings.TrimSpace(string(folder)), "extension", "pg_cron.control"))
-	return len(found) > 0
-}
+func (i installation) hasCron(ctx context.Context) bool { return i.hasExtension(ctx, "pg_cron") }
 
 // aptCron installs the distribution's pg_cron for the distribution's Postgres.
 func aptCron(ctx context.Context, o Options) (*Server, error) {
@@ -75,16 +67,19 @@ func (o Options) debians(ctx context.Context) []installation {
 	return found
 }
 
-// cronAccess lets the server log in to itself: pg_cron's jobs connect to it over
-// TCP, as clients do. It returns the variable that says where the password is.
-func (c cluster) cronAccess() (string, error) {
+// access lets the server log in to itself and to others like it over TCP, as clients do: pg_cron's jobs do that, and nodes
+// of Citus. It returns the variable that says where the password is.
+func (c cluster) access() (string, error) {
 	path := filepath.Join(c.dir, "pgpass")
 	return "PGPASSFILE=" + path, writeFor(c.account, path, "127.0.0.1:*:*:*:"+c.secret+"\n")
 }
 
-// withCron adds what pg_cron wants to a cluster's own settings.
-func (o Options) withCron(own map[string]string) {
+// withExtension adds what an extension that was asked for wants to a cluster's own settings.
+func (o Options) withExtension(own map[string]string) {
 	if o.cron {
 		maps.Copy(own, cronSettings())
+	}
+	if o.citus != "" {
+		maps.Copy(own, citusSettings())
 	}
 }
