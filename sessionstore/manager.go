@@ -48,7 +48,7 @@ func newManager(store Store, cfg Config) (*Manager, error) {
 		cfg:      cfg,
 		expiry:   cfg.Expiry(),
 		proxies:  cfg.TrustedProxies,
-		store:    store,
+		store:    traced(store, LayerSession, cfg.Tracer),
 		cookie:   cookie,
 		observer: cfg.Observer,
 		newToken: newToken,

@@ -32,6 +32,7 @@ type Postgres struct {
 	distributed   atomic.Bool // over the nodes of a Citus cluster
 	shared, apart combiners   // apart where it is distributed
 	tallies       [operations]tally
+	tracer        Tracer // nil for none
 }
 
 var _ Store = (*Postgres)(nil)
@@ -81,12 +82,12 @@ func (p *Postgres) Create(ctx context.Context, d Draft) (Record, error) {
 	if d.UserID != "" && d.MaxSessions > 0 {
 		return p.admit(ctx, opCreate, d.UserID, d.ID, d.MaxSessions, func(ctx context.Context, q querier) (*Record, error) { return p.create(ctx, q, &d) })
 	}
-	return combined(p.calls().creates.Do(ctx, d))
+	return changed(ctx, p, p.calls().creates, d)
 }
 
 // Load implements [Store].
 func (p *Postgres) Load(ctx context.Context, id ID, _ int64) (Record, error) {
-	return combined(p.calls().loads.Do(ctx, id))
+	return combined(ctx, p, p.calls().loads, id)
 }
 
 // Save implements [Store].
@@ -96,7 +97,7 @@ func (p *Postgres) Save(ctx context.Context, id ID, c Change) (Record, error) {
 			return p.save(ctx, q, &saveCall{id, c})
 		})
 	}
-	return combined(p.calls().saves.Do(ctx, saveCall{id, c}))
+	return changed(ctx, p, p.calls().saves, saveCall{id, c})
 }
 
 // Rotate implements [Store].
@@ -106,7 +107,7 @@ func (p *Postgres) Rotate(ctx context.Context, old, id ID, c Change) (Record, er
 			return p.rotate(ctx, q, &rotateCall{old, id, c})
 		})
 	}
-	return combined(p.calls().rotates.Do(ctx, rotateCall{old, id, c}))
+	return changed(ctx, p, p.calls().rotates, rotateCall{old, id, c})
 }
 
 // Touch implements [Store].
@@ -142,8 +143,14 @@ func (p *Postgres) touchShared(ctx context.Context, touches []Touch) error {
 func (p *Postgres) Delete(ctx context.Context, id ID) (Revocation, error) {
 	p.tallies[opDelete].alone(1)
 	err := p.do(ctx, opDelete, func(ctx context.Context) error {
-		_, err := p.queries.SessionDelete(ctx, p.db, id[:])
-		return err
+		return p.on(ctx, opDelete, func(conn *pgxpool.Conn) (bool, error) {
+			db := p.in(conn)
+			n, err := p.queries.SessionDelete(ctx, db, id[:])
+			if err == nil && n == 0 {
+				err = p.queries.SessionSettle(ctx, db)
+			}
+			return n > 0, err
+		})
 	})
 	return Revocation{Committed: err == nil, CacheAcked: true}, err
 }

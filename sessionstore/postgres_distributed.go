@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/reporadar/pgsession/internal/gen"
 	"github.com/reporadar/pgsession/internal/schema"
 )
@@ -69,6 +71,14 @@ func (p *Postgres) touchOne(ctx context.Context, t *Touch) error {
 		_, err := p.queries.DistributedTouch(ctx, p.db, arg)
 		return err
 	})
+}
+
+// guarded runs statements that begin with a lock on a distributed table, and are a transaction there.
+func (p *Postgres) guarded(ctx context.Context, conn *pgxpool.Conn, statements func(querier) error) error {
+	if p.distributed.Load() {
+		return p.transaction(ctx, conn, statements)
+	}
+	return statements(p.in(conn))
 }
 
 // holdRevokes keeps whoever revokes all sessions of this one's user waiting until the transaction ends.

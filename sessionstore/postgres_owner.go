@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/gen"
 )
@@ -35,14 +36,13 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
 	n := 0
 	err = p.do(ctx, opRevoke, func(ctx context.Context) error {
-		if p.distributed.Load() {
-			return p.transaction(ctx, func(db querier) error {
-				ids, n, err = p.revoke(ctx, db, s, nil)
+		return p.on(ctx, opRevoke, func(conn *pgxpool.Conn) (_ bool, err error) {
+			err = p.guarded(ctx, conn, func(db querier) (err error) {
+				ids, n, err = p.revoke(ctx, db, s, ids)
 				return err
 			})
-		}
-		ids, n, err = p.revoke(ctx, p.db, s, ids)
-		return err
+			return n > 0, err
+		})
 	})
 	return ids, Revocation{Count: n, Committed: err == nil, CacheAcked: true}, err
 }
@@ -54,6 +54,9 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 	switch {
 	case s.All:
 		n, err := p.queries.OwnerRevokeAll(ctx, db)
+		if err == nil && n == 0 {
+			err = p.queries.SessionSettle(ctx, db)
+		}
 		return nil, int(n), err
 	case s.UserID == "":
 		return ids, len(ids), nil
@@ -79,6 +82,9 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 	for _, id := range gone {
 		ids = append(ids, ID(id))
 	}
+	if err == nil && len(ids) == 0 && s.Keep == 0 {
+		err = p.queries.SessionSettle(ctx, db)
+	}
 	return ids, len(ids), err
 }
 
@@ -87,19 +93,22 @@ func (p *Postgres) admit(ctx context.Context, op operation, userID string, self 
 	var rec *Record
 	p.tallies[op].alone(1)
 	err := p.do(ctx, op, func(ctx context.Context) error {
-		return p.transaction(ctx, func(db querier) error {
-			if err := p.queries.OwnerLock(ctx, db, userID); err != nil {
+		return p.on(ctx, op, func(conn *pgxpool.Conn) (bool, error) {
+			err := p.transaction(ctx, conn, func(db querier) error {
+				if err := p.queries.OwnerLock(ctx, db, userID); err != nil {
+					return err
+				}
+				n, err := p.queries.OwnerCount(ctx, db, userID, self[:])
+				if err != nil {
+					return err
+				}
+				if n >= int64(limit) {
+					return ErrTooManySessions
+				}
+				rec, err = login(ctx, db)
 				return err
-			}
-			n, err := p.queries.OwnerCount(ctx, db, userID, self[:])
-			if err != nil {
-				return err
-			}
-			if n >= int64(limit) {
-				return ErrTooManySessions
-			}
-			rec, err = login(ctx, db)
-			return err
+			})
+			return err == nil, err
 		})
 	})
 	if err != nil {
@@ -110,8 +119,19 @@ func (p *Postgres) admit(ctx context.Context, op operation, userID string, self 
 
 // transaction runs statements that must see who committed while an earlier one of them waited, whatever the database's
 // default is.
-func (p *Postgres) transaction(ctx context.Context, statements func(querier) error) error {
-	return pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error { return statements(p.in(tx)) })
+func (p *Postgres) transaction(ctx context.Context, conn *pgxpool.Conn, statements func(querier) error) error {
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // does nothing after the commit
+	if err := statements(p.in(tx)); err != nil {
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return commitError{err}
+	}
+	return nil
 }
 
 // Alive implements [Store].

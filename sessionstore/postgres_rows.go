@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/gen"
 )
@@ -101,16 +102,16 @@ func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) ([]Record, er
 }
 
 func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (rec *Record, err error) {
-	if p.distributed.Load() {
-		err = p.do(ctx, opRotate, func(ctx context.Context) error {
-			return p.transaction(ctx, func(db querier) error {
+	err = p.do(ctx, opRotate, func(ctx context.Context) error {
+		return p.on(ctx, opRotate, func(conn *pgxpool.Conn) (_ bool, err error) {
+			err = p.guarded(ctx, conn, func(db querier) (err error) {
 				rec, err = p.rotate(ctx, db, c)
 				return err
 			})
+			return err == nil, err
 		})
-		return rec, err
-	}
-	return p.one(ctx, opRotate, func(ctx context.Context, db querier) (*Record, error) { return p.rotate(ctx, db, c) })
+	})
+	return rec, err
 }
 
 func (p *Postgres) rotate(ctx context.Context, db querier, c *rotateCall) (*Record, error) {
@@ -154,8 +155,8 @@ type row = struct {
 
 func (p *Postgres) one(ctx context.Context, op operation, query func(context.Context, querier) (*Record, error)) (rec *Record, err error) {
 	err = p.do(ctx, op, func(ctx context.Context) error {
-		return p.on(ctx, op, func(db querier) (found bool, err error) {
-			rec, err = query(ctx, db)
+		return p.on(ctx, op, func(conn *pgxpool.Conn) (found bool, err error) {
+			rec, err = query(ctx, p.in(conn))
 			return err == nil, err
 		})
 	})
@@ -179,8 +180,8 @@ func many[R ~row](
 	ctx context.Context, p *Postgres, op operation, n int, query func(context.Context, gen.DBTX) ([]*R, error),
 ) (recs []Record, err error) {
 	err = p.do(ctx, op, func(ctx context.Context) error {
-		return p.on(ctx, op, func(db querier) (found bool, err error) {
-			reader := binaryReader{querier: db, records: make([]Record, 0, n)}
+		return p.on(ctx, op, func(conn *pgxpool.Conn) (found bool, err error) {
+			reader := binaryReader{querier: p.in(conn), records: make([]Record, 0, n)}
 			left, err := query(ctx, &reader)
 			recs = reader.records
 			for _, got := range left {
