@@ -30,7 +30,11 @@ type aged struct {
 func keepsTheContract(t *testing.T, c *cluster) {
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
 		t.Run(mode.String(), func(t *testing.T) {
-			pool := pgtest.Pool(t, c.application, func(pc *pgxpool.Config) { pc.ConnConfig.DefaultQueryExecMode = mode })
+			sent := &statements{}
+			pool := pgtest.Pool(t, c.application, func(pc *pgxpool.Config) {
+				pc.ConnConfig.DefaultQueryExecMode = mode
+				pc.ConnConfig.Tracer = sent
+			})
 			fresh := func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
 				store := sessionstore.NewPostgres(pool, e, patience)
 				if err := store.Check(t.Context()); err != nil {
@@ -50,6 +54,8 @@ func keepsTheContract(t *testing.T, c *cluster) {
 				},
 				Peer: func(t *testing.T, s sessionstore.Store) sessionstore.Store { return fresh(t, s.(*aged).expiry) },
 			})
+			sent.apart(t)
+			expect(t, "statements that Citus refused", sent.refused("0A000"), 0)
 		})
 	}
 }

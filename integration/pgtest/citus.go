@@ -12,9 +12,9 @@ import (
 
 // NewCitus starts a Citus cluster of a coordinator, which is the first, and two workers, with the schema of this version on the
 // coordinator. Distribute is for the caller to call. It skips where no Postgres of this machine has Citus.
-func NewCitus(t testing.TB) []*Cluster {
+func NewCitus(t testing.TB, settings map[string]string) []*Cluster {
 	t.Helper()
-	started, err := servers.Citus(t.Context(), servers.Options{Logf: t.Logf}, 2)
+	started, err := servers.Citus(t.Context(), servers.Options{Settings: settings, Logf: t.Logf}, 2)
 	if errors.Is(err, servers.ErrAbsent) {
 		t.Skipf("NOT RUN ON CITUS: %v", err)
 	}

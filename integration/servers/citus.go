@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 )
@@ -22,7 +23,12 @@ func Citus(ctx context.Context, o Options, workers int) (nodes []*Server, err er
 		}
 	}()
 	for range 1 + workers {
+		o.cron = true
 		node, err := firstOf(ctx, o, "Postgres with Citus", localPostgres)
+		if errors.Is(err, ErrAbsent) {
+			o.cron = false
+			node, err = firstOf(ctx, o, "Postgres with Citus", localPostgres)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -52,6 +58,7 @@ func Citus(ctx context.Context, o Options, workers int) (nodes []*Server, err er
 func citusSettings() map[string]string {
 	return map[string]string{
 		"shared_preload_libraries":  "citus",
+		"citus.local_hostname":      "127.0.0.1",
 		"citus.node_conninfo":       "sslmode=disable", // or it would turn SSL on, with a certificate of its own
 		"max_prepared_transactions": "200",
 		"max_worker_processes":      "32",
@@ -59,8 +66,13 @@ func citusSettings() map[string]string {
 	}
 }
 
-// hasCitus tells whether Citus is installed beside these programs.
-func (i installation) hasCitus(ctx context.Context) bool { return i.hasExtension(ctx, "citus") }
+// withCron loads pg_cron after Citus, which has to be the first.
+func withCron(settings map[string]string) map[string]string {
+	maps.Copy(settings, cronSettings())
+	settings["shared_preload_libraries"] = "citus,pg_cron"
+	settings["max_worker_processes"] = "40"
+	return settings
+}
 
 // address is where a server started here listens.
 func address(target string) (host, port string, err error) {

@@ -35,9 +35,6 @@ func cronSettings() map[string]string {
 	}
 }
 
-// hasCron tells whether pg_cron is installed beside these programs.
-func (i installation) hasCron(ctx context.Context) bool { return i.hasExtension(ctx, "pg_cron") }
-
 // aptCron installs the distribution's pg_cron for the distribution's Postgres.
 func aptCron(ctx context.Context, o Options) (*Server, error) {
 	if len(o.debians(ctx)) == 0 {
@@ -76,10 +73,12 @@ func (c cluster) access() (string, error) {
 
 // withExtension adds what an extension that was asked for wants to a cluster's own settings.
 func (o Options) withExtension(own map[string]string) {
-	if o.cron {
-		maps.Copy(own, cronSettings())
-	}
-	if o.citus != "" {
+	switch {
+	case o.citus != "" && o.cron:
+		maps.Copy(own, withCron(citusSettings()))
+	case o.citus != "":
 		maps.Copy(own, citusSettings())
+	case o.cron:
+		maps.Copy(own, cronSettings())
 	}
 }

@@ -39,16 +39,16 @@ func localPostgres(ctx context.Context, o Options) (*Server, error) {
 			return strconv.Itoa(i.major) != o.PostgresVersion
 		})
 	}
-	if o.cron {
-		found = slices.DeleteFunc(found, func(i installation) bool { return !i.hasCron(ctx) })
-		if len(found) == 0 {
-			return nil, absent("no Postgres on this machine has pg_cron")
+	for _, wanted := range []struct {
+		extension, name string
+		so              bool
+	}{{"citus", "Citus", o.citus != ""}, {"pg_cron", "pg_cron", o.cron}} {
+		if !wanted.so {
+			continue
 		}
-	}
-	if o.citus != "" {
-		found = slices.DeleteFunc(found, func(i installation) bool { return !i.hasCitus(ctx) })
+		found = slices.DeleteFunc(found, func(i installation) bool { return !i.hasExtension(ctx, wanted.extension) })
 		if len(found) == 0 {
-			return nil, absent("no Postgres on this machine has Citus")
+			return nil, absent("no Postgres on this machine has " + wanted.name)
 		}
 	}
 	if len(found) == 0 {
