@@ -21,13 +21,21 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 		arg.Before = endOfTime
 	}
 	err = p.do(ctx, opList, func(ctx context.Context) error {
-		rows, err := p.queries.OwnerList(ctx, p.db, arg)
-		recs = make([]Record, len(rows))
-		for i := range rows {
-			recs[i].fill(row(*rows[i]))
+		reader := binaryReader{querier: p.db}
+		left, err := p.queries.OwnerList(ctx, &reader, arg)
+		recs = reader.records
+		for _, s := range left {
+			recs = append(recs, Record{})
+			recs[len(recs)-1].fill(row{ValidatedAt: s.ValidatedAt, Session: gen.Session{
+				Version: s.Version, CreatedAt: s.CreatedAt, LastSeenAt: s.LastSeenAt, ExpiresAt: s.ExpiresAt, AbsoluteExpiresAt: s.AbsoluteExpiresAt,
+				AuthenticatedAt: s.AuthenticatedAt, ID: s.ID, UserID: s.UserID, IP: s.IP, UserAgent: s.UserAgent,
+			}})
 		}
 		return err
 	})
+	for i := range recs {
+		recs[i].Data = nil
+	}
 	return recs, err
 }
 
