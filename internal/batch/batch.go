@@ -78,18 +78,6 @@ type Config struct {
 	Retry func(error) bool
 }
 
-// Stats counts what a Combiner has done. The numbers of one snapshot belong together.
-type Stats struct {
-	Calls      uint64 // calls of Do
-	Runs       uint64 // calls of Func: direct, shared, and alone after a fallback
-	Batched    uint64 // calls that had company in a run
-	Fallbacks  uint64 // shared runs that failed and whose calls were run again, each alone
-	Overloaded uint64 // calls refused with ErrOverloaded
-	Late       uint64 // calls refused with ErrLate
-	Abandoned  uint64 // calls whose context ended before their turn or during their shared run
-	Largest    int    // most calls in one run
-}
-
 // Combiner runs calls of Do, together when they come faster than they can be served. It must come from New. It is safe for concurrent use.
 type Combiner[Q, R any] struct {
 	do  Func[Q, R]
@@ -137,6 +125,12 @@ func New[Q, R any](do Func[Q, R], cfg Config) *Combiner[Q, R] {
 // Do runs q, alone or together with other calls, and returns its result. It returns ctx.Err() at once when ctx ends while q waits, and q will not run then; with
 // ErrLeft when q shares a run. Because a shared run may outlast the callers who leave it, what q points to must not change even after Do has returned.
 func (c *Combiner[Q, R]) Do(ctx context.Context, q Q) (R, error) {
+	value, _, err := c.DoCounted(ctx, q)
+	return value, err
+}
+
+// DoCounted is [Combiner.Do], and says how many calls had the run that answered this one, itself included: 0 when it was not run, or when its caller left.
+func (c *Combiner[Q, R]) DoCounted(ctx context.Context, q Q) (value R, calls int, err error) {
 	var zero R
 	gone := ctx.Err() // before locking: ctx may be any code
 
@@ -146,7 +140,7 @@ func (c *Combiner[Q, R]) Do(ctx context.Context, q Q) (R, error) {
 	case gone != nil:
 		c.stats.Abandoned++
 		c.mu.Unlock()
-		return zero, gone
+		return zero, 0, gone
 	case c.slots < c.cfg.InFlight && c.company:
 		c.slots++
 		go c.work(nil)
@@ -154,11 +148,12 @@ func (c *Combiner[Q, R]) Do(ctx context.Context, q Q) (R, error) {
 		c.slots++
 		c.countRun(1)
 		c.mu.Unlock()
-		return c.direct(ctx, q)
+		value, err = c.direct(ctx, q)
+		return value, 1, err
 	case len(c.queue) >= c.cfg.MaxQueue:
 		c.stats.Overloaded++
 		c.mu.Unlock()
-		return zero, ErrOverloaded
+		return zero, 0, ErrOverloaded
 	}
 	w := &call[Q, R]{q: q, deadline: time.Now().Add(c.cfg.Timeout), done: make(chan struct{})}
 	c.queue = append(c.queue, w)
@@ -166,20 +161,16 @@ func (c *Combiner[Q, R]) Do(ctx context.Context, q Q) (R, error) {
 
 	select {
 	case <-w.done:
-		return w.result.Value, w.result.Err
+		if w.run != nil { // written before done was closed, and not after
+			calls = len(w.run.calls)
+		}
+		return w.result.Value, calls, w.result.Err
 	case <-ctx.Done():
 		if c.leave(w) {
-			return zero, fmt.Errorf("%w: %w", ErrLeft, ctx.Err())
+			return zero, 0, fmt.Errorf("%w: %w", ErrLeft, ctx.Err())
 		}
-		return zero, ctx.Err()
+		return zero, 0, ctx.Err()
 	}
-}
-
-// Stats returns a snapshot of the counters.
-func (c *Combiner[Q, R]) Stats() Stats {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.stats
 }
 
 // direct runs q in the goroutine and with the context of its caller.
@@ -332,16 +323,6 @@ func (c *Combiner[Q, R]) fallBack(r *run[Q, R]) bool {
 	}
 	c.stats.Fallbacks++
 	return true
-}
-
-// countRun counts a run of n calls. The caller holds c.mu.
-func (c *Combiner[Q, R]) countRun(n int) {
-	c.company = n > 1
-	c.stats.Runs++
-	if n > 1 {
-		c.stats.Batched += uint64(n)
-	}
-	c.stats.Largest = max(c.stats.Largest, n)
 }
 
 func checkCount(got, want int) error {

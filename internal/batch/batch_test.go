@@ -86,6 +86,7 @@ type caller struct {
 	answer chan struct{} // closed when Do is over
 
 	value int
+	calls int // that had the run of this one
 	err   error
 	took  time.Duration
 	panic any
@@ -102,7 +103,7 @@ func call(c *batch.Combiner[int, int], n int) *caller {
 			p.took = time.Since(p.begun)
 			p.panic = recover()
 		}()
-		p.value, p.err = c.Do(ctx, n)
+		p.value, p.calls, p.err = c.DoCounted(ctx, n)
 	}()
 	synctest.Wait()
 	return p
