@@ -60,11 +60,18 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 	var err error
 	switch {
 	case s.All:
-		n, err := p.queries.OwnerRevokeAll(ctx, db)
+		n := 0
+		for again := true; again && err == nil; {
+			var row *gen.OwnerRevokeAllRow
+			if row, err = p.queries.OwnerRevokeAll(ctx, db); err == nil {
+				n += int(row.Ended)
+				again = row.Ended < row.Seen
+			}
+		}
 		if err == nil && n == 0 {
 			err = p.queries.SessionSettle(ctx, db)
 		}
-		return nil, int(n), err
+		return nil, n, err
 	case s.UserID == "":
 		return ids, len(ids), nil
 	case s.Handle != "":
