@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/batch"
@@ -28,6 +29,8 @@ type Postgres struct {
 	queries *gen.Queries
 	expiry  Expiry
 	timeout time.Duration
+	wanted  pgconn.ValidateConnectFunc // what the pool asks of a server; nil for nothing
+	checked atomic.Int64               // when that was last asked of one that is connected, in nanoseconds
 
 	distributed   atomic.Bool // over the nodes of a Citus cluster
 	shared, apart combiners   // apart where it is distributed
@@ -53,6 +56,7 @@ func NewPostgresIn(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout
 
 func newPostgres(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout time.Duration) *Postgres {
 	p := &Postgres{pool: pool, schema: schemaName, queries: gen.New(), expiry: expiry, timeout: timeout}
+	p.wanted = pool.Config().ConnConfig.ValidateConnect
 	p.db = p.in(pool)
 	p.shared = p.combiners(batch.Config{InFlight: statementsInFlight, Timeout: timeout})
 	p.apart = p.combiners(batch.Config{InFlight: p.connections(), MaxBatch: 1, Timeout: timeout})

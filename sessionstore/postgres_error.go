@@ -77,7 +77,7 @@ func (p *Postgres) send(ctx context.Context, op operation, statement func(contex
 	return err
 }
 
-// on runs on one connection what may take two statements. A change whose commit did not wait for its standby is one of which
+// on runs on one connection what may take two statements. Before a load it may ask whose connection that is; a change whose commit did not wait for its standby is one of which
 // nobody knows whether it will last.
 func (p *Postgres) on(ctx context.Context, op operation, statements func(*pgxpool.Conn) error) error {
 	conn, err := p.pool.Acquire(ctx)
@@ -85,6 +85,11 @@ func (p *Postgres) on(ctx context.Context, op operation, statements func(*pgxpoo
 		return err
 	}
 	defer conn.Release()
+	if op == opLoad {
+		if err := p.recheck(ctx, conn.Conn().PgConn()); err != nil {
+			return err
+		}
+	}
 	waits := waitsOf(conn.Conn().PgConn())
 	before := waits.count()
 	err = statements(conn)
@@ -230,9 +235,6 @@ func (r *refusal) Error() string {
 	}
 	return "SQLSTATE " + r.code
 }
-
-// errStandby: a standby answered. What it says may be older than its clock, so it counts for nothing.
-var errStandby = errors.New("a standby answered: list all hosts in DATABASE_URL, with target_session_attrs=read-write")
 
 // answer: the server is there, and serves nothing.
 type answer string

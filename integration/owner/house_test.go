@@ -38,7 +38,7 @@ type house struct {
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	url := pgtest.Database(t)
-	return &house{t: t, url: url, admin: pgtest.Pool(t, url)}
+	return &house{t: t, url: pgtest.Application(t, url), admin: pgtest.Pool(t, url)}
 }
 
 // instance is a server process of the application, as far as sessions are concerned.

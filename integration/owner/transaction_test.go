@@ -38,6 +38,7 @@ func TestPasswordChangeInATransaction(t *testing.T) {
 	h := newHouse(t)
 	pgtest.Exec(t, h.admin, "CREATE TABLE public.users (name text PRIMARY KEY, password text NOT NULL)")
 	pgtest.Exec(t, h.admin, "INSERT INTO public.users VALUES ('ada', 'old')")
+	pgtest.Exec(t, h.admin, "GRANT SELECT, UPDATE ON public.users TO PUBLIC")
 	a, b := h.instance(withRedis(t)), h.instance(withRedis(t))
 	mine, others, eves := a.login("ada"), []string{b.login("ada"), b.login("ada")}, b.login("eve")
 	for _, cookie := range others {
