@@ -50,7 +50,7 @@ func (a *app) charts(h sessionstore.Health) []chart {
 				func(s sample) float64 { return s.calls }, func(s sample) float64 { return s.shared })))
 	}
 	if h.Cache != "" {
-		charts = append(charts, shareOf("Loads that the cache answered", a.history.ratios(
+		charts = append(charts, shareOf("Cache hits", a.history.ratios(
 			func(s sample) float64 { return s.hits }, func(s sample) float64 { return s.asked })))
 	}
 	return append(charts,

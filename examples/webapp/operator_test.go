@@ -22,7 +22,7 @@ func TestChartsOfWhatThereIs(t *testing.T) {
 			t.Errorf("there is no chart %q", title)
 		}
 	}
-	for _, title := range []string{"Loads that the cache answered", "Calls in one statement", "Connections taken"} {
+	for _, title := range []string{"Cache hits", "Calls in one statement", "Connections taken"} {
 		if small[title] || !large[title] {
 			t.Errorf("the chart %q: %t without a database and a cache, %t with them", title, small[title], large[title])
 		}
