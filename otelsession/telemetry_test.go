@@ -101,7 +101,7 @@ func has(points []point, name string, attributes ...string) (value float64, foun
 		if p.metric.Name == name && !slices.ContainsFunc(attributes, func(a string) bool {
 			key, want, _ := strings.Cut(a, "=")
 			got, ok := p.attributes.Value(attribute.Key(key))
-			return !ok || got.Emit() != want
+			return !ok || got.String() != want
 		}) {
 			value, found = value+p.value, true
 		}
@@ -129,7 +129,7 @@ func (k *telemetry) lacks(name string, attributes ...string) {
 func attributeOf(s tracetest.SpanStub, key string) string {
 	for _, a := range s.Attributes {
 		if string(a.Key) == key {
-			return a.Value.Emit()
+			return a.Value.String()
 		}
 	}
 	return ""
