@@ -91,7 +91,7 @@ func selected(of []series, matchers []*labels.Matcher) bool {
 	for _, s := range of {
 		fits := true
 		for _, m := range matchers {
-			fits = fits && (m.Name == labels.MetricName || ours(m.Name) || m.Matches(s.labels[m.Name]))
+			fits = fits && (m.Name == model.MetricNameLabel || ours(m.Name) || m.Matches(s.labels[m.Name]))
 		}
 		if fits {
 			return true
