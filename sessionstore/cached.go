@@ -192,9 +192,7 @@ func resultOf(answer coherence.CacheAnswer, verdict coherence.Verdict) CacheResu
 
 // get asks the cache. A caller whose context has ended gets its error from the store.
 func (c *cached) get(ctx context.Context, id ID) (Record, coherence.CacheAnswer) {
-	limited, cancel := context.WithTimeout(ctx, cacheTimeout)
-	defer cancel()
-	e, err := c.cache.Get(limited, cache.ID(id))
+	e, err := c.cache.Get(ctx, cache.ID(id))
 	switch {
 	case errors.Is(err, cache.ErrMiss):
 		return Record{}, coherence.Miss

@@ -63,10 +63,13 @@ func (s *statements[C]) run(ctx context.Context, calls []C) ([]result, error) {
 		answers[records[i].ID] = &records[i]
 	}
 	for i := range calls {
-		if rec := answers[s.answer(&calls[i])]; rec != nil {
-			results[i].Value = rec
-		} else {
+		switch rec := answers[s.answer(&calls[i])]; {
+		case rec == nil:
 			results[i].Err = ErrNotFound
+		case rec.Version == 0: // of a load
+			results[i].Err = ErrExpired
+		default:
+			results[i].Value = rec
 		}
 	}
 	if !s.share {
@@ -86,19 +89,37 @@ func retrySingly(err error) bool {
 
 var errBusy = fmt.Errorf("%w: too many calls wait for Postgres", ErrUnavailable)
 
-// combined makes a call that may share its statement, and translates what the combiner itself has to say.
+// combined makes a call that may share its statement.
 func combined[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C) (Record, error) {
+	rec, _, err := ask(ctx, p, combiner, call)
+	return rec, err
+}
+
+// changed is combined for what changes something: who leaves a statement that others share has sent it.
+func changed[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C) (Record, error) {
+	rec, left, err := ask(ctx, p, combiner, call)
+	if left {
+		err = fmt.Errorf("%w (%w)", err, ErrUncertain)
+	}
+	return rec, err
+}
+
+// ask translates what the combiner itself has to say.
+func ask[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C) (_ Record, left bool, err error) {
 	rec, calls, err := combiner.DoCounted(ctx, call)
 	if p.tracer != nil {
 		noteCompany(ctx, calls)
 	}
+	left = errors.Is(err, batch.ErrLeft)
 	switch {
 	case err == nil:
-		return *rec, nil
+		return *rec, false, nil
 	case errors.Is(err, batch.ErrOverloaded):
 		err = errBusy
 	case errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnavailable):
-		err = fmt.Errorf("%w: no answer in time: %w", ErrUnavailable, err)
+		err = fmt.Errorf("%w: no answer in time: %w", ErrUnavailable, context.DeadlineExceeded)
+	case left:
+		err = context.Canceled
 	}
-	return Record{}, err
+	return Record{}, left, err
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/schema"
 )
@@ -73,23 +74,19 @@ func (p *Postgres) send(ctx context.Context, op operation, statement func(contex
 	return err
 }
 
-// on runs a statement on one connection. Where a load has not found all that it looked for, the server is asked on the same
-// connection whether it is a standby: that may not have heard of a session yet, and has no row to say so.
-func (p *Postgres) on(ctx context.Context, op operation, statement func(querier) (found bool, err error)) error {
+// on runs on one connection what may take two statements. A change whose commit did not wait for its standby is one of which
+// nobody knows whether it will last.
+func (p *Postgres) on(ctx context.Context, op operation, statements func(*pgxpool.Conn) error) error {
 	conn, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	db := p.in(conn)
-	found, err := statement(db)
-	if op != opLoad || found || err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return err
-	}
-	if standby, failed := p.queries.SessionStandby(ctx, db); failed != nil {
-		return failed
-	} else if standby {
-		return errStandby
+	waits := waitsOf(conn.Conn().PgConn())
+	before := waits.count()
+	err = statements(conn)
+	if err == nil && waits.count() > before && effects[op] != reading {
+		return errUnreplicated
 	}
 	return err
 }
@@ -106,6 +103,13 @@ func unanswered(err error) bool {
 	return !errors.As(err, &pg) && !errors.As(err, &connect) && !errors.As(err, &mismatch) &&
 		!errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, ErrTooManySessions) && !pgconn.SafeToRetry(err)
 }
+
+// commitError is of a COMMIT that was sent. pgx says of some, whose answer was lost, that the connection was closed before
+// anything was sent (the simple protocol, version 5.12), and so may be sent again.
+type commitError struct{ error }
+
+func (e commitError) SafeToRetry() bool { return false }
+func (e commitError) Unwrap() error     { return e.error }
 
 // died: the connection was good once and is not any more, as after a restart of the server or a failover.
 func died(err error) bool {
@@ -138,7 +142,7 @@ func worthRepeating(err error, e effect) bool {
 		return false
 	}
 	var mismatch *schema.Mismatch
-	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrTooManySessions) || errors.As(err, &mismatch) {
+	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrExpired) || errors.Is(err, ErrTooManySessions) || errors.Is(err, errUnreplicated) || errors.As(err, &mismatch) {
 		return false // that is an answer
 	}
 	var connect *pgconn.ConnectError
@@ -156,12 +160,16 @@ func (p *Postgres) translate(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return ErrNotFound
+	case errors.Is(err, ErrExpired):
+		return ErrExpired
 	case errors.Is(err, ErrTooManySessions):
 		return ErrTooManySessions
 	case errors.As(err, &mismatch):
 		return err
 	case errors.Is(err, errStandby):
 		return fmt.Errorf("%w: Postgres at %s: %w", ErrUnavailable, p.address(), errStandby)
+	case errors.Is(err, errUnreplicated):
+		return fmt.Errorf("%w: Postgres at %s: %w", ErrUnavailable, p.address(), errUnreplicated)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return context.Canceled
 	case errors.As(err, &pg):
@@ -226,7 +234,7 @@ func unreachable(err error) bool {
 	var refused *refusal
 	var said answer
 	switch {
-	case !errors.Is(err, ErrUnavailable), errors.As(err, &refused), errors.Is(err, errBusy):
+	case !errors.Is(err, ErrUnavailable), errors.As(err, &refused), errors.Is(err, errBusy), errors.Is(err, errUnreplicated):
 		return false
 	case errors.As(err, &said):
 		return strings.HasPrefix(string(said), "57P")

@@ -14,9 +14,12 @@ SELECT sqlc.embed(s), (CASE WHEN pg_is_in_recovery() THEN 'epoch' ELSE now() END
 FROM pgsession.sessions AS s
 WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > now();
 
--- SessionStandby is asked when a load found less than it looked for: there is no row then that could say 'epoch'.
--- name: SessionStandby :one
-SELECT pg_is_in_recovery()::boolean;
+-- SessionMissing is asked when a load found less than it looked for: whether of a standby, since there is no row then that could say
+-- 'epoch', and which of what was not found is there all the same. A row whose deadline has not passed began after the load.
+-- name: SessionMissing :one
+SELECT
+    pg_is_in_recovery()::boolean AS standby,
+    ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at <= now())::bytea[] AS expired;
 
 -- name: SessionCreate :one
 INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
@@ -163,6 +166,11 @@ RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
 
 -- name: SessionDelete :execrows
 DELETE FROM pgsession.sessions WHERE id = @id;
+
+-- SessionSettle is asked when there was nothing to end. Whoever ended it may have given up waiting for a synchronous
+-- standby, and a statement that changes nothing would not wait either: this one writes something, so that its commit does.
+-- name: SessionSettle :exec
+SELECT pg_logical_emit_message(true, 'pgsession', '') WHERE current_setting('synchronous_standby_names') <> '';
 
 -- SessionTouch extends many sessions at once. It waits for no disk: a touch that a crash forgets costs a session
 -- one touch interval of its idle timeout. The rows are locked in the order of their ids, so that two instances

@@ -37,6 +37,9 @@ var ErrOverloaded = errors.New("batch: too many calls are waiting")
 // [context.DeadlineExceeded].
 var ErrLate = fmt.Errorf("batch: no turn in time: %w", context.DeadlineExceeded)
 
+// ErrLeft comes with the error of a context that ended while its call shared a run: what becomes of the call, its caller does not learn.
+var ErrLeft = errors.New("batch: left while it was run")
+
 // errGoexit is what calls get whose run never returned.
 var errGoexit = errors.New("batch: the run ended its goroutine with runtime.Goexit")
 
@@ -119,8 +122,8 @@ func New[Q, R any](do Func[Q, R], cfg Config) *Combiner[Q, R] {
 	return &Combiner[Q, R]{do: do, cfg: cfg}
 }
 
-// Do runs q, alone or together with other calls, and returns its result. It returns ctx.Err() at once when ctx ends while q waits or shares a run; what is not
-// running by then will not run. Because a shared run may outlast the callers who leave it, what q points to must not change even after Do has returned.
+// Do runs q, alone or together with other calls, and returns its result. It returns ctx.Err() at once when ctx ends while q waits, and q will not run then; with
+// ErrLeft when q shares a run. Because a shared run may outlast the callers who leave it, what q points to must not change even after Do has returned.
 func (c *Combiner[Q, R]) Do(ctx context.Context, q Q) (R, error) {
 	value, _, err := c.DoCounted(ctx, q)
 	return value, err
@@ -163,7 +166,9 @@ func (c *Combiner[Q, R]) DoCounted(ctx context.Context, q Q) (value R, calls int
 		}
 		return w.result.Value, calls, w.result.Err
 	case <-ctx.Done():
-		c.leave(w)
+		if c.leave(w) {
+			return zero, 0, fmt.Errorf("%w: %w", ErrLeft, ctx.Err())
+		}
 		return zero, 0, ctx.Err()
 	}
 }
@@ -194,8 +199,8 @@ func (c *Combiner[Q, R]) release() {
 	go c.work(nil)
 }
 
-// leave takes back the call of a caller whose context has ended. If its run has ended too, just now, this changes nothing.
-func (c *Combiner[Q, R]) leave(w *call[Q, R]) {
+// leave takes back the call of a caller whose context has ended. It is true when a run has taken the call. If that has ended too, just now, this changes nothing.
+func (c *Combiner[Q, R]) leave(w *call[Q, R]) (taken bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.Abandoned++
@@ -204,12 +209,13 @@ func (c *Combiner[Q, R]) leave(w *call[Q, R]) {
 		if i := slices.Index(c.queue, w); i >= 0 { // it may have been found late, just now
 			c.queue = slices.Delete(c.queue, i, i+1)
 		}
-		return
+		return false
 	}
 	w.run.callers--
 	if w.run.callers == 0 {
 		w.run.cancel()
 	}
+	return true
 }
 
 // work holds a slot for one shared run after the other until nobody waits. The calls in alone go first, one by one.

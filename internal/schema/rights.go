@@ -23,7 +23,7 @@ type right struct {
 var rights = []right{
 	{"USAGE", "", nil, []string{"every statement"}},
 	{"SELECT", "sessions", nil, []string{
-		"SessionLoad", "SessionLoadMany", "SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
+		"SessionLoad", "SessionLoadMany", "SessionMissing", "SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
 		"SessionRotateMany", "SessionDelete", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
 		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerRevoke", "OwnerRevokeOne", "OwnerTrim",
 	}},
