@@ -63,6 +63,9 @@ func (p *Postgres) send(ctx context.Context, op operation, statement func(contex
 		if died(err) {
 			p.pool.Reset() // what else is idle there died with it; more of it than there are attempts
 		}
+		if unsupported(err) {
+			_ = p.look(ctx) // somebody may have distributed the table
+		}
 		if !worthRepeating(err, e) {
 			break
 		}
@@ -137,7 +140,7 @@ func worthRepeating(err error, e effect) bool {
 		switch pg.Code {
 		case "40001", "40P01": // serialization failure, deadlock: rolled back
 			return true
-		case "0A000": // cached plan must not change result type: pgx has dropped the plan now
+		case featureNotSupported: // cached plan must not change result type: pgx has dropped the plan now. See unsupported, too
 			return true
 		case "25006": // read-only: a standby by now; the pool is being connected to another host
 			return true
@@ -155,6 +158,14 @@ func worthRepeating(err error, e effect) bool {
 		return false // the pool has just tried
 	}
 	return pgconn.SafeToRetry(err) || e != once // a connection that died in the pool
+}
+
+const featureNotSupported = "0A000"
+
+// unsupported: Citus refuses a statement for many sessions.
+func unsupported(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == featureNotSupported
 }
 
 // translate is the one place where errors of pgx become those of the package. It keeps SQLSTATE codes and names of

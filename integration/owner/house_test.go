@@ -94,6 +94,8 @@ func (h *house) over(pool *pgxpool.Pool, sent *statements, change ...func(*sessi
 
 // seen is the events of one kind.
 func (in *instance) seen(kind sessionstore.EventKind) (found []sessionstore.Event) {
+	in.t.Helper()
+	in.check(in.FlushEvents(context.Background()))
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, e := range in.events {

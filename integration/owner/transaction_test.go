@@ -25,7 +25,7 @@ func change(t *testing.T, in *instance, cookie string, end func(context.Context,
 			t.Fatal(err)
 		}
 		revocations := in.In(tx)
-		n, err := revocations.RevokeOthers(ctx, s)
+		n, err := revocations.RevokeOthers(sessionstore.WithActor(ctx, "", "password changed"), s)
 		in.check(err)
 		expect(t, "sessions that end with the transaction", n, 2)
 		end(ctx, tx, revocations)
@@ -76,7 +76,8 @@ func TestPasswordChangeInATransaction(t *testing.T) {
 		expect(t, "told twice", revocations.Committed(ctx).Count, 0)
 	})
 	events := a.seen(sessionstore.EventRevoked)
-	if len(events) != 1 || events[0].UserID != "ada" || events[0].Count != 2 || !events[0].Revocation.CacheAcked {
+	if len(events) != 1 || events[0].UserID != "ada" || events[0].Count != 2 || !events[0].Revocation.CacheAcked ||
+		events[0].Reason != sessionstore.ReasonOthers || events[0].Actor != "ada" || events[0].Detail != "password changed" {
 		t.Errorf("events: %+v", events)
 	}
 }

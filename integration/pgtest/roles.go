@@ -63,10 +63,18 @@ func (r *Roles) grantFor(t testing.TB) {
 	r.grant(t)
 }
 
-// NewRolesOn is NewRoles for a server that goes away with the test.
+// NewRolesOn is NewRoles for a server that goes away with the test. The roles have the password of the URL: nodes of Citus
+// log in to each other as whoever asks, and know no other.
 func NewRolesOn(t testing.TB, databaseURL string) *Roles {
 	t.Helper()
 	r := newRoles(t, databaseURL)
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal("the database's URL is not valid")
+	}
+	if secret, ok := u.User.Password(); ok {
+		r.secret = secret
+	}
 	r.grant(t)
 	return r
 }
@@ -140,6 +148,12 @@ func (r *Roles) URL(t testing.TB, role string) string {
 	}
 	u.User = url.UserPassword(role, r.secret)
 	return u.String()
+}
+
+// OwnerLogsIn lets the owner log in, which it needs on the nodes of Citus.
+func (r *Roles) OwnerLogsIn(t testing.TB) {
+	t.Helper()
+	admin(t, r.url, "ALTER ROLE "+r.Owner+" LOGIN PASSWORD '"+r.secret+"'")
 }
 
 // Pool is one for a role. The owner, as whom nobody logs in, is had as one who may do everything has it: by SET ROLE.
