@@ -58,7 +58,7 @@ func (c *Cache) Get(ctx context.Context, id ID) (Entry, error) {
 		c.counts.skipped.Add(1)
 		return Entry{}, errPaused
 	}
-	f, err := inTime(ctx, c.timeout, c.gets.Do, id)
+	f, err := c.gets.Do(ctx, id)
 	switch {
 	case err != nil:
 		return Entry{}, c.failed(ctx, err)
@@ -101,7 +101,7 @@ func (c *Cache) Fill(ctx context.Context, id ID, e Entry, ttl time.Duration) (st
 	if err != nil {
 		return false, fmt.Errorf("cache: sealing: %w", err)
 	}
-	stored, err = inTime(ctx, c.timeout, c.fills.Do, write{key: redisKey(c.namespace, &id), value: value, ttl: ttl})
+	stored, err = c.fills.Do(ctx, write{key: redisKey(c.namespace, &id), value: value, ttl: ttl})
 	switch {
 	case err != nil:
 		return false, c.failed(ctx, err)
@@ -156,14 +156,6 @@ func (c *Cache) bury(ctx context.Context, writes []write) error {
 		}
 	}
 	return err
-}
-
-// inTime bounds a call that may have to wait for its turn: behind a Redis that is slow but answers, many exchanges could
-// come first.
-func inTime[Q, R any](ctx context.Context, limit time.Duration, do func(context.Context, Q) (R, error), q Q) (R, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	return do(ctx, q)
 }
 
 // failed counts a failure of Redis and puts it into words. That a caller has left is not one.

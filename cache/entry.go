@@ -87,7 +87,20 @@ func parseHeader(value string) (key keyID, e Entry, ok bool) {
 
 // redisKey is where an entry is kept.
 func redisKey(namespace string, id *ID) string {
-	b := make([]byte, 0, len(namespace)+idChars)
-	b = append(b, namespace...)
-	return string(base64.RawURLEncoding.AppendEncode(b, id[:]))
+	return redisKeys(namespace, []ID{*id})[0]
+}
+
+// redisKeys are all cut from one string.
+func redisKeys(namespace string, ids []ID) []string {
+	size := len(namespace) + idChars
+	b := make([]byte, 0, len(ids)*size)
+	for i := range ids {
+		b = append(b, namespace...)
+		b = base64.RawURLEncoding.AppendEncode(b, ids[i][:])
+	}
+	all, keys := string(b), make([]string, len(ids))
+	for i := range keys {
+		keys[i] = all[i*size : (i+1)*size]
+	}
+	return keys
 }

@@ -22,17 +22,14 @@ const buryAtOnce = 256
 func noRetry(error) bool { return false }
 
 func (c *Cache) batchConfig() batch.Config {
-	// Each exchange has its own time limit, which must come first to be told from a caller who has left.
-	return batch.Config{Retry: noRetry, Timeout: 2 * c.timeout}
+	// It bounds the wait for a turn and the exchange together, without a timer for each call.
+	return batch.Config{Retry: noRetry, Timeout: c.timeout}
 }
 
 // getMany answers the Gets that came together.
 func (c *Cache) getMany(ctx context.Context, ids []ID) ([]batch.Result[found], error) {
 	return exchange(ctx, c, func(ctx context.Context) ([]batch.Result[found], error) {
-		keys := make([]string, len(ids))
-		for i := range ids {
-			keys[i] = redisKey(c.namespace, &ids[i])
-		}
+		keys := redisKeys(c.namespace, ids)
 		if c.single != nil {
 			return mget(ctx, c.single, keys)
 		}
@@ -58,7 +55,15 @@ func (c *Cache) fillMany(ctx context.Context, fills []write) ([]batch.Result[boo
 
 // mget asks one server. Where a key holds another type it answers as if there were none.
 func mget(ctx context.Context, client *redis.Client, keys []string) ([]batch.Result[found], error) {
-	values, err := client.MGet(ctx, keys...).Result()
+	// As client.MGet does it, but for the pointers, which spare a copy of each string's header.
+	args := make([]any, 1+len(keys))
+	args[0] = "mget"
+	for i := range keys {
+		args[1+i] = &keys[i]
+	}
+	cmd := redis.NewSliceCmd(ctx, args...)
+	_ = client.Process(ctx, cmd)
+	values, err := cmd.Result()
 	if err != nil {
 		return nil, err
 	}

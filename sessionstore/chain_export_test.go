@@ -132,3 +132,19 @@ var ErrAway = errAway
 
 // AgeOf is how long a session has existed.
 func (e *emergency) AgeOf(rec *Record, now time.Time) time.Duration { return e.age(rec, now) }
+
+// NewTraced makes a cached store over any store, which it takes for Postgres, that tells a Tracer what it does.
+func NewTraced(store Store, c Sealed, policy coherence.Policy, expiry Expiry, tracer Tracer) *Cached {
+	cached := newCached(traced(store, LayerPostgres, tracer), c, policy, expiry)
+	cached.tracer = tracer
+	return cached
+}
+
+// TraceNobody makes a call of which no Tracer is told.
+func TraceNobody(ctx context.Context) (n int) {
+	trace(ctx, nil, Call{LayerCache, OpGet}, func(context.Context) CallResult {
+		n++
+		return CallResult{}
+	})
+	return n
+}

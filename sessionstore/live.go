@@ -234,6 +234,13 @@ func (q *watches) close() {
 	q.checking.Wait()
 }
 
+// Watched is how many connections are bound to their sessions by [Session.Watch] just now.
+func (m *Manager) Watched() int {
+	m.watches.mu.Lock()
+	defer m.watches.mu.Unlock()
+	return len(m.watches.open)
+}
+
 // endedAs says whether the session is over, given that this id of its is dead. It is not when the request has just moved
 // it to another id, or is about to: a save that is under way is waited for until the next check.
 func (s *Session) endedAs(id ID) bool {

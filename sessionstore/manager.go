@@ -49,7 +49,7 @@ func newManager(store Store, cfg Config) (*Manager, error) {
 		cfg:      cfg,
 		expiry:   cfg.Expiry(),
 		proxies:  cfg.TrustedProxies,
-		store:    store,
+		store:    traced(store, LayerSession, cfg.Tracer),
 		cookie:   cookie,
 		newToken: newToken,
 	}

@@ -33,6 +33,7 @@ type Postgres struct {
 	saves   *batch.Combiner[saveCall, *Record]
 	rotates *batch.Combiner[rotateCall, *Record]
 	tallies [operations]tally
+	tracer  Tracer // nil for none
 }
 
 var _ Store = (*Postgres)(nil)
@@ -89,12 +90,12 @@ func (p *Postgres) Create(ctx context.Context, d Draft) (Record, error) {
 	if d.UserID != "" && d.MaxSessions > 0 {
 		return p.admit(ctx, opCreate, d.UserID, d.ID, d.MaxSessions, func(ctx context.Context, q querier) (*Record, error) { return p.create(ctx, q, &d) })
 	}
-	return combined(p.creates.Do(ctx, d))
+	return changed(ctx, p, p.creates, d)
 }
 
 // Load implements [Store].
 func (p *Postgres) Load(ctx context.Context, id ID, _ int64) (Record, error) {
-	return combined(p.loads.Do(ctx, id))
+	return combined(ctx, p, p.loads, id)
 }
 
 // Save implements [Store].
@@ -104,7 +105,7 @@ func (p *Postgres) Save(ctx context.Context, id ID, c Change) (Record, error) {
 			return p.save(ctx, q, &saveCall{id, c})
 		})
 	}
-	return combined(p.saves.Do(ctx, saveCall{id, c}))
+	return changed(ctx, p, p.saves, saveCall{id, c})
 }
 
 // Rotate implements [Store].
@@ -114,7 +115,7 @@ func (p *Postgres) Rotate(ctx context.Context, old, id ID, c Change) (Record, er
 			return p.rotate(ctx, q, &rotateCall{old, id, c})
 		})
 	}
-	return combined(p.rotates.Do(ctx, rotateCall{old, id, c}))
+	return changed(ctx, p, p.rotates, rotateCall{old, id, c})
 }
 
 // Touch implements [Store].
@@ -140,8 +141,14 @@ func (p *Postgres) Touch(ctx context.Context, touches []Touch) error {
 func (p *Postgres) Delete(ctx context.Context, id ID) (Revocation, error) {
 	p.tallies[opDelete].alone(1)
 	err := p.do(ctx, opDelete, func(ctx context.Context) error {
-		_, err := p.queries.SessionDelete(ctx, p.db, id[:])
-		return err
+		return p.on(ctx, opDelete, func(conn *pgxpool.Conn) error {
+			db := p.in(conn)
+			n, err := p.queries.SessionDelete(ctx, db, id[:])
+			if err == nil && n == 0 {
+				err = p.queries.SessionSettle(ctx, db)
+			}
+			return err
+		})
 	})
 	return Revocation{Committed: err == nil, CacheAcked: true}, err
 }

@@ -89,15 +89,37 @@ func retrySingly(err error) bool {
 
 var errBusy = fmt.Errorf("%w: too many calls wait for Postgres", ErrUnavailable)
 
-// combined translates what the combiner itself has to say.
-func combined(rec *Record, err error) (Record, error) {
+// combined makes a call that may share its statement.
+func combined[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C) (Record, error) {
+	rec, _, err := ask(ctx, p, combiner, call)
+	return rec, err
+}
+
+// changed is combined for what changes something: who leaves a statement that others share has sent it.
+func changed[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C) (Record, error) {
+	rec, left, err := ask(ctx, p, combiner, call)
+	if left {
+		err = fmt.Errorf("%w (%w)", err, ErrUncertain)
+	}
+	return rec, err
+}
+
+// ask translates what the combiner itself has to say.
+func ask[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C) (_ Record, left bool, err error) {
+	rec, calls, err := combiner.DoCounted(ctx, call)
+	if p.tracer != nil {
+		noteCompany(ctx, calls)
+	}
+	left = errors.Is(err, batch.ErrLeft)
 	switch {
 	case err == nil:
-		return *rec, nil
+		return *rec, false, nil
 	case errors.Is(err, batch.ErrOverloaded):
 		err = errBusy
 	case errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnavailable):
-		err = fmt.Errorf("%w: no answer in time: %w", ErrUnavailable, err)
+		err = fmt.Errorf("%w: no answer in time: %w", ErrUnavailable, context.DeadlineExceeded)
+	case left:
+		err = context.Canceled
 	}
-	return Record{}, err
+	return Record{}, left, err
 }

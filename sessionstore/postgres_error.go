@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/schema"
 )
@@ -31,7 +32,18 @@ const (
 const maxAttempts = 3
 
 // do runs a statement under the store's deadline, repeats it where that is safe and can help, and translates its error.
-func (p *Postgres) do(ctx context.Context, op operation, statement func(context.Context) error) error {
+func (p *Postgres) do(ctx context.Context, op operation, statement func(context.Context) error) (err error) {
+	if p.tracer == nil {
+		return p.send(ctx, op, statement)
+	}
+	trace(ctx, p.tracer, Call{LayerStatement, operationNames[op]}, func(ctx context.Context) CallResult {
+		err = p.send(ctx, op, statement)
+		return CallResult{Err: err, SQLState: sqlState(err)}
+	})
+	return err
+}
+
+func (p *Postgres) send(ctx context.Context, op operation, statement func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	began := time.Now()
@@ -62,14 +74,21 @@ func (p *Postgres) do(ctx context.Context, op operation, statement func(context.
 	return err
 }
 
-// on runs on one connection what may take two statements.
-func (p *Postgres) on(ctx context.Context, statements func(querier) error) error {
+// on runs on one connection what may take two statements. A change whose commit did not wait for its standby is one of which
+// nobody knows whether it will last.
+func (p *Postgres) on(ctx context.Context, op operation, statements func(*pgxpool.Conn) error) error {
 	conn, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	return statements(p.in(conn))
+	waits := waitsOf(conn.Conn().PgConn())
+	before := waits.count()
+	err = statements(conn)
+	if err == nil && waits.count() > before && effects[op] != reading {
+		return errUnreplicated
+	}
+	return err
 }
 
 // unanswered: the statement may have been sent, and Postgres did not say what became of it. A context's own error,
@@ -84,6 +103,13 @@ func unanswered(err error) bool {
 	return !errors.As(err, &pg) && !errors.As(err, &connect) && !errors.As(err, &mismatch) &&
 		!errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, ErrTooManySessions) && !pgconn.SafeToRetry(err)
 }
+
+// commitError is of a COMMIT that was sent. pgx says of some, whose answer was lost, that the connection was closed before
+// anything was sent (the simple protocol, version 5.12), and so may be sent again.
+type commitError struct{ error }
+
+func (e commitError) SafeToRetry() bool { return false }
+func (e commitError) Unwrap() error     { return e.error }
 
 // died: the connection was good once and is not any more, as after a restart of the server or a failover.
 func died(err error) bool {
@@ -116,7 +142,7 @@ func worthRepeating(err error, e effect) bool {
 		return false
 	}
 	var mismatch *schema.Mismatch
-	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrExpired) || errors.Is(err, ErrTooManySessions) || errors.As(err, &mismatch) {
+	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrExpired) || errors.Is(err, ErrTooManySessions) || errors.Is(err, errUnreplicated) || errors.As(err, &mismatch) {
 		return false // that is an answer
 	}
 	var connect *pgconn.ConnectError
@@ -142,6 +168,8 @@ func (p *Postgres) translate(ctx context.Context, err error) error {
 		return err
 	case errors.Is(err, errStandby):
 		return fmt.Errorf("%w: Postgres at %s: %w", ErrUnavailable, p.address(), errStandby)
+	case errors.Is(err, errUnreplicated):
+		return fmt.Errorf("%w: Postgres at %s: %w", ErrUnavailable, p.address(), errUnreplicated)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return context.Canceled
 	case errors.As(err, &pg):
@@ -206,12 +234,25 @@ func unreachable(err error) bool {
 	var refused *refusal
 	var said answer
 	switch {
-	case !errors.Is(err, ErrUnavailable), errors.As(err, &refused), errors.Is(err, errBusy):
+	case !errors.Is(err, ErrUnavailable), errors.As(err, &refused), errors.Is(err, errBusy), errors.Is(err, errUnreplicated):
 		return false
 	case errors.As(err, &said):
 		return strings.HasPrefix(string(said), "57P")
 	}
 	return true
+}
+
+// sqlState is the code that Postgres refused a statement with; empty where it did not.
+func sqlState(err error) string {
+	var refused *refusal
+	var said answer
+	switch {
+	case errors.As(err, &refused):
+		return refused.code
+	case errors.As(err, &said):
+		return string(said)
+	}
+	return ""
 }
 
 // address is where the pool connects, for messages: never with the password.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/gen"
 )
@@ -34,7 +35,8 @@ func (p *Postgres) loadMany(ctx context.Context, ids []ID) (recs []Record, err e
 		arg[i] = ids[i][:]
 	}
 	err = p.do(ctx, opLoad, func(ctx context.Context) error {
-		return p.on(ctx, func(db querier) (err error) {
+		return p.on(ctx, opLoad, func(conn *pgxpool.Conn) (err error) {
+			db := p.in(conn)
 			recs, err = read(ctx, db, len(ids), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionLoadManyRow, error) {
 				return p.queries.SessionLoadMany(ctx, db, arg)
 			})

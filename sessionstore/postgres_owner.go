@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/gen"
 )
@@ -35,8 +36,10 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
 	n := 0
 	err = p.do(ctx, opRevoke, func(ctx context.Context) error {
-		ids, n, err = p.revoke(ctx, p.db, s, ids)
-		return err
+		return p.on(ctx, opRevoke, func(conn *pgxpool.Conn) (err error) {
+			ids, n, err = p.revoke(ctx, p.in(conn), s, ids)
+			return err
+		})
 	})
 	return ids, Revocation{Count: n, Committed: err == nil, CacheAcked: true}, err
 }
@@ -48,6 +51,9 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 	switch {
 	case s.All:
 		n, err := p.queries.OwnerRevokeAll(ctx, db)
+		if err == nil && n == 0 {
+			err = p.queries.SessionSettle(ctx, db)
+		}
 		return nil, int(n), err
 	case s.UserID == "":
 		return ids, len(ids), nil
@@ -71,6 +77,9 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 	for _, id := range gone {
 		ids = append(ids, ID(id))
 	}
+	if err == nil && len(ids) == 0 && s.Keep == 0 {
+		err = p.queries.SessionSettle(ctx, db)
+	}
 	return ids, len(ids), err
 }
 
@@ -79,8 +88,13 @@ func (p *Postgres) admit(ctx context.Context, op operation, userID string, self 
 	var rec *Record
 	p.tallies[op].alone(1)
 	err := p.do(ctx, op, func(ctx context.Context) error {
-		// Whatever the database's default is, the count must see who committed while this waited.
-		return pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		return p.on(ctx, op, func(conn *pgxpool.Conn) error {
+			// Whatever the database's default is, the count must see who committed while this waited.
+			tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+			if err != nil {
+				return err
+			}
+			defer func() { _ = tx.Rollback(ctx) }() // does nothing after the commit
 			db := p.in(tx)
 			if err := p.queries.OwnerLock(ctx, db, userID); err != nil {
 				return err
@@ -92,8 +106,13 @@ func (p *Postgres) admit(ctx context.Context, op operation, userID string, self 
 			if n >= int64(limit) {
 				return ErrTooManySessions
 			}
-			rec, err = login(ctx, db)
-			return err
+			if rec, err = login(ctx, db); err != nil {
+				return err
+			}
+			if err := tx.Commit(ctx); err != nil {
+				return commitError{err}
+			}
+			return nil
 		})
 	})
 	if err != nil {

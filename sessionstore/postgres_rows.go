@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/gen"
 )
@@ -122,8 +123,8 @@ type row = struct {
 
 func (p *Postgres) one(ctx context.Context, op operation, query func(context.Context, querier) (*Record, error)) (rec *Record, err error) {
 	err = p.do(ctx, op, func(ctx context.Context) error {
-		return p.on(ctx, func(db querier) (err error) {
-			rec, err = query(ctx, db)
+		return p.on(ctx, op, func(conn *pgxpool.Conn) (err error) {
+			rec, err = query(ctx, p.in(conn))
 			return err
 		})
 	})
@@ -147,8 +148,8 @@ func many[R ~row](
 	ctx context.Context, p *Postgres, op operation, n int, query func(context.Context, gen.DBTX) ([]*R, error),
 ) (recs []Record, err error) {
 	err = p.do(ctx, op, func(ctx context.Context) error {
-		return p.on(ctx, func(db querier) (err error) {
-			recs, err = read(ctx, db, n, query)
+		return p.on(ctx, op, func(conn *pgxpool.Conn) (err error) {
+			recs, err = read(ctx, p.in(conn), n, query)
 			return err
 		})
 	})

@@ -15,7 +15,7 @@ import (
 // are lost, and the session is empty now. [ErrUnavailable] says that nothing is known to be saved; the changes
 // are still pending.
 func (s *Session) Save(ctx context.Context) error {
-	if err := s.save(ctx); err != nil {
+	if err := s.save(withoutSession(ctx)); err != nil {
 		return fmt.Errorf("sessionstore: save: %w", err)
 	}
 	return nil
@@ -174,12 +174,13 @@ func (s *Session) rewrite(ctx context.Context, p *plan) (Record, *token, error) 
 }
 
 // settled finds out what became of a session under a new token when nobody answered: nobody but us knows its id, so if
-// it is there it was made. Without this a reply that got lost would log a user out whose session merely moved.
+// it is there it was made. Without this a reply that got lost would log a user out whose session merely moved. It is asked
+// by a save that changes nothing, and not by a load: a synchronous standby must have the session before its user is told.
 func (s *Session) settled(ctx context.Context, tok token, rec Record, err error) (Record, error) {
 	if !errors.Is(err, ErrUncertain) {
 		return rec, err
 	}
-	found, lerr := s.m.store.Load(ctx, tok.id(), 0)
+	found, lerr := s.m.store.Save(ctx, tok.id(), Change{})
 	if lerr != nil {
 		return rec, err
 	}

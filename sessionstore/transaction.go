@@ -20,6 +20,8 @@ type Tx struct {
 	tx     pgx.Tx
 	ids    []ID
 	events []Event // to be told when it is committed
+	waits  *waits  // of the transaction's connection
+	before int64   // how many of them were cancelled
 }
 
 // In gives the revocations that take part in a transaction of the application. It must be on the database of the sessions,
@@ -64,10 +66,10 @@ func (t *Tx) revoke(ctx context.Context, sel Selection, why Reason) (int, error)
 	if t.m.chain == nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", errNoPostgres)
 	}
-	p, e := t.m.chain.postgres, revoked(ctx, sel, why)
-	ids, n, err := p.revoke(ctx, p.in(t.tx), sel, nil)
+	e := revoked(ctx, sel, why)
+	ids, n, err := t.end(withoutSession(ctx), sel)
 	if err != nil {
-		return 0, fmt.Errorf("sessionstore: revoke: %w", p.translate(ctx, err))
+		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
 	t.ids = append(t.ids, ids...)
 	if e.Count = n; n > 0 {
@@ -76,13 +78,39 @@ func (t *Tx) revoke(ctx context.Context, sel Selection, why Reason) (int, error)
 	return n, nil
 }
 
+// end ends the sessions in the transaction.
+func (t *Tx) end(ctx context.Context, sel Selection) (ids []ID, n int, err error) {
+	p := t.m.chain.postgres
+	if conn := t.tx.Conn(); conn != nil && t.waits == nil {
+		t.waits = waitsOf(conn.PgConn())
+		t.before = t.waits.count()
+	}
+	trace(ctx, p.tracer, Call{LayerSession, OpRevoke}, func(ctx context.Context) CallResult {
+		trace(ctx, p.tracer, Call{LayerPostgres, OpRevoke}, func(ctx context.Context) CallResult {
+			if ids, n, err = p.revoke(ctx, p.in(t.tx), sel, nil); err != nil {
+				err = p.translate(ctx, err)
+			}
+			return CallResult{Err: err}
+		})
+		return CallResult{Err: err}
+	})
+	return ids, n, err
+}
+
 // Committed tells the cache what the transaction has ended, and says what may be promised about it. Call it when the
 // transaction has been committed, and only then: until it is called, or when it never is, other instances may serve the
 // sessions for as long as the cache is fresh.
+//
+// Postgres calls a COMMIT whose wait for a synchronous standby was cancelled a success. On a pool made with
+// [ConfigurePool] the Revocation is not Committed then: the sessions are back if the primary is lost. So end them again.
 func (t *Tx) Committed(ctx context.Context) Revocation {
-	r := Revocation{Committed: true, CacheAcked: true}
+	outcome := coherence.Committed
+	if t.waits.count() > t.before {
+		outcome = coherence.Uncertain
+	}
+	r := Revocation{Committed: outcome == coherence.Committed, CacheAcked: true}
 	if c := t.m.chain; c != nil && c.cached != nil && len(t.ids) > 0 {
-		r = c.cached.revoked(withoutSession(ctx), coherence.Committed, t.ids...)
+		r = c.cached.revoked(withoutSession(ctx), outcome, t.ids...)
 	}
 	count := 0
 	for _, e := range t.events {

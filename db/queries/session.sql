@@ -167,6 +167,11 @@ RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
 -- name: SessionDelete :execrows
 DELETE FROM pgsession.sessions WHERE id = @id;
 
+-- SessionSettle is asked when there was nothing to end. Whoever ended it may have given up waiting for a synchronous
+-- standby, and a statement that changes nothing would not wait either: this one writes something, so that its commit does.
+-- name: SessionSettle :exec
+SELECT pg_logical_emit_message(true, 'pgsession', '') WHERE current_setting('synchronous_standby_names') <> '';
+
 -- SessionTouch extends many sessions at once. It waits for no disk: a touch that a crash forgets costs a session
 -- one touch interval of its idle timeout. The rows are locked in the order of their ids, so that two instances
 -- touching the same sessions cannot deadlock.

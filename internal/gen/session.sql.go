@@ -603,6 +603,17 @@ func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSave
 	return items, nil
 }
 
+const sessionSettle = `-- name: SessionSettle :exec
+SELECT pg_logical_emit_message(true, 'pgsession', '') WHERE current_setting('synchronous_standby_names') <> ''
+`
+
+// SessionSettle is asked when there was nothing to end. Whoever ended it may have given up waiting for a synchronous
+// standby, and a statement that changes nothing would not wait either: this one writes something, so that its commit does.
+func (q *Queries) SessionSettle(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, sessionSettle)
+	return err
+}
+
 const sessionTouch = `-- name: SessionTouch :execrows
 WITH quick AS (
     SELECT set_config('synchronous_commit', 'off', true) AS done
