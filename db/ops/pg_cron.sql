@@ -6,6 +6,8 @@
 --
 -- The jobs run as pgsession_pruner where roles.sql has made it, or else as whoever runs this file. That role must be
 -- able to log in without being asked: by pg_hba.conf or the server's .pgpass, or with cron.use_background_workers.
+--
+-- `migrate -schema NAME ops pg_cron` prints this file for a schema of another name, after which all else is named, too.
 
 DO $$
 DECLARE

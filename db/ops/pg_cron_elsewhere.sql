@@ -5,6 +5,8 @@
 --
 -- It needs a role that may call cron.schedule_in_database. It can be run again; pg_cron_unschedule.sql undoes it.
 -- A superuser's run gives the jobs to pgsession_pruner where roles.sql has made it; anybody else's jobs are their own.
+--
+-- `migrate -schema NAME ops pg_cron_elsewhere` prints this file for a schema of another name, after which all else is named, too.
 
 DO $$
 DECLARE

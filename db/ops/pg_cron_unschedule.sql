@@ -1,5 +1,7 @@
 -- Takes back what pg_cron.sql and pg_cron_elsewhere.sql have scheduled: every job named pgsession something, and the
 -- record of their runs. Run it in the database of pg_cron, with the role that scheduled. It can be run again.
+--
+-- `migrate -schema NAME ops pg_cron_unschedule` prints this file for a schema of another name, after which all else is named, too.
 
 DO $$
 BEGIN

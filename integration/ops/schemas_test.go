@@ -69,7 +69,7 @@ func TestTwoInstallationsInOneDatabase(t *testing.T) {
 // would take for something else.
 func TestTheFilesForAnotherSchema(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"roles", "pg_cron", "pg_cron_elsewhere", "pg_cron_unschedule", "citus"} {
+	for _, name := range []string{"roles", "pg_cron", "pg_cron_elsewhere", "pg_cron_unschedule", "alarms", "citus"} {
 		if file(t, name, "") != pgtest.Ops(t, name+".sql") || file(t, name, "pgsession") != file(t, name, "") {
 			t.Errorf("%s is not as it is written for the default schema", name)
 		}
