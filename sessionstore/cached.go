@@ -133,7 +133,8 @@ func (c *cached) List(ctx context.Context, userID string, p Page) ([]Record, err
 
 // Touch implements [Store]. The cache is not told: what it has only makes a deadline look earlier than it is, and an
 // expired entry is a miss. But an entry goes on saying that a touch is due until it is read anew, so a session that
-// this process has just touched is passed over.
+// this process has just touched is passed over. One that is used from a new place is read anew at once: what the entry says of the
+// old one would make every further request from the new one look suspicious.
 func (c *cached) Touch(ctx context.Context, touches []Touch) error {
 	now := c.clocks() // before the store is asked: a touch counts from no later than this
 	due := c.touched.due(touches, now)
@@ -144,7 +145,22 @@ func (c *cached) Touch(ctx context.Context, touches []Touch) error {
 		return err
 	}
 	c.touched.note(due, now)
+	for _, t := range due {
+		if t.Client != (Client{}) {
+			c.beside(func() { c.refill(t.ID) })
+		}
+	}
 	return nil
+}
+
+// refill reads a session anew. An entry of the same version gives way to one that was read later.
+func (c *cached) refill(id ID) {
+	asked := c.clocks()
+	rec, err := c.store.Load(context.Background(), id, 0)
+	now := c.heard(&rec, asked)
+	if ttl := c.policy.Saved(rec.entry(), now); err == nil && ttl > 0 {
+		c.fill(context.Background(), &rec, ttl)
+	}
 }
 
 // Prune implements [Store].
@@ -243,6 +259,12 @@ func (c *cached) put(ctx context.Context, rec *Record, ttl time.Duration) CacheR
 
 // fillLater fills beside the request that has its answer already.
 func (c *cached) fillLater(ctx context.Context, rec *Record, ttl time.Duration) {
+	filler := *rec
+	c.beside(func() { c.fill(ctx, &filler, ttl) })
+}
+
+// beside does what fills in a goroutine, unless many are under way.
+func (c *cached) beside(fill func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -254,10 +276,9 @@ func (c *cached) fillLater(ctx context.Context, rec *Record, ttl time.Duration) 
 		c.counts.skipped.Add(1)
 		return
 	}
-	filler := *rec
 	c.fills.Go(func() {
 		defer func() { <-c.filling }()
-		c.fill(ctx, &filler, ttl)
+		fill()
 	})
 }
 

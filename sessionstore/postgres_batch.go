@@ -10,10 +10,38 @@ import (
 
 // How many statements of one kind run at once; what comes meanwhile waits and shares the next. Few statements make large
 // batches, which is what the throughput comes from.
-const (
-	loadsInFlight  = 2
-	writesInFlight = 2
-)
+const statementsInFlight = 2
+
+// combiners bring calls to statements.
+type combiners struct {
+	loads   *batch.Combiner[ID, *Record]
+	creates *batch.Combiner[Draft, *Record]
+	saves   *batch.Combiner[saveCall, *Record]
+	rotates *batch.Combiner[rotateCall, *Record]
+}
+
+func (p *Postgres) combiners(cfg batch.Config) (c combiners) {
+	self := func(id *ID) ID { return *id }
+	drafted := func(d *Draft) ID { return d.ID }
+	saved := func(c *saveCall) ID { return c.id }
+	c.loads = (&statements[ID]{row: self, answer: self, share: true, one: p.loadOne, many: p.loadMany}).combine(cfg)
+	c.creates = (&statements[Draft]{row: drafted, answer: drafted, one: p.createOne, many: p.createMany}).combine(cfg)
+	c.saves = (&statements[saveCall]{row: saved, answer: saved, one: p.saveOne, many: p.saveMany}).combine(cfg)
+	c.rotates = (&statements[rotateCall]{
+		row:    func(c *rotateCall) ID { return c.old },
+		answer: func(c *rotateCall) ID { return c.id },
+		one:    p.rotateOne, many: p.rotateMany,
+	}).combine(cfg)
+	return c
+}
+
+// calls are the combiners to go through.
+func (p *Postgres) calls() *combiners {
+	if p.distributed.Load() {
+		return &p.apart
+	}
+	return &p.shared
+}
 
 type result = batch.Result[*Record]
 

@@ -63,6 +63,9 @@ func (p *Postgres) send(ctx context.Context, op operation, statement func(contex
 		if died(err) {
 			p.pool.Reset() // what else is idle there died with it; more of it than there are attempts
 		}
+		if unsupported(err) {
+			_ = p.look(ctx) // somebody may have distributed the table
+		}
 		if !worthRepeating(err, e) {
 			break
 		}
@@ -74,7 +77,7 @@ func (p *Postgres) send(ctx context.Context, op operation, statement func(contex
 	return err
 }
 
-// on runs on one connection what may take two statements. A change whose commit did not wait for its standby is one of which
+// on runs on one connection what may take two statements. Before a load it may ask whose connection that is; a change whose commit did not wait for its standby is one of which
 // nobody knows whether it will last.
 func (p *Postgres) on(ctx context.Context, op operation, statements func(*pgxpool.Conn) error) error {
 	conn, err := p.pool.Acquire(ctx)
@@ -82,6 +85,11 @@ func (p *Postgres) on(ctx context.Context, op operation, statements func(*pgxpoo
 		return err
 	}
 	defer conn.Release()
+	if op == opLoad {
+		if err := p.recheck(ctx, conn.Conn().PgConn()); err != nil {
+			return err
+		}
+	}
 	waits := waitsOf(conn.Conn().PgConn())
 	before := waits.count()
 	err = statements(conn)
@@ -132,7 +140,7 @@ func worthRepeating(err error, e effect) bool {
 		switch pg.Code {
 		case "40001", "40P01": // serialization failure, deadlock: rolled back
 			return true
-		case "0A000": // cached plan must not change result type: pgx has dropped the plan now
+		case featureNotSupported: // cached plan must not change result type: pgx has dropped the plan now. See unsupported, too
 			return true
 		case "25006": // read-only: a standby by now; the pool is being connected to another host
 			return true
@@ -150,6 +158,14 @@ func worthRepeating(err error, e effect) bool {
 		return false // the pool has just tried
 	}
 	return pgconn.SafeToRetry(err) || e != once // a connection that died in the pool
+}
+
+const featureNotSupported = "0A000"
+
+// unsupported: Citus refuses a statement for many sessions.
+func unsupported(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == featureNotSupported
 }
 
 // translate is the one place where errors of pgx become those of the package. It keeps SQLSTATE codes and names of
@@ -219,9 +235,6 @@ func (r *refusal) Error() string {
 	}
 	return "SQLSTATE " + r.code
 }
-
-// errStandby: a standby answered. What it says may be older than its clock, so it counts for nothing.
-var errStandby = errors.New("a standby answered: list all hosts in DATABASE_URL, with target_session_attrs=read-write")
 
 // answer: the server is there, and serves nothing.
 type answer string

@@ -21,13 +21,21 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 		arg.Before = endOfTime
 	}
 	err = p.do(ctx, opList, func(ctx context.Context) error {
-		rows, err := p.queries.OwnerList(ctx, p.db, arg)
-		recs = make([]Record, len(rows))
-		for i := range rows {
-			recs[i].fill(row(*rows[i]))
+		reader := binaryReader{querier: p.db}
+		left, err := p.queries.OwnerList(ctx, &reader, arg)
+		recs = reader.records
+		for _, s := range left {
+			recs = append(recs, Record{})
+			recs[len(recs)-1].fill(row{ValidatedAt: s.ValidatedAt, Session: gen.Session{
+				Version: s.Version, CreatedAt: s.CreatedAt, LastSeenAt: s.LastSeenAt, ExpiresAt: s.ExpiresAt, AbsoluteExpiresAt: s.AbsoluteExpiresAt,
+				AuthenticatedAt: s.AuthenticatedAt, ID: s.ID, UserID: s.UserID, IP: s.IP, UserAgent: s.UserAgent,
+			}})
 		}
 		return err
 	})
+	for i := range recs {
+		recs[i].Data = nil
+	}
 	return recs, err
 }
 
@@ -36,15 +44,17 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
 	n := 0
 	err = p.do(ctx, opRevoke, func(ctx context.Context) error {
-		return p.on(ctx, opRevoke, func(conn *pgxpool.Conn) (err error) {
-			ids, n, err = p.revoke(ctx, p.in(conn), s, ids)
-			return err
+		return p.on(ctx, opRevoke, func(conn *pgxpool.Conn) error {
+			return p.guarded(ctx, conn, func(db querier) (err error) {
+				ids, n, err = p.revoke(ctx, db, s, ids)
+				return err
+			})
 		})
 	})
 	return ids, Revocation{Count: n, Committed: err == nil, CacheAcked: true}, err
 }
 
-// revoke adds the sessions that it ended to ids.
+// revoke adds the sessions that it ended to ids. On a distributed table db is a transaction.
 func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID) ([]ID, int, error) {
 	var gone [][]byte
 	var err error
@@ -70,6 +80,8 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 			return ids, len(ids), nil // no session is called so
 		}
 		gone, err = p.queries.OwnerRevokeOne(ctx, db, arg)
+	case p.distributed.Load():
+		gone, err = p.revokeApart(ctx, db, s)
 	case s.Keep > 0:
 		gone, err = p.queries.OwnerTrim(ctx, db, s.UserID, int32(s.Keep))
 	default:
@@ -96,36 +108,43 @@ func (p *Postgres) admit(ctx context.Context, op operation, userID string, self 
 	p.tallies[op].alone(1)
 	err := p.do(ctx, op, func(ctx context.Context) error {
 		return p.on(ctx, op, func(conn *pgxpool.Conn) error {
-			// Whatever the database's default is, the count must see who committed while this waited.
-			tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
-			if err != nil {
+			return p.transaction(ctx, conn, func(db querier) error {
+				if err := p.queries.OwnerLock(ctx, db, userID); err != nil {
+					return err
+				}
+				n, err := p.queries.OwnerCount(ctx, db, userID, self[:])
+				if err != nil {
+					return err
+				}
+				if n >= int64(limit) {
+					return ErrTooManySessions
+				}
+				rec, err = login(ctx, db)
 				return err
-			}
-			defer func() { _ = tx.Rollback(ctx) }() // does nothing after the commit
-			db := p.in(tx)
-			if err := p.queries.OwnerLock(ctx, db, userID); err != nil {
-				return err
-			}
-			n, err := p.queries.OwnerCount(ctx, db, userID, self[:])
-			if err != nil {
-				return err
-			}
-			if n >= int64(limit) {
-				return ErrTooManySessions
-			}
-			if rec, err = login(ctx, db); err != nil {
-				return err
-			}
-			if err := tx.Commit(ctx); err != nil {
-				return commitError{err}
-			}
-			return nil
+			})
 		})
 	})
 	if err != nil {
 		return Record{}, err
 	}
 	return *rec, nil
+}
+
+// transaction runs statements that must see who committed while an earlier one of them waited, whatever the database's
+// default is.
+func (p *Postgres) transaction(ctx context.Context, conn *pgxpool.Conn, statements func(querier) error) error {
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // does nothing after the commit
+	if err := statements(p.in(tx)); err != nil {
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return commitError{err}
+	}
+	return nil
 }
 
 // Alive implements [Store].

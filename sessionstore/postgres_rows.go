@@ -32,7 +32,8 @@ func (p *Postgres) createOne(ctx context.Context, d *Draft) (*Record, error) {
 
 func (p *Postgres) create(ctx context.Context, db querier, d *Draft) (*Record, error) {
 	arg := &gen.SessionCreateParams{
-		ID: d.ID[:], UserID: orNull(d.UserID), Age: d.Age, Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
+		ID: d.ID[:], UserID: orNull(d.UserID), Age: d.Age, Login: span(d.Age, d.UserID != ""),
+		Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
 		Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
 	return recordOf(p.queries.SessionCreate(ctx, db, arg))
@@ -61,8 +62,9 @@ func (p *Postgres) saveOne(ctx context.Context, c *saveCall) (*Record, error) {
 func (p *Postgres) save(ctx context.Context, db querier, c *saveCall) (*Record, error) {
 	arg := &gen.SessionSaveParams{
 		ID: c.id[:], Removed: orNone(c.change.Removed), Changed: encodeObject(c.change.Set),
-		UserID: orNull(c.change.UserID), IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
-		Slides: !p.expiry.Fixed, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
+		UserID: orNull(c.change.UserID), Login: span(0, c.change.UserID != ""),
+		IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
+		Idle: span(p.expiry.Idle, !p.expiry.Fixed), Resolution: p.expiry.Resolution(),
 	}
 	return recordOf(p.queries.SessionSave(ctx, db, arg))
 }
@@ -83,11 +85,24 @@ func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) ([]Record, er
 	})
 }
 
-func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (*Record, error) {
-	return p.one(ctx, opRotate, func(ctx context.Context, db querier) (*Record, error) { return p.rotate(ctx, db, c) })
+func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (rec *Record, err error) {
+	err = p.do(ctx, opRotate, func(ctx context.Context) error {
+		return p.on(ctx, opRotate, func(conn *pgxpool.Conn) error {
+			return p.guarded(ctx, conn, func(db querier) (err error) {
+				rec, err = p.rotate(ctx, db, c)
+				return err
+			})
+		})
+	})
+	return rec, err
 }
 
 func (p *Postgres) rotate(ctx context.Context, db querier, c *rotateCall) (*Record, error) {
+	if p.distributed.Load() {
+		if err := p.holdRevokes(ctx, db, c.old); err != nil {
+			return nil, err
+		}
+	}
 	arg := &gen.SessionRotateParams{
 		OldID: c.old[:], ID: c.id[:], Removed: orNone(c.change.Removed), Changed: encodeObject(c.change.Set),
 		UserID: orNull(c.change.UserID), IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
@@ -220,6 +235,11 @@ func orNone(names []string) []string {
 }
 
 func orNull(s string) pgtype.Text { return pgtype.Text{String: s, Valid: s != ""} }
+
+// span is null where it doesn't apply.
+func span(d time.Duration, applies bool) pgtype.Interval {
+	return pgtype.Interval{Microseconds: d.Microseconds(), Valid: applies}
+}
 
 func ipOrNull(addr netip.Addr) *netip.Addr {
 	if !addr.IsValid() {

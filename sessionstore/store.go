@@ -51,7 +51,8 @@ type Store interface {
 	// Delete ends a session. Ending one that is not there is no error. The Revocation counts also when there is one.
 	Delete(ctx context.Context, id ID) (Revocation, error)
 
-	// List returns live sessions of a user, the newest first, from where the page before ended.
+	// List returns live sessions of a user, the newest first, from where the page before ended. Their Data is nil: a list shows
+	// where sessions are used, and not what they hold.
 	List(ctx context.Context, userID string, p Page) ([]Record, error)
 
 	// Revoke ends the sessions of a selection, all that there were when it was called, and returns their ids; not

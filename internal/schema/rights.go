@@ -26,15 +26,17 @@ var rights = []right{
 		"SessionLoad", "SessionLoadMany", "SessionMissing", "SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
 		"SessionRotateMany", "SessionDelete", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
 		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerRevoke", "OwnerRevokeOne", "OwnerTrim",
+		"DistributedTouch", "DistributedRevoke", "DistributedUser", "DistributedTrim", "DistributedExpired",
 	}},
 	{"INSERT", "sessions", nil, []string{"SessionCreate", "SessionCreateMany", "SessionRotate", "SessionRotateMany"}},
 	{
 		"UPDATE", "sessions",
 		[]string{"version", "last_seen_at", "expires_at", "authenticated_at", "user_id", "ip", "user_agent", "data"},
-		[]string{"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionTouch", "OwnerRevoke", "OwnerTrim"},
+		[]string{"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionTouch", "OwnerRevoke", "OwnerTrim", "DistributedTouch"},
 	},
 	{"DELETE", "sessions", nil, []string{
 		"SessionRotate", "SessionRotateMany", "SessionDelete", "OwnerRevoke", "OwnerRevokeOne", "OwnerRevokeAll", "OwnerTrim",
+		"DistributedRevoke", "DistributedTrim",
 	}},
 	{"SELECT", "prune_state", nil, []string{"ExpiryLastPrune"}},
 	{"EXECUTE", "prune_batch", nil, []string{"ExpiryPrune"}},
