@@ -134,22 +134,10 @@ func (w *pruning) prune(ctx context.Context) error {
 
 // finish prunes what is left and looks whether that is all.
 func (w *pruning) finish(ctx context.Context) error {
-	stop, cancel := context.WithCancel(ctx)
-	defer cancel()
-	loads := make(chan error, 1)
-	go func() {
-		_, err := measure.Rate(stop, pruneCallers, time.Hour, func(ctx context.Context, c *measure.Caller) error {
-			time.Sleep(time.Duration(c.Random.Int64N(int64(2 * prunePause))))
-			return w.library.Load(context.WithoutCancel(ctx), c.Random.IntN(w.bench.Sizes.Small))
-		})
-		loads <- err
-	}()
-	err := w.prune(ctx)
-	cancel()
-	if loadErr := <-loads; !errors.Is(loadErr, context.Canceled) {
-		err = errors.Join(err, loadErr)
-	}
-	if err != nil {
+	stop := measure.Background(ctx, pruneCallers, prunePause, func(ctx context.Context, c *measure.Caller) error {
+		return w.library.Load(ctx, c.Random.IntN(w.bench.Sizes.Small))
+	})
+	if err := errors.Join(w.prune(ctx), stop()); err != nil {
 		return err
 	}
 	var left int
