@@ -61,7 +61,8 @@ var comparisons = strings.Fields(`
 	http_64_ceiling http_64_scs_pgx http_64_scs_redis http_logins_64_scs_pgx wal_scs_pgx
 	saves_64_scs_pgx logins_64_scs_pgx touches_heap_only allocations
 	tracking_us tracking_allocations tracking_suspicious_us tracking_suspicious_allocations
-	owner_list_p99 owner_revoke_p99 watch_queries watch_ends loads_large_small prune_p99 prune_rows_per_second`)
+	owner_list_p99 owner_revoke_p99 watch_queries watch_ends loads_large_small
+	prune_p99 prune_p99_now prune_rows_per_second prune_rows_per_second_now`)
 
 func TestARunPrintsEveryComparison(t *testing.T) {
 	servers(t)
