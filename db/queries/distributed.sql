@@ -39,3 +39,7 @@ RETURNING s.id;
 -- DistributedExpired counts 10,000 at most, as ExpiryEstimate does.
 -- name: DistributedExpired :one
 SELECT count(*) FROM (SELECT 1 FROM pgsession.sessions WHERE expires_at <= now() LIMIT 10000) AS few;
+
+-- DistributedSample counts the sessions in so many percent of the pages.
+-- name: DistributedSample :one
+SELECT count(*) FROM pgsession.sessions TABLESAMPLE SYSTEM (@percent::real);

@@ -61,6 +61,18 @@ func (q *Queries) DistributedRevoke(ctx context.Context, db DBTX, userID string,
 	return items, nil
 }
 
+const distributedSample = `-- name: DistributedSample :one
+SELECT count(*) FROM pgsession.sessions TABLESAMPLE SYSTEM ($1::real)
+`
+
+// DistributedSample counts the sessions in so many percent of the pages.
+func (q *Queries) DistributedSample(ctx context.Context, db DBTX, percent float32) (int64, error) {
+	row := db.QueryRow(ctx, distributedSample, percent)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const distributedTouch = `-- name: DistributedTouch :execrows
 
 UPDATE pgsession.sessions SET
