@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -66,11 +67,11 @@ func appendHeader(b []byte, key keyID, e *Entry) []byte {
 }
 
 // parseHeader takes a value apart that nobody has vouched for yet. False: not of this format.
-func parseHeader(value string) (key keyID, e Entry, ok bool) {
+func parseHeader(value []byte) (key keyID, e Entry, ok bool) {
 	if len(value) < sealedBytes || value[0] != format {
 		return keyID{}, Entry{}, false
 	}
-	header := []byte(value[:headerBytes])
+	header := value[:headerBytes]
 	copy(key[:], header[1:])
 	var numbers [4]int64
 	for i := range numbers {
@@ -93,14 +94,17 @@ func redisKey(namespace string, id *ID) string {
 // redisKeys are all cut from one string.
 func redisKeys(namespace string, ids []ID) []string {
 	size := len(namespace) + idChars
-	b := make([]byte, 0, len(ids)*size)
+	var all strings.Builder
+	all.Grow(len(ids) * size)
 	for i := range ids {
-		b = append(b, namespace...)
-		b = base64.RawURLEncoding.AppendEncode(b, ids[i][:])
+		var encoded [idChars]byte
+		base64.RawURLEncoding.Encode(encoded[:], ids[i][:])
+		all.WriteString(namespace)
+		all.Write(encoded[:])
 	}
-	all, keys := string(b), make([]string, len(ids))
+	keys := make([]string, len(ids))
 	for i := range keys {
-		keys[i] = all[i*size : (i+1)*size]
+		keys[i] = all.String()[i*size : (i+1)*size]
 	}
 	return keys
 }

@@ -74,8 +74,8 @@ func (r *keyring) seal(id *ID, e *Entry) ([]byte, error) {
 }
 
 // open is the only way from what Redis says to an entry. False: whatever it is, it was not sealed for this id, in this
-// namespace, by one of the keys. Nothing else is tried on it then. The data is a copy.
-func (r *keyring) open(id *ID, value string) (Entry, bool) {
+// namespace, by one of the keys. Nothing else is tried on it then. The data takes the place of the value.
+func (r *keyring) open(id *ID, value []byte) (Entry, bool) {
 	keyID, e, ok := parseHeader(value)
 	if !ok {
 		return Entry{}, false
@@ -90,8 +90,8 @@ func (r *keyring) open(id *ID, value string) (Entry, bool) {
 	if err != nil {
 		return Entry{}, false
 	}
-	d.aad = r.appendAAD(d.aad[:0], id, []byte(value[:headerBytes]))
-	sealed := []byte(value[headerBytes:])
+	d.aad = r.appendAAD(d.aad[:0], id, value[:headerBytes])
+	sealed := value[headerBytes:]
 	e.Data, err = aead.Open(sealed[:0], nil, sealed, d.aad)
 	if err != nil {
 		return Entry{}, false

@@ -133,7 +133,8 @@ func (c *cached) List(ctx context.Context, userID string, p Page) ([]Record, err
 
 // Touch implements [Store]. The cache is not told: what it has only makes a deadline look earlier than it is, and an
 // expired entry is a miss. But an entry goes on saying that a touch is due until it is read anew, so a session that
-// this process has just touched is passed over.
+// this process has just touched is passed over. One that is used from a new place is read anew at once: what the entry says of the
+// old one would make every further request from the new one look suspicious.
 func (c *cached) Touch(ctx context.Context, touches []Touch) error {
 	now := c.clocks() // before the store is asked: a touch counts from no later than this
 	due := c.touched.due(touches, now)
@@ -144,6 +145,11 @@ func (c *cached) Touch(ctx context.Context, touches []Touch) error {
 		return err
 	}
 	c.touched.note(due, now)
+	for _, t := range due {
+		if t.Client != (Client{}) {
+			c.beside(func() { c.refill(context.WithoutCancel(ctx), t.ID) })
+		}
+	}
 	return nil
 }
 
@@ -209,56 +215,6 @@ func (c *cached) get(ctx context.Context, id ID) (Record, coherence.CacheAnswer)
 		return Record{}, coherence.Miss
 	}
 	return rec, coherence.Hit
-}
-
-// fill says whether the cache has taken the record.
-func (c *cached) fill(ctx context.Context, rec *Record, ttl time.Duration) (filled bool) {
-	trace(ctx, c.tracer, Call{LayerCache, OpFill}, func(ctx context.Context) CallResult {
-		result := c.put(ctx, rec, ttl)
-		filled = result == CacheStored
-		return CallResult{Cache: result}
-	})
-	return filled
-}
-
-func (c *cached) put(ctx context.Context, rec *Record, ttl time.Duration) CacheResult {
-	// Whoever hung up has still changed the session, and the next reader is somebody else.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
-	defer cancel()
-	stored, err := c.cache.Fill(ctx, cache.ID(rec.ID), cache.Entry{
-		Version: rec.Version, ValidatedAt: rec.ValidatedAt, ExpiresAt: rec.ExpiresAt, AbsoluteExpiresAt: rec.AbsoluteExpiresAt,
-		Data: rec.encode(),
-	}, ttl)
-	switch {
-	case err != nil:
-		c.counts.unfilled.Add(1)
-		return CacheFailed
-	case !stored:
-		c.counts.refused.Add(1)
-		return CacheRefused
-	}
-	c.counts.filled.Add(1)
-	return CacheStored
-}
-
-// fillLater fills beside the request that has its answer already.
-func (c *cached) fillLater(ctx context.Context, rec *Record, ttl time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return
-	}
-	select {
-	case c.filling <- struct{}{}:
-	default:
-		c.counts.skipped.Add(1)
-		return
-	}
-	filler := *rec
-	c.fills.Go(func() {
-		defer func() { <-c.filling }()
-		c.fill(ctx, &filler, ttl)
-	})
 }
 
 // entry is what the decisions need to know of a record.

@@ -61,8 +61,11 @@ func (e *emergency) Close() error { return e.close() }
 // Limit bounds what is kept in memory.
 func (e *emergency) Limit(sessions, bytes int) { e.memory.limit, e.memory.maxBytes = sessions, bytes }
 
-// InMemory is how many sessions are kept in memory.
-func (e *emergency) InMemory() int { return e.memory.len() }
+// InMemory is how many sessions are not yet in Postgres for sure.
+func (e *emergency) InMemory() int { return e.stats().InMemory }
+
+// Left is how much is left to do before the emergency is over.
+func (e *emergency) Left() int { return e.left() }
 
 // Encode is what the cache keeps of a record.
 func (r *Record) Encode() []byte { return r.encode() }

@@ -21,6 +21,10 @@ var (
 	// ErrNotFound: the session was revoked, expired or never existed.
 	ErrNotFound = errors.New("session not found")
 
+	// ErrExpired: the session is there and its deadline has passed. It is an ErrNotFound too, and only a [Store]'s Load tells it: to
+	// an application both are the same visitor without a session.
+	ErrExpired = fmt.Errorf("%w: expired", ErrNotFound)
+
 	// ErrExists: a session with this id exists. With random tokens it means a broken random source.
 	ErrExists = errors.New("session id already in use")
 

@@ -70,6 +70,9 @@ func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error)
 		_ = c.close()
 		return nil, err
 	}
+	told, cancel := context.WithTimeout(ctx, cfg.StoreTimeout)
+	defer cancel()
+	_ = m.FlushEvents(told) // an emergency that begins here is in the log before this is
 	cfg.Logger.InfoContext(ctx, "sessions open", "store", m.StoreName(), "active", stats.Active, "exact", stats.Exact)
 	return m, nil
 }

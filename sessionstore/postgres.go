@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/batch"
@@ -28,6 +29,8 @@ type Postgres struct {
 	queries *gen.Queries
 	expiry  Expiry
 	timeout time.Duration
+	wanted  pgconn.ValidateConnectFunc // what the pool asks of a server; nil for nothing
+	checked atomic.Int64               // when that was last asked of one that is connected, in nanoseconds
 
 	distributed   atomic.Bool // over the nodes of a Citus cluster
 	shared, apart combiners   // apart where it is distributed
@@ -53,6 +56,7 @@ func NewPostgresIn(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout
 
 func newPostgres(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout time.Duration) *Postgres {
 	p := &Postgres{pool: pool, schema: schemaName, queries: gen.New(), expiry: expiry, timeout: timeout}
+	p.wanted = pool.Config().ConnConfig.ValidateConnect
 	p.db = p.in(pool)
 	p.shared = p.combiners(batch.Config{InFlight: statementsInFlight, Timeout: timeout})
 	p.apart = p.combiners(batch.Config{InFlight: p.connections(), MaxBatch: 1, Timeout: timeout})
@@ -143,13 +147,13 @@ func (p *Postgres) touchShared(ctx context.Context, touches []Touch) error {
 func (p *Postgres) Delete(ctx context.Context, id ID) (Revocation, error) {
 	p.tallies[opDelete].alone(1)
 	err := p.do(ctx, opDelete, func(ctx context.Context) error {
-		return p.on(ctx, opDelete, func(conn *pgxpool.Conn) (bool, error) {
+		return p.on(ctx, opDelete, func(conn *pgxpool.Conn) error {
 			db := p.in(conn)
 			n, err := p.queries.SessionDelete(ctx, db, id[:])
 			if err == nil && n == 0 {
 				err = p.queries.SessionSettle(ctx, db)
 			}
-			return n > 0, err
+			return err
 		})
 	})
 	return Revocation{Committed: err == nil, CacheAcked: true}, err

@@ -91,10 +91,13 @@ func (s *statements[C]) run(ctx context.Context, calls []C) ([]result, error) {
 		answers[records[i].ID] = &records[i]
 	}
 	for i := range calls {
-		if rec := answers[s.answer(&calls[i])]; rec != nil {
-			results[i].Value = rec
-		} else {
+		switch rec := answers[s.answer(&calls[i])]; {
+		case rec == nil:
 			results[i].Err = ErrNotFound
+		case rec.Version == 0: // of a load
+			results[i].Err = ErrExpired
+		default:
+			results[i].Value = rec
 		}
 	}
 	if !s.share {

@@ -81,10 +81,10 @@ func (p *Postgres) guarded(ctx context.Context, conn *pgxpool.Conn, statements f
 	return statements(p.in(conn))
 }
 
-// holdRevokes keeps whoever revokes all sessions of this one's user waiting until the transaction ends.
+// holdRevokes keeps whoever revokes all sessions of this one's user, or of everybody, waiting until the transaction ends.
 func (p *Postgres) holdRevokes(ctx context.Context, db querier, id ID) error {
 	userID, err := p.queries.DistributedUser(ctx, db, id[:])
-	if err != nil || userID == "" {
+	if err != nil {
 		return err
 	}
 	return p.queries.DistributedLock(ctx, db, userID)

@@ -77,28 +77,24 @@ func (p *Postgres) send(ctx context.Context, op operation, statement func(contex
 	return err
 }
 
-// on runs a statement on one connection. Where a load has not found all that it looked for, the server is asked on the same
-// connection whether it is a standby: that may not have heard of a session yet, and has no row to say so. A change whose
-// commit did not wait for its standby is one of which nobody knows whether it will last.
-func (p *Postgres) on(ctx context.Context, op operation, statement func(*pgxpool.Conn) (found bool, err error)) error {
+// on runs on one connection what may take two statements. Before a load it may ask whose connection that is; a change whose commit did not wait for its standby is one of which
+// nobody knows whether it will last.
+func (p *Postgres) on(ctx context.Context, op operation, statements func(*pgxpool.Conn) error) error {
 	conn, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
+	if op == opLoad {
+		if err := p.recheck(ctx, conn.Conn().PgConn()); err != nil {
+			return err
+		}
+	}
 	waits := waitsOf(conn.Conn().PgConn())
 	before := waits.count()
-	found, err := statement(conn)
+	err = statements(conn)
 	if err == nil && waits.count() > before && effects[op] != reading {
 		return errUnreplicated
-	}
-	if op != opLoad || found || err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return err
-	}
-	if standby, failed := p.queries.SessionStandby(ctx, p.in(conn)); failed != nil {
-		return failed
-	} else if standby {
-		return errStandby
 	}
 	return err
 }
@@ -154,7 +150,7 @@ func worthRepeating(err error, e effect) bool {
 		return false
 	}
 	var mismatch *schema.Mismatch
-	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrTooManySessions) || errors.Is(err, errUnreplicated) || errors.As(err, &mismatch) {
+	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrExpired) || errors.Is(err, ErrTooManySessions) || errors.Is(err, errUnreplicated) || errors.As(err, &mismatch) {
 		return false // that is an answer
 	}
 	var connect *pgconn.ConnectError
@@ -180,6 +176,8 @@ func (p *Postgres) translate(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return ErrNotFound
+	case errors.Is(err, ErrExpired):
+		return ErrExpired
 	case errors.Is(err, ErrTooManySessions):
 		return ErrTooManySessions
 	case errors.As(err, &mismatch):
@@ -237,9 +235,6 @@ func (r *refusal) Error() string {
 	}
 	return "SQLSTATE " + r.code
 }
-
-// errStandby: a standby answered. What it says may be older than its clock, so it counts for nothing.
-var errStandby = errors.New("a standby answered: list all hosts in DATABASE_URL, with target_session_attrs=read-write")
 
 // answer: the server is there, and serves nothing.
 type answer string

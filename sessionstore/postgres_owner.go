@@ -21,13 +21,21 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 		arg.Before = endOfTime
 	}
 	err = p.do(ctx, opList, func(ctx context.Context) error {
-		rows, err := p.queries.OwnerList(ctx, p.db, arg)
-		recs = make([]Record, len(rows))
-		for i := range rows {
-			recs[i].fill(row(*rows[i]))
+		reader := binaryReader{querier: p.db}
+		left, err := p.queries.OwnerList(ctx, &reader, arg)
+		recs = reader.records
+		for _, s := range left {
+			recs = append(recs, Record{})
+			recs[len(recs)-1].fill(row{ValidatedAt: s.ValidatedAt, Session: gen.Session{
+				Version: s.Version, CreatedAt: s.CreatedAt, LastSeenAt: s.LastSeenAt, ExpiresAt: s.ExpiresAt, AbsoluteExpiresAt: s.AbsoluteExpiresAt,
+				AuthenticatedAt: s.AuthenticatedAt, ID: s.ID, UserID: s.UserID, IP: s.IP, UserAgent: s.UserAgent,
+			}})
 		}
 		return err
 	})
+	for i := range recs {
+		recs[i].Data = nil
+	}
 	return recs, err
 }
 
@@ -36,12 +44,11 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
 	n := 0
 	err = p.do(ctx, opRevoke, func(ctx context.Context) error {
-		return p.on(ctx, opRevoke, func(conn *pgxpool.Conn) (_ bool, err error) {
-			err = p.guarded(ctx, conn, func(db querier) (err error) {
+		return p.on(ctx, opRevoke, func(conn *pgxpool.Conn) error {
+			return p.guarded(ctx, conn, func(db querier) (err error) {
 				ids, n, err = p.revoke(ctx, db, s, ids)
 				return err
 			})
-			return n > 0, err
 		})
 	})
 	return ids, Revocation{Count: n, Committed: err == nil, CacheAcked: true}, err
@@ -53,11 +60,21 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 	var err error
 	switch {
 	case s.All:
-		n, err := p.queries.OwnerRevokeAll(ctx, db)
+		n := 0
+		if p.distributed.Load() {
+			err = p.queries.OwnerLock(ctx, db, "") // what holdRevokes holds waits for the end of the transaction
+		}
+		for again := err == nil; again && err == nil; {
+			var row *gen.OwnerRevokeAllRow
+			if row, err = p.queries.OwnerRevokeAll(ctx, db); err == nil {
+				n += int(row.Ended)
+				again = row.Ended < row.Seen
+			}
+		}
 		if err == nil && n == 0 {
 			err = p.queries.SessionSettle(ctx, db)
 		}
-		return nil, int(n), err
+		return nil, n, err
 	case s.UserID == "":
 		return ids, len(ids), nil
 	case s.Handle != "":
@@ -93,8 +110,8 @@ func (p *Postgres) admit(ctx context.Context, op operation, userID string, self 
 	var rec *Record
 	p.tallies[op].alone(1)
 	err := p.do(ctx, op, func(ctx context.Context) error {
-		return p.on(ctx, op, func(conn *pgxpool.Conn) (bool, error) {
-			err := p.transaction(ctx, conn, func(db querier) error {
+		return p.on(ctx, op, func(conn *pgxpool.Conn) error {
+			return p.transaction(ctx, conn, func(db querier) error {
 				if err := p.queries.OwnerLock(ctx, db, userID); err != nil {
 					return err
 				}
@@ -108,7 +125,6 @@ func (p *Postgres) admit(ctx context.Context, op operation, userID string, self 
 				rec, err = login(ctx, db)
 				return err
 			})
-			return err == nil, err
 		})
 	})
 	if err != nil {

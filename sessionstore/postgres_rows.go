@@ -26,22 +26,6 @@ type (
 	}
 )
 
-func (p *Postgres) loadOne(ctx context.Context, id *ID) (*Record, error) {
-	return p.one(ctx, opLoad, func(ctx context.Context, db querier) (*Record, error) {
-		return recordOf(p.queries.SessionLoad(ctx, db, id[:]))
-	})
-}
-
-func (p *Postgres) loadMany(ctx context.Context, ids []ID) ([]Record, error) {
-	arg := make([][]byte, len(ids))
-	for i := range ids {
-		arg[i] = ids[i][:]
-	}
-	return many(ctx, p, opLoad, len(ids), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionLoadManyRow, error) {
-		return p.queries.SessionLoadMany(ctx, db, arg)
-	})
-}
-
 func (p *Postgres) createOne(ctx context.Context, d *Draft) (*Record, error) {
 	return p.one(ctx, opCreate, func(ctx context.Context, db querier) (*Record, error) { return p.create(ctx, db, d) })
 }
@@ -103,12 +87,11 @@ func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) ([]Record, er
 
 func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (rec *Record, err error) {
 	err = p.do(ctx, opRotate, func(ctx context.Context) error {
-		return p.on(ctx, opRotate, func(conn *pgxpool.Conn) (_ bool, err error) {
-			err = p.guarded(ctx, conn, func(db querier) (err error) {
+		return p.on(ctx, opRotate, func(conn *pgxpool.Conn) error {
+			return p.guarded(ctx, conn, func(db querier) (err error) {
 				rec, err = p.rotate(ctx, db, c)
 				return err
 			})
-			return err == nil, err
 		})
 	})
 	return rec, err
@@ -155,9 +138,9 @@ type row = struct {
 
 func (p *Postgres) one(ctx context.Context, op operation, query func(context.Context, querier) (*Record, error)) (rec *Record, err error) {
 	err = p.do(ctx, op, func(ctx context.Context) error {
-		return p.on(ctx, op, func(conn *pgxpool.Conn) (found bool, err error) {
+		return p.on(ctx, op, func(conn *pgxpool.Conn) (err error) {
 			rec, err = query(ctx, p.in(conn))
-			return err == nil, err
+			return err
 		})
 	})
 	return rec, err
@@ -175,25 +158,31 @@ func recordOf[R ~row](got *R, err error) (*Record, error) {
 	return rec, nil
 }
 
-// many has room for n rows, and takes those that the reader left.
+// many has room for n rows.
 func many[R ~row](
 	ctx context.Context, p *Postgres, op operation, n int, query func(context.Context, gen.DBTX) ([]*R, error),
 ) (recs []Record, err error) {
 	err = p.do(ctx, op, func(ctx context.Context) error {
-		return p.on(ctx, op, func(conn *pgxpool.Conn) (found bool, err error) {
-			reader := binaryReader{querier: p.in(conn), records: make([]Record, 0, n)}
-			left, err := query(ctx, &reader)
-			recs = reader.records
-			for _, got := range left {
-				recs = append(recs, Record{})
-				recs[len(recs)-1].fill(row(*got))
-			}
-			if err == nil && len(recs) > 0 && recs[0].fromStandby() {
-				err = errStandby
-			}
-			return len(recs) == n, err
+		return p.on(ctx, op, func(conn *pgxpool.Conn) (err error) {
+			recs, err = read(ctx, p.in(conn), n, query)
+			return err
 		})
 	})
+	return recs, err
+}
+
+// read reads up to n rows in binary, and takes those that the reader left.
+func read[R ~row](ctx context.Context, db querier, n int, query func(context.Context, gen.DBTX) ([]*R, error)) ([]Record, error) {
+	reader := binaryReader{querier: db, records: make([]Record, 0, n)}
+	left, err := query(ctx, &reader)
+	recs := reader.records
+	for _, got := range left {
+		recs = append(recs, Record{})
+		recs[len(recs)-1].fill(row(*got))
+	}
+	if err == nil && len(recs) > 0 && recs[0].fromStandby() {
+		err = errStandby
+	}
 	return recs, err
 }
 

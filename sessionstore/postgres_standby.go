@@ -10,6 +10,33 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+// errStandby: a standby answered. What it says may be older than its clock, so it counts for nothing.
+var errStandby = errors.New("a standby answered: list all hosts in DATABASE_URL, with target_session_attrs=read-write")
+
+// recheckEvery is how often a load asks the server whether it still is the one to ask.
+const recheckEvery = time.Second
+
+// recheck asks a server once in a while what it was asked when the connection was made: whether it is of the kind that
+// the pool wants, as with target_session_attrs. One that was demoted by making it read-only goes on answering loads, and no
+// write may come for long that would be refused. Where any server will do there is nothing to ask.
+func (p *Postgres) recheck(ctx context.Context, conn *pgconn.PgConn) error {
+	if p.wanted == nil {
+		return nil
+	}
+	last, now := p.checked.Load(), time.Now().UnixNano()
+	if now-last < int64(recheckEvery) || !p.checked.CompareAndSwap(last, now) {
+		return nil
+	}
+	err := p.wanted(ctx, conn)
+	if notPreferred := (*pgconn.NotPreferredError)(nil); err == nil || errors.As(err, &notPreferred) {
+		return nil
+	}
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) || conn.IsClosed() {
+		return err
+	}
+	return errStandby
+}
+
 // errUnreplicated: the change is made on the primary, and is lost with it if no standby has it.
 var errUnreplicated = errors.New("somebody cancelled the wait for a synchronous standby, which may not have the change")
 

@@ -23,7 +23,7 @@ func (s *Session) Save(ctx context.Context) error {
 
 // plan is what one save does: a snapshot of the session's pending changes.
 type plan struct {
-	doomed []Record
+	doomed []doomed
 	stored bool
 	id     ID
 	renew  bool
@@ -55,15 +55,17 @@ func (s *Session) save(ctx context.Context) error {
 	p := s.plan()
 	s.mu.Unlock()
 
-	for _, rec := range p.doomed {
-		revoked, err := s.m.store.Delete(ctx, rec.ID)
+	for _, d := range p.doomed {
+		revoked, err := s.m.store.Delete(ctx, d.ID)
 		if err != nil {
 			return err
 		}
 		s.mu.Lock()
 		s.doomed = s.doomed[1:]
 		s.mu.Unlock()
-		s.m.observe(ctx, Event{Kind: EventLogout, Handle: rec.ID.Handle(), UserID: rec.UserID, Revocation: revoked})
+		s.m.observe(ctx, Event{
+			Kind: EventLogout, Handle: d.ID.Handle(), UserID: d.UserID, Reason: ReasonLogout, Actor: d.by.name, Detail: d.by.note, Revocation: revoked,
+		})
 	}
 	if p.empty() {
 		s.mu.Lock()
@@ -88,7 +90,7 @@ func (s *Session) save(ctx context.Context) error {
 		return err
 	case s.life != p.life: // logged out while this was being saved
 		// The logout doomed the session under the id that it had, if it had one.
-		s.doomed = []Record{rec}
+		s.doomed = []doomed{{rec, actor{name: rec.UserID}}}
 		return nil
 	}
 	s.apply(&p, rec, tok)

@@ -19,7 +19,7 @@ type Tx struct {
 	m      *Manager
 	tx     pgx.Tx
 	ids    []ID
-	counts []Event // what to tell the observer
+	events []Event // to be told when it is committed
 	waits  *waits  // of the transaction's connection
 	before int64   // how many of them were cancelled
 }
@@ -37,9 +37,9 @@ func (t *Tx) Revoke(ctx context.Context, userID string, h Handle) error {
 	if h == "" {
 		return fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
 	}
-	n, err := t.revoke(ctx, Selection{UserID: userID, Handle: h}, "one")
+	n, err := t.revoke(ctx, Selection{UserID: userID, Handle: h}, ReasonHandle)
 	if err == nil && n == 0 {
-		t.m.observe(withoutSession(ctx), Event{Kind: EventForeignHandle, UserID: userID})
+		t.m.observe(ctx, foreign(ctx, userID))
 		err = fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
 	}
 	return err
@@ -50,7 +50,7 @@ func (t *Tx) RevokeUser(ctx context.Context, userID string) (int, error) {
 	if err := userError(userID); err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return t.revoke(ctx, Selection{UserID: userID}, "all of the user")
+	return t.revoke(ctx, Selection{UserID: userID}, ReasonUser)
 }
 
 // RevokeOthers is [Session.RevokeOthers] for a session of this Manager. It returns how many sessions end with the transaction.
@@ -59,20 +59,21 @@ func (t *Tx) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return t.revoke(ctx, sel, "others of the user")
+	return t.revoke(ctx, sel, ReasonOthers)
 }
 
-func (t *Tx) revoke(ctx context.Context, sel Selection, which string) (int, error) {
+func (t *Tx) revoke(ctx context.Context, sel Selection, why Reason) (int, error) {
 	if t.m.chain == nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", errNoPostgres)
 	}
+	e := revoked(ctx, sel, why)
 	ids, n, err := t.end(withoutSession(ctx), sel)
 	if err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
 	t.ids = append(t.ids, ids...)
-	if n > 0 {
-		t.counts = append(t.counts, Event{Kind: EventRevoked, UserID: sel.UserID, Detail: which, Count: n})
+	if e.Count = n; n > 0 {
+		t.events = append(t.events, e)
 	}
 	return n, nil
 }
@@ -108,17 +109,16 @@ func (t *Tx) Committed(ctx context.Context) Revocation {
 		outcome = coherence.Uncertain
 	}
 	r := Revocation{Committed: outcome == coherence.Committed, CacheAcked: true}
-	ctx = withoutSession(ctx)
 	if c := t.m.chain; c != nil && c.cached != nil && len(t.ids) > 0 {
-		r = c.cached.revoked(ctx, outcome, t.ids...)
+		r = c.cached.revoked(withoutSession(ctx), outcome, t.ids...)
 	}
 	count := 0
-	for _, e := range t.counts {
+	for _, e := range t.events {
 		e.Revocation, e.Revocation.Count = r, e.Count
 		t.m.observe(ctx, e)
 		count += e.Count
 	}
 	r.Count = count
-	t.ids, t.counts = nil, nil
+	t.ids, t.events = nil, nil
 	return r
 }

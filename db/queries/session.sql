@@ -17,9 +17,12 @@ SELECT sqlc.embed(s), (CASE WHEN pg_is_in_recovery() THEN 'epoch' ELSE now() END
 FROM pgsession.sessions AS s
 WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > now();
 
--- SessionStandby is asked when a load found less than it looked for: there is no row then that could say 'epoch'.
--- name: SessionStandby :one
-SELECT pg_is_in_recovery()::boolean;
+-- SessionMissing is asked when a load found less than it looked for: whether of a standby, since there is no row then that could say
+-- 'epoch', and which of what was not found is there all the same. A row whose deadline has not passed began after the load.
+-- name: SessionMissing :one
+SELECT
+    pg_is_in_recovery()::boolean AS standby,
+    ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at <= now())::bytea[] AS expired;
 
 -- SessionCreate: login is the age of the login, and null without one.
 -- name: SessionCreate :one

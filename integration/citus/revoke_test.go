@@ -17,7 +17,11 @@ import (
 func revokes(t *testing.T, c *cluster) {
 	one, sent := c.store(t)
 	other, _ := c.store(t)
-	for range 12 {
+	for round := range 12 {
+		sel := sessionstore.Selection{UserID: "ada"}
+		if round%3 == 2 {
+			sel = sessionstore.Selection{All: true}
+		}
 		ids := sessions(t, one, "ada", 12)
 		var rotating sync.WaitGroup
 		started := make(chan struct{}, len(ids))
@@ -41,7 +45,7 @@ func revokes(t *testing.T, c *cluster) {
 		for range ids {
 			<-started
 		}
-		if _, r, err := one.Revoke(t.Context(), sessionstore.Selection{UserID: "ada"}); err != nil || !r.Committed || r.Count != len(ids) {
+		if _, r, err := one.Revoke(t.Context(), sel); err != nil || !r.Committed || r.Count != len(ids) {
 			t.Errorf("revoked %d of %d: %v", r.Count, len(ids), err)
 		}
 		if n := pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"); n != 0 {

@@ -251,6 +251,26 @@ func (q *Queries) SessionLoadMany(ctx context.Context, db DBTX, ids [][]byte) ([
 	return items, nil
 }
 
+const sessionMissing = `-- name: SessionMissing :one
+SELECT
+    pg_is_in_recovery()::boolean AS standby,
+    ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at <= now())::bytea[] AS expired
+`
+
+type SessionMissingRow struct {
+	Standby bool
+	Expired [][]byte
+}
+
+// SessionMissing is asked when a load found less than it looked for: whether of a standby, since there is no row then that could say
+// 'epoch', and which of what was not found is there all the same. A row whose deadline has not passed began after the load.
+func (q *Queries) SessionMissing(ctx context.Context, db DBTX, ids [][]byte) (*SessionMissingRow, error) {
+	row := db.QueryRow(ctx, sessionMissing, ids)
+	var i SessionMissingRow
+	err := row.Scan(&i.Standby, &i.Expired)
+	return &i, err
+}
+
 const sessionRotate = `-- name: SessionRotate :one
 WITH old AS (
     DELETE FROM pgsession.sessions AS d WHERE d.id = $11 AND d.expires_at > now()
@@ -599,18 +619,6 @@ SELECT pg_logical_emit_message(true, 'pgsession', '') WHERE current_setting('syn
 func (q *Queries) SessionSettle(ctx context.Context, db DBTX) error {
 	_, err := db.Exec(ctx, sessionSettle)
 	return err
-}
-
-const sessionStandby = `-- name: SessionStandby :one
-SELECT pg_is_in_recovery()::boolean
-`
-
-// SessionStandby is asked when a load found less than it looked for: there is no row then that could say 'epoch'.
-func (q *Queries) SessionStandby(ctx context.Context, db DBTX) (bool, error) {
-	row := db.QueryRow(ctx, sessionStandby)
-	var column_1 bool
-	err := row.Scan(&column_1)
-	return column_1, err
 }
 
 const sessionTouch = `-- name: SessionTouch :execrows

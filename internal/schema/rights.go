@@ -23,10 +23,10 @@ type right struct {
 var rights = []right{
 	{"USAGE", "", nil, []string{"every statement"}},
 	{"SELECT", "sessions", nil, []string{
-		"SessionLoad", "SessionLoadMany", "SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
+		"SessionLoad", "SessionLoadMany", "SessionMissing", "SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
 		"SessionRotateMany", "SessionDelete", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
 		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerRevoke", "OwnerRevokeOne", "OwnerTrim",
-		"DistributedTouch", "DistributedRevoke", "DistributedUser", "DistributedTrim", "DistributedExpired", "DistributedSample",
+		"DistributedTouch", "DistributedRevoke", "DistributedUser", "DistributedTrim", "DistributedExpired", "DistributedSample", "DistributedMissing",
 	}},
 	{"INSERT", "sessions", nil, []string{"SessionCreate", "SessionCreateMany", "SessionRotate", "SessionRotateMany"}},
 	{
