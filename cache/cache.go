@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,6 +21,8 @@ type Cache struct {
 	maxSize   int
 	ring      *keyring
 	breaker   *breaker
+	patience  patience
+	overdue   atomic.Int32 // exchanges that Gets have stopped waiting for
 	counts    counts
 
 	gets  *batch.Combiner[ID, found]
@@ -42,6 +45,7 @@ func New(client redis.UniversalClient, cfg Config) (*Cache, error) {
 	}
 	c := &Cache{client: client, namespace: cfg.Namespace, timeout: cfg.Timeout, maxSize: cfg.MaxSize, ring: ring}
 	c.single, _ = client.(*redis.Client)
+	c.patience.timeout = cfg.Timeout
 	c.breaker = newBreaker(c.probe, cfg.Logger)
 	c.gets = batch.New(c.getMany, c.batchConfig())
 	c.fills = batch.New(c.fillMany, c.batchConfig())
@@ -52,20 +56,25 @@ func New(client redis.UniversalClient, cfg Config) (*Cache, error) {
 // [ErrUnavailable]. The entry is genuine but may be an older one, put back by whoever controls Redis: whether it may be
 // used is to be told from its times and its version.
 //
-// Get returns at once when ctx ends. Gets that come while others wait for Redis share an exchange with one another.
+// Get returns at once when ctx ends. Gets that come while others wait for Redis share an exchange with one another. When
+// that takes unusually long, by what exchanges have taken, all of them get [ErrUnavailable] before Config.Timeout, and
+// so do those that come until it is over: what they want to know is better asked elsewhere.
 func (c *Cache) Get(ctx context.Context, id ID) (Entry, error) {
-	if c.breaker.isOpen() {
+	if c.kept() {
 		c.counts.skipped.Add(1)
 		return Entry{}, errPaused
 	}
-	f, err := inTime(ctx, c.timeout, c.gets.Do, id)
+	f, err := c.gets.Do(ctx, id)
 	switch {
+	case err == errPaused:
+		c.counts.skipped.Add(1)
+		return Entry{}, err
 	case err != nil:
 		return Entry{}, c.failed(ctx, err)
 	case !f.there:
 		c.counts.misses.Add(1)
 		return Entry{}, ErrMiss
-	case f.value == tombstone:
+	case string(f.value) == tombstone:
 		c.counts.buried.Add(1)
 		return Entry{}, ErrBuried
 	}
@@ -101,7 +110,7 @@ func (c *Cache) Fill(ctx context.Context, id ID, e Entry, ttl time.Duration) (st
 	if err != nil {
 		return false, fmt.Errorf("cache: sealing: %w", err)
 	}
-	stored, err = inTime(ctx, c.timeout, c.fills.Do, write{key: redisKey(c.namespace, &id), value: value, ttl: ttl})
+	stored, err = c.fills.Do(ctx, write{key: redisKey(c.namespace, &id), value: value, ttl: ttl})
 	switch {
 	case err != nil:
 		return false, c.failed(ctx, err)
@@ -138,7 +147,7 @@ func (c *Cache) Bury(ctx context.Context, ttl time.Duration, ids ...ID) error {
 }
 
 func (c *Cache) bury(ctx context.Context, writes []write) error {
-	answers, err := exchange(ctx, c, func(ctx context.Context) ([]answer, error) {
+	answers, err := exchange(ctx, c, c.timeout, func(ctx context.Context) ([]answer, error) {
 		answers := runScript(ctx, c.client, writes)
 		for _, a := range answers {
 			if a.err != nil && !isReply(a.err) {
@@ -158,13 +167,8 @@ func (c *Cache) bury(ctx context.Context, writes []write) error {
 	return err
 }
 
-// inTime bounds a call that may have to wait for its turn: behind a Redis that is slow but answers, many exchanges could
-// come first.
-func inTime[Q, R any](ctx context.Context, limit time.Duration, do func(context.Context, Q) (R, error), q Q) (R, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	return do(ctx, q)
-}
+// kept tells whether Gets are kept away from Redis: because it fails, or because one waits for it unusually long.
+func (c *Cache) kept() bool { return c.overdue.Load() > 0 || c.breaker.isOpen() }
 
 // failed counts a failure of Redis and puts it into words. That a caller has left is not one.
 func (c *Cache) failed(ctx context.Context, err error) error {

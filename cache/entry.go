@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -66,11 +67,11 @@ func appendHeader(b []byte, key keyID, e *Entry) []byte {
 }
 
 // parseHeader takes a value apart that nobody has vouched for yet. False: not of this format.
-func parseHeader(value string) (key keyID, e Entry, ok bool) {
+func parseHeader(value []byte) (key keyID, e Entry, ok bool) {
 	if len(value) < sealedBytes || value[0] != format {
 		return keyID{}, Entry{}, false
 	}
-	header := []byte(value[:headerBytes])
+	header := value[:headerBytes]
 	copy(key[:], header[1:])
 	var numbers [4]int64
 	for i := range numbers {
@@ -87,7 +88,23 @@ func parseHeader(value string) (key keyID, e Entry, ok bool) {
 
 // redisKey is where an entry is kept.
 func redisKey(namespace string, id *ID) string {
-	b := make([]byte, 0, len(namespace)+idChars)
-	b = append(b, namespace...)
-	return string(base64.RawURLEncoding.AppendEncode(b, id[:]))
+	return redisKeys(namespace, []ID{*id})[0]
+}
+
+// redisKeys are all cut from one string.
+func redisKeys(namespace string, ids []ID) []string {
+	size := len(namespace) + idChars
+	var all strings.Builder
+	all.Grow(len(ids) * size)
+	for i := range ids {
+		var encoded [idChars]byte
+		base64.RawURLEncoding.Encode(encoded[:], ids[i][:])
+		all.WriteString(namespace)
+		all.Write(encoded[:])
+	}
+	keys := make([]string, len(ids))
+	for i := range keys {
+		keys[i] = all.String()[i*size : (i+1)*size]
+	}
+	return keys
 }

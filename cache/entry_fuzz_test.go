@@ -18,7 +18,7 @@ func FuzzParseHeader(f *testing.F) {
 	committedSeeds(f)
 	f.Add(sealed(f, ringOf(f, testNamespace, "one"), ID{1}, entryOf(7, "data")))
 	f.Fuzz(func(t *testing.T, value string) {
-		key, e, ok := parseHeader(value)
+		key, e, ok := parseHeader([]byte(value))
 		if !ok {
 			if e.Version > 0 {
 				t.Fatalf("refused, and says version %d", e.Version)
@@ -38,14 +38,14 @@ func FuzzOpen(f *testing.F) {
 	vector := frozen(f)[0]
 	id, genuine := ID(unhex(f, vector.ID)), string(unhex(f, vector.Value))
 	r := ringOf(f, vector.Namespace, "one", "two")
-	if _, ok := r.open(&id, genuine); !ok {
+	if _, ok := r.opened(&id, genuine); !ok {
 		f.Fatal("the vector does not open")
 	}
 	f.Add(genuine)
 	f.Add(genuine[:len(genuine)-1])
 	f.Add(tombstone)
 	f.Fuzz(func(t *testing.T, value string) {
-		e, ok := r.open(&id, value)
+		e, ok := r.opened(&id, value)
 		if ok != (value == genuine) || !ok && (e.Data != nil || e.Version != 0) {
 			t.Fatalf("%x opens: %v", value, ok)
 		}

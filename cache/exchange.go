@@ -3,15 +3,17 @@ package cache
 import (
 	"context"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/reporadar/pgsession/internal/batch"
 )
 
-// found is what Redis has for an id. Its value is not checked.
+// found is what Redis has for an id. Its value is not checked, and nobody else's.
 type found struct {
-	value string
+	value []byte
 	there bool
 }
 
@@ -22,17 +24,17 @@ const buryAtOnce = 256
 func noRetry(error) bool { return false }
 
 func (c *Cache) batchConfig() batch.Config {
-	// Each exchange has its own time limit, which must come first to be told from a caller who has left.
-	return batch.Config{Retry: noRetry, Timeout: 2 * c.timeout}
+	// It bounds the wait for a turn and the exchange together, without a timer for each call.
+	return batch.Config{Retry: noRetry, Timeout: c.timeout}
 }
 
 // getMany answers the Gets that came together.
 func (c *Cache) getMany(ctx context.Context, ids []ID) ([]batch.Result[found], error) {
-	return exchange(ctx, c, func(ctx context.Context) ([]batch.Result[found], error) {
-		keys := make([]string, len(ids))
-		for i := range ids {
-			keys[i] = redisKey(c.namespace, &ids[i])
-		}
+	if c.kept() { // since they came
+		return nil, errPaused
+	}
+	return exchange(ctx, c, c.patience.limit(), func(ctx context.Context) ([]batch.Result[found], error) {
+		keys := redisKeys(c.namespace, ids)
 		if c.single != nil {
 			return mget(ctx, c.single, keys)
 		}
@@ -42,7 +44,7 @@ func (c *Cache) getMany(ctx context.Context, ids []ID) ([]batch.Result[found], e
 
 // fillMany answers the Fills that came together.
 func (c *Cache) fillMany(ctx context.Context, fills []write) ([]batch.Result[bool], error) {
-	return exchange(ctx, c, func(ctx context.Context) ([]batch.Result[bool], error) {
+	return exchange(ctx, c, c.timeout, func(ctx context.Context) ([]batch.Result[bool], error) {
 		answers := runScript(ctx, c.client, fills)
 		results := make([]batch.Result[bool], len(answers))
 		var failed error
@@ -58,24 +60,25 @@ func (c *Cache) fillMany(ctx context.Context, fills []write) ([]batch.Result[boo
 
 // mget asks one server. Where a key holds another type it answers as if there were none.
 func mget(ctx context.Context, client *redis.Client, keys []string) ([]batch.Result[found], error) {
-	values, err := client.MGet(ctx, keys...).Result()
+	// Pointers spare a copy of each string's header.
+	args := make([]any, 1+len(keys))
+	args[0] = "mget"
+	for i := range keys {
+		args[1+i] = &keys[i]
+	}
+	reply := mgetReply{values: make([]found, len(keys))}
+	if err := client.Process(ctx, redis.NewRawWriteToCmd(ctx, &reply, args...)); err != nil {
+		return nil, err
+	}
+	values, err := reply.result()
 	if err != nil {
 		return nil, err
 	}
-	if len(values) != len(keys) {
-		return nil, errStrange
+	results := make([]batch.Result[found], len(values))
+	for i := range values {
+		results[i].Value = values[i]
 	}
-	results := make([]batch.Result[found], len(keys))
-	for i, value := range values {
-		switch value := value.(type) {
-		case nil:
-		case string:
-			results[i].Value = found{value, true}
-		default:
-			results[i].Err, err = errStrange, errStrange
-		}
-	}
-	return results, err
+	return results, nil
 }
 
 // pipelinedGets asks the members of a Cluster, each for its keys. The error, if any, is one of those in the results.
@@ -91,7 +94,7 @@ func pipelinedGets(ctx context.Context, client redis.UniversalClient, keys []str
 	results := make([]batch.Result[found], len(keys))
 	var failed error
 	for i, cmd := range cmds {
-		value, err := cmd.Result()
+		value, err := cmd.Bytes()
 		switch {
 		case err == redis.Nil: // and not what wraps it
 		case redis.HasErrorPrefix(err, "WRONGTYPE"):
@@ -110,20 +113,49 @@ func unsent[C redis.Cmder](cmds []C, err error) bool {
 	return err != nil && !slices.ContainsFunc(cmds, func(cmd C) bool { return cmd.Err() != nil })
 }
 
+// What became of an exchange.
+const (
+	underway = iota
+	settled
+	overdue // its callers were sent away
+)
+
 // exchange runs do with the time limit, away from its caller, who leaves when ctx ends: go-redis heeds the deadline of a
 // context, but not its end. The breaker is told what came of it, once, at the time limit at the latest, whether or not
-// the caller is still there.
+// the caller is still there. The caller is there for no longer than wait: then the exchange is overdue, what comes of it
+// goes to the breaker alone, and until then no Get begins another.
 //
 // do returns the answers it has even with an error, which then is for the breaker.
-func exchange[R any](ctx context.Context, c *Cache, do func(context.Context) ([]R, error)) ([]R, error) {
+func exchange[R any](ctx context.Context, c *Cache, wait time.Duration, do func(context.Context) ([]R, error)) ([]R, error) {
 	type outcome struct {
 		results []R
 		err     error
 	}
+	began := time.Now()
 	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+	var state atomic.Int32
 	done := make(chan outcome, 1)
+	giveUp := func() {
+		c.overdue.Add(1) // before settle can take it back
+		if state.CompareAndSwap(underway, overdue) {
+			done <- outcome{err: errOverdue}
+		} else {
+			c.overdue.Add(-1)
+		}
+	}
+	var patience *time.Timer
+	if wait < c.timeout {
+		patience = time.AfterFunc(wait, giveUp)
+	}
 	settle := func(o outcome) {
+		if patience != nil {
+			patience.Stop()
+		}
 		c.breaker.record(o.err)
+		if state.Swap(settled) == overdue {
+			c.overdue.Add(-1)
+			return
+		}
 		if len(o.results) > 0 {
 			o.err = nil
 		}
@@ -139,6 +171,9 @@ func exchange[R any](ctx context.Context, c *Cache, do func(context.Context) ([]
 				o = outcome{err: errStrange}
 			}
 			if late() {
+				if o.err == nil {
+					c.patience.took(time.Since(began))
+				}
 				settle(o)
 			}
 		}()

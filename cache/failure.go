@@ -28,6 +28,8 @@ var (
 	// which no Fill may follow: what others have put there meanwhile is not known.
 	ErrUnavailable = errors.New("cache: Redis can't be used")
 
+	errOverdue = fmt.Errorf("%w: it takes unusually long", ErrUnavailable)
+
 	// errPaused costs nothing to make.
 	errPaused = fmt.Errorf("%w: it failed, and is asked again in the background", ErrUnavailable)
 )

@@ -10,14 +10,15 @@ import (
 	"sync"
 )
 
-// rootKey is what the keys of all ids are derived from. It keeps HMACs, which are dear to make; each is reset, and what
-// it read overwritten, before it goes back.
+// rootKey is what the keys of all ids are derived from. It keeps what is dear to make for each; what that has read is
+// overwritten before it goes back.
 type rootKey struct{ pool sync.Pool }
 
 type deriver struct {
-	hash hash.Hash
+	hash hash.Hash // HMAC
 	in   [len(purposeEntry) + len(ID{}) + 1]byte
 	out  [sha256.Size]byte
+	aad  []byte
 }
 
 func newRootKey(secret []byte) *rootKey {
@@ -31,24 +32,26 @@ func newRootKey(secret []byte) *rootKey {
 	return k
 }
 
-// derive gives the key of one id: HKDF-Expand with the purpose and the id as its info, whose first block is all that 32
-// bytes take.
-func (k *rootKey) derive(id *ID) [sha256.Size]byte {
-	d := k.pool.Get().(*deriver)
-	copy(d.in[len(purposeEntry):], id[:])
-	_, _ = d.hash.Write(d.in[:])
-	d.hash.Sum(d.out[:0])
-	key := d.out
+func (k *rootKey) get() *deriver { return k.pool.Get().(*deriver) }
+
+func (k *rootKey) put(d *deriver) {
 	d.hash.Reset()
 	clear(d.in[len(purposeEntry) : len(d.in)-1])
 	clear(d.out[:])
+	clear(d.aad)
 	k.pool.Put(d)
-	return key
 }
 
-func (k *rootKey) aead(id *ID) (cipher.AEAD, error) {
-	key := k.derive(id)
-	block, err := aes.NewCipher(key[:])
+// derive gives the key of one id: HKDF-Expand with the purpose and the id as its info, whose first block is all that 32
+// bytes take. It is good until d goes back, and can be made once until then.
+func (d *deriver) derive(id *ID) []byte {
+	copy(d.in[len(purposeEntry):], id[:])
+	_, _ = d.hash.Write(d.in[:])
+	return d.hash.Sum(d.out[:0])
+}
+
+func (d *deriver) aead(id *ID) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(d.derive(id))
 	if err != nil {
 		return nil, err
 	}
@@ -59,18 +62,20 @@ func (k *rootKey) aead(id *ID) (cipher.AEAD, error) {
 // seal makes the value to keep under id.
 func (r *keyring) seal(id *ID, e *Entry) ([]byte, error) {
 	key := &r.keys[0]
-	aead, err := key.root.aead(id)
+	d := key.root.get()
+	defer key.root.put(d)
+	aead, err := d.aead(id)
 	if err != nil {
 		return nil, err
 	}
 	value := appendHeader(make([]byte, 0, sealedBytes+len(e.Data)), key.id, e)
-	var aad [256]byte
-	return aead.Seal(value, nil, e.Data, r.appendAAD(aad[:0], id, value)), nil
+	d.aad = r.appendAAD(d.aad[:0], id, value)
+	return aead.Seal(value, nil, e.Data, d.aad), nil
 }
 
 // open is the only way from what Redis says to an entry. False: whatever it is, it was not sealed for this id, in this
-// namespace, by one of the keys. Nothing else is tried on it then. The data is a copy.
-func (r *keyring) open(id *ID, value string) (Entry, bool) {
+// namespace, by one of the keys. Nothing else is tried on it then. The data takes the place of the value.
+func (r *keyring) open(id *ID, value []byte) (Entry, bool) {
 	keyID, e, ok := parseHeader(value)
 	if !ok {
 		return Entry{}, false
@@ -79,14 +84,15 @@ func (r *keyring) open(id *ID, value string) (Entry, bool) {
 	if key == nil {
 		return Entry{}, false
 	}
-	aead, err := key.root.aead(id)
+	d := key.root.get()
+	defer key.root.put(d)
+	aead, err := d.aead(id)
 	if err != nil {
 		return Entry{}, false
 	}
-	var aad [256]byte
-	header := append(make([]byte, 0, headerBytes), value[:headerBytes]...)
-	sealed := []byte(value[headerBytes:])
-	e.Data, err = aead.Open(sealed[:0], nil, sealed, r.appendAAD(aad[:0], id, header))
+	d.aad = r.appendAAD(d.aad[:0], id, value[:headerBytes])
+	sealed := value[headerBytes:]
+	e.Data, err = aead.Open(sealed[:0], nil, sealed, d.aad)
 	if err != nil {
 		return Entry{}, false
 	}

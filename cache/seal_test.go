@@ -40,7 +40,7 @@ func TestSealedEntriesOpen(t *testing.T) {
 	r := ringOf(t, testNamespace, "one")
 	for _, size := range []int{0, 1, 15, 16, 17, 400, defaultMaxSize} {
 		e := entryOf(int64(size+1), strings.Repeat("d", size))
-		got, ok := r.open(&ID{1}, sealed(t, r, ID{1}, e))
+		got, ok := r.opened(&ID{1}, sealed(t, r, ID{1}, e))
 		if !ok || !same(got, e) {
 			t.Errorf("%d bytes: opened %v, version %d", size, ok, got.Version)
 		}
@@ -50,7 +50,7 @@ func TestSealedEntriesOpen(t *testing.T) {
 func TestTimesAreKeptToTheMicrosecond(t *testing.T) {
 	r := ringOf(t, testNamespace, "one")
 	at := time.Date(2026, 3, 4, 5, 6, 7, 123456789, time.FixedZone("", 3600))
-	got, ok := r.open(&ID{}, sealed(t, r, ID{}, Entry{Version: 1, ValidatedAt: at, ExpiresAt: time.Time{}, AbsoluteExpiresAt: at.Add(1 << 40)}))
+	got, ok := r.opened(&ID{}, sealed(t, r, ID{}, Entry{Version: 1, ValidatedAt: at, ExpiresAt: time.Time{}, AbsoluteExpiresAt: at.Add(1 << 40)}))
 	if !ok || !got.ValidatedAt.Equal(at.Truncate(time.Microsecond)) || got.ValidatedAt.Location() != time.UTC || !got.ExpiresAt.IsZero() {
 		t.Errorf("%v became %v; no time became %v", at, got.ValidatedAt, got.ExpiresAt)
 	}
@@ -83,16 +83,16 @@ func TestAnyOtherByteIsAMiss(t *testing.T) {
 		for bit := range 8 {
 			b := []byte(value)
 			b[i] ^= 1 << bit
-			if e, ok := r.open(&ID{1}, string(b)); ok || e.Version != 0 || e.Data != nil {
+			if e, ok := r.opened(&ID{1}, string(b)); ok || e.Version != 0 || e.Data != nil {
 				t.Fatalf("bit %d of byte %d changes nothing", bit, i)
 			}
 		}
-		if e, ok := r.open(&ID{1}, value[:i]); ok || e.Data != nil {
+		if e, ok := r.opened(&ID{1}, value[:i]); ok || e.Data != nil {
 			t.Fatalf("the first %d bytes open", i)
 		}
 	}
 	for _, longer := range []string{value + "\x00", "\x00" + value, value + value} {
-		if _, ok := r.open(&ID{1}, longer); ok {
+		if _, ok := r.opened(&ID{1}, longer); ok {
 			t.Error("more bytes open")
 		}
 	}
@@ -101,7 +101,7 @@ func TestAnyOtherByteIsAMiss(t *testing.T) {
 func TestVersionsThatAreNotPositiveDoNotOpen(t *testing.T) {
 	r := ringOf(t, testNamespace, "one")
 	for _, version := range []int64{0, -1, -1 << 63} {
-		if _, ok := r.open(&ID{1}, sealed(t, r, ID{1}, Entry{Version: version})); ok {
+		if _, ok := r.opened(&ID{1}, sealed(t, r, ID{1}, Entry{Version: version})); ok {
 			t.Errorf("version %d opens", version)
 		}
 	}
@@ -126,11 +126,11 @@ func TestValuesCannotChangePlaces(t *testing.T) {
 		for j, to := range places {
 			// The reader knows both keys, in either order.
 			other := map[string]string{"one": "two", "two": "one"}[to.key]
-			_, ok := ringOf(t, to.namespace, to.key, other).open(&to.id, value)
+			_, ok := ringOf(t, to.namespace, to.key, other).opened(&to.id, value)
 			if want := from.namespace == to.namespace && from.id == to.id; ok != want {
 				t.Errorf("sealed at %d, opened at %d: %v", i, j, ok)
 			}
-			if _, ok := ringOf(t, to.namespace, to.key).open(&to.id, value); ok != (i == j) {
+			if _, ok := ringOf(t, to.namespace, to.key).opened(&to.id, value); ok != (i == j) {
 				t.Errorf("sealed at %d, opened at %d with its key alone: %v", i, j, ok)
 			}
 		}
@@ -154,12 +154,12 @@ func TestPartsCannotChangeValues(t *testing.T) {
 			for n := range len(bounds) - 1 {
 				from, to := bounds[n], bounds[n+1]
 				mixed := a[:from] + b[from:to] + a[to:]
-				if _, ok := r.open(&ID{1}, mixed); ok != (mixed == a) {
+				if _, ok := r.opened(&ID{1}, mixed); ok != (mixed == a) {
 					t.Errorf("bytes %d to %d of another value: opened %v", from, to, ok)
 				}
 			}
 			if mixed := a[:37] + b[37:]; mixed != a {
-				if _, ok := r.open(&ID{1}, mixed); ok {
+				if _, ok := r.opened(&ID{1}, mixed); ok {
 					t.Error("the sealed part of another value opens")
 				}
 			}
@@ -173,10 +173,10 @@ func TestKeysAreNotTried(t *testing.T) {
 	for _, name := range []keyID{{}, r.keys[1].id} {
 		wrong := &keyring{keys: []ringKey{{id: name, root: r.keys[0].root}}, prefix: r.prefix}
 		value := sealed(t, wrong, ID{1}, entryOf(1, "data"))
-		if _, ok := wrong.open(&ID{1}, value); !ok {
+		if _, ok := wrong.opened(&ID{1}, value); !ok {
 			t.Fatal("the value is not what this test needs")
 		}
-		if _, ok := r.open(&ID{1}, value); ok {
+		if _, ok := r.opened(&ID{1}, value); ok {
 			t.Errorf("a value that names key %x was opened by another", name)
 		}
 	}
@@ -210,6 +210,9 @@ func TestAssociatedDataIsInjective(t *testing.T) {
 	}
 }
 
+// opened opens a copy.
+func (r *keyring) opened(id *ID, value string) (Entry, bool) { return r.open(id, []byte(value)) }
+
 func TestKeysAreThoseOfHKDF(t *testing.T) {
 	secret := master("root")
 	root := newRootKey(secret)
@@ -219,9 +222,11 @@ func TestKeysAreThoseOfHKDF(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := root.derive(&id); !bytes.Equal(got[:], want) {
+		d := root.get()
+		if got := d.derive(&id); !bytes.Equal(got, want) {
 			t.Fatalf("id %d: not the key that HKDF-Expand gives", i)
 		}
+		root.put(d)
 	}
 }
 
@@ -261,7 +266,7 @@ func TestFrozenVectors(t *testing.T) {
 		if got := hex.EncodeToString(r.keys[0].id[:]); got != v.KeyID {
 			t.Errorf("%s: key id %s", v.Name, got)
 		}
-		if got := r.keys[0].root.derive(&id); hex.EncodeToString(got[:]) != v.Key {
+		if got := r.keys[0].root.get().derive(&id); hex.EncodeToString(got) != v.Key {
 			t.Errorf("%s: another key", v.Name)
 		}
 		if got := r.appendAAD(nil, &id, value[:headerBytes]); hex.EncodeToString(got) != v.AAD {
@@ -274,7 +279,7 @@ func TestFrozenVectors(t *testing.T) {
 		if got := appendHeader(nil, r.keys[0].id, &want); !bytes.Equal(got, value[:headerBytes]) {
 			t.Errorf("%s: another header", v.Name)
 		}
-		got, ok := r.open(&id, string(value))
+		got, ok := r.opened(&id, string(value))
 		if !ok || !same(got, want) {
 			t.Errorf("%s: opened %v, version %d", v.Name, ok, got.Version)
 		}

@@ -32,7 +32,8 @@ type Store interface {
 	// Create makes a new session. An id that is taken, alive or not, is ErrExists and nothing changes.
 	Create(ctx context.Context, d Draft) (Record, error)
 
-	// Load returns the session, at version floor or a later one. It never extends it. A floor that the session has
+	// Load returns the session, at version floor or a later one. It never extends it. One that has expired and is still there, since
+	// nothing has pruned it, is ErrExpired. A floor that the session has
 	// not reached changes nothing: what counts is what the store knows now, and a cache asks it when it is behind.
 	Load(ctx context.Context, id ID, floor int64) (Record, error)
 

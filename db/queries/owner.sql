@@ -51,9 +51,12 @@ WITH locked AS (
 )
 DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id;
 
--- OwnerRevokeAll ends every session of everybody.
--- name: OwnerRevokeAll :execrows
-DELETE FROM pgsession.sessions;
+-- OwnerRevokeAll ends every session of everybody. seen is as in OwnerRevoke.
+-- name: OwnerRevokeAll :one
+WITH gone AS (
+    DELETE FROM pgsession.sessions RETURNING 1
+)
+SELECT (SELECT count(*) FROM pgsession.sessions)::bigint AS seen, (SELECT count(*) FROM gone)::bigint AS ended;
 
 -- OwnerLock makes the logins of a user wait for each other, until the end of the transaction.
 -- name: OwnerLock :exec

@@ -166,17 +166,24 @@ func (q *Queries) OwnerRevoke(ctx context.Context, db DBTX, userID string, spare
 	return &i, err
 }
 
-const ownerRevokeAll = `-- name: OwnerRevokeAll :execrows
-DELETE FROM pgsession.sessions
+const ownerRevokeAll = `-- name: OwnerRevokeAll :one
+WITH gone AS (
+    DELETE FROM pgsession.sessions RETURNING 1
+)
+SELECT (SELECT count(*) FROM pgsession.sessions)::bigint AS seen, (SELECT count(*) FROM gone)::bigint AS ended
 `
 
-// OwnerRevokeAll ends every session of everybody.
-func (q *Queries) OwnerRevokeAll(ctx context.Context, db DBTX) (int64, error) {
-	result, err := db.Exec(ctx, ownerRevokeAll)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+type OwnerRevokeAllRow struct {
+	Seen  int64
+	Ended int64
+}
+
+// OwnerRevokeAll ends every session of everybody. seen is as in OwnerRevoke.
+func (q *Queries) OwnerRevokeAll(ctx context.Context, db DBTX) (*OwnerRevokeAllRow, error) {
+	row := db.QueryRow(ctx, ownerRevokeAll)
+	var i OwnerRevokeAllRow
+	err := row.Scan(&i.Seen, &i.Ended)
+	return &i, err
 }
 
 const ownerRevokeOne = `-- name: OwnerRevokeOne :many

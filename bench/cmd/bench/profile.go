@@ -7,10 +7,10 @@ import (
 	"runtime/pprof"
 )
 
-// profileVariable is the folder for CPU profiles, for this process and the sites it starts.
+// profileVariable is the folder for profiles of CPU and allocations, for this process and those it starts.
 const profileVariable = "BENCH_PROFILE"
 
-// profiled runs f, with a CPU profile of its own when a folder for it is named.
+// profiled runs f, with profiles of its own when a folder for them is named.
 func profiled(name string, f func() error) error {
 	folder := os.Getenv(profileVariable)
 	if folder == "" {
@@ -25,5 +25,9 @@ func profiled(name string, f func() error) error {
 	}
 	err = f()
 	pprof.StopCPUProfile()
-	return errors.Join(err, file.Close())
+	allocations, createErr := os.Create(filepath.Join(folder, name+".allocs.pprof"))
+	if createErr != nil {
+		return errors.Join(err, file.Close(), createErr)
+	}
+	return errors.Join(err, file.Close(), pprof.Lookup("allocs").WriteTo(allocations, 0), allocations.Close())
 }

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/reporadar/pgsession/bench/internal/contestant"
 	"github.com/reporadar/pgsession/bench/internal/load"
 	"github.com/reporadar/pgsession/bench/internal/measure"
@@ -36,6 +38,7 @@ var cells = []cellKind{
 	{"loads_16", cellLoads(16)},
 	{"loads_64", cellLoads(64)},
 	{"loads_256", cellLoads(256)},
+	{"cached_64", cellCached},
 	{"saves_64", cellSaves},
 	{"logins_64", cellLogins},
 	{"http_get_64", cellHTTP(func(ctx context.Context, b *Bench, v *visited) (float64, error) {
@@ -167,7 +170,7 @@ func startCell(ctx context.Context, program, name string, b *Bench) (*cell, erro
 // Cell opens one cell in the database that [Against] has made. For each line of input it measures once and writes the
 // value, on a line of its own, to output.
 func Cell(ctx context.Context, name, duration, n string, input io.Reader, output io.Writer) (err error) {
-	b := &Bench{main: &rows.Database{URL: os.Getenv(cellServer)}}
+	b := &Bench{main: &rows.Database{URL: os.Getenv(cellServer)}, Redis: os.Getenv("REDIS_URL")}
 	var durationErr, rowsErr error
 	b.Duration, durationErr = time.ParseDuration(duration)
 	b.Sizes.Rows, rowsErr = strconv.Atoi(n)
@@ -206,6 +209,28 @@ func cellLoads(callers int) func(context.Context, *Bench) (*cell, error) {
 	return cellLibrary(func(ctx context.Context, b *Bench, l *contestant.Library) (float64, error) {
 		return contestant.Rate(ctx, l, b.Sizes.Rows, callers, b.Duration)
 	})
+}
+
+// cellCached loads from the cache alone. All builds find the entries of the one that was first.
+func cellCached(ctx context.Context, b *Bench) (_ *cell, err error) {
+	options, err := redis.ParseURL(b.Redis)
+	if err != nil {
+		return nil, errors.New("REDIS_URL is not a Redis URL")
+	}
+	c, err := contestant.NewCached(ctx, b.main, b.Redis, freshForLong)
+	if err != nil {
+		return nil, err
+	}
+	client, rows := redis.NewClient(options), min(cachedRows, b.Sizes.Rows)
+	end := func() error {
+		return errors.Join(contestant.Uncache(context.WithoutCancel(ctx), client, rows), client.Close(), c.Close())
+	}
+	if err := warm(ctx, c, rows); err != nil {
+		return nil, errors.Join(err, end())
+	}
+	return &cell{measure: func(ctx context.Context) (float64, error) {
+		return contestant.Rate(ctx, c, rows, cachedCallers, b.Duration)
+	}, close: end}, nil
 }
 
 func cellSaves(ctx context.Context, b *Bench) (*cell, error) {

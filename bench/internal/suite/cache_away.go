@@ -50,6 +50,9 @@ func (w *caching) away(ctx context.Context) (report result.Report, err error) {
 		return report, err
 	}
 	defer func() { closing(&err, chain.Close) }()
+	if err := warm(ctx, chain, w.rows); err != nil {
+		return report, err
+	}
 	loads := 0
 	p99 := func(ctx context.Context, c *contestant.Cached) (float64, error) {
 		rate, latencies, err := measure.Timed(ctx, cachedCallers, 4*w.bench.Duration, awayPause, func(ctx context.Context, caller *measure.Caller) error {

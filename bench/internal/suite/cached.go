@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,41 +26,36 @@ const (
 	freshForLong = 5 * time.Minute
 )
 
-// cached measures the cache: loads from it, loads without it when Redis is away, a cold start of Redis, and the sealing.
-func cached(ctx context.Context, b *Bench) (report result.Report, err error) {
-	d, err := b.database(ctx)
-	if err != nil {
-		return report, err
-	}
-	cache, err := b.redis(ctx)
-	if err != nil {
-		return report, err
-	}
-	options, err := redis.ParseURL(cache.URL)
-	if err != nil {
-		return report, errors.New("REDIS_URL is not a Redis URL")
-	}
-	way, err := rope.New(options.Addr)
-	if err != nil {
-		return report, err
-	}
-	defer func() { closing(&err, way.Cut) }()
-	through, err := way.Via(cache.URL)
-	if err != nil {
-		return report, errors.New("REDIS_URL is not a URL")
-	}
-	w := &caching{bench: b, database: d, way: way, url: cache.URL, through: through, direct: redis.NewClient(options), rows: min(cachedRows, b.Sizes.Rows)}
-	defer func() {
-		closing(&err, func() error { return contestant.Uncache(context.WithoutCancel(ctx), w.direct, w.rows) }, w.direct.Close)
-	}()
-	for _, part := range []func(context.Context) (result.Report, error){w.loads, w.away, w.cold, sealing} {
-		r, err := part(ctx)
+// withCache opens what the suites of the cache share: its loads, its loads when Redis is away, a cold start of Redis.
+func withCache(measure func(*caching, context.Context) (result.Report, error)) func(context.Context, *Bench) (result.Report, error) {
+	return func(ctx context.Context, b *Bench) (report result.Report, err error) {
+		d, err := b.database(ctx)
 		if err != nil {
 			return report, err
 		}
-		report.Add(r)
+		cache, err := b.redis(ctx)
+		if err != nil {
+			return report, err
+		}
+		options, err := redis.ParseURL(cache.URL)
+		if err != nil {
+			return report, errors.New("REDIS_URL is not a Redis URL")
+		}
+		way, err := rope.New(options.Addr)
+		if err != nil {
+			return report, err
+		}
+		defer func() { closing(&err, way.Cut) }()
+		through, err := way.Via(cache.URL)
+		if err != nil {
+			return report, errors.New("REDIS_URL is not a URL")
+		}
+		w := &caching{bench: b, database: d, way: way, url: cache.URL, through: through, direct: redis.NewClient(options), rows: min(cachedRows, b.Sizes.Rows)}
+		defer func() {
+			closing(&err, func() error { return contestant.Uncache(context.WithoutCancel(ctx), w.direct, w.rows) }, w.direct.Close)
+		}()
+		return measure(w, ctx)
 	}
-	return report, nil
 }
 
 // loads compares loads that the cache answers with those of Postgres alone and of scs on Redis.
@@ -79,7 +75,7 @@ func (w *caching) loads(ctx context.Context) (report result.Report, err error) {
 		return report, err
 	}
 	defer func() { closing(&err, scs.Close) }()
-	if err := w.warm(ctx, redis); err != nil {
+	if err := warm(ctx, redis, w.rows); err != nil {
 		return report, err
 	}
 	table := result.Table{
@@ -120,16 +116,32 @@ func (w *caching) loads(ctx context.Context) (report result.Report, err error) {
 	return report, nil
 }
 
+// warmers load beside one another, and are few enough for the fills that may be under way.
+const warmers = 16
+
 // warm loads every row until the cache has nearly all of them: a filler that finds too many others at work leaves it.
-func (w *caching) warm(ctx context.Context, c *contestant.Cached) error {
+func warm(ctx context.Context, c *contestant.Cached, rows int) error {
 	for range 50 {
 		before := c.Rows.Load()
-		for i := range w.rows {
-			if err := c.Load(ctx, i); err != nil {
-				return err
-			}
+		var next atomic.Int64
+		failed := make(chan error, warmers)
+		for range warmers {
+			go func() {
+				var err error
+				for i := next.Add(1) - 1; err == nil && i < int64(rows); i = next.Add(1) - 1 {
+					err = c.Load(ctx, int(i))
+				}
+				failed <- err
+			}()
 		}
-		if c.Rows.Load()-before < int64(w.rows)/1000+1 {
+		var err error
+		for range warmers {
+			err = errors.Join(err, <-failed)
+		}
+		if err != nil {
+			return err
+		}
+		if c.Rows.Load()-before < int64(rows)/1000+1 {
 			return nil
 		}
 	}
@@ -139,7 +151,7 @@ func (w *caching) warm(ctx context.Context, c *contestant.Cached) error {
 var nsPerOp = regexp.MustCompile(`Benchmark(Seal|Open)\S*\s+\d+\s+([0-9.]+) ns/op`)
 
 // sealing runs the benchmark that package cache has: what it measures is not exported.
-func sealing(ctx context.Context) (report result.Report, err error) {
+func sealing(ctx context.Context, _ *Bench) (report result.Report, err error) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark(Seal|Open)", "-cpu", "1", "-benchtime", "300ms", "github.com/reporadar/pgsession/cache")
 	output, err := cmd.CombinedOutput()
 	if err != nil {

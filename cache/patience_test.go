@@ -1,0 +1,105 @@
+package cache
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestPatienceFollowsWhatIsUsual(t *testing.T) {
+	p := patience{timeout: 50 * time.Millisecond}
+	want := func(when string, least, most time.Duration) {
+		t.Helper()
+		if got := p.limit(); got < least || got > most {
+			t.Errorf("%s: %v, want %v to %v", when, got, least, most)
+		}
+	}
+	want("before anything is known", p.timeout, p.timeout)
+	for range 100 {
+		p.took(200 * time.Microsecond)
+	}
+	want("fast", p.timeout/leastPatience, p.timeout/leastPatience)
+	p.took(20 * time.Millisecond)
+	want("after one that took long", 20*time.Millisecond, p.timeout)
+	for range 20 {
+		p.took(200 * time.Microsecond)
+	}
+	want("fast again", p.timeout/leastPatience, p.timeout/leastPatience)
+	for i := range 100 {
+		p.took(time.Duration(5+i%3) * time.Millisecond)
+	}
+	want("slow, and always so", 7*time.Millisecond, 15*time.Millisecond)
+	for range 100 {
+		p.took(100 * time.Millisecond)
+	}
+	want("slower than allowed", p.timeout, p.timeout)
+	p.took(0)
+}
+
+// While one waits unusually long, nobody else begins to. It ends when the answer comes, which is nobody's any more.
+func TestALateAnswerIsNotWaitedFor(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		d := newDouble()
+		c := newCache(t, d.client(t), func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
+		id := idOf("a")
+		wantFill(t, c, id, entryOf(1, "data"), true)
+		wantGet(t, c, id, entryOf(1, "data"))
+		d.setAnswer(func(cmd []string) string { time.Sleep(20 * time.Millisecond); return "" })
+
+		began := time.Now()
+		wantErr(t, c, id, ErrUnavailable)
+		if took := time.Since(began); took != c.timeout/leastPatience {
+			t.Errorf("waited for %v", took)
+		}
+		asked := d.count("MGET")
+		for range 10 {
+			time.Sleep(time.Millisecond)
+			at := time.Now()
+			wantErr(t, c, id, ErrUnavailable)
+			if took := time.Since(at); took != 0 {
+				t.Errorf("one that came later waited for %v", took)
+			}
+		}
+		if d.count("MGET") != asked {
+			t.Error("Redis was asked again before it had answered")
+		}
+		time.Sleep(10 * time.Millisecond)
+		synctest.Wait()
+		// It is known now to be slow, and waited for.
+		began = time.Now()
+		wantGet(t, c, id, entryOf(1, "data"))
+		if took := time.Since(began); took != 20*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
+		if got := c.Stats(); got.Open || got.Errors != 1 || got.Skipped != 10 || got.Hits != 2 {
+			t.Errorf("stats %+v", got)
+		}
+	})
+}
+
+// Those who wait for their turn behind one that takes unusually long are not asked for in vain.
+func TestThoseBehindALateAnswerLeaveWithIt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		d := newDouble()
+		c := newCache(t, d.client(t), func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
+		id := idOf("a")
+		wantFill(t, c, id, entryOf(1, "data"), true)
+		held := make(chan struct{})
+		d.setAnswer(func([]string) string { <-held; return "" })
+		began, left := time.Now(), make(chan time.Duration)
+		for range 100 {
+			go func() {
+				_, _ = c.Get(t.Context(), id)
+				left <- time.Since(began)
+			}()
+		}
+		for range 100 {
+			if took := <-left; took != c.timeout/leastPatience {
+				t.Errorf("a caller waited for %v", took)
+			}
+		}
+		time.Sleep(time.Second)
+		close(held)
+		_ = c.Close()
+	})
+}
