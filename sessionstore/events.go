@@ -155,6 +155,7 @@ func (q *events) deliver(d delivery) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
+			defer func() { _ = recover() }() // the log may be what panics
 			q.log.ErrorContext(ctx, "observer panicked", "event", d.event.Kind.String(), "panic", v, "stack", string(debug.Stack()))
 		}
 	}()
