@@ -81,8 +81,14 @@ func (p *Postgres) guarded(ctx context.Context, conn *pgxpool.Conn, statements f
 	return statements(p.in(conn))
 }
 
-// holdRevokes keeps whoever revokes all sessions of this one's user waiting until the transaction ends.
+// everybody is no user's id: the lock of those who revoke the sessions of all.
+const everybody = ""
+
+// holdRevokes keeps whoever revokes all sessions, of everybody or of this one's user, waiting until the transaction ends.
 func (p *Postgres) holdRevokes(ctx context.Context, db querier, id ID) error {
+	if err := p.queries.DistributedLock(ctx, db, everybody); err != nil {
+		return err
+	}
 	userID, err := p.queries.DistributedUser(ctx, db, id[:])
 	if err != nil || userID == "" {
 		return err

@@ -61,6 +61,9 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 	switch {
 	case s.All:
 		n := 0
+		if p.distributed.Load() { // how many were seen is counted at another moment there
+			err = p.queries.OwnerLock(ctx, db, everybody)
+		}
 		for again := true; again && err == nil; {
 			var row *gen.OwnerRevokeAllRow
 			if row, err = p.queries.OwnerRevokeAll(ctx, db); err == nil {

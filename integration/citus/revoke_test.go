@@ -10,9 +10,15 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// Sessions get new ids, on other shards, all the while their user is revoked, from two instances. The shards are not looked at
-// in one moment, and still none gets away.
+// Sessions get new ids, on other shards, all the while their user is revoked, or everybody, from two instances. The shards are
+// not looked at in one moment, and still none gets away.
 func revokes(t *testing.T, c *cluster) {
+	for what, sel := range map[string]sessionstore.Selection{"a user": {UserID: "ada"}, "everybody": {All: true}} {
+		t.Run(what, func(t *testing.T) { revokesAll(t, c, sel) })
+	}
+}
+
+func revokesAll(t *testing.T, c *cluster, sel sessionstore.Selection) {
 	one, sent := c.store(t)
 	other, _ := c.store(t)
 	for range 12 {
@@ -39,7 +45,7 @@ func revokes(t *testing.T, c *cluster) {
 		for range ids {
 			<-started
 		}
-		if _, r, err := one.Revoke(t.Context(), sessionstore.Selection{UserID: "ada"}); err != nil || !r.Committed || r.Count != len(ids) {
+		if _, r, err := one.Revoke(t.Context(), sel); err != nil || !r.Committed || r.Count != len(ids) {
 			t.Errorf("revoked %d of %d: %v", r.Count, len(ids), err)
 		}
 		if n := pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"); n != 0 {
