@@ -1,14 +1,13 @@
--- Distributes the table of sessions over the nodes of a Citus cluster, by id. NOT RUN ON CITUS by this project's tests,
--- which only see that it parses, and that it says so and changes nothing where Citus is missing.
+-- Distributes the table of sessions over the nodes of a Citus cluster, by id. The tests in
+-- integration/citus run it, and the library on what it makes, on a real Citus.
 --
 -- Run it on the coordinator, in the database with the sessions, after `migrate up` and before the application has many:
 -- the rows that are there are copied, and nothing can be written meanwhile. It can be run again.
 --
 -- What is known, from Citus's sources and issues: prune_state stays a table of the coordinator, and its row is the lock
 -- of the prune, so prune there. Citus checks the rights on shards as whoever asks, so the views need a role that may
--- read the table (citusdata/citus issues 1683 and 6161). It refuses FOR UPDATE over several shards, which the library's
--- statements for many sessions at once hold (SessionSaveMany, SessionRotateMany, SessionTouch): with them this version of
--- the library does not run on a distributed table.
+-- read the table (citusdata/citus issues 1683 and 6161). It refuses FOR UPDATE over several shards, so on a distributed
+-- table the library sends a statement for each session in place of one for many.
 
 DO $$
 DECLARE
