@@ -12,9 +12,15 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// Sessions get new ids, on other shards, all the while their user is revoked, from two instances. The shards are not looked at
-// in one moment, and still none gets away.
+// Sessions get new ids, on other shards, all the while their user is revoked, or everybody, from two instances. The shards are
+// not looked at in one moment, and still none gets away.
 func revokes(t *testing.T, c *cluster) {
+	for what, sel := range map[string]sessionstore.Selection{"a user": {UserID: "ada"}, "everybody": {All: true}} {
+		t.Run(what, func(t *testing.T) { revokesAll(t, c, sel) })
+	}
+}
+
+func revokesAll(t *testing.T, c *cluster, sel sessionstore.Selection) {
 	one, sent := c.store(t)
 	other, _ := c.store(t)
 	for round := range 12 {
