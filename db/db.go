@@ -50,7 +50,7 @@ import (
 	"github.com/reporadar/pgsession/internal/schema"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql ops/*.sql
 var embedded embed.FS
 
 // Options says what to migrate. The zero value is the schema pgsession, silently.

@@ -53,7 +53,14 @@ func (e *emergency) Alive(ctx context.Context, ids []ID) (alive, ended []ID, err
 		return alive, ended, ctx.Err()
 	}
 	a, d, err := e.front.Alive(ctx, there)
-	return append(alive, a...), append(ended, d...), err
+	for _, id := range d {
+		if e.staged(id) == (ID{}) {
+			ended = append(ended, id)
+		} else if err == nil {
+			err = errHalfway
+		}
+	}
+	return append(alive, a...), ended, err
 }
 
 // divided sorts ids.

@@ -32,6 +32,7 @@ type sealed interface {
 type cached struct {
 	store  Store
 	cache  sealed
+	tracer Tracer // nil for none
 	policy coherence.Policy
 	// away says that the store can't be reached; nil for never.
 	away func() bool
@@ -77,14 +78,7 @@ func (c *cached) Name() string { return "redis, " + c.store.Name() }
 func (c *cached) Load(ctx context.Context, id ID, floor int64) (Record, error) {
 	load := coherence.Load{Policy: c.policy, Floor: floor, Away: c.away != nil && c.away()}
 	if load.Start() == coherence.AskCache {
-		rec, answer := c.get(ctx, id)
-		now := c.now()
-		step, verdict := load.CacheAnswered(answer, rec.entry(), now)
-		if c.counts.answers[answer].Add(1); answer == coherence.Hit {
-			c.counts.verdicts[verdict].Add(1)
-		}
-		if step == coherence.ServeCache {
-			rec.AnsweredAt = time.UnixMicro(int64(now.Time))
+		if rec, served := c.ask(ctx, id, &load); served {
 			return rec, nil
 		}
 	}
@@ -92,7 +86,7 @@ func (c *cached) Load(ctx context.Context, id ID, floor int64) (Record, error) {
 	rec, err := c.store.Load(ctx, id, floor)
 	now := c.heard(&rec, asked)
 	if ttl := load.StoreAnswered(rec.entry(), err == nil, now); ttl > 0 {
-		c.fillLater(&rec, ttl)
+		c.fillLater(ctx, &rec, ttl)
 	}
 	return rec, err
 }
@@ -139,7 +133,8 @@ func (c *cached) List(ctx context.Context, userID string, p Page) ([]Record, err
 
 // Touch implements [Store]. The cache is not told: what it has only makes a deadline look earlier than it is, and an
 // expired entry is a miss. But an entry goes on saying that a touch is due until it is read anew, so a session that
-// this process has just touched is passed over.
+// this process has just touched is passed over. One that is used from a new place is read anew at once: what the entry says of the
+// old one would make every further request from the new one look suspicious.
 func (c *cached) Touch(ctx context.Context, touches []Touch) error {
 	now := c.clocks() // before the store is asked: a touch counts from no later than this
 	due := c.touched.due(touches, now)
@@ -150,6 +145,11 @@ func (c *cached) Touch(ctx context.Context, touches []Touch) error {
 		return err
 	}
 	c.touched.note(due, now)
+	for _, t := range due {
+		if t.Client != (Client{}) {
+			c.beside(func() { c.refill(context.WithoutCancel(ctx), t.ID) })
+		}
+	}
 	return nil
 }
 
@@ -161,6 +161,39 @@ func (c *cached) Prune(ctx context.Context, max int) (int, bool, error) {
 // Stats implements [Store].
 func (c *cached) Stats(ctx context.Context, exact bool) (Stats, error) {
 	return c.store.Stats(ctx, exact)
+}
+
+// ask says whether what the cache has may be served.
+func (c *cached) ask(ctx context.Context, id ID, load *coherence.Load) (rec Record, served bool) {
+	trace(ctx, c.tracer, Call{LayerCache, OpGet}, func(ctx context.Context) CallResult {
+		var answer coherence.CacheAnswer
+		rec, answer = c.get(ctx, id)
+		now := c.now()
+		step, verdict := load.CacheAnswered(answer, rec.entry(), now)
+		if c.counts.answers[answer].Add(1); answer == coherence.Hit {
+			c.counts.verdicts[verdict].Add(1)
+		}
+		rec.AnsweredAt = time.UnixMicro(int64(now.Time))
+		served = step == coherence.ServeCache
+		return CallResult{Cache: resultOf(answer, verdict)}
+	})
+	return rec, served
+}
+
+var (
+	answerResults  = [...]CacheResult{coherence.Miss: CacheMiss, coherence.Buried: CacheBuried, coherence.Silent: CacheUnanswered}
+	verdictResults = [...]CacheResult{
+		coherence.Fresh: CacheHit, coherence.Unclear: CacheUnclear, coherence.Stale: CacheStale, coherence.Expired: CacheExpired,
+		coherence.Behind: CacheBehind,
+	}
+)
+
+// resultOf is what a Tracer is told of a get.
+func resultOf(answer coherence.CacheAnswer, verdict coherence.Verdict) CacheResult {
+	if answer == coherence.Hit {
+		return verdictResults[verdict]
+	}
+	return answerResults[answer]
 }
 
 // get asks the cache. A caller whose context has ended gets its error from the store.
@@ -182,46 +215,6 @@ func (c *cached) get(ctx context.Context, id ID) (Record, coherence.CacheAnswer)
 		return Record{}, coherence.Miss
 	}
 	return rec, coherence.Hit
-}
-
-// fill says whether the cache has taken the record.
-func (c *cached) fill(ctx context.Context, rec *Record, ttl time.Duration) bool {
-	// Whoever hung up has still changed the session, and the next reader is somebody else.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
-	defer cancel()
-	stored, err := c.cache.Fill(ctx, cache.ID(rec.ID), cache.Entry{
-		Version: rec.Version, ValidatedAt: rec.ValidatedAt, ExpiresAt: rec.ExpiresAt, AbsoluteExpiresAt: rec.AbsoluteExpiresAt,
-		Data: rec.encode(),
-	}, ttl)
-	switch {
-	case err != nil:
-		c.counts.unfilled.Add(1)
-	case stored:
-		c.counts.filled.Add(1)
-	default:
-		c.counts.refused.Add(1)
-	}
-	return err == nil && stored
-}
-
-// fillLater fills beside the request that has its answer already.
-func (c *cached) fillLater(rec *Record, ttl time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return
-	}
-	select {
-	case c.filling <- struct{}{}:
-	default:
-		c.counts.skipped.Add(1)
-		return
-	}
-	filler := *rec
-	c.fills.Go(func() {
-		defer func() { <-c.filling }()
-		c.fill(context.Background(), &filler, ttl)
-	})
 }
 
 // entry is what the decisions need to know of a record.

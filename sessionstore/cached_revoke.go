@@ -67,7 +67,17 @@ func outcomeOf(err error) coherence.Outcome {
 }
 
 // bury tells the cache that sessions have ended. Who ended them may have left: they have ended all the same.
-func (c *cached) bury(ctx context.Context, ids ...ID) error {
+func (c *cached) bury(ctx context.Context, ids ...ID) (err error) {
+	trace(ctx, c.tracer, Call{LayerCache, OpBury}, func(ctx context.Context) CallResult {
+		if err = c.putTombstones(ctx, ids); err != nil {
+			return CallResult{Cache: CacheFailed}
+		}
+		return CallResult{Cache: CacheStored}
+	})
+	return err
+}
+
+func (c *cached) putTombstones(ctx context.Context, ids []ID) error {
 	keys := make([]cache.ID, len(ids))
 	for i, id := range ids {
 		keys[i] = cache.ID(id)

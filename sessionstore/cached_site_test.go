@@ -109,3 +109,35 @@ func TestCachedLogoutIsBoundByTheFreshness(t *testing.T) {
 		expect(t, "after the freshness", first.look(cookie), "nobody")
 	})
 }
+
+// What the cache says of where a session was used from is read anew when that changes: one move is one suspicion, not one with each
+// request while the entry is fresh.
+func TestCachedSuspicionIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &spyStore{Store: sessionstore.NewMemory(weekly, 0)}
+		cached := sessionstore.NewCached(store, newSlotCache(), halfMinute, weekly)
+		t.Cleanup(cached.Close)
+		site := newSiteOver(t, &spyStore{Store: cached}, func(cfg *sessionstore.Config) { cfg.NoSuspiciousCheck = false })
+		cookie := site.userAt(home, laptop)
+		for range 2 { // to know Postgres's time, and for the fill
+			site.sees(cookie, home, laptop)
+			synctest.Wait()
+		}
+		store.asked()
+		site.sees(cookie, home, laptop)
+		expect(t, "from the cache", store.asked(), "")
+		site.seen()
+
+		site.sees(cookie, cafe, phone)
+		expect(t, "the move", site.seen(), "session suspicious")
+		time.Sleep(time.Second) // for the touch to be written
+		synctest.Wait()
+		expect(t, "calls of the store", store.asked(), "Touch Load")
+		for range 5 {
+			site.sees(cookie, cafe, phone)
+			time.Sleep(time.Second)
+		}
+		expect(t, "and then", site.seen(), "")
+		expect(t, "from the cache", store.asked(), "")
+	})
+}

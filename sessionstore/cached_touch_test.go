@@ -24,6 +24,7 @@ func TestCachedTouchTellsTheStoreWhatIsNew(t *testing.T) {
 		touch := func(what string, touches []sessionstore.Touch, asked string) {
 			t.Helper()
 			expect(t, what, i.Touch(t.Context(), touches), nil)
+			synctest.Wait()
 			expect(t, what, i.store.asked(), asked)
 		}
 		touch("the first", touchOf(one), "Touch")
@@ -35,11 +36,11 @@ func TestCachedTouchTellsTheStoreWhatIsNew(t *testing.T) {
 		touch("after the interval", touchOf(one), "Touch")
 
 		client := sessionstore.Client{IP: netip.MustParseAddr("192.0.2.1"), UserAgent: "browser"}
-		touch("a client that is new", []sessionstore.Touch{{ID: one, Client: client}}, "Touch")
+		touch("a client that is new", []sessionstore.Touch{{ID: one, Client: client}}, "Touch Load") // for the cache
 		touch("a client that was told", []sessionstore.Touch{{ID: one, Client: client}}, "")
 		touch("a part of it", []sessionstore.Touch{{ID: one, Client: sessionstore.Client{UserAgent: "browser"}}}, "")
 		client.UserAgent = "another browser"
-		touch("one more client", []sessionstore.Touch{{ID: one, Client: client}}, "Touch")
+		touch("one more client", []sessionstore.Touch{{ID: one, Client: client}}, "Touch Load")
 
 		time.Sleep(time.Hour)
 		i.store.down("Touch")

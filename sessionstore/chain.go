@@ -13,6 +13,7 @@ import (
 // Its parts are nil where they are turned off.
 type chain struct {
 	postgres  *Postgres
+	truth     Store // postgres, as it is told to the Tracer
 	redis     *cache.Cache
 	client    io.Closer // of redis
 	cached    *cached
@@ -21,10 +22,11 @@ type chain struct {
 
 // newChain puts the parts together. It connects to nothing.
 func newChain(postgres *Postgres, cfg Config) (*chain, error) {
-	c := &chain{postgres: postgres}
-	var truth Store = postgres
+	postgres.tracer = cfg.Tracer
+	c := &chain{postgres: postgres, truth: traced(postgres, LayerPostgres, cfg.Tracer)}
+	truth := c.truth
 	if !cfg.NoEmergency {
-		c.emergency = newEmergency(postgres, cfg.Expiry(), cfg.StoreTimeout)
+		c.emergency = newEmergency(truth, cfg.Expiry(), cfg.StoreTimeout)
 		c.emergency.check = postgres.Check
 		truth = c.emergency.front
 	}
@@ -35,6 +37,7 @@ func newChain(postgres *Postgres, cfg Config) (*chain, error) {
 		return nil, err
 	}
 	c.cached = newCached(truth, c.redis, cfg.coherence(), cfg.Expiry())
+	c.cached.tracer = cfg.Tracer
 	if c.emergency != nil {
 		c.cached.away = c.emergency.refuses
 		c.emergency.front, c.emergency.cache = c.cached, c.cached
@@ -75,7 +78,7 @@ func (c *chain) store() Store {
 	case c.cached != nil:
 		return c.cached
 	}
-	return c.postgres
+	return c.truth
 }
 
 // open looks at what the chain is made of. An error of Postgres is one of open, unless an emergency begins with it; one of
@@ -96,6 +99,9 @@ func (c *chain) open(ctx context.Context, cfg Config) error {
 	}
 	if mixes, err := c.postgres.behindPooler(ctx); err == nil && mixes {
 		cfg.Logger.WarnContext(ctx, "if the pooler between here and Postgres pools by transaction, statements will fail", "why", poolerAdvice)
+	}
+	if deaf, err := c.postgres.deaf(ctx); err == nil && deaf {
+		cfg.Logger.WarnContext(ctx, "a change counts as made although somebody cancelled its wait for a synchronous standby", "why", deafAdvice)
 	}
 	return nil
 }

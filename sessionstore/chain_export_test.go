@@ -61,8 +61,11 @@ func (e *emergency) Close() error { return e.close() }
 // Limit bounds what is kept in memory.
 func (e *emergency) Limit(sessions, bytes int) { e.memory.limit, e.memory.maxBytes = sessions, bytes }
 
-// InMemory is how many sessions are kept in memory.
-func (e *emergency) InMemory() int { return e.memory.len() }
+// InMemory is how many sessions are not yet in Postgres for sure.
+func (e *emergency) InMemory() int { return e.stats().InMemory }
+
+// Left is how much is left to do before the emergency is over.
+func (e *emergency) Left() int { return e.left() }
 
 // Encode is what the cache keeps of a record.
 func (r *Record) Encode() []byte { return r.encode() }
@@ -132,3 +135,19 @@ var ErrAway = errAway
 
 // AgeOf is how long a session has existed.
 func (e *emergency) AgeOf(rec *Record, now time.Time) time.Duration { return e.age(rec, now) }
+
+// NewTraced makes a cached store over any store, which it takes for Postgres, that tells a Tracer what it does.
+func NewTraced(store Store, c Sealed, policy coherence.Policy, expiry Expiry, tracer Tracer) *Cached {
+	cached := newCached(traced(store, LayerPostgres, tracer), c, policy, expiry)
+	cached.tracer = tracer
+	return cached
+}
+
+// TraceNobody makes a call of which no Tracer is told.
+func TraceNobody(ctx context.Context) (n int) {
+	trace(ctx, nil, Call{LayerCache, OpGet}, func(context.Context) CallResult {
+		n++
+		return CallResult{}
+	})
+	return n
+}

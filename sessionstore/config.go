@@ -153,6 +153,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Observer is told every event. Defaults to a line in the log for each.
 	Observer Observer
+	// Tracer is told how long the calls of the store take. Defaults to none, which costs nothing.
+	Tracer Tracer
 	// ErrorHandler answers when a session can't be saved. Defaults to [ServeError].
 	ErrorHandler ErrorHandler
 }

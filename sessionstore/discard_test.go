@@ -88,6 +88,7 @@ func TestAnOutageIsOneLineASecond(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
+		site.told()
 		expect(t, "lines", strings.Count(site.log.String(), "session not loaded"), 2)
 		expect(t, "counted", site.m.Count(sessionstore.EventLoadFailed), int64(100))
 	})

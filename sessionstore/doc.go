@@ -47,6 +47,11 @@
 // tablet that leaves the house is told of and never acted upon, but by a Judge. False alarms that are left: a laptop that is
 // carried to another network, a VPN that is turned on, a phone that asks for the desktop's page.
 //
+// # Events
+//
+// The [Observer] is told of what happens to sessions: by default in a line of the log each, with why and by whom a session was ended.
+// It is told beside the requests, in order, and delays none of them; see there for what is kept when it is too slow.
+//
 // # Failure
 //
 // When Postgres can't be reached, FromContext returns [ErrUnavailable]; when it goes away before the save, the client

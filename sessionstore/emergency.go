@@ -44,6 +44,7 @@ type emergency struct {
 	mu      sync.Mutex
 	outage  coherence.Outage
 	memory  *Memory
+	halfway map[ID]ID       // sessions that were sent to Postgres and not answered for; see put
 	journal map[ID]struct{} // revokes that Postgres has yet to be told
 	told    map[ID]struct{} // those it has been told: what the cache says of them counts for nothing till the end
 	exposed time.Time       // until when the cache may say that one of those lives
@@ -60,7 +61,8 @@ type emergency struct {
 var _ Store = (*emergency)(nil)
 
 func newEmergency(truth Store, expiry Expiry, timeout time.Duration) *emergency {
-	e := &emergency{truth: truth, expiry: expiry, timeout: timeout, start: time.Now(), moving: newGate(), journal: map[ID]struct{}{}, told: map[ID]struct{}{}, maxJournal: maxJournal}
+	e := &emergency{truth: truth, expiry: expiry, timeout: timeout, start: time.Now(), moving: newGate(), maxJournal: maxJournal}
+	e.halfway, e.journal, e.told = map[ID]ID{}, map[ID]struct{}{}, map[ID]struct{}{}
 	e.memory = NewMemory(expiry, emergencySessions)
 	e.memory.maxBytes = emergencyBytes
 	e.check = func(context.Context) error { return nil }
@@ -120,7 +122,8 @@ func (e *emergency) Load(ctx context.Context, id ID, floor int64) (Record, error
 	if e.memory.holds(id) {
 		return e.memory.Load(ctx, id, floor)
 	}
-	return e.front.Load(ctx, id, floor)
+	rec, err := e.front.Load(ctx, id, floor)
+	return rec, e.halfwayTo(id, err)
 }
 
 // Save implements [Store].
@@ -138,7 +141,8 @@ func (e *emergency) Save(ctx context.Context, id ID, c Change) (Record, error) {
 	if e.memory.holds(id) {
 		return e.memory.Save(ctx, id, c)
 	}
-	return e.front.Save(ctx, id, c)
+	rec, err := e.front.Save(ctx, id, c)
+	return rec, e.halfwayTo(id, err)
 }
 
 // Rotate implements [Store].
@@ -154,14 +158,11 @@ func (e *emergency) Rotate(ctx context.Context, old, id ID, c Change) (Record, e
 		return Record{}, ErrNotFound
 	}
 	if !e.memory.holds(old) {
-		return e.front.Rotate(ctx, old, id, c)
+		rec, err := e.front.Rotate(ctx, old, id, c)
+		return rec, e.halfwayTo(old, err)
 	}
-	// An import whose answer was lost may have put the old id into Postgres.
 	if !e.refuses() {
-		if _, err := e.front.Delete(ctx, old); err != nil {
-			return Record{}, err
-		}
-		return e.memory.Rotate(ctx, old, id, c)
+		return e.memory.Rotate(ctx, old, id, c) // Postgres has never heard of the old id
 	}
 	if err := e.full(); err != nil {
 		return Record{}, err
@@ -192,8 +193,8 @@ func (e *emergency) Delete(ctx context.Context, id ID) (Revocation, error) {
 	}
 	defer e.moving.leave()
 	if !e.refuses() {
-		// An import may have put it into Postgres, with or without an answer. When this fails, the session stays whole.
-		r, err := e.front.Delete(ctx, id)
+		// It may be half way there. When this fails, the session stays whole.
+		r, err := e.erase(ctx, e.front, id)
 		if err == nil {
 			e.memory.forget(id)
 		}
@@ -288,7 +289,7 @@ func (e *emergency) full() error {
 	return nil
 }
 
-// writeDown keeps a revoke for Postgres. The caller holds e.moving, and Postgres is away.
+// writeDown keeps a revoke for Postgres. The caller holds e.moving.
 func (e *emergency) writeDown(id ID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -299,5 +300,5 @@ func (e *emergency) writeDown(id ID) {
 func (e *emergency) stats() EmergencyStats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return EmergencyStats{Since: e.since, InMemory: e.memory.len(), Journalled: len(e.journal)}
+	return EmergencyStats{Since: e.since, InMemory: e.memory.len() + len(e.halfway), Journalled: len(e.journal)}
 }

@@ -13,12 +13,17 @@ var (
 	// An HTTP handler answers it with 503 and leaves the cookie alone.
 	ErrUnavailable = errors.New("session store unavailable")
 
-	// ErrUncertain: a change was sent to Postgres and no answer came, so it is made or not. The same change can be made
-	// again without harm. It comes with ErrUnavailable, or with the error of a context that ended.
+	// ErrUncertain: a change was sent to Postgres and no answer came, so it is made or not; or it is made, its wait for a
+	// synchronous standby was cancelled, and it is lost if the primary is. The same change can be made again without
+	// harm. It comes with ErrUnavailable, or with the error of a context that ended.
 	ErrUncertain = errors.New("the change was sent and not answered: it may have been made")
 
 	// ErrNotFound: the session was revoked, expired or never existed.
 	ErrNotFound = errors.New("session not found")
+
+	// ErrExpired: the session is there and its deadline has passed. It is an ErrNotFound too, and only a [Store]'s Load tells it: to
+	// an application both are the same visitor without a session.
+	ErrExpired = fmt.Errorf("%w: expired", ErrNotFound)
 
 	// ErrExists: a session with this id exists. With random tokens it means a broken random source.
 	ErrExists = errors.New("session id already in use")

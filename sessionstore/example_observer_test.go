@@ -11,7 +11,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// An observer of one's own feeds a counter. It takes the place of the log.
+// An observer of one's own feeds a counter. It takes the place of the log. It is told beside the requests, and the program waits for
+// that before it looks.
 func ExampleObserver() {
 	var forged atomic.Int64
 	sessions, err := sessionstore.Open(context.Background(), sessionstore.Config{
@@ -38,6 +39,9 @@ func ExampleObserver() {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.AddCookie(&http.Cookie{Name: "session", Value: "v1.let.me.in"})
 	page.ServeHTTP(httptest.NewRecorder(), r)
+	if err := sessions.FlushEvents(context.Background()); err != nil {
+		log.Fatal(err)
+	}
 	fmt.Println("forged cookies:", forged.Load())
 	// Output:
 	// user ""

@@ -28,8 +28,8 @@ type exchange struct {
 
 type contextKey struct{}
 
-// withoutSession hides the exchange. The store and the observer are called with its locks held: a tracer or a log
-// handler of theirs that asked for the session would wait for itself.
+// withoutSession hides the exchange. The store is called with its locks held: a tracer of its that asked for the session
+// would wait for itself. The observer is called when the request may be over.
 func withoutSession(ctx context.Context) context.Context {
 	return context.WithValue(ctx, contextKey{}, nil)
 }
@@ -77,7 +77,11 @@ func (x *exchange) load(ctx context.Context) error {
 		case errors.Is(err, ErrNotFound):
 			// The cookie stays. Were it cleared, this response could overtake that of a login in another tab,
 			// whose cookie has the same name, and log the user out.
-			m.observe(ctx, Event{Kind: EventUnknown})
+			e := Event{Kind: EventUnknown, Handle: t.token.id().Handle()}
+			if errors.Is(err, ErrExpired) {
+				e.Kind = EventExpired
+			}
+			m.observe(ctx, e)
 		case err != nil:
 			if !errors.Is(err, context.Canceled) { // who has left misses nothing
 				m.observe(ctx, Event{Kind: EventLoadFailed, Err: err})
@@ -185,7 +189,7 @@ func (x *exchange) writeCookie() {
 
 	// A shared cache that kept this response would hand the session to strangers.
 	if cc := strings.ToLower(strings.Join(h["Cache-Control"], ",")); strings.Contains(cc, "public") || strings.Contains(cc, "s-maxage") {
-		m.observe(withoutSession(x.request.Context()), Event{Kind: EventUncached, Handle: s.handle()})
+		m.observe(x.request.Context(), Event{Kind: EventUncached, Handle: s.handle()})
 	}
 	h.Set("Cache-Control", "no-store")
 }
@@ -222,7 +226,7 @@ func (x *exchange) end(ctx context.Context) {
 	s.ended = true
 	s.mu.Unlock()
 	if late {
-		x.m.observe(withoutSession(ctx), Event{
+		x.m.observe(ctx, Event{
 			Kind: EventChangeLate, Handle: handle, UserID: userID,
 			Detail: "changed after the response had begun; call Session.Save to keep such a change",
 		})

@@ -71,7 +71,14 @@ func TestExpiredSessionIsNobodysAndItsCookieStays(t *testing.T) {
 			expect(t, "values", s.Has("cart"), false)
 		})
 		expect(t, "Set-Cookie headers", len(resp.Header["Set-Cookie"]), 0)
-		expect(t, "events", site.seen(), "session unknown")
+		e := site.event(sessionstore.EventExpired)
+		expect(t, "whose", e.Handle != "" && e.UserID == "", true)
+		expect(t, "events", site.seen(), "session expired")
+		_, err := site.m.Prune(t.Context())
+		site.check(err)
+		expect(t, "the prune", site.seen(), "sessions pruned")
+		site.visit(cookie, nothing)
+		expect(t, "events when it is pruned", site.seen(), "session unknown")
 
 		// What is set then goes into a new session, under a token of its own.
 		_, after := site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {

@@ -140,7 +140,7 @@ func (q *watches) check() {
 	watched, ids, cancelled := q.sessions()
 	var err error
 	if len(ids) > 0 {
-		ctx, cancel := context.WithTimeout(context.Background(), q.timeout)
+		ctx, cancel := context.WithTimeout(context.Background(), min(q.timeout, q.bearable(watched, began)))
 		var alive, ended []ID
 		alive, ended, err = q.store.Alive(ctx, ids)
 		cancel()
@@ -158,7 +158,7 @@ func (q *watches) check() {
 		}
 		for _, of := range watched {
 			for _, w := range of {
-				if cancelled[w] == nil && began.Sub(w.known) >= q.patience {
+				if cancelled[w] == nil && time.Since(w.known) >= q.patience {
 					cancelled[w] = errWatchBlind
 				}
 			}
@@ -182,6 +182,19 @@ func (q *watches) check() {
 	if tell {
 		q.failed(err)
 	}
+}
+
+// bearable is how long an answer may take, so that a store that hangs keeps no connection for much longer than the patience.
+func (q *watches) bearable(watched map[ID][]*watch, began time.Time) time.Duration {
+	first := began
+	for _, of := range watched {
+		for _, w := range of {
+			if w.known.Before(first) {
+				first = w.known
+			}
+		}
+	}
+	return max(watchEvery, q.patience+watchEvery-began.Sub(first))
 }
 
 // sessions is what to ask for, and which connections have already lost their session.
@@ -219,6 +232,13 @@ func (q *watches) close() {
 		w.cancel(errWatchBlind)
 	}
 	q.checking.Wait()
+}
+
+// Watched is how many connections are bound to their sessions by [Session.Watch] just now.
+func (m *Manager) Watched() int {
+	m.watches.mu.Lock()
+	defer m.watches.mu.Unlock()
+	return len(m.watches.open)
 }
 
 // endedAs says whether the session is over, given that this id of its is dead. It is not when the request has just moved

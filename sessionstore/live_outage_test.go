@@ -74,6 +74,22 @@ func TestWatchAsksOneQuestionAtATime(t *testing.T) {
 	})
 }
 
+// A store that hangs for as long as it may keeps a connection no longer than one that refuses: STD-17, the bound and a second.
+func TestWatchBearsAStoreThatHangsNoLonger(t *testing.T) {
+	for _, timeout := range []time.Duration{time.Second, 7 * time.Second, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = timeout })
+			st := site.open(t, site.user("ada"), nothing)
+			pass(3500 * time.Millisecond)
+			site.store.hold("Alive")
+			pass(29 * time.Second)
+			st.expect("before the bound", nil)
+			pass(2 * time.Second)
+			st.expect("a second after the bound", sessionstore.ErrUnavailable)
+		})
+	}
+}
+
 func TestCloseEndsWatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)

@@ -39,18 +39,22 @@ func (s *Session) Login(_ context.Context, userID string) error {
 
 // Logout ends the session: its row is deleted and its cookie cleared with the response, or with [Session.Save]. What
 // is set afterwards, such as a message for the next page, starts a new session. Without a session it does nothing.
-func (s *Session) Logout(context.Context) error {
+func (s *Session) Logout(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.cookable(); err != nil {
 		return err
 	}
+	by := named(ctx)
 	switch {
 	case s.stored:
-		s.doomed = append(s.doomed, s.rec)
+		if by.name == "" {
+			by.name = s.rec.UserID
+		}
+		s.doomed = append(s.doomed, doomed{s.rec, by})
 		s.uncook = true
-	case s.held != nil: // whoever has the token may end what it opens
-		s.doomed = append(s.doomed, s.held.rec)
+	case s.held != nil: // whoever has the token may end what it opens, and nobody knows who that is
+		s.doomed = append(s.doomed, doomed{s.held.rec, by})
 		s.uncook = true
 	}
 	s.forget()

@@ -11,16 +11,17 @@ import (
 // Manager is what an application holds: it makes sessions for its requests out of a [Store]. [Open] and [New] make
 // one; all its methods may be called by many goroutines at once.
 //
-// A Manager starts no goroutine of its own. [Manager.Run] does the work that goes on beside requests.
+// A Manager has no goroutine of its own while nothing happens: one tells the [Observer] of events as long as there are any, and
+// timers see to touches and watches. [Manager.Run] does the work that goes on for ever.
 type Manager struct {
 	cfg      Config
 	expiry   Expiry
 	proxies  proxies
 	store    Store
 	cookie   *cookieCodec
-	observer Observer
 	newToken func() token
 
+	events  events
 	touches touches
 	watches watches
 	health  health
@@ -48,26 +49,28 @@ func newManager(store Store, cfg Config) (*Manager, error) {
 		cfg:      cfg,
 		expiry:   cfg.Expiry(),
 		proxies:  cfg.TrustedProxies,
-		store:    store,
+		store:    traced(store, LayerSession, cfg.Tracer),
 		cookie:   cookie,
-		observer: cfg.Observer,
 		newToken: newToken,
 	}
+	m.events.init(m)
 	m.touches.init(m)
 	m.watches.init(m)
 	return m, nil
 }
 
-// Run prunes expired sessions every [Config.PruneInterval]. It returns when ctx ends, and returns nil then. Several
-// instances may run it; only one at a time prunes.
+// Run prunes expired sessions every [Config.PruneInterval], with rests so long that hardly a request meets a batch, but for
+// a run that has not come to an end in ten minutes. It returns when ctx ends, and returns nil then. Several
+// instances may run it; only one batch at a time is deleted.
 func (m *Manager) Run(ctx context.Context) error {
 	m.pruneForever(ctx)
 	return nil
 }
 
-// Close cancels what [Session.Watch] has bound, writes what touches are pending, waits for them and releases what [Open] acquired. Call it when the HTTP
-// server has shut down. The Manager is of no use afterwards. The error says what was lost: touches that could not be
-// written, and in an emergency the sessions that only this process knows.
+// Close cancels what [Session.Watch] has bound, writes what touches are pending, waits for them, tells the [Observer] what it has not been
+// told yet and releases what [Open] acquired. Call it when the HTTP server has shut down. The Manager is of no use afterwards. The error says
+// what was lost: touches that could not be written, in an emergency the sessions that only this process knows, and events that the
+// Observer did not take. The touches and the events may each take [Config.StoreTimeout].
 func (m *Manager) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), m.cfg.StoreTimeout)
 	defer cancel()
@@ -76,6 +79,9 @@ func (m *Manager) Close() error {
 	if m.chain != nil {
 		err = errors.Join(err, m.chain.close())
 	}
+	telling, stop := context.WithTimeout(context.Background(), m.cfg.StoreTimeout)
+	defer stop()
+	err = errors.Join(err, m.events.flush(telling))
 	if m.pool != nil {
 		m.pool()
 	}

@@ -179,6 +179,7 @@ func TestNothingPrintsWhatIsSecret(t *testing.T) {
 	c.print(t, "Manager", site.m)
 	expect(t, "the Manager prints", fmt.Sprintf("%+v", site.m), "sessionstore.Manager over memory")
 
+	site.told()
 	for _, e := range site.events {
 		c.print(t, "Event "+e.Kind.String(), e)
 	}
@@ -240,6 +241,7 @@ func TestLogHoldsNothingSecret(t *testing.T) {
 			visit(site.serve(nothing), cookie) // unknown
 			_, _ = site.m.Prune(t.Context())
 
+			site.told()
 			out := log.String()
 			for _, kind := range []sessionstore.EventKind{
 				sessionstore.EventCreated, sessionstore.EventLogin, sessionstore.EventRenewed, sessionstore.EventChangeLate,

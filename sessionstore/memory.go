@@ -85,7 +85,11 @@ func (m *Memory) Load(ctx context.Context, id ID, _ int64) (Record, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.alive(id, time.Now())
+	rec, err := m.alive(id, time.Now())
+	if _, there := m.sessions[id]; there && err != nil {
+		err = ErrExpired
+	}
+	return rec, err
 }
 
 // Save implements [Store].

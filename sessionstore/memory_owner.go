@@ -24,7 +24,11 @@ func (m *Memory) List(ctx context.Context, userID string, p Page) ([]Record, err
 			return rec.CreatedAt.After(p.Before) || rec.CreatedAt.Equal(p.Before) && bytes.Compare(rec.ID[:], p.After[:]) <= 0
 		})
 	}
-	return recs[:min(len(recs), p.size())], nil
+	recs = recs[:min(len(recs), p.size())]
+	for i := range recs {
+		recs[i].Data = nil
+	}
+	return recs, nil
 }
 
 // Revoke implements [Store].

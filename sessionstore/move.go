@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -12,36 +13,52 @@ import (
 // How many sessions are moved while calls wait.
 const moveAtOnce = 64
 
+var errHalfway = fmt.Errorf("%w: the session was being moved to Postgres, which did not answer; asking again every %s", ErrUnavailable, probeEvery)
+
 // move takes some sessions from memory to Postgres. Calls wait meanwhile, so that none finds a session in neither.
-func (e *emergency) move() (moved, left int, err error) {
+func (e *emergency) move() (moved int, err error) {
 	e.moving.shut()
 	defer e.moving.open()
 	ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
 	defer cancel()
-	records := e.memory.some(moveAtOnce)
-	failed := make([]error, len(records))
-	put := make([]bool, len(records))
+	records, halfway := e.memory.some(moveAtOnce), e.someHalfway()
+	failed := make([]error, len(records)+len(halfway))
+	put := make([]bool, len(failed))
 	var wg sync.WaitGroup
 	for i := range records {
 		wg.Go(func() { put[i], failed[i] = e.put(ctx, &records[i]) })
 	}
+	for i, id := range halfway {
+		wg.Go(func() {
+			failed[len(records)+i] = e.shift(ctx, e.staged(id), id)
+			put[len(records)+i] = failed[len(records)+i] == nil
+		})
+	}
 	wg.Wait()
-	for i := range records {
-		if failed[i] == nil {
-			e.memory.forget(records[i].ID)
-		}
+	for i := range put {
 		if put[i] {
 			moved++
 		}
 	}
-	if left = e.memory.len(); left == 0 && !e.exposure() {
+	if e.left() == 0 && !e.exposure() {
 		e.step((*coherence.Outage).Imported)
 	}
-	return moved, left, firstOf(failed)
+	return moved, firstOf(failed)
+}
+
+// left is how much is left to do before the emergency is over.
+func (e *emergency) left() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.memory.len() + len(e.halfway) + len(e.journal)
 }
 
 // put makes a session of memory one of Postgres. Its token stays, and so do the times it began and its user logged in.
 // It is false without an error for one that has ended.
+//
+// The session goes to Postgres under an id that nobody has a token for, and from there to its own. Only that second step
+// makes it one that others know and may end, and the row that it starts from is there once. So it can be made again when
+// nobody answers, and brings nothing back: a second Create would.
 func (e *emergency) put(ctx context.Context, rec *Record) (bool, error) {
 	now := time.Now()
 	age := e.age(rec, now)
@@ -49,13 +66,90 @@ func (e *emergency) put(ctx context.Context, rec *Record) (bool, error) {
 		age += deadline.Sub(now) // Create subtracts it from a later moment, at the latest from this one
 	}
 	if !rec.ExpiresAt.After(now) || age >= e.expiry.Absolute {
+		e.memory.forget(rec.ID)
 		return false, nil
 	}
-	_, err := e.truth.Create(ctx, Draft{ID: rec.ID, UserID: rec.UserID, Data: rec.Data, Client: rec.Client, Age: age})
-	if errors.Is(err, ErrExists) {
-		return e.merge(ctx, rec)
+	staged := newToken().id()
+	_, err := e.truth.Create(ctx, Draft{ID: staged, UserID: rec.UserID, Data: rec.Data, Client: rec.Client, Age: age})
+	if errors.Is(err, ErrUncertain) {
+		e.writeDown(staged) // it may be there, and is of no use to anybody
 	}
+	if err != nil {
+		return false, err
+	}
+	err = e.shift(ctx, staged, rec.ID)
 	return err == nil, err
+}
+
+// shift gives a session that is in Postgres under another id its own. It may be called again and again. From when it has
+// been sent, what counts is what Postgres has: another instance may use the session, or end it.
+func (e *emergency) shift(ctx context.Context, staged, id ID) error {
+	_, err := e.truth.Rotate(ctx, staged, id, Change{})
+	switch {
+	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrExists):
+		// Not found: it was shifted before, or somebody has ended the user's sessions.
+		e.setHalfway(id, ID{})
+		if errors.Is(err, ErrExists) {
+			e.writeDown(staged)
+		}
+		e.memory.forget(id)
+		return nil
+	case errors.Is(err, ErrUncertain):
+		e.setHalfway(id, staged)
+		e.memory.forget(id)
+	case e.staged(id) == ID{}:
+		e.writeDown(staged) // the session stays in memory, and goes by another one the next time
+	}
+	return err
+}
+
+// staged is the id under which a session was put into Postgres when nobody knows whether it has its own by now; else zero.
+func (e *emergency) staged(id ID) ID {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.halfway[id]
+}
+
+func (e *emergency) setHalfway(id, staged ID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if delete(e.halfway, id); staged != (ID{}) {
+		e.halfway[id] = staged
+	}
+}
+
+func (e *emergency) someHalfway() []ID {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var ids []ID
+	for id := range e.halfway {
+		if ids = append(ids, id); len(ids) == moveAtOnce {
+			break
+		}
+	}
+	return ids
+}
+
+// halfwayTo is what to say when Postgres does not find a session: one that is half way there may yet come to be.
+func (e *emergency) halfwayTo(id ID, err error) error {
+	if errors.Is(err, ErrNotFound) && e.staged(id) != (ID{}) {
+		return errHalfway
+	}
+	return err
+}
+
+// erase ends a session in Postgres. The row that it would come from goes first: after that it can't come any more.
+func (e *emergency) erase(ctx context.Context, from Store, id ID) (Revocation, error) {
+	if staged := e.staged(id); staged != (ID{}) {
+		if r, err := from.Delete(ctx, staged); err != nil {
+			return r, err
+		}
+	}
+	r, err := from.Delete(ctx, id)
+	if err == nil {
+		e.setHalfway(id, ID{})
+	}
+	return r, err
 }
 
 // age is how long a session has existed, by the clock of this process that says more: one stands still while the machine
@@ -67,38 +161,4 @@ func (e *emergency) age(rec *Record, now time.Time) time.Duration {
 		age = max(age, e.expiry.Absolute-rec.ExpiresAt.Sub(now))
 	}
 	return age
-}
-
-// merge adds what a session has become here since an import whose answer was lost. Other instances may have used it
-// meanwhile: what they changed stays, and if they ended it, it has ended.
-func (e *emergency) merge(ctx context.Context, rec *Record) (bool, error) {
-	row, err := e.truth.Load(ctx, rec.ID, 0)
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	change := Change{Client: rec.Client}
-	if row.UserID != rec.UserID {
-		change.UserID = rec.UserID
-	}
-	if change.Set, err = decodeObject(rec.Data); err != nil {
-		return false, err
-	}
-	if row.Version == 1 { // as it was imported: what it has and we have not was removed here
-		for name := range object(row.Data).members() {
-			if key := unquote(name); change.Set[key] == nil {
-				change.Removed = append(change.Removed, key)
-			}
-		}
-	}
-	_, err = e.truth.Save(ctx, rec.ID, change)
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
-	}
-	if err == nil && e.cache != nil {
-		_ = e.cache.bury(ctx, rec.ID) // it may have the session as it was imported
-	}
-	return err == nil, err
 }

@@ -2,7 +2,6 @@ package sessionstore
 
 import (
 	"context"
-	"log/slog"
 	"sync/atomic"
 	"time"
 )
@@ -20,12 +19,16 @@ const (
 	EventRenewed
 	// EventLogout: a session was ended by its request.
 	EventLogout
-	// EventRevoked: sessions of a user were ended by somebody else than their own requests; Detail says which, Count how
+	// EventRevoked: sessions of a user were ended by somebody else than their own requests; Reason says why, Actor by whom, Count how
 	// many.
 	EventRevoked
 	// EventForeignHandle: a user asked for the end of a session that is not theirs, or has ended. UserID is who asked.
 	EventForeignHandle
-	// EventUnknown: a cookie that we signed names no live session: it expired or was revoked. An anonymous request.
+	// EventExpired: the session of a cookie has expired. An anonymous request, and each further one with the cookie is another event,
+	// until the row is pruned: then it is an EventUnknown.
+	EventExpired
+	// EventUnknown: a cookie that we signed names no session: it was revoked, has got another token, or has expired and was pruned. An
+	// anonymous request.
 	EventUnknown
 	// EventForged: a cookie of our name that we did not sign. An anonymous request, answered without a query.
 	EventForged
@@ -62,28 +65,21 @@ const (
 	EventRecoveryFailed
 	// EventRecovered: Postgres is back and knows what happened meanwhile; Count is how many sessions moved there.
 	EventRecovered
+	// EventDropped: events were not delivered, since thousands waited for an Observer that is too slow; Count says how many. It stands where
+	// they would have stood.
+	EventDropped
 
 	eventKinds int = iota
 )
 
 var eventNames = [eventKinds]string{
-	"session created", "session login", "session renewed", "session logout", "sessions revoked", "session handle foreign", "session unknown",
+	"session created", "session login", "session renewed", "session logout", "sessions revoked", "session handle foreign", "session expired", "session unknown",
 	"session cookie forged", "session cookie ambiguous", "session not loaded", "session suspicious",
 	"session change lost", "session changed too late", "session not saved", "session limit not kept", "session touch failed",
 	"session watch failed",
 	"session response uncached", "sessions pruned", "session prune failed",
 	"session emergency begins", "session emergency not ended", "session emergency ended",
-}
-
-var eventLevels = [eventKinds]slog.Level{
-	EventCreated: slog.LevelDebug, EventLogin: slog.LevelInfo, EventRenewed: slog.LevelDebug, EventLogout: slog.LevelInfo,
-	EventRevoked: slog.LevelInfo, EventForeignHandle: slog.LevelWarn, EventLimitFailed: slog.LevelWarn,
-	EventUnknown: slog.LevelDebug, EventForged: slog.LevelInfo, EventAmbiguous: slog.LevelWarn,
-	EventLoadFailed: slog.LevelWarn, EventSuspicious: slog.LevelWarn, EventChangeLost: slog.LevelInfo, EventChangeLate: slog.LevelError,
-	EventSaveFailed: slog.LevelError, EventTouchFailed: slog.LevelWarn, EventUncached: slog.LevelWarn,
-	EventWatchFailed: slog.LevelWarn,
-	EventPruned:      slog.LevelDebug, EventPruneFailed: slog.LevelWarn,
-	EventEmergency: slog.LevelError, EventRecoveryFailed: slog.LevelError, EventRecovered: slog.LevelWarn,
+	"session events dropped",
 }
 
 // String is the name of the kind, as the log has it.
@@ -97,10 +93,17 @@ func (k EventKind) String() string {
 // Event is something that happened to a session. It never holds a token, an id or a session's data.
 type Event struct {
 	Kind EventKind
+	// At is when it happened, by this process's clock. It may be told of later.
+	At time.Time
 	// Handle names the session, where there is one.
 	Handle Handle
 	// UserID is whose session it is, where somebody is logged in.
 	UserID string
+	// Reason is why sessions were ended: of EventLogout and EventRevoked.
+	Reason Reason
+	// Actor is who did it, of events that end sessions and of EventForeignHandle: the user of the session whose request it was, or whom
+	// [WithActor] names. Empty where nobody is known, as for a suspicion.
+	Actor string
 	// Detail says more in a few words.
 	Detail string
 	// Count is how many sessions the event is about, where that is not one.
@@ -113,54 +116,29 @@ type Event struct {
 	Err error
 }
 
-// Observer is told what happens. It is called by the goroutine that serves the request and must return at once.
-// It must be safe for concurrent use.
+// Observer is told what happens: each event once, one after the other, in their order, by a goroutine of its own, so that one that
+// takes its time or hangs delays no request. ctx has the values of the request's context, for a tracer or a log handler, but not
+// its session, nor its deadline: the request may be over.
+//
+// Events wait for an Observer that is slow, 4,096 of them at most. What comes beyond that is dropped, and an [EventDropped] says how
+// many. Logins, logouts, revocations, suspicions and emergencies are not dropped for others: 100,000 of them wait beside those.
+// [Manager.FlushEvents] waits for those that wait, [Manager.Close] does so for [Config.StoreTimeout] at most. They are in this process's memory
+// till then, and lost if it dies. Counts ([Manager.Count]) don't wait.
+//
+// An Observer that panics is treated as net/http treats a handler: the panic goes to the log ([Config.Logger]) with its stack, the
+// event counts as delivered, and the next one comes.
 type Observer func(ctx context.Context, e Event)
-
-// logObserver is the default Observer: a line for each event, at the level its kind deserves.
-func logObserver(log *slog.Logger) Observer {
-	var loadFailed atomic.Int64 // when the last line about it was, in Unix seconds
-	return func(ctx context.Context, e Event) {
-		level := eventLevels[e.Kind]
-		if !log.Enabled(ctx, level) {
-			return
-		}
-		// An outage is one fact, however many requests it meets.
-		if now := time.Now().Unix(); e.Kind == EventLoadFailed && loadFailed.Swap(now) == now {
-			return
-		}
-		attrs := make([]slog.Attr, 0, 5)
-		if e.Handle != "" {
-			attrs = append(attrs, slog.String("session", string(e.Handle)))
-		}
-		if e.UserID != "" {
-			attrs = append(attrs, slog.String("user_id", e.UserID))
-		}
-		if e.Detail != "" {
-			attrs = append(attrs, slog.String("detail", e.Detail))
-		}
-		if e.Count != 0 {
-			attrs = append(attrs, slog.Int("count", e.Count))
-		}
-		if e.Revocation.MaxExposure > 0 {
-			attrs = append(attrs, slog.Duration("max_exposure", e.Revocation.MaxExposure))
-		}
-		if e.Err != nil {
-			attrs = append(attrs, slog.Any("error", e.Err))
-		}
-		log.LogAttrs(ctx, level, e.Kind.String(), attrs...)
-	}
-}
 
 // eventCounts counts events by kind.
 type eventCounts [eventKinds]atomic.Int64
 
 func (m *Manager) observe(ctx context.Context, e Event) {
 	m.counts[e.Kind].Add(int64(max(e.Count, 1)))
-	m.observer(ctx, e)
+	e.At = time.Now()
+	m.events.add(ctx, e)
 }
 
-// Count is how many events of a kind there were in this process. For EventPruned it counts the sessions.
+// Count is how many events of a kind there were in this process, delivered yet or not. For EventPruned it counts the sessions.
 func (m *Manager) Count(k EventKind) int64 {
 	if k < 0 || int(k) >= eventKinds {
 		return 0

@@ -13,7 +13,7 @@ import (
 
 func TestEventKindsHaveNamesOfTheirOwn(t *testing.T) {
 	names := map[string]sessionstore.EventKind{}
-	for k := sessionstore.EventCreated; k <= sessionstore.EventRecovered; k++ {
+	for k := sessionstore.EventCreated; k <= sessionstore.EventDropped; k++ {
 		name := k.String()
 		if other, taken := names[name]; taken || name == "" || name == "unknown event" {
 			t.Errorf("kind %d is called %q, as kind %d is", k, name, other)
@@ -21,7 +21,7 @@ func TestEventKindsHaveNamesOfTheirOwn(t *testing.T) {
 		names[name] = k
 	}
 	site := newSite(t)
-	for _, k := range []sessionstore.EventKind{-1, sessionstore.EventRecovered + 1} {
+	for _, k := range []sessionstore.EventKind{-1, sessionstore.EventDropped + 1} {
 		expect(t, "the name of no kind", k.String(), "unknown event")
 		expect(t, "the count of no kind", site.m.Count(k), 0)
 	}
@@ -85,6 +85,7 @@ func TestDefaultLogHasALineForAnEvent(t *testing.T) {
 		handle = s.Handle()
 		_ = s.Set("a", 1)
 	})
+	site.told()
 	out := log.String()
 	for _, want := range []string{
 		`level=INFO msg="session login" session=`, " user_id=ada",

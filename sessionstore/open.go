@@ -3,7 +3,6 @@ package sessionstore
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -40,7 +39,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 }
 
 // New is [Open] with a pool of the application's own, which it goes on owning: [Manager.Close] does not close it.
-// cfg.DatabaseURL is ignored.
+// cfg.DatabaseURL is ignored. Have [ConfigurePool] prepare the pool's configuration.
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
@@ -71,6 +70,9 @@ func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error)
 		_ = c.close()
 		return nil, err
 	}
+	told, cancel := context.WithTimeout(ctx, cfg.StoreTimeout)
+	defer cancel()
+	_ = m.FlushEvents(told) // an emergency that begins here is in the log before this is
 	cfg.Logger.InfoContext(ctx, "sessions open", "store", m.StoreName(), "active", stats.Active, "exact", stats.Exact)
 	return m, nil
 }
@@ -99,12 +101,7 @@ func openPool(cfg Config) (*pgxpool.Pool, error) {
 	if pc.ConnConfig.ConnectTimeout == 0 {
 		pc.ConnConfig.ConnectTimeout = cfg.StoreTimeout
 	}
-	if pc.PingTimeout == 0 {
-		pc.PingTimeout = time.Second
-	}
-	if pc.MaxConnLifetimeJitter == 0 {
-		pc.MaxConnLifetimeJitter = pc.MaxConnLifetime / 10
-	}
+	ConfigurePool(pc)
 	pool, err := pgxpool.NewWithConfig(context.Background(), pc)
 	if err != nil {
 		return nil, fault

@@ -25,3 +25,9 @@ var effects = [operations]effect{
 	opCreate: once, opLoad: reading, opSave: once, opRotate: once, opTouch: idempotent, opDelete: idempotent,
 	opList: reading, opRevoke: once, opAlive: reading, opPrune: idempotent, opStats: reading, opCheck: reading,
 }
+
+// operationNames is what a Tracer is told.
+var operationNames = [operations]Operation{
+	opCreate: OpCreate, opLoad: OpLoad, opSave: OpSave, opRotate: OpRotate, opTouch: OpTouch, opDelete: OpDelete,
+	opList: OpList, opRevoke: OpRevoke, opAlive: OpAlive, opPrune: OpPrune, opStats: OpStats, opCheck: OpCheck,
+}

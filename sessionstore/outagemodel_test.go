@@ -122,10 +122,15 @@ func (u *user) check(p *promise, rec sessionstore.Record, err error, where strin
 	}
 }
 
-// delete ends a session, and repeats that until it is acknowledged.
+// delete ends a session, here or at another instance that knows of it, and repeats that until it is acknowledged.
 func (u *user) delete(p *promise) {
 	for {
-		r, err := u.o.Delete(u.t.Context(), p.id)
+		from := sessionstore.Store(u.o)
+		if u.rng.IntN(2) == 0 && u.o.row(p.id) == "alive" {
+			from = u.o.elsewhere()
+			u.served["ended elsewhere"]++
+		}
+		r, err := from.Delete(u.t.Context(), p.id)
 		if err == nil {
 			p.gone, p.until = true, time.Now().Add(r.MaxExposure)
 			u.ended = append(u.ended, p)

@@ -65,9 +65,9 @@ func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocati
 	if h == "" {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
 	}
-	r, err := m.revoke(ctx, Selection{UserID: userID, Handle: h}, "one")
+	r, err := m.revoke(ctx, Selection{UserID: userID, Handle: h}, ReasonHandle)
 	if err == nil && r.Count == 0 {
-		m.observe(withoutSession(ctx), Event{Kind: EventForeignHandle, UserID: userID})
+		m.observe(ctx, foreign(ctx, userID))
 		err = fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
 	}
 	return r, err
@@ -79,13 +79,13 @@ func (m *Manager) RevokeUser(ctx context.Context, userID string) (Revocation, er
 	if err := userError(userID); err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return m.revoke(ctx, Selection{UserID: userID}, "all of the user")
+	return m.revoke(ctx, Selection{UserID: userID}, ReasonUser)
 }
 
 // RevokeAll ends every session of everybody, in one statement whose length is that of the table. The cache can't be told of so
 // many: what it has counts until it is no longer fresh.
 func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
-	return m.revoke(ctx, Selection{All: true}, "all of everybody")
+	return m.revoke(ctx, Selection{All: true}, ReasonAll)
 }
 
 // RevokeOthers ends all sessions of the user but this one, as after a change of the password. A pending
@@ -95,7 +95,7 @@ func (s *Session) RevokeOthers(ctx context.Context) (Revocation, error) {
 	if err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return s.m.revoke(ctx, sel, "others of the user")
+	return s.m.revoke(ctx, sel, ReasonOthers)
 }
 
 // userError says why no login can have a user id, before the database has to.
@@ -116,20 +116,29 @@ func (s *Session) others() (Selection, error) {
 	return Selection{UserID: userID, Except: s.rec.ID}, nil
 }
 
-func (m *Manager) revoke(ctx context.Context, sel Selection, which string) (Revocation, error) {
-	ctx = withoutSession(ctx)
-	_, r, err := m.store.Revoke(ctx, sel)
+func (m *Manager) revoke(ctx context.Context, sel Selection, why Reason) (Revocation, error) {
+	e := revoked(ctx, sel, why)
+	_, r, err := m.store.Revoke(withoutSession(ctx), sel)
 	if err != nil {
 		return r, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	m.revoked(ctx, sel.UserID, which, r)
+	if r.Count > 0 {
+		e.Count, e.Revocation = r.Count, r
+		m.observe(ctx, e)
+	}
 	return r, nil
 }
 
-func (m *Manager) revoked(ctx context.Context, userID, which string, r Revocation) {
-	if r.Count > 0 {
-		m.observe(ctx, Event{Kind: EventRevoked, UserID: userID, Detail: which, Count: r.Count, Revocation: r})
-	}
+// revoked is the event of a revoke that is about to be made: who acts is whoever has the request's session before it.
+func revoked(ctx context.Context, sel Selection, why Reason) Event {
+	by := actorOf(ctx)
+	return Event{Kind: EventRevoked, Handle: sel.Handle, UserID: sel.UserID, Reason: why, Actor: by.name, Detail: by.note}
+}
+
+// foreign is the event of a handle that is none of the user's.
+func foreign(ctx context.Context, userID string) Event {
+	by := actorOf(ctx)
+	return Event{Kind: EventForeignHandle, UserID: userID, Actor: by.name, Detail: by.note}
 }
 
 // limit ends a user's oldest logins beyond what they may have. It runs after each login; one that fails is made up for
@@ -138,7 +147,8 @@ func (m *Manager) limit(ctx context.Context, userID string) {
 	if m.cfg.MaxSessionsPerUser <= 0 || m.cfg.DenyAtMaxSessions {
 		return
 	}
-	if _, err := m.revoke(ctx, Selection{UserID: userID, Keep: m.cfg.MaxSessionsPerUser}, "beyond the limit"); err != nil {
+	ctx = WithActor(ctx, userID, "")
+	if _, err := m.revoke(ctx, Selection{UserID: userID, Keep: m.cfg.MaxSessionsPerUser}, ReasonLimit); err != nil {
 		m.observe(ctx, Event{Kind: EventLimitFailed, UserID: userID, Err: err})
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/batch"
@@ -27,12 +29,13 @@ type Postgres struct {
 	queries *gen.Queries
 	expiry  Expiry
 	timeout time.Duration
+	wanted  pgconn.ValidateConnectFunc // what the pool asks of a server; nil for nothing
+	checked atomic.Int64               // when that was last asked of one that is connected, in nanoseconds
 
-	loads   *batch.Combiner[ID, *Record]
-	creates *batch.Combiner[Draft, *Record]
-	saves   *batch.Combiner[saveCall, *Record]
-	rotates *batch.Combiner[rotateCall, *Record]
-	tallies [operations]tally
+	distributed   atomic.Bool // over the nodes of a Citus cluster
+	shared, apart combiners   // apart where it is distributed
+	tallies       [operations]tally
+	tracer        Tracer // nil for none
 }
 
 var _ Store = (*Postgres)(nil)
@@ -53,20 +56,10 @@ func NewPostgresIn(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout
 
 func newPostgres(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout time.Duration) *Postgres {
 	p := &Postgres{pool: pool, schema: schemaName, queries: gen.New(), expiry: expiry, timeout: timeout}
+	p.wanted = pool.Config().ConnConfig.ValidateConnect
 	p.db = p.in(pool)
-	reads := batch.Config{InFlight: loadsInFlight, Timeout: timeout}
-	writes := batch.Config{InFlight: writesInFlight, Timeout: timeout}
-	self := func(id *ID) ID { return *id }
-	drafted := func(d *Draft) ID { return d.ID }
-	saved := func(c *saveCall) ID { return c.id }
-	p.loads = (&statements[ID]{row: self, answer: self, share: true, one: p.loadOne, many: p.loadMany}).combine(reads)
-	p.creates = (&statements[Draft]{row: drafted, answer: drafted, one: p.createOne, many: p.createMany}).combine(writes)
-	p.saves = (&statements[saveCall]{row: saved, answer: saved, one: p.saveOne, many: p.saveMany}).combine(writes)
-	p.rotates = (&statements[rotateCall]{
-		row:    func(c *rotateCall) ID { return c.old },
-		answer: func(c *rotateCall) ID { return c.id },
-		one:    p.rotateOne, many: p.rotateMany,
-	}).combine(writes)
+	p.shared = p.combiners(batch.Config{InFlight: statementsInFlight, Timeout: timeout})
+	p.apart = p.combiners(batch.Config{InFlight: p.connections(), MaxBatch: 1, Timeout: timeout})
 	return p
 }
 
@@ -77,10 +70,14 @@ func (p *Postgres) in(db querier) querier { return schema.In(db, p.schema, &p.re
 func (p *Postgres) Name() string { return "postgres" }
 
 // Check finds out whether the database can be reached and has the schema that this version needs. The error says
-// which of it is missing and the command that creates it.
+// which of it is missing and the command that creates it. It also finds out whether Citus has distributed the table,
+// which is worth knowing before the first call.
 func (p *Postgres) Check(ctx context.Context) error {
 	return p.do(ctx, opCheck, func(ctx context.Context) error {
-		return schema.Check(ctx, p.db, p.schema)
+		if err := schema.Check(ctx, p.db, p.schema); err != nil {
+			return err
+		}
+		return p.look(ctx)
 	})
 }
 
@@ -89,12 +86,12 @@ func (p *Postgres) Create(ctx context.Context, d Draft) (Record, error) {
 	if d.UserID != "" && d.MaxSessions > 0 {
 		return p.admit(ctx, opCreate, d.UserID, d.ID, d.MaxSessions, func(ctx context.Context, q querier) (*Record, error) { return p.create(ctx, q, &d) })
 	}
-	return combined(p.creates.Do(ctx, d))
+	return changed(ctx, p, p.calls().creates, d)
 }
 
 // Load implements [Store].
 func (p *Postgres) Load(ctx context.Context, id ID, _ int64) (Record, error) {
-	return combined(p.loads.Do(ctx, id))
+	return combined(ctx, p, p.calls().loads, id)
 }
 
 // Save implements [Store].
@@ -104,7 +101,7 @@ func (p *Postgres) Save(ctx context.Context, id ID, c Change) (Record, error) {
 			return p.save(ctx, q, &saveCall{id, c})
 		})
 	}
-	return combined(p.saves.Do(ctx, saveCall{id, c}))
+	return changed(ctx, p, p.calls().saves, saveCall{id, c})
 }
 
 // Rotate implements [Store].
@@ -114,12 +111,22 @@ func (p *Postgres) Rotate(ctx context.Context, old, id ID, c Change) (Record, er
 			return p.rotate(ctx, q, &rotateCall{old, id, c})
 		})
 	}
-	return combined(p.rotates.Do(ctx, rotateCall{old, id, c}))
+	return changed(ctx, p, p.calls().rotates, rotateCall{old, id, c})
 }
 
 // Touch implements [Store].
 func (p *Postgres) Touch(ctx context.Context, touches []Touch) error {
-	touches = slices.Clone(touches)
+	if p.distributed.Load() {
+		return p.touchApart(ctx, touches)
+	}
+	err := p.touchShared(ctx, slices.Clone(touches))
+	if err != nil && p.distributed.Load() { // it has just been found out
+		err = p.touchApart(ctx, touches)
+	}
+	return err
+}
+
+func (p *Postgres) touchShared(ctx context.Context, touches []Touch) error {
 	slices.SortFunc(touches, func(a, b Touch) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	touches = slices.CompactFunc(touches, func(a, b Touch) bool { return a.ID == b.ID })
 	arg := &gen.SessionTouchParams{
@@ -140,8 +147,14 @@ func (p *Postgres) Touch(ctx context.Context, touches []Touch) error {
 func (p *Postgres) Delete(ctx context.Context, id ID) (Revocation, error) {
 	p.tallies[opDelete].alone(1)
 	err := p.do(ctx, opDelete, func(ctx context.Context) error {
-		_, err := p.queries.SessionDelete(ctx, p.db, id[:])
-		return err
+		return p.on(ctx, opDelete, func(conn *pgxpool.Conn) error {
+			db := p.in(conn)
+			n, err := p.queries.SessionDelete(ctx, db, id[:])
+			if err == nil && n == 0 {
+				err = p.queries.SessionSettle(ctx, db)
+			}
+			return err
+		})
 	})
 	return Revocation{Committed: err == nil, CacheAcked: true}, err
 }
@@ -171,6 +184,9 @@ func (p *Postgres) Stats(ctx context.Context, exact bool) (s Stats, err error) {
 			count, err := p.queries.ExpiryCount(ctx, p.db)
 			s.Total, s.Active, s.Expired = count.Total, count.Active, count.Total-count.Active
 			return err
+		}
+		if p.distributed.Load() {
+			return p.estimateApart(ctx, &s)
 		}
 		estimate, err := p.queries.ExpiryEstimate(ctx, p.db)
 		s.Total, s.Expired, s.Exact = estimate.Total, estimate.Expired, estimate.Exact

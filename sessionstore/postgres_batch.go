@@ -10,10 +10,38 @@ import (
 
 // How many statements of one kind run at once; what comes meanwhile waits and shares the next. Few statements make large
 // batches, which is what the throughput comes from.
-const (
-	loadsInFlight  = 2
-	writesInFlight = 2
-)
+const statementsInFlight = 2
+
+// combiners bring calls to statements.
+type combiners struct {
+	loads   *batch.Combiner[ID, *Record]
+	creates *batch.Combiner[Draft, *Record]
+	saves   *batch.Combiner[saveCall, *Record]
+	rotates *batch.Combiner[rotateCall, *Record]
+}
+
+func (p *Postgres) combiners(cfg batch.Config) (c combiners) {
+	self := func(id *ID) ID { return *id }
+	drafted := func(d *Draft) ID { return d.ID }
+	saved := func(c *saveCall) ID { return c.id }
+	c.loads = (&statements[ID]{row: self, answer: self, share: true, one: p.loadOne, many: p.loadMany}).combine(cfg)
+	c.creates = (&statements[Draft]{row: drafted, answer: drafted, one: p.createOne, many: p.createMany}).combine(cfg)
+	c.saves = (&statements[saveCall]{row: saved, answer: saved, one: p.saveOne, many: p.saveMany}).combine(cfg)
+	c.rotates = (&statements[rotateCall]{
+		row:    func(c *rotateCall) ID { return c.old },
+		answer: func(c *rotateCall) ID { return c.id },
+		one:    p.rotateOne, many: p.rotateMany,
+	}).combine(cfg)
+	return c
+}
+
+// calls are the combiners to go through.
+func (p *Postgres) calls() *combiners {
+	if p.distributed.Load() {
+		return &p.apart
+	}
+	return &p.shared
+}
 
 type result = batch.Result[*Record]
 
@@ -63,10 +91,13 @@ func (s *statements[C]) run(ctx context.Context, calls []C) ([]result, error) {
 		answers[records[i].ID] = &records[i]
 	}
 	for i := range calls {
-		if rec := answers[s.answer(&calls[i])]; rec != nil {
-			results[i].Value = rec
-		} else {
+		switch rec := answers[s.answer(&calls[i])]; {
+		case rec == nil:
 			results[i].Err = ErrNotFound
+		case rec.Version == 0: // of a load
+			results[i].Err = ErrExpired
+		default:
+			results[i].Value = rec
 		}
 	}
 	if !s.share {
@@ -86,15 +117,37 @@ func retrySingly(err error) bool {
 
 var errBusy = fmt.Errorf("%w: too many calls wait for Postgres", ErrUnavailable)
 
-// combined translates what the combiner itself has to say.
-func combined(rec *Record, err error) (Record, error) {
+// combined makes a call that may share its statement.
+func combined[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C) (Record, error) {
+	rec, _, err := ask(ctx, p, combiner, call)
+	return rec, err
+}
+
+// changed is combined for what changes something: who leaves a statement that others share has sent it.
+func changed[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C) (Record, error) {
+	rec, left, err := ask(ctx, p, combiner, call)
+	if left {
+		err = fmt.Errorf("%w (%w)", err, ErrUncertain)
+	}
+	return rec, err
+}
+
+// ask translates what the combiner itself has to say.
+func ask[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C) (_ Record, left bool, err error) {
+	rec, calls, err := combiner.DoCounted(ctx, call)
+	if p.tracer != nil {
+		noteCompany(ctx, calls)
+	}
+	left = errors.Is(err, batch.ErrLeft)
 	switch {
 	case err == nil:
-		return *rec, nil
+		return *rec, false, nil
 	case errors.Is(err, batch.ErrOverloaded):
 		err = errBusy
 	case errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnavailable):
-		err = fmt.Errorf("%w: no answer in time: %w", ErrUnavailable, err)
+		err = fmt.Errorf("%w: no answer in time: %w", ErrUnavailable, context.DeadlineExceeded)
+	case left:
+		err = context.Canceled
 	}
-	return Record{}, err
+	return Record{}, left, err
 }

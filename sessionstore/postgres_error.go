@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/schema"
 )
@@ -31,7 +32,18 @@ const (
 const maxAttempts = 3
 
 // do runs a statement under the store's deadline, repeats it where that is safe and can help, and translates its error.
-func (p *Postgres) do(ctx context.Context, op operation, statement func(context.Context) error) error {
+func (p *Postgres) do(ctx context.Context, op operation, statement func(context.Context) error) (err error) {
+	if p.tracer == nil {
+		return p.send(ctx, op, statement)
+	}
+	trace(ctx, p.tracer, Call{LayerStatement, operationNames[op]}, func(ctx context.Context) CallResult {
+		err = p.send(ctx, op, statement)
+		return CallResult{Err: err, SQLState: sqlState(err)}
+	})
+	return err
+}
+
+func (p *Postgres) send(ctx context.Context, op operation, statement func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	began := time.Now()
@@ -51,6 +63,9 @@ func (p *Postgres) do(ctx context.Context, op operation, statement func(context.
 		if died(err) {
 			p.pool.Reset() // what else is idle there died with it; more of it than there are attempts
 		}
+		if unsupported(err) {
+			_ = p.look(ctx) // somebody may have distributed the table
+		}
 		if !worthRepeating(err, e) {
 			break
 		}
@@ -62,23 +77,24 @@ func (p *Postgres) do(ctx context.Context, op operation, statement func(context.
 	return err
 }
 
-// on runs a statement on one connection. Where a load has not found all that it looked for, the server is asked on the same
-// connection whether it is a standby: that may not have heard of a session yet, and has no row to say so.
-func (p *Postgres) on(ctx context.Context, op operation, statement func(querier) (found bool, err error)) error {
+// on runs on one connection what may take two statements. Before a load it may ask whose connection that is; a change whose commit did not wait for its standby is one of which
+// nobody knows whether it will last.
+func (p *Postgres) on(ctx context.Context, op operation, statements func(*pgxpool.Conn) error) error {
 	conn, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	db := p.in(conn)
-	found, err := statement(db)
-	if op != opLoad || found || err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return err
+	if op == opLoad {
+		if err := p.recheck(ctx, conn.Conn().PgConn()); err != nil {
+			return err
+		}
 	}
-	if standby, failed := p.queries.SessionStandby(ctx, db); failed != nil {
-		return failed
-	} else if standby {
-		return errStandby
+	waits := waitsOf(conn.Conn().PgConn())
+	before := waits.count()
+	err = statements(conn)
+	if err == nil && waits.count() > before && effects[op] != reading {
+		return errUnreplicated
 	}
 	return err
 }
@@ -95,6 +111,13 @@ func unanswered(err error) bool {
 	return !errors.As(err, &pg) && !errors.As(err, &connect) && !errors.As(err, &mismatch) &&
 		!errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, ErrTooManySessions) && !pgconn.SafeToRetry(err)
 }
+
+// commitError is of a COMMIT that was sent. pgx says of some, whose answer was lost, that the connection was closed before
+// anything was sent (the simple protocol, version 5.12), and so may be sent again.
+type commitError struct{ error }
+
+func (e commitError) SafeToRetry() bool { return false }
+func (e commitError) Unwrap() error     { return e.error }
 
 // died: the connection was good once and is not any more, as after a restart of the server or a failover.
 func died(err error) bool {
@@ -117,7 +140,7 @@ func worthRepeating(err error, e effect) bool {
 		switch pg.Code {
 		case "40001", "40P01": // serialization failure, deadlock: rolled back
 			return true
-		case "0A000": // cached plan must not change result type: pgx has dropped the plan now
+		case featureNotSupported: // cached plan must not change result type: pgx has dropped the plan now. See unsupported, too
 			return true
 		case "25006": // read-only: a standby by now; the pool is being connected to another host
 			return true
@@ -127,7 +150,7 @@ func worthRepeating(err error, e effect) bool {
 		return false
 	}
 	var mismatch *schema.Mismatch
-	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrTooManySessions) || errors.As(err, &mismatch) {
+	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrExpired) || errors.Is(err, ErrTooManySessions) || errors.Is(err, errUnreplicated) || errors.As(err, &mismatch) {
 		return false // that is an answer
 	}
 	var connect *pgconn.ConnectError
@@ -135,6 +158,14 @@ func worthRepeating(err error, e effect) bool {
 		return false // the pool has just tried
 	}
 	return pgconn.SafeToRetry(err) || e != once // a connection that died in the pool
+}
+
+const featureNotSupported = "0A000"
+
+// unsupported: Citus refuses a statement for many sessions.
+func unsupported(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == featureNotSupported
 }
 
 // translate is the one place where errors of pgx become those of the package. It keeps SQLSTATE codes and names of
@@ -145,12 +176,16 @@ func (p *Postgres) translate(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return ErrNotFound
+	case errors.Is(err, ErrExpired):
+		return ErrExpired
 	case errors.Is(err, ErrTooManySessions):
 		return ErrTooManySessions
 	case errors.As(err, &mismatch):
 		return err
 	case errors.Is(err, errStandby):
 		return fmt.Errorf("%w: Postgres at %s: %w", ErrUnavailable, p.address(), errStandby)
+	case errors.Is(err, errUnreplicated):
+		return fmt.Errorf("%w: Postgres at %s: %w", ErrUnavailable, p.address(), errUnreplicated)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return context.Canceled
 	case errors.As(err, &pg):
@@ -201,9 +236,6 @@ func (r *refusal) Error() string {
 	return "SQLSTATE " + r.code
 }
 
-// errStandby: a standby answered. What it says may be older than its clock, so it counts for nothing.
-var errStandby = errors.New("a standby answered: list all hosts in DATABASE_URL, with target_session_attrs=read-write")
-
 // answer: the server is there, and serves nothing.
 type answer string
 
@@ -215,12 +247,25 @@ func unreachable(err error) bool {
 	var refused *refusal
 	var said answer
 	switch {
-	case !errors.Is(err, ErrUnavailable), errors.As(err, &refused), errors.Is(err, errBusy):
+	case !errors.Is(err, ErrUnavailable), errors.As(err, &refused), errors.Is(err, errBusy), errors.Is(err, errUnreplicated):
 		return false
 	case errors.As(err, &said):
 		return strings.HasPrefix(string(said), "57P")
 	}
 	return true
+}
+
+// sqlState is the code that Postgres refused a statement with; empty where it did not.
+func sqlState(err error) string {
+	var refused *refusal
+	var said answer
+	switch {
+	case errors.As(err, &refused):
+		return refused.code
+	case errors.As(err, &said):
+		return string(said)
+	}
+	return ""
 }
 
 // address is where the pool connects, for messages: never with the password.

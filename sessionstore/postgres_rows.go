@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/gen"
 )
@@ -25,29 +26,14 @@ type (
 	}
 )
 
-func (p *Postgres) loadOne(ctx context.Context, id *ID) (*Record, error) {
-	return p.one(ctx, opLoad, func(ctx context.Context, db querier) (*Record, error) {
-		return recordOf(p.queries.SessionLoad(ctx, db, id[:]))
-	})
-}
-
-func (p *Postgres) loadMany(ctx context.Context, ids []ID) ([]Record, error) {
-	arg := make([][]byte, len(ids))
-	for i := range ids {
-		arg[i] = ids[i][:]
-	}
-	return many(ctx, p, opLoad, len(ids), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionLoadManyRow, error) {
-		return p.queries.SessionLoadMany(ctx, db, arg)
-	})
-}
-
 func (p *Postgres) createOne(ctx context.Context, d *Draft) (*Record, error) {
 	return p.one(ctx, opCreate, func(ctx context.Context, db querier) (*Record, error) { return p.create(ctx, db, d) })
 }
 
 func (p *Postgres) create(ctx context.Context, db querier, d *Draft) (*Record, error) {
 	arg := &gen.SessionCreateParams{
-		ID: d.ID[:], UserID: orNull(d.UserID), Age: d.Age, Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
+		ID: d.ID[:], UserID: orNull(d.UserID), Age: d.Age, Login: span(d.Age, d.UserID != ""),
+		Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
 		Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
 	return recordOf(p.queries.SessionCreate(ctx, db, arg))
@@ -76,8 +62,9 @@ func (p *Postgres) saveOne(ctx context.Context, c *saveCall) (*Record, error) {
 func (p *Postgres) save(ctx context.Context, db querier, c *saveCall) (*Record, error) {
 	arg := &gen.SessionSaveParams{
 		ID: c.id[:], Removed: orNone(c.change.Removed), Changed: encodeObject(c.change.Set),
-		UserID: orNull(c.change.UserID), IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
-		Slides: !p.expiry.Fixed, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
+		UserID: orNull(c.change.UserID), Login: span(0, c.change.UserID != ""),
+		IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
+		Idle: span(p.expiry.Idle, !p.expiry.Fixed), Resolution: p.expiry.Resolution(),
 	}
 	return recordOf(p.queries.SessionSave(ctx, db, arg))
 }
@@ -98,11 +85,24 @@ func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) ([]Record, er
 	})
 }
 
-func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (*Record, error) {
-	return p.one(ctx, opRotate, func(ctx context.Context, db querier) (*Record, error) { return p.rotate(ctx, db, c) })
+func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (rec *Record, err error) {
+	err = p.do(ctx, opRotate, func(ctx context.Context) error {
+		return p.on(ctx, opRotate, func(conn *pgxpool.Conn) error {
+			return p.guarded(ctx, conn, func(db querier) (err error) {
+				rec, err = p.rotate(ctx, db, c)
+				return err
+			})
+		})
+	})
+	return rec, err
 }
 
 func (p *Postgres) rotate(ctx context.Context, db querier, c *rotateCall) (*Record, error) {
+	if p.distributed.Load() {
+		if err := p.holdRevokes(ctx, db, c.old); err != nil {
+			return nil, err
+		}
+	}
 	arg := &gen.SessionRotateParams{
 		OldID: c.old[:], ID: c.id[:], Removed: orNone(c.change.Removed), Changed: encodeObject(c.change.Set),
 		UserID: orNull(c.change.UserID), IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
@@ -138,9 +138,9 @@ type row = struct {
 
 func (p *Postgres) one(ctx context.Context, op operation, query func(context.Context, querier) (*Record, error)) (rec *Record, err error) {
 	err = p.do(ctx, op, func(ctx context.Context) error {
-		return p.on(ctx, op, func(db querier) (found bool, err error) {
-			rec, err = query(ctx, db)
-			return err == nil, err
+		return p.on(ctx, op, func(conn *pgxpool.Conn) (err error) {
+			rec, err = query(ctx, p.in(conn))
+			return err
 		})
 	})
 	return rec, err
@@ -158,25 +158,31 @@ func recordOf[R ~row](got *R, err error) (*Record, error) {
 	return rec, nil
 }
 
-// many has room for n rows, and takes those that the reader left.
+// many has room for n rows.
 func many[R ~row](
 	ctx context.Context, p *Postgres, op operation, n int, query func(context.Context, gen.DBTX) ([]*R, error),
 ) (recs []Record, err error) {
 	err = p.do(ctx, op, func(ctx context.Context) error {
-		return p.on(ctx, op, func(db querier) (found bool, err error) {
-			reader := binaryReader{querier: db, records: make([]Record, 0, n)}
-			left, err := query(ctx, &reader)
-			recs = reader.records
-			for _, got := range left {
-				recs = append(recs, Record{})
-				recs[len(recs)-1].fill(row(*got))
-			}
-			if err == nil && len(recs) > 0 && recs[0].fromStandby() {
-				err = errStandby
-			}
-			return len(recs) == n, err
+		return p.on(ctx, op, func(conn *pgxpool.Conn) (err error) {
+			recs, err = read(ctx, p.in(conn), n, query)
+			return err
 		})
 	})
+	return recs, err
+}
+
+// read reads up to n rows in binary, and takes those that the reader left.
+func read[R ~row](ctx context.Context, db querier, n int, query func(context.Context, gen.DBTX) ([]*R, error)) ([]Record, error) {
+	reader := binaryReader{querier: db, records: make([]Record, 0, n)}
+	left, err := query(ctx, &reader)
+	recs := reader.records
+	for _, got := range left {
+		recs = append(recs, Record{})
+		recs[len(recs)-1].fill(row(*got))
+	}
+	if err == nil && len(recs) > 0 && recs[0].fromStandby() {
+		err = errStandby
+	}
 	return recs, err
 }
 
@@ -229,6 +235,11 @@ func orNone(names []string) []string {
 }
 
 func orNull(s string) pgtype.Text { return pgtype.Text{String: s, Valid: s != ""} }
+
+// span is null where it doesn't apply.
+func span(d time.Duration, applies bool) pgtype.Interval {
+	return pgtype.Interval{Microseconds: d.Microseconds(), Valid: applies}
+}
 
 func ipOrNull(addr netip.Addr) *netip.Addr {
 	if !addr.IsValid() {

@@ -72,29 +72,35 @@ func (t *tally) alone(n int) {
 	}
 }
 
-// with adds what was combined.
-func (t *tally) with(s batch.Stats) CallStats {
-	return CallStats{
-		Calls:      t.calls.Load() + int64(s.Calls),
+// with adds what came through combiners.
+func (t *tally) with(all ...batch.Stats) CallStats {
+	c := CallStats{
+		Calls:      t.calls.Load(),
 		Statements: t.statements.Load(),
-		Shared:     t.shared.Load() + int64(s.Batched),
-		Largest:    max(int(t.largest.Load()), s.Largest),
-		Overloaded: int64(s.Overloaded),
-		Late:       int64(s.Late),
+		Shared:     t.shared.Load(),
+		Largest:    int(t.largest.Load()),
 		Took:       time.Duration(t.took.Load()),
 	}
+	for _, s := range all {
+		c.Calls += int64(s.Calls)
+		c.Shared += int64(s.Batched)
+		c.Largest = max(c.Largest, s.Largest)
+		c.Overloaded += int64(s.Overloaded)
+		c.Late += int64(s.Late)
+	}
+	return c
 }
 
 // stats is what there is to know without asking anybody.
 func (p *Postgres) stats() PostgresStats {
 	pool := p.pool.Stat()
 	return PostgresStats{
-		Loads:   p.tallies[opLoad].with(p.loads.Stats()),
-		Creates: p.tallies[opCreate].with(p.creates.Stats()),
-		Saves:   p.tallies[opSave].with(p.saves.Stats()),
-		Rotates: p.tallies[opRotate].with(p.rotates.Stats()),
-		Touches: p.tallies[opTouch].with(batch.Stats{}),
-		Deletes: p.tallies[opDelete].with(batch.Stats{}),
+		Loads:   p.tallies[opLoad].with(p.shared.loads.Stats(), p.apart.loads.Stats()),
+		Creates: p.tallies[opCreate].with(p.shared.creates.Stats(), p.apart.creates.Stats()),
+		Saves:   p.tallies[opSave].with(p.shared.saves.Stats(), p.apart.saves.Stats()),
+		Rotates: p.tallies[opRotate].with(p.shared.rotates.Stats(), p.apart.rotates.Stats()),
+		Touches: p.tallies[opTouch].with(),
+		Deletes: p.tallies[opDelete].with(),
 		Pool: PoolStats{
 			Max: int(pool.MaxConns()), Used: int(pool.AcquiredConns()), Idle: int(pool.IdleConns()),
 			Acquires: pool.AcquireCount(), Waits: pool.EmptyAcquireCount(), Waited: pool.EmptyAcquireWaitTime(),

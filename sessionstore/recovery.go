@@ -112,14 +112,14 @@ func (e *emergency) recovered() (n int, err error) {
 	if err := e.probe(); err != nil {
 		return 0, err
 	}
-	if err := e.replay(); err != nil {
-		return 0, err
-	}
 	for {
-		before := e.memory.len()
-		moved, left, err := e.move()
+		if err := e.replay(); err != nil {
+			return n, err
+		}
+		before := e.left()
+		moved, err := e.move()
 		n += moved
-		if left == 0 || left >= before || unreachable(err) || e.refuses() {
+		if left := e.left(); left == 0 || left >= before || unreachable(err) || e.refuses() {
 			return n, err
 		}
 	}
@@ -143,6 +143,9 @@ func (e *emergency) probe() error {
 func (e *emergency) replay() error {
 	for {
 		ids := e.waiting()
+		if len(ids) == 0 && !e.refuses() {
+			return nil
+		}
 		if len(ids) == 0 {
 			e.moving.shut()
 			done := len(e.waiting()) == 0
@@ -171,7 +174,7 @@ func (e *emergency) replay() error {
 func (e *emergency) tell(id ID) error {
 	ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
 	defer cancel()
-	if _, err := e.truth.Delete(ctx, id); err != nil {
+	if _, err := e.erase(ctx, e.truth, id); err != nil {
 		return err
 	}
 	var r Revocation

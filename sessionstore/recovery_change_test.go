@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,52 +101,6 @@ func TestRecoveryAgeCountsSuspension(t *testing.T) {
 	expect(t, "set back before it began", o.AgeOf(&rec, now), 0)
 }
 
-// A session that waits for its turn may have a row in Postgres already, from an import whose answer was lost. A login and a
-// logout end that too, and one that can't is written down, though its time is up by then.
-func TestRecoveryEndsWhatALostImportLeft(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, how := range []string{"rotate", "delete", "delete as Postgres goes away"} {
-			o := newOutage(t, halfMinute, weekly)
-			o.away()
-			id := o.create("s").ID
-			var creates atomic.Int64
-			o.losing.lost = func(method string) bool { return method == "Create" && creates.Add(1) == 1 }
-			o.pg.up()
-			o.pg.on("Save", func(context.Context) error { return sessionstore.RefusalWith("54000") })
-			time.Sleep(3 * time.Second)
-			expect(t, "mode", o.Mode(), coherence.Importing)
-			expect(t, "in Postgres and in memory", o.row(id)+fmt.Sprint(o.InMemory()), "alive1")
-			switch how {
-			case "rotate":
-				_, err := o.Rotate(t.Context(), id, idOf("new"), sessionstore.Change{})
-				expect(t, how, err, nil)
-			case "delete":
-				r, err := o.Delete(t.Context(), id)
-				expect(t, how, err, nil)
-				expect(t, "committed", r.Committed, true)
-			default:
-				o.pg.down(storeMethods...)
-				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-				defer cancel()
-				o.pg.on("Delete", func(ctx context.Context) error {
-					_ = blocked(ctx)
-					return errNobody
-				})
-				r, err := o.Delete(ctx, id)
-				expect(t, how, err, nil)
-				expect(t, "committed", r.Committed, false)
-			}
-			expect(t, "here", o.got(id), "not found")
-			o.pg.up()
-			time.Sleep(3 * time.Second)
-			expect(t, "mode", o.Mode(), coherence.Normal)
-			expect(t, "in Postgres", o.row(id), "not found")
-			expect(t, "rows", o.pg.rows(), map[string]int{"rotate": 1}[how])
-			o.end()
-		}
-	})
-}
-
 // A Create that was not sent because the emergency began just then is one of the emergency.
 func TestEmergencyCreateThatIsOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -161,30 +114,5 @@ func TestEmergencyCreateThatIsOvertaken(t *testing.T) {
 		expect(t, "in memory", o.InMemory(), 1)
 		o.back()
 		expect(t, "in Postgres", o.row(id), "alive")
-	})
-}
-
-// The cache may have a session as it was imported when the answer was lost: what it became since is not there.
-func TestRecoveryTellsTheCacheOfAMerge(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		o := newOutage(t, halfMinute, weekly)
-		defer o.end()
-		peer := instanceOver(t, o.pg, o.cache, halfMinute, weekly)
-		o.away()
-		id := o.create("s").ID
-		var creates atomic.Int64
-		o.losing.lost = func(method string) bool { return method == "Create" && creates.Add(1) == 1 }
-		o.pg.up()
-		time.Sleep(1100 * time.Millisecond)
-		peer.store.asked()
-		_, err := peer.Load(t.Context(), id, 0)
-		expect(t, "as imported", err, nil)
-		synctest.Wait()
-		_, err = o.Save(t.Context(), id, set("n", "1"))
-		expect(t, "error", err, nil)
-		o.back()
-		rec, err := peer.Load(t.Context(), id, 0)
-		expect(t, "error", err, nil)
-		expect(t, "at another instance", string(rec.Data), `{"n":1}`)
 	})
 }

@@ -15,7 +15,7 @@ import (
 // are lost, and the session is empty now. [ErrUnavailable] says that nothing is known to be saved; the changes
 // are still pending.
 func (s *Session) Save(ctx context.Context) error {
-	if err := s.save(ctx); err != nil {
+	if err := s.save(withoutSession(ctx)); err != nil {
 		return fmt.Errorf("sessionstore: save: %w", err)
 	}
 	return nil
@@ -23,7 +23,7 @@ func (s *Session) Save(ctx context.Context) error {
 
 // plan is what one save does: a snapshot of the session's pending changes.
 type plan struct {
-	doomed []Record
+	doomed []doomed
 	stored bool
 	id     ID
 	renew  bool
@@ -55,15 +55,17 @@ func (s *Session) save(ctx context.Context) error {
 	p := s.plan()
 	s.mu.Unlock()
 
-	for _, rec := range p.doomed {
-		revoked, err := s.m.store.Delete(ctx, rec.ID)
+	for _, d := range p.doomed {
+		revoked, err := s.m.store.Delete(ctx, d.ID)
 		if err != nil {
 			return err
 		}
 		s.mu.Lock()
 		s.doomed = s.doomed[1:]
 		s.mu.Unlock()
-		s.m.observe(ctx, Event{Kind: EventLogout, Handle: rec.ID.Handle(), UserID: rec.UserID, Revocation: revoked})
+		s.m.observe(ctx, Event{
+			Kind: EventLogout, Handle: d.ID.Handle(), UserID: d.UserID, Reason: ReasonLogout, Actor: d.by.name, Detail: d.by.note, Revocation: revoked,
+		})
 	}
 	if p.empty() {
 		s.mu.Lock()
@@ -88,7 +90,7 @@ func (s *Session) save(ctx context.Context) error {
 		return err
 	case s.life != p.life: // logged out while this was being saved
 		// The logout doomed the session under the id that it had, if it had one.
-		s.doomed = []Record{rec}
+		s.doomed = []doomed{{rec, actor{name: rec.UserID}}}
 		return nil
 	}
 	s.apply(&p, rec, tok)
@@ -172,12 +174,13 @@ func (s *Session) rewrite(ctx context.Context, p *plan) (Record, *token, error) 
 }
 
 // settled finds out what became of a session under a new token when nobody answered: nobody but us knows its id, so if
-// it is there it was made. Without this a reply that got lost would log a user out whose session merely moved.
+// it is there it was made. Without this a reply that got lost would log a user out whose session merely moved. It is asked
+// by a save that changes nothing, and not by a load: a synchronous standby must have the session before its user is told.
 func (s *Session) settled(ctx context.Context, tok token, rec Record, err error) (Record, error) {
 	if !errors.Is(err, ErrUncertain) {
 		return rec, err
 	}
-	found, lerr := s.m.store.Load(ctx, tok.id(), 0)
+	found, lerr := s.m.store.Save(ctx, tok.id(), Change{})
 	if lerr != nil {
 		return rec, err
 	}

@@ -159,6 +159,7 @@ func TestLateChangeIsAnErrorInTheDefaultLog(t *testing.T) {
 		w.WriteHeader(http.StatusOK)
 		site.check(s.Set("cart", "a-value"))
 	})
+	site.told()
 	lines := []string{}
 	for line := range strings.SplitSeq(log.String(), "\n") {
 		if strings.Contains(line, "too late") {

@@ -34,7 +34,7 @@ type Session struct {
 	userID string   // to be logged in
 	renew  bool     // to get a new token
 	drop   bool     // rec.Data belongs to another user
-	doomed []Record // logged out, to be deleted
+	doomed []doomed // logged out, to be deleted
 	round  int      // raised when a save takes the edits, so that later ones are told apart
 	life   int      // raised when the session is forgotten, so that a save under way doesn't bring it back
 
@@ -45,6 +45,12 @@ type Session struct {
 
 	headersSent bool
 	ended       bool
+}
+
+// doomed is a session that was logged out, and who did it.
+type doomed struct {
+	Record
+	by actor
 }
 
 // edit is one changed value; a nil value means removed.

@@ -64,8 +64,15 @@ func (s *site) observe(_ context.Context, e sessionstore.Event) {
 	s.events = append(s.events, e)
 }
 
+// told waits until the observer has been told of what happened.
+func (s *site) told() {
+	s.t.Helper()
+	s.check(s.m.FlushEvents(context.Background()))
+}
+
 // seen is the kinds of the events since it was last called, in their order.
 func (s *site) seen() string {
+	s.told()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	kinds := make([]string, len(s.events))
@@ -79,6 +86,7 @@ func (s *site) seen() string {
 // event is the only event of a kind since seen was last called.
 func (s *site) event(kind sessionstore.EventKind) sessionstore.Event {
 	s.t.Helper()
+	s.told()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var found []sessionstore.Event

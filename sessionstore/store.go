@@ -32,7 +32,8 @@ type Store interface {
 	// Create makes a new session. An id that is taken, alive or not, is ErrExists and nothing changes.
 	Create(ctx context.Context, d Draft) (Record, error)
 
-	// Load returns the session, at version floor or a later one. It never extends it. A floor that the session has
+	// Load returns the session, at version floor or a later one. It never extends it. One that has expired and is still there, since
+	// nothing has pruned it, is ErrExpired. A floor that the session has
 	// not reached changes nothing: what counts is what the store knows now, and a cache asks it when it is behind.
 	Load(ctx context.Context, id ID, floor int64) (Record, error)
 
@@ -50,7 +51,8 @@ type Store interface {
 	// Delete ends a session. Ending one that is not there is no error. The Revocation counts also when there is one.
 	Delete(ctx context.Context, id ID) (Revocation, error)
 
-	// List returns live sessions of a user, the newest first, from where the page before ended.
+	// List returns live sessions of a user, the newest first, from where the page before ended. Their Data is nil: a list shows
+	// where sessions are used, and not what they hold.
 	List(ctx context.Context, userID string, p Page) ([]Record, error)
 
 	// Revoke ends the sessions of a selection, all that there were when it was called, and returns their ids; not

@@ -96,7 +96,9 @@ func (x *exchange) suspect(ctx context.Context) {
 	}
 	m.observe(ctx, e)
 	if what.Action == ActionRevoke && e.Err == nil {
-		m.observe(ctx, Event{Kind: EventRevoked, Handle: what.Handle, UserID: what.UserID, Detail: "suspicious", Count: 1, Revocation: e.Revocation})
+		m.observe(ctx, Event{
+			Kind: EventRevoked, Handle: what.Handle, UserID: what.UserID, Reason: ReasonSuspicious, Detail: e.Detail, Count: 1, Revocation: e.Revocation,
+		})
 	}
 }
 

@@ -213,6 +213,9 @@ func TestSuspiciousUseCanLogOut(t *testing.T) {
 	})
 	expect(t, "the cookie", after, "")
 	expect(t, "sessions", site.store.rows(), 0)
+	e := site.event(sessionstore.EventLogout)
+	expect(t, "whose", e.UserID, "ada")
+	expect(t, "by nobody that is known", e.Actor, "")
 }
 
 func TestSuspiciousUseEndsTheSession(t *testing.T) {
@@ -222,7 +225,10 @@ func TestSuspiciousUseEndsTheSession(t *testing.T) {
 	e := site.event(sessionstore.EventSuspicious)
 	expect(t, "Detail", e.Detail, "user agent, network: revoked")
 	expect(t, "Revocation", e.Revocation.Committed, true)
-	expect(t, "whose", site.event(sessionstore.EventRevoked).Handle, e.Handle)
+	revoked := site.event(sessionstore.EventRevoked)
+	expect(t, "whose", revoked.Handle, e.Handle)
+	expect(t, "why", revoked.Reason, sessionstore.ReasonSuspicious)
+	expect(t, "by nobody that is known", revoked.Actor, "")
 	expect(t, "events", site.seen(), "session suspicious, sessions revoked")
 	expect(t, "sessions", site.store.rows(), 0)
 	expect(t, "what its owner sees", site.sees(cookie, home, laptop), emptiness)
@@ -327,6 +333,7 @@ func TestAddressesAreCutBeforeAnythingSeesThem(t *testing.T) {
 func TestLogShowsNoAddresses(t *testing.T) {
 	site := watchful(t, func(cfg *sessionstore.Config) { cfg.Observer = nil })
 	site.sees(site.userAt(home, laptop), cafe, phone)
+	site.told()
 	if log := site.log.String(); !strings.Contains(log, "session suspicious") || strings.Contains(log, cafe) || strings.Contains(log, "Firefox") {
 		t.Errorf("the log: %s", log)
 	}

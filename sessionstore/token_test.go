@@ -196,6 +196,9 @@ func TestHandleAndIDAreNoCookies(t *testing.T) {
 	if stats, err := store.Stats(context.Background(), true); err != nil || stats.Total != 1 {
 		t.Errorf("the guesses made sessions: %d, %v", stats.Total, err)
 	}
+	if err := m.FlushEvents(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if slices.Contains(kinds, EventCreated) || !slices.Contains(kinds, EventForged) || !slices.Contains(kinds, EventUnknown) {
 		t.Errorf("events %v", kinds)
 	}

@@ -19,7 +19,9 @@ type Tx struct {
 	m      *Manager
 	tx     pgx.Tx
 	ids    []ID
-	counts []Event // what to tell the observer
+	events []Event // to be told when it is committed
+	waits  *waits  // of the transaction's connection
+	before int64   // how many of them were cancelled
 }
 
 // In gives the revocations that take part in a transaction of the application. It must be on the database of the sessions,
@@ -35,9 +37,9 @@ func (t *Tx) Revoke(ctx context.Context, userID string, h Handle) error {
 	if h == "" {
 		return fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
 	}
-	n, err := t.revoke(ctx, Selection{UserID: userID, Handle: h}, "one")
+	n, err := t.revoke(ctx, Selection{UserID: userID, Handle: h}, ReasonHandle)
 	if err == nil && n == 0 {
-		t.m.observe(withoutSession(ctx), Event{Kind: EventForeignHandle, UserID: userID})
+		t.m.observe(ctx, foreign(ctx, userID))
 		err = fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
 	}
 	return err
@@ -48,7 +50,7 @@ func (t *Tx) RevokeUser(ctx context.Context, userID string) (int, error) {
 	if err := userError(userID); err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return t.revoke(ctx, Selection{UserID: userID}, "all of the user")
+	return t.revoke(ctx, Selection{UserID: userID}, ReasonUser)
 }
 
 // RevokeOthers is [Session.RevokeOthers] for a session of this Manager. It returns how many sessions end with the transaction.
@@ -57,41 +59,66 @@ func (t *Tx) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return t.revoke(ctx, sel, "others of the user")
+	return t.revoke(ctx, sel, ReasonOthers)
 }
 
-func (t *Tx) revoke(ctx context.Context, sel Selection, which string) (int, error) {
+func (t *Tx) revoke(ctx context.Context, sel Selection, why Reason) (int, error) {
 	if t.m.chain == nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", errNoPostgres)
 	}
-	p := t.m.chain.postgres
-	ids, n, err := p.revoke(ctx, p.in(t.tx), sel, nil)
+	e := revoked(ctx, sel, why)
+	ids, n, err := t.end(withoutSession(ctx), sel)
 	if err != nil {
-		return 0, fmt.Errorf("sessionstore: revoke: %w", p.translate(ctx, err))
+		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
 	t.ids = append(t.ids, ids...)
-	if n > 0 {
-		t.counts = append(t.counts, Event{Kind: EventRevoked, UserID: sel.UserID, Detail: which, Count: n})
+	if e.Count = n; n > 0 {
+		t.events = append(t.events, e)
 	}
 	return n, nil
+}
+
+// end ends the sessions in the transaction.
+func (t *Tx) end(ctx context.Context, sel Selection) (ids []ID, n int, err error) {
+	p := t.m.chain.postgres
+	if conn := t.tx.Conn(); conn != nil && t.waits == nil {
+		t.waits = waitsOf(conn.PgConn())
+		t.before = t.waits.count()
+	}
+	trace(ctx, p.tracer, Call{LayerSession, OpRevoke}, func(ctx context.Context) CallResult {
+		trace(ctx, p.tracer, Call{LayerPostgres, OpRevoke}, func(ctx context.Context) CallResult {
+			if ids, n, err = p.revoke(ctx, p.in(t.tx), sel, nil); err != nil {
+				err = p.translate(ctx, err)
+			}
+			return CallResult{Err: err}
+		})
+		return CallResult{Err: err}
+	})
+	return ids, n, err
 }
 
 // Committed tells the cache what the transaction has ended, and says what may be promised about it. Call it when the
 // transaction has been committed, and only then: until it is called, or when it never is, other instances may serve the
 // sessions for as long as the cache is fresh.
+//
+// Postgres calls a COMMIT whose wait for a synchronous standby was cancelled a success. On a pool made with
+// [ConfigurePool] the Revocation is not Committed then: the sessions are back if the primary is lost. So end them again.
 func (t *Tx) Committed(ctx context.Context) Revocation {
-	r := Revocation{Committed: true, CacheAcked: true}
-	ctx = withoutSession(ctx)
+	outcome := coherence.Committed
+	if t.waits.count() > t.before {
+		outcome = coherence.Uncertain
+	}
+	r := Revocation{Committed: outcome == coherence.Committed, CacheAcked: true}
 	if c := t.m.chain; c != nil && c.cached != nil && len(t.ids) > 0 {
-		r = c.cached.revoked(ctx, coherence.Committed, t.ids...)
+		r = c.cached.revoked(withoutSession(ctx), outcome, t.ids...)
 	}
 	count := 0
-	for _, e := range t.counts {
+	for _, e := range t.events {
 		e.Revocation, e.Revocation.Count = r, e.Count
 		t.m.observe(ctx, e)
 		count += e.Count
 	}
 	r.Count = count
-	t.ids, t.counts = nil, nil
+	t.ids, t.events = nil, nil
 	return r
 }

@@ -12,14 +12,19 @@ import (
 	"github.com/reporadar/pgsession/db"
 )
 
-type command func(ctx context.Context, pool *pgxpool.Pool, opts db.Options, out io.Writer) error
+// command is one that works on a database, or prints a file and needs none.
+type command struct {
+	on    func(ctx context.Context, pool *pgxpool.Pool, opts db.Options, out io.Writer) error
+	print func(name string, opts db.Options) (string, error)
+}
 
 var commands = map[string]command{
-	"up":       up,
-	"down":     down,
-	"status":   status,
-	"validate": validate,
-	"version":  version,
+	"up":       {on: up},
+	"down":     {on: down},
+	"status":   {on: status},
+	"validate": {on: validate},
+	"version":  {on: version},
+	"ops":      {print: db.Ops},
 }
 
 func up(ctx context.Context, pool *pgxpool.Pool, opts db.Options, out io.Writer) error {

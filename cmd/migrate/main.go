@@ -1,6 +1,9 @@
 // Command migrate makes, changes and checks the database schema of pgsession.
 //
 //	migrate [-database-url URL] [-schema NAME] up|down|status|validate|version
+//	migrate [-schema NAME] ops FILE
+//
+// Ops prints a file of db/ops, which psql runs: it makes roles, or schedules jobs.
 //
 // The database is the one in DATABASE_URL unless the flag names another; the environment is the better place for a
 // URL with a password, since other users of a machine can read a program's arguments. Give the address of Postgres

@@ -32,6 +32,8 @@ Commands:
   status    list the migrations and when each was applied
   validate  compare the schema with what this version of pgsession needs
   version   show the version of the database and of this program
+  ops FILE  print a file of db/ops for psql: roles, pg_cron, pg_cron_elsewhere, pg_cron_unschedule, alarms
+            or citus; with -schema, its roles and jobs are named after that schema
 
 Flags:
   -database-url URL  postgres://user:password@host:5432/database; DATABASE_URL if not given.
@@ -44,6 +46,7 @@ Exit status: 0 done, 1 failed or different, 2 wrong use.
 // options is a command line.
 type options struct {
 	command     string
+	file        string // for ops
 	databaseURL string
 	schema      string
 }
@@ -63,7 +66,11 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		err = errors.New("no command")
 	case !known:
 		err = fmt.Errorf("unknown command %q", o.command)
-	case url == "":
+	case do.print != nil && o.file == "":
+		err = errors.New("ops needs the name of a file")
+	case do.print == nil && o.file != "":
+		err = fmt.Errorf("unexpected %q", o.file)
+	case do.print == nil && url == "":
 		err = errors.New("no database: set DATABASE_URL or give -database-url")
 	}
 	if err != nil {
@@ -71,7 +78,16 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		return misuse
 	}
 
-	if err := do.on(ctx, url, o.schema, stdout, stderr); err != nil {
+	if do.print != nil {
+		text, err := do.print(o.file, db.Options{Schema: o.schema})
+		if err != nil {
+			_, _ = fmt.Fprintln(stderr, err)
+			return failed
+		}
+		_, _ = io.WriteString(stdout, text)
+		return ok
+	}
+	if err := do.connect(ctx, url, o.schema, stdout, stderr); err != nil {
 		if ctx.Err() != nil {
 			_, _ = fmt.Fprintln(stderr, "migrate: interrupted")
 		}
@@ -81,7 +97,7 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	return ok
 }
 
-// parse takes flags before and after the command.
+// parse takes flags before and after the command, and before and after its file.
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("migrate", flag.ContinueOnError)
@@ -89,23 +105,26 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.databaseURL, "database-url", "", "")
 	flags.StringVar(&o.schema, "schema", "", "")
 
+	for _, word := range []*string{&o.command, &o.file} {
+		if err := flags.Parse(args); err != nil {
+			return o, err
+		}
+		if flags.NArg() == 0 {
+			return o, nil
+		}
+		*word, args = flags.Arg(0), flags.Args()[1:]
+	}
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	o.command = flags.Arg(0)
-	if flags.NArg() > 1 {
-		if err := flags.Parse(flags.Args()[1:]); err != nil {
-			return o, err
-		}
-		if flags.NArg() > 0 {
-			return o, fmt.Errorf("unexpected %q", strings.Join(flags.Args(), " "))
-		}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("unexpected %q", strings.Join(flags.Args(), " "))
 	}
 	return o, nil
 }
 
-// on runs a command on a database.
-func (c command) on(ctx context.Context, url, schema string, stdout, stderr io.Writer) error {
+// connect runs a command on a database.
+func (c command) connect(ctx context.Context, url, schema string, stdout, stderr io.Writer) error {
 	cfg, err := poolConfig(url)
 	if err != nil {
 		return err
@@ -117,7 +136,7 @@ func (c command) on(ctx context.Context, url, schema string, stdout, stderr io.W
 	// Also waits until the server was asked to cancel what an interrupt left unfinished.
 	defer pool.Close()
 
-	return c(ctx, pool, db.Options{
+	return c.on(ctx, pool, db.Options{
 		Schema: schema,
 		Logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}, stdout)

@@ -29,6 +29,14 @@ func TestExitStatusAndUsage(t *testing.T) {
 		"a database that is not there":  {[]string{"up"}, nowhere, 1, "", "127.0.0.1:1"},
 		"the same, by the flag":         {[]string{"status", "-database-url", nowhere}, "", 1, "", "127.0.0.1:1"},
 		"a URL that is none":            {[]string{"up"}, "mysql://me:sesame@host/shop", 1, "", "must look like postgres://"},
+		"a file":                        {[]string{"ops", "roles"}, "", 0, "GRANT USAGE ON SCHEMA pgsession TO pgsession_app", ""},
+		"a file for another schema":     {[]string{"-schema", "shop", "ops", "roles"}, "", 0, "GRANT USAGE ON SCHEMA shop TO shop_app", ""},
+		"the same, spelled another way": {[]string{"ops", "-schema", "shop", "pg_cron"}, "", 0, "cron.schedule('shop prune'", ""},
+		"and another":                   {[]string{"ops", "pg_cron", "-schema", "shop"}, "", 0, "cron.schedule('shop prune'", ""},
+		"a file for a hostile schema":   {[]string{"ops", "roles", "-schema", "x;y"}, "", 1, "", `schema name "x;y"`},
+		"no file":                       {[]string{"ops"}, "", 2, "", "ops needs the name of a file"},
+		"a file that is not there":      {[]string{"ops", "../db"}, "", 1, "", `no file "../db", only alarms, citus, pg_cron, pg_cron_elsewhere, pg_cron_unschedule, roles`},
+		"two files":                     {[]string{"ops", "roles", "pg_cron"}, "", 2, "", `unexpected "pg_cron"`},
 		"a schema name that may not be": {[]string{"up", "-schema", "a b"}, nowhere, 1, "", `schema name "a b"`},
 	} {
 		t.Run(name, func(t *testing.T) {

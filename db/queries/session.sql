@@ -1,5 +1,8 @@
 -- The hot path. Each statement names the schema, lists its columns and takes every time from the server's clock.
 -- Only SessionCreate and SessionRotate insert, and SessionRotate inserts only the row it deletes: nothing revives a session.
+--
+-- What works on one session also runs on a table that Citus has distributed. That takes no now() in RETURNING, CASE and
+-- COALESCE: so last_seen_at says when a statement ran, and an interval that is null leaves a column as it is.
 
 -- SessionLoad says 'epoch' for the time when it is asked of a standby: what that knows may be older than its clock.
 -- name: SessionLoad :one
@@ -14,17 +17,22 @@ SELECT sqlc.embed(s), (CASE WHEN pg_is_in_recovery() THEN 'epoch' ELSE now() END
 FROM pgsession.sessions AS s
 WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > now();
 
--- SessionStandby is asked when a load found less than it looked for: there is no row then that could say 'epoch'.
--- name: SessionStandby :one
-SELECT pg_is_in_recovery()::boolean;
+-- SessionMissing is asked when a load found less than it looked for: whether of a standby, since there is no row then that could say
+-- 'epoch', and which of what was not found is there all the same. A row whose deadline has not passed began after the load.
+-- name: SessionMissing :one
+SELECT
+    pg_is_in_recovery()::boolean AS standby,
+    ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at <= now())::bytea[] AS expired;
 
+-- SessionCreate: login is the age of the login, and null without one.
 -- name: SessionCreate :one
-INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
+INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent, absolute_expires_at, expires_at)
 VALUES (
     @id,
     sqlc.narg(user_id)::text,
     now() - sqlc.arg(age)::interval,
-    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN now() - sqlc.arg(age)::interval END,
+    now() - sqlc.narg(login)::interval,
+    now(),
     @data::jsonb,
     sqlc.narg(ip),
     sqlc.narg(user_agent),
@@ -32,7 +40,7 @@ VALUES (
     least(now() - sqlc.arg(age)::interval + sqlc.arg(absolute)::interval,
         date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
 )
-RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
+RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
 
 -- name: SessionCreateMany :many
 INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
@@ -48,21 +56,21 @@ FROM (
 ) AS d
 RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
 
--- SessionSave patches the members of data that changed, so that two requests that change different keys both win.
+-- SessionSave patches the members of data that changed, so that two requests that change different keys both win. login is
+-- zero for a login and else null; idle is null when deadlines don't move.
 -- name: SessionSave :one
 UPDATE pgsession.sessions AS s SET
     data = (data - @removed::text[]) || @changed::jsonb,
     user_id = coalesce(sqlc.narg(user_id), user_id),
-    authenticated_at = CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN now() ELSE authenticated_at END,
+    authenticated_at = greatest(authenticated_at, now() - sqlc.narg(login)::interval),
     version = version + 1,
     ip = coalesce(sqlc.narg(ip), ip),
     user_agent = coalesce(sqlc.narg(user_agent), user_agent),
-    last_seen_at = greatest(last_seen_at, now()),
-    expires_at = CASE WHEN @slides::boolean THEN greatest(expires_at, least(absolute_expires_at,
-        date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
-        ELSE expires_at END
+    last_seen_at = now(),
+    expires_at = least(absolute_expires_at, greatest(expires_at,
+        date_bin(sqlc.arg(resolution)::interval, now() + sqlc.narg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
 WHERE id = @id AND expires_at > now()
-RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
+RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
 
 -- SessionSaveMany saves many sessions, no id twice. They are locked in the order of their ids, so that two instances
 -- saving the same sessions cannot deadlock.
@@ -163,6 +171,11 @@ RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
 
 -- name: SessionDelete :execrows
 DELETE FROM pgsession.sessions WHERE id = @id;
+
+-- SessionSettle is asked when there was nothing to end. Whoever ended it may have given up waiting for a synchronous
+-- standby, and a statement that changes nothing would not wait either: this one writes something, so that its commit does.
+-- name: SessionSettle :exec
+SELECT pg_logical_emit_message(true, 'pgsession', '') WHERE current_setting('synchronous_standby_names') <> '';
 
 -- SessionTouch extends many sessions at once. It waits for no disk: a touch that a crash forgets costs a session
 -- one touch interval of its idle timeout. The rows are locked in the order of their ids, so that two instances

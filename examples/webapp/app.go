@@ -29,7 +29,9 @@ type app struct {
 	history  history
 	requests atomic.Int64 // that asked for their session
 
-	lastActive atomic.Int64 // sessions, when the store last said
+	// What the store last said: how many sessions are alive, and when it was last pruned, in microseconds.
+	lastActive, lastPrune atomic.Int64
+	prunes                atomic.Int64 // that were seen to have happened
 }
 
 // newApp makes the demo. pool is nil without a database.

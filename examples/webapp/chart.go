@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,13 +23,34 @@ type chart struct {
 	Path  string
 }
 
-// lineOf is a chart of a number that is there all the time.
+// lineOf is a chart of a number that is there all the time. NaN is a gap.
 func lineOf(title, unit string, values []float64) chart {
-	c := newChart(title, unit, values)
-	most := scaleOf(values)
-	var path strings.Builder
+	return drawn(newChart(title, unit, values), values, scaleOf(values))
+}
+
+// shareOf is a chart of a part of something, as percent of it.
+func shareOf(title string, values []float64) chart {
+	percent := make([]float64, len(values))
 	for i, v := range values {
-		fmt.Fprintf(&path, "%c%.1f %.1f", "ML"[min(i, 1)], xOf(i, len(values)), yOf(v, most))
+		percent[i] = 100 * v
+	}
+	return drawn(newChart(title, "\u00a0%", percent), percent, 100)
+}
+
+func drawn(c chart, values []float64, most float64) chart {
+	var path strings.Builder
+	to := 'M'
+	for i, v := range values {
+		x := xOf(i, len(values))
+		if math.IsNaN(v) {
+			to = 'M'
+			continue
+		}
+		fmt.Fprintf(&path, "%c%.1f %.1f", to, x, yOf(v, most))
+		if alone := to == 'M' && (i+1 == len(values) || math.IsNaN(values[i+1])); alone {
+			fmt.Fprintf(&path, "h1") // a point would not be seen
+		}
+		to = 'L'
 	}
 	c.Path = path.String()
 	return c
@@ -41,8 +63,8 @@ func barsOf(title, unit string, values []float64) chart {
 	most, sum := scaleOf(values), 0.0
 	var path strings.Builder
 	for i, v := range values {
-		sum += v
 		if v > 0 {
+			sum += v
 			fmt.Fprintf(&path, "M%.1f %dV%.1f", xOf(i, len(values)), chartHeight, yOf(v, most))
 		}
 	}
@@ -52,8 +74,8 @@ func barsOf(title, unit string, values []float64) chart {
 
 func newChart(title, unit string, values []float64) chart {
 	c := chart{Title: title, Unit: unit, Now: "–", Most: "–"}
-	if len(values) > 0 {
-		c.Now, c.Most = number(values[len(values)-1]), number(slices.Max(values))
+	if known := slices.DeleteFunc(slices.Clone(values), math.IsNaN); len(known) > 0 {
+		c.Now, c.Most = number(known[len(known)-1]), number(slices.Max(known))
 	}
 	return c
 }
@@ -70,7 +92,9 @@ func (c chart) Label() string {
 func scaleOf(values []float64) float64 {
 	most := 1.0
 	for _, v := range values {
-		most = max(most, v)
+		if v > most { // NaN is not
+			most = v
+		}
 	}
 	return most
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 )
@@ -12,7 +13,7 @@ const (
 	maxSamples = 90
 )
 
-// sample is what the operator's page knows of one moment. All numbers but Active count from the start of the process.
+// sample is what the operator's page knows of one moment. All numbers but active count from the start of the process.
 type sample struct {
 	at         time.Time
 	active     float64 // sessions, by the store's word; what it was when the store does not answer
@@ -22,6 +23,11 @@ type sample struct {
 	ended      float64
 	refused    float64 // cookies
 	pruned     float64 // by this process
+	prunes     float64 // by any process that were seen to have happened
+	hits       float64 // loads that the cache answered
+	asked      float64 // loads that asked it
+	calls      float64 // of the store
+	shared     float64 // statements that they came to
 }
 
 // history is the samples of the last minutes, the oldest first. It is safe for concurrent use.
@@ -69,6 +75,22 @@ func (h *history) rises(of func(sample) float64) []float64 {
 		values[i] = values[i+1] - values[i]
 	}
 	return values[:max(0, len(values)-1)]
+}
+
+// ratios is how much of one counter came to one of another between samples; NaN where that stood still.
+func (h *history) ratios(of, to func(sample) float64) []float64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var ratios []float64
+	for i := 1; i < len(h.samples); i++ {
+		before, after := h.samples[i-1], h.samples[i]
+		ratio := math.NaN()
+		if n := to(after) - to(before); n > 0 {
+			ratio = (of(after) - of(before)) / n
+		}
+		ratios = append(ratios, ratio)
+	}
+	return ratios
 }
 
 // rates is how much a counter rose in a second.

@@ -32,18 +32,34 @@ func (a *app) operator(w http.ResponseWriter, r *http.Request) {
 	h := a.sessions.Health(r.Context())
 	p := operator{
 		frame: a.frameOf("For operators", "/operator", nil), Health: h,
-		Facts: a.facts(h), Events: a.events(), Minutes: int((sampleEvery * maxSamples).Minutes()),
-		Charts: []chart{
-			lineOf("Sessions that are alive", "", a.history.values(func(s sample) float64 { return s.active })),
-			lineOf("Requests", "/s", a.history.rates(func(s sample) float64 { return s.requests })),
-			lineOf("Connections taken", "/s", a.history.rates(func(s sample) float64 { return s.statements })),
-			barsOf("Sessions begun, logins", "", a.history.rises(func(s sample) float64 { return s.begun })),
-			barsOf("Sessions ended", "", a.history.rises(func(s sample) float64 { return s.ended })),
-			barsOf("Cookies refused", "", a.history.rises(func(s sample) float64 { return s.refused })),
-			barsOf("Pruned here", "", a.history.rises(func(s sample) float64 { return s.pruned })),
-		},
+		Facts: a.facts(h), Events: a.events(), Minutes: int((sampleEvery * maxSamples).Minutes()), Charts: a.charts(h),
 	}
 	render(w, "operator.html", http.StatusOK, p)
+}
+
+// charts leave out what there is none of.
+func (a *app) charts(h sessionstore.Health) []chart {
+	charts := []chart{
+		lineOf("Sessions that are alive", "", a.history.values(func(s sample) float64 { return s.active })),
+		lineOf("Requests", "/s", a.history.rates(func(s sample) float64 { return s.requests })),
+	}
+	if a.users != nil {
+		charts = append(charts,
+			lineOf("Connections taken", "/s", a.history.rates(func(s sample) float64 { return s.statements })),
+			lineOf("Calls in one statement", "", a.history.ratios(
+				func(s sample) float64 { return s.calls }, func(s sample) float64 { return s.shared })))
+	}
+	if h.Cache != "" {
+		charts = append(charts, shareOf("Cache hits", a.history.ratios(
+			func(s sample) float64 { return s.hits }, func(s sample) float64 { return s.asked })))
+	}
+	return append(charts,
+		barsOf("Sessions begun, logins", "", a.history.rises(func(s sample) float64 { return s.begun })),
+		barsOf("Sessions ended", "", a.history.rises(func(s sample) float64 { return s.ended })),
+		barsOf("Cookies refused", "", a.history.rises(func(s sample) float64 { return s.refused })),
+		barsOf("Prune runs, by any instance", "", a.history.rises(func(s sample) float64 { return s.prunes })),
+		barsOf("Pruned here", "", a.history.rises(func(s sample) float64 { return s.pruned })),
+	)
 }
 
 func (a *app) facts(h sessionstore.Health) []fact {
@@ -54,7 +70,8 @@ func (a *app) facts(h sessionstore.Health) []fact {
 	if h.Cache == "" {
 		facts = append(facts, fact{"Cache", "none", "USE_REDIS_SESSIONS puts one in front of Postgres."})
 	} else {
-		facts = append(facts, fact{"Cache", h.Cache, "Nothing depends on it."})
+		c := a.sessions.ChainStats().Cache
+		facts = append(facts, fact{"Cache", h.Cache, number(float64(c.Hits)) + " loads answered. Nothing depends on it."})
 	}
 	if h.Sessions != nil {
 		note := "Counted."
@@ -66,11 +83,17 @@ func (a *app) facts(h sessionstore.Health) []fact {
 	}
 	last := fact{"Last prune", "never", "By any instance."}
 	if h.LastPruneAge != nil {
-		last.Value = words(time.Duration(*h.LastPruneAge*float64(time.Second))) + " ago"
+		last.Value = "just now"
+		if age := time.Duration(*h.LastPruneAge * float64(time.Second)); age >= time.Minute {
+			last.Value = words(age) + " ago"
+		}
 	}
 	facts = append(facts, last)
 	if a.users != nil {
 		pool := a.users.pool.Stat()
+		c := a.sessions.ChainStats().Postgres
+		most := max(c.Loads.Largest, c.Creates.Largest, c.Saves.Largest, c.Rotates.Largest, c.Touches.Largest)
+		facts = append(facts, fact{"Most calls in one statement", number(float64(most)), "Those that come together share one."})
 		facts = append(facts, fact{
 			"Connections in use", number(float64(pool.AcquiredConns())) + " of " + number(float64(pool.MaxConns())),
 			number(float64(pool.EmptyAcquireCount())) + " times one had to be waited for or opened.",
@@ -102,7 +125,7 @@ func (a *app) sample(ctx context.Context) sample {
 		requests: float64(a.requests.Load()),
 		begun:    count(sessionstore.EventCreated, sessionstore.EventLogin),
 		ended:    count(sessionstore.EventLogout, sessionstore.EventRevoked),
-		refused:  count(sessionstore.EventForged, sessionstore.EventAmbiguous, sessionstore.EventUnknown),
+		refused:  count(sessionstore.EventForged, sessionstore.EventAmbiguous, sessionstore.EventUnknown, sessionstore.EventExpired),
 		pruned:   count(sessionstore.EventPruned),
 	}
 	if a.users != nil {
@@ -111,7 +134,18 @@ func (a *app) sample(ctx context.Context) sample {
 	// Not by Health, whose answer is kept for a second: probes are to get theirs.
 	if stats, err := a.sessions.Estimate(ctx); err == nil && !a.frameOf("", "", nil).Emergency() {
 		a.lastActive.Store(stats.Active)
+		if last := stats.LastPruneAt.UnixMicro(); !stats.LastPruneAt.IsZero() && a.lastPrune.Swap(last) < last {
+			a.prunes.Add(1)
+		}
 	}
-	s.active = float64(a.lastActive.Load())
+	s.active, s.prunes = float64(a.lastActive.Load()), float64(a.prunes.Load())
+	c := a.sessions.ChainStats()
+	s.hits = float64(c.Cache.Hits)
+	s.asked = float64(c.Cache.Hits + c.Cache.Misses + c.Cache.Buried + c.Cache.Unanswered +
+		c.Cache.Unclear + c.Cache.Stale + c.Cache.Expired + c.Cache.Behind)
+	for _, of := range []sessionstore.CallStats{c.Postgres.Loads, c.Postgres.Creates, c.Postgres.Saves, c.Postgres.Rotates, c.Postgres.Touches} {
+		s.calls += float64(of.Calls)
+		s.shared += float64(of.Statements)
+	}
 	return s
 }

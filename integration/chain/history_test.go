@@ -235,7 +235,7 @@ func TestHistoriesWithTheCache(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	instances := []*instance{r.open(), r.open(), r.open()}
-	stop := torment(r, instances)
+	stop := torment(r, instances, 100*time.Millisecond)
 	defer stop()
 	h := newRecorder(t, 12)
 	h.slow = 4 * time.Millisecond // so that the run is longer than the bound
@@ -244,7 +244,7 @@ func TestHistoriesWithTheCache(t *testing.T) {
 }
 
 // torment flushes Redis, kills it and keeps it out of reach of one instance after the other, until it is stopped.
-func torment(r *rig, instances []*instance) (stop func()) {
+func torment(r *rig, instances []*instance, pace time.Duration) (stop func()) {
 	ending, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -268,7 +268,7 @@ func torment(r *rig, instances []*instance) (stop func()) {
 				r.redis.Kill()
 				r.redis.Restart()
 			}
-			pause := time.NewTimer(100 * time.Millisecond) // a pace for the torment, not something that is waited for
+			pause := time.NewTimer(pace) // not something that is waited for
 			<-pause.C
 		}
 	}()

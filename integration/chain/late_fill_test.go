@@ -44,24 +44,26 @@ func TestAFillThatIsLateIsRefused(t *testing.T) {
 func TestAFillThatIsLateAndATombstoneThatIsLost(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	a, b := r.open(), r.open()
+	b := r.open()
 	b.warm(t, b.create(t)) // it knows Postgres's clock
-	id, release := heldFill(t, a)
-	began := time.Now()
-	if revoked, err := b.Delete(t.Context(), id); err != nil || !revoked.Committed {
-		t.Fatalf("revoke: %+v, %v", revoked, err)
-	}
-	r.redis.Flush()
-	release()
-	eventually(t, "the fill arrives", func() bool { return r.redis.Client.Exists(t.Context(), key(id)).Val() == 1 })
-	if rec, err := b.Load(t.Context(), id, 0); err != nil || !cached(rec) {
-		t.Errorf("the revoked session is not served, so this test sees nothing: %v", err)
-	}
-	served := watch(t, b, id, began)
-	t.Logf("served for %v after the revoke began; the bound is %v", served, bound)
-	if served > bound {
-		t.Errorf("served for %v, more than %v", served, bound)
-	}
+	eventually(t, "the revoked session is served", func() bool {
+		id, release := heldFill(t, r.open())
+		began := time.Now()
+		if revoked, err := b.Delete(t.Context(), id); err != nil || !revoked.Committed {
+			t.Fatalf("revoke: %+v, %v", revoked, err)
+		}
+		r.redis.Flush()
+		release()
+		if !filledSince(t, r, id, began) {
+			return false
+		}
+		served := watch(t, b, id, began)
+		t.Logf("served for %v after the revoke began; the bound is %v", served, bound)
+		if served > bound {
+			t.Errorf("served for %v, more than %v", served, bound)
+		}
+		return served > 0 // without that nothing was seen: on a busy machine the fill may be no longer fresh
+	})
 }
 
 // The same with a save in place of the revoke: Redis acknowledges it, forgets it, and gets the older version back. Whoever
@@ -69,33 +71,49 @@ func TestAFillThatIsLateAndATombstoneThatIsLost(t *testing.T) {
 func TestAFillThatIsLateAndASaveThatIsForgotten(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	a, b := r.open(), r.open()
+	b := r.open()
 	b.warm(t, b.create(t))
-	id, release := heldFill(t, a)
-	began := time.Now()
-	saved, err := b.Save(t.Context(), id, setting("n", 1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.redis.Flush()
-	release()
-	eventually(t, "the fill arrives", func() bool { return r.redis.Client.Exists(t.Context(), key(id)).Val() == 1 })
-	var older time.Duration
-	eventually(t, "the save is seen", func() bool {
-		asked := time.Since(began)
-		rec, err := b.Load(t.Context(), id, saved.Floor)
+	eventually(t, "the older version comes back", func() bool {
+		id, release := heldFill(t, r.open())
+		began := time.Now()
+		saved, err := b.Save(t.Context(), id, setting("n", 1))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if rec.Version < saved.Version {
-			older = asked
+		r.redis.Flush()
+		release()
+		if !filledSince(t, r, id, began) {
+			return false
 		}
-		return rec.Version == saved.Version
+		var older time.Duration
+		eventually(t, "the save is seen", func() bool {
+			asked := time.Since(began)
+			rec, err := b.Load(t.Context(), id, saved.Floor)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rec.Version < saved.Version {
+				older = asked
+			}
+			return rec.Version == saved.Version
+		})
+		t.Logf("the older version was served for %v after the save, to a client with floor %d; the bound is %v", older, saved.Floor, bound)
+		if older > bound {
+			t.Errorf("served for %v", older)
+		}
+		return true
 	})
-	t.Logf("the older version was served for %v after the save, to a client with floor %d; the bound is %v", older, saved.Floor, bound)
-	if older > bound {
-		t.Errorf("served for %v", older)
+}
+
+// filledSince waits for a fill for as long as it may come. None does on a busy machine, when what was read is no longer fresh.
+func filledSince(t *testing.T, r *rig, id sessionstore.ID, began time.Time) bool {
+	t.Helper()
+	for time.Since(began) < bound {
+		if r.redis.Client.Exists(t.Context(), key(id)).Val() == 1 {
+			return true
+		}
 	}
+	return false
 }
 
 // An entry that is no longer fresh makes way for what was read since, be it of the same version.
@@ -141,42 +159,47 @@ func TestAFillerThatIsStopped(t *testing.T) {
 			r := newRig(t)
 			b := r.open()
 			b.warm(t, b.create(t))
-			id := b.create(t)
-			f := newFiller(t, r)
-			answer := f.toPostgres.trap("hold", "downstream", "alice") // the row
-			answer.left.Store(1)
-			f.tell(id)
-			<-answer.sprung // Postgres has answered, before the revoke
-			f.signal(syscall.SIGSTOP)
-			close(answer.open)
-
-			began := time.Now()
-			if revoked, err := b.Delete(t.Context(), id); err != nil || !revoked.Committed {
-				t.Fatalf("revoke: %+v, %v", revoked, err)
-			}
-			r.redis.Flush()
-			if sleeps {
-				old := time.NewTimer(bound) // what passes is what is tested
-				<-old.C
-			}
-			f.signal(syscall.SIGCONT)
-			if said := f.said(); said != "alive" { // it asked before the revoke
-				t.Errorf("the filler says %q", said)
-			}
-			if !sleeps {
-				eventually(t, "the fill arrives", func() bool { return r.redis.Client.Exists(t.Context(), key(id)).Val() == 1 })
-			}
-			served := watch(t, b, id, began)
-			t.Logf("served for %v after the revoke began; the bound is %v", served, bound)
-			if served > bound || sleeps && served > 0 {
-				t.Errorf("served for %v", served)
-			}
-			f.done() // its fills are through
-			if _, err := b.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
-				t.Errorf("in the end: %v", err)
-			}
+			eventually(t, "a filler goes on in time", func() bool { return stopFiller(t, r, b, sleeps) })
 		})
 	}
+}
+
+// stopFiller is false when nothing was filled that could have been: on a busy machine the filler was too late, or Redis.
+func stopFiller(t *testing.T, r *rig, b *instance, sleeps bool) bool {
+	t.Helper()
+	id := b.create(t)
+	f := newFiller(t, r)
+	answer := f.toPostgres.trap("hold", "downstream", "alice") // the row
+	answer.left.Store(1)
+	f.tell(id)
+	<-answer.sprung // Postgres has answered, before the revoke
+	f.signal(syscall.SIGSTOP)
+	close(answer.open)
+
+	began := time.Now()
+	if revoked, err := b.Delete(t.Context(), id); err != nil || !revoked.Committed {
+		t.Fatalf("revoke: %+v, %v", revoked, err)
+	}
+	r.redis.Flush()
+	if sleeps {
+		old := time.NewTimer(bound) // what passes is what is tested
+		<-old.C
+	}
+	f.signal(syscall.SIGCONT)
+	if said := f.said(); said != "alive" { // it asked before the revoke
+		t.Errorf("the filler says %q", said)
+	}
+	filled := sleeps || filledSince(t, r, id, began)
+	served := watch(t, b, id, began)
+	t.Logf("served for %v after the revoke began; the bound is %v", served, bound)
+	if served > bound || sleeps && served > 0 {
+		t.Errorf("served for %v", served)
+	}
+	f.done() // its fills are through
+	if _, err := b.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+		t.Errorf("in the end: %v", err)
+	}
+	return filled
 }
 
 // filling is a process that loads the sessions it is told of.

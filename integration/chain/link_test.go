@@ -32,9 +32,23 @@ func connect(t testing.TB, to string) *link {
 	return l
 }
 
+// trapped is heal, with a trap that is there before the first connection.
+func (l *link) trapped(kind, stream string, words ...string) *trap {
+	l.t.Helper()
+	var tr *trap
+	l.mend(func() { tr = l.trapLocked(kind, stream, words...) })
+	return tr
+}
+
 // heal makes a proxy without any toxic in place of the one that was. All connections are cut. Toxics are not taken away
 // from a proxy at work: one that waits to write to a client that has left would hold up toxiproxy for good.
 func (l *link) heal() {
+	l.t.Helper()
+	l.mend(func() {})
+}
+
+// mend is heal; before is called when the proxy is there and does not listen yet.
+func (l *link) mend(before func()) {
 	l.t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -42,6 +56,7 @@ func (l *link) heal() {
 		l.proxy.Stop()
 	}
 	l.proxy = toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "link", l.listen, l.to)
+	before()
 	if err := l.proxy.Start(); err != nil {
 		l.t.Error(err)
 		return
@@ -61,6 +76,11 @@ func (l *link) toxic(kind, stream, attributes string) {
 	l.t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.toxicLocked(kind, stream, attributes)
+}
+
+func (l *link) toxicLocked(kind, stream, attributes string) {
+	l.t.Helper()
 	toxic := fmt.Sprintf(`{"type": %q, "stream": %q, "attributes": %s}`, kind, stream, attributes)
 	if _, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
 		l.t.Fatal(err)
@@ -103,10 +123,17 @@ var traps sync.Map // by name
 // trap puts one on the link: a loss cuts the connection and drops what was caught; a hold lets it through when open is closed.
 func (l *link) trap(kind, stream string, words ...string) *trap {
 	l.t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.trapLocked(kind, stream, words...)
+}
+
+func (l *link) trapLocked(kind, stream string, words ...string) *trap {
+	l.t.Helper()
 	tr := &trap{words: words, sprung: make(chan struct{}, 10_000), open: make(chan struct{})}
 	name := fmt.Sprintf("%p", tr)
 	traps.Store(name, tr)
-	l.toxic(kind, stream, fmt.Sprintf(`{"trap": %q}`, name))
+	l.toxicLocked(kind, stream, fmt.Sprintf(`{"trap": %q}`, name))
 	return tr
 }
 

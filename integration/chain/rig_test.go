@@ -30,16 +30,15 @@ const (
 // rig is a Postgres and a Redis for some instances.
 type rig struct {
 	t        testing.TB
-	database string // URL
+	database string // URL, for the application's role
 	admin    *pgxpool.Pool
 	redis    *redistest.Server
 }
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	r := &rig{t: t, database: pgtest.Database(t), redis: redistest.Start(t)}
-	r.admin = pgtest.Pool(t, r.database)
-	return r
+	owned := pgtest.Database(t)
+	return &rig{t: t, database: pgtest.Application(t, owned), admin: pgtest.Pool(t, owned), redis: redistest.Start(t)}
 }
 
 // instance is one of the processes of a site, as far as sessions go.

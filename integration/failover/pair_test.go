@@ -28,6 +28,7 @@ type pair struct {
 	primary, standby *node
 
 	first     *url.URL // of the first primary
+	app       *url.Userinfo
 	bin       string
 	folder    string // of all data folders
 	arguments []string
@@ -65,6 +66,12 @@ func newPair(t testing.TB) *pair {
 	if _, err := db.Up(t.Context(), p.primary.pool, db.Options{}); err != nil {
 		t.Fatal(err)
 	}
+	roles := pgtest.NewRolesOn(t, p.primary.url)
+	app, err := url.Parse(roles.URL(t, roles.App))
+	if err != nil {
+		t.Fatal("the application's URL is not valid")
+	}
+	p.app = app.User
 	p.remember()
 	p.replicate(p.freePort())
 	return p
@@ -76,9 +83,10 @@ func (p *pair) node(data string, port int) *node {
 	return &node{t: p.t, data: data, port: port, url: u.String(), pool: pgtest.Pool(p.t, u.String())}
 }
 
-// url has both hosts, first is asked first. settings are more of the query string.
+// url has both hosts, first is asked first, for the application's role. settings are more of the query string.
 func (p *pair) url(first, second *node, settings string) string {
 	u := *p.first
+	u.User = p.app
 	u.Host = fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d", first.port, second.port)
 	u.RawQuery = "sslmode=disable&" + settings
 	return u.String()

@@ -22,7 +22,7 @@ func standbyServesNothing(t *testing.T, p *pair) {
 		}
 	}
 	p.caughtUp()
-	store := storeOn(t, p.standby.url, patience) // each refusal makes the pool connect anew, which takes its time
+	store := storeOn(t, p.url(p.standby, p.standby, ""), patience) // each refusal makes the pool connect anew, which takes its time
 	for name, call := range map[string]func(context.Context, sessionstore.ID) error{
 		"Load": func(ctx context.Context, id sessionstore.ID) error { _, err := store.Load(ctx, id, 0); return err },
 		"Load of an unknown session": func(ctx context.Context, id sessionstore.ID) error {

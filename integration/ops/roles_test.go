@@ -23,8 +23,17 @@ type office struct {
 func staff(t *testing.T) *office {
 	t.Helper()
 	url, admin := database(t)
-	r := pgtest.NewRoles(t, url)
+	return officeOf(t, admin, pgtest.NewRoles(t, url))
+}
+
+func officeOf(t *testing.T, admin *pgxpool.Pool, r *pgtest.Roles) *office {
+	t.Helper()
 	return &office{r, admin, r.Pool(t, r.Owner), r.Pool(t, r.App), r.Pool(t, r.Pruner), r.Pool(t, r.Monitor)}
+}
+
+// byLetter is the pools as the matrix names them.
+func (o *office) byLetter() map[string]*pgxpool.Pool {
+	return map[string]*pgxpool.Pool{"o": o.owner, "a": o.app, "p": o.pruner, "m": o.monitor}
 }
 
 // matrix is who may do what, by the letters o, a, p and m. A statement that is not for a role fails for want of a
@@ -96,18 +105,23 @@ func TestEveryRoleMayDoWhatItNeedsAndNoMore(t *testing.T) {
 	// What servers before version 15 allow everybody.
 	pgtest.Exec(t, o.admin, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
 	pgtest.Exec(t, o.admin, "INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) VALUES (sha256('a'), now() + interval '1 h', now() + interval '1 h')")
-	for letter, pool := range map[string]*pgxpool.Pool{"o": o.owner, "a": o.app, "p": o.pruner, "m": o.monitor} {
+	for letter, pool := range o.byLetter() {
 		for _, c := range matrix {
-			err := try(t.Context(), pool, c.sql)
-			switch may := strings.Contains(c.may, letter); {
-			case may && err != nil:
-				t.Errorf("%s can not: %s: %v", letter, c.sql, err)
-			case !may && err == nil:
-				t.Errorf("%s can: %s", letter, c.sql)
-			case !may && code(err) != "42501" && code(err) != "25006": // the monitor reads only
-				t.Errorf("%s is refused for another reason: %s: %v", letter, c.sql, err)
-			}
+			judge(t, pool, letter, c.sql, strings.Contains(c.may, letter))
 		}
+	}
+}
+
+// judge tries a statement as a role that may, or may not, run it.
+func judge(t *testing.T, pool *pgxpool.Pool, letter, sql string, may bool) {
+	t.Helper()
+	switch err := try(t.Context(), pool, sql); {
+	case may && err != nil:
+		t.Errorf("%s can not: %s: %v", letter, sql, err)
+	case !may && err == nil:
+		t.Errorf("%s can: %s", letter, sql)
+	case !may && code(err) != "42501" && code(err) != "25006": // the monitor reads only
+		t.Errorf("%s is refused for another reason: %s: %v", letter, sql, err)
 	}
 }
 

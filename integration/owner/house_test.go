@@ -38,7 +38,7 @@ type house struct {
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	url := pgtest.Database(t)
-	return &house{t: t, url: url, admin: pgtest.Pool(t, url)}
+	return &house{t: t, url: pgtest.Application(t, url), admin: pgtest.Pool(t, url)}
 }
 
 // instance is a server process of the application, as far as sessions are concerned.
@@ -94,6 +94,8 @@ func (h *house) over(pool *pgxpool.Pool, sent *statements, change ...func(*sessi
 
 // seen is the events of one kind.
 func (in *instance) seen(kind sessionstore.EventKind) (found []sessionstore.Event) {
+	in.t.Helper()
+	in.check(in.FlushEvents(context.Background()))
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, e := range in.events {

@@ -25,7 +25,7 @@ func change(t *testing.T, in *instance, cookie string, end func(context.Context,
 			t.Fatal(err)
 		}
 		revocations := in.In(tx)
-		n, err := revocations.RevokeOthers(ctx, s)
+		n, err := revocations.RevokeOthers(sessionstore.WithActor(ctx, "", "password changed"), s)
 		in.check(err)
 		expect(t, "sessions that end with the transaction", n, 2)
 		end(ctx, tx, revocations)
@@ -38,6 +38,7 @@ func TestPasswordChangeInATransaction(t *testing.T) {
 	h := newHouse(t)
 	pgtest.Exec(t, h.admin, "CREATE TABLE public.users (name text PRIMARY KEY, password text NOT NULL)")
 	pgtest.Exec(t, h.admin, "INSERT INTO public.users VALUES ('ada', 'old')")
+	pgtest.Exec(t, h.admin, "GRANT SELECT, UPDATE ON public.users TO PUBLIC")
 	a, b := h.instance(withRedis(t)), h.instance(withRedis(t))
 	mine, others, eves := a.login("ada"), []string{b.login("ada"), b.login("ada")}, b.login("eve")
 	for _, cookie := range others {
@@ -75,7 +76,8 @@ func TestPasswordChangeInATransaction(t *testing.T) {
 		expect(t, "told twice", revocations.Committed(ctx).Count, 0)
 	})
 	events := a.seen(sessionstore.EventRevoked)
-	if len(events) != 1 || events[0].UserID != "ada" || events[0].Count != 2 || !events[0].Revocation.CacheAcked {
+	if len(events) != 1 || events[0].UserID != "ada" || events[0].Count != 2 || !events[0].Revocation.CacheAcked ||
+		events[0].Reason != sessionstore.ReasonOthers || events[0].Actor != "ada" || events[0].Detail != "password changed" {
 		t.Errorf("events: %+v", events)
 	}
 }

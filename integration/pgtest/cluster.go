@@ -46,20 +46,27 @@ func NewCluster(t testing.TB, settings map[string]string) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c := newCluster(t, server)
+	if _, err := db.Up(t.Context(), c.Pool(), db.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// newCluster is a server that was just started.
+func newCluster(t testing.TB, server *servers.Server) *Cluster {
+	t.Helper()
 	t.Cleanup(func() {
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	pool := Pool(t, server.URL)
-	if _, err := db.Up(t.Context(), pool, db.Options{}); err != nil {
-		t.Fatal(err)
-	}
 	c := &Cluster{t: t, URL: server.URL}
+	pool := c.Pool()
+	defer pool.Close()
 	c.data = One[string](t, pool, "SHOW data_directory")
 	c.bin = One[string](t, pool, "SELECT setting FROM pg_config WHERE name = 'BINDIR'")
 	c.folder = filepath.Dir(c.data)
-	pool.Close()
 	return c
 }
 
@@ -141,7 +148,7 @@ func (c *Cluster) Restart() {
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(filepath.Join(c.bin, "postgres"), arguments...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = c.folder, log, log
-	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
+	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH"), "PGPASSFILE=" + filepath.Join(c.folder, "pgpass")}
 	running, err := process.Start(cmd, kin)
 	if err != nil {
 		c.t.Fatal(err)

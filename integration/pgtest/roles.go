@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/db"
 )
 
 // Roles are the roles of db/ops/roles.sql in one database. Roles belong to the whole server, so each database of a test
@@ -19,18 +21,39 @@ type Roles struct {
 
 	url    string // of the database, for the server's superuser
 	secret string // the password of all that log in
+	sql    string // makes them
 }
 
 // NewRoles runs db/ops/roles.sql in a database that is migrated. The roles are dropped with the database when the test
 // ends, which has to be on the server of TEST_DATABASE_URL; for a throwaway one see NewRolesOn.
 func NewRoles(t testing.TB, databaseURL string) *Roles {
 	t.Helper()
+	r := newRoles(t, databaseURL)
+	r.grantFor(t)
+	return r
+}
+
+// NewRolesIn is NewRoles for a schema of another name, after which the roles are named.
+func NewRolesIn(t testing.TB, databaseURL, schemaName string) *Roles {
+	t.Helper()
+	sql, err := db.Ops("roles", db.Options{Schema: schemaName})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := named(schemaName, databaseURL)
+	r.sql = sql
+	r.grantFor(t)
+	return r
+}
+
+// grantFor makes the roles until the test ends.
+func (r *Roles) grantFor(t testing.TB) {
+	t.Helper()
 	server := ServerURL(t)
-	u, err := url.Parse(databaseURL)
+	u, err := url.Parse(r.url)
 	if err != nil {
 		t.Fatal("the database's URL is not valid")
 	}
-	r := newRoles(databaseURL)
 	t.Cleanup(func() { // the last of what is here goes first, and a role goes after what it has rights on
 		admin(t, server, "DROP DATABASE IF EXISTS "+strings.TrimPrefix(u.Path, "/")+" WITH (FORCE)")
 		for _, role := range r.all() {
@@ -38,13 +61,20 @@ func NewRoles(t testing.TB, databaseURL string) *Roles {
 		}
 	})
 	r.grant(t)
-	return r
 }
 
-// NewRolesOn is NewRoles for a server that goes away with the test.
+// NewRolesOn is NewRoles for a server that goes away with the test. The roles have the password of the URL: nodes of Citus
+// log in to each other as whoever asks, and know no other.
 func NewRolesOn(t testing.TB, databaseURL string) *Roles {
 	t.Helper()
-	r := newRoles(databaseURL)
+	r := newRoles(t, databaseURL)
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal("the database's URL is not valid")
+	}
+	if secret, ok := u.User.Password(); ok {
+		r.secret = secret
+	}
 	r.grant(t)
 	return r
 }
@@ -79,16 +109,25 @@ func (r *Roles) demo(t testing.TB) string {
 	return r.URL(t, r.App)
 }
 
-func newRoles(databaseURL string) *Roles {
-	prefix := "pgsession_t_" + strings.ToLower(rand.Text()[:12])
-	return &Roles{prefix + "_owner", prefix + "_app", prefix + "_pruner", prefix + "_monitor", databaseURL, strings.ToLower(rand.Text())}
+func newRoles(t testing.TB, databaseURL string) *Roles {
+	t.Helper()
+	r := named("pgsession_t_"+strings.ToLower(rand.Text()[:12]), databaseURL)
+	r.sql = r.Rename(Ops(t, "roles.sql"))
+	return r
+}
+
+func named(prefix, databaseURL string) *Roles {
+	return &Roles{
+		Owner: prefix + "_owner", App: prefix + "_app", Pruner: prefix + "_pruner", Monitor: prefix + "_monitor",
+		url: databaseURL, secret: strings.ToLower(rand.Text()),
+	}
 }
 
 func (r *Roles) all() []string { return []string{r.App, r.Pruner, r.Monitor, r.Owner} }
 
 func (r *Roles) grant(t testing.TB) {
 	t.Helper()
-	admin(t, r.url, r.Rename(Ops(t, "roles.sql")))
+	admin(t, r.url, r.sql)
 	for _, role := range []string{r.App, r.Pruner, r.Monitor} {
 		admin(t, r.url, "ALTER ROLE "+role+" PASSWORD '"+r.secret+"'")
 	}
@@ -109,6 +148,12 @@ func (r *Roles) URL(t testing.TB, role string) string {
 	}
 	u.User = url.UserPassword(role, r.secret)
 	return u.String()
+}
+
+// OwnerLogsIn lets the owner log in, which it needs on the nodes of Citus.
+func (r *Roles) OwnerLogsIn(t testing.TB) {
+	t.Helper()
+	admin(t, r.url, "ALTER ROLE "+r.Owner+" LOGIN PASSWORD '"+r.secret+"'")
 }
 
 // Pool is one for a role. The owner, as whom nobody logs in, is had as one who may do everything has it: by SET ROLE.

@@ -29,7 +29,7 @@ const (
 func pooled(t *testing.T) (direct, through string) {
 	t.Helper()
 	direct = pgtest.Database(t)
-	server, err := servers.PgBouncer(t.Context(), servers.Options{Logf: t.Logf}, direct, map[string]string{"default_pool_size": "2"})
+	server, err := servers.PgBouncer(t.Context(), servers.Options{Logf: t.Logf}, pgtest.Application(t, direct), map[string]string{"default_pool_size": "2"})
 	if err != nil {
 		t.Fatal(err)
 	}

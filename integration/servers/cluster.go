@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -25,7 +26,7 @@ func startCluster(ctx context.Context, o Options, from installation) (*Server, e
 	var cleanup undo
 	cleanup.add(func() error { return os.RemoveAll(dir) })
 
-	c := cluster{installation: from, dir: dir, secret: password(), account: account}
+	c := cluster{installation: from, dir: dir, secret: cmp.Or(o.citus, password()), account: account}
 	server, err := c.run(ctx, o, &cleanup)
 	if err != nil {
 		_ = cleanup.run()
@@ -77,8 +78,8 @@ func (c cluster) initialize(ctx context.Context) error {
 // start runs a Postgres on the data folder.
 func (c cluster) start(ctx context.Context, o Options, port int, cleanup *undo) (*Server, error) {
 	cmd := c.postgres(o, port)
-	if o.cron {
-		variable, err := c.cronAccess()
+	if o.cron || o.citus != "" {
+		variable, err := c.access()
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +118,7 @@ func (c cluster) postgres(o Options, port int) *exec.Cmd {
 	if len(c.dir) > maxSocketFolder {
 		own["unix_socket_directories"] = ""
 	}
-	o.withCron(own)
+	o.withExtension(own)
 	cmd := exec.Command(c.program("postgres"), append([]string{"-D", "data"}, o.arguments(own)...)...)
 	cmd.Dir = c.dir
 	return cmd

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -34,16 +33,6 @@ func cronSettings() map[string]string {
 		"cron.host":                "127.0.0.1",
 		"max_worker_processes":     "20",
 	}
-}
-
-// hasCron tells whether pg_cron is installed beside these programs.
-func (i installation) hasCron(ctx context.Context) bool {
-	folder, err := exec.CommandContext(ctx, i.program("pg_config"), "--sharedir").Output()
-	if err != nil {
-		return false
-	}
-	found, _ := filepath.Glob(filepath.Join(strings.TrimSpace(string(folder)), "extension", "pg_cron.control"))
-	return len(found) > 0
 }
 
 // aptCron installs the distribution's pg_cron for the distribution's Postgres.
@@ -75,16 +64,21 @@ func (o Options) debians(ctx context.Context) []installation {
 	return found
 }
 
-// cronAccess lets the server log in to itself: pg_cron's jobs connect to it over
-// TCP, as clients do. It returns the variable that says where the password is.
-func (c cluster) cronAccess() (string, error) {
+// access lets the server log in to itself and to others like it over TCP, as clients do: pg_cron's jobs do that, and nodes
+// of Citus. It returns the variable that says where the password is.
+func (c cluster) access() (string, error) {
 	path := filepath.Join(c.dir, "pgpass")
 	return "PGPASSFILE=" + path, writeFor(c.account, path, "127.0.0.1:*:*:*:"+c.secret+"\n")
 }
 
-// withCron adds what pg_cron wants to a cluster's own settings.
-func (o Options) withCron(own map[string]string) {
-	if o.cron {
+// withExtension adds what an extension that was asked for wants to a cluster's own settings.
+func (o Options) withExtension(own map[string]string) {
+	switch {
+	case o.citus != "" && o.cron:
+		maps.Copy(own, withCron(citusSettings()))
+	case o.citus != "":
+		maps.Copy(own, citusSettings())
+	case o.cron:
 		maps.Copy(own, cronSettings())
 	}
 }

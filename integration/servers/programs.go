@@ -39,10 +39,16 @@ func localPostgres(ctx context.Context, o Options) (*Server, error) {
 			return strconv.Itoa(i.major) != o.PostgresVersion
 		})
 	}
-	if o.cron {
-		found = slices.DeleteFunc(found, func(i installation) bool { return !i.hasCron(ctx) })
+	for _, wanted := range []struct {
+		extension, name string
+		so              bool
+	}{{"citus", "Citus", o.citus != ""}, {"pg_cron", "pg_cron", o.cron}} {
+		if !wanted.so {
+			continue
+		}
+		found = slices.DeleteFunc(found, func(i installation) bool { return !i.hasExtension(ctx, wanted.extension) })
 		if len(found) == 0 {
-			return nil, absent("no Postgres on this machine has pg_cron")
+			return nil, absent("no Postgres on this machine has " + wanted.name)
 		}
 	}
 	if len(found) == 0 {
@@ -113,3 +119,13 @@ func (o Options) find(program string) string {
 func (i installation) program(name string) string { return filepath.Join(i.bin, name) }
 
 func (i installation) String() string { return fmt.Sprintf("%s (Postgres %d)", i.name, i.major) }
+
+// hasExtension tells whether an extension is installed beside these programs.
+func (i installation) hasExtension(ctx context.Context, name string) bool {
+	folder, err := exec.CommandContext(ctx, i.program("pg_config"), "--sharedir").Output()
+	if err != nil {
+		return false
+	}
+	found, _ := filepath.Glob(filepath.Join(strings.TrimSpace(string(folder)), "extension", name+".control"))
+	return len(found) > 0
+}

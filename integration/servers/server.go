@@ -55,6 +55,9 @@ type Options struct {
 	// cron is for Cron alone.
 	cron bool
 
+	// citus is for Citus alone: the password that its nodes have in common.
+	citus string
+
 	// bare hides what this machine has outside PATH: programs and earlier
 	// downloads. For the tests of a machine that has nothing.
 	bare bool

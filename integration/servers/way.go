@@ -51,6 +51,9 @@ func (n *noWay) Unwrap() error { return n.why }
 
 // advice says what to install on this platform.
 func advice(what string) string {
+	if what == "Postgres with Citus" {
+		return "Install the extension beside the Postgres of this machine, as its makers describe it."
+	}
 	if what == "Postgres with pg_cron" {
 		return "On Debian and Ubuntu it is the package postgresql-NN-cron, NN being the version of the Postgres that is installed."
 	}

@@ -135,5 +135,6 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 		tr.request(dave, "dave", "GET /api/me", http.StatusOK),
 		tr.request(dave.at(a.url), "dave", "GET /api/me", http.StatusOK),
 	)
+	tr.say("## A session is ended while Redis fails\n\nFor how long it may still be served, and was at the longest while Redis was flushed, killed and out of reach: [exposure.md](exposure.md).")
 	tr.end("docs/chain.md")
 }

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -84,19 +85,23 @@ func TestLinksInDocumentsLeadSomewhere(t *testing.T) {
 	}
 }
 
-// The README's program is the Example, so that it compiles and runs.
-func TestTheReadmesProgramIsAnExample(t *testing.T) {
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, "README.md"), -1)
-	if len(blocks) == 0 {
-		t.Fatal("the README shows no program")
-	}
-	for _, block := range blocks {
-		found := false
-		for _, name := range append(tracked(t, "sessionstore/example_*_test.go"), tracked(t, "examples/**/*.go")...) {
-			found = found || bytes.Contains(squeeze(read(t, name)), squeeze(block[1]))
+// A program in a document is part of an example, so that it compiles.
+func TestProgramsInDocumentsAreExamples(t *testing.T) {
+	var examples [][]byte
+	for _, pattern := range []string{"**/example_*test.go", "examples/**/*.go"} {
+		for _, name := range tracked(t, pattern) {
+			examples = append(examples, squeeze(read(t, name)))
 		}
-		if !found {
-			t.Errorf("this program of the README is no part of an example:\n%s", block[1])
+	}
+	for _, document := range append(tracked(t, "docs/*.md"), "README.md") {
+		blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, document), -1)
+		if len(blocks) == 0 && document == "README.md" {
+			t.Fatal("the README shows no program")
+		}
+		for _, block := range blocks {
+			if !slices.ContainsFunc(examples, func(text []byte) bool { return bytes.Contains(text, squeeze(block[1])) }) {
+				t.Errorf("this program of %s is no part of an example:\n%s", document, block[1])
+			}
 		}
 	}
 }

@@ -37,6 +37,9 @@ var ErrOverloaded = errors.New("batch: too many calls are waiting")
 // [context.DeadlineExceeded].
 var ErrLate = fmt.Errorf("batch: no turn in time: %w", context.DeadlineExceeded)
 
+// ErrLeft comes with the error of a context that ended while its call shared a run: what becomes of the call, its caller does not learn.
+var ErrLeft = errors.New("batch: left while it was run")
+
 // errGoexit is what calls get whose run never returned.
 var errGoexit = errors.New("batch: the run ended its goroutine with runtime.Goexit")
 
@@ -73,18 +76,6 @@ type Config struct {
 	// neighbours. Return false where the outcome of a write is unknown, lest it be done twice, and where the server cannot be reached, lest it be asked once per
 	// call: the calls go one after the other in the slot of the failed run, and each may take a Timeout. Nil allows it for every error.
 	Retry func(error) bool
-}
-
-// Stats counts what a Combiner has done. The numbers of one snapshot belong together.
-type Stats struct {
-	Calls      uint64 // calls of Do
-	Runs       uint64 // calls of Func: direct, shared, and alone after a fallback
-	Batched    uint64 // calls that had company in a run
-	Fallbacks  uint64 // shared runs that failed and whose calls were run again, each alone
-	Overloaded uint64 // calls refused with ErrOverloaded
-	Late       uint64 // calls refused with ErrLate
-	Abandoned  uint64 // calls whose context ended before their turn or during their shared run
-	Largest    int    // most calls in one run
 }
 
 // Combiner runs calls of Do, together when they come faster than they can be served. It must come from New. It is safe for concurrent use.
@@ -131,9 +122,15 @@ func New[Q, R any](do Func[Q, R], cfg Config) *Combiner[Q, R] {
 	return &Combiner[Q, R]{do: do, cfg: cfg}
 }
 
-// Do runs q, alone or together with other calls, and returns its result. It returns ctx.Err() at once when ctx ends while q waits or shares a run; what is not
-// running by then will not run. Because a shared run may outlast the callers who leave it, what q points to must not change even after Do has returned.
+// Do runs q, alone or together with other calls, and returns its result. It returns ctx.Err() at once when ctx ends while q waits, and q will not run then; with
+// ErrLeft when q shares a run. Because a shared run may outlast the callers who leave it, what q points to must not change even after Do has returned.
 func (c *Combiner[Q, R]) Do(ctx context.Context, q Q) (R, error) {
+	value, _, err := c.DoCounted(ctx, q)
+	return value, err
+}
+
+// DoCounted is [Combiner.Do], and says how many calls had the run that answered this one, itself included: 0 when it was not run, or when its caller left.
+func (c *Combiner[Q, R]) DoCounted(ctx context.Context, q Q) (value R, calls int, err error) {
 	var zero R
 	gone := ctx.Err() // before locking: ctx may be any code
 
@@ -143,7 +140,7 @@ func (c *Combiner[Q, R]) Do(ctx context.Context, q Q) (R, error) {
 	case gone != nil:
 		c.stats.Abandoned++
 		c.mu.Unlock()
-		return zero, gone
+		return zero, 0, gone
 	case c.slots < c.cfg.InFlight && c.company:
 		c.slots++
 		go c.work(nil)
@@ -151,11 +148,12 @@ func (c *Combiner[Q, R]) Do(ctx context.Context, q Q) (R, error) {
 		c.slots++
 		c.countRun(1)
 		c.mu.Unlock()
-		return c.direct(ctx, q)
+		value, err = c.direct(ctx, q)
+		return value, 1, err
 	case len(c.queue) >= c.cfg.MaxQueue:
 		c.stats.Overloaded++
 		c.mu.Unlock()
-		return zero, ErrOverloaded
+		return zero, 0, ErrOverloaded
 	}
 	w := &call[Q, R]{q: q, deadline: time.Now().Add(c.cfg.Timeout), done: make(chan struct{})}
 	c.queue = append(c.queue, w)
@@ -163,18 +161,16 @@ func (c *Combiner[Q, R]) Do(ctx context.Context, q Q) (R, error) {
 
 	select {
 	case <-w.done:
-		return w.result.Value, w.result.Err
+		if w.run != nil { // written before done was closed, and not after
+			calls = len(w.run.calls)
+		}
+		return w.result.Value, calls, w.result.Err
 	case <-ctx.Done():
-		c.leave(w)
-		return zero, ctx.Err()
+		if c.leave(w) {
+			return zero, 0, fmt.Errorf("%w: %w", ErrLeft, ctx.Err())
+		}
+		return zero, 0, ctx.Err()
 	}
-}
-
-// Stats returns a snapshot of the counters.
-func (c *Combiner[Q, R]) Stats() Stats {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.stats
 }
 
 // direct runs q in the goroutine and with the context of its caller.
@@ -203,8 +199,8 @@ func (c *Combiner[Q, R]) release() {
 	go c.work(nil)
 }
 
-// leave takes back the call of a caller whose context has ended. If its run has ended too, just now, this changes nothing.
-func (c *Combiner[Q, R]) leave(w *call[Q, R]) {
+// leave takes back the call of a caller whose context has ended. It is true when a run has taken the call. If that has ended too, just now, this changes nothing.
+func (c *Combiner[Q, R]) leave(w *call[Q, R]) (taken bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.Abandoned++
@@ -213,12 +209,13 @@ func (c *Combiner[Q, R]) leave(w *call[Q, R]) {
 		if i := slices.Index(c.queue, w); i >= 0 { // it may have been found late, just now
 			c.queue = slices.Delete(c.queue, i, i+1)
 		}
-		return
+		return false
 	}
 	w.run.callers--
 	if w.run.callers == 0 {
 		w.run.cancel()
 	}
+	return true
 }
 
 // work holds a slot for one shared run after the other until nobody waits. The calls in alone go first, one by one.
@@ -326,16 +323,6 @@ func (c *Combiner[Q, R]) fallBack(r *run[Q, R]) bool {
 	}
 	c.stats.Fallbacks++
 	return true
-}
-
-// countRun counts a run of n calls. The caller holds c.mu.
-func (c *Combiner[Q, R]) countRun(n int) {
-	c.company = n > 1
-	c.stats.Runs++
-	if n > 1 {
-		c.stats.Batched += uint64(n)
-	}
-	c.stats.Largest = max(c.stats.Largest, n)
 }
 
 func checkCount(got, want int) error {

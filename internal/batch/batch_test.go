@@ -86,6 +86,7 @@ type caller struct {
 	answer chan struct{} // closed when Do is over
 
 	value int
+	calls int // that had the run of this one
 	err   error
 	took  time.Duration
 	panic any
@@ -102,7 +103,7 @@ func call(c *batch.Combiner[int, int], n int) *caller {
 			p.took = time.Since(p.begun)
 			p.panic = recover()
 		}()
-		p.value, p.err = c.Do(ctx, n)
+		p.value, p.calls, p.err = c.DoCounted(ctx, n)
 	}()
 	synctest.Wait()
 	return p
@@ -349,12 +350,13 @@ func TestCallerWhoLeavesASharedRunDoesNotEndIt(t *testing.T) {
 
 func TestCallerLeavesWithTheErrorOfItsContext(t *testing.T) {
 	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
-		for _, wait := range []time.Duration{sec / 2, 3 * sec / 2} { // in the queue, in a shared run
+		for wait, shared := range map[time.Duration]bool{sec / 2: false, 3 * sec / 2: true} { // in the queue, in a shared run
 			first := call(c, 1)
 			ctx, cancel := context.WithTimeout(t.Context(), wait)
 			begun := time.Now()
-			if _, err := c.Do(ctx, 2); err != context.DeadlineExceeded || time.Since(begun) != wait {
-				t.Errorf("error %v after %v, want %v after %v", err, time.Since(begun), context.DeadlineExceeded, wait)
+			_, err := c.Do(ctx, 2)
+			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, batch.ErrLeft) != shared || time.Since(begun) != wait {
+				t.Errorf("error %v after %v, want %v after %v, left a run: %t", err, time.Since(begun), context.DeadlineExceeded, wait, shared)
 			}
 			cancel()
 			<-first.answer

@@ -118,8 +118,13 @@ func stress(t *testing.T, inFlight int) {
 			if done[n].Load() != 0 {
 				t.Errorf("call %d was refused and took effect", n)
 			}
+		case errors.Is(err, batch.ErrLeft):
+			left.Add(1)
 		case err == ctx.Err():
 			left.Add(1)
+			if done[n].Load() != 0 {
+				t.Errorf("call %d was taken back and took effect", n)
+			}
 		case err == batch.ErrLate:
 			late.Add(1)
 		case err == errNo:

@@ -37,7 +37,7 @@ var (
 		"begin", "begin, Postgres away", "step", "step, answer lost", "step, question lost", "deliver", "deliver, answer lost", "deliver one of two",
 		"drop", "give up waiting", "Redis forgets", "Redis replays", "crash", "tick", "tick, asleep", "wall clock set",
 	}
-	operationNames = [...]string{"idle", "create", "load", "save", "touch", "rotate", "revoke"}
+	operationNames = [...]string{"idle", "create", "load", "save", "touch", "rotate", "revoke", "revoke all"}
 )
 
 func (a action) String() string {

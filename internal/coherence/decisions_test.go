@@ -50,4 +50,5 @@ type conduct struct {
 	touchWritesBack  bool    // a touch writes the whole record that it had read
 	refusalConfirms  bool    // a save's fill that was refused counts as acknowledged
 	lostSaveSucceeds bool    // the lost reply of a save is reported as success
+	toldOfAll        bool    // a revoke of all counts as one that the cache has acknowledged
 }

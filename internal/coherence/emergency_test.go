@@ -1,6 +1,7 @@
 package coherence
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -13,15 +14,23 @@ type emergency struct {
 	at     int8
 	moves  int8
 
-	old, made         place
-	cache             SlotState // for old
-	validated         int8
-	journal           journal // about old
-	kept              int8    // until when the journal's word is kept
-	acknowledged      bool    // made was
-	memory            bool    // and is in P's memory
-	importing         bool    // its insert was sent and P does not know what became of it
-	inserts, inserted bool    // it may yet take effect; it has
+	old, made    place
+	cache        SlotState // for old
+	validated    int8
+	journal      journal // about old
+	kept         int8    // until when the journal's word is kept
+	acknowledged bool    // made was
+
+	// Where made is on its way to Postgres.
+	memory  bool    // in P's memory
+	put     bool    // P has put it there under another id, and calls wait
+	staged  bool    // it is there under that id, for which nobody has a token
+	sent    bool    // P has sent the move from there to its own id, and knows of no answer
+	flying  int8    // moves that may yet arrive
+	written journal // about made, while it was sent
+	ending  bool    // one of the two rows is ended
+	removed bool    // somebody ended all of the user's sessions before it was made
+	dead    bool    // P has died
 }
 
 type place struct{ row, promised bool } // promised: a revoke was acknowledged
@@ -39,14 +48,15 @@ type rules struct {
 	refuses   func(*Outage) bool
 	journals  bool // a revoke is written down
 	remembers bool // what was written down counts until no entry of before the replay can be fresh
-	asks      bool // after a lost reply, Postgres is asked what became of the insert before another is sent
-	holds     bool // what is being imported is not served from memory
-	waits     bool // nor revoked before it is known what became of the import
+	stages    bool // a session is moved from a row that is there once, and not created under its id
+	resends   bool // a move without an answer is made again from the same row, and not from memory
+	holds     bool // what was sent is not served from memory
+	orders    bool // of what was sent, the row it would come from is ended first
 	imports   bool // memory is not dropped
 }
 
 func proper() rules {
-	return rules{refuses: (*Outage).Refuses, journals: true, remembers: true, asks: true, holds: true, waits: true, imports: true}
+	return rules{refuses: (*Outage).Refuses, journals: true, remembers: true, stages: true, resends: true, holds: true, orders: true, imports: true}
 }
 
 // outageFresh is F in steps of time.
@@ -66,6 +76,12 @@ func (e emergency) next(r rules, visit func(emergency, string, error)) {
 	if e.at < 4 {
 		do("time passes", ok(func(n *emergency) { n.at++ }))
 	}
+	e.others(do, ok)
+	e.arrivals(r, do, ok)
+	if e.dead {
+		return
+	}
+	do("P dies", ok(func(n *emergency) { n.dead = true }))
 	do("Postgres goes or comes", ok(func(n *emergency) { n.away = !n.away }))
 	if e.away && e.outage.Mode != Emergency && e.outage.Mode != Replaying {
 		do("P notices", func(n *emergency) error {
@@ -83,7 +99,6 @@ func (e emergency) next(r rules, visit func(emergency, string, error)) {
 	if e.outage.Mode == Emergency && !e.acknowledged {
 		do("made in memory", ok(func(n *emergency) { n.memory, n.acknowledged = true, true }))
 	}
-	e.others(do, ok)
 	e.revokes(r, do)
 	do("P loads old", func(n *emergency) error { return n.loadOld(r) })
 	do("P loads made", func(n *emergency) error { return n.loadMade(r) })
@@ -106,6 +121,13 @@ func (e emergency) others(do doing, ok harmless) {
 	if e.made.row {
 		do("another revokes made", ok(func(n *emergency) { n.made = place{promised: true} }))
 	}
+	if e.staged || e.made.row {
+		do("another revokes all of the user", ok(func(n *emergency) {
+			n.removed = !n.made.row
+			n.made = place{promised: n.made.row || n.made.promised}
+			n.staged = false
+		}))
+	}
 }
 
 func (e emergency) revokes(r rules, do doing) {
@@ -126,11 +148,20 @@ func (e emergency) revokes(r rules, do doing) {
 			})
 		}
 	}
-	if e.memory && !(e.importing && r.waits) {
+	if e.memory && !e.put {
 		do("P revokes made", func(n *emergency) error {
 			n.memory, n.made = false, place{promised: true}
 			return nil
 		})
+	}
+	if e.sent && e.outage.Mode == Emergency && e.written == blank {
+		do("P revokes made, sent", func(n *emergency) error {
+			n.written, n.memory = written, false
+			return nil
+		})
+	}
+	if e.sent && e.outage.Mode == Importing && !e.away {
+		e.ends(r, do)
 	}
 }
 
@@ -151,12 +182,14 @@ func (e *emergency) loadOld(r rules) error {
 
 func (e *emergency) loadMade(r rules) error {
 	switch {
-	case e.memory && !(e.importing && r.holds):
+	case e.written != blank:
+		return nil // dead
+	case e.memory && !e.put:
 		if e.made.promised {
 			return violated("a session was served from memory after it was revoked in Postgres")
 		}
 		return nil
-	case e.memory, r.refuses(&e.outage), e.away:
+	case e.put, r.refuses(&e.outage), e.away:
 		return nil
 	case e.journal == written:
 		return violated("Postgres served before it knew of a journalled revoke")
@@ -184,38 +217,7 @@ func (e emergency) recovers(r rules, do doing, ok harmless) {
 			do("all replayed", ok(func(n *emergency) { n.outage.Replayed() }))
 		}
 	}
-	if e.inserts {
-		do("the insert takes effect", func(n *emergency) error {
-			n.inserts, n.inserted = false, true
-			n.made.row = true
-			if n.made.promised {
-				return violated("an import revived a revoked session")
-			}
-			return nil
-		})
-		do("the insert is lost", ok(func(n *emergency) { n.inserts = false }))
-	}
-	if e.outage.Mode != Importing || e.away {
-		return
-	}
-	switch {
-	case e.memory && !r.imports:
-		do("memory is dropped", ok(func(n *emergency) { n.memory = false }))
-	case !e.memory:
-		do("all imported", func(n *emergency) error {
-			n.outage.Imported()
-			if n.acknowledged && !n.made.row && !n.made.promised {
-				return violated("a session made in memory was lost")
-			}
-			return nil
-		})
-	case !e.importing, !r.asks && !e.inserts && !e.made.row:
-		do("import sent", ok(func(n *emergency) { n.importing, n.inserts, n.inserted = true, true, false }))
-	case e.inserted: // the reply came, or Postgres was asked
-		do("import confirmed", ok(func(n *emergency) { n.importing, n.memory = false, false }))
-	case !e.inserts:
-		do("import known to have failed", ok(func(n *emergency) { n.importing = false }))
-	}
+	e.imports(r, do, ok)
 }
 
 func outageSearch(r rules, moves int8) found {
@@ -238,7 +240,11 @@ func outageSearch(r rules, moves int8) found {
 			e.next(r, func(n emergency, what string, err error) {
 				f.steps++
 				if err != nil && f.err == nil {
-					f.err = err
+					path := what
+					for at := e; at != first; at = known[at].from {
+						path = known[at].what + "; " + path
+					}
+					f.err = fmt.Errorf("%w, after: %s", err, path)
 				}
 				n.moves = 0
 				if _, ok := known[n]; !ok {
@@ -265,8 +271,9 @@ func TestEmergencyMutants(t *testing.T) {
 		"Postgres serves before the replay":                    func(r *rules) { r.refuses = func(o *Outage) bool { return o.Mode == Emergency } },
 		"Postgres serves in an outage":                         func(r *rules) { r.refuses = func(*Outage) bool { return false } },
 		"the journal is forgotten at the replay":               func(r *rules) { r.remembers = false },
-		"an import whose reply was lost is sent again":         func(r *rules) { r.asks = false },
-		"a revoke does not wait for the import":                func(r *rules) { r.waits = false },
+		"a session is created under its own id":                func(r *rules) { r.stages = false },
+		"import again from memory, without asking":             func(r *rules) { r.resends = false },
+		"the session is ended before what it would come from":  func(r *rules) { r.orders = false },
 		"memory is dropped at the recovery":                    func(r *rules) { r.imports = false },
 		"a session is served from memory while it is imported": func(r *rules) { r.holds = false },
 	}

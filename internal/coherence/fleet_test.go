@@ -24,7 +24,7 @@ type fleet struct {
 // newFleet makes a world from a seed. Everything in it follows from the seed.
 func newFleet(seed uint64, d decisions, c conduct) *fleet {
 	r := rand.New(rand.NewPCG(seed, 0x636f686572656e63))
-	sc := &scope{decisions: d, conduct: c, allowed: all, kinds: []operationKind{load, load, load, save, touch, rotate, revoke}}
+	sc := &scope{decisions: d, conduct: c, allowed: all, kinds: []operationKind{load, load, load, save, touch, rotate, revoke, revokeAll}}
 	sc.instances = 2 + r.IntN(4)
 	sc.writers = sc.instances
 	sc.clockError = jump

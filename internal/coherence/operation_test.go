@@ -34,6 +34,7 @@ const (
 	touch
 	rotate
 	revoke
+	revokeAll // of everybody: nobody says which there were, so the cache is not told
 )
 
 type await uint8
@@ -167,6 +168,14 @@ func (s *stage) execute(o *operation) error {
 				v.row.version = o.entry.version
 			}
 		}
+	case revokeAll:
+		for n := range s.session.ids {
+			w := &s.session.ids[n]
+			if before := w.row; before.exists {
+				w.row, w.before = row{gone: true}, before
+			}
+		}
+		return nil
 	case rotate, revoke:
 		o.found = alive
 		if alive && o.kind == rotate {
@@ -226,6 +235,9 @@ func (s *stage) heard(n int) error {
 	case rotate, revoke:
 		o.result = Committed
 		return s.tell(n)
+	case revokeAll:
+		o.result = Committed
+		return s.returned(n, s.toldOfAll)
 	}
 	s.drop(n)
 	return nil

@@ -87,6 +87,19 @@ func (s *stage) returned(n int, acknowledged bool) error {
 	if !r.Committed {
 		return nil
 	}
+	if o.kind == revokeAll {
+		for n := range s.session.ids {
+			if err := s.promise(&s.session.ids[n], r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return s.promise(v, r)
+}
+
+// promise keeps in mind what was promised about a session that was ended.
+func (s *stage) promise(v *identity, r Revocation) error {
 	if v.row.exists {
 		return violated("a revoke said that it was committed, and the session lives")
 	}

@@ -188,6 +188,7 @@ func (f found) report(t *testing.T) {
 
 func TestSearch(t *testing.T) {
 	every := []operationKind{load, save, touch, rotate, revoke}
+	everybody := []operationKind{load, rotate, revokeAll}
 	scopes := []struct {
 		name  string
 		scope *scope
@@ -200,6 +201,8 @@ func TestSearch(t *testing.T) {
 		{"two of everything, two faults of the network", small(2, 2, network, every...), true, false},
 		{"two of everything, two faults of Redis", small(2, 2, memory, every...), true, false},
 		{"two loads and revokes, a fault of the clocks", small(2, 1, clocks, load, revoke), false, false},
+		{"two loads, rotations and revokes of all, two faults of the network", small(2, 2, network, everybody...), false, false},
+		{"three loads, rotations and revokes of all, no faults", small(3, 0, nil, everybody...), true, false},
 		{"three loads and revokes, no faults", small(3, 0, nil, load, revoke), true, false},
 		{"three loads and saves, no faults", small(3, 0, nil, load, save), true, false},
 

@@ -85,10 +85,14 @@ func (q *Queries) ExpiryLastPrune(ctx context.Context, db DBTX) (*ExpiryLastPrun
 
 const expiryPrune = `-- name: ExpiryPrune :one
 
-SELECT coalesce(pgsession.prune_batch($1), -1)::integer AS deleted
+WITH quick AS (
+    SELECT set_config('synchronous_commit', 'off', true) AS done
+)
+SELECT coalesce(pgsession.prune_batch($1), -1)::integer AS deleted FROM quick WHERE quick.done = 'off'
 `
 
 // Pruning and counting. -1 from ExpiryPrune: another caller is pruning.
+// ExpiryPrune waits for no disk: rows that a crash brings back have expired all the same.
 func (q *Queries) ExpiryPrune(ctx context.Context, db DBTX, maxRows int32) (int32, error) {
 	row := db.QueryRow(ctx, expiryPrune, maxRows)
 	var deleted int32

@@ -5,7 +5,11 @@ package gen
 
 import (
 	"context"
+	"encoding/json"
+	"net/netip"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const ownerAlive = `-- name: OwnerAlive :many
@@ -49,7 +53,9 @@ func (q *Queries) OwnerCount(ctx context.Context, db DBTX, userID string, spared
 
 const ownerList = `-- name: OwnerList :many
 
-SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, now()::timestamptz AS validated_at
+SELECT
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent,
+    '{}'::jsonb AS data, now()::timestamptz AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.user_id = $1::text AND s.expires_at > now()
     AND s.created_at <= $2::timestamptz AND (s.created_at < $2::timestamptz OR s.id > $3::bytea)
@@ -65,13 +71,25 @@ type OwnerListParams struct {
 }
 
 type OwnerListRow struct {
-	Session     Session
-	ValidatedAt time.Time
+	Version           int64
+	CreatedAt         time.Time
+	LastSeenAt        time.Time
+	ExpiresAt         time.Time
+	AbsoluteExpiresAt time.Time
+	AuthenticatedAt   pgtype.Timestamptz
+	ID                []byte
+	UserID            pgtype.Text
+	IP                *netip.Addr
+	UserAgent         pgtype.Text
+	Data              json.RawMessage
+	ValidatedAt       time.Time
 }
 
 // What concerns the sessions of a user. Rows are locked in the order of their ids, as by every statement that takes
 // many, so that none of them can deadlock with another.
-// OwnerList is a page of a user's sessions, the newest first. before and after are where the page before ended.
+// OwnerList is a page of a user's sessions, the newest first. before and after are where the page before ended. What the
+// sessions hold stays where it is: a page could be a hundred megabytes of it. The empty object keeps the columns those of a
+// session.
 func (q *Queries) OwnerList(ctx context.Context, db DBTX, arg *OwnerListParams) ([]*OwnerListRow, error) {
 	rows, err := db.Query(ctx, ownerList,
 		arg.UserID,
@@ -87,17 +105,17 @@ func (q *Queries) OwnerList(ctx context.Context, db DBTX, arg *OwnerListParams) 
 	for rows.Next() {
 		var i OwnerListRow
 		if err := rows.Scan(
-			&i.Session.Version,
-			&i.Session.CreatedAt,
-			&i.Session.LastSeenAt,
-			&i.Session.ExpiresAt,
-			&i.Session.AbsoluteExpiresAt,
-			&i.Session.AuthenticatedAt,
-			&i.Session.ID,
-			&i.Session.UserID,
-			&i.Session.IP,
-			&i.Session.UserAgent,
-			&i.Session.Data,
+			&i.Version,
+			&i.CreatedAt,
+			&i.LastSeenAt,
+			&i.ExpiresAt,
+			&i.AbsoluteExpiresAt,
+			&i.AuthenticatedAt,
+			&i.ID,
+			&i.UserID,
+			&i.IP,
+			&i.UserAgent,
+			&i.Data,
 			&i.ValidatedAt,
 		); err != nil {
 			return nil, err
@@ -126,7 +144,7 @@ WITH locked AS (
     ORDER BY s.id
     FOR UPDATE
 ), gone AS (
-    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id
+    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id AND d.user_id = $1::text RETURNING d.id
 )
 SELECT
     (SELECT count(*) FROM pgsession.sessions AS s WHERE s.user_id = $1::text AND s.id <> $2::bytea AND s.expires_at > now())::bigint AS seen,
@@ -139,7 +157,8 @@ type OwnerRevokeRow struct {
 }
 
 // OwnerRevoke ends all sessions of a user but one. seen is how many there were when the statement began: a session
-// that got a new id meanwhile is seen and not deleted, and the statement must run again.
+// that got a new id meanwhile is seen and not deleted, and the statement must run again. That the user stands twice lets the
+// planner find the rows to delete as it has found those to lock, in place of one by one by their ids.
 func (q *Queries) OwnerRevoke(ctx context.Context, db DBTX, userID string, spared []byte) (*OwnerRevokeRow, error) {
 	row := db.QueryRow(ctx, ownerRevoke, userID, spared)
 	var i OwnerRevokeRow
@@ -147,17 +166,24 @@ func (q *Queries) OwnerRevoke(ctx context.Context, db DBTX, userID string, spare
 	return &i, err
 }
 
-const ownerRevokeAll = `-- name: OwnerRevokeAll :execrows
-DELETE FROM pgsession.sessions
+const ownerRevokeAll = `-- name: OwnerRevokeAll :one
+WITH gone AS (
+    DELETE FROM pgsession.sessions RETURNING 1
+)
+SELECT (SELECT count(*) FROM pgsession.sessions)::bigint AS seen, (SELECT count(*) FROM gone)::bigint AS ended
 `
 
-// OwnerRevokeAll ends every session of everybody.
-func (q *Queries) OwnerRevokeAll(ctx context.Context, db DBTX) (int64, error) {
-	result, err := db.Exec(ctx, ownerRevokeAll)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+type OwnerRevokeAllRow struct {
+	Seen  int64
+	Ended int64
+}
+
+// OwnerRevokeAll ends every session of everybody. seen is as in OwnerRevoke.
+func (q *Queries) OwnerRevokeAll(ctx context.Context, db DBTX) (*OwnerRevokeAllRow, error) {
+	row := db.QueryRow(ctx, ownerRevokeAll)
+	var i OwnerRevokeAllRow
+	err := row.Scan(&i.Seen, &i.Ended)
+	return &i, err
 }
 
 const ownerRevokeOne = `-- name: OwnerRevokeOne :many

@@ -13,26 +13,28 @@ import (
 )
 
 const sessionCreate = `-- name: SessionCreate :one
-INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
+INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent, absolute_expires_at, expires_at)
 VALUES (
     $1,
     $2::text,
     now() - $3::interval,
-    CASE WHEN $2::text IS NOT NULL THEN now() - $3::interval END,
-    $4::jsonb,
-    $5,
+    now() - $4::interval,
+    now(),
+    $5::jsonb,
     $6,
-    now() - $3::interval + $7::interval,
-    least(now() - $3::interval + $7::interval,
-        date_bin($8::interval, now() + $9::interval + $8::interval - interval '1 microsecond', timestamptz 'epoch'))
+    $7,
+    now() - $3::interval + $8::interval,
+    least(now() - $3::interval + $8::interval,
+        date_bin($9::interval, now() + $10::interval + $9::interval - interval '1 microsecond', timestamptz 'epoch'))
 )
-RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, now()::timestamptz AS validated_at
+RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, s.last_seen_at AS validated_at
 `
 
 type SessionCreateParams struct {
 	ID         []byte
 	UserID     pgtype.Text
 	Age        time.Duration
+	Login      pgtype.Interval
 	Data       json.RawMessage
 	IP         *netip.Addr
 	UserAgent  pgtype.Text
@@ -46,11 +48,13 @@ type SessionCreateRow struct {
 	ValidatedAt time.Time
 }
 
+// SessionCreate: login is the age of the login, and null without one.
 func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreateParams) (*SessionCreateRow, error) {
 	row := db.QueryRow(ctx, sessionCreate,
 		arg.ID,
 		arg.UserID,
 		arg.Age,
+		arg.Login,
 		arg.Data,
 		arg.IP,
 		arg.UserAgent,
@@ -177,6 +181,9 @@ type SessionLoadRow struct {
 
 // The hot path. Each statement names the schema, lists its columns and takes every time from the server's clock.
 // Only SessionCreate and SessionRotate insert, and SessionRotate inserts only the row it deletes: nothing revives a session.
+//
+// What works on one session also runs on a table that Citus has distributed. That takes no now() in RETURNING, CASE and
+// COALESCE: so last_seen_at says when a statement ran, and an interval that is null leaves a column as it is.
 // SessionLoad says 'epoch' for the time when it is asked of a standby: what that knows may be older than its clock.
 func (q *Queries) SessionLoad(ctx context.Context, db DBTX, id []byte) (*SessionLoadRow, error) {
 	row := db.QueryRow(ctx, sessionLoad, id)
@@ -242,6 +249,26 @@ func (q *Queries) SessionLoadMany(ctx context.Context, db DBTX, ids [][]byte) ([
 		return nil, err
 	}
 	return items, nil
+}
+
+const sessionMissing = `-- name: SessionMissing :one
+SELECT
+    pg_is_in_recovery()::boolean AS standby,
+    ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at <= now())::bytea[] AS expired
+`
+
+type SessionMissingRow struct {
+	Standby bool
+	Expired [][]byte
+}
+
+// SessionMissing is asked when a load found less than it looked for: whether of a standby, since there is no row then that could say
+// 'epoch', and which of what was not found is there all the same. A row whose deadline has not passed began after the load.
+func (q *Queries) SessionMissing(ctx context.Context, db DBTX, ids [][]byte) (*SessionMissingRow, error) {
+	row := db.QueryRow(ctx, sessionMissing, ids)
+	var i SessionMissingRow
+	err := row.Scan(&i.Standby, &i.Expired)
+	return &i, err
 }
 
 const sessionRotate = `-- name: SessionRotate :one
@@ -433,27 +460,26 @@ const sessionSave = `-- name: SessionSave :one
 UPDATE pgsession.sessions AS s SET
     data = (data - $1::text[]) || $2::jsonb,
     user_id = coalesce($3, user_id),
-    authenticated_at = CASE WHEN $3::text IS NOT NULL THEN now() ELSE authenticated_at END,
+    authenticated_at = greatest(authenticated_at, now() - $4::interval),
     version = version + 1,
-    ip = coalesce($4, ip),
-    user_agent = coalesce($5, user_agent),
-    last_seen_at = greatest(last_seen_at, now()),
-    expires_at = CASE WHEN $6::boolean THEN greatest(expires_at, least(absolute_expires_at,
+    ip = coalesce($5, ip),
+    user_agent = coalesce($6, user_agent),
+    last_seen_at = now(),
+    expires_at = least(absolute_expires_at, greatest(expires_at,
         date_bin($7::interval, now() + $8::interval + $7::interval - interval '1 microsecond', timestamptz 'epoch')))
-        ELSE expires_at END
 WHERE id = $9 AND expires_at > now()
-RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, now()::timestamptz AS validated_at
+RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, s.last_seen_at AS validated_at
 `
 
 type SessionSaveParams struct {
 	Removed    []string
 	Changed    json.RawMessage
 	UserID     pgtype.Text
+	Login      pgtype.Interval
 	IP         *netip.Addr
 	UserAgent  pgtype.Text
-	Slides     bool
 	Resolution time.Duration
-	Idle       time.Duration
+	Idle       pgtype.Interval
 	ID         []byte
 }
 
@@ -462,15 +488,16 @@ type SessionSaveRow struct {
 	ValidatedAt time.Time
 }
 
-// SessionSave patches the members of data that changed, so that two requests that change different keys both win.
+// SessionSave patches the members of data that changed, so that two requests that change different keys both win. login is
+// zero for a login and else null; idle is null when deadlines don't move.
 func (q *Queries) SessionSave(ctx context.Context, db DBTX, arg *SessionSaveParams) (*SessionSaveRow, error) {
 	row := db.QueryRow(ctx, sessionSave,
 		arg.Removed,
 		arg.Changed,
 		arg.UserID,
+		arg.Login,
 		arg.IP,
 		arg.UserAgent,
-		arg.Slides,
 		arg.Resolution,
 		arg.Idle,
 		arg.ID,
@@ -583,16 +610,15 @@ func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSave
 	return items, nil
 }
 
-const sessionStandby = `-- name: SessionStandby :one
-SELECT pg_is_in_recovery()::boolean
+const sessionSettle = `-- name: SessionSettle :exec
+SELECT pg_logical_emit_message(true, 'pgsession', '') WHERE current_setting('synchronous_standby_names') <> ''
 `
 
-// SessionStandby is asked when a load found less than it looked for: there is no row then that could say 'epoch'.
-func (q *Queries) SessionStandby(ctx context.Context, db DBTX) (bool, error) {
-	row := db.QueryRow(ctx, sessionStandby)
-	var column_1 bool
-	err := row.Scan(&column_1)
-	return column_1, err
+// SessionSettle is asked when there was nothing to end. Whoever ended it may have given up waiting for a synchronous
+// standby, and a statement that changes nothing would not wait either: this one writes something, so that its commit does.
+func (q *Queries) SessionSettle(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, sessionSettle)
+	return err
 }
 
 const sessionTouch = `-- name: SessionTouch :execrows

@@ -58,3 +58,12 @@ func Rename(sql, name string) string {
 		return strings.Replace(found, Default, name, 1)
 	})
 }
+
+// A name that begins with that of the schema, such as of a role. Not the project's own address.
+var begunByDefault = regexp.MustCompile(`(^|[^/\w])` + Default)
+
+// RenameAll is [Rename] for SQL that makes more than what is in the schema: every name that begins with Default begins
+// with the other name then.
+func RenameAll(sql, name string) string {
+	return begunByDefault.ReplaceAllString(sql, "${1}"+name)
+}

@@ -27,6 +27,23 @@ func TestCheckName(t *testing.T) {
 	}
 }
 
+func TestRenameAll(t *testing.T) {
+	for _, c := range []struct{ sql, want string }{
+		{"pgsession.sessions TO pgsession_app, pgsession_pruner;", "shop.sessions TO shop_app, shop_pruner;"},
+		{"WHERE nspname = 'pgsession' AND nspowner <> 'pgsession_owner'::regrole", "WHERE nspname = 'shop' AND nspowner <> 'shop_owner'::regrole"},
+		{"public.pgsession_migrations", "public.shop_migrations"},
+		{"'pgsession prune ' || target", "'shop prune ' || target"},
+		{"-- github.com/reporadar/pgsession, my_pgsession", "-- github.com/reporadar/pgsession, my_pgsession"},
+	} {
+		if got := schema.RenameAll(c.sql, "shop"); got != c.want {
+			t.Errorf("%s becomes\n%s, want\n%s", c.sql, got, c.want)
+		}
+		if got := schema.RenameAll(c.sql, schema.Default); got != c.sql {
+			t.Errorf("%s becomes\n%s for the default schema", c.sql, got)
+		}
+	}
+}
+
 func TestRename(t *testing.T) {
 	for _, c := range []struct{ sql, want string }{
 		{"SELECT 1", "SELECT 1"},

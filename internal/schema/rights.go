@@ -23,18 +23,20 @@ type right struct {
 var rights = []right{
 	{"USAGE", "", nil, []string{"every statement"}},
 	{"SELECT", "sessions", nil, []string{
-		"SessionLoad", "SessionLoadMany", "SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
+		"SessionLoad", "SessionLoadMany", "SessionMissing", "SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
 		"SessionRotateMany", "SessionDelete", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
 		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerRevoke", "OwnerRevokeOne", "OwnerTrim",
+		"DistributedTouch", "DistributedRevoke", "DistributedUser", "DistributedTrim", "DistributedExpired",
 	}},
 	{"INSERT", "sessions", nil, []string{"SessionCreate", "SessionCreateMany", "SessionRotate", "SessionRotateMany"}},
 	{
 		"UPDATE", "sessions",
 		[]string{"version", "last_seen_at", "expires_at", "authenticated_at", "user_id", "ip", "user_agent", "data"},
-		[]string{"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionTouch", "OwnerRevoke", "OwnerTrim"},
+		[]string{"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionTouch", "OwnerRevoke", "OwnerTrim", "DistributedTouch"},
 	},
 	{"DELETE", "sessions", nil, []string{
 		"SessionRotate", "SessionRotateMany", "SessionDelete", "OwnerRevoke", "OwnerRevokeOne", "OwnerRevokeAll", "OwnerTrim",
+		"DistributedRevoke", "DistributedTrim",
 	}},
 	{"SELECT", "prune_state", nil, []string{"ExpiryLastPrune"}},
 	{"EXECUTE", "prune_batch", nil, []string{"ExpiryPrune"}},

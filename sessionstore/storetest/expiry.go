@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
@@ -31,6 +33,37 @@ var expiring = []testCase{
 			h.load(rec.ID)
 			h.age(rec.ID, 5*time.Minute+time.Second)
 			h.dead(rec.ID)
+		},
+	},
+	{
+		name: "a load tells an expired session from none, as long as it is there",
+		why:  "STD-15: that a session expired is an event of its own; to everybody else both are ErrNotFound",
+		run: func(h *harness) {
+			live, expired, revoked := h.create("ada"), h.create("ada"), h.create("ada")
+			h.age(expired.ID, h.expiry.Idle+h.expiry.Resolution())
+			h.delete(revoked.ID)
+			ids := []sessionstore.ID{live.ID, expired.ID, revoked.ID, h.newID()}
+			isExpired := []bool{false, true, false, false}
+			check := func(store sessionstore.Store, i int) {
+				_, err := store.Load(h.ctx, ids[i], 0)
+				if errors.Is(err, sessionstore.ErrExpired) != isExpired[i] || errors.Is(err, sessionstore.ErrNotFound) != (i > 0) {
+					h.Errorf("Load of %s: %v", []string{"a live session", "an expired one", "a revoked one", "one that never was"}[i], err)
+				}
+			}
+			for i := range ids {
+				check(h.store, i)
+				check(h.peer, i)
+			}
+			var wg sync.WaitGroup
+			for n := range 100 { // so that calls share statements
+				wg.Go(func() { check(h.store, n%len(ids)) })
+			}
+			wg.Wait()
+			if _, _, err := h.store.Prune(h.ctx, 100); err != nil {
+				h.Fatal(err)
+			}
+			isExpired[1] = false
+			check(h.store, 1)
 		},
 	},
 	{

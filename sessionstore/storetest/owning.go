@@ -43,6 +43,7 @@ var owning = []testCase{
 					for _, rec := range recs {
 						got = append(got, rec.ID)
 						h.equal("UserID", rec.UserID, "ada")
+						h.equal("bytes of Data", len(rec.Data), 0)
 					}
 					last := recs[len(recs)-1]
 					page.Before, page.After = last.CreatedAt, last.ID

@@ -1,0 +1,39 @@
+package db
+
+import (
+	"cmp"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/reporadar/pgsession/internal/schema"
+)
+
+// Ops returns a file of db/ops: SQL that a person runs, for roles, for pg_cron and for Citus. The name is that of the file
+// without its ending. For a schema of another name the file is what it would be if that schema had been in the author's
+// mind: roles, jobs and the version table are named after it, so that several installations in one database share none.
+// It connects to nothing.
+func Ops(name string, opts Options) (string, error) {
+	schemaName := cmp.Or(opts.Schema, schema.Default)
+	if err := schema.CheckName(schemaName); err != nil {
+		return "", fmt.Errorf("migrate ops: %w", err)
+	}
+	files, err := fs.Glob(embedded, "ops/*.sql")
+	if err != nil {
+		return "", fmt.Errorf("migrate ops: %w", err)
+	}
+	names := make([]string, len(files))
+	for i, file := range files {
+		names[i] = strings.TrimSuffix(path.Base(file), ".sql")
+		if names[i] != name {
+			continue
+		}
+		text, err := fs.ReadFile(embedded, file)
+		if err != nil {
+			return "", fmt.Errorf("migrate ops: %w", err)
+		}
+		return schema.RenameAll(string(text), schemaName), nil
+	}
+	return "", fmt.Errorf("migrate ops: there is no file %q, only %s", name, strings.Join(names, ", "))
+}

@@ -1,0 +1,41 @@
+-- In place of the statements for many sessions, on a table that Citus has distributed: it refuses to lock rows of several
+-- shards in order. What works on one session is in session.sql.
+
+-- DistributedTouch extends one session: one shard, one row, so that it waits for nobody while it holds something.
+-- name: DistributedTouch :execrows
+UPDATE pgsession.sessions SET
+    last_seen_at = greatest(last_seen_at, now()),
+    ip = coalesce(sqlc.narg(ip), ip),
+    user_agent = coalesce(sqlc.narg(user_agent), user_agent),
+    expires_at = least(absolute_expires_at, greatest(expires_at,
+        date_bin(sqlc.arg(resolution)::interval, now() + sqlc.narg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
+WHERE id = @id AND expires_at > now();
+
+-- DistributedRevoke needs OwnerLock: the shards are not looked at in one moment, so that it could miss a session which gets
+-- a new id meanwhile, on the old shard and on the new one.
+-- name: DistributedRevoke :many
+DELETE FROM pgsession.sessions AS s
+WHERE s.user_id = @user_id::text AND s.id <> @spared::bytea AND s.expires_at > now()
+RETURNING s.id;
+
+-- DistributedUser says whose session is about to get a new id, for DistributedLock.
+-- name: DistributedUser :one
+SELECT coalesce(s.user_id, '')::text FROM pgsession.sessions AS s WHERE s.id = @id AND s.expires_at > now();
+
+-- DistributedLock keeps the revokes of a user waiting until the end of the transaction, and no other new ids. Its key is OwnerLock's.
+-- name: DistributedLock :exec
+SELECT pg_advisory_xact_lock_shared(hashtextextended(@user_id::text, 5498127346018201));
+
+-- name: DistributedTrim :many
+DELETE FROM pgsession.sessions AS s
+WHERE s.id IN (
+    SELECT o.id FROM pgsession.sessions AS o
+    WHERE o.user_id = @user_id::text AND o.expires_at > now()
+    ORDER BY o.authenticated_at DESC, o.id
+    OFFSET @keep::integer
+)
+RETURNING s.id;
+
+-- DistributedExpired counts 10,000 at most, as ExpiryEstimate does.
+-- name: DistributedExpired :one
+SELECT count(*) FROM (SELECT 1 FROM pgsession.sessions WHERE expires_at <= now() LIMIT 10000) AS few;

@@ -1,0 +1,154 @@
+package chain_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// moving is an instance in an emergency, with a session in its memory, whose first word to Postgres about that gets lost.
+type moving struct {
+	*rig
+	t    *testing.T
+	a, b *instance // b reaches Postgres all the time
+	id   sessionstore.ID
+	lost *trap
+}
+
+// lostAt is where on its way a session's move loses a message.
+type lostAt struct {
+	stream string
+	word   func(sessionstore.ID) string
+	made   bool // it has its own id in Postgres by then
+}
+
+var lostMoves = map[string]lostAt{
+	"the answer to its row":    {"downstream", func(sessionstore.ID) string { return "INSERT 0 " }, false},
+	"the question for its id":  {"upstream", func(sessionstore.ID) string { return "SessionRotate" }, false},
+	"the answer about its own": {"downstream", func(id sessionstore.ID) string { return string(id[:]) }, true},
+}
+
+func startMove(t *testing.T, at lostAt) *moving {
+	r := newRig(t)
+	m := &moving{rig: r, t: t, a: r.open(impatient(2 * time.Second)), b: r.open()}
+	m.a.toPostgres.down()
+	eventually(t, "the emergency begins", func() bool {
+		_, _ = m.a.Load(t.Context(), newID(), 0)
+		return m.a.manager.StoreName() == "memory"
+	})
+	m.id = m.a.create(t, "n", 1)
+	m.lost = m.a.toPostgres.trapped("loss", at.stream, at.word(m.id))
+	m.lost.left.Store(1)
+	<-m.lost.sprung
+	return m
+}
+
+// ends waits for the end of the emergency, and fails when the session is served where it must not be any more.
+func (m *moving) ends(revoked bool) {
+	m.t.Helper()
+	eventually(m.t, "the emergency ends", func() bool {
+		if _, err := m.a.Load(m.t.Context(), m.id, 0); revoked && err == nil {
+			m.t.Fatal("the session is served by the instance that had it in memory, after another has ended it")
+		}
+		return m.a.manager.Health(m.t.Context()).Status == "ok"
+	})
+}
+
+// want compares what is there in the end: at both instances, and the rows of Postgres.
+func (m *moving) want(alive bool) {
+	m.t.Helper()
+	for _, i := range []*instance{m.a, m.b} {
+		rec, err := i.Load(context.Background(), m.id, 0)
+		if alive && (err != nil || number(rec, "n") != 1) || !alive && !errors.Is(err, sessionstore.ErrNotFound) {
+			m.t.Errorf("in the end: %v, want it alive: %t", err, alive)
+		}
+	}
+	m.rows(map[bool]int{true: 1}[alive])
+}
+
+func (m *moving) rows(want int) {
+	m.t.Helper()
+	if n := pgtest.One[int](m.t, m.admin, "SELECT count(*) FROM pgsession.sessions"); n != want {
+		m.t.Errorf("%d rows, want %d", n, want)
+	}
+}
+
+// A message of the move of a session to Postgres is lost, and another instance ends the session before it is moved again.
+func TestAMoveThatNobodyAnswered(t *testing.T) {
+	t.Parallel()
+	for where, at := range lostMoves {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			t.Run("nobody ends it", func(t *testing.T) {
+				t.Parallel()
+				m := startMove(t, at)
+				m.ends(false)
+				m.want(true)
+				if moved := m.a.manager.Count(sessionstore.EventRecovered); moved != 1 {
+					t.Errorf("%d sessions moved, want 1", moved)
+				}
+			})
+			t.Run("it is ended where it was made", func(t *testing.T) {
+				t.Parallel()
+				m := startMove(t, at)
+				eventually(t, "it is ended", func() bool { _, err := m.a.Delete(t.Context(), m.id); return err == nil })
+				m.ends(true)
+				m.want(false)
+			})
+			if !at.made {
+				return // nobody else knows it
+			}
+			t.Run("it is ended elsewhere", func(t *testing.T) {
+				t.Parallel()
+				m := startMove(t, at)
+				if _, err := m.b.Load(t.Context(), m.id, 0); err != nil {
+					t.Errorf("elsewhere: %v", err)
+				}
+				if revoked, err := m.b.revoke(t, m.id); err != nil || !revoked.Committed {
+					t.Errorf("%+v, %v", revoked, err)
+				}
+				m.ends(true)
+				m.want(false)
+			})
+			t.Run("all of the user are ended elsewhere", func(t *testing.T) {
+				t.Parallel()
+				m := startMove(t, at)
+				if revoked, err := m.b.manager.RevokeUser(t.Context(), "alice"); err != nil || !revoked.Committed || revoked.Count != 1 {
+					t.Errorf("%+v, %v", revoked, err)
+				}
+				m.ends(true)
+				m.want(false)
+			})
+		})
+	}
+}
+
+// The process is gone at that moment. What it leaves in Postgres is ended by whoever ends the user's sessions, and for good.
+func TestAProcessThatDiesWhileItMovesASession(t *testing.T) {
+	t.Parallel()
+	for where, at := range lostMoves {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			m := startMove(t, at)
+			m.a.toPostgres.down()
+			if _, err := m.b.Load(t.Context(), m.id, 0); at.made != (err == nil) || err != nil && !errors.Is(err, sessionstore.ErrNotFound) {
+				t.Errorf("elsewhere: %v", err)
+			}
+			m.rows(1)
+			if revoked, err := m.b.manager.RevokeUser(t.Context(), "alice"); err != nil || revoked.Count != 1 {
+				t.Errorf("%+v, %v", revoked, err)
+			}
+			m.rows(0)
+			if err := m.a.manager.Close(); !errors.Is(err, sessionstore.ErrUnavailable) { // it knows of nobody's answer
+				t.Errorf("close: %v", err)
+			}
+			if _, err := m.b.Load(t.Context(), m.id, 1<<40); !errors.Is(err, sessionstore.ErrNotFound) {
+				t.Errorf("in the end: %v", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,178 @@
+package chain_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// reach is which servers an instance reaches.
+type reach struct{ postgres, redis bool }
+
+func (x reach) String() string {
+	return map[reach]string{{true, true}: "Postgres and Redis", {true, false}: "Postgres", {false, true}: "Redis", {}: "nothing"}[x]
+}
+
+var reaches = []reach{{true, true}, {true, false}, {false, true}, {}}
+
+// leave cuts an instance off from what it is not to reach, and waits until it knows.
+func (i *instance) leave(t *testing.T, x reach) {
+	t.Helper()
+	if !x.redis {
+		i.toRedis.down()
+	}
+	if x.postgres {
+		return
+	}
+	i.toPostgres.down()
+	eventually(t, "the emergency begins", func() bool {
+		_, _ = i.Load(t.Context(), newID(), 0)
+		return i.manager.StoreName() == "memory"
+	})
+}
+
+// steady is long enough for a machine that is busy to read what is fresh.
+func steady(c *sessionstore.Config) { c.CacheFreshness = 3 * time.Second }
+
+// COH-13: one instance ends a session and others read it, and each of them reaches both servers, one or none.
+func TestPartitions(t *testing.T) {
+	t.Parallel()
+	for _, revoker := range reaches {
+		t.Run(fmt.Sprintf("ended by one that reaches %v", revoker), func(t *testing.T) {
+			t.Parallel()
+			newPartition(t, revoker).run()
+		})
+	}
+}
+
+// partition is an instance that ends sessions, those that read them, and one that reaches everything.
+type partition struct {
+	*rig
+	t       *testing.T
+	revoker reach
+	a, c    *instance
+	readers map[reach]*instance
+	ids     []sessionstore.ID
+}
+
+func newPartition(t *testing.T, revoker reach) *partition {
+	r := newRig(t)
+	p := &partition{rig: r, t: t, revoker: revoker, readers: map[reach]*instance{}, ids: make([]sessionstore.ID, 8)}
+	p.a, p.c = r.open(steady, impatient(2*time.Second)), r.open(steady)
+	for _, x := range reaches {
+		p.readers[x] = r.open(steady, impatient(2*time.Second))
+	}
+	for n := range p.ids {
+		p.ids[n] = p.c.create(t)
+		for _, i := range p.all() { // they know Postgres's clock
+			if _, err := i.Load(t.Context(), p.ids[n], 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	p.a.leave(t, revoker)
+	for x, i := range p.readers {
+		i.leave(t, x)
+	}
+	return p
+}
+
+func (p *partition) all() []*instance {
+	all := []*instance{p.a, p.c}
+	for _, i := range p.readers {
+		all = append(all, i)
+	}
+	return all
+}
+
+func (p *partition) run() {
+	var ending sync.WaitGroup
+	for _, id := range p.ids {
+		ending.Go(func() { p.end(id) })
+	}
+	ending.Wait()
+
+	made := map[reach]sessionstore.ID{}
+	for x, i := range p.readers {
+		if _, err := i.Save(p.t.Context(), p.ids[0], setting("n", 1)); err == nil && (p.revoker.postgres || !x.postgres) {
+			p.t.Errorf("%v: a session was saved that has ended, or where nobody can know", x)
+		}
+		made[x] = i.create(p.t) // in memory, where Postgres is away
+	}
+	for _, i := range p.all() {
+		i.toRedis.heal()
+		i.toPostgres.heal()
+	}
+	for _, i := range p.all() {
+		eventually(p.t, "the emergency ends", func() bool { return i.manager.Health(p.t.Context()).Status == "ok" })
+	}
+	for _, i := range p.all() {
+		for _, id := range p.ids { // what was committed only now may be fresh somewhere, if the tombstone was not acknowledged
+			eventually(p.t, "it is dead", func() bool {
+				_, err := i.Load(p.t.Context(), id, 0)
+				return errors.Is(err, sessionstore.ErrNotFound)
+			})
+		}
+		for x, id := range made {
+			if _, err := i.Load(p.t.Context(), id, 0); err != nil {
+				p.t.Errorf("%v: the session made meanwhile: %v", x, err)
+			}
+		}
+	}
+	if n := pgtest.One[int](p.t, p.admin, "SELECT count(*) FROM pgsession.sessions"); n != len(made) {
+		p.t.Errorf("%d rows, want %d", n, len(made))
+	}
+}
+
+const steadyBound = 3*time.Second + 250*time.Millisecond
+
+// end ends a session that Redis has just been told of, and lets everybody read it for longer than the bound.
+func (p *partition) end(id sessionstore.ID) {
+	if _, err := p.c.Load(context.Background(), id, 1<<40); err != nil {
+		p.t.Error(err)
+	}
+	revoked, err := p.a.Delete(context.Background(), id)
+	since := time.Now()
+	if err != nil || revoked.Committed != p.revoker.postgres || revoked.CacheAcked && !p.revoker.redis ||
+		revoked.CacheAcked != (revoked.MaxExposure == 0) || revoked.MaxExposure > steadyBound {
+		p.t.Errorf("revoke: %+v, %v", revoked, err)
+		return
+	}
+	for time.Since(since) < steadyBound+time.Second/2 {
+		for x, i := range p.readers {
+			began := time.Since(since)
+			if _, err := i.Load(context.Background(), id, 0); !mayRead(x, revoked, began, err) {
+				p.t.Errorf("%v after a revoke that says %+v, one that reaches %v is told: %v", began, revoked, x, err)
+				return
+			}
+		}
+		began := time.Since(since)
+		if _, err := p.a.Load(context.Background(), id, 0); err == nil && (!revoked.Committed || began > revoked.MaxExposure) {
+			p.t.Error("served by the instance that ended it")
+			return
+		}
+		pause := time.NewTimer(20 * time.Millisecond) // between two looks
+		<-pause.C
+	}
+}
+
+// mayRead says whether a load may come to this, so long after a revoke.
+func mayRead(x reach, revoked sessionstore.Revocation, after time.Duration, err error) bool {
+	switch {
+	case err == nil && !x.redis && !x.postgres:
+		return false
+	case err == nil && !x.redis:
+		return !revoked.Committed // it has nobody's word but Postgres's
+	case err == nil: // from Redis, which is told by others as long as Postgres has it
+		return !revoked.Committed || after <= revoked.MaxExposure
+	case errors.Is(err, sessionstore.ErrNotFound):
+		return x.postgres && revoked.Committed
+	}
+	return errors.Is(err, sessionstore.ErrUnavailable) && !x.postgres
+}

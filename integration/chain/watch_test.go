@@ -1,0 +1,140 @@
+package chain_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// sockets is a server of connections that are hijacked, as WebSockets are, and last as long as their session. The channel has why each
+// ended.
+func sockets(t *testing.T, m *sessionstore.Manager) (addr string, ended <-chan error) {
+	t.Helper()
+	causes := make(chan error, 2000)
+	server := httptest.NewServer(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s, err := sessionstore.FromContext(r.Context())
+		if err != nil {
+			sessionstore.ServeError(w, r, err)
+			return
+		}
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		watch, cancel := s.Watch(context.WithoutCancel(r.Context()))
+		go func() {
+			defer cancel()
+			defer func() { _ = conn.Close() }()
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\n\r\nhello\n")
+			<-watch.Done()
+			causes <- context.Cause(watch)
+		}()
+	})))
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String(), causes
+}
+
+// plugIn opens a connection of a session, and calls gone when the server closes it.
+func plugIn(t *testing.T, addr, cookie string, gone func()) {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\nCookie: __Host-session=%s\r\n\r\n", cookie); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(conn)
+	for line := ""; !strings.Contains(line, "hello"); {
+		if line, err = lines.ReadString('\n'); err != nil {
+			t.Fatalf("before it said hello: %v", err)
+		}
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, lines)
+		gone()
+	}()
+}
+
+// login makes a session of a user through the middleware, and returns its cookie.
+func login(t *testing.T, m *sessionstore.Manager, user string) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		s, err := sessionstore.FromContext(r.Context())
+		if err == nil {
+			err = s.Login(r.Context(), user)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://shop.example/", nil))
+	for _, c := range w.Result().Cookies() {
+		return c.Value
+	}
+	t.Fatal("the login set no cookie")
+	return ""
+}
+
+// STD-17: a thousand connections of one process, whose user another process has logged out, end while that process can ask neither
+// Redis nor Postgres: nobody vouches for them, and after the bound they are closed. Where Postgres answers, Redis does not matter.
+// How long the bound is, is for the tests of package sessionstore, which have a clock of their own.
+func TestConnectionsEndInAnOutage(t *testing.T) {
+	t.Parallel()
+	const connections, devices = 1000, 20
+	for name, row := range map[string]struct {
+		fault func(*instance)
+		why   error
+	}{
+		"Redis is away":               {func(a *instance) { a.toRedis.down() }, sessionstore.ErrNotFound},
+		"Redis hangs":                 {func(a *instance) { a.toRedis.hang() }, sessionstore.ErrNotFound},
+		"Redis and Postgres are away": {func(a *instance) { a.toRedis.down(); a.toPostgres.down() }, sessionstore.ErrUnavailable},
+		"Redis and Postgres hang":     {func(a *instance) { a.toRedis.hang(); a.toPostgres.hang() }, sessionstore.ErrUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			a, b := r.open(impatient(5*time.Second)), r.open()
+			addr, ended := sockets(t, a.manager)
+			var open sync.WaitGroup
+			var cookies []string
+			for range devices {
+				cookies = append(cookies, login(t, b.manager, "ada"))
+			}
+			for i := range connections {
+				open.Add(1)
+				plugIn(t, addr, cookies[i%devices], open.Done)
+			}
+			row.fault(a)
+			began := time.Now()
+			if revoked, err := b.manager.RevokeUser(t.Context(), "ada"); err != nil || revoked.Count != devices {
+				t.Fatalf("a revoke by another process: %+v, %v", revoked, err)
+			}
+			for range connections {
+				select {
+				case why := <-ended:
+					if !errors.Is(why, row.why) {
+						t.Errorf("a connection ended with %v, want %v", why, row.why)
+					}
+				case <-time.After(2 * patience):
+					t.Fatal("connections are still open")
+				}
+			}
+			open.Wait() // the other ends have seen it
+			t.Logf("the last of %d connections was closed after %s", connections, time.Since(began).Round(time.Millisecond))
+		})
+	}
+}

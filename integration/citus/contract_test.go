@@ -1,0 +1,61 @@
+package citus_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/storetest"
+)
+
+// age moves a session into the past by so many seconds. Citus refuses to compute with a column and a time zone in an UPDATE, so
+// the row is made anew.
+const age = `
+	WITH old AS (DELETE FROM pgsession.sessions WHERE id = $1 RETURNING *), shift AS (SELECT make_interval(secs => $2) AS by)
+	INSERT INTO pgsession.sessions (id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at, absolute_expires_at, expires_at)
+	SELECT id, version, user_id, data, ip, user_agent, created_at - by, authenticated_at - by, last_seen_at - by, absolute_expires_at - by, expires_at - by
+	FROM old, shift`
+
+// aged is a store that remembers the expiry it was made with, for its peer.
+type aged struct {
+	*sessionstore.Postgres
+	expiry sessionstore.Expiry
+}
+
+// The whole contract, as the application's role, in each mode that pgx has for poolers.
+func keepsTheContract(t *testing.T, c *cluster) {
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+		t.Run(mode.String(), func(t *testing.T) {
+			sent := &statements{}
+			pool := pgtest.Pool(t, c.application, func(pc *pgxpool.Config) {
+				pc.ConnConfig.DefaultQueryExecMode = mode
+				pc.ConnConfig.Tracer = sent
+			})
+			fresh := func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+				store := sessionstore.NewPostgres(pool, e, patience)
+				if err := store.Check(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				return &aged{store, e}
+			}
+			storetest.Run(t, storetest.Subject{
+				New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+					c.empty(t)
+					return fresh(t, e)
+				},
+				Age: func(t *testing.T, _ sessionstore.Store, id sessionstore.ID, d time.Duration) {
+					if pgtest.Exec(t, c.admin, age, id[:], d.Seconds()) != 1 {
+						t.Fatal("no session to age")
+					}
+				},
+				Peer: func(t *testing.T, s sessionstore.Store) sessionstore.Store { return fresh(t, s.(*aged).expiry) },
+			})
+			sent.apart(t)
+			expect(t, "statements that Citus refused", sent.refused("0A000"), 0)
+		})
+	}
+}

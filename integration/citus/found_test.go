@@ -1,0 +1,98 @@
+package citus_test
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// A store that nobody had look at the table learns from a refusal what it is, and no call fails for that.
+func findsOut(t *testing.T, c *cluster) {
+	for name, first := range map[string]func(*testing.T, *sessionstore.Postgres, []sessionstore.ID){
+		"by touches": func(t *testing.T, store *sessionstore.Postgres, ids []sessionstore.ID) {
+			if err := store.Touch(t.Context(), touched(ids)); err != nil {
+				t.Error(err)
+			}
+		},
+		"by a revoke": func(t *testing.T, store *sessionstore.Postgres, _ []sessionstore.ID) {
+			if _, r, err := store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada"}); err != nil || r.Count != 20 {
+				t.Errorf("revoked %d: %v", r.Count, err)
+			}
+		},
+		"by saves": func(t *testing.T, store *sessionstore.Postgres, ids []sessionstore.ID) {
+			var all sync.WaitGroup
+			for _, id := range ids {
+				all.Go(func() {
+					if _, err := store.Save(t.Context(), id, setting("k")); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.empty(t)
+			knows, _ := c.store(t)
+			ids := sessions(t, knows, "ada", 20)
+			pool, sent := c.pool(t)
+			store := sessionstore.NewPostgres(pool, daily, patience)
+			first(t, store, ids)
+			if sent.refused("0A000") == 0 {
+				t.Error("nothing was refused: this test sees nothing")
+			}
+			before := sent.refused("0A000")
+			if err := store.Touch(t.Context(), touched(ids)); err != nil {
+				t.Error(err)
+			}
+			if _, _, err := store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada"}); err != nil {
+				t.Error(err)
+			}
+			expect(t, "refusals once it knows", sent.refused("0A000")-before, 0)
+		})
+	}
+}
+
+// An operator distributes the table below a running application: it waits, and nothing fails.
+func distributedInUse(t *testing.T, c *cluster) {
+	pgtest.Exec(t, c.admin, "SELECT undistribute_table('pgsession.sessions')")
+	store, sent := c.store(t)
+	ids := sessions(t, store, "ada", 50)
+	var stop atomic.Bool
+	var calls atomic.Int64
+	var all sync.WaitGroup
+	for w := range 24 {
+		all.Go(func() {
+			for i := w; !stop.Load(); i++ {
+				id := ids[i%len(ids)]
+				if _, err := store.Load(t.Context(), id, 0); err != nil {
+					t.Errorf("load: %v", err)
+				}
+				if _, err := store.Save(t.Context(), id, setting("k")); err != nil {
+					t.Errorf("save: %v", err)
+				}
+				if err := store.Touch(t.Context(), touched(ids[:5])); err != nil {
+					t.Errorf("touch: %v", err)
+				}
+				calls.Add(1)
+			}
+		})
+	}
+	end := sync.OnceFunc(func() { stop.Store(true); all.Wait() })
+	defer end()
+	some := func(n int64) { eventually(t, "calls go on", func() bool { return calls.Load() >= n }) }
+	some(200)
+	if sent.count("SessionSaveMany") == 0 {
+		t.Error("no statement was shared before: this test sees nothing")
+	}
+	c.nodes[0].Distribute()
+	some(calls.Load() + 200)
+	end()
+	if sent.count("DistributedTouch") == 0 {
+		t.Error("it has not found out")
+	}
+	expect(t, "sessions", pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"), len(ids))
+}

@@ -1,0 +1,152 @@
+// Package citus_test runs the library on a real Citus: a coordinator and two workers, with the table of sessions
+// distributed by db/ops/citus.sql. It skips where no Postgres of this machine has the extension.
+package citus_test
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// patience is how long anything may take that is waited for.
+const patience = 30 * time.Second
+
+var daily = sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
+
+// Some of the tests stop servers: those that somebody named are not for them.
+func TestMain(m *testing.M) {
+	_ = os.Unsetenv("DATABASE_URL")
+	os.Exit(m.Run())
+}
+
+// cluster is a Citus with the table distributed.
+type cluster struct {
+	nodes       []*pgtest.Cluster // the coordinator first
+	roles       *pgtest.Roles
+	application string        // the coordinator's URL, for the application's role
+	admin       *pgxpool.Pool // of the coordinator, of a superuser
+}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{nodes: pgtest.NewCitus(t, nil)}
+	c.admin = c.nodes[0].Pool()
+	c.roles = pgtest.NewRolesOn(t, c.nodes[0].URL)
+	c.application = c.roles.URL(t, c.roles.App)
+	c.roles.OwnerLogsIn(t)
+	c.nodes[0].Distribute()
+	return c
+}
+
+// All of it is on one cluster: to start three servers takes longer than most of the tests.
+func TestOnCitus(t *testing.T) {
+	c := newCluster(t)
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, *cluster)
+	}{
+		{"the contract", keepsTheContract},
+		{"who has not looked finds out", findsOut},
+		{"the table is distributed while it is in use", distributedInUse},
+		{"nothing of a user is left after a revoke", revokes},
+		{"nothing deadlocks", deadlocksNothing},
+		{"an estimate", estimates},
+		{"prune", prunes},
+		{"a pruner spares what is touched meanwhile", prunesNothingTouched},
+		{"pg_cron", prunesByCron},
+		{"rights", rights},
+		{"a worker is no coordinator", refusesAWorker},
+		{"shards move", moves},
+		{"a worker is away", losesAWorker},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c.empty(t)
+			test.run(t, c)
+		})
+	}
+}
+
+// empty leaves no session and no record of a prune.
+func (c *cluster) empty(t *testing.T) {
+	t.Helper()
+	pgtest.Exec(t, c.admin, "TRUNCATE pgsession.sessions")
+	pgtest.Exec(t, c.admin, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
+}
+
+// pool is an instance's, with the application's role.
+func (c *cluster) pool(t *testing.T) (*pgxpool.Pool, *statements) {
+	t.Helper()
+	sent := &statements{}
+	return pgtest.Pool(t, c.application, func(pc *pgxpool.Config) {
+		pc.MaxConns = 16
+		pc.ConnConfig.Tracer = sent
+		pc.ConnConfig.RuntimeParams["application_name"] = "sessionstore"
+	}), sent
+}
+
+// store is one that has looked at the table.
+func (c *cluster) store(t *testing.T) (*sessionstore.Postgres, *statements) {
+	t.Helper()
+	pool, sent := c.pool(t)
+	store := sessionstore.NewPostgres(pool, daily, patience)
+	if err := store.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return store, sent
+}
+
+func newID() (id sessionstore.ID) {
+	_, _ = rand.Read(id[:])
+	return id
+}
+
+// sessions makes n of them, of one user.
+func sessions(t *testing.T, store sessionstore.Store, user string, n int) []sessionstore.ID {
+	t.Helper()
+	ids := make([]sessionstore.ID, n)
+	for i := range ids {
+		ids[i] = newID()
+		if _, err := store.Create(t.Context(), sessionstore.Draft{ID: ids[i], UserID: user}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ids
+}
+
+func touched(ids []sessionstore.ID) []sessionstore.Touch {
+	touches := make([]sessionstore.Touch, len(ids))
+	for i := range ids {
+		touches[i].ID = ids[i]
+	}
+	return touches
+}
+
+func setting(key string) sessionstore.Change {
+	return sessionstore.Change{Set: map[string]json.RawMessage{key: json.RawMessage("1")}}
+}
+
+func expect[T comparable](t testing.TB, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// eventually waits until something is so. It asks again and again, rather than for a time that would be enough.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(patience); !so(); <-again.C {
+		if time.Now().After(deadline) {
+			t.Fatal("it never came to be: ", what)
+		}
+	}
+}

@@ -1,0 +1,171 @@
+package citus_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// An operator moves shards from one worker to the other and back, as a rebalance does, while the sessions in them are used: no
+// call fails.
+func moves(t *testing.T, c *cluster) {
+	store, _ := c.store(t)
+	ids := sessions(t, store, "ada", 64)
+	var stop atomic.Bool
+	var calls atomic.Int64
+	var longest atomic.Int64
+	var all sync.WaitGroup
+	for w := range 8 {
+		all.Go(func() {
+			for i := w; !stop.Load(); i++ {
+				id := ids[i%len(ids)]
+				began := time.Now()
+				if _, err := store.Load(t.Context(), id, 0); err != nil {
+					t.Errorf("load: %v", err)
+				}
+				if _, err := store.Save(t.Context(), id, setting("k")); err != nil {
+					t.Errorf("save: %v", err)
+				}
+				if err := store.Touch(t.Context(), touched(ids[:3])); err != nil {
+					t.Errorf("touch: %v", err)
+				}
+				took := int64(time.Since(began))
+				for most := longest.Load(); took > most && !longest.CompareAndSwap(most, took); most = longest.Load() {
+				}
+				calls.Add(1)
+			}
+		})
+	}
+	end := sync.OnceFunc(func() { stop.Store(true); all.Wait() })
+	defer end()
+	began := time.Now()
+	shards := pgtest.One[[]int64](t, c.admin, "SELECT array_agg(shardid ORDER BY shardid) FROM citus_shards WHERE table_name = 'pgsession.sessions'::regclass")
+	for _, shard := range slices.Concat(shards[:3], shards[:3]) { // there and back
+		pgtest.Exec(t, c.admin, `
+			SELECT citus_move_shard_placement(s.shardid, s.nodename, s.nodeport::int, other.nodename, other.nodeport::int)
+			FROM citus_shards AS s JOIN pg_dist_node AS other ON other.nodeport <> s.nodeport AND other.groupid > 0
+			WHERE s.shardid = $1`, shard)
+	}
+	took := time.Since(began)
+	end()
+	expect(t, "sessions", pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"), len(ids))
+	if calls.Load() == 0 {
+		t.Error("nothing was called: this test sees nothing")
+	}
+	t.Logf("6 shards moved in %s, under %d rounds of load, save and touch; the longest round took %s",
+		took.Round(time.Millisecond), calls.Load(), time.Duration(longest.Load()).Round(time.Millisecond))
+}
+
+// site is an application: POST /login?user=, GET / answers with the user.
+func site(t *testing.T, databaseURL string, wait time.Duration) (*sessionstore.Manager, func(method, path, cookie string) (status int, body, set string)) {
+	t.Helper()
+	m, err := sessionstore.Open(t.Context(), sessionstore.Config{
+		Env: sessionstore.Development, DatabaseURL: sessionstore.Secret(databaseURL), StoreTimeout: wait, PruneInterval: -1,
+		Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	handler := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s, err := sessionstore.FromContext(r.Context())
+		if user := r.URL.Query().Get("user"); err == nil && user != "" {
+			if err = s.Login(r.Context(), user); err == nil {
+				err = s.Save(r.Context())
+			}
+		}
+		switch {
+		case errors.Is(err, sessionstore.ErrUnavailable):
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case err != nil:
+			w.WriteHeader(http.StatusInternalServerError)
+		default:
+			_, _ = w.Write([]byte(s.UserID()))
+		}
+	}))
+	return m, func(method, path, cookie string) (int, string, string) {
+		r := httptest.NewRequest(method, path, nil)
+		if cookie != "" {
+			r.Header.Set("Cookie", cookie)
+		}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		for _, header := range w.Result().Header.Values("Set-Cookie") {
+			set, _, _ := strings.Cut(header, ";")
+			return w.Code, w.Body.String(), set
+		}
+		return w.Code, w.Body.String(), ""
+	}
+}
+
+// One of two workers is killed. Who has a session there gets 503, keeps the cookie, and is logged in when it is back. Everybody
+// else goes on.
+func losesAWorker(t *testing.T, c *cluster) {
+	m, visit := site(t, c.application, 5*time.Second)
+	const people = 40
+	cookies := map[string]string{}
+	for i := range people {
+		user := fmt.Sprintf("user%d", i)
+		status, _, cookie := visit("POST", "/?user="+user, "")
+		if status != http.StatusOK || cookie == "" {
+			t.Fatalf("login: %d", status)
+		}
+		cookies[user] = cookie
+	}
+	everybody := func() (served, refused int) {
+		for user, cookie := range cookies {
+			status, body, set := visit("GET", "/", cookie)
+			switch {
+			case set != "":
+				t.Errorf("the cookie of %s was changed, to %q", user, set)
+			case status == http.StatusOK && body == user:
+				served++
+			case status == http.StatusServiceUnavailable:
+				refused++
+			default:
+				t.Errorf("%s was answered %d %q", user, status, body)
+			}
+		}
+		return served, refused
+	}
+	there := pgtest.One[int](t, c.admin, `SELECT count(*) FROM pgsession.sessions AS s
+		WHERE get_shard_id_for_distribution_column('pgsession.sessions', s.id) IN (
+			SELECT shardid FROM citus_shards WHERE nodeport = (SELECT max(nodeport) FROM pg_dist_node WHERE groupid > 0))`)
+	lost := c.nodes[1:]
+	slices.SortFunc(lost, func(a, b *pgtest.Cluster) int { return strings.Compare(port(t, b), port(t, a)) })
+	lost[0].Stop()
+	served, refused := everybody()
+	if refused != there || served != people-there || refused == 0 || served == 0 {
+		t.Errorf("%d were served and %d refused, with %d sessions on the worker that is away", served, refused, there)
+	}
+	expect(t, "store", m.StoreName(), "postgres")
+	if _, err := m.RevokeUser(t.Context(), "user0"); !errors.Is(err, sessionstore.ErrUnavailable) {
+		t.Errorf("a revoke that can't reach every node: %v", err)
+	}
+	expect(t, "health", m.Health(t.Context()).Status, "unavailable")
+	t.Logf("with one of two workers away %d of %d were served; RevokeUser: ErrUnavailable", served, people)
+
+	lost[0].Restart()
+	eventually(t, "everybody is served", func() bool { n, _ := everybody(); return n == people })
+	if r, err := m.RevokeUser(t.Context(), "user0"); err != nil || r.Count != 1 {
+		t.Errorf("the revoke, once more: %d, %v", r.Count, err)
+	}
+}
+
+func port(t *testing.T, n *pgtest.Cluster) string {
+	t.Helper()
+	pool := n.Pool()
+	defer pool.Close()
+	return fmt.Sprintf("%05s", pgtest.One[string](t, pool, "SHOW port"))
+}

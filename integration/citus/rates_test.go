@@ -1,0 +1,151 @@
+package citus_test
+
+import (
+	"flag"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+var measure = flag.Bool("rates", false, "measure the rates of docs/scaling.md")
+
+// side is one of the two that are compared.
+type side struct {
+	store *sessionstore.Postgres
+	admin *pgxpool.Pool
+	ids   []sessionstore.ID // long-lived
+	turn  atomic.Int64
+	once  chan sessionstore.ID // to be rotated, once each
+}
+
+func newSide(t *testing.T, node *pgtest.Cluster) *side {
+	t.Helper()
+	s := &side{admin: node.Pool(), once: make(chan sessionstore.ID, 200_000)}
+	pool := pgtest.Pool(t, node.URL, func(pc *pgxpool.Config) { pc.MaxConns = 16 })
+	s.store = sessionstore.NewPostgres(pool, daily, patience)
+	if err := s.store.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.ids = s.fill(t, 20_000, "user ")
+	for _, id := range s.fill(t, 20_000, "login ") {
+		s.once <- id
+	}
+	pgtest.Exec(t, s.admin, "ANALYZE pgsession.sessions")
+	return s
+}
+
+// fill makes sessions, five of each user.
+func (s *side) fill(t *testing.T, n int, user string) []sessionstore.ID {
+	t.Helper()
+	ids := make([]sessionstore.ID, n)
+	raw := make([][]byte, n)
+	for i := range ids {
+		ids[i] = newID()
+		raw[i] = ids[i][:]
+	}
+	pgtest.Exec(t, s.admin, `INSERT INTO pgsession.sessions (id, user_id, authenticated_at, expires_at, absolute_expires_at, data)
+		SELECT u.id, $2 || u.n / 5, now(), now() + interval '1 hour', now() + interval '1 day', jsonb_build_object('v', repeat('x', 400))
+		FROM unnest($1::bytea[]) WITH ORDINALITY AS u (id, n)`, raw, user)
+	return ids
+}
+
+func (s *side) next() sessionstore.ID { return s.ids[int(s.turn.Add(7919))%len(s.ids)] }
+
+// rate runs calls from so many goroutines for a while.
+func rate(t *testing.T, callers int, lasts time.Duration, call func() (int, error)) float64 {
+	t.Helper()
+	var n atomic.Int64
+	var all sync.WaitGroup
+	began := time.Now()
+	for range callers {
+		all.Go(func() {
+			for time.Since(began) < lasts {
+				did, err := call()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				n.Add(int64(did))
+			}
+		})
+	}
+	all.Wait()
+	return float64(n.Load()) / time.Since(began).Seconds()
+}
+
+func median(all []float64) float64 {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// What the table of docs/scaling.md holds: both sides in turns, on one machine, waiting for their disks.
+func TestRates(t *testing.T) {
+	if !*measure {
+		t.Skip("it measures, with -rates")
+	}
+	settings := map[string]string{"fsync": "on", "full_page_writes": "on", "shared_buffers": "512MB", "max_wal_size": "4GB"}
+	nodes := pgtest.NewCitus(t, settings)
+	nodes[0].Distribute()
+	sides := []*side{newSide(t, pgtest.NewCluster(t, settings)), newSide(t, nodes[0])}
+	ctx := t.Context()
+	for _, what := range []struct {
+		name    string
+		callers int
+		call    func(*side) (int, error)
+	}{
+		{"load, 1 caller", 1, func(s *side) (int, error) { _, err := s.store.Load(ctx, s.next(), 0); return 1, err }},
+		{"load, 64 callers", 64, func(s *side) (int, error) { _, err := s.store.Load(ctx, s.next(), 0); return 1, err }},
+		{"save, 64 callers", 64, func(s *side) (int, error) { _, err := s.store.Save(ctx, s.next(), setting("k")); return 1, err }},
+		{"create, 64 callers", 64, func(s *side) (int, error) {
+			_, err := s.store.Create(ctx, sessionstore.Draft{ID: newID()})
+			return 1, err
+		}},
+		{"login (a new id), 64 callers", 64, func(s *side) (int, error) {
+			id := newID()
+			_, err := s.store.Rotate(ctx, <-s.once, id, sessionstore.Change{UserID: "ada"})
+			s.once <- id
+			return 1, err
+		}},
+		{"sessions touched, 1000 in each call", 1, func(s *side) (int, error) {
+			touches := make([]sessionstore.Touch, 1000)
+			for i := range touches {
+				touches[i].ID = s.next()
+			}
+			return len(touches), s.store.Touch(ctx, touches)
+		}},
+		{"list of a user, 16 callers", 16, func(s *side) (int, error) {
+			_, err := s.store.List(ctx, "user 17", sessionstore.Page{})
+			return 1, err
+		}},
+		{"revoke of a user, 16 callers", 16, func(s *side) (int, error) {
+			_, _, err := s.store.Revoke(ctx, sessionstore.Selection{UserID: "nobody"})
+			return 1, err
+		}},
+	} {
+		var rates [2][]float64
+		for round := range 6 {
+			for i := range sides {
+				i = (i + round) % 2
+				if r := rate(t, what.callers, 600*time.Millisecond, func() (int, error) { return what.call(sides[i]) }); round > 0 { // the first warms up
+					rates[i] = append(rates[i], r)
+				}
+			}
+		}
+		plain, citus := median(rates[0]), median(rates[1])
+		t.Logf("| %s | %.0f | %.0f | %.2f |", what.name, plain, citus, citus/plain)
+	}
+	for i, s := range sides {
+		pgtest.Exec(t, s.admin, "TRUNCATE pgsession.sessions")
+		pgtest.Exec(t, s.admin, fill, 20_000)
+		began := time.Now()
+		n := pgtest.One[int](t, s.admin, "CALL pgsession.prune()")
+		t.Logf("| prune, %s | %.0f rows a second |", []string{"one Postgres", "Citus"}[i], float64(n)/time.Since(began).Seconds())
+	}
+}

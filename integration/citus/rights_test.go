@@ -1,0 +1,79 @@
+package citus_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// Both files can be run again, in either order, and the roles have on the shards what they have on the table: no more. What a
+// view shows of a distributed table, only those see who may read it.
+func rights(t *testing.T, c *cluster) {
+	roles := c.roles.Rename(pgtest.Ops(t, "roles.sql"))
+	pgtest.Exec(t, c.admin, roles, pgx.QueryExecModeSimpleProtocol)
+	c.nodes[0].Distribute()
+	store, _ := c.store(t)
+	sessions(t, store, "ada", 1)
+
+	for role, refused := range map[string][]string{
+		c.roles.App: {
+			"UPDATE pgsession.sessions SET absolute_expires_at = 'infinity'",
+			"TRUNCATE pgsession.sessions",
+			"UPDATE pgsession.prune_state SET pruned_total = 0",
+		},
+		c.roles.Pruner:  {"SELECT count(*) FROM pgsession.sessions", "DELETE FROM pgsession.sessions"},
+		c.roles.Monitor: {"SELECT count(*) FROM pgsession.sessions", "SELECT * FROM pgsession.stats", "SELECT * FROM pgsession.sessions_by_state"},
+	} {
+		pool := c.roles.Pool(t, role)
+		for _, sql := range refused {
+			_, err := pool.Exec(t.Context(), sql)
+			var pg *pgconn.PgError
+			if !errors.As(err, &pg) || pg.Code != "42501" && pg.Code != "25006" {
+				t.Errorf("%s: %v", sql, err)
+			}
+		}
+	}
+	expect(t, "by state, for who may read the table", pgtest.One[int](t, c.admin, "SELECT sessions FROM pgsession.sessions_by_state WHERE state = 'authenticated'"), 1)
+
+	// An owner who can't log in to the nodes could not prune: citus.sql says so before.
+	pgtest.Exec(t, c.admin, "ALTER ROLE "+c.roles.Owner+" NOLOGIN")
+	_, err := c.admin.Exec(t.Context(), pgtest.Ops(t, "citus.sql"), pgx.QueryExecModeSimpleProtocol)
+	if err == nil || !strings.Contains(err.Error(), "can not log in to the nodes") {
+		t.Errorf("%v", err)
+	}
+	pgtest.Exec(t, c.admin, "ALTER ROLE "+c.roles.Owner+" LOGIN")
+}
+
+// An application that connects to a worker would prune and lock beside the others: it is told at its start.
+func refusesAWorker(t *testing.T, c *cluster) {
+	store := sessionstore.NewPostgres(c.nodes[1].Pool(), daily, patience)
+	if err := store.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "prune_state") {
+		t.Errorf("%v, want that prune_state is missing", err)
+	}
+}
+
+// The coordinator's own table is empty: the estimate comes from the shards.
+func estimates(t *testing.T, c *cluster) {
+	store, sent := c.store(t)
+	const rows = 60_000
+	pgtest.Exec(t, c.admin, `INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at, data)
+		SELECT sha256(convert_to('s' || i, 'UTF8')), now() + CASE WHEN i <= 500 THEN -1 ELSE 1 END * interval '1 hour', now() + interval '1 day', jsonb_build_object('v', repeat('x', 400))
+		FROM generate_series(1, $1::int) AS i`, rows)
+	pgtest.Exec(t, c.admin, "ANALYZE pgsession.sessions")
+	s, err := store.Stats(t.Context(), false)
+	if err != nil || s.Exact || s.Expired != 500 || s.Total < rows*9/10 || s.Total > rows*11/10 || s.Active != s.Total-s.Expired {
+		t.Errorf("of a big table: %+v, %v", s, err)
+	}
+	pgtest.Exec(t, c.admin, "TRUNCATE pgsession.sessions")
+	sessions(t, store, "ada", 3)
+	if s, err = store.Stats(t.Context(), false); err != nil || !s.Exact || s.Total != 3 || s.Active != 3 {
+		t.Errorf("of a small table: %+v, %v", s, err)
+	}
+	expect(t, "ExpiryEstimate was sent", sent.count("ExpiryEstimate"), 0)
+}

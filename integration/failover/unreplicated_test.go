@@ -1,0 +1,292 @@
+package failover_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// commits is how many of the store's commits wait for the standby.
+const commits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'sessionstore'"
+
+// cut ends a wait of theirs: what it is called, and the function of Postgres that does it.
+var cuts = map[string]string{"cancelled": "pg_cancel_backend", "terminated": "pg_terminate_backend"}
+
+// configured is a pool as an application makes it that hands it to New.
+func configured(t testing.TB, databaseURL string, configure func(*pgxpool.Config)) *pgxpool.Pool {
+	t.Helper()
+	pc, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		t.Fatal("the database's URL is not valid")
+	}
+	configure(pc)
+	pool, err := pgxpool.NewWithConfig(t.Context(), pc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+// unreplicated: PG-02. The primary waits for a standby that does not answer, and somebody ends the wait. Postgres calls
+// that a success and warns; whoever made the change is told that nobody knows whether it lasts. Who makes it again waits
+// for the standby again, also where there is nothing left to change.
+func unreplicated(t *testing.T, p *pair) {
+	url := p.url(p.primary, p.standby, readWrite+"&pool_max_conns=50")
+	store := sessionstore.NewPostgres(configured(t, url, sessionstore.ConfigurePool), expiry, patience)
+	change := sessionstore.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}}
+	limited := sessionstore.Change{UserID: "carol", MaxSessions: 3}
+	ids := make(map[string]sessionstore.ID)
+	var none sessionstore.Revocation
+	changes := map[string]func(id, other sessionstore.ID) (sessionstore.Revocation, error){
+		"create": func(_, other sessionstore.ID) (sessionstore.Revocation, error) {
+			_, err := store.Create(t.Context(), sessionstore.Draft{ID: other})
+			return none, err
+		},
+		"create of a user with a limit": func(_, other sessionstore.ID) (sessionstore.Revocation, error) {
+			_, err := store.Create(t.Context(), sessionstore.Draft{ID: other, UserID: "bob", MaxSessions: 3})
+			return none, err
+		},
+		"save": func(id, _ sessionstore.ID) (sessionstore.Revocation, error) {
+			_, err := store.Save(t.Context(), id, change)
+			return none, err
+		},
+		"rotate": func(id, other sessionstore.ID) (sessionstore.Revocation, error) {
+			_, err := store.Rotate(t.Context(), id, other, change)
+			return none, err
+		},
+		"login of a user with a limit": func(id, other sessionstore.ID) (sessionstore.Revocation, error) {
+			_, err := store.Rotate(t.Context(), id, other, limited)
+			return none, err
+		},
+		"delete": func(id, _ sessionstore.ID) (sessionstore.Revocation, error) { return store.Delete(t.Context(), id) },
+		"revoke": func(id, _ sessionstore.ID) (sessionstore.Revocation, error) {
+			_, r, err := store.Revoke(t.Context(), sessionstore.Selection{UserID: fmt.Sprintf("%x", id[:2])})
+			return r, err
+		},
+		"revoke of one": func(id, _ sessionstore.ID) (sessionstore.Revocation, error) {
+			_, r, err := store.Revoke(t.Context(), sessionstore.Selection{UserID: fmt.Sprintf("%x", id[:2]), Handle: id.Handle()})
+			return r, err
+		},
+	}
+	for i := range 5 { // together, so that some share a statement
+		changes[fmt.Sprintf("save %d of many", i)] = changes["save"]
+	}
+	for how, function := range cuts {
+		t.Run(how, func(t *testing.T) {
+			n := byte(0)
+			for name := range changes {
+				n++
+				id := sessionstore.ID{n, byte(len(how))}
+				ids[name] = id
+				if _, err := store.Create(t.Context(), sessionstore.Draft{ID: id, UserID: fmt.Sprintf("%x", id[:2])}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p.synchronous()
+			p.caughtUp()
+			thaw := p.standby.freeze()
+			var answered atomic.Int64
+			for name, call := range changes {
+				id := ids[name]
+				other := id
+				other[31] = 1
+				go func() {
+					defer answered.Add(1)
+					r, err := call(id, other)
+					if !errors.Is(err, sessionstore.ErrUncertain) || !errors.Is(err, sessionstore.ErrUnavailable) || r.Committed {
+						t.Errorf("%s: %v, committed: %v", name, err, r.Committed)
+					}
+				}()
+			}
+			p.cut(function, "all are answered", func() bool { return answered.Load() == int64(len(changes)) })
+
+			// Both are gone by what the primary says, and would be back if it was lost now.
+			for _, name := range []string{"delete", "revoke", "revoke of one"} {
+				id := ids[name]
+				if n := pgtest.One[int](t, p.primary.pool, "SELECT count(*) FROM pgsession.sessions WHERE id = $1", id[:]); n != 0 {
+					t.Errorf("%s: the session is there: this test sees nothing", name)
+				}
+				again := make(chan error, 1)
+				go func() {
+					r, err := changes[name](id, id)
+					if err == nil && !r.Committed {
+						err = errors.New("it is not committed")
+					}
+					again <- err
+				}()
+				eventually(t, name+", made again, waits for the standby", func() bool {
+					select {
+					case err := <-again:
+						t.Fatalf("%s, made again: %v, and the standby knows nothing of it", name, err)
+					default:
+					}
+					return pgtest.One[int](t, p.primary.pool, commits) == 1
+				})
+				thaw()
+				if err := <-again; err != nil {
+					t.Errorf("%s, made again: %v", name, err)
+				}
+				thaw = p.standby.freeze()
+			}
+			thaw()
+			p.alone()
+		})
+	}
+}
+
+// cut ends all waits for the standby, again and again, until something is so.
+func (p *pair) cut(function, what string, so func() bool) {
+	p.t.Helper()
+	waited := 0
+	eventually(p.t, what, func() bool {
+		waited += pgtest.One[int](p.t, p.primary.pool,
+			"SELECT count(*) FILTER (WHERE "+function+"(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'sessionstore'")
+		return so()
+	})
+	if waited == 0 {
+		p.t.Error("nothing has waited for the standby: this test sees nothing")
+	}
+}
+
+// alone undoes synchronous, and leaves no session.
+func (p *pair) alone() {
+	p.t.Helper()
+	p.primary.set("synchronous_standby_names", "")
+	pgtest.Exec(p.t, p.primary.pool, "TRUNCATE pgsession.sessions")
+	p.caughtUp()
+}
+
+// unreplicatedLogin is the same for an application: the user whose session a standby may not have is not logged in.
+func unreplicatedLogin(t *testing.T, p *pair) {
+	s := open(t, p.url(p.primary, p.standby, readWrite), func(c *sessionstore.Config) { c.StoreTimeout = patience })
+	for how, function := range cuts {
+		t.Run(how, func(t *testing.T) {
+			p.synchronous()
+			thaw := p.standby.freeze()
+			// For longer than an outage takes to be one: Postgres is there all the time.
+			for began := time.Now(); how == "cancelled" && time.Since(began) < 1500*time.Millisecond; {
+				p.cutLogin(s, function, how)
+			}
+			p.cutLogin(s, function, how)
+			if name := s.m.StoreName(); name != "postgres" {
+				t.Errorf("the store in use is %s: Postgres was there all the time", name)
+			}
+			thaw()
+			s.login(t, how+"-again")
+			p.alone()
+		})
+	}
+}
+
+// cutLogin logs in, and ends the wait of it.
+func (p *pair) cutLogin(s *site, function, user string) {
+	p.t.Helper()
+	answers := make(chan answer, 1)
+	go func() { answers <- s.visit("POST", "/login?user="+user, "") }()
+	p.cut(function, "the login is answered", func() bool { return len(answers) == 1 })
+	if a := <-answers; a.status != http.StatusServiceUnavailable || a.cookie != "" {
+		p.t.Errorf("status %d, cookie %q", a.status, a.cookie)
+	}
+}
+
+// unreplicatedTransaction: the application commits, and is told success by Postgres.
+func unreplicatedTransaction(t *testing.T, p *pair) {
+	var log bytes.Buffer
+	cfg := sessionstore.Config{
+		Env: sessionstore.Development, Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, PruneInterval: -1,
+		Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	}
+	p.synchronous()
+	for _, tt := range []struct {
+		name      string
+		configure func(*pgxpool.Config)
+		hears     bool
+	}{{"prepared", sessionstore.ConfigurePool, true}, {"as pgx makes it", func(*pgxpool.Config) {}, false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			log.Reset()
+			pool := configured(t, p.url(p.primary, p.standby, readWrite), tt.configure)
+			m, err := sessionstore.New(t.Context(), pool, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = m.Close() })
+			if warned := strings.Contains(log.String(), "sessionstore.ConfigurePool"); warned == tt.hears {
+				t.Errorf("warned: %v\n%s", warned, log.String())
+			}
+			for _, cancel := range []bool{false, true} {
+				tx, err := pool.Begin(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				revocations := m.In(tx)
+				if _, err := revocations.RevokeUser(t.Context(), "alice"); err != nil { // there is none, and yet it waits
+					t.Fatal(err)
+				}
+				thaw := func() {}
+				if cancel {
+					thaw = p.standby.freeze()
+				}
+				committed := make(chan error, 1)
+				go func() { committed <- tx.Commit(t.Context()) }()
+				if cancel {
+					p.cut("pg_cancel_backend", "the commit is answered", func() bool { return len(committed) == 1 })
+				}
+				if err := <-committed; err != nil {
+					t.Errorf("the commit: %v", err)
+				}
+				thaw()
+				if r := revocations.Committed(t.Context()); r.Committed == (cancel && tt.hears) {
+					t.Errorf("cancelled: %v, committed: %v", cancel, r.Committed)
+				}
+			}
+		})
+	}
+	p.alone()
+}
+
+// unreplicatedShutdown: an administrator shuts the primary down, which ends all waits.
+func unreplicatedShutdown(t *testing.T, p *pair) {
+	store := sessionstore.NewPostgres(configured(t, p.url(p.primary, p.standby, readWrite), sessionstore.ConfigurePool), expiry, timeout)
+	id := sessionstore.ID{4}
+	if _, err := store.Create(t.Context(), sessionstore.Draft{ID: id}); err != nil {
+		t.Fatal(err)
+	}
+	p.synchronous()
+	p.caughtUp()
+	thaw := p.standby.freeze()
+	answered := make(chan error, 1)
+	go func() {
+		r, err := store.Delete(t.Context(), id)
+		if r.Committed {
+			err = errors.New("it is committed")
+		}
+		answered <- err
+	}()
+	eventually(t, "the delete waits for the standby", func() bool { return pgtest.One[int](t, p.primary.pool, commits) == 1 })
+	postmaster := p.primary.postmaster()
+	send(t, postmaster, syscall.SIGINT) // a fast shutdown
+	if err := <-answered; !errors.Is(err, sessionstore.ErrUncertain) || !errors.Is(err, sessionstore.ErrUnavailable) {
+		t.Errorf("%v", err)
+	}
+	thaw()
+	p.primary.pool.Reset()
+	eventually(t, "the server is gone", func() bool { return errors.Is(syscall.Kill(postmaster, 0), syscall.ESRCH) })
+	p.standby.promote()
+	dead := p.swapped()
+	pgtest.Exec(t, p.primary.pool, "TRUNCATE pgsession.sessions")
+	p.renew(dead)
+}

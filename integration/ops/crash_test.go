@@ -1,0 +1,78 @@
+package ops_test
+
+import (
+	"context"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/integration/servers"
+)
+
+// PG-09: kill -9 of the process that prunes. Postgres starts all over then, as after any crash: what was committed is
+// there, the batch that was not is undone, and nobody holds the lock of the prune.
+func TestAPruneThatCrashesHarmsNothing(t *testing.T) {
+	// A server of its own, since no other test survives this, and none in a container, whose processes have other numbers.
+	t.Setenv("DATABASE_URL", "")
+	t.Setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+	server, err := servers.Postgres(t.Context(), servers.Options{Logf: t.Logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	pool := pgtest.Pool(t, server.URL)
+	migrated(t, pool)
+	pgtest.Exec(t, pool, fill, 100)
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	// The 65th of those to go: the oldest goes first.
+	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions WHERE id = sha256('expired 36') FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error, 1)
+	go func() {
+		_, err := pool.Exec(context.Background(), "CALL pgsession.prune(batch_rows => 10)")
+		failed <- err
+	}()
+	eventually(t, patience, "it waits in the seventh batch", func() bool { return pgtest.One[int](t, pool, waiting) == 1 })
+	started := pgtest.One[string](t, pool, "SELECT pg_postmaster_start_time()::text || (SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer')")
+	pid := pgtest.One[int](t, pool, "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-failed; err == nil {
+		t.Error("it was not killed")
+	}
+	pool.Reset()
+	eventually(t, patience, "the server answers again", func() bool {
+		conn, err := pgx.Connect(t.Context(), server.URL)
+		if err == nil {
+			err = conn.Close(t.Context())
+		}
+		return err == nil
+	})
+	if again := pgtest.One[string](t, pool, "SELECT pg_postmaster_start_time()::text || (SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer')"); again == started {
+		t.Error("the server did not start all over: this test sees nothing")
+	}
+	if n := pgtest.One[int](t, pool, expired); n != 40 {
+		t.Errorf("%d are left, want 40", n)
+	}
+	if n := pgtest.One[int](t, pool, total); n != 60 {
+		t.Errorf("the record says %d, want 60", n)
+	}
+	if n := prune(t, pool, ""); n != 40 {
+		t.Errorf("the next one deleted %d, want 40", n)
+	}
+	if n := pgtest.One[int](t, pool, alive); n != 100 {
+		t.Errorf("%d are alive, want 100", n)
+	}
+}

@@ -1,0 +1,42 @@
+package pgtest
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/integration/servers"
+)
+
+// NewCitus starts a Citus cluster of a coordinator, which is the first, and two workers, with the schema of this version on the
+// coordinator. Distribute is for the caller to call. It skips where no Postgres of this machine has Citus.
+func NewCitus(t testing.TB, settings map[string]string) []*Cluster {
+	t.Helper()
+	started, err := servers.Citus(t.Context(), servers.Options{Settings: settings, Logf: t.Logf}, 2)
+	if errors.Is(err, servers.ErrAbsent) {
+		t.Skipf("NOT RUN ON CITUS: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var nodes []*Cluster
+	for _, server := range started {
+		nodes = append(nodes, newCluster(t, server))
+	}
+	pool := nodes[0].Pool()
+	defer pool.Close()
+	if _, err := db.Up(t.Context(), pool, db.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	return nodes
+}
+
+// Distribute runs db/ops/citus.sql, for the database's superuser.
+func (c *Cluster) Distribute() {
+	c.t.Helper()
+	pool := c.Pool()
+	defer pool.Close()
+	Exec(c.t, pool, Ops(c.t, "citus.sql"), pgx.QueryExecModeSimpleProtocol)
+}

@@ -1,0 +1,176 @@
+package telemetry_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	client "github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/exporters/prometheus"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/integration/redistest"
+	"github.com/reporadar/pgsession/otelsession"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// freshness is short, so that a test can see it pass.
+const freshness = time.Second
+
+// program is one whose sessions are in Postgres with Redis in front, and which tells OpenTelemetry all there is to tell.
+type program struct {
+	t        testing.TB
+	sessions *sessionstore.Manager
+	admin    *pgxpool.Pool
+	redis    *redistest.Server
+	spans    *tracetest.InMemoryExporter
+	registry *client.Registry
+}
+
+func newProgram(t testing.TB, configure ...func(*sessionstore.Config)) *program {
+	t.Helper()
+	database := pgtest.Database(t)
+	p := &program{
+		t: t, admin: pgtest.Pool(t, database), redis: redistest.Start(t), spans: tracetest.NewInMemoryExporter(), registry: client.NewRegistry(),
+	}
+	exporter, err := prometheus.New(prometheus.WithRegisterer(p.registry))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := []otelsession.Option{
+		otelsession.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter))),
+		otelsession.WithTracerProvider(trace.NewTracerProvider(trace.WithSyncer(p.spans))),
+		otelsession.WithEstimateInterval(0),
+	}
+	cfg := sessionstore.Config{
+		DatabaseURL: sessionstore.Secret(database), Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
+		UseRedis: true, RedisURL: sessionstore.Secret(p.redis.URL),
+		EncryptionKeys: []sessionstore.Secret{"8d6f1c0e57a24b93d0c8e2f1a6b7954d3e0a1b2c4d5f60718293a4b5c6d7e8f9"},
+		CacheFreshness: freshness, PruneInterval: -1, Logger: slog.New(slog.DiscardHandler), Tracer: otelsession.NewTracer(options...),
+	}
+	for _, c := range configure {
+		c(&cfg)
+	}
+	if p.sessions, err = sessionstore.Open(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.sessions.Close() })
+	registration, err := otelsession.Instrument(p.sessions, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = registration.Unregister() })
+	return p
+}
+
+func newID() (id sessionstore.ID) {
+	_, _ = rand.Read(id[:])
+	return id
+}
+
+var change = sessionstore.Change{Set: map[string]json.RawMessage{"seen": json.RawMessage("true")}}
+
+// create makes sessions of a user.
+func (p *program) create(userID string, n int) []sessionstore.ID {
+	p.t.Helper()
+	ids := make([]sessionstore.ID, n)
+	for i := range ids {
+		ids[i] = newID()
+		_, err := p.sessions.Store().Create(p.t.Context(), sessionstore.Draft{ID: ids[i], UserID: userID})
+		p.check(err)
+	}
+	return ids
+}
+
+func (p *program) load(id sessionstore.ID) {
+	p.t.Helper()
+	_, err := p.sessions.Store().Load(p.t.Context(), id, 0)
+	p.check(err)
+}
+
+func (p *program) save(id sessionstore.ID) {
+	p.t.Helper()
+	_, err := p.sessions.Store().Save(p.t.Context(), id, change)
+	p.check(err)
+}
+
+func (p *program) check(err error) {
+	p.t.Helper()
+	if err != nil {
+		p.t.Error(err)
+	}
+}
+
+// company saves each of the sessions, the first two alone and all others in one statement. It returns when they are saved.
+func (p *program) company(ids []sessionstore.ID) {
+	p.t.Helper()
+	const alone = 2 // statements of one kind at once
+	ctx := p.t.Context()
+	tx, err := p.admin.Begin(ctx)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if _, err := tx.Exec(ctx, "SELECT FROM pgsession.sessions WHERE id IN ($1, $2) FOR UPDATE", ids[0][:], ids[1][:]); err != nil {
+		p.t.Fatal(err)
+	}
+	before := p.sessions.ChainStats().Postgres.Saves.Calls
+	called := func(n int) {
+		eventually(p.t, "all calls are made", func() bool { return p.sessions.ChainStats().Postgres.Saves.Calls == before+int64(n) })
+	}
+	var all sync.WaitGroup
+	for i, id := range ids {
+		all.Go(func() { p.save(id) })
+		if i < alone {
+			called(i + 1)
+		}
+	}
+	called(len(ids))
+	p.check(tx.Rollback(ctx))
+	all.Wait()
+}
+
+// series are what Prometheus would have of a program: of each metric, the labels of its series and their values.
+type series struct {
+	labels map[string]string
+	value  float64
+}
+
+func (p *program) scrape() map[string][]series {
+	p.t.Helper()
+	families, err := p.registry.Gather()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	found := map[string][]series{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			add := func(suffix string, v float64) {
+				found[f.GetName()+suffix] = append(found[f.GetName()+suffix], series{labels, v})
+			}
+			switch {
+			case m.GetCounter() != nil:
+				add("", m.GetCounter().GetValue())
+			case m.GetGauge() != nil:
+				add("", m.GetGauge().GetValue())
+			case m.GetHistogram() != nil:
+				add("_count", float64(m.GetHistogram().GetSampleCount()))
+				add("_sum", m.GetHistogram().GetSampleSum())
+				add("_bucket", float64(m.GetHistogram().GetSampleCount()))
+			}
+		}
+	}
+	return found
+}

@@ -1,0 +1,70 @@
+package webapp_test
+
+import (
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+)
+
+// STD-07: 200 logins of one user at once, by four processes.
+func TestTheLimitHoldsAcrossProcesses(t *testing.T) {
+	t.Parallel()
+	const limit, logins, processes = 5, 200, 4
+	const count = "SELECT count(*) FROM pgsession.sessions WHERE user_id = 'ada'"
+	for name, row := range map[string]struct {
+		deny     string
+		admitted int64
+	}{"the oldest ends": {"SESSION_DENY_AT_MAX=false", logins}, "it denies": {"SESSION_DENY_AT_MAX=true", limit}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			databaseURL, admin := database(t)
+			var sites []*app
+			for range processes {
+				sites = append(sites, start(t, production, withSecret, "DATABASE_URL="+databaseURL, "SESSION_MAX_PER_USER=5", row.deny))
+			}
+			var admitted, denied, most atomic.Int64
+			done := make(chan struct{})
+			var looking, all sync.WaitGroup
+			looking.Go(func() {
+				for {
+					most.Store(max(most.Load(), int64(pgtest.One[int](t, admin, count))))
+					select {
+					case <-done:
+						return
+					default:
+					}
+				}
+			})
+			begin := make(chan struct{})
+			for i := range logins {
+				all.Go(func() {
+					<-begin
+					switch got := visit(t, sites[i%processes].url).send("POST /api/login?user=ada"); got.status {
+					case http.StatusOK:
+						admitted.Add(1)
+					case http.StatusForbidden:
+						denied.Add(1)
+					default:
+						t.Errorf("a login: %d %s", got.status, got.body)
+					}
+				})
+			}
+			close(begin)
+			all.Wait()
+			close(done)
+			looking.Wait()
+			if admitted.Load() != row.admitted || admitted.Load()+denied.Load() != logins {
+				t.Errorf("%d logins admitted and %d denied, want %d and %d", admitted.Load(), denied.Load(), row.admitted, logins-row.admitted)
+			}
+			if n := pgtest.One[int](t, admin, count); n != limit {
+				t.Errorf("%d sessions in the end, want %d", n, limit)
+			}
+			if n := most.Load(); row.admitted == limit && n > limit {
+				t.Errorf("%d sessions at some moment, want %d at most", n, limit)
+			}
+		})
+	}
+}

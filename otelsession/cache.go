@@ -1,0 +1,76 @@
+package otelsession
+
+import (
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+var cacheInstruments = []instrument{
+	{
+		name: "pgsession.cache.loads", unit: "{load}", kind: counter,
+		description: "Loads that asked the cache: hit, or the reason why Postgres was asked.",
+		read: cache(func(c *sessionstore.CacheStats, o observe) {
+			o(float64(c.Hits), resultKey.String(string(sessionstore.CacheHit)))
+			o(float64(c.Misses), resultKey.String(string(sessionstore.CacheMiss)))
+			o(float64(c.Buried), resultKey.String(string(sessionstore.CacheBuried)))
+			o(float64(c.Unanswered), resultKey.String(string(sessionstore.CacheUnanswered)))
+			o(float64(c.Unclear), resultKey.String(string(sessionstore.CacheUnclear)))
+			o(float64(c.Stale), resultKey.String(string(sessionstore.CacheStale)))
+			o(float64(c.Expired), resultKey.String(string(sessionstore.CacheExpired)))
+			o(float64(c.Behind), resultKey.String(string(sessionstore.CacheBehind)))
+		}),
+	},
+	{
+		name: "pgsession.cache.fills", unit: "{fill}", kind: counter,
+		description: "Sessions put into the cache, and those that were not.",
+		read: cache(func(c *sessionstore.CacheStats, o observe) {
+			o(float64(c.Fills), resultKey.String(string(sessionstore.CacheStored)))
+			o(float64(c.FillsRefused), resultKey.String(string(sessionstore.CacheRefused)))
+			o(float64(c.FillsFailed), resultKey.String(string(sessionstore.CacheFailed)))
+			o(float64(c.FillsSkipped), resultKey.String("skipped"))
+		}),
+	},
+	{
+		name: "pgsession.cache.failed_tombstones", unit: "{tombstone}", kind: counter,
+		description: "Ended sessions that the cache did not acknowledge; they may be served for pgsession.cache.max_exposure.",
+		read:        cache(func(c *sessionstore.CacheStats, o observe) { o(float64(c.BuriesFailed)) }),
+	},
+	{
+		name: "pgsession.cache.unopened", unit: "{entry}", kind: counter,
+		description: "Entries that did not open: altered, or sealed with a key that is not configured.",
+		read:        cache(func(c *sessionstore.CacheStats, o observe) { o(float64(c.Unopened)) }),
+	},
+	{
+		name: "pgsession.cache.errors", unit: "{error}", kind: counter,
+		description: "Calls that Redis failed.",
+		read:        cache(func(c *sessionstore.CacheStats, o observe) { o(float64(c.Errors)) }),
+	},
+	{
+		name: "pgsession.cache.breaker.open", unit: "{breaker}", kind: gauge,
+		description: "1 while Redis fails and is left alone, else 0.",
+		read: cache(func(c *sessionstore.CacheStats, o observe) {
+			open := 0.0
+			if c.Open {
+				open = 1
+			}
+			o(open)
+		}),
+	},
+	{
+		name: "pgsession.cache.freshness", unit: "s", kind: gauge,
+		description: "For how long what the cache says counts.",
+		read:        cache(func(c *sessionstore.CacheStats, o observe) { o(c.Freshness.Seconds()) }),
+	},
+	{
+		name: "pgsession.cache.max_exposure", unit: "s", kind: gauge,
+		description: "For how long at most a revoked session may be served when the cache did not hear of it.",
+		read:        cache(func(c *sessionstore.CacheStats, o observe) { o(c.MaxExposure.Seconds()) }),
+	},
+}
+
+func cache(read func(*sessionstore.CacheStats, observe)) func(*snapshot, observe) {
+	return func(s *snapshot, o observe) {
+		if s.hasCache() {
+			read(&s.Cache, o)
+		}
+	}
+}

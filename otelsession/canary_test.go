@@ -1,0 +1,80 @@
+package otelsession_test
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/reporadar/pgsession/otelsession"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// Nothing that belongs to a session is in a span or a metric, in whatever form.
+func TestNothingOfASessionIsTold(t *testing.T) {
+	const user, value, agent, address = "canary-user@example.org", "canary-value", "CanaryBrowser/7.0", "203.0.113.77"
+	s := newSite(t)
+	if _, err := otelsession.Instrument(s.manager, s.options()...); err != nil {
+		t.Fatal(err)
+	}
+	canaries := []string{user, "canary", value, agent, address}
+	remember := func(cookie string, sess *sessionstore.Session) {
+		if cookie != "" {
+			canaries = append(canaries, cookie, strings.Split(cookie, ".")[2])
+		}
+		if rec, ok := sess.Record(); ok {
+			canaries = append(canaries, hex.EncodeToString(rec.ID[:]), base64.RawURLEncoding.EncodeToString(rec.ID[:]), string(rec.ID[:]), string(sess.Handle()))
+		}
+	}
+	cookie := s.newcomer()
+	visit := func(do func(*http.Request, *sessionstore.Session) error) {
+		t.Helper()
+		now := cookie
+		var err error
+		if cookie, err = s.visit(cookie, func(r *http.Request, sess *sessionstore.Session) error {
+			r.Header.Set("User-Agent", agent)
+			r.RemoteAddr = address + ":1234"
+			remember(now, sess)
+			return do(r, sess)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	visit(func(r *http.Request, sess *sessionstore.Session) error { return sess.Login(r.Context(), user) })
+	visit(func(_ *http.Request, sess *sessionstore.Session) error { return sess.Set("canary", value) })
+	visit(func(r *http.Request, sess *sessionstore.Session) error {
+		_, err := sess.RevokeOthers(r.Context())
+		return err
+	})
+	for _, err := range []error{unavailable(fmt.Errorf("%s: %s", user, cookie)), fmt.Errorf("%s: %s", user, cookie)} {
+		s.store.err = err // a store of somebody else's that does not keep the contract
+		_, _ = s.visit(cookie, nil)
+	}
+	s.store.err = nil
+	visit(func(r *http.Request, sess *sessionstore.Session) error { return sess.Logout(r.Context()) })
+	if _, err := s.manager.List(t.Context(), user, sessionstore.Page{}); err != nil {
+		t.Fatal(err)
+	}
+
+	var told []string
+	spans := s.spans.GetSpans()
+	for _, span := range spans {
+		told = append(told, fmt.Sprintf("%s %v %v %v %v", span.Name, span.Attributes, span.Status, span.Events, span.Links))
+	}
+	points := s.collect()
+	for _, p := range points {
+		told = append(told, fmt.Sprintf("%s %s %v", p.metric.Name, p.metric.Description, p.attributes.ToSlice()))
+	}
+	if len(spans) < 12 || len(points) < 30 || len(canaries) < 20 {
+		t.Fatalf("too little to look at: %d spans, %d points, %d canaries", len(spans), len(points), len(canaries))
+	}
+	for _, line := range told {
+		for _, canary := range canaries {
+			if strings.Contains(line, canary) {
+				t.Errorf("%q is in %s", canary, line)
+			}
+		}
+	}
+}

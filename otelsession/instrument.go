@@ -1,0 +1,117 @@
+package otelsession
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// Instrument registers the metrics of what a Manager counts: events, what Postgres and its pool do, the cache, an emergency, open connections, sessions and prunes.
+// They are read when the MeterProvider collects, without asking anybody, but for the counts of sessions: see [WithEstimateInterval]. Where there is no
+// Postgres or no cache, their metrics are left out.
+//
+// Unregister the Registration before the Manager is closed. The error is the MeterProvider's.
+func Instrument(m *sessionstore.Manager, opts ...Option) (metric.Registration, error) {
+	return instrumented(m, opts...)
+}
+
+// source is a Manager, as far as it counts.
+type source interface {
+	ChainStats() sessionstore.ChainStats
+	Count(k sessionstore.EventKind) int64
+	Watched() int
+	Estimate(ctx context.Context) (sessionstore.Stats, error)
+}
+
+// snapshot is what one collection sees.
+type snapshot struct {
+	sessionstore.ChainStats
+	count    func(sessionstore.EventKind) int64
+	watched  int
+	estimate estimate
+	poolName string
+}
+
+// hasPostgres and hasCache: what is not there has no numbers.
+func (s *snapshot) hasPostgres() bool { return s.Postgres.Pool.Max > 0 }
+func (s *snapshot) hasCache() bool    { return s.Cache.MaxExposure > 0 }
+
+// observe is called by an instrument for each of its values.
+type observe func(value float64, attributes ...attribute.KeyValue)
+
+// instrument is a metric that is read from a snapshot.
+type instrument struct {
+	name, unit, description string
+	kind                    kind
+	read                    func(*snapshot, observe)
+}
+
+type kind int
+
+const (
+	counter kind = iota
+	upDownCounter
+	gauge
+)
+
+// instruments are all of them.
+var instruments = slices.Concat(eventInstruments, sessionInstruments, postgresInstruments, poolInstruments, cacheInstruments, emergencyInstruments)
+
+func instrumented(from source, opts ...Option) (metric.Registration, error) {
+	c := configOf(opts)
+	made := make([]metric.Observable, len(instruments))
+	writers := make([]func(metric.Observer, float64, metric.ObserveOption), len(instruments))
+	var errs []error
+	for i, in := range instruments {
+		var err error
+		made[i], writers[i], err = in.make(c.meter())
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	last := &estimates{every: c.estimateEvery, ask: from.Estimate}
+	return c.meter().RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		s := snapshot{ChainStats: from.ChainStats(), count: from.Count, watched: from.Watched(), poolName: c.poolName}
+		if s.Emergency.Since.IsZero() { // in an emergency the counts would be those of memory
+			s.estimate = last.now(ctx)
+		}
+		for i, in := range instruments {
+			in.read(&s, func(value float64, attributes ...attribute.KeyValue) {
+				writers[i](o, value, metric.WithAttributeSet(c.with(attributes...)))
+			})
+		}
+		return nil
+	}, made...)
+}
+
+// make makes the metric, of seconds or of whole numbers.
+func (in *instrument) make(m metric.Meter) (metric.Observable, func(metric.Observer, float64, metric.ObserveOption), error) {
+	unit, description := metric.WithUnit(in.unit), metric.WithDescription(in.description)
+	if in.unit == "s" {
+		var made metric.Float64Observable
+		var err error
+		if in.kind == counter {
+			made, err = m.Float64ObservableCounter(in.name, unit, description)
+		} else {
+			made, err = m.Float64ObservableGauge(in.name, unit, description)
+		}
+		return made, func(o metric.Observer, v float64, a metric.ObserveOption) { o.ObserveFloat64(made, v, a) }, err
+	}
+	var made metric.Int64Observable
+	var err error
+	switch in.kind {
+	case counter:
+		made, err = m.Int64ObservableCounter(in.name, unit, description)
+	case upDownCounter:
+		made, err = m.Int64ObservableUpDownCounter(in.name, unit, description)
+	default:
+		made, err = m.Int64ObservableGauge(in.name, unit, description)
+	}
+	return made, func(o metric.Observer, v float64, a metric.ObserveOption) { o.ObserveInt64(made, int64(v), a) }, err
+}

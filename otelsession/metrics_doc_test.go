@@ -1,0 +1,64 @@
+package otelsession_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/reporadar/pgsession/otelsession"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// everything is what a program reports to which everything has happened: name, then type, unit and attributes.
+func everything(t *testing.T) map[string]string {
+	k := newTelemetry(t)
+	k.instrument(newDouble())
+	tracer := otelsession.NewTracer(k.options()...)
+	for _, layer := range []sessionstore.Layer{sessionstore.LayerSession, sessionstore.LayerCache, sessionstore.LayerPostgres, sessionstore.LayerStatement} {
+		for _, op := range []sessionstore.Operation{sessionstore.OpLoad, sessionstore.OpPrune} {
+			c := sessionstore.Call{Layer: layer, Operation: op}
+			tracer.TraceEnd(tracer.TraceStart(t.Context(), c), c, sessionstore.CallResult{Err: sessionstore.ErrUnavailable, Cache: sessionstore.CacheFailed, SQLState: "53300"})
+		}
+	}
+	attributes, columns := map[string]map[string]bool{}, map[string]string{}
+	for _, p := range k.collect() {
+		name := p.metric.Name
+		if attributes[name] == nil {
+			attributes[name] = map[string]bool{}
+		}
+		for _, a := range p.attributes.ToSlice() {
+			attributes[name]["`"+string(a.Key)+"`"] = true
+		}
+		columns[name] = fmt.Sprintf("%s | %s", p.kind, p.metric.Unit)
+	}
+	for name, keys := range attributes {
+		columns[name] += " | " + strings.Join(slices.Sorted(maps.Keys(keys)), ", ")
+	}
+	return columns
+}
+
+func TestTheDocumentHasEveryMetric(t *testing.T) {
+	text, err := os.ReadFile("../docs/observability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_.]+)` \\| (.*?) \\| (.*?) \\| (.*?) \\| .+ \\|$").FindAllStringSubmatch(string(text), -1) {
+		documented[row[1]] = strings.TrimSpace(row[2]) + " | " + strings.TrimSpace(row[3]) + " | " + strings.TrimSpace(row[4])
+	}
+	made := everything(t)
+	for name, columns := range made {
+		if documented[name] != columns {
+			t.Errorf("the document says\n| %s | %s, and it is\n| `%s` | %s | … |", name, documented[name], name, columns)
+		}
+	}
+	for name := range documented {
+		if made[name] == "" {
+			t.Errorf("the document has %s, which is not there", name)
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package otelsession
+
+import (
+	"context"
+	"errors"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// outcome is how a call ended, in few words: failed is empty for one that did not fail.
+type outcome struct{ result, failed string }
+
+// answers are errors that answer the question, the first that fits.
+var answers = []struct {
+	err    error
+	result string
+}{
+	{sessionstore.ErrExpired, "expired"},
+	{sessionstore.ErrNotFound, "not_found"},
+	{sessionstore.ErrExists, "exists"},
+	{sessionstore.ErrTooManySessions, "too_many_sessions"},
+}
+
+// failures are the values of error.type, the first that fits.
+var failures = []struct {
+	err      error
+	typeName string
+}{
+	{sessionstore.ErrUncertain, "uncertain"},
+	{context.Canceled, "canceled"},
+	{context.DeadlineExceeded, "timeout"},
+	{sessionstore.ErrUnavailable, "unavailable"},
+}
+
+func outcomeOf(c sessionstore.Call, r sessionstore.CallResult) outcome {
+	switch {
+	case r.Cache == sessionstore.CacheUnanswered, r.Cache == sessionstore.CacheFailed:
+		return outcome{string(r.Cache), "unavailable"}
+	case c.Layer == sessionstore.LayerCache:
+		return outcome{result: string(r.Cache)}
+	case r.Err == nil:
+		return outcome{result: "ok"}
+	}
+	for _, answer := range answers {
+		if errors.Is(r.Err, answer.err) {
+			return outcome{result: answer.result}
+		}
+	}
+	o := outcome{result: "failed", failed: "_OTHER"}
+	for _, failure := range failures {
+		if errors.Is(r.Err, failure.err) {
+			o.failed = failure.typeName
+			break
+		}
+	}
+	return o
+}

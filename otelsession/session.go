@@ -1,0 +1,39 @@
+package otelsession
+
+import (
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+var sessionInstruments = []instrument{
+	{
+		name: "pgsession.sessions", unit: "{session}", kind: upDownCounter,
+		description: "Sessions in the database, estimated on a big table. All instances see the same.",
+		read: func(s *snapshot, o observe) {
+			if s.estimate.known {
+				o(float64(s.estimate.stats.Active), stateKey.String("active"))
+				o(float64(s.estimate.stats.Expired), stateKey.String("expired"))
+			}
+		},
+	},
+	{
+		name: "pgsession.prune.age", unit: "s", kind: gauge,
+		description: "How long ago expired sessions were last pruned, by any instance; nothing when they never were.",
+		read: func(s *snapshot, o observe) {
+			if s.estimate.pruned {
+				o(s.estimate.pruneAge.Seconds())
+			}
+		},
+	},
+	{
+		name: "pgsession.pruned_sessions", unit: "{session}", kind: counter,
+		description: "Expired sessions that this process has deleted.",
+		read: func(s *snapshot, o observe) {
+			o(float64(s.count(sessionstore.EventPruned)))
+		},
+	},
+	{
+		name: "pgsession.watches", unit: "{connection}", kind: upDownCounter,
+		description: "Open connections that end with their session.",
+		read:        func(s *snapshot, o observe) { o(float64(s.watched)) },
+	},
+}

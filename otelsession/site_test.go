@@ -1,0 +1,88 @@
+package otelsession_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/otelsession"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+var weekly = sessionstore.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
+
+// failing is a store that fails when it is told to.
+type failing struct {
+	sessionstore.Store
+	err error
+}
+
+func (f *failing) Load(ctx context.Context, id sessionstore.ID, floor int64) (sessionstore.Record, error) {
+	if f.err != nil {
+		return sessionstore.Record{}, f.err
+	}
+	return f.Store.Load(ctx, id, floor)
+}
+
+// site is an application whose sessions are in memory.
+type site struct {
+	*telemetry
+	manager *sessionstore.Manager
+	store   *failing
+}
+
+func newSite(t testing.TB, opts ...otelsession.Option) *site {
+	t.Helper()
+	s := &site{telemetry: newTelemetry(t), store: &failing{Store: sessionstore.NewMemory(weekly, 0)}}
+	m, err := sessionstore.NewWithStore(s.store, sessionstore.Config{
+		Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, Logger: slog.New(slog.DiscardHandler),
+		Tracer: otelsession.NewTracer(s.options(opts...)...),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.manager = m
+	return s
+}
+
+// visit makes a request within a span of its own, and returns the cookie the browser has afterwards. do may be nil; err is that of FromContext.
+func (s *site) visit(cookie string, do func(r *http.Request, sess *sessionstore.Session) error) (after string, err error) {
+	s.t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
+	if cookie != "" {
+		r.Header.Set("Cookie", "__Host-session="+cookie)
+	}
+	ctx, span := s.tracer.Tracer("test").Start(s.t.Context(), "GET /")
+	w := httptest.NewRecorder()
+	s.manager.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var sess *sessionstore.Session
+		if sess, err = sessionstore.FromContext(r.Context()); err == nil && do != nil {
+			if err := do(r, sess); err != nil {
+				s.t.Error(err)
+			}
+		}
+	})).ServeHTTP(w, r.WithContext(ctx))
+	span.End()
+	for _, c := range w.Result().Cookies() {
+		cookie = c.Value
+	}
+	return cookie, err
+}
+
+// newcomer is the cookie of a session in which something is set.
+func (s *site) newcomer() string {
+	s.t.Helper()
+	cookie, err := s.visit("", func(_ *http.Request, sess *sessionstore.Session) error { return sess.Set("seen", true) })
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return cookie
+}
+
+func unavailable(why error) error {
+	return fmt.Errorf("%w: the double is down: %w", sessionstore.ErrUnavailable, why)
+}

@@ -1,0 +1,55 @@
+package otelsession_test
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// double is a Manager in which everything has happened: no two numbers in it are the same.
+type double struct {
+	stats   sessionstore.ChainStats
+	watched int
+	ask     func(context.Context) (sessionstore.Stats, error)
+}
+
+func newDouble() *double {
+	d := &double{watched: 7}
+	n := int64(1000)
+	fill(reflect.ValueOf(&d.stats).Elem(), &n)
+	d.stats.Emergency.Since = time.Time{}
+	d.ask = func(context.Context) (sessionstore.Stats, error) {
+		now := time.Now()
+		return sessionstore.Stats{Total: 30, Active: 20, Expired: 10, LastPruneAt: now.Add(-time.Hour), CountedAt: now}, nil
+	}
+	return d
+}
+
+// fill gives every number of a struct a value of its own. A duration is so many seconds.
+func fill(v reflect.Value, n *int64) {
+	for i := range v.NumField() {
+		switch f := v.Field(i); {
+		case f.Type() == reflect.TypeFor[time.Time]():
+		case f.Type() == reflect.TypeFor[time.Duration]():
+			*n++
+			f.SetInt(*n * int64(time.Second))
+		case f.Kind() == reflect.Struct:
+			fill(f, n)
+		case f.Kind() == reflect.Bool:
+			f.SetBool(true)
+		default:
+			*n++
+			f.SetInt(*n)
+		}
+	}
+}
+
+func (d *double) ChainStats() sessionstore.ChainStats { return d.stats }
+
+func (d *double) Count(k sessionstore.EventKind) int64 { return 100 + int64(k) }
+
+func (d *double) Watched() int { return d.watched }
+
+func (d *double) Estimate(ctx context.Context) (sessionstore.Stats, error) { return d.ask(ctx) }

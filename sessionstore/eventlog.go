@@ -1,0 +1,55 @@
+package sessionstore
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+)
+
+var eventLevels = [eventKinds]slog.Level{
+	EventCreated: slog.LevelDebug, EventLogin: slog.LevelInfo, EventRenewed: slog.LevelDebug, EventLogout: slog.LevelInfo,
+	EventRevoked: slog.LevelInfo, EventForeignHandle: slog.LevelWarn, EventLimitFailed: slog.LevelWarn,
+	EventExpired: slog.LevelDebug, EventUnknown: slog.LevelDebug, EventForged: slog.LevelInfo, EventAmbiguous: slog.LevelWarn,
+	EventLoadFailed: slog.LevelWarn, EventSuspicious: slog.LevelWarn, EventChangeLost: slog.LevelInfo, EventChangeLate: slog.LevelError,
+	EventSaveFailed: slog.LevelError, EventTouchFailed: slog.LevelWarn, EventUncached: slog.LevelWarn,
+	EventWatchFailed: slog.LevelWarn,
+	EventPruned:      slog.LevelDebug, EventPruneFailed: slog.LevelWarn,
+	EventEmergency: slog.LevelError, EventRecoveryFailed: slog.LevelError, EventRecovered: slog.LevelWarn,
+	EventDropped: slog.LevelWarn,
+}
+
+// logObserver is the default Observer: a line for each event, at the level its kind deserves, with the time at which it happened.
+func logObserver(log *slog.Logger) Observer {
+	var loadFailed atomic.Int64 // when the last line about it was, in Unix seconds
+	return func(ctx context.Context, e Event) {
+		level := eventLevels[e.Kind]
+		if !log.Enabled(ctx, level) {
+			return
+		}
+		// An outage is one fact, however many requests it meets.
+		if at := e.At.Unix(); e.Kind == EventLoadFailed && loadFailed.Swap(at) == at {
+			return
+		}
+		line := slog.NewRecord(e.At, level, e.Kind.String(), 0)
+		text := func(key, value string) {
+			if value != "" {
+				line.AddAttrs(slog.String(key, value))
+			}
+		}
+		text("session", string(e.Handle))
+		text("user_id", e.UserID)
+		text("reason", e.Reason.String())
+		text("actor", e.Actor)
+		text("detail", e.Detail)
+		if e.Count != 0 {
+			line.AddAttrs(slog.Int("count", e.Count))
+		}
+		if e.Revocation.MaxExposure > 0 {
+			line.AddAttrs(slog.Duration("max_exposure", e.Revocation.MaxExposure))
+		}
+		if e.Err != nil {
+			line.AddAttrs(slog.Any("error", e.Err))
+		}
+		_ = log.Handler().Handle(ctx, line)
+	}
+}

@@ -1,0 +1,119 @@
+package sessionstore
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/internal/gen"
+	"github.com/reporadar/pgsession/internal/schema"
+)
+
+// On a table that Citus has distributed nothing is shared: a call is a statement of its own, and goes to the one node that has
+// the session. A statement for many would ask every node, fail for everybody when one is away, and could not lock its
+// rows in order, which is what keeps statements for many from deadlocks. One for a single row has nothing to hold while it waits.
+
+// look finds out whether the table is distributed. Once it is, the store keeps to that: these statements run on any table.
+func (p *Postgres) look(ctx context.Context) error {
+	if p.distributed.Load() {
+		return nil
+	}
+	is, err := schema.Distributed(ctx, p.pool, p.schema)
+	if err == nil && is {
+		p.distributed.Store(true)
+	}
+	return err
+}
+
+// connections is how many statements can run at once.
+func (p *Postgres) connections() int { return int(p.pool.Config().MaxConns) }
+
+// touchApart leaves half of the connections to requests. One session that can't be touched keeps no other from it.
+func (p *Postgres) touchApart(ctx context.Context, touches []Touch) error {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout) // for all of them
+	defer cancel()
+	errs := make([]error, len(touches))
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(len(touches), max(1, p.connections()/2)) {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(touches)); i = next.Add(1) - 1 {
+				errs[i] = p.touchOne(ctx, &touches[i])
+			}
+		})
+	}
+	all.Wait()
+	failed := 0
+	var first error
+	for _, err := range errs {
+		if err != nil {
+			failed++
+			first = cmp.Or(first, err)
+		}
+	}
+	if first != nil {
+		return fmt.Errorf("%d of %d sessions: %w", failed, len(touches), first)
+	}
+	return nil
+}
+
+func (p *Postgres) touchOne(ctx context.Context, t *Touch) error {
+	arg := &gen.DistributedTouchParams{
+		ID: t.ID[:], IP: ipOrNull(t.IP), UserAgent: orNull(t.UserAgent),
+		Idle: span(p.expiry.Idle, !p.expiry.Fixed), Resolution: p.expiry.Resolution(),
+	}
+	p.tallies[opTouch].alone(1)
+	return p.do(ctx, opTouch, func(ctx context.Context) error {
+		_, err := p.queries.DistributedTouch(ctx, p.db, arg)
+		return err
+	})
+}
+
+// guarded runs statements that begin with a lock on a distributed table, and are a transaction there.
+func (p *Postgres) guarded(ctx context.Context, conn *pgxpool.Conn, statements func(querier) error) error {
+	if p.distributed.Load() {
+		return p.transaction(ctx, conn, statements)
+	}
+	return statements(p.in(conn))
+}
+
+// holdRevokes keeps whoever revokes all sessions of this one's user waiting until the transaction ends.
+func (p *Postgres) holdRevokes(ctx context.Context, db querier, id ID) error {
+	userID, err := p.queries.DistributedUser(ctx, db, id[:])
+	if err != nil || userID == "" {
+		return err
+	}
+	return p.queries.DistributedLock(ctx, db, userID)
+}
+
+// revokeApart ends the sessions of a user. db is a transaction, and what holdRevokes holds waits for its end.
+func (p *Postgres) revokeApart(ctx context.Context, db querier, s Selection) ([][]byte, error) {
+	if err := p.queries.OwnerLock(ctx, db, s.UserID); err != nil {
+		return nil, err
+	}
+	if s.Keep > 0 {
+		return p.queries.DistributedTrim(ctx, db, s.UserID, int32(s.Keep))
+	}
+	return p.queries.DistributedRevoke(ctx, db, s.UserID, s.Except[:])
+}
+
+// estimateApart is the estimate of Stats: the table of the coordinator is empty, and has no size.
+func (p *Postgres) estimateApart(ctx context.Context, s *Stats) error {
+	size, err := schema.ShardSizes(ctx, p.pool, p.schema)
+	if err != nil {
+		return err
+	}
+	if s.Exact = size.Bytes <= 16<<20; s.Exact {
+		count, err := p.queries.ExpiryCount(ctx, p.db)
+		s.Total, s.Active, s.Expired = count.Total, count.Active, count.Total-count.Active
+		return err
+	}
+	s.Total = size.Rows
+	s.Expired, err = p.queries.DistributedExpired(ctx, p.db)
+	s.Active = max(0, s.Total-s.Expired)
+	return err
+}

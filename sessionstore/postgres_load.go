@@ -1,0 +1,74 @@
+package sessionstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/internal/gen"
+)
+
+func (p *Postgres) loadOne(ctx context.Context, id *ID) (*Record, error) {
+	return p.one(ctx, opLoad, func(ctx context.Context, db querier) (*Record, error) {
+		rec, err := recordOf(p.queries.SessionLoad(ctx, db, id[:]))
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return rec, err
+		}
+		expired, failed := p.expired(ctx, db, [][]byte{id[:]})
+		switch {
+		case failed != nil:
+			return nil, failed
+		case len(expired) > 0:
+			return nil, ErrExpired
+		}
+		return nil, err
+	})
+}
+
+// loadMany returns the live sessions, and those that have expired as records without a version.
+func (p *Postgres) loadMany(ctx context.Context, ids []ID) (recs []Record, err error) {
+	arg := make([][]byte, len(ids))
+	for i := range ids {
+		arg[i] = ids[i][:]
+	}
+	err = p.do(ctx, opLoad, func(ctx context.Context) error {
+		return p.on(ctx, opLoad, func(conn *pgxpool.Conn) (err error) {
+			db := p.in(conn)
+			recs, err = read(ctx, db, len(ids), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionLoadManyRow, error) {
+				return p.queries.SessionLoadMany(ctx, db, arg)
+			})
+			if err != nil || len(recs) == len(ids) {
+				return err
+			}
+			found := make(map[ID]bool, len(recs))
+			for i := range recs {
+				found[recs[i].ID] = true
+			}
+			missing := slices.DeleteFunc(slices.Clone(arg), func(id []byte) bool { return found[ID(id)] })
+			expired, err := p.expired(ctx, db, missing)
+			recs = append(recs, expired...)
+			return err
+		})
+	})
+	return recs, err
+}
+
+// expired says which of the sessions that a load has not found have expired. It must be asked on the connection of the load: the
+// server says also whether it is a standby, which may not have heard of a session yet and had no row to say so.
+func (p *Postgres) expired(ctx context.Context, db querier, ids [][]byte) ([]Record, error) {
+	missing, err := p.queries.SessionMissing(ctx, db, ids)
+	switch {
+	case err != nil:
+		return nil, err
+	case missing.Standby:
+		return nil, errStandby
+	}
+	recs := make([]Record, len(missing.Expired))
+	for i, id := range missing.Expired {
+		recs[i].ID = ID(id)
+	}
+	return recs, nil
+}

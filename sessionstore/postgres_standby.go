@@ -1,0 +1,117 @@
+package sessionstore
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// errStandby: a standby answered. What it says may be older than its clock, so it counts for nothing.
+var errStandby = errors.New("a standby answered: list all hosts in DATABASE_URL, with target_session_attrs=read-write")
+
+// recheckEvery is how often a load asks the server whether it still is the one to ask.
+const recheckEvery = time.Second
+
+// recheck asks a server once in a while what it was asked when the connection was made: whether it is of the kind that
+// the pool wants, as with target_session_attrs. One that was demoted by making it read-only goes on answering loads, and no
+// write may come for long that would be refused. Where any server will do there is nothing to ask.
+func (p *Postgres) recheck(ctx context.Context, conn *pgconn.PgConn) error {
+	if p.wanted == nil {
+		return nil
+	}
+	last, now := p.checked.Load(), time.Now().UnixNano()
+	if now-last < int64(recheckEvery) || !p.checked.CompareAndSwap(last, now) {
+		return nil
+	}
+	err := p.wanted(ctx, conn)
+	if notPreferred := (*pgconn.NotPreferredError)(nil); err == nil || errors.As(err, &notPreferred) {
+		return nil
+	}
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) || conn.IsClosed() {
+		return err
+	}
+	return errStandby
+}
+
+// errUnreplicated: the change is made on the primary, and is lost with it if no standby has it.
+var errUnreplicated = errors.New("somebody cancelled the wait for a synchronous standby, which may not have the change")
+
+const deafAdvice = "call sessionstore.ConfigurePool with the pool's configuration before the pool is made: pgx drops the warning by which Postgres tells of a commit that did not wait for its synchronous standby"
+
+// ConfigurePool prepares a pool for [New] or [NewPostgres] as [Open] prepares its own. It must be called before
+// [pgxpool.NewWithConfig]: what it sets can't be changed in a pool that is made.
+//
+// With it the library hears of a commit whose wait for a synchronous standby was cancelled, which is [ErrUncertain] then.
+// Postgres tells of it in a warning only, so without it such a change counts as made; [New] warns of that where the server
+// has synchronous standbys. It also bounds what pgx leaves unbounded: ConnectTimeout, PingTimeout, MaxConnLifetimeJitter
+// keep what they are set to, and get a value where they have none. OnNotice and AfterConnect are called as before.
+func ConfigurePool(pc *pgxpool.Config) {
+	if pc.ConnConfig.ConnectTimeout == 0 {
+		pc.ConnConfig.ConnectTimeout = defaultStoreTimeout
+	}
+	if pc.PingTimeout == 0 {
+		pc.PingTimeout = time.Second
+	}
+	if pc.MaxConnLifetimeJitter == 0 {
+		pc.MaxConnLifetimeJitter = pc.MaxConnLifetime / 10
+	}
+	connected, notice := pc.ConnConfig.AfterConnect, pc.ConnConfig.OnNotice
+	pc.ConnConfig.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		conn.CustomData()[waitsName] = new(waits)
+		if connected != nil {
+			return connected(ctx, conn)
+		}
+		return nil
+	}
+	pc.ConnConfig.OnNotice = func(conn *pgconn.PgConn, n *pgconn.Notice) {
+		if w := waitsOf(conn); w != nil && cancelsWait(n) {
+			w.cancelled.Add(1)
+		}
+		if notice != nil {
+			notice(conn, n)
+		}
+	}
+}
+
+const waitsName = "github.com/reporadar/pgsession: waits"
+
+// waits counts the commits of a connection whose wait for a synchronous standby was cancelled. They are counted, and not
+// marked, since a transaction's connection may serve others by the time it is asked about.
+type waits struct{ cancelled atomic.Int64 }
+
+// waitsOf is nil for a connection that was made without [ConfigurePool].
+func waitsOf(conn *pgconn.PgConn) *waits {
+	w, _ := conn.CustomData()[waitsName].(*waits)
+	return w
+}
+
+// count is 0 for nil.
+func (w *waits) count() int64 {
+	if w == nil {
+		return 0
+	}
+	return w.cancelled.Load()
+}
+
+// cancelsWait: the warning has the SQLSTATE of any warning, and its text is translated. Where in Postgres it comes from is
+// neither.
+func cancelsWait(n *pgconn.Notice) bool {
+	return n.SeverityUnlocalized == "WARNING" && n.File == "syncrep.c"
+}
+
+// deaf says whether the server has synchronous standbys, and the pool was made without [ConfigurePool].
+func (p *Postgres) deaf(ctx context.Context) (deaf bool, err error) {
+	err = p.do(ctx, opCheck, func(ctx context.Context) error {
+		return p.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+			if waitsOf(c.Conn().PgConn()) != nil {
+				return nil
+			}
+			return c.QueryRow(ctx, "SELECT pg_catalog.current_setting('synchronous_standby_names') <> ''").Scan(&deaf)
+		})
+	})
+	return deaf, err
+}

@@ -1,0 +1,123 @@
+package sessionstore_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+func TestReasonsHaveNamesOfTheirOwn(t *testing.T) {
+	names := map[string]sessionstore.Reason{}
+	for r := sessionstore.ReasonLogout; r <= sessionstore.ReasonSuspicious; r++ {
+		name := r.String()
+		if other, taken := names[name]; taken || name == "" || name == "unknown reason" {
+			t.Errorf("reason %d is called %q, as reason %d is", r, name, other)
+		}
+		names[name] = r
+	}
+	expect(t, "the zero Reason", sessionstore.Reason(0).String(), "")
+	for _, r := range []sessionstore.Reason{-1, sessionstore.ReasonSuspicious + 1} {
+		expect(t, "the name of no reason", r.String(), "unknown reason")
+	}
+}
+
+// Why sessions ended and by whom, for each way to end them.
+func TestEventsSayWhyAndByWhom(t *testing.T) {
+	const asHerself, ofSupport = "ada", "support:jo"
+	for _, tt := range []struct {
+		name   string
+		end    func(*site, context.Context, *sessionstore.Session, sessionstore.Handle) error
+		kind   sessionstore.EventKind
+		reason sessionstore.Reason
+		whose  string
+	}{
+		{"a logout", func(_ *site, ctx context.Context, s *sessionstore.Session, _ sessionstore.Handle) error {
+			if err := s.Logout(ctx); err != nil {
+				return err
+			}
+			return s.Save(ctx)
+		}, sessionstore.EventLogout, sessionstore.ReasonLogout, "ada"},
+		{"a device", func(site *site, ctx context.Context, _ *sessionstore.Session, h sessionstore.Handle) error {
+			_, err := site.m.Revoke(ctx, "eve", h)
+			return err
+		}, sessionstore.EventRevoked, sessionstore.ReasonHandle, "eve"},
+		{"all of a user", func(site *site, ctx context.Context, _ *sessionstore.Session, _ sessionstore.Handle) error {
+			_, err := site.m.RevokeUser(ctx, "eve")
+			return err
+		}, sessionstore.EventRevoked, sessionstore.ReasonUser, "eve"},
+		{"all others", func(_ *site, ctx context.Context, s *sessionstore.Session, _ sessionstore.Handle) error {
+			_, err := s.RevokeOthers(ctx)
+			return err
+		}, sessionstore.EventRevoked, sessionstore.ReasonOthers, "ada"},
+		{"all of everybody", func(site *site, ctx context.Context, _ *sessionstore.Session, _ sessionstore.Handle) error {
+			_, err := site.m.RevokeAll(ctx)
+			return err
+		}, sessionstore.EventRevoked, sessionstore.ReasonAll, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for actor, with := range map[string]func(context.Context) context.Context{
+				asHerself: func(ctx context.Context) context.Context { return ctx },
+				ofSupport: func(ctx context.Context) context.Context {
+					return sessionstore.WithActor(ctx, ofSupport, "password changed")
+				},
+			} {
+				site := newSite(t)
+				adas, _ := site.user("ada"), site.user("ada")
+				var eves sessionstore.Handle
+				site.as(site.user("eve"), func(_ context.Context, s *sessionstore.Session) { eves = s.Handle() })
+				site.seen()
+				site.as(adas, func(ctx context.Context, s *sessionstore.Session) {
+					site.check(tt.end(site, with(ctx), s, eves))
+				})
+				e := site.event(tt.kind)
+				expect(t, "Reason", e.Reason, tt.reason)
+				expect(t, "UserID", e.UserID, tt.whose)
+				expect(t, "Actor", e.Actor, actor)
+				expect(t, "Detail", e.Detail, map[string]string{ofSupport: "password changed"}[actor])
+				expect(t, "the handle", tt.reason != sessionstore.ReasonHandle || e.Handle == eves, true)
+			}
+		})
+	}
+}
+
+// Who acts is told from the context alone: nothing is loaded for it, and nobody is guessed.
+func TestActorsThatAreNotKnown(t *testing.T) {
+	site := newSite(t)
+	adas := site.user("ada")
+	site.user("eve")
+	h := site.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, err := site.m.RevokeUser(r.Context(), "eve")
+		site.check(err)
+	}))
+	visit(h, adas)
+	expect(t, "a request that did not ask for its session", site.event(sessionstore.EventRevoked).Actor, "")
+	expect(t, "calls of the store", site.store.asked(), "Revoke")
+	site.seen()
+
+	_, err := site.m.Revoke(sessionstore.WithActor(t.Context(), "support:jo", "a call"), "eve", "no handle")
+	expect(t, "fails", err != nil, true)
+	e := site.event(sessionstore.EventForeignHandle)
+	expect(t, "who asked for a handle", e.Actor+" "+e.Detail, "support:jo a call")
+	site.seen()
+
+	site.as(adas, func(ctx context.Context, s *sessionstore.Session) {
+		_, err := s.RevokeOthers(sessionstore.WithActor(ctx, "", "password changed"))
+		site.check(err)
+		_, err = site.m.RevokeUser(sessionstore.WithActor(ctx, "", "password changed"), "ada")
+		site.check(err)
+	})
+	e = site.event(sessionstore.EventRevoked)
+	expect(t, "a note without a name", e.Actor+": "+e.Detail, "ada: password changed")
+}
+
+// A session that is ended for its user's next login is ended by that.
+func TestTheLimitsEventSaysWhoLoggedIn(t *testing.T) {
+	site := newSite(t, func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser = 1 })
+	site.user("ada")
+	site.visit("", site.login("ada"))
+	e := site.event(sessionstore.EventRevoked)
+	expect(t, "Reason", e.Reason, sessionstore.ReasonLimit)
+	expect(t, "Actor", e.Actor, "ada")
+}

@@ -1,0 +1,104 @@
+package sessionstore
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// tracedStore is a store whose calls are told to a Tracer.
+type tracedStore struct {
+	store  Store
+	layer  Layer
+	tracer Tracer
+}
+
+var _ Store = (*tracedStore)(nil)
+
+// traced is the store itself without a Tracer, so that tracing which is off costs nothing.
+func traced(store Store, layer Layer, tracer Tracer) Store {
+	if tracer == nil {
+		return store
+	}
+	return &tracedStore{store: store, layer: layer, tracer: tracer}
+}
+
+type companyKey struct{}
+
+// call makes a call. The number of calls that share its statement comes back by way of the context.
+func (t *tracedStore) call(ctx context.Context, op Operation, do func(context.Context) error) {
+	trace(ctx, t.tracer, Call{t.layer, op}, func(ctx context.Context) (r CallResult) {
+		if t.layer == LayerPostgres {
+			ctx = context.WithValue(ctx, companyKey{}, &r.Calls)
+		}
+		r.Err = do(ctx)
+		return r
+	})
+}
+
+// noteCompany is told by Postgres how many calls shared a statement.
+func noteCompany(ctx context.Context, calls int) {
+	if n, ok := ctx.Value(companyKey{}).(*int); ok {
+		*n = calls
+	}
+}
+
+// Format writes what the store is, and nothing of what it holds.
+func (t *tracedStore) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessionstore."+t.Name()) }
+
+func (t *tracedStore) Name() string { return t.store.Name() }
+
+func (t *tracedStore) Create(ctx context.Context, d Draft) (rec Record, err error) {
+	t.call(ctx, OpCreate, func(ctx context.Context) error { rec, err = t.store.Create(ctx, d); return err })
+	return rec, err
+}
+
+func (t *tracedStore) Load(ctx context.Context, id ID, floor int64) (rec Record, err error) {
+	t.call(ctx, OpLoad, func(ctx context.Context) error { rec, err = t.store.Load(ctx, id, floor); return err })
+	return rec, err
+}
+
+func (t *tracedStore) Save(ctx context.Context, id ID, c Change) (rec Record, err error) {
+	t.call(ctx, OpSave, func(ctx context.Context) error { rec, err = t.store.Save(ctx, id, c); return err })
+	return rec, err
+}
+
+func (t *tracedStore) Rotate(ctx context.Context, old, id ID, c Change) (rec Record, err error) {
+	t.call(ctx, OpRotate, func(ctx context.Context) error { rec, err = t.store.Rotate(ctx, old, id, c); return err })
+	return rec, err
+}
+
+func (t *tracedStore) Touch(ctx context.Context, touches []Touch) (err error) {
+	t.call(ctx, OpTouch, func(ctx context.Context) error { err = t.store.Touch(ctx, touches); return err })
+	return err
+}
+
+func (t *tracedStore) Delete(ctx context.Context, id ID) (r Revocation, err error) {
+	t.call(ctx, OpDelete, func(ctx context.Context) error { r, err = t.store.Delete(ctx, id); return err })
+	return r, err
+}
+
+func (t *tracedStore) List(ctx context.Context, userID string, p Page) (recs []Record, err error) {
+	t.call(ctx, OpList, func(ctx context.Context) error { recs, err = t.store.List(ctx, userID, p); return err })
+	return recs, err
+}
+
+func (t *tracedStore) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
+	t.call(ctx, OpRevoke, func(ctx context.Context) error { ids, r, err = t.store.Revoke(ctx, s); return err })
+	return ids, r, err
+}
+
+func (t *tracedStore) Alive(ctx context.Context, ids []ID) (alive, ended []ID, err error) {
+	t.call(ctx, OpAlive, func(ctx context.Context) error { alive, ended, err = t.store.Alive(ctx, ids); return err })
+	return alive, ended, err
+}
+
+func (t *tracedStore) Prune(ctx context.Context, max int) (n int, ok bool, err error) {
+	t.call(ctx, OpPrune, func(ctx context.Context) error { n, ok, err = t.store.Prune(ctx, max); return err })
+	return n, ok, err
+}
+
+func (t *tracedStore) Stats(ctx context.Context, exact bool) (s Stats, err error) {
+	t.call(ctx, OpStats, func(ctx context.Context) error { s, err = t.store.Stats(ctx, exact); return err })
+	return s, err
+}
