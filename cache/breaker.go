@@ -26,7 +26,8 @@ type breaker struct {
 	probe  func(context.Context) error
 	logger *slog.Logger
 
-	open atomic.Bool
+	open  atomic.Bool
+	doubt atomic.Bool // the last exchange failed
 
 	mu            sync.Mutex
 	row           int // failures since the last success
@@ -61,6 +62,7 @@ func (b *breaker) record(err error) {
 		b.window, b.failed, b.total = now, 0, 0
 	}
 	b.total++
+	b.doubt.Store(err != nil)
 	if err == nil {
 		// Not when a probe succeeds: if all else fails after it, the pauses go on growing.
 		b.row, b.pause = 0, firstPause
@@ -93,6 +95,7 @@ func (b *breaker) try() {
 		b.schedule()
 	default:
 		b.row, b.window = 0, time.Time{}
+		b.doubt.Store(false)
 		b.open.Store(false)
 		b.logger.Info("cache: Redis answers and is used again")
 	}

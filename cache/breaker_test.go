@@ -190,6 +190,7 @@ func TestAHungRedisIsLeftAlone(t *testing.T) {
 		})
 		id := idOf("a")
 		wantFill(t, c, id, entryOf(1, "data"), true)
+		wantGet(t, c, id, entryOf(1, "data"))
 		held := make(chan struct{})
 		d.setAnswer(func([]string) string { <-held; return "" })
 

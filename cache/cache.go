@@ -22,7 +22,8 @@ type Cache struct {
 	ring      *keyring
 	breaker   *breaker
 	patience  patience
-	overdue   atomic.Int32 // exchanges that Gets have stopped waiting for
+	asking    atomic.Int32 // exchanges for Gets
+	overdue   atomic.Int32 // those of them that are waited for no longer
 	counts    counts
 
 	gets  *batch.Combiner[ID, found]
@@ -147,7 +148,7 @@ func (c *Cache) Bury(ctx context.Context, ttl time.Duration, ids ...ID) error {
 }
 
 func (c *Cache) bury(ctx context.Context, writes []write) error {
-	answers, err := exchange(ctx, c, c.timeout, func(ctx context.Context) ([]answer, error) {
+	answers, err := exchange(ctx, c, false, func(ctx context.Context) ([]answer, error) {
 		answers := runScript(ctx, c.client, writes)
 		for _, a := range answers {
 			if a.err != nil && !isReply(a.err) {
@@ -167,8 +168,11 @@ func (c *Cache) bury(ctx context.Context, writes []write) error {
 	return err
 }
 
-// kept tells whether Gets are kept away from Redis: because it fails, or because one waits for it unusually long.
-func (c *Cache) kept() bool { return c.overdue.Load() > 0 || c.breaker.isOpen() }
+// kept tells whether Gets are kept away from Redis: because it fails, because one has waited for it unusually long, or
+// because the last exchange failed and one finds out whether the next does.
+func (c *Cache) kept() bool {
+	return c.breaker.isOpen() || c.overdue.Load() > 0 || c.breaker.doubt.Load() && c.asking.Load() > 0
+}
 
 // failed counts a failure of Redis and puts it into words. That a caller has left is not one.
 func (c *Cache) failed(ctx context.Context, err error) error {

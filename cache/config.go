@@ -19,7 +19,8 @@ type Config struct {
 	// Keys are 32 random bytes each. The first seals, all open. It is required. The Cache keeps nothing of the slice.
 	Keys [][]byte
 
-	// Timeout is for one exchange with Redis. Defaults to 50 milliseconds.
+	// Timeout is for one exchange with Redis, and the time to wait for it. Gets wait for less when exchanges are usually
+	// faster, but for a sixteenth of it at least. Defaults to 50 milliseconds.
 	Timeout time.Duration
 
 	// MaxSize is how many bytes of data an entry may have; a larger one is not filled, and when found it is a miss.

@@ -28,8 +28,10 @@
 //
 // # Failure
 //
-// Redis failing is never more than [ErrUnavailable], after at most [Config.Timeout]. After a few failures Redis is left
-// alone, and asked again in the background by a timer, so that no caller waits for the answer; with a Redis Cluster, as
+// Redis failing is never more than [ErrUnavailable], after at most [Config.Timeout]. A Get gives up before that, once it
+// has waited for as long as exchanges usually take and four deviations more, but not before a sixteenth of Config.Timeout;
+// until the late answer comes or fails no other Get begins to wait. Nothing is made of an answer that comes late, but that
+// the next Gets are patient. After a few failures Redis is left alone, and asked again in the background by a timer, so that no caller waits for the answer; with a Redis Cluster, as
 // long as one of its masters does not answer. The breaker is this package's own and not a library because those try with
 // a caller's request whether things are better.
 //

@@ -33,7 +33,7 @@ func (c *Cache) getMany(ctx context.Context, ids []ID) ([]batch.Result[found], e
 	if c.kept() { // since they came
 		return nil, errPaused
 	}
-	return exchange(ctx, c, c.patience.limit(), func(ctx context.Context) ([]batch.Result[found], error) {
+	return exchange(ctx, c, true, func(ctx context.Context) ([]batch.Result[found], error) {
 		keys := redisKeys(c.namespace, ids)
 		if c.single != nil {
 			return mget(ctx, c.single, keys)
@@ -44,7 +44,7 @@ func (c *Cache) getMany(ctx context.Context, ids []ID) ([]batch.Result[found], e
 
 // fillMany answers the Fills that came together.
 func (c *Cache) fillMany(ctx context.Context, fills []write) ([]batch.Result[bool], error) {
-	return exchange(ctx, c, c.timeout, func(ctx context.Context) ([]batch.Result[bool], error) {
+	return exchange(ctx, c, false, func(ctx context.Context) ([]batch.Result[bool], error) {
 		answers := runScript(ctx, c.client, fills)
 		results := make([]batch.Result[bool], len(answers))
 		var failed error
@@ -122,11 +122,11 @@ const (
 
 // exchange runs do with the time limit, away from its caller, who leaves when ctx ends: go-redis heeds the deadline of a
 // context, but not its end. The breaker is told what came of it, once, at the time limit at the latest, whether or not
-// the caller is still there. The caller is there for no longer than wait: then the exchange is overdue, what comes of it
-// goes to the breaker alone, and until then no Get begins another.
+// the caller is still there. Those who get something have patience: after it the exchange is overdue, they leave, what
+// comes of it goes to the breaker alone, and until then no Get begins another.
 //
 // do returns the answers it has even with an error, which then is for the breaker.
-func exchange[R any](ctx context.Context, c *Cache, wait time.Duration, do func(context.Context) ([]R, error)) ([]R, error) {
+func exchange[R any](ctx context.Context, c *Cache, gets bool, do func(context.Context) ([]R, error)) ([]R, error) {
 	type outcome struct {
 		results []R
 		err     error
@@ -144,14 +144,16 @@ func exchange[R any](ctx context.Context, c *Cache, wait time.Duration, do func(
 		}
 	}
 	var patience *time.Timer
-	if wait < c.timeout {
-		patience = time.AfterFunc(wait, giveUp)
+	if gets {
+		c.asking.Add(1)
+		patience = time.AfterFunc(c.patience.limit(), giveUp)
 	}
 	settle := func(o outcome) {
-		if patience != nil {
-			patience.Stop()
-		}
 		c.breaker.record(o.err)
+		if gets {
+			patience.Stop()
+			c.asking.Add(-1)
+		}
 		if state.Swap(settled) == overdue {
 			c.overdue.Add(-1)
 			return
@@ -171,7 +173,7 @@ func exchange[R any](ctx context.Context, c *Cache, wait time.Duration, do func(
 				o = outcome{err: errStrange}
 			}
 			if late() {
-				if o.err == nil {
+				if gets && o.err == nil {
 					c.patience.took(time.Since(began))
 				}
 				settle(o)

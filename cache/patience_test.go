@@ -84,6 +84,7 @@ func TestThoseBehindALateAnswerLeaveWithIt(t *testing.T) {
 		c := newCache(t, d.client(t), func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
 		id := idOf("a")
 		wantFill(t, c, id, entryOf(1, "data"), true)
+		wantGet(t, c, id, entryOf(1, "data"))
 		held := make(chan struct{})
 		d.setAnswer(func([]string) string { <-held; return "" })
 		began, left := time.Now(), make(chan time.Duration)
@@ -100,6 +101,45 @@ func TestThoseBehindALateAnswerLeaveWithIt(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		close(held)
+		_ = c.Close()
+	})
+}
+
+// After an exchange has failed one Get finds out whether the next does, and the others don't wait with it.
+func TestOneGetAsksAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		d := newDouble()
+		c := newCache(t, d.client(t), func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
+		id := idOf("a")
+		wantFill(t, c, id, entryOf(1, "data"), true)
+		wantGet(t, c, id, entryOf(1, "data"))
+		held := make(chan struct{})
+		d.setAnswer(func([]string) string { <-held; return "" })
+		wantErr(t, c, id, ErrUnavailable)
+		time.Sleep(c.timeout)
+		synctest.Wait()
+		began, left := time.Now(), make(chan time.Duration)
+		for range 100 {
+			go func() {
+				_, _ = c.Get(t.Context(), id)
+				left <- time.Since(began)
+			}()
+			synctest.Wait() // they come one after the other, in no time
+		}
+		waited := 0
+		for range 100 {
+			if took := <-left; took > 0 {
+				waited++
+			}
+		}
+		if waited != 1 {
+			t.Errorf("%d waited with the one that asked", waited-1)
+		}
+		close(held)
+		d.setAnswer(nil)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		wantGet(t, c, id, entryOf(1, "data"))
 		_ = c.Close()
 	})
 }

@@ -8,8 +8,8 @@ type Stats struct {
 	Misses   uint64 // Gets that found nothing
 	Unopened uint64 // Gets that found what does not open: altered, of another id, key or format, too large, or foreign
 	Buried   uint64 // Gets that found a tombstone
-	Errors   uint64 // Gets, Fills and Buries that Redis failed; not those whose caller left
-	Skipped  uint64 // Gets and Fills that were not tried because the breaker was open
+	Errors   uint64 // Gets, Fills and Buries that Redis failed, or kept waiting; not those whose caller left
+	Skipped  uint64 // Gets and Fills that were not tried because the breaker was open, and Gets while another waits too long
 
 	FillsStored  uint64
 	FillsRefused uint64 // where a tombstone or a version not lower stood, or too large

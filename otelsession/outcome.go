@@ -10,11 +10,12 @@ import (
 // outcome is how a call ended, in few words: failed is empty for one that did not fail.
 type outcome struct{ result, failed string }
 
-// answers are errors that answer the question.
+// answers are errors that answer the question, the first that fits.
 var answers = []struct {
 	err    error
 	result string
 }{
+	{sessionstore.ErrExpired, "expired"},
 	{sessionstore.ErrNotFound, "not_found"},
 	{sessionstore.ErrExists, "exists"},
 	{sessionstore.ErrTooManySessions, "too_many_sessions"},

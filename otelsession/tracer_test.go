@@ -107,6 +107,7 @@ func TestSpansAndDurationsOfWhatFails(t *testing.T) {
 		err            error
 		result, failed string
 	}{
+		{sessionstore.ErrExpired, "expired", ""},
 		{sessionstore.ErrNotFound, "not_found", ""},
 		{sessionstore.ErrExists, "exists", ""},
 		{sessionstore.ErrTooManySessions, "too_many_sessions", ""},

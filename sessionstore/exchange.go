@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // exchange is one request and its response, as far as the session is concerned.
@@ -28,6 +29,10 @@ type exchange struct {
 
 type contextKey struct{}
 
+// visit is what the context of a request has. Contexts are kept for longer than the request, as by events that wait; what
+// the exchange holds, such as the client's headers, must not be.
+type visit struct{ exchange atomic.Pointer[exchange] } // nil when the request is over
+
 // withoutSession hides the exchange. The store is called with its locks held: a tracer of its that asked for the session
 // would wait for itself. The observer is called when the request may be over.
 func withoutSession(ctx context.Context) context.Context {
@@ -40,9 +45,13 @@ func withoutSession(ctx context.Context) context.Context {
 //
 // The errors are [ErrUnavailable], to be answered with 503, [ErrNoMiddleware] and [ErrEnded], or that of ctx.
 func FromContext(ctx context.Context) (*Session, error) {
-	x, ok := ctx.Value(contextKey{}).(*exchange)
+	v, ok := ctx.Value(contextKey{}).(*visit)
 	if !ok {
 		return nil, fmt.Errorf("sessionstore: %w", ErrNoMiddleware)
+	}
+	x := v.exchange.Load()
+	if x == nil {
+		return nil, fmt.Errorf("sessionstore: load: %w", ErrEnded)
 	}
 	if err := x.load(ctx); err != nil {
 		return nil, fmt.Errorf("sessionstore: load: %w", err)

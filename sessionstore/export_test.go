@@ -2,10 +2,12 @@ package sessionstore
 
 // The sizes and the pace that tests count on.
 const (
-	TouchEvery = touchEvery
-	MaxTouches = maxTouches
-	PruneBatch = pruneBatch
-	PruneRest  = pruneRest
+	TouchEvery      = touchEvery
+	MaxTouches      = maxTouches
+	PruneBatch      = pruneBatch
+	PruneRest       = pruneRest
+	PruneGentleRest = pruneGentleRest
+	PruneGentle     = pruneGentle
 )
 
 // AddTouch queues a touch as the end of a request does.

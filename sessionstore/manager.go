@@ -69,8 +69,9 @@ func newManager(store Store, cfg Config) (*Manager, error) {
 	return m, nil
 }
 
-// Run prunes expired sessions every [Config.PruneInterval]. It returns when ctx ends, and returns nil then. Several
-// instances may run it; only one at a time prunes.
+// Run prunes expired sessions every [Config.PruneInterval], with rests so long that hardly a request meets a batch, but for
+// a run that has not come to an end in ten minutes. It returns when ctx ends, and returns nil then. Several
+// instances may run it; only one batch at a time is deleted.
 func (m *Manager) Run(ctx context.Context) error {
 	m.pruneForever(ctx)
 	return nil

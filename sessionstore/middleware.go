@@ -23,10 +23,15 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &exchange{m: m, header: w.Header()}
-		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, x))
+		v := &visit{}
+		v.exchange.Store(x)
+		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, v))
 		x.request = r
 		rw := &response{ResponseWriter: w, x: x}
-		defer x.end(r.Context())
+		defer func() {
+			x.end(r.Context())
+			v.exchange.Store(nil)
+		}()
 
 		next.ServeHTTP(rw.shape(), r)
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -84,6 +85,44 @@ func TestPruneRestsBetweenBatches(t *testing.T) {
 			_, err := site.m.Prune(t.Context())
 			site.check(err)
 			expect(t, "time, with a rest after all batches but the last", time.Since(began), 3*took+2*sessionstore.PruneRest*took)
+		})
+	}
+}
+
+// In the background the rest is so long that hardly a load meets a batch, until the run has lasted too long for that. A batch
+// that had to wait counts like any other and does not put that off.
+func TestRunPrunesGentlyAtFirst(t *testing.T) {
+	const full, gentle, hurried = sessionstore.PruneBatch, sessionstore.PruneGentleRest, sessionstore.PruneRest
+	for _, took := range []time.Duration{10 * time.Millisecond, time.Second, 5 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			site := newSiteOver(t, &spyStore{Store: &pruneStore{answers: slices.Repeat([]pruneAnswer{{full, true, nil}}, 1000)}})
+			var began []time.Time
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			site.store.on("Prune", func(context.Context) error {
+				if began = append(began, time.Now()); len(began) == 1000 {
+					stop()
+				}
+				time.Sleep(took)
+				return nil
+			})
+			expect(t, "Run", site.m.Run(ctx), nil)
+			early, late := 0, 0
+			for i, at := range began[1:] {
+				pause := at.Sub(began[i]) - took
+				switch since := at.Sub(began[0]); {
+				case since < sessionstore.PruneGentle:
+					expect(t, "rest", pause, gentle*took)
+					early++
+				case pause > hurried*took:
+					expect(t, "the end of the last long rest", since, sessionstore.PruneGentle)
+				default:
+					expect(t, "rest in a hurry", pause, hurried*took)
+					late++
+				}
+			}
+			expect(t, "batches before the hurry", early, int(sessionstore.PruneGentle/((gentle+1)*took)))
+			expect(t, "batches in a hurry", late > 100, true)
 		})
 	}
 }

@@ -32,8 +32,8 @@ Commands:
   status    list the migrations and when each was applied
   validate  compare the schema with what this version of pgsession needs
   version   show the version of the database and of this program
-  ops FILE  print a file of db/ops for psql: roles, pg_cron, pg_cron_elsewhere, pg_cron_unschedule or
-            citus; with -schema, its roles and jobs are named after that schema
+  ops FILE  print a file of db/ops for psql: roles, pg_cron, pg_cron_elsewhere, pg_cron_unschedule, alarms
+            or citus; with -schema, its roles and jobs are named after that schema
 
 Flags:
   -database-url URL  postgres://user:password@host:5432/database; DATABASE_URL if not given.

@@ -35,7 +35,7 @@ func TestExitStatusAndUsage(t *testing.T) {
 		"and another":                   {[]string{"ops", "pg_cron", "-schema", "shop"}, "", 0, "cron.schedule('shop prune'", ""},
 		"a file for a hostile schema":   {[]string{"ops", "roles", "-schema", "x;y"}, "", 1, "", `schema name "x;y"`},
 		"no file":                       {[]string{"ops"}, "", 2, "", "ops needs the name of a file"},
-		"a file that is not there":      {[]string{"ops", "../db"}, "", 1, "", `no file "../db", only citus, pg_cron, pg_cron_elsewhere, pg_cron_unschedule, roles`},
+		"a file that is not there":      {[]string{"ops", "../db"}, "", 1, "", `no file "../db", only alarms, citus, pg_cron, pg_cron_elsewhere, pg_cron_unschedule, roles`},
 		"two files":                     {[]string{"ops", "roles", "pg_cron"}, "", 2, "", `unexpected "pg_cron"`},
 		"a schema name that may not be": {[]string{"up", "-schema", "a b"}, nowhere, 1, "", `schema name "a b"`},
 	} {

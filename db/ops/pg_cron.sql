@@ -6,6 +6,8 @@
 --
 -- The jobs run as pgsession_pruner where roles.sql has made it, or else as whoever runs this file. That role must be
 -- able to log in without being asked: by pg_hba.conf or the server's .pgpass, or with cron.use_background_workers.
+--
+-- `migrate -schema NAME ops pg_cron` prints this file for a schema of another name, after which all else is named, too.
 
 DO $$
 DECLARE
@@ -45,10 +47,10 @@ BEGIN
     -- pg_cron keeps a row for every run, for ever. A week of them is kept, by number: a run that never began has no time.
     PERFORM cron.schedule('pgsession trim', '23 * * * *', $trim$
         DELETE FROM cron.job_run_details
-        WHERE jobid IN (SELECT jobid FROM cron.job WHERE starts_with(jobname::text, 'pgsession '))
+        WHERE jobid IN (SELECT jobid FROM cron.job WHERE jobname::text ~ '^pgsession (prune|prune .*|trim)$')
             AND runid <= (
                 SELECT runid FROM cron.job_run_details
-                WHERE jobid IN (SELECT jobid FROM cron.job WHERE starts_with(jobname::text, 'pgsession '))
+                WHERE jobid IN (SELECT jobid FROM cron.job WHERE jobname::text ~ '^pgsession (prune|prune .*|trim)$')
                 ORDER BY runid DESC OFFSET 10000 LIMIT 1
             )$trim$);
     RESET ROLE;

@@ -5,6 +5,8 @@
 --
 -- It needs a role that may call cron.schedule_in_database. It can be run again; pg_cron_unschedule.sql undoes it.
 -- A superuser's run gives the jobs to pgsession_pruner where roles.sql has made it; anybody else's jobs are their own.
+--
+-- `migrate -schema NAME ops pg_cron_elsewhere` prints this file for a schema of another name, after which all else is named, too.
 
 DO $$
 DECLARE
@@ -39,10 +41,10 @@ BEGIN
         'CALL pgsession.prune(max_rows => 1000000, max_seconds => 50)', target, nullif(runs_as, current_user)::text, true);
     PERFORM cron.schedule_in_database('pgsession trim', '23 * * * *', $trim$
         DELETE FROM cron.job_run_details
-        WHERE jobid IN (SELECT jobid FROM cron.job WHERE starts_with(jobname::text, 'pgsession '))
+        WHERE jobid IN (SELECT jobid FROM cron.job WHERE jobname::text ~ '^pgsession (prune|prune .*|trim)$')
             AND runid <= (
                 SELECT runid FROM cron.job_run_details
-                WHERE jobid IN (SELECT jobid FROM cron.job WHERE starts_with(jobname::text, 'pgsession '))
+                WHERE jobid IN (SELECT jobid FROM cron.job WHERE jobname::text ~ '^pgsession (prune|prune .*|trim)$')
                 ORDER BY runid DESC OFFSET 10000 LIMIT 1
             )$trim$, current_database()::text, nullif(runs_as, current_user)::text, true);
 END

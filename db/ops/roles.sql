@@ -9,6 +9,8 @@
 -- these roles have in the schema and grants what they need, in one transaction. It needs a superuser, or the role that
 -- migrated so far, with CREATEROLE. The roles that log in have no password until you give them one:
 -- \password pgsession_app.
+--
+-- `migrate -schema NAME ops roles` prints this file for a schema of another name, after which all else is named, too.
 
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;

@@ -29,7 +29,7 @@ const (
 func TestThreeManagersPruneOneAtATime(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
-	const sessions = 2500 // many batches
+	const sessions = 1250 // many batches
 	pgtest.Exec(t, c.admin, expire, sessions)
 
 	var managers []*sessionstore.Manager

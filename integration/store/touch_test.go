@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -15,8 +16,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// A touch waits for no disk. Whatever else is written does (PG-01), also on the very connection of a touch.
-func TestOnlyATouchCommitsWithoutWaiting(t *testing.T) {
+// A touch and a prune wait for no disk. Whatever else is written does (PG-01), also on their very connection.
+func TestOnlyTouchesAndPrunesCommitWithoutWaiting(t *testing.T) {
 	t.Parallel()
 	c := hire(t, func(pc *pgxpool.Config) { pc.MaxConns = 1 })
 	id := c.sessions(1)[0]
@@ -63,6 +64,16 @@ func TestOnlyATouchCommitsWithoutWaiting(t *testing.T) {
 				return err
 			}, usual},
 			{"Touch", touch, "off"},
+			{"Prune", func() error {
+				pgtest.Exec(t, c.admin, `INSERT INTO pgsession.sessions (id, created_at, expires_at, absolute_expires_at)
+					SELECT sha256(convert_to(random()::text, 'UTF8')), now() - interval '2 days', now() - interval '1 s', now()`)
+				noted()
+				n, _, err := c.store.Prune(t.Context(), 10)
+				if err == nil && n != 1 {
+					err = fmt.Errorf("%d sessions were pruned", n)
+				}
+				return err
+			}, "off"},
 			{"Delete", func() error { _, err := c.store.Delete(t.Context(), id); return err }, usual},
 		} {
 			if err := step.do(); err != nil {
@@ -79,8 +90,10 @@ func TestOnlyATouchCommitsWithoutWaiting(t *testing.T) {
 		noted()
 	}
 	// For this transaction only, in the statement itself: so it also works behind a pooler (PG-05).
-	if sql := c.sent.text("SessionTouch"); !strings.Contains(sql, "set_config('synchronous_commit', 'off', true)") {
-		t.Errorf("the statement is %s", sql)
+	for _, name := range []string{"SessionTouch", "ExpiryPrune"} {
+		if sql := c.sent.text(name); !strings.Contains(sql, "set_config('synchronous_commit', 'off', true)") {
+			t.Errorf("the statement is %s", sql)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -88,6 +89,7 @@ type harness struct {
 	peer    sessionstore.Store
 	expiry  sessionstore.Expiry
 	subject Subject
+	floors  sync.Map // ID: the version that a save told its client to ask for
 }
 
 func (h *harness) newID() (id sessionstore.ID) {
@@ -107,7 +109,9 @@ func (h *harness) create(userID string, values ...any) sessionstore.Record {
 
 func (h *harness) load(id sessionstore.ID) sessionstore.Record {
 	h.Helper()
-	rec, err := h.store.Load(h.ctx, id, 0)
+	floor, _ := h.floors.Load(id)
+	version, _ := floor.(int64)
+	rec, err := h.store.Load(h.ctx, id, version)
 	if err != nil {
 		h.Fatalf("Load: %v", err)
 	}
@@ -120,6 +124,7 @@ func (h *harness) save(id sessionstore.ID, c sessionstore.Change) sessionstore.R
 	if err != nil {
 		h.Fatalf("Save: %v", err)
 	}
+	h.floors.Store(id, rec.Floor)
 	return rec
 }
 

@@ -48,18 +48,21 @@ func parsed(t *testing.T, args ...string) *job {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j.bench.Sizes = suite.Sizes{Rows: 2000, Small: 1000, Large: 3000, Expired: 60_000} // far more than can be pruned in the time
+	j.bench.Sizes = suite.Sizes{Rows: 2000, Small: 1000, Large: 3000, Expired: 60_000, Owned: 20_000} // far more than can be pruned in the time
 	return j
 }
 
-// Every comparison of issues 3 and 4, in the order of the suites.
+// Every comparison of issues 3, 4 and 6, in the order of the suites.
 var comparisons = strings.Fields(`
 	loads_1_pgx loads_16_pgx loads_16_scs_pgx loads_64_scs_pgx loads_256_scs_pgx loads_64_scs_redis loads_64_pgbench
 	loads_64_pgx loads_64_gorilla_redis loads_64_goredis loads_64_goredis_autopipeline
 	cache_loads_64_pgsession cache_loads_64_scs_redis cache_p99_down cache_p99_hung cache_cold_statements cache_cold_rows
 	cache_cold_first_second cache_seal cache_open
 	http_64_ceiling http_64_scs_pgx http_64_scs_redis http_logins_64_scs_pgx wal_scs_pgx
-	saves_64_scs_pgx logins_64_scs_pgx touches_heap_only allocations loads_large_small prune_p99 prune_rows_per_second`)
+	saves_64_scs_pgx logins_64_scs_pgx touches_heap_only allocations
+	tracking_us tracking_allocations tracking_suspicious_us tracking_suspicious_allocations
+	owner_list_p99 owner_revoke_p99 watch_queries watch_ends loads_large_small
+	prune_p99 prune_p99_now prune_rows_per_second prune_rows_per_second_now`)
 
 func TestARunPrintsEveryComparison(t *testing.T) {
 	servers(t)
@@ -75,7 +78,7 @@ func TestARunPrintsEveryComparison(t *testing.T) {
 	}
 	for i, line := range lines[len(lines)-len(comparisons):] {
 		fields := strings.Fields(line)
-		if len(fields) != 3 || fields[0] != "ratio" || fields[1] != comparisons[i] || !regexp.MustCompile(`^\d+\.\d{2,4}$`).MatchString(fields[2]) {
+		if len(fields) != 3 || fields[0] != "ratio" || fields[1] != comparisons[i] || !regexp.MustCompile(`^-?\d+\.\d{2,4}$`).MatchString(fields[2]) {
 			t.Errorf("line %q, want ratio %s and a number", line, comparisons[i])
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -13,10 +14,11 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// Request is a GET of a logged-in user's name, and the two handlers that answer it.
+// Request is a GET of a logged-in user's name, and the handlers that answer it.
 type Request struct {
-	// Session reads the name from the session; Bare knows it.
-	Session, Bare http.Handler
+	// Session reads the name from the session; Bare knows it. Untracked is Session without metadata and without the
+	// check for suspicious activity.
+	Session, Untracked, Bare http.Handler
 
 	request *http.Request
 	writer  writer
@@ -24,17 +26,25 @@ type Request struct {
 
 // NewRequest logs a user in.
 func NewRequest(ctx context.Context) (*Request, error) {
-	manager, err := sessionstore.NewWithStore(sessionstore.NewMemory(contestant.Expiry, 0), sessionstore.Config{
+	store := sessionstore.NewMemory(contestant.Expiry, 0)
+	cfg := sessionstore.Config{
 		Secrets:  []sessionstore.Secret{"0123456789abcdef0123456789abcdef"},
 		Observer: func(context.Context, sessionstore.Event) {},
-	})
+	}
+	manager, err := sessionstore.NewWithStore(store, cfg)
+	if err != nil {
+		return nil, err
+	}
+	cfg.NoMetadata, cfg.NoSuspiciousCheck = true, true
+	untracked, err := sessionstore.NewWithStore(store, cfg)
 	if err != nil {
 		return nil, err
 	}
 	r := &Request{
-		Session: manager.Handler(http.HandlerFunc(get)),
-		Bare:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, rows.Name(0)) }),
-		writer:  writer{header: http.Header{}},
+		Session:   manager.Handler(http.HandlerFunc(get)),
+		Untracked: untracked.Handler(http.HandlerFunc(get)),
+		Bare:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, rows.Name(0)) }),
+		writer:    writer{header: http.Header{}},
 	}
 	login, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://bench.test/login", nil)
 	if err != nil {
@@ -54,7 +64,7 @@ func NewRequest(ctx context.Context) (*Request, error) {
 }
 
 func (r *Request) check() error {
-	for _, h := range []http.Handler{r.Session, r.Bare} {
+	for _, h := range []http.Handler{r.Session, r.Untracked, r.Bare} {
 		r.Serve(h)
 		if string(r.writer.body) != rows.Name(0) {
 			return errors.New("the answer is " + string(r.writer.body))
@@ -68,6 +78,27 @@ func (r *Request) Serve(h http.Handler) {
 	clear(r.writer.header)
 	r.writer.body = r.writer.body[:0]
 	h.ServeHTTP(&r.writer, r.request)
+}
+
+// Travel returns what moves the client to another network, with another browser.
+func (r *Request) Travel() func() {
+	const places = 255 // a multiple of the browsers
+	browsers := []string{
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0",
+		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.1 Safari/605.1.15",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
+	}
+	var networks [places]string
+	var agents [places][]string
+	for i := range places {
+		networks[i] = fmt.Sprintf("100.%d.0.1:40000", i)
+		agents[i] = []string{browsers[i%len(browsers)]}
+	}
+	i := 0
+	return func() {
+		i = (i + 1) % places
+		r.request.RemoteAddr, r.request.Header["User-Agent"] = networks[i], agents[i]
+	}
 }
 
 func get(w http.ResponseWriter, r *http.Request) {

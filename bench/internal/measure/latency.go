@@ -64,9 +64,7 @@ func (l *Latencies) Quantile(q float64) time.Duration {
 func Timed(ctx context.Context, callers int, d, pause time.Duration, op Operation) (float64, *Latencies, error) {
 	each := make([]Latencies, callers)
 	rate, err := Rate(ctx, callers, d, func(ctx context.Context, c *Caller) error {
-		if pause > 0 {
-			time.Sleep(time.Duration(c.Random.Int64N(int64(2 * pause))))
-		}
+		c.rest(pause)
 		began := time.Now()
 		if err := op(ctx, c); err != nil {
 			return err

@@ -171,3 +171,37 @@ func TestTimedMeasuresTheCallAndNotThePause(t *testing.T) {
 		}
 	})
 }
+
+func TestBackgroundCallsUntilItIsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		stop := Background(t.Context(), 8, 18*time.Millisecond, func(context.Context, *Caller) error {
+			calls.Add(1)
+			time.Sleep(2 * time.Millisecond)
+			return nil
+		})
+		time.Sleep(5 * time.Second)
+		if n := calls.Load(); n < 1850 || n > 2150 {
+			t.Errorf("%d calls in 5 s, want about 2000", n)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		n := calls.Load()
+		time.Sleep(time.Second)
+		if calls.Load() != n {
+			t.Error("it is called after the end")
+		}
+	})
+}
+
+func TestBackgroundTellsOfAnOperationThatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := errors.New("broken")
+		stop := Background(t.Context(), 2, time.Millisecond, func(context.Context, *Caller) error { return broken })
+		time.Sleep(time.Second)
+		if err := stop(); !errors.Is(err, broken) {
+			t.Errorf("err = %v", err)
+		}
+	})
+}

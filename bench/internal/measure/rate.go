@@ -42,6 +42,23 @@ func Counted(ctx context.Context, callers int, d time.Duration, op Operation) (r
 	return rate, l.count(), err
 }
 
+// Background calls op from so many goroutines at once until stop is called, each of them with a pause between two calls
+// as in [Timed]: a load beside which something else is measured. stop waits for the calls that are under way and
+// returns the first error, after which its caller had ended.
+func Background(ctx context.Context, callers int, pause time.Duration, op Operation) (stop func() error) {
+	return start(ctx, callers, func(ctx context.Context, c *Caller) error {
+		c.rest(pause)
+		return op(ctx, c)
+	}).stop
+}
+
+// rest waits, for pause in the mean.
+func (c *Caller) rest(pause time.Duration) {
+	if pause > 0 {
+		time.Sleep(time.Duration(c.Random.Int64N(int64(2 * pause))))
+	}
+}
+
 // loop is a set of callers at work.
 type loop struct {
 	callers []*Caller

@@ -12,7 +12,9 @@ type Comparison struct {
 	// What says it in words.
 	What  string
 	Value float64
-	Bar   Bar
+	// Difference says that the value is one of two measurements: nothing, or less than nothing in the noise, is a result.
+	Difference bool
+	Bar        Bar
 }
 
 // Bar is the limit of a comparison. The zero value is none.

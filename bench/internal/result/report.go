@@ -33,7 +33,7 @@ func (r *Report) Table(title string) (Table, bool) {
 // Check looks for comparisons that came to no number: a contestant that a comparison names and nobody measured.
 func (r *Report) Check() error {
 	for _, c := range r.Comparisons {
-		if math.IsNaN(c.Value) || math.IsInf(c.Value, 0) || c.Value <= 0 {
+		if math.IsNaN(c.Value) || math.IsInf(c.Value, 0) || c.Value <= 0 && !c.Difference {
 			return fmt.Errorf("ratio %s came to %v", c.Name, c.Value)
 		}
 	}

@@ -52,6 +52,21 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+func TestNothingIsAResultOnlyOfADifference(t *testing.T) {
+	for _, value := range []float64{0, -0.01} {
+		for _, difference := range []bool{false, true} {
+			r := Report{Comparisons: []Comparison{{Name: "added", Value: value, Difference: difference}}}
+			if (r.Check() == nil) != difference {
+				t.Errorf("%v, a difference: %v: %v", value, difference, r.Check())
+			}
+		}
+	}
+	r := Report{Comparisons: []Comparison{{Name: "added", Value: math.NaN(), Difference: true}}}
+	if r.Check() == nil {
+		t.Error("no number passed for a difference")
+	}
+}
+
 func TestPrintEndsWithALineForEachComparison(t *testing.T) {
 	report := sample()
 	var b bytes.Buffer

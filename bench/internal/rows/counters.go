@@ -46,6 +46,27 @@ func (d *Database) CountSince(ctx context.Context, table string, earlier Counter
 	}
 }
 
+// Commits is how many transactions Postgres has counted in the database.
+func (d *Database) Commits(ctx context.Context) (n int64, err error) {
+	err = d.Pool.QueryRow(ctx, "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()").Scan(&n)
+	return n, err
+}
+
+// CommitsSince waits until Postgres has counted what was sent since an earlier reading, each statement being a transaction,
+// and fails when it counted something else. A few are for connections, for preparing and for asking. Connections tell when
+// they end.
+func (d *Database) CommitsSince(ctx context.Context, earlier, sent int64) (counted int64, err error) {
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		now, err := d.Commits(ctx)
+		if counted = now - earlier; err != nil || counted >= sent && counted <= sent+sent/20+200 {
+			return counted, err
+		}
+		if time.Since(began) > 15*time.Second {
+			return counted, fmt.Errorf("%d statements were sent, and Postgres counted %d transactions", sent, counted)
+		}
+	}
+}
+
 // Since is what was counted after an earlier reading.
 func (c Counters) Since(earlier Counters) Counters {
 	return Counters{

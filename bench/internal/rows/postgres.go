@@ -23,13 +23,18 @@ const payloadSQL = `jsonb_build_object('name', 'user-' || lpad(i::text, 8, '0'))
 // UserAgent is that of a browser; the load generator sends it too.
 const UserAgent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
 
-// librarySQL inserts the rows from..to as the library would have on a login; the deadlines are in the steps in which it
-// moves them.
+// librarySQL inserts the rows from..to as the library would have on a login, of a user and an age that are expressions of
+// the row; the deadlines are in the steps in which it moves them.
 const librarySQL = `
 INSERT INTO pgsession.sessions (id, user_id, authenticated_at, created_at, last_seen_at, ip, user_agent, data, absolute_expires_at, expires_at)
-SELECT sha256(int8send(i)), 'user-' || lpad(i::text, 8, '0'), t.made, t.made, t.made, '127.0.0.1', '` + UserAgent + `', ` + payloadSQL + `,
+SELECT sha256(int8send(i)), 'user-' || lpad((%s)::text, 8, '0'), t.made, t.made, t.made, '127.0.0.1', '` + UserAgent + `', ` + payloadSQL + `,
 	t.made + interval '30 days', date_bin('1 hour', t.made + interval '7 days 1 hour', timestamptz 'epoch')
-FROM generate_series(%d::bigint, %d::bigint) AS i, (SELECT now() - interval '%s' AS made) AS t`
+FROM generate_series(%d::bigint, %d::bigint) AS i, LATERAL (SELECT now() - %s AS made) AS t`
+
+// each is the INSERT for rows of users who have one session each, all of the same age.
+func each(from, to int, age string) string {
+	return fmt.Sprintf(librarySQL, "i", from, to, "interval '"+age+"'")
+}
 
 const scsSQL = `
 INSERT INTO sessions (token, data, expiry)
@@ -38,7 +43,7 @@ FROM generate_series(%d::bigint, %d::bigint) AS i`
 
 // Fill puts the rows 0..n-1 into the library's table.
 func (d *Database) Fill(ctx context.Context, n int) error {
-	if err := d.insert(ctx, n, func(from, to int) string { return fmt.Sprintf(librarySQL, from, to, "1 second") }); err != nil {
+	if err := d.insert(ctx, n, func(from, to int) string { return each(from, to, "1 second") }); err != nil {
 		return err
 	}
 	return d.Exec(ctx, "VACUUM (ANALYZE) pgsession.sessions", "CHECKPOINT")
@@ -46,12 +51,20 @@ func (d *Database) Fill(ctx context.Context, n int) error {
 
 // FillMany is Fill for millions of rows: the indexes are made when the rows are in, which gives the same table sooner.
 func (d *Database) FillMany(ctx context.Context, n int) error {
-	return d.fillMany(ctx, n, func(from, to int) string { return fmt.Sprintf(librarySQL, from, to, "1 second") })
+	return d.fillMany(ctx, n, func(from, to int) string { return each(from, to, "1 second") })
 }
 
 // FillExpired adds n expired rows from row first on, in the same way.
 func (d *Database) FillExpired(ctx context.Context, first, n int) error {
-	return d.fillMany(ctx, n, func(from, to int) string { return fmt.Sprintf(librarySQL, first+from, first+to, "8 days") })
+	return d.fillMany(ctx, n, func(from, to int) string { return each(first+from, first+to, "8 days") })
+}
+
+// FillOwned is FillMany for users who have several sessions each: row i is of user i % users. Each user logged in once
+// every few hours in the last five days, between all the others, so no two sessions of a user lie on one page.
+func (d *Database) FillOwned(ctx context.Context, users, each int) error {
+	user := fmt.Sprintf("i %% %d", users)
+	age := fmt.Sprintf("(%d - i) * interval '5 days' / %[1]d", users*each)
+	return d.fillMany(ctx, users*each, func(from, to int) string { return fmt.Sprintf(librarySQL, user, from, to, age) })
 }
 
 // FillSCS puts the rows 0..n-1 into the table of scs.

@@ -30,6 +30,9 @@ var All = []Suite{
 	{"logins", logins},
 	{"touches", touches},
 	{"allocations", allocated},
+	{"tracking", tracking},
+	{"owner", owner},
+	{"watch", watch},
 	{"size", size},
 	{"prune", prune},
 }
@@ -39,12 +42,13 @@ type Sizes struct {
 	Rows         int // that are loaded, saved and touched
 	Small, Large int // of the two tables that are compared
 	Expired      int // to be pruned
+	Owned        int // sessions of users who have several
 }
 
-// The sizes of issue 3, and those for work on the benchmarks themselves.
+// The sizes of issues 3 and 6, and those for work on the benchmarks themselves.
 var (
-	FullSizes  = Sizes{Rows: 200_000, Small: 100_000, Large: 5_000_000, Expired: 1_000_000}
-	SmallSizes = Sizes{Rows: 20_000, Small: 20_000, Large: 100_000, Expired: 200_000}
+	FullSizes  = Sizes{Rows: 200_000, Small: 100_000, Large: 5_000_000, Expired: 1_000_000, Owned: 1_000_000}
+	SmallSizes = Sizes{Rows: 20_000, Small: 20_000, Large: 100_000, Expired: 200_000, Owned: 300_000}
 )
 
 // Bench is what the suites share. It makes databases on the server as they are needed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -117,7 +118,7 @@ type asked struct{ statements, rows float64 }
 
 // cold measures how much more Postgres is asked after a cold start of Redis than before it, under a steady load.
 func (w *caching) cold(ctx context.Context) (report result.Report, err error) {
-	counted, err := w.commits(ctx)
+	counted, err := w.database.Commits(ctx)
 	if err != nil {
 		return report, err
 	}
@@ -130,22 +131,16 @@ func (w *caching) cold(ctx context.Context) (report result.Report, err error) {
 			closing(&err, chain.Close)
 		}
 	}()
-	stop, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ended := make(chan error, 1)
-	go func() {
-		_, err := measure.Rate(stop, cachedCallers, time.Hour, func(ctx context.Context, c *measure.Caller) error {
-			time.Sleep(time.Duration(c.Random.Int64N(int64(2 * coldPause))))
-			return chain.Load(context.WithoutCancel(ctx), c.Random.IntN(coldRows))
-		})
-		ended <- err
-	}()
+	stop := sync.OnceValue(measure.Background(ctx, cachedCallers, coldPause, func(ctx context.Context, c *measure.Caller) error {
+		return chain.Load(ctx, c.Random.IntN(coldRows))
+	}))
+	defer func() { closing(&err, stop) }() // before the chain is closed
 	over := func(d time.Duration) (asked, error) {
 		statements, rows, began := chain.Statements.Load(), chain.Rows.Load(), time.Now()
 		select {
 		case <-time.After(d):
-		case err := <-ended:
-			return asked{}, err
+		case <-ctx.Done():
+			return asked{}, ctx.Err()
 		}
 		took := time.Since(began).Seconds()
 		return asked{float64(chain.Statements.Load()-statements) / took, float64(chain.Rows.Load()-rows) / took}, nil
@@ -184,8 +179,7 @@ func (w *caching) cold(ctx context.Context) (report result.Report, err error) {
 		w.bench.Log("round %d: cold start of Redis: %s statements/s before, %s in the first second, %s over the freshness", round+1,
 			result.Number(before.statements), result.Number(second.statements), result.Number(window.statements))
 	}
-	cancel()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
+	if err := stop(); err != nil {
 		return report, err
 	}
 	sent := chain.Statements.Load()
@@ -193,7 +187,7 @@ func (w *caching) cold(ctx context.Context) (report result.Report, err error) {
 	if err != nil {
 		return report, err
 	}
-	if counted, err = w.agree(ctx, sent, counted); err != nil {
+	if counted, err = w.database.CommitsSince(ctx, counted, sent); err != nil {
 		return report, err
 	}
 	table := result.Table{
@@ -213,24 +207,4 @@ func (w *caching) cold(ctx context.Context) (report result.Report, err error) {
 		{Name: "cache_cold_first_second", What: "statements at Postgres in the first second after a cold start of Redis, against before", Value: first.statements.Median() / steady.statements.Median(), Bar: result.AtMost(2)},
 	}
 	return report, nil
-}
-
-// commits is how many transactions Postgres has counted in the database.
-func (w *caching) commits(ctx context.Context) (n int64, err error) {
-	err = w.database.Pool.QueryRow(ctx, "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()").Scan(&n)
-	return n, err
-}
-
-// agree waits until Postgres has counted what was sent since an earlier reading, each statement being a transaction, and
-// fails when it counted something else. A few are for connections, for preparing and for asking.
-func (w *caching) agree(ctx context.Context, sent, earlier int64) (counted int64, err error) {
-	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-		now, err := w.commits(ctx)
-		if counted = now - earlier; err != nil || counted >= sent && counted <= sent+sent/20+200 {
-			return counted, err
-		}
-		if time.Since(began) > 15*time.Second {
-			return counted, fmt.Errorf("%d statements were sent, and Postgres counted %d transactions", sent, counted)
-		}
-	}
 }

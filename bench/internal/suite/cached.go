@@ -141,7 +141,7 @@ func warm(ctx context.Context, c *contestant.Cached, rows int) error {
 		if err != nil {
 			return err
 		}
-		if c.Rows.Load()-before < int64(rows)/1000+1 {
+		if c.Rows.Load()-before < int64(rows)/100+1 {
 			return nil
 		}
 	}

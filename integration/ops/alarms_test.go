@@ -1,0 +1,124 @@
+package ops_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/integration/servers"
+)
+
+// PG-14, PG-15: each alarm is raised by what it is about, and by nothing else.
+func TestTheAlarms(t *testing.T) {
+	t.Setenv("DATABASE_URL", "") // a server of its own: others leave transactions open, and settings are changed here
+	server, err := servers.Postgres(t.Context(), servers.Options{Logf: t.Logf, Settings: map[string]string{
+		"max_prepared_transactions": "5", "autovacuum": "off",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	admin := pgtest.Pool(t, server.URL, func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol })
+	migrated(t, admin)
+	must(t, admin, pgtest.Ops(t, "roles.sql"))
+	must(t, admin, "CREATE ROLE watcher LOGIN IN ROLE pgsession_monitor, pg_monitor")
+	watcher := pgtest.Pool(t, server.URL, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["role"] = "watcher" })
+
+	file := pgtest.Ops(t, "alarms.sql")
+	soon := strings.NewReplacer("'5 minutes'", "'-1 second'", "> 1000000", "> -1").Replace(file) // nobody waits here
+	if soon == file {
+		t.Fatal("the file has other limits")
+	}
+	raised := func(sql string) string {
+		t.Helper()
+		rows, err := watcher.Query(t.Context(), sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		type alarm struct{ Alarm, Detail, Advice string }
+		found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[alarm])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for _, a := range found {
+			if a.Detail == "" || a.Advice == "" {
+				t.Errorf("%s does not say what, or what to do", a.Alarm)
+			}
+			all = append(all, a.Alarm+": "+a.Detail)
+		}
+		return strings.Join(all, "\n")
+	}
+	wants := func(sql string, want ...string) {
+		t.Helper()
+		got := raised(sql)
+		if len(want) == 0 && got != "" || len(want) > 0 && strings.Count(got, "\n")+1 != len(want) {
+			t.Errorf("raised:\n%s\nwant: %q", got, want)
+		}
+		for _, w := range want {
+			if !strings.Contains(got, w) {
+				t.Errorf("raised:\n%s\nwant: %s", got, w)
+			}
+		}
+	}
+	wants(file)
+
+	pgtest.Exec(t, admin, "INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) VALUES (sha256('a'), now() - interval '59 minutes', now())")
+	wants(file)
+	pgtest.Exec(t, admin, "UPDATE pgsession.sessions SET expires_at = now() - interval '61 minutes'")
+	wants(file, "prune: a session that expired at 2")
+	pgtest.Exec(t, admin, "SELECT pgsession.prune_batch(10)")
+	wants(file)
+
+	pgtest.Exec(t, admin, "INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) SELECT sha256(i::text::bytea), now() + interval '1 h', now() + interval '1 h' FROM generate_series(1, 6000) AS i")
+	pgtest.Exec(t, admin, "UPDATE pgsession.sessions SET last_seen_at = now()")
+	eventually(t, patience, "the dead rows are reported", func() bool {
+		pgtest.Exec(t, admin, "SELECT 1") // an idle connection keeps its counts for longer
+		return strings.HasPrefix(raised(file), "dead rows: 60")
+	})
+	pgtest.Exec(t, admin, "VACUUM pgsession.sessions")
+	eventually(t, patience, "they are gone", func() bool { return raised(file) == "" })
+
+	// The watcher's own transaction is one as well, while it asks.
+	const own = "old transaction: process "
+	wants(soon, own)
+	tx, err := admin.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), "SELECT pg_current_xact_id()"); err != nil {
+		t.Fatal(err)
+	}
+	wants(soon, own, "of postgres in pgsession, idle in transaction, holds what died since 2")
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Exec(t, admin, "BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'forgotten'")
+	wants(soon, own, "prepared transaction forgotten in pgsession holds what died since 2")
+	pgtest.Exec(t, admin, "ROLLBACK PREPARED 'forgotten'")
+	pgtest.Exec(t, admin, "SELECT pg_create_physical_replication_slot('forgotten')")
+	wants(soon, own) // it holds nothing until a standby says what it needs
+
+	aged := strings.Replace(file, "> 1.5 * current_setting('autovacuum_freeze_max_age')::bigint", "> 3", 1)
+	for range 10 {
+		pgtest.Exec(t, admin, "SELECT pg_current_xact_id()")
+	}
+	wants(aged, "transaction ids: pgsession.sessions holds ids ", "transaction ids: pg_toast.pg_toast_")
+	pgtest.Exec(t, admin, "VACUUM (FREEZE) pgsession.sessions")
+	wants(aged)
+
+	pgtest.Exec(t, admin, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+	pgtest.Exec(t, admin, "SELECT pg_reload_conf()")
+	eventually(t, patience, "that no standby answers is seen", func() bool {
+		return raised(file) == "no synchronous standby: every commit waits for one of nobody"
+	})
+}
