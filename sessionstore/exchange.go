@@ -207,7 +207,7 @@ func (x *exchange) writeCookie() {
 		return
 	}
 	secure := x.secure()
-	x.forgetSuccessor(h, secure)
+	x.forgetSuccessor()
 	if s.stored {
 		t := ticket{token: s.token, persistent: s.persist, floor: uint64(s.floor)}
 		m.cookie.write(h, t, s.rec.AbsoluteExpiresAt.Sub(s.rec.now()), secure)

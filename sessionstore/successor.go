@@ -2,9 +2,7 @@ package sessionstore
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
-	"net/http"
 )
 
 // A change of token that nobody answered, and of which nobody could be asked afterwards: the session has the new token or
@@ -14,19 +12,8 @@ import (
 //
 // Who planted the old token before a login learns nothing: the login is under the new token or did not happen.
 
-const (
-	successorSuffix = "-next"
-	successorLabel  = "pgsession successor v1\x00"
-)
-
-// successor hides a new token behind an old one, and finds it again.
-func (t token) successor(other token) (masked token) {
-	mask := sha256.Sum256(append([]byte(successorLabel), t[:]...))
-	for i := range masked {
-		masked[i] = mask[i] ^ other[i]
-	}
-	return masked
-}
+// successorSuffix makes the name of the second cookie from that of the first.
+const successorSuffix = "-next"
 
 // readSuccessor finds out from the request which token its session was to get, and whether its cookie outlives the browser; nil for none.
 func (x *exchange) readSuccessor(of token) (*next, bool) {
@@ -71,9 +58,9 @@ func (x *exchange) writeSuccessor() {
 }
 
 // forgetSuccessor clears the second cookie when the first is written or cleared: then it is known what became of the token.
-func (x *exchange) forgetSuccessor(h http.Header, secure bool) {
+func (x *exchange) forgetSuccessor() {
 	if len(x.request.CookiesNamed(x.m.nextCookie.cfg.Name)) > 0 {
-		x.m.nextCookie.clear(h, secure)
+		x.m.nextCookie.clear(x.header, x.secure())
 	}
 }
 
