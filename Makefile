@@ -38,6 +38,12 @@ test/matrix: bin/provide ## Run the store's and the operators' tests on every Po
 test/failover: ## Kill the primary ROUNDS times (10) under load, for each kind of replication
 	@go -C integration test -race -count=1 -timeout 30m -v ./failover -args -rounds $(or $(ROUNDS),10)
 
+# `make test` has these tests in it, and skips them where no Postgres of this machine has Citus.
+.PHONY: test/citus
+test/citus: ## Run the library on a Citus cluster of three nodes, and measure it beside one Postgres. SHARDS=32
+	@go -C integration test -race -count=1 -timeout 20m -v -run TestOnCitus ./citus
+	@go -C integration test -count=1 -timeout 20m -v -run TestRates ./citus -args -rates -shards $(or $(SHARDS),32)
+
 .PHONY: simulate
 simulate: ## Search the cache's protocol in large scopes and simulate it for DURATION (3m), or SEEDS=n
 	@go test ./internal/coherence -count=1 -timeout 0 -v -run 'TestSearch$$|TestSimulation$$|TestMutants$$|TestExceptions$$|TestEmergency' \

@@ -21,8 +21,9 @@ const (
 )
 
 // kept are the events that no flood of others may push aside: who came in, whose sessions were ended and why, and emergencies.
+// EventSuspicious is none of them: whoever has one session can make it with each request.
 var kept = [eventKinds]bool{
-	EventLogin: true, EventLogout: true, EventRevoked: true, EventSuspicious: true,
+	EventLogin: true, EventLogout: true, EventRevoked: true,
 	EventEmergency: true, EventRecoveryFailed: true, EventRecovered: true,
 }
 
@@ -155,6 +156,7 @@ func (q *events) deliver(d delivery) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
+			defer func() { _ = recover() }() // the log may be what panics
 			q.log.ErrorContext(ctx, "observer panicked", "event", d.event.Kind.String(), "panic", v, "stack", string(debug.Stack()))
 		}
 	}()

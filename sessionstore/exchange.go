@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // exchange is one request and its response, as far as the session is concerned.
@@ -28,6 +29,10 @@ type exchange struct {
 
 type contextKey struct{}
 
+// visit is what the context of a request has. Contexts are kept for longer than the request, as by events that wait; what
+// the exchange holds, such as the client's headers, must not be.
+type visit struct{ exchange atomic.Pointer[exchange] } // nil when the request is over
+
 // withoutSession hides the exchange. The store is called with its locks held: a tracer of its that asked for the session
 // would wait for itself. The observer is called when the request may be over.
 func withoutSession(ctx context.Context) context.Context {
@@ -40,9 +45,13 @@ func withoutSession(ctx context.Context) context.Context {
 //
 // The errors are [ErrUnavailable], to be answered with 503, [ErrNoMiddleware] and [ErrEnded], or that of ctx.
 func FromContext(ctx context.Context) (*Session, error) {
-	x, ok := ctx.Value(contextKey{}).(*exchange)
+	v, ok := ctx.Value(contextKey{}).(*visit)
 	if !ok {
 		return nil, fmt.Errorf("sessionstore: %w", ErrNoMiddleware)
+	}
+	x := v.exchange.Load()
+	if x == nil {
+		return nil, fmt.Errorf("sessionstore: load: %w", ErrEnded)
 	}
 	if err := x.load(ctx); err != nil {
 		return nil, fmt.Errorf("sessionstore: load: %w", err)
@@ -75,6 +84,12 @@ func (x *exchange) load(ctx context.Context) error {
 		rec, err := m.store.Load(ctx, t.token.id(), int64(t.floor))
 		switch {
 		case errors.Is(err, ErrNotFound):
+			if found, err := x.succeed(ctx, t.token); err != nil {
+				return x.notLoaded(ctx, err)
+			} else if found {
+				x.suspect(ctx)
+				break
+			}
 			// The cookie stays. Were it cleared, this response could overtake that of a login in another tab,
 			// whose cookie has the same name, and log the user out.
 			e := Event{Kind: EventUnknown, Handle: t.token.id().Handle()}
@@ -83,19 +98,24 @@ func (x *exchange) load(ctx context.Context) error {
 			}
 			m.observe(ctx, e)
 		case err != nil:
-			if !errors.Is(err, context.Canceled) { // who has left misses nothing
-				m.observe(ctx, Event{Kind: EventLoadFailed, Err: err})
-			}
-			return err
+			return x.notLoaded(ctx, err)
 		default:
 			s.stored, s.rec, s.token = true, rec, t.token
 			s.persist, s.recook, s.floor = t.persistent, t.stale, int64(t.floor)
+			s.next, _ = x.readSuccessor(t.token)
 			x.suspect(ctx)
 		}
 	}
 	s.m, s.headersSent = m, x.committed
 	x.loaded = true
 	return nil
+}
+
+func (x *exchange) notLoaded(ctx context.Context, err error) error {
+	if !errors.Is(err, context.Canceled) { // who has left misses nothing
+		x.m.observe(ctx, Event{Kind: EventLoadFailed, Err: err})
+	}
+	return err
 }
 
 // commit saves what the handler did and writes the cookie. It runs once, just before the first byte of the response.
@@ -139,9 +159,16 @@ func (x *exchange) save() error {
 	}
 
 	// A client that hung up has still put something into its cart.
-	ctx, cancel := context.WithTimeout(withoutSession(context.WithoutCancel(x.request.Context())), m.cfg.StoreTimeout)
-	defer cancel()
-	err := s.save(ctx)
+	ctx := withoutSession(context.WithoutCancel(x.request.Context()))
+	save := func() error {
+		limited, cancel := context.WithTimeout(ctx, m.cfg.StoreTimeout)
+		defer cancel()
+		return s.save(limited)
+	}
+	err := save()
+	if errors.Is(err, ErrUncertain) && s.moving() {
+		err = save() // a reply may have got lost, or come too late
+	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		e.Kind = EventChangeLost
@@ -149,6 +176,7 @@ func (x *exchange) save() error {
 		return nil
 	case err != nil:
 		x.failed = true
+		x.writeSuccessor()
 		e.Kind, e.Err = EventSaveFailed, err
 		m.observe(ctx, e)
 	}
@@ -178,7 +206,8 @@ func (x *exchange) writeCookie() {
 	if !(s.recook && s.stored) && !s.uncook {
 		return
 	}
-	secure := m.cfg.Cookie.secure(m.cfg.Env, m.proxies.https(x.request))
+	secure := x.secure()
+	x.forgetSuccessor(h, secure)
 	if s.stored {
 		t := ticket{token: s.token, persistent: s.persist, floor: uint64(s.floor)}
 		m.cookie.write(h, t, s.rec.AbsoluteExpiresAt.Sub(s.rec.now()), secure)
@@ -192,6 +221,10 @@ func (x *exchange) writeCookie() {
 		m.observe(x.request.Context(), Event{Kind: EventUncached, Handle: s.handle()})
 	}
 	h.Set("Cache-Control", "no-store")
+}
+
+func (x *exchange) secure() bool {
+	return x.m.cfg.Cookie.secure(x.m.cfg.Env, x.m.proxies.https(x.request))
 }
 
 // addVaryCookie tells caches that the response depends on the cookie.

@@ -119,12 +119,11 @@ func (s *Session) others() (Selection, error) {
 func (m *Manager) revoke(ctx context.Context, sel Selection, why Reason) (Revocation, error) {
 	e := revoked(ctx, sel, why)
 	_, r, err := m.store.Revoke(withoutSession(ctx), sel)
+	if e.Count, e.Revocation, e.Err = r.Count, r, err; r.Count > 0 { // some may have ended before the error
+		m.observe(ctx, e)
+	}
 	if err != nil {
 		return r, fmt.Errorf("sessionstore: revoke: %w", err)
-	}
-	if r.Count > 0 {
-		e.Count, e.Revocation = r.Count, r
-		m.observe(ctx, e)
 	}
 	return r, nil
 }

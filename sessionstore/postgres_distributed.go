@@ -81,10 +81,10 @@ func (p *Postgres) guarded(ctx context.Context, conn *pgxpool.Conn, statements f
 	return statements(p.in(conn))
 }
 
-// holdRevokes keeps whoever revokes all sessions of this one's user waiting until the transaction ends.
+// holdRevokes keeps whoever revokes all sessions of this one's user, or of everybody, waiting until the transaction ends.
 func (p *Postgres) holdRevokes(ctx context.Context, db querier, id ID) error {
 	userID, err := p.queries.DistributedUser(ctx, db, id[:])
-	if err != nil || userID == "" {
+	if err != nil {
 		return err
 	}
 	return p.queries.DistributedLock(ctx, db, userID)
@@ -101,18 +101,30 @@ func (p *Postgres) revokeApart(ctx context.Context, db querier, s Selection) ([]
 	return p.queries.DistributedRevoke(ctx, db, s.UserID, s.Except[:])
 }
 
+// Below smallTable bytes an estimate counts, as ExpiryEstimate does; above, it counts what is in samplePages of the pages.
+const (
+	smallTable  = 16 << 20
+	samplePages = 2000
+	pageBytes   = 8192
+)
+
 // estimateApart is the estimate of Stats: the table of the coordinator is empty, and has no size.
 func (p *Postgres) estimateApart(ctx context.Context, s *Stats) error {
-	size, err := schema.ShardSizes(ctx, p.pool, p.schema)
+	size, err := schema.Bytes(ctx, p.pool, p.schema)
 	if err != nil {
 		return err
 	}
-	if s.Exact = size.Bytes <= 16<<20; s.Exact {
+	if s.Exact = size <= smallTable; s.Exact {
 		count, err := p.queries.ExpiryCount(ctx, p.db)
 		s.Total, s.Active, s.Expired = count.Total, count.Active, count.Total-count.Active
 		return err
 	}
-	s.Total = size.Rows
+	share := min(1, samplePages*pageBytes/float64(size))
+	sample, err := p.queries.DistributedSample(ctx, p.db, float32(100*share))
+	if err != nil {
+		return err
+	}
+	s.Total = int64(float64(sample) / share)
 	s.Expired, err = p.queries.DistributedExpired(ctx, p.db)
 	s.Active = max(0, s.Total-s.Expired)
 	return err

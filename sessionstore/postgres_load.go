@@ -59,7 +59,14 @@ func (p *Postgres) loadMany(ctx context.Context, ids []ID) (recs []Record, err e
 // expired says which of the sessions that a load has not found have expired. It must be asked on the connection of the load: the
 // server says also whether it is a standby, which may not have heard of a session yet and had no row to say so.
 func (p *Postgres) expired(ctx context.Context, db querier, ids [][]byte) ([]Record, error) {
-	missing, err := p.queries.SessionMissing(ctx, db, ids)
+	if p.distributed.Load() && len(ids) == 1 {
+		one, err := p.queries.DistributedMissing(ctx, db, ids[0])
+		return missing((*gen.SessionMissingRow)(one), err)
+	}
+	return missing(p.queries.SessionMissing(ctx, db, ids))
+}
+
+func missing(missing *gen.SessionMissingRow, err error) ([]Record, error) {
 	switch {
 	case err != nil:
 		return nil, err

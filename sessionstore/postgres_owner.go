@@ -61,7 +61,10 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 	switch {
 	case s.All:
 		n := 0
-		for again := true; again && err == nil; {
+		if p.distributed.Load() {
+			err = p.queries.OwnerLock(ctx, db, "") // what holdRevokes holds waits for the end of the transaction
+		}
+		for again := err == nil; again && err == nil; {
 			var row *gen.OwnerRevokeAllRow
 			if row, err = p.queries.OwnerRevokeAll(ctx, db); err == nil {
 				n += int(row.Ended)

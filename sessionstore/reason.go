@@ -55,8 +55,10 @@ func named(ctx context.Context) actor {
 // actorOf is who acts with a context.
 func actorOf(ctx context.Context) actor {
 	a := named(ctx)
-	if x, ok := ctx.Value(contextKey{}).(*exchange); ok && a.name == "" {
-		a.name = x.userID()
+	if v, ok := ctx.Value(contextKey{}).(*visit); ok && a.name == "" {
+		if x := v.exchange.Load(); x != nil {
+			a.name = x.userID()
+		}
 	}
 	return a
 }

@@ -1,6 +1,9 @@
 package sessionstore
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Tracer is told when a call of a store begins and when it ends, so that a program can measure it and put it into its traces. The module
 // [github.com/reporadar/pgsession/otelsession] has one for OpenTelemetry.
@@ -109,5 +112,10 @@ func trace(ctx context.Context, t Tracer, c Call, call func(context.Context) Cal
 		return
 	}
 	ctx = t.TraceStart(ctx, c)
-	t.TraceEnd(ctx, c, call(ctx))
+	r := CallResult{Err: errPanicked}
+	defer func() { t.TraceEnd(ctx, c, r) }()
+	r = call(ctx)
 }
+
+// errPanicked is what a Tracer is told of a call that did not return.
+var errPanicked = errors.New("the call panicked")

@@ -1,14 +1,13 @@
--- Distributes the table of sessions over the nodes of a Citus cluster, by id. NOT RUN ON CITUS by this project's tests,
--- which only see that it parses, and that it says so and changes nothing where Citus is missing.
+-- Distributes the table of sessions over the nodes of a Citus cluster, by id. integration/citus runs it, and the library on what
+-- it makes, on Citus 13.2 with Postgres 15; what that costs and what does not work there is in docs/scaling.md.
 --
--- Run it on the coordinator, in the database with the sessions, after `migrate up` and before the application has many:
--- the rows that are there are copied, and nothing can be written meanwhile. It can be run again.
+-- Run it on the coordinator, in the database with the sessions, after `migrate up` and roles.sql. It can be run again, and while
+-- the application runs: the rows that are there are copied, and whoever writes waits for it. `SET citus.shard_count = 8` before
+-- it decides about the number of shards; Citus's default is 32.
 --
--- What is known, from Citus's sources and issues: prune_state stays a table of the coordinator, and its row is the lock
--- of the prune, so prune there. Citus checks the rights on shards as whoever asks, so the views need a role that may
--- read the table (citusdata/citus issues 1683 and 6161). It refuses FOR UPDATE over several shards, which the library's
--- statements for many sessions at once hold (SessionSaveMany, SessionRotateMany, SessionTouch): with them this version of
--- the library does not run on a distributed table.
+-- The owner of the table must be able to log in to every node, as must the application's role: Citus connects to the nodes as
+-- whoever runs a statement, and prune_batch runs as the owner. prune_state stays a table of the coordinator, and its row is the
+-- lock of the prune: prune there, and connect applications there.
 
 DO $$
 DECLARE

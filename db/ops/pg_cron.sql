@@ -47,10 +47,10 @@ BEGIN
     -- pg_cron keeps a row for every run, for ever. A week of them is kept, by number: a run that never began has no time.
     PERFORM cron.schedule('pgsession trim', '23 * * * *', $trim$
         DELETE FROM cron.job_run_details
-        WHERE jobid IN (SELECT jobid FROM cron.job WHERE starts_with(jobname::text, 'pgsession '))
+        WHERE jobid IN (SELECT jobid FROM cron.job WHERE jobname::text ~ '^pgsession (prune|prune .*|trim)$')
             AND runid <= (
                 SELECT runid FROM cron.job_run_details
-                WHERE jobid IN (SELECT jobid FROM cron.job WHERE starts_with(jobname::text, 'pgsession '))
+                WHERE jobid IN (SELECT jobid FROM cron.job WHERE jobname::text ~ '^pgsession (prune|prune .*|trim)$')
                 ORDER BY runid DESC OFFSET 10000 LIMIT 1
             )$trim$);
     RESET ROLE;

@@ -41,10 +41,10 @@ BEGIN
         'CALL pgsession.prune(max_rows => 1000000, max_seconds => 50)', target, nullif(runs_as, current_user)::text, true);
     PERFORM cron.schedule_in_database('pgsession trim', '23 * * * *', $trim$
         DELETE FROM cron.job_run_details
-        WHERE jobid IN (SELECT jobid FROM cron.job WHERE starts_with(jobname::text, 'pgsession '))
+        WHERE jobid IN (SELECT jobid FROM cron.job WHERE jobname::text ~ '^pgsession (prune|prune .*|trim)$')
             AND runid <= (
                 SELECT runid FROM cron.job_run_details
-                WHERE jobid IN (SELECT jobid FROM cron.job WHERE starts_with(jobname::text, 'pgsession '))
+                WHERE jobid IN (SELECT jobid FROM cron.job WHERE jobname::text ~ '^pgsession (prune|prune .*|trim)$')
                 ORDER BY runid DESC OFFSET 10000 LIMIT 1
             )$trim$, current_database()::text, nullif(runs_as, current_user)::text, true);
 END

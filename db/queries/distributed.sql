@@ -22,9 +22,12 @@ RETURNING s.id;
 -- name: DistributedUser :one
 SELECT coalesce(s.user_id, '')::text FROM pgsession.sessions AS s WHERE s.id = @id AND s.expires_at > now();
 
--- DistributedLock keeps the revokes of a user waiting until the end of the transaction, and no other new ids. Its key is OwnerLock's.
+-- DistributedLock keeps the revokes of a user, and those of everybody, waiting until the end of the transaction, and no other new
+-- ids. Its keys are OwnerLock's; nobody is called ''.
 -- name: DistributedLock :exec
-SELECT pg_advisory_xact_lock_shared(hashtextextended(@user_id::text, 5498127346018201));
+SELECT
+    pg_advisory_xact_lock_shared(hashtextextended('', 5498127346018201)),
+    pg_advisory_xact_lock_shared(hashtextextended(@user_id::text, 5498127346018201));
 
 -- name: DistributedTrim :many
 DELETE FROM pgsession.sessions AS s
@@ -39,3 +42,13 @@ RETURNING s.id;
 -- DistributedExpired counts 10,000 at most, as ExpiryEstimate does.
 -- name: DistributedExpired :one
 SELECT count(*) FROM (SELECT 1 FROM pgsession.sessions WHERE expires_at <= now() LIMIT 10000) AS few;
+
+-- DistributedSample counts the sessions in so many percent of the pages.
+-- name: DistributedSample :one
+SELECT count(*) FROM pgsession.sessions TABLESAMPLE SYSTEM (@percent::real);
+
+-- DistributedMissing is SessionMissing for one session, and asks one shard. The standby would be the coordinator.
+-- name: DistributedMissing :one
+SELECT
+    pg_is_in_recovery()::boolean AS standby,
+    ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = @id AND s.expires_at <= now())::bytea[] AS expired;

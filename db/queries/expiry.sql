@@ -24,12 +24,12 @@ WITH relation AS (
         greatest(c.reltuples, 0)::double precision AS tuples,
         greatest(c.relpages, 1)::double precision AS pages
     FROM pg_catalog.pg_class AS c
-    WHERE c.oid = 'pgsession.sessions'::regclass
+    WHERE c.oid = 'pgsession.sessions'::regclass::oid
 )
 SELECT
     (CASE WHEN r.bytes <= 16777216
         THEN (SELECT count(*) FROM pgsession.sessions)
-        ELSE r.tuples / r.pages * (r.bytes / r.block) END)::bigint AS total,
+        ELSE r.tuples / r.pages * (r.bytes / r.block)::double precision END)::bigint AS total,
     (CASE WHEN r.bytes <= 16777216
         THEN (SELECT count(*) FROM pgsession.sessions WHERE expires_at <= now())
         ELSE (SELECT count(*) FROM (SELECT 1 FROM pgsession.sessions WHERE expires_at <= now() LIMIT 10000) AS few) END)::bigint AS expired,

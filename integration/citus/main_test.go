@@ -56,6 +56,8 @@ func TestOnCitus(t *testing.T) {
 		{"who has not looked finds out", findsOut},
 		{"the table is distributed while it is in use", distributedInUse},
 		{"nothing of a user is left after a revoke", revokes},
+		{"a revoke in a transaction", revokesInATransaction},
+		{"a limit of sessions", admitsAsManyAsMay},
 		{"nothing deadlocks", deadlocksNothing},
 		{"an estimate", estimates},
 		{"prune", prunes},
@@ -65,6 +67,7 @@ func TestOnCitus(t *testing.T) {
 		{"a worker is no coordinator", refusesAWorker},
 		{"shards move", moves},
 		{"a worker is away", losesAWorker},
+		{"a worker hangs", waitsForAWorker},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c.empty(t)
@@ -73,10 +76,14 @@ func TestOnCitus(t *testing.T) {
 	}
 }
 
-// empty leaves no session and no record of a prune.
+// empty leaves no session and no record of a prune. After a worker was away, a connection of the coordinator's finds out at its
+// next statement.
 func (c *cluster) empty(t *testing.T) {
 	t.Helper()
-	pgtest.Exec(t, c.admin, "TRUNCATE pgsession.sessions")
+	eventually(t, "the table is empty", func() bool {
+		_, err := c.admin.Exec(t.Context(), "TRUNCATE pgsession.sessions")
+		return err == nil
+	})
 	pgtest.Exec(t, c.admin, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
 }
 

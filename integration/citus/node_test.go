@@ -109,63 +109,102 @@ func site(t *testing.T, databaseURL string, wait time.Duration) (*sessionstore.M
 	}
 }
 
-// One of two workers is killed. Who has a session there gets 503, keeps the cookie, and is logged in when it is back. Everybody
-// else goes on.
-func losesAWorker(t *testing.T, c *cluster) {
-	m, visit := site(t, c.application, 5*time.Second)
-	const people = 40
-	cookies := map[string]string{}
-	for i := range people {
+// people are logged in, half of them on each worker or so.
+type people struct {
+	t       *testing.T
+	c       *cluster
+	visit   func(method, path, cookie string) (status int, body, set string)
+	cookies map[string]string
+	worker  *pgtest.Cluster // one of two
+	there   int             // how many have their session on it
+}
+
+func settle(t *testing.T, c *cluster, visit func(method, path, cookie string) (int, string, string)) *people {
+	t.Helper()
+	p := &people{t: t, c: c, visit: visit, cookies: map[string]string{}, worker: c.nodes[1]}
+	for i := range 40 {
 		user := fmt.Sprintf("user%d", i)
 		status, _, cookie := visit("POST", "/?user="+user, "")
 		if status != http.StatusOK || cookie == "" {
 			t.Fatalf("login: %d", status)
 		}
-		cookies[user] = cookie
+		p.cookies[user] = cookie
 	}
-	everybody := func() (served, refused int) {
-		for user, cookie := range cookies {
-			status, body, set := visit("GET", "/", cookie)
+	pool := p.worker.Pool()
+	defer pool.Close()
+	p.there = pgtest.One[int](t, c.admin, `SELECT count(*) FROM pgsession.sessions AS s
+		WHERE get_shard_id_for_distribution_column('pgsession.sessions', s.id) IN (SELECT shardid FROM citus_shards WHERE nodeport = $1::text::int)`,
+		pgtest.One[string](t, pool, "SHOW port"))
+	return p
+}
+
+// all visits as everybody, at once. Whatever is answered, nobody's cookie changes, and nobody is taken for somebody else or for
+// logged out.
+func (p *people) all() (served, refused int) {
+	p.t.Helper()
+	var visits sync.WaitGroup
+	var ok, unavailable atomic.Int64
+	for user, cookie := range p.cookies {
+		visits.Go(func() {
+			status, body, set := p.visit("GET", "/", cookie)
 			switch {
 			case set != "":
-				t.Errorf("the cookie of %s was changed, to %q", user, set)
+				p.t.Errorf("the cookie of %s was changed, to %q", user, set)
 			case status == http.StatusOK && body == user:
-				served++
+				ok.Add(1)
 			case status == http.StatusServiceUnavailable:
-				refused++
+				unavailable.Add(1)
 			default:
-				t.Errorf("%s was answered %d %q", user, status, body)
+				p.t.Errorf("%s was answered %d %q", user, status, body)
 			}
-		}
-		return served, refused
+		})
 	}
-	there := pgtest.One[int](t, c.admin, `SELECT count(*) FROM pgsession.sessions AS s
-		WHERE get_shard_id_for_distribution_column('pgsession.sessions', s.id) IN (
-			SELECT shardid FROM citus_shards WHERE nodeport = (SELECT max(nodeport) FROM pg_dist_node WHERE groupid > 0))`)
-	lost := c.nodes[1:]
-	slices.SortFunc(lost, func(a, b *pgtest.Cluster) int { return strings.Compare(port(t, b), port(t, a)) })
-	lost[0].Stop()
-	served, refused := everybody()
-	if refused != there || served != people-there || refused == 0 || served == 0 {
-		t.Errorf("%d were served and %d refused, with %d sessions on the worker that is away", served, refused, there)
+	visits.Wait()
+	return int(ok.Load()), int(unavailable.Load())
+}
+
+func (p *people) back() {
+	p.t.Helper()
+	eventually(p.t, "everybody is served", func() bool { n, _ := p.all(); return n == len(p.cookies) })
+}
+
+// One of two workers is killed. Who has a session there gets 503, keeps the cookie, and is logged in when it is back. Everybody
+// else goes on.
+func losesAWorker(t *testing.T, c *cluster) {
+	m, visit := site(t, c.application, 5*time.Second)
+	p := settle(t, c, visit)
+	p.back() // and every connection of the pool has one to each worker
+	p.worker.Stop()
+	served, refused := p.all()
+	if refused != p.there || served != len(p.cookies)-p.there || refused == 0 || served == 0 {
+		t.Errorf("%d were served and %d refused, with %d sessions on the worker that is away", served, refused, p.there)
 	}
 	expect(t, "store", m.StoreName(), "postgres")
 	if _, err := m.RevokeUser(t.Context(), "user0"); !errors.Is(err, sessionstore.ErrUnavailable) {
 		t.Errorf("a revoke that can't reach every node: %v", err)
 	}
 	expect(t, "health", m.Health(t.Context()).Status, "unavailable")
-	t.Logf("with one of two workers away %d of %d were served; RevokeUser: ErrUnavailable", served, people)
+	t.Logf("with one of two workers away %d of %d were served; RevokeUser: ErrUnavailable", served, len(p.cookies))
 
-	lost[0].Restart()
-	eventually(t, "everybody is served", func() bool { n, _ := everybody(); return n == people })
+	p.worker.Restart()
+	p.back()
 	if r, err := m.RevokeUser(t.Context(), "user0"); err != nil || r.Count != 1 {
 		t.Errorf("the revoke, once more: %d, %v", r.Count, err)
 	}
 }
 
-func port(t *testing.T, n *pgtest.Cluster) string {
-	t.Helper()
-	pool := n.Pool()
-	defer pool.Close()
-	return fmt.Sprintf("%05s", pgtest.One[string](t, pool, "SHOW port"))
+// One of two workers hangs. What it is asked is over after StoreTimeout.
+func waitsForAWorker(t *testing.T, c *cluster) {
+	m, visit := site(t, c.application, 3*time.Second)
+	p := settle(t, c, visit)
+	thaw := p.worker.Freeze()
+	began := time.Now()
+	served, refused := p.all()
+	t.Logf("with one of two workers hanging %d of %d were served, and %d refused after %s", served, len(p.cookies), refused, time.Since(began).Round(time.Millisecond))
+	if refused == 0 {
+		t.Error("nobody was refused: this test sees nothing")
+	}
+	expect(t, "store", m.StoreName(), "postgres")
+	thaw()
+	p.back()
 }

@@ -1,21 +1,33 @@
 package citus_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// Sessions get new ids, on other shards, all the while their user is revoked, from two instances. The shards are not looked at
-// in one moment, and still none gets away.
+// Sessions get new ids, on other shards, all the while their user is revoked, or everybody, from two instances. The shards are
+// not looked at in one moment, and still none gets away.
 func revokes(t *testing.T, c *cluster) {
+	for what, sel := range map[string]sessionstore.Selection{"a user": {UserID: "ada"}, "everybody": {All: true}} {
+		t.Run(what, func(t *testing.T) { revokesAll(t, c, sel) })
+	}
+}
+
+func revokesAll(t *testing.T, c *cluster, sel sessionstore.Selection) {
 	one, sent := c.store(t)
 	other, _ := c.store(t)
-	for range 12 {
+	for round := range 12 {
+		sel := sessionstore.Selection{UserID: "ada"}
+		if round%3 == 2 {
+			sel = sessionstore.Selection{All: true}
+		}
 		ids := sessions(t, one, "ada", 12)
 		var rotating sync.WaitGroup
 		started := make(chan struct{}, len(ids))
@@ -39,7 +51,7 @@ func revokes(t *testing.T, c *cluster) {
 		for range ids {
 			<-started
 		}
-		if _, r, err := one.Revoke(t.Context(), sessionstore.Selection{UserID: "ada"}); err != nil || !r.Committed || r.Count != len(ids) {
+		if _, r, err := one.Revoke(t.Context(), sel); err != nil || !r.Committed || r.Count != len(ids) {
 			t.Errorf("revoked %d of %d: %v", r.Count, len(ids), err)
 		}
 		if n := pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"); n != 0 {
@@ -104,4 +116,63 @@ func deadlocksNothing(t *testing.T, c *cluster) {
 		expect(t, "deadlocks", s.refused("40P01"), 0)
 		s.apart(t)
 	}
+}
+
+// A revoke in a transaction of the application's: new ids of the user wait for its end, and are refused then.
+func revokesInATransaction(t *testing.T, c *cluster) {
+	m, _ := site(t, c.application, patience)
+	store, _ := c.store(t)
+	ids := sessions(t, store, "ada", 8)
+	pool, _ := c.pool(t)
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if n, err := m.In(tx).RevokeUser(t.Context(), "ada"); err != nil || n != len(ids) {
+		t.Fatalf("%d sessions end: %v", n, err)
+	}
+	var rotating sync.WaitGroup
+	for _, id := range ids {
+		rotating.Go(func() {
+			if _, err := store.Rotate(t.Context(), id, newID(), sessionstore.Change{}); !errors.Is(err, sessionstore.ErrNotFound) {
+				t.Errorf("rotate: %v", err)
+			}
+		})
+	}
+	const held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+	eventually(t, "they wait", func() bool { return pgtest.One[int](t, c.admin, held) == len(ids) })
+	if _, err := store.Load(t.Context(), ids[0], 0); err != nil {
+		t.Errorf("a load before the commit: %v", err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rotating.Wait()
+	expect(t, "sessions of the user", pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
+}
+
+// Logins of one user at once, of whom two may have a session.
+func admitsAsManyAsMay(t *testing.T, c *cluster) {
+	one, _ := c.store(t)
+	other, _ := c.store(t)
+	var logins sync.WaitGroup
+	var in, out atomic.Int64
+	for i := range 12 {
+		logins.Go(func() {
+			store := []*sessionstore.Postgres{one, other}[i%2]
+			_, err := store.Create(t.Context(), sessionstore.Draft{ID: newID(), UserID: "ada", MaxSessions: 2})
+			switch {
+			case err == nil:
+				in.Add(1)
+			case errors.Is(err, sessionstore.ErrTooManySessions):
+				out.Add(1)
+			default:
+				t.Errorf("create: %v", err)
+			}
+		})
+	}
+	logins.Wait()
+	expect(t, "logins", in.Load(), 2)
+	expect(t, "refused", out.Load(), 10)
 }

@@ -52,7 +52,7 @@ func (s *statements) refused(code string) int {
 
 // shared are the statements that a store which knows of the distribution must not send: they ask every node, or are refused.
 var shared = []string{
-	"SessionLoadMany", "SessionCreateMany", "SessionSaveMany", "SessionRotateMany", "SessionTouch", "OwnerRevoke", "OwnerTrim", "ExpiryEstimate",
+	"SessionLoadMany", "SessionMissing", "SessionCreateMany", "SessionSaveMany", "SessionRotateMany", "SessionTouch", "OwnerRevoke", "OwnerTrim", "ExpiryEstimate",
 }
 
 // apart checks that nothing was shared, and that this was seen at all.

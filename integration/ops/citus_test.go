@@ -7,8 +7,8 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// Citus can't be had here. This is all that is known of the file: it says so where Citus is missing, it changes nothing
-// then, and all of it parses.
+// Where Citus is missing, the file says so and changes nothing; and all of it parses. What it does where Citus is there, is for
+// integration/citus.
 func TestCitusIsMissing(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)

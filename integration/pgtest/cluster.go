@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -100,8 +102,42 @@ func (c *Cluster) Log() string {
 // Stop ends the server as a crash does: clients are cut off, nothing is tidied up.
 func (c *Cluster) Stop() {
 	c.t.Helper()
-	pidFile := filepath.Join(c.data, "postmaster.pid")
-	content, err := os.ReadFile(pidFile)
+	pid := c.postmaster()
+	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
+		c.t.Fatal(err)
+	}
+	c.eventually("the server is gone", func() bool {
+		_, err := os.Stat(filepath.Join(c.data, "postmaster.pid"))
+		return errors.Is(err, fs.ErrNotExist) && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+	})
+}
+
+// Freeze stops all processes of the server where they are: clients stay connected to nobody, until thaw is called.
+func (c *Cluster) Freeze() (thaw func()) {
+	c.t.Helper()
+	postmaster := c.postmaster()
+	signal := func(sig syscall.Signal) {
+		_ = syscall.Kill(postmaster, sig) // first, so that a frozen one starts no more
+		printed, err := exec.Command("ps", "-A", "-o", "pid=,ppid=").Output()
+		if err != nil {
+			c.t.Errorf("ps: %v", err)
+		}
+		for line := range strings.Lines(string(printed)) {
+			var pid, parent int
+			if _, err := fmt.Sscan(line, &pid, &parent); err == nil && parent == postmaster {
+				_ = syscall.Kill(pid, sig)
+			}
+		}
+	}
+	signal(syscall.SIGSTOP)
+	thaw = sync.OnceFunc(func() { signal(syscall.SIGCONT) })
+	c.t.Cleanup(thaw)
+	return thaw
+}
+
+func (c *Cluster) postmaster() int {
+	c.t.Helper()
+	content, err := os.ReadFile(filepath.Join(c.data, "postmaster.pid"))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -110,13 +146,7 @@ func (c *Cluster) Stop() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
-		c.t.Fatal(err)
-	}
-	c.eventually("the server is gone", func() bool {
-		_, err := os.Stat(pidFile)
-		return errors.Is(err, fs.ErrNotExist) && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
-	})
+	return pid
 }
 
 var quoted = regexp.MustCompile(`"([^"]*)"`)

@@ -24,13 +24,35 @@ func (q *Queries) DistributedExpired(ctx context.Context, db DBTX) (int64, error
 }
 
 const distributedLock = `-- name: DistributedLock :exec
-SELECT pg_advisory_xact_lock_shared(hashtextextended($1::text, 5498127346018201))
+SELECT
+    pg_advisory_xact_lock_shared(hashtextextended('', 5498127346018201)),
+    pg_advisory_xact_lock_shared(hashtextextended($1::text, 5498127346018201))
 `
 
-// DistributedLock keeps the revokes of a user waiting until the end of the transaction, and no other new ids. Its key is OwnerLock's.
+// DistributedLock keeps the revokes of a user, and those of everybody, waiting until the end of the transaction, and no other new
+// ids. Its keys are OwnerLock's; nobody is called ”.
 func (q *Queries) DistributedLock(ctx context.Context, db DBTX, userID string) error {
 	_, err := db.Exec(ctx, distributedLock, userID)
 	return err
+}
+
+const distributedMissing = `-- name: DistributedMissing :one
+SELECT
+    pg_is_in_recovery()::boolean AS standby,
+    ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = $1 AND s.expires_at <= now())::bytea[] AS expired
+`
+
+type DistributedMissingRow struct {
+	Standby bool
+	Expired [][]byte
+}
+
+// DistributedMissing is SessionMissing for one session, and asks one shard. The standby would be the coordinator.
+func (q *Queries) DistributedMissing(ctx context.Context, db DBTX, id []byte) (*DistributedMissingRow, error) {
+	row := db.QueryRow(ctx, distributedMissing, id)
+	var i DistributedMissingRow
+	err := row.Scan(&i.Standby, &i.Expired)
+	return &i, err
 }
 
 const distributedRevoke = `-- name: DistributedRevoke :many
@@ -59,6 +81,18 @@ func (q *Queries) DistributedRevoke(ctx context.Context, db DBTX, userID string,
 		return nil, err
 	}
 	return items, nil
+}
+
+const distributedSample = `-- name: DistributedSample :one
+SELECT count(*) FROM pgsession.sessions TABLESAMPLE SYSTEM ($1::real)
+`
+
+// DistributedSample counts the sessions in so many percent of the pages.
+func (q *Queries) DistributedSample(ctx context.Context, db DBTX, percent float32) (int64, error) {
+	row := db.QueryRow(ctx, distributedSample, percent)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }
 
 const distributedTouch = `-- name: DistributedTouch :execrows

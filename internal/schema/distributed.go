@@ -21,19 +21,8 @@ func Distributed(ctx context.Context, db gen.DBTX, schemaName string) (is bool, 
 	return is, err
 }
 
-// Size is what the shards come to together.
-type Size struct {
-	Bytes int64 // of the heap
-	Rows  int64 // as of the last ANALYZE of each, scaled to its size of now
-}
-
-// ShardSizes asks every node.
-func ShardSizes(ctx context.Context, db gen.DBTX, schemaName string) (s Size, err error) {
-	const sizes = `
-		SELECT coalesce(sum(split_part(result, ' ', 1)::bigint), 0)::bigint, coalesce(sum(split_part(result, ' ', 2)::double precision), 0)::bigint
-		FROM pg_catalog.run_command_on_shards($1::text || '.sessions', $$
-			SELECT pg_relation_size(oid) || ' ' || greatest(reltuples, 0) / greatest(relpages, 1) * (pg_relation_size(oid) / current_setting('block_size')::bigint)
-			FROM pg_catalog.pg_class WHERE oid = '%s'::regclass $$)`
-	err = db.QueryRow(ctx, sizes, schemaName).Scan(&s.Bytes, &s.Rows)
-	return s, err
+// Bytes is how large the shards are together, without their indexes.
+func Bytes(ctx context.Context, db gen.DBTX, schemaName string) (n int64, err error) {
+	err = db.QueryRow(ctx, "SELECT pg_catalog.citus_relation_size(pg_catalog.to_regclass($1::text || '.sessions'))", schemaName).Scan(&n)
+	return n, err
 }

@@ -26,7 +26,7 @@ var rights = []right{
 		"SessionLoad", "SessionLoadMany", "SessionMissing", "SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
 		"SessionRotateMany", "SessionDelete", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
 		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerRevoke", "OwnerRevokeOne", "OwnerTrim",
-		"DistributedTouch", "DistributedRevoke", "DistributedUser", "DistributedTrim", "DistributedExpired",
+		"DistributedTouch", "DistributedRevoke", "DistributedUser", "DistributedTrim", "DistributedExpired", "DistributedSample", "DistributedMissing",
 	}},
 	{"INSERT", "sessions", nil, []string{"SessionCreate", "SessionCreateMany", "SessionRotate", "SessionRotateMany"}},
 	{
