@@ -26,8 +26,9 @@ type Cache struct {
 	overdue   atomic.Int32 // those of them that are waited for no longer
 	counts    counts
 
-	gets  *batch.Combiner[ID, found]
-	fills *batch.Combiner[write, bool]
+	gets   *batch.Combiner[ID, found]
+	awaits *batch.Combiner[ID, found] // until the timeout
+	fills  *batch.Combiner[write, bool]
 }
 
 // New makes a Cache over a client, best one of [Dial]; it does not connect. The client should have
@@ -49,6 +50,7 @@ func New(client redis.UniversalClient, cfg Config) (*Cache, error) {
 	c.patience.timeout = cfg.Timeout
 	c.breaker = newBreaker(c.probe, cfg.Logger)
 	c.gets = batch.New(c.getMany, c.batchConfig())
+	c.awaits = batch.New(c.awaitMany, c.batchConfig())
 	c.fills = batch.New(c.fillMany, c.batchConfig())
 	return c, nil
 }
@@ -61,11 +63,21 @@ func New(client redis.UniversalClient, cfg Config) (*Cache, error) {
 // that takes unusually long, by what exchanges have taken, all of them get [ErrUnavailable] before Config.Timeout, and
 // so do those that come until it is over: what they want to know is better asked elsewhere.
 func (c *Cache) Get(ctx context.Context, id ID) (Entry, error) {
-	if c.kept() {
+	return c.read(ctx, id, c.kept(), c.gets)
+}
+
+// Await is [Cache.Get] for who has nobody else to ask: it waits for Config.Timeout, whatever is usual. Where Redis fails and is
+// left alone it answers at once, too.
+func (c *Cache) Await(ctx context.Context, id ID) (Entry, error) {
+	return c.read(ctx, id, c.breaker.isOpen(), c.awaits)
+}
+
+func (c *Cache) read(ctx context.Context, id ID, kept bool, from *batch.Combiner[ID, found]) (Entry, error) {
+	if kept {
 		c.counts.skipped.Add(1)
 		return Entry{}, errPaused
 	}
-	f, err := c.gets.Do(ctx, id)
+	f, err := from.Do(ctx, id)
 	switch {
 	case err == errPaused:
 		c.counts.skipped.Add(1)

@@ -33,13 +33,24 @@ func (c *Cache) getMany(ctx context.Context, ids []ID) ([]batch.Result[found], e
 	if c.kept() { // since they came
 		return nil, errPaused
 	}
-	return exchange(ctx, c, true, func(ctx context.Context) ([]batch.Result[found], error) {
-		keys := redisKeys(c.namespace, ids)
-		if c.single != nil {
-			return mget(ctx, c.single, keys)
-		}
-		return pipelinedGets(ctx, c.client, keys)
-	})
+	return exchange(ctx, c, true, func(ctx context.Context) ([]batch.Result[found], error) { return c.values(ctx, ids) })
+}
+
+// awaitMany is getMany for Awaits.
+func (c *Cache) awaitMany(ctx context.Context, ids []ID) ([]batch.Result[found], error) {
+	if c.breaker.isOpen() {
+		return nil, errPaused
+	}
+	return exchange(ctx, c, false, func(ctx context.Context) ([]batch.Result[found], error) { return c.values(ctx, ids) })
+}
+
+// values asks Redis.
+func (c *Cache) values(ctx context.Context, ids []ID) ([]batch.Result[found], error) {
+	keys := redisKeys(c.namespace, ids)
+	if c.single != nil {
+		return mget(ctx, c.single, keys)
+	}
+	return pipelinedGets(ctx, c.client, keys)
 }
 
 // fillMany answers the Fills that came together.

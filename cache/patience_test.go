@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,6 +74,36 @@ func TestALateAnswerIsNotWaitedFor(t *testing.T) {
 		}
 		if got := c.Stats(); got.Open || got.Errors != 1 || got.Skipped != 10 || got.Hits != 2 {
 			t.Errorf("stats %+v", got)
+		}
+	})
+}
+
+// Who has nobody else to ask waits, also behind one that takes unusually long.
+func TestAwaitHasPatience(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		d := newDouble()
+		c := newCache(t, d.client(t), func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
+		id := idOf("a")
+		wantFill(t, c, id, entryOf(1, "data"), true)
+		wantGet(t, c, id, entryOf(1, "data"))
+		d.setAnswer(func([]string) string { time.Sleep(20 * time.Millisecond); return "" })
+		wantErr(t, c, id, ErrUnavailable)
+		began := time.Now()
+		e, err := c.Await(t.Context(), id)
+		if err != nil || string(e.Data) != "data" || time.Since(began) < 20*time.Millisecond {
+			t.Errorf("%q, %v, after %v", e.Data, err, time.Since(began))
+		}
+		held := make(chan struct{})
+		defer close(held)
+		d.setAnswer(func([]string) string { <-held; return "" })
+		for range failuresInARow {
+			if _, err := c.Await(t.Context(), id); !errors.Is(err, ErrUnavailable) {
+				t.Errorf("a Redis that hangs: %v", err)
+			}
+		}
+		began = time.Now()
+		if _, err := c.Await(t.Context(), id); !errors.Is(err, ErrUnavailable) || time.Since(began) != 0 {
+			t.Errorf("a Redis that is left alone: %v after %v", err, time.Since(began))
 		}
 	})
 }

@@ -23,6 +23,7 @@ const (
 // sealed is what the cached store needs of a [cache.Cache].
 type sealed interface {
 	Get(ctx context.Context, id cache.ID) (cache.Entry, error)
+	Await(ctx context.Context, id cache.ID) (cache.Entry, error)
 	Fill(ctx context.Context, id cache.ID, e cache.Entry, ttl time.Duration) (stored bool, err error)
 	Bury(ctx context.Context, ttl time.Duration, ids ...cache.ID) error
 }
@@ -77,16 +78,24 @@ func (c *cached) Name() string { return "redis, " + c.store.Name() }
 // Load implements [Store].
 func (c *cached) Load(ctx context.Context, id ID, floor int64) (Record, error) {
 	load := coherence.Load{Policy: c.policy, Floor: floor, Away: c.away != nil && c.away()}
+	silent := false
 	if load.Start() == coherence.AskCache {
-		if rec, served := c.ask(ctx, id, &load); served {
+		rec, answer, served := c.ask(ctx, id, &load, c.cache.Get)
+		if served {
 			return rec, nil
 		}
+		silent = answer == coherence.Silent
 	}
 	asked := c.clocks()
 	rec, err := c.store.Load(ctx, id, floor)
 	now := c.heard(&rec, asked)
 	if ttl := load.StoreAnswered(rec.entry(), err == nil, now); ttl > 0 {
 		c.fillLater(ctx, &rec, ttl)
+	}
+	if silent && unreachable(err) { // a Get leaves a cache that takes long, for a store that would answer
+		if waited, _, served := c.ask(ctx, id, &load, c.cache.Await); served {
+			return waited, nil
+		}
 	}
 	return rec, err
 }
@@ -164,10 +173,12 @@ func (c *cached) Stats(ctx context.Context, exact bool) (Stats, error) {
 }
 
 // ask says whether what the cache has may be served.
-func (c *cached) ask(ctx context.Context, id ID, load *coherence.Load) (rec Record, served bool) {
+func (c *cached) ask(
+	ctx context.Context, id ID, load *coherence.Load, get func(context.Context, cache.ID) (cache.Entry, error),
+) (rec Record, answer coherence.CacheAnswer, served bool) {
 	trace(ctx, c.tracer, Call{LayerCache, OpGet}, func(ctx context.Context) CallResult {
-		var answer coherence.CacheAnswer
-		rec, answer = c.get(ctx, id)
+		e, err := get(ctx, cache.ID(id))
+		rec, answer = recordFrom(id, e, err)
 		now := c.now()
 		step, verdict := load.CacheAnswered(answer, rec.entry(), now)
 		if c.counts.answers[answer].Add(1); answer == coherence.Hit {
@@ -177,7 +188,7 @@ func (c *cached) ask(ctx context.Context, id ID, load *coherence.Load) (rec Reco
 		served = step == coherence.ServeCache
 		return CallResult{Cache: resultOf(answer, verdict)}
 	})
-	return rec, served
+	return rec, answer, served
 }
 
 var (
@@ -196,9 +207,8 @@ func resultOf(answer coherence.CacheAnswer, verdict coherence.Verdict) CacheResu
 	return answerResults[answer]
 }
 
-// get asks the cache. A caller whose context has ended gets its error from the store.
-func (c *cached) get(ctx context.Context, id ID) (Record, coherence.CacheAnswer) {
-	e, err := c.cache.Get(ctx, cache.ID(id))
+// recordFrom is what the cache says. A caller whose context has ended gets its error from the store.
+func recordFrom(id ID, e cache.Entry, err error) (Record, coherence.CacheAnswer) {
 	switch {
 	case errors.Is(err, cache.ErrMiss):
 		return Record{}, coherence.Miss

@@ -324,3 +324,25 @@ func TestCachedCloseWaitsForFills(t *testing.T) {
 		expect(t, "fills after the end", i.CacheStats().FillsFailed, 1)
 	})
 }
+
+// When the store can't be reached either, a cache that was left for it is worth waiting for.
+func TestCachedWaitsForTheCacheWhenTheStoreIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newInstance(t, halfMinute, weekly)
+		id := i.cached("a")
+		i.cache.on("Get", failing)
+		i.store.down("Load")
+		if rec, err := i.Load(t.Context(), id, 0); err != nil || rec.UserID != "ann" {
+			t.Errorf("with a cache that answers late: %v", err)
+		}
+		i.cache.on("Await", failing)
+		if _, err := i.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrUnavailable) {
+			t.Errorf("with none: %v", err)
+		}
+		time.Sleep(halfMinute.Freshness + time.Second)
+		i.cache.on("Await", nil)
+		if _, err := i.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrUnavailable) {
+			t.Errorf("with what is fresh no longer: %v", err)
+		}
+	})
+}

@@ -10,8 +10,8 @@ type ChainStats struct {
 	Emergency EmergencyStats
 }
 
-// CacheStats tells how the cache does. All is zero without one. Each load that asks the cache counts once: as a hit, or
-// under the reason why the store was asked.
+// CacheStats tells how the cache does. All is zero without one. Each load that asks the cache counts as a hit, or
+// under the reason why the store was asked; and twice when that could not be reached either, and the cache was asked again.
 type CacheStats struct {
 	// Freshness is for how long what the cache says counts; 0 is never.
 	Freshness time.Duration

@@ -84,6 +84,12 @@ func (x *exchange) load(ctx context.Context) error {
 		rec, err := m.store.Load(ctx, t.token.id(), int64(t.floor))
 		switch {
 		case errors.Is(err, ErrNotFound):
+			if found, err := x.succeed(ctx, t.token); err != nil {
+				return x.notLoaded(ctx, err)
+			} else if found {
+				x.suspect(ctx)
+				break
+			}
 			// The cookie stays. Were it cleared, this response could overtake that of a login in another tab,
 			// whose cookie has the same name, and log the user out.
 			e := Event{Kind: EventUnknown, Handle: t.token.id().Handle()}
@@ -92,19 +98,24 @@ func (x *exchange) load(ctx context.Context) error {
 			}
 			m.observe(ctx, e)
 		case err != nil:
-			if !errors.Is(err, context.Canceled) { // who has left misses nothing
-				m.observe(ctx, Event{Kind: EventLoadFailed, Err: err})
-			}
-			return err
+			return x.notLoaded(ctx, err)
 		default:
 			s.stored, s.rec, s.token = true, rec, t.token
 			s.persist, s.recook, s.floor = t.persistent, t.stale, int64(t.floor)
+			s.next, _ = x.readSuccessor(t.token)
 			x.suspect(ctx)
 		}
 	}
 	s.m, s.headersSent = m, x.committed
 	x.loaded = true
 	return nil
+}
+
+func (x *exchange) notLoaded(ctx context.Context, err error) error {
+	if !errors.Is(err, context.Canceled) { // who has left misses nothing
+		x.m.observe(ctx, Event{Kind: EventLoadFailed, Err: err})
+	}
+	return err
 }
 
 // commit saves what the handler did and writes the cookie. It runs once, just before the first byte of the response.
@@ -148,9 +159,16 @@ func (x *exchange) save() error {
 	}
 
 	// A client that hung up has still put something into its cart.
-	ctx, cancel := context.WithTimeout(withoutSession(context.WithoutCancel(x.request.Context())), m.cfg.StoreTimeout)
-	defer cancel()
-	err := s.save(ctx)
+	ctx := withoutSession(context.WithoutCancel(x.request.Context()))
+	save := func() error {
+		limited, cancel := context.WithTimeout(ctx, m.cfg.StoreTimeout)
+		defer cancel()
+		return s.save(limited)
+	}
+	err := save()
+	if errors.Is(err, ErrUncertain) && s.moving() {
+		err = save() // a reply may have got lost, or come too late
+	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		e.Kind = EventChangeLost
@@ -158,6 +176,7 @@ func (x *exchange) save() error {
 		return nil
 	case err != nil:
 		x.failed = true
+		x.writeSuccessor()
 		e.Kind, e.Err = EventSaveFailed, err
 		m.observe(ctx, e)
 	}
@@ -187,7 +206,8 @@ func (x *exchange) writeCookie() {
 	if !(s.recook && s.stored) && !s.uncook {
 		return
 	}
-	secure := m.cfg.Cookie.secure(m.cfg.Env, m.proxies.https(x.request))
+	secure := x.secure()
+	x.forgetSuccessor()
 	if s.stored {
 		t := ticket{token: s.token, persistent: s.persist, floor: uint64(s.floor)}
 		m.cookie.write(h, t, s.rec.AbsoluteExpiresAt.Sub(s.rec.now()), secure)
@@ -201,6 +221,10 @@ func (x *exchange) writeCookie() {
 		m.observe(x.request.Context(), Event{Kind: EventUncached, Handle: s.handle()})
 	}
 	h.Set("Cache-Control", "no-store")
+}
+
+func (x *exchange) secure() bool {
+	return x.m.cfg.Cookie.secure(x.m.cfg.Env, x.m.proxies.https(x.request))
 }
 
 // addVaryCookie tells caches that the response depends on the cookie.

@@ -52,6 +52,9 @@ func (s *Session) Logout(ctx context.Context) error {
 			by.name = s.rec.UserID
 		}
 		s.doomed = append(s.doomed, doomed{s.rec, by})
+		if s.next != nil && s.next.of == s.token { // it may have moved, which it can't after that
+			s.doomed = append(s.doomed, doomed{Record{ID: s.next.token.id(), UserID: s.rec.UserID}, by})
+		}
 		s.uncook = true
 	case s.held != nil: // whoever has the token may end what it opens, and nobody knows who that is
 		s.doomed = append(s.doomed, doomed{s.held.rec, by})

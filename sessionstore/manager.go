@@ -20,6 +20,8 @@ type Manager struct {
 	store    Store
 	cookie   *cookieCodec
 	newToken func() token
+	// nextCookie is for the token that a session was to get: see successor.go.
+	nextCookie *cookieCodec
 
 	events  events
 	touches touches
@@ -45,6 +47,12 @@ func newManager(store Store, cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sessionstore: deriving the cookie keys: %w", err)
 	}
+	next := cfg.Cookie
+	next.Name += successorSuffix
+	nextCookie, err := newCookieCodec(next, cfg.Env, cfg.Secrets)
+	if err != nil {
+		return nil, fmt.Errorf("sessionstore: deriving the cookie keys: %w", err)
+	}
 	m := &Manager{
 		cfg:      cfg,
 		expiry:   cfg.Expiry(),
@@ -52,6 +60,8 @@ func newManager(store Store, cfg Config) (*Manager, error) {
 		store:    traced(store, LayerSession, cfg.Tracer),
 		cookie:   cookie,
 		newToken: newToken,
+
+		nextCookie: nextCookie,
 	}
 	m.events.init(m)
 	m.touches.init(m)

@@ -167,10 +167,7 @@ func (s *Session) rewrite(ctx context.Context, p *plan) (Record, *token, error) 
 		rec, err := s.m.store.Save(ctx, p.id, p.change)
 		return rec, nil, err
 	}
-	tok := s.m.newToken()
-	rec, err := s.m.store.Rotate(ctx, p.id, tok.id(), p.change)
-	rec, err = s.settled(ctx, tok, rec, err)
-	return rec, &tok, err
+	return s.rotate(ctx, p)
 }
 
 // settled finds out what became of a session under a new token when nobody answered: nobody but us knows its id, so if

@@ -36,6 +36,7 @@ type Session struct {
 	drop   bool     // rec.Data belongs to another user
 	doomed []doomed // logged out, to be deleted
 	round  int      // raised when a save takes the edits, so that later ones are told apart
+	next   *next    // the token that it has or not: a save was not answered
 	life   int      // raised when the session is forgotten, so that a save under way doesn't bring it back
 
 	// What the response is to do about the cookie.

@@ -37,13 +37,13 @@ func (c *slotCache) on(method string, hook func(context.Context) error) {
 
 // down makes every call fail as one of a Redis does that is away.
 func (c *slotCache) down() {
-	for _, method := range []string{"Get", "Fill", "Bury"} {
+	for _, method := range []string{"Get", "Await", "Fill", "Bury"} {
 		c.on(method, func(context.Context) error { return cache.ErrUnavailable })
 	}
 }
 
 func (c *slotCache) up() {
-	for _, method := range []string{"Get", "Fill", "Bury"} {
+	for _, method := range []string{"Get", "Await", "Fill", "Bury"} {
 		c.on(method, nil)
 	}
 }
@@ -81,6 +81,17 @@ func (c *slotCache) Get(ctx context.Context, id cache.ID) (cache.Entry, error) {
 	if err := c.called(ctx, "Get"); err != nil {
 		return cache.Entry{}, err
 	}
+	return c.entry(id)
+}
+
+func (c *slotCache) Await(ctx context.Context, id cache.ID) (cache.Entry, error) {
+	if err := c.called(ctx, "Await"); err != nil {
+		return cache.Entry{}, err
+	}
+	return c.entry(id)
+}
+
+func (c *slotCache) entry(id cache.ID) (cache.Entry, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch answer, _ := c.slot(id).Get(); answer {

@@ -25,6 +25,18 @@ func newToken() (t token) {
 // id is what the stores know a token by.
 func (t token) id() ID { return sha256.Sum256(t[:]) }
 
+// successorLabel keeps the masks of successor apart from any other use of a token.
+const successorLabel = "pgsession successor v1\x00"
+
+// successor hides another token behind this one, and finds it again.
+func (t token) successor(other token) (masked token) {
+	mask := sha256.Sum256(append([]byte(successorLabel), t[:]...))
+	for i := range masked {
+		masked[i] = mask[i] ^ other[i]
+	}
+	return masked
+}
+
 func (t token) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, redacted) }
 func (t token) LogValue() slog.Value         { return slog.StringValue(redacted) }
 func (t token) MarshalText() ([]byte, error) { return []byte(redacted), nil }

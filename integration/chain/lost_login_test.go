@@ -4,8 +4,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
@@ -14,6 +17,7 @@ type site struct {
 	t      *testing.T
 	url    string
 	cookie string
+	next   string // the second cookie, after a change of token that nobody answered
 }
 
 func (i *instance) serve(t *testing.T) *site {
@@ -52,6 +56,9 @@ func (s *site) get(path string) (status int, body string, cookies int) {
 	if s.cookie != "" {
 		request.Header.Set("Cookie", s.cookie)
 	}
+	if s.next != "" {
+		request.Header.Add("Cookie", s.next)
+	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		s.t.Fatal(err)
@@ -62,8 +69,12 @@ func (s *site) get(path string) (status int, body string, cookies int) {
 		s.t.Fatal(err)
 	}
 	for _, c := range answer.Cookies() {
-		if s.cookie = c.Name + "=" + c.Value; c.MaxAge < 0 {
-			s.cookie = ""
+		kept := &s.cookie
+		if strings.HasSuffix(c.Name, "-next") {
+			kept = &s.next
+		}
+		if *kept = c.Name + "=" + c.Value; c.MaxAge < 0 {
+			*kept = ""
 		}
 	}
 	return answer.StatusCode, string(text), len(answer.Cookies())
@@ -112,20 +123,42 @@ func TestALostReplyLogsNobodyOut(t *testing.T) {
 	}
 }
 
-// The answer is lost and Postgres with it. The visitor gets a 503 and keeps the old cookie.
+// The answer is lost and Postgres with it. The visitor gets a 503, and is logged in afterwards, under whichever token.
 func TestALostReplyAndNobodyToAsk(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	i := r.open(withoutEmergency, withoutRedis)
-	s := i.serve(t)
-	s.want("/login", http.StatusOK, "alice")
-	before := s.cookie
-	lost := i.toPostgres.trap("loss", "downstream", append([]string{"R\x00\x00\x00"}, written...)...)
-	lost.left.Store(1000)
-	if status, _, cookies := s.get("/renew"); status != http.StatusServiceUnavailable || cookies != 0 {
-		t.Errorf("%d with %d cookies, want 503 and none", status, cookies)
+	for what, stream := range map[string]string{"the answer": "downstream", "the question": "upstream"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			i := r.open(withoutEmergency, withoutRedis, impatient(2*time.Second))
+			s := i.serve(t)
+			s.want("/login", http.StatusOK, "alice")
+			for _, path := range []string{"/renew", "/login"} {
+				before := s.cookie
+				words := append([]string{"R\x00\x00\x00"}, written...) // nor is there a new connection
+				if stream == "upstream" {
+					words = []string{"SessionRotate", "startup", "user"}
+				}
+				lost := i.toPostgres.trapped("loss", stream, words...)
+				lost.left.Store(1000)
+				s.want("/me", http.StatusServiceUnavailable, "")
+				lost.left.Store(0)
+				s.want("/me", http.StatusOK, "alice") // the connection is good
+				lost.left.Store(1000)
+				if status, _, cookies := s.get(path); status != http.StatusServiceUnavailable || cookies != 1 || s.cookie != before || s.next == "" {
+					t.Errorf("%s: %d with %d cookies, want 503 and a second cookie beside the first", path, status, cookies)
+				}
+				lost.left.Store(0)
+				s.want("/me", http.StatusOK, "alice")
+				moved := s.cookie != before
+				if t.Logf("%s: the session has the new token: %t", path, moved); moved != (stream == "downstream") || moved != (s.next == "") {
+					t.Errorf("%s: moved %t, a second cookie %q", path, moved, s.next)
+				}
+				s.want("/set", http.StatusOK, "alice")
+			}
+			if n := pgtest.One[int](t, r.admin, "SELECT count(*) FROM pgsession.sessions"); n != 1 {
+				t.Errorf("%d rows, want 1", n)
+			}
+		})
 	}
-	lost.left.Store(0)
-	status, who, _ := s.get("/me")
-	t.Logf("afterwards the old cookie, %v, is %q: %d", s.cookie == before, who, status)
 }
