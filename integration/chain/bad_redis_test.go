@@ -148,7 +148,7 @@ func TestForeignValuesUnderOurKeys(t *testing.T) {
 		if revoked, err := i.Delete(ctx, fresh); err != nil || !revoked.Committed {
 			t.Errorf("%s, revoke: %+v, %v", name, revoked, err)
 		}
-		if served := watch(t, i, fresh, time.Now()); served > 0 {
+		if served := watch(t, i, fresh, time.Now(), 0); served > 0 {
 			t.Errorf("%s: served %v after a revoke", name, served)
 		}
 	}

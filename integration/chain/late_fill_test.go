@@ -31,7 +31,7 @@ func TestAFillThatIsLateIsRefused(t *testing.T) {
 	}
 	began := time.Now()
 	release()
-	if served := watch(t, b, id, began); served > 0 {
+	if served := watch(t, b, id, began, bound); served > 0 {
 		t.Errorf("served %v after a revoke that Redis knows of", served)
 	}
 	if value, err := r.redis.Client.Get(t.Context(), key(id)).Result(); err != nil || value != "buried" {
@@ -57,7 +57,7 @@ func TestAFillThatIsLateAndATombstoneThatIsLost(t *testing.T) {
 		if !filledSince(t, r, id, began) {
 			return false
 		}
-		served := watch(t, b, id, began)
+		served := watch(t, b, id, began, bound)
 		t.Logf("served for %v after the revoke began; the bound is %v", served, bound)
 		if served > bound {
 			t.Errorf("served for %v, more than %v", served, bound)
@@ -190,7 +190,7 @@ func stopFiller(t *testing.T, r *rig, b *instance, sleeps bool) bool {
 		t.Errorf("the filler says %q", said)
 	}
 	filled := sleeps || filledSince(t, r, id, began)
-	served := watch(t, b, id, began)
+	served := watch(t, b, id, began, bound)
 	t.Logf("served for %v after the revoke began; the bound is %v", served, bound)
 	if served > bound || sleeps && served > 0 {
 		t.Errorf("served for %v", served)
