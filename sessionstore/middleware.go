@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 )
 
@@ -41,8 +42,9 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 }
 
 // ServeError is the default [ErrorHandler], and good for an error of [FromContext] too: 503 with Retry-After when the
-// store is unavailable, 403 for a user with too many sessions, else 500. The text says nothing about the reason.
-func ServeError(w http.ResponseWriter, _ *http.Request, err error) {
+// store is unavailable, 403 for a user with too many sessions, else 500. The text says nothing about the reason. What makes no
+// event, since no Manager was there, is logged with [slog.Default]: [ErrNoMiddleware].
+func ServeError(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, ErrUnavailable) {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "The session store is unavailable. Please try again.", http.StatusServiceUnavailable)
@@ -52,5 +54,8 @@ func ServeError(w http.ResponseWriter, _ *http.Request, err error) {
 		http.Error(w, "You are logged in too often. Please log out elsewhere first.", http.StatusForbidden)
 		return
 	}
-	http.Error(w, "The session could not be saved.", http.StatusInternalServerError)
+	if errors.Is(err, ErrNoMiddleware) {
+		slog.ErrorContext(r.Context(), "a request has no session", "error", err)
+	}
+	http.Error(w, "Something went wrong with the session.", http.StatusInternalServerError)
 }
