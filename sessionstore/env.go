@@ -11,7 +11,7 @@ import (
 // ConfigFromEnv reads a [Config] from the environment variables of the README's table, and checks it. All faults are
 // reported together; each names its variable and none shows its value. A variable that is empty counts as not set.
 //
-// NODE_ENV stands in for APP_ENV where that is not set.
+// NODE_ENV stands in for APP_ENV where that is not set; its "test" is Development.
 func ConfigFromEnv() (Config, error) { return configFrom(os.LookupEnv) }
 
 // envNames are the variables of the fields that [Config]'s own check finds fault with.
@@ -22,8 +22,9 @@ var envNames = map[string]string{
 	"CacheFreshness": "SESSION_CACHE_FRESHNESS", "EmergencyGrace": "SESSION_EMERGENCY_GRACE",
 	"Schema":             "SESSION_SCHEMA",
 	"MaxSessionsPerUser": "SESSION_MAX_PER_USER",
-	"IPPrefix":           "SESSION_IP_PREFIX", "SuspiciousAction": "SESSION_SUSPICIOUS_ACTION",
-	"Cookie.Name": "SESSION_COOKIE_NAME", "Cookie.Domain": "COOKIE_DOMAIN",
+	"IPv4Prefix":         "SESSION_IP_PREFIX", "IPv6Prefix": "SESSION_IP_PREFIX",
+	"SuspiciousAction": "SESSION_SUSPICIOUS_ACTION",
+	"Cookie.Name":      "SESSION_COOKIE_NAME", "Cookie.Domain": "COOKIE_DOMAIN",
 }
 
 func configFrom(lookup func(string) (string, bool)) (Config, error) {
