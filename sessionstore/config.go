@@ -66,8 +66,8 @@ type Config struct {
 	// settings. Needed by [Open]; in Development, without it, sessions live in this process's memory.
 	DatabaseURL Secret
 
-	// Schema is the schema of the database that `migrate -schema` made: at most 48 lower-case letters, digits and
-	// underscores. Defaults to pgsession.
+	// Schema is the schema of the database that `migrate -schema` made, or `migrate` with SESSION_SCHEMA set: at most 48
+	// lower-case letters, digits and underscores. Defaults to pgsession.
 	Schema string
 
 	// Secrets sign the cookies: the first signs, all of them verify. To replace one, first add the new one behind the old
