@@ -43,7 +43,8 @@ func withoutSession(ctx context.Context) context.Context {
 // the only one that may have to wait: ctx bounds it. A visitor whose cookie names no live session, or who has none,
 // gets an empty session and no error.
 //
-// The errors are [ErrUnavailable], to be answered with 503, [ErrNoMiddleware] and [ErrEnded], or that of ctx.
+// The errors are [ErrUnavailable], to be answered with 503, [ErrNoMiddleware] and [ErrEnded], or that of ctx. Any other says what
+// is wrong with the database's schema or the role's rights. [ServeError] answers each of them.
 func FromContext(ctx context.Context) (*Session, error) {
 	v, ok := ctx.Value(contextKey{}).(*visit)
 	if !ok {

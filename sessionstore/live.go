@@ -31,7 +31,8 @@ var (
 //
 // An outage of the store ends nothing at once. A connection whose session nobody could vouch for during 30 s, or for as
 // long as the cache may serve when that is longer ([Config.CacheFreshness] and [Config.EmergencyGrace]), is cancelled with
-// [ErrUnavailable]. So is every one when the Manager is closed.
+// [ErrUnavailable]. So is every one when the Manager is closed; before that comes [http.Server.Shutdown], which waits for open
+// streams, so end them in a function given to [http.Server.RegisterOnShutdown].
 //
 // A session that is not in the store has ended: begin the response, or call [Session.Save], before watching a new one. After the
 // request the cause is [ErrEnded]. All connections of a Manager share one query a second, and none is made when none is open.
