@@ -34,7 +34,9 @@ const (
 
 // successor hides another token behind this one, and finds it again.
 func (t token) successor(other token) (masked token) {
-	mask := sha256.Sum256(append([]byte(successorLabel), t[:]...))
+	var labelled [len(successorLabel) + len(token{})]byte
+	copy(labelled[copy(labelled[:], successorLabel):], t[:])
+	mask := sha256.Sum256(labelled[:])
 	for i := range masked {
 		masked[i] = mask[i] ^ other[i]
 	}
@@ -43,7 +45,10 @@ func (t token) successor(other token) (masked token) {
 
 // bond says of this token and its successor that they belong together: whoever has one token can't find a second for another's mask.
 func (t token) bond(successor token) uint64 {
-	sum := sha256.Sum256(append(append([]byte(bondLabel), t[:]...), successor[:]...))
+	var labelled [len(bondLabel) + 2*len(token{})]byte
+	tokens := labelled[copy(labelled[:], bondLabel):]
+	copy(tokens[copy(tokens, t[:]):], successor[:])
+	sum := sha256.Sum256(labelled[:])
 	return binary.BigEndian.Uint64(sum[:])
 }
 
