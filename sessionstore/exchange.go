@@ -177,7 +177,9 @@ func (x *exchange) save() error {
 		return nil
 	case err != nil:
 		x.failed = true
-		x.writeSuccessor()
+		s.mu.Lock()
+		x.writeCookie()
+		s.mu.Unlock()
 		e.Kind, e.Err = EventSaveFailed, err
 		m.observe(ctx, e)
 	}
@@ -202,17 +204,21 @@ func (x *exchange) noteUse() {
 	x.m.touches.add(t)
 }
 
+// writeCookie tells the browser what the session's token is, and what it may be. After a save that failed, a logout hasn't happened.
+// The caller holds s.mu.
 func (x *exchange) writeCookie() {
 	m, s, h := x.m, &x.session, x.header
-	if !(s.recook && s.stored) && !s.uncook {
+	write, clears, moving := s.recook && s.stored, s.uncook && !s.stored && !x.failed, s.next != nil && s.next.of == s.token
+	if !write && !clears && !(x.failed && moving) {
 		return
 	}
 	secure := x.secure()
-	x.forgetSuccessor()
-	if s.stored {
+	x.writeSuccessor(secure)
+	switch {
+	case write:
 		t := ticket{token: s.token, persistent: s.persist, floor: uint64(s.floor)}
 		m.cookie.write(h, t, s.rec.AbsoluteExpiresAt.Sub(s.rec.now()), secure)
-	} else {
+	case clears:
 		m.cookie.clear(h, secure)
 	}
 	s.recook, s.uncook = false, false

@@ -13,9 +13,10 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 // Handler gives every request to next a session, to be had with [FromContext]. The session is loaded when it is first
 // asked for and saved just before the first byte of the response; a request that does not use it costs no query, and
-// one that stores nothing gets no cookie. When the session can't be saved, the client gets 503 and keeps its cookie. When it was
-// to get a new token, in a login for instance, and nobody knows whether it has, a second cookie beside the first names that token, so
-// that the client has its session either way; its name ends in "-next", and it goes with the next change of the first.
+// one that stores nothing gets no cookie. When the session can't be saved, the client gets 503 and keeps its cookie, or gets
+// the one with the new token when the handler's own [Session.Save] had changed that before. When it was to get a new
+// token, in a login for instance, and nobody knows whether it has, a second cookie beside the first names that token, so that the client
+// has its session either way; its name ends in "-next", and it goes when it is known which token the session has.
 //
 // Bodies are not buffered. The ResponseWriter that next gets is an http.Flusher and an http.Hijacker when the
 // server's is, works with [http.ResponseController] and hands ReadFrom on.
