@@ -15,6 +15,9 @@ const (
 	maxAttributeBytes = 1024
 )
 
+// sameSiteNames are the names that the environment knows.
+var sameSiteNames = map[string]http.SameSite{"strict": http.SameSiteStrictMode, "lax": http.SameSiteLaxMode, "none": http.SameSiteNoneMode}
+
 // CookieConfig is how the session cookie looks. It is always HttpOnly. The zero value is right for production: a
 // cookie that only this host gets, over https, and that no cross-site request carries.
 type CookieConfig struct {

@@ -24,7 +24,7 @@ var envNames = map[string]string{
 	"MaxSessionsPerUser": "SESSION_MAX_PER_USER",
 	"IPv4Prefix":         "SESSION_IP_PREFIX", "IPv6Prefix": "SESSION_IP_PREFIX",
 	"SuspiciousAction": "SESSION_SUSPICIOUS_ACTION",
-	"Cookie.Name":      "SESSION_COOKIE_NAME", "Cookie.Domain": "COOKIE_DOMAIN",
+	"Cookie.Name":      "SESSION_COOKIE_NAME", "Cookie.Domain": "COOKIE_DOMAIN", "Cookie.SameSite": "SESSION_COOKIE_SAMESITE",
 }
 
 func configFrom(lookup func(string) (string, bool)) (Config, error) {
@@ -49,7 +49,7 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		CacheFreshness:     e.duration("SESSION_CACHE_FRESHNESS"),
 		NoEmergency:        !e.flag("SESSION_EMERGENCY", true),
 		EmergencyGrace:     max(0, e.duration("SESSION_EMERGENCY_GRACE")),
-		Cookie:             CookieConfig{Name: e.text("SESSION_COOKIE_NAME"), Domain: e.text("COOKIE_DOMAIN")},
+		Cookie:             e.cookie(),
 	}
 	cfg.IPv4Prefix, cfg.IPv6Prefix = e.bits("SESSION_IP_PREFIX")
 	for _, secret := range e.list("SESSION_SECRET") {
@@ -197,6 +197,17 @@ func (e *environment) action(name string) SuspiciousAction {
 	}
 	e.fault(name, "must be observe, login or revoke")
 	return ActionObserve
+}
+
+func (e *environment) cookie() CookieConfig {
+	const name = "SESSION_COOKIE_SAMESITE"
+	c := CookieConfig{Name: e.text("SESSION_COOKIE_NAME"), Domain: e.text("COOKIE_DOMAIN")}
+	if v, set := e.get(name); set {
+		if c.SameSite = sameSiteNames[strings.ToLower(v)]; c.SameSite == 0 {
+			e.fault(name, "must be strict, lax or none")
+		}
+	}
+	return c
 }
 
 func (e *environment) flag(name string, byDefault bool) bool {
