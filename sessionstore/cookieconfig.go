@@ -15,6 +15,8 @@ const (
 	maxAttributeBytes = 1024
 )
 
+const plainAdvice = "serve https; or, where a proxy does, name it in TRUSTED_PROXIES and let it send X-Forwarded-Proto; or, to try things out, set APP_ENV=development"
+
 // sameSiteNames are the names that the environment knows.
 var sameSiteNames = map[string]http.SameSite{"strict": http.SameSiteStrictMode, "lax": http.SameSiteLaxMode, "none": http.SameSiteNoneMode}
 

@@ -230,8 +230,14 @@ func (x *exchange) writeCookie() {
 	h.Set("Cache-Control", "no-store")
 }
 
+// secure decides the cookie's Secure attribute. What a browser drops without a word is said once, in the log.
 func (x *exchange) secure() bool {
-	return x.m.cfg.Cookie.secure(x.m.cfg.Env, x.m.proxies.https(x.request))
+	https := x.m.proxies.https(x.request)
+	secure := x.m.cfg.Cookie.secure(x.m.cfg.Env, https)
+	if secure && !https && x.m.saidPlain.CompareAndSwap(false, true) {
+		x.m.cfg.Logger.Warn("a Secure cookie answers a request over plain http: browsers drop it, but for localhost", "why", plainAdvice)
+	}
+	return secure
 }
 
 // addVaryCookie tells caches that the response depends on the cookie.
