@@ -224,10 +224,9 @@ func (x *exchange) writeCookie() {
 	s.recook, s.uncook = false, false
 
 	// A shared cache that kept this response would hand the session to strangers.
-	if cc := strings.ToLower(strings.Join(h["Cache-Control"], ",")); strings.Contains(cc, "public") || strings.Contains(cc, "s-maxage") {
+	if forbidCaching(h) {
 		m.observe(x.request.Context(), Event{Kind: EventUncached, Handle: s.handle()})
 	}
-	h.Set("Cache-Control", "no-store")
 }
 
 // secure decides the cookie's Secure attribute. What a browser drops without a word is said once, in the log.

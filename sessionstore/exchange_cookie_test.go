@@ -191,6 +191,11 @@ func TestResponseThatSetsTheCookieIsNotCached(t *testing.T) {
 		{"one that shouts", http.Header{"Cache-Control": {"PUBLIC"}}, "Cookie", true},
 		{"one that means proxies only", http.Header{"Cache-Control": {"s-maxage=600"}}, "Cookie", true},
 		{"one that says so in a second line", http.Header{"Cache-Control": {"max-age=5", "public"}}, "Cookie", true},
+		{"one that says so in a spelling of its own", http.Header{"cache-control": {"public"}}, "Cookie", true},
+		{"one that lets a CDN keep it", http.Header{"Cache-Control": {"private"}, "Cdn-Cache-Control": {"max-age=600"}}, "Cookie", true},
+		{"one that lets the CDN of one maker", http.Header{"Vercel-CDN-Cache-Control": {"max-age=600"}}, "Cookie", true},
+		{"one that lets an older CDN", http.Header{"Surrogate-Control": {"max-age=600"}}, "Cookie", true},
+		{"one that lets nginx", http.Header{"X-Accel-Expires": {"600"}}, "Cookie", true},
 		{"one that wants a private response", http.Header{"Cache-Control": {"private, max-age=600"}}, "Cookie", false},
 		{"one that varies already", http.Header{"Vary": {"Cookie"}}, "Cookie", false},
 		{"one that varies by more", http.Header{"Vary": {"Accept-Encoding, cookie"}}, "Accept-Encoding, cookie", false},
@@ -207,6 +212,11 @@ func TestResponseThatSetsTheCookieIsNotCached(t *testing.T) {
 				site.check(s.Set("cart", 1))
 			})
 			expect(t, "Cache-Control", strings.Join(resp.Header["Cache-Control"], "|"), "no-store")
+			for name := range resp.Header {
+				if !slices.Contains([]string{"Cache-Control", "Set-Cookie", "Vary"}, name) {
+					t.Errorf("%s is sent", name)
+				}
+			}
 			expect(t, "Vary", strings.Join(resp.Header["Vary"], "|"), tt.vary)
 			expect(t, "EventUncached", site.m.Count(sessionstore.EventUncached) == 1, tt.uncached)
 		})

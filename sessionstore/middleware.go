@@ -21,7 +21,8 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 // Bodies are not buffered. The ResponseWriter that next gets is an http.Flusher and an http.Hijacker when the
 // server's is, works with [http.ResponseController] and hands ReadFrom on.
 //
-// A response that sets the cookie carries Cache-Control: no-store, and one that read the session Vary: Cookie.
+// A response that sets the cookie carries Cache-Control: no-store, and nothing that a CDN would obey before it; one that read the session
+// carries Vary: Cookie.
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &exchange{m: m, header: w.Header()}

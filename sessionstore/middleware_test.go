@@ -53,7 +53,7 @@ func TestStoreThatFailsAtCommit(t *testing.T) {
 				c := start(site.serve(func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 					site.check(s.Set("cart", 1))
 					for name, value := range map[string]string{
-						"Etag": `"1"`, "Content-Encoding": "br", "Last-Modified": "Sat, 01 Jan 2022 00:00:00 GMT",
+						"Etag": `"1"`, "Cdn-Cache-Control": "max-age=600", "Content-Encoding": "br", "Last-Modified": "Sat, 01 Jan 2022 00:00:00 GMT",
 						"Content-Range": "bytes 0-6/7", "Cache-Control": "public, max-age=60",
 					} {
 						w.Header().Set(name, value)
@@ -74,7 +74,7 @@ func TestStoreThatFailsAtCommit(t *testing.T) {
 				expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
 				expect(t, "Retry-After", resp.Header.Get("Retry-After"), "1")
 				expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "no-store")
-				for _, name := range []string{"Set-Cookie", "Location", "Etag", "Content-Encoding", "Last-Modified", "Content-Range"} {
+				for _, name := range []string{"Set-Cookie", "Location", "Etag", "Content-Encoding", "Last-Modified", "Content-Range", "Cdn-Cache-Control"} {
 					if v, ok := resp.Header[name]; ok {
 						t.Errorf("%s: %q is still there", name, v)
 					}

@@ -64,7 +64,7 @@ func (w *response) begin() error {
 		for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Range", "Content-Disposition", "Etag", "Last-Modified", "Location"} {
 			h.Del(name)
 		}
-		h.Set("Cache-Control", "no-store")
+		forbidCaching(h)
 		w.x.m.cfg.ErrorHandler(w.ResponseWriter, w.x.request, err)
 		// A Save that the handler makes now would move the session to a token that the browser never gets.
 		w.x.end(w.x.request.Context())
