@@ -99,6 +99,21 @@ func TestLoginOfTwoUsersInOneRequest(t *testing.T) {
 	expect(t, "the session", site.look(cookie, "cart"), "user=ada cart")
 }
 
+// The other tab has logged somebody in meanwhile, and the session kept its token: what that user has in it is not handed on.
+func TestLoginBesideOneOfAnotherUserThatKeepsTheToken(t *testing.T) {
+	site := newSite(t, func(cfg *sessionstore.Config) { cfg.KeepTokenOnLogin = true })
+	cookie := site.newcomer()
+	site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.check(s.Login(r.Context(), "ada"))
+			site.check(s.Set("secret", true))
+		})
+		site.check(s.Login(r.Context(), "bob"))
+		site.check(s.Set("own", true))
+	})
+	expect(t, "the session", site.look(cookie, "secret", "own"), "user=bob own")
+}
+
 func TestLoginRefusesWhatIsNoUserID(t *testing.T) {
 	site := newSite(t)
 	site.visit("", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {

@@ -107,6 +107,9 @@ func (m *Memory) Save(ctx context.Context, id ID, c Change) (Record, error) {
 	if m.crowded(c.UserID, c.MaxSessions, id, now) {
 		return Record{}, ErrTooManySessions
 	}
+	if c.UserID != "" && rec.UserID != "" && rec.UserID != c.UserID {
+		rec.Data = nil
+	}
 	rec.Data = patch(rec.Data, c)
 	rec.Version++
 	if c.UserID != "" {

@@ -37,7 +37,8 @@ type Store interface {
 	// not reached changes nothing: what counts is what the store knows now, and a cache asks it when it is behind.
 	Load(ctx context.Context, id ID, floor int64) (Record, error)
 
-	// Save applies a change, raises the version by one, extends a sliding session, and returns the merged result.
+	// Save applies a change, raises the version by one, extends a sliding session, and returns the merged result. With
+	// Change.UserID set, data that belonged to another user is dropped.
 	Save(ctx context.Context, id ID, c Change) (Record, error)
 
 	// Rotate moves the session to a new id, with a change applied, in one step: no moment has both ids or neither.

@@ -56,11 +56,12 @@ FROM (
 ) AS d
 RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
 
--- SessionSave patches the members of data that changed, so that two requests that change different keys both win. login is
--- zero for a login and else null; idle is null when deadlines don't move.
+-- SessionSave patches the members of data that changed, so that two requests that change different keys both win. The data of a
+-- session that is somebody else's by now is not handed on. login is zero for a login and else null; idle is null when deadlines
+-- don't move.
 -- name: SessionSave :one
 UPDATE pgsession.sessions AS s SET
-    data = (data - @removed::text[]) || @changed::jsonb,
+    data = CASE WHEN user_id <> sqlc.narg(user_id) THEN '{}' ELSE data - @removed::text[] END || @changed::jsonb,
     user_id = coalesce(sqlc.narg(user_id), user_id),
     authenticated_at = greatest(authenticated_at, now() - sqlc.narg(login)::interval),
     version = version + 1,
@@ -87,7 +88,8 @@ WITH change AS (
     FOR NO KEY UPDATE
 )
 UPDATE pgsession.sessions AS s SET
-    data = (s.data - ARRAY(SELECT jsonb_array_elements_text(change.removed))) || change.changed,
+    data = CASE WHEN s.user_id <> change.user_id THEN '{}'
+        ELSE s.data - ARRAY(SELECT jsonb_array_elements_text(change.removed)) END || change.changed,
     user_id = coalesce(change.user_id, s.user_id),
     authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN now() ELSE s.authenticated_at END,
     version = s.version + 1,

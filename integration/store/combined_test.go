@@ -101,6 +101,27 @@ func TestCombinedSavesGetEachItsOwn(t *testing.T) {
 	c.wantShared("SessionSave", many)
 }
 
+func TestCombinedSavesHandNoDataToAnotherUser(t *testing.T) {
+	t.Parallel()
+	c := hire(t)
+	ids := c.sessions(many)
+	pgtest.Exec(t, c.admin, "UPDATE pgsession.sessions SET user_id = 'ada' WHERE (data ->> 'n')::int % 2 = 0")
+	c.together(many, c.jamSaves(), func(ctx context.Context, i int) {
+		change := setting("saved", i)
+		change.UserID = []string{"ada", "bob"}[i/2%2]
+		rec, err := c.store.Save(ctx, ids[i], change)
+		if err != nil || rec.UserID != change.UserID || read[int](t, rec, "saved") != i {
+			t.Errorf("save %d: %+v: %v", i, rec, err)
+			return
+		}
+		adas := i%2 == 0
+		if has := strings.Contains(string(rec.Data), `"n"`); has == (adas && rec.UserID == "bob") {
+			t.Errorf("save %d by %s of a session that was ada's: %t: %s", i, rec.UserID, adas, rec.Data)
+		}
+	})
+	c.wantShared("SessionSave", many)
+}
+
 func TestCombinedRotatesGetEachItsOwn(t *testing.T) {
 	t.Parallel()
 	c := hire(t)

@@ -458,8 +458,8 @@ func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRo
 
 const sessionSave = `-- name: SessionSave :one
 UPDATE pgsession.sessions AS s SET
-    data = (data - $1::text[]) || $2::jsonb,
-    user_id = coalesce($3, user_id),
+    data = CASE WHEN user_id <> $1 THEN '{}' ELSE data - $2::text[] END || $3::jsonb,
+    user_id = coalesce($1, user_id),
     authenticated_at = greatest(authenticated_at, now() - $4::interval),
     version = version + 1,
     ip = coalesce($5, ip),
@@ -472,9 +472,9 @@ RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expi
 `
 
 type SessionSaveParams struct {
+	UserID     pgtype.Text
 	Removed    []string
 	Changed    json.RawMessage
-	UserID     pgtype.Text
 	Login      pgtype.Interval
 	IP         *netip.Addr
 	UserAgent  pgtype.Text
@@ -488,13 +488,14 @@ type SessionSaveRow struct {
 	ValidatedAt time.Time
 }
 
-// SessionSave patches the members of data that changed, so that two requests that change different keys both win. login is
-// zero for a login and else null; idle is null when deadlines don't move.
+// SessionSave patches the members of data that changed, so that two requests that change different keys both win. The data of a
+// session that is somebody else's by now is not handed on. login is zero for a login and else null; idle is null when deadlines
+// don't move.
 func (q *Queries) SessionSave(ctx context.Context, db DBTX, arg *SessionSaveParams) (*SessionSaveRow, error) {
 	row := db.QueryRow(ctx, sessionSave,
+		arg.UserID,
 		arg.Removed,
 		arg.Changed,
-		arg.UserID,
 		arg.Login,
 		arg.IP,
 		arg.UserAgent,
@@ -533,7 +534,8 @@ WITH change AS (
     FOR NO KEY UPDATE
 )
 UPDATE pgsession.sessions AS s SET
-    data = (s.data - ARRAY(SELECT jsonb_array_elements_text(change.removed))) || change.changed,
+    data = CASE WHEN s.user_id <> change.user_id THEN '{}'
+        ELSE s.data - ARRAY(SELECT jsonb_array_elements_text(change.removed)) END || change.changed,
     user_id = coalesce(change.user_id, s.user_id),
     authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN now() ELSE s.authenticated_at END,
     version = s.version + 1,

@@ -105,6 +105,19 @@ var saving = []testCase{
 		},
 	},
 	{
+		name: "a save that logs somebody else in drops the data",
+		why:  "with two tabs and no regeneration, one user's data must not reach the next",
+		run: func(h *harness) {
+			rec := h.create("ada", "secret", 1)
+			change := set("new", 2)
+			change.UserID = "bob"
+			saved := h.save(rec.ID, change)
+			h.equal("UserID", saved.UserID, "bob")
+			h.data(saved, "new", 2)
+			h.data(h.save(rec.ID, sessionstore.Change{UserID: "bob"}), "new", 2)
+		},
+	},
+	{
 		name: "what is not in a change stays",
 		why:  "a save must not forget who is logged in",
 		run: func(h *harness) {
