@@ -133,11 +133,7 @@ func (x *exchange) commit() error {
 	s := &x.session
 
 	// From here on, what needs a cookie is too late: a logout beside the save below must not believe it was heard.
-	s.mu.Lock()
-	s.headersSent = true
-	pending := s.pending()
-	s.mu.Unlock()
-	if pending {
+	if s.headersGo() {
 		if err := x.save(); err != nil {
 			return err
 		}
@@ -176,14 +172,34 @@ func (x *exchange) save() error {
 		m.observe(ctx, e)
 		return nil
 	case err != nil:
-		x.failed = true
-		s.mu.Lock()
-		x.writeCookie()
-		s.mu.Unlock()
+		x.fail()
 		e.Kind, e.Err = EventSaveFailed, err
 		m.observe(ctx, e)
 	}
 	return err
+}
+
+// fail writes what the browser must know although the response is withheld. What was pending is void: an ErrorHandler's own Save
+// would move the session to a token that the browser never gets.
+func (x *exchange) fail() {
+	x.failed = true
+	s := &x.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x.writeCookie()
+	s.discard()
+}
+
+// abandon is for a handler that panicked. What it half did is not saved, but the response of whoever recovers must bring a token that
+// its own Save has changed.
+func (x *exchange) abandon() {
+	x.loading.Lock()
+	defer x.loading.Unlock()
+	if x.loaded && !x.committed {
+		x.committed = true
+		x.session.headersGo()
+		x.fail()
+	}
 }
 
 // noteUse queues a touch, unless one was made within the touch interval. A save counts as one. A session that moved is touched
@@ -208,8 +224,9 @@ func (x *exchange) noteUse() {
 // The caller holds s.mu.
 func (x *exchange) writeCookie() {
 	m, s, h := x.m, &x.session, x.header
-	write, clears, moving := s.recook && s.stored, s.uncook && !s.stored && !x.failed, s.next != nil && s.next.of == s.token
-	if !write && !clears && !(x.failed && moving) {
+	write, clears := s.recook && s.stored, s.uncook && !s.stored && !x.failed
+	tells := s.next != nil && s.next.of == s.token && (x.failed || !s.next.told)
+	if !write && !clears && !tells {
 		return
 	}
 	secure := x.secure()

@@ -1,5 +1,7 @@
 package sessionstore
 
+import "context"
+
 // The sizes and the pace that tests count on.
 const (
 	TouchEvery      = touchEvery
@@ -18,4 +20,14 @@ func (m *Manager) Watching() bool {
 	m.watches.mu.Lock()
 	defer m.watches.mu.Unlock()
 	return m.watches.timer != nil
+}
+
+// WriteLate is the middle of a save: between happens after it has taken what is pending.
+func (s *Session) WriteLate(ctx context.Context, between func()) error {
+	s.mu.Lock()
+	p := s.plan()
+	s.mu.Unlock()
+	between()
+	_, _, err := s.write(ctx, &p)
+	return err
 }

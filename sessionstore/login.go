@@ -59,12 +59,13 @@ func (s *Session) Logout(ctx context.Context) error {
 	return nil
 }
 
-// doom notes that a session is to be deleted. It may have moved to the token that it was to get, which it can't after that.
+// doom notes that a session is to be deleted.
 func (s *Session) doom(rec Record, tok token, by actor) {
-	s.doomed = append(s.doomed, doomed{rec, by})
+	d := doomed{Record: rec, by: by}
 	if s.next != nil && s.next.of == tok {
-		s.doomed = append(s.doomed, doomed{Record{ID: s.next.token.id(), UserID: rec.UserID}, by})
+		d.next = s.next.token.id()
 	}
+	s.doomed = append(s.doomed, d)
 	s.uncook = true
 }
 
@@ -106,6 +107,10 @@ func (s *Session) Remembered() bool {
 func (s *Session) Discard() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.discard()
+}
+
+func (s *Session) discard() {
 	s.edits, s.userID, s.renew, s.drop = nil, "", false, false
 	if s.held != nil && s.stored {
 		s.withhold() // the login that brought it back is void

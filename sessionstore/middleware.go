@@ -32,6 +32,7 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 		x.request = r
 		rw := &response{ResponseWriter: w, x: x}
 		defer func() {
+			x.abandon() // of no effect once the response has begun
 			x.end(r.Context())
 			v.exchange.Store(nil)
 		}()

@@ -91,7 +91,7 @@ func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
 // RevokeOthers ends all sessions of the user but this one, as after a change of the password. A pending
 // [Session.Login] counts. Without a user it ends none. It fails as [Manager.Revoke] does, and with [ErrEnded] after the request.
 func (s *Session) RevokeOthers(ctx context.Context) (Revocation, error) {
-	sel, err := s.others()
+	sel, err := s.others(ctx)
 	if err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
@@ -106,7 +106,10 @@ func userError(userID string) error {
 	return nil
 }
 
-func (s *Session) others() (Selection, error) {
+func (s *Session) others(ctx context.Context) (Selection, error) {
+	if err := s.find(ctx); err != nil {
+		return Selection{}, err
+	}
 	userID := s.UserID()
 	s.mu.Lock()
 	defer s.mu.Unlock()

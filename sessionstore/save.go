@@ -37,8 +37,11 @@ func (p *plan) empty() bool {
 	return !p.renew && p.change.UserID == "" && len(p.change.Set) == 0 && len(p.change.Removed) == 0
 }
 
-// pending says whether a save has anything to do, or to wait for.
-func (s *Session) pending() bool {
+// headersGo makes what needs a cookie too late, and says whether a save has anything to do, or to wait for.
+func (s *Session) headersGo() (pending bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.headersSent = true
 	return len(s.doomed) > 0 || len(s.edits) > 0 || s.userID != "" || s.renew
 }
 
@@ -56,7 +59,7 @@ func (s *Session) save(ctx context.Context) error {
 	s.mu.Unlock()
 
 	for _, d := range p.doomed {
-		revoked, err := s.m.store.Delete(ctx, d.ID)
+		revoked, err := s.m.end(ctx, &d)
 		if err != nil {
 			return err
 		}
@@ -81,6 +84,8 @@ func (s *Session) save(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
+	case errors.Is(err, errForgotten):
+		return nil
 	case errors.Is(err, ErrNotFound):
 		if s.life == p.life {
 			s.forget()
@@ -88,13 +93,36 @@ func (s *Session) save(ctx context.Context) error {
 		return err
 	case err != nil:
 		return err
-	case s.life != p.life: // logged out while this was being saved
-		// The logout doomed the session under the id that it had, if it had one.
-		s.doomed = []doomed{{rec, actor{name: rec.UserID}}}
+	case s.life != p.life:
+		s.redoom(&p, rec)
 		return nil
 	}
 	s.apply(&p, rec, tok)
 	return nil
+}
+
+// end deletes a session that was logged out. It may have moved to the id that it was to get, which it can't after the first Delete.
+func (m *Manager) end(ctx context.Context, d *doomed) (Revocation, error) {
+	r, err := m.store.Delete(ctx, d.ID)
+	if err != nil || d.next == (ID{}) {
+		return r, err
+	}
+	moved, err := m.store.Delete(ctx, d.next)
+	return Revocation{
+		Committed: r.Committed && moved.Committed, CacheAcked: r.CacheAcked && moved.CacheAcked, MaxExposure: max(r.MaxExposure, moved.MaxExposure),
+	}, err
+}
+
+// redoom is for a session that was logged out while it was being saved. The logout has doomed it under the id that it had, if it
+// had one.
+func (s *Session) redoom(p *plan, rec Record) {
+	for i := range s.doomed {
+		if d := &s.doomed[i]; p.stored && d.ID == p.id {
+			d.Record, d.next = rec, ID{}
+			return
+		}
+	}
+	s.doomed = append(s.doomed, doomed{Record: rec, by: actor{name: rec.UserID}})
 }
 
 // plan takes the pending changes. What is changed from now on belongs to the next save.

@@ -160,3 +160,41 @@ func TestLoginWhileASaveIsInTheStore(t *testing.T) {
 	expect(t, "the session", site.look(after, "cart"), "user=ada cart")
 	expect(t, "the old token", site.look(before), "nobody")
 }
+
+// Two sessions are logged out at once: the one that is being made, and the one that was hidden from the request.
+func TestLogoutOfAHiddenSessionWhileASaveIsInTheStore(t *testing.T) {
+	site := watchful(t, acting(sessionstore.ActionRequireLogin))
+	cookie := site.userAt(home, laptop)
+	arrived, release := site.store.hold("Create")
+	site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		expect(t, "user", s.UserID(), "")
+		site.check(s.Set("cart", 1))
+		var save sync.WaitGroup
+		save.Go(func() { site.check(s.Save(r.Context())) })
+		<-arrived
+		site.check(s.Logout(r.Context()))
+		release()
+		save.Wait()
+	})
+	expect(t, "rows", site.store.rows(), 0)
+	expect(t, "events", site.seen(), "session suspicious, session created, session logout, session logout")
+}
+
+// Who logged out is told, also when that came into the middle of a save.
+func TestLogoutByAnActorWhileASaveIsInTheStore(t *testing.T) {
+	site := newSite(t)
+	cookie := site.user("ada")
+	arrived, release := site.store.hold("Rotate")
+	site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.check(s.Regenerate(r.Context()))
+		var save sync.WaitGroup
+		save.Go(func() { site.check(s.Save(r.Context())) })
+		<-arrived
+		site.check(s.Logout(sessionstore.WithActor(r.Context(), "support", "on the phone")))
+		release()
+		save.Wait()
+	})
+	expect(t, "rows", site.store.rows(), 0)
+	e := site.event(sessionstore.EventLogout)
+	expect(t, "by", e.Actor+", "+e.Detail, "support, on the phone")
+}

@@ -51,7 +51,8 @@ type Session struct {
 // doomed is a session that was logged out, and who did it.
 type doomed struct {
 	Record
-	by actor
+	next ID // that it was to get, and nobody answered; zero for none
+	by   actor
 }
 
 // edit is one changed value; a nil value means removed.

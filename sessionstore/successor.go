@@ -5,6 +5,9 @@ import (
 	"errors"
 )
 
+// errForgotten says that there is nothing to save any more: the session was logged out, and nothing was sent yet.
+var errForgotten = errors.New("logged out meanwhile")
+
 // A change of token that nobody answered, and of which nobody could be asked afterwards: the session has the new token or
 // the old one. The browser keeps its cookie, and gets a second one beside it that says what the new token would be: when the
 // old one turns out to be of no session, the new one is tried. So an outage logs nobody out, whichever of the two it is. The new
@@ -30,7 +33,7 @@ func (x *exchange) readSuccessor(of token) (*next, bool) {
 	if t.floor != of.bond(tok) {
 		return nil, false // it was beside another cookie
 	}
-	return &next{of: of, token: tok}, t.persistent
+	return &next{of: of, token: tok, told: true}, t.persistent
 }
 
 // succeed takes the session over under the token that it was to get, if the request says which, and it came to be. False
@@ -70,6 +73,7 @@ func (x *exchange) writeSuccessor(secure bool) {
 // next is the token that a session gets, or has got: nobody answered.
 type next struct {
 	of, token token
+	told      bool // the browser has it
 }
 
 // rotate gives the session a new token. It may be called again when nobody answered: the session gets the token that it was to
@@ -83,15 +87,27 @@ func (s *Session) rotate(ctx context.Context, p *plan) (Record, *token, error) {
 		}
 	}
 	tok := s.m.newToken()
-	s.mu.Lock()
-	s.next = &next{of: s.token, token: tok}
-	s.mu.Unlock()
+	if !s.depart(p, tok) {
+		return Record{}, nil, errForgotten
+	}
 	rec, err := s.m.store.Rotate(ctx, p.id, tok.id(), p.change)
 	rec, err = s.settled(ctx, tok, rec, err)
 	if !errors.Is(err, ErrUncertain) {
 		s.known()
 	}
 	return rec, &tok, err
+}
+
+// depart notes which token the session is to get, so that a logout from now on ends it under either. It is false for one that was
+// logged out before.
+func (s *Session) depart(p *plan, tok token) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life != p.life {
+		return false
+	}
+	s.next = &next{of: s.token, token: tok}
+	return true
 }
 
 // move gives the session the token that it was to get, or finds that it has it.
@@ -117,6 +133,30 @@ func (s *Session) arrive(p *plan, rec Record, tok token) bool {
 	s.rec, s.token, s.floor, s.next, s.recook = rec, tok, rec.Floor, nil, true
 	p.id = rec.ID
 	return true
+}
+
+// find makes sure that it is known which token the session has, for what must spare it.
+func (s *Session) find(ctx context.Context) error {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	if !s.moving() {
+		return nil
+	}
+	s.mu.Lock()
+	p, tok, ended := plan{id: s.rec.ID, life: s.life}, s.next.token, s.ended
+	s.mu.Unlock()
+	if ended {
+		return ErrEnded
+	}
+	rec, err := s.move(withoutSession(ctx), p.id, tok)
+	switch {
+	case errors.Is(err, ErrNotFound): // it has ended
+		return nil
+	case err != nil:
+		return err
+	}
+	s.arrive(&p, rec, tok)
+	return nil
 }
 
 // known: what became of the token that the session was to get.
