@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -254,18 +253,6 @@ func (x *exchange) secure() bool {
 		x.m.cfg.Logger.Warn("a Secure cookie answers a request over plain http: browsers drop it, but for localhost", "why", plainAdvice)
 	}
 	return secure
-}
-
-// addVaryCookie tells caches that the response depends on the cookie.
-func addVaryCookie(h http.Header) {
-	for _, line := range h["Vary"] {
-		for field := range strings.SplitSeq(line, ",") {
-			if field = strings.TrimSpace(field); field == "*" || strings.EqualFold(field, "Cookie") {
-				return
-			}
-		}
-	}
-	h["Vary"] = append(h["Vary"], "Cookie")
 }
 
 // end closes the session: the request is over.

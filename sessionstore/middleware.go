@@ -8,7 +8,8 @@ import (
 )
 
 // ErrorHandler answers a request whose session could not be saved, in place of the response that its handler meant
-// to give. Nothing has been sent yet, and nothing the handler writes will be. It must not set the session cookie.
+// to give. Nothing has been sent yet, and nothing the handler writes will be. It must not set the session cookie. The session that it
+// gets with [FromContext] is as it was before what could not be saved.
 type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 // Handler gives every request to next a session, to be had with [FromContext]. The session is loaded when it is first
@@ -17,6 +18,9 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 // the one with the new token when the handler's own [Session.Save] had changed that before. When it was to get a new
 // token, in a login for instance, and nobody knows whether it has, a second cookie beside the first names that token, so that the client
 // has its session either way; its name ends in "-next", and it goes when it is known which token the session has.
+//
+// What a handler that panics has changed and not saved is void. If its own Save had changed the token before, the header map has the new cookie, for
+// whoever recovers and answers.
 //
 // Bodies are not buffered. The ResponseWriter that next gets is an http.Flusher and an http.Hijacker when the
 // server's is, works with [http.ResponseController] and hands ReadFrom on.

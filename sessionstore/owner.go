@@ -89,7 +89,8 @@ func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
 }
 
 // RevokeOthers ends all sessions of the user but this one, as after a change of the password. A pending
-// [Session.Login] counts. Without a user it ends none. It fails as [Manager.Revoke] does, and with [ErrEnded] after the request.
+// [Session.Login] counts. Without a user it ends none. It fails as [Manager.Revoke] does, and with [ErrEnded] after the request; also
+// with [ErrUnavailable] while nobody can say which token this session has.
 func (s *Session) RevokeOthers(ctx context.Context) (Revocation, error) {
 	sel, err := s.others(ctx)
 	if err != nil {

@@ -24,3 +24,15 @@ func forbidCaching(h http.Header) (allowed bool) {
 	h.Set("Cache-Control", "no-store")
 	return allowed
 }
+
+// addVaryCookie tells caches that the response depends on the cookie.
+func addVaryCookie(h http.Header) {
+	for _, line := range h["Vary"] {
+		for field := range strings.SplitSeq(line, ",") {
+			if field = strings.TrimSpace(field); field == "*" || strings.EqualFold(field, "Cookie") {
+				return
+			}
+		}
+	}
+	h["Vary"] = append(h["Vary"], "Cookie")
+}
