@@ -106,6 +106,11 @@ func (e *emergency) EmergencyStats() EmergencyStats { return e.stats() }
 // LimitJournal bounds the journal.
 func (e *emergency) LimitJournal(n int) { e.maxJournal = n }
 
+// LimitLocal bounds what is known of sessions that Postgres can't have.
+func (e *emergency) LimitLocal(ended, doubted int) {
+	e.local.maxEnded, e.local.maxDoubted = ended, doubted
+}
+
 // SetCheck sets what is looked at before a recovery.
 func (e *emergency) SetCheck(check func(context.Context) error) { e.check = check }
 

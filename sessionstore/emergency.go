@@ -47,7 +47,8 @@ type emergency struct {
 	halfway map[ID]ID       // sessions that were sent to Postgres and not answered for; see put
 	journal map[ID]struct{} // revokes that Postgres has yet to be told
 	told    map[ID]struct{} // those it has been told: what the cache says of them counts for nothing till the end
-	exposed time.Time       // until when the cache may say that one of those lives
+	local   local
+	exposed time.Time // until when the cache may say that one of those lives
 	// maxJournal bounds the journal.
 	maxJournal int
 	since      time.Time // when the emergency began; zero without one
@@ -63,7 +64,7 @@ var _ Store = (*emergency)(nil)
 func newEmergency(truth Store, expiry Expiry, timeout time.Duration) *emergency {
 	e := &emergency{truth: truth, expiry: expiry, timeout: timeout, start: time.Now(), moving: newGate(), maxJournal: maxJournal}
 	e.halfway, e.journal, e.told = map[ID]ID{}, map[ID]struct{}{}, map[ID]struct{}{}
-	e.memory = NewMemory(expiry, emergencySessions)
+	e.local, e.memory = newLocal(), NewMemory(expiry, emergencySessions)
 	e.memory.maxBytes = emergencyBytes
 	e.check = func(context.Context) error { return nil }
 	e.observe = func(context.Context, Event) {}
@@ -92,7 +93,7 @@ func (e *emergency) refuses() bool {
 // Create implements [Store].
 func (e *emergency) Create(ctx context.Context, d Draft) (Record, error) {
 	if e.current() == coherence.Normal {
-		rec, err := e.front.Create(ctx, d)
+		rec, err := e.create(ctx, d)
 		if !errors.Is(err, errAway) {
 			return rec, err
 		}
@@ -104,7 +105,7 @@ func (e *emergency) Create(ctx context.Context, d Draft) (Record, error) {
 	if e.refuses() {
 		return e.memory.Create(ctx, d)
 	}
-	return e.front.Create(ctx, d)
+	return e.create(ctx, d)
 }
 
 // Load implements [Store].
@@ -164,18 +165,24 @@ func (e *emergency) Rotate(ctx context.Context, old, id ID, c Change) (Record, e
 	if !e.refuses() {
 		return e.memory.Rotate(ctx, old, id, c) // Postgres has never heard of the old id
 	}
-	if err := e.full(); err != nil {
+	local := e.onlyHere(old)
+	if err := e.full(); err != nil && !local {
 		return Record{}, err
 	}
 	rec, err := e.memory.Rotate(ctx, old, id, c)
-	if err == nil {
+	switch {
+	case err != nil:
+		return rec, err
+	case local:
+		e.endHere(old)
+	default:
 		e.writeDown(old)
 	}
-	return rec, err
+	return rec, nil
 }
 
 // Delete implements [Store]. While Postgres is away the revoke is written down: it counts here and in the cache at once,
-// for everybody else when Postgres is back.
+// for everybody else when Postgres is back. That of a session that is only here is done with that.
 func (e *emergency) Delete(ctx context.Context, id ID) (Revocation, error) {
 	if err := ctx.Err(); err != nil {
 		return Revocation{}, err
@@ -201,6 +208,10 @@ func (e *emergency) Delete(ctx context.Context, id ID) (Revocation, error) {
 		if !unreachable(err) || !e.refuses() {
 			return r, err
 		}
+	}
+	if e.onlyHere(id) {
+		e.endHere(id)
+		return Revocation{CacheAcked: true}, nil
 	}
 	if err := e.full(); err != nil && !e.journalled(id) {
 		return Revocation{}, err
@@ -276,7 +287,8 @@ func (e *emergency) journalled(id ID) bool {
 	defer e.mu.Unlock()
 	_, waits := e.journal[id]
 	_, told := e.told[id]
-	return waits || told
+	_, ended := e.local.ended[id]
+	return waits || told || ended
 }
 
 // full says that no more revokes can be written down.

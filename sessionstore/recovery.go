@@ -86,7 +86,7 @@ func (e *emergency) recover() {
 	tell := false
 	if e.outage.Mode == coherence.Normal {
 		event, tell = Event{Kind: EventRecovered, Count: e.moved}, true
-		e.since, e.told = time.Time{}, map[ID]struct{}{}
+		e.since, e.told, e.local.ended = time.Time{}, map[ID]struct{}{}, map[ID]struct{}{}
 	} else {
 		if unreachable(err) {
 			// Away again, in the middle of it. Nobody else needs to wait for a timeout to find that out.
