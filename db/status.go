@@ -99,8 +99,7 @@ func (m *migration) pending() ([]State, error) {
 // applied reads the version table. Its times are goose's: without a zone, in the time zone of the session that wrote
 // them, which the server's own default is the best guess at.
 func (m *migration) applied(ctx context.Context) (map[int64]time.Time, error) {
-	var exists bool
-	err := m.pool.QueryRow(ctx, tableExists, m.versionTable()).Scan(&exists)
+	exists, err := m.hasVersionTable(m.pool.QueryRow(ctx, versionTableState, m.schema))
 	if err != nil || !exists {
 		return nil, err
 	}
@@ -120,7 +119,29 @@ func (m *migration) applied(ctx context.Context) (map[int64]time.Time, error) {
 	return applied, err
 }
 
-const tableExists = `SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname || '.' || tablename = $1)`
+// versionTableState says whether there is a version table, and whose it is when nobody knows how it came to be: nothing has been
+// migrated, and it belongs to somebody else than the role that migrates, who is neither a superuser nor the owner of the database.
+const versionTableState = `
+	SELECT count(*) > 0, coalesce(max(pg_catalog.pg_get_userbyid(t.relowner)) FILTER (WHERE
+		NOT o.rolsuper AND o.rolname <> current_user
+		AND t.relowner <> (SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database())
+		AND NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1::text)), '')
+	FROM pg_catalog.pg_class AS t JOIN pg_catalog.pg_roles AS o ON o.oid = t.relowner
+	WHERE t.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'public') AND t.relname = $1::text || '_migrations'`
+
+// hasVersionTable reads a versionTableState. A table of a stranger is an error: its triggers and policies would run as whoever migrates, and
+// before Postgres 15 anybody may make one in the schema public.
+func (m *migration) hasVersionTable(row interface{ Scan(...any) error }) (exists bool, err error) {
+	var stranger string
+	if err := row.Scan(&exists, &stranger); err != nil {
+		return false, err
+	}
+	if stranger != "" {
+		return false, fmt.Errorf("the table %s belongs to role %s, though nothing has been migrated: drop it, or migrate as that role",
+			m.versionTable(), pgx.Identifier{stranger}.Sanitize())
+	}
+	return exists, nil
+}
 
 // makeVersionTable does what goose would do next. But goose takes every failure for a race with another instance, and
 // tries for three seconds to make a table that its role may not make.
@@ -131,8 +152,8 @@ func (m *migration) makeVersionTable(ctx context.Context, db *sql.DB) error {
 	}
 	defer func() { _ = tx.Rollback() }() // without effect after Commit
 
-	var exists bool
-	if err := tx.QueryRowContext(ctx, tableExists, m.versionTable()).Scan(&exists); err != nil || exists {
+	exists, err := m.hasVersionTable(tx.QueryRowContext(ctx, versionTableState, m.schema))
+	if err != nil || exists {
 		return err
 	}
 	store, err := database.NewStore(database.DialectPostgres, m.versionTable())
