@@ -108,7 +108,7 @@ func (p *Postgres) Save(ctx context.Context, id ID, c Change) (Record, error) {
 func (p *Postgres) Rotate(ctx context.Context, old, id ID, c Change) (Record, error) {
 	if c.UserID != "" && c.MaxSessions > 0 {
 		return p.admit(ctx, opRotate, c.UserID, old, c.MaxSessions, func(ctx context.Context, q querier) (*Record, error) {
-			return p.rotate(ctx, q, &rotateCall{old, id, c})
+			return p.rotate(ctx, q, &rotateCall{old, id, c}, p.distributed.Load())
 		})
 	}
 	return changed(ctx, p, p.calls().rotates, rotateCall{old, id, c})

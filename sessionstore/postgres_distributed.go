@@ -73,12 +73,13 @@ func (p *Postgres) touchOne(ctx context.Context, t *Touch) error {
 	})
 }
 
-// guarded runs statements that begin with a lock on a distributed table, and are a transaction there.
-func (p *Postgres) guarded(ctx context.Context, conn *pgxpool.Conn, statements func(querier) error) error {
+// guarded runs statements that begin with a lock on a distributed table, and are a transaction there. They are told which
+// it is, and don't look themselves: outside a transaction the lock would be gone at once.
+func (p *Postgres) guarded(ctx context.Context, conn *pgxpool.Conn, statements func(db querier, apart bool) error) error {
 	if p.distributed.Load() {
-		return p.transaction(ctx, conn, statements)
+		return p.transaction(ctx, conn, func(db querier) error { return statements(db, true) })
 	}
-	return statements(p.in(conn))
+	return statements(p.in(conn), false)
 }
 
 // holdRevokes keeps whoever revokes all sessions of this one's user, or of everybody, waiting until the transaction ends.

@@ -43,10 +43,13 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 // first attempt ended, and the cache would not be told of them.
 func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
 	n := 0
+	var kept []ID // ended by attempts that were no transaction
 	err = p.do(ctx, opRevoke, func(ctx context.Context) error {
 		return p.on(ctx, opRevoke, func(conn *pgxpool.Conn) error {
-			return p.guarded(ctx, conn, func(db querier) (err error) {
-				ids, n, err = p.revoke(ctx, db, s, ids)
+			return p.guarded(ctx, conn, func(db querier, apart bool) (err error) {
+				if ids, n, err = p.revoke(ctx, db, s, kept, apart); !apart {
+					kept = ids
+				}
 				return err
 			})
 		})
@@ -54,14 +57,14 @@ func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocat
 	return ids, Revocation{Count: n, Committed: err == nil, CacheAcked: true}, err
 }
 
-// revoke adds the sessions that it ended to ids. On a distributed table db is a transaction.
-func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID) ([]ID, int, error) {
+// revoke adds the sessions that it ended to ids; apart, db is a transaction.
+func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID, apart bool) ([]ID, int, error) {
 	var gone [][]byte
 	var err error
 	switch {
 	case s.All:
 		n := 0
-		if p.distributed.Load() {
+		if apart {
 			err = p.queries.OwnerLock(ctx, db, "") // what holdRevokes holds waits for the end of the transaction
 		}
 		for again := err == nil; again && err == nil; {
@@ -83,7 +86,7 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 			return ids, len(ids), nil // no session is called so
 		}
 		gone, err = p.queries.OwnerRevokeOne(ctx, db, arg)
-	case p.distributed.Load():
+	case apart:
 		gone, err = p.revokeApart(ctx, db, s)
 	case s.Keep > 0:
 		gone, err = p.queries.OwnerTrim(ctx, db, s.UserID, int32(s.Keep))

@@ -88,8 +88,8 @@ func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) ([]Record, er
 func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (rec *Record, err error) {
 	err = p.do(ctx, opRotate, func(ctx context.Context) error {
 		return p.on(ctx, opRotate, func(conn *pgxpool.Conn) error {
-			return p.guarded(ctx, conn, func(db querier) (err error) {
-				rec, err = p.rotate(ctx, db, c)
+			return p.guarded(ctx, conn, func(db querier, apart bool) (err error) {
+				rec, err = p.rotate(ctx, db, c, apart)
 				return err
 			})
 		})
@@ -97,8 +97,9 @@ func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (rec *Record, e
 	return rec, err
 }
 
-func (p *Postgres) rotate(ctx context.Context, db querier, c *rotateCall) (*Record, error) {
-	if p.distributed.Load() {
+// rotate gives one session a new id; apart, db is a transaction.
+func (p *Postgres) rotate(ctx context.Context, db querier, c *rotateCall, apart bool) (*Record, error) {
+	if apart {
 		if err := p.holdRevokes(ctx, db, c.old); err != nil {
 			return nil, err
 		}

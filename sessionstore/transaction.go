@@ -87,7 +87,7 @@ func (t *Tx) end(ctx context.Context, sel Selection) (ids []ID, n int, err error
 	}
 	trace(ctx, p.tracer, Call{LayerSession, OpRevoke}, func(ctx context.Context) CallResult {
 		trace(ctx, p.tracer, Call{LayerPostgres, OpRevoke}, func(ctx context.Context) CallResult {
-			if ids, n, err = p.revoke(ctx, p.in(t.tx), sel, nil); err != nil {
+			if ids, n, err = p.revoke(ctx, p.in(t.tx), sel, nil, p.distributed.Load()); err != nil {
 				err = p.translate(ctx, err)
 			}
 			return CallResult{Err: err}

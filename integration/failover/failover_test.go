@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/servers"
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
@@ -21,7 +22,7 @@ var expiry = sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
 // TestFailover runs everything over one pair, which each test leaves whole: to make one takes longer than most of what is
 // done to it.
 func TestFailover(t *testing.T) {
-	p := newPair(t)
+	p := newPair(t, servers.Postgres, nil)
 	for _, tt := range []struct {
 		name string
 		run  func(*testing.T, *pair)

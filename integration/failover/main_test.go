@@ -27,9 +27,14 @@ func TestMain(m *testing.M) {
 // eventually waits until something is so. It asks again and again, rather than for a time that would be enough.
 func eventually(t testing.TB, what string, so func() bool) {
 	t.Helper()
+	within(t, patience, what, so)
+}
+
+func within(t testing.TB, limit time.Duration, what string, so func() bool) {
+	t.Helper()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
-	for deadline := time.Now().Add(patience); !so(); <-again.C {
+	for deadline := time.Now().Add(limit); !so(); <-again.C {
 		if time.Now().After(deadline) {
 			t.Fatal("it never came to be: ", what)
 		}

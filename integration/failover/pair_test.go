@@ -1,7 +1,10 @@
 package failover_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -36,13 +39,18 @@ type pair struct {
 	made      int
 }
 
-// newPair starts both, without synchronous replication.
-func newPair(t testing.TB) *pair {
+// newPair starts both, without synchronous replication. provide makes the first of them.
+func newPair(t testing.TB, provide func(context.Context, servers.Options) (*servers.Server, error), settings map[string]string) *pair {
 	t.Helper()
-	server, err := servers.Postgres(t.Context(), servers.Options{Logf: t.Logf, Settings: map[string]string{
+	all := map[string]string{
 		// A standby that looks for its primary does not see a promotion for as long: by default 5 s.
 		"wal_retrieve_retry_interval": "200ms",
-	}})
+	}
+	maps.Copy(all, settings)
+	server, err := provide(t.Context(), servers.Options{Logf: t.Logf, Settings: all})
+	if errors.Is(err, servers.ErrAbsent) {
+		t.Skip(err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
