@@ -11,9 +11,10 @@ import (
 const (
 	// maxReply is the longest string that a connection lets through.
 	maxReply = 1 << 20
-	// maxElements is the longest list; those of a Cluster's commands and slots have some hundreds.
+	// maxElements is how many elements the lists of one reply may have, all together. The longest is that of the commands, which a
+	// Cluster is asked for: 11,507 of Redis 7.0.
 	maxElements = 1 << 16
-	// maxNested is how many lists may begin one after the other without anything between them.
+	// maxNested is how deep lists may stand in one another; those of the commands do so 8 deep.
 	maxNested = 16
 	// maxHeader is how long an announcement may be: a type, a number, a carriage return.
 	maxHeader = 24
@@ -58,11 +59,13 @@ func (g *guardedConn) Read(p []byte) (int, error) {
 
 // limits follows a stream of replies, in any pieces.
 type limits struct {
-	header [maxHeader]byte // the beginning of the line so far
-	length int             // of the line so far
-	skip   int             // bytes of a string still to come, with its line end
-	nested int             // lists begun since the last other thing
-	broken bool
+	header   [maxHeader]byte // the beginning of the line so far
+	length   int             // of the line so far
+	skip     int             // bytes of a string still to come, with its line end
+	open     [maxNested]int  // elements still to come of each list that has begun, from the outermost
+	nested   int             // how many those are
+	elements int             // announced by the lists of this reply
+	broken   bool
 }
 
 func (l *limits) allow(b []byte) bool {
@@ -104,24 +107,51 @@ func (l *limits) line() {
 	switch kind {
 	case '$', '!', '=', '*', '~', '>', '%', '|':
 	default:
-		l.nested = 0
+		l.whole()
 		return
 	}
 	n, ok := number(bytes.TrimSuffix(l.header[1:min(l.length, maxHeader)], []byte{'\r'}))
 	switch kind {
 	case '$', '!', '=':
-		l.nested = 0
 		l.broken = !ok || n > maxReply
 		if n >= 0 {
 			l.skip = n + 2
 		}
+		l.whole()
+	case '%':
+		l.list(2*n, ok && n <= maxElements)
+	case '|':
+		l.list(2*max(n, 0)+1, ok && n <= maxElements) // what it says something about is read within it
 	default:
-		l.nested++
-		l.broken = !ok || n > maxElements || l.nested > maxNested
-		if n == 0 {
-			l.nested = 0
-		}
+		l.list(n, ok)
 	}
+}
+
+// list begins a list of n elements.
+func (l *limits) list(n int, ok bool) {
+	if !ok || n > maxElements-l.elements || n > 0 && l.nested == maxNested {
+		l.broken = true
+		return
+	}
+	if n <= 0 {
+		l.whole()
+		return
+	}
+	l.elements += n
+	l.open[l.nested] = n
+	l.nested++
+}
+
+// whole takes notice of an element that is complete, and of the lists that are so with it.
+func (l *limits) whole() {
+	for l.nested > 0 {
+		last := &l.open[l.nested-1]
+		if *last--; *last > 0 {
+			return
+		}
+		l.nested--
+	}
+	l.elements = 0
 }
 
 // number reads digits, or -1. Anything else is not ok.

@@ -34,6 +34,20 @@ func TestGuardKnowsRepliesFromAbsurdities(t *testing.T) {
 		strings.Repeat("*0\r\n", 100):            true,
 		strings.Repeat("*1\r\n$1\r\na\r\n", 100): true,
 		"$3\r\nabc\r\n$2000000\r\n":              false,
+
+		// What stands between two lists doesn't end the first.
+		strings.Repeat("*2\r\n:1\r\n", maxNested+1):                  false,
+		strings.Repeat("*2\r\n*0\r\n", maxNested+1):                  false,
+		strings.Repeat("%1\r\n+a\r\n", maxNested+1):                  false,
+		strings.Repeat("|0\r\n", maxNested+1):                        false,
+		strings.Repeat("|-1\r\n", maxNested+1):                       false,
+		"*60000\r\n:1\r\n*60000\r\n":                                 false,
+		"*3\r\n%30000\r\n:1\r\n%30000\r\n":                           false,
+		"*2\r\n*1\r\n*-1\r\n" + nested:                               false,
+		"*2\r\n*1\r\n*-1\r\n$1\r\na\r\n" + nested:                    true,
+		"%1\r\n+a\r\n*2\r\n:1\r\n$-1\r\n" + nested:                   true,
+		"|1\r\n+a\r\n:1\r\n*1\r\n:2\r\n" + nested:                    true,
+		"*60000\r\n" + strings.Repeat("_\r\n", 60000) + "*60000\r\n": true,
 	} {
 		for _, step := range []int{1, 2, 3, 7, len(stream) + 1} {
 			var l limits

@@ -66,13 +66,14 @@ type Config struct {
 	// settings. Needed by [Open]; in Development, without it, sessions live in this process's memory.
 	DatabaseURL Secret
 
-	// Schema is the schema of the database that `migrate -schema` made: at most 48 lower-case letters, digits and
-	// underscores. Defaults to pgsession.
+	// Schema is the schema of the database that `migrate -schema` made, or `migrate` with SESSION_SCHEMA set: at most 48
+	// lower-case letters, digits and underscores. Defaults to pgsession.
 	Schema string
 
-	// Secrets sign the cookies: the first signs, all of them verify. To replace one, put the new one first, and drop the
-	// old one when AbsoluteTimeout has passed, or sooner if those who were away so long may log in again. Each is
-	// at least 32 characters; `openssl rand -hex 32` makes one. Required, but in Development.
+	// Secrets sign the cookies: the first signs, all of them verify. To replace one, first add the new one behind the old
+	// one on every instance, since one that does not know it takes its cookies for forged; then put it first, and drop the old
+	// one when AbsoluteTimeout has passed, or sooner if those who were away so long may log in again. Each is at least 32
+	// characters; `openssl rand -hex 32` makes one. Required, but in Development, where one is derived from DatabaseURL.
 	Secrets []Secret
 
 	// Timeout ends a session that has not been used for so long (the idle timeout). Defaults to 7 days; at least 1 s.
@@ -116,12 +117,13 @@ type Config struct {
 	// with UseRedis.
 	RedisURL Secret
 	// EncryptionKeys seal what is in the cache: 64 hexadecimal characters each, the first seals, all of them open. To replace
-	// one, first add the new one behind the old one everywhere, then put it first, and drop the old one an hour later.
+	// one, first add the new one behind the old one everywhere, then put it first, and drop the old one when CacheFreshness
+	// and EmergencyGrace have passed.
 	// Needed with UseRedis.
 	EncryptionKeys []Secret
-	// CacheFreshness is how long what the cache says counts without asking Postgres again, and so for how long at most a
-	// session that was revoked may still be served when Redis does not hear of it. Defaults to 30 s; at most 5 minutes;
-	// negative is never, and leaves the cache of no use.
+	// CacheFreshness is how long what the cache says counts without asking Postgres again. It bounds, with a quarter of a second
+	// on top, for how long a session that was revoked may still be served when Redis does not hear of it. Defaults to 30 s;
+	// at most 5 minutes; negative is never, and leaves the cache of no use.
 	CacheFreshness time.Duration
 
 	// NoEmergency turns off that sessions are kept in memory while Postgres can't be reached. [Open] fails then without
@@ -238,8 +240,11 @@ func (c Config) check() error {
 	if c.MaxSessionsPerUser < 0 || c.MaxSessionsPerUser > maxMaxSessions {
 		fault("MaxSessionsPerUser", "must be between 0 (no limit) and 1000000")
 	}
-	if c.IPv4Prefix < 0 || c.IPv4Prefix > 32 || c.IPv6Prefix < 0 || c.IPv6Prefix > 128 {
-		fault("IPPrefix", "must be at most 32 bits for IPv4 and 128 for IPv6")
+	if c.IPv4Prefix < 0 || c.IPv4Prefix > 32 {
+		fault("IPv4Prefix", "must be at most 32 bits for IPv4")
+	}
+	if c.IPv6Prefix < 0 || c.IPv6Prefix > 128 {
+		fault("IPv6Prefix", "must be at most 128 bits for IPv6")
 	}
 	if c.SuspiciousAction < ActionObserve || c.SuspiciousAction > ActionRevoke {
 		fault("SuspiciousAction", "must be ActionObserve, ActionRequireLogin or ActionRevoke")
@@ -258,7 +263,7 @@ func (c Config) check() error {
 		}
 	}
 	if c.UseRedis && c.RedisURL == "" {
-		fault("RedisURL", "is not set, and Redis is asked for")
+		fault("RedisURL", "is not set, and Redis is asked for: such as redis://localhost:6379/0")
 	}
 	if c.UseRedis && len(c.EncryptionKeys) == 0 {
 		fault("EncryptionKeys", "is not set, and Redis is asked for: make one with `openssl rand -hex 32`")

@@ -15,6 +15,11 @@ const (
 	maxAttributeBytes = 1024
 )
 
+const plainAdvice = "serve https; or, where a proxy does, name it in TRUSTED_PROXIES and let it send X-Forwarded-Proto; or, to try things out, set APP_ENV=development"
+
+// sameSiteNames are the names that the environment knows.
+var sameSiteNames = map[string]http.SameSite{"strict": http.SameSiteStrictMode, "lax": http.SameSiteLaxMode, "none": http.SameSiteNoneMode}
+
 // CookieConfig is how the session cookie looks. It is always HttpOnly. The zero value is right for production: a
 // cookie that only this host gets, over https, and that no cross-site request carries.
 type CookieConfig struct {
@@ -91,8 +96,8 @@ func (c CookieConfig) check(env Environment, fault func(name, problem string)) {
 	if len(c.Domain) > maxAttributeBytes || len(c.Path) > maxAttributeBytes {
 		fault("Cookie", "domain and path are at most 1024 bytes")
 	}
-	if len(c.Name)+valueChars > maxCookieBytes {
-		fault("Cookie.Name", "is so long that browsers would drop the cookie (4096 bytes with its value)")
+	if len(c.Name)+len(successorSuffix)+valueChars > maxCookieBytes {
+		fault("Cookie.Name", "is so long that browsers would drop a cookie (4096 bytes with its value, and with the -next of the second one)")
 	}
 	// A value stands in for the real one: both are made of the same characters.
 	probe := http.Cookie{Name: c.Name, Value: "v", Domain: c.Domain, Path: c.Path, SameSite: c.SameSite, Secure: true}

@@ -1,8 +1,10 @@
 package sessionstore_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -72,6 +74,22 @@ func TestServeErrorTellsAnOutageFromAFault(t *testing.T) {
 		expect(t, "status", w.Code, status)
 		expect(t, "reason told", strings.Contains(w.Body.String(), "secret"), false)
 	}
+}
+
+// Without the middleware there is no Manager, and so no event: the log is the only one to say what is missing.
+func TestServeErrorLogsThatTheMiddlewareIsMissing(t *testing.T) {
+	var lines bytes.Buffer
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	slog.SetDefault(slog.New(slog.NewTextHandler(&lines, nil)))
+
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := sessionstore.FromContext(r.Context())
+		sessionstore.ServeError(w, r, err)
+	})
+	resp, _ := visit(page)
+	expect(t, "status", resp.StatusCode, http.StatusInternalServerError)
+	expect(t, "the remedy told", strings.Contains(lines.String(), "wrap the handler with Manager.Handler"), true)
 }
 
 func TestAnOutageIsOneLineASecond(t *testing.T) {

@@ -76,7 +76,8 @@
 // # Key rotation
 //
 // The first of [Config.Secrets] signs, all of them verify, and a cookie names its key. A session in use gets a
-// cookie signed by the first key at its next request.
+// cookie signed by the first key at its next request. A new secret goes behind the old one on every instance before it
+// goes in front: an instance that does not know it takes its cookies for forged.
 //
 // # Compatibility
 //

@@ -11,7 +11,7 @@ import (
 // ConfigFromEnv reads a [Config] from the environment variables of the README's table, and checks it. All faults are
 // reported together; each names its variable and none shows its value. A variable that is empty counts as not set.
 //
-// NODE_ENV stands in for APP_ENV where that is not set.
+// NODE_ENV stands in for APP_ENV where that is not set; its "test" is Development.
 func ConfigFromEnv() (Config, error) { return configFrom(os.LookupEnv) }
 
 // envNames are the variables of the fields that [Config]'s own check finds fault with.
@@ -22,8 +22,9 @@ var envNames = map[string]string{
 	"CacheFreshness": "SESSION_CACHE_FRESHNESS", "EmergencyGrace": "SESSION_EMERGENCY_GRACE",
 	"Schema":             "SESSION_SCHEMA",
 	"MaxSessionsPerUser": "SESSION_MAX_PER_USER",
-	"IPPrefix":           "SESSION_IP_PREFIX", "SuspiciousAction": "SESSION_SUSPICIOUS_ACTION",
-	"Cookie.Name": "SESSION_COOKIE_NAME", "Cookie.Domain": "COOKIE_DOMAIN",
+	"IPv4Prefix":         "SESSION_IP_PREFIX", "IPv6Prefix": "SESSION_IP_PREFIX",
+	"SuspiciousAction": "SESSION_SUSPICIOUS_ACTION",
+	"Cookie.Name":      "SESSION_COOKIE_NAME", "Cookie.Domain": "COOKIE_DOMAIN", "Cookie.SameSite": "SESSION_COOKIE_SAMESITE",
 }
 
 func configFrom(lookup func(string) (string, bool)) (Config, error) {
@@ -48,7 +49,7 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		CacheFreshness:     e.duration("SESSION_CACHE_FRESHNESS"),
 		NoEmergency:        !e.flag("SESSION_EMERGENCY", true),
 		EmergencyGrace:     max(0, e.duration("SESSION_EMERGENCY_GRACE")),
-		Cookie:             CookieConfig{Name: e.text("SESSION_COOKIE_NAME"), Domain: e.text("COOKIE_DOMAIN")},
+		Cookie:             e.cookie(),
 	}
 	cfg.IPv4Prefix, cfg.IPv6Prefix = e.bits("SESSION_IP_PREFIX")
 	for _, secret := range e.list("SESSION_SECRET") {
@@ -196,6 +197,17 @@ func (e *environment) action(name string) SuspiciousAction {
 	}
 	e.fault(name, "must be observe, login or revoke")
 	return ActionObserve
+}
+
+func (e *environment) cookie() CookieConfig {
+	const name = "SESSION_COOKIE_SAMESITE"
+	c := CookieConfig{Name: e.text("SESSION_COOKIE_NAME"), Domain: e.text("COOKIE_DOMAIN")}
+	if v, set := e.get(name); set {
+		if c.SameSite = sameSiteNames[strings.ToLower(v)]; c.SameSite == 0 {
+			e.fault(name, "must be strict, lax or none")
+		}
+	}
+	return c
 }
 
 func (e *environment) flag(name string, byDefault bool) bool {

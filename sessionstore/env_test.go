@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"errors"
 	"go/ast"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -15,7 +16,7 @@ import (
 var envNamesOfTheReadme = []string{
 	"DATABASE_URL", "SESSION_SECRET", "SESSION_ENCRYPTION_KEY", "USE_REDIS_SESSIONS", "REDIS_URL", "SESSION_TIMEOUT",
 	"SESSION_ABSOLUTE_TIMEOUT", "SESSION_SLIDING_WINDOW", "SESSION_REGENERATE_ON_LOGIN", "SESSION_TRACK_METADATA",
-	"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "SESSION_COOKIE_NAME", "COOKIE_DOMAIN", "TRUSTED_PROXIES",
+	"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "SESSION_COOKIE_NAME", "SESSION_COOKIE_SAMESITE", "COOKIE_DOMAIN", "TRUSTED_PROXIES",
 	"SESSION_PRUNE_INTERVAL", "SESSION_SCHEMA", "SESSION_MAX_PER_USER", "SESSION_DENY_AT_MAX", "SESSION_CACHE_FRESHNESS", "SESSION_EMERGENCY", "SESSION_EMERGENCY_GRACE",
 	"SESSION_IP_PREFIX", "SESSION_SUSPICIOUS_ACTION", "APP_ENV", "NODE_ENV",
 }
@@ -88,6 +89,10 @@ func TestEnvEachVariable(t *testing.T) {
 		{"SESSION_EMERGENCY", "False", func(c Config) bool { return c.NoEmergency }},
 		{"SESSION_EMERGENCY", "yes", func(c Config) bool { return !c.NoEmergency }},
 		{"SESSION_COOKIE_NAME", "sid", func(c Config) bool { return c.withDefaults().Cookie.Name == "sid" }},
+		{"SESSION_COOKIE_SAMESITE", "strict", func(c Config) bool { return c.Cookie.SameSite == http.SameSiteStrictMode }},
+		{"SESSION_COOKIE_SAMESITE", "Lax", func(c Config) bool { return c.Cookie.SameSite == http.SameSiteLaxMode }},
+		{"SESSION_COOKIE_SAMESITE", "NONE", func(c Config) bool { return c.Cookie.SameSite == http.SameSiteNoneMode }},
+		{"SESSION_COOKIE_SAMESITE", "", func(c Config) bool { return c.Cookie.SameSite == 0 }},
 		{"COOKIE_DOMAIN", "example.com", func(c Config) bool {
 			return c.withDefaults().Cookie.Name == "__Secure-session" && c.Cookie.Domain == "example.com"
 		}},
@@ -204,6 +209,8 @@ func TestEnvFaults(t *testing.T) {
 		{"SESSION_COOKIE_NAME", "a; " + canary},
 		{"SESSION_COOKIE_NAME", "__host-" + canary},
 		{"SESSION_COOKIE_NAME", strings.Repeat("n", 4000)},
+		{"SESSION_COOKIE_SAMESITE", canary},
+		{"SESSION_COOKIE_SAMESITE", "2"},
 		{"COOKIE_DOMAIN", canary + "; Path=/"},
 		{"COOKIE_DOMAIN", "exämple.com"},
 		{"COOKIE_DOMAIN", "example.com."},

@@ -32,6 +32,10 @@ func ExampleManager_List() {
 			sessionstore.ServeError(w, r, err)
 			return
 		}
+		if s.UserID() == "" { // logged out, or ended from another device; List would have nobody to list for
+			http.Error(w, "please log in", http.StatusUnauthorized)
+			return
+		}
 		devices, err := sessions.List(r.Context(), s.UserID(), sessionstore.Page{})
 		if err != nil {
 			sessionstore.ServeError(w, r, err)

@@ -43,7 +43,8 @@ func withoutSession(ctx context.Context) context.Context {
 // the only one that may have to wait: ctx bounds it. A visitor whose cookie names no live session, or who has none,
 // gets an empty session and no error.
 //
-// The errors are [ErrUnavailable], to be answered with 503, [ErrNoMiddleware] and [ErrEnded], or that of ctx.
+// The errors are [ErrUnavailable], to be answered with 503, [ErrNoMiddleware] and [ErrEnded], or that of ctx. Any other says what
+// is wrong with the database's schema or the role's rights. [ServeError] answers each of them.
 func FromContext(ctx context.Context) (*Session, error) {
 	v, ok := ctx.Value(contextKey{}).(*visit)
 	if !ok {
@@ -176,7 +177,9 @@ func (x *exchange) save() error {
 		return nil
 	case err != nil:
 		x.failed = true
-		x.writeSuccessor()
+		s.mu.Lock()
+		x.writeCookie()
+		s.mu.Unlock()
 		e.Kind, e.Err = EventSaveFailed, err
 		m.observe(ctx, e)
 	}
@@ -201,17 +204,21 @@ func (x *exchange) noteUse() {
 	x.m.touches.add(t)
 }
 
+// writeCookie tells the browser what the session's token is, and what it may be. After a save that failed, a logout hasn't happened.
+// The caller holds s.mu.
 func (x *exchange) writeCookie() {
 	m, s, h := x.m, &x.session, x.header
-	if !(s.recook && s.stored) && !s.uncook {
+	write, clears, moving := s.recook && s.stored, s.uncook && !s.stored && !x.failed, s.next != nil && s.next.of == s.token
+	if !write && !clears && !(x.failed && moving) {
 		return
 	}
 	secure := x.secure()
-	x.forgetSuccessor()
-	if s.stored {
+	x.writeSuccessor(secure)
+	switch {
+	case write:
 		t := ticket{token: s.token, persistent: s.persist, floor: uint64(s.floor)}
 		m.cookie.write(h, t, s.rec.AbsoluteExpiresAt.Sub(s.rec.now()), secure)
-	} else {
+	case clears:
 		m.cookie.clear(h, secure)
 	}
 	s.recook, s.uncook = false, false
@@ -223,8 +230,14 @@ func (x *exchange) writeCookie() {
 	h.Set("Cache-Control", "no-store")
 }
 
+// secure decides the cookie's Secure attribute. What a browser drops without a word is said once, in the log.
 func (x *exchange) secure() bool {
-	return x.m.cfg.Cookie.secure(x.m.cfg.Env, x.m.proxies.https(x.request))
+	https := x.m.proxies.https(x.request)
+	secure := x.m.cfg.Cookie.secure(x.m.cfg.Env, https)
+	if secure && !https && x.m.saidPlain.CompareAndSwap(false, true) {
+		x.m.cfg.Logger.Warn("a Secure cookie answers a request over plain http: browsers drop it, but for localhost", "why", plainAdvice)
+	}
+	return secure
 }
 
 // addVaryCookie tells caches that the response depends on the cookie.

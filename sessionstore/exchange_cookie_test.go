@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -271,4 +272,41 @@ func TestSessionEndedElsewhereStaysDead(t *testing.T) {
 			expect(t, "the session", site.look(after), "nobody")
 		})
 	}
+}
+
+// Browsers drop a Secure cookie that comes over plain http, and say nothing: sessions just don't stay.
+func TestASecureCookieOverPlainHTTPIsSaid(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		url    string
+		change func(*sessionstore.Config)
+		header string
+		want   int
+	}{
+		{"plain http", "http://shop.example/", nothingElse, "", 1},
+		{"https", "https://shop.example/", nothingElse, "", 0},
+		{"a proxy that speaks https", "http://shop.example/", trusting, "https", 0},
+		{"a proxy that does not", "http://shop.example/", trusting, "http", 1},
+		{"a proxy that nobody named", "http://shop.example/", nothingElse, "https", 1},
+		{"development", "http://shop.example/", func(c *sessionstore.Config) { c.Env = sessionstore.Development }, "", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			site := newSite(t, tt.change)
+			for range 3 {
+				r := httptest.NewRequest(http.MethodGet, tt.url, nil)
+				if tt.header != "" {
+					r.Header.Set("X-Forwarded-Proto", tt.header)
+				}
+				site.serve(logIn).ServeHTTP(httptest.NewRecorder(), r)
+			}
+			expect(t, "lines", strings.Count(site.log.String(), "over plain http"), tt.want)
+		})
+	}
+}
+
+func nothingElse(*sessionstore.Config) {}
+
+// trusting takes the address that httptest gives a request for that of a proxy.
+func trusting(c *sessionstore.Config) {
+	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 }

@@ -31,7 +31,7 @@ var (
 //
 // An outage of the store ends nothing at once. A connection whose session nobody could vouch for during 30 s, or for as
 // long as the cache may serve when that is longer ([Config.CacheFreshness] and [Config.EmergencyGrace]), is cancelled with
-// [ErrUnavailable]. So is every one when the Manager is closed.
+// [ErrUnavailable]. So is every one by [Manager.EndWatches].
 //
 // A session that is not in the store has ended: begin the response, or call [Session.Save], before watching a new one. After the
 // request the cause is [ErrEnded]. All connections of a Manager share one query a second, and none is made when none is open.
@@ -233,6 +233,11 @@ func (q *watches) close() {
 	}
 	q.checking.Wait()
 }
+
+// EndWatches cancels the context of every [Session.Watch] with [ErrUnavailable], and of every one to come. [Manager.Close] does so,
+// too, but comes after [http.Server.Shutdown], which waits for open streams: give EndWatches to [http.Server.RegisterOnShutdown]. It may be
+// called more than once.
+func (m *Manager) EndWatches() { m.watches.close() }
 
 // Watched is how many connections are bound to their sessions by [Session.Watch] just now.
 func (m *Manager) Watched() int {

@@ -119,6 +119,26 @@ func TestWatchEndsWithTheSession(t *testing.T) {
 	}
 }
 
+// The server shuts down before the Manager is closed, and waits for its streams.
+func TestEndWatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		cookie := site.user("ada")
+		st := site.open(t, cookie, nothing)
+		for range 2 {
+			site.m.EndWatches()
+			synctest.Wait()
+			st.expect("one that was open", sessionstore.ErrUnavailable)
+		}
+		site.open(t, cookie, nothing).expect("one that comes later", sessionstore.ErrUnavailable)
+		site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+			site.check(sess.Set("n", 1)) // requests go on
+			site.check(sess.Save(r.Context()))
+		})
+		site.check(site.m.Close())
+	})
+}
+
 // Only use keeps a session, and an open stream is none.
 func TestWatchEndsWithTheTimeouts(t *testing.T) {
 	const idle, absolute = 2 * time.Minute, 10 * time.Minute

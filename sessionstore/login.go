@@ -51,17 +51,21 @@ func (s *Session) Logout(ctx context.Context) error {
 		if by.name == "" {
 			by.name = s.rec.UserID
 		}
-		s.doomed = append(s.doomed, doomed{s.rec, by})
-		if s.next != nil && s.next.of == s.token { // it may have moved, which it can't after that
-			s.doomed = append(s.doomed, doomed{Record{ID: s.next.token.id(), UserID: s.rec.UserID}, by})
-		}
-		s.uncook = true
+		s.doom(s.rec, s.token, by)
 	case s.held != nil: // whoever has the token may end what it opens, and nobody knows who that is
-		s.doomed = append(s.doomed, doomed{s.held.rec, by})
-		s.uncook = true
+		s.doom(s.held.rec, s.held.token, by)
 	}
 	s.forget()
 	return nil
+}
+
+// doom notes that a session is to be deleted. It may have moved to the token that it was to get, which it can't after that.
+func (s *Session) doom(rec Record, tok token, by actor) {
+	s.doomed = append(s.doomed, doomed{rec, by})
+	if s.next != nil && s.next.of == tok {
+		s.doomed = append(s.doomed, doomed{Record{ID: s.next.token.id(), UserID: rec.UserID}, by})
+	}
+	s.uncook = true
 }
 
 // Regenerate gives the session a new token and changes nothing else. A new session gets a new token anyway.

@@ -22,6 +22,7 @@ type Manager struct {
 	newToken func() token
 	// nextCookie is for the token that a session was to get: see successor.go.
 	nextCookie *cookieCodec
+	saidPlain  atomic.Bool // that a Secure cookie went out over plain http
 
 	events  events
 	touches touches

@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 )
 
@@ -12,9 +13,10 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 // Handler gives every request to next a session, to be had with [FromContext]. The session is loaded when it is first
 // asked for and saved just before the first byte of the response; a request that does not use it costs no query, and
-// one that stores nothing gets no cookie. When the session can't be saved, the client gets 503 and keeps its cookie. When it was
-// to get a new token, in a login for instance, and nobody knows whether it has, a second cookie beside the first names that token, so
-// that the client has its session either way; its name ends in "-next", and it goes with the next change of the first.
+// one that stores nothing gets no cookie. When the session can't be saved, the client gets 503 and keeps its cookie, or gets
+// the one with the new token when the handler's own [Session.Save] had changed that before. When it was to get a new
+// token, in a login for instance, and nobody knows whether it has, a second cookie beside the first names that token, so that the client
+// has its session either way; its name ends in "-next", and it goes when it is known which token the session has.
 //
 // Bodies are not buffered. The ResponseWriter that next gets is an http.Flusher and an http.Hijacker when the
 // server's is, works with [http.ResponseController] and hands ReadFrom on.
@@ -41,8 +43,9 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 }
 
 // ServeError is the default [ErrorHandler], and good for an error of [FromContext] too: 503 with Retry-After when the
-// store is unavailable, 403 for a user with too many sessions, else 500. The text says nothing about the reason.
-func ServeError(w http.ResponseWriter, _ *http.Request, err error) {
+// store is unavailable, 403 for a user with too many sessions, else 500. The text says nothing about the reason. What makes no
+// event, since no Manager was there, is logged with [slog.Default]: [ErrNoMiddleware].
+func ServeError(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, ErrUnavailable) {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "The session store is unavailable. Please try again.", http.StatusServiceUnavailable)
@@ -52,5 +55,8 @@ func ServeError(w http.ResponseWriter, _ *http.Request, err error) {
 		http.Error(w, "You are logged in too often. Please log out elsewhere first.", http.StatusForbidden)
 		return
 	}
-	http.Error(w, "The session could not be saved.", http.StatusInternalServerError)
+	if errors.Is(err, ErrNoMiddleware) {
+		slog.ErrorContext(r.Context(), "a request has no session", "error", err)
+	}
+	http.Error(w, "Something went wrong with the session.", http.StatusInternalServerError)
 }

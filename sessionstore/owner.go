@@ -30,8 +30,8 @@ type Info struct {
 func (i Info) Next() Page { return Page{Before: i.CreatedAt, After: i.id} }
 
 // List returns the live sessions of a user, the newest first: the first hundred, or what page says. To go on, ask for
-// [Info.Next] of the last one, until there are none. A user id as no login can have it is a *[ValueError], [ErrUnavailable]
-// says that Postgres is away: in an emergency nobody knows all sessions of a user.
+// [Info.Next] of the last one, until there are none. A user id as no login can have it, such as the empty one of a visitor, is a *[ValueError];
+// [ErrUnavailable] says that Postgres is away: in an emergency nobody knows all sessions of a user.
 func (m *Manager) List(ctx context.Context, userID string, page Page) ([]Info, error) {
 	if err := userError(userID); err != nil {
 		return nil, fmt.Errorf("sessionstore: list: %w", err)

@@ -239,7 +239,21 @@ func (r *refusal) Error() string {
 // answer: the server is there, and serves nothing.
 type answer string
 
-func (a answer) Error() string { return "answered with SQLSTATE " + string(a) }
+// answers say what to look at for those codes that somebody meets who sets a server up.
+var answers = map[answer]string{
+	"28000": "it lets this user in from nowhere here: see pg_hba.conf",
+	"28P01": "the password is wrong, or there is no such user",
+	"3D000": "there is no such database",
+	"53300": "it has no connection left: see max_connections there, and pool_max_conns in DATABASE_URL",
+}
+
+func (a answer) Error() string {
+	text := "answered with SQLSTATE " + string(a)
+	if why, ok := answers[a]; ok {
+		text += ": " + why
+	}
+	return text
+}
 
 // unreachable: nobody is there to ask, which an emergency can help with. A server that refuses a password, has no room
 // for another connection or is asked too much is not away.

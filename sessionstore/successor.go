@@ -8,20 +8,29 @@ import (
 // A change of token that nobody answered, and of which nobody could be asked afterwards: the session has the new token or
 // the old one. The browser keeps its cookie, and gets a second one beside it that says what the new token would be: when the
 // old one turns out to be of no session, the new one is tried. So an outage logs nobody out, whichever of the two it is. The new
-// token is masked with the old one, so that the second cookie is worth nothing without the first, nor beside another.
+// token is masked with the old one and bound to it, so that the second cookie is worth nothing without the first, nor beside another.
 //
-// Who planted the old token before a login learns nothing: the login is under the new token or did not happen.
+// Who planted the old token before a login learns nothing: the login is under the new token or did not happen. Who planted both
+// cookies, got by a login of theirs that nobody answered, knows both tokens. So what is changed with a token, such as who is logged
+// in, gets one that was never in a cookie: see rotate.
 
 // successorSuffix makes the name of the second cookie from that of the first.
 const successorSuffix = "-next"
 
 // readSuccessor finds out from the request which token its session was to get, and whether its cookie outlives the browser; nil for none.
 func (x *exchange) readSuccessor(of token) (*next, bool) {
+	if !x.m.nextCookie.named(x.request) {
+		return nil, false
+	}
 	t, outcome := x.m.nextCookie.read(x.request)
 	if outcome != presentedTicket {
 		return nil, false
 	}
-	return &next{of: of, token: of.successor(t.token)}, t.persistent
+	tok := of.successor(t.token)
+	if t.floor != of.bond(tok) {
+		return nil, false // it was beside another cookie
+	}
+	return &next{of: of, token: tok}, t.persistent
 }
 
 // succeed takes the session over under the token that it was to get, if the request says which, and it came to be. False
@@ -45,22 +54,16 @@ func (x *exchange) succeed(ctx context.Context, old token) (bool, error) {
 	return true, nil
 }
 
-// writeSuccessor tells the browser which token its session was to get.
-func (x *exchange) writeSuccessor() {
+// writeSuccessor tells the browser which token its session was to get. When that is known, it clears the second cookie: the first is
+// written or cleared then. The caller holds s.mu.
+func (x *exchange) writeSuccessor(secure bool) {
 	m, s := x.m, &x.session
-	if !s.moving() {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := ticket{token: s.token.successor(s.next.token), persistent: s.persist}
-	m.nextCookie.write(x.header, t, s.rec.AbsoluteExpiresAt.Sub(s.rec.now()), x.secure())
-}
-
-// forgetSuccessor clears the second cookie when the first is written or cleared: then it is known what became of the token.
-func (x *exchange) forgetSuccessor() {
-	if len(x.request.CookiesNamed(x.m.nextCookie.cfg.Name)) > 0 {
-		x.m.nextCookie.clear(x.header, x.secure())
+	switch {
+	case s.next != nil && s.next.of == s.token:
+		t := ticket{token: s.token.successor(s.next.token), floor: s.token.bond(s.next.token), persistent: s.persist}
+		m.nextCookie.write(x.header, t, s.rec.AbsoluteExpiresAt.Sub(s.rec.now()), secure)
+	case m.nextCookie.named(x.request):
+		m.nextCookie.clear(x.header, secure)
 	}
 }
 
@@ -69,31 +72,58 @@ type next struct {
 	of, token token
 }
 
-// nextToken is the token for a session that is to get a new one: the one that it may have already.
-func (s *Session) nextToken() (tok token, again bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.next == nil || s.next.of != s.token {
-		s.next = &next{of: s.token, token: s.m.newToken()}
-		return s.next.token, false
-	}
-	return s.next.token, true
-}
-
-// rotate gives the session a new token. It may be called again when nobody answered.
+// rotate gives the session a new token. It may be called again when nobody answered: the session gets the token that it was to
+// get before, with nothing else changed, so that it is known which it has, and then one that nobody has seen.
 func (s *Session) rotate(ctx context.Context, p *plan) (Record, *token, error) {
-	tok, again := s.nextToken()
-	rec, err := s.m.store.Rotate(ctx, p.id, tok.id(), p.change)
-	if again && errors.Is(err, ErrNotFound) { // it has moved, without what was changed since
-		rec, err = s.m.store.Save(ctx, tok.id(), p.change)
+	if s.moving() {
+		tok := s.next.token
+		rec, err := s.move(ctx, p.id, tok)
+		if err != nil || !s.arrive(p, rec, tok) {
+			return rec, &tok, err
+		}
 	}
+	tok := s.m.newToken()
+	s.mu.Lock()
+	s.next = &next{of: s.token, token: tok}
+	s.mu.Unlock()
+	rec, err := s.m.store.Rotate(ctx, p.id, tok.id(), p.change)
 	rec, err = s.settled(ctx, tok, rec, err)
-	if err == nil || errors.Is(err, ErrNotFound) { // any other error says nothing of the first attempt
-		s.mu.Lock()
-		s.next = nil
-		s.mu.Unlock()
+	if !errors.Is(err, ErrUncertain) {
+		s.known()
 	}
 	return rec, &tok, err
+}
+
+// move gives the session the token that it was to get, or finds that it has it.
+func (s *Session) move(ctx context.Context, id ID, tok token) (Record, error) {
+	rec, err := s.m.store.Rotate(ctx, id, tok.id(), Change{})
+	if errors.Is(err, ErrNotFound) {
+		rec, err = s.m.store.Save(ctx, tok.id(), Change{})
+	}
+	rec, err = s.settled(ctx, tok, rec, err)
+	if errors.Is(err, ErrNotFound) {
+		s.known()
+	}
+	return rec, err
+}
+
+// arrive takes notice that the session has the token that it was to get. It is false for one that was logged out meanwhile.
+func (s *Session) arrive(p *plan, rec Record, tok token) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life != p.life {
+		return false
+	}
+	s.rec, s.token, s.floor, s.next, s.recook = rec, tok, rec.Floor, nil, true
+	p.id = rec.ID
+	return true
+}
+
+// known: what became of the token that the session was to get.
+func (s *Session) known() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next = nil
 }
 
 // moving says that the session was to get a new token, and nobody answered.

@@ -38,7 +38,7 @@ Commands:
 Flags:
   -database-url URL  postgres://user:password@host:5432/database; DATABASE_URL if not given.
                      The address of Postgres itself, not of a pooler.
-  -schema NAME       the schema of the sessions; pgsession if not given
+  -schema NAME       the schema of the sessions; SESSION_SCHEMA if not given, and pgsession without that
 
 Exit status: 0 done, 1 failed or different, 2 wrong use.
 `
@@ -60,6 +60,7 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	}
 	do, known := commands[o.command]
 	url := cmp.Or(o.databaseURL, env("DATABASE_URL"))
+	o.schema = cmp.Or(o.schema, env("SESSION_SCHEMA"))
 	switch {
 	case err != nil:
 	case o.command == "":

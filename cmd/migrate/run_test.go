@@ -38,10 +38,17 @@ func TestExitStatusAndUsage(t *testing.T) {
 		"a file that is not there":      {[]string{"ops", "../db"}, "", 1, "", `no file "../db", only alarms, citus, pg_cron, pg_cron_elsewhere, pg_cron_unschedule, roles`},
 		"two files":                     {[]string{"ops", "roles", "pg_cron"}, "", 2, "", `unexpected "pg_cron"`},
 		"a schema name that may not be": {[]string{"up", "-schema", "a b"}, nowhere, 1, "", `schema name "a b"`},
+		"the application's schema":      {[]string{"ops", "roles"}, "SESSION_SCHEMA=shop", 0, "GRANT USAGE ON SCHEMA shop TO shop_app", ""},
+		"another than its":              {[]string{"ops", "roles", "-schema", "till"}, "SESSION_SCHEMA=shop", 0, "GRANT USAGE ON SCHEMA till TO till_app", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			env := func(key string) string { return map[string]string{"DATABASE_URL": c.env}[key] }
+			env := func(key string) string {
+				if schema, ok := strings.CutPrefix(c.env, "SESSION_SCHEMA="); ok {
+					return map[string]string{"SESSION_SCHEMA": schema}[key]
+				}
+				return map[string]string{"DATABASE_URL": c.env}[key]
+			}
 			status := run(t.Context(), c.args, env, &stdout, &stderr)
 			if status != c.status {
 				t.Errorf("status %d, want %d", status, c.status)

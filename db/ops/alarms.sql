@@ -56,7 +56,7 @@ FROM (
     -- At autovacuum_freeze_max_age a vacuum begins by itself that nothing should keep from ending soon.
     SELECT
         'transaction ids',
-        c.oid::regclass::text || ' holds ids ' || age(c.relfrozenxid)::text || ' transactions old; at 2146483647 Postgres takes no more writes',
+        c.oid::regclass::text || ' holds ids ' || age(c.relfrozenxid)::text || ' transactions old; at 2144483647 Postgres takes no more writes',
         'VACUUM (FREEZE) it; find out what keeps autovacuum from it'
     FROM pg_catalog.pg_class AS c
     WHERE c.oid IN (

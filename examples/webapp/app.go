@@ -25,7 +25,6 @@ type app struct {
 	cfg      sessionstore.Config
 	users    *users // nil: there is no database, and nobody has a password
 
-	stopping chan struct{} // closed when streams are to end
 	history  history
 	requests atomic.Int64 // that asked for their session
 
@@ -36,7 +35,7 @@ type app struct {
 
 // newApp makes the demo. pool is nil without a database.
 func newApp(sessions *sessionstore.Manager, pool *pgxpool.Pool, cfg sessionstore.Config) *app {
-	a := &app{sessions: sessions, cfg: cfg, stopping: make(chan struct{})}
+	a := &app{sessions: sessions, cfg: cfg}
 	if pool != nil {
 		a.users = newUsers(pool, cfg.Env)
 	}

@@ -73,6 +73,6 @@ func run(ctx context.Context, out, logTo io.Writer) (err error) {
 	}
 	fmt.Fprintf(out, "webapp: listening on %s\n", urlOf(listener.Addr()))
 	server := newServer(app.handler(), log)
-	server.RegisterOnShutdown(func() { close(app.stopping) })
+	server.RegisterOnShutdown(sessions.EndWatches)
 	return serve(ctx, server, listener)
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -39,13 +41,11 @@ func (a *app) stream(w http.ResponseWriter, r *http.Request, s *sessionstore.Ses
 			return
 		}
 		select {
-		case <-a.stopping: // the browser comes back by itself, to the next process
-			return
 		case <-alive.Done():
-			if r.Context().Err() == nil {
+			if errors.Is(context.Cause(alive), sessionstore.ErrNotFound) {
 				say("ended", "the session has ended")
 			}
-			return
+			return // or else the browser comes back by itself, to the next process
 		case <-tick.C:
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -44,7 +45,7 @@ func TestTheStreamLastsAsLongAsTheSession(t *testing.T) {
 		a := newApp(sessions, nil, cfg)
 		network := &wire{dialled: make(chan net.Conn)}
 		server := newServer(a.handler(), cfg.Logger)
-		server.RegisterOnShutdown(func() { close(a.stopping) })
+		server.RegisterOnShutdown(sessions.EndWatches)
 		served := make(chan error, 1)
 		go func() { served <- server.Serve(network) }()
 		client := &http.Client{Transport: &http.Transport{DialContext: network.dial}}
@@ -63,11 +64,12 @@ func TestTheStreamLastsAsLongAsTheSession(t *testing.T) {
 			}
 			return res
 		}
-		login := send(http.MethodPost, "/api/login?user=ada", "")
-		cookie := login.Cookies()[0].Name + "=" + login.Cookies()[0].Value
-		_ = login.Body.Close()
-
-		live := send(http.MethodGet, "/live", cookie)
+		watch := func(user string) *http.Response {
+			login := send(http.MethodPost, "/api/login?user="+user, "")
+			_ = login.Body.Close()
+			return send(http.MethodGet, "/live", login.Cookies()[0].Name+"="+login.Cookies()[0].Value)
+		}
+		live := watch("ada")
 		lines := bufio.NewScanner(live.Body)
 		next := func() (event string) {
 			for lines.Scan() {
@@ -96,9 +98,17 @@ func TestTheStreamLastsAsLongAsTheSession(t *testing.T) {
 		_, _ = io.Copy(io.Discard, live.Body)
 		_ = live.Body.Close()
 
+		open, said := watch("bob"), make(chan string, 1)
+		go func() {
+			all, err := io.ReadAll(open.Body)
+			said <- fmt.Sprint(string(all), err)
+		}()
 		client.CloseIdleConnections()
 		if err := server.Shutdown(t.Context()); err != nil {
 			t.Error(err)
+		}
+		if got, want := <-said, "event: tick\ndata: 0\n\n<nil>"; got != want {
+			t.Errorf("a stream that is open at the shutdown: %q, want %q", got, want)
 		}
 		<-served
 		if err := sessions.Close(); err != nil {

@@ -67,7 +67,7 @@ func TestAWrongPassword(t *testing.T) {
 	u := parse(t, cluster.url)
 	u.User = url.UserPassword("postgres", "sesame")
 	said := fails(t, development, "DATABASE_URL="+u.String())
-	wantSaid(t, said, u.Host, "unavailable", "28P01")
+	wantSaid(t, said, u.Host, "unavailable", "28P01", "the password is wrong")
 	wantUnsaid(t, said, "sesame")
 }
 
@@ -76,7 +76,7 @@ func TestADatabaseThatIsNotThere(t *testing.T) {
 	u := parse(t, pgtest.ServerURL(t))
 	u.Path = "/nosuchdatabase"
 	said := fails(t, development, "DATABASE_URL="+u.String())
-	wantSaid(t, said, u.Host, "unavailable", "3D000")
+	wantSaid(t, said, u.Host, "unavailable", "3D000", "there is no such database")
 }
 
 func TestASchemaThatIsNotThere(t *testing.T) {

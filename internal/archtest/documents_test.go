@@ -110,3 +110,20 @@ func TestProgramsInDocumentsAreExamples(t *testing.T) {
 func squeeze(text string) []byte {
 	return []byte(strings.Join(strings.Fields(text), " "))
 }
+
+// A row of a document whose last cell names what `make bench` or `make bench/churn` has written holds no other figure than that does.
+func TestFiguresInDocumentsWerePrinted(t *testing.T) {
+	row := regexp.MustCompile(`(?m)^\|[^|\n]*\|([^|\n]*)\| ((?:RESULTS|CHURN)\.md) \|$`)
+	figure := regexp.MustCompile(`[0-9]+(?:\.[0-9]+)?`)
+	figures := func(text string) []string { return figure.FindAllString(strings.ReplaceAll(text, ",", ""), -1) }
+	for _, name := range tracked(t, "docs/*.md") {
+		for _, m := range row.FindAllStringSubmatch(read(t, name), -1) {
+			printed := figures(read(t, "bench/"+m[2]))
+			for _, f := range figures(m[1]) {
+				if !slices.Contains(printed, f) {
+					t.Errorf("%s has %s from %s, which does not have it", name, f, m[2])
+				}
+			}
+		}
+	}
+}
