@@ -86,6 +86,24 @@ func TestAlertsOfARedisThatIsAway(t *testing.T) {
 	w.want("afterwards")
 }
 
+func TestAlertsOfARedisThatRefuses(t *testing.T) {
+	t.Parallel()
+	w := watch(newProgram(t))
+	failed := func() int64 { return w.sessions.ChainStats().Cache.FillsFailed }
+	w.redis.Do("REPLICAOF", "127.0.0.1", "1") // it serves what it has, and takes nothing
+	fail := func() {
+		before := failed()
+		eventually(t, "a fill fails", func() bool { w.load(newCreated(w.program)); return failed() > before })
+	}
+	w.minutes(11, fail)
+	w.want("not yet")
+	w.minutes(1, fail)
+	w.want("Redis refuses", "PgsessionRedisRefuses")
+	w.redis.Do("REPLICAOF", "NO", "ONE")
+	w.minutes(6, nothing)
+	w.want("afterwards")
+}
+
 // The schema is gone, the server goes and comes back without it, and then the schema is there again.
 func TestAlertsOfAPostgresThatIsAway(t *testing.T) {
 	t.Parallel()
