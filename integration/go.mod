@@ -16,7 +16,7 @@ require (
 	github.com/pressly/goose/v3 v3.29.0
 	github.com/prometheus/client_golang v1.24.1
 	github.com/prometheus/common v0.72.0
-	github.com/prometheus/prometheus v0.315.1 // its parsers of queries and of rules; nothing else of it is built
+	github.com/prometheus/prometheus v0.315.1 // its parsers and its engine of queries, which its parser of rules needs; package rules would bring the clients of three clouds
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/reporadar/pgsession v0.0.0-00010101000000-000000000000
 	github.com/reporadar/pgsession/otelsession v0.0.0-00010101000000-000000000000
@@ -26,6 +26,7 @@ require (
 	go.opentelemetry.io/otel/sdk v1.47.0
 	go.opentelemetry.io/otel/sdk/metric v1.47.0
 	go.opentelemetry.io/otel/trace v1.47.0
+	go.yaml.in/yaml/v3 v3.0.5 // what Prometheus reads its rules with
 	golang.org/x/sys v0.49.0
 )
 
@@ -91,7 +92,6 @@ require (
 	go.uber.org/atomic v1.12.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	go.yaml.in/yaml/v2 v2.4.4 // indirect
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/oauth2 v0.37.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect

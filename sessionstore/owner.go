@@ -10,18 +10,18 @@ import (
 // Info is what a user may see of a session: a line in the list of their devices.
 type Info struct {
 	// Handle names the session, for [Manager.Revoke]. The request's own is the one equal to [Session.Handle].
-	Handle Handle
-	UserID string
+	Handle Handle `json:"handle"`
+	UserID string `json:"user_id"`
 
-	CreatedAt       time.Time
-	AuthenticatedAt time.Time
+	CreatedAt       time.Time `json:"created_at"`
+	AuthenticatedAt time.Time `json:"authenticated_at"`
 	// LastSeenAt is right to the touch interval, mostly a minute.
-	LastSeenAt time.Time
-	ExpiresAt  time.Time
+	LastSeenAt time.Time `json:"last_seen_at"`
+	ExpiresAt  time.Time `json:"expires_at"`
 
 	// IP and UserAgent are those of the latest use that was noted; zero when metadata is not tracked.
-	IP        netip.Addr
-	UserAgent string
+	IP        netip.Addr `json:"ip,omitzero"`
+	UserAgent string     `json:"user_agent,omitempty"`
 
 	id ID
 }

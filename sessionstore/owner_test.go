@@ -2,6 +2,7 @@ package sessionstore_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -57,6 +58,26 @@ func TestListShowsDevices(t *testing.T) {
 		expect(t, "the next page", len(next) == 1 && next[0].Handle == was.Handle, true)
 		site.check(site.m.Close())
 	})
+}
+
+func TestInfoAsJSON(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, tt := range []struct {
+		info sessionstore.Info
+		want string
+	}{
+		{
+			sessionstore.Info{Handle: "h", UserID: "ada", CreatedAt: at, AuthenticatedAt: at, LastSeenAt: at, ExpiresAt: at, IP: netip.MustParseAddr(home), UserAgent: "x"},
+			`{"handle":"h","user_id":"ada","created_at":"2026-01-02T03:04:05Z","authenticated_at":"2026-01-02T03:04:05Z","last_seen_at":"2026-01-02T03:04:05Z",` +
+				`"expires_at":"2026-01-02T03:04:05Z","ip":"` + home + `","user_agent":"x"}`,
+		},
+		{sessionstore.Info{}, `{"handle":"","user_id":"","created_at":"0001-01-01T00:00:00Z","authenticated_at":"0001-01-01T00:00:00Z","last_seen_at":"0001-01-01T00:00:00Z",` +
+			`"expires_at":"0001-01-01T00:00:00Z"}`},
+	} {
+		got, err := json.Marshal(tt.info)
+		expect(t, "error", err, nil)
+		expect(t, "JSON", string(got), tt.want)
+	}
 }
 
 // STD-06: a handle is no cookie, and somebody else's is as good as none.

@@ -79,7 +79,7 @@ func TestAttackByTheCallersSearchPath(t *testing.T) {
 			"INSERT INTO pg_temp.prune_state VALUES (NULL, 0)",
 			"SET search_path = pg_temp, traps, pg_catalog, pgsession",
 			"SELECT pgsession.prune_batch(2)",
-			"CALL pgsession.prune(10, 10, 2)",
+			"CALL pgsession.prune(100, 10, 2)",
 		} {
 			_, err := conn.Exec(t.Context(), sql)
 			if err != nil && !(who == "the application" && code(err) == "42501" && sql[:4] == "CALL") {

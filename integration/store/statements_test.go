@@ -16,6 +16,7 @@ type statements struct {
 	sql   map[string]string // by the query's name
 	times map[string]int    // by the query's name
 	codes map[string]int    // by SQLSTATE
+	open  int               // not answered yet
 }
 
 func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
@@ -30,16 +31,25 @@ func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.
 	}
 	s.sql[name] = data.SQL
 	s.times[name]++
+	s.open++
 	return ctx
 }
 
 func (s *statements) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
 	var pg *pgconn.PgError
 	if errors.As(data.Err, &pg) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
 		s.codes[pg.Code]++
 	}
+}
+
+// answered says that no query waits for its answer.
+func (s *statements) answered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open == 0
 }
 
 // count is how often a query was sent.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"sync"
 	"testing"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	client "github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	"go.opentelemetry.io/otel/exporters/prometheus"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/trace"
@@ -138,6 +141,46 @@ func (p *program) company(ids []sessionstore.ID) {
 	all.Wait()
 }
 
+// full is a program in which all of it happened: loads that hit and miss, shared statements, a failure, a prune.
+func full(t *testing.T) *program {
+	t.Helper()
+	p := newProgram(t)
+	p.everything()
+	return p
+}
+
+func (p *program) everything() {
+	p.t.Helper()
+	ctx := p.t.Context()
+	ids := p.create("ada", 6)
+	before := p.sessions.ChainStats().Cache
+	p.company(ids)
+	eventually(p.t, "a load hits and one misses", func() bool {
+		p.load(newCreated(p))
+		p.load(ids[0])
+		c := p.sessions.ChainStats().Cache
+		return c.Hits > before.Hits && c.Misses > before.Misses && c.Fills > before.Fills
+	})
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := p.sessions.Store().Load(gone, newID(), 0); !errors.Is(err, context.Canceled) {
+		p.t.Errorf("a load whose caller has left: %v", err)
+	}
+	late, cancel := context.WithDeadline(ctx, time.Now())
+	defer cancel()
+	if _, err := p.sessions.Store().Save(late, ids[0], change); !errors.Is(err, sessionstore.ErrUnavailable) {
+		p.t.Errorf("a save that is too late: %v", err)
+	}
+	if _, err := p.admin.Exec(ctx, "UPDATE pgsession.sessions SET expires_at = now() - interval '1 hour' WHERE id = $1", ids[1][:]); err != nil {
+		p.t.Fatal(err)
+	}
+	if n, err := p.sessions.Prune(ctx); n != 1 || err != nil {
+		p.t.Errorf("pruned %d, %v", n, err)
+	}
+	_, err := p.sessions.Store().Delete(ctx, ids[2])
+	p.check(err)
+}
+
 // series are what Prometheus would have of a program: of each metric, the labels of its series and their values.
 type series struct {
 	labels map[string]string
@@ -146,31 +189,28 @@ type series struct {
 
 func (p *program) scrape() map[string][]series {
 	p.t.Helper()
+	found := map[string][]series{}
+	for _, sample := range p.samples() {
+		one := series{labels: map[string]string{}, value: float64(sample.Value)}
+		for name, value := range sample.Metric {
+			one.labels[string(name)] = string(value)
+		}
+		name := one.labels[model.MetricNameLabel]
+		found[name] = append(found[name], one)
+	}
+	return found
+}
+
+// samples are what Prometheus would read now.
+func (p *program) samples() model.Vector {
+	p.t.Helper()
 	families, err := p.registry.Gather()
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	found := map[string][]series{}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			labels := map[string]string{}
-			for _, l := range m.GetLabel() {
-				labels[l.GetName()] = l.GetValue()
-			}
-			add := func(suffix string, v float64) {
-				found[f.GetName()+suffix] = append(found[f.GetName()+suffix], series{labels, v})
-			}
-			switch {
-			case m.GetCounter() != nil:
-				add("", m.GetCounter().GetValue())
-			case m.GetGauge() != nil:
-				add("", m.GetGauge().GetValue())
-			case m.GetHistogram() != nil:
-				add("_count", float64(m.GetHistogram().GetSampleCount()))
-				add("_sum", m.GetHistogram().GetSampleSum())
-				add("_bucket", float64(m.GetHistogram().GetSampleCount()))
-			}
-		}
+	samples, err := expfmt.ExtractSamples(&expfmt.DecodeOptions{}, families...)
+	if err != nil {
+		p.t.Fatal(err)
 	}
-	return found
+	return samples
 }
