@@ -61,12 +61,17 @@ func (s *Session) Logout(ctx context.Context) error {
 
 // doom notes that a session is to be deleted.
 func (s *Session) doom(rec Record, tok token, by actor) {
+	s.doomed = append(s.doomed, s.wherever(rec, tok, by))
+	s.uncook = true
+}
+
+// wherever is what to end a session by, under either token.
+func (s *Session) wherever(rec Record, tok token, by actor) doomed {
 	d := doomed{Record: rec, by: by}
 	if s.next != nil && s.next.of == tok {
 		d.next = s.next.token.id()
 	}
-	s.doomed = append(s.doomed, d)
-	s.uncook = true
+	return d
 }
 
 // Regenerate gives the session a new token and changes nothing else. A new session gets a new token anyway.

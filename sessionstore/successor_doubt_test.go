@@ -1,6 +1,7 @@
 package sessionstore_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
 
@@ -107,6 +108,19 @@ func TestALogoutOfASessionThatMovesIsOneEvent(t *testing.T) {
 		_ = s.Logout(r.Context())
 	})
 	expect(t, "the event's", b.site.event(sessionstore.EventLogout).Handle, handle)
+}
+
+// A session that is ended for suspicion is ended under either token, when it moves just then.
+func TestASuspiciousSessionThatMovesIsRevoked(t *testing.T) {
+	b, u := doubtful(t, "ann", false, acting(sessionstore.ActionRevoke), func(cfg *sessionstore.Config) { cfg.NoSuspiciousCheck = false })
+	_, _ = b.get(renew)
+	u.away = false
+	b.site.store.on("Delete", func(context.Context) error { _ = u.late(); return nil })
+	both := b.cookies[cookieName] + "; " + nextName + "=" + b.cookies[nextName]
+	b.site.come(both, cafe, laptop, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		expect(t, "user", s.UserID(), "")
+	})
+	expect(t, "rows", b.site.store.rows(), 0)
 }
 
 // After a logout that came first, the session is given no token any more.

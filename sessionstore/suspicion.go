@@ -88,7 +88,8 @@ func (x *exchange) suspect(ctx context.Context) {
 		x.moved = true
 	case ActionRevoke:
 		// Whether or not it can be ended now: this request does not get it, and the next one tries again.
-		e.Revocation, e.Err = m.store.Delete(ctx, s.rec.ID)
+		d := s.wherever(s.rec, s.token, actor{})
+		e.Revocation, e.Err = m.end(ctx, &d)
 		s.withhold()
 		s.held = nil
 	default:
