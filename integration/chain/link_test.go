@@ -3,6 +3,7 @@ package chain_test
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -26,10 +27,25 @@ type link struct {
 
 func connect(t testing.TB, to string) *link {
 	t.Helper()
-	l := &link{t: t, to: to, listen: "127.0.0.1:0"}
+	l := &link{t: t, to: to, listen: ownAddress()}
 	l.heal()
 	t.Cleanup(l.down)
 	return l
+}
+
+var links atomic.Uint32
+
+// ownAddress is one that no other link has. While a link is down its port on a shared address could be taken, by a connection to
+// anywhere. Where a machine has but one loopback address that may happen.
+func ownAddress() string {
+	n := links.Add(1)
+	own := fmt.Sprintf("127.1.%d.%d:0", n/250, n%250+1)
+	listener, err := net.Listen("tcp", own)
+	if err != nil {
+		return "127.0.0.1:0"
+	}
+	_ = listener.Close()
+	return own
 }
 
 // trapped is heal, with a trap that is there before the first connection.
