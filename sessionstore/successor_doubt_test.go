@@ -45,7 +45,7 @@ func TestDiscardOfWhatNobodyAnswered(t *testing.T) {
 func TestASaveByTheErrorHandler(t *testing.T) {
 	for _, lost := range []bool{true, false} {
 		var u *unheard
-		answer := func(w http.ResponseWriter, r *http.Request, err error) {
+		answer := func(w http.ResponseWriter, r *http.Request, _ error) {
 			u.away = false
 			s, err := sessionstore.FromContext(r.Context())
 			expect(t, "load", err, nil)
