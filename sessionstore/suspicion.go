@@ -16,7 +16,8 @@ const (
 	ActionObserve SuspiciousAction = iota
 	// ActionRequireLogin hides the session: the request sees an empty one, as if nobody were logged in, and so does every further one
 	// from there. A [Session.Login] of the same user brings it back, with its values and under a new token. Where the session
-	// was used before, it goes on undisturbed, so that whoever stole it can't end it.
+	// was used before, it goes on undisturbed: that somebody else shows up with its cookie ends it for nobody. A [Session.Logout] does,
+	// from either place.
 	ActionRequireLogin
 	// ActionRevoke ends the session, everywhere.
 	ActionRevoke
