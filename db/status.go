@@ -120,13 +120,14 @@ func (m *migration) applied(ctx context.Context) (map[int64]time.Time, error) {
 }
 
 // versionTableState says whether there is a version table, and whose it is when nobody knows how it came to be: nothing has been
-// migrated, and it belongs to somebody else than the role that migrates, who is neither a superuser nor the owner of the database.
+// migrated, and it belongs to somebody who may do less than the role that migrates, and is not the owner of the database. Whoever may do
+// all that it may gains nothing by a trap: itself, a superuser, and after db/ops/roles.sql the role that migrated before the owner did.
 const versionTableState = `
 	SELECT count(*) > 0, coalesce(max(pg_catalog.pg_get_userbyid(t.relowner)) FILTER (WHERE
-		NOT o.rolsuper AND o.rolname <> current_user
+		NOT pg_catalog.pg_has_role(t.relowner, current_user, 'USAGE')
 		AND t.relowner <> (SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database())
 		AND NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1::text)), '')
-	FROM pg_catalog.pg_class AS t JOIN pg_catalog.pg_roles AS o ON o.oid = t.relowner
+	FROM pg_catalog.pg_class AS t
 	WHERE t.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'public') AND t.relname = $1::text || '_migrations'`
 
 // hasVersionTable reads a versionTableState. A table of a stranger is an error: its triggers and policies would run as whoever migrates, and

@@ -162,9 +162,6 @@ func (e *emergency) Rotate(ctx context.Context, old, id ID, c Change) (Record, e
 		rec, err := e.front.Rotate(ctx, old, id, c)
 		return rec, e.halfwayTo(old, err)
 	}
-	if !e.refuses() {
-		return e.memory.Rotate(ctx, old, id, c) // Postgres has never heard of the old id
-	}
 	local := e.onlyHere(old)
 	if err := e.full(); err != nil && !local {
 		return Record{}, err

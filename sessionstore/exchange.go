@@ -223,6 +223,7 @@ func (x *exchange) noteUse() {
 // The caller holds s.mu.
 func (x *exchange) writeCookie() {
 	m, s, h := x.m, &x.session, x.header
+	s.answered = true
 	write, clears := s.recook && s.stored, s.uncook && !s.stored && !x.failed
 	tells := s.next != nil && s.next.of == s.token && (x.failed || !s.next.told)
 	if !write && !clears && !tells {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
@@ -46,7 +48,7 @@ func TestEmergencySessionsThatEndInItFillNoJournal(t *testing.T) {
 
 // A Create that nobody answered, and is made again in memory, may be in Postgres: its end is written down.
 func TestEmergencyCreateThatWasSentBefore(t *testing.T) {
-	for _, how := range []string{"delete", "rotate"} {
+	for _, how := range []string{"delete", "rotate", "rotate when Postgres is back and takes nothing yet"} {
 		synctest.Test(t, func(t *testing.T) {
 			o := newOutage(t, halfMinute, weekly)
 			defer o.end()
@@ -57,10 +59,18 @@ func TestEmergencyCreateThatWasSentBefore(t *testing.T) {
 			o.losing.lost = func(string) bool { return false }
 			o.away()
 			o.create("s")
-			if how == "delete" {
+			switch how {
+			case "delete":
 				_, err = o.Delete(t.Context(), id)
-			} else {
+			case "rotate":
 				_, err = o.Rotate(t.Context(), id, idOf("renewed"), sessionstore.Change{})
+			default:
+				o.losing.refuses = func(sessionstore.Draft) error { return sessionstore.RefusalWith("55P03") }
+				o.pg.up()
+				time.Sleep(1100 * time.Millisecond)
+				expect(t, "mode", o.Mode(), coherence.Importing)
+				_, err = o.Rotate(t.Context(), id, idOf("renewed"), sessionstore.Change{})
+				o.losing.refuses = nil
 			}
 			expect(t, how, err, nil)
 			expect(t, "journalled", o.EmergencyStats().Journalled, 1)

@@ -9,7 +9,7 @@ import (
 
 // ErrorHandler answers a request whose session could not be saved, in place of the response that its handler meant
 // to give. Nothing has been sent yet, and nothing the handler writes will be. It must not set the session cookie. The session that it
-// gets with [FromContext] is as it was before what could not be saved.
+// gets with [FromContext] is as it was before what could not be saved; after a [Session.Logout] it is empty, and stays so.
 type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 // Handler gives every request to next a session, to be had with [FromContext]. The session is loaded when it is first

@@ -41,6 +41,7 @@ type user struct {
 	n      int
 	live   []*promise
 	ended  []*promise
+	doubts []*promise // created without an answer
 	served map[string]int
 }
 
@@ -72,6 +73,8 @@ func (u *user) step() {
 		if len(u.ended) > 0 {
 			u.load(u.ended[u.rng.IntN(len(u.ended))])
 		}
+	case 7:
+		u.again()
 	default:
 		u.load(p)
 	}
@@ -79,10 +82,43 @@ func (u *user) step() {
 
 func (u *user) create() {
 	p := &promise{id: u.id()}
-	_, err := u.o.Create(u.t.Context(), sessionstore.Draft{ID: p.id, Data: json.RawMessage(`{"n":0,"fixed":true}`)})
-	p.made = err == nil
-	if p.made {
+	u.send(p)
+}
+
+func (u *user) send(p *promise) {
+	_, err := u.o.Create(u.t.Context(), sessionstore.Draft{ID: p.id, Data: json.RawMessage(`{"n":0,"whose":"` + u.name + `"}`)})
+	switch {
+	case err == nil:
+		p.made = true
 		u.live = append(u.live, p)
+	case errors.Is(err, sessionstore.ErrUncertain):
+		u.doubts = append(u.doubts, p)
+	}
+}
+
+// again is what may be done about a Create that nobody answered: to make it again, with what it sets, or to end it.
+func (u *user) again() {
+	if len(u.doubts) == 0 {
+		return
+	}
+	p := u.doubts[0]
+	u.doubts = u.doubts[1:]
+	if u.rng.IntN(2) == 0 {
+		u.delete(p)
+		return
+	}
+	u.served["created again"]++
+	u.send(p)
+	for _, same := range u.live {
+		if same == p { // Postgres may have it as it was sent first, so what is promised of it is no more than that it ends
+			u.live = u.live[:len(u.live)-1]
+			if u.rng.IntN(2) == 0 {
+				u.delete(p)
+			} else {
+				u.rotate(p)
+			}
+			return
+		}
 	}
 }
 
@@ -113,10 +149,10 @@ func (u *user) check(p *promise, rec sessionstore.Record, err error, where strin
 		u.t.Errorf("%s: a session that was ended is back: %s, %v after the promise", u.name, where, time.Since(p.until))
 	case err == nil && !p.gone:
 		var data struct {
-			N     int  `json:"n"`
-			Fixed bool `json:"fixed"`
+			N     int    `json:"n"`
+			Whose string `json:"whose"`
 		}
-		if err := json.Unmarshal(rec.Data, &data); err != nil || data.N < p.value || data.N > p.tried || !data.Fixed {
+		if err := json.Unmarshal(rec.Data, &data); err != nil || data.N < p.value || data.N > p.tried || data.Whose != u.name {
 			u.t.Errorf("%s: %s: %s, want n between %d and %d", u.name, where, rec.Data, p.value, p.tried)
 		}
 	}
@@ -126,7 +162,8 @@ func (u *user) check(p *promise, rec sessionstore.Record, err error, where strin
 func (u *user) delete(p *promise) {
 	for {
 		from := sessionstore.Store(u.o)
-		if u.rng.IntN(2) == 0 && u.o.row(p.id) == "alive" {
+		_, err := u.o.Memory().Load(u.t.Context(), p.id, 0)
+		if here := err == nil; !here && u.rng.IntN(2) == 0 && u.o.row(p.id) == "alive" {
 			from = u.o.elsewhere()
 			u.served["ended elsewhere"]++
 		}
@@ -188,6 +225,8 @@ func TestEmergencyModel(t *testing.T) {
 		cycles               int
 		up, down             time.Duration // of Postgres; 0 is at random
 		fails, loses, caches int           // percent
+		hangs                bool          // what is away, and does not refuse
+		ended, doubted       int           // how much is known of sessions that are only here; 0 is as much as usual
 	}{
 		"flapping":          {cycles: 200, up: 3 * time.Second, down: 3 * time.Second},
 		"losing answers":    {cycles: 60, loses: 5},
@@ -195,6 +234,9 @@ func TestEmergencyModel(t *testing.T) {
 		"failing in Redis":  {cycles: 60, caches: 30},
 		"all of it":         {cycles: 100, fails: 2, loses: 2, caches: 10},
 		"hardly ever there": {cycles: 60, up: 1200 * time.Millisecond, down: 5 * time.Second, loses: 20},
+		"hanging":           {cycles: 60, loses: 5, hangs: true},
+		"forgetful":         {cycles: 60, loses: 10, ended: 2, doubted: 1_000_000},
+		"doubting all":      {cycles: 60, loses: 10, ended: 2, doubted: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -206,6 +248,11 @@ func TestEmergencyModel(t *testing.T) {
 				for _, method := range storeMethods {
 					o.pg.on(method, func(ctx context.Context) error {
 						time.Sleep(time.Millisecond)
+						if away.Load() && test.hangs {
+							hung, cancel := context.WithTimeout(ctx, time.Second) // as the store of Postgres bounds each call
+							<-hung.Done()
+							cancel()
+						}
 						if away.Load() || !calm.Load() && dice.strikes(test.fails) {
 							return errNobody
 						}
@@ -220,6 +267,9 @@ func TestEmergencyModel(t *testing.T) {
 						}
 						return nil
 					})
+				}
+				if test.ended > 0 {
+					o.LimitLocal(test.ended, test.doubted)
 				}
 				var done atomic.Bool
 				var working sync.WaitGroup

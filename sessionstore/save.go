@@ -13,7 +13,7 @@ import (
 //
 // [ErrNotFound] says that the session was ended meanwhile, by a logout elsewhere or by its timeout: the changes
 // are lost, and the session is empty now. [ErrUnavailable] says that nothing is known to be saved; the changes
-// are still pending.
+// are still pending. [ErrHeadersSent] says that the response began before the session could get the new token that it was to get.
 func (s *Session) Save(ctx context.Context) error {
 	if err := s.save(withoutSession(ctx)); err != nil {
 		return fmt.Errorf("sessionstore: save: %w", err)
@@ -191,11 +191,16 @@ func (s *Session) write(ctx context.Context, p *plan) (Record, *token, error) {
 
 // rewrite changes the session that is in the store, under a new token if it is to get one.
 func (s *Session) rewrite(ctx context.Context, p *plan) (Record, *token, error) {
-	if !p.renew {
-		rec, err := s.m.store.Save(ctx, p.id, p.change)
-		return rec, nil, err
+	if p.renew {
+		return s.rotate(ctx, p)
 	}
-	return s.rotate(ctx, p)
+	rec, err := s.m.store.Save(ctx, p.id, p.change)
+	if errors.Is(err, ErrNotFound) && s.moving() { // the new token was given up, and the session has it
+		tok := s.next.token
+		rec, err = s.m.store.Save(ctx, tok.id(), p.change)
+		return rec, &tok, err
+	}
+	return rec, nil, err
 }
 
 // settled finds out what became of a session under a new token when nobody answered: nobody but us knows its id, so if
@@ -216,7 +221,7 @@ func (s *Session) settled(ctx context.Context, tok token, rec Record, err error)
 func (s *Session) apply(p *plan, rec Record, tok *token) {
 	s.stored, s.rec = true, rec
 	if tok != nil {
-		s.token, s.floor, s.held, s.recook, s.uncook = *tok, 0, nil, true, false
+		s.token, s.floor, s.held, s.next, s.recook, s.uncook = *tok, 0, nil, nil, true, false
 	}
 	if rec.Floor > s.floor {
 		s.floor, s.recook = rec.Floor, true

@@ -45,6 +45,7 @@ type Session struct {
 	uncook  bool // it must be cleared
 
 	headersSent bool
+	answered    bool // the response has its cookies: another token would not reach the browser
 	ended       bool
 }
 

@@ -87,27 +87,30 @@ func (s *Session) rotate(ctx context.Context, p *plan) (Record, *token, error) {
 		}
 	}
 	tok := s.m.newToken()
-	if !s.depart(p, tok) {
-		return Record{}, nil, errForgotten
+	if err := s.depart(p, tok); err != nil {
+		return Record{}, nil, err
 	}
 	rec, err := s.m.store.Rotate(ctx, p.id, tok.id(), p.change)
 	rec, err = s.settled(ctx, tok, rec, err)
-	if !errors.Is(err, ErrUncertain) {
-		s.known()
+	if err != nil && !errors.Is(err, ErrUncertain) {
+		s.known() // otherwise apply says so, together with the token: what asks between them must hear of both
 	}
 	return rec, &tok, err
 }
 
-// depart notes which token the session is to get, so that a logout from now on ends it under either. It is false for one that was
-// logged out before.
-func (s *Session) depart(p *plan, tok token) bool {
+// depart notes which token the session is to get, so that a logout from now on ends it under either, and a response from now on tells
+// the browser. It fails for a session that was logged out before, and when the response has told the browser of no other token.
+func (s *Session) depart(p *plan, tok token) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.life != p.life {
-		return false
+	switch {
+	case s.life != p.life:
+		return errForgotten
+	case s.answered:
+		return ErrHeadersSent
 	}
 	s.next = &next{of: s.token, token: tok}
-	return true
+	return nil
 }
 
 // move gives the session the token that it was to get, or finds that it has it.

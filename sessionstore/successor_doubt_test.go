@@ -41,6 +41,25 @@ func TestDiscardOfWhatNobodyAnswered(t *testing.T) {
 	}
 }
 
+// Nor does a Save of something else lose the session that nobody knows the token of, or its change.
+func TestASaveAfterDiscardOfWhatNobodyAnswered(t *testing.T) {
+	for _, made := range []bool{true, false} {
+		b, u := doubtful(t, "ann", made)
+		_, _ = b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			renew(w, r, s)
+			expect(t, "save", verdictOf(s.Save(r.Context())), "unavailable")
+			s.Discard()
+			u.away = false
+			b.site.check(s.Set("kept", true))
+			expect(t, "another save", s.Save(r.Context()), nil)
+		})
+		kept := false
+		_, _ = b.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { kept = s.Has("kept") })
+		expect(t, "the value", kept, true)
+		expect(t, "afterwards", b.who(), "ann")
+	}
+}
+
 // An ErrorHandler that saves does not move the session to a token that the browser never gets.
 func TestASaveByTheErrorHandler(t *testing.T) {
 	for _, lost := range []bool{true, false} {

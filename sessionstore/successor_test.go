@@ -64,19 +64,25 @@ type jar struct {
 // get requests a page, and returns the status and the names of the cookies that the answer sets.
 func (b *jar) get(p page) (status int, set string) {
 	b.t.Helper()
+	return b.through(func(h http.Handler) http.Handler { return h }, p)
+}
+
+// through is get with something in front of the site.
+func (b *jar) through(front func(http.Handler) http.Handler, p page) (status int, set string) {
+	b.t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
 	for name, value := range b.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
 	w := httptest.NewRecorder()
-	b.site.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	front(b.site.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, err := sessionstore.FromContext(r.Context())
 		if err != nil {
 			sessionstore.ServeError(w, r, err)
 			return
 		}
 		p(w, r, s)
-	})).ServeHTTP(w, r)
+	}))).ServeHTTP(w, r)
 	for _, c := range w.Result().Cookies() {
 		if b.cookies[c.Name] = c.Value; c.MaxAge < 0 {
 			delete(b.cookies, c.Name)

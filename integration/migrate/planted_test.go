@@ -1,7 +1,10 @@
 package migrate_test
 
 import (
+	"context"
 	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/db"
 )
@@ -45,4 +48,39 @@ func TestAPlantedVersionTableIsRefused(t *testing.T) {
 	if _, err := db.Status(t.Context(), d.pool, db.Options{}); err != nil {
 		t.Errorf("after the first migration: %v", err)
 	}
+}
+
+// After db/ops/roles.sql the owner migrates, and the version table still belongs to whoever migrated before: it is a member of the owner, and
+// could do as that whatever a trap does. The other way around it is a trap like any other.
+func TestWhoMigratedBeforeTheOwnerIsNoStranger(t *testing.T) {
+	t.Parallel()
+	owner, deployer := newRole(t), newRole(t)
+	d := newDatabase(t)
+	d.exec(t, `GRANT `+owner+` TO `+deployer)
+	for _, role := range []string{owner, deployer} {
+		d.exec(t, `GRANT CREATE ON DATABASE `+d.name+` TO `+role)
+		d.exec(t, `GRANT CREATE, USAGE ON SCHEMA public TO `+role)
+	}
+	migrate := func(role string, do func(context.Context, *pgxpool.Pool, db.Options) ([]db.Step, error)) error {
+		_, err := do(t.Context(), newPool(t, d.with(t, "role", role)), db.Options{})
+		return err
+	}
+	down := func(ctx context.Context, pool *pgxpool.Pool, opts db.Options) ([]db.Step, error) {
+		for {
+			if steps, err := db.Down(ctx, pool, opts); err != nil || len(steps) == 0 {
+				return steps, err
+			}
+		}
+	}
+	for _, step := range []struct {
+		role string
+		do   func(context.Context, *pgxpool.Pool, db.Options) ([]db.Step, error)
+	}{{deployer, db.Up}, {deployer, down}, {owner, db.Up}, {owner, down}} {
+		if err := migrate(step.role, step.do); err != nil {
+			t.Fatalf("as %s: %v", map[bool]string{true: "the owner", false: "the deployer"}[step.role == owner], err)
+		}
+		d.exec(t, `GRANT SELECT, INSERT, DELETE ON public.pgsession_migrations TO `+owner)
+	}
+	d.exec(t, `ALTER TABLE public.pgsession_migrations OWNER TO `+owner)
+	wantError(t, migrate(deployer, db.Up), "belongs to")
 }

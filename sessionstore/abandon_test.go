@@ -1,0 +1,186 @@
+package sessionstore_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// recovered answers a panic of next with 500, as the middleware of many frameworks does, and passes on the one that aborts.
+func recovered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch fault := recover(); fault {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(fault)
+			default:
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// A handler that panics while another goroutine of its loads the session waits for that, as any response does, and no longer.
+func TestAPanicWhileTheSessionIsBeingLoaded(t *testing.T) {
+	site := newSite(t)
+	cookie := site.user("ann")
+	arrived, release := site.store.hold("Load")
+	var loading sync.WaitGroup
+	resp, _ := visit(recovered(site.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		loading.Go(func() {
+			s, err := sessionstore.FromContext(r.Context())
+			expect(t, "load", err, nil)
+			_ = s.Set("late", true) // before the end of the request or after it
+		})
+		<-arrived
+		defer func() { go release() }()
+		panic("a fault of the handler")
+	}))), cookie)
+	loading.Wait()
+	expect(t, "status", resp.StatusCode, http.StatusInternalServerError)
+	site.store.up()
+	expect(t, "afterwards", site.look(cookie, "late"), "user=ann")
+}
+
+// A panic after the response has begun, or with the connection in other hands, changes neither: it was committed before.
+func TestAPanicAfterTheResponseHasBegun(t *testing.T) {
+	for name, test := range map[string]struct {
+		page  page
+		reads string
+		fault any
+	}{
+		"written": {func(w http.ResponseWriter, _ *http.Request, _ *sessionstore.Session) {
+			w.WriteHeader(http.StatusAccepted)
+			_ = http.NewResponseController(w).Flush()
+		}, "HTTP/1.1 202 Accepted", http.ErrAbortHandler},
+		"hijacked": {func(w http.ResponseWriter, _ *http.Request, _ *sessionstore.Session) {
+			conn, rw, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\n\r\n")
+				_ = rw.Flush()
+				_ = conn.Close()
+			}
+		}, "HTTP/1.1 101 Switching Protocols", http.ErrAbortHandler},
+		"nothing yet": {func(http.ResponseWriter, *http.Request, *sessionstore.Session) {}, "", http.ErrAbortHandler},
+	} {
+		t.Run(name, func(t *testing.T) {
+			site := newSite(t)
+			cookie := site.user("ann")
+			server := httptest.NewServer(recovered(site.serve(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				_ = s.Set("early", true)
+				test.page(w, r, s)
+				_ = s.Set("late", true)
+				panic(test.fault)
+			})))
+			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			site.check(err)
+			defer conn.Close()
+			_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: shop.example\r\nCookie: "+cookieName+"="+cookie+"\r\n\r\n")
+			site.check(err)
+			line, _ := bufio.NewReader(conn).ReadString('\n')
+			server.Close() // waits for the handler
+			expect(t, "answer", strings.TrimSpace(line), test.reads)
+			want := "user=ann early"
+			if test.reads == "" {
+				want = "user=ann"
+			}
+			expect(t, "afterwards", site.look(cookie, "early", "late"), want)
+		})
+	}
+}
+
+// A save that is still under way in another goroutine when the handler panics has changed the token or will: the browser has both.
+func TestAPanicWhileALoginIsBeingSaved(t *testing.T) {
+	for _, method := range []string{"Rotate", "Revoke"} { // of which the second keeps the limit, after the login
+		u := &unheard{Store: sessionstore.NewMemory(weekly, 0)}
+		site := newSiteOver(t, &spyStore{Store: u}, func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser = 3 })
+		b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
+		arrived, release := site.store.hold(method)
+		var saving sync.WaitGroup
+		status, _ := b.through(recovered, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.check(s.Login(r.Context(), "ann"))
+			saving.Go(func() { site.check(s.Save(context.WithoutCancel(r.Context()))) })
+			<-arrived
+			panic("a fault of the handler")
+		})
+		release()
+		saving.Wait()
+		expect(t, "status", status, http.StatusInternalServerError)
+		expect(t, "held in "+method+", afterwards", b.who(), "ann")
+	}
+}
+
+// Goroutines of one request do all there is to do with a session at once, over a store that loses answers, and the handler panics or not:
+// the browser has its session afterwards, and nobody else's.
+func TestARequestOfManyGoroutines(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	dice := &trouble{rng: rand.New(rand.NewPCG(seed, 0))}
+	lost := &losing{Store: sessionstore.NewMemory(weekly, 0), lost: func(string) bool { return false }}
+	site := newSiteOver(t, &spyStore{Store: lost})
+	b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
+	other := site.user("bob")
+	ended := 0
+	for range 300 {
+		lost.lost = func(string) bool { return dice.strikes(20) }
+		leaves, panics, spares := dice.strikes(5), dice.strikes(30), dice.strikes(30)
+		var working sync.WaitGroup
+		_, _ = b.through(recovered, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			ctx := context.WithoutCancel(r.Context())
+			for _, do := range []func(){
+				func() { _ = s.Set("n", 1); _ = s.Save(ctx) },
+				func() {
+					if spares { // which token, nobody can say while it changes
+						_, _ = s.RevokeOthers(ctx)
+					} else {
+						_ = s.Regenerate(ctx)
+					}
+					_ = s.Save(ctx)
+				},
+				func() {
+					if !spares {
+						_ = s.Login(ctx, "ann")
+					}
+					_ = s.Save(ctx)
+				},
+				func() { s.Discard() },
+				func() { _, stop := s.Watch(ctx); stop() },
+				func() { _, _ = s.Record(); _ = s.UserID() },
+				func() {
+					if leaves {
+						_ = s.Logout(ctx)
+					}
+				},
+			} {
+				working.Go(do)
+			}
+			if panics {
+				panic("a fault of the handler")
+			}
+			w.WriteHeader(http.StatusNoContent)
+		})
+		working.Wait()
+		lost.lost = func(string) bool { return false }
+		switch who := b.who(); {
+		case who == "ann":
+		case who == "" && leaves:
+			ended++
+			b.cookies = map[string]string{cookieName: site.user("ann")}
+		default:
+			t.Fatalf("the browser is %q's; logged out: %t, panicked: %t", who, leaves, panics)
+		}
+	}
+	expect(t, "another's session", site.look(other), "user=bob")
+	t.Logf("%d logouts", ended)
+}
