@@ -85,13 +85,18 @@ func (s *server) run(args ...string) {
 	if s.running, err = process.Start(cmd, process.Kin{Orphaned: syscall.SIGKILL, Apart: true}); err != nil {
 		s.t.Fatal(err)
 	}
-	s.until("it listens", func() bool {
+	s.until("it answers", func() bool { // whatever: from then on it listens everywhere
 		conn, err := net.Dial("tcp", s.addr())
 		if err != nil {
 			return false
 		}
-		_ = conn.Close()
-		return true
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(time.Second))
+		_, err = conn.Write([]byte("PING\r\n"))
+		if err == nil {
+			_, err = conn.Read(make([]byte, 1))
+		}
+		return err == nil
 	})
 }
 
