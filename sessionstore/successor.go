@@ -5,9 +5,6 @@ import (
 	"errors"
 )
 
-// errForgotten says that there is nothing to save any more: the session was logged out, and nothing was sent yet.
-var errForgotten = errors.New("logged out meanwhile")
-
 // A change of token that nobody answered, and of which nobody could be asked afterwards: the session has the new token or
 // the old one. The browser keeps its cookie, and gets a second one beside it that says what the new token would be: when the
 // old one turns out to be of no session, the new one is tried. So an outage logs nobody out, whichever of the two it is. The new
@@ -19,6 +16,9 @@ var errForgotten = errors.New("logged out meanwhile")
 
 // successorSuffix makes the name of the second cookie from that of the first.
 const successorSuffix = "-next"
+
+// errForgotten says that there is nothing to save any more: the session was logged out, and nothing was sent yet.
+var errForgotten = errors.New("logged out meanwhile")
 
 // readSuccessor finds out from the request which token its session was to get, and whether its cookie outlives the browser; nil for none.
 func (x *exchange) readSuccessor(of token) (*next, bool) {
