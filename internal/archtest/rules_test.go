@@ -58,4 +58,4 @@ var never = map[string][]string{
 }
 
 // maxLines bounds a hand-written file that is not a test.
-const maxLines = 350
+const maxLines = 500
