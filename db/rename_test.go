@@ -15,7 +15,7 @@ func TestRenamedMigrationsKnowOnlyTheOtherSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	names, err := fs.Glob(renamed{original, "shop"}, "*.sql")
-	if err != nil || len(names) < 2 {
+	if err != nil || len(names) == 0 {
 		t.Fatalf("migrations: %v, %v", names, err)
 	}
 	for _, name := range names {

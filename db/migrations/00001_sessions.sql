@@ -1,16 +1,26 @@
--- The table of sessions, in a schema of its own, so that it collides with nothing of the application's.
--- Every statement of the library names the schema; nothing depends on search_path.
+-- The schema of the library: the table of sessions, the prune, and views for a
+-- monitor. Everything lives in a schema of its own, so that it collides with
+-- nothing of the application.
+--
+-- Postgres resolves a name when it makes an object, and binds it for good. A
+-- function in the schema public that matches exactly would be bound in place of
+-- a built-in that takes "any". So each direction begins by setting search_path,
+-- and each function names pg_catalog.
 
 -- +goose Up
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL lock_timeout = '3s';
+
 CREATE SCHEMA pgsession;
 
 COMMENT ON SCHEMA pgsession IS 'HTTP sessions: github.com/reporadar/pgsession';
 
--- Fixed-width columns first: 8-byte values need no padding, and what a touch changes sits at a fixed offset.
+-- Columns of fixed width come first: values of 8 bytes need no padding, and the
+-- columns that a touch changes have a fixed offset.
 CREATE TABLE pgsession.sessions (
     version             bigint      NOT NULL DEFAULT 1,
-    created_at          timestamptz NOT NULL DEFAULT now(),
-    last_seen_at        timestamptz NOT NULL DEFAULT now(),
+    created_at          timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    last_seen_at        timestamptz NOT NULL DEFAULT pg_catalog.now(),
     expires_at          timestamptz NOT NULL,
     absolute_expires_at timestamptz NOT NULL,
     authenticated_at    timestamptz,
@@ -21,18 +31,21 @@ CREATE TABLE pgsession.sessions (
     data                jsonb       NOT NULL DEFAULT '{}',
 
     CONSTRAINT sessions_pkey PRIMARY KEY (id),
-    -- The CHECKs are for foreign writers: the library never sends such a row.
-    CONSTRAINT sessions_id_check CHECK (octet_length(id) = 32),
+    -- The CHECKs are for other writers: the library never sends such a row.
+    CONSTRAINT sessions_id_check CHECK (pg_catalog.octet_length(id) = 32),
     CONSTRAINT sessions_version_check CHECK (version > 0),
     CONSTRAINT sessions_expires_at_check CHECK (expires_at <= absolute_expires_at),
-    CONSTRAINT sessions_user_id_check CHECK (octet_length(user_id) BETWEEN 1 AND 256),
-    CONSTRAINT sessions_user_agent_check CHECK (octet_length(user_agent) <= 512),
-    -- pg_column_size reads only the header of a value that is stored out of line, so a touch stays cheap.
-    CONSTRAINT sessions_data_check CHECK (pg_column_size(data) <= 1048576)
+    CONSTRAINT sessions_user_id_check CHECK (pg_catalog.octet_length(user_id) BETWEEN 1 AND 256),
+    CONSTRAINT sessions_user_agent_check CHECK (pg_catalog.octet_length(user_agent) <= 512),
+    -- pg_column_size reads only the header of a value that is stored out of
+    -- line, so a touch stays cheap.
+    CONSTRAINT sessions_data_check CHECK (pg_catalog.pg_column_size(data) <= 1048576)
 ) WITH (
-    -- Room on each page for the next version of a row: what makes a touch a heap-only update.
+    -- Room on each page for the next version of a row makes a touch a heap-only
+    -- update.
     fillfactor = 80,
-    -- The default of 20 % would let a table of ten million sessions collect two million dead rows.
+    -- The default of 20 % would let a table of ten million sessions collect two
+    -- million dead rows.
     autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_vacuum_threshold = 1000,
     autovacuum_analyze_scale_factor = 0.05
@@ -49,9 +62,164 @@ COMMENT ON COLUMN pgsession.sessions.authenticated_at IS 'When the user last pro
 -- For the prune and the counts.
 CREATE INDEX sessions_expires_at_idx ON pgsession.sessions (expires_at);
 
--- A user's sessions, newest first. No column of it changes in a touch.
+-- The sessions of a user, newest first. A touch changes none of its columns.
 CREATE INDEX sessions_user_id_idx ON pgsession.sessions (user_id, created_at DESC, id) WHERE user_id IS NOT NULL;
 
+-- Its one row is the lock that makes prunes run one at a time, and the record of
+-- the last prune for health checks. A row lock can't collide with advisory locks
+-- of the application, and works through every pooler.
+CREATE TABLE pgsession.prune_state (
+    last_prune_at timestamptz,
+    pruned_total  bigint  NOT NULL DEFAULT 0,
+    only_row      boolean NOT NULL DEFAULT true,
+
+    CONSTRAINT prune_state_pkey PRIMARY KEY (only_row),
+    CONSTRAINT prune_state_only_row_check CHECK (only_row)
+);
+
+COMMENT ON TABLE pgsession.prune_state IS 'One row: locked by the caller of prune_batch; when it last ran and how many it deleted in all';
+
+INSERT INTO pgsession.prune_state DEFAULT VALUES;
+
+-- prune_batch runs with the rights of its owner: a caller needs none on the
+-- tables, and can delete only expired sessions. Its search_path is pinned, which
+-- makes this safe. plpgsql, and an IN over an ordered LIMIT without FOR UPDATE
+-- SKIP LOCKED, also run on a coordinator of Citus.
+-- +goose StatementBegin
+CREATE FUNCTION pgsession.prune_batch(max_rows integer) RETURNS integer
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    deleted integer;
+BEGIN
+    IF max_rows IS NULL OR max_rows < 1 OR max_rows > 100000 THEN
+        RAISE EXCEPTION 'pgsession.prune_batch: max_rows must be between 1 and 100000'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    PERFORM 1 FROM pgsession.prune_state FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        IF EXISTS (SELECT FROM pgsession.prune_state) THEN
+            RETURN NULL; -- another caller prunes
+        END IF;
+        INSERT INTO pgsession.prune_state DEFAULT VALUES; -- a restore without data has lost the row
+    END IF;
+
+    -- The deadline stands twice. Postgres checks the outer one again on a row that
+    -- a touch extended after the inner SELECT, so a session in use is never deleted.
+    DELETE FROM pgsession.sessions
+    WHERE id IN (
+        SELECT id FROM pgsession.sessions
+        WHERE expires_at <= pg_catalog.now()
+        ORDER BY expires_at
+        LIMIT max_rows
+    ) AND expires_at <= pg_catalog.now();
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+
+    UPDATE pgsession.prune_state SET last_prune_at = pg_catalog.now(), pruned_total = pruned_total + deleted;
+    RETURN deleted;
+END
+$$;
+-- +goose StatementEnd
+
+REVOKE ALL ON FUNCTION pgsession.prune_batch(integer) FROM PUBLIC;
+
+COMMENT ON FUNCTION pgsession.prune_batch(integer) IS
+    'Deletes at most max_rows expired sessions and returns how many; null when another caller is pruning';
+
+-- A procedure that is SECURITY DEFINER or has a SET clause may not COMMIT. So
+-- prune runs as its caller and with the search_path of its caller, where any
+-- operator may come first. Every function and operator in it names its schema. It
+-- uses no BETWEEN, no IN and no type name that Postgres would look up.
+-- +goose StatementBegin
+CREATE PROCEDURE pgsession.prune(
+    max_rows    bigint DEFAULT 1000000,
+    max_seconds bigint DEFAULT 50,
+    batch_rows  bigint DEFAULT 1000,
+    INOUT deleted bigint DEFAULT 0
+)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    ends  timestamp with time zone;
+    batch integer;
+    n     integer;
+BEGIN
+    IF max_rows IS NULL OR max_rows OPERATOR(pg_catalog.<) 1 OR max_rows OPERATOR(pg_catalog.>) 1000000000 THEN
+        RAISE EXCEPTION 'pgsession.prune: max_rows must be between 1 and 1000000000'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF max_seconds IS NULL OR max_seconds OPERATOR(pg_catalog.<) 1 OR max_seconds OPERATOR(pg_catalog.>) 86400 THEN
+        RAISE EXCEPTION 'pgsession.prune: max_seconds must be between 1 and 86400'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF batch_rows IS NULL OR batch_rows OPERATOR(pg_catalog.<) 1 OR batch_rows OPERATOR(pg_catalog.>) 100000 THEN
+        RAISE EXCEPTION 'pgsession.prune: batch_rows must be between 1 and 100000'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    deleted := 0;
+    ends := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => max_seconds);
+    LOOP
+        batch := LEAST(batch_rows, max_rows OPERATOR(pg_catalog.-) deleted);
+        n := pgsession.prune_batch(batch);
+        COMMIT; -- releases the locks, and keeps what was deleted if a later batch fails
+        EXIT WHEN n IS NULL; -- another caller prunes
+        deleted := deleted OPERATOR(pg_catalog.+) n;
+        EXIT WHEN n OPERATOR(pg_catalog.<) batch
+            OR deleted OPERATOR(pg_catalog.>=) max_rows
+            OR pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) ends;
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+
+REVOKE ALL ON PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint) FROM PUBLIC;
+
+COMMENT ON PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint) IS
+    'Deletes expired sessions, batch_rows in each transaction, until none is left, max_rows are deleted, max_seconds are over or another caller prunes. CALL it outside a transaction, alone';
+
+-- It counts at most 10,000 rows, so it costs the same on any table.
+CREATE VIEW pgsession.stats AS
+SELECT
+    pg_catalog.pg_stat_get_live_tuples(t.relation) AS live_rows,
+    pg_catalog.pg_stat_get_dead_tuples(t.relation) AS dead_rows,
+    pg_catalog.pg_stat_get_tuples_updated(t.relation) AS updates,
+    pg_catalog.pg_stat_get_tuples_hot_updated(t.relation) AS hot_updates,
+    pg_catalog.pg_table_size(t.relation) AS table_bytes,
+    pg_catalog.pg_indexes_size(t.relation) AS index_bytes,
+    greatest(pg_catalog.pg_stat_get_last_vacuum_time(t.relation), pg_catalog.pg_stat_get_last_autovacuum_time(t.relation)) AS last_vacuum_at,
+    (SELECT pg_catalog.count(*) FROM (SELECT 1 FROM pgsession.sessions AS s WHERE s.expires_at <= pg_catalog.now() LIMIT 10000) AS few) AS expired,
+    (SELECT s.expires_at FROM pgsession.sessions AS s WHERE s.expires_at <= pg_catalog.now() ORDER BY s.expires_at LIMIT 1) AS oldest_expired_at,
+    p.last_prune_at,
+    p.pruned_total,
+    pg_catalog.now() AS asked_at
+FROM (SELECT 'pgsession.sessions'::regclass::oid AS relation) AS t
+LEFT JOIN pgsession.prune_state AS p ON true;
+
+COMMENT ON VIEW pgsession.stats IS 'One row about the table of sessions, cheap: sizes, dead rows, what is left to prune (10,000 at most are counted), the last prune. No ids, no data';
+
+CREATE VIEW pgsession.sessions_by_state AS
+SELECT d.state, pg_catalog.count(s.state) AS sessions
+FROM (SELECT pg_catalog.unnest(ARRAY['anonymous', 'authenticated', 'expired']) AS state) AS d
+LEFT JOIN (
+    SELECT CASE WHEN expires_at <= pg_catalog.now() THEN 'expired' WHEN user_id IS NULL THEN 'anonymous' ELSE 'authenticated' END AS state
+    FROM pgsession.sessions
+) AS s ON s.state = d.state
+GROUP BY d.state;
+
+COMMENT ON VIEW pgsession.sessions_by_state IS 'How many sessions are anonymous, authenticated and expired: exact, and reads the whole table';
+
 -- +goose Down
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL lock_timeout = '3s';
+
+DROP VIEW pgsession.sessions_by_state;
+DROP VIEW pgsession.stats;
+DROP PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint);
+DROP FUNCTION pgsession.prune_batch(integer);
+DROP TABLE pgsession.prune_state;
 DROP TABLE pgsession.sessions;
 DROP SCHEMA pgsession;

@@ -63,11 +63,13 @@ func (d *database) exec(t *testing.T, sql string) {
 }
 
 // up migrates and fails the test if that fails.
-func (d *database) up(t *testing.T) {
+func (d *database) up(t *testing.T) []db.Step {
 	t.Helper()
-	if _, err := db.Up(t.Context(), d.pool, db.Options{}); err != nil {
+	steps, err := db.Up(t.Context(), d.pool, db.Options{})
+	if err != nil {
 		t.Fatal(err)
 	}
+	return steps
 }
 
 // number returns what a query says.

@@ -3,12 +3,15 @@ package migrate_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -18,30 +21,69 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
+const migrations = "../../db/migrations"
+
 // upTo migrates to a version and no further.
 func (d *database) upTo(t *testing.T, version int64) {
+	t.Helper()
+	d.goose(t, os.DirFS(migrations), func(p *goose.Provider) error {
+		_, err := p.UpTo(t.Context(), version)
+		return err
+	})
+}
+
+// goose does something with goose and the migrations in files.
+func (d *database) goose(t *testing.T, files fs.FS, do func(*goose.Provider) error) {
 	t.Helper()
 	conn, err := sql.Open("pgx", d.url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	provider, err := goose.NewProvider(goose.DialectPostgres, conn, os.DirFS(filepath.Join("..", "..", "db", "migrations")),
+	provider, err := goose.NewProvider(goose.DialectPostgres, conn, files,
 		goose.WithTableName("public.pgsession_migrations"), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := provider.UpTo(t.Context(), version); err != nil {
+	if err := do(provider); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// PG-17: the statements of a version that is still in use, on the schema of this one.
+// withNext returns our migrations and one more, as a later version may bring it.
+func withNext(t *testing.T) fs.FS {
+	t.Helper()
+	names, err := filepath.Glob(migrations + "/*.sql")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("migrations: %v, %v", names, err)
+	}
+	files := make(fstest.MapFS)
+	for _, name := range append(names, filepath.Join("testdata", "next.sql")) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		base := filepath.Base(name)
+		if base == "next.sql" {
+			base = fmt.Sprintf("%05d_next.sql", len(names)+1)
+		}
+		files[base] = &fstest.MapFile{Data: text}
+	}
+	return files
+}
+
+// The statements of a version that is still in use work on the schema of this
+// one. A migration after the first brings testdata/statements_NNNNN.sql: a copy
+// of db/queries as they were before it.
 func TestStatementsOfEarlierVersionsStillPrepare(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join("testdata", "statements_*.sql"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no statements: %v", err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := filepath.Glob(migrations + "/*.sql")
+	if err != nil || len(files) != len(made)-1 {
+		t.Fatalf("%d migrations need %d files of statements, not %d, %v", len(made), len(made)-1, len(files), err)
 	}
 	d := newDatabase(t)
 	d.up(t)
@@ -67,12 +109,14 @@ func TestStatementsOfEarlierVersionsStillPrepare(t *testing.T) {
 	}
 }
 
-// PG-17: a deploy migrates while instances of the version before are at work. The store's connections and their plans are
-// older than the schema, then; nothing may fail. It goes back, too.
+// A deploy migrates while instances of the version before are at work. Their
+// connections and plans are older than the schema then. Nothing may fail, also on
+// the way back.
 func TestAStoreLivesThroughMigrations(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	d.upTo(t, 2)
+	d.up(t)
+	next := withNext(t)
 	store := sessionstore.NewPostgres(d.pool, sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, 10*time.Second)
 	if err := store.Check(t.Context()); err != nil {
 		t.Fatalf("this version of the library on the schema before: %v", err)
@@ -133,28 +177,24 @@ func TestAStoreLivesThroughMigrations(t *testing.T) {
 	}
 	wait()
 	for range 3 {
-		if _, err := db.Up(t.Context(), d.pool, db.Options{}); err != nil {
-			t.Error(err)
-		}
+		d.goose(t, next, func(p *goose.Provider) error { _, err := p.Up(t.Context()); return err })
 		wait()
-		if _, err := db.Down(t.Context(), d.pool, db.Options{}); err != nil {
-			t.Error(err)
-		}
+		d.goose(t, next, func(p *goose.Provider) error { _, err := p.Down(t.Context()); return err })
 		wait()
 	}
 	close(stop)
 	working.Wait()
 }
 
-// Locks that a migration waits for, everybody else waits behind: so it gives up soon. Each migration after the first two,
-// which make what nobody uses yet, says so, on its way up and down.
+// Every other statement waits behind a migration that waits for a lock. So each
+// migration sets a lock_timeout, on its way up and down.
 func TestMigrationsGiveUpWaitingForALock(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob(filepath.Join("..", "..", "db", "migrations", "*.sql"))
+	files, err := filepath.Glob(migrations + "/*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range files[2:] {
+	for _, file := range append(files, filepath.Join("testdata", "next.sql")) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -168,7 +208,7 @@ func TestMigrationsGiveUpWaitingForALock(t *testing.T) {
 	}
 
 	d := newDatabase(t)
-	d.upTo(t, 2)
+	d.up(t)
 	tx, err := d.pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -179,10 +219,12 @@ func TestMigrationsGiveUpWaitingForALock(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	_, err = db.Up(ctx, d.pool, db.Options{})
-	wantError(t, err, "00003_operations.sql", "lock timeout", "nothing of this migration was applied")
+	_, err = db.Down(ctx, d.pool, db.Options{})
+	wantError(t, err, "00001_sessions.sql", "lock timeout", "nothing of this migration was applied")
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	d.up(t)
+	if err := db.Validate(t.Context(), d.pool, db.Options{}); err != nil {
+		t.Error(err)
+	}
 }

@@ -284,6 +284,7 @@ func TestRolesWithoutASuperuser(t *testing.T) {
 	if _, err := db.Down(t.Context(), owner, db.Options{}); err != nil {
 		t.Fatalf("down as the owner: %v", err)
 	}
+	pgtest.Exec(t, admin, fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %[1]s_owner", name)) // for the first migration alone
 	if _, err := db.Up(t.Context(), owner, db.Options{}); err != nil {
 		t.Fatalf("up as the owner: %v", err)
 	}
