@@ -73,8 +73,14 @@ func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocati
 	return r, err
 }
 
-// RevokeUser ends all sessions of a user that there are when it is called, that of the request included, and those that get a new
-// token meanwhile. None is no error. It fails as [Manager.Revoke] does.
+// RevokeUser ends all sessions of a user, that of the request included, and those
+// that get a new token meanwhile. None is no error. It fails as [Manager.Revoke]
+// does.
+//
+// ctx bounds it, and [Config.StoreTimeout] does not: it ends the sessions in
+// batches, each in a transaction with that timeout. After an error
+// Revocation.Count says how many have ended, and a further call goes on with the
+// others. [WithProgress] reports how far it is.
 func (m *Manager) RevokeUser(ctx context.Context, userID string) (Revocation, error) {
 	if err := userError(userID); err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
@@ -82,10 +88,20 @@ func (m *Manager) RevokeUser(ctx context.Context, userID string) (Revocation, er
 	return m.revoke(ctx, Selection{UserID: userID}, ReasonUser)
 }
 
-// RevokeAll ends every session of everybody, in one statement whose length is that of the table. The cache can't be told of so
-// many: what it has counts until it is no longer fresh.
+// RevokeAll ends every session of every user, and those of visitors, in batches as
+// [Manager.RevokeUser] does. The cache is not told of so many: other instances may
+// serve what it holds until it is no longer fresh.
 func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
 	return m.revoke(ctx, Selection{All: true}, ReasonAll)
+}
+
+type progressKey struct{}
+
+// WithProgress returns a context for [Manager.RevokeUser], [Manager.RevokeAll] and
+// [Session.RevokeOthers] that reports progress: they call report after each batch,
+// with how many sessions they have ended so far.
+func WithProgress(ctx context.Context, report func(ended int)) context.Context {
+	return context.WithValue(ctx, progressKey{}, report)
 }
 
 // RevokeOthers ends all sessions of the user but this one, as after a change of the password. A pending
@@ -122,6 +138,7 @@ func (s *Session) others(ctx context.Context) (Selection, error) {
 
 func (m *Manager) revoke(ctx context.Context, sel Selection, why Reason) (Revocation, error) {
 	e := revoked(ctx, sel, why)
+	sel.Progress, _ = ctx.Value(progressKey{}).(func(int))
 	_, r, err := m.store.Revoke(withoutSession(ctx), sel)
 	if e.Count, e.Revocation, e.Err = r.Count, r, err; r.Count > 0 { // some may have ended before the error
 		m.observe(ctx, e)

@@ -32,19 +32,26 @@ const (
 const maxAttempts = 3
 
 // do runs a statement under the store's deadline, repeats it where that is safe and can help, and translates its error.
-func (p *Postgres) do(ctx context.Context, op operation, statement func(context.Context) error) (err error) {
+func (p *Postgres) do(ctx context.Context, op operation, statement func(context.Context) error) error {
+	return p.doWithin(ctx, p.timeout, op, statement)
+}
+
+// doWithin is do under another deadline than the store's.
+func (p *Postgres) doWithin(
+	ctx context.Context, within time.Duration, op operation, statement func(context.Context) error,
+) (err error) {
 	if p.tracer == nil {
-		return p.send(ctx, op, statement)
+		return p.send(ctx, within, op, statement)
 	}
 	trace(ctx, p.tracer, Call{LayerStatement, operationNames[op]}, func(ctx context.Context) CallResult {
-		err = p.send(ctx, op, statement)
+		err = p.send(ctx, within, op, statement)
 		return CallResult{Err: err, SQLState: sqlState(err)}
 	})
 	return err
 }
 
-func (p *Postgres) send(ctx context.Context, op operation, statement func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+func (p *Postgres) send(ctx context.Context, within time.Duration, op operation, statement func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	began := time.Now()
 	defer func() { p.tallies[op].took.Add(int64(time.Since(began))) }()

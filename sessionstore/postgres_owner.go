@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"context"
 	"encoding/base64"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -39,12 +40,38 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 	return recs, err
 }
 
-// Revoke implements [Store]. A lost answer is not asked for again: the second answer would not name the sessions that the
-// first attempt ended, and the cache would not be told of them.
+// Revoke implements [Store]. A lost answer is not asked for again: the second
+// answer would not name the sessions that the first attempt ended, and the cache
+// would not be told of them.
 func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
 	n := 0
+	switch {
+	case s.one() || p.distributed.Load():
+		ids, n, err = p.revokeOnce(ctx, s)
+	default:
+		sweep := sweep{p: p, sel: s}
+		err = sweep.run(ctx)
+		ids, n = sweep.ids, sweep.count
+		if err != nil && p.distributed.Load() { // Postgres has just said so
+			ids, n, err = p.revokeOnce(ctx, s)
+		}
+	}
+	return ids, Revocation{Count: n, Committed: err == nil, CacheAcked: true}, err
+}
+
+// one reports whether one statement ends the selection, whatever the size of
+// the table: one session, those beyond a limit, or none.
+func (s *Selection) one() bool { return !s.All && (s.UserID == "" || s.Handle != "" || s.Keep > 0) }
+
+// revokeOnce ends a selection in one transaction. On a distributed table that
+// is every selection: the lock that keeps rotations out belongs to it.
+func (p *Postgres) revokeOnce(ctx context.Context, s Selection) (ids []ID, n int, err error) {
+	within := p.timeout
+	if !s.one() {
+		within = max(within, sweepTimeout)
+	}
 	var kept []ID // ended by attempts that were no transaction
-	err = p.do(ctx, opRevoke, func(ctx context.Context) error {
+	err = p.doWithin(ctx, within, opRevoke, func(ctx context.Context) error {
 		return p.on(ctx, opRevoke, func(conn *pgxpool.Conn) error {
 			return p.guarded(ctx, conn, func(db querier, apart bool) (err error) {
 				if ids, n, err = p.revoke(ctx, db, s, kept, apart); !apart {
@@ -54,24 +81,23 @@ func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocat
 			})
 		})
 	})
-	return ids, Revocation{Count: n, Committed: err == nil, CacheAcked: true}, err
+	return ids, n, err
 }
 
-// revoke adds the sessions that it ended to ids; apart, db is a transaction.
+// revoke adds the sessions that it ended to ids; apart, db is a transaction of
+// a distributed table, else it may be one of the application.
 func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID, apart bool) ([]ID, int, error) {
 	var gone [][]byte
 	var err error
 	switch {
 	case s.All:
 		n := 0
-		if apart {
-			err = p.queries.OwnerLock(ctx, db, "") // what holdRevokes holds waits for the end of the transaction
-		}
+		err = p.queries.OwnerLock(ctx, db, "") // what holdRevokes holds waits for the end of the transaction
 		for again := err == nil; again && err == nil; {
-			var row *gen.OwnerRevokeAllRow
-			if row, err = p.queries.OwnerRevokeAll(ctx, db); err == nil {
+			var row *gen.DistributedRevokeAllRow
+			if row, err = p.queries.DistributedRevokeAll(ctx, db); err == nil {
 				n += int(row.Ended)
-				again = row.Ended < row.Seen
+				again = row.Seen > 0
 			}
 		}
 		if err == nil && n == 0 {
@@ -90,12 +116,14 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 		gone, err = p.revokeApart(ctx, db, s)
 	case s.Keep > 0:
 		gone, err = p.queries.OwnerTrim(ctx, db, s.UserID, int32(s.Keep))
-	default:
+	default: // in a transaction of the application
 		for again := true; again && err == nil; {
 			var row *gen.OwnerRevokeRow
-			if row, err = p.queries.OwnerRevoke(ctx, db, s.UserID, s.Except[:]); err == nil {
+			if row, err = p.queries.OwnerRevoke(ctx, db, &gen.OwnerRevokeParams{
+				UserID: s.UserID, Spared: s.Except[:], Until: endOfTime, Max: math.MaxInt32,
+			}); err == nil {
 				gone = append(gone, row.IDs...)
-				again = int64(len(row.IDs)) < row.Seen
+				again = row.Seen > 0
 			}
 		}
 	}

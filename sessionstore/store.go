@@ -166,6 +166,9 @@ type Selection struct {
 	Keep int
 	// All is every session of everybody.
 	All bool
+	// Progress is called while a long Revoke goes on, with how many sessions it
+	// has ended so far. Nil is for no calls.
+	Progress func(ended int)
 }
 
 // Draft is a session to be created.

@@ -11,6 +11,13 @@ UPDATE pgsession.sessions SET
         date_bin(sqlc.arg(resolution)::interval, now() + sqlc.narg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
 WHERE id = @id AND expires_at > now();
 
+-- DistributedRevokeAll ends every session of everybody. seen is how many there were when the statement began.
+-- name: DistributedRevokeAll :one
+WITH gone AS (
+    DELETE FROM pgsession.sessions RETURNING 1
+)
+SELECT (SELECT pg_catalog.count(*) FROM pgsession.sessions)::bigint AS seen, (SELECT pg_catalog.count(*) FROM gone)::bigint AS ended;
+
 -- DistributedRevoke needs OwnerLock: the shards are not looked at in one moment, so that it could miss a session which gets
 -- a new id meanwhile, on the old shard and on the new one.
 -- name: DistributedRevoke :many

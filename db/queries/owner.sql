@@ -14,20 +14,50 @@ WHERE s.user_id = @user_id::text AND s.expires_at > now()
 ORDER BY s.created_at DESC, s.id
 LIMIT @max::integer;
 
--- OwnerRevoke ends all sessions of a user but one. seen is how many there were when the statement began: a session
--- that got a new id meanwhile is seen and not deleted, and the statement must run again. That the user stands twice lets the
--- planner find the rows to delete as it has found those to lock, in place of one by one by their ids.
+-- OwnerRevoke ends sessions of a user but one, that began no later than until: the first of them in the order of
+-- their ids. seen counts those in the statement's snapshot, at most max. A session that gets a new id meanwhile is
+-- seen and not deleted, so the caller repeats the statement until it saw none. A statement that deleted none still
+-- waits for a synchronous standby, as SessionSettle does: another caller's delete may not have reached it.
 -- name: OwnerRevoke :one
 WITH locked AS (
-    SELECT s.id FROM pgsession.sessions AS s WHERE s.user_id = @user_id::text AND s.id <> @spared::bytea AND s.expires_at > now()
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.user_id = @user_id::text AND s.id <> @spared::bytea AND s.expires_at > pg_catalog.now()
+        AND s.created_at <= sqlc.arg(until)::timestamptz
     ORDER BY s.id
+    LIMIT sqlc.arg(max)::integer
     FOR UPDATE
 ), gone AS (
     DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id AND d.user_id = @user_id::text RETURNING d.id
 )
 SELECT
-    (SELECT count(*) FROM pgsession.sessions AS s WHERE s.user_id = @user_id::text AND s.id <> @spared::bytea AND s.expires_at > now())::bigint AS seen,
-    ARRAY(SELECT gone.id FROM gone)::bytea[] AS ids;
+    (SELECT pg_catalog.count(*) FROM (
+        SELECT 1 FROM pgsession.sessions AS s
+        WHERE s.user_id = @user_id::text AND s.id <> @spared::bytea AND s.expires_at > pg_catalog.now()
+            AND s.created_at <= sqlc.arg(until)::timestamptz
+        LIMIT sqlc.arg(max)::integer
+    ) AS few)::bigint AS seen,
+    ARRAY(SELECT gone.id FROM gone)::bytea[] AS ids,
+    coalesce((
+        SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
+        WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text AND NOT EXISTS (SELECT 1 FROM gone)
+    ), ''::text)::text AS settled;
+
+-- OwnerFind finds the next sessions of a user to end, in the order of their ids. The index alone answers it.
+-- name: OwnerFind :many
+SELECT s.id FROM pgsession.sessions AS s
+WHERE s.user_id = @user_id::text AND s.id > @after::bytea AND s.id <> @spared::bytea AND s.created_at <= sqlc.arg(until)::timestamptz
+ORDER BY s.id
+LIMIT sqlc.arg(max)::integer;
+
+-- OwnerEnd ends those of these sessions that are alive and the user's.
+-- name: OwnerEnd :many
+WITH locked AS (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
+    ORDER BY s.id
+    FOR UPDATE
+)
+DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id;
 
 -- OwnerRevokeOne ends the session of a user that has this handle, which is the first half of a SHA-256 over label and id.
 -- name: OwnerRevokeOne :many
@@ -51,12 +81,53 @@ WITH locked AS (
 )
 DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id;
 
--- OwnerRevokeAll ends every session of everybody. seen is as in OwnerRevoke.
--- name: OwnerRevokeAll :one
-WITH gone AS (
-    DELETE FROM pgsession.sessions RETURNING 1
+-- AllFind finds the next sessions of all users to end, in the order of their ids.
+-- name: AllFind :many
+SELECT s.id FROM pgsession.sessions AS s
+WHERE s.id > @after::bytea AND s.created_at <= sqlc.arg(until)::timestamptz
+ORDER BY s.id
+LIMIT sqlc.arg(max)::integer;
+
+-- AllEnd ends these sessions, alive or expired.
+-- name: AllEnd :execrows
+WITH locked AS (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[])
+    ORDER BY s.id
+    FOR UPDATE
 )
-SELECT (SELECT count(*) FROM pgsession.sessions)::bigint AS seen, (SELECT count(*) FROM gone)::bigint AS ended;
+DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id;
+
+-- AllRevoke is OwnerRevoke for the sessions of all users.
+-- name: AllRevoke :one
+WITH locked AS (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.created_at <= sqlc.arg(until)::timestamptz
+    ORDER BY s.id
+    LIMIT sqlc.arg(max)::integer
+    FOR UPDATE
+), gone AS (
+    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING 1
+)
+SELECT
+    (SELECT pg_catalog.count(*) FROM (
+        SELECT 1 FROM pgsession.sessions AS s
+        WHERE s.created_at <= sqlc.arg(until)::timestamptz
+        LIMIT sqlc.arg(max)::integer
+    ) AS few)::bigint AS seen,
+    (SELECT pg_catalog.count(*) FROM gone)::bigint AS ended,
+    coalesce((
+        SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
+        WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text AND NOT EXISTS (SELECT 1 FROM gone)
+    ), ''::text)::text AS settled;
+
+-- OwnerSize counts the sessions of a user, at most max, and says what time it is.
+-- name: OwnerSize :one
+SELECT pg_catalog.now()::timestamptz AS asked_at, (
+    SELECT pg_catalog.count(*) FROM (
+        SELECT 1 FROM pgsession.sessions AS s WHERE s.user_id = @user_id::text LIMIT sqlc.arg(max)::integer
+    ) AS few
+)::bigint AS size;
 
 -- OwnerLock makes the logins of a user wait for each other, until the end of the transaction.
 -- name: OwnerLock :exec

@@ -83,6 +83,26 @@ func (q *Queries) DistributedRevoke(ctx context.Context, db DBTX, userID string,
 	return items, nil
 }
 
+const distributedRevokeAll = `-- name: DistributedRevokeAll :one
+WITH gone AS (
+    DELETE FROM pgsession.sessions RETURNING 1
+)
+SELECT (SELECT pg_catalog.count(*) FROM pgsession.sessions)::bigint AS seen, (SELECT pg_catalog.count(*) FROM gone)::bigint AS ended
+`
+
+type DistributedRevokeAllRow struct {
+	Seen  int64
+	Ended int64
+}
+
+// DistributedRevokeAll ends every session of everybody. seen is how many there were when the statement began.
+func (q *Queries) DistributedRevokeAll(ctx context.Context, db DBTX) (*DistributedRevokeAllRow, error) {
+	row := db.QueryRow(ctx, distributedRevokeAll)
+	var i DistributedRevokeAllRow
+	err := row.Scan(&i.Seen, &i.Ended)
+	return &i, err
+}
+
 const distributedSample = `-- name: DistributedSample :one
 SELECT count(*) FROM pgsession.sessions TABLESAMPLE SYSTEM ($1::real)
 `

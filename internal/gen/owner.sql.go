@@ -12,6 +12,96 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
+const allEnd = `-- name: AllEnd :execrows
+WITH locked AS (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.id = ANY((SELECT $1::bytea[])::bytea[])
+    ORDER BY s.id
+    FOR UPDATE
+)
+DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id
+`
+
+// AllEnd ends these sessions, alive or expired.
+func (q *Queries) AllEnd(ctx context.Context, db DBTX, ids [][]byte) (int64, error) {
+	result, err := db.Exec(ctx, allEnd, ids)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const allFind = `-- name: AllFind :many
+SELECT s.id FROM pgsession.sessions AS s
+WHERE s.id > $1::bytea AND s.created_at <= $2::timestamptz
+ORDER BY s.id
+LIMIT $3::integer
+`
+
+type AllFindParams struct {
+	After []byte
+	Until time.Time
+	Max   int32
+}
+
+// AllFind finds the next sessions of all users to end, in the order of their ids.
+func (q *Queries) AllFind(ctx context.Context, db DBTX, arg *AllFindParams) ([][]byte, error) {
+	rows, err := db.Query(ctx, allFind, arg.After, arg.Until, arg.Max)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items [][]byte
+	for rows.Next() {
+		var id []byte
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const allRevoke = `-- name: AllRevoke :one
+WITH locked AS (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.created_at <= $1::timestamptz
+    ORDER BY s.id
+    LIMIT $2::integer
+    FOR UPDATE
+), gone AS (
+    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING 1
+)
+SELECT
+    (SELECT pg_catalog.count(*) FROM (
+        SELECT 1 FROM pgsession.sessions AS s
+        WHERE s.created_at <= $1::timestamptz
+        LIMIT $2::integer
+    ) AS few)::bigint AS seen,
+    (SELECT pg_catalog.count(*) FROM gone)::bigint AS ended,
+    coalesce((
+        SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
+        WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text AND NOT EXISTS (SELECT 1 FROM gone)
+    ), ''::text)::text AS settled
+`
+
+type AllRevokeRow struct {
+	Seen    int64
+	Ended   int64
+	Settled string
+}
+
+// AllRevoke is OwnerRevoke for the sessions of all users.
+func (q *Queries) AllRevoke(ctx context.Context, db DBTX, until time.Time, max int32) (*AllRevokeRow, error) {
+	row := db.QueryRow(ctx, allRevoke, until, max)
+	var i AllRevokeRow
+	err := row.Scan(&i.Seen, &i.Ended, &i.Settled)
+	return &i, err
+}
+
 const ownerAlive = `-- name: OwnerAlive :many
 SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at > now()
 `
@@ -49,6 +139,79 @@ func (q *Queries) OwnerCount(ctx context.Context, db DBTX, userID string, spared
 	var column_1 int64
 	err := row.Scan(&column_1)
 	return column_1, err
+}
+
+const ownerEnd = `-- name: OwnerEnd :many
+WITH locked AS (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.user_id = $2::text AND s.expires_at > pg_catalog.now()
+    ORDER BY s.id
+    FOR UPDATE
+)
+DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id
+`
+
+// OwnerEnd ends those of these sessions that are alive and the user's.
+func (q *Queries) OwnerEnd(ctx context.Context, db DBTX, iDs [][]byte, userID string) ([][]byte, error) {
+	rows, err := db.Query(ctx, ownerEnd, iDs, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items [][]byte
+	for rows.Next() {
+		var id []byte
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ownerFind = `-- name: OwnerFind :many
+SELECT s.id FROM pgsession.sessions AS s
+WHERE s.user_id = $1::text AND s.id > $2::bytea AND s.id <> $3::bytea AND s.created_at <= $4::timestamptz
+ORDER BY s.id
+LIMIT $5::integer
+`
+
+type OwnerFindParams struct {
+	UserID string
+	After  []byte
+	Spared []byte
+	Until  time.Time
+	Max    int32
+}
+
+// OwnerFind finds the next sessions of a user to end, in the order of their ids. The index alone answers it.
+func (q *Queries) OwnerFind(ctx context.Context, db DBTX, arg *OwnerFindParams) ([][]byte, error) {
+	rows, err := db.Query(ctx, ownerFind,
+		arg.UserID,
+		arg.After,
+		arg.Spared,
+		arg.Until,
+		arg.Max,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items [][]byte
+	for rows.Next() {
+		var id []byte
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const ownerList = `-- name: OwnerList :many
@@ -140,49 +303,55 @@ func (q *Queries) OwnerLock(ctx context.Context, db DBTX, userID string) error {
 
 const ownerRevoke = `-- name: OwnerRevoke :one
 WITH locked AS (
-    SELECT s.id FROM pgsession.sessions AS s WHERE s.user_id = $1::text AND s.id <> $2::bytea AND s.expires_at > now()
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.user_id = $1::text AND s.id <> $2::bytea AND s.expires_at > pg_catalog.now()
+        AND s.created_at <= $3::timestamptz
     ORDER BY s.id
+    LIMIT $4::integer
     FOR UPDATE
 ), gone AS (
     DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id AND d.user_id = $1::text RETURNING d.id
 )
 SELECT
-    (SELECT count(*) FROM pgsession.sessions AS s WHERE s.user_id = $1::text AND s.id <> $2::bytea AND s.expires_at > now())::bigint AS seen,
-    ARRAY(SELECT gone.id FROM gone)::bytea[] AS ids
+    (SELECT pg_catalog.count(*) FROM (
+        SELECT 1 FROM pgsession.sessions AS s
+        WHERE s.user_id = $1::text AND s.id <> $2::bytea AND s.expires_at > pg_catalog.now()
+            AND s.created_at <= $3::timestamptz
+        LIMIT $4::integer
+    ) AS few)::bigint AS seen,
+    ARRAY(SELECT gone.id FROM gone)::bytea[] AS ids,
+    coalesce((
+        SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
+        WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text AND NOT EXISTS (SELECT 1 FROM gone)
+    ), ''::text)::text AS settled
 `
+
+type OwnerRevokeParams struct {
+	UserID string
+	Spared []byte
+	Until  time.Time
+	Max    int32
+}
 
 type OwnerRevokeRow struct {
-	Seen int64
-	IDs  [][]byte
+	Seen    int64
+	IDs     [][]byte
+	Settled string
 }
 
-// OwnerRevoke ends all sessions of a user but one. seen is how many there were when the statement began: a session
-// that got a new id meanwhile is seen and not deleted, and the statement must run again. That the user stands twice lets the
-// planner find the rows to delete as it has found those to lock, in place of one by one by their ids.
-func (q *Queries) OwnerRevoke(ctx context.Context, db DBTX, userID string, spared []byte) (*OwnerRevokeRow, error) {
-	row := db.QueryRow(ctx, ownerRevoke, userID, spared)
+// OwnerRevoke ends sessions of a user but one, that began no later than until: the first of them in the order of
+// their ids. seen counts those in the statement's snapshot, at most max. A session that gets a new id meanwhile is
+// seen and not deleted, so the caller repeats the statement until it saw none. A statement that deleted none still
+// waits for a synchronous standby, as SessionSettle does: another caller's delete may not have reached it.
+func (q *Queries) OwnerRevoke(ctx context.Context, db DBTX, arg *OwnerRevokeParams) (*OwnerRevokeRow, error) {
+	row := db.QueryRow(ctx, ownerRevoke,
+		arg.UserID,
+		arg.Spared,
+		arg.Until,
+		arg.Max,
+	)
 	var i OwnerRevokeRow
-	err := row.Scan(&i.Seen, &i.IDs)
-	return &i, err
-}
-
-const ownerRevokeAll = `-- name: OwnerRevokeAll :one
-WITH gone AS (
-    DELETE FROM pgsession.sessions RETURNING 1
-)
-SELECT (SELECT count(*) FROM pgsession.sessions)::bigint AS seen, (SELECT count(*) FROM gone)::bigint AS ended
-`
-
-type OwnerRevokeAllRow struct {
-	Seen  int64
-	Ended int64
-}
-
-// OwnerRevokeAll ends every session of everybody. seen is as in OwnerRevoke.
-func (q *Queries) OwnerRevokeAll(ctx context.Context, db DBTX) (*OwnerRevokeAllRow, error) {
-	row := db.QueryRow(ctx, ownerRevokeAll)
-	var i OwnerRevokeAllRow
-	err := row.Scan(&i.Seen, &i.Ended)
+	err := row.Scan(&i.Seen, &i.IDs, &i.Settled)
 	return &i, err
 }
 
@@ -217,6 +386,27 @@ func (q *Queries) OwnerRevokeOne(ctx context.Context, db DBTX, arg *OwnerRevokeO
 		return nil, err
 	}
 	return items, nil
+}
+
+const ownerSize = `-- name: OwnerSize :one
+SELECT pg_catalog.now()::timestamptz AS asked_at, (
+    SELECT pg_catalog.count(*) FROM (
+        SELECT 1 FROM pgsession.sessions AS s WHERE s.user_id = $1::text LIMIT $2::integer
+    ) AS few
+)::bigint AS size
+`
+
+type OwnerSizeRow struct {
+	AskedAt time.Time
+	Size    int64
+}
+
+// OwnerSize counts the sessions of a user, at most max, and says what time it is.
+func (q *Queries) OwnerSize(ctx context.Context, db DBTX, userID string, max int32) (*OwnerSizeRow, error) {
+	row := db.QueryRow(ctx, ownerSize, userID, max)
+	var i OwnerSizeRow
+	err := row.Scan(&i.AskedAt, &i.Size)
+	return &i, err
 }
 
 const ownerTrim = `-- name: OwnerTrim :many

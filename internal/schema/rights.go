@@ -25,18 +25,18 @@ var rights = []right{
 	{"SELECT", "sessions", nil, []string{
 		"SessionLoad", "SessionLoadMany", "SessionMissing", "SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
 		"SessionRotateMany", "SessionDelete", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
-		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerRevoke", "OwnerRevokeOne", "OwnerTrim",
-		"DistributedTouch", "DistributedRevoke", "DistributedUser", "DistributedTrim", "DistributedExpired", "DistributedSample", "DistributedMissing",
+		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerSize", "OwnerFind", "OwnerRevoke", "OwnerRevokeOne", "OwnerEnd", "OwnerTrim", "AllFind", "AllEnd", "AllRevoke",
+		"DistributedTouch", "DistributedRevoke", "DistributedRevokeAll", "DistributedUser", "DistributedTrim", "DistributedExpired", "DistributedSample", "DistributedMissing",
 	}},
 	{"INSERT", "sessions", nil, []string{"SessionCreate", "SessionCreateMany", "SessionRotate", "SessionRotateMany"}},
 	{
 		"UPDATE", "sessions",
 		[]string{"version", "last_seen_at", "expires_at", "authenticated_at", "user_id", "ip", "user_agent", "data"},
-		[]string{"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionTouch", "OwnerRevoke", "OwnerTrim", "DistributedTouch"},
+		[]string{"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionTouch", "OwnerRevoke", "OwnerEnd", "AllEnd", "AllRevoke", "OwnerTrim", "DistributedTouch"},
 	},
 	{"DELETE", "sessions", nil, []string{
-		"SessionRotate", "SessionRotateMany", "SessionDelete", "OwnerRevoke", "OwnerRevokeOne", "OwnerRevokeAll", "OwnerTrim",
-		"DistributedRevoke", "DistributedTrim",
+		"SessionRotate", "SessionRotateMany", "SessionDelete", "OwnerRevoke", "OwnerRevokeOne", "OwnerEnd", "AllEnd", "AllRevoke", "OwnerTrim",
+		"DistributedRevoke", "DistributedRevokeAll", "DistributedTrim",
 	}},
 	{"SELECT", "prune_state", nil, []string{"ExpiryLastPrune"}},
 	{"EXECUTE", "prune_batch", nil, []string{"ExpiryPrune"}},

@@ -1,0 +1,129 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// fill inserts sessions of one user, or of visitors.
+func fill(t testing.TB, admin *pgxpool.Pool, userID string, n int) {
+	t.Helper()
+	pgtest.Exec(t, admin, `
+		INSERT INTO pgsession.sessions (id, user_id, authenticated_at, expires_at, absolute_expires_at)
+		SELECT sha256(convert_to($1 || i, 'UTF8')), nullif($1, ''), CASE WHEN $1 <> '' THEN now() END, now() + interval '1 hour', now() + interval '1 day'
+		FROM generate_series(1, $2::integer) AS i`, userID, n)
+}
+
+// A revoke of many sessions takes longer than the store's timeout, and ends them all.
+func TestARevokeOfManyOutlastsTheStoreTimeout(t *testing.T) {
+	const short, many = 1500 * time.Millisecond, 12_000
+	for name, sel := range map[string]sessionstore.Selection{"of a user": {UserID: "ada"}, "of all": {All: true}} {
+		t.Run(name, func(t *testing.T) {
+			databaseURL := pgtest.Database(t)
+			admin, pool := pgtest.Pool(t, databaseURL), pgtest.Pool(t, pgtest.Application(t, databaseURL))
+			store := sessionstore.NewPostgres(pool, sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, short)
+			fill(t, admin, "ada", many)
+			fill(t, admin, "eve", 3)
+			pgtest.Exec(t, admin, `CREATE FUNCTION public.slowly() RETURNS trigger LANGUAGE plpgsql AS
+				'BEGIN PERFORM pg_catalog.pg_sleep(0.2); RETURN NULL; END'`)
+			pgtest.Exec(t, admin, "CREATE TRIGGER slowly BEFORE DELETE ON pgsession.sessions FOR EACH STATEMENT EXECUTE FUNCTION public.slowly()")
+
+			// The first call is given up half way, and a second one goes on from there.
+			ctx, cancel := context.WithCancel(t.Context())
+			calls := 0
+			sel.Progress = func(ended int) {
+				if calls++; ended >= 2000 {
+					cancel()
+				}
+			}
+			_, first, err := store.Revoke(ctx, sel)
+			if !errors.Is(err, context.Canceled) || first.Committed || first.Count < 2000 || first.Count >= many || calls < 2 {
+				t.Fatalf("the first call: %+v, %v, progress was reported %d times", first, err, calls)
+			}
+			began := time.Now()
+			sel.Progress = nil
+			ids, second, err := store.Revoke(t.Context(), sel)
+			if err != nil || !second.Committed {
+				t.Fatalf("the second call: %+v, %v", second, err)
+			}
+			if took := time.Since(began); took < short {
+				t.Fatalf("it took %v: the test shows nothing", took)
+			}
+			left := pgtest.One[int](t, admin, "SELECT count(*) FROM pgsession.sessions WHERE user_id = 'ada'")
+			others := pgtest.One[int](t, admin, "SELECT count(*) FROM pgsession.sessions WHERE user_id = 'eve'")
+			want := map[bool]int{true: 0, false: 3}[sel.All]
+			if total := first.Count + second.Count; left != 0 || others != want || total < many-1000 || total > many+3 || !sel.All && len(ids) != second.Count {
+				t.Errorf("%d and %d sessions are left, %d counted, %d ids", left, others, total, len(ids))
+			}
+		})
+	}
+}
+
+// Touches, revokes of users and a revoke of all lock rows of the same table.
+func TestARevokeOfAllDoesNotDeadlock(t *testing.T) {
+	databaseURL := pgtest.Database(t)
+	admin, pool := pgtest.Pool(t, databaseURL), pgtest.Pool(t, pgtest.Application(t, databaseURL))
+	store := sessionstore.NewPostgres(pool, sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout)
+	for range 6 {
+		fill(t, admin, "ada", 1500)
+		fill(t, admin, "eve", 1500)
+		ids, touches := []sessionstore.ID{}, [][]sessionstore.Touch{nil, nil, nil}
+		rows, err := admin.Query(t.Context(), "SELECT id FROM pgsession.sessions ORDER BY random()")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			var id []byte
+			if err := rows.Scan(&id); err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, sessionstore.ID(id))
+		}
+		rows.Close()
+		for i, id := range ids {
+			touches[i%3] = append(touches[i%3], sessionstore.Touch{ID: id})
+		}
+		done := make(chan struct{})
+		var beside, revokes sync.WaitGroup
+		for _, t3 := range touches {
+			beside.Go(func() {
+				for {
+					select {
+					case <-done:
+						return
+					default:
+					}
+					if err := store.Touch(t.Context(), t3); err != nil {
+						t.Errorf("Touch: %v", err)
+						return
+					}
+				}
+			})
+		}
+		for _, sel := range []sessionstore.Selection{{All: true}, {All: true}, {UserID: "ada"}, {UserID: "eve"}, {UserID: "eve", Keep: 2}} {
+			revokes.Go(func() {
+				if _, _, err := store.Revoke(t.Context(), sel); err != nil {
+					t.Errorf("Revoke: %v", err)
+				}
+			})
+		}
+		revokes.Wait()
+		close(done)
+		beside.Wait()
+	}
+	pgtest.Exec(t, admin, "SELECT pg_stat_force_next_flush()")
+	if n := pgtest.One[int](t, admin, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n > 0 {
+		t.Errorf("%d deadlocks", n)
+	}
+	if n := pgtest.One[int](t, admin, "SELECT count(*) FROM pgsession.sessions"); n > 0 {
+		t.Errorf("%d sessions are left", n)
+	}
+}
