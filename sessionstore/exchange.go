@@ -14,6 +14,7 @@ type exchange struct {
 	m       *Manager
 	request *http.Request
 	header  http.Header
+	before  http.Header // the header when Handler began; nil if it was empty
 
 	loading   sync.Mutex // held over the load, so that two goroutines of one request load once
 	asked     bool       // for the session, and so for the cookie
@@ -171,6 +172,7 @@ func (x *exchange) save() error {
 		m.observe(ctx, e)
 		return nil
 	case err != nil:
+		keepForError(x.header, x.before)
 		x.fail()
 		e.Kind, e.Err = EventSaveFailed, err
 		m.observe(ctx, e)

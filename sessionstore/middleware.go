@@ -7,9 +7,16 @@ import (
 	"net/http"
 )
 
-// ErrorHandler answers a request whose session could not be saved, in place of the response that its handler meant
-// to give. Nothing has been sent yet, and nothing the handler writes will be. It must not set the session cookie. The session that it
-// gets with [FromContext] is as it was before what could not be saved; after a [Session.Logout] it is empty, and stays so.
+// ErrorHandler answers a request whose session could not be saved, in place of
+// the response of its handler. Nothing has been sent yet, and nothing that the
+// handler writes is sent. If the ErrorHandler sends nothing either, the client
+// gets 500.
+//
+// Vary, CORS and security headers are as the handler left them; every other
+// header is as it was when [Manager.Handler] began, so that no redirect and no
+// cookie of the handler goes out with the error. An ErrorHandler must not set
+// the session cookie. The session that it gets with [FromContext] is as it was
+// before what could not be saved; after a [Session.Logout] it is empty.
 type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 // Handler gives every request to next a session, to be had with [FromContext]. The session is loaded when it is first
@@ -22,19 +29,23 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 // What a handler that panics has changed and not saved is void. If its own Save had changed the token before, the header map has the new cookie, for
 // whoever recovers and answers.
 //
-// Bodies are not buffered. The ResponseWriter that next gets is an http.Flusher and an http.Hijacker when the
-// server's is, works with [http.ResponseController] and hands ReadFrom on.
+// Bodies are not buffered. The ResponseWriter that next gets has the optional
+// interfaces of the server's (http.Flusher, http.Hijacker, http.Pusher,
+// io.ReaderFrom and the others), and works with [http.ResponseController].
 //
 // A response that sets the cookie carries Cache-Control: no-store, and nothing that a CDN would obey before it; one that read the session
 // carries Vary: Cookie.
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &exchange{m: m, header: w.Header()}
+		if len(x.header) > 0 {
+			x.before = x.header.Clone()
+		}
 		v := &visit{}
 		v.exchange.Store(x)
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, v))
 		x.request = r
-		rw := &response{ResponseWriter: w, x: x}
+		rw := &response{ResponseWriter: w, request: r, commit: func() error { return x.begin(w) }}
 		defer func() {
 			x.abandon() // of no effect once the response has begun
 			x.end(r.Context())

@@ -2,77 +2,93 @@ package sessionstore
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 )
 
-// response commits the session before the first byte of a response, whichever way the handler sends it. shape
-// gives it just the optional interfaces that the server's own writer has.
+// response is the ResponseWriter of a handler. It commits the session before
+// the first byte, whichever way the handler sends it.
+//
+// What every handler gets works over any writer: WriteString, CloseNotify and,
+// through Unwrap, the deadlines of an http.ResponseController. The rest is
+// added by shape.
 type response struct {
 	http.ResponseWriter
-	x      *exchange
-	begun  bool
-	failed error // the session could not be saved: the handler's response is withheld
+	request *http.Request
+	commit  func() error // called once; an error refuses the response
+	begun   bool
+	refused error // of commit: an error was sent in place of the response
 }
 
-type flusher struct{ *response }
+// The shapes of a response. A server's writer over HTTP/1 can copy and hijack,
+// that of HTTP/2 can push. A middleware between may hide flush, hijack or push.
+type (
+	copier        struct{ *response } // of HTTP/1, and where the protocol is unclear
+	flusher       struct{ copier }
+	hijacker      struct{ copier }
+	flushHijacker struct{ flusher }
+	pusher        struct{ *response } // of HTTP/2
+	flushPusher   struct{ pusher }
+)
 
-type hijacker struct{ *response }
-
-type flushHijacker struct{ flusher }
-
-// shape dresses the writer: code that asks with a type assertion must get a true answer. An http.ResponseController
-// on the server's side finds its way through Unwrap, so it is asked instead of the outermost writer alone.
+// shape gives the writer the optional interfaces of the server's own. Code that
+// asks with a type assertion must get a true answer. As http.ResponseController
+// does, it looks through Unwrap.
 func (w *response) shape() http.ResponseWriter {
-	canFlush, canHijack := false, false
-	for inner := w.ResponseWriter; inner != nil; {
-		switch inner.(type) {
-		case http.Flusher, interface{ FlushError() error }:
-			canFlush = true
-		}
-		if _, ok := inner.(http.Hijacker); ok {
-			canHijack = true
-		}
-		u, ok := inner.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			break
-		}
-		inner = u.Unwrap()
+	_, flush := find[interface{ Flush() }](w.ResponseWriter)
+	if !flush {
+		_, flush = find[interface{ FlushError() error }](w.ResponseWriter)
+	}
+	_, hijack := find[http.Hijacker](w.ResponseWriter)
+	_, push := find[http.Pusher](w.ResponseWriter)
+	if hijack && push { // a middleware that claims both: the protocol has one
+		hijack = w.request.ProtoMajor < 2
+		push = !hijack
 	}
 	switch {
-	case canFlush && canHijack:
-		return flushHijacker{flusher{w}}
-	case canHijack:
-		return hijacker{w}
-	case canFlush:
-		return flusher{w}
+	case hijack && flush:
+		return flushHijacker{flusher{copier{w}}}
+	case hijack:
+		return hijacker{copier{w}}
+	case push && flush:
+		return flushPusher{pusher{w}}
+	case push:
+		return pusher{w}
+	case flush:
+		return flusher{copier{w}}
 	}
-	return w
+	return copier{w}
 }
 
-// begin commits once. When that fails it sends the error in place of the response.
-func (w *response) begin() error {
-	if w.begun {
-		return w.failed
-	}
-	w.begun = true
-	if err := w.x.commit(); err != nil {
-		w.failed = err
-		h := w.Header()
-		for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Range", "Content-Disposition", "Etag", "Last-Modified", "Location"} {
-			h.Del(name)
+// find returns the first writer of a chain of Unwrap that has an interface.
+func find[T any](w http.ResponseWriter) (found T, ok bool) {
+	for w != nil {
+		if found, ok = w.(T); ok {
+			return found, true
 		}
-		forbidCaching(h)
-		w.x.m.cfg.ErrorHandler(w.ResponseWriter, w.x.request, err)
-		// A Save that the handler makes now would move the session to a token that the browser never gets.
-		w.x.end(w.x.request.Context())
+		u, unwraps := w.(interface{ Unwrap() http.ResponseWriter })
+		if !unwraps {
+			break
+		}
+		w = u.Unwrap()
 	}
-	return w.failed
+	return found, false
 }
 
-// WriteHeader passes informational responses on; the first final one begins the response.
+// begin commits once.
+func (w *response) begin() error {
+	if !w.begun {
+		w.begun = true
+		w.refused = w.commit()
+	}
+	return w.refused
+}
+
+// WriteHeader passes informational responses on. The first final one begins the
+// response.
 func (w *response) WriteHeader(status int) {
 	if status < 200 && status != http.StatusSwitchingProtocols {
 		if !w.begun {
@@ -99,37 +115,66 @@ func (w *response) WriteString(s string) (int, error) {
 	return io.WriteString(w.ResponseWriter, s)
 }
 
-// ReadFrom lets io.Copy reach the server's sendfile.
-func (w *response) ReadFrom(src io.Reader) (int64, error) {
-	if err := w.begin(); err != nil {
-		return 0, err
+// CloseNotify serves frameworks that still use it, such as gin. Without one of
+// the server's it reports the end of the request's context.
+func (w *response) CloseNotify() <-chan bool {
+	if n, ok := find[interface{ CloseNotify() <-chan bool }](w.ResponseWriter); ok {
+		return n.CloseNotify()
 	}
-	return io.Copy(w.ResponseWriter, src)
+	gone := make(chan bool, 1)
+	context.AfterFunc(w.request.Context(), func() { gone <- true })
+	return gone
 }
 
-// Unwrap is for http.ResponseController. What it finds behind this writer (deadlines, full duplex) sends no byte.
+// Unwrap serves http.ResponseController. What it finds behind this writer
+// (deadlines, full duplex) sends no byte.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Flush sends the headers, so the session is committed first.
-func (f flusher) Flush() { _ = f.FlushError() }
-
-// FlushError is the form that http.ResponseController prefers.
-func (f flusher) FlushError() error {
-	if err := f.begin(); err != nil {
+// flush sends the headers, so it commits first.
+func (w *response) flush() error {
+	if err := w.begin(); err != nil {
 		return err
 	}
-	return http.NewResponseController(f.ResponseWriter).Flush()
+	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// Hijack commits the session and hands the connection over. The cookie is in the header map then: a handshake that
-// writes its own response must send the headers it finds there.
-func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if err := h.begin(); err != nil {
+// hijack commits and hands the connection over. The cookie is in the header map
+// then: a handshake that writes its own response must send the headers it finds
+// there.
+func (w *response) hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if err := w.begin(); err != nil {
 		return nil, nil, fmt.Errorf("sessionstore: not hijacked: %w", err)
 	}
-	return http.NewResponseController(h.ResponseWriter).Hijack()
+	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 
-func (f flushHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return hijacker{f.response}.Hijack()
+// ReadFrom lets io.Copy reach the server's sendfile.
+func (c copier) ReadFrom(src io.Reader) (int64, error) {
+	if err := c.begin(); err != nil {
+		return 0, err
+	}
+	return io.Copy(c.ResponseWriter, src)
+}
+
+func (f flusher) Flush() { _ = f.flush() }
+
+// FlushError is the form that http.ResponseController prefers.
+func (f flusher) FlushError() error { return f.flush() }
+
+func (f flushPusher) Flush() { _ = f.flush() }
+
+// FlushError is the form that http.ResponseController prefers.
+func (f flushPusher) FlushError() error { return f.flush() }
+
+func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return h.hijack() }
+
+func (f flushHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return f.hijack() }
+
+// Push promises a response to another request. It sends nothing of this one.
+func (p pusher) Push(target string, opts *http.PushOptions) error {
+	server, ok := find[http.Pusher](p.ResponseWriter)
+	if !ok {
+		return http.ErrNotSupported
+	}
+	return server.Push(target, opts)
 }
