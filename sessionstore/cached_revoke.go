@@ -60,7 +60,7 @@ func outcomeOf(err error) coherence.Outcome {
 	switch {
 	case err == nil:
 		return coherence.Committed
-	case errors.Is(err, ErrUncertain):
+	case errors.Is(err, ErrUncertain), isRowError(err): // made, and its row can't be read
 		return coherence.Uncertain
 	}
 	return coherence.Refused

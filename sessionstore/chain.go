@@ -22,7 +22,7 @@ type chain struct {
 
 // newChain puts the parts together. It connects to nothing.
 func newChain(postgres *Postgres, cfg Config) (*chain, error) {
-	postgres.tracer = cfg.Tracer
+	postgres.tracer, postgres.brokenRows.log = cfg.Tracer, cfg.Logger
 	c := &chain{postgres: postgres, truth: traced(postgres, LayerPostgres, cfg.Tracer)}
 	truth := c.truth
 	if !cfg.NoEmergency {

@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -36,6 +37,7 @@ type Postgres struct {
 	shared, apart combiners   // apart where it is distributed
 	tallies       [operations]tally
 	tracer        Tracer // nil for none
+	brokenRows    brokenRows
 }
 
 var _ Store = (*Postgres)(nil)
@@ -137,10 +139,31 @@ func (p *Postgres) touchShared(ctx context.Context, touches []Touch) error {
 		arg.IDs[i], arg.IPs[i], arg.UserAgents[i] = touches[i].ID[:], touches[i].IP, touches[i].UserAgent
 	}
 	p.tallies[opTouch].alone(len(touches))
-	return p.do(ctx, opTouch, func(ctx context.Context) error {
+	err := p.do(ctx, opTouch, func(ctx context.Context) error {
 		_, err := p.queries.SessionTouch(ctx, p.db, arg)
 		return err
 	})
+	switch {
+	case !rowFault(err):
+		return err
+	case len(touches) == 1:
+		p.passOver(ctx, &touches[0], err)
+		return nil
+	}
+	// One row is to blame, and it is found by halves.
+	half := len(touches) / 2
+	if err := p.touchShared(ctx, touches[:half]); err != nil {
+		return err
+	}
+	return p.touchShared(ctx, touches[half:])
+}
+
+// passOver logs a session that can't be touched. Postgres checks a row as a whole
+// whenever it changes, so one that was written before its CHECK fails there.
+func (p *Postgres) passOver(ctx context.Context, t *Touch, err error) {
+	var refused *refusal
+	errors.As(err, &refused)
+	p.brokenRows.report(ctx, &rowError{handle: t.ID.Handle(), problem: "a touch was refused: " + refused.Error()})
 }
 
 // Delete implements [Store].

@@ -55,7 +55,7 @@ type statements[C any] struct {
 	share bool
 
 	one  func(context.Context, *C) (*Record, error)
-	many func(context.Context, []C) ([]Record, error)
+	many func(context.Context, []C) (rowsRead, error)
 }
 
 func (s *statements[C]) combine(cfg batch.Config) *batch.Combiner[C, *Record] {
@@ -82,23 +82,17 @@ func (s *statements[C]) run(ctx context.Context, calls []C) ([]result, error) {
 		first[s.row(&calls[i])] = i
 		together = append(together, calls[i])
 	}
-	records, err := s.many(ctx, together)
+	read, err := s.many(ctx, together)
 	if err != nil {
 		return nil, err
 	}
-	answers := make(map[ID]*Record, len(records))
-	for i := range records {
-		answers[records[i].ID] = &records[i]
-	}
+	answers := read.answers()
 	for i := range calls {
-		switch rec := answers[s.answer(&calls[i])]; {
-		case rec == nil:
-			results[i].Err = ErrNotFound
-		case rec.Version == 0: // of a load
-			results[i].Err = ErrExpired
-		default:
-			results[i].Value = rec
+		answer, ok := answers[s.answer(&calls[i])]
+		if !ok {
+			answer.Err = ErrNotFound
 		}
+		results[i] = answer
 	}
 	if !s.share {
 		for _, i := range again {
@@ -106,6 +100,25 @@ func (s *statements[C]) run(ctx context.Context, calls []C) ([]result, error) {
 		}
 	}
 	return results, nil
+}
+
+// answers maps the rows of a statement to their sessions. A row that can't be
+// read is an error of its own session alone.
+func (r *rowsRead) answers() map[ID]result {
+	answers := make(map[ID]result, len(r.records)+len(r.broken))
+	for i := range r.records {
+		if rec := &r.records[i]; rec.Version == 0 { // of a load
+			answers[rec.ID] = result{Err: ErrExpired}
+		} else {
+			answers[rec.ID] = result{Value: rec}
+		}
+	}
+	for _, b := range r.broken {
+		if id, ok := idOf(b.id); ok {
+			answers[id] = result{Err: b.err}
+		}
+	}
+	return answers
 }
 
 // retrySingly: the server refused a shared statement as a whole, and it had no effect. One of the calls may be to

@@ -3,12 +3,19 @@ package sessionstore
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"log/slog"
 	"math"
 	"net/netip"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/reporadar/pgsession/internal/coherence"
 )
 
 func int64Bytes(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
@@ -59,7 +66,7 @@ func sameRecord(a, b Record) bool {
 func TestDecodeRow(t *testing.T) {
 	want, row := rawRow()
 	var got Record
-	if !got.read(row) || !sameRecord(got, want) {
+	if got.read(row, &binaryDecoder) != noColumn || !sameRecord(got, want) {
 		t.Fatalf("decoded %+v, want %+v", got, want)
 	}
 	for _, column := range row {
@@ -77,7 +84,7 @@ func TestDecodeRowOfAnonymousVisitor(t *testing.T) {
 		row[null] = nil
 	}
 	var got Record
-	if !got.read(row) || !sameRecord(got, want) {
+	if got.read(row, &binaryDecoder) != noColumn || !sameRecord(got, want) {
 		t.Errorf("decoded %+v, want %+v", got, want)
 	}
 }
@@ -103,32 +110,109 @@ func TestDecodeAddress(t *testing.T) {
 }
 
 func TestDecodeRefuses(t *testing.T) {
-	for name, spoil := range map[string]func(row [][]byte){
-		"a short id":          func(row [][]byte) { row[columnID] = row[columnID][:31] },
-		"a short version":     func(row [][]byte) { row[columnVersion] = row[columnVersion][:4] },
-		"no data":             func(row [][]byte) { row[columnData] = nil },
-		"no deadline":         func(row [][]byte) { row[columnExpires] = nil },
-		"an endless deadline": func(row [][]byte) { row[columnAbsoluteExpires] = int64Bytes(math.MaxInt64) },
-		"minus infinity":      func(row [][]byte) { row[columnAuthenticated] = int64Bytes(math.MinInt64) },
-		"a network":           func(row [][]byte) { row[columnIP][1] = 24 },
+	for name, c := range map[string]struct {
+		spoil func(row [][]byte)
+		want  int
+	}{
+		"a short id":            {func(row [][]byte) { row[columnID] = row[columnID][:31] }, columnID},
+		"a short version":       {func(row [][]byte) { row[columnVersion] = row[columnVersion][:4] }, columnVersion},
+		"no version":            {func(row [][]byte) { row[columnVersion] = nil }, columnVersion},
+		"version 0":             {func(row [][]byte) { row[columnVersion] = int64Bytes(0) }, columnVersion},
+		"no data":               {func(row [][]byte) { row[columnData] = nil }, columnData},
+		"an array":              {func(row [][]byte) { row[columnData] = []byte("[]") }, columnData},
+		"null":                  {func(row [][]byte) { row[columnData] = []byte("null") }, columnData},
+		"no deadline":           {func(row [][]byte) { row[columnExpires] = nil }, columnExpires},
+		"minus infinity":        {func(row [][]byte) { row[columnAuthenticated] = int64Bytes(math.MinInt64) }, columnAuthenticated},
+		"an endless login":      {func(row [][]byte) { row[columnAuthenticated] = int64Bytes(math.MaxInt64) }, columnAuthenticated},
+		"an endless beginning":  {func(row [][]byte) { row[columnCreated] = int64Bytes(math.MaxInt64) }, columnCreated},
+		"a use that never ends": {func(row [][]byte) { row[columnLastSeen] = int64Bytes(math.MaxInt64) }, columnLastSeen},
+		"4713 BC":               {func(row [][]byte) { row[columnCreated] = int64Bytes(-211_813_488_000_000_000) }, columnCreated},
+		"a network":             {func(row [][]byte) { row[columnIP][1] = 24 }, columnIP},
+		"no time of the server": {func(row [][]byte) { row[columnValidated] = nil }, columnValidated},
 	} {
-		_, row := rawRow()
-		spoil(row)
-		if (&Record{}).read(row) {
-			t.Errorf("%s was read", name)
+		rec, row := rawRow()
+		c.spoil(row)
+		if got := (&Record{}).read(row, &binaryDecoder); got != c.want {
+			t.Errorf("%s: column %d, want %d", name, got, c.want)
+		}
+		broken := (&Record{}).broken(row, &binaryDecoder, c.want)
+		wantHandle := rec.ID.Handle()
+		if c.want == columnID {
+			wantHandle = ""
+		}
+		if broken.err.handle != wantHandle || !errors.Is(broken.err, ErrUnavailable) || unreachable(broken.err) {
+			t.Errorf("%s: %v", name, broken.err)
 		}
 	}
 }
 
-func TestReadable(t *testing.T) {
+func TestInfiniteDeadlineIsTheFurthestDate(t *testing.T) {
+	for name, µs := range map[string]int64{"infinity": math.MaxInt64, "year 294276": 9_223_371_331_199_999_999} {
+		_, row := rawRow()
+		row[columnExpires], row[columnAbsoluteExpires] = int64Bytes(µs), int64Bytes(µs)
+		var got Record
+		if bad := got.read(row, &binaryDecoder); bad != noColumn || !got.ExpiresAt.Equal(furthest) || !got.AbsoluteExpiresAt.Equal(furthest) {
+			t.Errorf("%s: column %d, %v, %v", name, bad, got.ExpiresAt, got.AbsoluteExpiresAt)
+		}
+		kiribati := time.FixedZone("UTC+14", 14*60*60)
+		if _, err := got.ExpiresAt.In(kiribati).MarshalJSON(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		entry := got
+		if err := entry.decode(got.encode()); err != nil || coherence.At(got.ExpiresAt) <= coherence.At(got.ValidatedAt) {
+			t.Errorf("%s: in the cache: %v", name, err)
+		}
+	}
+}
+
+func TestDecodeTextTimes(t *testing.T) {
+	d := textDecoder(pgtype.NewMap())
+	for text, want := range map[string]time.Time{
+		"infinity":                      furthest,
+		"294276-12-31 23:59:59.9+00":    furthest,
+		"10000-01-01 00:00:00+00":       furthest,
+		"2026-11-29 17:46:50.000123+00": time.Date(2026, 11, 29, 17, 46, 50, 123000, time.UTC),
+		"2026-11-29 17:46:50-03:30":     time.Date(2026, 11, 29, 21, 16, 50, 0, time.UTC),
+		"-infinity":                     {},
+		"4713-01-01 00:00:00+00 BC":     {},
+		"0001-01-01 00:00:00+00 BC":     {},
+		"29.11.2026 17:46:50.1 UTC":     {}, // DateStyle German
+		"":                              {},
+	} {
+		var got time.Time
+		if ok := d.time(&got, []byte(text)); ok == want.IsZero() || ok && !got.Equal(want) {
+			t.Errorf("%q: %v, %t", text, got, ok)
+		}
+	}
+}
+
+func TestDecodeBytea(t *testing.T) {
+	for text, want := range map[string]string{
+		`\x00ff41`: "\x00\xffA", `\x`: "", `\000\377A`: "\x00\xffA", `a\\b`: `a\b`, "": "",
+	} {
+		if got, ok := decodeBytea([]byte(text)); !ok || string(got) != want {
+			t.Errorf("%s: %q, %t", text, got, ok)
+		}
+	}
+	for _, text := range []string{`\x0`, `\xzz`, `\8`, `\`, `\400`} {
+		if got, ok := decodeBytea([]byte(text)); ok {
+			t.Errorf("%s is read as %q", text, got)
+		}
+	}
+	if _, ok := decodeBytea(nil); ok {
+		t.Error("NULL is read")
+	}
+}
+
+func TestDecoderFor(t *testing.T) {
 	fields := make([]pgconn.FieldDescription, len(columns))
 	for i, c := range columns {
 		fields[i].DataTypeOID, fields[i].Format = c.oid, c.format
 	}
-	if !readable(fields) {
+	if d, ok := decoderFor(fields, nil); !ok || d != &binaryDecoder {
 		t.Fatal("the columns of the statements are not readable")
 	}
-	if readable(fields[:len(fields)-1]) {
+	if _, ok := decoderFor(fields[:len(fields)-1], nil); ok {
 		t.Error("a column may be missing")
 	}
 	for i := range fields {
@@ -138,10 +222,37 @@ func TestReadable(t *testing.T) {
 		for _, f := range []pgconn.FieldDescription{text, other} {
 			saved := fields[i]
 			fields[i] = f
-			if readable(fields) {
+			if _, ok := decoderFor(fields, nil); ok {
 				t.Errorf("column %d: another format or type is readable", i)
 			}
 			fields[i] = saved
 		}
 	}
+}
+
+func TestBrokenRowsAreLoggedOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		b := brokenRows{log: slog.New(slog.NewTextHandler(&log, nil))}
+		one, other := ID{1}.Handle(), ID{2}.Handle()
+		report := func(h Handle, want int) {
+			t.Helper()
+			log.Reset()
+			b.report(t.Context(), &rowError{handle: h, problem: "column ip"})
+			if got := strings.Count(log.String(), "session="+string(h)); got != want {
+				t.Errorf("%d lines, want %d: %s", got, want, log.String())
+			}
+		}
+		report(one, 1)
+		report(one, 0)
+		report(other, 1)
+		time.Sleep(brokenRowEvery)
+		report(one, 1)
+		for i := range 2 * maxBrokenRows {
+			b.report(t.Context(), &rowError{handle: ID{byte(i), byte(i >> 8), 3}.Handle()})
+		}
+		if len(b.last) > maxBrokenRows {
+			t.Errorf("%d are remembered", len(b.last))
+		}
+	})
 }

@@ -67,10 +67,15 @@ func (p *Postgres) touchOne(ctx context.Context, t *Touch) error {
 		Idle: span(p.expiry.Idle, !p.expiry.Fixed), Resolution: p.expiry.Resolution(),
 	}
 	p.tallies[opTouch].alone(1)
-	return p.do(ctx, opTouch, func(ctx context.Context) error {
+	err := p.do(ctx, opTouch, func(ctx context.Context) error {
 		_, err := p.queries.DistributedTouch(ctx, p.db, arg)
 		return err
 	})
+	if rowFault(err) {
+		p.passOver(ctx, t, err)
+		return nil
+	}
+	return err
 }
 
 // guarded runs statements that begin with a lock on a distributed table, and are a transaction there. They are told which

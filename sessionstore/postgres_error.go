@@ -60,8 +60,14 @@ func (p *Postgres) send(ctx context.Context, within time.Duration, op operation,
 	uncertain := false
 	for range maxAttempts {
 		p.tallies[op].statements.Add(1)
-		if err = statement(ctx); err == nil {
-			return nil
+		if err = statement(ctx); err == nil || isRowError(err) {
+			return err
+		}
+		if unread := (pgx.ScanArgError{}); errors.As(err, &unread) {
+			err = errSettings // what Postgres said of the value could quote it
+		}
+		if readFault(err) {
+			return fmt.Errorf("%w: Postgres at %s: %w", ErrUnavailable, p.address(), err)
 		}
 		uncertain = uncertain || e != reading && unanswered(err)
 		if ctx.Err() != nil {
@@ -268,7 +274,7 @@ func unreachable(err error) bool {
 	var refused *refusal
 	var said answer
 	switch {
-	case !errors.Is(err, ErrUnavailable), errors.As(err, &refused), errors.Is(err, errBusy), errors.Is(err, errUnreplicated):
+	case !errors.Is(err, ErrUnavailable), errors.As(err, &refused), errors.Is(err, errBusy), errors.Is(err, errUnreplicated), readFault(err):
 		return false
 	case errors.As(err, &said):
 		return strings.HasPrefix(string(said), "57P")

@@ -13,7 +13,10 @@ import (
 
 func (p *Postgres) loadOne(ctx context.Context, id *ID) (*Record, error) {
 	return p.one(ctx, opLoad, func(ctx context.Context, db querier) (*Record, error) {
-		rec, err := recordOf(p.queries.SessionLoad(ctx, db, id[:]))
+		rec, err := p.record(ctx, db, func(db querier) error {
+			_, err := p.queries.SessionLoad(ctx, db, id[:])
+			return err
+		})
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return rec, err
 		}
@@ -29,7 +32,7 @@ func (p *Postgres) loadOne(ctx context.Context, id *ID) (*Record, error) {
 }
 
 // loadMany returns the live sessions, and those that have expired as records without a version.
-func (p *Postgres) loadMany(ctx context.Context, ids []ID) (recs []Record, err error) {
+func (p *Postgres) loadMany(ctx context.Context, ids []ID) (got rowsRead, err error) {
 	arg := make([][]byte, len(ids))
 	for i := range ids {
 		arg[i] = ids[i][:]
@@ -37,23 +40,26 @@ func (p *Postgres) loadMany(ctx context.Context, ids []ID) (recs []Record, err e
 	err = p.do(ctx, opLoad, func(ctx context.Context) error {
 		return p.on(ctx, opLoad, func(conn *pgxpool.Conn) (err error) {
 			db := p.in(conn)
-			recs, err = read(ctx, db, len(ids), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionLoadManyRow, error) {
+			got, err = p.read(ctx, db, len(ids), unread(ctx, func(ctx context.Context, db gen.DBTX) ([]*gen.SessionLoadManyRow, error) {
 				return p.queries.SessionLoadMany(ctx, db, arg)
-			})
-			if err != nil || len(recs) == len(ids) {
+			}))
+			if err != nil || len(got.records)+len(got.broken) == len(ids) {
 				return err
 			}
-			found := make(map[ID]bool, len(recs))
-			for i := range recs {
-				found[recs[i].ID] = true
+			found := make(map[string]bool, len(ids))
+			for i := range got.records {
+				found[string(got.records[i].ID[:])] = true
 			}
-			missing := slices.DeleteFunc(slices.Clone(arg), func(id []byte) bool { return found[ID(id)] })
+			for _, b := range got.broken {
+				found[string(b.id)] = true
+			}
+			missing := slices.DeleteFunc(slices.Clone(arg), func(id []byte) bool { return found[string(id)] })
 			expired, err := p.expired(ctx, db, missing)
-			recs = append(recs, expired...)
+			got.records = append(got.records, expired...)
 			return err
 		})
 	})
-	return recs, err
+	return got, err
 }
 
 // expired says which of the sessions that a load has not found have expired. It must be asked on the connection of the load: the
@@ -75,7 +81,7 @@ func missing(missing *gen.SessionMissingRow, err error) ([]Record, error) {
 	}
 	recs := make([]Record, len(missing.Expired))
 	for i, id := range missing.Expired {
-		recs[i].ID = ID(id)
+		recs[i].ID = ID(id) // the server compared it with one
 	}
 	return recs, nil
 }

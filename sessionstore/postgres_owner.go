@@ -1,6 +1,7 @@
 package sessionstore
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"math"
@@ -21,23 +22,31 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 	if page.Before.IsZero() {
 		arg.Before = endOfTime
 	}
-	err = p.do(ctx, opList, func(ctx context.Context) error {
-		reader := binaryReader{querier: p.db}
-		left, err := p.queries.OwnerList(ctx, &reader, arg)
-		recs = reader.records
-		for _, s := range left {
-			recs = append(recs, Record{})
-			recs[len(recs)-1].fill(row{ValidatedAt: s.ValidatedAt, Session: gen.Session{
-				Version: s.Version, CreatedAt: s.CreatedAt, LastSeenAt: s.LastSeenAt, ExpiresAt: s.ExpiresAt, AbsoluteExpiresAt: s.AbsoluteExpiresAt,
-				AuthenticatedAt: s.AuthenticatedAt, ID: s.ID, UserID: s.UserID, IP: s.IP, UserAgent: s.UserAgent,
-			}})
+	for {
+		var read rowsRead
+		err = p.do(ctx, opList, func(ctx context.Context) (err error) {
+			read, err = p.read(ctx, p.db, 0, unread(ctx, func(ctx context.Context, db gen.DBTX) ([]*gen.OwnerListRow, error) {
+				return p.queries.OwnerList(ctx, db, arg)
+			}))
+			return err
+		})
+		if err != nil {
+			return nil, err
 		}
-		return err
-	})
-	for i := range recs {
-		recs[i].Data = nil
+		for i := range read.records {
+			read.records[i].Data = nil
+		}
+		if len(read.records) > 0 || len(read.broken) < page.size() {
+			return read.records, nil
+		}
+		// An empty page is the end to a caller, and here it is only one of rows
+		// that can't be read.
+		last := read.broken[len(read.broken)-1]
+		if !last.created.Before(arg.Before) && bytes.Compare(last.id, arg.After) <= 0 {
+			return nil, nil
+		}
+		arg.Before, arg.After = last.created, last.id
 	}
-	return recs, err
 }
 
 // Revoke implements [Store]. A lost answer is not asked for again: the second
@@ -127,8 +136,10 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 			}
 		}
 	}
-	for _, id := range gone {
-		ids = append(ids, ID(id))
+	for _, value := range gone {
+		if id, ok := idOf(value); ok { // no token leads to any other
+			ids = append(ids, id)
+		}
 	}
 	if err == nil && len(ids) == 0 && s.Keep == 0 {
 		err = p.queries.SessionSettle(ctx, db)
@@ -197,7 +208,7 @@ func (p *Postgres) Alive(ctx context.Context, ids []ID) (alive, ended []ID, err 
 	}
 	live := make(map[ID]struct{}, len(found))
 	for _, id := range found {
-		live[ID(id)] = struct{}{}
+		live[ID(id)] = struct{}{} // the server compared it with one
 	}
 	alive, ended = divided(ids, func(id ID) bool { _, ok := live[id]; return ok })
 	return alive, ended, nil

@@ -36,10 +36,13 @@ func (p *Postgres) create(ctx context.Context, db querier, d *Draft) (*Record, e
 		Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
 		Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
-	return recordOf(p.queries.SessionCreate(ctx, db, arg))
+	return p.record(ctx, db, func(db querier) error {
+		_, err := p.queries.SessionCreate(ctx, db, arg)
+		return err
+	})
 }
 
-func (p *Postgres) createMany(ctx context.Context, drafts []Draft) ([]Record, error) {
+func (p *Postgres) createMany(ctx context.Context, drafts []Draft) (rowsRead, error) {
 	arg := &gen.SessionCreateManyParams{Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution()}
 	for i := range drafts {
 		d := &drafts[i]
@@ -66,10 +69,13 @@ func (p *Postgres) save(ctx context.Context, db querier, c *saveCall) (*Record, 
 		IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
 		Idle: span(p.expiry.Idle, !p.expiry.Fixed), Resolution: p.expiry.Resolution(),
 	}
-	return recordOf(p.queries.SessionSave(ctx, db, arg))
+	return p.record(ctx, db, func(db querier) error {
+		_, err := p.queries.SessionSave(ctx, db, arg)
+		return err
+	})
 }
 
-func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) ([]Record, error) {
+func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) (rowsRead, error) {
 	arg := &gen.SessionSaveManyParams{Slides: !p.expiry.Fixed, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution()}
 	for i := range calls {
 		c := &calls[i].change
@@ -109,10 +115,13 @@ func (p *Postgres) rotate(ctx context.Context, db querier, c *rotateCall, apart 
 		UserID: orNull(c.change.UserID), IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
 		Slides: !p.expiry.Fixed, Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
-	return recordOf(p.queries.SessionRotate(ctx, db, arg))
+	return p.record(ctx, db, func(db querier) error {
+		_, err := p.queries.SessionRotate(ctx, db, arg)
+		return err
+	})
 }
 
-func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) ([]Record, error) {
+func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) (rowsRead, error) {
 	arg := &gen.SessionRotateManyParams{
 		Slides: !p.expiry.Fixed, Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
@@ -131,12 +140,6 @@ func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) ([]Record
 	})
 }
 
-// row is what every statement returns for a session; the generated code has a type of its own for each.
-type row = struct {
-	Session     gen.Session
-	ValidatedAt time.Time
-}
-
 func (p *Postgres) one(ctx context.Context, op operation, query func(context.Context, querier) (*Record, error)) (rec *Record, err error) {
 	err = p.do(ctx, op, func(ctx context.Context) error {
 		return p.on(ctx, op, func(conn *pgxpool.Conn) (err error) {
@@ -147,66 +150,56 @@ func (p *Postgres) one(ctx context.Context, op operation, query func(context.Con
 	return rec, err
 }
 
-func recordOf[R ~row](got *R, err error) (*Record, error) {
-	if err != nil {
+// record runs a statement for one session.
+func (p *Postgres) record(ctx context.Context, db querier, query func(querier) error) (*Record, error) {
+	read, err := p.read(ctx, db, 1, query)
+	switch {
+	case err != nil:
 		return nil, err
+	case len(read.broken) > 0:
+		return nil, read.broken[0].err
 	}
-	rec := new(Record)
-	rec.fill(row(*got))
-	if rec.fromStandby() {
-		return nil, errStandby
-	}
-	return rec, nil
+	return &read.records[0], nil
 }
 
-// many has room for n rows.
-func many[R ~row](
+// many runs a statement for up to n sessions.
+func many[R any](
 	ctx context.Context, p *Postgres, op operation, n int, query func(context.Context, gen.DBTX) ([]*R, error),
-) (recs []Record, err error) {
+) (read rowsRead, err error) {
 	err = p.do(ctx, op, func(ctx context.Context) error {
 		return p.on(ctx, op, func(conn *pgxpool.Conn) (err error) {
-			recs, err = read(ctx, p.in(conn), n, query)
+			read, err = p.read(ctx, p.in(conn), n, unread(ctx, query))
 			return err
 		})
 	})
-	return recs, err
+	return read, err
 }
 
-// read reads up to n rows in binary, and takes those that the reader left.
-func read[R ~row](ctx context.Context, db querier, n int, query func(context.Context, gen.DBTX) ([]*R, error)) ([]Record, error) {
-	reader := binaryReader{querier: db, records: make([]Record, 0, n)}
-	left, err := query(ctx, &reader)
-	recs := reader.records
-	for _, got := range left {
-		recs = append(recs, Record{})
-		recs[len(recs)-1].fill(row(*got))
+// unread runs generated code, which must find no row that the reader left.
+func unread[R any](ctx context.Context, query func(context.Context, gen.DBTX) ([]*R, error)) func(querier) error {
+	return func(db querier) error {
+		left, err := query(ctx, db)
+		if err == nil && len(left) > 0 {
+			err = errColumns
+		}
+		return err
 	}
-	if err == nil && len(recs) > 0 && recs[0].fromStandby() {
-		err = errStandby
-	}
-	return recs, err
 }
 
-func (r *Record) fill(got row) {
-	s := &got.Session
-	copy(r.ID[:], s.ID)
-	r.UserID = s.UserID.String
-	r.Data = s.Data
-	r.Version = s.Version
-	r.CreatedAt = s.CreatedAt
-	r.AuthenticatedAt = s.AuthenticatedAt.Time
-	r.LastSeenAt = s.LastSeenAt
-	r.ExpiresAt = s.ExpiresAt
-	r.AbsoluteExpiresAt = s.AbsoluteExpiresAt
-	r.ValidatedAt = got.ValidatedAt
-	if s.IP != nil {
-		r.IP = *s.IP
+// read reads up to n rows of sessions, and logs those that can't be read.
+func (p *Postgres) read(ctx context.Context, db querier, n int, query func(querier) error) (rowsRead, error) {
+	reader := rowReader{querier: db, rowsRead: rowsRead{records: make([]Record, 0, n)}}
+	if err := query(&reader); err != nil {
+		return rowsRead{}, err
 	}
-	r.UserAgent = s.UserAgent.String
+	if reader.standby {
+		return rowsRead{}, errStandby
+	}
+	for _, b := range reader.broken {
+		p.brokenRows.report(ctx, b.err)
+	}
+	return reader.rowsRead, nil
 }
-
-// fromStandby: see SessionLoad.
-func (r *Record) fromStandby() bool { return r.ValidatedAt.Unix() == 0 }
 
 // encodeNames is a JSON array, since Postgres's arrays can't hold lists of different lengths.
 func encodeNames(names []string) json.RawMessage {

@@ -37,9 +37,9 @@ func (p countedPlan) Scan(src []byte, target any) error {
 	return p.ScanPlan.Scan(src, target)
 }
 
-// The store reads the rows of a shared statement itself. Should it stop recognizing them, everything would still work
-// and be slower.
-func TestSharedRowsAreNotScanned(t *testing.T) {
+// The store reads the rows of sessions itself, so that one which can't be read
+// fails alone.
+func TestRowsAreNotScanned(t *testing.T) {
 	t.Parallel()
 	var scans atomic.Int64
 	c := hire(t, func(pc *pgxpool.Config) {
@@ -50,11 +50,11 @@ func TestSharedRowsAreNotScanned(t *testing.T) {
 	})
 	client := sessionstore.Client{IP: netip.MustParseAddr("2001:db8::7"), UserAgent: "browser/1"}
 	id := newID()
-	if _, err := c.store.Create(t.Context(), sessionstore.Draft{ID: id, Client: client}); err != nil || scans.Load() != 1 {
+	if _, err := c.store.Create(t.Context(), sessionstore.Draft{ID: id, Client: client}); err != nil || scans.Load() != 0 {
 		t.Fatalf("a single row is scanned %d times: %v", scans.Load(), err)
 	}
 
-	release := c.jamCreates() // whose addresses are null, and scanned too
+	release := c.jamCreates()
 	c.together(many, release, func(ctx context.Context, i int) {
 		rec, err := c.store.Create(ctx, sessionstore.Draft{ID: newID(), UserID: "ada", Client: client})
 		if err != nil || rec.Client != client || rec.UserID != "ada" || rec.Version != 1 || string(rec.Data) != "{}" || rec.AuthenticatedAt.IsZero() {
@@ -62,7 +62,7 @@ func TestSharedRowsAreNotScanned(t *testing.T) {
 		}
 	})
 	c.wantShared("SessionCreate", many)
-	if n := scans.Load(); n > 1+inFlight {
-		t.Errorf("%d rows were scanned, want the %d that came alone", n, 1+inFlight)
+	if n := scans.Load(); n > 0 {
+		t.Errorf("%d rows were scanned", n)
 	}
 }

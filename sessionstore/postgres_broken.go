@@ -1,0 +1,99 @@
+package sessionstore
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// rowError says that one row can't be used: SQL of others wrote into it what the
+// library never writes. It concerns this session alone. It is ErrUnavailable, so
+// the request gets a 503 and keeps its cookie; it is no outage, and repeating the
+// statement does not help.
+type rowError struct {
+	handle  Handle // empty if the id can't be read either
+	problem string
+}
+
+func (e *rowError) Error() string {
+	session := "a session"
+	if e.handle != "" {
+		session = "session " + string(e.handle)
+	}
+	return session + " can't be used: " + e.problem + ": repair its row or revoke it"
+}
+
+// Unwrap returns [ErrUnavailable].
+func (e *rowError) Unwrap() error { return ErrUnavailable }
+
+// errSettings: Postgres writes dates in a form that nobody can read back safely.
+var errSettings = errors.New("a setting changes how Postgres writes its values: remove DateStyle from the role, the database and DATABASE_URL")
+
+// readFault reports whether Postgres answered and its answer can't be read. That
+// is no outage, and repeating the statement brings the same answer.
+func readFault(err error) bool {
+	return isRowError(err) || errors.Is(err, errSettings) || errors.Is(err, errColumns)
+}
+
+// isRowError reports whether an error concerns one row alone.
+func isRowError(err error) bool {
+	var row *rowError
+	return errors.As(err, &row)
+}
+
+// rowFault reports whether Postgres refused values: of one of the calls that
+// shared the statement, or of one of the rows that they change.
+func rowFault(err error) bool {
+	var refused *refusal
+	if !errors.As(err, &refused) || len(refused.code) < 2 {
+		return false
+	}
+	switch refused.code[:2] {
+	case "22", "23", "54": // data exception, constraint, limit exceeded
+		return true
+	}
+	return false
+}
+
+const (
+	// A row that can't be used is met with each request of its browser.
+	brokenRowEvery = time.Minute
+	maxBrokenRows  = 1000
+)
+
+// brokenRows logs rows that can't be used, each once a minute. The zero value is
+// ready.
+type brokenRows struct {
+	log *slog.Logger // nil is slog.Default()
+
+	mu   sync.Mutex
+	last map[rowError]time.Time
+}
+
+func (b *brokenRows) report(ctx context.Context, e *rowError) {
+	if !b.due(*e) {
+		return
+	}
+	log := b.log
+	if log == nil {
+		log = slog.Default()
+	}
+	log.ErrorContext(ctx, "session row unusable", "session", string(e.handle), "error", e.problem,
+		"advice", "repair the row or revoke the session")
+}
+
+func (b *brokenRows) due(e rowError) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if last, ok := b.last[e]; ok && now.Sub(last) < brokenRowEvery {
+		return false
+	}
+	if b.last == nil || len(b.last) >= maxBrokenRows {
+		b.last = make(map[rowError]time.Time)
+	}
+	b.last[e] = now
+	return true
+}
