@@ -13,8 +13,8 @@ import (
 	"github.com/reporadar/pgsession/internal/gen"
 )
 
-// endOfTime is before no session.
-var endOfTime = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+// endOfTime is Postgres's last date.
+var endOfTime = time.Date(294276, 12, 31, 0, 0, 0, 0, time.UTC)
 
 // List implements [Store].
 func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []Record, err error) {

@@ -165,7 +165,9 @@ func (s *sweep) change(ctx context.Context, within time.Duration, statement func
 
 func (s *sweep) ended(gone [][]byte, n int, err error) {
 	for _, id := range gone {
-		s.ids = append(s.ids, ID(id))
+		if id, ok := idOf(id); ok { // no token leads to any other
+			s.ids = append(s.ids, id)
+		}
 	}
 	if s.count += n; err == nil && n > 0 && s.sel.Progress != nil {
 		s.sel.Progress(s.count)
