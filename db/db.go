@@ -150,6 +150,8 @@ func newMigration(pool *pgxpool.Pool, opts Options, verb string) (*migration, er
 // versionTable is qualified, so that search_path doesn't matter, and fits in without quotes.
 func (m *migration) versionTable() string { return "public." + m.schema + "_migrations" }
 
+func (m *migration) versions() versions { return versions{m.versionTable(), m.schema} }
+
 // run does something with goose while this process is the only one to migrate this schema.
 //
 // The lock is not one of goose's own session lockers: these don't cover the moment in which goose looks for the
@@ -161,8 +163,8 @@ func (m *migration) run(
 	db.SetMaxOpenConns(1) // a second connection would wait for the lock of the first
 	db.SetMaxIdleConns(1)
 
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, m.files,
-		goose.WithTableName(m.versionTable()),
+	provider, err := goose.NewProvider(goose.DialectCustom, db, m.files,
+		goose.WithStore(m.versions()),
 		goose.WithDisableGlobalRegistry(true), // the application may register Go migrations of its own
 	)
 	if err != nil {

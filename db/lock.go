@@ -68,7 +68,7 @@ func (l *lock) take(ctx context.Context, conn *pgx.Conn) error {
 	var mention <-chan time.Time
 	for {
 		var taken bool
-		err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, l.key).Scan(&taken)
+		err := conn.QueryRow(ctx, `SELECT pg_catalog.pg_try_advisory_lock($1)`, l.key).Scan(&taken)
 		switch {
 		case taken:
 			return nil
@@ -97,8 +97,8 @@ func (l *lock) holder(ctx context.Context, conn *pgx.Conn) int32 {
 	_ = conn.QueryRow(ctx, `
 		SELECT pid FROM pg_catalog.pg_locks
 		WHERE locktype = 'advisory' AND granted AND objsubid = 1
-			AND (classid::bigint << 32) | objid::bigint = $1
-			AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())`,
+			AND (classid::bigint << 32) | objid::bigint = $1::bigint
+			AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())`,
 		l.key).Scan(&pid)
 	return pid
 }
@@ -134,7 +134,7 @@ func (c *lockedConn) Close() error {
 	conn := c.Conn.Conn()
 	if !conn.IsClosed() {
 		// Closing alone would do, but for a pooler, which would keep the lock and its connection to the server.
-		_, _ = conn.Exec(ctx, `SELECT pg_advisory_unlock($1)`, c.lock.key)
+		_, _ = conn.Exec(ctx, `SELECT pg_catalog.pg_advisory_unlock($1)`, c.lock.key)
 	}
 	_ = conn.Close(ctx)
 	return c.Conn.Close() // the pool drops what is closed

@@ -18,16 +18,16 @@ func (m *migration) missingRights(ctx context.Context) string {
 		versionTable, readsIt, writesIt bool
 	}
 	err := m.pool.QueryRow(ctx, `
-		SELECT current_user, current_database(),
+		SELECT current_user, pg_catalog.current_database(),
 			coalesce(pg_catalog.pg_get_userbyid(s.nspowner), ''),
 			s.oid IS NOT NULL, coalesce(pg_catalog.pg_has_role(s.nspowner, 'USAGE'), false),
-			pg_catalog.has_database_privilege(current_database(), 'CREATE'),
+			pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'),
 			coalesce((SELECT pg_catalog.has_schema_privilege(oid, 'CREATE') FROM pg_catalog.pg_namespace WHERE nspname = 'public'), false),
 			t.oid IS NOT NULL,
 			coalesce(pg_catalog.has_table_privilege(t.oid, 'SELECT'), false),
 			coalesce(pg_catalog.has_table_privilege(t.oid, 'INSERT') AND pg_catalog.has_table_privilege(t.oid, 'DELETE'), false)
 		FROM (VALUES (1)) AS one
-		LEFT JOIN pg_catalog.pg_namespace AS s ON s.nspname = $1
+		LEFT JOIN pg_catalog.pg_namespace AS s ON s.nspname = $1::text
 		LEFT JOIN pg_catalog.pg_class AS t ON t.relname = $1::text || '_migrations'
 			AND t.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'public')`, m.schema,
 	).Scan(&r.role, &r.database, &r.owner, &r.schemaExists, &r.ownsSchema, &r.createSchemas, &r.createInPublic,

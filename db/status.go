@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3/database"
 )
 
@@ -96,52 +96,33 @@ func (m *migration) pending() ([]State, error) {
 	return states, nil
 }
 
-// applied reads the version table. Its times are goose's: without a zone, in the time zone of the session that wrote
-// them, which the server's own default is the best guess at.
+// applied reads the version table. Its times are goose's: without a zone, in the
+// time zone of the session that wrote them. The default of the server is the best
+// guess at it.
 func (m *migration) applied(ctx context.Context) (map[int64]time.Time, error) {
-	exists, err := m.hasVersionTable(m.pool.QueryRow(ctx, versionTableState, m.schema))
-	if err != nil || !exists {
-		return nil, err
-	}
-	// Row 0 is goose's own.
-	rows, err := m.pool.Query(ctx,
-		`SELECT version_id, max(tstamp)::timestamptz FROM `+m.versionTable()+` WHERE version_id > 0 GROUP BY version_id`)
-	if err != nil {
-		return nil, err
-	}
 	applied := make(map[int64]time.Time)
-	var version int64
-	var at time.Time
-	_, err = pgx.ForEachRow(rows, []any{&version, &at}, func() error {
-		applied[version] = at
-		return nil
+	db := stdlib.OpenDBFromPool(m.pool)
+	defer func() { _ = db.Close() }() // the pool stays open
+
+	_, err := m.versions().with(ctx, db, forReading, func(q database.DBTxConn) error {
+		// Row 0 is goose's own.
+		rows, err := q.QueryContext(ctx, `SELECT version_id, tstamp::timestamptz FROM ONLY `+m.versionTable()+`
+			WHERE version_id OPERATOR(pg_catalog.>) 0::bigint ORDER BY tstamp`)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var version int64
+			var at time.Time
+			if err := rows.Scan(&version, &at); err != nil {
+				return err
+			}
+			applied[version] = at
+		}
+		return rows.Err()
 	})
 	return applied, err
-}
-
-// versionTableState says whether there is a version table, and whose it is when nobody knows how it came to be: nothing has been
-// migrated, and it belongs to somebody who may do less than the role that migrates, and is not the owner of the database. Whoever may do
-// all that it may gains nothing by a trap: itself, a superuser, and after db/ops/roles.sql the role that migrated before the owner did.
-const versionTableState = `
-	SELECT count(*) > 0, coalesce(max(pg_catalog.pg_get_userbyid(t.relowner)) FILTER (WHERE
-		NOT pg_catalog.pg_has_role(t.relowner, current_user, 'USAGE')
-		AND t.relowner <> (SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database())
-		AND NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1::text)), '')
-	FROM pg_catalog.pg_class AS t
-	WHERE t.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'public') AND t.relname = $1::text || '_migrations'`
-
-// hasVersionTable reads a versionTableState. A table of a stranger is an error: its triggers and policies would run as whoever migrates, and
-// before Postgres 15 anybody may make one in the schema public.
-func (m *migration) hasVersionTable(row interface{ Scan(...any) error }) (exists bool, err error) {
-	var stranger string
-	if err := row.Scan(&exists, &stranger); err != nil {
-		return false, err
-	}
-	if stranger != "" {
-		return false, fmt.Errorf("the table %s belongs to role %s, though nothing has been migrated: drop it, or migrate as that role",
-			m.versionTable(), pgx.Identifier{stranger}.Sanitize())
-	}
-	return exists, nil
 }
 
 // makeVersionTable does what goose would do next. But goose takes every failure for a race with another instance, and
@@ -153,18 +134,15 @@ func (m *migration) makeVersionTable(ctx context.Context, db *sql.DB) error {
 	}
 	defer func() { _ = tx.Rollback() }() // without effect after Commit
 
-	exists, err := m.hasVersionTable(tx.QueryRowContext(ctx, versionTableState, m.schema))
+	versions := m.versions()
+	exists, err := versions.TableExists(ctx, tx)
 	if err != nil || exists {
 		return err
 	}
-	store, err := database.NewStore(database.DialectPostgres, m.versionTable())
-	if err != nil {
+	if err := versions.CreateVersionTable(ctx, tx); err != nil {
 		return err
 	}
-	if err := store.CreateVersionTable(ctx, tx); err != nil {
-		return err
-	}
-	if err := store.Insert(ctx, tx, database.InsertRequest{Version: 0}); err != nil {
+	if err := versions.Insert(ctx, tx, database.InsertRequest{Version: 0}); err != nil {
 		return err
 	}
 	return tx.Commit()

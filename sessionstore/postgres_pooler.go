@@ -23,7 +23,7 @@ func (p *Postgres) behindPooler(ctx context.Context) (pooler bool, err error) {
 			}
 			var pid, own uint32
 			own = conn.PgConn().PID()
-			if err := conn.QueryRow(ctx, "SELECT pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&pid); err != nil || pid == own {
+			if err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&pid); err != nil || pid == own {
 				return err
 			}
 			const name = "pgsession_probe"
@@ -31,7 +31,7 @@ func (p *Postgres) behindPooler(ctx context.Context) (pooler bool, err error) {
 				return err
 			}
 			defer func() { _ = conn.PgConn().Deallocate(ctx, name) }()
-			return conn.QueryRow(ctx, "SELECT count(*) > 0 FROM pg_prepared_statements WHERE name = '"+name+"'", pgx.QueryExecModeSimpleProtocol).Scan(&pooler)
+			return conn.QueryRow(ctx, "SELECT pg_catalog.count(*) > 0 FROM pg_catalog.pg_prepared_statements WHERE name = '"+name+"'", pgx.QueryExecModeSimpleProtocol).Scan(&pooler)
 		})
 	})
 	return pooler, err

@@ -3,15 +3,15 @@
 -- ExpiryPrune waits for no disk: rows that a crash brings back have expired all the same.
 -- name: ExpiryPrune :one
 WITH quick AS (
-    SELECT set_config('synchronous_commit', 'off', true) AS done
+    SELECT pg_catalog.set_config('synchronous_commit', 'off', true) AS done
 )
-SELECT coalesce(pgsession.prune_batch(@max_rows), -1)::integer AS deleted FROM quick WHERE quick.done = 'off';
+SELECT coalesce(pgsession.prune_batch(@max_rows::integer), -1)::integer AS deleted FROM quick WHERE quick.done = 'off';
 
 -- ExpiryCount reads every row: exact, and slow on a big table.
 -- name: ExpiryCount :one
 SELECT
-    count(*) AS total,
-    count(*) FILTER (WHERE expires_at > now()) AS active
+    pg_catalog.count(*) AS total,
+    pg_catalog.count(*) FILTER (WHERE expires_at > pg_catalog.now()) AS active
 FROM pgsession.sessions;
 
 -- ExpiryEstimate costs the same on any table: below 16 MiB it counts; above, the total is the planner's own
@@ -19,8 +19,8 @@ FROM pgsession.sessions;
 -- name: ExpiryEstimate :one
 WITH relation AS (
     SELECT
-        pg_relation_size(c.oid) AS bytes,
-        current_setting('block_size')::bigint AS block,
+        pg_catalog.pg_relation_size(c.oid) AS bytes,
+        pg_catalog.current_setting('block_size')::bigint AS block,
         greatest(c.reltuples, 0)::double precision AS tuples,
         greatest(c.relpages, 1)::double precision AS pages
     FROM pg_catalog.pg_class AS c
@@ -28,14 +28,14 @@ WITH relation AS (
 )
 SELECT
     (CASE WHEN r.bytes <= 16777216
-        THEN (SELECT count(*) FROM pgsession.sessions)
+        THEN (SELECT pg_catalog.count(*) FROM pgsession.sessions)
         ELSE r.tuples / r.pages * (r.bytes / r.block)::double precision END)::bigint AS total,
     (CASE WHEN r.bytes <= 16777216
-        THEN (SELECT count(*) FROM pgsession.sessions WHERE expires_at <= now())
-        ELSE (SELECT count(*) FROM (SELECT 1 FROM pgsession.sessions WHERE expires_at <= now() LIMIT 10000) AS few) END)::bigint AS expired,
+        THEN (SELECT pg_catalog.count(*) FROM pgsession.sessions WHERE expires_at <= pg_catalog.now())
+        ELSE (SELECT pg_catalog.count(*) FROM (SELECT 1 FROM pgsession.sessions WHERE expires_at <= pg_catalog.now() LIMIT 10000) AS few) END)::bigint AS expired,
     (r.bytes <= 16777216)::boolean AS exact
 FROM relation AS r;
 
 -- name: ExpiryLastPrune :one
-SELECT p.last_prune_at, now()::timestamptz AS asked_at
+SELECT p.last_prune_at, pg_catalog.now()::timestamptz AS asked_at
 FROM (SELECT 1) AS always LEFT JOIN pgsession.prune_state AS p ON true;

@@ -7,9 +7,9 @@
 -- name: OwnerList :many
 SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent,
-    '{}'::jsonb AS data, now()::timestamptz AS validated_at
+    '{}'::jsonb AS data, pg_catalog.now()::timestamptz AS validated_at
 FROM pgsession.sessions AS s
-WHERE s.user_id = @user_id::text AND s.expires_at > now()
+WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
     AND s.created_at <= sqlc.arg(before)::timestamptz AND (s.created_at < sqlc.arg(before)::timestamptz OR s.id > sqlc.arg(after)::bytea)
 ORDER BY s.created_at DESC, s.id
 LIMIT @max::integer;
@@ -62,7 +62,7 @@ DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNIN
 -- OwnerRevokeOne ends the session of a user that has this handle, which is the first half of a SHA-256 over label and id.
 -- name: OwnerRevokeOne :many
 DELETE FROM pgsession.sessions AS s
-WHERE s.user_id = @user_id::text AND s.expires_at > now() AND substring(sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16) = @handle::bytea
+WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now() AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16) = @handle::bytea
 RETURNING s.id;
 
 -- OwnerTrim ends all sessions of a user but those with the latest logins. It needs no lock against logins beside it: each of them trims when it
@@ -72,7 +72,7 @@ WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.id IN (
         SELECT o.id FROM pgsession.sessions AS o
-        WHERE o.user_id = @user_id::text AND o.expires_at > now()
+        WHERE o.user_id = @user_id::text AND o.expires_at > pg_catalog.now()
         ORDER BY o.authenticated_at DESC, o.id
         OFFSET @keep::integer
     )
@@ -131,14 +131,14 @@ SELECT pg_catalog.now()::timestamptz AS asked_at, (
 
 -- OwnerLock makes the logins of a user wait for each other, until the end of the transaction.
 -- name: OwnerLock :exec
-SELECT pg_advisory_xact_lock(hashtextextended(@user_id::text, 5498127346018201));
+SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(@user_id::text, 5498127346018201));
 
 -- OwnerCount counts the sessions of a user but for one.
 -- name: OwnerCount :one
-SELECT count(*)::bigint FROM pgsession.sessions AS s
-WHERE s.user_id = @user_id::text AND s.expires_at > now() AND s.id <> @spared::bytea;
+SELECT pg_catalog.count(*)::bigint FROM pgsession.sessions AS s
+WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now() AND s.id <> @spared::bytea;
 
 -- OwnerAlive says which of many sessions are alive, for the connections that are bound to them. The ids stand in a subquery
 -- as in SessionLoadMany.
 -- name: OwnerAlive :many
-SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > now();
+SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > pg_catalog.now();

@@ -6,71 +6,71 @@
 
 -- SessionLoad says 'epoch' for the time when it is asked of a standby: what that knows may be older than its clock.
 -- name: SessionLoad :one
-SELECT sqlc.embed(s), (CASE WHEN pg_is_in_recovery() THEN 'epoch' ELSE now() END)::timestamptz AS validated_at
+SELECT sqlc.embed(s), (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz AS validated_at
 FROM pgsession.sessions AS s
-WHERE s.id = @id AND s.expires_at > now();
+WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now();
 
 -- SessionLoadMany loads many sessions in one statement. The ids stand in a subquery so that the planner can't look at
 -- them: it would find each short list cheaper than the general case and plan anew at every execution.
 -- name: SessionLoadMany :many
-SELECT sqlc.embed(s), (CASE WHEN pg_is_in_recovery() THEN 'epoch' ELSE now() END)::timestamptz AS validated_at
+SELECT sqlc.embed(s), (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz AS validated_at
 FROM pgsession.sessions AS s
-WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > now();
+WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > pg_catalog.now();
 
 -- SessionMissing is asked when a load found less than it looked for: whether of a standby, since there is no row then that could say
 -- 'epoch', and which of what was not found is there all the same. A row whose deadline has not passed began after the load.
 -- name: SessionMissing :one
 SELECT
-    pg_is_in_recovery()::boolean AS standby,
-    ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at <= now())::bytea[] AS expired;
+    pg_catalog.pg_is_in_recovery()::boolean AS standby,
+    ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at <= pg_catalog.now())::bytea[] AS expired;
 
 -- SessionCreate: login is the age of the login, and null without one.
 -- name: SessionCreate :one
 INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent, absolute_expires_at, expires_at)
 VALUES (
-    @id,
+    @id::bytea,
     sqlc.narg(user_id)::text,
-    now() - sqlc.arg(age)::interval,
-    now() - sqlc.narg(login)::interval,
-    now(),
+    pg_catalog.now() - sqlc.arg(age)::interval,
+    pg_catalog.now() - sqlc.narg(login)::interval,
+    pg_catalog.now(),
     @data::jsonb,
-    sqlc.narg(ip),
-    sqlc.narg(user_agent),
-    now() - sqlc.arg(age)::interval + sqlc.arg(absolute)::interval,
-    least(now() - sqlc.arg(age)::interval + sqlc.arg(absolute)::interval,
-        date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
+    sqlc.narg(ip)::inet,
+    sqlc.narg(user_agent)::text,
+    pg_catalog.now() - sqlc.arg(age)::interval + sqlc.arg(absolute)::interval,
+    least(pg_catalog.now() - sqlc.arg(age)::interval + sqlc.arg(absolute)::interval,
+        pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
 )
 RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
 
 -- name: SessionCreateMany :many
 INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
 SELECT
-    d.id, d.user_id, now() - d.age, CASE WHEN d.user_id IS NOT NULL THEN now() - d.age END, d.data, d.ip, d.user_agent,
-    now() - d.age + sqlc.arg(absolute)::interval,
-    least(now() - d.age + sqlc.arg(absolute)::interval,
-        date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
+    d.id, d.user_id, pg_catalog.now() - d.age, CASE WHEN d.user_id IS NOT NULL THEN pg_catalog.now() - d.age END, d.data, d.ip, d.user_agent,
+    pg_catalog.now() - d.age + sqlc.arg(absolute)::interval,
+    least(pg_catalog.now() - d.age + sqlc.arg(absolute)::interval,
+        pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
 FROM (
     SELECT
-        unnest(@ids::bytea[]) AS id, nullif(unnest(@user_ids::text[]), '') AS user_id, unnest(@ages::interval[]) AS age,
-        unnest(@data::jsonb[]) AS data, unnest(@ips::inet[]) AS ip, nullif(unnest(@user_agents::text[]), '') AS user_agent
+        pg_catalog.unnest(@ids::bytea[]) AS id, nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id, pg_catalog.unnest(@ages::interval[]) AS age,
+        pg_catalog.unnest(@data::jsonb[]) AS data, pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent
 ) AS d
-RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
+RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
 -- SessionSave patches the members of data that changed, so that two requests that change different keys both win. The data of a
 -- session that is somebody else's by now is not handed on. login is zero for a login and else null; idle is null when deadlines
 -- don't move.
 -- name: SessionSave :one
 UPDATE pgsession.sessions AS s SET
-    data = CASE WHEN user_id <> sqlc.narg(user_id) THEN '{}' ELSE data - @removed::text[] END || @changed::jsonb,
-    user_id = coalesce(sqlc.narg(user_id), user_id),
-    authenticated_at = greatest(authenticated_at, now() - sqlc.narg(login)::interval),
+    data = CASE WHEN user_id <> sqlc.narg(user_id)::text THEN '{}' ELSE data - @removed::text[] END || @changed::jsonb,
+    user_id = coalesce(sqlc.narg(user_id)::text, user_id),
+    authenticated_at = greatest(authenticated_at, pg_catalog.now() - sqlc.narg(login)::interval),
     version = version + 1,
-    ip = coalesce(sqlc.narg(ip), ip),
-    user_agent = coalesce(sqlc.narg(user_agent), user_agent),
-    last_seen_at = now(),
+    ip = coalesce(sqlc.narg(ip)::inet, ip),
+    user_agent = coalesce(sqlc.narg(user_agent)::text, user_agent),
+    last_seen_at = pg_catalog.now(),
     expires_at = least(absolute_expires_at, greatest(expires_at,
-        date_bin(sqlc.arg(resolution)::interval, now() + sqlc.narg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
-WHERE id = @id AND expires_at > now()
+        pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.narg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
+WHERE id = @id::bytea AND expires_at > pg_catalog.now()
 RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
 
 -- SessionSaveMany saves many sessions, no id twice. They are locked in the order of their ids, so that two instances
@@ -78,36 +78,36 @@ RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
 -- name: SessionSaveMany :many
 WITH change AS (
     SELECT
-        unnest(@ids::bytea[]) AS id, unnest(@removed::jsonb[]) AS removed, unnest(@changed::jsonb[]) AS changed,
-        nullif(unnest(@user_ids::text[]), '') AS user_id,
-        unnest(@ips::inet[]) AS ip, nullif(unnest(@user_agents::text[]), '') AS user_agent
+        pg_catalog.unnest(@ids::bytea[]) AS id, pg_catalog.unnest(@removed::jsonb[]) AS removed, pg_catalog.unnest(@changed::jsonb[]) AS changed,
+        nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id,
+        pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY((SELECT @ids::bytea[])::bytea[]) AND sessions.expires_at > now()
+    WHERE sessions.id = ANY((SELECT @ids::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
     ORDER BY sessions.id
     FOR NO KEY UPDATE
 )
 UPDATE pgsession.sessions AS s SET
     data = CASE WHEN s.user_id <> change.user_id THEN '{}'
-        ELSE s.data - ARRAY(SELECT jsonb_array_elements_text(change.removed)) END || change.changed,
+        ELSE s.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END || change.changed,
     user_id = coalesce(change.user_id, s.user_id),
-    authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN now() ELSE s.authenticated_at END,
+    authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE s.authenticated_at END,
     version = s.version + 1,
     ip = coalesce(change.ip, s.ip),
     user_agent = coalesce(change.user_agent, s.user_agent),
-    last_seen_at = greatest(s.last_seen_at, now()),
+    last_seen_at = greatest(s.last_seen_at, pg_catalog.now()),
     expires_at = CASE WHEN @slides::boolean THEN greatest(s.expires_at, least(s.absolute_expires_at,
-        date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
+        pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
         ELSE s.expires_at END
 FROM change, locked
-WHERE s.id = locked.id AND s.id = change.id AND s.expires_at > now()
-RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
+WHERE s.id = locked.id AND s.id = change.id AND s.expires_at > pg_catalog.now()
+RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
 -- SessionRotate gives a session a new id. With a user it is a login: the deadlines start afresh, and the data
 -- of a session that belonged to somebody else is not handed on. Without one everything but the id stays.
 -- name: SessionRotate :one
 WITH old AS (
-    DELETE FROM pgsession.sessions AS d WHERE d.id = @old_id AND d.expires_at > now()
+    DELETE FROM pgsession.sessions AS d WHERE d.id = @old_id::bytea AND d.expires_at > pg_catalog.now()
     RETURNING d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
 )
 INSERT INTO pgsession.sessions AS s (
@@ -120,32 +120,32 @@ SELECT
     CASE WHEN old.user_id <> sqlc.narg(user_id)::text THEN '{}' ELSE old.data - @removed::text[] END || @changed::jsonb,
     coalesce(sqlc.narg(ip)::inet, old.ip),
     coalesce(sqlc.narg(user_agent)::text, old.user_agent),
-    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN now() ELSE old.created_at END,
-    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN now() ELSE old.authenticated_at END,
-    now(),
-    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN now() + sqlc.arg(absolute)::interval ELSE old.absolute_expires_at END,
+    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN pg_catalog.now() ELSE old.created_at END,
+    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN pg_catalog.now() ELSE old.authenticated_at END,
+    pg_catalog.now(),
+    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN pg_catalog.now() + sqlc.arg(absolute)::interval ELSE old.absolute_expires_at END,
     CASE WHEN @slides::boolean OR sqlc.narg(user_id)::text IS NOT NULL THEN
         least(
-            CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN now() + sqlc.arg(absolute)::interval ELSE old.absolute_expires_at END,
-            date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
+            CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN pg_catalog.now() + sqlc.arg(absolute)::interval ELSE old.absolute_expires_at END,
+            pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
         ELSE old.expires_at END
 FROM old
-RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
+RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
 -- name: SessionRotateMany :many
 WITH change AS (
     SELECT
-        unnest(@old_ids::bytea[]) AS old_id, unnest(@ids::bytea[]) AS id,
-        unnest(@removed::jsonb[]) AS removed, unnest(@changed::jsonb[]) AS changed,
-        nullif(unnest(@user_ids::text[]), '') AS user_id,
-        unnest(@ips::inet[]) AS ip, nullif(unnest(@user_agents::text[]), '') AS user_agent
+        pg_catalog.unnest(@old_ids::bytea[]) AS old_id, pg_catalog.unnest(@ids::bytea[]) AS id,
+        pg_catalog.unnest(@removed::jsonb[]) AS removed, pg_catalog.unnest(@changed::jsonb[]) AS changed,
+        nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id,
+        pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY((SELECT @old_ids::bytea[])::bytea[]) AND sessions.expires_at > now()
+    WHERE sessions.id = ANY((SELECT @old_ids::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
     ORDER BY sessions.id
     FOR UPDATE
 ), old AS (
-    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id AND d.expires_at > now()
+    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id AND d.expires_at > pg_catalog.now()
     RETURNING d.id, d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
 )
 INSERT INTO pgsession.sessions AS s (
@@ -156,49 +156,49 @@ SELECT
     old.version + 1,
     coalesce(change.user_id, old.user_id),
     CASE WHEN old.user_id <> change.user_id THEN '{}'
-        ELSE old.data - ARRAY(SELECT jsonb_array_elements_text(change.removed)) END || change.changed,
+        ELSE old.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END || change.changed,
     coalesce(change.ip, old.ip),
     coalesce(change.user_agent, old.user_agent),
-    CASE WHEN change.user_id IS NOT NULL THEN now() ELSE old.created_at END,
-    CASE WHEN change.user_id IS NOT NULL THEN now() ELSE old.authenticated_at END,
-    now(),
-    CASE WHEN change.user_id IS NOT NULL THEN now() + sqlc.arg(absolute)::interval ELSE old.absolute_expires_at END,
+    CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE old.created_at END,
+    CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE old.authenticated_at END,
+    pg_catalog.now(),
+    CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + sqlc.arg(absolute)::interval ELSE old.absolute_expires_at END,
     CASE WHEN @slides::boolean OR change.user_id IS NOT NULL THEN
         least(
-            CASE WHEN change.user_id IS NOT NULL THEN now() + sqlc.arg(absolute)::interval ELSE old.absolute_expires_at END,
-            date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
+            CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + sqlc.arg(absolute)::interval ELSE old.absolute_expires_at END,
+            pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
         ELSE old.expires_at END
 FROM old JOIN change ON change.old_id = old.id
-RETURNING sqlc.embed(s), now()::timestamptz AS validated_at;
+RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
 -- name: SessionDelete :execrows
-DELETE FROM pgsession.sessions WHERE id = @id;
+DELETE FROM pgsession.sessions WHERE id = @id::bytea;
 
 -- SessionSettle is asked when there was nothing to end. Whoever ended it may have given up waiting for a synchronous
 -- standby, and a statement that changes nothing would not wait either: this one writes something, so that its commit does.
 -- name: SessionSettle :exec
-SELECT pg_logical_emit_message(true, 'pgsession', '') WHERE current_setting('synchronous_standby_names') <> '';
+SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession', '') WHERE pg_catalog.current_setting('synchronous_standby_names') <> '';
 
 -- SessionTouch extends many sessions at once. It waits for no disk: a touch that a crash forgets costs a session
 -- one touch interval of its idle timeout. The rows are locked in the order of their ids, so that two instances
 -- touching the same sessions cannot deadlock.
 -- name: SessionTouch :execrows
 WITH quick AS (
-    SELECT set_config('synchronous_commit', 'off', true) AS done
+    SELECT pg_catalog.set_config('synchronous_commit', 'off', true) AS done
 ), seen AS (
-    SELECT unnest(@ids::bytea[]) AS id, unnest(@ips::inet[]) AS ip, nullif(unnest(@user_agents::text[]), '') AS user_agent
+    SELECT pg_catalog.unnest(@ids::bytea[]) AS id, pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY(@ids::bytea[]) AND sessions.expires_at > now()
+    WHERE sessions.id = ANY(@ids::bytea[]) AND sessions.expires_at > pg_catalog.now()
     ORDER BY sessions.id
     FOR NO KEY UPDATE
 )
 UPDATE pgsession.sessions SET
-    last_seen_at = greatest(sessions.last_seen_at, now()),
+    last_seen_at = greatest(sessions.last_seen_at, pg_catalog.now()),
     ip = coalesce(seen.ip, sessions.ip),
     user_agent = coalesce(seen.user_agent, sessions.user_agent),
     expires_at = CASE WHEN @slides::boolean THEN greatest(sessions.expires_at, least(sessions.absolute_expires_at,
-        date_bin(sqlc.arg(resolution)::interval, now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
+        pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
         ELSE sessions.expires_at END
 FROM quick, seen, locked
 WHERE sessions.id = locked.id AND sessions.id = seen.id AND quick.done = 'off';

@@ -20,7 +20,7 @@ var errUsersAway = errors.New("the table of users can't be reached")
 // The table is the demo's own, in a schema of its own. Instances that start together would race for it: the lock makes
 // them wait.
 const usersSchema = `
-	SELECT pg_advisory_xact_lock(7231008215540);
+	SELECT pg_catalog.pg_advisory_xact_lock(7231008215540);
 	CREATE SCHEMA IF NOT EXISTS webapp;
 	CREATE TABLE IF NOT EXISTS webapp.users (
 		name     text PRIMARY KEY,

@@ -21,7 +21,7 @@ SELECT 'view', c.relname::text, ''
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = $1::text AND c.relkind = 'v'
 UNION ALL
-SELECT 'column', c.relname || '.' || a.attname,
+SELECT 'column', c.relname::text || '.' || a.attname::text,
     pg_catalog.format_type(a.atttypid, a.atttypmod)
         || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
         || CASE WHEN a.atthasdef OR a.attidentity <> '' THEN ' with a default' ELSE '' END
@@ -40,7 +40,7 @@ SELECT 'constraint', k.conname::text, pg_catalog.pg_get_constraintdef(k.oid)
 FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_namespace AS n ON n.oid = k.connamespace
 WHERE n.nspname = $1::text AND k.contype IN ('p', 'c', 'u')
 UNION ALL
-SELECT 'function', p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')',
+SELECT 'function', p.proname::text || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')',
     coalesce('returns ' || pg_catalog.pg_get_function_result(p.oid), 'procedure')
 FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
 WHERE n.nspname = $1::text
@@ -82,11 +82,11 @@ FROM pg_catalog.pg_namespace AS n
 WHERE n.nspname = $1::text
 UNION ALL
 SELECT t.privilege, c.relname::text, pg_catalog.has_table_privilege(c.oid, t.privilege)
-FROM (SELECT unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) AS privilege) AS t
+FROM (SELECT pg_catalog.unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) AS privilege) AS t
 CROSS JOIN pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = $1::text AND c.relkind IN ('r', 'p')
 UNION ALL
-SELECT 'UPDATE', c.relname || '.' || a.attname, pg_catalog.has_column_privilege(c.oid, a.attnum, 'UPDATE')
+SELECT 'UPDATE', c.relname::text || '.' || a.attname::text, pg_catalog.has_column_privilege(c.oid, a.attnum, 'UPDATE')
 FROM pg_catalog.pg_attribute AS a
 JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

@@ -12,7 +12,7 @@ import (
 )
 
 const distributedExpired = `-- name: DistributedExpired :one
-SELECT count(*) FROM (SELECT 1 FROM pgsession.sessions WHERE expires_at <= now() LIMIT 10000) AS few
+SELECT pg_catalog.count(*) FROM (SELECT 1 FROM pgsession.sessions WHERE expires_at <= pg_catalog.now() LIMIT 10000) AS few
 `
 
 // DistributedExpired counts 10,000 at most, as ExpiryEstimate does.
@@ -25,8 +25,8 @@ func (q *Queries) DistributedExpired(ctx context.Context, db DBTX) (int64, error
 
 const distributedLock = `-- name: DistributedLock :exec
 SELECT
-    pg_advisory_xact_lock_shared(hashtextextended('', 5498127346018201)),
-    pg_advisory_xact_lock_shared(hashtextextended($1::text, 5498127346018201))
+    pg_catalog.pg_advisory_xact_lock_shared(pg_catalog.hashtextextended('', 5498127346018201)),
+    pg_catalog.pg_advisory_xact_lock_shared(pg_catalog.hashtextextended($1::text, 5498127346018201))
 `
 
 // DistributedLock keeps the revokes of a user, and those of everybody, waiting until the end of the transaction, and no other new
@@ -38,8 +38,8 @@ func (q *Queries) DistributedLock(ctx context.Context, db DBTX, userID string) e
 
 const distributedMissing = `-- name: DistributedMissing :one
 SELECT
-    pg_is_in_recovery()::boolean AS standby,
-    ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = $1 AND s.expires_at <= now())::bytea[] AS expired
+    pg_catalog.pg_is_in_recovery()::boolean AS standby,
+    ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = $1::bytea AND s.expires_at <= pg_catalog.now())::bytea[] AS expired
 `
 
 type DistributedMissingRow struct {
@@ -57,7 +57,7 @@ func (q *Queries) DistributedMissing(ctx context.Context, db DBTX, id []byte) (*
 
 const distributedRevoke = `-- name: DistributedRevoke :many
 DELETE FROM pgsession.sessions AS s
-WHERE s.user_id = $1::text AND s.id <> $2::bytea AND s.expires_at > now()
+WHERE s.user_id = $1::text AND s.id <> $2::bytea AND s.expires_at > pg_catalog.now()
 RETURNING s.id
 `
 
@@ -104,7 +104,7 @@ func (q *Queries) DistributedRevokeAll(ctx context.Context, db DBTX) (*Distribut
 }
 
 const distributedSample = `-- name: DistributedSample :one
-SELECT count(*) FROM pgsession.sessions TABLESAMPLE SYSTEM ($1::real)
+SELECT pg_catalog.count(*) FROM pgsession.sessions TABLESAMPLE pg_catalog.system ($1::real)
 `
 
 // DistributedSample counts the sessions in so many percent of the pages.
@@ -118,12 +118,12 @@ func (q *Queries) DistributedSample(ctx context.Context, db DBTX, percent float3
 const distributedTouch = `-- name: DistributedTouch :execrows
 
 UPDATE pgsession.sessions SET
-    last_seen_at = greatest(last_seen_at, now()),
-    ip = coalesce($1, ip),
-    user_agent = coalesce($2, user_agent),
+    last_seen_at = greatest(last_seen_at, pg_catalog.now()),
+    ip = coalesce($1::inet, ip),
+    user_agent = coalesce($2::text, user_agent),
     expires_at = least(absolute_expires_at, greatest(expires_at,
-        date_bin($3::interval, now() + $4::interval + $3::interval - interval '1 microsecond', timestamptz 'epoch')))
-WHERE id = $5 AND expires_at > now()
+        pg_catalog.date_bin($3::interval, pg_catalog.now() + $4::interval + $3::interval - interval '1 microsecond', timestamptz 'epoch')))
+WHERE id = $5::bytea AND expires_at > pg_catalog.now()
 `
 
 type DistributedTouchParams struct {
@@ -155,7 +155,7 @@ const distributedTrim = `-- name: DistributedTrim :many
 DELETE FROM pgsession.sessions AS s
 WHERE s.id IN (
     SELECT o.id FROM pgsession.sessions AS o
-    WHERE o.user_id = $1::text AND o.expires_at > now()
+    WHERE o.user_id = $1::text AND o.expires_at > pg_catalog.now()
     ORDER BY o.authenticated_at DESC, o.id
     OFFSET $2::integer
 )
@@ -183,7 +183,7 @@ func (q *Queries) DistributedTrim(ctx context.Context, db DBTX, userID string, k
 }
 
 const distributedUser = `-- name: DistributedUser :one
-SELECT coalesce(s.user_id, '')::text FROM pgsession.sessions AS s WHERE s.id = $1 AND s.expires_at > now()
+SELECT coalesce(s.user_id, '')::text FROM pgsession.sessions AS s WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
 `
 
 // DistributedUser says whose session is about to get a new id, for DistributedLock.

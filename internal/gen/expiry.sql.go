@@ -12,8 +12,8 @@ import (
 
 const expiryCount = `-- name: ExpiryCount :one
 SELECT
-    count(*) AS total,
-    count(*) FILTER (WHERE expires_at > now()) AS active
+    pg_catalog.count(*) AS total,
+    pg_catalog.count(*) FILTER (WHERE expires_at > pg_catalog.now()) AS active
 FROM pgsession.sessions
 `
 
@@ -33,8 +33,8 @@ func (q *Queries) ExpiryCount(ctx context.Context, db DBTX) (*ExpiryCountRow, er
 const expiryEstimate = `-- name: ExpiryEstimate :one
 WITH relation AS (
     SELECT
-        pg_relation_size(c.oid) AS bytes,
-        current_setting('block_size')::bigint AS block,
+        pg_catalog.pg_relation_size(c.oid) AS bytes,
+        pg_catalog.current_setting('block_size')::bigint AS block,
         greatest(c.reltuples, 0)::double precision AS tuples,
         greatest(c.relpages, 1)::double precision AS pages
     FROM pg_catalog.pg_class AS c
@@ -42,11 +42,11 @@ WITH relation AS (
 )
 SELECT
     (CASE WHEN r.bytes <= 16777216
-        THEN (SELECT count(*) FROM pgsession.sessions)
+        THEN (SELECT pg_catalog.count(*) FROM pgsession.sessions)
         ELSE r.tuples / r.pages * (r.bytes / r.block)::double precision END)::bigint AS total,
     (CASE WHEN r.bytes <= 16777216
-        THEN (SELECT count(*) FROM pgsession.sessions WHERE expires_at <= now())
-        ELSE (SELECT count(*) FROM (SELECT 1 FROM pgsession.sessions WHERE expires_at <= now() LIMIT 10000) AS few) END)::bigint AS expired,
+        THEN (SELECT pg_catalog.count(*) FROM pgsession.sessions WHERE expires_at <= pg_catalog.now())
+        ELSE (SELECT pg_catalog.count(*) FROM (SELECT 1 FROM pgsession.sessions WHERE expires_at <= pg_catalog.now() LIMIT 10000) AS few) END)::bigint AS expired,
     (r.bytes <= 16777216)::boolean AS exact
 FROM relation AS r
 `
@@ -67,7 +67,7 @@ func (q *Queries) ExpiryEstimate(ctx context.Context, db DBTX) (*ExpiryEstimateR
 }
 
 const expiryLastPrune = `-- name: ExpiryLastPrune :one
-SELECT p.last_prune_at, now()::timestamptz AS asked_at
+SELECT p.last_prune_at, pg_catalog.now()::timestamptz AS asked_at
 FROM (SELECT 1) AS always LEFT JOIN pgsession.prune_state AS p ON true
 `
 
@@ -86,9 +86,9 @@ func (q *Queries) ExpiryLastPrune(ctx context.Context, db DBTX) (*ExpiryLastPrun
 const expiryPrune = `-- name: ExpiryPrune :one
 
 WITH quick AS (
-    SELECT set_config('synchronous_commit', 'off', true) AS done
+    SELECT pg_catalog.set_config('synchronous_commit', 'off', true) AS done
 )
-SELECT coalesce(pgsession.prune_batch($1), -1)::integer AS deleted FROM quick WHERE quick.done = 'off'
+SELECT coalesce(pgsession.prune_batch($1::integer), -1)::integer AS deleted FROM quick WHERE quick.done = 'off'
 `
 
 // Pruning and counting. -1 from ExpiryPrune: another caller is pruning.

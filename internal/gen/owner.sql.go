@@ -103,7 +103,7 @@ func (q *Queries) AllRevoke(ctx context.Context, db DBTX, until time.Time, max i
 }
 
 const ownerAlive = `-- name: OwnerAlive :many
-SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at > now()
+SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at > pg_catalog.now()
 `
 
 // OwnerAlive says which of many sessions are alive, for the connections that are bound to them. The ids stand in a subquery
@@ -129,8 +129,8 @@ func (q *Queries) OwnerAlive(ctx context.Context, db DBTX, ids [][]byte) ([][]by
 }
 
 const ownerCount = `-- name: OwnerCount :one
-SELECT count(*)::bigint FROM pgsession.sessions AS s
-WHERE s.user_id = $1::text AND s.expires_at > now() AND s.id <> $2::bytea
+SELECT pg_catalog.count(*)::bigint FROM pgsession.sessions AS s
+WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now() AND s.id <> $2::bytea
 `
 
 // OwnerCount counts the sessions of a user but for one.
@@ -218,9 +218,9 @@ const ownerList = `-- name: OwnerList :many
 
 SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent,
-    '{}'::jsonb AS data, now()::timestamptz AS validated_at
+    '{}'::jsonb AS data, pg_catalog.now()::timestamptz AS validated_at
 FROM pgsession.sessions AS s
-WHERE s.user_id = $1::text AND s.expires_at > now()
+WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now()
     AND s.created_at <= $2::timestamptz AND (s.created_at < $2::timestamptz OR s.id > $3::bytea)
 ORDER BY s.created_at DESC, s.id
 LIMIT $4::integer
@@ -292,7 +292,7 @@ func (q *Queries) OwnerList(ctx context.Context, db DBTX, arg *OwnerListParams) 
 }
 
 const ownerLock = `-- name: OwnerLock :exec
-SELECT pg_advisory_xact_lock(hashtextextended($1::text, 5498127346018201))
+SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1::text, 5498127346018201))
 `
 
 // OwnerLock makes the logins of a user wait for each other, until the end of the transaction.
@@ -357,7 +357,7 @@ func (q *Queries) OwnerRevoke(ctx context.Context, db DBTX, arg *OwnerRevokePara
 
 const ownerRevokeOne = `-- name: OwnerRevokeOne :many
 DELETE FROM pgsession.sessions AS s
-WHERE s.user_id = $1::text AND s.expires_at > now() AND substring(sha256($2::bytea || s.id) FROM 1 FOR 16) = $3::bytea
+WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now() AND substring(pg_catalog.sha256($2::bytea || s.id) FROM 1 FOR 16) = $3::bytea
 RETURNING s.id
 `
 
@@ -414,7 +414,7 @@ WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.id IN (
         SELECT o.id FROM pgsession.sessions AS o
-        WHERE o.user_id = $1::text AND o.expires_at > now()
+        WHERE o.user_id = $1::text AND o.expires_at > pg_catalog.now()
         ORDER BY o.authenticated_at DESC, o.id
         OFFSET $2::integer
     )

@@ -15,17 +15,17 @@ import (
 const sessionCreate = `-- name: SessionCreate :one
 INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent, absolute_expires_at, expires_at)
 VALUES (
-    $1,
+    $1::bytea,
     $2::text,
-    now() - $3::interval,
-    now() - $4::interval,
-    now(),
+    pg_catalog.now() - $3::interval,
+    pg_catalog.now() - $4::interval,
+    pg_catalog.now(),
     $5::jsonb,
-    $6,
-    $7,
-    now() - $3::interval + $8::interval,
-    least(now() - $3::interval + $8::interval,
-        date_bin($9::interval, now() + $10::interval + $9::interval - interval '1 microsecond', timestamptz 'epoch'))
+    $6::inet,
+    $7::text,
+    pg_catalog.now() - $3::interval + $8::interval,
+    least(pg_catalog.now() - $3::interval + $8::interval,
+        pg_catalog.date_bin($9::interval, pg_catalog.now() + $10::interval + $9::interval - interval '1 microsecond', timestamptz 'epoch'))
 )
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, s.last_seen_at AS validated_at
 `
@@ -83,16 +83,16 @@ func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreate
 const sessionCreateMany = `-- name: SessionCreateMany :many
 INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
 SELECT
-    d.id, d.user_id, now() - d.age, CASE WHEN d.user_id IS NOT NULL THEN now() - d.age END, d.data, d.ip, d.user_agent,
-    now() - d.age + $1::interval,
-    least(now() - d.age + $1::interval,
-        date_bin($2::interval, now() + $3::interval + $2::interval - interval '1 microsecond', timestamptz 'epoch'))
+    d.id, d.user_id, pg_catalog.now() - d.age, CASE WHEN d.user_id IS NOT NULL THEN pg_catalog.now() - d.age END, d.data, d.ip, d.user_agent,
+    pg_catalog.now() - d.age + $1::interval,
+    least(pg_catalog.now() - d.age + $1::interval,
+        pg_catalog.date_bin($2::interval, pg_catalog.now() + $3::interval + $2::interval - interval '1 microsecond', timestamptz 'epoch'))
 FROM (
     SELECT
-        unnest($4::bytea[]) AS id, nullif(unnest($5::text[]), '') AS user_id, unnest($6::interval[]) AS age,
-        unnest($7::jsonb[]) AS data, unnest($8::inet[]) AS ip, nullif(unnest($9::text[]), '') AS user_agent
+        pg_catalog.unnest($4::bytea[]) AS id, nullif(pg_catalog.unnest($5::text[]), '') AS user_id, pg_catalog.unnest($6::interval[]) AS age,
+        pg_catalog.unnest($7::jsonb[]) AS data, pg_catalog.unnest($8::inet[]) AS ip, nullif(pg_catalog.unnest($9::text[]), '') AS user_agent
 ) AS d
-RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, now()::timestamptz AS validated_at
+RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
 `
 
 type SessionCreateManyParams struct {
@@ -156,7 +156,7 @@ func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCr
 }
 
 const sessionDelete = `-- name: SessionDelete :execrows
-DELETE FROM pgsession.sessions WHERE id = $1
+DELETE FROM pgsession.sessions WHERE id = $1::bytea
 `
 
 func (q *Queries) SessionDelete(ctx context.Context, db DBTX, id []byte) (int64, error) {
@@ -169,9 +169,9 @@ func (q *Queries) SessionDelete(ctx context.Context, db DBTX, id []byte) (int64,
 
 const sessionLoad = `-- name: SessionLoad :one
 
-SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, (CASE WHEN pg_is_in_recovery() THEN 'epoch' ELSE now() END)::timestamptz AS validated_at
+SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz AS validated_at
 FROM pgsession.sessions AS s
-WHERE s.id = $1 AND s.expires_at > now()
+WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
 `
 
 type SessionLoadRow struct {
@@ -206,9 +206,9 @@ func (q *Queries) SessionLoad(ctx context.Context, db DBTX, id []byte) (*Session
 }
 
 const sessionLoadMany = `-- name: SessionLoadMany :many
-SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, (CASE WHEN pg_is_in_recovery() THEN 'epoch' ELSE now() END)::timestamptz AS validated_at
+SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz AS validated_at
 FROM pgsession.sessions AS s
-WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at > now()
+WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at > pg_catalog.now()
 `
 
 type SessionLoadManyRow struct {
@@ -253,8 +253,8 @@ func (q *Queries) SessionLoadMany(ctx context.Context, db DBTX, ids [][]byte) ([
 
 const sessionMissing = `-- name: SessionMissing :one
 SELECT
-    pg_is_in_recovery()::boolean AS standby,
-    ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at <= now())::bytea[] AS expired
+    pg_catalog.pg_is_in_recovery()::boolean AS standby,
+    ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at <= pg_catalog.now())::bytea[] AS expired
 `
 
 type SessionMissingRow struct {
@@ -273,7 +273,7 @@ func (q *Queries) SessionMissing(ctx context.Context, db DBTX, ids [][]byte) (*S
 
 const sessionRotate = `-- name: SessionRotate :one
 WITH old AS (
-    DELETE FROM pgsession.sessions AS d WHERE d.id = $11 AND d.expires_at > now()
+    DELETE FROM pgsession.sessions AS d WHERE d.id = $11::bytea AND d.expires_at > pg_catalog.now()
     RETURNING d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
 )
 INSERT INTO pgsession.sessions AS s (
@@ -286,17 +286,17 @@ SELECT
     CASE WHEN old.user_id <> $2::text THEN '{}' ELSE old.data - $3::text[] END || $4::jsonb,
     coalesce($5::inet, old.ip),
     coalesce($6::text, old.user_agent),
-    CASE WHEN $2::text IS NOT NULL THEN now() ELSE old.created_at END,
-    CASE WHEN $2::text IS NOT NULL THEN now() ELSE old.authenticated_at END,
-    now(),
-    CASE WHEN $2::text IS NOT NULL THEN now() + $7::interval ELSE old.absolute_expires_at END,
+    CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now() ELSE old.created_at END,
+    CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now() ELSE old.authenticated_at END,
+    pg_catalog.now(),
+    CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now() + $7::interval ELSE old.absolute_expires_at END,
     CASE WHEN $8::boolean OR $2::text IS NOT NULL THEN
         least(
-            CASE WHEN $2::text IS NOT NULL THEN now() + $7::interval ELSE old.absolute_expires_at END,
-            date_bin($9::interval, now() + $10::interval + $9::interval - interval '1 microsecond', timestamptz 'epoch'))
+            CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now() + $7::interval ELSE old.absolute_expires_at END,
+            pg_catalog.date_bin($9::interval, pg_catalog.now() + $10::interval + $9::interval - interval '1 microsecond', timestamptz 'epoch'))
         ELSE old.expires_at END
 FROM old
-RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, now()::timestamptz AS validated_at
+RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
 `
 
 type SessionRotateParams struct {
@@ -355,17 +355,17 @@ func (q *Queries) SessionRotate(ctx context.Context, db DBTX, arg *SessionRotate
 const sessionRotateMany = `-- name: SessionRotateMany :many
 WITH change AS (
     SELECT
-        unnest($5::bytea[]) AS old_id, unnest($6::bytea[]) AS id,
-        unnest($7::jsonb[]) AS removed, unnest($8::jsonb[]) AS changed,
-        nullif(unnest($9::text[]), '') AS user_id,
-        unnest($10::inet[]) AS ip, nullif(unnest($11::text[]), '') AS user_agent
+        pg_catalog.unnest($5::bytea[]) AS old_id, pg_catalog.unnest($6::bytea[]) AS id,
+        pg_catalog.unnest($7::jsonb[]) AS removed, pg_catalog.unnest($8::jsonb[]) AS changed,
+        nullif(pg_catalog.unnest($9::text[]), '') AS user_id,
+        pg_catalog.unnest($10::inet[]) AS ip, nullif(pg_catalog.unnest($11::text[]), '') AS user_agent
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY((SELECT $5::bytea[])::bytea[]) AND sessions.expires_at > now()
+    WHERE sessions.id = ANY((SELECT $5::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
     ORDER BY sessions.id
     FOR UPDATE
 ), old AS (
-    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id AND d.expires_at > now()
+    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id AND d.expires_at > pg_catalog.now()
     RETURNING d.id, d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
 )
 INSERT INTO pgsession.sessions AS s (
@@ -376,20 +376,20 @@ SELECT
     old.version + 1,
     coalesce(change.user_id, old.user_id),
     CASE WHEN old.user_id <> change.user_id THEN '{}'
-        ELSE old.data - ARRAY(SELECT jsonb_array_elements_text(change.removed)) END || change.changed,
+        ELSE old.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END || change.changed,
     coalesce(change.ip, old.ip),
     coalesce(change.user_agent, old.user_agent),
-    CASE WHEN change.user_id IS NOT NULL THEN now() ELSE old.created_at END,
-    CASE WHEN change.user_id IS NOT NULL THEN now() ELSE old.authenticated_at END,
-    now(),
-    CASE WHEN change.user_id IS NOT NULL THEN now() + $1::interval ELSE old.absolute_expires_at END,
+    CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE old.created_at END,
+    CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE old.authenticated_at END,
+    pg_catalog.now(),
+    CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + $1::interval ELSE old.absolute_expires_at END,
     CASE WHEN $2::boolean OR change.user_id IS NOT NULL THEN
         least(
-            CASE WHEN change.user_id IS NOT NULL THEN now() + $1::interval ELSE old.absolute_expires_at END,
-            date_bin($3::interval, now() + $4::interval + $3::interval - interval '1 microsecond', timestamptz 'epoch'))
+            CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + $1::interval ELSE old.absolute_expires_at END,
+            pg_catalog.date_bin($3::interval, pg_catalog.now() + $4::interval + $3::interval - interval '1 microsecond', timestamptz 'epoch'))
         ELSE old.expires_at END
 FROM old JOIN change ON change.old_id = old.id
-RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, now()::timestamptz AS validated_at
+RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
 `
 
 type SessionRotateManyParams struct {
@@ -458,16 +458,16 @@ func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRo
 
 const sessionSave = `-- name: SessionSave :one
 UPDATE pgsession.sessions AS s SET
-    data = CASE WHEN user_id <> $1 THEN '{}' ELSE data - $2::text[] END || $3::jsonb,
-    user_id = coalesce($1, user_id),
-    authenticated_at = greatest(authenticated_at, now() - $4::interval),
+    data = CASE WHEN user_id <> $1::text THEN '{}' ELSE data - $2::text[] END || $3::jsonb,
+    user_id = coalesce($1::text, user_id),
+    authenticated_at = greatest(authenticated_at, pg_catalog.now() - $4::interval),
     version = version + 1,
-    ip = coalesce($5, ip),
-    user_agent = coalesce($6, user_agent),
-    last_seen_at = now(),
+    ip = coalesce($5::inet, ip),
+    user_agent = coalesce($6::text, user_agent),
+    last_seen_at = pg_catalog.now(),
     expires_at = least(absolute_expires_at, greatest(expires_at,
-        date_bin($7::interval, now() + $8::interval + $7::interval - interval '1 microsecond', timestamptz 'epoch')))
-WHERE id = $9 AND expires_at > now()
+        pg_catalog.date_bin($7::interval, pg_catalog.now() + $8::interval + $7::interval - interval '1 microsecond', timestamptz 'epoch')))
+WHERE id = $9::bytea AND expires_at > pg_catalog.now()
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, s.last_seen_at AS validated_at
 `
 
@@ -524,30 +524,30 @@ func (q *Queries) SessionSave(ctx context.Context, db DBTX, arg *SessionSavePara
 const sessionSaveMany = `-- name: SessionSaveMany :many
 WITH change AS (
     SELECT
-        unnest($4::bytea[]) AS id, unnest($5::jsonb[]) AS removed, unnest($6::jsonb[]) AS changed,
-        nullif(unnest($7::text[]), '') AS user_id,
-        unnest($8::inet[]) AS ip, nullif(unnest($9::text[]), '') AS user_agent
+        pg_catalog.unnest($4::bytea[]) AS id, pg_catalog.unnest($5::jsonb[]) AS removed, pg_catalog.unnest($6::jsonb[]) AS changed,
+        nullif(pg_catalog.unnest($7::text[]), '') AS user_id,
+        pg_catalog.unnest($8::inet[]) AS ip, nullif(pg_catalog.unnest($9::text[]), '') AS user_agent
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY((SELECT $4::bytea[])::bytea[]) AND sessions.expires_at > now()
+    WHERE sessions.id = ANY((SELECT $4::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
     ORDER BY sessions.id
     FOR NO KEY UPDATE
 )
 UPDATE pgsession.sessions AS s SET
     data = CASE WHEN s.user_id <> change.user_id THEN '{}'
-        ELSE s.data - ARRAY(SELECT jsonb_array_elements_text(change.removed)) END || change.changed,
+        ELSE s.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END || change.changed,
     user_id = coalesce(change.user_id, s.user_id),
-    authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN now() ELSE s.authenticated_at END,
+    authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE s.authenticated_at END,
     version = s.version + 1,
     ip = coalesce(change.ip, s.ip),
     user_agent = coalesce(change.user_agent, s.user_agent),
-    last_seen_at = greatest(s.last_seen_at, now()),
+    last_seen_at = greatest(s.last_seen_at, pg_catalog.now()),
     expires_at = CASE WHEN $1::boolean THEN greatest(s.expires_at, least(s.absolute_expires_at,
-        date_bin($2::interval, now() + $3::interval + $2::interval - interval '1 microsecond', timestamptz 'epoch')))
+        pg_catalog.date_bin($2::interval, pg_catalog.now() + $3::interval + $2::interval - interval '1 microsecond', timestamptz 'epoch')))
         ELSE s.expires_at END
 FROM change, locked
-WHERE s.id = locked.id AND s.id = change.id AND s.expires_at > now()
-RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, now()::timestamptz AS validated_at
+WHERE s.id = locked.id AND s.id = change.id AND s.expires_at > pg_catalog.now()
+RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
 `
 
 type SessionSaveManyParams struct {
@@ -613,7 +613,7 @@ func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSave
 }
 
 const sessionSettle = `-- name: SessionSettle :exec
-SELECT pg_logical_emit_message(true, 'pgsession', '') WHERE current_setting('synchronous_standby_names') <> ''
+SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession', '') WHERE pg_catalog.current_setting('synchronous_standby_names') <> ''
 `
 
 // SessionSettle is asked when there was nothing to end. Whoever ended it may have given up waiting for a synchronous
@@ -625,21 +625,21 @@ func (q *Queries) SessionSettle(ctx context.Context, db DBTX) error {
 
 const sessionTouch = `-- name: SessionTouch :execrows
 WITH quick AS (
-    SELECT set_config('synchronous_commit', 'off', true) AS done
+    SELECT pg_catalog.set_config('synchronous_commit', 'off', true) AS done
 ), seen AS (
-    SELECT unnest($4::bytea[]) AS id, unnest($5::inet[]) AS ip, nullif(unnest($6::text[]), '') AS user_agent
+    SELECT pg_catalog.unnest($4::bytea[]) AS id, pg_catalog.unnest($5::inet[]) AS ip, nullif(pg_catalog.unnest($6::text[]), '') AS user_agent
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY($4::bytea[]) AND sessions.expires_at > now()
+    WHERE sessions.id = ANY($4::bytea[]) AND sessions.expires_at > pg_catalog.now()
     ORDER BY sessions.id
     FOR NO KEY UPDATE
 )
 UPDATE pgsession.sessions SET
-    last_seen_at = greatest(sessions.last_seen_at, now()),
+    last_seen_at = greatest(sessions.last_seen_at, pg_catalog.now()),
     ip = coalesce(seen.ip, sessions.ip),
     user_agent = coalesce(seen.user_agent, sessions.user_agent),
     expires_at = CASE WHEN $1::boolean THEN greatest(sessions.expires_at, least(sessions.absolute_expires_at,
-        date_bin($2::interval, now() + $3::interval + $2::interval - interval '1 microsecond', timestamptz 'epoch')))
+        pg_catalog.date_bin($2::interval, pg_catalog.now() + $3::interval + $2::interval - interval '1 microsecond', timestamptz 'epoch')))
         ELSE sessions.expires_at END
 FROM quick, seen, locked
 WHERE sessions.id = locked.id AND sessions.id = seen.id AND quick.done = 'off'

@@ -1,0 +1,243 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pressly/goose/v3/database"
+)
+
+// versions reads and writes the version table, in place of goose's own
+// statements, which leave functions and operators to search_path. The table lies
+// in the schema public, where other roles may be able to make one first. So
+// every use locks it, checks that it is ours, and uses it in one transaction.
+type versions struct {
+	table  string // public.<schema>_migrations
+	schema string
+}
+
+var _ database.StoreExtender = versions{}
+
+// Tablename returns the qualified name of the version table.
+func (v versions) Tablename() string { return v.table }
+
+// tableState returns a row if the version table exists: its owner, whether the
+// owner is trusted, and what of it would run code, or "".
+//
+// A trusted owner gains nothing by code that runs as this session: a superuser,
+// and a role that has the rights of the role that logged in. An owner that has
+// the rights of the current role is trusted too, unless a role with fewer rights
+// than ours can act as it: code that runs in this session can go back to the role
+// that logged in.
+//
+// now() is the only default that goose's table has. Other built-in functions can
+// run SQL that is handed to them as text. The CASE keeps Postgres from reading the
+// defaults of other tables, and waiting for their locks.
+const tableState = `
+	SELECT
+		o.rolname::text,
+		o.rolsuper
+			OR pg_catalog.pg_has_role(o.oid, session_user, 'USAGE')
+			OR pg_catalog.pg_has_role(o.oid, current_user, 'USAGE') AND NOT EXISTS (
+				SELECT FROM pg_catalog.pg_roles AS r
+				WHERE r.rolcanlogin AND NOT r.rolsuper
+					AND NOT pg_catalog.pg_has_role(r.oid, session_user, 'USAGE')
+					AND pg_catalog.pg_has_role(r.oid, o.oid, 'MEMBER')
+			),
+		CASE
+			WHEN t.relkind <> 'r' THEN 'is not a table'
+			WHEN t.relispartition OR EXISTS (
+				SELECT FROM pg_catalog.pg_inherits AS i WHERE i.inhrelid = t.oid OR i.inhparent = t.oid
+			) THEN 'shares its rows with another table'
+			WHEN EXISTS (SELECT FROM pg_catalog.pg_rewrite AS w WHERE w.ev_class = t.oid) THEN 'has a rule'
+			WHEN EXISTS (SELECT FROM pg_catalog.pg_trigger AS g WHERE g.tgrelid = t.oid) THEN 'has a trigger'
+			WHEN t.relrowsecurity OR EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = t.oid) THEN 'has row-level security'
+			WHEN EXISTS (SELECT FROM pg_catalog.pg_constraint AS c WHERE c.conrelid = t.oid AND c.contype NOT IN ('p', 'n')) THEN 'has a constraint'
+			WHEN EXISTS (
+				SELECT FROM pg_catalog.pg_index AS x WHERE x.indrelid = t.oid AND (x.indexprs IS NOT NULL OR x.indpred IS NOT NULL)
+			) THEN 'has an index on an expression'
+			WHEN EXISTS (
+				SELECT FROM pg_catalog.pg_attribute AS a
+				JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid
+				WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+					AND (a.attgenerated <> '' OR y.typtype <> 'b' OR y.typnamespace <> 'pg_catalog'::regnamespace)
+			) THEN 'has a column of another type'
+			WHEN EXISTS (
+				SELECT FROM pg_catalog.pg_attrdef AS d
+				WHERE CASE WHEN d.adrelid = t.oid THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) NOT IN ('now()', 'CURRENT_TIMESTAMP') END
+			) OR EXISTS (
+				SELECT FROM pg_catalog.pg_attrdef AS d
+				JOIN pg_catalog.pg_depend AS n ON n.classid = 'pg_catalog.pg_attrdef'::regclass AND n.objid = d.oid
+				WHERE d.adrelid = t.oid AND n.refclassid = 'pg_catalog.pg_proc'::regclass
+			) THEN 'has a default of its own'
+			ELSE ''
+		END
+	FROM pg_catalog.pg_class AS t
+	JOIN pg_catalog.pg_roles AS o ON o.oid = t.relowner
+	JOIN pg_catalog.pg_namespace AS s ON s.oid = t.relnamespace
+	WHERE s.nspname = 'public' AND t.relname = $1::text || '_migrations'`
+
+// TableExists reports whether there is a version table. One that may run the
+// code of another role is an error.
+func (v versions) TableExists(ctx context.Context, q database.DBTxConn) (bool, error) {
+	var owner, odd string
+	var trusted bool
+	err := q.QueryRowContext(ctx, tableState, v.schema).Scan(&owner, &trusted, &odd)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil
+	case err != nil:
+		return false, err
+	case !trusted:
+		role := pgx.Identifier{owner}.Sanitize()
+		return false, fmt.Errorf("the table %s belongs to role %s, whose code would run with your rights:"+
+			" log in as role %[2]s, or drop the table if nothing has been migrated", v.table, role)
+	case odd != "":
+		return false, fmt.Errorf("%s %s, so it was not made by a migration: restore it as a plain table, or drop it if nothing has been migrated",
+			v.table, odd)
+	}
+	return true, nil
+}
+
+// with locks the version table, checks it and calls do, in one transaction. It
+// reports whether the table exists.
+func (v versions) with(ctx context.Context, q database.DBTxConn, mode string, do func(database.DBTxConn) error) (bool, error) {
+	if conn, ok := q.(beginner); ok {
+		tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: mode == forReading})
+		if err != nil {
+			return false, err
+		}
+		defer func() { _ = tx.Rollback() }() // without effect after Commit
+		exists, err := v.with(ctx, tx, mode, do)
+		if err != nil {
+			return exists, err
+		}
+		return exists, tx.Commit()
+	}
+	// Locking needs a table, and what was checked may be replaced before the lock.
+	if exists, err := v.TableExists(ctx, q); err != nil || !exists {
+		return exists, err
+	}
+	if _, err := q.ExecContext(ctx, "LOCK TABLE ONLY "+v.table+" IN "+mode+" MODE"); err != nil {
+		return true, err
+	}
+	if exists, err := v.TableExists(ctx, q); err != nil || !exists {
+		return exists, err
+	}
+	return true, do(q)
+}
+
+// beginner is a connection outside a transaction.
+type beginner interface {
+	BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error)
+}
+
+// The locks keep the table from being dropped and replaced.
+const (
+	forReading = "ACCESS SHARE"
+	forWriting = "ROW EXCLUSIVE"
+)
+
+// CreateVersionTable makes the version table as goose would.
+func (v versions) CreateVersionTable(ctx context.Context, q database.DBTxConn) error {
+	_, err := q.ExecContext(ctx, `CREATE TABLE `+v.table+` (
+		id integer PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY,
+		version_id bigint NOT NULL,
+		is_applied boolean NOT NULL,
+		tstamp timestamp NOT NULL DEFAULT pg_catalog.now()
+	)`)
+	return err
+}
+
+// Insert notes that a migration was applied, in the transaction of the migration.
+func (v versions) Insert(ctx context.Context, q database.DBTxConn, req database.InsertRequest) error {
+	return v.write(ctx, q, `INSERT INTO `+v.table+` (version_id, is_applied) VALUES ($1::bigint, true)`, req.Version)
+}
+
+// Delete notes that a migration was undone, in the transaction of the migration.
+func (v versions) Delete(ctx context.Context, q database.DBTxConn, version int64) error {
+	return v.write(ctx, q, `DELETE FROM ONLY `+v.table+` WHERE version_id OPERATOR(pg_catalog.=) $1::bigint`, version)
+}
+
+func (v versions) write(ctx context.Context, q database.DBTxConn, statement string, version int64) error {
+	if err := v.checkPath(ctx, q, version); err != nil {
+		return err
+	}
+	exists, err := v.with(ctx, q, forWriting, func(q database.DBTxConn) error {
+		_, err := q.ExecContext(ctx, statement, version)
+		return err
+	})
+	if err == nil && !exists {
+		err = fmt.Errorf("the table %s is gone", v.table)
+	}
+	return err
+}
+
+// migrationPath is the search_path of every migration.
+const migrationPath = "pg_catalog, pg_temp"
+
+// checkPath verifies at the end of the transaction of a migration that all of it
+// ran under the path that its first line sets. Row 0 belongs to no migration, and
+// a migration without a transaction can't have the path.
+func (v versions) checkPath(ctx context.Context, q database.DBTxConn, version int64) error {
+	if _, outside := q.(beginner); outside || version == 0 {
+		return nil
+	}
+	var path string
+	if err := q.QueryRowContext(ctx, `SELECT pg_catalog.current_setting('search_path')`).Scan(&path); err != nil {
+		return err
+	}
+	if path != migrationPath {
+		return fmt.Errorf("the transaction of the migration lost its search_path, which is %q and must be %q:"+
+			" connect directly, not through a pooler", path, migrationPath)
+	}
+	return nil
+}
+
+// GetMigration returns when a migration was applied.
+func (v versions) GetMigration(ctx context.Context, q database.DBTxConn, version int64) (*database.GetMigrationResult, error) {
+	var r database.GetMigrationResult
+	exists, err := v.with(ctx, q, forReading, func(q database.DBTxConn) error {
+		return q.QueryRowContext(ctx, `SELECT tstamp, is_applied FROM ONLY `+v.table+`
+			WHERE version_id OPERATOR(pg_catalog.=) $1::bigint ORDER BY tstamp DESC LIMIT 1`, version).Scan(&r.Timestamp, &r.IsApplied)
+	})
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !exists {
+		return nil, database.ErrVersionNotFound
+	}
+	return &r, err
+}
+
+// GetLatestVersion returns the highest version in the table.
+func (v versions) GetLatestVersion(ctx context.Context, q database.DBTxConn) (int64, error) {
+	var latest sql.NullInt64
+	_, err := v.with(ctx, q, forReading, func(q database.DBTxConn) error {
+		return q.QueryRowContext(ctx, `SELECT pg_catalog.max(version_id) FROM ONLY `+v.table).Scan(&latest)
+	})
+	if err == nil && !latest.Valid {
+		err = database.ErrVersionNotFound
+	}
+	return latest.Int64, err
+}
+
+// ListMigrations returns the rows of the table, the newest first.
+func (v versions) ListMigrations(ctx context.Context, q database.DBTxConn) (list []*database.ListMigrationsResult, err error) {
+	_, err = v.with(ctx, q, forReading, func(q database.DBTxConn) error {
+		rows, err := q.QueryContext(ctx, `SELECT version_id, is_applied FROM ONLY `+v.table+` ORDER BY id DESC`)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var r database.ListMigrationsResult
+			if err := rows.Scan(&r.Version, &r.IsApplied); err != nil {
+				return err
+			}
+			list = append(list, &r)
+		}
+		return rows.Err()
+	})
+	return list, err
+}
