@@ -32,13 +32,16 @@ var (
 	// [Config.DenyAtMaxSessions] says that a further login fails.
 	ErrTooManySessions = errors.New("the user has too many sessions: one must be ended first")
 
-	// ErrNoMiddleware: the request did not pass through [Manager.Handler].
-	ErrNoMiddleware = errors.New("no session in this context: wrap the handler with Manager.Handler")
+	// ErrNoMiddleware: the context is not that of a request that came through
+	// [Manager.Handler]. A context of a framework's own, such as a *gin.Context,
+	// may hide it.
+	ErrNoMiddleware = errors.New("no session in this context: wrap the handler with Manager.Handler, and pass r.Context() (in gin c.Request.Context())")
 
 	// ErrEnded: the session was used after its request had ended, by a goroutine that outlived it.
 	ErrEnded = errors.New("session used after its request ended")
 
-	// ErrHeadersSent: the change needs a new cookie, and the response's headers are already on their way.
+	// ErrHeadersSent: the change needs a cookie, and the response has begun. For
+	// a value it is within a *[ValueError] that names the key.
 	ErrHeadersSent = errors.New("response headers already sent: log in, log out, regenerate and start sessions before writing the body")
 )
 

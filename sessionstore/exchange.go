@@ -155,16 +155,10 @@ func (x *exchange) save() error {
 		e.Handle = rec.ID.Handle()
 	}
 
-	// A client that hung up has still put something into its cart.
-	ctx := withoutSession(context.WithoutCancel(x.request.Context()))
-	save := func() error {
-		limited, cancel := context.WithTimeout(ctx, m.cfg.StoreTimeout)
-		defer cancel()
-		return s.save(limited)
-	}
-	err := save()
+	ctx := x.request.Context()
+	err := x.persist(s.save)
 	if errors.Is(err, ErrUncertain) && s.moving() {
-		err = save() // a reply may have got lost, or come too late
+		err = x.persist(s.save) // a reply may have got lost, or come too late
 	}
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -180,6 +174,15 @@ func (x *exchange) save() error {
 	return err
 }
 
+// persist runs a save with a bound of its own: a client that hung up has still
+// put something into its cart.
+func (x *exchange) persist(save func(context.Context) error) error {
+	ctx := withoutSession(context.WithoutCancel(x.request.Context()))
+	ctx, cancel := context.WithTimeout(ctx, x.m.cfg.StoreTimeout)
+	defer cancel()
+	return save(ctx)
+}
+
 // fail writes what the browser must know although the response is withheld. What was pending is void: an ErrorHandler's own Save
 // would move the session to a token that the browser never gets.
 func (x *exchange) fail() {
@@ -191,16 +194,21 @@ func (x *exchange) fail() {
 	s.discard()
 }
 
-// abandon is for a handler that panicked. What it half did is not saved, but the response of whoever recovers must bring a token that
+// abandon voids what a handler that panicked has changed and not saved. The response of whoever recovers must bring a token that
 // its own Save has changed.
 func (x *exchange) abandon() {
 	x.loading.Lock()
 	defer x.loading.Unlock()
-	if x.loaded && !x.committed {
-		x.committed = true
-		x.session.headersGo()
-		x.fail()
+	if !x.loaded {
+		return
 	}
+	if x.committed {
+		x.session.Discard()
+		return
+	}
+	x.committed = true
+	x.session.headersGo()
+	x.fail()
 }
 
 // noteUse queues a touch, unless one was made within the touch interval. A save counts as one. A session that moved is touched
@@ -258,29 +266,34 @@ func (x *exchange) secure() bool {
 	return secure
 }
 
-// end closes the session: the request is over.
-func (x *exchange) end(ctx context.Context) {
+// end closes the session: the request is over. What the handler changed after
+// the first byte is saved now; the client can't hear of it if that fails.
+func (x *exchange) end() {
 	x.loading.Lock()
 	defer x.loading.Unlock()
 	x.ended = true
 	if !x.loaded {
 		return
 	}
-	s := &x.session
+	m, s := x.m, &x.session
 	s.mu.Lock()
-	x.noteUse()
-	late := s.headersSent && !x.failed && len(s.edits) > 0
-	var handle Handle
-	if late {
-		handle = s.handle()
-	}
-	userID := s.rec.UserID
-	s.ended = true
+	e := Event{Handle: s.handle(), UserID: s.rec.UserID}
+	late := !x.failed && (s.stored && len(s.edits) > 0 || len(s.doomed) > 0)
+	s.ended = !late
 	s.mu.Unlock()
+
 	if late {
-		x.m.observe(ctx, Event{
-			Kind: EventChangeLate, Handle: handle, UserID: userID,
-			Detail: "changed after the response had begun; call Session.Save to keep such a change",
-		})
+		switch err := x.persist(s.finish); {
+		case errors.Is(err, ErrNotFound):
+			e.Kind = EventChangeLost
+			m.observe(x.request.Context(), e)
+		case err != nil:
+			e.Kind, e.Err = EventChangeLate, err
+			m.observe(x.request.Context(), e)
+		}
 	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x.noteUse()
 }

@@ -24,6 +24,8 @@ type Manager struct {
 	nextCookie *cookieCodec
 	saidPlain  atomic.Bool // that a Secure cookie went out over plain http
 
+	saidBypassed seldom
+
 	events  events
 	touches touches
 	watches watches

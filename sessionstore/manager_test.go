@@ -226,6 +226,7 @@ func TestLogHoldsNothingSecret(t *testing.T) {
 				site.check(s.Regenerate(r.Context()))
 				w.WriteHeader(http.StatusOK)
 				site.check(s.Set("late", canaryValue))
+				site.store.down("Save")
 			})
 			site.store.down("Save")
 			step(cookie, set)

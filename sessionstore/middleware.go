@@ -26,7 +26,7 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 // token, in a login for instance, and nobody knows whether it has, a second cookie beside the first names that token, so that the client
 // has its session either way; its name ends in "-next", and it goes when it is known which token the session has.
 //
-// What a handler that panics has changed and not saved is void. If its own Save had changed the token before, the header map has the new cookie, for
+// What a handler that panics has changed and not saved is void, after the first byte too. If its own Save had changed the token before, the header map has the new cookie, for
 // whoever recovers and answers.
 //
 // Bodies are not buffered. The ResponseWriter that next gets has the optional
@@ -46,15 +46,22 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, v))
 		x.request = r
 		rw := &response{ResponseWriter: w, request: r, commit: func() error { return x.begin(w) }}
+		returned := false
 		defer func() {
-			x.abandon() // of no effect once the response has begun
-			x.end(r.Context())
+			if !returned {
+				x.abandon()
+			}
+			x.end()
 			v.exchange.Store(nil)
 		}()
 
 		next.ServeHTTP(rw.shape(), r)
+		returned = true
 
-		// A handler that panicked does not get here: what it half did is not saved.
+		if !rw.begun && headerSent(w) {
+			x.bypassed()
+			return
+		}
 		_ = rw.begin()
 	})
 }

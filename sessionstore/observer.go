@@ -41,8 +41,9 @@ const (
 	EventSuspicious
 	// EventChangeLost: a session was ended elsewhere while a request was changing it; the changes are void.
 	EventChangeLost
-	// EventChangeLate: a handler changed the session after its response had begun and did not call Save. The
-	// change is not kept: a fault of the program.
+	// EventChangeLate: a change was lost since its response had begun. Err says why
+	// it could not be saved when the handler returned; without Err it needed a
+	// cookie, and the response bypassed our writer: a fault of the program.
 	EventChangeLate
 	// EventSaveFailed: the session could not be saved and the client got an error instead of the response.
 	EventSaveFailed

@@ -41,10 +41,6 @@ func TestEventsOfALife(t *testing.T) {
 		{"setting", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("a", 1) }, sessionstore.EventCreated, ""},
 		{"logging in", site.login("ada"), sessionstore.EventLogin, "ada"},
 		{"regenerating", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Regenerate(r.Context()) }, sessionstore.EventRenewed, "ada"},
-		{"changing late", func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
-			w.WriteHeader(http.StatusOK)
-			_ = s.Set("a", 2)
-		}, sessionstore.EventChangeLate, "ada"},
 		{"logging out", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			handle = s.Handle()
 			_ = s.Logout(r.Context())
@@ -57,9 +53,6 @@ func TestEventsOfALife(t *testing.T) {
 				if step.kind != sessionstore.EventLogout {
 					site.check(s.Save(r.Context()))
 					handle = s.Handle()
-				}
-				if step.kind == sessionstore.EventChangeLate {
-					_ = s.Set("a", 3)
 				}
 			})
 			e := site.event(step.kind)

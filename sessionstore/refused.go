@@ -20,7 +20,7 @@ func (x *exchange) begin(w http.ResponseWriter) error {
 		answer.WriteHeader(http.StatusInternalServerError)
 	}
 	// A Save that the handler makes now would move the session to a token that the browser never gets.
-	x.end(x.request.Context())
+	x.end()
 	return err
 }
 

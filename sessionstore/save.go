@@ -8,8 +8,10 @@ import (
 	"slices"
 )
 
-// Save keeps what was changed so far. Nobody needs to call it for an ordinary response, which is saved just before
-// its first byte; it is for responses that go on for long, and for code that wants to see the error.
+// Save keeps what was changed so far. An ordinary response needs no call: it is
+// saved just before its first byte, and what comes later when the handler
+// returns. Save is for responses that go on for long, and for code that wants to
+// see the error.
 //
 // [ErrNotFound] says that the session was ended meanwhile, by a logout elsewhere or by its timeout: the changes
 // are lost, and the session is empty now. [ErrUnavailable] says that nothing is known to be saved; the changes
@@ -57,7 +59,24 @@ func (s *Session) save(ctx context.Context) error {
 	}
 	p := s.plan()
 	s.mu.Unlock()
+	return s.perform(ctx, p)
+}
 
+// finish ends the session with its request and carries out what is pending. A
+// change by a goroutine is in the plan or gets ErrEnded.
+func (s *Session) finish(ctx context.Context) error {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+
+	s.mu.Lock()
+	p := s.plan()
+	s.ended = true
+	s.mu.Unlock()
+	return s.perform(ctx, p)
+}
+
+// perform carries out a plan. The caller holds s.saving.
+func (s *Session) perform(ctx context.Context, p plan) error {
 	for _, d := range p.doomed {
 		revoked, err := s.m.end(ctx, &d)
 		if err != nil {

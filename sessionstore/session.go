@@ -77,8 +77,12 @@ func (s *Session) Get(key string, dst any) (bool, error) {
 // Set changes the value of a key to the JSON of v. The error is a *[ValueError] when v can't be represented, or
 // when the session would grow past [Config.MaxDataSize]; the old value stays then.
 //
-// After the response's headers have gone out, an existing session can still be changed, and [Session.Save] must
-// be called for the change to be kept; a new one can't be started any more ([ErrHeadersSent]).
+// After the first byte of the response, a change of a stored session is saved
+// when the handler returns, or by [Session.Save]; a handler that panics drops it.
+// A visitor without a session can't get one any more: the error names the key
+// and is an [ErrHeadersSent]. A template that writes straight to the
+// ResponseWriter sends that first byte early: render it into a buffer, or set
+// and read the values before. [Session.Delete] and [Session.Pop] do the same.
 func (s *Session) Set(key string, v any) error {
 	raw, err := encodeValue(key, v)
 	if err != nil {
@@ -86,7 +90,7 @@ func (s *Session) Set(key string, v any) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.changeable(); err != nil {
+	if err := s.changeable(key); err != nil {
 		return err
 	}
 	limit, size := s.m.cfg.MaxDataSize, s.sizeWith(key, raw)
@@ -101,7 +105,7 @@ func (s *Session) Set(key string, v any) error {
 func (s *Session) Delete(key string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.changeable(); err != nil {
+	if err := s.changeable(key); err != nil {
 		return err
 	}
 	if _, ok := s.lookup(key); ok {
@@ -115,7 +119,7 @@ func (s *Session) Delete(key string) error {
 func (s *Session) Pop(key string, dst any) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.changeable(); err != nil {
+	if err := s.changeable(key); err != nil {
 		return false, err
 	}
 	ok, err := s.get(key, dst)
@@ -186,13 +190,14 @@ func (s *Session) handle() Handle {
 	return s.rec.ID.Handle()
 }
 
-// changeable says why the session can't be changed any more.
-func (s *Session) changeable() error {
+// changeable reports why the value of a key can't be changed any more.
+func (s *Session) changeable(key string) error {
 	switch {
 	case s.ended:
 		return ErrEnded
 	case s.headersSent && !s.stored:
-		return ErrHeadersSent
+		const problem = "can't be kept: the response began without a session: render into a buffer, or read it before"
+		return &ValueError{Key: key, Problem: problem, Err: ErrHeadersSent}
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ var files = map[string][]string{
 	module + "/internal/schema":       {"postgres.go", "postgres_distributed.go", "postgres_error.go", "config.go"},
 	module + "/internal/batch":        {"postgres.go", "postgres_batch.go", "postgres_stats.go"},
 	"net/http": {
-		"middleware.go", "writer.go", "refused.go", "exchange.go", "cookie.go", "cookieconfig.go", "health.go", "metadata.go", "fresh.go", "shared_cache.go",
+		"middleware.go", "writer.go", "refused.go", "bypass.go", "exchange.go", "cookie.go", "cookieconfig.go", "health.go", "metadata.go", "fresh.go", "shared_cache.go",
 	},
 	"os":            {"env.go"},
 	"math/rand/v2":  {"pruner.go"},

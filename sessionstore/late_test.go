@@ -1,0 +1,309 @@
+package sessionstore_test
+
+import (
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// flashPage is what an application hands to its template.
+type flashPage struct{ s *sessionstore.Session }
+
+func (p flashPage) Flash() (msg string, err error) {
+	_, err = p.s.Pop("flash", &msg)
+	return msg, err
+}
+
+// A template that writes straight to the ResponseWriter has sent the head of the
+// page before it comes to the message.
+func TestMessageOfATemplateIsShownOnce(t *testing.T) {
+	site := newSite(t)
+	page := template.Must(template.New("").Parse("<title>Cart</title>" + strings.Repeat(" ", 8192) + "[{{.Flash}}]"))
+	_, cookie := site.visit("", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		site.check(s.Set("flash", "saved"))
+	})
+	for _, want := range []string{"[saved]", "[]"} {
+		resp, _ := site.visit(cookie, func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			site.check(page.Execute(w, flashPage{s}))
+		})
+		body := bodyOf(t, resp)
+		expect(t, "the message", body[strings.IndexByte(body, '['):], want)
+	}
+
+	// A visitor without a session: the page's author hears of it.
+	site.visit("", func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		err := page.Execute(w, flashPage{s})
+		var value *sessionstore.ValueError
+		expect(t, "a ValueError", errors.As(err, &value) && value.Key == "flash", true)
+		expect(t, "ErrHeadersSent", errors.Is(err, sessionstore.ErrHeadersSent), true)
+		expect(t, "the remedy", strings.Contains(fmt.Sprint(err), "render into a buffer, or read it before"), true)
+	})
+}
+
+// However the response began, what is changed afterwards is there for the next
+// request.
+func TestLateChangeIsKeptHoweverTheResponseBegan(t *testing.T) {
+	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
+		for _, tt := range []struct {
+			name, method string
+			begin        func(w http.ResponseWriter)
+		}{
+			{"a body", "GET", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "hi") }},
+			{"HEAD", "HEAD", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "hi") }},
+			{"no content", "DELETE", func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }},
+			{"not modified", "GET", func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotModified) }},
+			{"a redirect", "POST", func(w http.ResponseWriter) {
+				w.Header().Set("Location", "/thanks")
+				w.WriteHeader(http.StatusSeeOther)
+			}},
+			{"a stream", "GET", func(w http.ResponseWriter) {
+				for range 3 {
+					_, _ = io.WriteString(w, "data: 1\n\n")
+					w.(http.Flusher).Flush()
+				}
+			}},
+			{"a hijacked connection", "GET", func(w http.ResponseWriter) {
+				h, ok := w.(http.Hijacker)
+				if !ok {
+					w.WriteHeader(http.StatusOK) // HTTP/2
+					return
+				}
+				conn, _, err := h.Hijack()
+				if err != nil {
+					panic(err)
+				}
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+				_ = conn.Close()
+			}},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				site := newSite(t)
+				cookie := site.newcomer("cart")
+				done := make(chan struct{})
+				page := site.serve(func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+					tt.begin(w)
+					site.check(s.Set("late", true))
+					site.check(s.Delete("cart"))
+				})
+				c := start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					defer close(done)
+					page.ServeHTTP(w, r)
+				}))
+				c.send(tt.method, "/", cookie)
+				<-done
+				expect(t, "events", site.seen(), "")
+				expect(t, "the session", site.look(cookie, "late", "cart"), "user= late")
+			})
+		}
+	})
+}
+
+// What a handler that panics did half is void, whenever it did it.
+func TestLateChangeOfAHandlerThatPanicsIsVoid(t *testing.T) {
+	site := newSite(t)
+	cookie := site.newcomer("cart")
+	func() {
+		defer func() { _ = recover() }()
+		site.visit(cookie, func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			_, _ = io.WriteString(w, "begun")
+			site.check(s.Set("half", true))
+			panic(http.ErrAbortHandler)
+		})
+	}()
+	expect(t, "calls of the store", site.store.asked(), "Load")
+	expect(t, "events", site.seen(), "")
+	expect(t, "the session", site.look(cookie, "half", "cart"), "user= cart")
+}
+
+func TestLateChangeOfASessionEndedElsewhereIsLost(t *testing.T) {
+	site := newSite(t)
+	cookie := site.user("ada")
+	site.visit(cookie, func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		rec, _ := s.Record()
+		_, _ = io.WriteString(w, "begun")
+		site.check(s.Set("late", true))
+		site.end(rec.ID)
+	})
+	lost := site.event(sessionstore.EventChangeLost)
+	expect(t, "whose change was lost", lost.UserID, "ada")
+	expect(t, "rows", site.store.rows(), 0)
+}
+
+// A store that hangs holds the end of the response up for its timeout, and the
+// log hears of the loss.
+func TestLateChangeThatCannotBeSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = 3 * time.Second })
+		cookie := site.user("ada")
+		arrived, release := site.store.hold("Save")
+		began := time.Now()
+		site.visit(cookie, func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			_, _ = io.WriteString(w, "begun")
+			site.check(s.Set("late", true))
+		})
+		<-arrived
+		release()
+		expect(t, "time", time.Since(began), 3*time.Second)
+		e := site.event(sessionstore.EventChangeLate)
+		expect(t, "whose change was lost", e.UserID, "ada")
+		expect(t, "Err", e.Err != nil, true)
+		site.store.up()
+		expect(t, "the session", site.look(cookie, "late"), "user=ada")
+		site.check(site.m.Close())
+	})
+}
+
+// A goroutine that changes the session while its handler returns: a nil error is
+// a promise.
+func TestLateChangeByAGoroutineIsKeptOrRefused(t *testing.T) {
+	site := newSite(t)
+	cookie := site.newcomer()
+	arrived, release := site.store.hold("Save")
+	var late error
+	site.visit(cookie, func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		_, _ = io.WriteString(w, "begun")
+		site.check(s.Set("kept", true))
+		go func() {
+			<-arrived // the last save is under way
+			late = s.Set("refused", true)
+			release()
+		}()
+	})
+	expect(t, "Set during the last save", errors.Is(late, sessionstore.ErrEnded), true)
+	site.store.up()
+	expect(t, "the session", site.look(cookie, "kept", "refused"), "user= kept")
+
+	// The same, many times and without an order.
+	for range 50 {
+		var all sync.WaitGroup
+		promised := make([]string, 8)
+		site.visit(cookie, func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			_, _ = io.WriteString(w, "begun")
+			for i := range promised {
+				all.Go(func() {
+					key := fmt.Sprintf("key%d", i)
+					if s.Set(key, time.Now().UnixNano()) == nil {
+						promised[i] = key
+					}
+				})
+			}
+		})
+		all.Wait()
+		for _, key := range promised {
+			if key != "" && site.look(cookie, key) != "user= "+key {
+				t.Errorf("%s was set and is not there", key)
+			}
+		}
+	}
+}
+
+// The obvious middleware of gin: the handlers inside go on with the writer that
+// they had before.
+func TestResponseThatBypassesOurWriterIsSaid(t *testing.T) {
+	bypassing := func(site *site, p page) http.Handler {
+		return http.HandlerFunc(func(outer http.ResponseWriter, r *http.Request) {
+			site.serve(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				p(outer, r, s)
+			}).ServeHTTP(outer, r)
+		})
+	}
+	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
+		site := newSite(t)
+		cookie := site.user("ada", "cart")
+		c := start(bypassing(site, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			switch r.URL.Path {
+			case "/new", "/value":
+				site.check(s.Set("value", true))
+			case "/login":
+				site.check(s.Set("of-the-login", true))
+				site.check(s.Login(r.Context(), "eve"))
+			case "/logout":
+				site.check(s.Logout(r.Context()))
+			}
+			if r.URL.Path != "/unwritten" {
+				_, _ = io.WriteString(w, "hi")
+			}
+		}))
+		said := func() int { return strings.Count(site.log.String(), "bypassed") }
+
+		c.send("GET", "/unwritten", cookie)
+		expect(t, "lines, when nothing was sent yet", said(), 0)
+
+		resp := c.send("GET", "/new", "")
+		_, set := sessionCookie(resp)
+		expect(t, "cookie", set, false)
+		expect(t, "no session begins that no browser has", site.store.rows(), 1)
+		expect(t, "events", site.seen(), "session changed too late")
+		for _, want := range []string{"level=ERROR", "no cookie sent", "manager.Handler(router)"} {
+			expect(t, want, strings.Contains(site.log.String(), want), true)
+		}
+
+		c.send("GET", "/value", cookie)
+		expect(t, "a stored session keeps its value", site.look(cookie, "value", "cart"), "user=ada value cart")
+		c.send("GET", "/login", cookie)
+		expect(t, "a login without a cookie is none", site.look(cookie, "of-the-login", "cart"), "user=ada cart")
+		c.send("GET", "/logout", cookie)
+		expect(t, "a logout is one", site.look(cookie), "nobody")
+	})
+}
+
+func TestBypassIsSaidOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		for range 120 {
+			outer := httptest.NewRecorder()
+			site.serve(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+				site.check(s.Set("cart", 1))
+				_, _ = io.WriteString(outer, "hi")
+			}).ServeHTTP(outer, httptest.NewRequest(http.MethodGet, "/", nil))
+			time.Sleep(time.Second)
+		}
+		expect(t, "lines", strings.Count(site.log.String(), "bypassed"), 2)
+		site.check(site.m.Close())
+	})
+}
+
+// sizedWriter is a framework's writer, such as gin's.
+type sizedWriter struct {
+	http.ResponseWriter
+	size int
+}
+
+func (w *sizedWriter) Written() bool { return w.size > 0 }
+
+func (w *sizedWriter) Write(p []byte) (int, error) {
+	w.size += len(p)
+	return len(p), nil
+}
+
+func TestBypassOfAFrameworksWriterIsSaid(t *testing.T) {
+	site := newSite(t)
+	outer := &sizedWriter{ResponseWriter: newBareWriter(site.store)}
+	site.through(outer, func(_ http.ResponseWriter, r *http.Request) {
+		s, err := sessionstore.FromContext(r.Context())
+		site.check(err)
+		site.check(s.Set("cart", 1))
+		_, _ = io.WriteString(outer, "hi")
+	})
+	expect(t, "lines", strings.Count(site.log.String(), "bypassed"), 1)
+	expect(t, "rows", site.store.rows(), 0)
+}
+
+// Without a session there is nothing to lose: a request that did not ask for it
+// may be answered by whoever likes.
+func TestBypassWithoutASessionIsNotSaid(t *testing.T) {
+	site := newSite(t)
+	outer := httptest.NewRecorder()
+	site.through(outer, func(http.ResponseWriter, *http.Request) { _, _ = io.WriteString(outer, "hi") })
+	expect(t, "lines", strings.Count(site.log.String(), "bypassed"), 0)
+}
