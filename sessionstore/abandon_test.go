@@ -100,11 +100,11 @@ func TestAPanicAfterTheResponseHasBegun(t *testing.T) {
 	}
 }
 
-// A save that is still under way in another goroutine when the handler panics has changed the token or will: the browser has both.
+// A save that is still under way in another goroutine when the handler panics
+// has changed the token or will: the response waits for it, and brings the token.
 func TestAPanicWhileALoginIsBeingSaved(t *testing.T) {
 	for _, method := range []string{"Rotate", "Revoke"} { // of which the second keeps the limit, after the login
-		u := &unheard{Store: sessionstore.NewMemory(weekly, 0)}
-		site := newSiteOver(t, &spyStore{Store: u}, func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser = 3 })
+		site := newSite(t, func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser = 3 })
 		b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
 		arrived, release := site.store.hold(method)
 		var saving sync.WaitGroup
@@ -112,9 +112,9 @@ func TestAPanicWhileALoginIsBeingSaved(t *testing.T) {
 			site.check(s.Login(r.Context(), "ann"))
 			saving.Go(func() { site.check(s.Save(context.WithoutCancel(r.Context()))) })
 			<-arrived
+			defer func() { go release() }()
 			panic("a fault of the handler")
 		})
-		release()
 		saving.Wait()
 		expect(t, "status", status, http.StatusInternalServerError)
 		expect(t, "held in "+method+", afterwards", b.who(), "ann")

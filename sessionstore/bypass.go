@@ -23,7 +23,6 @@ func (x *exchange) bypassed() {
 	m, s := x.m, &x.session
 	s.headersGo()
 	s.mu.Lock()
-	s.answered = true
 	lost := s.userID != "" || s.renew || !s.stored && len(s.edits) > 0
 	e := Event{
 		Kind: EventChangeLate, Handle: s.handle(), UserID: s.rec.UserID,

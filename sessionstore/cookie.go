@@ -183,11 +183,6 @@ func (c *cookieCodec) read(r *http.Request) (ticket, presented) {
 	return found, outcome
 }
 
-// named says whether a request may have a cookie of the name. Taking its header apart is what costs, and most have none.
-func (c *cookieCodec) named(r *http.Request) bool {
-	return slices.ContainsFunc(r.Header["Cookie"], func(line string) bool { return strings.Contains(line, c.cfg.Name+"=") })
-}
-
 // write adds the Set-Cookie header for a ticket. maxAge is for a persistent cookie.
 func (c *cookieCodec) write(h http.Header, t ticket, maxAge time.Duration, secure bool) {
 	cookie := c.cookie(secure)

@@ -96,8 +96,8 @@ func (c CookieConfig) check(env Environment, fault func(name, problem string)) {
 	if len(c.Domain) > maxAttributeBytes || len(c.Path) > maxAttributeBytes {
 		fault("Cookie", "domain and path are at most 1024 bytes")
 	}
-	if len(c.Name)+len(successorSuffix)+valueChars > maxCookieBytes {
-		fault("Cookie.Name", "is so long that browsers would drop a cookie (4096 bytes with its value, and with the -next of the second one)")
+	if len(c.Name)+valueChars > maxCookieBytes {
+		fault("Cookie.Name", "is so long that browsers would drop a cookie (4096 bytes with its value)")
 	}
 	// A value stands in for the real one: both are made of the same characters.
 	probe := http.Cookie{Name: c.Name, Value: "v", Domain: c.Domain, Path: c.Path, SameSite: c.SameSite, Secure: true}

@@ -195,8 +195,8 @@ func TestCookieConfigFaults(t *testing.T) {
 		{"an attribute in the domain is refused", CookieConfig{Domain: "example.com; Secure"}, Production, "Cookie"},
 		{"an attribute in the path is refused", CookieConfig{Name: "id", Path: "/; Domain=evil.example"}, Production, "Cookie"},
 		{"a header in the name is refused", CookieConfig{Name: "id\r\nSet-Cookie: a"}, Production, "Cookie"},
-		{"4096 bytes with -next are allowed", CookieConfig{Name: strings.Repeat("n", 4091-valueChars)}, Production, ""},
-		{"4097 bytes with -next are refused", CookieConfig{Name: strings.Repeat("n", 4092-valueChars)}, Production, "Cookie.Name"},
+		{"4096 bytes are allowed", CookieConfig{Name: strings.Repeat("n", 4096-valueChars)}, Production, ""},
+		{"4097 bytes are refused", CookieConfig{Name: strings.Repeat("n", 4097-valueChars)}, Production, "Cookie.Name"},
 		{"a path of 1024 bytes is allowed", CookieConfig{Path: "/" + strings.Repeat("p", 1023)}, Production, ""},
 		{"a path of 1025 bytes is refused", CookieConfig{Path: "/" + strings.Repeat("p", 1024)}, Production, "Cookie"},
 	} {

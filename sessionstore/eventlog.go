@@ -11,7 +11,7 @@ var eventLevels = [eventKinds]slog.Level{
 	EventRevoked: slog.LevelInfo, EventForeignHandle: slog.LevelWarn, EventLimitFailed: slog.LevelWarn,
 	EventExpired: slog.LevelDebug, EventUnknown: slog.LevelDebug, EventForged: slog.LevelInfo, EventAmbiguous: slog.LevelWarn,
 	EventLoadFailed: slog.LevelWarn, EventSuspicious: slog.LevelWarn, EventChangeLost: slog.LevelInfo, EventChangeLate: slog.LevelError,
-	EventSaveFailed: slog.LevelError, EventTouchFailed: slog.LevelWarn, EventUncached: slog.LevelWarn,
+	EventDiscarded: slog.LevelInfo, EventSaveFailed: slog.LevelError, EventTouchFailed: slog.LevelWarn, EventUncached: slog.LevelWarn,
 	EventWatchFailed: slog.LevelWarn,
 	EventPruned:      slog.LevelDebug, EventPruneFailed: slog.LevelWarn,
 	EventEmergency: slog.LevelError, EventRecoveryFailed: slog.LevelError, EventRecovered: slog.LevelWarn,

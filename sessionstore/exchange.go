@@ -22,6 +22,7 @@ type exchange struct {
 	committed bool
 	noted     bool // the use of the session
 	moved     bool // the session, to a place that is to be noted at once
+	status    int  // of the response that began; 0 before
 	failed    bool // to commit: the client was told so
 	ended     bool
 	session   Session
@@ -85,12 +86,6 @@ func (x *exchange) load(ctx context.Context) error {
 		rec, err := m.store.Load(ctx, t.token.id(), int64(t.floor))
 		switch {
 		case errors.Is(err, ErrNotFound):
-			if found, err := x.succeed(ctx, t.token); err != nil {
-				return x.notLoaded(ctx, err)
-			} else if found {
-				x.suspect(ctx)
-				break
-			}
 			// The cookie stays. Were it cleared, this response could overtake that of a login in another tab,
 			// whose cookie has the same name, and log the user out.
 			e := Event{Kind: EventUnknown, Handle: t.token.id().Handle()}
@@ -103,7 +98,6 @@ func (x *exchange) load(ctx context.Context) error {
 		default:
 			s.stored, s.rec, s.token = true, rec, t.token
 			s.persist, s.recook, s.floor = t.persistent, t.stale, int64(t.floor)
-			s.next, _ = x.readSuccessor(t.token)
 			x.suspect(ctx)
 		}
 	}
@@ -119,11 +113,13 @@ func (x *exchange) notLoaded(ctx context.Context, err error) error {
 	return err
 }
 
-// commit saves what the handler did and writes the cookie. It runs once, just before the first byte of the response.
-func (x *exchange) commit() error {
+// commit saves what the handler did and writes the cookie. It runs once, just
+// before the first byte of the response. With a status of 500 or more, it
+// discards what is pending instead: only a logout is carried out.
+func (x *exchange) commit(status int) error {
 	x.loading.Lock()
 	defer x.loading.Unlock()
-	x.committed = true
+	x.committed, x.status = true, status
 	if x.asked {
 		addVaryCookie(x.header)
 	}
@@ -133,7 +129,11 @@ func (x *exchange) commit() error {
 	s := &x.session
 
 	// From here on, what needs a cookie is too late: a logout beside the save below must not believe it was heard.
-	if s.headersGo() {
+	pending := s.headersGo()
+	if status >= http.StatusInternalServerError {
+		pending = x.void()
+	}
+	if pending {
 		if err := x.save(); err != nil {
 			return err
 		}
@@ -157,8 +157,8 @@ func (x *exchange) save() error {
 
 	ctx := x.request.Context()
 	err := x.persist(s.save)
-	if errors.Is(err, ErrUncertain) && s.moving() {
-		err = x.persist(s.save) // a reply may have got lost, or come too late
+	if errors.Is(err, ErrUncertain) && s.rotating() {
+		err = x.persist(s.save) // repeats the change of token, with the same new token
 	}
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -183,11 +183,40 @@ func (x *exchange) persist(save func(context.Context) error) error {
 	return save(ctx)
 }
 
+// void discards what is pending, for a response that reports a failure of the
+// server. It waits for a Save that is under way, whose new token the response
+// must bring, and reports whether a logout is left to do.
+func (x *exchange) void() (logout bool) {
+	s := &x.session
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x.discard()
+	return len(s.doomed) > 0
+}
+
+// discard is Session.Discard for a response that reports a failure of the
+// server. The caller holds s.mu.
+func (x *exchange) discard() {
+	s := &x.session
+	if s.unsaved() {
+		x.m.observe(withoutSession(x.request.Context()), Event{
+			Kind: EventDiscarded, Handle: s.handle(), UserID: s.rec.UserID,
+			Detail: "the response is an error of the server; call Session.Save to keep changes in spite of it",
+		})
+	}
+	s.discard()
+}
+
 // fail writes what the browser must know although the response is withheld. What was pending is void: an ErrorHandler's own Save
-// would move the session to a token that the browser never gets.
+// would move the session to a token that the browser never gets. For the same
+// reason it waits for a Save that is under way.
 func (x *exchange) fail() {
 	x.failed = true
 	s := &x.session
+	s.saving.Lock()
+	defer s.saving.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x.writeCookie()
@@ -233,14 +262,11 @@ func (x *exchange) noteUse() {
 // The caller holds s.mu.
 func (x *exchange) writeCookie() {
 	m, s, h := x.m, &x.session, x.header
-	s.answered = true
 	write, clears := s.recook && s.stored, s.uncook && !s.stored && !x.failed
-	tells := s.next != nil && s.next.of == s.token && (x.failed || !s.next.told)
-	if !write && !clears && !tells {
+	if !write && !clears {
 		return
 	}
 	secure := x.secure()
-	x.writeSuccessor(secure)
 	switch {
 	case write:
 		t := ticket{token: s.token, persistent: s.persist, floor: uint64(s.floor)}
@@ -278,6 +304,9 @@ func (x *exchange) end() {
 	m, s := x.m, &x.session
 	s.mu.Lock()
 	e := Event{Handle: s.handle(), UserID: s.rec.UserID}
+	if x.status >= http.StatusInternalServerError {
+		x.discard()
+	}
 	late := !x.failed && (s.stored && len(s.edits) > 0 || len(s.doomed) > 0)
 	s.ended = !late
 	s.mu.Unlock()

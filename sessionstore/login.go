@@ -51,27 +51,22 @@ func (s *Session) Logout(ctx context.Context) error {
 		if by.name == "" {
 			by.name = s.rec.UserID
 		}
-		s.doom(s.rec, s.token, by)
+		s.doom(s.rec, by)
 	case s.held != nil: // whoever has the token may end what it opens, and nobody knows who that is
-		s.doom(s.held.rec, s.held.token, by)
+		s.doom(s.held.rec, by)
 	}
 	s.forget()
 	return nil
 }
 
 // doom notes that a session is to be deleted.
-func (s *Session) doom(rec Record, tok token, by actor) {
-	s.doomed = append(s.doomed, s.wherever(rec, tok, by))
-	s.uncook = true
-}
-
-// wherever is what to end a session by, under either token.
-func (s *Session) wherever(rec Record, tok token, by actor) doomed {
+func (s *Session) doom(rec Record, by actor) {
 	d := doomed{Record: rec, by: by}
-	if s.next != nil && s.next.of == tok {
-		d.next = s.next.token.id()
+	if s.pending != nil {
+		d.next = s.pending.id()
 	}
-	return d
+	s.doomed = append(s.doomed, d)
+	s.uncook = true
 }
 
 // Regenerate gives the session a new token and changes nothing else. A new session gets a new token anyway.
@@ -107,8 +102,10 @@ func (s *Session) Remembered() bool {
 }
 
 // Discard takes back what is pending: values, a login, a regeneration. What was saved already stays, and so does a
-// logout. It is for a handler that fails half way, since an error page is a response like any other: what was
-// changed before it is saved with it.
+// logout. A login or a regeneration whose Save failed for want of a reply is not
+// repeated; if it was made, that browser logs in again. It is for a handler that fails half way and answers with a status below 500: what
+// was changed before it is saved with it. A status of 500 or more discards by
+// itself.
 func (s *Session) Discard() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,7 +113,7 @@ func (s *Session) Discard() {
 }
 
 func (s *Session) discard() {
-	s.edits, s.userID, s.renew, s.drop = nil, "", false, false
+	s.edits, s.userID, s.renew, s.drop, s.pending = nil, "", false, false, nil
 	if s.held != nil && s.stored {
 		s.withhold() // the login that brought it back is void
 	}
@@ -137,7 +134,7 @@ func (s *Session) cookable() error {
 func (s *Session) forget() {
 	s.stored, s.rec, s.edits = false, Record{}, nil
 	s.userID, s.renew, s.drop, s.recook, s.persist = "", false, false, false, false
-	s.token, s.floor, s.held = token{}, 0, nil
+	s.token, s.floor, s.held, s.pending = token{}, 0, nil, nil
 	s.life++
 }
 

@@ -14,15 +14,13 @@ import (
 // A Manager has no goroutine of its own while nothing happens: one tells the [Observer] of events as long as there are any, and
 // timers see to touches and watches. [Manager.Run] does the work that goes on for ever.
 type Manager struct {
-	cfg      Config
-	expiry   Expiry
-	proxies  proxies
-	store    Store
-	cookie   *cookieCodec
-	newToken func() token
-	// nextCookie is for the token that a session was to get: see successor.go.
-	nextCookie *cookieCodec
-	saidPlain  atomic.Bool // that a Secure cookie went out over plain http
+	cfg       Config
+	expiry    Expiry
+	proxies   proxies
+	store     Store
+	cookie    *cookieCodec
+	newToken  func() token
+	saidPlain atomic.Bool // that a Secure cookie went out over plain http
 
 	saidBypassed seldom
 
@@ -50,12 +48,6 @@ func newManager(store Store, cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sessionstore: deriving the cookie keys: %w", err)
 	}
-	next := cfg.Cookie
-	next.Name += successorSuffix
-	nextCookie, err := newCookieCodec(next, cfg.Env, cfg.Secrets)
-	if err != nil {
-		return nil, fmt.Errorf("sessionstore: deriving the cookie keys: %w", err)
-	}
 	m := &Manager{
 		cfg:      cfg,
 		expiry:   cfg.Expiry(),
@@ -63,8 +55,6 @@ func newManager(store Store, cfg Config) (*Manager, error) {
 		store:    traced(store, LayerSession, cfg.Tracer),
 		cookie:   cookie,
 		newToken: newToken,
-
-		nextCookie: nextCookie,
 	}
 	m.events.init(m)
 	m.touches.init(m)

@@ -22,9 +22,10 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 // Handler gives every request to next a session, to be had with [FromContext]. The session is loaded when it is first
 // asked for and saved just before the first byte of the response; a request that does not use it costs no query, and
 // one that stores nothing gets no cookie. When the session can't be saved, the client gets 503 and keeps its cookie, or gets
-// the one with the new token when the handler's own [Session.Save] had changed that before. When it was to get a new
-// token, in a login for instance, and nobody knows whether it has, a second cookie beside the first names that token, so that the client
-// has its session either way; its name ends in "-next", and it goes when it is known which token the session has.
+// the one with the new token when the handler's own [Session.Save] had changed that before.
+//
+// A response with a status of 500 or more saves nothing: values, a login and a
+// new token that no Save had kept are void. A [Session.Logout] is carried out.
 //
 // What a handler that panics has changed and not saved is void, after the first byte too. If its own Save had changed the token before, the header map has the new cookie, for
 // whoever recovers and answers.
@@ -45,7 +46,7 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 		v.exchange.Store(x)
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, v))
 		x.request = r
-		rw := &response{ResponseWriter: w, request: r, commit: func() error { return x.begin(w) }}
+		rw := &response{ResponseWriter: w, request: r, commit: func(status int) error { return x.begin(w, status) }}
 		returned := false
 		defer func() {
 			if !returned {
@@ -62,7 +63,7 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 			x.bypassed()
 			return
 		}
-		_ = rw.begin()
+		_ = rw.begin(http.StatusOK)
 	})
 }
 

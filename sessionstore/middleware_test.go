@@ -219,7 +219,8 @@ func TestClientThatHangsUpKeepsItsChange(t *testing.T) {
 	})
 }
 
-// A timeout handler inside answers while the page is still at work. What the page does then must say that it is late.
+// A timeout handler inside answers 503 while the page is still at work: what it
+// had not saved is void, and what it does then must say that it is late.
 func TestPageThatOutlivesATimeoutHandlerInside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
@@ -228,6 +229,8 @@ func TestPageThatOutlivesATimeoutHandlerInside(t *testing.T) {
 		var err error
 		resp, _ := visit(site.m.Handler(http.TimeoutHandler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			s, _ := sessionstore.FromContext(r.Context())
+			site.check(s.Set("saved", true))
+			site.check(s.Save(r.Context()))
 			site.check(s.Set("before", true))
 			time.Sleep(time.Minute)
 			err = s.Set("after", true)
@@ -237,7 +240,7 @@ func TestPageThatOutlivesATimeoutHandlerInside(t *testing.T) {
 		expect(t, "body", bodyOf(t, resp), "too slow")
 		<-ended
 		expect(t, "Set", errors.Is(err, sessionstore.ErrEnded), true)
-		expect(t, "the session", site.look(cookie, "before", "after"), "user= before")
+		expect(t, "the session", site.look(cookie, "saved", "before", "after"), "user= saved")
 		site.check(site.m.Close())
 	})
 }

@@ -45,6 +45,9 @@ const (
 	// it could not be saved when the handler returned; without Err it needed a
 	// cookie, and the response bypassed our writer: a fault of the program.
 	EventChangeLate
+	// EventDiscarded: the handler answered with a status of 500 or more. Values,
+	// a login and a new token that no Save had kept are void.
+	EventDiscarded
 	// EventSaveFailed: the session could not be saved and the client got an error instead of the response.
 	EventSaveFailed
 	// EventLimitFailed: a user's oldest sessions could not be ended after a login; the next one makes up for it.
@@ -76,7 +79,7 @@ const (
 var eventNames = [eventKinds]string{
 	"session created", "session login", "session renewed", "session logout", "sessions revoked", "session handle foreign", "session expired", "session unknown",
 	"session cookie forged", "session cookie ambiguous", "session not loaded", "session suspicious",
-	"session change lost", "session changed too late", "session not saved", "session limit not kept", "session touch failed",
+	"session change lost", "session changed too late", "session changes discarded", "session not saved", "session limit not kept", "session touch failed",
 	"session watch failed",
 	"session response uncached", "sessions pruned", "session prune failed",
 	"session emergency begins", "session emergency not ended", "session emergency ended",

@@ -105,10 +105,9 @@ func WithProgress(ctx context.Context, report func(ended int)) context.Context {
 }
 
 // RevokeOthers ends all sessions of the user but this one, as after a change of the password. A pending
-// [Session.Login] counts. Without a user it ends none. It fails as [Manager.Revoke] does, and with [ErrEnded] after the request; also
-// with [ErrUnavailable] while nobody can say which token this session has.
+// [Session.Login] counts. Without a user it ends none. It fails as [Manager.Revoke] does, and with [ErrEnded] after the request.
 func (s *Session) RevokeOthers(ctx context.Context) (Revocation, error) {
-	sel, err := s.others(ctx)
+	sel, err := s.others()
 	if err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
@@ -123,10 +122,7 @@ func userError(userID string) error {
 	return nil
 }
 
-func (s *Session) others(ctx context.Context) (Selection, error) {
-	if err := s.find(ctx); err != nil {
-		return Selection{}, err
-	}
+func (s *Session) others() (Selection, error) {
 	userID := s.UserID()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,13 +8,13 @@ import (
 
 // begin commits the session for a response that is about to be sent by w. When
 // that fails it sends an error in place of the response.
-func (x *exchange) begin(w http.ResponseWriter) error {
-	err := x.commit()
+func (x *exchange) begin(w http.ResponseWriter, status int) error {
+	err := x.commit(status)
 	if err == nil {
 		return nil
 	}
 	forbidCaching(x.header)
-	answer := &response{ResponseWriter: w, request: x.request, commit: func() error { return nil }}
+	answer := &response{ResponseWriter: w, request: x.request, commit: func(int) error { return nil }}
 	x.m.cfg.ErrorHandler(answer.shape(), x.request, err)
 	if !answer.begun { // an ErrorHandler that sends nothing must not look like success
 		answer.WriteHeader(http.StatusInternalServerError)

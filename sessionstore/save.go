@@ -15,7 +15,7 @@ import (
 //
 // [ErrNotFound] says that the session was ended meanwhile, by a logout elsewhere or by its timeout: the changes
 // are lost, and the session is empty now. [ErrUnavailable] says that nothing is known to be saved; the changes
-// are still pending. [ErrHeadersSent] says that the response began before the session could get the new token that it was to get.
+// are still pending.
 func (s *Session) Save(ctx context.Context) error {
 	if err := s.save(withoutSession(ctx)); err != nil {
 		return fmt.Errorf("sessionstore: save: %w", err)
@@ -44,7 +44,18 @@ func (s *Session) headersGo() (pending bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.headersSent = true
-	return len(s.doomed) > 0 || len(s.edits) > 0 || s.userID != "" || s.renew
+	return len(s.doomed) > 0 || s.unsaved()
+}
+
+// unsaved reports whether values, a login or a new token are pending. The
+// caller holds s.mu.
+func (s *Session) unsaved() bool { return len(s.edits) > 0 || s.userID != "" || s.renew }
+
+// rotating reports whether a change of token was sent and not answered.
+func (s *Session) rotating() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pending != nil
 }
 
 // save carries out what is pending. It leaves the cookie to the response.
@@ -103,8 +114,6 @@ func (s *Session) perform(ctx context.Context, p plan) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case errors.Is(err, errForgotten):
-		return nil
 	case errors.Is(err, ErrNotFound):
 		if s.life == p.life {
 			s.forget()
@@ -120,7 +129,9 @@ func (s *Session) perform(ctx context.Context, p plan) error {
 	return nil
 }
 
-// end deletes a session that was logged out. It may have moved to the id that it was to get, which it can't after the first Delete.
+// end deletes a session that was logged out, under its id and under the one of
+// an unanswered change of token. After the first Delete, that change has no row
+// to start from.
 func (m *Manager) end(ctx context.Context, d *doomed) (Revocation, error) {
 	r, err := m.store.Delete(ctx, d.ID)
 	if err != nil || d.next == (ID{}) {
@@ -198,7 +209,9 @@ func (s *Session) write(ctx context.Context, p *plan) (Record, *token, error) {
 		ID: tok.id(), UserID: p.change.UserID, Data: encodeObject(p.change.Set), Client: p.change.Client,
 		MaxSessions: p.change.MaxSessions,
 	})
-	rec, err = s.settled(ctx, tok, rec, err)
+	if errors.Is(err, ErrUncertain) {
+		rec, err = s.confirm(ctx, tok, Change{}, err)
+	}
 	if err == nil {
 		if p.change.UserID == "" {
 			kind = EventCreated
@@ -214,33 +227,14 @@ func (s *Session) rewrite(ctx context.Context, p *plan) (Record, *token, error) 
 		return s.rotate(ctx, p)
 	}
 	rec, err := s.m.store.Save(ctx, p.id, p.change)
-	if errors.Is(err, ErrNotFound) && s.moving() { // the new token was given up, and the session has it
-		tok := s.next.token
-		rec, err = s.m.store.Save(ctx, tok.id(), p.change)
-		return rec, &tok, err
-	}
 	return rec, nil, err
-}
-
-// settled finds out what became of a session under a new token when nobody answered: nobody but us knows its id, so if
-// it is there it was made. Without this a reply that got lost would log a user out whose session merely moved. It is asked
-// by a save that changes nothing, and not by a load: a synchronous standby must have the session before its user is told.
-func (s *Session) settled(ctx context.Context, tok token, rec Record, err error) (Record, error) {
-	if !errors.Is(err, ErrUncertain) {
-		return rec, err
-	}
-	found, lerr := s.m.store.Save(ctx, tok.id(), Change{})
-	if lerr != nil {
-		return rec, err
-	}
-	return found, nil
 }
 
 // apply makes the session what the store now has, and keeps what was changed meanwhile.
 func (s *Session) apply(p *plan, rec Record, tok *token) {
 	s.stored, s.rec = true, rec
 	if tok != nil {
-		s.token, s.floor, s.held, s.next, s.recook, s.uncook = *tok, 0, nil, nil, true, false
+		s.token, s.floor, s.held, s.pending, s.recook, s.uncook = *tok, 0, nil, nil, true, false
 	}
 	if rec.Floor > s.floor {
 		s.floor, s.recook = rec.Floor, true

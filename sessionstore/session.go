@@ -36,8 +36,10 @@ type Session struct {
 	drop   bool     // rec.Data belongs to another user
 	doomed []doomed // logged out, to be deleted
 	round  int      // raised when a save takes the edits, so that later ones are told apart
-	next   *next    // the token that it has or not: a save was not answered
-	life   int      // raised when the session is forgotten, so that a save under way doesn't bring it back
+	// pending is the new token of a change that was not answered, for its
+	// repetition; nil for none.
+	pending *token
+	life    int // raised when the session is forgotten, so that a save under way doesn't bring it back
 
 	// What the response is to do about the cookie.
 	persist bool // it outlives the browser
@@ -45,14 +47,13 @@ type Session struct {
 	uncook  bool // it must be cleared
 
 	headersSent bool
-	answered    bool // the response has its cookies: another token would not reach the browser
 	ended       bool
 }
 
 // doomed is a session that was logged out, and who did it.
 type doomed struct {
 	Record
-	next ID // that it was to get, and nobody answered; zero for none
+	next ID // of an unanswered change of token; zero for none
 	by   actor
 }
 

@@ -89,8 +89,7 @@ func (x *exchange) suspect(ctx context.Context) {
 		x.moved = true
 	case ActionRevoke:
 		// Whether or not it can be ended now: this request does not get it, and the next one tries again.
-		d := s.wherever(s.rec, s.token, actor{})
-		e.Revocation, e.Err = m.end(ctx, &d)
+		e.Revocation, e.Err = m.store.Delete(ctx, s.rec.ID)
 		s.withhold()
 		s.held = nil
 	default:

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,32 +24,6 @@ func newToken() (t token) {
 
 // id is what the stores know a token by.
 func (t token) id() ID { return sha256.Sum256(t[:]) }
-
-// The labels keep the masks of successor and what bond makes apart from any other use of a token.
-const (
-	successorLabel = "pgsession successor v1\x00"
-	bondLabel      = "pgsession bond v1\x00"
-)
-
-// successor hides another token behind this one, and finds it again.
-func (t token) successor(other token) (masked token) {
-	var labelled [len(successorLabel) + len(token{})]byte
-	copy(labelled[copy(labelled[:], successorLabel):], t[:])
-	mask := sha256.Sum256(labelled[:])
-	for i := range masked {
-		masked[i] = mask[i] ^ other[i]
-	}
-	return masked
-}
-
-// bond says of this token and its successor that they belong together: whoever has one token can't find a second for another's mask.
-func (t token) bond(successor token) uint64 {
-	var labelled [len(bondLabel) + 2*len(token{})]byte
-	tokens := labelled[copy(labelled[:], bondLabel):]
-	copy(tokens[copy(tokens, t[:]):], successor[:])
-	sum := sha256.Sum256(labelled[:])
-	return binary.BigEndian.Uint64(sum[:])
-}
 
 func (t token) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, redacted) }
 func (t token) LogValue() slog.Value         { return slog.StringValue(redacted) }

@@ -55,7 +55,7 @@ func (t *Tx) RevokeUser(ctx context.Context, userID string) (int, error) {
 
 // RevokeOthers is [Session.RevokeOthers] for a session of this Manager. It returns how many sessions end with the transaction.
 func (t *Tx) RevokeOthers(ctx context.Context, s *Session) (int, error) {
-	sel, err := s.others(ctx)
+	sel, err := s.others()
 	if err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}

@@ -18,7 +18,7 @@ import (
 type response struct {
 	http.ResponseWriter
 	request *http.Request
-	commit  func() error // called once; an error refuses the response
+	commit  func(status int) error // called once; an error refuses the response
 	begun   bool
 	refused error // of commit: an error was sent in place of the response
 }
@@ -78,11 +78,11 @@ func find[T any](w http.ResponseWriter) (found T, ok bool) {
 	return found, false
 }
 
-// begin commits once.
-func (w *response) begin() error {
+// begin commits once, for a response of a status.
+func (w *response) begin(status int) error {
 	if !w.begun {
 		w.begun = true
-		w.refused = w.commit()
+		w.refused = w.commit(status)
 	}
 	return w.refused
 }
@@ -96,20 +96,20 @@ func (w *response) WriteHeader(status int) {
 		}
 		return
 	}
-	if w.begin() == nil {
+	if w.begin(status) == nil {
 		w.ResponseWriter.WriteHeader(status)
 	}
 }
 
 func (w *response) Write(p []byte) (int, error) {
-	if err := w.begin(); err != nil {
+	if err := w.begin(http.StatusOK); err != nil {
 		return 0, err
 	}
 	return w.ResponseWriter.Write(p)
 }
 
 func (w *response) WriteString(s string) (int, error) {
-	if err := w.begin(); err != nil {
+	if err := w.begin(http.StatusOK); err != nil {
 		return 0, err
 	}
 	return io.WriteString(w.ResponseWriter, s)
@@ -132,7 +132,7 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // flush sends the headers, so it commits first.
 func (w *response) flush() error {
-	if err := w.begin(); err != nil {
+	if err := w.begin(http.StatusOK); err != nil {
 		return err
 	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
@@ -142,7 +142,7 @@ func (w *response) flush() error {
 // then: a handshake that writes its own response must send the headers it finds
 // there.
 func (w *response) hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if err := w.begin(); err != nil {
+	if err := w.begin(http.StatusSwitchingProtocols); err != nil {
 		return nil, nil, fmt.Errorf("sessionstore: not hijacked: %w", err)
 	}
 	return http.NewResponseController(w.ResponseWriter).Hijack()
@@ -150,7 +150,7 @@ func (w *response) hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // ReadFrom lets io.Copy reach the server's sendfile.
 func (c copier) ReadFrom(src io.Reader) (int64, error) {
-	if err := c.begin(); err != nil {
+	if err := c.begin(http.StatusOK); err != nil {
 		return 0, err
 	}
 	return io.Copy(c.ResponseWriter, src)

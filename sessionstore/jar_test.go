@@ -1,0 +1,151 @@
+package sessionstore_test
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// unheard is a store that becomes unavailable with the reply to a Rotate, which
+// it has made or not.
+type unheard struct {
+	sessionstore.Store
+	armed, made, away bool
+	late              func() error // the Rotate, as it arrives later
+}
+
+func (u *unheard) gone() error {
+	if u.away {
+		return errNobody
+	}
+	return nil
+}
+
+func (u *unheard) Rotate(ctx context.Context, old, id sessionstore.ID, c sessionstore.Change) (rec sessionstore.Record, err error) {
+	if !u.armed {
+		if err := u.gone(); err != nil {
+			return rec, err
+		}
+		return u.Store.Rotate(ctx, old, id, c)
+	}
+	u.armed, u.away = false, true
+	u.late = func() error { _, err := u.Store.Rotate(context.Background(), old, id, c); return err }
+	if u.made {
+		if err := u.late(); err != nil {
+			return rec, err
+		}
+	}
+	return rec, errLost
+}
+
+func (u *unheard) Load(ctx context.Context, id sessionstore.ID, floor int64) (rec sessionstore.Record, err error) {
+	if err := u.gone(); err != nil {
+		return rec, err
+	}
+	return u.Store.Load(ctx, id, floor)
+}
+
+func (u *unheard) Save(ctx context.Context, id sessionstore.ID, c sessionstore.Change) (rec sessionstore.Record, err error) {
+	if err := u.gone(); err != nil {
+		return rec, err
+	}
+	return u.Store.Save(ctx, id, c)
+}
+
+// jar is a browser that keeps all cookies.
+type jar struct {
+	t       *testing.T
+	site    *site
+	cookies map[string]string
+}
+
+func (b *jar) copied() *jar { return &jar{b.t, b.site, maps.Clone(b.cookies)} }
+
+// get requests a page, and returns the status and the names of the cookies that
+// the answer sets.
+func (b *jar) get(p page) (status int, set string) {
+	b.t.Helper()
+	return b.through(func(h http.Handler) http.Handler { return h }, p)
+}
+
+// through is get with something in front of the site.
+func (b *jar) through(front func(http.Handler) http.Handler, p page) (status int, set string) {
+	b.t.Helper()
+	return b.ask(front(b.site.m.Handler(asking(p))))
+}
+
+// ask requests a page of a handler.
+func (b *jar) ask(h http.Handler) (status int, set string) {
+	b.t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
+	for name, value := range b.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	for _, c := range w.Result().Cookies() {
+		if b.cookies[c.Name] = c.Value; c.MaxAge < 0 {
+			delete(b.cookies, c.Name)
+			set += "-"
+		}
+		set += c.Name + " "
+	}
+	return w.Code, set
+}
+
+// asking is a handler that shows a page, or the error of its session.
+func asking(p page) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s, err := sessionstore.FromContext(r.Context())
+		if err != nil {
+			sessionstore.ServeError(w, r, err)
+			return
+		}
+		p(w, r, s)
+	})
+}
+
+func (b *jar) who() (user string) {
+	b.t.Helper()
+	status, _ := b.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		if user = s.UserID(); user == "" && s.Has("here") {
+			user = "visitor"
+		}
+	})
+	if status != http.StatusOK {
+		return http.StatusText(status)
+	}
+	return user
+}
+
+func logIn(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	_ = s.Login(r.Context(), "ann")
+}
+
+func renew(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	_ = s.Regenerate(r.Context())
+}
+
+func logOut(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	_ = s.Logout(r.Context())
+}
+
+// doubtful is a browser whose next Rotate gets no reply. The store is back with
+// u.away set to false. Without a user, the browser is an anonymous visitor's.
+func doubtful(t *testing.T, user string, made bool, change ...func(*sessionstore.Config)) (*jar, *unheard) {
+	t.Helper()
+	u := &unheard{Store: sessionstore.NewMemory(weekly, 0)}
+	site := newSiteOver(t, &spyStore{Store: u}, change...)
+	cookie := ""
+	if user == "" {
+		cookie = site.newcomer()
+	} else {
+		cookie = site.user(user)
+	}
+	u.armed, u.made = true, made
+	return &jar{t, site, map[string]string{cookieName: cookie}}, u
+}

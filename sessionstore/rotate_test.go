@@ -1,0 +1,467 @@
+package sessionstore_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+const sent = cookieName + " "
+
+// The reply to a change of token is lost. If the store can be asked in time, the
+// browser notices nothing, whether the change was committed or not.
+func TestALostReplyThatIsAskedForInTime(t *testing.T) {
+	for name, p := range map[string]page{"login": logIn, "renewal": renew} {
+		for _, made := range []bool{true, false} {
+			user := map[string]string{"login": "", "renewal": "ann"}[name]
+
+			b, u := doubtful(t, user, made) // asked at once
+			b.site.store.on("Save", func(context.Context) error { u.away = false; return nil })
+			b.site.store.on("Rotate", func(context.Context) error { u.away = false; return nil })
+			status, set := b.get(p)
+			expect(t, "status", status, http.StatusOK)
+			expect(t, "cookies set", set, sent)
+			expect(t, "afterwards", b.who(), "ann")
+			expect(t, "rows", b.site.store.rows(), 1)
+			old := u.late
+			if err := old(); verdictOf(err) != "not found" {
+				t.Errorf("when it arrives late: %v", err)
+			}
+
+			b, u = doubtful(t, user, made) // asked by the repetition
+			b.site.store.on("Save", func(context.Context) error { u.away = false; return errNobody })
+			n := 0
+			b.site.store.on("Rotate", func(context.Context) error {
+				if n++; n == 2 {
+					b.site.store.on("Save", nil)
+				}
+				return nil
+			})
+			status, set = b.get(p)
+			expect(t, "status, repeated", status, http.StatusOK)
+			expect(t, "cookies set, repeated", set, sent)
+			expect(t, "afterwards, repeated", b.who(), "ann")
+			expect(t, "values", b.has("here"), true)
+			expect(t, "rows, repeated", b.site.store.rows(), 1)
+			_ = u.late()
+			expect(t, "when it arrives late", b.who(), "ann")
+		}
+	}
+}
+
+// has reports whether the browser's session has a value.
+func (b *jar) has(key string) (found bool) {
+	b.t.Helper()
+	_, _ = b.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { found = s.Has(key) })
+	return found
+}
+
+// The reply is lost and the store stays unavailable: 503, and the cookie stays.
+// If the change was committed, that browser logs in again; else all is as before.
+func TestALostReplyAndNoStoreToAsk(t *testing.T) {
+	for _, made := range []bool{true, false} {
+		b, u := doubtful(t, "", made)
+		thief := b.copied()
+		had := b.cookies[cookieName]
+		status, set := b.get(logIn)
+		expect(t, "status", status, http.StatusServiceUnavailable)
+		expect(t, "cookies set", set, "")
+		expect(t, "the cookie", b.cookies[cookieName], had)
+		expect(t, "in the outage", b.who(), "Service Unavailable")
+		u.away = false
+		want := map[bool]string{true: "", false: "visitor"}[made]
+		expect(t, "afterwards", b.who(), want)
+		if !made {
+			expect(t, "when it arrives late", u.late(), nil)
+			expect(t, "afterwards", b.who(), "")
+		}
+		_, set = b.get(logIn)
+		expect(t, "cookies of the next login", set, sent)
+		expect(t, "the next login", b.who(), "ann")
+		expect(t, "who planted the first token", thief.who(), "")
+	}
+}
+
+// A change that was not sent leaves cookie and session as they were.
+func TestAChangeOfTokenThatIsNotCommitted(t *testing.T) {
+	b, u := doubtful(t, "", false)
+	u.armed, u.away = false, false
+	b.site.store.down("Rotate")
+	status, set := b.get(logIn)
+	expect(t, "status", status, http.StatusServiceUnavailable)
+	expect(t, "cookies set", set, "")
+	b.site.store.up()
+	expect(t, "afterwards", b.who(), "visitor")
+}
+
+// The answer to a login is lost on its way to the browser, or its form is sent
+// twice. The second one logs in, with the token of the first, which is gone.
+func TestALoginWhoseResponseIsLost(t *testing.T) {
+	site := newSite(t)
+	b := &jar{t, site, map[string]string{cookieName: site.newcomer("cart")}}
+	second := b.copied()
+	_, _ = b.get(logIn) // the browser never gets this answer
+	status, set := second.get(logIn)
+	expect(t, "status", status, http.StatusOK)
+	expect(t, "cookies set", set, sent)
+	expect(t, "the second click", second.who(), "ann")
+	expect(t, "values of the anonymous session", second.has("cart"), false)
+}
+
+// Requests under way with the token that a Regenerate replaced are those of a
+// stranger, and none of their responses brings a cookie or clears one.
+func TestRequestsBesideARegenerate(t *testing.T) {
+	site := newSite(t)
+	b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
+	for name, p := range map[string]page{"reads": nothing, "logs out": logOut} {
+		late := b.copied()
+		_, set := b.get(renew)
+		expect(t, "cookies of the renewal", set, sent)
+		_, set = late.get(p)
+		expect(t, "cookies of the one that "+name, set, "")
+		expect(t, "whose session it sees", late.who(), "")
+		expect(t, "the browser that got the answer", b.who(), "ann")
+	}
+}
+
+// A response that was loaded before a login and ends after it brings no cookie
+// with the older token.
+func TestAResponseThatArrivesLate(t *testing.T) {
+	site := newSite(t)
+	b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
+	slow := b.copied()
+	_, set := slow.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		_, _ = b.get(logIn)
+		site.check(s.Set("late", true))
+		site.check(s.RememberMe(true))
+	})
+	expect(t, "cookies set by the slow one", set, "")
+	expect(t, "the browser", b.who(), "ann")
+}
+
+// With a status of 500 or more, what no Save has kept is void. A Logout is not,
+// nor is the cookie of a token that a Save has changed.
+func TestAResponseThatIsAnError(t *testing.T) {
+	fails := func(w http.ResponseWriter, _ *http.Request, _ *sessionstore.Session) {
+		w.WriteHeader(http.StatusBadGateway)
+	}
+	saves := func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Save(r.Context()) }
+	sets := func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("kept", true) }
+	panics := func(http.ResponseWriter, *http.Request, *sessionstore.Session) { panic("a fault of the handler") }
+	hangs := func(_ http.ResponseWriter, r *http.Request, _ *sessionstore.Session) { <-r.Context().Done() }
+	inTime := func(h http.Handler) http.Handler { return http.TimeoutHandler(h, time.Millisecond, "") }
+	plain := func(h http.Handler) http.Handler { return h }
+	for name, tt := range map[string]struct {
+		begins, set string
+		inside      func(http.Handler) http.Handler
+		pages       []page
+		who         string
+		kept        bool
+		events      string
+	}{
+		"nothing pending":   {"ann", "", plain, []page{fails}, "ann", false, ""},
+		"a value":           {"ann", "", plain, []page{sets, fails}, "ann", false, "session changes discarded"},
+		"a value of nobody": {"none", "", plain, []page{sets, fails}, "", false, "session changes discarded"},
+		"a login":           {"", "", plain, []page{logIn, sets, fails}, "visitor", false, "session changes discarded"},
+		"another's login":   {"bob", "", plain, []page{logIn, fails}, "bob", false, "session changes discarded"},
+		"a renewal":         {"ann", "", plain, []page{renew, fails}, "ann", false, "session changes discarded"},
+		"a saved login":     {"", sent, plain, []page{logIn, saves, fails}, "ann", false, "session login"},
+		"a saved login, a value": {
+			"", sent, plain, []page{logIn, saves, sets, fails}, "ann", false, "session login, session changes discarded",
+		},
+		"a saved value":          {"ann", "", plain, []page{sets, saves, fails}, "ann", true, ""},
+		"a saved first value":    {"none", sent, plain, []page{sets, saves, fails}, "", true, "session created"},
+		"a logout":               {"ann", "-" + sent, plain, []page{logOut, fails}, "", false, "session logout"},
+		"a logout and a value":   {"ann", "-" + sent, plain, []page{logOut, sets, fails}, "", false, "session changes discarded, session logout"},
+		"a login after a logout": {"ann", "-" + sent, plain, []page{logOut, logIn, fails}, "", false, "session changes discarded, session logout"},
+		"a value too late":       {"ann", "", plain, []page{fails, sets}, "ann", false, "session changes discarded"},
+		"recovered":              {"", "", recovered, []page{logIn, sets, panics}, "visitor", false, "session changes discarded"},
+		"recovered after a Save": {"", sent, recovered, []page{logIn, saves, sets, panics}, "ann", false, "session login, session changes discarded"},
+		"too late":               {"", "", inTime, []page{logIn, sets, hangs}, "visitor", false, "session changes discarded"},
+		"too late after a Save":  {"", sent, inTime, []page{logIn, saves, sets, hangs}, "ann", false, "session login, session changes discarded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				site := newSite(t)
+				b := &jar{t, site, map[string]string{}}
+				switch tt.begins {
+				case "none":
+				case "":
+					b.cookies[cookieName] = site.newcomer()
+				default:
+					b.cookies[cookieName] = site.user(tt.begins)
+				}
+				status, set := b.ask(site.m.Handler(tt.inside(asking(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+					for _, p := range tt.pages {
+						p(w, r, s)
+					}
+				}))))
+				expect(t, "an error", status >= 500, true)
+				expect(t, "cookies set", set, tt.set)
+				expect(t, "events", site.seen(), tt.events)
+				expect(t, "afterwards", b.who(), tt.who)
+				expect(t, "the value", b.has("kept"), tt.kept)
+			})
+		})
+	}
+}
+
+// A logout that can't be carried out replaces even an error of the handler.
+func TestALogoutThatFailsBehindAnError(t *testing.T) {
+	site := newSite(t)
+	b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
+	site.store.down("Delete")
+	status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		logOut(w, r, s)
+		w.WriteHeader(http.StatusBadGateway)
+	})
+	expect(t, "status", status, http.StatusServiceUnavailable)
+	expect(t, "cookies set", set, "")
+	site.store.up()
+	expect(t, "afterwards", b.who(), "ann")
+}
+
+// An attacker plants a token of theirs before a login. The login's token was in
+// no cookie before, whether or not its reply was lost.
+func TestATokenPlantedBeforeALogin(t *testing.T) {
+	for _, p := range []page{logIn, renew} {
+		for _, lost := range []string{"", "made", "not made"} {
+			victim, u := doubtful(t, "", lost == "made")
+			u.armed = lost != ""
+			victim.site.store.on("Save", func(context.Context) error { u.away = false; return errNobody })
+			n := 0
+			victim.site.store.on("Rotate", func(context.Context) error {
+				if n++; n == 2 {
+					victim.site.store.on("Save", nil)
+				}
+				return nil
+			})
+			thief := victim.copied()
+			status, set := victim.get(p)
+			victim.site.store.up()
+			expect(t, "status", status, http.StatusOK)
+			expect(t, "cookies set", set, sent)
+			expect(t, "who planted the token", thief.who(), "")
+		}
+	}
+}
+
+// A handler's own Save gets no reply, and the store is back before the response:
+// the session is under one new token, with what was changed since.
+func TestASaveAfterALostReply(t *testing.T) {
+	for _, made := range []bool{true, false} {
+		for name, then := range map[string]page{
+			"the response": func(http.ResponseWriter, *http.Request, *sessionstore.Session) {},
+			"another Save": func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Save(r.Context()) },
+		} {
+			for _, first := range []page{logIn, renew} {
+				b, u := doubtful(t, "", made)
+				status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+					first(w, r, s)
+					expect(t, "the first save", verdictOf(s.Save(r.Context())), "unavailable")
+					u.away = false
+					logIn(w, r, s)
+					b.site.check(s.Set("later", true))
+					then(w, r, s)
+				})
+				expect(t, name+": status", status, http.StatusOK)
+				expect(t, name+": cookies set", set, sent)
+				expect(t, name+": afterwards", b.who(), "ann")
+				expect(t, name+": values", b.has("here") && b.has("later"), true)
+				expect(t, name+": rows", b.site.store.rows(), 1)
+				if err := u.late(); verdictOf(err) != "not found" {
+					t.Errorf("when it arrives late: %v", err)
+				}
+			}
+		}
+	}
+}
+
+// A change that the second attempt lacks a reply to is not taken for saved
+// because the first attempt was committed.
+func TestARepetitionThatIsLostToo(t *testing.T) {
+	b, u := doubtful(t, "ann", true)
+	status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		renew(w, r, s)
+		expect(t, "the first save", verdictOf(s.Save(r.Context())), "unavailable")
+		b.site.check(s.Set("later", true))
+		u.away = false
+		n := 0
+		b.site.store.on("Rotate", func(context.Context) error {
+			if n++; n == 1 {
+				return errLost
+			}
+			return nil
+		})
+	})
+	expect(t, "status", status, http.StatusOK)
+	expect(t, "cookies set", set, sent)
+	expect(t, "the value", b.has("later"), true)
+	expect(t, "rows", b.site.store.rows(), 1)
+}
+
+// A logout ends the session under either token, and is one event.
+func TestALogoutAfterALostReply(t *testing.T) {
+	for _, made := range []bool{true, false} {
+		for _, beside := range []bool{true, false} {
+			b, u := doubtful(t, "ann", made)
+			var handle sessionstore.Handle
+			status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				handle = s.Handle()
+				renew(w, r, s)
+				if beside {
+					b.site.store.on("Rotate", func(context.Context) error { logOut(w, r, s); return nil })
+				}
+				_ = s.Save(r.Context())
+				u.away = false
+				logOut(w, r, s)
+			})
+			expect(t, "status", status, http.StatusOK)
+			expect(t, "cookies set", set, "-"+sent)
+			expect(t, "rows", b.site.store.rows(), 0)
+			expect(t, "the event's", b.site.event(sessionstore.EventLogout).Handle, handle)
+			if err := u.late(); verdictOf(err) != "not found" {
+				t.Errorf("when it arrives late: %v", err)
+			}
+		}
+	}
+}
+
+// A change without a reply that the handler takes back is not repeated: a login
+// never comes true behind the handler's back.
+func TestDiscardAfterALostReply(t *testing.T) {
+	for _, made := range []bool{true, false} {
+		b, u := doubtful(t, "", made)
+		status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			logIn(w, r, s)
+			expect(t, "save", verdictOf(s.Save(r.Context())), "unavailable")
+			s.Discard()
+			u.away = false
+			w.WriteHeader(http.StatusTeapot)
+		})
+		expect(t, "status", status, http.StatusTeapot)
+		expect(t, "cookies set", set, "")
+		expect(t, "afterwards", b.who(), map[bool]string{true: "", false: "visitor"}[made])
+	}
+}
+
+// Nor does a login that follows go on from what was taken back.
+func TestALoginAfterADiscard(t *testing.T) {
+	b, u := doubtful(t, "", true)
+	_, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		_ = s.Login(r.Context(), "bob")
+		_ = s.Set("his", true)
+		expect(t, "save", verdictOf(s.Save(r.Context())), "unavailable")
+		s.Discard()
+		u.away = false
+		_ = s.Login(r.Context(), "ann")
+	})
+	expect(t, "cookies set", set, sent)
+	expect(t, "afterwards", b.who(), "ann")
+	expect(t, "values of what was taken back", b.has("his"), false)
+}
+
+// An ErrorHandler that saves changes no token: the browser would never get it.
+func TestASaveByTheErrorHandler(t *testing.T) {
+	for _, lost := range []bool{true, false} {
+		var u *unheard
+		answer := func(w http.ResponseWriter, r *http.Request, _ error) {
+			u.away = false
+			s, err := sessionstore.FromContext(r.Context())
+			expect(t, "load", err, nil)
+			expect(t, "user", s.UserID(), "ann")
+			expect(t, "a pending value", s.Has("pending"), false)
+			expect(t, "save", s.Save(r.Context()), nil)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		var b *jar
+		b, u = doubtful(t, "ann", false, func(cfg *sessionstore.Config) { cfg.ErrorHandler = answer })
+		u.armed = lost
+		status, set := b.get(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			_ = s.Login(r.Context(), "bob")
+			_ = s.Set("pending", true)
+			u.away = true
+		})
+		expect(t, "status", status, http.StatusServiceUnavailable)
+		expect(t, "cookies set", set, "")
+		expect(t, "afterwards", b.who(), "ann")
+	}
+}
+
+// A session that a handler's own Save gave a new token is not lost with the
+// response that fails.
+func TestANewTokenBeforeAFailure(t *testing.T) {
+	b, u := doubtful(t, "", true)
+	u.armed = false
+	status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		logIn(w, r, s)
+		b.site.check(s.Save(r.Context()))
+		b.site.check(s.Set("later", true))
+		u.away = true
+	})
+	expect(t, "status", status, http.StatusServiceUnavailable)
+	expect(t, "cookies set", set, sent)
+	u.away = false
+	expect(t, "afterwards", b.who(), "ann")
+}
+
+// A response that fails while another goroutine's Save changes the token waits
+// for that, and brings the new cookie.
+func TestAFailureWhileALoginIsBeingSaved(t *testing.T) {
+	site := newSite(t)
+	b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
+	arrived, release := site.store.hold("Rotate")
+	saved := make(chan error, 1)
+	status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		logIn(w, r, s)
+		go func() { saved <- s.Save(context.WithoutCancel(r.Context())) }()
+		<-arrived
+		go release()
+		w.WriteHeader(http.StatusBadGateway)
+	})
+	expect(t, "save", <-saved, nil)
+	expect(t, "status", status, http.StatusBadGateway)
+	expect(t, "cookies set", set, sent)
+	site.store.up()
+	expect(t, "afterwards", b.who(), "ann")
+}
+
+// Who recovers from a panic answers, and brings the token that the handler's own
+// Save has changed, but nothing that was not saved.
+func TestANewTokenBeforeAPanic(t *testing.T) {
+	for name, p := range map[string]page{
+		"renewed": func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			renew(w, r, s)
+			expect(t, "save", s.Save(r.Context()), nil)
+		},
+		"renewed, and changed after that": func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			renew(w, r, s)
+			expect(t, "save", s.Save(r.Context()), nil)
+			_ = s.Set("pending", true)
+		},
+		"nothing saved": func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			renew(w, r, s)
+			_ = s.Set("pending", true)
+		},
+		"nothing saved of a logout": func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Logout(r.Context()) },
+	} {
+		site := newSite(t)
+		before := site.user("ann")
+		broken := site.serve(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			p(w, r, s)
+			panic("a fault of the handler")
+		})
+		_, after := visit(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() {
+				expect(t, "recovered", recover() != nil, true)
+				w.WriteHeader(http.StatusInternalServerError)
+			}()
+			broken.ServeHTTP(w, r)
+		}), before)
+		expect(t, name, site.look(after, "pending"), "user=ann")
+	}
+}
