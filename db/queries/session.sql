@@ -73,8 +73,9 @@ UPDATE pgsession.sessions AS s SET
 WHERE id = @id::bytea AND expires_at > pg_catalog.now()
 RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
 
--- SessionSaveMany saves many sessions, no id twice. They are locked in the order of their ids, so that two instances
--- saving the same sessions cannot deadlock.
+-- SessionSaveMany saves many sessions, no id twice. It waits for no row: one that
+-- another transaction holds is left out, and its call waits elsewhere. So one
+-- locked session holds up no other, and no two statements wait for each other.
 -- name: SessionSaveMany :many
 WITH change AS (
     SELECT
@@ -84,8 +85,7 @@ WITH change AS (
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY((SELECT @ids::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
-    ORDER BY sessions.id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE pgsession.sessions AS s SET
     data = CASE WHEN s.user_id <> change.user_id THEN '{}'
@@ -132,6 +132,7 @@ SELECT
 FROM old
 RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
+-- SessionRotateMany leaves out rows that are locked, as SessionSaveMany does.
 -- name: SessionRotateMany :many
 WITH change AS (
     SELECT
@@ -142,8 +143,7 @@ WITH change AS (
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY((SELECT @old_ids::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
-    ORDER BY sessions.id
-    FOR UPDATE
+    FOR UPDATE SKIP LOCKED
 ), old AS (
     DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id AND d.expires_at > pg_catalog.now()
     RETURNING d.id, d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
@@ -174,15 +174,20 @@ RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 -- name: SessionDelete :execrows
 DELETE FROM pgsession.sessions WHERE id = @id::bytea;
 
+-- SessionDeleteFree is SessionDelete without a wait: it leaves a locked row.
+-- name: SessionDeleteFree :execrows
+DELETE FROM pgsession.sessions AS d
+WHERE d.id = (SELECT s.id FROM pgsession.sessions AS s WHERE s.id = @id::bytea FOR UPDATE SKIP LOCKED);
+
 -- SessionSettle is asked when there was nothing to end. Whoever ended it may have given up waiting for a synchronous
 -- standby, and a statement that changes nothing would not wait either: this one writes something, so that its commit does.
 -- name: SessionSettle :exec
 SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession', '') WHERE pg_catalog.current_setting('synchronous_standby_names') <> '';
 
 -- SessionTouch extends many sessions at once. It waits for no disk: a touch that a crash forgets costs a session
--- one touch interval of its idle timeout. The rows are locked in the order of their ids, so that two instances
--- touching the same sessions cannot deadlock.
--- name: SessionTouch :execrows
+-- one touch interval of its idle timeout. Rows that another transaction holds are
+-- left out; it returns the ids that were touched.
+-- name: SessionTouch :many
 WITH quick AS (
     SELECT pg_catalog.set_config('synchronous_commit', 'off', true) AS done
 ), seen AS (
@@ -190,8 +195,7 @@ WITH quick AS (
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY(@ids::bytea[]) AND sessions.expires_at > pg_catalog.now()
-    ORDER BY sessions.id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE pgsession.sessions SET
     last_seen_at = greatest(sessions.last_seen_at, pg_catalog.now()),
@@ -201,4 +205,5 @@ UPDATE pgsession.sessions SET
         pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
         ELSE sessions.expires_at END
 FROM quick, seen, locked
-WHERE sessions.id = locked.id AND sessions.id = seen.id AND quick.done = 'off';
+WHERE sessions.id = locked.id AND sessions.id = seen.id AND quick.done = 'off'
+RETURNING sessions.id;

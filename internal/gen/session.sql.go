@@ -167,6 +167,20 @@ func (q *Queries) SessionDelete(ctx context.Context, db DBTX, id []byte) (int64,
 	return result.RowsAffected(), nil
 }
 
+const sessionDeleteFree = `-- name: SessionDeleteFree :execrows
+DELETE FROM pgsession.sessions AS d
+WHERE d.id = (SELECT s.id FROM pgsession.sessions AS s WHERE s.id = $1::bytea FOR UPDATE SKIP LOCKED)
+`
+
+// SessionDeleteFree is SessionDelete without a wait: it leaves a locked row.
+func (q *Queries) SessionDeleteFree(ctx context.Context, db DBTX, id []byte) (int64, error) {
+	result, err := db.Exec(ctx, sessionDeleteFree, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const sessionLoad = `-- name: SessionLoad :one
 
 SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz AS validated_at
@@ -362,8 +376,7 @@ WITH change AS (
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY((SELECT $5::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
-    ORDER BY sessions.id
-    FOR UPDATE
+    FOR UPDATE SKIP LOCKED
 ), old AS (
     DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id AND d.expires_at > pg_catalog.now()
     RETURNING d.id, d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
@@ -411,6 +424,7 @@ type SessionRotateManyRow struct {
 	ValidatedAt time.Time
 }
 
+// SessionRotateMany leaves out rows that are locked, as SessionSaveMany does.
 func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRotateManyParams) ([]*SessionRotateManyRow, error) {
 	rows, err := db.Query(ctx, sessionRotateMany,
 		arg.Absolute,
@@ -530,8 +544,7 @@ WITH change AS (
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY((SELECT $4::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
-    ORDER BY sessions.id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE pgsession.sessions AS s SET
     data = CASE WHEN s.user_id <> change.user_id THEN '{}'
@@ -567,8 +580,9 @@ type SessionSaveManyRow struct {
 	ValidatedAt time.Time
 }
 
-// SessionSaveMany saves many sessions, no id twice. They are locked in the order of their ids, so that two instances
-// saving the same sessions cannot deadlock.
+// SessionSaveMany saves many sessions, no id twice. It waits for no row: one that
+// another transaction holds is left out, and its call waits elsewhere. So one
+// locked session holds up no other, and no two statements wait for each other.
 func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSaveManyParams) ([]*SessionSaveManyRow, error) {
 	rows, err := db.Query(ctx, sessionSaveMany,
 		arg.Slides,
@@ -623,7 +637,7 @@ func (q *Queries) SessionSettle(ctx context.Context, db DBTX) error {
 	return err
 }
 
-const sessionTouch = `-- name: SessionTouch :execrows
+const sessionTouch = `-- name: SessionTouch :many
 WITH quick AS (
     SELECT pg_catalog.set_config('synchronous_commit', 'off', true) AS done
 ), seen AS (
@@ -631,8 +645,7 @@ WITH quick AS (
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY($4::bytea[]) AND sessions.expires_at > pg_catalog.now()
-    ORDER BY sessions.id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE pgsession.sessions SET
     last_seen_at = greatest(sessions.last_seen_at, pg_catalog.now()),
@@ -643,6 +656,7 @@ UPDATE pgsession.sessions SET
         ELSE sessions.expires_at END
 FROM quick, seen, locked
 WHERE sessions.id = locked.id AND sessions.id = seen.id AND quick.done = 'off'
+RETURNING sessions.id
 `
 
 type SessionTouchParams struct {
@@ -655,10 +669,10 @@ type SessionTouchParams struct {
 }
 
 // SessionTouch extends many sessions at once. It waits for no disk: a touch that a crash forgets costs a session
-// one touch interval of its idle timeout. The rows are locked in the order of their ids, so that two instances
-// touching the same sessions cannot deadlock.
-func (q *Queries) SessionTouch(ctx context.Context, db DBTX, arg *SessionTouchParams) (int64, error) {
-	result, err := db.Exec(ctx, sessionTouch,
+// one touch interval of its idle timeout. Rows that another transaction holds are
+// left out; it returns the ids that were touched.
+func (q *Queries) SessionTouch(ctx context.Context, db DBTX, arg *SessionTouchParams) ([][]byte, error) {
+	rows, err := db.Query(ctx, sessionTouch,
 		arg.Slides,
 		arg.Resolution,
 		arg.Idle,
@@ -667,7 +681,19 @@ func (q *Queries) SessionTouch(ctx context.Context, db DBTX, arg *SessionTouchPa
 		arg.UserAgents,
 	)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	var items [][]byte
+	for rows.Next() {
+		var id []byte
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
