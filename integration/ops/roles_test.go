@@ -175,7 +175,7 @@ func TestEveryGrantIsKnown(t *testing.T) {
 			"UPDATE sessions.user_id", "UPDATE sessions.ip", "UPDATE sessions.user_agent", "UPDATE sessions.data",
 		},
 		o.Pruner:  {"USAGE schema", "EXECUTE prune_batch", "EXECUTE prune"},
-		o.Monitor: {"USAGE schema", "SELECT stats", "SELECT sessions_by_state"},
+		o.Monitor: {"USAGE schema", "SELECT stats", "SELECT sessions_by_state", "SELECT sessions.expires_at"},
 	} {
 		for _, right := range rights {
 			want = append(want, role+" "+right)
