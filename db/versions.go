@@ -63,15 +63,15 @@ const tableState = `
 				SELECT FROM pg_catalog.pg_attribute AS a
 				JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid
 				WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
-					AND (a.attgenerated <> '' OR y.typtype <> 'b' OR y.typnamespace <> 'pg_catalog'::regnamespace)
+					AND (a.attgenerated <> '' OR y.typtype <> 'b' OR y.typnamespace <> 'pg_catalog'::regnamespace::oid)
 			) THEN 'has a column of another type'
 			WHEN EXISTS (
 				SELECT FROM pg_catalog.pg_attrdef AS d
 				WHERE CASE WHEN d.adrelid = t.oid THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) NOT IN ('now()', 'CURRENT_TIMESTAMP') END
 			) OR EXISTS (
 				SELECT FROM pg_catalog.pg_attrdef AS d
-				JOIN pg_catalog.pg_depend AS n ON n.classid = 'pg_catalog.pg_attrdef'::regclass AND n.objid = d.oid
-				WHERE d.adrelid = t.oid AND n.refclassid = 'pg_catalog.pg_proc'::regclass
+				JOIN pg_catalog.pg_depend AS n ON n.classid = 'pg_catalog.pg_attrdef'::regclass::oid AND n.objid = d.oid
+				WHERE d.adrelid = t.oid AND n.refclassid = 'pg_catalog.pg_proc'::regclass::oid
 			) THEN 'has a default of its own'
 			ELSE ''
 		END

@@ -31,8 +31,6 @@ var sql = map[sessionstore.Operation][]attribute.KeyValue{
 	sessionstore.OpList:   onSessions("SELECT"),
 	sessionstore.OpRevoke: onSessions("DELETE"),
 	sessionstore.OpAlive:  onSessions("SELECT"),
-	sessionstore.OpMark:   onTable("INSERT", "marks"),
-	sessionstore.OpLook:   onTable("SELECT", "marks"),
 	sessionstore.OpPrune: {
 		semconv.DBSystemNamePostgreSQL, semconv.DBOperationName("SELECT"), semconv.DBStoredProcedureName("prune_batch"),
 		semconv.DBQuerySummary("SELECT prune_batch"),
@@ -41,12 +39,10 @@ var sql = map[sessionstore.Operation][]attribute.KeyValue{
 	sessionstore.OpCheck: {semconv.DBSystemNamePostgreSQL, semconv.DBOperationName("SELECT"), semconv.DBQuerySummary("SELECT pg_catalog")},
 }
 
-func onSessions(command string) []attribute.KeyValue { return onTable(command, "sessions") }
-
-func onTable(command, table string) []attribute.KeyValue {
+func onSessions(command string) []attribute.KeyValue {
 	return []attribute.KeyValue{
-		semconv.DBSystemNamePostgreSQL, semconv.DBOperationName(command), semconv.DBCollectionName(table),
-		semconv.DBQuerySummary(command + " " + table),
+		semconv.DBSystemNamePostgreSQL, semconv.DBOperationName(command), semconv.DBCollectionName("sessions"),
+		semconv.DBQuerySummary(command + " sessions"),
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 )
@@ -26,7 +25,6 @@ type Memory struct {
 	mu        sync.Mutex
 	sessions  map[ID]Record
 	bytes     int
-	marks     map[markKey][]Mark
 	lastPrune time.Time
 }
 
@@ -38,7 +36,7 @@ func NewMemory(expiry Expiry, limit int) *Memory {
 	if limit <= 0 {
 		limit = defaultMemoryLimit
 	}
-	return &Memory{expiry: expiry, limit: limit, sessions: map[ID]Record{}, marks: map[markKey][]Mark{}}
+	return &Memory{expiry: expiry, limit: limit, sessions: map[ID]Record{}}
 }
 
 // Format writes what the store is, and nothing of what it holds.
@@ -74,9 +72,6 @@ func (m *Memory) Create(ctx context.Context, d Draft) (Record, error) {
 	}
 	if d.UserID != "" {
 		rec.AuthenticatedAt = born
-		if m.refuses(d.UserID, d.Began.in(&rec), now) {
-			return Record{}, ErrRevoked
-		}
 	}
 	rec.ExpiresAt = m.expiry.deadline(now, rec.AbsoluteExpiresAt)
 	rec.ValidatedAt = now
@@ -120,12 +115,6 @@ func (m *Memory) Save(ctx context.Context, id ID, c Change) (Record, error) {
 	if c.UserID != "" {
 		rec.UserID, rec.AuthenticatedAt = c.UserID, now
 	}
-	if (c.UserID != "" || !c.Began.IsZero()) && rec.UserID != "" && m.refuses(rec.UserID, c.Began.in(&rec), now) {
-		if c.UserID == "" {
-			m.drop(id) // it was logged in already
-		}
-		return Record{}, ErrRevoked
-	}
 	rec = m.expiry.used(rec, c.Client, now)
 	return rec, m.put(rec)
 }
@@ -153,9 +142,6 @@ func (m *Memory) Rotate(ctx context.Context, old, id ID, c Change) (Record, erro
 			rec.Data = nil
 		}
 		rec.UserID, rec.AuthenticatedAt, rec.CreatedAt = c.UserID, now, now
-		if m.refuses(rec.UserID, c.Began.in(&rec), now) {
-			return Record{}, ErrRevoked
-		}
 		rec.AbsoluteExpiresAt = now.Add(m.expiry.Absolute)
 		rec.ExpiresAt = m.expiry.deadline(now, rec.AbsoluteExpiresAt)
 	}
@@ -211,12 +197,6 @@ func (m *Memory) Prune(ctx context.Context, max int) (int, bool, error) {
 		if n < max && !rec.ExpiresAt.After(now) {
 			m.drop(id)
 			n++
-		}
-	}
-	for key, marks := range m.marks {
-		marks = slices.DeleteFunc(marks, func(mark Mark) bool { return mark.RevokedAt.Before(now.Add(-markLifetime)) })
-		if m.marks[key] = marks; len(marks) == 0 {
-			delete(m.marks, key)
 		}
 	}
 	m.lastPrune = now

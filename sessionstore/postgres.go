@@ -35,7 +35,7 @@ type Postgres struct {
 
 	distributed   atomic.Bool // over the nodes of a Citus cluster
 	shared, apart combiners   // apart where it is distributed
-	looks         *batch.Combiner[lookCall, bool]
+	locked        *lockedRows
 	tallies       [operations]tally
 	tracer        Tracer // nil for none
 	brokenRows    brokenRows
@@ -61,8 +61,8 @@ func newPostgres(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout t
 	p := &Postgres{pool: pool, schema: schemaName, queries: gen.New(), expiry: expiry, timeout: timeout}
 	p.wanted = pool.Config().ConnConfig.ValidateConnect
 	p.db = p.in(pool)
+	p.locked = newLockedRows(p.connections())
 	p.shared = p.combiners(batch.Config{InFlight: statementsInFlight, Timeout: timeout})
-	p.looks = batch.New(p.lookMany, batch.Config{InFlight: statementsInFlight, Timeout: timeout, Retry: retrySingly})
 	p.apart = p.combiners(batch.Config{InFlight: p.connections(), MaxBatch: 1, Timeout: timeout})
 	return p
 }
@@ -87,22 +87,12 @@ func (p *Postgres) Check(ctx context.Context) error {
 
 // Create implements [Store].
 func (p *Postgres) Create(ctx context.Context, d Draft) (Record, error) {
-	called := time.Now()
-	rec, err := p.insert(ctx, d)
-	if d.UserID == "" {
-		return rec, err
-	}
-	if errors.Is(err, ErrNotFound) {
-		return Record{}, ErrRevoked // the statement has seen a mark
-	}
-	return p.loggedIn(ctx, d.ID, lookCall{d.UserID, d.Began}, called, rec, err)
-}
-
-func (p *Postgres) insert(ctx context.Context, d Draft) (Record, error) {
 	if d.UserID != "" && d.MaxSessions > 0 {
 		return p.admit(ctx, opCreate, d.UserID, d.ID, d.MaxSessions, func(ctx context.Context, q querier) (*Record, error) { return p.create(ctx, q, &d) })
 	}
-	return changed(ctx, p, p.calls().creates, d)
+	return changed(ctx, p, p.calls().creates, d, d.ID, rowCall{opCreate, func(ctx context.Context, db querier) (*Record, error) {
+		return p.create(ctx, db, &d)
+	}})
 }
 
 // Load implements [Store].
@@ -112,45 +102,36 @@ func (p *Postgres) Load(ctx context.Context, id ID, _ int64) (Record, error) {
 
 // Save implements [Store].
 func (p *Postgres) Save(ctx context.Context, id ID, c Change) (Record, error) {
-	called := time.Now()
-	rec, err := p.update(ctx, id, c)
-	// The client has the token already: the look must not end with the request.
-	return p.loggedIn(context.WithoutCancel(ctx), id, lookCall{c.UserID, c.Began}, called, rec, err)
-}
-
-func (p *Postgres) update(ctx context.Context, id ID, c Change) (Record, error) {
 	if c.UserID != "" && c.MaxSessions > 0 {
 		return p.admit(ctx, opSave, c.UserID, id, c.MaxSessions, func(ctx context.Context, q querier) (*Record, error) {
 			return p.save(ctx, q, &saveCall{id, c})
 		})
 	}
-	return changed(ctx, p, p.calls().saves, saveCall{id, c})
+	return changed(ctx, p, p.calls().saves, saveCall{id, c}, id, rowCall{opSave, func(ctx context.Context, db querier) (*Record, error) {
+		return p.save(ctx, db, &saveCall{id, c})
+	}})
 }
 
 // Rotate implements [Store].
 func (p *Postgres) Rotate(ctx context.Context, old, id ID, c Change) (Record, error) {
-	called := time.Now()
-	rec, err := p.replace(ctx, old, id, c)
-	return p.loggedIn(ctx, id, lookCall{c.UserID, c.Began}, called, rec, err)
-}
-
-func (p *Postgres) replace(ctx context.Context, old, id ID, c Change) (Record, error) {
 	if c.UserID != "" && c.MaxSessions > 0 {
 		return p.admit(ctx, opRotate, c.UserID, old, c.MaxSessions, func(ctx context.Context, q querier) (*Record, error) {
 			return p.rotate(ctx, q, &rotateCall{old, id, c}, p.distributed.Load())
 		})
 	}
-	return changed(ctx, p, p.calls().rotates, rotateCall{old, id, c})
+	return changed(ctx, p, p.calls().rotates, rotateCall{old, id, c}, old, rowCall{opRotate, func(ctx context.Context, db querier) (*Record, error) {
+		return p.rotate(ctx, db, &rotateCall{old, id, c}, p.distributed.Load())
+	}})
 }
 
 // Touch implements [Store].
 func (p *Postgres) Touch(ctx context.Context, touches []Touch) error {
 	if p.distributed.Load() {
-		return p.touchApart(ctx, touches)
+		return p.touchEach(ctx, touches)
 	}
 	err := p.touchShared(ctx, slices.Clone(touches))
 	if err != nil && p.distributed.Load() { // it has just been found out
-		err = p.touchApart(ctx, touches)
+		err = p.touchEach(ctx, touches)
 	}
 	return err
 }
@@ -166,11 +147,18 @@ func (p *Postgres) touchShared(ctx context.Context, touches []Touch) error {
 		arg.IDs[i], arg.IPs[i], arg.UserAgents[i] = touches[i].ID[:], touches[i].IP, touches[i].UserAgent
 	}
 	p.tallies[opTouch].alone(len(touches))
-	err := p.do(ctx, opTouch, func(ctx context.Context) error {
-		_, err := p.queries.SessionTouch(ctx, p.db, arg)
+	var touched, locked [][]byte
+	err := p.do(ctx, opTouch, func(ctx context.Context) (err error) {
+		touched, err = p.queries.SessionTouch(ctx, p.db, arg)
+		if err == nil && len(touched) < len(touches) {
+			locked, err = p.queries.OwnerAlive(ctx, p.db, without(arg.IDs, touched))
+		}
 		return err
 	})
 	switch {
+	case err == nil && len(locked) > 0:
+		left := setOf(locked)
+		return p.touchEach(ctx, slices.DeleteFunc(slices.Clone(touches), func(t Touch) bool { return !left[t.ID] }))
 	case !rowFault(err):
 		return err
 	case len(touches) == 1:
@@ -185,6 +173,20 @@ func (p *Postgres) touchShared(ctx context.Context, touches []Touch) error {
 	return p.touchShared(ctx, touches[half:])
 }
 
+// without returns the ids that are not among others.
+func without(ids, others [][]byte) [][]byte {
+	found := setOf(others)
+	return slices.DeleteFunc(slices.Clone(ids), func(id []byte) bool { return found[ID(id)] })
+}
+
+func setOf(ids [][]byte) map[ID]bool {
+	set := make(map[ID]bool, len(ids))
+	for _, id := range ids {
+		set[ID(id)] = true
+	}
+	return set
+}
+
 // passOver logs a session that can't be touched. Postgres checks a row as a whole
 // whenever it changes, so one that was written before its CHECK fails there.
 func (p *Postgres) passOver(ctx context.Context, t *Touch, err error) {
@@ -193,20 +195,47 @@ func (p *Postgres) passOver(ctx context.Context, t *Touch, err error) {
 	p.brokenRows.report(ctx, &rowError{handle: t.ID.Handle(), problem: "a touch was refused: " + refused.Error()})
 }
 
-// Delete implements [Store].
+// Delete implements [Store]. It waits for a locked row as calls do that a shared
+// statement left out.
 func (p *Postgres) Delete(ctx context.Context, id ID) (Revocation, error) {
 	p.tallies[opDelete].alone(1)
+	locked := false
 	err := p.do(ctx, opDelete, func(ctx context.Context) error {
-		return p.on(ctx, opDelete, func(conn *pgxpool.Conn) error {
-			db := p.in(conn)
-			n, err := p.queries.SessionDelete(ctx, db, id[:])
-			if err == nil && n == 0 {
-				err = p.queries.SessionSettle(ctx, db)
-			}
+		return p.on(ctx, opDelete, func(conn *pgxpool.Conn) (err error) {
+			locked, err = p.deleteFree(ctx, p.in(conn), id)
 			return err
 		})
 	})
+	if err == nil && locked {
+		_, _, err = p.waitForRow(ctx, id, rowCall{opDelete, func(ctx context.Context, db querier) (*Record, error) {
+			return &Record{}, p.delete(ctx, db, id)
+		}})
+	}
 	return Revocation{Committed: err == nil, CacheAcked: true}, err
+}
+
+// deleteFree deletes a session, unless its row is locked.
+func (p *Postgres) deleteFree(ctx context.Context, db querier, id ID) (locked bool, err error) {
+	if p.distributed.Load() {
+		return false, p.delete(ctx, db, id)
+	}
+	n, err := p.queries.SessionDeleteFree(ctx, db, id[:])
+	if err != nil || n > 0 {
+		return false, err
+	}
+	alive, err := p.queries.OwnerAlive(ctx, db, [][]byte{id[:]})
+	if err != nil || len(alive) > 0 {
+		return true, err
+	}
+	return false, p.queries.SessionSettle(ctx, db)
+}
+
+func (p *Postgres) delete(ctx context.Context, db querier, id ID) error {
+	n, err := p.queries.SessionDelete(ctx, db, id[:])
+	if err == nil && n == 0 {
+		err = p.queries.SessionSettle(ctx, db)
+	}
+	return err
 }
 
 // Prune implements [Store], with the function that the migrations make.

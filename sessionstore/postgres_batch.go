@@ -26,13 +26,20 @@ func (p *Postgres) combiners(cfg batch.Config) (c combiners) {
 	saved := func(c *saveCall) ID { return c.id }
 	c.loads = (&statements[ID]{row: self, answer: self, share: true, one: p.loadOne, many: p.loadMany}).combine(cfg)
 	c.creates = (&statements[Draft]{row: drafted, answer: drafted, one: p.createOne, many: p.createMany}).combine(cfg)
-	c.saves = (&statements[saveCall]{row: saved, answer: saved, one: p.saveOne, many: p.saveMany}).combine(cfg)
-	c.rotates = (&statements[rotateCall]{
+	saves := &statements[saveCall]{row: saved, answer: saved, alive: p.present, apart: p.distributed.Load, one: p.saveOne, many: p.saveMany}
+	rotates := &statements[rotateCall]{
 		row:    func(c *rotateCall) ID { return c.old },
 		answer: func(c *rotateCall) ID { return c.id },
-		one:    p.rotateOne, many: p.rotateMany,
-	}).combine(cfg)
+		alive:  p.present, apart: p.distributed.Load, one: p.rotateOne, many: p.rotateMany,
+	}
+	c.saves, c.rotates = saves.combine(cfg), rotates.combine(cfg)
 	return c
+}
+
+// present returns those of the sessions that exist.
+func (p *Postgres) present(ctx context.Context, ids []ID) ([]ID, error) {
+	alive, _, err := p.Alive(ctx, ids)
+	return alive, err
 }
 
 // calls are the combiners to go through.
@@ -53,6 +60,12 @@ type statements[C any] struct {
 	answer func(*C) ID
 	// share: calls for one session may have the same answer.
 	share bool
+	// alive returns the sessions that exist. Without it, a session that the shared
+	// statement does not answer is not there; with it, its row may be locked.
+	alive func(context.Context, []ID) ([]ID, error)
+
+	// apart reports whether the table is distributed: then no call shares a statement.
+	apart func() bool
 
 	one  func(context.Context, *C) (*Record, error)
 	many func(context.Context, []C) (rowsRead, error)
@@ -63,43 +76,72 @@ func (s *statements[C]) combine(cfg batch.Config) *batch.Combiner[C, *Record] {
 	return batch.New(s.run, cfg)
 }
 
-// run answers the calls that came together. An error means that none of them had an effect.
+// run answers the calls that came together. An error means that none of them had
+// an effect. What it leaves out is answered with errLeftOut: the slot is not held
+// for a row that is locked, nor for calls that have one row in common.
 func (s *statements[C]) run(ctx context.Context, calls []C) ([]result, error) {
 	results := make([]result, len(calls))
-	if len(calls) == 1 {
-		results[0].Value, results[0].Err = s.one(ctx, &calls[0])
-		return results, nil
+	if len(calls) == 1 && (s.alive == nil || s.apart()) {
+		return s.alone(ctx, calls)
 	}
 
 	together := make([]C, 0, len(calls))
 	first := make(map[ID]int, len(calls)) // the first call for each row
-	var again []int                       // the others
 	for i := range calls {
-		if _, twice := first[s.row(&calls[i])]; twice {
-			again = append(again, i)
-			continue
+		if _, twice := first[s.row(&calls[i])]; !twice {
+			first[s.row(&calls[i])] = i
+			together = append(together, calls[i])
 		}
-		first[s.row(&calls[i])] = i
-		together = append(together, calls[i])
 	}
 	read, err := s.many(ctx, together)
+	if err != nil && len(calls) == 1 && s.apart() { // found out by this statement
+		return s.alone(ctx, calls)
+	}
 	if err != nil {
 		return nil, err
 	}
 	answers := read.answers()
+	locked := s.locked(ctx, together, answers)
 	for i := range calls {
+		row := s.row(&calls[i])
 		answer, ok := answers[s.answer(&calls[i])]
-		if !ok {
+		switch {
+		case !s.share && first[row] != i, locked[row]:
+			answer = result{Err: errLeftOut}
+		case !ok:
 			answer.Err = ErrNotFound
 		}
 		results[i] = answer
 	}
-	if !s.share {
-		for _, i := range again {
-			results[i].Value, results[i].Err = s.one(ctx, &calls[i])
+	return results, nil
+}
+
+// alone sends the statement for one call. It may wait for a locked row.
+func (s *statements[C]) alone(ctx context.Context, calls []C) ([]result, error) {
+	rec, err := s.one(ctx, &calls[0])
+	return []result{{Value: rec, Err: err}}, nil
+}
+
+// locked returns the rows without an answer that exist. If Postgres does not say,
+// they count as locked: the calls then find out, each in its own time.
+func (s *statements[C]) locked(ctx context.Context, calls []C, answers map[ID]result) map[ID]bool {
+	if s.alive == nil || len(answers) == len(calls) {
+		return nil
+	}
+	var rest []ID
+	for i := range calls {
+		if _, ok := answers[s.answer(&calls[i])]; !ok {
+			rest = append(rest, s.row(&calls[i]))
 		}
 	}
-	return results, nil
+	if alive, err := s.alive(ctx, rest); err == nil {
+		rest = alive
+	}
+	locked := make(map[ID]bool, len(rest))
+	for _, id := range rest {
+		locked[id] = true
+	}
+	return locked
 }
 
 // answers maps the rows of a statement to their sessions. A row that can't be
@@ -136,9 +178,15 @@ func combined[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[
 	return rec, err
 }
 
-// changed is combined for what changes something: who leaves a statement that others share has sent it.
-func changed[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C) (Record, error) {
+// changed is combined for what changes the row: a caller that leaves a shared
+// statement has sent it. row is for the case that the shared statement leaves it out.
+func changed[C any](
+	ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C, id ID, row rowCall,
+) (Record, error) {
 	rec, left, err := ask(ctx, p, combiner, call)
+	if errors.Is(err, errLeftOut) {
+		rec, left, err = p.waitForRow(ctx, id, row)
+	}
 	if left {
 		err = fmt.Errorf("%w (%w)", err, ErrUncertain)
 	}

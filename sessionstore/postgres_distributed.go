@@ -32,8 +32,9 @@ func (p *Postgres) look(ctx context.Context) error {
 // connections is how many statements can run at once.
 func (p *Postgres) connections() int { return int(p.pool.Config().MaxConns) }
 
-// touchApart leaves half of the connections to requests. One session that can't be touched keeps no other from it.
-func (p *Postgres) touchApart(ctx context.Context, touches []Touch) error {
+// touchEach touches each session by itself: where the table is distributed, or its
+// row is locked. It leaves half of the connections to requests.
+func (p *Postgres) touchEach(ctx context.Context, touches []Touch) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout) // for all of them
 	defer cancel()
 	errs := make([]error, len(touches))
@@ -65,6 +66,13 @@ func (p *Postgres) touchOne(ctx context.Context, t *Touch) error {
 	arg := &gen.DistributedTouchParams{
 		ID: t.ID[:], IP: ipOrNull(t.IP), UserAgent: orNull(t.UserAgent),
 		Idle: span(p.expiry.Idle, !p.expiry.Fixed), Resolution: p.expiry.Resolution(),
+	}
+	if !p.distributed.Load() {
+		_, _, err := p.waitForRow(ctx, t.ID, rowCall{opTouch, func(ctx context.Context, db querier) (*Record, error) {
+			_, err := p.queries.DistributedTouch(ctx, db, arg)
+			return &Record{}, err
+		}})
+		return err
 	}
 	p.tallies[opTouch].alone(1)
 	err := p.do(ctx, opTouch, func(ctx context.Context) error {

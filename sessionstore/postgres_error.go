@@ -173,7 +173,10 @@ func worthRepeating(err error, e effect) bool {
 	return pgconn.SafeToRetry(err) || e != once // a connection that died in the pool
 }
 
-const featureNotSupported = "0A000"
+const (
+	featureNotSupported = "0A000"
+	lockNotAvailable    = "55P03"
+)
 
 // unsupported: Citus refuses a statement for many sessions.
 func unsupported(err error) bool {
@@ -216,6 +219,8 @@ func (p *Postgres) translate(ctx context.Context, err error) error {
 func (p *Postgres) translateSQLState(ctx context.Context, pg *pgconn.PgError) error {
 	refused := &refusal{code: pg.Code, constraint: pg.ConstraintName}
 	switch pg.Code {
+	case lockNotAvailable:
+		return fmt.Errorf("%w: %w (%w)", errLocked, context.DeadlineExceeded, refused)
 	case "26000", "42P05":
 		return fmt.Errorf("%w: Postgres at %s: %w: %s", ErrUnavailable, p.address(), answer(pg.Code), poolerAdvice)
 	case "23505":
@@ -274,7 +279,8 @@ func unreachable(err error) bool {
 	var refused *refusal
 	var said answer
 	switch {
-	case !errors.Is(err, ErrUnavailable), errors.As(err, &refused), errors.Is(err, errBusy), errors.Is(err, errUnreplicated), readFault(err):
+	case !errors.Is(err, ErrUnavailable), errors.As(err, &refused), errors.Is(err, errBusy), errors.Is(err, errLocked),
+		errors.Is(err, errUnreplicated), readFault(err):
 		return false
 	case errors.As(err, &said):
 		return strings.HasPrefix(string(said), "57P")

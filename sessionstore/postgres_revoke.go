@@ -59,24 +59,15 @@ func (s *sweep) run(ctx context.Context) error {
 	}
 }
 
-// begin adds the mark, and returns its time and whether there may be more sessions
-// than one transaction should end.
+// begin returns Postgres's time, and whether there may be more sessions than
+// one transaction should end.
 func (s *sweep) begin(ctx context.Context) (at time.Time, many bool, err error) {
-	if s.sel.All {
-		at, err = s.p.mark(ctx, &s.sel)
-		return at, true, err
-	}
-	key := s.sel.key()
-	err = s.p.do(ctx, opMark, func(ctx context.Context) error {
-		return s.p.on(ctx, opMark, func(conn *pgxpool.Conn) error {
-			row, err := s.p.queries.MarkAddSized(ctx, s.p.in(conn), &gen.MarkAddSizedParams{
-				ID: s.sel.Mark[:], Key: key[:], UserID: s.sel.UserID, Max: revokeAtOnce,
-			})
-			if err == nil {
-				at, many = row.RevokedAt, row.Size == revokeAtOnce
-			}
-			return err
-		})
+	err = s.p.do(ctx, opRevoke, func(ctx context.Context) error {
+		row, err := s.p.queries.OwnerSize(ctx, s.p.db, s.sel.UserID, revokeAtOnce)
+		if err == nil {
+			at, many = row.AskedAt, s.sel.All || row.Size == revokeAtOnce
+		}
+		return err
 	})
 	return at, many, err
 }

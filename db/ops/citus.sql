@@ -15,21 +15,21 @@ DECLARE
 BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
-    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus') THEN
-        RAISE EXCEPTION 'Citus is not in database %, so nothing was distributed: CREATE EXTENSION citus on every node first', current_database();
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus') THEN
+        RAISE EXCEPTION 'Citus is not in database %, so nothing was distributed: CREATE EXTENSION citus on every node first', pg_catalog.current_database();
     END IF;
-    IF to_regclass('pgsession.sessions') IS NULL THEN
-        RAISE EXCEPTION 'database % has no table pgsession.sessions, so nothing was distributed: run `migrate up` first', current_database();
+    IF pg_catalog.to_regclass('pgsession.sessions') IS NULL THEN
+        RAISE EXCEPTION 'database % has no table pgsession.sessions, so nothing was distributed: run `migrate up` first', pg_catalog.current_database();
     END IF;
     -- Citus connects to the nodes as whoever runs a statement, and prune_batch runs as its owner (citusdata/citus issue 7719).
-    SELECT r.rolname INTO owner FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
+    SELECT r.rolname INTO owner FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_roles AS r ON r.oid = c.relowner
     WHERE c.oid = 'pgsession.sessions'::regclass AND NOT r.rolcanlogin;
     IF FOUND THEN
         RAISE EXCEPTION 'role %, which owns the sessions, can not log in to the nodes and so not prune, so nothing was distributed: ALTER ROLE % LOGIN', owner, owner;
     END IF;
 
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_dist_partition WHERE logicalrelid = 'pgsession.sessions'::regclass) THEN
-        PERFORM create_distributed_table('pgsession.sessions', 'id', colocate_with => 'none');
+        PERFORM pg_catalog.create_distributed_table('pgsession.sessions', 'id', colocate_with => 'none');
     END IF;
 END
 $$;

@@ -11,27 +11,41 @@
 
 DO $$
 DECLARE
-    runs_as name := current_user;
+    runs_as  name := current_user;
+    owned_by name;
 BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
-    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
-        RAISE EXCEPTION 'pg_cron is not in database %, so nothing was scheduled: see docs/prune.md for how to install it and for how to prune without it', current_database();
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'pg_cron') THEN
+        RAISE EXCEPTION 'pg_cron is not in database %, so nothing was scheduled: see docs/prune.md for how to install it and for how to prune without it', pg_catalog.current_database();
     END IF;
     IF NOT EXISTS (
-        SELECT FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+        SELECT FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
         WHERE n.nspname = 'pgsession' AND p.proname = 'prune'
     ) THEN
-        RAISE EXCEPTION 'database % has no procedure pgsession.prune, so nothing was scheduled: run `migrate up` first', current_database();
+        RAISE EXCEPTION 'database % has no procedure pgsession.prune, so nothing was scheduled: run `migrate up` first', pg_catalog.current_database();
     END IF;
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgsession_pruner') THEN
+    IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgsession_pruner') THEN
         runs_as := 'pgsession_pruner';
     END IF;
-    IF NOT pg_has_role(runs_as, 'USAGE') THEN
+    IF NOT pg_catalog.pg_has_role(runs_as, 'USAGE') THEN
         RAISE EXCEPTION 'role % may not schedule for %, so nothing was scheduled: GRANT % TO %', current_user, runs_as, runs_as, current_user;
     END IF;
-    IF NOT (SELECT rolcanlogin FROM pg_roles WHERE rolname = runs_as) THEN
+    IF NOT (SELECT rolcanlogin FROM pg_catalog.pg_roles WHERE rolname = runs_as) THEN
         RAISE EXCEPTION 'role % can not log in, which pg_cron has to, so nothing was scheduled: ALTER ROLE % LOGIN', runs_as, runs_as;
+    END IF;
+
+    -- The procedure runs with the rights of the job, and so does whatever its owner
+    -- makes of it. pgsession_pruner has rights on nothing else.
+    SELECT pg_catalog.pg_get_userbyid(o.owner) INTO owned_by
+    FROM (
+        SELECT p.proowner AS owner FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'pgsession'::regnamespace
+        UNION ALL
+        SELECT n.nspowner FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'pgsession'
+    ) AS o
+    WHERE NOT pg_catalog.pg_has_role(o.owner, runs_as, 'USAGE');
+    IF FOUND AND runs_as <> 'pgsession_pruner' THEN
+        RAISE EXCEPTION 'role % owns what the jobs would run with the rights of %, so nothing was scheduled: run roles.sql first', owned_by, runs_as;
     END IF;
 
     -- A run of this file before roles.sql has left them with another role.

@@ -4,7 +4,7 @@
 --   PGOPTIONS='-c pgsession.database=shop' psql -d postgres -f db/ops/pg_cron_elsewhere.sql
 --
 -- It needs a role that may call cron.schedule_in_database. It can be run again; pg_cron_unschedule.sql undoes it.
--- A superuser's run gives the jobs to pgsession_pruner where roles.sql has made it; anybody else's jobs are their own.
+-- A superuser's run gives the jobs to pgsession_pruner, which roles.sql has made; the jobs of any other role are its own.
 --
 -- `migrate -schema NAME ops pg_cron_elsewhere` prints this file for a schema of another name, after which all else is named, too.
 
@@ -15,21 +15,25 @@ DECLARE
 BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
-    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
-        RAISE EXCEPTION 'pg_cron is not in database %, so nothing was scheduled: run this file in the database that cron.database_name says', current_database();
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'pg_cron') THEN
+        RAISE EXCEPTION 'pg_cron is not in database %, so nothing was scheduled: run this file in the database that cron.database_name says', pg_catalog.current_database();
     END IF;
     IF coalesce(target, '') = '' THEN
         RAISE EXCEPTION 'pgsession.database does not say where the sessions are, so nothing was scheduled: PGOPTIONS=''-c pgsession.database=NAME'' psql …';
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_database WHERE datname = target) THEN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = target) THEN
         RAISE EXCEPTION 'there is no database %, so nothing was scheduled: pgsession.database must say where the sessions are', target;
     END IF;
-    IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
-        AND EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgsession_pruner') THEN
+    IF (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
+        AND EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgsession_pruner') THEN
         runs_as := 'pgsession_pruner';
         GRANT USAGE ON SCHEMA cron TO pgsession_pruner;
     END IF;
-    IF NOT (SELECT rolcanlogin FROM pg_roles WHERE rolname = runs_as) THEN
+    -- What the procedure does is up to its owner, whom this database does not know.
+    IF (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = runs_as) THEN
+        RAISE EXCEPTION 'the jobs would run as role %, a superuser, so nothing was scheduled: run roles.sql in database % first', runs_as, target;
+    END IF;
+    IF NOT (SELECT rolcanlogin FROM pg_catalog.pg_roles WHERE rolname = runs_as) THEN
         RAISE EXCEPTION 'role % can not log in, which pg_cron has to, so nothing was scheduled: ALTER ROLE % LOGIN', runs_as, runs_as;
     END IF;
 
@@ -46,6 +50,6 @@ BEGIN
                 SELECT runid FROM cron.job_run_details
                 WHERE jobid IN (SELECT jobid FROM cron.job WHERE jobname::text ~ '^pgsession (prune|prune .*|trim)$')
                 ORDER BY runid DESC OFFSET 10000 LIMIT 1
-            )$trim$, current_database()::text, nullif(runs_as, current_user)::text, true);
+            )$trim$, pg_catalog.current_database()::text, nullif(runs_as, current_user)::text, true);
 END
 $$;

@@ -8,16 +8,16 @@ DO $$
 BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
-    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
-        RAISE EXCEPTION 'pg_cron is not in database %, so there is nothing to unschedule: run this file in the database that cron.database_name says', current_database();
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'pg_cron') THEN
+        RAISE EXCEPTION 'pg_cron is not in database %, so there is nothing to unschedule: run this file in the database that cron.database_name says', pg_catalog.current_database();
     END IF;
     DELETE FROM cron.job_run_details
     WHERE jobid IN (SELECT jobid FROM cron.job WHERE jobname::text ~ '^pgsession (prune|prune .*|trim)$');
     PERFORM cron.unschedule(jobid) FROM cron.job WHERE jobname::text ~ '^pgsession (prune|prune .*|trim)$';
 
     -- Whoever is no superuser sees the pruner's jobs as the pruner only.
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgsession_pruner' AND pg_has_role(oid, 'USAGE'))
-        AND has_schema_privilege('pgsession_pruner', 'cron', 'USAGE') THEN
+    IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgsession_pruner' AND pg_catalog.pg_has_role(oid, 'USAGE'))
+        AND pg_catalog.has_schema_privilege('pgsession_pruner', 'cron', 'USAGE') THEN
         SET LOCAL ROLE pgsession_pruner;
         DELETE FROM cron.job_run_details
         WHERE jobid IN (SELECT jobid FROM cron.job WHERE jobname::text ~ '^pgsession (prune|prune .*|trim)$');

@@ -20,40 +20,72 @@ DO $$
 DECLARE
     object text;
 BEGIN
-    IF to_regprocedure('pgsession.prune(bigint,bigint,bigint,bigint)') IS NULL THEN
-        RAISE EXCEPTION 'database % has no schema pgsession of this version: run `migrate up` first', current_database();
+    IF pg_catalog.to_regprocedure('pgsession.prune(bigint,bigint,bigint,bigint)') IS NULL THEN
+        RAISE EXCEPTION 'database % has no schema pgsession of this version: run `migrate up` first', pg_catalog.current_database();
     END IF;
 
-    -- Roles belong to the whole server: another database may have made them.
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgsession_owner') THEN
+    -- Roles belong to the whole server: another database may have made them. Who can
+    -- act as the owner can change what the owner's code does, and a migration runs
+    -- with the rights of the caller. On Citus the owner logs in to the nodes.
+    SELECT CASE
+        WHEN o.rolsuper THEN 'is a superuser: ALTER ROLE pgsession_owner NOSUPERUSER'
+        WHEN o.rolcanlogin AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus')
+            THEN 'can log in: ALTER ROLE pgsession_owner NOLOGIN'
+        ELSE (
+            SELECT pg_catalog.format('has the member %I: REVOKE pgsession_owner FROM %1$I, or run this file as %1$I', r.rolname)
+            FROM pg_catalog.pg_auth_members AS m JOIN pg_catalog.pg_roles AS r ON r.oid = m.member
+            WHERE m.roleid = o.oid AND NOT r.rolsuper AND r.rolname NOT IN (current_user, session_user)
+            ORDER BY r.rolname LIMIT 1
+        ) END
+    INTO object FROM pg_catalog.pg_roles AS o WHERE o.rolname = 'pgsession_owner';
+    IF object IS NOT NULL THEN
+        RAISE EXCEPTION 'role pgsession_owner exists and %', object;
+    END IF;
+
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgsession_owner') THEN
         CREATE ROLE pgsession_owner NOLOGIN;
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgsession_app') THEN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgsession_app') THEN
         CREATE ROLE pgsession_app LOGIN;
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgsession_pruner') THEN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgsession_pruner') THEN
         CREATE ROLE pgsession_pruner LOGIN;
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgsession_monitor') THEN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgsession_monitor') THEN
         CREATE ROLE pgsession_monitor LOGIN;
     END IF;
 
     -- Without this, whoever is no superuser could not hand anything over, nor migrate as the owner later. Not MEMBER: since
     -- Postgres 16 who makes a role is a member of it that may grant it, and no more.
-    IF NOT pg_has_role('pgsession_owner', 'USAGE') THEN
-        EXECUTE format('GRANT pgsession_owner TO %I', current_user);
+    IF NOT pg_catalog.pg_has_role('pgsession_owner', 'USAGE') THEN
+        EXECUTE pg_catalog.format('GRANT pgsession_owner TO %I', current_user);
     END IF;
     FOR object IN
-        SELECT 'SCHEMA pgsession' FROM pg_namespace
+        SELECT 'SCHEMA pgsession' FROM pg_catalog.pg_namespace
         WHERE nspname = 'pgsession' AND nspowner <> 'pgsession_owner'::regrole
         UNION ALL
-        SELECT format('%s %s', CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, c.oid::regclass) FROM pg_class AS c
+        SELECT pg_catalog.format('%s %s', CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, c.oid::regclass) FROM pg_catalog.pg_class AS c
         WHERE c.relnamespace = 'pgsession'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND c.relowner <> 'pgsession_owner'::regrole
         UNION ALL
-        SELECT format('ROUTINE %s', p.oid::regprocedure) FROM pg_proc AS p
+        SELECT pg_catalog.format('ROUTINE %s', p.oid::regprocedure) FROM pg_catalog.pg_proc AS p
         WHERE p.pronamespace = 'pgsession'::regnamespace AND p.proowner <> 'pgsession_owner'::regrole
     LOOP
-        EXECUTE format('ALTER %s OWNER TO pgsession_owner', object);
+        EXECUTE pg_catalog.format('ALTER %s OWNER TO pgsession_owner', object);
+    END LOOP;
+
+    -- In this database alone, and before any other setting. The statements name what
+    -- they use, so an application of its own role may have a path of its own: it is
+    -- kept. Without this line a schema of the role's name would come before public.
+    FOR object IN
+        SELECT r.rolname FROM pg_catalog.pg_roles AS r
+        WHERE r.rolname IN ('pgsession_owner', 'pgsession_app', 'pgsession_pruner', 'pgsession_monitor')
+            AND NOT (r.rolname = 'pgsession_app' AND EXISTS (
+                SELECT FROM pg_catalog.pg_db_role_setting AS s CROSS JOIN pg_catalog.unnest(s.setconfig) AS c
+                WHERE s.setrole = r.oid AND s.setdatabase = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+                    AND c ~~ 'search_path=%'
+            ))
+    LOOP
+        EXECUTE pg_catalog.format('ALTER ROLE %I IN DATABASE %I SET search_path = pg_catalog, pg_temp', object, pg_catalog.current_database());
     END LOOP;
 END
 $$;
@@ -67,7 +99,6 @@ GRANT USAGE ON SCHEMA pgsession TO pgsession_app, pgsession_pruner, pgsession_mo
 -- The application. Not UPDATE of everything: a session's id, its age and its last deadline are not to be changed.
 GRANT SELECT, INSERT, DELETE ON pgsession.sessions TO pgsession_app;
 GRANT UPDATE (version, last_seen_at, expires_at, authenticated_at, user_id, ip, user_agent, data) ON pgsession.sessions TO pgsession_app;
-GRANT SELECT, INSERT ON pgsession.marks TO pgsession_app;
 GRANT SELECT ON pgsession.prune_state TO pgsession_app;
 GRANT EXECUTE ON FUNCTION pgsession.prune_batch(integer) TO pgsession_app;
 
@@ -75,7 +106,9 @@ GRANT EXECUTE ON FUNCTION pgsession.prune_batch(integer) TO pgsession_app;
 GRANT EXECUTE ON FUNCTION pgsession.prune_batch(integer) TO pgsession_pruner;
 GRANT EXECUTE ON PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint) TO pgsession_pruner;
 
+-- The monitor. The column is for alarms.sql.
 GRANT SELECT ON pgsession.stats, pgsession.sessions_by_state TO pgsession_monitor;
+GRANT SELECT (expires_at) ON pgsession.sessions TO pgsession_monitor;
 
 -- The owner, for later migrations: goose's own table lies outside the schema.
 GRANT SELECT, INSERT, DELETE ON public.pgsession_migrations TO pgsession_owner;

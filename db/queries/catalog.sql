@@ -61,3 +61,8 @@ UNION ALL
 SELECT 'EXECUTE', p.proname::text, pg_catalog.has_function_privilege(p.oid, 'EXECUTE')
 FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
 WHERE n.nspname = @schema_name::text;
+
+-- CatalogLockTimeout bounds the wait for each lock until the transaction ends. The
+-- server then refuses the statement, and it is known to have had no effect.
+-- name: CatalogLockTimeout :exec
+SELECT pg_catalog.set_config('lock_timeout', @milliseconds::text, true);

@@ -42,8 +42,6 @@ VALUES (
 )
 RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
 
--- SessionCreateMany inserts no session for a login that a mark refuses already. login_age is how long ago the login
--- began; own_marks are those that the requests of these logins have made. The same holds for saves and rotations.
 -- name: SessionCreateMany :many
 INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
 SELECT
@@ -54,13 +52,8 @@ SELECT
 FROM (
     SELECT
         pg_catalog.unnest(@ids::bytea[]) AS id, nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id, pg_catalog.unnest(@ages::interval[]) AS age,
-        pg_catalog.unnest(@data::jsonb[]) AS data, pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
-        pg_catalog.unnest(@login_keys::bytea[]) AS login_key, pg_catalog.unnest(@login_ages::interval[]) AS login_age
+        pg_catalog.unnest(@data::jsonb[]) AS data, pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent
 ) AS d
-WHERE d.user_id IS NULL OR NOT EXISTS (
-    SELECT 1 FROM pgsession.marks AS m
-    WHERE m.key IN (d.login_key, @everyone::bytea) AND m.revoked_at > pg_catalog.now() - d.login_age AND m.id <> ALL (@own_marks::bytea[])
-)
 RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
 -- SessionSave patches the members of data that changed, so that two requests that change different keys both win. The data of a
@@ -80,20 +73,19 @@ UPDATE pgsession.sessions AS s SET
 WHERE id = @id::bytea AND expires_at > pg_catalog.now()
 RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
 
--- SessionSaveMany saves many sessions, no id twice. They are locked in the order of their ids, so that two instances
--- saving the same sessions cannot deadlock.
+-- SessionSaveMany saves many sessions, no id twice. It waits for no row: one that
+-- another transaction holds is left out, and its call waits elsewhere. So one
+-- locked session holds up no other, and no two statements wait for each other.
 -- name: SessionSaveMany :many
 WITH change AS (
     SELECT
         pg_catalog.unnest(@ids::bytea[]) AS id, pg_catalog.unnest(@removed::jsonb[]) AS removed, pg_catalog.unnest(@changed::jsonb[]) AS changed,
         nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id,
-        pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
-        pg_catalog.unnest(@login_keys::bytea[]) AS login_key, pg_catalog.unnest(@login_ages::interval[]) AS login_age
+        pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY((SELECT @ids::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
-    ORDER BY sessions.id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE pgsession.sessions AS s SET
     data = CASE WHEN s.user_id <> change.user_id THEN '{}'
@@ -109,10 +101,6 @@ UPDATE pgsession.sessions AS s SET
         ELSE s.expires_at END
 FROM change, locked
 WHERE s.id = locked.id AND s.id = change.id AND s.expires_at > pg_catalog.now()
-AND (change.user_id IS NULL OR NOT EXISTS (
-    SELECT 1 FROM pgsession.marks AS m
-    WHERE m.key IN (change.login_key, @everyone::bytea) AND m.revoked_at > pg_catalog.now() - change.login_age AND m.id <> ALL (@own_marks::bytea[])
-))
 RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
 -- SessionRotate gives a session a new id. With a user it is a login: the deadlines start afresh, and the data
@@ -144,25 +132,20 @@ SELECT
 FROM old
 RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
+-- SessionRotateMany leaves out rows that are locked, as SessionSaveMany does.
 -- name: SessionRotateMany :many
 WITH change AS (
     SELECT
         pg_catalog.unnest(@old_ids::bytea[]) AS old_id, pg_catalog.unnest(@ids::bytea[]) AS id,
         pg_catalog.unnest(@removed::jsonb[]) AS removed, pg_catalog.unnest(@changed::jsonb[]) AS changed,
         nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id,
-        pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
-        pg_catalog.unnest(@login_keys::bytea[]) AS login_key, pg_catalog.unnest(@login_ages::interval[]) AS login_age
+        pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY((SELECT @old_ids::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
-    ORDER BY sessions.id
-    FOR UPDATE
+    FOR UPDATE SKIP LOCKED
 ), old AS (
-    DELETE FROM pgsession.sessions AS d USING locked, change WHERE d.id = locked.id AND d.id = change.old_id AND d.expires_at > pg_catalog.now()
-    AND (change.user_id IS NULL OR NOT EXISTS (
-        SELECT 1 FROM pgsession.marks AS m
-        WHERE m.key IN (change.login_key, @everyone::bytea) AND m.revoked_at > pg_catalog.now() - change.login_age AND m.id <> ALL (@own_marks::bytea[])
-    ))
+    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id AND d.expires_at > pg_catalog.now()
     RETURNING d.id, d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
 )
 INSERT INTO pgsession.sessions AS s (
@@ -191,15 +174,20 @@ RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 -- name: SessionDelete :execrows
 DELETE FROM pgsession.sessions WHERE id = @id::bytea;
 
+-- SessionDeleteFree is SessionDelete without a wait: it leaves a locked row.
+-- name: SessionDeleteFree :execrows
+DELETE FROM pgsession.sessions AS d
+WHERE d.id = (SELECT s.id FROM pgsession.sessions AS s WHERE s.id = @id::bytea FOR UPDATE SKIP LOCKED);
+
 -- SessionSettle is asked when there was nothing to end. Whoever ended it may have given up waiting for a synchronous
 -- standby, and a statement that changes nothing would not wait either: this one writes something, so that its commit does.
 -- name: SessionSettle :exec
 SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession', '') WHERE pg_catalog.current_setting('synchronous_standby_names') <> '';
 
 -- SessionTouch extends many sessions at once. It waits for no disk: a touch that a crash forgets costs a session
--- one touch interval of its idle timeout. The rows are locked in the order of their ids, so that two instances
--- touching the same sessions cannot deadlock.
--- name: SessionTouch :execrows
+-- one touch interval of its idle timeout. Rows that another transaction holds are
+-- left out; it returns the ids that were touched.
+-- name: SessionTouch :many
 WITH quick AS (
     SELECT pg_catalog.set_config('synchronous_commit', 'off', true) AS done
 ), seen AS (
@@ -207,8 +195,7 @@ WITH quick AS (
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY(@ids::bytea[]) AND sessions.expires_at > pg_catalog.now()
-    ORDER BY sessions.id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE pgsession.sessions SET
     last_seen_at = greatest(sessions.last_seen_at, pg_catalog.now()),
@@ -218,4 +205,5 @@ UPDATE pgsession.sessions SET
         pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
         ELSE sessions.expires_at END
 FROM quick, seen, locked
-WHERE sessions.id = locked.id AND sessions.id = seen.id AND quick.done = 'off';
+WHERE sessions.id = locked.id AND sessions.id = seen.id AND quick.done = 'off'
+RETURNING sessions.id;

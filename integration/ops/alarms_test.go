@@ -108,7 +108,7 @@ func TestTheAlarms(t *testing.T) {
 	pgtest.Exec(t, admin, "SELECT pg_create_physical_replication_slot('forgotten')")
 	wants(soon, own) // it holds nothing until a standby says what it needs
 
-	aged := strings.Replace(file, "> 1.5 * current_setting('autovacuum_freeze_max_age')::numeric", "> 3", 1)
+	aged := strings.Replace(file, "> 1.5 * pg_catalog.current_setting('autovacuum_freeze_max_age')::numeric", "> 3", 1)
 	for range 10 {
 		pgtest.Exec(t, admin, "SELECT pg_current_xact_id()")
 	}

@@ -171,7 +171,7 @@ func TestAJobRunsInAnotherDatabase(t *testing.T) {
 			if got := pgtest.One[string](t, pool, jobs); got != "" {
 				t.Errorf("scheduled nevertheless: %s", got)
 			}
-			must(t, in("shop"), elsewhere)
+			fails(t, in("shop"), elsewhere, "run roles.sql in database shop first")
 			must(t, shop, pgtest.Ops(t, "roles.sql"))
 			must(t, pool, "ALTER ROLE pgsession_pruner PASSWORD '"+secret+"'")
 			for range 2 {

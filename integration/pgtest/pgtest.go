@@ -53,15 +53,14 @@ func Database(t testing.TB) string {
 	return databaseURL
 }
 
-// Pool opens a pool, which is closed when the test ends. Its search_path is empty, so that a statement which does
-// not name the schema fails. configure may change the rest.
+// Pool opens a pool, which is closed when the test ends. Its search_path is the
+// default one, as an application has it. configure may change the rest.
 func Pool(t testing.TB, databaseURL string, configure ...func(*pgxpool.Config)) *pgxpool.Pool {
 	t.Helper()
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
 		t.Fatal("the database's URL is not valid")
 	}
-	config.ConnConfig.RuntimeParams["search_path"] = ""
 	for _, c := range configure {
 		c(config)
 	}

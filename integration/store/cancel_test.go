@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -56,6 +57,7 @@ func holdSaves(t *testing.T, n int) *held {
 	t.Helper()
 	h := &held{crew: hire(t), blocked: n / 2, errs: make([]error, n), cancel: make([]context.CancelFunc, n)}
 	h.ids = h.sessions(n)
+	hold := h.holdUpdates(h.ids[h.blocked])
 	release := h.jamSaves()
 	var queued sync.WaitGroup
 	queued.Add(n)
@@ -71,13 +73,43 @@ func holdSaves(t *testing.T, n int) *held {
 		})
 	}
 	queued.Wait()
-	h.unlock = h.lock(h.ids[h.blocked])
+	h.unlock = hold()
 	release()
 	eventually(t, "the shared statement waits for the row", func() bool { return pgtest.One[int](t, h.admin, waiting) == 1 })
-	if n := h.sent.count("SessionSaveMany"); n != 1 {
-		t.Fatalf("%d statements were shared, want 1", n)
-	}
+	h.wantOne()
 	return h
+}
+
+// wantOne checks that one statement was shared.
+func (h *held) wantOne() {
+	h.t.Helper()
+	if n := h.sent.count("SessionSaveMany") - inFlight; n != 1 {
+		h.t.Fatalf("%d statements were shared, want 1", n)
+	}
+}
+
+// holdUpdates makes updates of a session wait, in the midst of their statement, from when hold is called until release is.
+func (c *crew) holdUpdates(id sessionstore.ID) (hold func() (release func())) {
+	c.t.Helper()
+	for _, sql := range []string{
+		`CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS
+			$$BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(7); RETURN NEW; END$$`,
+		fmt.Sprintf(`CREATE TRIGGER hold BEFORE UPDATE ON pgsession.sessions FOR EACH ROW WHEN (OLD.id = '\x%x') EXECUTE FUNCTION public.hold()`, id[:]),
+	} {
+		pgtest.Exec(c.t, c.admin, sql)
+	}
+	return func() func() {
+		tx, err := c.admin.Begin(c.t.Context())
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if _, err := tx.Exec(c.t.Context(), "SELECT pg_advisory_xact_lock(7)"); err != nil {
+			c.t.Fatal(err)
+		}
+		release := sync.OnceFunc(func() { _ = tx.Rollback(context.Background()) })
+		c.t.Cleanup(release)
+		return release
+	}
 }
 
 func TestACallerWhoLeavesASharedStatement(t *testing.T) {

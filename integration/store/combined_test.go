@@ -17,10 +17,15 @@ const many = 200
 // The most calls that share a statement.
 const batch = 64
 
-// wantShared checks that n calls shared as few statements as they can, and were all in them.
+// wantShared checks that n calls shared as few statements as they can, and were all in them. A save and a rotation that
+// come alone are sent with a statement of the same name.
 func (c *crew) wantShared(kind string, n int) {
 	c.t.Helper()
-	if got, want := c.sent.count(kind+"Many"), (n+batch-1)/batch; got != want {
+	alone := inFlight
+	if kind == "SessionCreate" {
+		alone = 0
+	}
+	if got, want := c.sent.count(kind+"Many")-alone, (n+batch-1)/batch; got != want {
 		c.t.Errorf("%d calls shared %d statements, want %d", n, got, want)
 	}
 }

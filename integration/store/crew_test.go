@@ -130,22 +130,37 @@ const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_d
 // inFlight is how many writes of one kind a store has under way at once.
 const inFlight = 2
 
-// jam keeps all slots of a store's writes taken, by calls that wait for rows, until release is called. What is called
+// jam keeps all slots of a store's writes taken, by calls that wait for the table, until release is called. What is called
 // meanwhile has to share statements.
 func (c *crew) jam(write func(sessionstore.ID) error) (release func()) {
 	c.t.Helper()
 	ids := c.sessions(inFlight)
-	unlock := c.lock(ids...)
+	unlock := c.lockTable()
 	var jammed sync.WaitGroup
 	for _, id := range ids {
 		jammed.Go(func() {
 			if err := write(id); err != nil {
-				c.t.Errorf("a write that had to wait for its row: %v", err)
+				c.t.Errorf("a write that had to wait for the table: %v", err)
 			}
 		})
 	}
 	eventually(c.t, "all slots are taken", func() bool { return pgtest.One[int](c.t, c.admin, waiting) == inFlight })
 	release = sync.OnceFunc(func() { unlock(); jammed.Wait() })
+	c.t.Cleanup(release)
+	return release
+}
+
+// lockTable holds up all writes, and no load, until release is called.
+func (c *crew) lockTable() (release func()) {
+	c.t.Helper()
+	tx, err := c.admin.Begin(c.t.Context())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if _, err := tx.Exec(c.t.Context(), "LOCK TABLE pgsession.sessions IN SHARE MODE"); err != nil {
+		c.t.Fatal(err)
+	}
+	release = sync.OnceFunc(func() { _ = tx.Rollback(context.Background()) })
 	c.t.Cleanup(release)
 	return release
 }

@@ -1,12 +1,10 @@
 package store_test
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"testing"
 
-	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
@@ -78,58 +76,5 @@ func TestTwoInstancesNeitherDeadlockNorLose(t *testing.T) {
 				}
 			}
 		}
-	}
-}
-
-// Statements for many lock their rows in the order of the ids, whatever the order of the calls: the one that comes
-// second waits at the first row that both want, and holds none that the other still needs.
-func TestSharedStatementsLockInOrder(t *testing.T) {
-	t.Parallel()
-	for name, save := range map[string]bool{"saves": true, "rotates": false} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c := hire(t)
-			// The rows lie on the disk against the order of their ids.
-			ids := c.sessions(8)
-			slices.SortFunc(ids, func(a, b sessionstore.ID) int { return slices.Compare(b[:], a[:]) })
-			for _, id := range ids {
-				pgtest.Exec(t, c.admin, "UPDATE pgsession.sessions SET version = 1, user_agent = repeat('x', 512) WHERE id = $1", id[:])
-			}
-			slices.Reverse(ids)
-
-			release := c.jamSaves()
-			if !save {
-				release()
-				release = c.jamRotates()
-			}
-			unlock := func() {}
-			var calls sync.WaitGroup
-			calls.Go(func() {
-				c.together(len(ids), func() { unlock = c.lock(ids[0]); release() }, func(ctx context.Context, i int) {
-					var err error
-					if save {
-						_, err = c.store.Save(ctx, ids[i], setting("saved", i))
-					} else {
-						_, err = c.store.Rotate(ctx, ids[i], newID(), sessionstore.Change{})
-					}
-					if err != nil {
-						t.Errorf("call %d: %v", i, err)
-					}
-				})
-			})
-			const stuck = waiting + " AND query LIKE '%Many%'"
-			eventually(t, "the shared statement waits for the first row", func() bool { return pgtest.One[int](t, c.admin, stuck) == 1 })
-			// It must hold none of the others.
-			const free = "SELECT count(*) FROM (SELECT FROM pgsession.sessions WHERE id = ANY($1) FOR UPDATE SKIP LOCKED) AS f"
-			rest := make([][]byte, 0, len(ids))
-			for i := range ids[1:] {
-				rest = append(rest, ids[i+1][:])
-			}
-			if n := pgtest.One[int](t, c.admin, free, rest); n != len(rest) {
-				t.Errorf("while it waits for the first of %d rows, it holds %d of the others", len(ids), len(rest)-n)
-			}
-			unlock()
-			calls.Wait()
-		})
 	}
 }

@@ -74,6 +74,17 @@ func (q *Queries) CatalogFacts(ctx context.Context, db DBTX, schemaName string) 
 	return items, nil
 }
 
+const catalogLockTimeout = `-- name: CatalogLockTimeout :exec
+SELECT pg_catalog.set_config('lock_timeout', $1::text, true)
+`
+
+// CatalogLockTimeout bounds the wait for each lock until the transaction ends. The
+// server then refuses the statement, and it is known to have had no effect.
+func (q *Queries) CatalogLockTimeout(ctx context.Context, db DBTX, milliseconds string) error {
+	_, err := db.Exec(ctx, catalogLockTimeout, milliseconds)
+	return err
+}
+
 const catalogRights = `-- name: CatalogRights :many
 SELECT 'ROLE' AS privilege, current_user::text AS object, true AS held
 UNION ALL

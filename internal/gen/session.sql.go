@@ -90,13 +90,8 @@ SELECT
 FROM (
     SELECT
         pg_catalog.unnest($4::bytea[]) AS id, nullif(pg_catalog.unnest($5::text[]), '') AS user_id, pg_catalog.unnest($6::interval[]) AS age,
-        pg_catalog.unnest($7::jsonb[]) AS data, pg_catalog.unnest($8::inet[]) AS ip, nullif(pg_catalog.unnest($9::text[]), '') AS user_agent,
-        pg_catalog.unnest($10::bytea[]) AS login_key, pg_catalog.unnest($11::interval[]) AS login_age
+        pg_catalog.unnest($7::jsonb[]) AS data, pg_catalog.unnest($8::inet[]) AS ip, nullif(pg_catalog.unnest($9::text[]), '') AS user_agent
 ) AS d
-WHERE d.user_id IS NULL OR NOT EXISTS (
-    SELECT 1 FROM pgsession.marks AS m
-    WHERE m.key IN (d.login_key, $12::bytea) AND m.revoked_at > pg_catalog.now() - d.login_age AND m.id <> ALL ($13::bytea[])
-)
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
 `
 
@@ -110,10 +105,6 @@ type SessionCreateManyParams struct {
 	Data       []json.RawMessage
 	IPs        []netip.Addr
 	UserAgents []string
-	LoginKeys  [][]byte
-	LoginAges  []time.Duration
-	Everyone   []byte
-	OwnMarks   [][]byte
 }
 
 type SessionCreateManyRow struct {
@@ -121,8 +112,6 @@ type SessionCreateManyRow struct {
 	ValidatedAt time.Time
 }
 
-// SessionCreateMany inserts no session for a login that a mark refuses already. login_age is how long ago the login
-// began; own_marks are those that the requests of these logins have made. The same holds for saves and rotations.
 func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCreateManyParams) ([]*SessionCreateManyRow, error) {
 	rows, err := db.Query(ctx, sessionCreateMany,
 		arg.Absolute,
@@ -134,10 +123,6 @@ func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCr
 		arg.Data,
 		arg.IPs,
 		arg.UserAgents,
-		arg.LoginKeys,
-		arg.LoginAges,
-		arg.Everyone,
-		arg.OwnMarks,
 	)
 	if err != nil {
 		return nil, err
@@ -176,6 +161,20 @@ DELETE FROM pgsession.sessions WHERE id = $1::bytea
 
 func (q *Queries) SessionDelete(ctx context.Context, db DBTX, id []byte) (int64, error) {
 	result, err := db.Exec(ctx, sessionDelete, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const sessionDeleteFree = `-- name: SessionDeleteFree :execrows
+DELETE FROM pgsession.sessions AS d
+WHERE d.id = (SELECT s.id FROM pgsession.sessions AS s WHERE s.id = $1::bytea FOR UPDATE SKIP LOCKED)
+`
+
+// SessionDeleteFree is SessionDelete without a wait: it leaves a locked row.
+func (q *Queries) SessionDeleteFree(ctx context.Context, db DBTX, id []byte) (int64, error) {
+	result, err := db.Exec(ctx, sessionDeleteFree, id)
 	if err != nil {
 		return 0, err
 	}
@@ -373,19 +372,13 @@ WITH change AS (
         pg_catalog.unnest($5::bytea[]) AS old_id, pg_catalog.unnest($6::bytea[]) AS id,
         pg_catalog.unnest($7::jsonb[]) AS removed, pg_catalog.unnest($8::jsonb[]) AS changed,
         nullif(pg_catalog.unnest($9::text[]), '') AS user_id,
-        pg_catalog.unnest($10::inet[]) AS ip, nullif(pg_catalog.unnest($11::text[]), '') AS user_agent,
-        pg_catalog.unnest($12::bytea[]) AS login_key, pg_catalog.unnest($13::interval[]) AS login_age
+        pg_catalog.unnest($10::inet[]) AS ip, nullif(pg_catalog.unnest($11::text[]), '') AS user_agent
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY((SELECT $5::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
-    ORDER BY sessions.id
-    FOR UPDATE
+    FOR UPDATE SKIP LOCKED
 ), old AS (
-    DELETE FROM pgsession.sessions AS d USING locked, change WHERE d.id = locked.id AND d.id = change.old_id AND d.expires_at > pg_catalog.now()
-    AND (change.user_id IS NULL OR NOT EXISTS (
-        SELECT 1 FROM pgsession.marks AS m
-        WHERE m.key IN (change.login_key, $14::bytea) AND m.revoked_at > pg_catalog.now() - change.login_age AND m.id <> ALL ($15::bytea[])
-    ))
+    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id AND d.expires_at > pg_catalog.now()
     RETURNING d.id, d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
 )
 INSERT INTO pgsession.sessions AS s (
@@ -424,10 +417,6 @@ type SessionRotateManyParams struct {
 	UserIDs    []string
 	IPs        []netip.Addr
 	UserAgents []string
-	LoginKeys  [][]byte
-	LoginAges  []time.Duration
-	Everyone   []byte
-	OwnMarks   [][]byte
 }
 
 type SessionRotateManyRow struct {
@@ -435,6 +424,7 @@ type SessionRotateManyRow struct {
 	ValidatedAt time.Time
 }
 
+// SessionRotateMany leaves out rows that are locked, as SessionSaveMany does.
 func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRotateManyParams) ([]*SessionRotateManyRow, error) {
 	rows, err := db.Query(ctx, sessionRotateMany,
 		arg.Absolute,
@@ -448,10 +438,6 @@ func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRo
 		arg.UserIDs,
 		arg.IPs,
 		arg.UserAgents,
-		arg.LoginKeys,
-		arg.LoginAges,
-		arg.Everyone,
-		arg.OwnMarks,
 	)
 	if err != nil {
 		return nil, err
@@ -552,15 +538,13 @@ func (q *Queries) SessionSave(ctx context.Context, db DBTX, arg *SessionSavePara
 const sessionSaveMany = `-- name: SessionSaveMany :many
 WITH change AS (
     SELECT
-        pg_catalog.unnest($6::bytea[]) AS id, pg_catalog.unnest($7::jsonb[]) AS removed, pg_catalog.unnest($8::jsonb[]) AS changed,
-        nullif(pg_catalog.unnest($9::text[]), '') AS user_id,
-        pg_catalog.unnest($10::inet[]) AS ip, nullif(pg_catalog.unnest($11::text[]), '') AS user_agent,
-        pg_catalog.unnest($12::bytea[]) AS login_key, pg_catalog.unnest($13::interval[]) AS login_age
+        pg_catalog.unnest($4::bytea[]) AS id, pg_catalog.unnest($5::jsonb[]) AS removed, pg_catalog.unnest($6::jsonb[]) AS changed,
+        nullif(pg_catalog.unnest($7::text[]), '') AS user_id,
+        pg_catalog.unnest($8::inet[]) AS ip, nullif(pg_catalog.unnest($9::text[]), '') AS user_agent
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY((SELECT $6::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
-    ORDER BY sessions.id
-    FOR NO KEY UPDATE
+    WHERE sessions.id = ANY((SELECT $4::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
+    FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE pgsession.sessions AS s SET
     data = CASE WHEN s.user_id <> change.user_id THEN '{}'
@@ -576,10 +560,6 @@ UPDATE pgsession.sessions AS s SET
         ELSE s.expires_at END
 FROM change, locked
 WHERE s.id = locked.id AND s.id = change.id AND s.expires_at > pg_catalog.now()
-AND (change.user_id IS NULL OR NOT EXISTS (
-    SELECT 1 FROM pgsession.marks AS m
-    WHERE m.key IN (change.login_key, $4::bytea) AND m.revoked_at > pg_catalog.now() - change.login_age AND m.id <> ALL ($5::bytea[])
-))
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
 `
 
@@ -587,16 +567,12 @@ type SessionSaveManyParams struct {
 	Slides     bool
 	Resolution time.Duration
 	Idle       time.Duration
-	Everyone   []byte
-	OwnMarks   [][]byte
 	IDs        [][]byte
 	Removed    []json.RawMessage
 	Changed    []json.RawMessage
 	UserIDs    []string
 	IPs        []netip.Addr
 	UserAgents []string
-	LoginKeys  [][]byte
-	LoginAges  []time.Duration
 }
 
 type SessionSaveManyRow struct {
@@ -604,23 +580,20 @@ type SessionSaveManyRow struct {
 	ValidatedAt time.Time
 }
 
-// SessionSaveMany saves many sessions, no id twice. They are locked in the order of their ids, so that two instances
-// saving the same sessions cannot deadlock.
+// SessionSaveMany saves many sessions, no id twice. It waits for no row: one that
+// another transaction holds is left out, and its call waits elsewhere. So one
+// locked session holds up no other, and no two statements wait for each other.
 func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSaveManyParams) ([]*SessionSaveManyRow, error) {
 	rows, err := db.Query(ctx, sessionSaveMany,
 		arg.Slides,
 		arg.Resolution,
 		arg.Idle,
-		arg.Everyone,
-		arg.OwnMarks,
 		arg.IDs,
 		arg.Removed,
 		arg.Changed,
 		arg.UserIDs,
 		arg.IPs,
 		arg.UserAgents,
-		arg.LoginKeys,
-		arg.LoginAges,
 	)
 	if err != nil {
 		return nil, err
@@ -664,7 +637,7 @@ func (q *Queries) SessionSettle(ctx context.Context, db DBTX) error {
 	return err
 }
 
-const sessionTouch = `-- name: SessionTouch :execrows
+const sessionTouch = `-- name: SessionTouch :many
 WITH quick AS (
     SELECT pg_catalog.set_config('synchronous_commit', 'off', true) AS done
 ), seen AS (
@@ -672,8 +645,7 @@ WITH quick AS (
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY($4::bytea[]) AND sessions.expires_at > pg_catalog.now()
-    ORDER BY sessions.id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE pgsession.sessions SET
     last_seen_at = greatest(sessions.last_seen_at, pg_catalog.now()),
@@ -684,6 +656,7 @@ UPDATE pgsession.sessions SET
         ELSE sessions.expires_at END
 FROM quick, seen, locked
 WHERE sessions.id = locked.id AND sessions.id = seen.id AND quick.done = 'off'
+RETURNING sessions.id
 `
 
 type SessionTouchParams struct {
@@ -696,10 +669,10 @@ type SessionTouchParams struct {
 }
 
 // SessionTouch extends many sessions at once. It waits for no disk: a touch that a crash forgets costs a session
-// one touch interval of its idle timeout. The rows are locked in the order of their ids, so that two instances
-// touching the same sessions cannot deadlock.
-func (q *Queries) SessionTouch(ctx context.Context, db DBTX, arg *SessionTouchParams) (int64, error) {
-	result, err := db.Exec(ctx, sessionTouch,
+// one touch interval of its idle timeout. Rows that another transaction holds are
+// left out; it returns the ids that were touched.
+func (q *Queries) SessionTouch(ctx context.Context, db DBTX, arg *SessionTouchParams) ([][]byte, error) {
+	rows, err := db.Query(ctx, sessionTouch,
 		arg.Slides,
 		arg.Resolution,
 		arg.Idle,
@@ -708,7 +681,19 @@ func (q *Queries) SessionTouch(ctx context.Context, db DBTX, arg *SessionTouchPa
 		arg.UserAgents,
 	)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	var items [][]byte
+	for rows.Next() {
+		var id []byte
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -16,7 +16,7 @@ func Distributed(ctx context.Context, db gen.DBTX, schemaName string) (is bool, 
 		return false, err
 	}
 	const hashed = "SELECT EXISTS (SELECT FROM pg_catalog.pg_dist_partition" +
-		" WHERE logicalrelid = pg_catalog.to_regclass($1::text || '.sessions') AND partmethod = 'h')"
+		" WHERE logicalrelid::oid = pg_catalog.to_regclass($1::text || '.sessions')::oid AND partmethod = 'h')"
 	err = db.QueryRow(ctx, hashed, schemaName).Scan(&is)
 	return is, err
 }

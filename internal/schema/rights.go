@@ -24,22 +24,20 @@ var rights = []right{
 	{"USAGE", "", nil, []string{"every statement"}},
 	{"SELECT", "sessions", nil, []string{
 		"SessionLoad", "SessionLoadMany", "SessionMissing", "SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
-		"SessionRotateMany", "SessionDelete", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
-		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerFind", "MarkAddSized", "OwnerRevoke", "OwnerRevokeOne", "OwnerEnd", "OwnerTrim", "AllFind", "AllEnd", "AllRevoke",
+		"SessionRotateMany", "SessionDelete", "SessionDeleteFree", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
+		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerSize", "OwnerFind", "OwnerRevoke", "OwnerRevokeOne", "OwnerEnd", "OwnerTrim", "AllFind", "AllEnd", "AllRevoke",
 		"DistributedTouch", "DistributedRevoke", "DistributedRevokeAll", "DistributedUser", "DistributedTrim", "DistributedExpired", "DistributedSample", "DistributedMissing",
 	}},
 	{"INSERT", "sessions", nil, []string{"SessionCreate", "SessionCreateMany", "SessionRotate", "SessionRotateMany"}},
 	{
 		"UPDATE", "sessions",
 		[]string{"version", "last_seen_at", "expires_at", "authenticated_at", "user_id", "ip", "user_agent", "data"},
-		[]string{"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionTouch", "OwnerRevoke", "OwnerEnd", "AllEnd", "AllRevoke", "OwnerTrim", "DistributedTouch"},
+		[]string{"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionDeleteFree", "SessionTouch", "OwnerRevoke", "OwnerEnd", "AllEnd", "AllRevoke", "OwnerTrim", "DistributedTouch"},
 	},
 	{"DELETE", "sessions", nil, []string{
-		"SessionRotate", "SessionRotateMany", "SessionDelete", "OwnerRevoke", "OwnerRevokeOne", "OwnerEnd", "AllEnd", "AllRevoke", "OwnerTrim",
+		"SessionRotate", "SessionRotateMany", "SessionDelete", "SessionDeleteFree", "OwnerRevoke", "OwnerRevokeOne", "OwnerEnd", "AllEnd", "AllRevoke", "OwnerTrim",
 		"DistributedRevoke", "DistributedRevokeAll", "DistributedTrim",
 	}},
-	{"SELECT", "marks", nil, []string{"MarkAdd", "MarkAddSized", "MarkLook", "SessionCreateMany", "SessionSaveMany", "SessionRotateMany"}},
-	{"INSERT", "marks", nil, []string{"MarkAdd", "MarkAddSized"}},
 	{"SELECT", "prune_state", nil, []string{"ExpiryLastPrune"}},
 	{"EXECUTE", "prune_batch", nil, []string{"ExpiryPrune"}},
 }
