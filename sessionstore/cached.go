@@ -92,7 +92,7 @@ func (c *cached) Load(ctx context.Context, id ID, floor int64) (Record, error) {
 	if ttl := load.StoreAnswered(rec.entry(), err == nil, now); ttl > 0 {
 		c.fillLater(ctx, &rec, ttl)
 	}
-	if silent && unreachable(err) { // a Get leaves a cache that takes long, for a store that would answer
+	if silent && isOutage(err) { // a Get leaves a cache that takes long, for a store that would answer
 		if waited, _, served := c.ask(ctx, id, &load, c.cache.Await); served {
 			return waited, nil
 		}

@@ -113,7 +113,7 @@ func newBehindEmergency(t *testing.T, b *behind) *behind {
 type away struct{ sessionstore.Store }
 
 func (away) Load(context.Context, sessionstore.ID, int64) (sessionstore.Record, error) {
-	return sessionstore.Record{}, fmt.Errorf("%w: nobody there", sessionstore.ErrUnavailable)
+	return sessionstore.Record{}, fmt.Errorf("nobody there: %w", sessionstore.ErrDown)
 }
 
 // emergencyOnly turns what an emergency does not know into what the contract calls it: nothing is behind it here.

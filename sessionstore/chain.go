@@ -90,7 +90,7 @@ func (c *chain) open(ctx context.Context, cfg Config) error {
 		}
 	}
 	err := c.postgres.Check(ctx)
-	if err != nil && c.emergency != nil && unreachable(err) {
+	if err != nil && c.emergency != nil && isOutage(err) {
 		c.emergency.begin(err)
 		return nil
 	}

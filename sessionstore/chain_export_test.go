@@ -2,8 +2,9 @@ package sessionstore
 
 import (
 	"context"
-	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/internal/coherence"
@@ -127,12 +128,19 @@ func NewManagerOver(e *Emergency, cfg Config) (*Manager, error) {
 // ErrBusy is the error of an overloaded queue.
 var ErrBusy = errBusy
 
-// AnswerWith is the error of a server that serves nothing, RefusalWith that of one that refused a statement.
-func AnswerWith(code string) error { return fmt.Errorf("%w: %w", ErrUnavailable, answer(code)) }
+// ErrDown is the error of a Postgres that is unavailable.
+var ErrDown = error(&failure{outage: true, is: []error{ErrUnavailable}, text: "session store unavailable: the double is down"})
 
-// RefusalWith is the error of a server that refused a statement.
-func RefusalWith(code string) error {
-	return fmt.Errorf("%w (%w)", ErrUnavailable, &refusal{code: code})
+// ErrLate is the error of a Postgres that does not reply in time.
+var ErrLate = error(&failure{
+	verdict: verdict{class: classTimeout}, outage: true,
+	is: []error{ErrUnavailable, context.DeadlineExceeded}, text: "session store unavailable: the double does not reply",
+})
+
+// FailureWith is what the store makes of an SQLSTATE, after the first contact.
+func FailureWith(code string) error {
+	v := classify(&pgconn.PgError{Code: code}, true)
+	return &failure{verdict: v, outage: v.outage(true), is: []error{ErrUnavailable}, text: code}
 }
 
 // ErrAway is the error of a call that is not made.

@@ -187,7 +187,7 @@ func (e *emergency) Delete(ctx context.Context, id ID) (Revocation, error) {
 	waits := ctx
 	if e.current() == coherence.Normal {
 		r, err := e.front.Delete(ctx, id)
-		if !unreachable(err) || !e.refuses() {
+		if !isOutage(err) || !e.refuses() {
 			return r, err
 		}
 		waits = context.WithoutCancel(ctx) // the call may have used up all its time
@@ -202,7 +202,7 @@ func (e *emergency) Delete(ctx context.Context, id ID) (Revocation, error) {
 		if err == nil {
 			e.memory.forget(id)
 		}
-		if !unreachable(err) || !e.refuses() {
+		if !isOutage(err) || !e.refuses() {
 			return r, err
 		}
 	}

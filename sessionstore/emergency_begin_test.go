@@ -13,7 +13,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-var errNobody = fmt.Errorf("%w: nobody there", sessionstore.ErrUnavailable)
+var errNobody = fmt.Errorf("nobody there: %w", sessionstore.ErrDown)
 
 func verdictOf(err error) string {
 	switch {
@@ -29,7 +29,7 @@ func verdictOf(err error) string {
 
 // What begins an emergency: that nobody is there to ask, several times in a row, for a second.
 func TestEmergencyBegins(t *testing.T) {
-	late := fmt.Errorf("%w: no answer in time: %w", sessionstore.ErrUnavailable, context.DeadlineExceeded)
+	late := fmt.Errorf("load: %w", sessionstore.ErrLate)
 	always := func(err error) func(int) error { return func(int) error { return err } }
 	for name, test := range map[string]struct {
 		err   func(call int) error
@@ -39,21 +39,21 @@ func TestEmergencyBegins(t *testing.T) {
 		begin bool
 	}{
 		"nobody there":                   {err: always(errNobody), calls: 5, begin: true},
-		"shutting down":                  {err: always(sessionstore.AnswerWith("57P03")), calls: 5, begin: true},
+		"shutting down":                  {err: always(sessionstore.FailureWith("57P03")), calls: 5, begin: true},
 		"no answer in time":              {err: always(late), takes: 5 * time.Second, calls: 3, begin: true},
 		"nor in that of the caller":      {err: always(late), waits: 3 * time.Second, takes: 3 * time.Second, calls: 3, begin: true},
 		"two failures only":              {err: always(errNobody), calls: 2},
 		"within a second":                {err: always(errNobody), calls: 4},
 		"with answers between":           {err: func(n int) error { return []error{errNobody, errNobody, sessionstore.ErrNotFound}[n%3] }, calls: 30},
-		"with refusals between":          {err: func(n int) error { return []error{errNobody, errNobody, sessionstore.RefusalWith("22P02")}[n%3] }, calls: 30},
+		"with refusals between":          {err: func(n int) error { return []error{errNobody, errNobody, sessionstore.FailureWith("22P02")}[n%3] }, calls: 30},
 		"what says nothing does not end": {err: func(n int) error { return []error{errNobody, context.Canceled, sessionstore.ErrBusy}[n%3] }, calls: 10, begin: true},
 		"an impatient caller":            {err: always(late), waits: 100 * time.Millisecond, takes: 150 * time.Millisecond, calls: 30},
 		"cancelled":                      {err: always(context.Canceled), calls: 30},
 		"cancelled and uncertain":        {err: always(fmt.Errorf("%w (%w)", context.Canceled, sessionstore.ErrUncertain)), calls: 30},
 		"overloaded":                     {err: always(sessionstore.ErrBusy), calls: 30},
-		"wrong password":                 {err: always(sessionstore.AnswerWith("28P01")), calls: 30},
-		"too many connections":           {err: always(sessionstore.AnswerWith("53300")), calls: 30},
-		"refused":                        {err: always(sessionstore.RefusalWith("42P01")), calls: 30},
+		"wrong password":                 {err: always(sessionstore.FailureWith("28P01")), calls: 30},
+		"too many connections":           {err: always(sessionstore.FailureWith("53300")), calls: 30},
+		"refused":                        {err: always(sessionstore.FailureWith("42P01")), calls: 30},
 		"not found":                      {err: always(sessionstore.ErrNotFound), calls: 30},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestEmergencyDoesNotBeginWithLongStatements(t *testing.T) {
 		o := newOutage(t, halfMinute, weekly)
 		defer o.end()
 		late := func(context.Context) error {
-			return fmt.Errorf("%w: no answer in time: %w", sessionstore.ErrUnavailable, context.DeadlineExceeded)
+			return sessionstore.ErrLate
 		}
 		o.pg.on("Prune", late)
 		o.pg.on("Stats(true)", late)

@@ -227,7 +227,7 @@ func TestEmergencyRevokeThatBeginsIt(t *testing.T) {
 		defer cancel()
 		o.pg.on("Delete", func(ctx context.Context) error {
 			<-ctx.Done()
-			return fmt.Errorf("%w: no answer in time: %w", sessionstore.ErrUnavailable, ctx.Err())
+			return sessionstore.ErrLate
 		})
 		r, err := o.Delete(ctx, id)
 		expect(t, "error", err, nil)

@@ -65,7 +65,7 @@ func TestEmergencyCreateThatWasSentBefore(t *testing.T) {
 			case "rotate":
 				_, err = o.Rotate(t.Context(), id, idOf("renewed"), sessionstore.Change{})
 			default:
-				o.losing.refuses = func(sessionstore.Draft) error { return sessionstore.RefusalWith("55P03") }
+				o.losing.refuses = func(sessionstore.Draft) error { return sessionstore.FailureWith("55P03") }
 				o.pg.up()
 				time.Sleep(1100 * time.Millisecond)
 				expect(t, "mode", o.Mode(), coherence.Importing)

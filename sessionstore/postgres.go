@@ -26,13 +26,14 @@ type Postgres struct {
 	pool    *pgxpool.Pool
 	schema  string
 	renamed schema.Statements
-	db      querier // the pool, with statements for the schema
 	queries *gen.Queries
 	expiry  Expiry
 	timeout time.Duration
 	wanted  pgconn.ValidateConnectFunc // what the pool asks of a server; nil for nothing
 	checked atomic.Int64               // when that was last asked of one that is connected, in nanoseconds
 
+	// contacted: a Check has found Postgres and the schema once.
+	contacted     atomic.Bool
 	distributed   atomic.Bool // over the nodes of a Citus cluster
 	shared, apart combiners   // apart where it is distributed
 	locked        *lockedRows
@@ -60,7 +61,6 @@ func NewPostgresIn(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout
 func newPostgres(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout time.Duration) *Postgres {
 	p := &Postgres{pool: pool, schema: schemaName, queries: gen.New(), expiry: expiry, timeout: timeout}
 	p.wanted = pool.Config().ConnConfig.ValidateConnect
-	p.db = p.in(pool)
 	p.locked = newLockedRows(p.connections())
 	p.shared = p.combiners(batch.Config{InFlight: statementsInFlight, Timeout: timeout})
 	p.apart = p.combiners(batch.Config{InFlight: p.connections(), MaxBatch: 1, Timeout: timeout})
@@ -77,12 +77,16 @@ func (p *Postgres) Name() string { return "postgres" }
 // which of it is missing and the command that creates it. It also finds out whether Citus has distributed the table,
 // which is worth knowing before the first call.
 func (p *Postgres) Check(ctx context.Context) error {
-	return p.do(ctx, opCheck, func(ctx context.Context) error {
-		if err := schema.Check(ctx, p.db, p.schema); err != nil {
+	err := p.run(ctx, opCheck, func(ctx context.Context, db querier) error {
+		if err := schema.Check(ctx, db, p.schema); err != nil {
 			return err
 		}
-		return p.look(ctx)
+		return p.look(ctx, db)
 	})
+	if err == nil {
+		p.contacted.Store(true)
+	}
+	return err
 }
 
 // Create implements [Store].
@@ -148,10 +152,10 @@ func (p *Postgres) touchShared(ctx context.Context, touches []Touch) error {
 	}
 	p.tallies[opTouch].alone(len(touches))
 	var touched, locked [][]byte
-	err := p.do(ctx, opTouch, func(ctx context.Context) (err error) {
-		touched, err = p.queries.SessionTouch(ctx, p.db, arg)
+	err := p.run(ctx, opTouch, func(ctx context.Context, db querier) (err error) {
+		touched, err = p.queries.SessionTouch(ctx, db, arg)
 		if err == nil && len(touched) < len(touches) {
-			locked, err = p.queries.OwnerAlive(ctx, p.db, without(arg.IDs, touched))
+			locked, err = p.queries.OwnerAlive(ctx, db, without(arg.IDs, touched))
 		}
 		return err
 	})
@@ -190,9 +194,9 @@ func setOf(ids [][]byte) map[ID]bool {
 // passOver logs a session that can't be touched. Postgres checks a row as a whole
 // whenever it changes, so one that was written before its CHECK fails there.
 func (p *Postgres) passOver(ctx context.Context, t *Touch, err error) {
-	var refused *refusal
-	errors.As(err, &refused)
-	p.brokenRows.report(ctx, &rowError{handle: t.ID.Handle(), problem: "a touch was refused: " + refused.Error()})
+	var f *failure
+	errors.As(err, &f)
+	p.brokenRows.report(ctx, &rowError{handle: t.ID.Handle(), problem: "a touch was refused: " + f.state})
 }
 
 // Delete implements [Store]. It waits for a locked row as calls do that a shared
@@ -240,8 +244,8 @@ func (p *Postgres) delete(ctx context.Context, db querier, id ID) error {
 
 // Prune implements [Store], with the function that the migrations make.
 func (p *Postgres) Prune(ctx context.Context, max int) (n int, ok bool, err error) {
-	err = p.do(ctx, opPrune, func(ctx context.Context) error {
-		deleted, err := p.queries.ExpiryPrune(ctx, p.db, int32(max))
+	err = p.run(ctx, opPrune, func(ctx context.Context, db querier) error {
+		deleted, err := p.queries.ExpiryPrune(ctx, db, int32(max))
 		n, ok = int(deleted), deleted >= 0
 		return err
 	})
@@ -253,21 +257,21 @@ func (p *Postgres) Prune(ctx context.Context, max int) (n int, ok bool, err erro
 
 // Stats implements [Store].
 func (p *Postgres) Stats(ctx context.Context, exact bool) (s Stats, err error) {
-	err = p.do(ctx, opStats, func(ctx context.Context) error {
-		prune, err := p.queries.ExpiryLastPrune(ctx, p.db)
+	err = p.run(ctx, opStats, func(ctx context.Context, db querier) error {
+		prune, err := p.queries.ExpiryLastPrune(ctx, db)
 		if err != nil {
 			return err
 		}
 		s = Stats{LastPruneAt: prune.LastPruneAt.Time, CountedAt: prune.AskedAt, Exact: exact}
 		if exact {
-			count, err := p.queries.ExpiryCount(ctx, p.db)
+			count, err := p.queries.ExpiryCount(ctx, db)
 			s.Total, s.Active, s.Expired = count.Total, count.Active, count.Total-count.Active
 			return err
 		}
 		if p.distributed.Load() {
-			return p.estimateApart(ctx, &s)
+			return p.estimateApart(ctx, db, &s)
 		}
-		estimate, err := p.queries.ExpiryEstimate(ctx, p.db)
+		estimate, err := p.queries.ExpiryEstimate(ctx, db)
 		s.Total, s.Expired, s.Exact = estimate.Total, estimate.Expired, estimate.Exact
 		s.Active = max(0, s.Total-s.Expired)
 		return err

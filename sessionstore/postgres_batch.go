@@ -166,11 +166,14 @@ func (r *rowsRead) answers() map[ID]result {
 // retrySingly: the server refused a shared statement as a whole, and it had no effect. One of the calls may be to
 // blame, or somebody cancelled the statement. When the server is away, or nobody knows what it did, nothing is repeated.
 func retrySingly(err error) bool {
-	var refused *refusal
-	return errors.As(err, &refused)
+	var f *failure
+	return errors.As(err, &f) && f.stage == sent && classes[f.class].alone
 }
 
-var errBusy = fmt.Errorf("%w: too many calls wait for Postgres", ErrUnavailable)
+var errBusy = error(&failure{
+	verdict: verdict{class: classBusy, stage: connecting}, is: []error{ErrUnavailable},
+	text: fmt.Sprintf("%v: too many calls wait for Postgres", ErrUnavailable),
+})
 
 // combined makes a call that may share its statement.
 func combined[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C) (Record, error) {
@@ -206,7 +209,7 @@ func ask[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *R
 	case errors.Is(err, batch.ErrOverloaded):
 		err = errBusy
 	case errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnavailable):
-		err = fmt.Errorf("%w: no answer in time: %w", ErrUnavailable, context.DeadlineExceeded)
+		err = p.noReply()
 	case left:
 		err = context.Canceled
 	}

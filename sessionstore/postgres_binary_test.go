@@ -140,7 +140,7 @@ func TestDecodeRefuses(t *testing.T) {
 		if c.want == columnID {
 			wantHandle = ""
 		}
-		if broken.err.handle != wantHandle || !errors.Is(broken.err, ErrUnavailable) || unreachable(broken.err) {
+		if broken.err.handle != wantHandle || !errors.Is(broken.err, ErrUnavailable) || isOutage(broken.err) {
 			t.Errorf("%s: %v", name, broken.err)
 		}
 	}

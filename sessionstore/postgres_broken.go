@@ -31,12 +31,6 @@ func (e *rowError) Unwrap() error { return ErrUnavailable }
 // errSettings: Postgres writes dates in a form that nobody can read back safely.
 var errSettings = errors.New("a setting changes how Postgres writes its values: remove DateStyle from the role, the database and DATABASE_URL")
 
-// readFault reports whether Postgres answered and its answer can't be read. That
-// is no outage, and repeating the statement brings the same answer.
-func readFault(err error) bool {
-	return isRowError(err) || errors.Is(err, errSettings) || errors.Is(err, errColumns)
-}
-
 // isRowError reports whether an error concerns one row alone.
 func isRowError(err error) bool {
 	var row *rowError
@@ -46,11 +40,7 @@ func isRowError(err error) bool {
 // rowFault reports whether Postgres refused values: of one of the calls that
 // shared the statement, or of one of the rows that they change.
 func rowFault(err error) bool {
-	var refused *refusal
-	if !errors.As(err, &refused) || len(refused.code) < 2 {
-		return false
-	}
-	switch refused.code[:2] {
+	switch code := sqlState(err); code[:min(2, len(code))] {
 	case "22", "23", "54": // data exception, constraint, limit exceeded
 		return true
 	}

@@ -18,11 +18,11 @@ import (
 // rows in order, which is what keeps statements for many from deadlocks. One for a single row has nothing to hold while it waits.
 
 // look finds out whether the table is distributed. Once it is, the store keeps to that: these statements run on any table.
-func (p *Postgres) look(ctx context.Context) error {
+func (p *Postgres) look(ctx context.Context, db querier) error {
 	if p.distributed.Load() {
 		return nil
 	}
-	is, err := schema.Distributed(ctx, p.pool, p.schema)
+	is, err := schema.Distributed(ctx, db, p.schema)
 	if err == nil && is {
 		p.distributed.Store(true)
 	}
@@ -75,8 +75,8 @@ func (p *Postgres) touchOne(ctx context.Context, t *Touch) error {
 		return err
 	}
 	p.tallies[opTouch].alone(1)
-	err := p.do(ctx, opTouch, func(ctx context.Context) error {
-		_, err := p.queries.DistributedTouch(ctx, p.db, arg)
+	err := p.run(ctx, opTouch, func(ctx context.Context, db querier) error {
+		_, err := p.queries.DistributedTouch(ctx, db, arg)
 		return err
 	})
 	if rowFault(err) {
@@ -123,23 +123,23 @@ const (
 )
 
 // estimateApart is the estimate of Stats: the table of the coordinator is empty, and has no size.
-func (p *Postgres) estimateApart(ctx context.Context, s *Stats) error {
-	size, err := schema.Bytes(ctx, p.pool, p.schema)
+func (p *Postgres) estimateApart(ctx context.Context, db querier, s *Stats) error {
+	size, err := schema.Bytes(ctx, db, p.schema)
 	if err != nil {
 		return err
 	}
 	if s.Exact = size <= smallTable; s.Exact {
-		count, err := p.queries.ExpiryCount(ctx, p.db)
+		count, err := p.queries.ExpiryCount(ctx, db)
 		s.Total, s.Active, s.Expired = count.Total, count.Active, count.Total-count.Active
 		return err
 	}
 	share := min(1, samplePages*pageBytes/float64(size))
-	sample, err := p.queries.DistributedSample(ctx, p.db, float32(100*share))
+	sample, err := p.queries.DistributedSample(ctx, db, float32(100*share))
 	if err != nil {
 		return err
 	}
 	s.Total = int64(float64(sample) / share)
-	s.Expired, err = p.queries.DistributedExpired(ctx, p.db)
+	s.Expired, err = p.queries.DistributedExpired(ctx, db)
 	s.Active = max(0, s.Total-s.Expired)
 	return err
 }

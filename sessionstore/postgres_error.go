@@ -1,16 +1,14 @@
 package sessionstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -60,26 +58,22 @@ func (p *Postgres) send(ctx context.Context, within time.Duration, op operation,
 	uncertain := false
 	for range maxAttempts {
 		p.tallies[op].statements.Add(1)
+		distributed := p.distributed.Load()
 		if err = statement(ctx); err == nil || isRowError(err) {
 			return err
 		}
-		if unread := (pgx.ScanArgError{}); errors.As(err, &unread) {
-			err = errSettings // what Postgres said of the value could quote it
-		}
-		if readFault(err) {
-			return fmt.Errorf("%w: Postgres at %s: %w", ErrUnavailable, p.address(), err)
-		}
-		uncertain = uncertain || e != reading && unanswered(err)
+		v := classify(err, p.contacted.Load())
+		uncertain = uncertain || e != reading && v.outcome() != noEffect
 		if ctx.Err() != nil {
 			break
 		}
-		if died(err) {
-			p.pool.Reset() // what else is idle there died with it; more of it than there are attempts
+		if v.resets() {
+			p.pool.Reset() // there may be more of these than there are attempts
 		}
-		if unsupported(err) {
-			_ = p.look(ctx) // somebody may have distributed the table
+		if v.class == classUnsupported && !distributed && p.isDistributed(ctx) {
+			continue
 		}
-		if !worthRepeating(err, e) {
+		if !v.retries(e) {
 			break
 		}
 	}
@@ -90,10 +84,54 @@ func (p *Postgres) send(ctx context.Context, within time.Duration, op operation,
 	return err
 }
 
+// isDistributed asks the catalog whether Citus has distributed the table. Of a
+// statement that Citus can't run Postgres reports the same SQLSTATE as of any
+// other that is not supported.
+func (p *Postgres) isDistributed(ctx context.Context) bool {
+	conn, err := p.acquire(ctx)
+	if err != nil {
+		return false
+	}
+	defer conn.Release()
+	return p.look(ctx, p.in(conn)) == nil && p.distributed.Load()
+}
+
+// acquire takes a connection from the pool.
+func (p *Postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	conn, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return nil, &acquireError{error: err, full: p.full()}
+	}
+	return conn, nil
+}
+
+// full reports whether the pool's users hold all its connections. The pool
+// returns the context's error to a caller that waits for a connection, for a
+// full pool as for a server that does not answer. A connection that is being
+// made is not counted as acquired.
+func (p *Postgres) full() bool {
+	s := p.pool.Stat()
+	return s.AcquiredConns() >= s.MaxConns()
+}
+
+// run is do for statements that share one connection.
+func (p *Postgres) run(ctx context.Context, op operation, statements func(context.Context, querier) error) error {
+	return p.runWithin(ctx, p.timeout, op, statements)
+}
+
+// runWithin is run under another deadline than the store's.
+func (p *Postgres) runWithin(
+	ctx context.Context, within time.Duration, op operation, statements func(context.Context, querier) error,
+) error {
+	return p.doWithin(ctx, within, op, func(ctx context.Context) error {
+		return p.on(ctx, op, func(conn *pgxpool.Conn) error { return statements(ctx, p.in(conn)) })
+	})
+}
+
 // on runs on one connection what may take two statements. Before a load it may ask whose connection that is; a change whose commit did not wait for its standby is one of which
 // nobody knows whether it will last.
 func (p *Postgres) on(ctx context.Context, op operation, statements func(*pgxpool.Conn) error) error {
-	conn, err := p.pool.Acquire(ctx)
+	conn, err := p.acquire(ctx)
 	if err != nil {
 		return err
 	}
@@ -112,19 +150,6 @@ func (p *Postgres) on(ctx context.Context, op operation, statements func(*pgxpoo
 	return err
 }
 
-// unanswered: the statement may have been sent, and Postgres did not say what became of it. A context's own error,
-// not wrapped, comes from the pool, before anything was sent.
-func unanswered(err error) bool {
-	if err == context.DeadlineExceeded {
-		return false
-	}
-	var pg *pgconn.PgError
-	var connect *pgconn.ConnectError
-	var mismatch *schema.Mismatch
-	return !errors.As(err, &pg) && !errors.As(err, &connect) && !errors.As(err, &mismatch) &&
-		!errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, ErrTooManySessions) && !pgconn.SafeToRetry(err)
-}
-
 // commitError is of a COMMIT that was sent. pgx says of some, whose answer was lost, that the connection was closed before
 // anything was sent (the simple protocol, version 5.12), and so may be sent again.
 type commitError struct{ error }
@@ -132,173 +157,184 @@ type commitError struct{ error }
 func (e commitError) SafeToRetry() bool { return false }
 func (e commitError) Unwrap() error     { return e.error }
 
-// died: the connection was good once and is not any more, as after a restart of the server or a failover.
-func died(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return slices.Contains([]string{"57P01", "57P02", "25006"}, pg.Code)
-	}
-	if errors.Is(err, errStandby) {
-		return true
-	}
-	var connect *pgconn.ConnectError
-	var network *net.OpError
-	return !errors.As(err, &connect) && (errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err))
+// failure is an error of Postgres as callers see it. It has no message of the
+// server about a statement: Postgres quotes values in them.
+type failure struct {
+	verdict
+	// outage: Postgres is unavailable, which an emergency helps with.
+	outage bool
+	state  string // the SQLSTATE of a statement error and its constraint
+	text   string
+	is     []error // for errors.Is and errors.As
 }
 
-// worthRepeating: the statement had no effect, and its reason may be gone the next time.
-func worthRepeating(err error, e effect) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		switch pg.Code {
-		case "40001", "40P01": // serialization failure, deadlock: rolled back
-			return true
-		case featureNotSupported: // cached plan must not change result type: pgx has dropped the plan now. See unsupported, too
-			return true
-		case "25006": // read-only: a standby by now; the pool is being connected to another host
-			return true
-		case "57P01", "57P02", "57P03": // the server is going down or coming up
-			return e != once
-		}
-		return false
-	}
-	var mismatch *schema.Mismatch
-	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrExpired) || errors.Is(err, ErrTooManySessions) || errors.Is(err, errUnreplicated) || errors.As(err, &mismatch) {
-		return false // that is an answer
-	}
-	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) {
-		return false // the pool has just tried
-	}
-	return pgconn.SafeToRetry(err) || e != once // a connection that died in the pool
+func (f *failure) Error() string   { return f.text }
+func (f *failure) Unwrap() []error { return f.is }
+
+// isOutage reports whether an error says that Postgres is unavailable.
+func isOutage(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.outage
 }
 
-const (
-	featureNotSupported = "0A000"
-	lockNotAvailable    = "55P03"
-)
-
-// unsupported: Citus refuses a statement for many sessions.
-func unsupported(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == featureNotSupported
-}
-
-// translate is the one place where errors of pgx become those of the package. It keeps SQLSTATE codes and names of
-// constraints, and drops messages: Postgres likes to quote the values in them.
-func (p *Postgres) translate(ctx context.Context, err error) error {
-	var pg *pgconn.PgError
-	var mismatch *schema.Mismatch
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return ErrNotFound
-	case errors.Is(err, ErrExpired):
-		return ErrExpired
-	case errors.Is(err, ErrTooManySessions):
-		return ErrTooManySessions
-	case errors.As(err, &mismatch):
-		return err
-	case errors.Is(err, errStandby):
-		return fmt.Errorf("%w: Postgres at %s: %w", ErrUnavailable, p.address(), errStandby)
-	case errors.Is(err, errUnreplicated):
-		return fmt.Errorf("%w: Postgres at %s: %w", ErrUnavailable, p.address(), errUnreplicated)
-	case errors.Is(ctx.Err(), context.Canceled):
-		return context.Canceled
-	case errors.As(err, &pg):
-		return p.translateSQLState(ctx, pg)
-	case ctx.Err() != nil:
-		return fmt.Errorf("%w: Postgres at %s did not answer in time: %w", ErrUnavailable, p.address(), context.DeadlineExceeded)
+// answered reports whether Postgres has answered a call, be it with an error.
+func answered(err error) bool {
+	var f *failure
+	if errors.As(err, &f) {
+		return f.code != ""
 	}
-	var network *net.OpError
-	if errors.As(err, &network) {
-		return fmt.Errorf("%w: Postgres at %s: %w", ErrUnavailable, p.address(), network)
-	}
-	return fmt.Errorf("%w: Postgres at %s: the connection failed", ErrUnavailable, p.address())
-}
-
-func (p *Postgres) translateSQLState(ctx context.Context, pg *pgconn.PgError) error {
-	refused := &refusal{code: pg.Code, constraint: pg.ConstraintName}
-	switch pg.Code {
-	case lockNotAvailable:
-		return fmt.Errorf("%w: %w (%w)", errLocked, context.DeadlineExceeded, refused)
-	case "26000", "42P05":
-		return fmt.Errorf("%w: Postgres at %s: %w: %s", ErrUnavailable, p.address(), answer(pg.Code), poolerAdvice)
-	case "23505":
-		return fmt.Errorf("%w (%w)", ErrExists, refused)
-	case "42P01", "42883", "3F000", "42703":
-		return fmt.Errorf("the schema %q lacks what this version needs: run `migrate up`, see cmd/migrate (%w)", p.schema, refused)
-	case "42501":
-		if missing := schema.MissingRights(ctx, p.pool, p.schema); missing != "" {
-			return fmt.Errorf("the database role lacks rights, which db/ops/roles.sql gives: %s (%w)", missing, refused)
-		}
-		return fmt.Errorf("the database role may not do this: grant it the rights on the schema %q (%w)", p.schema, refused)
-	}
-	switch pg.Code[:min(2, len(pg.Code))] {
-	case "22", "23", "54": // data exception, constraint, limit exceeded
-		return fmt.Errorf("the data can't be stored (%w)", refused)
-	case "08", "53", "57", "28", "3D", "25": // connection, resources, shutdown, authorization, no such database, read-only
-		if pg.Code != "57014" {
-			return fmt.Errorf("%w: Postgres at %s: %w", ErrUnavailable, p.address(), answer(pg.Code))
-		}
-	}
-	return fmt.Errorf("%w (%w)", ErrUnavailable, refused)
-}
-
-// refusal: the server answered a statement with an error, and so it had no effect.
-type refusal struct{ code, constraint string }
-
-func (r *refusal) Error() string {
-	if r.constraint != "" {
-		return "SQLSTATE " + r.code + ", constraint " + r.constraint
-	}
-	return "SQLSTATE " + r.code
-}
-
-// answer: the server is there, and serves nothing.
-type answer string
-
-// answers say what to look at for those codes that somebody meets who sets a server up.
-var answers = map[answer]string{
-	"28000": "it lets this user in from nowhere here: see pg_hba.conf",
-	"28P01": "the password is wrong, or there is no such user",
-	"3D000": "there is no such database",
-	"53300": "it has no connection left: see max_connections there, and pool_max_conns in DATABASE_URL",
-}
-
-func (a answer) Error() string {
-	text := "answered with SQLSTATE " + string(a)
-	if why, ok := answers[a]; ok {
-		text += ": " + why
-	}
-	return text
-}
-
-// unreachable: nobody is there to ask, which an emergency can help with. A server that refuses a password, has no room
-// for another connection or is asked too much is not away.
-func unreachable(err error) bool {
-	var refused *refusal
-	var said answer
-	switch {
-	case !errors.Is(err, ErrUnavailable), errors.As(err, &refused), errors.Is(err, errBusy), errors.Is(err, errLocked),
-		errors.Is(err, errUnreplicated), readFault(err):
-		return false
-	case errors.As(err, &said):
-		return strings.HasPrefix(string(said), "57P")
-	}
-	return true
+	return !errors.Is(err, ErrUnavailable) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // sqlState is the code that Postgres refused a statement with; empty where it did not.
 func sqlState(err error) string {
-	var refused *refusal
-	var said answer
-	switch {
-	case errors.As(err, &refused):
-		return refused.code
-	case errors.As(err, &said):
-		return string(said)
+	var f *failure
+	if errors.As(err, &f) {
+		return f.code
 	}
 	return ""
+}
+
+// noReply is the error of a call that waited in vain for those before it. It
+// is an outage unless the pool's users hold all its connections.
+func (p *Postgres) noReply() error {
+	return p.translate(context.Background(), &acquireError{error: context.DeadlineExceeded, full: p.full()})
+}
+
+// translate is the one place where errors of pgx become those of the package.
+func (p *Postgres) translate(ctx context.Context, err error) error {
+	contacted := p.contacted.Load()
+	v := classify(err, contacted)
+	if v.class == classResult {
+		return answerOf(err)
+	}
+	if errors.Is(ctx.Err(), context.Canceled) || v.class == classCanceled {
+		return context.Canceled
+	}
+	if ctx.Err() != nil && (v.class == classUnknown || errors.Is(err, pgconn.ErrConnClosed)) {
+		v.class = classTimeout // what pgx makes of a context that ends
+	}
+	f := &failure{verdict: v, outage: v.outage(contacted)}
+	var pg *pgconn.PgError
+	if v.class == classStatement && v.stage == sent && errors.As(err, &pg) {
+		p.describeStatement(ctx, f, pg)
+		return f
+	}
+	f.is = append(causes(v.err), ErrUnavailable)
+	switch {
+	case v.class == classLocked:
+		f.is = append(f.is, errLocked, context.DeadlineExceeded)
+	case v.class == classTimeout, errors.Is(v.err, context.DeadlineExceeded):
+		f.is = append(f.is, context.DeadlineExceeded)
+	}
+	f.text = fmt.Sprintf("%v: Postgres at %s: %s", ErrUnavailable, p.address(), v.describe())
+	return f
+}
+
+// answerOf is the package's error for one of class result.
+func answerOf(err error) error {
+	var mismatch *schema.Mismatch
+	switch {
+	case errors.As(err, &mismatch):
+		return err
+	case errors.Is(err, ErrExpired):
+		return ErrExpired
+	case errors.Is(err, ErrTooManySessions):
+		return ErrTooManySessions
+	}
+	return ErrNotFound
+}
+
+// causes are the errors within one of pgx that hold no value and no password.
+func causes(err error) (found []error) {
+	var network *net.OpError
+	var dns *net.DNSError
+	if errors.As(err, &network) {
+		found = append(found, network)
+	}
+	if errors.As(err, &dns) {
+		found = append(found, dns)
+	}
+	return found
+}
+
+// describe says what happened, and what to do.
+func (v verdict) describe() string {
+	text := v.text
+	if text == "" {
+		switch found := causes(v.err); {
+		case v.code != "":
+			text = "SQLSTATE " + v.code
+		case v.class == classTimeout:
+			text = "no reply in time"
+		case len(found) > 0:
+			text = found[0].Error()
+		case v.class == classUnknown:
+			text = "the connection failed"
+		default:
+			text = classes[v.class].name
+		}
+	}
+	if what := cmp.Or(advice[v.code], classAdvice[v.class]); what != "" {
+		text += ": " + what
+	}
+	return text
+}
+
+// advice is what to do about the errors of a server that is being set up.
+var advice = map[string]string{
+	"28000": "pg_hba.conf has no entry for this user, database and address, or with this sslmode",
+	"28P01": "correct user and password in DATABASE_URL",
+	"3D000": "create the database, or correct its name in DATABASE_URL",
+	"53300": "raise max_connections, or lower pool_max_conns in DATABASE_URL",
+	"57P04": "the database was dropped",
+	"42704": "DATABASE_URL has a parameter that Postgres does not know",
+}
+
+// classAdvice is for classes of errors.
+var classAdvice = map[class]string{
+	classBusy:         "all connections of the pool are in use: raise pool_max_conns in DATABASE_URL, or hold them for less time",
+	classMixed:        poolerAdvice,
+	classLocked:       "another transaction holds the lock on the session's row",
+	classNoTLS:        "turn ssl on there, or correct sslmode in DATABASE_URL",
+	classRow:          errSettings.Error(),
+	classStandby:      errStandby.Error(),
+	classUnreplicated: errUnreplicated.Error(),
+}
+
+// describeStatement is for an error of a statement that the server had. It
+// leaves the message out.
+func (p *Postgres) describeStatement(ctx context.Context, f *failure, pg *pgconn.PgError) {
+	state := "SQLSTATE " + pg.Code
+	if pg.ConstraintName != "" {
+		state += ", constraint " + pg.ConstraintName
+	}
+	f.state = state
+	f.is = []error{ErrUnavailable}
+	f.text = fmt.Sprintf("%v (%s)", ErrUnavailable, state)
+	switch pg.Code {
+	case "23505":
+		f.is, f.text = []error{ErrExists}, fmt.Sprintf("%v (%s)", ErrExists, state)
+		return
+	case "42P01", "42883", "3F000", "42703":
+		f.text = fmt.Sprintf("%v: the schema %q lacks what this version needs: run `migrate up`, see cmd/migrate (%s)", ErrUnavailable, p.schema, state)
+		return
+	case "42501":
+		f.text = fmt.Sprintf("%v: %s (%s)", ErrUnavailable, p.refused(ctx), state)
+		return
+	}
+	if rowFault(f) {
+		f.is, f.text = nil, fmt.Sprintf("the data can't be stored (%s)", state)
+	}
+}
+
+// refused says what a role lacks that may not run a statement.
+func (p *Postgres) refused(ctx context.Context) string {
+	if missing := schema.MissingRights(ctx, p.pool, p.schema); missing != "" {
+		return "the database role lacks rights, which db/ops/roles.sql gives: " + missing
+	}
+	return fmt.Sprintf("the database role has all rights that the library needs, and Postgres refuses the statement:"+
+		" look for row-level security, triggers and rules on the tables of schema %q", p.schema)
 }
 
 // address is where the pool connects, for messages: never with the password.

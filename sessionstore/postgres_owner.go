@@ -24,8 +24,8 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 	}
 	for {
 		var read rowsRead
-		err = p.do(ctx, opList, func(ctx context.Context) (err error) {
-			read, err = p.read(ctx, p.db, 0, unread(ctx, func(ctx context.Context, db gen.DBTX) ([]*gen.OwnerListRow, error) {
+		err = p.run(ctx, opList, func(ctx context.Context, db querier) (err error) {
+			read, err = p.read(ctx, db, 0, unread(ctx, func(ctx context.Context, db gen.DBTX) ([]*gen.OwnerListRow, error) {
 				return p.queries.OwnerList(ctx, db, arg)
 			}))
 			return err
@@ -199,8 +199,8 @@ func (p *Postgres) Alive(ctx context.Context, ids []ID) (alive, ended []ID, err 
 	for i := range ids {
 		arg[i] = ids[i][:]
 	}
-	err = p.do(ctx, opAlive, func(ctx context.Context) (err error) {
-		found, err = p.queries.OwnerAlive(ctx, p.db, arg)
+	err = p.run(ctx, opAlive, func(ctx context.Context, db querier) (err error) {
+		found, err = p.queries.OwnerAlive(ctx, db, arg)
 		return err
 	})
 	if err != nil {

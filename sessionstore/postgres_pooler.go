@@ -16,7 +16,7 @@ const poolerAdvice = "a pooler in between mixes prepared statements up: add defa
 // A pooler gives itself away by the process id it claims to be, and one that keeps statements by not handing their names on.
 func (p *Postgres) behindPooler(ctx context.Context) (pooler bool, err error) {
 	err = p.do(ctx, opCheck, func(ctx context.Context) error {
-		return p.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		return p.on(ctx, opCheck, func(c *pgxpool.Conn) error {
 			conn := c.Conn()
 			if mode := conn.Config().DefaultQueryExecMode; mode == pgx.QueryExecModeExec || mode == pgx.QueryExecModeSimpleProtocol {
 				return nil

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/internal/gen"
 )
@@ -62,8 +60,8 @@ func (s *sweep) run(ctx context.Context) error {
 // begin returns Postgres's time, and whether there may be more sessions than
 // one transaction should end.
 func (s *sweep) begin(ctx context.Context) (at time.Time, many bool, err error) {
-	err = s.p.do(ctx, opRevoke, func(ctx context.Context) error {
-		row, err := s.p.queries.OwnerSize(ctx, s.p.db, s.sel.UserID, revokeAtOnce)
+	err = s.p.run(ctx, opRevoke, func(ctx context.Context, db querier) error {
+		row, err := s.p.queries.OwnerSize(ctx, db, s.sel.UserID, revokeAtOnce)
 		if err == nil {
 			at, many = row.AskedAt, s.sel.All || row.Size == revokeAtOnce
 		}
@@ -93,12 +91,12 @@ func (s *sweep) pass(ctx context.Context, until time.Time) error {
 }
 
 func (s *sweep) find(ctx context.Context, after ID, until time.Time) (found [][]byte, err error) {
-	err = s.p.doWithin(ctx, max(s.p.timeout, sweepTimeout), opRevoke, func(ctx context.Context) (err error) {
+	err = s.p.runWithin(ctx, max(s.p.timeout, sweepTimeout), opRevoke, func(ctx context.Context, db querier) (err error) {
 		if s.sel.All {
-			found, err = s.p.queries.AllFind(ctx, s.p.db, &gen.AllFindParams{After: after[:], Until: until, Max: revokeFound})
+			found, err = s.p.queries.AllFind(ctx, db, &gen.AllFindParams{After: after[:], Until: until, Max: revokeFound})
 			return err
 		}
-		found, err = s.p.queries.OwnerFind(ctx, s.p.db, &gen.OwnerFindParams{
+		found, err = s.p.queries.OwnerFind(ctx, db, &gen.OwnerFindParams{
 			UserID: s.sel.UserID, After: after[:], Spared: s.sel.Except[:], Until: until, Max: revokeFound,
 		})
 		return err
@@ -158,9 +156,7 @@ func (s *sweep) once(ctx context.Context, until time.Time) (seen int, err error)
 
 // change runs a statement that deletes.
 func (s *sweep) change(ctx context.Context, within time.Duration, statement func(context.Context, querier) error) error {
-	return s.p.doWithin(ctx, within, opRevoke, func(ctx context.Context) error {
-		return s.p.on(ctx, opRevoke, func(conn *pgxpool.Conn) error { return statement(ctx, s.p.in(conn)) })
-	})
+	return s.p.runWithin(ctx, within, opRevoke, statement)
 }
 
 func (s *sweep) ended(gone [][]byte, n int, err error) {

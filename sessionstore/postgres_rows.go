@@ -141,11 +141,9 @@ func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) (rowsRead
 }
 
 func (p *Postgres) one(ctx context.Context, op operation, query func(context.Context, querier) (*Record, error)) (rec *Record, err error) {
-	err = p.do(ctx, op, func(ctx context.Context) error {
-		return p.on(ctx, op, func(conn *pgxpool.Conn) (err error) {
-			rec, err = query(ctx, p.in(conn))
-			return err
-		})
+	err = p.run(ctx, op, func(ctx context.Context, db querier) (err error) {
+		rec, err = query(ctx, db)
+		return err
 	})
 	return rec, err
 }
@@ -166,11 +164,9 @@ func (p *Postgres) record(ctx context.Context, db querier, query func(querier) e
 func many[R any](
 	ctx context.Context, p *Postgres, op operation, n int, query func(context.Context, gen.DBTX) ([]*R, error),
 ) (read rowsRead, err error) {
-	err = p.do(ctx, op, func(ctx context.Context) error {
-		return p.on(ctx, op, func(conn *pgxpool.Conn) (err error) {
-			read, err = p.read(ctx, p.in(conn), n, unread(ctx, query))
-			return err
-		})
+	err = p.run(ctx, op, func(ctx context.Context, db querier) (err error) {
+		read, err = p.read(ctx, db, n, unread(ctx, query))
+		return err
 	})
 	return read, err
 }

@@ -106,7 +106,7 @@ func cancelsWait(n *pgconn.Notice) bool {
 // deaf says whether the server has synchronous standbys, and the pool was made without [ConfigurePool].
 func (p *Postgres) deaf(ctx context.Context) (deaf bool, err error) {
 	err = p.do(ctx, opCheck, func(ctx context.Context) error {
-		return p.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		return p.on(ctx, opCheck, func(c *pgxpool.Conn) error {
 			if waitsOf(c.Conn().PgConn()) != nil {
 				return nil
 			}

@@ -20,8 +20,8 @@ const (
 
 // heard takes notice of what came of a call of Postgres. An error that says nothing about Postgres counts for nothing.
 func (e *emergency) heard(err error) {
-	away := unreachable(err)
-	if !away && (!e.failing.Load() || saysNothing(err)) {
+	away := isOutage(err)
+	if !away && (!e.failing.Load() || !answered(err)) {
 		return
 	}
 	e.mu.Lock()
@@ -36,11 +36,6 @@ func (e *emergency) heard(err error) {
 	if began {
 		e.observe(context.Background(), Event{Kind: EventEmergency, Err: err})
 	}
-}
-
-// saysNothing: the caller has left, or Postgres was not asked.
-func saysNothing(err error) bool {
-	return errors.Is(err, errBusy) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // begin starts an emergency before anything has been asked of Postgres.
@@ -88,7 +83,7 @@ func (e *emergency) recover() {
 		event, tell = Event{Kind: EventRecovered, Count: e.moved}, true
 		e.since, e.told, e.local.ended = time.Time{}, map[ID]struct{}{}, map[ID]struct{}{}
 	} else {
-		if unreachable(err) {
+		if isOutage(err) {
 			// Away again, in the middle of it. Nobody else needs to wait for a timeout to find that out.
 			e.outage.Begin()
 			e.mode.Store(int32(e.outage.Mode))
@@ -119,7 +114,7 @@ func (e *emergency) recovered() (n int, err error) {
 		before := e.left()
 		moved, err := e.move()
 		n += moved
-		if left := e.left(); left == 0 || left >= before || unreachable(err) || e.refuses() {
+		if left := e.left(); left == 0 || left >= before || isOutage(err) || e.refuses() {
 			return n, err
 		}
 	}
@@ -215,7 +210,7 @@ func (e *emergency) waiting() []ID {
 // firstOf prefers an error that says Postgres is away.
 func firstOf(errs []error) (first error) {
 	for _, err := range errs {
-		if unreachable(err) {
+		if isOutage(err) {
 			return err
 		}
 		if first == nil {

@@ -42,7 +42,7 @@ func (l *lost) Rotate(ctx context.Context, old, id sessionstore.ID, c sessionsto
 	switch {
 	case l.late != nil && l.next == nil && !l.refused:
 		l.refused = true
-		return sessionstore.Record{}, sessionstore.RefusalWith("54000")
+		return sessionstore.Record{}, sessionstore.FailureWith("54000")
 	case l.late != nil:
 		return l.Store.Rotate(ctx, old, id, c)
 	}
@@ -203,7 +203,7 @@ func TestRecoveryLeavesNoRowBehind(t *testing.T) {
 			o.pg.up()
 			o.pg.on("Rotate", func(context.Context) error {
 				if n.Add(1) < 4 {
-					return sessionstore.RefusalWith("54000")
+					return sessionstore.FailureWith("54000")
 				}
 				return nil
 			})

@@ -39,7 +39,7 @@ func (s *spyStore) on(method string, hook func(context.Context) error) {
 func (s *spyStore) down(methods ...string) {
 	for _, method := range methods {
 		s.on(method, func(context.Context) error {
-			return fmt.Errorf("%w: the double is down", sessionstore.ErrUnavailable)
+			return sessionstore.ErrDown
 		})
 	}
 }

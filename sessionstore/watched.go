@@ -10,7 +10,10 @@ import (
 // A caller who waits for less than this and leaves says nothing about Postgres.
 const patience = time.Second
 
-var errAway = fmt.Errorf("%w: Postgres is away; asking it again every %s", ErrUnavailable, probeEvery)
+var errAway = error(&failure{
+	outage: true, is: []error{ErrUnavailable},
+	text: fmt.Sprintf("%v: Postgres is unavailable: asking it again every %s", ErrUnavailable, probeEvery),
+})
 
 // watched is Postgres as the emergency sees it: every call is noted, and while Postgres is away none is made, so that
 // no request waits for a timeout.
