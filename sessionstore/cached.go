@@ -109,8 +109,12 @@ func (c *cached) Save(ctx context.Context, id ID, change Change) (Record, error)
 	}
 	acknowledged := false
 	if ttl := c.policy.Saved(rec.entry(), c.heard(&rec, asked)); ttl > 0 {
-		// A fill that was refused left something there, and nobody says what: for data that is too large, an older version.
-		acknowledged = c.fill(ctx, &rec, ttl)
+		switch c.fill(ctx, &rec, ttl) {
+		case CacheStored:
+			acknowledged = true
+		case CacheRefused:
+			acknowledged = c.newer(ctx, &rec) || c.bury(ctx, rec.ID) == nil
+		}
 	}
 	rec.Floor = c.policy.Floor(rec.entry(), acknowledged)
 	return rec, nil

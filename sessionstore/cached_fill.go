@@ -5,16 +5,37 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/cache"
+	"github.com/reporadar/pgsession/internal/coherence"
 )
 
-// fill says whether the cache has taken the record.
-func (c *cached) fill(ctx context.Context, rec *Record, ttl time.Duration) (filled bool) {
+// fill puts a record into the cache, and returns CacheStored, CacheRefused or
+// CacheFailed.
+func (c *cached) fill(ctx context.Context, rec *Record, ttl time.Duration) (result CacheResult) {
 	trace(ctx, c.tracer, Call{LayerCache, OpFill}, func(ctx context.Context) CallResult {
-		result := c.put(ctx, rec, ttl)
-		filled = result == CacheStored
+		result = c.put(ctx, rec, ttl)
 		return CallResult{Cache: result}
 	})
-	return filled
+	return result
+}
+
+// newer reports whether what refused a save's fill is an entry of ours that is
+// not older, as that of a save beside it. Anything else gives way to a
+// tombstone: a value that an attacker has planted, an older entry beside data
+// that is too large, a tombstone that ends too early. Without that, every save
+// of the session would set the cookie.
+func (c *cached) newer(ctx context.Context, rec *Record) (found bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
+	defer cancel()
+	trace(ctx, c.tracer, Call{LayerCache, OpGet}, func(ctx context.Context) CallResult {
+		e, err := c.cache.Get(ctx, cache.ID(rec.ID))
+		stands, answer := recordFrom(rec.ID, e, err)
+		found = answer == coherence.Hit && stands.Version >= rec.Version
+		if found {
+			return CallResult{Cache: CacheHit}
+		}
+		return CallResult{Cache: resultOf(answer, coherence.Behind)}
+	})
+	return found
 }
 
 func (c *cached) put(ctx context.Context, rec *Record, ttl time.Duration) CacheResult {

@@ -193,7 +193,7 @@ func TestCachedSaveHasAFloorUnlessTheCacheHasIt(t *testing.T) {
 	}{
 		"taken":                      {},
 		"failed":                     {fill: failing, floor: 2},
-		"too large":                  {fill: func(context.Context) error { return errRefused }, floor: 2},
+		"refused and buried":         {fill: func(context.Context) error { return errRefused }},
 		"blocked":                    {fill: blocked, floor: 2, after: 250 * time.Millisecond},
 		"stale when it comes to it":  {waits: 31 * time.Second, floor: 2, after: 31 * time.Second},
 		"taken though it took long":  {waits: 20 * time.Second, after: 20 * time.Second},

@@ -353,8 +353,8 @@ func TestDiscardAfterALostReply(t *testing.T) {
 func TestALoginAfterADiscard(t *testing.T) {
 	b, u := doubtful(t, "", true)
 	_, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-		_ = s.Login(r.Context(), "bob")
-		_ = s.Set("his", true)
+		_ = s.Login(r.Context(), "ann")
+		_ = s.Set("before", true)
 		expect(t, "save", verdictOf(s.Save(r.Context())), "unavailable")
 		s.Discard()
 		u.away = false
@@ -362,7 +362,7 @@ func TestALoginAfterADiscard(t *testing.T) {
 	})
 	expect(t, "cookies set", set, sent)
 	expect(t, "afterwards", b.who(), "ann")
-	expect(t, "values of what was taken back", b.has("his"), false)
+	expect(t, "values of what was taken back", b.has("before"), false)
 }
 
 // An ErrorHandler that saves changes no token: the browser would never get it.

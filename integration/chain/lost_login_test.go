@@ -1,6 +1,7 @@
 package chain_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,8 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
+
+var count = sessionstore.NewKey[int]("count")
 
 // site is an instance behind HTTP, with one visitor's cookie.
 type site struct {
@@ -36,6 +39,19 @@ func (i *instance) serve(t *testing.T) *site {
 	}
 	handle("/me", func(*http.Request, *sessionstore.Session) error { return nil })
 	handle("/set", func(_ *http.Request, s *sessionstore.Session) error { return s.Set("k", 1) })
+	handle("/count", func(_ *http.Request, s *sessionstore.Session) error {
+		n, _ := count.Get(s)
+		return count.Set(s, n+1)
+	})
+	mux.HandleFunc("/counted", func(w http.ResponseWriter, r *http.Request) {
+		s, err := sessionstore.FromContext(r.Context())
+		if err != nil {
+			sessionstore.ServeError(w, r, err)
+			return
+		}
+		n, _ := count.Get(s)
+		_, _ = fmt.Fprint(w, n)
+	})
 	handle("/login", func(r *http.Request, s *sessionstore.Session) error { return s.Login(r.Context(), "alice") })
 	handle("/renew", func(r *http.Request, s *sessionstore.Session) error { return s.Regenerate(r.Context()) })
 	handle("/logout", func(r *http.Request, s *sessionstore.Session) error { return s.Logout(r.Context()) })

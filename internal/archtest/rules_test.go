@@ -33,7 +33,7 @@ var files = map[string][]string{
 	"github.com/jackc/pgx/v5/pgxpool": {"postgres.go", "postgres_rows.go", "postgres_load.go", "postgres_owner.go", "postgres_distributed.go", "postgres_error.go", "postgres_locked.go", "postgres_pooler.go", "postgres_standby.go", "open.go"},
 	module + "/cache":                 {"cached.go", "cached_fill.go", "cached_revoke.go", "chain.go"},
 	module + "/internal/coherence": {
-		"cached.go", "cached_revoke.go", "touched.go", "chain.go", "emergency.go", "recovery.go", "move.go", "transaction.go",
+		"cached.go", "cached_fill.go", "cached_revoke.go", "touched.go", "chain.go", "emergency.go", "recovery.go", "move.go", "transaction.go",
 		"postgres_revoke.go",
 	},
 	"github.com/mileusna/useragent": {"device.go"},

@@ -11,6 +11,7 @@ type decisions struct {
 	floor         func(Policy, Entry, bool) int64
 	bury          func(Outcome) bool
 	buryTTL       func(Policy) time.Duration
+	refusedTTL    func(Policy) time.Duration // of a save's tombstone, in place of its fill
 	revoked       func(Policy, Outcome, bool) Revocation
 	fill          func(*Slot, Entry) bool
 	entomb        func(*Slot)
@@ -29,6 +30,7 @@ func production() decisions {
 		floor:         Policy.Floor,
 		bury:          Outcome.Bury,
 		buryTTL:       Policy.BuryTTL,
+		refusedTTL:    Policy.BuryTTL,
 		revoked:       Policy.Revoked,
 		fill:          (*Slot).Fill,
 		entomb:        (*Slot).Bury,

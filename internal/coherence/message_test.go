@@ -21,10 +21,11 @@ func (s *stage) send(m message) {
 // carry is what the network does with a message.
 func (s *stage) carry(a action) error {
 	m := s.session.messages[a.a]
-	acknowledged := false
+	acknowledged, refused := false, false
 	switch a.kind {
 	case delivers, unanswers, repeats:
-		acknowledged = s.arrive(m) && a.kind == delivers
+		taken := s.arrive(m)
+		acknowledged, refused = taken && a.kind == delivers, !taken && a.kind == delivers
 	}
 	if a.kind == repeats || a.kind == gives {
 		s.session.messages[a.a].op = -1
@@ -32,6 +33,11 @@ func (s *stage) carry(a action) error {
 		s.session.messages[a.a] = message{}
 	}
 	if m.op < 0 {
+		return nil
+	}
+	if refused {
+		// The save puts a tombstone in place of what refused it.
+		s.send(message{kind: buryMessage, id: m.id, op: m.op, ttl: moment(s.refusedTTL(s.policy).Milliseconds())})
 		return nil
 	}
 	return s.answered(int(m.op), acknowledged)
@@ -47,7 +53,7 @@ func (s *stage) arrive(m message) bool {
 		return true
 	}
 	if !s.fill(&slot, m.entry.full()) {
-		return s.refusalConfirms
+		return s.refusalConfirms || slot.State == Filled // with an entry that is not older
 	}
 	v.slot.set(slot, s.at+m.ttl)
 	if v.copies[0] != m.entry {

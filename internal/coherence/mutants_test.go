@@ -110,21 +110,10 @@ var mutants = []mutant{
 	{"the floor is ignored", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) { l.Floor = 0; return l, e, now }), writes},
 	{"no floor when the cache was not told", func(s *scope) { s.floor = func(Policy, Entry, bool) int64 { return 0 } }, writes},
 	{"a save's entry leaves the cache when it is stale", func(s *scope) { s.saved = Policy.FillTTL }, func() *scope { return small(3, 0, nil, load, save) }},
-	{"a fill that a tombstone refused counts as acknowledged", func(s *scope) { s.refusalConfirms = true }, func() *scope {
-		// A load has found nothing in the cache and has not yet asked Postgres; a revoke that was lost on its way has left a tombstone on a living session.
-		s := small(4, 1, network, load, save).split()
-		s.lifetime = 8 * tick
-		s.prefix = []action{
-			{kind: begins, a: uint8(revoke)},
-			{kind: begins, a: uint8(load), b: 1},
-			{kind: steps, a: 1},
-			{kind: steps, a: 1},
-			{kind: steps},
-			{kind: misses},
-			{kind: delivers},
-		}
-		return s
-	}},
+	{"a fill that a tombstone refused counts as acknowledged", func(s *scope) { s.refusalConfirms = true }, refusedByTombstone},
+	{"a tombstone in place of a refused fill ends early", func(s *scope) {
+		s.refusedTTL = func(p Policy) time.Duration { return p.Freshness / 3 }
+	}, refusedByTombstone},
 	{"an expired entry is served", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) { e.ExpiresAt = 1 << 60; return l, e, now }), func() *scope {
 		s := small(2, 1, memory, load, touch)
 		s.lifetime = tick
@@ -155,6 +144,24 @@ var mutants = []mutant{
 			return c.Now(at)
 		}
 	}, nil},
+}
+
+// refusedByTombstone is a scope in which a load has found nothing in the cache
+// and has not yet asked Postgres. A revoke that was lost on its way has left a
+// tombstone on a living session.
+func refusedByTombstone() *scope {
+	s := small(4, 1, network, load, save).split()
+	s.lifetime = 8 * tick
+	s.prefix = []action{
+		{kind: begins, a: uint8(revoke)},
+		{kind: begins, a: uint8(load), b: 1},
+		{kind: steps, a: 1},
+		{kind: steps, a: 1},
+		{kind: steps},
+		{kind: misses},
+		{kind: delivers},
+	}
+	return s
 }
 
 // elsewhere are the mutants of the list that are no decision of this package.

@@ -1,0 +1,88 @@
+package chain_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// An attacker who can write to Redis plants a value that refuses our fills. Saves
+// go on without a cookie for each, and no load is behind the last save.
+func TestAPlantedValueMakesNoSaveSetTheCookie(t *testing.T) {
+	t.Parallel()
+	for name, plant := range map[string]func(own string) string{
+		"a version that none reaches": func(own string) string { return own[:5] + strings.Repeat("\x7f", 16) + own[21:] },
+		"another seal":                func(own string) string { return own[:len(own)-1] + string(own[len(own)-1]^1) },
+		"a tombstone":                 func(string) string { return "buried" },
+		"rubbish of our format":       func(string) string { return "\x01" + strings.Repeat("\xff", 100) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			i, peer := r.open(unhurried), r.open(unhurried)
+			s, other := i.serve(t), peer.serve(t)
+			s.want("/login", http.StatusOK, "alice")
+			s.want("/set", http.StatusOK, "alice")
+			ids, err := i.manager.Store().List(t.Context(), "alice", sessionstore.Page{})
+			if err != nil || len(ids) != 1 {
+				t.Fatalf("%d sessions, %v", len(ids), err)
+			}
+			own, err := r.redis.Client.Get(t.Context(), key(ids[0].ID)).Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			planted := plant(own)
+			cookies := 0
+			for n := range 20 {
+				if n%5 == 0 {
+					r.redis.Do("SET", key(ids[0].ID), planted, "PX", 24*time.Hour.Milliseconds())
+				}
+				_, _, set := s.get("/count")
+				cookies += set
+				other.cookie = s.cookie
+				_, _, set = other.get("/count")
+				cookies += set
+			}
+			if cookies > 0 {
+				t.Errorf("%d responses set the cookie", cookies)
+			}
+			s.want("/counted", http.StatusOK, "40")
+			const most = 6 * time.Minute // the freshness here is the longest that Config allows
+			if left := r.redis.Client.PTTL(t.Context(), key(ids[0].ID)).Val(); left > most && planted != "buried" {
+				t.Errorf("what was planted stands for another %s", left)
+			}
+		})
+	}
+}
+
+// Saves beside each other put the newest version into Redis, and the one that
+// comes second sets no cookie.
+func TestSavesBesideEachOtherSetNoCookie(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	i := r.open(unhurried)
+	s := i.serve(t)
+	s.want("/login", http.StatusOK, "alice")
+	answers := make(chan int)
+	for range 16 {
+		own := *s
+		go func() {
+			cookies := 0
+			for range 10 {
+				_, _, set := own.get("/set")
+				cookies += set
+			}
+			answers <- cookies
+		}()
+	}
+	cookies := 0
+	for range 16 {
+		cookies += <-answers
+	}
+	if cookies > 0 {
+		t.Errorf("%d responses set the cookie", cookies)
+	}
+}
