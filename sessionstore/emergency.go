@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// What an emergency may hold in memory: beyond it new sessions are refused.
+	// What an emergency may hold in memory: beyond it new sessions are refused. Half
+	// of it is kept for sessions with a user, so that visitors can't keep logins out.
 	emergencySessions = 100_000
 	emergencyBytes    = 256 << 20
 	// How many revokes an emergency may write down: beyond it they fail.
@@ -65,7 +66,7 @@ func newEmergency(truth Store, expiry Expiry, timeout time.Duration) *emergency 
 	e := &emergency{truth: truth, expiry: expiry, timeout: timeout, start: time.Now(), moving: newGate(), maxJournal: maxJournal}
 	e.halfway, e.journal, e.told = map[ID]ID{}, map[ID]struct{}{}, map[ID]struct{}{}
 	e.local, e.memory = newLocal(), NewMemory(expiry, emergencySessions)
-	e.memory.maxBytes = emergencyBytes
+	e.memory.maxBytes, e.memory.keepsShare = emergencyBytes, true
 	e.check = func(context.Context) error { return nil }
 	e.observe = func(context.Context, Event) {}
 	e.front = &watched{store: truth, refuses: e.refuses, heard: e.heard}

@@ -21,10 +21,14 @@ type Memory struct {
 	limit  int
 	// maxBytes bounds what the sessions take; 0 is no bound.
 	maxBytes int
+	// keepsShare: sessions without a user get at most half of limit and maxBytes.
+	keepsShare bool
 
 	mu        sync.Mutex
 	sessions  map[ID]Record
+	users     map[ID]struct{} // those of the sessions that have a user
 	bytes     int
+	anonymous int // of bytes, what sessions without a user take
 	lastPrune time.Time
 }
 
@@ -36,7 +40,9 @@ func NewMemory(expiry Expiry, limit int) *Memory {
 	if limit <= 0 {
 		limit = defaultMemoryLimit
 	}
-	return &Memory{expiry: expiry, limit: limit, sessions: map[ID]Record{}}
+	return &Memory{
+		expiry: expiry, limit: limit, sessions: map[ID]Record{}, users: map[ID]struct{}{},
+	}
 }
 
 // Format writes what the store is, and nothing of what it holds.
@@ -55,8 +61,8 @@ func (m *Memory) Create(ctx context.Context, d Draft) (Record, error) {
 	if _, taken := m.sessions[d.ID]; taken {
 		return Record{}, ErrExists
 	}
-	if len(m.sessions) >= m.limit {
-		return Record{}, fmt.Errorf("%w: the memory store holds its limit of %d sessions", ErrUnavailable, m.limit)
+	if err := m.full(d.UserID); err != nil {
+		return Record{}, err
 	}
 	now := time.Now()
 	if m.crowded(d.UserID, d.MaxSessions, d.ID, now) {
@@ -221,25 +227,54 @@ func (m *Memory) Stats(ctx context.Context, _ bool) (Stats, error) {
 	return s, nil
 }
 
-// put keeps a record, if there is room for it.
+// full reports that another session would be one too many.
+func (m *Memory) full(userID string) error {
+	switch {
+	case len(m.sessions) >= m.limit:
+		return fmt.Errorf("%w: the memory store holds its limit of %d sessions", ErrUnavailable, m.limit)
+	case m.keepsShare && userID == "" && len(m.sessions)-len(m.users) >= m.limit/2:
+		return fmt.Errorf("%w: the memory store holds its limit of %d sessions without a user", ErrUnavailable, m.limit/2)
+	}
+	return nil
+}
+
+// put keeps a record, if there is room for its bytes.
 func (m *Memory) put(rec Record) error {
-	grows := size(rec)
-	if was, ok := m.sessions[rec.ID]; ok {
+	n := size(rec)
+	was, there := m.sessions[rec.ID]
+	grows := n
+	if there {
 		grows -= size(was)
 	}
-	if m.maxBytes > 0 && grows > 0 && m.bytes+grows > m.maxBytes {
+	switch {
+	case m.maxBytes == 0 || grows <= 0:
+	case m.bytes+grows > m.maxBytes:
 		return fmt.Errorf("%w: the memory store holds its limit of %d bytes", ErrUnavailable, m.maxBytes)
+	case m.keepsShare && rec.UserID == "" && m.anonymous+grows > m.maxBytes/2:
+		return fmt.Errorf("%w: the memory store holds its limit of %d bytes without a user", ErrUnavailable, m.maxBytes/2)
 	}
-	m.bytes += grows
-	m.sessions[rec.ID] = rec
+	m.drop(rec.ID)
+	m.bytes += n
+	if m.sessions[rec.ID] = rec; rec.UserID != "" {
+		m.users[rec.ID] = struct{}{}
+	} else {
+		m.anonymous += n
+	}
 	return nil
 }
 
 func (m *Memory) drop(id ID) {
-	if rec, ok := m.sessions[id]; ok {
-		m.bytes -= size(rec)
-		delete(m.sessions, id)
+	rec, ok := m.sessions[id]
+	if !ok {
+		return
 	}
+	n := size(rec)
+	m.bytes -= n
+	if rec.UserID == "" {
+		m.anonymous -= n
+	}
+	delete(m.sessions, id)
+	delete(m.users, id)
 }
 
 // size is roughly what a record takes in memory.
@@ -268,16 +303,27 @@ func (m *Memory) len() int {
 	return len(m.sessions)
 }
 
-// some is up to n of the sessions, alive or not.
-func (m *Memory) some(n int) []Record {
+// some is up to n of the sessions, alive or not, those with a user first, and
+// none of those to pass over.
+func (m *Memory) some(n int, over map[ID]struct{}) []Record {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	records := make([]Record, 0, min(n, len(m.sessions)))
-	for _, rec := range m.sessions {
+	for id := range m.users {
+		if _, pass := over[id]; !pass && len(records) < n {
+			records = append(records, m.sessions[id])
+		}
+		if len(records) == n {
+			return records
+		}
+	}
+	for id, rec := range m.sessions {
+		if _, pass := over[id]; !pass && rec.UserID == "" {
+			records = append(records, rec)
+		}
 		if len(records) == n {
 			break
 		}
-		records = append(records, rec)
 	}
 	return records
 }

@@ -42,7 +42,8 @@ func (m *Memory) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, err
 	if s.All {
 		r.Count = len(m.sessions)
 		clear(m.sessions)
-		m.bytes = 0
+		clear(m.users)
+		m.bytes, m.anonymous = 0, 0
 		return nil, r, nil
 	}
 	recs := m.of(s.UserID, time.Now())

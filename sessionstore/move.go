@@ -10,20 +10,27 @@ import (
 	"github.com/reporadar/pgsession/internal/coherence"
 )
 
-// How many sessions are moved while calls wait.
-const moveAtOnce = 64
+// How many sessions are moved while calls wait. They share statements, up to 64
+// a statement.
+const moveAtOnce = 256
 
 var errHalfway = fmt.Errorf("%w: the session was being moved to Postgres, which did not answer; asking again every %s", ErrUnavailable, probeEvery)
 
-// move takes some sessions from memory to Postgres. Calls wait meanwhile, so that none finds a session in neither.
-func (e *emergency) move() (moved int, err error) {
+// move takes some sessions from memory to Postgres, those with a user first. Calls wait meanwhile, so that none finds a
+// session in neither. What fails is added to over, which later moves pass over. tried is how many there were to move.
+func (e *emergency) move(over map[ID]struct{}) (tried, moved int, err error) {
 	e.moving.shut()
 	defer e.moving.open()
 	ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
 	defer cancel()
-	records, halfway := e.memory.some(moveAtOnce), e.someHalfway()
-	failed := make([]error, len(records)+len(halfway))
-	put := make([]bool, len(failed))
+	records, halfway := e.memory.some(moveAtOnce, over), e.someHalfway(over)
+	ids := make([]ID, 0, len(records)+len(halfway))
+	for i := range records {
+		ids = append(ids, records[i].ID)
+	}
+	ids = append(ids, halfway...)
+	failed := make([]error, len(ids))
+	put := make([]bool, len(ids))
 	var wg sync.WaitGroup
 	for i := range records {
 		wg.Go(func() { put[i], failed[i] = e.put(ctx, &records[i]) })
@@ -35,15 +42,18 @@ func (e *emergency) move() (moved int, err error) {
 		})
 	}
 	wg.Wait()
-	for i := range put {
+	for i := range ids {
 		if put[i] {
 			moved++
+		}
+		if failed[i] != nil {
+			over[ids[i]] = struct{}{}
 		}
 	}
 	if e.left() == 0 && !e.exposure() {
 		e.step((*coherence.Outage).Imported)
 	}
-	return moved, firstOf(failed)
+	return len(ids), moved, firstOf(failed)
 }
 
 // left is how much is left to do before the emergency is over.
@@ -118,11 +128,14 @@ func (e *emergency) setHalfway(id, staged ID) {
 	}
 }
 
-func (e *emergency) someHalfway() []ID {
+func (e *emergency) someHalfway(over map[ID]struct{}) []ID {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var ids []ID
 	for id := range e.halfway {
+		if _, pass := over[id]; pass {
+			continue
+		}
 		if ids = append(ids, id); len(ids) == moveAtOnce {
 			break
 		}

@@ -107,14 +107,15 @@ func (e *emergency) recovered() (n int, err error) {
 	if err := e.probe(); err != nil {
 		return 0, err
 	}
+	over := map[ID]struct{}{}
 	for {
 		if err := e.replay(); err != nil {
 			return n, err
 		}
-		before := e.left()
-		moved, err := e.move()
+		tried, moved, failed := e.move(over)
 		n += moved
-		if left := e.left(); left == 0 || left >= before || isOutage(err) || e.refuses() {
+		err = firstOf([]error{err, failed})
+		if tried == 0 || isOutage(err) || e.refuses() {
 			return n, err
 		}
 	}

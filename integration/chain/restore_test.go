@@ -1,0 +1,47 @@
+package chain_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// What began in an emergency goes to Postgres in few statements.
+func TestAnEmergencysSessionsShareStatements(t *testing.T) {
+	t.Parallel()
+	const sessions = 1000
+	r := newRig(t)
+	i := r.open(withoutRedis)
+	i.toPostgres.down()
+	eventually(t, "the emergency begins", func() bool {
+		_, _ = i.Load(t.Context(), newID(), 0)
+		return !i.manager.ChainStats().Emergency.Since.IsZero()
+	})
+	ids := make([]sessionstore.ID, sessions)
+	for n := range ids {
+		ids[n] = newID()
+		user := ""
+		if n%2 == 0 {
+			user = "alice"
+		}
+		if _, err := i.Create(context.Background(), sessionstore.Draft{ID: ids[n], UserID: user}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := i.manager.ChainStats().Postgres
+	i.toPostgres.heal()
+	eventually(t, "the emergency ends", func() bool { return i.manager.ChainStats().Emergency.Since.IsZero() })
+	after := i.manager.ChainStats().Postgres
+	if n := after.Creates.Statements - before.Creates.Statements; n > sessions/10 {
+		t.Errorf("%d sessions were created by %d statements", sessions, n)
+	}
+	if n := after.Rotates.Statements - before.Rotates.Statements; n > sessions/10 {
+		t.Errorf("%d sessions got their ids by %d statements", sessions, n)
+	}
+	for _, id := range ids {
+		if _, err := i.Load(t.Context(), id, 0); err != nil {
+			t.Errorf("Load: %v", err)
+		}
+	}
+}
