@@ -137,8 +137,12 @@ type Config struct {
 	Cookie CookieConfig
 
 	// TrustedProxies are the networks of the reverse proxies in front, whose X-Forwarded-For and X-Forwarded-Proto
-	// are believed. Defaults to none: these headers are ignored.
+	// are believed. Defaults to none: these headers are ignored. A network of
+	// strangers, such as 0.0.0.0/0, is refused: anybody could write them.
 	TrustedProxies []netip.Prefix
+	// TrustUnixSocket believes these headers too if the proxy connects over a
+	// unix socket. In TRUSTED_PROXIES it is the word unix.
+	TrustUnixSocket bool
 
 	// PruneInterval is how often [Manager.Run] deletes expired sessions, give or take half of it. Defaults to 15
 	// minutes; negative is never (pg_cron does it, or another instance).
@@ -251,6 +255,9 @@ func (c Config) check() error {
 	} else if c.SuspiciousAction != ActionObserve && (c.NoMetadata || c.NoSuspiciousCheck) {
 		fault("SuspiciousAction", "can do nothing without the metadata and the check, which are turned off")
 	}
+	for _, network := range c.TrustedProxies {
+		checkProxies(network, fault)
+	}
 	if c.MaxDataSize < 0 || c.MaxDataSize > maxMaxDataSize {
 		fault("MaxDataSize", "must be between 1 and 524288 bytes")
 	}
@@ -280,6 +287,30 @@ func (c Config) check() error {
 		return faults
 	}
 	return nil
+}
+
+// trusted is TrustedProxies and TrustUnixSocket in one list.
+func (c Config) trusted() proxies {
+	if c.TrustUnixSocket {
+		return append(slices.Clip(proxies(c.TrustedProxies)), netip.Prefix{})
+	}
+	return c.TrustedProxies
+}
+
+// checkProxies refuses a network so large that strangers are in it, however it
+// is spelled: all of IPv4, its two halves, all of IPv6 that is in use. The
+// largest networks of one's own are 10.0.0.0/8 and fc00::/7.
+func checkProxies(network netip.Prefix, fault func(name, problem string)) {
+	least := 7
+	if network.Addr().Is4() {
+		least = 8
+	}
+	switch {
+	case !network.IsValid():
+		fault("TrustedProxies", "holds a network that is not valid, such as the zero netip.Prefix")
+	case network.Bits() < least:
+		fault("TrustedProxies", "trusts strangers: anybody could write X-Forwarded-For; name the networks of your proxies, such as 10.0.0.0/8")
+	}
 }
 
 // monotonous: fewer than 8 different characters in 32 are no secret.

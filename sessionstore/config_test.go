@@ -96,6 +96,8 @@ func TestConfigChecks(t *testing.T) {
 		{"an action that does not exist is refused", Config{Secrets: secrets, SuspiciousAction: 3}, "SuspiciousAction"},
 		{"an action that could do nothing is refused", Config{Secrets: secrets, SuspiciousAction: ActionRevoke, NoMetadata: true}, "SuspiciousAction"},
 		{"and one without the check too", Config{Secrets: secrets, SuspiciousAction: ActionRequireLogin, NoSuspiciousCheck: true}, "SuspiciousAction"},
+		{"proxies of one's own", Config{Secrets: secrets, TrustedProxies: prefixes("10.0.0.0/8", "fc00::/7")}, ""},
+		{"a network that is none", Config{Secrets: secrets, TrustedProxies: []netip.Prefix{{}}}, "TrustedProxies"},
 		{"the cookie is checked with the rest", Config{Cookie: CookieConfig{Name: "a b", Insecure: true}}, "Secrets Cookie.Insecure Cookie"},
 		{"all faults are reported together", Config{Env: 9, Timeout: 1, AbsoluteTimeout: century, MaxDataSize: -1, StoreTimeout: -1}, "Env Secrets Timeout AbsoluteTimeout MaxDataSize StoreTimeout"},
 	} {
@@ -105,6 +107,20 @@ func TestConfigChecks(t *testing.T) {
 		}
 		if got := strings.Join(names, " "); got != tt.want {
 			t.Errorf("%s: faults %q, want %q", tt.what, got, tt.want)
+		}
+	}
+}
+
+// Where strangers are trusted, everybody writes their own address.
+func TestProxiesThatAreEverybodyAreRefused(t *testing.T) {
+	for _, everybody := range []string{
+		"0.0.0.0/0", "1.2.3.4/0", "0.0.0.0/1,128.0.0.0/1", "128.0.0.0/1", "64.0.0.0/2", "192.0.0.0/7", "::ffff:0.0.0.0/96", "::ffff:0:0/97",
+		"::/0", "2001:db8::/0", "::/1,8000::/1", "2000::/3", "2000::/4", "10.0.0.0/8,0.0.0.0/0", "unix,::/0",
+	} {
+		_, err := configWith(map[string]string{"TRUSTED_PROXIES": everybody})
+		faults := faultsOf(t, err)
+		if len(faults) == 0 || faults[0].Name != "TRUSTED_PROXIES" || !strings.Contains(faults[0].Problem, "trusts strangers") {
+			t.Errorf("%s: %v", everybody, err)
 		}
 	}
 }

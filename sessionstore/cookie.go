@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -221,4 +222,19 @@ func (c *cookieCodec) put(h http.Header, cookie *http.Cookie) {
 		}
 	}
 	h["Set-Cookie"] = append(kept, cookie.String())
+}
+
+// domainMatches reports whether a browser at host, which may have a port, takes
+// a cookie of a domain: RFC 6265, "Domain Matching".
+func domainMatches(host, domain string) bool {
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		host = host[:i]
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	domain = strings.ToLower(strings.TrimPrefix(domain, "."))
+	if host == domain {
+		return true
+	}
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err != nil && strings.HasSuffix(host, "."+domain)
 }

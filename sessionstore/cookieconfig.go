@@ -15,7 +15,7 @@ const (
 	maxAttributeBytes = 1024
 )
 
-const plainAdvice = "serve https; or, where a proxy does, name it in TRUSTED_PROXIES and let it send X-Forwarded-Proto; or, to try things out, set APP_ENV=development"
+const plainAdvice = "serve https; or, where a proxy does, name it in TRUSTED_PROXIES (unix for a unix socket) and let it send X-Forwarded-Proto; or, to try things out, set APP_ENV=development"
 
 // sameSiteNames are the names that the environment knows.
 var sameSiteNames = map[string]http.SameSite{"strict": http.SameSiteStrictMode, "lax": http.SameSiteLaxMode, "none": http.SameSiteNoneMode}

@@ -76,6 +76,37 @@ func TestServeErrorTellsAnOutageFromAFault(t *testing.T) {
 	}
 }
 
+// A client that left is no fault of the server's.
+func TestServeErrorOfAClientThatLeft(t *testing.T) {
+	var lines bytes.Buffer
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	slog.SetDefault(slog.New(slog.NewTextHandler(&lines, nil)))
+
+	site := newSite(t)
+	cookie := site.newcomer()
+	arrived, release := site.store.hold("Load")
+	defer release()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-arrived; cancel() }()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "https://shop.example/", nil)
+	r.Header.Set("Cookie", cookieName+"="+cookie)
+	w := httptest.NewRecorder()
+	site.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := sessionstore.FromContext(r.Context())
+		sessionstore.ServeError(w, r, err)
+	})).ServeHTTP(w, r)
+	expect(t, "status", w.Code, 499)
+	expect(t, "body", w.Body.String(), "")
+	expect(t, "events", site.seen(), "")
+	expect(t, "log", lines.String()+site.log.String(), "")
+
+	// An outage that ended some context of the library's own is one.
+	w = httptest.NewRecorder()
+	sessionstore.ServeError(w, httptest.NewRequest(http.MethodGet, "/", nil), errors.Join(sessionstore.ErrUnavailable, context.Canceled))
+	expect(t, "status of an outage", w.Code, http.StatusServiceUnavailable)
+}
+
 // Without the middleware there is no Manager, and so no event: the log is the only one to say what is missing.
 func TestServeErrorLogsThatTheMiddlewareIsMissing(t *testing.T) {
 	var lines bytes.Buffer

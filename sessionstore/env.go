@@ -21,6 +21,7 @@ var envNames = map[string]string{
 	"EncryptionKeys": "SESSION_ENCRYPTION_KEY", "RedisURL": "REDIS_URL",
 	"CacheFreshness": "SESSION_CACHE_FRESHNESS", "EmergencyGrace": "SESSION_EMERGENCY_GRACE",
 	"Schema":             "SESSION_SCHEMA",
+	"TrustedProxies":     "TRUSTED_PROXIES",
 	"MaxSessionsPerUser": "SESSION_MAX_PER_USER",
 	"IPv4Prefix":         "SESSION_IP_PREFIX", "IPv6Prefix": "SESSION_IP_PREFIX",
 	"SuspiciousAction": "SESSION_SUSPICIOUS_ACTION",
@@ -42,7 +43,6 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		NoMetadata:         !e.flag("SESSION_TRACK_METADATA", true),
 		NoSuspiciousCheck:  !e.flag("SESSION_SUSPICIOUS_ACTIVITY_CHECK", true),
 		SuspiciousAction:   e.action("SESSION_SUSPICIOUS_ACTION"),
-		TrustedProxies:     e.prefixes("TRUSTED_PROXIES"),
 		PruneInterval:      e.duration("SESSION_PRUNE_INTERVAL"),
 		UseRedis:           e.flag("USE_REDIS_SESSIONS", false),
 		RedisURL:           Secret(e.text("REDIS_URL")),
@@ -52,6 +52,7 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		Cookie:             e.cookie(),
 	}
 	cfg.IPv4Prefix, cfg.IPv6Prefix = e.bits("SESSION_IP_PREFIX")
+	cfg.TrustedProxies, cfg.TrustUnixSocket = e.proxies("TRUSTED_PROXIES")
 	for _, secret := range e.list("SESSION_SECRET") {
 		cfg.Secrets = append(cfg.Secrets, Secret(secret))
 	}
@@ -225,9 +226,13 @@ func (e *environment) flag(name string, byDefault bool) bool {
 	return byDefault
 }
 
-func (e *environment) prefixes(name string) []netip.Prefix {
-	var prefixes []netip.Prefix
+// proxies are networks or addresses, and the word unix.
+func (e *environment) proxies(name string) (networks []netip.Prefix, unix bool) {
 	for _, v := range e.list(name) {
+		if strings.EqualFold(v, "unix") {
+			unix = true
+			continue
+		}
 		prefix, err := netip.ParsePrefix(v)
 		if addr, aerr := netip.ParseAddr(v); aerr == nil {
 			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
@@ -236,10 +241,10 @@ func (e *environment) prefixes(name string) []netip.Prefix {
 			prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
 		}
 		if err != nil {
-			e.fault(name, "must be networks or addresses with commas between, such as 10.0.0.0/8,192.168.1.7")
-			return nil
+			e.fault(name, "must be networks, addresses or unix with commas between, such as 10.0.0.0/8,192.168.1.7")
+			return nil, false
 		}
-		prefixes = append(prefixes, prefix.Masked())
+		networks = append(networks, prefix.Masked())
 	}
-	return prefixes
+	return networks, unix
 }

@@ -57,6 +57,10 @@ func TestEnvEachVariable(t *testing.T) {
 		name, value string
 		want        func(Config) bool
 	}{
+		{"TRUSTED_PROXIES", "unix", func(c Config) bool { return c.TrustUnixSocket && len(c.TrustedProxies) == 0 }},
+		{"TRUSTED_PROXIES", "10.0.0.0/8, Unix", func(c Config) bool { return c.TrustUnixSocket && len(c.TrustedProxies) == 1 }},
+		{"TRUSTED_PROXIES", "10.0.0.0/8", func(c Config) bool { return !c.TrustUnixSocket }},
+		{"TRUSTED_PROXIES", "fc00::/7", func(c Config) bool { return len(c.TrustedProxies) == 1 }},
 		{"SESSION_SCHEMA", "shop_sessions", func(c Config) bool { return c.Schema == "shop_sessions" }},
 		{"SESSION_MAX_PER_USER", "3", func(c Config) bool { return c.MaxSessionsPerUser == 3 }},
 		{"SESSION_DENY_AT_MAX", "true", func(c Config) bool { return c.DenyAtMaxSessions }},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -122,6 +123,7 @@ func (x *exchange) commit(status int) error {
 	x.committed, x.status = true, status
 	if x.asked {
 		addVaryCookie(x.header)
+		keepPrivate(x.header)
 	}
 	if !x.loaded {
 		return nil
@@ -267,6 +269,7 @@ func (x *exchange) writeCookie() {
 		return
 	}
 	secure := x.secure()
+	x.checkDomain()
 	switch {
 	case write:
 		t := ticket{token: s.token, persistent: s.persist, floor: uint64(s.floor)}
@@ -290,6 +293,28 @@ func (x *exchange) secure() bool {
 		x.m.cfg.Logger.Warn("a Secure cookie answers a request over plain http: browsers drop it, but for localhost", "why", plainAdvice)
 	}
 	return secure
+}
+
+const domainAdvice = "browsers discard the session cookie: set COOKIE_DOMAIN to the host of this site or a parent of it, or leave it empty"
+
+// checkDomain logs once that the cookie's domain is not that of the request's
+// host. A trusted proxy may name another host.
+func (x *exchange) checkDomain() {
+	m, r := x.m, x.request
+	domain := m.cfg.Cookie.Domain
+	if domain == "" || m.saidDomain.Load() || domainMatches(r.Host, domain) {
+		return
+	}
+	if m.proxies.believes(r) {
+		for host := range strings.SplitSeq(strings.Join(r.Header["X-Forwarded-Host"], ","), ",") {
+			if domainMatches(strings.TrimSpace(host), domain) {
+				return
+			}
+		}
+	}
+	if m.saidDomain.CompareAndSwap(false, true) {
+		m.cfg.Logger.Warn("cookie domain does not match the host", "domain", domain, "host", cut(r.Host, 255), "advice", domainAdvice)
+	}
 }
 
 // end closes the session: the request is over. What the handler changed after

@@ -145,7 +145,7 @@ func TestCookieIsSentOnce(t *testing.T) {
 			for range 3 {
 				resp, _ := site.visit(cookie, tt.page)
 				expect(t, "Set-Cookie headers", len(resp.Header["Set-Cookie"]), 0)
-				expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "")
+				expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "private")
 				expect(t, "Vary", resp.Header.Get("Vary"), "Cookie")
 			}
 		})
@@ -195,6 +195,9 @@ func TestResponseThatSetsTheCookieIsNotCached(t *testing.T) {
 		{"one that lets a CDN keep it", http.Header{"Cache-Control": {"private"}, "Cdn-Cache-Control": {"max-age=600"}}, "Cookie", true},
 		{"one that lets the CDN of one maker", http.Header{"Vercel-CDN-Cache-Control": {"max-age=600"}}, "Cookie", true},
 		{"one that lets an older CDN", http.Header{"Surrogate-Control": {"max-age=600"}}, "Cookie", true},
+		{"one that lets Akamai", http.Header{"Edge-Control": {"!no-store, max-age=600"}}, "Cookie", true},
+		{"one that lets Akamai, spelled otherwise", http.Header{"edge-control": {"max-age=600"}}, "Cookie", true},
+		{"one that lets LiteSpeed", http.Header{"X-Litespeed-Cache-Control": {"public, max-age=600"}}, "Cookie", true},
 		{"one that lets nginx", http.Header{"X-Accel-Expires": {"600"}}, "Cookie", true},
 		{"one that wants a private response", http.Header{"Cache-Control": {"private, max-age=600"}}, "Cookie", false},
 		{"one that varies already", http.Header{"Vary": {"Cookie"}}, "Cookie", false},
@@ -221,6 +224,45 @@ func TestResponseThatSetsTheCookieIsNotCached(t *testing.T) {
 			expect(t, "EventUncached", site.m.Count(sessionstore.EventUncached) == 1, tt.uncached)
 		})
 	}
+}
+
+// What a handler says about caching stands, and nothing is said for one that did
+// not ask for its session.
+func TestResponseThatAskedForTheSessionIsPrivate(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		cookie bool
+		header http.Header
+		want   string
+	}{
+		{"a visitor without a session", false, nil, "private"},
+		{"a visitor with one", true, nil, "private"},
+		{"a handler that wants more", true, http.Header{"Cache-Control": {"no-store"}}, "no-store"},
+		{"a handler that spells it otherwise", true, http.Header{"cache-control": {"max-age=5"}}, "max-age=5"},
+		{"a handler with another kind of header", true, http.Header{"Expires": {"0"}}, "private"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			site := newSite(t)
+			cookie := ""
+			if tt.cookie {
+				cookie = site.newcomer()
+			}
+			resp, _ := site.visit(cookie, func(w http.ResponseWriter, _ *http.Request, _ *sessionstore.Session) {
+				for name, lines := range tt.header {
+					w.Header()[name] = slices.Clone(lines)
+				}
+			})
+			var lines []string
+			for name, values := range resp.Header {
+				if strings.EqualFold(name, "Cache-Control") {
+					lines = append(lines, values...)
+				}
+			}
+			expect(t, "Cache-Control", strings.Join(lines, "|"), tt.want)
+		})
+	}
+	resp, _ := visit(newSite(t).m.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+	expect(t, "Cache-Control of a handler that did not ask", resp.Header.Get("Cache-Control"), "")
 }
 
 func TestResponseThatOnlyReadKeepsItsCaching(t *testing.T) {
@@ -310,6 +352,43 @@ func TestASecureCookieOverPlainHTTPIsSaid(t *testing.T) {
 				site.serve(logIn).ServeHTTP(httptest.NewRecorder(), r)
 			}
 			expect(t, "lines", strings.Count(site.log.String(), "over plain http"), tt.want)
+		})
+	}
+}
+
+// A browser discards a cookie of another domain without a word.
+func TestACookieDomainThatIsNotTheHostsIsSaid(t *testing.T) {
+	for _, tt := range []struct {
+		host, domain, forwarded string
+		want                    int
+	}{
+		{"shop.example", "", "", 0},
+		{"shop.example", "shop.example", "", 0},
+		{"shop.example:8443", "shop.example", "", 0},
+		{"SHOP.example", "Shop.Example", "", 0},
+		{"www.shop.example", "shop.example", "", 0},
+		{"www.shop.example", ".shop.example", "", 0},
+		{"shop.example", "www.shop.example", "", 1},
+		{"myshop.example", "shop.example", "", 1},
+		{"shop.example", "shop.test", "", 1},
+		{"localhost:8080", "shop.example", "", 1},
+		{"127.0.0.1:8080", "shop.example", "", 1},
+		{"[2001:db8::1]:8080", "shop.example", "", 1},
+		{"backend:8080", "shop.example", "www.shop.example", 0},
+		{"backend:8080", "shop.example", "shop.example, inner", 0},
+		{"backend:8080", "shop.example", "evil.example", 1},
+	} {
+		t.Run(tt.host+" "+tt.domain+" "+tt.forwarded, func(t *testing.T) {
+			site := newSite(t, trusting, func(cfg *sessionstore.Config) { cfg.Cookie.Domain = tt.domain })
+			for range 3 {
+				r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
+				r.Host = tt.host
+				if tt.forwarded != "" {
+					r.Header.Set("X-Forwarded-Host", tt.forwarded)
+				}
+				site.serve(logIn).ServeHTTP(httptest.NewRecorder(), r)
+			}
+			expect(t, "lines", strings.Count(site.log.String(), "cookie domain does not match the host"), tt.want)
 		})
 	}
 }

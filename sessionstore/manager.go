@@ -22,7 +22,9 @@ type Manager struct {
 	newToken  func() token
 	saidPlain atomic.Bool // that a Secure cookie went out over plain http
 
-	saidBypassed seldom
+	saidBypassed  seldom
+	saidNoAddress atomic.Bool // that a client's address is unknown
+	saidDomain    atomic.Bool // that the cookie's domain is not the host's
 
 	events  events
 	touches touches
@@ -51,7 +53,7 @@ func newManager(store Store, cfg Config) (*Manager, error) {
 	m := &Manager{
 		cfg:      cfg,
 		expiry:   cfg.Expiry(),
-		proxies:  cfg.TrustedProxies,
+		proxies:  cfg.trusted(),
 		store:    traced(store, LayerSession, cfg.Tracer),
 		cookie:   cookie,
 		newToken: newToken,

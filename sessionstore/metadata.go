@@ -1,8 +1,10 @@
 package sessionstore
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,7 +16,8 @@ const (
 	maxForwarded = 32
 )
 
-// proxies are the networks whose word about a client is taken.
+// proxies are the networks whose word about a client is taken. The zero Prefix
+// stands for the peers of unix sockets: it contains no address.
 type proxies []netip.Prefix
 
 func (p proxies) trusts(addr netip.Addr) bool {
@@ -26,20 +29,44 @@ func (p proxies) trusts(addr netip.Addr) bool {
 	return false
 }
 
-// peer is who is at the other end of the connection; not valid for a unix socket.
-func peer(r *http.Request) netip.Addr {
-	addr, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
+// believes reports whether the peer of the connection is a trusted proxy.
+func (p proxies) believes(r *http.Request) bool {
+	switch addr, isPeer := remote(r); {
+	case len(p) == 0:
+		return false
+	case overUnix(r):
+		return slices.Contains(p, netip.Prefix{})
+	default:
+		return isPeer && p.trusts(addr)
 	}
-	return addr.Addr().Unmap().WithZone("")
+}
+
+// remote returns the address in RemoteAddr. It is the peer's if it has a port. A
+// middleware such as chi's RealIP puts the client's there, without one: then the
+// peer is unknown, and what the client may have made up must not be a proxy's.
+// On a unix socket the address is not valid.
+func remote(r *http.Request) (addr netip.Addr, isPeer bool) {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err == nil {
+		return peer.Addr().Unmap().WithZone(""), true
+	}
+	addr, _ = parseForwarded(r.RemoteAddr)
+	return addr, false
+}
+
+// overUnix reports whether a request came over a unix socket.
+func overUnix(r *http.Request) bool {
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		return local.Network() == "unix"
+	}
+	return strings.HasPrefix(r.RemoteAddr, "@") // as Linux calls a peer without a name
 }
 
 // clientIP is where a request came from. X-Forwarded-For is read from its end, which the nearest proxy wrote, as far
 // as the writers are trusted: what stands before that, the client can have made up.
 func (p proxies) clientIP(r *http.Request) netip.Addr {
-	client := peer(r)
-	if len(p) == 0 || !p.trusts(client) {
+	client, isPeer := remote(r)
+	if client.IsValid() && !isPeer || !p.believes(r) {
 		return client
 	}
 	forwarded := r.Header["X-Forwarded-For"]
@@ -87,7 +114,7 @@ func (p proxies) https(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}
-	if len(p) == 0 || !p.trusts(peer(r)) {
+	if !p.believes(r) {
 		return false
 	}
 	lines := r.Header["X-Forwarded-Proto"]
@@ -106,9 +133,15 @@ func (p proxies) clientOf(r *http.Request) Client {
 	return Client{IP: p.clientIP(r), UserAgent: cleanUserAgent(r.UserAgent())}
 }
 
+const addressAdvice = "the suspicion check sees no change of network: behind a proxy on a unix socket, " +
+	"add unix to TRUSTED_PROXIES and let the proxy send X-Forwarded-For"
+
 // clientOf is what is kept about where a request came from, cut as the Config says.
 func (m *Manager) clientOf(r *http.Request) Client {
 	c := m.proxies.clientOf(r)
+	if !c.IP.IsValid() && !m.cfg.NoSuspiciousCheck && m.saidNoAddress.CompareAndSwap(false, true) {
+		m.cfg.Logger.Warn("client address unknown", "advice", addressAdvice)
+	}
 	c.IP = truncated(c.IP, m.cfg.IPv4Prefix, m.cfg.IPv6Prefix)
 	return c
 }

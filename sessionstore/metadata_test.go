@@ -1,7 +1,9 @@
 package sessionstore
 
 import (
+	"context"
 	"crypto/tls"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -10,6 +12,8 @@ import (
 	"unicode/utf8"
 	"unsafe"
 )
+
+var unixSocket netip.Prefix // in proxies
 
 func requestFrom(remote string, forwarded ...string) *http.Request {
 	return &http.Request{RemoteAddr: remote, Header: http.Header{"X-Forwarded-For": forwarded}}
@@ -69,6 +73,19 @@ func TestClientIP(t *testing.T) {
 		{"a thousand lines are not followed", trusted, proxy, append([]string{"203.0.113.5"}, slices.Repeat([]string{"10.0.0.2"}, 1000)...), "10.0.0.2"},
 		{"a unix socket has no address", trusted, "@", []string{"1.2.3.4"}, ""},
 		{"no peer at all", trusted, "", []string{"1.2.3.4"}, ""},
+		{"a client that RealIP has put there", nil, "203.0.113.9", nil, "203.0.113.9"},
+		{"one of IPv6", nil, "2001:db8::9", nil, "2001:db8::9"},
+		{"one of IPv6 in brackets", nil, "[2001:db8::9]", nil, "2001:db8::9"},
+		{"one with a zone", nil, "fe80::1%eth0", nil, "fe80::1"},
+		{"one of IPv4 in IPv6", nil, "::ffff:203.0.113.9", nil, "203.0.113.9"},
+		{"a client that told RealIP a proxy's address", trusted, "10.0.0.1", []string{"1.2.3.4"}, "10.0.0.1"},
+		{"a unix socket without trust", trusted, "@", []string{"203.0.113.5"}, ""},
+		{"a unix socket", proxies{unixSocket}, "@", []string{"203.0.113.5"}, "203.0.113.5"},
+		{"a unix socket without a header", proxies{unixSocket}, "@", nil, ""},
+		{"a unix socket behind another proxy", append(proxies{unixSocket}, trusted...), "@", []string{"1.2.3.4, 203.0.113.5, 10.0.0.2"}, "203.0.113.5"},
+		{"a stranger where a unix socket is trusted", proxies{unixSocket}, stranger, []string{"203.0.113.5"}, "203.0.113.9"},
+		{"a unix socket of a name", proxies{unixSocket}, "@nginx", []string{"203.0.113.5"}, "203.0.113.5"},
+		{"nothing where a unix socket is trusted", proxies{unixSocket}, "", []string{"203.0.113.5"}, ""},
 		{"the whole world trusted", proxies(prefixes("0.0.0.0/0", "::/0")), stranger, []string{"1.2.3.4, 5.6.7.8"}, "1.2.3.4"},
 		{"a prefix of mapped addresses trusts nobody", proxies{netip.MustParsePrefix("::ffff:10.0.0.0/104")}, proxy, []string{"1.2.3.4"}, "10.0.0.1"},
 	} {
@@ -90,6 +107,16 @@ func TestClientIP(t *testing.T) {
 		if got := trusted.clientIP(r); got != netip.MustParseAddr("10.0.0.1") {
 			t.Errorf("%s is believed", header)
 		}
+	}
+}
+
+// A middleware that copies what the client says into RemoteAddr must not make a
+// unix socket of a TCP connection.
+func TestClientCannotClaimAUnixSocket(t *testing.T) {
+	r := requestFrom("@", "203.0.113.5")
+	r = r.WithContext(context.WithValue(t.Context(), http.LocalAddrContextKey, &net.TCPAddr{}))
+	if got := (proxies{unixSocket}).clientIP(r); got.IsValid() {
+		t.Errorf("the client is %s", got)
 	}
 }
 
@@ -117,6 +144,8 @@ func TestForwardedProto(t *testing.T) {
 		{"the proxy's line behind the client's", trusted, "10.0.0.1:1", false, []string{"http", "https"}, true},
 		{"something that begins alike", trusted, "10.0.0.1:1", false, []string{"https-not"}, false},
 		{"a unix socket", trusted, "@", false, []string{"https"}, false},
+		{"a trusted unix socket", proxies{unixSocket}, "@", false, []string{"https"}, true},
+		{"a client that told RealIP a proxy's address", trusted, "10.0.0.1", false, []string{"https"}, false},
 	} {
 		r := &http.Request{RemoteAddr: tt.remote, Header: http.Header{"X-Forwarded-Proto": tt.proto}}
 		if tt.tls {

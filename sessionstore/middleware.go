@@ -34,8 +34,9 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 // interfaces of the server's (http.Flusher, http.Hijacker, http.Pusher,
 // io.ReaderFrom and the others), and works with [http.ResponseController].
 //
-// A response that sets the cookie carries Cache-Control: no-store, and nothing that a CDN would obey before it; one that read the session
-// carries Vary: Cookie.
+// A response that sets the cookie carries Cache-Control: no-store, and nothing
+// that a CDN would obey before it. One whose handler asked for the session
+// carries Vary: Cookie, and Cache-Control: private if the handler set none.
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &exchange{m: m, header: w.Header()}
@@ -67,11 +68,22 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// ServeError is the default [ErrorHandler], and good for an error of [FromContext] too: 503 with Retry-After when the
-// store is unavailable, 403 for a user with too many sessions, else 500. The text says nothing about the reason. What makes no
-// event, since no Manager was there, is logged with [slog.Default]: [ErrNoMiddleware].
+// statusClientClosed is what nginx logs for a client that left before the
+// answer. The client does not see it; access logs do.
+const statusClientClosed = 499
+
+// ServeError is the default [ErrorHandler], and good for an error of
+// [FromContext] too. It answers 503 with Retry-After if the store is
+// unavailable, 403 for a user with too many sessions, 499 for a client that left
+// (a canceled context), else 500. The text does not show the reason. It logs
+// [ErrNoMiddleware] with [slog.Default], since there is no Manager to log it.
 func ServeError(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, ErrUnavailable) {
+	unavailable := errors.Is(err, ErrUnavailable)
+	if errors.Is(err, context.Canceled) && (!unavailable || r.Context().Err() != nil) {
+		w.WriteHeader(statusClientClosed)
+		return
+	}
+	if unavailable {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "The session store is unavailable. Please try again.", http.StatusServiceUnavailable)
 		return

@@ -3,9 +3,11 @@ package sessionstore_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -337,4 +339,66 @@ func TestLogShowsNoAddresses(t *testing.T) {
 	if log := site.log.String(); !strings.Contains(log, "session suspicious") || strings.Contains(log, cafe) || strings.Contains(log, "Firefox") {
 		t.Errorf("the log: %s", log)
 	}
+}
+
+// Behind a unix socket that is not trusted, or with a middleware that breaks
+// RemoteAddr, the check compares browsers only. It must not look as if it
+// compared networks.
+func TestAddressThatIsUnknownIsSaidOnce(t *testing.T) {
+	trusting := func(cfg *sessionstore.Config) { cfg.TrustUnixSocket = true }
+	for _, tt := range []struct {
+		name, remote, forwarded string
+		change                  func(*sessionstore.Config)
+		want                    int
+	}{
+		{"a unix socket", "@", home, nothingElse, 1},
+		{"a trusted unix socket", "@", home, trusting, 0},
+		{"a trusted unix socket without the header", "@", "", trusting, 1},
+		{"RealIP", home, "", nothingElse, 0},
+		{"junk", "junk", "", nothingElse, 1},
+		{"without the check", "@", home, func(cfg *sessionstore.Config) { cfg.NoSuspiciousCheck = true }, 0},
+		{"without the metadata", "@", home, func(cfg *sessionstore.Config) { cfg.NoMetadata = true }, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			site := watchful(t, tt.change)
+			for range 3 {
+				r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
+				r.RemoteAddr = tt.remote
+				if tt.forwarded != "" {
+					r.Header.Set("X-Forwarded-For", tt.forwarded)
+				}
+				site.serve(nothing).ServeHTTP(httptest.NewRecorder(), r)
+			}
+			expect(t, "lines", strings.Count(site.log.String(), "client address unknown"), tt.want)
+		})
+	}
+}
+
+// The socket of a real server.
+func TestProxyOnAUnixSocket(t *testing.T) {
+	site := watchful(t, func(cfg *sessionstore.Config) { cfg.TrustUnixSocket = true })
+	srv := &http.Server{Handler: site.serve(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		site.check(s.Set("here", true))
+	})}
+	socket := filepath.Join(t.TempDir(), "s")
+	ln, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = srv.Serve(ln) }()
+	defer srv.Close()
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
+	r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://shop.example/", nil)
+	r.Header.Set("X-Forwarded-For", home)
+	r.Header.Set("X-Forwarded-Proto", "https")
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	is := site.store.drafts[len(site.store.drafts)-1].Client
+	expect(t, "the client's address", is.IP.String(), home)
+	expect(t, "https is believed", strings.Contains(site.log.String(), "plain http"), false)
 }
