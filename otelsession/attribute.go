@@ -31,6 +31,8 @@ var sql = map[sessionstore.Operation][]attribute.KeyValue{
 	sessionstore.OpList:   onSessions("SELECT"),
 	sessionstore.OpRevoke: onSessions("DELETE"),
 	sessionstore.OpAlive:  onSessions("SELECT"),
+	sessionstore.OpMark:   onTable("INSERT", "marks"),
+	sessionstore.OpLook:   onTable("SELECT", "marks"),
 	sessionstore.OpPrune: {
 		semconv.DBSystemNamePostgreSQL, semconv.DBOperationName("SELECT"), semconv.DBStoredProcedureName("prune_batch"),
 		semconv.DBQuerySummary("SELECT prune_batch"),
@@ -39,10 +41,12 @@ var sql = map[sessionstore.Operation][]attribute.KeyValue{
 	sessionstore.OpCheck: {semconv.DBSystemNamePostgreSQL, semconv.DBOperationName("SELECT"), semconv.DBQuerySummary("SELECT pg_catalog")},
 }
 
-func onSessions(command string) []attribute.KeyValue {
+func onSessions(command string) []attribute.KeyValue { return onTable(command, "sessions") }
+
+func onTable(command, table string) []attribute.KeyValue {
 	return []attribute.KeyValue{
-		semconv.DBSystemNamePostgreSQL, semconv.DBOperationName(command), semconv.DBCollectionName("sessions"),
-		semconv.DBQuerySummary(command + " sessions"),
+		semconv.DBSystemNamePostgreSQL, semconv.DBOperationName(command), semconv.DBCollectionName(table),
+		semconv.DBQuerySummary(command + " " + table),
 	}
 }
 

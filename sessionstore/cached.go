@@ -104,6 +104,9 @@ func (c *cached) Load(ctx context.Context, id ID, floor int64) (Record, error) {
 func (c *cached) Save(ctx context.Context, id ID, change Change) (Record, error) {
 	asked := c.clocks()
 	rec, err := c.store.Save(ctx, id, change)
+	if errors.Is(err, ErrRevoked) { // it may have ended the session
+		c.bury(ctx, id)
+	}
 	if err != nil {
 		return rec, err
 	}
@@ -133,7 +136,7 @@ func (c *cached) Rotate(ctx context.Context, old, id ID, change Change) (Record,
 	asked := c.clocks()
 	rec, err := c.store.Rotate(ctx, old, id, change)
 	c.heard(&rec, asked)
-	if outcomeOf(err).Bury() {
+	if outcomeOf(err).Bury() || errors.Is(err, ErrRevoked) { // which may have come after the commit
 		c.bury(ctx, old)
 	}
 	return rec, err

@@ -32,6 +32,11 @@ var (
 	// [Config.DenyAtMaxSessions] says that a further login fails.
 	ErrTooManySessions = errors.New("the user has too many sessions: one must be ended first")
 
+	// ErrRevoked: the sessions of the user were revoked while the login was under
+	// way, so it may rest on an old password. [ServeError] answers 403, and the user
+	// logs in again.
+	ErrRevoked = errors.New("login refused: the sessions of this user were revoked meanwhile: log in again")
+
 	// ErrNoMiddleware: the context is not that of a request that came through
 	// [Manager.Handler]. A context of a framework's own, such as a *gin.Context,
 	// may hide it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -29,6 +30,7 @@ type Memory struct {
 	users     map[ID]struct{} // those of the sessions that have a user
 	bytes     int
 	anonymous int // of bytes, what sessions without a user take
+	marks     map[markKey][]Mark
 	lastPrune time.Time
 }
 
@@ -41,7 +43,7 @@ func NewMemory(expiry Expiry, limit int) *Memory {
 		limit = defaultMemoryLimit
 	}
 	return &Memory{
-		expiry: expiry, limit: limit, sessions: map[ID]Record{}, users: map[ID]struct{}{},
+		expiry: expiry, limit: limit, sessions: map[ID]Record{}, users: map[ID]struct{}{}, marks: map[markKey][]Mark{},
 	}
 }
 
@@ -78,6 +80,9 @@ func (m *Memory) Create(ctx context.Context, d Draft) (Record, error) {
 	}
 	if d.UserID != "" {
 		rec.AuthenticatedAt = born
+		if m.refuses(d.UserID, d.Began.in(&rec), now) {
+			return Record{}, ErrRevoked
+		}
 	}
 	rec.ExpiresAt = m.expiry.deadline(now, rec.AbsoluteExpiresAt)
 	rec.ValidatedAt = now
@@ -121,6 +126,12 @@ func (m *Memory) Save(ctx context.Context, id ID, c Change) (Record, error) {
 	if c.UserID != "" {
 		rec.UserID, rec.AuthenticatedAt = c.UserID, now
 	}
+	if (c.UserID != "" || !c.Began.IsZero()) && rec.UserID != "" && m.refuses(rec.UserID, c.Began.in(&rec), now) {
+		if c.UserID == "" {
+			m.drop(id) // it was logged in already
+		}
+		return Record{}, ErrRevoked
+	}
 	rec = m.expiry.used(rec, c.Client, now)
 	return rec, m.put(rec)
 }
@@ -148,6 +159,9 @@ func (m *Memory) Rotate(ctx context.Context, old, id ID, c Change) (Record, erro
 			rec.Data = nil
 		}
 		rec.UserID, rec.AuthenticatedAt, rec.CreatedAt = c.UserID, now, now
+		if m.refuses(rec.UserID, c.Began.in(&rec), now) {
+			return Record{}, ErrRevoked
+		}
 		rec.AbsoluteExpiresAt = now.Add(m.expiry.Absolute)
 		rec.ExpiresAt = m.expiry.deadline(now, rec.AbsoluteExpiresAt)
 	}
@@ -203,6 +217,12 @@ func (m *Memory) Prune(ctx context.Context, max int) (int, bool, error) {
 		if n < max && !rec.ExpiresAt.After(now) {
 			m.drop(id)
 			n++
+		}
+	}
+	for key, marks := range m.marks {
+		marks = slices.DeleteFunc(marks, func(mark Mark) bool { return mark.RevokedAt.Before(now.Add(-markLifetime)) })
+		if m.marks[key] = marks; len(marks) == 0 {
+			delete(m.marks, key)
 		}
 	}
 	m.lastPrune = now

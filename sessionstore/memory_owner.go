@@ -38,6 +38,7 @@ func (m *Memory) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.mark(&s, time.Now())
 	r := Revocation{Committed: true, CacheAcked: true}
 	if s.All {
 		r.Count = len(m.sessions)
@@ -93,4 +94,28 @@ func (m *Memory) crowded(userID string, limit int, but ID, now time.Time) bool {
 		}
 	}
 	return n >= limit
+}
+
+// mark adds the mark of a revoke, if the selection leaves one.
+func (m *Memory) mark(s *Selection, now time.Time) {
+	if !s.marks() {
+		return
+	}
+	mark := Mark{ID: s.Mark, RevokedAt: now}
+	if mark.ID == (MarkID{}) {
+		mark.ID = newMarkID()
+	}
+	m.marks[s.key()] = append(m.marks[s.key()], mark)
+}
+
+// refuses reports whether a mark refuses a login.
+func (m *Memory) refuses(userID string, began Began, now time.Time) bool {
+	for _, key := range []markKey{everyone, userKey(userID)} {
+		for _, mark := range m.marks[key] {
+			if began.RefusedBy(mark, now) {
+				return true
+			}
+		}
+	}
+	return false
 }

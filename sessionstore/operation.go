@@ -13,6 +13,8 @@ const (
 	opList
 	opRevoke
 	opAlive
+	opMark
+	opLook
 	opPrune
 	opStats
 	opCheck
@@ -23,11 +25,13 @@ const (
 // effects says for each operation what sending its statement a second time comes to.
 var effects = [operations]effect{
 	opCreate: once, opLoad: reading, opSave: once, opRotate: once, opTouch: idempotent, opDelete: idempotent,
-	opList: reading, opRevoke: once, opAlive: reading, opPrune: idempotent, opStats: reading, opCheck: reading,
+	opList: reading, opRevoke: once, opAlive: reading, opMark: idempotent, opLook: reading,
+	opPrune: idempotent, opStats: reading, opCheck: reading,
 }
 
 // operationNames is what a Tracer is told.
 var operationNames = [operations]Operation{
 	opCreate: OpCreate, opLoad: OpLoad, opSave: OpSave, opRotate: OpRotate, opTouch: OpTouch, opDelete: OpDelete,
-	opList: OpList, opRevoke: OpRevoke, opAlive: OpAlive, opPrune: OpPrune, opStats: OpStats, opCheck: OpCheck,
+	opList: OpList, opRevoke: OpRevoke, opAlive: OpAlive, opMark: OpMark, opLook: OpLook,
+	opPrune: OpPrune, opStats: OpStats, opCheck: OpCheck,
 }

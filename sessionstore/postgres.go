@@ -37,6 +37,7 @@ type Postgres struct {
 	distributed   atomic.Bool // over the nodes of a Citus cluster
 	shared, apart combiners   // apart where it is distributed
 	locked        *lockedRows
+	looks         *batch.Combiner[lookCall, bool]
 	tallies       [operations]tally
 	tracer        Tracer // nil for none
 	brokenRows    brokenRows
@@ -63,6 +64,7 @@ func newPostgres(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout t
 	p.wanted = pool.Config().ConnConfig.ValidateConnect
 	p.locked = newLockedRows(p.connections())
 	p.shared = p.combiners(batch.Config{InFlight: statementsInFlight, Timeout: timeout})
+	p.looks = batch.New(p.lookMany, batch.Config{InFlight: statementsInFlight, Timeout: timeout, Retry: retrySingly})
 	p.apart = p.combiners(batch.Config{InFlight: p.connections(), MaxBatch: 1, Timeout: timeout})
 	return p
 }
@@ -91,6 +93,17 @@ func (p *Postgres) Check(ctx context.Context) error {
 
 // Create implements [Store].
 func (p *Postgres) Create(ctx context.Context, d Draft) (Record, error) {
+	rec, err := p.insert(ctx, d)
+	if d.UserID == "" {
+		return rec, err
+	}
+	if errors.Is(err, ErrNotFound) {
+		return Record{}, ErrRevoked // the statement has seen a mark
+	}
+	return p.loggedIn(ctx, d.ID, lookCall{d.UserID, d.Began}, rec, err)
+}
+
+func (p *Postgres) insert(ctx context.Context, d Draft) (Record, error) {
 	if d.UserID != "" && d.MaxSessions > 0 {
 		return p.admit(ctx, opCreate, d.UserID, d.ID, d.MaxSessions, func(ctx context.Context, q querier) (*Record, error) { return p.create(ctx, q, &d) })
 	}
@@ -106,6 +119,12 @@ func (p *Postgres) Load(ctx context.Context, id ID, _ int64) (Record, error) {
 
 // Save implements [Store].
 func (p *Postgres) Save(ctx context.Context, id ID, c Change) (Record, error) {
+	rec, err := p.update(ctx, id, c)
+	// The client has the token already: the look must not end with the request.
+	return p.loggedIn(context.WithoutCancel(ctx), id, lookCall{c.UserID, c.Began}, rec, err)
+}
+
+func (p *Postgres) update(ctx context.Context, id ID, c Change) (Record, error) {
 	if c.UserID != "" && c.MaxSessions > 0 {
 		return p.admit(ctx, opSave, c.UserID, id, c.MaxSessions, func(ctx context.Context, q querier) (*Record, error) {
 			return p.save(ctx, q, &saveCall{id, c})
@@ -118,6 +137,11 @@ func (p *Postgres) Save(ctx context.Context, id ID, c Change) (Record, error) {
 
 // Rotate implements [Store].
 func (p *Postgres) Rotate(ctx context.Context, old, id ID, c Change) (Record, error) {
+	rec, err := p.replace(ctx, old, id, c)
+	return p.loggedIn(ctx, id, lookCall{c.UserID, c.Began}, rec, err)
+}
+
+func (p *Postgres) replace(ctx context.Context, old, id ID, c Change) (Record, error) {
 	if c.UserID != "" && c.MaxSessions > 0 {
 		return p.admit(ctx, opRotate, c.UserID, old, c.MaxSessions, func(ctx context.Context, q querier) (*Record, error) {
 			return p.rotate(ctx, q, &rotateCall{old, id, c}, p.distributed.Load())

@@ -324,6 +324,7 @@ var sentinels = []struct {
 	{pgx.ErrNoRows, classResult},
 	{ErrExpired, classResult},
 	{ErrTooManySessions, classResult},
+	{ErrRevoked, classResult},
 	{errSettings, classRow},
 	{errColumns, classRow},
 	{errStandby, classStandby},

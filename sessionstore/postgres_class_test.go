@@ -197,6 +197,7 @@ var classified = []struct {
 	{"no rows", given(pgx.ErrNoRows), classResult, "none", noEffect, "no"},
 	{"expired", given(ErrExpired), classResult, "none", noEffect, "no"},
 	{"too many sessions", given(ErrTooManySessions), classResult, "none", noEffect, "no"},
+	{"a login that a mark refuses", given(ErrRevoked), classResult, "none", noEffect, "no"},
 	{"another schema", given(fmt.Errorf("check: %w", &schema.Mismatch{})), classResult, "none", noEffect, "no"},
 	{"a row that pgx can't scan", given(pgx.ScanArgError{Err: errors.New("x")}), classRow, "none", committed, "no"},
 	{"a row that the library can't read", given(errColumns), classRow, "none", committed, "no"},

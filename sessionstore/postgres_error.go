@@ -241,6 +241,8 @@ func answerOf(err error) error {
 		return ErrExpired
 	case errors.Is(err, ErrTooManySessions):
 		return ErrTooManySessions
+	case errors.Is(err, ErrRevoked):
+		return ErrRevoked
 	}
 	return ErrNotFound
 }

@@ -117,7 +117,7 @@ func (p *Postgres) writeRow(ctx context.Context, calls []rowCall) ([]result, err
 					rec, err := calls[i].write(ctx, db)
 					if errors.Is(err, pgx.ErrNoRows) {
 						err = ErrNotFound
-					} else if err != nil {
+					} else if err != nil && !errors.Is(err, ErrRevoked) {
 						return err
 					}
 					results[i] = result{Value: rec, Err: err}

@@ -54,6 +54,9 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 // would not be told of them.
 func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
 	n := 0
+	if s.Mark == (MarkID{}) {
+		s.Mark = newMarkID()
+	}
 	switch {
 	case s.one() || p.distributed.Load():
 		ids, n, err = p.revokeOnce(ctx, s)
@@ -75,6 +78,11 @@ func (s *Selection) one() bool { return !s.All && (s.UserID == "" || s.Handle !=
 // revokeOnce ends a selection in one transaction. On a distributed table that
 // is every selection: the lock that keeps rotations out belongs to it.
 func (p *Postgres) revokeOnce(ctx context.Context, s Selection) (ids []ID, n int, err error) {
+	if s.marks() {
+		if _, err := p.mark(ctx, &s); err != nil {
+			return nil, 0, err
+		}
+	}
 	within := p.timeout
 	if !s.one() {
 		within = max(within, sweepTimeout)

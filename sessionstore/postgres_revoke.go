@@ -57,13 +57,20 @@ func (s *sweep) run(ctx context.Context) error {
 	}
 }
 
-// begin returns Postgres's time, and whether there may be more sessions than
-// one transaction should end.
+// begin adds the mark, and returns its time and whether there may be more sessions
+// than one transaction should end.
 func (s *sweep) begin(ctx context.Context) (at time.Time, many bool, err error) {
-	err = s.p.run(ctx, opRevoke, func(ctx context.Context, db querier) error {
-		row, err := s.p.queries.OwnerSize(ctx, db, s.sel.UserID, revokeAtOnce)
+	if s.sel.All {
+		at, err = s.p.mark(ctx, &s.sel)
+		return at, true, err
+	}
+	key := s.sel.key()
+	err = s.p.run(ctx, opMark, func(ctx context.Context, db querier) error {
+		row, err := s.p.queries.MarkAddSized(ctx, db, &gen.MarkAddSizedParams{
+			ID: s.sel.Mark[:], Key: key[:], UserID: s.sel.UserID, Max: revokeAtOnce,
+		})
 		if err == nil {
-			at, many = row.AskedAt, s.sel.All || row.Size == revokeAtOnce
+			at, many = row.RevokedAt, row.Size == revokeAtOnce
 		}
 		return err
 	})

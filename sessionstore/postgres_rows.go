@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -31,6 +32,9 @@ func (p *Postgres) createOne(ctx context.Context, d *Draft) (*Record, error) {
 }
 
 func (p *Postgres) create(ctx context.Context, db querier, d *Draft) (*Record, error) {
+	if d.UserID != "" && !p.distributed.Load() { // it refuses by marks
+		return only(p.createRows(ctx, db, []Draft{*d}))
+	}
 	arg := &gen.SessionCreateParams{
 		ID: d.ID[:], UserID: orNull(d.UserID), Age: d.Age, Login: span(d.Age, d.UserID != ""),
 		Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
@@ -43,6 +47,11 @@ func (p *Postgres) create(ctx context.Context, db querier, d *Draft) (*Record, e
 }
 
 func (p *Postgres) createMany(ctx context.Context, drafts []Draft) (rowsRead, error) {
+	return p.many(ctx, opCreate, func(ctx context.Context, db querier) (rowsRead, error) { return p.createRows(ctx, db, drafts) })
+}
+
+func (p *Postgres) createRows(ctx context.Context, db querier, drafts []Draft) (rowsRead, error) {
+	var logins loginArgs
 	arg := &gen.SessionCreateManyParams{Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution()}
 	for i := range drafts {
 		d := &drafts[i]
@@ -52,10 +61,12 @@ func (p *Postgres) createMany(ctx context.Context, drafts []Draft) (rowsRead, er
 		arg.Data = append(arg.Data, orEmpty(d.Data))
 		arg.IPs = append(arg.IPs, d.IP)
 		arg.UserAgents = append(arg.UserAgents, d.UserAgent)
+		logins.add(d.UserID, &d.Began)
 	}
-	return many(ctx, p, opCreate, len(drafts), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionCreateManyRow, error) {
+	arg.LoginKeys, arg.LoginAges, arg.OwnMarks, arg.Everyone = logins.keys, logins.ages, logins.own, everyone[:]
+	return p.read(ctx, db, len(drafts), unread(ctx, func(ctx context.Context, db querier) ([]*gen.SessionCreateManyRow, error) {
 		return p.queries.SessionCreateMany(ctx, db, arg)
-	})
+	}))
 }
 
 func (p *Postgres) saveOne(ctx context.Context, c *saveCall) (*Record, error) {
@@ -63,6 +74,9 @@ func (p *Postgres) saveOne(ctx context.Context, c *saveCall) (*Record, error) {
 }
 
 func (p *Postgres) save(ctx context.Context, db querier, c *saveCall) (*Record, error) {
+	if err := p.refusedAlready(ctx, db, lookCall{c.change.UserID, c.change.Began}); err != nil {
+		return nil, err
+	}
 	arg := &gen.SessionSaveParams{
 		ID: c.id[:], Removed: orNone(c.change.Removed), Changed: encodeObject(c.change.Set),
 		UserID: orNull(c.change.UserID), Login: span(0, c.change.UserID != ""),
@@ -76,6 +90,11 @@ func (p *Postgres) save(ctx context.Context, db querier, c *saveCall) (*Record, 
 }
 
 func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) (rowsRead, error) {
+	return p.many(ctx, opSave, func(ctx context.Context, db querier) (rowsRead, error) { return p.saveRows(ctx, db, calls) })
+}
+
+func (p *Postgres) saveRows(ctx context.Context, db querier, calls []saveCall) (rowsRead, error) {
+	var logins loginArgs
 	arg := &gen.SessionSaveManyParams{Slides: !p.expiry.Fixed, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution()}
 	for i := range calls {
 		c := &calls[i].change
@@ -85,10 +104,12 @@ func (p *Postgres) saveMany(ctx context.Context, calls []saveCall) (rowsRead, er
 		arg.UserIDs = append(arg.UserIDs, c.UserID)
 		arg.IPs = append(arg.IPs, c.IP)
 		arg.UserAgents = append(arg.UserAgents, c.UserAgent)
+		logins.add(c.UserID, &c.Began)
 	}
-	return many(ctx, p, opSave, len(calls), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionSaveManyRow, error) {
+	arg.LoginKeys, arg.LoginAges, arg.OwnMarks, arg.Everyone = logins.keys, logins.ages, logins.own, everyone[:]
+	return p.read(ctx, db, len(calls), unread(ctx, func(ctx context.Context, db querier) ([]*gen.SessionSaveManyRow, error) {
 		return p.queries.SessionSaveMany(ctx, db, arg)
-	})
+	}))
 }
 
 func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (rec *Record, err error) {
@@ -109,6 +130,8 @@ func (p *Postgres) rotate(ctx context.Context, db querier, c *rotateCall, apart 
 		if err := p.holdRevokes(ctx, db, c.old); err != nil {
 			return nil, err
 		}
+	} else if err := p.refusedAlready(ctx, db, lookCall{c.change.UserID, c.change.Began}); err != nil {
+		return nil, err
 	}
 	arg := &gen.SessionRotateParams{
 		OldID: c.old[:], ID: c.id[:], Removed: orNone(c.change.Removed), Changed: encodeObject(c.change.Set),
@@ -122,6 +145,11 @@ func (p *Postgres) rotate(ctx context.Context, db querier, c *rotateCall, apart 
 }
 
 func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) (rowsRead, error) {
+	return p.many(ctx, opRotate, func(ctx context.Context, db querier) (rowsRead, error) { return p.rotateRows(ctx, db, calls) })
+}
+
+func (p *Postgres) rotateRows(ctx context.Context, db querier, calls []rotateCall) (rowsRead, error) {
+	var logins loginArgs
 	arg := &gen.SessionRotateManyParams{
 		Slides: !p.expiry.Fixed, Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
@@ -134,10 +162,12 @@ func (p *Postgres) rotateMany(ctx context.Context, calls []rotateCall) (rowsRead
 		arg.UserIDs = append(arg.UserIDs, c.UserID)
 		arg.IPs = append(arg.IPs, c.IP)
 		arg.UserAgents = append(arg.UserAgents, c.UserAgent)
+		logins.add(c.UserID, &c.Began)
 	}
-	return many(ctx, p, opRotate, len(calls), func(ctx context.Context, db gen.DBTX) ([]*gen.SessionRotateManyRow, error) {
+	arg.LoginKeys, arg.LoginAges, arg.OwnMarks, arg.Everyone = logins.keys, logins.ages, logins.own, everyone[:]
+	return p.read(ctx, db, len(calls), unread(ctx, func(ctx context.Context, db querier) ([]*gen.SessionRotateManyRow, error) {
 		return p.queries.SessionRotateMany(ctx, db, arg)
-	})
+	}))
 }
 
 func (p *Postgres) one(ctx context.Context, op operation, query func(context.Context, querier) (*Record, error)) (rec *Record, err error) {
@@ -150,22 +180,26 @@ func (p *Postgres) one(ctx context.Context, op operation, query func(context.Con
 
 // record runs a statement for one session.
 func (p *Postgres) record(ctx context.Context, db querier, query func(querier) error) (*Record, error) {
-	read, err := p.read(ctx, db, 1, query)
+	return only(p.read(ctx, db, 1, query))
+}
+
+// only is the answer to one call.
+func only(read rowsRead, err error) (*Record, error) {
 	switch {
 	case err != nil:
 		return nil, err
 	case len(read.broken) > 0:
 		return nil, read.broken[0].err
+	case len(read.records) == 0:
+		return nil, pgx.ErrNoRows
 	}
 	return &read.records[0], nil
 }
 
-// many runs a statement for up to n sessions.
-func many[R any](
-	ctx context.Context, p *Postgres, op operation, n int, query func(context.Context, gen.DBTX) ([]*R, error),
-) (read rowsRead, err error) {
+// many runs a statement for many sessions.
+func (p *Postgres) many(ctx context.Context, op operation, query func(context.Context, querier) (rowsRead, error)) (read rowsRead, err error) {
 	err = p.run(ctx, op, func(ctx context.Context, db querier) (err error) {
-		read, err = p.read(ctx, db, n, unread(ctx, query))
+		read, err = query(ctx, db)
 		return err
 	})
 	return read, err

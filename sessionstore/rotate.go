@@ -13,7 +13,7 @@ func (s *Session) rotate(ctx context.Context, p *plan) (Record, *token, error) {
 	s.mu.Lock()
 	pending := s.pending
 	s.mu.Unlock()
-	tok, rest := s.m.newToken(), Change{}
+	tok, rest := s.m.newToken(), Change{Began: p.change.Began}
 	if pending != nil {
 		// If the earlier attempt was committed, it lacks what was changed since.
 		tok, rest = *pending, p.change
@@ -32,10 +32,10 @@ func (s *Session) rotate(ctx context.Context, p *plan) (Record, *token, error) {
 // was lost, or which an earlier attempt may have made. Only this request knows
 // the id, so if the row exists the change succeeded. It sends a Save, not a
 // Load, because a Save waits for the synchronous standby. rest is what that
-// change may lack; mostly empty.
+// change may lack. With the Began of a login, the Save looks for revokes again.
 func (s *Session) confirm(ctx context.Context, tok token, rest Change, err error) (Record, error) {
 	rec, saveErr := s.m.store.Save(ctx, tok.id(), rest)
-	if saveErr == nil || errors.Is(err, ErrNotFound) {
+	if saveErr == nil || errors.Is(err, ErrNotFound) || errors.Is(saveErr, ErrRevoked) {
 		return rec, saveErr
 	}
 	return Record{}, err

@@ -207,10 +207,10 @@ func (s *Session) write(ctx context.Context, p *plan) (Record, *token, error) {
 	tok := s.m.newToken()
 	rec, err := s.m.store.Create(ctx, Draft{
 		ID: tok.id(), UserID: p.change.UserID, Data: encodeObject(p.change.Set), Client: p.change.Client,
-		MaxSessions: p.change.MaxSessions,
+		MaxSessions: p.change.MaxSessions, Began: p.change.Began,
 	})
 	if errors.Is(err, ErrUncertain) {
-		rec, err = s.confirm(ctx, tok, Change{}, err)
+		rec, err = s.confirm(ctx, tok, Change{Began: p.change.Began}, err)
 	}
 	if err == nil {
 		if p.change.UserID == "" {

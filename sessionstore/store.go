@@ -25,6 +25,12 @@ import (
 // and not answered is [ErrUncertain] too: it is made or not, and the same call may be made again. Errors hold no
 // ids and no data.
 //
+// A login is a Create with a user, or a Save or Rotate that sets one. It writes
+// its session first and then looks for the marks of revokes. If one is later than
+// the login began, the session ends, and the error is [ErrRevoked]. If the store
+// can't look, the error is [ErrUnavailable]: the session may be there, and its
+// token must not be given out. A Save of it with the same Began looks again.
+//
 // All methods may be called by many goroutines at once. They give up when their context ends. They keep none of
 // the slices and maps they are given, and what they return belongs to the caller, except that Record.Data must
 // not be written to.
@@ -56,8 +62,9 @@ type Store interface {
 	// where sessions are used, and not what they hold.
 	List(ctx context.Context, userID string, p Page) ([]Record, error)
 
-	// Revoke ends the sessions of a selection, all that there were when it was called, and returns their ids; not
-	// with Selection.All, where nobody could bear the answer. None is no error.
+	// Revoke ends the sessions of a selection, all that there were when it was
+	// called, and returns their ids; not with Selection.All, which may end millions.
+	// None is no error. A revoke of a user or of all users leaves a mark first.
 	Revoke(ctx context.Context, s Selection) ([]ID, Revocation, error)
 
 	// Alive says which sessions are alive, by the truth and not by a cache, and which are not; it extends none. With an error, those
@@ -166,6 +173,10 @@ type Selection struct {
 	Keep int
 	// All is every session of everybody.
 	All bool
+	// Mark is the id of the mark that the revoke leaves, where it leaves one: all of
+	// a user's sessions, or of everybody's, but for Except. The zero MarkID has the
+	// store draw one.
+	Mark MarkID
 	// Progress is called while a long Revoke goes on, with how many sessions it
 	// has ended so far. Nil is for no calls.
 	Progress func(ended int)
@@ -183,6 +194,8 @@ type Draft struct {
 	// Age is how long the session has existed elsewhere: its creation, its login and its absolute timeout lie so
 	// much earlier. Zero for a new one.
 	Age time.Duration
+	// Began is when the login began. It counts with UserID only.
+	Began Began
 	Client
 }
 
@@ -196,6 +209,9 @@ type Change struct {
 	UserID string
 	// MaxSessions is as in a Draft. It counts with UserID only.
 	MaxSessions int
+	// Began is when the login began. With UserID or with a Began that is not zero,
+	// the session's user must not have been revoked since.
+	Began Began
 	// Client overwrites those of its fields that are known.
 	Client
 }

@@ -22,6 +22,12 @@ func newToken() (t token) {
 	return t
 }
 
+// newMarkID draws a MarkID.
+func newMarkID() (id MarkID) {
+	_, _ = rand.Read(id[:])
+	return id
+}
+
 // id is what the stores know a token by.
 func (t token) id() ID { return sha256.Sum256(t[:]) }
 

@@ -65,6 +65,29 @@ CREATE INDEX sessions_expires_at_idx ON pgsession.sessions (expires_at);
 -- The sessions of a user, newest first. A touch changes none of its columns.
 CREATE INDEX sessions_user_id_idx ON pgsession.sessions (user_id, created_at DESC, id) WHERE user_id IS NOT NULL;
 
+-- A revoke inserts a mark, and then deletes sessions. A login inserts its session,
+-- and then looks for a later mark. So one of the two sees the other, without a lock.
+-- Nothing updates a mark.
+CREATE TABLE pgsession.marks (
+    revoked_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    id         bytea       NOT NULL,
+    key        bytea       NOT NULL,
+
+    CONSTRAINT marks_pkey PRIMARY KEY (id),
+    CONSTRAINT marks_id_check CHECK (pg_catalog.octet_length(id) = 16),
+    CONSTRAINT marks_key_check CHECK (pg_catalog.octet_length(key) = 32)
+);
+
+COMMENT ON TABLE pgsession.marks IS 'One row per revoke of a user or of all users; kept for 400 days';
+COMMENT ON COLUMN pgsession.marks.revoked_at IS 'A login that began earlier is refused';
+COMMENT ON COLUMN pgsession.marks.id IS 'Random; the request that made the mark leaves it out by this';
+COMMENT ON COLUMN pgsession.marks.key IS 'SHA-256 of what was revoked: all, or a user';
+
+CREATE INDEX marks_key_idx ON pgsession.marks (key, revoked_at);
+
+-- For the prune.
+CREATE INDEX marks_revoked_at_idx ON pgsession.marks (revoked_at);
+
 -- Its one row is the lock that makes prunes run one at a time, and the record of
 -- the last prune for health checks. A row lock can't collide with advisory locks
 -- of the application, and works through every pooler.
@@ -117,6 +140,15 @@ BEGIN
         LIMIT max_rows
     ) AND expires_at <= pg_catalog.now();
     GET DIAGNOSTICS deleted = ROW_COUNT;
+
+    -- No session is older than 400 days, so no login is.
+    DELETE FROM pgsession.marks
+    WHERE id IN (
+        SELECT id FROM pgsession.marks
+        WHERE revoked_at < pg_catalog.now() - interval '400 days'
+        ORDER BY revoked_at
+        LIMIT max_rows
+    );
 
     UPDATE pgsession.prune_state SET last_prune_at = pg_catalog.now(), pruned_total = pruned_total + deleted;
     RETURN deleted;
@@ -221,5 +253,6 @@ DROP VIEW pgsession.stats;
 DROP PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint);
 DROP FUNCTION pgsession.prune_batch(integer);
 DROP TABLE pgsession.prune_state;
+DROP TABLE pgsession.marks;
 DROP TABLE pgsession.sessions;
 DROP SCHEMA pgsession;

@@ -99,6 +99,7 @@ GRANT USAGE ON SCHEMA pgsession TO pgsession_app, pgsession_pruner, pgsession_mo
 -- The application. Not UPDATE of everything: a session's id, its age and its last deadline are not to be changed.
 GRANT SELECT, INSERT, DELETE ON pgsession.sessions TO pgsession_app;
 GRANT UPDATE (version, last_seen_at, expires_at, authenticated_at, user_id, ip, user_agent, data) ON pgsession.sessions TO pgsession_app;
+GRANT SELECT, INSERT ON pgsession.marks TO pgsession_app;
 GRANT SELECT ON pgsession.prune_state TO pgsession_app;
 GRANT EXECUTE ON FUNCTION pgsession.prune_batch(integer) TO pgsession_app;
 

@@ -121,14 +121,6 @@ SELECT
         WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text AND NOT EXISTS (SELECT 1 FROM gone)
     ), ''::text)::text AS settled;
 
--- OwnerSize counts the sessions of a user, at most max, and says what time it is.
--- name: OwnerSize :one
-SELECT pg_catalog.now()::timestamptz AS asked_at, (
-    SELECT pg_catalog.count(*) FROM (
-        SELECT 1 FROM pgsession.sessions AS s WHERE s.user_id = @user_id::text LIMIT sqlc.arg(max)::integer
-    ) AS few
-)::bigint AS size;
-
 -- OwnerLock makes the logins of a user wait for each other, until the end of the transaction.
 -- name: OwnerLock :exec
 SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(@user_id::text, 5498127346018201));

@@ -42,6 +42,8 @@ VALUES (
 )
 RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
 
+-- SessionCreateMany inserts no session for a login that a mark refuses already. login_age is how long ago the login
+-- began; own_marks are those that the requests of these logins have made. The same holds for saves and rotations.
 -- name: SessionCreateMany :many
 INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
 SELECT
@@ -52,8 +54,13 @@ SELECT
 FROM (
     SELECT
         pg_catalog.unnest(@ids::bytea[]) AS id, nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id, pg_catalog.unnest(@ages::interval[]) AS age,
-        pg_catalog.unnest(@data::jsonb[]) AS data, pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent
+        pg_catalog.unnest(@data::jsonb[]) AS data, pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
+        pg_catalog.unnest(@login_keys::bytea[]) AS login_key, pg_catalog.unnest(@login_ages::interval[]) AS login_age
 ) AS d
+WHERE d.user_id IS NULL OR NOT EXISTS (
+    SELECT 1 FROM pgsession.marks AS m
+    WHERE m.key IN (d.login_key, @everyone::bytea) AND m.revoked_at > pg_catalog.now() - d.login_age AND m.id <> ALL (@own_marks::bytea[])
+)
 RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
 -- SessionSave patches the members of data that changed, so that two requests that change different keys both win. The data of a
@@ -81,7 +88,8 @@ WITH change AS (
     SELECT
         pg_catalog.unnest(@ids::bytea[]) AS id, pg_catalog.unnest(@removed::jsonb[]) AS removed, pg_catalog.unnest(@changed::jsonb[]) AS changed,
         nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id,
-        pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent
+        pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
+        pg_catalog.unnest(@login_keys::bytea[]) AS login_key, pg_catalog.unnest(@login_ages::interval[]) AS login_age
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY((SELECT @ids::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
@@ -101,6 +109,10 @@ UPDATE pgsession.sessions AS s SET
         ELSE s.expires_at END
 FROM change, locked
 WHERE s.id = locked.id AND s.id = change.id AND s.expires_at > pg_catalog.now()
+AND (change.user_id IS NULL OR NOT EXISTS (
+    SELECT 1 FROM pgsession.marks AS m
+    WHERE m.key IN (change.login_key, @everyone::bytea) AND m.revoked_at > pg_catalog.now() - change.login_age AND m.id <> ALL (@own_marks::bytea[])
+))
 RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
 -- SessionRotate gives a session a new id. With a user it is a login: the deadlines start afresh, and the data
@@ -139,13 +151,18 @@ WITH change AS (
         pg_catalog.unnest(@old_ids::bytea[]) AS old_id, pg_catalog.unnest(@ids::bytea[]) AS id,
         pg_catalog.unnest(@removed::jsonb[]) AS removed, pg_catalog.unnest(@changed::jsonb[]) AS changed,
         nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id,
-        pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent
+        pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
+        pg_catalog.unnest(@login_keys::bytea[]) AS login_key, pg_catalog.unnest(@login_ages::interval[]) AS login_age
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY((SELECT @old_ids::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
     FOR UPDATE SKIP LOCKED
 ), old AS (
-    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id AND d.expires_at > pg_catalog.now()
+    DELETE FROM pgsession.sessions AS d USING locked, change WHERE d.id = locked.id AND d.id = change.old_id AND d.expires_at > pg_catalog.now()
+    AND (change.user_id IS NULL OR NOT EXISTS (
+        SELECT 1 FROM pgsession.marks AS m
+        WHERE m.key IN (change.login_key, @everyone::bytea) AND m.revoked_at > pg_catalog.now() - change.login_age AND m.id <> ALL (@own_marks::bytea[])
+    ))
     RETURNING d.id, d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
 )
 INSERT INTO pgsession.sessions AS s (

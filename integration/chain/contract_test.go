@@ -57,7 +57,7 @@ func TestTheChainKeepsTheContract(t *testing.T) {
 	}
 	storetest.Run(t, storetest.Subject{
 		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
-			pgtest.Exec(t, r.admin, "TRUNCATE pgsession.sessions")
+			pgtest.Exec(t, r.admin, "TRUNCATE pgsession.sessions, pgsession.marks")
 			pgtest.Exec(t, r.admin, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
 			cfg := r.config()
 			cfg.Timeout, cfg.AbsoluteTimeout, cfg.FixedTimeout = e.Idle, e.Absolute, e.Fixed

@@ -81,7 +81,7 @@ func TestOnCitus(t *testing.T) {
 func (c *cluster) empty(t *testing.T) {
 	t.Helper()
 	eventually(t, "the table is empty", func() bool {
-		_, err := c.admin.Exec(t.Context(), "TRUNCATE pgsession.sessions")
+		_, err := c.admin.Exec(t.Context(), "TRUNCATE pgsession.sessions, pgsession.marks")
 		return err == nil
 	})
 	pgtest.Exec(t, c.admin, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")

@@ -24,7 +24,7 @@ func rights(t *testing.T, c *cluster) {
 	for role, refused := range map[string][]string{
 		c.roles.App: {
 			"UPDATE pgsession.sessions SET absolute_expires_at = 'infinity'",
-			"TRUNCATE pgsession.sessions",
+			"TRUNCATE pgsession.sessions, pgsession.marks",
 			"UPDATE pgsession.prune_state SET pruned_total = 0",
 		},
 		c.roles.Pruner:  {"SELECT count(*) FROM pgsession.sessions", "DELETE FROM pgsession.sessions"},
@@ -70,7 +70,7 @@ func estimates(t *testing.T, c *cluster) {
 	if err != nil || s.Exact || s.Expired != 500 || s.Total < rows*9/10 || s.Total > rows*11/10 || s.Active != s.Total-s.Expired {
 		t.Errorf("of a big table: %+v, %v", s, err)
 	}
-	pgtest.Exec(t, c.admin, "TRUNCATE pgsession.sessions")
+	pgtest.Exec(t, c.admin, "TRUNCATE pgsession.sessions, pgsession.marks")
 	sessions(t, store, "ada", 3)
 	if s, err = store.Stats(t.Context(), false); err != nil || !s.Exact || s.Total != 3 || s.Active != 3 {
 		t.Errorf("of a small table: %+v, %v", s, err)

@@ -76,7 +76,7 @@ func answerLost(t *testing.T, p *pair) {
 				t.Errorf("change %d of kind %d: %v; the version is %d", i, kind, err, version)
 			}
 		}
-		pgtest.Exec(t, p.primary.pool, "TRUNCATE pgsession.sessions")
+		pgtest.Exec(t, p.primary.pool, "TRUNCATE pgsession.sessions, pgsession.marks")
 		p.renew(dead)
 	}
 	t.Logf("%d rounds with %d revokes and %d saves each: %v", *rounds, 2*revokes, revokes, said)

@@ -40,6 +40,6 @@ func emergency(t *testing.T, p *pair) {
 			t.Errorf("%s is served %q, status %d", user, a.body, a.status)
 		}
 	}
-	pgtest.Exec(t, p.primary.pool, "TRUNCATE pgsession.sessions")
+	pgtest.Exec(t, p.primary.pool, "TRUNCATE pgsession.sessions, pgsession.marks")
 	p.renew(dead)
 }

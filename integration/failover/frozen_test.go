@@ -89,6 +89,6 @@ func frozen(t *testing.T, p *pair) {
 	t.Logf("after the server goes on: a session is served after %s, a login is made after %s",
 		first.Round(time.Millisecond), time.Since(thawed).Round(time.Millisecond))
 	// A login whose caller gave up may have been made.
-	pgtest.Exec(t, p.primary.pool, "TRUNCATE pgsession.sessions")
+	pgtest.Exec(t, p.primary.pool, "TRUNCATE pgsession.sessions, pgsession.marks")
 	p.caughtUp()
 }

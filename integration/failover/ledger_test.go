@@ -174,6 +174,6 @@ func reckon(t testing.TB, n *node, ledgers []*ledger) (r reckoning) {
 			}
 		}
 	}
-	pgtest.Exec(t, n.pool, "TRUNCATE pgsession.sessions")
+	pgtest.Exec(t, n.pool, "TRUNCATE pgsession.sessions, pgsession.marks")
 	return r
 }

@@ -63,5 +63,5 @@ func standbyServesNothing(t *testing.T, p *pair) {
 			}
 		})
 	}
-	pgtest.Exec(t, p.primary.pool, "TRUNCATE pgsession.sessions")
+	pgtest.Exec(t, p.primary.pool, "TRUNCATE pgsession.sessions, pgsession.marks")
 }

@@ -166,7 +166,7 @@ func (p *pair) cut(function, what string, so func() bool) {
 func (p *pair) alone() {
 	p.t.Helper()
 	p.primary.set("synchronous_standby_names", "")
-	pgtest.Exec(p.t, p.primary.pool, "TRUNCATE pgsession.sessions")
+	pgtest.Exec(p.t, p.primary.pool, "TRUNCATE pgsession.sessions, pgsession.marks")
 	p.caughtUp()
 }
 
@@ -287,6 +287,6 @@ func unreplicatedShutdown(t *testing.T, p *pair) {
 	eventually(t, "the server is gone", func() bool { return errors.Is(syscall.Kill(postmaster, 0), syscall.ESRCH) })
 	p.standby.promote()
 	dead := p.swapped()
-	pgtest.Exec(t, p.primary.pool, "TRUNCATE pgsession.sessions")
+	pgtest.Exec(t, p.primary.pool, "TRUNCATE pgsession.sessions, pgsession.marks")
 	p.renew(dead)
 }

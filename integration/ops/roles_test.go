@@ -47,6 +47,8 @@ var matrix = []struct{ may, sql string }{
 	{"oa", "UPDATE pgsession.sessions SET version = version + 1, last_seen_at = now(), expires_at = now(), authenticated_at = now()"},
 	{"oa", "UPDATE pgsession.sessions SET user_id = 'alice', ip = '::1', user_agent = 'x', data = '{}'"},
 	{"oa", "DELETE FROM pgsession.sessions WHERE id = sha256('a')"},
+	{"oa", "INSERT INTO pgsession.marks (id, key) VALUES (substr(sha256('m'), 1, 16), sha256('k'))"},
+	{"oa", "SELECT id, key, revoked_at FROM pgsession.marks"},
 	{"oa", "SELECT last_prune_at, pruned_total FROM pgsession.prune_state"},
 	{"oa", "LOCK TABLE pgsession.sessions IN ACCESS EXCLUSIVE MODE"}, // Postgres gives it to all who may DELETE
 	{"oap", "SELECT pgsession.prune_batch(1)"},
@@ -59,6 +61,8 @@ var matrix = []struct{ may, sql string }{
 	{"o", "UPDATE pgsession.sessions SET id = sha256('c') WHERE id = sha256('b')"},
 	{"o", "UPDATE pgsession.sessions SET created_at = now()"},
 	{"o", "UPDATE pgsession.sessions SET absolute_expires_at = now() + interval '1 year'"},
+	{"o", "UPDATE pgsession.marks SET revoked_at = now()"},
+	{"o", "DELETE FROM pgsession.marks"},
 	{"o", "UPDATE pgsession.prune_state SET pruned_total = 0"},
 	{"o", "INSERT INTO pgsession.prune_state DEFAULT VALUES ON CONFLICT DO NOTHING"},
 	{"o", "DELETE FROM pgsession.prune_state WHERE NOT only_row"},
@@ -170,7 +174,7 @@ func TestEveryGrantIsKnown(t *testing.T) {
 	var want []string
 	for role, rights := range map[string][]string{
 		o.App: {
-			"USAGE schema", "SELECT sessions", "INSERT sessions", "DELETE sessions", "SELECT prune_state", "EXECUTE prune_batch",
+			"USAGE schema", "SELECT sessions", "INSERT sessions", "DELETE sessions", "SELECT prune_state", "EXECUTE prune_batch", "SELECT marks", "INSERT marks",
 			"UPDATE sessions.version", "UPDATE sessions.last_seen_at", "UPDATE sessions.expires_at", "UPDATE sessions.authenticated_at",
 			"UPDATE sessions.user_id", "UPDATE sessions.ip", "UPDATE sessions.user_agent", "UPDATE sessions.data",
 		},

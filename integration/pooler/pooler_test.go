@@ -70,7 +70,7 @@ func TestTheContractThroughPgBouncer(t *testing.T) {
 	behind, front := pgtest.Pool(t, direct), open(t, with(through, execMode+"&pool_max_conns=20"))
 	storetest.Run(t, storetest.Subject{
 		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
-			pgtest.Exec(t, behind, "TRUNCATE pgsession.sessions")
+			pgtest.Exec(t, behind, "TRUNCATE pgsession.sessions, pgsession.marks")
 			pgtest.Exec(t, behind, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
 			return &aged{sessionstore.NewPostgres(front, e, timeout), e}
 		},

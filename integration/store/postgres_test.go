@@ -23,7 +23,7 @@ const timeout = 10 * time.Second
 func subject(pool, admin *pgxpool.Pool) storetest.Subject {
 	return storetest.Subject{
 		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
-			pgtest.Exec(t, admin, "TRUNCATE pgsession.sessions")
+			pgtest.Exec(t, admin, "TRUNCATE pgsession.sessions, pgsession.marks")
 			pgtest.Exec(t, admin, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
 			return &aged{sessionstore.NewPostgres(pool, e, timeout), e}
 		},

@@ -30,7 +30,7 @@ func TestTheContractInASchemaOfAnotherName(t *testing.T) {
 	}
 	storetest.Run(t, storetest.Subject{
 		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
-			pgtest.Exec(t, pool, "TRUNCATE shop_sessions.sessions")
+			pgtest.Exec(t, pool, "TRUNCATE shop_sessions.sessions, shop_sessions.marks")
 			pgtest.Exec(t, pool, "UPDATE shop_sessions.prune_state SET last_prune_at = NULL, pruned_total = 0")
 			return in(t, e)
 		},

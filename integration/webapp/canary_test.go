@@ -98,7 +98,7 @@ func TestTokensAreNowhereButInTheCookie(t *testing.T) {
 	pool := cluster.pool()
 	for _, mode := range []string{"cache_statement", "simple_protocol"} { // in the latter all values stand in the statements
 		t.Run(mode, func(t *testing.T) {
-			pgtest.Exec(t, pool, "TRUNCATE pgsession.sessions")
+			pgtest.Exec(t, pool, "TRUNCATE pgsession.sessions, pgsession.marks")
 			a := start(t, production, withSecret, "DATABASE_URL="+cluster.with("application_name", "webapp", "default_query_exec_mode", mode))
 			j := &journey{t: t, site: a.url, cookies: map[string]bool{}}
 			alive := j.walk(pool)

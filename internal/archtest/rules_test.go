@@ -27,19 +27,19 @@ var imports = map[string][]string{
 
 // files says which files of sessionstore alone may import a package. Tests are free.
 var files = map[string][]string{
-	"github.com/jackc/pgx/v5":         {"postgres_class.go", "postgres_load.go", "postgres_binary.go", "postgres_owner.go", "postgres_locked.go", "postgres_pooler.go", "transaction.go"},
+	"github.com/jackc/pgx/v5":         {"postgres_class.go", "postgres_load.go", "postgres_binary.go", "postgres_rows.go", "postgres_owner.go", "postgres_locked.go", "postgres_pooler.go", "transaction.go"},
 	"github.com/jackc/pgx/v5/pgconn":  {"postgres.go", "postgres_class.go", "postgres_error.go", "postgres_binary.go", "postgres_standby.go"},
 	"github.com/jackc/pgx/v5/pgtype":  {"postgres_rows.go", "postgres_binary.go"},
 	"github.com/jackc/pgx/v5/pgxpool": {"postgres.go", "postgres_rows.go", "postgres_load.go", "postgres_owner.go", "postgres_distributed.go", "postgres_error.go", "postgres_locked.go", "postgres_pooler.go", "postgres_standby.go", "open.go"},
 	module + "/cache":                 {"cached.go", "cached_fill.go", "cached_revoke.go", "chain.go"},
 	module + "/internal/coherence": {
 		"cached.go", "cached_fill.go", "cached_revoke.go", "touched.go", "chain.go", "emergency.go", "recovery.go", "move.go", "transaction.go",
-		"postgres_revoke.go",
+		"postgres_revoke.go", "mark.go",
 	},
 	"github.com/mileusna/useragent": {"device.go"},
-	module + "/internal/gen":        {"postgres.go", "postgres_rows.go", "postgres_load.go", "postgres_owner.go", "postgres_revoke.go", "postgres_distributed.go"},
+	module + "/internal/gen":        {"postgres.go", "postgres_rows.go", "postgres_load.go", "postgres_owner.go", "postgres_revoke.go", "postgres_mark.go", "postgres_distributed.go"},
 	module + "/internal/schema":     {"postgres.go", "postgres_distributed.go", "postgres_class.go", "postgres_error.go", "config.go"},
-	module + "/internal/batch":      {"postgres.go", "postgres_batch.go", "postgres_locked.go", "postgres_stats.go"},
+	module + "/internal/batch":      {"postgres.go", "postgres_batch.go", "postgres_locked.go", "postgres_mark.go", "postgres_stats.go"},
 	"net/http": {
 		"middleware.go", "writer.go", "refused.go", "bypass.go", "exchange.go", "cookie.go", "cookieconfig.go", "health.go", "metadata.go", "fresh.go", "shared_cache.go",
 	},
@@ -49,7 +49,7 @@ var files = map[string][]string{
 	"crypto/x509":   {"postgres_class.go"},
 	"math/rand/v2":  {"pruner.go"},
 	"crypto/rand":   {"token.go"},
-	"crypto/sha256": {"token.go", "cookie.go", "mac.go"},
+	"crypto/sha256": {"token.go", "mark.go", "cookie.go", "mac.go"},
 	"crypto/hmac":   {"cookie.go", "mac.go"},
 	"crypto/hkdf":   {"cookie.go"},
 }

@@ -388,27 +388,6 @@ func (q *Queries) OwnerRevokeOne(ctx context.Context, db DBTX, arg *OwnerRevokeO
 	return items, nil
 }
 
-const ownerSize = `-- name: OwnerSize :one
-SELECT pg_catalog.now()::timestamptz AS asked_at, (
-    SELECT pg_catalog.count(*) FROM (
-        SELECT 1 FROM pgsession.sessions AS s WHERE s.user_id = $1::text LIMIT $2::integer
-    ) AS few
-)::bigint AS size
-`
-
-type OwnerSizeRow struct {
-	AskedAt time.Time
-	Size    int64
-}
-
-// OwnerSize counts the sessions of a user, at most max, and says what time it is.
-func (q *Queries) OwnerSize(ctx context.Context, db DBTX, userID string, max int32) (*OwnerSizeRow, error) {
-	row := db.QueryRow(ctx, ownerSize, userID, max)
-	var i OwnerSizeRow
-	err := row.Scan(&i.AskedAt, &i.Size)
-	return &i, err
-}
-
 const ownerTrim = `-- name: OwnerTrim :many
 WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s

@@ -90,8 +90,13 @@ SELECT
 FROM (
     SELECT
         pg_catalog.unnest($4::bytea[]) AS id, nullif(pg_catalog.unnest($5::text[]), '') AS user_id, pg_catalog.unnest($6::interval[]) AS age,
-        pg_catalog.unnest($7::jsonb[]) AS data, pg_catalog.unnest($8::inet[]) AS ip, nullif(pg_catalog.unnest($9::text[]), '') AS user_agent
+        pg_catalog.unnest($7::jsonb[]) AS data, pg_catalog.unnest($8::inet[]) AS ip, nullif(pg_catalog.unnest($9::text[]), '') AS user_agent,
+        pg_catalog.unnest($10::bytea[]) AS login_key, pg_catalog.unnest($11::interval[]) AS login_age
 ) AS d
+WHERE d.user_id IS NULL OR NOT EXISTS (
+    SELECT 1 FROM pgsession.marks AS m
+    WHERE m.key IN (d.login_key, $12::bytea) AND m.revoked_at > pg_catalog.now() - d.login_age AND m.id <> ALL ($13::bytea[])
+)
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
 `
 
@@ -105,6 +110,10 @@ type SessionCreateManyParams struct {
 	Data       []json.RawMessage
 	IPs        []netip.Addr
 	UserAgents []string
+	LoginKeys  [][]byte
+	LoginAges  []time.Duration
+	Everyone   []byte
+	OwnMarks   [][]byte
 }
 
 type SessionCreateManyRow struct {
@@ -112,6 +121,8 @@ type SessionCreateManyRow struct {
 	ValidatedAt time.Time
 }
 
+// SessionCreateMany inserts no session for a login that a mark refuses already. login_age is how long ago the login
+// began; own_marks are those that the requests of these logins have made. The same holds for saves and rotations.
 func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCreateManyParams) ([]*SessionCreateManyRow, error) {
 	rows, err := db.Query(ctx, sessionCreateMany,
 		arg.Absolute,
@@ -123,6 +134,10 @@ func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCr
 		arg.Data,
 		arg.IPs,
 		arg.UserAgents,
+		arg.LoginKeys,
+		arg.LoginAges,
+		arg.Everyone,
+		arg.OwnMarks,
 	)
 	if err != nil {
 		return nil, err
@@ -372,13 +387,18 @@ WITH change AS (
         pg_catalog.unnest($5::bytea[]) AS old_id, pg_catalog.unnest($6::bytea[]) AS id,
         pg_catalog.unnest($7::jsonb[]) AS removed, pg_catalog.unnest($8::jsonb[]) AS changed,
         nullif(pg_catalog.unnest($9::text[]), '') AS user_id,
-        pg_catalog.unnest($10::inet[]) AS ip, nullif(pg_catalog.unnest($11::text[]), '') AS user_agent
+        pg_catalog.unnest($10::inet[]) AS ip, nullif(pg_catalog.unnest($11::text[]), '') AS user_agent,
+        pg_catalog.unnest($12::bytea[]) AS login_key, pg_catalog.unnest($13::interval[]) AS login_age
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY((SELECT $5::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
     FOR UPDATE SKIP LOCKED
 ), old AS (
-    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id AND d.expires_at > pg_catalog.now()
+    DELETE FROM pgsession.sessions AS d USING locked, change WHERE d.id = locked.id AND d.id = change.old_id AND d.expires_at > pg_catalog.now()
+    AND (change.user_id IS NULL OR NOT EXISTS (
+        SELECT 1 FROM pgsession.marks AS m
+        WHERE m.key IN (change.login_key, $14::bytea) AND m.revoked_at > pg_catalog.now() - change.login_age AND m.id <> ALL ($15::bytea[])
+    ))
     RETURNING d.id, d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
 )
 INSERT INTO pgsession.sessions AS s (
@@ -417,6 +437,10 @@ type SessionRotateManyParams struct {
 	UserIDs    []string
 	IPs        []netip.Addr
 	UserAgents []string
+	LoginKeys  [][]byte
+	LoginAges  []time.Duration
+	Everyone   []byte
+	OwnMarks   [][]byte
 }
 
 type SessionRotateManyRow struct {
@@ -438,6 +462,10 @@ func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRo
 		arg.UserIDs,
 		arg.IPs,
 		arg.UserAgents,
+		arg.LoginKeys,
+		arg.LoginAges,
+		arg.Everyone,
+		arg.OwnMarks,
 	)
 	if err != nil {
 		return nil, err
@@ -538,12 +566,13 @@ func (q *Queries) SessionSave(ctx context.Context, db DBTX, arg *SessionSavePara
 const sessionSaveMany = `-- name: SessionSaveMany :many
 WITH change AS (
     SELECT
-        pg_catalog.unnest($4::bytea[]) AS id, pg_catalog.unnest($5::jsonb[]) AS removed, pg_catalog.unnest($6::jsonb[]) AS changed,
-        nullif(pg_catalog.unnest($7::text[]), '') AS user_id,
-        pg_catalog.unnest($8::inet[]) AS ip, nullif(pg_catalog.unnest($9::text[]), '') AS user_agent
+        pg_catalog.unnest($6::bytea[]) AS id, pg_catalog.unnest($7::jsonb[]) AS removed, pg_catalog.unnest($8::jsonb[]) AS changed,
+        nullif(pg_catalog.unnest($9::text[]), '') AS user_id,
+        pg_catalog.unnest($10::inet[]) AS ip, nullif(pg_catalog.unnest($11::text[]), '') AS user_agent,
+        pg_catalog.unnest($12::bytea[]) AS login_key, pg_catalog.unnest($13::interval[]) AS login_age
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY((SELECT $4::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
+    WHERE sessions.id = ANY((SELECT $6::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE pgsession.sessions AS s SET
@@ -560,6 +589,10 @@ UPDATE pgsession.sessions AS s SET
         ELSE s.expires_at END
 FROM change, locked
 WHERE s.id = locked.id AND s.id = change.id AND s.expires_at > pg_catalog.now()
+AND (change.user_id IS NULL OR NOT EXISTS (
+    SELECT 1 FROM pgsession.marks AS m
+    WHERE m.key IN (change.login_key, $4::bytea) AND m.revoked_at > pg_catalog.now() - change.login_age AND m.id <> ALL ($5::bytea[])
+))
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
 `
 
@@ -567,12 +600,16 @@ type SessionSaveManyParams struct {
 	Slides     bool
 	Resolution time.Duration
 	Idle       time.Duration
+	Everyone   []byte
+	OwnMarks   [][]byte
 	IDs        [][]byte
 	Removed    []json.RawMessage
 	Changed    []json.RawMessage
 	UserIDs    []string
 	IPs        []netip.Addr
 	UserAgents []string
+	LoginKeys  [][]byte
+	LoginAges  []time.Duration
 }
 
 type SessionSaveManyRow struct {
@@ -588,12 +625,16 @@ func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSave
 		arg.Slides,
 		arg.Resolution,
 		arg.Idle,
+		arg.Everyone,
+		arg.OwnMarks,
 		arg.IDs,
 		arg.Removed,
 		arg.Changed,
 		arg.UserIDs,
 		arg.IPs,
 		arg.UserAgents,
+		arg.LoginKeys,
+		arg.LoginAges,
 	)
 	if err != nil {
 		return nil, err

@@ -39,6 +39,17 @@ var needs = []Fact{
 	{"index", "sessions_expires_at_idx", "valid"},
 	{"index", "sessions_user_id_idx", "valid"},
 
+	{"table", "marks", ""},
+	{"column", "marks.revoked_at", "timestamp with time zone not null with a default"},
+	{"column", "marks.id", "bytea not null"},
+	{"column", "marks.key", "bytea not null"},
+	{"constraint", "marks_pkey", "PRIMARY KEY (id)"},
+	{"constraint", "marks_id_check", anyDefinition},
+	{"constraint", "marks_key_check", anyDefinition},
+	{"index", "marks_pkey", "valid"},
+	{"index", "marks_key_idx", "valid"},
+	{"index", "marks_revoked_at_idx", "valid"},
+
 	{"table", "prune_state", ""},
 	{"column", "prune_state.only_row", "boolean not null with a default"},
 	{"column", "prune_state.last_prune_at", "timestamp with time zone"},

@@ -25,7 +25,7 @@ var rights = []right{
 	{"SELECT", "sessions", nil, []string{
 		"SessionLoad", "SessionLoadMany", "SessionMissing", "SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
 		"SessionRotateMany", "SessionDelete", "SessionDeleteFree", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
-		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerSize", "OwnerFind", "OwnerRevoke", "OwnerRevokeOne", "OwnerEnd", "OwnerTrim", "AllFind", "AllEnd", "AllRevoke",
+		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerFind", "MarkAddSized", "OwnerRevoke", "OwnerRevokeOne", "OwnerEnd", "OwnerTrim", "AllFind", "AllEnd", "AllRevoke",
 		"DistributedTouch", "DistributedRevoke", "DistributedRevokeAll", "DistributedUser", "DistributedTrim", "DistributedExpired", "DistributedSample", "DistributedMissing",
 	}},
 	{"INSERT", "sessions", nil, []string{"SessionCreate", "SessionCreateMany", "SessionRotate", "SessionRotateMany"}},
@@ -38,6 +38,8 @@ var rights = []right{
 		"SessionRotate", "SessionRotateMany", "SessionDelete", "SessionDeleteFree", "OwnerRevoke", "OwnerRevokeOne", "OwnerEnd", "AllEnd", "AllRevoke", "OwnerTrim",
 		"DistributedRevoke", "DistributedRevokeAll", "DistributedTrim",
 	}},
+	{"SELECT", "marks", nil, []string{"MarkAdd", "MarkAddSized", "MarkLook", "SessionCreateMany", "SessionSaveMany", "SessionRotateMany"}},
+	{"INSERT", "marks", nil, []string{"MarkAdd", "MarkAddSized"}},
 	{"SELECT", "prune_state", nil, []string{"ExpiryLastPrune"}},
 	{"EXECUTE", "prune_batch", nil, []string{"ExpiryPrune"}},
 }

@@ -48,7 +48,7 @@ func Run(t *testing.T, subject Subject) {
 		t.Fatal("storetest: Subject.New and Subject.Age are needed")
 	}
 	var cases []testCase
-	for _, group := range [][]testCase{creating, saving, rotating, touching, expiring, owning, pruning, racing} {
+	for _, group := range [][]testCase{creating, saving, rotating, touching, expiring, owning, marking, pruning, racing} {
 		cases = append(cases, group...)
 	}
 	for _, c := range cases {

@@ -1,0 +1,163 @@
+package sessionstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/reporadar/pgsession/internal/batch"
+	"github.com/reporadar/pgsession/internal/gen"
+)
+
+// lookSlack bounds how long a look may take, its wait for a turn included, before
+// its answer no longer covers the age of its login.
+const lookSlack = time.Minute
+
+var errLookLate = fmt.Errorf("%w: looking for revokes took too long", ErrUnavailable)
+
+// mark adds the mark of a revoke, and returns its time. Nothing of the revoke may
+// be deleted before.
+func (p *Postgres) mark(ctx context.Context, s *Selection) (at time.Time, err error) {
+	key := s.key()
+	err = p.run(ctx, opMark, func(ctx context.Context, db querier) (err error) {
+		at, err = p.queries.MarkAdd(ctx, db, s.Mark[:], key[:])
+		return err
+	})
+	return at, err
+}
+
+// lookCall asks whether a mark refuses a login.
+type lookCall struct {
+	userID string
+	began  Began
+}
+
+// loggedIn finishes a login that was written: it looks for later marks, and ends
+// the session if there is one. A change of a session that is no login passes.
+func (p *Postgres) loggedIn(ctx context.Context, id ID, login lookCall, rec Record, err error) (Record, error) {
+	if err != nil || rec.UserID == "" || login.userID == "" && login.began.IsZero() {
+		return rec, err
+	}
+	login.userID, login.began = rec.UserID, login.began.in(&rec)
+	refused, err := p.refuses(ctx, login)
+	if err == nil && !refused {
+		return rec, nil
+	}
+	if err == nil {
+		if _, err = p.Delete(context.WithoutCancel(ctx), id); err == nil {
+			return Record{}, ErrRevoked
+		}
+	}
+	return Record{}, fmt.Errorf("%w (%w)", err, ErrUncertain)
+}
+
+// refusedAlready looks before a statement for one session, which does not look
+// itself: a refused login leaves the session alone. A statement for many does.
+func (p *Postgres) refusedAlready(ctx context.Context, db querier, login lookCall) error {
+	if login.userID == "" || login.began.IsZero() || p.distributed.Load() {
+		return nil
+	}
+	results, err := look([]lookCall{login}, func(arg *gen.MarkLookParams) ([]*gen.MarkLookRow, error) {
+		return p.queries.MarkLook(ctx, db, arg)
+	})
+	if err == nil && results[0].Value {
+		err = ErrRevoked
+	}
+	return err
+}
+
+// refuses reports whether a mark refuses a login. Many calls share a statement.
+func (p *Postgres) refuses(ctx context.Context, login lookCall) (bool, error) {
+	refused, err := p.looks.Do(ctx, login)
+	switch {
+	case err == nil:
+	case errors.Is(err, batch.ErrOverloaded):
+		err = errBusy
+	case errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnavailable):
+		err = fmt.Errorf("%w: no answer in time: %w", ErrUnavailable, context.DeadlineExceeded)
+	}
+	return refused, err
+}
+
+// lookMany answers looks.
+func (p *Postgres) lookMany(ctx context.Context, calls []lookCall) ([]batch.Result[bool], error) {
+	return look(calls, func(arg *gen.MarkLookParams) (rows []*gen.MarkLookRow, err error) {
+		err = p.run(ctx, opLook, func(ctx context.Context, db querier) (err error) {
+			rows, err = p.queries.MarkLook(ctx, db, arg)
+			if err == nil && (len(rows) == 0 || rows[0].Standby) {
+				err = errStandby // it may lack the latest marks
+			}
+			return err
+		})
+		return rows, err
+	})
+}
+
+// look asks for the marks that concern these logins, and decides when they came.
+func look(calls []lookCall, ask func(*gen.MarkLookParams) ([]*gen.MarkLookRow, error)) ([]batch.Result[bool], error) {
+	arg := &gen.MarkLookParams{Keys: [][]byte{everyone[:]}, Since: endOfTime}
+	keys := make([]markKey, len(calls))
+	asked := map[markKey]struct{}{}
+	for i := range calls {
+		if began := &calls[i].began; began.kind != beganHere && began.stored.Before(arg.Since) {
+			arg.Since = began.stored
+		}
+		arg.Age = max(arg.Age, calls[i].began.age())
+		keys[i] = userKey(calls[i].userID)
+		if _, twice := asked[keys[i]]; !twice {
+			asked[keys[i]] = struct{}{}
+			arg.Keys = append(arg.Keys, keys[i][:])
+		}
+	}
+	arg.Age += lookSlack
+	rows, err := ask(arg)
+	if err != nil {
+		return nil, err
+	}
+	marks := map[markKey][]Mark{}
+	for _, row := range rows {
+		if row.RevokedAt.Valid {
+			m, key := Mark{RevokedAt: row.RevokedAt.Time}, markKey{}
+			copy(m.ID[:], row.ID)
+			copy(key[:], row.Key)
+			marks[key] = append(marks[key], m)
+		}
+	}
+	results := make([]batch.Result[bool], len(calls))
+	for i := range calls {
+		if calls[i].began.age() > arg.Age {
+			results[i].Err = errLookLate
+			continue
+		}
+		for _, key := range []markKey{everyone, keys[i]} {
+			for _, m := range marks[key] {
+				results[i].Value = results[i].Value || calls[i].began.RefusedBy(m, rows[0].AskedAt)
+			}
+		}
+	}
+	return results, nil
+}
+
+// loginArgs are the columns of a statement for many that refuses logins by marks.
+type loginArgs struct {
+	keys [][]byte
+	ages []time.Duration
+	own  [][]byte
+}
+
+// add adds the columns of one call. Without a user it is no login.
+func (a *loginArgs) add(userID string, b *Began) {
+	key := []byte{}
+	if userID != "" {
+		k := userKey(userID)
+		key = k[:]
+	}
+	a.keys, a.ages = append(a.keys, key), append(a.ages, b.age())
+	for i := range b.own {
+		a.own = append(a.own, b.own[i][:])
+	}
+	if a.own == nil {
+		a.own = [][]byte{} // <> ALL (NULL) would be NULL
+	}
+}
