@@ -72,7 +72,8 @@ type Config struct {
 
 	// Secrets sign the cookies: the first signs, all of them verify. To replace one, first add the new one behind the old
 	// one on every instance, since one that does not know it takes its cookies for forged; then put it first, and drop the old
-	// one when AbsoluteTimeout has passed, or sooner if those who were away so long may log in again. Each is at least 32
+	// one when AbsoluteTimeout has passed, or sooner if those who were away so long may log in again. The new one signs a cookie that is
+	// written for another reason, or in the answer to a top-level navigation. Each is at least 32
 	// characters; `openssl rand -hex 32` makes one. Required, but in Development, where one is derived from DatabaseURL.
 	Secrets []Secret
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -26,6 +25,7 @@ type exchange struct {
 	status    int  // of the response that began; 0 before
 	failed    bool // to commit: the client was told so
 	ended     bool
+	had       cookieState // what the request brought
 	session   Session
 }
 
@@ -97,8 +97,9 @@ func (x *exchange) load(ctx context.Context) error {
 		case err != nil:
 			return x.notLoaded(ctx, err)
 		default:
-			s.stored, s.rec, s.token = true, rec, t.token
-			s.persist, s.recook, s.floor = t.persistent, t.stale, int64(t.floor)
+			x.had.ticket = t
+			s.identity, s.rec, s.token, s.floor = stored, rec, t.token, int64(t.floor)
+			s.persist, s.kept = t.persistent, t.persistent
 			x.suspect(ctx)
 		}
 	}
@@ -144,7 +145,7 @@ func (x *exchange) commit(status int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x.noteUse()
-	x.writeCookie()
+	x.writeCookies()
 	return nil
 }
 
@@ -221,8 +222,8 @@ func (x *exchange) fail() {
 	defer s.saving.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	x.writeCookie()
 	s.discard()
+	x.writeCookies()
 }
 
 // abandon voids what a handler that panicked has changed and not saved. The response of whoever recovers must bring a token that
@@ -246,7 +247,7 @@ func (x *exchange) abandon() {
 // anyway, so that the next request from there is not suspicious again.
 func (x *exchange) noteUse() {
 	s := &x.session
-	if x.noted || !s.stored || !x.moved && s.rec.now().Sub(s.rec.LastSeenAt) < x.m.expiry.TouchInterval() {
+	if x.noted || s.identity != stored || !x.moved && s.rec.now().Sub(s.rec.LastSeenAt) < x.m.expiry.TouchInterval() {
 		return
 	}
 	x.noted = true
@@ -258,63 +259,6 @@ func (x *exchange) noteUse() {
 		t.UserAgent = s.client.UserAgent
 	}
 	x.m.touches.add(t)
-}
-
-// writeCookie tells the browser what the session's token is, and what it may be. After a save that failed, a logout hasn't happened.
-// The caller holds s.mu.
-func (x *exchange) writeCookie() {
-	m, s, h := x.m, &x.session, x.header
-	write, clears := s.recook && s.stored, s.uncook && !s.stored && !x.failed
-	if !write && !clears {
-		return
-	}
-	secure := x.secure()
-	x.checkDomain()
-	switch {
-	case write:
-		t := ticket{token: s.token, persistent: s.persist, floor: uint64(s.floor)}
-		m.cookie.write(h, t, s.rec.AbsoluteExpiresAt.Sub(s.rec.now()), secure)
-	case clears:
-		m.cookie.clear(h, secure)
-	}
-	s.recook, s.uncook = false, false
-
-	// A shared cache that kept this response would hand the session to strangers.
-	if forbidCaching(h) {
-		m.observe(x.request.Context(), Event{Kind: EventUncached, Handle: s.handle()})
-	}
-}
-
-// secure decides the cookie's Secure attribute. What a browser drops without a word is said once, in the log.
-func (x *exchange) secure() bool {
-	https := x.m.proxies.https(x.request)
-	secure := x.m.cfg.Cookie.secure(x.m.cfg.Env, https)
-	if secure && !https && x.m.saidPlain.CompareAndSwap(false, true) {
-		x.m.cfg.Logger.Warn("a Secure cookie answers a request over plain http: browsers drop it, but for localhost", "why", plainAdvice)
-	}
-	return secure
-}
-
-const domainAdvice = "browsers discard the session cookie: set COOKIE_DOMAIN to the host of this site or a parent of it, or leave it empty"
-
-// checkDomain logs once that the cookie's domain is not that of the request's
-// host. A trusted proxy may name another host.
-func (x *exchange) checkDomain() {
-	m, r := x.m, x.request
-	domain := m.cfg.Cookie.Domain
-	if domain == "" || m.saidDomain.Load() || domainMatches(r.Host, domain) {
-		return
-	}
-	if m.proxies.believes(r) {
-		for host := range strings.SplitSeq(strings.Join(r.Header["X-Forwarded-Host"], ","), ",") {
-			if domainMatches(strings.TrimSpace(host), domain) {
-				return
-			}
-		}
-	}
-	if m.saidDomain.CompareAndSwap(false, true) {
-		m.cfg.Logger.Warn("cookie domain does not match the host", "domain", domain, "host", cut(r.Host, 255), "advice", domainAdvice)
-	}
 }
 
 // end closes the session: the request is over. What the handler changed after
@@ -332,7 +276,7 @@ func (x *exchange) end() {
 	if x.status >= http.StatusInternalServerError {
 		x.discard()
 	}
-	late := !x.failed && (s.stored && len(s.edits) > 0 || len(s.doomed) > 0)
+	late := !x.failed && (s.identity == stored && len(s.edits) > 0 || len(s.doomed) > 0)
 	s.ended = !late
 	s.mu.Unlock()
 

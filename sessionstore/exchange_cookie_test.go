@@ -158,11 +158,17 @@ func TestCookieOfAnOldKeyIsSentAgainOnce(t *testing.T) {
 	rotated := newSiteOver(t, old.store, func(cfg *sessionstore.Config) {
 		cfg.Secrets = []sessionstore.Secret{secretTwo, secretOne}
 	})
-	resp, fresh := rotated.visit(cookie, nothing)
+	// A response that may be slow would put back a token that a login replaced.
+	for _, header := range []http.Header{{}, fetching, {"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"iframe"}}} {
+		resp, _ := visitAs(rotated.serve(nothing), header, cookie)
+		expect(t, "Set-Cookie headers beside a page", len(resp.Header["Set-Cookie"]), 0)
+	}
+	rotated.store.asked()
+	resp, fresh := visitAs(rotated.serve(nothing), navigating, cookie)
 	expect(t, "a new cookie", fresh != cookie, true)
 	expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "no-store")
 	expect(t, "calls of the store", rotated.store.asked(), "Load")
-	resp, _ = rotated.visit(fresh, nothing)
+	resp, _ = visitAs(rotated.serve(nothing), navigating, fresh)
 	expect(t, "Set-Cookie headers at the second visit", len(resp.Header["Set-Cookie"]), 0)
 
 	// The same session and token, under the new key alone.
@@ -175,8 +181,25 @@ func TestCookieOfAnOldKeyIsSentAgainOnce(t *testing.T) {
 
 	// A dead session's cookie is not signed anew.
 	old.revoke(cookie)
-	resp, _ = rotated.visit(cookie, nothing)
+	resp, _ = visitAs(rotated.serve(nothing), navigating, cookie)
 	expect(t, "Set-Cookie headers for an ended session", len(resp.Header["Set-Cookie"]), 0)
+}
+
+// While a key is replaced, a slow response does not put a dead token back.
+func TestASlowResponseWhileAKeyIsReplaced(t *testing.T) {
+	old := newSite(t)
+	first := old.newcomer()
+	rotated := newSiteOver(t, old.store, func(cfg *sessionstore.Config) {
+		cfg.Secrets = []sessionstore.Secret{secretTwo, secretOne}
+	})
+	browser := &jar{t, rotated, map[string]string{cookieName: first}}
+	slow := browser.copied()
+	_, set := slow.get(func(http.ResponseWriter, *http.Request, *sessionstore.Session) {
+		_, set := browser.get(logIn)
+		expect(t, "cookies of the login", set, sent)
+	})
+	expect(t, "cookies of the slow response", set, "")
+	expect(t, "the browser", browser.who(), "ann")
 }
 
 func TestResponseThatSetsTheCookieIsNotCached(t *testing.T) {

@@ -38,7 +38,7 @@ var (
 func (s *Session) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s.mu.Lock()
-	ended, stored := s.ended, s.stored
+	ended, stored := s.ended, s.identity == stored
 	s.mu.Unlock()
 	w := &watch{session: s, cancel: cancel, known: time.Now()}
 	switch {

@@ -47,7 +47,7 @@ func (s *Session) Logout(ctx context.Context) error {
 	}
 	by := named(ctx)
 	switch {
-	case s.stored:
+	case s.identity == stored:
 		if by.name == "" {
 			by.name = s.rec.UserID
 		}
@@ -66,7 +66,7 @@ func (s *Session) doom(rec Record, by actor) {
 		d.next = s.pending.id()
 	}
 	s.doomed = append(s.doomed, d)
-	s.uncook = true
+	s.left = true
 }
 
 // Regenerate gives the session a new token and changes nothing else. A new session gets a new token anyway.
@@ -76,7 +76,7 @@ func (s *Session) Regenerate(context.Context) error {
 	if err := s.cookable(); err != nil {
 		return err
 	}
-	s.renew = s.stored
+	s.renew = s.identity == stored
 	return nil
 }
 
@@ -88,9 +88,7 @@ func (s *Session) RememberMe(on bool) error {
 	if err := s.cookable(); err != nil {
 		return err
 	}
-	if on != s.persist {
-		s.persist, s.recook = on, true
-	}
+	s.persist = on
 	return nil
 }
 
@@ -101,7 +99,8 @@ func (s *Session) Remembered() bool {
 	return s.persist
 }
 
-// Discard takes back what is pending: values, a login, a regeneration. What was saved already stays, and so does a
+// Discard takes back what is pending: values, a login, a regeneration, a choice
+// of [Session.RememberMe]. What was saved already stays, and so does a
 // logout. A login or a regeneration whose Save failed for want of a reply is not
 // repeated; if it was made, that browser logs in again. It is for a handler that fails half way and answers with a status below 500: what
 // was changed before it is saved with it. A status of 500 or more discards by
@@ -113,8 +112,9 @@ func (s *Session) Discard() {
 }
 
 func (s *Session) discard() {
+	s.persist = s.kept
 	s.edits, s.userID, s.renew, s.drop, s.pending = nil, "", false, false, nil
-	if s.held != nil && s.stored {
+	if s.held != nil && s.identity == stored {
 		s.withhold() // the login that brought it back is void
 	}
 }
@@ -132,8 +132,8 @@ func (s *Session) cookable() error {
 
 // forget makes the session an empty one that is not in the store.
 func (s *Session) forget() {
-	s.stored, s.rec, s.edits = false, Record{}, nil
-	s.userID, s.renew, s.drop, s.recook, s.persist = "", false, false, false, false
+	s.identity, s.rec, s.edits = none, Record{}, nil
+	s.userID, s.renew, s.drop, s.persist, s.kept = "", false, false, false, false
 	s.token, s.floor, s.held, s.pending = token{}, 0, nil, nil
 	s.life++
 }

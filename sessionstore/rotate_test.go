@@ -151,6 +151,7 @@ func TestAResponseThatIsAnError(t *testing.T) {
 	}
 	saves := func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Save(r.Context()) }
 	sets := func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("kept", true) }
+	remembers := func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.RememberMe(true) }
 	panics := func(http.ResponseWriter, *http.Request, *sessionstore.Session) { panic("a fault of the handler") }
 	hangs := func(_ http.ResponseWriter, r *http.Request, _ *sessionstore.Session) { <-r.Context().Done() }
 	inTime := func(h http.Handler) http.Handler { return http.TimeoutHandler(h, time.Millisecond, "") }
@@ -178,6 +179,7 @@ func TestAResponseThatIsAnError(t *testing.T) {
 		"a logout":               {"ann", "-" + sent, plain, []page{logOut, fails}, "", false, "session logout"},
 		"a logout and a value":   {"ann", "-" + sent, plain, []page{logOut, sets, fails}, "", false, "session changes discarded, session logout"},
 		"a login after a logout": {"ann", "-" + sent, plain, []page{logOut, logIn, fails}, "", false, "session changes discarded, session logout"},
+		"remembered":             {"", "", plain, []page{logIn, remembers, fails}, "visitor", false, "session changes discarded"},
 		"a value too late":       {"ann", "", plain, []page{fails, sets}, "ann", false, "session changes discarded"},
 		"recovered":              {"", "", recovered, []page{logIn, sets, panics}, "visitor", false, "session changes discarded"},
 		"recovered after a Save": {"", sent, recovered, []page{logIn, saves, sets, panics}, "ann", false, "session login, session changes discarded"},

@@ -25,14 +25,15 @@ func (s *Session) Save(ctx context.Context) error {
 
 // plan is what one save does: a snapshot of the session's pending changes.
 type plan struct {
-	doomed []doomed
-	stored bool
-	id     ID
-	renew  bool
-	drop   bool
-	change Change
-	round  int
-	life   int
+	doomed  []doomed
+	stored  bool
+	id      ID
+	renew   bool
+	drop    bool
+	persist bool
+	change  Change
+	round   int
+	life    int
 }
 
 func (p *plan) empty() bool {
@@ -158,14 +159,15 @@ func (s *Session) redoom(p *plan, rec Record) {
 // plan takes the pending changes. What is changed from now on belongs to the next save.
 func (s *Session) plan() plan {
 	p := plan{
-		doomed: slices.Clone(s.doomed),
-		stored: s.stored,
-		id:     s.rec.ID,
-		renew:  s.renew,
-		drop:   s.drop,
-		round:  s.round,
-		life:   s.life,
-		change: Change{UserID: s.userID, Client: s.client},
+		doomed:  slices.Clone(s.doomed),
+		stored:  s.identity == stored,
+		id:      s.rec.ID,
+		renew:   s.renew,
+		drop:    s.drop,
+		persist: s.persist,
+		round:   s.round,
+		life:    s.life,
+		change:  Change{UserID: s.userID, Client: s.client},
 	}
 	if s.m.cfg.DenyAtMaxSessions {
 		p.change.MaxSessions = s.m.cfg.MaxSessionsPerUser
@@ -181,7 +183,7 @@ func (s *Session) plan() plan {
 		}
 		p.change.Set[k] = e.value
 	}
-	if !s.stored && len(p.change.Set) == 0 {
+	if s.identity != stored && len(p.change.Set) == 0 {
 		p.change.Removed = nil // nothing to remove from
 	}
 	return p
@@ -232,12 +234,12 @@ func (s *Session) rewrite(ctx context.Context, p *plan) (Record, *token, error) 
 
 // apply makes the session what the store now has, and keeps what was changed meanwhile.
 func (s *Session) apply(p *plan, rec Record, tok *token) {
-	s.stored, s.rec = true, rec
+	s.identity, s.rec, s.kept = stored, rec, p.persist
 	if tok != nil {
-		s.token, s.floor, s.held, s.pending, s.recook, s.uncook = *tok, 0, nil, nil, true, false
+		s.token, s.floor, s.held, s.pending, s.left = *tok, 0, nil, nil, false
 	}
 	if rec.Floor > s.floor {
-		s.floor, s.recook = rec.Floor, true
+		s.floor = rec.Floor
 	}
 	if s.userID == p.change.UserID {
 		s.userID, s.drop, s.renew = "", false, s.renew && !p.renew

@@ -22,13 +22,13 @@ type Session struct {
 	// saving is held over a whole save, so that two saves of one request don't race. mu never is held over I/O.
 	saving sync.Mutex
 
-	mu     sync.Mutex
-	stored bool   // rec is in the store
-	rec    Record // as last loaded or saved
-	token  token  // rec's
-	floor  int64  // the version of it that the browser has seen, where a cache may not have
-	edits  map[string]edit
-	held   *held // loaded, and hidden: see ActionRequireLogin
+	mu       sync.Mutex
+	identity identity
+	rec      Record // as last loaded or saved
+	token    token  // rec's
+	floor    int64  // the version of it that the browser has seen, where a cache may not have
+	edits    map[string]edit
+	held     *held // loaded, and hidden: see ActionRequireLogin
 
 	// What the next save is to do beside the edits.
 	userID string   // to be logged in
@@ -43,8 +43,8 @@ type Session struct {
 
 	// What the response is to do about the cookie.
 	persist bool // it outlives the browser
-	recook  bool // it must be sent
-	uncook  bool // it must be cleared
+	kept    bool // persist, as it was loaded or saved
+	left    bool // logged out: it must be cleared
 
 	headersSent bool
 	ended       bool
@@ -163,7 +163,7 @@ func (s *Session) AuthenticatedAt() time.Time {
 func (s *Session) Record() (Record, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.rec, s.stored
+	return s.rec, s.identity == stored
 }
 
 // Handle is the session's public name; empty when it is not in the store.
@@ -185,7 +185,7 @@ func (s *Session) LogValue() slog.Value { return slog.StringValue(string(s.Handl
 func (s *Session) MarshalText() ([]byte, error) { return []byte(s.Handle()), nil }
 
 func (s *Session) handle() Handle {
-	if !s.stored {
+	if s.identity != stored {
 		return ""
 	}
 	return s.rec.ID.Handle()
@@ -196,7 +196,7 @@ func (s *Session) changeable(key string) error {
 	switch {
 	case s.ended:
 		return ErrEnded
-	case s.headersSent && !s.stored:
+	case s.headersSent && s.identity != stored:
 		const problem = "can't be kept: the response began without a session: render into a buffer, or read it before"
 		return &ValueError{Key: key, Problem: problem, Err: ErrHeadersSent}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -139,6 +140,21 @@ func visit(h http.Handler, cookies ...string) (*http.Response, string) {
 		last = cookie.Value
 	}
 	return resp, last
+}
+
+// What browsers say of the page of a top-level navigation, and of a script's
+// request.
+var (
+	navigating = http.Header{"Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}
+	fetching   = http.Header{"Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Dest": {"empty"}}
+)
+
+// visitAs is visit with headers of the request.
+func visitAs(h http.Handler, header http.Header, cookies ...string) (*http.Response, string) {
+	return visit(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		maps.Copy(r.Header, header)
+		h.ServeHTTP(w, r)
+	}), cookies...)
 }
 
 // newcomer is a visitor with a session in which the given keys are set, each to true; it returns the cookie.

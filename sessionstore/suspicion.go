@@ -91,7 +91,7 @@ func (x *exchange) suspect(ctx context.Context) {
 		// Whether or not it can be ended now: this request does not get it, and the next one tries again.
 		e.Revocation, e.Err = m.store.Delete(ctx, s.rec.ID)
 		s.withhold()
-		s.held = nil
+		s.identity, s.held = none, nil
 	default:
 		s.withhold()
 	}
@@ -124,15 +124,15 @@ func (s *Suspicion) detail() string {
 // withhold hides the session from its request.
 func (s *Session) withhold() {
 	s.held = &held{rec: s.rec, token: s.token, floor: s.floor}
-	s.stored, s.rec, s.token, s.floor, s.recook, s.drop, s.renew = false, Record{}, token{}, 0, false, false, false
+	s.identity, s.rec, s.token, s.floor, s.drop, s.renew = hidden, Record{}, token{}, 0, false, false
 }
 
 // release brings a hidden session back to its user, who has just proved who they are. Its token may be in other hands.
 func (s *Session) release(userID string) {
-	if s.held == nil || s.stored || s.held.rec.UserID != userID {
+	if s.identity != hidden || s.held.rec.UserID != userID {
 		return
 	}
-	s.stored, s.rec, s.token, s.floor = true, s.held.rec, s.held.token, s.held.floor
+	s.identity, s.rec, s.token, s.floor = stored, s.held.rec, s.held.token, s.held.floor
 	s.renew = true
 }
 

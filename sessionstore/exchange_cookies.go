@@ -1,0 +1,70 @@
+package sessionstore
+
+import (
+	"strings"
+)
+
+// writeCookies sets, keeps or clears the cookies. After a failed save a logout
+// did not happen. The caller holds s.mu.
+func (x *exchange) writeCookies() {
+	m, s, h := x.m, &x.session, x.header
+	has := cookieState{}
+	if s.identity == stored {
+		has.ticket = ticket{token: s.token, persistent: s.persist, floor: uint64(s.floor)}
+	}
+	op, _ := cookieOps(x.had, has, s.left && !x.failed, x.navigates())
+	if op == keepCookie {
+		return
+	}
+	secure := x.secure()
+	x.checkDomain()
+	switch op {
+	case writeCookie:
+		m.cookie.write(h, has.ticket, s.rec.AbsoluteExpiresAt.Sub(s.rec.now()), secure)
+	case clearCookie:
+		m.cookie.clear(h, secure)
+	}
+
+	// A shared cache that kept this response would hand the session to strangers.
+	if forbidCaching(h) {
+		m.observe(x.request.Context(), Event{Kind: EventUncached, Handle: s.handle()})
+	}
+}
+
+// navigates reports whether the response is the page of a top-level navigation.
+// Browsers before 2023 do not say so.
+func (x *exchange) navigates() bool {
+	return x.request.Header.Get("Sec-Fetch-Mode") == "navigate" && x.request.Header.Get("Sec-Fetch-Dest") == "document"
+}
+
+// secure decides the cookie's Secure attribute. What a browser drops without a word is said once, in the log.
+func (x *exchange) secure() bool {
+	https := x.m.proxies.https(x.request)
+	secure := x.m.cfg.Cookie.secure(x.m.cfg.Env, https)
+	if secure && !https && x.m.saidPlain.CompareAndSwap(false, true) {
+		x.m.cfg.Logger.Warn("a Secure cookie answers a request over plain http: browsers drop it, but for localhost", "why", plainAdvice)
+	}
+	return secure
+}
+
+const domainAdvice = "browsers discard the session cookie: set COOKIE_DOMAIN to the host of this site or a parent of it, or leave it empty"
+
+// checkDomain logs once that the cookie's domain is not that of the request's
+// host. A trusted proxy may name another host.
+func (x *exchange) checkDomain() {
+	m, r := x.m, x.request
+	domain := m.cfg.Cookie.Domain
+	if domain == "" || m.saidDomain.Load() || domainMatches(r.Host, domain) {
+		return
+	}
+	if m.proxies.believes(r) {
+		for host := range strings.SplitSeq(strings.Join(r.Header["X-Forwarded-Host"], ","), ",") {
+			if domainMatches(strings.TrimSpace(host), domain) {
+				return
+			}
+		}
+	}
+	if m.saidDomain.CompareAndSwap(false, true) {
+		m.cfg.Logger.Warn("cookie domain does not match the host", "domain", domain, "host", cut(r.Host, 255), "advice", domainAdvice)
+	}
+}
