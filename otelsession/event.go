@@ -7,13 +7,27 @@ import (
 var eventInstruments = []instrument{
 	{
 		name: "pgsession.events", unit: "{event}", kind: counter,
-		description: "Events by kind, as the log names them. Where an event is about several sessions, each counts.",
+		description: "Events by kind, as the log names them.",
 		read: func(s *snapshot, o observe) {
 			for kind, name := range eventKinds {
 				o(float64(s.count(sessionstore.EventKind(kind))), eventKey.String(name))
 			}
 		},
 	},
+	{
+		name: "pgsession.event.sessions", unit: "{session}", kind: counter,
+		description: "Sessions that events were about, by kind: those revoked, pruned, restored after an emergency, or not touched.",
+		read: func(s *snapshot, o observe) {
+			for _, kind := range countedKinds {
+				o(float64(s.countSessions(kind)), eventKey.String(kind.String()))
+			}
+		},
+	},
+}
+
+// countedKinds are the kinds of events that may be about many sessions.
+var countedKinds = []sessionstore.EventKind{
+	sessionstore.EventRevoked, sessionstore.EventPruned, sessionstore.EventTouchFailed, sessionstore.EventRecovered,
 }
 
 // eventKinds are the names of all kinds.

@@ -58,7 +58,9 @@ func TestMetricsOfAManager(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		s.counts(2, "pgsession.pruned_sessions")
-		s.counts(2, "pgsession.events", "pgsession.event=sessions pruned")
+		s.counts(1, "pgsession.events", "pgsession.event=sessions pruned")
+		s.counts(2, "pgsession.event.sessions", "pgsession.event=sessions pruned")
+		s.counts(0, "pgsession.event.sessions", "pgsession.event=session emergency ended")
 		s.counts(0, "pgsession.sessions", "pgsession.session.state=active")
 		s.counts(60, "pgsession.prune.age")
 

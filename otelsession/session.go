@@ -28,7 +28,7 @@ var sessionInstruments = []instrument{
 		name: "pgsession.pruned_sessions", unit: "{session}", kind: counter,
 		description: "Expired sessions that this process has deleted.",
 		read: func(s *snapshot, o observe) {
-			o(float64(s.count(sessionstore.EventPruned)))
+			o(float64(s.countSessions(sessionstore.EventPruned)))
 		},
 	},
 	{

@@ -48,7 +48,8 @@ func fill(v reflect.Value, n *int64) {
 
 func (d *double) ChainStats() sessionstore.ChainStats { return d.stats }
 
-func (d *double) Count(k sessionstore.EventKind) int64 { return 100 + int64(k) }
+func (d *double) Count(k sessionstore.EventKind) int64         { return 100 + int64(k) }
+func (d *double) CountSessions(k sessionstore.EventKind) int64 { return 50_000 + int64(k) }
 
 func (d *double) Watched() int { return d.watched }
 

@@ -3,7 +3,6 @@ package sessionstore
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
 )
 
 var eventLevels = [eventKinds]slog.Level{
@@ -19,16 +18,24 @@ var eventLevels = [eventKinds]slog.Level{
 }
 
 // logObserver is the default Observer: a line for each event, at the level its kind deserves, with the time at which it happened.
+// What a stranger can cause has one line a second for each kind, after ten at once. The next one says how many were omitted.
 func logObserver(log *slog.Logger) Observer {
-	var loadFailed atomic.Int64 // when the last line about it was, in Unix seconds
+	rates := new([eventKinds]lineRate)
 	return func(ctx context.Context, e Event) {
 		level := eventLevels[e.Kind]
 		if !log.Enabled(ctx, level) {
 			return
 		}
-		// An outage is one fact, however many requests it meets.
-		if at := e.At.Unix(); e.Kind == EventLoadFailed && loadFailed.Swap(at) == at {
-			return
+		omitted := 0
+		if limited(&e) {
+			burst := lineBurst
+			if e.Kind == EventLoadFailed {
+				burst = 1 // an outage is one fact, however many requests it meets
+			}
+			var ok bool
+			if omitted, ok = rates[e.Kind].take(e.At, burst, logOmitted(log, e.Kind)); !ok {
+				return
+			}
 		}
 		line := slog.NewRecord(e.At, level, e.Kind.String(), 0)
 		text := func(key, value string) {
@@ -49,6 +56,9 @@ func logObserver(log *slog.Logger) Observer {
 		}
 		if e.Err != nil {
 			line.AddAttrs(slog.Any("error", e.Err))
+		}
+		if omitted > 0 {
+			line.AddAttrs(slog.Int("omitted", omitted))
 		}
 		_ = log.Handler().Handle(ctx, line)
 	}

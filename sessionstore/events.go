@@ -33,6 +33,7 @@ type events struct {
 	observer Observer
 	log      *slog.Logger
 	lost     *atomic.Int64 // how many were dropped, ever
+	panics   lineRate      // lines about panics of the Observer
 
 	start func() // run, made once
 
@@ -157,7 +158,13 @@ func (q *events) deliver(d delivery) {
 	defer func() {
 		if v := recover(); v != nil {
 			defer func() { _ = recover() }() // the log may be what panics
-			q.log.ErrorContext(ctx, "observer panicked", "event", d.event.Kind.String(), "panic", v, "stack", string(debug.Stack()))
+			if omitted, ok := q.panics.take(time.Now(), lineBurst, nil); ok {
+				args := []any{"event", d.event.Kind.String(), "panic", v, "stack", string(debug.Stack())}
+				if omitted > 0 {
+					args = append(args, "omitted", omitted)
+				}
+				q.log.ErrorContext(ctx, "observer panicked", args...)
+			}
 		}
 	}()
 	q.observer(ctx, d.event)

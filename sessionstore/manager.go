@@ -31,8 +31,10 @@ type Manager struct {
 	watches watches
 	health  health
 	counts  eventCounts
-	chain   *chain // nil for a store that is the caller's
-	pool    func() // closes the pool; nil for one that is the caller's
+	// affected is how many sessions the events were about.
+	affected eventCounts
+	chain    *chain // nil for a store that is the caller's
+	pool     func() // closes the pool; nil for one that is the caller's
 }
 
 // NewWithStore makes a Manager over any Store. It does not close it.

@@ -34,7 +34,7 @@ const (
 	EventForged
 	// EventAmbiguous: two cookies of our name, both signed by us, or more than eight of any kind. None is trusted.
 	EventAmbiguous
-	// EventLoadFailed: the store could not say what a session holds. The default log has one line a second at most.
+	// EventLoadFailed: the store could not say what a session holds.
 	EventLoadFailed
 	// EventSuspicious: the session is used from another network or program than before; Detail says which and what was done
 	// about it, Suspicion has both clients. It comes with each such request; Err says that the session could not be ended.
@@ -129,6 +129,10 @@ type Event struct {
 // [Manager.FlushEvents] waits for those that wait, [Manager.Close] does so for [Config.StoreTimeout] at most. They are in this process's memory
 // till then, and lost if it dies. Counts ([Manager.Count]) don't wait.
 //
+// The default Observer writes a line for each event to [Config.Logger]. Events that a stranger can cause, such as
+// EventForged, have one line a second for each kind, after ten at once; "omitted" is how many had none since the line before. All events of
+// users who log in or out, of revokes and of emergencies have their line.
+//
 // An Observer that panics is treated as net/http treats a handler: the panic goes to the log ([Config.Logger]) with its stack, the
 // event counts as delivered, and the next one comes.
 type Observer func(ctx context.Context, e Event)
@@ -137,15 +141,26 @@ type Observer func(ctx context.Context, e Event)
 type eventCounts [eventKinds]atomic.Int64
 
 func (m *Manager) observe(ctx context.Context, e Event) {
-	m.counts[e.Kind].Add(int64(max(e.Count, 1)))
+	m.counts[e.Kind].Add(1)
+	m.affected[e.Kind].Add(int64(e.Count))
 	e.At = time.Now()
 	m.events.add(ctx, e)
 }
 
-// Count is how many events of a kind there were in this process, delivered yet or not. For EventPruned it counts the sessions.
+// Count returns how many events of a kind there were in this process, delivered yet or not. For EventDropped it counts
+// the events that were dropped.
 func (m *Manager) Count(k EventKind) int64 {
 	if k < 0 || int(k) >= eventKinds {
 		return 0
 	}
 	return m.counts[k].Load()
+}
+
+// CountSessions returns how many sessions the events of a kind were about in this process: the sum of [Event.Count]. It
+// is of EventRevoked, EventPruned, EventTouchFailed and EventRecovered, and 0 for other kinds.
+func (m *Manager) CountSessions(k EventKind) int64 {
+	if k < 0 || int(k) >= eventKinds {
+		return 0
+	}
+	return m.affected[k].Load()
 }

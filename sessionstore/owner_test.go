@@ -147,7 +147,7 @@ func TestRevokeUserAndAll(t *testing.T) {
 	site.check(err)
 	expect(t, "Count", r.Count, 2)
 	expect(t, "event", site.event(sessionstore.EventRevoked).Reason, sessionstore.ReasonUser)
-	expect(t, "Manager.Count", site.m.Count(sessionstore.EventRevoked), 2)
+	expect(t, "Manager.Count", site.m.CountSessions(sessionstore.EventRevoked), 2)
 	site.seen()
 	r, err = site.m.RevokeUser(t.Context(), "ada")
 	expect(t, "a second time", r.Count == 0 && err == nil && site.seen() == "", true)

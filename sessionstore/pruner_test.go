@@ -65,7 +65,7 @@ func TestPruneGoesOnWhileThereIsMore(t *testing.T) {
 			}
 			expect(t, "events", site.seen(), tt.events)
 			if tt.total > 0 {
-				expect(t, "Manager.Count", site.m.Count(sessionstore.EventPruned), int64(tt.total))
+				expect(t, "Manager.Count", site.m.CountSessions(sessionstore.EventPruned), int64(tt.total))
 			}
 		})
 	}

@@ -192,7 +192,7 @@ func TestUsesThatCannotBeWrittenAreReportedAndDropped(t *testing.T) {
 		failed := site.event(sessionstore.EventTouchFailed)
 		expect(t, "Count", failed.Count, len(cookies))
 		expect(t, "Err", failed.Err != nil, true)
-		expect(t, "Manager.Count", site.m.Count(sessionstore.EventTouchFailed), int64(len(cookies)))
+		expect(t, "Manager.Count", site.m.CountSessions(sessionstore.EventTouchFailed), int64(len(cookies)))
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		expect(t, "calls of Touch", len(site.store.touched), 1)

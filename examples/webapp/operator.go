@@ -124,9 +124,9 @@ func (a *app) sample(ctx context.Context) sample {
 		at:       time.Now(),
 		requests: float64(a.requests.Load()),
 		begun:    count(sessionstore.EventCreated, sessionstore.EventLogin),
-		ended:    count(sessionstore.EventLogout, sessionstore.EventRevoked),
+		ended:    count(sessionstore.EventLogout) + float64(a.sessions.CountSessions(sessionstore.EventRevoked)),
 		refused:  count(sessionstore.EventForged, sessionstore.EventAmbiguous, sessionstore.EventUnknown, sessionstore.EventExpired),
-		pruned:   count(sessionstore.EventPruned),
+		pruned:   float64(a.sessions.CountSessions(sessionstore.EventPruned)),
 	}
 	if a.users != nil {
 		s.statements = float64(a.users.pool.Stat().AcquireCount())

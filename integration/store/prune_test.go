@@ -96,7 +96,7 @@ func TestThreeManagersPruneOneAtATime(t *testing.T) {
 	running.Wait()
 	total := int64(0)
 	for _, m := range managers {
-		total += m.Count(sessionstore.EventPruned)
+		total += m.CountSessions(sessionstore.EventPruned)
 		if n := m.Count(sessionstore.EventPruneFailed); n != 0 {
 			t.Errorf("%d prunes failed", n)
 		}

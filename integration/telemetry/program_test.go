@@ -122,7 +122,7 @@ func (p *program) company(ids []sessionstore.ID) {
 		p.t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	if _, err := tx.Exec(ctx, "SELECT FROM pgsession.sessions WHERE id IN ($1, $2) FOR UPDATE", ids[0][:], ids[1][:]); err != nil {
+	if _, err := tx.Exec(ctx, "LOCK TABLE pgsession.sessions IN SHARE MODE"); err != nil {
 		p.t.Fatal(err)
 	}
 	before := p.sessions.ChainStats().Postgres.Saves.Calls

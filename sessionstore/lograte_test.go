@@ -1,0 +1,133 @@
+package sessionstore_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+var omittedIn = regexp.MustCompile(`omitted=(\d+)`)
+
+// logged counts the lines with a message, and what they say was left out.
+func logged(log, message string) (lines, omitted int) {
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, message) {
+			continue
+		}
+		lines++
+		if found := omittedIn.FindStringSubmatch(line); found != nil {
+			n, _ := strconv.Atoi(found[1])
+			omitted += n
+		}
+	}
+	return lines, omitted
+}
+
+func newcomer(s *site) string { return s.newcomer() }
+
+// What a stranger can cause with each request fills no log, and is counted there.
+func TestEventsOfStrangersHaveARateOfLines(t *testing.T) {
+	const flood, seconds = 500, 30
+	set := func(_ http.ResponseWriter, r *http.Request) {
+		s, err := sessionstore.FromContext(r.Context())
+		if err == nil {
+			_ = s.Set("k", 1)
+		}
+	}
+	for name, tt := range map[string]struct {
+		kind    sessionstore.EventKind
+		cookie  func(s *site) string
+		prepare func(s *site)
+	}{
+		"forged":       {kind: sessionstore.EventForged, cookie: func(*site) string { return "planted" }},
+		"not loaded":   {kind: sessionstore.EventLoadFailed, cookie: newcomer, prepare: func(s *site) { s.store.down("Load") }},
+		"not saved":    {kind: sessionstore.EventSaveFailed, prepare: func(s *site) { s.store.down("Create") }},
+		"lost changes": {kind: sessionstore.EventChangeLost, cookie: newcomer, prepare: func(s *site) { s.store.on("Save", func(context.Context) error { return sessionstore.ErrNotFound }) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t, func(c *sessionstore.Config) { c.Observer = nil })
+				cookie := ""
+				if tt.cookie != nil {
+					cookie = tt.cookie(s)
+				}
+				if tt.prepare != nil {
+					tt.prepare(s)
+				}
+				handler := s.m.Handler(http.HandlerFunc(set))
+				for range seconds {
+					for range flood {
+						visit(handler, cookie)
+					}
+					time.Sleep(time.Second)
+				}
+				s.told()
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				lines, omitted := logged(s.log.String(), tt.kind.String())
+				if lines < seconds || lines > seconds+20 {
+					t.Errorf("%d lines for %d events", lines, flood*seconds)
+				}
+				// The lines that a timer logged say what was left out, and are of no event.
+				if reports := lines + omitted - flood*seconds; reports < 0 || reports > seconds/10+1 {
+					t.Errorf("%d lines and %d omitted, of %d events", lines, omitted, flood*seconds)
+				}
+			})
+		})
+	}
+}
+
+// What an audit needs has its line each time.
+func TestEveryLoginHasItsLine(t *testing.T) {
+	s := newSite(t, func(c *sessionstore.Config) { c.Observer = nil })
+	for range 50 {
+		s.user("ann")
+	}
+	lines, omitted := logged(s.log.String(), sessionstore.EventLogin.String())
+	expect(t, "lines", lines, 50)
+	expect(t, "omitted", omitted, 0)
+}
+
+// An Observer that panics with each event does not fill the log with its stack.
+func TestAnObserverThatPanicsHasARateOfLines(t *testing.T) {
+	s := newSite(t, func(c *sessionstore.Config) {
+		c.Observer = func(context.Context, sessionstore.Event) { panic("each time") }
+	})
+	for range 1000 {
+		s.visit("planted", func(_ http.ResponseWriter, r *http.Request, _ *sessionstore.Session) {})
+	}
+	s.told()
+	if lines, _ := logged(s.log.String(), "observer panicked"); lines < 10 || lines > 60 {
+		t.Errorf("%d lines", lines)
+	}
+}
+
+// Events are counted once, whatever they are about; that is a figure of its own.
+func TestEventsAndWhatTheyAreAbout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage(t, halfMinute, weekly)
+		m, err := sessionstore.NewManagerOver(o.Emergency, sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}})
+		expect(t, "error", err, nil)
+		for range 2 {
+			o.away()
+			for n := range 500 {
+				o.create(rand.Text() + fmt.Sprint(n))
+			}
+			o.back()
+		}
+		expect(t, "emergencies that ended", m.Count(sessionstore.EventRecovered), int64(2))
+		expect(t, "sessions restored", m.CountSessions(sessionstore.EventRecovered), int64(1000))
+		expect(t, "events of no number", m.CountSessions(sessionstore.EventLogin), int64(0))
+		expect(t, "of no kind", m.CountSessions(-1), int64(0))
+		expect(t, "close", m.Close(), nil)
+	})
+}
