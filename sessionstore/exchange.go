@@ -100,6 +100,9 @@ func (x *exchange) load(ctx context.Context) error {
 			x.had.ticket = t
 			s.identity, s.rec, s.token, s.floor = stored, rec, t.token, int64(t.floor)
 			s.persist, s.kept = t.persistent, t.persistent
+			if rec.UserAgent != "" && s.client.UserAgent != rec.UserAgent && fetches(s.client.UserAgent) {
+				s.client.UserAgent = rec.UserAgent // it fetches for that browser
+			}
 			x.suspect(ctx)
 		}
 	}

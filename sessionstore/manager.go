@@ -22,6 +22,8 @@ type Manager struct {
 	newToken  func() token
 	saidPlain atomic.Bool // that a Secure cookie went out over plain http
 
+	places *seenPlaces
+
 	saidBypassed  seldom
 	saidNoAddress atomic.Bool // that a client's address is unknown
 	saidDomain    atomic.Bool // that the cookie's domain is not the host's
@@ -59,6 +61,7 @@ func newManager(store Store, cfg Config) (*Manager, error) {
 		store:    traced(store, LayerSession, cfg.Tracer),
 		cookie:   cookie,
 		newToken: newToken,
+		places:   newSeenPlaces(),
 	}
 	m.events.init(m)
 	m.touches.init(m)

@@ -36,8 +36,11 @@ const (
 	EventAmbiguous
 	// EventLoadFailed: the store could not say what a session holds.
 	EventLoadFailed
-	// EventSuspicious: the session is used from another network or program than before; Detail says which and what was done
-	// about it, Suspicion has both clients. It comes with each such request; Err says that the session could not be ended.
+	// EventSuspicious: the session is used from another network or program than
+	// before. Detail says which and what was done about it, Suspicion has both
+	// clients, Err says that the session could not be ended. It comes once for
+	// each place of a session and each action, in each process; the action is
+	// taken with each request.
 	EventSuspicious
 	// EventChangeLost: a session was ended elsewhere while a request was changing it; the changes are void.
 	EventChangeLost

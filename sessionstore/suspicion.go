@@ -49,7 +49,7 @@ type Suspicion struct {
 }
 
 // Judge decides about a suspicion in place of [Config.SuspiciousAction], for sessions with a user. It is called for each
-// suspicious request, by the goroutine that serves it, which waits: it must not ask for the session. It must be safe for
+// suspicious request, also where no further event is made of it, by the goroutine that serves it, which waits: it must not ask for the session. It must be safe for
 // concurrent use.
 type Judge func(ctx context.Context, s Suspicion) SuspiciousAction
 
@@ -83,6 +83,7 @@ func (x *exchange) suspect(ctx context.Context) {
 			what.Action = m.cfg.Judge(ctx, *what)
 		}
 	}
+	id := s.rec.ID
 	e := Event{Kind: EventSuspicious, Handle: what.Handle, UserID: what.UserID, Suspicion: what, Detail: what.detail()}
 	switch what.Action {
 	case ActionObserve:
@@ -95,7 +96,13 @@ func (x *exchange) suspect(ctx context.Context) {
 	default:
 		s.withhold()
 	}
-	m.observe(ctx, e)
+	first := m.places.add(id, what.Is, what.Action)
+	if what.Action == ActionObserve { // nor is it news when it comes back
+		m.places.add(id, what.Was, what.Action)
+	}
+	if first {
+		m.observe(ctx, e)
+	}
 	if what.Action == ActionRevoke && e.Err == nil {
 		m.observe(ctx, Event{
 			Kind: EventRevoked, Handle: what.Handle, UserID: what.UserID, Reason: ReasonSuspicious, Detail: e.Detail, Count: 1, Revocation: e.Revocation,
@@ -138,9 +145,11 @@ func (s *Session) release(userID string) {
 
 // strayed says what about a session's client changed more than everyday life explains: not a new version of the same browser
 // or system, not another address of the same network, and not a move between IPv4 and IPv6, which can't be compared.
-// What is unknown has not changed.
+// What is unknown has not changed, and a program that fetches for a browser is
+// unknown.
 func strayed(was, is Client) (agent, network bool) {
-	agent = was.UserAgent != is.UserAgent && was.UserAgent != "" && is.UserAgent != "" && !sameFamily(was.UserAgent, is.UserAgent)
+	agent = was.UserAgent != is.UserAgent && was.UserAgent != "" && is.UserAgent != "" &&
+		!sameFamily(was.UserAgent, is.UserAgent) && !fetches(was.UserAgent) && !fetches(is.UserAgent)
 	network = was.IP != is.IP && was.IP.IsValid() && is.IP.IsValid() && was.IP.Is4() == is.IP.Is4() && networkOf(was.IP) != networkOf(is.IP)
 	return agent, network
 }

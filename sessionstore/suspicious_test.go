@@ -140,10 +140,12 @@ func TestSuspiciousUseRequiresALogin(t *testing.T) {
 		site := watchful(t, acting(sessionstore.ActionRequireLogin))
 		defer func() { site.check(site.m.Close()) }()
 		cookie := site.userAt(home, laptop)
-		for range 2 { // it stays so
+		for _, events := range []string{"session suspicious", "", ""} { // it stays so, and is said once
 			expect(t, "what the stranger sees", site.sees(cookie, cafe, phone), emptiness)
-			expect(t, "Detail", site.event(sessionstore.EventSuspicious).Detail, "user agent, network: login required")
-			site.seen()
+			if events != "" {
+				expect(t, "Detail", site.event(sessionstore.EventSuspicious).Detail, "user agent, network: login required")
+			}
+			expect(t, "events", site.seen(), events)
 			time.Sleep(2 * time.Minute)
 			synctest.Wait()
 		}
@@ -401,4 +403,118 @@ func TestProxyOnAUnixSocket(t *testing.T) {
 	is := site.store.drafts[len(site.store.drafts)-1].Client
 	expect(t, "the client's address", is.IP.String(), home)
 	expect(t, "https is believed", strings.Contains(site.log.String(), "plain http"), false)
+}
+
+// A page with a video makes requests of the player too, with the page's cookie.
+func TestMediaPlayersAreNotAnotherBrowser(t *testing.T) {
+	const iPhone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1"
+	for _, browser := range []string{laptop, phone, iPhone} {
+		for _, player := range []string{
+			"AppleCoreMedia/1.0.0.21F79 (iPhone; U; CPU OS 17_5 like Mac OS X; en_us)",
+			"AppleCoreMedia/1.0.0.23F79 (Macintosh; U; Intel Mac OS X 14_5; en_us)",
+			"MobileSafari/8618.2.12 CFNetwork/1496.0.7 Darwin/23.5.0",
+			"com.apple.WebKit.Networking/8618.2.12 CFNetwork/1496 Darwin/23.5.0",
+			"QuickTime/7.6.9 (qtver=7.6.9;cpu=IA32;os=Mac 10.6.8)",
+			"stagefright/1.2 (Linux;Android 10)",
+			"ExoPlayerDemo/2.19.1 (Linux; Android 14) ExoPlayerLib/2.19.1",
+			"AndroidXMedia3/1.3.1",
+			"AndroidDownloadManager/14 (Linux; U; Android 14; Pixel 8 Build/AP1A)",
+			"Dalvik/2.1.0 (Linux; U; Android 14; Pixel 8 Build/AP1A)",
+			"okhttp/4.12.0",
+			"NSPlayer/12.00.19041.4355 WMFSDK/12.00.19041.4355",
+			"Windows-Media-Player/12.0.19041.4355",
+			"Lavf/60.16.100",
+			"GStreamer souphttpsrc 1.22.11 libsoup/3.4.4",
+			"VLC/3.0.20 LibVLC/3.0.20",
+			"Mozilla/5.0 (Linux; Android 7.0; SM-G930V) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/121.0 Mobile Safari/537.36 (compatible; Google-Read-Aloud; +https://support.google.com/webmasters/answer/1061943)",
+		} {
+			t.Run(player+" for "+browser, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					site := watchful(t, acting(sessionstore.ActionRevoke))
+					defer func() { site.check(site.m.Close()) }()
+					cookie := site.userAt(home, browser)
+					for range 2 { // a save and a touch
+						time.Sleep(2 * time.Minute)
+						site.come(cookie, home, player, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+							expect(t, "the user", s.UserID(), "ada")
+							site.check(s.Set("watched", true))
+						})
+						time.Sleep(2 * time.Minute)
+						expect(t, "what the player sees", site.sees(cookie, home, player), everything)
+						time.Sleep(sessionstore.TouchEvery)
+						synctest.Wait()
+					}
+					expect(t, "events", site.seen(), "")
+					site.come(cookie, home, browser, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+						rec, _ := s.Record()
+						expect(t, "the stored agent", rec.UserAgent, browser)
+					})
+					// In a train the player may be the first to have another address.
+					if browser != laptop {
+						expect(t, "what it sees from another network", site.sees(cookie, cafe, player), everything)
+					}
+				})
+			})
+		}
+	}
+}
+
+// An app that began with its own HTTP library goes on in a web view: that is no
+// thief, and the browser is what the session is known by then.
+func TestBrowserAfterAFetcherIsNotAnotherBrowser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := watchful(t, acting(sessionstore.ActionRevoke))
+		defer func() { site.check(site.m.Close()) }()
+		cookie := site.userAt(home, "okhttp/4.12.0")
+		time.Sleep(2 * time.Minute)
+		expect(t, "what the browser sees", site.sees(cookie, home, phone), everything)
+		time.Sleep(sessionstore.TouchEvery)
+		synctest.Wait()
+		expect(t, "what the app sees", site.sees(cookie, home, "okhttp/4.12.0"), everything)
+		expect(t, "events", site.seen(), "")
+		site.come(cookie, home, phone, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			rec, _ := s.Record()
+			expect(t, "the stored agent", rec.UserAgent, phone)
+		})
+		expect(t, "what another browser sees", site.sees(cookie, home, laptop), emptiness)
+	})
+}
+
+// A thief who loads a hundred pages is one event; so is an owner who uses two
+// browsers by turns. Another place and another action are more.
+func TestSuspiciousPlaceIsOneEvent(t *testing.T) {
+	for _, action := range []sessionstore.SuspiciousAction{sessionstore.ActionObserve, sessionstore.ActionRequireLogin} {
+		t.Run(action.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				verdict := action
+				site := watchful(t, func(cfg *sessionstore.Config) {
+					cfg.Judge = func(context.Context, sessionstore.Suspicion) sessionstore.SuspiciousAction { return verdict }
+				})
+				defer func() { site.check(site.m.Close()) }()
+				cookie := site.userAt(home, laptop)
+				count := func() int64 { return site.m.Count(sessionstore.EventSuspicious) }
+				come := func(addr, agent string) {
+					site.sees(cookie, addr, agent)
+					time.Sleep(sessionstore.TouchEvery)
+					synctest.Wait()
+				}
+				for range 20 {
+					come(cafe, phone)
+					come(home, laptop)
+					come("198.51.222.1", phone)
+				}
+				expect(t, "events", count(), 1)
+				come(cafe, "curl/8.0")
+				expect(t, "events, with another program", count(), 2)
+
+				other := site.userAt(home, laptop)
+				site.sees(other, cafe, phone)
+				expect(t, "events, with another session", count(), 3)
+
+				verdict = sessionstore.ActionRevoke
+				come(cafe, phone)
+				expect(t, "events, with another action", count(), 4)
+			})
+		})
+	}
 }
