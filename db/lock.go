@@ -92,13 +92,14 @@ func (l *lock) take(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // holder returns the process id of the server's backend that has the lock, 0 if it is unknown.
-func (l *lock) holder(ctx context.Context, conn *pgx.Conn) int32 {
-	var pid int32
+func (l *lock) holder(ctx context.Context, conn *pgx.Conn) (pid int32) {
 	_ = conn.QueryRow(ctx, `
-		SELECT pid FROM pg_catalog.pg_locks
-		WHERE locktype = 'advisory' AND granted AND objsubid = 1
-			AND (classid::bigint << 32) | objid::bigint = $1::bigint
-			AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())`,
+		SELECT l.pid FROM pg_catalog.pg_locks AS l
+		WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted AND l.objsubid OPERATOR(pg_catalog.=) 1
+			AND ((l.classid::bigint OPERATOR(pg_catalog.<<) 32) OPERATOR(pg_catalog.|) l.objid::bigint) OPERATOR(pg_catalog.=) $1::bigint
+			AND l.database OPERATOR(pg_catalog.=) (
+				SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+			)`,
 		l.key).Scan(&pid)
 	return pid
 }

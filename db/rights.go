@@ -8,6 +8,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// read calls f in a transaction that only reads and in which names mean the
+// built-in ones.
+func (m *migration) read(ctx context.Context, f func(pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, m.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL search_path = "+migrationPath); err != nil {
+			return err
+		}
+		return f(tx)
+	})
+}
+
 // missingRights asks the server what the role of this pool lacks for migrating, and returns the statements that give
 // it, or nothing. The text of the server's own error can't be taken apart for that: it comes in many languages.
 func (m *migration) missingRights(ctx context.Context) string {
@@ -17,7 +28,8 @@ func (m *migration) missingRights(ctx context.Context) string {
 		createSchemas, createInPublic   bool
 		versionTable, readsIt, writesIt bool
 	}
-	err := m.pool.QueryRow(ctx, `
+	err := m.read(ctx, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `
 		SELECT current_user, pg_catalog.current_database(),
 			coalesce(pg_catalog.pg_get_userbyid(s.nspowner), ''),
 			s.oid IS NOT NULL, coalesce(pg_catalog.pg_has_role(s.nspowner, 'USAGE'), false),
@@ -30,8 +42,9 @@ func (m *migration) missingRights(ctx context.Context) string {
 		LEFT JOIN pg_catalog.pg_namespace AS s ON s.nspname = $1::text
 		LEFT JOIN pg_catalog.pg_class AS t ON t.relname = $1::text || '_migrations'
 			AND t.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'public')`, m.schema,
-	).Scan(&r.role, &r.database, &r.owner, &r.schemaExists, &r.ownsSchema, &r.createSchemas, &r.createInPublic,
-		&r.versionTable, &r.readsIt, &r.writesIt)
+		).Scan(&r.role, &r.database, &r.owner, &r.schemaExists, &r.ownsSchema, &r.createSchemas, &r.createInPublic,
+			&r.versionTable, &r.readsIt, &r.writesIt)
+	})
 	if err != nil {
 		return ""
 	}

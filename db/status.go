@@ -134,8 +134,14 @@ func (m *migration) makeVersionTable(ctx context.Context, db *sql.DB) error {
 	}
 	defer func() { _ = tx.Rollback() }() // without effect after Commit
 
+	if err := setPath(ctx, tx); err != nil {
+		return err
+	}
 	versions := m.versions()
-	exists, err := versions.TableExists(ctx, tx)
+	if err := versions.checkSchemaOwner(ctx, tx); err != nil {
+		return err
+	}
+	exists, err := versions.check(ctx, tx)
 	if err != nil || exists {
 		return err
 	}

@@ -24,6 +24,43 @@ var _ database.StoreExtender = versions{}
 // Tablename returns the qualified name of the version table.
 func (v versions) Tablename() string { return v.table }
 
+// lesserRoleActsAs says whether a role with fewer rights than the one that logged
+// in can act as o.
+const lesserRoleActsAs = `EXISTS (
+	SELECT FROM pg_catalog.pg_roles AS r
+	WHERE r.rolcanlogin AND NOT r.rolsuper
+		AND NOT pg_catalog.pg_has_role(r.oid, session_user, 'USAGE')
+		AND pg_catalog.pg_has_role(r.oid, o.oid, 'MEMBER')
+)`
+
+// schemaOwner returns the owners of the schema and of what is in it that a role
+// with fewer rights can act as. ALTER TABLE may run the code of such an owner.
+const schemaOwner = `
+	SELECT o.rolname::text
+	FROM (
+		SELECT n.nspowner AS owner FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1::text
+		UNION
+		SELECT c.relowner FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = $1::text
+		UNION
+		SELECT p.proowner FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = $1::text
+	) AS s
+	JOIN pg_catalog.pg_roles AS o ON o.oid = s.owner
+	WHERE NOT o.rolsuper AND ` + lesserRoleActsAs + `
+	ORDER BY 1`
+
+// checkSchemaOwner refuses to change the schema of a role with fewer rights than
+// ours.
+func (v versions) checkSchemaOwner(ctx context.Context, tx *sql.Tx) error {
+	var owner string
+	switch err := tx.QueryRowContext(ctx, schemaOwner, v.schema).Scan(&owner); {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("schema %s belongs to role %s, whose code could run with your rights: log in as that role", v.schema, pgx.Identifier{owner}.Sanitize())
+}
+
 // tableState returns a row if the version table exists: its owner, whether the
 // owner is trusted, and what of it would run code, or "".
 //
@@ -41,12 +78,7 @@ const tableState = `
 		o.rolname::text,
 		o.rolsuper
 			OR pg_catalog.pg_has_role(o.oid, session_user, 'USAGE')
-			OR pg_catalog.pg_has_role(o.oid, current_user, 'USAGE') AND NOT EXISTS (
-				SELECT FROM pg_catalog.pg_roles AS r
-				WHERE r.rolcanlogin AND NOT r.rolsuper
-					AND NOT pg_catalog.pg_has_role(r.oid, session_user, 'USAGE')
-					AND pg_catalog.pg_has_role(r.oid, o.oid, 'MEMBER')
-			),
+			OR pg_catalog.pg_has_role(o.oid, current_user, 'USAGE') AND NOT ` + lesserRoleActsAs + `,
 		CASE
 			WHEN t.relkind <> 'r' THEN 'is not a table'
 			WHEN t.relispartition OR EXISTS (
@@ -83,6 +115,11 @@ const tableState = `
 // TableExists reports whether there is a version table. One that may run the
 // code of another role is an error.
 func (v versions) TableExists(ctx context.Context, q database.DBTxConn) (bool, error) {
+	return v.with(ctx, q, forReading, func(database.DBTxConn) error { return nil })
+}
+
+// check is TableExists in a transaction.
+func (v versions) check(ctx context.Context, q database.DBTxConn) (bool, error) {
 	var owner, odd string
 	var trusted bool
 	err := q.QueryRowContext(ctx, tableState, v.schema).Scan(&owner, &trusted, &odd)
@@ -111,6 +148,9 @@ func (v versions) with(ctx context.Context, q database.DBTxConn, mode string, do
 			return false, err
 		}
 		defer func() { _ = tx.Rollback() }() // without effect after Commit
+		if err := setPath(ctx, tx); err != nil {
+			return false, err
+		}
 		exists, err := v.with(ctx, tx, mode, do)
 		if err != nil {
 			return exists, err
@@ -118,13 +158,13 @@ func (v versions) with(ctx context.Context, q database.DBTxConn, mode string, do
 		return exists, tx.Commit()
 	}
 	// Locking needs a table, and what was checked may be replaced before the lock.
-	if exists, err := v.TableExists(ctx, q); err != nil || !exists {
+	if exists, err := v.check(ctx, q); err != nil || !exists {
 		return exists, err
 	}
 	if _, err := q.ExecContext(ctx, "LOCK TABLE ONLY "+v.table+" IN "+mode+" MODE"); err != nil {
 		return true, err
 	}
-	if exists, err := v.TableExists(ctx, q); err != nil || !exists {
+	if exists, err := v.check(ctx, q); err != nil || !exists {
 		return exists, err
 	}
 	return true, do(q)
@@ -178,6 +218,14 @@ func (v versions) write(ctx context.Context, q database.DBTxConn, statement stri
 
 // migrationPath is the search_path of every migration.
 const migrationPath = "pg_catalog, pg_temp"
+
+// setPath makes names mean the built-in ones until the transaction ends. The owner
+// of a database can set another path for all who connect, and a pooler may lose
+// one that belongs to the connection.
+func setPath(ctx context.Context, q database.DBTxConn) error {
+	_, err := q.ExecContext(ctx, "SET LOCAL search_path = "+migrationPath)
+	return err
+}
 
 // checkPath verifies at the end of the transaction of a migration that all of it
 // ran under the path that its first line sets. Row 0 belongs to no migration, and

@@ -36,6 +36,11 @@ SELECT 'function', p.proname::text || '(' || pg_catalog.pg_get_function_identity
     coalesce('returns ' || pg_catalog.pg_get_function_result(p.oid), 'procedure')
 FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
 WHERE n.nspname = @schema_name::text
+UNION ALL
+SELECT 'security', p.proname::text || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')',
+    CASE WHEN p.prosecdef THEN 'definer' ELSE 'invoker' END || coalesce(' with ' || pg_catalog.array_to_string(p.proconfig, '; '), '')
+FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+WHERE n.nspname = @schema_name::text
 ORDER BY 1, 2;
 
 -- What the role of this connection may do in a schema, as the error about a right it lacks is put together from. It

@@ -115,6 +115,46 @@ func TestValidateNames(t *testing.T) {
 			`DROP FUNCTION pgsession.prune_batch(integer); CREATE FUNCTION pgsession.prune_batch(max_rows integer) RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint'`,
 			[]string{"function prune_batch(max_rows integer) returns bigint, must be one that returns integer"},
 		},
+		"a CHECK that binds another role's function": {
+			`CREATE FUNCTION public.pg_column_size(jsonb) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 0';
+			 ALTER TABLE pgsession.sessions DROP CONSTRAINT sessions_data_check, ADD CONSTRAINT sessions_data_check CHECK (pg_column_size(data) <= 1048576)`,
+			[]string{"constraint sessions_data_check uses function public.pg_column_size(pg_catalog.jsonb), which is not built in"},
+		},
+		"a view that binds another role's function": {
+			`CREATE FUNCTION public.unnest(text[]) RETURNS SETOF text LANGUAGE sql AS 'SELECT ''expired''::text';
+			 CREATE OR REPLACE VIEW pgsession.sessions_by_state AS
+			 SELECT unnest(ARRAY['expired']) AS state, 0::bigint AS sessions`,
+			[]string{"view sessions_by_state uses function public.unnest(pg_catalog.text[]), which is not built in"},
+		},
+		"a default that binds another role's function": {
+			`CREATE FUNCTION public.later() RETURNS timestamptz LANGUAGE sql AS 'SELECT pg_catalog.now()';
+			 ALTER TABLE pgsession.sessions ALTER COLUMN created_at SET DEFAULT public.later()`,
+			[]string{"column sessions.created_at uses function public.later(), which is not built in"},
+		},
+		"an index that binds another role's function": {
+			`CREATE FUNCTION public.old(timestamptz) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+			 DROP INDEX pgsession.sessions_expires_at_idx;
+			 CREATE INDEX sessions_expires_at_idx ON pgsession.sessions (expires_at) WHERE public.old(expires_at)`,
+			[]string{"index sessions_expires_at_idx uses function public.old(timestamp with time zone), which is not built in"},
+		},
+		"a column of another role's type": {
+			`CREATE DOMAIN public.inet AS pg_catalog.inet;
+			 ALTER TABLE pgsession.sessions ALTER COLUMN ip TYPE public.inet`,
+			[]string{"column sessions.ip is public.inet, must be inet", "column sessions.ip uses type public.inet, which is not built in"},
+		},
+		"a prune that looks names up": {
+			`ALTER FUNCTION pgsession.prune_batch(integer) RESET search_path`,
+			[]string{"function prune_batch(max_rows integer) has security definer, must have definer with search_path=pg_catalog, pg_temp"},
+		},
+		"a prune with the caller's rights": {
+			`ALTER FUNCTION pgsession.prune_batch(integer) SECURITY INVOKER`,
+			[]string{"function prune_batch(max_rows integer) has security invoker with search_path=pg_catalog, pg_temp, must have definer with search_path=pg_catalog, pg_temp"},
+		},
+		"a prune that does something else": {
+			`CREATE OR REPLACE FUNCTION pgsession.prune_batch(max_rows integer) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER
+			 SET search_path = pg_catalog, pg_temp AS 'BEGIN RETURN public.spring(); END'`,
+			[]string{"function prune_batch does not do what the migrations make it do"},
+		},
 		"a missing procedure": {
 			`DROP PROCEDURE pgsession.prune`,
 			[]string{"function prune(IN max_rows bigint, IN max_seconds bigint, IN batch_rows bigint, INOUT deleted bigint) is missing"},

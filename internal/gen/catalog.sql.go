@@ -44,6 +44,11 @@ SELECT 'function', p.proname::text || '(' || pg_catalog.pg_get_function_identity
     coalesce('returns ' || pg_catalog.pg_get_function_result(p.oid), 'procedure')
 FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
 WHERE n.nspname = $1::text
+UNION ALL
+SELECT 'security', p.proname::text || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')',
+    CASE WHEN p.prosecdef THEN 'definer' ELSE 'invoker' END || coalesce(' with ' || pg_catalog.array_to_string(p.proconfig, '; '), '')
+FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+WHERE n.nspname = $1::text
 ORDER BY 1, 2
 `
 

@@ -13,8 +13,10 @@ import (
 	"github.com/reporadar/pgsession/internal/gen"
 )
 
-// Check compares the live schema of this name with what this version of the library needs. It reads the catalog
-// only, which every role may, in one query. The error is a *Mismatch, or the database's own when it can't be asked.
+// Check compares the live schema of this name with what this version of the
+// library needs, and refuses a search_path that hides built-in operators. It reads
+// the catalog only, which every role may. The error is a *Mismatch, one about the
+// path, or the database's own when it can't be asked.
 func Check(ctx context.Context, db gen.DBTX, schemaName string) error {
 	return check(ctx, db, schemaName, needs)
 }
@@ -25,6 +27,9 @@ func CheckAll(ctx context.Context, db gen.DBTX, schemaName string) error {
 }
 
 func check(ctx context.Context, db gen.DBTX, schemaName string, wanted []Fact) error {
+	if err := CheckPath(ctx, db); err != nil {
+		return err
+	}
 	rows, err := gen.New().CatalogFacts(ctx, db, schemaName)
 	if err != nil {
 		return err
@@ -33,7 +38,12 @@ func check(ctx context.Context, db gen.DBTX, schemaName string, wanted []Fact) e
 	for i, row := range rows {
 		live[i] = Fact(*row)
 	}
-	if found := differences(schemaName, wanted, live); len(found) > 0 {
+	found := differences(schemaName, wanted, live)
+	hijacked, err := foreign(ctx, db, schemaName, wanted)
+	if err != nil {
+		return err
+	}
+	if found = append(found, hijacked...); len(found) > 0 {
 		return &Mismatch{Schema: schemaName, Differences: found}
 	}
 	return nil
@@ -59,6 +69,7 @@ func differences(schemaName string, wanted, live []Fact) []string {
 		delete(details, is) // what is left is extra
 		switch {
 		case ok && need.holds(detail):
+		case need.Kind == "security" && slices.ContainsFunc(found, need.ofFunction): // naming the function is enough
 		case ok:
 			found = append(found, need.differs(detail, schemaName))
 		case need.belongsToOneOf(missing): // naming the table is enough
@@ -87,11 +98,18 @@ func (f Fact) differs(detail, schemaName string) string {
 	switch f.Kind {
 	case "index":
 		return fmt.Sprintf("index %s is %s: rebuild it with REINDEX INDEX CONCURRENTLY %s.%[1]s", f.Name, detail, schemaName)
+	case "security":
+		return fmt.Sprintf("function %s has security %s, must have %s", f.Name, detail, f.Detail)
 	case "function":
 		return fmt.Sprintf("function %s %s, must be one that %s", f.Name, detail, f.Detail)
 	default:
 		return fmt.Sprintf("%s %s is %s, must be %s", f.Kind, f.Name, detail, f.Detail)
 	}
+}
+
+// ofFunction reports whether a difference is about the function of f.
+func (f Fact) ofFunction(difference string) bool {
+	return strings.HasPrefix(difference, "function "+f.Name+" ")
 }
 
 // belongsToOneOf reports whether f is a part of one of these tables: table.column, or table_something.

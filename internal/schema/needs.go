@@ -4,7 +4,8 @@ import "slices"
 
 // Fact is one thing that is true of a schema, in the words of the query CatalogFacts.
 type Fact struct {
-	// Kind is schema, table, view, column, index, constraint or function.
+	// Kind is schema, table, view, column, index, constraint, function, or
+	// security: with whose rights and settings a function runs.
 	Kind string
 	// Name is the object's: "sessions", "sessions.id", "prune_batch(max_rows integer)". Without the schema.
 	Name string
@@ -59,12 +60,14 @@ var needs = []Fact{
 	{"index", "prune_state_pkey", "valid"},
 
 	{"function", "prune_batch(max_rows integer)", "returns integer"},
+	{"security", "prune_batch(max_rows integer)", "definer with search_path=pg_catalog, pg_temp"},
 }
 
 // operations is what the migrations make for the people who run the database. No statement of the library uses it, so
 // an application starts without it, and runs on the schema before it; `migrate validate` asks for it.
 var operations = []Fact{
 	{"function", "prune(IN max_rows bigint, IN max_seconds bigint, IN batch_rows bigint, INOUT deleted bigint)", "procedure"},
+	{"security", "prune(IN max_rows bigint, IN max_seconds bigint, IN batch_rows bigint, INOUT deleted bigint)", "invoker"},
 	{"view", "stats", ""},
 	{"view", "sessions_by_state", ""},
 }
