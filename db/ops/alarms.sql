@@ -6,7 +6,8 @@
 -- superuser has both. It reads the catalog and the table, and no view: the
 -- functions in a view run with the rights of the reader.
 --
--- Every function names pg_catalog, and every operator has an exact match there.
+-- Every function, operator and type names pg_catalog: the owner of a database sets
+-- the search_path of those who connect to it, also of a superuser.
 --
 -- `migrate -schema NAME ops alarms` prints this file for a schema of another name, after which all else is named, too.
 
@@ -14,72 +15,78 @@ SELECT a.alarm, a.detail, a.advice
 FROM (
     SELECT
         'prune' AS alarm,
-        'a session that expired at ' || s.oldest_expired_at::text || ' is still there' AS detail,
+        pg_catalog.concat('a session that expired at ', s.oldest_expired_at, ' is still there') AS detail,
         'nothing prunes, or not enough: see docs/prune.md' AS advice
     FROM (
-        SELECT (SELECT e.expires_at FROM pgsession.sessions AS e WHERE e.expires_at <= pg_catalog.now() ORDER BY e.expires_at LIMIT 1) AS oldest_expired_at
+        SELECT (
+            SELECT e.expires_at FROM pgsession.sessions AS e WHERE e.expires_at OPERATOR(pg_catalog.<=) pg_catalog.now() ORDER BY e.expires_at LIMIT 1
+        ) AS oldest_expired_at
     ) AS s
-    WHERE s.oldest_expired_at < pg_catalog.now() - interval '1 hour'
+    WHERE s.oldest_expired_at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) interval '1 hour')
 
     UNION ALL
     -- Five times what makes autovacuum begin.
     SELECT
         'dead rows',
-        s.dead_rows::text || ' dead rows beside ' || s.live_rows::text || ' live ones, last vacuumed ' || coalesce(s.last_vacuum_at::text, 'never'),
+        pg_catalog.concat(s.dead_rows, ' dead rows beside ', s.live_rows, ' live ones, last vacuumed ', coalesce(s.last_vacuum_at::pg_catalog.text, 'never')),
         'autovacuum is late, or an old transaction keeps it from removing them'
     FROM (
         SELECT
             pg_catalog.pg_stat_get_live_tuples(t.relation) AS live_rows,
             pg_catalog.pg_stat_get_dead_tuples(t.relation) AS dead_rows,
             greatest(pg_catalog.pg_stat_get_last_vacuum_time(t.relation), pg_catalog.pg_stat_get_last_autovacuum_time(t.relation)) AS last_vacuum_at
-        FROM (SELECT 'pgsession.sessions'::regclass::oid AS relation) AS t
+        FROM (SELECT 'pgsession.sessions'::pg_catalog.regclass::pg_catalog.oid AS relation) AS t
     ) AS s
-    WHERE s.dead_rows > 5000 + s.live_rows / 10
+    WHERE s.dead_rows OPERATOR(pg_catalog.>) (5000 OPERATOR(pg_catalog.+) (s.live_rows OPERATOR(pg_catalog./) 10))
 
     UNION ALL
     -- Nothing that died after these began can be removed, wherever on the server they are.
     SELECT
         'old transaction',
-        'process ' || p.pid::text || ' of ' || coalesce(p.usename::text, p.backend_type) || ' in ' || coalesce(p.datname::text, 'no database')
-            || coalesce(', ' || p.state, '') || ', holds what died since ' || p.xact_start::text,
-        'let it end, or SELECT pg_terminate_backend(' || p.pid::text || ')'
+        pg_catalog.concat('process ', p.pid, ' of ', coalesce(p.usename::pg_catalog.text, p.backend_type), ' in ',
+            coalesce(p.datname::pg_catalog.text, 'no database'), CASE WHEN p.state IS NOT NULL THEN pg_catalog.concat(', ', p.state) END,
+            ', holds what died since ', p.xact_start),
+        pg_catalog.concat('let it end, or SELECT pg_terminate_backend(', p.pid, ')')
     FROM pg_catalog.pg_stat_activity AS p
-    WHERE p.xact_start < pg_catalog.now() - interval '5 minutes' AND coalesce(p.backend_xmin, p.backend_xid) IS NOT NULL
+    WHERE p.xact_start OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) interval '5 minutes') AND coalesce(p.backend_xmin, p.backend_xid) IS NOT NULL
 
     UNION ALL
     SELECT
         'old transaction',
-        'prepared transaction ' || x.gid || ' in ' || x.database::text || ' holds what died since ' || x.prepared::text,
+        pg_catalog.concat('prepared transaction ', x.gid, ' in ', x.database, ' holds what died since ', x.prepared),
         'COMMIT PREPARED or ROLLBACK PREPARED, there'
     FROM pg_catalog.pg_prepared_xacts AS x
-    WHERE x.prepared < pg_catalog.now() - interval '5 minutes'
+    WHERE x.prepared OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) interval '5 minutes')
 
     UNION ALL
     SELECT
         'old transaction',
-        'replication slot ' || r.slot_name::text || ' holds what died in the last ' || pg_catalog.age(r.xmin)::text || ' transactions',
-        'bring its standby back, or SELECT pg_drop_replication_slot(' || pg_catalog.quote_literal(r.slot_name::text) || ')'
+        pg_catalog.concat('replication slot ', r.slot_name, ' holds what died in the last ', pg_catalog.age(r.xmin), ' transactions'),
+        pg_catalog.concat('bring its standby back, or SELECT pg_drop_replication_slot(', pg_catalog.quote_literal(r.slot_name::pg_catalog.text), ')')
     FROM pg_catalog.pg_replication_slots AS r
-    WHERE pg_catalog.age(r.xmin) > 1000000
+    WHERE pg_catalog.age(r.xmin) OPERATOR(pg_catalog.>) 1000000
 
     UNION ALL
     -- At autovacuum_freeze_max_age a vacuum begins by itself that nothing should keep from ending soon.
     SELECT
         'transaction ids',
-        c.oid::regclass::text || ' holds ids ' || pg_catalog.age(c.relfrozenxid)::text || ' transactions old; at 2144483647 Postgres takes no more writes',
+        pg_catalog.concat(c.oid::pg_catalog.regclass, ' holds ids ', pg_catalog.age(c.relfrozenxid), ' transactions old; at 2144483647 Postgres takes no more writes'),
         'VACUUM (FREEZE) it; find out what keeps autovacuum from it'
     FROM pg_catalog.pg_class AS c
-    WHERE c.oid IN (
-            SELECT 'pgsession.sessions'::regclass::oid UNION ALL
-            SELECT t.reltoastrelid FROM pg_catalog.pg_class AS t WHERE t.oid = 'pgsession.sessions'::regclass::oid
-        ) AND pg_catalog.age(c.relfrozenxid)::numeric > 1.5 * pg_catalog.current_setting('autovacuum_freeze_max_age')::numeric
+    WHERE c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(
+            SELECT 'pgsession.sessions'::pg_catalog.regclass::pg_catalog.oid UNION ALL
+            SELECT t.reltoastrelid FROM pg_catalog.pg_class AS t
+            WHERE t.oid OPERATOR(pg_catalog.=) 'pgsession.sessions'::pg_catalog.regclass::pg_catalog.oid
+        )) AND pg_catalog.age(c.relfrozenxid)::numeric OPERATOR(pg_catalog.>) (1.5 OPERATOR(pg_catalog.*) pg_catalog.current_setting('autovacuum_freeze_max_age')::numeric)
 
     UNION ALL
     SELECT
         'no synchronous standby',
-        'every commit waits for one of ' || pg_catalog.current_setting('synchronous_standby_names'),
+        pg_catalog.concat('every commit waits for one of ', pg_catalog.current_setting('synchronous_standby_names')),
         'bring it back; or empty synchronous_standby_names, and what is acknowledged from then on is lost with this server'
-    WHERE pg_catalog.current_setting('synchronous_standby_names') <> '' AND NOT pg_catalog.pg_is_in_recovery()
-        AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_replication AS r WHERE r.sync_state IN ('sync', 'quorum'))
+    WHERE pg_catalog.current_setting('synchronous_standby_names') OPERATOR(pg_catalog.<>) '' AND NOT pg_catalog.pg_is_in_recovery()
+        AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_stat_replication AS r WHERE r.sync_state OPERATOR(pg_catalog.=) ANY (ARRAY['sync', 'quorum'])
+        )
 ) AS a
 ORDER BY a.alarm, a.detail;

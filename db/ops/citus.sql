@@ -11,7 +11,7 @@
 
 DO $$
 DECLARE
-    owner name;
+    owner pg_catalog.name;
 BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 

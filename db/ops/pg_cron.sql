@@ -11,8 +11,8 @@
 
 DO $$
 DECLARE
-    runs_as  name := current_user;
-    owned_by name;
+    runs_as  pg_catalog.name := current_user;
+    owned_by pg_catalog.name;
 BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 

@@ -10,8 +10,8 @@
 
 DO $$
 DECLARE
-    target  text := pg_catalog.current_setting('pgsession.database', true);
-    runs_as name := current_user;
+    target  pg_catalog.text := pg_catalog.current_setting('pgsession.database', true);
+    runs_as pg_catalog.name := current_user;
 BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 

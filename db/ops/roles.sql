@@ -18,7 +18,7 @@ SET LOCAL lock_timeout = '3s';
 
 DO $$
 DECLARE
-    object text;
+    object pg_catalog.text;
 BEGIN
     IF pg_catalog.to_regprocedure('pgsession.prune(bigint,bigint,bigint,bigint)') IS NULL THEN
         RAISE EXCEPTION 'database % has no schema pgsession of this version: run `migrate up` first', pg_catalog.current_database();

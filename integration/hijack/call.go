@@ -72,6 +72,9 @@ func elementOf(n *node, array uint32) uint32 {
 			return e
 		}
 	}
+	if array&arrayOf != 0 {
+		return array &^ arrayOf
+	}
 	return array | elementFlag
 }
 

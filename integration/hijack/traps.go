@@ -137,6 +137,9 @@ func (c call) variants(known *catalog) [][]string {
 	all := [][]string{nil}
 	for i, a := range c.args {
 		types := []string{known.types[known.resolve(a.typ)]}
+		if types[0] == "unknown" {
+			types = nil
+		}
 		if a.untyped {
 			types = append(types, "text")
 			if c.operator && len(c.args) == 2 {

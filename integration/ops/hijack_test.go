@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strconv"
@@ -142,6 +143,7 @@ func everything(t *testing.T, url string, collected *hijack.Collector) {
 	} {
 		must(t, pool, sql)
 	}
+	documents(t, pool)
 	literals(t, pool)
 
 	fakeCron(t, admin, roles)
@@ -319,6 +321,31 @@ func library(t *testing.T, pool *pgxpool.Pool) {
 	}
 	if missing := schema.MissingRights(t.Context(), pool, "pgsession"); missing != "" {
 		t.Errorf("a superuser lacks %s", missing)
+	}
+}
+
+// documents runs each query that a document tells a person to run.
+func documents(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range blocks(string(text)) {
+			if b.language == "sql" && b.needs == "" && strings.HasPrefix(b.text, "SELECT") {
+				must(t, pool, b.text)
+				ran++
+			}
+		}
+	}
+	if ran < 5 {
+		t.Errorf("the documents have %d queries", ran)
 	}
 }
 

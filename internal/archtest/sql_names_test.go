@@ -26,6 +26,7 @@ var (
 	lineComment  = regexp.MustCompile(`--[^\n]*`)
 	stringInSQL  = regexp.MustCompile(`'(?:[^']|'')*'`)
 	calledInSQL  = regexp.MustCompile(`[\w.:"]*[A-Za-z_]\w*\(`)
+	sqlBlock     = regexp.MustCompile("(?s)\n```sql[^\n]*\n(.*?)\n```")
 	alias        = regexp.MustCompile(`(?i)\bAS\s+$`)
 	looksLikeSQL = regexp.MustCompile(`(?s)^\s*(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|ALTER|SET|LOCK|CALL|DO|GRANT)\s|\bpg_catalog\.|\b(WHERE|FROM|JOIN) \w`)
 )
@@ -78,6 +79,18 @@ func TestEveryFunctionInSQLNamesItsSchema(t *testing.T) {
 		for _, name := range unqualified(read(t, file)) {
 			t.Errorf("%s: %s( names no schema", file, name)
 		}
+	}
+	blocks := 0
+	for _, file := range tracked(t, "docs/*.md") {
+		for _, block := range sqlBlock.FindAllStringSubmatch(read(t, file), -1) {
+			blocks++
+			for _, name := range unqualified(block[1]) {
+				t.Errorf("%s: %s( names no schema", file, name)
+			}
+		}
+	}
+	if blocks < 10 {
+		t.Errorf("only %d blocks of SQL in the documents", blocks)
 	}
 	statements := 0
 	for _, file := range tracked(t, "*.go") {
