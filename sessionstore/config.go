@@ -164,6 +164,39 @@ type Config struct {
 	Tracer Tracer
 	// ErrorHandler answers when a session can't be saved. Defaults to [ServeError].
 	ErrorHandler ErrorHandler
+
+	// notices are logged when a Manager is made. Defaults to none.
+	notices []notice
+}
+
+// notice is a line of the log about a setting.
+type notice struct {
+	message string
+	attrs   []any
+}
+
+// logNotices logs what may surprise in a configuration that is not wrong.
+func (c Config) logNotices() {
+	for _, n := range c.notices {
+		c.Logger.Warn(n.message, n.attrs...)
+	}
+	if c.KeepTokenOnLogin {
+		c.Logger.Warn("token kept at login", "advice", "a planted token stays good after a login (session fixation): set SESSION_REGENERATE_ON_LOGIN=true")
+	}
+}
+
+// inForce are the attributes of the line that says how sessions are kept.
+func (c Config) inForce() []any {
+	sameSite := ""
+	for name, mode := range sameSiteNames {
+		if mode == c.Cookie.SameSite {
+			sameSite = name
+		}
+	}
+	return []any{
+		"environment", c.Env.String(), "timeout", c.Timeout, "absolute_timeout", c.AbsoluteTimeout,
+		"cookie", c.Cookie.Name, "same_site", sameSite,
+	}
 }
 
 // Expiry is the part of a Config that stores need, with its defaults: for [NewPostgres], [NewMemory] and [NewWithStore].

@@ -11,7 +11,9 @@ import (
 // ConfigFromEnv reads a [Config] from the environment variables of the README's table, and checks it. All faults are
 // reported together; each names its variable and none shows its value. A variable that is empty counts as not set.
 //
-// NODE_ENV stands in for APP_ENV where that is not set; its "test" is Development.
+// NODE_ENV can make APP_ENV stricter, never looser: other tools set it for
+// themselves. What is read in a way that may surprise is logged with WARN when a
+// [Manager] is made.
 func ConfigFromEnv() (Config, error) { return configFrom(os.LookupEnv) }
 
 // envNames are the variables of the fields that [Config]'s own check finds fault with.
@@ -34,8 +36,8 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		Env:                e.appEnv(),
 		DatabaseURL:        Secret(e.text("DATABASE_URL")),
 		Schema:             e.text("SESSION_SCHEMA"),
-		Timeout:            e.duration("SESSION_TIMEOUT"),
-		AbsoluteTimeout:    e.duration("SESSION_ABSOLUTE_TIMEOUT"),
+		Timeout:            e.duration("SESSION_TIMEOUT", time.Hour),
+		AbsoluteTimeout:    e.duration("SESSION_ABSOLUTE_TIMEOUT", time.Hour),
 		FixedTimeout:       !e.flag("SESSION_SLIDING_WINDOW", true),
 		KeepTokenOnLogin:   !e.flag("SESSION_REGENERATE_ON_LOGIN", true),
 		MaxSessionsPerUser: e.number("SESSION_MAX_PER_USER"),
@@ -43,12 +45,12 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		NoMetadata:         !e.flag("SESSION_TRACK_METADATA", true),
 		NoSuspiciousCheck:  !e.flag("SESSION_SUSPICIOUS_ACTIVITY_CHECK", true),
 		SuspiciousAction:   e.action("SESSION_SUSPICIOUS_ACTION"),
-		PruneInterval:      e.duration("SESSION_PRUNE_INTERVAL"),
+		PruneInterval:      e.duration("SESSION_PRUNE_INTERVAL", time.Minute),
 		UseRedis:           e.flag("USE_REDIS_SESSIONS", false),
 		RedisURL:           Secret(e.text("REDIS_URL")),
-		CacheFreshness:     e.duration("SESSION_CACHE_FRESHNESS"),
+		CacheFreshness:     e.duration("SESSION_CACHE_FRESHNESS", time.Second),
 		NoEmergency:        !e.flag("SESSION_EMERGENCY", true),
-		EmergencyGrace:     max(0, e.duration("SESSION_EMERGENCY_GRACE")),
+		EmergencyGrace:     max(0, e.duration("SESSION_EMERGENCY_GRACE", time.Second)),
 		Cookie:             e.cookie(),
 	}
 	cfg.IPv4Prefix, cfg.IPv6Prefix = e.bits("SESSION_IP_PREFIX")
@@ -75,13 +77,19 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 	if len(e.faults) > 0 {
 		return Config{}, e.faults
 	}
+	cfg.notices = e.notices
 	return cfg, nil
 }
 
 // environment reads variables and collects what is wrong with them.
 type environment struct {
-	lookup func(string) (string, bool)
-	faults configErrors
+	lookup  func(string) (string, bool)
+	faults  configErrors
+	notices []notice
+}
+
+func (e *environment) notice(message string, attrs ...any) {
+	e.notices = append(e.notices, notice{message, attrs})
 }
 
 func (e *environment) fault(name, problem string) {
@@ -110,31 +118,50 @@ func (e *environment) list(name string) []string {
 	return members
 }
 
+// appEnv is APP_ENV, or production. NODE_ENV makes production or staging of
+// development, and nothing looser of anything.
 func (e *environment) appEnv() Environment {
-	name := "APP_ENV"
+	env, set := e.named("APP_ENV", true)
+	node, nodeSet := e.named("NODE_ENV", !set)
+	switch {
+	case nodeSet && node != Development && (!set || env == Development):
+		if set {
+			e.notice("NODE_ENV makes APP_ENV stricter", "environment", node.String())
+		}
+		return node
+	case nodeSet && node == Development && !set:
+		e.notice("NODE_ENV ignored", "environment", env.String(), "advice", "set APP_ENV=development to develop")
+	}
+	return env
+}
+
+// named reads the name of an environment; Production if it is not set. A name
+// that does not exist is a fault where it would decide.
+func (e *environment) named(name string, decides bool) (env Environment, set bool) {
 	v, set := e.get(name)
 	if !set {
-		name = "NODE_ENV"
-		v, set = e.get(name)
-	}
-	if !set {
-		return Production
+		return Production, false
 	}
 	for _, env := range []Environment{Production, Staging, Development} {
 		if strings.EqualFold(v, env.String()) {
-			return env
+			return env, true
 		}
 	}
 	if name == "NODE_ENV" && strings.EqualFold(v, "test") {
-		return Development
+		return Development, true
 	}
-	e.fault(name, "must be production, staging or development")
-	return Production
+	if decides {
+		e.fault(name, "must be production, staging or development")
+	}
+	return Production, decides
 }
 
 // duration is a whole number of milliseconds, or a Go duration such as 90m or 168h. A zero that somebody wrote is
 // returned as -1: it turns pruning off and is too short for a timeout, where 0 would be taken for "not set".
-func (e *environment) duration(name string) time.Duration {
+//
+// A number below usual may have been meant as seconds or minutes, so its reading
+// is logged.
+func (e *environment) duration(name string, usual time.Duration) time.Duration {
 	v, set := e.get(name)
 	if !set {
 		return 0
@@ -144,6 +171,8 @@ func (e *environment) duration(name string) time.Duration {
 		d, err = time.Duration(ms)*time.Millisecond, nil
 		if d/time.Millisecond != time.Duration(ms) {
 			err = strconv.ErrRange
+		} else if ms > 0 && d < usual {
+			e.notice("number without a unit read as milliseconds", "variable", name, "reading", d.String(), "advice", "write the unit, such as 90m")
 		}
 	}
 	if err != nil || d < 0 {

@@ -1,8 +1,10 @@
 package sessionstore
 
 import (
+	"bytes"
 	"errors"
 	"go/ast"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -112,8 +114,8 @@ func TestEnvEachVariable(t *testing.T) {
 		{"APP_ENV", "production", func(c Config) bool { return c.Env == Production }},
 		{"APP_ENV", "Staging", func(c Config) bool { return c.Env == Staging }},
 		{"APP_ENV", "development", func(c Config) bool { return c.Env == Development }},
-		{"NODE_ENV", "development", func(c Config) bool { return c.Env == Development }},
-		{"NODE_ENV", "test", func(c Config) bool { return c.Env == Development }},
+		{"NODE_ENV", "development", func(c Config) bool { return c.Env == Production }},
+		{"NODE_ENV", "test", func(c Config) bool { return c.Env == Production }},
 	} {
 		c, err := configWith(map[string]string{tt.name: tt.value})
 		if err != nil || !tt.want(c) {
@@ -141,6 +143,81 @@ func prefixes(list ...string) (out []netip.Prefix) {
 		out = append(out, netip.MustParsePrefix(s))
 	}
 	return out
+}
+
+// Other tools set NODE_ENV for themselves: it must not take the Secure off a
+// cookie.
+func TestNodeEnvIsNeverLooser(t *testing.T) {
+	strictness := map[Environment]int{Development: 0, Staging: 1, Production: 1}
+	for _, app := range []string{"", "production", "staging", "development"} {
+		without, err := configWith(map[string]string{"APP_ENV": app})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, node := range []string{"production", "Production", "staging", "development", "DEVELOPMENT", "test", "Test"} {
+			c, err := configWith(map[string]string{"APP_ENV": app, "NODE_ENV": node})
+			if err != nil || strictness[c.Env] < strictness[without.Env] {
+				t.Errorf("APP_ENV=%s NODE_ENV=%s: %v, which is looser than %v, %v", app, node, c.Env, without.Env, err)
+			}
+			if app == "development" && strictness[c.Env] != strings.Count("productionstaging", strings.ToLower(node)) {
+				t.Errorf("APP_ENV=%s NODE_ENV=%s: %v", app, node, c.Env)
+			}
+		}
+	}
+}
+
+func TestEnvWarnsOfWhatMayBeMeantOtherwise(t *testing.T) {
+	for _, tt := range []struct {
+		vars map[string]string
+		want string // "" is no warning
+	}{
+		{map[string]string{"SESSION_TIMEOUT": "3600"}, "variable=SESSION_TIMEOUT reading=3.6s"},
+		{map[string]string{"SESSION_TIMEOUT": "3599999"}, "reading=59m59.999s"},
+		{map[string]string{"SESSION_TIMEOUT": "3600000"}, ""},
+		{map[string]string{"SESSION_TIMEOUT": "604800000"}, ""},
+		{map[string]string{"SESSION_TIMEOUT": "5m"}, ""},
+		{map[string]string{"SESSION_TIMEOUT": "1000", "SESSION_ABSOLUTE_TIMEOUT": "86400"}, "variable=SESSION_ABSOLUTE_TIMEOUT reading=1m26.4s"},
+		{map[string]string{"SESSION_PRUNE_INTERVAL": "900"}, "variable=SESSION_PRUNE_INTERVAL reading=900ms"},
+		{map[string]string{"SESSION_PRUNE_INTERVAL": "0"}, ""},
+		{map[string]string{"SESSION_CACHE_FRESHNESS": "30"}, "variable=SESSION_CACHE_FRESHNESS reading=30ms"},
+		{map[string]string{"SESSION_EMERGENCY_GRACE": "300"}, "variable=SESSION_EMERGENCY_GRACE reading=300ms"},
+		{map[string]string{"NODE_ENV": "development"}, "NODE_ENV ignored"},
+		{map[string]string{"NODE_ENV": "production"}, ""},
+		{map[string]string{"APP_ENV": "development", "NODE_ENV": "production"}, "NODE_ENV makes APP_ENV stricter"},
+		{map[string]string{"APP_ENV": "development", "NODE_ENV": "development"}, ""},
+		{map[string]string{"SESSION_REGENERATE_ON_LOGIN": "false"}, "token kept at login"},
+	} {
+		cfg, err := configWith(tt.vars)
+		if err != nil {
+			t.Errorf("%v: %v", tt.vars, err)
+			continue
+		}
+		var log bytes.Buffer
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		m, err := NewWithStore(NewMemory(cfg.Expiry(), 0), cfg)
+		if err != nil {
+			t.Errorf("%v: %v", tt.vars, err)
+			continue
+		}
+		_ = m.Close()
+		if got := log.String(); tt.want == "" && got != "" || !strings.Contains(got, tt.want) || tt.want != "" && !strings.Contains(got, "level=WARN") {
+			t.Errorf("%v: the log is %q, want %q", tt.vars, got, tt.want)
+		}
+	}
+}
+
+// What an operator asks first when users are logged out.
+func TestStartLineSaysWhatIsInForce(t *testing.T) {
+	var log bytes.Buffer
+	m, err := Open(t.Context(), Config{Env: Development, Timeout: time.Hour, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = m.Close()
+	want := "environment=development timeout=1h0m0s absolute_timeout=720h0m0s cookie=session same_site=lax"
+	if !strings.Contains(log.String(), want) {
+		t.Errorf("the log is %q, want %q in it", log.String(), want)
+	}
 }
 
 func TestEnvAppEnvComesFirst(t *testing.T) {

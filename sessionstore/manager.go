@@ -63,6 +63,7 @@ func newManager(store Store, cfg Config) (*Manager, error) {
 		newToken: newToken,
 		places:   newSeenPlaces(),
 	}
+	cfg.logNotices()
 	m.events.init(m)
 	m.touches.init(m)
 	m.watches.init(m)

@@ -10,7 +10,7 @@ import (
 const needDatabase = "is not set: outside development sessions need Postgres, such as postgres://user:password@host:5432/database"
 
 // Open makes a Manager from a Config: it connects to Postgres, checks that the schema is what this version needs, and
-// says in one line of the log which stores are in use and how many sessions are active. In Development, without a
+// logs in one line which stores are in use, how many sessions are active, and which timeouts, cookie name and SameSite are in force. In Development, without a
 // DatabaseURL, sessions live in memory.
 //
 // When Postgres can't be reached, sessions live in memory until it is back, unless [Config.NoEmergency] is set: then the
@@ -73,7 +73,8 @@ func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error)
 	told, cancel := context.WithTimeout(ctx, cfg.StoreTimeout)
 	defer cancel()
 	_ = m.FlushEvents(told) // an emergency that begins here is in the log before this is
-	cfg.Logger.InfoContext(ctx, "sessions open", "store", m.StoreName(), "active", stats.Active, "exact", stats.Exact)
+	attrs := append([]any{"store", m.StoreName(), "active", stats.Active, "exact", stats.Exact}, cfg.inForce()...)
+	cfg.Logger.InfoContext(ctx, "sessions open", attrs...)
 	return m, nil
 }
 
@@ -86,7 +87,7 @@ func openMemory(ctx context.Context, cfg Config) (*Manager, error) {
 		return nil, err
 	}
 	cfg.Logger.WarnContext(ctx, "sessions open in memory: they end with this process; set DATABASE_URL to keep them in Postgres",
-		"store", m.StoreName(), "active", 0)
+		append([]any{"store", m.StoreName(), "active", 0}, cfg.inForce()...)...)
 	return m, nil
 }
 

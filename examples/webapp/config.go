@@ -10,7 +10,7 @@ import (
 // configure reads the environment. Unlike the library, which takes silence for production, a demo that is told
 // nothing is on somebody's laptop: plain http on loopback.
 func configure(log *slog.Logger) (sessionstore.Config, error) {
-	if os.Getenv("APP_ENV") == "" && os.Getenv("NODE_ENV") == "" {
+	if os.Getenv("APP_ENV") == "" && os.Getenv("NODE_ENV") == "" { // NODE_ENV could only make it stricter
 		if err := os.Setenv("APP_ENV", sessionstore.Development.String()); err != nil {
 			return sessionstore.Config{}, err
 		}
