@@ -127,6 +127,9 @@ func (c *chain) describe(h *Health) {
 	if c == nil {
 		return
 	}
+	if c.postgres != nil && !c.postgres.contacted.Load() {
+		h.Status = "unavailable"
+	}
 	if c.redis != nil {
 		h.Cache = "ok"
 		if c.redis.Stats().Open {

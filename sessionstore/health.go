@@ -16,7 +16,8 @@ const (
 
 // Health is the answer of [Manager.HealthHandler].
 type Health struct {
-	// Status is "ok"; "emergency" while Postgres is away and new sessions live in memory; or "unavailable".
+	// Status is "ok"; "emergency" while Postgres is unavailable and new sessions live in memory; or "unavailable", also in
+	// an emergency until this process has once reached Postgres and found the schema.
 	Status string `json:"status"`
 	// EmergencySince is when the emergency began; nil without one.
 	EmergencySince *time.Time `json:"emergency_since,omitempty"`
@@ -62,8 +63,10 @@ func (m *Manager) Health(ctx context.Context) Health {
 	return h
 }
 
-// HealthHandler answers with [Health] as JSON: 200 when sessions can be served, be it in an emergency, 503 when they can't. It shows counts
-// only, but is meant for operators: don't put it on the public side.
+// HealthHandler answers with [Health] as JSON: 200 when sessions can be served, be it in an emergency, 503 when they can't.
+// It is 503 until this process has once reached Postgres and found the schema, so that a deploy with a wrong DATABASE_URL stops.
+// Ask it for readiness. For liveness ask an endpoint that needs no sessions: to restart a process ends the sessions of its
+// emergency. It shows counts only, but is meant for operators: don't put it on the public side.
 func (m *Manager) HealthHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := m.Health(r.Context())

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -30,7 +31,11 @@ type Postgres struct {
 	expiry  Expiry
 	timeout time.Duration
 	wanted  pgconn.ValidateConnectFunc // what the pool asks of a server; nil for nothing
-	checked atomic.Int64               // when that was last asked of one that is connected, in nanoseconds
+	mode    pgx.QueryExecMode
+	// closing counts the pool's connections that are being closed; nil until the
+	// first connection of a pool made with [ConfigurePool].
+	closing atomic.Pointer[atomic.Int32]
+	checked atomic.Int64 // when that was last asked of one that is connected, in nanoseconds
 
 	// contacted: a Check has found Postgres and the schema once.
 	contacted     atomic.Bool
@@ -61,7 +66,8 @@ func NewPostgresIn(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout
 
 func newPostgres(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout time.Duration) *Postgres {
 	p := &Postgres{pool: pool, schema: schemaName, queries: gen.New(), expiry: expiry, timeout: timeout}
-	p.wanted = pool.Config().ConnConfig.ValidateConnect
+	cc := pool.Config().ConnConfig
+	p.wanted, p.mode = cc.ValidateConnect, cc.DefaultQueryExecMode
 	p.locked = newLockedRows(p.connections())
 	p.shared = p.combiners(batch.Config{InFlight: statementsInFlight, Timeout: timeout})
 	p.looks = batch.New(p.lookMany, batch.Config{InFlight: statementsInFlight, Timeout: timeout, Retry: retrySingly})
@@ -69,18 +75,34 @@ func newPostgres(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout t
 	return p
 }
 
-// in gives statements to a pool or a transaction, for the schema.
-func (p *Postgres) in(db querier) querier { return schema.In(db, p.schema, &p.renamed) }
+// sender is a connection of the store's pool, or a transaction on one.
+type sender interface {
+	querier
+	SendBatch(context.Context, *pgx.Batch) pgx.BatchResults
+}
+
+// in gives statements to a connection or a transaction, for the schema.
+func (p *Postgres) in(db sender) querier {
+	if textMode(p.mode) {
+		return p.inSchema(&pinned{db})
+	}
+	return p.inSchema(db)
+}
+
+func (p *Postgres) inSchema(db querier) querier { return schema.In(db, p.schema, &p.renamed) }
 
 // Name is "postgres".
 func (p *Postgres) Name() string { return "postgres" }
 
-// Check finds out whether the database can be reached and has the schema that this version needs. The error says
-// which of it is missing and the command that creates it. It also finds out whether Citus has distributed the table,
-// which is worth knowing before the first call.
+// Check reports whether the database can be reached, has the schema that this version needs, and lets the pool's role
+// work with it: the rights, a server that takes writes, no row-level security, encoding UTF8. The error says what is wrong
+// and what to do. It also finds out whether Citus has distributed the table, which is worth knowing before the first call.
 func (p *Postgres) Check(ctx context.Context) error {
 	err := p.run(ctx, opCheck, func(ctx context.Context, db querier) error {
 		if err := schema.Check(ctx, db, p.schema); err != nil {
+			return err
+		}
+		if err := schema.CheckRole(ctx, db, p.schema); err != nil {
 			return err
 		}
 		return p.look(ctx, db)

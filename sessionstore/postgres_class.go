@@ -21,9 +21,10 @@ import (
 type class int
 
 const (
-	classUnknown class = iota // every error that no other class names
-	classResult               // no error of Postgres: no such session, too many sessions, another schema
-	classRow                  // a row that can't be decoded
+	classUnknown  class = iota // every error that no other class names
+	classResult                // no error of Postgres: no such session, too many sessions, another schema
+	classRow                   // a row that can't be decoded
+	classSettings              // a setting of the connection
 
 	classStatement   // a statement error
 	classConflict    // serialization failure, deadlock
@@ -98,9 +99,10 @@ type traits struct {
 }
 
 var classes = [numClasses]traits{
-	classUnknown: {name: "unexpected error"},
-	classResult:  {name: "result", outcome: noEffect},
-	classRow:     {name: "row not decoded", outcome: committed},
+	classUnknown:  {name: "unexpected error"},
+	classResult:   {name: "result", outcome: noEffect},
+	classRow:      {name: "row not decoded", outcome: committed},
+	classSettings: {name: "connection setting", outcome: noEffect},
 
 	classStatement:    {name: "statement error", outcome: noEffect, alone: true},
 	classConflict:     {name: "conflict", outcome: noEffect, retry: always, alone: true},
@@ -339,11 +341,16 @@ var sentinels = []struct {
 // classOfGo is the class of an error by its type.
 func classOfGo(err error) class {
 	var dns *net.DNSError
+	var unfit *schema.Unfit
 	switch {
-	case is[*schema.Mismatch](err):
+	case errors.As(err, &unfit) && unfit.ReadOnly:
+		return classStandby
+	case is[*schema.Mismatch](err), unfit != nil:
 		return classResult
 	case is[pgx.ScanArgError](err):
 		return classRow
+	case is[*settingsError](err):
+		return classSettings
 	case errors.As(err, &dns) && !dns.IsTimeout:
 		return classDNS
 	case isTLS(err):

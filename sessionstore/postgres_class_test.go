@@ -199,8 +199,11 @@ var classified = []struct {
 	{"too many sessions", given(ErrTooManySessions), classResult, "none", noEffect, "no"},
 	{"a login that a mark refuses", given(ErrRevoked), classResult, "none", noEffect, "no"},
 	{"another schema", given(fmt.Errorf("check: %w", &schema.Mismatch{})), classResult, "none", noEffect, "no"},
+	{"a role that can't work", given(&schema.Unfit{}), classResult, "none", noEffect, "no"},
+	{"a role that can't write", given(&schema.Unfit{ReadOnly: true}), classStandby, "all", noEffect, "no"},
 	{"a row that pgx can't scan", given(pgx.ScanArgError{Err: errors.New("x")}), classRow, "none", committed, "no"},
 	{"a row that the library can't read", given(errColumns), classRow, "none", committed, "no"},
+	{"a setting of the connection", given(&settingsError{"client_encoding", "LATIN1", "UTF8"}), classSettings, "none", noEffect, "no"},
 	{"an error nobody thought of", given(errors.New("x")), classUnknown, "none", unclear, "no"},
 
 	// Errors of the server.

@@ -102,16 +102,29 @@ func (p *Postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	if err != nil {
 		return nil, &acquireError{error: err, full: p.full()}
 	}
+	pc := conn.Conn().PgConn()
+	if p.closing.Load() == nil {
+		p.closing.Store(closingOf(pc))
+	}
+	if err := checkSettings(pc, p.mode); err != nil {
+		conn.Release()
+		return nil, err
+	}
 	return conn, nil
 }
 
 // full reports whether the pool's users hold all its connections. The pool
 // returns the context's error to a caller that waits for a connection, for a
-// full pool as for a server that does not answer. A connection that is being
-// made is not counted as acquired.
+// full pool as for a server that does not reply. A connection that is being
+// made is not counted as acquired. One that is being closed is, and while the
+// server does not reply that takes 15 seconds.
 func (p *Postgres) full() bool {
 	s := p.pool.Stat()
-	return s.AcquiredConns() >= s.MaxConns()
+	held := s.AcquiredConns()
+	if closing := p.closing.Load(); closing != nil {
+		held -= closing.Load()
+	}
+	return held >= s.MaxConns()
 }
 
 // run is do for statements that share one connection.
@@ -233,9 +246,8 @@ func (p *Postgres) translate(ctx context.Context, err error) error {
 
 // answerOf is the package's error for one of class result.
 func answerOf(err error) error {
-	var mismatch *schema.Mismatch
 	switch {
-	case errors.As(err, &mismatch):
+	case is[*schema.Mismatch](err), is[*schema.Unfit](err):
 		return err
 	case errors.Is(err, ErrExpired):
 		return ErrExpired
@@ -264,7 +276,13 @@ func causes(err error) (found []error) {
 func (v verdict) describe() string {
 	text := v.text
 	if text == "" {
+		var setting *settingsError
+		var unfit *schema.Unfit
 		switch found := causes(v.err); {
+		case errors.As(v.err, &setting):
+			return setting.Error()
+		case errors.As(v.err, &unfit):
+			return unfit.Error()
 		case v.code != "":
 			text = "SQLSTATE " + v.code
 		case v.class == classTimeout:

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -48,7 +49,11 @@ const deafAdvice = "call sessionstore.ConfigurePool with the pool's configuratio
 // With it the library hears of a commit whose wait for a synchronous standby was cancelled, which is [ErrUncertain] then.
 // Postgres tells of it in a warning only, so without it such a change counts as made; [New] warns of that where the server
 // has synchronous standbys. It also bounds what pgx leaves unbounded: ConnectTimeout, PingTimeout, MaxConnLifetimeJitter
-// keep what they are set to, and get a value where they have none. OnNotice and AfterConnect are called as before.
+// keep what they are set to, and get a value where they have none. OnNotice, AfterConnect and BeforeClose are called as before.
+//
+// It sets client_encoding to UTF8, and standard_conforming_strings in pgx's simple protocol, whatever role and database have.
+// And it counts the connections that are being closed: without that, a server that stops replying looks like a full pool for
+// a quarter of a minute, and an emergency begins that much later.
 func ConfigurePool(pc *pgxpool.Config) {
 	if pc.ConnConfig.ConnectTimeout == 0 {
 		pc.ConnConfig.ConnectTimeout = defaultStoreTimeout
@@ -59,9 +64,22 @@ func ConfigurePool(pc *pgxpool.Config) {
 	if pc.MaxConnLifetimeJitter == 0 {
 		pc.MaxConnLifetimeJitter = pc.MaxConnLifetime / 10
 	}
+	askFor(pc.ConnConfig)
+	closing, close := new(atomic.Int32), pc.BeforeClose
+	pc.BeforeClose = func(conn *pgx.Conn) {
+		closing.Add(1)
+		go func() {
+			<-conn.PgConn().CleanupDone()
+			closing.Add(-1)
+		}()
+		if close != nil {
+			close(conn)
+		}
+	}
 	connected, notice := pc.ConnConfig.AfterConnect, pc.ConnConfig.OnNotice
 	pc.ConnConfig.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		conn.CustomData()[waitsName] = new(waits)
+		conn.CustomData()[closingName] = closing
 		if connected != nil {
 			return connected(ctx, conn)
 		}
@@ -77,7 +95,16 @@ func ConfigurePool(pc *pgxpool.Config) {
 	}
 }
 
-const waitsName = "github.com/reporadar/pgsession: waits"
+const (
+	waitsName   = "github.com/reporadar/pgsession: waits"
+	closingName = "github.com/reporadar/pgsession: closing"
+)
+
+// closingOf is nil for a connection that was made without [ConfigurePool].
+func closingOf(conn *pgconn.PgConn) *atomic.Int32 {
+	closing, _ := conn.CustomData()[closingName].(*atomic.Int32)
+	return closing
+}
 
 // waits counts the commits of a connection whose wait for a synchronous standby was cancelled. They are counted, and not
 // marked, since a transaction's connection may serve others by the time it is asked about.

@@ -87,7 +87,10 @@ func (t *Tx) end(ctx context.Context, sel Selection) (ids []ID, n int, err error
 	}
 	trace(ctx, p.tracer, Call{LayerSession, OpRevoke}, func(ctx context.Context) CallResult {
 		trace(ctx, p.tracer, Call{LayerPostgres, OpRevoke}, func(ctx context.Context) CallResult {
-			if ids, n, err = p.revoke(ctx, p.in(t.tx), sel, nil, p.distributed.Load()); err != nil {
+			if err = t.inText(ctx, func() (err error) {
+				ids, n, err = p.revoke(ctx, p.inSchema(t.tx), sel, nil, p.distributed.Load())
+				return err
+			}); err != nil {
 				err = p.translate(ctx, err)
 			}
 			return CallResult{Err: err}
@@ -95,6 +98,22 @@ func (t *Tx) end(ctx context.Context, sel Selection) (ids []ID, n int, err error
 		return CallResult{Err: err}
 	})
 	return ids, n, err
+}
+
+// inText runs statements whose results pgx may read as text.
+func (t *Tx) inText(ctx context.Context, statements func() error) error {
+	conn := t.tx.Conn()
+	if conn == nil {
+		return statements()
+	}
+	mode := conn.Config().DefaultQueryExecMode
+	if err := checkSettings(conn.PgConn(), mode); err != nil {
+		return err
+	}
+	if textMode(mode) {
+		return inHex(ctx, t.tx, statements)
+	}
+	return statements()
 }
 
 // Committed tells the cache what the transaction has ended, and says what may be promised about it. Call it when the

@@ -45,6 +45,18 @@ func (s *statements) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.Trac
 	}
 }
 
+// In pgx's text modes the library sends a statement in a batch with its settings.
+func (s *statements) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
+	queries := data.Batch.QueuedQueries
+	return s.TraceQueryStart(ctx, conn, pgx.TraceQueryStartData{SQL: queries[len(queries)-1].SQL})
+}
+
+func (s *statements) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+
+func (s *statements) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchEndData) {
+	s.TraceQueryEnd(ctx, conn, pgx.TraceQueryEndData{Err: data.Err})
+}
+
 // answered says that no query waits for its answer.
 func (s *statements) answered() bool {
 	s.mu.Lock()

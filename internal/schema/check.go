@@ -21,8 +21,16 @@ func Check(ctx context.Context, db gen.DBTX, schemaName string) error {
 	return check(ctx, db, schemaName, needs)
 }
 
-// CheckAll is Check for everything that the migrations of this version make, used by the library or not.
+// CheckAll is Check for everything that the migrations of this version make, used by the library or not, and for the
+// database's encoding.
 func CheckAll(ctx context.Context, db gen.DBTX, schemaName string) error {
+	row, err := gen.New().CatalogRole(ctx, db, schemaName)
+	if err != nil {
+		return err
+	}
+	if problem := encodingProblem(row.Database, row.Encoding); problem != "" {
+		return &Unfit{Problems: []string{problem}}
+	}
 	return check(ctx, db, schemaName, All())
 }
 
@@ -36,7 +44,7 @@ func check(ctx context.Context, db gen.DBTX, schemaName string, wanted []Fact) e
 	}
 	live := make([]Fact, len(rows))
 	for i, row := range rows {
-		live[i] = Fact(*row)
+		live[i] = Fact{row.Kind, unquoted(row.Name), unquoted(row.Detail)}
 	}
 	found := differences(schemaName, wanted, live)
 	hijacked, err := foreign(ctx, db, schemaName, wanted)
@@ -48,6 +56,10 @@ func check(ctx context.Context, db gen.DBTX, schemaName string, wanted []Fact) e
 	}
 	return nil
 }
+
+// unquoted takes the quotes off names. Postgres quotes each where the setting
+// quote_all_identifiers is on, and none of the library's needs it.
+func unquoted(text string) string { return strings.ReplaceAll(text, `"`, "") }
 
 // differences says in plain words what is wanted and not so in a schema of these facts. Whatever is there beyond that
 // is a newer version's, or the user's own, and is in order unless it keeps the library from inserting.

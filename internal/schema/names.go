@@ -29,8 +29,8 @@ func CheckPath(ctx context.Context, db gen.DBTX) error {
 	if err != nil || pathIsSafe(effective, setting) {
 		return err
 	}
-	return fmt.Errorf("search_path %q puts other schemas before pg_catalog, so that operators may mean theirs:"+
-		" leave pg_catalog out, or name it first (ALTER ROLE … IN DATABASE … SET search_path)", setting)
+	return &Unfit{Problems: []string{fmt.Sprintf("search_path %q puts other schemas before pg_catalog, so that operators may mean theirs:"+
+		" leave pg_catalog out, or name it first (ALTER ROLE … IN DATABASE … SET search_path)", setting)}}
 }
 
 // pathIsSafe reports whether pg_catalog comes first in the schemas of a path that
@@ -101,6 +101,7 @@ func foreign(ctx context.Context, db gen.DBTX, schemaName string, wanted []Fact)
 	var found []string
 	var f Fact
 	_, err = pgx.ForEachRow(rows, []any{&f.Kind, &f.Name, &f.Detail}, func() error {
+		f.Name = unquoted(f.Name)
 		ours := func(need Fact) bool { return need.Kind == f.Kind && need.Name == f.Name }
 		if slices.ContainsFunc(wanted, ours) {
 			found = append(found, fmt.Sprintf("%s %s uses %s, which is not built in", f.Kind, f.Name, f.Detail))

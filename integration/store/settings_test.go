@@ -1,0 +1,283 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// setValue is a setting of the role or the database.
+type setValue struct{ name, value string }
+
+// settingsToTry are all values of every setting that a user may change and that
+// has a list of values, and some values of those without a list that change how
+// values are written or read.
+func settingsToTry(t *testing.T, admin *pgxpool.Pool) []setValue {
+	t.Helper()
+	const listed = `SELECT s.name, v.value
+		FROM pg_settings AS s
+		CROSS JOIN LATERAL unnest(CASE s.vartype WHEN 'bool' THEN ARRAY['on', 'off'] ELSE s.enumvals END) AS v(value)
+		WHERE s.context = 'user' AND s.vartype IN ('bool', 'enum') AND v.value <> s.reset_val
+			AND s.name NOT LIKE 'transaction%'
+		ORDER BY s.name, v.value`
+	rows, err := admin.Query(t.Context(), listed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s setValue, err error) {
+		err = row.Scan(&s.name, &s.value)
+		return s, err
+	})
+	if err != nil || len(all) < 60 {
+		t.Fatalf("%d values of settings: %v", len(all), err)
+	}
+	return append(all,
+		setValue{"DateStyle", "German"}, setValue{"DateStyle", "SQL, DMY"}, setValue{"DateStyle", "Postgres, MDY"},
+		setValue{"TimeZone", "Asia/Kathmandu"}, setValue{"TimeZone", "America/St_Johns"},
+		setValue{"timezone_abbreviations", "India"},
+		setValue{"client_encoding", "LATIN1"}, setValue{"client_encoding", "WIN1252"}, setValue{"client_encoding", "SQL_ASCII"},
+		setValue{"extra_float_digits", "-15"}, setValue{"extra_float_digits", "3"},
+		setValue{"lc_numeric", "C"}, setValue{"lc_time", "C"}, setValue{"lc_monetary", "C"},
+		setValue{"default_text_search_config", "simple"}, setValue{"search_path", "public"},
+		setValue{"work_mem", "64kB"}, setValue{"from_collapse_limit", "1"}, setValue{"gin_fuzzy_search_limit", "1"},
+	)
+}
+
+// The store works under every setting that a role or a database can have, in
+// every mode of pgx.
+func TestSettingsOfRoleAndDatabase(t *testing.T) {
+	t.Parallel()
+	first := hire(t)
+	all := settingsToTry(t, first.admin)
+	const crews = 4
+	var wg sync.WaitGroup
+	for i := range crews {
+		c := first
+		if i > 0 {
+			c = hire(t)
+		}
+		wg.Go(func() {
+			for n := i; n < len(all); n += crews {
+				if all[n].name != "default_transaction_read_only" {
+					c.tryUnder(all[n])
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d values of settings in %d modes", len(all), len(execModes))
+}
+
+// tryUnder sets a setting for the role, or for the database where the role can't
+// have it, and does what an application does.
+func (c *crew) tryUnder(s setValue) {
+	c.t.Helper()
+	ctx := context.Background()
+	database, role := c.admin.Config().ConnConfig.Database, c.pool.Config().ConnConfig.User
+	for _, owner := range []string{"DATABASE " + database, "ROLE " + role} {
+		if _, err := c.admin.Exec(ctx, fmt.Sprintf("ALTER %s SET %s = '%s'", owner, s.name, s.value)); err != nil {
+			c.t.Errorf("%s=%s: %v", s.name, s.value, err)
+		}
+	}
+	defer func() {
+		for _, owner := range []string{"DATABASE " + database, "ROLE " + role} {
+			_, _ = c.admin.Exec(ctx, fmt.Sprintf("ALTER %s RESET %s", owner, s.name))
+		}
+	}()
+	for _, mode := range execModes {
+		if err := c.useIn(ctx, mode); err != nil {
+			c.t.Errorf("%s=%s in mode %v: %v", s.name, s.value, mode, err)
+		}
+	}
+	admin, err := pgxpool.New(ctx, c.admin.Config().ConnString())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer admin.Close()
+	if err := db.Validate(ctx, admin, db.Options{}); err != nil {
+		c.t.Errorf("%s=%s: validate: %v", s.name, s.value, err)
+	}
+}
+
+func (c *crew) useIn(ctx context.Context, mode pgx.QueryExecMode) error {
+	pc, err := pgxpool.ParseConfig(c.url)
+	if err != nil {
+		return err
+	}
+	pc.MaxConns = 2
+	pc.ConnConfig.DefaultQueryExecMode = mode
+	sessionstore.ConfigurePool(pc)
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	m, err := sessionstore.New(ctx, pool, config(""))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = m.Close() }()
+	if err := use(ctx, m.Store()); err != nil {
+		return err
+	}
+	return inTransaction(ctx, pool, m)
+}
+
+// use does what a store is for, and looks at what comes back.
+func use(ctx context.Context, s sessionstore.Store) error {
+	const user, agent = `ädä \ ' " 🙂`, `O'Neill\n "x"`
+	data := value(map[string]string{"k": "ä\u2028'\"\\x41 🙂"})
+	client := sessionstore.Client{IP: netip.MustParseAddr("2001:db8::1"), UserAgent: agent}
+	same := func(what string, rec sessionstore.Record, err error, want sessionstore.Record) error {
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s: %w", what, err)
+		case rec.ID != want.ID, rec.UserID != user, rec.UserAgent != agent, rec.IP != client.IP, rec.Version != want.Version:
+			return fmt.Errorf("%s: %+v", what, rec)
+		case rec.ExpiresAt.Sub(rec.ValidatedAt) <= 0, rec.ValidatedAt.Sub(rec.CreatedAt).Abs() > timeout:
+			return fmt.Errorf("%s: expires %v, created %v, asked %v", what, rec.ExpiresAt, rec.CreatedAt, rec.ValidatedAt)
+		}
+		return nil
+	}
+	rec := sessionstore.Record{ID: newID(), Version: 1}
+	got, err := s.Create(ctx, sessionstore.Draft{ID: rec.ID, UserID: user, Data: data, Client: client})
+	if err := same("create", got, err, rec); err != nil {
+		return err
+	}
+	got, err = s.Load(ctx, rec.ID, 0)
+	if err := same("load", got, err, rec); err != nil {
+		return err
+	}
+	rec.Version = 2
+	got, err = s.Save(ctx, rec.ID, sessionstore.Change{Set: setting("n", "\u2028\\").Set, Removed: []string{"gone"}})
+	if err := same("save", got, err, rec); err != nil {
+		return err
+	}
+	if !strings.Contains(string(got.Data), "🙂") {
+		return fmt.Errorf("data: %s", got.Data)
+	}
+	old := rec.ID
+	rec.ID, rec.Version = newID(), 3
+	got, err = s.Rotate(ctx, old, rec.ID, sessionstore.Change{UserID: user, Client: client})
+	if err := same("rotate", got, err, rec); err != nil {
+		return err
+	}
+	if _, err := s.Load(ctx, old, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+		return fmt.Errorf("load of the old id: %w", err)
+	}
+	if err := s.Touch(ctx, []sessionstore.Touch{{ID: rec.ID, Client: client}, {ID: newID()}}); err != nil {
+		return fmt.Errorf("touch: %w", err)
+	}
+	page, err := s.List(ctx, user, sessionstore.Page{})
+	if err != nil || len(page) != 1 || page[0].ID != rec.ID {
+		return fmt.Errorf("list: %d, %w", len(page), err)
+	}
+	alive, ended, err := s.Alive(ctx, []sessionstore.ID{rec.ID, old})
+	if err != nil || len(alive) != 1 || len(ended) != 1 {
+		return fmt.Errorf("alive: %d and %d, %w", len(alive), len(ended), err)
+	}
+	if err := together(ctx, s, client); err != nil {
+		return err
+	}
+	if _, _, err := s.Prune(ctx, 10); err != nil {
+		return fmt.Errorf("prune: %w", err)
+	}
+	for _, exact := range []bool{true, false} {
+		if stats, err := s.Stats(ctx, exact); err != nil || stats.Active < 1 || stats.CountedAt.IsZero() {
+			return fmt.Errorf("stats: %+v, %w", stats, err)
+		}
+	}
+	if r, err := s.Delete(ctx, rec.ID); err != nil || !r.Committed {
+		return fmt.Errorf("delete: %w", err)
+	}
+	if ids, _, err := s.Revoke(ctx, sessionstore.Selection{UserID: user}); err != nil || len(ids) != 0 {
+		return fmt.Errorf("revoke: %d, %w", len(ids), err)
+	}
+	return nil
+}
+
+// together makes calls that share statements.
+func together(ctx context.Context, s sessionstore.Store, client sessionstore.Client) error {
+	const n = 8
+	errs := make(chan error, n)
+	for i := range n {
+		go func() {
+			id, fresh := newID(), newID()
+			draft := sessionstore.Draft{ID: id, UserID: fmt.Sprint("b", i%2)}
+			if i%2 == 0 {
+				draft.Client = client // others have none
+			}
+			_, err := s.Create(ctx, draft)
+			if err == nil {
+				_, err = s.Load(ctx, id, 0)
+			}
+			if err == nil {
+				_, err = s.Save(ctx, id, setting("k", i))
+			}
+			if err == nil {
+				_, err = s.Rotate(ctx, id, fresh, sessionstore.Change{})
+			}
+			if err == nil {
+				if _, missing := s.Load(ctx, id, 0); !errors.Is(missing, sessionstore.ErrNotFound) {
+					err = missing
+				}
+			}
+			errs <- err
+		}()
+	}
+	for range n {
+		if err := <-errs; err != nil {
+			return fmt.Errorf("together: %w", err)
+		}
+	}
+	ended := 0
+	for _, user := range []string{"b0", "b1"} {
+		ids, _, err := s.Revoke(ctx, sessionstore.Selection{UserID: user})
+		if err != nil {
+			return fmt.Errorf("revoke: %w", err)
+		}
+		ended += len(ids)
+	}
+	if ended != n {
+		return fmt.Errorf("%d of %d revoked", ended, n)
+	}
+	return nil
+}
+
+// inTransaction revokes in a transaction of the application's, whose settings
+// stay what they were.
+func inTransaction(ctx context.Context, pool *pgxpool.Pool, m *sessionstore.Manager) error {
+	const settings = "SELECT pg_catalog.string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_catalog.pg_settings WHERE context = 'user'"
+	if _, err := m.Store().Create(ctx, sessionstore.Draft{ID: newID(), UserID: "eve"}); err != nil {
+		return err
+	}
+	tx, err := pool.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	var before, after string
+	if err := tx.QueryRow(ctx, settings).Scan(&before); err != nil {
+		return err
+	}
+	if n, err := m.In(tx).RevokeUser(ctx, "eve"); err != nil || n != 1 {
+		return fmt.Errorf("revoke in a transaction: %d, %w", n, err)
+	}
+	if err := tx.QueryRow(ctx, settings).Scan(&after); err != nil {
+		return err
+	}
+	if before != after {
+		return fmt.Errorf("the transaction's settings were %s, are %s", before, after)
+	}
+	return tx.Commit(ctx)
+}

@@ -1,0 +1,69 @@
+package schema
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/reporadar/pgsession/internal/gen"
+)
+
+// Unfit says why a role can't work with a schema that is all there.
+type Unfit struct {
+	// Problems are in words, each with its remedy.
+	Problems []string
+	// ReadOnly: one of them is that no transaction can write, as on a standby.
+	ReadOnly bool
+}
+
+// Error names every problem.
+func (u *Unfit) Error() string {
+	return "the database can't keep sessions: " + strings.Join(u.Problems, "; ")
+}
+
+// CheckRole reports whether the role of a connection can work with the schema of
+// this name. The error is an *Unfit, or the database's own.
+func CheckRole(ctx context.Context, db gen.DBTX, schemaName string) error {
+	row, err := gen.New().CatalogRole(ctx, db, schemaName)
+	if err != nil {
+		return err
+	}
+	u := &Unfit{ReadOnly: row.Standby || row.ReadOnly}
+	u.check(encodingProblem(row.Database, row.Encoding))
+	role := pgx.Identifier{row.Role}.Sanitize()
+	switch {
+	case row.Standby:
+		u.check("the server is a standby: list all hosts in DATABASE_URL, with target_session_attrs=read-write")
+	case row.ReadOnly:
+		u.check("transactions are read-only: remove default_transaction_read_only from role " + role + ", the database, the server and DATABASE_URL")
+	}
+	for _, table := range row.RowSecurity {
+		u.check(fmt.Sprintf("row-level security can hide rows of %s.%s from role %s: ALTER TABLE %[1]s.%[2]s DISABLE ROW LEVEL SECURITY, or ALTER ROLE %[3]s BYPASSRLS",
+			schemaName, table, role))
+	}
+	if missing := MissingRights(ctx, db, schemaName); missing != "" {
+		u.check("the database role lacks rights, which db/ops/roles.sql gives: " + missing)
+	}
+	if len(u.Problems) > 0 {
+		return u
+	}
+	return nil
+}
+
+func (u *Unfit) check(problem string) {
+	if problem != "" {
+		u.Problems = append(u.Problems, problem)
+	}
+}
+
+// encodingProblem is empty for UTF8. In another encoding the server refuses some
+// of the characters that JSON can hold.
+func encodingProblem(database, encoding string) string {
+	if encoding == "UTF8" {
+		return ""
+	}
+	return fmt.Sprintf("database %s has encoding %s, must be UTF8: make another with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and move its content there with pg_dump",
+		pgx.Identifier{database}.Sanitize(), encoding)
+}
