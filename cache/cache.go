@@ -21,6 +21,7 @@ type Cache struct {
 	maxSize   int
 	ring      *keyring
 	breaker   *breaker
+	writes    *writeState
 	patience  patience
 	asking    atomic.Int32 // exchanges for Gets
 	overdue   atomic.Int32 // those of them that are waited for no longer
@@ -49,6 +50,7 @@ func New(client redis.UniversalClient, cfg Config) (*Cache, error) {
 	c.single, _ = client.(*redis.Client)
 	c.patience.timeout = cfg.Timeout
 	c.breaker = newBreaker(c.probe, cfg.Logger)
+	c.writes = newWriteState(c.tryWrite, cfg.Logger)
 	c.gets = batch.New(c.getMany, c.batchConfig())
 	c.awaits = batch.New(c.awaitMany, c.batchConfig())
 	c.fills = batch.New(c.fillMany, c.batchConfig())
@@ -162,6 +164,7 @@ func (c *Cache) Bury(ctx context.Context, ttl time.Duration, ids ...ID) error {
 func (c *Cache) bury(ctx context.Context, writes []write) error {
 	answers, err := exchange(ctx, c, false, func(ctx context.Context) ([]answer, error) {
 		answers := runScript(ctx, c.client, writes)
+		c.writes.record(answers)
 		for _, a := range answers {
 			if a.err != nil && !isReply(a.err) {
 				return answers, a.err
@@ -199,6 +202,7 @@ func (c *Cache) failed(ctx context.Context, err error) error {
 // not close the client.
 func (c *Cache) Close() error {
 	c.breaker.stop()
+	c.writes.stop()
 	return nil
 }
 

@@ -27,7 +27,7 @@ type Config struct {
 	// Defaults to 96 KiB, and is at most 1 MiB less 64 KiB.
 	MaxSize int
 
-	// Logger gets one line when Redis begins to fail and one when it is used again. Nil: nobody is told.
+	// Logger gets one line when Redis begins to fail, or to refuse writes, and one when that is over. Nil: no lines.
 	Logger *slog.Logger
 }
 

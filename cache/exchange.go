@@ -57,6 +57,7 @@ func (c *Cache) values(ctx context.Context, ids []ID) ([]batch.Result[found], er
 func (c *Cache) fillMany(ctx context.Context, fills []write) ([]batch.Result[bool], error) {
 	return exchange(ctx, c, false, func(ctx context.Context) ([]batch.Result[bool], error) {
 		answers := runScript(ctx, c.client, fills)
+		c.writes.record(answers)
 		results := make([]batch.Result[bool], len(answers))
 		var failed error
 		for i, a := range answers {

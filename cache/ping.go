@@ -43,17 +43,25 @@ func (c *Cache) tryOut(ctx context.Context) error {
 	if err := c.reach(ctx); err != nil {
 		return err
 	}
-	var id ID
-	_, _ = rand.Read(id[:])
-	key := redisKey(c.namespace, &id)
-	if a := runScript(ctx, c.client, []write{{key: key, value: []byte(tombstone), ttl: pingTTL}})[0]; a.err != nil {
+	w := c.randomTombstone()
+	if a := runScript(ctx, c.client, []write{w})[0]; a.err != nil {
+		if isReply(a.err) { // it has just answered a read
+			c.writes.begin(a.err, true)
+		}
 		return a.err
 	}
-	value, err := c.client.Get(ctx, key).Result()
+	value, err := c.client.Get(ctx, w.key).Result()
 	if err == nil && value != tombstone {
 		return fmt.Errorf("%w: it does not keep what it is given", ErrUnavailable)
 	}
 	return err
+}
+
+// randomTombstone stands in nobody's way.
+func (c *Cache) randomTombstone() write {
+	var id ID
+	_, _ = rand.Read(id[:])
+	return write{key: redisKey(c.namespace, &id), value: []byte(tombstone), ttl: pingTTL}
 }
 
 // probe is what the breaker asks: whether callers would be answered in their time. It only reads, as a Redis that

@@ -15,6 +15,9 @@ type Stats struct {
 	FillsRefused uint64 // where a tombstone or a version not lower stood, or too large
 
 	Open bool // the breaker: Redis fails and is left alone
+
+	WritesRefused  uint64 // Fills and tombstones that Redis answered with an error
+	RefusingWrites bool   // it refuses all writes, and answers reads
 }
 
 type counts struct {
@@ -34,5 +37,8 @@ func (c *Cache) Stats() Stats {
 		FillsStored:  c.counts.fillsStored.Load(),
 		FillsRefused: c.counts.fillsRefused.Load(),
 		Open:         c.breaker.isOpen(),
+
+		WritesRefused:  c.writes.refused.Load(),
+		RefusingWrites: c.writes.refusing.Load(),
 	}
 }

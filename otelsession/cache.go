@@ -56,6 +56,22 @@ var cacheInstruments = []instrument{
 		}),
 	},
 	{
+		name: "pgsession.cache.refused_writes", unit: "{write}", kind: counter,
+		description: "Writes that Redis answered with an error, as a full or read-only one does.",
+		read:        cache(func(c *sessionstore.CacheStats, o observe) { o(float64(c.WritesRefused)) }),
+	},
+	{
+		name: "pgsession.cache.writes.refusing", unit: "{cache}", kind: gauge,
+		description: "1 while Redis answers reads and refuses all writes, else 0.",
+		read: cache(func(c *sessionstore.CacheStats, o observe) {
+			refusing := 0.0
+			if c.RefusingWrites {
+				refusing = 1
+			}
+			o(refusing)
+		}),
+	},
+	{
 		name: "pgsession.cache.freshness", unit: "s", kind: gauge,
 		description: "For how long what the cache says counts.",
 		read:        cache(func(c *sessionstore.CacheStats, o observe) { o(c.Freshness.Seconds()) }),

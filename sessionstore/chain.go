@@ -12,12 +12,14 @@ import (
 // chain is what a Manager made by [Open] or [New] serves from: Redis if it is asked for, Postgres, memory in an emergency.
 // Its parts are nil where they are turned off.
 type chain struct {
-	postgres  *Postgres
-	truth     Store // postgres, as it is told to the Tracer
-	redis     *cache.Cache
-	client    io.Closer // of redis
-	cached    *cached
-	emergency *emergency
+	postgres *Postgres
+	truth    Store // postgres, as it is told to the Tracer
+	redis    *cache.Cache
+	client   io.Closer // of redis
+	// releaseLog gives up the lines of go-redis.
+	releaseLog func()
+	cached     *cached
+	emergency  *emergency
 }
 
 // newChain puts the parts together. It connects to nothing.
@@ -61,7 +63,10 @@ func (c *chain) openCache(cfg Config) error {
 		_ = client.Close()
 		return configErrors{&ConfigError{Name: "EncryptionKeys (SESSION_ENCRYPTION_KEY)", Problem: err.Error()}}
 	}
-	c.redis, c.client = redis, client
+	c.redis, c.client, c.releaseLog = redis, client, func() {}
+	if !cfg.NoRedisLogger {
+		c.releaseLog = cache.LogClients(cfg.Logger)
+	}
 	return nil
 }
 
@@ -118,6 +123,7 @@ func (c *chain) close() error {
 	if c.redis != nil {
 		_ = c.redis.Close()
 		_ = c.client.Close()
+		c.releaseLog()
 	}
 	return err
 }
@@ -132,8 +138,11 @@ func (c *chain) describe(h *Health) {
 	}
 	if c.redis != nil {
 		h.Cache = "ok"
-		if c.redis.Stats().Open {
+		switch stats := c.redis.Stats(); {
+		case stats.Open:
 			h.Cache = "unavailable"
+		case stats.RefusingWrites:
+			h.Cache = "degraded"
 		}
 	}
 	if c.emergency != nil {
@@ -160,6 +169,7 @@ func (c *chain) stats() (s ChainStats) {
 	if c.redis != nil {
 		redis := c.redis.Stats()
 		s.Cache.Unopened, s.Cache.Errors, s.Cache.Open = int64(redis.Unopened), int64(redis.Errors), redis.Open
+		s.Cache.WritesRefused, s.Cache.RefusingWrites = int64(redis.WritesRefused), redis.RefusingWrites
 	}
 	if c.emergency != nil {
 		s.Emergency = c.emergency.stats()

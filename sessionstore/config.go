@@ -117,6 +117,10 @@ type Config struct {
 	// RedisURL is the cache's address, as redis://, rediss:// or unix://; see [cache.Dial] for Sentinel and Cluster. Needed
 	// with UseRedis.
 	RedisURL Secret
+	// NoRedisLogger leaves the logger of go-redis alone, which is one for the whole process. Otherwise the lines that
+	// go-redis writes by itself go to Logger, with a rate: see [cache.LogClients]. Set it if the application calls
+	// redis.SetLogger before [Open]; a later call wins in any case.
+	NoRedisLogger bool
 	// EncryptionKeys seal what is in the cache: 64 hexadecimal characters each, the first seals, all of them open. To replace
 	// one, first add the new one behind the old one everywhere, then put it first, and drop the old one when CacheFreshness
 	// and EmergencyGrace have passed.

@@ -23,7 +23,8 @@ type Health struct {
 	EmergencySince *time.Time `json:"emergency_since,omitempty"`
 	// Store is the store in use.
 	Store string `json:"store"`
-	// Cache is "ok" or "unavailable"; empty without one. Nothing depends on it.
+	// Cache is "ok", "degraded" while Redis answers reads and refuses writes, or "unavailable"; empty without one. No
+	// request depends on it.
 	Cache string `json:"cache,omitempty"`
 	// Sessions are the counts, estimated on a big table; nil when they can't be had.
 	Sessions *Stats `json:"sessions,omitempty"`

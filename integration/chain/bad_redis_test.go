@@ -174,3 +174,46 @@ func (j *journal) String() string {
 	defer j.mu.Unlock()
 	return j.text.String()
 }
+
+// A Redis that fills up, or becomes a replica, while it is in use: it answers reads and refuses all writes.
+func TestARedisThatBeginsToRefuseWrites(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		refuse, take []any
+		says         string
+	}{
+		"out of memory": {[]any{"CONFIG", "SET", "maxmemory", "1"}, []any{"CONFIG", "SET", "maxmemory", "0"}, "OOM"},
+		"a replica":     {[]any{"REPLICAOF", "127.0.0.1", "1"}, []any{"REPLICAOF", "NO", "ONE"}, "READONLY"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			var log journal
+			i := r.open(func(c *sessionstore.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+			health := func() string { return i.manager.Health(t.Context()).Cache }
+			if got := health(); got != "ok" {
+				t.Fatalf("the cache is %q", got)
+			}
+			r.redis.Do(test.refuse...)
+			eventually(t, "the health says so", func() bool {
+				_, _ = i.Load(t.Context(), i.create(t), 0)
+				return health() == "degraded"
+			})
+			for range 20 {
+				_, _ = i.Load(t.Context(), i.create(t), 0)
+			}
+			said := log.String()
+			if strings.Count(said, "level=WARN") != 1 || !strings.Contains(said, "redis refuses writes") || !strings.Contains(said, test.says) {
+				t.Errorf("it says, and not %q:\n%s", test.says, said)
+			}
+			if s := i.manager.ChainStats().Cache; !s.RefusingWrites || s.WritesRefused == 0 || s.Open {
+				t.Errorf("%+v", s)
+			}
+			r.redis.Do(test.take...)
+			eventually(t, "the health says that it is over", func() bool { return health() == "ok" })
+			if said := log.String(); !strings.Contains(said, "redis takes writes again") {
+				t.Errorf("it says:\n%s", said)
+			}
+		})
+	}
+}

@@ -1,0 +1,81 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Two caches in a process: the lines go to the first of those that are open.
+func TestLinesOfGoRedisGoToALogger(t *testing.T) {
+	first, second := &journal{}, &journal{}
+	releaseFirst := LogClients(first.logger())
+	releaseSecond := LogClients(second.logger())
+	defer releaseSecond()
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialerRetries: 1})
+	defer func() { _ = client.Close() }()
+	ask := func() {
+		if err := client.Get(t.Context(), "k").Err(); err == nil {
+			t.Fatal("an answer of nobody")
+		}
+	}
+	ask()
+	said := strings.Join(first.all(), "")
+	if !strings.Contains(said, "redis client reports") || !strings.Contains(said, "failed to dial") || len(second.all()) > 0 {
+		t.Errorf("the first has %q, the second %q", said, second.all())
+	}
+	releaseFirst()
+	releaseFirst()
+	n := len(first.all())
+	ask()
+	if len(first.all()) != n || len(second.all()) == 0 {
+		t.Errorf("after the first has gone it has %d more lines, and the second %d", len(first.all())-n, len(second.all()))
+	}
+}
+
+func TestLinesOfGoRedisHaveARate(t *testing.T) {
+	var c clientLog
+	j := &journal{}
+	c.loggers = append(c.loggers, j.logger())
+	now, lines, omitted := time.Now(), 0, 0
+	for range 60 {
+		for range 100 {
+			if logger, left := c.take(now); logger != nil {
+				lines, omitted = lines+1, omitted+left
+			}
+		}
+		now = now.Add(time.Second)
+	}
+	if lines < 60 || lines > 70 || lines+omitted+c.omitted != 6000 {
+		t.Errorf("%d lines, %d omitted, of 6000", lines, omitted+c.omitted)
+	}
+	c.free, c.omitted = time.Time{}, 7
+	c.Printf(context.Background(), "it says %s", fmt.Sprint("no"))
+	if said := strings.Join(j.all(), ""); !strings.Contains(said, `error="it says no" omitted=7`) {
+		t.Errorf("it says %s", said)
+	}
+}
+
+// An application that sets its own logger after the cache was opened has the lines.
+func TestALoggerOfTheApplicationStays(t *testing.T) {
+	j := &journal{}
+	LogClients(j.logger())()
+	own := &appLogger{}
+	redis.SetLogger(own)
+	defer redis.SetLogger(&ofClients)
+	defer LogClients(j.logger())()
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialerRetries: 1})
+	defer func() { _ = client.Close() }()
+	_ = client.Get(t.Context(), "k").Err()
+	if own.lines == 0 || len(j.all()) > 0 {
+		t.Errorf("the application's logger has %d lines, ours %q", own.lines, j.all())
+	}
+}
+
+type appLogger struct{ lines int }
+
+func (a *appLogger) Printf(context.Context, string, ...any) { a.lines++ }
