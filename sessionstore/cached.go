@@ -41,7 +41,7 @@ type cached struct {
 	// clocks reads both clocks of this process.
 	clocks  func() coherence.Instant
 	touched touched
-	doubt   time.Time // until when a revoke may have left entries behind that nobody knows
+	ended   *endedHere
 
 	mu     sync.Mutex
 	clock  coherence.Clock
@@ -65,7 +65,7 @@ var _ Store = (*cached)(nil)
 func newCached(store Store, c sealed, policy coherence.Policy, expiry Expiry) *cached {
 	return &cached{
 		store: store, cache: c, policy: policy, clocks: clocksFrom(time.Now()),
-		touched: touched{every: expiry.TouchInterval()}, filling: make(chan struct{}, maxFills),
+		ended: newEndedHere(policy.Exposure()), touched: touched{every: expiry.TouchInterval()}, filling: make(chan struct{}, maxFills),
 	}
 }
 
@@ -183,9 +183,17 @@ func (c *cached) Stats(ctx context.Context, exact bool) (Stats, error) {
 func (c *cached) ask(
 	ctx context.Context, id ID, load *coherence.Load, get func(context.Context, cache.ID) (cache.Entry, error),
 ) (rec Record, answer coherence.CacheAnswer, served bool) {
+	if c.ended.hides(id) { // as a tombstone would
+		answer = coherence.Buried
+		load.CacheAnswered(answer, coherence.Entry{}, c.now())
+		return rec, answer, false
+	}
 	trace(ctx, c.tracer, Call{LayerCache, OpGet}, func(ctx context.Context) CallResult {
 		e, err := get(ctx, cache.ID(id))
 		rec, answer = recordFrom(id, e, err)
+		if answer == coherence.Hit && c.ended.hidesUser(rec.UserID) {
+			answer = coherence.Buried
+		}
 		now := c.now()
 		step, verdict := load.CacheAnswered(answer, rec.entry(), now)
 		if c.counts.answers[answer].Add(1); answer == coherence.Hit {

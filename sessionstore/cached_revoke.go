@@ -12,6 +12,9 @@ import (
 // buryAtOnce is for how many tombstones one cacheTimeout is.
 const buryAtOnce = 256
 
+// maxBuried bounds the tombstones of one revoke. The cache is not told of more.
+const maxBuried = 10_000
+
 // Delete implements [Store].
 func (c *cached) Delete(ctx context.Context, id ID) (Revocation, error) {
 	_, err := c.store.Delete(ctx, id)
@@ -19,40 +22,37 @@ func (c *cached) Delete(ctx context.Context, id ID) (Revocation, error) {
 	return c.revoked(ctx, outcome, id), err
 }
 
-// Revoke implements [Store]. Who asks again after an answer was lost is not told the sessions that are gone already, so
-// nothing better than the bound is promised for a while after that.
+// Revoke implements [Store]. Nothing is promised about a user from the ids that
+// this call has seen: another one may have ended sessions and lost the answer, or
+// a new token's tombstone may have failed.
 func (c *cached) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, error) {
 	ids, r, err := c.store.Revoke(ctx, s)
 	outcome := outcomeOf(err)
-	acknowledged := !c.doubtful(outcome) && !s.All && outcome == coherence.Committed
-	if len(ids) > 0 {
-		acknowledged = c.bury(ctx, ids...) == nil && acknowledged
+	if outcome != coherence.Refused || r.Count > 0 {
+		c.ended.add(&s)
+	}
+	acknowledged := outcome == coherence.Committed && !s.All && len(ids) <= maxBuried
+	if len(ids) > maxBuried {
+		c.ended.addIDs(ids[maxBuried:])
+	}
+	if n := min(len(ids), maxBuried); n > 0 {
+		acknowledged = c.bury(ctx, ids[:n]...) == nil && acknowledged
 	}
 	count := r.Count
-	r = c.promise(outcome, acknowledged)
+	r = c.promise(outcome, acknowledged, s.Handle != "" && len(ids) == 1)
 	r.Count = count
 	return ids, r, err
 }
 
-// doubtful says whether the cache may have missed a revoke of which nobody knows the sessions.
-func (c *cached) doubtful(outcome coherence.Outcome) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	if outcome == coherence.Uncertain {
-		c.doubt = now.Add(c.policy.Exposure())
-	}
-	return now.Before(c.doubt)
-}
-
-// revoked tells the cache of sessions that have ended, and says what that comes to.
+// revoked tells the cache of sessions that have ended, and says what that comes
+// to. More than one are those of a user.
 func (c *cached) revoked(ctx context.Context, outcome coherence.Outcome, ids ...ID) Revocation {
 	acknowledged := outcome.Bury() && c.bury(ctx, ids...) == nil
-	return c.promise(outcome, acknowledged)
+	return c.promise(outcome, acknowledged, len(ids) == 1)
 }
 
-func (c *cached) promise(outcome coherence.Outcome, acknowledged bool) Revocation {
-	r := c.policy.Revoked(outcome, acknowledged)
+func (c *cached) promise(outcome coherence.Outcome, acknowledged, one bool) Revocation {
+	r := c.policy.Revoked(outcome, acknowledged, one)
 	return Revocation{Committed: r.Committed, CacheAcked: r.CacheAcked, MaxExposure: r.MaxExposure}
 }
 
@@ -88,6 +88,7 @@ func (c *cached) putTombstones(ctx context.Context, ids []ID) error {
 	err := c.cache.Bury(ctx, c.policy.BuryTTL(), keys...)
 	if err != nil {
 		c.counts.unburied.Add(int64(len(ids)))
+		c.ended.addIDs(ids)
 	}
 	return err
 }

@@ -103,7 +103,8 @@ func TestCachedLogoutIsBoundByTheFreshness(t *testing.T) {
 		})
 		r := first.event(sessionstore.EventLogout).Revocation
 		expect(t, "the event says so", r, sessionstore.Revocation{Committed: true, MaxExposure: 30*time.Second + coherence.Allowance})
-		expect(t, "where it was done", first.look(cookie), "user=ann") // it reads the cache as the others do
+		expect(t, "where it was done, at once", first.look(cookie), "nobody")
+		expect(t, "elsewhere, while it is fresh", second.look(cookie), "user=ann")
 		time.Sleep(30 * time.Second)
 		expect(t, "after the freshness", second.look(cookie), "nobody")
 		expect(t, "after the freshness", first.look(cookie), "nobody")

@@ -164,3 +164,6 @@ func TraceNobody(ctx context.Context) (n int) {
 	})
 	return n
 }
+
+// LimitEnded bounds what is kept of revokes that the cache did not acknowledge.
+func (c *cached) LimitEnded(n int) { c.ended.limit = n }

@@ -7,7 +7,7 @@ import (
 
 var eventLevels = [eventKinds]slog.Level{
 	EventCreated: slog.LevelDebug, EventLogin: slog.LevelInfo, EventRenewed: slog.LevelDebug, EventLogout: slog.LevelInfo,
-	EventRevoked: slog.LevelInfo, EventForeignHandle: slog.LevelWarn, EventLimitFailed: slog.LevelWarn,
+	EventRevoked: slog.LevelInfo, EventForeignHandle: slog.LevelWarn, EventLimitFailed: slog.LevelWarn, EventLoginRefused: slog.LevelWarn,
 	EventExpired: slog.LevelDebug, EventUnknown: slog.LevelDebug, EventForged: slog.LevelInfo, EventAmbiguous: slog.LevelWarn,
 	EventLoadFailed: slog.LevelWarn, EventSuspicious: slog.LevelWarn, EventChangeLost: slog.LevelInfo, EventChangeLate: slog.LevelError,
 	EventDiscarded: slog.LevelInfo, EventSaveFailed: slog.LevelError, EventTouchFailed: slog.LevelWarn, EventUncached: slog.LevelWarn,
@@ -23,6 +23,9 @@ func logObserver(log *slog.Logger) Observer {
 	rates := new([eventKinds]lineRate)
 	return func(ctx context.Context, e Event) {
 		level := eventLevels[e.Kind]
+		if r := e.Revocation; !r.CacheAcked && r.MaxExposure > 0 { // other instances may serve it meanwhile
+			level = max(level, slog.LevelWarn)
+		}
 		if !log.Enabled(ctx, level) {
 			return
 		}

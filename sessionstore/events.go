@@ -23,7 +23,7 @@ const (
 // kept are the events that no flood of others may push aside: who came in, whose sessions were ended and why, and emergencies.
 // EventSuspicious is none of them: whoever has one session can make it with each request.
 var kept = [eventKinds]bool{
-	EventLogin: true, EventLogout: true, EventRevoked: true,
+	EventLogin: true, EventLogout: true, EventRevoked: true, EventLoginRefused: true,
 	EventEmergency: true, EventRecoveryFailed: true, EventRecovered: true,
 }
 

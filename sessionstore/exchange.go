@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // exchange is one request and its response, as far as the session is concerned.
@@ -14,6 +15,8 @@ type exchange struct {
 	m       *Manager
 	request *http.Request
 	header  http.Header
+	started time.Time // before the handler: a login began no earlier
+	own     ownMarks
 	before  http.Header // the header when Handler began; nil if it was empty
 
 	loading   sync.Mutex // held over the load, so that two goroutines of one request load once
@@ -106,7 +109,7 @@ func (x *exchange) load(ctx context.Context) error {
 			x.suspect(ctx)
 		}
 	}
-	s.m, s.headersSent = m, x.committed
+	s.m, s.headersSent, s.started, s.own = m, x.committed, x.started, &x.own
 	x.loaded = true
 	return nil
 }

@@ -3,6 +3,8 @@ package sessionstore
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -78,6 +80,7 @@ type watches struct {
 	open    map[*watch]struct{}
 	timer   *time.Timer // nil when none is set and no check is under way
 	failing bool        // since the last answer
+	woken   bool        // the check that is under way is not the last word
 	closed  bool
 }
 
@@ -124,6 +127,30 @@ func (q *watches) again(after time.Duration) {
 		defer q.checking.Done()
 		q.check()
 	})
+}
+
+// wake checks at once if a session that has just ended here may be watched. Other
+// instances find out with their next check.
+func (q *watches) wake(ended func(*Record) bool) {
+	q.mu.Lock()
+	open := slices.Collect(maps.Keys(q.open))
+	q.mu.Unlock()
+	if !slices.ContainsFunc(open, func(w *watch) bool {
+		rec, stored := w.session.Record()
+		return !stored || ended(&rec)
+	}) {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.timer == nil || q.closed:
+	case q.timer.Stop():
+		q.checking.Done()
+		q.again(0)
+	default:
+		q.woken = true // a check is under way, and may have asked before
+	}
 }
 
 // stop takes the next check back. One that is under way sees to itself. The caller holds q.mu.
@@ -174,8 +201,13 @@ func (q *watches) check() {
 	}
 	q.timer = nil
 	if len(q.open) > 0 && !q.closed {
-		q.again(max(0, watchEvery-time.Since(began)))
+		after := max(0, watchEvery-time.Since(began))
+		if q.woken {
+			after = 0
+		}
+		q.again(after)
 	}
+	q.woken = false
 	tell := err != nil && !q.failing
 	q.failing = err != nil
 	q.mu.Unlock()

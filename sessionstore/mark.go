@@ -1,9 +1,11 @@
 package sessionstore
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
@@ -65,13 +67,13 @@ func (b Began) RefusedBy(m Mark, now time.Time) bool {
 	if slices.Contains(b.own, m.ID) {
 		return false
 	}
-	return b.login().Refused(coherence.At(m.RevokedAt), coherence.At(now))
+	return b.login().Refused(m.RevokedAt, now)
 }
 
 // login is b at this moment.
 func (b Began) login() coherence.Login {
 	if b.kind != beganHere {
-		return coherence.Login{Stored: true, At: coherence.At(b.stored)}
+		return coherence.Login{Stored: true, At: b.stored}
 	}
 	return coherence.Login{Age: b.age()}
 }
@@ -90,6 +92,45 @@ func (b Began) in(rec *Record) Began {
 		b = BeganAt(rec.AuthenticatedAt)
 	}
 	return b
+}
+
+// ownMarks are the marks that one request has made. The zero value is empty, nil
+// takes none.
+type ownMarks struct {
+	mu  sync.Mutex
+	ids []MarkID
+}
+
+// mark gives a selection the id of its mark, and remembers it.
+func (o *ownMarks) mark(s *Selection) {
+	if !s.marks() {
+		return
+	}
+	s.Mark = newMarkID()
+	if o != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.ids = append(o.ids, s.Mark)
+	}
+}
+
+func (o *ownMarks) all() []MarkID {
+	if o == nil {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.ids)
+}
+
+// ownMarksOf are those of the request that a context belongs to; nil without one.
+func ownMarksOf(ctx context.Context) *ownMarks {
+	if v, ok := ctx.Value(contextKey{}).(*visit); ok {
+		if x := v.exchange.Load(); x != nil {
+			return &x.own
+		}
+	}
+	return nil
 }
 
 // markKey is what marks are found by.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"time"
 )
 
 // ErrorHandler answers a request whose session could not be saved, in place of
@@ -39,7 +40,7 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 // carries Vary: Cookie, and Cache-Control: private if the handler set none.
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &exchange{m: m, header: w.Header()}
+		x := &exchange{m: m, header: w.Header(), started: time.Now()}
 		if len(x.header) > 0 {
 			x.before = x.header.Clone()
 		}
@@ -86,6 +87,10 @@ func ServeError(w http.ResponseWriter, r *http.Request, err error) {
 	if unavailable {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "The session store is unavailable. Please try again.", http.StatusServiceUnavailable)
+		return
+	}
+	if errors.Is(err, ErrRevoked) {
+		http.Error(w, "Your sessions were ended while you logged in. Please log in again.", http.StatusForbidden)
 		return
 	}
 	if errors.Is(err, ErrTooManySessions) {

@@ -81,6 +81,11 @@ func (e *emergency) put(ctx context.Context, rec *Record) (bool, error) {
 	}
 	staged := newToken().id()
 	_, err := e.truth.Create(ctx, Draft{ID: staged, UserID: rec.UserID, Data: rec.Data, Client: rec.Client, Age: age})
+	if errors.Is(err, ErrRevoked) { // since it began: it ends here too
+		e.memory.forget(rec.ID)
+		e.observe(ctx, Event{Kind: EventLoginRefused, Handle: rec.ID.Handle(), UserID: rec.UserID, Err: err})
+		return false, nil
+	}
 	if errors.Is(err, ErrUncertain) {
 		e.writeDown(staged) // it may be there, and is of no use to anybody
 	}

@@ -53,6 +53,10 @@ const (
 	EventDiscarded
 	// EventSaveFailed: the session could not be saved and the client got an error instead of the response.
 	EventSaveFailed
+	// EventLoginRefused: the sessions of the user were revoked while a login was
+	// under way, or before a session of an emergency reached Postgres. UserID is
+	// the user's.
+	EventLoginRefused
 	// EventLimitFailed: a user's oldest sessions could not be ended after a login; the next one makes up for it.
 	EventLimitFailed
 	// EventTouchFailed: uses of sessions could not be noted; they will be at their next use.
@@ -82,7 +86,7 @@ const (
 var eventNames = [eventKinds]string{
 	"session created", "session login", "session renewed", "session logout", "sessions revoked", "session handle foreign", "session expired", "session unknown",
 	"session cookie forged", "session cookie ambiguous", "session not loaded", "session suspicious",
-	"session change lost", "session changed too late", "session changes discarded", "session not saved", "session limit not kept", "session touch failed",
+	"session change lost", "session changed too late", "session changes discarded", "session not saved", "session login refused", "session limit not kept", "session touch failed",
 	"session watch failed",
 	"session response uncached", "sessions pruned", "session prune failed",
 	"session emergency begins", "session emergency not ended", "session emergency ended",

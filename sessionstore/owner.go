@@ -65,7 +65,7 @@ func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocati
 	if h == "" {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
 	}
-	r, err := m.revoke(ctx, Selection{UserID: userID, Handle: h}, ReasonHandle)
+	r, err := m.revoke(ctx, Selection{UserID: userID, Handle: h}, ReasonHandle, nil)
 	if err == nil && r.Count == 0 {
 		m.observe(ctx, foreign(ctx, userID))
 		err = fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
@@ -85,14 +85,14 @@ func (m *Manager) RevokeUser(ctx context.Context, userID string) (Revocation, er
 	if err := userError(userID); err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return m.revoke(ctx, Selection{UserID: userID}, ReasonUser)
+	return m.revoke(ctx, Selection{UserID: userID}, ReasonUser, ownMarksOf(ctx))
 }
 
 // RevokeAll ends every session of every user, and those of visitors, in batches as
 // [Manager.RevokeUser] does. The cache is not told of so many: other instances may
 // serve what it holds until it is no longer fresh.
 func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
-	return m.revoke(ctx, Selection{All: true}, ReasonAll)
+	return m.revoke(ctx, Selection{All: true}, ReasonAll, ownMarksOf(ctx))
 }
 
 type progressKey struct{}
@@ -111,7 +111,7 @@ func (s *Session) RevokeOthers(ctx context.Context) (Revocation, error) {
 	if err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return s.m.revoke(ctx, sel, ReasonOthers)
+	return s.m.revoke(ctx, sel, ReasonOthers, s.own)
 }
 
 // userError says why no login can have a user id, before the database has to.
@@ -132,10 +132,15 @@ func (s *Session) others() (Selection, error) {
 	return Selection{UserID: userID, Except: s.rec.ID}, nil
 }
 
-func (m *Manager) revoke(ctx context.Context, sel Selection, why Reason) (Revocation, error) {
+// revoke ends a selection. own are the marks of the request that asks for it.
+func (m *Manager) revoke(ctx context.Context, sel Selection, why Reason, own *ownMarks) (Revocation, error) {
 	e := revoked(ctx, sel, why)
+	own.mark(&sel)
 	sel.Progress, _ = ctx.Value(progressKey{}).(func(int))
 	_, r, err := m.store.Revoke(withoutSession(ctx), sel)
+	if r.Count > 0 || err == nil {
+		m.watches.wake(sel.includes)
+	}
 	if e.Count, e.Revocation, e.Err = r.Count, r, err; r.Count > 0 { // some may have ended before the error
 		m.observe(ctx, e)
 	}
@@ -143,6 +148,11 @@ func (m *Manager) revoke(ctx context.Context, sel Selection, why Reason) (Revoca
 		return r, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
 	return r, nil
+}
+
+// includes reports whether a session may be in the selection.
+func (s Selection) includes(rec *Record) bool {
+	return s.All || s.UserID != "" && rec.UserID == s.UserID && rec.ID != s.Except
 }
 
 // revoked is the event of a revoke that is about to be made: who acts is whoever has the request's session before it.
@@ -164,7 +174,7 @@ func (m *Manager) limit(ctx context.Context, userID string) {
 		return
 	}
 	ctx = WithActor(ctx, userID, "")
-	if _, err := m.revoke(ctx, Selection{UserID: userID, Keep: m.cfg.MaxSessionsPerUser}, ReasonLimit); err != nil {
+	if _, err := m.revoke(ctx, Selection{UserID: userID, Keep: m.cfg.MaxSessionsPerUser}, ReasonLimit, nil); err != nil {
 		m.observe(ctx, Event{Kind: EventLimitFailed, UserID: userID, Err: err})
 	}
 }

@@ -27,6 +27,17 @@ func (p *Postgres) mark(ctx context.Context, s *Selection) (at time.Time, err er
 	return at, err
 }
 
+// markIn adds a mark in a transaction of the application: it carries the time at
+// which that began, and others see it when it commits.
+func (p *Postgres) markIn(ctx context.Context, db querier, s *Selection) error {
+	if !s.marks() {
+		return nil
+	}
+	key := s.key()
+	_, err := p.queries.MarkAdd(ctx, db, s.Mark[:], key[:])
+	return err
+}
+
 // lookCall asks whether a mark refuses a login.
 type lookCall struct {
 	userID string

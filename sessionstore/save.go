@@ -97,6 +97,7 @@ func (s *Session) perform(ctx context.Context, p plan) error {
 		s.mu.Lock()
 		s.doomed = s.doomed[1:]
 		s.mu.Unlock()
+		s.m.watches.wake(func(rec *Record) bool { return rec.ID == d.ID || rec.ID == d.next })
 		s.m.observe(ctx, Event{
 			Kind: EventLogout, Handle: d.ID.Handle(), UserID: d.UserID, Reason: ReasonLogout, Actor: d.by.name, Detail: d.by.note, Revocation: revoked,
 		})
@@ -109,6 +110,9 @@ func (s *Session) perform(ctx context.Context, p plan) error {
 	}
 
 	rec, tok, err := s.write(ctx, &p)
+	if errors.Is(err, ErrRevoked) {
+		s.m.observe(ctx, Event{Kind: EventLoginRefused, UserID: p.change.UserID, Err: err})
+	}
 	if err == nil && p.change.UserID != "" {
 		s.m.limit(ctx, p.change.UserID)
 	}
@@ -168,6 +172,9 @@ func (s *Session) plan() plan {
 		round:   s.round,
 		life:    s.life,
 		change:  Change{UserID: s.userID, Client: s.client},
+	}
+	if s.userID != "" {
+		p.change.Began = BeganHere(s.started, s.own.all()...)
 	}
 	if s.m.cfg.DenyAtMaxSessions {
 		p.change.MaxSessions = s.m.cfg.MaxSessionsPerUser

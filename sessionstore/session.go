@@ -19,6 +19,9 @@ type Session struct {
 	m      *Manager
 	client Client // of this request; zero when it isn't tracked
 
+	started time.Time // when the request began
+	own     *ownMarks // of the request's revokes
+
 	// saving is held over a whole save, so that two saves of one request don't race. mu never is held over I/O.
 	saving sync.Mutex
 

@@ -90,7 +90,9 @@ func (x *exchange) suspect(ctx context.Context) {
 		x.moved = true
 	case ActionRevoke:
 		// Whether or not it can be ended now: this request does not get it, and the next one tries again.
-		e.Revocation, e.Err = m.store.Delete(ctx, s.rec.ID)
+		id := s.rec.ID
+		e.Revocation, e.Err = m.store.Delete(ctx, id)
+		m.watches.wake(func(rec *Record) bool { return rec.ID == id })
 		s.withhold()
 		s.identity, s.held = none, nil
 	default:

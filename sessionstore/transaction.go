@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,9 +20,17 @@ type Tx struct {
 	m      *Manager
 	tx     pgx.Tx
 	ids    []ID
-	events []Event // to be told when it is committed
-	waits  *waits  // of the transaction's connection
-	before int64   // how many of them were cancelled
+	events []Event    // to be told when it is committed
+	again  []txRevoke // to be done once more when it is committed
+	waits  *waits     // of the transaction's connection
+	before int64      // how many of them were cancelled
+}
+
+// txRevoke is a revoke of a transaction that left a mark.
+type txRevoke struct {
+	sel     Selection
+	own     *ownMarks
+	session *Session // that is spared, under the id that it has by then; nil for none
 }
 
 // In gives the revocations that take part in a transaction of the application. It must be on the database of the sessions,
@@ -37,7 +46,7 @@ func (t *Tx) Revoke(ctx context.Context, userID string, h Handle) error {
 	if h == "" {
 		return fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
 	}
-	n, err := t.revoke(ctx, Selection{UserID: userID, Handle: h}, ReasonHandle)
+	n, err := t.revoke(ctx, Selection{UserID: userID, Handle: h}, ReasonHandle, nil)
 	if err == nil && n == 0 {
 		t.m.observe(ctx, foreign(ctx, userID))
 		err = fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
@@ -50,7 +59,7 @@ func (t *Tx) RevokeUser(ctx context.Context, userID string) (int, error) {
 	if err := userError(userID); err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return t.revoke(ctx, Selection{UserID: userID}, ReasonUser)
+	return t.revoke(ctx, Selection{UserID: userID}, ReasonUser, ownMarksOf(ctx))
 }
 
 // RevokeOthers is [Session.RevokeOthers] for a session of this Manager. It returns how many sessions end with the transaction.
@@ -59,19 +68,27 @@ func (t *Tx) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return t.revoke(ctx, sel, ReasonOthers)
+	n, err := t.revoke(ctx, sel, ReasonOthers, s.own)
+	if err == nil && sel.marks() {
+		t.again[len(t.again)-1].session = s
+	}
+	return n, err
 }
 
-func (t *Tx) revoke(ctx context.Context, sel Selection, why Reason) (int, error) {
+func (t *Tx) revoke(ctx context.Context, sel Selection, why Reason, own *ownMarks) (int, error) {
 	if t.m.chain == nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", errNoPostgres)
 	}
 	e := revoked(ctx, sel, why)
+	own.mark(&sel)
 	ids, n, err := t.end(withoutSession(ctx), sel)
 	if err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
 	t.ids = append(t.ids, ids...)
+	if sel.marks() {
+		t.again = append(t.again, txRevoke{sel: sel, own: own})
+	}
 	if e.Count = n; n > 0 {
 		t.events = append(t.events, e)
 	}
@@ -88,7 +105,10 @@ func (t *Tx) end(ctx context.Context, sel Selection) (ids []ID, n int, err error
 	trace(ctx, p.tracer, Call{LayerSession, OpRevoke}, func(ctx context.Context) CallResult {
 		trace(ctx, p.tracer, Call{LayerPostgres, OpRevoke}, func(ctx context.Context) CallResult {
 			if err = t.inText(ctx, func() (err error) {
-				ids, n, err = p.revoke(ctx, p.inSchema(t.tx), sel, nil, p.distributed.Load())
+				db := p.inSchema(t.tx)
+				if err = p.markIn(ctx, db, &sel); err == nil {
+					ids, n, err = p.revoke(ctx, db, sel, nil, p.distributed.Load())
+				}
 				return err
 			}); err != nil {
 				err = p.translate(ctx, err)
@@ -116,28 +136,53 @@ func (t *Tx) inText(ctx context.Context, statements func() error) error {
 	return statements()
 }
 
-// Committed tells the cache what the transaction has ended, and says what may be promised about it. Call it when the
-// transaction has been committed, and only then: until it is called, or when it never is, other instances may serve the
-// sessions for as long as the cache is fresh.
+// Committed ends the sessions of these users once more, reports to the cache what
+// the transaction has ended, and returns what may be promised. Call it when the
+// transaction has been committed, and only then. A login that was under way during
+// the transaction could see neither its mark nor the new password: without
+// Committed, as when the process dies first, such a login stays. Committed is
+// bounded by ctx. If its Revocation is not Committed, revoke again.
 //
 // Postgres calls a COMMIT whose wait for a synchronous standby was cancelled a success. On a pool made with
-// [ConfigurePool] the Revocation is not Committed then: the sessions are back if the primary is lost. So end them again.
+// [ConfigurePool] the Revocation is not Committed then: the sessions are back if the primary is lost.
 func (t *Tx) Committed(ctx context.Context) Revocation {
 	outcome := coherence.Committed
 	if t.waits.count() > t.before {
 		outcome = coherence.Uncertain
 	}
 	r := Revocation{Committed: outcome == coherence.Committed, CacheAcked: true}
-	if c := t.m.chain; c != nil && c.cached != nil && len(t.ids) > 0 {
+	c := t.m.chain
+	if c != nil && c.cached != nil && len(t.ids) > 0 {
 		r = c.cached.revoked(withoutSession(ctx), outcome, t.ids...)
 	}
-	count := 0
+	var failed error
+	later := 0
+	for _, again := range t.again {
+		if again.session != nil {
+			rec, _ := again.session.Record()
+			again.sel.Except = rec.ID
+		}
+		again.own.mark(&again.sel)
+		_, also, err := t.m.store.Revoke(withoutSession(ctx), again.sel)
+		later += also.Count
+		r.Committed, r.CacheAcked = r.Committed && also.Committed, r.CacheAcked && also.CacheAcked
+		r.MaxExposure = max(r.MaxExposure, also.MaxExposure)
+		if err != nil {
+			failed = err
+		}
+		t.m.watches.wake(again.sel.includes)
+	}
+	if len(t.ids) > 0 {
+		ended := t.ids
+		t.m.watches.wake(func(rec *Record) bool { return slices.Contains(ended, rec.ID) })
+	}
+	count := later
 	for _, e := range t.events {
-		e.Revocation, e.Revocation.Count = r, e.Count
+		e.Revocation, e.Revocation.Count, e.Err = r, e.Count, failed
 		t.m.observe(ctx, e)
 		count += e.Count
 	}
 	r.Count = count
-	t.ids, t.events = nil, nil
+	t.ids, t.events, t.again = nil, nil, nil
 	return r
 }

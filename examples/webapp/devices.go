@@ -93,7 +93,7 @@ func endedWords(r sessionstore.Revocation) string {
 		text = fmt.Sprintf("%d devices are logged out.", r.Count)
 	}
 	if r.Count > 0 && r.MaxExposure > 0 {
-		text += fmt.Sprintf(" The cache did not hear of it: it can take up to %d seconds.", int(r.MaxExposure.Seconds()))
+		text += fmt.Sprintf(" It can take up to %d seconds everywhere.", int(r.MaxExposure.Seconds()))
 	}
 	return text
 }

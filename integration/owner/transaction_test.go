@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -74,6 +75,10 @@ func TestPasswordChangeInATransaction(t *testing.T) {
 		}
 
 		r := revocations.Committed(ctx)
+		if r.MaxExposure <= 0 {
+			t.Error("a promise about a user does not depend on what the cache acknowledged")
+		}
+		r.MaxExposure = 0
 		expect(t, "Revocation", r, sessionstore.Revocation{Count: 2, Committed: true, CacheAcked: true})
 		everywhere("when the cache is told", "")
 		expect(t, "told twice", revocations.Committed(ctx).Count, 0)
@@ -141,4 +146,36 @@ func TestAStricterTransactionFailsRatherThanMiss(t *testing.T) {
 	if _, err := in.In(tx).RevokeUser(t.Context(), "ada"); err == nil || !strings.Contains(err.Error(), "40001") {
 		t.Errorf("%v, want a failure to serialize", err)
 	}
+}
+
+// A login with the old password commits during the transaction: it sees no mark, and
+// the transaction's statement does not see its row. Committed ends it, and refuses
+// those that are still under way.
+func TestALoginDuringATransactionEndsWithIt(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	in := h.instance()
+	began := sessionstore.BeganHere(time.Now())
+	tx, err := in.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	revocations := in.In(tx)
+	_, err = revocations.RevokeUser(t.Context(), "ada")
+	in.check(err)
+	store := in.Store()
+	_, err = store.Create(t.Context(), sessionstore.Draft{ID: newID(), UserID: "ada", Began: began})
+	in.check(err)
+	in.check(tx.Commit(t.Context()))
+	expect(t, "sessions after the commit", pgtest.One[int](t, h.admin, adas), 1)
+	late := sessionstore.BeganHere(time.Now()) // with the old password, after the transaction's start
+	expect(t, "Revocation", revocations.Committed(t.Context()), sessionstore.Revocation{Count: 1, Committed: true, CacheAcked: true})
+	expect(t, "sessions after Committed", pgtest.One[int](t, h.admin, adas), 0)
+	for what, b := range map[string]sessionstore.Began{"before the transaction": began, "before Committed": late} {
+		if _, err := store.Create(t.Context(), sessionstore.Draft{ID: newID(), UserID: "ada", Began: b}); !errors.Is(err, sessionstore.ErrRevoked) {
+			t.Errorf("a login that began %s: %v, want ErrRevoked", what, err)
+		}
+	}
+	expect(t, "sessions", pgtest.One[int](t, h.admin, adas), 0)
 }

@@ -12,7 +12,7 @@ type decisions struct {
 	bury          func(Outcome) bool
 	buryTTL       func(Policy) time.Duration
 	refusedTTL    func(Policy) time.Duration // of a save's tombstone, in place of its fill
-	revoked       func(Policy, Outcome, bool) Revocation
+	revoked       func(Policy, Outcome, bool, bool) Revocation
 	fill          func(*Slot, Entry) bool
 	entomb        func(*Slot)
 	get           func(*Slot) (CacheAnswer, Entry)

@@ -141,7 +141,7 @@ func (e emergency) revokes(r rules, do doing) {
 				if reached {
 					n.cache, n.validated = Tombstone, 0
 				}
-				if p := (Policy{Freshness: time.Second}).Revoked(Journalled, reached); p.Committed {
+				if p := (Policy{Freshness: time.Second}).Revoked(Journalled, reached, true); p.Committed {
 					return violated("a journalled revoke says that it was committed")
 				}
 				return nil

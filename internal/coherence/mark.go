@@ -7,20 +7,20 @@ import "time"
 type Login struct {
 	// Stored says that At counts, and Age does not.
 	Stored bool
-	At     Time
+	// At is the time in the row.
+	At time.Time
 	// Age is how long ago the login began, when the answer of the look came.
 	Age time.Duration
 }
 
-// Refused reports whether a mark of this time refuses the login. now is
-// Postgres's clock in the answer of the look: since the age is taken later, the
-// login looks older than it is, and a mark in doubt refuses it.
-func (l Login) Refused(mark, now Time) bool {
+// Refused reports whether a mark refuses the login. now is Postgres's clock when it
+// answered with the mark: since the age is taken later, the login looks older than
+// it is, and a mark in doubt refuses it.
+func (l Login) Refused(mark, now time.Time) bool {
 	if l.Stored {
-		return mark > l.At
+		return mark.After(l.At)
 	}
-	const rounding = 2 // microseconds: both times and the age may have lost one
-	return mark > now.Add(-l.Age)-rounding
+	return l.Age > now.Sub(mark)
 }
 
 // Age is how much time has passed between two instants, by the clock that says

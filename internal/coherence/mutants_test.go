@@ -132,9 +132,12 @@ var mutants = []mutant{
 		s.lifetime = 2 * tick
 		return s
 	}},
-	{"a revoke of all counts as acknowledged", func(s *scope) { s.toldOfAll = true }, func() *scope { return small(3, 0, nil, load, revokeAll) }},
+	{"a revoke of all counts as acknowledged", func(s *scope) {
+		s.toldOfAll = true
+		s.revoked = func(p Policy, o Outcome, acknowledged, _ bool) Revocation { return p.Revoked(o, acknowledged, true) }
+	}, func() *scope { return small(3, 0, nil, load, revokeAll) }},
 	{"an acknowledgement is made up", func(s *scope) {
-		s.revoked = func(p Policy, o Outcome, _ bool) Revocation { return p.Revoked(o, true) }
+		s.revoked = func(p Policy, o Outcome, _, one bool) Revocation { return p.Revoked(o, true, one) }
 	}, ends},
 	{"the bound of the clock grows slack with its age", func(s *scope) {
 		s.now = func(c *Clock, at Instant) Bound {

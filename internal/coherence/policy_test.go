@@ -110,19 +110,22 @@ func TestRevoked(t *testing.T) {
 		policy       Policy
 		outcome      Outcome
 		acknowledged bool
+		one          bool
 		bury         bool
 		want         Revocation
 	}{
-		{p, Committed, true, true, Revocation{true, true, 0}},
-		{p, Committed, false, true, Revocation{true, false, bound}},
-		{p, Journalled, true, true, Revocation{false, true, 0}},
-		{p, Uncertain, true, true, Revocation{false, true, 0}},
-		{p, Uncertain, false, true, Revocation{false, false, bound}},
-		{p, Refused, false, false, Revocation{false, false, bound}},
-		{Policy{}, Committed, false, true, Revocation{true, false, 0}},
-		{Policy{Grace: time.Hour}, Committed, false, true, Revocation{true, false, 0}},
+		{p, Committed, true, true, true, Revocation{true, true, 0}},
+		{p, Committed, false, true, true, Revocation{true, false, bound}},
+		{p, Committed, true, false, true, Revocation{true, true, bound}},
+		{Policy{}, Committed, true, false, true, Revocation{true, true, 0}},
+		{p, Journalled, true, true, true, Revocation{false, true, 0}},
+		{p, Uncertain, true, true, true, Revocation{false, true, 0}},
+		{p, Uncertain, false, true, true, Revocation{false, false, bound}},
+		{p, Refused, false, true, false, Revocation{false, false, bound}},
+		{Policy{}, Committed, false, true, true, Revocation{true, false, 0}},
+		{Policy{Grace: time.Hour}, Committed, false, true, true, Revocation{true, false, 0}},
 	} {
-		if got := test.policy.Revoked(test.outcome, test.acknowledged); got != test.want {
+		if got := test.policy.Revoked(test.outcome, test.acknowledged, test.one); got != test.want {
 			t.Errorf("%v, outcome %d, acknowledged %t: got %+v, want %+v", test.policy, test.outcome, test.acknowledged, got, test.want)
 		}
 		if got := test.outcome.Bury(); got != test.bury {

@@ -83,7 +83,7 @@ func (s *stage) returned(n int, acknowledged bool) error {
 		}
 		return nil
 	}
-	r := s.revoked(s.policy, o.result, acknowledged)
+	r := s.revoked(s.policy, o.result, acknowledged, o.kind == revoke || o.kind == rotate)
 	if !r.Committed {
 		return nil
 	}

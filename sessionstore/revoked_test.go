@@ -1,0 +1,231 @@
+package sessionstore_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// A login whose user is revoked before its response gets 403 and no cookie, and no
+// session of the user is left.
+func TestALoginThatARevokeOvertakesIsRefused(t *testing.T) {
+	for name, change := range map[string]func(*sessionstore.Config){
+		"a new token":      func(*sessionstore.Config) {},
+		"the token it had": func(c *sessionstore.Config) { c.KeepTokenOnLogin = true },
+		"limited":          func(c *sessionstore.Config) { c.MaxSessionsPerUser, c.DenyAtMaxSessions = 5, true },
+		"trimmed":          func(c *sessionstore.Config) { c.MaxSessionsPerUser = 5 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t, change)
+				for _, cookie := range []string{"", s.newcomer("cart")} {
+					for _, revoke := range []func(context.Context) error{
+						func(ctx context.Context) error { _, err := s.m.RevokeUser(ctx, "ada"); return err },
+						func(ctx context.Context) error { _, err := s.m.RevokeAll(ctx); return err },
+					} {
+						resp, after := s.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+							time.Sleep(time.Second) // a slow hash of the password
+							s.check(revoke(context.Background()))
+							s.check(sess.Login(r.Context(), "ada"))
+						})
+						expect(t, "status", resp.StatusCode, http.StatusForbidden)
+						if _, set := sessionCookie(resp); set || after != cookie {
+							t.Error("a refused login sets a cookie")
+						}
+						if got := s.seen(); !strings.Contains(got, "session login refused") || strings.Contains(got, "session login,") {
+							t.Errorf("events: %s", got)
+						}
+						infos, err := s.m.List(t.Context(), "ada", sessionstore.Page{})
+						if err != nil || len(infos) != 0 {
+							t.Errorf("%d sessions, %v", len(infos), err)
+						}
+					}
+				}
+				time.Sleep(time.Second)
+				resp, cookie := s.visit("", func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+					s.check(sess.Login(r.Context(), "ada"))
+				})
+				expect(t, "status of a later login", resp.StatusCode, http.StatusOK)
+				expect(t, "a later login", s.look(cookie), "user=ada")
+			})
+		})
+	}
+}
+
+// A request that revokes and then logs in, as a change or a reset of a password, is
+// let in: its own marks are left out. Another's are not.
+func TestARequestsOwnRevokeDoesNotRefuseItsLogin(t *testing.T) {
+	for name, revoke := range map[string]func(*site, context.Context, *sessionstore.Session) error{
+		"RevokeUser": func(s *site, ctx context.Context, _ *sessionstore.Session) error {
+			_, err := s.m.RevokeUser(ctx, "ada")
+			return err
+		},
+		"RevokeOthers": func(_ *site, ctx context.Context, sess *sessionstore.Session) error {
+			_, err := sess.RevokeOthers(ctx)
+			return err
+		},
+		"RevokeAll": func(s *site, ctx context.Context, _ *sessionstore.Session) error {
+			_, err := s.m.RevokeAll(ctx)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t)
+				for _, another := range []bool{false, true} {
+					cookie := s.user("ada")
+					resp, after := s.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+						time.Sleep(time.Second)
+						s.check(revoke(s, r.Context(), sess))
+						if another {
+							_, err := s.m.RevokeUser(context.Background(), "ada")
+							s.check(err)
+						}
+						s.check(sess.Login(r.Context(), "ada"))
+					})
+					if another {
+						expect(t, "status after another's revoke", resp.StatusCode, http.StatusForbidden)
+					} else {
+						expect(t, "status", resp.StatusCode, http.StatusOK)
+						expect(t, "afterwards", s.look(after), "user=ada")
+					}
+					time.Sleep(time.Second)
+				}
+			})
+		})
+	}
+}
+
+// A lost answer to a login is looked for by a save, which looks for marks again.
+func TestALoginWithALostAnswerLooksAgain(t *testing.T) {
+	for _, revoked := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			memory := sessionstore.NewMemory(weekly, 0)
+			first := true
+			lossy := &losing{Store: memory, lost: func(method string) bool {
+				if lost := first && method == "Rotate"; lost {
+					first = false
+					if revoked {
+						_, _, _ = memory.Revoke(context.Background(), sessionstore.Selection{UserID: "ada", Except: idOf("nobody")})
+					}
+					return true
+				}
+				return false
+			}}
+			s := newSiteOver(t, &spyStore{Store: lossy})
+			resp, after := s.visit(s.newcomer(), func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+				time.Sleep(time.Second)
+				s.check(sess.Login(r.Context(), "ada"))
+			})
+			if revoked {
+				expect(t, "status", resp.StatusCode, http.StatusForbidden)
+			} else {
+				expect(t, "status", resp.StatusCode, http.StatusOK)
+				expect(t, "afterwards", s.look(after), "user=ada")
+			}
+		})
+	}
+}
+
+// A revoke wakes the watches of its own process: nobody waits for the next second.
+func TestARevokeEndsItsOwnWatchesAtOnce(t *testing.T) {
+	for name, end := range map[string]func(*site, string, sessionstore.ID){
+		"RevokeUser": func(s *site, _ string, _ sessionstore.ID) {
+			_, err := s.m.RevokeUser(context.Background(), "ada")
+			s.check(err)
+		},
+		"RevokeAll": func(s *site, _ string, _ sessionstore.ID) {
+			_, err := s.m.RevokeAll(context.Background())
+			s.check(err)
+		},
+		"Revoke": func(s *site, _ string, id sessionstore.ID) {
+			_, err := s.m.Revoke(context.Background(), "ada", id.Handle())
+			s.check(err)
+		},
+		"Logout": func(s *site, cookie string, _ sessionstore.ID) {
+			s.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+				s.check(sess.Logout(r.Context()))
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t)
+				cookie := s.user("ada")
+				mine := s.open(t, cookie, func(http.ResponseWriter, *http.Request, *sessionstore.Session) {})
+				other := s.open(t, s.user("eve"), func(http.ResponseWriter, *http.Request, *sessionstore.Session) {})
+				time.Sleep(300 * time.Millisecond)
+				began := time.Now()
+				end(s, cookie, mine.id())
+				<-mine.ctx.Done()
+				expect(t, "it took", time.Since(began), 0)
+				mine.expect("afterwards", sessionstore.ErrNotFound)
+				if name != "RevokeAll" {
+					other.expect("somebody else", nil)
+				}
+				other.close()
+				<-other.done
+				s.m.EndWatches()
+			})
+		})
+	}
+}
+
+// The log says so where Redis did not acknowledge a revoke.
+func TestARevokeThatRedisDidNotAcknowledgeIsAWarning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, acknowledged := range []bool{true, false} {
+			slots := newSlotCache()
+			cached := sessionstore.NewCached(sessionstore.NewMemory(weekly, 0), slots, halfMinute, weekly)
+			t.Cleanup(cached.Close)
+			s := newSiteOver(t, &spyStore{Store: cached}, func(c *sessionstore.Config) { c.Observer = nil })
+			s.user("ada")
+			if !acknowledged {
+				slots.on("Bury", failing)
+			}
+			_, err := s.m.RevokeUser(context.Background(), "ada")
+			s.check(err)
+			s.told()
+			if got := strings.Contains(s.log.String(), `level=WARN msg="sessions revoked"`); got == acknowledged {
+				t.Errorf("acknowledged %v, the log: %s", acknowledged, s.log)
+			}
+		}
+	})
+}
+
+// A session of an emergency whose user was revoked meanwhile, by an instance that
+// had Postgres, never reaches it. The recovery ends all the same.
+func TestRecoveryDropsSessionsOfARevokedUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage(t, halfMinute, weekly)
+		defer o.end()
+		o.away()
+		before := o.create("before").ID
+		visitor, err := o.Create(t.Context(), sessionstore.Draft{ID: idOf("visitor")})
+		expect(t, "error", err, nil)
+		time.Sleep(time.Minute)
+		memory := o.pg.Store.(*sessionstore.Memory)
+		if _, _, err := memory.Revoke(t.Context(), sessionstore.Selection{UserID: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		after := o.create("after").ID
+		time.Sleep(10 * time.Second) // the age of a session errs by the time of a call
+		o.pg.up()
+		time.Sleep(3 * time.Second)
+		expect(t, "mode", o.Mode(), coherence.Normal)
+		expect(t, "from before the revoke", o.row(before), "not found")
+		expect(t, "served here", o.got(before), "not found")
+		expect(t, "from after it", o.row(after), "alive")
+		expect(t, "a visitor's", o.row(visitor.ID), "alive")
+		if got := o.seen(); !strings.Contains(got, "session login refused") || !strings.Contains(got, "session emergency ended 2") {
+			t.Errorf("events: %s", got)
+		}
+	})
+}
