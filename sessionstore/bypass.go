@@ -23,7 +23,7 @@ func (x *exchange) bypassed() {
 	m, s := x.m, &x.session
 	s.headersGo()
 	s.mu.Lock()
-	lost := s.userID != "" || s.renew || s.identity != stored && len(s.edits) > 0
+	lost := s.userID != "" || s.renew || s.identity != stored && len(s.edits) > 0 && !s.ephemeral()
 	e := Event{
 		Kind: EventChangeLate, Handle: s.handle(), UserID: s.rec.UserID,
 		Detail: "needs a cookie, and the response bypassed the session's writer",

@@ -18,7 +18,8 @@ import (
 //
 //	v1.<key id>.<base64url(payload)>.<base64url(HMAC-SHA-256)>
 //
-// where the payload is the token (32 bytes), flags (1 byte) and the version floor (8 bytes, big endian: the least version that a cache may answer with).
+// where the payload is the token (32 bytes), flags (1 byte) and 8 bytes, big endian: the minimum version that a cache may answer with, or
+// the Unix time at which a session of an emergency was made.
 // The MAC covers, each with its length before it: the purpose, the cookie's name, the environment, the key id and
 // the payload. So a cookie of another name, another environment or another purpose of the same secret is worth
 // nothing. The signature is not what keeps a session safe, the token is; it lets garbage be refused without a query.
@@ -26,6 +27,7 @@ const (
 	cookieVersion  = "v1"
 	cookiePurpose  = "pgsession cookie v1"
 	flagPersistent = 1 << 0
+	flagEmergency  = 1 << 1
 
 	payloadBytes = 32 + 1 + 8
 	keyIDChars   = 8
@@ -46,6 +48,9 @@ type ticket struct {
 	persistent bool
 	// floor is the version that the browser has seen, where a cache may be behind it; 0 mostly.
 	floor uint64
+	// made is the Unix time at which an emergency's session was made; 0 for one
+	// of Postgres. Such a session has no floor.
+	made uint64
 	// stale: signed with a key that is on its way out.
 	stale bool
 }
@@ -57,13 +62,14 @@ type cookieKey struct {
 
 // cookieCodec signs and checks cookies. It is immutable.
 type cookieCodec struct {
+	marker  string // its name
 	cfg     CookieConfig
 	context []byte // what goes into every MAC before the key id and the payload
 	keys    []cookieKey
 }
 
 func newCookieCodec(cfg CookieConfig, env Environment, secrets []Secret) (*cookieCodec, error) {
-	c := &cookieCodec{cfg: cfg}
+	c := &cookieCodec{cfg: cfg, marker: cfg.Name + markerSuffix}
 	for _, part := range []string{cookiePurpose, cfg.Name, env.String()} {
 		c.context = appendPart(c.context, []byte(part))
 	}
@@ -91,7 +97,12 @@ func (c *cookieCodec) sign(t ticket) string {
 	if t.persistent {
 		payload[32] |= flagPersistent
 	}
-	binary.BigEndian.PutUint64(payload[33:], t.floor)
+	number := t.floor
+	if t.made > 0 {
+		payload[32] |= flagEmergency
+		number = t.made
+	}
+	binary.BigEndian.PutUint64(payload[33:], number)
 
 	value := make([]byte, 0, valueChars)
 	value = append(value, cookieVersion+"."+key.id+"."...)
@@ -129,14 +140,18 @@ func (c *cookieCodec) verify(value string) (ticket, bool) {
 		}
 		payload := [payloadBytes]byte(buf[:payloadBytes])
 		mac := key.mac.sum(&payload)
-		if !hmac.Equal(buf[payloadBytes:], mac[:]) || payload[32]&^flagPersistent != 0 {
+		if !hmac.Equal(buf[payloadBytes:], mac[:]) || payload[32]&^(flagPersistent|flagEmergency) != 0 {
 			return ticket{}, false
 		}
 		t := ticket{
 			persistent: payload[32]&flagPersistent != 0,
-			floor:      binary.BigEndian.Uint64(payload[33:]),
 			stale:      i > 0,
 		}
+		number := &t.floor
+		if payload[32]&flagEmergency != 0 {
+			number = &t.made
+		}
+		*number = binary.BigEndian.Uint64(payload[33:])
 		copy(t.token[:], payload[:])
 		return t, true
 	}
@@ -154,51 +169,89 @@ type presented int
 
 const (
 	presentedNothing presented = iota
-	presentedTicket
+	presentedTickets
 	presentedForged
-	presentedAmbiguous
+	presentedTooMany
 )
 
-// read finds the request's ticket. Cookies carry no integrity of their own: a sibling host or someone on the wire
-// can add one of our name. So when several come, the one that verifies counts, whatever the order, and two
-// different ones that verify count as none.
-func (c *cookieCodec) read(r *http.Request) (ticket, presented) {
-	var found ticket
+// read appends the tickets of the request to found. Cookies carry no integrity
+// of their own: a sibling host, or an attacker on the wire, can add one of our
+// name. So when several come, those that verify count, whatever the order.
+func (c *cookieCodec) read(r *http.Request, found []ticket) ([]ticket, presented) {
 	outcome, seen := presentedNothing, 0
 	for _, cookie := range r.CookiesNamed(c.cfg.Name) {
 		if seen++; seen > maxPresented {
-			return ticket{}, presentedAmbiguous
+			return nil, presentedTooMany
 		}
 		t, ok := c.verify(cookie.Value)
 		switch {
-		case !ok:
-			if outcome == presentedNothing {
-				outcome = presentedForged
+		case !ok && outcome == presentedNothing:
+			outcome = presentedForged
+		case ok:
+			outcome = presentedTickets
+			i := slices.IndexFunc(found, func(f ticket) bool { return f.token == t.token })
+			if i < 0 {
+				found = append(found, t)
+			} else if t.floor > found[i].floor {
+				found[i] = t
 			}
-		case outcome == presentedTicket && t.token != found.token:
-			return ticket{}, presentedAmbiguous
-		default:
-			found, outcome = t, presentedTicket
 		}
 	}
 	return found, outcome
 }
+
+// markerSuffix makes the name of the marker from that of the session's cookie.
+const markerSuffix = "-set"
+
+// marked reports whether a request brought the marker. Taking its cookies apart
+// is what costs.
+func (c *cookieCodec) marked(r *http.Request) bool {
+	return slices.ContainsFunc(r.Header["Cookie"], func(line string) bool { return strings.Contains(line, c.marker+"=1") }) &&
+		slices.ContainsFunc(r.CookiesNamed(c.marker), func(cookie *http.Cookie) bool { return cookie.Value == "1" })
+}
+
+// mark adds the Set-Cookie header of the marker, which says that there is a
+// session to requests that come without its cookie.
+func (c *cookieCodec) mark(h http.Header, persistent bool, maxAge time.Duration, secure bool) {
+	cookie := c.markerCookie(secure)
+	cookie.Value = "1"
+	if persistent {
+		cookie.MaxAge = seconds(maxAge)
+	}
+	put(h, cookie)
+}
+
+// unmark adds the Set-Cookie header that removes the marker.
+func (c *cookieCodec) unmark(h http.Header, secure bool) {
+	cookie := c.markerCookie(secure)
+	cookie.MaxAge = -1
+	put(h, cookie)
+}
+
+func (c *cookieCodec) markerCookie(secure bool) *http.Cookie {
+	cookie := c.cookie(secure)
+	cookie.Name, cookie.SameSite = c.marker, http.SameSiteLaxMode
+	return cookie
+}
+
+// seconds is a Max-Age. One of 0 would remove the cookie.
+func seconds(d time.Duration) int { return max(1, int(min(d, maxCookieAge)/time.Second)) }
 
 // write adds the Set-Cookie header for a ticket. maxAge is for a persistent cookie.
 func (c *cookieCodec) write(h http.Header, t ticket, maxAge time.Duration, secure bool) {
 	cookie := c.cookie(secure)
 	cookie.Value = c.sign(t)
 	if t.persistent {
-		cookie.MaxAge = max(1, int(min(maxAge, maxCookieAge)/time.Second))
+		cookie.MaxAge = seconds(maxAge)
 	}
-	c.put(h, cookie)
+	put(h, cookie)
 }
 
 // clear adds the Set-Cookie header that makes the browser forget its cookie.
 func (c *cookieCodec) clear(h http.Header, secure bool) {
 	cookie := c.cookie(secure)
 	cookie.MaxAge = -1
-	c.put(h, cookie)
+	put(h, cookie)
 }
 
 func (c *cookieCodec) cookie(secure bool) *http.Cookie {
@@ -209,15 +262,17 @@ func (c *cookieCodec) cookie(secure bool) *http.Cookie {
 		Secure:   secure,
 		HttpOnly: true,
 		SameSite: c.cfg.SameSite,
+
+		Partitioned: c.cfg.Partitioned,
 	}
 }
 
 // put replaces a Set-Cookie header of the same name. It does not go through http.SetCookie, which drops a cookie it
 // does not like without a word; newCookieCodec's caller has checked every part that configuration can reach.
-func (c *cookieCodec) put(h http.Header, cookie *http.Cookie) {
+func put(h http.Header, cookie *http.Cookie) {
 	kept := h["Set-Cookie"][:0:0]
 	for _, line := range h["Set-Cookie"] {
-		if !strings.HasPrefix(line, c.cfg.Name+"=") {
+		if !strings.HasPrefix(line, cookie.Name+"=") {
 			kept = append(kept, line)
 		}
 	}

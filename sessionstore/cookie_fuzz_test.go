@@ -85,18 +85,20 @@ func FuzzCookieHeader(f *testing.F) {
 	f.Add(strings.Repeat("__Host-session=x; ", 9) + signed[1])
 	f.Add(`__Host-session="` + signed[0] + `"; a=b;;=;`)
 	f.Fuzz(func(t *testing.T, header string) {
-		got, outcome := c.read(&http.Request{Header: http.Header{"Cookie": {header}}})
-		known := slices.ContainsFunc(fuzzTickets, func(k ticket) bool { return k == got })
-		if outcome == presentedTicket && !(known && strings.Contains(header, c.sign(got))) {
-			t.Fatalf("%q: a ticket that nobody signed", header)
+		got, outcome := c.read(&http.Request{Header: http.Header{"Cookie": {header}}}, nil)
+		for _, found := range got {
+			if !slices.Contains(fuzzTickets, found) || !strings.Contains(header, c.sign(found)) {
+				t.Fatalf("%q: a ticket that nobody signed", header)
+			}
 		}
-		if outcome != presentedTicket && got != (ticket{}) {
-			t.Fatalf("%q: outcome %d with a ticket", header, outcome)
+		if (outcome == presentedTickets) != (len(got) > 0) {
+			t.Fatalf("%q: outcome %d with %d tickets", header, outcome, len(got))
 		}
 		parts := strings.Split(header, "; ")
 		slices.Reverse(parts)
-		again, reversed := c.read(&http.Request{Header: http.Header{"Cookie": {strings.Join(parts, "; ")}}})
-		if reversed != outcome || again.token != got.token {
+		again, reversed := c.read(&http.Request{Header: http.Header{"Cookie": {strings.Join(parts, "; ")}}}, nil)
+		slices.Reverse(again)
+		if reversed != outcome || !slices.EqualFunc(got, again, func(a, b ticket) bool { return a.token == b.token }) && len(got) < 3 {
 			t.Fatalf("%q: outcome %d, and %d in the other order", header, outcome, reversed)
 		}
 	})

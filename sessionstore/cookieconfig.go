@@ -34,7 +34,18 @@ type CookieConfig struct {
 	Path string
 	// SameSite defaults to Strict: a link from another site arrives without the session. Lax, the default in
 	// development, sends it with such links; None with everything, which a frame on another site needs.
+	//
+	// With Strict, a second cookie says that there is a session: the marker, whose
+	// name ends in "-set", and which is Lax. With it a link from another site does
+	// not begin another session in place of the first: see [Session.Withheld].
 	SameSite http.SameSite
+	// NoMarker turns the marker off. Another site can tell by it that the browser
+	// has a session here. Without it, a link from another site to a page that
+	// stores anything logs the user out.
+	NoMarker bool
+	// Partitioned gives the cookie a jar for each site that embeds this one in a
+	// frame (CHIPS). It needs SameSite None to be of use there, and https.
+	Partitioned bool
 	// Insecure sends the cookie over plain http too. Only [Development] allows it, where it is the default for
 	// requests that came over plain http.
 	Insecure bool
@@ -81,6 +92,9 @@ func (c CookieConfig) check(env Environment, fault func(name, problem string)) {
 	if c.Insecure && env != Development {
 		fault("Cookie.Insecure", "is for development only")
 	}
+	if c.Partitioned && c.Insecure {
+		fault("Cookie.Partitioned", "needs a Secure cookie")
+	}
 	if c.SameSite == http.SameSiteNoneMode && c.Insecure {
 		fault("Cookie.SameSite", "None needs a Secure cookie")
 	}
@@ -96,8 +110,8 @@ func (c CookieConfig) check(env Environment, fault func(name, problem string)) {
 	if len(c.Domain) > maxAttributeBytes || len(c.Path) > maxAttributeBytes {
 		fault("Cookie", "domain and path are at most 1024 bytes")
 	}
-	if len(c.Name)+valueChars > maxCookieBytes {
-		fault("Cookie.Name", "is so long that browsers would drop a cookie (4096 bytes with its value)")
+	if len(c.Name)+len(markerSuffix)+valueChars > maxCookieBytes {
+		fault("Cookie.Name", "is so long that browsers would drop a cookie (4096 bytes with its value, and with -set of the marker)")
 	}
 	// A value stands in for the real one: both are made of the same characters.
 	probe := http.Cookie{Name: c.Name, Value: "v", Domain: c.Domain, Path: c.Path, SameSite: c.SameSite, Secure: true}
@@ -106,10 +120,13 @@ func (c CookieConfig) check(env Environment, fault func(name, problem string)) {
 	}
 }
 
+// marks reports whether there is a marker beside the cookie.
+func (c CookieConfig) marks() bool { return c.SameSite == http.SameSiteStrictMode && !c.NoMarker }
+
 // secure decides the cookie's Secure attribute for one request.
 func (c CookieConfig) secure(env Environment, https bool) bool {
 	switch {
-	case env != Development, strings.HasPrefix(c.Name, "__"), c.SameSite == http.SameSiteNoneMode:
+	case env != Development, strings.HasPrefix(c.Name, "__"), c.SameSite == http.SameSiteNoneMode, c.Partitioned:
 		return true
 	case c.Insecure:
 		return false

@@ -66,7 +66,7 @@ func newEmergency(truth Store, expiry Expiry, timeout time.Duration) *emergency 
 	e := &emergency{truth: truth, expiry: expiry, timeout: timeout, start: time.Now(), moving: newGate(), maxJournal: maxJournal}
 	e.halfway, e.journal, e.told = map[ID]ID{}, map[ID]struct{}{}, map[ID]struct{}{}
 	e.local, e.memory = newLocal(), NewMemory(expiry, emergencySessions)
-	e.memory.maxBytes, e.memory.keepsShare = emergencyBytes, true
+	e.memory.maxBytes, e.memory.keepsShare, e.memory.emergency = emergencyBytes, true, true
 	e.check = func(context.Context) error { return nil }
 	e.observe = func(context.Context, Event) {}
 	e.front = &watched{store: truth, refuses: e.refuses, heard: e.heard}

@@ -28,6 +28,7 @@ var envNames = map[string]string{
 	"IPv4Prefix":         "SESSION_IP_PREFIX", "IPv6Prefix": "SESSION_IP_PREFIX",
 	"SuspiciousAction": "SESSION_SUSPICIOUS_ACTION",
 	"Cookie.Name":      "SESSION_COOKIE_NAME", "Cookie.Domain": "COOKIE_DOMAIN", "Cookie.SameSite": "SESSION_COOKIE_SAMESITE",
+	"Cookie.Partitioned": "SESSION_COOKIE_PARTITIONED",
 }
 
 func configFrom(lookup func(string) (string, bool)) (Config, error) {
@@ -237,6 +238,8 @@ func (e *environment) cookie() CookieConfig {
 			e.fault(name, "must be strict, lax or none")
 		}
 	}
+	c.NoMarker = !e.flag("SESSION_COOKIE_MARKER", true)
+	c.Partitioned = e.flag("SESSION_COOKIE_PARTITIONED", false)
 	return c
 }
 

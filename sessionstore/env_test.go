@@ -18,7 +18,7 @@ import (
 var envNamesOfTheReadme = []string{
 	"DATABASE_URL", "SESSION_SECRET", "SESSION_ENCRYPTION_KEY", "USE_REDIS_SESSIONS", "REDIS_URL", "SESSION_TIMEOUT",
 	"SESSION_ABSOLUTE_TIMEOUT", "SESSION_SLIDING_WINDOW", "SESSION_REGENERATE_ON_LOGIN", "SESSION_TRACK_METADATA",
-	"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "SESSION_COOKIE_NAME", "SESSION_COOKIE_SAMESITE", "COOKIE_DOMAIN", "TRUSTED_PROXIES",
+	"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "SESSION_COOKIE_NAME", "SESSION_COOKIE_SAMESITE", "SESSION_COOKIE_MARKER", "SESSION_COOKIE_PARTITIONED", "COOKIE_DOMAIN", "TRUSTED_PROXIES",
 	"SESSION_PRUNE_INTERVAL", "SESSION_SCHEMA", "SESSION_MAX_PER_USER", "SESSION_DENY_AT_MAX", "SESSION_CACHE_FRESHNESS", "SESSION_EMERGENCY", "SESSION_EMERGENCY_GRACE",
 	"SESSION_IP_PREFIX", "SESSION_SUSPICIOUS_ACTION", "APP_ENV", "NODE_ENV",
 }
@@ -99,6 +99,9 @@ func TestEnvEachVariable(t *testing.T) {
 		{"SESSION_COOKIE_SAMESITE", "Lax", func(c Config) bool { return c.Cookie.SameSite == http.SameSiteLaxMode }},
 		{"SESSION_COOKIE_SAMESITE", "NONE", func(c Config) bool { return c.Cookie.SameSite == http.SameSiteNoneMode }},
 		{"SESSION_COOKIE_SAMESITE", "", func(c Config) bool { return c.Cookie.SameSite == 0 }},
+		{"SESSION_COOKIE_MARKER", "false", func(c Config) bool { return c.Cookie.NoMarker }},
+		{"SESSION_COOKIE_MARKER", "", func(c Config) bool { return !c.Cookie.NoMarker }},
+		{"SESSION_COOKIE_PARTITIONED", "true", func(c Config) bool { return c.Cookie.Partitioned }},
 		{"COOKIE_DOMAIN", "example.com", func(c Config) bool {
 			return c.withDefaults().Cookie.Name == "__Secure-session" && c.Cookie.Domain == "example.com"
 		}},

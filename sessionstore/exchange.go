@@ -29,6 +29,7 @@ type exchange struct {
 	failed    bool // to commit: the client was told so
 	ended     bool
 	had       cookieState // what the request brought
+	strays    bool        // it brought other cookies of our name, too
 	session   Session
 }
 
@@ -80,45 +81,12 @@ func (x *exchange) load(ctx context.Context) error {
 	if !m.cfg.NoMetadata {
 		s.client = m.clientOf(x.request)
 	}
-	t, outcome := m.cookie.read(x.request)
-	switch outcome {
-	case presentedForged:
-		m.observe(ctx, Event{Kind: EventForged})
-	case presentedAmbiguous:
-		m.observe(ctx, Event{Kind: EventAmbiguous})
-	case presentedTicket:
-		rec, err := m.store.Load(ctx, t.token.id(), int64(t.floor))
-		switch {
-		case errors.Is(err, ErrNotFound):
-			// The cookie stays. Were it cleared, this response could overtake that of a login in another tab,
-			// whose cookie has the same name, and log the user out.
-			e := Event{Kind: EventUnknown, Handle: t.token.id().Handle()}
-			if errors.Is(err, ErrExpired) {
-				e.Kind = EventExpired
-			}
-			m.observe(ctx, e)
-		case err != nil:
-			return x.notLoaded(ctx, err)
-		default:
-			x.had.ticket = t
-			s.identity, s.rec, s.token, s.floor = stored, rec, t.token, int64(t.floor)
-			s.persist, s.kept = t.persistent, t.persistent
-			if rec.UserAgent != "" && s.client.UserAgent != rec.UserAgent && fetches(s.client.UserAgent) {
-				s.client.UserAgent = rec.UserAgent // it fetches for that browser
-			}
-			x.suspect(ctx)
-		}
+	if err := x.identify(ctx); err != nil {
+		return err
 	}
 	s.m, s.headersSent, s.started, s.own = m, x.committed, x.started, &x.own
 	x.loaded = true
 	return nil
-}
-
-func (x *exchange) notLoaded(ctx context.Context, err error) error {
-	if !errors.Is(err, context.Canceled) { // who has left misses nothing
-		x.m.observe(ctx, Event{Kind: EventLoadFailed, Err: err})
-	}
-	return err
 }
 
 // commit saves what the handler did and writes the cookie. It runs once, just
@@ -152,6 +120,7 @@ func (x *exchange) commit(status int) error {
 	defer s.mu.Unlock()
 	x.noteUse()
 	x.writeCookies()
+	x.sayWithheld()
 	return nil
 }
 

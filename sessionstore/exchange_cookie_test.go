@@ -16,8 +16,9 @@ import (
 
 func TestSeveralCookiesOfOurName(t *testing.T) {
 	site := newSite(t)
-	ada, bob, gone := site.user("ada"), site.user("bob"), site.newcomer()
+	ada, bob, gone, dead := site.user("ada"), site.user("bob"), site.newcomer(), site.newcomer()
 	site.revoke(gone)
+	site.revoke(dead)
 	const forged = "v1.deadbeef.AAAA.BBBB"
 	altered := []byte(ada)
 	altered[20] ^= 1
@@ -34,11 +35,14 @@ func TestSeveralCookiesOfOurName(t *testing.T) {
 		{"a forged one after ours", []string{ada, forged}, "ada", "", "Load"},
 		{"forged ones all around ours", []string{forged, "x", ada, strings.Repeat("x", 5000), forged}, "ada", "", "Load"},
 		{"ours twice and a forged one between", []string{ada, forged, ada}, "ada", "", "Load"},
-		{"two of ours", []string{ada, bob}, "", "session cookie ambiguous", ""},
-		{"two of ours the other way around", []string{bob, ada}, "", "session cookie ambiguous", ""},
-		{"two of ours and a forged one between", []string{ada, forged, bob}, "", "session cookie ambiguous", ""},
-		{"two of ours and a forged one before", []string{forged, ada, bob}, "", "session cookie ambiguous", ""},
-		{"two of ours, one of them of an ended session", []string{gone, ada}, "", "session cookie ambiguous", ""},
+		{"two of ours", []string{ada, bob}, "", "session cookie ambiguous", "Alive"},
+		{"two of ours the other way around", []string{bob, ada}, "", "session cookie ambiguous", "Alive"},
+		{"two of ours and a forged one between", []string{ada, forged, bob}, "", "session cookie ambiguous", "Alive"},
+		{"two of ours and a forged one before", []string{forged, ada, bob}, "", "session cookie ambiguous", "Alive"},
+		{"two of ours, one of them of an ended session", []string{gone, ada}, "ada", "", "Alive Load"},
+		{"two of ours, the second of an ended session", []string{ada, gone}, "ada", "", "Alive Load"},
+		{"two of ended sessions", []string{gone, dead}, "", "session unknown", "Alive Load"},
+		{"two alive and one of an ended session", []string{gone, ada, bob}, "", "session cookie ambiguous", "Alive"},
 		{"an altered one", []string{string(altered)}, "", "session cookie forged", ""},
 		{"forged ones only", []string{forged, "x"}, "", "session cookie forged", ""},
 		{"one of an ended session", []string{gone}, "", "session unknown", "Load"},

@@ -2,39 +2,49 @@ package sessionstore
 
 import (
 	"strings"
+	"time"
 )
 
 // writeCookies sets, keeps or clears the cookies. After a failed save a logout
 // did not happen. The caller holds s.mu.
 func (x *exchange) writeCookies() {
 	m, s, h := x.m, &x.session, x.header
-	has := cookieState{}
+	left, navigates := s.left && !x.failed, topLevel(x.request)
+	has := cookieState{marker: m.cfg.Cookie.marks()}
 	if s.identity == stored {
 		has.ticket = ticket{token: s.token, persistent: s.persist, floor: uint64(s.floor)}
+		if s.rec.Emergency {
+			has.made = uint64(time.Now().Unix())
+		}
 	}
-	op, _ := cookieOps(x.had, has, s.left && !x.failed, x.navigates())
-	if op == keepCookie {
+	x.had.marker = (left || navigates) && m.cookie.marked(x.request)
+	session, marker := cookieOps(x.had, has, left, navigates)
+	if session == keepCookie && marker == keepCookie {
 		return
 	}
 	secure := x.secure()
 	x.checkDomain()
-	switch op {
+	maxAge := s.rec.AbsoluteExpiresAt.Sub(s.rec.now())
+	switch session {
 	case writeCookie:
-		m.cookie.write(h, has.ticket, s.rec.AbsoluteExpiresAt.Sub(s.rec.now()), secure)
+		m.cookie.write(h, has.ticket, maxAge, secure)
+		if x.strays && has.token != x.had.token {
+			m.cookie.clearOthers(h, x.request, secure)
+		}
 	case clearCookie:
 		m.cookie.clear(h, secure)
+	}
+	switch marker {
+	case writeCookie:
+		m.cookie.mark(h, s.persist, maxAge, secure)
+	case clearCookie:
+		m.cookie.unmark(h, secure)
 	}
 
 	// A shared cache that kept this response would hand the session to strangers.
 	if forbidCaching(h) {
 		m.observe(x.request.Context(), Event{Kind: EventUncached, Handle: s.handle()})
 	}
-}
-
-// navigates reports whether the response is the page of a top-level navigation.
-// Browsers before 2023 do not say so.
-func (x *exchange) navigates() bool {
-	return x.request.Header.Get("Sec-Fetch-Mode") == "navigate" && x.request.Header.Get("Sec-Fetch-Dest") == "document"
 }
 
 // secure decides the cookie's Secure attribute. What a browser drops without a word is said once, in the log.

@@ -28,7 +28,7 @@ func (s *Session) Login(_ context.Context, userID string) error {
 	if err := s.cookable(); err != nil {
 		return err
 	}
-	s.release(userID)
+	s.unhide(userID)
 	s.drop = s.rec.UserID != "" && s.rec.UserID != userID
 	if !s.m.cfg.KeepTokenOnLogin || s.drop {
 		s.renew = true
@@ -115,7 +115,7 @@ func (s *Session) discard() {
 	s.persist = s.kept
 	s.edits, s.userID, s.renew, s.drop, s.pending = nil, "", false, false, nil
 	if s.held != nil && s.identity == stored {
-		s.withhold() // the login that brought it back is void
+		s.hide() // the login that brought it back is void
 	}
 }
 
@@ -132,7 +132,7 @@ func (s *Session) cookable() error {
 
 // forget makes the session an empty one that is not in the store.
 func (s *Session) forget() {
-	s.identity, s.rec, s.edits = none, Record{}, nil
+	s.identity, s.rec, s.edits = s.vacant, Record{}, nil
 	s.userID, s.renew, s.drop, s.persist, s.kept = "", false, false, false, false
 	s.token, s.floor, s.held, s.pending = token{}, 0, nil, nil
 	s.life++

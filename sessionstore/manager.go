@@ -14,13 +14,14 @@ import (
 // A Manager has no goroutine of its own while nothing happens: one tells the [Observer] of events as long as there are any, and
 // timers see to touches and watches. [Manager.Run] does the work that goes on for ever.
 type Manager struct {
-	cfg       Config
-	expiry    Expiry
-	proxies   proxies
-	store     Store
-	cookie    *cookieCodec
-	newToken  func() token
-	saidPlain atomic.Bool // that a Secure cookie went out over plain http
+	cfg                Config
+	expiry             Expiry
+	proxies            proxies
+	store              Store
+	cookie             *cookieCodec
+	newToken           func() token
+	saidLink, saidForm atomic.Bool // that a session was withheld
+	saidPlain          atomic.Bool // that a Secure cookie went out over plain http
 
 	places *seenPlaces
 

@@ -22,6 +22,8 @@ type Memory struct {
 	limit  int
 	// maxBytes bounds what the sessions take; 0 is no bound.
 	maxBytes int
+	// emergency marks the records.
+	emergency bool
 	// keepsShare: sessions without a user get at most half of limit and maxBytes.
 	keepsShare bool
 
@@ -73,7 +75,7 @@ func (m *Memory) Create(ctx context.Context, d Draft) (Record, error) {
 	born := now.Add(-d.Age)
 	rec := Record{
 		ID: d.ID, UserID: d.UserID, Data: bytes.Clone(d.Data), Version: 1,
-		CreatedAt: born, LastSeenAt: now, AbsoluteExpiresAt: born.Add(m.expiry.Absolute), Client: d.Client,
+		CreatedAt: born, LastSeenAt: now, AbsoluteExpiresAt: born.Add(m.expiry.Absolute), Client: d.Client, Emergency: m.emergency,
 	}
 	if len(rec.Data) == 0 {
 		rec.Data = json.RawMessage("{}")

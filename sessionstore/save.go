@@ -50,7 +50,9 @@ func (s *Session) headersGo() (pending bool) {
 
 // unsaved reports whether values, a login or a new token are pending. The
 // caller holds s.mu.
-func (s *Session) unsaved() bool { return len(s.edits) > 0 || s.userID != "" || s.renew }
+func (s *Session) unsaved() bool {
+	return len(s.edits) > 0 && !s.ephemeral() || s.userID != "" || s.renew
+}
 
 // rotating reports whether a change of token was sent and not answered.
 func (s *Session) rotating() bool {
@@ -178,6 +180,10 @@ func (s *Session) plan() plan {
 	}
 	if s.m.cfg.DenyAtMaxSessions {
 		p.change.MaxSessions = s.m.cfg.MaxSessionsPerUser
+	}
+	if s.ephemeral() {
+		p.round = -1 // values stay for the request and are not saved
+		return p
 	}
 	s.round++
 	for k, e := range s.edits {

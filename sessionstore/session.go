@@ -27,9 +27,10 @@ type Session struct {
 
 	mu       sync.Mutex
 	identity identity
-	rec      Record // as last loaded or saved
-	token    token  // rec's
-	floor    int64  // the version of it that the browser has seen, where a cache may not have
+	vacant   identity // without a session: none or withheld
+	rec      Record   // as last loaded or saved
+	token    token    // rec's
+	floor    int64    // the version of it that the browser has seen, where a cache may not have
 	edits    map[string]edit
 	held     *held // loaded, and hidden: see ActionRequireLogin
 
@@ -49,6 +50,8 @@ type Session struct {
 	kept    bool // persist, as it was loaded or saved
 	left    bool // logged out: it must be cleared
 
+	// goesOn: ServeWithheld has answered.
+	goesOn      bool
 	headersSent bool
 	ended       bool
 }

@@ -31,7 +31,7 @@ func newBrowser(t testing.TB, store sessionstore.Store, change ...func(*sessions
 	if store == nil {
 		store = sessionstore.NewMemory(sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
 	}
-	cfg := sessionstore.Config{Secrets: []sessionstore.Secret{"0123456789abcdef0123456789abcdef"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	cfg := sessionstore.Config{Cookie: sessionstore.CookieConfig{NoMarker: true}, Secrets: []sessionstore.Secret{"0123456789abcdef0123456789abcdef"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	for _, f := range change {
 		f(&cfg)
 	}

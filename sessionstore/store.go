@@ -125,6 +125,9 @@ type Record struct {
 	AnsweredAt time.Time
 	// Floor is the version that the client must ask for next, since a cache may hold an older one. Mostly 0.
 	Floor int64
+	// Emergency reports that the session is in the memory of one process, until
+	// Postgres is available again.
+	Emergency bool
 
 	Client
 }

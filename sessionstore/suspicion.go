@@ -93,10 +93,10 @@ func (x *exchange) suspect(ctx context.Context) {
 		id := s.rec.ID
 		e.Revocation, e.Err = m.store.Delete(ctx, id)
 		m.watches.wake(func(rec *Record) bool { return rec.ID == id })
-		s.withhold()
-		s.identity, s.held = none, nil
+		s.hide()
+		s.identity, s.held = s.vacant, nil
 	default:
-		s.withhold()
+		s.hide()
 	}
 	first := m.places.add(id, what.Is, what.Action)
 	if what.Action == ActionObserve { // nor is it news when it comes back
@@ -130,14 +130,14 @@ func (s *Suspicion) detail() string {
 	return what + ": login required"
 }
 
-// withhold hides the session from its request.
-func (s *Session) withhold() {
+// hide hides the session from its request.
+func (s *Session) hide() {
 	s.held = &held{rec: s.rec, token: s.token, floor: s.floor}
 	s.identity, s.rec, s.token, s.floor, s.drop, s.renew = hidden, Record{}, token{}, 0, false, false
 }
 
-// release brings a hidden session back to its user, who has just proved who they are. Its token may be in other hands.
-func (s *Session) release(userID string) {
+// unhide brings a hidden session back to its user, who has just proved who they are. Its token may be in other hands.
+func (s *Session) unhide(userID string) {
 	if s.identity != hidden || s.held.rec.UserID != userID {
 		return
 	}

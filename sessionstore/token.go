@@ -65,5 +65,8 @@ func (id ID) MarshalText() ([]byte, error) { return []byte(id.Handle()), nil }
 // It is derived one way from the id and is useless as a cookie. The zero value names no session.
 type Handle string
 
+// randomNonce is for one page.
+func randomNonce() string { return rand.Text() }
+
 // randomSecret is a secret that lives as long as the process.
 func randomSecret() Secret { return Secret(rand.Text() + rand.Text()) }

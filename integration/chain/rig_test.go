@@ -76,6 +76,7 @@ func settings(database, redis string) sessionstore.Config {
 	return sessionstore.Config{
 		DatabaseURL: sessionstore.Secret(database), Secrets: []sessionstore.Secret{secret},
 		UseRedis: true, RedisURL: sessionstore.Secret(redis), EncryptionKeys: []sessionstore.Secret{sealing},
+		Cookie:         sessionstore.CookieConfig{NoMarker: true}, // its own tests are in integration/browser
 		CacheFreshness: freshness, StoreTimeout: patience, PruneInterval: -1, Logger: slog.New(slog.DiscardHandler),
 	}
 }

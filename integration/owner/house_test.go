@@ -72,6 +72,7 @@ func (h *house) over(pool *pgxpool.Pool, sent *statements, change ...func(*sessi
 	h.t.Helper()
 	in := &instance{t: h.t, pool: pool, sent: sent}
 	cfg := sessionstore.Config{
+		Cookie:  sessionstore.CookieConfig{NoMarker: true},
 		Secrets: []sessionstore.Secret{"one-5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, StoreTimeout: patience, NoEmergency: true,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Observer: func(_ context.Context, e sessionstore.Event) {

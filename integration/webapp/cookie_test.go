@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// attributes takes the one Set-Cookie header of a response apart: the name, and the attributes in alphabetical order.
+// attributes takes the session's Set-Cookie header of a response apart: the name, and the attributes in alphabetical order.
 func attributes(t *testing.T, a answer) (name, value, rest string) {
 	t.Helper()
-	lines := a.header["Set-Cookie"]
+	lines, _ := setBy(a)
 	if len(lines) != 1 {
 		t.Fatalf("%d Set-Cookie headers, want 1", len(lines))
 	}
@@ -18,6 +18,18 @@ func attributes(t *testing.T, a answer) (name, value, rest string) {
 	name, value, _ = strings.Cut(parts[0], "=")
 	slices.Sort(parts[1:])
 	return name, value, strings.Join(parts[1:], "; ")
+}
+
+// setBy is the Set-Cookie headers of a response, and those of the marker.
+func setBy(a answer) (session, marker []string) {
+	for _, line := range a.header["Set-Cookie"] {
+		if strings.Contains(line, "-set=") {
+			marker = append(marker, line)
+		} else {
+			session = append(session, line)
+		}
+	}
+	return session, marker
 }
 
 func TestTheProductionCookieOnTheWire(t *testing.T) {
@@ -32,6 +44,11 @@ func TestTheProductionCookieOnTheWire(t *testing.T) {
 	}
 	if got.header.Get("Cache-Control") != "no-store" || !strings.Contains(got.header.Get("Vary"), "Cookie") {
 		t.Errorf("Cache-Control %q, Vary %q", got.header.Get("Cache-Control"), got.header.Get("Vary"))
+	}
+
+	const marker = "__Host-session-set=1; Path=/; HttpOnly; Secure; SameSite=Lax"
+	if _, lines := setBy(got); len(lines) != 1 || lines[0] != marker {
+		t.Errorf("the marker is %q", lines)
 	}
 
 	// Requests that change nothing about it don't send it again.
@@ -91,6 +108,11 @@ func TestReplacingTheSecret(t *testing.T) {
 	v.at(after.url).want("GET /api/me", http.StatusUnauthorized, "")
 	old := v.cookie
 	v.site = during.url
+	v.want("GET /api/me", http.StatusOK, "alice")
+	if v.cookie != old {
+		t.Error("the cookie was signed anew beside a page: a slow response would put a dead token back")
+	}
+	v.headers = http.Header{"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}
 	v.want("GET /api/me", http.StatusOK, "alice")
 	if v.cookie == old {
 		t.Error("the cookie was not signed anew")

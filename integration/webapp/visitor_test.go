@@ -87,6 +87,9 @@ func (v *visitor) try(request string, form ...string) (answer, error) {
 		return answer{}, err
 	}
 	for _, c := range res.Cookies() {
+		if strings.HasSuffix(c.Name, "-set") {
+			continue // the marker
+		}
 		v.cookie = c.Name + "=" + c.Value
 		if c.MaxAge < 0 {
 			v.cookie = ""

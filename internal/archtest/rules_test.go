@@ -41,7 +41,7 @@ var files = map[string][]string{
 	module + "/internal/schema":     {"postgres.go", "postgres_distributed.go", "postgres_class.go", "postgres_error.go", "config.go"},
 	module + "/internal/batch":      {"postgres.go", "postgres_batch.go", "postgres_locked.go", "postgres_mark.go", "postgres_stats.go"},
 	"net/http": {
-		"middleware.go", "writer.go", "refused.go", "bypass.go", "exchange.go", "cookie.go", "cookieconfig.go", "health.go", "metadata.go", "fresh.go", "shared_cache.go",
+		"middleware.go", "writer.go", "refused.go", "bypass.go", "exchange.go", "identify.go", "withheld.go", "spellings.go", "cookie.go", "cookieconfig.go", "health.go", "metadata.go", "fresh.go", "shared_cache.go",
 	},
 	"os":            {"env.go"},
 	"syscall":       {"postgres_class.go"},

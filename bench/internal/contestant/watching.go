@@ -67,7 +67,7 @@ func (w *Watching) Login(ctx context.Context, user string) (string, error) {
 		s, err := sessionstore.FromContext(r.Context())
 		failed = errors.Join(err, s.Login(r.Context(), user))
 	})).ServeHTTP(response, r)
-	if cookies := response.Result().Cookies(); failed == nil && len(cookies) == 1 {
+	if cookies := response.Result().Cookies(); failed == nil && len(cookies) > 0 { // and the marker
 		return cookies[0].Name + "=" + cookies[0].Value, nil
 	}
 	return "", errors.Join(failed, fmt.Errorf("a login was answered with %d", response.Code))

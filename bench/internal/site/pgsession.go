@@ -21,7 +21,10 @@ func newLibrary(ctx context.Context, s Servers) (*library, error) {
 	if err != nil {
 		return nil, err
 	}
-	manager, err := sessionstore.New(ctx, pool, sessionstore.Config{Secrets: []sessionstore.Secret{"0123456789abcdef0123456789abcdef"}})
+	manager, err := sessionstore.New(ctx, pool, sessionstore.Config{
+		Cookie:  sessionstore.CookieConfig{NoMarker: true}, // the others have one cookie, too
+		Secrets: []sessionstore.Secret{"0123456789abcdef0123456789abcdef"},
+	})
 	if err != nil {
 		pool.Close()
 		return nil, err

@@ -1,0 +1,91 @@
+package sessionstore_test
+
+import (
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// One instance is cut off from Postgres and makes a session. Another one does
+// not find it, and leaves its cookie alone for five minutes.
+func TestASessionOfAnotherInstancesEmergency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage(t, halfMinute, weekly)
+		defer o.end()
+		cut := newSiteOver(t, &spyStore{Store: o})
+		peer := newSiteOver(t, &spyStore{Store: o.pg.Store})
+		o.away()
+		b := &jar{t, cut, map[string]string{}}
+		_, set := b.get(stores)
+		expect(t, "cookies set", set, sent)
+		made := b.copied()
+		made.site = peer
+
+		there, events := made.copied(), ""
+		user, held := "?", false
+		_, set = there.get(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			user, held = s.UserID(), s.Withheld()
+			peer.check(s.Set("n", 1))
+			peer.check(s.Save(r.Context()))
+			expect(t, "the value in the request", s.Has("n"), true)
+		})
+		events = peer.seen()
+		expect(t, "user", user, "")
+		expect(t, "withheld", held, true)
+		expect(t, "cookies set by the other instance", set, "")
+		expect(t, "events", events, "session unknown")
+		expect(t, "rows", peer.store.rows(), 0)
+
+		overridden := made.copied()
+		_, set = overridden.get(logIn)
+		expect(t, "cookies of a login there", set, sent)
+		expect(t, "the login", overridden.who(), "ann")
+
+		late := made.copied()
+		time.Sleep(5*time.Minute + time.Second)
+		_, set = late.get(stores)
+		expect(t, "cookies set later", set, sent)
+
+		// When Postgres is back the cookie is good everywhere, and stays.
+		o.back()
+		_, set = made.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			expect(t, "restored", s.Has("seen"), true)
+			peer.check(s.Set("more", 1))
+		})
+		expect(t, "cookies of a save after it", set, "")
+		_, set = made.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { peer.check(s.RememberMe(true)) })
+		expect(t, "cookies of another reason", set, sent)
+
+		// That one is no emergency's any more.
+		peer.revoke(made.cookies[cookieName])
+		_, set = made.get(stores)
+		expect(t, "cookies after a revoke", set, sent)
+	})
+}
+
+// The cookie of an emergency stays as it is while the emergency lasts, also
+// beside a minimum version that a cache would want.
+func TestAnEmergencysCookieIsWrittenOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage(t, halfMinute, weekly)
+		defer o.end()
+		site := newSiteOver(t, &spyStore{Store: o})
+		o.away()
+		b := &jar{t, site, map[string]string{}}
+		_, _ = b.get(stores)
+		for range 3 {
+			time.Sleep(time.Minute)
+			_, set := b.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+				site.check(s.Set("n", time.Now()))
+			})
+			expect(t, "cookies set", set, "")
+		}
+		_, set := b.get(logIn)
+		expect(t, "cookies of a login", set, sent)
+		expect(t, "the login", b.who(), "ann")
+		o.back()
+	})
+}

@@ -1,0 +1,105 @@
+package sessionstore_test
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+func account(w http.ResponseWriter, r *http.Request) {
+	if sessionstore.ServeWithheld(w, r) {
+		return // the browser comes again, with its cookie
+	}
+	s, err := sessionstore.FromContext(r.Context())
+	if err != nil {
+		sessionstore.ServeError(w, r, err)
+		return
+	}
+	fmt.Fprintln(w, "account of", s.UserID())
+}
+
+// begin sends the browser to the provider, whose answer is a form.
+func begin(w http.ResponseWriter, r *http.Request) {
+	state := rand.Text()
+	http.SetCookie(w, &http.Cookie{
+		Name: "__Host-signin", Value: state, Path: "/", MaxAge: 600, Secure: true, HttpOnly: true, SameSite: http.SameSiteNoneMode,
+	})
+	http.Redirect(w, r, "https://login.example/authorize?response_mode=form_post&state="+state, http.StatusSeeOther)
+}
+
+// callback takes that form. The session is withheld, and a Login overrides it.
+func callback(w http.ResponseWriter, r *http.Request) {
+	state, err := r.Cookie("__Host-signin")
+	if err != nil || subtle.ConstantTimeCompare([]byte(state.Value), []byte(r.PostFormValue("state"))) != 1 {
+		http.Error(w, "This sign-in did not begin here. Please begin again.", http.StatusForbidden)
+		return
+	}
+	http.SetCookie(w, &http.Cookie{Name: "__Host-signin", Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteNoneMode})
+	s, err := sessionstore.FromContext(r.Context())
+	if err == nil {
+		err = s.Login(r.Context(), userOf(r.PostFormValue("code")))
+	}
+	if err != nil {
+		sessionstore.ServeError(w, r, err)
+		return
+	}
+	http.Redirect(w, r, "/account", http.StatusSeeOther)
+}
+
+// userOf stands for the exchange of the code.
+func userOf(code string) string { return strings.TrimPrefix(code, "code-of-") }
+
+// A sign-in whose provider answers with a form, and a page that gets its cookie.
+func ExampleServeWithheld() {
+	sessions, err := sessionstore.NewWithStore(sessionstore.NewMemory(sessionstore.Config{}.Expiry(), 0), sessionstore.Config{
+		Secrets: []sessionstore.Secret{"an example secret of 32 characters"},
+		Logger:  slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		panic(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /begin", begin)
+	mux.HandleFunc("POST /callback", callback)
+	mux.HandleFunc("GET /account", account)
+	site := sessions.Handler(mux)
+	browser := map[string]string{}
+	visit := func(method, path, from, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, "https://shop.example"+path, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		for name, value := range map[string]string{"Site": from, "Mode": "navigate", "Dest": "document"} {
+			r.Header.Set("Sec-Fetch-"+name, value)
+		}
+		for name, value := range browser {
+			if from == "same-origin" || name == "__Host-signin" || method == "GET" && strings.HasSuffix(name, "-set") {
+				r.AddCookie(&http.Cookie{Name: name, Value: value})
+			}
+		}
+		w := httptest.NewRecorder()
+		site.ServeHTTP(w, r)
+		for _, c := range w.Result().Cookies() {
+			browser[c.Name] = c.Value
+		}
+		return w
+	}
+	provider := visit("GET", "/begin", "same-origin", "").Result().Header.Get("Location")
+	to, err := url.Parse(provider)
+	if err != nil {
+		panic(err)
+	}
+	form := url.Values{"state": {to.Query().Get("state")}, "code": {"code-of-ada"}}
+	fmt.Println(visit("POST", "/callback", "cross-site", form.Encode()).Code)
+	fmt.Println(strings.Contains(visit("GET", "/account", "cross-site", "").Body.String(), "<script"))
+	fmt.Print(visit("GET", "/account", "same-origin", "").Body)
+	// Output:
+	// 303
+	// true
+	// account of ada
+}

@@ -1,0 +1,124 @@
+package sessionstore_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// visitAt is a request for a URL with the session cookies of given values.
+func (s *site) visitAt(url string, p page, cookies ...string) *http.Response {
+	r := httptest.NewRequest(http.MethodGet, url, nil)
+	for _, cookie := range cookies {
+		r.Header.Add("Cookie", "id="+cookie)
+	}
+	w := httptest.NewRecorder()
+	s.serve(p).ServeHTTP(w, r)
+	return w.Result()
+}
+
+func named(domain string) func(*sessionstore.Config) {
+	return func(c *sessionstore.Config) { c.Cookie.Name, c.Cookie.Domain = "id", domain }
+}
+
+// The domain of the cookie is set later, and the browser sends the old spelling
+// and the new one. The login works, and the next request knows the user.
+func TestACookieUnderTwoSpellingsIsNoLoop(t *testing.T) {
+	before := newSite(t, named(""))
+	old := before.visitAt("https://www.shop.example/", stores).Cookies()[0].Value
+	after := newSiteOver(t, before.store, named("shop.example"))
+	resp := after.visitAt("https://www.shop.example/login", logIn, old)
+	fresh := resp.Cookies()[0].Value
+	user := ""
+	for _, cookies := range [][]string{{old, fresh}, {fresh, old}} {
+		resp = after.visitAt("https://www.shop.example/", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			user = s.UserID()
+			_ = s.Set("n", 1)
+		}, cookies...)
+		expect(t, "user", user, "ann")
+		expect(t, "Set-Cookie headers", len(resp.Header["Set-Cookie"]), 0)
+	}
+}
+
+// A sibling host has planted a cookie of its own session beside the user's. Two
+// that are alive are nobody; the next login clears every other spelling.
+func TestALoginClearsOtherSpellings(t *testing.T) {
+	spelled := func(resp *http.Response) (own int, cleared []string) {
+		for _, line := range resp.Header["Set-Cookie"] {
+			value, attributes, _ := strings.Cut(strings.TrimPrefix(line, "id="), "; ")
+			if value != "" {
+				own++
+				continue
+			}
+			attributes = strings.Replace(attributes, "; Max-Age=0; HttpOnly; Secure; SameSite=Strict", "", 1)
+			cleared = append(cleared, attributes)
+		}
+		return own, cleared
+	}
+	for _, tt := range []struct {
+		name, domain, url string
+		want              string
+	}{
+		{"the root", "", "https://shop.example/", "Path=/; Domain=shop.example"},
+		{"a domain", "shop.example", "https://www.shop.example/", "Path=/ | Path=/; Domain=www.shop.example"},
+		{"a port", "", "https://shop.example:8443/", "Path=/; Domain=shop.example"},
+		{"an address", "", "https://192.0.2.1/", ""},
+		{"an address of six", "", "https://[2001:db8::1]:8443/", ""},
+		{"one label", "", "https://localhost/", ""},
+		{
+			"a path", "", "https://www.shop.example/log/in",
+			"Path=/; Domain=www.shop.example | Path=/; Domain=shop.example" +
+				" | Path=/log | Path=/log; Domain=www.shop.example | Path=/log; Domain=shop.example" +
+				" | Path=/log/ | Path=/log/; Domain=www.shop.example | Path=/log/; Domain=shop.example" +
+				" | Path=/log/in | Path=/log/in; Domain=www.shop.example | Path=/log/in; Domain=shop.example",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			site := newSite(t, named(tt.domain))
+			mine := site.visitAt(tt.url, stores).Cookies()[0].Value
+			planted := site.visitAt(tt.url, stores).Cookies()[0].Value
+			user, found := "", false
+			resp := site.visitAt(tt.url, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				user, found = s.UserID(), s.Has("seen")
+				logIn(w, r, s)
+			}, mine, planted)
+			expect(t, "whose session it is", user == "" && !found, true)
+			own, cleared := spelled(resp)
+			expect(t, "own cookies", own, 1)
+			expect(t, "cleared", strings.Join(cleared, " | "), tt.want)
+		})
+	}
+	site := newSite(t, named(""))
+	first := site.visitAt("https://shop.example/", stores).Cookies()[0].Value
+	resp := site.visitAt("https://a.b.c.d.e.f.shop.example/"+strings.Repeat("x/", 50), logIn, first, site.visitAt("https://shop.example/", stores).Cookies()[0].Value)
+	if _, cleared := spelled(resp); len(cleared) > 16 || len(cleared) < 8 {
+		t.Errorf("%d lines", len(cleared))
+	}
+	site = newSite(t)
+	resp, _ = visit(site.serve(logIn), site.user("ada"), site.user("bob"))
+	expect(t, "cookies of a __Host- name", len(resp.Header["Set-Cookie"]), 1)
+	resp, _ = visit(site.serve(logIn), site.newcomer())
+	expect(t, "cookies with one cookie", len(resp.Header["Set-Cookie"]), 1)
+}
+
+// A host that no browser sends gets no line of its own.
+func TestAHostThatIsNoName(t *testing.T) {
+	for _, host := range []string{"shop.example; Path=/x", "shop..example", "shöp.example", "", ":", "[::1"} {
+		site := newSite(t, named(""))
+		r := httptest.NewRequest(http.MethodGet, "https://shop.example/a;b/c", nil)
+		r.Host = host
+		for range 2 {
+			r.Header.Add("Cookie", "id="+site.visitAt("https://shop.example/", stores).Cookies()[0].Value)
+		}
+		w := httptest.NewRecorder()
+		site.serve(logIn).ServeHTTP(w, r)
+		for _, line := range w.Result().Header["Set-Cookie"] {
+			if strings.Contains(line, "Domain") || strings.Contains(line, "/x") || strings.Contains(line, ";b") {
+				t.Errorf("%q: %s", host, line)
+			}
+		}
+	}
+}

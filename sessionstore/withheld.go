@@ -1,0 +1,100 @@
+package sessionstore
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	"net/url"
+)
+
+const (
+	withheldLinkAdvice = "begin pages that need the session with ServeWithheld, or set SESSION_COOKIE_SAMESITE=lax"
+	withheldFormAdvice = "keep what the answer needs in a cookie of its own with SameSite=None; a Login is kept: see docs/guides/login.md"
+)
+
+// Withheld reports whether the browser may have a session whose cookie it did
+// not send, since another site caused the request: a link with SameSite=Strict
+// (see [CookieConfig]), or a form with anything but None. It is true for some
+// minutes, too, for a session that another instance made in an emergency and
+// has yet to restore.
+//
+// The session is empty then. What is set in it lives for the request: no session
+// begins, and no cookie is written. A [Session.Login] overrides that.
+// [ServeWithheld] gets the cookie of a link.
+func (s *Session) Withheld() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.identity == withheld
+}
+
+// ephemeral reports whether values live for the request only. The caller holds
+// s.mu.
+func (s *Session) ephemeral() bool {
+	return s.identity != stored && s.vacant == withheld && s.userID == ""
+}
+
+// ServeWithheld answers a link from another site whose session was withheld, and
+// reports whether it did: the handler returns then. The answer is a page of this
+// site that goes to its own address, by a script or a link. That request comes
+// from this site, so that the browser sends the cookie. Other requests, such as
+// forms and those of scripts, are not answered.
+//
+// Call it first in pages that need to know the user, and in the callback of a
+// sign-in that comes back by GET.
+func ServeWithheld(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodGet || !topLevel(r) || fromThisHost(r) {
+		return false
+	}
+	s, err := FromContext(r.Context())
+	if err != nil || !s.Withheld() {
+		return false
+	}
+	s.mu.Lock()
+	s.goesOn = true
+	s.mu.Unlock()
+	nonce := randomNonce()
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'nonce-"+nonce+"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("X-Content-Type-Options", "nosniff")
+	_, _ = fmt.Fprintf(w, withheldPage, html.EscapeString(nonce))
+	return true
+}
+
+// withheldPage assigns its own location: a reload would be another request of
+// the other site in some browsers, and so would a redirect. The address differs
+// for a moment, since going to the same one with a fragment sends no request.
+const withheldPage = `<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Continue</title>
+<p><a href="">Continue</a></p>
+<script nonce="%s">const to = location.href; history.replaceState(null, "", "?continue"); location.assign(to)</script>
+</html>
+`
+
+// topLevel reports whether a request is for the page of a top-level navigation.
+// Browsers before 2023 do not say so.
+func topLevel(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+}
+
+// fromThisHost reports whether a page of this host caused the request, as the
+// one that ServeWithheld has sent: it is not sent twice.
+func fromThisHost(r *http.Request) bool {
+	from, err := url.Parse(r.Referer())
+	return err == nil && from.Host != "" && from.Host == r.Host
+}
+
+// sayWithheld logs the remedy, once for links and once for forms. The caller
+// holds s.mu.
+func (x *exchange) sayWithheld() {
+	m, s, r := x.m, &x.session, x.request
+	switch {
+	case !s.ephemeral() || s.goesOn || r.Header.Get("Sec-Fetch-Site") != "cross-site":
+	case safe(r.Method) && m.saidLink.CompareAndSwap(false, true):
+		m.cfg.Logger.Warn("session cookie withheld from a link", "advice", withheldLinkAdvice)
+	case !safe(r.Method) && len(s.edits) > 0 && m.saidForm.CompareAndSwap(false, true):
+		m.cfg.Logger.Warn("session cookie withheld from a form", "advice", withheldFormAdvice)
+	}
+}
