@@ -18,8 +18,13 @@ FROM (
         pg_catalog.concat('a session that expired at ', s.oldest_expired_at, ' is still there') AS detail,
         'nothing prunes, or not enough: see docs/prune.md' AS advice
     FROM (
+        -- From where the prune has got to: before that Postgres may have to keep what the prune deleted.
         SELECT (
-            SELECT e.expires_at FROM pgsession.sessions AS e WHERE e.expires_at OPERATOR(pg_catalog.<=) pg_catalog.now() ORDER BY e.expires_at LIMIT 1
+            SELECT e.expires_at FROM pgsession.sessions AS e
+            WHERE e.expires_at OPERATOR(pg_catalog.>) coalesce((SELECT m.reached_at FROM pgsession.prune_state AS m), '-infinity'::pg_catalog.timestamptz)
+                AND e.expires_at OPERATOR(pg_catalog.<=) pg_catalog.now()
+            ORDER BY e.expires_at
+            LIMIT 1
         ) AS oldest_expired_at
     ) AS s
     WHERE s.oldest_expired_at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) interval '1 hour')
@@ -78,6 +83,36 @@ FROM (
             SELECT t.reltoastrelid FROM pg_catalog.pg_class AS t
             WHERE t.oid OPERATOR(pg_catalog.=) 'pgsession.sessions'::pg_catalog.regclass::pg_catalog.oid
         )) AND pg_catalog.age(c.relfrozenxid)::numeric OPERATOR(pg_catalog.>) (1.5 OPERATOR(pg_catalog.*) pg_catalog.current_setting('autovacuum_freeze_max_age')::numeric)
+
+    UNION ALL
+    -- An index on text is in the order of its collation. When glibc or ICU sorts otherwise than at the time it was built,
+    -- look-ups miss rows without an error. No index of ours depends on it; those of the application do. 100 is the
+    -- database's collation, whose version Postgres records since 15.
+    SELECT
+        'collation',
+        pg_catalog.concat('database ', d.datname, ' was made with version ', v.recorded, ' of its collation, and the server has ', v.actual),
+        pg_catalog.concat('REINDEX DATABASE ', pg_catalog.quote_ident(d.datname::pg_catalog.text), ', then ALTER DATABASE ',
+            pg_catalog.quote_ident(d.datname::pg_catalog.text), ' REFRESH COLLATION VERSION')
+    FROM pg_catalog.pg_database AS d
+    CROSS JOIN LATERAL (
+        SELECT
+            pg_catalog.to_jsonb(d) OPERATOR(pg_catalog.->>) 'datcollversion'::pg_catalog.text AS recorded,
+            pg_catalog.pg_collation_actual_version(100::pg_catalog.oid) AS actual
+    ) AS v
+    WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database() AND v.recorded OPERATOR(pg_catalog.<>) v.actual
+
+    UNION ALL
+    SELECT
+        'collation',
+        pg_catalog.concat('index ', i.indexrelid::pg_catalog.regclass, ' was built with version ', k.collversion, ' of the collation ', k.collname,
+            ', and the server has ', pg_catalog.pg_collation_actual_version(k.oid)),
+        pg_catalog.concat('REINDEX INDEX ', i.indexrelid::pg_catalog.regclass, ', then ALTER COLLATION ', k.oid::pg_catalog.regcollation, ' REFRESH VERSION')
+    FROM pg_catalog.pg_index AS i
+    JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) i.indrelid
+    JOIN pg_catalog.pg_collation AS k ON k.oid OPERATOR(pg_catalog.=) ANY (i.indcollation::pg_catalog.oid[])
+    WHERE c.relnamespace OPERATOR(pg_catalog.=) 'pgsession'::pg_catalog.regnamespace::pg_catalog.oid
+        AND k.oid OPERATOR(pg_catalog.<>) 100::pg_catalog.oid
+        AND k.collversion OPERATOR(pg_catalog.<>) pg_catalog.pg_collation_actual_version(k.oid)
 
     UNION ALL
     SELECT

@@ -102,14 +102,16 @@ GRANT UPDATE (version, last_seen_at, expires_at, authenticated_at, user_id, ip, 
 GRANT SELECT, INSERT ON pgsession.marks TO pgsession_app;
 GRANT SELECT ON pgsession.prune_state TO pgsession_app;
 GRANT EXECUTE ON FUNCTION pgsession.prune_batch(integer) TO pgsession_app;
+GRANT EXECUTE ON FUNCTION pgsession.count_expired(integer) TO pgsession_app, pgsession_monitor;
 
 -- The pruner can read no session and delete none that has not expired: the function does it, with its owner's rights.
 GRANT EXECUTE ON FUNCTION pgsession.prune_batch(integer) TO pgsession_pruner;
 GRANT EXECUTE ON PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint) TO pgsession_pruner;
 
--- The monitor. The column is for alarms.sql.
+-- The monitor. The columns are for alarms.sql.
 GRANT SELECT ON pgsession.stats, pgsession.sessions_by_state TO pgsession_monitor;
 GRANT SELECT (expires_at) ON pgsession.sessions TO pgsession_monitor;
+GRANT SELECT (reached_at) ON pgsession.prune_state TO pgsession_monitor;
 
 -- The owner, for later migrations: goose's own table lies outside the schema.
 GRANT SELECT, INSERT, DELETE ON public.pgsession_migrations TO pgsession_owner;

@@ -67,17 +67,22 @@ func TestValidateNames(t *testing.T) {
 		},
 		"a missing column": {
 			`ALTER TABLE pgsession.sessions DROP COLUMN ip`,
-			[]string{"column sessions.ip is missing"},
+			[]string{"column sessions.ip is missing", "constraint sessions_ip_check is missing"},
 		},
 		"a column of another type": {
-			`ALTER TABLE pgsession.sessions ALTER COLUMN ip TYPE text`,
-			[]string{"column sessions.ip is text, must be inet"},
+			`ALTER TABLE pgsession.sessions ALTER COLUMN user_agent TYPE varchar(600)`,
+			[]string{"column sessions.user_agent is character varying(600), must be text"},
+		},
+		"a column of another collation": {
+			`DROP VIEW pgsession.sessions_by_state; ALTER TABLE pgsession.sessions ALTER COLUMN user_id TYPE text COLLATE "default"`,
+			[]string{"column sessions.user_id is text, must be text collate C", "view sessions_by_state is missing"},
 		},
 		"a key of another type": {
-			`ALTER TABLE pgsession.sessions DROP CONSTRAINT sessions_id_check;
+			`DROP VIEW pgsession.stats;
+			 ALTER TABLE pgsession.sessions DROP CONSTRAINT sessions_id_check;
 			 ALTER TABLE pgsession.sessions ALTER COLUMN id TYPE text USING encode(id, 'hex');
 			 ALTER TABLE pgsession.sessions ADD CONSTRAINT sessions_id_check CHECK (length(id) = 64)`,
-			[]string{"column sessions.id is text not null, must be bytea not null"},
+			[]string{"column sessions.id is text not null, must be bytea not null", "view stats is missing"},
 		},
 		"a column that may be null": {
 			`ALTER TABLE pgsession.sessions ALTER COLUMN expires_at DROP NOT NULL`,
@@ -169,7 +174,7 @@ func TestValidateNames(t *testing.T) {
 		},
 		"several things at once": {
 			`ALTER TABLE pgsession.sessions DROP COLUMN ip; DROP INDEX pgsession.sessions_expires_at_idx`,
-			[]string{"column sessions.ip is missing", "index sessions_expires_at_idx is missing"},
+			[]string{"column sessions.ip is missing", "constraint sessions_ip_check is missing", "index sessions_expires_at_idx is missing"},
 		},
 		"nothing where a newer version, or a user, added to it": {
 			`ALTER TABLE pgsession.sessions ADD COLUMN tenant text NOT NULL DEFAULT '', ADD COLUMN serial bigint GENERATED ALWAYS AS IDENTITY, ADD COLUMN note text;

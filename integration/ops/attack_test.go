@@ -128,9 +128,11 @@ func TestTheTrapsWork(t *testing.T) {
 func TestThePruneIsPinned(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
-	const f = "SELECT prosecdef AND coalesce(proconfig, '{}') = ARRAY['search_path=pg_catalog, pg_temp'] FROM pg_proc WHERE oid = 'pgsession.prune_batch(integer)'::regprocedure"
-	if !pgtest.One[bool](t, pool, f) {
-		t.Error("prune_batch must be SECURITY DEFINER with a pinned search_path")
+	for _, function := range []string{"prune_batch", "count_expired"} {
+		const f = "SELECT prosecdef AND 'search_path=pg_catalog, pg_temp' = ANY (proconfig) FROM pg_proc WHERE proname = $1 AND pronamespace = 'pgsession'::regnamespace"
+		if !pgtest.One[bool](t, pool, f, function) {
+			t.Errorf("%s must be SECURITY DEFINER with a pinned search_path", function)
+		}
 	}
 	const p = "SELECT NOT prosecdef AND proconfig IS NULL FROM pg_proc WHERE proname = 'prune' AND pronamespace = 'pgsession'::regnamespace"
 	if !pgtest.One[bool](t, pool, p) {

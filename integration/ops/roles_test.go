@@ -174,12 +174,15 @@ func TestEveryGrantIsKnown(t *testing.T) {
 	var want []string
 	for role, rights := range map[string][]string{
 		o.App: {
-			"USAGE schema", "SELECT sessions", "INSERT sessions", "DELETE sessions", "SELECT prune_state", "EXECUTE prune_batch", "SELECT marks", "INSERT marks",
+			"USAGE schema", "SELECT sessions", "INSERT sessions", "DELETE sessions", "SELECT prune_state", "EXECUTE prune_batch", "EXECUTE count_expired",
+			"SELECT marks", "INSERT marks",
 			"UPDATE sessions.version", "UPDATE sessions.last_seen_at", "UPDATE sessions.expires_at", "UPDATE sessions.authenticated_at",
 			"UPDATE sessions.user_id", "UPDATE sessions.ip", "UPDATE sessions.user_agent", "UPDATE sessions.data",
 		},
 		o.Pruner:  {"USAGE schema", "EXECUTE prune_batch", "EXECUTE prune"},
-		o.Monitor: {"USAGE schema", "SELECT stats", "SELECT sessions_by_state", "SELECT sessions.expires_at"},
+		o.Monitor: {
+			"USAGE schema", "SELECT stats", "SELECT sessions_by_state", "SELECT sessions.expires_at", "SELECT prune_state.reached_at", "EXECUTE count_expired",
+		},
 	} {
 		for _, right := range rights {
 			want = append(want, role+" "+right)

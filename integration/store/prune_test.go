@@ -52,13 +52,13 @@ func TestThreeManagersPruneOneAtATime(t *testing.T) {
 		managers, sent = append(managers, m), append(sent, s)
 	}
 
-	// The first to prune waits for a row. The others pass it over, time and again, and delete nothing.
+	// The first to prune waits to delete. The others pass it over, time and again, and delete nothing.
 	tx, err := c.admin.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions WHERE expires_at <= now() FOR UPDATE"); err != nil {
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE pgsession.sessions IN SHARE MODE"); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
@@ -149,14 +149,7 @@ func TestAPruneIsEndedInBetween(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The 1,801st row to go is held.
-	tx, err := c.admin.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(context.Background()) }()
-	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions WHERE id = sha256('expired 700') FOR UPDATE"); err != nil {
-		t.Fatal(err)
-	}
+	release := pgtest.HoldDelete(t, c.admin, "sha256('expired 700')")
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	pruned := make(chan int, 1)
@@ -176,9 +169,7 @@ func TestAPruneIsEndedInBetween(t *testing.T) {
 		t.Errorf("%d expired sessions are left, want 700", n)
 	}
 	eventually(t, "the server has given up, too", func() bool { return pgtest.One[int](t, c.admin, connections+" AND state <> 'idle'") == 0 })
-	if err := tx.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	release()
 	if n, err := m.Prune(t.Context()); n != 700 || err != nil {
 		t.Errorf("afterwards: %d, %v", n, err)
 	}

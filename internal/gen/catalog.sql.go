@@ -23,6 +23,7 @@ WHERE n.nspname = $1::text AND c.relkind = 'v'
 UNION ALL
 SELECT 'column', c.relname::text || '.' || a.attname::text,
     pg_catalog.format_type(a.atttypid, a.atttypmod)
+        || coalesce((SELECT ' collate ' || k.collname::text FROM pg_catalog.pg_collation AS k WHERE k.oid = a.attcollation AND k.collname::text <> 'default'), '')
         || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
         || CASE WHEN a.atthasdef OR a.attidentity <> '' THEN ' with a default' ELSE '' END
 FROM pg_catalog.pg_attribute AS a

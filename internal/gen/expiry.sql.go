@@ -46,7 +46,7 @@ SELECT
         ELSE r.tuples / r.pages * (r.bytes / r.block)::double precision END)::bigint AS total,
     (CASE WHEN r.bytes <= 16777216
         THEN (SELECT pg_catalog.count(*) FROM pgsession.sessions WHERE expires_at <= pg_catalog.now())
-        ELSE (SELECT pg_catalog.count(*) FROM (SELECT 1 FROM pgsession.sessions WHERE expires_at <= pg_catalog.now() LIMIT 10000) AS few) END)::bigint AS expired,
+        ELSE pgsession.count_expired(10000::integer) END)::bigint AS expired,
     (r.bytes <= 16777216)::boolean AS exact
 FROM relation AS r
 `
@@ -58,7 +58,7 @@ type ExpiryEstimateRow struct {
 }
 
 // ExpiryEstimate costs the same on any table: below 16 MiB it counts; above, the total is the planner's own
-// estimate and at most 10,000 expired rows are counted.
+// estimate and at most 10,000 expired rows are counted, that the prune has yet to reach.
 func (q *Queries) ExpiryEstimate(ctx context.Context, db DBTX) (*ExpiryEstimateRow, error) {
 	row := db.QueryRow(ctx, expiryEstimate)
 	var i ExpiryEstimateRow

@@ -42,6 +42,7 @@ var rights = []right{
 	{"INSERT", "marks", nil, []string{"MarkAdd", "MarkAddSized"}},
 	{"SELECT", "prune_state", nil, []string{"ExpiryLastPrune"}},
 	{"EXECUTE", "prune_batch", nil, []string{"ExpiryPrune"}},
+	{"EXECUTE", "count_expired", nil, []string{"ExpiryEstimate"}},
 }
 
 // MissingRights asks the server what the role of this connection lacks of what the library's statements need. It

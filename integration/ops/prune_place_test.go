@@ -1,0 +1,206 @@
+package ops_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+)
+
+// backlog makes $1 sessions that have expired, of $2 deadlines, and $3 that have
+// not, with as much in them as real ones have.
+const backlog = `
+	INSERT INTO pgsession.sessions (id, user_id, data, created_at, expires_at, absolute_expires_at)
+	SELECT sha256(convert_to('expired ' || i, 'UTF8')), 'user ' || i % 1000, jsonb_build_object('cart', repeat('x', 200)),
+		now() - interval '2 days', now() - interval '1 day' + i % $2::int * interval '1 ms', now() + interval '1 day'
+	FROM generate_series(1, $1::int) AS i
+	UNION ALL
+	SELECT sha256(convert_to('alive ' || i, 'UTF8')), 'user ' || i % 1000, jsonb_build_object('cart', repeat('x', 200)),
+		now(), now() + interval '1 day' + i * interval '1 ms', now() + interval '2 days'
+	FROM generate_series(1, $3::int) AS i`
+
+// buffers is how many pages a statement looked at.
+func buffers(t *testing.T, pool *pgxpool.Pool, sql string) int {
+	t.Helper()
+	var plans []struct {
+		Plan struct {
+			Hit  int `json:"Shared Hit Blocks"`
+			Read int `json:"Shared Read Blocks"`
+		}
+	}
+	raw := pgtest.One[string](t, pool, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+sql)
+	if err := json.Unmarshal([]byte(raw), &plans); err != nil {
+		t.Fatal(err)
+	}
+	return plans[0].Plan.Hit + plans[0].Plan.Read
+}
+
+// quiet takes autovacuum from the tables, so that nothing tidies up by chance.
+const quiet = "ALTER TABLE pgsession.sessions SET (autovacuum_enabled = off); "
+
+// While an old transaction is open, a batch does not read what those before it
+// deleted: with as many deadlines as sessions, with one for all, and with some.
+// Nor do the views.
+func TestPruneReadsNothingTwice(t *testing.T) {
+	t.Parallel()
+	for _, deadlines := range []int{1, 100, 50_000} {
+		t.Run(fmt.Sprint(deadlines), func(t *testing.T) {
+			t.Parallel()
+			_, pool := database(t)
+			pgtest.Exec(t, pool, quiet)
+			pgtest.Exec(t, pool, backlog, 50_000, deadlines, 50_000)
+			tx, err := pool.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = tx.Rollback(context.Background()) }()
+			if _, err := tx.Exec(t.Context(), "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1"); err != nil {
+				t.Fatal(err)
+			}
+			const batch = 500
+			for i := range 80 {
+				if n := buffers(t, pool, "SELECT pgsession.prune_batch(500)"); n > 20*batch {
+					t.Errorf("batch %d looked at %d pages", i+1, n)
+				}
+			}
+			if n := pgtest.One[int](t, pool, total); n != 80*batch {
+				t.Errorf("%d are deleted", n)
+			}
+			if n := pgtest.One[int](t, pool, "SELECT expired FROM pgsession.stats"); n != 10_000 {
+				t.Errorf("the view counts %d, want 10,000", n)
+			}
+			for {
+				if pgtest.One[int](t, pool, "SELECT pgsession.prune_batch(500)") < batch {
+					break
+				}
+			}
+			for name, sql := range map[string]string{
+				"stats":  "SELECT * FROM pgsession.stats",
+				"alarms": pgtest.Ops(t, "alarms.sql"),
+				"health": "SELECT pgsession.count_expired(10000)",
+			} {
+				if n := buffers(t, pool, sql); n > 2000 {
+					t.Errorf("%s looked at %d pages, with nothing to count", name, n)
+				}
+			}
+			if n := pgtest.One[int](t, pool, expired); n != 0 {
+				t.Errorf("%d are left", n)
+			}
+		})
+	}
+}
+
+// A bulk expiry by UPDATE makes the statistics wrong, in one connection that has
+// pruned before. No batch reads the whole table.
+func TestPruneAfterABulkExpiry(t *testing.T) {
+	t.Parallel()
+	url, pool := database(t)
+	pgtest.Exec(t, pool, quiet)
+	pgtest.Exec(t, pool, backlog, 20, 20, 60_000)
+	pgtest.Exec(t, pool, "ANALYZE pgsession.sessions")
+	one := pgtest.Pool(t, url, func(c *pgxpool.Config) { c.MaxConns = 1 })
+	for range 8 {
+		pgtest.Exec(t, one, "SELECT pgsession.prune_batch(1)")
+	}
+	pgtest.Exec(t, one, "UPDATE pgsession.sessions SET expires_at = now()")
+	for i := range 20 {
+		if n := buffers(t, one, "SELECT pgsession.prune_batch(100)"); n > 2500 {
+			t.Errorf("batch %d looked at %d pages", i+1, n)
+		}
+	}
+	if n := pgtest.One[int](t, one, "SELECT expired FROM pgsession.stats"); n != 10_000 {
+		t.Errorf("the view counts %d", n)
+	}
+}
+
+// One row that is locked, the oldest of all, keeps no other from being pruned. It
+// goes when its lock has gone.
+func TestPrunePassesOverALockedRow(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	pgtest.Exec(t, pool, fill, 1000)
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions WHERE id = sha256('expired 1000') FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	if n := prune(t, pool, "batch_rows => 100"); n != 999 {
+		t.Errorf("deleted %d, want 999", n)
+	}
+	if n := prune(t, pool, ""); n != 0 {
+		t.Errorf("deleted %d, and it is locked", n)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := prune(t, pool, ""); n != 1 {
+		t.Errorf("then deleted %d, want 1", n)
+	}
+}
+
+// Rows appear where the prune has been: an import, a late commit, a bulk expiry. A prune
+// that has nothing else to do finds them at once, and one that always has finds
+// them with its tenth run.
+func TestPruneFindsWhatAppearsBeforeItsPlace(t *testing.T) {
+	t.Parallel()
+	const late = `
+		INSERT INTO pgsession.sessions (id, created_at, expires_at, absolute_expires_at)
+		SELECT sha256(convert_to('late ' || i, 'UTF8')), now() - interval '9 days', now() - interval '7 days', now() FROM generate_series(1, 7) AS i`
+	const fresh = `
+		INSERT INTO pgsession.sessions (id, created_at, expires_at, absolute_expires_at)
+		SELECT sha256(convert_to('fresh ' || clock_timestamp(), 'UTF8')), now() - interval '1 day', now(), now()`
+	const left = "SELECT count(*) FROM pgsession.sessions WHERE expires_at < now() - interval '6 days'"
+
+	t.Run("idle", func(t *testing.T) {
+		t.Parallel()
+		_, pool := database(t)
+		pgtest.Exec(t, pool, fill, 100)
+		if n := prune(t, pool, ""); n != 100 {
+			t.Fatalf("deleted %d", n)
+		}
+		pgtest.Exec(t, pool, late)
+		if n := prune(t, pool, ""); n != 7 {
+			t.Errorf("deleted %d, want 7", n)
+		}
+		pgtest.Exec(t, pool, "UPDATE pgsession.sessions SET expires_at = created_at - interval '20 days'")
+		if n := prune(t, pool, "batch_rows => 30"); n != 100 {
+			t.Errorf("after a bulk expiry: deleted %d, want 100", n)
+		}
+	})
+	t.Run("busy", func(t *testing.T) {
+		t.Parallel()
+		_, pool := database(t)
+		pgtest.Exec(t, pool, fill, 100)
+		prune(t, pool, "")
+		pgtest.Exec(t, pool, late)
+		for range 10 {
+			pgtest.Exec(t, pool, fresh)
+			prune(t, pool, "")
+		}
+		if n := pgtest.One[int](t, pool, left); n != 0 {
+			t.Errorf("after ten runs %d are left", n)
+		}
+	})
+	t.Run("never done", func(t *testing.T) {
+		t.Parallel()
+		_, pool := database(t)
+		pgtest.Exec(t, pool, fill, 100)
+		pgtest.Exec(t, pool, "SELECT pgsession.prune_batch(1)")
+		pgtest.Exec(t, pool, late)
+		// As after 1000 batches of each of nine runs.
+		pgtest.Exec(t, pool, "UPDATE pgsession.prune_state SET runs = 9, run_batches = 999")
+		for range 2 + 7 {
+			pgtest.Exec(t, pool, "SELECT pgsession.prune_batch(1)")
+		}
+		if n := pgtest.One[int](t, pool, left); n != 0 {
+			t.Errorf("%d are left", n)
+		}
+	})
+}
