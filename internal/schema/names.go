@@ -103,7 +103,8 @@ func foreign(ctx context.Context, db gen.DBTX, schemaName string, wanted []Fact)
 	_, err = pgx.ForEachRow(rows, []any{&f.Kind, &f.Name, &f.Detail}, func() error {
 		f.Name = unquoted(f.Name)
 		ours := func(need Fact) bool { return need.Kind == f.Kind && need.Name == f.Name }
-		if slices.ContainsFunc(wanted, ours) {
+		own := f.Detail == "function "+schemaName+".count_expired(integer)" // a Fact of its own
+		if !own && slices.ContainsFunc(wanted, ours) {
 			found = append(found, fmt.Sprintf("%s %s uses %s, which is not built in", f.Kind, f.Name, f.Detail))
 		}
 		return nil
