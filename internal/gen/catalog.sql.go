@@ -47,7 +47,7 @@ FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pron
 WHERE n.nspname = $1::text
 UNION ALL
 SELECT 'security', p.proname::text || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')',
-    CASE WHEN p.prosecdef THEN 'definer' ELSE 'invoker' END || coalesce(' with ' || pg_catalog.array_to_string(p.proconfig, '; '), '')
+    CASE WHEN p.prosecdef THEN 'definer' ELSE 'invoker' END || coalesce(' with ' || (SELECT c.setting FROM pg_catalog.unnest(p.proconfig) AS c(setting) WHERE c.setting LIKE 'search_path=%'::text), '')
 FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
 WHERE n.nspname = $1::text
 ORDER BY 1, 2

@@ -69,9 +69,9 @@ var needs = []Fact{
 	{"index", "prune_state_pkey", "valid"},
 
 	{"function", "prune_batch(max_rows integer)", "returns integer"},
-	{"security", "prune_batch(max_rows integer)", "definer with search_path=pg_catalog, pg_temp" + indexOrder},
+	{"security", "prune_batch(max_rows integer)", "definer with search_path=pg_catalog, pg_temp"},
 	{"function", "count_expired(max_rows integer)", "returns bigint"},
-	{"security", "count_expired(max_rows integer)", "definer with search_path=pg_catalog, pg_temp" + indexOrder + "; enable_indexonlyscan=on"},
+	{"security", "count_expired(max_rows integer)", "definer with search_path=pg_catalog, pg_temp"},
 }
 
 // operations is what the migrations make for the people who run the database. No statement of the library uses it, so
@@ -82,10 +82,6 @@ var operations = []Fact{
 	{"view", "stats", ""},
 	{"view", "sessions_by_state", ""},
 }
-
-// indexOrder is the planner settings of the functions that read the index of
-// deadlines in its order, whatever the statistics say.
-const indexOrder = "; jit=off; enable_seqscan=off; enable_bitmapscan=off; enable_sort=off; enable_indexscan=on"
 
 // anyDefinition stands for a CHECK that is only asked to be there. How Postgres spells an expression is its own
 // affair and may change with a release, and a database administrator may have good reason for another limit.
