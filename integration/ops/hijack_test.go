@@ -37,7 +37,7 @@ func TestNoNameIsHijacked(t *testing.T) {
 	t.Parallel()
 	first := pgtest.EmptyDatabase(t)
 	var plain hijack.Collector
-	everything(t, first, &plain)
+	everything(t, first, &plain, false)
 	found, err := plain.Find(t.Context(), pgtest.Pool(t, first))
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestNoNameIsHijacked(t *testing.T) {
 		t.Errorf("traps that can't be made:\n%s", strings.Join(unmade, "\n"))
 	}
 	var sprung hijack.Collector
-	everything(t, url, &sprung)
+	everything(t, url, &sprung, false)
 	foreign, err := sprung.Foreign(t.Context(), admin, "pgsession", "cron")
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +61,26 @@ func TestNoNameIsHijacked(t *testing.T) {
 	for _, name := range foreign {
 		t.Errorf("a statement means %s", name)
 	}
+
+	// The owner of a database sets the path of those who connect to it, also of a
+	// superuser. It may put pg_catalog last.
+	url = pgtest.EmptyDatabase(t)
+	admin = pgtest.Pool(t, url, safe)
+	must(t, admin, "CREATE SCHEMA traps; GRANT USAGE ON SCHEMA traps TO PUBLIC")
+	hijack.Set(t.Context(), admin, "traps", found)
+	must(t, admin, "ALTER DATABASE "+admin.Config().ConnConfig.Database+" SET search_path = traps, pg_catalog")
+	var last hijack.Collector
+	everything(t, url, &last, true)
+	if foreign, err = last.Foreign(t.Context(), admin, "pgsession", "cron"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range foreign {
+		t.Errorf("with pg_catalog last, a statement means %s", name)
+	}
 }
+
+// safe is the path of what in this test is not ours.
+func safe(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["search_path"] = "pg_catalog" }
 
 // mutants are statements as they were, each beside one that is safe.
 var mutants = map[string]struct{ hijacked, safe string }{
@@ -119,10 +138,12 @@ func TestTrapsCatchUnqualifiedNames(t *testing.T) {
 }
 
 // everything runs each statement of ours at least once, in an empty database.
-func everything(t *testing.T, url string, collected *hijack.Collector) {
+// Where the path is hostile an application does not start, so it runs what is for
+// people.
+func everything(t *testing.T, url string, collected *hijack.Collector, hostile bool) {
 	t.Helper()
 	ctx := t.Context()
-	admin := pgtest.Pool(t, url) // for what is not ours
+	admin := pgtest.Pool(t, url, safe) // for what is not ours
 	pool := pgtest.Pool(t, url, collected.Configure)
 
 	migrations(t, pool, url)
@@ -132,7 +153,15 @@ func everything(t *testing.T, url string, collected *hijack.Collector) {
 		t.Fatal(err)
 	}
 
-	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+	modes := []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol}
+	if hostile {
+		modes = nil
+		store := sessionstore.NewPostgres(pool, sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, patience)
+		if err := store.Check(ctx); err == nil || !strings.Contains(err.Error(), "search_path") {
+			t.Errorf("an application starts: %v", err)
+		}
+	}
+	for _, mode := range modes {
 		application := pgtest.Pool(t, url, collected.Configure, func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = mode })
 		queries(t, application)
 		library(t, application)
@@ -143,8 +172,10 @@ func everything(t *testing.T, url string, collected *hijack.Collector) {
 	} {
 		must(t, pool, sql)
 	}
-	documents(t, pool)
-	literals(t, pool)
+	if !hostile {
+		documents(t, pool)
+		literals(t, pool)
+	}
 
 	fakeCron(t, admin, roles)
 	for _, file := range []string{"pg_cron.sql", "pg_cron_elsewhere.sql", "pg_cron_unschedule.sql"} {
@@ -160,12 +191,17 @@ func everything(t *testing.T, url string, collected *hijack.Collector) {
 			t.Fatalf("%s scheduled %v, %v", file, commands, err)
 		}
 		for _, command := range commands {
-			must(t, pool, command)
+			if !hostile || strings.HasPrefix(command, "CALL") { // the path of the role is pinned
+				must(t, pool, command)
+			}
 		}
 	}
 
 	fakeCitus(t, admin, roles)
 	must(t, pool, pgtest.Ops(t, "citus.sql"))
+	if hostile {
+		return
+	}
 	if is, err := schema.Distributed(ctx, pool, "pgsession"); err != nil || !is {
 		t.Errorf("distributed: %v, %v", is, err)
 	}
@@ -224,7 +260,7 @@ func migrations(t *testing.T, pool *pgxpool.Pool, url string) {
 		_, err := db.Up(stuck, pool, db.Options{Schema: "second"}) // takes the lock, and waits for the schema
 		first <- err
 	}()
-	eventually(t, patience, "it waits for the schema", func() bool { return pgtest.One[int](t, pgtest.Pool(t, url), waiting) > 0 })
+	eventually(t, patience, "it waits for the schema", func() bool { return pgtest.One[int](t, pgtest.Pool(t, url, safe), waiting) > 0 })
 	waiter, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if _, err := db.Up(waiter, pool, db.Options{Schema: "second"}); err == nil || !strings.Contains(err.Error(), "pg_terminate_backend") {

@@ -15,8 +15,8 @@ import (
 
 // Check compares the live schema of this name with what this version of the
 // library needs, and refuses a search_path that hides built-in operators. It reads
-// the catalog only, which every role may. The error is a *Mismatch, one about the
-// path, or the database's own when it can't be asked.
+// the catalog only, which every role may. The error is a *Mismatch, an *Unfit
+// or the database's own when it can't be asked.
 func Check(ctx context.Context, db gen.DBTX, schemaName string) error {
 	return check(ctx, db, schemaName, needs)
 }

@@ -1,0 +1,160 @@
+package migrate_test
+
+import (
+	"crypto/rand"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/db"
+)
+
+// commands are what a person runs, and must run no code of another role.
+func commands(t *testing.T, pool *pgxpool.Pool) map[string]error {
+	t.Helper()
+	_, status := db.Status(t.Context(), pool, db.Options{})
+	_, _, version := db.Version(t.Context(), pool, db.Options{})
+	_, up := db.Up(t.Context(), pool, db.Options{})
+	_, down := db.Down(t.Context(), pool, db.Options{})
+	return map[string]error{"status": status, "version": version, "up": up, "down": down}
+}
+
+// spring is code that notes who ran it.
+const spring = `
+	CREATE TABLE public.caught (who text);
+	GRANT ALL ON public.caught TO PUBLIC;
+	CREATE FUNCTION public.spring() RETURNS bigint LANGUAGE plpgsql AS $$BEGIN INSERT INTO public.caught VALUES (current_user); RETURN 1; END$$;
+	CREATE FUNCTION public.sprung() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM public.spring(); RETURN NEW; END$$`
+
+// A superuser has restored a dump, so that everything in it is theirs, also the
+// code: the version table may be a view, or have code of its own.
+func TestVersionTableThatRunsCodeIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, plant := range map[string]string{
+		"a view": `DROP TABLE public.pgsession_migrations;
+			CREATE VIEW public.pgsession_migrations AS SELECT 1 AS id, public.spring() AS version_id, true AS is_applied, now()::timestamp AS tstamp`,
+		"a trigger": `CREATE TRIGGER t BEFORE DELETE OR INSERT ON public.pgsession_migrations FOR EACH ROW EXECUTE FUNCTION public.sprung()`,
+		"a rule":    `CREATE RULE r AS ON INSERT TO public.pgsession_migrations DO ALSO SELECT public.spring()`,
+		"a default": `ALTER TABLE public.pgsession_migrations ALTER COLUMN tstamp SET DEFAULT to_timestamp(public.spring())`,
+		"a default that runs text": `ALTER TABLE public.pgsession_migrations ALTER COLUMN tstamp
+			SET DEFAULT (query_to_xml('SELECT public.spring()', true, true, '')::text)::timestamp`,
+		"a constraint": `ALTER TABLE public.pgsession_migrations ADD CHECK (public.spring() > 0) NOT VALID`,
+		"a policy": `ALTER TABLE public.pgsession_migrations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+			CREATE POLICY p ON public.pgsession_migrations USING (public.spring() > 0)`,
+		"an index": `CREATE FUNCTION public.pure(bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN public.spring(); END$$;
+			CREATE INDEX i ON public.pgsession_migrations (public.pure(version_id)); TRUNCATE public.caught`,
+		"a child":  `CREATE TABLE public.child () INHERITS (public.pgsession_migrations)`,
+		"a domain": `CREATE DOMAIN public.d AS bigint CHECK (public.spring() > 0); ALTER TABLE public.pgsession_migrations ALTER COLUMN version_id TYPE public.d; TRUNCATE public.caught`,
+		"a generated column": `CREATE FUNCTION public.pure(bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN public.spring(); END$$;
+			ALTER TABLE public.pgsession_migrations ADD COLUMN g bigint GENERATED ALWAYS AS (public.pure(version_id)) STORED; TRUNCATE public.caught`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.up(t)
+			d.exec(t, spring)
+			d.exec(t, plant)
+			for command, err := range commands(t, d.pool) {
+				if err == nil || !strings.Contains(err.Error(), "was not made by a migration") {
+					t.Errorf("%s: %v", command, err)
+				}
+			}
+			if n := d.number(t, `SELECT count(*) FROM public.caught`); n != 0 {
+				t.Errorf("the code ran %d times", n)
+			}
+			if n := d.number(t, `SELECT count(*) FROM pg_namespace WHERE nspname = 'pgsession'`); n != 1 {
+				t.Error("down did something")
+			}
+		})
+	}
+}
+
+// mallory is a role that logs in, with a pool of its own.
+func mallory(t *testing.T, rights string) (name string, in func(*database) *pgxpool.Pool) {
+	t.Helper()
+	name = newRole(t)
+	secret := rand.Text()
+	onServer(t, "ALTER ROLE "+name+" LOGIN "+rights+" PASSWORD '"+secret+"'")
+	return name, func(d *database) *pgxpool.Pool {
+		t.Helper()
+		u, err := url.Parse(d.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.User = url.UserPassword(name, secret)
+		return newPool(t, u.String())
+	}
+}
+
+// A role that may do no more than CREATE in the database and in public can't have
+// a superuser run its code by way of the migrator.
+func TestAttackOnAPrivilegedMigrator(t *testing.T) {
+	t.Parallel()
+	name, login := mallory(t, "")
+	d := newDatabase(t)
+	d.exec(t, `GRANT CREATE ON DATABASE `+d.name+` TO `+name)
+	d.exec(t, `GRANT CREATE ON SCHEMA public TO `+name)
+	d.exec(t, spring)
+	evil := login(d)
+	for _, sql := range []string{
+		`CREATE SCHEMA postgres`, // a superuser's name: it comes before public
+		`GRANT USAGE ON SCHEMA postgres TO PUBLIC`,
+		`CREATE FUNCTION public.max(name) RETURNS text LANGUAGE sql AS 'SELECT public.spring()::text'`,
+		`CREATE FUNCTION public.pg_try_advisory_lock(text) RETURNS boolean LANGUAGE sql AS 'SELECT public.spring() > 0'`,
+		`CREATE FUNCTION public.pg_advisory_unlock(text) RETURNS boolean LANGUAGE sql AS 'SELECT public.spring() > 0'`,
+		`CREATE FUNCTION public.pg_column_size(jsonb) RETURNS integer LANGUAGE sql AS 'SELECT public.spring()::integer'`,
+		`CREATE FUNCTION public.unnest(text[]) RETURNS SETOF text LANGUAGE sql AS 'SELECT public.spring()::text'`,
+		`CREATE FUNCTION public.joined(name, text) RETURNS text LANGUAGE sql AS 'SELECT public.spring()::text'`,
+		`CREATE OPERATOR public.|| (FUNCTION = public.joined, LEFTARG = name, RIGHTARG = text)`,
+	} {
+		if _, err := evil.Exec(t.Context(), sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	for command, err := range commands(t, d.pool) {
+		if err != nil {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
+	d.up(t)
+	if err := db.Validate(t.Context(), d.pool, db.Options{}); err != nil {
+		t.Error(err)
+	}
+	d.exec(t, `INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) VALUES (sha256('a'), now(), now())`)
+	d.number(t, `SELECT count(*) FROM pgsession.sessions_by_state`)
+	if n := d.number(t, `SELECT count(*) FROM public.caught`); n != 0 {
+		t.Errorf("code of mallory ran %d times", n)
+	}
+
+	// The same role migrated by itself: what it owns may hold its code.
+	d = newDatabase(t)
+	d.exec(t, `GRANT CREATE ON DATABASE `+d.name+` TO `+name)
+	d.exec(t, `GRANT CREATE, USAGE ON SCHEMA public TO `+name)
+	if _, err := db.Up(t.Context(), login(d), db.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for command, err := range commands(t, d.pool) {
+		if err == nil || !strings.Contains(err.Error(), "belongs to role") {
+			t.Errorf("%s of what mallory owns: %v", command, err)
+		}
+	}
+	d.exec(t, `ALTER TABLE public.pgsession_migrations OWNER TO CURRENT_USER`)
+	if _, err := db.Down(t.Context(), d.pool, db.Options{}); err == nil || !strings.Contains(err.Error(), "schema pgsession belongs to role") {
+		t.Errorf("down of a schema of mallory: %v", err)
+	}
+}
+
+// A pooler that breaks transactions up loses the path of a migration.
+func TestMigrationThatLosesItsPathIsRefused(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(t, `CREATE FUNCTION public.lose() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN PERFORM set_config('search_path', 'public', true); END$$`)
+	d.exec(t, `CREATE EVENT TRIGGER lose ON ddl_command_end WHEN TAG IN ('CREATE SCHEMA') EXECUTE FUNCTION public.lose()`)
+	_, err := db.Up(t.Context(), d.pool, db.Options{})
+	wantError(t, err, "lost its search_path", "not through a pooler")
+	if n := d.number(t, `SELECT count(*) FROM pg_namespace WHERE nspname = 'pgsession'`); n != 0 {
+		t.Error("it was applied nevertheless")
+	}
+}
