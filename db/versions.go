@@ -99,7 +99,7 @@ const tableState = `
 			) THEN 'has a column of another type'
 			WHEN EXISTS (
 				SELECT FROM pg_catalog.pg_attrdef AS d
-				WHERE CASE WHEN d.adrelid = t.oid THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) NOT IN ('now()', 'CURRENT_TIMESTAMP') END
+				WHERE CASE WHEN d.adrelid = t.oid THEN pg_catalog.replace(pg_catalog.pg_get_expr(d.adbin, d.adrelid), '"', '') NOT IN ('now()', 'CURRENT_TIMESTAMP') END
 			) OR EXISTS (
 				SELECT FROM pg_catalog.pg_attrdef AS d
 				JOIN pg_catalog.pg_depend AS n ON n.classid = 'pg_catalog.pg_attrdef'::regclass::oid AND n.objid = d.oid
