@@ -130,11 +130,14 @@ func TestConfigFaultsReachTheCaller(t *testing.T) {
 	_, fromStore := NewWithStore(NewMemory(Expiry{Idle: 1, Absolute: 1}, 0), bad)
 	_, fromOpen := Open(context.Background(), bad)
 	_, fromNew := New(context.Background(), nil, bad)
-	for _, err := range []error{fromStore, fromOpen, fromNew} {
+	for i, err := range []error{fromStore, fromNew, fromOpen} { // the last needs a DatabaseURL, too
 		var fault *ConfigError
-		if !errors.As(err, &fault) || len(faultsOf(t, err)) != 3 || strings.Contains(err.Error(), "Canary") {
+		if !errors.As(err, &fault) || len(faultsOf(t, err)) != 3+i/2 || strings.Contains(err.Error(), "Canary") {
 			t.Errorf("%v", err)
 		}
+	}
+	if _, err := Open(context.Background(), Config{}); len(faultsOf(t, err)) != 2 || !strings.Contains(err.Error(), "DATABASE_URL") {
+		t.Errorf("an empty Config: %v", err)
 	}
 	_, err := Open(context.Background(), Config{Secrets: []Secret{secretA}})
 	if faults := faultsOf(t, err); len(faults) != 1 || !strings.Contains(faults[0].Name, "DATABASE_URL") {
@@ -143,6 +146,11 @@ func TestConfigFaultsReachTheCaller(t *testing.T) {
 	_, err = Open(context.Background(), Config{Secrets: []Secret{secretA}, DatabaseURL: "postgres://u:Canary-7355608@db:bad port/"})
 	if faults := faultsOf(t, err); len(faults) != 1 || strings.Contains(err.Error(), "Canary") {
 		t.Errorf("an address that is none: %v", err)
+	}
+	// What migrate refuses is refused here, in the same words.
+	_, err = Open(context.Background(), Config{Secrets: []Secret{secretA}, DatabaseURL: "postgres://u:Canary@7355608@db/x"})
+	if faults := faultsOf(t, err); len(faults) != 1 || !strings.Contains(err.Error(), "ambiguous") || strings.Contains(err.Error(), "Canary") {
+		t.Errorf("an ambiguous URL: %v", err)
 	}
 }
 

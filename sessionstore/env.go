@@ -63,8 +63,8 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		cfg.EncryptionKeys = append(cfg.EncryptionKeys, Secret(key))
 	}
 
-	if cfg.DatabaseURL == "" && cfg.Env != Development {
-		e.fault("DATABASE_URL", needDatabase)
+	if problem := cfg.databaseProblem(); problem != "" {
+		e.fault("DATABASE_URL", problem)
 	}
 	if faults, ok := cfg.withDefaults().check().(configErrors); ok {
 		for _, err := range faults {

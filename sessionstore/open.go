@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/internal/dburl"
 )
 
 const needDatabase = "is not set: outside development sessions need Postgres, such as postgres://user:password@host:5432/database"
@@ -19,7 +21,7 @@ const needDatabase = "is not set: outside development sessions need Postgres, su
 // that creates it.
 func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	cfg = cfg.withDefaults()
-	if err := cfg.check(); err != nil {
+	if err := cfg.checkForOpen(); err != nil {
 		return nil, err
 	}
 	if cfg.DatabaseURL == "" {
@@ -79,9 +81,6 @@ func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error)
 }
 
 func openMemory(ctx context.Context, cfg Config) (*Manager, error) {
-	if cfg.Env != Development {
-		return nil, configErrors{&ConfigError{Name: "DatabaseURL (DATABASE_URL)", Problem: needDatabase}}
-	}
 	m, err := newManager(NewMemory(cfg.Expiry(), 0), cfg)
 	if err != nil {
 		return nil, err
@@ -94,18 +93,41 @@ func openMemory(ctx context.Context, cfg Config) (*Manager, error) {
 // openPool makes the pool. It does not connect yet. What pgx would leave unbounded gets a bound: a server that hangs
 // must not hang requests.
 func openPool(cfg Config) (*pgxpool.Pool, error) {
-	fault := configErrors{&ConfigError{Name: "DatabaseURL (DATABASE_URL)", Problem: "is not a Postgres URL, such as postgres://user:password@host:5432/database"}}
-	pc, err := pgxpool.ParseConfig(string(cfg.DatabaseURL))
+	pc, err := dburl.Parse(string(cfg.DatabaseURL))
 	if err != nil {
-		return nil, fault // without err: it may quote the password
+		return nil, configErrors{&ConfigError{Name: databaseURLName, Problem: err.Error()}}
 	}
 	if pc.ConnConfig.ConnectTimeout == 0 {
 		pc.ConnConfig.ConnectTimeout = cfg.StoreTimeout
 	}
 	ConfigurePool(pc)
-	pool, err := pgxpool.NewWithConfig(context.Background(), pc)
-	if err != nil {
-		return nil, fault
+	return pgxpool.NewWithConfig(context.Background(), pc)
+}
+
+const databaseURLName = "DatabaseURL (DATABASE_URL)"
+
+// checkForOpen adds to the faults of a Config those of its DatabaseURL.
+func (c *Config) checkForOpen() error {
+	faults, _ := c.check().(configErrors)
+	if problem := c.databaseProblem(); problem != "" {
+		faults = append(faults, &ConfigError{Name: databaseURLName, Problem: problem})
 	}
-	return pool, nil
+	if len(faults) > 0 {
+		return faults
+	}
+	return nil
+}
+
+// databaseProblem says what is wrong with DatabaseURL; empty for nothing.
+func (c *Config) databaseProblem() string {
+	if c.DatabaseURL == "" {
+		if c.Env != Development {
+			return needDatabase
+		}
+		return ""
+	}
+	if _, err := dburl.Parse(string(c.DatabaseURL)); err != nil {
+		return err.Error()
+	}
+	return ""
 }

@@ -28,7 +28,7 @@ func TestExitStatusAndUsage(t *testing.T) {
 		"no database":                   {[]string{"up"}, "", 2, "", "set DATABASE_URL or give -database-url"},
 		"a database that is not there":  {[]string{"up"}, nowhere, 1, "", "127.0.0.1:1"},
 		"the same, by the flag":         {[]string{"status", "-database-url", nowhere}, "", 1, "", "127.0.0.1:1"},
-		"a URL that is none":            {[]string{"up"}, "mysql://me:sesame@host/shop", 1, "", "must look like postgres://"},
+		"a URL that is none":            {[]string{"up"}, "mysql://me:sesame@host/shop", 1, "", "write it like postgres://"},
 		"a file":                        {[]string{"ops", "roles"}, "", 0, "GRANT USAGE ON SCHEMA pgsession TO pgsession_app", ""},
 		"a file for another schema":     {[]string{"-schema", "shop", "ops", "roles"}, "", 0, "GRANT USAGE ON SCHEMA shop TO shop_app", ""},
 		"the same, spelled another way": {[]string{"ops", "-schema", "shop", "pg_cron"}, "", 0, "cron.schedule('shop prune'", ""},
@@ -110,9 +110,9 @@ func TestNoPartOfAPasswordIsPrinted(t *testing.T) {
 
 func TestTheProblemIsNamed(t *testing.T) {
 	for url, want := range map[string]string{
-		"postgres://me:sesame@host/shop?sslmode=perhaps":    "failed to configure TLS",
-		"postgres://me:sesame@host/shop?pool_max_conns=all": "cannot parse pool_max_conns",
-		"postgres://me:sesame@host:port/shop":               "invalid port",
+		"postgres://me:sesame@host/shop?sslmode=perhaps":    "parameter sslmode must be",
+		"postgres://me:sesame@host/shop?pool_max_conns=all": "parameter pool_max_conns must be",
+		"postgres://me:sesame@host:port/shop":               "parameter port must be",
 	} {
 		_, err := poolConfig(url)
 		if err == nil || !strings.Contains(err.Error(), want) {

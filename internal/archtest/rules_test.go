@@ -8,17 +8,18 @@ var imports = map[string][]string{
 	"internal/batch":     {},
 	"internal/gen":       {"github.com/jackc/pgx/v5/..."},
 	"internal/schema":    {module + "/internal/gen", "github.com/jackc/pgx/v5/..."},
+	"internal/dburl":     {"github.com/jackc/pgx/v5/..."},
 	"internal/archtest":  {},
 	"internal/coherence": {},
 	"db": {
 		"github.com/pressly/goose/v3/...", "github.com/jackc/pgx/v5/...",
 		module + "/internal/schema",
 	},
-	"cmd/migrate": {module + "/db", "github.com/jackc/pgx/v5/..."},
+	"cmd/migrate": {module + "/db", module + "/internal/dburl", "github.com/jackc/pgx/v5/..."},
 	"cache":       {"github.com/redis/go-redis/v9/...", module + "/internal/batch"},
 	"sessionstore": {
 		"github.com/jackc/pgx/v5/...", "github.com/mileusna/useragent", module + "/cache", module + "/internal/coherence",
-		module + "/internal/batch", module + "/internal/gen", module + "/internal/schema",
+		module + "/internal/batch", module + "/internal/gen", module + "/internal/schema", module + "/internal/dburl",
 	},
 	"sessionstore/storetest": {module + "/sessionstore"},
 	"examples/hello":         {module + "/sessionstore"},
@@ -38,6 +39,7 @@ var files = map[string][]string{
 	},
 	"github.com/mileusna/useragent": {"device.go"},
 	module + "/internal/gen":        {"postgres.go", "postgres_rows.go", "postgres_load.go", "postgres_owner.go", "postgres_revoke.go", "postgres_mark.go", "postgres_distributed.go"},
+	module + "/internal/dburl":      {"open.go"},
 	module + "/internal/schema":     {"postgres.go", "postgres_distributed.go", "postgres_class.go", "postgres_error.go", "config.go"},
 	module + "/internal/batch":      {"postgres.go", "postgres_batch.go", "postgres_locked.go", "postgres_mark.go", "postgres_stats.go"},
 	"net/http": {
