@@ -3,14 +3,25 @@ package sessionstore
 import (
 	"bytes"
 	"context"
+	"slices"
 	"unicode/utf8"
 )
 
 const maxUserIDBytes = 256
 
+// LoginOption changes what [Session.Login] does.
+type LoginOption int
+
+// DropValues drops what the session held before the login, also what other
+// requests store meanwhile. What this request sets and has not saved stays.
+// Values that came before the login may be of an attacker who planted the session,
+// such as a redirect target, an e-mail address to confirm or a cart.
+const DropValues LoginOption = iota + 1
+
 // Login makes the session that of a user who has just proved who they are. It gets a new token, so that one
 // planted before the login is worth nothing (session fixation), and both its timeouts start afresh. The values stay,
-// unless they belonged to another user: then they are dropped, but for what this request has set.
+// unless they belonged to another user: then they are dropped, but for what this request has set. [DropValues] drops
+// them in any case.
 //
 // With [Config.KeepTokenOnLogin] token and timeouts stay.
 //
@@ -19,7 +30,7 @@ const maxUserIDBytes = 256
 // bounds what a login must ask of the store beforehand.
 //
 // The error is [ErrHeadersSent] after the response has begun, [ErrEnded] after the request, or a *[ValueError].
-func (s *Session) Login(_ context.Context, userID string) error {
+func (s *Session) Login(_ context.Context, userID string, options ...LoginOption) error {
 	if err := userError(userID); err != nil {
 		return err
 	}
@@ -29,7 +40,8 @@ func (s *Session) Login(_ context.Context, userID string) error {
 		return err
 	}
 	s.unhide(userID)
-	s.drop = s.rec.UserID != "" && s.rec.UserID != userID
+	s.fresh = slices.Contains(options, DropValues)
+	s.drop = s.fresh || s.rec.UserID != "" && s.rec.UserID != userID
 	if !s.m.cfg.KeepTokenOnLogin || s.drop {
 		s.renew = true
 	}
@@ -113,7 +125,7 @@ func (s *Session) Discard() {
 
 func (s *Session) discard() {
 	s.persist = s.kept
-	s.edits, s.userID, s.renew, s.drop, s.pending = nil, "", false, false, nil
+	s.edits, s.userID, s.renew, s.drop, s.fresh, s.pending = nil, "", false, false, false, nil
 	if s.held != nil && s.identity == stored {
 		s.hide() // the login that brought it back is void
 	}
@@ -133,7 +145,7 @@ func (s *Session) cookable() error {
 // forget makes the session an empty one that is not in the store.
 func (s *Session) forget() {
 	s.identity, s.rec, s.edits = s.vacant, Record{}, nil
-	s.userID, s.renew, s.drop, s.persist, s.kept = "", false, false, false, false
+	s.userID, s.renew, s.drop, s.fresh, s.persist, s.kept = "", false, false, false, false, false
 	s.token, s.floor, s.held, s.pending = token{}, 0, nil, nil
 	s.life++
 }

@@ -120,7 +120,7 @@ func (m *Memory) Save(ctx context.Context, id ID, c Change) (Record, error) {
 	if m.crowded(c.UserID, c.MaxSessions, id, now) {
 		return Record{}, ErrTooManySessions
 	}
-	if c.UserID != "" && rec.UserID != "" && rec.UserID != c.UserID {
+	if c.DropData || c.UserID != "" && rec.UserID != "" && rec.UserID != c.UserID {
 		rec.Data = nil
 	}
 	rec.Data = patch(rec.Data, c)
@@ -155,6 +155,9 @@ func (m *Memory) Rotate(ctx context.Context, old, id ID, c Change) (Record, erro
 	}
 	if m.crowded(c.UserID, c.MaxSessions, old, now) {
 		return Record{}, ErrTooManySessions
+	}
+	if c.DropData {
+		rec.Data = nil
 	}
 	if c.UserID != "" {
 		if rec.UserID != "" && rec.UserID != c.UserID {

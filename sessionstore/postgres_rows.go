@@ -78,7 +78,7 @@ func (p *Postgres) save(ctx context.Context, db querier, c *saveCall) (*Record, 
 		return nil, err
 	}
 	arg := &gen.SessionSaveParams{
-		ID: c.id[:], Removed: orNone(c.change.Removed), Changed: encodeObject(c.change.Set),
+		ID: c.id[:], Removed: orNone(c.change.Removed), Changed: encodeObject(c.change.Set), Drops: c.change.DropData,
 		UserID: orNull(c.change.UserID), Login: span(0, c.change.UserID != ""),
 		IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
 		Idle: span(p.expiry.Idle, !p.expiry.Fixed), Resolution: p.expiry.Resolution(),
@@ -101,6 +101,7 @@ func (p *Postgres) saveRows(ctx context.Context, db querier, calls []saveCall) (
 		arg.IDs = append(arg.IDs, calls[i].id[:])
 		arg.Removed = append(arg.Removed, encodeNames(c.Removed))
 		arg.Changed = append(arg.Changed, encodeObject(c.Set))
+		arg.Drops = append(arg.Drops, c.DropData)
 		arg.UserIDs = append(arg.UserIDs, c.UserID)
 		arg.IPs = append(arg.IPs, c.IP)
 		arg.UserAgents = append(arg.UserAgents, c.UserAgent)
@@ -134,7 +135,7 @@ func (p *Postgres) rotate(ctx context.Context, db querier, c *rotateCall, apart 
 		return nil, err
 	}
 	arg := &gen.SessionRotateParams{
-		OldID: c.old[:], ID: c.id[:], Removed: orNone(c.change.Removed), Changed: encodeObject(c.change.Set),
+		OldID: c.old[:], ID: c.id[:], Removed: orNone(c.change.Removed), Changed: encodeObject(c.change.Set), Drops: c.change.DropData,
 		UserID: orNull(c.change.UserID), IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
 		Slides: !p.expiry.Fixed, Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
@@ -159,6 +160,7 @@ func (p *Postgres) rotateRows(ctx context.Context, db querier, calls []rotateCal
 		arg.IDs = append(arg.IDs, calls[i].id[:])
 		arg.Removed = append(arg.Removed, encodeNames(c.Removed))
 		arg.Changed = append(arg.Changed, encodeObject(c.Set))
+		arg.Drops = append(arg.Drops, c.DropData)
 		arg.UserIDs = append(arg.UserIDs, c.UserID)
 		arg.IPs = append(arg.IPs, c.IP)
 		arg.UserAgents = append(arg.UserAgents, c.UserAgent)

@@ -173,7 +173,7 @@ func (s *Session) plan() plan {
 		persist: s.persist,
 		round:   s.round,
 		life:    s.life,
-		change:  Change{UserID: s.userID, Client: s.client},
+		change:  Change{UserID: s.userID, DropData: s.fresh, Client: s.client},
 	}
 	if s.userID != "" {
 		p.change.Began = BeganHere(s.started, s.own.all()...)
@@ -255,7 +255,7 @@ func (s *Session) apply(p *plan, rec Record, tok *token) {
 		s.floor = rec.Floor
 	}
 	if s.userID == p.change.UserID {
-		s.userID, s.drop, s.renew = "", false, s.renew && !p.renew
+		s.userID, s.drop, s.fresh, s.renew = "", false, false, s.renew && !p.renew
 	}
 	s.settle(p)
 }

@@ -37,7 +37,8 @@ type Session struct {
 	// What the next save is to do beside the edits.
 	userID string   // to be logged in
 	renew  bool     // to get a new token
-	drop   bool     // rec.Data belongs to another user
+	drop   bool     // rec.Data belongs to another user, or the login drops it
+	fresh  bool     // the login drops what the session holds, whatever that is by then
 	doomed []doomed // logged out, to be deleted
 	round  int      // raised when a save takes the edits, so that later ones are told apart
 	// pending is the new token of a change that was not answered, for its

@@ -208,6 +208,8 @@ type Change struct {
 	Set map[string]json.RawMessage
 	// Removed names the values that are gone. A name that is also in Set is set.
 	Removed []string
+	// DropData removes all values but those in Set.
+	DropData bool
 	// UserID, when not empty, logs this user in: AuthenticatedAt becomes now.
 	UserID string
 	// MaxSessions is as in a Draft. It counts with UserID only.

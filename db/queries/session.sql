@@ -64,11 +64,11 @@ WHERE d.user_id IS NULL OR NOT EXISTS (
 RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
 -- SessionSave patches the members of data that changed, so that two requests that change different keys both win. The data of a
--- session that is somebody else's by now is not handed on. login is zero for a login and else null; idle is null when deadlines
+-- session that is another user's by now is dropped, and so it is with drops. login is zero for a login and else null; idle is null when deadlines
 -- don't move.
 -- name: SessionSave :one
 UPDATE pgsession.sessions AS s SET
-    data = CASE WHEN user_id <> sqlc.narg(user_id)::text THEN '{}' ELSE data - @removed::text[] END || @changed::jsonb,
+    data = CASE WHEN user_id <> sqlc.narg(user_id)::text OR @drops::boolean THEN '{}' ELSE data - @removed::text[] END || @changed::jsonb,
     user_id = coalesce(sqlc.narg(user_id)::text, user_id),
     authenticated_at = greatest(authenticated_at, pg_catalog.now() - sqlc.narg(login)::interval),
     version = version + 1,
@@ -89,6 +89,7 @@ WITH change AS (
         pg_catalog.unnest(@ids::bytea[]) AS id, pg_catalog.unnest(@removed::jsonb[]) AS removed, pg_catalog.unnest(@changed::jsonb[]) AS changed,
         nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id,
         pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
+        pg_catalog.unnest(@drops::boolean[]) AS drops,
         pg_catalog.unnest(@login_keys::bytea[]) AS login_key, pg_catalog.unnest(@login_ages::interval[]) AS login_age
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
@@ -96,7 +97,7 @@ WITH change AS (
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE pgsession.sessions AS s SET
-    data = CASE WHEN s.user_id <> change.user_id THEN '{}'
+    data = CASE WHEN s.user_id <> change.user_id OR change.drops THEN '{}'
         ELSE s.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END || change.changed,
     user_id = coalesce(change.user_id, s.user_id),
     authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE s.authenticated_at END,
@@ -129,7 +130,7 @@ SELECT
     @id::bytea,
     old.version + 1,
     coalesce(sqlc.narg(user_id)::text, old.user_id),
-    CASE WHEN old.user_id <> sqlc.narg(user_id)::text THEN '{}' ELSE old.data - @removed::text[] END || @changed::jsonb,
+    CASE WHEN old.user_id <> sqlc.narg(user_id)::text OR @drops::boolean THEN '{}' ELSE old.data - @removed::text[] END || @changed::jsonb,
     coalesce(sqlc.narg(ip)::inet, old.ip),
     coalesce(sqlc.narg(user_agent)::text, old.user_agent),
     CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN pg_catalog.now() ELSE old.created_at END,
@@ -152,6 +153,7 @@ WITH change AS (
         pg_catalog.unnest(@removed::jsonb[]) AS removed, pg_catalog.unnest(@changed::jsonb[]) AS changed,
         nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id,
         pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
+        pg_catalog.unnest(@drops::boolean[]) AS drops,
         pg_catalog.unnest(@login_keys::bytea[]) AS login_key, pg_catalog.unnest(@login_ages::interval[]) AS login_age
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
@@ -172,7 +174,7 @@ SELECT
     change.id,
     old.version + 1,
     coalesce(change.user_id, old.user_id),
-    CASE WHEN old.user_id <> change.user_id THEN '{}'
+    CASE WHEN old.user_id <> change.user_id OR change.drops THEN '{}'
         ELSE old.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END || change.changed,
     coalesce(change.ip, old.ip),
     coalesce(change.user_agent, old.user_agent),

@@ -302,7 +302,7 @@ func (q *Queries) SessionMissing(ctx context.Context, db DBTX, ids [][]byte) (*S
 
 const sessionRotate = `-- name: SessionRotate :one
 WITH old AS (
-    DELETE FROM pgsession.sessions AS d WHERE d.id = $11::bytea AND d.expires_at > pg_catalog.now()
+    DELETE FROM pgsession.sessions AS d WHERE d.id = $12::bytea AND d.expires_at > pg_catalog.now()
     RETURNING d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
 )
 INSERT INTO pgsession.sessions AS s (
@@ -312,17 +312,17 @@ SELECT
     $1::bytea,
     old.version + 1,
     coalesce($2::text, old.user_id),
-    CASE WHEN old.user_id <> $2::text THEN '{}' ELSE old.data - $3::text[] END || $4::jsonb,
-    coalesce($5::inet, old.ip),
-    coalesce($6::text, old.user_agent),
+    CASE WHEN old.user_id <> $2::text OR $3::boolean THEN '{}' ELSE old.data - $4::text[] END || $5::jsonb,
+    coalesce($6::inet, old.ip),
+    coalesce($7::text, old.user_agent),
     CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now() ELSE old.created_at END,
     CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now() ELSE old.authenticated_at END,
     pg_catalog.now(),
-    CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now() + $7::interval ELSE old.absolute_expires_at END,
-    CASE WHEN $8::boolean OR $2::text IS NOT NULL THEN
+    CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now() + $8::interval ELSE old.absolute_expires_at END,
+    CASE WHEN $9::boolean OR $2::text IS NOT NULL THEN
         least(
-            CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now() + $7::interval ELSE old.absolute_expires_at END,
-            pg_catalog.date_bin($9::interval, pg_catalog.now() + $10::interval + $9::interval - interval '1 microsecond', timestamptz 'epoch'))
+            CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now() + $8::interval ELSE old.absolute_expires_at END,
+            pg_catalog.date_bin($10::interval, pg_catalog.now() + $11::interval + $10::interval - interval '1 microsecond', timestamptz 'epoch'))
         ELSE old.expires_at END
 FROM old
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
@@ -331,6 +331,7 @@ RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expi
 type SessionRotateParams struct {
 	ID         []byte
 	UserID     pgtype.Text
+	Drops      bool
 	Removed    []string
 	Changed    json.RawMessage
 	IP         *netip.Addr
@@ -353,6 +354,7 @@ func (q *Queries) SessionRotate(ctx context.Context, db DBTX, arg *SessionRotate
 	row := db.QueryRow(ctx, sessionRotate,
 		arg.ID,
 		arg.UserID,
+		arg.Drops,
 		arg.Removed,
 		arg.Changed,
 		arg.IP,
@@ -388,7 +390,8 @@ WITH change AS (
         pg_catalog.unnest($7::jsonb[]) AS removed, pg_catalog.unnest($8::jsonb[]) AS changed,
         nullif(pg_catalog.unnest($9::text[]), '') AS user_id,
         pg_catalog.unnest($10::inet[]) AS ip, nullif(pg_catalog.unnest($11::text[]), '') AS user_agent,
-        pg_catalog.unnest($12::bytea[]) AS login_key, pg_catalog.unnest($13::interval[]) AS login_age
+        pg_catalog.unnest($12::boolean[]) AS drops,
+        pg_catalog.unnest($13::bytea[]) AS login_key, pg_catalog.unnest($14::interval[]) AS login_age
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY((SELECT $5::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
@@ -397,7 +400,7 @@ WITH change AS (
     DELETE FROM pgsession.sessions AS d USING locked, change WHERE d.id = locked.id AND d.id = change.old_id AND d.expires_at > pg_catalog.now()
     AND (change.user_id IS NULL OR NOT EXISTS (
         SELECT 1 FROM pgsession.marks AS m
-        WHERE m.key IN (change.login_key, $14::bytea) AND m.revoked_at > pg_catalog.now() - change.login_age AND m.id <> ALL ($15::bytea[])
+        WHERE m.key IN (change.login_key, $15::bytea) AND m.revoked_at > pg_catalog.now() - change.login_age AND m.id <> ALL ($16::bytea[])
     ))
     RETURNING d.id, d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
 )
@@ -408,7 +411,7 @@ SELECT
     change.id,
     old.version + 1,
     coalesce(change.user_id, old.user_id),
-    CASE WHEN old.user_id <> change.user_id THEN '{}'
+    CASE WHEN old.user_id <> change.user_id OR change.drops THEN '{}'
         ELSE old.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END || change.changed,
     coalesce(change.ip, old.ip),
     coalesce(change.user_agent, old.user_agent),
@@ -437,6 +440,7 @@ type SessionRotateManyParams struct {
 	UserIDs    []string
 	IPs        []netip.Addr
 	UserAgents []string
+	Drops      []bool
 	LoginKeys  [][]byte
 	LoginAges  []time.Duration
 	Everyone   []byte
@@ -462,6 +466,7 @@ func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRo
 		arg.UserIDs,
 		arg.IPs,
 		arg.UserAgents,
+		arg.Drops,
 		arg.LoginKeys,
 		arg.LoginAges,
 		arg.Everyone,
@@ -500,21 +505,22 @@ func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRo
 
 const sessionSave = `-- name: SessionSave :one
 UPDATE pgsession.sessions AS s SET
-    data = CASE WHEN user_id <> $1::text THEN '{}' ELSE data - $2::text[] END || $3::jsonb,
+    data = CASE WHEN user_id <> $1::text OR $2::boolean THEN '{}' ELSE data - $3::text[] END || $4::jsonb,
     user_id = coalesce($1::text, user_id),
-    authenticated_at = greatest(authenticated_at, pg_catalog.now() - $4::interval),
+    authenticated_at = greatest(authenticated_at, pg_catalog.now() - $5::interval),
     version = version + 1,
-    ip = coalesce($5::inet, ip),
-    user_agent = coalesce($6::text, user_agent),
+    ip = coalesce($6::inet, ip),
+    user_agent = coalesce($7::text, user_agent),
     last_seen_at = pg_catalog.now(),
     expires_at = least(absolute_expires_at, greatest(expires_at,
-        pg_catalog.date_bin($7::interval, pg_catalog.now() + $8::interval + $7::interval - interval '1 microsecond', timestamptz 'epoch')))
-WHERE id = $9::bytea AND expires_at > pg_catalog.now()
+        pg_catalog.date_bin($8::interval, pg_catalog.now() + $9::interval + $8::interval - interval '1 microsecond', timestamptz 'epoch')))
+WHERE id = $10::bytea AND expires_at > pg_catalog.now()
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, s.last_seen_at AS validated_at
 `
 
 type SessionSaveParams struct {
 	UserID     pgtype.Text
+	Drops      bool
 	Removed    []string
 	Changed    json.RawMessage
 	Login      pgtype.Interval
@@ -531,11 +537,12 @@ type SessionSaveRow struct {
 }
 
 // SessionSave patches the members of data that changed, so that two requests that change different keys both win. The data of a
-// session that is somebody else's by now is not handed on. login is zero for a login and else null; idle is null when deadlines
+// session that is another user's by now is dropped, and so it is with drops. login is zero for a login and else null; idle is null when deadlines
 // don't move.
 func (q *Queries) SessionSave(ctx context.Context, db DBTX, arg *SessionSaveParams) (*SessionSaveRow, error) {
 	row := db.QueryRow(ctx, sessionSave,
 		arg.UserID,
+		arg.Drops,
 		arg.Removed,
 		arg.Changed,
 		arg.Login,
@@ -569,14 +576,15 @@ WITH change AS (
         pg_catalog.unnest($6::bytea[]) AS id, pg_catalog.unnest($7::jsonb[]) AS removed, pg_catalog.unnest($8::jsonb[]) AS changed,
         nullif(pg_catalog.unnest($9::text[]), '') AS user_id,
         pg_catalog.unnest($10::inet[]) AS ip, nullif(pg_catalog.unnest($11::text[]), '') AS user_agent,
-        pg_catalog.unnest($12::bytea[]) AS login_key, pg_catalog.unnest($13::interval[]) AS login_age
+        pg_catalog.unnest($12::boolean[]) AS drops,
+        pg_catalog.unnest($13::bytea[]) AS login_key, pg_catalog.unnest($14::interval[]) AS login_age
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY((SELECT $6::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE pgsession.sessions AS s SET
-    data = CASE WHEN s.user_id <> change.user_id THEN '{}'
+    data = CASE WHEN s.user_id <> change.user_id OR change.drops THEN '{}'
         ELSE s.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END || change.changed,
     user_id = coalesce(change.user_id, s.user_id),
     authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE s.authenticated_at END,
@@ -608,6 +616,7 @@ type SessionSaveManyParams struct {
 	UserIDs    []string
 	IPs        []netip.Addr
 	UserAgents []string
+	Drops      []bool
 	LoginKeys  [][]byte
 	LoginAges  []time.Duration
 }
@@ -633,6 +642,7 @@ func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSave
 		arg.UserIDs,
 		arg.IPs,
 		arg.UserAgents,
+		arg.Drops,
 		arg.LoginKeys,
 		arg.LoginAges,
 	)

@@ -118,6 +118,22 @@ var saving = []testCase{
 		},
 	},
 	{
+		name: "a save that drops the data keeps what it sets",
+		why:  "what was planted before a login must not survive it",
+		run: func(h *harness) {
+			rec := h.create("", "planted", 1)
+			h.save(rec.ID, set("more", 1)) // meanwhile, by another request
+			change := set("new", 2)
+			change.UserID, change.DropData = "ada", true
+			saved := h.save(rec.ID, change)
+			h.equal("UserID", saved.UserID, "ada")
+			h.data(saved, "new", 2)
+			saved = h.save(rec.ID, sessionstore.Change{DropData: true})
+			h.data(saved)
+			h.equal("UserID then", saved.UserID, "ada")
+		},
+	},
+	{
 		name: "what is not in a change stays",
 		why:  "a save must not forget who is logged in",
 		run: func(h *harness) {

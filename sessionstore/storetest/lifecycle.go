@@ -207,6 +207,21 @@ var rotating = []testCase{
 		},
 	},
 	{
+		name: "a login that drops the data keeps what it sets",
+		why:  "what was planted before a login must not survive it",
+		run: func(h *harness) {
+			old := h.create("", "planted", 1)
+			change := set("new", 2)
+			change.UserID, change.DropData = "ada", true
+			rec, err := h.store.Rotate(h.ctx, old.ID, h.newID(), change)
+			if err != nil {
+				h.Fatal(err)
+			}
+			h.equal("UserID", rec.UserID, "ada")
+			h.data(rec, "new", 2)
+		},
+	},
+	{
 		name: "rotate onto an id that is taken changes nothing",
 		why:  "a collision must never take over somebody's session",
 		run: func(h *harness) {
