@@ -113,7 +113,7 @@ type lockedError struct {
 func (e *lockedError) Error() string {
 	text := e.err.Error() + " while another migration holds the lock"
 	if e.backend != 0 {
-		text += fmt.Sprintf("; if that hangs, end it with SELECT pg_terminate_backend(%d)", e.backend)
+		text += fmt.Sprintf("; if that hangs, end it with SELECT pg_catalog.pg_terminate_backend(%d)", e.backend)
 	}
 	return text
 }

@@ -51,7 +51,7 @@ FROM (
         pg_catalog.concat('process ', p.pid, ' of ', coalesce(p.usename::pg_catalog.text, p.backend_type), ' in ',
             coalesce(p.datname::pg_catalog.text, 'no database'), CASE WHEN p.state IS NOT NULL THEN pg_catalog.concat(', ', p.state) END,
             ', holds what died since ', p.xact_start),
-        pg_catalog.concat('let it end, or SELECT pg_terminate_backend(', p.pid, ')')
+        pg_catalog.concat('let it end, or SELECT pg_catalog.pg_terminate_backend(', p.pid, ')')
     FROM pg_catalog.pg_stat_activity AS p
     WHERE p.xact_start OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) interval '5 minutes') AND coalesce(p.backend_xmin, p.backend_xid) IS NOT NULL
 
@@ -67,7 +67,7 @@ FROM (
     SELECT
         'old transaction',
         pg_catalog.concat('replication slot ', r.slot_name, ' holds what died in the last ', pg_catalog.age(r.xmin), ' transactions'),
-        pg_catalog.concat('bring its standby back, or SELECT pg_drop_replication_slot(', pg_catalog.quote_literal(r.slot_name::pg_catalog.text), ')')
+        pg_catalog.concat('bring its standby back, or SELECT pg_catalog.pg_drop_replication_slot(', pg_catalog.quote_literal(r.slot_name::pg_catalog.text), ')')
     FROM pg_catalog.pg_replication_slots AS r
     WHERE pg_catalog.age(r.xmin) OPERATOR(pg_catalog.>) 1000000
 
