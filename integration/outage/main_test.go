@@ -1,0 +1,122 @@
+// Package outage_test plays what is an outage of Postgres, and what is none.
+package outage_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv("TEST_DATABASE_URL") == "" {
+		fmt.Fprintln(os.Stderr, "TEST_DATABASE_URL is not set: run the tests with `make test`")
+		os.Exit(1)
+	}
+	// No test may stop a server that somebody named, nor one in a container.
+	_ = os.Unsetenv("DATABASE_URL")
+	_ = os.Setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+	os.Exit(m.Run())
+}
+
+const patience = 60 * time.Second
+
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(patience); !so(); <-again.C {
+		if time.Now().After(deadline) {
+			t.Fatal("it never came to be: ", what)
+		}
+	}
+}
+
+func config(databaseURL string) sessionstore.Config {
+	return sessionstore.Config{
+		DatabaseURL: sessionstore.Secret(databaseURL), StoreTimeout: 2 * time.Second,
+		Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
+		Logger:  slog.New(slog.DiscardHandler),
+	}
+}
+
+// open opens a Manager, which is closed when the test ends.
+func open(t *testing.T, cfg sessionstore.Config) *sessionstore.Manager {
+	t.Helper()
+	m, err := sessionstore.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	return m
+}
+
+// with changes a URL.
+func with(t *testing.T, databaseURL string, change func(*url.URL, url.Values)) string {
+	t.Helper()
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal("the server's URL is not valid")
+	}
+	query := u.Query()
+	change(u, query)
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// set adds a parameter to a URL.
+func set(t *testing.T, databaseURL, name, value string) string {
+	t.Helper()
+	return with(t, databaseURL, func(_ *url.URL, q url.Values) { q.Set(name, value) })
+}
+
+// health asks for readiness.
+func health(m *sessionstore.Manager) (status int, said string) {
+	w := httptest.NewRecorder()
+	m.HealthHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/health", nil))
+	return w.Code, w.Body.String()
+}
+
+func load(m *sessionstore.Manager) error {
+	_, err := m.Store().Load(context.Background(), sessionstore.ID{1}, 0)
+	return err
+}
+
+// noEmergency loads for three seconds, and wants errors that begin none.
+func noEmergency(t *testing.T, m *sessionstore.Manager, says string) {
+	t.Helper()
+	failed := 0
+	for began := time.Now(); time.Since(began) < 3*time.Second || failed < 4; {
+		err := load(m)
+		if err == nil || errors.Is(err, sessionstore.ErrNotFound) {
+			t.Fatal("it works: this test sees nothing")
+		}
+		if !errors.Is(err, sessionstore.ErrUnavailable) || !strings.Contains(err.Error(), says) {
+			t.Fatalf("%v, want ErrUnavailable with %q", err, says)
+		}
+		failed++
+	}
+	if n := m.Count(sessionstore.EventEmergency); n != 0 || m.StoreName() != "postgres" {
+		t.Errorf("%d emergencies; the store is %s", n, m.StoreName())
+	}
+}
+
+// emergency loads until one begins.
+func emergency(t *testing.T, m *sessionstore.Manager) {
+	t.Helper()
+	eventually(t, "an emergency", func() bool {
+		if err := load(m); !errors.Is(err, sessionstore.ErrUnavailable) && !errors.Is(err, sessionstore.ErrNotFound) {
+			t.Fatal(err)
+		}
+		return m.StoreName() == "memory"
+	})
+}

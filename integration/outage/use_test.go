@@ -1,0 +1,142 @@
+package outage_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/integration/servers"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// An application that holds every connection is no outage.
+func TestAPoolInUseIsNoOutage(t *testing.T) {
+	t.Parallel()
+	pc, err := pgxpool.ParseConfig(set(t, pgtest.Application(t, pgtest.Database(t)), "pool_max_conns", "2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sessionstore.ConfigurePool(pc)
+	pool, err := pgxpool.NewWithConfig(t.Context(), pc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	cfg := config("")
+	cfg.StoreTimeout = 500 * time.Millisecond
+	m, err := sessionstore.New(t.Context(), pool, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	for range pc.MaxConns {
+		conn, err := pool.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Release)
+	}
+	noEmergency(t, m, "all connections of the pool are in use")
+}
+
+// Nor are other clients that hold every connection of the server.
+func TestAServerInUseIsNoOutage(t *testing.T) {
+	t.Parallel()
+	c := pgtest.NewCluster(t, map[string]string{"max_connections": "8", "superuser_reserved_connections": "0"})
+	m := open(t, config(c.With("pool_max_conns", "2", "pool_max_conn_lifetime", "1ms")))
+	hog, err := pgxpool.New(t.Context(), c.With("pool_max_conns", "8"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(hog.Close)
+	held := 0
+	eventually(t, "no connection is left", func() bool {
+		if conn, err := hog.Acquire(t.Context()); err == nil {
+			t.Cleanup(conn.Release)
+			held++
+		}
+		return held >= 8
+	})
+	noEmergency(t, m, "SQLSTATE 53300")
+}
+
+// A server that stops replying is an outage at once, although the connections
+// that hang stay in the pool for a quarter of a minute.
+func TestAServerThatStopsReplying(t *testing.T) {
+	t.Parallel()
+	c := pgtest.NewCluster(t, nil)
+	m := open(t, config(c.With("pool_max_conns", "2")))
+	_ = load(m)
+	thaw := c.Freeze()
+	frozen := time.Now()
+	stop := make(chan struct{})
+	defer close(stop)
+	for range 4 { // all connections are in use
+		go func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = load(m)
+				}
+			}
+		}()
+	}
+	emergency(t, m)
+	if took := time.Since(frozen); took > 12*time.Second {
+		t.Errorf("it began after %v", took)
+	} else {
+		t.Logf("it began after %v", took.Round(time.Millisecond))
+	}
+	thaw()
+	eventually(t, "its end", func() bool { return m.StoreName() == "postgres" })
+}
+
+// PgBouncer whose server is gone, after the first contact.
+func TestPgBouncerLosesItsServer(t *testing.T) {
+	t.Parallel()
+	c := pgtest.NewCluster(t, nil)
+	bouncer, err := servers.PgBouncer(t.Context(), servers.Options{Logf: t.Logf}, c.URL, map[string]string{"server_login_retry": "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bouncer.Close() })
+	m := open(t, config(set(t, bouncer.URL, "default_query_exec_mode", "exec")))
+	if m.StoreName() != "postgres" {
+		t.Fatal("the server is not in use")
+	}
+	c.Stop()
+	emergency(t, m)
+	c.Restart()
+	eventually(t, "its end", func() bool { return m.StoreName() == "postgres" })
+}
+
+// A server that closes idle connections is no outage, and no call fails, a save
+// neither: it had no effect.
+func TestIdleConnectionsThatTheServerCloses(t *testing.T) {
+	t.Parallel()
+	direct := pgtest.Database(t)
+	admin := pgtest.Pool(t, direct)
+	pgtest.Exec(t, admin, "ALTER DATABASE "+admin.Config().ConnConfig.Database+" SET idle_session_timeout = '50ms'")
+	m := open(t, config(set(t, pgtest.Application(t, direct), "pool_max_conns", "4")))
+	id := sessionstore.ID{3}
+	if _, err := m.Store().Create(t.Context(), sessionstore.Draft{ID: id}); err != nil {
+		t.Fatal(err)
+	}
+	const there = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+	for i := range 10 {
+		eventually(t, "the server has closed the connection", func() bool { return pgtest.One[int](t, admin, there) == 0 })
+		change := sessionstore.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}}
+		rec, err := m.Store().Save(t.Context(), id, change)
+		if err != nil || rec.Version != int64(i)+2 {
+			t.Fatalf("save %d: version %d, %v", i, rec.Version, err)
+		}
+	}
+	if n := m.Count(sessionstore.EventEmergency); n != 0 {
+		t.Errorf("%d emergencies", n)
+	}
+}
