@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/dburl"
@@ -22,5 +24,24 @@ func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 		cfg.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = 1, 0, 0
+	if validate := cfg.ConnConfig.ValidateConnect; validate != nil {
+		cfg.ConnConfig.ValidateConnect = withBuiltIns(validate)
+	}
 	return cfg, nil
+}
+
+// withBuiltIns runs a check of target_session_attrs in a transaction in which
+// names mean the built-in functions. pgx's checks name no schema, and the owner of
+// the database may have put another one before pg_catalog.
+func withBuiltIns(validate pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
+	return func(ctx context.Context, conn *pgconn.PgConn) error {
+		if _, err := conn.Exec(ctx, "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp").ReadAll(); err != nil {
+			return err
+		}
+		if err := validate(ctx, conn); err != nil {
+			return err // the connection is closed
+		}
+		_, err := conn.Exec(ctx, "ROLLBACK").ReadAll()
+		return err
+	}
 }

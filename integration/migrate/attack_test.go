@@ -158,3 +158,26 @@ func TestMigrationThatLosesItsPathIsRefused(t *testing.T) {
 		t.Error("it was applied nevertheless")
 	}
 }
+
+// pgx checks target_session_attrs before anything of ours runs.
+func TestAttackByThePathOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(t, spring)
+	d.exec(t, `CREATE FUNCTION public.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT public.spring() < 0'`)
+	d.exec(t, `ALTER DATABASE `+d.name+` SET search_path = public, pg_catalog`)
+	separator := "?"
+	if strings.Contains(d.url, "?") {
+		separator = "&"
+	}
+	for _, attrs := range []string{"primary", "read-write", "any"} {
+		for _, command := range []string{"status", "up", "validate", "version", "down"} {
+			if r := migrate(t, d.url+separator+"target_session_attrs="+attrs, command); r.status != 0 {
+				t.Errorf("%s with %s: %s", command, attrs, r.stderr)
+			}
+		}
+	}
+	if n := d.number(t, `SELECT pg_catalog.count(*) FROM public.caught`); n != 0 {
+		t.Errorf("code of the database's owner ran %d times", n)
+	}
+}
