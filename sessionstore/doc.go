@@ -18,8 +18,8 @@
 //
 // A browser holds a signed cookie with a random token of 256 bits; the database holds a row under the token's
 // SHA-256. Neither can be made from the other. A request's session is loaded when [FromContext] is first called, and
-// what the handler changed is saved just before the first byte of the response. A visitor who stores nothing has no
-// row and no cookie. [Session.Login] changes the token, [Session.Logout] deletes the row.
+// what the handler changed is saved just before the first byte of the response; what it changes later, when it
+// returns. A visitor who stores nothing has no row and no cookie. [Session.Login] changes the token, [Session.Logout] deletes the row.
 //
 // # Expiry
 //

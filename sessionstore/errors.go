@@ -47,7 +47,7 @@ var (
 
 	// ErrHeadersSent: the change needs a cookie, and the response has begun. For
 	// a value it is within a *[ValueError] that names the key.
-	ErrHeadersSent = errors.New("response headers already sent: log in, log out, regenerate and start sessions before writing the body")
+	ErrHeadersSent = errors.New("response headers already sent: log in, log out, regenerate and start sessions before writing the body, or render into a buffer")
 )
 
 // ValueError says that one value of a session could not be kept or read. It is about that key alone: the rest of

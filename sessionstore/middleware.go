@@ -31,6 +31,10 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 // What a handler that panics has changed and not saved is void, after the first byte too. If its own Save had changed the token before, the header map has the new cookie, for
 // whoever recovers and answers.
 //
+// Wrap the whole router. A response that is sent by another writer than the one
+// that next gets, as in a gin middleware that calls c.Next, has no cookie: the
+// log says so at ERROR, once a minute.
+//
 // Bodies are not buffered. The ResponseWriter that next gets has the optional
 // interfaces of the server's (http.Flusher, http.Hijacker, http.Pusher,
 // io.ReaderFrom and the others), and works with [http.ResponseController].
