@@ -63,13 +63,14 @@ func ServeWithheld(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// withheldPage assigns its own location: a reload would be another request of
-// the other site in some browsers, and so would a redirect. The address differs
-// for a moment, since going to the same one with a fragment sends no request.
+// withheldPage goes to its own address: a reload would be another request of the
+// other site in some browsers, and so would a redirect. The address differs for
+// a moment, since going to the same one with a fragment sends no request. It is
+// replaced, so that the back button leads to the other site.
 const withheldPage = `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Continue</title>
 <p><a href="">Continue</a></p>
-<script nonce="%s">const to = location.href; history.replaceState(null, "", "?continue"); location.assign(to)</script>
+<script nonce="%s">const to = location.href; history.replaceState(null, "", "?continue"); location.replace(to)</script>
 </html>
 `
 

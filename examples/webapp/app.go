@@ -85,6 +85,9 @@ type handlerFunc func(http.ResponseWriter, *http.Request, *sessionstore.Session)
 func (a *app) withSession(next handlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		a.requests.Add(1)
+		if sessionstore.ServeWithheld(w, r) {
+			return // a link from another site: the browser comes again, with its cookie
+		}
 		s, err := sessionstore.FromContext(r.Context())
 		if err != nil {
 			serveError(w, r, err)

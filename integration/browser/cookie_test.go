@@ -1,6 +1,8 @@
 package browser_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,12 +12,18 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// session is the one cookie that the browser has kept.
+// session is the session's cookie, beside which the browser has kept its marker.
 func (d *device) session() *network.Cookie {
 	d.t.Helper()
 	cookies := d.cookies(d.home().url("/"))
-	if len(cookies) != 1 {
-		d.t.Fatalf("the browser has %d cookies, want 1", len(cookies))
+	if len(cookies) != 2 {
+		d.t.Fatalf("the browser has %d cookies, want 2", len(cookies))
+	}
+	if strings.HasSuffix(cookies[0].Name, "-set") {
+		slices.Reverse(cookies)
+	}
+	if m := cookies[1]; m.Name != cookies[0].Name+"-set" || m.Value != "1" || m.SameSite != network.CookieSameSiteLax || m.Session != cookies[0].Session {
+		d.t.Errorf("the marker: name %s, SameSite %s, until the browser closes %t", m.Name, m.SameSite, m.Session)
 	}
 	return cookies[0]
 }

@@ -104,6 +104,18 @@ func (s *site) asked() bool {
 	return len(s.seen) > 0
 }
 
+// count is how many visits there were with this request.
+func (s *site) count(request string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.seen {
+		if v.request == request {
+			n++
+		}
+	}
+	return n
+}
+
 // last is the latest visit with this request.
 func (s *site) last(t *testing.T, request string) visit {
 	t.Helper()
