@@ -46,7 +46,7 @@ test/citus: ## Run the library on a Citus cluster of three nodes, and measure it
 
 .PHONY: simulate
 simulate: ## Search the cache's protocol in large scopes and simulate it for DURATION (3m), or SEEDS=n
-	@go test ./internal/coherence -count=1 -timeout 0 -v -run 'TestSearch$$|TestSimulation$$|TestMutants$$|TestExceptions$$|TestEmergency' \
+	@go test ./internal/coherence -count=1 -timeout 0 -v -run 'TestSearch$$|TestSimulation$$|TestMutants$$|TestExceptions$$|TestEmergency|TestUsers|TestExposed' \
 		-large $(if $(SEEDS),-seeds=$(SEEDS),-duration=$(or $(DURATION),3m))
 
 .PHONY: lint
