@@ -86,7 +86,8 @@ type Config struct {
 	FixedTimeout bool
 
 	// KeepTokenOnLogin turns regeneration at login off, and with it that a login starts the timeouts afresh. A token that somebody planted in the browser before the login
-	// is then good for the user's session (session fixation): leave it false.
+	// is then good for the user's session (session fixation): leave it false. Such a login looks for revokes when its token is out:
+	// if it finds one, the session ends, and until then the token is logged in.
 	KeepTokenOnLogin bool
 
 	// MaxSessionsPerUser is how many sessions a user may have. A login beyond it ends the session whose login is the longest ago.

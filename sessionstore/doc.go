@@ -38,7 +38,7 @@
 // # Whose session it is
 //
 // [Manager.List] shows a user's sessions, each with a public [Handle]; [Manager.Revoke], [Session.RevokeOthers], [Manager.RevokeUser] and
-// [Manager.RevokeAll] end them, [Manager.In] does so inside a transaction of the application. [RequireFresh] asks for a recent
+// [Manager.RevokeAll] end them, also the logins that are under way ([ErrRevoked]), [Manager.In] does so inside a transaction of the application. [RequireFresh] asks for a recent
 // login, [Session.Watch] ends streams together with their session.
 //
 // A session that is used from another family of browser or system, or from another network, is an [EventSuspicious], and more if
@@ -69,9 +69,9 @@
 // carries the time of Postgres at which it was read, and counts for [Config.CacheFreshness] after that, by a clock
 // that is kept from Postgres's own answers. A revoke deletes the row, and then a tombstone takes the entry's place.
 //
-// After a revoke has returned with Committed, no instance serves the session for a load that starts later than
-// [Revocation.MaxExposure]: 0 without a cache or when Redis acknowledged the tombstone and kept it, the freshness and a quarter of
-// a second in every other case, whatever Redis lost, replayed or was told. Nothing fails when Redis does.
+// After a revoke has returned with Committed, no instance serves the session for a
+// load that starts later than [Revocation.MaxExposure]. This process serves it from
+// then on no more. Nothing fails when Redis does.
 //
 // # Key rotation
 //

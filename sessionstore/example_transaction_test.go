@@ -2,6 +2,7 @@ package sessionstore_test
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -25,7 +26,9 @@ func changePassword(ctx context.Context, pool *pgxpool.Pool, sessions *sessionst
 	if err := tx.Commit(ctx); err != nil {
 		return err
 	}
-	revocations.Committed(ctx)      // tells the cache
+	if r := revocations.Committed(ctx); !r.Committed { // ends logins that were under way
+		return errors.New("the password is changed, other sessions may live: revoke again")
+	}
 	return s.Login(ctx, s.UserID()) // a new token for this session
 }
 

@@ -70,7 +70,7 @@ func (p *Postgres) refusedAlready(ctx context.Context, db querier, login lookCal
 		return nil
 	}
 	results, err := look([]lookCall{login}, func(arg *gen.MarkLookParams) ([]*gen.MarkLookRow, error) {
-		return p.queries.MarkLook(ctx, db, arg)
+		return fromPrimary(p.queries.MarkLook(ctx, db, arg))
 	})
 	if err == nil && results[0].Value {
 		err = ErrRevoked
@@ -95,14 +95,20 @@ func (p *Postgres) refuses(ctx context.Context, login lookCall) (bool, error) {
 func (p *Postgres) lookMany(ctx context.Context, calls []lookCall) ([]batch.Result[bool], error) {
 	return look(calls, func(arg *gen.MarkLookParams) (rows []*gen.MarkLookRow, err error) {
 		err = p.run(ctx, opLook, func(ctx context.Context, db querier) (err error) {
-			rows, err = p.queries.MarkLook(ctx, db, arg)
-			if err == nil && (len(rows) == 0 || rows[0].Standby) {
-				err = errStandby // it may lack the latest marks
-			}
+			rows, err = fromPrimary(p.queries.MarkLook(ctx, db, arg))
 			return err
 		})
 		return rows, err
 	})
+}
+
+// fromPrimary takes no answer of a standby, such as a primary that was demoted: it
+// may lack the latest marks.
+func fromPrimary(rows []*gen.MarkLookRow, err error) ([]*gen.MarkLookRow, error) {
+	if err == nil && (len(rows) == 0 || rows[0].Standby) {
+		err = errStandby
+	}
+	return rows, err
 }
 
 // look asks for the marks that concern these logins, and decides when they came.

@@ -237,7 +237,11 @@ type Revocation struct {
 	Committed bool
 	// CacheAcked: the cache knows, or there is none.
 	CacheAcked bool
-	// MaxExposure is for how long after the commit other instances may still serve what they find in the cache: 0 when
-	// CacheAcked.
+	// MaxExposure is for how long after the commit other instances may still serve
+	// what they find in the cache. It is 0 without a cache. With one it is 0 for a
+	// Delete or a revoke by handle that ended one session and is CacheAcked: for
+	// that token. A token that the session had before counts from the change. All
+	// other revokes promise the freshness, the grace of an emergency and 250 ms,
+	// since one call does not see all that the cache may hold of a user.
 	MaxExposure time.Duration
 }

@@ -174,3 +174,16 @@ func TestAPruneIsEndedInBetween(t *testing.T) {
 		t.Errorf("afterwards: %d, %v", n, err)
 	}
 }
+
+// The prune takes marks that are older than any session can be.
+func TestPruneTakesOldMarks(t *testing.T) {
+	store, pool := open(t)
+	pgtest.Exec(t, pool, `INSERT INTO pgsession.marks (id, key, revoked_at)
+		SELECT substr(sha256(convert_to(i::text, 'UTF8')), 1, 16), sha256('k'), now() - make_interval(days => 395 + i) FROM generate_series(1, 10) AS i`)
+	if _, ok, err := store.Prune(t.Context(), 100); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if n := pgtest.One[int](t, pool, "SELECT count(*) FROM pgsession.marks"); n != 4 && n != 5 {
+		t.Errorf("%d marks are left, want those of 400 days", n)
+	}
+}
