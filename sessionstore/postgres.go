@@ -46,6 +46,7 @@ type Postgres struct {
 	tallies       [operations]tally
 	tracer        Tracer // nil for none
 	brokenRows    brokenRows
+	size          tableSize
 }
 
 var _ Store = (*Postgres)(nil)
@@ -85,6 +86,9 @@ type sender interface {
 func (p *Postgres) in(db sender) querier {
 	if textMode(p.mode) {
 		return p.inSchema(&pinned{db})
+	}
+	if p.replans() {
+		return p.inSchema(&replanned{db})
 	}
 	return p.inSchema(db)
 }

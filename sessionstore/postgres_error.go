@@ -160,6 +160,9 @@ func (p *Postgres) on(ctx context.Context, op operation, statements func(*pgxpoo
 	if err == nil && waits.count() > before && effects[op] != reading {
 		return errUnreplicated
 	}
+	if err == nil {
+		p.measure(ctx, conn)
+	}
 	return err
 }
 

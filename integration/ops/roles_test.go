@@ -179,7 +179,7 @@ func TestEveryGrantIsKnown(t *testing.T) {
 			"UPDATE sessions.version", "UPDATE sessions.last_seen_at", "UPDATE sessions.expires_at", "UPDATE sessions.authenticated_at",
 			"UPDATE sessions.user_id", "UPDATE sessions.ip", "UPDATE sessions.user_agent", "UPDATE sessions.data",
 		},
-		o.Pruner:  {"USAGE schema", "EXECUTE prune_batch", "EXECUTE prune"},
+		o.Pruner: {"USAGE schema", "EXECUTE prune_batch", "EXECUTE prune"},
 		o.Monitor: {
 			"USAGE schema", "SELECT stats", "SELECT sessions_by_state", "SELECT sessions.expires_at", "SELECT prune_state.reached_at", "EXECUTE count_expired",
 		},

@@ -1,0 +1,110 @@
+package store_test
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// A plan that was made for an empty table is not kept when the table has grown:
+// nothing depends on autoanalyze having come by. Each statement runs often enough
+// for Postgres to keep its plan, then 200,000 rows come at once.
+func TestPlansOfAnEmptyTable(t *testing.T) {
+	t.Parallel()
+	const few = `
+		INSERT INTO pgsession.sessions (id, user_id, expires_at, absolute_expires_at)
+		SELECT sha256(convert_to('few ' || i, 'UTF8')), 'few ' || i, now() + interval '1 d', now() + interval '1 d' FROM generate_series(1, 10) AS i`
+	for name, before := range map[string]string{
+		"never analyzed": "SELECT 1",
+		"vacuumed":       "VACUUM ANALYZE pgsession.sessions",
+		"ten rows":       few,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := hire(t)
+			pgtest.Exec(t, c.admin, "ALTER TABLE pgsession.sessions SET (autovacuum_enabled = off)")
+			pgtest.Exec(t, c.admin, before)
+			if before == few {
+				pgtest.Exec(t, c.admin, "ANALYZE pgsession.sessions")
+			}
+			// The counters of one connection arrive in order.
+			store, pool, _ := c.another(timeout, func(pc *pgxpool.Config) { pc.MaxConns = 1 })
+			ask := func() {
+				t.Helper()
+				check := func(what string, err error) {
+					t.Helper()
+					if err != nil {
+						t.Errorf("%s: %v", what, err)
+					}
+				}
+				id, to := newID(), newID()
+				_, err := store.Create(t.Context(), sessionstore.Draft{ID: id, UserID: "ada"})
+				check("create", err)
+				_, err = store.Load(t.Context(), id, 0)
+				check("load", err)
+				_, err = store.Save(t.Context(), id, setting("k", 1))
+				check("save", err)
+				check("touch", store.Touch(t.Context(), []sessionstore.Touch{{ID: id}, {ID: to}}))
+				_, err = store.Rotate(t.Context(), id, to, sessionstore.Change{})
+				check("rotate", err)
+				_, err = store.List(t.Context(), "ada", sessionstore.Page{})
+				check("list", err)
+				_, _, err = store.Alive(t.Context(), []sessionstore.ID{id, to})
+				check("alive", err)
+				_, _, err = store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada", Handle: id.Handle()})
+				check("revoke one", err)
+				_, _, err = store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada", Keep: 3})
+				check("trim", err)
+				_, _, err = store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada"})
+				check("revoke", err)
+				_, err = store.Delete(t.Context(), to)
+				check("delete", err)
+				_, _, err = store.Prune(t.Context(), 100)
+				check("prune", err)
+				// Together, so that they share statements.
+				ids := c.sessions(16)
+				var all sync.WaitGroup
+				for _, id := range ids {
+					all.Go(func() {
+						_, err := store.Load(t.Context(), id, 0)
+						check("load together", err)
+						_, err = store.Save(t.Context(), id, setting("k", 1))
+						check("save together", err)
+						_, err = store.Rotate(t.Context(), id, newID(), sessionstore.Change{})
+						check("rotate together", err)
+					})
+				}
+				all.Wait()
+			}
+			for range 8 { // Postgres keeps a plan from the sixth execution on
+				ask()
+			}
+			pgtest.Exec(t, c.admin, `
+				INSERT INTO pgsession.sessions (id, user_id, data, expires_at, absolute_expires_at)
+				SELECT sha256(int8send(i)), 'user ' || i % 20000, jsonb_build_object('cart', repeat('x', 100)), now() + interval '1 d', now() + interval '1 d'
+				FROM generate_series(1, 200000) AS i`)
+			flushed := func() (read, found int) {
+				// Postgres 15 sends what a connection has counted when it is asked to, 14 after a while.
+				_, _ = pool.Exec(t.Context(), "SELECT pg_stat_force_next_flush()", pgx.QueryExecModeExec)
+				const counted = "SELECT coalesce(seq_tup_read, 0), coalesce(idx_scan, 0) FROM pg_stat_user_tables WHERE relid = 'pgsession.sessions'::regclass"
+				if err := c.admin.QueryRow(t.Context(), counted).Scan(&read, &found); err != nil {
+					t.Fatal(err)
+				}
+				return read, found
+			}
+			before, found := flushed()
+			for range 8 {
+				ask()
+			}
+			eventually(t, "the counters have arrived", func() bool { _, now := flushed(); return now >= found+8*8 })
+			if now, _ := flushed(); now-before >= 200_000 {
+				t.Errorf("%d rows were read one after the other", now-before)
+			}
+		})
+	}
+}
