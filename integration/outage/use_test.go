@@ -68,8 +68,11 @@ func TestAServerInUseIsNoOutage(t *testing.T) {
 func TestAServerThatStopsReplying(t *testing.T) {
 	t.Parallel()
 	c := pgtest.NewCluster(t, nil)
-	m := open(t, config(c.With("pool_max_conns", "2")))
-	_ = load(m)
+	m := open(t, config(c.With("pool_max_conns", "2", "pool_min_conns", "2", "application_name", "ours")))
+	pool := c.Pool()
+	eventually(t, "the pool is full", func() bool {
+		return pgtest.One[int](t, pool, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ours'") == 2
+	})
 	thaw := c.Freeze()
 	frozen := time.Now()
 	stop := make(chan struct{})
