@@ -125,6 +125,8 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 		tr.request(dave, "dave", "POST /api/login?user=dave", http.StatusOK),
 		tr.request(dave, "dave", "GET /api/me", http.StatusOK),
 	)
+	tr.say("Until it has reached Postgres once it is not ready: a deploy with a wrong `DATABASE_URL` stops here.")
+	tr.block(tr.request(visit(t, c.url), "", "GET /healthz", http.StatusServiceUnavailable))
 	tr.say("With `SESSION_EMERGENCY=off` it refuses to start instead.")
 	tr.block("$ SESSION_EMERGENCY=off … webapp", strings.TrimSpace(fails(t, append(environment, "SESSION_EMERGENCY=off")...)), "$ echo $?", "1")
 	tr.say("Postgres starts, and dave's session is everybody's.")
