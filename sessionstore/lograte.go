@@ -30,7 +30,7 @@ type lineRate struct {
 func (r *lineRate) take(at time.Time, burst int, log func(omitted int)) (omitted int, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.free.Before(at) {
+	if r.free.Before(at) || r.free.Sub(at) > time.Duration(burst)*lineEvery { // or the clock was set
 		r.free = at
 	}
 	if r.free.Sub(at) <= time.Duration(burst-1)*lineEvery {

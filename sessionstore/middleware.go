@@ -77,6 +77,9 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 // answer. The client does not see it; access logs do.
 const statusClientClosed = 499
 
+// sessionless bounds the lines about requests that no Manager handled.
+var sessionless lineRate
+
 // ServeError is the default [ErrorHandler], and good for an error of
 // [FromContext] too. It answers 503 with Retry-After if the store is
 // unavailable, 403 for a user with too many sessions, 499 for a client that left
@@ -102,7 +105,9 @@ func ServeError(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	if errors.Is(err, ErrNoMiddleware) {
-		slog.ErrorContext(r.Context(), "a request has no session", "error", err)
+		if omitted, ok := sessionless.take(time.Now(), lineBurst, nil); ok {
+			slog.ErrorContext(r.Context(), "a request has no session", "error", err, "omitted", omitted)
+		}
 	}
 	http.Error(w, "Something went wrong with the session.", http.StatusInternalServerError)
 }

@@ -22,7 +22,8 @@ var (
 	errLocked = fmt.Errorf("%w: another transaction holds the lock on the session's row", ErrUnavailable)
 )
 
-// lockedRows runs the calls that shared statements left out. They queue by row.
+// lockedRows runs the calls that shared statements left out. They queue by row,
+// and logins that count the user's sessions by user.
 // A row takes one connection, and all rows together half of the pool, so a locked
 // row holds up the calls for its own session and no others.
 type lockedRows struct {
@@ -117,7 +118,7 @@ func (p *Postgres) writeRow(ctx context.Context, calls []rowCall) ([]result, err
 					rec, err := calls[i].write(ctx, db)
 					if errors.Is(err, pgx.ErrNoRows) {
 						err = ErrNotFound
-					} else if err != nil && !errors.Is(err, ErrRevoked) {
+					} else if err != nil && !errors.Is(err, ErrRevoked) && !errors.Is(err, ErrTooManySessions) {
 						return err
 					}
 					results[i] = result{Value: rec, Err: err}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"fmt"
 	"math"
 	"time"
 
@@ -155,32 +156,27 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 	return ids, len(ids), err
 }
 
-// admit logs a user in who may have so many sessions. Logins of one user wait for each other.
+// admit logs a user in who may have so many sessions. Logins of one user wait for each other, in a queue and with one
+// connection, so they take none from other users.
 func (p *Postgres) admit(ctx context.Context, op operation, userID string, self ID, limit int, login func(context.Context, querier) (*Record, error)) (Record, error) {
-	var rec *Record
 	p.tallies[op].alone(1)
-	err := p.do(ctx, op, func(ctx context.Context) error {
-		return p.on(ctx, op, func(conn *pgxpool.Conn) error {
-			return p.transaction(ctx, conn, func(db querier) error {
-				if err := p.queries.OwnerLock(ctx, db, userID); err != nil {
-					return err
-				}
-				n, err := p.queries.OwnerCount(ctx, db, userID, self[:])
-				if err != nil {
-					return err
-				}
-				if n >= int64(limit) {
-					return ErrTooManySessions
-				}
-				rec, err = login(ctx, db)
-				return err
-			})
-		})
-	})
-	if err != nil {
-		return Record{}, err
+	rec, left, err := p.waitForRow(ctx, ID(userKey(userID)), rowCall{op, func(ctx context.Context, db querier) (*Record, error) {
+		if err := p.queries.OwnerLock(ctx, db, userID); err != nil {
+			return nil, err
+		}
+		n, err := p.queries.OwnerCount(ctx, db, userID, self[:])
+		if err != nil {
+			return nil, err
+		}
+		if n >= int64(limit) {
+			return nil, ErrTooManySessions
+		}
+		return login(ctx, db)
+	}})
+	if left {
+		err = fmt.Errorf("%w (%w)", err, ErrUncertain)
 	}
-	return *rec, nil
+	return rec, err
 }
 
 // transaction runs statements that must see who committed while an earlier one of them waited, whatever the database's

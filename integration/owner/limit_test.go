@@ -115,19 +115,22 @@ func TestTheLimitHoldsWhateverTheDatabasesDefaultIs(t *testing.T) {
 	pool, sent := h.pool(func(pc *pgxpool.Config) {
 		pc.ConnConfig.RuntimeParams["default_transaction_isolation"] = "repeatable read"
 	})
-	in := h.over(pool, sent, func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser, cfg.DenyAtMaxSessions = limit, true })
+	const logins = 8 // as many as there are connections
+	var instances []*instance
+	for range logins { // each lets one login of a user wait
+		instances = append(instances, h.over(pool, sent, func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser, cfg.DenyAtMaxSessions = limit, true }))
+	}
 
 	// All of them wait for the one lock: then they have all begun.
 	tx := h.begin()
 	if _, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock(hashtextextended('ada', 5498127346018201))"); err != nil {
 		t.Fatal(err)
 	}
-	const logins = 8 // as many as there are connections
 	var attempts []attempt
 	done := make(chan struct{})
-	go func() { attempts = crowd(t, []*instance{in}, logins); close(done) }()
+	go func() { attempts = crowd(t, instances, logins); close(done) }()
 	h.blocked(logins)
-	in.check(tx.Commit(t.Context()))
+	instances[0].check(tx.Commit(t.Context()))
 	<-done
 	succeeded := 0
 	for _, a := range attempts {

@@ -1,0 +1,63 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// Logins of a user who may have so many sessions wait for each other, and for nobody else's connection.
+func TestLoginsOfOneUserHoldUpNoOther(t *testing.T) {
+	t.Parallel()
+	const logins, limit = 40, 5
+	c := hire(t)
+	tx, err := c.admin.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 5498127346018201))" // as OwnerLock
+	if _, err := tx.Exec(t.Context(), lock, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	unlock := sync.OnceFunc(func() { _ = tx.Rollback(context.Background()) })
+	t.Cleanup(unlock)
+	login := func(user string) error {
+		_, err := c.store.Create(context.Background(), sessionstore.Draft{ID: newID(), UserID: user, MaxSessions: limit})
+		return err
+	}
+	var adas sync.WaitGroup
+	errs := make([]error, logins)
+	for i := range logins {
+		adas.Go(func() { errs[i] = login("ada") })
+	}
+	eventually(t, "a login waits", func() bool { return pgtest.One[int](t, c.admin, waiting) > 0 })
+	ids := c.sessions(20)
+	for i, id := range ids {
+		if _, err := c.store.Save(t.Context(), id, setting("saved", i)); err != nil {
+			t.Errorf("another user's save: %v", err)
+		}
+		if err := login("user" + string(value(i))); err != nil {
+			t.Errorf("another user's login: %v", err)
+		}
+	}
+	if n := pgtest.One[int](t, c.admin, waiting); n != 1 {
+		t.Errorf("%d connections wait for one user", n)
+	}
+	unlock()
+	adas.Wait()
+	made := 0
+	for _, err := range errs {
+		if err == nil {
+			made++
+		} else if !errors.Is(err, sessionstore.ErrTooManySessions) {
+			t.Errorf("a login: %v", err)
+		}
+	}
+	if made != limit {
+		t.Errorf("%d of %d logins were made, want %d", made, logins, limit)
+	}
+}
