@@ -12,6 +12,9 @@ import (
 // Session is the session of one request: the values as they were loaded, and what the request changed. Changes
 // are kept here until they are saved together with the response, just before its first byte, or by [Session.Save].
 //
+// A request that another site caused may come without the session's cookie: see
+// [Session.Withheld].
+//
 // A Session comes from [FromContext]. A visitor without a session gets an empty one, which costs nothing unless
 // something is set in it. Its methods may be called by many goroutines at once, as long as the request lasts;
 // afterwards they return [ErrEnded]. It prints as its handle, never as its contents.

@@ -77,7 +77,8 @@ const withheldPage = `<!doctype html>
 // topLevel reports whether a request is for the page of a top-level navigation.
 // Browsers before 2023 do not say so.
 func topLevel(r *http.Request) bool {
-	return r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+	dest := r.Header.Get("Sec-Fetch-Dest")
+	return r.Header.Get("Sec-Fetch-Mode") == "navigate" && (dest == "document" || dest == "")
 }
 
 // fromThisHost reports whether a page of this host caused the request, as the

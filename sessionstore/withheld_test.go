@@ -234,6 +234,7 @@ func TestServeWithheld(t *testing.T) {
 	}{
 		{"link", "GET", link, marker, true},
 		{"link that says where it stands", "GET", from(link, "https://mail.example/"), marker, true},
+		{"link, by a browser that does not say for what", "GET", http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}}, marker, true},
 		{"no marker", "GET", link, "", false},
 		{"no link", "GET", navigating, marker, false},
 		{"form", "POST", link, marker, false},
