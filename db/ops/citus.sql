@@ -6,8 +6,8 @@
 -- it decides about the number of shards; Citus's default is 32.
 --
 -- The owner of the table must be able to log in to every node, as must the application's role: Citus connects to the nodes as
--- whoever runs a statement, and prune_batch runs as the owner. prune_state stays a table of the coordinator, and its row is the
--- lock of the prune: prune there, and connect applications there.
+-- whoever runs a statement, and prune_batch runs as the owner. prune_state and marks stay tables of the coordinator, and the row of
+-- prune_state is the lock of the prune: prune there, and connect applications there.
 
 DO $$
 DECLARE

@@ -18,42 +18,47 @@ LIMIT @max::integer;
 -- their ids. seen counts those in the statement's snapshot, at most max. A session that gets a new id meanwhile is
 -- seen and not deleted, so the caller repeats the statement until it saw none. A statement that deleted none still
 -- waits for a synchronous standby, as SessionSettle does: another caller's delete may not have reached it.
+-- It finds rows by the user's index and locks them by id: a plan that reads the table in the order of ids to find a
+-- user's rows would read all of it.
 -- name: OwnerRevoke :one
-WITH locked AS (
+WITH found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.user_id = @user_id::text AND s.id <> @spared::bytea AND s.expires_at > pg_catalog.now()
         AND s.created_at <= sqlc.arg(until)::timestamptz
-    ORDER BY s.id
     LIMIT sqlc.arg(max)::integer
+), locked AS (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.id = ANY(ARRAY(SELECT f.id FROM found AS f)) AND (s.user_id = @user_id::text) IS TRUE AND s.expires_at > pg_catalog.now()
+    ORDER BY s.id
     FOR UPDATE
 ), gone AS (
-    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id AND d.user_id = @user_id::text RETURNING d.id
+    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id
 )
 SELECT
-    (SELECT pg_catalog.count(*) FROM (
-        SELECT 1 FROM pgsession.sessions AS s
-        WHERE s.user_id = @user_id::text AND s.id <> @spared::bytea AND s.expires_at > pg_catalog.now()
-            AND s.created_at <= sqlc.arg(until)::timestamptz
-        LIMIT sqlc.arg(max)::integer
-    ) AS few)::bigint AS seen,
+    (SELECT pg_catalog.count(*) FROM found)::bigint AS seen,
     ARRAY(SELECT gone.id FROM gone)::bytea[] AS ids,
     coalesce((
         SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
         WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text AND NOT EXISTS (SELECT 1 FROM gone)
     ), ''::text)::text AS settled;
 
--- OwnerFind finds the next sessions of a user to end, in the order of their ids. The index alone answers it.
+-- OwnerFind finds the next sessions of a user to end, in the order of their ids. OFFSET 0 has the user's index answer
+-- it, and not the table in the order of ids.
 -- name: OwnerFind :many
-SELECT s.id FROM pgsession.sessions AS s
-WHERE s.user_id = @user_id::text AND s.id > @after::bytea AND s.id <> @spared::bytea AND s.created_at <= sqlc.arg(until)::timestamptz
-ORDER BY s.id
+SELECT f.id FROM (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.user_id = @user_id::text AND s.id > @after::bytea AND s.id <> @spared::bytea AND s.created_at <= sqlc.arg(until)::timestamptz
+    OFFSET 0
+) AS f
+ORDER BY f.id
 LIMIT sqlc.arg(max)::integer;
 
--- OwnerEnd ends those of these sessions that are alive and the user's.
+-- OwnerEnd ends those of these sessions that are alive and the user's. IS TRUE keeps it from the user's index: each
+-- batch would read over the entries of all batches before.
 -- name: OwnerEnd :many
 WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
+    WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND (s.user_id = @user_id::text) IS TRUE AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE
 )
@@ -100,21 +105,20 @@ DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id;
 
 -- AllRevoke is OwnerRevoke for the sessions of all users.
 -- name: AllRevoke :one
-WITH locked AS (
+WITH found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.created_at <= sqlc.arg(until)::timestamptz
-    ORDER BY s.id
     LIMIT sqlc.arg(max)::integer
+), locked AS (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
+    ORDER BY s.id
     FOR UPDATE
 ), gone AS (
     DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING 1
 )
 SELECT
-    (SELECT pg_catalog.count(*) FROM (
-        SELECT 1 FROM pgsession.sessions AS s
-        WHERE s.created_at <= sqlc.arg(until)::timestamptz
-        LIMIT sqlc.arg(max)::integer
-    ) AS few)::bigint AS seen,
+    (SELECT pg_catalog.count(*) FROM found)::bigint AS seen,
     (SELECT pg_catalog.count(*) FROM gone)::bigint AS ended,
     coalesce((
         SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text

@@ -127,3 +127,37 @@ func TestARevokeOfAllDoesNotDeadlock(t *testing.T) {
 		t.Errorf("%d sessions are left", n)
 	}
 }
+
+// A revoke of many reads each entry of the user's index a few times, whatever the
+// planner knows of the table: nothing has analyzed it.
+func TestARevokeOfManyDoesNotReadAgainWhatItEnded(t *testing.T) {
+	const many = 20_000
+	databaseURL := pgtest.Database(t)
+	admin, pool := pgtest.Pool(t, databaseURL), pgtest.Pool(t, pgtest.Application(t, databaseURL))
+	store := sessionstore.NewPostgres(pool, sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout)
+	pgtest.Exec(t, admin, "ALTER TABLE pgsession.sessions SET (autovacuum_enabled = false)")
+	fill(t, admin, "ada", many)
+	fill(t, admin, "eve", many)
+	// A transaction that began before keeps all that is deleted in the index.
+	long, err := admin.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = long.Rollback(context.Background()) }()
+	if _, err := long.Exec(t.Context(), "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pgsession.prune_state"); err != nil {
+		t.Fatal(err)
+	}
+	if _, r, err := store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada"}); err != nil || r.Count != many {
+		t.Fatal(r, err)
+	}
+	pool.Close() // which flushes the statistics of its connections
+	var read int
+	for deadline := time.Now().Add(30 * time.Second); read < many && time.Now().Before(deadline); {
+		read = pgtest.One[int](t, admin, "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'sessions_user_id_idx'")
+	}
+	scanned := pgtest.One[int](t, admin, "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'sessions' AND schemaname = 'pgsession'")
+	t.Logf("%d entries read of the user's index, %d rows in sequence", read, scanned)
+	if read+scanned > 6*many {
+		t.Errorf("%d entries of the user's index and %d rows in sequence were read for %d sessions", read, scanned, many)
+	}
+}

@@ -66,21 +66,20 @@ func (q *Queries) AllFind(ctx context.Context, db DBTX, arg *AllFindParams) ([][
 }
 
 const allRevoke = `-- name: AllRevoke :one
-WITH locked AS (
+WITH found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.created_at <= $1::timestamptz
-    ORDER BY s.id
     LIMIT $2::integer
+), locked AS (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
+    ORDER BY s.id
     FOR UPDATE
 ), gone AS (
     DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING 1
 )
 SELECT
-    (SELECT pg_catalog.count(*) FROM (
-        SELECT 1 FROM pgsession.sessions AS s
-        WHERE s.created_at <= $1::timestamptz
-        LIMIT $2::integer
-    ) AS few)::bigint AS seen,
+    (SELECT pg_catalog.count(*) FROM found)::bigint AS seen,
     (SELECT pg_catalog.count(*) FROM gone)::bigint AS ended,
     coalesce((
         SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
@@ -144,14 +143,15 @@ func (q *Queries) OwnerCount(ctx context.Context, db DBTX, userID string, spared
 const ownerEnd = `-- name: OwnerEnd :many
 WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.user_id = $2::text AND s.expires_at > pg_catalog.now()
+    WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND (s.user_id = $2::text) IS TRUE AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE
 )
 DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id
 `
 
-// OwnerEnd ends those of these sessions that are alive and the user's.
+// OwnerEnd ends those of these sessions that are alive and the user's. IS TRUE keeps it from the user's index: each
+// batch would read over the entries of all batches before.
 func (q *Queries) OwnerEnd(ctx context.Context, db DBTX, iDs [][]byte, userID string) ([][]byte, error) {
 	rows, err := db.Query(ctx, ownerEnd, iDs, userID)
 	if err != nil {
@@ -173,9 +173,12 @@ func (q *Queries) OwnerEnd(ctx context.Context, db DBTX, iDs [][]byte, userID st
 }
 
 const ownerFind = `-- name: OwnerFind :many
-SELECT s.id FROM pgsession.sessions AS s
-WHERE s.user_id = $1::text AND s.id > $2::bytea AND s.id <> $3::bytea AND s.created_at <= $4::timestamptz
-ORDER BY s.id
+SELECT f.id FROM (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.user_id = $1::text AND s.id > $2::bytea AND s.id <> $3::bytea AND s.created_at <= $4::timestamptz
+    OFFSET 0
+) AS f
+ORDER BY f.id
 LIMIT $5::integer
 `
 
@@ -187,7 +190,8 @@ type OwnerFindParams struct {
 	Max    int32
 }
 
-// OwnerFind finds the next sessions of a user to end, in the order of their ids. The index alone answers it.
+// OwnerFind finds the next sessions of a user to end, in the order of their ids. OFFSET 0 has the user's index answer
+// it, and not the table in the order of ids.
 func (q *Queries) OwnerFind(ctx context.Context, db DBTX, arg *OwnerFindParams) ([][]byte, error) {
 	rows, err := db.Query(ctx, ownerFind,
 		arg.UserID,
@@ -302,23 +306,21 @@ func (q *Queries) OwnerLock(ctx context.Context, db DBTX, userID string) error {
 }
 
 const ownerRevoke = `-- name: OwnerRevoke :one
-WITH locked AS (
+WITH found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.user_id = $1::text AND s.id <> $2::bytea AND s.expires_at > pg_catalog.now()
         AND s.created_at <= $3::timestamptz
-    ORDER BY s.id
     LIMIT $4::integer
+), locked AS (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.id = ANY(ARRAY(SELECT f.id FROM found AS f)) AND (s.user_id = $1::text) IS TRUE AND s.expires_at > pg_catalog.now()
+    ORDER BY s.id
     FOR UPDATE
 ), gone AS (
-    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id AND d.user_id = $1::text RETURNING d.id
+    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id
 )
 SELECT
-    (SELECT pg_catalog.count(*) FROM (
-        SELECT 1 FROM pgsession.sessions AS s
-        WHERE s.user_id = $1::text AND s.id <> $2::bytea AND s.expires_at > pg_catalog.now()
-            AND s.created_at <= $3::timestamptz
-        LIMIT $4::integer
-    ) AS few)::bigint AS seen,
+    (SELECT pg_catalog.count(*) FROM found)::bigint AS seen,
     ARRAY(SELECT gone.id FROM gone)::bytea[] AS ids,
     coalesce((
         SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
@@ -343,6 +345,8 @@ type OwnerRevokeRow struct {
 // their ids. seen counts those in the statement's snapshot, at most max. A session that gets a new id meanwhile is
 // seen and not deleted, so the caller repeats the statement until it saw none. A statement that deleted none still
 // waits for a synchronous standby, as SessionSettle does: another caller's delete may not have reached it.
+// It finds rows by the user's index and locks them by id: a plan that reads the table in the order of ids to find a
+// user's rows would read all of it.
 func (q *Queries) OwnerRevoke(ctx context.Context, db DBTX, arg *OwnerRevokeParams) (*OwnerRevokeRow, error) {
 	row := db.QueryRow(ctx, ownerRevoke,
 		arg.UserID,
