@@ -105,8 +105,8 @@ func (c *chain) open(ctx context.Context, cfg Config) error {
 	if mixes, err := c.postgres.behindPooler(ctx); err == nil && mixes {
 		cfg.Logger.WarnContext(ctx, "if the pooler between here and Postgres pools by transaction, statements will fail", "why", poolerAdvice)
 	}
-	if deaf, err := c.postgres.deaf(ctx); err == nil && deaf {
-		cfg.Logger.WarnContext(ctx, "a change counts as made although somebody cancelled its wait for a synchronous standby", "why", deafAdvice)
+	if advice, err := c.postgres.deaf(ctx); err == nil && advice != "" {
+		cfg.Logger.WarnContext(ctx, "a change counts as made although somebody cancelled its wait for a synchronous standby", "why", advice)
 	}
 	return nil
 }

@@ -130,15 +130,28 @@ func cancelsWait(n *pgconn.Notice) bool {
 	return n.SeverityUnlocalized == "WARNING" && n.File == "syncrep.c"
 }
 
-// deaf says whether the server has synchronous standbys, and the pool was made without [ConfigurePool].
-func (p *Postgres) deaf(ctx context.Context) (deaf bool, err error) {
+// quietAdvice: the server does not send what ConfigurePool listens to.
+const quietAdvice = "remove client_min_messages from the role and the database: it hides the warning by which Postgres tells of a commit that did not wait for its synchronous standby"
+
+// deaf says what keeps the library from hearing of a commit that did not wait,
+// where the server has synchronous standbys; empty for nothing.
+func (p *Postgres) deaf(ctx context.Context) (advice string, err error) {
 	err = p.do(ctx, opCheck, func(ctx context.Context) error {
 		return p.on(ctx, opCheck, func(c *pgxpool.Conn) error {
-			if waitsOf(c.Conn().PgConn()) != nil {
-				return nil
+			const query = "SELECT pg_catalog.current_setting('synchronous_standby_names') <> ''," +
+				" pg_catalog.current_setting('client_min_messages') IN ('error', 'fatal', 'panic')"
+			var standbys, quiet bool
+			if err := c.QueryRow(ctx, query).Scan(&standbys, &quiet); err != nil || !standbys {
+				return err
 			}
-			return c.QueryRow(ctx, "SELECT pg_catalog.current_setting('synchronous_standby_names') <> ''").Scan(&deaf)
+			switch {
+			case waitsOf(c.Conn().PgConn()) == nil:
+				advice = deafAdvice
+			case quiet:
+				advice = quietAdvice
+			}
+			return nil
 		})
 	})
-	return deaf, err
+	return advice, err
 }
