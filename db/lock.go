@@ -14,17 +14,20 @@ import (
 )
 
 const (
-	// The time between two attempts, at random: waiters in step would get one turn in each round, all together.
+	// The time between two attempts, at random: waiters in step would get one
+	// turn in each round, all together.
 	lockPollMin, lockPollMax = 5 * time.Millisecond, 50 * time.Millisecond
 
-	// After this time, and then again and again, the wait is mentioned. A migration is done in far less.
+	// After this time, and then again and again, the wait is mentioned. A
+	// migration is done in far less.
 	lockPatience = 10 * time.Second
 
 	unlockTimeout = 5 * time.Second
 )
 
-// lock makes connections that hold the migration lock from their first moment to their last. A connection that
-// breaks loses the lock, and the statement after it fails or begins with taking the lock again; so nothing is ever
+// lock makes connections that hold the migration lock from their first moment
+// to their last. A connection that breaks loses the lock, and the statement
+// after it fails or begins with taking the lock again; so nothing is ever
 // migrated without it.
 type lock struct {
 	driver.Connector
@@ -36,7 +39,8 @@ func newLock(m *migration) *lock {
 	return &lock{Connector: stdlib.GetPoolConnector(m.pool), key: lockKey(m.schema), logger: m.logger}
 }
 
-// lockKey is a number of our own, one for each schema: goose's own is shared by all its users in a database.
+// lockKey is a number of our own, one for each schema: goose's own is shared by
+// all its users in a database.
 func lockKey(schemaName string) int64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte("github.com/reporadar/pgsession/db " + schemaName))
@@ -57,11 +61,13 @@ func (l *lock) Connect(ctx context.Context) (driver.Conn, error) {
 	return c, nil
 }
 
-// take polls. A connection that blocks in pg_advisory_lock is in the middle of a statement, and a CREATE INDEX
-// CONCURRENTLY of the holder would wait for that to end, forever. Between two polls it is idle and in nobody's way.
+// take polls. A connection that blocks in pg_advisory_lock is in the middle of
+// a statement, and a CREATE INDEX CONCURRENTLY of the holder would wait for
+// that to end, forever. Between two polls it is idle and in nobody's way.
 func (l *lock) take(ctx context.Context, conn *pgx.Conn) error {
-	// If this process is killed in the middle of a long statement, or while that waits for a table, the server shall
-	// notice and let go of the lock. Best effort: not every platform of a server can.
+	// If this process is killed in the middle of a long statement, or while
+	// that waits for a table, the server shall notice and let go of the lock.
+	// Best effort: not every platform of a server can.
 	_, _ = conn.Exec(ctx, `SET client_connection_check_interval = '1s'`)
 
 	var holder int32
@@ -91,7 +97,8 @@ func (l *lock) take(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// holder returns the process id of the server's backend that has the lock, 0 if it is unknown.
+// holder returns the process id of the server's backend that has the lock, 0 if
+// it is unknown.
 func (l *lock) holder(ctx context.Context, conn *pgx.Conn) (pid int32) {
 	_ = conn.QueryRow(ctx, `
 		SELECT l.pid FROM pg_catalog.pg_locks AS l
@@ -126,15 +133,17 @@ type lockedConn struct {
 	lock *lock
 }
 
-// Close lets go of the lock and closes the connection for good, rather than give it back to the pool: so neither the
-// lock nor a setting can be left on it.
+// Close lets go of the lock and closes the connection for good, rather than
+// give it back to the pool: so neither the lock nor a setting can be left on
+// it.
 func (c *lockedConn) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), unlockTimeout)
 	defer cancel()
 
 	conn := c.Conn.Conn()
 	if !conn.IsClosed() {
-		// Closing alone would do, but for a pooler, which would keep the lock and its connection to the server.
+		// Closing alone would do, but for a pooler, which would keep the lock
+		// and its connection to the server.
 		_, _ = conn.Exec(ctx, `SELECT pg_catalog.pg_advisory_unlock($1)`, c.lock.key)
 	}
 	_ = conn.Close(ctx)

@@ -19,8 +19,9 @@ func (m *migration) read(ctx context.Context, f func(pgx.Tx) error) error {
 	})
 }
 
-// missingRights asks the server what the role of this pool lacks for migrating, and returns the statements that give
-// it, or nothing. The text of the server's own error can't be taken apart for that: it comes in many languages.
+// missingRights asks the server what the role of this pool lacks for migrating,
+// and returns the statements that give it, or nothing. The text of the server's
+// own error can't be taken apart for that: it comes in many languages.
 func (m *migration) missingRights(ctx context.Context) string {
 	var r struct {
 		role, database, owner           string

@@ -23,8 +23,9 @@ type State struct {
 	At      time.Time // when it was applied, by the server's clock and time zone; zero while pending
 }
 
-// Status returns every migration that this version of the library or the database knows, in order. It only reads:
-// it waits for nobody, and works on a database without the schema and on a read-only server.
+// Status returns every migration that this version of the library or the
+// database knows, in order. It only reads: it waits for nobody, and works on a
+// database without the schema and on a read-only server.
 func Status(ctx context.Context, pool *pgxpool.Pool, opts Options) ([]State, error) {
 	m, err := newMigration(pool, opts, "status")
 	if err != nil {
@@ -37,8 +38,9 @@ func Status(ctx context.Context, pool *pgxpool.Pool, opts Options) ([]State, err
 	return states, nil
 }
 
-// Version returns the highest migration that the database has, 0 if none, and the highest that this version of the
-// library has. The library works with a database that is at its own version or a higher one. Version only reads.
+// Version returns the highest migration that the database has, 0 if none, and
+// the highest that this version of the library has. The library works with a
+// database that is at its own version or a higher one. Version only reads.
 func Version(ctx context.Context, pool *pgxpool.Pool, opts Options) (database, library int64, err error) {
 	m, err := newMigration(pool, opts, "version")
 	if err != nil {
@@ -56,7 +58,8 @@ func Version(ctx context.Context, pool *pgxpool.Pool, opts Options) (database, l
 	return databaseVersion(states), library, nil
 }
 
-// states does without goose, which would make the version table where there is none.
+// states does without goose, which would make the version table where there is
+// none.
 func (m *migration) states(ctx context.Context) ([]State, error) {
 	states, err := m.pending()
 	if err != nil {
@@ -96,9 +99,9 @@ func (m *migration) pending() ([]State, error) {
 	return states, nil
 }
 
-// applied reads the version table. Its times are goose's: without a zone, in the
-// time zone of the session that wrote them. The default of the server is the best
-// guess at it.
+// applied reads the version table. Its times are goose's: without a zone, in
+// the time zone of the session that wrote them. The default of the server is
+// the best guess at it.
 func (m *migration) applied(ctx context.Context) (map[int64]time.Time, error) {
 	applied := make(map[int64]time.Time)
 	db := stdlib.OpenDBFromPool(m.pool)
@@ -125,8 +128,9 @@ func (m *migration) applied(ctx context.Context) (map[int64]time.Time, error) {
 	return applied, err
 }
 
-// makeVersionTable does what goose would do next. But goose takes every failure for a race with another instance, and
-// tries for three seconds to make a table that its role may not make.
+// makeVersionTable does what goose would do next. But goose takes every failure
+// for a race with another instance, and tries for three seconds to make a table
+// that its role may not make.
 func (m *migration) makeVersionTable(ctx context.Context, db *sql.DB) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {

@@ -14,23 +14,28 @@ import (
 	"github.com/reporadar/pgsession/internal/schema"
 )
 
-// Mismatch is the error of [Validate] when the schema is not what this version of the library needs. It names each
-// difference in plain words, and the command that repairs them.
+// Mismatch is the error of [Validate] when the schema is not what this version
+// of the library needs. It names each difference in plain words, and the
+// command that repairs them.
 type Mismatch = schema.Mismatch
 
-// Validate checks that the schema in the database is what the migrations of this version make: tables, columns,
-// indexes, constraints, functions and views, and not only what the version table says. It returns a [*Mismatch] if not.
-// What is there beyond that is in order, so a schema of a newer version passes. Validate only reads the catalog.
+// Validate checks that the schema in the database is what the migrations of
+// this version make: tables, columns, indexes, constraints, functions and
+// views, and not only what the version table says. It returns a [*Mismatch] if
+// not. What is there beyond that is in order, so a schema of a newer version
+// passes. Validate only reads the catalog.
 //
-// It asks for more than an application does when it starts: also for what is there for the people who run the
-// database, such as the procedure that a pg_cron job calls.
+// It asks for more than an application does when it starts: also for what is
+// there for the people who run the database, such as the procedure that a
+// pg_cron job calls.
 func Validate(ctx context.Context, pool *pgxpool.Pool, opts Options) error {
 	m, err := newMigration(pool, opts, "validate")
 	if err != nil {
 		return err
 	}
-	// A newer version may have good reason for other bodies of functions. Whether
-	// there is one can't be told without the right to read the version table.
+	// A newer version may have good reason for other bodies of functions.
+	// Whether there is one can't be told without the right to read the version
+	// table.
 	states, err := m.states(ctx)
 	known := err == nil && checkKnown(states) == nil
 	err = m.read(ctx, func(tx pgx.Tx) error {
@@ -49,8 +54,8 @@ func Validate(ctx context.Context, pool *pgxpool.Pool, opts Options) error {
 // functionInFile is a function or procedure of a migration, with its body.
 var functionInFile = regexp.MustCompile(`(?s)CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE) \w+\.(\w+)\(.*?AS \$\$(.*?)\$\$;`)
 
-// checkBodies adds to the result of a check which functions have another body than
-// the migrations give them.
+// checkBodies adds to the result of a check which functions have another body
+// than the migrations give them.
 func (m *migration) checkBodies(ctx context.Context, tx pgx.Tx, checked error) error {
 	mismatch := new(Mismatch)
 	if checked != nil && !errors.As(checked, &mismatch) {

@@ -11,9 +11,10 @@ import (
 )
 
 // versions reads and writes the version table, in place of goose's own
-// statements, which leave functions and operators to search_path. The table lies
-// in the schema public, where other roles may be able to make one first. So
-// every use locks it, checks that it is ours, and uses it in one transaction.
+// statements, which leave functions and operators to search_path. The table
+// lies in the schema public, where other roles may be able to make one first.
+// So every use locks it, checks that it is ours, and uses it in one
+// transaction.
 type versions struct {
 	table  string // public.<schema>_migrations
 	schema string
@@ -24,8 +25,8 @@ var _ database.StoreExtender = versions{}
 // Tablename returns the qualified name of the version table.
 func (v versions) Tablename() string { return v.table }
 
-// lesserRoleActsAs says whether a role with fewer rights than the one that logged
-// in can act as o.
+// lesserRoleActsAs says whether a role with fewer rights than the one that
+// logged in can act as o.
 const lesserRoleActsAs = `EXISTS (
 	SELECT FROM pg_catalog.pg_roles AS r
 	WHERE r.rolcanlogin AND NOT r.rolsuper
@@ -40,16 +41,18 @@ const schemaOwner = `
 	FROM (
 		SELECT n.nspowner AS owner FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $1::text
 		UNION
-		SELECT c.relowner FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = $1::text
+		SELECT c.relowner FROM pg_catalog.pg_class AS c
+		JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = $1::text
 		UNION
-		SELECT p.proowner FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = $1::text
+		SELECT p.proowner FROM pg_catalog.pg_proc AS p
+		JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = $1::text
 	) AS s
 	JOIN pg_catalog.pg_roles AS o ON o.oid = s.owner
 	WHERE NOT o.rolsuper AND ` + lesserRoleActsAs + `
 	ORDER BY 1`
 
-// checkSchemaOwner refuses to change the schema of a role with fewer rights than
-// ours.
+// checkSchemaOwner refuses to change the schema of a role with fewer rights
+// than ours.
 func (v versions) checkSchemaOwner(ctx context.Context, tx *sql.Tx) error {
 	var owner string
 	switch err := tx.QueryRowContext(ctx, schemaOwner, v.schema).Scan(&owner); {
@@ -58,7 +61,8 @@ func (v versions) checkSchemaOwner(ctx context.Context, tx *sql.Tx) error {
 	case err != nil:
 		return err
 	}
-	return fmt.Errorf("schema %s belongs to role %s, whose code could run with your rights: log in as that role", v.schema, pgx.Identifier{owner}.Sanitize())
+	return fmt.Errorf("schema %s belongs to role %s, whose code could run with your rights: log in as that role",
+		v.schema, pgx.Identifier{owner}.Sanitize())
 }
 
 // tableState returns a row if the version table exists: its owner, whether the
@@ -66,13 +70,13 @@ func (v versions) checkSchemaOwner(ctx context.Context, tx *sql.Tx) error {
 //
 // A trusted owner gains nothing by code that runs as this session: a superuser,
 // and a role that has the rights of the role that logged in. An owner that has
-// the rights of the current role is trusted too, unless a role with fewer rights
-// than ours can act as it: code that runs in this session can go back to the role
-// that logged in.
+// the rights of the current role is trusted too, unless a role with fewer
+// rights than ours can act as it: code that runs in this session can go back to
+// the role that logged in.
 //
-// now() is the only default that goose's table has. Other built-in functions can
-// run SQL that is handed to them as text. The CASE keeps Postgres from reading the
-// defaults of other tables, and waiting for their locks.
+// now() is the only default that goose's table has. Other built-in functions
+// can run SQL that is handed to them as text. The CASE keeps Postgres from
+// reading the defaults of other tables, and waiting for their locks.
 const tableState = `
 	SELECT
 		o.rolname::text,
@@ -133,15 +137,17 @@ func (v versions) check(ctx context.Context, q database.DBTxConn) (bool, error) 
 		return false, fmt.Errorf("the table %s belongs to role %s, whose code would run with your rights:"+
 			" log in as role %[2]s, or drop the table if nothing has been migrated", v.table, role)
 	case odd != "":
-		return false, fmt.Errorf("%s %s, so it was not made by a migration: restore it as a plain table, or drop it if nothing has been migrated",
-			v.table, odd)
+		return false, fmt.Errorf("%s %s, so it was not made by a migration:"+
+			" restore it as a plain table, or drop it if nothing has been migrated", v.table, odd)
 	}
 	return true, nil
 }
 
 // with locks the version table, checks it and calls do, in one transaction. It
 // reports whether the table exists.
-func (v versions) with(ctx context.Context, q database.DBTxConn, mode string, do func(database.DBTxConn) error) (bool, error) {
+func (v versions) with(
+	ctx context.Context, q database.DBTxConn, mode string, do func(database.DBTxConn) error,
+) (bool, error) {
 	if conn, ok := q.(beginner); ok {
 		tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: mode == forReading})
 		if err != nil {
@@ -157,7 +163,8 @@ func (v versions) with(ctx context.Context, q database.DBTxConn, mode string, do
 		}
 		return exists, tx.Commit()
 	}
-	// Locking needs a table, and what was checked may be replaced before the lock.
+	// Locking needs a table, and what was checked may be replaced before the
+	// lock.
 	if exists, err := v.check(ctx, q); err != nil || !exists {
 		return exists, err
 	}
@@ -192,12 +199,14 @@ func (v versions) CreateVersionTable(ctx context.Context, q database.DBTxConn) e
 	return err
 }
 
-// Insert notes that a migration was applied, in the transaction of the migration.
+// Insert notes that a migration was applied, in the transaction of the
+// migration.
 func (v versions) Insert(ctx context.Context, q database.DBTxConn, req database.InsertRequest) error {
 	return v.write(ctx, q, `INSERT INTO `+v.table+` (version_id, is_applied) VALUES ($1::bigint, true)`, req.Version)
 }
 
-// Delete notes that a migration was undone, in the transaction of the migration.
+// Delete notes that a migration was undone, in the transaction of the
+// migration.
 func (v versions) Delete(ctx context.Context, q database.DBTxConn, version int64) error {
 	return v.write(ctx, q, `DELETE FROM ONLY `+v.table+` WHERE version_id OPERATOR(pg_catalog.=) $1::bigint`, version)
 }
@@ -219,17 +228,17 @@ func (v versions) write(ctx context.Context, q database.DBTxConn, statement stri
 // migrationPath is the search_path of every migration.
 const migrationPath = "pg_catalog, pg_temp"
 
-// setPath makes names mean the built-in ones until the transaction ends. The owner
-// of a database can set another path for all who connect, and a pooler may lose
-// one that belongs to the connection.
+// setPath makes names mean the built-in ones until the transaction ends. The
+// owner of a database can set another path for all who connect, and a pooler
+// may lose one that belongs to the connection.
 func setPath(ctx context.Context, q database.DBTxConn) error {
 	_, err := q.ExecContext(ctx, "SET LOCAL search_path = "+migrationPath)
 	return err
 }
 
-// checkPath verifies at the end of the transaction of a migration that all of it
-// ran under the path that its first line sets. Row 0 belongs to no migration, and
-// a migration without a transaction can't have the path.
+// checkPath verifies at the end of the transaction of a migration that all of
+// it ran under the path that its first line sets. Row 0 belongs to no
+// migration, and a migration without a transaction can't have the path.
 func (v versions) checkPath(ctx context.Context, q database.DBTxConn, version int64) error {
 	if _, outside := q.(beginner); outside || version == 0 {
 		return nil

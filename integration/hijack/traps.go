@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Collector gathers the parse trees of every statement on the connections that it
-// configures, also of those inside functions.
+// Collector gathers the parse trees of every statement on the connections that
+// it configures, also of those inside functions.
 type Collector struct {
 	mu    sync.Mutex
 	trees []string
@@ -102,9 +102,10 @@ type Trap struct {
 // String is the trap as an error message of the server has it.
 func (t Trap) String() string { return t.name + "(" + strings.Join(t.arguments, ", ") + ")" }
 
-// Find returns a trap for each call of a built-in function or operator. Postgres
-// has forgotten which arguments had no type: each literal and parameter is taken
-// for one, so there are traps with text, and with the type of the other operand.
+// Find returns a trap for each call of a built-in function or operator.
+// Postgres has forgotten which arguments had no type: each literal and
+// parameter is taken for one, so there are traps with text, and with the type
+// of the other operand.
 func (c *Collector) Find(ctx context.Context, pool *pgxpool.Pool) ([]Trap, error) {
 	known, err := load(ctx, pool)
 	if err != nil {
@@ -162,8 +163,8 @@ func (c call) variants(known *catalog) [][]string {
 	return all
 }
 
-// Foreign returns the functions and operators that calls resolved to and that are
-// neither built in nor in one of these schemas.
+// Foreign returns the functions and operators that calls resolved to and that
+// are neither built in nor in one of these schemas.
 func (c *Collector) Foreign(ctx context.Context, pool *pgxpool.Pool, schemas ...string) ([]string, error) {
 	known, err := load(ctx, pool)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package hijack finds the names in SQL that Postgres would resolve to a function
-// or operator of another role. It reads the parse trees that Postgres itself
-// prints, so that nothing depends on a list of names made by hand.
+// Package hijack finds the names in SQL that Postgres would resolve to a
+// function or operator of another role. It reads the parse trees that Postgres
+// itself prints, so that nothing depends on a list of names made by hand.
 package hijack
 
 import (

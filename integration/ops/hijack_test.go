@@ -27,9 +27,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// A role that may CREATE in public makes a function or operator that matches the
-// arguments of a call exactly. It beats a built-in that is polymorphic, takes
-// "any" or needs a cast, and runs with the rights of the caller.
+// A role that may CREATE in public makes a function or operator that matches
+// the arguments of a call exactly. It beats a built-in that is polymorphic,
+// takes "any" or needs a cast, and runs with the rights of the caller.
 //
 // Everything runs twice. The first run finds the calls in the parse trees of
 // Postgres, the second has a trap for each of them in public.
@@ -62,8 +62,8 @@ func TestNoNameIsHijacked(t *testing.T) {
 		t.Errorf("a statement means %s", name)
 	}
 
-	// The owner of a database sets the path of those who connect to it, also of a
-	// superuser. It may put pg_catalog last.
+	// The owner of a database sets the path of those who connect to it, also of
+	// a superuser. It may put pg_catalog last.
 	url = pgtest.EmptyDatabase(t)
 	admin = pgtest.Pool(t, url, safe)
 	must(t, admin, "CREATE SCHEMA traps; GRANT USAGE ON SCHEMA traps TO PUBLIC")
@@ -138,8 +138,8 @@ func TestTrapsCatchUnqualifiedNames(t *testing.T) {
 }
 
 // everything runs each statement of ours at least once, in an empty database.
-// Where the path is hostile an application does not start, so it runs what is for
-// people.
+// Where the path is hostile an application does not start, so it runs what is
+// for people.
 func everything(t *testing.T, url string, collected *hijack.Collector, hostile bool) {
 	t.Helper()
 	ctx := t.Context()
@@ -210,8 +210,8 @@ func everything(t *testing.T, url string, collected *hijack.Collector, hostile b
 	}
 }
 
-// migrations runs what a person or a deploy runs: with and without anything to do,
-// while another process migrates, and without the rights.
+// migrations runs what a person or a deploy runs: with and without anything to
+// do, while another process migrates, and without the rights.
 func migrations(t *testing.T, pool *pgxpool.Pool, url string) {
 	t.Helper()
 	ctx := t.Context()
@@ -244,7 +244,8 @@ func migrations(t *testing.T, pool *pgxpool.Pool, url string) {
 		t.Errorf("without rights: %v", err)
 	}
 
-	// The other process migrates another schema of the same name in this database.
+	// The other process migrates another schema of the same name in this
+	// database.
 	holder, err := pgx.Connect(ctx, url)
 	if err != nil {
 		t.Fatal(err)
@@ -385,8 +386,8 @@ func documents(t *testing.T, pool *pgxpool.Pool) {
 	}
 }
 
-// literals prepares the statements in the Go code of the demo, which has no other
-// test here.
+// literals prepares the statements in the Go code of the demo, which has no
+// other test here.
 func literals(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	must(t, pool, "CREATE SCHEMA webapp; CREATE TABLE webapp.users (name text PRIMARY KEY, password text NOT NULL)")

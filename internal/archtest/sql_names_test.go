@@ -67,9 +67,10 @@ func outermost(sql string) string {
 	return out.String()
 }
 
-// A function without a schema is what the search_path of the caller makes of it.
-// TestNoNameIsHijacked of integration/ops shows it for what an exact match takes
-// over under the default path; a path with pg_catalog at its end takes all.
+// A function without a schema is what the search_path of the caller makes of
+// it. TestNoNameIsHijacked of integration/ops shows it for what an exact match
+// takes over under the default path; a path with pg_catalog at its end takes
+// all.
 func TestEveryFunctionInSQLNamesItsSchema(t *testing.T) {
 	files := slices.Concat(tracked(t, "db/queries/*.sql"), tracked(t, "db/migrations/*.sql"), tracked(t, "db/ops/*.sql"))
 	if len(files) < 10 {

@@ -33,9 +33,9 @@ func CheckPath(ctx context.Context, db gen.DBTX) error {
 		" leave pg_catalog out, or name it first (ALTER ROLE … IN DATABASE … SET search_path)", setting)}}
 }
 
-// pathIsSafe reports whether pg_catalog comes first in the schemas of a path that
-// exist, and in the setting if that names it: a schema that does not exist yet
-// can be made. Postgres never looks for functions and operators in pg_temp.
+// pathIsSafe reports whether pg_catalog comes first in the schemas of a path
+// that exist, and in the setting if that names it: a schema that does not exist
+// yet can be made. Postgres never looks for functions and operators in pg_temp.
 func pathIsSafe(effective, setting string) bool {
 	first := func(list string) string {
 		for name := range strings.SplitSeq(list, ",") {
@@ -54,9 +54,9 @@ func pathIsSafe(effective, setting string) bool {
 	return !named || first(setting) == "pg_catalog"
 }
 
-// foreignNames are the functions, operators, types and collations that an object
-// of the schema uses and that are not built in. Postgres binds a name when it
-// makes an object, and records no dependency on what is built in.
+// foreignNames are the functions, operators, types and collations that an
+// object of the schema uses and that are not built in. Postgres binds a name
+// when it makes an object, and records no dependency on what is built in.
 const foreignNames = `
 	SELECT o.kind, o.name, i.type || ' ' || i.identity
 	FROM (
