@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,6 +73,8 @@ func TestVisitorsLeaveBytesForLoginsInAnEmergency(t *testing.T) {
 func TestUsersAreRestoredFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOutage(t, halfMinute, weekly)
+		refusing := &refusingUsers{Store: o.pg.Store}
+		o.pg.Store = refusing // before the timers of an outage, which read it
 		o.away()
 		const users, visitors = 400, 700
 		for n := range visitors {
@@ -98,24 +101,26 @@ func TestUsersAreRestoredFirst(t *testing.T) {
 			expect(t, "a login", o.begin(fmt.Sprint("stuck", n), "ann"), nil)
 		}
 		expect(t, "a visitor", o.begin("free", ""), nil)
-		kept := o.pg.Store
-		o.pg.Store = refusingUsers{kept}
+		refusing.on.Store(true)
 		o.pg.up()
 		time.Sleep(1100 * time.Millisecond)
 		expect(t, "the visitor", o.row(idOf("free")), "alive")
 		expect(t, "those that Postgres refuses", o.InMemory(), users)
-		o.pg.Store = kept
+		refusing.on.Store(false)
 		time.Sleep(1100 * time.Millisecond)
 		expect(t, "when it takes them", o.InMemory(), 0)
 		o.end()
 	})
 }
 
-// refusingUsers refuses rows with a user.
-type refusingUsers struct{ sessionstore.Store }
+// refusingUsers refuses rows with a user while it is on.
+type refusingUsers struct {
+	sessionstore.Store
+	on atomic.Bool
+}
 
-func (r refusingUsers) Create(ctx context.Context, d sessionstore.Draft) (sessionstore.Record, error) {
-	if d.UserID != "" {
+func (r *refusingUsers) Create(ctx context.Context, d sessionstore.Draft) (sessionstore.Record, error) {
+	if r.on.Load() && d.UserID != "" {
 		return sessionstore.Record{}, errors.New("the data can't be stored")
 	}
 	return r.Store.Create(ctx, d)
