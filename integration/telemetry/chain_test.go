@@ -166,7 +166,7 @@ func TestWhatPostgresRefusesHasItsCode(t *testing.T) {
 	}
 	const code = "42P01"
 	p.counts(1, "db_client_operation_duration_seconds_count", "pgsession_operation=load", "error_type="+code, "db_response_status_code="+code)
-	p.counts(1, "pgsession_operation_duration_seconds_count", "pgsession_operation=load", "pgsession_layer=session", "error_type=_OTHER")
+	p.counts(1, "pgsession_operation_duration_seconds_count", "pgsession_operation=load", "pgsession_layer=session", "error_type=unavailable")
 	if found := p.scrape()["pgsession_cache_loads_total"]; found != nil {
 		t.Errorf("there is no cache, and it counts %v", found)
 	}
