@@ -356,3 +356,25 @@ func TestCookiesOfOneName(t *testing.T) {
 		}
 	}
 }
+
+// A cookie of an emergency has the time at which it was made in the place of
+// the minimum version. The flag is part of what is signed.
+func TestCookieOfAnEmergency(t *testing.T) {
+	c := codecOf(t, "", Production, secretA)
+	for _, want := range []ticket{
+		{token: newToken(), made: 1_700_000_000},
+		{token: newToken(), made: 1_700_000_000, persistent: true},
+		{token: newToken(), floor: 1_700_000_000},
+	} {
+		value := c.sign(want)
+		got, ok := c.verify(value)
+		if !ok || got != want {
+			t.Errorf("accepted %t, made %d, floor %d", ok, got.made, got.floor)
+		}
+		other := want
+		other.made, other.floor = want.floor, want.made
+		if c.sign(other) == value {
+			t.Error("a minimum version is taken for the time of an emergency")
+		}
+	}
+}
