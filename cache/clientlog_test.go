@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +53,7 @@ func TestLinesOfGoRedisHaveARate(t *testing.T) {
 		t.Errorf("%d lines, %d omitted, of 6000", lines, omitted+c.omitted)
 	}
 	c.free, c.omitted = time.Time{}, 7
-	c.Printf(context.Background(), "it says %s", fmt.Sprint("no"))
+	c.Printf(context.Background(), "it says %s", "no")
 	if said := strings.Join(j.all(), ""); !strings.Contains(said, `error="it says no" omitted=7`) {
 		t.Errorf("it says %s", said)
 	}
