@@ -51,7 +51,6 @@ type userRevoke struct {
 	step  revokeStep
 	seen  rowSet
 	since int8 // logins that began earlier know the old password
-	late  bool // the second pass, after the commit
 }
 
 type revokeStep uint8
