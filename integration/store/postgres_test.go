@@ -141,23 +141,6 @@ func TestPruneRefusesAnAbsurdBatch(t *testing.T) {
 	}
 }
 
-// waitForLock waits until a statement waits for a row lock. It asks the server rather than the clock.
-func waitForLock(t *testing.T, pool *pgxpool.Pool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), timeout)
-	defer cancel()
-	for {
-		var waiting bool
-		err := pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')").Scan(&waiting)
-		if err != nil {
-			t.Fatal("nothing came to wait for the lock: ", err)
-		}
-		if waiting {
-			return
-		}
-	}
-}
-
 func TestForeignRowsAreRefusedByTheTable(t *testing.T) {
 	_, pool := open(t)
 	for name, sql := range map[string]string{
