@@ -21,6 +21,10 @@ line.addEventListener("error", () => {
   say(line.readyState === EventSource.CLOSED ? "Cut off" : "Connecting");
   time.textContent = "";
 });
+// A form that is on its way leads to a page of its own. A logout ends the session
+// before its answer is here, which must not make this page leave first.
+addEventListener("submit", () => line.close());
+
 line.addEventListener("ended", () => {
   line.close();
   location.replace("/ended"); // not to be come back to
