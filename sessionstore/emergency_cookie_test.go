@@ -66,6 +66,40 @@ func TestASessionOfAnotherInstancesEmergency(t *testing.T) {
 	})
 }
 
+// A logout there clears the cookie, and the session is not restored. A second
+// click does not undo that.
+func TestALogoutOfAnotherInstancesEmergency(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			o := newOutage(t, halfMinute, weekly)
+			defer o.end()
+			cut, peer := newSiteOver(t, &spyStore{Store: o}), newSiteOver(t, &spyStore{Store: o.pg.Store})
+			o.away()
+			b := &jar{t, cut, map[string]string{}}
+			_, _ = b.get(logIn)
+			stolen := b.copied()
+			if late {
+				o.back()
+			}
+			b.site = peer
+			second := b.copied()
+			status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				logOut(w, r, s)
+				_, _ = second.get(logOut)
+			})
+			expect(t, "status", status, http.StatusOK)
+			expect(t, "cookies set", set, "-"+sent)
+			_, _ = second.get(logOut)
+			if !late {
+				o.back()
+			}
+			expect(t, "the token", stolen.who(), "")
+			stolen.site = peer
+			expect(t, "the token elsewhere", stolen.who(), "")
+		})
+	}
+}
+
 // The cookie of an emergency stays as it is while the emergency lasts, also
 // beside a minimum version that a cache would want.
 func TestAnEmergencysCookieIsWrittenOnce(t *testing.T) {

@@ -70,6 +70,9 @@ func (x *exchange) choose(ctx context.Context, tickets []ticket) error {
 		case err != nil:
 			return x.notLoaded(ctx, err)
 		case len(alive) > 1:
+			for _, id := range alive {
+				x.session.presented = append(x.session.presented, doomed{Record: Record{ID: id}})
+			}
 			m.observe(ctx, Event{Kind: EventAmbiguous})
 			return nil
 		case len(alive) == 1:
@@ -87,6 +90,11 @@ func (x *exchange) choose(ctx context.Context, tickets []ticket) error {
 func (x *exchange) take(ctx context.Context, t ticket) error {
 	m, s := x.m, &x.session
 	rec, err := m.store.Load(ctx, t.token.id(), int64(t.floor))
+	if err == nil && t.made > 0 && rec.bars() {
+		err = ErrNotFound
+	} else if errors.Is(err, ErrNotFound) && !errors.Is(err, ErrExpired) && t.made > 0 {
+		s.presented = []doomed{{Record: Record{ID: t.token.id()}, unrestored: true}}
+	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		// The cookie stays. Were it cleared, this response could overtake that of a login in another tab,

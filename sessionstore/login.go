@@ -51,6 +51,10 @@ func (s *Session) Login(_ context.Context, userID string, options ...LoginOption
 
 // Logout ends the session: its row is deleted and its cookie cleared with the response, or with [Session.Save]. What
 // is set afterwards, such as a message for the next page, starts a new session. Without a session it does nothing.
+//
+// It also ends sessions that the request has cookies of and can't use: of two
+// cookies whose sessions are alive, both, and one that another instance made in
+// an emergency and has yet to restore. That instance does not restore it.
 func (s *Session) Logout(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,6 +71,11 @@ func (s *Session) Logout(ctx context.Context) error {
 	case s.held != nil: // whoever has the token may end what it opens, and nobody knows who that is
 		s.doom(s.held.rec, by)
 	}
+	for _, d := range s.presented {
+		d.by = by
+		s.doomed, s.left, s.vacant = append(s.doomed, d), true, none
+	}
+	s.presented = nil
 	s.forget()
 	return nil
 }

@@ -148,6 +148,25 @@ func (e *emergency) someHalfway(over map[ID]struct{}) []ID {
 	return ids
 }
 
+// bar keeps another instance from restoring a session: it creates an empty row
+// under the session's id, and restoring does not replace a row. bar is false if
+// the session has been restored.
+func (m *Manager) bar(ctx context.Context, id ID) (bool, error) {
+	_, err := m.store.Create(ctx, Draft{ID: id, Data: encodeObject(nil)})
+	if !errors.Is(err, ErrExists) {
+		return err == nil, err
+	}
+	rec, err := m.store.Load(ctx, id, 0)
+	return err == nil && rec.bars(), nil
+}
+
+// bars reports whether the session of an emergency's cookie is a row of bar. A
+// session that was restored has had a Rotate, so its version is higher.
+func (r *Record) bars() bool {
+	values, _ := decodeObject(r.Data)
+	return r.Version == 1 && !r.Emergency && r.UserID == "" && len(values) == 0
+}
+
 // halfwayTo is what to say when Postgres does not find a session: one that is half way there may yet come to be.
 func (e *emergency) halfwayTo(id ID, err error) error {
 	if errors.Is(err, ErrNotFound) && e.staged(id) != (ID{}) {

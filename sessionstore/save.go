@@ -140,6 +140,11 @@ func (s *Session) perform(ctx context.Context, p plan) error {
 // an unanswered change of token. After the first Delete, that change has no row
 // to start from.
 func (m *Manager) end(ctx context.Context, d *doomed) (Revocation, error) {
+	if d.unrestored {
+		if done, err := m.bar(ctx, d.ID); done || err != nil {
+			return Revocation{}, err
+		}
+	}
 	r, err := m.store.Delete(ctx, d.ID)
 	if err != nil || d.next == (ID{}) {
 		return r, err

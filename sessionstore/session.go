@@ -49,6 +49,10 @@ type Session struct {
 	pending *token
 	life    int // raised when the session is forgotten, so that a save under way doesn't bring it back
 
+	// presented are sessions that the request has cookies of and can't use. A
+	// Logout ends them.
+	presented []doomed
+
 	// What the response is to do about the cookie.
 	persist bool // it outlives the browser
 	kept    bool // persist, as it was loaded or saved
@@ -65,6 +69,8 @@ type doomed struct {
 	Record
 	next ID // of an unanswered change of token; zero for none
 	by   actor
+	// unrestored: another instance has it in memory, in an emergency.
+	unrestored bool
 }
 
 // edit is one changed value; a nil value means removed.

@@ -43,6 +43,18 @@ func TestACookieUnderTwoSpellingsIsNoLoop(t *testing.T) {
 	}
 }
 
+// Two live cookies are nobody's. A logout ends the sessions of both, so that
+// none comes back when the other one has gone.
+func TestALogoutWithTwoCookies(t *testing.T) {
+	site := newSite(t)
+	mine, planted := site.user("ann"), site.user("eve")
+	resp, left := visit(site.serve(logOut), mine, planted)
+	expect(t, "status", resp.StatusCode, http.StatusOK)
+	expect(t, "the cookie", left, "")
+	expect(t, "one session", site.look(mine), "nobody")
+	expect(t, "the other", site.look(planted), "nobody")
+}
+
 // A sibling host has planted a cookie of its own session beside the user's. Two
 // that are alive are nobody; the next login clears every other spelling.
 func TestALoginClearsOtherSpellings(t *testing.T) {
