@@ -148,12 +148,22 @@ func (w *response) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 
-// ReadFrom lets io.Copy reach the server's sendfile.
-func (c copier) ReadFrom(src io.Reader) (int64, error) {
-	if err := c.begin(http.StatusOK); err != nil {
-		return 0, err
+// ReadFrom lets io.Copy reach the server's sendfile. As with the server's own
+// writer, a source that is empty or fails at once begins no response: the handler
+// may still answer with an error, and that saves nothing.
+func (c copier) ReadFrom(src io.Reader) (n int64, err error) {
+	if !c.begun {
+		const first = 512
+		n, err = io.Copy(struct{ io.Writer }{c.response}, io.LimitReader(src, first))
+		if err != nil || n < first {
+			return n, err
+		}
 	}
-	return io.Copy(c.ResponseWriter, src)
+	if err := c.begin(http.StatusOK); err != nil {
+		return n, err
+	}
+	rest, err := io.Copy(c.ResponseWriter, src)
+	return n + rest, err
 }
 
 func (f flusher) Flush() { _ = f.flush() }

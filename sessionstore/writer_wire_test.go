@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
@@ -191,6 +192,29 @@ func TestCookieIsOnTheWire(t *testing.T) {
 					expect(t, "what the cookie is good for", site.look(cookie.Value, "cart"), "user= cart")
 				})
 			}
+		}
+	})
+}
+
+// A source that fails before its first byte begins no response. The handler
+// answers with an error, and that saves nothing.
+func TestCopyThatFailsAtOnceSavesNothing(t *testing.T) {
+	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
+		for name, source := range map[string]io.Reader{"fails": iotest.ErrReader(io.ErrClosedPipe), "is empty": io.LimitReader(nil, 0)} {
+			t.Run(name, func(t *testing.T) {
+				site := newSite(t)
+				cookie := site.newcomer()
+				resp := start(site.serve(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+					site.check(s.Login(r.Context(), "ann"))
+					_, _ = io.Copy(w, source)
+					http.Error(w, "no source", http.StatusBadGateway)
+				})).send(http.MethodGet, "/", cookie)
+				expect(t, "status", resp.StatusCode, http.StatusBadGateway)
+				_, set := sessionCookie(resp)
+				expect(t, "cookie set", set, false)
+				expect(t, "body", bodyOf(t, resp), "no source\n")
+				expect(t, "the session", site.look(cookie, "here"), "user= here")
+			})
 		}
 	})
 }
