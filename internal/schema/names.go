@@ -101,8 +101,7 @@ func foreign(ctx context.Context, db gen.DBTX, schemaName string, wanted []Fact)
 	var found []string
 	var f Fact
 	_, err = pgx.ForEachRow(rows, []any{&f.Kind, &f.Name, &f.Detail}, func() error {
-		f.Name = unquoted(f.Name)
-		f.Name = unquoted(f.Name)
+		f.Name, f.Detail = unquoted(f.Name), unquoted(f.Detail)
 		ours := func(need Fact) bool { return need.Kind == f.Kind && need.Name == f.Name }
 		own := f.Detail == "function "+schemaName+".count_expired(integer)" // a Fact of its own
 		if !own && slices.ContainsFunc(wanted, ours) {
