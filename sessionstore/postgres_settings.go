@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -150,25 +151,25 @@ func (r *pinnedRow) Scan(dest ...any) error {
 	return r.rows.Err()
 }
 
-// inHex runs statements in a transaction of the application's, whose ids come
-// back as text if its pool is in a text mode. The setting that changes them is
-// restored, so that the application's later statements find its own.
+// inHex runs statements in a transaction of the application's, whose ids and
+// times come back as text if its pool is in a text mode. The settings that change
+// them are restored, so that the application's later statements find its own.
 func inHex(ctx context.Context, tx pgx.Tx, statements func() error) error {
-	const read = "SELECT pg_catalog.current_setting('bytea_output')"
-	const set = "SELECT pg_catalog.set_config('bytea_output', $1::text, true)"
-	var was string
-	if err := tx.QueryRow(ctx, read).Scan(&was); err != nil {
+	const read = "SELECT pg_catalog.current_setting('bytea_output'), pg_catalog.current_setting('DateStyle')"
+	const set = "SELECT pg_catalog.set_config('bytea_output', $1::text, true), pg_catalog.set_config('DateStyle', $2::text, true)"
+	var bytea, date string
+	if err := tx.QueryRow(ctx, read).Scan(&bytea, &date); err != nil {
 		return err
 	}
-	if was == "hex" {
+	if bytea == "hex" && strings.HasPrefix(date, "ISO") {
 		return statements()
 	}
-	if _, err := tx.Exec(ctx, set, "hex"); err != nil {
+	if _, err := tx.Exec(ctx, set, "hex", "ISO, YMD"); err != nil {
 		return err
 	}
 	if err := statements(); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, set, was)
+	_, err := tx.Exec(ctx, set, bytea, date)
 	return err
 }
