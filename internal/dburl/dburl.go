@@ -34,8 +34,17 @@ func Parse(databaseURL string) (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, errors.New(problem(databaseURL, err))
 	}
+	for name := range cfg.ConnConfig.RuntimeParams {
+		if !settingName.MatchString(name) {
+			return nil, errors.New("it has a setting whose name is none, as a URL in quotes has: " + Format)
+		}
+	}
 	return cfg, nil
 }
+
+// settingName: what is not a name may be a whole URL that was taken for a key and
+// a value, and Postgres repeats a name that it does not know.
+var settingName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 
 // ambiguous reports whether a special character in the password may have ended it
 // too early: then the rest of it would be taken for a host or a setting, and stand

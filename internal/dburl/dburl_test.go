@@ -47,6 +47,9 @@ func TestAFaultIsNamed(t *testing.T) {
 		"postgres://me:ses%zzame@host/shop":                  "no URL of Postgres",
 		"host=h password='sesame":                            "neither a URL of Postgres nor",
 		"sesame":                                             "neither a URL of Postgres nor",
+		`"postgres://me:sesame@host/shop?sslmode=disable"`:   "as a URL in quotes has",
+		" postgres://me:sesame@host/shop?sslmode=disable":    "as a URL in quotes has",
+		"asyncpg+postgres://me:sesame@host/shop?ssl=true":    "as a URL in quotes has",
 	} {
 		_, err := dburl.Parse(given)
 		if err == nil {
