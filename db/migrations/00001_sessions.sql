@@ -218,7 +218,9 @@ BEGIN
             -- A touch can have extended a row since: a session in use is never deleted.
             DELETE FROM pgsession.sessions AS s WHERE s.id = ANY (ids) AND s.expires_at <= pg_catalog.now();
         ELSE
-            DELETE FROM pgsession.sessions AS s WHERE s.ctid = ANY (places); -- locked, so they stay where they are
+            -- Locked, so they stay where they are. Where the table is partitioned, sessions of
+            -- other partitions have the same places. IS TRUE keeps it from the index.
+            DELETE FROM pgsession.sessions AS s WHERE s.ctid = ANY (places) AND (s.expires_at <= pg_catalog.now()) IS TRUE;
         END IF;
         GET DIAGNOSTICS deleted = ROW_COUNT;
         -- A batch that began at the start and is not full leaves nothing before that place.

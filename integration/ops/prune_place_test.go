@@ -204,3 +204,19 @@ func TestPruneFindsWhatAppearsBeforeItsPlace(t *testing.T) {
 		}
 	})
 }
+
+// Rows of two partitions can have the same place, and a batch deletes by place.
+func TestPruneOfAPartitionedTableLeavesLiveSessions(t *testing.T) {
+	t.Parallel()
+	_, pool := database(t)
+	pgtest.Exec(t, pool, `CREATE TABLE pgsession.more () INHERITS (pgsession.sessions)`)
+	pgtest.Exec(t, pool, backlog, 50, 50, 0)
+	pgtest.Exec(t, pool, `INSERT INTO pgsession.more (id, expires_at, absolute_expires_at)
+		SELECT sha256(convert_to('more ' || i, 'UTF8')), now() + interval '1 day', now() + interval '2 days'
+		FROM generate_series(1, 50) AS i`)
+	pruned := pgtest.One[int](t, pool, "SELECT pgsession.prune_batch(1000)")
+	alive := pgtest.One[int](t, pool, "SELECT count(*)::int FROM pgsession.sessions WHERE expires_at > now()")
+	if pruned != 50 || alive != 50 {
+		t.Errorf("%d sessions pruned, %d alive; want 50 and 50", pruned, alive)
+	}
+}
