@@ -114,6 +114,8 @@ func (x *exchange) commit(status int) error {
 		if err := x.save(); err != nil {
 			return err
 		}
+	} else {
+		x.forgetDead()
 	}
 
 	s.mu.Lock()
@@ -150,6 +152,31 @@ func (x *exchange) save() error {
 		m.observe(ctx, e)
 	}
 	return err
+}
+
+// forgetDead forgets a session that ended while the handler ran, if the response
+// would write its token again, as for RememberMe or after a Save that the cache
+// did not acknowledge. The browser may have another one by now, from a login.
+func (x *exchange) forgetDead() {
+	s := &x.session
+	s.mu.Lock()
+	id, again := s.rec.ID, s.identity == stored && s.token == x.had.token &&
+		(s.persist != x.had.persistent || uint64(s.floor) > x.had.floor)
+	s.mu.Unlock()
+	if !again {
+		return
+	}
+	_ = x.persist(func(ctx context.Context) error {
+		alive, _, err := x.m.store.Alive(ctx, []ID{id})
+		if err == nil && len(alive) == 0 {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.identity == stored && s.rec.ID == id {
+				s.forget()
+			}
+		}
+		return err
+	})
 }
 
 // persist runs a save with a bound of its own: a client that hung up has still

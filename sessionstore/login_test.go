@@ -311,7 +311,7 @@ func TestRememberMe(t *testing.T) {
 		site.store.asked()
 		age, cookie = maxAge(cookie, remember(true))
 		expect(t, "Max-Age when remembered", age, 27*day)
-		expect(t, "calls of the store", site.store.asked(), "Load")
+		expect(t, "calls of the store", site.store.asked(), "Load Alive")
 		time.Sleep(24 * time.Hour)
 		age, cookie = maxAge(cookie, regenerate)
 		expect(t, "Max-Age after a day and Regenerate", age, 26*day)

@@ -131,13 +131,32 @@ func TestRequestsBesideARegenerate(t *testing.T) {
 // A response that was loaded before a login and ends after it brings no cookie
 // with the older token.
 func TestAResponseThatArrivesLate(t *testing.T) {
-	site := newSite(t)
+	for name, stores := range map[string]bool{"and stores": true, "and stores nothing": false} {
+		site := newSite(t)
+		b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
+		slow := b.copied()
+		_, set := slow.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			_, _ = b.get(logIn)
+			if stores {
+				site.check(s.Set("late", true))
+			}
+			site.check(s.RememberMe(true))
+		})
+		expect(t, "cookies set by a slow one that remembers "+name, set, "")
+		expect(t, "the browser", b.who(), "ann")
+	}
+}
+
+// The same for one that has saved before the login, and whose save the cache did
+// not acknowledge.
+func TestASaveWhoseResponseArrivesLate(t *testing.T) {
+	site, _, _ := twoSites(t, halfMinute)
 	b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
 	slow := b.copied()
-	_, set := slow.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+	_, set := slow.get(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.check(s.Set("step", 1))
+		site.check(s.Save(r.Context()))
 		_, _ = b.get(logIn)
-		site.check(s.Set("late", true))
-		site.check(s.RememberMe(true))
 	})
 	expect(t, "cookies set by the slow one", set, "")
 	expect(t, "the browser", b.who(), "ann")

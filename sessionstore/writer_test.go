@@ -174,7 +174,7 @@ func TestSessionIsSavedBeforeAnythingIsSent(t *testing.T) {
 			}
 			defer f.Close()
 			_, _ = io.Copy(w, f)
-		}, "Create write write write write"},
+		}, "Create write write write write write"},
 		{"nothing at all", func(http.ResponseWriter) {}, "Create"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
