@@ -30,6 +30,7 @@ type exchange struct {
 	ended     bool
 	had       cookieState // what the request brought
 	strays    bool        // it brought other cookies of our name, too
+	ambiguous bool        // it brought two whose sessions are alive, or too many
 	session   Session
 }
 

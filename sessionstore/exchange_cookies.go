@@ -19,10 +19,14 @@ func (x *exchange) writeCookies() {
 	}
 	x.had.marker = (left || navigates) && m.cookie.marked(x.request)
 	session, marker := cookieOps(x.had, has, left, navigates)
-	if session == keepCookie && marker == keepCookie {
+	if session == keepCookie && marker == keepCookie && !x.ambiguous {
 		return
 	}
 	secure := x.secure()
+	if x.ambiguous && has.token == (token{}) {
+		// A login elsewhere can't clear a cookie of this path.
+		m.cookie.clearOthers(h, x.request, secure)
+	}
 	x.checkDomain()
 	maxAge := s.rec.AbsoluteExpiresAt.Sub(s.rec.now())
 	switch session {

@@ -22,7 +22,7 @@ func (x *exchange) identify(ctx context.Context) error {
 	case presentedForged:
 		m.observe(ctx, Event{Kind: EventForged})
 	case presentedTooMany:
-		x.strays = true
+		x.strays, x.ambiguous = true, true
 		m.observe(ctx, Event{Kind: EventAmbiguous})
 	case presentedTickets:
 		x.strays = len(tickets) > 1
@@ -73,6 +73,7 @@ func (x *exchange) choose(ctx context.Context, tickets []ticket) error {
 			for _, id := range alive {
 				x.session.presented = append(x.session.presented, doomed{Record: Record{ID: id}})
 			}
+			x.ambiguous = true
 			m.observe(ctx, Event{Kind: EventAmbiguous})
 			return nil
 		case len(alive) == 1:

@@ -31,6 +31,10 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 // What a handler that panics has changed and not saved is void, after the first byte too. If its own Save had changed the token before, the header map has the new cookie, for
 // whoever recovers and answers.
 //
+// Put http.TimeoutHandler inside. Outside, its 503 replaces the response of a
+// handler that goes on: a login that comes later is saved, and the browser does
+// not get its cookie.
+//
 // Wrap the whole router. A response that is sent by another writer than the one
 // that next gets, as in a gin middleware that calls c.Next, has no cookie: the
 // log says so at ERROR, once a minute.

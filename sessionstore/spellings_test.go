@@ -116,6 +116,24 @@ func TestALoginClearsOtherSpellings(t *testing.T) {
 	expect(t, "cookies with one cookie", len(resp.Header["Set-Cookie"]), 1)
 }
 
+// A cookie is planted for one path, and the login is under another one. The
+// answer that finds two live sessions clears all spellings but its own.
+func TestACookiePlantedForAPathIsCleared(t *testing.T) {
+	site := newSite(t, named("shop.example"))
+	mine := site.visitAt("https://www.shop.example/login", logIn).Cookies()[0].Value
+	planted := site.visitAt("https://evil.shop.example/login", logIn).Cookies()[0].Value
+	resp := site.visitAt("https://www.shop.example/account", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		expect(t, "user", s.UserID(), "")
+	}, planted, mine)
+	cleared := ""
+	for _, c := range resp.Cookies() {
+		expect(t, "value", c.Value, "")
+		cleared += c.Path + "@" + c.Domain + " "
+	}
+	expect(t, "cleared", cleared, "/@ /@www.shop.example /account@ /account@www.shop.example /account@shop.example ")
+	expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "no-store")
+}
+
 // A host that no browser sends gets no line of its own.
 func TestAHostThatIsNoName(t *testing.T) {
 	for _, host := range []string{"shop.example; Path=/x", "shop..example", "shöp.example", "", ":", "[::1"} {
