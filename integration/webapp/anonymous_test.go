@@ -187,7 +187,8 @@ func TestForgedCookiesCostNoQuery(t *testing.T) {
 		t.Errorf("%d unknown sessions were counted, want 100", n)
 	}
 	for _, name := range site.statements.sent() {
-		if !strings.Contains(name, "SessionLoad") && !strings.Contains(name, "SessionDelete") && !strings.Contains(name, "SessionMissing") {
+		if !strings.Contains(name, "SessionLoad") && !strings.Contains(name, "SessionDelete") && !strings.Contains(name, "SessionMissing") &&
+			!strings.Contains(name, "pg_relation_size") { // once a second, whatever is asked
 			t.Errorf("sent: %s", name)
 		}
 	}

@@ -67,7 +67,7 @@ func TestAWrongPassword(t *testing.T) {
 	u := parse(t, cluster.url)
 	u.User = url.UserPassword("postgres", "sesame")
 	said := fails(t, development, "DATABASE_URL="+u.String())
-	wantSaid(t, said, u.Host, "unavailable", "28P01", "the password is wrong")
+	wantSaid(t, said, u.Host, "unavailable", "28P01", "correct user and password in DATABASE_URL")
 	wantUnsaid(t, said, "sesame")
 }
 
@@ -76,7 +76,7 @@ func TestADatabaseThatIsNotThere(t *testing.T) {
 	u := parse(t, pgtest.ServerURL(t))
 	u.Path = "/nosuchdatabase"
 	said := fails(t, development, "DATABASE_URL="+u.String())
-	wantSaid(t, said, u.Host, "unavailable", "3D000", "there is no such database")
+	wantSaid(t, said, u.Host, "unavailable", "3D000", "create the database, or correct its name in DATABASE_URL")
 }
 
 func TestASchemaThatIsNotThere(t *testing.T) {
