@@ -65,8 +65,8 @@ func answerLost(t *testing.T, p *pair) {
 				if version > 0 {
 					said["of them not made"]++
 				}
-			case kind == 1 && err == nil && version == 0:
-				said["deletes made by their second attempt"]++
+			case kind < 2 && err == nil && version == 0:
+				said["revokes made by their second attempt"]++
 			case kind == 2 && uncertain && (version == 1 || version == 2):
 				said["saves that are uncertain"]++
 			case kind == 2 && err == nil && version == 2, // not sent before the kill

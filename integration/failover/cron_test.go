@@ -24,7 +24,8 @@ const (
 func TestThePruneGoesOnAfterAPromotion(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, servers.Cron, map[string]string{"cron.use_background_workers": "on"}) // no passwords
-	for _, sql := range []string{"SET LOCAL search_path = public; CREATE EXTENSION pg_cron", pgtest.Ops(t, "pg_cron.sql")} {
+	schedule := []string{"SET LOCAL search_path = public; CREATE EXTENSION pg_cron", pgtest.Ops(t, "roles.sql"), pgtest.Ops(t, "pg_cron.sql")}
+	for _, sql := range schedule {
 		if _, err := p.primary.pool.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 			t.Fatal(err)
 		}

@@ -105,7 +105,7 @@ func (l *ledger) revoke(ctx context.Context, e *entry, byUser bool) bool {
 	case err == nil:
 		e.fate = revoked
 		l.revokes++
-	case l.failed(err):
+	case l.failed(err), r.Count > 0: // it ended the session, and failed to look whether one was left
 		e.fate = unknown
 	}
 	return err == nil
