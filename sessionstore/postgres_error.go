@@ -136,8 +136,21 @@ func (p *Postgres) run(ctx context.Context, op operation, statements func(contex
 func (p *Postgres) runWithin(
 	ctx context.Context, within time.Duration, op operation, statements func(context.Context, querier) error,
 ) error {
+	conflict := false
 	return p.doWithin(ctx, within, op, func(ctx context.Context) error {
-		return p.on(ctx, op, func(conn *pgxpool.Conn) error { return statements(ctx, p.in(conn)) })
+		return p.on(ctx, op, func(conn *pgxpool.Conn) error {
+			if conflict {
+				return p.transaction(ctx, conn, func(db querier) error { return statements(ctx, db) })
+			}
+			err := statements(ctx, p.in(conn))
+			// A role or database can have a stricter isolation than READ COMMITTED.
+			// There, each row that another statement has just changed is a conflict.
+			if err != nil && !p.distributed.Load() {
+				class, _ := classOf(err)
+				conflict = class == classConflict
+			}
+			return err
+		})
 	})
 }
 
