@@ -156,13 +156,13 @@ func (x *exchange) save() error {
 }
 
 // forgetDead forgets a session that ended while the handler ran, if the response
-// would write its token again, as for RememberMe or after a Save that the cache
-// did not acknowledge. The browser may have another one by now, from a login.
+// would write its token again, as for RememberMe, after a Save that the cache
+// did not acknowledge or while a key is replaced. The browser may have another one by now, from a login.
 func (x *exchange) forgetDead() {
 	s := &x.session
 	s.mu.Lock()
 	id, again := s.rec.ID, s.identity == stored && s.token == x.had.token &&
-		(s.persist != x.had.persistent || uint64(s.floor) > x.had.floor)
+		(s.persist != x.had.persistent || uint64(s.floor) > x.had.floor || x.had.stale && topLevel(x.request))
 	s.mu.Unlock()
 	if !again {
 		return

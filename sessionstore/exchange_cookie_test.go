@@ -2,6 +2,7 @@ package sessionstore_test
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -171,7 +172,7 @@ func TestCookieOfAnOldKeyIsSentAgainOnce(t *testing.T) {
 	resp, fresh := visitAs(rotated.serve(nothing), navigating, cookie)
 	expect(t, "a new cookie", fresh != cookie, true)
 	expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "no-store")
-	expect(t, "calls of the store", rotated.store.asked(), "Load")
+	expect(t, "calls of the store", rotated.store.asked(), "Load Alive")
 	resp, _ = visitAs(rotated.serve(nothing), navigating, fresh)
 	expect(t, "Set-Cookie headers at the second visit", len(resp.Header["Set-Cookie"]), 0)
 
@@ -196,14 +197,22 @@ func TestASlowResponseWhileAKeyIsReplaced(t *testing.T) {
 	rotated := newSiteOver(t, old.store, func(cfg *sessionstore.Config) {
 		cfg.Secrets = []sessionstore.Secret{secretTwo, secretOne}
 	})
-	browser := &jar{t, rotated, map[string]string{cookieName: first}}
-	slow := browser.copied()
-	_, set := slow.get(func(http.ResponseWriter, *http.Request, *sessionstore.Session) {
-		_, set := browser.get(logIn)
-		expect(t, "cookies of the login", set, sent)
-	})
-	expect(t, "cookies of the slow response", set, "")
-	expect(t, "the browser", browser.who(), "ann")
+	for what, header := range map[string]http.Header{"script's": fetching, "page": navigating} {
+		browser := &jar{t, rotated, map[string]string{cookieName: first}}
+		slow := browser.copied()
+		_, set := slow.through(func(h http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				maps.Copy(r.Header, header)
+				h.ServeHTTP(w, r)
+			})
+		}, func(http.ResponseWriter, *http.Request, *sessionstore.Session) {
+			_, set := browser.get(logIn)
+			expect(t, "cookies of the login", set, sent)
+		})
+		expect(t, "cookies of the slow response, a "+what, set, "")
+		expect(t, "the browser", browser.who(), "ann")
+		first = old.newcomer()
+	}
 }
 
 func TestResponseThatSetsTheCookieIsNotCached(t *testing.T) {
