@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -28,7 +29,7 @@ func encodeValue(key string, v any) (json.RawMessage, error) {
 	if problem := checkJSON(raw); problem != "" {
 		return nil, &ValueError{Key: key, Problem: problem}
 	}
-	return raw, nil
+	return plainNumbers(raw), nil
 }
 
 func checkKey(key string) string {
@@ -122,6 +123,51 @@ func checkNumber(raw []byte) (n int, problem string) {
 		return n, "holds a number of more than 400 digits"
 	}
 	return n, ""
+}
+
+// plainNumbers writes numbers without exponents, as Postgres returns them: 1e308
+// has 309 digits there, and Config.MaxDataSize counts what is written here. raw has
+// passed checkJSON.
+func plainNumbers(raw []byte) []byte {
+	var plain []byte // nil while it is the same as raw
+	from := 0
+	for i := 0; i < len(raw); {
+		n := 1
+		switch c := raw[i]; {
+		case c == '"':
+			n, _ = checkString(raw[i:])
+		case c == '-' || c >= '0' && c <= '9':
+			n, _ = checkNumber(raw[i:])
+			if e := bytes.IndexAny(raw[i:i+n], "eE"); e >= 0 {
+				exponent, _ := strconv.Atoi(string(raw[i+e+1 : i+n]))
+				plain = appendShifted(append(plain, raw[from:i]...), raw[i:i+e], exponent)
+				from = i + n
+			}
+		}
+		i += n
+	}
+	if from == 0 {
+		return raw
+	}
+	return append(plain, raw[from:]...)
+}
+
+// appendShifted appends a decimal whose point is moved by so many digits to the right.
+func appendShifted(to, decimal []byte, by int) []byte {
+	if decimal[0] == '-' {
+		to, decimal = append(to, '-'), decimal[1:]
+	}
+	whole, fraction, _ := bytes.Cut(decimal, []byte("."))
+	digits := slices.Concat(bytes.Repeat([]byte("0"), max(0, -by)), whole, fraction)
+	point := max(0, -by) + len(whole) + by
+	digits = append(digits, bytes.Repeat([]byte("0"), max(0, point-len(digits)))...)
+	for point > 1 && digits[0] == '0' { // JSON has no leading zeros
+		digits, point = digits[1:], point-1
+	}
+	if to = append(to, digits[:point]...); point < len(digits) {
+		to = append(append(to, '.'), digits[point:]...)
+	}
+	return to
 }
 
 // decodeObject splits a session's data into its values.
