@@ -157,6 +157,10 @@ func (v versions) with(
 		if err := setPath(ctx, tx); err != nil {
 			return false, err
 		}
+		// pgx reads times as text in some modes.
+		if _, err := tx.ExecContext(ctx, "SET LOCAL DateStyle = 'ISO, YMD'"); err != nil {
+			return false, err
+		}
 		exists, err := v.with(ctx, tx, mode, do)
 		if err != nil {
 			return exists, err
@@ -225,8 +229,12 @@ func (v versions) write(ctx context.Context, q database.DBTxConn, statement stri
 	return err
 }
 
-// migrationPath is the search_path of every migration.
-const migrationPath = "pg_catalog, pg_temp"
+// migrationPath is the search_path of every migration, and quotedPath is what
+// Postgres makes of it where the setting quote_all_identifiers is on.
+const (
+	migrationPath = "pg_catalog, pg_temp"
+	quotedPath    = `"pg_catalog", "pg_temp"`
+)
 
 // setPath makes names mean the built-in ones until the transaction ends. The
 // owner of a database can set another path for all who connect, and a pooler
@@ -247,7 +255,7 @@ func (v versions) checkPath(ctx context.Context, q database.DBTxConn, version in
 	if err := q.QueryRowContext(ctx, `SELECT pg_catalog.current_setting('search_path')`).Scan(&path); err != nil {
 		return err
 	}
-	if path != migrationPath {
+	if path != migrationPath && path != quotedPath {
 		return fmt.Errorf("the transaction of the migration lost its search_path, which is %q and must be %q:"+
 			" connect directly, not through a pooler", path, migrationPath)
 	}

@@ -1,0 +1,36 @@
+package migrate_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/reporadar/pgsession/db"
+)
+
+// Settings that a database can have, and that change how Postgres writes names and
+// times.
+func TestMigrateUnderSettings(t *testing.T) {
+	t.Parallel()
+	for _, setting := range []string{"quote_all_identifiers = on", "DateStyle = German"} {
+		for _, mode := range []string{"cache_statement", "exec"} {
+			t.Run(setting+" "+mode, func(t *testing.T) {
+				d := newDatabase(t)
+				d.exec(t, "ALTER DATABASE "+d.name+" SET "+setting)
+				pool := newPool(t, d.with(t, "default_query_exec_mode", mode))
+				if _, err := db.Up(t.Context(), pool, db.Options{}); err != nil {
+					t.Fatal(err)
+				}
+				states, err := db.Status(t.Context(), pool, db.Options{})
+				if err != nil || len(states) == 0 || time.Since(states[0].At).Abs() > time.Hour {
+					t.Errorf("status: %+v, %v", states, err)
+				}
+				if err := db.Validate(t.Context(), pool, db.Options{}); err != nil {
+					t.Error(err)
+				}
+				if _, err := db.Down(t.Context(), pool, db.Options{}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
