@@ -94,6 +94,21 @@ func (b Began) in(rec *Record) Began {
 	return b
 }
 
+// login is when the login of a session in memory began, for a store with another
+// clock. The age of the session doesn't say: see [emergency.age].
+func (r *Record) login() Began {
+	if r.UserID == "" || r.began.kind == beganHere {
+		return r.began
+	}
+	return BeganHere(r.AuthenticatedAt)
+}
+
+// sparedBy is b for a session that a revoke has left out.
+func (b Began) sparedBy(m MarkID) Began {
+	b.own = append(slices.Clone(b.own), m)
+	return b
+}
+
 // ownMarks are the marks that one request has made. The zero value is empty, nil
 // takes none.
 type ownMarks struct {

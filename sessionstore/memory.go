@@ -81,7 +81,7 @@ func (m *Memory) Create(ctx context.Context, d Draft) (Record, error) {
 		rec.Data = json.RawMessage("{}")
 	}
 	if d.UserID != "" {
-		rec.AuthenticatedAt = born
+		rec.AuthenticatedAt, rec.began = born, d.Began
 		if m.refuses(d.UserID, d.Began.in(&rec), now) {
 			return Record{}, ErrRevoked
 		}
@@ -126,7 +126,7 @@ func (m *Memory) Save(ctx context.Context, id ID, c Change) (Record, error) {
 	rec.Data = patch(rec.Data, c)
 	rec.Version++
 	if c.UserID != "" {
-		rec.UserID, rec.AuthenticatedAt = c.UserID, now
+		rec.UserID, rec.AuthenticatedAt, rec.began = c.UserID, now, c.Began
 	}
 	if (c.UserID != "" || !c.Began.IsZero()) && rec.UserID != "" && m.refuses(rec.UserID, c.Began.in(&rec), now) {
 		if c.UserID == "" {
@@ -163,7 +163,7 @@ func (m *Memory) Rotate(ctx context.Context, old, id ID, c Change) (Record, erro
 		if rec.UserID != "" && rec.UserID != c.UserID {
 			rec.Data = nil
 		}
-		rec.UserID, rec.AuthenticatedAt, rec.CreatedAt = c.UserID, now, now
+		rec.UserID, rec.AuthenticatedAt, rec.CreatedAt, rec.began = c.UserID, now, now, c.Began
 		if m.refuses(rec.UserID, c.Began.in(&rec), now) {
 			return Record{}, ErrRevoked
 		}

@@ -60,6 +60,10 @@ func (m *Memory) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, err
 		recs = recs[min(len(recs), s.Keep):]
 	default:
 		recs = slices.DeleteFunc(recs, func(rec Record) bool { return rec.ID == s.Except })
+		if spared, there := m.sessions[s.Except]; there && spared.UserID == s.UserID {
+			spared.began = spared.login().sparedBy(s.Mark)
+			m.sessions[s.Except] = spared
+		}
 	}
 	var ids []ID
 	for _, rec := range recs {

@@ -80,7 +80,7 @@ func (e *emergency) put(ctx context.Context, rec *Record) (bool, error) {
 		return false, nil
 	}
 	staged := newToken().id()
-	_, err := e.truth.Create(ctx, Draft{ID: staged, UserID: rec.UserID, Data: rec.Data, Client: rec.Client, Age: age})
+	_, err := e.truth.Create(ctx, Draft{ID: staged, UserID: rec.UserID, Data: rec.Data, Client: rec.Client, Age: age, Began: rec.login()})
 	if errors.Is(err, ErrRevoked) { // since it began: it ends here too
 		e.memory.forget(rec.ID)
 		e.observe(ctx, Event{Kind: EventLoginRefused, Handle: rec.ID.Handle(), UserID: rec.UserID, Err: err})

@@ -129,6 +129,9 @@ type Record struct {
 	// Postgres is available again.
 	Emergency bool
 
+	// began is when the login of a session in [Memory] began. Postgres keeps AuthenticatedAt alone.
+	began Began
+
 	Client
 }
 
