@@ -33,8 +33,8 @@ func (e *emergency) Alive(ctx context.Context, ids []ID) (alive, ended []ID, err
 	if err := e.moving.enter(ctx); err != nil {
 		return nil, nil, err
 	}
-	defer e.moving.leave()
 	var there []ID
+	halfway := map[ID]bool{}
 	for _, id := range ids {
 		switch {
 		case e.journalled(id):
@@ -46,15 +46,16 @@ func (e *emergency) Alive(ctx context.Context, ids []ID) (alive, ended []ID, err
 				ended = append(ended, id)
 			}
 		default:
-			there = append(there, id)
+			there, halfway[id] = append(there, id), e.staged(id) != (ID{})
 		}
 	}
+	e.moving.leave()
 	if len(there) == 0 {
 		return alive, ended, ctx.Err()
 	}
 	a, d, err := e.front.Alive(ctx, there)
 	for _, id := range d {
-		if e.staged(id) == (ID{}) {
+		if !halfway[id] {
 			ended = append(ended, id)
 		} else if err == nil {
 			err = errHalfway

@@ -93,7 +93,7 @@ func (e *emergency) refuses() bool {
 
 // Create implements [Store].
 func (e *emergency) Create(ctx context.Context, d Draft) (Record, error) {
-	if e.current() == coherence.Normal {
+	if !e.refuses() {
 		rec, err := e.create(ctx, d)
 		if !errors.Is(err, errAway) {
 			return rec, err
@@ -111,7 +111,7 @@ func (e *emergency) Create(ctx context.Context, d Draft) (Record, error) {
 
 // Load implements [Store].
 func (e *emergency) Load(ctx context.Context, id ID, floor int64) (Record, error) {
-	if e.current() == coherence.Normal {
+	if e.apart(ctx, id) {
 		return e.front.Load(ctx, id, floor)
 	}
 	if err := e.moving.enter(ctx); err != nil {
@@ -130,7 +130,7 @@ func (e *emergency) Load(ctx context.Context, id ID, floor int64) (Record, error
 
 // Save implements [Store].
 func (e *emergency) Save(ctx context.Context, id ID, c Change) (Record, error) {
-	if e.current() == coherence.Normal {
+	if e.apart(ctx, id) {
 		return e.front.Save(ctx, id, c)
 	}
 	if err := e.moving.enter(ctx); err != nil {
@@ -149,7 +149,7 @@ func (e *emergency) Save(ctx context.Context, id ID, c Change) (Record, error) {
 
 // Rotate implements [Store].
 func (e *emergency) Rotate(ctx context.Context, old, id ID, c Change) (Record, error) {
-	if e.current() == coherence.Normal {
+	if e.apart(ctx, old) {
 		return e.front.Rotate(ctx, old, id, c)
 	}
 	if err := e.moving.enter(ctx); err != nil {
@@ -186,7 +186,7 @@ func (e *emergency) Delete(ctx context.Context, id ID) (Revocation, error) {
 		return Revocation{}, err
 	}
 	waits := ctx
-	if e.current() == coherence.Normal {
+	if e.apart(ctx, id) {
 		r, err := e.front.Delete(ctx, id)
 		if !isOutage(err) || !e.refuses() {
 			return r, err
@@ -236,17 +236,23 @@ func (e *emergency) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, 
 	if err := e.moving.enter(ctx); err != nil {
 		return nil, Revocation{}, err
 	}
-	defer e.moving.leave()
-	if e.refuses() {
-		return nil, Revocation{}, errAway
-	}
-	here, _, err := e.memory.Revoke(ctx, s)
+	here, err := e.revokeHere(ctx, s)
+	e.moving.leave() // Postgres may take minutes for many
 	if err != nil {
 		return nil, Revocation{}, err
 	}
 	ids, r, err := e.front.Revoke(ctx, s)
 	r.Count += len(here)
 	return append(here, ids...), r, err
+}
+
+// revokeHere ends what is in memory of a selection. The caller holds e.moving.
+func (e *emergency) revokeHere(ctx context.Context, s Selection) ([]ID, error) {
+	if e.refuses() {
+		return nil, errAway
+	}
+	ids, _, err := e.memory.Revoke(ctx, s)
+	return ids, err
 }
 
 // Touch implements [Store]. What is not in memory is dropped while Postgres is away: its next use notes it again.
@@ -257,8 +263,9 @@ func (e *emergency) Touch(ctx context.Context, touches []Touch) error {
 	if err := e.moving.enter(ctx); err != nil {
 		return err
 	}
-	defer e.moving.leave()
-	if err := e.memory.Touch(ctx, touches); err != nil || e.refuses() {
+	err := e.memory.Touch(ctx, touches)
+	e.moving.leave()
+	if err != nil || e.refuses() {
 		return err
 	}
 	return e.front.Touch(ctx, touches)
@@ -278,6 +285,21 @@ func (e *emergency) Stats(ctx context.Context, exact bool) (Stats, error) {
 		return e.memory.Stats(ctx, exact)
 	}
 	return e.front.Stats(ctx, exact)
+}
+
+// apart reports whether no restore concerns the session: Postgres has it, or
+// nobody has. It stays so, since a session only moves from memory to Postgres.
+// A call for it waits for Postgres outside the gate. A call that waits in the
+// gate, as for a locked row, holds up the next restore, and that every other call.
+func (e *emergency) apart(ctx context.Context, id ID) bool {
+	if mode := e.current(); mode != coherence.Importing {
+		return mode == coherence.Normal
+	}
+	if e.moving.enter(ctx) != nil {
+		return false // and the caller finds out why
+	}
+	defer e.moving.leave()
+	return !e.refuses() && !e.journalled(id) && !e.memory.holds(id) && e.staged(id) == (ID{})
 }
 
 func (e *emergency) journalled(id ID) bool {
