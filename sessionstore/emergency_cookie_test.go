@@ -66,6 +66,25 @@ func TestASessionOfAnotherInstancesEmergency(t *testing.T) {
 	})
 }
 
+// The page that fetches a withheld cookie is for links of other sites. Here the
+// cookie came, and a browser without Referer would get that page again and again.
+func TestServeWithheldOfAnotherInstancesEmergency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutage(t, halfMinute, weekly)
+		defer o.end()
+		cut, peer := newSiteOver(t, &spyStore{Store: o}), newSiteOver(t, &spyStore{Store: o.pg.Store})
+		o.away()
+		_, cookie := cut.visit("", stores)
+		served, held := true, false
+		_, _ = visitAs(peer.serve(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			held, served = s.Withheld(), sessionstore.ServeWithheld(w, r)
+		}), navigating, cookie)
+		expect(t, "withheld", held, true)
+		expect(t, "served", served, false)
+		o.back()
+	})
+}
+
 // A logout there clears the cookie, and the session is not restored. A second
 // click does not undo that.
 func TestALogoutOfAnotherInstancesEmergency(t *testing.T) {

@@ -42,7 +42,7 @@ func (s *Session) ephemeral() bool {
 // Call it first in pages that need to know the user, and in the callback of a
 // sign-in that comes back by GET.
 func ServeWithheld(w http.ResponseWriter, r *http.Request) bool {
-	if r.Method != http.MethodGet || !topLevel(r) || fromThisHost(r) {
+	if r.Method != http.MethodGet || r.Header.Get("Sec-Fetch-Site") != "cross-site" || !topLevel(r) || fromThisHost(r) {
 		return false
 	}
 	s, err := FromContext(r.Context())
