@@ -16,7 +16,7 @@ func (x *exchange) identify(ctx context.Context) error {
 	m, s := x.m, &x.session
 	var room [maxPresented]ticket
 	tickets, outcome := m.cookie.read(x.request, room[:0])
-	s.vacant = x.vacancy(outcome)
+	s.vacant = x.vacancy()
 	s.identity = s.vacant
 	switch outcome {
 	case presentedForged:
@@ -34,13 +34,15 @@ func (x *exchange) identify(ctx context.Context) error {
 // vacancy says what the request has if its cookie leads to no session. A
 // browser sends a SameSite=Strict cookie with no request that another site
 // caused, and a Lax one with no form of another site. A session that began in
-// the answer would replace the one whose cookie stayed behind.
-func (x *exchange) vacancy(outcome presented) identity {
+// the answer would replace the one whose cookie stayed behind. A cookie of our
+// name that came all the same is of another spelling, which a sibling host may
+// have planted.
+func (x *exchange) vacancy() identity {
 	cfg, r := &x.m.cfg.Cookie, x.request
 	if cfg.SameSite == http.SameSiteNoneMode || r.Header.Get("Sec-Fetch-Site") != "cross-site" {
 		return none
 	}
-	if safe(r.Method) && !(outcome == presentedNothing && cfg.marks() && x.m.cookie.marked(r)) {
+	if safe(r.Method) && !(cfg.marks() && x.m.cookie.marked(r)) {
 		return none
 	}
 	return withheld

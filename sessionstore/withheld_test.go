@@ -80,7 +80,7 @@ func TestWhichRequestsAreWithheld(t *testing.T) {
 		{"link, nothing", strict, "GET", link, "", both, false},
 		{"link, a marker of another value", strict, "GET", link, markerName + "=2", both, false},
 		{"link, a marker of another name", strict, "GET", link, "x" + marker, both, false},
-		{"link, a forged cookie and the marker", strict, "GET", link, cookieName + "=x; " + marker, both, false},
+		{"link, a forged cookie and the marker", strict, "GET", link, cookieName + "=x; " + marker, "", true},
 		{"typed address, marker", strict, "GET", with(link, "Sec-Fetch-Site", "none"), marker, both, false},
 		{"own link, marker", strict, "GET", with(link, "Sec-Fetch-Site", "same-origin"), marker, both, false},
 		{"sibling's link, marker", strict, "GET", with(link, "Sec-Fetch-Site", "same-site"), marker, both, false},
