@@ -4,7 +4,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
 // Settings that a database can have, and that change how Postgres writes names and
@@ -12,11 +16,11 @@ import (
 func TestMigrateUnderSettings(t *testing.T) {
 	t.Parallel()
 	for _, setting := range []string{"quote_all_identifiers = on", "DateStyle = German"} {
-		for _, mode := range []string{"cache_statement", "exec"} {
-			t.Run(setting+" "+mode, func(t *testing.T) {
+		for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec} {
+			t.Run(setting+" "+mode.String(), func(t *testing.T) {
 				d := newDatabase(t)
 				d.exec(t, "ALTER DATABASE "+d.name+" SET "+setting)
-				pool := newPool(t, d.with(t, "default_query_exec_mode", mode))
+				pool := pgtest.Pool(t, d.url, func(pc *pgxpool.Config) { pc.ConnConfig.DefaultQueryExecMode = mode })
 				if _, err := db.Up(t.Context(), pool, db.Options{}); err != nil {
 					t.Fatal(err)
 				}
