@@ -36,8 +36,8 @@ func TestEndingThisDeviceIsALogout(t *testing.T) {
 
 func TestEndedWordsTellTheTruth(t *testing.T) {
 	for want, r := range map[string]sessionstore.Revocation{
-		"No other device was logged in.": {Committed: true},
-		"One device is logged out.":      {Count: 1, Committed: true, CacheAcked: true},
+		"No other device was logged in.":                                     {Committed: true},
+		"One device is logged out.":                                          {Count: 1, Committed: true, CacheAcked: true},
 		"2 devices are logged out. It can take up to 30 seconds everywhere.": {Count: 2, Committed: true, MaxExposure: 30e9},
 	} {
 		if got := endedWords(r); got != want {
