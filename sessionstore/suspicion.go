@@ -15,7 +15,8 @@ const (
 	// ActionObserve tells the observer and lets the request go on. The new place counts as the session's from then on.
 	ActionObserve SuspiciousAction = iota
 	// ActionRequireLogin hides the session: the request sees an empty one, as if nobody were logged in, and so does every further one
-	// from there. A [Session.Login] of the same user brings it back, with its values and under a new token. Where the session
+	// from there. A [Session.Login] of the same user brings it back, with its values and under a new token. What is set there before begins
+	// another session: a later Login is of that one, and this one goes on as it is. Where the session
 	// was used before, it goes on undisturbed: that somebody else shows up with its cookie ends it for nobody. A [Session.Logout] does,
 	// from either place.
 	ActionRequireLogin
