@@ -73,6 +73,18 @@ BEGIN
         EXECUTE pg_catalog.format('ALTER %s OWNER TO pgsession_owner', object);
     END LOOP;
 
+    -- A superuser's migration refuses a version table that a role with fewer rights
+    -- owns, and that role no longer owns the schema. It must be a plain table: the
+    -- migration checks that.
+    IF (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user) THEN
+        SELECT r.rolname INTO object
+        FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_roles AS r ON r.oid = c.relowner
+        WHERE c.oid = pg_catalog.to_regclass('public.pgsession_migrations')::oid AND NOT r.rolsuper;
+        IF FOUND THEN
+            ALTER TABLE public.pgsession_migrations OWNER TO CURRENT_USER;
+        END IF;
+    END IF;
+
     -- In this database alone, and before any other setting. The statements name what
     -- they use, so an application of its own role may have a path of its own: it is
     -- kept. Without this line a schema of the role's name would come before public.

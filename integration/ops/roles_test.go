@@ -305,3 +305,45 @@ func TestRolesWithoutASuperuser(t *testing.T) {
 		t.Errorf("the pruner: %v", err)
 	}
 }
+
+// One role has migrated so far, and a superuser makes the four. From then on the
+// superuser migrates, with the owner's role and without it.
+func TestRolesAfterAnotherRoleMigrated(t *testing.T) {
+	t.Parallel()
+	url := pgtest.EmptyDatabase(t)
+	admin := pgtest.Pool(t, url)
+	name := admin.Config().ConnConfig.Database
+	t.Cleanup(func() {
+		conn, err := pgx.Connect(context.Background(), pgtest.ServerURL(t))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = conn.Close(context.Background()) }()
+		_, _ = conn.Exec(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
+		if _, err := conn.Exec(context.Background(), "DROP ROLE "+name+"_shop"); err != nil {
+			t.Error(err)
+		}
+	})
+	pgtest.Exec(t, admin, "CREATE ROLE "+name+"_shop")
+	pgtest.Exec(t, admin, fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %[1]s_shop", name))
+	pgtest.Exec(t, admin, "GRANT CREATE ON SCHEMA public TO "+name+"_shop")
+	as := func(role string) *pgxpool.Pool {
+		return pgtest.Pool(t, url, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["role"] = role })
+	}
+	if _, err := db.Up(t.Context(), as(name+"_shop"), db.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	roles := pgtest.NewRoles(t, url)
+	for _, pool := range []*pgxpool.Pool{as(roles.Owner), admin} {
+		if _, err := db.Up(t.Context(), pool, db.Options{}); err != nil {
+			t.Errorf("up: %v", err)
+		}
+	}
+	if _, err := db.Down(t.Context(), as(roles.Owner), db.Options{}); err != nil {
+		t.Errorf("down: %v", err)
+	}
+	if _, err := db.Up(t.Context(), admin, db.Options{}); err != nil {
+		t.Errorf("up after down: %v", err)
+	}
+}
