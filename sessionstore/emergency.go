@@ -239,7 +239,7 @@ func (e *emergency) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, 
 	here, err := e.revokeHere(ctx, s)
 	e.moving.leave() // Postgres may take minutes for many
 	if err != nil {
-		return nil, Revocation{}, err
+		return here, Revocation{Count: len(here)}, err
 	}
 	ids, r, err := e.front.Revoke(ctx, s)
 	r.Count += len(here)
@@ -248,11 +248,29 @@ func (e *emergency) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, 
 
 // revokeHere ends what is in memory of a selection. The caller holds e.moving.
 func (e *emergency) revokeHere(ctx context.Context, s Selection) ([]ID, error) {
-	if e.refuses() {
+	if !e.refuses() {
+		ids, _, err := e.memory.Revoke(ctx, s)
+		return ids, err
+	}
+	if s.Keep == 0 {
 		return nil, errAway
 	}
+	// The limit holds in memory: one user must not take the room of others.
+	if err := e.full(); err != nil {
+		return nil, err
+	}
 	ids, _, err := e.memory.Revoke(ctx, s)
-	return ids, err
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, id := range ids {
+		if e.local.end(id); e.local.doubts(id) {
+			e.journal[id] = struct{}{}
+		}
+	}
+	return ids, errAway
 }
 
 // Touch implements [Store]. What is not in memory is dropped while Postgres is away: its next use notes it again.

@@ -36,6 +36,12 @@ func (l *local) doubt(id ID) {
 	}
 }
 
+// doubts reports whether Postgres may have a session.
+func (l *local) doubts(id ID) bool {
+	_, doubted := l.doubted[id]
+	return doubted || len(l.doubted) >= l.maxDoubted
+}
+
 // end notes that a session has ended.
 func (l *local) end(id ID) {
 	for other := range l.ended {
@@ -66,8 +72,7 @@ func (e *emergency) onlyHere(id ID) bool {
 	if _, ended := e.local.ended[id]; ended {
 		return true
 	}
-	_, doubted := e.local.doubted[id]
-	return held && !doubted && len(e.local.doubted) < e.local.maxDoubted
+	return held && !e.local.doubts(id)
 }
 
 // endHere ends a session that is only here, and says so to whoever asks. The caller holds e.moving.
