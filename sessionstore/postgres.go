@@ -254,11 +254,9 @@ func (p *Postgres) passOver(ctx context.Context, t *Touch, err error) {
 func (p *Postgres) Delete(ctx context.Context, id ID) (Revocation, error) {
 	p.tallies[opDelete].alone(1)
 	locked := false
-	err := p.do(ctx, opDelete, func(ctx context.Context) error {
-		return p.on(ctx, opDelete, func(conn *pgxpool.Conn) (err error) {
-			locked, err = p.deleteFree(ctx, p.in(conn), id)
-			return err
-		})
+	err := p.run(ctx, opDelete, func(ctx context.Context, db querier) (err error) {
+		locked, err = p.deleteFree(ctx, db, id)
+		return err
 	})
 	if err == nil && locked {
 		_, _, err = p.waitForRow(ctx, id, rowCall{opDelete, func(ctx context.Context, db querier) (*Record, error) {

@@ -6,13 +6,12 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/gen"
 )
 
 func (p *Postgres) loadOne(ctx context.Context, id *ID) (*Record, error) {
-	return p.one(ctx, opLoad, func(ctx context.Context, db querier) (*Record, error) {
+	rec, err := p.one(ctx, opLoad, func(ctx context.Context, db querier) (*Record, error) {
 		rec, err := p.record(ctx, db, func(db querier) error {
 			_, err := p.queries.SessionLoad(ctx, db, id[:])
 			return err
@@ -29,6 +28,12 @@ func (p *Postgres) loadOne(ctx context.Context, id *ID) (*Record, error) {
 		}
 		return nil, err
 	})
+	if rowFault(err) { // such as a text of more than a gigabyte, whose value takes little room
+		broken := &rowError{handle: id.Handle(), problem: "Postgres can't return it: SQLSTATE " + sqlState(err)}
+		p.brokenRows.report(ctx, broken)
+		return nil, broken
+	}
+	return rec, err
 }
 
 // loadMany returns the live sessions, and those that have expired as records without a version.
@@ -37,27 +42,24 @@ func (p *Postgres) loadMany(ctx context.Context, ids []ID) (got rowsRead, err er
 	for i := range ids {
 		arg[i] = ids[i][:]
 	}
-	err = p.do(ctx, opLoad, func(ctx context.Context) error {
-		return p.on(ctx, opLoad, func(conn *pgxpool.Conn) (err error) {
-			db := p.in(conn)
-			got, err = p.read(ctx, db, len(ids), unread(ctx, func(ctx context.Context, db gen.DBTX) ([]*gen.SessionLoadManyRow, error) {
-				return p.queries.SessionLoadMany(ctx, db, arg)
-			}))
-			if err != nil || len(got.records)+len(got.broken) == len(ids) {
-				return err
-			}
-			found := make(map[string]bool, len(ids))
-			for i := range got.records {
-				found[string(got.records[i].ID[:])] = true
-			}
-			for _, b := range got.broken {
-				found[string(b.id)] = true
-			}
-			missing := slices.DeleteFunc(slices.Clone(arg), func(id []byte) bool { return found[string(id)] })
-			expired, err := p.expired(ctx, db, missing)
-			got.records = append(got.records, expired...)
+	err = p.run(ctx, opLoad, func(ctx context.Context, db querier) (err error) {
+		got, err = p.read(ctx, db, len(ids), unread(ctx, func(ctx context.Context, db gen.DBTX) ([]*gen.SessionLoadManyRow, error) {
+			return p.queries.SessionLoadMany(ctx, db, arg)
+		}))
+		if err != nil || len(got.records)+len(got.broken) == len(ids) {
 			return err
-		})
+		}
+		found := make(map[string]bool, len(ids))
+		for i := range got.records {
+			found[string(got.records[i].ID[:])] = true
+		}
+		for _, b := range got.broken {
+			found[string(b.id)] = true
+		}
+		missing := slices.DeleteFunc(slices.Clone(arg), func(id []byte) bool { return found[string(id)] })
+		expired, err := p.expired(ctx, db, missing)
+		got.records = append(got.records, expired...)
+		return err
 	})
 	return got, err
 }

@@ -363,3 +363,21 @@ func TestInfiniteDeadline(t *testing.T) {
 		}
 	}
 }
+
+// Postgres keeps 1e131071 in a few bytes and returns all its digits, and no value
+// of more than a gigabyte.
+func TestRowThatPostgresCannotReturn(t *testing.T) {
+	t.Parallel()
+	c := hire(t)
+	ids := c.sessions(2)
+	pgtest.Exec(t, c.admin, `UPDATE pgsession.sessions
+		SET data = jsonb_build_object('k', (SELECT jsonb_agg('1e131071'::jsonb) FROM generate_series(1, 9000))) WHERE id = $1`, ids[0][:])
+	_, err := c.store.Load(t.Context(), ids[0], 0)
+	if !errors.Is(err, sessionstore.ErrUnavailable) || !strings.Contains(err.Error(), string(ids[0].Handle())) || !strings.Contains(err.Error(), "54000") {
+		t.Errorf("Load: %v", err)
+	}
+	c.load(ids[1])
+	if _, err := c.store.Delete(t.Context(), ids[0]); err != nil {
+		t.Errorf("Delete: %v", err)
+	}
+}

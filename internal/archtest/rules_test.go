@@ -31,7 +31,7 @@ var files = map[string][]string{
 	"github.com/jackc/pgx/v5":         {"postgres_class.go", "postgres_load.go", "postgres_binary.go", "postgres_rows.go", "postgres_owner.go", "postgres_locked.go", "postgres_plan.go", "postgres_pooler.go", "postgres_settings.go", "postgres_standby.go", "postgres.go", "transaction.go"},
 	"github.com/jackc/pgx/v5/pgconn":  {"postgres.go", "postgres_class.go", "postgres_error.go", "postgres_binary.go", "postgres_plan.go", "postgres_settings.go", "postgres_standby.go"},
 	"github.com/jackc/pgx/v5/pgtype":  {"postgres_rows.go", "postgres_binary.go"},
-	"github.com/jackc/pgx/v5/pgxpool": {"postgres_plan.go", "postgres.go", "postgres_rows.go", "postgres_load.go", "postgres_owner.go", "postgres_distributed.go", "postgres_error.go", "postgres_locked.go", "postgres_pooler.go", "postgres_standby.go", "open.go"},
+	"github.com/jackc/pgx/v5/pgxpool": {"postgres_plan.go", "postgres.go", "postgres_rows.go", "postgres_owner.go", "postgres_distributed.go", "postgres_error.go", "postgres_locked.go", "postgres_pooler.go", "postgres_standby.go", "open.go"},
 	module + "/cache":                 {"cached.go", "cached_fill.go", "cached_revoke.go", "chain.go"},
 	module + "/internal/coherence": {
 		"cached.go", "cached_fill.go", "cached_revoke.go", "touched.go", "chain.go", "emergency.go", "recovery.go", "move.go", "transaction.go",
