@@ -14,6 +14,10 @@ import (
 // a statement.
 const moveAtOnce = 256
 
+// tooLarge is the least JSON of which Postgres may refuse the jsonb: that takes
+// up to six times the bytes, and sessions_data_check bounds it to 1 MiB.
+const tooLarge = 128 << 10
+
 var errHalfway = fmt.Errorf("%w: the session was being moved to Postgres, which did not answer; asking again every %s", ErrUnavailable, probeEvery)
 
 // move takes some sessions from memory to Postgres, those with a user first. Calls wait meanwhile, so that none finds a
@@ -84,6 +88,13 @@ func (e *emergency) put(ctx context.Context, rec *Record) (bool, error) {
 	if errors.Is(err, ErrRevoked) { // since it began: it ends here too
 		e.memory.forget(rec.ID)
 		e.observe(ctx, Event{Kind: EventLoginRefused, Handle: rec.ID.Handle(), UserID: rec.UserID, Err: err})
+		return false, nil
+	}
+	if sqlState(err) == "23514" && len(rec.Data) > tooLarge {
+		// Requests beside each other have made it so large. It would keep the
+		// emergency from ending.
+		e.memory.forget(rec.ID)
+		e.observe(ctx, Event{Kind: EventRecoveryFailed, Handle: rec.ID.Handle(), UserID: rec.UserID, Err: err})
 		return false, nil
 	}
 	if errors.Is(err, ErrUncertain) {
