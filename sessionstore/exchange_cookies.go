@@ -23,10 +23,6 @@ func (x *exchange) writeCookies() {
 		return
 	}
 	secure := x.secure()
-	if x.ambiguous && has.token == (token{}) {
-		// A login elsewhere can't clear a cookie of this path.
-		m.cookie.clearOthers(h, x.request, secure)
-	}
 	x.checkDomain()
 	maxAge := s.rec.AbsoluteExpiresAt.Sub(s.rec.now())
 	switch session {
@@ -37,6 +33,11 @@ func (x *exchange) writeCookies() {
 		}
 	case clearCookie:
 		m.cookie.clear(h, secure)
+	}
+	if x.ambiguous && has.token == (token{}) {
+		// A login elsewhere can't clear a cookie of this path. It comes last: what
+		// sets our own spelling replaces all of the name.
+		m.cookie.clearOthers(h, x.request, secure)
 	}
 	switch marker {
 	case writeCookie:

@@ -55,6 +55,21 @@ func TestALogoutWithTwoCookies(t *testing.T) {
 	expect(t, "the other", site.look(planted), "nobody")
 }
 
+// The answer to that logout clears the other spellings, too: a dead cookie of a
+// sibling host would stay beside the next one for good.
+func TestALogoutWithTwoCookiesClearsOtherSpellings(t *testing.T) {
+	site := newSite(t, named(""))
+	mine := site.visitAt("https://www.shop.example/", stores).Cookies()[0].Value
+	planted := site.visitAt("https://www.shop.example/", stores).Cookies()[0].Value
+	resp := site.visitAt("https://www.shop.example/", logOut, mine, planted)
+	var cleared []string
+	for _, line := range resp.Header["Set-Cookie"] {
+		cleared = append(cleared, strings.Replace(line, "; Max-Age=0; HttpOnly; Secure; SameSite=Strict", "", 1))
+	}
+	expect(t, "cleared", strings.Join(cleared, " | "),
+		"id=; Path=/ | id=; Path=/; Domain=www.shop.example | id=; Path=/; Domain=shop.example")
+}
+
 // A sibling host has planted a cookie of its own session beside the user's. Two
 // that are alive are nobody; the next login clears every other spelling.
 func TestALoginClearsOtherSpellings(t *testing.T) {
