@@ -119,6 +119,38 @@ func TestALogoutOfAnotherInstancesEmergency(t *testing.T) {
 	}
 }
 
+// A logout there ends the streams of the instance that has the session, when
+// Postgres is back. Without it they stay.
+func TestAStreamOfASessionLoggedOutElsewhereInAnEmergency(t *testing.T) {
+	for _, leaves := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			o := newOutage(t, halfMinute, weekly)
+			defer o.end()
+			cut, peer := newSiteOver(t, &spyStore{Store: o}), newSiteOver(t, &spyStore{Store: o.pg.Store})
+			o.away()
+			b := &jar{t, cut, map[string]string{}}
+			_, _ = b.get(logIn)
+			tab, out := b.copied(), b.copied()
+			out.site = peer
+			_, _ = tab.get(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				stream, cancel := s.Watch(r.Context())
+				defer cancel()
+				if leaves {
+					_, _ = out.get(logOut)
+				}
+				time.Sleep(5 * time.Second)
+				expect(t, "in the emergency", stream.Err(), nil)
+				o.back()
+				time.Sleep(5 * time.Second)
+				expect(t, "ended", stream.Err() != nil, leaves)
+				peer.revoke(b.cookies[cookieName])
+				time.Sleep(5 * time.Second)
+				expect(t, "ended by a revoke", stream.Err() != nil, true)
+			})
+		})
+	}
+}
+
 // The cookie of an emergency stays as it is while the emergency lasts, also
 // beside a minimum version that a cache would want.
 func TestAnEmergencysCookieIsWrittenOnce(t *testing.T) {

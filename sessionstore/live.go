@@ -64,6 +64,9 @@ type watch struct {
 	session *Session
 	cancel  context.CancelCauseFunc
 	known   time.Time // when the session was last known to live; read and written by one check at a time
+	// restored: the session of an emergency has been found in Postgres. One check
+	// at a time reads and writes it, too.
+	restored bool
 }
 
 // watches asks whether the sessions of open connections live. The first to come sets the clock; when none is open, nothing
@@ -170,12 +173,15 @@ func (q *watches) check() {
 		ctx, cancel := context.WithTimeout(context.Background(), min(q.timeout, q.bearable(watched, began)))
 		var alive, ended []ID
 		alive, ended, err = q.store.Alive(ctx, ids)
-		cancel()
 		for _, id := range alive {
+			if q.barred(ctx, id, watched[id]) {
+				ended = append(ended, id)
+			}
 			for _, w := range watched[id] {
 				w.known = began
 			}
 		}
+		cancel()
 		for _, id := range ended {
 			for _, w := range watched[id] {
 				if w.session.endedAs(id) {
@@ -214,6 +220,24 @@ func (q *watches) check() {
 	if tell {
 		q.failed(err)
 	}
+}
+
+// barred reports whether the session of an emergency was logged out at another
+// instance: what is alive under its id is the row of bar. Once it has been found
+// restored, no row of bar can come.
+func (q *watches) barred(ctx context.Context, id ID, of []*watch) bool {
+	for _, w := range of {
+		if rec, _ := w.session.Record(); w.restored || !rec.Emergency {
+			return false
+		}
+	}
+	rec, err := q.store.Load(ctx, id, 0)
+	if err == nil && !rec.Emergency && !rec.bars() {
+		for _, w := range of {
+			w.restored = true
+		}
+	}
+	return err == nil && rec.bars()
 }
 
 // bearable is how long an answer may take, so that a store that hangs keeps no connection for much longer than the patience.
