@@ -147,7 +147,7 @@ func FailureWith(code string) error {
 var ErrAway = errAway
 
 // AgeOf is how long a session has existed.
-func (e *emergency) AgeOf(rec *Record, now time.Time) time.Duration { return e.age(rec, now) }
+func (e *emergency) AgeOf(rec *Record, now time.Time) time.Duration { return age(rec, now) }
 
 // NewTraced makes a cached store over any store, which it takes for Postgres, that tells a Tracer what it does.
 func NewTraced(store Store, c Sealed, policy coherence.Policy, expiry Expiry, tracer Tracer) *Cached {

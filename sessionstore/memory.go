@@ -86,7 +86,11 @@ func (m *Memory) Create(ctx context.Context, d Draft) (Record, error) {
 			return Record{}, ErrRevoked
 		}
 	}
-	rec.ExpiresAt = m.expiry.deadline(now, rec.AbsoluteExpiresAt)
+	from := now
+	if m.expiry.Fixed {
+		from = born
+	}
+	rec.ExpiresAt = m.expiry.deadline(from, rec.AbsoluteExpiresAt)
 	rec.ValidatedAt = now
 	return rec, m.put(rec)
 }

@@ -75,16 +75,16 @@ func (e *emergency) left() int {
 // nobody answers, and brings nothing back: a second Create would.
 func (e *emergency) put(ctx context.Context, rec *Record) (bool, error) {
 	now := time.Now()
-	age := e.age(rec, now)
+	old := age(rec, now)
 	if deadline, ok := ctx.Deadline(); ok {
-		age += deadline.Sub(now) // Create subtracts it from a later moment, at the latest from this one
+		old += deadline.Sub(now) // Create subtracts it from a later moment, at the latest from this one
 	}
-	if !rec.ExpiresAt.After(now) || age >= e.expiry.Absolute {
+	if !rec.ExpiresAt.After(now) || old >= e.expiry.Absolute {
 		e.memory.forget(rec.ID)
 		return false, nil
 	}
 	staged := newToken().id()
-	_, err := e.truth.Create(ctx, Draft{ID: staged, UserID: rec.UserID, Data: rec.Data, Client: rec.Client, Age: age, Began: rec.login()})
+	_, err := e.truth.Create(ctx, Draft{ID: staged, UserID: rec.UserID, Data: rec.Data, Client: rec.Client, Age: old, Began: rec.login()})
 	if errors.Is(err, ErrRevoked) { // since it began: it ends here too
 		e.memory.forget(rec.ID)
 		e.observe(ctx, Event{Kind: EventLoginRefused, Handle: rec.ID.Handle(), UserID: rec.UserID, Err: err})
@@ -200,13 +200,9 @@ func (e *emergency) erase(ctx context.Context, from Store, id ID) (Revocation, e
 	return r, err
 }
 
-// age is how long a session has existed, by the clock of this process that says more: one stands still while the machine
-// is suspended, and the other may be set. A session without a sliding window is made older, so that its absolute
-// timeout in Postgres is the deadline it has.
-func (e *emergency) age(rec *Record, now time.Time) time.Duration {
-	age := max(0, now.Sub(rec.CreatedAt), now.Round(0).Sub(rec.CreatedAt.Round(0)))
-	if e.expiry.Fixed {
-		age = max(age, e.expiry.Absolute-rec.ExpiresAt.Sub(now))
-	}
-	return age
+// age returns how long a session has existed, by the clock of this process that
+// says more: one stands still while the machine is suspended, and the other may
+// be set.
+func age(rec *Record, now time.Time) time.Duration {
+	return max(0, now.Sub(rec.CreatedAt), now.Round(0).Sub(rec.CreatedAt.Round(0)))
 }

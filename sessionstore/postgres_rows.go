@@ -40,6 +40,9 @@ func (p *Postgres) create(ctx context.Context, db querier, d *Draft) (*Record, e
 		Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
 		Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
 	}
+	if p.expiry.Fixed {
+		arg.Idle -= d.Age
+	}
 	return p.record(ctx, db, func(db querier) error {
 		_, err := p.queries.SessionCreate(ctx, db, arg)
 		return err
@@ -52,7 +55,9 @@ func (p *Postgres) createMany(ctx context.Context, drafts []Draft) (rowsRead, er
 
 func (p *Postgres) createRows(ctx context.Context, db querier, drafts []Draft) (rowsRead, error) {
 	var logins loginArgs
-	arg := &gen.SessionCreateManyParams{Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution()}
+	arg := &gen.SessionCreateManyParams{
+		Slides: !p.expiry.Fixed, Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
+	}
 	for i := range drafts {
 		d := &drafts[i]
 		arg.IDs = append(arg.IDs, d.ID[:])

@@ -197,8 +197,9 @@ type Draft struct {
 	MaxSessions int
 	// Data is one JSON object; nil is an empty one.
 	Data json.RawMessage
-	// Age is how long the session has existed elsewhere: its creation, its login and its absolute timeout lie so
-	// much earlier. Zero for a new one.
+	// Age is how long the session has existed elsewhere. Its creation, its login and
+	// its absolute timeout are so much earlier, and so is its idle timeout when that
+	// does not slide. Zero for a new one.
 	Age time.Duration
 	// Began is when the login began. It counts with UserID only.
 	Began Began

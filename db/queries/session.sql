@@ -24,7 +24,9 @@ SELECT
     pg_catalog.pg_is_in_recovery()::boolean AS standby,
     ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at <= pg_catalog.now())::bytea[] AS expired;
 
--- SessionCreate: login is the age of the login, and null without one.
+-- SessionCreate: login is the age of the login, and null without one. Without a
+-- sliding window the caller takes the age off idle: the timeout runs from the
+-- creation.
 -- name: SessionCreate :one
 INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent, absolute_expires_at, expires_at)
 VALUES (
@@ -50,7 +52,9 @@ SELECT
     d.id, d.user_id, pg_catalog.now() - d.age, CASE WHEN d.user_id IS NOT NULL THEN pg_catalog.now() - d.age END, d.data, d.ip, d.user_agent,
     pg_catalog.now() - d.age + sqlc.arg(absolute)::interval,
     least(pg_catalog.now() - d.age + sqlc.arg(absolute)::interval,
-        pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
+        pg_catalog.date_bin(sqlc.arg(resolution)::interval,
+            pg_catalog.now() - CASE WHEN @slides::boolean THEN interval '0' ELSE d.age END + sqlc.arg(idle)::interval
+                + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
 FROM (
     SELECT
         pg_catalog.unnest(@ids::bytea[]) AS id, nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id, pg_catalog.unnest(@ages::interval[]) AS age,

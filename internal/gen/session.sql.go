@@ -48,7 +48,9 @@ type SessionCreateRow struct {
 	ValidatedAt time.Time
 }
 
-// SessionCreate: login is the age of the login, and null without one.
+// SessionCreate: login is the age of the login, and null without one. Without a
+// sliding window the caller takes the age off idle: the timeout runs from the
+// creation.
 func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreateParams) (*SessionCreateRow, error) {
 	row := db.QueryRow(ctx, sessionCreate,
 		arg.ID,
@@ -86,16 +88,18 @@ SELECT
     d.id, d.user_id, pg_catalog.now() - d.age, CASE WHEN d.user_id IS NOT NULL THEN pg_catalog.now() - d.age END, d.data, d.ip, d.user_agent,
     pg_catalog.now() - d.age + $1::interval,
     least(pg_catalog.now() - d.age + $1::interval,
-        pg_catalog.date_bin($2::interval, pg_catalog.now() + $3::interval + $2::interval - interval '1 microsecond', timestamptz 'epoch'))
+        pg_catalog.date_bin($2::interval,
+            pg_catalog.now() - CASE WHEN $3::boolean THEN interval '0' ELSE d.age END + $4::interval
+                + $2::interval - interval '1 microsecond', timestamptz 'epoch'))
 FROM (
     SELECT
-        pg_catalog.unnest($4::bytea[]) AS id, nullif(pg_catalog.unnest($5::text[]), '') AS user_id, pg_catalog.unnest($6::interval[]) AS age,
-        pg_catalog.unnest($7::jsonb[]) AS data, pg_catalog.unnest($8::inet[]) AS ip, nullif(pg_catalog.unnest($9::text[]), '') AS user_agent,
-        pg_catalog.unnest($10::bytea[]) AS login_key, pg_catalog.unnest($11::interval[]) AS login_age
+        pg_catalog.unnest($5::bytea[]) AS id, nullif(pg_catalog.unnest($6::text[]), '') AS user_id, pg_catalog.unnest($7::interval[]) AS age,
+        pg_catalog.unnest($8::jsonb[]) AS data, pg_catalog.unnest($9::inet[]) AS ip, nullif(pg_catalog.unnest($10::text[]), '') AS user_agent,
+        pg_catalog.unnest($11::bytea[]) AS login_key, pg_catalog.unnest($12::interval[]) AS login_age
 ) AS d
 WHERE d.user_id IS NULL OR NOT EXISTS (
     SELECT 1 FROM pgsession.marks AS m
-    WHERE m.key IN (d.login_key, $12::bytea) AND m.revoked_at > pg_catalog.now() - d.login_age AND m.id <> ALL ($13::bytea[])
+    WHERE m.key IN (d.login_key, $13::bytea) AND m.revoked_at > pg_catalog.now() - d.login_age AND m.id <> ALL ($14::bytea[])
 )
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
 `
@@ -103,6 +107,7 @@ RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expi
 type SessionCreateManyParams struct {
 	Absolute   time.Duration
 	Resolution time.Duration
+	Slides     bool
 	Idle       time.Duration
 	IDs        [][]byte
 	UserIDs    []string
@@ -127,6 +132,7 @@ func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCr
 	rows, err := db.Query(ctx, sessionCreateMany,
 		arg.Absolute,
 		arg.Resolution,
+		arg.Slides,
 		arg.Idle,
 		arg.IDs,
 		arg.UserIDs,

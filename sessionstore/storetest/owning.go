@@ -285,6 +285,28 @@ var owning = []testCase{
 			}
 		},
 	},
+	{
+		name:   "a fixed session that existed elsewhere keeps its deadline",
+		why:    "an emergency must change no time of a session that does not slide",
+		expiry: sessionstore.Expiry{Idle: 3 * time.Hour, Absolute: 24 * time.Hour, Fixed: true},
+		run: func(h *harness) {
+			for _, user := range []string{"", "ada"} {
+				before := h.create(user)
+				rec, err := h.store.Create(h.ctx, sessionstore.Draft{ID: h.newID(), UserID: user, Age: time.Hour})
+				if err != nil {
+					h.Fatalf("Create: %v", err)
+				}
+				for what, d := range map[string]time.Duration{
+					"created": rec.CreatedAt.Sub(before.CreatedAt),
+					"ends":    rec.ExpiresAt.Sub(before.ExpiresAt),
+				} {
+					if d > -55*time.Minute || d < -65*time.Minute { // deadlines move in steps
+						h.Errorf("%q: %s %v after a session that begins now, want an hour before", user, what, d)
+					}
+				}
+			}
+		},
+	},
 }
 
 // sorted is a set of ids.
