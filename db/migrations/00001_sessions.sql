@@ -83,6 +83,9 @@ CREATE TABLE pgsession.marks (
     key        bytea       NOT NULL,
 
     CONSTRAINT marks_pkey PRIMARY KEY (id),
+    -- At infinity a mark would refuse each login forever. Later than now() it can
+    -- be: after the clock was set back, or a failover to a slower one.
+    CONSTRAINT marks_revoked_at_check CHECK (pg_catalog.date_part('year', revoked_at) BETWEEN 1970 AND 9998),
     CONSTRAINT marks_id_check CHECK (pg_catalog.octet_length(id) = 16),
     CONSTRAINT marks_key_check CHECK (pg_catalog.octet_length(key) = 32)
 );

@@ -115,6 +115,20 @@ FROM (
         AND k.collversion OPERATOR(pg_catalog.<>) pg_catalog.pg_collation_actual_version(k.oid)
 
     UNION ALL
+    -- A mark refuses each login that begins before its time. The second is for a
+    -- revoke that commits while this runs.
+    SELECT
+        'revoke from the future',
+        pg_catalog.concat('a revoke has the time ', m.revoked_at, ', and the server has ', pg_catalog.now(), ': logins that it is about are refused until then'),
+        'set the clock of the server right; if the clock is right, DELETE FROM pgsession.marks WHERE revoked_at OPERATOR(pg_catalog.>) pg_catalog.now()'
+    FROM (
+        SELECT k.revoked_at FROM pgsession.marks AS k
+        WHERE k.revoked_at OPERATOR(pg_catalog.>) (pg_catalog.now() OPERATOR(pg_catalog.+) interval '1 second')
+        ORDER BY k.revoked_at DESC
+        LIMIT 1
+    ) AS m
+
+    UNION ALL
     SELECT
         'no synchronous standby',
         pg_catalog.concat('every commit waits for one of ', pg_catalog.current_setting('synchronous_standby_names')),

@@ -111,7 +111,9 @@ GRANT USAGE ON SCHEMA pgsession TO pgsession_app, pgsession_pruner, pgsession_mo
 -- The application. Not UPDATE of everything: a session's id, its age and its last deadline are not to be changed.
 GRANT SELECT, INSERT, DELETE ON pgsession.sessions TO pgsession_app;
 GRANT UPDATE (version, last_seen_at, expires_at, authenticated_at, user_id, ip, user_agent, data) ON pgsession.sessions TO pgsession_app;
-GRANT SELECT, INSERT ON pgsession.marks TO pgsession_app;
+-- A mark has the time of the server: one from the future would refuse each login
+-- until then.
+GRANT SELECT, INSERT (id, key) ON pgsession.marks TO pgsession_app;
 GRANT SELECT ON pgsession.prune_state TO pgsession_app;
 GRANT EXECUTE ON FUNCTION pgsession.prune_batch(integer) TO pgsession_app;
 GRANT EXECUTE ON FUNCTION pgsession.count_expired(integer) TO pgsession_app, pgsession_monitor;
@@ -124,6 +126,7 @@ GRANT EXECUTE ON PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint) TO pg
 GRANT SELECT ON pgsession.stats, pgsession.sessions_by_state TO pgsession_monitor;
 GRANT SELECT (expires_at) ON pgsession.sessions TO pgsession_monitor;
 GRANT SELECT (reached_at) ON pgsession.prune_state TO pgsession_monitor;
+GRANT SELECT (revoked_at) ON pgsession.marks TO pgsession_monitor;
 
 -- The owner, for later migrations: goose's own table lies outside the schema.
 GRANT SELECT, INSERT, DELETE ON public.pgsession_migrations TO pgsession_owner;

@@ -87,6 +87,12 @@ func TestTheAlarms(t *testing.T) {
 	pgtest.Exec(t, admin, "VACUUM pgsession.sessions")
 	eventually(t, patience, "they are gone", func() bool { return raised(file) == "" })
 
+	pgtest.Exec(t, admin, "INSERT INTO pgsession.marks (id, key) VALUES (substr(sha256('m'), 1, 16), sha256('k'))")
+	wants(file)
+	pgtest.Exec(t, admin, "UPDATE pgsession.marks SET revoked_at = now() + interval '1 hour'")
+	wants(file, "revoke from the future: a revoke has the time 2")
+	pgtest.Exec(t, admin, "DELETE FROM pgsession.marks")
+
 	// The watcher's own transaction is one as well, while it asks.
 	const own = "old transaction: process "
 	wants(soon, own)

@@ -61,6 +61,8 @@ var matrix = []struct{ may, sql string }{
 	{"o", "UPDATE pgsession.sessions SET id = sha256('c') WHERE id = sha256('b')"},
 	{"o", "UPDATE pgsession.sessions SET created_at = now()"},
 	{"o", "UPDATE pgsession.sessions SET absolute_expires_at = now() + interval '1 year'"},
+	{"o", "INSERT INTO pgsession.marks (id, key, revoked_at) VALUES (substr(sha256('m'), 1, 16), sha256('k'), now() + interval '1 hour')"},
+	{"oam", "SELECT max(revoked_at) FROM pgsession.marks WHERE false"},
 	{"o", "UPDATE pgsession.marks SET revoked_at = now()"},
 	{"o", "DELETE FROM pgsession.marks"},
 	{"o", "UPDATE pgsession.prune_state SET pruned_total = 0"},
@@ -175,13 +177,13 @@ func TestEveryGrantIsKnown(t *testing.T) {
 	for role, rights := range map[string][]string{
 		o.App: {
 			"USAGE schema", "SELECT sessions", "INSERT sessions", "DELETE sessions", "SELECT prune_state", "EXECUTE prune_batch", "EXECUTE count_expired",
-			"SELECT marks", "INSERT marks",
+			"SELECT marks", "INSERT marks.id", "INSERT marks.key",
 			"UPDATE sessions.version", "UPDATE sessions.last_seen_at", "UPDATE sessions.expires_at", "UPDATE sessions.authenticated_at",
 			"UPDATE sessions.user_id", "UPDATE sessions.ip", "UPDATE sessions.user_agent", "UPDATE sessions.data",
 		},
 		o.Pruner: {"USAGE schema", "EXECUTE prune_batch", "EXECUTE prune"},
 		o.Monitor: {
-			"USAGE schema", "SELECT stats", "SELECT sessions_by_state", "SELECT sessions.expires_at", "SELECT prune_state.reached_at", "EXECUTE count_expired",
+			"USAGE schema", "SELECT stats", "SELECT sessions_by_state", "SELECT sessions.expires_at", "SELECT prune_state.reached_at", "SELECT marks.revoked_at", "EXECUTE count_expired",
 		},
 	} {
 		for _, right := range rights {

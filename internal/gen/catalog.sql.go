@@ -103,8 +103,9 @@ FROM (SELECT pg_catalog.unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) AS privilege
 CROSS JOIN pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = $1::text AND c.relkind IN ('r', 'p')
 UNION ALL
-SELECT 'UPDATE', c.relname::text || '.' || a.attname::text, pg_catalog.has_column_privilege(c.oid, a.attnum, 'UPDATE')
-FROM pg_catalog.pg_attribute AS a
+SELECT t.privilege, c.relname::text || '.' || a.attname::text, pg_catalog.has_column_privilege(c.oid, a.attnum, t.privilege)
+FROM (SELECT pg_catalog.unnest(ARRAY['INSERT', 'UPDATE']) AS privilege) AS t
+CROSS JOIN pg_catalog.pg_attribute AS a
 JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = $1::text AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped

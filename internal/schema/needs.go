@@ -50,6 +50,7 @@ var needs = []Fact{
 	{"column", "marks.id", "bytea not null"},
 	{"column", "marks.key", "bytea not null"},
 	{"constraint", "marks_pkey", "PRIMARY KEY (id)"},
+	{"constraint", "marks_revoked_at_check", anyDefinition},
 	{"constraint", "marks_id_check", anyDefinition},
 	{"constraint", "marks_key_check", anyDefinition},
 	{"index", "marks_pkey", "valid"},

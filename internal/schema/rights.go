@@ -39,7 +39,7 @@ var rights = []right{
 		"DistributedRevoke", "DistributedRevokeAll", "DistributedTrim",
 	}},
 	{"SELECT", "marks", nil, []string{"MarkAdd", "MarkAddSized", "MarkLook", "SessionCreateMany", "SessionSaveMany", "SessionRotateMany"}},
-	{"INSERT", "marks", nil, []string{"MarkAdd", "MarkAddSized"}},
+	{"INSERT", "marks", []string{"id", "key"}, []string{"MarkAdd", "MarkAddSized"}},
 	{"SELECT", "prune_state", nil, []string{"ExpiryLastPrune"}},
 	{"EXECUTE", "prune_batch", nil, []string{"ExpiryPrune"}},
 	{"EXECUTE", "count_expired", nil, []string{"ExpiryEstimate"}},
