@@ -25,6 +25,7 @@ func TestRecoveryHoldsUpChanges(t *testing.T) {
 		for o.Mode() != coherence.Importing {
 			time.Sleep(10 * time.Millisecond)
 		}
+		synctest.Wait() // until the first of them is being moved
 		began := time.Now()
 		for what, change := range map[string]func() error{
 			"save":   func() error { _, err := o.Save(t.Context(), saved, set("n", "1")); return err },
