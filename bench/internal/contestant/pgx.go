@@ -13,9 +13,9 @@ import (
 )
 
 // LoadSQL is the library's statement for one row; a test compares it with the generated code.
-const LoadSQL = `SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, (CASE WHEN pg_is_in_recovery() THEN 'epoch' ELSE now() END)::timestamptz AS validated_at
+const LoadSQL = `SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz AS validated_at
 FROM pgsession.sessions AS s
-WHERE s.id = $1 AND s.expires_at > now()`
+WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()`
 
 // Plain is pgx alone: the library's columns, one query for each call. What the library adds must not cost more.
 type Plain struct{ pool *pgxpool.Pool }
