@@ -6,7 +6,7 @@
 --   pgsession_monitor  reads the views: counts and sizes, no ids and no data
 --
 -- Run it in the database with the sessions, after `migrate up`, and again after every migration: it takes back what
--- these roles have in the schema and grants what they need, in one transaction. It needs a superuser, or the role that
+-- every role has in the schema and grants what these four need, in one transaction. It needs a superuser, or the role that
 -- migrated so far, with CREATEROLE. The roles that log in have no password until you give them one:
 -- \password pgsession_app.
 --
@@ -19,6 +19,7 @@ SET LOCAL lock_timeout = '3s';
 DO $$
 DECLARE
     object pg_catalog.text;
+    owner  pg_catalog.oid;
 BEGIN
     IF pg_catalog.to_regprocedure('pgsession.prune(bigint,bigint,bigint,bigint)') IS NULL THEN
         RAISE EXCEPTION 'database % has no schema pgsession of this version: run `migrate up` first', pg_catalog.current_database();
@@ -60,6 +61,93 @@ BEGIN
     IF NOT pg_catalog.pg_has_role('pgsession_owner', 'USAGE') THEN
         EXECUTE pg_catalog.format('GRANT pgsession_owner TO %I', current_user);
     END IF;
+
+    -- Another role may have migrated, and may have left more than the migrations
+    -- make: code that would run as the owner, or as the application.
+    owner := 'pgsession_owner'::regrole;
+    SELECT pg_catalog.string_agg(p.what, ', ' ORDER BY p.what COLLATE "C") INTO object
+    FROM (
+        -- The test TestRolesKnowTheRoutines says which hash is missing here.
+        SELECT pg_catalog.concat('routine ', r.oid::regprocedure) AS what
+        FROM pg_catalog.pg_proc AS r JOIN pg_catalog.pg_language AS l ON l.oid = r.prolang
+        WHERE r.pronamespace = 'pgsession'::regnamespace AND r.proowner <> owner AND NOT EXISTS (
+            SELECT FROM (VALUES
+                ('pgsession.prune_batch(integer)', true, 'v',
+                    'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on',
+                    'a1556581de3b82dd2994da14d7f7e531808b837272bd3bf2fdd44ed4b20f9218'),
+                ('pgsession.count_expired(integer)', true, 's',
+                    'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on;enable_indexonlyscan=on',
+                    'feb6f9e48ea2173e50c99d718d841b6e3631b239c95e3d443af8958824c9886a'),
+                ('pgsession.prune(bigint,bigint,bigint,bigint)', false, 'v', '',
+                    'aa1248b0cc0cfb1a90c5c1a2a441ca7db2663c936fae60b88a495f3bc3c7f1fc')
+            ) AS known (signature, definer, volatility, settings, body)
+            WHERE r.oid = pg_catalog.to_regprocedure(known.signature)::oid AND r.prosecdef = known.definer AND r.provolatile::text = known.volatility
+                AND pg_catalog.concat(pg_catalog.array_to_string(r.proconfig, ';')) = known.settings AND l.lanname = 'plpgsql'
+                AND pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(r.prosrc, 'UTF8')), 'hex') = known.body
+        )
+        UNION ALL
+        SELECT pg_catalog.concat('view or foreign table ', c.oid::regclass)
+        FROM pg_catalog.pg_class AS c
+        WHERE c.relnamespace = 'pgsession'::regnamespace AND c.relowner <> owner AND c.relkind IN ('v', 'm', 'f')
+            AND c.relname NOT IN ('stats', 'sessions_by_state')
+        UNION ALL
+        SELECT pg_catalog.concat('trigger ', t.tgname, ' on ', c.oid::regclass)
+        FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
+        WHERE c.relnamespace = 'pgsession'::regnamespace AND c.relowner <> owner AND NOT t.tgisinternal
+        UNION ALL
+        SELECT pg_catalog.concat('rule ', w.rulename, ' on ', c.oid::regclass)
+        FROM pg_catalog.pg_rewrite AS w JOIN pg_catalog.pg_class AS c ON c.oid = w.ev_class
+        WHERE c.relnamespace = 'pgsession'::regnamespace AND c.relowner <> owner AND w.rulename <> '_RETURN'
+        UNION ALL
+        SELECT pg_catalog.concat('policy ', y.polname, ' on ', c.oid::regclass)
+        FROM pg_catalog.pg_policy AS y JOIN pg_catalog.pg_class AS c ON c.oid = y.polrelid
+        WHERE c.relnamespace = 'pgsession'::regnamespace AND c.relowner <> owner
+        UNION ALL
+        -- Rows of a table that inherits are sessions, and a foreign key keeps them.
+        SELECT pg_catalog.concat('table ', k.oid::regclass, ' that inherits from ', c.oid::regclass)
+        FROM pg_catalog.pg_inherits AS i
+        JOIN pg_catalog.pg_class AS c ON c.oid = i.inhparent
+        JOIN pg_catalog.pg_class AS k ON k.oid = i.inhrelid
+        WHERE c.relnamespace = 'pgsession'::regnamespace AND c.relkind IN ('r', 'p') AND k.relnamespace <> c.relnamespace AND k.relowner <> owner
+        UNION ALL
+        SELECT pg_catalog.concat('foreign key ', k.conname, ' of ', k.conrelid::regclass)
+        FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_class AS c ON c.oid = k.confrelid
+        WHERE k.contype = 'f' AND c.relnamespace = 'pgsession'::regnamespace AND c.relowner <> owner
+        UNION ALL
+        -- ANALYZE calls the functions of an index as the owner of its table.
+        SELECT pg_catalog.concat(i.type, ' ', i.identity, ' that ', o.what, ' uses')
+        FROM (
+            SELECT 'pg_catalog.pg_class'::regclass::oid AS class, c.oid, c.relowner AS held_by, pg_catalog.concat(c.oid::regclass) AS what
+            FROM pg_catalog.pg_class AS c WHERE c.relnamespace = 'pgsession'::regnamespace
+            UNION ALL
+            SELECT 'pg_catalog.pg_attrdef'::regclass::oid, f.oid, c.relowner, pg_catalog.concat('a default of ', c.oid::regclass)
+            FROM pg_catalog.pg_attrdef AS f JOIN pg_catalog.pg_class AS c ON c.oid = f.adrelid WHERE c.relnamespace = 'pgsession'::regnamespace
+            UNION ALL
+            SELECT 'pg_catalog.pg_rewrite'::regclass::oid, w.oid, c.relowner, pg_catalog.concat(c.oid::regclass)
+            FROM pg_catalog.pg_rewrite AS w JOIN pg_catalog.pg_class AS c ON c.oid = w.ev_class WHERE c.relnamespace = 'pgsession'::regnamespace
+            UNION ALL
+            SELECT 'pg_catalog.pg_constraint'::regclass::oid, k.oid, c.relowner, pg_catalog.concat('constraint ', k.conname)
+            FROM pg_catalog.pg_constraint AS k LEFT JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid
+            WHERE k.connamespace = 'pgsession'::regnamespace
+            UNION ALL
+            SELECT 'pg_catalog.pg_statistic_ext'::regclass::oid, s.oid, s.stxowner, pg_catalog.concat('statistics ', s.stxname)
+            FROM pg_catalog.pg_statistic_ext AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.stxrelid WHERE c.relnamespace = 'pgsession'::regnamespace
+            UNION ALL
+            SELECT 'pg_catalog.pg_proc'::regclass::oid, r.oid, r.proowner, pg_catalog.concat(r.oid::regprocedure)
+            FROM pg_catalog.pg_proc AS r WHERE r.pronamespace = 'pgsession'::regnamespace
+        ) AS o
+        JOIN pg_catalog.pg_depend AS d ON d.classid = o.class AND d.objid = o.oid
+        CROSS JOIN LATERAL pg_catalog.pg_identify_object(d.refclassid, d.refobjid, 0) AS i
+        WHERE o.held_by IS DISTINCT FROM owner AND i.schema NOT IN ('pg_catalog', 'pgsession') AND d.refclassid IN (
+            'pg_catalog.pg_proc'::regclass::oid, 'pg_catalog.pg_operator'::regclass::oid, 'pg_catalog.pg_type'::regclass::oid,
+            'pg_catalog.pg_opclass'::regclass::oid, 'pg_catalog.pg_collation'::regclass::oid
+        )
+    ) AS p;
+    IF object IS NOT NULL THEN
+        RAISE EXCEPTION 'no migration of this version made it so: %', object
+            USING HINT = 'Nothing was changed. DROP what you do not know; what is yours you can make again afterwards, as a superuser. Of a function of ours, the body or a setting is another: make the schema anew, or run the roles.sql of the version that migrated.';
+    END IF;
+
     FOR object IN
         SELECT 'SCHEMA pgsession' FROM pg_catalog.pg_namespace
         WHERE nspname = 'pgsession' AND nspowner <> 'pgsession_owner'::regrole
@@ -102,9 +190,49 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON SCHEMA pgsession FROM PUBLIC, pgsession_app, pgsession_pruner, pgsession_monitor;
-REVOKE ALL ON ALL TABLES IN SCHEMA pgsession FROM PUBLIC, pgsession_app, pgsession_pruner, pgsession_monitor;
-REVOKE ALL ON ALL ROUTINES IN SCHEMA pgsession FROM PUBLIC, pgsession_app, pgsession_pruner, pgsession_monitor;
+-- Every role loses what it has, with what it passed on: a role that migrated
+-- before may have granted anything to anybody. CASCADE reaches what one grantee
+-- granted to the next, so a later line may find nothing left.
+DO $$
+DECLARE
+    line pg_catalog.text;
+BEGIN
+    FOR line IN
+        SELECT DISTINCT pg_catalog.format('%s FROM %s CASCADE', g.what, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(r.rolname::text) END)
+        FROM (
+            SELECT 'REVOKE ALL ON SCHEMA pgsession' AS what, a.grantee, n.nspowner AS owner
+            FROM pg_catalog.pg_namespace AS n CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS a
+            WHERE n.nspname = 'pgsession'
+            UNION ALL
+            SELECT pg_catalog.format('REVOKE ALL ON %s %s', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass), a.grantee, c.relowner
+            FROM pg_catalog.pg_class AS c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
+            WHERE c.relnamespace = 'pgsession'::regnamespace
+            UNION ALL
+            -- With a right on the table goes that on its columns.
+            SELECT pg_catalog.format('REVOKE ALL ON TABLE %s', c.oid::regclass), a.grantee, c.relowner
+            FROM pg_catalog.pg_class AS c
+            JOIN pg_catalog.pg_attribute AS t ON t.attrelid = c.oid
+            CROSS JOIN LATERAL pg_catalog.aclexplode(t.attacl) AS a
+            WHERE c.relnamespace = 'pgsession'::regnamespace
+            UNION ALL
+            SELECT pg_catalog.format('REVOKE ALL ON ROUTINE %s', p.oid::regprocedure), a.grantee, p.proowner
+            FROM pg_catalog.pg_proc AS p CROSS JOIN LATERAL pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS a
+            WHERE p.pronamespace = 'pgsession'::regnamespace
+            UNION ALL
+            SELECT pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %s%s REVOKE ALL ON %s', d.defaclrole::regrole,
+                CASE d.defaclnamespace WHEN 0 THEN '' ELSE ' IN SCHEMA pgsession' END,
+                CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'ROUTINES' ELSE 'TYPES' END), a.grantee, d.defaclrole
+            FROM pg_catalog.pg_default_acl AS d CROSS JOIN LATERAL pg_catalog.aclexplode(d.defaclacl) AS a
+            WHERE d.defaclobjtype IN ('r', 'S', 'f', 'T') AND pg_catalog.pg_has_role(d.defaclrole, 'USAGE')
+                AND (d.defaclnamespace = 'pgsession'::regnamespace OR d.defaclnamespace = 0 AND d.defaclrole = 'pgsession_owner'::regrole)
+        ) AS g
+        LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = g.grantee
+        WHERE g.grantee <> g.owner
+    LOOP
+        EXECUTE line;
+    END LOOP;
+END
+$$;
 
 GRANT USAGE ON SCHEMA pgsession TO pgsession_app, pgsession_pruner, pgsession_monitor;
 

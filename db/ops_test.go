@@ -1,0 +1,39 @@
+package db_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/reporadar/pgsession/db"
+)
+
+// roles.sql hands a routine over only if its body is what the migrations make,
+// in a schema of any name.
+func TestRolesKnowTheRoutines(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("migrations/00001_sessions.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, _, _ := strings.Cut(string(text), "-- +goose Down")
+	for _, schema := range []string{"pgsession", "shop", "s"} {
+		roles, err := db.Ops("roles", db.Options{Schema: schema})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bodies := regexp.MustCompile(`(?s) (pgsession\.\w+)\([^$]*?AS \$\$(.*?)\$\$;`).FindAllStringSubmatch(up, -1)
+		if len(bodies) != 3 {
+			t.Fatalf("%d routines", len(bodies))
+		}
+		for _, body := range bodies {
+			made := regexp.MustCompile(`\bpgsession\b`).ReplaceAllString(body[2], schema)
+			if hash := fmt.Sprintf("%x", sha256.Sum256([]byte(made))); !strings.Contains(roles, "'"+hash+"'") {
+				t.Errorf("roles.sql for the schema %s must have the hash %s for %s", schema, hash, body[1])
+			}
+		}
+	}
+}
