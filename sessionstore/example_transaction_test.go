@@ -11,6 +11,13 @@ import (
 
 // changePassword sets a new password and ends all other sessions of the user, or does neither.
 func changePassword(ctx context.Context, pool *pgxpool.Pool, sessions *sessionstore.Manager, s *sessionstore.Session, hash string) error {
+	// A new token first: who has a copy of the old one gets no other from it, and goes with the others.
+	if err := s.Login(ctx, s.UserID()); err != nil {
+		return err
+	}
+	if err := s.Save(ctx); err != nil {
+		return err
+	}
 	tx, err := pool.Begin(ctx)
 	if err != nil {
 		return err
@@ -29,7 +36,7 @@ func changePassword(ctx context.Context, pool *pgxpool.Pool, sessions *sessionst
 	if r := revocations.Committed(ctx); !r.Committed { // ends logins that were under way
 		return errors.New("the password is changed, other sessions may live: revoke again")
 	}
-	return s.Login(ctx, s.UserID()) // a new token for this session
+	return nil
 }
 
 // A password change and the end of the sessions that know the old one, in one transaction of the application.

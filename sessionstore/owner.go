@@ -104,8 +104,9 @@ func WithProgress(ctx context.Context, report func(ended int)) context.Context {
 	return context.WithValue(ctx, progressKey{}, report)
 }
 
-// RevokeOthers ends all sessions of the user but this one, as after a change of the password. A pending
-// [Session.Login] counts. Without a user it ends none. It fails as [Manager.Revoke] does, and with [ErrEnded] after the request.
+// RevokeOthers ends all sessions of the user but this one, as after a change of the password. Where this session's
+// cookie may be in other hands, call [Session.Login] and [Session.Save] before it: who has the old token could get a
+// new one from it after the revoke. A pending [Session.Login] counts. Without a user it ends none. It fails as [Manager.Revoke] does, and with [ErrEnded] after the request.
 func (s *Session) RevokeOthers(ctx context.Context) (Revocation, error) {
 	sel, err := s.others()
 	if err != nil {

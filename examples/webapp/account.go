@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -36,13 +37,22 @@ func (a *app) changePassword(w http.ResponseWriter, r *http.Request, s *sessions
 		serveError(w, r, err)
 		return
 	}
-	ended, err := a.replacePassword(r.Context(), s, hash)
-	if err != nil {
+	// A copy of this browser's cookie is worth nothing from here on. Whoever has
+	// got another token from it before goes with the other sessions.
+	if err := s.Regenerate(r.Context()); err != nil {
 		serveError(w, r, err)
 		return
 	}
-	// A copy of this browser's cookie is worth nothing any more, either.
-	if err := s.Regenerate(r.Context()); err != nil {
+	switch err := s.Save(r.Context()); {
+	case errors.Is(err, sessionstore.ErrNotFound):
+		http.Redirect(w, r, "/ended", http.StatusSeeOther)
+		return
+	case err != nil:
+		serveError(w, r, err)
+		return
+	}
+	ended, err := a.replacePassword(r.Context(), s, hash)
+	if err != nil {
 		serveError(w, r, err)
 		return
 	}
