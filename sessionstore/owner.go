@@ -78,7 +78,8 @@ func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocati
 // does.
 //
 // ctx bounds it, and [Config.StoreTimeout] does not: it ends the sessions in
-// batches, each in a transaction with that timeout. After an error
+// batches, each in a transaction with that timeout. It ends a session whose row
+// another transaction holds last, and waits for it until ctx ends. After an error
 // Revocation.Count says how many have ended, and a further call goes on with the
 // others. [WithProgress] reports how far it is.
 func (m *Manager) RevokeUser(ctx context.Context, userID string) (Revocation, error) {

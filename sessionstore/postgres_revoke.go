@@ -2,6 +2,9 @@ package sessionstore
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
@@ -23,8 +26,8 @@ const (
 // is a transaction with a deadline of its own, and what it ended stays ended
 // when a later one fails: the same call goes on from there.
 //
-// Rows are locked in the order of their ids, as by every statement that locks
-// many, so a sweep does not deadlock with a touch.
+// A locked session holds up none of the others: batches skip it, and the sweep
+// waits for it alone, so a sweep does not deadlock.
 type sweep struct {
 	p   *Postgres
 	sel Selection
@@ -34,51 +37,63 @@ type sweep struct {
 	count int
 }
 
-// run ends what it sees. Afterwards it ends what began no later than the
-// revoke, and stops when a statement has seen none of it.
+// run ends what it sees and no other transaction holds. Afterwards it ends what
+// began no later than the revoke, and waits for one locked session at a time. It
+// stops when a statement that passes over none has seen none.
 func (s *sweep) run(ctx context.Context) error {
-	began, many, err := s.begin(ctx)
+	began, err := s.p.mark(ctx, &s.sel)
 	if err != nil {
 		return err
 	}
 	until := endOfTime
+	var locked error // of a wait for a locked session
 	for {
-		if many {
-			if err := s.pass(ctx, until); err != nil {
-				return err
-			}
-			until = began.Add(coherence.Allowance)
+		if err := s.pass(ctx, until); err != nil {
+			return s.orLocked(ctx, err, locked)
 		}
+		until = began.Add(coherence.Allowance)
 		seen, err := s.once(ctx, until)
-		if err != nil || seen == 0 {
-			return err
+		switch {
+		case errors.Is(err, errLocked) && !s.late(ctx):
+			locked = err
+		case errors.Is(err, errLocked):
+			return s.orLocked(ctx, err, err)
+		case err != nil:
+			return s.orLocked(ctx, err, locked)
+		case !seen:
+			return nil
 		}
-		many, until = seen == revokeAtOnce, began.Add(coherence.Allowance)
 	}
 }
 
-// begin adds the mark, and returns its time and whether there may be more sessions
-// than one transaction should end.
-func (s *sweep) begin(ctx context.Context) (at time.Time, many bool, err error) {
-	if s.sel.All {
-		at, err = s.p.mark(ctx, &s.sel)
-		return at, true, err
-	}
-	key := s.sel.key()
-	err = s.p.run(ctx, opMark, func(ctx context.Context, db querier) error {
-		row, err := s.p.queries.MarkAddSized(ctx, db, &gen.MarkAddSizedParams{
-			ID: s.sel.Mark[:], Key: key[:], UserID: s.sel.UserID, Max: revokeAtOnce,
-		})
-		if err == nil {
-			at, many = row.RevokedAt, row.Size == revokeAtOnce
-		}
+// orLocked is the error of a sweep. If the caller's deadline ended it, the cause
+// is the session that it waited for.
+func (s *sweep) orLocked(ctx context.Context, err, locked error) error {
+	if locked == nil || err != locked && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return err
-	})
-	return at, many, err
+	}
+	return fmt.Errorf("row locked: %w: end that transaction, which pg_blocking_pids and pg_stat_activity show,"+
+		" and repeat the revoke", locked)
 }
 
-// pass ends the sessions that began no later than until, in batches in the
-// order of their ids.
+// late reports whether the caller's deadline leaves no time for another wait.
+func (s *sweep) late(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) < s.p.timeout/8
+}
+
+// patience is for how long a statement waits for a row. Postgres may count it
+// twice, for its turn and for the row, and must refuse before the deadline.
+func (s *sweep) patience(ctx context.Context) string {
+	wait := s.p.timeout
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(deadline))
+	}
+	return strconv.FormatInt(max(1, (wait/3).Milliseconds()), 10)
+}
+
+// pass ends the sessions that began no later than until and are not locked, in
+// batches in the order of their ids.
 func (s *sweep) pass(ctx context.Context, until time.Time) error {
 	var after ID
 	for {
@@ -86,6 +101,7 @@ func (s *sweep) pass(ctx context.Context, until time.Time) error {
 		if err != nil || len(found) == 0 {
 			return err
 		}
+		last := len(found) < revokeFound
 		copy(after[:], found[len(found)-1])
 		for len(found) > 0 {
 			n := min(len(found), revokeAtOnce)
@@ -93,6 +109,9 @@ func (s *sweep) pass(ctx context.Context, until time.Time) error {
 				return err
 			}
 			found = found[n:]
+		}
+		if last {
+			return nil
 		}
 	}
 }
@@ -132,9 +151,9 @@ func (s *sweep) end(ctx context.Context, batch [][]byte) error {
 	return err
 }
 
-// once ends what began no later than until, up to revokeAtOnce sessions, and
-// returns how many it saw: none is the end.
-func (s *sweep) once(ctx context.Context, until time.Time) (seen int, err error) {
+// once ends a session that began no later than until, and waits if its row is
+// locked. It reports whether it saw one: none is the end.
+func (s *sweep) once(ctx context.Context, until time.Time) (seen bool, err error) {
 	within := s.p.timeout
 	if s.sel.All || s.count >= revokeAtOnce {
 		within = max(within, sweepTimeout) // it reads over the rows that are gone
@@ -143,17 +162,17 @@ func (s *sweep) once(ctx context.Context, until time.Time) (seen int, err error)
 	n := 0
 	err = s.change(ctx, within, func(ctx context.Context, db querier) error {
 		if s.sel.All {
-			row, err := s.p.queries.AllRevoke(ctx, db, until, revokeAtOnce)
+			row, err := s.p.queries.AllRevoke(ctx, db, s.patience(ctx), until)
 			if err == nil {
-				seen, n = int(row.Seen), int(row.Ended)
+				seen, n = row.Seen > 0, int(row.Ended)
 			}
 			return err
 		}
 		row, err := s.p.queries.OwnerRevoke(ctx, db, &gen.OwnerRevokeParams{
-			UserID: s.sel.UserID, Spared: s.sel.Except[:], Until: until, Max: revokeAtOnce,
+			UserID: s.sel.UserID, Spared: s.sel.Except[:], Until: until, Max: 1, Patience: s.patience(ctx),
 		})
 		if err == nil {
-			seen, gone, n = int(row.Seen), row.IDs, len(row.IDs)
+			seen, gone, n = row.Seen > 0, row.IDs, len(row.IDs)
 		}
 		return err
 	})

@@ -14,21 +14,6 @@ SELECT
         (SELECT a.revoked_at FROM added AS a), (SELECT m.revoked_at FROM pgsession.marks AS m WHERE m.id = @id)
     )::timestamptz AS revoked_at;
 
--- MarkAddSized is MarkAdd that also counts the sessions of a user, at most max.
--- name: MarkAddSized :one
-WITH added AS (
-    INSERT INTO pgsession.marks (id, key) VALUES (@id, @key)
-    ON CONFLICT (id) DO NOTHING
-    RETURNING revoked_at
-)
-SELECT
-    coalesce(
-        (SELECT a.revoked_at FROM added AS a), (SELECT m.revoked_at FROM pgsession.marks AS m WHERE m.id = @id)
-    )::timestamptz AS revoked_at,
-    (SELECT pg_catalog.count(*) FROM (
-        SELECT 1 FROM pgsession.sessions AS s WHERE s.user_id = @user_id::text LIMIT sqlc.arg(max)::integer
-    ) AS few)::bigint AS size;
-
 -- MarkLook returns the marks with one of these keys that are later than a time or
 -- than an age: the caller decides with the time of the answer. A standby may lack
 -- the latest ones, and says that it is one.

@@ -20,15 +20,20 @@ LIMIT @max::integer;
 -- waits for a synchronous standby, as SessionSettle does: another caller's delete may not have reached it.
 -- It finds rows by the user's index and locks them by id: a plan that reads the table in the order of ids to find a
 -- user's rows would read all of it.
+-- patience is in milliseconds and bounds the wait for a locked row: Postgres then
+-- refuses the statement. Empty leaves the setting as it is.
 -- name: OwnerRevoke :one
-WITH found AS MATERIALIZED (
+WITH bound AS MATERIALIZED (
+    SELECT CASE WHEN @patience::text <> ''::text THEN pg_catalog.set_config('lock_timeout'::text, @patience::text, true) ELSE ''::text END AS patience
+), found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.user_id = @user_id::text AND s.id <> @spared::bytea AND s.expires_at > pg_catalog.now()
         AND s.created_at <= sqlc.arg(until)::timestamptz
     LIMIT sqlc.arg(max)::integer
 ), locked AS (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.id = ANY(ARRAY(SELECT f.id FROM found AS f)) AND (s.user_id = @user_id::text) IS TRUE AND s.expires_at > pg_catalog.now()
+    WHERE (SELECT b.patience FROM bound AS b) IS NOT NULL
+        AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f)) AND (s.user_id = @user_id::text) IS TRUE AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE
 ), gone AS (
@@ -53,14 +58,14 @@ SELECT f.id FROM (
 ORDER BY f.id
 LIMIT sqlc.arg(max)::integer;
 
--- OwnerEnd ends those of these sessions that are alive and the user's. IS TRUE keeps it from the user's index: each
+-- OwnerEnd ends those of these sessions that are alive, the user's and not locked. IS TRUE keeps it from the user's index: each
 -- batch would read over the entries of all batches before.
 -- name: OwnerEnd :many
 WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND (s.user_id = @user_id::text) IS TRUE AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
-    FOR UPDATE
+    FOR UPDATE SKIP LOCKED
 )
 DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id;
 
@@ -93,25 +98,27 @@ WHERE s.id > @after::bytea AND s.created_at <= sqlc.arg(until)::timestamptz
 ORDER BY s.id
 LIMIT sqlc.arg(max)::integer;
 
--- AllEnd ends these sessions, alive or expired.
+-- AllEnd ends those of these sessions that are not locked, alive or expired.
 -- name: AllEnd :execrows
 WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[])
     ORDER BY s.id
-    FOR UPDATE
+    FOR UPDATE SKIP LOCKED
 )
 DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id;
 
--- AllRevoke is OwnerRevoke for the sessions of all users.
+-- AllRevoke is OwnerRevoke for one session of any user.
 -- name: AllRevoke :one
-WITH found AS MATERIALIZED (
+WITH bound AS MATERIALIZED (
+    SELECT pg_catalog.set_config('lock_timeout'::text, @patience::text, true) AS patience
+), found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.created_at <= sqlc.arg(until)::timestamptz
-    LIMIT sqlc.arg(max)::integer
+    LIMIT 1
 ), locked AS (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
+    WHERE (SELECT b.patience FROM bound AS b) IS NOT NULL AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
     ORDER BY s.id
     FOR UPDATE
 ), gone AS (

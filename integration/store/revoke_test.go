@@ -3,6 +3,8 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -159,5 +161,57 @@ func TestARevokeOfManyDoesNotReadAgainWhatItEnded(t *testing.T) {
 	t.Logf("%d entries read of the user's index, %d rows in sequence", read, scanned)
 	if read+scanned > 6*many {
 		t.Errorf("%d entries of the user's index and %d rows in sequence were read for %d sessions", read, scanned, many)
+	}
+}
+
+// A locked session holds up the end of no other. The call waits for it within the
+// caller's deadline, and then says why it fails.
+func TestARevokeWithALockedSession(t *testing.T) {
+	for name, sel := range map[string]sessionstore.Selection{"of a user": {UserID: "ada"}, "of all": {All: true}} {
+		for _, many := range []int{50, 5000} {
+			t.Run(fmt.Sprintf("%s, %d", name, many), func(t *testing.T) {
+				t.Parallel()
+				c := hire(t)
+				store, _, sent := c.another(3 * time.Second)
+				fill(t, c.admin, "ada", many)
+				var held [2]sessionstore.ID // the first and one within
+				for i, at := range []int{0, many / 2} {
+					held[i] = sessionstore.ID(pgtest.One[[]byte](t, c.admin, "SELECT id FROM pgsession.sessions ORDER BY id OFFSET $1 LIMIT 1", at))
+				}
+				unlock := []func(){c.lock(held[0]), c.lock(held[1])}
+				left := func() int { return pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions") }
+
+				ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+				defer cancel()
+				_, r, err := store.Revoke(ctx, sel)
+				if err == nil || !strings.Contains(err.Error(), "row locked") || errors.Is(err, sessionstore.ErrUncertain) || strings.Contains(err.Error(), "no reply") {
+					t.Errorf("%v, want that a row is locked, and no outage", err)
+				}
+				if r.Committed || r.Count != many-2 || left() != 2 {
+					t.Errorf("%+v, and %d sessions are left of %d", r, left(), many)
+				}
+				if n := sent.refused("55P03"); n < 2 {
+					t.Errorf("the server refused %d waits, want some", n)
+				}
+
+				// Repeated, it ends what is free by then, and waits for the other.
+				waited := sent.refused("55P03")
+				type reply struct {
+					r   sessionstore.Revocation
+					err error
+				}
+				done := make(chan reply, 1)
+				go func() {
+					_, r, err := store.Revoke(t.Context(), sel)
+					done <- reply{r, err}
+				}()
+				unlock[0]()
+				eventually(t, "one is left, and waited for again", func() bool { return left() == 1 && sent.refused("55P03") > waited })
+				unlock[1]()
+				if got := <-done; got.err != nil || !got.r.Committed || got.r.Count != 2 || left() != 0 {
+					t.Errorf("%+v, %v, and %d sessions are left", got.r, got.err, left())
+				}
+			})
+		}
 	}
 }

@@ -42,7 +42,7 @@ func holds(sql string) (found []string) {
 // shared are the statements for many sessions, and what reads the table's own statistics: a store that knows the table to be
 // distributed sends none of them, which integration/citus looks at.
 var shared = []string{
-	"SessionLoadMany", "SessionMissing", "SessionCreateMany", "SessionSaveMany", "SessionRotateMany", "SessionDeleteFree", "SessionTouch", "OwnerRevoke", "OwnerEnd", "AllEnd", "AllRevoke", "MarkAddSized",
+	"SessionLoadMany", "SessionMissing", "SessionCreateMany", "SessionSaveMany", "SessionRotateMany", "SessionDeleteFree", "SessionTouch", "OwnerRevoke", "OwnerEnd", "AllEnd", "AllRevoke",
 	"OwnerTrim", "ExpiryEstimate",
 }
 

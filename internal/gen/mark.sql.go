@@ -34,46 +34,6 @@ func (q *Queries) MarkAdd(ctx context.Context, db DBTX, iD []byte, key []byte) (
 	return revoked_at, err
 }
 
-const markAddSized = `-- name: MarkAddSized :one
-WITH added AS (
-    INSERT INTO pgsession.marks (id, key) VALUES ($1, $4)
-    ON CONFLICT (id) DO NOTHING
-    RETURNING revoked_at
-)
-SELECT
-    coalesce(
-        (SELECT a.revoked_at FROM added AS a), (SELECT m.revoked_at FROM pgsession.marks AS m WHERE m.id = $1)
-    )::timestamptz AS revoked_at,
-    (SELECT pg_catalog.count(*) FROM (
-        SELECT 1 FROM pgsession.sessions AS s WHERE s.user_id = $2::text LIMIT $3::integer
-    ) AS few)::bigint AS size
-`
-
-type MarkAddSizedParams struct {
-	ID     []byte
-	UserID string
-	Max    int32
-	Key    []byte
-}
-
-type MarkAddSizedRow struct {
-	RevokedAt time.Time
-	Size      int64
-}
-
-// MarkAddSized is MarkAdd that also counts the sessions of a user, at most max.
-func (q *Queries) MarkAddSized(ctx context.Context, db DBTX, arg *MarkAddSizedParams) (*MarkAddSizedRow, error) {
-	row := db.QueryRow(ctx, markAddSized,
-		arg.ID,
-		arg.UserID,
-		arg.Max,
-		arg.Key,
-	)
-	var i MarkAddSizedRow
-	err := row.Scan(&i.RevokedAt, &i.Size)
-	return &i, err
-}
-
 const markLook = `-- name: MarkLook :many
 SELECT a.asked_at::timestamptz AS asked_at, a.standby::boolean AS standby, m.id, m.key, m.revoked_at
 FROM (SELECT pg_catalog.now() AS asked_at, pg_catalog.pg_is_in_recovery() AS standby) AS a

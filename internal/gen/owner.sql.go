@@ -17,12 +17,12 @@ WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.id = ANY((SELECT $1::bytea[])::bytea[])
     ORDER BY s.id
-    FOR UPDATE
+    FOR UPDATE SKIP LOCKED
 )
 DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id
 `
 
-// AllEnd ends these sessions, alive or expired.
+// AllEnd ends those of these sessions that are not locked, alive or expired.
 func (q *Queries) AllEnd(ctx context.Context, db DBTX, ids [][]byte) (int64, error) {
 	result, err := db.Exec(ctx, allEnd, ids)
 	if err != nil {
@@ -66,13 +66,15 @@ func (q *Queries) AllFind(ctx context.Context, db DBTX, arg *AllFindParams) ([][
 }
 
 const allRevoke = `-- name: AllRevoke :one
-WITH found AS MATERIALIZED (
+WITH bound AS MATERIALIZED (
+    SELECT pg_catalog.set_config('lock_timeout'::text, $1::text, true) AS patience
+), found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.created_at <= $1::timestamptz
-    LIMIT $2::integer
+    WHERE s.created_at <= $2::timestamptz
+    LIMIT 1
 ), locked AS (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
+    WHERE (SELECT b.patience FROM bound AS b) IS NOT NULL AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
     ORDER BY s.id
     FOR UPDATE
 ), gone AS (
@@ -93,9 +95,9 @@ type AllRevokeRow struct {
 	Settled string
 }
 
-// AllRevoke is OwnerRevoke for the sessions of all users.
-func (q *Queries) AllRevoke(ctx context.Context, db DBTX, until time.Time, max int32) (*AllRevokeRow, error) {
-	row := db.QueryRow(ctx, allRevoke, until, max)
+// AllRevoke is OwnerRevoke for one session of any user.
+func (q *Queries) AllRevoke(ctx context.Context, db DBTX, patience string, until time.Time) (*AllRevokeRow, error) {
+	row := db.QueryRow(ctx, allRevoke, patience, until)
 	var i AllRevokeRow
 	err := row.Scan(&i.Seen, &i.Ended, &i.Settled)
 	return &i, err
@@ -145,12 +147,12 @@ WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND (s.user_id = $2::text) IS TRUE AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
-    FOR UPDATE
+    FOR UPDATE SKIP LOCKED
 )
 DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id
 `
 
-// OwnerEnd ends those of these sessions that are alive and the user's. IS TRUE keeps it from the user's index: each
+// OwnerEnd ends those of these sessions that are alive, the user's and not locked. IS TRUE keeps it from the user's index: each
 // batch would read over the entries of all batches before.
 func (q *Queries) OwnerEnd(ctx context.Context, db DBTX, iDs [][]byte, userID string) ([][]byte, error) {
 	rows, err := db.Query(ctx, ownerEnd, iDs, userID)
@@ -306,14 +308,17 @@ func (q *Queries) OwnerLock(ctx context.Context, db DBTX, userID string) error {
 }
 
 const ownerRevoke = `-- name: OwnerRevoke :one
-WITH found AS MATERIALIZED (
+WITH bound AS MATERIALIZED (
+    SELECT CASE WHEN $1::text <> ''::text THEN pg_catalog.set_config('lock_timeout'::text, $1::text, true) ELSE ''::text END AS patience
+), found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.user_id = $1::text AND s.id <> $2::bytea AND s.expires_at > pg_catalog.now()
-        AND s.created_at <= $3::timestamptz
-    LIMIT $4::integer
+    WHERE s.user_id = $2::text AND s.id <> $3::bytea AND s.expires_at > pg_catalog.now()
+        AND s.created_at <= $4::timestamptz
+    LIMIT $5::integer
 ), locked AS (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.id = ANY(ARRAY(SELECT f.id FROM found AS f)) AND (s.user_id = $1::text) IS TRUE AND s.expires_at > pg_catalog.now()
+    WHERE (SELECT b.patience FROM bound AS b) IS NOT NULL
+        AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f)) AND (s.user_id = $2::text) IS TRUE AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE
 ), gone AS (
@@ -329,10 +334,11 @@ SELECT
 `
 
 type OwnerRevokeParams struct {
-	UserID string
-	Spared []byte
-	Until  time.Time
-	Max    int32
+	Patience string
+	UserID   string
+	Spared   []byte
+	Until    time.Time
+	Max      int32
 }
 
 type OwnerRevokeRow struct {
@@ -347,8 +353,11 @@ type OwnerRevokeRow struct {
 // waits for a synchronous standby, as SessionSettle does: another caller's delete may not have reached it.
 // It finds rows by the user's index and locks them by id: a plan that reads the table in the order of ids to find a
 // user's rows would read all of it.
+// patience is in milliseconds and bounds the wait for a locked row: Postgres then
+// refuses the statement. Empty leaves the setting as it is.
 func (q *Queries) OwnerRevoke(ctx context.Context, db DBTX, arg *OwnerRevokeParams) (*OwnerRevokeRow, error) {
 	row := db.QueryRow(ctx, ownerRevoke,
+		arg.Patience,
 		arg.UserID,
 		arg.Spared,
 		arg.Until,
