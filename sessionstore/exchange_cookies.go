@@ -1,6 +1,7 @@
 package sessionstore
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -29,7 +30,7 @@ func (x *exchange) writeCookies() {
 	case writeCookie:
 		m.cookie.write(h, has.ticket, maxAge, secure)
 		if x.strays && has.token != x.had.token {
-			m.cookie.clearOthers(h, x.request, secure)
+			m.cookie.clearOthers(h, x.request, x.hosts(), secure)
 		}
 	case clearCookie:
 		m.cookie.clear(h, secure)
@@ -37,7 +38,7 @@ func (x *exchange) writeCookies() {
 	if x.ambiguous && has.token == (token{}) {
 		// A login elsewhere can't clear a cookie of this path. It comes last: what
 		// sets our own spelling replaces all of the name.
-		m.cookie.clearOthers(h, x.request, secure)
+		m.cookie.clearOthers(h, x.request, x.hosts(), secure)
 	}
 	switch marker {
 	case writeCookie:
@@ -69,17 +70,23 @@ const domainAdvice = "browsers discard the session cookie: set COOKIE_DOMAIN to 
 func (x *exchange) checkDomain() {
 	m, r := x.m, x.request
 	domain := m.cfg.Cookie.Domain
-	if domain == "" || m.saidDomain.Load() || domainMatches(r.Host, domain) {
+	if domain == "" || m.saidDomain.Load() ||
+		slices.ContainsFunc(x.hosts(), func(host string) bool { return domainMatches(host, domain) }) {
 		return
-	}
-	if m.proxies.believes(r) {
-		for host := range strings.SplitSeq(strings.Join(r.Header["X-Forwarded-Host"], ","), ",") {
-			if domainMatches(strings.TrimSpace(host), domain) {
-				return
-			}
-		}
 	}
 	if m.saidDomain.CompareAndSwap(false, true) {
 		m.cfg.Logger.Warn("cookie domain does not match the host", "domain", domain, "host", cut(r.Host, 255), "advice", domainAdvice)
 	}
+}
+
+// hosts are those that the browser may have asked: the request's, and before it
+// what a trusted proxy says.
+func (x *exchange) hosts() (hosts []string) {
+	r := x.request
+	if lines := r.Header["X-Forwarded-Host"]; len(lines) > 0 && x.m.proxies.believes(r) {
+		for host := range strings.SplitSeq(strings.Join(lines, ","), ",") {
+			hosts = append(hosts, strings.TrimSpace(host))
+		}
+	}
+	return append(hosts, r.Host)
 }

@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -13,13 +14,13 @@ const maxSpellings = 16
 // configuration or another path may have set, and that the browser sends beside
 // ours: host-only and for each parent domain, for "/" and the prefixes of the
 // request's path. A __Host- cookie has one spelling.
-func (c *cookieCodec) clearOthers(h http.Header, r *http.Request, secure bool) {
+func (c *cookieCodec) clearOthers(h http.Header, r *http.Request, hosts []string, secure bool) {
 	if strings.HasPrefix(c.cfg.Name, "__Host-") {
 		return
 	}
-	n := 0
+	n, domains := 0, cookieDomains(hosts)
 	for _, path := range cookiePaths(r) {
-		for _, domain := range cookieDomains(r.Host) {
+		for _, domain := range domains {
 			if domain == strings.ToLower(strings.TrimPrefix(c.cfg.Domain, ".")) && path == c.cfg.Path {
 				continue
 			}
@@ -33,17 +34,21 @@ func (c *cookieCodec) clearOthers(h http.Header, r *http.Request, secure bool) {
 	}
 }
 
-// cookieDomains are the domains that a cookie for a host can have: none, which is
-// the host alone, the host and its parents.
-func cookieDomains(host string) []string {
-	name := strings.ToLower(hostname(host))
+// cookieDomains are the domains that a cookie for these hosts can have: none,
+// which is the host alone, a host and its parents.
+func cookieDomains(hosts []string) []string {
 	domains := []string{""}
-	if _, err := netip.ParseAddr(name); err == nil || !plain(name) {
-		return domains
-	}
-	for strings.Contains(name, ".") {
-		domains = append(domains, name)
-		_, name, _ = strings.Cut(name, ".")
+	for _, host := range hosts {
+		name := strings.ToLower(hostname(host))
+		if _, err := netip.ParseAddr(name); err == nil || !plain(name) {
+			continue
+		}
+		for strings.Contains(name, ".") {
+			if !slices.Contains(domains, name) {
+				domains = append(domains, name)
+			}
+			_, name, _ = strings.Cut(name, ".")
+		}
 	}
 	return domains
 }

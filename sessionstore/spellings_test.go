@@ -70,6 +70,28 @@ func TestALogoutWithTwoCookiesClearsOtherSpellings(t *testing.T) {
 		"id=; Path=/ | id=; Path=/; Domain=www.shop.example | id=; Path=/; Domain=shop.example")
 }
 
+// Behind a proxy that asks for a host of its own, the browser's host is what the
+// proxy says. Only a trusted one is believed.
+func TestOtherSpellingsAreClearedBehindAProxy(t *testing.T) {
+	for _, trusted := range []bool{true, false} {
+		site := newSite(t, named(""), func(c *sessionstore.Config) {
+			if trusted {
+				trusting(c)
+			}
+		})
+		mine := site.visitAt("https://www.shop.example/", stores).Cookies()[0].Value
+		planted := site.visitAt("https://www.shop.example/", stores).Cookies()[0].Value
+		r := httptest.NewRequest(http.MethodGet, "https://backend.internal:8080/", nil)
+		r.Header.Set("X-Forwarded-Host", "www.shop.example")
+		r.Header.Set("Cookie", "id="+mine+"; id="+planted)
+		w := httptest.NewRecorder()
+		site.serve(logIn).ServeHTTP(w, r)
+		set := strings.Join(w.Header()["Set-Cookie"], "\n")
+		expect(t, "cleared for the sibling's domain", strings.Contains(set, "Domain=shop.example"), trusted)
+		expect(t, "cleared for the proxy's host", strings.Contains(set, "Domain=backend.internal"), true)
+	}
+}
+
 // A sibling host has planted a cookie of its own session beside the user's. Two
 // that are alive are nobody; the next login clears every other spelling.
 func TestALoginClearsOtherSpellings(t *testing.T) {
