@@ -109,7 +109,7 @@ func (s *Session) RememberMe(on bool) error {
 	if err := s.cookable(); err != nil {
 		return err
 	}
-	s.persist = on
+	s.persist, s.chosen = on, true
 	return nil
 }
 
@@ -133,7 +133,7 @@ func (s *Session) Discard() {
 }
 
 func (s *Session) discard() {
-	s.persist = s.kept
+	s.persist, s.chosen = s.kept, false
 	s.edits, s.userID, s.renew, s.drop, s.fresh, s.pending = nil, "", false, false, false, nil
 	if s.held != nil && s.identity == stored {
 		s.hide() // the login that brought it back is void
@@ -154,7 +154,7 @@ func (s *Session) cookable() error {
 // forget makes the session an empty one that is not in the store.
 func (s *Session) forget() {
 	s.identity, s.rec, s.edits = s.vacant, Record{}, nil
-	s.userID, s.renew, s.drop, s.fresh, s.persist, s.kept = "", false, false, false, false, false
+	s.userID, s.renew, s.drop, s.fresh, s.persist, s.kept, s.chosen = "", false, false, false, false, false, false
 	s.token, s.floor, s.held, s.pending = token{}, 0, nil, nil
 	s.life++
 }

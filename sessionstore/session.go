@@ -56,6 +56,7 @@ type Session struct {
 	// What the response is to do about the cookie.
 	persist bool // it outlives the browser
 	kept    bool // persist, as it was loaded or saved
+	chosen  bool // persist, by this request
 	left    bool // logged out: it must be cleared
 
 	// goesOn: ServeWithheld has answered.

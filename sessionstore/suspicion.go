@@ -56,9 +56,10 @@ type Judge func(ctx context.Context, s Suspicion) SuspiciousAction
 
 // held is a session that was loaded and hidden from its request.
 type held struct {
-	rec   Record
-	token token
-	floor int64
+	rec     Record
+	token   token
+	floor   int64
+	persist bool
 }
 
 // suspect looks at where the session that was just loaded is used from, and does about it what was decided.
@@ -133,8 +134,9 @@ func (s *Suspicion) detail() string {
 
 // hide hides the session from its request.
 func (s *Session) hide() {
-	s.held = &held{rec: s.rec, token: s.token, floor: s.floor}
+	s.held = &held{rec: s.rec, token: s.token, floor: s.floor, persist: s.persist}
 	s.identity, s.rec, s.token, s.floor, s.drop, s.renew = hidden, Record{}, token{}, 0, false, false
+	s.persist, s.kept = false, false // another session begins without it
 }
 
 // unhide brings a hidden session back to its user, who has just proved who they are. Its token may be in other hands.
@@ -143,7 +145,10 @@ func (s *Session) unhide(userID string) {
 		return
 	}
 	s.identity, s.rec, s.token, s.floor = stored, s.held.rec, s.held.token, s.held.floor
-	s.renew = true
+	s.renew, s.kept = true, s.held.persist
+	if !s.chosen {
+		s.persist = s.kept
+	}
 }
 
 // strayed says what about a session's client changed more than everyday life explains: not a new version of the same browser

@@ -518,3 +518,44 @@ func TestSuspiciousPlaceIsOneEvent(t *testing.T) {
 		})
 	}
 }
+
+// A session that is hidden or revoked says nothing about the cookie of another
+// one that begins in its place. Who logs in again keeps the choice, or makes one.
+func TestRememberMeOfASessionThatIsHidden(t *testing.T) {
+	for _, tt := range []struct {
+		action  sessionstore.SuspiciousAction
+		user    string
+		choice  string // before the login
+		taken   bool   // the login is taken back and made again
+		persist bool
+	}{
+		{sessionstore.ActionRequireLogin, "eve", "", false, false},
+		{sessionstore.ActionRequireLogin, "eve", "yes", false, true},
+		{sessionstore.ActionRequireLogin, "ada", "", false, true},
+		{sessionstore.ActionRequireLogin, "ada", "", true, true},
+		{sessionstore.ActionRequireLogin, "ada", "no", false, false},
+		{sessionstore.ActionRequireLogin, "ada", "no", true, true},
+		{sessionstore.ActionRevoke, "ada", "", false, false},
+	} {
+		t.Run(fmt.Sprint(tt), func(t *testing.T) {
+			site := watchful(t, acting(tt.action))
+			login := func(r *http.Request, s *sessionstore.Session, user string) { site.check(s.Login(r.Context(), user)) }
+			cookie := site.come("", home, laptop, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				login(r, s, "ada")
+				site.check(s.RememberMe(true))
+			})
+			site.come(cookie, cafe, laptop, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				expect(t, "remembered before", s.Remembered(), false)
+				if tt.choice != "" {
+					site.check(s.RememberMe(tt.choice == "yes"))
+				}
+				login(r, s, tt.user)
+				if tt.taken {
+					s.Discard()
+					login(r, s, tt.user)
+				}
+				expect(t, "remembered", s.Remembered(), tt.persist)
+			})
+		})
+	}
+}
