@@ -9,6 +9,41 @@ SELECT 'table', c.relname::text, ''
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = @schema_name::text AND c.relkind IN ('r', 'p')
 UNION ALL
+SELECT 'storage', c.relname::text, CASE WHEN c.relpersistence = 'p' THEN 'logged' ELSE 'unlogged' END
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = @schema_name::text AND c.relkind IN ('r', 'p')
+UNION ALL
+-- What can change or drop a statement's rows: no trigger after it can.
+SELECT 'code', c.relname::text, coalesce((
+    SELECT pg_catalog.string_agg(o.what, ', ' ORDER BY o.what COLLATE "C") FROM (
+        SELECT 'trigger ' || t.tgname::text AS what FROM pg_catalog.pg_trigger AS t
+        WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype::integer & 3 = 3
+        UNION ALL
+        SELECT 'rule ' || w.rulename::text FROM pg_catalog.pg_rewrite AS w
+        WHERE w.ev_class = c.oid AND w.ev_enabled <> 'D'
+    ) AS o
+), 'none')
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = @schema_name::text AND c.relkind IN ('r', 'p')
+UNION ALL
+SELECT 'public', c.relname::text, coalesce((
+    SELECT pg_catalog.string_agg(DISTINCT g.what, ', ' ORDER BY g.what) FROM (
+        SELECT a.privilege_type AS what FROM pg_catalog.aclexplode(c.relacl) AS a WHERE a.grantee = 0::oid
+        UNION ALL
+        SELECT a.privilege_type || ' (' || b.attname::text || ')'
+        FROM pg_catalog.pg_attribute AS b CROSS JOIN LATERAL pg_catalog.aclexplode(b.attacl) AS a
+        WHERE b.attrelid = c.oid AND a.grantee = 0::oid
+    ) AS g
+), 'nothing')
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = @schema_name::text AND c.relkind IN ('r', 'p', 'v')
+UNION ALL
+SELECT 'public', p.proname::text || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')', CASE WHEN EXISTS (
+    SELECT FROM pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS a WHERE a.grantee = 0::oid
+) THEN 'EXECUTE' ELSE 'nothing' END
+FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+WHERE n.nspname = @schema_name::text
+UNION ALL
 SELECT 'view', c.relname::text, ''
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = @schema_name::text AND c.relkind = 'v'
@@ -29,6 +64,20 @@ JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = i.relnamespace
 WHERE n.nspname = @schema_name::text
 UNION ALL
+SELECT 'keys', i.relname::text, CASE WHEN x.indisunique THEN 'unique ' ELSE '' END || m.amname::text || ' on ' || c.relname::text || ' (' || (
+    SELECT pg_catalog.string_agg(
+        pg_catalog.pg_get_indexdef(i.oid, k.place, false) || CASE WHEN k.place > x.indnkeyatts THEN ' included' WHEN x.indoption[k.place - 1] = 0 THEN '' ELSE ' desc' END,
+        ', ' ORDER BY k.place
+    )
+    FROM pg_catalog.generate_series(1, x.indnatts::integer) AS k(place)
+) || ')' || coalesce(' where ' || pg_catalog.pg_get_expr(x.indpred, x.indrelid), '')
+FROM pg_catalog.pg_index AS x
+JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
+JOIN pg_catalog.pg_class AS c ON c.oid = x.indrelid
+JOIN pg_catalog.pg_am AS m ON m.oid = i.relam
+JOIN pg_catalog.pg_namespace AS n ON n.oid = i.relnamespace
+WHERE n.nspname = @schema_name::text AND i.relkind IN ('i', 'I')
+UNION ALL
 SELECT 'constraint', k.conname::text, pg_catalog.pg_get_constraintdef(k.oid)
 FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_namespace AS n ON n.oid = k.connamespace
 WHERE n.nspname = @schema_name::text AND k.contype IN ('p', 'c', 'u')
@@ -40,6 +89,15 @@ WHERE n.nspname = @schema_name::text
 UNION ALL
 SELECT 'security', p.proname::text || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')',
     CASE WHEN p.prosecdef THEN 'definer' ELSE 'invoker' END || coalesce(' with ' || (SELECT c.setting FROM pg_catalog.unnest(p.proconfig) AS c(setting) WHERE c.setting LIKE 'search_path=%'::text), '')
+FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+WHERE n.nspname = @schema_name::text
+UNION ALL
+-- Of the settings only those of the planner: others are the administrator's own.
+SELECT 'plan', p.proname::text || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')',
+    CASE p.provolatile WHEN 'v' THEN 'volatile' WHEN 's' THEN 'stable' ELSE 'immutable' END || coalesce(' with ' || (
+        SELECT pg_catalog.string_agg(c.setting, ', ' ORDER BY c.setting COLLATE "C") FROM pg_catalog.unnest(p.proconfig) AS c(setting)
+        WHERE c.setting LIKE 'enable%'::text OR c.setting LIKE 'jit=%'::text
+    ), '')
 FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
 WHERE n.nspname = @schema_name::text
 ORDER BY 1, 2;

@@ -140,7 +140,10 @@ func TestValidateNames(t *testing.T) {
 			`CREATE FUNCTION public.old(timestamptz) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
 			 DROP INDEX pgsession.sessions_expires_at_idx;
 			 CREATE INDEX sessions_expires_at_idx ON pgsession.sessions (expires_at) WHERE public.old(expires_at)`,
-			[]string{"index sessions_expires_at_idx uses function public.old(timestamp with time zone), which is not built in"},
+			[]string{
+				"index sessions_expires_at_idx is btree on sessions (expires_at) where public.old(expires_at), must be btree on sessions (expires_at, id)",
+				"index sessions_expires_at_idx uses function public.old(timestamp with time zone), which is not built in",
+			},
 		},
 		"a column of another role's type": {
 			`CREATE DOMAIN public.inet AS pg_catalog.inet;
@@ -158,7 +161,11 @@ func TestValidateNames(t *testing.T) {
 		"a prune that does something else": {
 			`CREATE OR REPLACE FUNCTION pgsession.prune_batch(max_rows integer) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER
 			 SET search_path = pg_catalog, pg_temp AS 'BEGIN RETURN public.spring(); END'`,
-			[]string{"function prune_batch does not do what the migrations make it do"},
+			[]string{
+				"function prune_batch(max_rows integer) is volatile," +
+					" must be volatile with enable_bitmapscan=off, enable_indexscan=on, enable_seqscan=off, enable_sort=off, jit=off",
+				"function prune_batch does not do what the migrations make it do",
+			},
 		},
 		"a missing procedure": {
 			`DROP PROCEDURE pgsession.prune`,
@@ -171,6 +178,63 @@ func TestValidateNames(t *testing.T) {
 		"a column that inserts don't know of and can't leave out": {
 			`ALTER TABLE pgsession.sessions ADD COLUMN tenant text NOT NULL`,
 			[]string{"column sessions.tenant is unknown to this version, not null and without a default: inserts will fail"},
+		},
+		"indexes of the right name on other columns, in another order, of other rows": {
+			`DROP INDEX pgsession.sessions_expires_at_idx, pgsession.marks_key_idx, pgsession.sessions_user_id_idx;
+			 CREATE INDEX sessions_expires_at_idx ON pgsession.sessions (version);
+			 CREATE INDEX marks_key_idx ON pgsession.marks USING hash (key);
+			 CREATE INDEX sessions_user_id_idx ON pgsession.sessions (user_id, created_at, id) WHERE user_id = 'x'`,
+			[]string{
+				"index sessions_expires_at_idx is btree on sessions (version), must be btree on sessions (expires_at, id)",
+				"index sessions_user_id_idx is btree on sessions (user_id, created_at, id) where (user_id = 'x'::text)," +
+					" must be btree on sessions (user_id, created_at desc, id) where (user_id IS NOT NULL)",
+				"index marks_key_idx is hash on marks (key), must be btree on marks (key, revoked_at)",
+			},
+		},
+		"a table that a crash empties": {
+			`ALTER TABLE pgsession.marks SET UNLOGGED`,
+			[]string{"table marks is unlogged, so a crash of the server empties it: ALTER TABLE pgsession.marks SET LOGGED"},
+		},
+		"a trigger and a rule that keep rows from being deleted": {
+			`CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+			 CREATE TRIGGER k BEFORE DELETE ON pgsession.sessions FOR EACH ROW EXECUTE FUNCTION public.keep();
+			 CREATE RULE r AS ON DELETE TO pgsession.sessions DO INSTEAD NOTHING;
+			 CREATE RULE r AS ON INSERT TO pgsession.marks DO INSTEAD NOTHING`,
+			[]string{
+				"table sessions has rule r, trigger k, which can make statements do less than they report: drop or disable it",
+				"table marks has rule r, which can make statements do less than they report: drop or disable it",
+			},
+		},
+		"nothing where a trigger comes afterwards, or is disabled": {
+			`CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+			 CREATE TRIGGER a AFTER DELETE ON pgsession.sessions FOR EACH ROW EXECUTE FUNCTION public.keep();
+			 CREATE TRIGGER b BEFORE DELETE ON pgsession.sessions FOR EACH STATEMENT EXECUTE FUNCTION public.keep();
+			 CREATE TRIGGER c BEFORE DELETE ON pgsession.sessions FOR EACH ROW EXECUTE FUNCTION public.keep();
+			 ALTER TABLE pgsession.sessions DISABLE TRIGGER c`,
+			nil,
+		},
+		"a prune without its plan": {
+			`ALTER FUNCTION pgsession.prune_batch(integer) RESET enable_seqscan;
+			 ALTER FUNCTION pgsession.count_expired(integer) VOLATILE`,
+			[]string{
+				"function prune_batch(max_rows integer) is volatile with enable_bitmapscan=off, enable_indexscan=on, enable_sort=off, jit=off," +
+					" must be volatile with enable_bitmapscan=off, enable_indexscan=on, enable_seqscan=off, enable_sort=off, jit=off",
+				"function count_expired(max_rows integer) is volatile with enable_bitmapscan=off, enable_indexonlyscan=on, enable_indexscan=on, enable_seqscan=off, enable_sort=off, jit=off," +
+					" must be stable with enable_bitmapscan=off, enable_indexonlyscan=on, enable_indexscan=on, enable_seqscan=off, enable_sort=off, jit=off",
+			},
+		},
+		"nothing where the planner has all it needs, and an administrator's setting": {
+			`ALTER FUNCTION pgsession.prune_batch(integer) SET work_mem = '8MB'`,
+			nil,
+		},
+		"rights of every role": {
+			`GRANT SELECT, DELETE ON pgsession.sessions TO PUBLIC; GRANT UPDATE (revoked_at) ON pgsession.marks TO PUBLIC;
+			 GRANT EXECUTE ON FUNCTION pgsession.prune_batch(integer) TO PUBLIC`,
+			[]string{
+				"every role has DELETE, SELECT on pgsession.sessions: REVOKE it FROM PUBLIC",
+				"every role has UPDATE (revoked_at) on pgsession.marks: REVOKE it FROM PUBLIC",
+				"every role has EXECUTE on pgsession.prune_batch(max_rows integer): REVOKE it FROM PUBLIC",
+			},
 		},
 		"several things at once": {
 			`ALTER TABLE pgsession.sessions DROP COLUMN ip; DROP INDEX pgsession.sessions_expires_at_idx`,
@@ -237,5 +301,24 @@ func TestAnApplicationStartsWithoutWhatIsForAdministrators(t *testing.T) {
 	}
 	if err := db.Validate(t.Context(), d.pool, db.Options{}); err == nil {
 		t.Error("migrate validate misses nothing")
+	}
+}
+
+// A trigger that runs before a row is deleted can keep it, and Postgres reports
+// no error: a logout would end nothing.
+func TestAnApplicationDoesNotStartOnATriggerThatKeepsRows(t *testing.T) {
+	t.Parallel()
+	for name, sql := range map[string]string{
+		"trigger": `CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+			CREATE TRIGGER keep BEFORE DELETE ON pgsession.sessions FOR EACH ROW EXECUTE FUNCTION public.keep()`,
+		"rule": `CREATE RULE keep AS ON DELETE TO pgsession.sessions DO INSTEAD NOTHING`,
+	} {
+		d := newDatabase(t)
+		d.up(t)
+		d.exec(t, sql)
+		err := schema.Check(t.Context(), d.pool, "pgsession")
+		if err == nil || !strings.Contains(err.Error(), "table sessions has "+name+" keep") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

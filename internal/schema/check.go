@@ -81,7 +81,7 @@ func differences(schemaName string, wanted, live []Fact) []string {
 		delete(details, is) // what is left is extra
 		switch {
 		case ok && need.holds(detail):
-		case need.Kind == "security" && slices.ContainsFunc(found, need.ofFunction): // naming the function is enough
+		case slices.ContainsFunc(found, need.named): // naming the object is enough
 		case ok:
 			found = append(found, need.differs(detail, schemaName))
 		case need.belongsToOneOf(missing): // naming the table is enough
@@ -112,6 +112,16 @@ func (f Fact) differs(detail, schemaName string) string {
 		return fmt.Sprintf("index %s is %s: rebuild it with REINDEX INDEX CONCURRENTLY %s.%[1]s", f.Name, detail, schemaName)
 	case "security":
 		return fmt.Sprintf("function %s has security %s, must have %s", f.Name, detail, f.Detail)
+	case "storage":
+		return fmt.Sprintf("table %s is %s, so a crash of the server empties it: ALTER TABLE %s.%[1]s SET LOGGED", f.Name, detail, schemaName)
+	case "code":
+		return fmt.Sprintf("table %s has %s, which can make statements do less than they report: drop or disable it", f.Name, detail)
+	case "keys":
+		return fmt.Sprintf("index %s is %s, must be %s", f.Name, detail, f.Detail)
+	case "plan":
+		return fmt.Sprintf("function %s is %s, must be %s", f.Name, detail, f.Detail)
+	case "public":
+		return fmt.Sprintf("every role has %s on %s.%s: REVOKE it FROM PUBLIC", detail, schemaName, f.Name)
 	case "function":
 		return fmt.Sprintf("function %s %s, must be one that %s", f.Name, detail, f.Detail)
 	default:
@@ -119,15 +129,23 @@ func (f Fact) differs(detail, schemaName string) string {
 	}
 }
 
-// ofFunction reports whether a difference is about the function of f.
-func (f Fact) ofFunction(difference string) bool {
-	return strings.HasPrefix(difference, "function "+f.Name+" ")
+// about is the kinds of objects that a Fact can be about, which have a Fact of
+// their own.
+var about = map[string][]string{
+	"security": {"function"}, "plan": {"function"}, "storage": {"table"}, "code": {"table"}, "keys": {"index", "constraint"},
+	"public": {"table", "view", "function"},
 }
 
-// belongsToOneOf reports whether f is a part of one of these tables: table.column, or table_something.
+// named reports whether a difference names the object that f is about.
+func (f Fact) named(difference string) bool {
+	return slices.ContainsFunc(about[f.Kind], func(kind string) bool { return strings.HasPrefix(difference, kind+" "+f.Name+" ") })
+}
+
+// belongsToOneOf reports whether f is a part of one of these tables, or about it:
+// table.column, or table_something.
 func (f Fact) belongsToOneOf(tables []string) bool {
 	return slices.ContainsFunc(tables, func(table string) bool {
-		return strings.HasPrefix(f.Name, table+".") || strings.HasPrefix(f.Name, table+"_")
+		return f.Name == table || strings.HasPrefix(f.Name, table+".") || strings.HasPrefix(f.Name, table+"_")
 	})
 }
 

@@ -4,8 +4,12 @@ import "slices"
 
 // Fact is one thing that is true of a schema, in the words of the query CatalogFacts.
 type Fact struct {
-	// Kind is schema, table, view, column, index, constraint, function, or
-	// security: with whose rights and settings a function runs.
+	// Kind is schema, table, view, column, index, constraint or function; or one
+	// thing about an object of that name: security (with whose rights and path a
+	// function runs), plan (its volatility and settings of the planner), storage
+	// (whether a table outlives a crash), code (triggers and rules that can change
+	// what a statement does to it), keys (what an index is on) and public (what
+	// every role may do).
 	Kind string
 	// Name is the object's: "sessions", "sessions.id", "prune_batch(max_rows integer)". Without the schema.
 	Name string
@@ -18,6 +22,7 @@ type Fact struct {
 // operations it is all that the migrations make; a test compares the two.
 var needs = []Fact{
 	{"table", "sessions", ""},
+	{"code", "sessions", "none"},
 	{"column", "sessions.id", "bytea not null"},
 	{"column", "sessions.user_id", "text collate C"},
 	{"column", "sessions.data", "jsonb not null with a default"},
@@ -46,6 +51,7 @@ var needs = []Fact{
 	{"index", "sessions_user_id_idx", "valid"},
 
 	{"table", "marks", ""},
+	{"code", "marks", "none"},
 	{"column", "marks.revoked_at", "timestamp with time zone not null with a default"},
 	{"column", "marks.id", "bytea not null"},
 	{"column", "marks.key", "bytea not null"},
@@ -58,6 +64,7 @@ var needs = []Fact{
 	{"index", "marks_revoked_at_idx", "valid"},
 
 	{"table", "prune_state", ""},
+	{"code", "prune_state", "none"},
 	{"column", "prune_state.only_row", "boolean not null with a default"},
 	{"column", "prune_state.last_prune_at", "timestamp with time zone"},
 	{"column", "prune_state.pruned_total", "bigint not null with a default"},
@@ -82,6 +89,28 @@ var operations = []Fact{
 	{"security", "prune(IN max_rows bigint, IN max_seconds bigint, IN batch_rows bigint, INOUT deleted bigint)", "invoker"},
 	{"view", "stats", ""},
 	{"view", "sessions_by_state", ""},
+
+	{"storage", "sessions", "logged"},
+	{"storage", "marks", "logged"},
+	{"storage", "prune_state", "logged"},
+	{"keys", "sessions_pkey", "unique btree on sessions (id)"},
+	{"keys", "sessions_expires_at_idx", "btree on sessions (expires_at, id)"},
+	{"keys", "sessions_user_id_idx", "btree on sessions (user_id, created_at desc, id) where (user_id IS NOT NULL)"},
+	{"keys", "marks_pkey", "unique btree on marks (id)"},
+	{"keys", "marks_key_idx", "btree on marks (key, revoked_at)"},
+	{"keys", "marks_revoked_at_idx", "btree on marks (revoked_at)"},
+	{"keys", "prune_state_pkey", "unique btree on prune_state (only_row)"},
+	{"plan", "prune_batch(max_rows integer)", "volatile with enable_bitmapscan=off, enable_indexscan=on, enable_seqscan=off, enable_sort=off, jit=off"},
+	{"plan", "count_expired(max_rows integer)", "stable with enable_bitmapscan=off, enable_indexonlyscan=on, enable_indexscan=on, enable_seqscan=off, enable_sort=off, jit=off"},
+	{"plan", "prune(IN max_rows bigint, IN max_seconds bigint, IN batch_rows bigint, INOUT deleted bigint)", "volatile"},
+	{"public", "sessions", "nothing"},
+	{"public", "marks", "nothing"},
+	{"public", "prune_state", "nothing"},
+	{"public", "stats", "nothing"},
+	{"public", "sessions_by_state", "nothing"},
+	{"public", "prune_batch(max_rows integer)", "nothing"},
+	{"public", "count_expired(max_rows integer)", "nothing"},
+	{"public", "prune(IN max_rows bigint, IN max_seconds bigint, IN batch_rows bigint, INOUT deleted bigint)", "nothing"},
 }
 
 // anyDefinition stands for a CHECK that is only asked to be there. How Postgres spells an expression is its own
