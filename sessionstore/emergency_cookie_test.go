@@ -119,6 +119,31 @@ func TestALogoutOfAnotherInstancesEmergency(t *testing.T) {
 	}
 }
 
+// The same beside a dead cookie of another spelling, which comes first.
+func TestASessionOfAnotherInstancesEmergencyBesideADeadCookie(t *testing.T) {
+	for _, leaves := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			o := newOutage(t, halfMinute, weekly)
+			defer o.end()
+			cut, peer := newSiteOver(t, &spyStore{Store: o}), newSiteOver(t, &spyStore{Store: o.pg.Store})
+			dead := peer.user("ann")
+			peer.revoke(dead)
+			o.away()
+			b := &jar{t, cut, map[string]string{}}
+			_, _ = b.get(logIn)
+			resp, _ := visit(peer.serve(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				expect(t, "withheld", s.Withheld(), true)
+				if stores(w, r, s); leaves {
+					logOut(w, r, s)
+				}
+			}), dead, b.cookies[cookieName])
+			expect(t, "cookies set", len(resp.Cookies()), map[bool]int{true: 1}[leaves])
+			o.back()
+			expect(t, "afterwards", b.who(), map[bool]string{false: "ann"}[leaves])
+		})
+	}
+}
+
 // A logout there ends the streams of the instance that has the session, when
 // Postgres is back. Without it they stay.
 func TestAStreamOfASessionLoggedOutElsewhereInAnEmergency(t *testing.T) {

@@ -84,6 +84,12 @@ func (x *exchange) choose(ctx context.Context, tickets []ticket) error {
 					tickets[0] = tickets[i]
 				}
 			}
+		default: // one of an emergency may be alive where it was made
+			for i := range tickets {
+				if tickets[i].made > tickets[0].made {
+					tickets[0] = tickets[i]
+				}
+			}
 		}
 	}
 	return x.take(ctx, tickets[0])
