@@ -282,12 +282,23 @@ func (p *Postgres) deleteFree(ctx context.Context, db querier, id ID) (locked bo
 	return false, p.queries.SessionSettle(ctx, db)
 }
 
+// delete deletes a session. One that is there afterwards was kept by a trigger or
+// a rule, unless its insert committed meanwhile: so it is deleted once more.
 func (p *Postgres) delete(ctx context.Context, db querier, id ID) error {
-	n, err := p.queries.SessionDelete(ctx, db, id[:])
-	if err == nil && n == 0 {
-		err = p.queries.SessionSettle(ctx, db)
+	for range 2 {
+		n, err := p.queries.SessionDelete(ctx, db, id[:])
+		if err != nil || n > 0 {
+			return err
+		}
+		alive, err := p.queries.OwnerAlive(ctx, db, [][]byte{id[:]})
+		if err != nil {
+			return err
+		}
+		if len(alive) == 0 {
+			return p.queries.SessionSettle(ctx, db)
+		}
 	}
-	return err
+	return errKept
 }
 
 // Prune implements [Store], with the function that the migrations make.

@@ -41,6 +41,7 @@ const (
 	classBroken      // the server, or a pooler, reports a broken connection
 	classDoubt       // the server does not know the outcome
 	classUnreplicated
+	classKept // a trigger or rule keeps a row that was deleted
 
 	classRefused     // connection refused
 	classReset       // connection reset
@@ -119,6 +120,7 @@ var classes = [numClasses]traits{
 	classBroken:       {name: "connection broken", retry: repeatable, outage: afterContact},
 	classDoubt:        {name: "outcome unknown"},
 	classUnreplicated: {name: "not replicated"},
+	classKept:         {name: "row not deleted", outcome: noEffect},
 
 	classRefused:     {name: "connection refused", retry: repeatable, outage: anyTime},
 	classReset:       {name: "connection reset", retry: repeatable, outage: anyTime, reset: true},
@@ -331,6 +333,7 @@ var sentinels = []struct {
 	{errColumns, classRow},
 	{errStandby, classStandby},
 	{errUnreplicated, classUnreplicated},
+	{errKept, classKept},
 	{pgconn.ErrReadOnlyConnection, classStandby},
 	{pgconn.ErrStandbyConnection, classStandby},
 	{pgconn.ErrReadWriteConnection, classStandby},

@@ -231,6 +231,7 @@ var classified = []struct {
 	{"read-only transaction", server("25006"), classStandby, "all", noEffect, "no"},
 	{"a standby answers", given(errStandby), classStandby, "all", noEffect, "no"},
 	{"not replicated", given(errUnreplicated), classUnreplicated, "none", unclear, "no"},
+	{"row not deleted", given(errKept), classKept, "none", noEffect, "no"},
 	{"idle connection closed", server("57P05"), classIdle, "all", noEffect, "no"},
 	{"shutting down", server("57P01"), classStopping, "repeatable", noEffect, "after contact"},
 	{"crashed", server("57P02"), classStopping, "repeatable", noEffect, "after contact"},

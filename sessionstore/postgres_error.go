@@ -336,6 +336,8 @@ var classAdvice = map[class]string{
 	classRow:          errSettings.Error(),
 	classStandby:      errStandby.Error(),
 	classUnreplicated: errUnreplicated.Error(),
+	classKept:         errKept.Error(),
+	classUnsupported:  "Postgres can't run this statement here: look for rules on the table of the sessions, and drop them",
 }
 
 // describeStatement is for an error of a statement that the server had. It

@@ -106,6 +106,7 @@ func (p *Postgres) revokeOnce(ctx context.Context, s Selection) (ids []ID, n int
 // a distributed table, else it may be one of the application.
 func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID, apart bool) ([]ID, int, error) {
 	var gone [][]byte
+	var kept keptRows
 	var err error
 	switch {
 	case s.All:
@@ -115,7 +116,9 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 			var row *gen.DistributedRevokeAllRow
 			if row, err = p.queries.DistributedRevokeAll(ctx, db); err == nil {
 				n += int(row.Ended)
-				again = row.Seen > 0
+				if again = row.Seen > 0; again {
+					err = kept.check([]byte("all"), int(row.Ended))
+				}
 			}
 		}
 		if err == nil && n == 0 {
@@ -141,7 +144,8 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 				UserID: s.UserID, Spared: s.Except[:], Until: endOfTime, Max: math.MaxInt32,
 			}); err == nil {
 				gone = append(gone, row.IDs...)
-				again = row.Seen > 0
+				again = len(row.Seen) > 0
+				err = kept.check(row.Seen, len(row.IDs))
 			}
 		}
 	}

@@ -35,6 +35,7 @@ type sweep struct {
 	// an answer was lost; not with Selection.All.
 	ids   []ID
 	count int
+	kept  keptRows
 }
 
 // run ends what it sees and no other transaction holds. Afterwards it ends what
@@ -158,26 +159,29 @@ func (s *sweep) once(ctx context.Context, until time.Time) (seen bool, err error
 	if s.sel.All || s.count >= revokeAtOnce {
 		within = max(within, sweepTimeout) // it reads over the rows that are gone
 	}
+	var first []byte
 	var gone [][]byte
 	n := 0
 	err = s.change(ctx, within, func(ctx context.Context, db querier) error {
 		if s.sel.All {
 			row, err := s.p.queries.AllRevoke(ctx, db, s.patience(ctx), until)
-			if err == nil {
-				seen, n = row.Seen > 0, int(row.Ended)
+			if err != nil {
+				return err
 			}
-			return err
+			first, n = row.Seen, int(row.Ended)
+			return s.kept.check(first, n)
 		}
 		row, err := s.p.queries.OwnerRevoke(ctx, db, &gen.OwnerRevokeParams{
 			UserID: s.sel.UserID, Spared: s.sel.Except[:], Until: until, Max: 1, Patience: s.patience(ctx),
 		})
-		if err == nil {
-			seen, gone, n = row.Seen > 0, row.IDs, len(row.IDs)
+		if err != nil {
+			return err
 		}
-		return err
+		first, gone, n = row.Seen, row.IDs, len(row.IDs)
+		return s.kept.check(first, n)
 	})
 	s.ended(gone, n, err)
-	return seen, err
+	return len(first) > 0, err
 }
 
 // change runs a statement that deletes.

@@ -179,3 +179,26 @@ func TestALoginDuringATransactionEndsWithIt(t *testing.T) {
 	}
 	expect(t, "sessions", pgtest.One[int](t, h.admin, adas), 0)
 }
+
+// A trigger that keeps sessions makes a revoke in a transaction fail, not hang.
+func TestARevokeInATransactionThatATriggerKeeps(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	in := h.instance()
+	store := sessionstore.NewPostgres(in.pool, daily, patience)
+	if _, err := store.Create(t.Context(), sessionstore.Draft{ID: newID(), UserID: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Exec(t, h.admin, "CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+	pgtest.Exec(t, h.admin, "CREATE TRIGGER keep BEFORE DELETE ON pgsession.sessions FOR EACH ROW EXECUTE FUNCTION public.keep()")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tx, err := in.pool.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := in.In(tx).RevokeUser(ctx, "ada"); err == nil || !strings.Contains(err.Error(), "look for rules") {
+		t.Errorf("%v, want an error that says what to look at", err)
+	}
+}

@@ -215,3 +215,64 @@ func TestARevokeWithALockedSession(t *testing.T) {
 		}
 	}
 }
+
+// keepers are what others put on the table that keeps rows from being deleted.
+var keepers = map[string]string{
+	"trigger":         "CREATE TRIGGER keep BEFORE DELETE ON pgsession.sessions FOR EACH ROW EXECUTE FUNCTION public.keep()",
+	"trigger for one": "CREATE TRIGGER keep BEFORE DELETE ON pgsession.sessions FOR EACH ROW WHEN (old.data ? 'n') EXECUTE FUNCTION public.keep()",
+	"rule":            "CREATE RULE keep AS ON DELETE TO pgsession.sessions DO INSTEAD NOTHING",
+	"rule that marks": "CREATE RULE keep AS ON DELETE TO pgsession.sessions DO INSTEAD UPDATE pgsession.sessions SET user_agent = 'gone' WHERE id = old.id",
+}
+
+// A session that a trigger or rule keeps has not ended: no call says so, and no
+// revoke tries without end.
+func TestASessionThatATriggerKeepsHasNotEnded(t *testing.T) {
+	for name, ddl := range keepers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := hire(t)
+			const many = 1500
+			fill(t, c.admin, "ada", many)
+			id := newID()
+			if _, err := c.store.Create(t.Context(), sessionstore.Draft{ID: id, UserID: "ada", Data: value(map[string]int{"n": 1})}); err != nil {
+				t.Fatal(err)
+			}
+			pgtest.Exec(t, c.admin, "CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+			pgtest.Exec(t, c.admin, ddl)
+			fails := func(what string, r sessionstore.Revocation, err error) {
+				t.Helper()
+				if r.Committed || err == nil || !errors.Is(err, sessionstore.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
+					errors.Is(err, sessionstore.ErrUncertain) || !strings.Contains(err.Error(), "look for rules") {
+					t.Errorf("%s: %+v, %v, want an error that says what to look at", what, r, err)
+				}
+			}
+			r, err := c.store.Delete(t.Context(), id)
+			fails("Delete", r, err)
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			for _, sel := range []sessionstore.Selection{{UserID: "ada"}, {All: true}} {
+				_, r, err = c.store.Revoke(ctx, sel)
+				fails("Revoke", r, err)
+			}
+			c.load(id)
+			if want := map[bool]int{true: 1, false: many + 1}[name == "trigger for one"]; pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions") != want {
+				t.Errorf("not %d sessions are left", want)
+			}
+		})
+	}
+}
+
+// A session that is deleted is one statement, and one that has ended is no error.
+func TestADeleteThatDeletedIsOneStatement(t *testing.T) {
+	t.Parallel()
+	c := hire(t)
+	id := c.sessions(1)[0]
+	for _, want := range []int{0, 1} {
+		if r, err := c.store.Delete(t.Context(), id); err != nil || !r.Committed {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if n := c.sent.count("OwnerAlive"); n != want {
+			t.Errorf("asked %d times whether the session is there, want %d", n, want)
+		}
+	}
+}

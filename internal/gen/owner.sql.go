@@ -81,7 +81,7 @@ WITH bound AS MATERIALIZED (
     DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING 1
 )
 SELECT
-    (SELECT pg_catalog.count(*) FROM found)::bigint AS seen,
+    coalesce((SELECT f.id FROM found AS f LIMIT 1), ''::bytea)::bytea AS seen,
     (SELECT pg_catalog.count(*) FROM gone)::bigint AS ended,
     coalesce((
         SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
@@ -90,7 +90,7 @@ SELECT
 `
 
 type AllRevokeRow struct {
-	Seen    int64
+	Seen    []byte
 	Ended   int64
 	Settled string
 }
@@ -325,7 +325,7 @@ WITH bound AS MATERIALIZED (
     DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id
 )
 SELECT
-    (SELECT pg_catalog.count(*) FROM found)::bigint AS seen,
+    coalesce((SELECT f.id FROM found AS f LIMIT 1), ''::bytea)::bytea AS seen,
     ARRAY(SELECT gone.id FROM gone)::bytea[] AS ids,
     coalesce((
         SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
@@ -342,13 +342,13 @@ type OwnerRevokeParams struct {
 }
 
 type OwnerRevokeRow struct {
-	Seen    int64
+	Seen    []byte
 	IDs     [][]byte
 	Settled string
 }
 
 // OwnerRevoke ends sessions of a user but one, that began no later than until: the first of them in the order of
-// their ids. seen counts those in the statement's snapshot, at most max. A session that gets a new id meanwhile is
+// their ids. seen is the id of one in the statement's snapshot, and empty for none. A session that gets a new id meanwhile is
 // seen and not deleted, so the caller repeats the statement until it saw none. A statement that deleted none still
 // waits for a synchronous standby, as SessionSettle does: another caller's delete may not have reached it.
 // It finds rows by the user's index and locks them by id: a plan that reads the table in the order of ids to find a
