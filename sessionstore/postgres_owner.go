@@ -132,7 +132,12 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 		if arg.Handle, err = base64.RawURLEncoding.Strict().DecodeString(string(s.Handle)); err != nil {
 			return ids, len(ids), nil // no session is called so
 		}
-		gone, err = p.queries.OwnerRevokeOne(ctx, db, arg)
+		if gone, err = p.queries.OwnerRevokeOne(ctx, db, arg); err == nil && len(gone) == 0 {
+			var found bool
+			if found, err = p.queries.OwnerHasOne(ctx, db, (*gen.OwnerHasOneParams)(arg)); found {
+				err = errKept
+			}
+		}
 	case apart:
 		gone, err = p.revokeApart(ctx, db, s)
 	case s.Keep > 0:

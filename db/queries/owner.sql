@@ -75,6 +75,14 @@ DELETE FROM pgsession.sessions AS s
 WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now() AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16) = @handle::bytea
 RETURNING s.id;
 
+-- OwnerHasOne reports whether the session that OwnerRevokeOne ends is there.
+-- name: OwnerHasOne :one
+SELECT EXISTS (
+    SELECT 1 FROM pgsession.sessions AS s
+    WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
+        AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16) = @handle::bytea
+)::boolean AS found;
+
 -- OwnerTrim ends all sessions of a user but those with the latest logins. It needs no lock against logins beside it: each of them trims when it
 -- has committed, no trim ends a session that belongs to the latest of all, and the last trim sees every login.
 -- name: OwnerTrim :many

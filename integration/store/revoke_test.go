@@ -250,7 +250,7 @@ func TestASessionThatATriggerKeepsHasNotEnded(t *testing.T) {
 			fails("Delete", r, err)
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
-			for _, sel := range []sessionstore.Selection{{UserID: "ada"}, {All: true}} {
+			for _, sel := range []sessionstore.Selection{{UserID: "ada", Handle: id.Handle()}, {UserID: "ada"}, {All: true}} {
 				_, r, err = c.store.Revoke(ctx, sel)
 				fails("Revoke", r, err)
 			}

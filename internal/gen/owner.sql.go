@@ -220,6 +220,28 @@ func (q *Queries) OwnerFind(ctx context.Context, db DBTX, arg *OwnerFindParams) 
 	return items, nil
 }
 
+const ownerHasOne = `-- name: OwnerHasOne :one
+SELECT EXISTS (
+    SELECT 1 FROM pgsession.sessions AS s
+    WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now()
+        AND substring(pg_catalog.sha256($2::bytea || s.id) FROM 1 FOR 16) = $3::bytea
+)::boolean AS found
+`
+
+type OwnerHasOneParams struct {
+	UserID string
+	Label  []byte
+	Handle []byte
+}
+
+// OwnerHasOne reports whether the session that OwnerRevokeOne ends is there.
+func (q *Queries) OwnerHasOne(ctx context.Context, db DBTX, arg *OwnerHasOneParams) (bool, error) {
+	row := db.QueryRow(ctx, ownerHasOne, arg.UserID, arg.Label, arg.Handle)
+	var found bool
+	err := row.Scan(&found)
+	return found, err
+}
+
 const ownerList = `-- name: OwnerList :many
 
 SELECT

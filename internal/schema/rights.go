@@ -25,7 +25,7 @@ var rights = []right{
 	{"SELECT", "sessions", nil, []string{
 		"SessionLoad", "SessionLoadMany", "SessionMissing", "SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
 		"SessionRotateMany", "SessionDelete", "SessionDeleteFree", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
-		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerFind", "OwnerRevoke", "OwnerRevokeOne", "OwnerEnd", "OwnerTrim", "AllFind", "AllEnd", "AllRevoke",
+		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerFind", "OwnerRevoke", "OwnerRevokeOne", "OwnerHasOne", "OwnerEnd", "OwnerTrim", "AllFind", "AllEnd", "AllRevoke",
 		"DistributedTouch", "DistributedRevoke", "DistributedRevokeAll", "DistributedUser", "DistributedTrim", "DistributedExpired", "DistributedSample", "DistributedMissing",
 	}},
 	{"INSERT", "sessions", nil, []string{"SessionCreate", "SessionCreateMany", "SessionRotate", "SessionRotateMany"}},
