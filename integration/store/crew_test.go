@@ -115,12 +115,12 @@ func (c *crew) lock(ids ...sessionstore.ID) (release func()) {
 	for i := range ids {
 		raw[i] = ids[i][:]
 	}
+	release = sync.OnceFunc(func() { _ = tx.Rollback(context.Background()) })
+	c.t.Cleanup(release)
 	tag, err := tx.Exec(c.t.Context(), "SELECT FROM pgsession.sessions WHERE id = ANY($1) FOR UPDATE", raw)
 	if err != nil || tag.RowsAffected() != int64(len(ids)) {
 		c.t.Fatalf("locked %d of %d rows: %v", tag.RowsAffected(), len(ids), err)
 	}
-	release = sync.OnceFunc(func() { _ = tx.Rollback(context.Background()) })
-	c.t.Cleanup(release)
 	return release
 }
 
@@ -157,11 +157,11 @@ func (c *crew) lockTable() (release func()) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	release = sync.OnceFunc(func() { _ = tx.Rollback(context.Background()) })
+	c.t.Cleanup(release)
 	if _, err := tx.Exec(c.t.Context(), "LOCK TABLE pgsession.sessions IN SHARE MODE"); err != nil {
 		c.t.Fatal(err)
 	}
-	release = sync.OnceFunc(func() { _ = tx.Rollback(context.Background()) })
-	c.t.Cleanup(release)
 	return release
 }
 

@@ -215,9 +215,9 @@ func TestARowThatStaysLocked(t *testing.T) {
 func TestSharedStatementsWaitForNoRow(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
-	ids := c.sessions(8)
-	slices.SortFunc(ids, func(a, b sessionstore.ID) int { return slices.Compare(a[:], b[:]) })
 	for name, jam := range map[string]func() func(){"save": c.jamSaves, "rotate": c.jamRotates} {
+		ids := c.sessions(8)
+		slices.SortFunc(ids, func(a, b sessionstore.ID) int { return slices.Compare(a[:], b[:]) })
 		unlock := func() {}
 		release := jam()
 		var free sync.WaitGroup
