@@ -15,7 +15,8 @@ import (
 // second.
 const clientLines = 10
 
-// clientLog is what go-redis writes to. It has one logger for the whole process.
+// clientLog is what go-redis writes to. It has one logger for the whole
+// process.
 type clientLog struct {
 	set sync.Once
 
@@ -28,11 +29,11 @@ type clientLog struct {
 var ofClients clientLog
 
 // LogClients brings the lines that go-redis writes by itself, such as one for
-// each connection that fails, to a logger, until release is called. go-redis has
-// one logger for the whole process and does not say which client a line is of: if
-// there are several loggers here, the one that came first gets the lines. It
-// calls [redis.SetLogger] once in the process, so an application that calls it
-// later has its own logger.
+// each connection that fails, to a logger, until release is called. go-redis
+// has one logger for the whole process and does not say which client a line is
+// of: if there are several loggers here, the one that came first gets the
+// lines. It calls [redis.SetLogger] once in the process, so an application that
+// calls it later has its own logger.
 func LogClients(logger *slog.Logger) (release func()) {
 	ofClients.set.Do(func() { redis.SetLogger(&ofClients) })
 	ofClients.mu.Lock()
@@ -62,8 +63,9 @@ func (c *clientLog) Printf(ctx context.Context, format string, v ...any) {
 	logger.WarnContext(ctx, "redis client reports", args...)
 }
 
-// take returns the logger for a line, and how many lines were left out before it;
-// nil for a line to be left out. With no one left who asked it is slog's default.
+// take returns the logger for a line, and how many lines were left out before
+// it; nil for a line to be left out. With no one left who asked it is slog's
+// default.
 func (c *clientLog) take(now time.Time) (logger *slog.Logger, omitted int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -59,7 +59,8 @@ func TestLinesOfGoRedisHaveARate(t *testing.T) {
 	}
 }
 
-// An application that sets its own logger after the cache was opened has the lines.
+// An application that sets its own logger after the cache was opened has the
+// lines.
 func TestALoggerOfTheApplicationStays(t *testing.T) {
 	j := &journal{}
 	LogClients(j.logger())()

@@ -27,7 +27,8 @@ type Config struct {
 	// Defaults to 96 KiB, and is at most 1 MiB less 64 KiB.
 	MaxSize int
 
-	// Logger gets one line when Redis begins to fail, or to refuse writes, and one when that is over. Nil: no lines.
+	// Logger gets one line when Redis begins to fail, or to refuse writes, and
+	// one when that is over. Nil: no lines.
 	Logger *slog.Logger
 }
 

@@ -20,8 +20,8 @@ const (
 )
 
 // writeState notices a Redis that answers reads and refuses writes: the breaker
-// stays closed then, since what is there can be used. While writes are refused, a
-// timer tries one.
+// stays closed then, since what is there can be used. While writes are refused,
+// a timer tries one.
 type writeState struct {
 	probe  func(context.Context) error
 	logger *slog.Logger

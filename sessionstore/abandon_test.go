@@ -101,7 +101,8 @@ func TestAPanicAfterTheResponseHasBegun(t *testing.T) {
 }
 
 // A save that is still under way in another goroutine when the handler panics
-// has changed the token or will: the response waits for it, and brings the token.
+// has changed the token or will: the response waits for it, and brings the
+// token.
 func TestAPanicWhileALoginIsBeingSaved(t *testing.T) {
 	for _, method := range []string{"Rotate", "Revoke"} { // of which the second keeps the limit, after the login
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser = 3 })

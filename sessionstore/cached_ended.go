@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// maxEndedIDs bounds the ids and users that are kept. Each takes about 100 bytes.
+// maxEndedIDs bounds the ids and users that are kept. Each takes about 100
+// bytes.
 const maxEndedIDs = 100_000
 
-// endedHere keeps what this process has ended and the cache may still serve: the
-// ids whose tombstones it did not acknowledge, and the users whose sessions were
-// revoked. They are kept for as long as an entry of before can be fresh. At the
-// bound, nothing is served from the cache for that time.
+// endedHere keeps what this process has ended and the cache may still serve:
+// the ids whose tombstones it did not acknowledge, and the users whose sessions
+// were revoked. They are kept for as long as an entry of before can be fresh.
+// At the bound, nothing is served from the cache for that time.
 type endedHere struct {
 	lasts time.Duration // 0 keeps nothing: the cache serves nothing
 
@@ -39,8 +40,8 @@ func (e *endedHere) addIDs(ids []ID) {
 	}
 }
 
-// add keeps what a revoke has ended. Its ids say only what that call saw: another
-// may have ended more, and lost the answer.
+// add keeps what a revoke has ended. Its ids say only what that call saw:
+// another may have ended more, and lost the answer.
 func (e *endedHere) add(s *Selection) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -76,7 +77,8 @@ func (e *endedHere) room(n int, now time.Time) bool {
 	return false
 }
 
-// hides reports whether the cache may not answer for a session, whatever it holds.
+// hides reports whether the cache may not answer for a session, whatever it
+// holds.
 func (e *endedHere) hides(id ID) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

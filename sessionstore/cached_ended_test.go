@@ -15,8 +15,8 @@ import (
 
 const exposure = 30*time.Second + coherence.Allowance
 
-// Whatever became of the tombstones, what this process has ended it does not serve.
-// Other instances may, for as long as was promised.
+// Whatever became of the tombstones, what this process has ended it does not
+// serve. Other instances may, for as long as was promised.
 func TestCachedRevokeCountsHereAtOnce(t *testing.T) {
 	ctx := context.Background()
 	for name, end := range map[string]func(t *testing.T, i *instance, id sessionstore.ID) sessionstore.Revocation{
@@ -103,8 +103,8 @@ func TestCachedPromiseAboutAUser(t *testing.T) {
 	})
 }
 
-// At the bound nothing is served from the cache, for as long as what was not kept
-// could be.
+// At the bound nothing is served from the cache, for as long as what was not
+// kept could be.
 func TestCachedLeavesTheCacheOutAtTheBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()

@@ -23,8 +23,8 @@ func (c *cached) Delete(ctx context.Context, id ID) (Revocation, error) {
 }
 
 // Revoke implements [Store]. Nothing is promised about a user from the ids that
-// this call has seen: another one may have ended sessions and lost the answer, or
-// a new token's tombstone may have failed.
+// this call has seen: another one may have ended sessions and lost the answer,
+// or a new token's tombstone may have failed.
 func (c *cached) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, error) {
 	ids, r, err := c.store.Revoke(ctx, s)
 	outcome := outcomeOf(err)

@@ -41,9 +41,11 @@ type CacheStats struct {
 	Errors int64
 	// Open: Redis fails and is left alone. It is asked in the background whether it is back.
 	Open bool
-	// WritesRefused are writes that Redis answered with an error, such as those of a full or read-only Redis.
+	// WritesRefused are writes that Redis answered with an error, such as those
+	// of a full or read-only Redis.
 	WritesRefused int64
-	// RefusingWrites: Redis answers reads and refuses all writes. A write is tried in the background every five seconds.
+	// RefusingWrites: Redis answers reads and refuses all writes. A write is
+	// tried in the background every five seconds.
 	RefusingWrites bool
 }
 

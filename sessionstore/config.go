@@ -70,11 +70,14 @@ type Config struct {
 	// lower-case letters, digits and underscores. Defaults to pgsession.
 	Schema string
 
-	// Secrets sign the cookies: the first signs, all of them verify. To replace one, first add the new one behind the old
-	// one on every instance, since one that does not know it takes its cookies for forged; then put it first, and drop the old
-	// one when AbsoluteTimeout has passed, or sooner if those who were away so long may log in again. The new one signs a cookie that is
-	// written for another reason, or in the answer to a top-level navigation. Each is at least 32
-	// characters; `openssl rand -hex 32` makes one. Required, but in Development, where one is derived from DatabaseURL.
+	// Secrets sign the cookies: the first signs, all of them verify. To replace
+	// one, first add the new one behind the old one on every instance, since
+	// one that does not know it takes its cookies for forged; then put it
+	// first, and drop the old one when AbsoluteTimeout has passed, or sooner if
+	// those who were away so long may log in again. The new one signs a cookie
+	// that is written for another reason, or in the answer to a top-level
+	// navigation. Each is at least 32 characters; `openssl rand -hex 32` makes
+	// one. Required, but in Development, where one is derived from DatabaseURL.
 	Secrets []Secret
 
 	// Timeout ends a session that has not been used for so long (the idle timeout). Defaults to 7 days; at least 1 s.
@@ -85,9 +88,12 @@ type Config struct {
 	// FixedTimeout turns the sliding window off: a session ends Timeout after its creation or login.
 	FixedTimeout bool
 
-	// KeepTokenOnLogin turns regeneration at login off, and with it that a login starts the timeouts afresh. A token that somebody planted in the browser before the login
-	// is then good for the user's session (session fixation): leave it false. Such a login looks for revokes when its token is out:
-	// if it finds one, the session ends, and until then the token is logged in.
+	// KeepTokenOnLogin turns regeneration at login off, and with it that a
+	// login starts the timeouts afresh. A token that somebody planted in the
+	// browser before the login is then good for the user's session (session
+	// fixation): leave it false. Such a login looks for revokes when its token
+	// is out: if it finds one, the session ends, and until then the token is
+	// logged in.
 	KeepTokenOnLogin bool
 
 	// MaxSessionsPerUser is how many sessions a user may have. A login beyond it ends the session whose login is the longest ago.
@@ -118,9 +124,10 @@ type Config struct {
 	// RedisURL is the cache's address, as redis://, rediss:// or unix://; see [cache.Dial] for Sentinel and Cluster. Needed
 	// with UseRedis.
 	RedisURL Secret
-	// NoRedisLogger leaves the logger of go-redis alone, which is one for the whole process. Otherwise the lines that
-	// go-redis writes by itself go to Logger, with a rate: see [cache.LogClients]. Set it if the application calls
-	// redis.SetLogger before [Open]; a later call wins in any case.
+	// NoRedisLogger leaves the logger of go-redis alone, which is one for the
+	// whole process. Otherwise the lines that go-redis writes by itself go to
+	// Logger, with a rate: see [cache.LogClients]. Set it if the application
+	// calls redis.SetLogger before [Open]; a later call wins in any case.
 	NoRedisLogger bool
 	// EncryptionKeys seal what is in the cache: 64 hexadecimal characters each, the first seals, all of them open. To replace
 	// one, first add the new one behind the old one everywhere, then put it first, and drop the old one when CacheFreshness

@@ -18,11 +18,13 @@ import (
 //
 //	v1.<key id>.<base64url(payload)>.<base64url(HMAC-SHA-256)>
 //
-// where the payload is the token (32 bytes), flags (1 byte) and 8 bytes, big endian: the minimum version that a cache may answer with, or
-// the Unix time at which a session of an emergency was made.
-// The MAC covers, each with its length before it: the purpose, the cookie's name, the environment, the key id and
-// the payload. So a cookie of another name, another environment or another purpose of the same secret is worth
-// nothing. The signature is not what keeps a session safe, the token is; it lets garbage be refused without a query.
+// where the payload is the token (32 bytes), flags (1 byte) and 8 bytes, big
+// endian: the minimum version that a cache may answer with, or the Unix time at
+// which a session of an emergency was made. The MAC covers, each with its
+// length before it: the purpose, the cookie's name, the environment, the key id
+// and the payload. So a cookie of another name, another environment or another
+// purpose of the same secret is worth nothing. The signature is not what keeps
+// a session safe, the token is; it lets garbage be refused without a query.
 const (
 	cookieVersion  = "v1"
 	cookiePurpose  = "pgsession cookie v1"

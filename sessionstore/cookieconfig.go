@@ -35,16 +35,17 @@ type CookieConfig struct {
 	// SameSite defaults to Strict: a link from another site arrives without the session. Lax, the default in
 	// development, sends it with such links; None with everything, which a frame on another site needs.
 	//
-	// With Strict, a second cookie says that there is a session: the marker, whose
-	// name ends in "-set", and which is Lax. With it a link from another site does
-	// not begin another session in place of the first: see [Session.Withheld].
+	// With Strict, a second cookie says that there is a session: the marker,
+	// whose name ends in "-set", and which is Lax. With it a link from another
+	// site does not begin another session in place of the first: see
+	// [Session.Withheld].
 	SameSite http.SameSite
-	// NoMarker turns the marker off. Another site can tell by it that the browser
-	// has a session here. Without it, a link from another site to a page that
-	// stores anything logs the user out.
+	// NoMarker turns the marker off. Another site can tell by it that the
+	// browser has a session here. Without it, a link from another site to a
+	// page that stores anything logs the user out.
 	NoMarker bool
-	// Partitioned gives the cookie a jar for each site that embeds this one in a
-	// frame (CHIPS). It needs SameSite None to be of use there, and https.
+	// Partitioned gives the cookie a jar for each site that embeds this one in
+	// a frame (CHIPS). It needs SameSite None to be of use there, and https.
 	Partitioned bool
 	// Insecure sends the cookie over plain http too. Only [Development] allows it, where it is the default for
 	// requests that came over plain http.

@@ -2,8 +2,8 @@ package sessionstore
 
 import "testing"
 
-// The cookies of a response, by what the request brought and what belongs in the
-// browser now.
+// The cookies of a response, by what the request brought and what belongs in
+// the browser now.
 func TestCookieOps(t *testing.T) {
 	one, two := newToken(), newToken()
 	cookie := func(tok token, change ...func(*ticket)) cookieState {

@@ -16,10 +16,13 @@
 //
 // # Sessions
 //
-// A browser holds a signed cookie with a random token of 256 bits; the database holds a row under the token's
-// SHA-256. Neither can be made from the other. A request's session is loaded when [FromContext] is first called, and
-// what the handler changed is saved just before the first byte of the response; what it changes later, when it
-// returns. A visitor who stores nothing has no row and no cookie. [Session.Login] changes the token, [Session.Logout] deletes the row.
+// A browser holds a signed cookie with a random token of 256 bits; the database
+// holds a row under the token's SHA-256. Neither can be made from the other. A
+// request's session is loaded when [FromContext] is first called, and what the
+// handler changed is saved just before the first byte of the response; what it
+// changes later, when it returns. A visitor who stores nothing has no row and
+// no cookie. [Session.Login] changes the token, [Session.Logout] deletes the
+// row.
 //
 // # Expiry
 //
@@ -37,9 +40,12 @@
 //
 // # Whose session it is
 //
-// [Manager.List] shows a user's sessions, each with a public [Handle]; [Manager.Revoke], [Session.RevokeOthers], [Manager.RevokeUser] and
-// [Manager.RevokeAll] end them, also the logins that are under way ([ErrRevoked]), [Manager.In] does so inside a transaction of the application. [RequireFresh] asks for a recent
-// login, [Session.Watch] ends streams together with their session.
+// [Manager.List] shows a user's sessions, each with a public [Handle];
+// [Manager.Revoke], [Session.RevokeOthers], [Manager.RevokeUser] and
+// [Manager.RevokeAll] end them, also the logins that are under way
+// ([ErrRevoked]), [Manager.In] does so inside a transaction of the application.
+// [RequireFresh] asks for a recent login, [Session.Watch] ends streams together
+// with their session.
 //
 // A session that is used from another family of browser or system, or from another network, is an [EventSuspicious], and more if
 // [Config.SuspiciousAction] or [Config.Judge] says so. What happens every day is none: an update of the browser or the system,
@@ -69,9 +75,9 @@
 // carries the time of Postgres at which it was read, and counts for [Config.CacheFreshness] after that, by a clock
 // that is kept from Postgres's own answers. A revoke deletes the row, and then a tombstone takes the entry's place.
 //
-// After a revoke has returned with Committed, no instance serves the session for a
-// load that starts later than [Revocation.MaxExposure]. This process serves it from
-// then on no more. Nothing fails when Redis does.
+// After a revoke has returned with Committed, no instance serves the session
+// for a load that starts later than [Revocation.MaxExposure]. This process
+// serves it from then on no more. Nothing fails when Redis does.
 //
 // # Key rotation
 //

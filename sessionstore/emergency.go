@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// What an emergency may hold in memory: beyond it new sessions are refused. Half
-	// of it is kept for sessions with a user, so that visitors can't keep logins out.
+	// What an emergency may hold in memory: beyond it new sessions are refused.
+	// Half of it is kept for sessions with a user, so that visitors can't keep
+	// logins out.
 	emergencySessions = 100_000
 	emergencyBytes    = 256 << 20
 	// How many revokes an emergency may write down: beyond it they fail.
@@ -308,7 +309,8 @@ func (e *emergency) Stats(ctx context.Context, exact bool) (Stats, error) {
 // apart reports whether no restore concerns the session: Postgres has it, or
 // nobody has. It stays so, since a session only moves from memory to Postgres.
 // A call for it waits for Postgres outside the gate. A call that waits in the
-// gate, as for a locked row, holds up the next restore, and that every other call.
+// gate, as for a locked row, holds up the next restore, and that every other
+// call.
 func (e *emergency) apart(ctx context.Context, id ID) bool {
 	if mode := e.current(); mode != coherence.Importing {
 		return mode == coherence.Normal

@@ -67,7 +67,8 @@ func TestASessionOfAnotherInstancesEmergency(t *testing.T) {
 }
 
 // The page that fetches a withheld cookie is for links of other sites. Here the
-// cookie came, and a browser without Referer would get that page again and again.
+// cookie came, and a browser without Referer would get that page again and
+// again.
 func TestServeWithheldOfAnotherInstancesEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOutage(t, halfMinute, weekly)

@@ -30,7 +30,8 @@ func TestVisitorsLeaveRoomForLoginsInAnEmergency(t *testing.T) {
 		for ; visitors < 1000 && o.begin(fmt.Sprint("visitor", visitors), "") == nil; visitors++ {
 		}
 		expect(t, "visitors", visitors, 50)
-		// A visitor who logs in makes room for another one, and takes of the users'.
+		// A visitor who logs in makes room for another one, and takes of the
+		// users'.
 		_, err := o.Rotate(t.Context(), idOf("visitor0"), idOf("login0"), sessionstore.Change{UserID: "ann"})
 		expect(t, "a visitor's login", err, nil)
 		expect(t, "another visitor", o.begin("one more", ""), nil)
@@ -69,7 +70,8 @@ func TestVisitorsLeaveBytesForLoginsInAnEmergency(t *testing.T) {
 	})
 }
 
-// Sessions with a user are restored first, and those that Postgres refuses keep no other from it.
+// Sessions with a user are restored first, and those that Postgres refuses keep
+// no other from it.
 func TestUsersAreRestoredFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOutage(t, halfMinute, weekly)

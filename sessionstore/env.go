@@ -12,8 +12,8 @@ import (
 // reported together; each names its variable and none shows its value. A variable that is empty counts as not set.
 //
 // NODE_ENV can make APP_ENV stricter, never looser: other tools set it for
-// themselves. What is read in a way that may surprise is logged with WARN when a
-// [Manager] is made.
+// themselves. What is read in a way that may surprise is logged with WARN when
+// a [Manager] is made.
 func ConfigFromEnv() (Config, error) { return configFrom(os.LookupEnv) }
 
 // envNames are the variables of the fields that [Config]'s own check finds fault with.
@@ -160,8 +160,8 @@ func (e *environment) named(name string, decides bool) (env Environment, set boo
 // duration is a whole number of milliseconds, or a Go duration such as 90m or 168h. A zero that somebody wrote is
 // returned as -1: it turns pruning off and is too short for a timeout, where 0 would be taken for "not set".
 //
-// A number below usual may have been meant as seconds or minutes, so its reading
-// is logged.
+// A number below usual may have been meant as seconds or minutes, so its
+// reading is logged.
 func (e *environment) duration(name string, usual time.Duration) time.Duration {
 	v, set := e.get(name)
 	if !set {

@@ -32,21 +32,21 @@ var (
 	// [Config.DenyAtMaxSessions] says that a further login fails.
 	ErrTooManySessions = errors.New("the user has too many sessions: one must be ended first")
 
-	// ErrRevoked: the sessions of the user were revoked while the login was under
-	// way, so it may rest on an old password. [ServeError] answers 403, and the user
-	// logs in again.
+	// ErrRevoked: the sessions of the user were revoked while the login was
+	// under way, so it may rest on an old password. [ServeError] answers 403,
+	// and the user logs in again.
 	ErrRevoked = errors.New("login refused: the sessions of this user were revoked meanwhile: log in again")
 
 	// ErrNoMiddleware: the context is not that of a request that came through
-	// [Manager.Handler]. A context of a framework's own, such as a *gin.Context,
-	// may hide it.
+	// [Manager.Handler]. A context of a framework's own, such as a
+	// *gin.Context, may hide it.
 	ErrNoMiddleware = errors.New("no session in this context: wrap the handler with Manager.Handler, and pass r.Context() (in gin c.Request.Context())")
 
 	// ErrEnded: the session was used after its request had ended, by a goroutine that outlived it.
 	ErrEnded = errors.New("session used after its request ended")
 
-	// ErrHeadersSent: the change needs a cookie, and the response has begun. For
-	// a value it is within a *[ValueError] that names the key.
+	// ErrHeadersSent: the change needs a cookie, and the response has begun.
+	// For a value it is within a *[ValueError] that names the key.
 	ErrHeadersSent = errors.New("response headers already sent: log in, log out, regenerate and start sessions before writing the body, or render into a buffer")
 )
 

@@ -17,8 +17,10 @@ var eventLevels = [eventKinds]slog.Level{
 	EventDropped: slog.LevelWarn,
 }
 
-// logObserver is the default Observer: a line for each event, at the level its kind deserves, with the time at which it happened.
-// What a stranger can cause has one line a second for each kind, after ten at once. The next one says how many were omitted.
+// logObserver is the default Observer: a line for each event, at the level its
+// kind deserves, with the time at which it happened. What a stranger can cause
+// has one line a second for each kind, after ten at once. The next one says how
+// many were omitted.
 func logObserver(log *slog.Logger) Observer {
 	rates := new([eventKinds]lineRate)
 	return func(ctx context.Context, e Event) {

@@ -155,9 +155,10 @@ func (x *exchange) save() error {
 	return err
 }
 
-// forgetDead forgets a session that ended while the handler ran, if the response
-// would write its token again, as for RememberMe, after a Save that the cache
-// did not acknowledge or while a key is replaced. The browser may have another one by now, from a login.
+// forgetDead forgets a session that ended while the handler ran, if the
+// response would write its token again, as for RememberMe, after a Save that
+// the cache did not acknowledge or while a key is replaced. The browser may
+// have another one by now, from a login.
 func (x *exchange) forgetDead() {
 	s := &x.session
 	s.mu.Lock()
@@ -229,8 +230,9 @@ func (x *exchange) fail() {
 	x.writeCookies()
 }
 
-// abandon voids what a handler that panicked has changed and not saved. The response of whoever recovers must bring a token that
-// its own Save has changed.
+// abandon voids what a handler that panicked has changed and not saved. The
+// response of whoever recovers must bring a token that its own Save has
+// changed.
 func (x *exchange) abandon() {
 	x.loading.Lock()
 	defer x.loading.Unlock()

@@ -262,8 +262,8 @@ func TestResponseThatSetsTheCookieIsNotCached(t *testing.T) {
 	}
 }
 
-// What a handler says about caching stands, and nothing is said for one that did
-// not ask for its session.
+// What a handler says about caching stands, and nothing is said for one that
+// did not ask for its session.
 func TestResponseThatAskedForTheSessionIsPrivate(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -36,8 +36,8 @@ func (x *exchange) writeCookies() {
 		m.cookie.clear(h, secure)
 	}
 	if x.ambiguous && has.token == (token{}) {
-		// A login elsewhere can't clear a cookie of this path. It comes last: what
-		// sets our own spelling replaces all of the name.
+		// A login elsewhere can't clear a cookie of this path. It comes last:
+		// what sets our own spelling replaces all of the name.
 		m.cookie.clearOthers(h, x.request, x.hosts(), secure)
 	}
 	switch marker {
@@ -47,13 +47,15 @@ func (x *exchange) writeCookies() {
 		m.cookie.unmark(h, secure)
 	}
 
-	// A shared cache that kept this response would hand the session to strangers.
+	// A shared cache that kept this response would hand the session to
+	// strangers.
 	if forbidCaching(h) {
 		m.observe(x.request.Context(), Event{Kind: EventUncached, Handle: s.handle()})
 	}
 }
 
-// secure decides the cookie's Secure attribute. What a browser drops without a word is said once, in the log.
+// secure decides the cookie's Secure attribute. What a browser drops without a
+// word is said once, in the log.
 func (x *exchange) secure() bool {
 	https := x.m.proxies.https(x.request)
 	secure := x.m.cfg.Cookie.secure(x.m.cfg.Env, https)

@@ -3,9 +3,9 @@ package sessionstore
 import "strings"
 
 // fetchers are parts of the user agents of programs that fetch for a browser or
-// an app, with its cookies and under a name of their own: media players, download
-// managers, and the HTTP libraries of apps that share their cookies with a web
-// view.
+// an app, with its cookies and under a name of their own: media players,
+// download managers, and the HTTP libraries of apps that share their cookies
+// with a web view.
 var fetchers = [...]string{
 	"AppleCoreMedia",                // audio and video of Safari and of web views
 	"CFNetwork", "com.apple.WebKit", // icons, previews and downloads of Apple's systems

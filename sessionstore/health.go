@@ -16,15 +16,16 @@ const (
 
 // Health is the answer of [Manager.HealthHandler].
 type Health struct {
-	// Status is "ok"; "emergency" while Postgres is unavailable and new sessions live in memory; or "unavailable", also in
-	// an emergency until this process has once reached Postgres and found the schema.
+	// Status is "ok"; "emergency" while Postgres is unavailable and new
+	// sessions live in memory; or "unavailable", also in an emergency until
+	// this process has once reached Postgres and found the schema.
 	Status string `json:"status"`
 	// EmergencySince is when the emergency began; nil without one.
 	EmergencySince *time.Time `json:"emergency_since,omitempty"`
 	// Store is the store in use.
 	Store string `json:"store"`
-	// Cache is "ok", "degraded" while Redis answers reads and refuses writes, or "unavailable"; empty without one. No
-	// request depends on it.
+	// Cache is "ok", "degraded" while Redis answers reads and refuses writes,
+	// or "unavailable"; empty without one. No request depends on it.
 	Cache string `json:"cache,omitempty"`
 	// Sessions are the counts, estimated on a big table; nil when they can't be had.
 	Sessions *Stats `json:"sessions,omitempty"`
@@ -64,10 +65,13 @@ func (m *Manager) Health(ctx context.Context) Health {
 	return h
 }
 
-// HealthHandler answers with [Health] as JSON: 200 when sessions can be served, be it in an emergency, 503 when they can't.
-// It is 503 until this process has once reached Postgres and found the schema, so that a deploy with a wrong DATABASE_URL stops.
-// Ask it for readiness. For liveness ask an endpoint that needs no sessions: to restart a process ends the sessions of its
-// emergency. It shows counts only, but is meant for operators: don't put it on the public side.
+// HealthHandler answers with [Health] as JSON: 200 when sessions can be served,
+// be it in an emergency, 503 when they can't. It is 503 until this process has
+// once reached Postgres and found the schema, so that a deploy with a wrong
+// DATABASE_URL stops. Ask it for readiness. For liveness ask an endpoint that
+// needs no sessions: to restart a process ends the sessions of its emergency.
+// It shows counts only, but is meant for operators: don't put it on the public
+// side.
 func (m *Manager) HealthHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := m.Health(r.Context())

@@ -57,9 +57,9 @@ func safe(method string) bool {
 	return false
 }
 
-// choose loads the session of the tickets. If there are several, the one that is
-// alive counts. Two that are alive count as none: the newest may be that of an
-// attacker on a sibling host, who would get the user to work in it.
+// choose loads the session of the tickets. If there are several, the one that
+// is alive counts. Two that are alive count as none: the newest may be that of
+// an attacker on a sibling host, who would get the user to work in it.
 func (x *exchange) choose(ctx context.Context, tickets []ticket) error {
 	m := x.m
 	if len(tickets) > 1 {
@@ -106,8 +106,9 @@ func (x *exchange) take(ctx context.Context, t ticket) error {
 	}
 	switch {
 	case errors.Is(err, ErrNotFound):
-		// The cookie stays. Were it cleared, this response could overtake that of a login in another tab,
-		// whose cookie has the same name, and log the user out.
+		// The cookie stays. Were it cleared, this response could overtake that
+		// of a login in another tab, whose cookie has the same name, and log
+		// the user out.
 		e := Event{Kind: EventUnknown, Handle: t.token.id().Handle()}
 		if errors.Is(err, ErrExpired) {
 			e.Kind = EventExpired

@@ -24,8 +24,8 @@ func (p flashPage) Flash() (msg string, err error) {
 	return msg, err
 }
 
-// A template that writes straight to the ResponseWriter has sent the head of the
-// page before it comes to the message.
+// A template that writes straight to the ResponseWriter has sent the head of
+// the page before it comes to the message.
 func TestMessageOfATemplateIsShownOnce(t *testing.T) {
 	site := newSite(t)
 	page := template.Must(template.New("").Parse("<title>Cart</title>" + strings.Repeat(" ", 8192) + "[{{.Flash}}]"))
@@ -163,8 +163,8 @@ func TestLateChangeThatCannotBeSaved(t *testing.T) {
 	})
 }
 
-// A goroutine that changes the session while its handler returns: a nil error is
-// a promise.
+// A goroutine that changes the session while its handler returns: a nil error
+// is a promise.
 func TestLateChangeByAGoroutineIsKeptOrRefused(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer()

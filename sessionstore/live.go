@@ -64,8 +64,8 @@ type watch struct {
 	session *Session
 	cancel  context.CancelCauseFunc
 	known   time.Time // when the session was last known to live; read and written by one check at a time
-	// restored: the session of an emergency has been found in Postgres. One check
-	// at a time reads and writes it, too.
+	// restored: the session of an emergency has been found in Postgres. One
+	// check at a time reads and writes it, too.
 	restored bool
 }
 
@@ -132,8 +132,8 @@ func (q *watches) again(after time.Duration) {
 	})
 }
 
-// wake checks at once if a session that has just ended here may be watched. Other
-// instances find out with their next check.
+// wake checks at once if a session that has just ended here may be watched.
+// Other instances find out with their next check.
 func (q *watches) wake(ended func(*Record) bool) {
 	q.mu.Lock()
 	open := slices.Collect(maps.Keys(q.open))
@@ -223,8 +223,8 @@ func (q *watches) check() {
 }
 
 // barred reports whether the session of an emergency was logged out at another
-// instance: what is alive under its id is the row of bar. Once it has been found
-// restored, no row of bar can come.
+// instance: what is alive under its id is the row of bar. Once it has been
+// found restored, no row of bar can come.
 func (q *watches) barred(ctx context.Context, id ID, of []*watch) bool {
 	for _, w := range of {
 		if rec, _ := w.session.Record(); w.restored || !rec.Emergency {

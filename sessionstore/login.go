@@ -14,14 +14,15 @@ type LoginOption int
 
 // DropValues drops what the session held before the login, also what other
 // requests store meanwhile. What this request sets and has not saved stays.
-// Values that came before the login may be of an attacker who planted the session,
-// such as a redirect target, an e-mail address to confirm or a cart.
+// Values that came before the login may be of an attacker who planted the
+// session, such as a redirect target, an e-mail address to confirm or a cart.
 const DropValues LoginOption = iota + 1
 
-// Login makes the session that of a user who has just proved who they are. It gets a new token, so that one
-// planted before the login is worth nothing (session fixation), and both its timeouts start afresh. The values stay,
-// unless they belonged to another user: then they are dropped, but for what this request has set. [DropValues] drops
-// them in any case.
+// Login makes the session that of a user who has just proved who they are. It
+// gets a new token, so that one planted before the login is worth nothing
+// (session fixation), and both its timeouts start afresh. The values stay,
+// unless they belonged to another user: then they are dropped, but for what
+// this request has set. [DropValues] drops them in any case.
 //
 // With [Config.KeepTokenOnLogin] token and timeouts stay.
 //
@@ -121,11 +122,11 @@ func (s *Session) Remembered() bool {
 }
 
 // Discard takes back what is pending: values, a login, a regeneration, a choice
-// of [Session.RememberMe]. What was saved already stays, and so does a
-// logout. A login or a regeneration whose Save failed for want of a reply is not
-// repeated; if it was made, that browser logs in again. It is for a handler that fails half way and answers with a status below 500: what
-// was changed before it is saved with it. A status of 500 or more discards by
-// itself.
+// of [Session.RememberMe]. What was saved already stays, and so does a logout.
+// A login or a regeneration whose Save failed for want of a reply is not
+// repeated; if it was made, that browser logs in again. It is for a handler
+// that fails half way and answers with a status below 500: what was changed
+// before it is saved with it. A status of 500 or more discards by itself.
 func (s *Session) Discard() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,8 +7,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// An attacker plants a session that holds values, and the user logs in with it. With DropValues nothing of it is left,
-// not even what comes while the login is under way.
+// An attacker plants a session that holds values, and the user logs in with it.
+// With DropValues nothing of it is left, not even what comes while the login is
+// under way.
 func TestALoginDropsWhatAPlantedSessionHolds(t *testing.T) {
 	for name, keep := range map[string]bool{"a new token": false, "the token stays": true} {
 		t.Run(name, func(t *testing.T) {
@@ -35,7 +36,8 @@ func TestALoginDropsWhatAPlantedSessionHolds(t *testing.T) {
 	}
 }
 
-// The option is of one login: the next one, and a login that is taken back, drop nothing.
+// The option is of one login: the next one, and a login that is taken back,
+// drop nothing.
 func TestDropValuesIsOfOneLogin(t *testing.T) {
 	site := newSite(t)
 	_, cookie := site.visit(site.newcomer("cart"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {

@@ -8,10 +8,12 @@ import (
 )
 
 const (
-	// So many lines about a kind of event may come at once, and one a second after.
+	// So many lines about a kind of event may come at once, and one a second
+	// after.
 	lineBurst = 10
 	lineEvery = time.Second
-	// What was left out is logged this long after, if no line of the kind follows.
+	// What was left out is logged this long after, if no line of the kind
+	// follows.
 	omittedAfter = 10 * time.Second
 )
 
@@ -24,9 +26,9 @@ type lineRate struct {
 	pending bool // a timer logs what was left out
 }
 
-// take reports whether a line may be logged, and how many were left out before it.
-// Otherwise it counts the line, and later has log called with how many there are
-// then, unless that is nil.
+// take reports whether a line may be logged, and how many were left out before
+// it. Otherwise it counts the line, and later has log called with how many
+// there are then, unless that is nil.
 func (r *lineRate) take(at time.Time, burst int, log func(omitted int)) (omitted int, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,8 +58,8 @@ func (r *lineRate) report(log func(omitted int)) {
 	}
 }
 
-// everyLine are the kinds whose every event is logged: they come from the library's
-// own work, not from requests.
+// everyLine are the kinds whose every event is logged: they come from the
+// library's own work, not from requests.
 var everyLine = [eventKinds]bool{
 	EventEmergency: true, EventRecoveryFailed: true, EventRecovered: true,
 	EventPruned: true, EventPruneFailed: true, EventTouchFailed: true, EventWatchFailed: true, EventDropped: true,

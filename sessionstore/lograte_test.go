@@ -34,7 +34,8 @@ func logged(log, message string) (lines, omitted int) {
 
 func newcomer(s *site) string { return s.newcomer() }
 
-// What a stranger can cause with each request fills no log, and is counted there.
+// What a stranger can cause with each request fills no log, and is counted
+// there.
 func TestEventsOfStrangersHaveARateOfLines(t *testing.T) {
 	const flood, seconds = 500, 30
 	set := func(_ http.ResponseWriter, r *http.Request) {
@@ -77,7 +78,8 @@ func TestEventsOfStrangersHaveARateOfLines(t *testing.T) {
 				if lines < seconds || lines > seconds+20 {
 					t.Errorf("%d lines for %d events", lines, flood*seconds)
 				}
-				// The lines that a timer logged say what was left out, and are of no event.
+				// The lines that a timer logged say what was left out, and are
+				// of no event.
 				if reports := lines + omitted - flood*seconds; reports < 0 || reports > seconds/10+1 {
 					t.Errorf("%d lines and %d omitted, of %d events", lines, omitted, flood*seconds)
 				}
@@ -111,7 +113,8 @@ func TestAnObserverThatPanicsHasARateOfLines(t *testing.T) {
 	}
 }
 
-// Events are counted once, whatever they are about; that is a figure of its own.
+// Events are counted once, whatever they are about; that is a figure of its
+// own.
 func TestEventsAndWhatTheyAreAbout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOutage(t, halfMinute, weekly)

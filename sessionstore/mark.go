@@ -14,24 +14,25 @@ import (
 // MarkID names the mark of one revoke: 16 random bytes.
 type MarkID [16]byte
 
-// markLifetime is for how long a mark counts: no session is older. The migrations
-// say the same.
+// markLifetime is for how long a mark counts: no session is older. The
+// migrations say the same.
 const markLifetime = 400 * 24 * time.Hour
 
-// Mark is what a revoke of a user or of all users leaves behind, for logins that
-// are under way. A store inserts it and never updates it.
+// Mark is what a revoke of a user or of all users leaves behind, for logins
+// that are under way. A store inserts it and never updates it.
 type Mark struct {
 	ID MarkID
 	// RevokedAt is when the revoke began, by the store's clock.
 	RevokedAt time.Time
 }
 
-// Began says when a login began, in a [Draft] or a [Change]. A revoke of the user,
-// or of all users, whose mark is later refuses the login with [ErrRevoked].
+// Began says when a login began, in a [Draft] or a [Change]. A revoke of the
+// user, or of all users, whose mark is later refuses the login with
+// [ErrRevoked].
 //
 // It is either a moment of this process ([BeganHere]) or a time of the store
-// ([BeganAt]), never both. The zero Began is when the session's row says that the
-// user logged in.
+// ([BeganAt]), never both. The zero Began is when the session's row says that
+// the user logged in.
 type Began struct {
 	kind   beganKind
 	here   time.Time
@@ -94,8 +95,8 @@ func (b Began) in(rec *Record) Began {
 	return b
 }
 
-// login is when the login of a session in memory began, for a store with another
-// clock. The age of the session doesn't say: see [emergency.age].
+// login is when the login of a session in memory began, for a store with
+// another clock. The age of the session doesn't say: see [emergency.age].
 func (r *Record) login() Began {
 	if r.UserID == "" || r.began.kind == beganHere {
 		return r.began
@@ -109,8 +110,8 @@ func (b Began) sparedBy(m MarkID) Began {
 	return b
 }
 
-// ownMarks are the marks that one request has made. The zero value is empty, nil
-// takes none.
+// ownMarks are the marks that one request has made. The zero value is empty,
+// nil takes none.
 type ownMarks struct {
 	mu  sync.Mutex
 	ids []MarkID
@@ -138,7 +139,8 @@ func (o *ownMarks) all() []MarkID {
 	return slices.Clone(o.ids)
 }
 
-// ownMarksOf are those of the request that a context belongs to; nil without one.
+// ownMarksOf are those of the request that a context belongs to; nil without
+// one.
 func ownMarksOf(ctx context.Context) *ownMarks {
 	if v, ok := ctx.Value(contextKey{}).(*visit); ok {
 		if x := v.exchange.Load(); x != nil {
@@ -157,8 +159,8 @@ var everyone = keyOf("all", "")
 // userKey is the key of a revoke of a user.
 func userKey(userID string) markKey { return keyOf("user", userID) }
 
-// keyOf hashes purpose and value, each with its length before it: no value can be
-// mistaken for one of another purpose.
+// keyOf hashes purpose and value, each with its length before it: no value can
+// be mistaken for one of another purpose.
 func keyOf(purpose, value string) markKey {
 	b := binary.BigEndian.AppendUint32(nil, uint32(len(purpose)))
 	b = append(b, purpose...)

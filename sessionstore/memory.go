@@ -24,7 +24,8 @@ type Memory struct {
 	maxBytes int
 	// emergency marks the records.
 	emergency bool
-	// keepsShare: sessions without a user get at most half of limit and maxBytes.
+	// keepsShare: sessions without a user get at most half of limit and
+	// maxBytes.
 	keepsShare bool
 
 	mu        sync.Mutex

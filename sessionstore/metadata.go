@@ -41,10 +41,10 @@ func (p proxies) believes(r *http.Request) bool {
 	}
 }
 
-// remote returns the address in RemoteAddr. It is the peer's if it has a port. A
-// middleware such as chi's RealIP puts the client's there, without one: then the
-// peer is unknown, and what the client may have made up must not be a proxy's.
-// On a unix socket the address is not valid.
+// remote returns the address in RemoteAddr. It is the peer's if it has a port.
+// A middleware such as chi's RealIP puts the client's there, without one: then
+// the peer is unknown, and what the client may have made up must not be a
+// proxy's. On a unix socket the address is not valid.
 func remote(r *http.Request) (addr netip.Addr, isPeer bool) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err == nil {

@@ -20,16 +20,19 @@ import (
 // before what could not be saved; after a [Session.Logout] it is empty.
 type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
-// Handler gives every request to next a session, to be had with [FromContext]. The session is loaded when it is first
-// asked for and saved just before the first byte of the response; a request that does not use it costs no query, and
-// one that stores nothing gets no cookie. When the session can't be saved, the client gets 503 and keeps its cookie, or gets
-// the one with the new token when the handler's own [Session.Save] had changed that before.
+// Handler gives every request to next a session, to be had with [FromContext].
+// The session is loaded when it is first asked for and saved just before the
+// first byte of the response; a request that does not use it costs no query,
+// and one that stores nothing gets no cookie. When the session can't be saved,
+// the client gets 503 and keeps its cookie, or gets the one with the new token
+// when the handler's own [Session.Save] had changed that before.
 //
 // A response with a status of 500 or more saves nothing: values, a login and a
 // new token that no Save had kept are void. A [Session.Logout] is carried out.
 //
-// What a handler that panics has changed and not saved is void, after the first byte too. If its own Save had changed the token before, the header map has the new cookie, for
-// whoever recovers and answers.
+// What a handler that panics has changed and not saved is void, after the first
+// byte too. If its own Save had changed the token before, the header map has
+// the new cookie, for whoever recovers and answers.
 //
 // Put http.TimeoutHandler inside. Outside, its 503 replaces the response of a
 // handler that goes on: a login that comes later is saved, and the browser does
@@ -86,9 +89,10 @@ var sessionless lineRate
 
 // ServeError is the default [ErrorHandler], and good for an error of
 // [FromContext] too. It answers 503 with Retry-After if the store is
-// unavailable, 403 for a user with too many sessions, 499 for a client that left
-// (a canceled context), else 500. The text does not show the reason. It logs
-// [ErrNoMiddleware] with [slog.Default], since there is no Manager to log it.
+// unavailable, 403 for a user with too many sessions, 499 for a client that
+// left (a canceled context), else 500. The text does not show the reason. It
+// logs [ErrNoMiddleware] with [slog.Default], since there is no Manager to log
+// it.
 func ServeError(w http.ResponseWriter, r *http.Request, err error) {
 	unavailable := errors.Is(err, ErrUnavailable)
 	if errors.Is(err, context.Canceled) && (!unavailable || r.Context().Err() != nil) {

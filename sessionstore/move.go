@@ -20,8 +20,10 @@ const tooLarge = 128 << 10
 
 var errHalfway = fmt.Errorf("%w: the session was being moved to Postgres, which did not answer; asking again every %s", ErrUnavailable, probeEvery)
 
-// move takes some sessions from memory to Postgres, those with a user first. Calls wait meanwhile, so that none finds a
-// session in neither. What fails is added to over, which later moves pass over. tried is how many there were to move.
+// move takes some sessions from memory to Postgres, those with a user first.
+// Calls wait meanwhile, so that none finds a session in neither. What fails is
+// added to over, which later moves pass over. tried is how many there were to
+// move.
 func (e *emergency) move(over map[ID]struct{}) (tried, moved int, err error) {
 	e.moving.shut()
 	defer e.moving.open()

@@ -44,18 +44,19 @@ const (
 	EventSuspicious
 	// EventChangeLost: a session was ended elsewhere while a request was changing it; the changes are void.
 	EventChangeLost
-	// EventChangeLate: a change was lost since its response had begun. Err says why
-	// it could not be saved when the handler returned; without Err it needed a
-	// cookie, and the response bypassed our writer: a fault of the program.
+	// EventChangeLate: a change was lost since its response had begun. Err says
+	// why it could not be saved when the handler returned; without Err it
+	// needed a cookie, and the response bypassed our writer: a fault of the
+	// program.
 	EventChangeLate
-	// EventDiscarded: the handler answered with a status of 500 or more. Values,
-	// a login and a new token that no Save had kept are void.
+	// EventDiscarded: the handler answered with a status of 500 or more.
+	// Values, a login and a new token that no Save had kept are void.
 	EventDiscarded
 	// EventSaveFailed: the session could not be saved and the client got an error instead of the response.
 	EventSaveFailed
-	// EventLoginRefused: the sessions of the user were revoked while a login was
-	// under way, or before a session of an emergency reached Postgres. UserID is
-	// the user's.
+	// EventLoginRefused: the sessions of the user were revoked while a login
+	// was under way, or before a session of an emergency reached Postgres.
+	// UserID is the user's.
 	EventLoginRefused
 	// EventLimitFailed: a user's oldest sessions could not be ended after a login; the next one makes up for it.
 	EventLimitFailed
@@ -136,9 +137,11 @@ type Event struct {
 // [Manager.FlushEvents] waits for those that wait, [Manager.Close] does so for [Config.StoreTimeout] at most. They are in this process's memory
 // till then, and lost if it dies. Counts ([Manager.Count]) don't wait.
 //
-// The default Observer writes a line for each event to [Config.Logger]. Events that a stranger can cause, such as
-// EventForged, have one line a second for each kind, after ten at once; "omitted" is how many had none since the line before. All events of
-// users who log in or out, of revokes and of emergencies have their line.
+// The default Observer writes a line for each event to [Config.Logger]. Events
+// that a stranger can cause, such as EventForged, have one line a second for
+// each kind, after ten at once; "omitted" is how many had none since the line
+// before. All events of users who log in or out, of revokes and of emergencies
+// have their line.
 //
 // An Observer that panics is treated as net/http treats a handler: the panic goes to the log ([Config.Logger]) with its stack, the
 // event counts as delivered, and the next one comes.
@@ -154,8 +157,8 @@ func (m *Manager) observe(ctx context.Context, e Event) {
 	m.events.add(ctx, e)
 }
 
-// Count returns how many events of a kind there were in this process, delivered yet or not. For EventDropped it counts
-// the events that were dropped.
+// Count returns how many events of a kind there were in this process, delivered
+// yet or not. For EventDropped it counts the events that were dropped.
 func (m *Manager) Count(k EventKind) int64 {
 	if k < 0 || int(k) >= eventKinds {
 		return 0
@@ -163,8 +166,9 @@ func (m *Manager) Count(k EventKind) int64 {
 	return m.counts[k].Load()
 }
 
-// CountSessions returns how many sessions the events of a kind were about in this process: the sum of [Event.Count]. It
-// is of EventRevoked, EventPruned, EventTouchFailed and EventRecovered, and 0 for other kinds.
+// CountSessions returns how many sessions the events of a kind were about in
+// this process: the sum of [Event.Count]. It is of EventRevoked, EventPruned,
+// EventTouchFailed and EventRecovered, and 0 for other kinds.
 func (m *Manager) CountSessions(k EventKind) int64 {
 	if k < 0 || int(k) >= eventKinds {
 		return 0

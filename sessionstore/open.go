@@ -11,9 +11,11 @@ import (
 
 const needDatabase = "is not set: outside development sessions need Postgres, such as postgres://user:password@host:5432/database"
 
-// Open makes a Manager from a Config: it connects to Postgres, checks that the schema is what this version needs, and
-// logs in one line which stores are in use, how many sessions are active, and which timeouts, cookie name and SameSite are in force. In Development, without a
-// DatabaseURL, sessions live in memory.
+// Open makes a Manager from a Config: it connects to Postgres, checks that the
+// schema is what this version needs, and logs in one line which stores are in
+// use, how many sessions are active, and which timeouts, cookie name and
+// SameSite are in force. In Development, without a DatabaseURL, sessions live
+// in memory.
 //
 // When Postgres can't be reached, sessions live in memory until it is back, unless [Config.NoEmergency] is set: then the
 // error is [ErrUnavailable] with the host's name. A Redis that does not answer is a warning in the log. The other

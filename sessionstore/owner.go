@@ -73,15 +73,15 @@ func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocati
 	return r, err
 }
 
-// RevokeUser ends all sessions of a user, that of the request included, and those
-// that get a new token meanwhile. None is no error. It fails as [Manager.Revoke]
-// does.
+// RevokeUser ends all sessions of a user, that of the request included, and
+// those that get a new token meanwhile. None is no error. It fails as
+// [Manager.Revoke] does.
 //
 // ctx bounds it, and [Config.StoreTimeout] does not: it ends the sessions in
 // batches, each in a transaction with that timeout. It ends a session whose row
-// another transaction holds last, and waits for it until ctx ends. After an error
-// Revocation.Count says how many have ended, and a further call goes on with the
-// others. [WithProgress] reports how far it is.
+// another transaction holds last, and waits for it until ctx ends. After an
+// error Revocation.Count says how many have ended, and a further call goes on
+// with the others. [WithProgress] reports how far it is.
 func (m *Manager) RevokeUser(ctx context.Context, userID string) (Revocation, error) {
 	if err := userError(userID); err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
@@ -89,25 +89,28 @@ func (m *Manager) RevokeUser(ctx context.Context, userID string) (Revocation, er
 	return m.revoke(ctx, Selection{UserID: userID}, ReasonUser, ownMarksOf(ctx))
 }
 
-// RevokeAll ends every session of every user, and those of visitors, in batches as
-// [Manager.RevokeUser] does. The cache is not told of so many: other instances may
-// serve what it holds until it is no longer fresh.
+// RevokeAll ends every session of every user, and those of visitors, in batches
+// as [Manager.RevokeUser] does. The cache is not told of so many: other
+// instances may serve what it holds until it is no longer fresh.
 func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
 	return m.revoke(ctx, Selection{All: true}, ReasonAll, ownMarksOf(ctx))
 }
 
 type progressKey struct{}
 
-// WithProgress returns a context for [Manager.RevokeUser], [Manager.RevokeAll] and
-// [Session.RevokeOthers] that reports progress: they call report after each batch,
-// with how many sessions they have ended so far.
+// WithProgress returns a context for [Manager.RevokeUser], [Manager.RevokeAll]
+// and [Session.RevokeOthers] that reports progress: they call report after each
+// batch, with how many sessions they have ended so far.
 func WithProgress(ctx context.Context, report func(ended int)) context.Context {
 	return context.WithValue(ctx, progressKey{}, report)
 }
 
-// RevokeOthers ends all sessions of the user but this one, as after a change of the password. Where this session's
-// cookie may be in other hands, call [Session.Login] and [Session.Save] before it: who has the old token could get a
-// new one from it after the revoke. A pending [Session.Login] counts. Without a user it ends none. It fails as [Manager.Revoke] does, and with [ErrEnded] after the request.
+// RevokeOthers ends all sessions of the user but this one, as after a change of
+// the password. Where this session's cookie may be in other hands, call
+// [Session.Login] and [Session.Save] before it: who has the old token could get
+// a new one from it after the revoke. A pending [Session.Login] counts. Without
+// a user it ends none. It fails as [Manager.Revoke] does, and with [ErrEnded]
+// after the request.
 func (s *Session) RevokeOthers(ctx context.Context) (Revocation, error) {
 	sel, err := s.others()
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 // more event.
 const maxPlaces = 20_000
 
-// seenPlaces remembers from where a session was used suspiciously and what was done,
-// so that each place is one event and not one with each request. It must be made
-// by newSeenPlaces.
+// seenPlaces remembers from where a session was used suspiciously and what was
+// done, so that each place is one event and not one with each request. It must
+// be made by newSeenPlaces.
 type seenPlaces struct {
 	seed maphash.Seed
 

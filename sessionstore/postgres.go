@@ -32,8 +32,8 @@ type Postgres struct {
 	timeout time.Duration
 	wanted  pgconn.ValidateConnectFunc // what the pool asks of a server; nil for nothing
 	mode    pgx.QueryExecMode
-	// closing counts the pool's connections that are being closed; nil until the
-	// first connection of a pool made with [ConfigurePool].
+	// closing counts the pool's connections that are being closed; nil until
+	// the first connection of a pool made with [ConfigurePool].
 	closing atomic.Pointer[atomic.Int32]
 	checked atomic.Int64 // when that was last asked of one that is connected, in nanoseconds
 
@@ -98,9 +98,11 @@ func (p *Postgres) inSchema(db querier) querier { return schema.In(db, p.schema,
 // Name is "postgres".
 func (p *Postgres) Name() string { return "postgres" }
 
-// Check reports whether the database can be reached, has the schema that this version needs, and lets the pool's role
-// work with it: the rights, a server that takes writes, no row-level security, encoding UTF8. The error says what is wrong
-// and what to do. It also finds out whether Citus has distributed the table, which is worth knowing before the first call.
+// Check reports whether the database can be reached, has the schema that this
+// version needs, and lets the pool's role work with it: the rights, a server
+// that takes writes, no row-level security, encoding UTF8. The error says what
+// is wrong and what to do. It also finds out whether Citus has distributed the
+// table, which is worth knowing before the first call.
 func (p *Postgres) Check(ctx context.Context) error {
 	err := p.run(ctx, opCheck, func(ctx context.Context, db querier) error {
 		if err := schema.Check(ctx, db, p.schema); err != nil {
@@ -241,16 +243,17 @@ func setOf(ids [][]byte) map[ID]bool {
 	return set
 }
 
-// passOver logs a session that can't be touched. Postgres checks a row as a whole
-// whenever it changes, so one that was written before its CHECK fails there.
+// passOver logs a session that can't be touched. Postgres checks a row as a
+// whole whenever it changes, so one that was written before its CHECK fails
+// there.
 func (p *Postgres) passOver(ctx context.Context, t *Touch, err error) {
 	var f *failure
 	errors.As(err, &f)
 	p.brokenRows.report(ctx, &rowError{handle: t.ID.Handle(), problem: "a touch was refused: " + f.state})
 }
 
-// Delete implements [Store]. It waits for a locked row as calls do that a shared
-// statement left out.
+// Delete implements [Store]. It waits for a locked row as calls do that a
+// shared statement left out.
 func (p *Postgres) Delete(ctx context.Context, id ID) (Revocation, error) {
 	p.tallies[opDelete].alone(1)
 	locked := false
@@ -282,8 +285,8 @@ func (p *Postgres) deleteFree(ctx context.Context, db querier, id ID) (locked bo
 	return false, p.queries.SessionSettle(ctx, db)
 }
 
-// delete deletes a session. One that is there afterwards was kept by a trigger or
-// a rule, unless its insert committed meanwhile: so it is deleted once more.
+// delete deletes a session. One that is there afterwards was kept by a trigger
+// or a rule, unless its insert committed meanwhile: so it is deleted once more.
 func (p *Postgres) delete(ctx context.Context, db querier, id ID) error {
 	for range 2 {
 		n, err := p.queries.SessionDelete(ctx, db, id[:])

@@ -60,11 +60,13 @@ type statements[C any] struct {
 	answer func(*C) ID
 	// share: calls for one session may have the same answer.
 	share bool
-	// alive returns the sessions that exist. Without it, a session that the shared
-	// statement does not answer is not there; with it, its row may be locked.
+	// alive returns the sessions that exist. Without it, a session that the
+	// shared statement does not answer is not there; with it, its row may be
+	// locked.
 	alive func(context.Context, []ID) ([]ID, error)
 
-	// apart reports whether the table is distributed: then no call shares a statement.
+	// apart reports whether the table is distributed: then no call shares a
+	// statement.
 	apart func() bool
 
 	one  func(context.Context, *C) (*Record, error)
@@ -76,9 +78,9 @@ func (s *statements[C]) combine(cfg batch.Config) *batch.Combiner[C, *Record] {
 	return batch.New(s.run, cfg)
 }
 
-// run answers the calls that came together. An error means that none of them had
-// an effect. What it leaves out is answered with errLeftOut: the slot is not held
-// for a row that is locked, nor for calls that have one row in common.
+// run answers the calls that came together. An error means that none of them
+// had an effect. What it leaves out is answered with errLeftOut: the slot is
+// not held for a row that is locked, nor for calls that have one row in common.
 func (s *statements[C]) run(ctx context.Context, calls []C) ([]result, error) {
 	results := make([]result, len(calls))
 	if len(calls) == 1 && (s.alive == nil || s.apart()) {
@@ -122,8 +124,8 @@ func (s *statements[C]) alone(ctx context.Context, calls []C) ([]result, error) 
 	return []result{{Value: rec, Err: err}}, nil
 }
 
-// locked returns the rows without an answer that exist. If Postgres does not say,
-// they count as locked: the calls then find out, each in its own time.
+// locked returns the rows without an answer that exist. If Postgres does not
+// say, they count as locked: the calls then find out, each in its own time.
 func (s *statements[C]) locked(ctx context.Context, calls []C, answers map[ID]result) map[ID]bool {
 	if s.alive == nil || len(answers) == len(calls) {
 		return nil
@@ -182,7 +184,8 @@ func combined[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[
 }
 
 // changed is combined for what changes the row: a caller that leaves a shared
-// statement has sent it. row is for the case that the shared statement leaves it out.
+// statement has sent it. row is for the case that the shared statement leaves
+// it out.
 func changed[C any](
 	ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C, id ID, row rowCall,
 ) (Record, error) {

@@ -45,8 +45,8 @@ type brokenRow struct {
 
 // columns are what every statement for sessions returns, in this order, and the
 // binary formats that pgx asks for: for text it has no other, and for jsonb the
-// binary one is the text with a byte before it. In its exec and simple modes pgx
-// asks for text.
+// binary one is the text with a byte before it. In its exec and simple modes
+// pgx asks for text.
 var columns = [...]struct {
 	name   string
 	oid    uint32
@@ -111,7 +111,8 @@ func (r *rowReader) Query(ctx context.Context, sql string, args ...any) (pgx.Row
 	return rows, nil // the generated code asks for the error
 }
 
-// QueryRow overrides that of the pool. Scan leaves its destinations as they are.
+// QueryRow overrides that of the pool. Scan leaves its destinations as they
+// are.
 func (r *rowReader) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	rows, err := r.Query(ctx, sql, args...)
 	return &readRow{rows: rows, err: err, read: &r.rowsRead}
@@ -157,7 +158,8 @@ var binaryDecoder = decoder{
 	id: func(value []byte) ([]byte, bool) { return value, value != nil },
 }
 
-// decoderFor finds the decoder for rows of these fields, all binary or all text.
+// decoderFor finds the decoder for rows of these fields, all binary or all
+// text.
 func decoderFor(fields []pgconn.FieldDescription, conn func() *pgx.Conn) (*decoder, bool) {
 	if len(fields) != len(columns) {
 		return nil, false
@@ -322,8 +324,8 @@ func decodeBytea(value []byte) ([]byte, bool) {
 	return raw, value != nil
 }
 
-// textDecoder reads what pgx's exec and simple modes ask for. Dates are those of
-// DateStyle ISO.
+// textDecoder reads what pgx's exec and simple modes ask for. Dates are those
+// of DateStyle ISO.
 func textDecoder(m *pgtype.Map) *decoder {
 	return &decoder{
 		number: func(n *int64, value []byte) (ok bool) {

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// rowError says that one row can't be used: SQL of others wrote into it what the
-// library never writes. It concerns this session alone. It is ErrUnavailable, so
-// the request gets a 503 and keeps its cookie; it is no outage, and repeating the
-// statement does not help.
+// rowError says that one row can't be used: SQL of others wrote into it what
+// the library never writes. It concerns this session alone. It is
+// ErrUnavailable, so the request gets a 503 and keeps its cookie; it is no
+// outage, and repeating the statement does not help.
 type rowError struct {
 	handle  Handle // empty if the id can't be read either
 	problem string
@@ -28,7 +28,8 @@ func (e *rowError) Error() string {
 // Unwrap returns [ErrUnavailable].
 func (e *rowError) Unwrap() error { return ErrUnavailable }
 
-// errSettings: Postgres writes dates in a form that nobody can read back safely.
+// errSettings: Postgres writes dates in a form that nobody can read back
+// safely.
 var errSettings = errors.New("a setting changes how Postgres writes its values: remove DateStyle from the role, the database and DATABASE_URL")
 
 // isRowError reports whether an error concerns one row alone.
@@ -53,8 +54,8 @@ const (
 	maxBrokenRows  = 1000
 )
 
-// brokenRows logs rows that can't be used, each once a minute. The zero value is
-// ready.
+// brokenRows logs rows that can't be used, each once a minute. The zero value
+// is ready.
 type brokenRows struct {
 	log *slog.Logger // nil is slog.Default()
 

@@ -32,8 +32,8 @@ func (p *Postgres) look(ctx context.Context, db querier) error {
 // connections is how many statements can run at once.
 func (p *Postgres) connections() int { return int(p.pool.Config().MaxConns) }
 
-// touchEach touches each session by itself: where the table is distributed, or its
-// row is locked. It leaves half of the connections to requests.
+// touchEach touches each session by itself: where the table is distributed, or
+// its row is locked. It leaves half of the connections to requests.
 func (p *Postgres) touchEach(ctx context.Context, touches []Touch) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout) // for all of them
 	defer cancel()

@@ -143,8 +143,9 @@ func (p *Postgres) runWithin(
 				return p.transaction(ctx, conn, func(db querier) error { return statements(ctx, db) })
 			}
 			err := statements(ctx, p.in(conn))
-			// A role or database can have a stricter isolation than READ COMMITTED.
-			// There, each row that another statement has just changed is a conflict.
+			// A role or database can have a stricter isolation than READ
+			// COMMITTED. There, each row that another statement has just
+			// changed is a conflict.
 			if err != nil && !p.distributed.Load() {
 				class, _ := classOf(err)
 				conflict = class == classConflict
@@ -215,7 +216,8 @@ func answered(err error) bool {
 	return !errors.Is(err, ErrUnavailable) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// sqlState is the code that Postgres refused a statement with; empty where it did not.
+// sqlState is the code that Postgres refused a statement with; empty where it
+// did not.
 func sqlState(err error) string {
 	var f *failure
 	if errors.As(err, &f) {

@@ -6,8 +6,8 @@ import "errors"
 var errKept = errors.New("a statement did not delete a row that no transaction holds:" +
 	" look for rules and BEFORE DELETE triggers on the table of the sessions, and drop them")
 
-// keptRows finds rows that a trigger keeps. A session that got a new id meanwhile
-// was seen and not deleted either, and is not seen a second time.
+// keptRows finds rows that a trigger keeps. A session that got a new id
+// meanwhile was seen and not deleted either, and is not seen a second time.
 type keptRows map[string]struct{}
 
 // check is given one id that a statement saw, and how many rows it deleted. It

@@ -15,17 +15,18 @@ import (
 )
 
 var (
-	// errLeftOut: a shared statement left the call out. Another transaction holds
-	// the row, or another call of the same statement changes it.
+	// errLeftOut: a shared statement left the call out. Another transaction
+	// holds the row, or another call of the same statement changes it.
 	errLeftOut = errors.New("left out of a shared statement")
-	// errLocked: another transaction held the row for the whole time of the call.
+	// errLocked: another transaction held the row for the whole time of the
+	// call.
 	errLocked = fmt.Errorf("%w: another transaction holds the lock on the session's row", ErrUnavailable)
 )
 
 // lockedRows runs the calls that shared statements left out. They queue by row,
-// and logins that count the user's sessions by user.
-// A row takes one connection, and all rows together half of the pool, so a locked
-// row holds up the calls for its own session and no others.
+// and logins that count the user's sessions by user. A row takes one
+// connection, and all rows together half of the pool, so a locked row holds up
+// the calls for its own session and no others.
 type lockedRows struct {
 	places chan struct{} // one for each row that has a connection
 
@@ -92,8 +93,8 @@ func (l *lockedRows) leave(id ID, q *rowQueue) {
 	}
 }
 
-// writeRow runs calls for one row, in their order and in one transaction. Each is
-// answered with the row as that call left it.
+// writeRow runs calls for one row, in their order and in one transaction. Each
+// is answered with the row as that call left it.
 func (p *Postgres) writeRow(ctx context.Context, calls []rowCall) ([]result, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()

@@ -10,14 +10,14 @@ import (
 	"github.com/reporadar/pgsession/internal/gen"
 )
 
-// lookSlack bounds how long a look may take, its wait for a turn included, before
-// its answer no longer covers the age of its login.
+// lookSlack bounds how long a look may take, its wait for a turn included,
+// before its answer no longer covers the age of its login.
 const lookSlack = time.Minute
 
 var errLookLate = fmt.Errorf("%w: looking for revokes took too long", ErrUnavailable)
 
-// mark adds the mark of a revoke, and returns its time. Nothing of the revoke may
-// be deleted before.
+// mark adds the mark of a revoke, and returns its time. Nothing of the revoke
+// may be deleted before.
 func (p *Postgres) mark(ctx context.Context, s *Selection) (at time.Time, err error) {
 	key := s.key()
 	err = p.run(ctx, opMark, func(ctx context.Context, db querier) (err error) {
@@ -27,8 +27,8 @@ func (p *Postgres) mark(ctx context.Context, s *Selection) (at time.Time, err er
 	return at, err
 }
 
-// markIn adds a mark in a transaction of the application: it carries the time at
-// which that began, and others see it when it commits.
+// markIn adds a mark in a transaction of the application: it carries the time
+// at which that began, and others see it when it commits.
 func (p *Postgres) markIn(ctx context.Context, db querier, s *Selection) error {
 	if !s.marks() {
 		return nil
@@ -44,8 +44,9 @@ type lookCall struct {
 	began  Began
 }
 
-// loggedIn finishes a login that was written: it looks for later marks, and ends
-// the session if there is one. A change of a session that is no login passes.
+// loggedIn finishes a login that was written: it looks for later marks, and
+// ends the session if there is one. A change of a session that is no login
+// passes.
 func (p *Postgres) loggedIn(ctx context.Context, id ID, login lookCall, rec Record, err error) (Record, error) {
 	if err != nil || rec.UserID == "" || login.userID == "" && login.began.IsZero() {
 		return rec, err
@@ -102,8 +103,8 @@ func (p *Postgres) lookMany(ctx context.Context, calls []lookCall) ([]batch.Resu
 	})
 }
 
-// fromPrimary takes no answer of a standby, such as a primary that was demoted: it
-// may lack the latest marks.
+// fromPrimary takes no answer of a standby, such as a primary that was demoted:
+// it may lack the latest marks.
 func fromPrimary(rows []*gen.MarkLookRow, err error) ([]*gen.MarkLookRow, error) {
 	if err == nil && (len(rows) == 0 || rows[0].Standby) {
 		err = errStandby
@@ -111,7 +112,8 @@ func fromPrimary(rows []*gen.MarkLookRow, err error) ([]*gen.MarkLookRow, error)
 	return rows, err
 }
 
-// look asks for the marks that concern these logins, and decides when they came.
+// look asks for the marks that concern these logins, and decides when they
+// came.
 func look(calls []lookCall, ask func(*gen.MarkLookParams) ([]*gen.MarkLookRow, error)) ([]batch.Result[bool], error) {
 	arg := &gen.MarkLookParams{Keys: [][]byte{everyone[:]}, Since: endOfTime}
 	keys := make([]markKey, len(calls))
@@ -156,7 +158,8 @@ func look(calls []lookCall, ask func(*gen.MarkLookParams) ([]*gen.MarkLookRow, e
 	return results, nil
 }
 
-// loginArgs are the columns of a statement for many that refuses logins by marks.
+// loginArgs are the columns of a statement for many that refuses logins by
+// marks.
 type loginArgs struct {
 	keys [][]byte
 	ages []time.Duration

@@ -47,8 +47,8 @@ func TestALookAtAStandbyIsNoAnswer(t *testing.T) {
 	}
 }
 
-// One statement answers many logins, each by its own age, user and marks. The age is
-// taken when the answer came.
+// One statement answers many logins, each by its own age, user and marks. The
+// age is taken when the answer came.
 func TestALookAnswersManyLogins(t *testing.T) { synctest.Test(t, lookForMany) }
 
 func lookForMany(t *testing.T) {

@@ -51,8 +51,8 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 }
 
 // Revoke implements [Store]. A lost answer is not asked for again: the second
-// answer would not name the sessions that the first attempt ended, and the cache
-// would not be told of them.
+// answer would not name the sessions that the first attempt ended, and the
+// cache would not be told of them.
 func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
 	n := 0
 	if s.Mark == (MarkID{}) {
@@ -165,8 +165,9 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 	return ids, len(ids), err
 }
 
-// admit logs a user in who may have so many sessions. Logins of one user wait for each other, in a queue and with one
-// connection, so they take none from other users.
+// admit logs a user in who may have so many sessions. Logins of one user wait
+// for each other, in a queue and with one connection, so they take none from
+// other users.
 func (p *Postgres) admit(ctx context.Context, op operation, userID string, self ID, limit int, login func(context.Context, querier) (*Record, error)) (Record, error) {
 	p.tallies[op].alone(1)
 	rec, left, err := p.waitForRow(ctx, ID(userKey(userID)), rowCall{op, func(ctx context.Context, db querier) (*Record, error) {

@@ -39,8 +39,8 @@ type sweep struct {
 }
 
 // run ends what it sees and no other transaction holds. Afterwards it ends what
-// began no later than the revoke, and waits for one locked session at a time. It
-// stops when a statement that passes over none has seen none.
+// began no later than the revoke, and waits for one locked session at a time.
+// It stops when a statement that passes over none has seen none.
 func (s *sweep) run(ctx context.Context) error {
 	began, err := s.p.mark(ctx, &s.sel)
 	if err != nil {
@@ -67,8 +67,8 @@ func (s *sweep) run(ctx context.Context) error {
 	}
 }
 
-// orLocked is the error of a sweep. If the caller's deadline ended it, the cause
-// is the session that it waited for.
+// orLocked is the error of a sweep. If the caller's deadline ended it, the
+// cause is the session that it waited for.
 func (s *sweep) orLocked(ctx context.Context, err, locked error) error {
 	if locked == nil || err != locked && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return err

@@ -152,8 +152,9 @@ func (r *pinnedRow) Scan(dest ...any) error {
 }
 
 // inHex runs statements in a transaction of the application's, whose ids and
-// times come back as text if its pool is in a text mode. The settings that change
-// them are restored, so that the application's later statements find its own.
+// times come back as text if its pool is in a text mode. The settings that
+// change them are restored, so that the application's later statements find its
+// own.
 func inHex(ctx context.Context, tx pgx.Tx, statements func() error) error {
 	const read = "SELECT pg_catalog.current_setting('bytea_output'), pg_catalog.current_setting('DateStyle')"
 	const set = "SELECT pg_catalog.set_config('bytea_output', $1::text, true), pg_catalog.set_config('DateStyle', $2::text, true)"

@@ -46,14 +46,19 @@ const deafAdvice = "call sessionstore.ConfigurePool with the pool's configuratio
 // ConfigurePool prepares a pool for [New] or [NewPostgres] as [Open] prepares its own. It must be called before
 // [pgxpool.NewWithConfig]: what it sets can't be changed in a pool that is made.
 //
-// With it the library hears of a commit whose wait for a synchronous standby was cancelled, which is [ErrUncertain] then.
-// Postgres tells of it in a warning only, so without it such a change counts as made; [New] warns of that where the server
-// has synchronous standbys. It also bounds what pgx leaves unbounded: ConnectTimeout, PingTimeout, MaxConnLifetimeJitter
-// keep what they are set to, and get a value where they have none. OnNotice, AfterConnect and BeforeClose are called as before.
+// With it the library hears of a commit whose wait for a synchronous standby
+// was cancelled, which is [ErrUncertain] then. Postgres tells of it in a
+// warning only, so without it such a change counts as made; [New] warns of that
+// where the server has synchronous standbys. It also bounds what pgx leaves
+// unbounded: ConnectTimeout, PingTimeout, MaxConnLifetimeJitter keep what they
+// are set to, and get a value where they have none. OnNotice, AfterConnect and
+// BeforeClose are called as before.
 //
-// It sets client_encoding to UTF8, and standard_conforming_strings in pgx's simple protocol, whatever role and database have.
-// And it counts the connections that are being closed: without that, a server that stops replying looks like a full pool for
-// a quarter of a minute, and an emergency begins that much later.
+// It sets client_encoding to UTF8, and standard_conforming_strings in pgx's
+// simple protocol, whatever role and database have. And it counts the
+// connections that are being closed: without that, a server that stops replying
+// looks like a full pool for a quarter of a minute, and an emergency begins
+// that much later.
 func ConfigurePool(pc *pgxpool.Config) {
 	if pc.ConnConfig.ConnectTimeout == 0 {
 		pc.ConnConfig.ConnectTimeout = defaultStoreTimeout

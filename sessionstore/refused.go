@@ -19,14 +19,15 @@ func (x *exchange) begin(w http.ResponseWriter, status int) error {
 	if !answer.begun { // an ErrorHandler that sends nothing must not look like success
 		answer.WriteHeader(http.StatusInternalServerError)
 	}
-	// A Save that the handler makes now would move the session to a token that the browser never gets.
+	// A Save that the handler makes now would move the session to a token that
+	// the browser never gets.
 	x.end()
 	return err
 }
 
 // keepForError takes back what a handler has put into the header, since the
-// response that it describes is not sent. Vary, the headers of CORS and those of
-// security stay as the handler left them, the others as they were before it.
+// response that it describes is not sent. Vary, the headers of CORS and those
+// of security stay as the handler left them, the others as they were before it.
 // Content-Length is never that of the error.
 func keepForError(h, before http.Header) {
 	for name := range h {

@@ -12,8 +12,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// A login whose user is revoked before its response gets 403 and no cookie, and no
-// session of the user is left.
+// A login whose user is revoked before its response gets 403 and no cookie, and
+// no session of the user is left.
 func TestALoginThatARevokeOvertakesIsRefused(t *testing.T) {
 	for name, change := range map[string]func(*sessionstore.Config){
 		"a new token":      func(*sessionstore.Config) {},
@@ -58,8 +58,8 @@ func TestALoginThatARevokeOvertakesIsRefused(t *testing.T) {
 	}
 }
 
-// A request that revokes and then logs in, as a change or a reset of a password, is
-// let in: its own marks are left out. Another's are not.
+// A request that revokes and then logs in, as a change or a reset of a
+// password, is let in: its own marks are left out. Another's are not.
 func TestARequestsOwnRevokeDoesNotRefuseItsLogin(t *testing.T) {
 	for name, revoke := range map[string]func(*site, context.Context, *sessionstore.Session) error{
 		"RevokeUser": func(s *site, ctx context.Context, _ *sessionstore.Session) error {
@@ -102,7 +102,8 @@ func TestARequestsOwnRevokeDoesNotRefuseItsLogin(t *testing.T) {
 	}
 }
 
-// A lost answer to a login is looked for by a save, which looks for marks again.
+// A lost answer to a login is looked for by a save, which looks for marks
+// again.
 func TestALoginWithALostAnswerLooksAgain(t *testing.T) {
 	for _, revoked := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -133,7 +134,8 @@ func TestALoginWithALostAnswerLooksAgain(t *testing.T) {
 	}
 }
 
-// A revoke wakes the watches of its own process: nobody waits for the next second.
+// A revoke wakes the watches of its own process: nobody waits for the next
+// second.
 func TestARevokeEndsItsOwnWatchesAtOnce(t *testing.T) {
 	for name, end := range map[string]func(*site, string, sessionstore.ID){
 		"RevokeUser": func(s *site, _ string, _ sessionstore.ID) {
@@ -199,8 +201,8 @@ func TestARevokeThatRedisDidNotAcknowledgeIsAWarning(t *testing.T) {
 	})
 }
 
-// A session of an emergency whose user was revoked meanwhile, by an instance that
-// had Postgres, never reaches it. The recovery ends all the same.
+// A session of an emergency whose user was revoked meanwhile, by an instance
+// that had Postgres, never reaches it. The recovery ends all the same.
 func TestRecoveryDropsSessionsOfARevokedUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOutage(t, halfMinute, weekly)

@@ -15,7 +15,8 @@ func (s *Session) rotate(ctx context.Context, p *plan) (Record, *token, error) {
 	s.mu.Unlock()
 	tok, rest := s.m.newToken(), Change{Began: p.change.Began}
 	if pending != nil {
-		// If the earlier attempt was committed, it lacks what was changed since.
+		// If the earlier attempt was committed, it lacks what was changed
+		// since.
 		tok, rest = *pending, p.change
 	}
 	rec, err := s.m.store.Rotate(ctx, p.id, tok.id(), p.change)

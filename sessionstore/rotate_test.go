@@ -12,8 +12,8 @@ import (
 
 const sent = cookieName + " "
 
-// The reply to a change of token is lost. If the store can be asked in time, the
-// browser notices nothing, whether the change was committed or not.
+// The reply to a change of token is lost. If the store can be asked in time,
+// the browser notices nothing, whether the change was committed or not.
 func TestALostReplyThatIsAskedForInTime(t *testing.T) {
 	for name, p := range map[string]page{"login": logIn, "renewal": renew} {
 		for _, made := range []bool{true, false} {
@@ -61,7 +61,8 @@ func (b *jar) has(key string) (found bool) {
 }
 
 // The reply is lost and the store stays unavailable: 503, and the cookie stays.
-// If the change was committed, that browser logs in again; else all is as before.
+// If the change was committed, that browser logs in again; else all is as
+// before.
 func TestALostReplyAndNoStoreToAsk(t *testing.T) {
 	for _, made := range []bool{true, false} {
 		b, u := doubtful(t, "", made)
@@ -147,8 +148,8 @@ func TestAResponseThatArrivesLate(t *testing.T) {
 	}
 }
 
-// The same for one that has saved before the login, and whose save the cache did
-// not acknowledge.
+// The same for one that has saved before the login, and whose save the cache
+// did not acknowledge.
 func TestASaveWhoseResponseArrivesLate(t *testing.T) {
 	site, _, _ := twoSites(t, halfMinute)
 	b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
@@ -271,8 +272,8 @@ func TestATokenPlantedBeforeALogin(t *testing.T) {
 	}
 }
 
-// A handler's own Save gets no reply, and the store is back before the response:
-// the session is under one new token, with what was changed since.
+// A handler's own Save gets no reply, and the store is back before the
+// response: the session is under one new token, with what was changed since.
 func TestASaveAfterALostReply(t *testing.T) {
 	for _, made := range []bool{true, false} {
 		for name, then := range map[string]page{
@@ -451,8 +452,8 @@ func TestAFailureWhileALoginIsBeingSaved(t *testing.T) {
 	expect(t, "afterwards", b.who(), "ann")
 }
 
-// Who recovers from a panic answers, and brings the token that the handler's own
-// Save has changed, but nothing that was not saved.
+// Who recovers from a panic answers, and brings the token that the handler's
+// own Save has changed, but nothing that was not saved.
 func TestANewTokenBeforeAPanic(t *testing.T) {
 	for name, p := range map[string]page{
 		"renewed": func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {

@@ -10,8 +10,8 @@ import (
 
 // Save keeps what was changed so far. An ordinary response needs no call: it is
 // saved just before its first byte, and what comes later when the handler
-// returns. Save is for responses that go on for long, and for code that wants to
-// see the error.
+// returns. Save is for responses that go on for long, and for code that wants
+// to see the error.
 //
 // [ErrNotFound] says that the session was ended meanwhile, by a logout elsewhere or by its timeout: the changes
 // are lost, and the session is empty now. [ErrUnavailable] says that nothing is known to be saved; the changes

@@ -96,9 +96,9 @@ func (s *Session) Get(key string, dst any) (bool, error) {
 // when the session would grow past [Config.MaxDataSize]; the old value stays then.
 //
 // After the first byte of the response, a change of a stored session is saved
-// when the handler returns, or by [Session.Save]; a handler that panics drops it.
-// A visitor without a session can't get one any more: the error names the key
-// and is an [ErrHeadersSent]. A template that writes straight to the
+// when the handler returns, or by [Session.Save]; a handler that panics drops
+// it. A visitor without a session can't get one any more: the error names the
+// key and is an [ErrHeadersSent]. A template that writes straight to the
 // ResponseWriter sends that first byte early: render it into a buffer, or set
 // and read the values before. [Session.Delete] and [Session.Pop] do the same.
 func (s *Session) Set(key string, v any) error {

@@ -35,8 +35,8 @@ func forSharedCaches(name string) bool {
 		strings.HasSuffix(name, "edge-control") || name == "x-accel-expires"
 }
 
-// keepPrivate keeps a response out of shared caches if its handler asked for the
-// session and said nothing about caching.
+// keepPrivate keeps a response out of shared caches if its handler asked for
+// the session and said nothing about caching.
 func keepPrivate(h http.Header) {
 	for name := range h {
 		if strings.EqualFold(name, "Cache-Control") {

@@ -66,8 +66,8 @@ func plain(name string) bool {
 	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == "" && !strings.Contains(name, "..")
 }
 
-// cookiePaths are the paths of a cookie that a browser sends with a request: "/",
-// and each prefix of its path, with and without the slash at its end.
+// cookiePaths are the paths of a cookie that a browser sends with a request:
+// "/", and each prefix of its path, with and without the slash at its end.
 func cookiePaths(r *http.Request) []string {
 	paths := []string{"/"}
 	path := r.URL.EscapedPath()

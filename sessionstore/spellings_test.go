@@ -70,8 +70,8 @@ func TestALogoutWithTwoCookiesClearsOtherSpellings(t *testing.T) {
 		"id=; Path=/ | id=; Path=/; Domain=www.shop.example | id=; Path=/; Domain=shop.example")
 }
 
-// Behind a proxy that asks for a host of its own, the browser's host is what the
-// proxy says. Only a trusted one is believed.
+// Behind a proxy that asks for a host of its own, the browser's host is what
+// the proxy says. Only a trusted one is believed.
 func TestOtherSpellingsAreClearedBehindAProxy(t *testing.T) {
 	for _, trusted := range []bool{true, false} {
 		site := newSite(t, named(""), func(c *sessionstore.Config) {

@@ -26,10 +26,11 @@ import (
 // ids and no data.
 //
 // A login is a Create with a user, or a Save or Rotate that sets one. It writes
-// its session first and then looks for the marks of revokes. If one is later than
-// the login began, the session ends, and the error is [ErrRevoked]. If the store
-// can't look, the error is [ErrUnavailable]: the session may be there, and its
-// token must not be given out. A Save of it with the same Began looks again.
+// its session first and then looks for the marks of revokes. If one is later
+// than the login began, the session ends, and the error is [ErrRevoked]. If the
+// store can't look, the error is [ErrUnavailable]: the session may be there,
+// and its token must not be given out. A Save of it with the same Began looks
+// again.
 //
 // All methods may be called by many goroutines at once. They give up when their context ends. They keep none of
 // the slices and maps they are given, and what they return belongs to the caller, except that Record.Data must
@@ -63,8 +64,9 @@ type Store interface {
 	List(ctx context.Context, userID string, p Page) ([]Record, error)
 
 	// Revoke ends the sessions of a selection, all that there were when it was
-	// called, and returns their ids; not with Selection.All, which may end millions.
-	// None is no error. A revoke of a user or of all users leaves a mark first.
+	// called, and returns their ids; not with Selection.All, which may end
+	// millions. None is no error. A revoke of a user or of all users leaves a
+	// mark first.
 	Revoke(ctx context.Context, s Selection) ([]ID, Revocation, error)
 
 	// Alive says which sessions are alive, by the truth and not by a cache, and which are not; it extends none. With an error, those
@@ -129,7 +131,8 @@ type Record struct {
 	// Postgres is available again.
 	Emergency bool
 
-	// began is when the login of a session in [Memory] began. Postgres keeps AuthenticatedAt alone.
+	// began is when the login of a session in [Memory] began. Postgres keeps
+	// AuthenticatedAt alone.
 	began Began
 
 	Client
@@ -179,9 +182,9 @@ type Selection struct {
 	Keep int
 	// All is every session of everybody.
 	All bool
-	// Mark is the id of the mark that the revoke leaves, where it leaves one: all of
-	// a user's sessions, or of everybody's, but for Except. The zero MarkID has the
-	// store draw one.
+	// Mark is the id of the mark that the revoke leaves, where it leaves one:
+	// all of a user's sessions, or of everybody's, but for Except. The zero
+	// MarkID has the store draw one.
 	Mark MarkID
 	// Progress is called while a long Revoke goes on, with how many sessions it
 	// has ended so far. Nil is for no calls.
@@ -197,9 +200,9 @@ type Draft struct {
 	MaxSessions int
 	// Data is one JSON object; nil is an empty one.
 	Data json.RawMessage
-	// Age is how long the session has existed elsewhere. Its creation, its login and
-	// its absolute timeout are so much earlier, and so is its idle timeout when that
-	// does not slide. Zero for a new one.
+	// Age is how long the session has existed elsewhere. Its creation, its
+	// login and its absolute timeout are so much earlier, and so is its idle
+	// timeout when that does not slide. Zero for a new one.
 	Age time.Duration
 	// Began is when the login began. It counts with UserID only.
 	Began Began
@@ -218,8 +221,8 @@ type Change struct {
 	UserID string
 	// MaxSessions is as in a Draft. It counts with UserID only.
 	MaxSessions int
-	// Began is when the login began. With UserID or with a Began that is not zero,
-	// the session's user must not have been revoked since.
+	// Began is when the login began. With UserID or with a Began that is not
+	// zero, the session's user must not have been revoked since.
 	Began Began
 	// Client overwrites those of its fields that are known.
 	Client
@@ -241,11 +244,12 @@ type Revocation struct {
 	Committed bool
 	// CacheAcked: the cache knows, or there is none.
 	CacheAcked bool
-	// MaxExposure is for how long after the commit other instances may still serve
-	// what they find in the cache. It is 0 without a cache. With one it is 0 for a
-	// Delete or a revoke by handle that ended one session and is CacheAcked: for
-	// that token. A token that the session had before counts from the change. All
-	// other revokes promise the freshness, the grace of an emergency and 250 ms,
-	// since one call does not see all that the cache may hold of a user.
+	// MaxExposure is for how long after the commit other instances may still
+	// serve what they find in the cache. It is 0 without a cache. With one it
+	// is 0 for a Delete or a revoke by handle that ended one session and is
+	// CacheAcked: for that token. A token that the session had before counts
+	// from the change. All other revokes promise the freshness, the grace of an
+	// emergency and 250 ms, since one call does not see all that the cache may
+	// hold of a user.
 	MaxExposure time.Duration
 }

@@ -14,11 +14,14 @@ type SuspiciousAction int
 const (
 	// ActionObserve tells the observer and lets the request go on. The new place counts as the session's from then on.
 	ActionObserve SuspiciousAction = iota
-	// ActionRequireLogin hides the session: the request sees an empty one, as if nobody were logged in, and so does every further one
-	// from there. A [Session.Login] of the same user brings it back, with its values and under a new token. What is set there before begins
-	// another session: a later Login is of that one, and this one goes on as it is. Where the session
-	// was used before, it goes on undisturbed: that somebody else shows up with its cookie ends it for nobody. A [Session.Logout] does,
-	// from either place.
+	// ActionRequireLogin hides the session: the request sees an empty one, as
+	// if nobody were logged in, and so does every further one from there. A
+	// [Session.Login] of the same user brings it back, with its values and
+	// under a new token. What is set there before begins another session: a
+	// later Login is of that one, and this one goes on as it is. Where the
+	// session was used before, it goes on undisturbed: that somebody else shows
+	// up with its cookie ends it for nobody. A [Session.Logout] does, from
+	// either place.
 	ActionRequireLogin
 	// ActionRevoke ends the session, everywhere.
 	ActionRevoke
@@ -49,9 +52,10 @@ type Suspicion struct {
 	Action SuspiciousAction
 }
 
-// Judge decides about a suspicion in place of [Config.SuspiciousAction], for sessions with a user. It is called for each
-// suspicious request, also where no further event is made of it, by the goroutine that serves it, which waits: it must not ask for the session. It must be safe for
-// concurrent use.
+// Judge decides about a suspicion in place of [Config.SuspiciousAction], for
+// sessions with a user. It is called for each suspicious request, also where no
+// further event is made of it, by the goroutine that serves it, which waits: it
+// must not ask for the session. It must be safe for concurrent use.
 type Judge func(ctx context.Context, s Suspicion) SuspiciousAction
 
 // held is a session that was loaded and hidden from its request.
@@ -139,7 +143,8 @@ func (s *Session) hide() {
 	s.persist, s.kept = false, false // another session begins without it
 }
 
-// unhide brings a hidden session back to its user, who has just proved who they are. Its token may be in other hands.
+// unhide brings a hidden session back to its user, who has just proved who they
+// are. Its token may be in other hands.
 func (s *Session) unhide(userID string) {
 	if s.identity != hidden || s.held.rec.UserID != userID {
 		return

@@ -449,7 +449,8 @@ func TestMediaPlayersAreNotAnotherBrowser(t *testing.T) {
 						rec, _ := s.Record()
 						expect(t, "the stored agent", rec.UserAgent, browser)
 					})
-					// In a train the player may be the first to have another address.
+					// In a train the player may be the first to have another
+					// address.
 					if browser != laptop {
 						expect(t, "what it sees from another network", site.sees(cookie, cafe, player), everything)
 					}
@@ -520,7 +521,8 @@ func TestSuspiciousPlaceIsOneEvent(t *testing.T) {
 }
 
 // A session that is hidden or revoked says nothing about the cookie of another
-// one that begins in its place. Who logs in again keeps the choice, or makes one.
+// one that begins in its place. Who logs in again keeps the choice, or makes
+// one.
 func TestRememberMeOfASessionThatIsHidden(t *testing.T) {
 	for _, tt := range []struct {
 		action  sessionstore.SuspiciousAction

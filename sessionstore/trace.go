@@ -60,8 +60,8 @@ const (
 	OpAlive  Operation = "alive"
 	OpPrune  Operation = "prune"
 	OpStats  Operation = "stats"
-	// OpMark adds the mark of a revoke, and OpLook looks for those that refuse a
-	// login: of LayerStatement only.
+	// OpMark adds the mark of a revoke, and OpLook looks for those that refuse
+	// a login: of LayerStatement only.
 	OpMark Operation = "mark"
 	OpLook Operation = "look"
 	// OpCheck looks at the schema: of LayerStatement only.

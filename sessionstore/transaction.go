@@ -136,15 +136,17 @@ func (t *Tx) inText(ctx context.Context, statements func() error) error {
 	return statements()
 }
 
-// Committed ends the sessions of these users once more, reports to the cache what
-// the transaction has ended, and returns what may be promised. Call it when the
-// transaction has been committed, and only then. A login that was under way during
-// the transaction could see neither its mark nor the new password: without
-// Committed, as when the process dies first, such a login stays. Committed is
-// bounded by ctx. If its Revocation is not Committed, revoke again.
+// Committed ends the sessions of these users once more, reports to the cache
+// what the transaction has ended, and returns what may be promised. Call it
+// when the transaction has been committed, and only then. A login that was
+// under way during the transaction could see neither its mark nor the new
+// password: without Committed, as when the process dies first, such a login
+// stays. Committed is bounded by ctx. If its Revocation is not Committed,
+// revoke again.
 //
-// Postgres calls a COMMIT whose wait for a synchronous standby was cancelled a success. On a pool made with
-// [ConfigurePool] the Revocation is not Committed then: the sessions are back if the primary is lost.
+// Postgres calls a COMMIT whose wait for a synchronous standby was cancelled a
+// success. On a pool made with [ConfigurePool] the Revocation is not Committed
+// then: the sessions are back if the primary is lost.
 func (t *Tx) Committed(ctx context.Context) Revocation {
 	outcome := coherence.Committed
 	if t.waits.count() > t.before {

@@ -125,9 +125,9 @@ func checkNumber(raw []byte) (n int, problem string) {
 	return n, ""
 }
 
-// plainNumbers writes numbers without exponents, as Postgres returns them: 1e308
-// has 309 digits there, and Config.MaxDataSize counts what is written here. raw has
-// passed checkJSON.
+// plainNumbers writes numbers without exponents, as Postgres returns them:
+// 1e308 has 309 digits there, and Config.MaxDataSize counts what is written
+// here. raw has passed checkJSON.
 func plainNumbers(raw []byte) []byte {
 	var plain []byte // nil while it is the same as raw
 	from := 0
@@ -152,7 +152,8 @@ func plainNumbers(raw []byte) []byte {
 	return append(plain, raw[from:]...)
 }
 
-// appendShifted appends a decimal whose point is moved by so many digits to the right.
+// appendShifted appends a decimal whose point is moved by so many digits to the
+// right.
 func appendShifted(to, decimal []byte, by int) []byte {
 	if decimal[0] == '-' {
 		to, decimal = append(to, '-'), decimal[1:]

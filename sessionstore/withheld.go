@@ -18,8 +18,8 @@ const (
 // minutes, too, for a session that another instance made in an emergency and
 // has yet to restore.
 //
-// The session is empty then. What is set in it lives for the request: no session
-// begins, and no cookie is written. A [Session.Login] overrides that.
+// The session is empty then. What is set in it lives for the request: no
+// session begins, and no cookie is written. A [Session.Login] overrides that.
 // [ServeWithheld] gets the cookie of a link.
 func (s *Session) Withheld() bool {
 	s.mu.Lock()
@@ -33,11 +33,11 @@ func (s *Session) ephemeral() bool {
 	return s.identity != stored && s.vacant == withheld && s.userID == ""
 }
 
-// ServeWithheld answers a link from another site whose session was withheld, and
-// reports whether it did: the handler returns then. The answer is a page of this
-// site that goes to its own address, by a script or a link. That request comes
-// from this site, so that the browser sends the cookie. Other requests, such as
-// forms and those of scripts, are not answered.
+// ServeWithheld answers a link from another site whose session was withheld,
+// and reports whether it did: the handler returns then. The answer is a page of
+// this site that goes to its own address, by a script or a link. That request
+// comes from this site, so that the browser sends the cookie. Other requests,
+// such as forms and those of scripts, are not answered.
 //
 // Call it first in pages that need to know the user, and in the callback of a
 // sign-in that comes back by GET.
@@ -63,10 +63,10 @@ func ServeWithheld(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// withheldPage goes to its own address: a reload would be another request of the
-// other site in some browsers, and so would a redirect. The address differs for
-// a moment, since going to the same one with a fragment sends no request. It is
-// replaced, so that the back button leads to the other site.
+// withheldPage goes to its own address: a reload would be another request of
+// the other site in some browsers, and so would a redirect. The address differs
+// for a moment, since going to the same one with a fragment sends no request.
+// It is replaced, so that the back button leads to the other site.
 const withheldPage = `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Continue</title>
 <p><a href="">Continue</a></p>

@@ -115,7 +115,8 @@ func TestWhichRequestsAreWithheld(t *testing.T) {
 	}
 }
 
-// NoMarker turns the marker off, and links from other sites begin sessions again.
+// NoMarker turns the marker off, and links from other sites begin sessions
+// again.
 func TestWithoutAMarker(t *testing.T) {
 	site := newSite(t)
 	expect(t, "cookies set", site.ask("GET", link, markerName+"=1", stores).set, "= ")

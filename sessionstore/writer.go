@@ -149,8 +149,8 @@ func (w *response) hijack() (net.Conn, *bufio.ReadWriter, error) {
 }
 
 // ReadFrom lets io.Copy reach the server's sendfile. As with the server's own
-// writer, a source that is empty or fails at once begins no response: the handler
-// may still answer with an error, and that saves nothing.
+// writer, a source that is empty or fails at once begins no response: the
+// handler may still answer with an error, and that saves nothing.
 func (c copier) ReadFrom(src io.Reader) (n int64, err error) {
 	if !c.begun {
 		const first = 512

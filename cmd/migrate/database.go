@@ -31,8 +31,8 @@ func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 }
 
 // withBuiltIns runs a check of target_session_attrs in a transaction in which
-// names mean the built-in functions. pgx's checks name no schema, and the owner of
-// the database may have put another one before pg_catalog.
+// names mean the built-in functions. pgx's checks name no schema, and the owner
+// of the database may have put another one before pg_catalog.
 func withBuiltIns(validate pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
 	return func(ctx context.Context, conn *pgconn.PgConn) error {
 		if _, err := conn.Exec(ctx, "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp").ReadAll(); err != nil {

@@ -37,8 +37,8 @@ func (a *app) changePassword(w http.ResponseWriter, r *http.Request, s *sessions
 		serveError(w, r, err)
 		return
 	}
-	// A copy of this browser's cookie is worth nothing from here on. Whoever has
-	// got another token from it before goes with the other sessions.
+	// A copy of this browser's cookie is worth nothing from here on. Whoever
+	// has got another token from it before goes with the other sessions.
 	if err := s.Regenerate(r.Context()); err != nil {
 		serveError(w, r, err)
 		return

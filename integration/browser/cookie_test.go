@@ -12,7 +12,8 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// session is the session's cookie, beside which the browser has kept its marker.
+// session is the session's cookie, beside which the browser has kept its
+// marker.
 func (d *device) session() *network.Cookie {
 	d.t.Helper()
 	cookies := d.cookies(d.home().url("/"))

@@ -143,8 +143,8 @@ func (s *shop) signIns(page func(string, func(http.ResponseWriter, *http.Request
 	})
 }
 
-// newProvider is a site that signs users in and sends them back, by a redirect or
-// by a form that it sends itself.
+// newProvider is a site that signs users in and sends them back, by a redirect
+// or by a form that it sends itself.
 func newProvider(t *testing.T) *site {
 	t.Helper()
 	return publish(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -187,7 +187,8 @@ func (j *journal) ours() string {
 	return lines.String()
 }
 
-// A Redis that fills up, or becomes a replica, while it is in use: it answers reads and refuses all writes.
+// A Redis that fills up, or becomes a replica, while it is in use: it answers
+// reads and refuses all writes.
 func TestARedisThatBeginsToRefuseWrites(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

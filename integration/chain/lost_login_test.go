@@ -130,8 +130,9 @@ func TestALostReplyLogsNobodyOut(t *testing.T) {
 	}
 }
 
-// The reply is lost and Postgres stays unavailable: 503, and the cookie stays. If
-// the change was committed, that browser logs in again; else it is as before.
+// The reply is lost and Postgres stays unavailable: 503, and the cookie stays.
+// If the change was committed, that browser logs in again; else it is as
+// before.
 func TestALostReplyAndNobodyToAsk(t *testing.T) {
 	t.Parallel()
 	for what, stream := range map[string]string{"the answer": "downstream", "the question": "upstream"} {
@@ -160,7 +161,8 @@ func TestALostReplyAndNobodyToAsk(t *testing.T) {
 					if status != http.StatusServiceUnavailable || cookies > 0 || s.cookie != before {
 						t.Fatalf("%s: %d with %d cookies", path, status, cookies)
 					}
-					// Not committed when a touch had the connection: another one can't be made.
+					// Not committed when a touch had the connection: another
+					// one can't be made.
 					return stream == "upstream" || pgtest.One[string](t, r.admin, ids) != rows
 				})
 				lost.left.Store(0)

@@ -9,8 +9,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// An attacker who can write to Redis plants a value that refuses our fills. Saves
-// go on without a cookie for each, and no load is behind the last save.
+// An attacker who can write to Redis plants a value that refuses our fills.
+// Saves go on without a cookie for each, and no load is behind the last save.
 func TestAPlantedValueMakesNoSaveSetTheCookie(t *testing.T) {
 	t.Parallel()
 	for name, plant := range map[string]func(own string) string{

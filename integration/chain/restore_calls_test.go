@@ -43,7 +43,7 @@ func TestCallsWhileSessionsAreRestored(t *testing.T) {
 	i.toPostgres.heal()
 	eventually(t, "sessions are being restored", func() bool { return i.manager.StoreName() == "postgres" })
 	if rec, err := i.Load(t.Context(), spared, 0); err != nil || !rec.Emergency {
-		t.Skipf("the session is restored already: %v", err)
+		t.Logf("the session that is spared was restored first: %v", err)
 	}
 	if _, _, err := i.Revoke(t.Context(), sessionstore.Selection{UserID: "bob", Except: spared, Mark: sessionstore.MarkID{1}}); err != nil {
 		t.Fatal(err)

@@ -117,7 +117,8 @@ func unreplicated(t *testing.T, p *pair) {
 			// Both are gone by what the primary says, and would be back if it was lost now.
 			for _, name := range []string{"delete", "revoke", "revoke of one"} {
 				id := ids[name]
-				// A revoke of a user may stop at its mark, whose commit came first.
+				// A revoke of a user may stop at its mark, whose commit came
+				// first.
 				changed := "SELECT NOT EXISTS (SELECT FROM pgsession.sessions WHERE id = $1)"
 				if name == "revoke" {
 					changed = "SELECT EXISTS (SELECT FROM pgsession.marks) AND $1::bytea IS NOT NULL"

@@ -88,8 +88,8 @@ func mallory(t *testing.T, rights string) (name string, in func(*database) *pgxp
 	}
 }
 
-// A role that may do no more than CREATE in the database and in public can't have
-// a superuser run its code by way of the migrator.
+// A role that may do no more than CREATE in the database and in public can't
+// have a superuser run its code by way of the migrator.
 func TestAttackOnAPrivilegedMigrator(t *testing.T) {
 	t.Parallel()
 	name, login := mallory(t, "")

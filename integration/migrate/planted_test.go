@@ -43,7 +43,8 @@ func TestAPlantedVersionTableIsRefused(t *testing.T) {
 	if _, err := db.Up(t.Context(), d.pool, db.Options{}); err != nil {
 		t.Errorf("when it is dropped: %v", err)
 	}
-	// The schema is no reason to trust the owner of the table: a restored dump has both.
+	// The schema is no reason to trust the owner of the table: a restored dump
+	// has both.
 	d.exec(t, `ALTER TABLE public.pgsession_migrations OWNER TO `+mallory)
 	_, err = db.Status(t.Context(), d.pool, db.Options{})
 	wantError(t, err, "belongs to")

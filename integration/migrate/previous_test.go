@@ -50,7 +50,8 @@ func (d *database) goose(t *testing.T, files fs.FS, do func(*goose.Provider) err
 	}
 }
 
-// withNext returns our migrations and one more, as a later version may bring it.
+// withNext returns our migrations and one more, as a later version may bring
+// it.
 func withNext(t *testing.T) fs.FS {
 	t.Helper()
 	names, err := filepath.Glob(migrations + "/*.sql")
@@ -110,8 +111,8 @@ func TestStatementsOfEarlierVersionsStillPrepare(t *testing.T) {
 }
 
 // A deploy migrates while instances of the version before are at work. Their
-// connections and plans are older than the schema then. Nothing may fail, also on
-// the way back.
+// connections and plans are older than the schema then. Nothing may fail, also
+// on the way back.
 func TestAStoreLivesThroughMigrations(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)

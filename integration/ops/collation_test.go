@@ -10,8 +10,9 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// No index of ours is in the order of a locale: an upgrade of glibc or ICU would
-// make it miss rows. What is looked up by it is found with a text parameter.
+// No index of ours is in the order of a locale: an upgrade of glibc or ICU
+// would make it miss rows. What is looked up by it is found with a text
+// parameter.
 func TestNoIndexDependsOnALocale(t *testing.T) {
 	t.Parallel()
 	url, pool := database(t)

@@ -93,7 +93,8 @@ func TestRolesTakeBackWhatOthersWereGranted(t *testing.T) {
 	}
 }
 
-// Code that the role before has left would run as the owner, or as the application.
+// Code that the role before has left would run as the owner, or as the
+// application.
 func TestRolesRefuseToHandOverWhatNoMigrationMade(t *testing.T) {
 	t.Parallel()
 	f := migratedByAnother(t)

@@ -31,8 +31,8 @@ func TestRolesRefuseAnOwnerThatOthersCanActAs(t *testing.T) {
 	}
 }
 
-// The path of the four roles is pinned in the database of the sessions. The one of
-// the application may be another, for tables of its own.
+// The path of the four roles is pinned in the database of the sessions. The one
+// of the application may be another, for tables of its own.
 func TestRolesPinThePath(t *testing.T) {
 	t.Parallel()
 	o := staff(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// backlog makes $1 sessions that have expired, of $2 deadlines, and $3 that have
-// not, with as much in them as real ones have.
+// backlog makes $1 sessions that have expired, of $2 deadlines, and $3 that
+// have not, with as much in them as real ones have.
 const backlog = `
 	INSERT INTO pgsession.sessions (id, user_id, data, created_at, expires_at, absolute_expires_at)
 	SELECT sha256(convert_to('expired ' || i, 'UTF8')), 'user ' || i % 1000, jsonb_build_object('cart', repeat('x', 200)),
@@ -94,8 +94,8 @@ func TestPruneReadsNothingTwice(t *testing.T) {
 	}
 }
 
-// A bulk expiry by UPDATE makes the statistics wrong, in one connection that has
-// pruned before. No batch reads the whole table.
+// A bulk expiry by UPDATE makes the statistics wrong, in one connection that
+// has pruned before. No batch reads the whole table.
 func TestPruneAfterABulkExpiry(t *testing.T) {
 	t.Parallel()
 	url, pool := database(t)
@@ -117,8 +117,8 @@ func TestPruneAfterABulkExpiry(t *testing.T) {
 	}
 }
 
-// One row that is locked, the oldest of all, keeps no other from being pruned. It
-// goes when its lock has gone.
+// One row that is locked, the oldest of all, keeps no other from being pruned.
+// It goes when its lock has gone.
 func TestPrunePassesOverALockedRow(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
@@ -145,9 +145,9 @@ func TestPrunePassesOverALockedRow(t *testing.T) {
 	}
 }
 
-// Rows appear where the prune has been: an import, a late commit, a bulk expiry. A prune
-// that has nothing else to do finds them at once, and one that always has finds
-// them with its tenth run.
+// Rows appear where the prune has been: an import, a late commit, a bulk
+// expiry. A prune that has nothing else to do finds them at once, and one that
+// always has finds them with its tenth run.
 func TestPruneFindsWhatAppearsBeforeItsPlace(t *testing.T) {
 	t.Parallel()
 	const late = `

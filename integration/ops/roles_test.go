@@ -308,8 +308,8 @@ func TestRolesWithoutASuperuser(t *testing.T) {
 	}
 }
 
-// One role has migrated so far, and a superuser makes the four. From then on the
-// superuser migrates, with the owner's role and without it.
+// One role has migrated so far, and a superuser makes the four. From then on
+// the superuser migrates, with the owner's role and without it.
 func TestRolesAfterAnotherRoleMigrated(t *testing.T) {
 	t.Parallel()
 	url := pgtest.EmptyDatabase(t)

@@ -7,9 +7,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// A thief has a copy of the cookie, and a page gives it a new token at any moment
-// of a password change. A change that begins with a new token, as the README's
-// does, leaves the thief out.
+// A thief has a copy of the cookie, and a page gives it a new token at any
+// moment of a password change. A change that begins with a new token, as the
+// README's does, leaves the thief out.
 func TestAStolenCookieThatIsRenewedDuringAPasswordChange(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -148,9 +148,9 @@ func TestAStricterTransactionFailsRatherThanMiss(t *testing.T) {
 	}
 }
 
-// A login with the old password commits during the transaction: it sees no mark, and
-// the transaction's statement does not see its row. Committed ends it, and refuses
-// those that are still under way.
+// A login with the old password commits during the transaction: it sees no
+// mark, and the transaction's statement does not see its row. Committed ends
+// it, and refuses those that are still under way.
 func TestALoginDuringATransactionEndsWithIt(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -24,8 +24,8 @@ var execModes = []pgx.QueryExecMode{
 	pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
 }
 
-// unchecked takes the constraints from a database, as of one that was changed by
-// hand. The primary key stays.
+// unchecked takes the constraints from a database, as of one that was changed
+// by hand. The primary key stays.
 const unchecked = `
 	DO $$
 	DECLARE c name;
@@ -105,8 +105,8 @@ func (c *crew) spoil(id sessionstore.ID, assignment string) {
 	}
 }
 
-// A row that SQL of others changed fails alone: its neighbours in each statement
-// are answered, the log names its handle, and no emergency begins.
+// A row that SQL of others changed fails alone: its neighbours in each
+// statement are answered, the log names its handle, and no emergency begins.
 func TestBrokenRowFailsAlone(t *testing.T) {
 	t.Parallel()
 	for _, mode := range execModes {
@@ -278,8 +278,8 @@ func TestListOfBrokenRowsEnds(t *testing.T) {
 	}
 }
 
-// A row that a CHECK would refuse today fails whenever it changes. Touches share
-// a statement: the others are written.
+// A row that a CHECK would refuse today fails whenever it changes. Touches
+// share a statement: the others are written.
 func TestTouchPassesOverARowThatPostgresRefuses(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -306,8 +306,8 @@ func TestTouchPassesOverARowThatPostgresRefuses(t *testing.T) {
 	}
 }
 
-// "This kiosk never logs out": an infinite deadline is the furthest date, through
-// every operation, in every mode.
+// "This kiosk never logs out": an infinite deadline is the furthest date,
+// through every operation, in every mode.
 func TestInfiniteDeadline(t *testing.T) {
 	t.Parallel()
 	for _, mode := range execModes {
@@ -364,8 +364,8 @@ func TestInfiniteDeadline(t *testing.T) {
 	}
 }
 
-// Postgres keeps 1e131071 in a few bytes and returns all its digits, and no value
-// of more than a gigabyte.
+// Postgres keeps 1e131071 in a few bytes and returns all its digits, and no
+// value of more than a gigabyte.
 func TestRowThatPostgresCannotReturn(t *testing.T) {
 	t.Parallel()
 	c := hire(t)

@@ -88,7 +88,8 @@ func (h *held) wantOne() {
 	}
 }
 
-// holdUpdates makes updates of a session wait, in the midst of their statement, from when hold is called until release is.
+// holdUpdates makes updates of a session wait, in the midst of their statement,
+// from when hold is called until release is.
 func (c *crew) holdUpdates(id sessionstore.ID) (hold func() (release func())) {
 	c.t.Helper()
 	for _, sql := range []string{

@@ -17,8 +17,9 @@ const many = 200
 // The most calls that share a statement.
 const batch = 64
 
-// wantShared checks that n calls shared as few statements as they can, and were all in them. A save and a rotation that
-// come alone are sent with a statement of the same name.
+// wantShared checks that n calls shared as few statements as they can, and were
+// all in them. A save and a rotation that come alone are sent with a statement
+// of the same name.
 func (c *crew) wantShared(kind string, n int) {
 	c.t.Helper()
 	alone := inFlight

@@ -130,8 +130,9 @@ const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_d
 // inFlight is how many writes of one kind a store has under way at once.
 const inFlight = 2
 
-// jam keeps all slots of a store's writes taken, by calls that wait for the table, until release is called. What is called
-// meanwhile has to share statements.
+// jam keeps all slots of a store's writes taken, by calls that wait for the
+// table, until release is called. What is called meanwhile has to share
+// statements.
 func (c *crew) jam(write func(sessionstore.ID) error) (release func()) {
 	c.t.Helper()
 	ids := c.sessions(inFlight)

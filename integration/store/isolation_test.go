@@ -12,8 +12,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// Under a stricter isolation than READ COMMITTED, a statement for many rows meets
-// a conflict whenever another statement has just changed one of them.
+// Under a stricter isolation than READ COMMITTED, a statement for many rows
+// meets a conflict whenever another statement has just changed one of them.
 func TestStricterIsolationBesideTouches(t *testing.T) {
 	for _, level := range []pgx.TxIsoLevel{pgx.RepeatableRead, pgx.Serializable} {
 		t.Run(string(level), func(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// More sessions are locked than there are slots, and each has more calls than there are connections.
+// More sessions are locked than there are slots, and each has more calls than
+// there are connections.
 func TestLockedRowsHoldUpNoOtherSession(t *testing.T) {
 	t.Parallel()
 	const locked, callers = 2 * inFlight, 20
@@ -90,7 +91,8 @@ func TestLockedRowsHoldUpNoOtherSession(t *testing.T) {
 	}
 }
 
-// A touch of many is made for all but the one that is locked, and for that one later.
+// A touch of many is made for all but the one that is locked, and for that one
+// later.
 func TestTouchOfManyWithALockedOne(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -115,7 +117,8 @@ func TestTouchOfManyWithALockedOne(t *testing.T) {
 	}
 }
 
-// Saves of one session share a transaction, and each is answered with what it would have been by itself.
+// Saves of one session share a transaction, and each is answered with what it
+// would have been by itself.
 func TestSavesOfOneSessionAreMerged(t *testing.T) {
 	t.Parallel()
 	const savers = batch
@@ -147,7 +150,8 @@ func TestSavesOfOneSessionAreMerged(t *testing.T) {
 	if rec := c.load(id); rec.Version != 1+savers || string(rec.Data) != string(versions[1+savers].Data) {
 		t.Errorf("version %d: %s", rec.Version, rec.Data)
 	}
-	// The shared statement has one of them; the first of the rest is alone, and the others follow together.
+	// The shared statement has one of them; the first of the rest is alone, and
+	// the others follow together.
 	if n := c.sent.count("commit"); n > 3 {
 		t.Errorf("%d transactions", n)
 	}
@@ -173,8 +177,8 @@ func TestOneRefusedSaveOfASession(t *testing.T) {
 	}
 }
 
-// A row that stays locked is not an outage of Postgres: the call fails by itself, before its deadline, and the
-// connection is good.
+// A row that stays locked is not an outage of Postgres: the call fails by
+// itself, before its deadline, and the connection is good.
 func TestARowThatStaysLocked(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -211,7 +215,8 @@ func TestARowThatStaysLocked(t *testing.T) {
 	}
 }
 
-// Statements for many take what is free, whatever the order of the ids, and wait for nothing.
+// Statements for many take what is free, whatever the order of the ids, and
+// wait for nothing.
 func TestSharedStatementsWaitForNoRow(t *testing.T) {
 	t.Parallel()
 	c := hire(t)

@@ -10,7 +10,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// Logins of a user who may have so many sessions wait for each other, and for nobody else's connection.
+// Logins of a user who may have so many sessions wait for each other, and for
+// nobody else's connection.
 func TestLoginsOfOneUserHoldUpNoOther(t *testing.T) {
 	t.Parallel()
 	const logins, limit = 40, 5

@@ -52,7 +52,8 @@ func TestThreeManagersPruneOneAtATime(t *testing.T) {
 		managers, sent = append(managers, m), append(sent, s)
 	}
 
-	// The first to prune waits to delete. The others pass it over, time and again, and delete nothing.
+	// The first to prune waits to delete. The others pass it over, time and
+	// again, and delete nothing.
 	tx, err := c.admin.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)

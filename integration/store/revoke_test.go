@@ -24,7 +24,8 @@ func fill(t testing.TB, admin *pgxpool.Pool, userID string, n int) {
 		FROM generate_series(1, $2::integer) AS i`, userID, n)
 }
 
-// A revoke of many sessions takes longer than the store's timeout, and ends them all.
+// A revoke of many sessions takes longer than the store's timeout, and ends
+// them all.
 func TestARevokeOfManyOutlastsTheStoreTimeout(t *testing.T) {
 	const short, many = 4 * time.Second, 15_000
 	for name, sel := range map[string]sessionstore.Selection{"of a user": {UserID: "ada"}, "of all": {All: true}} {
@@ -38,7 +39,8 @@ func TestARevokeOfManyOutlastsTheStoreTimeout(t *testing.T) {
 				'BEGIN PERFORM pg_catalog.pg_sleep(0.4); RETURN NULL; END'`)
 			pgtest.Exec(t, admin, "CREATE TRIGGER slowly BEFORE DELETE ON pgsession.sessions FOR EACH STATEMENT EXECUTE FUNCTION public.slowly()")
 
-			// The first call is given up half way, and a second one goes on from there.
+			// The first call is given up half way, and a second one goes on
+			// from there.
 			ctx, cancel := context.WithCancel(t.Context())
 			calls := 0
 			sel.Progress = func(ended int) {
@@ -130,8 +132,8 @@ func TestARevokeOfAllDoesNotDeadlock(t *testing.T) {
 	}
 }
 
-// A revoke of many reads each entry of the user's index a few times, whatever the
-// planner knows of the table: nothing has analyzed it.
+// A revoke of many reads each entry of the user's index a few times, whatever
+// the planner knows of the table: nothing has analyzed it.
 func TestARevokeOfManyDoesNotReadAgainWhatItEnded(t *testing.T) {
 	const many = 20_000
 	databaseURL := pgtest.Database(t)
@@ -164,8 +166,8 @@ func TestARevokeOfManyDoesNotReadAgainWhatItEnded(t *testing.T) {
 	}
 }
 
-// A locked session holds up the end of no other. The call waits for it within the
-// caller's deadline, and then says why it fails.
+// A locked session holds up the end of no other. The call waits for it within
+// the caller's deadline, and then says why it fails.
 func TestARevokeWithALockedSession(t *testing.T) {
 	for name, sel := range map[string]sessionstore.Selection{"of a user": {UserID: "ada"}, "of all": {All: true}} {
 		for _, many := range []int{50, 5000} {
@@ -194,7 +196,8 @@ func TestARevokeWithALockedSession(t *testing.T) {
 					t.Errorf("the server refused %d waits, want some", n)
 				}
 
-				// Repeated, it ends what is free by then, and waits for the other.
+				// Repeated, it ends what is free by then, and waits for the
+				// other.
 				waited := sent.refused("55P03")
 				type reply struct {
 					r   sessionstore.Revocation
@@ -262,7 +265,8 @@ func TestASessionThatATriggerKeepsHasNotEnded(t *testing.T) {
 	}
 }
 
-// A session that is deleted is one statement, and one that has ended is no error.
+// A session that is deleted is one statement, and one that has ended is no
+// error.
 func TestADeleteThatDeletedIsOneStatement(t *testing.T) {
 	t.Parallel()
 	c := hire(t)

@@ -78,8 +78,8 @@ func TestSettingsOfRoleAndDatabase(t *testing.T) {
 	t.Logf("%d values of settings in %d modes", len(all), len(execModes))
 }
 
-// tryUnder sets a setting for the role, or for the database where the role can't
-// have it, and does what an application does.
+// tryUnder sets a setting for the role, or for the database where the role
+// can't have it, and does what an application does.
 func (c *crew) tryUnder(s setValue) {
 	c.t.Helper()
 	ctx := context.Background()

@@ -45,7 +45,8 @@ func (s *statements) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.Trac
 	}
 }
 
-// In pgx's text modes the library sends a statement in a batch with its settings.
+// In pgx's text modes the library sends a statement in a batch with its
+// settings.
 func (s *statements) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
 	queries := data.Batch.QueuedQueries
 	return s.TraceQueryStart(ctx, conn, pgx.TraceQueryStartData{SQL: queries[len(queries)-1].SQL})

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// attributes takes the session's Set-Cookie header of a response apart: the name, and the attributes in alphabetical order.
+// attributes takes the session's Set-Cookie header of a response apart: the
+// name, and the attributes in alphabetical order.
 func attributes(t *testing.T, a answer) (name, value, rest string) {
 	t.Helper()
 	lines, _ := setBy(a)

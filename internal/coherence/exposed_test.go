@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// exposed is the world of a promise about a user: two sessions of the user, what the
-// cache holds of them, and the process that revokes beside another one. It is
-// comparable.
+// exposed is the world of a promise about a user: two sessions of the user,
+// what the cache holds of them, and the process that revokes beside another
+// one. It is comparable.
 type exposed struct {
 	at    int8
 	rows  [2]bool
@@ -15,8 +15,8 @@ type exposed struct {
 	// What the process keeps of what it has ended.
 	ids  [2]int8 // until when; 0 is nothing
 	user int8
-	// What was promised: no other process serves any session of the user from then
-	// on, and this process none at once.
+	// What was promised: no other process serves any session of the user from
+	// then on, and this process none at once.
 	promised bool
 	from     int8
 	// The same about one session that was ended by its id.
@@ -31,8 +31,8 @@ type exposedEntry struct {
 	validated int8
 }
 
-// exposedFor is F and the allowance in ticks, and the policy in which a tick is a
-// second.
+// exposedFor is F and the allowance in ticks, and the policy in which a tick is
+// a second.
 const exposedFor = 2
 
 var exposedPolicy = Policy{Freshness: exposedFor*time.Second - Allowance}
@@ -151,8 +151,8 @@ func searchExposed(k keeping) found {
 	return walk(first, func(e exposed, visit func(exposed, string, error)) { e.next(k, visit) })
 }
 
-// TestExposed goes through every order of revokes of a user, renewals, lost answers
-// and lost tombstones.
+// TestExposed goes through every order of revokes of a user, renewals, lost
+// answers and lost tombstones.
 func TestExposed(t *testing.T) { searchExposed(properKeeping()).report(t) }
 
 func TestExposedMutants(t *testing.T) {

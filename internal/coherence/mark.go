@@ -2,8 +2,8 @@ package coherence
 
 import "time"
 
-// Login is when a login began, as it is compared with the marks of revokes. It is
-// either an age or a time of Postgres's clock, never both.
+// Login is when a login began, as it is compared with the marks of revokes. It
+// is either an age or a time of Postgres's clock, never both.
 type Login struct {
 	// Stored says that At counts, and Age does not.
 	Stored bool
@@ -13,9 +13,9 @@ type Login struct {
 	Age time.Duration
 }
 
-// Refused reports whether a mark refuses the login. now is Postgres's clock when it
-// answered with the mark: since the age is taken later, the login looks older than
-// it is, and a mark in doubt refuses it.
+// Refused reports whether a mark refuses the login. now is Postgres's clock
+// when it answered with the mark: since the age is taken later, the login looks
+// older than it is, and a mark in doubt refuses it.
 func (l Login) Refused(mark, now time.Time) bool {
 	if l.Stored {
 		return mark.After(l.At)

@@ -27,10 +27,10 @@ type Revocation struct {
 	MaxExposure time.Duration
 }
 
-// Revoked returns the promise about a revoke with this outcome. acknowledged says
-// that the cache acknowledged the tombstones, one that the revoke ended a single
-// session by its id. A revoke of a user is not one: its call may not have seen all
-// the sessions that the cache holds.
+// Revoked returns the promise about a revoke with this outcome. acknowledged
+// says that the cache acknowledged the tombstones, one that the revoke ended a
+// single session by its id. A revoke of a user is not one: its call may not
+// have seen all the sessions that the cache holds.
 func (p Policy) Revoked(o Outcome, acknowledged, one bool) Revocation {
 	r := Revocation{Committed: o == Committed, CacheAcked: acknowledged}
 	if !acknowledged || !one {

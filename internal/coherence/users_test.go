@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// users is the world of revokes of a user: what is in Postgres, a login with the old
-// password, a thief's session that gets a new id, a session of another instance's
-// emergency, and two revokes: one by another request, one by the login's own. It is
-// comparable.
+// users is the world of revokes of a user: what is in Postgres, a login with
+// the old password, a thief's session that gets a new id, a session of another
+// instance's emergency, and two revokes: one by another request, one by the
+// login's own. It is comparable.
 type users struct {
 	at    int8
 	marks [3]userMark
@@ -312,8 +312,8 @@ func (u users) nextLogin(h habits, do func(string, func(*users)), visit func(use
 	}
 }
 
-// nextRestore moves a session of another instance's emergency, whose login was at
-// the beginning, to Postgres.
+// nextRestore moves a session of another instance's emergency, whose login was
+// at the beginning, to Postgres.
 func (u users) nextRestore(h habits, do func(string, func(*users))) {
 	look := func(n *users) {
 		was := n.saw
@@ -391,7 +391,8 @@ func searchUsers(h habits) found {
 	return walk(first, func(u users, visit func(users, string, error)) { u.next(h, visit) })
 }
 
-// TestUsers goes through every order of revokes, logins, rotations and restores.
+// TestUsers goes through every order of revokes, logins, rotations and
+// restores.
 func TestUsers(t *testing.T) { searchUsers(properHabits()).report(t) }
 
 func TestUsersMutants(t *testing.T) {

@@ -42,13 +42,13 @@ func Parse(databaseURL string) (*pgxpool.Config, error) {
 	return cfg, nil
 }
 
-// settingName: what is not a name may be a whole URL that was taken for a key and
-// a value, and Postgres repeats a name that it does not know.
+// settingName: what is not a name may be a whole URL that was taken for a key
+// and a value, and Postgres repeats a name that it does not know.
 var settingName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 
-// ambiguous reports whether a special character in the password may have ended it
-// too early: then the rest of it would be taken for a host or a setting, and stand
-// in the error that says that there is no such host.
+// ambiguous reports whether a special character in the password may have ended
+// it too early: then the rest of it would be taken for a host or a setting, and
+// stand in the error that says that there is no such host.
 func ambiguous(databaseURL string) bool {
 	_, rest, isURL := strings.Cut(databaseURL, "://")
 	if !isURL {
@@ -135,8 +135,8 @@ func problem(databaseURL string, err error) string {
 	return "it can't be parsed: " + Format
 }
 
-// fileOf is the path of a file that a parameter names, if it is known. It may come
-// from an environment variable of libpq's.
+// fileOf is the path of a file that a parameter names, if it is known. It may
+// come from an environment variable of libpq's.
 func fileOf(databaseURL, parameter string, err error) string {
 	var path *fs.PathError
 	if errors.As(err, &path) {

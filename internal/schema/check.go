@@ -14,15 +14,15 @@ import (
 )
 
 // Check compares the live schema of this name with what this version of the
-// library needs, and refuses a search_path that hides built-in operators. It reads
-// the catalog only, which every role may. The error is a *Mismatch, an *Unfit
-// or the database's own when it can't be asked.
+// library needs, and refuses a search_path that hides built-in operators. It
+// reads the catalog only, which every role may. The error is a *Mismatch, an
+// *Unfit or the database's own when it can't be asked.
 func Check(ctx context.Context, db gen.DBTX, schemaName string) error {
 	return check(ctx, db, schemaName, needs)
 }
 
-// CheckAll is Check for everything that the migrations of this version make, used by the library or not, and for the
-// database's encoding.
+// CheckAll is Check for everything that the migrations of this version make,
+// used by the library or not, and for the database's encoding.
 func CheckAll(ctx context.Context, db gen.DBTX, schemaName string) error {
 	row, err := gen.New().CatalogRole(ctx, db, schemaName)
 	if err != nil {
@@ -141,8 +141,8 @@ func (f Fact) named(difference string) bool {
 	return slices.ContainsFunc(about[f.Kind], func(kind string) bool { return strings.HasPrefix(difference, kind+" "+f.Name+" ") })
 }
 
-// belongsToOneOf reports whether f is a part of one of these tables, or about it:
-// table.column, or table_something.
+// belongsToOneOf reports whether f is a part of one of these tables, or about
+// it: table.column, or table_something.
 func (f Fact) belongsToOneOf(tables []string) bool {
 	return slices.ContainsFunc(tables, func(table string) bool {
 		return f.Name == table || strings.HasPrefix(f.Name, table+".") || strings.HasPrefix(f.Name, table+"_")

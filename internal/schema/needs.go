@@ -4,17 +4,18 @@ import "slices"
 
 // Fact is one thing that is true of a schema, in the words of the query CatalogFacts.
 type Fact struct {
-	// Kind is schema, table, view, column, index, constraint or function; or one
-	// thing about an object of that name: security (with whose rights and path a
-	// function runs), plan (its volatility and settings of the planner), storage
-	// (whether a table outlives a crash), code (triggers and rules that can change
-	// what a statement does to it), keys (what an index is on) and public (what
-	// every role may do).
+	// Kind is schema, table, view, column, index, constraint or function; or
+	// one thing about an object of that name: security (with whose rights and
+	// path a function runs), plan (its volatility and settings of the planner),
+	// storage (whether a table outlives a crash), code (triggers and rules that
+	// can change what a statement does to it), keys (what an index is on) and
+	// public (what every role may do).
 	Kind string
 	// Name is the object's: "sessions", "sessions.id", "prune_batch(max_rows integer)". Without the schema.
 	Name string
-	// Detail is the rest: a column's type with its collation, "not null" and "with a default" where so; whether an index is valid;
-	// the definition of a constraint; what a function returns, or that it is a procedure.
+	// Detail is the rest: a column's type with its collation, "not null" and
+	// "with a default" where so; whether an index is valid; the definition of a
+	// constraint; what a function returns, or that it is a procedure.
 	Detail string
 }
 

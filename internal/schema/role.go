@@ -23,8 +23,8 @@ func (u *Unfit) Error() string {
 	return "the database can't keep sessions: " + strings.Join(u.Problems, "; ")
 }
 
-// CheckRole reports whether the role of a connection can work with the schema of
-// this name. The error is an *Unfit, or the database's own.
+// CheckRole reports whether the role of a connection can work with the schema
+// of this name. The error is an *Unfit, or the database's own.
 func CheckRole(ctx context.Context, db gen.DBTX, schemaName string) error {
 	row, err := gen.New().CatalogRole(ctx, db, schemaName)
 	if err != nil {
@@ -58,8 +58,8 @@ func (u *Unfit) check(problem string) {
 	}
 }
 
-// encodingProblem is empty for UTF8. In another encoding the server refuses some
-// of the characters that JSON can hold.
+// encodingProblem is empty for UTF8. In another encoding the server refuses
+// some of the characters that JSON can hold.
 func encodingProblem(database, encoding string) string {
 	if encoding == "UTF8" {
 		return ""

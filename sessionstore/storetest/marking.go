@@ -9,8 +9,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// logins are the three ways in which a store lets a user in. Each returns the id
-// that the login is to have, and the session that was there before, if any.
+// logins are the three ways in which a store lets a user in. Each returns the
+// id that the login is to have, and the session that was there before, if any.
 var logins = map[string]func(h *harness, userID string, b sessionstore.Began) (id, before sessionstore.ID, err error){
 	"Create": func(h *harness, userID string, b sessionstore.Began) (id, before sessionstore.ID, err error) {
 		id = h.newID()
@@ -272,8 +272,8 @@ func (h *harness) mark(sel sessionstore.Selection) {
 	}
 }
 
-// letIn logs in with a Began of now until it is let in: a store may take a login of
-// the very next moment for one that began before the revoke.
+// letIn logs in with a Began of now until it is let in: a store may take a
+// login of the very next moment for one that began before the revoke.
 func (h *harness) letIn(what string, login func(sessionstore.Began) (sessionstore.ID, error)) {
 	h.Helper()
 	for deadline := time.Now().Add(time.Minute); ; {

@@ -52,11 +52,11 @@ func (d *Database) Commits(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// CommitsSince waits until Postgres has counted the statements that were sent since
-// an earlier reading, each of which is a transaction. It fails when Postgres counted
-// fewer, or over a quarter more: connections, preparing and autovacuum count too,
-// and on a busy machine connections are replaced. A connection reports its count
-// when it ends.
+// CommitsSince waits until Postgres has counted the statements that were sent
+// since an earlier reading, each of which is a transaction. It fails when
+// Postgres counted fewer, or over a quarter more: connections, preparing and
+// autovacuum count too, and on a busy machine connections are replaced. A
+// connection reports its count when it ends.
 func (d *Database) CommitsSince(ctx context.Context, earlier, sent int64) (counted int64, err error) {
 	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		now, err := d.Commits(ctx)
