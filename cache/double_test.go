@@ -233,11 +233,16 @@ func (d *double) setAnswer(answer func(cmd []string) string) {
 	d.answer = answer
 }
 
-// client is as Dial makes one, but over the double.
+// inTime is a timeout that no call of a double reaches which answers, however
+// busy the machine. Get waits for a sixteenth of Config.Timeout at least, so
+// that has more. Tests of timeouts have a clock of their own: see bubble.
+const inTime = 2 * time.Minute
+
+// client is as Dial makes one, but over the double and with time to answer.
 func (d *double) client(t testing.TB) *redis.Client {
 	client := redis.NewClient(&redis.Options{
 		Dialer: d.dial, Password: d.password, Protocol: protocol, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, PipelinePoolSize: -1,
-		DialTimeout: dialTimeout, ReadTimeout: ioTimeout, WriteTimeout: ioTimeout, PoolTimeout: poolTimeout, DisableIdentity: true,
+		DialTimeout: inTime, ReadTimeout: inTime, WriteTimeout: inTime, PoolTimeout: inTime, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	t.Cleanup(func() { _ = client.Close() })
@@ -257,8 +262,7 @@ func idOf(seed string) ID { return sha256.Sum256([]byte("id " + seed)) }
 const testNamespace = "pgsession:test:"
 
 func testConfig() Config {
-	// No test waits for the timeout of a double that answers, however slow the machine.
-	return Config{Namespace: testNamespace, Keys: [][]byte{master("one")}, Timeout: time.Minute}
+	return Config{Namespace: testNamespace, Keys: [][]byte{master("one")}, Timeout: leastPatience * inTime}
 }
 
 func newCache(t testing.TB, client redis.UniversalClient, change ...func(*Config)) *Cache {
