@@ -1,6 +1,6 @@
 # `make demo` and `make test` need Go and nothing else: integration/cmd/provide finds or makes a Postgres and a Redis.
 
-MODULES := . otelsession integration bench
+MODULES := . otelsession integration integration/telemetry bench
 TOOL    := go tool -modfile=tools/go.mod
 PROVIDE := bin/provide
 FUZZTIME ?= 20s
@@ -16,7 +16,7 @@ demo: bin/provide bin/webapp bin/migrate ## Run the demo on http://127.0.0.1:808
 # The search and the mutants of the cache's protocol have no goroutines: they skip under the race detector and run without.
 .PHONY: test
 test: bin/provide ## Run all tests, with the race detector, on a Postgres and a Redis
-	@$(PROVIDE) -test -- sh -c 'go test -race ./... && go test -count=1 ./internal/coherence && go -C otelsession test -race ./... && go -C integration test -race -count=1 ./... && go -C bench test -race -count=1 ./...'
+	@$(PROVIDE) -test -- sh -c 'go test -race ./... && go test -count=1 ./internal/coherence && go -C otelsession test -race ./... && go -C integration test -race -count=1 ./... && go -C integration/telemetry test -race -count=1 ./... && go -C bench test -race -count=1 ./...'
 
 # `make test` has these tests in it, and skips them where there is no Chromium.
 .PHONY: test/browser

@@ -1,8 +1,11 @@
-// Package telemetry_test looks at what otelsession reports of a chain of real servers, as Prometheus would see it and as spans, and holds the
-// dashboard and the alert rules against that.
+// Package telemetry_test looks at what otelsession reports of a chain of real
+// servers, as Prometheus would see it and as spans. It compares the dashboard
+// and the alert rules with that.
 //
-// Queries are parsed with Prometheus's own parser, since one of our own would have to be shown to be right first. It and the exporter are dependencies of
-// this module, so that whoever uses otelsession has neither.
+// Queries are parsed with Prometheus's own parser, since one of our own would
+// have to be shown to be right first. Prometheus needs 200 modules. So this is
+// a module of its own: neither an application that uses otelsession nor the
+// other integration tests download or compile them.
 package telemetry_test
 
 import (
