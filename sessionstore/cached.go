@@ -89,7 +89,7 @@ func (c *cached) Load(ctx context.Context, id ID, floor int64) (Record, error) {
 	asked := c.clocks()
 	rec, err := c.store.Load(ctx, id, floor)
 	now := c.heard(&rec, asked)
-	if ttl := load.StoreAnswered(rec.entry(), err == nil, now); ttl > 0 {
+	if ttl := load.StoreAnswered(entryOf(&rec), err == nil, now); ttl > 0 {
 		c.fillLater(ctx, &rec, ttl)
 	}
 	if silent && isOutage(err) { // a Get leaves a cache that takes long, for a store that would answer
@@ -111,7 +111,7 @@ func (c *cached) Save(ctx context.Context, id ID, change Change) (Record, error)
 		return rec, err
 	}
 	acknowledged := false
-	if ttl := c.policy.Saved(rec.entry(), c.heard(&rec, asked)); ttl > 0 {
+	if ttl := c.policy.Saved(entryOf(&rec), c.heard(&rec, asked)); ttl > 0 {
 		switch c.fill(ctx, &rec, ttl) {
 		case CacheStored:
 			acknowledged = true
@@ -119,7 +119,7 @@ func (c *cached) Save(ctx context.Context, id ID, change Change) (Record, error)
 			acknowledged = c.newer(ctx, &rec) || c.bury(ctx, rec.ID) == nil
 		}
 	}
-	rec.Floor = c.policy.Floor(rec.entry(), acknowledged)
+	rec.Floor = c.policy.Floor(entryOf(&rec), acknowledged)
 	return rec, nil
 }
 
@@ -195,7 +195,7 @@ func (c *cached) ask(
 			answer = coherence.Buried
 		}
 		now := c.now()
-		step, verdict := load.CacheAnswered(answer, rec.entry(), now)
+		step, verdict := load.CacheAnswered(answer, entryOf(&rec), now)
 		if c.counts.answers[answer].Add(1); answer == coherence.Hit {
 			c.counts.verdicts[verdict].Add(1)
 		}
@@ -236,14 +236,14 @@ func recordFrom(id ID, e cache.Entry, err error) (Record, coherence.CacheAnswer)
 		ID: id, Version: e.Version,
 		ValidatedAt: e.ValidatedAt, ExpiresAt: e.ExpiresAt, AbsoluteExpiresAt: e.AbsoluteExpiresAt,
 	}
-	if rec.decode(e.Data) != nil {
+	if decodeRecord(&rec, e.Data) != nil {
 		return Record{}, coherence.Miss
 	}
 	return rec, coherence.Hit
 }
 
 // entry is what the decisions need to know of a record.
-func (r *Record) entry() coherence.Entry {
+func entryOf(r *Record) coherence.Entry {
 	return coherence.Entry{Version: r.Version, ValidatedAt: coherence.At(r.ValidatedAt), ExpiresAt: coherence.At(r.ExpiresAt)}
 }
 
@@ -267,12 +267,7 @@ func (c *cached) now() coherence.Bound {
 
 // clocksFrom reads both clocks of this process, counted from start.
 func clocksFrom(start time.Time) func() coherence.Instant {
-	return func() coherence.Instant { return instantAt(start, time.Now()) }
-}
-
-// instantAt is the moment now. Round takes the monotonic reading away, so that what is left is compared by the wall clock.
-func instantAt(start, now time.Time) coherence.Instant {
-	return coherence.Instant{Mono: now.Sub(start), Wall: now.Round(0).Sub(start.Round(0))}
+	return func() coherence.Instant { return coherence.InstantAt(start, time.Now()) }
 }
 
 // close waits for what is being filled. Nothing is afterwards.

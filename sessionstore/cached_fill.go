@@ -44,7 +44,7 @@ func (c *cached) put(ctx context.Context, rec *Record, ttl time.Duration) CacheR
 	defer cancel()
 	stored, err := c.cache.Fill(ctx, cache.ID(rec.ID), cache.Entry{
 		Version: rec.Version, ValidatedAt: rec.ValidatedAt, ExpiresAt: rec.ExpiresAt, AbsoluteExpiresAt: rec.AbsoluteExpiresAt,
-		Data: rec.encode(),
+		Data: encodeRecord(rec),
 	}, ttl)
 	switch {
 	case err != nil:
@@ -88,7 +88,7 @@ func (c *cached) refill(ctx context.Context, id ID) {
 	asked := c.clocks()
 	rec, err := c.store.Load(ctx, id, 0)
 	now := c.heard(&rec, asked)
-	if ttl := c.policy.Saved(rec.entry(), now); err == nil && ttl > 0 {
+	if ttl := c.policy.Saved(entryOf(&rec), now); err == nil && ttl > 0 {
 		c.fill(ctx, &rec, ttl)
 	}
 }

@@ -31,7 +31,7 @@ func (c *cached) CacheStats() CacheStats { return c.stats() }
 func (c *cached) SetClocks(clocks func() coherence.Instant) { c.clocks = clocks }
 
 // InstantAt is a moment on the clocks of a process that started at start.
-func InstantAt(start, now time.Time) coherence.Instant { return instantAt(start, now) }
+func InstantAt(start, now time.Time) coherence.Instant { return coherence.InstantAt(start, now) }
 
 // Emergency is an emergency store under test.
 type Emergency = emergency
@@ -68,11 +68,11 @@ func (e *emergency) InMemory() int { return e.stats().InMemory }
 // Left is how much is left to do before the emergency is over.
 func (e *emergency) Left() int { return e.left() }
 
-// Encode is what the cache keeps of a record.
-func (r *Record) Encode() []byte { return r.encode() }
+// EncodeRecord is what the cache keeps of a record.
+func EncodeRecord(r *Record) []byte { return encodeRecord(r) }
 
-// Decode is its inverse.
-func (r *Record) Decode(b []byte) error { return r.decode(b) }
+// DecodeRecord is its inverse.
+func DecodeRecord(r *Record, b []byte) error { return decodeRecord(r, b) }
 
 // CacheID is the cache's name for an id.
 func CacheID(id ID) cache.ID { return cache.ID(id) }

@@ -43,10 +43,10 @@ func (d Device) String() string {
 }
 
 // Device says what the session was last used with. It reads the user agent anew at every call: ask once for each line of a list.
-func (i Info) Device() Device { return Client{UserAgent: i.UserAgent}.Device() }
+func (i Info) Device() Device { return DeviceOf(Client{UserAgent: i.UserAgent}) }
 
-// Device says what the client is. It reads the user agent anew at every call.
-func (c Client) Device() Device {
+// DeviceOf says what a client is. It reads the user agent anew at every call.
+func DeviceOf(c Client) Device {
 	const longest = 40 // an unknown program is called what it calls itself
 	ua := useragent.Parse(cleanUserAgent(c.UserAgent))
 	d := Device{Browser: cut(strings.TrimSpace(ua.Name), longest), System: ua.OS}

@@ -48,7 +48,7 @@ func TestDeviceOfNonsense(t *testing.T) {
 		"\x00\x1b[31m", "\xff\xfe", "Android", "Android Android", "Linux; Android", "(Linux; Android", "iPhone", "FBAN/FBIOS", "Instagram", "Instagram 1", "XiaoMi", "XiaoMi/",
 		" ", "/", "()", ";", "http://", "+http://x", "Version", "Opera Mini/", "CPU iPhone OS",
 	} {
-		d := Client{UserAgent: ua}.Device()
+		d := DeviceOf(Client{UserAgent: ua})
 		if name := d.String(); name == "" || len(name) > 100 || !utf8.ValidString(name) || strings.ContainsAny(name, "\x00\x1b\r\n") {
 			t.Errorf("%.20q is a device called %q", ua, name)
 		}

@@ -9,34 +9,6 @@ import (
 // The errors of this package, to be tested with [errors.Is]. None of them, nor any error that wraps them, holds
 // a token, a secret, a password or a session's data.
 var (
-	// ErrUnavailable: the store did not answer. The session is not lost; the same request may succeed later.
-	// An HTTP handler answers it with 503 and leaves the cookie alone.
-	ErrUnavailable = errors.New("session store unavailable")
-
-	// ErrUncertain: a change was sent to Postgres and no answer came, so it is made or not; or it is made, its wait for a
-	// synchronous standby was cancelled, and it is lost if the primary is. The same change can be made again without
-	// harm. It comes with ErrUnavailable, or with the error of a context that ended.
-	ErrUncertain = errors.New("the change was sent and not answered: it may have been made")
-
-	// ErrNotFound: the session was revoked, expired or never existed.
-	ErrNotFound = errors.New("session not found")
-
-	// ErrExpired: the session is there and its deadline has passed. It is an ErrNotFound too, and only a [Store]'s Load tells it: to
-	// an application both are the same visitor without a session.
-	ErrExpired = fmt.Errorf("%w: expired", ErrNotFound)
-
-	// ErrExists: a session with this id exists. With random tokens it means a broken random source.
-	ErrExists = errors.New("session id already in use")
-
-	// ErrTooManySessions: the user has as many sessions as [Config.MaxSessionsPerUser] allows, and
-	// [Config.DenyAtMaxSessions] says that a further login fails.
-	ErrTooManySessions = errors.New("the user has too many sessions: one must be ended first")
-
-	// ErrRevoked: the sessions of the user were revoked while the login was
-	// under way, so it may rest on an old password. [ServeError] answers 403,
-	// and the user logs in again.
-	ErrRevoked = errors.New("login refused: the sessions of this user were revoked meanwhile: log in again")
-
 	// ErrNoMiddleware: the context is not that of a request that came through
 	// [Manager.Handler]. A context of a framework's own, such as a
 	// *gin.Context, may hide it.

@@ -16,7 +16,7 @@ func ExampleJudge() {
 			switch {
 			case s.UserAgent:
 				return sessionstore.ActionRequireLogin
-			case s.Now.Sub(s.LastSeenAt) < 5*time.Minute && s.Is.Device().Kind == sessionstore.Desktop:
+			case s.Now.Sub(s.LastSeenAt) < 5*time.Minute && sessionstore.DeviceOf(s.Is).Kind == sessionstore.Desktop:
 				return sessionstore.ActionRevoke
 			}
 			return s.Action

@@ -252,7 +252,7 @@ func (x *exchange) abandon() {
 // anyway, so that the next request from there is not suspicious again.
 func (x *exchange) noteUse() {
 	s := &x.session
-	if x.noted || s.identity != stored || !x.moved && s.rec.now().Sub(s.rec.LastSeenAt) < x.m.expiry.TouchInterval() {
+	if x.noted || s.identity != stored || !x.moved && storeNow(&s.rec).Sub(s.rec.LastSeenAt) < x.m.expiry.TouchInterval() {
 		return
 	}
 	x.noted = true

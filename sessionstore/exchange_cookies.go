@@ -25,7 +25,7 @@ func (x *exchange) writeCookies() {
 	}
 	secure := x.secure()
 	x.checkDomain()
-	maxAge := s.rec.AbsoluteExpiresAt.Sub(s.rec.now())
+	maxAge := s.rec.AbsoluteExpiresAt.Sub(storeNow(&s.rec))
 	switch session {
 	case writeCookie:
 		m.cookie.write(h, has.ticket, maxAge, secure)

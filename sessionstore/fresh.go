@@ -14,7 +14,7 @@ func (s *Session) Fresh(within time.Duration) bool {
 		return !s.ended
 	}
 	at := s.rec.AuthenticatedAt
-	return s.identity == stored && !s.ended && !at.IsZero() && s.rec.now().Sub(at) <= within
+	return s.identity == stored && !s.ended && !at.IsZero() && storeNow(&s.rec).Sub(at) <= within
 }
 
 // RequireFresh passes requests on whose user logged in at most so long ago, and gives the others to otherwise: a page that

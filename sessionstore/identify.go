@@ -99,7 +99,7 @@ func (x *exchange) choose(ctx context.Context, tickets []ticket) error {
 func (x *exchange) take(ctx context.Context, t ticket) error {
 	m, s := x.m, &x.session
 	rec, err := m.store.Load(ctx, t.token.id(), int64(t.floor))
-	if err == nil && t.made > 0 && rec.bars() {
+	if err == nil && t.made > 0 && bars(&rec) {
 		err = ErrNotFound
 	} else if errors.Is(err, ErrNotFound) && !errors.Is(err, ErrExpired) && t.made > 0 {
 		s.presented = []doomed{{Record: Record{ID: t.token.id()}, unrestored: true}}

@@ -232,12 +232,12 @@ func (q *watches) barred(ctx context.Context, id ID, of []*watch) bool {
 		}
 	}
 	rec, err := q.store.Load(ctx, id, 0)
-	if err == nil && !rec.Emergency && !rec.bars() {
+	if err == nil && !rec.Emergency && !bars(&rec) {
 		for _, w := range of {
 			w.restored = true
 		}
 	}
-	return err == nil && rec.bars()
+	return err == nil && bars(&rec)
 }
 
 // bearable is how long an answer may take, so that a store that hangs keeps no connection for much longer than the patience.

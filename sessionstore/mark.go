@@ -1,11 +1,7 @@
 package sessionstore
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
@@ -62,6 +58,14 @@ func BeganAt(stored time.Time) Began { return Began{kind: beganAt, stored: store
 // IsZero reports whether b is the zero Began.
 func (b Began) IsZero() bool { return b.kind == beganWithRow }
 
+// Stored returns the time of the store that b is, zero for an unknown one and
+// for the zero Began. It reports false for a moment of this process.
+func (b Began) Stored() (at time.Time, ok bool) { return b.stored, b.kind != beganHere }
+
+// Own returns the marks that don't refuse the login. The caller must not write
+// to them.
+func (b Began) Own() []MarkID { return b.own }
+
 // RefusedBy reports whether a mark refuses the login. now is the store's clock
 // when it answered with the mark. Call it after that answer came.
 func (b Began) RefusedBy(m Mark, now time.Time) bool {
@@ -84,7 +88,7 @@ func (b Began) age() time.Duration {
 	if b.kind != beganHere {
 		return 0
 	}
-	return coherence.Age(coherence.Instant{}, instantAt(b.here, time.Now()))
+	return coherence.Age(coherence.Instant{}, coherence.InstantAt(b.here, time.Now()))
 }
 
 // in is b, or else the login's time in its row.
@@ -95,87 +99,12 @@ func (b Began) in(rec *Record) Began {
 	return b
 }
 
-// login is when the login of a session in memory began, for a store with
-// another clock. The age of the session doesn't say: see [emergency.age].
-func (r *Record) login() Began {
-	if r.UserID == "" || r.began.kind == beganHere {
-		return r.began
-	}
-	return BeganHere(r.AuthenticatedAt)
-}
-
 // sparedBy is b for a session that a revoke has left out.
 func (b Began) sparedBy(m MarkID) Began {
 	b.own = append(slices.Clone(b.own), m)
 	return b
 }
 
-// ownMarks are the marks that one request has made. The zero value is empty,
-// nil takes none.
-type ownMarks struct {
-	mu  sync.Mutex
-	ids []MarkID
-}
-
-// mark gives a selection the id of its mark, and remembers it.
-func (o *ownMarks) mark(s *Selection) {
-	if !s.marks() {
-		return
-	}
-	s.Mark = newMarkID()
-	if o != nil {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		o.ids = append(o.ids, s.Mark)
-	}
-}
-
-func (o *ownMarks) all() []MarkID {
-	if o == nil {
-		return nil
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return slices.Clone(o.ids)
-}
-
-// ownMarksOf are those of the request that a context belongs to; nil without
-// one.
-func ownMarksOf(ctx context.Context) *ownMarks {
-	if v, ok := ctx.Value(contextKey{}).(*visit); ok {
-		if x := v.exchange.Load(); x != nil {
-			return &x.own
-		}
-	}
-	return nil
-}
-
-// markKey is what marks are found by.
-type markKey [sha256.Size]byte
-
-// everyone is the key of a revoke of all users.
-var everyone = keyOf("all", "")
-
-// userKey is the key of a revoke of a user.
-func userKey(userID string) markKey { return keyOf("user", userID) }
-
-// keyOf hashes purpose and value, each with its length before it: no value can
-// be mistaken for one of another purpose.
-func keyOf(purpose, value string) markKey {
-	b := binary.BigEndian.AppendUint32(nil, uint32(len(purpose)))
-	b = append(b, purpose...)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(value)))
-	return sha256.Sum256(append(b, value...))
-}
-
 // marks reports whether revokes of this selection leave a mark. The trim of a
 // limit leaves none: two logins under one limit would refuse each other.
 func (s *Selection) marks() bool { return s.All || s.UserID != "" && s.Handle == "" && s.Keep == 0 }
-
-// key is that of the selection's mark.
-func (s *Selection) key() markKey {
-	if s.All {
-		return everyone
-	}
-	return userKey(s.UserID)
-}

@@ -32,8 +32,8 @@ type Memory struct {
 	sessions  map[ID]Record
 	users     map[ID]struct{} // those of the sessions that have a user
 	bytes     int
-	anonymous int // of bytes, what sessions without a user take
-	marks     map[markKey][]Mark
+	anonymous int               // of bytes, what sessions without a user take
+	marks     map[string][]Mark // by user id, those of all users by ""
 	lastPrune time.Time
 }
 
@@ -46,7 +46,7 @@ func NewMemory(expiry Expiry, limit int) *Memory {
 		limit = defaultMemoryLimit
 	}
 	return &Memory{
-		expiry: expiry, limit: limit, sessions: map[ID]Record{}, users: map[ID]struct{}{}, marks: map[markKey][]Mark{},
+		expiry: expiry, limit: limit, sessions: map[ID]Record{}, users: map[ID]struct{}{}, marks: map[string][]Mark{},
 	}
 }
 
@@ -91,7 +91,7 @@ func (m *Memory) Create(ctx context.Context, d Draft) (Record, error) {
 	if m.expiry.Fixed {
 		from = born
 	}
-	rec.ExpiresAt = m.expiry.deadline(from, rec.AbsoluteExpiresAt)
+	rec.ExpiresAt = deadline(m.expiry, from, rec.AbsoluteExpiresAt)
 	rec.ValidatedAt = now
 	return rec, m.put(rec)
 }
@@ -139,7 +139,7 @@ func (m *Memory) Save(ctx context.Context, id ID, c Change) (Record, error) {
 		}
 		return Record{}, ErrRevoked
 	}
-	rec = m.expiry.used(rec, c.Client, now)
+	rec = used(m.expiry, rec, c.Client, now)
 	return rec, m.put(rec)
 }
 
@@ -173,12 +173,12 @@ func (m *Memory) Rotate(ctx context.Context, old, id ID, c Change) (Record, erro
 			return Record{}, ErrRevoked
 		}
 		rec.AbsoluteExpiresAt = now.Add(m.expiry.Absolute)
-		rec.ExpiresAt = m.expiry.deadline(now, rec.AbsoluteExpiresAt)
+		rec.ExpiresAt = deadline(m.expiry, now, rec.AbsoluteExpiresAt)
 	}
 	rec.ID = id
 	rec.Data = patch(rec.Data, c)
 	rec.Version++
-	rec = m.expiry.used(rec, c.Client, now)
+	rec = used(m.expiry, rec, c.Client, now)
 	was := m.sessions[old]
 	m.drop(old)
 	if err := m.put(rec); err != nil {
@@ -198,7 +198,7 @@ func (m *Memory) Touch(ctx context.Context, touches []Touch) error {
 	now := time.Now()
 	for _, t := range touches {
 		if rec, err := m.alive(t.ID, now); err == nil {
-			_ = m.put(m.expiry.used(rec, t.Client, now)) // without room it is forgotten, as a touch may be
+			_ = m.put(used(m.expiry, rec, t.Client, now)) // without room it is forgotten, as a touch may be
 		}
 	}
 	return nil
@@ -368,12 +368,12 @@ func (m *Memory) alive(id ID, now time.Time) (Record, error) {
 }
 
 // used is a record after a use: what the SQL statements compute with now() and date_bin.
-func (e Expiry) used(rec Record, c Client, now time.Time) Record {
+func used(e Expiry, rec Record, c Client, now time.Time) Record {
 	rec.Client = rec.Client.updated(c)
 	if now.After(rec.LastSeenAt) {
 		rec.LastSeenAt = now
 	}
-	if d := e.deadline(now, rec.AbsoluteExpiresAt); !e.Fixed && d.After(rec.ExpiresAt) {
+	if d := deadline(e, now, rec.AbsoluteExpiresAt); !e.Fixed && d.After(rec.ExpiresAt) {
 		rec.ExpiresAt = d
 	}
 	rec.ValidatedAt = now
@@ -381,7 +381,7 @@ func (e Expiry) used(rec Record, c Client, now time.Time) Record {
 }
 
 // deadline is the idle deadline of a use, rounded up to the resolution, and never past the absolute one.
-func (e Expiry) deadline(now, absolute time.Time) time.Time {
+func deadline(e Expiry, now, absolute time.Time) time.Time {
 	d := now.Add(e.Idle).UnixMicro()
 	step := e.Resolution().Microseconds()
 	if rest := d % step; rest != 0 {

@@ -61,7 +61,7 @@ func (m *Memory) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, err
 	default:
 		recs = slices.DeleteFunc(recs, func(rec Record) bool { return rec.ID == s.Except })
 		if spared, there := m.sessions[s.Except]; there && spared.UserID == s.UserID {
-			spared.began = spared.login().sparedBy(s.Mark)
+			spared.began = loginOf(&spared).sparedBy(s.Mark)
 			m.sessions[s.Except] = spared
 		}
 	}
@@ -109,12 +109,12 @@ func (m *Memory) mark(s *Selection, now time.Time) {
 	if mark.ID == (MarkID{}) {
 		mark.ID = newMarkID()
 	}
-	m.marks[s.key()] = append(m.marks[s.key()], mark)
+	m.marks[s.UserID] = append(m.marks[s.UserID], mark)
 }
 
 // refuses reports whether a mark refuses a login.
 func (m *Memory) refuses(userID string, began Began, now time.Time) bool {
-	for _, key := range []markKey{everyone, userKey(userID)} {
+	for _, key := range []string{"", userID} {
 		for _, mark := range m.marks[key] {
 			if began.RefusedBy(mark, now) {
 				return true
@@ -122,4 +122,13 @@ func (m *Memory) refuses(userID string, began Began, now time.Time) bool {
 		}
 	}
 	return false
+}
+
+// loginOf is when the login of a session in memory began, for a store with
+// another clock. The age of the session doesn't say: see [emergency.age].
+func loginOf(r *Record) Began {
+	if _, stored := r.began.Stored(); r.UserID == "" || !stored {
+		return r.began
+	}
+	return BeganHere(r.AuthenticatedAt)
 }

@@ -47,7 +47,7 @@ func FuzzClientIP(f *testing.F) {
 		if !sameFamily(ua, ua) || sameFamily(ua, "Opera/9") != sameFamily("Opera/9", ua) {
 			t.Fatalf("%q: the families of user agents can't be compared", ua)
 		}
-		d := c.Device()
+		d := DeviceOf(c)
 		if name := d.String(); name == "" || len(name) > 100 || !utf8.ValidString(name) || strings.ContainsAny(name, "\x00\r\n\x1b") {
 			t.Fatalf("user agent %q is a device %q", ua, name)
 		}

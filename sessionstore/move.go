@@ -86,7 +86,7 @@ func (e *emergency) put(ctx context.Context, rec *Record) (bool, error) {
 		return false, nil
 	}
 	staged := newToken().id()
-	_, err := e.truth.Create(ctx, Draft{ID: staged, UserID: rec.UserID, Data: rec.Data, Client: rec.Client, Age: old, Began: rec.login()})
+	_, err := e.truth.Create(ctx, Draft{ID: staged, UserID: rec.UserID, Data: rec.Data, Client: rec.Client, Age: old, Began: loginOf(rec)})
 	if errors.Is(err, ErrRevoked) { // since it began: it ends here too
 		e.memory.forget(rec.ID)
 		e.observe(ctx, Event{Kind: EventLoginRefused, Handle: rec.ID.Handle(), UserID: rec.UserID, Err: err})
@@ -170,12 +170,12 @@ func (m *Manager) bar(ctx context.Context, id ID) (bool, error) {
 		return err == nil, err
 	}
 	rec, err := m.store.Load(ctx, id, 0)
-	return err == nil && rec.bars(), nil
+	return err == nil && bars(&rec), nil
 }
 
 // bars reports whether the session of an emergency's cookie is a row of bar. A
 // session that was restored has had a Rotate, so its version is higher.
-func (r *Record) bars() bool {
+func bars(r *Record) bool {
 	values, _ := decodeObject(r.Data)
 	return r.Version == 1 && !r.Emergency && r.UserID == "" && len(values) == 0
 }

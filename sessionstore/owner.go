@@ -144,7 +144,7 @@ func (m *Manager) revoke(ctx context.Context, sel Selection, why Reason, own *ow
 	sel.Progress, _ = ctx.Value(progressKey{}).(func(int))
 	_, r, err := m.store.Revoke(withoutSession(ctx), sel)
 	if r.Count > 0 || err == nil {
-		m.watches.wake(sel.includes)
+		m.watches.wake(func(rec *Record) bool { return includes(sel, rec) })
 	}
 	if e.Count, e.Revocation, e.Err = r.Count, r, err; r.Count > 0 { // some may have ended before the error
 		m.observe(ctx, e)
@@ -156,7 +156,7 @@ func (m *Manager) revoke(ctx context.Context, sel Selection, why Reason, own *ow
 }
 
 // includes reports whether a session may be in the selection.
-func (s Selection) includes(rec *Record) bool {
+func includes(s Selection, rec *Record) bool {
 	return s.All || s.UserID != "" && rec.UserID == s.UserID && rec.ID != s.Except
 }
 

@@ -97,14 +97,14 @@ func (r *rowReader) Query(ctx context.Context, sql string, args ...any) (pgx.Row
 		row := rows.RawValues()
 		r.records = append(r.records, Record{})
 		rec := &r.records[len(r.records)-1]
-		bad := rec.read(row, decode)
+		bad := readRecord(rec, row, decode)
 		if bad == columnValidated { // no row's: the server's clock
 			rows.Close()
 			return nil, errSettings
 		}
-		r.standby = r.standby || rec.fromStandby()
+		r.standby = r.standby || fromStandby(rec)
 		if bad != noColumn {
-			r.broken = append(r.broken, rec.broken(row, decode, bad))
+			r.broken = append(r.broken, brokenOf(rec, row, decode, bad))
 			r.records = r.records[:len(r.records)-1]
 		}
 	}
@@ -181,13 +181,13 @@ func decoderFor(fields []pgconn.FieldDescription, conn func() *pgx.Conn) (*decod
 	return nil, false
 }
 
-// read copies a row: pgx overwrites what it lends. It returns the first column
+// readRecord copies a row: pgx overwrites what it lends. It returns the first column
 // that holds what the library never writes, or noColumn.
-func (r *Record) read(row [][]byte, d *decoder) (bad int) {
+func readRecord(r *Record, row [][]byte, d *decoder) (bad int) {
 	switch {
 	case !d.time(&r.ValidatedAt, row[columnValidated]):
 		return columnValidated
-	case !r.readID(row[columnID], d):
+	case !readID(r, row[columnID], d):
 		return columnID
 	case !d.number(&r.Version, row[columnVersion]) || r.Version <= 0:
 		return columnVersion
@@ -215,7 +215,7 @@ func (r *Record) read(row [][]byte, d *decoder) (bad int) {
 	return noColumn
 }
 
-func (r *Record) readID(value []byte, d *decoder) bool {
+func readID(r *Record, value []byte, d *decoder) bool {
 	id, ok := d.id(value)
 	if !ok || len(id) != len(r.ID) {
 		return false
@@ -224,8 +224,8 @@ func (r *Record) readID(value []byte, d *decoder) bool {
 	return true
 }
 
-// broken describes the row that could not be read into r.
-func (r *Record) broken(row [][]byte, d *decoder, bad int) brokenRow {
+// brokenOf describes the row that could not be read into r.
+func brokenOf(r *Record, row [][]byte, d *decoder, bad int) brokenRow {
 	b := brokenRow{err: &rowError{problem: "column " + columns[bad].name + " holds a value that pgsession never writes"}}
 	if id, ok := d.id(row[columnID]); ok {
 		b.id = bytes.Clone(id)
@@ -247,7 +247,7 @@ func idOf(value []byte) (ID, bool) {
 }
 
 // fromStandby: see SessionLoad.
-func (r *Record) fromStandby() bool { return r.ValidatedAt.Unix() == 0 }
+func fromStandby(r *Record) bool { return r.ValidatedAt.Unix() == 0 }
 
 // furthest is what the library holds for infinity and every later date than its
 // own: with any time zone its year has four digits, as JSON needs.

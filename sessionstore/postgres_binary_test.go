@@ -66,7 +66,7 @@ func sameRecord(a, b Record) bool {
 func TestDecodeRow(t *testing.T) {
 	want, row := rawRow()
 	var got Record
-	if got.read(row, &binaryDecoder) != noColumn || !sameRecord(got, want) {
+	if readRecord(&got, row, &binaryDecoder) != noColumn || !sameRecord(got, want) {
 		t.Fatalf("decoded %+v, want %+v", got, want)
 	}
 	for _, column := range row {
@@ -84,7 +84,7 @@ func TestDecodeRowOfAnonymousVisitor(t *testing.T) {
 		row[null] = nil
 	}
 	var got Record
-	if got.read(row, &binaryDecoder) != noColumn || !sameRecord(got, want) {
+	if readRecord(&got, row, &binaryDecoder) != noColumn || !sameRecord(got, want) {
 		t.Errorf("decoded %+v, want %+v", got, want)
 	}
 }
@@ -132,10 +132,10 @@ func TestDecodeRefuses(t *testing.T) {
 	} {
 		rec, row := rawRow()
 		c.spoil(row)
-		if got := (&Record{}).read(row, &binaryDecoder); got != c.want {
+		if got := readRecord(&Record{}, row, &binaryDecoder); got != c.want {
 			t.Errorf("%s: column %d, want %d", name, got, c.want)
 		}
-		broken := (&Record{}).broken(row, &binaryDecoder, c.want)
+		broken := brokenOf(&Record{}, row, &binaryDecoder, c.want)
 		wantHandle := rec.ID.Handle()
 		if c.want == columnID {
 			wantHandle = ""
@@ -151,7 +151,7 @@ func TestInfiniteDeadlineIsTheFurthestDate(t *testing.T) {
 		_, row := rawRow()
 		row[columnExpires], row[columnAbsoluteExpires] = int64Bytes(µs), int64Bytes(µs)
 		var got Record
-		if bad := got.read(row, &binaryDecoder); bad != noColumn || !got.ExpiresAt.Equal(furthest) || !got.AbsoluteExpiresAt.Equal(furthest) {
+		if bad := readRecord(&got, row, &binaryDecoder); bad != noColumn || !got.ExpiresAt.Equal(furthest) || !got.AbsoluteExpiresAt.Equal(furthest) {
 			t.Errorf("%s: column %d, %v, %v", name, bad, got.ExpiresAt, got.AbsoluteExpiresAt)
 		}
 		kiribati := time.FixedZone("UTC+14", 14*60*60)
@@ -159,7 +159,7 @@ func TestInfiniteDeadlineIsTheFurthestDate(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		entry := got
-		if err := entry.decode(got.encode()); err != nil || coherence.At(got.ExpiresAt) <= coherence.At(got.ValidatedAt) {
+		if err := decodeRecord(&entry, encodeRecord(&got)); err != nil || coherence.At(got.ExpiresAt) <= coherence.At(got.ValidatedAt) {
 			t.Errorf("%s: in the cache: %v", name, err)
 		}
 	}

@@ -19,7 +19,7 @@ var errLookLate = fmt.Errorf("%w: looking for revokes took too long", ErrUnavail
 // mark adds the mark of a revoke, and returns its time. Nothing of the revoke
 // may be deleted before.
 func (p *Postgres) mark(ctx context.Context, s *Selection) (at time.Time, err error) {
-	key := s.key()
+	key := markKeyOf(s)
 	err = p.run(ctx, opMark, func(ctx context.Context, db querier) (err error) {
 		at, err = p.queries.MarkAdd(ctx, db, s.Mark[:], key[:])
 		return err
@@ -33,7 +33,7 @@ func (p *Postgres) markIn(ctx context.Context, db querier, s *Selection) error {
 	if !s.marks() {
 		return nil
 	}
-	key := s.key()
+	key := markKeyOf(s)
 	_, err := p.queries.MarkAdd(ctx, db, s.Mark[:], key[:])
 	return err
 }
@@ -119,8 +119,8 @@ func look(calls []lookCall, ask func(*gen.MarkLookParams) ([]*gen.MarkLookRow, e
 	keys := make([]markKey, len(calls))
 	asked := map[markKey]struct{}{}
 	for i := range calls {
-		if began := &calls[i].began; began.kind != beganHere && began.stored.Before(arg.Since) {
-			arg.Since = began.stored
+		if at, ok := calls[i].began.Stored(); ok && at.Before(arg.Since) {
+			arg.Since = at
 		}
 		arg.Age = max(arg.Age, calls[i].began.age())
 		keys[i] = userKey(calls[i].userID)
@@ -174,8 +174,8 @@ func (a *loginArgs) add(userID string, b *Began) {
 		key = k[:]
 	}
 	a.keys, a.ages = append(a.keys, key), append(a.ages, b.age())
-	for i := range b.own {
-		a.own = append(a.own, b.own[i][:])
+	for _, id := range b.Own() {
+		a.own = append(a.own, id[:])
 	}
 	if a.own == nil {
 		a.own = [][]byte{} // <> ALL (NULL) would be NULL

@@ -59,7 +59,7 @@ func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocat
 		s.Mark = newMarkID()
 	}
 	switch {
-	case s.one() || p.distributed.Load():
+	case isOne(&s) || p.distributed.Load():
 		ids, n, err = p.revokeOnce(ctx, s)
 	default:
 		sweep := sweep{p: p, sel: s}
@@ -72,9 +72,9 @@ func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocat
 	return ids, Revocation{Count: n, Committed: err == nil, CacheAcked: true}, err
 }
 
-// one reports whether one statement ends the selection, whatever the size of
+// isOne reports whether one statement ends the selection, whatever the size of
 // the table: one session, those beyond a limit, or none.
-func (s *Selection) one() bool { return !s.All && (s.UserID == "" || s.Handle != "" || s.Keep > 0) }
+func isOne(s *Selection) bool { return !s.All && (s.UserID == "" || s.Handle != "" || s.Keep > 0) }
 
 // revokeOnce ends a selection in one transaction. On a distributed table that
 // is every selection: the lock that keeps rotations out belongs to it.
@@ -85,7 +85,7 @@ func (p *Postgres) revokeOnce(ctx context.Context, s Selection) (ids []ID, n int
 		}
 	}
 	within := p.timeout
-	if !s.one() {
+	if !isOne(&s) {
 		within = max(within, sweepTimeout)
 	}
 	var kept []ID // ended by attempts that were no transaction

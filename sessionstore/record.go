@@ -12,9 +12,9 @@ const recordFormat = 1
 
 var errRecordFormat = errors.New("not a record of a format that this version knows")
 
-// encode is the part of a record that the cache keeps sealed: what stands beside it in the entry, and the id that is its
+// encodeRecord is the part of a record that the cache keeps sealed: what stands beside it in the entry, and the id that is its
 // key, are left out.
-func (r *Record) encode() []byte {
+func encodeRecord(r *Record) []byte {
 	ip, _ := r.IP.MarshalBinary() // a netip.Addr always has a form
 	b := make([]byte, 0, 1+4*binary.MaxVarintLen64+len(r.UserID)+len(ip)+len(r.UserAgent)+3*binary.MaxVarintLen64+len(r.Data))
 	b = append(b, recordFormat)
@@ -28,8 +28,8 @@ func (r *Record) encode() []byte {
 	return b
 }
 
-// decode fills in what encode kept. b belongs to the record from then on.
-func (r *Record) decode(b []byte) error {
+// decodeRecord fills in what encodeRecord kept. b belongs to the record from then on.
+func decodeRecord(r *Record, b []byte) error {
 	d := recordDecoder{rest: b}
 	if d.byte() != recordFormat {
 		return errRecordFormat

@@ -30,9 +30,9 @@ func TestRecordEncodeAndDecode(t *testing.T) {
 		"large":       {Data: bytes.Repeat([]byte("x"), 1<<20), UserID: strings.Repeat("u", 256)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := rec.Encode()
+			b := sessionstore.EncodeRecord(&rec)
 			var got sessionstore.Record
-			if err := got.Decode(bytes.Clone(b)); err != nil {
+			if err := sessionstore.DecodeRecord(&got, bytes.Clone(b)); err != nil {
 				t.Fatal(err)
 			}
 			if !reflect.DeepEqual(got, rec) {
@@ -42,11 +42,11 @@ func TestRecordEncodeAndDecode(t *testing.T) {
 				return
 			}
 			for n := range b { // cut short, or with something behind it
-				if err := new(sessionstore.Record).Decode(b[:n]); err == nil {
+				if err := sessionstore.DecodeRecord(new(sessionstore.Record), b[:n]); err == nil {
 					t.Errorf("%d bytes of %d decode", n, len(b))
 				}
 			}
-			if err := new(sessionstore.Record).Decode(append(bytes.Clone(b), 0)); err == nil {
+			if err := sessionstore.DecodeRecord(new(sessionstore.Record), append(bytes.Clone(b), 0)); err == nil {
 				t.Error("a byte too many decodes")
 			}
 		})
@@ -58,7 +58,7 @@ func TestCachedUnknownFormatIsAMiss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
 		rec := i.create("s")
-		for _, data := range [][]byte{nil, {}, {0}, {2}, append([]byte{2}, rec.Encode()[1:]...), rec.Encode()[:9], []byte(`{"n":1}`)} {
+		for _, data := range [][]byte{nil, {}, {0}, {2}, append([]byte{2}, sessionstore.EncodeRecord(&rec)[1:]...), sessionstore.EncodeRecord(&rec)[:9], []byte(`{"n":1}`)} {
 			i.cache.flush()
 			_, err := i.cache.Fill(t.Context(), sessionstore.CacheID(rec.ID), cache.Entry{
 				Version: 9, ValidatedAt: rec.ValidatedAt, ExpiresAt: rec.ExpiresAt, AbsoluteExpiresAt: rec.AbsoluteExpiresAt, Data: data,

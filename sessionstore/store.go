@@ -138,8 +138,8 @@ type Record struct {
 	Client
 }
 
-// now is the store's clock when it answered.
-func (r *Record) now() time.Time {
+// storeNow is the store's clock when it answered.
+func storeNow(r *Record) time.Time {
 	if r.AnsweredAt.IsZero() {
 		return r.ValidatedAt
 	}

@@ -78,7 +78,7 @@ func (x *exchange) suspect(ctx context.Context) {
 	}
 	what := &Suspicion{
 		Handle: s.rec.ID.Handle(), UserID: s.rec.UserID, Was: s.rec.Client, Is: s.client, UserAgent: agent, Network: network,
-		LastSeenAt: s.rec.LastSeenAt, Now: s.rec.now(),
+		LastSeenAt: s.rec.LastSeenAt, Now: storeNow(&s.rec),
 	}
 	if what.UserID != "" {
 		// A phone that leaves the house is no thief.

@@ -172,7 +172,7 @@ func (t *Tx) Committed(ctx context.Context) Revocation {
 		if err != nil {
 			failed = err
 		}
-		t.m.watches.wake(again.sel.includes)
+		t.m.watches.wake(func(rec *Record) bool { return includes(again.sel, rec) })
 	}
 	if len(t.ids) > 0 {
 		ended := t.ids

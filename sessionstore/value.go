@@ -170,30 +170,3 @@ func appendShifted(to, decimal []byte, by int) []byte {
 	}
 	return to
 }
-
-// decodeObject splits a session's data into its values.
-func decodeObject(data json.RawMessage) (map[string]json.RawMessage, error) {
-	values := map[string]json.RawMessage{}
-	if len(data) == 0 {
-		return values, nil
-	}
-	if err := json.Unmarshal(data, &values); err != nil {
-		return map[string]json.RawMessage{}, err
-	}
-	if values == nil { // JSON null
-		values = map[string]json.RawMessage{}
-	}
-	return values, nil
-}
-
-// encodeObject puts values together again.
-func encodeObject(values map[string]json.RawMessage) json.RawMessage {
-	if len(values) == 0 {
-		return json.RawMessage("{}")
-	}
-	data, err := json.Marshal(values)
-	if err != nil {
-		panic("BUG: sessionstore: values that json.Marshal made do not encode: " + err.Error())
-	}
-	return data
-}

@@ -18,6 +18,12 @@ type Instant struct {
 	Wall time.Duration
 }
 
+// InstantAt is now on the clocks of a process that started at start. Round
+// strips the monotonic reading, so that the rest is compared by the wall clock.
+func InstantAt(start, now time.Time) Instant {
+	return Instant{Mono: now.Sub(start), Wall: now.Round(0).Sub(start.Round(0))}
+}
+
 // Bound is an upper bound of Postgres's clock, if one is known.
 type Bound struct {
 	Time  Time

@@ -1,0 +1,47 @@
+package sessionstore
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// ownMarks are the marks that one request has made. The zero value is empty,
+// nil takes none.
+type ownMarks struct {
+	mu  sync.Mutex
+	ids []MarkID
+}
+
+// mark gives a selection the id of its mark, and remembers it.
+func (o *ownMarks) mark(s *Selection) {
+	if !s.marks() {
+		return
+	}
+	s.Mark = newMarkID()
+	if o != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.ids = append(o.ids, s.Mark)
+	}
+}
+
+func (o *ownMarks) all() []MarkID {
+	if o == nil {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.ids)
+}
+
+// ownMarksOf are those of the request that a context belongs to; nil without
+// one.
+func ownMarksOf(ctx context.Context) *ownMarks {
+	if v, ok := ctx.Value(contextKey{}).(*visit); ok {
+		if x := v.exchange.Load(); x != nil {
+			return &x.own
+		}
+	}
+	return nil
+}
