@@ -1,53 +1,53 @@
 package otelsession
 
 import (
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 var cacheInstruments = []instrument{
 	{
 		name: "pgsession.cache.loads", unit: "{load}", kind: counter,
 		description: "Loads that asked the cache: hit, or the reason why Postgres was asked.",
-		read: cache(func(c *sessionstore.CacheStats, o observe) {
-			o(float64(c.Hits), resultKey.String(string(sessionstore.CacheHit)))
-			o(float64(c.Misses), resultKey.String(string(sessionstore.CacheMiss)))
-			o(float64(c.Buried), resultKey.String(string(sessionstore.CacheBuried)))
-			o(float64(c.Unanswered), resultKey.String(string(sessionstore.CacheUnanswered)))
-			o(float64(c.Unclear), resultKey.String(string(sessionstore.CacheUnclear)))
-			o(float64(c.Stale), resultKey.String(string(sessionstore.CacheStale)))
-			o(float64(c.Expired), resultKey.String(string(sessionstore.CacheExpired)))
-			o(float64(c.Behind), resultKey.String(string(sessionstore.CacheBehind)))
+		read: cache(func(c *store.CacheStats, o observe) {
+			o(float64(c.Hits), resultKey.String(string(store.CacheHit)))
+			o(float64(c.Misses), resultKey.String(string(store.CacheMiss)))
+			o(float64(c.Buried), resultKey.String(string(store.CacheBuried)))
+			o(float64(c.Unanswered), resultKey.String(string(store.CacheUnanswered)))
+			o(float64(c.Unclear), resultKey.String(string(store.CacheUnclear)))
+			o(float64(c.Stale), resultKey.String(string(store.CacheStale)))
+			o(float64(c.Expired), resultKey.String(string(store.CacheExpired)))
+			o(float64(c.Behind), resultKey.String(string(store.CacheBehind)))
 		}),
 	},
 	{
 		name: "pgsession.cache.fills", unit: "{fill}", kind: counter,
 		description: "Sessions put into the cache, and those that were not.",
-		read: cache(func(c *sessionstore.CacheStats, o observe) {
-			o(float64(c.Fills), resultKey.String(string(sessionstore.CacheStored)))
-			o(float64(c.FillsRefused), resultKey.String(string(sessionstore.CacheRefused)))
-			o(float64(c.FillsFailed), resultKey.String(string(sessionstore.CacheFailed)))
+		read: cache(func(c *store.CacheStats, o observe) {
+			o(float64(c.Fills), resultKey.String(string(store.CacheStored)))
+			o(float64(c.FillsRefused), resultKey.String(string(store.CacheRefused)))
+			o(float64(c.FillsFailed), resultKey.String(string(store.CacheFailed)))
 			o(float64(c.FillsSkipped), resultKey.String("skipped"))
 		}),
 	},
 	{
 		name: "pgsession.cache.failed_tombstones", unit: "{tombstone}", kind: counter,
 		description: "Ended sessions that the cache did not acknowledge; they may be served for pgsession.cache.max_exposure.",
-		read:        cache(func(c *sessionstore.CacheStats, o observe) { o(float64(c.BuriesFailed)) }),
+		read:        cache(func(c *store.CacheStats, o observe) { o(float64(c.BuriesFailed)) }),
 	},
 	{
 		name: "pgsession.cache.unopened", unit: "{entry}", kind: counter,
 		description: "Entries that did not open: altered, or sealed with a key that is not configured.",
-		read:        cache(func(c *sessionstore.CacheStats, o observe) { o(float64(c.Unopened)) }),
+		read:        cache(func(c *store.CacheStats, o observe) { o(float64(c.Unopened)) }),
 	},
 	{
 		name: "pgsession.cache.errors", unit: "{error}", kind: counter,
 		description: "Calls that Redis failed.",
-		read:        cache(func(c *sessionstore.CacheStats, o observe) { o(float64(c.Errors)) }),
+		read:        cache(func(c *store.CacheStats, o observe) { o(float64(c.Errors)) }),
 	},
 	{
 		name: "pgsession.cache.breaker.open", unit: "{breaker}", kind: gauge,
 		description: "1 while Redis fails and is left alone, else 0.",
-		read: cache(func(c *sessionstore.CacheStats, o observe) {
+		read: cache(func(c *store.CacheStats, o observe) {
 			open := 0.0
 			if c.Open {
 				open = 1
@@ -58,12 +58,12 @@ var cacheInstruments = []instrument{
 	{
 		name: "pgsession.cache.refused_writes", unit: "{write}", kind: counter,
 		description: "Writes that Redis answered with an error, as a full or read-only one does.",
-		read:        cache(func(c *sessionstore.CacheStats, o observe) { o(float64(c.WritesRefused)) }),
+		read:        cache(func(c *store.CacheStats, o observe) { o(float64(c.WritesRefused)) }),
 	},
 	{
 		name: "pgsession.cache.writes.refusing", unit: "{cache}", kind: gauge,
 		description: "1 while Redis answers reads and refuses all writes, else 0.",
-		read: cache(func(c *sessionstore.CacheStats, o observe) {
+		read: cache(func(c *store.CacheStats, o observe) {
 			refusing := 0.0
 			if c.RefusingWrites {
 				refusing = 1
@@ -74,16 +74,16 @@ var cacheInstruments = []instrument{
 	{
 		name: "pgsession.cache.freshness", unit: "s", kind: gauge,
 		description: "For how long what the cache says counts.",
-		read:        cache(func(c *sessionstore.CacheStats, o observe) { o(c.Freshness.Seconds()) }),
+		read:        cache(func(c *store.CacheStats, o observe) { o(c.Freshness.Seconds()) }),
 	},
 	{
 		name: "pgsession.cache.max_exposure", unit: "s", kind: gauge,
 		description: "For how long at most a revoked session may be served when the cache did not hear of it.",
-		read:        cache(func(c *sessionstore.CacheStats, o observe) { o(c.MaxExposure.Seconds()) }),
+		read:        cache(func(c *store.CacheStats, o observe) { o(c.MaxExposure.Seconds()) }),
 	},
 }
 
-func cache(read func(*sessionstore.CacheStats, observe)) func(*snapshot, observe) {
+func cache(read func(*store.CacheStats, observe)) func(*snapshot, observe) {
 	return func(s *snapshot, o observe) {
 		if s.hasCache() {
 			read(&s.Cache, o)

@@ -3,14 +3,14 @@ package otelsession
 import (
 	"time"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 var emergencyInstruments = []instrument{
 	{
 		name: "pgsession.emergency.age", unit: "s", kind: gauge,
 		description: "For how long Postgres has been away and new sessions live in memory; 0 without an emergency.",
-		read: emergency(func(e *sessionstore.EmergencyStats, o observe) {
+		read: emergency(func(e *store.EmergencyStats, o observe) {
 			age := 0.0
 			if !e.Since.IsZero() {
 				age = time.Since(e.Since).Seconds()
@@ -21,16 +21,16 @@ var emergencyInstruments = []instrument{
 	{
 		name: "pgsession.emergency.sessions", unit: "{session}", kind: upDownCounter,
 		description: "Sessions that only this process has.",
-		read:        emergency(func(e *sessionstore.EmergencyStats, o observe) { o(float64(e.InMemory)) }),
+		read:        emergency(func(e *store.EmergencyStats, o observe) { o(float64(e.InMemory)) }),
 	},
 	{
 		name: "pgsession.emergency.revokes", unit: "{revoke}", kind: upDownCounter,
 		description: "Revokes that Postgres has yet to be told.",
-		read:        emergency(func(e *sessionstore.EmergencyStats, o observe) { o(float64(e.Journalled)) }),
+		read:        emergency(func(e *store.EmergencyStats, o observe) { o(float64(e.Journalled)) }),
 	},
 }
 
-func emergency(read func(*sessionstore.EmergencyStats, observe)) func(*snapshot, observe) {
+func emergency(read func(*store.EmergencyStats, observe)) func(*snapshot, observe) {
 	return func(s *snapshot, o observe) {
 		if s.hasPostgres() {
 			read(&s.Emergency, o)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/reporadar/pgsession/otelsession"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // everything is what a program reports to which everything has happened: name, then type, unit and attributes.
@@ -18,10 +19,10 @@ func everything(t *testing.T) map[string]string {
 	k := newTelemetry(t)
 	k.instrument(newDouble())
 	tracer := otelsession.NewTracer(k.options()...)
-	for _, layer := range []sessionstore.Layer{sessionstore.LayerSession, sessionstore.LayerCache, sessionstore.LayerPostgres, sessionstore.LayerStatement} {
-		for _, op := range []sessionstore.Operation{sessionstore.OpLoad, sessionstore.OpPrune} {
+	for _, layer := range []store.Layer{store.LayerSession, store.LayerCache, store.LayerPostgres, store.LayerStatement} {
+		for _, op := range []store.Operation{store.OpLoad, store.OpPrune} {
 			c := sessionstore.Call{Layer: layer, Operation: op}
-			tracer.TraceEnd(tracer.TraceStart(t.Context(), c), c, sessionstore.CallResult{Err: sessionstore.ErrUnavailable, Cache: sessionstore.CacheFailed, SQLState: "53300"})
+			tracer.TraceEnd(tracer.TraceStart(t.Context(), c), c, sessionstore.CallResult{Err: sessionstore.ErrUnavailable, Cache: store.CacheFailed, SQLState: "53300"})
 		}
 	}
 	attributes, columns := map[string]map[string]bool{}, map[string]string{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // outcome is how a call ended, in few words: failed is empty for one that did not fail.
@@ -26,7 +27,7 @@ var failures = []struct {
 	err      error
 	typeName string
 }{
-	{sessionstore.ErrUncertain, "uncertain"},
+	{sessionstore.ErrOutcomeUnknown, "uncertain"},
 	{context.Canceled, "canceled"},
 	{context.DeadlineExceeded, "timeout"},
 	{sessionstore.ErrUnavailable, "unavailable"},
@@ -34,9 +35,9 @@ var failures = []struct {
 
 func outcomeOf(c sessionstore.Call, r sessionstore.CallResult) outcome {
 	switch {
-	case r.Cache == sessionstore.CacheUnanswered, r.Cache == sessionstore.CacheFailed:
+	case r.Cache == store.CacheUnanswered, r.Cache == store.CacheFailed:
 		return outcome{string(r.Cache), "unavailable"}
-	case c.Layer == sessionstore.LayerCache:
+	case c.Layer == store.LayerCache:
 		return outcome{result: string(r.Cache)}
 	case r.Err == nil:
 		return outcome{result: "ok"}

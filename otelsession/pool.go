@@ -4,14 +4,14 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/semconv/v1.43.0/dbconv"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 var poolInstruments = []instrument{
 	{
 		name: dbconv.ClientConnectionCountObservable{}.Name(), unit: dbconv.ClientConnectionCountObservable{}.Unit(), kind: upDownCounter,
 		description: dbconv.ClientConnectionCountObservable{}.Description(),
-		read: pool(func(p *sessionstore.PoolStats, o observe) {
+		read: pool(func(p *store.PoolStats, o observe) {
 			o(float64(p.Used), semconv.DBClientConnectionStateUsed)
 			o(float64(p.Idle), semconv.DBClientConnectionStateIdle)
 		}),
@@ -19,27 +19,27 @@ var poolInstruments = []instrument{
 	{
 		name: dbconv.ClientConnectionMaxObservable{}.Name(), unit: dbconv.ClientConnectionMaxObservable{}.Unit(), kind: upDownCounter,
 		description: dbconv.ClientConnectionMaxObservable{}.Description(),
-		read:        pool(func(p *sessionstore.PoolStats, o observe) { o(float64(p.Max)) }),
+		read:        pool(func(p *store.PoolStats, o observe) { o(float64(p.Max)) }),
 	},
 	{
 		name: "pgsession.pool.acquires", unit: "{acquire}", kind: counter,
 		description: "How often a connection was taken from the pool.",
-		read:        pool(func(p *sessionstore.PoolStats, o observe) { o(float64(p.Acquires)) }),
+		read:        pool(func(p *store.PoolStats, o observe) { o(float64(p.Acquires)) }),
 	},
 	{
 		name: "pgsession.pool.waits", unit: "{acquire}", kind: counter,
 		description: "How often no connection was idle, so that one had to be waited for or made.",
-		read:        pool(func(p *sessionstore.PoolStats, o observe) { o(float64(p.Waits)) }),
+		read:        pool(func(p *store.PoolStats, o observe) { o(float64(p.Waits)) }),
 	},
 	{
 		name: "pgsession.pool.wait_time", unit: "s", kind: counter,
 		description: "For how long, in all.",
-		read:        pool(func(p *sessionstore.PoolStats, o observe) { o(p.Waited.Seconds()) }),
+		read:        pool(func(p *store.PoolStats, o observe) { o(p.Waited.Seconds()) }),
 	},
 }
 
 // pool reads from the pool of connections, by its name.
-func pool(read func(*sessionstore.PoolStats, observe)) func(*snapshot, observe) {
+func pool(read func(*store.PoolStats, observe)) func(*snapshot, observe) {
 	return func(s *snapshot, o observe) {
 		if s.hasPostgres() {
 			read(&s.Postgres.Pool, also(o, semconv.DBClientConnectionPoolName(s.poolName)))

@@ -11,19 +11,20 @@ import (
 
 	"github.com/reporadar/pgsession/otelsession"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-var weekly = sessionstore.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
+var weekly = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
 
 // failing is a store that fails when it is told to.
 type failing struct {
-	sessionstore.Store
+	store.Store
 	err error
 }
 
-func (f *failing) Load(ctx context.Context, id sessionstore.ID, floor int64) (sessionstore.Record, error) {
+func (f *failing) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
 	if f.err != nil {
-		return sessionstore.Record{}, f.err
+		return store.Record{}, f.err
 	}
 	return f.Store.Load(ctx, id, floor)
 }

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Tracer makes spans and durations of the calls of a store. It comes from [NewTracer], goes into [sessionstore.Config], and is
@@ -72,7 +73,7 @@ type started struct {
 // TraceStart implements [sessionstore.Tracer].
 func (t *Tracer) TraceStart(ctx context.Context, c sessionstore.Call) context.Context {
 	s := &started{at: time.Now()}
-	if c.Layer != sessionstore.LayerStatement {
+	if c.Layer != store.LayerStatement {
 		name, opts := t.describe(c)
 		ctx, s.span = t.spans.Start(ctx, name, opts...)
 	}
@@ -87,7 +88,7 @@ func (t *Tracer) TraceEnd(ctx context.Context, c sessionstore.Call, r sessionsto
 	}
 	o := outcomeOf(c, r)
 	took, under := time.Since(s.at).Seconds(), t.recording(measure{c, o, r.SQLState})
-	if c.Layer == sessionstore.LayerStatement {
+	if c.Layer == store.LayerStatement {
 		t.requests.Record(ctx, took, under)
 		return
 	}
@@ -110,10 +111,10 @@ func (t *Tracer) describe(c sessionstore.Call) (name string, opts []trace.SpanSt
 	name, kind := string(c.Layer)+" "+string(c.Operation), trace.SpanKindInternal
 	attributes := []attribute.KeyValue{layerKey.String(string(c.Layer)), operationKey.String(string(c.Operation))}
 	switch c.Layer {
-	case sessionstore.LayerCache:
+	case store.LayerCache:
 		kind = trace.SpanKindClient
 		attributes = append(attributes, redis[c.Operation]...)
-	case sessionstore.LayerPostgres:
+	case store.LayerPostgres:
 		kind = trace.SpanKindClient
 		attributes = append(attributes, sql[c.Operation]...)
 		for _, a := range sql[c.Operation] {
@@ -136,7 +137,7 @@ func (t *Tracer) recording(m measure) metric.MeasurementOption {
 }
 
 func (m measure) attributes() []attribute.KeyValue {
-	if m.call.Layer != sessionstore.LayerStatement {
+	if m.call.Layer != store.LayerStatement {
 		attributes := []attribute.KeyValue{
 			layerKey.String(string(m.call.Layer)), operationKey.String(string(m.call.Operation)), resultKey.String(m.outcome.result),
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/reporadar/pgsession/otelsession"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // only is the one span that ended since it was last called, beside those of the requests.
@@ -113,7 +114,7 @@ func TestSpansAndDurationsOfWhatFails(t *testing.T) {
 		{sessionstore.ErrTooManySessions, "too_many_sessions", ""},
 		{unavailable(errors.New("gone")), "failed", "unavailable"},
 		{unavailable(context.DeadlineExceeded), "failed", "timeout"},
-		{fmt.Errorf("%w (%w)", unavailable(context.DeadlineExceeded), sessionstore.ErrUncertain), "failed", "uncertain"},
+		{fmt.Errorf("%w (%w)", unavailable(context.DeadlineExceeded), sessionstore.ErrOutcomeUnknown), "failed", "uncertain"},
 		{context.Canceled, "failed", "canceled"},
 		{errors.New("what nobody knows"), "failed", "_OTHER"},
 	} {
@@ -148,22 +149,22 @@ func TestSpansOfTheCacheAndOfPostgres(t *testing.T) {
 		attributes string
 	}{
 		{
-			sessionstore.Call{Layer: sessionstore.LayerCache, Operation: sessionstore.OpGet},
-			sessionstore.CallResult{Cache: sessionstore.CacheStale},
+			sessionstore.Call{Layer: store.LayerCache, Operation: store.OpGet},
+			sessionstore.CallResult{Cache: store.CacheStale},
 			"cache get", "db.system.name=redis db.operation.name=GET pgsession.result=stale",
 		},
 		{
-			sessionstore.Call{Layer: sessionstore.LayerCache, Operation: sessionstore.OpBury},
-			sessionstore.CallResult{Cache: sessionstore.CacheFailed},
+			sessionstore.Call{Layer: store.LayerCache, Operation: store.OpBury},
+			sessionstore.CallResult{Cache: store.CacheFailed},
 			"cache bury", "db.system.name=redis db.operation.name=EVALSHA pgsession.result=failed error.type=unavailable",
 		},
 		{
-			sessionstore.Call{Layer: sessionstore.LayerPostgres, Operation: sessionstore.OpLoad},
+			sessionstore.Call{Layer: store.LayerPostgres, Operation: store.OpLoad},
 			sessionstore.CallResult{Calls: 12},
 			"SELECT sessions", "db.system.name=postgresql db.operation.name=SELECT db.collection.name=sessions pgsession.operation=load pgsession.statement.calls=12 db.namespace=shop",
 		},
 		{
-			sessionstore.Call{Layer: sessionstore.LayerPostgres, Operation: sessionstore.OpPrune},
+			sessionstore.Call{Layer: store.LayerPostgres, Operation: store.OpPrune},
 			sessionstore.CallResult{},
 			"SELECT prune_batch", "db.stored_procedure.name=prune_batch pgsession.result=ok",
 		},
@@ -188,7 +189,7 @@ func TestSpansOfTheCacheAndOfPostgres(t *testing.T) {
 func TestStatementsAreMeasured(t *testing.T) {
 	k := newTelemetry(t)
 	tracer := otelsession.NewTracer(k.options()...)
-	c := sessionstore.Call{Layer: sessionstore.LayerStatement, Operation: sessionstore.OpSave}
+	c := sessionstore.Call{Layer: store.LayerStatement, Operation: store.OpSave}
 	tracer.TraceEnd(tracer.TraceStart(t.Context(), c), c, sessionstore.CallResult{})
 	tracer.TraceEnd(tracer.TraceStart(t.Context(), c), c, sessionstore.CallResult{Err: unavailable(context.DeadlineExceeded)})
 	tracer.TraceEnd(tracer.TraceStart(t.Context(), c), c, sessionstore.CallResult{Err: sessionstore.ErrUnavailable, SQLState: "53300"})
@@ -207,7 +208,7 @@ func TestStatementsAreMeasured(t *testing.T) {
 func TestATracerEndsWhatItStarted(t *testing.T) {
 	k := newTelemetry(t)
 	tracer := otelsession.NewTracer(k.options()...)
-	tracer.TraceEnd(t.Context(), sessionstore.Call{Layer: sessionstore.LayerSession, Operation: sessionstore.OpLoad}, sessionstore.CallResult{})
+	tracer.TraceEnd(t.Context(), sessionstore.Call{Layer: store.LayerSession, Operation: store.OpLoad}, sessionstore.CallResult{})
 	if points, spans := k.collect(), k.spans.GetSpans(); len(points)+len(spans) > 0 {
 		t.Errorf("%v, %v", points, spans)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const (
@@ -31,7 +32,7 @@ type sealed interface {
 // cached puts a cache in front of a store. The store stays the truth: what the cache says counts for the freshness and no
 // longer, and nothing fails when the cache does. What may be served, filled and promised is decided by internal/coherence.
 type cached struct {
-	store  Store
+	store  store.Store
 	cache  sealed
 	tracer Tracer // nil for none
 	policy coherence.Policy
@@ -60,9 +61,9 @@ type cacheCounts struct {
 	filled, refused, unfilled, skipped, unburied atomic.Int64
 }
 
-var _ Store = (*cached)(nil)
+var _ store.Store = (*cached)(nil)
 
-func newCached(store Store, c sealed, policy coherence.Policy, expiry Expiry) *cached {
+func newCached(store store.Store, c sealed, policy coherence.Policy, expiry store.Expiry) *cached {
 	return &cached{
 		store: store, cache: c, policy: policy, clocks: clocksFrom(time.Now()),
 		ended: newEndedHere(policy.Exposure()), touched: touched{every: expiry.TouchInterval()}, filling: make(chan struct{}, maxFills),
@@ -75,8 +76,8 @@ func (c *cached) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "session
 // Name is that of the store, with the cache in front.
 func (c *cached) Name() string { return "redis, " + c.store.Name() }
 
-// Load implements [Store].
-func (c *cached) Load(ctx context.Context, id ID, floor int64) (Record, error) {
+// Load implements [store.Store].
+func (c *cached) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
 	load := coherence.Load{Policy: c.policy, Floor: floor, Away: c.away != nil && c.away()}
 	silent := false
 	if load.Start() == coherence.AskCache {
@@ -100,8 +101,8 @@ func (c *cached) Load(ctx context.Context, id ID, floor int64) (Record, error) {
 	return rec, err
 }
 
-// Save implements [Store]. The cache has the new version when it returns, or the record has a floor.
-func (c *cached) Save(ctx context.Context, id ID, change Change) (Record, error) {
+// Save implements [store.Store]. The cache has the new version when it returns, or the record has a floor.
+func (c *cached) Save(ctx context.Context, id store.ID, change store.Change) (store.Record, error) {
 	asked := c.clocks()
 	rec, err := c.store.Save(ctx, id, change)
 	if errors.Is(err, ErrRevoked) { // it may have ended the session
@@ -113,9 +114,9 @@ func (c *cached) Save(ctx context.Context, id ID, change Change) (Record, error)
 	acknowledged := false
 	if ttl := c.policy.Saved(entryOf(&rec), c.heard(&rec, asked)); ttl > 0 {
 		switch c.fill(ctx, &rec, ttl) {
-		case CacheStored:
+		case store.CacheStored:
 			acknowledged = true
-		case CacheRefused:
+		case store.CacheRefused:
 			acknowledged = c.newer(ctx, &rec) || c.bury(ctx, rec.ID) == nil
 		}
 	}
@@ -123,16 +124,16 @@ func (c *cached) Save(ctx context.Context, id ID, change Change) (Record, error)
 	return rec, nil
 }
 
-// Create implements [Store]. The cache is left out: many sessions are never asked for again.
-func (c *cached) Create(ctx context.Context, d Draft) (Record, error) {
+// Create implements [store.Store]. The cache is left out: many sessions are never asked for again.
+func (c *cached) Create(ctx context.Context, d store.Draft) (store.Record, error) {
 	asked := c.clocks()
 	rec, err := c.store.Create(ctx, d)
 	c.heard(&rec, asked)
 	return rec, err
 }
 
-// Rotate implements [Store]. It ends the old id, so the cache is told as of a Delete.
-func (c *cached) Rotate(ctx context.Context, old, id ID, change Change) (Record, error) {
+// Rotate implements [store.Store]. It ends the old id, so the cache is told as of a Delete.
+func (c *cached) Rotate(ctx context.Context, old, id store.ID, change store.Change) (store.Record, error) {
 	asked := c.clocks()
 	rec, err := c.store.Rotate(ctx, old, id, change)
 	c.heard(&rec, asked)
@@ -142,16 +143,16 @@ func (c *cached) Rotate(ctx context.Context, old, id ID, change Change) (Record,
 	return rec, err
 }
 
-// List implements [Store].
-func (c *cached) List(ctx context.Context, userID string, p Page) ([]Record, error) {
+// List implements [store.Store].
+func (c *cached) List(ctx context.Context, userID string, p Page) ([]store.Record, error) {
 	return c.store.List(ctx, userID, p)
 }
 
-// Touch implements [Store]. The cache is not told: what it has only makes a deadline look earlier than it is, and an
+// Touch implements [store.Store]. The cache is not told: what it has only makes a deadline look earlier than it is, and an
 // expired entry is a miss. But an entry goes on saying that a touch is due until it is read anew, so a session that
 // this process has just touched is passed over. One that is used from a new place is read anew at once: what the entry says of the
 // old one would make every further request from the new one look suspicious.
-func (c *cached) Touch(ctx context.Context, touches []Touch) error {
+func (c *cached) Touch(ctx context.Context, touches []store.Touch) error {
 	now := c.clocks() // before the store is asked: a touch counts from no later than this
 	due := c.touched.due(touches, now)
 	if len(due) == 0 {
@@ -169,26 +170,26 @@ func (c *cached) Touch(ctx context.Context, touches []Touch) error {
 	return nil
 }
 
-// Prune implements [Store].
+// Prune implements [store.Store].
 func (c *cached) Prune(ctx context.Context, max int) (int, bool, error) {
 	return c.store.Prune(ctx, max)
 }
 
-// Stats implements [Store].
+// Stats implements [store.Store].
 func (c *cached) Stats(ctx context.Context, exact bool) (Stats, error) {
 	return c.store.Stats(ctx, exact)
 }
 
 // ask says whether what the cache has may be served.
 func (c *cached) ask(
-	ctx context.Context, id ID, load *coherence.Load, get func(context.Context, cache.ID) (cache.Entry, error),
-) (rec Record, answer coherence.CacheAnswer, served bool) {
+	ctx context.Context, id store.ID, load *coherence.Load, get func(context.Context, cache.ID) (cache.Entry, error),
+) (rec store.Record, answer coherence.CacheAnswer, served bool) {
 	if c.ended.hides(id) { // as a tombstone would
 		answer = coherence.Buried
 		load.CacheAnswered(answer, coherence.Entry{}, c.now())
 		return rec, answer, false
 	}
-	trace(ctx, c.tracer, Call{LayerCache, OpGet}, func(ctx context.Context) CallResult {
+	trace(ctx, c.tracer, Call{Layer: store.LayerCache, Operation: store.OpGet}, func(ctx context.Context) CallResult {
 		e, err := get(ctx, cache.ID(id))
 		rec, answer = recordFrom(id, e, err)
 		if answer == coherence.Hit && c.ended.hidesUser(rec.UserID) {
@@ -207,15 +208,15 @@ func (c *cached) ask(
 }
 
 var (
-	answerResults  = [...]CacheResult{coherence.Miss: CacheMiss, coherence.Buried: CacheBuried, coherence.Silent: CacheUnanswered}
-	verdictResults = [...]CacheResult{
-		coherence.Fresh: CacheHit, coherence.Unclear: CacheUnclear, coherence.Stale: CacheStale, coherence.Expired: CacheExpired,
-		coherence.Behind: CacheBehind,
+	answerResults  = [...]store.CacheResult{coherence.Miss: store.CacheMiss, coherence.Buried: store.CacheBuried, coherence.Silent: store.CacheUnanswered}
+	verdictResults = [...]store.CacheResult{
+		coherence.Fresh: store.CacheHit, coherence.Unclear: store.CacheUnclear, coherence.Stale: store.CacheStale, coherence.Expired: store.CacheExpired,
+		coherence.Behind: store.CacheBehind,
 	}
 )
 
 // resultOf is what a Tracer is told of a get.
-func resultOf(answer coherence.CacheAnswer, verdict coherence.Verdict) CacheResult {
+func resultOf(answer coherence.CacheAnswer, verdict coherence.Verdict) store.CacheResult {
 	if answer == coherence.Hit {
 		return verdictResults[verdict]
 	}
@@ -223,32 +224,32 @@ func resultOf(answer coherence.CacheAnswer, verdict coherence.Verdict) CacheResu
 }
 
 // recordFrom is what the cache says. A caller whose context has ended gets its error from the store.
-func recordFrom(id ID, e cache.Entry, err error) (Record, coherence.CacheAnswer) {
+func recordFrom(id store.ID, e cache.Entry, err error) (store.Record, coherence.CacheAnswer) {
 	switch {
 	case errors.Is(err, cache.ErrMiss):
-		return Record{}, coherence.Miss
+		return store.Record{}, coherence.Miss
 	case errors.Is(err, cache.ErrBuried):
-		return Record{}, coherence.Buried
+		return store.Record{}, coherence.Buried
 	case err != nil:
-		return Record{}, coherence.Silent
+		return store.Record{}, coherence.Silent
 	}
-	rec := Record{
+	rec := store.Record{
 		ID: id, Version: e.Version,
 		ValidatedAt: e.ValidatedAt, ExpiresAt: e.ExpiresAt, AbsoluteExpiresAt: e.AbsoluteExpiresAt,
 	}
 	if decodeRecord(&rec, e.Data) != nil {
-		return Record{}, coherence.Miss
+		return store.Record{}, coherence.Miss
 	}
 	return rec, coherence.Hit
 }
 
 // entry is what the decisions need to know of a record.
-func entryOf(r *Record) coherence.Entry {
+func entryOf(r *store.Record) coherence.Entry {
 	return coherence.Entry{Version: r.Version, ValidatedAt: coherence.At(r.ValidatedAt), ExpiresAt: coherence.At(r.ExpiresAt)}
 }
 
 // heard takes notice of the store's time in a record, and says what time it is there.
-func (c *cached) heard(rec *Record, asked coherence.Instant) coherence.Bound {
+func (c *cached) heard(rec *store.Record, asked coherence.Instant) coherence.Bound {
 	at := c.clocks()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -279,9 +280,9 @@ func (c *cached) close() {
 }
 
 // stats is what there is to know about the cache here.
-func (c *cached) stats() CacheStats {
+func (c *cached) stats() store.CacheStats {
 	answers, verdicts := &c.counts.answers, &c.counts.verdicts
-	return CacheStats{
+	return store.CacheStats{
 		Freshness: c.policy.Freshness, MaxExposure: c.policy.Exposure(),
 		Hits:   verdicts[coherence.Fresh].Load(),
 		Misses: answers[coherence.Miss].Load(), Buried: answers[coherence.Buried].Load(), Unanswered: answers[coherence.Silent].Load(),

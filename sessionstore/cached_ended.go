@@ -3,6 +3,8 @@ package sessionstore
 import (
 	"sync"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // maxEndedIDs bounds the ids and users that are kept. Each takes about 100
@@ -17,18 +19,18 @@ type endedHere struct {
 	lasts time.Duration // 0 keeps nothing: the cache serves nothing
 
 	mu    sync.Mutex
-	ids   map[ID]time.Time // until when
+	ids   map[store.ID]time.Time // until when
 	users map[string]time.Time
 	all   time.Time // until when nothing is served
 	limit int
 }
 
 func newEndedHere(lasts time.Duration) *endedHere {
-	return &endedHere{lasts: lasts, ids: map[ID]time.Time{}, users: map[string]time.Time{}, limit: maxEndedIDs}
+	return &endedHere{lasts: lasts, ids: map[store.ID]time.Time{}, users: map[string]time.Time{}, limit: maxEndedIDs}
 }
 
 // addIDs keeps ids whose tombstones may be missing.
-func (e *endedHere) addIDs(ids []ID) {
+func (e *endedHere) addIDs(ids []store.ID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
@@ -42,7 +44,7 @@ func (e *endedHere) addIDs(ids []ID) {
 
 // add keeps what a revoke has ended. Its ids say only what that call saw:
 // another may have ended more, and lost the answer.
-func (e *endedHere) add(s *Selection) {
+func (e *endedHere) add(s *store.Selection) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
@@ -50,7 +52,7 @@ func (e *endedHere) add(s *Selection) {
 	case e.lasts == 0:
 	case s.All:
 		e.all = now.Add(e.lasts)
-	case s.marks() && e.room(1, now):
+	case s.LeavesMark() && e.room(1, now):
 		e.users[s.UserID] = now.Add(e.lasts)
 	}
 }
@@ -79,7 +81,7 @@ func (e *endedHere) room(n int, now time.Time) bool {
 
 // hides reports whether the cache may not answer for a session, whatever it
 // holds.
-func (e *endedHere) hides(id ID) bool {
+func (e *endedHere) hides(id store.ID) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()

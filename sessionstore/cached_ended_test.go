@@ -11,6 +11,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const exposure = 30*time.Second + coherence.Allowance
@@ -19,38 +20,38 @@ const exposure = 30*time.Second + coherence.Allowance
 // serve. Other instances may, for as long as was promised.
 func TestCachedRevokeCountsHereAtOnce(t *testing.T) {
 	ctx := context.Background()
-	for name, end := range map[string]func(t *testing.T, i *instance, id sessionstore.ID) sessionstore.Revocation{
-		"a session, not acknowledged": func(t *testing.T, i *instance, id sessionstore.ID) sessionstore.Revocation {
+	for name, end := range map[string]func(t *testing.T, i *instance, id store.ID) sessionstore.Revocation{
+		"a session, not acknowledged": func(t *testing.T, i *instance, id store.ID) sessionstore.Revocation {
 			r, err := i.Delete(ctx, id)
 			expect(t, "Delete", err, nil)
 			return r
 		},
-		"a handle, not acknowledged": func(t *testing.T, i *instance, id sessionstore.ID) sessionstore.Revocation {
-			_, r, err := i.Revoke(ctx, sessionstore.Selection{UserID: "ann", Handle: id.Handle()})
+		"a handle, not acknowledged": func(t *testing.T, i *instance, id store.ID) sessionstore.Revocation {
+			_, r, err := i.Revoke(ctx, store.Selection{UserID: "ann", Handle: id.Handle()})
 			expect(t, "Revoke", err, nil)
 			return r
 		},
-		"the old token of a renewal, not acknowledged": func(t *testing.T, i *instance, id sessionstore.ID) sessionstore.Revocation {
-			_, err := i.Rotate(ctx, id, idOf("new"), sessionstore.Change{})
+		"the old token of a renewal, not acknowledged": func(t *testing.T, i *instance, id store.ID) sessionstore.Revocation {
+			_, err := i.Rotate(ctx, id, idOf("new"), store.Change{})
 			expect(t, "Rotate", err, nil)
 			return sessionstore.Revocation{Committed: true, MaxExposure: exposure}
 		},
-		"a user, not acknowledged": func(t *testing.T, i *instance, _ sessionstore.ID) sessionstore.Revocation {
-			_, r, err := i.Revoke(ctx, sessionstore.Selection{UserID: "ann"})
+		"a user, not acknowledged": func(t *testing.T, i *instance, _ store.ID) sessionstore.Revocation {
+			_, r, err := i.Revoke(ctx, store.Selection{UserID: "ann"})
 			expect(t, "Revoke", err, nil)
 			return r
 		},
-		"a user, whose sessions another instance has ended": func(t *testing.T, i *instance, id sessionstore.ID) sessionstore.Revocation {
+		"a user, whose sessions another instance has ended": func(t *testing.T, i *instance, id store.ID) sessionstore.Revocation {
 			if _, err := i.store.Store.Delete(ctx, id); err != nil {
 				t.Fatal(err)
 			}
-			ids, r, err := i.Revoke(ctx, sessionstore.Selection{UserID: "ann"})
+			ids, r, err := i.Revoke(ctx, store.Selection{UserID: "ann"})
 			expect(t, "Revoke", err, nil)
 			expect(t, "it saw the session", slices.Contains(ids, id), false)
 			return sessionstore.Revocation{Committed: r.Committed, MaxExposure: r.MaxExposure}
 		},
-		"all": func(t *testing.T, i *instance, _ sessionstore.ID) sessionstore.Revocation {
-			_, r, err := i.Revoke(ctx, sessionstore.Selection{All: true})
+		"all": func(t *testing.T, i *instance, _ store.ID) sessionstore.Revocation {
+			_, r, err := i.Revoke(ctx, store.Selection{All: true})
 			expect(t, "Revoke", err, nil)
 			return r
 		},
@@ -87,14 +88,14 @@ func TestCachedPromiseAboutAUser(t *testing.T) {
 		ctx := t.Context()
 		i := newInstance(t, halfMinute, weekly)
 		id := i.cached("s")
-		_, r, err := i.Revoke(ctx, sessionstore.Selection{UserID: "ann", Handle: id.Handle()})
+		_, r, err := i.Revoke(ctx, store.Selection{UserID: "ann", Handle: id.Handle()})
 		expect(t, "a handle", r, sessionstore.Revocation{Count: 1, Committed: true, CacheAcked: true})
 		expect(t, "error", err, nil)
-		_, r, err = i.Revoke(ctx, sessionstore.Selection{UserID: "ann", Handle: id.Handle()})
+		_, r, err = i.Revoke(ctx, store.Selection{UserID: "ann", Handle: id.Handle()})
 		expect(t, "a handle that ended none", r, sessionstore.Revocation{Committed: true, CacheAcked: true, MaxExposure: exposure})
 		expect(t, "error", err, nil)
 		i.cached("t")
-		for _, sel := range []sessionstore.Selection{{UserID: "ann", Keep: 1}, {UserID: "ann", Except: idOf("x")}, {UserID: "ann"}} {
+		for _, sel := range []store.Selection{{UserID: "ann", Keep: 1}, {UserID: "ann", Except: idOf("x")}, {UserID: "ann"}} {
 			_, r, err = i.Revoke(ctx, sel)
 			r.Count = 0
 			expect(t, fmt.Sprintf("%+v", sel), r, sessionstore.Revocation{Committed: true, CacheAcked: true, MaxExposure: exposure})
@@ -109,7 +110,7 @@ func TestCachedLeavesTheCacheOutAtTheBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		i := newInstance(t, halfMinute, weekly)
-		ids := []sessionstore.ID{i.cached("a"), i.cached("b"), i.cached("c")}
+		ids := []store.ID{i.cached("a"), i.cached("b"), i.cached("c")}
 		other := i.cached("d")
 		i.LimitEnded(2)
 		i.cache.on("Bury", failing)

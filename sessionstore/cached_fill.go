@@ -6,12 +6,13 @@ import (
 
 	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // fill puts a record into the cache, and returns CacheStored, CacheRefused or
 // CacheFailed.
-func (c *cached) fill(ctx context.Context, rec *Record, ttl time.Duration) (result CacheResult) {
-	trace(ctx, c.tracer, Call{LayerCache, OpFill}, func(ctx context.Context) CallResult {
+func (c *cached) fill(ctx context.Context, rec *store.Record, ttl time.Duration) (result store.CacheResult) {
+	trace(ctx, c.tracer, Call{Layer: store.LayerCache, Operation: store.OpFill}, func(ctx context.Context) CallResult {
 		result = c.put(ctx, rec, ttl)
 		return CallResult{Cache: result}
 	})
@@ -23,22 +24,22 @@ func (c *cached) fill(ctx context.Context, rec *Record, ttl time.Duration) (resu
 // tombstone: a value that an attacker has planted, an older entry beside data
 // that is too large, a tombstone that ends too early. Without that, every save
 // of the session would set the cookie.
-func (c *cached) newer(ctx context.Context, rec *Record) (found bool) {
+func (c *cached) newer(ctx context.Context, rec *store.Record) (found bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
 	defer cancel()
-	trace(ctx, c.tracer, Call{LayerCache, OpGet}, func(ctx context.Context) CallResult {
+	trace(ctx, c.tracer, Call{Layer: store.LayerCache, Operation: store.OpGet}, func(ctx context.Context) CallResult {
 		e, err := c.cache.Get(ctx, cache.ID(rec.ID))
 		stands, answer := recordFrom(rec.ID, e, err)
 		found = answer == coherence.Hit && stands.Version >= rec.Version
 		if found {
-			return CallResult{Cache: CacheHit}
+			return CallResult{Cache: store.CacheHit}
 		}
 		return CallResult{Cache: resultOf(answer, coherence.Behind)}
 	})
 	return found
 }
 
-func (c *cached) put(ctx context.Context, rec *Record, ttl time.Duration) CacheResult {
+func (c *cached) put(ctx context.Context, rec *store.Record, ttl time.Duration) store.CacheResult {
 	// Whoever hung up has still changed the session, and the next reader is somebody else.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
 	defer cancel()
@@ -49,17 +50,17 @@ func (c *cached) put(ctx context.Context, rec *Record, ttl time.Duration) CacheR
 	switch {
 	case err != nil:
 		c.counts.unfilled.Add(1)
-		return CacheFailed
+		return store.CacheFailed
 	case !stored:
 		c.counts.refused.Add(1)
-		return CacheRefused
+		return store.CacheRefused
 	}
 	c.counts.filled.Add(1)
-	return CacheStored
+	return store.CacheStored
 }
 
 // fillLater fills beside the request that has its answer already.
-func (c *cached) fillLater(ctx context.Context, rec *Record, ttl time.Duration) {
+func (c *cached) fillLater(ctx context.Context, rec *store.Record, ttl time.Duration) {
 	filler := *rec
 	c.beside(func() { c.fill(ctx, &filler, ttl) })
 }
@@ -84,7 +85,7 @@ func (c *cached) beside(fill func()) {
 }
 
 // refill reads a session anew. An entry of the same version gives way to one that was read later.
-func (c *cached) refill(ctx context.Context, id ID) {
+func (c *cached) refill(ctx context.Context, id store.ID) {
 	asked := c.clocks()
 	rec, err := c.store.Load(ctx, id, 0)
 	now := c.heard(&rec, asked)

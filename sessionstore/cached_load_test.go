@@ -12,9 +12,10 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-var weekly = sessionstore.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
+var weekly = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
 
 // instance is one process with a cached store, over a store and a cache that it shares with others.
 type instance struct {
@@ -24,11 +25,11 @@ type instance struct {
 	cache *slotCache
 }
 
-func newInstance(t *testing.T, policy coherence.Policy, expiry sessionstore.Expiry) *instance {
+func newInstance(t *testing.T, policy coherence.Policy, expiry store.Expiry) *instance {
 	return instanceOver(t, &spyStore{Store: sessionstore.NewMemory(expiry, 0)}, newSlotCache(), policy, expiry)
 }
 
-func instanceOver(t *testing.T, store *spyStore, cache *slotCache, policy coherence.Policy, expiry sessionstore.Expiry) *instance {
+func instanceOver(t *testing.T, store *spyStore, cache *slotCache, policy coherence.Policy, expiry store.Expiry) *instance {
 	i := &instance{t: t, store: store, cache: cache, Cached: sessionstore.NewCached(store, cache, policy, expiry)}
 	t.Cleanup(i.Close)
 	return i
@@ -42,11 +43,11 @@ func (i *instance) beside(policy coherence.Policy) *instance {
 	return peer
 }
 
-func idOf(name string) sessionstore.ID { return sha256.Sum256([]byte(name)) }
+func idOf(name string) store.ID { return sha256.Sum256([]byte(name)) }
 
-func (i *instance) create(name string) sessionstore.Record {
+func (i *instance) create(name string) store.Record {
 	i.t.Helper()
-	rec, err := i.Create(i.t.Context(), sessionstore.Draft{ID: idOf(name), UserID: "ann", Data: json.RawMessage(`{"n":0}`)})
+	rec, err := i.Create(i.t.Context(), store.Draft{ID: idOf(name), UserID: "ann", Data: json.RawMessage(`{"n":0}`)})
 	if err != nil {
 		i.t.Fatalf("create: %v", err)
 	}
@@ -55,7 +56,7 @@ func (i *instance) create(name string) sessionstore.Record {
 }
 
 // cached is a session that the cache has.
-func (i *instance) cached(name string) sessionstore.ID {
+func (i *instance) cached(name string) store.ID {
 	i.t.Helper()
 	rec := i.create(name)
 	i.load(rec.ID, "Load")
@@ -63,7 +64,7 @@ func (i *instance) cached(name string) sessionstore.ID {
 }
 
 // load loads, and says what the store is to be asked.
-func (i *instance) load(id sessionstore.ID, asked string) sessionstore.Record {
+func (i *instance) load(id store.ID, asked string) store.Record {
 	i.t.Helper()
 	rec, err := i.Load(i.t.Context(), id, 0)
 	if err != nil {
@@ -74,9 +75,9 @@ func (i *instance) load(id sessionstore.ID, asked string) sessionstore.Record {
 	return rec
 }
 
-func (i *instance) set(id sessionstore.ID, value string) sessionstore.Record {
+func (i *instance) set(id store.ID, value string) store.Record {
 	i.t.Helper()
-	rec, err := i.Save(i.t.Context(), id, sessionstore.Change{Set: map[string]json.RawMessage{"n": json.RawMessage(value)}})
+	rec, err := i.Save(i.t.Context(), id, store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage(value)}})
 	if err != nil {
 		i.t.Fatalf("save: %v", err)
 	}
@@ -132,11 +133,11 @@ func TestCachedStrictAsksTheCacheNothing(t *testing.T) {
 // What has expired in the cache may have been extended since.
 func TestCachedExpiredEntryAsksTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		expiry := sessionstore.Expiry{Idle: 10 * time.Second, Absolute: time.Hour}
+		expiry := store.Expiry{Idle: 10 * time.Second, Absolute: time.Hour}
 		i := newInstance(t, halfMinute, expiry)
 		id := i.cached("s")
 		time.Sleep(9 * time.Second)
-		if err := i.store.Store.Touch(t.Context(), []sessionstore.Touch{{ID: id}}); err != nil { // another instance
+		if err := i.store.Store.Touch(t.Context(), []store.Touch{{ID: id}}); err != nil { // another instance
 			t.Error(err)
 		}
 		time.Sleep(3 * time.Second)
@@ -207,7 +208,7 @@ func TestCachedSaveHasAFloorUnlessTheCacheHasIt(t *testing.T) {
 				slow := &slowStore{Store: i.store, answer: test.waits}
 				saver := sessionstore.NewCached(slow, i.cache, halfMinute, weekly)
 				began := time.Now()
-				rec, err := saver.Save(t.Context(), id, sessionstore.Change{Removed: []string{"n"}})
+				rec, err := saver.Save(t.Context(), id, store.Change{Removed: []string{"n"}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -220,11 +221,11 @@ func TestCachedSaveHasAFloorUnlessTheCacheHasIt(t *testing.T) {
 
 // slowStore answers a save late, with the time at which it was made.
 type slowStore struct {
-	sessionstore.Store
+	store.Store
 	answer time.Duration
 }
 
-func (s *slowStore) Save(ctx context.Context, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
+func (s *slowStore) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
 	rec, err := s.Store.Save(ctx, id, c)
 	time.Sleep(s.answer)
 	return rec, err
@@ -300,7 +301,7 @@ func TestCachedHangingFillFailsNothing(t *testing.T) {
 		rec := i.create("s")
 		i.cache.on("Fill", blocked)
 		began := time.Now()
-		saved, err := i.Save(t.Context(), rec.ID, sessionstore.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}})
+		saved, err := i.Save(t.Context(), rec.ID, store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}})
 		expect(t, "error", err, error(nil))
 		expect(t, "floor", saved.Floor, saved.Version)
 		expect(t, "it took", time.Since(began), 250*time.Millisecond)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // buryAtOnce is for how many tombstones one cacheTimeout is.
@@ -15,17 +16,17 @@ const buryAtOnce = 256
 // maxBuried bounds the tombstones of one revoke. The cache is not told of more.
 const maxBuried = 10_000
 
-// Delete implements [Store].
-func (c *cached) Delete(ctx context.Context, id ID) (Revocation, error) {
+// Delete implements [store.Store].
+func (c *cached) Delete(ctx context.Context, id store.ID) (Revocation, error) {
 	_, err := c.store.Delete(ctx, id)
 	outcome := outcomeOf(err)
 	return c.revoked(ctx, outcome, id), err
 }
 
-// Revoke implements [Store]. Nothing is promised about a user from the ids that
+// Revoke implements [store.Store]. Nothing is promised about a user from the ids that
 // this call has seen: another one may have ended sessions and lost the answer,
 // or a new token's tombstone may have failed.
-func (c *cached) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, error) {
+func (c *cached) Revoke(ctx context.Context, s store.Selection) ([]store.ID, Revocation, error) {
 	ids, r, err := c.store.Revoke(ctx, s)
 	outcome := outcomeOf(err)
 	if outcome != coherence.Refused || r.Count > 0 {
@@ -46,7 +47,7 @@ func (c *cached) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, err
 
 // revoked tells the cache of sessions that have ended, and says what that comes
 // to. More than one are those of a user.
-func (c *cached) revoked(ctx context.Context, outcome coherence.Outcome, ids ...ID) Revocation {
+func (c *cached) revoked(ctx context.Context, outcome coherence.Outcome, ids ...store.ID) Revocation {
 	acknowledged := outcome.Bury() && c.bury(ctx, ids...) == nil
 	return c.promise(outcome, acknowledged, len(ids) == 1)
 }
@@ -60,24 +61,24 @@ func outcomeOf(err error) coherence.Outcome {
 	switch {
 	case err == nil:
 		return coherence.Committed
-	case errors.Is(err, ErrUncertain), isRowError(err): // made, and its row can't be read
+	case errors.Is(err, ErrOutcomeUnknown), isRowError(err): // made, and its row can't be read
 		return coherence.Uncertain
 	}
 	return coherence.Refused
 }
 
 // bury tells the cache that sessions have ended. Who ended them may have left: they have ended all the same.
-func (c *cached) bury(ctx context.Context, ids ...ID) (err error) {
-	trace(ctx, c.tracer, Call{LayerCache, OpBury}, func(ctx context.Context) CallResult {
+func (c *cached) bury(ctx context.Context, ids ...store.ID) (err error) {
+	trace(ctx, c.tracer, Call{Layer: store.LayerCache, Operation: store.OpBury}, func(ctx context.Context) CallResult {
 		if err = c.putTombstones(ctx, ids); err != nil {
-			return CallResult{Cache: CacheFailed}
+			return CallResult{Cache: store.CacheFailed}
 		}
-		return CallResult{Cache: CacheStored}
+		return CallResult{Cache: store.CacheStored}
 	})
 	return err
 }
 
-func (c *cached) putTombstones(ctx context.Context, ids []ID) error {
+func (c *cached) putTombstones(ctx context.Context, ids []store.ID) error {
 	keys := make([]cache.ID, len(ids))
 	for i, id := range ids {
 		keys[i] = cache.ID(id)

@@ -11,9 +11,10 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-var errLost = fmt.Errorf("%w: the answer is lost (%w)", sessionstore.ErrUnavailable, sessionstore.ErrUncertain)
+var errLost = fmt.Errorf("%w: the answer is lost (%w)", sessionstore.ErrUnavailable, sessionstore.ErrOutcomeUnknown)
 
 // What a revoke may promise, for every outcome in Postgres and in the cache.
 func TestCachedRevocation(t *testing.T) {
@@ -34,7 +35,7 @@ func TestCachedRevocation(t *testing.T) {
 		"strict and not acknowledged": {bury: failing, want: sessionstore.Revocation{Committed: true}, buries: 1},
 		"uncertain":                   {policy: halfMinute, store: errLost, want: sessionstore.Revocation{CacheAcked: true}, buries: 1},
 		"uncertain, not acknowledged": {policy: halfMinute, store: errLost, bury: failing, want: sessionstore.Revocation{MaxExposure: exposed}, buries: 1},
-		"uncertain and cancelled":     {policy: halfMinute, store: fmt.Errorf("%w (%w)", context.Canceled, sessionstore.ErrUncertain), want: sessionstore.Revocation{CacheAcked: true}, buries: 1},
+		"uncertain and cancelled":     {policy: halfMinute, store: fmt.Errorf("%w (%w)", context.Canceled, sessionstore.ErrOutcomeUnknown), want: sessionstore.Revocation{CacheAcked: true}, buries: 1},
 		"refused":                     {policy: halfMinute, store: sessionstore.ErrUnavailable, want: sessionstore.Revocation{MaxExposure: exposed}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -104,10 +105,10 @@ func TestCachedCacheIsToldWhenTheCallerHasLeft(t *testing.T) {
 				expect(t, method, err, nil)
 				expect(t, "acknowledged", r.CacheAcked, true)
 			case "Rotate":
-				_, err := i.Rotate(ctx, id, idOf("new"), sessionstore.Change{})
+				_, err := i.Rotate(ctx, id, idOf("new"), store.Change{})
 				expect(t, method, err, nil)
 			case "Save":
-				rec, err := i.Save(ctx, id, sessionstore.Change{})
+				rec, err := i.Save(ctx, id, store.Change{})
 				expect(t, method, err, nil)
 				expect(t, "floor", rec.Floor, 0)
 			}
@@ -124,7 +125,7 @@ func TestCachedRotateBuriesTheOldID(t *testing.T) {
 			id := i.cached("s")
 			lossy := &losing{Store: i.store, lost: func(method string) bool { return method == "Rotate" && answer != nil }}
 			rotator := sessionstore.NewCached(lossy, i.cache, halfMinute, weekly)
-			if _, err := rotator.Rotate(t.Context(), id, idOf("new"), sessionstore.Change{}); !errors.Is(err, answer) {
+			if _, err := rotator.Rotate(t.Context(), id, idOf("new"), store.Change{}); !errors.Is(err, answer) {
 				t.Errorf("%s: %v", name, err)
 			}
 			if _, err := peer.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
@@ -138,7 +139,7 @@ func TestCachedRotateBuriesTheOldID(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
 		id := i.cached("s")
 		i.store.down("Rotate")
-		_, _ = i.Rotate(t.Context(), id, idOf("new"), sessionstore.Change{})
+		_, _ = i.Rotate(t.Context(), id, idOf("new"), store.Change{})
 		i.store.asked()
 		i.load(id, "") // it goes on under the old one
 	})
@@ -146,9 +147,9 @@ func TestCachedRotateBuriesTheOldID(t *testing.T) {
 
 // losing loses the answers of some calls: the call has had its effect.
 type losing struct {
-	sessionstore.Store
+	store.Store
 	lost    func(method string) bool
-	refuses func(sessionstore.Draft) error // a Create, which has no effect then
+	refuses func(store.Draft) error // a Create, which has no effect then
 }
 
 func answered[T any](l *losing, method string, v T, err error) (T, error) {
@@ -159,27 +160,27 @@ func answered[T any](l *losing, method string, v T, err error) (T, error) {
 	return v, err
 }
 
-func (l *losing) Create(ctx context.Context, d sessionstore.Draft) (sessionstore.Record, error) {
+func (l *losing) Create(ctx context.Context, d store.Draft) (store.Record, error) {
 	if l.refuses != nil {
 		if err := l.refuses(d); err != nil {
-			return sessionstore.Record{}, err
+			return store.Record{}, err
 		}
 	}
 	rec, err := l.Store.Create(ctx, d)
 	return answered(l, "Create", rec, err)
 }
 
-func (l *losing) Save(ctx context.Context, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
+func (l *losing) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
 	rec, err := l.Store.Save(ctx, id, c)
 	return answered(l, "Save", rec, err)
 }
 
-func (l *losing) Rotate(ctx context.Context, old, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
+func (l *losing) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
 	rec, err := l.Store.Rotate(ctx, old, id, c)
 	return answered(l, "Rotate", rec, err)
 }
 
-func (l *losing) Delete(ctx context.Context, id sessionstore.ID) (sessionstore.Revocation, error) {
+func (l *losing) Delete(ctx context.Context, id store.ID) (sessionstore.Revocation, error) {
 	r, err := l.Store.Delete(ctx, id)
 	return answered(l, "Delete", r, err)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
 
@@ -18,11 +19,11 @@ var halfMinute = coherence.Policy{Freshness: 30 * time.Second}
 
 // behind is a store under test with what lies behind it.
 type behind struct {
-	sessionstore.Store
+	store.Store
 	memory *sessionstore.Memory
 	cache  *slotCache
 	policy coherence.Policy
-	expiry sessionstore.Expiry
+	expiry store.Expiry
 	peers  *[]interface{ Forget() } // all instances over this memory and cache
 
 	touched *sync.Map // by anyone
@@ -30,21 +31,21 @@ type behind struct {
 
 // Touch makes later loads ask the store: what a cache says of the last use may be a freshness old, which the contract's
 // cases about touches do not wait for.
-func (b *behind) Touch(ctx context.Context, touches []sessionstore.Touch) error {
+func (b *behind) Touch(ctx context.Context, touches []store.Touch) error {
 	for _, touch := range touches {
 		b.touched.Store(touch.ID, true)
 	}
 	return b.Store.Touch(ctx, touches)
 }
 
-func (b *behind) Load(ctx context.Context, id sessionstore.ID, floor int64) (sessionstore.Record, error) {
+func (b *behind) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
 	if _, touched := b.touched.Load(id); touched {
 		floor = math.MaxInt64
 	}
 	return b.Store.Load(ctx, id, floor)
 }
 
-func ageBehind(_ *testing.T, s sessionstore.Store, id sessionstore.ID, d time.Duration) {
+func ageBehind(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
 	b := s.(*behind)
 	b.memory.Age(id, d)
 	for _, peer := range *b.peers { // what they remember would have ended long ago
@@ -61,7 +62,7 @@ func TestCachedStore(t *testing.T) {
 	}{"fresh": {policy: halfMinute}, "strict": {}, "down": {policy: halfMinute, down: true}} {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, storetest.Subject{
-				New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+				New: func(t *testing.T, e store.Expiry) store.Store {
 					b := &behind{memory: sessionstore.NewMemory(e, 0), cache: newSlotCache(), policy: setup.policy, expiry: e, peers: new([]interface{ Forget() }), touched: new(sync.Map)}
 					if setup.down {
 						b.cache.down()
@@ -69,7 +70,7 @@ func TestCachedStore(t *testing.T) {
 					return newBehind(t, b)
 				},
 				Age: ageBehind,
-				Peer: func(t *testing.T, s sessionstore.Store) sessionstore.Store {
+				Peer: func(t *testing.T, s store.Store) store.Store {
 					peer := *s.(*behind)
 					return newBehind(t, &peer)
 				},
@@ -89,12 +90,12 @@ func newBehind(t *testing.T, b *behind) *behind {
 // The contract holds with the emergency in front, before one begins.
 func TestEmergencyStore(t *testing.T) {
 	storetest.Run(t, storetest.Subject{
-		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+		New: func(t *testing.T, e store.Expiry) store.Store {
 			b := &behind{memory: sessionstore.NewMemory(e, 0), cache: newSlotCache(), policy: halfMinute, expiry: e, peers: new([]interface{ Forget() }), touched: new(sync.Map)}
 			return newBehindEmergency(t, b)
 		},
 		Age: ageBehind,
-		Peer: func(t *testing.T, s sessionstore.Store) sessionstore.Store {
+		Peer: func(t *testing.T, s store.Store) store.Store {
 			peer := *s.(*behind)
 			return newBehindEmergency(t, &peer)
 		},
@@ -110,10 +111,10 @@ func newBehindEmergency(t *testing.T, b *behind) *behind {
 }
 
 // away is a store that can't be reached.
-type away struct{ sessionstore.Store }
+type away struct{ store.Store }
 
-func (away) Load(context.Context, sessionstore.ID, int64) (sessionstore.Record, error) {
-	return sessionstore.Record{}, fmt.Errorf("nobody there: %w", sessionstore.ErrDown)
+func (away) Load(context.Context, store.ID, int64) (store.Record, error) {
+	return store.Record{}, fmt.Errorf("nobody there: %w", sessionstore.ErrDown)
 }
 
 // emergencyOnly turns what an emergency does not know into what the contract calls it: nothing is behind it here.
@@ -126,46 +127,46 @@ func (e emergencyOnly) known(err error) error {
 	return err
 }
 
-func (e emergencyOnly) Load(ctx context.Context, id sessionstore.ID, floor int64) (sessionstore.Record, error) {
+func (e emergencyOnly) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
 	rec, err := e.Emergency.Load(ctx, id, floor)
 	return rec, e.known(err)
 }
 
-func (e emergencyOnly) Save(ctx context.Context, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
+func (e emergencyOnly) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
 	rec, err := e.Emergency.Save(ctx, id, c)
 	return rec, e.known(err)
 }
 
-func (e emergencyOnly) Rotate(ctx context.Context, old, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
+func (e emergencyOnly) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
 	rec, err := e.Emergency.Rotate(ctx, old, id, c)
 	return rec, e.known(err)
 }
 
 // The sessions of a user are known to Postgres only, so what the contract says of them is left to the memory.
 
-func (e emergencyOnly) List(ctx context.Context, userID string, p sessionstore.Page) ([]sessionstore.Record, error) {
+func (e emergencyOnly) List(ctx context.Context, userID string, p sessionstore.Page) ([]store.Record, error) {
 	return e.Memory().List(ctx, userID, p)
 }
 
-func (e emergencyOnly) Revoke(ctx context.Context, s sessionstore.Selection) ([]sessionstore.ID, sessionstore.Revocation, error) {
+func (e emergencyOnly) Revoke(ctx context.Context, s store.Selection) ([]store.ID, sessionstore.Revocation, error) {
 	return e.Memory().Revoke(ctx, s)
 }
 
 // Alive leaves out what nobody knows.
-func (e emergencyOnly) Alive(ctx context.Context, ids []sessionstore.ID) (alive, ended []sessionstore.ID, err error) {
+func (e emergencyOnly) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.ID, err error) {
 	return e.Memory().Alive(ctx, ids)
 }
 
 // The contract holds in an emergency, for the sessions that begin in it.
 func TestEmergencyStoreInAnEmergency(t *testing.T) {
 	storetest.Run(t, storetest.Subject{
-		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+		New: func(t *testing.T, e store.Expiry) store.Store {
 			store := sessionstore.NewEmergency(away{}, nil, halfMinute, e, nil)
 			store.Begin(sessionstore.ErrUnavailable)
 			t.Cleanup(func() { _ = store.Close() })
 			return emergencyOnly{store}
 		},
-		Age: func(_ *testing.T, s sessionstore.Store, id sessionstore.ID, d time.Duration) {
+		Age: func(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
 			s.(emergencyOnly).Age(id, d)
 		},
 	})

@@ -12,16 +12,17 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-func touchOf(id sessionstore.ID) []sessionstore.Touch { return []sessionstore.Touch{{ID: id}} }
+func touchOf(id store.ID) []store.Touch { return []store.Touch{{ID: id}} }
 
 // What the cache has goes on saying that a touch is due until it is read anew.
 func TestCachedTouchTellsTheStoreWhatIsNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
 		one, two := i.create("one").ID, i.create("two").ID
-		touch := func(what string, touches []sessionstore.Touch, asked string) {
+		touch := func(what string, touches []store.Touch, asked string) {
 			t.Helper()
 			expect(t, what, i.Touch(t.Context(), touches), nil)
 			synctest.Wait()
@@ -36,11 +37,11 @@ func TestCachedTouchTellsTheStoreWhatIsNew(t *testing.T) {
 		touch("after the interval", touchOf(one), "Touch")
 
 		client := sessionstore.Client{IP: netip.MustParseAddr("192.0.2.1"), UserAgent: "browser"}
-		touch("a client that is new", []sessionstore.Touch{{ID: one, Client: client}}, "Touch Load") // for the cache
-		touch("a client that was told", []sessionstore.Touch{{ID: one, Client: client}}, "")
-		touch("a part of it", []sessionstore.Touch{{ID: one, Client: sessionstore.Client{UserAgent: "browser"}}}, "")
+		touch("a client that is new", []store.Touch{{ID: one, Client: client}}, "Touch Load") // for the cache
+		touch("a client that was told", []store.Touch{{ID: one, Client: client}}, "")
+		touch("a part of it", []store.Touch{{ID: one, Client: sessionstore.Client{UserAgent: "browser"}}}, "")
 		client.UserAgent = "another browser"
-		touch("one more client", []sessionstore.Touch{{ID: one, Client: client}}, "Touch Load")
+		touch("one more client", []store.Touch{{ID: one, Client: client}}, "Touch Load")
 
 		time.Sleep(time.Hour)
 		i.store.down("Touch")
@@ -96,7 +97,7 @@ func TestCachedTouchTrustsNeitherClock(t *testing.T) {
 
 // visitedThroughHits is a session that is used every pause, and then once more after the longest time that may pass
 // between two uses. It says how many of them were hits of the cache.
-func visitedThroughHits(t *testing.T, expiry sessionstore.Expiry, pause time.Duration, visits int, cached bool) (hits int64) {
+func visitedThroughHits(t *testing.T, expiry store.Expiry, pause time.Duration, visits int, cached bool) (hits int64) {
 	store := &spyStore{Store: sessionstore.NewMemory(expiry, 0)}
 	front := &spyStore{Store: store}
 	stats := func() int64 { return 0 }
@@ -127,7 +128,7 @@ func visitedThroughHits(t *testing.T, expiry sessionstore.Expiry, pause time.Dur
 func TestCachedSessionInUseLivesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, idle := range []time.Duration{10 * time.Second, 20 * time.Second, time.Minute, 10 * time.Minute, time.Hour} {
-			expiry := sessionstore.Expiry{Idle: idle, Absolute: 1000 * time.Hour}
+			expiry := store.Expiry{Idle: idle, Absolute: 1000 * time.Hour}
 			for _, pause := range []time.Duration{idle / 40, idle / 13, idle / 3, idle * 9 / 10} {
 				visitedThroughHits(t, expiry, pause, 120, false)
 				hits := visitedThroughHits(t, expiry, pause, 120, true)
@@ -143,7 +144,7 @@ func TestCachedSessionInUseLivesOn(t *testing.T) {
 // and so would the age of a persistent cookie.
 func TestCachedAnswerSaysWhatTimeItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		expiry := sessionstore.Expiry{Idle: 100 * time.Second, Absolute: time.Hour} // a touch every 10 s
+		expiry := store.Expiry{Idle: 100 * time.Second, Absolute: time.Hour} // a touch every 10 s
 		store := &spyStore{Store: sessionstore.NewMemory(expiry, 0)}
 		c := sessionstore.NewCached(store, newSlotCache(), halfMinute, expiry)
 		t.Cleanup(c.Close)

@@ -7,13 +7,14 @@ import (
 
 	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // chain is what a Manager made by [Open] or [New] serves from: Redis if it is asked for, Postgres, memory in an emergency.
 // Its parts are nil where they are turned off.
 type chain struct {
 	postgres *Postgres
-	truth    Store // postgres, as it is told to the Tracer
+	truth    store.Store // postgres, as it is told to the Tracer
 	redis    *cache.Cache
 	client   io.Closer // of redis
 	// releaseLog gives up the lines of go-redis.
@@ -25,7 +26,7 @@ type chain struct {
 // newChain puts the parts together. It connects to nothing.
 func newChain(postgres *Postgres, cfg Config) (*chain, error) {
 	postgres.tracer, postgres.brokenRows.log = cfg.Tracer, cfg.Logger
-	c := &chain{postgres: postgres, truth: traced(postgres, LayerPostgres, cfg.Tracer)}
+	c := &chain{postgres: postgres, truth: traced(postgres, store.LayerPostgres, cfg.Tracer)}
 	truth := c.truth
 	if !cfg.NoEmergency {
 		c.emergency = newEmergency(truth, cfg.Expiry(), cfg.StoreTimeout)
@@ -76,7 +77,7 @@ func (c Config) coherence() coherence.Policy {
 }
 
 // store is the one to ask.
-func (c *chain) store() Store {
+func (c *chain) store() store.Store {
 	switch {
 	case c.emergency != nil:
 		return c.emergency

@@ -8,6 +8,7 @@ import (
 
 	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Sealed is what a cached store needs of a cache.
@@ -17,7 +18,7 @@ type Sealed = sealed
 type Cached = cached
 
 // NewCached makes a cached store over any store and any cache.
-func NewCached(store Store, c Sealed, policy coherence.Policy, expiry Expiry) *Cached {
+func NewCached(store store.Store, c Sealed, policy coherence.Policy, expiry store.Expiry) *Cached {
 	return newCached(store, c, policy, expiry)
 }
 
@@ -25,7 +26,7 @@ func NewCached(store Store, c Sealed, policy coherence.Policy, expiry Expiry) *C
 func (c *cached) Close() { c.close() }
 
 // Stats counts.
-func (c *cached) CacheStats() CacheStats { return c.stats() }
+func (c *cached) CacheStats() store.CacheStats { return c.stats() }
 
 // SetClocks hands in the reading of the clocks.
 func (c *cached) SetClocks(clocks func() coherence.Instant) { c.clocks = clocks }
@@ -37,7 +38,7 @@ func InstantAt(start, now time.Time) coherence.Instant { return coherence.Instan
 type Emergency = emergency
 
 // NewEmergency makes an emergency store over any store, which it takes for Postgres, with a cache in front unless that is nil.
-func NewEmergency(truth Store, c Sealed, policy coherence.Policy, expiry Expiry, observe func(context.Context, Event)) *Emergency {
+func NewEmergency(truth store.Store, c Sealed, policy coherence.Policy, expiry store.Expiry, observe func(context.Context, Event)) *Emergency {
 	e := newEmergency(truth, expiry, time.Second)
 	if observe != nil {
 		e.observe = observe
@@ -69,16 +70,16 @@ func (e *emergency) InMemory() int { return e.stats().InMemory }
 func (e *emergency) Left() int { return e.left() }
 
 // EncodeRecord is what the cache keeps of a record.
-func EncodeRecord(r *Record) []byte { return encodeRecord(r) }
+func EncodeRecord(r *store.Record) []byte { return encodeRecord(r) }
 
 // DecodeRecord is its inverse.
-func DecodeRecord(r *Record, b []byte) error { return decodeRecord(r, b) }
+func DecodeRecord(r *store.Record, b []byte) error { return decodeRecord(r, b) }
 
 // CacheID is the cache's name for an id.
-func CacheID(id ID) cache.ID { return cache.ID(id) }
+func CacheID(id store.ID) cache.ID { return cache.ID(id) }
 
 // Age moves a session in memory into the past.
-func (e *emergency) Age(id ID, d time.Duration) { e.memory.Age(id, d) }
+func (e *emergency) Age(id store.ID, d time.Duration) { e.memory.Age(id, d) }
 
 // Settle waits for fills.
 func (c *cached) Settle() { c.fills.Wait() }
@@ -102,7 +103,7 @@ func (e *emergency) Forget() {
 func (e *emergency) Memory() *Memory { return e.memory }
 
 // Stats tells of the emergency.
-func (e *emergency) EmergencyStats() EmergencyStats { return e.stats() }
+func (e *emergency) EmergencyStats() store.EmergencyStats { return e.stats() }
 
 // LimitJournal bounds the journal.
 func (e *emergency) LimitJournal(n int) { e.maxJournal = n }
@@ -147,18 +148,18 @@ func FailureWith(code string) error {
 var ErrAway = errAway
 
 // AgeOf is how long a session has existed.
-func (e *emergency) AgeOf(rec *Record, now time.Time) time.Duration { return age(rec, now) }
+func (e *emergency) AgeOf(rec *store.Record, now time.Time) time.Duration { return age(rec, now) }
 
 // NewTraced makes a cached store over any store, which it takes for Postgres, that tells a Tracer what it does.
-func NewTraced(store Store, c Sealed, policy coherence.Policy, expiry Expiry, tracer Tracer) *Cached {
-	cached := newCached(traced(store, LayerPostgres, tracer), c, policy, expiry)
+func NewTraced(inner store.Store, c Sealed, policy coherence.Policy, expiry store.Expiry, tracer Tracer) *Cached {
+	cached := newCached(traced(inner, store.LayerPostgres, tracer), c, policy, expiry)
 	cached.tracer = tracer
 	return cached
 }
 
 // TraceNobody makes a call of which no Tracer is told.
 func TraceNobody(ctx context.Context) (n int) {
-	trace(ctx, nil, Call{LayerCache, OpGet}, func(context.Context) CallResult {
+	trace(ctx, nil, Call{Layer: store.LayerCache, Operation: store.OpGet}, func(context.Context) CallResult {
 		n++
 		return CallResult{}
 	})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Health tells of an emergency while it lasts, and of nothing else then.
@@ -21,7 +22,7 @@ func TestHealthInAnEmergency(t *testing.T) {
 		expect(t, "error", err, nil)
 		s := &site{t: t, m: m}
 		old := o.cached("old")
-		expect(t, "zero without one", m.ChainStats().Emergency, sessionstore.EmergencyStats{})
+		expect(t, "zero without one", m.ChainStats().Emergency, store.EmergencyStats{})
 
 		o.away()
 		o.create("ours")
@@ -40,7 +41,7 @@ func TestHealthInAnEmergency(t *testing.T) {
 		stats := m.ChainStats()
 		expect(t, "since", stats.Emergency.Since.Equal(since), true)
 		stats.Emergency.Since = time.Time{}
-		expect(t, "emergency", stats.Emergency, sessionstore.EmergencyStats{InMemory: 2, Journalled: 1})
+		expect(t, "emergency", stats.Emergency, store.EmergencyStats{InMemory: 2, Journalled: 1})
 		expect(t, "misses", stats.Cache.Misses, 1)
 		expect(t, "exposure", stats.Cache.MaxExposure, 30250*time.Millisecond)
 
@@ -50,7 +51,7 @@ func TestHealthInAnEmergency(t *testing.T) {
 		expect(t, "code", resp.StatusCode, http.StatusOK)
 		expect(t, "status", answer["status"], any("ok"))
 		expect(t, "since", answer["emergency_since"], nil)
-		expect(t, "zero afterwards", m.ChainStats().Emergency, sessionstore.EmergencyStats{})
+		expect(t, "zero afterwards", m.ChainStats().Emergency, store.EmergencyStats{})
 		expect(t, "told once", m.Count(sessionstore.EventEmergency)+m.Count(sessionstore.EventRecovered), 2)
 		expect(t, "sessions restored", m.CountSessions(sessionstore.EventRecovered), 2)
 		expect(t, "close", m.Close(), nil)

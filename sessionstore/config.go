@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/schema"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Environment is where the program runs. It decides how strict the cookie and the configuration are, and it is part
@@ -212,9 +213,9 @@ func (c Config) inForce() []any {
 }
 
 // Expiry is the part of a Config that stores need, with its defaults: for [NewPostgres], [NewMemory] and [NewWithStore].
-func (c Config) Expiry() Expiry {
+func (c Config) Expiry() store.Expiry {
 	c = c.withDefaults()
-	return Expiry{Idle: c.Timeout, Absolute: c.AbsoluteTimeout, Fixed: c.FixedTimeout}
+	return store.Expiry{Idle: c.Timeout, Absolute: c.AbsoluteTimeout, Fixed: c.FixedTimeout}
 }
 
 // withDefaults fills in what is not set. It shares no slice with the caller's Config.

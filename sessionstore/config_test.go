@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const (
@@ -127,7 +129,7 @@ func TestProxiesThatAreEverybodyAreRefused(t *testing.T) {
 
 func TestConfigFaultsReachTheCaller(t *testing.T) {
 	bad := Config{Env: 9, Timeout: 1, Secrets: []Secret{"Canary-7355608"}}
-	_, fromStore := NewWithStore(NewMemory(Expiry{Idle: 1, Absolute: 1}, 0), bad)
+	_, fromStore := NewWithStore(NewMemory(store.Expiry{Idle: 1, Absolute: 1}, 0), bad)
 	_, fromOpen := Open(context.Background(), bad)
 	_, fromNew := New(context.Background(), nil, bad)
 	for i, err := range []error{fromStore, fromNew, fromOpen} { // the last needs a DatabaseURL, too

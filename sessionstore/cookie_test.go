@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const (
@@ -296,7 +298,7 @@ func TestCookieKeyRotation(t *testing.T) {
 func TestCookieKeysAreTheManagersOwn(t *testing.T) {
 	secrets := []Secret{secretA, secretB}
 	cfg := Config{Secrets: secrets}
-	m, err := NewWithStore(NewMemory(Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), cfg)
+	m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package sessionstore
 
-import "testing"
+import (
+	"testing"
+)
 
 // The cookies of a response, by what the request brought and what belongs in
 // the browser now.

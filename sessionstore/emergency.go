@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const (
@@ -28,10 +29,10 @@ const (
 // served from there again. What the process holds is lost when it dies in an emergency, and until it has moved to
 // Postgres, other instances can't end it.
 type emergency struct {
-	front  Store   // Postgres behind a watch, with the cache in front where there is one
-	truth  Store   // Postgres
-	cache  *cached // nil without one
-	expiry Expiry
+	front  store.Store // Postgres behind a watch, with the cache in front where there is one
+	truth  store.Store // Postgres
+	cache  *cached     // nil without one
+	expiry store.Expiry
 	// check says whether Postgres is what this version needs: an emergency may begin before anybody has looked.
 	check func(context.Context) error
 	// observe is told of the emergency's beginning and end.
@@ -46,9 +47,9 @@ type emergency struct {
 	mu      sync.Mutex
 	outage  coherence.Outage
 	memory  *Memory
-	halfway map[ID]ID       // sessions that were sent to Postgres and not answered for; see put
-	journal map[ID]struct{} // revokes that Postgres has yet to be told
-	told    map[ID]struct{} // those it has been told: what the cache says of them counts for nothing till the end
+	halfway map[store.ID]store.ID // sessions that were sent to Postgres and not answered for; see put
+	journal map[store.ID]struct{} // revokes that Postgres has yet to be told
+	told    map[store.ID]struct{} // those it has been told: what the cache says of them counts for nothing till the end
 	local   local
 	exposed time.Time // until when the cache may say that one of those lives
 	// maxJournal bounds the journal.
@@ -61,11 +62,11 @@ type emergency struct {
 	blamed     map[string]struct{} // what has kept the recovery from going on, so that each is said once
 }
 
-var _ Store = (*emergency)(nil)
+var _ store.Store = (*emergency)(nil)
 
-func newEmergency(truth Store, expiry Expiry, timeout time.Duration) *emergency {
+func newEmergency(truth store.Store, expiry store.Expiry, timeout time.Duration) *emergency {
 	e := &emergency{truth: truth, expiry: expiry, timeout: timeout, start: time.Now(), moving: newGate(), maxJournal: maxJournal}
-	e.halfway, e.journal, e.told = map[ID]ID{}, map[ID]struct{}{}, map[ID]struct{}{}
+	e.halfway, e.journal, e.told = map[store.ID]store.ID{}, map[store.ID]struct{}{}, map[store.ID]struct{}{}
 	e.local, e.memory = newLocal(), NewMemory(expiry, emergencySessions)
 	e.memory.maxBytes, e.memory.keepsShare, e.memory.emergency = emergencyBytes, true, true
 	e.check = func(context.Context) error { return nil }
@@ -92,8 +93,8 @@ func (e *emergency) refuses() bool {
 	return o.Refuses()
 }
 
-// Create implements [Store].
-func (e *emergency) Create(ctx context.Context, d Draft) (Record, error) {
+// Create implements [store.Store].
+func (e *emergency) Create(ctx context.Context, d store.Draft) (store.Record, error) {
 	if !e.refuses() {
 		rec, err := e.create(ctx, d)
 		if !errors.Is(err, errAway) {
@@ -101,7 +102,7 @@ func (e *emergency) Create(ctx context.Context, d Draft) (Record, error) {
 		}
 	}
 	if err := e.moving.enter(ctx); err != nil {
-		return Record{}, err
+		return store.Record{}, err
 	}
 	defer e.moving.leave()
 	if e.refuses() {
@@ -110,17 +111,17 @@ func (e *emergency) Create(ctx context.Context, d Draft) (Record, error) {
 	return e.create(ctx, d)
 }
 
-// Load implements [Store].
-func (e *emergency) Load(ctx context.Context, id ID, floor int64) (Record, error) {
+// Load implements [store.Store].
+func (e *emergency) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
 	if e.apart(ctx, id) {
 		return e.front.Load(ctx, id, floor)
 	}
 	if err := e.moving.enter(ctx); err != nil {
-		return Record{}, err
+		return store.Record{}, err
 	}
 	defer e.moving.leave()
 	if e.journalled(id) {
-		return Record{}, ErrNotFound
+		return store.Record{}, ErrNotFound
 	}
 	if e.memory.holds(id) {
 		return e.memory.Load(ctx, id, floor)
@@ -129,17 +130,17 @@ func (e *emergency) Load(ctx context.Context, id ID, floor int64) (Record, error
 	return rec, e.halfwayTo(id, err)
 }
 
-// Save implements [Store].
-func (e *emergency) Save(ctx context.Context, id ID, c Change) (Record, error) {
+// Save implements [store.Store].
+func (e *emergency) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
 	if e.apart(ctx, id) {
 		return e.front.Save(ctx, id, c)
 	}
 	if err := e.moving.enter(ctx); err != nil {
-		return Record{}, err
+		return store.Record{}, err
 	}
 	defer e.moving.leave()
 	if e.journalled(id) {
-		return Record{}, ErrNotFound
+		return store.Record{}, ErrNotFound
 	}
 	if e.memory.holds(id) {
 		return e.memory.Save(ctx, id, c)
@@ -148,17 +149,17 @@ func (e *emergency) Save(ctx context.Context, id ID, c Change) (Record, error) {
 	return rec, e.halfwayTo(id, err)
 }
 
-// Rotate implements [Store].
-func (e *emergency) Rotate(ctx context.Context, old, id ID, c Change) (Record, error) {
+// Rotate implements [store.Store].
+func (e *emergency) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
 	if e.apart(ctx, old) {
 		return e.front.Rotate(ctx, old, id, c)
 	}
 	if err := e.moving.enter(ctx); err != nil {
-		return Record{}, err
+		return store.Record{}, err
 	}
 	defer e.moving.leave()
 	if e.journalled(old) {
-		return Record{}, ErrNotFound
+		return store.Record{}, ErrNotFound
 	}
 	if !e.memory.holds(old) {
 		rec, err := e.front.Rotate(ctx, old, id, c)
@@ -166,7 +167,7 @@ func (e *emergency) Rotate(ctx context.Context, old, id ID, c Change) (Record, e
 	}
 	local := e.onlyHere(old)
 	if err := e.full(); err != nil && !local {
-		return Record{}, err
+		return store.Record{}, err
 	}
 	rec, err := e.memory.Rotate(ctx, old, id, c)
 	switch {
@@ -180,9 +181,9 @@ func (e *emergency) Rotate(ctx context.Context, old, id ID, c Change) (Record, e
 	return rec, nil
 }
 
-// Delete implements [Store]. While Postgres is away the revoke is written down: it counts here and in the cache at once,
+// Delete implements [store.Store]. While Postgres is away the revoke is written down: it counts here and in the cache at once,
 // for everybody else when Postgres is back. That of a session that is only here is done with that.
-func (e *emergency) Delete(ctx context.Context, id ID) (Revocation, error) {
+func (e *emergency) Delete(ctx context.Context, id store.ID) (Revocation, error) {
 	if err := ctx.Err(); err != nil {
 		return Revocation{}, err
 	}
@@ -223,14 +224,14 @@ func (e *emergency) Delete(ctx context.Context, id ID) (Revocation, error) {
 	return e.cache.revoked(ctx, coherence.Journalled, id), nil
 }
 
-// List implements [Store].
-func (e *emergency) List(ctx context.Context, userID string, p Page) ([]Record, error) {
+// List implements [store.Store].
+func (e *emergency) List(ctx context.Context, userID string, p Page) ([]store.Record, error) {
 	return e.front.List(ctx, userID, p)
 }
 
-// Revoke implements [Store]. Which sessions a user has is known to Postgres only, so it fails while that is away; a single
+// Revoke implements [store.Store]. Which sessions a user has is known to Postgres only, so it fails while that is away; a single
 // session can be ended by Delete.
-func (e *emergency) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, error) {
+func (e *emergency) Revoke(ctx context.Context, s store.Selection) ([]store.ID, Revocation, error) {
 	if e.current() == coherence.Normal {
 		return e.front.Revoke(ctx, s)
 	}
@@ -248,7 +249,7 @@ func (e *emergency) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, 
 }
 
 // revokeHere ends what is in memory of a selection. The caller holds e.moving.
-func (e *emergency) revokeHere(ctx context.Context, s Selection) ([]ID, error) {
+func (e *emergency) revokeHere(ctx context.Context, s store.Selection) ([]store.ID, error) {
 	if !e.refuses() {
 		ids, _, err := e.memory.Revoke(ctx, s)
 		return ids, err
@@ -274,8 +275,8 @@ func (e *emergency) revokeHere(ctx context.Context, s Selection) ([]ID, error) {
 	return ids, errAway
 }
 
-// Touch implements [Store]. What is not in memory is dropped while Postgres is away: its next use notes it again.
-func (e *emergency) Touch(ctx context.Context, touches []Touch) error {
+// Touch implements [store.Store]. What is not in memory is dropped while Postgres is away: its next use notes it again.
+func (e *emergency) Touch(ctx context.Context, touches []store.Touch) error {
 	if e.current() == coherence.Normal {
 		return e.front.Touch(ctx, touches)
 	}
@@ -290,7 +291,7 @@ func (e *emergency) Touch(ctx context.Context, touches []Touch) error {
 	return e.front.Touch(ctx, touches)
 }
 
-// Prune implements [Store].
+// Prune implements [store.Store].
 func (e *emergency) Prune(ctx context.Context, max int) (int, bool, error) {
 	if e.refuses() {
 		return e.memory.Prune(ctx, max)
@@ -298,7 +299,7 @@ func (e *emergency) Prune(ctx context.Context, max int) (int, bool, error) {
 	return e.front.Prune(ctx, max)
 }
 
-// Stats implements [Store]. While Postgres is away it counts what is in memory.
+// Stats implements [store.Store]. While Postgres is away it counts what is in memory.
 func (e *emergency) Stats(ctx context.Context, exact bool) (Stats, error) {
 	if e.refuses() {
 		return e.memory.Stats(ctx, exact)
@@ -311,7 +312,7 @@ func (e *emergency) Stats(ctx context.Context, exact bool) (Stats, error) {
 // A call for it waits for Postgres outside the gate. A call that waits in the
 // gate, as for a locked row, holds up the next restore, and that every other
 // call.
-func (e *emergency) apart(ctx context.Context, id ID) bool {
+func (e *emergency) apart(ctx context.Context, id store.ID) bool {
 	if mode := e.current(); mode != coherence.Importing {
 		return mode == coherence.Normal
 	}
@@ -319,10 +320,10 @@ func (e *emergency) apart(ctx context.Context, id ID) bool {
 		return false // and the caller finds out why
 	}
 	defer e.moving.leave()
-	return !e.refuses() && !e.journalled(id) && !e.memory.holds(id) && e.staged(id) == (ID{})
+	return !e.refuses() && !e.journalled(id) && !e.memory.holds(id) && e.staged(id) == (store.ID{})
 }
 
-func (e *emergency) journalled(id ID) bool {
+func (e *emergency) journalled(id store.ID) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	_, waits := e.journal[id]
@@ -342,15 +343,15 @@ func (e *emergency) full() error {
 }
 
 // writeDown keeps a revoke for Postgres. The caller holds e.moving.
-func (e *emergency) writeDown(id ID) {
+func (e *emergency) writeDown(id store.ID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.journal[id] = struct{}{}
 }
 
 // stats is what an operator needs to know of an emergency.
-func (e *emergency) stats() EmergencyStats {
+func (e *emergency) stats() store.EmergencyStats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return EmergencyStats{Since: e.since, InMemory: e.memory.len() + len(e.halfway), Journalled: len(e.journal)}
+	return store.EmergencyStats{Since: e.since, InMemory: e.memory.len() + len(e.halfway), Journalled: len(e.journal)}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 var errNobody = fmt.Errorf("nobody there: %w", sessionstore.ErrDown)
@@ -49,7 +50,7 @@ func TestEmergencyBegins(t *testing.T) {
 		"what says nothing does not end": {err: func(n int) error { return []error{errNobody, context.Canceled, sessionstore.ErrBusy}[n%3] }, calls: 10, begin: true},
 		"an impatient caller":            {err: always(late), waits: 100 * time.Millisecond, takes: 150 * time.Millisecond, calls: 30},
 		"cancelled":                      {err: always(context.Canceled), calls: 30},
-		"cancelled and uncertain":        {err: always(fmt.Errorf("%w (%w)", context.Canceled, sessionstore.ErrUncertain)), calls: 30},
+		"cancelled and uncertain":        {err: always(fmt.Errorf("%w (%w)", context.Canceled, sessionstore.ErrOutcomeUnknown)), calls: 30},
 		"overloaded":                     {err: always(sessionstore.ErrBusy), calls: 30},
 		"wrong password":                 {err: always(sessionstore.FailureWith("28P01")), calls: 30},
 		"too many connections":           {err: always(sessionstore.FailureWith("53300")), calls: 30},
@@ -127,7 +128,7 @@ func TestEmergencyAsksOnceASecond(t *testing.T) {
 		for range 100 {
 			_, _ = o.Load(t.Context(), old, 0)
 			_, _ = o.Save(t.Context(), old, set("n", "1"))
-			_, _ = o.Rotate(t.Context(), old, idOf("older"), sessionstore.Change{})
+			_, _ = o.Rotate(t.Context(), old, idOf("older"), store.Change{})
 			_ = o.Touch(t.Context(), touchOf(old))
 			_, _ = o.Load(t.Context(), ours, 0)
 			_, _ = o.Delete(t.Context(), idOf("another"))

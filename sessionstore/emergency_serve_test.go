@@ -12,6 +12,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // What was acknowledged before is served from the cache for its freshness, read-only; after that nothing is known.
@@ -27,7 +28,7 @@ func TestEmergencyServesWhatTheCacheVouchesFor(t *testing.T) {
 			expect(t, "one that never was", o.got(idOf("nobody")), "unavailable")
 			_, err := o.Save(t.Context(), id, set("n", "1"))
 			expect(t, "a save", verdictOf(err), "unavailable")
-			_, err = o.Rotate(t.Context(), id, idOf("new"), sessionstore.Change{})
+			_, err = o.Rotate(t.Context(), id, idOf("new"), store.Change{})
 			expect(t, "a rotate", verdictOf(err), "unavailable")
 			expect(t, "a touch", o.Touch(t.Context(), touchOf(id)), nil)
 			_, err = o.Load(t.Context(), id, 2)
@@ -133,7 +134,7 @@ func TestEmergencyIsBounded(t *testing.T) {
 		for n := range 10 {
 			o.create(fmt.Sprint(n))
 		}
-		_, err := o.Create(t.Context(), sessionstore.Draft{ID: idOf("one too many")})
+		_, err := o.Create(t.Context(), store.Draft{ID: idOf("one too many")})
 		expect(t, "an eleventh", verdictOf(err), "unavailable")
 		big := set("big", `"`+strings.Repeat("x", 20_000)+`"`)
 		_, err = o.Save(t.Context(), idOf("1"), big)
@@ -180,7 +181,7 @@ func TestEmergencyRevoke(t *testing.T) {
 				expect(t, "here", o.got(id), "not found")
 				_, err = o.Save(t.Context(), id, set("n", "1"))
 				expect(t, "a save", verdictOf(err), "not found")
-				_, err = o.Rotate(t.Context(), id, idOf("new"), sessionstore.Change{})
+				_, err = o.Rotate(t.Context(), id, idOf("new"), store.Change{})
 				expect(t, "a rotate", verdictOf(err), "not found")
 				_, err = peer.Load(t.Context(), id, 0)
 				if want := map[bool]string{true: "unavailable", false: "alive"}[r.CacheAcked]; verdictOf(err) != want {

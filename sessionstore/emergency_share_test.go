@@ -11,11 +11,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 func (o *outage) begin(name, userID string) error {
-	_, err := o.Create(o.t.Context(), sessionstore.Draft{ID: idOf(name), UserID: userID, Data: json.RawMessage(`{"n":0}`)})
+	_, err := o.Create(o.t.Context(), store.Draft{ID: idOf(name), UserID: userID, Data: json.RawMessage(`{"n":0}`)})
 	return err
 }
 
@@ -32,7 +32,7 @@ func TestVisitorsLeaveRoomForLoginsInAnEmergency(t *testing.T) {
 		expect(t, "visitors", visitors, 50)
 		// A visitor who logs in makes room for another one, and takes of the
 		// users'.
-		_, err := o.Rotate(t.Context(), idOf("visitor0"), idOf("login0"), sessionstore.Change{UserID: "ann"})
+		_, err := o.Rotate(t.Context(), idOf("visitor0"), idOf("login0"), store.Change{UserID: "ann"})
 		expect(t, "a visitor's login", err, nil)
 		expect(t, "another visitor", o.begin("one more", ""), nil)
 		expect(t, "one too many", verdictOf(o.begin("one too many", "")), "unavailable")
@@ -117,13 +117,13 @@ func TestUsersAreRestoredFirst(t *testing.T) {
 
 // refusingUsers refuses rows with a user while it is on.
 type refusingUsers struct {
-	sessionstore.Store
+	store.Store
 	on atomic.Bool
 }
 
-func (r *refusingUsers) Create(ctx context.Context, d sessionstore.Draft) (sessionstore.Record, error) {
+func (r *refusingUsers) Create(ctx context.Context, d store.Draft) (store.Record, error) {
 	if r.on.Load() && d.UserID != "" {
-		return sessionstore.Record{}, errors.New("the data can't be stored")
+		return store.Record{}, errors.New("the data can't be stored")
 	}
 	return r.Store.Create(ctx, d)
 }

@@ -4,11 +4,41 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // The errors of this package, to be tested with [errors.Is]. None of them, nor any error that wraps them, holds
 // a token, a secret, a password or a session's data.
 var (
+	// ErrUnavailable: the store did not answer. The session is not lost; the same request may succeed later.
+	// An HTTP handler answers it with 503 and leaves the cookie alone.
+	ErrUnavailable = store.ErrUnavailable
+
+	// ErrOutcomeUnknown: a change was sent to Postgres and no answer came, so it is made or not; or it is made, its wait for a
+	// synchronous standby was cancelled, and it is lost if the primary is. The same change can be made again without
+	// harm. It comes with ErrUnavailable, or with the error of a context that ended.
+	ErrOutcomeUnknown = store.ErrOutcomeUnknown
+
+	// ErrNotFound: the session was revoked, expired or never existed.
+	ErrNotFound = store.ErrNotFound
+
+	// ErrExpired: the session is there and its deadline has passed. It is an ErrNotFound too, and only a [store.Store]'s Load tells it: to
+	// an application both are the same visitor without a session.
+	ErrExpired = store.ErrExpired
+
+	// ErrExists: a session with this id exists. With random tokens it means a broken random source.
+	ErrExists = store.ErrExists
+
+	// ErrTooManySessions: the user has as many sessions as [sessionstore.Config.MaxSessionsPerUser] allows, and
+	// [sessionstore.Config.DenyAtMaxSessions] says that a further login fails.
+	ErrTooManySessions = store.ErrTooManySessions
+
+	// ErrRevoked: the sessions of the user were revoked while the login was
+	// under way, so it may rest on an old password. [sessionstore.ServeError] answers 403,
+	// and the user logs in again.
+	ErrRevoked = store.ErrRevoked
+
 	// ErrNoMiddleware: the context is not that of a request that came through
 	// [Manager.Handler]. A context of a framework's own, such as a
 	// *gin.Context, may hide it.

@@ -4,13 +4,15 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // What an audit can't do without has a bound too, and goes on afterwards. The queue keeps no memory for what has left it.
 func TestKeptEventsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate, told := make(chan struct{}), map[EventKind]int{}
-		m, err := NewWithStore(NewMemory(Expiry{Idle: minTimeout, Absolute: minTimeout}, 0), Config{
+		m, err := NewWithStore(NewMemory(store.Expiry{Idle: minTimeout, Absolute: minTimeout}, 0), Config{
 			Secrets: []Secret{secretA},
 			Observer: func(_ context.Context, e Event) {
 				<-gate
@@ -54,7 +56,7 @@ func TestKeptEventsAreBounded(t *testing.T) {
 func TestAQueueThatIsNeverEmptyStaysSmall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		m, err := NewWithStore(NewMemory(Expiry{Idle: minTimeout, Absolute: minTimeout}, 0), Config{
+		m, err := NewWithStore(NewMemory(store.Expiry{Idle: minTimeout, Absolute: minTimeout}, 0), Config{
 			Secrets: []Secret{secretA}, Observer: func(context.Context, Event) { <-gate },
 		})
 		if err != nil {

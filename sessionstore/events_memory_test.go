@@ -48,7 +48,8 @@ func TestEventsThatWaitKeepNoRequest(t *testing.T) {
 type bigBody struct{ big *[1 << 20]byte }
 
 func (bigBody) Read([]byte) (int, error) { return 0, http.ErrBodyReadAfterClose }
-func (bigBody) Close() error             { return nil }
+
+func (bigBody) Close() error { return nil }
 
 // A log that panics, as the default observer and again when that is to be said, ends neither the process nor the telling.
 func TestALogThatPanicsEndsNothing(t *testing.T) {
@@ -63,8 +64,11 @@ func TestALogThatPanicsEndsNothing(t *testing.T) {
 type panicking struct{ lines []string }
 
 func (p *panicking) Enabled(context.Context, slog.Level) bool { return true }
-func (p *panicking) WithAttrs([]slog.Attr) slog.Handler       { return p }
-func (p *panicking) WithGroup(string) slog.Handler            { return p }
+
+func (p *panicking) WithAttrs([]slog.Attr) slog.Handler { return p }
+
+func (p *panicking) WithGroup(string) slog.Handler { return p }
+
 func (p *panicking) Handle(_ context.Context, r slog.Record) error {
 	p.lines = append(p.lines, r.Message)
 	panic("no log")

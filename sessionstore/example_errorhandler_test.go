@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // An error handler of one's own answers when a session can't be saved. Nothing of the handler's answer was sent yet.
 func ExampleErrorHandler() {
 	const timeout = time.Hour
-	full := sessionstore.NewMemory(sessionstore.Expiry{Idle: timeout, Absolute: timeout}, 1)
+	full := sessionstore.NewMemory(store.Expiry{Idle: timeout, Absolute: timeout}, 1)
 	sessions, err := sessionstore.NewWithStore(full, sessionstore.Config{
 		Env:     sessionstore.Development,
 		Timeout: timeout, AbsoluteTimeout: timeout,

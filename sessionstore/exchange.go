@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // exchange is one request and its response, as far as the session is concerned.
@@ -138,7 +140,7 @@ func (x *exchange) save() error {
 
 	ctx := x.request.Context()
 	err := x.persist(s.save)
-	if errors.Is(err, ErrUncertain) && s.rotating() {
+	if errors.Is(err, ErrOutcomeUnknown) && s.rotating() {
 		err = x.persist(s.save) // repeats the change of token, with the same new token
 	}
 	switch {
@@ -169,7 +171,7 @@ func (x *exchange) forgetDead() {
 		return
 	}
 	_ = x.persist(func(ctx context.Context) error {
-		alive, _, err := x.m.store.Alive(ctx, []ID{id})
+		alive, _, err := x.m.store.Alive(ctx, []store.ID{id})
 		if err == nil && len(alive) == 0 {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -256,7 +258,7 @@ func (x *exchange) noteUse() {
 		return
 	}
 	x.noted = true
-	t := Touch{ID: s.rec.ID}
+	t := store.Touch{ID: s.rec.ID}
 	if s.client.IP != s.rec.IP {
 		t.IP = s.client.IP
 	}

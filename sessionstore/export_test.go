@@ -1,6 +1,10 @@
 package sessionstore
 
-import "context"
+import (
+	"context"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
 
 // The sizes and the pace that tests count on.
 const (
@@ -13,7 +17,7 @@ const (
 )
 
 // AddTouch queues a touch as the end of a request does.
-func (m *Manager) AddTouch(t Touch) { m.touches.add(t) }
+func (m *Manager) AddTouch(t store.Touch) { m.touches.add(t) }
 
 // Watching says whether a check of open connections is set or under way.
 func (m *Manager) Watching() bool {

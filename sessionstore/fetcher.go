@@ -1,6 +1,8 @@
 package sessionstore
 
-import "strings"
+import (
+	"strings"
+)
 
 // fetchers are parts of the user agents of programs that fetch for a browser or
 // an app, with its cookies and under a name of their own: media players,

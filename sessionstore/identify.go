@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // emergencyAge is for how long an instance takes a session of an emergency that
@@ -63,7 +65,7 @@ func safe(method string) bool {
 func (x *exchange) choose(ctx context.Context, tickets []ticket) error {
 	m := x.m
 	if len(tickets) > 1 {
-		ids := make([]ID, len(tickets))
+		ids := make([]store.ID, len(tickets))
 		for i := range tickets {
 			ids[i] = tickets[i].token.id()
 		}
@@ -73,7 +75,7 @@ func (x *exchange) choose(ctx context.Context, tickets []ticket) error {
 			return x.notLoaded(ctx, err)
 		case len(alive) > 1:
 			for _, id := range alive {
-				x.session.presented = append(x.session.presented, doomed{Record: Record{ID: id}})
+				x.session.presented = append(x.session.presented, doomed{Record: store.Record{ID: id}})
 			}
 			x.ambiguous = true
 			m.observe(ctx, Event{Kind: EventAmbiguous})
@@ -102,7 +104,7 @@ func (x *exchange) take(ctx context.Context, t ticket) error {
 	if err == nil && t.made > 0 && bars(&rec) {
 		err = ErrNotFound
 	} else if errors.Is(err, ErrNotFound) && !errors.Is(err, ErrExpired) && t.made > 0 {
-		s.presented = []doomed{{Record: Record{ID: t.token.id()}, unrestored: true}}
+		s.presented = []doomed{{Record: store.Record{ID: t.token.id()}, unrestored: true}}
 	}
 	switch {
 	case errors.Is(err, ErrNotFound):

@@ -8,12 +8,13 @@ import (
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // unheard is a store that becomes unavailable with the reply to a Rotate, which
 // it has made or not.
 type unheard struct {
-	sessionstore.Store
+	store.Store
 	armed, made, away bool
 	late              func() error // the Rotate, as it arrives later
 }
@@ -25,7 +26,7 @@ func (u *unheard) gone() error {
 	return nil
 }
 
-func (u *unheard) Rotate(ctx context.Context, old, id sessionstore.ID, c sessionstore.Change) (rec sessionstore.Record, err error) {
+func (u *unheard) Rotate(ctx context.Context, old, id store.ID, c store.Change) (rec store.Record, err error) {
 	if !u.armed {
 		if err := u.gone(); err != nil {
 			return rec, err
@@ -42,14 +43,14 @@ func (u *unheard) Rotate(ctx context.Context, old, id sessionstore.ID, c session
 	return rec, errLost
 }
 
-func (u *unheard) Load(ctx context.Context, id sessionstore.ID, floor int64) (rec sessionstore.Record, err error) {
+func (u *unheard) Load(ctx context.Context, id store.ID, floor int64) (rec store.Record, err error) {
 	if err := u.gone(); err != nil {
 		return rec, err
 	}
 	return u.Store.Load(ctx, id, floor)
 }
 
-func (u *unheard) Save(ctx context.Context, id sessionstore.ID, c sessionstore.Change) (rec sessionstore.Record, err error) {
+func (u *unheard) Save(ctx context.Context, id store.ID, c store.Change) (rec store.Record, err error) {
 	if err := u.gone(); err != nil {
 		return rec, err
 	}

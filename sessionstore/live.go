@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const (
@@ -72,7 +74,7 @@ type watch struct {
 // watches asks whether the sessions of open connections live. The first to come sets the clock; when none is open, nothing
 // runs.
 type watches struct {
-	store    Store
+	store    store.Store
 	timeout  time.Duration
 	patience time.Duration
 	failed   func(error)
@@ -134,7 +136,7 @@ func (q *watches) again(after time.Duration) {
 
 // wake checks at once if a session that has just ended here may be watched.
 // Other instances find out with their next check.
-func (q *watches) wake(ended func(*Record) bool) {
+func (q *watches) wake(ended func(*store.Record) bool) {
 	q.mu.Lock()
 	open := slices.Collect(maps.Keys(q.open))
 	q.mu.Unlock()
@@ -171,7 +173,7 @@ func (q *watches) check() {
 	var err error
 	if len(ids) > 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), min(q.timeout, q.bearable(watched, began)))
-		var alive, ended []ID
+		var alive, ended []store.ID
 		alive, ended, err = q.store.Alive(ctx, ids)
 		for _, id := range alive {
 			if q.barred(ctx, id, watched[id]) {
@@ -225,7 +227,7 @@ func (q *watches) check() {
 // barred reports whether the session of an emergency was logged out at another
 // instance: what is alive under its id is the row of bar. Once it has been
 // found restored, no row of bar can come.
-func (q *watches) barred(ctx context.Context, id ID, of []*watch) bool {
+func (q *watches) barred(ctx context.Context, id store.ID, of []*watch) bool {
 	for _, w := range of {
 		if rec, _ := w.session.Record(); w.restored || !rec.Emergency {
 			return false
@@ -241,7 +243,7 @@ func (q *watches) barred(ctx context.Context, id ID, of []*watch) bool {
 }
 
 // bearable is how long an answer may take, so that a store that hangs keeps no connection for much longer than the patience.
-func (q *watches) bearable(watched map[ID][]*watch, began time.Time) time.Duration {
+func (q *watches) bearable(watched map[store.ID][]*watch, began time.Time) time.Duration {
 	first := began
 	for _, of := range watched {
 		for _, w := range of {
@@ -254,8 +256,8 @@ func (q *watches) bearable(watched map[ID][]*watch, began time.Time) time.Durati
 }
 
 // sessions is what to ask for, and which connections have already lost their session.
-func (q *watches) sessions() (watched map[ID][]*watch, ids []ID, cancelled map[*watch]error) {
-	watched, cancelled = map[ID][]*watch{}, map[*watch]error{}
+func (q *watches) sessions() (watched map[store.ID][]*watch, ids []store.ID, cancelled map[*watch]error) {
+	watched, cancelled = map[store.ID][]*watch{}, map[*watch]error{}
 	q.mu.Lock()
 	open := make([]*watch, 0, len(q.open))
 	for w := range q.open {
@@ -304,7 +306,7 @@ func (m *Manager) Watched() int {
 
 // endedAs says whether the session is over, given that this id of its is dead. It is not when the request has just moved
 // it to another id, or is about to: a save that is under way is waited for until the next check.
-func (s *Session) endedAs(id ID) bool {
+func (s *Session) endedAs(id store.ID) bool {
 	if !s.saving.TryLock() {
 		return false
 	}

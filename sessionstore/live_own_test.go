@@ -10,16 +10,17 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // moveLate is a store whose Rotate is done long before its answer comes.
 type moveLate struct {
-	sessionstore.Store
+	store.Store
 	late   atomic.Bool
 	answer chan struct{}
 }
 
-func (m *moveLate) Rotate(ctx context.Context, old, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
+func (m *moveLate) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
 	rec, err := m.Store.Rotate(ctx, old, id, c)
 	if m.late.Load() {
 		<-m.answer

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // stream is an open connection that is bound to a session.
@@ -65,7 +66,7 @@ func (st *stream) expect(what string, want error) {
 }
 
 // id is what the store knows the session by.
-func (st *stream) id() sessionstore.ID {
+func (st *stream) id() store.ID {
 	rec, _ := st.s.Record()
 	return rec.ID
 }
@@ -142,7 +143,7 @@ func TestEndWatches(t *testing.T) {
 // Only use keeps a session, and an open stream is none.
 func TestWatchEndsWithTheTimeouts(t *testing.T) {
 	const idle, absolute = 2 * time.Minute, 10 * time.Minute
-	expiry := sessionstore.Expiry{Idle: idle, Absolute: absolute}
+	expiry := store.Expiry{Idle: idle, Absolute: absolute}
 	short := func(cfg *sessionstore.Config) { cfg.Timeout, cfg.AbsoluteTimeout = idle, absolute }
 	for name, end := range map[string]func(*site, string, *stream){
 		"idle": func(_ *site, _ string, st *stream) {

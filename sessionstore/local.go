@@ -3,6 +3,8 @@ package sessionstore
 import (
 	"context"
 	"errors"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const (
@@ -17,33 +19,33 @@ const (
 // The caller holds emergency.mu.
 type local struct {
 	// ended says that a session is gone, where Postgres can't be asked. What is forgotten here is one that nobody can say anything of.
-	ended map[ID]struct{}
+	ended map[store.ID]struct{}
 	// doubted are the ids that a Create was sent to Postgres with, and not answered. A Create may be repeated, and then in memory. It is
 	// never emptied, since nobody knows when one is repeated; when it is full, every id is doubted.
-	doubted map[ID]struct{}
+	doubted map[store.ID]struct{}
 	// maxEnded and maxDoubted bound them.
 	maxEnded, maxDoubted int
 }
 
 func newLocal() local {
-	return local{ended: map[ID]struct{}{}, doubted: map[ID]struct{}{}, maxEnded: maxEndedHere, maxDoubted: maxDoubted}
+	return local{ended: map[store.ID]struct{}{}, doubted: map[store.ID]struct{}{}, maxEnded: maxEndedHere, maxDoubted: maxDoubted}
 }
 
 // doubt notes that Postgres may have a session.
-func (l *local) doubt(id ID) {
+func (l *local) doubt(id store.ID) {
 	if len(l.doubted) < l.maxDoubted {
 		l.doubted[id] = struct{}{}
 	}
 }
 
 // doubts reports whether Postgres may have a session.
-func (l *local) doubts(id ID) bool {
+func (l *local) doubts(id store.ID) bool {
 	_, doubted := l.doubted[id]
 	return doubted || len(l.doubted) >= l.maxDoubted
 }
 
 // end notes that a session has ended.
-func (l *local) end(id ID) {
+func (l *local) end(id store.ID) {
 	for other := range l.ended {
 		if len(l.ended) < l.maxEnded {
 			break
@@ -54,9 +56,9 @@ func (l *local) end(id ID) {
 }
 
 // create is a Create at Postgres.
-func (e *emergency) create(ctx context.Context, d Draft) (Record, error) {
+func (e *emergency) create(ctx context.Context, d store.Draft) (store.Record, error) {
 	rec, err := e.front.Create(ctx, d)
-	if errors.Is(err, ErrUncertain) {
+	if errors.Is(err, ErrOutcomeUnknown) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.local.doubt(d.ID)
@@ -65,7 +67,7 @@ func (e *emergency) create(ctx context.Context, d Draft) (Record, error) {
 }
 
 // onlyHere says whether a session is in memory, or was until it ended, and Postgres can't have it. The caller holds e.moving.
-func (e *emergency) onlyHere(id ID) bool {
+func (e *emergency) onlyHere(id store.ID) bool {
 	held := e.memory.holds(id)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -76,7 +78,7 @@ func (e *emergency) onlyHere(id ID) bool {
 }
 
 // endHere ends a session that is only here, and says so to whoever asks. The caller holds e.moving.
-func (e *emergency) endHere(id ID) {
+func (e *emergency) endHere(id store.ID) {
 	e.memory.forget(id)
 	e.mu.Lock()
 	defer e.mu.Unlock()

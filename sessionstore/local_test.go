@@ -9,6 +9,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Whoever begins sessions in an emergency and ends them, one after the other, keeps nobody from logging out, and the recovery short.
@@ -22,7 +23,7 @@ func TestEmergencySessionsThatEndInItFillNoJournal(t *testing.T) {
 		for i := range 100 {
 			id, next := idOf(fmt.Sprint(i)), idOf(fmt.Sprint(i, " renewed"))
 			o.create(fmt.Sprint(i))
-			_, err := o.Rotate(t.Context(), id, next, sessionstore.Change{})
+			_, err := o.Rotate(t.Context(), id, next, store.Change{})
 			expect(t, "a rotate", err, nil)
 			for range 2 {
 				r, err := o.Delete(t.Context(), next)
@@ -54,7 +55,7 @@ func TestEmergencyCreateThatWasSentBefore(t *testing.T) {
 			defer o.end()
 			id := idOf("s")
 			o.losing.lost = func(method string) bool { return method == "Create" }
-			_, err := o.Create(context.Background(), sessionstore.Draft{ID: id})
+			_, err := o.Create(context.Background(), store.Draft{ID: id})
 			expect(t, "nobody answers", verdictOf(err), "unavailable")
 			o.losing.lost = func(string) bool { return false }
 			o.away()
@@ -63,13 +64,13 @@ func TestEmergencyCreateThatWasSentBefore(t *testing.T) {
 			case "delete":
 				_, err = o.Delete(t.Context(), id)
 			case "rotate":
-				_, err = o.Rotate(t.Context(), id, idOf("renewed"), sessionstore.Change{})
+				_, err = o.Rotate(t.Context(), id, idOf("renewed"), store.Change{})
 			default:
-				o.losing.refuses = func(sessionstore.Draft) error { return sessionstore.FailureWith("55P03") }
+				o.losing.refuses = func(store.Draft) error { return sessionstore.FailureWith("55P03") }
 				o.pg.up()
 				time.Sleep(1100 * time.Millisecond)
 				expect(t, "mode", o.Mode(), coherence.Importing)
-				_, err = o.Rotate(t.Context(), id, idOf("renewed"), sessionstore.Change{})
+				_, err = o.Rotate(t.Context(), id, idOf("renewed"), store.Change{})
 				o.losing.refuses = nil
 			}
 			expect(t, how, err, nil)
@@ -102,7 +103,7 @@ func TestEmergencyForgetsWhatEndedInIt(t *testing.T) {
 		expect(t, "rows", o.pg.rows(), 0)
 
 		o.losing.lost = func(method string) bool { return method == "Create" }
-		_, err := o.Create(t.Context(), sessionstore.Draft{ID: idOf("sent")})
+		_, err := o.Create(t.Context(), store.Draft{ID: idOf("sent")})
 		expect(t, "nobody answers", verdictOf(err), "unavailable")
 		o.losing.lost = func(string) bool { return false }
 		o.away()

@@ -5,6 +5,8 @@ import (
 	"context"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const maxUserIDBytes = 256
@@ -82,7 +84,7 @@ func (s *Session) Logout(ctx context.Context) error {
 }
 
 // doom notes that a session is to be deleted.
-func (s *Session) doom(rec Record, by actor) {
+func (s *Session) doom(rec store.Record, by actor) {
 	d := doomed{Record: rec, by: by}
 	if s.pending != nil {
 		d.next = s.pending.id()
@@ -154,7 +156,7 @@ func (s *Session) cookable() error {
 
 // forget makes the session an empty one that is not in the store.
 func (s *Session) forget() {
-	s.identity, s.rec, s.edits = s.vacant, Record{}, nil
+	s.identity, s.rec, s.edits = s.vacant, store.Record{}, nil
 	s.userID, s.renew, s.drop, s.fresh, s.persist, s.kept, s.chosen = "", false, false, false, false, false, false
 	s.token, s.floor, s.held, s.pending = token{}, 0, nil, nil
 	s.life++

@@ -6,18 +6,20 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Manager is what an application holds: it makes sessions for its requests out of a [Store]. [Open] and [New] make
+// Manager is what an application holds: it makes sessions for its requests out of a [store.Store]. [Open] and [New] make
 // one; all its methods may be called by many goroutines at once.
 //
 // A Manager has no goroutine of its own while nothing happens: one tells the [Observer] of events as long as there are any, and
 // timers see to touches and watches. [Manager.Run] does the work that goes on for ever.
 type Manager struct {
 	cfg                Config
-	expiry             Expiry
+	expiry             store.Expiry
 	proxies            proxies
-	store              Store
+	store              store.Store
 	cookie             *cookieCodec
 	newToken           func() token
 	saidLink, saidForm atomic.Bool // that a session was withheld
@@ -41,7 +43,7 @@ type Manager struct {
 }
 
 // NewWithStore makes a Manager over any Store. It does not close it.
-func NewWithStore(store Store, cfg Config) (*Manager, error) {
+func NewWithStore(store store.Store, cfg Config) (*Manager, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -50,7 +52,7 @@ func NewWithStore(store Store, cfg Config) (*Manager, error) {
 }
 
 // newManager takes a Config that is complete and checked.
-func newManager(store Store, cfg Config) (*Manager, error) {
+func newManager(inner store.Store, cfg Config) (*Manager, error) {
 	cookie, err := newCookieCodec(cfg.Cookie, cfg.Env, cfg.Secrets)
 	if err != nil {
 		return nil, fmt.Errorf("sessionstore: deriving the cookie keys: %w", err)
@@ -59,7 +61,7 @@ func newManager(store Store, cfg Config) (*Manager, error) {
 		cfg:      cfg,
 		expiry:   cfg.Expiry(),
 		proxies:  cfg.trusted(),
-		store:    traced(store, LayerSession, cfg.Tracer),
+		store:    traced(inner, store.LayerSession, cfg.Tracer),
 		cookie:   cookie,
 		newToken: newToken,
 		places:   newSeenPlaces(),
@@ -125,7 +127,7 @@ func (m *Manager) StoreName() string { return m.store.Name() }
 // Store is what the Manager keeps sessions in: Redis, Postgres and memory as one, as [Open] and [New] put them together,
 // or the one given to [NewWithStore]. It is for what works on sessions below HTTP, such as tools and tests, at any time before Close.
 // What is done through it makes no events.
-func (m *Manager) Store() Store { return m.store }
+func (m *Manager) Store() store.Store { return m.store }
 
 // Format writes what the Manager is, and nothing of its configuration.
 func (m *Manager) Format(f fmt.State, _ rune) {

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 func TestDefault(t *testing.T) {
@@ -166,7 +167,7 @@ func TestNothingPrintsWhatIsSecret(t *testing.T) {
 		}
 		rec, _ := s.Record()
 		c.print(t, "ID", rec.ID)
-		c.print(t, "Touch", sessionstore.Touch{ID: rec.ID})
+		c.print(t, "Touch", store.Touch{ID: rec.ID})
 		expect(t, "the session prints", fmt.Sprint(s), "session "+string(rec.ID.Handle()))
 		expect(t, "the session logs", s.LogValue().String(), string(rec.ID.Handle()))
 		out, err := json.Marshal(s)

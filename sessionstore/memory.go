@@ -10,7 +10,13 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
+
+// markLifetime is for how long a mark counts: no session is older. The
+// migrations say the same.
+const markLifetime = 400 * 24 * time.Hour
 
 // defaultMemoryLimit at the largest data size comes to some gigabytes, at an ordinary one to some hundred megabytes.
 const defaultMemoryLimit = 100_000
@@ -18,7 +24,7 @@ const defaultMemoryLimit = 100_000
 // Memory keeps sessions in this process: for tests, for trying things out and for emergencies. They end with the
 // process and no other instance knows them. It is safe for concurrent use.
 type Memory struct {
-	expiry Expiry
+	expiry store.Expiry
 	limit  int
 	// maxBytes bounds what the sessions take; 0 is no bound.
 	maxBytes int
@@ -29,24 +35,24 @@ type Memory struct {
 	keepsShare bool
 
 	mu        sync.Mutex
-	sessions  map[ID]Record
-	users     map[ID]struct{} // those of the sessions that have a user
+	sessions  map[store.ID]store.Record
+	users     map[store.ID]struct{} // those of the sessions that have a user
 	bytes     int
-	anonymous int               // of bytes, what sessions without a user take
-	marks     map[string][]Mark // by user id, those of all users by ""
+	anonymous int                     // of bytes, what sessions without a user take
+	marks     map[string][]store.Mark // by user id, those of all users by ""
 	lastPrune time.Time
 }
 
-var _ Store = (*Memory)(nil)
+var _ store.Store = (*Memory)(nil)
 
 // NewMemory makes an empty store that holds at most limit sessions, 100,000 when limit is 0. Beyond that, Create
 // fails with [ErrUnavailable].
-func NewMemory(expiry Expiry, limit int) *Memory {
+func NewMemory(expiry store.Expiry, limit int) *Memory {
 	if limit <= 0 {
 		limit = defaultMemoryLimit
 	}
 	return &Memory{
-		expiry: expiry, limit: limit, sessions: map[ID]Record{}, users: map[ID]struct{}{}, marks: map[string][]Mark{},
+		expiry: expiry, limit: limit, sessions: map[store.ID]store.Record{}, users: map[store.ID]struct{}{}, marks: map[string][]store.Mark{},
 	}
 }
 
@@ -56,25 +62,25 @@ func (m *Memory) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "session
 // Name is "memory".
 func (m *Memory) Name() string { return "memory" }
 
-// Create implements [Store].
-func (m *Memory) Create(ctx context.Context, d Draft) (Record, error) {
+// Create implements [store.Store].
+func (m *Memory) Create(ctx context.Context, d store.Draft) (store.Record, error) {
 	if err := ctx.Err(); err != nil {
-		return Record{}, err
+		return store.Record{}, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, taken := m.sessions[d.ID]; taken {
-		return Record{}, ErrExists
+		return store.Record{}, ErrExists
 	}
 	if err := m.full(d.UserID); err != nil {
-		return Record{}, err
+		return store.Record{}, err
 	}
 	now := time.Now()
 	if m.crowded(d.UserID, d.MaxSessions, d.ID, now) {
-		return Record{}, ErrTooManySessions
+		return store.Record{}, ErrTooManySessions
 	}
 	born := now.Add(-d.Age)
-	rec := Record{
+	rec := store.Record{
 		ID: d.ID, UserID: d.UserID, Data: bytes.Clone(d.Data), Version: 1,
 		CreatedAt: born, LastSeenAt: now, AbsoluteExpiresAt: born.Add(m.expiry.Absolute), Client: d.Client, Emergency: m.emergency,
 	}
@@ -82,9 +88,9 @@ func (m *Memory) Create(ctx context.Context, d Draft) (Record, error) {
 		rec.Data = json.RawMessage("{}")
 	}
 	if d.UserID != "" {
-		rec.AuthenticatedAt, rec.began = born, d.Began
-		if m.refuses(d.UserID, d.Began.in(&rec), now) {
-			return Record{}, ErrRevoked
+		rec.AuthenticatedAt, rec.Began = born, d.Began
+		if m.refuses(d.UserID, d.Began.In(&rec), now) {
+			return store.Record{}, ErrRevoked
 		}
 	}
 	from := now
@@ -96,10 +102,10 @@ func (m *Memory) Create(ctx context.Context, d Draft) (Record, error) {
 	return rec, m.put(rec)
 }
 
-// Load implements [Store].
-func (m *Memory) Load(ctx context.Context, id ID, _ int64) (Record, error) {
+// Load implements [store.Store].
+func (m *Memory) Load(ctx context.Context, id store.ID, _ int64) (store.Record, error) {
 	if err := ctx.Err(); err != nil {
-		return Record{}, err
+		return store.Record{}, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -110,20 +116,20 @@ func (m *Memory) Load(ctx context.Context, id ID, _ int64) (Record, error) {
 	return rec, err
 }
 
-// Save implements [Store].
-func (m *Memory) Save(ctx context.Context, id ID, c Change) (Record, error) {
+// Save implements [store.Store].
+func (m *Memory) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
 	if err := ctx.Err(); err != nil {
-		return Record{}, err
+		return store.Record{}, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
 	rec, err := m.alive(id, now)
 	if err != nil {
-		return Record{}, err
+		return store.Record{}, err
 	}
 	if m.crowded(c.UserID, c.MaxSessions, id, now) {
-		return Record{}, ErrTooManySessions
+		return store.Record{}, ErrTooManySessions
 	}
 	if c.DropData || c.UserID != "" && rec.UserID != "" && rec.UserID != c.UserID {
 		rec.Data = nil
@@ -131,35 +137,35 @@ func (m *Memory) Save(ctx context.Context, id ID, c Change) (Record, error) {
 	rec.Data = patch(rec.Data, c)
 	rec.Version++
 	if c.UserID != "" {
-		rec.UserID, rec.AuthenticatedAt, rec.began = c.UserID, now, c.Began
+		rec.UserID, rec.AuthenticatedAt, rec.Began = c.UserID, now, c.Began
 	}
-	if (c.UserID != "" || !c.Began.IsZero()) && rec.UserID != "" && m.refuses(rec.UserID, c.Began.in(&rec), now) {
+	if (c.UserID != "" || !c.Began.IsZero()) && rec.UserID != "" && m.refuses(rec.UserID, c.Began.In(&rec), now) {
 		if c.UserID == "" {
 			m.drop(id) // it was logged in already
 		}
-		return Record{}, ErrRevoked
+		return store.Record{}, ErrRevoked
 	}
 	rec = used(m.expiry, rec, c.Client, now)
 	return rec, m.put(rec)
 }
 
-// Rotate implements [Store].
-func (m *Memory) Rotate(ctx context.Context, old, id ID, c Change) (Record, error) {
+// Rotate implements [store.Store].
+func (m *Memory) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
 	if err := ctx.Err(); err != nil {
-		return Record{}, err
+		return store.Record{}, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
 	rec, err := m.alive(old, now)
 	if err != nil {
-		return Record{}, err
+		return store.Record{}, err
 	}
 	if _, taken := m.sessions[id]; taken {
-		return Record{}, ErrExists
+		return store.Record{}, ErrExists
 	}
 	if m.crowded(c.UserID, c.MaxSessions, old, now) {
-		return Record{}, ErrTooManySessions
+		return store.Record{}, ErrTooManySessions
 	}
 	if c.DropData {
 		rec.Data = nil
@@ -168,9 +174,9 @@ func (m *Memory) Rotate(ctx context.Context, old, id ID, c Change) (Record, erro
 		if rec.UserID != "" && rec.UserID != c.UserID {
 			rec.Data = nil
 		}
-		rec.UserID, rec.AuthenticatedAt, rec.CreatedAt, rec.began = c.UserID, now, now, c.Began
-		if m.refuses(rec.UserID, c.Began.in(&rec), now) {
-			return Record{}, ErrRevoked
+		rec.UserID, rec.AuthenticatedAt, rec.CreatedAt, rec.Began = c.UserID, now, now, c.Began
+		if m.refuses(rec.UserID, c.Began.In(&rec), now) {
+			return store.Record{}, ErrRevoked
 		}
 		rec.AbsoluteExpiresAt = now.Add(m.expiry.Absolute)
 		rec.ExpiresAt = deadline(m.expiry, now, rec.AbsoluteExpiresAt)
@@ -183,13 +189,13 @@ func (m *Memory) Rotate(ctx context.Context, old, id ID, c Change) (Record, erro
 	m.drop(old)
 	if err := m.put(rec); err != nil {
 		_ = m.put(was)
-		return Record{}, err
+		return store.Record{}, err
 	}
 	return rec, nil
 }
 
-// Touch implements [Store].
-func (m *Memory) Touch(ctx context.Context, touches []Touch) error {
+// Touch implements [store.Store].
+func (m *Memory) Touch(ctx context.Context, touches []store.Touch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -204,8 +210,8 @@ func (m *Memory) Touch(ctx context.Context, touches []Touch) error {
 	return nil
 }
 
-// Delete implements [Store].
-func (m *Memory) Delete(ctx context.Context, id ID) (Revocation, error) {
+// Delete implements [store.Store].
+func (m *Memory) Delete(ctx context.Context, id store.ID) (Revocation, error) {
 	if err := ctx.Err(); err != nil {
 		return Revocation{}, err
 	}
@@ -215,7 +221,7 @@ func (m *Memory) Delete(ctx context.Context, id ID) (Revocation, error) {
 	return Revocation{Committed: true, CacheAcked: true}, nil
 }
 
-// Prune implements [Store].
+// Prune implements [store.Store].
 func (m *Memory) Prune(ctx context.Context, max int) (int, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, false, err
@@ -230,7 +236,7 @@ func (m *Memory) Prune(ctx context.Context, max int) (int, bool, error) {
 		}
 	}
 	for key, marks := range m.marks {
-		marks = slices.DeleteFunc(marks, func(mark Mark) bool { return mark.RevokedAt.Before(now.Add(-markLifetime)) })
+		marks = slices.DeleteFunc(marks, func(mark store.Mark) bool { return mark.RevokedAt.Before(now.Add(-markLifetime)) })
 		if m.marks[key] = marks; len(marks) == 0 {
 			delete(m.marks, key)
 		}
@@ -239,7 +245,7 @@ func (m *Memory) Prune(ctx context.Context, max int) (int, bool, error) {
 	return n, true, nil
 }
 
-// Stats implements [Store]. It is always exact.
+// Stats implements [store.Store]. It is always exact.
 func (m *Memory) Stats(ctx context.Context, _ bool) (Stats, error) {
 	if err := ctx.Err(); err != nil {
 		return Stats{}, err
@@ -269,7 +275,7 @@ func (m *Memory) full(userID string) error {
 }
 
 // put keeps a record, if there is room for its bytes.
-func (m *Memory) put(rec Record) error {
+func (m *Memory) put(rec store.Record) error {
 	n := size(rec)
 	was, there := m.sessions[rec.ID]
 	grows := n
@@ -293,7 +299,7 @@ func (m *Memory) put(rec Record) error {
 	return nil
 }
 
-func (m *Memory) drop(id ID) {
+func (m *Memory) drop(id store.ID) {
 	rec, ok := m.sessions[id]
 	if !ok {
 		return
@@ -308,12 +314,12 @@ func (m *Memory) drop(id ID) {
 }
 
 // size is roughly what a record takes in memory.
-func size(rec Record) int {
+func size(rec store.Record) int {
 	const fixed = 512
 	return fixed + len(rec.Data) + len(rec.UserID) + len(rec.UserAgent)
 }
 
-func (m *Memory) holds(id ID) bool {
+func (m *Memory) holds(id store.ID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, ok := m.sessions[id]
@@ -321,7 +327,7 @@ func (m *Memory) holds(id ID) bool {
 }
 
 // forget is Delete whatever has become of the caller.
-func (m *Memory) forget(id ID) {
+func (m *Memory) forget(id store.ID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.drop(id)
@@ -335,10 +341,10 @@ func (m *Memory) len() int {
 
 // some is up to n of the sessions, alive or not, those with a user first, and
 // none of those to pass over.
-func (m *Memory) some(n int, over map[ID]struct{}) []Record {
+func (m *Memory) some(n int, over map[store.ID]struct{}) []store.Record {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	records := make([]Record, 0, min(n, len(m.sessions)))
+	records := make([]store.Record, 0, min(n, len(m.sessions)))
 	for id := range m.users {
 		if _, pass := over[id]; !pass && len(records) < n {
 			records = append(records, m.sessions[id])
@@ -358,18 +364,18 @@ func (m *Memory) some(n int, over map[ID]struct{}) []Record {
 	return records
 }
 
-func (m *Memory) alive(id ID, now time.Time) (Record, error) {
+func (m *Memory) alive(id store.ID, now time.Time) (store.Record, error) {
 	rec, ok := m.sessions[id]
 	if !ok || !rec.ExpiresAt.After(now) {
-		return Record{}, ErrNotFound
+		return store.Record{}, ErrNotFound
 	}
 	rec.ValidatedAt = now
 	return rec, nil
 }
 
 // used is a record after a use: what the SQL statements compute with now() and date_bin.
-func used(e Expiry, rec Record, c Client, now time.Time) Record {
-	rec.Client = rec.Client.updated(c)
+func used(e store.Expiry, rec store.Record, c Client, now time.Time) store.Record {
+	rec.Client = rec.Client.Merge(c)
 	if now.After(rec.LastSeenAt) {
 		rec.LastSeenAt = now
 	}
@@ -381,7 +387,7 @@ func used(e Expiry, rec Record, c Client, now time.Time) Record {
 }
 
 // deadline is the idle deadline of a use, rounded up to the resolution, and never past the absolute one.
-func deadline(e Expiry, now, absolute time.Time) time.Time {
+func deadline(e store.Expiry, now, absolute time.Time) time.Time {
 	d := now.Add(e.Idle).UnixMicro()
 	step := e.Resolution().Microseconds()
 	if rest := d % step; rest != 0 {
@@ -394,7 +400,7 @@ func deadline(e Expiry, now, absolute time.Time) time.Time {
 }
 
 // patch applies a change to data as Postgres's jsonb operators do.
-func patch(data json.RawMessage, c Change) json.RawMessage {
+func patch(data json.RawMessage, c store.Change) json.RawMessage {
 	if len(c.Set) == 0 && len(c.Removed) == 0 && len(data) > 0 {
 		return data
 	}

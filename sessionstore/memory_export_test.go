@@ -1,9 +1,13 @@
 package sessionstore
 
-import "time"
+import (
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
 
 // Age moves a session into the past.
-func (m *Memory) Age(id ID, d time.Duration) {
+func (m *Memory) Age(id store.ID, d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	rec, ok := m.sessions[id]

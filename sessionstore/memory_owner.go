@@ -6,33 +6,35 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// List implements [Store].
-func (m *Memory) List(ctx context.Context, userID string, p Page) ([]Record, error) {
+// List implements [store.Store].
+func (m *Memory) List(ctx context.Context, userID string, p Page) ([]store.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	recs := m.of(userID, time.Now())
-	slices.SortFunc(recs, func(a, b Record) int {
+	slices.SortFunc(recs, func(a, b store.Record) int {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), bytes.Compare(a.ID[:], b.ID[:]))
 	})
 	if !p.Before.IsZero() {
-		recs = slices.DeleteFunc(recs, func(rec Record) bool {
+		recs = slices.DeleteFunc(recs, func(rec store.Record) bool {
 			return rec.CreatedAt.After(p.Before) || rec.CreatedAt.Equal(p.Before) && bytes.Compare(rec.ID[:], p.After[:]) <= 0
 		})
 	}
-	recs = recs[:min(len(recs), p.size())]
+	recs = recs[:min(len(recs), p.Limit())]
 	for i := range recs {
 		recs[i].Data = nil
 	}
 	return recs, nil
 }
 
-// Revoke implements [Store].
-func (m *Memory) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, error) {
+// Revoke implements [store.Store].
+func (m *Memory) Revoke(ctx context.Context, s store.Selection) ([]store.ID, Revocation, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, Revocation{}, err
 	}
@@ -52,20 +54,20 @@ func (m *Memory) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, err
 	case s.UserID == "":
 		recs = nil
 	case s.Handle != "":
-		recs = slices.DeleteFunc(recs, func(rec Record) bool { return rec.ID.Handle() != s.Handle })
+		recs = slices.DeleteFunc(recs, func(rec store.Record) bool { return rec.ID.Handle() != s.Handle })
 	case s.Keep > 0:
-		slices.SortFunc(recs, func(a, b Record) int {
+		slices.SortFunc(recs, func(a, b store.Record) int {
 			return cmp.Or(b.AuthenticatedAt.Compare(a.AuthenticatedAt), bytes.Compare(a.ID[:], b.ID[:]))
 		})
 		recs = recs[min(len(recs), s.Keep):]
 	default:
-		recs = slices.DeleteFunc(recs, func(rec Record) bool { return rec.ID == s.Except })
+		recs = slices.DeleteFunc(recs, func(rec store.Record) bool { return rec.ID == s.Except })
 		if spared, there := m.sessions[s.Except]; there && spared.UserID == s.UserID {
-			spared.began = loginOf(&spared).sparedBy(s.Mark)
+			spared.Began = loginOf(&spared).SparedBy(s.Mark)
 			m.sessions[s.Except] = spared
 		}
 	}
-	var ids []ID
+	var ids []store.ID
 	for _, rec := range recs {
 		m.drop(rec.ID)
 		ids = append(ids, rec.ID)
@@ -75,8 +77,8 @@ func (m *Memory) Revoke(ctx context.Context, s Selection) ([]ID, Revocation, err
 }
 
 // of is a user's live sessions, in no order.
-func (m *Memory) of(userID string, now time.Time) []Record {
-	var recs []Record
+func (m *Memory) of(userID string, now time.Time) []store.Record {
+	var recs []store.Record
 	for _, rec := range m.sessions {
 		if rec.UserID == userID && rec.ExpiresAt.After(now) {
 			rec.ValidatedAt = now
@@ -87,7 +89,7 @@ func (m *Memory) of(userID string, now time.Time) []Record {
 }
 
 // crowded: the user has as many sessions as they may, not counting one.
-func (m *Memory) crowded(userID string, limit int, but ID, now time.Time) bool {
+func (m *Memory) crowded(userID string, limit int, but store.ID, now time.Time) bool {
 	if userID == "" || limit <= 0 {
 		return false
 	}
@@ -101,19 +103,19 @@ func (m *Memory) crowded(userID string, limit int, but ID, now time.Time) bool {
 }
 
 // mark adds the mark of a revoke, if the selection leaves one.
-func (m *Memory) mark(s *Selection, now time.Time) {
-	if !s.marks() {
+func (m *Memory) mark(s *store.Selection, now time.Time) {
+	if !s.LeavesMark() {
 		return
 	}
-	mark := Mark{ID: s.Mark, RevokedAt: now}
-	if mark.ID == (MarkID{}) {
-		mark.ID = newMarkID()
+	mark := store.Mark{ID: s.Mark, RevokedAt: now}
+	if mark.ID == (store.MarkID{}) {
+		mark.ID = store.NewMarkID()
 	}
 	m.marks[s.UserID] = append(m.marks[s.UserID], mark)
 }
 
 // refuses reports whether a mark refuses a login.
-func (m *Memory) refuses(userID string, began Began, now time.Time) bool {
+func (m *Memory) refuses(userID string, began store.Began, now time.Time) bool {
 	for _, key := range []string{"", userID} {
 		for _, mark := range m.marks[key] {
 			if began.RefusedBy(mark, now) {
@@ -126,9 +128,9 @@ func (m *Memory) refuses(userID string, began Began, now time.Time) bool {
 
 // loginOf is when the login of a session in memory began, for a store with
 // another clock. The age of the session doesn't say: see [emergency.age].
-func loginOf(r *Record) Began {
-	if _, stored := r.began.Stored(); r.UserID == "" || !stored {
-		return r.began
+func loginOf(r *store.Record) store.Began {
+	if _, stored := r.Began.Stored(); r.UserID == "" || !stored {
+		return r.Began
 	}
-	return BeganHere(r.AuthenticatedAt)
+	return store.BeganHere(r.AuthenticatedAt)
 }

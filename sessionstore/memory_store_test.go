@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
 
 func TestMemoryKeepsTheContract(t *testing.T) {
 	storetest.Run(t, storetest.Subject{
-		New: func(_ *testing.T, e sessionstore.Expiry) sessionstore.Store { return sessionstore.NewMemory(e, 0) },
-		Age: func(_ *testing.T, s sessionstore.Store, id sessionstore.ID, d time.Duration) {
+		New: func(_ *testing.T, e store.Expiry) store.Store { return sessionstore.NewMemory(e, 0) },
+		Age: func(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
 			s.(*sessionstore.Memory).Age(id, d)
 		},
 	})

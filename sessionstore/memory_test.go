@@ -9,15 +9,16 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-func memoryID(n byte) sessionstore.ID { return sessionstore.ID{n} }
+func memoryID(n byte) store.ID { return store.ID{n} }
 
 func TestMemoryLimit(t *testing.T) {
-	ctx, hour := context.Background(), sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour}
+	ctx, hour := context.Background(), store.Expiry{Idle: time.Hour, Absolute: time.Hour}
 	m := sessionstore.NewMemory(hour, 2)
 	create := func(n byte) error {
-		_, err := m.Create(ctx, sessionstore.Draft{ID: memoryID(n)})
+		_, err := m.Create(ctx, store.Draft{ID: memoryID(n)})
 		return err
 	}
 	if err := errors.Join(create(1), create(2)); err != nil {
@@ -29,7 +30,7 @@ func TestMemoryLimit(t *testing.T) {
 	if err := create(1); !errors.Is(err, sessionstore.ErrExists) {
 		t.Errorf("a taken id beyond the limit: %v", err)
 	}
-	if _, err := m.Rotate(ctx, memoryID(1), memoryID(4), sessionstore.Change{UserID: "ann"}); err != nil {
+	if _, err := m.Rotate(ctx, memoryID(1), memoryID(4), store.Change{UserID: "ann"}); err != nil {
 		t.Errorf("a login at the limit: %v", err)
 	}
 	if _, err := m.Delete(ctx, memoryID(2)); err != nil {
@@ -44,7 +45,7 @@ func TestMemoryLimit(t *testing.T) {
 	for _, limit := range []int{0, -1} {
 		m := sessionstore.NewMemory(hour, limit)
 		for n := range byte(100) {
-			if _, err := m.Create(ctx, sessionstore.Draft{ID: memoryID(n)}); err != nil {
+			if _, err := m.Create(ctx, store.Draft{ID: memoryID(n)}); err != nil {
 				t.Fatalf("limit %d: %v", limit, err)
 			}
 		}
@@ -54,7 +55,7 @@ func TestMemoryLimit(t *testing.T) {
 // What goes in and out belongs to the caller, who may do with it what they like, but for writing to Record.Data.
 func TestMemorySharesNothing(t *testing.T) {
 	ctx := context.Background()
-	m := sessionstore.NewMemory(sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
+	m := sessionstore.NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
 	overwrite := func(b []byte) { copy(b, bytes.Repeat([]byte("x"), len(b))) }
 	id := memoryID(1)
 	check := func(what, want string) {
@@ -65,7 +66,7 @@ func TestMemorySharesNothing(t *testing.T) {
 	}
 
 	data := json.RawMessage(`{"a":1}`)
-	rec, err := m.Create(ctx, sessionstore.Draft{ID: id, UserID: "ann", Data: data})
+	rec, err := m.Create(ctx, store.Draft{ID: id, UserID: "ann", Data: data})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func TestMemorySharesNothing(t *testing.T) {
 
 	set := map[string]json.RawMessage{"b": json.RawMessage(`[1,2]`)}
 	removed := []string{"a"}
-	rec, err = m.Save(ctx, id, sessionstore.Change{Set: set, Removed: removed})
+	rec, err = m.Save(ctx, id, store.Change{Set: set, Removed: removed})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func TestMemorySharesNothing(t *testing.T) {
 	check("after changing what Save was given and returned", `{"b":[1,2]}`)
 
 	set = map[string]json.RawMessage{"c": json.RawMessage(`3`)}
-	if _, err = m.Rotate(ctx, id, memoryID(2), sessionstore.Change{Set: set}); err != nil {
+	if _, err = m.Rotate(ctx, id, memoryID(2), store.Change{Set: set}); err != nil {
 		t.Fatal(err)
 	}
 	overwrite(set["c"])
@@ -97,7 +98,7 @@ func TestMemorySharesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = m.Save(ctx, id, sessionstore.Change{Set: map[string]json.RawMessage{"b": json.RawMessage(`9`)}}); err != nil {
+	if _, err = m.Save(ctx, id, store.Change{Set: map[string]json.RawMessage{"b": json.RawMessage(`9`)}}); err != nil {
 		t.Fatal(err)
 	}
 	if string(before.Data) != `{"b":[1,2],"c":3}` {
@@ -106,7 +107,7 @@ func TestMemorySharesNothing(t *testing.T) {
 }
 
 func TestMemoryName(t *testing.T) {
-	if name := sessionstore.NewMemory(sessionstore.Expiry{}, 0).Name(); name != "memory" {
+	if name := sessionstore.NewMemory(store.Expiry{}, 0).Name(); name != "memory" {
 		t.Error(name)
 	}
 }

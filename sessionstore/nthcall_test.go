@@ -12,6 +12,7 @@ import (
 	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // nth lets the n-th call of Postgres or Redis fail in one way.
@@ -58,43 +59,43 @@ func failed[T any](ctx context.Context, f *nth, call string, away, lost error, d
 		return v, lost
 	case "left":
 		f.cancel()
-		return v, fmt.Errorf("%w (%w)", context.Canceled, sessionstore.ErrUncertain)
+		return v, fmt.Errorf("%w (%w)", context.Canceled, sessionstore.ErrOutcomeUnknown)
 	}
 	panic("no such fault")
 }
 
 type nthStore struct {
-	sessionstore.Store
+	store.Store
 	*nth
 }
 
-func (s *nthStore) Create(ctx context.Context, d sessionstore.Draft) (sessionstore.Record, error) {
-	return failed(ctx, s.nth, "Create", errNobody, errLost, func() (sessionstore.Record, error) { return s.Store.Create(ctx, d) })
+func (s *nthStore) Create(ctx context.Context, d store.Draft) (store.Record, error) {
+	return failed(ctx, s.nth, "Create", errNobody, errLost, func() (store.Record, error) { return s.Store.Create(ctx, d) })
 }
 
-func (s *nthStore) Load(ctx context.Context, id sessionstore.ID, floor int64) (sessionstore.Record, error) {
-	return failed(ctx, s.nth, "Load", errNobody, errNobody, func() (sessionstore.Record, error) { return s.Store.Load(ctx, id, floor) })
+func (s *nthStore) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
+	return failed(ctx, s.nth, "Load", errNobody, errNobody, func() (store.Record, error) { return s.Store.Load(ctx, id, floor) })
 }
 
-func (s *nthStore) Save(ctx context.Context, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
-	return failed(ctx, s.nth, "Save", errNobody, errLost, func() (sessionstore.Record, error) { return s.Store.Save(ctx, id, c) })
+func (s *nthStore) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
+	return failed(ctx, s.nth, "Save", errNobody, errLost, func() (store.Record, error) { return s.Store.Save(ctx, id, c) })
 }
 
-func (s *nthStore) Rotate(ctx context.Context, old, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
-	return failed(ctx, s.nth, "Rotate", errNobody, errLost, func() (sessionstore.Record, error) { return s.Store.Rotate(ctx, old, id, c) })
+func (s *nthStore) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
+	return failed(ctx, s.nth, "Rotate", errNobody, errLost, func() (store.Record, error) { return s.Store.Rotate(ctx, old, id, c) })
 }
 
-func (s *nthStore) Delete(ctx context.Context, id sessionstore.ID) (sessionstore.Revocation, error) {
+func (s *nthStore) Delete(ctx context.Context, id store.ID) (sessionstore.Revocation, error) {
 	return failed(ctx, s.nth, "Delete", errNobody, errLost, func() (sessionstore.Revocation, error) { return s.Store.Delete(ctx, id) })
 }
 
-func (s *nthStore) Touch(ctx context.Context, t []sessionstore.Touch) error {
+func (s *nthStore) Touch(ctx context.Context, t []store.Touch) error {
 	_, err := failed(ctx, s.nth, "Touch", errNobody, errLost, func() (any, error) { return nil, s.Store.Touch(ctx, t) })
 	return err
 }
 
-func (s *nthStore) Revoke(ctx context.Context, sel sessionstore.Selection) (ids []sessionstore.ID, r sessionstore.Revocation, err error) {
-	ids, err = failed(ctx, s.nth, "Revoke", errNobody, errLost, func() ([]sessionstore.ID, error) {
+func (s *nthStore) Revoke(ctx context.Context, sel store.Selection) (ids []store.ID, r sessionstore.Revocation, err error) {
+	ids, err = failed(ctx, s.nth, "Revoke", errNobody, errLost, func() ([]store.ID, error) {
 		ids, revoked, err := s.Store.Revoke(ctx, sel)
 		r = revoked
 		return ids, err
@@ -126,38 +127,38 @@ func (c nthCache) Bury(ctx context.Context, ttl time.Duration, ids ...cache.ID) 
 // is lost, none that was ended is back, and nothing fails because of Redis. Goroutines that stay behind fail the bubble.
 func TestTheNthCallFails(t *testing.T) {
 	old, id := idOf("old"), idOf("new")
-	gone := func(id sessionstore.ID) map[sessionstore.ID]string {
-		return map[sessionstore.ID]string{id: "not found"}
+	gone := func(id store.ID) map[store.ID]string {
+		return map[store.ID]string{id: "not found"}
 	}
 	for name, op := range map[string]struct {
-		do    func(context.Context, sessionstore.Store) error
+		do    func(context.Context, store.Store) error
 		again string // what the second time may come to beside success
-		want  map[sessionstore.ID]string
+		want  map[store.ID]string
 	}{
-		"create": {func(ctx context.Context, s sessionstore.Store) error {
-			_, err := s.Create(ctx, sessionstore.Draft{ID: id, UserID: "ann"})
+		"create": {func(ctx context.Context, s store.Store) error {
+			_, err := s.Create(ctx, store.Draft{ID: id, UserID: "ann"})
 			return err
-		}, sessionstore.ErrExists.Error(), map[sessionstore.ID]string{id: "alive", old: "alive"}},
-		"load": {func(ctx context.Context, s sessionstore.Store) error {
+		}, sessionstore.ErrExists.Error(), map[store.ID]string{id: "alive", old: "alive"}},
+		"load": {func(ctx context.Context, s store.Store) error {
 			_, err := s.Load(ctx, old, 0)
 			return err
-		}, "", map[sessionstore.ID]string{old: "alive"}},
-		"load behind the cache": {func(ctx context.Context, s sessionstore.Store) error {
+		}, "", map[store.ID]string{old: "alive"}},
+		"load behind the cache": {func(ctx context.Context, s store.Store) error {
 			_, err := s.Load(ctx, old, 9)
 			return err
-		}, "", map[sessionstore.ID]string{old: "alive"}},
-		"save": {func(ctx context.Context, s sessionstore.Store) error {
+		}, "", map[store.ID]string{old: "alive"}},
+		"save": {func(ctx context.Context, s store.Store) error {
 			_, err := s.Save(ctx, old, set("n", "1"))
 			return err
-		}, "", map[sessionstore.ID]string{old: "alive"}},
-		"rotate": {func(ctx context.Context, s sessionstore.Store) error {
-			_, err := s.Rotate(ctx, old, id, sessionstore.Change{UserID: "ann"})
+		}, "", map[store.ID]string{old: "alive"}},
+		"rotate": {func(ctx context.Context, s store.Store) error {
+			_, err := s.Rotate(ctx, old, id, store.Change{UserID: "ann"})
 			return err
-		}, "not found", map[sessionstore.ID]string{id: "alive", old: "not found"}},
-		"touch":  {func(ctx context.Context, s sessionstore.Store) error { return s.Touch(ctx, touchOf(old)) }, "", map[sessionstore.ID]string{old: "alive"}},
-		"delete": {func(ctx context.Context, s sessionstore.Store) error { _, err := s.Delete(ctx, old); return err }, "", gone(old)},
-		"revoke": {func(ctx context.Context, s sessionstore.Store) error {
-			_, _, err := s.Revoke(ctx, sessionstore.Selection{UserID: "ann"})
+		}, "not found", map[store.ID]string{id: "alive", old: "not found"}},
+		"touch":  {func(ctx context.Context, s store.Store) error { return s.Touch(ctx, touchOf(old)) }, "", map[store.ID]string{old: "alive"}},
+		"delete": {func(ctx context.Context, s store.Store) error { _, err := s.Delete(ctx, old); return err }, "", gone(old)},
+		"revoke": {func(ctx context.Context, s store.Store) error {
+			_, _, err := s.Revoke(ctx, store.Selection{UserID: "ann"})
 			return err
 		}, "", gone(old)},
 	} {
@@ -181,16 +182,16 @@ func TestTheNthCallFails(t *testing.T) {
 }
 
 // nthCall says which call failed; none if there are not so many.
-func nthCall(t *testing.T, n int, fault string, old sessionstore.ID, do func(context.Context, sessionstore.Store) error, again string, want map[sessionstore.ID]string) string {
+func nthCall(t *testing.T, n int, fault string, old store.ID, do func(context.Context, store.Store) error, again string, want map[store.ID]string) string {
 	f := &nth{fault: fault, n: -1}
 	rows, slots := sessionstore.NewMemory(weekly, 0), newSlotCache()
 	e := sessionstore.NewEmergency(&nthStore{rows, f}, nthCache{slots, f}, halfMinute, weekly, nil)
 	peer := sessionstore.NewCached(rows, slots, halfMinute, weekly)
-	for _, s := range []sessionstore.Store{e, peer} { // both know Postgres's clock
-		_, err := s.Create(t.Context(), sessionstore.Draft{ID: idOf(fmt.Sprintf("%T", s))})
+	for _, s := range []store.Store{e, peer} { // both know Postgres's clock
+		_, err := s.Create(t.Context(), store.Draft{ID: idOf(fmt.Sprintf("%T", s))})
 		expect(t, "error", err, nil)
 	}
-	_, err := e.Create(t.Context(), sessionstore.Draft{ID: old, UserID: "ann"})
+	_, err := e.Create(t.Context(), store.Draft{ID: old, UserID: "ann"})
 	expect(t, "error", err, nil)
 	_, err = e.Load(t.Context(), old, 0)
 	expect(t, "error", err, nil)
@@ -213,7 +214,7 @@ func nthCall(t *testing.T, n int, fault string, old sessionstore.ID, do func(con
 	time.Sleep(halfMinute.Exposure() + time.Second)
 	expect(t, "mode", e.Mode(), coherence.Normal)
 	for id, verdict := range want {
-		for _, s := range []sessionstore.Store{e, peer, rows} {
+		for _, s := range []store.Store{e, peer, rows} {
 			rec, err := s.Load(t.Context(), id, 0)
 			if got := verdictOf(err); got != verdict {
 				t.Errorf("call %d, %s: in the end %T has it %s, want %s", n, f.struck, s, got, verdict)

@@ -1,6 +1,8 @@
 package sessionstore
 
-import "encoding/json"
+import (
+	"encoding/json"
+)
 
 // decodeObject splits a session's data into its values.
 func decodeObject(data json.RawMessage) (map[string]json.RawMessage, error) {

@@ -1,5 +1,9 @@
 package sessionstore
 
+import (
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
+
 // operation is what Postgres is asked for: the statements of one kind, however many calls share them.
 type operation int
 
@@ -30,8 +34,8 @@ var effects = [operations]effect{
 }
 
 // operationNames is what a Tracer is told.
-var operationNames = [operations]Operation{
-	opCreate: OpCreate, opLoad: OpLoad, opSave: OpSave, opRotate: OpRotate, opTouch: OpTouch, opDelete: OpDelete,
-	opList: OpList, opRevoke: OpRevoke, opAlive: OpAlive, opMark: OpMark, opLook: OpLook,
-	opPrune: OpPrune, opStats: OpStats, opCheck: OpCheck,
+var operationNames = [operations]store.Operation{
+	opCreate: store.OpCreate, opLoad: store.OpLoad, opSave: store.OpSave, opRotate: store.OpRotate, opTouch: store.OpTouch, opDelete: store.OpDelete,
+	opList: store.OpList, opRevoke: store.OpRevoke, opAlive: store.OpAlive, opMark: store.OpMark, opLook: store.OpLook,
+	opPrune: store.OpPrune, opStats: store.OpStats, opCheck: store.OpCheck,
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // outage is a process with an emergency store, a cache and a Postgres that can go away.
@@ -21,13 +22,13 @@ type outage struct {
 	pg     *spyStore
 	losing *losing // between the two
 	cache  *slotCache
-	expiry sessionstore.Expiry
+	expiry store.Expiry
 
 	mu     sync.Mutex
 	events []sessionstore.Event
 }
 
-func newOutage(t *testing.T, policy coherence.Policy, expiry sessionstore.Expiry) *outage {
+func newOutage(t *testing.T, policy coherence.Policy, expiry store.Expiry) *outage {
 	o := &outage{t: t, pg: &spyStore{Store: sessionstore.NewMemory(expiry, 0)}, cache: newSlotCache(), expiry: expiry}
 	o.losing = &losing{Store: o.pg, lost: func(string) bool { return false }}
 	o.Emergency = sessionstore.NewEmergency(o.losing, o.cache, policy, expiry, o.observe)
@@ -75,9 +76,9 @@ func (o *outage) back() {
 	expect(o.t, "mode", o.Mode(), coherence.Normal)
 }
 
-func (o *outage) create(name string) sessionstore.Record {
+func (o *outage) create(name string) store.Record {
 	o.t.Helper()
-	rec, err := o.Create(o.t.Context(), sessionstore.Draft{
+	rec, err := o.Create(o.t.Context(), store.Draft{
 		ID: idOf(name), UserID: "ann", Data: json.RawMessage(`{"n":0}`), Client: sessionstore.Client{UserAgent: "browser"},
 	})
 	if err != nil {
@@ -87,7 +88,7 @@ func (o *outage) create(name string) sessionstore.Record {
 }
 
 // cached is a session of Postgres that the cache has.
-func (o *outage) cached(name string) sessionstore.ID {
+func (o *outage) cached(name string) store.ID {
 	o.t.Helper()
 	id := o.create(name).ID
 	expect(o.t, "load", o.got(id), "alive")
@@ -96,13 +97,13 @@ func (o *outage) cached(name string) sessionstore.ID {
 }
 
 // got says what a load comes to.
-func (o *outage) got(id sessionstore.ID) string {
+func (o *outage) got(id store.ID) string {
 	_, err := o.Load(o.t.Context(), id, 0)
 	return verdictOf(err)
 }
 
 // row is the session as Postgres has it.
-func (o *outage) row(id sessionstore.ID) string {
+func (o *outage) row(id store.ID) string {
 	_, err := o.pg.Store.Load(o.t.Context(), id, 0)
 	return verdictOf(err)
 }
@@ -114,6 +115,6 @@ func (o *outage) end() {
 	}
 }
 
-func set(key, value string) sessionstore.Change {
-	return sessionstore.Change{Set: map[string]json.RawMessage{key: json.RawMessage(value)}}
+func set(key, value string) store.Change {
+	return store.Change{Set: map[string]json.RawMessage{key: json.RawMessage(value)}}
 }

@@ -15,11 +15,12 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // promise is what was acknowledged about one id, as whoever did it knows.
 type promise struct {
-	id   sessionstore.ID
+	id   store.ID
 	made bool // there for sure
 	// gone: ended for sure. Others may see it until then at the latest.
 	gone  bool
@@ -45,7 +46,7 @@ type user struct {
 	served map[string]int
 }
 
-func (u *user) id() sessionstore.ID {
+func (u *user) id() store.ID {
 	u.n++
 	return idOf(fmt.Sprint(u.name, u.n))
 }
@@ -86,12 +87,12 @@ func (u *user) create() {
 }
 
 func (u *user) send(p *promise) {
-	_, err := u.o.Create(u.t.Context(), sessionstore.Draft{ID: p.id, Data: json.RawMessage(`{"n":0,"whose":"` + u.name + `"}`)})
+	_, err := u.o.Create(u.t.Context(), store.Draft{ID: p.id, Data: json.RawMessage(`{"n":0,"whose":"` + u.name + `"}`)})
 	switch {
 	case err == nil:
 		p.made = true
 		u.live = append(u.live, p)
-	case errors.Is(err, sessionstore.ErrUncertain):
+	case errors.Is(err, sessionstore.ErrOutcomeUnknown):
 		u.doubts = append(u.doubts, p)
 	}
 }
@@ -139,7 +140,7 @@ func (u *user) load(p *promise) {
 	u.check(p, rec, err, "a load in mode "+fmt.Sprint(u.o.Mode()))
 }
 
-func (u *user) check(p *promise, rec sessionstore.Record, err error, where string) {
+func (u *user) check(p *promise, rec store.Record, err error, where string) {
 	u.t.Helper()
 	u.served[verdictOf(err)]++
 	switch {
@@ -161,7 +162,7 @@ func (u *user) check(p *promise, rec sessionstore.Record, err error, where strin
 // delete ends a session, here or at another instance that knows of it, and repeats that until it is acknowledged.
 func (u *user) delete(p *promise) {
 	for {
-		from := sessionstore.Store(u.o)
+		from := store.Store(u.o)
 		_, err := u.o.Memory().Load(u.t.Context(), p.id, 0)
 		if here := err == nil; !here && u.rng.IntN(2) == 0 && u.o.row(p.id) == "alive" {
 			from = u.o.elsewhere()
@@ -179,14 +180,14 @@ func (u *user) delete(p *promise) {
 
 func (u *user) rotate(p *promise) {
 	next := &promise{id: u.id(), value: p.value, tried: p.tried}
-	_, err := u.o.Rotate(u.t.Context(), p.id, next.id, sessionstore.Change{})
+	_, err := u.o.Rotate(u.t.Context(), p.id, next.id, store.Change{})
 	switch {
 	case err == nil:
 		next.made, p.gone, p.until = true, true, time.Now().Add(u.policy.Exposure())
 		u.live, u.ended = append(u.live, next), append(u.ended, p)
 	case errors.Is(err, sessionstore.ErrNotFound):
 		u.t.Errorf("%s: a session that was acknowledged is lost: rotate in mode %v", u.name, u.o.Mode())
-	case errors.Is(err, sessionstore.ErrUncertain):
+	case errors.Is(err, sessionstore.ErrOutcomeUnknown):
 		p.made, p.next = false, next
 		u.ended = append(u.ended, p)
 	default:

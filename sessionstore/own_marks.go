@@ -4,21 +4,23 @@ import (
 	"context"
 	"slices"
 	"sync"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // ownMarks are the marks that one request has made. The zero value is empty,
 // nil takes none.
 type ownMarks struct {
 	mu  sync.Mutex
-	ids []MarkID
+	ids []store.MarkID
 }
 
 // mark gives a selection the id of its mark, and remembers it.
-func (o *ownMarks) mark(s *Selection) {
-	if !s.marks() {
+func (o *ownMarks) mark(s *store.Selection) {
+	if !s.LeavesMark() {
 		return
 	}
-	s.Mark = newMarkID()
+	s.Mark = store.NewMarkID()
 	if o != nil {
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -26,7 +28,7 @@ func (o *ownMarks) mark(s *Selection) {
 	}
 }
 
-func (o *ownMarks) all() []MarkID {
+func (o *ownMarks) all() []store.MarkID {
 	if o == nil {
 		return nil
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Info is what a user may see of a session: a line in the list of their devices.
@@ -23,7 +25,7 @@ type Info struct {
 	IP        netip.Addr `json:"ip,omitzero"`
 	UserAgent string     `json:"user_agent,omitempty"`
 
-	id ID
+	id store.ID
 }
 
 // Next is the page that begins after this session.
@@ -56,7 +58,7 @@ func (m *Manager) List(ctx context.Context, userID string, page Page) ([]Info, e
 // no session is, and an [EventForeignHandle].
 //
 // Like the other methods that end sessions of a user, it needs Postgres: in an emergency it fails with [ErrUnavailable] and ends
-// nothing, but for [Session.Logout], which ends the request's own session then too. [ErrUncertain] says that the answer
+// nothing, but for [Session.Logout], which ends the request's own session then too. [ErrOutcomeUnknown] says that the answer
 // was lost: asking again does no harm. A user id as no login can have it is a *[ValueError].
 func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocation, error) {
 	if err := userError(userID); err != nil {
@@ -65,7 +67,7 @@ func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocati
 	if h == "" {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
 	}
-	r, err := m.revoke(ctx, Selection{UserID: userID, Handle: h}, ReasonHandle, nil)
+	r, err := m.revoke(ctx, store.Selection{UserID: userID, Handle: h}, ReasonHandle, nil)
 	if err == nil && r.Count == 0 {
 		m.observe(ctx, foreign(ctx, userID))
 		err = fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
@@ -86,14 +88,14 @@ func (m *Manager) RevokeUser(ctx context.Context, userID string) (Revocation, er
 	if err := userError(userID); err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return m.revoke(ctx, Selection{UserID: userID}, ReasonUser, ownMarksOf(ctx))
+	return m.revoke(ctx, store.Selection{UserID: userID}, ReasonUser, ownMarksOf(ctx))
 }
 
 // RevokeAll ends every session of every user, and those of visitors, in batches
 // as [Manager.RevokeUser] does. The cache is not told of so many: other
 // instances may serve what it holds until it is no longer fresh.
 func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
-	return m.revoke(ctx, Selection{All: true}, ReasonAll, ownMarksOf(ctx))
+	return m.revoke(ctx, store.Selection{All: true}, ReasonAll, ownMarksOf(ctx))
 }
 
 type progressKey struct{}
@@ -127,24 +129,24 @@ func userError(userID string) error {
 	return nil
 }
 
-func (s *Session) others() (Selection, error) {
+func (s *Session) others() (store.Selection, error) {
 	userID := s.UserID()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		return Selection{}, ErrEnded
+		return store.Selection{}, ErrEnded
 	}
-	return Selection{UserID: userID, Except: s.rec.ID}, nil
+	return store.Selection{UserID: userID, Except: s.rec.ID}, nil
 }
 
 // revoke ends a selection. own are the marks of the request that asks for it.
-func (m *Manager) revoke(ctx context.Context, sel Selection, why Reason, own *ownMarks) (Revocation, error) {
+func (m *Manager) revoke(ctx context.Context, sel store.Selection, why Reason, own *ownMarks) (Revocation, error) {
 	e := revoked(ctx, sel, why)
 	own.mark(&sel)
 	sel.Progress, _ = ctx.Value(progressKey{}).(func(int))
 	_, r, err := m.store.Revoke(withoutSession(ctx), sel)
 	if r.Count > 0 || err == nil {
-		m.watches.wake(func(rec *Record) bool { return includes(sel, rec) })
+		m.watches.wake(func(rec *store.Record) bool { return includes(sel, rec) })
 	}
 	if e.Count, e.Revocation, e.Err = r.Count, r, err; r.Count > 0 { // some may have ended before the error
 		m.observe(ctx, e)
@@ -156,12 +158,12 @@ func (m *Manager) revoke(ctx context.Context, sel Selection, why Reason, own *ow
 }
 
 // includes reports whether a session may be in the selection.
-func includes(s Selection, rec *Record) bool {
+func includes(s store.Selection, rec *store.Record) bool {
 	return s.All || s.UserID != "" && rec.UserID == s.UserID && rec.ID != s.Except
 }
 
 // revoked is the event of a revoke that is about to be made: who acts is whoever has the request's session before it.
-func revoked(ctx context.Context, sel Selection, why Reason) Event {
+func revoked(ctx context.Context, sel store.Selection, why Reason) Event {
 	by := actorOf(ctx)
 	return Event{Kind: EventRevoked, Handle: sel.Handle, UserID: sel.UserID, Reason: why, Actor: by.name, Detail: by.note}
 }
@@ -179,7 +181,7 @@ func (m *Manager) limit(ctx context.Context, userID string) {
 		return
 	}
 	ctx = WithActor(ctx, userID, "")
-	if _, err := m.revoke(ctx, Selection{UserID: userID, Keep: m.cfg.MaxSessionsPerUser}, ReasonLimit, nil); err != nil {
+	if _, err := m.revoke(ctx, store.Selection{UserID: userID, Keep: m.cfg.MaxSessionsPerUser}, ReasonLimit, nil); err != nil {
 		m.observe(ctx, Event{Kind: EventLimitFailed, UserID: userID, Err: err})
 	}
 }

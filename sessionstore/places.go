@@ -3,6 +3,8 @@ package sessionstore
 import (
 	"hash/maphash"
 	"sync"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // maxPlaces bounds what is remembered twice over. Forgetting a place costs one
@@ -22,7 +24,7 @@ type seenPlaces struct {
 // place is what strayed tells apart: the family of browser and system, and the
 // network.
 type place struct {
-	session ID
+	session store.ID
 	action  SuspiciousAction
 	client  uint64 // hash
 }
@@ -30,7 +32,7 @@ type place struct {
 func newSeenPlaces() *seenPlaces { return &seenPlaces{seed: maphash.MakeSeed()} }
 
 // add reports whether a session is used from a place for the first time.
-func (p *seenPlaces) add(session ID, from Client, action SuspiciousAction) bool {
+func (p *seenPlaces) add(session store.ID, from Client, action SuspiciousAction) bool {
 	var h maphash.Hash
 	h.SetSeed(p.seed)
 	words := agentWords{rest: from.UserAgent}

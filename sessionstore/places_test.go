@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strconv"
 	"testing"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 func TestPlaceIsAFamilyAndANetwork(t *testing.T) {
@@ -32,7 +34,7 @@ func TestPlaceIsAFamilyAndANetwork(t *testing.T) {
 		if tt.ip != "" {
 			from.IP = netip.MustParseAddr(tt.ip)
 		}
-		if got := p.add(ID{tt.session[0]}, from, tt.action); got != tt.want {
+		if got := p.add(store.ID{tt.session[0]}, from, tt.action); got != tt.want {
 			t.Errorf("%+v: %v", tt, got)
 		}
 	}
@@ -43,10 +45,10 @@ func TestPlaceIsAFamilyAndANetwork(t *testing.T) {
 func TestPlacesAreBounded(t *testing.T) {
 	p := newSeenPlaces()
 	owner := Client{UserAgent: "owner/1"}
-	p.add(ID{1}, owner, ActionObserve)
+	p.add(store.ID{1}, owner, ActionObserve)
 	for i := range 5 * maxPlaces {
-		p.add(ID{2}, Client{IP: netip.AddrFrom4([4]byte{byte(i >> 16), byte(i >> 8), 0, 0}), UserAgent: "x" + strconv.Itoa(i%256) + "/1"}, ActionObserve)
-		if i%1000 == 0 && p.add(ID{1}, owner, ActionObserve) {
+		p.add(store.ID{2}, Client{IP: netip.AddrFrom4([4]byte{byte(i >> 16), byte(i >> 8), 0, 0}), UserAgent: "x" + strconv.Itoa(i%256) + "/1"}, ActionObserve)
+		if i%1000 == 0 && p.add(store.ID{1}, owner, ActionObserve) {
 			t.Fatal("a place in use is forgotten")
 		}
 	}

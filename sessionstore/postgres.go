@@ -17,6 +17,7 @@ import (
 	"github.com/reporadar/pgsession/internal/batch"
 	"github.com/reporadar/pgsession/internal/gen"
 	"github.com/reporadar/pgsession/internal/schema"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Postgres keeps sessions in the table that the migrations make. It is safe for concurrent use, and for any number of
@@ -28,7 +29,7 @@ type Postgres struct {
 	schema  string
 	renamed schema.Statements
 	queries *gen.Queries
-	expiry  Expiry
+	expiry  store.Expiry
 	timeout time.Duration
 	wanted  pgconn.ValidateConnectFunc // what the pool asks of a server; nil for nothing
 	mode    pgx.QueryExecMode
@@ -49,23 +50,23 @@ type Postgres struct {
 	size          tableSize
 }
 
-var _ Store = (*Postgres)(nil)
+var _ store.Store = (*Postgres)(nil)
 
 // NewPostgres makes a store over a pool. timeout bounds each call. It does not connect; see [Postgres.Check].
-func NewPostgres(pool *pgxpool.Pool, expiry Expiry, timeout time.Duration) *Postgres {
+func NewPostgres(pool *pgxpool.Pool, expiry store.Expiry, timeout time.Duration) *Postgres {
 	return newPostgres(pool, schema.Default, expiry, timeout)
 }
 
 // NewPostgresIn is [NewPostgres] for a schema of another name than pgsession: the one that `migrate -schema` made. A name
 // that SQL would have to quote is an error.
-func NewPostgresIn(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout time.Duration) (*Postgres, error) {
+func NewPostgresIn(pool *pgxpool.Pool, schemaName string, expiry store.Expiry, timeout time.Duration) (*Postgres, error) {
 	if err := schema.CheckName(schemaName); err != nil {
 		return nil, fmt.Errorf("sessionstore: %w", err)
 	}
 	return newPostgres(pool, schemaName, expiry, timeout), nil
 }
 
-func newPostgres(pool *pgxpool.Pool, schemaName string, expiry Expiry, timeout time.Duration) *Postgres {
+func newPostgres(pool *pgxpool.Pool, schemaName string, expiry store.Expiry, timeout time.Duration) *Postgres {
 	p := &Postgres{pool: pool, schema: schemaName, queries: gen.New(), expiry: expiry, timeout: timeout}
 	cc := pool.Config().ConnConfig
 	p.wanted, p.mode = cc.ValidateConnect, cc.DefaultQueryExecMode
@@ -119,69 +120,69 @@ func (p *Postgres) Check(ctx context.Context) error {
 	return err
 }
 
-// Create implements [Store].
-func (p *Postgres) Create(ctx context.Context, d Draft) (Record, error) {
+// Create implements [store.Store].
+func (p *Postgres) Create(ctx context.Context, d store.Draft) (store.Record, error) {
 	rec, err := p.insert(ctx, d)
 	if d.UserID == "" {
 		return rec, err
 	}
 	if errors.Is(err, ErrNotFound) {
-		return Record{}, ErrRevoked // the statement has seen a mark
+		return store.Record{}, ErrRevoked // the statement has seen a mark
 	}
 	return p.loggedIn(ctx, d.ID, lookCall{d.UserID, d.Began}, rec, err)
 }
 
-func (p *Postgres) insert(ctx context.Context, d Draft) (Record, error) {
+func (p *Postgres) insert(ctx context.Context, d store.Draft) (store.Record, error) {
 	if d.UserID != "" && d.MaxSessions > 0 {
-		return p.admit(ctx, opCreate, d.UserID, d.ID, d.MaxSessions, func(ctx context.Context, q querier) (*Record, error) { return p.create(ctx, q, &d) })
+		return p.admit(ctx, opCreate, d.UserID, d.ID, d.MaxSessions, func(ctx context.Context, q querier) (*store.Record, error) { return p.create(ctx, q, &d) })
 	}
-	return changed(ctx, p, p.calls().creates, d, d.ID, rowCall{opCreate, func(ctx context.Context, db querier) (*Record, error) {
+	return changed(ctx, p, p.calls().creates, d, d.ID, rowCall{opCreate, func(ctx context.Context, db querier) (*store.Record, error) {
 		return p.create(ctx, db, &d)
 	}})
 }
 
-// Load implements [Store].
-func (p *Postgres) Load(ctx context.Context, id ID, _ int64) (Record, error) {
+// Load implements [store.Store].
+func (p *Postgres) Load(ctx context.Context, id store.ID, _ int64) (store.Record, error) {
 	return combined(ctx, p, p.calls().loads, id)
 }
 
-// Save implements [Store].
-func (p *Postgres) Save(ctx context.Context, id ID, c Change) (Record, error) {
+// Save implements [store.Store].
+func (p *Postgres) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
 	rec, err := p.update(ctx, id, c)
 	// The client has the token already: the look must not end with the request.
 	return p.loggedIn(context.WithoutCancel(ctx), id, lookCall{c.UserID, c.Began}, rec, err)
 }
 
-func (p *Postgres) update(ctx context.Context, id ID, c Change) (Record, error) {
+func (p *Postgres) update(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
 	if c.UserID != "" && c.MaxSessions > 0 {
-		return p.admit(ctx, opSave, c.UserID, id, c.MaxSessions, func(ctx context.Context, q querier) (*Record, error) {
+		return p.admit(ctx, opSave, c.UserID, id, c.MaxSessions, func(ctx context.Context, q querier) (*store.Record, error) {
 			return p.save(ctx, q, &saveCall{id, c})
 		})
 	}
-	return changed(ctx, p, p.calls().saves, saveCall{id, c}, id, rowCall{opSave, func(ctx context.Context, db querier) (*Record, error) {
+	return changed(ctx, p, p.calls().saves, saveCall{id, c}, id, rowCall{opSave, func(ctx context.Context, db querier) (*store.Record, error) {
 		return p.save(ctx, db, &saveCall{id, c})
 	}})
 }
 
-// Rotate implements [Store].
-func (p *Postgres) Rotate(ctx context.Context, old, id ID, c Change) (Record, error) {
+// Rotate implements [store.Store].
+func (p *Postgres) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
 	rec, err := p.replace(ctx, old, id, c)
 	return p.loggedIn(ctx, id, lookCall{c.UserID, c.Began}, rec, err)
 }
 
-func (p *Postgres) replace(ctx context.Context, old, id ID, c Change) (Record, error) {
+func (p *Postgres) replace(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
 	if c.UserID != "" && c.MaxSessions > 0 {
-		return p.admit(ctx, opRotate, c.UserID, old, c.MaxSessions, func(ctx context.Context, q querier) (*Record, error) {
+		return p.admit(ctx, opRotate, c.UserID, old, c.MaxSessions, func(ctx context.Context, q querier) (*store.Record, error) {
 			return p.rotate(ctx, q, &rotateCall{old, id, c}, p.distributed.Load())
 		})
 	}
-	return changed(ctx, p, p.calls().rotates, rotateCall{old, id, c}, old, rowCall{opRotate, func(ctx context.Context, db querier) (*Record, error) {
+	return changed(ctx, p, p.calls().rotates, rotateCall{old, id, c}, old, rowCall{opRotate, func(ctx context.Context, db querier) (*store.Record, error) {
 		return p.rotate(ctx, db, &rotateCall{old, id, c}, p.distributed.Load())
 	}})
 }
 
-// Touch implements [Store].
-func (p *Postgres) Touch(ctx context.Context, touches []Touch) error {
+// Touch implements [store.Store].
+func (p *Postgres) Touch(ctx context.Context, touches []store.Touch) error {
 	if p.distributed.Load() {
 		return p.touchEach(ctx, touches)
 	}
@@ -192,9 +193,9 @@ func (p *Postgres) Touch(ctx context.Context, touches []Touch) error {
 	return err
 }
 
-func (p *Postgres) touchShared(ctx context.Context, touches []Touch) error {
-	slices.SortFunc(touches, func(a, b Touch) int { return bytes.Compare(a.ID[:], b.ID[:]) })
-	touches = slices.CompactFunc(touches, func(a, b Touch) bool { return a.ID == b.ID })
+func (p *Postgres) touchShared(ctx context.Context, touches []store.Touch) error {
+	slices.SortFunc(touches, func(a, b store.Touch) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	touches = slices.CompactFunc(touches, func(a, b store.Touch) bool { return a.ID == b.ID })
 	arg := &gen.SessionTouchParams{
 		IDs: make([][]byte, len(touches)), IPs: make([]netip.Addr, len(touches)), UserAgents: make([]string, len(touches)),
 		Slides: !p.expiry.Fixed, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
@@ -214,7 +215,7 @@ func (p *Postgres) touchShared(ctx context.Context, touches []Touch) error {
 	switch {
 	case err == nil && len(locked) > 0:
 		left := setOf(locked)
-		return p.touchEach(ctx, slices.DeleteFunc(slices.Clone(touches), func(t Touch) bool { return !left[t.ID] }))
+		return p.touchEach(ctx, slices.DeleteFunc(slices.Clone(touches), func(t store.Touch) bool { return !left[t.ID] }))
 	case !rowFault(err):
 		return err
 	case len(touches) == 1:
@@ -232,13 +233,13 @@ func (p *Postgres) touchShared(ctx context.Context, touches []Touch) error {
 // without returns the ids that are not among others.
 func without(ids, others [][]byte) [][]byte {
 	found := setOf(others)
-	return slices.DeleteFunc(slices.Clone(ids), func(id []byte) bool { return found[ID(id)] })
+	return slices.DeleteFunc(slices.Clone(ids), func(id []byte) bool { return found[store.ID(id)] })
 }
 
-func setOf(ids [][]byte) map[ID]bool {
-	set := make(map[ID]bool, len(ids))
+func setOf(ids [][]byte) map[store.ID]bool {
+	set := make(map[store.ID]bool, len(ids))
 	for _, id := range ids {
-		set[ID(id)] = true
+		set[store.ID(id)] = true
 	}
 	return set
 }
@@ -246,15 +247,15 @@ func setOf(ids [][]byte) map[ID]bool {
 // passOver logs a session that can't be touched. Postgres checks a row as a
 // whole whenever it changes, so one that was written before its CHECK fails
 // there.
-func (p *Postgres) passOver(ctx context.Context, t *Touch, err error) {
+func (p *Postgres) passOver(ctx context.Context, t *store.Touch, err error) {
 	var f *failure
 	errors.As(err, &f)
 	p.brokenRows.report(ctx, &rowError{handle: t.ID.Handle(), problem: "a touch was refused: " + f.state})
 }
 
-// Delete implements [Store]. It waits for a locked row as calls do that a
+// Delete implements [store.Store]. It waits for a locked row as calls do that a
 // shared statement left out.
-func (p *Postgres) Delete(ctx context.Context, id ID) (Revocation, error) {
+func (p *Postgres) Delete(ctx context.Context, id store.ID) (Revocation, error) {
 	p.tallies[opDelete].alone(1)
 	locked := false
 	err := p.run(ctx, opDelete, func(ctx context.Context, db querier) (err error) {
@@ -262,15 +263,15 @@ func (p *Postgres) Delete(ctx context.Context, id ID) (Revocation, error) {
 		return err
 	})
 	if err == nil && locked {
-		_, _, err = p.waitForRow(ctx, id, rowCall{opDelete, func(ctx context.Context, db querier) (*Record, error) {
-			return &Record{}, p.delete(ctx, db, id)
+		_, _, err = p.waitForRow(ctx, id, rowCall{opDelete, func(ctx context.Context, db querier) (*store.Record, error) {
+			return &store.Record{}, p.delete(ctx, db, id)
 		}})
 	}
 	return Revocation{Committed: err == nil, CacheAcked: true}, err
 }
 
 // deleteFree deletes a session, unless its row is locked.
-func (p *Postgres) deleteFree(ctx context.Context, db querier, id ID) (locked bool, err error) {
+func (p *Postgres) deleteFree(ctx context.Context, db querier, id store.ID) (locked bool, err error) {
 	if p.distributed.Load() {
 		return false, p.delete(ctx, db, id)
 	}
@@ -287,7 +288,7 @@ func (p *Postgres) deleteFree(ctx context.Context, db querier, id ID) (locked bo
 
 // delete deletes a session. One that is there afterwards was kept by a trigger
 // or a rule, unless its insert committed meanwhile: so it is deleted once more.
-func (p *Postgres) delete(ctx context.Context, db querier, id ID) error {
+func (p *Postgres) delete(ctx context.Context, db querier, id store.ID) error {
 	for range 2 {
 		n, err := p.queries.SessionDelete(ctx, db, id[:])
 		if err != nil || n > 0 {
@@ -304,7 +305,7 @@ func (p *Postgres) delete(ctx context.Context, db querier, id ID) error {
 	return errKept
 }
 
-// Prune implements [Store], with the function that the migrations make.
+// Prune implements [store.Store], with the function that the migrations make.
 func (p *Postgres) Prune(ctx context.Context, max int) (n int, ok bool, err error) {
 	err = p.run(ctx, opPrune, func(ctx context.Context, db querier) error {
 		deleted, err := p.queries.ExpiryPrune(ctx, db, int32(max))
@@ -317,7 +318,7 @@ func (p *Postgres) Prune(ctx context.Context, max int) (n int, ok bool, err erro
 	return n, true, nil
 }
 
-// Stats implements [Store].
+// Stats implements [store.Store].
 func (p *Postgres) Stats(ctx context.Context, exact bool) (s Stats, err error) {
 	err = p.run(ctx, opStats, func(ctx context.Context, db querier) error {
 		prune, err := p.queries.ExpiryLastPrune(ctx, db)

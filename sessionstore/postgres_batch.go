@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/reporadar/pgsession/internal/batch"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // How many statements of one kind run at once; what comes meanwhile waits and shares the next. Few statements make large
@@ -14,22 +15,22 @@ const statementsInFlight = 2
 
 // combiners bring calls to statements.
 type combiners struct {
-	loads   *batch.Combiner[ID, *Record]
-	creates *batch.Combiner[Draft, *Record]
-	saves   *batch.Combiner[saveCall, *Record]
-	rotates *batch.Combiner[rotateCall, *Record]
+	loads   *batch.Combiner[store.ID, *store.Record]
+	creates *batch.Combiner[store.Draft, *store.Record]
+	saves   *batch.Combiner[saveCall, *store.Record]
+	rotates *batch.Combiner[rotateCall, *store.Record]
 }
 
 func (p *Postgres) combiners(cfg batch.Config) (c combiners) {
-	self := func(id *ID) ID { return *id }
-	drafted := func(d *Draft) ID { return d.ID }
-	saved := func(c *saveCall) ID { return c.id }
-	c.loads = (&statements[ID]{row: self, answer: self, share: true, one: p.loadOne, many: p.loadMany}).combine(cfg)
-	c.creates = (&statements[Draft]{row: drafted, answer: drafted, one: p.createOne, many: p.createMany}).combine(cfg)
+	self := func(id *store.ID) store.ID { return *id }
+	drafted := func(d *store.Draft) store.ID { return d.ID }
+	saved := func(c *saveCall) store.ID { return c.id }
+	c.loads = (&statements[store.ID]{row: self, answer: self, share: true, one: p.loadOne, many: p.loadMany}).combine(cfg)
+	c.creates = (&statements[store.Draft]{row: drafted, answer: drafted, one: p.createOne, many: p.createMany}).combine(cfg)
 	saves := &statements[saveCall]{row: saved, answer: saved, alive: p.present, apart: p.distributed.Load, one: p.saveOne, many: p.saveMany}
 	rotates := &statements[rotateCall]{
-		row:    func(c *rotateCall) ID { return c.old },
-		answer: func(c *rotateCall) ID { return c.id },
+		row:    func(c *rotateCall) store.ID { return c.old },
+		answer: func(c *rotateCall) store.ID { return c.id },
 		alive:  p.present, apart: p.distributed.Load, one: p.rotateOne, many: p.rotateMany,
 	}
 	c.saves, c.rotates = saves.combine(cfg), rotates.combine(cfg)
@@ -37,7 +38,7 @@ func (p *Postgres) combiners(cfg batch.Config) (c combiners) {
 }
 
 // present returns those of the sessions that exist.
-func (p *Postgres) present(ctx context.Context, ids []ID) ([]ID, error) {
+func (p *Postgres) present(ctx context.Context, ids []store.ID) ([]store.ID, error) {
 	alive, _, err := p.Alive(ctx, ids)
 	return alive, err
 }
@@ -50,30 +51,30 @@ func (p *Postgres) calls() *combiners {
 	return &p.shared
 }
 
-type result = batch.Result[*Record]
+type result = batch.Result[*store.Record]
 
 // statements are the two forms of one operation.
 type statements[C any] struct {
 	// row is the session that the call works on: a statement for many holds none twice.
-	row func(*C) ID
+	row func(*C) store.ID
 	// answer is the session that comes back.
-	answer func(*C) ID
+	answer func(*C) store.ID
 	// share: calls for one session may have the same answer.
 	share bool
 	// alive returns the sessions that exist. Without it, a session that the
 	// shared statement does not answer is not there; with it, its row may be
 	// locked.
-	alive func(context.Context, []ID) ([]ID, error)
+	alive func(context.Context, []store.ID) ([]store.ID, error)
 
 	// apart reports whether the table is distributed: then no call shares a
 	// statement.
 	apart func() bool
 
-	one  func(context.Context, *C) (*Record, error)
+	one  func(context.Context, *C) (*store.Record, error)
 	many func(context.Context, []C) (rowsRead, error)
 }
 
-func (s *statements[C]) combine(cfg batch.Config) *batch.Combiner[C, *Record] {
+func (s *statements[C]) combine(cfg batch.Config) *batch.Combiner[C, *store.Record] {
 	cfg.Retry = retrySingly
 	return batch.New(s.run, cfg)
 }
@@ -88,7 +89,7 @@ func (s *statements[C]) run(ctx context.Context, calls []C) ([]result, error) {
 	}
 
 	together := make([]C, 0, len(calls))
-	first := make(map[ID]int, len(calls)) // the first call for each row
+	first := make(map[store.ID]int, len(calls)) // the first call for each row
 	for i := range calls {
 		if _, twice := first[s.row(&calls[i])]; !twice {
 			first[s.row(&calls[i])] = i
@@ -126,11 +127,11 @@ func (s *statements[C]) alone(ctx context.Context, calls []C) ([]result, error) 
 
 // locked returns the rows without an answer that exist. If Postgres does not
 // say, they count as locked: the calls then find out, each in its own time.
-func (s *statements[C]) locked(ctx context.Context, calls []C, answers map[ID]result) map[ID]bool {
+func (s *statements[C]) locked(ctx context.Context, calls []C, answers map[store.ID]result) map[store.ID]bool {
 	if s.alive == nil || len(answers) == len(calls) {
 		return nil
 	}
-	var rest []ID
+	var rest []store.ID
 	for i := range calls {
 		if _, ok := answers[s.answer(&calls[i])]; !ok {
 			rest = append(rest, s.row(&calls[i]))
@@ -139,7 +140,7 @@ func (s *statements[C]) locked(ctx context.Context, calls []C, answers map[ID]re
 	if alive, err := s.alive(ctx, rest); err == nil {
 		rest = alive
 	}
-	locked := make(map[ID]bool, len(rest))
+	locked := make(map[store.ID]bool, len(rest))
 	for _, id := range rest {
 		locked[id] = true
 	}
@@ -148,8 +149,8 @@ func (s *statements[C]) locked(ctx context.Context, calls []C, answers map[ID]re
 
 // answers maps the rows of a statement to their sessions. A row that can't be
 // read is an error of its own session alone.
-func (r *rowsRead) answers() map[ID]result {
-	answers := make(map[ID]result, len(r.records)+len(r.broken))
+func (r *rowsRead) answers() map[store.ID]result {
+	answers := make(map[store.ID]result, len(r.records)+len(r.broken))
 	for i := range r.records {
 		if rec := &r.records[i]; rec.Version == 0 { // of a load
 			answers[rec.ID] = result{Err: ErrExpired}
@@ -178,7 +179,7 @@ var errBusy = error(&failure{
 })
 
 // combined makes a call that may share its statement.
-func combined[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C) (Record, error) {
+func combined[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *store.Record], call C) (store.Record, error) {
 	rec, _, err := ask(ctx, p, combiner, call)
 	return rec, err
 }
@@ -187,20 +188,20 @@ func combined[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[
 // statement has sent it. row is for the case that the shared statement leaves
 // it out.
 func changed[C any](
-	ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C, id ID, row rowCall,
-) (Record, error) {
+	ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *store.Record], call C, id store.ID, row rowCall,
+) (store.Record, error) {
 	rec, left, err := ask(ctx, p, combiner, call)
 	if errors.Is(err, errLeftOut) {
 		rec, left, err = p.waitForRow(ctx, id, row)
 	}
 	if left {
-		err = fmt.Errorf("%w (%w)", err, ErrUncertain)
+		err = fmt.Errorf("%w (%w)", err, ErrOutcomeUnknown)
 	}
 	return rec, err
 }
 
 // ask translates what the combiner itself has to say.
-func ask[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *Record], call C) (_ Record, left bool, err error) {
+func ask[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *store.Record], call C) (_ store.Record, left bool, err error) {
 	rec, calls, err := combiner.DoCounted(ctx, call)
 	if p.tracer != nil {
 		noteCompany(ctx, calls)
@@ -216,5 +217,5 @@ func ask[C any](ctx context.Context, p *Postgres, combiner *batch.Combiner[C, *R
 	case left:
 		err = context.Canceled
 	}
-	return Record{}, left, err
+	return store.Record{}, left, err
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // rowReader stands between generated code and the pool or transaction. It reads
@@ -29,7 +31,7 @@ type rowReader struct {
 
 // rowsRead is what came of the rows of a statement.
 type rowsRead struct {
-	records []Record
+	records []store.Record
 	// broken are the rows that can't be read.
 	broken []brokenRow
 	// standby: a row says that a standby answered, see SessionLoad.
@@ -95,7 +97,7 @@ func (r *rowReader) Query(ctx context.Context, sql string, args ...any) (pgx.Row
 	}
 	for rows.Next() {
 		row := rows.RawValues()
-		r.records = append(r.records, Record{})
+		r.records = append(r.records, store.Record{})
 		rec := &r.records[len(r.records)-1]
 		bad := readRecord(rec, row, decode)
 		if bad == columnValidated { // no row's: the server's clock
@@ -183,7 +185,7 @@ func decoderFor(fields []pgconn.FieldDescription, conn func() *pgx.Conn) (*decod
 
 // readRecord copies a row: pgx overwrites what it lends. It returns the first column
 // that holds what the library never writes, or noColumn.
-func readRecord(r *Record, row [][]byte, d *decoder) (bad int) {
+func readRecord(r *store.Record, row [][]byte, d *decoder) (bad int) {
 	switch {
 	case !d.time(&r.ValidatedAt, row[columnValidated]):
 		return columnValidated
@@ -215,7 +217,7 @@ func readRecord(r *Record, row [][]byte, d *decoder) (bad int) {
 	return noColumn
 }
 
-func readID(r *Record, value []byte, d *decoder) bool {
+func readID(r *store.Record, value []byte, d *decoder) bool {
 	id, ok := d.id(value)
 	if !ok || len(id) != len(r.ID) {
 		return false
@@ -225,7 +227,7 @@ func readID(r *Record, value []byte, d *decoder) bool {
 }
 
 // brokenOf describes the row that could not be read into r.
-func brokenOf(r *Record, row [][]byte, d *decoder, bad int) brokenRow {
+func brokenOf(r *store.Record, row [][]byte, d *decoder, bad int) brokenRow {
 	b := brokenRow{err: &rowError{problem: "column " + columns[bad].name + " holds a value that pgsession never writes"}}
 	if id, ok := d.id(row[columnID]); ok {
 		b.id = bytes.Clone(id)
@@ -239,15 +241,15 @@ func brokenOf(r *Record, row [][]byte, d *decoder, bad int) brokenRow {
 
 // idOf returns the id that a bytea holds. It reports false for one of another
 // length, which a row can have where the CHECK was dropped.
-func idOf(value []byte) (ID, bool) {
-	if len(value) != len(ID{}) {
-		return ID{}, false
+func idOf(value []byte) (store.ID, bool) {
+	if len(value) != len(store.ID{}) {
+		return store.ID{}, false
 	}
-	return ID(value), true
+	return store.ID(value), true
 }
 
 // fromStandby: see SessionLoad.
-func fromStandby(r *Record) bool { return r.ValidatedAt.Unix() == 0 }
+func fromStandby(r *store.Record) bool { return r.ValidatedAt.Unix() == 0 }
 
 // furthest is what the library holds for infinity and every later date than its
 // own: with any time zone its year has four digits, as JSON needs.

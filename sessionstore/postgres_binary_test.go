@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 func int64Bytes(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
@@ -31,8 +32,8 @@ func inet(addr netip.Addr, bits int) []byte {
 }
 
 // rawRow is a record and its row as Postgres sends it.
-func rawRow() (Record, [][]byte) {
-	rec := Record{ID: ID{1, 2, 31: 3}, UserID: "anna", Version: 7, Data: []byte(`{"a": 1}`)}
+func rawRow() (store.Record, [][]byte) {
+	rec := store.Record{ID: store.ID{1, 2, 31: 3}, UserID: "anna", Version: 7, Data: []byte(`{"a": 1}`)}
 	rec.Client = Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "browser/1"}
 	row := make([][]byte, len(columns))
 	rec.CreatedAt, row[columnCreated] = at(-1)
@@ -47,7 +48,7 @@ func rawRow() (Record, [][]byte) {
 }
 
 // sameRecord compares times as instants.
-func sameRecord(a, b Record) bool {
+func sameRecord(a, b store.Record) bool {
 	for _, pair := range [][2]*time.Time{
 		{&a.CreatedAt, &b.CreatedAt},
 		{&a.AuthenticatedAt, &b.AuthenticatedAt},
@@ -65,7 +66,7 @@ func sameRecord(a, b Record) bool {
 
 func TestDecodeRow(t *testing.T) {
 	want, row := rawRow()
-	var got Record
+	var got store.Record
 	if readRecord(&got, row, &binaryDecoder) != noColumn || !sameRecord(got, want) {
 		t.Fatalf("decoded %+v, want %+v", got, want)
 	}
@@ -83,7 +84,7 @@ func TestDecodeRowOfAnonymousVisitor(t *testing.T) {
 	for _, null := range []int{columnUserID, columnIP, columnUserAgent, columnAuthenticated} {
 		row[null] = nil
 	}
-	var got Record
+	var got store.Record
 	if readRecord(&got, row, &binaryDecoder) != noColumn || !sameRecord(got, want) {
 		t.Errorf("decoded %+v, want %+v", got, want)
 	}
@@ -132,10 +133,10 @@ func TestDecodeRefuses(t *testing.T) {
 	} {
 		rec, row := rawRow()
 		c.spoil(row)
-		if got := readRecord(&Record{}, row, &binaryDecoder); got != c.want {
+		if got := readRecord(&store.Record{}, row, &binaryDecoder); got != c.want {
 			t.Errorf("%s: column %d, want %d", name, got, c.want)
 		}
-		broken := brokenOf(&Record{}, row, &binaryDecoder, c.want)
+		broken := brokenOf(&store.Record{}, row, &binaryDecoder, c.want)
 		wantHandle := rec.ID.Handle()
 		if c.want == columnID {
 			wantHandle = ""
@@ -150,7 +151,7 @@ func TestInfiniteDeadlineIsTheFurthestDate(t *testing.T) {
 	for name, µs := range map[string]int64{"infinity": math.MaxInt64, "year 294276": 9_223_371_331_199_999_999} {
 		_, row := rawRow()
 		row[columnExpires], row[columnAbsoluteExpires] = int64Bytes(µs), int64Bytes(µs)
-		var got Record
+		var got store.Record
 		if bad := readRecord(&got, row, &binaryDecoder); bad != noColumn || !got.ExpiresAt.Equal(furthest) || !got.AbsoluteExpiresAt.Equal(furthest) {
 			t.Errorf("%s: column %d, %v, %v", name, bad, got.ExpiresAt, got.AbsoluteExpiresAt)
 		}
@@ -234,7 +235,7 @@ func TestBrokenRowsAreLoggedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		b := brokenRows{log: slog.New(slog.NewTextHandler(&log, nil))}
-		one, other := ID{1}.Handle(), ID{2}.Handle()
+		one, other := store.ID{1}.Handle(), store.ID{2}.Handle()
 		report := func(h Handle, want int) {
 			t.Helper()
 			log.Reset()
@@ -249,7 +250,7 @@ func TestBrokenRowsAreLoggedOnceAMinute(t *testing.T) {
 		time.Sleep(brokenRowEvery)
 		report(one, 1)
 		for i := range 2 * maxBrokenRows {
-			b.report(t.Context(), &rowError{handle: ID{byte(i), byte(i >> 8), 3}.Handle()})
+			b.report(t.Context(), &rowError{handle: store.ID{byte(i), byte(i >> 8), 3}.Handle()})
 		}
 		if len(b.last) > maxBrokenRows {
 			t.Errorf("%d are remembered", len(b.last))

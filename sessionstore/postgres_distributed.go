@@ -11,6 +11,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/gen"
 	"github.com/reporadar/pgsession/internal/schema"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // On a table that Citus has distributed nothing is shared: a call is a statement of its own, and goes to the one node that has
@@ -34,7 +35,7 @@ func (p *Postgres) connections() int { return int(p.pool.Config().MaxConns) }
 
 // touchEach touches each session by itself: where the table is distributed, or
 // its row is locked. It leaves half of the connections to requests.
-func (p *Postgres) touchEach(ctx context.Context, touches []Touch) error {
+func (p *Postgres) touchEach(ctx context.Context, touches []store.Touch) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout) // for all of them
 	defer cancel()
 	errs := make([]error, len(touches))
@@ -62,15 +63,15 @@ func (p *Postgres) touchEach(ctx context.Context, touches []Touch) error {
 	return nil
 }
 
-func (p *Postgres) touchOne(ctx context.Context, t *Touch) error {
+func (p *Postgres) touchOne(ctx context.Context, t *store.Touch) error {
 	arg := &gen.DistributedTouchParams{
 		ID: t.ID[:], IP: ipOrNull(t.IP), UserAgent: orNull(t.UserAgent),
 		Idle: span(p.expiry.Idle, !p.expiry.Fixed), Resolution: p.expiry.Resolution(),
 	}
 	if !p.distributed.Load() {
-		_, _, err := p.waitForRow(ctx, t.ID, rowCall{opTouch, func(ctx context.Context, db querier) (*Record, error) {
+		_, _, err := p.waitForRow(ctx, t.ID, rowCall{opTouch, func(ctx context.Context, db querier) (*store.Record, error) {
 			_, err := p.queries.DistributedTouch(ctx, db, arg)
-			return &Record{}, err
+			return &store.Record{}, err
 		}})
 		return err
 	}
@@ -96,7 +97,7 @@ func (p *Postgres) guarded(ctx context.Context, conn *pgxpool.Conn, statements f
 }
 
 // holdRevokes keeps whoever revokes all sessions of this one's user, or of everybody, waiting until the transaction ends.
-func (p *Postgres) holdRevokes(ctx context.Context, db querier, id ID) error {
+func (p *Postgres) holdRevokes(ctx context.Context, db querier, id store.ID) error {
 	userID, err := p.queries.DistributedUser(ctx, db, id[:])
 	if err != nil {
 		return err
@@ -105,7 +106,7 @@ func (p *Postgres) holdRevokes(ctx context.Context, db querier, id ID) error {
 }
 
 // revokeApart ends the sessions of a user. db is a transaction, and what holdRevokes holds waits for its end.
-func (p *Postgres) revokeApart(ctx context.Context, db querier, s Selection) ([][]byte, error) {
+func (p *Postgres) revokeApart(ctx context.Context, db querier, s store.Selection) ([][]byte, error) {
 	if err := p.queries.OwnerLock(ctx, db, s.UserID); err != nil {
 		return nil, err
 	}

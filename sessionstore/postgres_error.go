@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/schema"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // effect is what sending a statement a second time comes to.
@@ -41,7 +42,7 @@ func (p *Postgres) doWithin(
 	if p.tracer == nil {
 		return p.send(ctx, within, op, statement)
 	}
-	trace(ctx, p.tracer, Call{LayerStatement, operationNames[op]}, func(ctx context.Context) CallResult {
+	trace(ctx, p.tracer, Call{Layer: store.LayerStatement, Operation: operationNames[op]}, func(ctx context.Context) CallResult {
 		err = p.send(ctx, within, op, statement)
 		return CallResult{Err: err, SQLState: sqlState(err)}
 	})
@@ -79,7 +80,7 @@ func (p *Postgres) send(ctx context.Context, within time.Duration, op operation,
 	}
 	err = p.translate(ctx, err)
 	if uncertain && (errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled)) {
-		err = fmt.Errorf("%w (%w)", err, ErrUncertain)
+		err = fmt.Errorf("%w (%w)", err, ErrOutcomeUnknown)
 	}
 	return err
 }
@@ -185,7 +186,8 @@ func (p *Postgres) on(ctx context.Context, op operation, statements func(*pgxpoo
 type commitError struct{ error }
 
 func (e commitError) SafeToRetry() bool { return false }
-func (e commitError) Unwrap() error     { return e.error }
+
+func (e commitError) Unwrap() error { return e.error }
 
 // failure is an error of Postgres as callers see it. It has no message of the
 // server about a statement: Postgres quotes values in them.
@@ -198,7 +200,8 @@ type failure struct {
 	is     []error // for errors.Is and errors.As
 }
 
-func (f *failure) Error() string   { return f.text }
+func (f *failure) Error() string { return f.text }
+
 func (f *failure) Unwrap() []error { return f.is }
 
 // isOutage reports whether an error says that Postgres is unavailable.

@@ -1,6 +1,8 @@
 package sessionstore
 
-import "errors"
+import (
+	"errors"
+)
 
 // errKept: the row of a session is there after a DELETE that reached it.
 var errKept = errors.New("a statement did not delete a row that no transaction holds:" +

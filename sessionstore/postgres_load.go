@@ -8,10 +8,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/reporadar/pgsession/internal/gen"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-func (p *Postgres) loadOne(ctx context.Context, id *ID) (*Record, error) {
-	rec, err := p.one(ctx, opLoad, func(ctx context.Context, db querier) (*Record, error) {
+func (p *Postgres) loadOne(ctx context.Context, id *store.ID) (*store.Record, error) {
+	rec, err := p.one(ctx, opLoad, func(ctx context.Context, db querier) (*store.Record, error) {
 		rec, err := p.record(ctx, db, func(db querier) error {
 			_, err := p.queries.SessionLoad(ctx, db, id[:])
 			return err
@@ -37,7 +38,7 @@ func (p *Postgres) loadOne(ctx context.Context, id *ID) (*Record, error) {
 }
 
 // loadMany returns the live sessions, and those that have expired as records without a version.
-func (p *Postgres) loadMany(ctx context.Context, ids []ID) (got rowsRead, err error) {
+func (p *Postgres) loadMany(ctx context.Context, ids []store.ID) (got rowsRead, err error) {
 	arg := make([][]byte, len(ids))
 	for i := range ids {
 		arg[i] = ids[i][:]
@@ -66,7 +67,7 @@ func (p *Postgres) loadMany(ctx context.Context, ids []ID) (got rowsRead, err er
 
 // expired says which of the sessions that a load has not found have expired. It must be asked on the connection of the load: the
 // server says also whether it is a standby, which may not have heard of a session yet and had no row to say so.
-func (p *Postgres) expired(ctx context.Context, db querier, ids [][]byte) ([]Record, error) {
+func (p *Postgres) expired(ctx context.Context, db querier, ids [][]byte) ([]store.Record, error) {
 	if p.distributed.Load() && len(ids) == 1 {
 		one, err := p.queries.DistributedMissing(ctx, db, ids[0])
 		return missing((*gen.SessionMissingRow)(one), err)
@@ -74,16 +75,16 @@ func (p *Postgres) expired(ctx context.Context, db querier, ids [][]byte) ([]Rec
 	return missing(p.queries.SessionMissing(ctx, db, ids))
 }
 
-func missing(missing *gen.SessionMissingRow, err error) ([]Record, error) {
+func missing(missing *gen.SessionMissingRow, err error) ([]store.Record, error) {
 	switch {
 	case err != nil:
 		return nil, err
 	case missing.Standby:
 		return nil, errStandby
 	}
-	recs := make([]Record, len(missing.Expired))
+	recs := make([]store.Record, len(missing.Expired))
 	for i, id := range missing.Expired {
-		recs[i].ID = ID(id) // the server compared it with one
+		recs[i].ID = store.ID(id) // the server compared it with one
 	}
 	return recs, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/batch"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 var (
@@ -31,27 +32,27 @@ type lockedRows struct {
 	places chan struct{} // one for each row that has a connection
 
 	mu     sync.Mutex
-	queues map[ID]*rowQueue
+	queues map[store.ID]*rowQueue
 }
 
 // rowQueue is there while a call waits for its row.
 type rowQueue struct {
-	calls   *batch.Combiner[rowCall, *Record]
+	calls   *batch.Combiner[rowCall, *store.Record]
 	callers int // guarded by lockedRows.mu
 }
 
 // rowCall is a call for one row.
 type rowCall struct {
 	op    operation
-	write func(context.Context, querier) (*Record, error)
+	write func(context.Context, querier) (*store.Record, error)
 }
 
 func newLockedRows(connections int) *lockedRows {
-	return &lockedRows{places: make(chan struct{}, max(1, connections/2)), queues: map[ID]*rowQueue{}}
+	return &lockedRows{places: make(chan struct{}, max(1, connections/2)), queues: map[store.ID]*rowQueue{}}
 }
 
 // waitForRow runs a call that was left out, after those that came before it.
-func (p *Postgres) waitForRow(ctx context.Context, id ID, call rowCall) (_ Record, left bool, err error) {
+func (p *Postgres) waitForRow(ctx context.Context, id store.ID, call rowCall) (_ store.Record, left bool, err error) {
 	q := p.locked.enter(p, id)
 	defer p.locked.leave(id, q)
 	rec, calls, err := q.calls.DoCounted(ctx, call)
@@ -69,10 +70,10 @@ func (p *Postgres) waitForRow(ctx context.Context, id ID, call rowCall) (_ Recor
 	case !errors.Is(err, ErrUnavailable) && errors.Is(err, context.DeadlineExceeded):
 		err = fmt.Errorf("%w: %w", errLocked, context.DeadlineExceeded)
 	}
-	return Record{}, left, err
+	return store.Record{}, left, err
 }
 
-func (l *lockedRows) enter(p *Postgres, id ID) *rowQueue {
+func (l *lockedRows) enter(p *Postgres, id store.ID) *rowQueue {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	q := l.queues[id]
@@ -85,7 +86,7 @@ func (l *lockedRows) enter(p *Postgres, id ID) *rowQueue {
 	return q
 }
 
-func (l *lockedRows) leave(id ID, q *rowQueue) {
+func (l *lockedRows) leave(id store.ID, q *rowQueue) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if q.callers--; q.callers == 0 {

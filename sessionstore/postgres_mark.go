@@ -8,6 +8,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/batch"
 	"github.com/reporadar/pgsession/internal/gen"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // lookSlack bounds how long a look may take, its wait for a turn included,
@@ -18,7 +19,7 @@ var errLookLate = fmt.Errorf("%w: looking for revokes took too long", ErrUnavail
 
 // mark adds the mark of a revoke, and returns its time. Nothing of the revoke
 // may be deleted before.
-func (p *Postgres) mark(ctx context.Context, s *Selection) (at time.Time, err error) {
+func (p *Postgres) mark(ctx context.Context, s *store.Selection) (at time.Time, err error) {
 	key := markKeyOf(s)
 	err = p.run(ctx, opMark, func(ctx context.Context, db querier) (err error) {
 		at, err = p.queries.MarkAdd(ctx, db, s.Mark[:], key[:])
@@ -29,8 +30,8 @@ func (p *Postgres) mark(ctx context.Context, s *Selection) (at time.Time, err er
 
 // markIn adds a mark in a transaction of the application: it carries the time
 // at which that began, and others see it when it commits.
-func (p *Postgres) markIn(ctx context.Context, db querier, s *Selection) error {
-	if !s.marks() {
+func (p *Postgres) markIn(ctx context.Context, db querier, s *store.Selection) error {
+	if !s.LeavesMark() {
 		return nil
 	}
 	key := markKeyOf(s)
@@ -41,27 +42,27 @@ func (p *Postgres) markIn(ctx context.Context, db querier, s *Selection) error {
 // lookCall asks whether a mark refuses a login.
 type lookCall struct {
 	userID string
-	began  Began
+	began  store.Began
 }
 
 // loggedIn finishes a login that was written: it looks for later marks, and
 // ends the session if there is one. A change of a session that is no login
 // passes.
-func (p *Postgres) loggedIn(ctx context.Context, id ID, login lookCall, rec Record, err error) (Record, error) {
+func (p *Postgres) loggedIn(ctx context.Context, id store.ID, login lookCall, rec store.Record, err error) (store.Record, error) {
 	if err != nil || rec.UserID == "" || login.userID == "" && login.began.IsZero() {
 		return rec, err
 	}
-	login.userID, login.began = rec.UserID, login.began.in(&rec)
+	login.userID, login.began = rec.UserID, login.began.In(&rec)
 	refused, err := p.refuses(ctx, login)
 	if err == nil && !refused {
 		return rec, nil
 	}
 	if err == nil {
 		if _, err = p.Delete(context.WithoutCancel(ctx), id); err == nil {
-			return Record{}, ErrRevoked
+			return store.Record{}, ErrRevoked
 		}
 	}
-	return Record{}, fmt.Errorf("%w (%w)", err, ErrUncertain)
+	return store.Record{}, fmt.Errorf("%w (%w)", err, ErrOutcomeUnknown)
 }
 
 // refusedAlready looks before a statement for one session, which does not look
@@ -122,7 +123,7 @@ func look(calls []lookCall, ask func(*gen.MarkLookParams) ([]*gen.MarkLookRow, e
 		if at, ok := calls[i].began.Stored(); ok && at.Before(arg.Since) {
 			arg.Since = at
 		}
-		arg.Age = max(arg.Age, calls[i].began.age())
+		arg.Age = max(arg.Age, calls[i].began.Age())
 		keys[i] = userKey(calls[i].userID)
 		if _, twice := asked[keys[i]]; !twice {
 			asked[keys[i]] = struct{}{}
@@ -134,10 +135,10 @@ func look(calls []lookCall, ask func(*gen.MarkLookParams) ([]*gen.MarkLookRow, e
 	if err != nil {
 		return nil, err
 	}
-	marks := map[markKey][]Mark{}
+	marks := map[markKey][]store.Mark{}
 	for _, row := range rows {
 		if row.RevokedAt.Valid {
-			m, key := Mark{RevokedAt: row.RevokedAt.Time}, markKey{}
+			m, key := store.Mark{RevokedAt: row.RevokedAt.Time}, markKey{}
 			copy(m.ID[:], row.ID)
 			copy(key[:], row.Key)
 			marks[key] = append(marks[key], m)
@@ -145,7 +146,7 @@ func look(calls []lookCall, ask func(*gen.MarkLookParams) ([]*gen.MarkLookRow, e
 	}
 	results := make([]batch.Result[bool], len(calls))
 	for i := range calls {
-		if calls[i].began.age() > arg.Age {
+		if calls[i].began.Age() > arg.Age {
 			results[i].Err = errLookLate
 			continue
 		}
@@ -167,13 +168,13 @@ type loginArgs struct {
 }
 
 // add adds the columns of one call. Without a user it is no login.
-func (a *loginArgs) add(userID string, b *Began) {
+func (a *loginArgs) add(userID string, b *store.Began) {
 	key := []byte{}
 	if userID != "" {
 		k := userKey(userID)
 		key = k[:]
 	}
-	a.keys, a.ages = append(a.keys, key), append(a.ages, b.age())
+	a.keys, a.ages = append(a.keys, key), append(a.ages, b.Age())
 	for _, id := range b.Own() {
 		a.own = append(a.own, id[:])
 	}

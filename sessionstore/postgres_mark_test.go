@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/reporadar/pgsession/internal/gen"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // A key is of one purpose and one value.
@@ -54,25 +55,27 @@ func TestALookAnswersManyLogins(t *testing.T) { synctest.Test(t, lookForMany) }
 func lookForMany(t *testing.T) {
 	asked := time.Now().Add(time.Hour) // of Postgres's clock
 	mark := func(user string, id byte, ago time.Duration) *gen.MarkLookRow {
-		key, marked := userKey(user), MarkID{id}
+		key, marked := userKey(user), store.MarkID{id}
 		if user == "" {
 			key = everyone
 		}
 		return &gen.MarkLookRow{AskedAt: asked, ID: marked[:], Key: key[:], RevokedAt: pgtype.Timestamptz{Time: asked.Add(-ago), Valid: true}}
 	}
-	began := func(ago time.Duration, own ...MarkID) Began { return BeganHere(time.Now().Add(-ago), own...) }
+	began := func(ago time.Duration, own ...store.MarkID) store.Began {
+		return store.BeganHere(time.Now().Add(-ago), own...)
+	}
 	const slow = 50 * time.Millisecond
 	calls := []lookCall{
-		{"ada", began(time.Minute)},               // before her mark
-		{"ada", began(time.Second)},               // after it
-		{"ada", began(time.Minute, MarkID{1})},    // it is her own
-		{"ada", began(time.Hour, MarkID{1})},      // but everyone's is not
-		{"eve", began(time.Minute)},               // has none
-		{"eve", began(time.Hour)},                 // everyone's
-		{"ada", BeganAt(asked.Add(-time.Second))}, // by Postgres's clock
-		{"ada", BeganAt(asked.Add(-time.Minute))}, // the same
-		{"bob", began(2*time.Second - slow/2)},    // older than his mark when the answer came
-		{"zoe", BeganAt(time.Time{})},             // unknown
+		{"ada", began(time.Minute)},                     // before her mark
+		{"ada", began(time.Second)},                     // after it
+		{"ada", began(time.Minute, store.MarkID{1})},    // it is her own
+		{"ada", began(time.Hour, store.MarkID{1})},      // but everyone's is not
+		{"eve", began(time.Minute)},                     // has none
+		{"eve", began(time.Hour)},                       // everyone's
+		{"ada", store.BeganAt(asked.Add(-time.Second))}, // by Postgres's clock
+		{"ada", store.BeganAt(asked.Add(-time.Minute))}, // the same
+		{"bob", began(2*time.Second - slow/2)},          // older than his mark when the answer came
+		{"zoe", store.BeganAt(time.Time{})},             // unknown
 	}
 	want := []bool{true, false, false, true, false, true, false, true, true, true}
 	var got *gen.MarkLookParams

@@ -3,6 +3,8 @@ package sessionstore
 import (
 	"crypto/sha256"
 	"encoding/binary"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // markKey is what marks are found by.
@@ -24,7 +26,7 @@ func keyOf(purpose, value string) markKey {
 }
 
 // markKeyOf is that of the selection's mark.
-func markKeyOf(s *Selection) markKey {
+func markKeyOf(s *store.Selection) markKey {
 	if s.All {
 		return everyone
 	}

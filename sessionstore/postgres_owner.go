@@ -12,14 +12,15 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/gen"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // endOfTime is Postgres's last date.
 var endOfTime = time.Date(294276, 12, 31, 0, 0, 0, 0, time.UTC)
 
-// List implements [Store].
-func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []Record, err error) {
-	arg := &gen.OwnerListParams{UserID: userID, Before: page.Before, After: page.After[:], Max: int32(page.size())}
+// List implements [store.Store].
+func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []store.Record, err error) {
+	arg := &gen.OwnerListParams{UserID: userID, Before: page.Before, After: page.After[:], Max: int32(page.Limit())}
 	if page.Before.IsZero() {
 		arg.Before = endOfTime
 	}
@@ -37,7 +38,7 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 		for i := range read.records {
 			read.records[i].Data = nil
 		}
-		if len(read.records) > 0 || len(read.broken) < page.size() {
+		if len(read.records) > 0 || len(read.broken) < page.Limit() {
 			return read.records, nil
 		}
 		// An empty page is the end to a caller, and here it is only one of rows
@@ -50,13 +51,13 @@ func (p *Postgres) List(ctx context.Context, userID string, page Page) (recs []R
 	}
 }
 
-// Revoke implements [Store]. A lost answer is not asked for again: the second
+// Revoke implements [store.Store]. A lost answer is not asked for again: the second
 // answer would not name the sessions that the first attempt ended, and the
 // cache would not be told of them.
-func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
+func (p *Postgres) Revoke(ctx context.Context, s store.Selection) (ids []store.ID, r Revocation, err error) {
 	n := 0
-	if s.Mark == (MarkID{}) {
-		s.Mark = newMarkID()
+	if s.Mark == (store.MarkID{}) {
+		s.Mark = store.NewMarkID()
 	}
 	switch {
 	case isOne(&s) || p.distributed.Load():
@@ -74,12 +75,14 @@ func (p *Postgres) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocat
 
 // isOne reports whether one statement ends the selection, whatever the size of
 // the table: one session, those beyond a limit, or none.
-func isOne(s *Selection) bool { return !s.All && (s.UserID == "" || s.Handle != "" || s.Keep > 0) }
+func isOne(s *store.Selection) bool {
+	return !s.All && (s.UserID == "" || s.Handle != "" || s.Keep > 0)
+}
 
 // revokeOnce ends a selection in one transaction. On a distributed table that
 // is every selection: the lock that keeps rotations out belongs to it.
-func (p *Postgres) revokeOnce(ctx context.Context, s Selection) (ids []ID, n int, err error) {
-	if s.marks() {
+func (p *Postgres) revokeOnce(ctx context.Context, s store.Selection) (ids []store.ID, n int, err error) {
+	if s.LeavesMark() {
 		if _, err := p.mark(ctx, &s); err != nil {
 			return nil, 0, err
 		}
@@ -88,7 +91,7 @@ func (p *Postgres) revokeOnce(ctx context.Context, s Selection) (ids []ID, n int
 	if !isOne(&s) {
 		within = max(within, sweepTimeout)
 	}
-	var kept []ID // ended by attempts that were no transaction
+	var kept []store.ID // ended by attempts that were no transaction
 	err = p.doWithin(ctx, within, opRevoke, func(ctx context.Context) error {
 		return p.on(ctx, opRevoke, func(conn *pgxpool.Conn) error {
 			return p.guarded(ctx, conn, func(db querier, apart bool) (err error) {
@@ -104,7 +107,7 @@ func (p *Postgres) revokeOnce(ctx context.Context, s Selection) (ids []ID, n int
 
 // revoke adds the sessions that it ended to ids; apart, db is a transaction of
 // a distributed table, else it may be one of the application.
-func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID, apart bool) ([]ID, int, error) {
+func (p *Postgres) revoke(ctx context.Context, db querier, s store.Selection, ids []store.ID, apart bool) ([]store.ID, int, error) {
 	var gone [][]byte
 	var kept keptRows
 	var err error
@@ -128,7 +131,7 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 	case s.UserID == "":
 		return ids, len(ids), nil
 	case s.Handle != "":
-		arg := &gen.OwnerRevokeOneParams{UserID: s.UserID, Label: []byte(handleLabel)}
+		arg := &gen.OwnerRevokeOneParams{UserID: s.UserID, Label: []byte(store.HandleLabel)}
 		if arg.Handle, err = base64.RawURLEncoding.Strict().DecodeString(string(s.Handle)); err != nil {
 			return ids, len(ids), nil // no session is called so
 		}
@@ -168,9 +171,9 @@ func (p *Postgres) revoke(ctx context.Context, db querier, s Selection, ids []ID
 // admit logs a user in who may have so many sessions. Logins of one user wait
 // for each other, in a queue and with one connection, so they take none from
 // other users.
-func (p *Postgres) admit(ctx context.Context, op operation, userID string, self ID, limit int, login func(context.Context, querier) (*Record, error)) (Record, error) {
+func (p *Postgres) admit(ctx context.Context, op operation, userID string, self store.ID, limit int, login func(context.Context, querier) (*store.Record, error)) (store.Record, error) {
 	p.tallies[op].alone(1)
-	rec, left, err := p.waitForRow(ctx, ID(userKey(userID)), rowCall{op, func(ctx context.Context, db querier) (*Record, error) {
+	rec, left, err := p.waitForRow(ctx, store.ID(userKey(userID)), rowCall{op, func(ctx context.Context, db querier) (*store.Record, error) {
 		if err := p.queries.OwnerLock(ctx, db, userID); err != nil {
 			return nil, err
 		}
@@ -184,7 +187,7 @@ func (p *Postgres) admit(ctx context.Context, op operation, userID string, self 
 		return login(ctx, db)
 	}})
 	if left {
-		err = fmt.Errorf("%w (%w)", err, ErrUncertain)
+		err = fmt.Errorf("%w (%w)", err, ErrOutcomeUnknown)
 	}
 	return rec, err
 }
@@ -206,8 +209,8 @@ func (p *Postgres) transaction(ctx context.Context, conn *pgxpool.Conn, statemen
 	return nil
 }
 
-// Alive implements [Store].
-func (p *Postgres) Alive(ctx context.Context, ids []ID) (alive, ended []ID, err error) {
+// Alive implements [store.Store].
+func (p *Postgres) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.ID, err error) {
 	var found [][]byte
 	arg := make([][]byte, len(ids))
 	for i := range ids {
@@ -220,10 +223,10 @@ func (p *Postgres) Alive(ctx context.Context, ids []ID) (alive, ended []ID, err 
 	if err != nil {
 		return nil, nil, err
 	}
-	live := make(map[ID]struct{}, len(found))
+	live := make(map[store.ID]struct{}, len(found))
 	for _, id := range found {
-		live[ID(id)] = struct{}{} // the server compared it with one
+		live[store.ID(id)] = struct{}{} // the server compared it with one
 	}
-	alive, ended = divided(ids, func(id ID) bool { _, ok := live[id]; return ok })
+	alive, ended = divided(ids, func(id store.ID) bool { _, ok := live[id]; return ok })
 	return alive, ended, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/internal/gen"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const (
@@ -30,10 +31,10 @@ const (
 // waits for it alone, so a sweep does not deadlock.
 type sweep struct {
 	p   *Postgres
-	sel Selection
+	sel store.Selection
 	// ids are the sessions that were ended, and those that may have been when
 	// an answer was lost; not with Selection.All.
-	ids   []ID
+	ids   []store.ID
 	count int
 	kept  keptRows
 }
@@ -96,7 +97,7 @@ func (s *sweep) patience(ctx context.Context) string {
 // pass ends the sessions that began no later than until and are not locked, in
 // batches in the order of their ids.
 func (s *sweep) pass(ctx context.Context, until time.Time) error {
-	var after ID
+	var after store.ID
 	for {
 		found, err := s.find(ctx, after, until)
 		if err != nil || len(found) == 0 {
@@ -117,7 +118,7 @@ func (s *sweep) pass(ctx context.Context, until time.Time) error {
 	}
 }
 
-func (s *sweep) find(ctx context.Context, after ID, until time.Time) (found [][]byte, err error) {
+func (s *sweep) find(ctx context.Context, after store.ID, until time.Time) (found [][]byte, err error) {
 	err = s.p.runWithin(ctx, max(s.p.timeout, sweepTimeout), opRevoke, func(ctx context.Context, db querier) (err error) {
 		if s.sel.All {
 			found, err = s.p.queries.AllFind(ctx, db, &gen.AllFindParams{After: after[:], Until: until, Max: revokeFound})

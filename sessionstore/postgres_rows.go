@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/gen"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // querier is a pool or a transaction.
@@ -18,22 +19,22 @@ type querier = gen.DBTX
 
 type (
 	saveCall struct {
-		id     ID
-		change Change
+		id     store.ID
+		change store.Change
 	}
 	rotateCall struct {
-		old, id ID
-		change  Change
+		old, id store.ID
+		change  store.Change
 	}
 )
 
-func (p *Postgres) createOne(ctx context.Context, d *Draft) (*Record, error) {
-	return p.one(ctx, opCreate, func(ctx context.Context, db querier) (*Record, error) { return p.create(ctx, db, d) })
+func (p *Postgres) createOne(ctx context.Context, d *store.Draft) (*store.Record, error) {
+	return p.one(ctx, opCreate, func(ctx context.Context, db querier) (*store.Record, error) { return p.create(ctx, db, d) })
 }
 
-func (p *Postgres) create(ctx context.Context, db querier, d *Draft) (*Record, error) {
+func (p *Postgres) create(ctx context.Context, db querier, d *store.Draft) (*store.Record, error) {
 	if d.UserID != "" && !p.distributed.Load() { // it refuses by marks
-		return only(p.createRows(ctx, db, []Draft{*d}))
+		return only(p.createRows(ctx, db, []store.Draft{*d}))
 	}
 	arg := &gen.SessionCreateParams{
 		ID: d.ID[:], UserID: orNull(d.UserID), Age: d.Age, Login: span(d.Age, d.UserID != ""),
@@ -49,11 +50,11 @@ func (p *Postgres) create(ctx context.Context, db querier, d *Draft) (*Record, e
 	})
 }
 
-func (p *Postgres) createMany(ctx context.Context, drafts []Draft) (rowsRead, error) {
+func (p *Postgres) createMany(ctx context.Context, drafts []store.Draft) (rowsRead, error) {
 	return p.many(ctx, opCreate, func(ctx context.Context, db querier) (rowsRead, error) { return p.createRows(ctx, db, drafts) })
 }
 
-func (p *Postgres) createRows(ctx context.Context, db querier, drafts []Draft) (rowsRead, error) {
+func (p *Postgres) createRows(ctx context.Context, db querier, drafts []store.Draft) (rowsRead, error) {
 	var logins loginArgs
 	arg := &gen.SessionCreateManyParams{
 		Slides: !p.expiry.Fixed, Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
@@ -74,11 +75,11 @@ func (p *Postgres) createRows(ctx context.Context, db querier, drafts []Draft) (
 	}))
 }
 
-func (p *Postgres) saveOne(ctx context.Context, c *saveCall) (*Record, error) {
-	return p.one(ctx, opSave, func(ctx context.Context, db querier) (*Record, error) { return p.save(ctx, db, c) })
+func (p *Postgres) saveOne(ctx context.Context, c *saveCall) (*store.Record, error) {
+	return p.one(ctx, opSave, func(ctx context.Context, db querier) (*store.Record, error) { return p.save(ctx, db, c) })
 }
 
-func (p *Postgres) save(ctx context.Context, db querier, c *saveCall) (*Record, error) {
+func (p *Postgres) save(ctx context.Context, db querier, c *saveCall) (*store.Record, error) {
 	if err := p.refusedAlready(ctx, db, lookCall{c.change.UserID, c.change.Began}); err != nil {
 		return nil, err
 	}
@@ -118,7 +119,7 @@ func (p *Postgres) saveRows(ctx context.Context, db querier, calls []saveCall) (
 	}))
 }
 
-func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (rec *Record, err error) {
+func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (rec *store.Record, err error) {
 	err = p.do(ctx, opRotate, func(ctx context.Context) error {
 		return p.on(ctx, opRotate, func(conn *pgxpool.Conn) error {
 			return p.guarded(ctx, conn, func(db querier, apart bool) (err error) {
@@ -131,7 +132,7 @@ func (p *Postgres) rotateOne(ctx context.Context, c *rotateCall) (rec *Record, e
 }
 
 // rotate gives one session a new id; apart, db is a transaction.
-func (p *Postgres) rotate(ctx context.Context, db querier, c *rotateCall, apart bool) (*Record, error) {
+func (p *Postgres) rotate(ctx context.Context, db querier, c *rotateCall, apart bool) (*store.Record, error) {
 	if apart {
 		if err := p.holdRevokes(ctx, db, c.old); err != nil {
 			return nil, err
@@ -177,7 +178,7 @@ func (p *Postgres) rotateRows(ctx context.Context, db querier, calls []rotateCal
 	}))
 }
 
-func (p *Postgres) one(ctx context.Context, op operation, query func(context.Context, querier) (*Record, error)) (rec *Record, err error) {
+func (p *Postgres) one(ctx context.Context, op operation, query func(context.Context, querier) (*store.Record, error)) (rec *store.Record, err error) {
 	err = p.run(ctx, op, func(ctx context.Context, db querier) (err error) {
 		rec, err = query(ctx, db)
 		return err
@@ -186,12 +187,12 @@ func (p *Postgres) one(ctx context.Context, op operation, query func(context.Con
 }
 
 // record runs a statement for one session.
-func (p *Postgres) record(ctx context.Context, db querier, query func(querier) error) (*Record, error) {
+func (p *Postgres) record(ctx context.Context, db querier, query func(querier) error) (*store.Record, error) {
 	return only(p.read(ctx, db, 1, query))
 }
 
 // only is the answer to one call.
-func only(read rowsRead, err error) (*Record, error) {
+func only(read rowsRead, err error) (*store.Record, error) {
 	switch {
 	case err != nil:
 		return nil, err
@@ -225,7 +226,7 @@ func unread[R any](ctx context.Context, query func(context.Context, gen.DBTX) ([
 
 // read reads up to n rows of sessions, and logs those that can't be read.
 func (p *Postgres) read(ctx context.Context, db querier, n int, query func(querier) error) (rowsRead, error) {
-	reader := rowReader{querier: db, rowsRead: rowsRead{records: make([]Record, 0, n)}}
+	reader := rowReader{querier: db, rowsRead: rowsRead{records: make([]store.Record, 0, n)}}
 	if err := query(&reader); err != nil {
 		return rowsRead{}, err
 	}

@@ -47,7 +47,7 @@ const deafAdvice = "call sessionstore.ConfigurePool with the pool's configuratio
 // [pgxpool.NewWithConfig]: what it sets can't be changed in a pool that is made.
 //
 // With it the library hears of a commit whose wait for a synchronous standby
-// was cancelled, which is [ErrUncertain] then. Postgres tells of it in a
+// was cancelled, which is [ErrOutcomeUnknown] then. Postgres tells of it in a
 // warning only, so without it such a change counts as made; [New] warns of that
 // where the server has synchronous standbys. It also bounds what pgx leaves
 // unbounded: ConnectTimeout, PingTimeout, MaxConnLifetimeJitter keep what they

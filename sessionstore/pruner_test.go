@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // pruneStore answers Prune from a list.
 type pruneStore struct {
-	sessionstore.Store
+	store.Store
 	answers []pruneAnswer
 	asked   []int
 }

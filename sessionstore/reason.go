@@ -1,6 +1,8 @@
 package sessionstore
 
-import "context"
+import (
+	"context"
+)
 
 // Reason is why sessions were ended.
 type Reason int

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/netip"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // recordFormat is the first byte of an encoded record. One that it does not know is a miss.
@@ -14,7 +16,7 @@ var errRecordFormat = errors.New("not a record of a format that this version kno
 
 // encodeRecord is the part of a record that the cache keeps sealed: what stands beside it in the entry, and the id that is its
 // key, are left out.
-func encodeRecord(r *Record) []byte {
+func encodeRecord(r *store.Record) []byte {
 	ip, _ := r.IP.MarshalBinary() // a netip.Addr always has a form
 	b := make([]byte, 0, 1+4*binary.MaxVarintLen64+len(r.UserID)+len(ip)+len(r.UserAgent)+3*binary.MaxVarintLen64+len(r.Data))
 	b = append(b, recordFormat)
@@ -29,7 +31,7 @@ func encodeRecord(r *Record) []byte {
 }
 
 // decodeRecord fills in what encodeRecord kept. b belongs to the record from then on.
-func decodeRecord(r *Record, b []byte) error {
+func decodeRecord(r *store.Record, b []byte) error {
 	d := recordDecoder{rest: b}
 	if d.byte() != recordFormat {
 		return errRecordFormat

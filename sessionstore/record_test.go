@@ -11,12 +11,13 @@ import (
 
 	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // What the cache keeps of a record is all that it does not keep beside it.
 func TestRecordEncodeAndDecode(t *testing.T) {
 	at := time.UnixMicro(1_790_000_000_123_456)
-	for name, rec := range map[string]sessionstore.Record{
+	for name, rec := range map[string]store.Record{
 		"nothing": {Data: []byte("{}")},
 		"much": {
 			UserID: "ann", Data: []byte(`{"a":[1,2],"b":"\u00fc"}`),
@@ -31,7 +32,7 @@ func TestRecordEncodeAndDecode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := sessionstore.EncodeRecord(&rec)
-			var got sessionstore.Record
+			var got store.Record
 			if err := sessionstore.DecodeRecord(&got, bytes.Clone(b)); err != nil {
 				t.Fatal(err)
 			}
@@ -42,11 +43,11 @@ func TestRecordEncodeAndDecode(t *testing.T) {
 				return
 			}
 			for n := range b { // cut short, or with something behind it
-				if err := sessionstore.DecodeRecord(new(sessionstore.Record), b[:n]); err == nil {
+				if err := sessionstore.DecodeRecord(new(store.Record), b[:n]); err == nil {
 					t.Errorf("%d bytes of %d decode", n, len(b))
 				}
 			}
-			if err := sessionstore.DecodeRecord(new(sessionstore.Record), append(bytes.Clone(b), 0)); err == nil {
+			if err := sessionstore.DecodeRecord(new(store.Record), append(bytes.Clone(b), 0)); err == nil {
 				t.Error("a byte too many decodes")
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const (
@@ -81,7 +82,7 @@ func (e *emergency) recover() {
 	tell := false
 	if e.outage.Mode == coherence.Normal {
 		event, tell = Event{Kind: EventRecovered, Count: e.moved}, true
-		e.since, e.told, e.local.ended = time.Time{}, map[ID]struct{}{}, map[ID]struct{}{}
+		e.since, e.told, e.local.ended = time.Time{}, map[store.ID]struct{}{}, map[store.ID]struct{}{}
 	} else {
 		if isOutage(err) {
 			// Away again, in the middle of it. Nobody else needs to wait for a timeout to find that out.
@@ -107,7 +108,7 @@ func (e *emergency) recovered() (n int, err error) {
 	if err := e.probe(); err != nil {
 		return 0, err
 	}
-	over := map[ID]struct{}{}
+	over := map[store.ID]struct{}{}
 	for {
 		if err := e.replay(); err != nil {
 			return n, err
@@ -125,7 +126,7 @@ func (e *emergency) recovered() (n int, err error) {
 func (e *emergency) probe() error {
 	ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
 	defer cancel()
-	if _, err := e.truth.Load(ctx, ID{}, 0); err != nil && !errors.Is(err, ErrNotFound) {
+	if _, err := e.truth.Load(ctx, store.ID{}, 0); err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	if err := e.check(ctx); err != nil {
@@ -167,7 +168,7 @@ func (e *emergency) replay() error {
 }
 
 // tell carries out a revoke that was written down.
-func (e *emergency) tell(id ID) error {
+func (e *emergency) tell(id store.ID) error {
 	ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
 	defer cancel()
 	if _, err := e.erase(ctx, e.truth, id); err != nil {
@@ -196,10 +197,10 @@ func (e *emergency) exposure() bool {
 }
 
 // waiting is some of the revokes that were written down.
-func (e *emergency) waiting() []ID {
+func (e *emergency) waiting() []store.ID {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var ids []ID
+	var ids []store.ID
 	for id := range e.journal {
 		if ids = append(ids, id); len(ids) == replayAtOnce {
 			break

@@ -11,6 +11,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // A change that comes while its session is being moved waits and is made in Postgres: made in memory, it would be lost.
@@ -31,7 +32,7 @@ func TestRecoveryHoldsUpChanges(t *testing.T) {
 			"save":   func() error { _, err := o.Save(t.Context(), saved, set("n", "1")); return err },
 			"delete": func() error { _, err := o.Delete(t.Context(), ended); return err },
 			"rotate": func() error {
-				_, err := o.Rotate(t.Context(), renewed, idOf("new"), sessionstore.Change{})
+				_, err := o.Rotate(t.Context(), renewed, idOf("new"), store.Change{})
 				return err
 			},
 			"load":  func() error { _, err := o.Load(t.Context(), other, 0); return err },
@@ -95,7 +96,7 @@ func TestRecoveryAgeCountsSuspension(t *testing.T) {
 		t.Skip("package time keeps its readings elsewhere now")
 	}
 	o := newOutage(t, halfMinute, weekly)
-	rec := sessionstore.Record{CreatedAt: created}
+	rec := store.Record{CreatedAt: created}
 	expect(t, "suspended", o.AgeOf(&rec, now), 2*time.Hour)
 	expect(t, "set back", o.AgeOf(&rec, created.Add(time.Hour)), time.Hour)
 	rec.CreatedAt = now.Add(time.Hour)

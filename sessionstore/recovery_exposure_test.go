@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // A logout in an emergency of which Redis never heard: this process keeps its word also after Postgres knows, for as
@@ -15,7 +15,7 @@ import (
 func TestRecoveryKeepsItsWordWhileRedisContradictsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		policy := coherence.Policy{Freshness: 30 * time.Second}
-		o := newOutage(t, policy, sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour})
+		o := newOutage(t, policy, store.Expiry{Idle: time.Hour, Absolute: time.Hour})
 		defer o.end()
 		id := o.cached("logs out")
 		o.away()

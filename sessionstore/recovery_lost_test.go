@@ -12,21 +12,22 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // lost is a Postgres that does not answer the first move of a session: it has made it, or the question is still on its way.
 type lost struct {
-	sessionstore.Store
+	store.Store
 	made bool
 
 	mu      sync.Mutex
 	late    func() error // the first move, as it arrives later
 	next    func()       // what happens at once after it
 	refused bool         // the second move
-	ending  func(sessionstore.ID)
+	ending  func(store.ID)
 }
 
-func (l *lost) Delete(ctx context.Context, id sessionstore.ID) (sessionstore.Revocation, error) {
+func (l *lost) Delete(ctx context.Context, id store.ID) (sessionstore.Revocation, error) {
 	l.mu.Lock()
 	ending := l.ending
 	l.mu.Unlock()
@@ -36,31 +37,31 @@ func (l *lost) Delete(ctx context.Context, id sessionstore.ID) (sessionstore.Rev
 	return l.Store.Delete(ctx, id)
 }
 
-func (l *lost) Rotate(ctx context.Context, old, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
+func (l *lost) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.late != nil && l.next == nil && !l.refused:
 		l.refused = true
-		return sessionstore.Record{}, sessionstore.FailureWith("54000")
+		return store.Record{}, sessionstore.FailureWith("54000")
 	case l.late != nil:
 		return l.Store.Rotate(ctx, old, id, c)
 	}
 	l.late = func() error { _, err := l.Store.Rotate(context.Background(), old, id, c); return err }
 	if l.made {
 		if err := l.late(); err != nil {
-			return sessionstore.Record{}, err
+			return store.Record{}, err
 		}
 	}
 	if l.next != nil {
 		l.next()
 	}
-	return sessionstore.Record{}, errLost
+	return store.Record{}, errLost
 }
 
 // lostMove is an outage that comes to the point where a session has been moved, or not, and nobody answered. Postgres is away again
 // then, or it serves and has refused the next move.
-func lostMove(t *testing.T, made, away bool) (*outage, *lost, sessionstore.ID) {
+func lostMove(t *testing.T, made, away bool) (*outage, *lost, store.ID) {
 	o := newOutage(t, halfMinute, weekly)
 	l := &lost{Store: o.losing.Store, made: made}
 	o.losing.Store = l
@@ -79,7 +80,7 @@ func lostMove(t *testing.T, made, away bool) (*outage, *lost, sessionstore.ID) {
 }
 
 // elsewhere is an instance that can reach Postgres all the time.
-func (o *outage) elsewhere() sessionstore.Store {
+func (o *outage) elsewhere() store.Store {
 	return sessionstore.NewCached(o.pg.Store, o.cache, halfMinute, o.expiry)
 }
 
@@ -88,34 +89,34 @@ func (o *outage) elsewhere() sessionstore.Store {
 func TestRecoveryOfALostMove(t *testing.T) {
 	alive, gone := "alive", "not found"
 	for name, test := range map[string]struct {
-		meanwhile func(o *outage, id sessionstore.ID) error
+		meanwhile func(o *outage, id store.ID) error
 		elsewhere bool   // it is done at another instance
 		row, data string // in the end
 	}{
 		"nothing": {nil, true, alive, `{"a":1,"n":0}`},
-		"a save here": {func(o *outage, id sessionstore.ID) error {
+		"a save here": {func(o *outage, id store.ID) error {
 			_, err := o.Save(o.t.Context(), id, set("b", "2"))
 			return err
 		}, false, alive, `{"a":1,"b":2,"n":0}`},
-		"a save elsewhere": {func(o *outage, id sessionstore.ID) error {
+		"a save elsewhere": {func(o *outage, id store.ID) error {
 			_, err := o.elsewhere().Save(o.t.Context(), id, set("b", "2"))
 			return err
 		}, true, alive, `{"a":1,"b":2,"n":0}`},
-		"a login here": {func(o *outage, id sessionstore.ID) error {
-			_, err := o.Rotate(o.t.Context(), id, idOf("new"), sessionstore.Change{})
+		"a login here": {func(o *outage, id store.ID) error {
+			_, err := o.Rotate(o.t.Context(), id, idOf("new"), store.Change{})
 			return err
 		}, false, gone, ""},
-		"a logout here": {func(o *outage, id sessionstore.ID) error {
+		"a logout here": {func(o *outage, id store.ID) error {
 			_, err := o.Delete(o.t.Context(), id)
 			expect(o.t, "at once", o.got(id), gone)
 			return err
 		}, false, gone, ""},
-		"a logout elsewhere": {func(o *outage, id sessionstore.ID) error {
+		"a logout elsewhere": {func(o *outage, id store.ID) error {
 			_, err := o.elsewhere().Delete(o.t.Context(), id)
 			return err
 		}, true, gone, ""},
-		"all of the user are ended elsewhere": {func(o *outage, id sessionstore.ID) error {
-			_, _, err := o.elsewhere().Revoke(o.t.Context(), sessionstore.Selection{UserID: "ann"})
+		"all of the user are ended elsewhere": {func(o *outage, id store.ID) error {
+			_, _, err := o.elsewhere().Revoke(o.t.Context(), store.Selection{UserID: "ann"})
 			return err
 		}, true, gone, ""},
 	} {
@@ -173,7 +174,7 @@ func TestRecoveryEndsWhatIsHalfway(t *testing.T) {
 			defer o.end()
 			var found []string
 			late.mu.Lock()
-			late.ending = func(what sessionstore.ID) {
+			late.ending = func(what store.ID) {
 				if what == id {
 					found = append(found, verdictOf(late.late())) // it arrives between the two
 				}
@@ -209,7 +210,7 @@ func TestRecoveryLeavesNoRowBehind(t *testing.T) {
 			})
 		},
 		"an id that is taken": func(o *outage) {
-			_, err := o.pg.Store.Create(o.t.Context(), sessionstore.Draft{ID: idOf("s"), UserID: "ann"})
+			_, err := o.pg.Store.Create(o.t.Context(), store.Draft{ID: idOf("s"), UserID: "ann"})
 			expect(o.t, "error", err, nil)
 			o.pg.up()
 		},
@@ -254,7 +255,7 @@ func TestRecoveryThatDies(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 			expect(t, "in Postgres", o.row(id), map[int]string{0: "not found", 1: "not found", 2: "alive"}[made])
-			_, _, err := o.pg.Store.Revoke(t.Context(), sessionstore.Selection{UserID: "ann"})
+			_, _, err := o.pg.Store.Revoke(t.Context(), store.Selection{UserID: "ann"})
 			expect(t, "error", err, nil)
 			expect(t, "rows", o.pg.rows(), 0)
 			if err := o.Close(); made < 2 && !errors.Is(err, sessionstore.ErrUnavailable) {
@@ -272,7 +273,7 @@ func TestRecoveryKeepsStreamsOfWhatIsHalfway(t *testing.T) {
 			o, _, id := lostMove(t, made, false)
 			defer o.end()
 			other := o.create("other").ID
-			alive, ended, err := o.Alive(t.Context(), []sessionstore.ID{id, other, idOf("nobody")})
+			alive, ended, err := o.Alive(t.Context(), []store.ID{id, other, idOf("nobody")})
 			expect(t, "ended", len(ended), 1)
 			if want := map[bool]int{true: 2, false: 1}[made]; len(alive) != want || (err == nil) != made {
 				t.Errorf("made %t: %d alive, %v", made, len(alive), err)

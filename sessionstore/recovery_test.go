@@ -12,11 +12,12 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Sessions made in memory are in Postgres afterwards: the same in all but version, and not a moment younger.
 func TestRecoveryMovesSessions(t *testing.T) {
-	for name, expiry := range map[string]sessionstore.Expiry{
+	for name, expiry := range map[string]store.Expiry{
 		"sliding": {Idle: time.Hour, Absolute: 24 * time.Hour},
 		"fixed":   {Idle: time.Hour, Absolute: 24 * time.Hour, Fixed: true},
 	} {
@@ -25,7 +26,7 @@ func TestRecoveryMovesSessions(t *testing.T) {
 				o := newOutage(t, halfMinute, expiry)
 				defer o.end()
 				o.away()
-				was := make([]sessionstore.Record, 200)
+				was := make([]store.Record, 200)
 				for n := range was {
 					was[n] = o.create(fmt.Sprint(n))
 					time.Sleep(time.Second)
@@ -80,12 +81,12 @@ func TestRecoveryIsInterrupted(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := newOutage(t, halfMinute, weekly)
 				defer o.end()
-				old := make([]sessionstore.ID, 5)
+				old := make([]store.ID, 5)
 				for n := range old {
 					old[n] = o.cached(fmt.Sprint("old", n))
 				}
 				o.away()
-				ours := make([]sessionstore.ID, 5)
+				ours := make([]store.ID, 5)
 				for n := range ours {
 					ours[n] = o.create(fmt.Sprint("ours", n)).ID
 					_, err := o.Delete(t.Context(), old[n])
@@ -168,7 +169,7 @@ func TestRecoveryOfASessionThatPostgresRefuses(t *testing.T) {
 		bad := o.create("bad").ID
 		_, err := o.Save(t.Context(), bad, set("n", "-1"))
 		expect(t, "error", err, nil)
-		o.losing.refuses = func(d sessionstore.Draft) error {
+		o.losing.refuses = func(d store.Draft) error {
 			if string(d.Data) == `{"n":-1}` {
 				return errors.New("the data can't be stored")
 			}

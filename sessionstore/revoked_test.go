@@ -10,6 +10,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // A login whose user is revoked before its response gets 403 and no cookie, and
@@ -113,7 +114,7 @@ func TestALoginWithALostAnswerLooksAgain(t *testing.T) {
 				if lost := first && method == "Rotate"; lost {
 					first = false
 					if revoked {
-						_, _, _ = memory.Revoke(context.Background(), sessionstore.Selection{UserID: "ada", Except: idOf("nobody")})
+						_, _, _ = memory.Revoke(context.Background(), store.Selection{UserID: "ada", Except: idOf("nobody")})
 					}
 					return true
 				}
@@ -137,20 +138,20 @@ func TestALoginWithALostAnswerLooksAgain(t *testing.T) {
 // A revoke wakes the watches of its own process: nobody waits for the next
 // second.
 func TestARevokeEndsItsOwnWatchesAtOnce(t *testing.T) {
-	for name, end := range map[string]func(*site, string, sessionstore.ID){
-		"RevokeUser": func(s *site, _ string, _ sessionstore.ID) {
+	for name, end := range map[string]func(*site, string, store.ID){
+		"RevokeUser": func(s *site, _ string, _ store.ID) {
 			_, err := s.m.RevokeUser(context.Background(), "ada")
 			s.check(err)
 		},
-		"RevokeAll": func(s *site, _ string, _ sessionstore.ID) {
+		"RevokeAll": func(s *site, _ string, _ store.ID) {
 			_, err := s.m.RevokeAll(context.Background())
 			s.check(err)
 		},
-		"Revoke": func(s *site, _ string, id sessionstore.ID) {
+		"Revoke": func(s *site, _ string, id store.ID) {
 			_, err := s.m.Revoke(context.Background(), "ada", id.Handle())
 			s.check(err)
 		},
-		"Logout": func(s *site, cookie string, _ sessionstore.ID) {
+		"Logout": func(s *site, cookie string, _ store.ID) {
 			s.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
 				s.check(sess.Logout(r.Context()))
 			})
@@ -209,11 +210,11 @@ func TestRecoveryDropsSessionsOfARevokedUser(t *testing.T) {
 		defer o.end()
 		o.away()
 		before := o.create("before").ID
-		visitor, err := o.Create(t.Context(), sessionstore.Draft{ID: idOf("visitor")})
+		visitor, err := o.Create(t.Context(), store.Draft{ID: idOf("visitor")})
 		expect(t, "error", err, nil)
 		time.Sleep(time.Minute)
 		memory := o.pg.Store.(*sessionstore.Memory)
-		if _, _, err := memory.Revoke(t.Context(), sessionstore.Selection{UserID: "ann"}); err != nil {
+		if _, _, err := memory.Revoke(t.Context(), store.Selection{UserID: "ann"}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)

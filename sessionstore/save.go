@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Save keeps what was changed so far. An ordinary response needs no call: it is
@@ -27,11 +29,11 @@ func (s *Session) Save(ctx context.Context) error {
 type plan struct {
 	doomed  []doomed
 	stored  bool
-	id      ID
+	id      store.ID
 	renew   bool
 	drop    bool
 	persist bool
-	change  Change
+	change  store.Change
 	round   int
 	life    int
 }
@@ -99,7 +101,7 @@ func (s *Session) perform(ctx context.Context, p plan) error {
 		s.mu.Lock()
 		s.doomed = s.doomed[1:]
 		s.mu.Unlock()
-		s.m.watches.wake(func(rec *Record) bool { return rec.ID == d.ID || rec.ID == d.next })
+		s.m.watches.wake(func(rec *store.Record) bool { return rec.ID == d.ID || rec.ID == d.next })
 		s.m.observe(ctx, Event{
 			Kind: EventLogout, Handle: d.ID.Handle(), UserID: d.UserID, Reason: ReasonLogout, Actor: d.by.name, Detail: d.by.note, Revocation: revoked,
 		})
@@ -146,7 +148,7 @@ func (m *Manager) end(ctx context.Context, d *doomed) (Revocation, error) {
 		}
 	}
 	r, err := m.store.Delete(ctx, d.ID)
-	if err != nil || d.next == (ID{}) {
+	if err != nil || d.next == (store.ID{}) {
 		return r, err
 	}
 	moved, err := m.store.Delete(ctx, d.next)
@@ -157,10 +159,10 @@ func (m *Manager) end(ctx context.Context, d *doomed) (Revocation, error) {
 
 // redoom is for a session that was logged out while it was being saved. The logout has doomed it under the id that it had, if it
 // had one.
-func (s *Session) redoom(p *plan, rec Record) {
+func (s *Session) redoom(p *plan, rec store.Record) {
 	for i := range s.doomed {
 		if d := &s.doomed[i]; p.stored && d.ID == p.id {
-			d.Record, d.next = rec, ID{}
+			d.Record, d.next = rec, store.ID{}
 			return
 		}
 	}
@@ -178,10 +180,10 @@ func (s *Session) plan() plan {
 		persist: s.persist,
 		round:   s.round,
 		life:    s.life,
-		change:  Change{UserID: s.userID, DropData: s.fresh, Client: s.client},
+		change:  store.Change{UserID: s.userID, DropData: s.fresh, Client: s.client},
 	}
 	if s.userID != "" {
-		p.change.Began = BeganHere(s.started, s.own.all()...)
+		p.change.Began = store.BeganHere(s.started, s.own.all()...)
 	}
 	if s.m.cfg.DenyAtMaxSessions {
 		p.change.MaxSessions = s.m.cfg.MaxSessionsPerUser
@@ -208,7 +210,7 @@ func (s *Session) plan() plan {
 }
 
 // write does the one statement that a plan comes to, and returns the session's token when it is a new one.
-func (s *Session) write(ctx context.Context, p *plan) (Record, *token, error) {
+func (s *Session) write(ctx context.Context, p *plan) (store.Record, *token, error) {
 	kind := EventRenewed
 	if p.change.UserID != "" {
 		kind = EventLogin
@@ -225,12 +227,12 @@ func (s *Session) write(ctx context.Context, p *plan) (Record, *token, error) {
 		}
 	}
 	tok := s.m.newToken()
-	rec, err := s.m.store.Create(ctx, Draft{
+	rec, err := s.m.store.Create(ctx, store.Draft{
 		ID: tok.id(), UserID: p.change.UserID, Data: encodeObject(p.change.Set), Client: p.change.Client,
 		MaxSessions: p.change.MaxSessions, Began: p.change.Began,
 	})
-	if errors.Is(err, ErrUncertain) {
-		rec, err = s.confirm(ctx, tok, Change{Began: p.change.Began}, err)
+	if errors.Is(err, ErrOutcomeUnknown) {
+		rec, err = s.confirm(ctx, tok, store.Change{Began: p.change.Began}, err)
 	}
 	if err == nil {
 		if p.change.UserID == "" {
@@ -242,7 +244,7 @@ func (s *Session) write(ctx context.Context, p *plan) (Record, *token, error) {
 }
 
 // rewrite changes the session that is in the store, under a new token if it is to get one.
-func (s *Session) rewrite(ctx context.Context, p *plan) (Record, *token, error) {
+func (s *Session) rewrite(ctx context.Context, p *plan) (store.Record, *token, error) {
 	if p.renew {
 		return s.rotate(ctx, p)
 	}
@@ -251,7 +253,7 @@ func (s *Session) rewrite(ctx context.Context, p *plan) (Record, *token, error) 
 }
 
 // apply makes the session what the store now has, and keeps what was changed meanwhile.
-func (s *Session) apply(p *plan, rec Record, tok *token) {
+func (s *Session) apply(p *plan, rec store.Record, tok *token) {
 	s.identity, s.rec, s.kept = stored, rec, p.persist
 	if tok != nil {
 		s.token, s.floor, s.held, s.pending, s.left = *tok, 0, nil, nil, false

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // renderings are the ways in which a value of any type gets into a log or an answer.
@@ -87,7 +89,7 @@ func TestConfigIsPrintedWithoutSecrets(t *testing.T) {
 		_, _ = fmt.Fprintf(&b, verb+"\n", cfg)
 		_, _ = fmt.Fprintf(&b, verb+"\n", &cfg)
 	}
-	m, err := NewWithStore(NewMemory(Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), Config{Secrets: cfg.Secrets, DatabaseURL: cfg.DatabaseURL})
+	m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), Config{Secrets: cfg.Secrets, DatabaseURL: cfg.DatabaseURL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +106,7 @@ func TestConfigIsPrintedWithoutSecrets(t *testing.T) {
 
 // Nothing that an operator prints may show a token, an id or what is in a session.
 func TestStoresAndSessionsArePrintedWithoutContents(t *testing.T) {
-	store := NewMemory(Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
+	store := NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
 	m, err := NewWithStore(store, Config{Secrets: []Secret{secretA}})
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Session is the session of one request: the values as they were loaded, and what the request changed. Changes
@@ -30,10 +32,10 @@ type Session struct {
 
 	mu       sync.Mutex
 	identity identity
-	vacant   identity // without a session: none or withheld
-	rec      Record   // as last loaded or saved
-	token    token    // rec's
-	floor    int64    // the version of it that the browser has seen, where a cache may not have
+	vacant   identity     // without a session: none or withheld
+	rec      store.Record // as last loaded or saved
+	token    token        // rec's
+	floor    int64        // the version of it that the browser has seen, where a cache may not have
 	edits    map[string]edit
 	held     *held // loaded, and hidden: see ActionRequireLogin
 
@@ -67,8 +69,8 @@ type Session struct {
 
 // doomed is a session that was logged out, and who did it.
 type doomed struct {
-	Record
-	next ID // of an unanswered change of token; zero for none
+	store.Record
+	next store.ID // of an unanswered change of token; zero for none
 	by   actor
 	// unrestored: another instance has it in memory, in an emergency.
 	unrestored bool
@@ -177,7 +179,7 @@ func (s *Session) AuthenticatedAt() time.Time {
 }
 
 // Record is the session as it was last loaded or saved, changes not included; false when it is not in the store.
-func (s *Session) Record() (Record, bool) {
+func (s *Session) Record() (store.Record, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.rec, s.identity == stored
@@ -272,4 +274,12 @@ func (s *Session) sizeWith(key string, value json.RawMessage) int {
 		}
 	}
 	return size
+}
+
+// storeNow is the store's clock when it answered.
+func storeNow(r *store.Record) time.Time {
+	if r.AnsweredAt.IsZero() {
+		return r.ValidatedAt
+	}
+	return r.AnsweredAt
 }

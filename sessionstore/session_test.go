@@ -16,30 +16,31 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // browser sends requests to one Manager and keeps its cookie.
 type browser struct {
 	t      testing.TB
-	store  sessionstore.Store
+	store  store.Store
 	m      *sessionstore.Manager
 	cookie *http.Cookie
 }
 
-func newBrowser(t testing.TB, store sessionstore.Store, change ...func(*sessionstore.Config)) *browser {
+func newBrowser(t testing.TB, inner store.Store, change ...func(*sessionstore.Config)) *browser {
 	t.Helper()
-	if store == nil {
-		store = sessionstore.NewMemory(sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
+	if inner == nil {
+		inner = sessionstore.NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
 	}
 	cfg := sessionstore.Config{Cookie: sessionstore.CookieConfig{NoMarker: true}, Secrets: []sessionstore.Secret{"0123456789abcdef0123456789abcdef"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	for _, f := range change {
 		f(&cfg)
 	}
-	m, err := sessionstore.NewWithStore(store, cfg)
+	m, err := sessionstore.NewWithStore(inner, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &browser{t: t, store: store, m: m}
+	return &browser{t: t, store: inner, m: m}
 }
 
 // request runs fn as the handler of one request.
@@ -175,11 +176,11 @@ func TestSessionSizeLimit(t *testing.T) {
 
 // foreign is a store in which somebody else has written a session's data.
 type foreign struct {
-	sessionstore.Store
+	store.Store
 	data string
 }
 
-func (f foreign) Create(ctx context.Context, d sessionstore.Draft) (sessionstore.Record, error) {
+func (f foreign) Create(ctx context.Context, d store.Draft) (store.Record, error) {
 	d.Data = json.RawMessage(f.data)
 	return f.Store.Create(ctx, d)
 }
@@ -187,7 +188,7 @@ func (f foreign) Create(ctx context.Context, d sessionstore.Draft) (sessionstore
 // Data that no release of the library wrote must not lock the user out.
 func TestSessionWithForeignData(t *testing.T) {
 	for _, data := range []string{`[1,2]`, `"text"`, `1`, `true`, `null`, ` `, `{"a":`, `[{"a":1}]`} {
-		b := newBrowser(t, foreign{sessionstore.NewMemory(sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), data})
+		b := newBrowser(t, foreign{sessionstore.NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), data})
 		b.request(func(s *sessionstore.Session) { b.must(s.Login(context.Background(), "ann")) })
 		b.request(func(s *sessionstore.Session) {
 			var v any

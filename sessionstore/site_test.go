@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const (
@@ -35,7 +36,7 @@ type site struct {
 // newSite makes a site with production's defaults, changed by the given functions.
 func newSite(t testing.TB, change ...func(*sessionstore.Config)) *site {
 	t.Helper()
-	expiry := sessionstore.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
+	expiry := store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
 	return newSiteOver(t, &spyStore{Store: sessionstore.NewMemory(expiry, 0)}, change...)
 }
 
@@ -219,7 +220,7 @@ func (s *site) revoke(cookie string) {
 }
 
 // end deletes a session from the store.
-func (s *site) end(id sessionstore.ID) {
+func (s *site) end(id store.ID) {
 	s.t.Helper()
 	_, err := s.store.Store.Delete(context.Background(), id)
 	s.check(err)

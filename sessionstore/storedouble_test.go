@@ -7,23 +7,24 @@ import (
 	"sync"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // spyStore is a memory store that notes what it is asked and can be told to fail or to wait.
 type spyStore struct {
-	sessionstore.Store
+	store.Store
 
 	mu      sync.Mutex
 	calls   []string
 	hooks   map[string]func(context.Context) error
-	touched [][]sessionstore.Touch
-	changes []sessionstore.Change // of Save and Rotate
-	drafts  []sessionstore.Draft
-	revoked []sessionstore.Selection
-	watched [][]sessionstore.ID
+	touched [][]store.Touch
+	changes []store.Change // of Save and Rotate
+	drafts  []store.Draft
+	revoked []store.Selection
+	watched [][]store.ID
 }
 
-var _ sessionstore.Store = (*spyStore)(nil)
+var _ store.Store = (*spyStore)(nil)
 
 // on runs hook at the start of every call of a method; an error of its is the call's. A nil hook takes it away.
 func (s *spyStore) on(method string, hook func(context.Context) error) {
@@ -98,42 +99,42 @@ func (s *spyStore) rows() int {
 	return int(stats.Total)
 }
 
-func (s *spyStore) Create(ctx context.Context, d sessionstore.Draft) (sessionstore.Record, error) {
+func (s *spyStore) Create(ctx context.Context, d store.Draft) (store.Record, error) {
 	if err := s.called(ctx, "Create", func() { s.drafts = append(s.drafts, d) }); err != nil {
-		return sessionstore.Record{}, err
+		return store.Record{}, err
 	}
 	return s.Store.Create(ctx, d)
 }
 
-func (s *spyStore) Load(ctx context.Context, id sessionstore.ID, floor int64) (sessionstore.Record, error) {
+func (s *spyStore) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
 	if err := s.called(ctx, "Load", nil); err != nil {
-		return sessionstore.Record{}, err
+		return store.Record{}, err
 	}
 	return s.Store.Load(ctx, id, floor)
 }
 
-func (s *spyStore) Save(ctx context.Context, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
+func (s *spyStore) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
 	if err := s.called(ctx, "Save", func() { s.changes = append(s.changes, c) }); err != nil {
-		return sessionstore.Record{}, err
+		return store.Record{}, err
 	}
 	return s.Store.Save(ctx, id, c)
 }
 
-func (s *spyStore) Rotate(ctx context.Context, old, id sessionstore.ID, c sessionstore.Change) (sessionstore.Record, error) {
+func (s *spyStore) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
 	if err := s.called(ctx, "Rotate", func() { s.changes = append(s.changes, c) }); err != nil {
-		return sessionstore.Record{}, err
+		return store.Record{}, err
 	}
 	return s.Store.Rotate(ctx, old, id, c)
 }
 
-func (s *spyStore) Touch(ctx context.Context, t []sessionstore.Touch) error {
+func (s *spyStore) Touch(ctx context.Context, t []store.Touch) error {
 	if err := s.called(ctx, "Touch", func() { s.touched = append(s.touched, t) }); err != nil {
 		return err
 	}
 	return s.Store.Touch(ctx, t)
 }
 
-func (s *spyStore) Delete(ctx context.Context, id sessionstore.ID) (sessionstore.Revocation, error) {
+func (s *spyStore) Delete(ctx context.Context, id store.ID) (sessionstore.Revocation, error) {
 	if err := s.called(ctx, "Delete", nil); err != nil {
 		return sessionstore.Revocation{}, err
 	}
@@ -154,21 +155,21 @@ func (s *spyStore) Stats(ctx context.Context, exact bool) (sessionstore.Stats, e
 	return s.Store.Stats(ctx, exact)
 }
 
-func (s *spyStore) List(ctx context.Context, userID string, p sessionstore.Page) ([]sessionstore.Record, error) {
+func (s *spyStore) List(ctx context.Context, userID string, p sessionstore.Page) ([]store.Record, error) {
 	if err := s.called(ctx, "List", nil); err != nil {
 		return nil, err
 	}
 	return s.Store.List(ctx, userID, p)
 }
 
-func (s *spyStore) Revoke(ctx context.Context, sel sessionstore.Selection) ([]sessionstore.ID, sessionstore.Revocation, error) {
+func (s *spyStore) Revoke(ctx context.Context, sel store.Selection) ([]store.ID, sessionstore.Revocation, error) {
 	if err := s.called(ctx, "Revoke", func() { s.revoked = append(s.revoked, sel) }); err != nil {
 		return nil, sessionstore.Revocation{}, err
 	}
 	return s.Store.Revoke(ctx, sel)
 }
 
-func (s *spyStore) Alive(ctx context.Context, ids []sessionstore.ID) (alive, ended []sessionstore.ID, err error) {
+func (s *spyStore) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.ID, err error) {
 	if err := s.called(ctx, "Alive", func() { s.watched = append(s.watched, ids) }); err != nil {
 		return nil, nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // SuspiciousAction is what is done when a session is used from where it does not belong.
@@ -60,7 +62,7 @@ type Judge func(ctx context.Context, s Suspicion) SuspiciousAction
 
 // held is a session that was loaded and hidden from its request.
 type held struct {
-	rec     Record
+	rec     store.Record
 	token   token
 	floor   int64
 	persist bool
@@ -98,7 +100,7 @@ func (x *exchange) suspect(ctx context.Context) {
 		// Whether or not it can be ended now: this request does not get it, and the next one tries again.
 		id := s.rec.ID
 		e.Revocation, e.Err = m.store.Delete(ctx, id)
-		m.watches.wake(func(rec *Record) bool { return rec.ID == id })
+		m.watches.wake(func(rec *store.Record) bool { return rec.ID == id })
 		s.hide()
 		s.identity, s.held = s.vacant, nil
 	default:
@@ -139,7 +141,7 @@ func (s *Suspicion) detail() string {
 // hide hides the session from its request.
 func (s *Session) hide() {
 	s.held = &held{rec: s.rec, token: s.token, floor: s.floor, persist: s.persist}
-	s.identity, s.rec, s.token, s.floor, s.drop, s.renew = hidden, Record{}, token{}, 0, false, false
+	s.identity, s.rec, s.token, s.floor, s.drop, s.renew = hidden, store.Record{}, token{}, 0, false, false
 	s.persist, s.kept = false, false // another session begins without it
 }
 

@@ -23,6 +23,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // tokenCanaries are the ways to write a token that is nothing but Zs.
@@ -67,7 +69,7 @@ func (r *brokenRandom) Read(p []byte) (int, error) {
 func TestTokenNeedsRandomness(t *testing.T) {
 	const variable = "PGSESSION_TEST_BROKEN_RANDOM"
 	if good, err := strconv.Atoi(os.Getenv(variable)); err == nil {
-		m, err := NewWithStore(NewMemory(Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), Config{Secrets: []Secret{secretA}})
+		m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), Config{Secrets: []Secret{secretA}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +119,7 @@ func token32(s string) (t token) {
 }
 
 func TestIDIsShownAsItsHandle(t *testing.T) {
-	zs := ID(token32("Z"))
+	zs := store.ID(token32("Z"))
 	for what, text := range renderings(zs) {
 		for _, h := range tokenCanaries {
 			if strings.Contains(text, h) {
@@ -126,7 +128,7 @@ func TestIDIsShownAsItsHandle(t *testing.T) {
 		}
 	}
 	handle := string(zs.Handle())
-	if got := fmt.Sprintf("%v %s %x %#v", zs, zs, &zs, []ID{zs}); got != handle+" "+handle+" "+handle+" []sessionstore.ID{"+handle+"}" {
+	if got := fmt.Sprintf("%v %s %x %#v", zs, zs, &zs, []store.ID{zs}); got != handle+" "+handle+" "+handle+" []store.ID{"+handle+"}" {
 		t.Error(got)
 	}
 }
@@ -147,13 +149,13 @@ func TestIDAndHandleAreFrozen(t *testing.T) {
 
 // What can be read in the database, in logs and on a page of devices must not open a session.
 func TestHandleAndIDAreNoCookies(t *testing.T) {
-	store := NewMemory(Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
+	inner := NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
 	var kinds []EventKind
-	m, err := NewWithStore(store, Config{Secrets: []Secret{secretA}, Observer: func(_ context.Context, e Event) { kinds = append(kinds, e.Kind) }})
+	m, err := NewWithStore(inner, Config{Secrets: []Secret{secretA}, Observer: func(_ context.Context, e Event) { kinds = append(kinds, e.Kind) }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var rec Record
+	var rec store.Record
 	header := serveRequest(m, func(r *http.Request) {
 		s, err := FromContext(r.Context())
 		if err == nil {
@@ -193,7 +195,7 @@ func TestHandleAndIDAreNoCookies(t *testing.T) {
 			t.Errorf("%s opens the session", what)
 		}
 	}
-	if stats, err := store.Stats(context.Background(), true); err != nil || stats.Total != 1 {
+	if stats, err := inner.Stats(context.Background(), true); err != nil || stats.Total != 1 {
 		t.Errorf("the guesses made sessions: %d, %v", stats.Total, err)
 	}
 	if err := m.FlushEvents(t.Context()); err != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // maxTouched bounds what is remembered. Forgetting a session costs it one touch too many.
@@ -15,9 +16,9 @@ type touched struct {
 	every time.Duration
 
 	mu  sync.Mutex
-	at  map[ID]noted
+	at  map[store.ID]noted
 	age coherence.Instant // when at was begun
-	old map[ID]noted
+	old map[store.ID]noted
 }
 
 // noted is what the store was last told of a session, and when at the latest.
@@ -27,13 +28,13 @@ type noted struct {
 }
 
 // due leaves out the touches that say nothing new.
-func (t *touched) due(touches []Touch, now coherence.Instant) []Touch {
+func (t *touched) due(touches []store.Touch, now coherence.Instant) []store.Touch {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	due := make([]Touch, 0, len(touches))
+	due := make([]store.Touch, 0, len(touches))
 	for _, touch := range touches {
 		last, ok := t.last(touch.ID)
-		if !ok || t.longAgo(last.at, now) || last.client.updated(touch.Client) != last.client {
+		if !ok || t.longAgo(last.at, now) || last.client.Merge(touch.Client) != last.client {
 			due = append(due, touch)
 		}
 	}
@@ -41,19 +42,19 @@ func (t *touched) due(touches []Touch, now coherence.Instant) []Touch {
 }
 
 // note remembers touches. What was noted two intervals ago is forgotten as a whole, so nothing has to look for it.
-func (t *touched) note(touches []Touch, now coherence.Instant) {
+func (t *touched) note(touches []store.Touch, now coherence.Instant) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.at == nil || t.longAgo(t.age, now) || len(t.at) >= maxTouched {
-		t.old, t.at, t.age = t.at, make(map[ID]noted, len(touches)), now
+		t.old, t.at, t.age = t.at, make(map[store.ID]noted, len(touches)), now
 	}
 	for _, touch := range touches {
 		last, _ := t.last(touch.ID)
-		t.at[touch.ID] = noted{at: now, client: last.client.updated(touch.Client)}
+		t.at[touch.ID] = noted{at: now, client: last.client.Merge(touch.Client)}
 	}
 }
 
-func (t *touched) last(id ID) (noted, bool) {
+func (t *touched) last(id store.ID) (noted, bool) {
 	last, ok := t.at[id]
 	if !ok {
 		last, ok = t.old[id]

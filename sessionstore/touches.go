@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const (
@@ -16,14 +18,14 @@ const (
 // touches collects the uses of sessions and writes them later, many in one call of the store, so that no request waits
 // for one. The first to arrive sets the clock for those that follow; when none arrive, nothing runs.
 type touches struct {
-	store   Store
+	store   store.Store
 	timeout time.Duration
 	failed  func(n int, err error)
 
 	writing sync.WaitGroup
 
 	mu      sync.Mutex
-	pending map[ID]Touch
+	pending map[store.ID]store.Touch
 	timer   *time.Timer // nil when none is set
 	closed  bool
 }
@@ -36,7 +38,7 @@ func (q *touches) init(m *Manager) {
 }
 
 // add queues a touch. One that is queued for the same session takes what is new in it.
-func (q *touches) add(t Touch) {
+func (q *touches) add(t store.Touch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	was, ok := q.pending[t.ID]
@@ -44,10 +46,10 @@ func (q *touches) add(t Touch) {
 		return
 	}
 	if q.pending == nil {
-		q.pending = map[ID]Touch{}
+		q.pending = map[store.ID]store.Touch{}
 	}
 	was.ID = t.ID
-	was.Client = was.Client.updated(t.Client)
+	was.Client = was.Client.Merge(t.Client)
 	q.pending[t.ID] = was
 	if q.timer == nil {
 		q.writing.Add(1)
@@ -63,7 +65,7 @@ func (q *touches) add(t Touch) {
 // flush writes what is pending. What can't be written is dropped: the next use of each session notes it again.
 func (q *touches) flush(ctx context.Context) error {
 	q.mu.Lock()
-	batch := make([]Touch, 0, len(q.pending))
+	batch := make([]store.Touch, 0, len(q.pending))
 	for _, t := range q.pending {
 		batch = append(batch, t)
 	}
@@ -91,15 +93,4 @@ func (q *touches) close(ctx context.Context) error {
 	err := q.flush(ctx)
 	q.writing.Wait()
 	return err
-}
-
-// updated is a client with what is known of a newer sight of it.
-func (c Client) updated(newer Client) Client {
-	if newer.IP.IsValid() {
-		c.IP = newer.IP
-	}
-	if newer.UserAgent != "" {
-		c.UserAgent = newer.UserAgent
-	}
-	return c
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // useFrom makes a request that uses a session from somewhere.
@@ -299,15 +300,15 @@ func TestTouchesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		touch := func(i int, agent string) {
-			var id sessionstore.ID
+			var id store.ID
 			copy(id[:], fmt.Sprint(i))
-			site.m.AddTouch(sessionstore.Touch{ID: id, Client: sessionstore.Client{UserAgent: agent}})
+			site.m.AddTouch(store.Touch{ID: id, Client: sessionstore.Client{UserAgent: agent}})
 		}
 		for i := range sessionstore.MaxTouches + 5 {
 			touch(i, "")
 		}
 		touch(0, "news of one that is there")
-		var batch []sessionstore.Touch
+		var batch []store.Touch
 		site.store.on("Touch", func(context.Context) error { return nil })
 		site.check(site.m.Close())
 		batch = site.store.touched[0]

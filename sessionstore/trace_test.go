@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // notes is a Tracer that writes down what it is told, each call within the one that its context belongs to.
@@ -154,7 +155,7 @@ func TestTraceOfChanges(t *testing.T) {
 	_, err = s.m.Prune(ctx)
 	s.check(err)
 	expect(t, "prune", n.taken(), "session prune(postgres prune)")
-	_, _, err = s.m.Store().Alive(ctx, []sessionstore.ID{{1}})
+	_, _, err = s.m.Store().Alive(ctx, []store.ID{{1}})
 	s.check(err)
 	expect(t, "alive", n.taken(), "session alive(postgres alive)")
 	c.down()
@@ -210,12 +211,12 @@ func TestATracerDoesNotSeeTheSession(t *testing.T) {
 }
 
 func TestWithoutATracerNothingIsInTheWay(t *testing.T) {
-	store := sessionstore.NewMemory(weekly, 0)
-	m, err := sessionstore.NewWithStore(store, sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}})
+	inner := sessionstore.NewMemory(weekly, 0)
+	m, err := sessionstore.NewWithStore(inner, sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Store() != sessionstore.Store(store) {
+	if m.Store() != store.Store(inner) {
 		t.Errorf("the store is %v", m.Store())
 	}
 	ctx := t.Context()

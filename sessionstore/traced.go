@@ -4,19 +4,21 @@ import (
 	"context"
 	"fmt"
 	"io"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // tracedStore is a store whose calls are told to a Tracer.
 type tracedStore struct {
-	store  Store
-	layer  Layer
+	store  store.Store
+	layer  store.Layer
 	tracer Tracer
 }
 
-var _ Store = (*tracedStore)(nil)
+var _ store.Store = (*tracedStore)(nil)
 
 // traced is the store itself without a Tracer, so that tracing which is off costs nothing.
-func traced(store Store, layer Layer, tracer Tracer) Store {
+func traced(store store.Store, layer store.Layer, tracer Tracer) store.Store {
 	if tracer == nil {
 		return store
 	}
@@ -26,9 +28,9 @@ func traced(store Store, layer Layer, tracer Tracer) Store {
 type companyKey struct{}
 
 // call makes a call. The number of calls that share its statement comes back by way of the context.
-func (t *tracedStore) call(ctx context.Context, op Operation, do func(context.Context) error) {
-	trace(ctx, t.tracer, Call{t.layer, op}, func(ctx context.Context) (r CallResult) {
-		if t.layer == LayerPostgres {
+func (t *tracedStore) call(ctx context.Context, op store.Operation, do func(context.Context) error) {
+	trace(ctx, t.tracer, Call{Layer: t.layer, Operation: op}, func(ctx context.Context) (r CallResult) {
+		if t.layer == store.LayerPostgres {
 			ctx = context.WithValue(ctx, companyKey{}, &r.Calls)
 		}
 		r.Err = do(ctx)
@@ -48,57 +50,57 @@ func (t *tracedStore) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "se
 
 func (t *tracedStore) Name() string { return t.store.Name() }
 
-func (t *tracedStore) Create(ctx context.Context, d Draft) (rec Record, err error) {
-	t.call(ctx, OpCreate, func(ctx context.Context) error { rec, err = t.store.Create(ctx, d); return err })
+func (t *tracedStore) Create(ctx context.Context, d store.Draft) (rec store.Record, err error) {
+	t.call(ctx, store.OpCreate, func(ctx context.Context) error { rec, err = t.store.Create(ctx, d); return err })
 	return rec, err
 }
 
-func (t *tracedStore) Load(ctx context.Context, id ID, floor int64) (rec Record, err error) {
-	t.call(ctx, OpLoad, func(ctx context.Context) error { rec, err = t.store.Load(ctx, id, floor); return err })
+func (t *tracedStore) Load(ctx context.Context, id store.ID, floor int64) (rec store.Record, err error) {
+	t.call(ctx, store.OpLoad, func(ctx context.Context) error { rec, err = t.store.Load(ctx, id, floor); return err })
 	return rec, err
 }
 
-func (t *tracedStore) Save(ctx context.Context, id ID, c Change) (rec Record, err error) {
-	t.call(ctx, OpSave, func(ctx context.Context) error { rec, err = t.store.Save(ctx, id, c); return err })
+func (t *tracedStore) Save(ctx context.Context, id store.ID, c store.Change) (rec store.Record, err error) {
+	t.call(ctx, store.OpSave, func(ctx context.Context) error { rec, err = t.store.Save(ctx, id, c); return err })
 	return rec, err
 }
 
-func (t *tracedStore) Rotate(ctx context.Context, old, id ID, c Change) (rec Record, err error) {
-	t.call(ctx, OpRotate, func(ctx context.Context) error { rec, err = t.store.Rotate(ctx, old, id, c); return err })
+func (t *tracedStore) Rotate(ctx context.Context, old, id store.ID, c store.Change) (rec store.Record, err error) {
+	t.call(ctx, store.OpRotate, func(ctx context.Context) error { rec, err = t.store.Rotate(ctx, old, id, c); return err })
 	return rec, err
 }
 
-func (t *tracedStore) Touch(ctx context.Context, touches []Touch) (err error) {
-	t.call(ctx, OpTouch, func(ctx context.Context) error { err = t.store.Touch(ctx, touches); return err })
+func (t *tracedStore) Touch(ctx context.Context, touches []store.Touch) (err error) {
+	t.call(ctx, store.OpTouch, func(ctx context.Context) error { err = t.store.Touch(ctx, touches); return err })
 	return err
 }
 
-func (t *tracedStore) Delete(ctx context.Context, id ID) (r Revocation, err error) {
-	t.call(ctx, OpDelete, func(ctx context.Context) error { r, err = t.store.Delete(ctx, id); return err })
+func (t *tracedStore) Delete(ctx context.Context, id store.ID) (r Revocation, err error) {
+	t.call(ctx, store.OpDelete, func(ctx context.Context) error { r, err = t.store.Delete(ctx, id); return err })
 	return r, err
 }
 
-func (t *tracedStore) List(ctx context.Context, userID string, p Page) (recs []Record, err error) {
-	t.call(ctx, OpList, func(ctx context.Context) error { recs, err = t.store.List(ctx, userID, p); return err })
+func (t *tracedStore) List(ctx context.Context, userID string, p Page) (recs []store.Record, err error) {
+	t.call(ctx, store.OpList, func(ctx context.Context) error { recs, err = t.store.List(ctx, userID, p); return err })
 	return recs, err
 }
 
-func (t *tracedStore) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
-	t.call(ctx, OpRevoke, func(ctx context.Context) error { ids, r, err = t.store.Revoke(ctx, s); return err })
+func (t *tracedStore) Revoke(ctx context.Context, s store.Selection) (ids []store.ID, r Revocation, err error) {
+	t.call(ctx, store.OpRevoke, func(ctx context.Context) error { ids, r, err = t.store.Revoke(ctx, s); return err })
 	return ids, r, err
 }
 
-func (t *tracedStore) Alive(ctx context.Context, ids []ID) (alive, ended []ID, err error) {
-	t.call(ctx, OpAlive, func(ctx context.Context) error { alive, ended, err = t.store.Alive(ctx, ids); return err })
+func (t *tracedStore) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.ID, err error) {
+	t.call(ctx, store.OpAlive, func(ctx context.Context) error { alive, ended, err = t.store.Alive(ctx, ids); return err })
 	return alive, ended, err
 }
 
 func (t *tracedStore) Prune(ctx context.Context, max int) (n int, ok bool, err error) {
-	t.call(ctx, OpPrune, func(ctx context.Context) error { n, ok, err = t.store.Prune(ctx, max); return err })
+	t.call(ctx, store.OpPrune, func(ctx context.Context) error { n, ok, err = t.store.Prune(ctx, max); return err })
 	return n, ok, err
 }
 
 func (t *tracedStore) Stats(ctx context.Context, exact bool) (s Stats, err error) {
-	t.call(ctx, OpStats, func(ctx context.Context) error { s, err = t.store.Stats(ctx, exact); return err })
+	t.call(ctx, store.OpStats, func(ctx context.Context) error { s, err = t.store.Stats(ctx, exact); return err })
 	return s, err
 }

@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // places are where a request comes from, beside the session's Firefox on Linux at 203.0.113.5.
@@ -20,7 +22,7 @@ var places = []struct{ name, addr, agent string }{
 
 // tracked makes what a request adds for tracking and for the check, nothing else.
 func tracked(tb testing.TB, addr, agent string) func() {
-	m, err := NewWithStore(NewMemory(Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), Config{
+	m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), Config{
 		Secrets: []Secret{secretA}, Observer: func(context.Context, Event) {}, TrustedProxies: proxies(prefixes("10.0.0.0/8")),
 		IPv4Prefix: 24, IPv6Prefix: 48,
 	})
@@ -30,7 +32,7 @@ func tracked(tb testing.TB, addr, agent string) func() {
 	r := requestFrom("10.0.0.1:1", addr[:len(addr)-2])
 	r.Header.Set("User-Agent", agent)
 	x := &exchange{m: m, request: r}
-	rec := Record{UserID: "ada", Client: clientAt("203.0.113.0", firefoxLinux)}
+	rec := store.Record{UserID: "ada", Client: clientAt("203.0.113.0", firefoxLinux)}
 	ctx := context.Background()
 	return func() {
 		x.session.rec = rec
@@ -100,6 +102,8 @@ func BenchmarkTrackedRequest(b *testing.B) {
 
 type discard struct{}
 
-func (discard) Header() http.Header         { return http.Header{} }
+func (discard) Header() http.Header { return http.Header{} }
+
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
-func (discard) WriteHeader(int)             {}
+
+func (discard) WriteHeader(int) {}

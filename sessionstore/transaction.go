@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 var errNoPostgres = errors.New("this Manager is not over Postgres: make it with Open or New")
@@ -19,7 +20,7 @@ var errNoPostgres = errors.New("this Manager is not over Postgres: make it with 
 type Tx struct {
 	m      *Manager
 	tx     pgx.Tx
-	ids    []ID
+	ids    []store.ID
 	events []Event    // to be told when it is committed
 	again  []txRevoke // to be done once more when it is committed
 	waits  *waits     // of the transaction's connection
@@ -28,7 +29,7 @@ type Tx struct {
 
 // txRevoke is a revoke of a transaction that left a mark.
 type txRevoke struct {
-	sel     Selection
+	sel     store.Selection
 	own     *ownMarks
 	session *Session // that is spared, under the id that it has by then; nil for none
 }
@@ -46,7 +47,7 @@ func (t *Tx) Revoke(ctx context.Context, userID string, h Handle) error {
 	if h == "" {
 		return fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
 	}
-	n, err := t.revoke(ctx, Selection{UserID: userID, Handle: h}, ReasonHandle, nil)
+	n, err := t.revoke(ctx, store.Selection{UserID: userID, Handle: h}, ReasonHandle, nil)
 	if err == nil && n == 0 {
 		t.m.observe(ctx, foreign(ctx, userID))
 		err = fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
@@ -59,7 +60,7 @@ func (t *Tx) RevokeUser(ctx context.Context, userID string) (int, error) {
 	if err := userError(userID); err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return t.revoke(ctx, Selection{UserID: userID}, ReasonUser, ownMarksOf(ctx))
+	return t.revoke(ctx, store.Selection{UserID: userID}, ReasonUser, ownMarksOf(ctx))
 }
 
 // RevokeOthers is [Session.RevokeOthers] for a session of this Manager. It returns how many sessions end with the transaction.
@@ -69,13 +70,13 @@ func (t *Tx) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
 	n, err := t.revoke(ctx, sel, ReasonOthers, s.own)
-	if err == nil && sel.marks() {
+	if err == nil && sel.LeavesMark() {
 		t.again[len(t.again)-1].session = s
 	}
 	return n, err
 }
 
-func (t *Tx) revoke(ctx context.Context, sel Selection, why Reason, own *ownMarks) (int, error) {
+func (t *Tx) revoke(ctx context.Context, sel store.Selection, why Reason, own *ownMarks) (int, error) {
 	if t.m.chain == nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", errNoPostgres)
 	}
@@ -86,7 +87,7 @@ func (t *Tx) revoke(ctx context.Context, sel Selection, why Reason, own *ownMark
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
 	t.ids = append(t.ids, ids...)
-	if sel.marks() {
+	if sel.LeavesMark() {
 		t.again = append(t.again, txRevoke{sel: sel, own: own})
 	}
 	if e.Count = n; n > 0 {
@@ -96,14 +97,14 @@ func (t *Tx) revoke(ctx context.Context, sel Selection, why Reason, own *ownMark
 }
 
 // end ends the sessions in the transaction.
-func (t *Tx) end(ctx context.Context, sel Selection) (ids []ID, n int, err error) {
+func (t *Tx) end(ctx context.Context, sel store.Selection) (ids []store.ID, n int, err error) {
 	p := t.m.chain.postgres
 	if conn := t.tx.Conn(); conn != nil && t.waits == nil {
 		t.waits = waitsOf(conn.PgConn())
 		t.before = t.waits.count()
 	}
-	trace(ctx, p.tracer, Call{LayerSession, OpRevoke}, func(ctx context.Context) CallResult {
-		trace(ctx, p.tracer, Call{LayerPostgres, OpRevoke}, func(ctx context.Context) CallResult {
+	trace(ctx, p.tracer, Call{Layer: store.LayerSession, Operation: store.OpRevoke}, func(ctx context.Context) CallResult {
+		trace(ctx, p.tracer, Call{Layer: store.LayerPostgres, Operation: store.OpRevoke}, func(ctx context.Context) CallResult {
 			if err = t.inText(ctx, func() (err error) {
 				db := p.inSchema(t.tx)
 				if err = p.markIn(ctx, db, &sel); err == nil {
@@ -172,11 +173,11 @@ func (t *Tx) Committed(ctx context.Context) Revocation {
 		if err != nil {
 			failed = err
 		}
-		t.m.watches.wake(func(rec *Record) bool { return includes(again.sel, rec) })
+		t.m.watches.wake(func(rec *store.Record) bool { return includes(again.sel, rec) })
 	}
 	if len(t.ids) > 0 {
 		ended := t.ids
-		t.m.watches.wake(func(rec *Record) bool { return slices.Contains(ended, rec.ID) })
+		t.m.watches.wake(func(rec *store.Record) bool { return slices.Contains(ended, rec.ID) })
 	}
 	count := later
 	for _, e := range t.events {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // A caller who waits for less than this and leaves says nothing about Postgres.
@@ -18,14 +20,14 @@ var errAway = error(&failure{
 // watched is Postgres as the emergency sees it: every call is noted, and while Postgres is away none is made, so that
 // no request waits for a timeout.
 type watched struct {
-	store Store
+	store store.Store
 	// refuses says that no call may be made.
 	refuses func() bool
 	// heard takes notice of what came of a call.
 	heard func(error)
 }
 
-var _ Store = (*watched)(nil)
+var _ store.Store = (*watched)(nil)
 
 // call makes a call. A long one may take its time, and that no answer comes in time says nothing then.
 func (w *watched) call(ctx context.Context, long bool, do func() error) error {
@@ -43,31 +45,31 @@ func (w *watched) call(ctx context.Context, long bool, do func() error) error {
 
 func (w *watched) Name() string { return w.store.Name() }
 
-func (w *watched) Create(ctx context.Context, d Draft) (rec Record, err error) {
+func (w *watched) Create(ctx context.Context, d store.Draft) (rec store.Record, err error) {
 	err = w.call(ctx, false, func() error { rec, err = w.store.Create(ctx, d); return err })
 	return rec, err
 }
 
-func (w *watched) Load(ctx context.Context, id ID, floor int64) (rec Record, err error) {
+func (w *watched) Load(ctx context.Context, id store.ID, floor int64) (rec store.Record, err error) {
 	err = w.call(ctx, false, func() error { rec, err = w.store.Load(ctx, id, floor); return err })
 	return rec, err
 }
 
-func (w *watched) Save(ctx context.Context, id ID, c Change) (rec Record, err error) {
+func (w *watched) Save(ctx context.Context, id store.ID, c store.Change) (rec store.Record, err error) {
 	err = w.call(ctx, false, func() error { rec, err = w.store.Save(ctx, id, c); return err })
 	return rec, err
 }
 
-func (w *watched) Rotate(ctx context.Context, old, id ID, c Change) (rec Record, err error) {
+func (w *watched) Rotate(ctx context.Context, old, id store.ID, c store.Change) (rec store.Record, err error) {
 	err = w.call(ctx, false, func() error { rec, err = w.store.Rotate(ctx, old, id, c); return err })
 	return rec, err
 }
 
-func (w *watched) Touch(ctx context.Context, t []Touch) error {
+func (w *watched) Touch(ctx context.Context, t []store.Touch) error {
 	return w.call(ctx, false, func() error { return w.store.Touch(ctx, t) })
 }
 
-func (w *watched) Delete(ctx context.Context, id ID) (r Revocation, err error) {
+func (w *watched) Delete(ctx context.Context, id store.ID) (r Revocation, err error) {
 	err = w.call(ctx, false, func() error { r, err = w.store.Delete(ctx, id); return err })
 	return r, err
 }
@@ -82,12 +84,12 @@ func (w *watched) Stats(ctx context.Context, exact bool) (s Stats, err error) {
 	return s, err
 }
 
-func (w *watched) List(ctx context.Context, userID string, p Page) (recs []Record, err error) {
+func (w *watched) List(ctx context.Context, userID string, p Page) (recs []store.Record, err error) {
 	err = w.call(ctx, false, func() error { recs, err = w.store.List(ctx, userID, p); return err })
 	return recs, err
 }
 
-func (w *watched) Revoke(ctx context.Context, s Selection) (ids []ID, r Revocation, err error) {
+func (w *watched) Revoke(ctx context.Context, s store.Selection) (ids []store.ID, r Revocation, err error) {
 	err = w.call(ctx, true, func() error { ids, r, err = w.store.Revoke(ctx, s); return err })
 	return ids, r, err
 }

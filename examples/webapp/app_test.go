@@ -14,36 +14,37 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// store is the memory store with a plug to pull.
-type store struct {
+// unplugged is the memory store with a plug to pull.
+type unplugged struct {
 	*sessionstore.Memory
 	down atomic.Bool
 }
 
-func (s *store) err() error {
+func (s *unplugged) err() error {
 	if s.down.Load() {
 		return sessionstore.ErrUnavailable
 	}
 	return nil
 }
 
-func (s *store) Create(ctx context.Context, d sessionstore.Draft) (sessionstore.Record, error) {
+func (s *unplugged) Create(ctx context.Context, d store.Draft) (store.Record, error) {
 	if err := s.err(); err != nil {
-		return sessionstore.Record{}, err
+		return store.Record{}, err
 	}
 	return s.Memory.Create(ctx, d)
 }
 
-func (s *store) Load(ctx context.Context, id sessionstore.ID, floor int64) (sessionstore.Record, error) {
+func (s *unplugged) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
 	if err := s.err(); err != nil {
-		return sessionstore.Record{}, err
+		return store.Record{}, err
 	}
 	return s.Memory.Load(ctx, id, floor)
 }
 
-func (s *store) Stats(ctx context.Context, exact bool) (sessionstore.Stats, error) {
+func (s *unplugged) Stats(ctx context.Context, exact bool) (sessionstore.Stats, error) {
 	if err := s.err(); err != nil {
 		return sessionstore.Stats{}, err
 	}
@@ -53,7 +54,7 @@ func (s *store) Stats(ctx context.Context, exact bool) (sessionstore.Stats, erro
 // site is the demo, served in development mode, and its store.
 type site struct {
 	url   string
-	store *store
+	store *unplugged
 }
 
 func newSite(t *testing.T) *site {
@@ -63,7 +64,7 @@ func newSite(t *testing.T) *site {
 		Logger:       slog.New(slog.DiscardHandler),
 		ErrorHandler: serveError,
 	}
-	s := &store{Memory: sessionstore.NewMemory(sessionstore.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}, 0)}
+	s := &unplugged{Memory: sessionstore.NewMemory(store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}, 0)}
 	sessions, err := sessionstore.NewWithStore(s, cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // shop is an application whose pages store something, which the demo's don't.
@@ -23,7 +24,7 @@ type shop struct {
 	*site
 	name     string // of the cookie
 	sessions atomic.Pointer[http.Handler]
-	store    sessionstore.Store
+	store    store.Store
 }
 
 var views, state = sessionstore.NewKey[int]("views"), sessionstore.NewKey[string]("state")
@@ -323,7 +324,7 @@ func TestPagesThatStore(t *testing.T) {
 		t.Run(name+"/marker whose session is gone", func(t *testing.T) {
 			s, mail, d := open(t)
 			d.logsIn()
-			if _, _, err := s.store.Revoke(t.Context(), sessionstore.Selection{UserID: "ann"}); err != nil {
+			if _, _, err := s.store.Revoke(t.Context(), store.Selection{UserID: "ann"}); err != nil {
 				t.Fatal(err)
 			}
 			d.do(chromedp.Navigate(mail.url("/")))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // A Redis that can't be used is one warning that says why. Nothing else is different.
@@ -104,7 +105,7 @@ func TestForeignValuesUnderOurKeys(t *testing.T) {
 	mine, theirs := i.create(t, "n", 1), i.create(t, "n", 2)
 	i.warm(t, mine)
 	i.warm(t, theirs)
-	read := func(id sessionstore.ID) string {
+	read := func(id store.ID) string {
 		value, err := r.redis.Client.Get(ctx, key(id)).Result()
 		if err != nil {
 			t.Fatal(err)

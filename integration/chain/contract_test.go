@@ -9,12 +9,13 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/redistest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
 
 // replaced is an instance that makes way for one that remembers nothing, as after a deploy, when time is moved for it.
 type replaced struct {
-	sessionstore.Store
+	store.Store
 	cfg     sessionstore.Config
 	pool    *pgxpool.Pool
 	manager *sessionstore.Manager
@@ -49,30 +50,30 @@ func TestTheChainKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	pools := []*pgxpool.Pool{pgtest.Pool(t, r.database), pgtest.Pool(t, r.database)}
-	add := func(t *testing.T, one *replaced) sessionstore.Store {
+	add := func(t *testing.T, one *replaced) store.Store {
 		one.open(t)
 		*one.all = append(*one.all, one)
 		t.Cleanup(func() { _ = one.manager.Close() })
 		return one
 	}
 	storetest.Run(t, storetest.Subject{
-		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+		New: func(t *testing.T, e store.Expiry) store.Store {
 			pgtest.Exec(t, r.admin, "TRUNCATE pgsession.sessions, pgsession.marks")
 			pgtest.Exec(t, r.admin, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
 			cfg := r.config()
 			cfg.Timeout, cfg.AbsoluteTimeout, cfg.FixedTimeout = e.Idle, e.Absolute, e.Fixed
 			return add(t, &replaced{cfg: cfg, pool: pools[0], all: new([]*replaced)})
 		},
-		Age: func(t *testing.T, s sessionstore.Store, id sessionstore.ID, d time.Duration) {
+		Age: func(t *testing.T, s store.Store, id store.ID, d time.Duration) {
 			if pgtest.Exec(t, r.admin, pgtest.Age, id[:], d.Seconds()) != 1 {
 				t.Fatal("no session to age")
 			}
 			s.(*replaced).reopen(t, r.redis)
 		},
-		Peer: func(t *testing.T, s sessionstore.Store) sessionstore.Store {
+		Peer: func(t *testing.T, s store.Store) store.Store {
 			first := s.(*replaced)
 			return add(t, &replaced{cfg: first.cfg, pool: pools[1], all: first.all})
 		},
-		Forget: func(t *testing.T, s sessionstore.Store) { s.(*replaced).reopen(t, r.redis) },
+		Forget: func(t *testing.T, s store.Store) { s.(*replaced).reopen(t, r.redis) },
 	})
 }

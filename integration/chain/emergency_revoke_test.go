@@ -9,6 +9,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // A login of an emergency is restored although the user's sessions were revoked
@@ -51,19 +52,19 @@ func TestALoginOfAnEmergencyThatBeganBeforeARevoke(t *testing.T) {
 		return pgtest.One[bool](t, r.admin, "SELECT max(revoked_at) + interval '1.5 s' < now() FROM pgsession.marks")
 	})
 	created, rotated, moved := newID(), newID(), newID()
-	login := sessionstore.BeganHere(began)
-	if _, err := cut.Create(t.Context(), sessionstore.Draft{ID: created, UserID: "alice", Began: login}); err != nil {
+	login := store.BeganHere(began)
+	if _, err := cut.Create(t.Context(), store.Draft{ID: created, UserID: "alice", Began: login}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cut.Create(t.Context(), sessionstore.Draft{ID: rotated}); err != nil {
+	if _, err := cut.Create(t.Context(), store.Draft{ID: rotated}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cut.Rotate(t.Context(), rotated, moved, sessionstore.Change{UserID: "alice", Began: login}); err != nil {
+	if _, err := cut.Rotate(t.Context(), rotated, moved, store.Change{UserID: "alice", Began: login}); err != nil {
 		t.Fatal(err)
 	}
 	cut.toPostgres.heal()
 	cut.restored(t)
-	for _, id := range []sessionstore.ID{created, moved} {
+	for _, id := range []store.ID{created, moved} {
 		if _, err := cut.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
 			t.Errorf("a login that began before the revoke: %v", err)
 		}

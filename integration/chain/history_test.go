@@ -12,6 +12,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // A session is a register that dies once. These are its operations.
@@ -68,7 +69,7 @@ var session = porcupine.Model{
 type recorder struct {
 	t     *testing.T
 	start time.Time
-	ids   []sessionstore.ID
+	ids   []store.ID
 	slow  time.Duration // between two operations of a client
 
 	mu      sync.Mutex
@@ -76,7 +77,7 @@ type recorder struct {
 }
 
 // call does an operation as client, who knows the floor that its cookie has.
-func (h *recorder) call(i *instance, client int, op operation, floor int64) (rec sessionstore.Record) {
+func (h *recorder) call(i *instance, client int, op operation, floor int64) (rec store.Record) {
 	ctx, id := context.Background(), h.ids[op.session]
 	began := time.Since(h.start)
 	var err error
@@ -217,7 +218,7 @@ func (h *recorder) judge(bound time.Duration) {
 }
 
 func newRecorder(t *testing.T, sessions int) *recorder {
-	return &recorder{t: t, start: time.Now(), ids: make([]sessionstore.ID, 0, sessions)}
+	return &recorder{t: t, start: time.Now(), ids: make([]store.ID, 0, sessions)}
 }
 
 // Without a cache, what all callers on all instances see is what one register after the other would have done.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/internal/process"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // A filler has read a session and its fill is on the way while the session is revoked. Redis has a tombstone, and refuses.
@@ -106,7 +107,7 @@ func TestAFillThatIsLateAndASaveThatIsForgotten(t *testing.T) {
 }
 
 // filledSince waits for a fill for as long as it may come. None does on a busy machine, when what was read is no longer fresh.
-func filledSince(t *testing.T, r *rig, id sessionstore.ID, began time.Time) bool {
+func filledSince(t *testing.T, r *rig, id store.ID, began time.Time) bool {
 	t.Helper()
 	for time.Since(began) < bound {
 		if r.redis.Client.Exists(t.Context(), key(id)).Val() == 1 {
@@ -135,7 +136,7 @@ func TestAStaleEntryMakesWay(t *testing.T) {
 }
 
 // heldFill makes a session and an instance that has read it and whose fill is held up on its way to Redis.
-func heldFill(t *testing.T, a *instance) (id sessionstore.ID, release func()) {
+func heldFill(t *testing.T, a *instance) (id store.ID, release func()) {
 	t.Helper()
 	id = a.create(t)
 	held := a.toRedis.trap("hold", "upstream", "evalsha", "EVALSHA")
@@ -245,7 +246,7 @@ func newFiller(t *testing.T, r *rig) *filling {
 	return f
 }
 
-func (f *filling) tell(id sessionstore.ID) {
+func (f *filling) tell(id store.ID) {
 	f.t.Helper()
 	if _, err := fmt.Fprintln(f.in, hex.EncodeToString(id[:])); err != nil {
 		f.t.Fatal(err)
@@ -288,7 +289,7 @@ func filler() {
 	}
 	fmt.Println("ready")
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		var id sessionstore.ID
+		var id store.ID
 		if _, err := hex.Decode(id[:], in.Bytes()); err != nil {
 			fmt.Println(err)
 			continue

@@ -8,6 +8,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // moving is an instance in an emergency, with a session in its memory, whose first word to Postgres about that gets lost.
@@ -15,21 +16,21 @@ type moving struct {
 	*rig
 	t    *testing.T
 	a, b *instance // b reaches Postgres all the time
-	id   sessionstore.ID
+	id   store.ID
 	lost *trap
 }
 
 // lostAt is where on its way a session's move loses a message.
 type lostAt struct {
 	stream string
-	word   func(sessionstore.ID) string
+	word   func(store.ID) string
 	made   bool // it has its own id in Postgres by then
 }
 
 var lostMoves = map[string]lostAt{
-	"the answer to its row":    {"downstream", func(sessionstore.ID) string { return "INSERT 0 " }, false},
-	"the question for its id":  {"upstream", func(sessionstore.ID) string { return "SessionRotate" }, false},
-	"the answer about its own": {"downstream", func(id sessionstore.ID) string { return string(id[:]) }, true},
+	"the answer to its row":    {"downstream", func(store.ID) string { return "INSERT 0 " }, false},
+	"the question for its id":  {"upstream", func(store.ID) string { return "SessionRotate" }, false},
+	"the answer about its own": {"downstream", func(id store.ID) string { return string(id[:]) }, true},
 }
 
 func startMove(t *testing.T, at lostAt) *moving {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // written is how Postgres's answer to a change ends. It is sent when the change is committed.
@@ -26,7 +27,7 @@ func TestLostReplies(t *testing.T) {
 	// lose loses the next answer and says what the caller was told.
 	lose := func(call func() error) error {
 		t.Helper()
-		if err := i.manager.Store().Touch(ctx, []sessionstore.Touch{{ID: newID()}}); err != nil { // so that the connection is good
+		if err := i.manager.Store().Touch(ctx, []store.Touch{{ID: newID()}}); err != nil { // so that the connection is good
 			t.Fatal(err)
 		}
 		lost.left.Store(1)
@@ -39,13 +40,13 @@ func TestLostReplies(t *testing.T) {
 	}
 	uncertain := func(what string, err error) {
 		t.Helper()
-		if !errors.Is(err, sessionstore.ErrUncertain) || !errors.Is(err, sessionstore.ErrUnavailable) {
-			t.Errorf("%s: %v, want ErrUncertain", what, err)
+		if !errors.Is(err, sessionstore.ErrOutcomeUnknown) || !errors.Is(err, sessionstore.ErrUnavailable) {
+			t.Errorf("%s: %v, want ErrOutcomeUnknown", what, err)
 		}
 	}
 	for range rounds {
 		id, next := newID(), newID()
-		draft := sessionstore.Draft{ID: id, UserID: "alice"}
+		draft := store.Draft{ID: id, UserID: "alice"}
 		uncertain("create", lose(func() error { _, err := i.Create(ctx, draft); return err }))
 		if _, err := i.Create(ctx, draft); !errors.Is(err, sessionstore.ErrExists) {
 			t.Errorf("create, again: %v, want ErrExists: the first was made", err)
@@ -54,7 +55,7 @@ func TestLostReplies(t *testing.T) {
 		if rec, err := i.Save(ctx, id, setting("n", 1)); err != nil || number(rec, "n") != 1 || rec.Version != 3 {
 			t.Errorf("save, again: version %d, %v", rec.Version, err)
 		}
-		change := sessionstore.Change{UserID: "bob"}
+		change := store.Change{UserID: "bob"}
 		uncertain("rotate", lose(func() error { _, err := i.Rotate(ctx, id, next, change); return err }))
 		if _, err := i.Rotate(ctx, id, next, change); !errors.Is(err, sessionstore.ErrNotFound) {
 			t.Errorf("rotate, again: %v, want ErrNotFound: the session has moved", err)
@@ -87,7 +88,7 @@ func TestARevokeWithoutAnAnswer(t *testing.T) {
 	lost := a.toPostgres.trap("loss", "downstream", "DELETE ", "R\x00\x00\x00") // nor is there a new connection
 	lost.left.Store(1000)
 	revoked, err := a.revoke(t, id)
-	if !errors.Is(err, sessionstore.ErrUncertain) || revoked.Committed {
+	if !errors.Is(err, sessionstore.ErrOutcomeUnknown) || revoked.Committed {
 		t.Fatalf("%+v, %v", revoked, err)
 	}
 	if _, err := b.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) { // it was deleted, in fact
@@ -110,7 +111,7 @@ func TestConnectionsThatAreCutAtAnyMoment(t *testing.T) {
 		key string
 		err error
 	}
-	ids := make([]sessionstore.ID, visitors)
+	ids := make([]store.ID, visitors)
 	changes := make([][]change, visitors)
 	var all sync.WaitGroup
 	for v := range visitors {
@@ -145,7 +146,7 @@ func TestConnectionsThatAreCutAtAnyMoment(t *testing.T) {
 				if !there {
 					t.Errorf("%s was acknowledged and is not there", c.key)
 				}
-			case errors.Is(c.err, sessionstore.ErrUncertain):
+			case errors.Is(c.err, sessionstore.ErrOutcomeUnknown):
 				unknown++
 				if there {
 					unknownMade++

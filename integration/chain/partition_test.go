@@ -10,6 +10,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // reach is which servers an instance reaches.
@@ -58,12 +59,12 @@ type partition struct {
 	revoker reach
 	a, c    *instance
 	readers map[reach]*instance
-	ids     []sessionstore.ID
+	ids     []store.ID
 }
 
 func newPartition(t *testing.T, revoker reach) *partition {
 	r := newRig(t)
-	p := &partition{rig: r, t: t, revoker: revoker, readers: map[reach]*instance{}, ids: make([]sessionstore.ID, 8)}
+	p := &partition{rig: r, t: t, revoker: revoker, readers: map[reach]*instance{}, ids: make([]store.ID, 8)}
 	p.a, p.c = r.open(steady, impatient(2*time.Second)), r.open(steady)
 	for _, x := range reaches {
 		p.readers[x] = r.open(steady, impatient(2*time.Second))
@@ -98,7 +99,7 @@ func (p *partition) run() {
 	}
 	ending.Wait()
 
-	made := map[reach]sessionstore.ID{}
+	made := map[reach]store.ID{}
 	for x, i := range p.readers {
 		if _, err := i.Save(p.t.Context(), p.ids[0], setting("n", 1)); err == nil && (p.revoker.postgres || !x.postgres) {
 			p.t.Errorf("%v: a session was saved that has ended, or where nobody can know", x)
@@ -133,7 +134,7 @@ func (p *partition) run() {
 const steadyBound = 3*time.Second + 250*time.Millisecond
 
 // end ends a session that Redis has just been told of, and lets everybody read it for longer than the bound.
-func (p *partition) end(id sessionstore.ID) {
+func (p *partition) end(id store.ID) {
 	if _, err := p.c.Load(context.Background(), id, 1<<40); err != nil {
 		p.t.Error(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // unhurried keeps what is in the cache fresh for longer than a test takes.
@@ -39,7 +40,7 @@ func TestPostgresIsAway(t *testing.T) {
 			if _, err := i.Save(t.Context(), known, setting("k", 1)); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("save: %v, want ErrUnavailable", err)
 			}
-			if _, err := i.Create(t.Context(), sessionstore.Draft{ID: newID()}); !errors.Is(err, sessionstore.ErrUnavailable) {
+			if _, err := i.Create(t.Context(), store.Draft{ID: newID()}); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("create: %v, want ErrUnavailable", err)
 			}
 			if revoked, err := i.Delete(t.Context(), unknown); !errors.Is(err, sessionstore.ErrUnavailable) || revoked.Committed {
@@ -115,7 +116,7 @@ func TestAnEmergencyAndItsEnd(t *testing.T) {
 			if rec, err := a.Save(t.Context(), fresh, setting("n", 2)); err != nil || number(rec, "n") != 2 {
 				t.Errorf("a session in memory: %v", err)
 			}
-			if _, err := a.Rotate(t.Context(), fresh, moved, sessionstore.Change{UserID: "alice"}); err != nil {
+			if _, err := a.Rotate(t.Context(), fresh, moved, store.Change{UserID: "alice"}); err != nil {
 				t.Errorf("a login in memory: %v", err)
 			}
 			revoked, err := a.revoke(t, ended)
@@ -135,12 +136,12 @@ func TestAnEmergencyAndItsEnd(t *testing.T) {
 				if rec, err := i.Load(t.Context(), moved, 0); err != nil || rec.UserID != "alice" || number(rec, "n") != 2 {
 					t.Errorf("the session made meanwhile: %v", err)
 				}
-				for _, id := range []sessionstore.ID{ended, fresh} {
+				for _, id := range []store.ID{ended, fresh} {
 					if _, err := i.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
 						t.Errorf("a session that was ended meanwhile: %v", err)
 					}
 				}
-				for _, id := range []sessionstore.ID{known, unknown} {
+				for _, id := range []store.ID{known, unknown} {
 					if _, err := i.Load(t.Context(), id, 0); err != nil {
 						t.Errorf("a session from before: %v", err)
 					}

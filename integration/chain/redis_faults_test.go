@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // redisFaults are what can be wrong with Redis or the way to it. Each begins to be so and ends.
@@ -112,7 +113,7 @@ func (w *work) turn() {
 			w.t.Errorf("%s: %v", what, err)
 		}
 	}
-	_, err := w.a.Create(ctx, sessionstore.Draft{ID: id, UserID: "alice"})
+	_, err := w.a.Create(ctx, store.Draft{ID: id, UserID: "alice"})
 	must("create", err)
 	var floor int64
 	for n := range int64(4) {
@@ -131,7 +132,7 @@ func (w *work) turn() {
 		}
 	}
 	next := newID()
-	_, err = w.a.Rotate(ctx, id, next, sessionstore.Change{UserID: "bob"})
+	_, err = w.a.Rotate(ctx, id, next, store.Change{UserID: "bob"})
 	must("rotate", err)
 	if _, err = w.a.Load(ctx, next, 0); err != nil {
 		w.t.Errorf("load after a rotate: %v", err)
@@ -171,7 +172,7 @@ func (w *work) check() {
 
 // watch loads for as long as the session may be served, and then until it is dead for good. It returns how long after since
 // the last load began that found it alive; 0 for none. A cache that is left alone for a moment may serve it again.
-func watch(t *testing.T, i *instance, id sessionstore.ID, since time.Time, may time.Duration) (served time.Duration) {
+func watch(t *testing.T, i *instance, id store.ID, since time.Time, may time.Duration) (served time.Duration) {
 	t.Helper()
 	began := time.Duration(0)
 	for dead := 0; dead < 5 || began <= may; {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // While many sessions are restored, a row that another transaction has locked
@@ -20,7 +21,7 @@ func TestCallsWhileSessionsAreRestored(t *testing.T) {
 	i.toPostgres.down()
 	i.emergency(t)
 	spared := newID()
-	if _, err := i.Create(t.Context(), sessionstore.Draft{ID: spared, UserID: "bob"}); err != nil {
+	if _, err := i.Create(t.Context(), store.Draft{ID: spared, UserID: "bob"}); err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
@@ -45,7 +46,7 @@ func TestCallsWhileSessionsAreRestored(t *testing.T) {
 	if rec, err := i.Load(t.Context(), spared, 0); err != nil || !rec.Emergency {
 		t.Logf("the session that is spared was restored first: %v", err)
 	}
-	if _, _, err := i.Revoke(t.Context(), sessionstore.Selection{UserID: "bob", Except: spared, Mark: sessionstore.MarkID{1}}); err != nil {
+	if _, _, err := i.Revoke(t.Context(), store.Selection{UserID: "bob", Except: spared, Mark: store.MarkID{1}}); err != nil {
 		t.Fatal(err)
 	}
 	saved := make(chan error)

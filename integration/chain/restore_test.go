@@ -4,7 +4,7 @@ import (
 	"context"
 	"testing"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // What began in an emergency goes to Postgres in few statements.
@@ -18,14 +18,14 @@ func TestAnEmergencysSessionsShareStatements(t *testing.T) {
 		_, _ = i.Load(t.Context(), newID(), 0)
 		return !i.manager.ChainStats().Emergency.Since.IsZero()
 	})
-	ids := make([]sessionstore.ID, sessions)
+	ids := make([]store.ID, sessions)
 	for n := range ids {
 		ids[n] = newID()
 		user := ""
 		if n%2 == 0 {
 			user = "alice"
 		}
-		if _, err := i.Create(context.Background(), sessionstore.Draft{ID: ids[n], UserID: user}); err != nil {
+		if _, err := i.Create(context.Background(), store.Draft{ID: ids[n], UserID: user}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/redistest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const (
@@ -43,7 +44,7 @@ func newRig(t testing.TB) *rig {
 
 // instance is one of the processes of a site, as far as sessions go.
 type instance struct {
-	sessionstore.Store
+	store.Store
 	manager             *sessionstore.Manager
 	toRedis, toPostgres *link
 }
@@ -89,7 +90,7 @@ func impatient(d time.Duration) func(*sessionstore.Config) {
 }
 
 // key is where a session is kept in Redis.
-func key(id sessionstore.ID) string {
+func key(id store.ID) string {
 	return "pgsession:production:" + base64.RawURLEncoding.EncodeToString(id[:])
 }
 
@@ -103,7 +104,7 @@ func host(t testing.TB, server string) string {
 	return u.Host
 }
 
-func newID() (id sessionstore.ID) {
+func newID() (id store.ID) {
 	_, _ = rand.Read(id[:])
 	return id
 }
@@ -116,16 +117,16 @@ func object(values map[string]any) json.RawMessage {
 	return raw
 }
 
-func setting(key string, v any) sessionstore.Change {
+func setting(key string, v any) store.Change {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		panic(err)
 	}
-	return sessionstore.Change{Set: map[string]json.RawMessage{key: raw}}
+	return store.Change{Set: map[string]json.RawMessage{key: raw}}
 }
 
 // number is a value of a session that is a number; 0 without it.
-func number(rec sessionstore.Record, key string) (n int64) {
+func number(rec store.Record, key string) (n int64) {
 	var data map[string]json.RawMessage
 	if json.Unmarshal(rec.Data, &data) == nil && data[key] != nil {
 		_ = json.Unmarshal(data[key], &n)
@@ -133,27 +134,27 @@ func number(rec sessionstore.Record, key string) (n int64) {
 	return n
 }
 
-func has(rec sessionstore.Record, key string) bool {
+func has(rec store.Record, key string) bool {
 	var data map[string]json.RawMessage
 	return json.Unmarshal(rec.Data, &data) == nil && data[key] != nil
 }
 
 // create makes a session that must come to be.
-func (i *instance) create(t testing.TB, values ...any) sessionstore.ID {
+func (i *instance) create(t testing.TB, values ...any) store.ID {
 	t.Helper()
 	data := map[string]any{}
 	for n := 0; n < len(values); n += 2 {
 		data[values[n].(string)] = values[n+1]
 	}
 	id := newID()
-	if _, err := i.Create(context.Background(), sessionstore.Draft{ID: id, UserID: "alice", Data: object(data)}); err != nil {
+	if _, err := i.Create(context.Background(), store.Draft{ID: id, UserID: "alice", Data: object(data)}); err != nil {
 		t.Fatalf("Create: %v", err)
 	}
 	return id
 }
 
 // revoke ends a session until Redis acknowledges that too: on a busy machine it may not do so in its time.
-func (i *instance) revoke(t testing.TB, id sessionstore.ID) (revoked sessionstore.Revocation, err error) {
+func (i *instance) revoke(t testing.TB, id store.ID) (revoked sessionstore.Revocation, err error) {
 	t.Helper()
 	eventually(t, "Redis acknowledges", func() bool {
 		revoked, err = i.Delete(context.Background(), id)
@@ -163,7 +164,7 @@ func (i *instance) revoke(t testing.TB, id sessionstore.ID) (revoked sessionstor
 }
 
 // warm makes sure that the cache has a session and that the instance serves it from there.
-func (i *instance) warm(t testing.TB, id sessionstore.ID) {
+func (i *instance) warm(t testing.TB, id store.ID) {
 	t.Helper()
 	eventually(t, "the session is served from the cache", func() bool {
 		rec, err := i.Load(context.Background(), id, 0)
@@ -175,4 +176,4 @@ func (i *instance) warm(t testing.TB, id sessionstore.ID) {
 }
 
 // cached: the record came from the cache.
-func cached(rec sessionstore.Record) bool { return !rec.AnsweredAt.IsZero() }
+func cached(rec store.Record) bool { return !rec.AnsweredAt.IsZero() }

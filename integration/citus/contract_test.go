@@ -9,6 +9,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
 
@@ -23,7 +24,7 @@ const age = `
 // aged is a store that remembers the expiry it was made with, for its peer.
 type aged struct {
 	*sessionstore.Postgres
-	expiry sessionstore.Expiry
+	expiry store.Expiry
 }
 
 // The whole contract, as the application's role, in each mode that pgx has for poolers.
@@ -35,7 +36,7 @@ func keepsTheContract(t *testing.T, c *cluster) {
 				pc.ConnConfig.DefaultQueryExecMode = mode
 				pc.ConnConfig.Tracer = sent
 			})
-			fresh := func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+			fresh := func(t *testing.T, e store.Expiry) store.Store {
 				store := sessionstore.NewPostgres(pool, e, patience)
 				if err := store.Check(t.Context()); err != nil {
 					t.Fatal(err)
@@ -43,16 +44,16 @@ func keepsTheContract(t *testing.T, c *cluster) {
 				return &aged{store, e}
 			}
 			storetest.Run(t, storetest.Subject{
-				New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+				New: func(t *testing.T, e store.Expiry) store.Store {
 					c.empty(t)
 					return fresh(t, e)
 				},
-				Age: func(t *testing.T, _ sessionstore.Store, id sessionstore.ID, d time.Duration) {
+				Age: func(t *testing.T, _ store.Store, id store.ID, d time.Duration) {
 					if pgtest.Exec(t, c.admin, age, id[:], d.Seconds()) != 1 {
 						t.Fatal("no session to age")
 					}
 				},
-				Peer: func(t *testing.T, s sessionstore.Store) sessionstore.Store { return fresh(t, s.(*aged).expiry) },
+				Peer: func(t *testing.T, s store.Store) store.Store { return fresh(t, s.(*aged).expiry) },
 			})
 			sent.apart(t)
 			expect(t, "statements that Citus refused", sent.refused("0A000"), 0)

@@ -7,22 +7,23 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // A store that nobody had look at the table learns from a refusal what it is, and no call fails for that.
 func findsOut(t *testing.T, c *cluster) {
-	for name, first := range map[string]func(*testing.T, *sessionstore.Postgres, []sessionstore.ID){
-		"by touches": func(t *testing.T, store *sessionstore.Postgres, ids []sessionstore.ID) {
+	for name, first := range map[string]func(*testing.T, *sessionstore.Postgres, []store.ID){
+		"by touches": func(t *testing.T, store *sessionstore.Postgres, ids []store.ID) {
 			if err := store.Touch(t.Context(), touched(ids)); err != nil {
 				t.Error(err)
 			}
 		},
-		"by a revoke": func(t *testing.T, store *sessionstore.Postgres, _ []sessionstore.ID) {
-			if _, r, err := store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada"}); err != nil || r.Count != 20 {
+		"by a revoke": func(t *testing.T, inner *sessionstore.Postgres, _ []store.ID) {
+			if _, r, err := inner.Revoke(t.Context(), store.Selection{UserID: "ada"}); err != nil || r.Count != 20 {
 				t.Errorf("revoked %d: %v", r.Count, err)
 			}
 		},
-		"by saves": func(t *testing.T, store *sessionstore.Postgres, ids []sessionstore.ID) {
+		"by saves": func(t *testing.T, store *sessionstore.Postgres, ids []store.ID) {
 			var all sync.WaitGroup
 			for _, id := range ids {
 				all.Go(func() {
@@ -39,16 +40,16 @@ func findsOut(t *testing.T, c *cluster) {
 			knows, _ := c.store(t)
 			ids := sessions(t, knows, "ada", 20)
 			pool, sent := c.pool(t)
-			store := sessionstore.NewPostgres(pool, daily, patience)
-			first(t, store, ids)
+			inner := sessionstore.NewPostgres(pool, daily, patience)
+			first(t, inner, ids)
 			if sent.refused("0A000") == 0 {
 				t.Error("nothing was refused: this test sees nothing")
 			}
 			before := sent.refused("0A000")
-			if err := store.Touch(t.Context(), touched(ids)); err != nil {
+			if err := inner.Touch(t.Context(), touched(ids)); err != nil {
 				t.Error(err)
 			}
-			if _, _, err := store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada"}); err != nil {
+			if _, _, err := inner.Revoke(t.Context(), store.Selection{UserID: "ada"}); err != nil {
 				t.Error(err)
 			}
 			expect(t, "refusals once it knows", sent.refused("0A000")-before, 0)

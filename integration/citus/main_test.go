@@ -13,12 +13,13 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // patience is how long anything may take that is waited for.
 const patience = 30 * time.Second
 
-var daily = sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
+var daily = store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
 
 // Some of the tests stop servers: those that somebody named are not for them.
 func TestMain(m *testing.M) {
@@ -109,34 +110,34 @@ func (c *cluster) store(t *testing.T) (*sessionstore.Postgres, *statements) {
 	return store, sent
 }
 
-func newID() (id sessionstore.ID) {
+func newID() (id store.ID) {
 	_, _ = rand.Read(id[:])
 	return id
 }
 
 // sessions makes n of them, of one user.
-func sessions(t *testing.T, store sessionstore.Store, user string, n int) []sessionstore.ID {
+func sessions(t *testing.T, inner store.Store, user string, n int) []store.ID {
 	t.Helper()
-	ids := make([]sessionstore.ID, n)
+	ids := make([]store.ID, n)
 	for i := range ids {
 		ids[i] = newID()
-		if _, err := store.Create(t.Context(), sessionstore.Draft{ID: ids[i], UserID: user}); err != nil {
+		if _, err := inner.Create(t.Context(), store.Draft{ID: ids[i], UserID: user}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return ids
 }
 
-func touched(ids []sessionstore.ID) []sessionstore.Touch {
-	touches := make([]sessionstore.Touch, len(ids))
+func touched(ids []store.ID) []store.Touch {
+	touches := make([]store.Touch, len(ids))
 	for i := range ids {
 		touches[i].ID = ids[i]
 	}
 	return touches
 }
 
-func setting(key string) sessionstore.Change {
-	return sessionstore.Change{Set: map[string]json.RawMessage{key: json.RawMessage("1")}}
+func setting(key string) store.Change {
+	return store.Change{Set: map[string]json.RawMessage{key: json.RawMessage("1")}}
 }
 
 func expect[T comparable](t testing.TB, what string, got, want T) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 var (
@@ -24,14 +25,14 @@ var (
 type side struct {
 	store *sessionstore.Postgres
 	admin *pgxpool.Pool
-	ids   []sessionstore.ID // long-lived
+	ids   []store.ID // long-lived
 	turn  atomic.Int64
-	once  chan sessionstore.ID // to be rotated, once each
+	once  chan store.ID // to be rotated, once each
 }
 
 func newSide(t *testing.T, node *pgtest.Cluster) *side {
 	t.Helper()
-	s := &side{admin: node.Pool(), once: make(chan sessionstore.ID, 200_000)}
+	s := &side{admin: node.Pool(), once: make(chan store.ID, 200_000)}
 	pool := pgtest.Pool(t, node.URL, func(pc *pgxpool.Config) { pc.MaxConns = 16 })
 	s.store = sessionstore.NewPostgres(pool, daily, patience)
 	if err := s.store.Check(t.Context()); err != nil {
@@ -46,9 +47,9 @@ func newSide(t *testing.T, node *pgtest.Cluster) *side {
 }
 
 // fill makes sessions, five of each user.
-func (s *side) fill(t *testing.T, n int, user string) []sessionstore.ID {
+func (s *side) fill(t *testing.T, n int, user string) []store.ID {
 	t.Helper()
-	ids := make([]sessionstore.ID, n)
+	ids := make([]store.ID, n)
 	raw := make([][]byte, n)
 	for i := range ids {
 		ids[i] = newID()
@@ -60,7 +61,7 @@ func (s *side) fill(t *testing.T, n int, user string) []sessionstore.ID {
 	return ids
 }
 
-func (s *side) next() sessionstore.ID { return s.ids[int(s.turn.Add(7919))%len(s.ids)] }
+func (s *side) next() store.ID { return s.ids[int(s.turn.Add(7919))%len(s.ids)] }
 
 // rate runs calls from so many goroutines for a while.
 func rate(t *testing.T, callers int, lasts time.Duration, call func() (int, error)) float64 {
@@ -111,17 +112,17 @@ func TestRates(t *testing.T) {
 		{"load, 64 callers", 64, func(s *side) (int, error) { _, err := s.store.Load(ctx, s.next(), 0); return 1, err }},
 		{"save, 64 callers", 64, func(s *side) (int, error) { _, err := s.store.Save(ctx, s.next(), setting("k")); return 1, err }},
 		{"create, 64 callers", 64, func(s *side) (int, error) {
-			_, err := s.store.Create(ctx, sessionstore.Draft{ID: newID()})
+			_, err := s.store.Create(ctx, store.Draft{ID: newID()})
 			return 1, err
 		}},
 		{"login (a new id), 64 callers", 64, func(s *side) (int, error) {
 			id := newID()
-			_, err := s.store.Rotate(ctx, <-s.once, id, sessionstore.Change{UserID: "ada"})
+			_, err := s.store.Rotate(ctx, <-s.once, id, store.Change{UserID: "ada"})
 			s.once <- id
 			return 1, err
 		}},
 		{"sessions touched, 1000 in each call", 1, func(s *side) (int, error) {
-			touches := make([]sessionstore.Touch, 1000)
+			touches := make([]store.Touch, 1000)
 			for i := range touches {
 				touches[i].ID = s.next()
 			}
@@ -132,7 +133,7 @@ func TestRates(t *testing.T) {
 			return 1, err
 		}},
 		{"revoke of a user without sessions, 16 callers", 16, func(s *side) (int, error) {
-			_, _, err := s.store.Revoke(ctx, sessionstore.Selection{UserID: fmt.Sprint("nobody ", s.turn.Add(1))})
+			_, _, err := s.store.Revoke(ctx, store.Selection{UserID: fmt.Sprint("nobody ", s.turn.Add(1))})
 			return 1, err
 		}},
 	} {

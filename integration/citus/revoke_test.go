@@ -10,33 +10,34 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Sessions get new ids, on other shards, all the while their user is revoked, or everybody, from two instances. The shards are
 // not looked at in one moment, and still none gets away.
 func revokes(t *testing.T, c *cluster) {
-	for what, sel := range map[string]sessionstore.Selection{"a user": {UserID: "ada"}, "everybody": {All: true}} {
+	for what, sel := range map[string]store.Selection{"a user": {UserID: "ada"}, "everybody": {All: true}} {
 		t.Run(what, func(t *testing.T) { revokesAll(t, c, sel) })
 	}
 }
 
-func revokesAll(t *testing.T, c *cluster, sel sessionstore.Selection) {
+func revokesAll(t *testing.T, c *cluster, sel store.Selection) {
 	one, sent := c.store(t)
 	other, _ := c.store(t)
 	for round := range 12 {
-		sel := sessionstore.Selection{UserID: "ada"}
+		sel := store.Selection{UserID: "ada"}
 		if round%3 == 2 {
-			sel = sessionstore.Selection{All: true}
+			sel = store.Selection{All: true}
 		}
 		ids := sessions(t, one, "ada", 12)
 		var rotating sync.WaitGroup
 		started := make(chan struct{}, len(ids))
 		for i, id := range ids {
-			store := []*sessionstore.Postgres{one, other}[i%2]
+			inner := []*sessionstore.Postgres{one, other}[i%2]
 			rotating.Go(func() {
 				for n := 0; ; n++ {
 					next := newID()
-					if _, err := store.Rotate(t.Context(), id, next, sessionstore.Change{}); errors.Is(err, sessionstore.ErrNotFound) {
+					if _, err := inner.Rotate(t.Context(), id, next, store.Change{}); errors.Is(err, sessionstore.ErrNotFound) {
 						return
 					} else if err != nil {
 						t.Errorf("rotate: %v", err)
@@ -81,7 +82,7 @@ func deadlocksNothing(t *testing.T, c *cluster) {
 		ids := sessions(t, stores[0], "ada", workers)
 		var all sync.WaitGroup
 		start := make(chan struct{})
-		for i, store := range stores {
+		for i, inner := range stores {
 			mine := slices.Clone(ids)
 			if i == 1 {
 				slices.Reverse(mine)
@@ -89,26 +90,26 @@ func deadlocksNothing(t *testing.T, c *cluster) {
 			for w := range workers {
 				all.Go(func() {
 					<-start
-					_, err := store.Save(t.Context(), mine[w], setting("k"))
+					_, err := inner.Save(t.Context(), mine[w], setting("k"))
 					fine("save", err)
 					if w%3 == 0 {
-						_, err := store.Rotate(t.Context(), mine[w], newID(), sessionstore.Change{})
+						_, err := inner.Rotate(t.Context(), mine[w], newID(), store.Change{})
 						fine("rotate", err)
 					}
 				})
 			}
-			for _, sel := range []sessionstore.Selection{{UserID: "ada", Keep: workers / 2}, {UserID: "ada"}} {
+			for _, sel := range []store.Selection{{UserID: "ada", Keep: workers / 2}, {UserID: "ada"}} {
 				all.Go(func() {
 					<-start
-					_, _, err := store.Revoke(t.Context(), sel)
+					_, _, err := inner.Revoke(t.Context(), sel)
 					fine("trim or revoke", err)
 				})
 			}
-			all.Go(func() { <-start; fine("touch", store.Touch(t.Context(), touched(mine))) })
+			all.Go(func() { <-start; fine("touch", inner.Touch(t.Context(), touched(mine))) })
 		}
 		close(start)
 		all.Wait()
-		_, _, err := stores[0].Revoke(t.Context(), sessionstore.Selection{UserID: "ada"})
+		_, _, err := stores[0].Revoke(t.Context(), store.Selection{UserID: "ada"})
 		fine("revoke", err)
 		expect(t, "sessions of the user", pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
 	}
@@ -121,8 +122,8 @@ func deadlocksNothing(t *testing.T, c *cluster) {
 // A revoke in a transaction of the application's: new ids of the user wait for its end, and are refused then.
 func revokesInATransaction(t *testing.T, c *cluster) {
 	m, _ := site(t, c.application, patience)
-	store, _ := c.store(t)
-	ids := sessions(t, store, "ada", 8)
+	inner, _ := c.store(t)
+	ids := sessions(t, inner, "ada", 8)
 	pool, _ := c.pool(t)
 	tx, err := pool.Begin(t.Context())
 	if err != nil {
@@ -135,14 +136,14 @@ func revokesInATransaction(t *testing.T, c *cluster) {
 	var rotating sync.WaitGroup
 	for _, id := range ids {
 		rotating.Go(func() {
-			if _, err := store.Rotate(t.Context(), id, newID(), sessionstore.Change{}); !errors.Is(err, sessionstore.ErrNotFound) {
+			if _, err := inner.Rotate(t.Context(), id, newID(), store.Change{}); !errors.Is(err, sessionstore.ErrNotFound) {
 				t.Errorf("rotate: %v", err)
 			}
 		})
 	}
 	const held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 	eventually(t, "they wait", func() bool { return pgtest.One[int](t, c.admin, held) == len(ids) })
-	if _, err := store.Load(t.Context(), ids[0], 0); err != nil {
+	if _, err := inner.Load(t.Context(), ids[0], 0); err != nil {
 		t.Errorf("a load before the commit: %v", err)
 	}
 	if err := tx.Commit(t.Context()); err != nil {
@@ -160,8 +161,8 @@ func admitsAsManyAsMay(t *testing.T, c *cluster) {
 	var in, out atomic.Int64
 	for i := range 12 {
 		logins.Go(func() {
-			store := []*sessionstore.Postgres{one, other}[i%2]
-			_, err := store.Create(t.Context(), sessionstore.Draft{ID: newID(), UserID: "ada", MaxSessions: 2})
+			inner := []*sessionstore.Postgres{one, other}[i%2]
+			_, err := inner.Create(t.Context(), store.Draft{ID: newID(), UserID: "ada", MaxSessions: 2})
 			switch {
 			case err == nil:
 				in.Add(1)

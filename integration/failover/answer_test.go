@@ -8,6 +8,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // answerLost: the primary has made a change and waits for the standby when it is killed. Nobody may be told that it was
@@ -18,11 +19,11 @@ func answerLost(t *testing.T, p *pair) {
 	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'sessionstore'"
 	said := map[string]int{}
 	for range *rounds {
-		store := storeOn(t, p.url(p.primary, p.standby, readWrite+"&pool_max_conns=50"), patience)
-		ids := make([]sessionstore.ID, 3*revokes)
+		inner := storeOn(t, p.url(p.primary, p.standby, readWrite+"&pool_max_conns=50"), patience)
+		ids := make([]store.ID, 3*revokes)
 		for i := range ids {
-			ids[i] = sessionstore.ID{byte(i), 3}
-			if _, err := store.Create(t.Context(), sessionstore.Draft{ID: ids[i], UserID: string(rune('A' + i))}); err != nil {
+			ids[i] = store.ID{byte(i), 3}
+			if _, err := inner.Create(t.Context(), store.Draft{ID: ids[i], UserID: string(rune('A' + i))}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -36,11 +37,11 @@ func answerLost(t *testing.T, p *pair) {
 				var r sessionstore.Revocation
 				switch i / revokes {
 				case 0:
-					_, r, errs[i] = store.Revoke(t.Context(), sessionstore.Selection{UserID: string(rune('A' + i))})
+					_, r, errs[i] = inner.Revoke(t.Context(), store.Selection{UserID: string(rune('A' + i))})
 				case 1:
-					r, errs[i] = store.Delete(t.Context(), id)
+					r, errs[i] = inner.Delete(t.Context(), id)
 				case 2:
-					_, errs[i] = store.Save(t.Context(), id, sessionstore.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}})
+					_, errs[i] = inner.Save(t.Context(), id, store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}})
 					return
 				}
 				if r.Committed != (errs[i] == nil) {
@@ -58,7 +59,7 @@ func answerLost(t *testing.T, p *pair) {
 			// 0 when the session is gone.
 			version := pgtest.One[int](t, p.primary.pool, "SELECT coalesce((SELECT version FROM pgsession.sessions WHERE id = $1), 0)", id[:])
 			err := errs[i]
-			uncertain := errors.Is(err, sessionstore.ErrUncertain) && errors.Is(err, sessionstore.ErrUnavailable)
+			uncertain := errors.Is(err, sessionstore.ErrOutcomeUnknown) && errors.Is(err, sessionstore.ErrUnavailable)
 			switch kind := i / revokes; {
 			case kind < 2 && uncertain:
 				said["revokes that are uncertain"]++

@@ -8,20 +8,21 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // demoted: PG-03. The old primary was made read-only and goes on answering; the standby was promoted. Whoever writes finds the
 // new one with the first write, and from then on doesn't ask the old one any more: a session that ends afterwards is gone for
 // every load. Whoever only loads finds it within a second or so.
 func demoted(t *testing.T, p *pair) {
-	store := storeOn(t, p.url(p.primary, p.standby, readWrite), patience)
+	inner := storeOn(t, p.url(p.primary, p.standby, readWrite), patience)
 	old, fresh := p.primary, p.standby
-	ids := make([]sessionstore.ID, callers)
+	ids := make([]store.ID, callers)
 	var wg sync.WaitGroup
 	for i := range ids {
-		ids[i] = sessionstore.ID{byte(i), 2}
+		ids[i] = store.ID{byte(i), 2}
 		wg.Go(func() { // together, so that they fill the pool
-			if _, err := store.Create(t.Context(), sessionstore.Draft{ID: ids[i]}); err != nil {
+			if _, err := inner.Create(t.Context(), store.Draft{ID: ids[i]}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -61,13 +62,13 @@ func demoted(t *testing.T, p *pair) {
 	for i, id := range ids {
 		wg.Go(func() {
 			// No caller sees an error: the refusal is asked of the other host at once.
-			if _, err := store.Delete(t.Context(), id); err != nil {
+			if _, err := inner.Delete(t.Context(), id); err != nil {
 				t.Errorf("the first write: %v", err)
 				return
 			}
 			took[i] = time.Since(began)
 			for range 50 {
-				if _, err := store.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+				if _, err := inner.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
 					t.Errorf("a load after the session's end: %v", err)
 					return
 				}

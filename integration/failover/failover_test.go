@@ -8,6 +8,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/servers"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const (
@@ -17,7 +18,7 @@ const (
 	ours    = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sessionstore'"
 )
 
-var expiry = sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
+var expiry = store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
 
 // TestFailover runs everything over one pair, which each test leaves whole: to make one takes longer than most of what is
 // done to it.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // frozen: PG-04. A Postgres whose processes are all stopped keeps its connections open and answers nothing. No request
@@ -22,7 +23,7 @@ func frozen(t *testing.T, p *pair) {
 		clients = 300 // a third each: loads of the store, requests that load, requests that log in
 		each    = 3
 	)
-	store := storeOn(t, p.url(p.primary, p.standby, readWrite), budget)
+	inner := storeOn(t, p.url(p.primary, p.standby, readWrite), budget)
 	s := open(t, p.url(p.primary, p.standby, readWrite), func(c *sessionstore.Config) {
 		c.StoreTimeout, c.NoEmergency = budget, true
 	})
@@ -44,7 +45,7 @@ func frozen(t *testing.T, p *pair) {
 					worst, a := &call, answer{status: http.StatusServiceUnavailable}
 					switch began := time.Now(); client % 3 {
 					case 0:
-						if _, err := store.Load(t.Context(), sessionstore.ID{byte(client)}, 0); !errors.Is(err, sessionstore.ErrUnavailable) {
+						if _, err := inner.Load(t.Context(), store.ID{byte(client)}, 0); !errors.Is(err, sessionstore.ErrUnavailable) {
 							t.Errorf("%v from a server that is frozen", err)
 						}
 						a.took = time.Since(began)

@@ -10,13 +10,14 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // fate is what must have become of a session.
 type fate int
 
 const (
-	absent  fate = iota // its creation was refused, without ErrUncertain
+	absent  fate = iota // its creation was refused, without ErrOutcomeUnknown
 	alive               // its creation was acknowledged
 	revoked             // its end was acknowledged
 	unknown             // its creation or end was not answered
@@ -24,7 +25,7 @@ const (
 
 // entry is one session as its only user was told.
 type entry struct {
-	id    sessionstore.ID
+	id    store.ID
 	user  string
 	fate  fate
 	saved int // the last acknowledged value
@@ -33,7 +34,7 @@ type entry struct {
 
 // ledger is what a caller was told. It belongs to one goroutine while the load runs.
 type ledger struct {
-	store   sessionstore.Store
+	store   store.Store
 	entries []*entry
 
 	creates, saves, revokes int // acknowledged
@@ -44,7 +45,7 @@ type ledger struct {
 // failed notes an error, and says whether nobody knows what became of the call.
 func (l *ledger) failed(err error) (uncertain bool) {
 	switch {
-	case errors.Is(err, sessionstore.ErrUncertain):
+	case errors.Is(err, sessionstore.ErrOutcomeUnknown):
 		l.uncertain++
 		return true
 	case errors.Is(err, sessionstore.ErrUnavailable):
@@ -61,7 +62,7 @@ func (l *ledger) create(ctx context.Context) (*entry, bool) {
 	_, _ = rand.Read(e.id[:])
 	e.user = fmt.Sprintf("%x", e.id[:8])
 	l.entries = append(l.entries, e)
-	_, err := l.store.Create(ctx, sessionstore.Draft{ID: e.id, UserID: e.user, Data: json.RawMessage(`{"n":0}`)})
+	_, err := l.store.Create(ctx, store.Draft{ID: e.id, UserID: e.user, Data: json.RawMessage(`{"n":0}`)})
 	switch {
 	case err == nil:
 		e.fate = alive
@@ -74,7 +75,7 @@ func (l *ledger) create(ctx context.Context) (*entry, bool) {
 
 func (l *ledger) save(ctx context.Context, e *entry) bool {
 	next := e.saved + 1
-	rec, err := l.store.Save(ctx, e.id, sessionstore.Change{Set: map[string]json.RawMessage{"n": json.RawMessage(fmt.Sprint(next))}})
+	rec, err := l.store.Save(ctx, e.id, store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage(fmt.Sprint(next))}})
 	switch {
 	case err == nil && rec.ID != e.id:
 		l.other = append(l.other, errors.New("a save answered with another session"))
@@ -94,7 +95,7 @@ func (l *ledger) revoke(ctx context.Context, e *entry, byUser bool) bool {
 	var r sessionstore.Revocation
 	var err error
 	if byUser {
-		_, r, err = l.store.Revoke(ctx, sessionstore.Selection{UserID: e.user})
+		_, r, err = l.store.Revoke(ctx, store.Selection{UserID: e.user})
 	} else {
 		r, err = l.store.Delete(ctx, e.id)
 	}
@@ -116,7 +117,7 @@ type reckoning struct {
 	creates, saves, revokes                int // acknowledged
 	uncertain, refused                     int
 	lostCreates, lostSaves, revivedRevokes int
-	// madeAfterAll are changes that were refused without ErrUncertain, and made.
+	// madeAfterAll are changes that were refused without ErrOutcomeUnknown, and made.
 	madeAfterAll int
 }
 
@@ -141,14 +142,14 @@ func reckon(t testing.TB, n *node, ledgers []*ledger) (r reckoning) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	there := map[sessionstore.ID]int{}
+	there := map[store.ID]int{}
 	for rows.Next() {
 		var id []byte
 		var value int
 		if err := rows.Scan(&id, &value); err != nil {
 			t.Fatal(err)
 		}
-		there[sessionstore.ID(id)] = value
+		there[store.ID(id)] = value
 	}
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)

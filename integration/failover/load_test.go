@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // callers is how many goroutines use the store at once.
@@ -28,7 +28,7 @@ type load struct {
 	wg   sync.WaitGroup
 }
 
-func start(t testing.TB, store sessionstore.Store) *load {
+func start(t testing.TB, store store.Store) *load {
 	l := &load{}
 	for range callers {
 		ledger := &ledger{store: store}

@@ -8,48 +8,49 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // standbyServesNothing: COH-02. Who connects to a standby without target_session_attrs gets no session from it, and can't
 // end one there.
 func standbyServesNothing(t *testing.T, p *pair) {
 	truth := storeOn(t, p.url(p.primary, p.standby, readWrite), patience)
-	ids := make([]sessionstore.ID, 10)
+	ids := make([]store.ID, 10)
 	for i := range ids {
-		ids[i] = sessionstore.ID{byte(i), 1}
-		if _, err := truth.Create(t.Context(), sessionstore.Draft{ID: ids[i], UserID: "alice"}); err != nil {
+		ids[i] = store.ID{byte(i), 1}
+		if _, err := truth.Create(t.Context(), store.Draft{ID: ids[i], UserID: "alice"}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	p.caughtUp()
-	store := storeOn(t, p.url(p.standby, p.standby, ""), patience) // each refusal makes the pool connect anew, which takes its time
-	for name, call := range map[string]func(context.Context, sessionstore.ID) error{
-		"Load": func(ctx context.Context, id sessionstore.ID) error { _, err := store.Load(ctx, id, 0); return err },
-		"Load of an unknown session": func(ctx context.Context, id sessionstore.ID) error {
+	inner := storeOn(t, p.url(p.standby, p.standby, ""), patience) // each refusal makes the pool connect anew, which takes its time
+	for name, call := range map[string]func(context.Context, store.ID) error{
+		"Load": func(ctx context.Context, id store.ID) error { _, err := inner.Load(ctx, id, 0); return err },
+		"Load of an unknown session": func(ctx context.Context, id store.ID) error {
 			id[31] = 9 // the primary's newest session may be unknown here, too
-			_, err := store.Load(ctx, id, 0)
+			_, err := inner.Load(ctx, id, 0)
 			return err
 		},
-		"Create": func(ctx context.Context, id sessionstore.ID) error {
+		"Create": func(ctx context.Context, id store.ID) error {
 			id[31] = 8
-			_, err := store.Create(ctx, sessionstore.Draft{ID: id})
+			_, err := inner.Create(ctx, store.Draft{ID: id})
 			return err
 		},
-		"Save": func(ctx context.Context, id sessionstore.ID) error {
-			_, err := store.Save(ctx, id, sessionstore.Change{Set: map[string]json.RawMessage{"k": json.RawMessage("1")}})
+		"Save": func(ctx context.Context, id store.ID) error {
+			_, err := inner.Save(ctx, id, store.Change{Set: map[string]json.RawMessage{"k": json.RawMessage("1")}})
 			return err
 		},
-		"Delete": func(ctx context.Context, id sessionstore.ID) error { _, err := store.Delete(ctx, id); return err },
-		"Revoke": func(ctx context.Context, _ sessionstore.ID) error {
-			_, _, err := store.Revoke(ctx, sessionstore.Selection{UserID: "alice"})
+		"Delete": func(ctx context.Context, id store.ID) error { _, err := inner.Delete(ctx, id); return err },
+		"Revoke": func(ctx context.Context, _ store.ID) error {
+			_, _, err := inner.Revoke(ctx, store.Selection{UserID: "alice"})
 			return err
 		},
-		"Touch": func(ctx context.Context, id sessionstore.ID) error {
-			return store.Touch(ctx, []sessionstore.Touch{{ID: id}})
+		"Touch": func(ctx context.Context, id store.ID) error {
+			return inner.Touch(ctx, []store.Touch{{ID: id}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := call(t.Context(), ids[0]); !errors.Is(err, sessionstore.ErrUnavailable) || errors.Is(err, sessionstore.ErrUncertain) {
+			if err := call(t.Context(), ids[0]); !errors.Is(err, sessionstore.ErrUnavailable) || errors.Is(err, sessionstore.ErrOutcomeUnknown) {
 				t.Errorf("alone: %v, want ErrUnavailable", err)
 			}
 			failed := make(chan error, len(ids)) // together they share statements
@@ -57,7 +58,7 @@ func standbyServesNothing(t *testing.T, p *pair) {
 				go func() { failed <- call(t.Context(), id) }()
 			}
 			for range ids {
-				if err := <-failed; !errors.Is(err, sessionstore.ErrUnavailable) || errors.Is(err, sessionstore.ErrUncertain) {
+				if err := <-failed; !errors.Is(err, sessionstore.ErrUnavailable) || errors.Is(err, sessionstore.ErrOutcomeUnknown) {
 					t.Errorf("together: %v, want ErrUnavailable", err)
 				}
 			}

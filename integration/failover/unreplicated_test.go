@@ -17,6 +17,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // commits is how many of the store's commits wait for the standby.
@@ -46,39 +47,39 @@ func configured(t testing.TB, databaseURL string, configure func(*pgxpool.Config
 // for the standby again, also where there is nothing left to change.
 func unreplicated(t *testing.T, p *pair) {
 	url := p.url(p.primary, p.standby, readWrite+"&pool_max_conns=50")
-	store := sessionstore.NewPostgres(configured(t, url, sessionstore.ConfigurePool), expiry, patience)
-	change := sessionstore.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}}
-	limited := sessionstore.Change{UserID: "carol", MaxSessions: 3}
-	ids := make(map[string]sessionstore.ID)
+	inner := sessionstore.NewPostgres(configured(t, url, sessionstore.ConfigurePool), expiry, patience)
+	change := store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}}
+	limited := store.Change{UserID: "carol", MaxSessions: 3}
+	ids := make(map[string]store.ID)
 	var none sessionstore.Revocation
-	changes := map[string]func(id, other sessionstore.ID) (sessionstore.Revocation, error){
-		"create": func(_, other sessionstore.ID) (sessionstore.Revocation, error) {
-			_, err := store.Create(t.Context(), sessionstore.Draft{ID: other})
+	changes := map[string]func(id, other store.ID) (sessionstore.Revocation, error){
+		"create": func(_, other store.ID) (sessionstore.Revocation, error) {
+			_, err := inner.Create(t.Context(), store.Draft{ID: other})
 			return none, err
 		},
-		"create of a user with a limit": func(_, other sessionstore.ID) (sessionstore.Revocation, error) {
-			_, err := store.Create(t.Context(), sessionstore.Draft{ID: other, UserID: "bob", MaxSessions: 3})
+		"create of a user with a limit": func(_, other store.ID) (sessionstore.Revocation, error) {
+			_, err := inner.Create(t.Context(), store.Draft{ID: other, UserID: "bob", MaxSessions: 3})
 			return none, err
 		},
-		"save": func(id, _ sessionstore.ID) (sessionstore.Revocation, error) {
-			_, err := store.Save(t.Context(), id, change)
+		"save": func(id, _ store.ID) (sessionstore.Revocation, error) {
+			_, err := inner.Save(t.Context(), id, change)
 			return none, err
 		},
-		"rotate": func(id, other sessionstore.ID) (sessionstore.Revocation, error) {
-			_, err := store.Rotate(t.Context(), id, other, change)
+		"rotate": func(id, other store.ID) (sessionstore.Revocation, error) {
+			_, err := inner.Rotate(t.Context(), id, other, change)
 			return none, err
 		},
-		"login of a user with a limit": func(id, other sessionstore.ID) (sessionstore.Revocation, error) {
-			_, err := store.Rotate(t.Context(), id, other, limited)
+		"login of a user with a limit": func(id, other store.ID) (sessionstore.Revocation, error) {
+			_, err := inner.Rotate(t.Context(), id, other, limited)
 			return none, err
 		},
-		"delete": func(id, _ sessionstore.ID) (sessionstore.Revocation, error) { return store.Delete(t.Context(), id) },
-		"revoke": func(id, _ sessionstore.ID) (sessionstore.Revocation, error) {
-			_, r, err := store.Revoke(t.Context(), sessionstore.Selection{UserID: fmt.Sprintf("%x", id[:2])})
+		"delete": func(id, _ store.ID) (sessionstore.Revocation, error) { return inner.Delete(t.Context(), id) },
+		"revoke": func(id, _ store.ID) (sessionstore.Revocation, error) {
+			_, r, err := inner.Revoke(t.Context(), store.Selection{UserID: fmt.Sprintf("%x", id[:2])})
 			return r, err
 		},
-		"revoke of one": func(id, _ sessionstore.ID) (sessionstore.Revocation, error) {
-			_, r, err := store.Revoke(t.Context(), sessionstore.Selection{UserID: fmt.Sprintf("%x", id[:2]), Handle: id.Handle()})
+		"revoke of one": func(id, _ store.ID) (sessionstore.Revocation, error) {
+			_, r, err := inner.Revoke(t.Context(), store.Selection{UserID: fmt.Sprintf("%x", id[:2]), Handle: id.Handle()})
 			return r, err
 		},
 	}
@@ -90,9 +91,9 @@ func unreplicated(t *testing.T, p *pair) {
 			n := byte(0)
 			for name := range changes {
 				n++
-				id := sessionstore.ID{n, byte(len(how))}
+				id := store.ID{n, byte(len(how))}
 				ids[name] = id
-				if _, err := store.Create(t.Context(), sessionstore.Draft{ID: id, UserID: fmt.Sprintf("%x", id[:2])}); err != nil {
+				if _, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: fmt.Sprintf("%x", id[:2])}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -107,7 +108,7 @@ func unreplicated(t *testing.T, p *pair) {
 				go func() {
 					defer answered.Add(1)
 					r, err := call(id, other)
-					if !errors.Is(err, sessionstore.ErrUncertain) || !errors.Is(err, sessionstore.ErrUnavailable) || r.Committed {
+					if !errors.Is(err, sessionstore.ErrOutcomeUnknown) || !errors.Is(err, sessionstore.ErrUnavailable) || r.Committed {
 						t.Errorf("%s: %v, committed: %v", name, err, r.Committed)
 					}
 				}()
@@ -266,9 +267,9 @@ func unreplicatedTransaction(t *testing.T, p *pair) {
 
 // unreplicatedShutdown: an administrator shuts the primary down, which ends all waits.
 func unreplicatedShutdown(t *testing.T, p *pair) {
-	store := sessionstore.NewPostgres(configured(t, p.url(p.primary, p.standby, readWrite), sessionstore.ConfigurePool), expiry, timeout)
-	id := sessionstore.ID{4}
-	if _, err := store.Create(t.Context(), sessionstore.Draft{ID: id}); err != nil {
+	inner := sessionstore.NewPostgres(configured(t, p.url(p.primary, p.standby, readWrite), sessionstore.ConfigurePool), expiry, timeout)
+	id := store.ID{4}
+	if _, err := inner.Create(t.Context(), store.Draft{ID: id}); err != nil {
 		t.Fatal(err)
 	}
 	p.synchronous()
@@ -276,7 +277,7 @@ func unreplicatedShutdown(t *testing.T, p *pair) {
 	thaw := p.standby.freeze()
 	answered := make(chan error, 1)
 	go func() {
-		r, err := store.Delete(t.Context(), id)
+		r, err := inner.Delete(t.Context(), id)
 		if r.Committed {
 			err = errors.New("it is committed")
 		}
@@ -285,7 +286,7 @@ func unreplicatedShutdown(t *testing.T, p *pair) {
 	eventually(t, "the delete waits for the standby", func() bool { return pgtest.One[int](t, p.primary.pool, commits) == 1 })
 	postmaster := p.primary.postmaster()
 	send(t, postmaster, syscall.SIGINT) // a fast shutdown
-	if err := <-answered; !errors.Is(err, sessionstore.ErrUncertain) || !errors.Is(err, sessionstore.ErrUnavailable) {
+	if err := <-answered; !errors.Is(err, sessionstore.ErrOutcomeUnknown) || !errors.Is(err, sessionstore.ErrUnavailable) {
 		t.Errorf("%v", err)
 	}
 	thaw()

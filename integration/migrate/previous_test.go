@@ -19,6 +19,7 @@ import (
 
 	"github.com/reporadar/pgsession/db"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const migrations = "../../db/migrations"
@@ -118,34 +119,34 @@ func TestAStoreLivesThroughMigrations(t *testing.T) {
 	d := newDatabase(t)
 	d.up(t)
 	next := withNext(t)
-	store := sessionstore.NewPostgres(d.pool, sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, 10*time.Second)
-	if err := store.Check(t.Context()); err != nil {
+	inner := sessionstore.NewPostgres(d.pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, 10*time.Second)
+	if err := inner.Check(t.Context()); err != nil {
 		t.Fatalf("this version of the library on the schema before: %v", err)
 	}
 	use := func(ctx context.Context, number byte) error {
-		id, next := sessionstore.ID{number, 1}, sessionstore.ID{number, 2}
-		if _, err := store.Create(ctx, sessionstore.Draft{ID: id, UserID: "alice"}); err != nil {
+		id, next := store.ID{number, 1}, store.ID{number, 2}
+		if _, err := inner.Create(ctx, store.Draft{ID: id, UserID: "alice"}); err != nil {
 			return err
 		}
-		if _, err := store.Save(ctx, id, sessionstore.Change{}); err != nil {
+		if _, err := inner.Save(ctx, id, store.Change{}); err != nil {
 			return err
 		}
-		if err := store.Touch(ctx, []sessionstore.Touch{{ID: id}}); err != nil {
+		if err := inner.Touch(ctx, []store.Touch{{ID: id}}); err != nil {
 			return err
 		}
-		if _, err := store.Rotate(ctx, id, next, sessionstore.Change{UserID: "alice"}); err != nil {
+		if _, err := inner.Rotate(ctx, id, next, store.Change{UserID: "alice"}); err != nil {
 			return err
 		}
-		if _, err := store.Load(ctx, next, 0); err != nil {
+		if _, err := inner.Load(ctx, next, 0); err != nil {
 			return err
 		}
-		if _, _, err := store.Prune(ctx, 10); err != nil {
+		if _, _, err := inner.Prune(ctx, 10); err != nil {
 			return err
 		}
-		if _, err := store.Stats(ctx, true); err != nil {
+		if _, err := inner.Stats(ctx, true); err != nil {
 			return err
 		}
-		_, err := store.Delete(ctx, next)
+		_, err := inner.Delete(ctx, next)
 		return err
 	}
 	stop := make(chan struct{})

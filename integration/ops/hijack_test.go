@@ -25,6 +25,7 @@ import (
 	"github.com/reporadar/pgsession/internal/gen"
 	"github.com/reporadar/pgsession/internal/schema"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // A role that may CREATE in public makes a function or operator that matches
@@ -156,7 +157,7 @@ func everything(t *testing.T, url string, collected *hijack.Collector, hostile b
 	modes := []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol}
 	if hostile {
 		modes = nil
-		store := sessionstore.NewPostgres(pool, sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, patience)
+		store := sessionstore.NewPostgres(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, patience)
 		if err := store.Check(ctx); err == nil || !strings.Contains(err.Error(), "search_path") {
 			t.Errorf("an application starts: %v", err)
 		}
@@ -344,7 +345,7 @@ func library(t *testing.T, pool *pgxpool.Pool) {
 		t.Fatal(err)
 	}
 	manager.EndWatches()
-	store := sessionstore.NewPostgres(pool, sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, patience)
+	store := sessionstore.NewPostgres(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, patience)
 	if err := store.Check(t.Context()); err != nil {
 		t.Error(err)
 	}

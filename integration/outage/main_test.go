@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 func TestMain(m *testing.M) {
@@ -87,7 +88,7 @@ func health(m *sessionstore.Manager) (status int, said string) {
 }
 
 func load(m *sessionstore.Manager) error {
-	_, err := m.Store().Load(context.Background(), sessionstore.ID{1}, 0)
+	_, err := m.Store().Load(context.Background(), store.ID{1}, 0)
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // What no wait mends fails Open, with its reason and without the password.
@@ -179,7 +180,7 @@ func TestAPolicyIsNoMissingRight(t *testing.T) {
 	admin := pgtest.Pool(t, direct)
 	m := open(t, config(pgtest.Application(t, direct)))
 	pgtest.Exec(t, admin, "ALTER TABLE pgsession.sessions ENABLE ROW LEVEL SECURITY")
-	_, err := m.Store().Create(t.Context(), sessionstore.Draft{ID: sessionstore.ID{2}})
+	_, err := m.Store().Create(t.Context(), store.Draft{ID: store.ID{2}})
 	if err == nil || strings.Contains(err.Error(), "GRANT") || strings.Contains(err.Error(), "grant it") || !strings.Contains(err.Error(), "row-level security") {
 		t.Errorf("%v", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // An application that holds every connection is no outage.
@@ -126,14 +127,14 @@ func TestIdleConnectionsThatTheServerCloses(t *testing.T) {
 	admin := pgtest.Pool(t, direct)
 	pgtest.Exec(t, admin, "ALTER DATABASE "+admin.Config().ConnConfig.Database+" SET idle_session_timeout = '50ms'")
 	m := open(t, config(set(t, pgtest.Application(t, direct), "pool_max_conns", "4")))
-	id := sessionstore.ID{3}
-	if _, err := m.Store().Create(t.Context(), sessionstore.Draft{ID: id}); err != nil {
+	id := store.ID{3}
+	if _, err := m.Store().Create(t.Context(), store.Draft{ID: id}); err != nil {
 		t.Fatal(err)
 	}
 	const there = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 	for i := range 10 {
 		eventually(t, "the server has closed the connection", func() bool { return pgtest.One[int](t, admin, there) == 0 })
-		change := sessionstore.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}}
+		change := store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}}
 		rec, err := m.Store().Save(t.Context(), id, change)
 		if err != nil || rec.Version != int64(i)+2 {
 			t.Fatalf("save %d: version %d, %v", i, rec.Version, err)

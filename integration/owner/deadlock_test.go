@@ -10,6 +10,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Revokes, trims, shared saves, shared rotations and touches of the same sessions, from two instances: none may wait for another in
@@ -30,43 +31,43 @@ func TestRevokesDeadlockWithNothing(t *testing.T) {
 		}
 	}
 	for range rounds {
-		ids := make([]sessionstore.ID, sessions)
+		ids := make([]store.ID, sessions)
 		for i := range ids {
 			ids[i] = newID()
-			if _, err := stores[0].Create(t.Context(), sessionstore.Draft{ID: ids[i], UserID: "ada"}); err != nil {
+			if _, err := stores[0].Create(t.Context(), store.Draft{ID: ids[i], UserID: "ada"}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		var all sync.WaitGroup
 		start := make(chan struct{})
-		for i, store := range stores {
+		for i, inner := range stores {
 			mine := slices.Clone(ids)
 			if i == 1 {
 				slices.Reverse(mine)
 			}
-			touches := make([]sessionstore.Touch, sessions)
+			touches := make([]store.Touch, sessions)
 			for j := range touches {
 				touches[j].ID = mine[j]
 			}
 			for w := range workers {
 				all.Go(func() {
 					<-start
-					_, err := store.Save(t.Context(), mine[w%sessions], sessionstore.Change{Set: map[string]json.RawMessage{"k": json.RawMessage("1")}})
+					_, err := inner.Save(t.Context(), mine[w%sessions], store.Change{Set: map[string]json.RawMessage{"k": json.RawMessage("1")}})
 					fine("save", err)
 					if w%3 == 0 {
-						_, err := store.Rotate(t.Context(), mine[w%sessions], newID(), sessionstore.Change{})
+						_, err := inner.Rotate(t.Context(), mine[w%sessions], newID(), store.Change{})
 						fine("rotate", err)
 					}
 				})
 			}
 			for _, do := range []func() error{
-				func() error { return store.Touch(t.Context(), touches) },
+				func() error { return inner.Touch(t.Context(), touches) },
 				func() error {
-					_, _, err := store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada", Keep: sessions / 2})
+					_, _, err := inner.Revoke(t.Context(), store.Selection{UserID: "ada", Keep: sessions / 2})
 					return err
 				},
 				func() error {
-					_, _, err := store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada"})
+					_, _, err := inner.Revoke(t.Context(), store.Selection{UserID: "ada"})
 					return err
 				},
 			} {
@@ -75,7 +76,7 @@ func TestRevokesDeadlockWithNothing(t *testing.T) {
 		}
 		close(start)
 		all.Wait()
-		_, _, err := stores[0].Revoke(t.Context(), sessionstore.Selection{UserID: "ada"})
+		_, _, err := stores[0].Revoke(t.Context(), store.Selection{UserID: "ada"})
 		fine("revoke", err)
 		expect(t, "sessions of the user", pgtest.One[int](t, h.admin, adas), 0)
 	}
@@ -91,7 +92,7 @@ func TestRevokesDeadlockWithNothing(t *testing.T) {
 // others. The rows lie on the disk and in the index of the user against that order.
 func TestRevokesLockInOrder(t *testing.T) {
 	t.Parallel()
-	for name, sel := range map[string]sessionstore.Selection{
+	for name, sel := range map[string]store.Selection{
 		"all":  {UserID: "ada"},
 		"trim": {UserID: "ada", Keep: 2},
 	} {
@@ -99,14 +100,14 @@ func TestRevokesLockInOrder(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t)
 			pool, _ := h.pool()
-			store := sessionstore.NewPostgres(pool, daily, patience)
-			ids := make([]sessionstore.ID, 12)
+			inner := sessionstore.NewPostgres(pool, daily, patience)
+			ids := make([]store.ID, 12)
 			for i := range ids {
 				ids[i] = newID()
 			}
-			slices.SortFunc(ids, func(a, b sessionstore.ID) int { return slices.Compare(a[:], b[:]) })
+			slices.SortFunc(ids, func(a, b store.ID) int { return slices.Compare(a[:], b[:]) })
 			for _, id := range ids { // the first is the oldest
-				if _, err := store.Create(t.Context(), sessionstore.Draft{ID: id, UserID: "ada"}); err != nil {
+				if _, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: "ada"}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -120,7 +121,7 @@ func TestRevokesLockInOrder(t *testing.T) {
 			}
 			var revoke sync.WaitGroup
 			revoke.Go(func() {
-				if _, _, err := store.Revoke(context.Background(), sel); err != nil {
+				if _, _, err := inner.Revoke(context.Background(), sel); err != nil {
 					t.Error(err)
 				}
 			})

@@ -21,12 +21,13 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // patience is how long anything may take that is waited for.
 const patience = 30 * time.Second
 
-var daily = sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
+var daily = store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
 
 // house is a database of its own, with a pool of the test's.
 type house struct {

@@ -11,15 +11,16 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-func newID() (id sessionstore.ID) {
+func newID() (id store.ID) {
 	_, _ = rand.Read(id[:])
 	return id
 }
 
 // rotate gives a session a new id in a transaction, as SessionRotate does.
-func rotate(t *testing.T, tx pgx.Tx, old, id sessionstore.ID) {
+func rotate(t *testing.T, tx pgx.Tx, old, id store.ID) {
 	t.Helper()
 	tag, err := tx.Exec(t.Context(), `
 		WITH old AS (DELETE FROM pgsession.sessions WHERE id = $1 RETURNING *)
@@ -39,31 +40,31 @@ func TestASessionThatRotatesWhileItsUserIsRevoked(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t)
 			pool, _ := h.pool()
-			store := sessionstore.NewPostgres(pool, daily, patience)
+			inner := sessionstore.NewPostgres(pool, daily, patience)
 			old, next, other, mine, eves := newID(), newID(), newID(), newID(), newID()
-			for id, user := range map[sessionstore.ID]string{old: "ada", other: "ada", mine: "ada", eves: "eve"} {
-				if _, err := store.Create(t.Context(), sessionstore.Draft{ID: id, UserID: user}); err != nil {
+			for id, user := range map[store.ID]string{old: "ada", other: "ada", mine: "ada", eves: "eve"} {
+				if _, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: user}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			tx := h.begin()
 			rotate(t, tx, old, next)
 
-			sel, want := sessionstore.Selection{UserID: "ada"}, []sessionstore.ID{next, other, mine}
+			sel, want := store.Selection{UserID: "ada"}, []store.ID{next, other, mine}
 			if name == "everybody's" {
-				sel, want = sessionstore.Selection{All: true}, []sessionstore.ID{next, other, mine, eves}
+				sel, want = store.Selection{All: true}, []store.ID{next, other, mine, eves}
 			}
 			if spare {
-				sel.Except, want = mine, []sessionstore.ID{next, other}
+				sel.Except, want = mine, []store.ID{next, other}
 			}
 			type answer struct {
-				ids []sessionstore.ID
+				ids []store.ID
 				r   sessionstore.Revocation
 				err error
 			}
 			answered := make(chan answer, 1)
 			go func() {
-				ids, r, err := store.Revoke(context.Background(), sel)
+				ids, r, err := inner.Revoke(context.Background(), sel)
 				answered <- answer{ids, r, err}
 			}()
 			h.blocked(1)
@@ -79,8 +80,8 @@ func TestASessionThatRotatesWhileItsUserIsRevoked(t *testing.T) {
 					t.Errorf("session %v is not among those that the cache is to be told of", id)
 				}
 			}
-			for id, alive := range map[sessionstore.ID]bool{old: false, next: false, other: false, mine: spare, eves: !sel.All} {
-				if _, err := store.Load(t.Context(), id, 0); alive != (err == nil) || !alive && !errors.Is(err, sessionstore.ErrNotFound) {
+			for id, alive := range map[store.ID]bool{old: false, next: false, other: false, mine: spare, eves: !sel.All} {
+				if _, err := inner.Load(t.Context(), id, 0); alive != (err == nil) || !alive && !errors.Is(err, sessionstore.ErrNotFound) {
 					t.Errorf("session %v: %v, want alive %v", id, err, alive)
 				}
 			}
@@ -94,7 +95,7 @@ func TestASessionThatRotatesWhileATransactionRevokesItsUser(t *testing.T) {
 	h := newHouse(t)
 	in := h.instance()
 	in.login("ada")
-	var old sessionstore.ID
+	var old store.ID
 	copy(old[:], pgtest.One[[]byte](t, h.admin, "SELECT id FROM pgsession.sessions"))
 	theirs := h.begin()
 	rotate(t, theirs, old, newID())

@@ -11,6 +11,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // change sets a new password and ends the other sessions of its user, in one transaction that end decides about.
@@ -130,7 +131,7 @@ func TestAStricterTransactionFailsRatherThanMiss(t *testing.T) {
 	h := newHouse(t)
 	in := h.instance()
 	in.login("ada")
-	var old sessionstore.ID
+	var old store.ID
 	copy(old[:], pgtest.One[[]byte](t, h.admin, "SELECT id FROM pgsession.sessions"))
 	tx, err := in.pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
 	if err != nil {
@@ -155,7 +156,7 @@ func TestALoginDuringATransactionEndsWithIt(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	in := h.instance()
-	began := sessionstore.BeganHere(time.Now())
+	began := store.BeganHere(time.Now())
 	tx, err := in.pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -164,16 +165,16 @@ func TestALoginDuringATransactionEndsWithIt(t *testing.T) {
 	revocations := in.In(tx)
 	_, err = revocations.RevokeUser(t.Context(), "ada")
 	in.check(err)
-	store := in.Store()
-	_, err = store.Create(t.Context(), sessionstore.Draft{ID: newID(), UserID: "ada", Began: began})
+	inner := in.Store()
+	_, err = inner.Create(t.Context(), store.Draft{ID: newID(), UserID: "ada", Began: began})
 	in.check(err)
 	in.check(tx.Commit(t.Context()))
 	expect(t, "sessions after the commit", pgtest.One[int](t, h.admin, adas), 1)
-	late := sessionstore.BeganHere(time.Now()) // with the old password, after the transaction's start
+	late := store.BeganHere(time.Now()) // with the old password, after the transaction's start
 	expect(t, "Revocation", revocations.Committed(t.Context()), sessionstore.Revocation{Count: 1, Committed: true, CacheAcked: true})
 	expect(t, "sessions after Committed", pgtest.One[int](t, h.admin, adas), 0)
-	for what, b := range map[string]sessionstore.Began{"before the transaction": began, "before Committed": late} {
-		if _, err := store.Create(t.Context(), sessionstore.Draft{ID: newID(), UserID: "ada", Began: b}); !errors.Is(err, sessionstore.ErrRevoked) {
+	for what, b := range map[string]store.Began{"before the transaction": began, "before Committed": late} {
+		if _, err := inner.Create(t.Context(), store.Draft{ID: newID(), UserID: "ada", Began: b}); !errors.Is(err, sessionstore.ErrRevoked) {
 			t.Errorf("a login that began %s: %v, want ErrRevoked", what, err)
 		}
 	}
@@ -185,8 +186,8 @@ func TestARevokeInATransactionThatATriggerKeeps(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	in := h.instance()
-	store := sessionstore.NewPostgres(in.pool, daily, patience)
-	if _, err := store.Create(t.Context(), sessionstore.Draft{ID: newID(), UserID: "ada"}); err != nil {
+	inner := sessionstore.NewPostgres(in.pool, daily, patience)
+	if _, err := inner.Create(t.Context(), store.Draft{ID: newID(), UserID: "ada"}); err != nil {
 		t.Fatal(err)
 	}
 	pgtest.Exec(t, h.admin, "CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")

@@ -16,6 +16,7 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
 
@@ -61,7 +62,7 @@ func open(t *testing.T, databaseURL string) *pgxpool.Pool {
 
 type aged struct {
 	*sessionstore.Postgres
-	expiry sessionstore.Expiry
+	expiry store.Expiry
 }
 
 // The whole contract of a store holds through PgBouncer.
@@ -69,17 +70,17 @@ func TestTheContractThroughPgBouncer(t *testing.T) {
 	direct, through := pooled(t)
 	behind, front := pgtest.Pool(t, direct), open(t, with(through, execMode+"&pool_max_conns=20"))
 	storetest.Run(t, storetest.Subject{
-		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+		New: func(t *testing.T, e store.Expiry) store.Store {
 			pgtest.Exec(t, behind, "TRUNCATE pgsession.sessions, pgsession.marks")
 			pgtest.Exec(t, behind, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
 			return &aged{sessionstore.NewPostgres(front, e, timeout), e}
 		},
-		Age: func(t *testing.T, _ sessionstore.Store, id sessionstore.ID, d time.Duration) {
+		Age: func(t *testing.T, _ store.Store, id store.ID, d time.Duration) {
 			if pgtest.Exec(t, behind, pgtest.Age, id[:], d.Seconds()) != 1 {
 				t.Fatal("no session to age")
 			}
 		},
-		Peer: func(_ *testing.T, s sessionstore.Store) sessionstore.Store {
+		Peer: func(_ *testing.T, s store.Store) store.Store {
 			return sessionstore.NewPostgres(front, s.(*aged).expiry, timeout)
 		},
 	})
@@ -88,31 +89,31 @@ func TestTheContractThroughPgBouncer(t *testing.T) {
 // Two hundred callers share two connections to Postgres, and each gets its own answers.
 func TestTwoHundredCallersOverTwoConnections(t *testing.T) {
 	direct, through := pooled(t)
-	store := sessionstore.NewPostgres(open(t, with(through, execMode+"&pool_max_conns=50")), sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour}, timeout)
+	inner := sessionstore.NewPostgres(open(t, with(through, execMode+"&pool_max_conns=50")), store.Expiry{Idle: time.Hour, Absolute: time.Hour}, timeout)
 	var wg sync.WaitGroup
 	for caller := range 200 {
 		wg.Go(func() {
 			ctx := t.Context()
-			id := sessionstore.ID{byte(caller), byte(caller >> 8), 1}
+			id := store.ID{byte(caller), byte(caller >> 8), 1}
 			user := "user " + string(rune('A'+caller%26))
-			if _, err := store.Create(ctx, sessionstore.Draft{ID: id, UserID: user}); err != nil {
+			if _, err := inner.Create(ctx, store.Draft{ID: id, UserID: user}); err != nil {
 				t.Errorf("Create: %v", err)
 				return
 			}
 			for range 10 {
-				rec, err := store.Load(ctx, id, 0)
+				rec, err := inner.Load(ctx, id, 0)
 				if err != nil || rec.ID != id || rec.UserID != user {
 					t.Errorf("Load: %v, somebody else's session: %v", err, rec.ID != id || rec.UserID != user)
 					return
 				}
-				if err := store.Touch(ctx, []sessionstore.Touch{{ID: id}}); err != nil {
+				if err := inner.Touch(ctx, []store.Touch{{ID: id}}); err != nil {
 					t.Errorf("Touch: %v", err)
 				}
 			}
-			if _, err := store.Delete(ctx, id); err != nil {
+			if _, err := inner.Delete(ctx, id); err != nil {
 				t.Errorf("Delete: %v", err)
 			}
-			if _, err := store.Load(ctx, id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+			if _, err := inner.Load(ctx, id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
 				t.Errorf("Load after Delete: %v", err)
 			}
 		})

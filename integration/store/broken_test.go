@@ -16,6 +16,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // execModes are all that pgx has: in the last two it reads text.
@@ -98,7 +99,7 @@ func (c *crew) logged(mode pgx.QueryExecMode) (*sessionstore.Manager, *lines) {
 }
 
 // spoil makes the row of a session unreadable.
-func (c *crew) spoil(id sessionstore.ID, assignment string) {
+func (c *crew) spoil(id store.ID, assignment string) {
 	c.t.Helper()
 	if n := pgtest.Exec(c.t, c.admin, "UPDATE pgsession.sessions SET "+assignment+" WHERE id = $1", id[:]); n != 1 {
 		c.t.Fatalf("%s: %d rows", assignment, n)
@@ -115,16 +116,16 @@ func TestBrokenRowFailsAlone(t *testing.T) {
 			c := hire(t)
 			m, log := c.logged(mode)
 			pgtest.Exec(t, c.admin, unchecked, pgx.QueryExecModeSimpleProtocol)
-			store := m.Store()
+			inner := m.Store()
 			client := sessionstore.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "browser/1"}
-			create := func(user string) sessionstore.ID {
+			create := func(user string) store.ID {
 				id := newID()
-				if _, err := store.Create(t.Context(), sessionstore.Draft{ID: id, UserID: user, Data: value(map[string]int{"n": 1}), Client: client}); err != nil {
+				if _, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: user, Data: value(map[string]int{"n": 1}), Client: client}); err != nil {
 					t.Fatal(err)
 				}
 				return id
 			}
-			var good, broken []sessionstore.ID
+			var good, broken []store.ID
 			for range 8 {
 				good = append(good, create("ada"))
 			}
@@ -132,12 +133,12 @@ func TestBrokenRowFailsAlone(t *testing.T) {
 				id := create("ada")
 				c.spoil(id, assignment)
 				broken = append(broken, id)
-				_, err := store.Load(t.Context(), id, 0)
+				_, err := inner.Load(t.Context(), id, 0)
 				if !errors.Is(err, sessionstore.ErrUnavailable) || !strings.Contains(err.Error(), string(id.Handle())) {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
-			all := append(append([]sessionstore.ID(nil), good...), broken...)
+			all := append(append([]store.ID(nil), good...), broken...)
 
 			// Many at once, over and over, so that they share statements.
 			var running sync.WaitGroup
@@ -145,7 +146,7 @@ func TestBrokenRowFailsAlone(t *testing.T) {
 				for range 4 {
 					running.Go(func() {
 						for range 10 {
-							_, err := store.Load(t.Context(), id, 0)
+							_, err := inner.Load(t.Context(), id, 0)
 							if i < len(good) && err != nil {
 								t.Errorf("a neighbour: %v", err)
 							} else if i >= len(good) && !errors.Is(err, sessionstore.ErrUnavailable) {
@@ -158,25 +159,25 @@ func TestBrokenRowFailsAlone(t *testing.T) {
 			running.Wait()
 			for i, id := range all {
 				running.Go(func() {
-					_, err := store.Save(t.Context(), id, setting("k", i))
+					_, err := inner.Save(t.Context(), id, setting("k", i))
 					if i < len(good) && err != nil {
 						t.Errorf("the save of a neighbour: %v", err)
 					}
 				})
 			}
 			running.Wait()
-			touches := make([]sessionstore.Touch, len(all))
+			touches := make([]store.Touch, len(all))
 			for i, id := range all {
 				touches[i].ID = id
 			}
-			if err := store.Touch(t.Context(), touches); err != nil {
+			if err := inner.Touch(t.Context(), touches); err != nil {
 				t.Errorf("touches: %v", err)
 			}
-			list, err := store.List(t.Context(), "ada", sessionstore.Page{})
+			list, err := inner.List(t.Context(), "ada", sessionstore.Page{})
 			if err != nil {
 				t.Errorf("list: %v", err)
 			}
-			listed := map[sessionstore.ID]bool{}
+			listed := map[store.ID]bool{}
 			for _, rec := range list {
 				listed[rec.ID] = true
 			}
@@ -188,16 +189,16 @@ func TestBrokenRowFailsAlone(t *testing.T) {
 			if _, err := json.Marshal(list); err != nil {
 				t.Errorf("the list as JSON: %v", err)
 			}
-			if alive, _, err := store.Alive(t.Context(), good); err != nil || len(alive) != len(good) {
+			if alive, _, err := inner.Alive(t.Context(), good); err != nil || len(alive) != len(good) {
 				t.Errorf("%d of %d are alive: %v", len(alive), len(good), err)
 			}
-			if _, err := store.Stats(t.Context(), true); err != nil {
+			if _, err := inner.Stats(t.Context(), true); err != nil {
 				t.Errorf("stats: %v", err)
 			}
 			for i, id := range all {
 				running.Go(func() {
 					to := newID()
-					_, err := store.Rotate(t.Context(), id, to, sessionstore.Change{})
+					_, err := inner.Rotate(t.Context(), id, to, store.Change{})
 					if i < len(good) && err != nil {
 						t.Errorf("the rotation of a neighbour: %v", err)
 					}
@@ -243,7 +244,7 @@ func TestListGoesOnBehindBrokenRows(t *testing.T) {
 	c := hire(t)
 	pgtest.Exec(t, c.admin, unchecked, pgx.QueryExecModeSimpleProtocol)
 	first := newID()
-	if _, err := c.store.Create(t.Context(), sessionstore.Draft{ID: first, UserID: "ada"}); err != nil {
+	if _, err := c.store.Create(t.Context(), store.Draft{ID: first, UserID: "ada"}); err != nil {
 		t.Fatal(err)
 	}
 	pgtest.Exec(t, c.admin, `
@@ -259,7 +260,7 @@ func TestListGoesOnBehindBrokenRows(t *testing.T) {
 	if list, err = c.store.List(t.Context(), "ada", next); err != nil || len(list) != 0 {
 		t.Errorf("then %d sessions: %v", len(list), err)
 	}
-	ids, _, err := c.store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada"})
+	ids, _, err := c.store.Revoke(t.Context(), store.Selection{UserID: "ada"})
 	if err != nil || len(ids) != 21 {
 		t.Errorf("revoked %d: %v", len(ids), err)
 	}
@@ -291,9 +292,9 @@ func TestTouchPassesOverARowThatPostgresRefuses(t *testing.T) {
 	pgtest.Exec(t, c.admin, "ALTER TABLE pgsession.sessions ADD CONSTRAINT sessions_user_agent_check CHECK (octet_length(user_agent) <= 512) NOT VALID",
 		pgx.QueryExecModeSimpleProtocol)
 	pgtest.Exec(t, c.admin, "UPDATE pgsession.sessions SET user_agent = NULL, last_seen_at = now() - interval '5 min', created_at = now() - interval '5 min' WHERE id <> $1", bad[:])
-	touches := make([]sessionstore.Touch, len(ids))
+	touches := make([]store.Touch, len(ids))
 	for i := range ids {
-		touches[i] = sessionstore.Touch{ID: ids[i]}
+		touches[i] = store.Touch{ID: ids[i]}
 	}
 	if err := m.Store().Touch(t.Context(), touches); err != nil {
 		t.Error(err)
@@ -316,16 +317,16 @@ func TestInfiniteDeadline(t *testing.T) {
 				t.Parallel()
 				c := hire(t)
 				m, log := c.logged(mode)
-				store, id, to := m.Store(), newID(), newID()
-				if _, err := store.Create(t.Context(), sessionstore.Draft{ID: id, UserID: "kiosk"}); err != nil {
+				inner, id, to := m.Store(), newID(), newID()
+				if _, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: "kiosk"}); err != nil {
 					t.Fatal(err)
 				}
 				c.spoil(id, "absolute_expires_at = '"+deadline+"', expires_at = '"+deadline+"'")
-				for name, ask := range map[string]func() (sessionstore.Record, error){
-					"load": func() (sessionstore.Record, error) { return store.Load(t.Context(), id, 0) },
-					"save": func() (sessionstore.Record, error) { return store.Save(t.Context(), id, setting("k", 1)) },
-					"list": func() (sessionstore.Record, error) {
-						recs, err := store.List(t.Context(), "kiosk", sessionstore.Page{})
+				for name, ask := range map[string]func() (store.Record, error){
+					"load": func() (store.Record, error) { return inner.Load(t.Context(), id, 0) },
+					"save": func() (store.Record, error) { return inner.Save(t.Context(), id, setting("k", 1)) },
+					"list": func() (store.Record, error) {
+						recs, err := inner.List(t.Context(), "kiosk", sessionstore.Page{})
 						if len(recs) != 1 {
 							t.Fatalf("%d sessions in the list", len(recs))
 						}
@@ -337,10 +338,10 @@ func TestInfiniteDeadline(t *testing.T) {
 						t.Errorf("%s: %v, %v: %v", name, rec.ExpiresAt, rec.AbsoluteExpiresAt, err)
 					}
 				}
-				if err := store.Touch(t.Context(), []sessionstore.Touch{{ID: id}}); err != nil {
+				if err := inner.Touch(t.Context(), []store.Touch{{ID: id}}); err != nil {
 					t.Errorf("touch: %v", err)
 				}
-				if rec, err := store.Rotate(t.Context(), id, to, sessionstore.Change{}); err != nil || rec.AbsoluteExpiresAt.Year() != 9999 {
+				if rec, err := inner.Rotate(t.Context(), id, to, store.Change{}); err != nil || rec.AbsoluteExpiresAt.Year() != 9999 {
 					t.Errorf("rotate: %v: %v", rec.AbsoluteExpiresAt, err)
 				}
 				if n, err := m.Prune(t.Context()); n != 0 || err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 func TestACallerWhoLeavesTheQueue(t *testing.T) {
@@ -43,7 +44,7 @@ func TestACallerWhoLeavesTheQueue(t *testing.T) {
 // held is a shared statement that waits for one row, with the calls in it.
 type held struct {
 	*crew
-	ids     []sessionstore.ID
+	ids     []store.ID
 	blocked int                  // whose row it waits for
 	errs    []error              // of the calls
 	cancel  []context.CancelFunc // of the calls
@@ -90,7 +91,7 @@ func (h *held) wantOne() {
 
 // holdUpdates makes updates of a session wait, in the midst of their statement,
 // from when hold is called until release is.
-func (c *crew) holdUpdates(id sessionstore.ID) (hold func() (release func())) {
+func (c *crew) holdUpdates(id store.ID) (hold func() (release func())) {
 	c.t.Helper()
 	for _, sql := range []string{
 		`CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS
@@ -118,8 +119,8 @@ func TestACallerWhoLeavesASharedStatement(t *testing.T) {
 	h := holdSaves(t, 10)
 	h.cancel[2]()
 	<-h.left[2] // at once: the statement still waits
-	if !errors.Is(h.errs[2], context.Canceled) || !errors.Is(h.errs[2], sessionstore.ErrUncertain) {
-		t.Errorf("the leaver: %v, want ErrUncertain: the statement goes on", h.errs[2])
+	if !errors.Is(h.errs[2], context.Canceled) || !errors.Is(h.errs[2], sessionstore.ErrOutcomeUnknown) {
+		t.Errorf("the leaver: %v, want ErrOutcomeUnknown: the statement goes on", h.errs[2])
 	}
 	if n := pgtest.One[int](t, h.admin, waiting); n != 1 {
 		t.Error("the leaver took the statement along")

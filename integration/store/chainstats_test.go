@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // manager is a Manager over the crew's pool. Its store counts for itself.
@@ -21,7 +22,7 @@ func (c *crew) manager() *sessionstore.Manager {
 }
 
 // counted fails when the numbers are not these. How long it took is another matter.
-func counted(t *testing.T, what string, got, want sessionstore.CallStats) {
+func counted(t *testing.T, what string, got, want store.CallStats) {
 	t.Helper()
 	if (got.Took > 0) != (want.Statements > 0) {
 		t.Errorf("%s: %d statements took %v", what, want.Statements, got.Took)
@@ -36,19 +37,19 @@ func TestChainStatsOfCallsThatShareStatements(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
 	m := c.manager()
-	store := m.Store()
+	inner := m.Store()
 	before := m.ChainStats().Postgres
-	counted(t, "saves before any", before.Saves, sessionstore.CallStats{})
+	counted(t, "saves before any", before.Saves, store.CallStats{})
 	if before.Pool.Max != 8 || before.Pool.Acquires == 0 || before.Pool.Waits == 0 || before.Pool.Waited <= 0 || before.Pool.Used != 0 || before.Pool.Idle == 0 {
 		t.Errorf("the pool: %+v", before.Pool)
 	}
 
 	ids := c.sessions(many)
-	save := func(ctx context.Context, id sessionstore.ID) error {
-		_, err := store.Save(ctx, id, setting("saved", true))
+	save := func(ctx context.Context, id store.ID) error {
+		_, err := inner.Save(ctx, id, setting("saved", true))
 		return err
 	}
-	release := c.jam(func(id sessionstore.ID) error { return save(context.Background(), id) })
+	release := c.jam(func(id store.ID) error { return save(context.Background(), id) })
 	if used := m.ChainStats().Postgres.Pool.Used; used != inFlight {
 		t.Errorf("%d connections are used, want %d", used, inFlight)
 	}
@@ -57,7 +58,7 @@ func TestChainStatsOfCallsThatShareStatements(t *testing.T) {
 			t.Errorf("save %d: %v", i, err)
 		}
 	})
-	counted(t, "saves", m.ChainStats().Postgres.Saves, sessionstore.CallStats{
+	counted(t, "saves", m.ChainStats().Postgres.Saves, store.CallStats{
 		Calls: inFlight + many, Statements: inFlight + (many+batch-1)/batch, Shared: many, Largest: batch,
 	})
 }
@@ -66,22 +67,22 @@ func TestChainStatsOfEveryOtherCall(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
 	m := c.manager()
-	store, ctx, id, next := m.Store(), t.Context(), newID(), newID()
-	_, created := store.Create(ctx, sessionstore.Draft{ID: id})
-	_, loaded := store.Load(ctx, id, 0)
-	_, rotated := store.Rotate(ctx, id, next, sessionstore.Change{UserID: "ada"})
-	_, admitted := store.Create(ctx, sessionstore.Draft{ID: newID(), UserID: "ada", MaxSessions: 5})
-	touched := store.Touch(ctx, []sessionstore.Touch{{ID: next}, {ID: newID()}, {ID: next}})
-	_, deleted := store.Delete(ctx, next)
+	inner, ctx, id, next := m.Store(), t.Context(), newID(), newID()
+	_, created := inner.Create(ctx, store.Draft{ID: id})
+	_, loaded := inner.Load(ctx, id, 0)
+	_, rotated := inner.Rotate(ctx, id, next, store.Change{UserID: "ada"})
+	_, admitted := inner.Create(ctx, store.Draft{ID: newID(), UserID: "ada", MaxSessions: 5})
+	touched := inner.Touch(ctx, []store.Touch{{ID: next}, {ID: newID()}, {ID: next}})
+	_, deleted := inner.Delete(ctx, next)
 	if err := errors.Join(created, loaded, rotated, admitted, touched, deleted); err != nil {
 		t.Fatal(err)
 	}
-	got, alone := m.ChainStats().Postgres, sessionstore.CallStats{Calls: 1, Statements: 1, Largest: 1}
-	counted(t, "creates", got.Creates, sessionstore.CallStats{Calls: 2, Statements: 2, Largest: 1})
+	got, alone := m.ChainStats().Postgres, store.CallStats{Calls: 1, Statements: 1, Largest: 1}
+	counted(t, "creates", got.Creates, store.CallStats{Calls: 2, Statements: 2, Largest: 1})
 	counted(t, "loads", got.Loads, alone)
-	counted(t, "saves", got.Saves, sessionstore.CallStats{})
+	counted(t, "saves", got.Saves, store.CallStats{})
 	counted(t, "rotates", got.Rotates, alone)
-	counted(t, "touches", got.Touches, sessionstore.CallStats{Calls: 2, Statements: 1, Shared: 2, Largest: 2})
+	counted(t, "touches", got.Touches, store.CallStats{Calls: 2, Statements: 1, Shared: 2, Largest: 2})
 	counted(t, "deletes", got.Deletes, alone)
 }
 
@@ -90,7 +91,7 @@ func TestChainStatsOfCallsThatAreTooMany(t *testing.T) {
 	const room, tooMany = 4096, 3
 	c := hire(t)
 	m := c.manager()
-	save := func(id sessionstore.ID) error {
+	save := func(id store.ID) error {
 		_, err := m.Store().Save(context.Background(), id, setting("saved", true))
 		return err
 	}

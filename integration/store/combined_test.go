@@ -10,6 +10,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const many = 200
@@ -41,7 +42,7 @@ func TestCombinedCreatesGetEachItsOwn(t *testing.T) {
 		if i%2 == 0 {
 			user = "user" + string(value(i))
 		}
-		rec, err := c.store.Create(ctx, sessionstore.Draft{ID: id, UserID: user, Data: value(map[string]int{"n": i})})
+		rec, err := c.store.Create(ctx, store.Draft{ID: id, UserID: user, Data: value(map[string]int{"n": i})})
 		if err != nil || rec.ID != id || rec.UserID != user || rec.Version != 1 || rec.AuthenticatedAt.IsZero() == (user != "") {
 			t.Errorf("create %d: %v %q %d: %v", i, rec.ID, rec.UserID, rec.Version, err)
 			return
@@ -71,7 +72,7 @@ func (c *crew) jamCreates() (release func()) {
 			c.t.Fatal(err)
 		}
 		jammed.Go(func() {
-			if _, err := c.store.Create(context.Background(), sessionstore.Draft{ID: id}); err != nil {
+			if _, err := c.store.Create(context.Background(), store.Draft{ID: id}); err != nil {
 				c.t.Errorf("a create that had to wait: %v", err)
 			}
 		})
@@ -147,8 +148,8 @@ func TestCombinedRotatesGetEachItsOwn(t *testing.T) {
 }
 
 func (c *crew) jamRotates() (release func()) {
-	return c.jam(func(id sessionstore.ID) error {
-		_, err := c.store.Rotate(context.Background(), id, newID(), sessionstore.Change{})
+	return c.jam(func(id store.ID) error {
+		_, err := c.store.Rotate(context.Background(), id, newID(), store.Change{})
 		return err
 	})
 }
@@ -172,7 +173,7 @@ func TestOneRefusedCreateDoesNotFailItsNeighbours(t *testing.T) {
 			c := hire(t)
 			taken := c.sessions(1)[0]
 			c.together(2*poisoned, c.jamCreates(), func(ctx context.Context, i int) {
-				draft := sessionstore.Draft{ID: newID(), Data: value(map[string]int{"n": i})}
+				draft := store.Draft{ID: newID(), Data: value(map[string]int{"n": i})}
 				if i != poisoned {
 					if rec, err := c.store.Create(ctx, draft); err != nil || rec.ID != draft.ID || rec.Version != 1 {
 						t.Errorf("neighbour %d: %v", i, err)
@@ -205,11 +206,11 @@ func TestOneRefusedCreateDoesNotFailItsNeighbours(t *testing.T) {
 func TestOneRefusedSaveDoesNotFailItsNeighbours(t *testing.T) {
 	t.Parallel()
 	for name, poison := range map[string]struct {
-		change sessionstore.Change
+		change store.Change
 		gone   bool
 		want   func(error) bool
 	}{
-		"NUL in its data":     {change: sessionstore.Change{Set: map[string]json.RawMessage{"k": json.RawMessage(`"\u0000"`)}}, want: refusedData},
+		"NUL in its data":     {change: store.Change{Set: map[string]json.RawMessage{"k": json.RawMessage(`"\u0000"`)}}, want: refusedData},
 		"its data is too big": {change: setting("k", strings.Repeat("x", 1<<20+1)), want: refusedData},
 		"its session is gone": {change: setting("k", 1), gone: true, want: func(err error) bool { return errors.Is(err, sessionstore.ErrNotFound) }},
 	} {
@@ -253,13 +254,13 @@ func TestOneRefusedRotateDoesNotFailItsNeighbours(t *testing.T) {
 	taken := c.sessions(1)[0]
 	c.together(len(ids), c.jamRotates(), func(ctx context.Context, i int) {
 		if i == poisoned {
-			if _, err := c.store.Rotate(ctx, ids[i], taken, sessionstore.Change{UserID: "mallory"}); !errors.Is(err, sessionstore.ErrExists) {
+			if _, err := c.store.Rotate(ctx, ids[i], taken, store.Change{UserID: "mallory"}); !errors.Is(err, sessionstore.ErrExists) {
 				t.Errorf("the poisoned one: %v", err)
 			}
 			return
 		}
 		id := newID()
-		if rec, err := c.store.Rotate(ctx, ids[i], id, sessionstore.Change{}); err != nil || rec.ID != id || rec.Version != 2 || read[int](t, rec, "n") != i {
+		if rec, err := c.store.Rotate(ctx, ids[i], id, store.Change{}); err != nil || rec.ID != id || rec.Version != 2 || read[int](t, rec, "n") != i {
 			t.Errorf("neighbour %d: version %d, %v", i, rec.Version, err)
 		}
 	})

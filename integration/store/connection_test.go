@@ -10,6 +10,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'sessionstore'"
@@ -43,7 +44,7 @@ func TestConnectionsThatDiedInThePool(t *testing.T) {
 	id := c.sessions(1)[0]
 	for name, use := range map[string]func() error{
 		"Load":   func() error { _, err := c.store.Load(t.Context(), id, 0); return err },
-		"Touch":  func() error { return c.store.Touch(t.Context(), []sessionstore.Touch{{ID: id}}) },
+		"Touch":  func() error { return c.store.Touch(t.Context(), []store.Touch{{ID: id}}) },
 		"Delete": func() error { _, err := c.store.Delete(t.Context(), newID()); return err },
 		"Prune":  func() error { _, _, err := c.store.Prune(t.Context(), 10); return err },
 		"Stats":  func() error { _, err := c.store.Stats(t.Context(), true); return err },
@@ -92,7 +93,7 @@ func TestConnectionsThatDieInUse(t *testing.T) {
 			}
 			return err
 		},
-		"Touch":  func() error { return c.store.Touch(t.Context(), []sessionstore.Touch{{ID: id}}) },
+		"Touch":  func() error { return c.store.Touch(t.Context(), []store.Touch{{ID: id}}) },
 		"Delete": func() error { _, err := c.store.Delete(t.Context(), newID()); return err },
 	} {
 		tx, err := c.admin.Begin(t.Context())
@@ -124,7 +125,7 @@ func TestAWriteWhoseConnectionDies(t *testing.T) {
 	id := c.sessions(1)[0]
 	for name, write := range map[string]func() error{
 		"Save":   func() error { _, err := c.store.Save(t.Context(), id, setting("k", 1)); return err },
-		"Rotate": func() error { _, err := c.store.Rotate(t.Context(), id, newID(), sessionstore.Change{}); return err },
+		"Rotate": func() error { _, err := c.store.Rotate(t.Context(), id, newID(), store.Change{}); return err },
 	} {
 		unlock := c.lock(id)
 		done := make(chan error, 1)

@@ -13,9 +13,10 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-var daily = sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
+var daily = store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
 
 // crew is a store whose statements are noted, and a pool of the test's own beside it.
 type crew struct {
@@ -48,7 +49,7 @@ func (c *crew) another(patience time.Duration, configure ...func(*pgxpool.Config
 	return sessionstore.NewPostgres(pool, daily, patience), pool, sent
 }
 
-func newID() (id sessionstore.ID) {
+func newID() (id store.ID) {
 	_, _ = rand.Read(id[:])
 	return id
 }
@@ -61,12 +62,12 @@ func value(v any) json.RawMessage {
 	return raw
 }
 
-func setting(key string, v any) sessionstore.Change {
-	return sessionstore.Change{Set: map[string]json.RawMessage{key: value(v)}}
+func setting(key string, v any) store.Change {
+	return store.Change{Set: map[string]json.RawMessage{key: value(v)}}
 }
 
 // read gives one value of a session's data.
-func read[T any](t *testing.T, rec sessionstore.Record, key string) (v T) {
+func read[T any](t *testing.T, rec store.Record, key string) (v T) {
 	t.Helper()
 	var data map[string]json.RawMessage
 	if err := json.Unmarshal(rec.Data, &data); err != nil {
@@ -83,19 +84,19 @@ func read[T any](t *testing.T, rec sessionstore.Record, key string) (v T) {
 }
 
 // sessions makes n sessions, each with its number in n.
-func (c *crew) sessions(n int) []sessionstore.ID {
+func (c *crew) sessions(n int) []store.ID {
 	c.t.Helper()
-	ids := make([]sessionstore.ID, n)
+	ids := make([]store.ID, n)
 	for i := range ids {
 		ids[i] = newID()
-		if _, err := c.store.Create(c.t.Context(), sessionstore.Draft{ID: ids[i], Data: value(map[string]int{"n": i})}); err != nil {
+		if _, err := c.store.Create(c.t.Context(), store.Draft{ID: ids[i], Data: value(map[string]int{"n": i})}); err != nil {
 			c.t.Fatal(err)
 		}
 	}
 	return ids
 }
 
-func (c *crew) load(id sessionstore.ID) sessionstore.Record {
+func (c *crew) load(id store.ID) store.Record {
 	c.t.Helper()
 	rec, err := c.store.Load(c.t.Context(), id, 0)
 	if err != nil {
@@ -105,7 +106,7 @@ func (c *crew) load(id sessionstore.ID) sessionstore.Record {
 }
 
 // lock holds up statements on rows of sessions until release is called.
-func (c *crew) lock(ids ...sessionstore.ID) (release func()) {
+func (c *crew) lock(ids ...store.ID) (release func()) {
 	c.t.Helper()
 	tx, err := c.admin.Begin(c.t.Context())
 	if err != nil {
@@ -133,7 +134,7 @@ const inFlight = 2
 // jam keeps all slots of a store's writes taken, by calls that wait for the
 // table, until release is called. What is called meanwhile has to share
 // statements.
-func (c *crew) jam(write func(sessionstore.ID) error) (release func()) {
+func (c *crew) jam(write func(store.ID) error) (release func()) {
 	c.t.Helper()
 	ids := c.sessions(inFlight)
 	unlock := c.lockTable()
@@ -167,7 +168,7 @@ func (c *crew) lockTable() (release func()) {
 }
 
 func (c *crew) jamSaves() (release func()) {
-	return c.jam(func(id sessionstore.ID) error {
+	return c.jam(func(id store.ID) error {
 		_, err := c.store.Save(context.Background(), id, setting("jam", true))
 		return err
 	})

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/integration/pgtest"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Under a stricter isolation than READ COMMITTED, a statement for many rows
@@ -30,9 +30,9 @@ func TestStricterIsolationBesideTouches(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			touches := make([]sessionstore.Touch, len(raw))
+			touches := make([]store.Touch, len(raw))
 			for i := range raw {
-				touches[i].ID = sessionstore.ID(raw[i])
+				touches[i].ID = store.ID(raw[i])
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -48,7 +48,7 @@ func TestStricterIsolationBesideTouches(t *testing.T) {
 					}
 				})
 			}
-			ids, _, err := c.store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada"})
+			ids, _, err := c.store.Revoke(t.Context(), store.Selection{UserID: "ada"})
 			if err != nil || len(ids) != many {
 				t.Errorf("%d of %d sessions revoked: %v", len(ids), many, err)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // More sessions are locked than there are slots, and each has more calls than
@@ -29,9 +30,9 @@ func TestLockedRowsHoldUpNoOtherSession(t *testing.T) {
 				var err error
 				switch {
 				case n == 0:
-					err = c.store.Touch(context.Background(), []sessionstore.Touch{{ID: id}})
+					err = c.store.Touch(context.Background(), []store.Touch{{ID: id}})
 				case i == 0 && n == callers-1: // it comes before or after the saves
-					_, err = c.store.Rotate(context.Background(), id, newID(), sessionstore.Change{})
+					_, err = c.store.Rotate(context.Background(), id, newID(), store.Change{})
 				default:
 					_, err = c.store.Save(context.Background(), id, setting("k"+string(value(n)), n))
 				}
@@ -60,14 +61,14 @@ func TestLockedRowsHoldUpNoOtherSession(t *testing.T) {
 			if rec, err := c.store.Save(t.Context(), id, setting("saved", i)); err != nil || rec.Version != 2 {
 				t.Errorf("save: version %d, %v", rec.Version, err)
 			}
-			if _, err := c.store.Rotate(t.Context(), id, newID(), sessionstore.Change{UserID: "ada"}); err != nil {
+			if _, err := c.store.Rotate(t.Context(), id, newID(), store.Change{UserID: "ada"}); err != nil {
 				t.Errorf("login: %v", err)
 			}
 			fresh := newID()
-			if _, err := c.store.Create(t.Context(), sessionstore.Draft{ID: fresh}); err != nil {
+			if _, err := c.store.Create(t.Context(), store.Draft{ID: fresh}); err != nil {
 				t.Errorf("create: %v", err)
 			}
-			if err := c.store.Touch(t.Context(), []sessionstore.Touch{{ID: fresh}}); err != nil {
+			if err := c.store.Touch(t.Context(), []store.Touch{{ID: fresh}}); err != nil {
 				t.Errorf("touch: %v", err)
 			}
 			if _, err := c.store.Delete(t.Context(), fresh); err != nil {
@@ -99,11 +100,11 @@ func TestTouchOfManyWithALockedOne(t *testing.T) {
 	ids := c.sessions(50)
 	pgtest.Exec(t, c.admin, "UPDATE pgsession.sessions SET last_seen_at = now() - interval '10 minutes', created_at = now() - interval '10 minutes'")
 	unlock := c.lock(ids[20])
-	touches := make([]sessionstore.Touch, len(ids), len(ids)+1)
+	touches := make([]store.Touch, len(ids), len(ids)+1)
 	for i, id := range ids {
 		touches[i].ID = id
 	}
-	touches = append(touches, sessionstore.Touch{ID: newID()}) // it has ended
+	touches = append(touches, store.Touch{ID: newID()}) // it has ended
 	touched := make(chan error, 1)
 	go func() { touched <- c.store.Touch(context.Background(), touches) }()
 	const seen = "SELECT count(*) FROM pgsession.sessions WHERE last_seen_at > now() - interval '5 minutes'"
@@ -125,7 +126,7 @@ func TestSavesOfOneSessionAreMerged(t *testing.T) {
 	c := hire(t)
 	id := c.sessions(1)[0]
 	var mu sync.Mutex
-	versions := map[int64]sessionstore.Record{}
+	versions := map[int64]store.Record{}
 	c.together(savers, c.jamSaves(), func(ctx context.Context, i int) {
 		change := setting("last", i)
 		change.Set["k"+string(value(i))] = value(i)
@@ -200,7 +201,7 @@ func TestARowThatStaysLocked(t *testing.T) {
 	all.Wait()
 	unlock()
 	for _, err := range errs {
-		if !errors.Is(err, sessionstore.ErrUnavailable) || errors.Is(err, sessionstore.ErrUncertain) {
+		if !errors.Is(err, sessionstore.ErrUnavailable) || errors.Is(err, sessionstore.ErrOutcomeUnknown) {
 			t.Errorf("%v, want ErrUnavailable, and that nothing was done", err)
 		}
 	}
@@ -222,7 +223,7 @@ func TestSharedStatementsWaitForNoRow(t *testing.T) {
 	c := hire(t)
 	for name, jam := range map[string]func() func(){"save": c.jamSaves, "rotate": c.jamRotates} {
 		ids := c.sessions(8)
-		slices.SortFunc(ids, func(a, b sessionstore.ID) int { return slices.Compare(a[:], b[:]) })
+		slices.SortFunc(ids, func(a, b store.ID) int { return slices.Compare(a[:], b[:]) })
 		unlock := func() {}
 		release := jam()
 		var free sync.WaitGroup
@@ -239,7 +240,7 @@ func TestSharedStatementsWaitForNoRow(t *testing.T) {
 			if name == "save" {
 				_, err = c.store.Save(ctx, ids[i], setting("saved", i))
 			} else {
-				_, err = c.store.Rotate(ctx, ids[i], newID(), sessionstore.Change{})
+				_, err = c.store.Rotate(ctx, ids[i], newID(), store.Change{})
 			}
 			if err != nil {
 				t.Errorf("%s %d: %v", name, i, err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Logins of a user who may have so many sessions wait for each other, and for
@@ -27,7 +28,7 @@ func TestLoginsOfOneUserHoldUpNoOther(t *testing.T) {
 	unlock := sync.OnceFunc(func() { _ = tx.Rollback(context.Background()) })
 	t.Cleanup(unlock)
 	login := func(user string) error {
-		_, err := c.store.Create(context.Background(), sessionstore.Draft{ID: newID(), UserID: user, MaxSessions: limit})
+		_, err := c.store.Create(context.Background(), store.Draft{ID: newID(), UserID: user, MaxSessions: limit})
 		return err
 	}
 	var adas sync.WaitGroup

@@ -8,6 +8,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // STD-03: each login gives a new id and ends the old one, also when a hundred share a statement.
@@ -15,7 +16,7 @@ func TestAHundredLoginsAtOnce(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
 	const logins = 100
-	old, fresh := c.sessions(logins), make([]sessionstore.ID, logins)
+	old, fresh := c.sessions(logins), make([]store.ID, logins)
 	c.together(logins, c.jamRotates(), func(ctx context.Context, i int) {
 		fresh[i] = newID()
 		change := setting("cart", i)
@@ -57,8 +58,8 @@ func TestOneSessionIsRotatedOnce(t *testing.T) {
 	peer, _, _ := c.another(timeout)
 	var won atomic.Int32
 	c.together(100, c.jamRotates(), func(ctx context.Context, i int) {
-		store := []*sessionstore.Postgres{c.store, peer}[i%2]
-		switch _, err := store.Rotate(ctx, id, newID(), sessionstore.Change{UserID: "alice"}); {
+		inner := []*sessionstore.Postgres{c.store, peer}[i%2]
+		switch _, err := inner.Rotate(ctx, id, newID(), store.Change{UserID: "alice"}); {
 		case err == nil:
 			won.Add(1)
 		case !errors.Is(err, sessionstore.ErrNotFound):

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // PG-06, COH-10: two instances save, touch and delete the same sessions in opposite orders.
@@ -19,12 +20,12 @@ func TestTwoInstancesNeitherDeadlockNorLose(t *testing.T) {
 		rounds   = 2
 	)
 	ids := c.sessions(sessions)
-	slices.SortFunc(ids, func(a, b sessionstore.ID) int { return slices.Compare(a[:], b[:]) })
+	slices.SortFunc(ids, func(a, b store.ID) int { return slices.Compare(a[:], b[:]) })
 	backwards := slices.Clone(ids)
 	slices.Reverse(backwards)
 	sides := []struct {
 		store *sessionstore.Postgres
-		ids   []sessionstore.ID
+		ids   []store.ID
 		name  string
 	}{{c.store, ids, "a"}, {peer, backwards, "b"}}
 
@@ -45,7 +46,7 @@ func TestTwoInstancesNeitherDeadlockNorLose(t *testing.T) {
 			})
 		}
 		all.Go(func() {
-			touches := make([]sessionstore.Touch, sessions)
+			touches := make([]store.Touch, sessions)
 			for i := range touches {
 				touches[i].ID = side.ids[i]
 			}

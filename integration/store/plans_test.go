@@ -9,6 +9,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // A plan that was made for an empty table is not kept when the table has grown:
@@ -33,7 +34,7 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 				pgtest.Exec(t, c.admin, "ANALYZE pgsession.sessions")
 			}
 			// The counters of one connection arrive in order.
-			store, pool, _ := c.another(timeout, func(pc *pgxpool.Config) { pc.MaxConns = 1 })
+			inner, pool, _ := c.another(timeout, func(pc *pgxpool.Config) { pc.MaxConns = 1 })
 			ask := func() {
 				t.Helper()
 				check := func(what string, err error) {
@@ -43,39 +44,39 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 					}
 				}
 				id, to := newID(), newID()
-				_, err := store.Create(t.Context(), sessionstore.Draft{ID: id, UserID: "ada"})
+				_, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: "ada"})
 				check("create", err)
-				_, err = store.Load(t.Context(), id, 0)
+				_, err = inner.Load(t.Context(), id, 0)
 				check("load", err)
-				_, err = store.Save(t.Context(), id, setting("k", 1))
+				_, err = inner.Save(t.Context(), id, setting("k", 1))
 				check("save", err)
-				check("touch", store.Touch(t.Context(), []sessionstore.Touch{{ID: id}, {ID: to}}))
-				_, err = store.Rotate(t.Context(), id, to, sessionstore.Change{})
+				check("touch", inner.Touch(t.Context(), []store.Touch{{ID: id}, {ID: to}}))
+				_, err = inner.Rotate(t.Context(), id, to, store.Change{})
 				check("rotate", err)
-				_, err = store.List(t.Context(), "ada", sessionstore.Page{})
+				_, err = inner.List(t.Context(), "ada", sessionstore.Page{})
 				check("list", err)
-				_, _, err = store.Alive(t.Context(), []sessionstore.ID{id, to})
+				_, _, err = inner.Alive(t.Context(), []store.ID{id, to})
 				check("alive", err)
-				_, _, err = store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada", Handle: id.Handle()})
+				_, _, err = inner.Revoke(t.Context(), store.Selection{UserID: "ada", Handle: id.Handle()})
 				check("revoke one", err)
-				_, _, err = store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada", Keep: 3})
+				_, _, err = inner.Revoke(t.Context(), store.Selection{UserID: "ada", Keep: 3})
 				check("trim", err)
-				_, _, err = store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada"})
+				_, _, err = inner.Revoke(t.Context(), store.Selection{UserID: "ada"})
 				check("revoke", err)
-				_, err = store.Delete(t.Context(), to)
+				_, err = inner.Delete(t.Context(), to)
 				check("delete", err)
-				_, _, err = store.Prune(t.Context(), 100)
+				_, _, err = inner.Prune(t.Context(), 100)
 				check("prune", err)
 				// Together, so that they share statements.
 				ids := c.sessions(16)
 				var all sync.WaitGroup
 				for _, id := range ids {
 					all.Go(func() {
-						_, err := store.Load(t.Context(), id, 0)
+						_, err := inner.Load(t.Context(), id, 0)
 						check("load together", err)
-						_, err = store.Save(t.Context(), id, setting("k", 1))
+						_, err = inner.Save(t.Context(), id, setting("k", 1))
 						check("save together", err)
-						_, err = store.Rotate(t.Context(), id, newID(), sessionstore.Change{})
+						_, err = inner.Rotate(t.Context(), id, newID(), store.Change{})
 						check("rotate together", err)
 					})
 				}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // The store waits for connections with its slots taken; it must never need two at once to go on.
@@ -33,13 +34,13 @@ func TestAHundredCallersOnASmallPool(t *testing.T) {
 						t.Errorf("load %d: %v", i, err)
 					}
 					fresh := newID()
-					if rec, err = c.store.Rotate(t.Context(), id, fresh, sessionstore.Change{UserID: "alice"}); err != nil || rec.Version != 3 {
+					if rec, err = c.store.Rotate(t.Context(), id, fresh, store.Change{UserID: "alice"}); err != nil || rec.Version != 3 {
 						t.Errorf("rotate %d: %v", i, err)
 					}
-					if rec, err = c.store.Create(t.Context(), sessionstore.Draft{ID: newID()}); err != nil || rec.Version != 1 {
+					if rec, err = c.store.Create(t.Context(), store.Draft{ID: newID()}); err != nil || rec.Version != 1 {
 						t.Errorf("create %d: %v", i, err)
 					}
-					if err := c.store.Touch(t.Context(), []sessionstore.Touch{{ID: fresh}}); err != nil {
+					if err := c.store.Touch(t.Context(), []store.Touch{{ID: fresh}}); err != nil {
 						t.Errorf("touch %d: %v", i, err)
 					}
 					if _, err := c.store.Delete(t.Context(), fresh); err != nil {

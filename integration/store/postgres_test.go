@@ -13,6 +13,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
 
@@ -22,17 +23,17 @@ const timeout = 10 * time.Second
 // the application's role; what moves rows in time is admin's.
 func subject(pool, admin *pgxpool.Pool) storetest.Subject {
 	return storetest.Subject{
-		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+		New: func(t *testing.T, e store.Expiry) store.Store {
 			pgtest.Exec(t, admin, "TRUNCATE pgsession.sessions, pgsession.marks")
 			pgtest.Exec(t, admin, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
 			return &aged{sessionstore.NewPostgres(pool, e, timeout), e}
 		},
-		Age: func(t *testing.T, _ sessionstore.Store, id sessionstore.ID, d time.Duration) {
+		Age: func(t *testing.T, _ store.Store, id store.ID, d time.Duration) {
 			if pgtest.Exec(t, admin, pgtest.Age, id[:], d.Seconds()) != 1 {
 				t.Fatal("no session to age")
 			}
 		},
-		Peer: func(_ *testing.T, s sessionstore.Store) sessionstore.Store {
+		Peer: func(_ *testing.T, s store.Store) store.Store {
 			return sessionstore.NewPostgres(pool, s.(*aged).expiry, timeout)
 		},
 	}
@@ -41,7 +42,7 @@ func subject(pool, admin *pgxpool.Pool) storetest.Subject {
 // aged is a store that remembers the expiry it was made with, for its peer.
 type aged struct {
 	*sessionstore.Postgres
-	expiry sessionstore.Expiry
+	expiry store.Expiry
 }
 
 func TestPostgresKeepsTheContract(t *testing.T) {
@@ -60,12 +61,12 @@ func open(t *testing.T) (*sessionstore.Postgres, *pgxpool.Pool) {
 	t.Helper()
 	databaseURL := pgtest.Database(t)
 	pool := pgtest.Pool(t, pgtest.Application(t, databaseURL))
-	return sessionstore.NewPostgres(pool, sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout), pgtest.Pool(t, databaseURL)
+	return sessionstore.NewPostgres(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout), pgtest.Pool(t, databaseURL)
 }
 
-func create(t *testing.T, store sessionstore.Store, id byte) sessionstore.Record {
+func create(t *testing.T, inner store.Store, id byte) store.Record {
 	t.Helper()
-	rec, err := store.Create(t.Context(), sessionstore.Draft{ID: sessionstore.ID{id}})
+	rec, err := inner.Create(t.Context(), store.Draft{ID: store.ID{id}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,10 +158,10 @@ func TestForeignRowsAreRefusedByTheTable(t *testing.T) {
 }
 
 func TestDataThatPostgresRefusesIsAnErrorWithoutTheData(t *testing.T) {
-	store, _ := open(t)
-	rec := create(t, store, 1)
+	inner, _ := open(t)
+	rec := create(t, inner, 1)
 	for what, raw := range map[string]string{"NUL": `"canary\u0000"`, "too big": `"` + strings.Repeat("canary", 200_000) + `"`} {
-		_, err := store.Save(t.Context(), rec.ID, sessionstore.Change{Set: map[string]json.RawMessage{"k": json.RawMessage(raw)}})
+		_, err := inner.Save(t.Context(), rec.ID, store.Change{Set: map[string]json.RawMessage{"k": json.RawMessage(raw)}})
 		if err == nil || errors.Is(err, sessionstore.ErrUnavailable) || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %v", what, err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // fill inserts sessions of one user, or of visitors.
@@ -28,11 +29,11 @@ func fill(t testing.TB, admin *pgxpool.Pool, userID string, n int) {
 // them all.
 func TestARevokeOfManyOutlastsTheStoreTimeout(t *testing.T) {
 	const short, many = 4 * time.Second, 15_000
-	for name, sel := range map[string]sessionstore.Selection{"of a user": {UserID: "ada"}, "of all": {All: true}} {
+	for name, sel := range map[string]store.Selection{"of a user": {UserID: "ada"}, "of all": {All: true}} {
 		t.Run(name, func(t *testing.T) {
 			databaseURL := pgtest.Database(t)
 			admin, pool := pgtest.Pool(t, databaseURL), pgtest.Pool(t, pgtest.Application(t, databaseURL))
-			store := sessionstore.NewPostgres(pool, sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, short)
+			store := sessionstore.NewPostgres(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, short)
 			fill(t, admin, "ada", many)
 			fill(t, admin, "eve", 3)
 			pgtest.Exec(t, admin, `CREATE FUNCTION public.slowly() RETURNS trigger LANGUAGE plpgsql AS
@@ -75,11 +76,11 @@ func TestARevokeOfManyOutlastsTheStoreTimeout(t *testing.T) {
 func TestARevokeOfAllDoesNotDeadlock(t *testing.T) {
 	databaseURL := pgtest.Database(t)
 	admin, pool := pgtest.Pool(t, databaseURL), pgtest.Pool(t, pgtest.Application(t, databaseURL))
-	store := sessionstore.NewPostgres(pool, sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout)
+	inner := sessionstore.NewPostgres(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout)
 	for range 6 {
 		fill(t, admin, "ada", 1500)
 		fill(t, admin, "eve", 1500)
-		ids, touches := []sessionstore.ID{}, [][]sessionstore.Touch{nil, nil, nil}
+		ids, touches := []store.ID{}, [][]store.Touch{nil, nil, nil}
 		rows, err := admin.Query(t.Context(), "SELECT id FROM pgsession.sessions ORDER BY random()")
 		if err != nil {
 			t.Fatal(err)
@@ -89,11 +90,11 @@ func TestARevokeOfAllDoesNotDeadlock(t *testing.T) {
 			if err := rows.Scan(&id); err != nil {
 				t.Fatal(err)
 			}
-			ids = append(ids, sessionstore.ID(id))
+			ids = append(ids, store.ID(id))
 		}
 		rows.Close()
 		for i, id := range ids {
-			touches[i%3] = append(touches[i%3], sessionstore.Touch{ID: id})
+			touches[i%3] = append(touches[i%3], store.Touch{ID: id})
 		}
 		done := make(chan struct{})
 		var beside, revokes sync.WaitGroup
@@ -105,16 +106,16 @@ func TestARevokeOfAllDoesNotDeadlock(t *testing.T) {
 						return
 					default:
 					}
-					if err := store.Touch(t.Context(), t3); err != nil {
+					if err := inner.Touch(t.Context(), t3); err != nil {
 						t.Errorf("Touch: %v", err)
 						return
 					}
 				}
 			})
 		}
-		for _, sel := range []sessionstore.Selection{{All: true}, {All: true}, {UserID: "ada"}, {UserID: "eve"}, {UserID: "eve", Keep: 2}} {
+		for _, sel := range []store.Selection{{All: true}, {All: true}, {UserID: "ada"}, {UserID: "eve"}, {UserID: "eve", Keep: 2}} {
 			revokes.Go(func() {
-				if _, _, err := store.Revoke(t.Context(), sel); err != nil {
+				if _, _, err := inner.Revoke(t.Context(), sel); err != nil {
 					t.Errorf("Revoke: %v", err)
 				}
 			})
@@ -138,7 +139,7 @@ func TestARevokeOfManyDoesNotReadAgainWhatItEnded(t *testing.T) {
 	const many = 20_000
 	databaseURL := pgtest.Database(t)
 	admin, pool := pgtest.Pool(t, databaseURL), pgtest.Pool(t, pgtest.Application(t, databaseURL))
-	store := sessionstore.NewPostgres(pool, sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout)
+	inner := sessionstore.NewPostgres(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout)
 	pgtest.Exec(t, admin, "ALTER TABLE pgsession.sessions SET (autovacuum_enabled = false)")
 	fill(t, admin, "ada", many)
 	fill(t, admin, "eve", many)
@@ -151,7 +152,7 @@ func TestARevokeOfManyDoesNotReadAgainWhatItEnded(t *testing.T) {
 	if _, err := long.Exec(t.Context(), "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pgsession.prune_state"); err != nil {
 		t.Fatal(err)
 	}
-	if _, r, err := store.Revoke(t.Context(), sessionstore.Selection{UserID: "ada"}); err != nil || r.Count != many {
+	if _, r, err := inner.Revoke(t.Context(), store.Selection{UserID: "ada"}); err != nil || r.Count != many {
 		t.Fatal(r, err)
 	}
 	pool.Close() // which flushes the statistics of its connections
@@ -169,24 +170,24 @@ func TestARevokeOfManyDoesNotReadAgainWhatItEnded(t *testing.T) {
 // A locked session holds up the end of no other. The call waits for it within
 // the caller's deadline, and then says why it fails.
 func TestARevokeWithALockedSession(t *testing.T) {
-	for name, sel := range map[string]sessionstore.Selection{"of a user": {UserID: "ada"}, "of all": {All: true}} {
+	for name, sel := range map[string]store.Selection{"of a user": {UserID: "ada"}, "of all": {All: true}} {
 		for _, many := range []int{50, 5000} {
 			t.Run(fmt.Sprintf("%s, %d", name, many), func(t *testing.T) {
 				t.Parallel()
 				c := hire(t)
-				store, _, sent := c.another(3 * time.Second)
+				inner, _, sent := c.another(3 * time.Second)
 				fill(t, c.admin, "ada", many)
-				var held [2]sessionstore.ID // the first and one within
+				var held [2]store.ID // the first and one within
 				for i, at := range []int{0, many / 2} {
-					held[i] = sessionstore.ID(pgtest.One[[]byte](t, c.admin, "SELECT id FROM pgsession.sessions ORDER BY id OFFSET $1 LIMIT 1", at))
+					held[i] = store.ID(pgtest.One[[]byte](t, c.admin, "SELECT id FROM pgsession.sessions ORDER BY id OFFSET $1 LIMIT 1", at))
 				}
 				unlock := []func(){c.lock(held[0]), c.lock(held[1])}
 				left := func() int { return pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions") }
 
 				ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 				defer cancel()
-				_, r, err := store.Revoke(ctx, sel)
-				if err == nil || !strings.Contains(err.Error(), "row locked") || errors.Is(err, sessionstore.ErrUncertain) || strings.Contains(err.Error(), "no reply") {
+				_, r, err := inner.Revoke(ctx, sel)
+				if err == nil || !strings.Contains(err.Error(), "row locked") || errors.Is(err, sessionstore.ErrOutcomeUnknown) || strings.Contains(err.Error(), "no reply") {
 					t.Errorf("%v, want that a row is locked, and no outage", err)
 				}
 				if r.Committed || r.Count != many-2 || left() != 2 {
@@ -205,7 +206,7 @@ func TestARevokeWithALockedSession(t *testing.T) {
 				}
 				done := make(chan reply, 1)
 				go func() {
-					_, r, err := store.Revoke(t.Context(), sel)
+					_, r, err := inner.Revoke(t.Context(), sel)
 					done <- reply{r, err}
 				}()
 				unlock[0]()
@@ -237,7 +238,7 @@ func TestASessionThatATriggerKeepsHasNotEnded(t *testing.T) {
 			const many = 1500
 			fill(t, c.admin, "ada", many)
 			id := newID()
-			if _, err := c.store.Create(t.Context(), sessionstore.Draft{ID: id, UserID: "ada", Data: value(map[string]int{"n": 1})}); err != nil {
+			if _, err := c.store.Create(t.Context(), store.Draft{ID: id, UserID: "ada", Data: value(map[string]int{"n": 1})}); err != nil {
 				t.Fatal(err)
 			}
 			pgtest.Exec(t, c.admin, "CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
@@ -245,7 +246,7 @@ func TestASessionThatATriggerKeepsHasNotEnded(t *testing.T) {
 			fails := func(what string, r sessionstore.Revocation, err error) {
 				t.Helper()
 				if r.Committed || err == nil || !errors.Is(err, sessionstore.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
-					errors.Is(err, sessionstore.ErrUncertain) || !strings.Contains(err.Error(), "look for rules") {
+					errors.Is(err, sessionstore.ErrOutcomeUnknown) || !strings.Contains(err.Error(), "look for rules") {
 					t.Errorf("%s: %+v, %v, want an error that says what to look at", what, r, err)
 				}
 			}
@@ -253,7 +254,7 @@ func TestASessionThatATriggerKeepsHasNotEnded(t *testing.T) {
 			fails("Delete", r, err)
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
-			for _, sel := range []sessionstore.Selection{{UserID: "ada", Handle: id.Handle()}, {UserID: "ada"}, {All: true}} {
+			for _, sel := range []store.Selection{{UserID: "ada", Handle: id.Handle()}, {UserID: "ada"}, {All: true}} {
 				_, r, err = c.store.Revoke(ctx, sel)
 				fails("Revoke", r, err)
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // A role that lacks a right is told which, and for what: with that grant the same call works.
@@ -19,11 +20,11 @@ func TestAMissingRightIsNamed(t *testing.T) {
 	role := c.pool.Config().ConnConfig.User
 	ids := c.sessions(3)
 	create := func() error {
-		_, err := c.store.Create(t.Context(), sessionstore.Draft{ID: newID()})
+		_, err := c.store.Create(t.Context(), store.Draft{ID: newID()})
 		return err
 	}
 	save := func() error { _, err := c.store.Save(t.Context(), ids[0], setting("k", 1)); return err }
-	touch := func() error { return c.store.Touch(t.Context(), []sessionstore.Touch{{ID: ids[0]}}) }
+	touch := func() error { return c.store.Touch(t.Context(), []store.Touch{{ID: ids[0]}}) }
 	for _, right := range []struct {
 		grant     string // without the role
 		statement string

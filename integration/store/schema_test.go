@@ -6,6 +6,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 func TestASchemaThatDoesNotFitIsRefused(t *testing.T) {
@@ -101,11 +102,11 @@ func TestAColumnIsAddedUnderway(t *testing.T) {
 			if _, err := c.store.Save(t.Context(), id, setting("saved", i)); err != nil {
 				t.Errorf("Save: %v", err)
 			}
-			if err := c.store.Touch(t.Context(), []sessionstore.Touch{{ID: id}}); err != nil {
+			if err := c.store.Touch(t.Context(), []store.Touch{{ID: id}}); err != nil {
 				t.Errorf("Touch: %v", err)
 			}
 			fresh := newID()
-			if _, err := c.store.Rotate(t.Context(), id, fresh, sessionstore.Change{}); err != nil {
+			if _, err := c.store.Rotate(t.Context(), id, fresh, store.Change{}); err != nil {
 				t.Errorf("Rotate: %v", err)
 			}
 			ids[i] = fresh

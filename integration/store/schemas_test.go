@@ -8,6 +8,7 @@ import (
 	"github.com/reporadar/pgsession/db"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
 
@@ -18,28 +19,28 @@ func TestTheContractInASchemaOfAnotherName(t *testing.T) {
 	if _, err := db.Up(t.Context(), pool, db.Options{Schema: name}); err != nil {
 		t.Fatal(err)
 	}
-	in := func(t *testing.T, e sessionstore.Expiry) *aged {
+	in := func(t *testing.T, e store.Expiry) *aged {
 		store, err := sessionstore.NewPostgresIn(pool, name, e, timeout)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return &aged{store, e}
 	}
-	if err := in(t, sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour}).Check(t.Context()); err != nil {
+	if err := in(t, store.Expiry{Idle: time.Hour, Absolute: time.Hour}).Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	storetest.Run(t, storetest.Subject{
-		New: func(t *testing.T, e sessionstore.Expiry) sessionstore.Store {
+		New: func(t *testing.T, e store.Expiry) store.Store {
 			pgtest.Exec(t, pool, "TRUNCATE shop_sessions.sessions, shop_sessions.marks")
 			pgtest.Exec(t, pool, "UPDATE shop_sessions.prune_state SET last_prune_at = NULL, pruned_total = 0")
 			return in(t, e)
 		},
-		Age: func(t *testing.T, _ sessionstore.Store, id sessionstore.ID, d time.Duration) {
+		Age: func(t *testing.T, _ store.Store, id store.ID, d time.Duration) {
 			if pgtest.Exec(t, pool, pgtest.AgeIn(name), id[:], d.Seconds()) != 1 {
 				t.Fatal("no session to age")
 			}
 		},
-		Peer: func(t *testing.T, s sessionstore.Store) sessionstore.Store { return in(t, s.(*aged).expiry) },
+		Peer: func(t *testing.T, s store.Store) store.Store { return in(t, s.(*aged).expiry) },
 	})
 }
 
@@ -48,7 +49,7 @@ func TestTwoSchemasInOneDatabase(t *testing.T) {
 	if _, err := db.Up(t.Context(), pool, db.Options{Schema: "other"}); err != nil {
 		t.Fatal(err)
 	}
-	hour := sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour}
+	hour := store.Expiry{Idle: time.Hour, Absolute: time.Hour}
 	one := sessionstore.NewPostgres(pool, hour, timeout)
 	other, err := sessionstore.NewPostgresIn(pool, "other", hour, timeout)
 	if err != nil {
@@ -61,7 +62,7 @@ func TestTwoSchemasInOneDatabase(t *testing.T) {
 	if _, err := other.Delete(t.Context(), mine.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, r, err := one.Revoke(t.Context(), sessionstore.Selection{All: true}); err != nil || r.Count != 1 {
+	if _, r, err := one.Revoke(t.Context(), store.Selection{All: true}); err != nil || r.Count != 1 {
 		t.Errorf("all of the first: %d, %v", r.Count, err)
 	}
 	if _, err := other.Load(t.Context(), theirs.ID, 0); err != nil {
@@ -72,7 +73,7 @@ func TestTwoSchemasInOneDatabase(t *testing.T) {
 func TestAHostileSchemaNameIsRefused(t *testing.T) {
 	pool := pgtest.Pool(t, pgtest.EmptyDatabase(t))
 	for _, name := range []string{"", "a.b", `"x"`, "x; drop schema public", "Upper", "pg_x", "select", "public", "é"} {
-		if _, err := sessionstore.NewPostgresIn(pool, name, sessionstore.Expiry{}, timeout); err == nil {
+		if _, err := sessionstore.NewPostgresIn(pool, name, store.Expiry{}, timeout); err == nil {
 			t.Errorf("%q is taken for the name of a schema", name)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/reporadar/pgsession/db"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // setValue is a setting of the role or the database.
@@ -136,11 +137,11 @@ func (c *crew) useIn(ctx context.Context, mode pgx.QueryExecMode) error {
 }
 
 // use does what a store is for, and looks at what comes back.
-func use(ctx context.Context, s sessionstore.Store) error {
+func use(ctx context.Context, s store.Store) error {
 	user, agent := `ädä \ ' " 🙂`+string(value(newID())), `O'Neill\n "x"`
 	data := value(map[string]string{"k": "ä\u2028'\"\\x41 🙂"})
 	client := sessionstore.Client{IP: netip.MustParseAddr("2001:db8::1"), UserAgent: agent}
-	same := func(what string, rec sessionstore.Record, err error, want sessionstore.Record) error {
+	same := func(what string, rec store.Record, err error, want store.Record) error {
 		switch {
 		case err != nil:
 			return fmt.Errorf("%s: %w", what, err)
@@ -151,8 +152,8 @@ func use(ctx context.Context, s sessionstore.Store) error {
 		}
 		return nil
 	}
-	rec := sessionstore.Record{ID: newID(), Version: 1}
-	got, err := s.Create(ctx, sessionstore.Draft{ID: rec.ID, UserID: user, Data: data, Client: client})
+	rec := store.Record{ID: newID(), Version: 1}
+	got, err := s.Create(ctx, store.Draft{ID: rec.ID, UserID: user, Data: data, Client: client})
 	if err := same("create", got, err, rec); err != nil {
 		return err
 	}
@@ -161,7 +162,7 @@ func use(ctx context.Context, s sessionstore.Store) error {
 		return err
 	}
 	rec.Version = 2
-	got, err = s.Save(ctx, rec.ID, sessionstore.Change{Set: setting("n", "\u2028\\").Set, Removed: []string{"gone"}})
+	got, err = s.Save(ctx, rec.ID, store.Change{Set: setting("n", "\u2028\\").Set, Removed: []string{"gone"}})
 	if err := same("save", got, err, rec); err != nil {
 		return err
 	}
@@ -170,21 +171,21 @@ func use(ctx context.Context, s sessionstore.Store) error {
 	}
 	old := rec.ID
 	rec.ID, rec.Version = newID(), 3
-	got, err = s.Rotate(ctx, old, rec.ID, sessionstore.Change{UserID: user, Client: client})
+	got, err = s.Rotate(ctx, old, rec.ID, store.Change{UserID: user, Client: client})
 	if err := same("rotate", got, err, rec); err != nil {
 		return err
 	}
 	if _, err := s.Load(ctx, old, 0); !errors.Is(err, sessionstore.ErrNotFound) {
 		return fmt.Errorf("load of the old id: %w", err)
 	}
-	if err := s.Touch(ctx, []sessionstore.Touch{{ID: rec.ID, Client: client}, {ID: newID()}}); err != nil {
+	if err := s.Touch(ctx, []store.Touch{{ID: rec.ID, Client: client}, {ID: newID()}}); err != nil {
 		return fmt.Errorf("touch: %w", err)
 	}
 	page, err := s.List(ctx, user, sessionstore.Page{})
 	if err != nil || len(page) != 1 || page[0].ID != rec.ID {
 		return fmt.Errorf("list: %d, %w", len(page), err)
 	}
-	alive, ended, err := s.Alive(ctx, []sessionstore.ID{rec.ID, old})
+	alive, ended, err := s.Alive(ctx, []store.ID{rec.ID, old})
 	if err != nil || len(alive) != 1 || len(ended) != 1 {
 		return fmt.Errorf("alive: %d and %d, %w", len(alive), len(ended), err)
 	}
@@ -202,20 +203,20 @@ func use(ctx context.Context, s sessionstore.Store) error {
 	if r, err := s.Delete(ctx, rec.ID); err != nil || !r.Committed {
 		return fmt.Errorf("delete: %w", err)
 	}
-	if ids, _, err := s.Revoke(ctx, sessionstore.Selection{UserID: user}); err != nil || len(ids) != 0 {
+	if ids, _, err := s.Revoke(ctx, store.Selection{UserID: user}); err != nil || len(ids) != 0 {
 		return fmt.Errorf("revoke: %d, %w", len(ids), err)
 	}
 	return nil
 }
 
 // together makes calls that share statements.
-func together(ctx context.Context, s sessionstore.Store, client sessionstore.Client) error {
+func together(ctx context.Context, s store.Store, client sessionstore.Client) error {
 	const n = 8
 	errs := make(chan error, n)
 	for i := range n {
 		go func() {
 			id, fresh := newID(), newID()
-			draft := sessionstore.Draft{ID: id, UserID: fmt.Sprint("b", i%2)}
+			draft := store.Draft{ID: id, UserID: fmt.Sprint("b", i%2)}
 			if i%2 == 0 {
 				draft.Client = client // others have none
 			}
@@ -227,7 +228,7 @@ func together(ctx context.Context, s sessionstore.Store, client sessionstore.Cli
 				_, err = s.Save(ctx, id, setting("k", i))
 			}
 			if err == nil {
-				_, err = s.Rotate(ctx, id, fresh, sessionstore.Change{})
+				_, err = s.Rotate(ctx, id, fresh, store.Change{})
 			}
 			if err == nil {
 				if _, missing := s.Load(ctx, id, 0); !errors.Is(missing, sessionstore.ErrNotFound) {
@@ -244,7 +245,7 @@ func together(ctx context.Context, s sessionstore.Store, client sessionstore.Cli
 	}
 	ended := 0
 	for _, user := range []string{"b0", "b1"} {
-		ids, _, err := s.Revoke(ctx, sessionstore.Selection{UserID: user})
+		ids, _, err := s.Revoke(ctx, store.Selection{UserID: user})
 		if err != nil {
 			return fmt.Errorf("revoke: %w", err)
 		}
@@ -260,7 +261,7 @@ func together(ctx context.Context, s sessionstore.Store, client sessionstore.Cli
 // stay what they were.
 func inTransaction(ctx context.Context, pool *pgxpool.Pool, m *sessionstore.Manager) error {
 	const settings = "SELECT pg_catalog.string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_catalog.pg_settings WHERE context = 'user'"
-	if _, err := m.Store().Create(ctx, sessionstore.Draft{ID: newID(), UserID: "eve"}); err != nil {
+	if _, err := m.Store().Create(ctx, store.Draft{ID: newID(), UserID: "eve"}); err != nil {
 		return err
 	}
 	tx, err := pool.Begin(ctx)

@@ -14,6 +14,7 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // A touch and a prune wait for no disk. Whatever else is written does (PG-01), also on their very connection.
@@ -42,7 +43,7 @@ func TestOnlyTouchesAndPrunesCommitWithoutWaiting(t *testing.T) {
 		pgtest.Exec(t, c.admin, "TRUNCATE public.commits")
 		return setting
 	}
-	touch := func() error { return c.store.Touch(t.Context(), []sessionstore.Touch{{ID: id}}) }
+	touch := func() error { return c.store.Touch(t.Context(), []store.Touch{{ID: id}}) }
 	for range 2 { // with a statement that is prepared and with one that is cached
 		for _, step := range []struct {
 			name string
@@ -53,13 +54,13 @@ func TestOnlyTouchesAndPrunesCommitWithoutWaiting(t *testing.T) {
 			{"Save", func() error { _, err := c.store.Save(t.Context(), id, setting("k", 1)); return err }, usual},
 			{"Touch", touch, "off"},
 			{"Create", func() error {
-				_, err := c.store.Create(t.Context(), sessionstore.Draft{ID: newID()})
+				_, err := c.store.Create(t.Context(), store.Draft{ID: newID()})
 				return err
 			}, usual},
 			{"Touch", touch, "off"},
 			{"Rotate", func() error {
 				fresh := newID()
-				_, err := c.store.Rotate(t.Context(), id, fresh, sessionstore.Change{UserID: "alice"})
+				_, err := c.store.Rotate(t.Context(), id, fresh, store.Change{UserID: "alice"})
 				id = fresh
 				return err
 			}, usual},
@@ -120,19 +121,19 @@ func TestTouchesAreHeapOnly(t *testing.T) {
 	}
 	roles := pgtest.NewRolesOn(t, server.URL)
 	touching := roles.Pool(t, roles.App)
-	week := sessionstore.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
-	store := sessionstore.NewPostgres(touching, week, timeout)
+	week := store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
+	inner := sessionstore.NewPostgres(touching, week, timeout)
 	const (
 		sessions = 2000
 		passes   = 60
 		together = 50
 	)
-	touches := make([]sessionstore.Touch, sessions)
+	touches := make([]store.Touch, sessions)
 	for i := range touches {
-		draft := sessionstore.Draft{ID: newID(), UserID: "user" + string(value(i)), Data: value(map[string]string{"k": strings.Repeat("x", i%400)})}
+		draft := store.Draft{ID: newID(), UserID: "user" + string(value(i)), Data: value(map[string]string{"k": strings.Repeat("x", i%400)})}
 		draft.Client = sessionstore.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "Mozilla/5.0 (X11; Linux x86_64)"}
-		touches[i] = sessionstore.Touch{ID: draft.ID, Client: draft.Client}
-		if _, err := store.Create(t.Context(), draft); err != nil {
+		touches[i] = store.Touch{ID: draft.ID, Client: draft.Client}
+		if _, err := inner.Create(t.Context(), draft); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -142,7 +143,7 @@ func TestTouchesAreHeapOnly(t *testing.T) {
 		}
 		rand.Shuffle(sessions, func(i, j int) { touches[i], touches[j] = touches[j], touches[i] })
 		for from := 0; from < sessions; from += together {
-			if err := store.Touch(t.Context(), touches[from:from+together]); err != nil {
+			if err := inner.Touch(t.Context(), touches[from:from+together]); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // during is the spans of what is done: one call of the application's, and within it those of others, each with its result. It waits for a fill, which is
@@ -62,7 +63,7 @@ func TestTraceOfALoadOnRealServers(t *testing.T) {
 	if got := p.during(func() { p.create("ada", 1) }); got != "session create(INSERT sessions ok)" {
 		t.Error(got)
 	}
-	trace := func(want string, of func() sessionstore.ID) (id sessionstore.ID) {
+	trace := func(want string, of func() store.ID) (id store.ID) {
 		t.Helper()
 		got := ""
 		eventually(t, want, func() bool {
@@ -73,18 +74,18 @@ func TestTraceOfALoadOnRealServers(t *testing.T) {
 		return id
 	}
 	const missed = "session load(cache get miss, SELECT sessions ok, cache fill stored)"
-	id := trace(missed, func() sessionstore.ID { return newCreated(p) })
+	id := trace(missed, func() store.ID { return newCreated(p) })
 	for _, s := range p.spans.GetSpans() {
 		if got := attributeOf(s, "pgsession.statement.calls"); s.Name == "SELECT sessions" && got != "1" {
 			t.Errorf("the statement served %q calls", got)
 		}
 	}
-	same := func() sessionstore.ID { return id }
+	same := func() store.ID { return id }
 	trace("session load(cache get hit)", same)
 	trace("session load(cache get stale, SELECT sessions ok, cache fill stored)", same)
 	p.redis.Pause()
 	defer p.redis.Resume()
-	trace("session load(cache get unanswered, SELECT sessions ok)", func() sessionstore.ID { return newCreated(p) })
+	trace("session load(cache get unanswered, SELECT sessions ok)", func() store.ID { return newCreated(p) })
 	failed := 0
 	for _, s := range p.spans.GetSpans() {
 		if attributeOf(s, "error.type") == "unavailable" {
@@ -96,7 +97,7 @@ func TestTraceOfALoadOnRealServers(t *testing.T) {
 	}
 }
 
-func newCreated(p *program) sessionstore.ID { return p.create("", 1)[0] }
+func newCreated(p *program) store.ID { return p.create("", 1)[0] }
 
 // Spans are of calls, durations of db.client of statements: as many as ChainStats has.
 func TestSharedStatementsOnRealServers(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 	"github.com/reporadar/pgsession/integration/redistest"
 	"github.com/reporadar/pgsession/otelsession"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // freshness is short, so that a test can see it pass.
@@ -74,32 +75,32 @@ func newProgram(t testing.TB, configure ...func(*sessionstore.Config)) *program 
 	return p
 }
 
-func newID() (id sessionstore.ID) {
+func newID() (id store.ID) {
 	_, _ = rand.Read(id[:])
 	return id
 }
 
-var change = sessionstore.Change{Set: map[string]json.RawMessage{"seen": json.RawMessage("true")}}
+var change = store.Change{Set: map[string]json.RawMessage{"seen": json.RawMessage("true")}}
 
 // create makes sessions of a user.
-func (p *program) create(userID string, n int) []sessionstore.ID {
+func (p *program) create(userID string, n int) []store.ID {
 	p.t.Helper()
-	ids := make([]sessionstore.ID, n)
+	ids := make([]store.ID, n)
 	for i := range ids {
 		ids[i] = newID()
-		_, err := p.sessions.Store().Create(p.t.Context(), sessionstore.Draft{ID: ids[i], UserID: userID})
+		_, err := p.sessions.Store().Create(p.t.Context(), store.Draft{ID: ids[i], UserID: userID})
 		p.check(err)
 	}
 	return ids
 }
 
-func (p *program) load(id sessionstore.ID) {
+func (p *program) load(id store.ID) {
 	p.t.Helper()
 	_, err := p.sessions.Store().Load(p.t.Context(), id, 0)
 	p.check(err)
 }
 
-func (p *program) save(id sessionstore.ID) {
+func (p *program) save(id store.ID) {
 	p.t.Helper()
 	_, err := p.sessions.Store().Save(p.t.Context(), id, change)
 	p.check(err)
@@ -113,7 +114,7 @@ func (p *program) check(err error) {
 }
 
 // company saves each of the sessions, the first two alone and all others in one statement. It returns when they are saved.
-func (p *program) company(ids []sessionstore.ID) {
+func (p *program) company(ids []store.ID) {
 	p.t.Helper()
 	const alone = 2 // statements of one kind at once
 	ctx := p.t.Context()

@@ -20,40 +20,12 @@ var imports = map[string][]string{
 	"sessionstore": {
 		"github.com/jackc/pgx/v5/...", "github.com/mileusna/useragent", module + "/cache", module + "/internal/coherence",
 		module + "/internal/batch", module + "/internal/gen", module + "/internal/schema", module + "/internal/dburl",
+		module + "/sessionstore/store",
 	},
-	"sessionstore/storetest": {module + "/sessionstore"},
+	"sessionstore/store":     {module + "/internal/coherence"},
+	"sessionstore/storetest": {module + "/sessionstore/store"},
 	"examples/hello":         {module + "/sessionstore"},
 	"examples/webapp":        {module + "/sessionstore", "github.com/jackc/pgx/v5/..."},
-}
-
-// files says which files of sessionstore alone may import a package. Tests are free.
-var files = map[string][]string{
-	"github.com/jackc/pgx/v5":         {"postgres_class.go", "postgres_load.go", "postgres_binary.go", "postgres_rows.go", "postgres_owner.go", "postgres_locked.go", "postgres_plan.go", "postgres_pooler.go", "postgres_settings.go", "postgres_standby.go", "postgres.go", "transaction.go"},
-	"github.com/jackc/pgx/v5/pgconn":  {"postgres.go", "postgres_class.go", "postgres_error.go", "postgres_binary.go", "postgres_plan.go", "postgres_settings.go", "postgres_standby.go"},
-	"github.com/jackc/pgx/v5/pgtype":  {"postgres_rows.go", "postgres_binary.go"},
-	"github.com/jackc/pgx/v5/pgxpool": {"postgres_plan.go", "postgres.go", "postgres_rows.go", "postgres_owner.go", "postgres_distributed.go", "postgres_error.go", "postgres_locked.go", "postgres_pooler.go", "postgres_standby.go", "open.go"},
-	module + "/cache":                 {"cached.go", "cached_fill.go", "cached_revoke.go", "chain.go"},
-	module + "/internal/coherence": {
-		"cached.go", "cached_fill.go", "cached_revoke.go", "touched.go", "chain.go", "emergency.go", "recovery.go", "move.go", "transaction.go",
-		"postgres_revoke.go", "mark.go",
-	},
-	"github.com/mileusna/useragent": {"device.go"},
-	module + "/internal/gen":        {"postgres.go", "postgres_rows.go", "postgres_load.go", "postgres_owner.go", "postgres_revoke.go", "postgres_mark.go", "postgres_distributed.go"},
-	module + "/internal/dburl":      {"open.go"},
-	module + "/internal/schema":     {"postgres.go", "postgres_distributed.go", "postgres_class.go", "postgres_error.go", "config.go"},
-	module + "/internal/batch":      {"postgres.go", "postgres_batch.go", "postgres_locked.go", "postgres_mark.go", "postgres_stats.go"},
-	"net/http": {
-		"middleware.go", "writer.go", "refused.go", "bypass.go", "exchange.go", "identify.go", "withheld.go", "spellings.go", "cookie.go", "cookieconfig.go", "health.go", "metadata.go", "fresh.go", "shared_cache.go",
-	},
-	"os":            {"env.go"},
-	"syscall":       {"postgres_class.go"},
-	"crypto/tls":    {"postgres_class.go"},
-	"crypto/x509":   {"postgres_class.go"},
-	"math/rand/v2":  {"pruner.go"},
-	"crypto/rand":   {"token.go"},
-	"crypto/sha256": {"token.go", "mark.go", "cookie.go", "mac.go"},
-	"crypto/hmac":   {"cookie.go", "mac.go"},
-	"crypto/hkdf":   {"cookie.go"},
 }
 
 // never says what must not be among a package's dependencies, however far down.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 var saving = []testCase{
@@ -42,7 +42,7 @@ var saving = []testCase{
 				"null": `null`, "empty": `""`, "nested": `{"a":[1,2,{"b":[]}],"":0}`, "text": `"<&> \" \\ \u001f é 😀 "`,
 				"big": `9007199254740993`, "float": `-1.5e-3`, "true": `true`, "weird ' key": `1`, "key.with.dots": `2`,
 			}
-			c := sessionstore.Change{Set: map[string]json.RawMessage{}}
+			c := store.Change{Set: map[string]json.RawMessage{}}
 			for k, v := range values {
 				c.Set[k] = json.RawMessage(v)
 			}
@@ -70,10 +70,10 @@ var saving = []testCase{
 				h.Fatal(err)
 			}
 			h.delete(rec.ID)
-			if _, err := h.peer.Save(h.ctx, rec.ID, set("a", 2)); !errors.Is(err, sessionstore.ErrNotFound) {
+			if _, err := h.peer.Save(h.ctx, rec.ID, set("a", 2)); !errors.Is(err, store.ErrNotFound) {
 				h.Errorf("late Save: %v, want ErrNotFound", err)
 			}
-			if _, err := h.peer.Rotate(h.ctx, rec.ID, h.newID(), sessionstore.Change{UserID: "ada"}); !errors.Is(err, sessionstore.ErrNotFound) {
+			if _, err := h.peer.Rotate(h.ctx, rec.ID, h.newID(), store.Change{UserID: "ada"}); !errors.Is(err, store.ErrNotFound) {
 				h.Errorf("late Rotate: %v, want ErrNotFound", err)
 			}
 			h.dead(rec.ID)
@@ -97,7 +97,7 @@ var saving = []testCase{
 		why:  "for those who turn regeneration off",
 		run: func(h *harness) {
 			rec := h.create("", "a", 1)
-			saved := h.save(rec.ID, sessionstore.Change{UserID: "ada"})
+			saved := h.save(rec.ID, store.Change{UserID: "ada"})
 			h.equal("UserID", saved.UserID, "ada")
 			h.equal("AuthenticatedAt", saved.AuthenticatedAt.Equal(saved.ValidatedAt), true)
 			h.equal("AbsoluteExpiresAt", saved.AbsoluteExpiresAt.Equal(rec.AbsoluteExpiresAt), true)
@@ -114,7 +114,7 @@ var saving = []testCase{
 			saved := h.save(rec.ID, change)
 			h.equal("UserID", saved.UserID, "bob")
 			h.data(saved, "new", 2)
-			h.data(h.save(rec.ID, sessionstore.Change{UserID: "bob"}), "new", 2)
+			h.data(h.save(rec.ID, store.Change{UserID: "bob"}), "new", 2)
 		},
 	},
 	{
@@ -128,7 +128,7 @@ var saving = []testCase{
 			saved := h.save(rec.ID, change)
 			h.equal("UserID", saved.UserID, "ada")
 			h.data(saved, "new", 2)
-			saved = h.save(rec.ID, sessionstore.Change{DropData: true})
+			saved = h.save(rec.ID, store.Change{DropData: true})
 			h.data(saved)
 			h.equal("UserID then", saved.UserID, "ada")
 		},
@@ -137,7 +137,7 @@ var saving = []testCase{
 		name: "what is not in a change stays",
 		why:  "a save must not forget who is logged in",
 		run: func(h *harness) {
-			rec, err := h.store.Create(h.ctx, sessionstore.Draft{ID: h.newID(), UserID: "ada", Client: client})
+			rec, err := h.store.Create(h.ctx, store.Draft{ID: h.newID(), UserID: "ada", Client: client})
 			if err != nil {
 				h.Fatal(err)
 			}
@@ -153,7 +153,7 @@ var saving = []testCase{
 		why:  "the caller goes on using them",
 		run: func(h *harness) {
 			data := object("a", "before")
-			rec, err := h.store.Create(h.ctx, sessionstore.Draft{ID: h.newID(), Data: data})
+			rec, err := h.store.Create(h.ctx, store.Draft{ID: h.newID(), Data: data})
 			if err != nil {
 				h.Fatal(err)
 			}
@@ -218,14 +218,14 @@ var touching = []testCase{
 	{
 		name:   "a fixed session does not slide",
 		why:    "SESSION_SLIDING_WINDOW=false",
-		expiry: sessionstore.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour, Fixed: true},
+		expiry: store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour, Fixed: true},
 		run: func(h *harness) {
 			rec := h.create("")
 			h.age(rec.ID, 30*time.Minute)
 			before := h.load(rec.ID)
 			h.touch(rec.ID)
 			h.save(rec.ID, set("a", 1))
-			rotated, err := h.store.Rotate(h.ctx, rec.ID, h.newID(), sessionstore.Change{})
+			rotated, err := h.store.Rotate(h.ctx, rec.ID, h.newID(), store.Change{})
 			if err != nil {
 				h.Fatal(err)
 			}
@@ -237,7 +237,7 @@ var touching = []testCase{
 		name: "many sessions are touched at once, dead ones passed over",
 		why:  "touches travel together; one that died must not take the others with it",
 		run: func(h *harness) {
-			var ids []sessionstore.ID
+			var ids []store.ID
 			for range 50 {
 				rec := h.create("")
 				h.age(rec.ID, 24*time.Hour)
@@ -263,16 +263,16 @@ var touching = []testCase{
 		name: "touch brings what is known of the client, and forgets nothing",
 		why:  "the list of devices",
 		run: func(h *harness) {
-			rec, err := h.store.Create(h.ctx, sessionstore.Draft{ID: h.newID(), Client: client})
+			rec, err := h.store.Create(h.ctx, store.Draft{ID: h.newID(), Client: client})
 			if err != nil {
 				h.Fatal(err)
 			}
 			other := h.create("")
-			now := sessionstore.Client{UserAgent: "Tester/2.0"}
-			if err := h.store.Touch(h.ctx, []sessionstore.Touch{{ID: rec.ID, Client: now}, {ID: other.ID, Client: client}}); err != nil {
+			now := store.Client{UserAgent: "Tester/2.0"}
+			if err := h.store.Touch(h.ctx, []store.Touch{{ID: rec.ID, Client: now}, {ID: other.ID, Client: client}}); err != nil {
 				h.Fatal(err)
 			}
-			h.equal("Client", h.load(rec.ID).Client, sessionstore.Client{IP: client.IP, UserAgent: "Tester/2.0"})
+			h.equal("Client", h.load(rec.ID).Client, store.Client{IP: client.IP, UserAgent: "Tester/2.0"})
 			h.equal("other Client", h.load(other.ID).Client, client)
 		},
 	},

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 var expiring = []testCase{
@@ -23,7 +23,7 @@ var expiring = []testCase{
 	{
 		name:   "a session in use is dead at its absolute deadline",
 		why:    "STD-04: both timeouts hold",
-		expiry: sessionstore.Expiry{Idle: 2 * time.Hour, Absolute: 3 * time.Hour},
+		expiry: store.Expiry{Idle: 2 * time.Hour, Absolute: 3 * time.Hour},
 		run: func(h *harness) {
 			rec := h.create("ada")
 			h.age(rec.ID, 90*time.Minute)
@@ -42,11 +42,11 @@ var expiring = []testCase{
 			live, expired, revoked := h.create("ada"), h.create("ada"), h.create("ada")
 			h.age(expired.ID, h.expiry.Idle+h.expiry.Resolution())
 			h.delete(revoked.ID)
-			ids := []sessionstore.ID{live.ID, expired.ID, revoked.ID, h.newID()}
+			ids := []store.ID{live.ID, expired.ID, revoked.ID, h.newID()}
 			isExpired := []bool{false, true, false, false}
-			check := func(store sessionstore.Store, i int) {
-				_, err := store.Load(h.ctx, ids[i], 0)
-				if errors.Is(err, sessionstore.ErrExpired) != isExpired[i] || errors.Is(err, sessionstore.ErrNotFound) != (i > 0) {
+			check := func(peer store.Store, i int) {
+				_, err := peer.Load(h.ctx, ids[i], 0)
+				if errors.Is(err, store.ErrExpired) != isExpired[i] || errors.Is(err, store.ErrNotFound) != (i > 0) {
 					h.Errorf("Load of %s: %v", []string{"a live session", "an expired one", "a revoked one", "one that never was"}[i], err)
 				}
 			}

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-var client = sessionstore.Client{IP: netip.MustParseAddr("2001:db8::7"), UserAgent: "Tester/1.0 (ünïcode)"}
+var client = store.Client{IP: netip.MustParseAddr("2001:db8::7"), UserAgent: "Tester/1.0 (ünïcode)"}
 
 var creating = []testCase{
 	{
@@ -18,11 +18,11 @@ var creating = []testCase{
 		why:  "what was stored is what is served",
 		run: func(h *harness) {
 			id := h.newID()
-			made, err := h.store.Create(h.ctx, sessionstore.Draft{ID: id, Data: object("a", 1, "b", []string{"x"}), Client: client})
+			made, err := h.store.Create(h.ctx, store.Draft{ID: id, Data: object("a", 1, "b", []string{"x"}), Client: client})
 			if err != nil {
 				h.Fatal(err)
 			}
-			for what, rec := range map[string]sessionstore.Record{"Create": made, "Load": h.load(id)} {
+			for what, rec := range map[string]store.Record{"Create": made, "Load": h.load(id)} {
 				h.equal(what+": ID", rec.ID, id)
 				h.equal(what+": Version", rec.Version, int64(1))
 				h.equal(what+": UserID", rec.UserID, "")
@@ -52,7 +52,7 @@ var creating = []testCase{
 	{
 		name:   "the idle deadline never passes the absolute one",
 		why:    "rounding up must not lengthen a session's life",
-		expiry: sessionstore.Expiry{Idle: time.Hour, Absolute: time.Hour},
+		expiry: store.Expiry{Idle: time.Hour, Absolute: time.Hour},
 		run: func(h *harness) {
 			rec := h.create("")
 			h.equal("expires at the absolute deadline", rec.ExpiresAt.Equal(rec.AbsoluteExpiresAt), true)
@@ -71,7 +71,7 @@ var creating = []testCase{
 		name: "create without data is an empty object",
 		why:  "a save patches members of an object",
 		run: func(h *harness) {
-			rec, err := h.store.Create(h.ctx, sessionstore.Draft{ID: h.newID()})
+			rec, err := h.store.Create(h.ctx, store.Draft{ID: h.newID()})
 			if err != nil {
 				h.Fatal(err)
 			}
@@ -84,8 +84,8 @@ var creating = []testCase{
 		why:  "a collision must never take over somebody's session (tower-sessions 0.12)",
 		run: func(h *harness) {
 			rec := h.create("ada", "a", 1)
-			_, err := h.store.Create(h.ctx, sessionstore.Draft{ID: rec.ID, UserID: "eve"})
-			if !errors.Is(err, sessionstore.ErrExists) {
+			_, err := h.store.Create(h.ctx, store.Draft{ID: rec.ID, UserID: "eve"})
+			if !errors.Is(err, store.ErrExists) {
 				h.Errorf("Create: %v, want ErrExists", err)
 			}
 			h.equal("UserID", h.load(rec.ID).UserID, "ada")
@@ -111,7 +111,7 @@ var creating = []testCase{
 		why:  "errors end up in logs",
 		run: func(h *harness) {
 			rec := h.create("canary-user", "k", "canary-value")
-			_, err := h.store.Create(h.ctx, sessionstore.Draft{ID: rec.ID, UserID: "canary-user", Data: object("k", "canary-value")})
+			_, err := h.store.Create(h.ctx, store.Draft{ID: rec.ID, UserID: "canary-user", Data: object("k", "canary-value")})
 			if err == nil || strings.Contains(err.Error(), "canary") {
 				h.Errorf("error: %v", err)
 			}
@@ -124,11 +124,11 @@ var creating = []testCase{
 			rec := h.create("")
 			ctx, cancel := context.WithCancel(h.ctx)
 			cancel()
-			_, create := h.store.Create(ctx, sessionstore.Draft{ID: h.newID()})
+			_, create := h.store.Create(ctx, store.Draft{ID: h.newID()})
 			_, load := h.store.Load(ctx, rec.ID, 0)
 			_, save := h.store.Save(ctx, rec.ID, set("a", 1))
-			_, rotate := h.store.Rotate(ctx, rec.ID, h.newID(), sessionstore.Change{})
-			touch := h.store.Touch(ctx, []sessionstore.Touch{{ID: rec.ID}})
+			_, rotate := h.store.Rotate(ctx, rec.ID, h.newID(), store.Change{})
+			touch := h.store.Touch(ctx, []store.Touch{{ID: rec.ID}})
 			_, del := h.store.Delete(ctx, rec.ID)
 			_, _, prune := h.store.Prune(ctx, 1)
 			_, stats := h.store.Stats(ctx, true)
@@ -175,7 +175,7 @@ var rotating = []testCase{
 		run: func(h *harness) {
 			old := h.create("", "cart", 3)
 			h.age(old.ID, 24*time.Hour)
-			rec, err := h.store.Rotate(h.ctx, old.ID, h.newID(), sessionstore.Change{UserID: "ada", Client: client})
+			rec, err := h.store.Rotate(h.ctx, old.ID, h.newID(), store.Change{UserID: "ada", Client: client})
 			if err != nil {
 				h.Fatal(err)
 			}
@@ -194,12 +194,12 @@ var rotating = []testCase{
 		why:  "one user's data must not reach the next",
 		run: func(h *harness) {
 			old := h.create("ada", "secret", 1)
-			rec, err := h.store.Rotate(h.ctx, old.ID, h.newID(), func() sessionstore.Change { c := set("new", 2); c.UserID = "bob"; return c }())
+			rec, err := h.store.Rotate(h.ctx, old.ID, h.newID(), func() store.Change { c := set("new", 2); c.UserID = "bob"; return c }())
 			if err != nil {
 				h.Fatal(err)
 			}
 			h.data(rec, "new", 2)
-			again, err := h.store.Rotate(h.ctx, rec.ID, h.newID(), sessionstore.Change{UserID: "bob"})
+			again, err := h.store.Rotate(h.ctx, rec.ID, h.newID(), store.Change{UserID: "bob"})
 			if err != nil {
 				h.Fatal(err)
 			}
@@ -226,7 +226,7 @@ var rotating = []testCase{
 		why:  "a collision must never take over somebody's session",
 		run: func(h *harness) {
 			a, b := h.create("ada"), h.create("bob")
-			if _, err := h.store.Rotate(h.ctx, a.ID, b.ID, sessionstore.Change{}); !errors.Is(err, sessionstore.ErrExists) {
+			if _, err := h.store.Rotate(h.ctx, a.ID, b.ID, store.Change{}); !errors.Is(err, store.ErrExists) {
 				h.Errorf("Rotate: %v, want ErrExists", err)
 			}
 			h.equal("a", h.load(a.ID).UserID, "ada")
@@ -239,10 +239,10 @@ var rotating = []testCase{
 		run: func(h *harness) {
 			old := h.create("ada")
 			first, second := h.newID(), h.newID()
-			if _, err := h.store.Rotate(h.ctx, old.ID, first, sessionstore.Change{}); err != nil {
+			if _, err := h.store.Rotate(h.ctx, old.ID, first, store.Change{}); err != nil {
 				h.Fatal(err)
 			}
-			if _, err := h.peer.Rotate(h.ctx, old.ID, second, sessionstore.Change{}); !errors.Is(err, sessionstore.ErrNotFound) {
+			if _, err := h.peer.Rotate(h.ctx, old.ID, second, store.Change{}); !errors.Is(err, store.ErrNotFound) {
 				h.Errorf("second Rotate: %v, want ErrNotFound", err)
 			}
 			h.load(first)

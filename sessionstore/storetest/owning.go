@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 var owning = []testCase{
@@ -17,7 +17,7 @@ var owning = []testCase{
 		name: "list shows a user's live sessions, the newest first, in pages",
 		why:  "a list of devices is no use with somebody else's, dead ones or gaps",
 		run: func(h *harness) {
-			want := make([]sessionstore.ID, 7)
+			want := make([]store.ID, 7)
 			for i := range want {
 				want[i] = h.create("ada", "n", i).ID
 				h.age(want[i], time.Duration(i)*time.Hour)
@@ -27,8 +27,8 @@ var owning = []testCase{
 			h.age(h.create("ada").ID, h.expiry.Absolute)
 			h.delete(h.create("ada").ID)
 			for _, size := range []int{0, 1, 2, 3, 7, 8} {
-				var got []sessionstore.ID
-				page := sessionstore.Page{Max: size}
+				var got []store.ID
+				page := store.Page{Max: size}
 				for {
 					recs, err := h.peer.List(h.ctx, "ada", page)
 					if err != nil {
@@ -57,7 +57,7 @@ var owning = []testCase{
 		why:  "STD-06: a handle from somebody else's list must be worth nothing",
 		run: func(h *harness) {
 			mine, other, eves := h.create("ada"), h.create("ada"), h.create("eve")
-			for _, sel := range []sessionstore.Selection{
+			for _, sel := range []store.Selection{
 				{UserID: "eve", Handle: mine.ID.Handle()},
 				{UserID: "ada", Handle: eves.ID.Handle()},
 				{UserID: "ada", Handle: "no handle at all"},
@@ -67,7 +67,7 @@ var owning = []testCase{
 			} {
 				h.revoke(sel)
 			}
-			h.revoke(sessionstore.Selection{UserID: "ada", Handle: mine.ID.Handle()}, mine.ID)
+			h.revoke(store.Selection{UserID: "ada", Handle: mine.ID.Handle()}, mine.ID)
 			h.dead(mine.ID)
 			h.load(other.ID)
 			h.load(eves.ID)
@@ -79,22 +79,22 @@ var owning = []testCase{
 		run: func(h *harness) {
 			a, b, c, eves, nobodys := h.create("ada"), h.create("ada"), h.create("ada"), h.create("eve"), h.create("")
 			h.age(h.create("ada").ID, h.expiry.Absolute) // has ended, and is not counted
-			h.revoke(sessionstore.Selection{UserID: "ada", Except: b.ID}, a.ID, c.ID)
+			h.revoke(store.Selection{UserID: "ada", Except: b.ID}, a.ID, c.ID)
 			h.dead(a.ID)
 			h.dead(c.ID)
 			h.load(b.ID)
-			h.revoke(sessionstore.Selection{UserID: "ada"}, b.ID)
+			h.revoke(store.Selection{UserID: "ada"}, b.ID)
 			h.dead(b.ID)
 			h.load(eves.ID)
 			h.load(nobodys.ID)
-			ids, r, err := h.store.Revoke(h.ctx, sessionstore.Selection{All: true})
+			ids, r, err := h.store.Revoke(h.ctx, store.Selection{All: true})
 			if err != nil || len(ids) > 0 || r.Count < 2 || !r.Committed {
 				h.Errorf("Revoke of all: %d ids, %+v, %v", len(ids), r, err)
 			}
-			for _, id := range []sessionstore.ID{eves.ID, nobodys.ID} {
+			for _, id := range []store.ID{eves.ID, nobodys.ID} {
 				if r.MaxExposure == 0 { // a cache can't be told of so many
 					h.dead(id)
-				} else if _, err := h.peer.Save(h.ctx, id, set("k", 1)); !errors.Is(err, sessionstore.ErrNotFound) {
+				} else if _, err := h.peer.Save(h.ctx, id, set("k", 1)); !errors.Is(err, store.ErrNotFound) {
 					h.Errorf("Save of a session that was revoked with all others: %v, want ErrNotFound", err)
 				}
 			}
@@ -104,14 +104,14 @@ var owning = []testCase{
 		name: "revoke keeps the latest logins of a user",
 		why:  "STD-07: the session that has just begun must not be the one to go",
 		run: func(h *harness) {
-			var ids []sessionstore.ID
+			var ids []store.ID
 			for i := range 5 {
 				id := h.create("ada").ID
 				h.age(id, time.Duration(i)*time.Minute)
 				ids = append(ids, id)
 			}
-			h.revoke(sessionstore.Selection{UserID: "ada", Keep: 5})
-			h.revoke(sessionstore.Selection{UserID: "ada", Keep: 2}, ids[2:]...)
+			h.revoke(store.Selection{UserID: "ada", Keep: 5})
+			h.revoke(store.Selection{UserID: "ada", Keep: 2}, ids[2:]...)
 			h.load(ids[0])
 			h.load(ids[1])
 			h.dead(ids[2])
@@ -131,12 +131,12 @@ var owning = []testCase{
 					wg.Go(func() {
 						for i := 0; ; i++ {
 							late := revoked.Load()
-							rec, err := h.peer.Rotate(h.ctx, id, h.newID(), sessionstore.Change{})
+							rec, err := h.peer.Rotate(h.ctx, id, h.newID(), store.Change{})
 							if i == 0 {
 								going.Done()
 							}
 							switch {
-							case errors.Is(err, sessionstore.ErrNotFound):
+							case errors.Is(err, store.ErrNotFound):
 								return
 							case err != nil:
 								h.Errorf("Rotate: %v", err)
@@ -150,7 +150,7 @@ var owning = []testCase{
 					})
 				}
 				going.Wait()
-				if _, _, err := h.store.Revoke(h.ctx, sessionstore.Selection{UserID: "ada"}); err != nil {
+				if _, _, err := h.store.Revoke(h.ctx, store.Selection{UserID: "ada"}); err != nil {
 					h.Errorf("Revoke: %v", err)
 				}
 				revoked.Store(true)
@@ -167,24 +167,24 @@ var owning = []testCase{
 			var wg sync.WaitGroup
 			for i := range crowd {
 				anonymous := h.create("").ID
-				store := h.store
+				inner := h.store
 				if i%2 == 0 {
-					store = h.peer
+					inner = h.peer
 				}
 				wg.Go(func() {
 					var err error
 					switch i % 3 {
 					case 0:
-						_, err = store.Create(h.ctx, sessionstore.Draft{ID: h.newID(), UserID: "ada", MaxSessions: limit})
+						_, err = inner.Create(h.ctx, store.Draft{ID: h.newID(), UserID: "ada", MaxSessions: limit})
 					case 1:
-						_, err = store.Rotate(h.ctx, anonymous, h.newID(), sessionstore.Change{UserID: "ada", MaxSessions: limit})
+						_, err = inner.Rotate(h.ctx, anonymous, h.newID(), store.Change{UserID: "ada", MaxSessions: limit})
 					case 2:
-						_, err = store.Save(h.ctx, anonymous, sessionstore.Change{UserID: "ada", MaxSessions: limit})
+						_, err = inner.Save(h.ctx, anonymous, store.Change{UserID: "ada", MaxSessions: limit})
 					}
 					switch {
 					case err == nil:
 						in.Add(1)
-					case errors.Is(err, sessionstore.ErrTooManySessions):
+					case errors.Is(err, store.ErrTooManySessions):
 						refused.Add(1)
 					default:
 						h.Errorf("a login: %v", err)
@@ -194,12 +194,12 @@ var owning = []testCase{
 			wg.Wait()
 			h.equal("logins", in.Load(), int32(limit))
 			h.equal("refusals", refused.Load(), int32(crowd-limit))
-			recs, err := h.store.List(h.ctx, "ada", sessionstore.Page{})
+			recs, err := h.store.List(h.ctx, "ada", store.Page{})
 			if err != nil || len(recs) != limit {
 				h.Errorf("%d sessions, %v, want %d", len(recs), err, limit)
 			}
 			// Logging in again from a session of one's own takes no further place.
-			if _, err := h.store.Rotate(h.ctx, recs[0].ID, h.newID(), sessionstore.Change{UserID: "ada", MaxSessions: limit}); err != nil {
+			if _, err := h.store.Rotate(h.ctx, recs[0].ID, h.newID(), store.Change{UserID: "ada", MaxSessions: limit}); err != nil {
 				h.Errorf("a renewed login: %v", err)
 			}
 		},
@@ -211,21 +211,21 @@ var owning = []testCase{
 			const limit, crowd = 3, 20
 			var wg sync.WaitGroup
 			for i := range crowd {
-				store := h.store
+				inner := h.store
 				if i%2 == 0 {
-					store = h.peer
+					inner = h.peer
 				}
 				wg.Go(func() {
-					if _, err := store.Create(h.ctx, sessionstore.Draft{ID: h.newID(), UserID: "ada"}); err != nil {
+					if _, err := inner.Create(h.ctx, store.Draft{ID: h.newID(), UserID: "ada"}); err != nil {
 						h.Errorf("Create: %v", err)
 					}
-					if _, _, err := store.Revoke(h.ctx, sessionstore.Selection{UserID: "ada", Keep: limit}); err != nil {
+					if _, _, err := inner.Revoke(h.ctx, store.Selection{UserID: "ada", Keep: limit}); err != nil {
 						h.Errorf("Revoke: %v", err)
 					}
 				})
 			}
 			wg.Wait()
-			recs, err := h.store.List(h.ctx, "ada", sessionstore.Page{})
+			recs, err := h.store.List(h.ctx, "ada", store.Page{})
 			if err != nil || len(recs) != limit {
 				h.Errorf("%d sessions are left, %v, want %d", len(recs), err, limit)
 			}
@@ -237,25 +237,25 @@ var owning = []testCase{
 		run: func(h *harness) {
 			alone, adas := h.create(""), h.create("ada")
 			deleted, expired, moved := h.create("ada"), h.create("ada"), h.create("ada")
-			for _, rec := range []sessionstore.Record{alone, adas, deleted, moved} {
+			for _, rec := range []store.Record{alone, adas, deleted, moved} {
 				h.load(rec.ID) // and so into a cache
 			}
 			h.age(expired.ID, h.expiry.Absolute)
 			if _, err := h.peer.Delete(h.ctx, deleted.ID); err != nil {
 				h.Fatalf("Delete: %v", err)
 			}
-			next, err := h.peer.Rotate(h.ctx, moved.ID, h.newID(), sessionstore.Change{})
+			next, err := h.peer.Rotate(h.ctx, moved.ID, h.newID(), store.Change{})
 			if err != nil {
 				h.Fatalf("Rotate: %v", err)
 			}
 			was := h.load(alone.ID)
-			ids := []sessionstore.ID{deleted.ID, alone.ID, moved.ID, h.newID(), adas.ID, expired.ID, next.ID}
+			ids := []store.ID{deleted.ID, alone.ID, moved.ID, h.newID(), adas.ID, expired.ID, next.ID}
 			alive, ended, err := h.store.Alive(h.ctx, ids)
 			if err != nil {
 				h.Fatalf("Alive: %v", err)
 			}
-			h.equal("the living", sorted(alive), sorted([]sessionstore.ID{alone.ID, adas.ID, next.ID}))
-			h.equal("the dead", sorted(ended), sorted([]sessionstore.ID{deleted.ID, moved.ID, ids[3], expired.ID}))
+			h.equal("the living", sorted(alive), sorted([]store.ID{alone.ID, adas.ID, next.ID}))
+			h.equal("the dead", sorted(ended), sorted([]store.ID{deleted.ID, moved.ID, ids[3], expired.ID}))
 			is := h.load(alone.ID)
 			const step = time.Microsecond // a cache keeps no more
 			h.equal("LastSeenAt", is.LastSeenAt.Truncate(step).Equal(was.LastSeenAt.Truncate(step)), true)
@@ -270,7 +270,7 @@ var owning = []testCase{
 		why:  "an emergency must not give a session a longer life, nor a login a fresher look",
 		run: func(h *harness) {
 			before := h.create("ada")
-			rec, err := h.store.Create(h.ctx, sessionstore.Draft{ID: h.newID(), UserID: "ada", Age: time.Hour})
+			rec, err := h.store.Create(h.ctx, store.Draft{ID: h.newID(), UserID: "ada", Age: time.Hour})
 			if err != nil {
 				h.Fatalf("Create: %v", err)
 			}
@@ -288,11 +288,11 @@ var owning = []testCase{
 	{
 		name:   "a fixed session that existed elsewhere keeps its deadline",
 		why:    "an emergency must change no time of a session that does not slide",
-		expiry: sessionstore.Expiry{Idle: 3 * time.Hour, Absolute: 24 * time.Hour, Fixed: true},
+		expiry: store.Expiry{Idle: 3 * time.Hour, Absolute: 24 * time.Hour, Fixed: true},
 		run: func(h *harness) {
 			for _, user := range []string{"", "ada"} {
 				before := h.create(user)
-				rec, err := h.store.Create(h.ctx, sessionstore.Draft{ID: h.newID(), UserID: user, Age: time.Hour})
+				rec, err := h.store.Create(h.ctx, store.Draft{ID: h.newID(), UserID: user, Age: time.Hour})
 				if err != nil {
 					h.Fatalf("Create: %v", err)
 				}
@@ -310,19 +310,19 @@ var owning = []testCase{
 }
 
 // sorted is a set of ids.
-func sorted(ids []sessionstore.ID) string {
-	ids = slices.SortedFunc(slices.Values(ids), func(a, b sessionstore.ID) int { return bytes.Compare(a[:], b[:]) })
+func sorted(ids []store.ID) string {
+	ids = slices.SortedFunc(slices.Values(ids), func(a, b store.ID) int { return bytes.Compare(a[:], b[:]) })
 	return fmt.Sprint(ids)
 }
 
 // revoke checks which sessions a selection ends.
-func (h *harness) revoke(sel sessionstore.Selection, want ...sessionstore.ID) {
+func (h *harness) revoke(sel store.Selection, want ...store.ID) {
 	h.Helper()
 	ids, r, err := h.store.Revoke(h.ctx, sel)
 	if err != nil {
 		h.Fatalf("Revoke: %v", err)
 	}
-	ended := map[sessionstore.ID]bool{}
+	ended := map[store.ID]bool{}
 	for _, id := range ids {
 		ended[id] = true
 	}

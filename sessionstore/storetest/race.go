@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 var racing = []testCase{
@@ -57,7 +57,7 @@ var racing = []testCase{
 						case <-done:
 							return
 						default:
-							_ = h.peer.Touch(h.ctx, []sessionstore.Touch{{ID: rec.ID}})
+							_ = h.peer.Touch(h.ctx, []store.Touch{{ID: rec.ID}})
 						}
 					}
 				})
@@ -82,9 +82,9 @@ var racing = []testCase{
 				var won atomic.Bool
 				var wg sync.WaitGroup
 				wg.Go(func() { _, _ = h.peer.Save(h.ctx, rec.ID, set("a", 2)) })
-				wg.Go(func() { _ = h.peer.Touch(h.ctx, []sessionstore.Touch{{ID: rec.ID}}) })
+				wg.Go(func() { _ = h.peer.Touch(h.ctx, []store.Touch{{ID: rec.ID}}) })
 				wg.Go(func() {
-					_, err := h.peer.Rotate(h.ctx, rec.ID, rotated, sessionstore.Change{})
+					_, err := h.peer.Rotate(h.ctx, rec.ID, rotated, store.Change{})
 					won.Store(err == nil)
 				})
 				wg.Go(func() { _, _ = h.store.Delete(h.ctx, rec.ID) })
@@ -107,11 +107,11 @@ var racing = []testCase{
 			var wg sync.WaitGroup
 			for i := range 8 {
 				wg.Go(func() {
-					_, err := h.peer.Create(h.ctx, sessionstore.Draft{ID: id, UserID: fmt.Sprint("user", i)})
+					_, err := h.peer.Create(h.ctx, store.Draft{ID: id, UserID: fmt.Sprint("user", i)})
 					switch {
 					case err == nil:
 						won.Add(1)
-					case !errors.Is(err, sessionstore.ErrExists):
+					case !errors.Is(err, store.ErrExists):
 						h.Errorf("Create: %v, want ErrExists", err)
 					}
 				})
@@ -126,13 +126,13 @@ var racing = []testCase{
 		run: func(h *harness) {
 			for range 10 {
 				rec := h.create("ada", "a", 1)
-				ids := make([]sessionstore.ID, 6)
+				ids := make([]store.ID, 6)
 				var won atomic.Int32
 				var wg sync.WaitGroup
 				for i := range ids {
 					ids[i] = h.newID()
 					wg.Go(func() {
-						if _, err := h.peer.Rotate(h.ctx, rec.ID, ids[i], sessionstore.Change{}); err == nil {
+						if _, err := h.peer.Rotate(h.ctx, rec.ID, ids[i], store.Change{}); err == nil {
 							won.Add(1)
 						}
 					})
@@ -155,7 +155,7 @@ var racing = []testCase{
 		why:  "PG-09: a prune that saw the old deadline must look again",
 		run: func(h *harness) {
 			for range 10 {
-				var ids []sessionstore.ID
+				var ids []store.ID
 				for range 20 {
 					rec := h.create("")
 					h.age(rec.ID, rec.ExpiresAt.Sub(rec.ValidatedAt)-10*time.Millisecond) // expires while this goes on

@@ -1,4 +1,4 @@
-// Package storetest is the contract of [sessionstore.Store], executable. Every store of this module passes it, and a
+// Package storetest is the contract of [store.Store], executable. Every store of this module passes it, and a
 // store of your own should:
 //
 //	func TestStore(t *testing.T) {
@@ -18,29 +18,29 @@ import (
 	"testing"
 	"time"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Subject is the store under test.
 type Subject struct {
 	// New makes an empty store. Two stores from one New must not see each other's sessions.
-	New func(t *testing.T, e sessionstore.Expiry) sessionstore.Store
+	New func(t *testing.T, e store.Expiry) store.Store
 
 	// Age moves a session into the past: all its times, deadlines included, become d earlier. This is how the suite
 	// lets time pass.
-	Age func(t *testing.T, s sessionstore.Store, id sessionstore.ID, d time.Duration)
+	Age func(t *testing.T, s store.Store, id store.ID, d time.Duration)
 
 	// Peer makes another instance over the same sessions, as a second server process has one. Without it, the
 	// suite uses the store itself.
-	Peer func(t *testing.T, s sessionstore.Store) sessionstore.Store
+	Peer func(t *testing.T, s store.Store) store.Store
 
 	// Forget empties what stands in front of the store and its peers. A cache needn't be told of a Touch, which changes
 	// nothing but deadlines, so the suite calls it after each. Nil for a store without a cache.
-	Forget func(t *testing.T, s sessionstore.Store)
+	Forget func(t *testing.T, s store.Store)
 }
 
 // weekly is the expiry that most cases use.
-var weekly = sessionstore.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
+var weekly = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
 
 // Run checks every clause of the contract, each as a subtest.
 func Run(t *testing.T, subject Subject) {
@@ -54,7 +54,7 @@ func Run(t *testing.T, subject Subject) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			expiry := weekly
-			if c.expiry != (sessionstore.Expiry{}) {
+			if c.expiry != (store.Expiry{}) {
 				expiry = c.expiry
 			}
 			store := subject.New(t, expiry)
@@ -77,7 +77,7 @@ func Run(t *testing.T, subject Subject) {
 type testCase struct {
 	name   string
 	why    string
-	expiry sessionstore.Expiry // zero: weekly
+	expiry store.Expiry // zero: weekly
 	run    func(*harness)
 }
 
@@ -85,29 +85,29 @@ type testCase struct {
 type harness struct {
 	*testing.T
 	ctx     context.Context
-	store   sessionstore.Store
-	peer    sessionstore.Store
-	expiry  sessionstore.Expiry
+	store   store.Store
+	peer    store.Store
+	expiry  store.Expiry
 	subject Subject
 	floors  sync.Map // ID: the version that a save told its client to ask for
 }
 
-func (h *harness) newID() (id sessionstore.ID) {
+func (h *harness) newID() (id store.ID) {
 	_, _ = rand.Read(id[:])
 	return id
 }
 
 // create makes a session with values given as key, value, key, value.
-func (h *harness) create(userID string, values ...any) sessionstore.Record {
+func (h *harness) create(userID string, values ...any) store.Record {
 	h.Helper()
-	rec, err := h.store.Create(h.ctx, sessionstore.Draft{ID: h.newID(), UserID: userID, Data: object(values...)})
+	rec, err := h.store.Create(h.ctx, store.Draft{ID: h.newID(), UserID: userID, Data: object(values...)})
 	if err != nil {
 		h.Fatalf("Create: %v", err)
 	}
 	return rec
 }
 
-func (h *harness) load(id sessionstore.ID) sessionstore.Record {
+func (h *harness) load(id store.ID) store.Record {
 	h.Helper()
 	floor, _ := h.floors.Load(id)
 	version, _ := floor.(int64)
@@ -118,7 +118,7 @@ func (h *harness) load(id sessionstore.ID) sessionstore.Record {
 	return rec
 }
 
-func (h *harness) save(id sessionstore.ID, c sessionstore.Change) sessionstore.Record {
+func (h *harness) save(id store.ID, c store.Change) store.Record {
 	h.Helper()
 	rec, err := h.store.Save(h.ctx, id, c)
 	if err != nil {
@@ -128,11 +128,11 @@ func (h *harness) save(id sessionstore.ID, c sessionstore.Change) sessionstore.R
 	return rec
 }
 
-func (h *harness) touch(ids ...sessionstore.ID) {
+func (h *harness) touch(ids ...store.ID) {
 	h.Helper()
-	var touches []sessionstore.Touch
+	var touches []store.Touch
 	for _, id := range ids {
-		touches = append(touches, sessionstore.Touch{ID: id})
+		touches = append(touches, store.Touch{ID: id})
 	}
 	if err := h.store.Touch(h.ctx, touches); err != nil {
 		h.Fatalf("Touch: %v", err)
@@ -142,41 +142,41 @@ func (h *harness) touch(ids ...sessionstore.ID) {
 	}
 }
 
-func (h *harness) delete(id sessionstore.ID) {
+func (h *harness) delete(id store.ID) {
 	h.Helper()
 	if _, err := h.store.Delete(h.ctx, id); err != nil {
 		h.Fatalf("Delete: %v", err)
 	}
 }
 
-func (h *harness) age(id sessionstore.ID, d time.Duration) {
+func (h *harness) age(id store.ID, d time.Duration) {
 	h.Helper()
 	h.subject.Age(h.T, h.store, id, d)
 }
 
 // dead checks that no method of the store takes the session for alive.
-func (h *harness) dead(id sessionstore.ID) {
+func (h *harness) dead(id store.ID) {
 	h.Helper()
-	if _, err := h.store.Load(h.ctx, id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+	if _, err := h.store.Load(h.ctx, id, 0); !errors.Is(err, store.ErrNotFound) {
 		h.Errorf("Load of a dead session: %v, want ErrNotFound", err)
 	}
-	if _, err := h.peer.Load(h.ctx, id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+	if _, err := h.peer.Load(h.ctx, id, 0); !errors.Is(err, store.ErrNotFound) {
 		h.Errorf("Load of a dead session by another instance: %v, want ErrNotFound", err)
 	}
-	if _, err := h.store.Save(h.ctx, id, set("k", 1)); !errors.Is(err, sessionstore.ErrNotFound) {
+	if _, err := h.store.Save(h.ctx, id, set("k", 1)); !errors.Is(err, store.ErrNotFound) {
 		h.Errorf("Save of a dead session: %v, want ErrNotFound", err)
 	}
-	if _, err := h.store.Rotate(h.ctx, id, h.newID(), sessionstore.Change{}); !errors.Is(err, sessionstore.ErrNotFound) {
+	if _, err := h.store.Rotate(h.ctx, id, h.newID(), store.Change{}); !errors.Is(err, store.ErrNotFound) {
 		h.Errorf("Rotate of a dead session: %v, want ErrNotFound", err)
 	}
 	h.touch(id)
-	if _, err := h.store.Load(h.ctx, id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+	if _, err := h.store.Load(h.ctx, id, 0); !errors.Is(err, store.ErrNotFound) {
 		h.Errorf("Load after touching a dead session: %v, want ErrNotFound", err)
 	}
 }
 
 // data checks a session's values, whatever the order of its members.
-func (h *harness) data(rec sessionstore.Record, values ...any) {
+func (h *harness) data(rec store.Record, values ...any) {
 	h.Helper()
 	var got, want any
 	if err := json.Unmarshal(rec.Data, &got); err != nil {
@@ -211,8 +211,8 @@ func object(values ...any) json.RawMessage {
 }
 
 // set is a change of values given as key, value, key, value.
-func set(values ...any) sessionstore.Change {
-	c := sessionstore.Change{Set: map[string]json.RawMessage{}}
+func set(values ...any) store.Change {
+	c := store.Change{Set: map[string]json.RawMessage{}}
 	for i := 0; i < len(values); i += 2 {
 		raw, err := json.Marshal(values[i+1])
 		if err != nil {

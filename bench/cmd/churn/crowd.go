@@ -3,12 +3,12 @@ package main
 import (
 	"math/rand/v2"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // crowd knows which sessions are alive: those in use stand first.
 type crowd struct {
-	live   []sessionstore.ID
+	live   []store.ID
 	active int
 }
 
@@ -20,7 +20,7 @@ func (c *crowd) comeAndGo(n int) {
 }
 
 // arrive adds new sessions, which are in use in place of others.
-func (c *crowd) arrive(ids []sessionstore.ID) {
+func (c *crowd) arrive(ids []store.ID) {
 	for _, id := range ids {
 		c.live = append(c.live, id)
 		c.swap(rand.IntN(c.active), len(c.live)-1)
@@ -31,7 +31,7 @@ func (c *crowd) arrive(ids []sessionstore.ID) {
 func (c *crowd) pick(n int) []int { return rand.Perm(c.active)[:min(n, c.active)] }
 
 // leave takes some of those not in use away.
-func (c *crowd) leave(n int) (gone []sessionstore.ID) {
+func (c *crowd) leave(n int) (gone []store.ID) {
 	for range min(n, len(c.live)-c.active-1) {
 		last := len(c.live) - 1
 		c.swap(c.active+rand.IntN(len(c.live)-c.active), last)

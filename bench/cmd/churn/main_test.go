@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 func TestARunMeasuresEveryOperation(t *testing.T) {
@@ -52,15 +52,15 @@ func TestAVariantChangesTheTable(t *testing.T) {
 func TestTheCrowdKeepsEverySessionOnce(t *testing.T) {
 	c := crowd{active: 10}
 	for i := range 40 {
-		c.live = append(c.live, sessionstore.ID{byte(i)})
+		c.live = append(c.live, store.ID{byte(i)})
 	}
 	c.comeAndGo(100)
-	c.arrive([]sessionstore.ID{{100}, {101}})
+	c.arrive([]store.ID{{100}, {101}})
 	gone := c.leave(12)
 	if len(gone) != 12 || len(c.live) != 30 {
 		t.Fatalf("%d have left, %d are left", len(gone), len(c.live))
 	}
-	seen := map[sessionstore.ID]bool{}
+	seen := map[store.ID]bool{}
 	for _, id := range append(gone, c.live...) {
 		if seen[id] {
 			t.Fatal("a session is there twice")

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/reporadar/pgsession/bench/internal/rows"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const (
@@ -50,8 +50,8 @@ func (m mix) problem() string {
 
 // expiry moves deadlines in steps of an hour. Sessions that were last used up to four hours ago outlive a run that takes
 // six times its time.
-func (m mix) expiry() sessionstore.Expiry {
-	return sessionstore.Expiry{Idle: 10 * m.hour, Absolute: 100 * m.hour}
+func (m mix) expiry() store.Expiry {
+	return store.Expiry{Idle: 10 * m.hour, Absolute: 100 * m.hour}
 }
 
 // total is how many requests the run stands for.
@@ -63,7 +63,7 @@ var operations = []string{"touch", "create", "login", "save", "delete", "prune"}
 // churner does what a mix says to one table.
 type churner struct {
 	mix
-	store sessionstore.Store
+	store store.Store
 	crowd crowd
 	next  int // names new users
 }
@@ -77,20 +77,20 @@ func (c *churner) minute(ctx context.Context, operation string, minute int) (n i
 		return c.touch(ctx)
 	case "create":
 		n = share(c.creates)
-		ids := make([]sessionstore.ID, n)
+		ids := make([]store.ID, n)
 		err = together(ctx, n, func(ctx context.Context, i int) error {
 			ids[i] = newID()
-			_, err := c.store.Create(ctx, sessionstore.Draft{ID: ids[i], Data: rows.Named("visitor")})
+			_, err := c.store.Create(ctx, store.Draft{ID: ids[i], Data: rows.Named("visitor")})
 			return err
 		})
 		c.crowd.arrive(ids)
 	case "login":
 		n = share(c.logins)
 		picked := c.crowd.pick(n)
-		fresh := make([]sessionstore.ID, len(picked))
+		fresh := make([]store.ID, len(picked))
 		err = together(ctx, len(picked), func(ctx context.Context, i int) error {
 			fresh[i] = newID()
-			_, err := c.store.Rotate(ctx, c.crowd.live[picked[i]], fresh[i], sessionstore.Change{UserID: rows.Name(c.next + i)})
+			_, err := c.store.Rotate(ctx, c.crowd.live[picked[i]], fresh[i], store.Change{UserID: rows.Name(c.next + i)})
 			return err
 		})
 		c.next += n
@@ -103,7 +103,7 @@ func (c *churner) minute(ctx context.Context, operation string, minute int) (n i
 		n = len(picked)
 		err = together(ctx, n, func(ctx context.Context, i int) error {
 			value := json.RawMessage(fmt.Sprintf(`"page %d of the catalogue"`, mathrand.IntN(1000)))
-			_, err := c.store.Save(ctx, c.crowd.live[picked[i]], sessionstore.Change{Set: map[string]json.RawMessage{"seen": value}})
+			_, err := c.store.Save(ctx, c.crowd.live[picked[i]], store.Change{Set: map[string]json.RawMessage{"seen": value}})
 			return err
 		})
 	case "delete":
@@ -131,7 +131,7 @@ func (c *churner) minute(ctx context.Context, operation string, minute int) (n i
 func (c *churner) touch(ctx context.Context) (int, error) {
 	for f := range flushes {
 		present := c.crowd.live[c.crowd.active*f/flushes : c.crowd.active*(f+1)/flushes]
-		touches := make([]sessionstore.Touch, len(present))
+		touches := make([]store.Touch, len(present))
 		for i, id := range present {
 			touches[i].ID = id
 		}
@@ -152,7 +152,7 @@ func together(ctx context.Context, n int, call func(context.Context, int) error)
 	return g.Wait()
 }
 
-func newID() (id sessionstore.ID) {
+func newID() (id store.ID) {
 	_, _ = rand.Read(id[:])
 	return id
 }

@@ -13,11 +13,12 @@ import (
 
 	"github.com/reporadar/pgsession/bench/internal/rows"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Cached is this library's chain: the cache, if there is a Redis for it, and Postgres.
 type Cached struct {
-	store   sessionstore.Store
+	store   store.Store
 	manager *sessionstore.Manager
 	pool    *pgxpool.Pool
 
@@ -70,7 +71,7 @@ func (c *Cached) Payload(ctx context.Context, i int) ([]byte, error) {
 	return rec.Data, err
 }
 
-func (c *Cached) load(ctx context.Context, i int) (sessionstore.Record, error) {
+func (c *Cached) load(ctx context.Context, i int) (store.Record, error) {
 	rec, err := c.store.Load(ctx, rows.ID(i), 0)
 	if rec.AnsweredAt.IsZero() {
 		c.Rows.Add(1)

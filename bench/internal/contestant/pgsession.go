@@ -9,6 +9,7 @@ import (
 
 	"github.com/reporadar/pgsession/bench/internal/rows"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Library is this library's store, with its default timeouts.
@@ -23,7 +24,7 @@ var (
 )
 
 // Expiry is the library's default.
-var Expiry = sessionstore.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
+var Expiry = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
 
 // NewLibrary opens the library's store.
 func NewLibrary(ctx context.Context, d *rows.Database) (*Library, error) {
@@ -48,7 +49,7 @@ func (l *Library) Payload(ctx context.Context, i int) ([]byte, error) {
 }
 
 func (l *Library) Save(ctx context.Context, i int, name string) error {
-	_, err := l.Store.Save(ctx, rows.ID(i), sessionstore.Change{Set: quoted(name)})
+	_, err := l.Store.Save(ctx, rows.ID(i), store.Change{Set: quoted(name)})
 	return err
 }
 
@@ -59,7 +60,7 @@ func quoted(name string) map[string]json.RawMessage {
 // NewLogin begins with an anonymous session.
 func (l *Library) NewLogin(ctx context.Context) (Login, error) {
 	login := &libraryLogin{store: l.Store, id: newID()}
-	_, err := l.Store.Create(ctx, sessionstore.Draft{ID: login.id, Data: rows.Payload(0)})
+	_, err := l.Store.Create(ctx, store.Draft{ID: login.id, Data: rows.Payload(0)})
 	return login, err
 }
 
@@ -70,7 +71,7 @@ func (l *Library) Close() error {
 
 type libraryLogin struct {
 	store *sessionstore.Postgres
-	id    sessionstore.ID
+	id    store.ID
 }
 
 // Login does what a request with [sessionstore.Session.Login] comes to.
@@ -79,7 +80,7 @@ func (l *libraryLogin) Login(ctx context.Context, user string) error {
 		return err
 	}
 	id := newID()
-	_, err := l.store.Rotate(ctx, l.id, id, sessionstore.Change{UserID: loginUser, Set: quoted(user)})
+	_, err := l.store.Rotate(ctx, l.id, id, store.Change{UserID: loginUser, Set: quoted(user)})
 	l.id = id
 	return err
 }

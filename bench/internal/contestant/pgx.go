@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/bench/internal/rows"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // LoadSQL is the library's statement for one row; a test compares it with the generated code.
@@ -54,7 +54,7 @@ func (p *Plain) Payload(ctx context.Context, i int) ([]byte, error) {
 	var r plainRow
 	err := p.pool.QueryRow(ctx, LoadSQL, id[:]).Scan(&r.version, &r.created, &r.lastSeen, &r.expires, &r.absolute, &r.authenticated,
 		&r.id, &r.user, &r.ip, &r.agent, &r.data, &r.validated)
-	if err == nil && sessionstore.ID(r.id) != id {
+	if err == nil && store.ID(r.id) != id {
 		err = errOther
 	}
 	return r.data, err

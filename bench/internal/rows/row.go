@@ -8,7 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // filler makes a payload about 400 bytes long.
@@ -20,7 +20,7 @@ const filler = "3 x 0042-871-553 blue; 1 x 0017-224-908 large; 2 x 0090-118-001 
 func Name(i int) string { return fmt.Sprintf("user-%08d", i) }
 
 // ID is the key of row i in the library's table: sha256(int8send(i)).
-func ID(i int) sessionstore.ID {
+func ID(i int) store.ID {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], uint64(i))
 	return sha256.Sum256(b[:])

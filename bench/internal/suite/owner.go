@@ -12,6 +12,7 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/result"
 	"github.com/reporadar/pgsession/bench/internal/rows"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const (
@@ -117,7 +118,7 @@ type owning struct {
 func (w *owning) prime(ctx context.Context, d time.Duration) error {
 	_, err := measure.Rate(ctx, 2*rows.Connections, max(d, time.Second), func(ctx context.Context, c *measure.Caller) error {
 		_, revoke := w.manager.RevokeUser(ctx, "nobody")
-		_, logout := w.library.Store.Delete(ctx, sessionstore.ID{})
+		_, logout := w.library.Store.Delete(ctx, store.ID{})
 		return errors.Join(w.load(ctx, c), w.list(ctx, c), revoke, logout)
 	})
 	return err

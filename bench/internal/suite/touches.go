@@ -11,7 +11,7 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/measure"
 	"github.com/reporadar/pgsession/bench/internal/result"
 	"github.com/reporadar/pgsession/bench/internal/rows"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const (
@@ -119,17 +119,17 @@ func touchPass(ctx context.Context, b *Bench) (p touched, err error) {
 }
 
 // touchAll touches the rows 0..n-1 and returns how many it did in a second.
-func touchAll(ctx context.Context, store sessionstore.Store, n int) (float64, error) {
+func touchAll(ctx context.Context, inner store.Store, n int) (float64, error) {
 	order := rand.Perm(n)
 	began := time.Now()
 	for len(order) > 0 {
 		batch := order[:min(touchBatch, len(order))]
 		order = order[len(batch):]
-		touches := make([]sessionstore.Touch, len(batch))
+		touches := make([]store.Touch, len(batch))
 		for j, i := range batch {
 			touches[j].ID = rows.ID(i)
 		}
-		if err := store.Touch(ctx, touches); err != nil {
+		if err := inner.Touch(ctx, touches); err != nil {
 			return 0, err
 		}
 	}

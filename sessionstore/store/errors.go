@@ -1,4 +1,4 @@
-package sessionstore
+package store
 
 import (
 	"errors"
@@ -12,10 +12,10 @@ var (
 	// An HTTP handler answers it with 503 and leaves the cookie alone.
 	ErrUnavailable = errors.New("session store unavailable")
 
-	// ErrUncertain: a change was sent to Postgres and no answer came, so it is made or not; or it is made, its wait for a
+	// ErrOutcomeUnknown: a change was sent to Postgres and no answer came, so it is made or not; or it is made, its wait for a
 	// synchronous standby was cancelled, and it is lost if the primary is. The same change can be made again without
 	// harm. It comes with ErrUnavailable, or with the error of a context that ended.
-	ErrUncertain = errors.New("the change was sent and not answered: it may have been made")
+	ErrOutcomeUnknown = errors.New("the change was sent and not answered: it may have been made")
 
 	// ErrNotFound: the session was revoked, expired or never existed.
 	ErrNotFound = errors.New("session not found")
@@ -27,12 +27,12 @@ var (
 	// ErrExists: a session with this id exists. With random tokens it means a broken random source.
 	ErrExists = errors.New("session id already in use")
 
-	// ErrTooManySessions: the user has as many sessions as [Config.MaxSessionsPerUser] allows, and
-	// [Config.DenyAtMaxSessions] says that a further login fails.
+	// ErrTooManySessions: the user has as many sessions as [sessionstore.Config.MaxSessionsPerUser] allows, and
+	// [sessionstore.Config.DenyAtMaxSessions] says that a further login fails.
 	ErrTooManySessions = errors.New("the user has too many sessions: one must be ended first")
 
 	// ErrRevoked: the sessions of the user were revoked while the login was
-	// under way, so it may rest on an old password. [ServeError] answers 403,
+	// under way, so it may rest on an old password. [sessionstore.ServeError] answers 403,
 	// and the user logs in again.
 	ErrRevoked = errors.New("login refused: the sessions of this user were revoked meanwhile: log in again")
 )

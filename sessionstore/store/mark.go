@@ -1,6 +1,7 @@
-package sessionstore
+package store
 
 import (
+	"crypto/rand"
 	"slices"
 	"time"
 
@@ -9,10 +10,6 @@ import (
 
 // MarkID names the mark of one revoke: 16 random bytes.
 type MarkID [16]byte
-
-// markLifetime is for how long a mark counts: no session is older. The
-// migrations say the same.
-const markLifetime = 400 * 24 * time.Hour
 
 // Mark is what a revoke of a user or of all users leaves behind, for logins
 // that are under way. A store inserts it and never updates it.
@@ -80,31 +77,39 @@ func (b Began) login() coherence.Login {
 	if b.kind != beganHere {
 		return coherence.Login{Stored: true, At: b.stored}
 	}
-	return coherence.Login{Age: b.age()}
+	return coherence.Login{Age: b.Age()}
 }
 
-// age is how long ago the login began; zero where that is a time of the store.
-func (b Began) age() time.Duration {
+// Age is how long ago the login began; zero where that is a time of the store.
+func (b Began) Age() time.Duration {
 	if b.kind != beganHere {
 		return 0
 	}
 	return coherence.Age(coherence.Instant{}, coherence.InstantAt(b.here, time.Now()))
 }
 
-// in is b, or else the login's time in its row.
-func (b Began) in(rec *Record) Began {
+// In is b, or else the login's time in its row.
+func (b Began) In(rec *Record) Began {
 	if b.IsZero() {
 		b = BeganAt(rec.AuthenticatedAt)
 	}
 	return b
 }
 
-// sparedBy is b for a session that a revoke has left out.
-func (b Began) sparedBy(m MarkID) Began {
+// SparedBy is b for a session that a revoke has left out.
+func (b Began) SparedBy(m MarkID) Began {
 	b.own = append(slices.Clone(b.own), m)
 	return b
 }
 
-// marks reports whether revokes of this selection leave a mark. The trim of a
+// LeavesMark reports whether revokes of this selection leave a mark. The trim of a
 // limit leaves none: two logins under one limit would refuse each other.
-func (s *Selection) marks() bool { return s.All || s.UserID != "" && s.Handle == "" && s.Keep == 0 }
+func (s *Selection) LeavesMark() bool {
+	return s.All || s.UserID != "" && s.Handle == "" && s.Keep == 0
+}
+
+// NewMarkID draws a MarkID.
+func NewMarkID() (id MarkID) {
+	_, _ = rand.Read(id[:])
+	return id
+}

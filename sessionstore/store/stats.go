@@ -1,6 +1,8 @@
-package sessionstore
+package store
 
-import "time"
+import (
+	"time"
+)
 
 // Stats counts sessions.
 type Stats struct {

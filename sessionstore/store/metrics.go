@@ -1,6 +1,54 @@
-package sessionstore
+package store
 
-import "time"
+import (
+	"time"
+)
+
+// PostgresStats tells what Postgres does for the store. All is zero without Postgres.
+//
+// A mean is a difference of two snapshots: Took by Statements is how long a statement takes, Calls by Statements how many
+// calls share one.
+type PostgresStats struct {
+	Loads, Creates, Saves, Rotates CallStats
+	// Touches leave together once a second, so they are not queued: nothing is refused.
+	Touches CallStats
+	// Deletes are the logouts. Each is a statement of its own.
+	Deletes CallStats
+
+	Pool PoolStats
+}
+
+// CallStats counts calls of one kind, and the statements that they came to.
+type CallStats struct {
+	// Calls is how many sessions were asked for.
+	Calls int64
+	// Statements is how many were sent, those that were repeated included. A login that counts its user's sessions is one.
+	Statements int64
+	// Shared are the calls that shared their statement with others.
+	Shared int64
+	// Largest is the most calls that shared one statement.
+	Largest int
+	// Overloaded are the calls that failed with [ErrUnavailable] at once, since thousands waited already.
+	Overloaded int64
+	// Late are the calls that failed with [ErrUnavailable] because those before them took all their time.
+	Late int64
+	// Took is how long the statements took, added up over those that ran at the same time. The wait for a connection is in it,
+	// the wait for a turn is not.
+	Took time.Duration
+}
+
+// PoolStats tells how the connections to Postgres do. A pool that [sessionstore.New] was given serves the application too, and these
+// are its numbers with the application's use in them.
+type PoolStats struct {
+	// Max is how many connections there may be; Used and Idle are those there are.
+	Max, Used, Idle int
+	// Acquires is how often a connection was taken.
+	Acquires int64
+	// Waits is how often none was idle, so that one had to be waited for or made.
+	Waits int64
+	// Waited is for how long, in all.
+	Waited time.Duration
+}
 
 // CacheStats tells how the cache does. All is zero without one. Each load that asks the cache counts as a hit, or
 // under the reason why the store was asked; and twice when that could not be reached either, and the cache was asked again.

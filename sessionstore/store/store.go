@@ -1,4 +1,11 @@
-package sessionstore
+// Package store is the contract between package sessionstore and what keeps its
+// sessions: the Store interface, the values that pass through it, its errors,
+// and the Tracer that measures its calls. It depends on nothing else.
+//
+// An application imports package sessionstore. This package is for those who
+// implement a Store or a Tracer. The suite in
+// [github.com/reporadar/pgsession/sessionstore/storetest] checks a Store.
+package store
 
 import (
 	"context"
@@ -7,7 +14,7 @@ import (
 	"time"
 )
 
-// Store keeps sessions. It is the contract that [NewPostgres] and [NewMemory] honour and that the suite in
+// Store keeps sessions. It is the contract that [sessionstore.NewPostgres] and [sessionstore.NewMemory] honour and that the suite in
 // [github.com/reporadar/pgsession/sessionstore/storetest] executes, case by case.
 //
 // A session is alive while its record is there and its deadline has not passed by the store's own clock. Every
@@ -22,7 +29,7 @@ import (
 // absolute one moves only in a Rotate that logs a user in, which starts a new session in all but data.
 //
 // A session that is not alive is [ErrNotFound]. A store that can't answer is [ErrUnavailable]. A change that was sent
-// and not answered is [ErrUncertain] too: it is made or not, and the same call may be made again. Errors hold no
+// and not answered is [ErrOutcomeUnknown] too: it is made or not, and the same call may be made again. Errors hold no
 // ids and no data.
 //
 // A login is a Create with a user, or a Save or Rotate that sets one. It writes
@@ -131,19 +138,11 @@ type Record struct {
 	// Postgres is available again.
 	Emergency bool
 
-	// began is when the login of a session in [Memory] began. Postgres keeps
+	// began is when the login of a session in [sessionstore.Memory] began. Postgres keeps
 	// AuthenticatedAt alone.
-	began Began
+	Began Began
 
 	Client
-}
-
-// storeNow is the store's clock when it answered.
-func storeNow(r *Record) time.Time {
-	if r.AnsweredAt.IsZero() {
-		return r.ValidatedAt
-	}
-	return r.AnsweredAt
 }
 
 // Client is where a session was last used from. Zero fields are unknown.
@@ -161,8 +160,8 @@ type Page struct {
 	Max int
 }
 
-// size is how many sessions the page has at most.
-func (p Page) size() int {
+// Limit is how many sessions the page has at most.
+func (p Page) Limit() int {
 	const usual, most = 100, 1000
 	if p.Max <= 0 {
 		return usual
@@ -252,4 +251,15 @@ type Revocation struct {
 	// emergency and 250 ms, since one call does not see all that the cache may
 	// hold of a user.
 	MaxExposure time.Duration
+}
+
+// Merge is a client with what is known of a newer sight of it.
+func (c Client) Merge(newer Client) Client {
+	if newer.IP.IsValid() {
+		c.IP = newer.IP
+	}
+	if newer.UserAgent != "" {
+		c.UserAgent = newer.UserAgent
+	}
+	return c
 }

@@ -1,0 +1,35 @@
+package sessionstore
+
+import "github.com/reporadar/pgsession/sessionstore/store"
+
+// The types that this package's own functions and methods take and return, so
+// that an application imports one package. Whoever implements a Store or a
+// Tracer imports [github.com/reporadar/pgsession/sessionstore/store].
+type (
+	// Handle is a session's public name, for lists of devices, logs and
+	// revokes. It is a string. See [store.Handle].
+	Handle = store.Handle
+	// Client is where a session was last used from: IP and UserAgent. See
+	// [store.Client].
+	Client = store.Client
+	// Page is a part of a list: Before and After, as [Info.Next] sets them, and
+	// Max. See [store.Page].
+	Page = store.Page
+	// Revocation is what is promised about sessions that were ended: Count,
+	// Committed, CacheAcked and MaxExposure. See [store.Revocation].
+	Revocation = store.Revocation
+	// Stats counts sessions: Total, Active, Expired, Exact, LastPruneAt and
+	// CountedAt. See [store.Stats].
+	Stats = store.Stats
+	// CallStats counts the calls of one kind and their statements. See
+	// [store.CallStats].
+	CallStats = store.CallStats
+	// Tracer is called when a call of a store begins and ends, by TraceStart and
+	// TraceEnd. See [store.Tracer].
+	Tracer = store.Tracer
+	// Call is the Layer and the Operation of a traced call. See [store.Call].
+	Call = store.Call
+	// CallResult is the Err, Cache, Calls and SQLState of a traced call. See
+	// [store.CallResult].
+	CallResult = store.CallResult
+)
