@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"strings"
 	"syscall"
@@ -261,9 +262,10 @@ func (v verdict) outweighs(w verdict, contacted bool) bool {
 	return !v.outage(contacted) && w.outage(contacted)
 }
 
-// stageOf does not believe pgx when it says of a closed connection that
-// nothing was sent: where a reply is lost in the simple protocol, or in a
-// batch, version 5.12 says the same.
+// stageOf counts a statement on a closed connection as sent, although pgx
+// reports that it is safe to retry. pgx reports the same for the second
+// statement of a call whose first one broke the connection, and the first may
+// have taken effect.
 func stageOf(err error) stage {
 	switch {
 	case is[*acquireError](err), is[*pgconn.ConnectError](err):
@@ -376,7 +378,8 @@ func classOfGo(err error) class {
 	return classUnknown
 }
 
-// isTLS: crypto/tls returns an alert as a net.OpError.
+// isTLS: crypto/tls returns an alert as a net.OpError. An error of a file is
+// one of sslcert or sslkey, which pgx reads in each handshake.
 func isTLS(err error) bool {
 	var op *net.OpError
 	if errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error") {
@@ -385,6 +388,7 @@ func isTLS(err error) bool {
 	for _, is := range []func(error) bool{
 		is[*tls.CertificateVerificationError], is[tls.RecordHeaderError], is[tls.AlertError],
 		is[x509.UnknownAuthorityError], is[x509.HostnameError], is[x509.CertificateInvalidError], is[x509.SystemRootsError],
+		is[*fs.PathError],
 	} {
 		if is(err) {
 			return true

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -257,20 +258,16 @@ var classified = []struct {
 	{"bad file descriptor", onRead(syscall.EBADF), classUnknown, "none", unclear, "no"},
 	{"commit whose connection pgx calls closed", given(commitError{fmt.Errorf("commit: %w", pgconn.ErrConnClosed)}), classLost, "repeatable", unclear, "after contact"},
 	{"canceled", given(fmt.Errorf("query: %w", context.Canceled)), classCanceled, "none", unclear, "no"},
-	{"a reply lost in the simple protocol", func(t *testing.T) error {
-		err := using(serving(hangUp))(t)
-		if !pgconn.SafeToRetry(err) {
-			t.Error("pgx is mended: stageOf may believe it again")
-		}
-		return err
-	}, classLost, "repeatable", unclear, "after contact"},
-	{"connection closed before", func(t *testing.T) error {
-		conn, err := connect(t, "sslmode=disable", serving(silent))
+	{"a reply lost in the simple protocol", using(serving(hangUp)), classLost, "repeatable", unclear, "after contact"},
+	{"a second statement after a lost reply", func(t *testing.T) error {
+		conn, err := connect(t, "sslmode=disable", serving(hangUp))
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.Close(t.Context())
-		_, err = conn.Exec(t.Context(), "SELECT 1").ReadAll()
+		if _, err := conn.Exec(t.Context(), "SELECT 1").ReadAll(); err == nil {
+			t.Fatal("no reply was lost")
+		}
+		_, err = conn.Exec(t.Context(), "SELECT 2").ReadAll()
 		return err
 	}, classLost, "repeatable", unclear, "after contact"},
 	{"reset while the statement is read", func(t *testing.T) error {
@@ -317,6 +314,7 @@ var classified = []struct {
 	{"connect: another host's certificate", connectingTo("", failing(&tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}}})), classTLS, "none", noEffect, "no"},
 	{"connect: certificate expired", connectingTo("", failing(x509.CertificateInvalidError{Reason: x509.Expired, Cert: &x509.Certificate{}})), classTLS, "none", noEffect, "no"},
 	{"connect: no TLS record", connectingTo("", failing(tls.RecordHeaderError{Msg: "x"})), classTLS, "none", noEffect, "no"},
+	{"connect: client certificate's file missing", connectingTo("", failing(fmt.Errorf("unable to read sslkey: %w", &fs.PathError{Op: "open", Path: "key.pem", Err: syscall.ENOENT}))), classTLS, "none", noEffect, "no"},
 	{"connect: TLS alert", connectingTo("", failing(&net.OpError{Op: "remote error", Err: tls.AlertError(40)})), classTLS, "none", noEffect, "no"},
 	{"connect: wrong password", connectingTo("", refusing("28P01")), classLogin, "none", noEffect, "no"},
 	{"connect: pg_hba.conf", connectingTo("", refusing("28000")), classLogin, "none", noEffect, "no"},

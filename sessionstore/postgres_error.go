@@ -181,8 +181,8 @@ func (p *Postgres) on(ctx context.Context, op operation, statements func(*pgxpoo
 	return err
 }
 
-// commitError is of a COMMIT that was sent. pgx says of some, whose answer was lost, that the connection was closed before
-// anything was sent (the simple protocol, version 5.12), and so may be sent again.
+// commitError is the error of a COMMIT. Its transaction counts as sent, also
+// if pgx reports that the COMMIT itself was not.
 type commitError struct{ error }
 
 func (e commitError) SafeToRetry() bool { return false }
