@@ -5,6 +5,7 @@ const module = "github.com/reporadar/pgsession"
 // imports says, for each package of the root module, what it may import beside the standard library. "x/..." is x and
 // everything below it.
 var imports = map[string][]string{
+	module:               {}, // its page on pkg.go.dev
 	"internal/batch":     {},
 	"internal/gen":       {"github.com/jackc/pgx/v5/..."},
 	"internal/schema":    {module + "/internal/gen", "github.com/jackc/pgx/v5/..."},
