@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/integration/internal/process"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
 const (
@@ -62,7 +63,7 @@ func start(t *testing.T, environment ...string) *app {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := running.Stop(patience, syscall.SIGTERM); err != nil {
+		if err := running.Stop(testkit.Patience, syscall.SIGTERM); err != nil {
 			t.Error(err)
 		}
 		if log := a.log(); strings.Contains(log, "panic") || strings.Contains(log, "cut off") {
@@ -73,7 +74,7 @@ func start(t *testing.T, environment ...string) *app {
 	case a.url = <-a.listening:
 	case <-running.Done():
 		t.Fatalf("the app ended with status %d:\n%s", running.Status(), a.log())
-	case <-time.After(patience):
+	case <-time.After(testkit.Patience):
 		t.Fatalf("the app does not listen:\n%s", a.log())
 	}
 	return a

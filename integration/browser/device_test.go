@@ -13,6 +13,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
 // device is a browser of a user, with one tab. What its pages complain about fails the test, and so does a request to anybody
@@ -118,16 +120,16 @@ func (d *device) complain() {
 	}
 }
 
-// do runs actions, within patience.
+// do runs actions, within the patience of the tests.
 func (d *device) do(actions ...chromedp.Action[chromedp.Void]) {
 	d.t.Helper()
 	run(d, chromedp.Steps(actions...))
 }
 
-// run is what an action gives, within patience.
+// run is what an action gives, within the patience of the tests.
 func run[T any](d *device, action chromedp.Action[T]) T {
 	d.t.Helper()
-	ctx, stop := context.WithTimeout(d.ctx, patience)
+	ctx, stop := context.WithTimeout(d.ctx, testkit.Patience)
 	defer stop()
 	v, err := chromedp.Run(ctx, action)
 	if err != nil {

@@ -11,13 +11,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
-	"time"
-)
 
-// patience is how long anything may take that is waited for.
-const patience = 30 * time.Second
+	"github.com/reporadar/pgsession/integration/internal/testkit"
+)
 
 var (
 	program  string // the built demo
@@ -58,11 +55,8 @@ func runAll(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 
-	program = filepath.Join(dir, "webapp")
-	build := exec.Command("go", "build", "-o", program, "./examples/webapp")
-	build.Dir = filepath.Join("..", "..")
-	if output, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n%s", build, err, output)
+	if err := testkit.Build(&program, "./examples/webapp")(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	if entrance, err = openGate(); err != nil {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
 // open goes to a page of the device's home and waits until it is there.
@@ -24,7 +26,7 @@ func (d *device) follow(selector string) int64 {
 // leave does what leads to another page, and waits until that is there.
 func (d *device) leave(actions ...chromedp.Action[chromedp.Void]) int64 {
 	d.t.Helper()
-	ctx, stop := context.WithTimeout(d.ctx, patience)
+	ctx, stop := context.WithTimeout(d.ctx, testkit.Patience)
 	defer stop()
 	answer, err := chromedp.RunResponse(ctx, actions...)
 	if err != nil {
@@ -42,7 +44,7 @@ func ask[T any](d *device, expression string) T {
 // until waits until an expression is true, also across pages.
 func (d *device) until(expression string) {
 	d.t.Helper()
-	ctx, stop := context.WithTimeout(d.ctx, patience)
+	ctx, stop := context.WithTimeout(d.ctx, testkit.Patience)
 	defer stop()
 	for {
 		// While a page goes and the next comes there is nobody to answer. By the clock, since a tab in the background draws nothing.

@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -197,7 +198,7 @@ func (d *device) stays(user string) {
 // keeps and brings back as they were: there a poll never ends.
 func (d *device) sees(expression string) {
 	d.t.Helper()
-	deadline, stop := context.WithTimeout(d.ctx, patience)
+	deadline, stop := context.WithTimeout(d.ctx, testkit.Patience)
 	defer stop()
 	for {
 		ctx, next := context.WithTimeout(deadline, time.Second)

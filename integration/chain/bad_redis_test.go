@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -209,7 +210,7 @@ func TestARedisThatBeginsToRefuseWrites(t *testing.T) {
 				t.Fatalf("the cache is %q", got)
 			}
 			r.redis.Do(test.refuse...)
-			eventually(t, "the health says so", func() bool {
+			testkit.Eventually(t, "the health says so", func() bool {
 				_, _ = i.Load(t.Context(), i.create(t), 0)
 				return health() == "degraded"
 			})
@@ -224,7 +225,7 @@ func TestARedisThatBeginsToRefuseWrites(t *testing.T) {
 				t.Errorf("%+v", s)
 			}
 			r.redis.Do(test.take...)
-			eventually(t, "the health says that it is over", func() bool { return health() == "ok" })
+			testkit.Eventually(t, "the health says that it is over", func() bool { return health() == "ok" })
 			if said := log.String(); !strings.Contains(said, "redis takes writes again") {
 				t.Errorf("it says:\n%s", said)
 			}

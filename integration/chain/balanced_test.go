@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
 // One instance behind a load balancer is cut off from Postgres and logs a user
@@ -27,8 +29,8 @@ func TestAnEmergencyBehindALoadBalancer(t *testing.T) {
 		here.want("/me", http.StatusOK, "alice")
 	}
 	cut.toPostgres.heal()
-	eventually(t, "the emergency ends", func() bool { return cut.manager.StoreName() != "memory" })
-	eventually(t, "the session is everywhere", func() bool {
+	testkit.Eventually(t, "the emergency ends", func() bool { return cut.manager.StoreName() != "memory" })
+	testkit.Eventually(t, "the session is everywhere", func() bool {
 		_, user, cookies := there.get("/set")
 		if cookies != 0 {
 			t.Fatal("the cookie was written for no reason")

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -48,10 +49,10 @@ func TestALoginOfAnEmergencyThatBeganBeforeARevoke(t *testing.T) {
 	if _, err := whole.manager.RevokeUser(t.Context(), "alice"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the revoke is older than the StoreTimeout", func() bool {
+	testkit.Eventually(t, "the revoke is older than the StoreTimeout", func() bool {
 		return pgtest.One[bool](t, r.admin, "SELECT max(revoked_at) + interval '1.5 s' < now() FROM pgsession.marks")
 	})
-	created, rotated, moved := newID(), newID(), newID()
+	created, rotated, moved := testkit.NewID(), testkit.NewID(), testkit.NewID()
 	login := store.BeganHere(began)
 	if _, err := cut.Create(t.Context(), store.Draft{ID: created, UserID: "alice", Began: login}); err != nil {
 		t.Fatal(err)
@@ -74,8 +75,8 @@ func TestALoginOfAnEmergencyThatBeganBeforeARevoke(t *testing.T) {
 // emergency waits until the instance knows that it does not reach Postgres.
 func (i *instance) emergency(t *testing.T) {
 	t.Helper()
-	eventually(t, "the emergency begins", func() bool {
-		_, _ = i.Load(t.Context(), newID(), 0)
+	testkit.Eventually(t, "the emergency begins", func() bool {
+		_, _ = i.Load(t.Context(), testkit.NewID(), 0)
 		return i.manager.StoreName() == "memory"
 	})
 }
@@ -83,5 +84,5 @@ func (i *instance) emergency(t *testing.T) {
 // restored waits until the sessions of the emergency are in Postgres.
 func (i *instance) restored(t *testing.T) {
 	t.Helper()
-	eventually(t, "the emergency ends", func() bool { return i.manager.ChainStats().Emergency.Since.IsZero() })
+	testkit.Eventually(t, "the emergency ends", func() bool { return i.manager.ChainStats().Emergency.Since.IsZero() })
 }

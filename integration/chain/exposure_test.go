@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -93,7 +94,7 @@ func TestTheLongestServiceAfterARevoke(t *testing.T) {
 
 // exposure ends a session that all instances have just loaded, and lets all of them load it until nobody may serve it any more.
 func exposure(t *testing.T, instances []*instance, n int) (revoked sessionstore.Revocation, seen time.Duration) {
-	ctx, id := context.Background(), newID()
+	ctx, id := context.Background(), testkit.NewID()
 	if _, err := instances[n%3].Create(ctx, store.Draft{ID: id, UserID: "alice"}); err != nil {
 		t.Error(err)
 		return revoked, 0

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/integration/internal/process"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -47,7 +48,7 @@ func TestAFillThatIsLateAndATombstoneThatIsLost(t *testing.T) {
 	r := newRig(t)
 	b := r.open()
 	b.warm(t, b.create(t)) // it knows Postgres's clock
-	eventually(t, "the revoked session is served", func() bool {
+	testkit.Eventually(t, "the revoked session is served", func() bool {
 		id, release := heldFill(t, r.open())
 		began := time.Now()
 		if revoked, err := b.Delete(t.Context(), id); err != nil || !revoked.Committed {
@@ -74,7 +75,7 @@ func TestAFillThatIsLateAndASaveThatIsForgotten(t *testing.T) {
 	r := newRig(t)
 	b := r.open()
 	b.warm(t, b.create(t))
-	eventually(t, "the older version comes back", func() bool {
+	testkit.Eventually(t, "the older version comes back", func() bool {
 		id, release := heldFill(t, r.open())
 		began := time.Now()
 		saved, err := b.Save(t.Context(), id, setting("n", 1))
@@ -87,7 +88,7 @@ func TestAFillThatIsLateAndASaveThatIsForgotten(t *testing.T) {
 			return false
 		}
 		var older time.Duration
-		eventually(t, "the save is seen", func() bool {
+		testkit.Eventually(t, "the save is seen", func() bool {
 			asked := time.Since(began)
 			rec, err := b.Load(t.Context(), id, saved.Floor)
 			if err != nil {
@@ -125,7 +126,7 @@ func TestAStaleEntryMakesWay(t *testing.T) {
 	id := i.create(t)
 	i.warm(t, id)
 	r.redis.Do("PEXPIRE", key(id), time.Hour.Milliseconds()) // it does not go by itself
-	eventually(t, "the entry is stale", func() bool {
+	testkit.Eventually(t, "the entry is stale", func() bool {
 		rec, err := i.Load(t.Context(), id, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -141,7 +142,7 @@ func heldFill(t *testing.T, a *instance) (id store.ID, release func()) {
 	id = a.create(t)
 	held := a.toRedis.trap("hold", "upstream", "evalsha", "EVALSHA")
 	held.left.Store(1)
-	eventually(t, "a fill is on its way", func() bool { // none follows on a Redis that did not answer in its time
+	testkit.Eventually(t, "a fill is on its way", func() bool { // none follows on a Redis that did not answer in its time
 		if _, err := a.Load(t.Context(), id, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +161,7 @@ func TestAFillerThatIsStopped(t *testing.T) {
 			r := newRig(t)
 			b := r.open()
 			b.warm(t, b.create(t))
-			eventually(t, "a filler goes on in time", func() bool { return stopFiller(t, r, b, sleeps) })
+			testkit.Eventually(t, "a filler goes on in time", func() bool { return stopFiller(t, r, b, sleeps) })
 		})
 	}
 }
@@ -236,7 +237,7 @@ func newFiller(t *testing.T, r *rig) *filling {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := f.process.Stop(patience, syscall.SIGCONT, syscall.SIGTERM); err != nil {
+		if err := f.process.Stop(testkit.Patience, syscall.SIGCONT, syscall.SIGTERM); err != nil {
 			t.Error(err)
 		}
 	})

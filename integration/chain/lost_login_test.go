@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -152,7 +153,7 @@ func TestALostReplyAndNobodyToAsk(t *testing.T) {
 				lost.left.Store(1000)
 				s.want("/me", http.StatusServiceUnavailable, "")
 				const ids = "SELECT string_agg(encode(id, 'hex'), ' ') FROM pgsession.sessions"
-				eventually(t, "the change was sent and is not answered", func() bool {
+				testkit.Eventually(t, "the change was sent and is not answered", func() bool {
 					lost.left.Store(0)
 					s.want("/me", http.StatusOK, "alice") // the connection is good
 					rows = pgtest.One[string](t, r.admin, ids)

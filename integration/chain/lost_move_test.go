@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -37,8 +38,8 @@ func startMove(t *testing.T, at lostAt) *moving {
 	r := newRig(t)
 	m := &moving{rig: r, t: t, a: r.open(impatient(2 * time.Second)), b: r.open()}
 	m.a.toPostgres.down()
-	eventually(t, "the emergency begins", func() bool {
-		_, _ = m.a.Load(t.Context(), newID(), 0)
+	testkit.Eventually(t, "the emergency begins", func() bool {
+		_, _ = m.a.Load(t.Context(), testkit.NewID(), 0)
 		return m.a.manager.StoreName() == "memory"
 	})
 	m.id = m.a.create(t, "n", 1)
@@ -51,7 +52,7 @@ func startMove(t *testing.T, at lostAt) *moving {
 // ends waits for the end of the emergency, and fails when the session is served where it must not be any more.
 func (m *moving) ends(revoked bool) {
 	m.t.Helper()
-	eventually(m.t, "the emergency ends", func() bool {
+	testkit.Eventually(m.t, "the emergency ends", func() bool {
 		if _, err := m.a.Load(m.t.Context(), m.id, 0); revoked && err == nil {
 			m.t.Fatal("the session is served by the instance that had it in memory, after another has ended it")
 		}
@@ -96,7 +97,7 @@ func TestAMoveThatNobodyAnswered(t *testing.T) {
 			t.Run("it is ended where it was made", func(t *testing.T) {
 				t.Parallel()
 				m := startMove(t, at)
-				eventually(t, "it is ended", func() bool { _, err := m.a.Delete(t.Context(), m.id); return err == nil })
+				testkit.Eventually(t, "it is ended", func() bool { _, err := m.a.Delete(t.Context(), m.id); return err == nil })
 				m.ends(true)
 				m.want(false)
 			})

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -27,7 +28,7 @@ func TestLostReplies(t *testing.T) {
 	// lose loses the next answer and says what the caller was told.
 	lose := func(call func() error) error {
 		t.Helper()
-		if err := i.manager.Store().Touch(ctx, []store.Touch{{ID: newID()}}); err != nil { // so that the connection is good
+		if err := i.manager.Store().Touch(ctx, []store.Touch{{ID: testkit.NewID()}}); err != nil { // so that the connection is good
 			t.Fatal(err)
 		}
 		lost.left.Store(1)
@@ -45,7 +46,7 @@ func TestLostReplies(t *testing.T) {
 		}
 	}
 	for range rounds {
-		id, next := newID(), newID()
+		id, next := testkit.NewID(), testkit.NewID()
 		draft := store.Draft{ID: id, UserID: "alice"}
 		uncertain("create", lose(func() error { _, err := i.Create(ctx, draft); return err }))
 		if _, err := i.Create(ctx, draft); !errors.Is(err, sessionstore.ErrExists) {

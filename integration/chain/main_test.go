@@ -10,39 +10,16 @@
 package chain_test
 
 import (
-	"fmt"
 	"os"
 	"testing"
-	"time"
-)
 
-// patience is how long anything may take that is waited for.
-const patience = 30 * time.Second
+	"github.com/reporadar/pgsession/integration/internal/testkit"
+)
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == fillerCommand {
 		filler()
 		return
 	}
-	if os.Getenv("TEST_DATABASE_URL") == "" {
-		fmt.Fprintln(os.Stderr, "TEST_DATABASE_URL is not set: run the tests with `make test`")
-		os.Exit(1)
-	}
-	// Throwaway servers are wanted as such: no test may stop a server that somebody named, nor one in a container.
-	_ = os.Unsetenv("REDIS_URL")
-	_ = os.Unsetenv("DATABASE_URL")
-	_ = os.Setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
-	os.Exit(m.Run())
-}
-
-// eventually waits until something is so. It asks again and again, rather than for a time that would be enough.
-func eventually(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for deadline := time.Now().Add(patience); !so(); <-again.C {
-		if time.Now().After(deadline) {
-			t.Fatal("it never came to be: ", what)
-		}
-	}
+	testkit.Main(m, testkit.NeedPostgres, testkit.OwnServers)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -32,8 +33,8 @@ func (i *instance) leave(t *testing.T, x reach) {
 		return
 	}
 	i.toPostgres.down()
-	eventually(t, "the emergency begins", func() bool {
-		_, _ = i.Load(t.Context(), newID(), 0)
+	testkit.Eventually(t, "the emergency begins", func() bool {
+		_, _ = i.Load(t.Context(), testkit.NewID(), 0)
 		return i.manager.StoreName() == "memory"
 	})
 }
@@ -111,11 +112,11 @@ func (p *partition) run() {
 		i.toPostgres.heal()
 	}
 	for _, i := range p.all() {
-		eventually(p.t, "the emergency ends", func() bool { return i.manager.Health(p.t.Context()).Status == "ok" })
+		testkit.Eventually(p.t, "the emergency ends", func() bool { return i.manager.Health(p.t.Context()).Status == "ok" })
 	}
 	for _, i := range p.all() {
 		for _, id := range p.ids { // what was committed only now may be fresh somewhere, if the tombstone was not acknowledged
-			eventually(p.t, "it is dead", func() bool {
+			testkit.Eventually(p.t, "it is dead", func() bool {
 				_, err := i.Load(p.t.Context(), id, 0)
 				return errors.Is(err, sessionstore.ErrNotFound)
 			})

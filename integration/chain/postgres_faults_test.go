@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -40,7 +41,7 @@ func TestPostgresIsAway(t *testing.T) {
 			if _, err := i.Save(t.Context(), known, setting("k", 1)); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("save: %v, want ErrUnavailable", err)
 			}
-			if _, err := i.Create(t.Context(), store.Draft{ID: newID()}); !errors.Is(err, sessionstore.ErrUnavailable) {
+			if _, err := i.Create(t.Context(), store.Draft{ID: testkit.NewID()}); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("create: %v, want ErrUnavailable", err)
 			}
 			if revoked, err := i.Delete(t.Context(), unknown); !errors.Is(err, sessionstore.ErrUnavailable) || revoked.Committed {
@@ -96,7 +97,7 @@ func TestAnEmergencyAndItsEnd(t *testing.T) {
 			}
 
 			fault(a.toPostgres)
-			eventually(t, "the emergency begins", func() bool {
+			testkit.Eventually(t, "the emergency begins", func() bool {
 				_, err := a.Load(t.Context(), unknown, 0)
 				if !errors.Is(err, sessionstore.ErrUnavailable) {
 					t.Fatalf("load: %v", err)
@@ -112,7 +113,7 @@ func TestAnEmergencyAndItsEnd(t *testing.T) {
 			if _, err := a.Save(t.Context(), known, setting("n", 8)); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("it is there to be read only: %v", err)
 			}
-			fresh, moved := a.create(t, "n", 1), newID()
+			fresh, moved := a.create(t, "n", 1), testkit.NewID()
 			if rec, err := a.Save(t.Context(), fresh, setting("n", 2)); err != nil || number(rec, "n") != 2 {
 				t.Errorf("a session in memory: %v", err)
 			}
@@ -131,7 +132,7 @@ func TestAnEmergencyAndItsEnd(t *testing.T) {
 			}
 
 			a.toPostgres.heal()
-			eventually(t, "the emergency ends", func() bool { return a.manager.Health(t.Context()).Status == "ok" })
+			testkit.Eventually(t, "the emergency ends", func() bool { return a.manager.Health(t.Context()).Status == "ok" })
 			for _, i := range []*instance{a, b} {
 				if rec, err := i.Load(t.Context(), moved, 0); err != nil || rec.UserID != "alice" || number(rec, "n") != 2 {
 					t.Errorf("the session made meanwhile: %v", err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -53,7 +54,7 @@ func TestNothingFailsWithRedis(t *testing.T) {
 			fault.end(r, a)
 			w.turns(20)
 			stop()
-			eventually(t, "the cache is used again", func() bool {
+			testkit.Eventually(t, "the cache is used again", func() bool {
 				rec, err := a.Load(t.Context(), id, 0)
 				if err != nil {
 					t.Fatal(err)
@@ -101,13 +102,13 @@ func (w *work) start(visitors int) (stop func()) {
 func (w *work) turns(n int64) {
 	w.t.Helper()
 	until := w.done.Load() + n
-	eventually(w.t, "the visitors go on", func() bool { return w.done.Load() >= until })
+	testkit.Eventually(w.t, "the visitors go on", func() bool { return w.done.Load() >= until })
 }
 
 // turn is the life of a session, on two instances.
 func (w *work) turn() {
 	ctx := context.Background()
-	id := newID()
+	id := testkit.NewID()
 	must := func(what string, err error) {
 		if err != nil {
 			w.t.Errorf("%s: %v", what, err)
@@ -131,7 +132,7 @@ func (w *work) turn() {
 			w.t.Errorf("saved %d, read %d with floor %d", n+1, number(rec, "n"), floor)
 		}
 	}
-	next := newID()
+	next := testkit.NewID()
 	_, err = w.a.Rotate(ctx, id, next, store.Change{UserID: "bob"})
 	must("rotate", err)
 	if _, err = w.a.Load(ctx, next, 0); err != nil {
@@ -185,7 +186,7 @@ func watch(t *testing.T, i *instance, id store.ID, since time.Time, may time.Dur
 		default:
 			t.Fatalf("load: %v", err)
 		}
-		if began > patience {
+		if began > testkit.Patience {
 			t.Fatal("it is served for ever")
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -20,7 +21,7 @@ func TestCallsWhileSessionsAreRestored(t *testing.T) {
 	locked, free := i.create(t), i.create(t)
 	i.toPostgres.down()
 	i.emergency(t)
-	spared := newID()
+	spared := testkit.NewID()
 	if _, err := i.Create(t.Context(), store.Draft{ID: spared, UserID: "bob"}); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func TestCallsWhileSessionsAreRestored(t *testing.T) {
 		t.Fatal(err)
 	}
 	i.toPostgres.heal()
-	eventually(t, "sessions are being restored", func() bool { return i.manager.StoreName() == "postgres" })
+	testkit.Eventually(t, "sessions are being restored", func() bool { return i.manager.StoreName() == "postgres" })
 	if rec, err := i.Load(t.Context(), spared, 0); err != nil || !rec.Emergency {
 		t.Logf("the session that is spared was restored first: %v", err)
 	}

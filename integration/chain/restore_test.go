@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -14,13 +15,13 @@ func TestAnEmergencysSessionsShareStatements(t *testing.T) {
 	r := newRig(t)
 	i := r.open(withoutRedis)
 	i.toPostgres.down()
-	eventually(t, "the emergency begins", func() bool {
-		_, _ = i.Load(t.Context(), newID(), 0)
+	testkit.Eventually(t, "the emergency begins", func() bool {
+		_, _ = i.Load(t.Context(), testkit.NewID(), 0)
 		return !i.manager.ChainStats().Emergency.Since.IsZero()
 	})
 	ids := make([]store.ID, sessions)
 	for n := range ids {
-		ids[n] = newID()
+		ids[n] = testkit.NewID()
 		user := ""
 		if n%2 == 0 {
 			user = "alice"
@@ -31,7 +32,7 @@ func TestAnEmergencysSessionsShareStatements(t *testing.T) {
 	}
 	before := i.manager.ChainStats().Postgres
 	i.toPostgres.heal()
-	eventually(t, "the emergency ends", func() bool { return i.manager.ChainStats().Emergency.Since.IsZero() })
+	testkit.Eventually(t, "the emergency ends", func() bool { return i.manager.ChainStats().Emergency.Since.IsZero() })
 	after := i.manager.ChainStats().Postgres
 	if n := after.Creates.Statements - before.Creates.Statements; n > sessions/10 {
 		t.Errorf("%d sessions were created by %d statements", sessions, n)

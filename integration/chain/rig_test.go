@@ -2,7 +2,6 @@ package chain_test
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/redistest"
 	"github.com/reporadar/pgsession/sessionstore"
@@ -78,7 +78,7 @@ func settings(database, redis string) sessionstore.Config {
 		DatabaseURL: sessionstore.Secret(database), Secrets: []sessionstore.Secret{secret},
 		UseRedis: true, RedisURL: sessionstore.Secret(redis), EncryptionKeys: []sessionstore.Secret{sealing},
 		Cookie:         sessionstore.CookieConfig{NoMarker: true}, // its own tests are in integration/browser
-		CacheFreshness: freshness, StoreTimeout: patience, PruneInterval: -1, Logger: slog.New(slog.DiscardHandler),
+		CacheFreshness: freshness, StoreTimeout: testkit.Patience, PruneInterval: -1, Logger: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -102,11 +102,6 @@ func host(t testing.TB, server string) string {
 		t.Fatal("not a URL")
 	}
 	return u.Host
-}
-
-func newID() (id store.ID) {
-	_, _ = rand.Read(id[:])
-	return id
 }
 
 func object(values map[string]any) json.RawMessage {
@@ -146,7 +141,7 @@ func (i *instance) create(t testing.TB, values ...any) store.ID {
 	for n := 0; n < len(values); n += 2 {
 		data[values[n].(string)] = values[n+1]
 	}
-	id := newID()
+	id := testkit.NewID()
 	if _, err := i.Create(context.Background(), store.Draft{ID: id, UserID: "alice", Data: object(data)}); err != nil {
 		t.Fatalf("Create: %v", err)
 	}
@@ -156,7 +151,7 @@ func (i *instance) create(t testing.TB, values ...any) store.ID {
 // revoke ends a session until Redis acknowledges that too: on a busy machine it may not do so in its time.
 func (i *instance) revoke(t testing.TB, id store.ID) (revoked sessionstore.Revocation, err error) {
 	t.Helper()
-	eventually(t, "Redis acknowledges", func() bool {
+	testkit.Eventually(t, "Redis acknowledges", func() bool {
 		revoked, err = i.Delete(context.Background(), id)
 		return revoked.CacheAcked
 	})
@@ -166,7 +161,7 @@ func (i *instance) revoke(t testing.TB, id store.ID) (revoked sessionstore.Revoc
 // warm makes sure that the cache has a session and that the instance serves it from there.
 func (i *instance) warm(t testing.TB, id store.ID) {
 	t.Helper()
-	eventually(t, "the session is served from the cache", func() bool {
+	testkit.Eventually(t, "the session is served from the cache", func() bool {
 		rec, err := i.Load(context.Background(), id, 0)
 		if err != nil {
 			t.Fatalf("Load: %v", err)

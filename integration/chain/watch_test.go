@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
@@ -129,7 +130,7 @@ func TestConnectionsEndInAnOutage(t *testing.T) {
 					if !errors.Is(why, row.why) {
 						t.Errorf("a connection ended with %v, want %v", why, row.why)
 					}
-				case <-time.After(2 * patience):
+				case <-time.After(2 * testkit.Patience):
 					t.Fatal("connections are still open")
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -37,7 +38,7 @@ func keepsTheContract(t *testing.T, c *cluster) {
 				pc.ConnConfig.Tracer = sent
 			})
 			fresh := func(t *testing.T, e store.Expiry) store.Store {
-				store := sessionstore.NewPostgres(pool, e, patience)
+				store := sessionstore.NewPostgres(pool, e, testkit.Patience)
 				if err := store.Check(t.Context()); err != nil {
 					t.Fatal(err)
 				}

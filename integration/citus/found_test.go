@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -40,7 +41,7 @@ func findsOut(t *testing.T, c *cluster) {
 			knows, _ := c.store(t)
 			ids := sessions(t, knows, "ada", 20)
 			pool, sent := c.pool(t)
-			inner := sessionstore.NewPostgres(pool, daily, patience)
+			inner := sessionstore.NewPostgres(pool, daily, testkit.Patience)
 			first(t, inner, ids)
 			if sent.refused("0A000") == 0 {
 				t.Error("nothing was refused: this test sees nothing")
@@ -84,7 +85,7 @@ func distributedInUse(t *testing.T, c *cluster) {
 	}
 	end := sync.OnceFunc(func() { stop.Store(true); all.Wait() })
 	defer end()
-	some := func(n int64) { eventually(t, "calls go on", func() bool { return calls.Load() >= n }) }
+	some := func(n int64) { testkit.Eventually(t, "calls go on", func() bool { return calls.Load() >= n }) }
 	some(200)
 	if sent.count("SessionSaveMany") == 0 {
 		t.Error("no statement was shared before: this test sees nothing")

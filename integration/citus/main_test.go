@@ -3,29 +3,21 @@
 package citus_test
 
 import (
-	"crypto/rand"
 	"encoding/json"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// patience is how long anything may take that is waited for.
-const patience = 30 * time.Second
-
 var daily = store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
 
-// Some of the tests stop servers: those that somebody named are not for them.
-func TestMain(m *testing.M) {
-	_ = os.Unsetenv("DATABASE_URL")
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { testkit.Main(m, testkit.OwnServers) }
 
 // cluster is a Citus with the table distributed.
 type cluster struct {
@@ -81,7 +73,7 @@ func TestOnCitus(t *testing.T) {
 // next statement.
 func (c *cluster) empty(t *testing.T) {
 	t.Helper()
-	eventually(t, "the table is empty", func() bool {
+	testkit.Eventually(t, "the table is empty", func() bool {
 		_, err := c.admin.Exec(t.Context(), "TRUNCATE pgsession.sessions, pgsession.marks")
 		return err == nil
 	})
@@ -103,16 +95,11 @@ func (c *cluster) pool(t *testing.T) (*pgxpool.Pool, *statements) {
 func (c *cluster) store(t *testing.T) (*sessionstore.Postgres, *statements) {
 	t.Helper()
 	pool, sent := c.pool(t)
-	store := sessionstore.NewPostgres(pool, daily, patience)
+	store := sessionstore.NewPostgres(pool, daily, testkit.Patience)
 	if err := store.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return store, sent
-}
-
-func newID() (id store.ID) {
-	_, _ = rand.Read(id[:])
-	return id
 }
 
 // sessions makes n of them, of one user.
@@ -120,7 +107,7 @@ func sessions(t *testing.T, inner store.Store, user string, n int) []store.ID {
 	t.Helper()
 	ids := make([]store.ID, n)
 	for i := range ids {
-		ids[i] = newID()
+		ids[i] = testkit.NewID()
 		if _, err := inner.Create(t.Context(), store.Draft{ID: ids[i], UserID: user}); err != nil {
 			t.Fatal(err)
 		}
@@ -144,17 +131,5 @@ func expect[T comparable](t testing.TB, what string, got, want T) {
 	t.Helper()
 	if got != want {
 		t.Errorf("%s: got %v, want %v", what, got, want)
-	}
-}
-
-// eventually waits until something is so. It asks again and again, rather than for a time that would be enough.
-func eventually(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for deadline := time.Now().Add(patience); !so(); <-again.C {
-		if time.Now().After(deadline) {
-			t.Fatal("it never came to be: ", what)
-		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -165,7 +166,7 @@ func (p *people) all() (served, refused int) {
 
 func (p *people) back() {
 	p.t.Helper()
-	eventually(p.t, "everybody is served", func() bool { n, _ := p.all(); return n == len(p.cookies) })
+	testkit.Eventually(p.t, "everybody is served", func() bool { n, _ := p.all(); return n == len(p.cookies) })
 }
 
 // One of two workers is killed. Who has a session there gets 503, keeps the cookie, and is logged in when it is back. Everybody

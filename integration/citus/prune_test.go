@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
@@ -70,7 +71,7 @@ func prunesNothingTouched(t *testing.T, c *cluster) {
 	}
 	deleted := make(chan int, 1)
 	go func() { deleted <- pgtest.One[int](t, pruner, "CALL pgsession.prune()") }()
-	eventually(t, "the prune waits for the row", func() bool { return pgtest.One[int](t, c.admin, waiting) >= 1 })
+	testkit.Eventually(t, "the prune waits for the row", func() bool { return pgtest.One[int](t, c.admin, waiting) >= 1 })
 	if n := pgtest.One[int](t, pruner, "CALL pgsession.prune()"); n != 0 {
 		t.Errorf("another one deleted %d meanwhile", n)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -34,7 +35,7 @@ func newSide(t *testing.T, node *pgtest.Cluster) *side {
 	t.Helper()
 	s := &side{admin: node.Pool(), once: make(chan store.ID, 200_000)}
 	pool := pgtest.Pool(t, node.URL, func(pc *pgxpool.Config) { pc.MaxConns = 16 })
-	s.store = sessionstore.NewPostgres(pool, daily, patience)
+	s.store = sessionstore.NewPostgres(pool, daily, testkit.Patience)
 	if err := s.store.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func (s *side) fill(t *testing.T, n int, user string) []store.ID {
 	ids := make([]store.ID, n)
 	raw := make([][]byte, n)
 	for i := range ids {
-		ids[i] = newID()
+		ids[i] = testkit.NewID()
 		raw[i] = ids[i][:]
 	}
 	pgtest.Exec(t, s.admin, `INSERT INTO pgsession.sessions (id, user_id, authenticated_at, expires_at, absolute_expires_at, data)
@@ -112,11 +113,11 @@ func TestRates(t *testing.T) {
 		{"load, 64 callers", 64, func(s *side) (int, error) { _, err := s.store.Load(ctx, s.next(), 0); return 1, err }},
 		{"save, 64 callers", 64, func(s *side) (int, error) { _, err := s.store.Save(ctx, s.next(), setting("k")); return 1, err }},
 		{"create, 64 callers", 64, func(s *side) (int, error) {
-			_, err := s.store.Create(ctx, store.Draft{ID: newID()})
+			_, err := s.store.Create(ctx, store.Draft{ID: testkit.NewID()})
 			return 1, err
 		}},
 		{"login (a new id), 64 callers", 64, func(s *side) (int, error) {
-			id := newID()
+			id := testkit.NewID()
 			_, err := s.store.Rotate(ctx, <-s.once, id, store.Change{UserID: "ada"})
 			s.once <- id
 			return 1, err

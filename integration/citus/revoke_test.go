@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -36,7 +37,7 @@ func revokesAll(t *testing.T, c *cluster, sel store.Selection) {
 			inner := []*sessionstore.Postgres{one, other}[i%2]
 			rotating.Go(func() {
 				for n := 0; ; n++ {
-					next := newID()
+					next := testkit.NewID()
 					if _, err := inner.Rotate(t.Context(), id, next, store.Change{}); errors.Is(err, sessionstore.ErrNotFound) {
 						return
 					} else if err != nil {
@@ -93,7 +94,7 @@ func deadlocksNothing(t *testing.T, c *cluster) {
 					_, err := inner.Save(t.Context(), mine[w], setting("k"))
 					fine("save", err)
 					if w%3 == 0 {
-						_, err := inner.Rotate(t.Context(), mine[w], newID(), store.Change{})
+						_, err := inner.Rotate(t.Context(), mine[w], testkit.NewID(), store.Change{})
 						fine("rotate", err)
 					}
 				})
@@ -121,7 +122,7 @@ func deadlocksNothing(t *testing.T, c *cluster) {
 
 // A revoke in a transaction of the application's: new ids of the user wait for its end, and are refused then.
 func revokesInATransaction(t *testing.T, c *cluster) {
-	m, _ := site(t, c.application, patience)
+	m, _ := site(t, c.application, testkit.Patience)
 	inner, _ := c.store(t)
 	ids := sessions(t, inner, "ada", 8)
 	pool, _ := c.pool(t)
@@ -136,13 +137,13 @@ func revokesInATransaction(t *testing.T, c *cluster) {
 	var rotating sync.WaitGroup
 	for _, id := range ids {
 		rotating.Go(func() {
-			if _, err := inner.Rotate(t.Context(), id, newID(), store.Change{}); !errors.Is(err, sessionstore.ErrNotFound) {
+			if _, err := inner.Rotate(t.Context(), id, testkit.NewID(), store.Change{}); !errors.Is(err, sessionstore.ErrNotFound) {
 				t.Errorf("rotate: %v", err)
 			}
 		})
 	}
 	const held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-	eventually(t, "they wait", func() bool { return pgtest.One[int](t, c.admin, held) == len(ids) })
+	testkit.Eventually(t, "they wait", func() bool { return pgtest.One[int](t, c.admin, held) == len(ids) })
 	if _, err := inner.Load(t.Context(), ids[0], 0); err != nil {
 		t.Errorf("a load before the commit: %v", err)
 	}
@@ -162,7 +163,7 @@ func admitsAsManyAsMay(t *testing.T, c *cluster) {
 	for i := range 12 {
 		logins.Go(func() {
 			inner := []*sessionstore.Postgres{one, other}[i%2]
-			_, err := inner.Create(t.Context(), store.Draft{ID: newID(), UserID: "ada", MaxSessions: 2})
+			_, err := inner.Create(t.Context(), store.Draft{ID: testkit.NewID(), UserID: "ada", MaxSessions: 2})
 			switch {
 			case err == nil:
 				in.Add(1)

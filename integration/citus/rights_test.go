@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -52,7 +53,7 @@ func rights(t *testing.T, c *cluster) {
 
 // An application that connects to a worker would prune and lock beside the others: it is told at its start.
 func refusesAWorker(t *testing.T, c *cluster) {
-	store := sessionstore.NewPostgres(c.nodes[1].Pool(), daily, patience)
+	store := sessionstore.NewPostgres(c.nodes[1].Pool(), daily, testkit.Patience)
 	if err := store.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "prune_state") {
 		t.Errorf("%v, want that prune_state is missing", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -19,7 +20,7 @@ func answerLost(t *testing.T, p *pair) {
 	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'sessionstore'"
 	said := map[string]int{}
 	for range *rounds {
-		inner := storeOn(t, p.url(p.primary, p.standby, readWrite+"&pool_max_conns=50"), patience)
+		inner := storeOn(t, p.url(p.primary, p.standby, readWrite+"&pool_max_conns=50"), testkit.Patience)
 		ids := make([]store.ID, 3*revokes)
 		for i := range ids {
 			ids[i] = store.ID{byte(i), 3}
@@ -49,7 +50,7 @@ func answerLost(t *testing.T, p *pair) {
 				}
 			})
 		}
-		eventually(t, "all wait for the standby", func() bool { return pgtest.One[int](t, p.primary.pool, waiting) == statements })
+		testkit.Eventually(t, "all wait for the standby", func() bool { return pgtest.One[int](t, p.primary.pool, waiting) == statements })
 		p.primary.kill(func() {})
 		thaw()
 		p.standby.promote()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
 )
@@ -32,7 +33,7 @@ func TestThePruneGoesOnAfterAPromotion(t *testing.T) {
 	}
 	p.caughtUp()
 	const launchers = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_cron scheduler'"
-	eventually(t, "pg_cron runs on the primary", func() bool { return pgtest.One[int](t, p.primary.pool, launchers) == 1 })
+	testkit.Eventually(t, "pg_cron runs on the primary", func() bool { return pgtest.One[int](t, p.primary.pool, launchers) == 1 })
 	if n := pgtest.One[int](t, p.standby.pool, launchers); n != 0 {
 		t.Errorf("%d of pg_cron run on the standby", n)
 	}
@@ -44,5 +45,5 @@ func TestThePruneGoesOnAfterAPromotion(t *testing.T) {
 		INSERT INTO pgsession.sessions (id, created_at, expires_at, absolute_expires_at)
 		SELECT sha256(convert_to('expired ' || i, 'UTF8')), now() - interval '2 days', now() - interval '1 s', now() + interval '1 day'
 		FROM generate_series(1, 2500) AS i`)
-	within(t, nextMinute, "the new primary prunes", func() bool { return pgtest.One[bool](t, p.primary.pool, pruned, promoted) })
+	testkit.Within(t, nextMinute, "the new primary prunes", func() bool { return pgtest.One[bool](t, p.primary.pool, pruned, promoted) })
 }

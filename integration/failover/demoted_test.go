@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -15,7 +16,7 @@ import (
 // new one with the first write, and from then on doesn't ask the old one any more: a session that ends afterwards is gone for
 // every load. Whoever only loads finds it within a second or so.
 func demoted(t *testing.T, p *pair) {
-	inner := storeOn(t, p.url(p.primary, p.standby, readWrite), patience)
+	inner := storeOn(t, p.url(p.primary, p.standby, readWrite), testkit.Patience)
 	old, fresh := p.primary, p.standby
 	ids := make([]store.ID, callers)
 	var wg sync.WaitGroup
@@ -31,7 +32,7 @@ func demoted(t *testing.T, p *pair) {
 	if pgtest.One[int](t, old.pool, ours) == 0 {
 		t.Fatal("there are no connections to the primary: this test sees nothing")
 	}
-	reader := storeOn(t, p.url(p.primary, p.standby, readWrite), patience)
+	reader := storeOn(t, p.url(p.primary, p.standby, readWrite), testkit.Patience)
 	if _, err := reader.Load(t.Context(), ids[0], 0); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func demoted(t *testing.T, p *pair) {
 	// An instance that only loads asks now and then.
 	pgtest.Exec(t, fresh.pool, "DELETE FROM pgsession.sessions WHERE id = $1", ids[0][:])
 	stale := 0
-	eventually(t, "a load is answered by the new primary", func() bool {
+	testkit.Eventually(t, "a load is answered by the new primary", func() bool {
 		switch _, err := reader.Load(t.Context(), ids[0], 0); {
 		case errors.Is(err, sessionstore.ErrNotFound):
 			return true
@@ -84,7 +85,7 @@ func demoted(t *testing.T, p *pair) {
 	if n := pgtest.One[int](t, old.pool, there); n != callers {
 		t.Errorf("the old primary has %d sessions, want all %d as they were", n, callers)
 	}
-	eventually(t, "no connection to the old primary is left", func() bool { return pgtest.One[int](t, old.pool, ours) == 0 })
+	testkit.Eventually(t, "no connection to the old primary is left", func() bool { return pgtest.One[int](t, old.pool, ours) == 0 })
 	old.kill(func() {})
 	p.renew(p.swapped())
 }
@@ -97,7 +98,7 @@ func switchover(t *testing.T, p *pair) {
 	load.more(t, 1000)
 	began := time.Now()
 	old.set("default_transaction_read_only", "on")
-	eventually(t, "writes have ended", func() bool {
+	testkit.Eventually(t, "writes have ended", func() bool {
 		return pgtest.One[int](t, old.pool, "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL") == 0
 	})
 	p.received()
@@ -106,7 +107,7 @@ func switchover(t *testing.T, p *pair) {
 	first, all := load.recovered(t)
 	load.more(t, 500)
 	load.end()
-	eventually(t, "no connection to the old primary is left", func() bool { return pgtest.One[int](t, old.pool, ours) == 0 })
+	testkit.Eventually(t, "no connection to the old primary is left", func() bool { return pgtest.One[int](t, old.pool, ours) == 0 })
 	old.kill(func() {})
 	dead := p.swapped()
 	r := reckon(t, p.primary, load.ledgers)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -15,7 +16,7 @@ func emergency(t *testing.T, p *pair) {
 	p.caughtUp()
 	p.primary.kill(func() {})
 	var bob string
-	eventually(t, "a login without a primary", func() bool {
+	testkit.Eventually(t, "a login without a primary", func() bool {
 		bob = s.visit("POST", "/login?user=bob", "").cookie
 		return bob != ""
 	})
@@ -25,7 +26,7 @@ func emergency(t *testing.T, p *pair) {
 	p.standby.promote()
 	promoted := time.Now()
 	dead := p.swapped()
-	eventually(t, "the emergency is over", func() bool { return s.m.ChainStats().Emergency.Since.IsZero() })
+	testkit.Eventually(t, "the emergency is over", func() bool { return s.m.ChainStats().Emergency.Since.IsZero() })
 	if name := s.m.StoreName(); name != "postgres" {
 		t.Errorf("the store in use is %s", name)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -28,7 +29,7 @@ func frozen(t *testing.T, p *pair) {
 		c.StoreTimeout, c.NoEmergency = budget, true
 	})
 	var cookie string
-	eventually(t, "a login within the budget", func() bool {
+	testkit.Eventually(t, "a login within the budget", func() bool {
 		cookie = s.visit("POST", "/login?user=alice", "").cookie
 		return cookie != ""
 	})
@@ -84,9 +85,9 @@ func frozen(t *testing.T, p *pair) {
 
 	thaw()
 	thawed := time.Now()
-	eventually(t, "the session is served again", func() bool { return s.visit("GET", "/", cookie).body == "alice" })
+	testkit.Eventually(t, "the session is served again", func() bool { return s.visit("GET", "/", cookie).body == "alice" })
 	first := time.Since(thawed)
-	eventually(t, "a login works again", func() bool { return s.visit("POST", "/login?user=carol", "").status == http.StatusOK })
+	testkit.Eventually(t, "a login works again", func() bool { return s.visit("POST", "/login?user=carol", "").status == http.StatusOK })
 	t.Logf("after the server goes on: a session is served after %s, a login is made after %s",
 		first.Round(time.Millisecond), time.Since(thawed).Round(time.Millisecond))
 	// A login whose caller gave up may have been made.

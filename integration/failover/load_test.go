@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -88,7 +89,7 @@ func (l *load) mark() time.Time {
 // recovered is how long the first and the last caller took to have a success again.
 func (l *load) recovered(t testing.TB) (first, all time.Duration) {
 	t.Helper()
-	eventually(t, "every caller is served again", func() bool {
+	testkit.Eventually(t, "every caller is served again", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return l.back == callers
@@ -102,7 +103,7 @@ func (l *load) recovered(t testing.TB) (first, all time.Duration) {
 func (l *load) more(t testing.TB, calls int64) {
 	t.Helper()
 	want := l.done.Load() + calls
-	eventually(t, "calls are acknowledged", func() bool { return l.done.Load() >= want })
+	testkit.Eventually(t, "calls are acknowledged", func() bool { return l.done.Load() >= want })
 }
 
 func (l *load) end() {

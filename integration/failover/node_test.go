@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
@@ -92,7 +93,7 @@ func (n *node) kill(killed func()) {
 	}
 	killed()
 	n.pool.Reset()
-	eventually(n.t, "the server is gone", func() bool { return errors.Is(syscall.Kill(postmaster, 0), syscall.ESRCH) })
+	testkit.Eventually(n.t, "the server is gone", func() bool { return errors.Is(syscall.Kill(postmaster, 0), syscall.ESRCH) })
 }
 
 // send passes over a process that has ended meanwhile.
@@ -108,7 +109,7 @@ func (n *node) set(name, value string) {
 	n.t.Helper()
 	pgtest.Exec(n.t, n.pool, "ALTER SYSTEM SET "+name+" = '"+value+"'")
 	pgtest.Exec(n.t, n.pool, "SELECT pg_reload_conf()")
-	eventually(n.t, name+" is "+value, func() bool {
+	testkit.Eventually(n.t, name+" is "+value, func() bool {
 		return pgtest.One[string](n.t, n.pool, "SELECT current_setting('"+name+"')") == value
 	})
 }
@@ -118,7 +119,7 @@ func (n *node) set(name, value string) {
 func (n *node) promote() {
 	n.t.Helper()
 	pgtest.Exec(n.t, n.pool, "SELECT pg_promote(false)")
-	eventually(n.t, "the standby is promoted", func() bool {
+	testkit.Eventually(n.t, "the standby is promoted", func() bool {
 		var standby bool
 		err := n.pool.QueryRow(n.t.Context(), "SELECT pg_is_in_recovery()").Scan(&standby)
 		return err == nil && !standby

@@ -21,6 +21,7 @@ import (
 
 	"github.com/reporadar/pgsession/db"
 	"github.com/reporadar/pgsession/integration/internal/process"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
 )
@@ -181,7 +182,7 @@ func (p *pair) start(n *node) {
 			p.t.Error(err)
 		}
 	})
-	eventually(p.t, "the standby answers", func() bool {
+	testkit.Eventually(p.t, "the standby answers", func() bool {
 		select {
 		case <-running.Done():
 			text, _ := os.ReadFile(log.Name())
@@ -201,7 +202,7 @@ func (p *pair) caughtUp() {
 	p.t.Helper()
 	// A record of its own: the end of what there is may be a page's header, which is replayed with the next record only.
 	lsn := pgtest.One[string](p.t, p.primary.pool, "SELECT pg_logical_emit_message(true, 'failover', '')::text")
-	eventually(p.t, "the standby is as far as the primary", func() bool {
+	testkit.Eventually(p.t, "the standby is as far as the primary", func() bool {
 		return pgtest.One[bool](p.t, p.standby.pool, "SELECT coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, false)", lsn)
 	})
 }
@@ -210,7 +211,7 @@ func (p *pair) caughtUp() {
 func (p *pair) received() {
 	p.t.Helper()
 	lsn := pgtest.One[string](p.t, p.primary.pool, "SELECT pg_current_wal_flush_lsn()::text")
-	eventually(p.t, "the standby has received what the primary has written", func() bool {
+	testkit.Eventually(p.t, "the standby has received what the primary has written", func() bool {
 		return pgtest.One[bool](p.t, p.standby.pool, "SELECT coalesce(pg_last_wal_receive_lsn() >= $1::text::pg_lsn, false)", lsn)
 	})
 }
@@ -220,7 +221,7 @@ func (p *pair) received() {
 func (p *pair) synchronous() {
 	p.t.Helper()
 	p.primary.set("synchronous_standby_names", "*")
-	eventually(p.t, "replication is synchronous", func() bool {
+	testkit.Eventually(p.t, "replication is synchronous", func() bool {
 		return pgtest.One[bool](p.t, p.primary.pool, "SELECT coalesce(bool_or(sync_state = 'sync'), false) FROM pg_stat_replication")
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -14,7 +15,7 @@ import (
 // standbyServesNothing: COH-02. Who connects to a standby without target_session_attrs gets no session from it, and can't
 // end one there.
 func standbyServesNothing(t *testing.T, p *pair) {
-	truth := storeOn(t, p.url(p.primary, p.standby, readWrite), patience)
+	truth := storeOn(t, p.url(p.primary, p.standby, readWrite), testkit.Patience)
 	ids := make([]store.ID, 10)
 	for i := range ids {
 		ids[i] = store.ID{byte(i), 1}
@@ -23,7 +24,7 @@ func standbyServesNothing(t *testing.T, p *pair) {
 		}
 	}
 	p.caughtUp()
-	inner := storeOn(t, p.url(p.standby, p.standby, ""), patience) // each refusal makes the pool connect anew, which takes its time
+	inner := storeOn(t, p.url(p.standby, p.standby, ""), testkit.Patience) // each refusal makes the pool connect anew, which takes its time
 	for name, call := range map[string]func(context.Context, store.ID) error{
 		"Load": func(ctx context.Context, id store.ID) error { _, err := inner.Load(ctx, id, 0); return err },
 		"Load of an unknown session": func(ctx context.Context, id store.ID) error {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -47,7 +48,7 @@ func configured(t testing.TB, databaseURL string, configure func(*pgxpool.Config
 // for the standby again, also where there is nothing left to change.
 func unreplicated(t *testing.T, p *pair) {
 	url := p.url(p.primary, p.standby, readWrite+"&pool_max_conns=50")
-	inner := sessionstore.NewPostgres(configured(t, url, sessionstore.ConfigurePool), expiry, patience)
+	inner := sessionstore.NewPostgres(configured(t, url, sessionstore.ConfigurePool), expiry, testkit.Patience)
 	change := store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}}
 	limited := store.Change{UserID: "carol", MaxSessions: 3}
 	ids := make(map[string]store.ID)
@@ -135,7 +136,7 @@ func unreplicated(t *testing.T, p *pair) {
 					}
 					again <- err
 				}()
-				eventually(t, name+", made again, waits for the standby", func() bool {
+				testkit.Eventually(t, name+", made again, waits for the standby", func() bool {
 					select {
 					case err := <-again:
 						t.Fatalf("%s, made again: %v, and the standby knows nothing of it", name, err)
@@ -159,7 +160,7 @@ func unreplicated(t *testing.T, p *pair) {
 func (p *pair) cut(function, what string, so func() bool) {
 	p.t.Helper()
 	waited := 0
-	eventually(p.t, what, func() bool {
+	testkit.Eventually(p.t, what, func() bool {
 		waited += pgtest.One[int](p.t, p.primary.pool,
 			"SELECT count(*) FILTER (WHERE "+function+"(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'sessionstore'")
 		return so()
@@ -179,7 +180,7 @@ func (p *pair) alone() {
 
 // unreplicatedLogin is the same for an application: the user whose session a standby may not have is not logged in.
 func unreplicatedLogin(t *testing.T, p *pair) {
-	s := open(t, p.url(p.primary, p.standby, readWrite), func(c *sessionstore.Config) { c.StoreTimeout = patience })
+	s := open(t, p.url(p.primary, p.standby, readWrite), func(c *sessionstore.Config) { c.StoreTimeout = testkit.Patience })
 	for how, function := range cuts {
 		t.Run(how, func(t *testing.T) {
 			p.synchronous()
@@ -283,7 +284,7 @@ func unreplicatedShutdown(t *testing.T, p *pair) {
 		}
 		answered <- err
 	}()
-	eventually(t, "the delete waits for the standby", func() bool { return pgtest.One[int](t, p.primary.pool, commits) == 1 })
+	testkit.Eventually(t, "the delete waits for the standby", func() bool { return pgtest.One[int](t, p.primary.pool, commits) == 1 })
 	postmaster := p.primary.postmaster()
 	send(t, postmaster, syscall.SIGINT) // a fast shutdown
 	if err := <-answered; !errors.Is(err, sessionstore.ErrOutcomeUnknown) || !errors.Is(err, sessionstore.ErrUnavailable) {
@@ -291,7 +292,7 @@ func unreplicatedShutdown(t *testing.T, p *pair) {
 	}
 	thaw()
 	p.primary.pool.Reset()
-	eventually(t, "the server is gone", func() bool { return errors.Is(syscall.Kill(postmaster, 0), syscall.ESRCH) })
+	testkit.Eventually(t, "the server is gone", func() bool { return errors.Is(syscall.Kill(postmaster, 0), syscall.ESRCH) })
 	p.standby.promote()
 	dead := p.swapped()
 	pgtest.Exec(t, p.primary.pool, "TRUNCATE pgsession.sessions, pgsession.marks")

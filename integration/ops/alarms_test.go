@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
 )
@@ -80,12 +81,12 @@ func TestTheAlarms(t *testing.T) {
 
 	pgtest.Exec(t, admin, "INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) SELECT sha256(i::text::bytea), now() + interval '1 h', now() + interval '1 h' FROM generate_series(1, 6000) AS i")
 	pgtest.Exec(t, admin, "UPDATE pgsession.sessions SET last_seen_at = now()")
-	eventually(t, patience, "the dead rows are reported", func() bool {
+	testkit.Eventually(t, "the dead rows are reported", func() bool {
 		pgtest.Exec(t, admin, "SELECT 1") // an idle connection keeps its counts for longer
 		return strings.HasPrefix(raised(file), "dead rows: 60")
 	})
 	pgtest.Exec(t, admin, "VACUUM pgsession.sessions")
-	eventually(t, patience, "they are gone", func() bool { return raised(file) == "" })
+	testkit.Eventually(t, "they are gone", func() bool { return raised(file) == "" })
 
 	pgtest.Exec(t, admin, "INSERT INTO pgsession.marks (id, key) VALUES (substr(sha256('m'), 1, 16), sha256('k'))")
 	wants(file)
@@ -124,7 +125,7 @@ func TestTheAlarms(t *testing.T) {
 
 	pgtest.Exec(t, admin, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
 	pgtest.Exec(t, admin, "SELECT pg_reload_conf()")
-	eventually(t, patience, "that no standby answers is seen", func() bool {
+	testkit.Eventually(t, "that no standby answers is seen", func() bool {
 		return raised(file) == "no synchronous standby: every commit waits for one of nobody"
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
 )
@@ -34,7 +35,7 @@ func TestAPruneThatCrashesHarmsNothing(t *testing.T) {
 		_, err := pool.Exec(context.Background(), "CALL pgsession.prune(batch_rows => 10)")
 		failed <- err
 	}()
-	eventually(t, patience, "it waits in the seventh batch", func() bool { return pgtest.One[int](t, pool, waiting) == 1 })
+	testkit.Eventually(t, "it waits in the seventh batch", func() bool { return pgtest.One[int](t, pool, waiting) == 1 })
 	// The postmaster stays; all else is started again.
 	const checkpointer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
 	before := pgtest.One[int](t, pool, checkpointer)
@@ -46,7 +47,7 @@ func TestAPruneThatCrashesHarmsNothing(t *testing.T) {
 		t.Error("it was not killed")
 	}
 	pool.Reset()
-	eventually(t, patience, "the server has started all over", func() bool {
+	testkit.Eventually(t, "the server has started all over", func() bool {
 		var now int
 		err := pool.QueryRow(t.Context(), checkpointer).Scan(&now)
 		return err == nil && now != before

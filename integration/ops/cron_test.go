@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
 )
@@ -111,7 +112,7 @@ func TestAJobRunsAndDeletes(t *testing.T) {
 			must(t, pool, "SET LOCAL ROLE pgsession_pruner; SELECT cron.schedule('pgsession trim', '* * * * *', (SELECT command FROM cron.job WHERE jobname = 'pgsession trim'))")
 			pgtest.Exec(t, pool, fill, 2500)
 
-			eventually(t, nextMinute, "the job has run", func() bool {
+			testkit.Within(t, nextMinute, "the job has run", func() bool {
 				return pgtest.One[int](t, pool, expired) == 0 && pgtest.One[int](t, pool, succeeded, "pgsession prune") > 0
 			})
 			if n := pgtest.One[int](t, pool, alive); n != 2500 {
@@ -121,7 +122,7 @@ func TestAJobRunsAndDeletes(t *testing.T) {
 				t.Errorf("the record of the prune says %d", n)
 			}
 			const runs = "SELECT count(*) FROM cron.job_run_details JOIN cron.job USING (jobid) WHERE jobname LIKE 'pgsession %'"
-			eventually(t, nextMinute, "the other job has run, too", func() bool {
+			testkit.Within(t, nextMinute, "the other job has run, too", func() bool {
 				n := pgtest.One[int](t, pool, runs) // 10,000, and those that came since it looked
 				return n >= 10_000 && n <= 10_006 && pgtest.One[int](t, pool, succeeded, "pgsession trim") > 0
 			})
@@ -181,7 +182,7 @@ func TestAJobRunsInAnotherDatabase(t *testing.T) {
 				}
 			}
 			pgtest.Exec(t, shop, fill, 2500)
-			eventually(t, nextMinute, "the job has run", func() bool {
+			testkit.Within(t, nextMinute, "the job has run", func() bool {
 				return pgtest.One[int](t, shop, expired) == 0 && pgtest.One[int](t, pool, succeeded, "pgsession prune shop") > 0
 			})
 			if said := pgtest.One[string](t, pool, failed); said != "" {

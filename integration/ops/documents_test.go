@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
 )
@@ -153,7 +154,7 @@ func (r *reader) run(t *testing.T, b block) {
 		if b.role == "owner" {
 			t.Fatal("nobody logs in as the owner: a shell has to SET ROLE itself")
 		}
-		ctx, stop := context.WithTimeout(t.Context(), 4*patience) // the first one compiles
+		ctx, stop := context.WithTimeout(t.Context(), 4*testkit.Patience) // the first one compiles
 		defer stop()
 		cmd := exec.CommandContext(ctx, "sh", "-euc", b.text)
 		cmd.Dir = filepath.Join("..", "..")

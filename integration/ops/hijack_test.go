@@ -21,6 +21,7 @@ import (
 
 	"github.com/reporadar/pgsession/db"
 	"github.com/reporadar/pgsession/integration/hijack"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/internal/gen"
 	"github.com/reporadar/pgsession/internal/schema"
@@ -157,7 +158,7 @@ func everything(t *testing.T, url string, collected *hijack.Collector, hostile b
 	modes := []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol}
 	if hostile {
 		modes = nil
-		store := sessionstore.NewPostgres(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, patience)
+		store := sessionstore.NewPostgres(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, testkit.Patience)
 		if err := store.Check(ctx); err == nil || !strings.Contains(err.Error(), "search_path") {
 			t.Errorf("an application starts: %v", err)
 		}
@@ -262,7 +263,7 @@ func migrations(t *testing.T, pool *pgxpool.Pool, url string) {
 		_, err := db.Up(stuck, pool, db.Options{Schema: "second"}) // takes the lock, and waits for the schema
 		first <- err
 	}()
-	eventually(t, patience, "it waits for the schema", func() bool { return pgtest.One[int](t, pgtest.Pool(t, url, safe), waiting) > 0 })
+	testkit.Eventually(t, "it waits for the schema", func() bool { return pgtest.One[int](t, pgtest.Pool(t, url, safe), waiting) > 0 })
 	waiter, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if _, err := db.Up(waiter, pool, db.Options{Schema: "second"}); err == nil || !strings.Contains(err.Error(), "pg_terminate_backend") {
@@ -345,7 +346,7 @@ func library(t *testing.T, pool *pgxpool.Pool) {
 		t.Fatal(err)
 	}
 	manager.EndWatches()
-	store := sessionstore.NewPostgres(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, patience)
+	store := sessionstore.NewPostgres(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, testkit.Patience)
 	if err := store.Check(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -14,9 +13,6 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
-
-// patience is how long anything may take that is waited for.
-const patience = 30 * time.Second
 
 const (
 	// fill makes $1 sessions that have expired, and as many that have not.
@@ -54,16 +50,4 @@ func code(err error) string {
 		return pg.Code
 	}
 	return ""
-}
-
-// eventually waits until something is so. It asks again and again, rather than for a time that would be enough.
-func eventually(t *testing.T, limit time.Duration, what string, so func() bool) {
-	t.Helper()
-	again := time.NewTicker(limit / 3000) // 10 ms of the usual patience
-	defer again.Stop()
-	for deadline := time.Now().Add(limit); !so(); <-again.C {
-		if time.Now().After(deadline) {
-			t.Fatal("it never came to be: ", what)
-		}
-	}
 }

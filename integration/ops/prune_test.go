@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
@@ -156,7 +157,7 @@ func TestManyPrunesDoTheWorkOnce(t *testing.T) {
 	}
 	first := make(chan int, 1)
 	go func() { first <- prune(t, pool, "batch_rows => 100") }()
-	eventually(t, patience, "the first waits to delete", func() bool { return pgtest.One[int](t, pool, waiting) == 1 })
+	testkit.Eventually(t, "the first waits to delete", func() bool { return pgtest.One[int](t, pool, waiting) == 1 })
 	others := pgtest.Pool(t, url, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["lock_timeout"] = "5s" })
 	for range 5 { // they return at once, though nothing has been deleted yet
 		if n := prune(t, others, "batch_rows => 100"); n != 0 {
@@ -208,7 +209,7 @@ func TestAPruneThatIsKilledHarmsNothing(t *testing.T) {
 		_, err := pool.Exec(context.Background(), "CALL pgsession.prune(batch_rows => 10)")
 		failed <- err
 	}()
-	eventually(t, patience, "it waits in the seventh batch", func() bool { return pgtest.One[int](t, pool, waiting) == 1 })
+	testkit.Eventually(t, "it waits in the seventh batch", func() bool { return pgtest.One[int](t, pool, waiting) == 1 })
 	pgtest.Exec(t, pool, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 	if code(<-failed) != "57P01" {
 		t.Error("it was not killed")
@@ -221,7 +222,7 @@ func TestAPruneThatIsKilledHarmsNothing(t *testing.T) {
 	}
 	release()
 	const locks = "SELECT count(*) FROM pg_locks WHERE relation = 'pgsession.prune_state'::regclass"
-	eventually(t, patience, "the dead holds no lock", func() bool { return pgtest.One[int](t, pool, locks) == 0 })
+	testkit.Eventually(t, "the dead holds no lock", func() bool { return pgtest.One[int](t, pool, locks) == 0 })
 	if n := prune(t, pool, ""); n != 40 {
 		t.Errorf("the next one deleted %d, want 40", n)
 	}
@@ -243,7 +244,7 @@ func TestTheViewsCountAndNameNobody(t *testing.T) {
 		t.Errorf("before a prune: %d", n)
 	}
 	prune(t, pool, "")
-	eventually(t, patience, "the statistics have arrived", func() bool {
+	testkit.Eventually(t, "the statistics have arrived", func() bool {
 		pgtest.Exec(t, pool, "ANALYZE pgsession.sessions")
 		return pgtest.One[bool](t, pool, `SELECT live_rows = 12 AND updates = 1 AND hot_updates <= 1 AND table_bytes > 0 AND index_bytes > 0
 			AND expired = 0 AND oldest_expired_at IS NULL AND pruned_total = 12 AND last_prune_at <= asked_at FROM pgsession.stats`)

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
@@ -126,7 +127,7 @@ func TestJobsOfTwoInstallations(t *testing.T) {
 	for _, name := range names {
 		pgtest.Exec(t, pool, in(name, fill), 100)
 	}
-	eventually(t, nextMinute, "both jobs have run", func() bool {
+	testkit.Within(t, nextMinute, "both jobs have run", func() bool {
 		for _, name := range names {
 			if pgtest.One[int](t, pool, in(name, expired)) > 0 || pgtest.One[int](t, pool, succeeded, name+" prune") == 0 {
 				return false

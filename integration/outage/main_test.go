@@ -4,43 +4,20 @@ package outage_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-func TestMain(m *testing.M) {
-	if os.Getenv("TEST_DATABASE_URL") == "" {
-		fmt.Fprintln(os.Stderr, "TEST_DATABASE_URL is not set: run the tests with `make test`")
-		os.Exit(1)
-	}
-	// No test may stop a server that somebody named, nor one in a container.
-	_ = os.Unsetenv("DATABASE_URL")
-	_ = os.Setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
-	os.Exit(m.Run())
-}
-
-const patience = 60 * time.Second
-
-func eventually(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
-	for deadline := time.Now().Add(patience); !so(); <-again.C {
-		if time.Now().After(deadline) {
-			t.Fatal("it never came to be: ", what)
-		}
-	}
-}
+func TestMain(m *testing.M) { testkit.Main(m, testkit.NeedPostgres, testkit.OwnServers) }
 
 func config(databaseURL string) sessionstore.Config {
 	return sessionstore.Config{
@@ -114,7 +91,7 @@ func noEmergency(t *testing.T, m *sessionstore.Manager, says string) {
 // emergency loads until one begins.
 func emergency(t *testing.T, m *sessionstore.Manager) {
 	t.Helper()
-	eventually(t, "an emergency", func() bool {
+	testkit.Eventually(t, "an emergency", func() bool {
 		if err := load(m); !errors.Is(err, sessionstore.ErrUnavailable) && !errors.Is(err, sessionstore.ErrNotFound) {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
 	"github.com/reporadar/pgsession/sessionstore"
@@ -132,10 +133,10 @@ func TestReadiness(t *testing.T) {
 		t.Errorf("before the first contact: %d, %s", status, said)
 	}
 	c.Restart()
-	eventually(t, "ready", func() bool { status, said := health(m); return status == 200 && strings.Contains(said, `"ok"`) })
+	testkit.Eventually(t, "ready", func() bool { status, said := health(m); return status == 200 && strings.Contains(said, `"ok"`) })
 	c.Stop()
 	emergency(t, m)
-	eventually(t, "health says so", func() bool { status, said := health(m); return status == 200 && strings.Contains(said, `"emergency"`) })
+	testkit.Eventually(t, "health says so", func() bool { status, said := health(m); return status == 200 && strings.Contains(said, `"emergency"`) })
 }
 
 // Open refuses a role that can't work with a schema that is all there.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
 	"github.com/reporadar/pgsession/sessionstore"
@@ -54,7 +55,7 @@ func TestAServerInUseIsNoOutage(t *testing.T) {
 	}
 	t.Cleanup(hog.Close)
 	held := 0
-	eventually(t, "no connection is left", func() bool {
+	testkit.Eventually(t, "no connection is left", func() bool {
 		if conn, err := hog.Acquire(t.Context()); err == nil {
 			t.Cleanup(conn.Release)
 			held++
@@ -71,7 +72,7 @@ func TestAServerThatStopsReplying(t *testing.T) {
 	c := pgtest.NewCluster(t, nil)
 	m := open(t, config(c.With("pool_max_conns", "2", "pool_min_conns", "2", "application_name", "ours")))
 	pool := c.Pool()
-	eventually(t, "the pool is full", func() bool {
+	testkit.Eventually(t, "the pool is full", func() bool {
 		return pgtest.One[int](t, pool, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ours'") == 2
 	})
 	thaw := c.Freeze()
@@ -97,7 +98,7 @@ func TestAServerThatStopsReplying(t *testing.T) {
 		t.Logf("it began after %v", took.Round(time.Millisecond))
 	}
 	thaw()
-	eventually(t, "its end", func() bool { return m.StoreName() == "postgres" })
+	testkit.Eventually(t, "its end", func() bool { return m.StoreName() == "postgres" })
 }
 
 // PgBouncer whose server is gone, after the first contact.
@@ -116,7 +117,7 @@ func TestPgBouncerLosesItsServer(t *testing.T) {
 	c.Stop()
 	emergency(t, m)
 	c.Restart()
-	eventually(t, "its end", func() bool { return m.StoreName() == "postgres" })
+	testkit.Eventually(t, "its end", func() bool { return m.StoreName() == "postgres" })
 }
 
 // A server that closes idle connections is no outage, and no call fails, a save
@@ -133,7 +134,7 @@ func TestIdleConnectionsThatTheServerCloses(t *testing.T) {
 	}
 	const there = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 	for i := range 10 {
-		eventually(t, "the server has closed the connection", func() bool { return pgtest.One[int](t, admin, there) == 0 })
+		testkit.Eventually(t, "the server has closed the connection", func() bool { return pgtest.One[int](t, admin, there) == 0 })
 		change := store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}}
 		rec, err := m.Store().Save(t.Context(), id, change)
 		if err != nil || rec.Version != int64(i)+2 {

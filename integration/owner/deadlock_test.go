@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -23,7 +24,7 @@ func TestRevokesDeadlockWithNothing(t *testing.T) {
 	var sent [2]*statements
 	for i := range stores {
 		pool, s := h.pool()
-		stores[i], sent[i] = sessionstore.NewPostgres(pool, daily, patience), s
+		stores[i], sent[i] = sessionstore.NewPostgres(pool, daily, testkit.Patience), s
 	}
 	fine := func(what string, err error) {
 		if err != nil && !errors.Is(err, sessionstore.ErrNotFound) {
@@ -33,7 +34,7 @@ func TestRevokesDeadlockWithNothing(t *testing.T) {
 	for range rounds {
 		ids := make([]store.ID, sessions)
 		for i := range ids {
-			ids[i] = newID()
+			ids[i] = testkit.NewID()
 			if _, err := stores[0].Create(t.Context(), store.Draft{ID: ids[i], UserID: "ada"}); err != nil {
 				t.Fatal(err)
 			}
@@ -55,7 +56,7 @@ func TestRevokesDeadlockWithNothing(t *testing.T) {
 					_, err := inner.Save(t.Context(), mine[w%sessions], store.Change{Set: map[string]json.RawMessage{"k": json.RawMessage("1")}})
 					fine("save", err)
 					if w%3 == 0 {
-						_, err := inner.Rotate(t.Context(), mine[w%sessions], newID(), store.Change{})
+						_, err := inner.Rotate(t.Context(), mine[w%sessions], testkit.NewID(), store.Change{})
 						fine("rotate", err)
 					}
 				})
@@ -100,10 +101,10 @@ func TestRevokesLockInOrder(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t)
 			pool, _ := h.pool()
-			inner := sessionstore.NewPostgres(pool, daily, patience)
+			inner := sessionstore.NewPostgres(pool, daily, testkit.Patience)
 			ids := make([]store.ID, 12)
 			for i := range ids {
-				ids[i] = newID()
+				ids[i] = testkit.NewID()
 			}
 			slices.SortFunc(ids, func(a, b store.ID) int { return slices.Compare(a[:], b[:]) })
 			for _, id := range ids { // the first is the oldest

@@ -19,13 +19,11 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
-
-// patience is how long anything may take that is waited for.
-const patience = 30 * time.Second
 
 var daily = store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
 
@@ -74,7 +72,7 @@ func (h *house) over(pool *pgxpool.Pool, sent *statements, change ...func(*sessi
 	in := &instance{t: h.t, pool: pool, sent: sent}
 	cfg := sessionstore.Config{
 		Cookie:  sessionstore.CookieConfig{NoMarker: true},
-		Secrets: []sessionstore.Secret{"one-5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, StoreTimeout: patience, NoEmergency: true,
+		Secrets: []sessionstore.Secret{"one-5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, StoreTimeout: testkit.Patience, NoEmergency: true,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Observer: func(_ context.Context, e sessionstore.Event) {
 			in.mu.Lock()
@@ -171,23 +169,11 @@ func expect[T comparable](t testing.TB, what string, got, want T) {
 	}
 }
 
-// eventually waits until something is so. It asks again and again, rather than for a time that would be enough.
-func eventually(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	again := time.NewTicker(2 * time.Millisecond)
-	defer again.Stop()
-	for deadline := time.Now().Add(patience); !so(); <-again.C {
-		if time.Now().After(deadline) {
-			t.Fatal("it never came to be: ", what)
-		}
-	}
-}
-
 // blocked waits until so many statements of stores wait for locks.
 func (h *house) blocked(n int) {
 	h.t.Helper()
 	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'sessionstore' AND wait_event_type = 'Lock'"
-	eventually(h.t, "statements wait for a lock", func() bool { return pgtest.One[int](h.t, h.admin, waiting) == n })
+	testkit.Eventually(h.t, "statements wait for a lock", func() bool { return pgtest.One[int](h.t, h.admin, waiting) == n })
 }
 
 // begin starts a transaction of the test's, which is rolled back at its end.

@@ -2,22 +2,17 @@ package owner_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
-
-func newID() (id store.ID) {
-	_, _ = rand.Read(id[:])
-	return id
-}
 
 // rotate gives a session a new id in a transaction, as SessionRotate does.
 func rotate(t *testing.T, tx pgx.Tx, old, id store.ID) {
@@ -40,8 +35,8 @@ func TestASessionThatRotatesWhileItsUserIsRevoked(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t)
 			pool, _ := h.pool()
-			inner := sessionstore.NewPostgres(pool, daily, patience)
-			old, next, other, mine, eves := newID(), newID(), newID(), newID(), newID()
+			inner := sessionstore.NewPostgres(pool, daily, testkit.Patience)
+			old, next, other, mine, eves := testkit.NewID(), testkit.NewID(), testkit.NewID(), testkit.NewID(), testkit.NewID()
 			for id, user := range map[store.ID]string{old: "ada", other: "ada", mine: "ada", eves: "eve"} {
 				if _, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: user}); err != nil {
 					t.Fatal(err)
@@ -98,7 +93,7 @@ func TestASessionThatRotatesWhileATransactionRevokesItsUser(t *testing.T) {
 	var old store.ID
 	copy(old[:], pgtest.One[[]byte](t, h.admin, "SELECT id FROM pgsession.sessions"))
 	theirs := h.begin()
-	rotate(t, theirs, old, newID())
+	rotate(t, theirs, old, testkit.NewID())
 
 	tx, err := in.pool.Begin(t.Context())
 	if err != nil {

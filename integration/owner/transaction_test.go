@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -72,7 +73,7 @@ func TestPasswordChangeInATransaction(t *testing.T) {
 		expect(t, "sessions after the commit", pgtest.One[int](t, h.admin, adas), 1)
 		// What the cache was told before the commit would be undone by a reader. On a busy machine it may be passed over now and then.
 		for _, cookie := range others {
-			eventually(t, "the cache has not been told", func() bool { return b.who(cookie) == "ada" })
+			testkit.Eventually(t, "the cache has not been told", func() bool { return b.who(cookie) == "ada" })
 		}
 
 		r := revocations.Committed(ctx)
@@ -142,7 +143,7 @@ func TestAStricterTransactionFailsRatherThanMiss(t *testing.T) {
 		t.Fatal(err)
 	}
 	theirs := h.begin()
-	rotate(t, theirs, old, newID())
+	rotate(t, theirs, old, testkit.NewID())
 	in.check(theirs.Commit(t.Context()))
 	if _, err := in.In(tx).RevokeUser(t.Context(), "ada"); err == nil || !strings.Contains(err.Error(), "40001") {
 		t.Errorf("%v, want a failure to serialize", err)
@@ -166,7 +167,7 @@ func TestALoginDuringATransactionEndsWithIt(t *testing.T) {
 	_, err = revocations.RevokeUser(t.Context(), "ada")
 	in.check(err)
 	inner := in.Store()
-	_, err = inner.Create(t.Context(), store.Draft{ID: newID(), UserID: "ada", Began: began})
+	_, err = inner.Create(t.Context(), store.Draft{ID: testkit.NewID(), UserID: "ada", Began: began})
 	in.check(err)
 	in.check(tx.Commit(t.Context()))
 	expect(t, "sessions after the commit", pgtest.One[int](t, h.admin, adas), 1)
@@ -174,7 +175,7 @@ func TestALoginDuringATransactionEndsWithIt(t *testing.T) {
 	expect(t, "Revocation", revocations.Committed(t.Context()), sessionstore.Revocation{Count: 1, Committed: true, CacheAcked: true})
 	expect(t, "sessions after Committed", pgtest.One[int](t, h.admin, adas), 0)
 	for what, b := range map[string]store.Began{"before the transaction": began, "before Committed": late} {
-		if _, err := inner.Create(t.Context(), store.Draft{ID: newID(), UserID: "ada", Began: b}); !errors.Is(err, sessionstore.ErrRevoked) {
+		if _, err := inner.Create(t.Context(), store.Draft{ID: testkit.NewID(), UserID: "ada", Began: b}); !errors.Is(err, sessionstore.ErrRevoked) {
 			t.Errorf("a login that began %s: %v, want ErrRevoked", what, err)
 		}
 	}
@@ -186,13 +187,13 @@ func TestARevokeInATransactionThatATriggerKeeps(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	in := h.instance()
-	inner := sessionstore.NewPostgres(in.pool, daily, patience)
-	if _, err := inner.Create(t.Context(), store.Draft{ID: newID(), UserID: "ada"}); err != nil {
+	inner := sessionstore.NewPostgres(in.pool, daily, testkit.Patience)
+	if _, err := inner.Create(t.Context(), store.Draft{ID: testkit.NewID(), UserID: "ada"}); err != nil {
 		t.Fatal(err)
 	}
 	pgtest.Exec(t, h.admin, "CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
 	pgtest.Exec(t, h.admin, "CREATE TRIGGER keep BEFORE DELETE ON pgsession.sessions FOR EACH ROW EXECUTE FUNCTION public.keep()")
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	tx, err := in.pool.Begin(ctx)
 	if err != nil {

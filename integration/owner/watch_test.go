@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -118,16 +119,16 @@ func TestAThousandStreams(t *testing.T) {
 	}
 	evesGone := make(chan struct{})
 	eve := dial(t, addr, "/events", eves, func() { close(evesGone) })
-	eventually(t, "all are watched", func() bool { return len(watches()) == connections+1 })
+	testkit.Eventually(t, "all are watched", func() bool { return len(watches()) == connections+1 })
 	before := a.sent.count("OwnerAlive")
-	eventually(t, "the streams are asked about", func() bool { return a.sent.count("OwnerAlive") > before+1 })
+	testkit.Eventually(t, "the streams are asked about", func() bool { return a.sent.count("OwnerAlive") > before+1 })
 
 	r, err := b.RevokeUser(t.Context(), "ada")
 	b.check(err)
 	expect(t, "sessions", r.Count, devices)
 	revoked := a.sent.count("OwnerAlive")
 	// The next query sees the revoke, and is answered when another one begins.
-	eventually(t, "a query was made after the revoke", func() bool { return a.sent.count("OwnerAlive") > revoked+1 })
+	testkit.Eventually(t, "a query was made after the revoke", func() bool { return a.sent.count("OwnerAlive") > revoked+1 })
 	ended := 0
 	for _, watch := range watches() {
 		if errors.Is(context.Cause(watch), sessionstore.ErrNotFound) {
@@ -165,7 +166,7 @@ func TestAHijackedConnectionEndsWithItsSession(t *testing.T) {
 		gone := make(chan struct{})
 		dial(t, addr, "/socket", cookie, func() { close(gone) })
 		before := a.sent.count("OwnerAlive")
-		eventually(t, "the connection is asked about", func() bool { return a.sent.count("OwnerAlive") > before })
+		testkit.Eventually(t, "the connection is asked about", func() bool { return a.sent.count("OwnerAlive") > before })
 		select {
 		case <-gone:
 			t.Errorf("%s: the connection was closed before", what)
@@ -174,7 +175,7 @@ func TestAHijackedConnectionEndsWithItsSession(t *testing.T) {
 		end(cookie)
 		select {
 		case <-gone:
-		case <-time.After(patience):
+		case <-time.After(testkit.Patience):
 			t.Errorf("%s: the connection is still open", what)
 		}
 	}

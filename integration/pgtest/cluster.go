@@ -14,18 +14,15 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/db"
 	"github.com/reporadar/pgsession/integration/internal/process"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/servers"
 )
-
-// patience is how long anything may take that is waited for.
-const patience = 30 * time.Second
 
 // Cluster is a throwaway Postgres with the schema of this version, for tests that stop it, configure it or read its log.
 type Cluster struct {
@@ -106,7 +103,7 @@ func (c *Cluster) Stop() {
 	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
 		c.t.Fatal(err)
 	}
-	c.eventually("the server is gone", func() bool {
+	testkit.Eventually(c.t, "the server is gone", func() bool {
 		_, err := os.Stat(filepath.Join(c.data, "postmaster.pid"))
 		return errors.Is(err, fs.ErrNotExist) && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 	})
@@ -184,26 +181,15 @@ func (c *Cluster) Restart() {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() {
-		if err := running.Stop(patience, syscall.SIGINT, syscall.SIGQUIT); err != nil {
+		if err := running.Stop(testkit.Patience, syscall.SIGINT, syscall.SIGQUIT); err != nil {
 			c.t.Error(err)
 		}
 	})
-	c.eventually("the server answers again", func() bool {
+	testkit.Eventually(c.t, "the server answers again", func() bool {
 		conn, err := pgx.Connect(c.t.Context(), c.URL)
 		if err == nil {
 			err = conn.Close(c.t.Context())
 		}
 		return err == nil
 	})
-}
-
-func (c *Cluster) eventually(what string, so func() bool) {
-	c.t.Helper()
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for deadline := time.Now().Add(patience); !so(); <-again.C {
-		if time.Now().After(deadline) {
-			c.t.Fatal("it never came to be: ", what)
-		}
-	}
 }

@@ -11,16 +11,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/reporadar/pgsession/integration/internal/process"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/servers"
 )
-
-// patience is how long anything may take that is waited for.
-const patience = 30 * time.Second
 
 // Server is a throwaway Redis with a password, on loopback.
 type Server struct {
@@ -114,7 +111,7 @@ func (s *Server) signal(sig syscall.Signal) {
 func (s *Server) Kill() {
 	s.t.Helper()
 	s.signal(syscall.SIGKILL)
-	s.eventually("Redis is gone", func() bool { return errors.Is(syscall.Kill(s.pid, 0), syscall.ESRCH) })
+	testkit.Eventually(s.t, "Redis is gone", func() bool { return errors.Is(syscall.Kill(s.pid, 0), syscall.ESRCH) })
 }
 
 // Restart starts it again where it was, empty.
@@ -128,7 +125,7 @@ func (s *Server) Restart() {
 	if owner := info.Sys().(*syscall.Stat_t); int(owner.Uid) != os.Getuid() {
 		kin.Account = &process.Account{UID: owner.Uid, GID: owner.Gid}
 	}
-	s.eventually("Redis answers again", func() bool {
+	testkit.Eventually(s.t, "Redis answers again", func() bool {
 		if s.running == nil || ended(s.running) { // another process may have had its port for a moment
 			cmd := exec.Command(s.program, s.config)
 			cmd.Dir = filepath.Dir(s.config)
@@ -137,7 +134,7 @@ func (s *Server) Restart() {
 			}
 			stop := s.running
 			s.t.Cleanup(func() {
-				if err := stop.Stop(patience, syscall.SIGTERM); err != nil {
+				if err := stop.Stop(testkit.Patience, syscall.SIGTERM); err != nil {
 					s.t.Error(err)
 				}
 			})
@@ -153,16 +150,5 @@ func ended(p *process.Process) bool {
 		return true
 	default:
 		return false
-	}
-}
-
-func (s *Server) eventually(what string, so func() bool) {
-	s.t.Helper()
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for deadline := time.Now().Add(patience); !so(); <-again.C {
-		if time.Now().After(deadline) {
-			s.t.Fatal("it never came to be: ", what)
-		}
 	}
 }

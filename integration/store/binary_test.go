@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -50,14 +51,14 @@ func TestRowsAreNotScanned(t *testing.T) {
 		}
 	})
 	client := sessionstore.Client{IP: netip.MustParseAddr("2001:db8::7"), UserAgent: "browser/1"}
-	id := newID()
+	id := testkit.NewID()
 	if _, err := c.store.Create(t.Context(), store.Draft{ID: id, Client: client}); err != nil || scans.Load() != 0 {
 		t.Fatalf("a single row is scanned %d times: %v", scans.Load(), err)
 	}
 
 	release := c.jamCreates()
 	c.together(many, release, func(ctx context.Context, i int) {
-		rec, err := c.store.Create(ctx, store.Draft{ID: newID(), UserID: "ada", Client: client})
+		rec, err := c.store.Create(ctx, store.Draft{ID: testkit.NewID(), UserID: "ada", Client: client})
 		if err != nil || rec.Client != client || rec.UserID != "ada" || rec.Version != 1 || string(rec.Data) != "{}" || rec.AuthenticatedAt.IsZero() {
 			t.Errorf("create %d: %+v: %v", i, rec.Client, err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -119,7 +120,7 @@ func TestBrokenRowFailsAlone(t *testing.T) {
 			inner := m.Store()
 			client := sessionstore.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "browser/1"}
 			create := func(user string) store.ID {
-				id := newID()
+				id := testkit.NewID()
 				if _, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: user, Data: value(map[string]int{"n": 1}), Client: client}); err != nil {
 					t.Fatal(err)
 				}
@@ -197,7 +198,7 @@ func TestBrokenRowFailsAlone(t *testing.T) {
 			}
 			for i, id := range all {
 				running.Go(func() {
-					to := newID()
+					to := testkit.NewID()
 					_, err := inner.Rotate(t.Context(), id, to, store.Change{})
 					if i < len(good) && err != nil {
 						t.Errorf("the rotation of a neighbour: %v", err)
@@ -243,7 +244,7 @@ func TestListGoesOnBehindBrokenRows(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
 	pgtest.Exec(t, c.admin, unchecked, pgx.QueryExecModeSimpleProtocol)
-	first := newID()
+	first := testkit.NewID()
 	if _, err := c.store.Create(t.Context(), store.Draft{ID: first, UserID: "ada"}); err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +318,7 @@ func TestInfiniteDeadline(t *testing.T) {
 				t.Parallel()
 				c := hire(t)
 				m, log := c.logged(mode)
-				inner, id, to := m.Store(), newID(), newID()
+				inner, id, to := m.Store(), testkit.NewID(), testkit.NewID()
 				if _, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: "kiosk"}); err != nil {
 					t.Fatal(err)
 				}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -76,7 +77,7 @@ func holdSaves(t *testing.T, n int) *held {
 	queued.Wait()
 	h.unlock = hold()
 	release()
-	eventually(t, "the shared statement waits for the row", func() bool { return pgtest.One[int](t, h.admin, waiting) == 1 })
+	testkit.Eventually(t, "the shared statement waits for the row", func() bool { return pgtest.One[int](t, h.admin, waiting) == 1 })
 	h.wantOne()
 	return h
 }
@@ -145,7 +146,7 @@ func TestAllCallersLeaveASharedStatement(t *testing.T) {
 		cancel()
 	}
 	h.calls.Wait()
-	eventually(t, "the server stops, too", func() bool { return pgtest.One[int](t, h.admin, waiting) == 0 })
+	testkit.Eventually(t, "the server stops, too", func() bool { return pgtest.One[int](t, h.admin, waiting) == 0 })
 	h.unlock()
 	for i, id := range h.ids {
 		if !errors.Is(h.errs[i], context.Canceled) {
@@ -165,7 +166,7 @@ func TestACancelledSharedStatementFailsNobody(t *testing.T) {
 	if n := pgtest.One[int](t, h.admin, cancel); n != 1 {
 		t.Fatalf("%d statements cancelled, want 1", n)
 	}
-	eventually(t, "the server has refused the statement", func() bool { return h.sent.refused("57014") == 1 })
+	testkit.Eventually(t, "the server has refused the statement", func() bool { return h.sent.refused("57014") == 1 })
 	h.unlock()
 	h.calls.Wait()
 	for i, err := range h.errs {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -67,12 +68,12 @@ func TestChainStatsOfEveryOtherCall(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
 	m := c.manager()
-	inner, ctx, id, next := m.Store(), t.Context(), newID(), newID()
+	inner, ctx, id, next := m.Store(), t.Context(), testkit.NewID(), testkit.NewID()
 	_, created := inner.Create(ctx, store.Draft{ID: id})
 	_, loaded := inner.Load(ctx, id, 0)
 	_, rotated := inner.Rotate(ctx, id, next, store.Change{UserID: "ada"})
-	_, admitted := inner.Create(ctx, store.Draft{ID: newID(), UserID: "ada", MaxSessions: 5})
-	touched := inner.Touch(ctx, []store.Touch{{ID: next}, {ID: newID()}, {ID: next}})
+	_, admitted := inner.Create(ctx, store.Draft{ID: testkit.NewID(), UserID: "ada", MaxSessions: 5})
+	touched := inner.Touch(ctx, []store.Touch{{ID: next}, {ID: testkit.NewID()}, {ID: next}})
 	_, deleted := inner.Delete(ctx, next)
 	if err := errors.Join(created, loaded, rotated, admitted, touched, deleted); err != nil {
 		t.Fatal(err)
@@ -99,12 +100,12 @@ func TestChainStatsOfCallsThatAreTooMany(t *testing.T) {
 	var all sync.WaitGroup
 	for range room + tooMany {
 		all.Go(func() {
-			if err := save(newID()); !errors.Is(err, sessionstore.ErrNotFound) && !errors.Is(err, sessionstore.ErrUnavailable) {
+			if err := save(testkit.NewID()); !errors.Is(err, sessionstore.ErrNotFound) && !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Error(err)
 			}
 		})
 	}
-	eventually(t, "some are refused", func() bool { return m.ChainStats().Postgres.Saves.Overloaded == tooMany })
+	testkit.Eventually(t, "some are refused", func() bool { return m.ChainStats().Postgres.Saves.Overloaded == tooMany })
 	release()
 	all.Wait()
 	got := m.ChainStats().Postgres.Saves

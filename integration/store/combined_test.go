@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -37,7 +38,7 @@ func TestCombinedCreatesGetEachItsOwn(t *testing.T) {
 	c := hire(t)
 	release := c.jamCreates()
 	c.together(many, release, func(ctx context.Context, i int) {
-		id := newID()
+		id := testkit.NewID()
 		user := ""
 		if i%2 == 0 {
 			user = "user" + string(value(i))
@@ -66,7 +67,7 @@ func (c *crew) jamCreates() (release func()) {
 	}
 	var jammed sync.WaitGroup
 	for range inFlight {
-		id := newID()
+		id := testkit.NewID()
 		const insert = "INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) VALUES ($1, now(), now())"
 		if _, err := tx.Exec(c.t.Context(), insert, id[:]); err != nil {
 			c.t.Fatal(err)
@@ -77,7 +78,7 @@ func (c *crew) jamCreates() (release func()) {
 			}
 		})
 	}
-	eventually(c.t, "all slots are taken", func() bool { return pgtest.One[int](c.t, c.admin, waiting) == inFlight })
+	testkit.Eventually(c.t, "all slots are taken", func() bool { return pgtest.One[int](c.t, c.admin, waiting) == inFlight })
 	release = sync.OnceFunc(func() { _ = tx.Rollback(context.Background()); jammed.Wait() })
 	c.t.Cleanup(release)
 	return release
@@ -135,7 +136,7 @@ func TestCombinedRotatesGetEachItsOwn(t *testing.T) {
 	ids := c.sessions(many)
 	release := c.jamRotates()
 	c.together(many, release, func(ctx context.Context, i int) {
-		id := newID()
+		id := testkit.NewID()
 		rec, err := c.store.Rotate(ctx, ids[i], id, setting("rotated", i))
 		if err != nil || rec.ID != id || rec.Version != 2 || read[int](t, rec, "rotated") != i || read[int](t, rec, "n") != i {
 			t.Errorf("rotate %d: %+v: %v", i, rec, err)
@@ -149,7 +150,7 @@ func TestCombinedRotatesGetEachItsOwn(t *testing.T) {
 
 func (c *crew) jamRotates() (release func()) {
 	return c.jam(func(id store.ID) error {
-		_, err := c.store.Rotate(context.Background(), id, newID(), store.Change{})
+		_, err := c.store.Rotate(context.Background(), id, testkit.NewID(), store.Change{})
 		return err
 	})
 }
@@ -173,7 +174,7 @@ func TestOneRefusedCreateDoesNotFailItsNeighbours(t *testing.T) {
 			c := hire(t)
 			taken := c.sessions(1)[0]
 			c.together(2*poisoned, c.jamCreates(), func(ctx context.Context, i int) {
-				draft := store.Draft{ID: newID(), Data: value(map[string]int{"n": i})}
+				draft := store.Draft{ID: testkit.NewID(), Data: value(map[string]int{"n": i})}
 				if i != poisoned {
 					if rec, err := c.store.Create(ctx, draft); err != nil || rec.ID != draft.ID || rec.Version != 1 {
 						t.Errorf("neighbour %d: %v", i, err)
@@ -219,7 +220,7 @@ func TestOneRefusedSaveDoesNotFailItsNeighbours(t *testing.T) {
 			c := hire(t)
 			ids := c.sessions(2 * poisoned)
 			if poison.gone {
-				ids[poisoned] = newID()
+				ids[poisoned] = testkit.NewID()
 			}
 			c.together(len(ids), c.jamSaves(), func(ctx context.Context, i int) {
 				if i == poisoned {
@@ -259,7 +260,7 @@ func TestOneRefusedRotateDoesNotFailItsNeighbours(t *testing.T) {
 			}
 			return
 		}
-		id := newID()
+		id := testkit.NewID()
 		if rec, err := c.store.Rotate(ctx, ids[i], id, store.Change{}); err != nil || rec.ID != id || rec.Version != 2 || read[int](t, rec, "n") != i {
 			t.Errorf("neighbour %d: version %d, %v", i, rec.Version, err)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -45,7 +46,7 @@ func TestConnectionsThatDiedInThePool(t *testing.T) {
 	for name, use := range map[string]func() error{
 		"Load":   func() error { _, err := c.store.Load(t.Context(), id, 0); return err },
 		"Touch":  func() error { return c.store.Touch(t.Context(), []store.Touch{{ID: id}}) },
-		"Delete": func() error { _, err := c.store.Delete(t.Context(), newID()); return err },
+		"Delete": func() error { _, err := c.store.Delete(t.Context(), testkit.NewID()); return err },
 		"Prune":  func() error { _, _, err := c.store.Prune(t.Context(), 10); return err },
 		"Stats":  func() error { _, err := c.store.Stats(t.Context(), true); return err },
 		"Check":  func() error { return c.store.Check(t.Context()) },
@@ -54,7 +55,7 @@ func TestConnectionsThatDiedInThePool(t *testing.T) {
 		if n := c.kill("state = 'idle'"); n != int(c.pool.Config().MaxConns) {
 			t.Fatalf("%d connections killed, want %d", n, c.pool.Config().MaxConns)
 		}
-		eventually(t, "they are gone", func() bool { return pgtest.One[int](t, c.admin, connections) == 0 })
+		testkit.Eventually(t, "they are gone", func() bool { return pgtest.One[int](t, c.admin, connections) == 0 })
 		if err := use(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -94,7 +95,7 @@ func TestConnectionsThatDieInUse(t *testing.T) {
 			return err
 		},
 		"Touch":  func() error { return c.store.Touch(t.Context(), []store.Touch{{ID: id}}) },
-		"Delete": func() error { _, err := c.store.Delete(t.Context(), newID()); return err },
+		"Delete": func() error { _, err := c.store.Delete(t.Context(), testkit.NewID()); return err },
 	} {
 		tx, err := c.admin.Begin(t.Context())
 		if err != nil {
@@ -105,7 +106,7 @@ func TestConnectionsThatDieInUse(t *testing.T) {
 		}
 		done := make(chan error, 1)
 		go func() { done <- use() }()
-		eventually(t, name+" waits", func() bool { return pgtest.One[int](t, c.admin, waiting) == 1 })
+		testkit.Eventually(t, name+" waits", func() bool { return pgtest.One[int](t, c.admin, waiting) == 1 })
 		if n := c.kill("wait_event_type = 'Lock'"); n != 1 {
 			t.Fatalf("%s: %d connections killed, want 1", name, n)
 		}
@@ -125,12 +126,12 @@ func TestAWriteWhoseConnectionDies(t *testing.T) {
 	id := c.sessions(1)[0]
 	for name, write := range map[string]func() error{
 		"Save":   func() error { _, err := c.store.Save(t.Context(), id, setting("k", 1)); return err },
-		"Rotate": func() error { _, err := c.store.Rotate(t.Context(), id, newID(), store.Change{}); return err },
+		"Rotate": func() error { _, err := c.store.Rotate(t.Context(), id, testkit.NewID(), store.Change{}); return err },
 	} {
 		unlock := c.lock(id)
 		done := make(chan error, 1)
 		go func() { done <- write() }()
-		eventually(t, name+" waits", func() bool { return pgtest.One[int](t, c.admin, waiting) == 1 })
+		testkit.Eventually(t, name+" waits", func() bool { return pgtest.One[int](t, c.admin, waiting) == 1 })
 		c.kill("wait_event_type = 'Lock'")
 		if err := <-done; !errors.Is(err, sessionstore.ErrUnavailable) {
 			t.Errorf("%s: %v, want ErrUnavailable", name, err)
@@ -167,16 +168,16 @@ func TestAStatementThatTakesTooLong(t *testing.T) {
 	if took := time.Since(began); took < patience || took > timeout {
 		t.Errorf("it took %v, want about %v", took, patience)
 	}
-	eventually(t, "the server has given up, too", func() bool { return pgtest.One[int](t, c.admin, waiting) == 0 })
+	testkit.Eventually(t, "the server has given up, too", func() bool { return pgtest.One[int](t, c.admin, waiting) == 0 })
 
 	// The connections that hung are replaced.
-	eventually(t, "no connection is in use", func() bool { return pool.Stat().AcquiredConns() == 0 })
+	testkit.Eventually(t, "no connection is in use", func() bool { return pool.Stat().AcquiredConns() == 0 })
 	unlock()
 	for _, id := range ids {
 		if rec := c.load(id); rec.Version != 1 {
 			t.Errorf("a save that was given up was made: version %d", rec.Version)
 		}
-		eventually(t, "saves are made again", func() bool { // in their time, which on a busy machine may be too short
+		testkit.Eventually(t, "saves are made again", func() bool { // in their time, which on a busy machine may be too short
 			_, err := store.Save(t.Context(), id, setting("k", 2))
 			return err == nil
 		})

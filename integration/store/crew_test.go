@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"sync"
 	"testing"
@@ -11,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -49,11 +49,6 @@ func (c *crew) another(patience time.Duration, configure ...func(*pgxpool.Config
 	return sessionstore.NewPostgres(pool, daily, patience), pool, sent
 }
 
-func newID() (id store.ID) {
-	_, _ = rand.Read(id[:])
-	return id
-}
-
 func value(v any) json.RawMessage {
 	raw, err := json.Marshal(v)
 	if err != nil {
@@ -88,7 +83,7 @@ func (c *crew) sessions(n int) []store.ID {
 	c.t.Helper()
 	ids := make([]store.ID, n)
 	for i := range ids {
-		ids[i] = newID()
+		ids[i] = testkit.NewID()
 		if _, err := c.store.Create(c.t.Context(), store.Draft{ID: ids[i], Data: value(map[string]int{"n": i})}); err != nil {
 			c.t.Fatal(err)
 		}
@@ -146,7 +141,7 @@ func (c *crew) jam(write func(store.ID) error) (release func()) {
 			}
 		})
 	}
-	eventually(c.t, "all slots are taken", func() bool { return pgtest.One[int](c.t, c.admin, waiting) == inFlight })
+	testkit.Eventually(c.t, "all slots are taken", func() bool { return pgtest.One[int](c.t, c.admin, waiting) == inFlight })
 	release = sync.OnceFunc(func() { unlock(); jammed.Wait() })
 	c.t.Cleanup(release)
 	return release
@@ -196,18 +191,6 @@ type noticing struct {
 func (n *noticing) Done() <-chan struct{} {
 	n.noticed()
 	return n.Context.Done()
-}
-
-// eventually waits until something is so. It asks again and again, rather than for a time that would be enough.
-func eventually(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	again := time.NewTicker(2 * time.Millisecond)
-	defer again.Stop()
-	for deadline := time.Now().Add(3 * timeout); !so(); <-again.C {
-		if time.Now().After(deadline) {
-			t.Fatal("it never came to be: ", what)
-		}
-	}
 }
 
 var _ pgx.QueryTracer = (*statements)(nil)

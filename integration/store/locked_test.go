@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -32,7 +33,7 @@ func TestLockedRowsHoldUpNoOtherSession(t *testing.T) {
 				case n == 0:
 					err = c.store.Touch(context.Background(), []store.Touch{{ID: id}})
 				case i == 0 && n == callers-1: // it comes before or after the saves
-					_, err = c.store.Rotate(context.Background(), id, newID(), store.Change{})
+					_, err = c.store.Rotate(context.Background(), id, testkit.NewID(), store.Change{})
 				default:
 					_, err = c.store.Save(context.Background(), id, setting("k"+string(value(n)), n))
 				}
@@ -49,7 +50,7 @@ func TestLockedRowsHoldUpNoOtherSession(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "calls wait for their rows", func() bool { return pgtest.One[int](t, c.admin, waiting) >= locked })
+	testkit.Eventually(t, "calls wait for their rows", func() bool { return pgtest.One[int](t, c.admin, waiting) >= locked })
 
 	began := time.Now()
 	var all sync.WaitGroup
@@ -61,10 +62,10 @@ func TestLockedRowsHoldUpNoOtherSession(t *testing.T) {
 			if rec, err := c.store.Save(t.Context(), id, setting("saved", i)); err != nil || rec.Version != 2 {
 				t.Errorf("save: version %d, %v", rec.Version, err)
 			}
-			if _, err := c.store.Rotate(t.Context(), id, newID(), store.Change{UserID: "ada"}); err != nil {
+			if _, err := c.store.Rotate(t.Context(), id, testkit.NewID(), store.Change{UserID: "ada"}); err != nil {
 				t.Errorf("login: %v", err)
 			}
-			fresh := newID()
+			fresh := testkit.NewID()
 			if _, err := c.store.Create(t.Context(), store.Draft{ID: fresh}); err != nil {
 				t.Errorf("create: %v", err)
 			}
@@ -104,11 +105,11 @@ func TestTouchOfManyWithALockedOne(t *testing.T) {
 	for i, id := range ids {
 		touches[i].ID = id
 	}
-	touches = append(touches, store.Touch{ID: newID()}) // it has ended
+	touches = append(touches, store.Touch{ID: testkit.NewID()}) // it has ended
 	touched := make(chan error, 1)
 	go func() { touched <- c.store.Touch(context.Background(), touches) }()
 	const seen = "SELECT count(*) FROM pgsession.sessions WHERE last_seen_at > now() - interval '5 minutes'"
-	eventually(t, "the others are touched", func() bool { return pgtest.One[int](t, c.admin, seen) == len(ids)-1 })
+	testkit.Eventually(t, "the others are touched", func() bool { return pgtest.One[int](t, c.admin, seen) == len(ids)-1 })
 	unlock()
 	if err := <-touched; err != nil {
 		t.Error(err)
@@ -240,7 +241,7 @@ func TestSharedStatementsWaitForNoRow(t *testing.T) {
 			if name == "save" {
 				_, err = c.store.Save(ctx, ids[i], setting("saved", i))
 			} else {
-				_, err = c.store.Rotate(ctx, ids[i], newID(), store.Change{})
+				_, err = c.store.Rotate(ctx, ids[i], testkit.NewID(), store.Change{})
 			}
 			if err != nil {
 				t.Errorf("%s %d: %v", name, i, err)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -28,7 +29,7 @@ func TestLoginsOfOneUserHoldUpNoOther(t *testing.T) {
 	unlock := sync.OnceFunc(func() { _ = tx.Rollback(context.Background()) })
 	t.Cleanup(unlock)
 	login := func(user string) error {
-		_, err := c.store.Create(context.Background(), store.Draft{ID: newID(), UserID: user, MaxSessions: limit})
+		_, err := c.store.Create(context.Background(), store.Draft{ID: testkit.NewID(), UserID: user, MaxSessions: limit})
 		return err
 	}
 	var adas sync.WaitGroup
@@ -36,7 +37,7 @@ func TestLoginsOfOneUserHoldUpNoOther(t *testing.T) {
 	for i := range logins {
 		adas.Go(func() { errs[i] = login("ada") })
 	}
-	eventually(t, "a login waits", func() bool { return pgtest.One[int](t, c.admin, waiting) > 0 })
+	testkit.Eventually(t, "a login waits", func() bool { return pgtest.One[int](t, c.admin, waiting) > 0 })
 	ids := c.sessions(20)
 	for i, id := range ids {
 		if _, err := c.store.Save(t.Context(), id, setting("saved", i)); err != nil {

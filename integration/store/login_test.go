@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -18,7 +19,7 @@ func TestAHundredLoginsAtOnce(t *testing.T) {
 	const logins = 100
 	old, fresh := c.sessions(logins), make([]store.ID, logins)
 	c.together(logins, c.jamRotates(), func(ctx context.Context, i int) {
-		fresh[i] = newID()
+		fresh[i] = testkit.NewID()
 		change := setting("cart", i)
 		change.UserID = "user" + string(value(i))
 		rec, err := c.store.Rotate(ctx, old[i], fresh[i], change)
@@ -59,7 +60,7 @@ func TestOneSessionIsRotatedOnce(t *testing.T) {
 	var won atomic.Int32
 	c.together(100, c.jamRotates(), func(ctx context.Context, i int) {
 		inner := []*sessionstore.Postgres{c.store, peer}[i%2]
-		switch _, err := inner.Rotate(ctx, id, newID(), store.Change{UserID: "alice"}); {
+		switch _, err := inner.Rotate(ctx, id, testkit.NewID(), store.Change{UserID: "alice"}); {
 		case err == nil:
 			won.Add(1)
 		case !errors.Is(err, sessionstore.ErrNotFound):

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -43,7 +44,7 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 						t.Errorf("%s: %v", what, err)
 					}
 				}
-				id, to := newID(), newID()
+				id, to := testkit.NewID(), testkit.NewID()
 				_, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: "ada"})
 				check("create", err)
 				_, err = inner.Load(t.Context(), id, 0)
@@ -76,7 +77,7 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 						check("load together", err)
 						_, err = inner.Save(t.Context(), id, setting("k", 1))
 						check("save together", err)
-						_, err = inner.Rotate(t.Context(), id, newID(), store.Change{})
+						_, err = inner.Rotate(t.Context(), id, testkit.NewID(), store.Change{})
 						check("rotate together", err)
 					})
 				}
@@ -103,7 +104,7 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 			for range 8 {
 				ask()
 			}
-			eventually(t, "the counters have arrived", func() bool { _, now := flushed(); return now >= found+8*8 })
+			testkit.Eventually(t, "the counters have arrived", func() bool { _, now := flushed(); return now >= found+8*8 })
 			if now, _ := flushed(); now-before >= 200_000 {
 				t.Errorf("%d rows were read one after the other", now-before)
 			}

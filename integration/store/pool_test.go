@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -33,11 +34,11 @@ func TestAHundredCallersOnASmallPool(t *testing.T) {
 					if rec, err = c.store.Load(t.Context(), id, 0); err != nil || read[int](t, rec, "saved") != i {
 						t.Errorf("load %d: %v", i, err)
 					}
-					fresh := newID()
+					fresh := testkit.NewID()
 					if rec, err = c.store.Rotate(t.Context(), id, fresh, store.Change{UserID: "alice"}); err != nil || rec.Version != 3 {
 						t.Errorf("rotate %d: %v", i, err)
 					}
-					if rec, err = c.store.Create(t.Context(), store.Draft{ID: newID()}); err != nil || rec.Version != 1 {
+					if rec, err = c.store.Create(t.Context(), store.Draft{ID: testkit.NewID()}); err != nil || rec.Version != 1 {
 						t.Errorf("create %d: %v", i, err)
 					}
 					if err := c.store.Touch(t.Context(), []store.Touch{{ID: fresh}}); err != nil {
@@ -108,7 +109,7 @@ func TestCloseReleasesThePoolOfOpen(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "the connections are closed", func() bool { return pgtest.One[int](t, c.admin, connections) == 0 })
+	testkit.Eventually(t, "the connections are closed", func() bool { return pgtest.One[int](t, c.admin, connections) == 0 })
 }
 
 // A manager that can't be had leaves nothing open either.
@@ -119,5 +120,5 @@ func TestOpenThatFailsReleasesItsPool(t *testing.T) {
 	if _, err := sessionstore.Open(t.Context(), config(c.named())); err == nil {
 		t.Fatal("Open succeeded without a table")
 	}
-	eventually(t, "the connections are closed", func() bool { return pgtest.One[int](t, c.admin, connections) == 0 })
+	testkit.Eventually(t, "the connections are closed", func() bool { return pgtest.One[int](t, c.admin, connections) == 0 })
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -73,7 +74,7 @@ func TestThreeManagersPruneOneAtATime(t *testing.T) {
 		})
 	}
 	asked := func(s *statements) int { return s.count("ExpiryPrune") }
-	eventually(t, "one is stuck and the others go round", func() bool {
+	testkit.Eventually(t, "one is stuck and the others go round", func() bool {
 		busy := 0
 		for _, s := range sent {
 			if asked(s) >= 5 {
@@ -89,9 +90,9 @@ func TestThreeManagersPruneOneAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	eventually(t, "all is pruned", func() bool { return pgtest.One[int](t, c.admin, expired) == 0 })
+	testkit.Eventually(t, "all is pruned", func() bool { return pgtest.One[int](t, c.admin, expired) == 0 })
 	for _, s := range sent {
-		eventually(t, "it has heard of what it deleted", s.answered) // who is stopped at a COMMIT does not
+		testkit.Eventually(t, "it has heard of what it deleted", s.answered) // who is stopped at a COMMIT does not
 	}
 	stop()
 	running.Wait()
@@ -161,7 +162,7 @@ func TestAPruneIsEndedInBetween(t *testing.T) {
 		}
 		pruned <- n
 	}()
-	eventually(t, "a batch waits", func() bool { return pgtest.One[int](t, c.admin, waiting) == 1 })
+	testkit.Eventually(t, "a batch waits", func() bool { return pgtest.One[int](t, c.admin, waiting) == 1 })
 	stop()
 	if n := <-pruned; n != 1800 {
 		t.Errorf("it says that it deleted %d, want 1800", n)
@@ -169,7 +170,7 @@ func TestAPruneIsEndedInBetween(t *testing.T) {
 	if n := pgtest.One[int](t, c.admin, expired); n != 700 {
 		t.Errorf("%d expired sessions are left, want 700", n)
 	}
-	eventually(t, "the server has given up, too", func() bool { return pgtest.One[int](t, c.admin, connections+" AND state <> 'idle'") == 0 })
+	testkit.Eventually(t, "the server has given up, too", func() bool { return pgtest.One[int](t, c.admin, connections+" AND state <> 'idle'") == 0 })
 	release()
 	if n, err := m.Prune(t.Context()); n != 700 || err != nil {
 		t.Errorf("afterwards: %d, %v", n, err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -210,7 +211,7 @@ func TestARevokeWithALockedSession(t *testing.T) {
 					done <- reply{r, err}
 				}()
 				unlock[0]()
-				eventually(t, "one is left, and waited for again", func() bool { return left() == 1 && sent.refused("55P03") > waited })
+				testkit.Eventually(t, "one is left, and waited for again", func() bool { return left() == 1 && sent.refused("55P03") > waited })
 				unlock[1]()
 				if got := <-done; got.err != nil || !got.r.Committed || got.r.Count != 2 || left() != 0 {
 					t.Errorf("%+v, %v, and %d sessions are left", got.r, got.err, left())
@@ -237,7 +238,7 @@ func TestASessionThatATriggerKeepsHasNotEnded(t *testing.T) {
 			c := hire(t)
 			const many = 1500
 			fill(t, c.admin, "ada", many)
-			id := newID()
+			id := testkit.NewID()
 			if _, err := c.store.Create(t.Context(), store.Draft{ID: id, UserID: "ada", Data: value(map[string]int{"n": 1})}); err != nil {
 				t.Fatal(err)
 			}

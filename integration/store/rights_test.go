@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -20,7 +21,7 @@ func TestAMissingRightIsNamed(t *testing.T) {
 	role := c.pool.Config().ConnConfig.User
 	ids := c.sessions(3)
 	create := func() error {
-		_, err := c.store.Create(t.Context(), store.Draft{ID: newID()})
+		_, err := c.store.Create(t.Context(), store.Draft{ID: testkit.NewID()})
 		return err
 	}
 	save := func() error { _, err := c.store.Save(t.Context(), ids[0], setting("k", 1)); return err }

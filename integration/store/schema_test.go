@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -105,7 +106,7 @@ func TestAColumnIsAddedUnderway(t *testing.T) {
 			if err := c.store.Touch(t.Context(), []store.Touch{{ID: id}}); err != nil {
 				t.Errorf("Touch: %v", err)
 			}
-			fresh := newID()
+			fresh := testkit.NewID()
 			if _, err := c.store.Rotate(t.Context(), id, fresh, store.Change{}); err != nil {
 				t.Errorf("Rotate: %v", err)
 			}

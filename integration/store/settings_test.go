@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -138,7 +139,7 @@ func (c *crew) useIn(ctx context.Context, mode pgx.QueryExecMode) error {
 
 // use does what a store is for, and looks at what comes back.
 func use(ctx context.Context, s store.Store) error {
-	user, agent := `ädä \ ' " 🙂`+string(value(newID())), `O'Neill\n "x"`
+	user, agent := `ädä \ ' " 🙂`+string(value(testkit.NewID())), `O'Neill\n "x"`
 	data := value(map[string]string{"k": "ä\u2028'\"\\x41 🙂"})
 	client := sessionstore.Client{IP: netip.MustParseAddr("2001:db8::1"), UserAgent: agent}
 	same := func(what string, rec store.Record, err error, want store.Record) error {
@@ -152,7 +153,7 @@ func use(ctx context.Context, s store.Store) error {
 		}
 		return nil
 	}
-	rec := store.Record{ID: newID(), Version: 1}
+	rec := store.Record{ID: testkit.NewID(), Version: 1}
 	got, err := s.Create(ctx, store.Draft{ID: rec.ID, UserID: user, Data: data, Client: client})
 	if err := same("create", got, err, rec); err != nil {
 		return err
@@ -170,7 +171,7 @@ func use(ctx context.Context, s store.Store) error {
 		return fmt.Errorf("data: %s", got.Data)
 	}
 	old := rec.ID
-	rec.ID, rec.Version = newID(), 3
+	rec.ID, rec.Version = testkit.NewID(), 3
 	got, err = s.Rotate(ctx, old, rec.ID, store.Change{UserID: user, Client: client})
 	if err := same("rotate", got, err, rec); err != nil {
 		return err
@@ -178,7 +179,7 @@ func use(ctx context.Context, s store.Store) error {
 	if _, err := s.Load(ctx, old, 0); !errors.Is(err, sessionstore.ErrNotFound) {
 		return fmt.Errorf("load of the old id: %w", err)
 	}
-	if err := s.Touch(ctx, []store.Touch{{ID: rec.ID, Client: client}, {ID: newID()}}); err != nil {
+	if err := s.Touch(ctx, []store.Touch{{ID: rec.ID, Client: client}, {ID: testkit.NewID()}}); err != nil {
 		return fmt.Errorf("touch: %w", err)
 	}
 	page, err := s.List(ctx, user, sessionstore.Page{})
@@ -215,7 +216,7 @@ func together(ctx context.Context, s store.Store, client sessionstore.Client) er
 	errs := make(chan error, n)
 	for i := range n {
 		go func() {
-			id, fresh := newID(), newID()
+			id, fresh := testkit.NewID(), testkit.NewID()
 			draft := store.Draft{ID: id, UserID: fmt.Sprint("b", i%2)}
 			if i%2 == 0 {
 				draft.Client = client // others have none
@@ -261,7 +262,7 @@ func together(ctx context.Context, s store.Store, client sessionstore.Client) er
 // stay what they were.
 func inTransaction(ctx context.Context, pool *pgxpool.Pool, m *sessionstore.Manager) error {
 	const settings = "SELECT pg_catalog.string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_catalog.pg_settings WHERE context = 'user'"
-	if _, err := m.Store().Create(ctx, store.Draft{ID: newID(), UserID: "eve"}); err != nil {
+	if _, err := m.Store().Create(ctx, store.Draft{ID: testkit.NewID(), UserID: "eve"}); err != nil {
 		return err
 	}
 	tx, err := pool.Begin(ctx)

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
 	"github.com/reporadar/pgsession/sessionstore"
@@ -54,12 +55,12 @@ func TestOnlyTouchesAndPrunesCommitWithoutWaiting(t *testing.T) {
 			{"Save", func() error { _, err := c.store.Save(t.Context(), id, setting("k", 1)); return err }, usual},
 			{"Touch", touch, "off"},
 			{"Create", func() error {
-				_, err := c.store.Create(t.Context(), store.Draft{ID: newID()})
+				_, err := c.store.Create(t.Context(), store.Draft{ID: testkit.NewID()})
 				return err
 			}, usual},
 			{"Touch", touch, "off"},
 			{"Rotate", func() error {
-				fresh := newID()
+				fresh := testkit.NewID()
 				_, err := c.store.Rotate(t.Context(), id, fresh, store.Change{UserID: "alice"})
 				id = fresh
 				return err
@@ -130,7 +131,7 @@ func TestTouchesAreHeapOnly(t *testing.T) {
 	)
 	touches := make([]store.Touch, sessions)
 	for i := range touches {
-		draft := store.Draft{ID: newID(), UserID: "user" + string(value(i)), Data: value(map[string]string{"k": strings.Repeat("x", i%400)})}
+		draft := store.Draft{ID: testkit.NewID(), UserID: "user" + string(value(i)), Data: value(map[string]string{"k": strings.Repeat("x", i%400)})}
 		draft.Client = sessionstore.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "Mozilla/5.0 (X11; Linux x86_64)"}
 		touches[i] = store.Touch{ID: draft.ID, Client: draft.Client}
 		if _, err := inner.Create(t.Context(), draft); err != nil {
@@ -150,7 +151,7 @@ func TestTouchesAreHeapOnly(t *testing.T) {
 	}
 	touching.Close() // a connection that ends hands in its numbers
 	const count = " FROM pg_stat_user_tables WHERE relid = 'pgsession.sessions'::regclass"
-	eventually(t, "the server has counted all touches", func() bool {
+	testkit.Eventually(t, "the server has counted all touches", func() bool {
 		return pgtest.One[int](t, pool, "SELECT n_tup_upd"+count) == sessions*(passes+1)
 	})
 	share := float64(pgtest.One[int](t, pool, "SELECT n_tup_hot_upd"+count)) / (sessions * passes)

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	oteltrace "go.opentelemetry.io/otel/trace"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -27,7 +28,7 @@ func (p *program) during(do func()) string {
 	before, misses := fills(), p.sessions.ChainStats().Cache.Misses+p.sessions.ChainStats().Cache.Stale
 	do()
 	if filled := p.sessions.ChainStats().Cache; filled.Misses+filled.Stale > misses {
-		eventually(p.t, "what was missing is filled in", func() bool {
+		testkit.Eventually(p.t, "what was missing is filled in", func() bool {
 			return fills() > before && strings.Contains(outline(p.spans.GetSpans()), "fill")
 		})
 	}
@@ -66,7 +67,7 @@ func TestTraceOfALoadOnRealServers(t *testing.T) {
 	trace := func(want string, of func() store.ID) (id store.ID) {
 		t.Helper()
 		got := ""
-		eventually(t, want, func() bool {
+		testkit.Eventually(t, want, func() bool {
 			id = of()
 			got = p.during(func() { p.load(id) })
 			return got == want
@@ -189,7 +190,7 @@ func TestThePoolIsSeen(t *testing.T) {
 	for _, id := range ids {
 		go func() { _, err := p.sessions.Store().Save(t.Context(), id, change); done <- err }()
 	}
-	eventually(t, "both connections are used", func() bool { return p.sessions.ChainStats().Postgres.Pool.Used == 2 })
+	testkit.Eventually(t, "both connections are used", func() bool { return p.sessions.ChainStats().Postgres.Pool.Used == 2 })
 	p.counts(2, "db_client_connection_count", "db_client_connection_state=used", "db_client_connection_pool_name=pgsession")
 	p.counts(2, "db_client_connection_max")
 	p.check(tx.Rollback(t.Context()))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -65,12 +66,12 @@ func TestAlertsOfARedisThatIsAway(t *testing.T) {
 	ids := w.create("ada", 3)
 	w.minutes(6, func() {
 		w.load(ids[0])
-		eventually(t, "Redis is used", func() bool { return !open() }) // on a busy machine it may have been too slow
+		testkit.Eventually(t, "Redis is used", func() bool { return !open() }) // on a busy machine it may have been too slow
 	})
 	w.want("before")
 	w.redis.Pause()
 	defer w.redis.Resume()
-	eventually(t, "Redis is left alone", func() bool { w.load(ids[0]); return open() })
+	testkit.Eventually(t, "Redis is left alone", func() bool { w.load(ids[0]); return open() })
 	if r, err := w.sessions.Store().Delete(t.Context(), ids[1]); err != nil || r.MaxExposure == 0 {
 		t.Errorf("a revoke that the cache did not hear of: %+v, %v", r, err)
 	}
@@ -79,7 +80,7 @@ func TestAlertsOfARedisThatIsAway(t *testing.T) {
 	w.minutes(1, nothing)
 	w.want("Redis is away", "PgsessionRedisAway", "PgsessionTombstonesLost")
 	w.redis.Resume()
-	eventually(t, "Redis is used again", func() bool { return !open() })
+	testkit.Eventually(t, "Redis is used again", func() bool { return !open() })
 	w.minutes(1, nothing)
 	w.want("Redis is back", "PgsessionTombstonesLost")
 	w.minutes(10, nothing)
@@ -93,7 +94,7 @@ func TestAlertsOfARedisThatRefuses(t *testing.T) {
 	w.redis.Do("REPLICAOF", "127.0.0.1", "1") // it serves what it has, and takes nothing
 	fail := func() {
 		before := failed()
-		eventually(t, "a fill fails", func() bool { w.load(newCreated(w.program)); return failed() > before })
+		testkit.Eventually(t, "a fill fails", func() bool { w.load(newCreated(w.program)); return failed() > before })
 	}
 	w.minutes(11, fail)
 	w.want("not yet")
@@ -125,19 +126,19 @@ func TestAlertsOfAPostgresThatIsAway(t *testing.T) {
 	w.minutes(7, func() { _ = fail() })
 	w.want("no table", "PgsessionCallsFail")
 	cluster.Stop()
-	eventually(t, "the emergency begins", func() bool {
+	testkit.Eventually(t, "the emergency begins", func() bool {
 		return errors.Is(fail(), sessionstore.ErrUnavailable) && count(sessionstore.EventEmergency) == 1
 	})
 	w.minutes(1, nothing)
 	w.want("no server", "PgsessionCallsFail")
 	cluster.Restart()
-	eventually(t, "the emergency is not ended", func() bool { return count(sessionstore.EventRecoveryFailed) > 0 })
+	testkit.Eventually(t, "the emergency is not ended", func() bool { return count(sessionstore.EventRecoveryFailed) > 0 })
 	w.minutes(1, nothing)
 	w.want("a server without the table", "PgsessionCallsFail", "PgsessionEmergencyNotEnded")
 	w.minutes(20, func() { _ = fail() })
 	w.want("as before", "PgsessionCallsFail", "PgsessionEmergencyNotEnded")
 	rename("elsewhere", "sessions")
-	eventually(t, "the emergency is ended", func() bool { return count(sessionstore.EventRecovered) == 1 })
+	testkit.Eventually(t, "the emergency is ended", func() bool { return count(sessionstore.EventRecovered) == 1 })
 	w.minutes(1, func() { w.load(id) })
 	w.want("it is over, but not for the last five minutes", "PgsessionCallsFail")
 	w.minutes(5, func() { w.load(id) })

@@ -9,35 +9,9 @@
 package telemetry_test
 
 import (
-	"fmt"
-	"os"
 	"testing"
-	"time"
+
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
-// patience is how long anything may take that is waited for.
-const patience = 30 * time.Second
-
-func TestMain(m *testing.M) {
-	if os.Getenv("TEST_DATABASE_URL") == "" {
-		fmt.Fprintln(os.Stderr, "TEST_DATABASE_URL is not set: run the tests with `make test`")
-		os.Exit(1)
-	}
-	// Throwaway servers are wanted as such: no test may stop a server that somebody named, nor one in a container.
-	_ = os.Unsetenv("REDIS_URL")
-	_ = os.Unsetenv("DATABASE_URL")
-	_ = os.Setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
-	os.Exit(m.Run())
-}
-
-// eventually waits until something is so. It asks again and again, rather than for a time that would be enough.
-func eventually(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for deadline := time.Now().Add(patience); !so(); <-again.C {
-		if time.Now().After(deadline) {
-			t.Fatal("it never came to be: ", what)
-		}
-	}
-}
+func TestMain(m *testing.M) { testkit.Main(m, testkit.NeedPostgres, testkit.OwnServers) }

@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
 // began is when every past begins. No test looks at the clock.
@@ -91,7 +93,7 @@ func (f *selection) Warnings() annotations.Annotations { return nil }
 var (
 	promQL = parser.NewParser(parser.Options{})
 	engine = promql.NewEngine(promql.EngineOpts{
-		MaxSamples: 1 << 20, Timeout: patience, LookbackDelta: 5 * time.Minute, EnableAtModifier: true, EnableNegativeOffset: true, Parser: promQL,
+		MaxSamples: 1 << 20, Timeout: testkit.Patience, LookbackDelta: 5 * time.Minute, EnableAtModifier: true, EnableNegativeOffset: true, Parser: promQL,
 	})
 )
 

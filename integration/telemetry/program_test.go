@@ -2,7 +2,6 @@ package telemetry_test
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -19,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/redistest"
 	"github.com/reporadar/pgsession/otelsession"
@@ -75,11 +75,6 @@ func newProgram(t testing.TB, configure ...func(*sessionstore.Config)) *program 
 	return p
 }
 
-func newID() (id store.ID) {
-	_, _ = rand.Read(id[:])
-	return id
-}
-
 var change = store.Change{Set: map[string]json.RawMessage{"seen": json.RawMessage("true")}}
 
 // create makes sessions of a user.
@@ -87,7 +82,7 @@ func (p *program) create(userID string, n int) []store.ID {
 	p.t.Helper()
 	ids := make([]store.ID, n)
 	for i := range ids {
-		ids[i] = newID()
+		ids[i] = testkit.NewID()
 		_, err := p.sessions.Store().Create(p.t.Context(), store.Draft{ID: ids[i], UserID: userID})
 		p.check(err)
 	}
@@ -128,7 +123,7 @@ func (p *program) company(ids []store.ID) {
 	}
 	before := p.sessions.ChainStats().Postgres.Saves.Calls
 	called := func(n int) {
-		eventually(p.t, "all calls are made", func() bool { return p.sessions.ChainStats().Postgres.Saves.Calls == before+int64(n) })
+		testkit.Eventually(p.t, "all calls are made", func() bool { return p.sessions.ChainStats().Postgres.Saves.Calls == before+int64(n) })
 	}
 	var all sync.WaitGroup
 	for i, id := range ids {
@@ -156,7 +151,7 @@ func (p *program) everything() {
 	ids := p.create("ada", 6)
 	before := p.sessions.ChainStats().Cache
 	p.company(ids)
-	eventually(p.t, "a load hits and one misses", func() bool {
+	testkit.Eventually(p.t, "a load hits and one misses", func() bool {
 		p.load(newCreated(p))
 		p.load(ids[0])
 		c := p.sessions.ChainStats().Cache
@@ -164,7 +159,7 @@ func (p *program) everything() {
 	})
 	gone, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := p.sessions.Store().Load(gone, newID(), 0); !errors.Is(err, context.Canceled) {
+	if _, err := p.sessions.Store().Load(gone, testkit.NewID(), 0); !errors.Is(err, context.Canceled) {
 		p.t.Errorf("a load whose caller has left: %v", err)
 	}
 	late, cancel := context.WithDeadline(ctx, time.Now())

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/integration/internal/process"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
 const (
@@ -43,7 +44,7 @@ func launch(t testing.TB, environment ...string) *app {
 	}
 	a.process = started
 	t.Cleanup(func() {
-		if err := started.Stop(patience, syscall.SIGTERM); err != nil {
+		if err := started.Stop(testkit.Patience, syscall.SIGTERM); err != nil {
 			t.Error(err)
 		}
 		if log := a.log(); strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic") {
@@ -61,7 +62,7 @@ func start(t testing.TB, environment ...string) *app {
 	case a.url = <-a.output.listening:
 	case <-a.process.Done():
 		t.Fatalf("the app ended with status %d:\n%s", a.process.Status(), a.log())
-	case <-time.After(patience):
+	case <-time.After(testkit.Patience):
 		t.Fatalf("the app does not listen:\n%s", a.log())
 	}
 	return a
@@ -73,7 +74,7 @@ func fails(t testing.TB, environment ...string) string {
 	a := launch(t, environment...)
 	select {
 	case <-a.process.Done():
-	case <-time.After(patience):
+	case <-time.After(testkit.Patience):
 		t.Fatalf("the app runs, or hangs:\n%s", a.log())
 	}
 	if status := a.process.Status(); status != 1 {
@@ -95,7 +96,7 @@ func (a *app) ended() {
 	a.t.Helper()
 	select {
 	case <-a.process.Done():
-	case <-time.After(patience):
+	case <-time.After(testkit.Patience):
 		a.t.Fatalf("the app does not end:\n%s", a.log())
 	}
 	if status := a.process.Status(); status != 0 {

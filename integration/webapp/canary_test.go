@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
@@ -120,7 +121,7 @@ func TestTokensAreNowhereButInTheCookie(t *testing.T) {
 				}
 			}()
 			const stuck = "SELECT pid FROM pg_stat_activity WHERE application_name = 'webapp' AND wait_event_type = 'Lock'"
-			eventually(t, "the change waits", func() bool {
+			testkit.Eventually(t, "the change waits", func() bool {
 				return pgtest.One[int](t, pool, "SELECT count(*) FROM ("+stuck+") AS s") == 1
 			})
 			places := map[string]string{

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/redistest"
 	"github.com/reporadar/pgsession/sessionstore"
@@ -23,7 +24,7 @@ func health(t *testing.T, a *app) (h sessionstore.Health) {
 // becomes waits until the health is so.
 func becomes(t *testing.T, a *app, what string, so func(sessionstore.Health) bool) {
 	t.Helper()
-	eventually(t, what, func() bool { return so(health(t, a)) })
+	testkit.Eventually(t, what, func() bool { return so(health(t, a)) })
 }
 
 func status(name string) func(sessionstore.Health) bool {
@@ -60,7 +61,7 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 
 	tr.say("## Redis stops\n\nSessions go on: Postgres serves. One line in the log says so, and the health says that the cache is away, which is no reason for a 503.")
 	redis.Kill()
-	eventually(t, "the demo notices", func() bool {
+	testkit.Eventually(t, "the demo notices", func() bool {
 		alice.want("GET /api/me", http.StatusOK, "alice")
 		return strings.Contains(a.log(), "Redis fails")
 	})
@@ -74,7 +75,7 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 	tr.block(tr.said(a, "Redis fails"))
 
 	redis.Restart()
-	eventually(t, "the cache is used again", func() bool {
+	testkit.Eventually(t, "the cache is used again", func() bool {
 		alice.want("GET /api/me", http.StatusOK, "alice")
 		return redis.Client.DBSize(t.Context()).Val() > 0 && health(t, a).Cache == "ok"
 	})

@@ -7,13 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
 // listen opens the live view. next is its next event's name, empty at its end.
 func listen(t *testing.T, v *visitor) (next func() string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	t.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, v.site+"/live", nil)
 	if err != nil {

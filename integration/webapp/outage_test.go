@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
 // The app stays up, admits that it can't serve sessions, ends none, and goes on by itself.
@@ -36,7 +38,7 @@ func TestPostgresGoesAwayAndComesBack(t *testing.T) {
 			t.Errorf("a login: %d, cookies %d; want 503 and none", got.status, len(got.header["Set-Cookie"]))
 		}
 		stranger.want("GET /api/me", http.StatusUnauthorized, "") // nothing to ask Postgres for
-		eventually(t, "the health is bad", func() bool { return visit(t, a.url).send("GET /healthz").status == http.StatusServiceUnavailable })
+		testkit.Eventually(t, "the health is bad", func() bool { return visit(t, a.url).send("GET /healthz").status == http.StatusServiceUnavailable })
 
 		cluster.restart()
 		// At the first request, not after some time.
@@ -47,7 +49,7 @@ func TestPostgresGoesAwayAndComesBack(t *testing.T) {
 		v.want("GET /api/get?k=color", http.StatusOK, "blue")
 		v.want("POST /api/set?k=round&v="+string(rune('0'+round)), http.StatusOK, "")
 		login(t, a.url, "bob").want("GET /api/me", http.StatusOK, "bob")
-		eventually(t, "the health is good again", func() bool { return visit(t, a.url).send("GET /healthz").status == http.StatusOK })
+		testkit.Eventually(t, "the health is good again", func() bool { return visit(t, a.url).send("GET /healthz").status == http.StatusOK })
 	}
 	v.want("POST /api/logout", http.StatusOK, "")
 	v.cookie = had

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
@@ -70,7 +71,7 @@ func TestFirstLoginsAtOnce(t *testing.T) {
 		})
 	}
 	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-	eventually(t, "all of them want to take the name", func() bool { return pgtest.One[int](t, pool, waiting) == 4 })
+	testkit.Eventually(t, "all of them want to take the name", func() bool { return pgtest.One[int](t, pool, waiting) == 4 })
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/redistest"
 )
@@ -102,7 +103,7 @@ func TestRedisHoldsNothingReadable(t *testing.T) {
 	if n := pgtest.One[int](t, pool, "SELECT count(*) FROM pgsession.sessions WHERE user_agent = '"+agent+"' AND ip = '203.0.113.77' AND user_id = '"+user+"'"); n != 1 {
 		t.Fatal("Postgres does not even hold the canaries: this test sees nothing")
 	}
-	eventually(t, "the cache is filled", func() bool { return redis.Client.DBSize(t.Context()).Val() > 3 })
+	testkit.Eventually(t, "the cache is filled", func() bool { return redis.Client.DBSize(t.Context()).Val() > 3 })
 
 	dump := dumped(t, redis)
 	if !strings.Contains(dump, "pgsession:production:") || !strings.Contains(dump, "buried") {

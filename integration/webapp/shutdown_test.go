@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
@@ -35,7 +36,7 @@ func hold(t *testing.T, v *visitor, path string) *held {
 	r.Header.Set("Expect", "100-continue")
 	r.Header.Set("Cookie", v.cookie)
 	go func() {
-		transport := &http.Transport{ExpectContinueTimeout: patience}
+		transport := &http.Transport{ExpectContinueTimeout: testkit.Patience}
 		defer transport.CloseIdleConnections()
 		res, err := transport.RoundTrip(r)
 		if err == nil {
@@ -125,7 +126,7 @@ func awaitRefusal(t *testing.T, site string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the server takes no new connection", func() bool {
+	testkit.Eventually(t, "the server takes no new connection", func() bool {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", u.Host)
 		if err == nil {
 			_ = conn.Close()
@@ -166,5 +167,5 @@ func TestTouchesAreWritten(t *testing.T) {
 	const seen = "SELECT now() - last_seen_at < interval '5 minutes' FROM pgsession.sessions"
 	pgtest.Exec(t, pool, "UPDATE pgsession.sessions SET last_seen_at = last_seen_at - interval '10 minutes'")
 	v.want("GET /api/me", http.StatusOK, "alice")
-	eventually(t, "the use is noted", func() bool { return pgtest.One[bool](t, pool, seen) })
+	testkit.Eventually(t, "the use is noted", func() bool { return pgtest.One[bool](t, pool, seen) })
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
 // visitor is a browser as far as the session cookie goes: it keeps what it is given and sends it back, over plain
@@ -28,7 +30,7 @@ type answer struct {
 }
 
 var browser = &http.Client{
-	Timeout:       patience,
+	Timeout:       testkit.Patience,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 

@@ -1,0 +1,71 @@
+package testkit
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Step prepares the tests of a package. dir is a folder that is removed when
+// they have run.
+type Step func(dir string) error
+
+// Main is all that a TestMain does: the steps, in their order, and the tests.
+// It exits. If a step fails it prints the error and no test runs.
+func Main(m *testing.M, steps ...Step) {
+	os.Exit(run(m, steps))
+}
+
+func run(m *testing.M, steps []Step) int {
+	dir, err := os.MkdirTemp("", "testkit")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	for _, step := range steps {
+		if err := step(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// NeedPostgres fails if TEST_DATABASE_URL is not set.
+func NeedPostgres(string) error {
+	if os.Getenv("TEST_DATABASE_URL") == "" {
+		return errors.New("TEST_DATABASE_URL is not set: run the tests with `make test`")
+	}
+	return nil
+}
+
+// OwnServers hides the servers that the environment names, and Docker. What a
+// test starts afterwards is a process of this machine, so the test may stop,
+// freeze and configure it.
+func OwnServers(string) error {
+	for _, name := range []string{"DATABASE_URL", "REDIS_URL"} {
+		if err := os.Unsetenv(name); err != nil {
+			return err
+		}
+	}
+	return os.Setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+}
+
+// Build builds a program of the root module, such as "./examples/webapp", and
+// sets path to it. It takes flags of go build.
+func Build(path *string, program string, flags ...string) Step {
+	return func(dir string) error {
+		*path = filepath.Join(dir, filepath.Base(program))
+		args := append([]string{"build", "-o", *path}, flags...)
+		build := exec.Command("go", append(args, program)...)
+		build.Dir = filepath.Join("..", "..") // the program's module, which has its own dependencies
+		if output, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", build, err, output)
+		}
+		return nil
+	}
+}
