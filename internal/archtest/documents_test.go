@@ -129,3 +129,21 @@ func TestFiguresInDocumentsWerePrinted(t *testing.T) {
 		}
 	}
 }
+
+// Each record of a decision is in the index, under the title that it has.
+func TestDecisionsAreInTheirIndex(t *testing.T) {
+	index := read(t, "docs/adr/README.md")
+	for _, name := range tracked(t, "docs/adr/*.md") {
+		file := filepath.Base(name)
+		if file == "README.md" {
+			continue
+		}
+		number := file[:4]
+		heading, _, _ := strings.Cut(read(t, name), "\n")
+		title, ok := strings.CutPrefix(heading, "# "+number+": ")
+		row := "| [" + number + "](" + file + ") | " + title + " |"
+		if !ok || !strings.Contains(index, row) {
+			t.Errorf("%s begins with %q, and docs/adr/README.md has no row %q", file, heading, row)
+		}
+	}
+}
