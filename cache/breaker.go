@@ -16,8 +16,8 @@ const (
 	breakerWindow     = time.Second
 
 	// Between two probes; doubled after each that fails, give or take a quarter.
-	firstPause = 100 * time.Millisecond
-	lastPause  = 5 * time.Second
+	minPause = 100 * time.Millisecond
+	maxPause = 5 * time.Second
 )
 
 // breaker keeps callers away from a Redis that fails. While it is closed nothing runs; while it is open a timer probes,
@@ -26,24 +26,24 @@ type breaker struct {
 	probe  func(context.Context) error
 	logger *slog.Logger
 
-	open  atomic.Bool
-	doubt atomic.Bool // the last exchange failed
+	open       atomic.Bool
+	lastFailed atomic.Bool // the last exchange failed
 
 	mu            sync.Mutex
-	row           int // failures since the last success
+	consecutive   int // failures since the last success
 	window        time.Time
 	failed, total int // in the window
 	pause         time.Duration
 	timer         *time.Timer
 	stopped       bool
 
-	life context.Context // of the probes
-	end  context.CancelFunc
+	ctx    context.Context // of the probes
+	cancel context.CancelFunc
 }
 
 func newBreaker(probe func(context.Context) error, logger *slog.Logger) *breaker {
-	b := &breaker{probe: probe, logger: logger, pause: firstPause}
-	b.life, b.end = context.WithCancel(context.Background())
+	b := &breaker{probe: probe, logger: logger, pause: minPause}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b
 }
 
@@ -62,15 +62,15 @@ func (b *breaker) record(err error) {
 		b.window, b.failed, b.total = now, 0, 0
 	}
 	b.total++
-	b.doubt.Store(err != nil)
+	b.lastFailed.Store(err != nil)
 	if err == nil {
 		// Not when a probe succeeds: if all else fails after it, the pauses go on growing.
-		b.row, b.pause = 0, firstPause
+		b.consecutive, b.pause = 0, minPause
 		return
 	}
-	b.row++
+	b.consecutive++
 	b.failed++
-	if b.row < failuresInARow && (b.failed < failuresInAWindow || b.failed*10 < b.total) {
+	if b.consecutive < failuresInARow && (b.failed < failuresInAWindow || b.failed*10 < b.total) {
 		return
 	}
 	b.open.Store(true)
@@ -81,12 +81,12 @@ func (b *breaker) record(err error) {
 // schedule sets the timer for the next probe. The caller holds b.mu.
 func (b *breaker) schedule() {
 	jitter := 0.75 + rand.Float64()/2
-	b.timer = time.AfterFunc(time.Duration(float64(b.pause)*jitter), b.try)
-	b.pause = min(2*b.pause, lastPause)
+	b.timer = time.AfterFunc(time.Duration(float64(b.pause)*jitter), b.probeOnce)
+	b.pause = min(2*b.pause, maxPause)
 }
 
-func (b *breaker) try() {
-	err := b.probe(b.life)
+func (b *breaker) probeOnce() {
+	err := b.probe(b.ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -94,8 +94,8 @@ func (b *breaker) try() {
 	case err != nil:
 		b.schedule()
 	default:
-		b.row, b.window = 0, time.Time{}
-		b.doubt.Store(false)
+		b.consecutive, b.window = 0, time.Time{}
+		b.lastFailed.Store(false)
 		b.open.Store(false)
 		b.logger.Info("cache: Redis answers and is used again")
 	}
@@ -107,7 +107,7 @@ func (b *breaker) stop() {
 	defer b.mu.Unlock()
 	b.stopped = true
 	b.open.Store(true)
-	b.end()
+	b.cancel()
 	if b.timer != nil {
 		b.timer.Stop()
 	}

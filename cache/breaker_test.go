@@ -107,7 +107,7 @@ func TestBreakerProbesWithGrowingPauses(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		pause, last, regular := firstPause, time.Duration(0), 0
+		pause, last, regular := minPause, time.Duration(0), 0
 		for i, at := range p.asked {
 			if at-last == pause {
 				regular++
@@ -115,7 +115,7 @@ func TestBreakerProbesWithGrowingPauses(t *testing.T) {
 			if got := at - last; got < pause*3/4 || got > pause*5/4 {
 				t.Errorf("probe %d came %v after the one before, want about %v", i, got, pause)
 			}
-			last, pause = at, min(2*pause, lastPause)
+			last, pause = at, min(2*pause, maxPause)
 		}
 		if n := len(p.asked); n < 12 || n > 25 || regular > n/2 {
 			t.Errorf("%d probes in a minute, %d of them regular: all instances would ask at once", n, regular)
@@ -125,7 +125,7 @@ func TestBreakerProbesWithGrowingPauses(t *testing.T) {
 			t.Error("closed by a call that began before")
 		}
 		p.heal(nil)
-		time.Sleep(2 * lastPause)
+		time.Sleep(2 * maxPause)
 		synctest.Wait()
 		if b.isOpen() {
 			t.Fatal("still open after a probe has succeeded")
@@ -201,7 +201,7 @@ func TestAHungRedisIsLeftAlone(t *testing.T) {
 			switch took := time.Since(began); took {
 			case 0:
 				time.Sleep(time.Millisecond / 2)
-			case 50 * time.Millisecond / leastPatience:
+			case 50 * time.Millisecond / minTimeoutShare:
 				slow++
 			default:
 				t.Errorf("a caller waited for %v", took)
@@ -214,16 +214,16 @@ func TestAHungRedisIsLeftAlone(t *testing.T) {
 			t.Errorf("Fill: %v, %v", stored, err)
 		}
 		began := time.Now()
-		if err := c.Bury(t.Context(), time.Hour, id); !errors.Is(err, ErrUnavailable) || time.Since(began) != 50*time.Millisecond {
-			t.Errorf("Bury was given %v: %v", time.Since(began), err)
+		if err := c.PutTombstones(t.Context(), time.Hour, id); !errors.Is(err, ErrUnavailable) || time.Since(began) != 50*time.Millisecond {
+			t.Errorf("PutTombstones was given %v: %v", time.Since(began), err)
 		}
-		if got := c.Stats(); !got.Open || got.Errors != uint64(slow)+1 || got.Skipped != uint64(1000-slow+1) {
+		if got := c.Stats(); !got.BreakerOpen || got.Errors != uint64(slow)+1 || got.Skipped != uint64(1000-slow+1) {
 			t.Errorf("stats %+v", got)
 		}
 		time.Sleep(10 * time.Second)
 		d.setAnswer(nil)
 		close(held)
-		time.Sleep(2 * lastPause)
+		time.Sleep(2 * maxPause)
 		synctest.Wait()
 		wantGet(t, c, id, entryOf(1, "data"))
 		if lines := j.all(); len(lines) != 2 {
@@ -296,7 +296,7 @@ func TestHurriedCallersDoNotHideAHungRedis(t *testing.T) {
 			hurry()
 		}
 		time.Sleep(time.Second)
-		if got := c.Stats(); got.Open || got.Errors != 0 {
+		if got := c.Stats(); got.BreakerOpen || got.Errors != 0 {
 			t.Fatalf("slower than its callers would like, but it answers: %+v", got)
 		}
 		d.setAnswer(func([]string) string { <-held; return "" })
@@ -304,7 +304,7 @@ func TestHurriedCallersDoNotHideAHungRedis(t *testing.T) {
 			hurry()
 		}
 		time.Sleep(100 * time.Millisecond)
-		if !c.Stats().Open {
+		if !c.Stats().BreakerOpen {
 			t.Error("nobody noticed")
 		}
 		_ = c.Close()

@@ -14,18 +14,18 @@ import (
 
 // Cache keeps entries in Redis. It must come from [New] and is safe for concurrent use.
 type Cache struct {
-	client    redis.UniversalClient
-	single    *redis.Client // the same, when it is no Cluster
-	namespace string
-	timeout   time.Duration
-	maxSize   int
-	ring      *keyring
-	breaker   *breaker
-	writes    *writeState
-	patience  patience
-	asking    atomic.Int32 // exchanges for Gets
-	overdue   atomic.Int32 // those of them that are waited for no longer
-	counts    counts
+	client       redis.UniversalClient
+	single       *redis.Client // the same, when it is no Cluster
+	namespace    string
+	timeout      time.Duration
+	maxSize      int
+	ring         *keyring
+	breaker      *breaker
+	writes       *writeState
+	getTimeout   adaptiveTimeout
+	getsInFlight atomic.Int32 // exchanges for Gets
+	getsOverdue  atomic.Int32 // those of them that are waited for no longer
+	counts       counts
 
 	gets   *batch.Combiner[ID, found]
 	awaits *batch.Combiner[ID, found] // until the timeout
@@ -48,9 +48,9 @@ func New(client redis.UniversalClient, cfg Config) (*Cache, error) {
 	}
 	c := &Cache{client: client, namespace: cfg.Namespace, timeout: cfg.Timeout, maxSize: cfg.MaxSize, ring: ring}
 	c.single, _ = client.(*redis.Client)
-	c.patience.timeout = cfg.Timeout
-	c.breaker = newBreaker(c.probe, cfg.Logger)
-	c.writes = newWriteState(c.tryWrite, cfg.Logger)
+	c.getTimeout.timeout = cfg.Timeout
+	c.breaker = newBreaker(c.probeRead, cfg.Logger)
+	c.writes = newWriteState(c.probeWrite, cfg.Logger)
 	c.gets = batch.New(c.getMany, c.batchConfig())
 	c.awaits = batch.New(c.awaitMany, c.batchConfig())
 	c.fills = batch.New(c.fillMany, c.batchConfig())
@@ -65,7 +65,7 @@ func New(client redis.UniversalClient, cfg Config) (*Cache, error) {
 // that takes unusually long, by what exchanges have taken, all of them get [ErrUnavailable] before Config.Timeout, and
 // so do those that come until it is over: what they want to know is better asked elsewhere.
 func (c *Cache) Get(ctx context.Context, id ID) (Entry, error) {
-	return c.read(ctx, id, c.kept(), c.gets)
+	return c.read(ctx, id, c.skipGets(), c.gets)
 }
 
 // Await is [Cache.Get] for who has nobody else to ask: it waits for Config.Timeout, whatever is usual. Where Redis fails and is
@@ -77,21 +77,21 @@ func (c *Cache) Await(ctx context.Context, id ID) (Entry, error) {
 func (c *Cache) read(ctx context.Context, id ID, kept bool, from *batch.Combiner[ID, found]) (Entry, error) {
 	if kept {
 		c.counts.skipped.Add(1)
-		return Entry{}, errPaused
+		return Entry{}, errBreakerOpen
 	}
 	f, err := from.Do(ctx, id)
 	switch {
-	case err == errPaused:
+	case err == errBreakerOpen:
 		c.counts.skipped.Add(1)
 		return Entry{}, err
 	case err != nil:
 		return Entry{}, c.failed(ctx, err)
-	case !f.there:
+	case !f.exists:
 		c.counts.misses.Add(1)
 		return Entry{}, ErrMiss
 	case string(f.value) == tombstone:
-		c.counts.buried.Add(1)
-		return Entry{}, ErrBuried
+		c.counts.tombstones.Add(1)
+		return Entry{}, ErrTombstone
 	}
 	if len(f.value) <= sealedBytes+c.maxSize {
 		if e, ok := c.ring.open(&id, f.value); ok {
@@ -119,7 +119,7 @@ func (c *Cache) Fill(ctx context.Context, id ID, e Entry, ttl time.Duration) (st
 	}
 	if c.breaker.isOpen() {
 		c.counts.skipped.Add(1)
-		return false, errPaused
+		return false, errBreakerOpen
 	}
 	value, err := c.ring.seal(&id, &e)
 	if err != nil {
@@ -143,17 +143,17 @@ func (c *Cache) Fill(ctx context.Context, id ID, e Entry, ttl time.Duration) (st
 // It is tried also while the breaker is open, with Config.Timeout for each 256 ids. A nil error means that Redis has
 // acknowledged them all. With [ErrUnavailable] some may be buried nonetheless, and it is safe to try again. Bury returns
 // at once when ctx ends; what is under way by then goes on.
-func (c *Cache) Bury(ctx context.Context, ttl time.Duration, ids ...ID) error {
+func (c *Cache) PutTombstones(ctx context.Context, ttl time.Duration, ids ...ID) error {
 	for len(ids) > 0 {
 		if err := ctx.Err(); err != nil {
 			return c.failed(ctx, err)
 		}
-		n := min(len(ids), buryAtOnce)
+		n := min(len(ids), tombstoneBatch)
 		writes := make([]write, n)
 		for i := range writes {
 			writes[i] = write{key: redisKey(c.namespace, &ids[i]), value: []byte(tombstone), ttl: ttl}
 		}
-		if err := c.bury(ctx, writes); err != nil {
+		if err := c.putTombstones(ctx, writes); err != nil {
 			return c.failed(ctx, err)
 		}
 		ids = ids[n:]
@@ -161,8 +161,8 @@ func (c *Cache) Bury(ctx context.Context, ttl time.Duration, ids ...ID) error {
 	return nil
 }
 
-func (c *Cache) bury(ctx context.Context, writes []write) error {
-	answers, err := exchange(ctx, c, false, func(ctx context.Context) ([]answer, error) {
+func (c *Cache) putTombstones(ctx context.Context, writes []write) error {
+	answers, err := roundTrip(ctx, c, false, func(ctx context.Context) ([]writeResult, error) {
 		answers := runScript(ctx, c.client, writes)
 		c.writes.record(answers)
 		for _, a := range answers {
@@ -177,7 +177,7 @@ func (c *Cache) bury(ctx context.Context, writes []write) error {
 			return a.err
 		}
 		if !a.stored {
-			return errStrange
+			return errProtocol
 		}
 	}
 	return err
@@ -185,8 +185,8 @@ func (c *Cache) bury(ctx context.Context, writes []write) error {
 
 // kept tells whether Gets are kept away from Redis: because it fails, because one has waited for it unusually long, or
 // because the last exchange failed and one finds out whether the next does.
-func (c *Cache) kept() bool {
-	return c.breaker.isOpen() || c.overdue.Load() > 0 || c.breaker.doubt.Load() && c.asking.Load() > 0
+func (c *Cache) skipGets() bool {
+	return c.breaker.isOpen() || c.getsOverdue.Load() > 0 || c.breaker.lastFailed.Load() && c.getsInFlight.Load() > 0
 }
 
 // failed counts a failure of Redis and puts it into words. That a caller has left is not one.

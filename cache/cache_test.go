@@ -62,15 +62,15 @@ func TestLifeOfAnEntry(t *testing.T) {
 		wantGet(t, c, id, entryOf(1<<53+1, "new"))
 		wantErr(t, c, idOf("b"), ErrMiss)
 
-		if err := c.Bury(t.Context(), time.Hour, id, idOf("b")); err != nil {
+		if err := c.PutTombstones(t.Context(), time.Hour, id, idOf("b")); err != nil {
 			t.Fatal(err)
 		}
-		wantErr(t, c, id, ErrBuried)
-		wantErr(t, c, idOf("b"), ErrBuried)
+		wantErr(t, c, id, ErrTombstone)
+		wantErr(t, c, idOf("b"), ErrTombstone)
 		wantFill(t, c, id, entryOf(1<<62, "resurrected"), false)
-		wantErr(t, c, id, ErrBuried)
+		wantErr(t, c, id, ErrTombstone)
 
-		want := Stats{Hits: 3, Misses: 2, Buried: 3, FillsStored: 2, FillsRefused: 4}
+		want := Stats{Hits: 3, Misses: 2, Tombstones: 3, FillsStored: 2, FillsRefused: 4}
 		if got := c.Stats(); got != want {
 			t.Errorf("stats\n got %+v\nwant %+v", got, want)
 		}
@@ -87,7 +87,7 @@ func TestEveryKeyEnds(t *testing.T) {
 		if _, err := c.Fill(t.Context(), id, entryOf(1, ""), ttl); err != nil {
 			t.Errorf("ttl %v: %v", ttl, err)
 		}
-		if err := c.Bury(t.Context(), ttl, id); err != nil {
+		if err := c.PutTombstones(t.Context(), ttl, id); err != nil {
 			t.Errorf("ttl %v: %v", ttl, err)
 		}
 	}
@@ -113,10 +113,10 @@ func TestForeignValuesAreMissesAndOverwritten(t *testing.T) {
 				d.put(key, it)
 				wantErr(t, c, id, ErrMiss)
 				if bury {
-					if err := c.Bury(t.Context(), time.Hour, id); err != nil {
+					if err := c.PutTombstones(t.Context(), time.Hour, id); err != nil {
 						t.Errorf("%s: %v", name, err)
 					}
-					wantErr(t, c, id, ErrBuried)
+					wantErr(t, c, id, ErrTombstone)
 				} else {
 					wantFill(t, c, id, entryOf(1, "ours"), true)
 					wantGet(t, c, id, entryOf(1, "ours"))
@@ -227,7 +227,7 @@ func TestACallerWhoseContextEndsLeavesAtOnce(t *testing.T) {
 				_, err := c.Fill(ctx, idOf("a"), entryOf(1, ""), time.Hour)
 				return err
 			},
-			"Bury": func(ctx context.Context) error { return c.Bury(ctx, time.Hour, idOf("a")) },
+			"PutTombstones": func(ctx context.Context) error { return c.PutTombstones(ctx, time.Hour, idOf("a")) },
 		}
 		var wg sync.WaitGroup
 		for name, call := range calls {
@@ -246,7 +246,7 @@ func TestACallerWhoseContextEndsLeavesAtOnce(t *testing.T) {
 			}
 		}
 		wg.Wait()
-		if got := c.Stats(); got.Errors != 0 || got.Open {
+		if got := c.Stats(); got.Errors != 0 || got.BreakerOpen {
 			t.Errorf("a caller that leaves is no failure of Redis: %+v", got)
 		}
 		close(held)
@@ -256,11 +256,11 @@ func TestACallerWhoseContextEndsLeavesAtOnce(t *testing.T) {
 func TestManyAreBuriedInSeveralExchanges(t *testing.T) {
 	d := newDouble()
 	c := newCache(t, d.client(t))
-	ids := make([]ID, 2*buryAtOnce+1)
+	ids := make([]ID, 2*tombstoneBatch+1)
 	for i := range ids {
 		ids[i] = idOf(fmt.Sprint(i))
 	}
-	if err := c.Bury(t.Context(), time.Hour, ids...); err != nil {
+	if err := c.PutTombstones(t.Context(), time.Hour, ids...); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range ids {
@@ -268,7 +268,7 @@ func TestManyAreBuriedInSeveralExchanges(t *testing.T) {
 			t.Fatal("an id is not buried")
 		}
 	}
-	if err := c.Bury(t.Context(), time.Hour); err != nil {
+	if err := c.PutTombstones(t.Context(), time.Hour); err != nil {
 		t.Errorf("nothing to bury: %v", err)
 	}
 }
@@ -277,9 +277,9 @@ func TestALongerTombstoneStays(t *testing.T) {
 	d := newDouble()
 	c, id := newCache(t, d.client(t)), idOf("a")
 	key := redisKey(testNamespace, &id)
-	_ = c.Bury(t.Context(), time.Hour, id)
+	_ = c.PutTombstones(t.Context(), time.Hour, id)
 	long, _ := d.peek(key)
-	_ = c.Bury(t.Context(), time.Minute, id)
+	_ = c.PutTombstones(t.Context(), time.Minute, id)
 	if it, _ := d.peek(key); !it.ends.Equal(long.ends) {
 		t.Error("a shorter tombstone replaced a longer one")
 	}

@@ -262,7 +262,7 @@ func idOf(seed string) ID { return sha256.Sum256([]byte("id " + seed)) }
 const testNamespace = "pgsession:test:"
 
 func testConfig() Config {
-	return Config{Namespace: testNamespace, Keys: [][]byte{master("one")}, Timeout: leastPatience * inTime}
+	return Config{Namespace: testNamespace, Keys: [][]byte{master("one")}, Timeout: minTimeoutShare * inTime}
 }
 
 func newCache(t testing.TB, client redis.UniversalClient, change ...func(*Config)) *Cache {

@@ -22,16 +22,16 @@ var (
 	ErrMiss = errors.New("cache: miss")
 
 	// ErrBuried: a tombstone stands. It is a miss; a Fill would be refused.
-	ErrBuried = errors.New("cache: buried")
+	ErrTombstone = errors.New("cache: buried")
 
 	// ErrUnavailable: Redis did not answer, or is left alone because it has not answered for a while. It is a miss after
 	// which no Fill may follow: what others have put there meanwhile is not known.
 	ErrUnavailable = errors.New("cache: Redis can't be used")
 
-	errOverdue = fmt.Errorf("%w: it takes unusually long", ErrUnavailable)
+	errSlow = fmt.Errorf("%w: it takes unusually long", ErrUnavailable)
 
 	// errPaused costs nothing to make.
-	errPaused = fmt.Errorf("%w: it failed, and is asked again in the background", ErrUnavailable)
+	errBreakerOpen = fmt.Errorf("%w: it failed, and is asked again in the background", ErrUnavailable)
 )
 
 // unavailable puts an error into words. Its own text is left out: servers repeat what they were sent, keys and passwords
@@ -51,7 +51,7 @@ func isReply(err error) bool {
 
 // replies are the error replies that say more than that something is wrong, by what Redis puts first. Longer ones come
 // before their beginnings.
-var replies = []struct {
+var knownReplies = []struct {
 	code, words string
 }{
 	{"NOAUTH", "it needs a password (NOAUTH)"},
@@ -80,13 +80,13 @@ var replies = []struct {
 }
 
 // known finds the reply in an error, also where an old Redis puts it inside the report on a script.
-func known(err error) (words string) {
+func knownReply(err error) (words string) {
 	var reply redis.Error
 	if !errors.As(err, &reply) {
 		return ""
 	}
 	text := reply.Error()
-	for _, r := range replies {
+	for _, r := range knownReplies {
 		if strings.HasPrefix(text, r.code) || strings.Contains(text, ": -"+r.code+" ") {
 			return r.words
 		}
@@ -96,7 +96,7 @@ func known(err error) (words string) {
 
 // reason says in words what is wrong, and repeats nothing that was sent or received.
 func reason(err error) string {
-	if words := known(err); words != "" {
+	if words := knownReply(err); words != "" {
 		return words
 	}
 	var (
@@ -144,6 +144,6 @@ func reason(err error) string {
 }
 
 // isStale: a connection that had been idle turned out to be closed. Another one may work.
-func isStale(err error) bool {
+func isClosedConn(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

@@ -55,8 +55,8 @@ func TestErrorRepliesAreUnavailable(t *testing.T) {
 				if stored || !errors.Is(err, ErrUnavailable) {
 					t.Errorf("Fill: %v, %v", stored, err)
 				}
-				if err := c.Bury(t.Context(), time.Hour, idOf("a")); !errors.Is(err, ErrUnavailable) {
-					t.Errorf("Bury: %v", err)
+				if err := c.PutTombstones(t.Context(), time.Hour, idOf("a")); !errors.Is(err, ErrUnavailable) {
+					t.Errorf("PutTombstones: %v", err)
 				}
 			}
 			err := c.Ping(t.Context())
@@ -84,7 +84,7 @@ func TestWrongPasswordIsNoMiss(t *testing.T) {
 		d.setAnswer(func(cmd []string) string { return "-WRONGPASS invalid username-password pair or user is disabled.\r\n" })
 		_, err1 := c.Get(t.Context(), idOf("a"))
 		_, err2 := c.Fill(t.Context(), idOf("a"), entryOf(1, ""), time.Hour)
-		for _, err := range []error{err1, err2, c.Bury(t.Context(), time.Hour, idOf("a")), c.Ping(t.Context())} {
+		for _, err := range []error{err1, err2, c.PutTombstones(t.Context(), time.Hour, idOf("a")), c.Ping(t.Context())} {
 			if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "wrong user name or password") {
 				t.Errorf("pipelined %v: %v", pipelined, err)
 			}
@@ -109,10 +109,10 @@ func TestRefusedWritesDoNotOpenTheBreaker(t *testing.T) {
 		})
 		for range 20 {
 			_, _ = c.Fill(t.Context(), idOf("b"), entryOf(1, ""), time.Hour)
-			_ = c.Bury(t.Context(), time.Hour, idOf("b"))
+			_ = c.PutTombstones(t.Context(), time.Hour, idOf("b"))
 		}
 		wantGet(t, c, idOf("a"), entryOf(1, "data"))
-		if got := c.Stats(); got.Open || got.Errors != 40 {
+		if got := c.Stats(); got.BreakerOpen || got.Errors != 40 {
 			t.Errorf("%q: stats %+v", reply, got)
 		}
 		if err := c.Ping(t.Context()); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), words) {
@@ -124,9 +124,9 @@ func TestRefusedWritesDoNotOpenTheBreaker(t *testing.T) {
 func TestReasonsShowNothingThatWasSent(t *testing.T) {
 	const strange = "what answers does not speak like Redis"
 	for err, want := range map[error]string{
-		errStrange:           strange,
+		errProtocol:          strange,
 		errors.New("canary"): strange,
-		errAbsurd:            strange,
+		errReplyTooLarge:     strange,
 		&net.DNSError{Err: "no such host", Name: "canary"}:             "the name of its host is not known",
 		&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}:            "connection refused",
 		&net.OpError{Op: "dial", Err: syscall.ENOENT}:                  "there is no such socket",
@@ -168,7 +168,7 @@ func TestALostScriptFailsNothing(t *testing.T) {
 			id := idOf(fmt.Sprint(i))
 			if i%2 == 0 {
 				wantFill(t, c, id, entryOf(1, "data"), true)
-			} else if err := c.Bury(t.Context(), time.Hour, id, idOf("b"), idOf("c")); err != nil {
+			} else if err := c.PutTombstones(t.Context(), time.Hour, id, idOf("b"), idOf("c")); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -15,12 +15,12 @@ const (
 	// Cluster is asked for: 11,507 of Redis 7.0.
 	maxElements = 1 << 16
 	// maxNested is how deep lists may stand in one another; those of the commands do so 8 deep.
-	maxNested = 16
+	maxDepth = 16
 	// maxHeader is how long an announcement may be: a type, a number, a carriage return.
 	maxHeader = 24
 )
 
-var errAbsurd = errors.New("a reply of absurd size")
+var errReplyTooLarge = errors.New("a reply of absurd size")
 
 // guard wraps a connection so that it fails when Redis announces more than it could have to say. go-redis takes memory
 // for what a reply announces and calls itself for what is nested, so a few bytes from whoever controls Redis could end
@@ -52,7 +52,7 @@ type guardedConn struct {
 func (g *guardedConn) Read(p []byte) (int, error) {
 	n, err := g.Conn.Read(p)
 	if !g.limits.allow(p[:n]) {
-		return 0, errAbsurd
+		return 0, errReplyTooLarge
 	}
 	return n, err
 }
@@ -62,14 +62,14 @@ type limits struct {
 	header   [maxHeader]byte // the beginning of the line so far
 	length   int             // of the line so far
 	skip     int             // bytes of a string still to come, with its line end
-	open     [maxNested]int  // elements still to come of each list that has begun, from the outermost
-	nested   int             // how many those are
+	open     [maxDepth]int   // elements still to come of each list that has begun, from the outermost
+	depth    int             // how many those are
 	elements int             // announced by the lists of this reply
-	broken   bool
+	exceeded bool
 }
 
 func (l *limits) allow(b []byte) bool {
-	for len(b) > 0 && !l.broken {
+	for len(b) > 0 && !l.exceeded {
 		if l.skip > 0 {
 			n := min(l.skip, len(b))
 			l.skip -= n
@@ -86,20 +86,20 @@ func (l *limits) allow(b []byte) bool {
 		}
 		l.length += len(part)
 		if l.length > maxReply {
-			l.broken = true
+			l.exceeded = true
 		}
 		if end < 0 {
 			break
 		}
-		l.line()
+		l.endLine()
 		l.length = 0
 		b = b[end+1:]
 	}
-	return !l.broken
+	return !l.exceeded
 }
 
 // line judges a line that is complete.
-func (l *limits) line() {
+func (l *limits) endLine() {
 	if l.length == 0 {
 		return
 	}
@@ -107,49 +107,49 @@ func (l *limits) line() {
 	switch kind {
 	case '$', '!', '=', '*', '~', '>', '%', '|':
 	default:
-		l.whole()
+		l.elementDone()
 		return
 	}
 	n, ok := number(bytes.TrimSuffix(l.header[1:min(l.length, maxHeader)], []byte{'\r'}))
 	switch kind {
 	case '$', '!', '=':
-		l.broken = !ok || n > maxReply
+		l.exceeded = !ok || n > maxReply
 		if n >= 0 {
 			l.skip = n + 2
 		}
-		l.whole()
+		l.elementDone()
 	case '%':
-		l.list(2*n, ok && n <= maxElements)
+		l.beginList(2*n, ok && n <= maxElements)
 	case '|':
-		l.list(2*max(n, 0)+1, ok && n <= maxElements) // what it says something about is read within it
+		l.beginList(2*max(n, 0)+1, ok && n <= maxElements) // what it says something about is read within it
 	default:
-		l.list(n, ok)
+		l.beginList(n, ok)
 	}
 }
 
 // list begins a list of n elements.
-func (l *limits) list(n int, ok bool) {
-	if !ok || n > maxElements-l.elements || n > 0 && l.nested == maxNested {
-		l.broken = true
+func (l *limits) beginList(n int, ok bool) {
+	if !ok || n > maxElements-l.elements || n > 0 && l.depth == maxDepth {
+		l.exceeded = true
 		return
 	}
 	if n <= 0 {
-		l.whole()
+		l.elementDone()
 		return
 	}
 	l.elements += n
-	l.open[l.nested] = n
-	l.nested++
+	l.open[l.depth] = n
+	l.depth++
 }
 
 // whole takes notice of an element that is complete, and of the lists that are so with it.
-func (l *limits) whole() {
-	for l.nested > 0 {
-		last := &l.open[l.nested-1]
+func (l *limits) elementDone() {
+	for l.depth > 0 {
+		last := &l.open[l.depth-1]
 		if *last--; *last > 0 {
 			return
 		}
-		l.nested--
+		l.depth--
 	}
 	l.elements = 0
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestGuardKnowsRepliesFromAbsurdities(t *testing.T) {
-	nested := strings.Repeat("*1\r\n", maxNested)
+	nested := strings.Repeat("*1\r\n", maxDepth)
 	for stream, want := range map[string]bool{
 		"": true,
 		"+OK\r\n-ERR x\r\n:1\r\n$-1\r\n*-1\r\n*0\r\n$0\r\n\r\n": true,
@@ -36,11 +36,11 @@ func TestGuardKnowsRepliesFromAbsurdities(t *testing.T) {
 		"$3\r\nabc\r\n$2000000\r\n":              false,
 
 		// What stands between two lists doesn't end the first.
-		strings.Repeat("*2\r\n:1\r\n", maxNested+1):                  false,
-		strings.Repeat("*2\r\n*0\r\n", maxNested+1):                  false,
-		strings.Repeat("%1\r\n+a\r\n", maxNested+1):                  false,
-		strings.Repeat("|0\r\n", maxNested+1):                        false,
-		strings.Repeat("|-1\r\n", maxNested+1):                       false,
+		strings.Repeat("*2\r\n:1\r\n", maxDepth+1):                   false,
+		strings.Repeat("*2\r\n*0\r\n", maxDepth+1):                   false,
+		strings.Repeat("%1\r\n+a\r\n", maxDepth+1):                   false,
+		strings.Repeat("|0\r\n", maxDepth+1):                         false,
+		strings.Repeat("|-1\r\n", maxDepth+1):                        false,
 		"*60000\r\n:1\r\n*60000\r\n":                                 false,
 		"*3\r\n%30000\r\n:1\r\n%30000\r\n":                           false,
 		"*2\r\n*1\r\n*-1\r\n" + nested:                               false,
@@ -71,7 +71,7 @@ func TestGuardedConnectionsFail(t *testing.T) {
 	ours, theirs := net.Pipe()
 	conn := guard(theirs)
 	go func() { _, _ = ours.Write([]byte("$2000000\r\nab")) }()
-	if n, err := conn.Read(make([]byte, 100)); n != 0 || !errors.Is(err, errAbsurd) {
+	if n, err := conn.Read(make([]byte, 100)); n != 0 || !errors.Is(err, errReplyTooLarge) {
 		t.Errorf("%d, %v", n, err)
 	}
 }

@@ -122,7 +122,7 @@ func runHostile(t *testing.T, seed uint64, steps int) {
 			}
 		case 3:
 			if rng.IntN(8) == 0 {
-				if err := c.Bury(t.Context(), time.Hour, id); err != nil {
+				if err := c.PutTombstones(t.Context(), time.Hour, id); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -154,7 +154,7 @@ func runHostile(t *testing.T, seed uint64, steps int) {
 				if e.Version < newest[name(0)] {
 					replays++ // genuine, and old: the caller tells from its times
 				}
-			case errors.Is(err, ErrMiss), errors.Is(err, ErrBuried):
+			case errors.Is(err, ErrMiss), errors.Is(err, ErrTombstone):
 				misses++
 			default:
 				t.Fatal(err)
@@ -198,8 +198,8 @@ func TestGarbageIsNoAnswer(t *testing.T) {
 			if stored, err := c.Fill(t.Context(), idOf("a"), entryOf(1, ""), time.Hour); stored || err != nil && !errors.Is(err, ErrUnavailable) {
 				t.Errorf("Fill after %.40q: %v, %v", reply, stored, err)
 			}
-			if err := c.Bury(t.Context(), time.Hour, idOf("a")); !errors.Is(err, ErrUnavailable) {
-				t.Errorf("Bury after %.40q: %v", reply, err)
+			if err := c.PutTombstones(t.Context(), time.Hour, idOf("a")); !errors.Is(err, ErrUnavailable) {
+				t.Errorf("PutTombstones after %.40q: %v", reply, err)
 			}
 			if err := c.Ping(t.Context()); !errors.Is(err, ErrUnavailable) {
 				t.Errorf("Ping after %.40q: %v", reply, err)
@@ -225,13 +225,13 @@ func TestPanicsOfTheClientAreErrors(t *testing.T) {
 		if stored, err := c.Fill(t.Context(), idOf("a"), entryOf(1, ""), time.Hour); stored || !errors.Is(err, ErrUnavailable) {
 			t.Errorf("Fill: %v, %v", stored, err)
 		}
-		if err := c.Bury(t.Context(), time.Hour, idOf("a")); !errors.Is(err, ErrUnavailable) {
-			t.Errorf("Bury: %v", err)
+		if err := c.PutTombstones(t.Context(), time.Hour, idOf("a")); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("PutTombstones: %v", err)
 		}
 		if err := c.Ping(t.Context()); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("Ping: %v", err)
 		}
-		if err := c.probe(t.Context()); err == nil {
+		if err := c.probeRead(t.Context()); err == nil {
 			t.Error("the probe is content")
 		}
 	}

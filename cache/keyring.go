@@ -38,7 +38,7 @@ func newKeyring(namespace string, masters [][]byte) (*keyring, error) {
 		r.prefix = appendPart(r.prefix, part)
 	}
 	for i, master := range masters {
-		if err := checkMaster(master); err != nil {
+		if err := checkKey(master); err != nil {
 			return nil, fmt.Errorf("cache: Config.Keys[%d] %w: make one with openssl rand -hex 32", i, err)
 		}
 		id, err := hkdf.Key(sha256.New, master, nil, purposeKeyID, keyIDBytes)
@@ -69,7 +69,7 @@ func (r *keyring) find(id keyID) *ringKey {
 }
 
 // checkMaster refuses what no random generator makes: 32 random bytes are all printable about once in 10^13 times.
-func checkMaster(master []byte) error {
+func checkKey(master []byte) error {
 	switch {
 	case len(master) != masterBytes:
 		return fmt.Errorf("has %d bytes and not 32", len(master))

@@ -15,7 +15,7 @@ const (
 	pingTTL     = time.Second
 
 	// So many connections may turn out to be closed, one after the other, before a probe gives up.
-	maxStale = 100
+	maxClosed = 100
 )
 
 // Ping is for start-up. It tells in words why Redis can't be used, with [ErrUnavailable]: that it refuses the
@@ -26,7 +26,7 @@ func (c *Cache) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- sheltered(func() error { return c.tryOut(ctx) }) }()
+	go func() { done <- recoverPanic(func() error { return c.checkReadWrite(ctx) }) }()
 	select {
 	case err := <-done:
 		if err != nil {
@@ -39,14 +39,14 @@ func (c *Cache) Ping(ctx context.Context) error {
 }
 
 // tryOut writes and reads.
-func (c *Cache) tryOut(ctx context.Context) error {
-	if err := c.reach(ctx); err != nil {
+func (c *Cache) checkReadWrite(ctx context.Context) error {
+	if err := c.checkRead(ctx); err != nil {
 		return err
 	}
 	w := c.randomTombstone()
 	if a := runScript(ctx, c.client, []write{w})[0]; a.err != nil {
 		if isReply(a.err) { // it has just answered a read
-			c.writes.begin(a.err, true)
+			c.writes.setRefusing(a.err, true)
 		}
 		return a.err
 	}
@@ -66,13 +66,13 @@ func (c *Cache) randomTombstone() write {
 
 // probe is what the breaker asks: whether callers would be answered in their time. It only reads, as a Redis that
 // refuses writes still serves them.
-func (c *Cache) probe(ctx context.Context) error {
+func (c *Cache) probeRead(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	return sheltered(func() (err error) {
+	return recoverPanic(func() (err error) {
 		// After a restart the pool may be full of closed connections, which over TLS show only when they are used.
-		for range maxStale {
-			if err = c.reach(ctx); !isStale(err) || ctx.Err() != nil {
+		for range maxClosed {
+			if err = c.checkRead(ctx); !isClosedConn(err) || ctx.Err() != nil {
 				break
 			}
 		}
@@ -82,13 +82,13 @@ func (c *Cache) probe(ctx context.Context) error {
 
 // reach reads an entry that is not there from the server, or from every master of a Cluster. A PING would not do:
 // members of a Cluster that is down answer it.
-func (c *Cache) reach(ctx context.Context) error {
+func (c *Cache) checkRead(ctx context.Context) error {
 	var id ID
 	_, _ = rand.Read(id[:])
 	ask := func(ctx context.Context, client redis.Cmdable) error {
 		switch err := client.Get(ctx, redisKey(c.namespace, &id)).Err(); {
 		case err == nil:
-			return errStrange
+			return errProtocol
 		case err == redis.Nil: // and not what wraps it: a Sentinel that knows no master
 			return nil
 		default:
@@ -100,7 +100,7 @@ func (c *Cache) reach(ctx context.Context) error {
 		return ask(ctx, c.client)
 	}
 	return cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
-		return sheltered(func() error {
+		return recoverPanic(func() error {
 			err := ask(ctx, master)
 			if redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK") {
 				return nil // it serves, only not this slot
@@ -111,10 +111,10 @@ func (c *Cache) reach(ctx context.Context) error {
 }
 
 // sheltered turns a panic of go-redis into an error: it makes what a reply announces, and an absurd length is a panic.
-func sheltered(do func() error) (err error) {
+func recoverPanic(do func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = errStrange
+			err = errProtocol
 		}
 	}()
 	return do()

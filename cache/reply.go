@@ -11,7 +11,7 @@ import (
 // opened: go-redis's own reply would be a string in an interface for each, and a copy when it is opened.
 type mgetReply struct {
 	values []found
-	begun  bool   // the list has been announced
+	listed bool   // the list has been announced
 	done   int    // values that are complete
 	line   []byte // what has come of a line
 	value  []byte // what has come of a value, with its line end
@@ -60,7 +60,7 @@ func (r *mgetReply) Write(p []byte) (n int, err error) {
 // ReadFrom takes a value, which go-redis hands over so, without a copy in between.
 func (r *mgetReply) ReadFrom(from io.Reader) (n int64, err error) {
 	if r.want == 0 {
-		return 0, errStrange
+		return 0, errProtocol
 	}
 	have := len(r.value)
 	read, err := io.ReadFull(from, r.value[have:r.want])
@@ -74,25 +74,25 @@ func (r *mgetReply) ReadFrom(from io.Reader) (n int64, err error) {
 // header takes a line: the list's, a value's, or an error.
 func (r *mgetReply) header(line []byte) error {
 	if len(line) == 0 || r.err != nil {
-		return errStrange
+		return errProtocol
 	}
 	n, isNumber := number(line[1:])
 	switch {
-	case !r.begun && line[0] == '-':
+	case !r.listed && line[0] == '-':
 		r.err = errorReply(line[1:])
-	case !r.begun:
+	case !r.listed:
 		if line[0] != '*' || n != len(r.values) {
-			return errStrange
+			return errProtocol
 		}
-		r.begun = true
+		r.listed = true
 	case r.done == len(r.values):
-		return errStrange
+		return errProtocol
 	case line[0] == '_', line[0] == '$' && isNumber && n < 0:
 		r.done++
 	case line[0] == '$' && isNumber && n <= maxReply:
 		r.want, r.value = n+2, make([]byte, 0, n+2)
 	default:
-		return errStrange
+		return errProtocol
 	}
 	return nil
 }
@@ -108,8 +108,8 @@ func (r *mgetReply) result() ([]found, error) {
 	switch {
 	case r.err != nil:
 		return nil, r.err
-	case !r.begun || r.done < len(r.values):
-		return nil, errStrange
+	case !r.listed || r.done < len(r.values):
+		return nil, errProtocol
 	}
 	return r.values, nil
 }

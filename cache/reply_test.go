@@ -72,8 +72,8 @@ func checkReply(t *testing.T, reply string, r *mgetReply, err error, want []stri
 		t.Fatalf("%q: %v", reply, err)
 	}
 	for i := range want {
-		if got := values[i]; got.there != (want[i] != "-") || got.there && string(got.value) != want[i] || cap(got.value) != len(got.value) {
-			t.Errorf("%q: value %d is %q, %v", reply, i, got.value, got.there)
+		if got := values[i]; got.exists != (want[i] != "-") || got.exists && string(got.value) != want[i] || cap(got.value) != len(got.value) {
+			t.Errorf("%q: value %d is %q, %v", reply, i, got.value, got.exists)
 		}
 	}
 }
@@ -105,7 +105,7 @@ func FuzzMGetReply(f *testing.F) {
 		}
 		values, err := r.result()
 		for _, v := range values {
-			if err == nil && v.there && !strings.Contains(reply, string(v.value)) {
+			if err == nil && v.exists && !strings.Contains(reply, string(v.value)) {
 				t.Errorf("%q is not in %q", v.value, reply)
 			}
 		}

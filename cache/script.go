@@ -29,7 +29,7 @@ func milliseconds(ttl time.Duration) int64 {
 }
 
 // answer is what came of a write.
-type answer struct {
+type writeResult struct {
 	stored bool
 	err    error
 }
@@ -37,8 +37,8 @@ type answer struct {
 // runScript does all writes in one exchange. Where the server does not know the script, after a restart, a failover or a
 // SCRIPT FLUSH, it gets its text with these very calls: loading it first would leave a gap in which it can be lost
 // again, and on a Cluster each master has to be told.
-func runScript(ctx context.Context, client redis.UniversalClient, writes []write) []answer {
-	answers := make([]answer, len(writes))
+func runScript(ctx context.Context, client redis.UniversalClient, writes []write) []writeResult {
+	answers := make([]writeResult, len(writes))
 	all := make([]int, len(writes))
 	for i := range all {
 		all[i] = i
@@ -55,7 +55,7 @@ func runScript(ctx context.Context, client redis.UniversalClient, writes []write
 }
 
 // send does those writes whose numbers are given, and returns the numbers of those for which the script is unknown.
-func send(ctx context.Context, client redis.UniversalClient, writes []write, answers []answer, which []int,
+func send(ctx context.Context, client redis.UniversalClient, writes []write, answers []writeResult, which []int,
 	call func(redis.Pipeliner, []string, ...any) *redis.Cmd,
 ) (unknown []int) {
 	pipe := client.Pipeline()
@@ -64,27 +64,27 @@ func send(ctx context.Context, client redis.UniversalClient, writes []write, ans
 		cmds[n] = call(pipe, []string{writes[i].key}, writes[i].value, milliseconds(writes[i].ttl))
 	}
 	_, err := pipe.Exec(ctx)
-	none := unsent(cmds, err)
+	none := failedAsWhole(cmds, err)
 	for n, i := range which {
 		if none {
-			answers[i] = answer{err: err}
+			answers[i] = writeResult{err: err}
 			continue
 		}
 		reply, err := cmds[n].Result()
 		switch stored, isNumber := reply.(int64); {
 		case err != nil && redis.HasErrorPrefix(err, "NOSCRIPT"):
 			unknown = append(unknown, i)
-			answers[i] = answer{err: err}
+			answers[i] = writeResult{err: err}
 		case err != nil:
-			answers[i] = answer{err: err}
+			answers[i] = writeResult{err: err}
 		case !isNumber:
-			answers[i] = answer{err: errStrange}
+			answers[i] = writeResult{err: errProtocol}
 		default:
-			answers[i] = answer{stored: stored == 1}
+			answers[i] = writeResult{stored: stored == 1}
 		}
 	}
 	return unknown
 }
 
 // errStrange: Redis, or whatever listens there, gave an answer that does not go with the question.
-var errStrange = errors.New("strange answer")
+var errProtocol = errors.New("strange answer")

@@ -26,45 +26,45 @@ type writeState struct {
 	probe  func(context.Context) error
 	logger *slog.Logger
 
-	refusing atomic.Bool
-	row      atomic.Int32 // refused since the last that was taken
-	refused  atomic.Uint64
+	refusing    atomic.Bool
+	consecutive atomic.Int32 // refused since the last that was taken
+	refused     atomic.Uint64
 
-	mu      sync.Mutex
-	said    time.Time // of the last line about the beginning
-	told    bool      // there was one since writes are refused
-	timer   *time.Timer
-	stopped bool
+	mu         sync.Mutex
+	lastWarned time.Time // of the last line about the beginning
+	warned     bool      // there was one since writes are refused
+	timer      *time.Timer
+	stopped    bool
 
-	life context.Context // of the probes
-	end  context.CancelFunc
+	ctx    context.Context // of the probes
+	cancel context.CancelFunc
 }
 
 func newWriteState(probe func(context.Context) error, logger *slog.Logger) *writeState {
 	w := &writeState{probe: probe, logger: logger}
-	w.life, w.end = context.WithCancel(context.Background())
+	w.ctx, w.cancel = context.WithCancel(context.Background())
 	return w
 }
 
 // record takes the answers to writes. A write that a newer entry stands against
 // says nothing, and neither does a connection that failed.
-func (w *writeState) record(answers []answer) {
+func (w *writeState) record(answers []writeResult) {
 	for i := range answers {
 		switch a := &answers[i]; {
 		case a.err != nil && isReply(a.err):
 			w.refused.Add(1)
-			if w.row.Add(1) >= refusedInARow && !w.refusing.Load() {
-				w.begin(a.err, false)
+			if w.consecutive.Add(1) >= refusedInARow && !w.refusing.Load() {
+				w.setRefusing(a.err, false)
 			}
-		case a.err == nil && a.stored && w.row.Load() > 0:
-			w.row.Store(0)
-			w.over()
+		case a.err == nil && a.stored && w.consecutive.Load() > 0:
+			w.consecutive.Store(0)
+			w.setAccepting()
 		}
 	}
 }
 
 // begin notes that writes are refused. told: a caller says so in the log.
-func (w *writeState) begin(err error, told bool) {
+func (w *writeState) setRefusing(err error, told bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stopped || w.refusing.Swap(true) {
@@ -72,23 +72,23 @@ func (w *writeState) begin(err error, told bool) {
 	}
 	switch now := time.Now(); {
 	case told:
-		w.said, w.told = now, true
-	case w.said.IsZero() || now.Sub(w.said) >= writeLineEvery:
-		w.said, w.told = now, true
+		w.lastWarned, w.warned = now, true
+	case w.lastWarned.IsZero() || now.Sub(w.lastWarned) >= writeLineEvery:
+		w.lastWarned, w.warned = now, true
 		w.logger.Warn("redis refuses writes: sessions are not cached", "error", reason(err), "advice", writeAdvice(err))
 	}
 	w.schedule()
 }
 
-func (w *writeState) over() {
+func (w *writeState) setAccepting() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stopped || !w.refusing.Swap(false) {
 		return
 	}
 	w.timer.Stop()
-	if w.told {
-		w.told = false
+	if w.warned {
+		w.warned = false
 		w.logger.Info("redis takes writes again")
 	}
 }
@@ -96,9 +96,9 @@ func (w *writeState) over() {
 // schedule sets the timer for the next probe. The caller holds w.mu.
 func (w *writeState) schedule() {
 	w.timer = time.AfterFunc(writeProbeEvery, func() {
-		if err := w.probe(w.life); err == nil {
-			w.row.Store(0)
-			w.over()
+		if err := w.probe(w.ctx); err == nil {
+			w.consecutive.Store(0)
+			w.setAccepting()
 			return
 		}
 		w.mu.Lock()
@@ -114,7 +114,7 @@ func (w *writeState) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stopped = true
-	w.end()
+	w.cancel()
 	if w.timer != nil {
 		w.timer.Stop()
 	}
@@ -136,10 +136,10 @@ func writeAdvice(err error) string {
 }
 
 // tryWrite buries a random id for a second.
-func (c *Cache) tryWrite(ctx context.Context) error {
+func (c *Cache) probeWrite(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	return sheltered(func() error {
+	return recoverPanic(func() error {
 		a := runScript(ctx, c.client, []write{c.randomTombstone()})[0]
 		return a.err
 	})

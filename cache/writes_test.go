@@ -28,12 +28,12 @@ func refusingWrites(t *testing.T, test func(w *writeState, p *patient, j *journa
 
 func TestARedisThatRefusesWritesIsSaidOnce(t *testing.T) {
 	refusingWrites(t, func(w *writeState, p *patient, j *journal) {
-		w.record([]answer{{err: oom}, {stored: true}, {err: oom}, {err: oom}, {}, {err: errors.New("gone")}})
+		w.record([]writeResult{{err: oom}, {stored: true}, {err: oom}, {err: oom}, {}, {err: errors.New("gone")}})
 		if w.refusing.Load() || len(j.all()) > 0 {
 			t.Fatalf("after two in a row: %s", j.all())
 		}
 		for range 100 {
-			w.record([]answer{{err: oom}})
+			w.record([]writeResult{{err: oom}})
 		}
 		if !w.refusing.Load() || w.refused.Load() != 103 {
 			t.Errorf("refusing %t, %d refused", w.refusing.Load(), w.refused.Load())
@@ -66,7 +66,7 @@ func TestARedisThatRefusesWritesIsSaidOnce(t *testing.T) {
 func TestARedisThatRefusesSomeWrites(t *testing.T) {
 	refusingWrites(t, func(w *writeState, _ *patient, j *journal) {
 		for range 600 {
-			w.record([]answer{{err: oom}, {err: oom}, {err: oom}, {stored: true}})
+			w.record([]writeResult{{err: oom}, {err: oom}, {err: oom}, {stored: true}})
 			time.Sleep(time.Second)
 		}
 		if w.refusing.Load() {

@@ -26,7 +26,7 @@ type sealed interface {
 	Get(ctx context.Context, id cache.ID) (cache.Entry, error)
 	Await(ctx context.Context, id cache.ID) (cache.Entry, error)
 	Fill(ctx context.Context, id cache.ID, e cache.Entry, ttl time.Duration) (stored bool, err error)
-	Bury(ctx context.Context, ttl time.Duration, ids ...cache.ID) error
+	PutTombstones(ctx context.Context, ttl time.Duration, ids ...cache.ID) error
 }
 
 // cached puts a cache in front of a store. The store stays the truth: what the cache says counts for the freshness and no
@@ -228,7 +228,7 @@ func recordFrom(id store.ID, e cache.Entry, err error) (store.Record, coherence.
 	switch {
 	case errors.Is(err, cache.ErrMiss):
 		return store.Record{}, coherence.Miss
-	case errors.Is(err, cache.ErrBuried):
+	case errors.Is(err, cache.ErrTombstone):
 		return store.Record{}, coherence.Buried
 	case err != nil:
 		return store.Record{}, coherence.Silent

@@ -62,7 +62,7 @@ func TestCachedRevokeCountsHereAtOnce(t *testing.T) {
 				peer := i.beside(halfMinute)
 				id := i.cached("s")
 				peer.load(id, "")
-				i.cache.on("Bury", failing) // as with Redis stopped for a moment
+				i.cache.on("PutTombstones", failing) // as with Redis stopped for a moment
 				r := end(t, i, id)
 				r.Count = 0
 				expect(t, "promise", r, sessionstore.Revocation{Committed: true, MaxExposure: exposure})
@@ -113,7 +113,7 @@ func TestCachedLeavesTheCacheOutAtTheBound(t *testing.T) {
 		ids := []store.ID{i.cached("a"), i.cached("b"), i.cached("c")}
 		other := i.cached("d")
 		i.LimitEnded(2)
-		i.cache.on("Bury", failing)
+		i.cache.on("PutTombstones", failing)
 		for _, id := range ids {
 			_, err := i.Delete(ctx, id)
 			expect(t, "Delete", err, nil)

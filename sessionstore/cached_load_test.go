@@ -243,11 +243,11 @@ func TestCachedFillsNothingAfterASilentCacheOrATombstone(t *testing.T) {
 
 		i.cache.up()
 		i.cache.calls = nil
-		if err := i.cache.Bury(t.Context(), time.Minute, sessionstore.CacheID(rec.ID)); err != nil {
+		if err := i.cache.PutTombstones(t.Context(), time.Minute, sessionstore.CacheID(rec.ID)); err != nil {
 			t.Error(err)
 		}
 		i.load(rec.ID, "Load") // a tombstone on a session that lives costs a query and nothing else
-		expect(t, "calls of the cache", strings.Join(i.cache.calls, " "), "Bury Get")
+		expect(t, "calls of the cache", strings.Join(i.cache.calls, " "), "PutTombstones Get")
 		expect(t, "buried", i.CacheStats().Buried, 1)
 	})
 }

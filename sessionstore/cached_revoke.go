@@ -86,7 +86,7 @@ func (c *cached) putTombstones(ctx context.Context, ids []store.ID) error {
 	limit := cacheTimeout * time.Duration(1+len(ids)/buryAtOnce)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	err := c.cache.Bury(ctx, c.policy.BuryTTL(), keys...)
+	err := c.cache.PutTombstones(ctx, c.policy.BuryTTL(), keys...)
 	if err != nil {
 		c.counts.unburied.Add(int64(len(ids)))
 		c.ended.addIDs(ids)

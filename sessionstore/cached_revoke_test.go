@@ -45,7 +45,7 @@ func TestCachedRevocation(t *testing.T) {
 				i.load(rec.ID, "Load")
 				i.cache.calls = nil
 				i.store.on("Delete", func(context.Context) error { return test.store })
-				i.cache.on("Bury", test.bury)
+				i.cache.on("PutTombstones", test.bury)
 				began := time.Now()
 				r, err := i.Delete(t.Context(), rec.ID)
 				if !errors.Is(err, test.store) {
@@ -71,7 +71,7 @@ func TestCachedRevokeTellsTheStoreFirst(t *testing.T) {
 		id := i.cached("s")
 		var order []string
 		i.store.on("Delete", func(context.Context) error { order = append(order, "store"); return nil })
-		i.cache.on("Bury", func(context.Context) error {
+		i.cache.on("PutTombstones", func(context.Context) error {
 			order = append(order, "cache")
 			if _, err := i.store.Store.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
 				t.Errorf("the cache is told before the row is gone: %v", err)
@@ -97,7 +97,7 @@ func TestCachedCacheIsToldWhenTheCallerHasLeft(t *testing.T) {
 				told = ctx.Err() == nil
 				return ctx.Err()
 			}
-			i.cache.on("Bury", hook)
+			i.cache.on("PutTombstones", hook)
 			i.cache.on("Fill", hook)
 			switch method {
 			case "Delete":

@@ -140,7 +140,7 @@ func (c *chain) describe(h *Health) {
 	if c.redis != nil {
 		h.Cache = "ok"
 		switch stats := c.redis.Stats(); {
-		case stats.Open:
+		case stats.BreakerOpen:
 			h.Cache = "unavailable"
 		case stats.RefusingWrites:
 			h.Cache = "degraded"
@@ -169,7 +169,7 @@ func (c *chain) stats() (s ChainStats) {
 	}
 	if c.redis != nil {
 		redis := c.redis.Stats()
-		s.Cache.Unopened, s.Cache.Errors, s.Cache.Open = int64(redis.Unopened), int64(redis.Errors), redis.Open
+		s.Cache.Unopened, s.Cache.Errors, s.Cache.Open = int64(redis.Unopened), int64(redis.Errors), redis.BreakerOpen
 		s.Cache.WritesRefused, s.Cache.RefusingWrites = int64(redis.WritesRefused), redis.RefusingWrites
 	}
 	if c.emergency != nil {

@@ -174,7 +174,7 @@ func TestEmergencyRevoke(t *testing.T) {
 				peer := instanceOver(t, o.pg, o.cache, halfMinute, weekly)
 				peer.create("clock")
 				o.away()
-				o.cache.on("Bury", test.bury)
+				o.cache.on("PutTombstones", test.bury)
 				r, err := o.Delete(t.Context(), id)
 				expect(t, "error", err, nil)
 				expect(t, "revocation", r, test.want)
@@ -235,7 +235,7 @@ func TestEmergencyRevokeThatBeginsIt(t *testing.T) {
 		expect(t, "committed", r.Committed, false)
 
 		ctx, cancel = context.WithCancel(t.Context())
-		o.cache.on("Bury", func(context.Context) error { cancel(); return nil })
+		o.cache.on("PutTombstones", func(context.Context) error { cancel(); return nil })
 		_, err = o.Delete(ctx, known)
 		expect(t, "error", err, nil)
 		_, err = o.Delete(ctx, idOf("another"))

@@ -118,8 +118,8 @@ func (c nthCache) Fill(ctx context.Context, id cache.ID, e cache.Entry, ttl time
 	return failed(ctx, c.nth, "Fill", cache.ErrUnavailable, cache.ErrUnavailable, func() (bool, error) { return c.slotCache.Fill(ctx, id, e, ttl) })
 }
 
-func (c nthCache) Bury(ctx context.Context, ttl time.Duration, ids ...cache.ID) error {
-	_, err := failed(ctx, c.nth, "Bury", cache.ErrUnavailable, cache.ErrUnavailable, func() (any, error) { return nil, c.slotCache.Bury(ctx, ttl, ids...) })
+func (c nthCache) PutTombstones(ctx context.Context, ttl time.Duration, ids ...cache.ID) error {
+	_, err := failed(ctx, c.nth, "PutTombstones", cache.ErrUnavailable, cache.ErrUnavailable, func() (any, error) { return nil, c.slotCache.PutTombstones(ctx, ttl, ids...) })
 	return err
 }
 
@@ -204,7 +204,7 @@ func nthCall(t *testing.T, n int, fault string, old store.ID, do func(context.Co
 	err = do(ctx, e)
 	synctest.Wait()
 	f.set(-1)
-	redis := f.struck == "Get" || f.struck == "Fill" || f.struck == "Bury"
+	redis := f.struck == "Get" || f.struck == "Fill" || f.struck == "PutTombstones"
 	if err != nil && (redis && fault != "left" || !errors.Is(err, sessionstore.ErrUnavailable) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)) {
 		t.Errorf("call %d, %s: %v", n, f.struck, err)
 	}

@@ -261,7 +261,7 @@ func TestEmergencyModel(t *testing.T) {
 					})
 				}
 				o.losing.lost = func(string) bool { return !calm.Load() && dice.strikes(test.loses) }
-				for _, method := range []string{"Get", "Fill", "Bury"} {
+				for _, method := range []string{"Get", "Fill", "PutTombstones"} {
 					o.cache.on(method, func(context.Context) error {
 						if !calm.Load() && dice.strikes(test.caches) {
 							return errors.New("no answer from Redis")

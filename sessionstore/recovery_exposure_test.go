@@ -19,7 +19,7 @@ func TestRecoveryKeepsItsWordWhileRedisContradictsIt(t *testing.T) {
 		defer o.end()
 		id := o.cached("logs out")
 		o.away()
-		o.cache.on("Bury", func(context.Context) error { return errNobody })
+		o.cache.on("PutTombstones", func(context.Context) error { return errNobody })
 		r, err := o.Delete(t.Context(), id)
 		expect(t, "error", err, nil)
 		expect(t, "committed", r.Committed, false)

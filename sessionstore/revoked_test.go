@@ -190,7 +190,7 @@ func TestARevokeThatRedisDidNotAcknowledgeIsAWarning(t *testing.T) {
 			s := newSiteOver(t, &spyStore{Store: cached}, func(c *sessionstore.Config) { c.Observer = nil })
 			s.user("ada")
 			if !acknowledged {
-				slots.on("Bury", failing)
+				slots.on("PutTombstones", failing)
 			}
 			_, err := s.m.RevokeUser(context.Background(), "ada")
 			s.check(err)

@@ -37,13 +37,13 @@ func (c *slotCache) on(method string, hook func(context.Context) error) {
 
 // down makes every call fail as one of a Redis does that is away.
 func (c *slotCache) down() {
-	for _, method := range []string{"Get", "Await", "Fill", "Bury"} {
+	for _, method := range []string{"Get", "Await", "Fill", "PutTombstones"} {
 		c.on(method, func(context.Context) error { return cache.ErrUnavailable })
 	}
 }
 
 func (c *slotCache) up() {
-	for _, method := range []string{"Get", "Await", "Fill", "Bury"} {
+	for _, method := range []string{"Get", "Await", "Fill", "PutTombstones"} {
 		c.on(method, nil)
 	}
 }
@@ -100,7 +100,7 @@ func (c *slotCache) entry(id cache.ID) (cache.Entry, error) {
 		e.Data = bytes.Clone(e.Data) // the caller's own
 		return e, nil
 	case coherence.Buried:
-		return cache.Entry{}, cache.ErrBuried
+		return cache.Entry{}, cache.ErrTombstone
 	}
 	return cache.Entry{}, cache.ErrMiss
 }
@@ -121,8 +121,8 @@ func (c *slotCache) Fill(ctx context.Context, id cache.ID, e cache.Entry, ttl ti
 	return true, nil
 }
 
-func (c *slotCache) Bury(ctx context.Context, ttl time.Duration, ids ...cache.ID) error {
-	if err := c.called(ctx, "Bury"); err != nil {
+func (c *slotCache) PutTombstones(ctx context.Context, ttl time.Duration, ids ...cache.ID) error {
+	if err := c.called(ctx, "PutTombstones"); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -153,4 +153,6 @@ func (readOnly) Fill(context.Context, cache.ID, cache.Entry, time.Duration) (boo
 	return false, cache.ErrUnavailable
 }
 
-func (readOnly) Bury(context.Context, time.Duration, ...cache.ID) error { return cache.ErrUnavailable }
+func (readOnly) PutTombstones(context.Context, time.Duration, ...cache.ID) error {
+	return cache.ErrUnavailable
+}

@@ -71,11 +71,11 @@ func TestCluster(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := c.Bury(t.Context(), time.Hour, ids...); err != nil {
+	if err := c.PutTombstones(t.Context(), time.Hour, ids...); err != nil {
 		t.Error(err)
 	}
 	for _, id := range ids {
-		if _, err := c.Get(t.Context(), id); !errors.Is(err, cache.ErrBuried) {
+		if _, err := c.Get(t.Context(), id); !errors.Is(err, cache.ErrTombstone) {
 			t.Errorf("Get: %v", err)
 		}
 	}
@@ -134,7 +134,7 @@ func TestSlotMovesWhileInUse(t *testing.T) {
 			alive = append(alive, id)
 		}
 	}
-	if err := c.Bury(t.Context(), time.Hour, dead...); err != nil {
+	if err := c.PutTombstones(t.Context(), time.Hour, dead...); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
@@ -155,7 +155,7 @@ func TestSlotMovesWhileInUse(t *testing.T) {
 						t.Errorf("Fill over a tombstone: %v, %v", stored, err)
 						return
 					}
-					if _, err := c.Get(t.Context(), dead[n]); !errors.Is(err, cache.ErrBuried) {
+					if _, err := c.Get(t.Context(), dead[n]); !errors.Is(err, cache.ErrTombstone) {
 						t.Errorf("Get of what is buried: %v", err)
 						return
 					}
@@ -199,7 +199,7 @@ func TestSlotMovesWhileInUse(t *testing.T) {
 		rounds += <-finished
 	}
 	t.Logf("%d rounds; %+v", rounds, c.Stats())
-	if got := c.Stats(); got.Errors != 0 || got.Open {
+	if got := c.Stats(); got.Errors != 0 || got.BreakerOpen {
 		t.Errorf("stats %+v", got)
 	}
 }
@@ -241,7 +241,7 @@ func TestSentinelFailsOver(t *testing.T) {
 	second.until("the replica has the entry", func() bool { return fmt.Sprint(second.do("DBSIZE")) != "0" })
 	first.kill()
 	until(t, "the replica is master and in use", func() bool { return c.Ping(t.Context()) == nil })
-	until(t, "the breaker is closed", func() bool { return !c.Stats().Open })
+	until(t, "the breaker is closed", func() bool { return !c.Stats().BreakerOpen })
 	if e, err := c.Get(t.Context(), idOf("a")); err != nil || !same(e, entryOf(1, "data")) {
 		t.Errorf("Get from the new master: %v", err)
 	}

@@ -78,22 +78,22 @@ func wantOutage(t *testing.T, url string, away, back func()) {
 	t.Helper()
 	log := &lines{}
 	c := dial(t, url, hasty, func(cfg *cache.Config) { cfg.Logger = slog.New(slog.NewTextHandler(log, nil)) })
-	until(t, "it is used", func() bool { return c.Ping(t.Context()) == nil && !c.Stats().Open })
+	until(t, "it is used", func() bool { return c.Ping(t.Context()) == nil && !c.Stats().BreakerOpen })
 	before := len(log.all())
 	stop := use(t, c)
 	until(t, "there are hits", func() bool { return c.Stats().Hits > 100 })
 	away()
-	until(t, "the breaker is open", func() bool { return c.Stats().Open })
+	until(t, "the breaker is open", func() bool { return c.Stats().BreakerOpen })
 	failed, skipped := c.Stats().Errors, c.Stats().Skipped
 	until(t, "callers are spared", func() bool { return c.Stats().Skipped > skipped+200 })
-	if err := c.Bury(t.Context(), time.Hour, idOf("a")); !errors.Is(err, cache.ErrUnavailable) {
-		t.Errorf("Bury: %v", err)
+	if err := c.PutTombstones(t.Context(), time.Hour, idOf("a")); !errors.Is(err, cache.ErrUnavailable) {
+		t.Errorf("PutTombstones: %v", err)
 	}
 	if got := c.Stats().Errors; got > failed+20 { // those under way
 		t.Errorf("%d more callers were kept waiting while the breaker was open", got-failed)
 	}
 	back()
-	until(t, "the breaker is closed", func() bool { return !c.Stats().Open })
+	until(t, "the breaker is closed", func() bool { return !c.Stats().BreakerOpen })
 	hits := c.Stats().Hits
 	until(t, "there are hits again", func() bool { return c.Stats().Hits > hits+100 })
 	stop()
@@ -134,12 +134,12 @@ func TestRedisIsRestartedWhileIdle(t *testing.T) {
 			if e, err := c.Get(t.Context(), id); err != nil || !same(e, entryOf(1, "data")) {
 				t.Errorf("Get: %v", err)
 			}
-			if err := c.Bury(t.Context(), time.Hour, id); err != nil {
+			if err := c.PutTombstones(t.Context(), time.Hour, id); err != nil {
 				t.Error(err)
 			}
 		}
 	}
-	if got := c.Stats(); got.Errors != 0 || got.Open {
+	if got := c.Stats(); got.Errors != 0 || got.BreakerOpen {
 		t.Errorf("stats %+v", got)
 	}
 }

@@ -35,14 +35,14 @@ func wantWritesRefused(t *testing.T, c *cache.Cache, there cache.ID, words strin
 		if stored, err := c.Fill(t.Context(), idOf(i), entryOf(1, strings.Repeat("x", 1000)), time.Hour); stored || !errors.Is(err, cache.ErrUnavailable) {
 			t.Errorf("Fill: %v, %v", stored, err)
 		}
-		if err := c.Bury(t.Context(), time.Hour, idOf(i)); !errors.Is(err, cache.ErrUnavailable) {
-			t.Errorf("Bury: %v", err)
+		if err := c.PutTombstones(t.Context(), time.Hour, idOf(i)); !errors.Is(err, cache.ErrUnavailable) {
+			t.Errorf("PutTombstones: %v", err)
 		}
 		if e, err := c.Get(t.Context(), there); err != nil || !same(e, entryOf(1, "there")) {
 			t.Errorf("Get: %v", err)
 		}
 	}
-	if got := c.Stats(); got.Open || got.Errors != 20 || got.Hits != 10 {
+	if got := c.Stats(); got.BreakerOpen || got.Errors != 20 || got.Hits != 10 {
 		t.Errorf("stats %+v", got)
 	}
 }
@@ -127,7 +127,7 @@ func TestLoading(t *testing.T) {
 			t.Errorf("Get: %v", err)
 		}
 	}
-	if !other.Stats().Open {
+	if !other.Stats().BreakerOpen {
 		t.Error("a Redis that loads is asked again and again")
 	}
 }
@@ -144,7 +144,7 @@ func TestNobodyListens(t *testing.T) {
 			t.Errorf("Get: %v", err)
 		}
 	}
-	if got := c.Stats(); !got.Open || got.Errors != 3 || got.Skipped != 7 {
+	if got := c.Stats(); !got.BreakerOpen || got.Errors != 3 || got.Skipped != 7 {
 		t.Errorf("stats %+v", got)
 	}
 }

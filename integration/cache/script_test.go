@@ -64,7 +64,7 @@ func agree(t *testing.T, c *cache.Cache, admin *redis.Client, m model, id cache.
 	s := m[id]
 	switch {
 	case s != nil && s.buried:
-		if !errors.Is(err, cache.ErrBuried) {
+		if !errors.Is(err, cache.ErrTombstone) {
 			t.Fatalf("%v: %v, want a tombstone", history, err)
 		}
 	case s == nil || s.version == 0:
@@ -126,7 +126,7 @@ func perform(t *testing.T, c *cache.Cache, admin *redis.Client, m model, id cach
 			t.Fatalf("fill of version %d: %v, %v; want %v", version, stored, err, want)
 		}
 	case 2:
-		if err := c.Bury(t.Context(), ttl, id); err != nil {
+		if err := c.PutTombstones(t.Context(), ttl, id); err != nil {
 			t.Fatal(err)
 		}
 		m.bury(id, ttl)
@@ -197,10 +197,10 @@ func TestScriptIsFlushedWhileInUse(t *testing.T) {
 				if stored, err := c.Fill(t.Context(), id, entryOf(1, "data"), time.Hour); !stored || err != nil {
 					t.Errorf("Fill: %v, %v", stored, err)
 				}
-				if err := c.Bury(t.Context(), time.Hour, id); err != nil {
+				if err := c.PutTombstones(t.Context(), time.Hour, id); err != nil {
 					t.Error(err)
 				}
-				if _, err := c.Get(t.Context(), id); !errors.Is(err, cache.ErrBuried) {
+				if _, err := c.Get(t.Context(), id); !errors.Is(err, cache.ErrTombstone) {
 					t.Errorf("Get: %v", err)
 				}
 			}
@@ -224,7 +224,7 @@ func TestDumpShowsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i%3 == 0 {
-			if err := c.Bury(t.Context(), time.Hour, idOf(canaries[1]+fmt.Sprint(i))); err != nil {
+			if err := c.PutTombstones(t.Context(), time.Hour, idOf(canaries[1]+fmt.Sprint(i))); err != nil {
 				t.Fatal(err)
 			}
 		}

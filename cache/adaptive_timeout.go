@@ -8,7 +8,7 @@ import (
 const (
 	// A Get waits for at least this part of Config.Timeout: what a collection of garbage or a busy processor takes is no
 	// news about Redis.
-	leastPatience = 16
+	minTimeoutShare = 16
 	// The weights of the newest exchange, and how many deviations are unusual: those of RFC 6298, by which TCP tells a
 	// packet that is late from one that is lost.
 	meanShare, deviationShare, unusual = 8, 4, 4
@@ -16,7 +16,7 @@ const (
 
 // patience is for how long a Get waits before Redis takes unusually long, by what exchanges have taken. Until one has been
 // seen, and at most, that is Config.Timeout.
-type patience struct {
+type adaptiveTimeout struct {
 	timeout time.Duration
 
 	mu              sync.Mutex
@@ -24,7 +24,7 @@ type patience struct {
 }
 
 // took notes an exchange that was answered, in time or late.
-func (p *patience) took(d time.Duration) {
+func (p *adaptiveTimeout) observe(d time.Duration) {
 	d = max(d, 1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -36,11 +36,11 @@ func (p *patience) took(d time.Duration) {
 	p.mean += (d - p.mean) / meanShare
 }
 
-func (p *patience) limit() time.Duration {
+func (p *adaptiveTimeout) current() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mean == 0 {
 		return p.timeout
 	}
-	return min(max(p.mean+unusual*p.deviation, p.timeout/leastPatience), p.timeout)
+	return min(max(p.mean+unusual*p.deviation, p.timeout/minTimeoutShare), p.timeout)
 }

@@ -8,33 +8,33 @@ import (
 )
 
 func TestPatienceFollowsWhatIsUsual(t *testing.T) {
-	p := patience{timeout: 50 * time.Millisecond}
+	p := adaptiveTimeout{timeout: 50 * time.Millisecond}
 	want := func(when string, least, most time.Duration) {
 		t.Helper()
-		if got := p.limit(); got < least || got > most {
+		if got := p.current(); got < least || got > most {
 			t.Errorf("%s: %v, want %v to %v", when, got, least, most)
 		}
 	}
 	want("before anything is known", p.timeout, p.timeout)
 	for range 100 {
-		p.took(200 * time.Microsecond)
+		p.observe(200 * time.Microsecond)
 	}
-	want("fast", p.timeout/leastPatience, p.timeout/leastPatience)
-	p.took(20 * time.Millisecond)
+	want("fast", p.timeout/minTimeoutShare, p.timeout/minTimeoutShare)
+	p.observe(20 * time.Millisecond)
 	want("after one that took long", 20*time.Millisecond, p.timeout)
 	for range 20 {
-		p.took(200 * time.Microsecond)
+		p.observe(200 * time.Microsecond)
 	}
-	want("fast again", p.timeout/leastPatience, p.timeout/leastPatience)
+	want("fast again", p.timeout/minTimeoutShare, p.timeout/minTimeoutShare)
 	for i := range 100 {
-		p.took(time.Duration(5+i%3) * time.Millisecond)
+		p.observe(time.Duration(5+i%3) * time.Millisecond)
 	}
 	want("slow, and always so", 7*time.Millisecond, 15*time.Millisecond)
 	for range 100 {
-		p.took(100 * time.Millisecond)
+		p.observe(100 * time.Millisecond)
 	}
 	want("slower than allowed", p.timeout, p.timeout)
-	p.took(0)
+	p.observe(0)
 }
 
 // While one waits unusually long, nobody else begins to. It ends when the answer comes, which is nobody's any more.
@@ -49,7 +49,7 @@ func TestALateAnswerIsNotWaitedFor(t *testing.T) {
 
 		began := time.Now()
 		wantErr(t, c, id, ErrUnavailable)
-		if took := time.Since(began); took != c.timeout/leastPatience {
+		if took := time.Since(began); took != c.timeout/minTimeoutShare {
 			t.Errorf("waited for %v", took)
 		}
 		asked := d.count("MGET")
@@ -72,7 +72,7 @@ func TestALateAnswerIsNotWaitedFor(t *testing.T) {
 		if took := time.Since(began); took != 20*time.Millisecond {
 			t.Errorf("took %v", took)
 		}
-		if got := c.Stats(); got.Open || got.Errors != 1 || got.Skipped != 10 || got.Hits != 2 {
+		if got := c.Stats(); got.BreakerOpen || got.Errors != 1 || got.Skipped != 10 || got.Hits != 2 {
 			t.Errorf("stats %+v", got)
 		}
 	})
@@ -126,7 +126,7 @@ func TestThoseBehindALateAnswerLeaveWithIt(t *testing.T) {
 			}()
 		}
 		for range 100 {
-			if took := <-left; took != c.timeout/leastPatience {
+			if took := <-left; took != c.timeout/minTimeoutShare {
 				t.Errorf("a caller waited for %v", took)
 			}
 		}

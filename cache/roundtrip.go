@@ -13,12 +13,12 @@ import (
 
 // found is what Redis has for an id. Its value is not checked, and nobody else's.
 type found struct {
-	value []byte
-	there bool
+	value  []byte
+	exists bool
 }
 
 // buryAtOnce is how many tombstones go to Redis in one exchange, which has one Timeout.
-const buryAtOnce = 256
+const tombstoneBatch = 256
 
 // noRetry: a Redis that fails a shared exchange is not asked again once per call.
 func noRetry(error) bool { return false }
@@ -30,18 +30,18 @@ func (c *Cache) batchConfig() batch.Config {
 
 // getMany answers the Gets that came together.
 func (c *Cache) getMany(ctx context.Context, ids []ID) ([]batch.Result[found], error) {
-	if c.kept() { // since they came
-		return nil, errPaused
+	if c.skipGets() { // since they came
+		return nil, errBreakerOpen
 	}
-	return exchange(ctx, c, true, func(ctx context.Context) ([]batch.Result[found], error) { return c.values(ctx, ids) })
+	return roundTrip(ctx, c, true, func(ctx context.Context) ([]batch.Result[found], error) { return c.values(ctx, ids) })
 }
 
 // awaitMany is getMany for Awaits.
 func (c *Cache) awaitMany(ctx context.Context, ids []ID) ([]batch.Result[found], error) {
 	if c.breaker.isOpen() {
-		return nil, errPaused
+		return nil, errBreakerOpen
 	}
-	return exchange(ctx, c, false, func(ctx context.Context) ([]batch.Result[found], error) { return c.values(ctx, ids) })
+	return roundTrip(ctx, c, false, func(ctx context.Context) ([]batch.Result[found], error) { return c.values(ctx, ids) })
 }
 
 // values asks Redis.
@@ -55,7 +55,7 @@ func (c *Cache) values(ctx context.Context, ids []ID) ([]batch.Result[found], er
 
 // fillMany answers the Fills that came together.
 func (c *Cache) fillMany(ctx context.Context, fills []write) ([]batch.Result[bool], error) {
-	return exchange(ctx, c, false, func(ctx context.Context) ([]batch.Result[bool], error) {
+	return roundTrip(ctx, c, false, func(ctx context.Context) ([]batch.Result[bool], error) {
 		answers := runScript(ctx, c.client, fills)
 		c.writes.record(answers)
 		results := make([]batch.Result[bool], len(answers))
@@ -100,7 +100,7 @@ func pipelinedGets(ctx context.Context, client redis.UniversalClient, keys []str
 	for i, key := range keys {
 		cmds[i] = pipe.Get(ctx, key)
 	}
-	if _, err := pipe.Exec(ctx); unsent(cmds, err) {
+	if _, err := pipe.Exec(ctx); failedAsWhole(cmds, err) {
 		return nil, err
 	}
 	results := make([]batch.Result[found], len(keys))
@@ -121,15 +121,15 @@ func pipelinedGets(ctx context.Context, client redis.UniversalClient, keys []str
 
 // unsent tells whether a pipeline failed as a whole. go-redis does not tell its commands so when it was an error reply that
 // kept it from getting a connection, such as one to a password.
-func unsent[C redis.Cmder](cmds []C, err error) bool {
+func failedAsWhole[C redis.Cmder](cmds []C, err error) bool {
 	return err != nil && !slices.ContainsFunc(cmds, func(cmd C) bool { return cmd.Err() != nil })
 }
 
 // What became of an exchange.
 const (
-	underway = iota
+	inFlight = iota
 	settled
-	overdue // its callers were sent away
+	abandoned // its callers were sent away
 )
 
 // exchange runs do with the time limit, away from its caller, who leaves when ctx ends: go-redis heeds the deadline of a
@@ -138,7 +138,7 @@ const (
 // comes of it goes to the breaker alone, and until then no Get begins another.
 //
 // do returns the answers it has even with an error, which then is for the breaker.
-func exchange[R any](ctx context.Context, c *Cache, gets bool, do func(context.Context) ([]R, error)) ([]R, error) {
+func roundTrip[R any](ctx context.Context, c *Cache, gets bool, do func(context.Context) ([]R, error)) ([]R, error) {
 	type outcome struct {
 		results []R
 		err     error
@@ -148,26 +148,26 @@ func exchange[R any](ctx context.Context, c *Cache, gets bool, do func(context.C
 	var state atomic.Int32
 	done := make(chan outcome, 1)
 	giveUp := func() {
-		c.overdue.Add(1) // before settle can take it back
-		if state.CompareAndSwap(underway, overdue) {
-			done <- outcome{err: errOverdue}
+		c.getsOverdue.Add(1) // before settle can take it back
+		if state.CompareAndSwap(inFlight, abandoned) {
+			done <- outcome{err: errSlow}
 		} else {
-			c.overdue.Add(-1)
+			c.getsOverdue.Add(-1)
 		}
 	}
 	var patience *time.Timer
 	if gets {
-		c.asking.Add(1)
-		patience = time.AfterFunc(c.patience.limit(), giveUp)
+		c.getsInFlight.Add(1)
+		patience = time.AfterFunc(c.getTimeout.current(), giveUp)
 	}
 	settle := func(o outcome) {
 		c.breaker.record(o.err)
 		if gets {
 			patience.Stop()
-			c.asking.Add(-1)
+			c.getsInFlight.Add(-1)
 		}
-		if state.Swap(settled) == overdue {
-			c.overdue.Add(-1)
+		if state.Swap(settled) == abandoned {
+			c.getsOverdue.Add(-1)
 			return
 		}
 		if len(o.results) > 0 {
@@ -182,11 +182,11 @@ func exchange[R any](ctx context.Context, c *Cache, gets bool, do func(context.C
 		defer func() {
 			// go-redis makes what a reply announces: an absurd length is a panic in it.
 			if v := recover(); v != nil {
-				o = outcome{err: errStrange}
+				o = outcome{err: errProtocol}
 			}
 			if late() {
 				if gets && o.err == nil {
-					c.patience.took(time.Since(began))
+					c.getTimeout.observe(time.Since(began))
 				}
 				settle(o)
 			}
