@@ -1,0 +1,25 @@
+// Package fault wraps a [store.Store] with one that fails on purpose. With it a
+// test shows what an application does while sessions can't be loaded or saved:
+//
+//	sessions := fault.Wrap(sessionstore.NewMemory(expiry, 0))
+//	m, err := sessionstore.NewWithStore(sessions, cfg)
+//	…
+//	sessions.Down()             // every call fails: store.ErrUnavailable
+//	sessions.Down(store.OpSave) // every save fails
+//	sessions.Up()               // no call fails
+//
+// [Injector.Inject] takes a [Rule] for all else: another error, the third call
+// only, a reply that is lost after the change was made, a call that hangs until
+// it is released. It returns a [Fault], which waits for such a call and
+// releases it:
+//
+//	hung := sessions.Inject(fault.Rule{When: fault.Hang}, store.OpSave)
+//	go visit()
+//	hung.Wait(ctx) // until a save hangs
+//	…
+//	hung.Release() // the save goes on
+//
+// [Injector.Calls] returns the calls so far, for tests of what a request costs.
+//
+// Nothing in the package sleeps, and it runs in a bubble of testing/synctest.
+package fault

@@ -1,0 +1,404 @@
+package fault_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
+)
+
+var (
+	weekly = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
+	one    = store.ID{1}
+	two    = store.ID{2}
+	boom   = errors.New("boom")
+)
+
+// newStore wraps a memory that has the session one.
+func newStore(t *testing.T) *fault.Store {
+	t.Helper()
+	s := fault.Wrap(sessionstore.NewMemory(weekly, 0))
+	want(t, "create", create(t.Context(), s, one), nil)
+	s.Forget()
+	return s
+}
+
+func create(ctx context.Context, s store.Store, id store.ID) error {
+	_, err := s.Create(ctx, store.Draft{ID: id, UserID: "ann"})
+	return err
+}
+
+func load(ctx context.Context, s store.Store, id store.ID) error {
+	_, err := s.Load(ctx, id, 0)
+	return err
+}
+
+func save(ctx context.Context, s store.Store, id store.ID) error {
+	_, err := s.Save(ctx, id, store.Change{})
+	return err
+}
+
+func want(t *testing.T, what string, err error, targets ...error) {
+	t.Helper()
+	for _, target := range targets {
+		if !errors.Is(err, target) || target == nil && err != nil {
+			t.Errorf("%s: error %v, want %v", what, err, target)
+		}
+	}
+}
+
+func version(t *testing.T, s store.Store, id store.ID) int64 {
+	t.Helper()
+	rec, err := s.Load(t.Context(), id, 0)
+	want(t, "load", err, nil)
+	return rec.Version
+}
+
+// each calls every method, and says by its operation what the error was.
+func each(ctx context.Context, s store.Store) map[store.Operation]error {
+	errs := map[store.Operation]error{
+		store.OpCreate: create(ctx, s, two),
+		store.OpLoad:   load(ctx, s, one),
+		store.OpSave:   save(ctx, s, one),
+		store.OpTouch:  s.Touch(ctx, []store.Touch{{ID: one}}),
+	}
+	_, errs[store.OpRotate] = s.Rotate(ctx, one, store.ID{3}, store.Change{})
+	_, errs[store.OpDelete] = s.Delete(ctx, store.ID{3})
+	_, errs[store.OpList] = s.List(ctx, "ann", store.Page{})
+	_, _, errs[store.OpAlive] = s.Alive(ctx, []store.ID{one})
+	_, _, errs[store.OpRevoke] = s.Revoke(ctx, store.Selection{UserID: "ann"})
+	_, _, errs[store.OpPrune] = s.Prune(ctx, 1)
+	_, errs[store.OpStats] = s.Stats(ctx, true)
+	return errs
+}
+
+func TestNoFault(t *testing.T) {
+	s := newStore(t)
+	for op, err := range each(t.Context(), s) {
+		want(t, string(op), err, nil)
+	}
+	var ops []string
+	for _, c := range s.Calls() {
+		ops = append(ops, string(c.Op))
+	}
+	slices.Sort(ops)
+	const all = "alive create delete list load prune revoke rotate save stats touch"
+	if got := strings.Join(ops, " "); got != all {
+		t.Errorf("calls: %s", got)
+	}
+	if s.Name() != "memory" {
+		t.Errorf("name: %s", s.Name())
+	}
+}
+
+// Every method returns what the inner store returned.
+func TestResults(t *testing.T) {
+	s, ctx := newStore(t), t.Context()
+	rec, err := s.Save(ctx, one, store.Change{Set: map[string]json.RawMessage{"a": []byte("1")}})
+	want(t, "save", err, nil)
+	moved, err := s.Rotate(ctx, one, two, store.Change{})
+	want(t, "rotate", err, nil)
+	made, err := s.Create(ctx, store.Draft{ID: store.ID{3}, UserID: "bob"})
+	want(t, "create", err, nil)
+	list, err := s.List(ctx, "ann", store.Page{})
+	want(t, "list", err, nil)
+	alive, ended, err := s.Alive(ctx, []store.ID{one, two})
+	want(t, "alive", err, nil)
+	stats, err := s.Stats(ctx, true)
+	want(t, "stats", err, nil)
+	deleted, err := s.Delete(ctx, store.ID{3})
+	want(t, "delete", err, nil)
+	ids, revoked, err := s.Revoke(ctx, store.Selection{UserID: "ann"})
+	want(t, "revoke", err, nil)
+	n, ok, err := s.Prune(ctx, 1)
+	want(t, "prune", err, nil)
+	got := fmt.Sprintln(string(rec.Data), moved.Version, made.UserID, len(list), len(alive),
+		len(ended), stats.Total, deleted.Committed, ids[0] == two, revoked.Count, n, ok)
+	if want := fmt.Sprintln(`{"a":1}`, 3, "bob", 1, 1, 1, 2, true, true, 1, 0, true); got != want {
+		t.Errorf("got  %swant %s", got, want)
+	}
+}
+
+func TestDown(t *testing.T) {
+	s := newStore(t)
+	s.Down()
+	for op, err := range each(t.Context(), s) {
+		want(t, string(op), err, store.ErrUnavailable, fault.ErrInjected)
+		if errors.Is(err, store.ErrOutcomeUnknown) {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+	s.Up()
+	if v := version(t, s, one); v != 1 {
+		t.Errorf("version %d: the inner store was called", v)
+	}
+
+	down := s.Down(store.OpLoad, store.OpList)
+	want(t, "load", load(t.Context(), s, one), store.ErrUnavailable)
+	want(t, "save", save(t.Context(), s, one), nil)
+	down.Release()
+	down.Release()
+	want(t, "load", load(t.Context(), s, one), nil)
+	if down.Count() != 1 {
+		t.Errorf("%d calls met the fault", down.Count())
+	}
+}
+
+// The change is made, and its reply is lost.
+func TestAfter(t *testing.T) {
+	s := newStore(t)
+	lost := s.Inject(fault.Rule{When: fault.After})
+	for op, err := range each(t.Context(), s) {
+		reads := strings.Contains("load list alive stats", string(op))
+		want(t, string(op), err, store.ErrUnavailable, fault.ErrInjected)
+		if errors.Is(err, store.ErrOutcomeUnknown) == reads {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+	lost.Release()
+	want(t, "what was revoked", load(t.Context(), s, two), store.ErrNotFound)
+	want(t, "what was rotated", load(t.Context(), s, one), store.ErrNotFound)
+
+	s.Inject(fault.Rule{When: fault.After, Err: boom}, store.OpCreate)
+	rec, err := s.Create(t.Context(), store.Draft{ID: two})
+	want(t, "create", err, boom)
+	want(t, "what was created", load(t.Context(), s, two), nil)
+	if rec.ID == two {
+		t.Error("a lost reply has a result")
+	}
+}
+
+func TestNth(t *testing.T) {
+	s := newStore(t)
+	second := s.Inject(fault.Rule{Nth: 2}, store.OpLoad, store.OpSave)
+	want(t, "an operation that does not count", create(t.Context(), s, two), nil)
+	want(t, "the first", save(t.Context(), s, one), nil)
+	want(t, "the second", load(t.Context(), s, one), store.ErrUnavailable)
+	want(t, "the third", load(t.Context(), s, one), nil)
+	if second.Count() != 1 {
+		t.Errorf("%d calls met the fault", second.Count())
+	}
+}
+
+func TestIf(t *testing.T) {
+	s := newStore(t)
+	s.Inject(fault.Rule{Nth: 1, If: func(c fault.Call) bool { return c.ID == two }, Err: boom})
+	want(t, "another session", load(t.Context(), s, one), nil)
+	want(t, "the session", create(t.Context(), s, two), boom)
+	want(t, "again", create(t.Context(), s, two), nil)
+}
+
+func TestDoBefore(t *testing.T) {
+	s := newStore(t)
+	fails := true
+	do := func(_ context.Context, c *fault.Call) error {
+		if c.Draft.UserID = "eve"; fails {
+			return boom
+		}
+		return nil
+	}
+	s.Inject(fault.Rule{Err: errors.New("not asked"), Do: do}, store.OpCreate)
+	want(t, "with an error", create(t.Context(), s, two), boom)
+	fails = false
+	want(t, "without", create(t.Context(), s, two), nil)
+	rec, err := s.Load(t.Context(), two, 0)
+	if want(t, "load", err, nil); rec.UserID != "eve" {
+		t.Errorf("created for %q", rec.UserID)
+	}
+	if user := s.Calls()[0].Draft.UserID; user != "ann" {
+		t.Errorf("the log has %q, not what the caller passed", user)
+	}
+}
+
+func TestDoAfter(t *testing.T) {
+	s := newStore(t)
+	s.Inject(fault.Rule{When: fault.After, Do: func(_ context.Context, c *fault.Call) error {
+		if errors.Is(c.Err, store.ErrNotFound) {
+			return boom
+		}
+		return nil
+	}})
+	want(t, "a session", load(t.Context(), s, one), nil)
+	want(t, "none", load(t.Context(), s, two), boom)
+	want(t, "another error", create(t.Context(), s, one), store.ErrExists)
+}
+
+func TestTheNewestFaultCounts(t *testing.T) {
+	s := newStore(t)
+	s.Down()
+	newer := s.Inject(fault.Rule{Err: boom}, store.OpLoad)
+	want(t, "load", load(t.Context(), s, one), boom)
+	want(t, "save", save(t.Context(), s, one), store.ErrUnavailable)
+	newer.Release()
+	want(t, "load", load(t.Context(), s, one), store.ErrUnavailable)
+}
+
+func TestHang(t *testing.T) {
+	for _, when := range []fault.When{fault.Hang, fault.HangReply} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore(t)
+			hung := s.Inject(fault.Rule{When: when}, store.OpSave)
+			var errs [3]error
+			var saves sync.WaitGroup
+			for n := range errs {
+				saves.Go(func() { errs[n] = save(t.Context(), s, one) })
+				want(t, "wait", hung.Wait(t.Context()), nil)
+			}
+			synctest.Wait()
+			made := map[fault.When]int64{fault.HangReply: 3}[when]
+			if v := version(t, s, one); v != 1+made {
+				t.Errorf("version %d while they hang", v)
+			}
+			hung.Release()
+			saves.Wait()
+			want(t, "saves", errors.Join(errs[:]...), nil)
+			want(t, "a later one", save(t.Context(), s, one), nil)
+			if v := version(t, s, one); v != 5 {
+				t.Errorf("version %d in the end", v)
+			}
+
+			s.Inject(fault.Rule{When: when, Err: boom}, store.OpLoad).Release()
+			want(t, "a later load", load(t.Context(), s, one), nil)
+			refused := s.Inject(fault.Rule{When: when, Err: boom}, store.OpLoad)
+			saves.Go(func() { errs[0] = load(t.Context(), s, one) })
+			want(t, "wait", refused.Wait(t.Context()), nil)
+			s.Up()
+			saves.Wait()
+			want(t, "load", errs[0], boom)
+		})
+	}
+}
+
+func TestHangUntilTheCallerGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		late, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		left, leave := context.WithCancel(t.Context())
+		leave()
+
+		hung := s.Inject(fault.Rule{When: fault.Hang})
+		err := save(late, s, one)
+		want(t, "late", err, store.ErrUnavailable, context.DeadlineExceeded, fault.ErrInjected)
+		err = save(left, s, one)
+		want(t, "left", err, context.Canceled, fault.ErrInjected)
+		if errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrOutcomeUnknown) {
+			t.Errorf("left: %v", err)
+		}
+		hung.Release()
+		if v := version(t, s, one); v != 1 {
+			t.Errorf("version %d: a call that was given up was made", v)
+		}
+
+		s.Inject(fault.Rule{When: fault.HangReply})
+		left, leave = context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, leave)
+		want(t, "left", save(left, s, one), context.Canceled, store.ErrOutcomeUnknown)
+		s.Up()
+		if v := version(t, s, one); v != 2 {
+			t.Errorf("version %d: a call without a reply was not made", v)
+		}
+	})
+}
+
+func TestWaitGivesUp(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	f := newStore(t).Down()
+	want(t, "wait", f.Wait(ctx), context.Canceled)
+}
+
+func TestLate(t *testing.T) {
+	s := newStore(t)
+	f := s.Inject(fault.Rule{When: fault.Late, Nth: 1}, store.OpRotate)
+	ctx, leave := context.WithCancel(t.Context())
+	_, err := s.Rotate(ctx, one, two, store.Change{})
+	want(t, "rotate", err, store.ErrUnavailable, store.ErrOutcomeUnknown, fault.ErrInjected)
+	leave()
+	want(t, "before it arrives", load(t.Context(), s, one), nil)
+	s.Up()
+	want(t, "deliver", f.Deliver(t.Context()), nil)
+	want(t, "when it has arrived", load(t.Context(), s, two), nil)
+	want(t, "deliver again", f.Deliver(t.Context()), nil)
+
+	f = s.Inject(fault.Rule{When: fault.Late, Err: boom}, store.OpSave)
+	want(t, "save", save(t.Context(), s, one), boom)
+	want(t, "deliver", f.Deliver(t.Context()), store.ErrNotFound)
+}
+
+// What the caller does with its slices later changes neither the log nor a call
+// that is made late.
+func TestArgumentsAreCopied(t *testing.T) {
+	s := newStore(t)
+	f := s.Inject(fault.Rule{When: fault.Late})
+	set := map[string]json.RawMessage{"a": []byte("1")}
+	draft := store.Draft{ID: two, Data: []byte(`{"b":1}`)}
+	ids, touches := []store.ID{one}, []store.Touch{{ID: one}}
+	_, _ = s.Save(t.Context(), one, store.Change{Set: set})
+	_, _ = s.Create(t.Context(), draft)
+	_, _, _ = s.Alive(t.Context(), ids)
+	_ = s.Touch(t.Context(), touches)
+	set["a"][0], draft.Data[5], ids[0], touches[0] = '2', '2', two, store.Touch{ID: two}
+	set["c"] = []byte("3")
+	s.Up()
+	calls := s.Calls()
+	want(t, "deliver", f.Deliver(t.Context()), nil)
+	for id, data := range map[store.ID]string{one: `{"a":1}`, two: `{"b":1}`} {
+		rec, err := s.Load(t.Context(), id, 0)
+		if want(t, "load", err, nil); string(rec.Data) != data {
+			t.Errorf("data %s, want %s", rec.Data, data)
+		}
+	}
+	if calls[2].IDs[0] != one || calls[3].Touches[0].ID != one {
+		t.Error("the log changes with the caller's slices")
+	}
+}
+
+func TestCallHoldsNothingBackInALog(t *testing.T) {
+	draft := store.Draft{ID: one, UserID: "ann", Data: []byte(`{"secret":1}`)}
+	c := fault.Call{Op: store.OpCreate, ID: one, Draft: draft}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x"} {
+		if got := fmt.Sprintf(verb, c); got != "create "+string(one.Handle()) {
+			t.Errorf("%s: %s", verb, got)
+		}
+	}
+	if got := fmt.Sprint(fault.Call{Op: store.OpStats}); got != "stats" {
+		t.Error(got)
+	}
+}
+
+// Rules come and go while calls are made, and a hook may use the Injector.
+func TestManyGoroutines(t *testing.T) {
+	s := newStore(t)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 50 {
+				f := s.Inject(fault.Rule{
+					If: func(fault.Call) bool { return len(s.Calls()) > 0 },
+					Do: func(context.Context, *fault.Call) error { s.Up(); return boom },
+				})
+				if err := load(t.Context(), s, one); err != nil && !errors.Is(err, boom) {
+					t.Error(err)
+				}
+				f.Release()
+			}
+		})
+	}
+	all.Wait()
+	s.Forget()
+	want(t, "in the end", load(t.Context(), s, one), nil)
+	if n := len(s.Calls()); n != 1 {
+		t.Errorf("%d calls", n)
+	}
+}
