@@ -30,27 +30,39 @@ func serverAccount() (*process.Account, error) {
 	return nil, absent("root can't run a server, and there is neither a user postgres nor a user nobody")
 }
 
+const folderPrefix = "pgsession-"
+
 // newFolder makes a temporary folder that belongs to the account and that only
-// it can enter.
-func newFolder(account *process.Account) (string, error) {
+// it can enter. remove removes it. Data that may be lost goes into memory where
+// there is enough, unless TMPDIR names a place.
+func newFolder(account *process.Account, lossy bool) (dir string, remove func() error, err error) {
 	parents := []string{os.TempDir()}
 	if account != nil {
 		parents = append(parents, "/tmp", "/var/tmp") // root's own may be closed to others
+	}
+	if lossy && os.Getenv("TMPDIR") == "" {
+		if memory := inMemory(); memory != "" {
+			parents = append([]string{memory}, parents...)
+		}
 	}
 	for _, parent := range parents {
 		if account != nil && !open(parent) {
 			continue
 		}
-		dir, err := os.MkdirTemp(parent, "pgsession-")
+		dir, err := os.MkdirTemp(parent, folderPrefix)
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
-		if err := give(account, dir); err != nil {
-			return "", errors.Join(err, os.RemoveAll(dir))
+		release, err := keep(dir)
+		if err == nil {
+			err = give(account, dir)
 		}
-		return dir, nil
+		if err != nil {
+			return "", nil, errors.Join(err, os.RemoveAll(dir))
+		}
+		return dir, func() error { return errors.Join(os.RemoveAll(dir), release()) }, nil
 	}
-	return "", errors.New("there is no temporary folder that another user can enter")
+	return "", nil, errors.New("there is no temporary folder that another user can enter")
 }
 
 // open tells whether every user can reach what is in a folder.

@@ -19,12 +19,12 @@ func startCluster(ctx context.Context, o Options, from installation) (*Server, e
 	if err != nil {
 		return nil, err
 	}
-	dir, err := newFolder(account)
+	dir, remove, err := newFolder(account, o.lossy())
 	if err != nil {
 		return nil, err
 	}
 	var cleanup undo
-	cleanup.add(func() error { return os.RemoveAll(dir) })
+	cleanup.add(remove)
 
 	c := cluster{installation: from, dir: dir, secret: cmp.Or(o.citus, password()), account: account}
 	server, err := c.run(ctx, o, &cleanup)

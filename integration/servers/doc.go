@@ -23,12 +23,14 @@
 //
 // Nothing runs on after [Server.Close], and its files are gone. On Linux server
 // programs also end when this program is killed; their temporary folder stays
-// then. A container ends on its own after a few hours. What way 4 downloads and
+// then, and the next server that keeps its data in memory removes those in
+// memory. A container ends on its own after a few hours. What way 4 downloads and
 // way 5 installs stays.
 //
 // # What is reachable
 //
 // Every server started here listens on loopback only and wants a random
 // password. A Postgres started here is not made to survive a power cut: fsync
-// is off unless [Options.Settings] says otherwise.
+// is off unless [Options.Settings] says otherwise. With fsync off the data lies
+// in /dev/shm where that has 4 GiB free, unless TMPDIR names another place.
 package servers

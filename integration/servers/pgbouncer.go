@@ -43,12 +43,12 @@ func localPgBouncer(ctx context.Context, o Options, postgres string, settings ma
 	if err != nil {
 		return nil, err
 	}
-	dir, err := newFolder(account)
+	dir, remove, err := newFolder(account, false)
 	if err != nil {
 		return nil, err
 	}
 	var cleanup undo
-	cleanup.add(func() error { return os.RemoveAll(dir) })
+	cleanup.add(remove)
 	server, err := onFreePort(func(port int) (*Server, error) {
 		return startPgBouncer(ctx, program, dir, port, behind, settings, account, &cleanup)
 	})

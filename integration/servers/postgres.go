@@ -34,9 +34,9 @@ func Postgres(ctx context.Context, o Options) (*Server, error) {
 	return firstOf(ctx, o, "Postgres", dockerPostgres, localPostgres, npmPostgres, aptPostgres)
 }
 
-// arguments gives the settings of a server started here as command line
-// arguments of postgres. over are more defaults, of the way that asks.
-func (o Options) arguments(over map[string]string) []string {
+// settings are those of a server started here, with those of the way that asks
+// over the defaults and those of the caller over both.
+func (o Options) settings(over map[string]string) map[string]string {
 	settings := map[string]string{
 		"fsync":              "off", // the data is thrown away anyway
 		"full_page_writes":   "off",
@@ -45,6 +45,17 @@ func (o Options) arguments(over map[string]string) []string {
 	}
 	maps.Copy(settings, over)
 	maps.Copy(settings, o.Settings)
+	return settings
+}
+
+// lossy reports whether the server may keep its data in memory: it need not
+// wait for a disk.
+func (o Options) lossy() bool { return o.settings(nil)["fsync"] == "off" }
+
+// arguments gives the settings of a server started here as command line
+// arguments of postgres. over are more defaults, of the way that asks.
+func (o Options) arguments(over map[string]string) []string {
+	settings := o.settings(over)
 
 	var arguments []string
 	for _, name := range slices.Sorted(maps.Keys(settings)) {

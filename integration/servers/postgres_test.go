@@ -165,3 +165,18 @@ func ownFolder(t *testing.T) string {
 	t.Setenv("TMPDIR", folder)
 	return folder
 }
+
+func TestClustersThatMayBeLostLieInMemory(t *testing.T) {
+	if servers.InMemory() == "" {
+		t.Skip("this machine has too little memory to spare, or none at a known place")
+	}
+	withoutDocker(t)
+	t.Setenv("TMPDIR", "")
+	for fsync, want := range map[string]bool{"off": true, "on": false} {
+		server := postgres(t, servers.Options{Settings: map[string]string{"fsync": fsync}})
+		folder := value(t, server.URL, "SHOW data_directory")
+		if got := strings.HasPrefix(folder, servers.InMemory()+"/"); got != want {
+			t.Errorf("fsync %s: the data is in %s", fsync, folder)
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -40,11 +39,11 @@ func localRedis(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	var cleanup undo
-	dir, err := newFolder(account)
+	dir, remove, err := newFolder(account, false)
 	if err != nil {
 		return nil, err
 	}
-	cleanup.add(func() error { return os.RemoveAll(dir) })
+	cleanup.add(remove)
 
 	server, err := onFreePort(func(port int) (*Server, error) {
 		return startRedis(ctx, program, dir, port, account, &cleanup)
