@@ -10,6 +10,8 @@ import (
 
 	"github.com/reporadar/pgsession/otelsession"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
 // Nothing that belongs to a session is in a span or a metric, in whatever form.
@@ -49,10 +51,11 @@ func TestNothingOfASessionIsTold(t *testing.T) {
 		return err
 	})
 	for _, err := range []error{unavailable(fmt.Errorf("%s: %s", user, cookie)), fmt.Errorf("%s: %s", user, cookie)} {
-		s.store.err = err // a store of somebody else's that does not keep the contract
+		// A store that does not keep the contract.
+		fails := s.store.Inject(fault.Rule{Err: err}, store.OpLoad)
 		_, _ = s.visit(cookie, nil)
+		fails.Release()
 	}
-	s.store.err = nil
 	visit(func(r *http.Request, sess *sessionstore.Session) error { return sess.Logout(r.Context()) })
 	if _, err := s.manager.List(t.Context(), user, sessionstore.Page{}); err != nil {
 		t.Fatal(err)

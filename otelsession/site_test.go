@@ -1,7 +1,6 @@
 package otelsession_test
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,33 +11,21 @@ import (
 	"github.com/reporadar/pgsession/otelsession"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
 var weekly = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
-
-// failing is a store that fails when it is told to.
-type failing struct {
-	store.Store
-	err error
-}
-
-func (f *failing) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
-	if f.err != nil {
-		return store.Record{}, f.err
-	}
-	return f.Store.Load(ctx, id, floor)
-}
 
 // site is an application whose sessions are in memory.
 type site struct {
 	*telemetry
 	manager *sessionstore.Manager
-	store   *failing
+	store   *fault.Store
 }
 
 func newSite(t testing.TB, opts ...otelsession.Option) *site {
 	t.Helper()
-	s := &site{telemetry: newTelemetry(t), store: &failing{Store: sessionstore.NewMemory(weekly, 0)}}
+	s := &site{telemetry: newTelemetry(t), store: fault.Wrap(sessionstore.NewMemory(weekly, 0))}
 	m, err := sessionstore.NewWithStore(s.store, sessionstore.Config{
 		Cookie:  sessionstore.CookieConfig{NoMarker: true},
 		Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, Logger: slog.New(slog.DiscardHandler),

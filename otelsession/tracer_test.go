@@ -16,6 +16,7 @@ import (
 	"github.com/reporadar/pgsession/otelsession"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
 // only is the one span that ended since it was last called, beside those of the requests.
@@ -118,7 +119,7 @@ func TestSpansAndDurationsOfWhatFails(t *testing.T) {
 		{context.Canceled, "failed", "canceled"},
 		{errors.New("what nobody knows"), "failed", "_OTHER"},
 	} {
-		s.store.err = c.err
+		s.store.Inject(fault.Rule{Err: c.err}, store.OpLoad)
 		_, _ = s.visit(cookie, nil)
 		span := s.only("session load")
 		if got := attributeOf(span, "pgsession.result"); got != c.result {
