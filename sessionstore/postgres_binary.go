@@ -23,7 +23,7 @@ import (
 // reasons. pgx ends a statement at the first value that it can't scan, and one
 // row would fail all others of its batch: here such a row fails alone. And the
 // generated code scans column by column through a plan and an interface, which
-// makes loads under load about a tenth slower (ARCHITECTURE.md).
+// makes loads under load about a tenth slower (bench/NOTES.md).
 type rowReader struct {
 	querier
 	rowsRead

@@ -135,8 +135,8 @@ more. What counts is when the last load began that found the session alive, from
 
 %s
 
-A Redis that acknowledges a tombstone and loses it, as this one may when it is flushed or killed, can get the session back from a reader that is late: see "The proof" in
-[ARCHITECTURE.md](../ARCHITECTURE.md). The bound holds then, too. The figures are those of one run; every run of the tests checks the bound. To make this page again, in the repository's folder:
+A Redis that acknowledges a tombstone and loses it, as this one may when it is flushed or killed, can get the session back from a reader that is late: see
+[internal/coherence](../internal/coherence/doc.go). The bound holds then, too. The figures are those of one run; every run of the tests checks the bound. To make this page again, in the repository's folder:
 ` + "`make bin/provide && bin/provide -test -- go -C integration test ./chain -run TestTheLongestServiceAfterARevoke -write`" + `
 `
 

@@ -135,8 +135,10 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// What the clock can't see: a machine that sleeps and whose wall clock is set back by as much, which is what a virtual machine looks like whose wall clock stands still too while it
-// is paused. The argument in ARCHITECTURE.md names this as an assumption; if this test fails, strike it there.
+// TestClockBlindSpot shows what the clock can't see: a machine that sleeps and
+// whose wall clock is set back by as much. A virtual machine that is paused with
+// both clocks looks the same. The package's doc names this as an assumption; if
+// this test fails, strike it there.
 func TestClockBlindSpot(t *testing.T) {
 	var c Clock
 	c.Observe(0, Instant{}, Instant{})

@@ -2,7 +2,8 @@ package coherence
 
 import "testing"
 
-// TestExceptions shows that each exception and assumption that ARCHITECTURE.md names is needed: without it the search breaks the invariant.
+// TestExceptions shows that each exception and assumption of the package's doc
+// is needed: without it the search breaks the invariant.
 func TestExceptions(t *testing.T) {
 	if raceEnabled {
 		t.Skip("nothing here is concurrent")
