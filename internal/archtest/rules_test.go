@@ -12,6 +12,10 @@ var imports = map[string][]string{
 	"internal/dburl":     {"github.com/jackc/pgx/v5/..."},
 	"internal/archtest":  {},
 	"internal/coherence": {},
+	"internal/cachetest": {
+		module + "/cache", module + "/internal/coherence",
+		module + "/sessionstore/store", module + "/sessionstore/storetest/fault",
+	},
 	"db": {
 		"github.com/pressly/goose/v3/...", "github.com/jackc/pgx/v5/...",
 		module + "/internal/schema",
