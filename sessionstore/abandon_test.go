@@ -128,7 +128,7 @@ func TestARequestOfManyGoroutines(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	dice := &trouble{rng: rand.New(rand.NewPCG(seed, 0))}
-	lost := &losing{Store: sessionstore.NewMemory(weekly, 0), lost: func(string) bool { return false }}
+	lost := &losing{Store: sessionstore.NewMem(weekly, 0), lost: func(string) bool { return false }}
 	site := newSiteOver(t, &spyStore{Store: lost})
 	b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
 	other := site.user("bob")

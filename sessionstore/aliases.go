@@ -1,6 +1,11 @@
 package sessionstore
 
-import "github.com/reporadar/pgsession/sessionstore/store"
+import (
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/internal/postgres"
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
 
 // The types that this package's own functions and methods take and return, so
 // that an application imports one package. Whoever implements a Store or a
@@ -33,3 +38,21 @@ type (
 	// [store.CallResult].
 	CallResult = store.CallResult
 )
+
+// ConfigurePool prepares a pool for [sessionstore.New] or [NewPostgres] as [sessionstore.Open] prepares its own. It must be called before
+// [pgxpool.NewWithConfig]: what it sets can't be changed in a pool that is made.
+//
+// With it the library hears of a commit whose wait for a synchronous standby
+// was cancelled, which is [store.ErrOutcomeUnknown] then. Postgres tells of it in a
+// warning only, so without it such a change counts as made; [sessionstore.New] warns of that
+// where the server has synchronous standbys. It also bounds what pgx leaves
+// unbounded: ConnectTimeout, PingTimeout, MaxConnLifetimeJitter keep what they
+// are set to, and get a value where they have none. OnNotice, AfterConnect and
+// BeforeClose are called as before.
+//
+// It sets client_encoding to UTF8, and standard_conforming_strings in pgx's
+// simple protocol, whatever role and database have. And it counts the
+// connections that are being closed: without that, a server that stops replying
+// looks like a full pool for a quarter of a minute, and an emergency begins
+// that much later.
+func ConfigurePool(pc *pgxpool.Config) { postgres.ConfigurePool(pc) }

@@ -39,7 +39,7 @@ func (o *vanishing) Load(ctx context.Context, id store.ID, floor int64) (store.R
 func TestAliveInAnEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		expiry := store.Expiry{Idle: time.Hour, Absolute: time.Hour}
-		truth := &vanishing{Store: sessionstore.NewMemory(expiry, 0)}
+		truth := &vanishing{Store: sessionstore.NewMem(expiry, 0)}
 		inner := sessionstore.NewEmergency(truth, newSlotCache(), halfMinute, expiry, nil)
 		ctx := t.Context()
 		create := func(id byte) store.ID {
@@ -83,7 +83,7 @@ func TestAliveInAnEmergency(t *testing.T) {
 // The cache has not heard of a revoke: the truth is asked.
 func TestAliveAsksTheTruth(t *testing.T) {
 	expiry := store.Expiry{Idle: time.Hour, Absolute: time.Hour}
-	truth := sessionstore.NewMemory(expiry, 0)
+	truth := sessionstore.NewMem(expiry, 0)
 	cache := newSlotCache()
 	inner := sessionstore.NewCached(truth, cache, halfMinute, expiry)
 	t.Cleanup(inner.Close)
@@ -108,7 +108,7 @@ func TestAliveGivesUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	expiry := store.Expiry{Idle: time.Hour, Absolute: time.Hour}
-	inner := sessionstore.NewEmergency(sessionstore.NewMemory(expiry, 0), nil, halfMinute, expiry, nil)
+	inner := sessionstore.NewEmergency(sessionstore.NewMem(expiry, 0), nil, halfMinute, expiry, nil)
 	defer inner.Close()
 	for _, ids := range [][]store.ID{nil, {{1}}} {
 		if _, _, err := inner.Alive(ctx, ids); !errors.Is(err, context.Canceled) {

@@ -26,7 +26,7 @@ type instance struct {
 }
 
 func newInstance(t *testing.T, policy coherence.Policy, expiry store.Expiry) *instance {
-	return instanceOver(t, &spyStore{Store: sessionstore.NewMemory(expiry, 0)}, newSlotCache(), policy, expiry)
+	return instanceOver(t, &spyStore{Store: sessionstore.NewMem(expiry, 0)}, newSlotCache(), policy, expiry)
 }
 
 func instanceOver(t *testing.T, store *spyStore, cache *slotCache, policy coherence.Policy, expiry store.Expiry) *instance {

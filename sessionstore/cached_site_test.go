@@ -12,7 +12,7 @@ import (
 
 // twoSites are two instances of an application over one database and one Redis, to which the first can't write.
 func twoSites(t *testing.T, policy coherence.Policy) (first, second *site, store *spyStore) {
-	store = &spyStore{Store: sessionstore.NewMemory(weekly, 0)}
+	store = &spyStore{Store: sessionstore.NewMem(weekly, 0)}
 	whole := newSlotCache()
 	sites := make([]*site, 2)
 	for i, c := range []sessionstore.Sealed{readOnly{whole}, whole} {
@@ -115,7 +115,7 @@ func TestCachedLogoutIsBoundByTheFreshness(t *testing.T) {
 // request while the entry is fresh.
 func TestCachedSuspicionIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &spyStore{Store: sessionstore.NewMemory(weekly, 0)}
+		store := &spyStore{Store: sessionstore.NewMem(weekly, 0)}
 		cached := sessionstore.NewCached(store, newSlotCache(), halfMinute, weekly)
 		t.Cleanup(cached.Close)
 		site := newSiteOver(t, &spyStore{Store: cached}, func(cfg *sessionstore.Config) { cfg.NoSuspiciousCheck = false })

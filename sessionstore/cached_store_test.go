@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/internal/memory"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
@@ -20,7 +21,7 @@ var halfMinute = coherence.Policy{Freshness: 30 * time.Second}
 // behind is a store under test with what lies behind it.
 type behind struct {
 	store.Store
-	memory *sessionstore.Memory
+	memory *memory.Store
 	cache  *slotCache
 	policy coherence.Policy
 	expiry store.Expiry
@@ -63,7 +64,7 @@ func TestCachedStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, storetest.Subject{
 				New: func(t *testing.T, e store.Expiry) store.Store {
-					b := &behind{memory: sessionstore.NewMemory(e, 0), cache: newSlotCache(), policy: setup.policy, expiry: e, peers: new([]interface{ Forget() }), touched: new(sync.Map)}
+					b := &behind{memory: sessionstore.NewMem(e, 0), cache: newSlotCache(), policy: setup.policy, expiry: e, peers: new([]interface{ Forget() }), touched: new(sync.Map)}
 					if setup.down {
 						b.cache.down()
 					}
@@ -91,7 +92,7 @@ func newBehind(t *testing.T, b *behind) *behind {
 func TestEmergencyStore(t *testing.T) {
 	storetest.Run(t, storetest.Subject{
 		New: func(t *testing.T, e store.Expiry) store.Store {
-			b := &behind{memory: sessionstore.NewMemory(e, 0), cache: newSlotCache(), policy: halfMinute, expiry: e, peers: new([]interface{ Forget() }), touched: new(sync.Map)}
+			b := &behind{memory: sessionstore.NewMem(e, 0), cache: newSlotCache(), policy: halfMinute, expiry: e, peers: new([]interface{ Forget() }), touched: new(sync.Map)}
 			return newBehindEmergency(t, b)
 		},
 		Age: ageBehind,

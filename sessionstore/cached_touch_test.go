@@ -98,7 +98,7 @@ func TestCachedTouchTrustsNeitherClock(t *testing.T) {
 // visitedThroughHits is a session that is used every pause, and then once more after the longest time that may pass
 // between two uses. It says how many of them were hits of the cache.
 func visitedThroughHits(t *testing.T, expiry store.Expiry, pause time.Duration, visits int, cached bool) (hits int64) {
-	store := &spyStore{Store: sessionstore.NewMemory(expiry, 0)}
+	store := &spyStore{Store: sessionstore.NewMem(expiry, 0)}
 	front := &spyStore{Store: store}
 	stats := func() int64 { return 0 }
 	if cached {
@@ -145,7 +145,7 @@ func TestCachedSessionInUseLivesOn(t *testing.T) {
 func TestCachedAnswerSaysWhatTimeItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		expiry := store.Expiry{Idle: 100 * time.Second, Absolute: time.Hour} // a touch every 10 s
-		store := &spyStore{Store: sessionstore.NewMemory(expiry, 0)}
+		store := &spyStore{Store: sessionstore.NewMem(expiry, 0)}
 		c := sessionstore.NewCached(store, newSlotCache(), halfMinute, expiry)
 		t.Cleanup(c.Close)
 		site := newSiteOver(t, &spyStore{Store: c}, func(c *sessionstore.Config) { c.Timeout, c.AbsoluteTimeout = expiry.Idle, expiry.Absolute })

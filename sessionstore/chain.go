@@ -3,35 +3,40 @@ package sessionstore
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"io"
 
 	"github.com/reporadar/pgsession/cache"
+	"github.com/reporadar/pgsession/internal/cached"
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/internal/outage"
+	"github.com/reporadar/pgsession/internal/postgres"
+	"github.com/reporadar/pgsession/internal/trace"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // chain is what a Manager made by [Open] or [New] serves from: Redis if it is asked for, Postgres, memory in an emergency.
 // Its parts are nil where they are turned off.
 type chain struct {
-	postgres *Postgres
+	postgres *postgres.Store
 	truth    store.Store // postgres, as it is told to the Tracer
 	redis    *cache.Cache
 	client   io.Closer // of redis
 	// releaseLog gives up the lines of go-redis.
 	releaseLog func()
-	cached     *cached
-	emergency  *emergency
+	cached     *cached.Store
+	emergency  *outage.Store
 }
 
 // newChain puts the parts together. It connects to nothing.
-func newChain(postgres *Postgres, cfg Config) (*chain, error) {
-	postgres.tracer, postgres.brokenRows.log = cfg.Tracer, cfg.Logger
-	c := &chain{postgres: postgres, truth: traced(postgres, store.LayerPostgres, cfg.Tracer)}
+func newChain(postgres *postgres.Store, cfg Config) (*chain, error) {
+	postgres.Tracer, postgres.Broken.Log = cfg.Tracer, cfg.Logger
+	c := &chain{postgres: postgres, truth: trace.Wrap(postgres, store.LayerPostgres, cfg.Tracer)}
 	truth := c.truth
 	if !cfg.NoEmergency {
-		c.emergency = newEmergency(truth, cfg.Expiry(), cfg.StoreTimeout)
-		c.emergency.check = postgres.Check
-		truth = c.emergency.front
+		c.emergency = outage.New(truth, cfg.Expiry(), cfg.StoreTimeout)
+		c.emergency.Check = postgres.Check
+		truth = c.emergency.Front
 	}
 	if !cfg.UseRedis {
 		return c, nil
@@ -39,11 +44,11 @@ func newChain(postgres *Postgres, cfg Config) (*chain, error) {
 	if err := c.openCache(cfg); err != nil {
 		return nil, err
 	}
-	c.cached = newCached(truth, c.redis, cfg.coherence(), cfg.Expiry())
-	c.cached.tracer = cfg.Tracer
+	c.cached = cached.New(truth, c.redis, cfg.coherence(), cfg.Expiry())
+	c.cached.Tracer = cfg.Tracer
 	if c.emergency != nil {
-		c.cached.away = c.emergency.refuses
-		c.emergency.front, c.emergency.cache = c.cached, c.cached
+		c.cached.Unavailable = c.emergency.Refuses
+		c.emergency.Front, c.emergency.Cache = c.cached, c.cached
 	}
 	return c, nil
 }
@@ -96,17 +101,17 @@ func (c *chain) open(ctx context.Context, cfg Config) error {
 		}
 	}
 	err := c.postgres.Check(ctx)
-	if err != nil && c.emergency != nil && isOutage(err) {
-		c.emergency.begin(err)
+	if err != nil && c.emergency != nil && errors.Is(err, store.ErrOutage) {
+		c.emergency.Begin(err)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if mixes, err := c.postgres.behindPooler(ctx); err == nil && mixes {
-		cfg.Logger.WarnContext(ctx, "if the pooler between here and Postgres pools by transaction, statements will fail", "why", poolerAdvice)
+	if mixes, err := c.postgres.BehindPooler(ctx); err == nil && mixes {
+		cfg.Logger.WarnContext(ctx, "if the pooler between here and Postgres pools by transaction, statements will fail", "why", postgres.PoolerAdvice)
 	}
-	if advice, err := c.postgres.deaf(ctx); err == nil && advice != "" {
+	if advice, err := c.postgres.NoticesDropped(ctx); err == nil && advice != "" {
 		cfg.Logger.WarnContext(ctx, "a change counts as made although somebody cancelled its wait for a synchronous standby", "why", advice)
 	}
 	return nil
@@ -116,10 +121,10 @@ func (c *chain) open(ctx context.Context, cfg Config) error {
 func (c *chain) close() error {
 	var err error
 	if c.emergency != nil {
-		err = c.emergency.close()
+		err = c.emergency.Close()
 	}
 	if c.cached != nil {
-		c.cached.close()
+		c.cached.Close()
 	}
 	if c.redis != nil {
 		_ = c.redis.Close()
@@ -134,7 +139,7 @@ func (c *chain) describe(h *Health) {
 	if c == nil {
 		return
 	}
-	if c.postgres != nil && !c.postgres.contacted.Load() {
+	if c.postgres != nil && !c.postgres.Contacted.Load() {
 		h.Status = "unavailable"
 	}
 	if c.redis != nil {
@@ -147,7 +152,7 @@ func (c *chain) describe(h *Health) {
 		}
 	}
 	if c.emergency != nil {
-		if since := c.emergency.lasted(); !since.IsZero() {
+		if since := c.emergency.Since(); !since.IsZero() {
 			h.EmergencySince = &since
 			if h.Status == "ok" {
 				h.Status = "emergency"
@@ -162,10 +167,10 @@ func (c *chain) stats() (s ChainStats) {
 		return s
 	}
 	if c.postgres != nil {
-		s.Postgres = c.postgres.stats()
+		s.Postgres = c.postgres.Metrics()
 	}
 	if c.cached != nil {
-		s.Cache = c.cached.stats()
+		s.Cache = c.cached.Metrics()
 	}
 	if c.redis != nil {
 		redis := c.redis.Stats()
@@ -173,7 +178,7 @@ func (c *chain) stats() (s ChainStats) {
 		s.Cache.WritesRefused, s.Cache.RefusingWrites = int64(redis.WritesRefused), redis.RefusingWrites
 	}
 	if c.emergency != nil {
-		s.Emergency = c.emergency.stats()
+		s.Emergency = c.emergency.Metrics()
 	}
 	return s
 }

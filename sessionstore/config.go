@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/client"
+	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/internal/schema"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -212,7 +214,7 @@ func (c Config) inForce() []any {
 	}
 }
 
-// Expiry is the part of a Config that stores need, with its defaults: for [NewPostgres], [NewMemory] and [NewWithStore].
+// Expiry is the part of a Config that stores need, with its defaults: for [postgres.NewPostgres], [NewMemory] and [NewWithStore].
 func (c Config) Expiry() store.Expiry {
 	c = c.withDefaults()
 	return store.Expiry{Idle: c.Timeout, Absolute: c.AbsoluteTimeout, Fixed: c.FixedTimeout}
@@ -280,12 +282,12 @@ func (c Config) check() error {
 	switch {
 	case c.Timeout < minTimeout:
 		fault("Timeout", "must be at least 1s")
-	case c.Timeout > maxCookieAge:
+	case c.Timeout > cookie.MaxCookieAge:
 		fault("Timeout", tooLong)
 	case c.AbsoluteTimeout < c.Timeout:
 		fault("AbsoluteTimeout", "must not be shorter than Timeout")
 	}
-	if c.AbsoluteTimeout > max(maxCookieAge, c.Timeout) { // the default follows Timeout, which has its own fault
+	if c.AbsoluteTimeout > max(cookie.MaxCookieAge, c.Timeout) { // the default follows Timeout, which has its own fault
 		fault("AbsoluteTimeout", tooLong)
 	}
 	if c.MaxSessionsPerUser < 0 || c.MaxSessionsPerUser > maxMaxSessions {
@@ -337,9 +339,9 @@ func (c Config) check() error {
 }
 
 // trusted is TrustedProxies and TrustUnixSocket in one list.
-func (c Config) trusted() proxies {
+func (c Config) trusted() client.Proxies {
 	if c.TrustUnixSocket {
-		return append(slices.Clip(proxies(c.TrustedProxies)), netip.Prefix{})
+		return append(slices.Clip(client.Proxies(c.TrustedProxies)), netip.Prefix{})
 	}
 	return c.TrustedProxies
 }

@@ -5,15 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"go/ast"
+	"go/parser"
+	"go/token"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -24,6 +28,30 @@ const (
 )
 
 // faultsOf takes an error of a configuration apart.
+const (
+	secretA = Secret("0123456789abcdef0123456789abcdef-A")
+	secretB = Secret("0123456789abcdef0123456789abcdef-B")
+)
+
+// parseSources parses the package's files, tests left out.
+func parseSources(t *testing.T) (*token.FileSet, map[string]*ast.File) {
+	t.Helper()
+	fset, files := token.NewFileSet(), map[string]*ast.File{}
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		if files[name], err = parser.ParseFile(fset, name, nil, parser.ParseComments); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return fset, files
+}
+
 func faultsOf(t testing.TB, err error) []ConfigError {
 	t.Helper()
 	if err == nil {
@@ -259,4 +287,21 @@ func saysDefault(doc string) bool {
 		}
 	}
 	return false
+}
+
+func TestCookieKeysAreTheManagersOwn(t *testing.T) {
+	secrets := []Secret{secretA, secretB}
+	cfg := Config{Secrets: secrets}
+	m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := m.cookie.Sign(cookie.Ticket{})
+	secrets[0], secrets[1] = "", "an attacker's secret of more than 32 characters"
+	if m.cookie.Sign(cookie.Ticket{}) != before {
+		t.Error("the caller's slice changed what the Manager signs with")
+	}
+	if !slices.Equal(m.cfg.Secrets, []Secret{secretA, secretB}) {
+		t.Error("the caller's slice is the Manager's")
+	}
 }

@@ -3,12 +3,11 @@ package sessionstore
 import (
 	"net/http"
 	"strings"
-	"time"
+
+	"github.com/reporadar/pgsession/internal/cookie"
 )
 
 const (
-	// Browsers keep no cookie longer than 400 days: RFC 6265bis, "Cookie Lifetime Limits".
-	maxCookieAge = 400 * 24 * time.Hour
 	// A browser drops a cookie whose name and value are longer than this: RFC 6265bis, "The Set-Cookie Header Field".
 	maxCookieBytes = 4096
 	// ... and ignores an attribute whose value is longer than this.
@@ -111,7 +110,7 @@ func (c CookieConfig) check(env Environment, fault func(name, problem string)) {
 	if len(c.Domain) > maxAttributeBytes || len(c.Path) > maxAttributeBytes {
 		fault("Cookie", "domain and path are at most 1024 bytes")
 	}
-	if len(c.Name)+len(markerSuffix)+valueChars > maxCookieBytes {
+	if len(c.Name)+len(cookie.MarkerSuffix)+cookie.ValueChars > maxCookieBytes {
 		fault("Cookie.Name", "is so long that browsers would drop a cookie (4096 bytes with its value, and with -set of the marker)")
 	}
 	// A value stands in for the real one: both are made of the same characters.
@@ -119,6 +118,19 @@ func (c CookieConfig) check(env Environment, fault func(name, problem string)) {
 	if err := probe.Valid(); err != nil {
 		fault("Cookie", "name, domain or path holds a character that cookies can't carry: "+strings.TrimPrefix(err.Error(), "http: "))
 	}
+}
+
+// codec makes the codec of this cookie.
+func (c CookieConfig) codec(env Environment, secrets []Secret) (*cookie.Codec, error) {
+	texts := make([]string, len(secrets))
+	for i, secret := range secrets {
+		texts[i] = string(secret)
+	}
+	return cookie.NewCodec(c.attributes(), env.String(), texts)
+}
+
+func (c CookieConfig) attributes() cookie.Attributes {
+	return cookie.Attributes{Name: c.Name, Domain: c.Domain, Path: c.Path, SameSite: c.SameSite, Partitioned: c.Partitioned}
 }
 
 // marks reports whether there is a marker beside the cookie.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/reporadar/pgsession/internal/cookie"
 )
 
 // jarCookie is a cookie as a browser keeps it.
@@ -20,6 +22,15 @@ type jarCookie struct {
 
 // browserKeeps is the parsing and the storage model of RFC 6265bis (sections 5.6 and 5.7), for the page
 // /app/page of app.example.com. It says why a cookie is not kept.
+func codecOf(t testing.TB, name string, env Environment, secrets ...Secret) *cookie.Codec {
+	t.Helper()
+	c, err := CookieConfig{Name: name}.withDefaults(env).codec(env, secrets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func browserKeeps(line string) (c jarCookie, refusal string) {
 	if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 		return c, "a control character"
@@ -127,7 +138,7 @@ func TestCookieConfigAgreesWithBrowsers(t *testing.T) {
 		// What a server would send that does as it is told and knows no rules.
 		secure := !cfg.Insecure
 		site := map[http.SameSite]string{http.SameSiteLaxMode: "Lax", http.SameSiteStrictMode: "Strict", http.SameSiteNoneMode: "None"}[cfg.SameSite]
-		naive := cfg.Name + "=" + strings.Repeat("v", valueChars) + "; Path=" + cfg.Path
+		naive := cfg.Name + "=" + strings.Repeat("v", cookie.ValueChars) + "; Path=" + cfg.Path
 		if cfg.Domain != "" {
 			naive += "; Domain=" + cfg.Domain
 		}
@@ -136,7 +147,7 @@ func TestCookieConfigAgreesWithBrowsers(t *testing.T) {
 		}
 		naive += "; HttpOnly; SameSite=" + site
 		want := jarCookie{
-			name: cfg.Name, value: strings.Repeat("v", valueChars), domain: strings.ToLower(strings.TrimPrefix(cfg.Domain, ".")), path: cfg.Path,
+			name: cfg.Name, value: strings.Repeat("v", cookie.ValueChars), domain: strings.ToLower(strings.TrimPrefix(cfg.Domain, ".")), path: cfg.Path,
 			sameSite: site, hostOnly: cfg.Domain == "", secure: secure, httpOnly: true,
 		}
 		got, refusal := browserKeeps(naive)
@@ -147,14 +158,14 @@ func TestCookieConfigAgreesWithBrowsers(t *testing.T) {
 		// And what we send.
 		kept++
 		c := *signer
-		c.cfg = cfg
+		c.Cfg = cfg.attributes()
 		h := http.Header{}
-		c.write(h, ticket{}, 0, cfg.secure(env, https))
+		c.Write(h, cookie.Ticket{}, 0, cfg.secure(env, https))
 		if len(h["Set-Cookie"]) != 1 {
 			t.Fatalf("%+v: sent %q", cfg, h)
 		}
 		got, refusal = browserKeeps(h.Get("Set-Cookie"))
-		want.value, want.secure = c.sign(ticket{}), got.secure
+		want.value, want.secure = c.Sign(cookie.Ticket{}), got.secure
 		if refusal != "" || got != want {
 			t.Fatalf("%v %+v: a browser refuses %q for %q or keeps %+v, want %+v", env, cfg, h.Get("Set-Cookie"), refusal, got, want)
 		}
@@ -197,8 +208,8 @@ func TestCookieConfigFaults(t *testing.T) {
 		{"an attribute in the domain is refused", CookieConfig{Domain: "example.com; Secure"}, Production, "Cookie"},
 		{"an attribute in the path is refused", CookieConfig{Name: "id", Path: "/; Domain=evil.example"}, Production, "Cookie"},
 		{"a header in the name is refused", CookieConfig{Name: "id\r\nSet-Cookie: a"}, Production, "Cookie"},
-		{"4096 bytes with -set are allowed", CookieConfig{Name: strings.Repeat("n", 4092-valueChars)}, Production, ""},
-		{"4097 bytes with -set are refused", CookieConfig{Name: strings.Repeat("n", 4093-valueChars)}, Production, "Cookie.Name"},
+		{"4096 bytes with -set are allowed", CookieConfig{Name: strings.Repeat("n", 4092-cookie.ValueChars)}, Production, ""},
+		{"4097 bytes with -set are refused", CookieConfig{Name: strings.Repeat("n", 4093-cookie.ValueChars)}, Production, "Cookie.Name"},
 		{"a path of 1024 bytes is allowed", CookieConfig{Path: "/" + strings.Repeat("p", 1023)}, Production, ""},
 		{"a path of 1025 bytes is refused", CookieConfig{Path: "/" + strings.Repeat("p", 1024)}, Production, "Cookie"},
 	} {
@@ -221,10 +232,10 @@ func TestSetCookieGolden(t *testing.T) {
 						for _, https := range []bool{true, false} {
 							cfg := CookieConfig{Domain: domain, Path: path, SameSite: site}.withDefaults(env)
 							c := codecOf(t, cfg.Name, env, secretA)
-							c.cfg = cfg
-							h, tk := http.Header{}, ticket{persistent: persistent}
-							c.write(h, tk, 30*24*time.Hour, cfg.secure(env, https))
-							line := strings.Replace(h.Get("Set-Cookie"), c.sign(tk), "VALUE", 1)
+							c.Cfg = cfg.attributes()
+							h, tk := http.Header{}, cookie.Ticket{Persistent: persistent}
+							c.Write(h, tk, 30*24*time.Hour, cfg.secure(env, https))
+							line := strings.Replace(h.Get("Set-Cookie"), c.Sign(tk), "VALUE", 1)
 							_, _ = fmt.Fprintf(&b, "%v domain=%q path=%q samesite=%d persistent=%v https=%v\n\t%s\n", env, domain, path, site, persistent, https, line)
 						}
 					}
@@ -270,9 +281,9 @@ func TestSetCookieMaxAge(t *testing.T) {
 		{"a session that ended meanwhile does not either", true, -time.Hour, "; Max-Age=1"},
 	} {
 		h := http.Header{}
-		tk := ticket{persistent: tt.persistent}
-		c.write(h, tk, tt.left, true)
-		if got, want := h.Get("Set-Cookie"), "__Host-session="+c.sign(tk)+"; Path=/"+tt.want+"; HttpOnly; Secure; SameSite=Strict"; got != want {
+		tk := cookie.Ticket{Persistent: tt.persistent}
+		c.Write(h, tk, tt.left, true)
+		if got, want := h.Get("Set-Cookie"), "__Host-session="+c.Sign(tk)+"; Path=/"+tt.want+"; HttpOnly; Secure; SameSite=Strict"; got != want {
 			t.Errorf("%s: %s, want %s", tt.what, got, want)
 		}
 	}
@@ -282,13 +293,13 @@ func TestSetCookieReplacesItself(t *testing.T) {
 	c := codecOf(t, "", Production, secretA)
 	theirs := []string{"a=1; Path=/", "__Host-session2=x", "__host-session=x", "b=__Host-session=x"}
 	h := http.Header{"Set-Cookie": slices.Clone(theirs)}
-	first, second := ticket{token: newToken()}, ticket{token: newToken()}
-	c.write(h, first, 0, true)
-	c.write(h, second, 0, true)
-	if got := h["Set-Cookie"]; len(got) != 5 || !slices.Equal(got[:4], theirs) || !strings.HasPrefix(got[4], "__Host-session="+c.sign(second)+";") {
+	first, second := cookie.Ticket{Token: cookie.NewToken()}, cookie.Ticket{Token: cookie.NewToken()}
+	c.Write(h, first, 0, true)
+	c.Write(h, second, 0, true)
+	if got := h["Set-Cookie"]; len(got) != 5 || !slices.Equal(got[:4], theirs) || !strings.HasPrefix(got[4], "__Host-session="+c.Sign(second)+";") {
 		t.Errorf("after two writes: %q", got)
 	}
-	c.clear(h, true)
+	c.Clear(h, true)
 	if got := h["Set-Cookie"]; len(got) != 5 || got[4] != "__Host-session=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict" {
 		t.Errorf("after a clear: %q", got)
 	}

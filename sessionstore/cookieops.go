@@ -1,5 +1,9 @@
 package sessionstore
 
+import (
+	"github.com/reporadar/pgsession/internal/cookie"
+)
+
 // identity says which session a request has. Its zero value is none.
 type identity int
 
@@ -12,8 +16,8 @@ const (
 
 // cookieState is what a browser has of a session's cookies, or is to have.
 type cookieState struct {
-	ticket      // zero without a session
-	marker bool // the marker is beside it, or belongs there
+	cookie.Ticket      // zero without a session
+	marker        bool // the marker is beside it, or belongs there
 }
 
 // cookieOp is what a response does about one cookie.
@@ -35,7 +39,7 @@ const (
 // that a login has replaced meanwhile.
 func cookieOps(had, has cookieState, left, navigates bool) (session, marker cookieOp) {
 	switch {
-	case has.token == token{}:
+	case has.Token == cookie.Token{}:
 		if !left {
 			return keepCookie, keepCookie
 		}
@@ -43,11 +47,11 @@ func cookieOps(had, has cookieState, left, navigates bool) (session, marker cook
 			marker = clearCookie
 		}
 		return clearCookie, marker
-	case has.token != had.token || has.persistent != had.persistent || has.floor > had.floor:
+	case has.Token != had.Token || has.Persistent != had.Persistent || has.Floor > had.Floor:
 		session = writeCookie
 	case !navigates:
 		return keepCookie, keepCookie
-	case had.stale:
+	case had.Stale:
 		session = writeCookie
 	}
 	if has.marker && (session == writeCookie || !had.marker) {

@@ -2,9 +2,10 @@ package sessionstore
 
 import (
 	"strings"
-	"unicode/utf8"
 
 	"github.com/mileusna/useragent"
+
+	"github.com/reporadar/pgsession/internal/client"
 )
 
 // DeviceKind is what sort of thing a user agent says it is.
@@ -48,8 +49,8 @@ func (i Info) Device() Device { return DeviceOf(Client{UserAgent: i.UserAgent}) 
 // DeviceOf says what a client is. It reads the user agent anew at every call.
 func DeviceOf(c Client) Device {
 	const longest = 40 // an unknown program is called what it calls itself
-	ua := useragent.Parse(cleanUserAgent(c.UserAgent))
-	d := Device{Browser: cut(strings.TrimSpace(ua.Name), longest), System: ua.OS}
+	ua := useragent.Parse(client.CleanUserAgent(c.UserAgent))
+	d := Device{Browser: client.Cut(strings.TrimSpace(ua.Name), longest), System: ua.OS}
 	switch {
 	case ua.Bot:
 		d.Kind = Bot
@@ -61,15 +62,4 @@ func DeviceOf(c Client) Device {
 		d.Kind = Desktop
 	}
 	return d
-}
-
-// cut is the beginning of a string, of n bytes at most and whole characters.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return strings.Clone(s[:n]) // the whole must not live as long as the part
 }

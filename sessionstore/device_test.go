@@ -4,6 +4,9 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/reporadar/pgsession/internal/client"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 func TestDevice(t *testing.T) {
@@ -53,4 +56,23 @@ func TestDeviceOfNonsense(t *testing.T) {
 			t.Errorf("%.20q is a device called %q", ua, name)
 		}
 	}
+}
+
+// FuzzUserAgent: whatever a user agent is, it can be compared and shown.
+func FuzzUserAgent(f *testing.F) {
+	f.Add("Mozilla/5.0")
+	f.Add(strings.Repeat("é", 400))
+	f.Fuzz(func(t *testing.T, ua string) {
+		c := store.Client{UserAgent: client.CleanUserAgent(ua)}
+		if agent, network := strayed(c, c); agent || network {
+			t.Fatalf("%+v is suspicious beside itself", c)
+		}
+		if !sameFamily(ua, ua) || sameFamily(ua, "Opera/9") != sameFamily("Opera/9", ua) {
+			t.Fatalf("%q: the families of user agents can't be compared", ua)
+		}
+		d := DeviceOf(c)
+		if name := d.String(); name == "" || len(name) > 100 || !utf8.ValidString(name) || strings.ContainsAny(name, "\x00\r\n\x1b") {
+			t.Fatalf("user agent %q is a device %q", ua, name)
+		}
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -40,21 +41,21 @@ func TestEmergencyBegins(t *testing.T) {
 		begin bool
 	}{
 		"nobody there":                   {err: always(errNobody), calls: 5, begin: true},
-		"shutting down":                  {err: always(sessionstore.FailureWith("57P03")), calls: 5, begin: true},
+		"shutting down":                  {err: always(postgres.FailureWith("57P03")), calls: 5, begin: true},
 		"no answer in time":              {err: always(late), takes: 5 * time.Second, calls: 3, begin: true},
 		"nor in that of the caller":      {err: always(late), waits: 3 * time.Second, takes: 3 * time.Second, calls: 3, begin: true},
 		"two failures only":              {err: always(errNobody), calls: 2},
 		"within a second":                {err: always(errNobody), calls: 4},
 		"with answers between":           {err: func(n int) error { return []error{errNobody, errNobody, sessionstore.ErrNotFound}[n%3] }, calls: 30},
-		"with refusals between":          {err: func(n int) error { return []error{errNobody, errNobody, sessionstore.FailureWith("22P02")}[n%3] }, calls: 30},
+		"with refusals between":          {err: func(n int) error { return []error{errNobody, errNobody, postgres.FailureWith("22P02")}[n%3] }, calls: 30},
 		"what says nothing does not end": {err: func(n int) error { return []error{errNobody, context.Canceled, sessionstore.ErrBusy}[n%3] }, calls: 10, begin: true},
 		"an impatient caller":            {err: always(late), waits: 100 * time.Millisecond, takes: 150 * time.Millisecond, calls: 30},
 		"cancelled":                      {err: always(context.Canceled), calls: 30},
 		"cancelled and uncertain":        {err: always(fmt.Errorf("%w (%w)", context.Canceled, sessionstore.ErrOutcomeUnknown)), calls: 30},
 		"overloaded":                     {err: always(sessionstore.ErrBusy), calls: 30},
-		"wrong password":                 {err: always(sessionstore.FailureWith("28P01")), calls: 30},
-		"too many connections":           {err: always(sessionstore.FailureWith("53300")), calls: 30},
-		"refused":                        {err: always(sessionstore.FailureWith("42P01")), calls: 30},
+		"wrong password":                 {err: always(postgres.FailureWith("28P01")), calls: 30},
+		"too many connections":           {err: always(postgres.FailureWith("53300")), calls: 30},
+		"refused":                        {err: always(postgres.FailureWith("42P01")), calls: 30},
 		"not found":                      {err: always(sessionstore.ErrNotFound), calls: 30},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -130,7 +130,7 @@ func TestEmergencyIsBounded(t *testing.T) {
 			o.create(name)
 		}
 		o.away()
-		o.Limit(10, 20_000)
+		o.SetLimit(10, 20_000)
 		for n := range 10 {
 			o.create(fmt.Sprint(n))
 		}

@@ -25,7 +25,7 @@ func TestVisitorsLeaveRoomForLoginsInAnEmergency(t *testing.T) {
 		o := newOutage(t, halfMinute, weekly)
 		defer o.end()
 		o.away()
-		o.Limit(100, 1<<20)
+		o.SetLimit(100, 1<<20)
 		visitors := 0
 		for ; visitors < 1000 && o.begin(fmt.Sprint("visitor", visitors), "") == nil; visitors++ {
 		}
@@ -50,7 +50,7 @@ func TestVisitorsLeaveBytesForLoginsInAnEmergency(t *testing.T) {
 		o := newOutage(t, halfMinute, weekly)
 		defer o.end()
 		o.away()
-		o.Limit(1000, 100_000)
+		o.SetLimit(1000, 100_000)
 		big := set("big", `"`+strings.Repeat("x", 10_000)+`"`)
 		stored := 0
 		for n := range 50 {

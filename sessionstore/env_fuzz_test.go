@@ -4,11 +4,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/reporadar/pgsession/internal/cookie"
 )
 
 // FuzzConfigFromEnv: the environment gives a configuration that works, or faults with names and without values.
 func FuzzConfigFromEnv(f *testing.F) {
-	committedSeeds(f)
 	f.Add("", "0123456789abcdef")
 	f.Add("APP_ENV=development\nSESSION_TIMEOUT=90m\nTRUSTED_PROXIES=10.0.0.0/8,::1\nCOOKIE_DOMAIN=example.com", "")
 	f.Add("NODE_ENV=test\nSESSION_ABSOLUTE_TIMEOUT=9223372036855\nSESSION_PRUNE_INTERVAL=0", "x")
@@ -38,16 +39,16 @@ func FuzzConfigFromEnv(f *testing.F) {
 		if err := full.check(); err != nil {
 			t.Fatalf("accepted, and refused by the check: %v", err)
 		}
-		if full.Timeout < minTimeout || full.AbsoluteTimeout < full.Timeout || full.AbsoluteTimeout > maxCookieAge || full.PruneInterval == 0 {
+		if full.Timeout < minTimeout || full.AbsoluteTimeout < full.Timeout || full.AbsoluteTimeout > cookie.MaxCookieAge || full.PruneInterval == 0 {
 			t.Fatalf("accepted with durations that make no sense: %+v", full)
 		}
-		c, err := newCookieCodec(full.Cookie, full.Env, full.Secrets)
+		c, err := full.Cookie.codec(full.Env, full.Secrets)
 		if err != nil {
 			t.Fatal(err)
 		}
 		h := http.Header{}
-		c.write(h, ticket{}, full.AbsoluteTimeout, true)
-		if line := h.Get("Set-Cookie"); !strings.HasPrefix(line, full.Cookie.Name+"="+c.sign(ticket{})+"; Path=/;") || len(c.cfg.Name)+valueChars > maxCookieBytes {
+		c.Write(h, cookie.Ticket{}, full.AbsoluteTimeout, true)
+		if line := h.Get("Set-Cookie"); !strings.HasPrefix(line, full.Cookie.Name+"="+c.Sign(cookie.Ticket{})+"; Path=/;") || len(c.Cfg.Name)+cookie.ValueChars > maxCookieBytes {
 			t.Fatalf("accepted, and the cookie is %q", line)
 		}
 	})

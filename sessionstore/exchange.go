@@ -164,8 +164,8 @@ func (x *exchange) save() error {
 func (x *exchange) forgetDead() {
 	s := &x.session
 	s.mu.Lock()
-	id, again := s.rec.ID, s.identity == stored && s.token == x.had.token &&
-		(s.persist != x.had.persistent || uint64(s.floor) > x.had.floor || x.had.stale && topLevel(x.request))
+	id, again := s.rec.ID, s.identity == stored && s.token == x.had.Token &&
+		(s.persist != x.had.Persistent || uint64(s.floor) > x.had.Floor || x.had.Stale && topLevel(x.request))
 	s.mu.Unlock()
 	if !again {
 		return

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/reporadar/pgsession/internal/client"
+	"github.com/reporadar/pgsession/internal/cookie"
 )
 
 // writeCookies sets, keeps or clears the cookies. After a failed save a logout
@@ -13,12 +16,12 @@ func (x *exchange) writeCookies() {
 	left, navigates := s.left && !x.failed, topLevel(x.request)
 	has := cookieState{marker: m.cfg.Cookie.marks()}
 	if s.identity == stored {
-		has.ticket = ticket{token: s.token, persistent: s.persist, floor: uint64(s.floor)}
+		has.Ticket = cookie.Ticket{Token: s.token, Persistent: s.persist, Floor: uint64(s.floor)}
 		if s.rec.Emergency {
-			has.made = uint64(time.Now().Unix())
+			has.Made = uint64(time.Now().Unix())
 		}
 	}
-	x.had.marker = (left || navigates) && m.cookie.marked(x.request)
+	x.had.marker = (left || navigates) && m.cookie.Marked(x.request)
 	session, marker := cookieOps(x.had, has, left, navigates)
 	if session == keepCookie && marker == keepCookie && !x.ambiguous {
 		return
@@ -28,23 +31,23 @@ func (x *exchange) writeCookies() {
 	maxAge := s.rec.AbsoluteExpiresAt.Sub(storeNow(&s.rec))
 	switch session {
 	case writeCookie:
-		m.cookie.write(h, has.ticket, maxAge, secure)
-		if x.strays && has.token != x.had.token {
-			m.cookie.clearOthers(h, x.request, x.hosts(), secure)
+		m.cookie.Write(h, has.Ticket, maxAge, secure)
+		if x.strays && has.Token != x.had.Token {
+			m.cookie.ClearOthers(h, x.request, x.hosts(), secure)
 		}
 	case clearCookie:
-		m.cookie.clear(h, secure)
+		m.cookie.Clear(h, secure)
 	}
-	if x.ambiguous && has.token == (token{}) {
+	if x.ambiguous && has.Token == (cookie.Token{}) {
 		// A login elsewhere can't clear a cookie of this path. It comes last:
 		// what sets our own spelling replaces all of the name.
-		m.cookie.clearOthers(h, x.request, x.hosts(), secure)
+		m.cookie.ClearOthers(h, x.request, x.hosts(), secure)
 	}
 	switch marker {
 	case writeCookie:
-		m.cookie.mark(h, s.persist, maxAge, secure)
+		m.cookie.Mark(h, s.persist, maxAge, secure)
 	case clearCookie:
-		m.cookie.unmark(h, secure)
+		m.cookie.Unmark(h, secure)
 	}
 
 	// A shared cache that kept this response would hand the session to
@@ -57,7 +60,7 @@ func (x *exchange) writeCookies() {
 // secure decides the cookie's Secure attribute. What a browser drops without a
 // word is said once, in the log.
 func (x *exchange) secure() bool {
-	https := x.m.proxies.https(x.request)
+	https := x.m.proxies.HTTPS(x.request)
 	secure := x.m.cfg.Cookie.secure(x.m.cfg.Env, https)
 	if secure && !https && x.m.saidPlain.CompareAndSwap(false, true) {
 		x.m.cfg.Logger.Warn("a Secure cookie answers a request over plain http: browsers drop it, but for localhost", "why", plainAdvice)
@@ -73,11 +76,11 @@ func (x *exchange) checkDomain() {
 	m, r := x.m, x.request
 	domain := m.cfg.Cookie.Domain
 	if domain == "" || m.saidDomain.Load() ||
-		slices.ContainsFunc(x.hosts(), func(host string) bool { return domainMatches(host, domain) }) {
+		slices.ContainsFunc(x.hosts(), func(host string) bool { return cookie.DomainMatches(host, domain) }) {
 		return
 	}
 	if m.saidDomain.CompareAndSwap(false, true) {
-		m.cfg.Logger.Warn("cookie domain does not match the host", "domain", domain, "host", cut(r.Host, 255), "advice", domainAdvice)
+		m.cfg.Logger.Warn("cookie domain does not match the host", "domain", domain, "host", client.Cut(r.Host, 255), "advice", domainAdvice)
 	}
 }
 
@@ -85,7 +88,7 @@ func (x *exchange) checkDomain() {
 // what a trusted proxy says.
 func (x *exchange) hosts() (hosts []string) {
 	r := x.request
-	if lines := r.Header["X-Forwarded-Host"]; len(lines) > 0 && x.m.proxies.believes(r) {
+	if lines := r.Header["X-Forwarded-Host"]; len(lines) > 0 && x.m.proxies.Believes(r) {
 		for host := range strings.SplitSeq(strings.Join(lines, ","), ",") {
 			hosts = append(hosts, strings.TrimSpace(host))
 		}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/client"
+	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -16,17 +18,17 @@ const emergencyAge = 5 * time.Minute
 // identify finds out which session the request has.
 func (x *exchange) identify(ctx context.Context) error {
 	m, s := x.m, &x.session
-	var room [maxPresented]ticket
-	tickets, outcome := m.cookie.read(x.request, room[:0])
+	var room [cookie.MaxPresented]cookie.Ticket
+	tickets, outcome := m.cookie.Read(x.request, room[:0])
 	s.vacant = x.vacancy()
 	s.identity = s.vacant
 	switch outcome {
-	case presentedForged:
+	case cookie.PresentedForged:
 		m.observe(ctx, Event{Kind: EventForged})
-	case presentedTooMany:
+	case cookie.PresentedTooMany:
 		x.strays, x.ambiguous = true, true
 		m.observe(ctx, Event{Kind: EventAmbiguous})
-	case presentedTickets:
+	case cookie.PresentedTickets:
 		x.strays = len(tickets) > 1
 		return x.choose(ctx, tickets)
 	}
@@ -44,7 +46,7 @@ func (x *exchange) vacancy() identity {
 	if cfg.SameSite == http.SameSiteNoneMode || r.Header.Get("Sec-Fetch-Site") != "cross-site" {
 		return none
 	}
-	if safe(r.Method) && !(cfg.marks() && x.m.cookie.marked(r)) {
+	if safe(r.Method) && !(cfg.marks() && x.m.cookie.Marked(r)) {
 		return none
 	}
 	return withheld
@@ -62,12 +64,12 @@ func safe(method string) bool {
 // choose loads the session of the tickets. If there are several, the one that
 // is alive counts. Two that are alive count as none: the newest may be that of
 // an attacker on a sibling host, who would get the user to work in it.
-func (x *exchange) choose(ctx context.Context, tickets []ticket) error {
+func (x *exchange) choose(ctx context.Context, tickets []cookie.Ticket) error {
 	m := x.m
 	if len(tickets) > 1 {
 		ids := make([]store.ID, len(tickets))
 		for i := range tickets {
-			ids[i] = tickets[i].token.id()
+			ids[i] = tickets[i].Token.ID()
 		}
 		alive, _, err := m.store.Alive(ctx, ids)
 		switch {
@@ -88,7 +90,7 @@ func (x *exchange) choose(ctx context.Context, tickets []ticket) error {
 			}
 		default: // one of an emergency may be alive where it was made
 			for i := range tickets {
-				if tickets[i].made > tickets[0].made {
+				if tickets[i].Made > tickets[0].Made {
 					tickets[0] = tickets[i]
 				}
 			}
@@ -98,23 +100,23 @@ func (x *exchange) choose(ctx context.Context, tickets []ticket) error {
 }
 
 // take loads the session of a ticket.
-func (x *exchange) take(ctx context.Context, t ticket) error {
+func (x *exchange) take(ctx context.Context, t cookie.Ticket) error {
 	m, s := x.m, &x.session
-	rec, err := m.store.Load(ctx, t.token.id(), int64(t.floor))
-	if err == nil && t.made > 0 && bars(&rec) {
+	rec, err := m.store.Load(ctx, t.Token.ID(), int64(t.Floor))
+	if err == nil && t.Made > 0 && bars(&rec) {
 		err = ErrNotFound
-	} else if errors.Is(err, ErrNotFound) && !errors.Is(err, ErrExpired) && t.made > 0 {
-		s.presented = []doomed{{Record: store.Record{ID: t.token.id()}, unrestored: true}}
+	} else if errors.Is(err, ErrNotFound) && !errors.Is(err, ErrExpired) && t.Made > 0 {
+		s.presented = []doomed{{Record: store.Record{ID: t.Token.ID()}, unrestored: true}}
 	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		// The cookie stays. Were it cleared, this response could overtake that
 		// of a login in another tab, whose cookie has the same name, and log
 		// the user out.
-		e := Event{Kind: EventUnknown, Handle: t.token.id().Handle()}
+		e := Event{Kind: EventUnknown, Handle: t.Token.ID().Handle()}
 		if errors.Is(err, ErrExpired) {
 			e.Kind = EventExpired
-		} else if age := time.Since(time.Unix(int64(t.made), 0)); t.made > 0 && age.Abs() < emergencyAge {
+		} else if age := time.Since(time.Unix(int64(t.Made), 0)); t.Made > 0 && age.Abs() < emergencyAge {
 			s.identity, s.vacant = withheld, withheld
 			e.Detail = "made in the emergency of another instance, which has yet to restore it"
 		}
@@ -122,10 +124,10 @@ func (x *exchange) take(ctx context.Context, t ticket) error {
 	case err != nil:
 		return x.notLoaded(ctx, err)
 	default:
-		x.had.ticket = t
-		s.identity, s.rec, s.token, s.floor = stored, rec, t.token, int64(t.floor)
-		s.persist, s.kept = t.persistent, t.persistent
-		if rec.UserAgent != "" && s.client.UserAgent != rec.UserAgent && fetches(s.client.UserAgent) {
+		x.had.Ticket = t
+		s.identity, s.rec, s.token, s.floor = stored, rec, t.Token, int64(t.Floor)
+		s.persist, s.kept = t.Persistent, t.Persistent
+		if rec.UserAgent != "" && s.client.UserAgent != rec.UserAgent && client.Fetches(s.client.UserAgent) {
 			s.client.UserAgent = rec.UserAgent // it fetches for that browser
 		}
 		x.suspect(ctx)

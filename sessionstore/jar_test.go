@@ -139,7 +139,7 @@ func logOut(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 // u.away set to false. Without a user, the browser is an anonymous visitor's.
 func doubtful(t *testing.T, user string, made bool, change ...func(*sessionstore.Config)) (*jar, *unheard) {
 	t.Helper()
-	u := &unheard{Store: sessionstore.NewMemory(weekly, 0)}
+	u := &unheard{Store: sessionstore.NewMem(weekly, 0)}
 	site := newSiteOver(t, &spyStore{Store: u}, change...)
 	cookie := ""
 	if user == "" {

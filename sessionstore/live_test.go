@@ -162,7 +162,7 @@ func TestWatchEndsWithTheTimeouts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				site := newSiteOver(t, &spyStore{Store: sessionstore.NewMemory(expiry, 0)}, short)
+				site := newSiteOver(t, &spyStore{Store: sessionstore.NewMem(expiry, 0)}, short)
 				cookie := site.user("ada")
 				st := site.open(t, cookie, nothing)
 				end(site, cookie, st)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -66,7 +67,7 @@ func TestEmergencyCreateThatWasSentBefore(t *testing.T) {
 			case "rotate":
 				_, err = o.Rotate(t.Context(), id, idOf("renewed"), store.Change{})
 			default:
-				o.losing.refuses = func(store.Draft) error { return sessionstore.FailureWith("55P03") }
+				o.losing.refuses = func(store.Draft) error { return postgres.FailureWith("55P03") }
 				o.pg.up()
 				time.Sleep(1100 * time.Millisecond)
 				expect(t, "mode", o.Mode(), coherence.Importing)

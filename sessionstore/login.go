@@ -6,6 +6,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -87,7 +88,7 @@ func (s *Session) Logout(ctx context.Context) error {
 func (s *Session) doom(rec store.Record, by actor) {
 	d := doomed{Record: rec, by: by}
 	if s.pending != nil {
-		d.next = s.pending.id()
+		d.next = s.pending.ID()
 	}
 	s.doomed = append(s.doomed, d)
 	s.left = true
@@ -158,7 +159,7 @@ func (s *Session) cookable() error {
 func (s *Session) forget() {
 	s.identity, s.rec, s.edits = s.vacant, store.Record{}, nil
 	s.userID, s.renew, s.drop, s.fresh, s.persist, s.kept, s.chosen = "", false, false, false, false, false, false
-	s.token, s.floor, s.held, s.pending = token{}, 0, nil, nil
+	s.token, s.floor, s.held, s.pending = cookie.Token{}, 0, nil, nil
 	s.life++
 }
 

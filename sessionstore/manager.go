@@ -7,6 +7,10 @@ import (
 	"io"
 	"sync/atomic"
 
+	"github.com/reporadar/pgsession/internal/client"
+	"github.com/reporadar/pgsession/internal/cookie"
+	"github.com/reporadar/pgsession/internal/object"
+	"github.com/reporadar/pgsession/internal/trace"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -18,10 +22,10 @@ import (
 type Manager struct {
 	cfg                Config
 	expiry             store.Expiry
-	proxies            proxies
+	proxies            client.Proxies
 	store              store.Store
-	cookie             *cookieCodec
-	newToken           func() token
+	cookie             *cookie.Codec
+	newToken           func() cookie.Token
 	saidLink, saidForm atomic.Bool // that a session was withheld
 	saidPlain          atomic.Bool // that a Secure cookie went out over plain http
 
@@ -53,7 +57,7 @@ func NewWithStore(store store.Store, cfg Config) (*Manager, error) {
 
 // newManager takes a Config that is complete and checked.
 func newManager(inner store.Store, cfg Config) (*Manager, error) {
-	cookie, err := newCookieCodec(cfg.Cookie, cfg.Env, cfg.Secrets)
+	codec, err := cfg.Cookie.codec(cfg.Env, cfg.Secrets)
 	if err != nil {
 		return nil, fmt.Errorf("sessionstore: deriving the cookie keys: %w", err)
 	}
@@ -61,9 +65,9 @@ func newManager(inner store.Store, cfg Config) (*Manager, error) {
 		cfg:      cfg,
 		expiry:   cfg.Expiry(),
 		proxies:  cfg.trusted(),
-		store:    traced(inner, store.LayerSession, cfg.Tracer),
-		cookie:   cookie,
-		newToken: newToken,
+		store:    trace.Wrap(inner, store.LayerSession, cfg.Tracer),
+		cookie:   codec,
+		newToken: cookie.NewToken,
 		places:   newSeenPlaces(),
 	}
 	cfg.logNotices()
@@ -142,3 +146,15 @@ func SetDefault(m *Manager) { defaultManager.Store(m) }
 // Default returns the Manager that a program set with [SetDefault], for modules that can't be handed one. It is nil
 // before that.
 func Default() *Manager { return defaultManager.Load() }
+
+// bar keeps another instance from restoring a session: it creates an empty row
+// under the session's id, and restoring does not replace a row. bar is false if
+// the session has been restored.
+func (m *Manager) bar(ctx context.Context, id store.ID) (bool, error) {
+	_, err := m.store.Create(ctx, store.Draft{ID: id, Data: object.Encode(nil)})
+	if !errors.Is(err, ErrExists) {
+		return err == nil, err
+	}
+	rec, err := m.store.Load(ctx, id, 0)
+	return err == nil && bars(&rec), nil
+}

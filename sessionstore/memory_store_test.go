@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/memory"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
@@ -11,9 +12,9 @@ import (
 
 func TestMemoryKeepsTheContract(t *testing.T) {
 	storetest.Run(t, storetest.Subject{
-		New: func(_ *testing.T, e store.Expiry) store.Store { return sessionstore.NewMemory(e, 0) },
+		New: func(_ *testing.T, e store.Expiry) store.Store { return sessionstore.NewMem(e, 0) },
 		Age: func(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
-			s.(*sessionstore.Memory).Age(id, d)
+			s.(*memory.Store).Age(id, d)
 		},
 	})
 }

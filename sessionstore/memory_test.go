@@ -16,7 +16,7 @@ func memoryID(n byte) store.ID { return store.ID{n} }
 
 func TestMemoryLimit(t *testing.T) {
 	ctx, hour := context.Background(), store.Expiry{Idle: time.Hour, Absolute: time.Hour}
-	m := sessionstore.NewMemory(hour, 2)
+	m := sessionstore.NewMem(hour, 2)
 	create := func(n byte) error {
 		_, err := m.Create(ctx, store.Draft{ID: memoryID(n)})
 		return err
@@ -43,7 +43,7 @@ func TestMemoryLimit(t *testing.T) {
 		t.Errorf("%+v, %v", stats, err)
 	}
 	for _, limit := range []int{0, -1} {
-		m := sessionstore.NewMemory(hour, limit)
+		m := sessionstore.NewMem(hour, limit)
 		for n := range byte(100) {
 			if _, err := m.Create(ctx, store.Draft{ID: memoryID(n)}); err != nil {
 				t.Fatalf("limit %d: %v", limit, err)
@@ -55,7 +55,7 @@ func TestMemoryLimit(t *testing.T) {
 // What goes in and out belongs to the caller, who may do with it what they like, but for writing to Record.Data.
 func TestMemorySharesNothing(t *testing.T) {
 	ctx := context.Background()
-	m := sessionstore.NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
+	m := sessionstore.NewMem(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
 	overwrite := func(b []byte) { copy(b, bytes.Repeat([]byte("x"), len(b))) }
 	id := memoryID(1)
 	check := func(what, want string) {
@@ -107,7 +107,7 @@ func TestMemorySharesNothing(t *testing.T) {
 }
 
 func TestMemoryName(t *testing.T) {
-	if name := sessionstore.NewMemory(store.Expiry{}, 0).Name(); name != "memory" {
+	if name := sessionstore.NewMem(store.Expiry{}, 0).Name(); name != "memory" {
 		t.Error(name)
 	}
 }

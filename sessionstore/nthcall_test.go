@@ -184,7 +184,7 @@ func TestTheNthCallFails(t *testing.T) {
 // nthCall says which call failed; none if there are not so many.
 func nthCall(t *testing.T, n int, fault string, old store.ID, do func(context.Context, store.Store) error, again string, want map[store.ID]string) string {
 	f := &nth{fault: fault, n: -1}
-	rows, slots := sessionstore.NewMemory(weekly, 0), newSlotCache()
+	rows, slots := sessionstore.NewMem(weekly, 0), newSlotCache()
 	e := sessionstore.NewEmergency(&nthStore{rows, f}, nthCache{slots, f}, halfMinute, weekly, nil)
 	peer := sessionstore.NewCached(rows, slots, halfMinute, weekly)
 	for _, s := range []store.Store{e, peer} { // both know Postgres's clock

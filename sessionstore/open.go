@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/dburl"
+	"github.com/reporadar/pgsession/internal/postgres"
 )
 
 const needDatabase = "is not set: outside development sessions need Postgres, such as postgres://user:password@host:5432/database"
@@ -43,7 +44,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 }
 
 // New is [Open] with a pool of the application's own, which it goes on owning: [Manager.Close] does not close it.
-// cfg.DatabaseURL is ignored. Have [ConfigurePool] prepare the pool's configuration.
+// cfg.DatabaseURL is ignored. Have [postgres.ConfigurePool] prepare the pool's configuration.
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
@@ -53,7 +54,11 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error) 
 }
 
 func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error) {
-	c, err := newChain(newPostgres(pool, cfg.Schema, cfg.Expiry(), cfg.StoreTimeout), cfg)
+	pg, err := postgres.NewIn(pool, cfg.Schema, cfg.Expiry(), cfg.StoreTimeout)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newChain(pg, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +68,7 @@ func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error)
 	}
 	m.chain = c
 	if c.emergency != nil {
-		c.emergency.observe = m.observe
+		c.emergency.Events = outageEvents{m}
 	}
 	if err := c.open(ctx, cfg); err != nil {
 		_ = c.close()
@@ -102,7 +107,7 @@ func openPool(cfg Config) (*pgxpool.Pool, error) {
 	if pc.ConnConfig.ConnectTimeout == 0 {
 		pc.ConnConfig.ConnectTimeout = cfg.StoreTimeout
 	}
-	ConfigurePool(pc)
+	postgres.ConfigurePool(pc)
 	return pgxpool.NewWithConfig(context.Background(), pc)
 }
 

@@ -29,7 +29,7 @@ type outage struct {
 }
 
 func newOutage(t *testing.T, policy coherence.Policy, expiry store.Expiry) *outage {
-	o := &outage{t: t, pg: &spyStore{Store: sessionstore.NewMemory(expiry, 0)}, cache: newSlotCache(), expiry: expiry}
+	o := &outage{t: t, pg: &spyStore{Store: sessionstore.NewMem(expiry, 0)}, cache: newSlotCache(), expiry: expiry}
 	o.losing = &losing{Store: o.pg, lost: func(string) bool { return false }}
 	o.Emergency = sessionstore.NewEmergency(o.losing, o.cache, policy, expiry, o.observe)
 	return o

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -43,7 +44,7 @@ func (l *lost) Rotate(ctx context.Context, old, id store.ID, c store.Change) (st
 	switch {
 	case l.late != nil && l.next == nil && !l.refused:
 		l.refused = true
-		return store.Record{}, sessionstore.FailureWith("54000")
+		return store.Record{}, postgres.FailureWith("54000")
 	case l.late != nil:
 		return l.Store.Rotate(ctx, old, id, c)
 	}
@@ -204,7 +205,7 @@ func TestRecoveryLeavesNoRowBehind(t *testing.T) {
 			o.pg.up()
 			o.pg.on("Rotate", func(context.Context) error {
 				if n.Add(1) < 4 {
-					return sessionstore.FailureWith("54000")
+					return postgres.FailureWith("54000")
 				}
 				return nil
 			})

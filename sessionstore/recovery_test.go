@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -145,7 +146,7 @@ func TestRecoveryWithoutASchema(t *testing.T) {
 		expect(t, "ours", o.got(ours), "alive")
 		expect(t, "another", o.got(idOf("another")), "unavailable")
 		expect(t, "events", o.seen(), "session emergency begins 0, session emergency not ended 0")
-		o.pg.on("Load", func(context.Context) error { return sessionstore.FailureWith("28P01") })
+		o.pg.on("Load", func(context.Context) error { return postgres.FailureWith("28P01") })
 		time.Sleep(time.Minute)
 		o.pg.up()
 		time.Sleep(time.Minute)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/internal/memory"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -108,7 +109,7 @@ func TestARequestsOwnRevokeDoesNotRefuseItsLogin(t *testing.T) {
 func TestALoginWithALostAnswerLooksAgain(t *testing.T) {
 	for _, revoked := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			memory := sessionstore.NewMemory(weekly, 0)
+			memory := sessionstore.NewMem(weekly, 0)
 			first := true
 			lossy := &losing{Store: memory, lost: func(method string) bool {
 				if lost := first && method == "Rotate"; lost {
@@ -185,7 +186,7 @@ func TestARevokeThatRedisDidNotAcknowledgeIsAWarning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, acknowledged := range []bool{true, false} {
 			slots := newSlotCache()
-			cached := sessionstore.NewCached(sessionstore.NewMemory(weekly, 0), slots, halfMinute, weekly)
+			cached := sessionstore.NewCached(sessionstore.NewMem(weekly, 0), slots, halfMinute, weekly)
 			t.Cleanup(cached.Close)
 			s := newSiteOver(t, &spyStore{Store: cached}, func(c *sessionstore.Config) { c.Observer = nil })
 			s.user("ada")
@@ -213,7 +214,7 @@ func TestRecoveryDropsSessionsOfARevokedUser(t *testing.T) {
 		visitor, err := o.Create(t.Context(), store.Draft{ID: idOf("visitor")})
 		expect(t, "error", err, nil)
 		time.Sleep(time.Minute)
-		memory := o.pg.Store.(*sessionstore.Memory)
+		memory := o.pg.Store.(*memory.Store)
 		if _, _, err := memory.Revoke(t.Context(), store.Selection{UserID: "ann"}); err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -11,7 +12,7 @@ import (
 // changes. If Postgres does not answer and can't be asked again, the session
 // keeps the new token as pending: the next save of the same request repeats the
 // change with it. A pending token was in no cookie, so a login may use it.
-func (s *Session) rotate(ctx context.Context, p *plan) (store.Record, *token, error) {
+func (s *Session) rotate(ctx context.Context, p *plan) (store.Record, *cookie.Token, error) {
 	s.mu.Lock()
 	pending := s.pending
 	s.mu.Unlock()
@@ -21,7 +22,7 @@ func (s *Session) rotate(ctx context.Context, p *plan) (store.Record, *token, er
 		// since.
 		tok, rest = *pending, p.change
 	}
-	rec, err := s.m.store.Rotate(ctx, p.id, tok.id(), p.change)
+	rec, err := s.m.store.Rotate(ctx, p.id, tok.ID(), p.change)
 	if errors.Is(err, ErrOutcomeUnknown) || pending != nil && errors.Is(err, ErrNotFound) {
 		rec, err = s.confirm(ctx, tok, rest, err)
 	}
@@ -36,8 +37,8 @@ func (s *Session) rotate(ctx context.Context, p *plan) (store.Record, *token, er
 // the id, so if the row exists the change succeeded. It sends a Save, not a
 // Load, because a Save waits for the synchronous standby. rest is what that
 // change may lack. With the Began of a login, the Save looks for revokes again.
-func (s *Session) confirm(ctx context.Context, tok token, rest store.Change, err error) (store.Record, error) {
-	rec, saveErr := s.m.store.Save(ctx, tok.id(), rest)
+func (s *Session) confirm(ctx context.Context, tok cookie.Token, rest store.Change, err error) (store.Record, error) {
+	rec, saveErr := s.m.store.Save(ctx, tok.ID(), rest)
 	if saveErr == nil || errors.Is(err, ErrNotFound) || errors.Is(saveErr, ErrRevoked) {
 		return rec, saveErr
 	}
@@ -46,7 +47,7 @@ func (s *Session) confirm(ctx context.Context, tok token, rest store.Change, err
 
 // unresolved records a token that the session may have, for the repetition. If
 // the request has logged out meanwhile, the logout ends the session under it.
-func (s *Session) unresolved(p *plan, tok token) {
+func (s *Session) unresolved(p *plan, tok cookie.Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.life == p.life {
@@ -55,7 +56,7 @@ func (s *Session) unresolved(p *plan, tok token) {
 	}
 	for i := range s.doomed {
 		if d := &s.doomed[i]; d.ID == p.id {
-			d.next = tok.id()
+			d.next = tok.ID()
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/reporadar/pgsession/internal/cookie"
+	"github.com/reporadar/pgsession/internal/object"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -210,7 +212,7 @@ func (s *Session) plan() plan {
 }
 
 // write does the one statement that a plan comes to, and returns the session's token when it is a new one.
-func (s *Session) write(ctx context.Context, p *plan) (store.Record, *token, error) {
+func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Token, error) {
 	kind := EventRenewed
 	if p.change.UserID != "" {
 		kind = EventLogin
@@ -228,7 +230,7 @@ func (s *Session) write(ctx context.Context, p *plan) (store.Record, *token, err
 	}
 	tok := s.m.newToken()
 	rec, err := s.m.store.Create(ctx, store.Draft{
-		ID: tok.id(), UserID: p.change.UserID, Data: encodeObject(p.change.Set), Client: p.change.Client,
+		ID: tok.ID(), UserID: p.change.UserID, Data: object.Encode(p.change.Set), Client: p.change.Client,
 		MaxSessions: p.change.MaxSessions, Began: p.change.Began,
 	})
 	if errors.Is(err, ErrOutcomeUnknown) {
@@ -244,7 +246,7 @@ func (s *Session) write(ctx context.Context, p *plan) (store.Record, *token, err
 }
 
 // rewrite changes the session that is in the store, under a new token if it is to get one.
-func (s *Session) rewrite(ctx context.Context, p *plan) (store.Record, *token, error) {
+func (s *Session) rewrite(ctx context.Context, p *plan) (store.Record, *cookie.Token, error) {
 	if p.renew {
 		return s.rotate(ctx, p)
 	}
@@ -253,7 +255,7 @@ func (s *Session) rewrite(ctx context.Context, p *plan) (store.Record, *token, e
 }
 
 // apply makes the session what the store now has, and keeps what was changed meanwhile.
-func (s *Session) apply(p *plan, rec store.Record, tok *token) {
+func (s *Session) apply(p *plan, rec store.Record, tok *cookie.Token) {
 	s.identity, s.rec, s.kept = stored, rec, p.persist
 	if tok != nil {
 		s.token, s.floor, s.held, s.pending, s.left = *tok, 0, nil, nil, false

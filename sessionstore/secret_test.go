@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -111,8 +112,8 @@ func TestStoresAndSessionsArePrintedWithoutContents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.newToken = func() token { return token(bytes.Repeat([]byte("Z"), 32)) }
-	id := m.newToken().id()
+	m.newToken = func() cookie.Token { return cookie.Token(bytes.Repeat([]byte("Z"), 32)) }
+	id := m.newToken().ID()
 	var b bytes.Buffer
 	serveRequest(m, func(r *http.Request) {
 		s, err := FromContext(r.Context())

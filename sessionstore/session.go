@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/cookie"
+	"github.com/reporadar/pgsession/internal/object"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -34,7 +36,7 @@ type Session struct {
 	identity identity
 	vacant   identity     // without a session: none or withheld
 	rec      store.Record // as last loaded or saved
-	token    token        // rec's
+	token    cookie.Token // rec's
 	floor    int64        // the version of it that the browser has seen, where a cache may not have
 	edits    map[string]edit
 	held     *held // loaded, and hidden: see ActionRequireLogin
@@ -48,7 +50,7 @@ type Session struct {
 	round  int      // raised when a save takes the edits, so that later ones are told apart
 	// pending is the new token of a change that was not answered, for its
 	// repetition; nil for none.
-	pending *token
+	pending *cookie.Token
 	life    int // raised when the session is forgotten, so that a save under way doesn't bring it back
 
 	// presented are sessions that the request has cookies of and can't use. A
@@ -237,7 +239,7 @@ func (s *Session) lookup(key string) (json.RawMessage, bool) {
 	if e, ok := s.edits[key]; ok {
 		return e.value, e.value != nil
 	}
-	return s.loaded().get(key)
+	return s.loaded().Get(key)
 }
 
 func (s *Session) edit(key string, value json.RawMessage) {
@@ -248,11 +250,11 @@ func (s *Session) edit(key string, value json.RawMessage) {
 }
 
 // loaded is the data as loaded, unless it belongs to another user.
-func (s *Session) loaded() object {
+func (s *Session) loaded() object.Raw {
 	if s.drop {
 		return nil
 	}
-	return object(s.rec.Data)
+	return object.Raw(s.rec.Data)
 }
 
 // sizeWith is how large the data would be with one value changed; with an empty key, how large it is.
@@ -262,8 +264,8 @@ func (s *Session) sizeWith(key string, value json.RawMessage) int {
 	if key != "" {
 		size += len(key) + len(value) + quotesColonComma
 	}
-	for name, v := range s.loaded().members() {
-		k := unquote(name)
+	for name, v := range s.loaded().Members() {
+		k := object.Unquote(name)
 		if _, edited := s.edits[k]; !edited && k != key {
 			size += len(k) + len(v) + quotesColonComma
 		}

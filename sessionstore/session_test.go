@@ -30,7 +30,7 @@ type browser struct {
 func newBrowser(t testing.TB, inner store.Store, change ...func(*sessionstore.Config)) *browser {
 	t.Helper()
 	if inner == nil {
-		inner = sessionstore.NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
+		inner = sessionstore.NewMem(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
 	}
 	cfg := sessionstore.Config{Cookie: sessionstore.CookieConfig{NoMarker: true}, Secrets: []sessionstore.Secret{"0123456789abcdef0123456789abcdef"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	for _, f := range change {
@@ -188,7 +188,7 @@ func (f foreign) Create(ctx context.Context, d store.Draft) (store.Record, error
 // Data that no release of the library wrote must not lock the user out.
 func TestSessionWithForeignData(t *testing.T) {
 	for _, data := range []string{`[1,2]`, `"text"`, `1`, `true`, `null`, ` `, `{"a":`, `[{"a":1}]`} {
-		b := newBrowser(t, foreign{sessionstore.NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), data})
+		b := newBrowser(t, foreign{sessionstore.NewMem(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), data})
 		b.request(func(s *sessionstore.Session) { b.must(s.Login(context.Background(), "ann")) })
 		b.request(func(s *sessionstore.Session) {
 			var v any

@@ -37,7 +37,7 @@ type site struct {
 func newSite(t testing.TB, change ...func(*sessionstore.Config)) *site {
 	t.Helper()
 	expiry := store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
-	return newSiteOver(t, &spyStore{Store: sessionstore.NewMemory(expiry, 0)}, change...)
+	return newSiteOver(t, &spyStore{Store: sessionstore.NewMem(expiry, 0)}, change...)
 }
 
 func newSiteOver(t testing.TB, store *spyStore, change ...func(*sessionstore.Config)) *site {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/client"
+	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -63,7 +65,7 @@ type Judge func(ctx context.Context, s Suspicion) SuspiciousAction
 // held is a session that was loaded and hidden from its request.
 type held struct {
 	rec     store.Record
-	token   token
+	token   cookie.Token
 	floor   int64
 	persist bool
 }
@@ -141,7 +143,7 @@ func (s *Suspicion) detail() string {
 // hide hides the session from its request.
 func (s *Session) hide() {
 	s.held = &held{rec: s.rec, token: s.token, floor: s.floor, persist: s.persist}
-	s.identity, s.rec, s.token, s.floor, s.drop, s.renew = hidden, store.Record{}, token{}, 0, false, false
+	s.identity, s.rec, s.token, s.floor, s.drop, s.renew = hidden, store.Record{}, cookie.Token{}, 0, false, false
 	s.persist, s.kept = false, false // another session begins without it
 }
 
@@ -164,7 +166,7 @@ func (s *Session) unhide(userID string) {
 // unknown.
 func strayed(was, is Client) (agent, network bool) {
 	agent = was.UserAgent != is.UserAgent && was.UserAgent != "" && is.UserAgent != "" &&
-		!sameFamily(was.UserAgent, is.UserAgent) && !fetches(was.UserAgent) && !fetches(is.UserAgent)
+		!sameFamily(was.UserAgent, is.UserAgent) && !client.Fetches(was.UserAgent) && !client.Fetches(is.UserAgent)
 	network = was.IP != is.IP && was.IP.IsValid() && is.IP.IsValid() && was.IP.Is4() == is.IP.Is4() && networkOf(was.IP) != networkOf(is.IP)
 	return agent, network
 }

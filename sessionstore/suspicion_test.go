@@ -3,6 +3,8 @@ package sessionstore
 import (
 	"net/netip"
 	"testing"
+
+	"github.com/reporadar/pgsession/internal/client"
 )
 
 const (
@@ -113,11 +115,11 @@ func TestTruncatedAddresses(t *testing.T) {
 		{"2001:db8:1:2:3:4:5:6", 24, 48, "2001:db8:1::", "/48"},
 		{"2001:db8:1:2:3:4:5:6", 24, 128, "2001:db8:1:2:3:4:5:6", "/128"},
 	} {
-		if got := truncated(netip.MustParseAddr(tt.addr), tt.four, tt.six); got != netip.MustParseAddr(tt.want) {
+		if got := client.Truncated(netip.MustParseAddr(tt.addr), tt.four, tt.six); got != netip.MustParseAddr(tt.want) {
 			t.Errorf("%s: %v, want %s", tt.what, got, tt.want)
 		}
 	}
-	if got := truncated(netip.Addr{}, 24, 48); got.IsValid() {
+	if got := client.Truncated(netip.Addr{}, 24, 48); got.IsValid() {
 		t.Errorf("an unknown address became %v", got)
 	}
 }

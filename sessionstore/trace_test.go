@@ -84,7 +84,7 @@ func written(all []*note) string {
 // tracedSite is a site whose calls go through a cache to a store that stands for Postgres.
 func tracedSite(t *testing.T) (*site, *notes, *spyStore, *slotCache) {
 	n, c := &notes{}, newSlotCache()
-	store := &spyStore{Store: sessionstore.NewMemory(weekly, 0)}
+	store := &spyStore{Store: sessionstore.NewMem(weekly, 0)}
 	cached := sessionstore.NewTraced(store, c, halfMinute, weekly, n)
 	t.Cleanup(cached.Close)
 	s := newSiteOver(t, &spyStore{Store: cached}, func(cfg *sessionstore.Config) { cfg.Tracer = n })
@@ -211,7 +211,7 @@ func TestATracerDoesNotSeeTheSession(t *testing.T) {
 }
 
 func TestWithoutATracerNothingIsInTheWay(t *testing.T) {
-	inner := sessionstore.NewMemory(weekly, 0)
+	inner := sessionstore.NewMem(weekly, 0)
 	m, err := sessionstore.NewWithStore(inner, sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}})
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/client"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -23,7 +24,7 @@ var places = []struct{ name, addr, agent string }{
 // tracked makes what a request adds for tracking and for the check, nothing else.
 func tracked(tb testing.TB, addr, agent string) func() {
 	m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), Config{
-		Secrets: []Secret{secretA}, Observer: func(context.Context, Event) {}, TrustedProxies: proxies(prefixes("10.0.0.0/8")),
+		Secrets: []Secret{secretA}, Observer: func(context.Context, Event) {}, TrustedProxies: client.Proxies(prefixes("10.0.0.0/8")),
 		IPv4Prefix: 24, IPv6Prefix: 48,
 	})
 	if err != nil {
@@ -107,3 +108,7 @@ func (discard) Header() http.Header { return http.Header{} }
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 func (discard) WriteHeader(int) {}
+
+func requestFrom(remote string, forwarded ...string) *http.Request {
+	return &http.Request{RemoteAddr: remote, Header: http.Header{"X-Forwarded-For": forwarded}}
+}

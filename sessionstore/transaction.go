@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/internal/postgres"
+	"github.com/reporadar/pgsession/internal/trace"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -21,10 +23,10 @@ type Tx struct {
 	m      *Manager
 	tx     pgx.Tx
 	ids    []store.ID
-	events []Event    // to be told when it is committed
-	again  []txRevoke // to be done once more when it is committed
-	waits  *waits     // of the transaction's connection
-	before int64      // how many of them were cancelled
+	events []Event         // to be told when it is committed
+	again  []txRevoke      // to be done once more when it is committed
+	waits  *postgres.Waits // of the transaction's connection
+	before int64           // how many of them were cancelled
 }
 
 // txRevoke is a revoke of a transaction that left a mark.
@@ -100,41 +102,14 @@ func (t *Tx) revoke(ctx context.Context, sel store.Selection, why Reason, own *o
 func (t *Tx) end(ctx context.Context, sel store.Selection) (ids []store.ID, n int, err error) {
 	p := t.m.chain.postgres
 	if conn := t.tx.Conn(); conn != nil && t.waits == nil {
-		t.waits = waitsOf(conn.PgConn())
-		t.before = t.waits.count()
+		t.waits = postgres.WaitsOf(conn.PgConn())
+		t.before = t.waits.Count()
 	}
-	trace(ctx, p.tracer, Call{Layer: store.LayerSession, Operation: store.OpRevoke}, func(ctx context.Context) CallResult {
-		trace(ctx, p.tracer, Call{Layer: store.LayerPostgres, Operation: store.OpRevoke}, func(ctx context.Context) CallResult {
-			if err = t.inText(ctx, func() (err error) {
-				db := p.inSchema(t.tx)
-				if err = p.markIn(ctx, db, &sel); err == nil {
-					ids, n, err = p.revoke(ctx, db, sel, nil, p.distributed.Load())
-				}
-				return err
-			}); err != nil {
-				err = p.translate(ctx, err)
-			}
-			return CallResult{Err: err}
-		})
+	trace.Run(ctx, p.Tracer, Call{Layer: store.LayerSession, Operation: store.OpRevoke}, func(ctx context.Context) CallResult {
+		ids, n, err = p.RevokeIn(ctx, t.tx, sel)
 		return CallResult{Err: err}
 	})
 	return ids, n, err
-}
-
-// inText runs statements whose results pgx may read as text.
-func (t *Tx) inText(ctx context.Context, statements func() error) error {
-	conn := t.tx.Conn()
-	if conn == nil {
-		return statements()
-	}
-	mode := conn.Config().DefaultQueryExecMode
-	if err := checkSettings(conn.PgConn(), mode); err != nil {
-		return err
-	}
-	if textMode(mode) {
-		return inHex(ctx, t.tx, statements)
-	}
-	return statements()
 }
 
 // Committed ends the sessions of these users once more, reports to the cache
@@ -146,17 +121,17 @@ func (t *Tx) inText(ctx context.Context, statements func() error) error {
 // revoke again.
 //
 // Postgres calls a COMMIT whose wait for a synchronous standby was cancelled a
-// success. On a pool made with [ConfigurePool] the Revocation is not Committed
+// success. On a pool made with [postgres.ConfigurePool] the Revocation is not Committed
 // then: the sessions are back if the primary is lost.
 func (t *Tx) Committed(ctx context.Context) Revocation {
 	outcome := coherence.Committed
-	if t.waits.count() > t.before {
+	if t.waits.Count() > t.before {
 		outcome = coherence.Uncertain
 	}
 	r := Revocation{Committed: outcome == coherence.Committed, CacheAcked: true}
 	c := t.m.chain
 	if c != nil && c.cached != nil && len(t.ids) > 0 {
-		r = c.cached.revoked(withoutSession(ctx), outcome, t.ids...)
+		r = c.cached.Revoked(withoutSession(ctx), outcome, t.ids...)
 	}
 	var failed error
 	later := 0

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/reporadar/pgsession/internal/object"
 )
 
 type ring struct{ Next *ring }
@@ -153,7 +155,7 @@ func TestKeysOfValues(t *testing.T) {
 		if tt.problem != "" {
 			continue
 		}
-		values, err := decodeObject(encodeObject(map[string]json.RawMessage{tt.key: raw, "other": raw}))
+		values, err := object.Decode(object.Encode(map[string]json.RawMessage{tt.key: raw, "other": raw}))
 		if err != nil || len(values) != 2 || string(values[tt.key]) != "1" {
 			t.Errorf("%s: comes back as %s, %v", tt.what, values, err)
 		}
@@ -180,13 +182,13 @@ func TestDecodeObject(t *testing.T) {
 		{`{"a":1}x`, 0, true},
 		{"\xff", 0, true},
 	} {
-		values, err := decodeObject(json.RawMessage(tt.data))
+		values, err := object.Decode(json.RawMessage(tt.data))
 		if len(values) != tt.keys || values == nil || (err != nil) != tt.bad {
 			t.Errorf("%s: %d values, %v", tt.data, len(values), err)
 		}
 		values["new"] = json.RawMessage("1") // it must be writable in any case
 	}
-	if got := fmt.Sprintf("%s %s", encodeObject(nil), encodeObject(map[string]json.RawMessage{"b": json.RawMessage("2"), "a": json.RawMessage("1")})); got != `{} {"a":1,"b":2}` {
+	if got := fmt.Sprintf("%s %s", object.Encode(nil), object.Encode(map[string]json.RawMessage{"b": json.RawMessage("2"), "a": json.RawMessage("1")})); got != `{} {"a":1,"b":2}` {
 		t.Error(got)
 	}
 }

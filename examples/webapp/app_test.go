@@ -19,7 +19,7 @@ import (
 
 // unplugged is the memory store with a plug to pull.
 type unplugged struct {
-	*sessionstore.Memory
+	store.Store
 	down atomic.Bool
 }
 
@@ -34,21 +34,21 @@ func (s *unplugged) Create(ctx context.Context, d store.Draft) (store.Record, er
 	if err := s.err(); err != nil {
 		return store.Record{}, err
 	}
-	return s.Memory.Create(ctx, d)
+	return s.Store.Create(ctx, d)
 }
 
 func (s *unplugged) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
 	if err := s.err(); err != nil {
 		return store.Record{}, err
 	}
-	return s.Memory.Load(ctx, id, floor)
+	return s.Store.Load(ctx, id, floor)
 }
 
 func (s *unplugged) Stats(ctx context.Context, exact bool) (sessionstore.Stats, error) {
 	if err := s.err(); err != nil {
 		return sessionstore.Stats{}, err
 	}
-	return s.Memory.Stats(ctx, exact)
+	return s.Store.Stats(ctx, exact)
 }
 
 // site is the demo, served in development mode, and its store.
@@ -64,7 +64,7 @@ func newSite(t *testing.T) *site {
 		Logger:       slog.New(slog.DiscardHandler),
 		ErrorHandler: serveError,
 	}
-	s := &unplugged{Memory: sessionstore.NewMemory(store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}, 0)}
+	s := &unplugged{Store: sessionstore.NewMemory(store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}, 0)}
 	sessions, err := sessionstore.NewWithStore(s, cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
@@ -24,7 +24,7 @@ const age = `
 
 // aged is a store that remembers the expiry it was made with, for its peer.
 type aged struct {
-	*sessionstore.Postgres
+	*postgres.Store
 	expiry store.Expiry
 }
 
@@ -38,7 +38,7 @@ func keepsTheContract(t *testing.T, c *cluster) {
 				pc.ConnConfig.Tracer = sent
 			})
 			fresh := func(t *testing.T, e store.Expiry) store.Store {
-				store := sessionstore.NewPostgres(pool, e, testkit.Patience)
+				store := postgres.New(pool, e, testkit.Patience)
 				if err := store.Check(t.Context()); err != nil {
 					t.Fatal(err)
 				}

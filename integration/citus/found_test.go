@@ -7,24 +7,24 @@ import (
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // A store that nobody had look at the table learns from a refusal what it is, and no call fails for that.
 func findsOut(t *testing.T, c *cluster) {
-	for name, first := range map[string]func(*testing.T, *sessionstore.Postgres, []store.ID){
-		"by touches": func(t *testing.T, store *sessionstore.Postgres, ids []store.ID) {
+	for name, first := range map[string]func(*testing.T, *postgres.Store, []store.ID){
+		"by touches": func(t *testing.T, store *postgres.Store, ids []store.ID) {
 			if err := store.Touch(t.Context(), touched(ids)); err != nil {
 				t.Error(err)
 			}
 		},
-		"by a revoke": func(t *testing.T, inner *sessionstore.Postgres, _ []store.ID) {
+		"by a revoke": func(t *testing.T, inner *postgres.Store, _ []store.ID) {
 			if _, r, err := inner.Revoke(t.Context(), store.Selection{UserID: "ada"}); err != nil || r.Count != 20 {
 				t.Errorf("revoked %d: %v", r.Count, err)
 			}
 		},
-		"by saves": func(t *testing.T, store *sessionstore.Postgres, ids []store.ID) {
+		"by saves": func(t *testing.T, store *postgres.Store, ids []store.ID) {
 			var all sync.WaitGroup
 			for _, id := range ids {
 				all.Go(func() {
@@ -41,7 +41,7 @@ func findsOut(t *testing.T, c *cluster) {
 			knows, _ := c.store(t)
 			ids := sessions(t, knows, "ada", 20)
 			pool, sent := c.pool(t)
-			inner := sessionstore.NewPostgres(pool, daily, testkit.Patience)
+			inner := postgres.New(pool, daily, testkit.Patience)
 			first(t, inner, ids)
 			if sent.refused("0A000") == 0 {
 				t.Error("nothing was refused: this test sees nothing")

@@ -11,7 +11,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -92,10 +92,10 @@ func (c *cluster) pool(t *testing.T) (*pgxpool.Pool, *statements) {
 }
 
 // store is one that has looked at the table.
-func (c *cluster) store(t *testing.T) (*sessionstore.Postgres, *statements) {
+func (c *cluster) store(t *testing.T) (*postgres.Store, *statements) {
 	t.Helper()
 	pool, sent := c.pool(t)
-	store := sessionstore.NewPostgres(pool, daily, testkit.Patience)
+	store := postgres.New(pool, daily, testkit.Patience)
 	if err := store.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}

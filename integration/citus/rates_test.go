@@ -13,6 +13,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -24,7 +25,7 @@ var (
 
 // side is one of the two that are compared.
 type side struct {
-	store *sessionstore.Postgres
+	store *postgres.Store
 	admin *pgxpool.Pool
 	ids   []store.ID // long-lived
 	turn  atomic.Int64
@@ -35,7 +36,7 @@ func newSide(t *testing.T, node *pgtest.Cluster) *side {
 	t.Helper()
 	s := &side{admin: node.Pool(), once: make(chan store.ID, 200_000)}
 	pool := pgtest.Pool(t, node.URL, func(pc *pgxpool.Config) { pc.MaxConns = 16 })
-	s.store = sessionstore.NewPostgres(pool, daily, testkit.Patience)
+	s.store = postgres.New(pool, daily, testkit.Patience)
 	if err := s.store.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}

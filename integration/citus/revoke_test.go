@@ -10,6 +10,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -34,7 +35,7 @@ func revokesAll(t *testing.T, c *cluster, sel store.Selection) {
 		var rotating sync.WaitGroup
 		started := make(chan struct{}, len(ids))
 		for i, id := range ids {
-			inner := []*sessionstore.Postgres{one, other}[i%2]
+			inner := []*postgres.Store{one, other}[i%2]
 			rotating.Go(func() {
 				for n := 0; ; n++ {
 					next := testkit.NewID()
@@ -69,7 +70,7 @@ func revokesAll(t *testing.T, c *cluster, sel store.Selection) {
 // from two instances. Statements for one row hold nothing while they wait, and Citus lets those for many in one by one.
 func deadlocksNothing(t *testing.T, c *cluster) {
 	const workers, rounds = 24, 8
-	var stores [2]*sessionstore.Postgres
+	var stores [2]*postgres.Store
 	var sent [2]*statements
 	for i := range stores {
 		stores[i], sent[i] = c.store(t)
@@ -162,7 +163,7 @@ func admitsAsManyAsMay(t *testing.T, c *cluster) {
 	var in, out atomic.Int64
 	for i := range 12 {
 		logins.Go(func() {
-			inner := []*sessionstore.Postgres{one, other}[i%2]
+			inner := []*postgres.Store{one, other}[i%2]
 			_, err := inner.Create(t.Context(), store.Draft{ID: testkit.NewID(), UserID: "ada", MaxSessions: 2})
 			switch {
 			case err == nil:

@@ -10,7 +10,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/postgres"
 )
 
 // Both files can be run again, in either order, and the roles have on the shards what they have on the table: no more. What a
@@ -53,7 +53,7 @@ func rights(t *testing.T, c *cluster) {
 
 // An application that connects to a worker would prune and lock beside the others: it is told at its start.
 func refusesAWorker(t *testing.T, c *cluster) {
-	store := sessionstore.NewPostgres(c.nodes[1].Pool(), daily, testkit.Patience)
+	store := postgres.New(c.nodes[1].Pool(), daily, testkit.Patience)
 	if err := store.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "prune_state") {
 		t.Errorf("%v, want that prune_state is missing", err)
 	}

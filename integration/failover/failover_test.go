@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/integration/servers"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -49,12 +49,12 @@ func TestFailover(t *testing.T) {
 }
 
 // storeOn is a store over a pool as an application makes it, with nothing but a URL.
-func storeOn(t testing.TB, databaseURL string, timeout time.Duration) *sessionstore.Postgres {
+func storeOn(t testing.TB, databaseURL string, timeout time.Duration) *postgres.Store {
 	t.Helper()
 	pool, err := pgxpool.New(t.Context(), databaseURL)
 	if err != nil {
 		t.Fatal("the database's URL is not valid")
 	}
 	t.Cleanup(pool.Close)
-	return sessionstore.NewPostgres(pool, expiry, timeout)
+	return postgres.New(pool, expiry, timeout)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -48,7 +49,7 @@ func configured(t testing.TB, databaseURL string, configure func(*pgxpool.Config
 // for the standby again, also where there is nothing left to change.
 func unreplicated(t *testing.T, p *pair) {
 	url := p.url(p.primary, p.standby, readWrite+"&pool_max_conns=50")
-	inner := sessionstore.NewPostgres(configured(t, url, sessionstore.ConfigurePool), expiry, testkit.Patience)
+	inner := postgres.New(configured(t, url, postgres.ConfigurePool), expiry, testkit.Patience)
 	change := store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}}
 	limited := store.Change{UserID: "carol", MaxSessions: 3}
 	ids := make(map[string]store.ID)
@@ -223,7 +224,7 @@ func unreplicatedTransaction(t *testing.T, p *pair) {
 		name      string
 		configure func(*pgxpool.Config)
 		hears     bool
-	}{{"prepared", sessionstore.ConfigurePool, true}, {"as pgx makes it", func(*pgxpool.Config) {}, false}} {
+	}{{"prepared", postgres.ConfigurePool, true}, {"as pgx makes it", func(*pgxpool.Config) {}, false}} {
 		t.Run(tt.name, func(t *testing.T) {
 			log.Reset()
 			pool := configured(t, p.url(p.primary, p.standby, readWrite), tt.configure)
@@ -268,7 +269,7 @@ func unreplicatedTransaction(t *testing.T, p *pair) {
 
 // unreplicatedShutdown: an administrator shuts the primary down, which ends all waits.
 func unreplicatedShutdown(t *testing.T, p *pair) {
-	inner := sessionstore.NewPostgres(configured(t, p.url(p.primary, p.standby, readWrite), sessionstore.ConfigurePool), expiry, timeout)
+	inner := postgres.New(configured(t, p.url(p.primary, p.standby, readWrite), postgres.ConfigurePool), expiry, timeout)
 	id := store.ID{4}
 	if _, err := inner.Create(t.Context(), store.Draft{ID: id}); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/reporadar/pgsession/db"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -119,7 +119,7 @@ func TestAStoreLivesThroughMigrations(t *testing.T) {
 	d := newDatabase(t)
 	d.up(t)
 	next := withNext(t)
-	inner := sessionstore.NewPostgres(d.pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, 10*time.Second)
+	inner := postgres.New(d.pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, 10*time.Second)
 	if err := inner.Check(t.Context()); err != nil {
 		t.Fatalf("this version of the library on the schema before: %v", err)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/internal/gen"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/internal/schema"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -158,7 +159,7 @@ func everything(t *testing.T, url string, collected *hijack.Collector, hostile b
 	modes := []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol}
 	if hostile {
 		modes = nil
-		store := sessionstore.NewPostgres(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, testkit.Patience)
+		store := postgres.New(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, testkit.Patience)
 		if err := store.Check(ctx); err == nil || !strings.Contains(err.Error(), "search_path") {
 			t.Errorf("an application starts: %v", err)
 		}
@@ -346,7 +347,7 @@ func library(t *testing.T, pool *pgxpool.Pool) {
 		t.Fatal(err)
 	}
 	manager.EndWatches()
-	store := sessionstore.NewPostgres(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, testkit.Patience)
+	store := postgres.New(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, testkit.Patience)
 	if err := store.Check(t.Context()); err != nil {
 		t.Error(err)
 	}

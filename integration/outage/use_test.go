@@ -10,6 +10,7 @@ import (
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -21,7 +22,7 @@ func TestAPoolInUseIsNoOutage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sessionstore.ConfigurePool(pc)
+	postgres.ConfigurePool(pc)
 	pool, err := pgxpool.NewWithConfig(t.Context(), pc)
 	if err != nil {
 		t.Fatal(err)

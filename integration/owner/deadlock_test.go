@@ -10,6 +10,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -20,11 +21,11 @@ func TestRevokesDeadlockWithNothing(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	const sessions, workers, rounds = 24, 24, 12
-	var stores [2]*sessionstore.Postgres
+	var stores [2]*postgres.Store
 	var sent [2]*statements
 	for i := range stores {
 		pool, s := h.pool()
-		stores[i], sent[i] = sessionstore.NewPostgres(pool, daily, testkit.Patience), s
+		stores[i], sent[i] = postgres.New(pool, daily, testkit.Patience), s
 	}
 	fine := func(what string, err error) {
 		if err != nil && !errors.Is(err, sessionstore.ErrNotFound) {
@@ -101,7 +102,7 @@ func TestRevokesLockInOrder(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t)
 			pool, _ := h.pool()
-			inner := sessionstore.NewPostgres(pool, daily, testkit.Patience)
+			inner := postgres.New(pool, daily, testkit.Patience)
 			ids := make([]store.ID, 12)
 			for i := range ids {
 				ids[i] = testkit.NewID()

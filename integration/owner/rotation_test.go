@@ -10,6 +10,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -35,7 +36,7 @@ func TestASessionThatRotatesWhileItsUserIsRevoked(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t)
 			pool, _ := h.pool()
-			inner := sessionstore.NewPostgres(pool, daily, testkit.Patience)
+			inner := postgres.New(pool, daily, testkit.Patience)
 			old, next, other, mine, eves := testkit.NewID(), testkit.NewID(), testkit.NewID(), testkit.NewID(), testkit.NewID()
 			for id, user := range map[store.ID]string{old: "ada", other: "ada", mine: "ada", eves: "eve"} {
 				if _, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: user}); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -187,7 +188,7 @@ func TestARevokeInATransactionThatATriggerKeeps(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	in := h.instance()
-	inner := sessionstore.NewPostgres(in.pool, daily, testkit.Patience)
+	inner := postgres.New(in.pool, daily, testkit.Patience)
 	if _, err := inner.Create(t.Context(), store.Draft{ID: testkit.NewID(), UserID: "ada"}); err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
@@ -61,7 +62,7 @@ func open(t *testing.T, databaseURL string) *pgxpool.Pool {
 }
 
 type aged struct {
-	*sessionstore.Postgres
+	*postgres.Store
 	expiry store.Expiry
 }
 
@@ -73,7 +74,7 @@ func TestTheContractThroughPgBouncer(t *testing.T) {
 		New: func(t *testing.T, e store.Expiry) store.Store {
 			pgtest.Exec(t, behind, "TRUNCATE pgsession.sessions, pgsession.marks")
 			pgtest.Exec(t, behind, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
-			return &aged{sessionstore.NewPostgres(front, e, timeout), e}
+			return &aged{postgres.New(front, e, timeout), e}
 		},
 		Age: func(t *testing.T, _ store.Store, id store.ID, d time.Duration) {
 			if pgtest.Exec(t, behind, pgtest.Age, id[:], d.Seconds()) != 1 {
@@ -81,7 +82,7 @@ func TestTheContractThroughPgBouncer(t *testing.T) {
 			}
 		},
 		Peer: func(_ *testing.T, s store.Store) store.Store {
-			return sessionstore.NewPostgres(front, s.(*aged).expiry, timeout)
+			return postgres.New(front, s.(*aged).expiry, timeout)
 		},
 	})
 }
@@ -89,7 +90,7 @@ func TestTheContractThroughPgBouncer(t *testing.T) {
 // Two hundred callers share two connections to Postgres, and each gets its own answers.
 func TestTwoHundredCallersOverTwoConnections(t *testing.T) {
 	direct, through := pooled(t)
-	inner := sessionstore.NewPostgres(open(t, with(through, execMode+"&pool_max_conns=50")), store.Expiry{Idle: time.Hour, Absolute: time.Hour}, timeout)
+	inner := postgres.New(open(t, with(through, execMode+"&pool_max_conns=50")), store.Expiry{Idle: time.Hour, Absolute: time.Hour}, timeout)
 	var wg sync.WaitGroup
 	for caller := range 200 {
 		wg.Go(func() {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -22,7 +22,7 @@ var daily = store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
 type crew struct {
 	t     *testing.T
 	url   string // for the application's role
-	store *sessionstore.Postgres
+	store *postgres.Store
 	pool  *pgxpool.Pool // the store's
 	sent  *statements
 	admin *pgxpool.Pool // the test's, of a superuser
@@ -38,7 +38,7 @@ func hire(t *testing.T, configure ...func(*pgxpool.Config)) *crew {
 }
 
 // another makes a further store on the same database, as another instance has one.
-func (c *crew) another(patience time.Duration, configure ...func(*pgxpool.Config)) (*sessionstore.Postgres, *pgxpool.Pool, *statements) {
+func (c *crew) another(patience time.Duration, configure ...func(*pgxpool.Config)) (*postgres.Store, *pgxpool.Pool, *statements) {
 	c.t.Helper()
 	sent := &statements{}
 	pool := pgtest.Pool(c.t, c.url, append([]func(*pgxpool.Config){func(pc *pgxpool.Config) {
@@ -46,7 +46,7 @@ func (c *crew) another(patience time.Duration, configure ...func(*pgxpool.Config
 		pc.ConnConfig.Tracer = sent
 		pc.ConnConfig.RuntimeParams["application_name"] = "sessionstore"
 	}}, configure...)...)
-	return sessionstore.NewPostgres(pool, daily, patience), pool, sent
+	return postgres.New(pool, daily, patience), pool, sent
 }
 
 func value(v any) json.RawMessage {

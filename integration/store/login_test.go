@@ -8,6 +8,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -59,7 +60,7 @@ func TestOneSessionIsRotatedOnce(t *testing.T) {
 	peer, _, _ := c.another(timeout)
 	var won atomic.Int32
 	c.together(100, c.jamRotates(), func(ctx context.Context, i int) {
-		inner := []*sessionstore.Postgres{c.store, peer}[i%2]
+		inner := []*postgres.Store{c.store, peer}[i%2]
 		switch _, err := inner.Rotate(ctx, id, testkit.NewID(), store.Change{UserID: "alice"}); {
 		case err == nil:
 			won.Add(1)

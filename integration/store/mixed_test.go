@@ -5,7 +5,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -24,7 +24,7 @@ func TestTwoInstancesNeitherDeadlockNorLose(t *testing.T) {
 	backwards := slices.Clone(ids)
 	slices.Reverse(backwards)
 	sides := []struct {
-		store *sessionstore.Postgres
+		store *postgres.Store
 		ids   []store.ID
 		name  string
 	}{{c.store, ids, "a"}, {peer, backwards, "b"}}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
@@ -26,7 +27,7 @@ func subject(pool, admin *pgxpool.Pool) storetest.Subject {
 		New: func(t *testing.T, e store.Expiry) store.Store {
 			pgtest.Exec(t, admin, "TRUNCATE pgsession.sessions, pgsession.marks")
 			pgtest.Exec(t, admin, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
-			return &aged{sessionstore.NewPostgres(pool, e, timeout), e}
+			return &aged{postgres.New(pool, e, timeout), e}
 		},
 		Age: func(t *testing.T, _ store.Store, id store.ID, d time.Duration) {
 			if pgtest.Exec(t, admin, pgtest.Age, id[:], d.Seconds()) != 1 {
@@ -34,14 +35,14 @@ func subject(pool, admin *pgxpool.Pool) storetest.Subject {
 			}
 		},
 		Peer: func(_ *testing.T, s store.Store) store.Store {
-			return sessionstore.NewPostgres(pool, s.(*aged).expiry, timeout)
+			return postgres.New(pool, s.(*aged).expiry, timeout)
 		},
 	}
 }
 
 // aged is a store that remembers the expiry it was made with, for its peer.
 type aged struct {
-	*sessionstore.Postgres
+	*postgres.Store
 	expiry store.Expiry
 }
 
@@ -57,11 +58,11 @@ func TestPostgresKeepsTheContract(t *testing.T) {
 }
 
 // open makes a store with the application's role, and a superuser's pool beside it.
-func open(t *testing.T) (*sessionstore.Postgres, *pgxpool.Pool) {
+func open(t *testing.T) (*postgres.Store, *pgxpool.Pool) {
 	t.Helper()
 	databaseURL := pgtest.Database(t)
 	pool := pgtest.Pool(t, pgtest.Application(t, databaseURL))
-	return sessionstore.NewPostgres(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout), pgtest.Pool(t, databaseURL)
+	return postgres.New(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout), pgtest.Pool(t, databaseURL)
 }
 
 func create(t *testing.T, inner store.Store, id byte) store.Record {

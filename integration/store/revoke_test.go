@@ -13,6 +13,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -34,7 +35,7 @@ func TestARevokeOfManyOutlastsTheStoreTimeout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			databaseURL := pgtest.Database(t)
 			admin, pool := pgtest.Pool(t, databaseURL), pgtest.Pool(t, pgtest.Application(t, databaseURL))
-			store := sessionstore.NewPostgres(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, short)
+			store := postgres.New(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, short)
 			fill(t, admin, "ada", many)
 			fill(t, admin, "eve", 3)
 			pgtest.Exec(t, admin, `CREATE FUNCTION public.slowly() RETURNS trigger LANGUAGE plpgsql AS
@@ -77,7 +78,7 @@ func TestARevokeOfManyOutlastsTheStoreTimeout(t *testing.T) {
 func TestARevokeOfAllDoesNotDeadlock(t *testing.T) {
 	databaseURL := pgtest.Database(t)
 	admin, pool := pgtest.Pool(t, databaseURL), pgtest.Pool(t, pgtest.Application(t, databaseURL))
-	inner := sessionstore.NewPostgres(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout)
+	inner := postgres.New(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout)
 	for range 6 {
 		fill(t, admin, "ada", 1500)
 		fill(t, admin, "eve", 1500)
@@ -140,7 +141,7 @@ func TestARevokeOfManyDoesNotReadAgainWhatItEnded(t *testing.T) {
 	const many = 20_000
 	databaseURL := pgtest.Database(t)
 	admin, pool := pgtest.Pool(t, databaseURL), pgtest.Pool(t, pgtest.Application(t, databaseURL))
-	inner := sessionstore.NewPostgres(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout)
+	inner := postgres.New(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout)
 	pgtest.Exec(t, admin, "ALTER TABLE pgsession.sessions SET (autovacuum_enabled = false)")
 	fill(t, admin, "ada", many)
 	fill(t, admin, "eve", many)

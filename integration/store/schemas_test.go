@@ -7,6 +7,7 @@ import (
 
 	"github.com/reporadar/pgsession/db"
 	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
@@ -20,7 +21,7 @@ func TestTheContractInASchemaOfAnotherName(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := func(t *testing.T, e store.Expiry) *aged {
-		store, err := sessionstore.NewPostgresIn(pool, name, e, timeout)
+		store, err := postgres.NewIn(pool, name, e, timeout)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,8 +51,8 @@ func TestTwoSchemasInOneDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	hour := store.Expiry{Idle: time.Hour, Absolute: time.Hour}
-	one := sessionstore.NewPostgres(pool, hour, timeout)
-	other, err := sessionstore.NewPostgresIn(pool, "other", hour, timeout)
+	one := postgres.New(pool, hour, timeout)
+	other, err := postgres.NewIn(pool, "other", hour, timeout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,7 @@ func TestTwoSchemasInOneDatabase(t *testing.T) {
 func TestAHostileSchemaNameIsRefused(t *testing.T) {
 	pool := pgtest.Pool(t, pgtest.EmptyDatabase(t))
 	for _, name := range []string{"", "a.b", `"x"`, "x; drop schema public", "Upper", "pg_x", "select", "public", "é"} {
-		if _, err := sessionstore.NewPostgresIn(pool, name, store.Expiry{}, timeout); err == nil {
+		if _, err := postgres.NewIn(pool, name, store.Expiry{}, timeout); err == nil {
 			t.Errorf("%q is taken for the name of a schema", name)
 		}
 	}

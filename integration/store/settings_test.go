@@ -14,6 +14,7 @@ import (
 
 	"github.com/reporadar/pgsession/db"
 	"github.com/reporadar/pgsession/integration/internal/testkit"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -118,7 +119,7 @@ func (c *crew) useIn(ctx context.Context, mode pgx.QueryExecMode) error {
 	}
 	pc.MaxConns = 2
 	pc.ConnConfig.DefaultQueryExecMode = mode
-	sessionstore.ConfigurePool(pc)
+	postgres.ConfigurePool(pc)
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -123,7 +124,7 @@ func TestTouchesAreHeapOnly(t *testing.T) {
 	roles := pgtest.NewRolesOn(t, server.URL)
 	touching := roles.Pool(t, roles.App)
 	week := store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
-	inner := sessionstore.NewPostgres(touching, week, timeout)
+	inner := postgres.New(touching, week, timeout)
 	const (
 		sessions = 2000
 		passes   = 60

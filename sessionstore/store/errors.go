@@ -17,6 +17,20 @@ var (
 	// harm. It comes with ErrUnavailable, or with the error of a context that ended.
 	ErrOutcomeUnknown = errors.New("the change was sent and not answered: it may have been made")
 
+	// ErrOutage: the store as a whole is unavailable, and not for this call
+	// alone. It is an ErrUnavailable too. A Manager's emergency begins after
+	// several in a row.
+	ErrOutage = fmt.Errorf("%w: outage", ErrUnavailable)
+
+	// ErrBrokenRow: the session's row holds what the library never writes. It is
+	// an ErrUnavailable too, and concerns this session alone.
+	ErrBrokenRow = fmt.Errorf("%w: row unusable", ErrUnavailable)
+
+	// ErrConstraint: the values break a constraint of the table, such as the
+	// bound of the data's size. It is an ErrUnavailable too; the same call fails
+	// again.
+	ErrConstraint = fmt.Errorf("%w: constraint violated", ErrUnavailable)
+
 	// ErrNotFound: the session was revoked, expired or never existed.
 	ErrNotFound = errors.New("session not found")
 

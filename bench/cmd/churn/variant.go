@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/bench/internal/rows"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/postgres"
 )
 
 // variant is the table with some of its settings changed.
@@ -63,7 +63,7 @@ func (v variant) measure(ctx context.Context, server string, m mix) (o outcome, 
 		return o, err
 	}
 	defer pool.Close()
-	c.store = sessionstore.NewPostgres(pool, m.expiry(), time.Minute)
+	c.store = postgres.New(pool, m.expiry(), time.Minute)
 	if o.before, err = sizesOf(ctx, d); err != nil {
 		return o, err
 	}

@@ -8,13 +8,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/bench/internal/rows"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Library is this library's store, with its default timeouts.
 type Library struct {
-	Store *sessionstore.Postgres
+	Store *postgres.Store
 	pool  *pgxpool.Pool
 }
 
@@ -32,7 +32,7 @@ func NewLibrary(ctx context.Context, d *rows.Database) (*Library, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := sessionstore.NewPostgres(pool, Expiry, 5*time.Second)
+	store := postgres.New(pool, Expiry, 5*time.Second)
 	return &Library{Store: store, pool: pool}, nil
 }
 
@@ -70,7 +70,7 @@ func (l *Library) Close() error {
 }
 
 type libraryLogin struct {
-	store *sessionstore.Postgres
+	store *postgres.Store
 	id    store.ID
 }
 

@@ -1,0 +1,86 @@
+package cookie
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// maxSpellings bounds how many cookies of our name a login clears.
+const maxSpellings = 16
+
+// ClearOthers clears the cookies of our name that other hosts, another
+// configuration or another path may have set, and that the browser sends beside
+// ours: host-only and for each parent domain, for "/" and the prefixes of the
+// request's path. A __Host- cookie has one spelling.
+func (c *Codec) ClearOthers(h http.Header, r *http.Request, hosts []string, secure bool) {
+	if strings.HasPrefix(c.Cfg.Name, "__Host-") {
+		return
+	}
+	n, domains := 0, cookieDomains(hosts)
+	for _, path := range cookiePaths(r) {
+		for _, domain := range domains {
+			if domain == strings.ToLower(strings.TrimPrefix(c.Cfg.Domain, ".")) && path == c.Cfg.Path {
+				continue
+			}
+			if n++; n > maxSpellings {
+				return
+			}
+			cookie := c.cookie(secure)
+			cookie.Domain, cookie.Path, cookie.MaxAge, cookie.Partitioned = domain, path, -1, false
+			h.Add("Set-Cookie", cookie.String())
+		}
+	}
+}
+
+// cookieDomains are the domains that a cookie for these hosts can have: none,
+// which is the host alone, a host and its parents.
+func cookieDomains(hosts []string) []string {
+	domains := []string{""}
+	for _, host := range hosts {
+		name := strings.ToLower(hostname(host))
+		if _, err := netip.ParseAddr(name); err == nil || !plain(name) {
+			continue
+		}
+		for strings.Contains(name, ".") {
+			if !slices.Contains(domains, name) {
+				domains = append(domains, name)
+			}
+			_, name, _ = strings.Cut(name, ".")
+		}
+	}
+	return domains
+}
+
+// hostname is a Host header without its port.
+func hostname(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		host = host[:i]
+	}
+	return strings.Trim(host, "[]")
+}
+
+// plain reports whether a name has nothing but what a host may have.
+func plain(name string) bool {
+	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == "" && !strings.Contains(name, "..")
+}
+
+// cookiePaths are the paths of a cookie that a browser sends with a request:
+// "/", and each prefix of its path, with and without the slash at its end.
+func cookiePaths(r *http.Request) []string {
+	paths := []string{"/"}
+	path := r.URL.EscapedPath()
+	if strings.ContainsAny(path, "; ") {
+		return paths
+	}
+	for i := 1; i < len(path); i++ {
+		if path[i] == '/' {
+			paths = append(paths, path[:i], path[:i+1])
+		}
+	}
+	if len(path) > 1 && !strings.HasSuffix(path, "/") {
+		paths = append(paths, path)
+	}
+	return paths
+}

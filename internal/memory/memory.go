@@ -1,0 +1,441 @@
+// Package memory is the store in the memory of this process: for emergencies,
+// development and tests.
+package memory
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/reporadar/pgsession/internal/object"
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
+
+// Alive implements [store.Store].
+func (m *Store) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.ID, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	for _, id := range ids {
+		if _, err := m.alive(id, now); err == nil {
+			alive = append(alive, id)
+		} else {
+			ended = append(ended, id)
+		}
+	}
+	return alive, ended, nil
+}
+
+// markLifetime is for how long a mark counts: no session is older. The
+// migrations say the same.
+const markLifetime = 400 * 24 * time.Hour
+
+// defaultMemoryLimit at the largest data size comes to some gigabytes, at an ordinary one to some hundred megabytes.
+const defaultMemoryLimit = 100_000
+
+// Store keeps sessions in this process: for tests, for trying things out and for emergencies. They end with the
+// process and no other instance knows them. It is safe for concurrent use.
+type Store struct {
+	expiry  store.Expiry
+	options Options
+
+	mu        sync.Mutex
+	sessions  map[store.ID]store.Record
+	users     map[store.ID]struct{} // those of the sessions that have a user
+	bytes     int
+	anonymous int                     // of bytes, what sessions without a user take
+	marks     map[string][]store.Mark // by user id, those of all users by ""
+	lastPrune time.Time
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Options bound what a store holds. The zero value is 100,000 sessions of
+// any size.
+type Options struct {
+	// Sessions is the most sessions that the store holds; 0 is 100,000. Beyond
+	// it, Create returns [store.ErrUnavailable].
+	Sessions int
+	// Bytes is roughly the most that the sessions take; 0 is no bound.
+	Bytes int
+	// ReserveHalf leaves sessions without a user at most half of Sessions and
+	// Bytes.
+	ReserveHalf bool
+	// Emergency sets Record.Emergency in each record.
+	Emergency bool
+}
+
+// New makes an empty store.
+func New(expiry store.Expiry, options Options) *Store {
+	if options.Sessions <= 0 {
+		options.Sessions = defaultMemoryLimit
+	}
+	return &Store{
+		expiry: expiry, options: options, sessions: map[store.ID]store.Record{}, users: map[store.ID]struct{}{}, marks: map[string][]store.Mark{},
+	}
+}
+
+// Format writes what the store is, and nothing of what it holds.
+func (m *Store) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessionstore.Memory") }
+
+// Name is "memory".
+func (m *Store) Name() string { return "memory" }
+
+// Create implements [store.Store].
+func (m *Store) Create(ctx context.Context, d store.Draft) (store.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return store.Record{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, taken := m.sessions[d.ID]; taken {
+		return store.Record{}, store.ErrExists
+	}
+	if err := m.full(d.UserID); err != nil {
+		return store.Record{}, err
+	}
+	now := time.Now()
+	if m.crowded(d.UserID, d.MaxSessions, d.ID, now) {
+		return store.Record{}, store.ErrTooManySessions
+	}
+	born := now.Add(-d.Age)
+	rec := store.Record{
+		ID: d.ID, UserID: d.UserID, Data: bytes.Clone(d.Data), Version: 1,
+		CreatedAt: born, LastSeenAt: now, AbsoluteExpiresAt: born.Add(m.expiry.Absolute), Client: d.Client, Emergency: m.options.Emergency,
+	}
+	if len(rec.Data) == 0 {
+		rec.Data = json.RawMessage("{}")
+	}
+	if d.UserID != "" {
+		rec.AuthenticatedAt, rec.Began = born, d.Began
+		if m.refuses(d.UserID, d.Began.In(&rec), now) {
+			return store.Record{}, store.ErrRevoked
+		}
+	}
+	from := now
+	if m.expiry.Fixed {
+		from = born
+	}
+	rec.ExpiresAt = deadline(m.expiry, from, rec.AbsoluteExpiresAt)
+	rec.ValidatedAt = now
+	return rec, m.put(rec)
+}
+
+// Load implements [store.Store].
+func (m *Store) Load(ctx context.Context, id store.ID, _ int64) (store.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return store.Record{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rec, err := m.alive(id, time.Now())
+	if _, there := m.sessions[id]; there && err != nil {
+		err = store.ErrExpired
+	}
+	return rec, err
+}
+
+// Save implements [store.Store].
+func (m *Store) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return store.Record{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	rec, err := m.alive(id, now)
+	if err != nil {
+		return store.Record{}, err
+	}
+	if m.crowded(c.UserID, c.MaxSessions, id, now) {
+		return store.Record{}, store.ErrTooManySessions
+	}
+	if c.DropData || c.UserID != "" && rec.UserID != "" && rec.UserID != c.UserID {
+		rec.Data = nil
+	}
+	rec.Data = patch(rec.Data, c)
+	rec.Version++
+	if c.UserID != "" {
+		rec.UserID, rec.AuthenticatedAt, rec.Began = c.UserID, now, c.Began
+	}
+	if (c.UserID != "" || !c.Began.IsZero()) && rec.UserID != "" && m.refuses(rec.UserID, c.Began.In(&rec), now) {
+		if c.UserID == "" {
+			m.drop(id) // it was logged in already
+		}
+		return store.Record{}, store.ErrRevoked
+	}
+	rec = used(m.expiry, rec, c.Client, now)
+	return rec, m.put(rec)
+}
+
+// Rotate implements [store.Store].
+func (m *Store) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return store.Record{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	rec, err := m.alive(old, now)
+	if err != nil {
+		return store.Record{}, err
+	}
+	if _, taken := m.sessions[id]; taken {
+		return store.Record{}, store.ErrExists
+	}
+	if m.crowded(c.UserID, c.MaxSessions, old, now) {
+		return store.Record{}, store.ErrTooManySessions
+	}
+	if c.DropData {
+		rec.Data = nil
+	}
+	if c.UserID != "" {
+		if rec.UserID != "" && rec.UserID != c.UserID {
+			rec.Data = nil
+		}
+		rec.UserID, rec.AuthenticatedAt, rec.CreatedAt, rec.Began = c.UserID, now, now, c.Began
+		if m.refuses(rec.UserID, c.Began.In(&rec), now) {
+			return store.Record{}, store.ErrRevoked
+		}
+		rec.AbsoluteExpiresAt = now.Add(m.expiry.Absolute)
+		rec.ExpiresAt = deadline(m.expiry, now, rec.AbsoluteExpiresAt)
+	}
+	rec.ID = id
+	rec.Data = patch(rec.Data, c)
+	rec.Version++
+	rec = used(m.expiry, rec, c.Client, now)
+	was := m.sessions[old]
+	m.drop(old)
+	if err := m.put(rec); err != nil {
+		_ = m.put(was)
+		return store.Record{}, err
+	}
+	return rec, nil
+}
+
+// Touch implements [store.Store].
+func (m *Store) Touch(ctx context.Context, touches []store.Touch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	for _, t := range touches {
+		if rec, err := m.alive(t.ID, now); err == nil {
+			_ = m.put(used(m.expiry, rec, t.Client, now)) // without room it is forgotten, as a touch may be
+		}
+	}
+	return nil
+}
+
+// Delete implements [store.Store].
+func (m *Store) Delete(ctx context.Context, id store.ID) (store.Revocation, error) {
+	if err := ctx.Err(); err != nil {
+		return store.Revocation{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.drop(id)
+	return store.Revocation{Committed: true, CacheAcked: true}, nil
+}
+
+// Prune implements [store.Store].
+func (m *Store) Prune(ctx context.Context, max int) (int, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, false, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, n := time.Now(), 0
+	for id, rec := range m.sessions {
+		if n < max && !rec.ExpiresAt.After(now) {
+			m.drop(id)
+			n++
+		}
+	}
+	for key, marks := range m.marks {
+		marks = slices.DeleteFunc(marks, func(mark store.Mark) bool { return mark.RevokedAt.Before(now.Add(-markLifetime)) })
+		if m.marks[key] = marks; len(marks) == 0 {
+			delete(m.marks, key)
+		}
+	}
+	m.lastPrune = now
+	return n, true, nil
+}
+
+// Stats implements [store.Store]. It is always exact.
+func (m *Store) Stats(ctx context.Context, _ bool) (store.Stats, error) {
+	if err := ctx.Err(); err != nil {
+		return store.Stats{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	s := store.Stats{Total: int64(len(m.sessions)), Exact: true, LastPruneAt: m.lastPrune, CountedAt: now}
+	for _, rec := range m.sessions {
+		if rec.ExpiresAt.After(now) {
+			s.Active++
+		}
+	}
+	s.Expired = s.Total - s.Active
+	return s, nil
+}
+
+// full reports that another session would be one too many.
+func (m *Store) full(userID string) error {
+	switch {
+	case len(m.sessions) >= m.options.Sessions:
+		return fmt.Errorf("%w: the memory store holds its limit of %d sessions", store.ErrUnavailable, m.options.Sessions)
+	case m.options.ReserveHalf && userID == "" && len(m.sessions)-len(m.users) >= m.options.Sessions/2:
+		return fmt.Errorf("%w: the memory store holds its limit of %d sessions without a user", store.ErrUnavailable, m.options.Sessions/2)
+	}
+	return nil
+}
+
+// put keeps a record, if there is room for its bytes.
+func (m *Store) put(rec store.Record) error {
+	n := size(rec)
+	was, there := m.sessions[rec.ID]
+	grows := n
+	if there {
+		grows -= size(was)
+	}
+	switch {
+	case m.options.Bytes == 0 || grows <= 0:
+	case m.bytes+grows > m.options.Bytes:
+		return fmt.Errorf("%w: the memory store holds its limit of %d bytes", store.ErrUnavailable, m.options.Bytes)
+	case m.options.ReserveHalf && rec.UserID == "" && m.anonymous+grows > m.options.Bytes/2:
+		return fmt.Errorf("%w: the memory store holds its limit of %d bytes without a user", store.ErrUnavailable, m.options.Bytes/2)
+	}
+	m.drop(rec.ID)
+	m.bytes += n
+	if m.sessions[rec.ID] = rec; rec.UserID != "" {
+		m.users[rec.ID] = struct{}{}
+	} else {
+		m.anonymous += n
+	}
+	return nil
+}
+
+func (m *Store) drop(id store.ID) {
+	rec, ok := m.sessions[id]
+	if !ok {
+		return
+	}
+	n := size(rec)
+	m.bytes -= n
+	if rec.UserID == "" {
+		m.anonymous -= n
+	}
+	delete(m.sessions, id)
+	delete(m.users, id)
+}
+
+// size is roughly what a record takes in memory.
+func size(rec store.Record) int {
+	const fixed = 512
+	return fixed + len(rec.Data) + len(rec.UserID) + len(rec.UserAgent)
+}
+
+func (m *Store) Holds(id store.ID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.sessions[id]
+	return ok
+}
+
+// Forget is Delete whatever has become of the caller.
+func (m *Store) Forget(id store.ID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.drop(id)
+}
+
+func (m *Store) Len() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.sessions)
+}
+
+// Some is up to n of the sessions, alive or not, those with a user first, and
+// none of those to pass over.
+func (m *Store) Some(n int, over map[store.ID]struct{}) []store.Record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	records := make([]store.Record, 0, min(n, len(m.sessions)))
+	for id := range m.users {
+		if _, pass := over[id]; !pass && len(records) < n {
+			records = append(records, m.sessions[id])
+		}
+		if len(records) == n {
+			return records
+		}
+	}
+	for id, rec := range m.sessions {
+		if _, pass := over[id]; !pass && rec.UserID == "" {
+			records = append(records, rec)
+		}
+		if len(records) == n {
+			break
+		}
+	}
+	return records
+}
+
+func (m *Store) alive(id store.ID, now time.Time) (store.Record, error) {
+	rec, ok := m.sessions[id]
+	if !ok || !rec.ExpiresAt.After(now) {
+		return store.Record{}, store.ErrNotFound
+	}
+	rec.ValidatedAt = now
+	return rec, nil
+}
+
+// used is a record after a use: what the SQL statements compute with now() and date_bin.
+func used(e store.Expiry, rec store.Record, c store.Client, now time.Time) store.Record {
+	rec.Client = rec.Client.Merge(c)
+	if now.After(rec.LastSeenAt) {
+		rec.LastSeenAt = now
+	}
+	if d := deadline(e, now, rec.AbsoluteExpiresAt); !e.Fixed && d.After(rec.ExpiresAt) {
+		rec.ExpiresAt = d
+	}
+	rec.ValidatedAt = now
+	return rec
+}
+
+// deadline is the idle deadline of a use, rounded up to the resolution, and never past the absolute one.
+func deadline(e store.Expiry, now, absolute time.Time) time.Time {
+	d := now.Add(e.Idle).UnixMicro()
+	step := e.Resolution().Microseconds()
+	if rest := d % step; rest != 0 {
+		d += step - rest
+	}
+	if idle := time.UnixMicro(d); idle.Before(absolute) {
+		return idle
+	}
+	return absolute
+}
+
+// patch applies a change to data as Postgres's jsonb operators do.
+func patch(data json.RawMessage, c store.Change) json.RawMessage {
+	if len(c.Set) == 0 && len(c.Removed) == 0 && len(data) > 0 {
+		return data
+	}
+	values, _ := object.Decode(data)
+	for _, k := range c.Removed {
+		delete(values, k)
+	}
+	maps.Copy(values, c.Set)
+	return object.Encode(values)
+}

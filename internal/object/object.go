@@ -1,0 +1,118 @@
+// Package object reads and writes a session's data: one JSON object, a member
+// for each key.
+package object
+
+import (
+	"encoding/json"
+	"iter"
+)
+
+// Raw is a session's data, read in place: a handler that asks for one value of ten pays for one. It is written for
+// JSON that a store has checked; at anything else it stops.
+type Raw json.RawMessage
+
+// Get finds a member.
+func (o Raw) Get(key string) (json.RawMessage, bool) {
+	for name, value := range o.Members() {
+		if nameIs(name, key) {
+			return json.RawMessage(value), true
+		}
+	}
+	return nil, false
+}
+
+// Members yields the members in order, the names as JSON strings.
+func (o Raw) Members() iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		i := o.space(0)
+		if i == len(o) || o[i] != '{' {
+			return
+		}
+		for i < len(o) && (o[i] == '{' || o[i] == ',') {
+			from := o.space(i + 1)
+			to := o.value(from)
+			colon := o.space(to)
+			if to == from || o[from] != '"' || colon == len(o) || o[colon] != ':' {
+				return
+			}
+			start := o.space(colon + 1)
+			i = o.value(start)
+			if i == start || !yield(o[from:to], o[start:i]) {
+				return
+			}
+			i = o.space(i)
+		}
+	}
+}
+
+// space is where white space that begins at i ends.
+func (o Raw) space(i int) int {
+	for i < len(o) && (o[i] == ' ' || o[i] == '\t' || o[i] == '\n' || o[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// value is where the value that begins at i ends.
+func (o Raw) value(i int) int {
+	for depth := 0; i < len(o); {
+		switch o[i] {
+		case '"':
+			i = o.text(i)
+		case '{', '[':
+			depth++
+			i++
+		case '}', ']':
+			if depth == 0 {
+				return i
+			}
+			depth--
+			i++
+		case ',', ' ', '\t', '\n', '\r', ':':
+			if depth == 0 {
+				return i
+			}
+			i++
+			continue
+		default:
+			i++
+			continue // a number or a word goes on
+		}
+		if depth == 0 {
+			return i
+		}
+	}
+	return i
+}
+
+// text is where the string that begins at i ends.
+func (o Raw) text(i int) int {
+	for i++; i < len(o); i++ {
+		switch o[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(o)
+}
+
+// nameIs compares a JSON string with a key.
+func nameIs(name []byte, key string) bool {
+	if len(name) < 2 {
+		return false
+	}
+	plain := name[1 : len(name)-1]
+	for _, c := range plain {
+		if c == '\\' {
+			return Unquote(name) == key
+		}
+	}
+	return string(plain) == key
+}
+
+func Unquote(name []byte) (s string) {
+	_ = json.Unmarshal(name, &s)
+	return s
+}

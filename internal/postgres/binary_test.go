@@ -1,0 +1,258 @@
+package postgres
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"math"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
+
+func int64Bytes(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
+
+// at is a timestamptz so many microseconds after Postgres's epoch.
+func at(µs int64) (time.Time, []byte) {
+	return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(µs) * time.Microsecond), int64Bytes(µs)
+}
+
+func inet(addr netip.Addr, bits int) []byte {
+	raw := addr.AsSlice()
+	return append([]byte{2, byte(bits), 0, byte(len(raw))}, raw...)
+}
+
+// rawRow is a record and its row as Postgres sends it.
+func rawRow() (store.Record, [][]byte) {
+	rec := store.Record{ID: store.ID{1, 2, 31: 3}, UserID: "anna", Version: 7, Data: []byte(`{"a": 1}`)}
+	rec.Client = store.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "browser/1"}
+	row := make([][]byte, len(columns))
+	rec.CreatedAt, row[columnCreated] = at(-1)
+	rec.LastSeenAt, row[columnLastSeen] = at(816_393_600_123_456)
+	rec.ExpiresAt, row[columnExpires] = at(816_393_600_000_001)
+	rec.AbsoluteExpiresAt, row[columnAbsoluteExpires] = at(816_393_700_000_000)
+	rec.AuthenticatedAt, row[columnAuthenticated] = at(5)
+	rec.ValidatedAt, row[columnValidated] = at(816_393_600_999_999)
+	row[columnVersion], row[columnID], row[columnData] = int64Bytes(7), rec.ID[:], bytes.Clone(rec.Data)
+	row[columnUserID], row[columnIP], row[columnUserAgent] = []byte("anna"), inet(rec.IP, 32), []byte("browser/1")
+	return rec, row
+}
+
+// sameRecord compares times as instants.
+func sameRecord(a, b store.Record) bool {
+	for _, pair := range [][2]*time.Time{
+		{&a.CreatedAt, &b.CreatedAt},
+		{&a.AuthenticatedAt, &b.AuthenticatedAt},
+		{&a.LastSeenAt, &b.LastSeenAt},
+		{&a.ExpiresAt, &b.ExpiresAt},
+		{&a.AbsoluteExpiresAt, &b.AbsoluteExpiresAt},
+		{&a.ValidatedAt, &b.ValidatedAt},
+	} {
+		if !pair[0].Equal(*pair[1]) {
+			return false
+		}
+	}
+	return a.ID == b.ID && a.UserID == b.UserID && a.Version == b.Version && a.Client == b.Client && bytes.Equal(a.Data, b.Data)
+}
+
+func TestDecodeRow(t *testing.T) {
+	want, row := rawRow()
+	var got store.Record
+	if readRecord(&got, row, &binaryDecoder) != noColumn || !sameRecord(got, want) {
+		t.Fatalf("decoded %+v, want %+v", got, want)
+	}
+	for _, column := range row {
+		clear(column) // as pgx does with the next row
+	}
+	if !sameRecord(got, want) {
+		t.Error("a record changes when the row that it was read from is overwritten")
+	}
+}
+
+func TestDecodeRowOfAnonymousVisitor(t *testing.T) {
+	want, row := rawRow()
+	want.UserID, want.Client, want.AuthenticatedAt = "", store.Client{}, time.Time{}
+	for _, null := range []int{columnUserID, columnIP, columnUserAgent, columnAuthenticated} {
+		row[null] = nil
+	}
+	var got store.Record
+	if readRecord(&got, row, &binaryDecoder) != noColumn || !sameRecord(got, want) {
+		t.Errorf("decoded %+v, want %+v", got, want)
+	}
+}
+
+func TestDecodeAddress(t *testing.T) {
+	v6 := netip.MustParseAddr("2001:db8::1")
+	for name, c := range map[string]struct {
+		raw  []byte
+		want netip.Addr
+	}{
+		"IPv6":         {inet(v6, 128), v6},
+		"a network":    {inet(v6, 64), netip.Addr{}},
+		"half of one":  {inet(v6, 128)[:12], netip.Addr{}},
+		"nothing":      {[]byte{}, netip.Addr{}},
+		"only a start": {[]byte{2, 32, 0}, netip.Addr{}},
+	} {
+		var got netip.Addr
+		ok := decodeAddr(&got, c.raw)
+		if ok != c.want.IsValid() || (ok && got != c.want) {
+			t.Errorf("%s: %v, %t", name, got, ok)
+		}
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(row [][]byte)
+		want  int
+	}{
+		"a short id":            {func(row [][]byte) { row[columnID] = row[columnID][:31] }, columnID},
+		"a short version":       {func(row [][]byte) { row[columnVersion] = row[columnVersion][:4] }, columnVersion},
+		"no version":            {func(row [][]byte) { row[columnVersion] = nil }, columnVersion},
+		"version 0":             {func(row [][]byte) { row[columnVersion] = int64Bytes(0) }, columnVersion},
+		"no data":               {func(row [][]byte) { row[columnData] = nil }, columnData},
+		"an array":              {func(row [][]byte) { row[columnData] = []byte("[]") }, columnData},
+		"null":                  {func(row [][]byte) { row[columnData] = []byte("null") }, columnData},
+		"no deadline":           {func(row [][]byte) { row[columnExpires] = nil }, columnExpires},
+		"minus infinity":        {func(row [][]byte) { row[columnAuthenticated] = int64Bytes(math.MinInt64) }, columnAuthenticated},
+		"an endless login":      {func(row [][]byte) { row[columnAuthenticated] = int64Bytes(math.MaxInt64) }, columnAuthenticated},
+		"an endless beginning":  {func(row [][]byte) { row[columnCreated] = int64Bytes(math.MaxInt64) }, columnCreated},
+		"a use that never ends": {func(row [][]byte) { row[columnLastSeen] = int64Bytes(math.MaxInt64) }, columnLastSeen},
+		"4713 BC":               {func(row [][]byte) { row[columnCreated] = int64Bytes(-211_813_488_000_000_000) }, columnCreated},
+		"a network":             {func(row [][]byte) { row[columnIP][1] = 24 }, columnIP},
+		"no time of the server": {func(row [][]byte) { row[columnValidated] = nil }, columnValidated},
+	} {
+		rec, row := rawRow()
+		c.spoil(row)
+		if got := readRecord(&store.Record{}, row, &binaryDecoder); got != c.want {
+			t.Errorf("%s: column %d, want %d", name, got, c.want)
+		}
+		broken := brokenOf(&store.Record{}, row, &binaryDecoder, c.want)
+		wantHandle := rec.ID.Handle()
+		if c.want == columnID {
+			wantHandle = ""
+		}
+		if broken.err.handle != wantHandle || !errors.Is(broken.err, store.ErrUnavailable) || errors.Is(broken.err, store.ErrOutage) {
+			t.Errorf("%s: %v", name, broken.err)
+		}
+	}
+}
+
+func TestInfiniteDeadlineIsTheFurthestDate(t *testing.T) {
+	for name, µs := range map[string]int64{"infinity": math.MaxInt64, "year 294276": 9_223_371_331_199_999_999} {
+		_, row := rawRow()
+		row[columnExpires], row[columnAbsoluteExpires] = int64Bytes(µs), int64Bytes(µs)
+		var got store.Record
+		if bad := readRecord(&got, row, &binaryDecoder); bad != noColumn || !got.ExpiresAt.Equal(furthest) || !got.AbsoluteExpiresAt.Equal(furthest) {
+			t.Errorf("%s: column %d, %v, %v", name, bad, got.ExpiresAt, got.AbsoluteExpiresAt)
+		}
+		kiribati := time.FixedZone("UTC+14", 14*60*60)
+		if _, err := got.ExpiresAt.In(kiribati).MarshalJSON(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if coherence.At(got.ExpiresAt) <= coherence.At(got.ValidatedAt) {
+			t.Errorf("%s: expired in the cache", name)
+		}
+	}
+}
+
+func TestDecodeTextTimes(t *testing.T) {
+	d := textDecoder(pgtype.NewMap())
+	for text, want := range map[string]time.Time{
+		"infinity":                      furthest,
+		"294276-12-31 23:59:59.9+00":    furthest,
+		"10000-01-01 00:00:00+00":       furthest,
+		"2026-11-29 17:46:50.000123+00": time.Date(2026, 11, 29, 17, 46, 50, 123000, time.UTC),
+		"2026-11-29 17:46:50-03:30":     time.Date(2026, 11, 29, 21, 16, 50, 0, time.UTC),
+		"-infinity":                     {},
+		"4713-01-01 00:00:00+00 BC":     {},
+		"0001-01-01 00:00:00+00 BC":     {},
+		"29.11.2026 17:46:50.1 UTC":     {}, // DateStyle German
+		"":                              {},
+	} {
+		var got time.Time
+		if ok := d.time(&got, []byte(text)); ok == want.IsZero() || ok && !got.Equal(want) {
+			t.Errorf("%q: %v, %t", text, got, ok)
+		}
+	}
+}
+
+func TestDecodeBytea(t *testing.T) {
+	for text, want := range map[string]string{
+		`\x00ff41`: "\x00\xffA", `\x`: "", `\000\377A`: "\x00\xffA", `a\\b`: `a\b`, "": "",
+	} {
+		if got, ok := decodeBytea([]byte(text)); !ok || string(got) != want {
+			t.Errorf("%s: %q, %t", text, got, ok)
+		}
+	}
+	for _, text := range []string{`\x0`, `\xzz`, `\8`, `\`, `\400`} {
+		if got, ok := decodeBytea([]byte(text)); ok {
+			t.Errorf("%s is read as %q", text, got)
+		}
+	}
+	if _, ok := decodeBytea(nil); ok {
+		t.Error("NULL is read")
+	}
+}
+
+func TestDecoderFor(t *testing.T) {
+	fields := make([]pgconn.FieldDescription, len(columns))
+	for i, c := range columns {
+		fields[i].DataTypeOID, fields[i].Format = c.oid, c.format
+	}
+	if d, ok := decoderFor(fields, nil); !ok || d != &binaryDecoder {
+		t.Fatal("the columns of the statements are not readable")
+	}
+	if _, ok := decoderFor(fields[:len(fields)-1], nil); ok {
+		t.Error("a column may be missing")
+	}
+	for i := range fields {
+		text, other := fields[i], fields[i]
+		text.Format ^= 1
+		other.DataTypeOID++
+		for _, f := range []pgconn.FieldDescription{text, other} {
+			saved := fields[i]
+			fields[i] = f
+			if _, ok := decoderFor(fields, nil); ok {
+				t.Errorf("column %d: another format or type is readable", i)
+			}
+			fields[i] = saved
+		}
+	}
+}
+
+func TestBrokenRowsAreLoggedOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		b := brokenRows{Log: slog.New(slog.NewTextHandler(&log, nil))}
+		one, other := store.ID{1}.Handle(), store.ID{2}.Handle()
+		report := func(h store.Handle, want int) {
+			t.Helper()
+			log.Reset()
+			b.report(t.Context(), &rowError{handle: h, problem: "column ip"})
+			if got := strings.Count(log.String(), "session="+string(h)); got != want {
+				t.Errorf("%d lines, want %d: %s", got, want, log.String())
+			}
+		}
+		report(one, 1)
+		report(one, 0)
+		report(other, 1)
+		time.Sleep(brokenRowEvery)
+		report(one, 1)
+		for i := range 2 * maxBrokenRows {
+			b.report(t.Context(), &rowError{handle: store.ID{byte(i), byte(i >> 8), 3}.Handle()})
+		}
+		if len(b.last) > maxBrokenRows {
+			t.Errorf("%d are remembered", len(b.last))
+		}
+	})
+}

@@ -1,0 +1,404 @@
+package postgres
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/reporadar/pgsession/internal/schema"
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
+
+// class is a kind of error, and a row of the table [classes]. Only what stands
+// in that table is repeated or counts as an outage.
+type class int
+
+const (
+	classUnknown  class = iota // every error that no other class names
+	classResult                // no error of Postgres: no such session, too many sessions, another schema
+	classRow                   // a row that can't be decoded
+	classSettings              // a setting of the connection
+
+	classStatement   // a statement error
+	classConflict    // serialization failure, deadlock
+	classStale       // the cached plan is of an older table
+	classUnsupported // the server can't run this statement
+	classMixed       // a pooler mixes prepared statements up
+	classLogin       // the server refuses this user, host or database
+	classBusy        // too many connections
+	classLocked      // another transaction holds the row
+	classStandby     // the server is a standby or read-only
+	classIdle        // the server closed an idle connection
+	classStopping    // the server is shutting down
+	classStarting    // the server is starting up
+	classBroken      // the server, or a pooler, reports a broken connection
+	classDoubt       // the server does not know the outcome
+	classUnreplicated
+	classKept // a trigger or rule keeps a row that was deleted
+
+	classRefused     // connection refused
+	classReset       // connection reset
+	classTimeout     // no reply in time
+	classLost        // end of file, broken pipe
+	classNoSocket    // the socket's file is missing
+	classUnreachable // no route to the host or network
+	classDNS         // the host's name has no address
+	classTLS         // the handshake or the certificate fails
+	classNoTLS       // the server has no TLS
+	classCanceled    // the caller gave up
+
+	numClasses int = iota
+)
+
+// retry says whether a statement that reached the server is sent again.
+type retry int
+
+const (
+	never      retry = iota
+	repeatable       // if it reads, or does the same twice as once
+	always           // it had no effect
+)
+
+// outcome says what a change that reached the server has done.
+type outcome int
+
+const (
+	unclear outcome = iota // committed or not
+	noEffect
+	committed
+)
+
+// outage says when an error means that Postgres is unavailable.
+type outage int
+
+const (
+	noOutage     outage = iota
+	afterContact        // once this process has reached its Postgres
+	anyTime             // and before that
+)
+
+// traits are the columns of the table.
+type traits struct {
+	name    string
+	retry   retry
+	outcome outcome
+	outage  outage
+	// reset: the pool's other connections have the same fault.
+	reset bool
+	// alone: of calls that shared a statement one may be at fault, so each is
+	// made again alone.
+	alone bool
+	// aside: where several hosts fail, another host's error counts.
+	aside bool
+}
+
+var classes = [numClasses]traits{
+	classUnknown:  {name: "unexpected error"},
+	classResult:   {name: "result", outcome: noEffect},
+	classRow:      {name: "row not decoded", outcome: committed},
+	classSettings: {name: "connection setting", outcome: noEffect},
+
+	classStatement:    {name: "statement error", outcome: noEffect, alone: true},
+	classConflict:     {name: "conflict", outcome: noEffect, retry: always, alone: true},
+	classStale:        {name: "stale plan", outcome: noEffect, retry: always, alone: true},
+	classUnsupported:  {name: "not supported", outcome: noEffect, alone: true},
+	classMixed:        {name: "prepared statements mixed up", outcome: noEffect},
+	classLogin:        {name: "login refused", outcome: noEffect},
+	classBusy:         {name: "too many connections", outcome: noEffect},
+	classLocked:       {name: "row locked", outcome: noEffect},
+	classStandby:      {name: "standby", outcome: noEffect, retry: always, reset: true, aside: true},
+	classIdle:         {name: "idle connection closed", outcome: noEffect, retry: always, reset: true},
+	classStopping:     {name: "server shutting down", outcome: noEffect, retry: repeatable, outage: afterContact, reset: true},
+	classStarting:     {name: "server starting up", outcome: noEffect, retry: repeatable, outage: anyTime},
+	classBroken:       {name: "connection broken", retry: repeatable, outage: afterContact},
+	classDoubt:        {name: "outcome unknown"},
+	classUnreplicated: {name: "not replicated"},
+	classKept:         {name: "row not deleted", outcome: noEffect},
+
+	classRefused:     {name: "connection refused", retry: repeatable, outage: anyTime},
+	classReset:       {name: "connection reset", retry: repeatable, outage: anyTime, reset: true},
+	classTimeout:     {name: "time-out", retry: repeatable, outage: anyTime},
+	classLost:        {name: "connection lost", retry: repeatable, outage: afterContact, reset: true},
+	classNoSocket:    {name: "socket missing", outage: afterContact},
+	classUnreachable: {name: "host unreachable", retry: repeatable, outage: afterContact, reset: true, aside: true},
+	classDNS:         {name: "name not resolved", outage: afterContact},
+	classTLS:         {name: "TLS error"},
+	classNoTLS:       {name: "TLS refused", aside: true},
+	classCanceled:    {name: "canceled"},
+}
+
+// sqlStates are the classes of SQLSTATEs. Every other one is a statement error.
+var sqlStates = map[string]class{
+	"40001": classConflict, "40P01": classConflict,
+	"0A000": classUnsupported,
+	"26000": classMixed, "42P05": classMixed,
+	"28000": classLogin, "28P01": classLogin, "3D000": classLogin, "57P04": classLogin,
+	"53300": classBusy, "55P03": classLocked,
+	"25006": classStandby,
+	"57P05": classIdle,
+	"57P01": classStopping, "57P02": classStopping,
+	"57P03": classStarting,
+	"08000": classBroken, "08001": classBroken, "08003": classBroken, "08006": classBroken,
+	"08P01": classBroken, // PgBouncer's for nearly everything
+	"08007": classDoubt, "40003": classDoubt,
+}
+
+// errnos are the classes of the operating system's errors, first those of
+// Unix, then those of Windows.
+var errnos = map[syscall.Errno]class{
+	syscall.ECONNREFUSED: classRefused, syscall.ECONNRESET: classReset, syscall.ETIMEDOUT: classTimeout,
+	syscall.EPIPE: classLost, syscall.ENOENT: classNoSocket,
+	syscall.EHOSTUNREACH: classUnreachable, syscall.ENETUNREACH: classUnreachable,
+	syscall.EHOSTDOWN: classUnreachable, syscall.ENETDOWN: classUnreachable,
+
+	10061: classRefused, 10054: classReset, 10060: classTimeout,
+	10065: classUnreachable, 10051: classUnreachable, 10064: classUnreachable, 10050: classUnreachable,
+}
+
+// stage says how far a statement got.
+type stage int
+
+const (
+	// sent: the server may have the statement. The zero value, since it is the
+	// one that promises least.
+	sent stage = iota
+	// unsent: there was a connection, and nothing was sent.
+	unsent
+	// connecting: there was no connection.
+	connecting
+)
+
+// verdict is what an error of pgx means.
+type verdict struct {
+	class class
+	stage stage
+	code  string // SQLSTATE; empty if the server sent none
+	err   error  // of several hosts, that of the one that counts
+	// text is what pgx says of a connection that it can't make. It names host,
+	// user and database and holds no password.
+	text string
+}
+
+// retries reports whether the statement is to be sent again. The pool tries
+// every host when it connects, so nothing repeats that.
+func (v verdict) retries(e effect) bool {
+	switch v.stage {
+	case connecting:
+		return false
+	case unsent:
+		return true
+	}
+	return classes[v.class].retry == always || classes[v.class].retry == repeatable && e != once
+}
+
+// resets reports whether the pool's other connections have the same fault.
+func (v verdict) resets() bool {
+	return v.stage == unsent || v.stage == sent && classes[v.class].reset
+}
+
+// outcome is that of a change.
+func (v verdict) outcome() outcome {
+	if v.stage != sent {
+		return noEffect
+	}
+	return classes[v.class].outcome
+}
+
+// outage reports whether Postgres is unavailable.
+func (v verdict) outage(contacted bool) bool {
+	o := classes[v.class].outage
+	return o == anyTime || o == afterContact && contacted
+}
+
+// acquireError is an error of the pool's Acquire.
+type acquireError struct {
+	error
+	// full: the pool's users hold all its connections, and none is being made.
+	full bool
+}
+
+func (e *acquireError) Unwrap() error { return e.error }
+
+// classify finds the class of an error of pgx, or of one of this package's own
+// sentinels. contacted: this process has reached its Postgres before.
+func classify(err error, contacted bool) verdict {
+	v := verdict{stage: stageOf(err)}
+	var acquire *acquireError
+	if errors.As(err, &acquire) && acquire.full && acquire.error == context.DeadlineExceeded {
+		return verdict{class: classBusy, stage: connecting, err: err}
+	}
+	tried := hosts(err)
+	if tried == nil {
+		v.class, v.code = classOf(err)
+		v.err = err
+		return v
+	}
+	for i, host := range tried {
+		next := verdict{stage: v.stage, err: host, text: host.Error()}
+		next.class, next.code = classOf(host)
+		if i == 0 || next.outweighs(v, contacted) {
+			v = next
+		}
+	}
+	return v
+}
+
+// outweighs: of the errors of several hosts, one that is no outage counts for
+// all, since no wait mends it. Three kinds count only if no host has another
+// error. A name often has an IPv6 address without a route to it. In a failover
+// only the standby answers. sslmode=prefer tries a server without TLS twice.
+func (v verdict) outweighs(w verdict, contacted bool) bool {
+	if mine, other := classes[v.class].aside, classes[w.class].aside; mine != other {
+		return other
+	}
+	return !v.outage(contacted) && w.outage(contacted)
+}
+
+// stageOf counts a statement on a closed connection as sent, although pgx
+// reports that it is safe to retry. pgx reports the same for the second
+// statement of a call whose first one broke the connection, and the first may
+// have taken effect.
+func stageOf(err error) stage {
+	switch {
+	case is[*acquireError](err), is[*pgconn.ConnectError](err):
+		return connecting
+	case pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed):
+		return unsent
+	}
+	return sent
+}
+
+// hosts takes apart what pgx says of several hosts. It is nil for an error of
+// another kind, and for that of a hook of the application's.
+func hosts(err error) []error {
+	var connect *pgconn.ConnectError
+	if !errors.As(err, &connect) {
+		return nil
+	}
+	for err = connect; err != nil; {
+		switch e := err.(type) {
+		case interface{ Unwrap() []error }:
+			return e.Unwrap()
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// classOf is the class of one error, with its SQLSTATE.
+func classOf(err error) (class, string) {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return classOfServer(pg), pg.Code
+	}
+	for _, c := range sentinels {
+		if errors.Is(err, c.err) {
+			return c.class, ""
+		}
+	}
+	return classOfGo(err), ""
+}
+
+// classOfServer is the class of an error that the server sent. Where in
+// Postgres it comes from tells a stale plan: the text is translated.
+func classOfServer(pg *pgconn.PgError) class {
+	if pg.Code == "0A000" && pg.Routine == "RevalidateCachedQuery" {
+		return classStale
+	}
+	if c, ok := sqlStates[pg.Code]; ok {
+		return c
+	}
+	return classStatement
+}
+
+// sentinels are errors that are values.
+var sentinels = []struct {
+	err   error
+	class class
+}{
+	{pgx.ErrNoRows, classResult},
+	{store.ErrExpired, classResult},
+	{store.ErrTooManySessions, classResult},
+	{store.ErrRevoked, classResult},
+	{errSettings, classRow},
+	{errColumns, classRow},
+	{errStandby, classStandby},
+	{errUnreplicated, classUnreplicated},
+	{errKept, classKept},
+	{pgconn.ErrReadOnlyConnection, classStandby},
+	{pgconn.ErrStandbyConnection, classStandby},
+	{pgconn.ErrReadWriteConnection, classStandby},
+	{pgconn.ErrPrimaryConnection, classStandby},
+	{context.Canceled, classCanceled},
+}
+
+// classOfGo is the class of an error by its type.
+func classOfGo(err error) class {
+	var dns *net.DNSError
+	var unfit *schema.Unfit
+	switch {
+	case errors.As(err, &unfit) && unfit.ReadOnly:
+		return classStandby
+	case is[*schema.Mismatch](err), unfit != nil:
+		return classResult
+	case is[pgx.ScanArgError](err):
+		return classRow
+	case is[*settingsError](err):
+		return classSettings
+	case errors.As(err, &dns) && !dns.IsTimeout:
+		return classDNS
+	case isTLS(err):
+		return classTLS
+	case strings.HasSuffix(err.Error(), "server refused TLS connection"): // pgx has no type for it
+		return classNoTLS
+	}
+	var network net.Error
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network) && network.Timeout() {
+		return classTimeout
+	}
+	var errno syscall.Errno
+	var op *net.OpError
+	if errors.As(err, &op) && errors.As(err, &errno) {
+		return errnos[errno] // zero, classUnknown, for any other
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, pgconn.ErrConnClosed) {
+		return classLost
+	}
+	return classUnknown
+}
+
+// isTLS: crypto/tls returns an alert as a net.OpError. An error of a file is
+// one of sslcert or sslkey, which pgx reads in each handshake.
+func isTLS(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error") {
+		return true
+	}
+	for _, is := range []func(error) bool{
+		is[*tls.CertificateVerificationError], is[tls.RecordHeaderError], is[tls.AlertError],
+		is[x509.UnknownAuthorityError], is[x509.HostnameError], is[x509.CertificateInvalidError], is[x509.SystemRootsError],
+		is[*fs.PathError],
+	} {
+		if is(err) {
+			return true
+		}
+	}
+	return false
+}
+
+func is[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
+}

@@ -1,0 +1,32 @@
+package sessionstore
+
+import (
+	"context"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
+
+// outageEvents reports to the Observer of a Manager.
+type outageEvents struct{ m *Manager }
+
+func (o outageEvents) EmergencyBegan(err error) {
+	o.m.observe(context.Background(), Event{Kind: EventEmergency, Err: err})
+}
+
+func (o outageEvents) EmergencyEnded(restored int) {
+	o.m.observe(context.Background(), Event{Kind: EventRecovered, Count: restored})
+}
+
+func (o outageEvents) RestoreFailed(rec *store.Record, err error) {
+	e := Event{Kind: EventRecoveryFailed, Err: err}
+	if rec != nil {
+		e.Handle, e.UserID = rec.ID.Handle(), rec.UserID
+	}
+	o.m.observe(context.Background(), e)
+}
+
+func (o outageEvents) LoginRefused(rec *store.Record, err error) {
+	o.m.observe(context.Background(), Event{
+		Kind: EventLoginRefused, Handle: rec.ID.Handle(), UserID: rec.UserID, Err: err,
+	})
+}
