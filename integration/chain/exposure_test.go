@@ -129,14 +129,19 @@ func exposure(t *testing.T, instances []*instance, n int) (revoked sessionstore.
 
 const exposureText = `# After a revoke: for how long was a session still served?
 
-Three instances with the cache, its freshness %v. Every 400 ms something happens to Redis or is over: it is put out of reach of one instance, or flushed, or killed and started again.
-Meanwhile sessions that all three have just loaded are ended, by each of 16 clients one after the other, and all three load each of them every few milliseconds until nobody may serve it any
-more. What counts is when the last load began that found the session alive, from when the revoke returned. The bound is the freshness and a quarter of a second.
+Three instances have the cache, with a freshness of %v.
+Every 400 ms Redis fails or recovers: it is unreachable for one instance, or flushed, or killed and started again.
+Meanwhile 16 clients end sessions that all three instances have just loaded.
+All three load each of these every few milliseconds until the bound has passed.
+The time is from the return of the revoke to the start of the last load that found the session.
+The bound is the freshness and a quarter of a second.
 
 %s
 
-A Redis that acknowledges a tombstone and loses it, as this one may when it is flushed or killed, can get the session back from a reader that is late: see
-[internal/coherence](../internal/coherence/doc.go). The bound holds then, too. The figures are those of one run; every run of the tests checks the bound. To make this page again, in the repository's folder:
+If Redis acknowledges a tombstone and loses it, as this one may when it is flushed or killed, a late reader can put the session back.
+The bound holds then, too: see [internal/coherence](../internal/coherence/doc.go).
+The figures are those of one run; every run of the tests checks the bound.
+To make this page again, in the repository's folder:
 ` + "`make bin/provide && bin/provide -test -- go -C integration test ./chain -run TestTheLongestServiceAfterARevoke -write`" + `
 `
 

@@ -44,14 +44,14 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 	tr.call(parse(t, cluster.url).Host, "postgres:5432")
 	alice, bob, carol, dave := visit(t, a.url), visit(t, a.url), visit(t, a.url), visit(t, a.url)
 
-	tr.say("# Redis, Postgres and memory: what happens when one of them is away")
+	tr.say("# When Redis or Postgres is unavailable")
 	tr.say("A transcript of [the demo](../examples/webapp/main.go): two instances, `http://a` and `http://b`, with one Postgres and one Redis, which are stopped and started.\n" +
-		"A test makes it, `TestTheChainSeenFromOutside` in [integration/webapp](../integration/webapp/emergency_test.go), and fails when it is no longer true.\n" +
-		"It sends the requests itself and writes them down as `curl` commands; of the headers it shows the four that say something here. Tokens, times and addresses are\n" +
+		"A test makes it, `TestTheChainSeenFromOutside` in [integration/webapp](../integration/webapp/emergency_test.go), and fails if the page is no longer true.\n" +
+		"It sends the requests itself and prints them as `curl` commands, with the four headers that matter here. Tokens, times and addresses are\n" +
 		"replaced by words. To make it again, in the repository's folder:")
 	tr.block("$ make bin/provide && bin/provide -test -- go -C integration test ./webapp -run TestTheChainSeenFromOutside -write")
 
-	tr.say("## Everything is there")
+	tr.say("## Everything is available")
 	tr.block("$ USE_REDIS_SESSIONS=true REDIS_URL=… SESSION_ENCRYPTION_KEY=… SESSION_CACHE_FRESHNESS=5m DATABASE_URL=… SESSION_SECRET=… webapp", tr.said(a, "sessions open"))
 	tr.block(
 		tr.request(alice, "alice", "POST /api/login?user=alice", http.StatusOK),
@@ -59,7 +59,7 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 		tr.request(alice.at(b.url), "alice", "GET /api/get?k=color", http.StatusOK),
 	)
 
-	tr.say("## Redis stops\n\nSessions go on: Postgres serves. One line in the log says so, and the health says that the cache is away, which is no reason for a 503.")
+	tr.say("## Redis stops\n\nPostgres serves the sessions.\nOne log line reports it, and the health reports the cache as unavailable: no reason for a 503.")
 	redis.Kill()
 	testkit.Eventually(t, "the demo notices", func() bool {
 		alice.want("GET /api/me", http.StatusOK, "alice")
@@ -79,24 +79,24 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 		alice.want("GET /api/me", http.StatusOK, "alice")
 		return redis.Client.DBSize(t.Context()).Val() > 0 && health(t, a).Cache == "ok"
 	})
-	tr.say("It starts again, empty. Nobody has to do anything.")
+	tr.say("It starts again, empty.\nNo operator has to act.")
 	tr.block(tr.said(a, "used again"))
 
-	tr.say("## Postgres stops\n\nBob's session is not in the cache. He gets a 503, and his cookie stays as it is.")
+	tr.say("## Postgres stops\n\nBob's session is not in the cache.\nHe gets a 503, and his cookie stays as it is.")
 	cluster.stop()
 	tr.block(tr.request(bob, "bob", "GET /api/me", http.StatusServiceUnavailable))
 	becomes(t, a, "the emergency begins", func(h sessionstore.Health) bool {
 		bob.want("GET /api/me", http.StatusServiceUnavailable, "")
 		return h.Status == "emergency"
 	})
-	tr.say("After some failures in a row, over a second at least, it is an emergency: one line in the log, and the health says so.")
+	tr.say("After three failures in a row, over at least a second, an emergency begins.\nOne log line and the health report it.")
 	tr.block(tr.said(a, "session emergency begins"), "", tr.request(visit(t, a.url), "", "GET /healthz", http.StatusOK))
-	tr.say("Alice's session is in the cache and still fresh. She is served, and what she changes is not kept, which she is told.")
+	tr.say("Alice's session is in the cache and still fresh.\nShe is served read-only: a request that changes it gets a 503.")
 	tr.block(
 		tr.request(alice, "alice", "GET /api/get?k=color", http.StatusOK),
 		tr.request(alice, "alice", "POST /api/set?k=color&v=black", http.StatusServiceUnavailable),
 	)
-	tr.say("A new login works. Its session is in the memory of `http://a`; `http://b` does not know it, answers 503 and leaves the cookie alone too.")
+	tr.say("A new login works.\nIts session is in the memory of `http://a`.\n`http://b` does not have it, answers 503 and leaves the cookie alone too.")
 	tr.block(
 		tr.request(carol, "carol", "POST /api/login?user=carol", http.StatusOK),
 		tr.request(carol, "carol", "POST /api/set?k=color&v=red", http.StatusOK),
@@ -105,7 +105,7 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 		tr.request(bob, "bob", "GET /api/me", http.StatusServiceUnavailable),
 	)
 
-	tr.say("## Postgres starts\n\nThe sessions made meanwhile move into its table. Carol's cookie works on both instances, and so does bob's, which is as it was.")
+	tr.say("## Postgres starts\n\nThe sessions of the emergency are restored into its table.\nCarol's cookie works on both instances, and so does bob's, which did not change.")
 	cluster.restart()
 	becomes(t, a, "the emergency ends", status("ok"))
 	becomes(t, b, "the other instance goes on, too", status("ok"))
@@ -126,11 +126,11 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 		tr.request(dave, "dave", "POST /api/login?user=dave", http.StatusOK),
 		tr.request(dave, "dave", "GET /api/me", http.StatusOK),
 	)
-	tr.say("Until it has reached Postgres once it is not ready: a deploy with a wrong `DATABASE_URL` stops here.")
+	tr.say("It is not ready until it has reached Postgres once: a deploy with a wrong `DATABASE_URL` stops here.")
 	tr.block(tr.request(visit(t, c.url), "", "GET /healthz", http.StatusServiceUnavailable))
 	tr.say("With `SESSION_EMERGENCY=off` it refuses to start instead.")
 	tr.block("$ SESSION_EMERGENCY=off … webapp", strings.TrimSpace(fails(t, append(environment, "SESSION_EMERGENCY=off")...)), "$ echo $?", "1")
-	tr.say("Postgres starts, and dave's session is everybody's.")
+	tr.say("Postgres starts, and every instance has dave's session.")
 	cluster.restart()
 	becomes(t, c, "the emergency ends", status("ok"))
 	becomes(t, a, "the other instance goes on, too", status("ok"))
@@ -138,6 +138,6 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 		tr.request(dave, "dave", "GET /api/me", http.StatusOK),
 		tr.request(dave.at(a.url), "dave", "GET /api/me", http.StatusOK),
 	)
-	tr.say("## A session is ended while Redis fails\n\nFor how long it may still be served, and was at the longest while Redis was flushed, killed and out of reach: [exposure.md](exposure.md).")
+	tr.say("## A session is ended while Redis fails\n\n[exposure.md](exposure.md) says how long it may still be served, and the longest time measured while Redis was flushed, killed and unreachable.")
 	tr.end("docs/chain.md")
 }
