@@ -6,24 +6,27 @@ import (
 )
 
 const (
-	// A Get waits for at least this part of Config.Timeout: what a collection of garbage or a busy processor takes is no
-	// news about Redis.
+	// A Get waits for at least this share of Config.Timeout: a garbage
+	// collection or a busy processor of this process takes as long, and says
+	// nothing about Redis.
 	minTimeoutShare = 16
-	// The weights of the newest exchange, and how many deviations are unusual: those of RFC 6298, by which TCP tells a
-	// packet that is late from one that is lost.
+	// Weights of the newest round trip, and the deviations that are too many.
+	// They are those of RFC 6298, by which TCP decides that a packet is lost.
 	meanShare, deviationShare, unusual = 8, 4, 4
 )
 
-// patience is for how long a Get waits before Redis takes unusually long, by what exchanges have taken. Until one has been
-// seen, and at most, that is Config.Timeout.
+// adaptiveTimeout computes how long a Get waits for Redis, from how long round
+// trips took: their mean and four deviations. It is Config.Timeout at most, and
+// until the first round trip was observed.
 type adaptiveTimeout struct {
 	timeout time.Duration
 
 	mu              sync.Mutex
-	mean, deviation time.Duration // zero: none was seen yet
+	mean, deviation time.Duration // guarded by mu; mean is 0 before the first observation
 }
 
-// took notes an exchange that was answered, in time or late.
+// observe records the duration of a round trip that was answered, in time or
+// late.
 func (p *adaptiveTimeout) observe(d time.Duration) {
 	d = max(d, 1)
 	p.mu.Lock()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestPatienceFollowsWhatIsUsual(t *testing.T) {
+func TestAdaptiveTimeout(t *testing.T) {
 	p := adaptiveTimeout{timeout: 50 * time.Millisecond}
 	want := func(when string, least, most time.Duration) {
 		t.Helper()
@@ -37,8 +37,9 @@ func TestPatienceFollowsWhatIsUsual(t *testing.T) {
 	p.observe(0)
 }
 
-// While one waits unusually long, nobody else begins to. It ends when the answer comes, which is nobody's any more.
-func TestALateAnswerIsNotWaitedFor(t *testing.T) {
+// While one Get waits for longer than usual, no other begins to. That ends when
+// the late answer arrives, which is discarded.
+func TestGetsDoNotWaitForALateAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		d := newDouble()
 		c := newCache(t, d.client(t), func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
@@ -66,20 +67,21 @@ func TestALateAnswerIsNotWaitedFor(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 		synctest.Wait()
-		// It is known now to be slow, and waited for.
+		// The slow round trip was observed, so the next Get waits for longer.
 		began = time.Now()
 		wantGet(t, c, id, entryOf(1, "data"))
 		if took := time.Since(began); took != 20*time.Millisecond {
 			t.Errorf("took %v", took)
 		}
-		if got := c.Stats(); got.BreakerOpen || got.Errors != 1 || got.Skipped != 10 || got.Hits != 2 {
+		if got := c.Stats(); got.BreakerOpen || got.Errors != 1 || got.Skipped != 10 ||
+			got.Hits != 2 {
 			t.Errorf("stats %+v", got)
 		}
 	})
 }
 
-// Who has nobody else to ask waits, also behind one that takes unusually long.
-func TestAwaitHasPatience(t *testing.T) {
+// An Await waits for the whole timeout, also behind a slow round trip.
+func TestAwaitWaitsForTheWholeTimeout(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		d := newDouble()
 		c := newCache(t, d.client(t), func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
@@ -102,14 +104,16 @@ func TestAwaitHasPatience(t *testing.T) {
 			}
 		}
 		began = time.Now()
-		if _, err := c.Await(t.Context(), id); !errors.Is(err, ErrUnavailable) || time.Since(began) != 0 {
-			t.Errorf("a Redis that is left alone: %v after %v", err, time.Since(began))
+		if _, err := c.Await(t.Context(), id); !errors.Is(err, ErrUnavailable) ||
+			time.Since(began) != 0 {
+			t.Errorf("with an open breaker: %v after %v", err, time.Since(began))
 		}
 	})
 }
 
-// Those who wait for their turn behind one that takes unusually long are not asked for in vain.
-func TestThoseBehindALateAnswerLeaveWithIt(t *testing.T) {
+// Gets that are queued behind a slow round trip return with it. Redis is not
+// asked for them.
+func TestQueuedGetsReturnWithALateAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		d := newDouble()
 		c := newCache(t, d.client(t), func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
@@ -136,8 +140,9 @@ func TestThoseBehindALateAnswerLeaveWithIt(t *testing.T) {
 	})
 }
 
-// After an exchange has failed one Get finds out whether the next does, and the others don't wait with it.
-func TestOneGetAsksAgain(t *testing.T) {
+// After a failed round trip one Get tries the next one. The others don't wait
+// for it.
+func TestOneGetTriesAfterAFailure(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		d := newDouble()
 		c := newCache(t, d.client(t), func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
@@ -155,7 +160,7 @@ func TestOneGetAsksAgain(t *testing.T) {
 				_, _ = c.Get(t.Context(), id)
 				left <- time.Since(began)
 			}()
-			synctest.Wait() // they come one after the other, in no time
+			synctest.Wait() // they return one after the other, at once
 		}
 		waited := 0
 		for range 100 {

@@ -10,34 +10,38 @@ import (
 )
 
 const (
-	// So many failures in a row open the breaker, or so many within a window, if they are a tenth of the exchanges in it.
+	// The breaker opens after this many failures in a row, or after this many
+	// within a window if they are a tenth of its round trips.
 	failuresInARow    = 3
 	failuresInAWindow = 5
 	breakerWindow     = time.Second
 
-	// Between two probes; doubled after each that fails, give or take a quarter.
+	// The first and the longest pause between two probes. Each failed probe
+	// doubles it. Up to a quarter is added or subtracted at random, so that
+	// instances don't probe together.
 	minPause = 100 * time.Millisecond
 	maxPause = 5 * time.Second
 )
 
-// breaker keeps callers away from a Redis that fails. While it is closed nothing runs; while it is open a timer probes,
-// and no caller waits for that.
+// breaker is a circuit breaker: after several failures it stops callers from
+// asking Redis. While it is open, a timer probes Redis, so no caller waits for
+// a probe. While it is closed, nothing runs.
 type breaker struct {
 	probe  func(context.Context) error
 	logger *slog.Logger
 
 	open       atomic.Bool
-	lastFailed atomic.Bool // the last exchange failed
+	lastFailed atomic.Bool // whether the last round trip failed
 
 	mu            sync.Mutex
 	consecutive   int // failures since the last success
 	window        time.Time
-	failed, total int // in the window
+	failed, total int // of the window that began at window
 	pause         time.Duration
 	timer         *time.Timer
 	stopped       bool
 
-	ctx    context.Context // of the probes
+	ctx    context.Context // canceled by stop; probes run under it
 	cancel context.CancelFunc
 }
 
@@ -49,8 +53,9 @@ func newBreaker(probe func(context.Context) error, logger *slog.Logger) *breaker
 
 func (b *breaker) isOpen() bool { return b.open.Load() }
 
-// record takes the outcome of an exchange; nil is a success. What comes while the breaker is open began before, and is
-// not counted.
+// record counts the result of a round trip; nil is a success. It ignores
+// results that arrive while the breaker is open: their round trips began
+// before.
 func (b *breaker) record(err error) {
 	now := time.Now()
 	b.mu.Lock()
@@ -64,7 +69,8 @@ func (b *breaker) record(err error) {
 	b.total++
 	b.lastFailed.Store(err != nil)
 	if err == nil {
-		// Not when a probe succeeds: if all else fails after it, the pauses go on growing.
+		// A probe that succeeds does not reset the pause. If every call after
+		// it fails, the pauses keep growing.
 		b.consecutive, b.pause = 0, minPause
 		return
 	}
@@ -74,11 +80,12 @@ func (b *breaker) record(err error) {
 		return
 	}
 	b.open.Store(true)
-	b.logger.Warn("cache: Redis fails and is left alone; it is asked again in the background", "reason", reason(err))
+	b.logger.Warn("redis unavailable: serving from postgres, retrying in background",
+		"error", reason(err))
 	b.schedule()
 }
 
-// schedule sets the timer for the next probe. The caller holds b.mu.
+// schedule sets the timer of the next probe. The caller holds b.mu.
 func (b *breaker) schedule() {
 	jitter := 0.75 + rand.Float64()/2
 	b.timer = time.AfterFunc(time.Duration(float64(b.pause)*jitter), b.probeOnce)
@@ -97,11 +104,11 @@ func (b *breaker) probeOnce() {
 		b.consecutive, b.window = 0, time.Time{}
 		b.lastFailed.Store(false)
 		b.open.Store(false)
-		b.logger.Info("cache: Redis answers and is used again")
+		b.logger.Info("redis available again")
 	}
 }
 
-// stop ends the probing. A breaker that is stopped is open for good.
+// stop ends the probes. A stopped breaker stays open.
 func (b *breaker) stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

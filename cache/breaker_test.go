@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// patient is a probe that fails until the test says otherwise, and notes when it was asked.
+// patient is a probe that fails until heal(nil), and records when it was
+// called.
 type patient struct {
 	mu    sync.Mutex
 	err   error
@@ -33,7 +34,8 @@ func (p *patient) heal(err error) {
 	p.err = err
 }
 
-// bubble runs a test with a clock of its own. FIPS 140's module takes its randomness from how the real one jitters.
+// bubble runs a test with a synthetic clock. With FIPS 140 it skips: its random
+// numbers need the jitter of the real clock.
 func bubble(t *testing.T, test func(*testing.T)) {
 	t.Helper()
 	if fips140.Enabled() {
@@ -62,16 +64,17 @@ func TestBreakerOpensAfterFailuresInARow(t *testing.T) {
 			t.Fatal("open after two in a row, or something ran while it was closed")
 		}
 		b.record(context.DeadlineExceeded)
-		if !b.isOpen() || len(j.all()) != 1 || !strings.Contains(j.all()[0], "no answer in time") {
+		if !b.isOpen() || len(j.all()) != 1 || !strings.Contains(j.all()[0], "timeout") {
 			t.Errorf("open %v, lines %q", b.isOpen(), j.all())
 		}
 	})
 }
 
-// One hung member of a Cluster fails a part of the exchanges, between which others succeed.
+// One hung member of a Cluster fails some of the round trips. Others succeed in
+// between.
 func TestBreakerOpensWhenManyFail(t *testing.T) {
 	brokenBreaker(t, func(b *breaker, _ *patient, _ *journal) {
-		for range 30 { // few: one in a hundred
+		for range 30 { // few failures: one in a hundred
 			for range 99 {
 				b.record(nil)
 			}
@@ -81,7 +84,7 @@ func TestBreakerOpensWhenManyFail(t *testing.T) {
 			t.Fatal("open for one failure in a hundred")
 		}
 		time.Sleep(2 * breakerWindow)
-		for range 4 { // many, but slowly
+		for range 4 { // many failures, but slowly
 			b.record(io.EOF)
 			b.record(nil)
 			time.Sleep(breakerWindow)
@@ -118,9 +121,10 @@ func TestBreakerProbesWithGrowingPauses(t *testing.T) {
 			last, pause = at, min(2*pause, maxPause)
 		}
 		if n := len(p.asked); n < 12 || n > 25 || regular > n/2 {
-			t.Errorf("%d probes in a minute, %d of them regular: all instances would ask at once", n, regular)
+			t.Errorf("%d probes in a minute, %d of them regular: all instances would ask at once",
+				n, regular)
 		}
-		b.record(nil) // a straggler says nothing about now
+		b.record(nil) // a late result of an earlier round trip
 		if !b.isOpen() {
 			t.Error("closed by a call that began before")
 		}
@@ -136,13 +140,14 @@ func TestBreakerProbesWithGrowingPauses(t *testing.T) {
 			t.Error("probed while closed")
 		}
 		if lines := j.all(); len(lines) != 2 {
-			t.Errorf("%d lines in the log, want one for opening and one for closing:\n%s", len(lines), strings.Join(lines, ""))
+			t.Errorf("%d lines in the log, want one for opening and one for closing:\n%s",
+				len(lines), strings.Join(lines, ""))
 		}
 	})
 }
 
-// When the probe succeeds and every call fails, the pauses go on growing.
-func TestBreakerThatFlapsWaitsLonger(t *testing.T) {
+// If a probe succeeds and every call fails, the pauses keep growing.
+func TestBreakerThatFlapsProbesLessOften(t *testing.T) {
 	brokenBreaker(t, func(b *breaker, p *patient, _ *journal) {
 		p.heal(nil)
 		opened := 0
@@ -180,8 +185,9 @@ func TestBreakerStops(t *testing.T) {
 	})
 }
 
-// The whole of it: a Redis that hangs costs few callers the timeout, and no caller anything after that; it comes back by itself.
-func TestAHungRedisIsLeftAlone(t *testing.T) {
+// End to end: a hung Redis costs few callers the timeout. After that it costs
+// none anything, and it is used again once it answers.
+func TestBreakerEndToEnd(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		d, j := newDouble(), &journal{}
 		c := newCache(t, d.client(t), func(cfg *Config) {
@@ -210,14 +216,17 @@ func TestAHungRedisIsLeftAlone(t *testing.T) {
 		if slow != failuresInARow {
 			t.Errorf("%d callers waited, want %d", slow, failuresInARow)
 		}
-		if stored, err := c.Fill(t.Context(), id, entryOf(2, "data"), time.Hour); stored || !errors.Is(err, ErrUnavailable) {
+		if stored, err := c.Fill(t.Context(), id, entryOf(2, "data"), time.Hour); stored ||
+			!errors.Is(err, ErrUnavailable) {
 			t.Errorf("Fill: %v, %v", stored, err)
 		}
 		began := time.Now()
-		if err := c.PutTombstones(t.Context(), time.Hour, id); !errors.Is(err, ErrUnavailable) || time.Since(began) != 50*time.Millisecond {
+		if err := c.PutTombstones(t.Context(), time.Hour, id); !errors.Is(err, ErrUnavailable) ||
+			time.Since(began) != 50*time.Millisecond {
 			t.Errorf("PutTombstones was given %v: %v", time.Since(began), err)
 		}
-		if got := c.Stats(); !got.BreakerOpen || got.Errors != uint64(slow)+1 || got.Skipped != uint64(1000-slow+1) {
+		if got := c.Stats(); !got.BreakerOpen || got.Errors != uint64(slow)+1 ||
+			got.Skipped != uint64(1000-slow+1) {
 			t.Errorf("stats %+v", got)
 		}
 		time.Sleep(10 * time.Second)
@@ -233,9 +242,9 @@ func TestAHungRedisIsLeftAlone(t *testing.T) {
 	})
 }
 
-// Nobody waits for longer than the timeout: not those whose turn does not come because Redis hangs, nor those who have
-// many before them because it is slow.
-func TestNobodyWaitsForLongerThanTheTimeout(t *testing.T) {
+// No caller waits for longer than the timeout: neither in the queue of a hung
+// Redis nor behind many calls of a slow one.
+func TestCallersWaitForTheTimeoutAtMost(t *testing.T) {
 	for name, answer := range map[string]func(held chan struct{}){
 		"hung": func(held chan struct{}) { <-held },
 		"slow": func(chan struct{}) { time.Sleep(20 * time.Millisecond) },
@@ -243,7 +252,8 @@ func TestNobodyWaitsForLongerThanTheTimeout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				d := newDouble()
-				c := newCache(t, d.client(t), func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
+				c := newCache(t, d.client(t),
+					func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
 				held := make(chan struct{})
 				d.setAnswer(func(cmd []string) string {
 					if cmd[0] != "hello" {
@@ -260,7 +270,8 @@ func TestNobodyWaitsForLongerThanTheTimeout(t *testing.T) {
 						} else {
 							_, err = c.Fill(t.Context(), idOf("a"), entryOf(1, ""), time.Hour)
 						}
-						if err != nil && !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrMiss) {
+						if err != nil && !errors.Is(err, ErrUnavailable) &&
+							!errors.Is(err, ErrMiss) {
 							t.Error(err)
 						}
 						if took := time.Since(began); took > 50*time.Millisecond {
@@ -274,14 +285,17 @@ func TestNobodyWaitsForLongerThanTheTimeout(t *testing.T) {
 				}
 				_ = c.Close()
 				close(held)
-				time.Sleep(time.Minute) // until the double is through: the clock stands still after the test
+				// until the double has finished: the clock stands still after
+				// the test
+				time.Sleep(time.Minute)
 			})
 		})
 	}
 }
 
-// A caller in a hurry is no failure, but the breaker still learns that Redis hangs.
-func TestHurriedCallersDoNotHideAHungRedis(t *testing.T) {
+// A caller that leaves early is no failure, but the breaker still finds out
+// that Redis hangs.
+func TestCallersThatLeaveDoNotHideAHungRedis(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		d := newDouble()
 		c := newCache(t, d.client(t), func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
@@ -305,7 +319,7 @@ func TestHurriedCallersDoNotHideAHungRedis(t *testing.T) {
 		}
 		time.Sleep(100 * time.Millisecond)
 		if !c.Stats().BreakerOpen {
-			t.Error("nobody noticed")
+			t.Error("the breaker is closed")
 		}
 		_ = c.Close()
 		close(held)

@@ -12,10 +12,11 @@ import (
 	"github.com/reporadar/pgsession/internal/batch"
 )
 
-// Cache keeps entries in Redis. It must come from [New] and is safe for concurrent use.
+// Cache stores entries in Redis. Create one with [New]. It is safe for
+// concurrent use.
 type Cache struct {
 	client       redis.UniversalClient
-	single       *redis.Client // the same, when it is no Cluster
+	single       *redis.Client // client, if it is one server and no Cluster
 	namespace    string
 	timeout      time.Duration
 	maxSize      int
@@ -23,18 +24,23 @@ type Cache struct {
 	breaker      *breaker
 	writes       *writeState
 	getTimeout   adaptiveTimeout
-	getsInFlight atomic.Int32 // exchanges for Gets
-	getsOverdue  atomic.Int32 // those of them that are waited for no longer
+	getsInFlight atomic.Int32 // round trips of Gets
+	getsOverdue  atomic.Int32 // those of them whose callers have given up
 	counts       counts
 
 	gets   *batch.Combiner[ID, found]
-	awaits *batch.Combiner[ID, found] // until the timeout
+	awaits *batch.Combiner[ID, found] // like gets, but with the whole Config.Timeout
 	fills  *batch.Combiner[write, bool]
 }
 
-// New makes a Cache over a client, best one of [Dial]; it does not connect. The client should have
-// ContextTimeoutEnabled: without it an exchange that is given up goes on holding a connection. The client stays the
-// caller's, who closes it after the Cache.
+// New creates a Cache on a client, usually one of [Dial]. It does not connect.
+//
+// The client needs ContextTimeoutEnabled: without it a round trip that timed
+// out keeps its connection. The caller owns the client and closes it after the
+// Cache.
+//
+// New returns an error for an invalid Config and for a client that reads from
+// replicas.
 func New(client redis.UniversalClient, cfg Config) (*Cache, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
@@ -46,7 +52,10 @@ func New(client redis.UniversalClient, cfg Config) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cache{client: client, namespace: cfg.Namespace, timeout: cfg.Timeout, maxSize: cfg.MaxSize, ring: ring}
+	c := &Cache{
+		client: client, namespace: cfg.Namespace, timeout: cfg.Timeout,
+		maxSize: cfg.MaxSize, ring: ring,
+	}
 	c.single, _ = client.(*redis.Client)
 	c.getTimeout.timeout = cfg.Timeout
 	c.breaker = newBreaker(c.probeRead, cfg.Logger)
@@ -57,25 +66,36 @@ func New(client redis.UniversalClient, cfg Config) (*Cache, error) {
 	return c, nil
 }
 
-// Get returns the entry that was last filled under id, its data the caller's own, or [ErrMiss], [ErrBuried] or
-// [ErrUnavailable]. The entry is genuine but may be an older one, put back by whoever controls Redis: whether it may be
-// used is to be told from its times and its version.
+// Get returns the newest entry that Redis has for id. The caller owns its data.
 //
-// Get returns at once when ctx ends. Gets that come while others wait for Redis share an exchange with one another. When
-// that takes unusually long, by what exchanges have taken, all of them get [ErrUnavailable] before Config.Timeout, and
-// so do those that come until it is over: what they want to know is better asked elsewhere.
+// The entry is authentic, but an attacker who controls Redis can put an older
+// one back. The caller decides from its times and its version whether to use
+// it.
+//
+// Gets that arrive while others wait for Redis share a round trip. If it takes
+// longer than usual, all of them return before Config.Timeout, and so do later
+// Gets until it ends: Postgres answers them sooner. Get returns at once when
+// ctx ends.
+//
+// Errors:
+//   - [ErrMiss]: Redis has no usable entry.
+//   - [ErrTombstone]: the id has a tombstone.
+//   - [ErrUnavailable]: Redis did not answer, or the circuit breaker is open.
 func (c *Cache) Get(ctx context.Context, id ID) (Entry, error) {
 	return c.read(ctx, id, c.skipGets(), c.gets)
 }
 
-// Await is [Cache.Get] for who has nobody else to ask: it waits for Config.Timeout, whatever is usual. Where Redis fails and is
-// left alone it answers at once, too.
+// Await is [Cache.Get] for a caller that can't ask Postgres. It waits for the
+// whole Config.Timeout. With an open circuit breaker it returns at once, as Get
+// does.
 func (c *Cache) Await(ctx context.Context, id ID) (Entry, error) {
 	return c.read(ctx, id, c.breaker.isOpen(), c.awaits)
 }
 
-func (c *Cache) read(ctx context.Context, id ID, kept bool, from *batch.Combiner[ID, found]) (Entry, error) {
-	if kept {
+func (c *Cache) read(
+	ctx context.Context, id ID, skip bool, from *batch.Combiner[ID, found],
+) (Entry, error) {
+	if skip {
 		c.counts.skipped.Add(1)
 		return Entry{}, errBreakerOpen
 	}
@@ -103,15 +123,24 @@ func (c *Cache) read(ctx context.Context, id ID, kept bool, from *batch.Combiner
 	return Entry{}, ErrMiss
 }
 
-// Fill keeps an entry for ttl, which is rounded up to a millisecond and at least one. It reports false without an error
-// when the fill is refused: where a tombstone stands, a higher version, or the same one with the same or a later
-// ValidatedAt, and for an entry with more data than Config.MaxSize. The error is [ErrUnavailable], except for a version that is not positive; whether the entry was
-// stored is not known then.
+// Fill stores an entry for ttl, rounded up to a whole millisecond and at least
+// one.
 //
-// Fill returns at once when ctx ends, and the entry may be stored all the same. e.Data is not used after it returns.
-func (c *Cache) Fill(ctx context.Context, id ID, e Entry, ttl time.Duration) (stored bool, err error) {
+// It returns false and no error if Redis refuses the entry: there is a
+// tombstone, an entry of a higher version, or one of the same version whose
+// ValidatedAt is not earlier. It does the same for more data than
+// Config.MaxSize.
+//
+// It returns an error for a version that is not positive, and [ErrUnavailable]
+// if Redis did not answer: the entry may be stored or not.
+//
+// Fill returns at once when ctx ends; the entry may be stored nevertheless. It
+// does not use e.Data after it returned.
+func (c *Cache) Fill(
+	ctx context.Context, id ID, e Entry, ttl time.Duration,
+) (stored bool, err error) {
 	if e.Version <= 0 {
-		return false, errors.New("cache: an entry's version must be positive")
+		return false, errors.New("cache: fill: version must be positive")
 	}
 	if len(e.Data) > c.maxSize {
 		c.counts.fillsRefused.Add(1)
@@ -123,7 +152,7 @@ func (c *Cache) Fill(ctx context.Context, id ID, e Entry, ttl time.Duration) (st
 	}
 	value, err := c.ring.seal(&id, &e)
 	if err != nil {
-		return false, fmt.Errorf("cache: sealing: %w", err)
+		return false, fmt.Errorf("cache: seal: %w", err)
 	}
 	stored, err = c.fills.Do(ctx, write{key: redisKey(c.namespace, &id), value: value, ttl: ttl})
 	switch {
@@ -137,12 +166,15 @@ func (c *Cache) Fill(ctx context.Context, id ID, e Entry, ttl time.Duration) (st
 	return stored, nil
 }
 
-// Bury puts a tombstone under each id for ttl, whatever stands there, and no Fill gets past it. A tombstone that is
-// there already stays for the longer of both times. Ids are never used again, so there is no way to undo it.
+// PutTombstones stores a tombstone for each id for ttl, whatever is there. No
+// Fill replaces a tombstone, and nothing removes one before its end: ids are
+// never reused. If an id has a tombstone already, the longer of both times
+// counts.
 //
-// It is tried also while the breaker is open, with Config.Timeout for each 256 ids. A nil error means that Redis has
-// acknowledged them all. With [ErrUnavailable] some may be buried nonetheless, and it is safe to try again. Bury returns
-// at once when ctx ends; what is under way by then goes on.
+// It asks Redis even if the circuit breaker is open, with Config.Timeout for
+// each 256 ids. It returns nil only if Redis has acknowledged every tombstone.
+// With [ErrUnavailable] some of them may be stored; repeating the call is safe.
+// It returns at once when ctx ends; a round trip under way continues.
 func (c *Cache) PutTombstones(ctx context.Context, ttl time.Duration, ids ...ID) error {
 	for len(ids) > 0 {
 		if err := ctx.Err(); err != nil {
@@ -151,7 +183,8 @@ func (c *Cache) PutTombstones(ctx context.Context, ttl time.Duration, ids ...ID)
 		n := min(len(ids), tombstoneBatch)
 		writes := make([]write, n)
 		for i := range writes {
-			writes[i] = write{key: redisKey(c.namespace, &ids[i]), value: []byte(tombstone), ttl: ttl}
+			key := redisKey(c.namespace, &ids[i])
+			writes[i] = write{key: key, value: []byte(tombstone), ttl: ttl}
 		}
 		if err := c.putTombstones(ctx, writes); err != nil {
 			return c.failed(ctx, err)
@@ -162,17 +195,17 @@ func (c *Cache) PutTombstones(ctx context.Context, ttl time.Duration, ids ...ID)
 }
 
 func (c *Cache) putTombstones(ctx context.Context, writes []write) error {
-	answers, err := roundTrip(ctx, c, false, func(ctx context.Context) ([]writeResult, error) {
-		answers := runScript(ctx, c.client, writes)
-		c.writes.record(answers)
-		for _, a := range answers {
+	results, err := roundTrip(ctx, c, false, func(ctx context.Context) ([]writeResult, error) {
+		results := runScript(ctx, c.client, writes)
+		c.writes.record(results)
+		for _, a := range results {
 			if a.err != nil && !isReply(a.err) {
-				return answers, a.err
+				return results, a.err
 			}
 		}
-		return answers, nil
+		return results, nil
 	})
-	for _, a := range answers {
+	for _, a := range results {
 		if a.err != nil {
 			return a.err
 		}
@@ -183,30 +216,34 @@ func (c *Cache) putTombstones(ctx context.Context, writes []write) error {
 	return err
 }
 
-// kept tells whether Gets are kept away from Redis: because it fails, because one has waited for it unusually long, or
-// because the last exchange failed and one finds out whether the next does.
+// skipGets reports whether Gets must not ask Redis: the breaker is open, a
+// round trip is slower than usual, or the last one failed and another Get is
+// asking already.
 func (c *Cache) skipGets() bool {
-	return c.breaker.isOpen() || c.getsOverdue.Load() > 0 || c.breaker.lastFailed.Load() && c.getsInFlight.Load() > 0
+	return c.breaker.isOpen() || c.getsOverdue.Load() > 0 ||
+		c.breaker.lastFailed.Load() && c.getsInFlight.Load() > 0
 }
 
-// failed counts a failure of Redis and puts it into words. That a caller has left is not one.
+// failed counts a failure of Redis and returns its error. If the caller's
+// context has ended, Redis is not to blame and nothing is counted.
 func (c *Cache) failed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: the caller left: %w", ErrUnavailable, context.Cause(ctx))
+		return fmt.Errorf("%w: context ended: %w", ErrUnavailable, context.Cause(ctx))
 	}
 	c.counts.errors.Add(1)
 	return unavailable(err)
 }
 
-// Close ends the probing of a Redis that fails. The Cache answers [ErrUnavailable] from then on, except to Bury. It does
-// not close the client.
+// Close ends the probes of a failing Redis. Afterwards every method but
+// PutTombstones and Ping returns [ErrUnavailable]. It does not close the
+// client. It returns nil.
 func (c *Cache) Close() error {
 	c.breaker.stop()
 	c.writes.stop()
 	return nil
 }
 
-// Format writes the namespace, whatever the verb: there are keys inside.
+// Format writes the namespace for every verb, so that no format shows the keys.
 func (c *Cache) Format(f fmt.State, _ rune) {
 	if c == nil {
 		_, _ = fmt.Fprint(f, "<nil>")

@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// bothWays runs a test over one server and over a pipeline, which is what a Cluster gets.
+// bothWays runs a test with one server and with a pipeline, as a Cluster needs.
 func bothWays(t *testing.T, test func(t *testing.T, d *double, client redis.UniversalClient)) {
 	t.Helper()
 	t.Run("one server", func(t *testing.T) {
@@ -30,13 +30,15 @@ func wantGet(t *testing.T, c *Cache, id ID, want Entry) {
 	t.Helper()
 	got, err := c.Get(t.Context(), id)
 	if err != nil || !same(got, want) {
-		t.Fatalf("Get: version %d, %d bytes, %v; want version %d", got.Version, len(got.Data), err, want.Version)
+		t.Fatalf("Get: version %d, %d bytes, %v; want version %d", got.Version, len(got.Data), err,
+			want.Version)
 	}
 }
 
 func wantErr(t *testing.T, c *Cache, id ID, want error) {
 	t.Helper()
-	if got, err := c.Get(t.Context(), id); !errors.Is(err, want) || got.Version != 0 || got.Data != nil {
+	if got, err := c.Get(t.Context(), id); !errors.Is(err, want) || got.Version != 0 ||
+		got.Data != nil {
 		t.Fatalf("Get: version %d, %v; want %v", got.Version, err, want)
 	}
 }
@@ -81,7 +83,8 @@ func TestEveryKeyEnds(t *testing.T) {
 	d := newDouble()
 	c, id := newCache(t, d.client(t)), idOf("a")
 	for _, ttl := range []time.Duration{-time.Hour, 0, 1, time.Millisecond, time.Millisecond + 1} {
-		if got := milliseconds(ttl); got < 1 || got > 2 || time.Duration(got)*time.Millisecond < ttl {
+		if got := milliseconds(ttl); got < 1 || got > 2 ||
+			time.Duration(got)*time.Millisecond < ttl {
 			t.Errorf("%v becomes %d ms", ttl, got)
 		}
 		if _, err := c.Fill(t.Context(), id, entryOf(1, ""), ttl); err != nil {
@@ -98,21 +101,23 @@ func TestForeignValuesAreMissesAndOverwritten(t *testing.T) {
 		c := newCache(t, client)
 		later, _ := c.ring.seal(&ID{}, &Entry{Version: 9})
 		later[0] = format + 1
+		ours := append([]byte{format}, later[1:]...)
+		ends := time.Now().Add(time.Hour)
 		for name, it := range map[string]item{
 			"empty":                   {value: ""},
 			"text":                    {value: "hello"},
 			"long text":               {value: strings.Repeat("a", 1000)},
 			"another type":            {list: true},
-			"a later format":          {value: string(later), ends: time.Now().Add(time.Hour)},
-			"ours but without an end": {value: string(append([]byte{format}, later[1:]...))},
-			"too short for ours":      {value: string(append([]byte{format}, later[1:sealedBytes-1]...)), ends: time.Now().Add(time.Hour)},
+			"a later format":          {value: string(later), ends: ends},
+			"ours but without an end": {value: string(ours)},
+			"too short for ours":      {value: string(ours[:sealedBytes-1]), ends: ends},
 		} {
-			for _, bury := range []bool{false, true} {
+			for _, tombstones := range []bool{false, true} {
 				id := idOf(name)
 				key := redisKey(testNamespace, &id)
 				d.put(key, it)
 				wantErr(t, c, id, ErrMiss)
-				if bury {
+				if tombstones {
 					if err := c.PutTombstones(t.Context(), time.Hour, id); err != nil {
 						t.Errorf("%s: %v", name, err)
 					}
@@ -129,7 +134,7 @@ func TestForeignValuesAreMissesAndOverwritten(t *testing.T) {
 	})
 }
 
-func TestLargeEntriesAreNotKept(t *testing.T) {
+func TestLargeEntriesAreRefused(t *testing.T) {
 	d := newDouble()
 	client := d.client(t)
 	large := newCache(t, client, func(cfg *Config) { cfg.MaxSize = 101 })
@@ -152,13 +157,14 @@ func TestLargeEntriesAreNotKept(t *testing.T) {
 func TestVersionsArePositive(t *testing.T) {
 	c := newCache(t, newDouble().client(t))
 	for _, version := range []int64{0, -1, -1 << 63} {
-		if stored, err := c.Fill(t.Context(), idOf("a"), Entry{Version: version}, time.Hour); stored || err == nil || errors.Is(err, ErrUnavailable) {
+		if stored, err := c.Fill(t.Context(), idOf("a"), Entry{Version: version},
+			time.Hour); stored || err == nil || errors.Is(err, ErrUnavailable) {
 			t.Errorf("version %d: %v, %v", version, stored, err)
 		}
 	}
 }
 
-// What a caller does to its data, before or after, is nothing to anybody else.
+// The cache and its caller share no memory of the data.
 func TestDataIsTheCallersOwn(t *testing.T) {
 	bothWays(t, func(t *testing.T, d *double, client redis.UniversalClient) {
 		c, id := newCache(t, client), idOf("a")
@@ -175,7 +181,7 @@ func TestDataIsTheCallersOwn(t *testing.T) {
 	})
 }
 
-func TestCallsOfManyShareExchanges(t *testing.T) {
+func TestConcurrentCallsShareRoundTrips(t *testing.T) {
 	bothWays(t, func(t *testing.T, d *double, client redis.UniversalClient) {
 		const n = 300
 		c := newCache(t, client)
@@ -186,7 +192,7 @@ func TestCallsOfManyShareExchanges(t *testing.T) {
 			for i := range n {
 				go func() { errs <- call(i, idOf(fmt.Sprint(i))) }()
 			}
-			if name == "fills" { // until all but those under way wait
+			if name == "fills" { // until all but those in flight are queued
 				for c.fills.Stats().Calls < n {
 					runtime.Gosched()
 				}
@@ -227,16 +233,19 @@ func TestACallerWhoseContextEndsLeavesAtOnce(t *testing.T) {
 				_, err := c.Fill(ctx, idOf("a"), entryOf(1, ""), time.Hour)
 				return err
 			},
-			"PutTombstones": func(ctx context.Context) error { return c.PutTombstones(ctx, time.Hour, idOf("a")) },
+			"PutTombstones": func(ctx context.Context) error {
+				return c.PutTombstones(ctx, time.Hour, idOf("a"))
+			},
 		}
 		var wg sync.WaitGroup
 		for name, call := range calls {
-			for range 5 { // direct, and waiting
+			for range 5 { // some in flight, some queued
 				wg.Go(func() {
 					ctx, cancel := context.WithCancel(t.Context())
 					time.AfterFunc(10*time.Millisecond, cancel)
 					began := time.Now()
-					if err := call(ctx); !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
+					if err := call(ctx); !errors.Is(err, ErrUnavailable) ||
+						!errors.Is(err, context.Canceled) {
 						t.Errorf("%s: %v", name, err)
 					}
 					if took := time.Since(began); took != 10*time.Millisecond {
@@ -253,7 +262,7 @@ func TestACallerWhoseContextEndsLeavesAtOnce(t *testing.T) {
 	})
 }
 
-func TestManyAreBuriedInSeveralExchanges(t *testing.T) {
+func TestManyTombstonesNeedSeveralRoundTrips(t *testing.T) {
 	d := newDouble()
 	c := newCache(t, d.client(t))
 	ids := make([]ID, 2*tombstoneBatch+1)
@@ -269,7 +278,7 @@ func TestManyAreBuriedInSeveralExchanges(t *testing.T) {
 		}
 	}
 	if err := c.PutTombstones(t.Context(), time.Hour); err != nil {
-		t.Errorf("nothing to bury: %v", err)
+		t.Errorf("nothing to tombstones: %v", err)
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// What the client gets unless the URL says otherwise. Config.Timeout is what bounds a caller; these bound what goes on
-// after the caller has left.
+// Defaults where the URL sets nothing. A caller waits for Config.Timeout at
+// most; these bound a round trip that its caller has left.
 const (
 	dialTimeout = 300 * time.Millisecond
 	ioTimeout   = time.Second
@@ -21,29 +21,38 @@ const (
 
 	redirectPause = time.Millisecond
 
-	// The cache has no use for what the third adds, and what is not parsed can't be parsed wrongly.
+	// The version of the Redis protocol. The cache uses nothing that version 3
+	// adds, and a smaller parser has fewer faults.
 	protocol = 2
 )
 
-var errURL = errors.New("cache: the Redis URL can't be used: want redis://user:password@host:port/database, rediss:// for TLS, " +
-	"or unix:///path/of/socket; for Sentinel add ?master_name=name and &addr=host:port for each further Sentinel; " +
+var errURL = errors.New("cache: invalid Redis URL: " +
+	"want redis://user:password@host:port/database, rediss:// for TLS, " +
+	"or unix:///path/of/socket; " +
+	"for Sentinel add ?master_name=name and &addr=host:port for each further Sentinel; " +
 	"for a Cluster add ?cluster=true and &addr=host:port for further members; " +
-	"special characters in the password must be percent-encoded, and an unknown option is an error")
+	"percent-encode special characters of the password and remove unknown options")
 
-// Dial makes a client for a Redis named by a URL; it does not connect. The caller closes it.
+// Dial creates a client for the Redis of a URL. It does not connect. The caller
+// closes the client.
 //
-//	redis://user:password@host:port/database     one server
-//	rediss://…                                    the same over TLS
-//	unix://user:password@/path/of/socket?db=1     the same over a socket
-//	redis://…?master_name=name&addr=host:port     Sentinel, with the addresses of further Sentinels
-//	redis://…?cluster=true&addr=host:port         Cluster, with the addresses of further members; several addr are enough
+//	redis://user:password@host:port/database   one server
+//	rediss://…                                 over TLS
+//	unix://user:password@/path/of/socket?db=1  over a socket
+//	redis://…?master_name=name&addr=host:port  Sentinel, and another Sentinel
+//	redis://…?cluster=true&addr=host:port      Cluster, and another member
 //
-// The user and password of a Sentinel URL are for the Sentinels and for the server; username and password among the
-// options are for the server alone, when they differ. Further options are those of go-redis, such as pool_size. Reading
-// from replicas is switched off.
+// addr can be repeated. Without master_name it makes the URL one of a Cluster.
+// The user and password of a Sentinel URL are used for the Sentinels and for
+// the server. The options username and password are for the server alone.
+// Further options are those of go-redis, such as pool_size. Reading from
+// replicas is always off.
 //
-// go-redis would retry and wait for seconds where a cache must give up; Dial sets what keeps it from that. Connections
-// refuse replies of absurd size, before there is memory for them. The error never quotes the URL.
+// By default go-redis retries and waits for seconds; Dial turns that off. Its
+// connections reject replies of more than 1 MiB before memory is allocated for
+// them.
+//
+// An error names the accepted forms and never quotes the URL.
 func Dial(rawURL string) (redis.UniversalClient, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -54,7 +63,8 @@ func Dial(rawURL string) (redis.UniversalClient, error) {
 		return dialSentinel(u)
 	}
 	switch cluster := q.Get("cluster"); {
-	case cluster != "" && cluster != "true" && cluster != "false", cluster == "false" && q.Has("addr"):
+	case cluster != "" && cluster != "true" && cluster != "false",
+		cluster == "false" && q.Has("addr"):
 		return nil, errURL
 	case cluster == "true" || q.Has("addr"):
 		return dialCluster(u)
@@ -84,15 +94,18 @@ func dialSentinel(u *url.URL) (redis.UniversalClient, error) {
 	if o.Username == "" && o.Password == "" {
 		o.Username, o.Password = o.SentinelUsername, o.SentinelPassword
 	}
-	o.ReplicaOnly, o.UseDisconnectedReplicas, o.RouteByLatency, o.RouteRandomly = false, false, false, false
+	o.ReplicaOnly, o.UseDisconnectedReplicas = false, false
+	o.RouteByLatency, o.RouteRandomly = false, false
 	o.PipelinePoolSize = -1
 	o.ContextTimeoutEnabled = true
 	o.DialerRetries = 1
 	o.MaxRetries = -1
 	o.Protocol = cmp.Or(o.Protocol, protocol)
 	bound(&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout)
-	// This one is for Sentinels and servers both.
-	o.Dialer = guarded(redis.NewDialer(&redis.Options{DialTimeout: o.DialTimeout, TLSConfig: o.TLSConfig}))
+	// used for Sentinels and servers alike
+	o.Dialer = guarded(redis.NewDialer(&redis.Options{
+		DialTimeout: o.DialTimeout, TLSConfig: o.TLSConfig,
+	}))
 	return redis.NewFailoverClient(o), nil
 }
 
@@ -101,14 +114,14 @@ func dialCluster(u *url.URL) (redis.UniversalClient, error) {
 	q.Del("cluster")
 	u.RawQuery = q.Encode()
 	if u.Path != "" && u.Path != "/" && u.Path != "/0" {
-		return nil, errURL // a Cluster has one database
+		return nil, errURL // a Cluster has database 0 only
 	}
 	o, err := redis.ParseClusterURL(u.String())
 	if err != nil {
 		return nil, errURL
 	}
 	o.ReadOnly, o.RouteByLatency, o.RouteRandomly = false, false, false
-	// While a slot moves, each redirection waits this long.
+	// Each redirection waits this long while a slot moves.
 	o.MinRetryBackoff, o.MaxRetryBackoff = redirectPause, redirectPause
 	o.MaintNotificationsConfig = quiet()
 	o.PipelinePoolSize = -1
@@ -117,16 +130,18 @@ func dialCluster(u *url.URL) (redis.UniversalClient, error) {
 	o.MaxRetries = -1
 	o.Protocol = cmp.Or(o.Protocol, protocol)
 	bound(&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout)
-	o.Dialer = guarded(redis.NewDialer(&redis.Options{DialTimeout: o.DialTimeout, TLSConfig: o.TLSConfig}))
+	o.Dialer = guarded(redis.NewDialer(&redis.Options{
+		DialTimeout: o.DialTimeout, TLSConfig: o.TLSConfig,
+	}))
 	return redis.NewClusterClient(o), nil
 }
 
-// quiet spares each connection a question that only one vendor's servers know.
+// quiet turns off a handshake that only the servers of one vendor support.
 func quiet() *maintnotifications.Config {
 	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 
-// bound sets the times that the URL leaves open.
+// bound sets the durations that the URL leaves at 0.
 func bound(dial, read, write, pool *time.Duration) {
 	for _, t := range []struct {
 		set *time.Duration
@@ -140,7 +155,7 @@ func bound(dial, read, write, pool *time.Duration) {
 
 type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// guarded makes connections refuse absurd replies.
+// guarded wraps the connections of a dialer with guard.
 func guarded(dial dialer) dialer {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)

@@ -11,29 +11,32 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// clientLines are how many lines of go-redis may come at once; then it is one a
-// second.
+// clientLines is how many lines of go-redis may be logged at once. After them
+// one a second is.
 const clientLines = 10
 
-// clientLog is what go-redis writes to. It has one logger for the whole
-// process.
+// clientLog is the logger of go-redis, of which a process has one.
 type clientLog struct {
 	set sync.Once
 
 	mu      sync.Mutex
-	loggers []*slog.Logger // of those who asked, in their order
-	free    time.Time      // when all lines that were logged are paid for, one a second
+	loggers []*slog.Logger // in the order of LogClients
+	free    time.Time      // when the lines logged so far are used up, at one a second
 	omitted int
 }
 
 var ofClients clientLog
 
-// LogClients brings the lines that go-redis writes by itself, such as one for
-// each connection that fails, to a logger, until release is called. go-redis
-// has one logger for the whole process and does not say which client a line is
-// of: if there are several loggers here, the one that came first gets the
-// lines. It calls [redis.SetLogger] once in the process, so an application that
-// calls it later has its own logger.
+// LogClients sends the lines that go-redis logs, such as one for each
+// connection that fails, to a logger until release is called.
+//
+// go-redis has one logger for the whole process and does not say which client
+// logs. With several loggers, the first one gets all lines. LogClients calls
+// [redis.SetLogger] once in a process, so an application that calls it later
+// gets the lines itself.
+//
+// At most ten lines are logged at once and then one a second; `omitted` counts
+// the rest.
 func LogClients(logger *slog.Logger) (release func()) {
 	ofClients.set.Do(func() { redis.SetLogger(&ofClients) })
 	ofClients.mu.Lock()
@@ -50,7 +53,7 @@ func (c *clientLog) remove(logger *slog.Logger) {
 	}
 }
 
-// Printf is go-redis's interface.
+// Printf implements the logger interface of go-redis.
 func (c *clientLog) Printf(ctx context.Context, format string, v ...any) {
 	logger, omitted := c.take(time.Now())
 	if logger == nil {
@@ -63,13 +66,14 @@ func (c *clientLog) Printf(ctx context.Context, format string, v ...any) {
 	logger.WarnContext(ctx, "redis client reports", args...)
 }
 
-// take returns the logger for a line, and how many lines were left out before
-// it; nil for a line to be left out. With no one left who asked it is slog's
+// take returns the logger of a line and the number of lines omitted before it,
+// or nil if this line is omitted too. After the last release it returns slog's
 // default.
 func (c *clientLog) take(now time.Time) (logger *slog.Logger, omitted int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.free.Before(now) || c.free.Sub(now) > 2*clientLines*time.Second { // the clock was set
+	// the system clock was set back
+	if c.free.Before(now) || c.free.Sub(now) > 2*clientLines*time.Second {
 		c.free = now
 	}
 	if c.free.Sub(now) > (clientLines-1)*time.Second {

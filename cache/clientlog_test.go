@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Two caches in a process: the lines go to the first of those that are open.
-func TestLinesOfGoRedisGoToALogger(t *testing.T) {
+// With two caches in a process, the first open one gets the lines.
+func TestGoRedisLogsToTheFirstLogger(t *testing.T) {
 	first, second := &journal{}, &journal{}
 	releaseFirst := LogClients(first.logger())
 	releaseSecond := LogClients(second.logger())
@@ -19,12 +19,13 @@ func TestLinesOfGoRedisGoToALogger(t *testing.T) {
 	defer func() { _ = client.Close() }()
 	ask := func() {
 		if err := client.Get(t.Context(), "k").Err(); err == nil {
-			t.Fatal("an answer of nobody")
+			t.Fatal("a reply without a server")
 		}
 	}
 	ask()
 	said := strings.Join(first.all(), "")
-	if !strings.Contains(said, "redis client reports") || !strings.Contains(said, "failed to dial") || len(second.all()) > 0 {
+	if !strings.Contains(said, "redis client reports") ||
+		!strings.Contains(said, "failed to dial") || len(second.all()) > 0 {
 		t.Errorf("the first has %q, the second %q", said, second.all())
 	}
 	releaseFirst()
@@ -32,11 +33,12 @@ func TestLinesOfGoRedisGoToALogger(t *testing.T) {
 	n := len(first.all())
 	ask()
 	if len(first.all()) != n || len(second.all()) == 0 {
-		t.Errorf("after the first has gone it has %d more lines, and the second %d", len(first.all())-n, len(second.all()))
+		t.Errorf("after the first has gone it has %d more lines, and the second %d",
+			len(first.all())-n, len(second.all()))
 	}
 }
 
-func TestLinesOfGoRedisHaveARate(t *testing.T) {
+func TestGoRedisLogIsLimited(t *testing.T) {
 	var c clientLog
 	j := &journal{}
 	c.loggers = append(c.loggers, j.logger())
@@ -59,9 +61,9 @@ func TestLinesOfGoRedisHaveARate(t *testing.T) {
 	}
 }
 
-// An application that sets its own logger after the cache was opened has the
+// An application that sets its own logger after the cache was opened gets the
 // lines.
-func TestALoggerOfTheApplicationStays(t *testing.T) {
+func TestALoggerOfTheApplicationGetsTheLines(t *testing.T) {
 	j := &journal{}
 	LogClients(j.logger())()
 	own := &appLogger{}

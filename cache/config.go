@@ -9,26 +9,31 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Config says how a [Cache] keeps its entries. Formatted or logged it does not show its keys.
+// Config configures a [Cache]. Its formatted and logged forms leave out the
+// keys.
 type Config struct {
-	// Namespace binds entries to an installation: it begins the keys in Redis and is part of what is authenticated. It
-	// ends where the id begins, so end it with a colon. It is required: 1 to 128 printable ASCII characters other than
-	// space, '{' and '}', which would put all keys into one slot of a Cluster.
+	// Namespace begins every key in Redis and is authenticated with every
+	// entry, so that an entry of one installation is useless in another. The id
+	// follows directly: end the namespace with a colon. Required: 1 to 128
+	// printable ASCII characters other than space, { and }. Braces would put
+	// all keys into one slot of a Cluster.
 	Namespace string
 
-	// Keys are 32 random bytes each. The first seals, all open. It is required. The Cache keeps nothing of the slice.
+	// Keys are master keys of 32 random bytes. The first one seals, each of
+	// them opens. Required. The Cache copies what it needs.
 	Keys [][]byte
 
-	// Timeout is for one exchange with Redis, and the time to wait for it. Gets wait for less when exchanges are usually
-	// faster, but for a sixteenth of it at least. Defaults to 50 milliseconds.
+	// Timeout bounds one round trip to Redis, with the wait for a turn. Gets
+	// wait for less if Redis is usually faster, but at least for a sixteenth of
+	// it. Zero means 50 milliseconds.
 	Timeout time.Duration
 
-	// MaxSize is how many bytes of data an entry may have; a larger one is not filled, and when found it is a miss.
-	// Defaults to 96 KiB, and is at most 1 MiB less 64 KiB.
+	// MaxSize is the largest data of an entry, in bytes: at most 1 MiB - 64
+	// KiB. Fill refuses more, and Get treats more as a miss. Zero means 96 KiB.
 	MaxSize int
 
-	// Logger gets one line when Redis begins to fail, or to refuse writes, and
-	// one when that is over. Nil: no lines.
+	// Logger gets one line when Redis becomes unavailable or refuses writes,
+	// and one when that ends. Nil means no lines.
 	Logger *slog.Logger
 }
 
@@ -39,7 +44,7 @@ const (
 	maxNamespace   = 128
 )
 
-// Format leaves the keys out, whatever the verb.
+// Format leaves the keys out, for every verb.
 func (cfg Config) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "cache.Config(namespace %q, %d keys)", cfg.Namespace, len(cfg.Keys))
 }
@@ -49,30 +54,32 @@ func (cfg Config) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("namespace", cfg.Namespace), slog.Int("keys", len(cfg.Keys)))
 }
 
-// MarshalJSON leaves the keys out, for loggers that encode what they are given.
+// MarshalJSON leaves the keys out: some loggers encode values as JSON.
 func (cfg Config) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, `{"namespace":%q,"keys":%d}`, cfg.Namespace, len(cfg.Keys)), nil
 }
 
-// complete checks the parts that are not keys, and fills the defaults in.
+// complete checks everything but the keys, and sets the defaults.
 func (cfg *Config) complete() error {
 	if cfg.Namespace == "" || len(cfg.Namespace) > maxNamespace {
-		return fmt.Errorf("cache: Config.Namespace must have 1 to %d characters", maxNamespace)
+		return fmt.Errorf("cache: invalid Config.Namespace: must have 1 to %d characters",
+			maxNamespace)
 	}
 	for _, c := range []byte(cfg.Namespace) {
 		if c <= ' ' || c > '~' || c == '{' || c == '}' {
-			return errors.New("cache: Config.Namespace must be printable ASCII without space, { and }")
+			return errors.New("cache: invalid Config.Namespace: must be printable ASCII " +
+				"without space, { and }")
 		}
 	}
 	switch {
 	case cfg.Timeout < 0:
-		return errors.New("cache: Config.Timeout is negative")
+		return errors.New("cache: invalid Config.Timeout: must not be negative")
 	case cfg.Timeout == 0:
 		cfg.Timeout = defaultTimeout
 	}
 	switch {
 	case cfg.MaxSize < 0 || cfg.MaxSize > maxMaxSize:
-		return fmt.Errorf("cache: Config.MaxSize must be 0 to %d", maxMaxSize)
+		return fmt.Errorf("cache: invalid Config.MaxSize: must be 0 to %d", maxMaxSize)
 	case cfg.MaxSize == 0:
 		cfg.MaxSize = defaultMaxSize
 	}
@@ -82,22 +89,23 @@ func (cfg *Config) complete() error {
 	return nil
 }
 
-// checkClient refuses clients that would break a promise of the Cache, as far as they show it.
+// checkClient rejects a client that may read from a replica, where a tombstone
+// can be missing.
 func checkClient(client redis.UniversalClient) error {
 	switch client := client.(type) {
 	case nil:
-		return errors.New("cache: New needs a client: see Dial")
+		return errors.New("cache: no client: create one with Dial")
 	case *redis.Client:
 		if client == nil {
-			return errors.New("cache: New needs a client: see Dial")
+			return errors.New("cache: no client: create one with Dial")
 		}
 	case *redis.ClusterClient:
 		if client == nil {
-			return errors.New("cache: New needs a client: see Dial")
+			return errors.New("cache: no client: create one with Dial")
 		}
 		if o := client.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
-			return errors.New("cache: the client reads from replicas, which may not know of a tombstone yet: " +
-				"leave ReadOnly, RouteByLatency and RouteRandomly off")
+			return errors.New("cache: client reads from replicas, which may miss a tombstone: " +
+				"turn off ReadOnly, RouteByLatency and RouteRandomly")
 		}
 	}
 	return nil

@@ -18,20 +18,22 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// double is a Redis in memory that knows what the cache says to it. Its connections are pipes, so it runs in a synctest bubble.
+// double is a Redis in memory with the commands that the cache sends. Its
+// connections are pipes, so it runs in a synctest bubble.
 type double struct {
 	mu     sync.Mutex
 	items  map[string]item
 	loaded bool // the script
 	asked  map[string]int
 
-	// answer, when it is set, goes before everything else: a raw reply, or "" to go on. It holds no lock and may block.
+	// answer, if set, returns a raw reply, or "" for the usual one. It is
+	// called without a lock and may block.
 	answer func(cmd []string) string
 	// tamper may change what a read returns.
 	tamper   func(key, value string, there bool) (string, bool)
-	refuse   error  // of new connections
-	password string // that the client has
-	bare     bool   // without the guard, as other clients than those of Dial are
+	refuse   error  // fails new connections
+	password string // that the client sends
+	bare     bool   // without the guard, like a client that Dial did not create
 }
 
 type item struct {
@@ -56,12 +58,13 @@ func (d *double) dial(context.Context, string, string) (net.Conn, error) {
 	return guard(theirs), nil
 }
 
-// hangUp before a reply makes the double close the connection after it.
+// hangUp begins a reply after which the double closes the connection.
 const hangUp = "\x00hang up\x00"
 
 func (d *double) serve(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
-	// A pipe holds nothing, and a client writes a whole pipeline before it reads: somebody else must write the replies.
+	// A pipe has no buffer and a client writes its whole pipeline before it
+	// reads, so another goroutine writes the replies.
 	replies := make(chan string, 4096)
 	defer close(replies)
 	go func() {
@@ -184,7 +187,8 @@ func (d *double) get(key, otherType string) string {
 	return bulk(it.value)
 }
 
-// eval does in Go what the script does; integration/cache compares the script with such a model.
+// eval is the script in Go. integration/cache compares the script with such a
+// model.
 func (d *double) eval(key, value string, ttl time.Duration) int {
 	it, there := d.stands(key)
 	ends := time.Now().Add(ttl)
@@ -201,7 +205,8 @@ func (d *double) eval(key, value string, ttl time.Duration) int {
 			d.items[key] = it
 		}
 		return 0
-	case there && !it.list && !it.ends.IsZero() && len(it.value) >= sealedBytes && it.value[0] == format &&
+	case there && !it.list && !it.ends.IsZero() && len(it.value) >= sealedBytes &&
+		it.value[0] == format &&
 		it.value[versionStart:versionStart+16] >= value[versionStart:versionStart+16]:
 		return 0
 	}
@@ -233,23 +238,27 @@ func (d *double) setAnswer(answer func(cmd []string) string) {
 	d.answer = answer
 }
 
-// inTime is a timeout that no call of a double reaches which answers, however
-// busy the machine. Get waits for a sixteenth of Config.Timeout at least, so
-// that has more. Tests of timeouts have a clock of their own: see bubble.
+// inTime is a timeout that no call reaches which the double answers, on a busy
+// machine too. Config.Timeout is sixteen times as long, because a Get may wait
+// for a sixteenth of it. Tests of timeouts have a synthetic clock: see bubble.
 const inTime = 2 * time.Minute
 
-// client is as Dial makes one, but over the double and with time to answer.
+// client returns a client like one of Dial, but connected to the double and
+// with time to answer.
 func (d *double) client(t testing.TB) *redis.Client {
 	client := redis.NewClient(&redis.Options{
-		Dialer: d.dial, Password: d.password, Protocol: protocol, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, PipelinePoolSize: -1,
-		DialTimeout: inTime, ReadTimeout: inTime, WriteTimeout: inTime, PoolTimeout: inTime, DisableIdentity: true,
+		Dialer: d.dial, Password: d.password, Protocol: protocol, ContextTimeoutEnabled: true,
+		MaxRetries: -1, DialerRetries: 1, PipelinePoolSize: -1,
+		DialTimeout: inTime, ReadTimeout: inTime, WriteTimeout: inTime, PoolTimeout: inTime,
+		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }
 
-// pipelines hides that the client is for one server, so that the cache pipelines as it does with a Cluster.
+// pipelines hides that the client is for one server, so the cache pipelines as
+// for a Cluster.
 type pipelines struct{ redis.UniversalClient }
 
 func master(seed string) []byte {
@@ -262,7 +271,10 @@ func idOf(seed string) ID { return sha256.Sum256([]byte("id " + seed)) }
 const testNamespace = "pgsession:test:"
 
 func testConfig() Config {
-	return Config{Namespace: testNamespace, Keys: [][]byte{master("one")}, Timeout: minTimeoutShare * inTime}
+	return Config{
+		Namespace: testNamespace, Keys: [][]byte{master("one")},
+		Timeout: minTimeoutShare * inTime,
+	}
 }
 
 func newCache(t testing.TB, client redis.UniversalClient, change ...func(*Config)) *Cache {
@@ -282,16 +294,18 @@ func newCache(t testing.TB, client redis.UniversalClient, change ...func(*Config
 func entryOf(version int64, data string) Entry {
 	at := time.UnixMicro(1_800_000_000_123_456 + version).UTC()
 	return Entry{
-		Version: version, ValidatedAt: at, ExpiresAt: at.Add(time.Hour), AbsoluteExpiresAt: at.Add(24 * time.Hour), Data: []byte(data),
+		Version: version, ValidatedAt: at, ExpiresAt: at.Add(time.Hour),
+		AbsoluteExpiresAt: at.Add(24 * time.Hour), Data: []byte(data),
 	}
 }
 
 func same(a, b Entry) bool {
-	return a.Version == b.Version && a.ValidatedAt.Equal(b.ValidatedAt) && a.ExpiresAt.Equal(b.ExpiresAt) &&
+	return a.Version == b.Version && a.ValidatedAt.Equal(b.ValidatedAt) &&
+		a.ExpiresAt.Equal(b.ExpiresAt) &&
 		a.AbsoluteExpiresAt.Equal(b.AbsoluteExpiresAt) && string(a.Data) == string(b.Data)
 }
 
-// journal is a logger whose lines can be looked at.
+// journal is a logger that keeps its lines.
 type journal struct {
 	mu    sync.Mutex
 	lines []string

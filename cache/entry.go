@@ -9,40 +9,45 @@ import (
 	"time"
 )
 
-// ID is the SHA-256 of a token.
+// ID is the SHA-256 of a token. The token itself is never in Redis.
 type ID = [32]byte
 
-// Entry is what is kept under an ID. Formatted or logged it shows its version only.
+// Entry is a value of the cache with its version and times. Its formatted and
+// logged forms show the version only.
 type Entry struct {
-	// Version is positive and grows with every change of what the entry is a copy of.
+	// Version is positive and grows with every change of the row.
 	Version int64
 
-	// ValidatedAt is when the data was read, ExpiresAt and AbsoluteExpiresAt its deadlines, all by Postgres's clock.
-	// They are kept to the microsecond, rounded down, and come back in UTC.
+	// ValidatedAt is when Postgres was read; the others are the deadlines of
+	// the session. All are of the clock of Postgres. They are rounded down to
+	// the microsecond and returned in UTC.
 	ValidatedAt, ExpiresAt, AbsoluteExpiresAt time.Time
 
-	// Data is opaque. It is sealed, and what [Cache.Get] returns belongs to the caller.
+	// Data is sealed and its content is opaque. The caller owns what
+	// [Cache.Get] returns.
 	Data []byte
 }
 
-// Format writes the version, whatever the verb: the data is nobody's to see.
+// Format writes the version for every verb, so that no format shows the data.
 func (e Entry) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "cache.Entry(version %d)", e.Version)
 }
 
-// LogValue is the version.
+// LogValue returns the version alone.
 func (e Entry) LogValue() slog.Value { return slog.GroupValue(slog.Int64("version", e.Version)) }
 
-// MarshalJSON writes the version only, for loggers that encode what they are given.
+// MarshalJSON encodes the version alone: some loggers encode values as JSON.
 func (e Entry) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, `{"version":%d}`, e.Version), nil
 }
 
 const (
-	// tombstone stands for an entry that must not be filled any more. It must stay what it is in every format.
+	// tombstone is the value of an id that must not be filled again. It is the
+	// same in every format, so that instances of two versions agree on it.
 	tombstone = "buried"
 
-	// format is the first byte of a value. No text begins with it, so neither does a tombstone.
+	// format is the first byte of a value. No text begins with it, so a
+	// tombstone does not.
 	format = 1
 
 	keyIDBytes   = 4
@@ -55,7 +60,7 @@ const (
 
 type keyID [keyIDBytes]byte
 
-// appendHeader writes what stands before the nonce.
+// appendHeader appends everything before the nonce.
 func appendHeader(b []byte, key keyID, e *Entry) []byte {
 	b = append(b, format)
 	b = append(b, key[:]...)
@@ -66,7 +71,8 @@ func appendHeader(b []byte, key keyID, e *Entry) []byte {
 	return b
 }
 
-// parseHeader takes a value apart that nobody has vouched for yet. False: not of this format.
+// parseHeader splits the header from a value that is not authenticated yet. It
+// returns false if the value is of another format.
 func parseHeader(value []byte) (key keyID, e Entry, ok bool) {
 	if len(value) < sealedBytes || value[0] != format {
 		return keyID{}, Entry{}, false
@@ -86,12 +92,13 @@ func parseHeader(value []byte) (key keyID, e Entry, ok bool) {
 	return key, e, e.Version > 0
 }
 
-// redisKey is where an entry is kept.
+// redisKey returns the key of an entry.
 func redisKey(namespace string, id *ID) string {
 	return redisKeys(namespace, []ID{*id})[0]
 }
 
-// redisKeys are all cut from one string.
+// redisKeys returns the keys of several entries, cut from one string: one
+// allocation instead of one for each.
 func redisKeys(namespace string, ids []ID) []string {
 	size := len(namespace) + idChars
 	var all strings.Builder

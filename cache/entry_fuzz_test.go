@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// committedSeeds fails when a fuzz target would start from nothing: that finds little.
+// committedSeeds fails a fuzz target without seeds: from nothing it finds
+// little.
 func committedSeeds(f *testing.F) {
 	f.Helper()
 	if files, err := os.ReadDir("testdata/fuzz/" + f.Name()); err != nil || len(files) == 0 {
@@ -13,7 +14,7 @@ func committedSeeds(f *testing.F) {
 	}
 }
 
-// FuzzParseHeader: what is taken for a header is written back byte for byte.
+// FuzzParseHeader checks that a parsed header is written back byte for byte.
 func FuzzParseHeader(f *testing.F) {
 	committedSeeds(f)
 	f.Add(sealed(f, ringOf(f, testNamespace, "one"), ID{1}, entryOf(7, "data")))
@@ -31,8 +32,8 @@ func FuzzParseHeader(f *testing.F) {
 	})
 }
 
-// FuzzOpen: whatever is not the value that was sealed does not open. That value is the first frozen vector, as each process
-// would seal another.
+// FuzzOpen checks that no value opens but the sealed one. It is the first
+// frozen vector, because each process would seal another value.
 func FuzzOpen(f *testing.F) {
 	committedSeeds(f)
 	vector := frozen(f)[0]

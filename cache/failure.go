@@ -18,24 +18,26 @@ import (
 )
 
 var (
-	// ErrMiss: there is nothing that may be used, and nothing stands in the way of a [Cache.Fill].
+	// ErrMiss reports that Redis has no usable entry. The caller may fill one.
 	ErrMiss = errors.New("cache: miss")
 
-	// ErrBuried: a tombstone stands. It is a miss; a Fill would be refused.
-	ErrTombstone = errors.New("cache: buried")
+	// ErrTombstone reports that the id has a tombstone. It is a miss after
+	// which a Fill would be refused.
+	ErrTombstone = errors.New("cache: tombstone")
 
-	// ErrUnavailable: Redis did not answer, or is left alone because it has not answered for a while. It is a miss after
-	// which no Fill may follow: what others have put there meanwhile is not known.
-	ErrUnavailable = errors.New("cache: Redis can't be used")
+	// ErrUnavailable reports that Redis did not answer, or that the circuit
+	// breaker is open. It is a miss after which the caller must not fill:
+	// another instance may have written a newer entry.
+	ErrUnavailable = errors.New("cache: redis unavailable")
 
-	errSlow = fmt.Errorf("%w: it takes unusually long", ErrUnavailable)
+	errSlow = fmt.Errorf("%w: slower than usual", ErrUnavailable)
 
-	// errPaused costs nothing to make.
-	errBreakerOpen = fmt.Errorf("%w: it failed, and is asked again in the background", ErrUnavailable)
+	// Made once: with an open breaker every call returns it.
+	errBreakerOpen = fmt.Errorf("%w: circuit breaker open: retrying in background", ErrUnavailable)
 )
 
-// unavailable puts an error into words. Its own text is left out: servers repeat what they were sent, keys and passwords
-// included.
+// unavailable wraps the reason of an error, without its text: servers repeat
+// what they received, keys and passwords included.
 func unavailable(err error) error {
 	if errors.Is(err, ErrUnavailable) {
 		return err
@@ -43,43 +45,57 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %s", ErrUnavailable, reason(err))
 }
 
-// isReply: the server answered, if only with an error.
+// isReply reports whether the server answered, if only with an error.
 func isReply(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply)
 }
 
-// replies are the error replies that say more than that something is wrong, by what Redis puts first. Longer ones come
-// before their beginnings.
+// knownReplies are the error replies with a cause that an operator can mend, by
+// their beginning. A longer beginning stands before a shorter one.
 var knownReplies = []struct {
 	code, words string
 }{
-	{"NOAUTH", "it needs a password (NOAUTH)"},
+	{"NOAUTH", "password required: add it to the URL (NOAUTH)"},
 	{"WRONGPASS", "wrong user name or password (WRONGPASS)"},
 	{"ERR invalid password", "wrong password"},
-	{"ERR AUTH <password> called without any password", "it has no password, but one was given"},
-	{"ERR Client sent AUTH, but no password is set", "it has no password, but one was given"},
-	{"NOPERM", "the user may not do what the cache needs: MGET, GET, PTTL, SET, PEXPIRE, EVAL and EVALSHA, on its keys (NOPERM)"},
-	{"DENIED", "it is in protected mode and serves local clients only (DENIED)"},
-	{"READONLY", "it is read-only, as replicas are (READONLY)"},
-	{"OOM", "it is out of memory and evicts nothing (OOM)"},
-	{"MISCONF", "it can't save to its disk, and so refuses writes (MISCONF)"},
-	{"NOREPLICAS", "it has too few replicas, and so refuses writes (NOREPLICAS)"},
-	{"LOADING", "it is still loading its data (LOADING)"},
-	{"BUSY", "it is busy with a script (BUSY)"},
-	{"MASTERDOWN", "its master is away (MASTERDOWN)"},
-	{"CLUSTERDOWN", "the Cluster is down (CLUSTERDOWN)"},
-	{"TRYAGAIN", "the Cluster is moving the slot (TRYAGAIN)"},
-	{"MOVED", "it is a member of a Cluster: add cluster=true to the URL (MOVED)"},
-	{"ASK", "it is a member of a Cluster: add cluster=true to the URL (ASK)"},
-	{"ERR This instance has cluster support disabled", "it is no Cluster"},
-	{"ERR max number of clients reached", "it has too many clients"},
-	{"ERR DB index is out of range", "it has no database of that number"},
-	{"ERR SELECT is not allowed in cluster mode", "a Cluster has database 0 only"},
-	{"ERR unknown command", "it does not know a command that the cache needs: MGET, GET, EVAL and EVALSHA"},
+	{
+		"ERR AUTH <password> called without any password",
+		"server has no password: remove it from the URL",
+	},
+	{
+		"ERR Client sent AUTH, but no password is set",
+		"server has no password: remove it from the URL",
+	},
+	{
+		"NOPERM",
+		"user lacks rights: grant MGET, GET, PTTL, SET, PEXPIRE, EVAL and EVALSHA " +
+			"on its keys (NOPERM)",
+	},
+	{"DENIED", "protected mode allows local clients only: set a password (DENIED)"},
+	{"READONLY", "server is read-only: connect to the primary (READONLY)"},
+	{"OOM", "out of memory: raise maxmemory or set maxmemory-policy (OOM)"},
+	{"MISCONF", "server can't save to its disk and refuses writes (MISCONF)"},
+	{"NOREPLICAS", "server has too few replicas and refuses writes (NOREPLICAS)"},
+	{"LOADING", "server is loading its data (LOADING)"},
+	{"BUSY", "server is busy with a script (BUSY)"},
+	{"MASTERDOWN", "master unavailable (MASTERDOWN)"},
+	{"CLUSTERDOWN", "cluster is down (CLUSTERDOWN)"},
+	{"TRYAGAIN", "cluster is moving a slot (TRYAGAIN)"},
+	{"MOVED", "server is a member of a cluster: add cluster=true to the URL (MOVED)"},
+	{"ASK", "server is a member of a cluster: add cluster=true to the URL (ASK)"},
+	{
+		"ERR This instance has cluster support disabled",
+		"server is no cluster: remove cluster and addr from the URL",
+	},
+	{"ERR max number of clients reached", "too many clients: raise maxclients"},
+	{"ERR DB index is out of range", "no database of this number"},
+	{"ERR SELECT is not allowed in cluster mode", "a cluster has database 0 only"},
+	{"ERR unknown command", "unknown command: the cache needs MGET, GET, EVAL and EVALSHA"},
 }
 
-// known finds the reply in an error, also where an old Redis puts it inside the report on a script.
+// knownReply returns the reason of an error reply, or "". Old versions of Redis
+// put the reply inside their report on a script.
 func knownReply(err error) (words string) {
 	var reply redis.Error
 	if !errors.As(err, &reply) {
@@ -94,7 +110,7 @@ func knownReply(err error) (words string) {
 	return ""
 }
 
-// reason says in words what is wrong, and repeats nothing that was sent or received.
+// reason describes an error without quoting what was sent or received.
 func reason(err error) string {
 	if words := knownReply(err); words != "" {
 		return words
@@ -109,41 +125,43 @@ func reason(err error) string {
 		alert     tls.AlertError
 	)
 	switch {
-	case errors.Is(err, redis.Nil): // nothing there is no failure anywhere else
-		return "no Sentinel knows a master of that name"
+	case errors.Is(err, redis.Nil): // elsewhere redis.Nil is a miss and no failure
+		return "no sentinel knows a master of this name"
 	case isReply(err):
-		return "it answers with an error that the cache does not know"
+		return "unknown error reply"
 	case errors.Is(err, batch.ErrOverloaded):
-		return "too many calls wait for it"
+		return "too many calls waiting"
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
-		return "all connections are in use"
+		return "all connections in use"
 	case errors.Is(err, redis.ErrClosed):
-		return "the client is closed"
+		return "client is closed"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused"
 	case errors.Is(err, fs.ErrNotExist):
-		return "there is no such socket"
+		return "socket does not exist"
 	case errors.Is(err, fs.ErrPermission):
-		return "this process may not open the socket"
+		return "no permission to open the socket"
 	case errors.As(err, &dns):
-		return "the name of its host is not known"
+		return "unknown host"
 	case errors.As(err, &authority), errors.As(err, &host), errors.As(err, &invalid):
-		return "its certificate is not accepted"
+		return "certificate not accepted"
 	case errors.As(err, &record), errors.As(err, &alert):
-		return "no TLS connection"
+		return "TLS handshake failed"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
-		return "no answer in time"
+		return "timeout"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return "the connection was closed"
+		return "connection closed"
 	case errors.As(err, &netErr):
-		return "no connection"
+		return "connection failed"
 	default:
-		return "what answers does not speak like Redis"
+		return "reply is not of the Redis protocol"
 	}
 }
 
-// isStale: a connection that had been idle turned out to be closed. Another one may work.
+// isClosedConn reports whether an idle connection turned out to be closed.
+// Another one may work.
 func isClosedConn(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE)
 }

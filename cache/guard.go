@@ -9,26 +9,29 @@ import (
 )
 
 const (
-	// maxReply is the longest string that a connection lets through.
+	// maxReply is the longest string of a reply, in bytes.
 	maxReply = 1 << 20
-	// maxElements is how many elements the lists of one reply may have, all together. The longest is that of the commands, which a
-	// Cluster is asked for: 11,507 of Redis 7.0.
+	// maxElements is the most elements of all lists of one reply together. The
+	// longest known is the list of commands that a Cluster is asked for: 11,507
+	// in Redis 7.0.
 	maxElements = 1 << 16
-	// maxNested is how deep lists may stand in one another; those of the commands do so 8 deep.
+	// maxDepth is how deep lists may be nested. That of the commands is 8 deep.
 	maxDepth = 16
-	// maxHeader is how long an announcement may be: a type, a number, a carriage return.
+	// maxHeader is the longest header of a value: its type, a number and a
+	// carriage return.
 	maxHeader = 24
 )
 
-var errReplyTooLarge = errors.New("a reply of absurd size")
+var errReplyTooLarge = errors.New("reply too large")
 
-// guard wraps a connection so that it fails when Redis announces more than it could have to say. go-redis takes memory
-// for what a reply announces and calls itself for what is nested, so a few bytes from whoever controls Redis could end
-// the process.
+// guard wraps a connection and fails it if Redis announces too much. go-redis
+// allocates what a reply announces and recurses into nested lists. Without a
+// guard, a few bytes of an attacker who controls Redis could end the process.
 func guard(conn net.Conn) net.Conn {
 	g := guardedConn{Conn: conn}
 	if raw, ok := conn.(syscall.Conn); ok {
-		// go-redis looks at the socket to find out whether an idle connection was closed.
+		// go-redis checks the socket to find out whether an idle connection was
+		// closed.
 		return &guardedSocket{g, raw}
 	}
 	return &g
@@ -39,16 +42,17 @@ type guardedSocket struct {
 	raw syscall.Conn
 }
 
-// SyscallConn is that of the connection within.
+// SyscallConn returns the raw connection inside.
 func (g *guardedSocket) SyscallConn() (syscall.RawConn, error) { return g.raw.SyscallConn() }
 
-// guardedConn is read by one goroutine at a time, as any connection of a pool.
+// guardedConn is read by one goroutine at a time, like every connection of a
+// pool.
 type guardedConn struct {
 	net.Conn
 	limits limits
 }
 
-// Read fails for good when what came announces too much.
+// Read fails, now and on every later call, if a reply announced too much.
 func (g *guardedConn) Read(p []byte) (int, error) {
 	n, err := g.Conn.Read(p)
 	if !g.limits.allow(p[:n]) {
@@ -57,13 +61,13 @@ func (g *guardedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// limits follows a stream of replies, in any pieces.
+// limits parses a stream of replies that arrives in pieces of any size.
 type limits struct {
-	header   [maxHeader]byte // the beginning of the line so far
-	length   int             // of the line so far
-	skip     int             // bytes of a string still to come, with its line end
-	open     [maxDepth]int   // elements still to come of each list that has begun, from the outermost
-	depth    int             // how many those are
+	header   [maxHeader]byte // beginning of the current line
+	length   int             // of the current line
+	skip     int             // bytes left of a string and its line end
+	open     [maxDepth]int   // elements left of each list that has begun, outermost first
+	depth    int             // number of lists in open
 	elements int             // announced by the lists of this reply
 	exceeded bool
 }
@@ -98,7 +102,7 @@ func (l *limits) allow(b []byte) bool {
 	return !l.exceeded
 }
 
-// line judges a line that is complete.
+// endLine checks a complete line.
 func (l *limits) endLine() {
 	if l.length == 0 {
 		return
@@ -121,13 +125,14 @@ func (l *limits) endLine() {
 	case '%':
 		l.beginList(2*n, ok && n <= maxElements)
 	case '|':
-		l.beginList(2*max(n, 0)+1, ok && n <= maxElements) // what it says something about is read within it
+		// an attribute counts the value that follows it, which is read inside
+		l.beginList(2*max(n, 0)+1, ok && n <= maxElements)
 	default:
 		l.beginList(n, ok)
 	}
 }
 
-// list begins a list of n elements.
+// beginList enters a list of n elements.
 func (l *limits) beginList(n int, ok bool) {
 	if !ok || n > maxElements-l.elements || n > 0 && l.depth == maxDepth {
 		l.exceeded = true
@@ -142,7 +147,7 @@ func (l *limits) beginList(n int, ok bool) {
 	l.depth++
 }
 
-// whole takes notice of an element that is complete, and of the lists that are so with it.
+// elementDone completes an element, and every list whose last one it is.
 func (l *limits) elementDone() {
 	for l.depth > 0 {
 		last := &l.open[l.depth-1]
@@ -154,7 +159,7 @@ func (l *limits) elementDone() {
 	l.elements = 0
 }
 
-// number reads digits, or -1. Anything else is not ok.
+// number parses digits or -1. ok is false for everything else.
 func number(b []byte) (n int, ok bool) {
 	if string(b) == "-1" {
 		return -1, true

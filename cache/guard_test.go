@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-func TestGuardKnowsRepliesFromAbsurdities(t *testing.T) {
+func TestGuardRejectsTooLargeReplies(t *testing.T) {
 	nested := strings.Repeat("*1\r\n", maxDepth)
 	for stream, want := range map[string]bool{
 		"": true,
 		"+OK\r\n-ERR x\r\n:1\r\n$-1\r\n*-1\r\n*0\r\n$0\r\n\r\n": true,
-		"$3\r\n*9\r\r\n": true, // what is in a string is nobody's business
+		"$3\r\n*9\r\r\n": true, // the content of a string is not parsed
 		"$21\r\n$99999999999999999\r\n\r\n\r\n+OK\r\n": true,
 		"$1048576\r\n":                           true,
 		"$1048577\r\n":                           false,
@@ -35,7 +35,7 @@ func TestGuardKnowsRepliesFromAbsurdities(t *testing.T) {
 		strings.Repeat("*1\r\n$1\r\na\r\n", 100): true,
 		"$3\r\nabc\r\n$2000000\r\n":              false,
 
-		// What stands between two lists doesn't end the first.
+		// An element between two lists doesn't end the first list.
 		strings.Repeat("*2\r\n:1\r\n", maxDepth+1):                   false,
 		strings.Repeat("*2\r\n*0\r\n", maxDepth+1):                   false,
 		strings.Repeat("%1\r\n+a\r\n", maxDepth+1):                   false,

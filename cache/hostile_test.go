@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// hostile is whoever controls Redis: it remembers all that was ever stored, and answers reads with what it likes.
+// hostile is an attacker who controls Redis. It remembers all values ever
+// stored, and answers reads as it likes.
 type hostile struct {
 	rng  *rand.Rand
 	keys []string
@@ -38,14 +39,14 @@ func (h *hostile) any() string {
 	return past[h.rng.IntN(len(past))]
 }
 
-// lie makes an answer to a read of key.
+// lie returns an answer to a read of key.
 func (h *hostile) lie(key, value string, there bool) (string, bool) {
 	switch h.rng.IntN(10) {
 	case 0: // replay
 		if past := h.past[key]; len(past) > 0 {
 			return past[h.rng.IntN(len(past))], true
 		}
-	case 1: // another key's
+	case 1: // the value of another key
 		return h.any(), true
 	case 2: // cut
 		if v := h.any(); v != "" {
@@ -61,7 +62,7 @@ func (h *hostile) lie(key, value string, there bool) (string, bool) {
 			at := h.rng.IntN(min(len(a), len(b)))
 			return a[:at] + b[at:], true
 		}
-	case 5: // random, now and then with our first byte
+	case 5: // random, sometimes with our format byte
 		v := make([]byte, h.rng.IntN(200))
 		for i := range v {
 			v[i] = byte(h.rng.Uint32())
@@ -70,7 +71,7 @@ func (h *hostile) lie(key, value string, there bool) (string, bool) {
 			v[0] = format
 		}
 		return string(v), true
-	case 6: // away, or an invented tombstone
+	case 6: // absent, or an invented tombstone
 		if h.rng.IntN(2) == 0 {
 			return "", false
 		}
@@ -79,7 +80,8 @@ func (h *hostile) lie(key, value string, there bool) (string, bool) {
 	return value, there
 }
 
-// Whatever it does, a Get returns an entry that was filled for this very id, byte for byte with what belongs to it, or an error.
+// Get returns an error or an entry that was filled for this id, byte for byte,
+// whatever the attacker does.
 func TestHostileRedis(t *testing.T) {
 	steps := 24_000
 	if testing.Short() {
@@ -98,7 +100,8 @@ func runHostile(t *testing.T, seed uint64, steps int) {
 	client := d.client(t)
 	caches := []*Cache{
 		newCache(t, client),
-		newCache(t, client, func(cfg *Config) { cfg.Keys = [][]byte{master("two"), master("one")} }),
+		newCache(t, client,
+			func(cfg *Config) { cfg.Keys = [][]byte{master("two"), master("one")} }),
 		newCache(t, pipelines{client}),
 		newCache(t, client, func(cfg *Config) { cfg.Namespace = "other:" }),
 	}
@@ -126,13 +129,16 @@ func runHostile(t *testing.T, seed uint64, steps int) {
 					t.Fatal(err)
 				}
 			}
-		case 4: // resurrects, takes the time to live away, swaps what two keys hold
+		case 4: // restores values, removes the time to live, swaps the values of two keys
 			d.mu.Lock()
 			if len(h.keys) > 1 {
 				a, b := h.keys[rng.IntN(len(h.keys))], h.keys[rng.IntN(len(h.keys))]
 				switch rng.IntN(4) {
 				case 0:
-					d.items[a] = item{value: h.past[a][rng.IntN(len(h.past[a]))], ends: time.Now().Add(time.Hour)}
+					d.items[a] = item{
+						value: h.past[a][rng.IntN(len(h.past[a]))],
+						ends:  time.Now().Add(time.Hour),
+					}
 				case 1:
 					d.items[a] = item{value: d.items[a].value}
 				case 2:
@@ -152,7 +158,7 @@ func runHostile(t *testing.T, seed uint64, steps int) {
 				}
 				hits++
 				if e.Version < newest[name(0)] {
-					replays++ // genuine, and old: the caller tells from its times
+					replays++ // authentic but old: the caller sees that by its times
 				}
 			case errors.Is(err, ErrMiss), errors.Is(err, ErrTombstone):
 				misses++
@@ -163,18 +169,24 @@ func runHostile(t *testing.T, seed uint64, steps int) {
 		h.remember(d)
 	}
 	if hits < steps/50 || replays == 0 || misses < steps/50 {
-		t.Errorf("%d hits, %d of them replays, %d misses: the test does not try much", hits, replays, misses)
+		t.Errorf("%d hits, %d of them replays, %d misses: the test does not try much", hits,
+			replays, misses)
 	}
 }
 
-// A server that speaks nonsense is an error at most.
+// Garbage from a server returns an error.
 func TestGarbageIsNoAnswer(t *testing.T) {
 	garbage := []string{
-		"hello\r\n", "\r\n", "$5\r\nab", "+OK\r\n", ":7\r\n", "-\r\n", "-ERR\r\n", "$-2\r\n", "*-1\r\n", "*0\r\n", "*1\r\n:1\r\n", "*1\r\n*1\r\n$1\r\na\r\n",
-		"*2\r\n$1\r\na\r\n$1\r\nb\r\n", "*1\r\n-ERR x\r\n", "*1\r\n-WRONGTYPE x\r\n", ",1.5\r\n", "#t\r\n", "(12345678901234567890\r\n", "%1\r\n+a\r\n+b\r\n", "~1\r\n+a\r\n",
+		"hello\r\n", "\r\n", "$5\r\nab", "+OK\r\n", ":7\r\n", "-\r\n", "-ERR\r\n", "$-2\r\n",
+		"*-1\r\n", "*0\r\n", "*1\r\n:1\r\n", "*1\r\n*1\r\n$1\r\na\r\n",
+		"*2\r\n$1\r\na\r\n$1\r\nb\r\n", "*1\r\n-ERR x\r\n", "*1\r\n-WRONGTYPE x\r\n", ",1.5\r\n",
+		"#t\r\n", "(12345678901234567890\r\n", "%1\r\n+a\r\n+b\r\n", "~1\r\n+a\r\n",
 		">2\r\n+invalidate\r\n*0\r\n", "=8\r\ntxt:abcd\r\n", "!4\r\nERR \r\n", "_\r\n",
-		"$9223372036854775807\r\n", "$9223372036854775806\r\nabc", "*9223372036854775807\r\n", "$99999999999\r\nabc", "*4000000000\r\n", "$1048577\r\n",
-		strings.Repeat("*1\r\n", 1000), strings.Repeat("%1\r\n", 1000), "+" + strings.Repeat("a", 100_000) + "\r\n", "\x00\x01\x02\r\n", "HTTP/1.1 400 Bad Request\r\n\r\n",
+		"$9223372036854775807\r\n", "$9223372036854775806\r\nabc", "*9223372036854775807\r\n",
+		"$99999999999\r\nabc", "*4000000000\r\n", "$1048577\r\n",
+		strings.Repeat("*1\r\n", 1000), strings.Repeat("%1\r\n", 1000),
+		"+" + strings.Repeat("a", 100_000) + "\r\n", "\x00\x01\x02\r\n",
+		"HTTP/1.1 400 Bad Request\r\n\r\n",
 	}
 	for _, reply := range garbage {
 		for _, pipelined := range []bool{false, true} {
@@ -192,13 +204,16 @@ func TestGarbageIsNoAnswer(t *testing.T) {
 				}
 				return hangUp + reply
 			})
-			if e, err := c.Get(t.Context(), idOf("a")); err == nil || e.Version != 0 || e.Data != nil {
+			if e, err := c.Get(t.Context(), idOf("a")); err == nil || e.Version != 0 ||
+				e.Data != nil {
 				t.Errorf("Get after %.40q: %v", reply, err)
 			}
-			if stored, err := c.Fill(t.Context(), idOf("a"), entryOf(1, ""), time.Hour); stored || err != nil && !errors.Is(err, ErrUnavailable) {
+			if stored, err := c.Fill(t.Context(), idOf("a"), entryOf(1, ""), time.Hour); stored ||
+				err != nil && !errors.Is(err, ErrUnavailable) {
 				t.Errorf("Fill after %.40q: %v, %v", reply, stored, err)
 			}
-			if err := c.PutTombstones(t.Context(), time.Hour, idOf("a")); !errors.Is(err, ErrUnavailable) {
+			if err := c.PutTombstones(t.Context(), time.Hour,
+				idOf("a")); !errors.Is(err, ErrUnavailable) {
 				t.Errorf("PutTombstones after %.40q: %v", reply, err)
 			}
 			if err := c.Ping(t.Context()); !errors.Is(err, ErrUnavailable) {
@@ -209,7 +224,8 @@ func TestGarbageIsNoAnswer(t *testing.T) {
 	}
 }
 
-// go-redis panics when a reply announces more than a slice can have. With a client that has no guard that ends no process.
+// go-redis panics if a reply announces more than a slice can hold. Without a
+// guard that does not end the process either.
 func TestPanicsOfTheClientAreErrors(t *testing.T) {
 	for _, reply := range []string{"$9223372036854775807\r\n", "*9223372036854775807\r\n"} {
 		d := newDouble()
@@ -222,10 +238,12 @@ func TestPanicsOfTheClientAreErrors(t *testing.T) {
 			return hangUp + reply
 		})
 		wantErr(t, c, idOf("a"), ErrUnavailable)
-		if stored, err := c.Fill(t.Context(), idOf("a"), entryOf(1, ""), time.Hour); stored || !errors.Is(err, ErrUnavailable) {
+		if stored, err := c.Fill(t.Context(), idOf("a"), entryOf(1, ""), time.Hour); stored ||
+			!errors.Is(err, ErrUnavailable) {
 			t.Errorf("Fill: %v, %v", stored, err)
 		}
-		if err := c.PutTombstones(t.Context(), time.Hour, idOf("a")); !errors.Is(err, ErrUnavailable) {
+		if err := c.PutTombstones(t.Context(), time.Hour,
+			idOf("a")); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("PutTombstones: %v", err)
 		}
 		if err := c.Ping(t.Context()); !errors.Is(err, ErrUnavailable) {

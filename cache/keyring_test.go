@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-func TestKeysThatAreRefused(t *testing.T) {
+func TestInvalidKeys(t *testing.T) {
 	text := []byte("correct horse battery staple 123")
 	for name, keys := range map[string][][]byte{
 		"none":                   nil,
@@ -33,17 +33,19 @@ func TestKeysThatAreRefused(t *testing.T) {
 			continue
 		}
 		for _, key := range keys {
-			if len(key) > 0 && (strings.Contains(err.Error(), string(key)) || strings.Contains(err.Error(), fmt.Sprintf("%x", key))) {
+			if len(key) > 0 &&
+				(strings.Contains(err.Error(), string(key)) ||
+					strings.Contains(err.Error(), fmt.Sprintf("%x", key))) {
 				t.Errorf("%s: the error shows a key", name)
 			}
 		}
 	}
 }
 
-// The keys of these seeds have the same id. Such a pair was found by trying seeds one after the other.
+// The keys of these seeds have the same id. The pair was found by trial.
 const twin1, twin2 = "twin 180955", "twin 194337"
 
-func TestConfigsThatAreRefused(t *testing.T) {
+func TestInvalidConfigs(t *testing.T) {
 	client := newDouble().client(t)
 	for name, change := range map[string]func(*Config){
 		"no namespace":            func(cfg *Config) { cfg.Namespace = "" },
@@ -62,13 +64,17 @@ func TestConfigsThatAreRefused(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+	cluster := func(o redis.ClusterOptions) *redis.ClusterClient {
+		o.Addrs = []string{"127.0.0.1:1"}
+		return redis.NewClusterClient(&o)
+	}
 	for name, client := range map[string]redis.UniversalClient{
 		"no client":              nil,
 		"a nil client":           (*redis.Client)(nil),
 		"a nil Cluster client":   (*redis.ClusterClient)(nil),
-		"reads from replicas":    redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, ReadOnly: true}),
-		"reads from the nearest": redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, RouteByLatency: true}),
-		"reads from any":         redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, RouteRandomly: true}),
+		"reads from replicas":    cluster(redis.ClusterOptions{ReadOnly: true}),
+		"reads from the nearest": cluster(redis.ClusterOptions{RouteByLatency: true}),
+		"reads from any":         cluster(redis.ClusterOptions{RouteRandomly: true}),
 	} {
 		if _, err := New(client, testConfig()); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -80,7 +86,8 @@ func TestConfigsThatAreRefused(t *testing.T) {
 	}
 }
 
-// A new key is first read everywhere, then used, and the old one goes last.
+// All instances learn a new key before one seals with it, and drop the old key
+// last.
 func TestKeysAreChangedWithoutAMiss(t *testing.T) {
 	d := newDouble()
 	client := d.client(t)

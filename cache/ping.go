@@ -10,18 +10,22 @@ import (
 )
 
 const (
-	// pingTimeout leaves time for the first connection, its TLS and its password.
+	// pingTimeout leaves time for the first connection with its TLS and
+	// password.
 	pingTimeout = 2 * time.Second
 	pingTTL     = time.Second
 
-	// So many connections may turn out to be closed, one after the other, before a probe gives up.
+	// A probe gives up after this many closed connections.
 	maxClosed = 100
 )
 
-// Ping is for start-up. It tells in words why Redis can't be used, with [ErrUnavailable]: that it refuses the
-// connection, needs a password or does not accept the one it got, that it is read-only or out of memory, and so on. It
-// reaches every master of a Cluster, and buries a random id for a second and reads it back, so it finds out whether
-// Redis takes writes and runs scripts. It does not heed the breaker and takes at most two seconds.
+// Ping checks at start-up whether Redis can be used. It reads from every master
+// of a Cluster, stores a random tombstone for one second and reads it back:
+// this finds a Redis that refuses writes or scripts. It ignores the circuit
+// breaker and takes at most two seconds.
+//
+// It returns [ErrUnavailable] with the cause, such as a refused connection, a
+// missing or wrong password, a read-only server or one without memory.
 func (c *Cache) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
@@ -38,39 +42,40 @@ func (c *Cache) Ping(ctx context.Context) error {
 	}
 }
 
-// tryOut writes and reads.
+// checkReadWrite reads, writes a tombstone and reads it back.
 func (c *Cache) checkReadWrite(ctx context.Context) error {
 	if err := c.checkRead(ctx); err != nil {
 		return err
 	}
 	w := c.randomTombstone()
 	if a := runScript(ctx, c.client, []write{w})[0]; a.err != nil {
-		if isReply(a.err) { // it has just answered a read
+		if isReply(a.err) { // only writes are refused: it has answered a read
 			c.writes.setRefusing(a.err, true)
 		}
 		return a.err
 	}
 	value, err := c.client.Get(ctx, w.key).Result()
 	if err == nil && value != tombstone {
-		return fmt.Errorf("%w: it does not keep what it is given", ErrUnavailable)
+		return fmt.Errorf("%w: a value that was stored is missing", ErrUnavailable)
 	}
 	return err
 }
 
-// randomTombstone stands in nobody's way.
+// randomTombstone returns a tombstone for an id that no session has.
 func (c *Cache) randomTombstone() write {
 	var id ID
 	_, _ = rand.Read(id[:])
 	return write{key: redisKey(c.namespace, &id), value: []byte(tombstone), ttl: pingTTL}
 }
 
-// probe is what the breaker asks: whether callers would be answered in their time. It only reads, as a Redis that
-// refuses writes still serves them.
+// probeRead reports whether Redis answers reads within the timeout. It does not
+// write: the cache stays useful if Redis refuses writes.
 func (c *Cache) probeRead(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	return recoverPanic(func() (err error) {
-		// After a restart the pool may be full of closed connections, which over TLS show only when they are used.
+		// After a restart of Redis the pool may be full of closed connections.
+		// With TLS only their use shows that.
 		for range maxClosed {
 			if err = c.checkRead(ctx); !isClosedConn(err) || ctx.Err() != nil {
 				break
@@ -80,8 +85,9 @@ func (c *Cache) probeRead(ctx context.Context) error {
 	})
 }
 
-// reach reads an entry that is not there from the server, or from every master of a Cluster. A PING would not do:
-// members of a Cluster that is down answer it.
+// checkRead reads a random id from the server, or from every master of a
+// Cluster. A PING would not do: the members of a Cluster that is down answer
+// it.
 func (c *Cache) checkRead(ctx context.Context) error {
 	var id ID
 	_, _ = rand.Read(id[:])
@@ -89,7 +95,7 @@ func (c *Cache) checkRead(ctx context.Context) error {
 		switch err := client.Get(ctx, redisKey(c.namespace, &id)).Err(); {
 		case err == nil:
 			return errProtocol
-		case err == redis.Nil: // and not what wraps it: a Sentinel that knows no master
+		case err == redis.Nil: // unwrapped: a wrapped one is a Sentinel without a master
 			return nil
 		default:
 			return err
@@ -103,14 +109,15 @@ func (c *Cache) checkRead(ctx context.Context) error {
 		return recoverPanic(func() error {
 			err := ask(ctx, master)
 			if redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK") {
-				return nil // it serves, only not this slot
+				return nil // the member answers, but has not this slot
 			}
 			return err
 		})
 	})
 }
 
-// sheltered turns a panic of go-redis into an error: it makes what a reply announces, and an absurd length is a panic.
+// recoverPanic returns a panic of go-redis as an error. go-redis allocates what
+// a reply announces, and panics if that is too much.
 func recoverPanic(do func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -7,30 +7,32 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// mgetReply takes the reply to an MGET as it comes from the connection, each value into memory of its own, where it can be
-// opened: go-redis's own reply would be a string in an interface for each, and a copy when it is opened.
+// mgetReply parses the reply to MGET as it arrives. Each value gets memory of
+// its own and is opened there. go-redis would make a string in an interface for
+// each value, and opening would copy it.
 type mgetReply struct {
 	values []found
-	listed bool   // the list has been announced
-	done   int    // values that are complete
-	line   []byte // what has come of a line
-	value  []byte // what has come of a value, with its line end
-	want   int    // bytes of a value with its line end; 0 between values
-	err    error  // that of the server
+	listed bool   // the header of the list has arrived
+	done   int    // complete values
+	line   []byte // current line, as far as it has arrived
+	value  []byte // current value and its line end, as far as they have arrived
+	want   int    // size of value and its line end; 0 between values
+	err    error  // error reply of the server
 }
 
-// errorReply is an error of the server's, as go-redis has them.
+// errorReply is an error reply as go-redis represents it.
 type errorReply string
 
 func (e errorReply) Error() string { return string(e) }
 
-// RedisError tells it from errors of the connection.
+// RedisError marks errorReply as an answer of the server. Errors of the
+// connection lack it.
 func (errorReply) RedisError() {}
 
 var _ redis.Error = errorReply("")
 
-// Write takes what comes in any pieces. What does not go with the question is an error, after which go-redis gives the
-// connection up.
+// Write parses the next piece, of any size. On an unexpected reply it returns
+// an error, and go-redis closes the connection.
 func (r *mgetReply) Write(p []byte) (n int, err error) {
 	for n < len(p) {
 		if r.want > 0 {
@@ -57,7 +59,7 @@ func (r *mgetReply) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// ReadFrom takes a value, which go-redis hands over so, without a copy in between.
+// ReadFrom reads a value without a copy. go-redis calls it between two Writes.
 func (r *mgetReply) ReadFrom(from io.Reader) (n int64, err error) {
 	if r.want == 0 {
 		return 0, errProtocol
@@ -71,7 +73,8 @@ func (r *mgetReply) ReadFrom(from io.Reader) (n int64, err error) {
 	return int64(read), err
 }
 
-// header takes a line: the list's, a value's, or an error.
+// header parses a line: the header of the list or of a value, or an error
+// reply.
 func (r *mgetReply) header(line []byte) error {
 	if len(line) == 0 || r.err != nil {
 		return errProtocol
@@ -103,7 +106,7 @@ func (r *mgetReply) end() {
 	r.want, r.value = 0, nil
 }
 
-// result is what has come, if that is all.
+// result returns the values if the reply is complete.
 func (r *mgetReply) result() ([]found, error) {
 	switch {
 	case r.err != nil:

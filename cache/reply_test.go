@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// replies to an MGET of three keys, and what is in them: "-" is nothing there.
+// Replies to an MGET of three keys, and their values: "-" for an absent one.
 var mgetReplies = map[string][]string{
 	"*3\r\n$1\r\na\r\n$-1\r\n$4\r\nb\r\nc\r\n": {"a", "-", "b\r\nc"},
 	"*3\r\n_\r\n$0\r\n\r\n$-1\r\n":             {"-", "", "-"},
@@ -42,7 +42,7 @@ func TestMGetRepliesInAnyPieces(t *testing.T) {
 	}
 }
 
-// As go-redis hands a reply over: lines, and values from a reader.
+// The way go-redis passes a reply on: lines to Write, values to ReadFrom.
 func TestMGetRepliesWithValuesThatAreRead(t *testing.T) {
 	for reply, want := range mgetReplies {
 		r := mgetReply{values: make([]found, 3)}
@@ -72,7 +72,8 @@ func checkReply(t *testing.T, reply string, r *mgetReply, err error, want []stri
 		t.Fatalf("%q: %v", reply, err)
 	}
 	for i := range want {
-		if got := values[i]; got.exists != (want[i] != "-") || got.exists && string(got.value) != want[i] || cap(got.value) != len(got.value) {
+		if got := values[i]; got.exists != (want[i] != "-") ||
+			got.exists && string(got.value) != want[i] || cap(got.value) != len(got.value) {
 			t.Errorf("%q: value %d is %q, %v", reply, i, got.value, got.exists)
 		}
 	}
@@ -81,7 +82,8 @@ func checkReply(t *testing.T, reply string, r *mgetReply, err error, want []stri
 func TestMGetRepliesWithAnError(t *testing.T) {
 	r := mgetReply{values: make([]found, 3)}
 	_, err := r.Write([]byte("-LOADING Redis is loading the dataset in memory\r\n"))
-	if _, resultErr := r.result(); err != nil || !redis.HasErrorPrefix(resultErr, "LOADING") || !isReply(resultErr) {
+	if _, resultErr := r.result(); err != nil || !redis.HasErrorPrefix(resultErr, "LOADING") ||
+		!isReply(resultErr) {
 		t.Errorf("%v, %v", err, resultErr)
 	}
 	if _, err := r.Write([]byte("*3\r\n")); err == nil {
@@ -89,7 +91,8 @@ func TestMGetRepliesWithAnError(t *testing.T) {
 	}
 }
 
-// Whatever comes, nothing is taken for a value that was not announced as one, and no memory for what is absurd.
+// No reply makes a value that it did not announce, and none makes us allocate a
+// size that is too large.
 func FuzzMGetReply(f *testing.F) {
 	for reply := range mgetReplies {
 		f.Add(reply, uint8(3))

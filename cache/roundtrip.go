@@ -11,40 +11,46 @@ import (
 	"github.com/reporadar/pgsession/internal/batch"
 )
 
-// found is what Redis has for an id. Its value is not checked, and nobody else's.
+// found is the value of an id in Redis, not authenticated. The caller owns
+// value.
 type found struct {
 	value  []byte
 	exists bool
 }
 
-// buryAtOnce is how many tombstones go to Redis in one exchange, which has one Timeout.
+// tombstoneBatch is how many tombstones one round trip stores, within one
+// Timeout.
 const tombstoneBatch = 256
 
-// noRetry: a Redis that fails a shared exchange is not asked again once per call.
+// noRetry keeps a combiner from repeating a failed round trip for each of its
+// calls.
 func noRetry(error) bool { return false }
 
 func (c *Cache) batchConfig() batch.Config {
-	// It bounds the wait for a turn and the exchange together, without a timer for each call.
+	// Timeout bounds the wait for a turn and the round trip together, without a
+	// timer for each call.
 	return batch.Config{Retry: noRetry, Timeout: c.timeout}
 }
 
-// getMany answers the Gets that came together.
+// getMany answers Gets that share a round trip.
 func (c *Cache) getMany(ctx context.Context, ids []ID) ([]batch.Result[found], error) {
-	if c.skipGets() { // since they came
+	if c.skipGets() { // decided after they were queued
 		return nil, errBreakerOpen
 	}
-	return roundTrip(ctx, c, true, func(ctx context.Context) ([]batch.Result[found], error) { return c.values(ctx, ids) })
+	return roundTrip(ctx, c, true,
+		func(ctx context.Context) ([]batch.Result[found], error) { return c.values(ctx, ids) })
 }
 
-// awaitMany is getMany for Awaits.
+// awaitMany answers Awaits that share a round trip.
 func (c *Cache) awaitMany(ctx context.Context, ids []ID) ([]batch.Result[found], error) {
 	if c.breaker.isOpen() {
 		return nil, errBreakerOpen
 	}
-	return roundTrip(ctx, c, false, func(ctx context.Context) ([]batch.Result[found], error) { return c.values(ctx, ids) })
+	return roundTrip(ctx, c, false,
+		func(ctx context.Context) ([]batch.Result[found], error) { return c.values(ctx, ids) })
 }
 
-// values asks Redis.
+// values reads ids from one server or from a Cluster.
 func (c *Cache) values(ctx context.Context, ids []ID) ([]batch.Result[found], error) {
 	keys := redisKeys(c.namespace, ids)
 	if c.single != nil {
@@ -53,26 +59,26 @@ func (c *Cache) values(ctx context.Context, ids []ID) ([]batch.Result[found], er
 	return pipelinedGets(ctx, c.client, keys)
 }
 
-// fillMany answers the Fills that came together.
+// fillMany performs Fills that share a round trip.
 func (c *Cache) fillMany(ctx context.Context, fills []write) ([]batch.Result[bool], error) {
 	return roundTrip(ctx, c, false, func(ctx context.Context) ([]batch.Result[bool], error) {
-		answers := runScript(ctx, c.client, fills)
-		c.writes.record(answers)
-		results := make([]batch.Result[bool], len(answers))
+		written := runScript(ctx, c.client, fills)
+		c.writes.record(written)
+		results := make([]batch.Result[bool], len(written))
 		var failed error
-		for i, a := range answers {
+		for i, a := range written {
 			results[i] = batch.Result[bool]{Value: a.stored, Err: a.err}
 			if a.err != nil && !isReply(a.err) {
-				failed = a.err // a server that refuses writes still serves reads
+				failed = a.err // an error reply: reads still work
 			}
 		}
 		return results, failed
 	})
 }
 
-// mget asks one server. Where a key holds another type it answers as if there were none.
+// mget reads keys from one server. A key of another type counts as absent.
 func mget(ctx context.Context, client *redis.Client, keys []string) ([]batch.Result[found], error) {
-	// Pointers spare a copy of each string's header.
+	// go-redis takes pointers too: they spare a copy of each string header.
 	args := make([]any, 1+len(keys))
 	args[0] = "mget"
 	for i := range keys {
@@ -93,8 +99,11 @@ func mget(ctx context.Context, client *redis.Client, keys []string) ([]batch.Res
 	return results, nil
 }
 
-// pipelinedGets asks the members of a Cluster, each for its keys. The error, if any, is one of those in the results.
-func pipelinedGets(ctx context.Context, client redis.UniversalClient, keys []string) ([]batch.Result[found], error) {
+// pipelinedGets reads keys from the members of a Cluster. It returns results
+// with an error too, which is one of theirs.
+func pipelinedGets(ctx context.Context, client redis.UniversalClient,
+	keys []string,
+) ([]batch.Result[found], error) {
 	pipe := client.Pipeline()
 	cmds := make([]*redis.StringCmd, len(keys))
 	for i, key := range keys {
@@ -108,7 +117,7 @@ func pipelinedGets(ctx context.Context, client redis.UniversalClient, keys []str
 	for i, cmd := range cmds {
 		value, err := cmd.Bytes()
 		switch {
-		case err == redis.Nil: // and not what wraps it
+		case err == redis.Nil: // unwrapped: see checkRead
 		case redis.HasErrorPrefix(err, "WRONGTYPE"):
 		case err != nil:
 			results[i].Err, failed = err, err
@@ -119,26 +128,34 @@ func pipelinedGets(ctx context.Context, client redis.UniversalClient, keys []str
 	return results, failed
 }
 
-// unsent tells whether a pipeline failed as a whole. go-redis does not tell its commands so when it was an error reply that
-// kept it from getting a connection, such as one to a password.
+// failedAsWhole reports whether a pipeline failed before any of its commands.
+// If an error reply, such as one to a password, prevented the connection,
+// go-redis leaves the commands without an error.
 func failedAsWhole[C redis.Cmder](cmds []C, err error) bool {
 	return err != nil && !slices.ContainsFunc(cmds, func(cmd C) bool { return cmd.Err() != nil })
 }
 
-// What became of an exchange.
+// States of a round trip.
 const (
 	inFlight = iota
 	settled
-	abandoned // its callers were sent away
+	abandoned // its callers have returned
 )
 
-// exchange runs do with the time limit, away from its caller, who leaves when ctx ends: go-redis heeds the deadline of a
-// context, but not its end. The breaker is told what came of it, once, at the time limit at the latest, whether or not
-// the caller is still there. Those who get something have patience: after it the exchange is overdue, they leave, what
-// comes of it goes to the breaker alone, and until then no Get begins another.
+// roundTrip runs do with the timeout in a goroutine of its own, because
+// go-redis heeds the deadline of a context but not its cancellation. The caller
+// leaves when ctx ends.
 //
-// do returns the answers it has even with an error, which then is for the breaker.
-func roundTrip[R any](ctx context.Context, c *Cache, gets bool, do func(context.Context) ([]R, error)) ([]R, error) {
+// The breaker gets each result once, at the timeout at the latest, even if the
+// caller has left. If gets is set, the callers leave as soon as the round trip
+// is slower than usual. Then the breaker alone gets the result, and no Get
+// begins another round trip before that.
+//
+// do may return results with an error. Then the results are for the callers and
+// the error is for the breaker.
+func roundTrip[R any](ctx context.Context, c *Cache, gets bool,
+	do func(context.Context) ([]R, error),
+) ([]R, error) {
 	type outcome struct {
 		results []R
 		err     error
@@ -148,7 +165,7 @@ func roundTrip[R any](ctx context.Context, c *Cache, gets bool, do func(context.
 	var state atomic.Int32
 	done := make(chan outcome, 1)
 	giveUp := func() {
-		c.getsOverdue.Add(1) // before settle can take it back
+		c.getsOverdue.Add(1) // before settle subtracts it
 		if state.CompareAndSwap(inFlight, abandoned) {
 			done <- outcome{err: errSlow}
 		} else {
@@ -180,7 +197,8 @@ func roundTrip[R any](ctx context.Context, c *Cache, gets bool, do func(context.
 		defer cancel()
 		var o outcome
 		defer func() {
-			// go-redis makes what a reply announces: an absurd length is a panic in it.
+			// go-redis allocates what a reply announces, and panics if that is
+			// too much.
 			if v := recover(); v != nil {
 				o = outcome{err: errProtocol}
 			}

@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// The script can't import what it shares with the Go code.
+// The script repeats constants of the Go code, because Lua can't import them.
 func TestScriptAgreesWithTheFormat(t *testing.T) {
 	for _, part := range []string{
-		fmt.Sprintf("#stands >= %d and string.byte(stands, 1) == %d and", sealedBytes, format),
+		fmt.Sprintf("#current >= %d and string.byte(current, 1) == %d and", sealedBytes, format),
 		fmt.Sprintf("for i = %d, %d do", versionStart+1, versionStart+16),
 		fmt.Sprintf("ARGV[1] == '%s'", tombstone),
-		fmt.Sprintf("stands == '%s'", tombstone),
+		fmt.Sprintf("current == '%s'", tombstone),
 	} {
 		if !strings.Contains(script, part) {
 			t.Errorf("the script does not say %s", part)

@@ -10,8 +10,9 @@ import (
 	"sync"
 )
 
-// rootKey is what the keys of all ids are derived from. It keeps what is dear to make for each; what that has read is
-// overwritten before it goes back.
+// rootKey derives the keys of all ids. Its pool keeps HMACs, which are
+// expensive to create. What one has read is overwritten before it returns to
+// the pool.
 type rootKey struct{ pool sync.Pool }
 
 type deriver struct {
@@ -42,8 +43,9 @@ func (k *rootKey) put(d *deriver) {
 	k.pool.Put(d)
 }
 
-// derive gives the key of one id: HKDF-Expand with the purpose and the id as its info, whose first block is all that 32
-// bytes take. It is good until d goes back, and can be made once until then.
+// derive returns the key of an id: HKDF-Expand with the purpose and the id as
+// info. One block of it is the 32 bytes. The key is valid until put. Call it
+// once for each get.
 func (d *deriver) derive(id *ID) []byte {
 	copy(d.in[len(purposeEntry):], id[:])
 	_, _ = d.hash.Write(d.in[:])
@@ -55,11 +57,11 @@ func (d *deriver) aead(id *ID) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The only GCM that FIPS 140 allows, and it can't be given a nonce twice.
+	// FIPS 140 allows no other GCM, and this one can't reuse a nonce.
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// seal makes the value to keep under id.
+// seal returns the value to store for id.
 func (r *keyring) seal(id *ID, e *Entry) ([]byte, error) {
 	key := &r.keys[0]
 	d := key.root.get()
@@ -73,8 +75,9 @@ func (r *keyring) seal(id *ID, e *Entry) ([]byte, error) {
 	return aead.Seal(value, nil, e.Data, d.aad), nil
 }
 
-// open is the only way from what Redis says to an entry. False: whatever it is, it was not sealed for this id, in this
-// namespace, by one of the keys. Nothing else is tried on it then. The data takes the place of the value.
+// open authenticates and decrypts a value. It returns false unless the value
+// was sealed for this id and namespace with the key that it names. Other keys
+// are not tried. The data overwrites the value.
 func (r *keyring) open(id *ID, value []byte) (Entry, bool) {
 	keyID, e, ok := parseHeader(value)
 	if !ok {
@@ -99,8 +102,9 @@ func (r *keyring) open(id *ID, value []byte) (Entry, bool) {
 	return e, true
 }
 
-// appendAAD writes the associated data of a value that begins with header. Its parts have a fixed width or their length
-// before them, so no two lists of parts look alike.
+// appendAAD appends the associated data of a value that begins with header.
+// Each part has a fixed size or its length before it, so no two lists of parts
+// are equal.
 func (r *keyring) appendAAD(b []byte, id *ID, header []byte) []byte {
 	b = append(b, r.prefix...)
 	b = append(b, id[:]...)

@@ -50,13 +50,15 @@ func TestSealedEntriesOpen(t *testing.T) {
 func TestTimesAreKeptToTheMicrosecond(t *testing.T) {
 	r := ringOf(t, testNamespace, "one")
 	at := time.Date(2026, 3, 4, 5, 6, 7, 123456789, time.FixedZone("", 3600))
-	got, ok := r.opened(&ID{}, sealed(t, r, ID{}, Entry{Version: 1, ValidatedAt: at, ExpiresAt: time.Time{}, AbsoluteExpiresAt: at.Add(1 << 40)}))
-	if !ok || !got.ValidatedAt.Equal(at.Truncate(time.Microsecond)) || got.ValidatedAt.Location() != time.UTC || !got.ExpiresAt.IsZero() {
+	e := Entry{Version: 1, ValidatedAt: at, AbsoluteExpiresAt: at.Add(1 << 40)}
+	got, ok := r.opened(&ID{}, sealed(t, r, ID{}, e))
+	if !ok || !got.ValidatedAt.Equal(at.Truncate(time.Microsecond)) ||
+		got.ValidatedAt.Location() != time.UTC || !got.ExpiresAt.IsZero() {
 		t.Errorf("%v became %v; no time became %v", at, got.ValidatedAt, got.ExpiresAt)
 	}
 }
 
-func TestNothingSealedTellsMoreThanItsLength(t *testing.T) {
+func TestSealedValuesRevealOnlyTheirLength(t *testing.T) {
 	r, seen := ringOf(t, testNamespace, "one"), map[string]bool{}
 	canary := strings.Repeat("canary", 20)
 	for i := range 10_000 {
@@ -107,7 +109,7 @@ func TestVersionsThatAreNotPositiveDoNotOpen(t *testing.T) {
 	}
 }
 
-// Each of these values is worth something in one place only.
+// Each of these values opens in one place only.
 func TestValuesCannotChangePlaces(t *testing.T) {
 	type place struct {
 		namespace, key string
@@ -124,7 +126,7 @@ func TestValuesCannotChangePlaces(t *testing.T) {
 	for i, from := range places {
 		value := sealed(t, ringOf(t, from.namespace, from.key), from.id, entryOf(1, "data"))
 		for j, to := range places {
-			// The reader knows both keys, in either order.
+			// The reader has both keys, in either order.
 			other := map[string]string{"one": "two", "two": "one"}[to.key]
 			_, ok := ringOf(t, to.namespace, to.key, other).opened(&to.id, value)
 			if want := from.namespace == to.namespace && from.id == to.id; ok != want {
@@ -167,7 +169,7 @@ func TestPartsCannotChangeValues(t *testing.T) {
 	}
 }
 
-// A value names its key. That another key of the ring would open it is nothing: keys are not tried.
+// A value names its key. Another key of the ring is not tried.
 func TestKeysAreNotTried(t *testing.T) {
 	r := ringOf(t, testNamespace, "one", "two")
 	for _, name := range []keyID{{}, r.keys[1].id} {
@@ -182,7 +184,7 @@ func TestKeysAreNotTried(t *testing.T) {
 	}
 }
 
-// No two different lists of parts have the same associated data.
+// Two different lists of parts never have the same associated data.
 func TestAssociatedDataIsInjective(t *testing.T) {
 	seen := map[string]string{}
 	now := time.UnixMicro(1_800_000_000_000_000)
@@ -191,8 +193,12 @@ func TestAssociatedDataIsInjective(t *testing.T) {
 			for _, key := range []keyID{{}, {1}, {3: 1}} {
 				for _, version := range []int64{1, 1 << 8, 1 << 56} {
 					for shift := range 3 {
-						e := Entry{Version: version, ValidatedAt: now, ExpiresAt: now, AbsoluteExpiresAt: now}
-						*[]*time.Time{&e.ValidatedAt, &e.ExpiresAt, &e.AbsoluteExpiresAt}[shift] = now.Add(time.Microsecond)
+						e := Entry{
+							Version: version, ValidatedAt: now, ExpiresAt: now,
+							AbsoluteExpiresAt: now,
+						}
+						times := []*time.Time{&e.ValidatedAt, &e.ExpiresAt, &e.AbsoluteExpiresAt}
+						*times[shift] = now.Add(time.Microsecond)
 						r := ringOf(t, namespace, "one")
 						aad := string(r.appendAAD(nil, &id, appendHeader(nil, key, &e)))
 						parts := fmt.Sprintf("%q %x %x %d %d", namespace, id, key, version, shift)
@@ -213,10 +219,10 @@ func TestAssociatedDataIsInjective(t *testing.T) {
 // opened opens a copy.
 func (r *keyring) opened(id *ID, value string) (Entry, bool) { return r.open(id, []byte(value)) }
 
-func TestKeysAreThoseOfHKDF(t *testing.T) {
+func TestDerivedKeysEqualHKDF(t *testing.T) {
 	secret := master("root")
 	root := newRootKey(secret)
-	for i := range 100 { // also what comes out of the pool
+	for i := range 100 { // with deriver from the pool too
 		id := idOf(fmt.Sprint(i))
 		want, err := hkdf.Expand(sha256.New, secret, purposeEntry+string(id[:]), 32)
 		if err != nil {
@@ -254,8 +260,9 @@ func frozen(t testing.TB) (vectors []vector) {
 	return vectors
 }
 
-// The vectors were made by another implementation, testdata/vectors.py. They are frozen: what is in Redis must open
-// after an update, or be of another format.
+// The vectors were made by another implementation, testdata/vectors.py, and are
+// frozen. After an update the values in Redis must still open or be of another
+// format.
 func TestFrozenVectors(t *testing.T) {
 	for _, v := range frozen(t) {
 		id, value := ID(unhex(t, v.ID)), unhex(t, v.Value)
@@ -273,7 +280,8 @@ func TestFrozenVectors(t *testing.T) {
 			t.Errorf("%s: other associated data", v.Name)
 		}
 		want := Entry{
-			Version: v.Version, ValidatedAt: time.UnixMicro(v.ValidatedAt), ExpiresAt: time.UnixMicro(v.ExpiresAt),
+			Version: v.Version, ValidatedAt: time.UnixMicro(v.ValidatedAt),
+			ExpiresAt:         time.UnixMicro(v.ExpiresAt),
 			AbsoluteExpiresAt: time.UnixMicro(v.AbsoluteExpiresAt), Data: unhex(t, v.Data),
 		}
 		if got := appendHeader(nil, r.keys[0].id, &want); !bytes.Equal(got, value[:headerBytes]) {
@@ -297,15 +305,16 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-// withFIPS are the tests that TestPassesWithFIPSOnly runs: of keys, of sealing,
-// and of the life of an entry from end to end.
+// withFIPS lists the tests that TestPassesWithFIPSOnly runs: of keys, of
+// sealing, and of the life of an entry from end to end.
 var withFIPS = []string{
-	"TestKeysThatAreRefused", "TestKeysAreChangedWithoutAMiss", "TestPurposesHaveKeysOfTheirOwn", "TestKeysAreThoseOfHKDF",
-	"TestSealedEntriesOpen", "TestAnyOtherByteIsAMiss", "TestValuesCannotChangePlaces", "TestFrozenVectors",
-	"TestLifeOfAnEntry", "TestEveryKeyEnds", "TestALostScriptFailsNothing", "FuzzOpen", "FuzzParseHeader",
+	"TestInvalidKeys", "TestKeysAreChangedWithoutAMiss", "TestPurposesHaveKeysOfTheirOwn",
+	"TestDerivedKeysEqualHKDF", "TestSealedEntriesOpen", "TestAnyOtherByteIsAMiss",
+	"TestValuesCannotChangePlaces", "TestFrozenVectors", "TestLifeOfAnEntry", "TestEveryKeyEnds",
+	"TestALostScriptFailsNothing", "FuzzOpen", "FuzzParseHeader",
 }
 
-// The package does nothing that FIPS 140 forbids: its tests pass where that
+// The package uses nothing that FIPS 140 forbids: its tests pass where that
 // would fail.
 func TestPassesWithFIPSOnly(t *testing.T) {
 	if testing.Short() {
@@ -315,7 +324,8 @@ func TestPassesWithFIPSOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), program, "-test.short", "-test.v", "-test.run=^("+strings.Join(withFIPS, "|")+")$")
+	cmd := exec.CommandContext(t.Context(), program, "-test.short", "-test.v",
+		"-test.run=^("+strings.Join(withFIPS, "|")+")$")
 	cmd.Env = append(os.Environ(), "GODEBUG=fips140=only")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -2,22 +2,27 @@ package cache
 
 import "sync/atomic"
 
-// Stats counts what a [Cache] has done. Each number is exact; numbers of one snapshot may be a call apart.
+// Stats counts what a [Cache] did since its creation. Each number is exact; two
+// numbers of one snapshot may be one call apart.
 type Stats struct {
-	Hits       uint64 // Gets that returned an entry
-	Misses     uint64 // Gets that found nothing
-	Unopened   uint64 // Gets that found what does not open: altered, of another id, key or format, too large, or foreign
+	Hits   uint64 // Gets that returned an entry
+	Misses uint64 // Gets without an entry
+	// Gets of an entry that does not open: altered, too large, or of another
+	// id, key or format.
+	Unopened   uint64
 	Tombstones uint64 // Gets that found a tombstone
-	Errors     uint64 // Gets, Fills and Buries that Redis failed, or kept waiting; not those whose caller left
-	Skipped    uint64 // Gets and Fills that were not tried because the breaker was open, and Gets while another waits too long
+	Errors     uint64 // calls that failed or timed out; not those whose context ended
+	// Gets and Fills not tried: the breaker was open. Gets also while another
+	// one was slower than usual.
+	Skipped uint64
 
 	FillsStored  uint64
-	FillsRefused uint64 // where a tombstone or a version not lower stood, or too large
+	FillsRefused uint64 // a tombstone or a version that is not lower is there, or too large
 
-	BreakerOpen bool // the breaker: Redis fails and is left alone
+	BreakerOpen bool // Redis failed repeatedly and is probed in the background
 
-	WritesRefused  uint64 // Fills and tombstones that Redis answered with an error
-	RefusingWrites bool   // it refuses all writes, and answers reads
+	WritesRefused  uint64 // fills and tombstones answered with an error
+	RefusingWrites bool   // Redis refuses all writes and answers reads
 }
 
 type counts struct {
@@ -25,7 +30,7 @@ type counts struct {
 	fillsStored, fillsRefused                           atomic.Uint64
 }
 
-// Stats returns a snapshot of the counters.
+// Stats returns a snapshot of the counters. It asks Redis nothing.
 func (c *Cache) Stats() Stats {
 	return Stats{
 		Hits:         c.counts.hits.Load(),

@@ -11,32 +11,33 @@ import (
 )
 
 const (
-	// So many writes refused in a row, and none taken, mean that all are.
+	// After this many refused writes in a row, Redis counts as refusing all.
 	refusedInARow = 3
-	// While Redis refuses writes, one is tried this often.
+	// Interval of the probes while Redis refuses writes.
 	writeProbeEvery = 5 * time.Second
-	// A Redis that refuses some writes and takes others has a line this often.
+	// Shortest interval of the warnings, for a Redis that refuses some writes
+	// and accepts others.
 	writeLineEvery = time.Minute
 )
 
-// writeState notices a Redis that answers reads and refuses writes: the breaker
-// stays closed then, since what is there can be used. While writes are refused,
-// a timer tries one.
+// writeState detects a Redis that answers reads and refuses writes. The breaker
+// stays closed then, because entries can still be read. While writes are
+// refused, a timer tries one.
 type writeState struct {
 	probe  func(context.Context) error
 	logger *slog.Logger
 
 	refusing    atomic.Bool
-	consecutive atomic.Int32 // refused since the last that was taken
+	consecutive atomic.Int32 // refused writes since the last accepted one
 	refused     atomic.Uint64
 
 	mu         sync.Mutex
-	lastWarned time.Time // of the last line about the beginning
-	warned     bool      // there was one since writes are refused
+	lastWarned time.Time // guarded by mu; zero before the first warning
+	warned     bool      // guarded by mu; a warning was logged since writes are refused
 	timer      *time.Timer
 	stopped    bool
 
-	ctx    context.Context // of the probes
+	ctx    context.Context // canceled by stop; probes run under it
 	cancel context.CancelFunc
 }
 
@@ -46,11 +47,11 @@ func newWriteState(probe func(context.Context) error, logger *slog.Logger) *writ
 	return w
 }
 
-// record takes the answers to writes. A write that a newer entry stands against
-// says nothing, and neither does a connection that failed.
-func (w *writeState) record(answers []writeResult) {
-	for i := range answers {
-		switch a := &answers[i]; {
+// record counts the results of writes. It ignores a write that a newer entry
+// refused, and a connection that failed.
+func (w *writeState) record(results []writeResult) {
+	for i := range results {
+		switch a := &results[i]; {
 		case a.err != nil && isReply(a.err):
 			w.refused.Add(1)
 			if w.consecutive.Add(1) >= refusedInARow && !w.refusing.Load() {
@@ -63,19 +64,21 @@ func (w *writeState) record(answers []writeResult) {
 	}
 }
 
-// begin notes that writes are refused. told: a caller says so in the log.
-func (w *writeState) setRefusing(err error, told bool) {
+// setRefusing begins a period of refused writes. If logged is set, the caller
+// logs it.
+func (w *writeState) setRefusing(err error, logged bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stopped || w.refusing.Swap(true) {
 		return
 	}
 	switch now := time.Now(); {
-	case told:
+	case logged:
 		w.lastWarned, w.warned = now, true
 	case w.lastWarned.IsZero() || now.Sub(w.lastWarned) >= writeLineEvery:
 		w.lastWarned, w.warned = now, true
-		w.logger.Warn("redis refuses writes: sessions are not cached", "error", reason(err), "advice", writeAdvice(err))
+		w.logger.Warn("redis refuses writes: sessions are not cached",
+			"error", reason(err), "advice", writeAdvice(err))
 	}
 	w.schedule()
 }
@@ -89,11 +92,11 @@ func (w *writeState) setAccepting() {
 	w.timer.Stop()
 	if w.warned {
 		w.warned = false
-		w.logger.Info("redis takes writes again")
+		w.logger.Info("redis accepts writes again")
 	}
 }
 
-// schedule sets the timer for the next probe. The caller holds w.mu.
+// schedule sets the timer of the next probe. The caller holds w.mu.
 func (w *writeState) schedule() {
 	w.timer = time.AfterFunc(writeProbeEvery, func() {
 		if err := w.probe(w.ctx); err == nil {
@@ -109,7 +112,7 @@ func (w *writeState) schedule() {
 	})
 }
 
-// stop ends the probing.
+// stop ends the probes.
 func (w *writeState) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -120,22 +123,22 @@ func (w *writeState) stop() {
 	}
 }
 
-// writeAdvice says what to do about a refused write.
+// writeAdvice returns what to do about a refused write.
 func writeAdvice(err error) string {
 	switch {
 	case redis.HasErrorPrefix(err, "OOM"):
 		return "raise maxmemory, or set maxmemory-policy to allkeys-lru"
 	case redis.HasErrorPrefix(err, "READONLY"):
-		return "let REDIS_URL lead to the primary"
+		return "connect REDIS_URL to the primary"
 	case redis.HasErrorPrefix(err, "MISCONF"):
-		return "make room on the disk of Redis, or look into its log"
+		return "free disk space of redis, or read its log"
 	case redis.HasErrorPrefix(err, "NOPERM"):
-		return "give the user the commands that the cache needs"
+		return "grant the user MGET, GET, PTTL, SET, PEXPIRE, EVAL and EVALSHA"
 	}
-	return "look into the log of Redis"
+	return "read the log of redis"
 }
 
-// tryWrite buries a random id for a second.
+// probeWrite stores a random tombstone for one second.
 func (c *Cache) probeWrite(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()

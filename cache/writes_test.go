@@ -26,9 +26,11 @@ func refusingWrites(t *testing.T, test func(w *writeState, p *patient, j *journa
 	})
 }
 
-func TestARedisThatRefusesWritesIsSaidOnce(t *testing.T) {
+func TestRefusedWritesAreLoggedOnce(t *testing.T) {
 	refusingWrites(t, func(w *writeState, p *patient, j *journal) {
-		w.record([]writeResult{{err: oom}, {stored: true}, {err: oom}, {err: oom}, {}, {err: errors.New("gone")}})
+		w.record([]writeResult{
+			{err: oom}, {stored: true}, {err: oom}, {err: oom}, {}, {err: errors.New("gone")},
+		})
 		if w.refusing.Load() || len(j.all()) > 0 {
 			t.Fatalf("after two in a row: %s", j.all())
 		}
@@ -39,7 +41,8 @@ func TestARedisThatRefusesWritesIsSaidOnce(t *testing.T) {
 			t.Errorf("refusing %t, %d refused", w.refusing.Load(), w.refused.Load())
 		}
 		said := strings.Join(j.all(), "")
-		if strings.Count(said, "\n") != 1 || !strings.Contains(said, "level=WARN") || !strings.Contains(said, "(OOM)") || !strings.Contains(said, "maxmemory-policy") {
+		if strings.Count(said, "\n") != 1 || !strings.Contains(said, "level=WARN") ||
+			!strings.Contains(said, "(OOM)") || !strings.Contains(said, "maxmemory-policy") {
 			t.Errorf("it says %s", said)
 		}
 
@@ -56,14 +59,15 @@ func TestARedisThatRefusesWritesIsSaidOnce(t *testing.T) {
 		if w.refusing.Load() {
 			t.Error("it is not noticed that writes are taken again")
 		}
-		if said := strings.Join(j.all(), ""); strings.Count(said, "\n") != 2 || !strings.Contains(said, "redis takes writes again") {
+		if said := strings.Join(j.all(), ""); strings.Count(said, "\n") != 2 ||
+			!strings.Contains(said, "redis accepts writes again") {
 			t.Errorf("it says %s", said)
 		}
 	})
 }
 
-// Some writes are taken and others are not: the log has a line a minute.
-func TestARedisThatRefusesSomeWrites(t *testing.T) {
+// If Redis accepts some writes and refuses others, one line a minute is logged.
+func TestSomeRefusedWritesAreLoggedEachMinute(t *testing.T) {
 	refusingWrites(t, func(w *writeState, _ *patient, j *journal) {
 		for range 600 {
 			w.record([]writeResult{{err: oom}, {err: oom}, {err: oom}, {stored: true}})

@@ -232,7 +232,7 @@ func TestSentinelFailsOver(t *testing.T) {
 	sentinel.runSentinel(first)
 	c := dial(t, sentinel.url()+"?master_name=m&dial_timeout=5s")
 	wantPing(t, c, "")
-	wantPing(t, dial(t, sentinel.url()+"?master_name=other&dial_timeout=5s"), "no Sentinel knows a master of that name")
+	wantPing(t, dial(t, sentinel.url()+"?master_name=other&dial_timeout=5s"), "no sentinel knows a master of this name")
 
 	fill(t, c, idOf("a"), entryOf(1, "data"))
 	sentinel.until("the Sentinel knows the replica", func() bool {

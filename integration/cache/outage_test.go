@@ -99,7 +99,7 @@ func wantOutage(t *testing.T, url string, away, back func()) {
 	stop()
 	opened := 0
 	for _, line := range log.all()[before:] {
-		if strings.Contains(line, "left alone") {
+		if strings.Contains(line, "redis unavailable") {
 			opened++
 		}
 	}

@@ -56,14 +56,14 @@ func fill(t *testing.T, c *cache.Cache, id cache.ID, e cache.Entry) {
 
 func TestPassword(t *testing.T) {
 	s := start(t, "requirepass secret-1", "user reader on >secret-2 ~* +@connection +get +mget +ping")
-	wantPing(t, dial(t, "redis://"+s.addr()), "needs a password")
+	wantPing(t, dial(t, "redis://"+s.addr()), "password required")
 	wantPing(t, dial(t, "redis://:secret-9@"+s.addr()), "wrong user name or password")
 	wantPing(t, dial(t, "redis://nobody:secret-1@"+s.addr()), "wrong user name or password")
-	wantPing(t, dial(t, "redis://reader:secret-2@"+s.addr()), "the user may not do what the cache needs")
+	wantPing(t, dial(t, "redis://reader:secret-2@"+s.addr()), "user lacks rights")
 	wantPing(t, dial(t, s.url()), "")
 	wantPing(t, dial(t, s.url()+"/3"), "")
-	wantPing(t, dial(t, s.url()+"/99"), "no database of that number")
-	wantPing(t, dial(t, s.url()+"?cluster=true"), "no Cluster")
+	wantPing(t, dial(t, s.url()+"/99"), "no database of this number")
+	wantPing(t, dial(t, s.url()+"?cluster=true"), "no cluster")
 
 	c := dial(t, "redis://"+s.addr())
 	for range 5 {
@@ -137,8 +137,8 @@ func TestNobodyListens(t *testing.T) {
 	wantPing(t, c, "connection refused")
 	wantPing(t, dial(t, fmt.Sprintf("redis://127.0.0.1:%d?cluster=true", freePort(t))), "connection refused")
 	wantPing(t, dial(t, fmt.Sprintf("redis://127.0.0.1:%d?master_name=m", freePort(t))), "connection refused")
-	wantPing(t, dial(t, "unix:///nonexistent/redis.sock"), "no such socket")
-	wantPing(t, dial(t, "redis://name.invalid"), "name of its host is not known")
+	wantPing(t, dial(t, "unix:///nonexistent/redis.sock"), "socket does not exist")
+	wantPing(t, dial(t, "redis://name.invalid"), "unknown host")
 	for range 10 {
 		if _, err := c.Get(t.Context(), idOf("a")); !errors.Is(err, cache.ErrUnavailable) {
 			t.Errorf("Get: %v", err)

@@ -29,7 +29,7 @@ func TestARedisThatIsOfNoUse(t *testing.T) {
 		"no such host":     {address: func(u *url.URL, _ *rig) { u.Host = "redis.invalid:6379" }, says: "host"},
 		"no such database": {address: func(u *url.URL, _ *rig) { u.Path = "/99" }, says: "database"},
 		"no Redis":         {address: func(u *url.URL, r *rig) { u.Host = host(r.t, r.database) }, says: "Redis"},
-		"no Cluster":       {address: func(u *url.URL, _ *rig) { u.RawQuery = "cluster=true" }, says: "Cluster"},
+		"no Cluster":       {address: func(u *url.URL, _ *rig) { u.RawQuery = "cluster=true" }, says: "cluster"},
 		"read-only":        {prepare: func(r *rig) { r.redis.Do("REPLICAOF", "127.0.0.1", "1") }, says: "READONLY"},
 		"out of memory":    {prepare: func(r *rig) { r.redis.Do("CONFIG", "SET", "maxmemory", "1") }, says: "OOM"},
 	} {
@@ -226,7 +226,7 @@ func TestARedisThatBeginsToRefuseWrites(t *testing.T) {
 			}
 			r.redis.Do(test.take...)
 			testkit.Eventually(t, "the health says that it is over", func() bool { return health() == "ok" })
-			if said := log.String(); !strings.Contains(said, "redis takes writes again") {
+			if said := log.String(); !strings.Contains(said, "redis accepts writes again") {
 				t.Errorf("it says:\n%s", said)
 			}
 		})

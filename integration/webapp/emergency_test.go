@@ -63,7 +63,7 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 	redis.Kill()
 	testkit.Eventually(t, "the demo notices", func() bool {
 		alice.want("GET /api/me", http.StatusOK, "alice")
-		return strings.Contains(a.log(), "Redis fails")
+		return strings.Contains(a.log(), "redis unavailable")
 	})
 	becomes(t, a, "the health says so", func(h sessionstore.Health) bool { return h.Cache == "unavailable" })
 	tr.block(
@@ -72,7 +72,7 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 		tr.request(alice.at(b.url), "alice", "GET /api/get?k=color", http.StatusOK),
 		tr.request(bob, "bob", "POST /api/login?user=bob", http.StatusOK),
 	)
-	tr.block(tr.said(a, "Redis fails"))
+	tr.block(tr.said(a, "redis unavailable"))
 
 	redis.Restart()
 	testkit.Eventually(t, "the cache is used again", func() bool {
@@ -80,7 +80,7 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 		return redis.Client.DBSize(t.Context()).Val() > 0 && health(t, a).Cache == "ok"
 	})
 	tr.say("It starts again, empty.\nNo operator has to act.")
-	tr.block(tr.said(a, "used again"))
+	tr.block(tr.said(a, "redis available again"))
 
 	tr.say("## Postgres stops\n\nBob's session is not in the cache.\nHe gets a 503, and his cookie stays as it is.")
 	cluster.stop()

@@ -86,7 +86,6 @@ var notYetShort = []string{
 	"bench/internal/rows",
 	"bench/internal/site",
 	"bench/internal/suite",
-	"cache",
 	"cmd/migrate",
 	"db",
 	"examples/hello",
