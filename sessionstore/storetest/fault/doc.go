@@ -4,7 +4,7 @@
 //	sessions := fault.Wrap(sessionstore.NewMemory(expiry, 0))
 //	m, err := sessionstore.NewWithStore(sessions, cfg)
 //	…
-//	sessions.Down()             // every call fails: store.ErrUnavailable
+//	sessions.Down()             // every call fails: store.ErrOutage
 //	sessions.Down(store.OpSave) // every save fails
 //	sessions.Up()               // no call fails
 //

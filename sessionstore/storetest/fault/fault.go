@@ -15,7 +15,7 @@ import (
 var ErrInjected = errors.New("injected by a test")
 
 var (
-	errDown = fmt.Errorf("%w: %w", store.ErrUnavailable, ErrInjected)
+	errDown = fmt.Errorf("%w: %w", store.ErrOutage, ErrInjected)
 	errLost = fmt.Errorf("%w (%w)", errDown, store.ErrOutcomeUnknown)
 )
 
@@ -40,7 +40,7 @@ const (
 )
 
 // Rule says which calls fail, and how. The zero Rule fails every call with
-// [store.ErrUnavailable] before the inner store is called.
+// [store.ErrOutage] before the inner store is called.
 type Rule struct {
 	// When is the point at which the call fails.
 	When When
@@ -49,10 +49,10 @@ type Rule struct {
 	Nth int
 	// If, unless it is nil, picks the calls for which it returns true.
 	If func(Call) bool
-	// Err is the error of the call. Nil stands for store.ErrUnavailable; if
-	// the call may have changed a session, for store.ErrOutcomeUnknown too. A
-	// call at Hang or HangReply fails with Err when it is released; if Err is
-	// nil, it goes on.
+	// Err is the error of the call. Nil stands for store.ErrOutage; if the
+	// call may have changed a session, for store.ErrOutcomeUnknown too. A call
+	// at Hang or HangReply fails with Err when it is released; if Err is nil,
+	// it goes on.
 	Err error
 	// Do, unless it is nil, decides instead of Err, at Before and After. If it
 	// returns an error, the call fails with it. If it returns nil, the call
@@ -85,7 +85,8 @@ func (i *Injector) Inject(r Rule, ops ...store.Operation) *Fault {
 }
 
 // Down makes the operations, or all if there are none, fail with
-// [store.ErrUnavailable] before the inner store is called.
+// [store.ErrOutage], which is a [store.ErrUnavailable], before the inner store
+// is called.
 func (i *Injector) Down(ops ...store.Operation) *Fault { return i.Inject(Rule{}, ops...) }
 
 // Up releases every fault.
@@ -106,11 +107,13 @@ func (i *Injector) Calls() []Call {
 	return slices.Clone(i.calls)
 }
 
-// Forget empties the log of calls.
-func (i *Injector) Forget() {
+// Forget empties the log of calls, and returns what it held.
+func (i *Injector) Forget() []Call {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	calls := i.calls
 	i.calls = nil
+	return calls
 }
 
 // begin logs a call and finds its fault, nil if there is none.
@@ -225,7 +228,7 @@ func (f *Fault) hang(ctx context.Context, lost bool) error {
 	}
 	err := fmt.Errorf("%w: %w", ctx.Err(), ErrInjected)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		err = fmt.Errorf("%w: %w", store.ErrOutage, err)
 	}
 	if lost {
 		err = fmt.Errorf("%w (%w)", err, store.ErrOutcomeUnknown)

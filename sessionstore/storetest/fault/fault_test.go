@@ -12,8 +12,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/memory"
 	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest"
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
@@ -27,7 +28,7 @@ var (
 // newStore wraps a memory that has the session one.
 func newStore(t *testing.T) *fault.Store {
 	t.Helper()
-	s := fault.Wrap(sessionstore.NewMemory(weekly, 0))
+	s := fault.Wrap(memory.New(weekly, memory.Options{}))
 	want(t, "create", create(t.Context(), s, one), nil)
 	s.Forget()
 	return s
@@ -82,13 +83,36 @@ func each(ctx context.Context, s store.Store) map[store.Operation]error {
 	return errs
 }
 
+// aged is a Store whose sessions can be moved into the past.
+type aged struct {
+	*fault.Store
+	memory *memory.Store
+}
+
+// Without a fault the contract holds.
+func TestContract(t *testing.T) {
+	storetest.Run(t, storetest.Subject{
+		New: func(_ *testing.T, e store.Expiry) store.Store {
+			m := memory.New(e, memory.Options{})
+			return aged{fault.Wrap(m), m}
+		},
+		Age: func(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
+			s.(aged).memory.Age(id, d)
+		},
+	})
+}
+
 func TestNoFault(t *testing.T) {
 	s := newStore(t)
 	for op, err := range each(t.Context(), s) {
 		want(t, string(op), err, nil)
 	}
 	var ops []string
-	for _, c := range s.Calls() {
+	calls := s.Calls()
+	if n := len(s.Forget()); n != len(calls) || len(s.Calls()) != 0 {
+		t.Errorf("%d calls forgotten of %d, %d left", n, len(calls), len(s.Calls()))
+	}
+	for _, c := range calls {
 		ops = append(ops, string(c.Op))
 	}
 	slices.Sort(ops)
@@ -133,7 +157,7 @@ func TestDown(t *testing.T) {
 	s := newStore(t)
 	s.Down()
 	for op, err := range each(t.Context(), s) {
-		want(t, string(op), err, store.ErrUnavailable, fault.ErrInjected)
+		want(t, string(op), err, store.ErrOutage, fault.ErrInjected)
 		if errors.Is(err, store.ErrOutcomeUnknown) {
 			t.Errorf("%s: %v", op, err)
 		}
@@ -144,7 +168,7 @@ func TestDown(t *testing.T) {
 	}
 
 	down := s.Down(store.OpLoad, store.OpList)
-	want(t, "load", load(t.Context(), s, one), store.ErrUnavailable)
+	want(t, "load", load(t.Context(), s, one), store.ErrOutage)
 	want(t, "save", save(t.Context(), s, one), nil)
 	down.Release()
 	down.Release()
@@ -160,7 +184,7 @@ func TestAfter(t *testing.T) {
 	lost := s.Inject(fault.Rule{When: fault.After})
 	for op, err := range each(t.Context(), s) {
 		reads := strings.Contains("load list alive stats", string(op))
-		want(t, string(op), err, store.ErrUnavailable, fault.ErrInjected)
+		want(t, string(op), err, store.ErrOutage, fault.ErrInjected)
 		if errors.Is(err, store.ErrOutcomeUnknown) == reads {
 			t.Errorf("%s: %v", op, err)
 		}
@@ -183,7 +207,7 @@ func TestNth(t *testing.T) {
 	second := s.Inject(fault.Rule{Nth: 2}, store.OpLoad, store.OpSave)
 	want(t, "an operation that does not count", create(t.Context(), s, two), nil)
 	want(t, "the first", save(t.Context(), s, one), nil)
-	want(t, "the second", load(t.Context(), s, one), store.ErrUnavailable)
+	want(t, "the second", load(t.Context(), s, one), store.ErrOutage)
 	want(t, "the third", load(t.Context(), s, one), nil)
 	if second.Count() != 1 {
 		t.Errorf("%d calls met the fault", second.Count())
@@ -238,9 +262,9 @@ func TestTheNewestFaultCounts(t *testing.T) {
 	s.Down()
 	newer := s.Inject(fault.Rule{Err: boom}, store.OpLoad)
 	want(t, "load", load(t.Context(), s, one), boom)
-	want(t, "save", save(t.Context(), s, one), store.ErrUnavailable)
+	want(t, "save", save(t.Context(), s, one), store.ErrOutage)
 	newer.Release()
-	want(t, "load", load(t.Context(), s, one), store.ErrUnavailable)
+	want(t, "load", load(t.Context(), s, one), store.ErrOutage)
 }
 
 func TestHang(t *testing.T) {
@@ -289,10 +313,10 @@ func TestHangUntilTheCallerGivesUp(t *testing.T) {
 
 		hung := s.Inject(fault.Rule{When: fault.Hang})
 		err := save(late, s, one)
-		want(t, "late", err, store.ErrUnavailable, context.DeadlineExceeded, fault.ErrInjected)
+		want(t, "late", err, store.ErrOutage, context.DeadlineExceeded, fault.ErrInjected)
 		err = save(left, s, one)
 		want(t, "left", err, context.Canceled, fault.ErrInjected)
-		if errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrOutcomeUnknown) {
+		if errors.Is(err, store.ErrOutage) || errors.Is(err, store.ErrOutcomeUnknown) {
 			t.Errorf("left: %v", err)
 		}
 		hung.Release()
@@ -323,7 +347,7 @@ func TestLate(t *testing.T) {
 	f := s.Inject(fault.Rule{When: fault.Late, Nth: 1}, store.OpRotate)
 	ctx, leave := context.WithCancel(t.Context())
 	_, err := s.Rotate(ctx, one, two, store.Change{})
-	want(t, "rotate", err, store.ErrUnavailable, store.ErrOutcomeUnknown, fault.ErrInjected)
+	want(t, "rotate", err, store.ErrOutage, store.ErrOutcomeUnknown, fault.ErrInjected)
 	leave()
 	want(t, "before it arrives", load(t.Context(), s, one), nil)
 	s.Up()

@@ -1,4 +1,4 @@
-package sessionstore_test
+package memory_test
 
 import (
 	"bytes"
@@ -8,32 +8,32 @@ import (
 	"testing"
 	"time"
 
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/memory"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-func memoryID(n byte) store.ID { return store.ID{n} }
+func idOf(n byte) store.ID { return store.ID{n} }
 
-func TestMemoryLimit(t *testing.T) {
+func TestLimit(t *testing.T) {
 	ctx, hour := context.Background(), store.Expiry{Idle: time.Hour, Absolute: time.Hour}
-	m := sessionstore.NewMem(hour, 2)
+	m := memory.New(hour, memory.Options{Sessions: 2})
 	create := func(n byte) error {
-		_, err := m.Create(ctx, store.Draft{ID: memoryID(n)})
+		_, err := m.Create(ctx, store.Draft{ID: idOf(n)})
 		return err
 	}
 	if err := errors.Join(create(1), create(2)); err != nil {
 		t.Fatal(err)
 	}
-	if err := create(3); !errors.Is(err, sessionstore.ErrUnavailable) {
+	if err := create(3); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("beyond the limit: %v", err)
 	}
-	if err := create(1); !errors.Is(err, sessionstore.ErrExists) {
+	if err := create(1); !errors.Is(err, store.ErrExists) {
 		t.Errorf("a taken id beyond the limit: %v", err)
 	}
-	if _, err := m.Rotate(ctx, memoryID(1), memoryID(4), store.Change{UserID: "ann"}); err != nil {
+	if _, err := m.Rotate(ctx, idOf(1), idOf(4), store.Change{UserID: "ann"}); err != nil {
 		t.Errorf("a login at the limit: %v", err)
 	}
-	if _, err := m.Delete(ctx, memoryID(2)); err != nil {
+	if _, err := m.Delete(ctx, idOf(2)); err != nil {
 		t.Fatal(err)
 	}
 	if err := create(3); err != nil {
@@ -43,9 +43,9 @@ func TestMemoryLimit(t *testing.T) {
 		t.Errorf("%+v, %v", stats, err)
 	}
 	for _, limit := range []int{0, -1} {
-		m := sessionstore.NewMem(hour, limit)
+		m := memory.New(hour, memory.Options{Sessions: limit})
 		for n := range byte(100) {
-			if _, err := m.Create(ctx, store.Draft{ID: memoryID(n)}); err != nil {
+			if _, err := m.Create(ctx, store.Draft{ID: idOf(n)}); err != nil {
 				t.Fatalf("limit %d: %v", limit, err)
 			}
 		}
@@ -53,11 +53,11 @@ func TestMemoryLimit(t *testing.T) {
 }
 
 // What goes in and out belongs to the caller, who may do with it what they like, but for writing to Record.Data.
-func TestMemorySharesNothing(t *testing.T) {
+func TestSharesNothing(t *testing.T) {
 	ctx := context.Background()
-	m := sessionstore.NewMem(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
+	m := memory.New(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, memory.Options{})
 	overwrite := func(b []byte) { copy(b, bytes.Repeat([]byte("x"), len(b))) }
-	id := memoryID(1)
+	id := idOf(1)
 	check := func(what, want string) {
 		t.Helper()
 		if rec, err := m.Load(ctx, id, 0); err != nil || string(rec.Data) != want || rec.UserID != "ann" || rec.ID != id {
@@ -71,7 +71,7 @@ func TestMemorySharesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	overwrite(data)
-	rec.UserID, rec.ID, rec.ExpiresAt, rec.Data = "eve", memoryID(9), time.Time{}, nil
+	rec.UserID, rec.ID, rec.ExpiresAt, rec.Data = "eve", idOf(9), time.Time{}, nil
 	check("after changing what Create was given and returned", `{"a":1}`)
 
 	set := map[string]json.RawMessage{"b": json.RawMessage(`[1,2]`)}
@@ -86,12 +86,12 @@ func TestMemorySharesNothing(t *testing.T) {
 	check("after changing what Save was given and returned", `{"b":[1,2]}`)
 
 	set = map[string]json.RawMessage{"c": json.RawMessage(`3`)}
-	if _, err = m.Rotate(ctx, id, memoryID(2), store.Change{Set: set}); err != nil {
+	if _, err = m.Rotate(ctx, id, idOf(2), store.Change{Set: set}); err != nil {
 		t.Fatal(err)
 	}
 	overwrite(set["c"])
 	delete(set, "c")
-	id = memoryID(2)
+	id = idOf(2)
 	check("after changing what Rotate was given", `{"b":[1,2],"c":3}`)
 
 	before, err := m.Load(ctx, id, 0)
@@ -106,8 +106,8 @@ func TestMemorySharesNothing(t *testing.T) {
 	}
 }
 
-func TestMemoryName(t *testing.T) {
-	if name := sessionstore.NewMem(store.Expiry{}, 0).Name(); name != "memory" {
+func TestName(t *testing.T) {
+	if name := memory.New(store.Expiry{}, memory.Options{}).Name(); name != "memory" {
 		t.Error(name)
 	}
 }

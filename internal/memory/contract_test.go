@@ -1,18 +1,17 @@
-package sessionstore_test
+package memory_test
 
 import (
 	"testing"
 	"time"
 
 	"github.com/reporadar/pgsession/internal/memory"
-	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
 
-func TestMemoryKeepsTheContract(t *testing.T) {
+func TestContract(t *testing.T) {
 	storetest.Run(t, storetest.Subject{
-		New: func(_ *testing.T, e store.Expiry) store.Store { return sessionstore.NewMem(e, 0) },
+		New: func(_ *testing.T, e store.Expiry) store.Store { return memory.New(e, memory.Options{}) },
 		Age: func(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
 			s.(*memory.Store).Age(id, d)
 		},
