@@ -112,7 +112,6 @@ var notYetShort = []string{
 	"integration/telemetry",
 	"integration/webapp",
 	"internal/archtest",
-	"internal/batch",
 	"internal/cached",
 	"internal/client",
 	"internal/coherence",

@@ -1,21 +1,31 @@
-// Package batch turns many concurrent calls into few statements, by natural batching: no timer, no added delay.
+// Package batch runs many concurrent calls in few statements. It uses no timer
+// and adds no delay: calls share a run only while they would wait anyway.
 //
-// A call that finds a free slot runs at once, alone, in its caller's goroutine. A call that finds every slot taken waits, and whoever frees a slot passes it on
-// to all that wait, who share one run. So the busier the server, the larger the batches, and nobody ever waits for company. With one slot:
+// A call that finds a free slot runs at once, alone, in the goroutine of its
+// caller. A call that finds every slot taken waits in a queue. A slot that
+// becomes free goes to all calls in the queue, which share one run. So a busier
+// server gets larger batches. With one slot:
+//  1. A calls and the slot is free: do(A) runs in A's goroutine, with A's
+//     context.
+//  2. B, C and D call while do(A) runs. They are queued in this order.
+//  3. do(A) returns: A gets its result. The slot goes to a goroutine that runs
+//     do(B, C, D) with a context of its own.
+//  4. C's context ends: C returns at once. The run continues for B and D.
+//  5. E calls and is queued. It never joins do(B, C, D), because its result
+//     would be older than the call.
+//  6. do(B, C, D) returns: B and D get their results. The same goroutine runs
+//     do(E).
+//  7. do(E) returns and the queue is empty: the slot is free and the goroutine
+//     ends.
 //
-//  1. A calls; the slot is free: do(A) runs in A's goroutine, with A's context.
-//  2. B, C and D call while do(A) is under way: they wait, in this order.
-//  3. do(A) returns: A leaves with its result, and its slot goes to a goroutine that runs do(B, C, D) with a context of its own.
-//  4. C's context ends: C leaves at once. B and D are still being asked for, so the run goes on.
-//  5. E calls: it waits for the next run and never joins do(B, C, D), so that no call gets an answer that is older than the call.
-//  6. do(B, C, D) returns: B and D leave with their results, and the slot goes on to do(E), run by the same goroutine.
-//  7. do(E) returns and nobody waits: the slot is free and the goroutine is gone.
+// After a shared run, a call that finds a free slot does not run alone. It
+// hands the slot to a goroutine that first yields to all goroutines that are
+// ready. The callers that were just answered make their next calls, and those
+// of one network poll arrive together, so they share one run. The first run of
+// one call ends this.
 //
-// While calls have company, a call that finds a free slot doesn't take it in its own goroutine but hands it to one that lets the goroutines that are ready to
-// run go first: those just answered come back with their next calls, those of a network poll arrive together, and a statement of one becomes one of many. The first
-// run that stays alone ends it.
-//
-// There is no Close: nothing runs while nobody calls, and an unused Combiner is garbage like any other value.
+// A Combiner needs no Close: nothing runs without a call, and an unused
+// Combiner is garbage collected.
 package batch
 
 import (
@@ -30,67 +40,85 @@ import (
 	"time"
 )
 
-// ErrOverloaded is returned to a call that finds Config.MaxQueue others waiting. The call was not run.
-var ErrOverloaded = errors.New("batch: too many calls are waiting")
+// ErrOverloaded reports that Config.MaxQueue calls were waiting. The call was
+// not run.
+var ErrOverloaded = errors.New("batch: too many calls waiting")
 
-// ErrLate is returned to a call whose turn did not come within Config.Timeout. The call was not run, or only in a shared run that failed as a whole. It is a
+// ErrLate reports that no slot was free for the call within Config.Timeout. The
+// call was not run, or only in a shared run that failed as a whole. It wraps
 // [context.DeadlineExceeded].
-var ErrLate = fmt.Errorf("batch: no turn in time: %w", context.DeadlineExceeded)
+var ErrLate = fmt.Errorf("batch: timeout before the run: %w", context.DeadlineExceeded)
 
-// ErrLeft comes with the error of a context that ended while its call shared a run: what becomes of the call, its caller does not learn.
-var ErrLeft = errors.New("batch: left while it was run")
+// ErrLeft reports that the context ended while the call shared a run. The
+// outcome of the call is unknown. It comes with the error of the context.
+var ErrLeft = errors.New("batch: abandoned while running")
 
-// errGoexit is what calls get whose run never returned.
-var errGoexit = errors.New("batch: the run ended its goroutine with runtime.Goexit")
+// errGoexit is the error of calls whose run ended its goroutine.
+var errGoexit = errors.New("batch: run ended its goroutine")
 
-// Func runs calls together and returns one Result for each, in the same order. Calls may contain equal values. An error means that the run failed as a whole.
+// Func runs calls together and returns one Result for each, in the same order.
+// The calls may contain equal values. An error means that the run failed as a
+// whole.
 //
-// Func is called concurrently, must return soon after ctx ends, and must not call Do of its own Combiner, which might wait for the slot that Func holds.
-// To panic, to call runtime.Goexit and to return another number of results are bugs: the calls of the run get an error and are not run again. Only in a direct
-// run, which is on its caller's stack, a panic or Goexit goes on to the caller.
+// Func is called concurrently and must return soon after ctx ends. It must not
+// call Do of its own Combiner, which might wait for the slot that Func holds.
+//
+// A panic, [runtime.Goexit] and a wrong number of results are bugs. The calls
+// of the run then get an error and are not run again. A run of one call in the
+// goroutine of its caller passes a panic or Goexit on to that caller.
 type Func[Q, R any] func(ctx context.Context, calls []Q) ([]Result[R], error)
 
-// Result is the answer to one call. Err concerns this call only.
+// Result is the result of one call. Err concerns this call alone.
 type Result[R any] struct {
 	Value R
 	Err   error
 }
 
-// Config limits a Combiner. A limit of zero or less stands for its default.
+// Config limits a Combiner. A limit of zero or less means the default.
 type Config struct {
-	// InFlight is how many runs may be under way at once, the direct ones included. Defaults to 2.
+	// InFlight is the number of concurrent runs, direct ones included. Default:
+	// 2.
 	InFlight int
 
-	// MaxBatch is how many calls may share a run. Defaults to 64.
+	// MaxBatch is the most calls that share a run. Default: 64.
 	MaxBatch int
 
-	// MaxQueue is how many calls may wait for a run; further ones get ErrOverloaded. Defaults to 4096.
+	// MaxQueue is the most calls that wait for a run. Further calls get
+	// ErrOverloaded. Default: 4096.
 	MaxQueue int
 
-	// Timeout is for how long a call that has to wait may take in all, its wait and its shared run: the run has the deadline of the call that came first. A call of
-	// which less than a tenth is left when its turn comes gets ErrLate, lest it cut short those that share its run. A direct run has the deadline of its caller and
-	// no other. Defaults to 5 seconds.
+	// Timeout bounds a call that has to wait: its time in the queue and its
+	// shared run together. A shared run has the deadline of its oldest call. A
+	// call that gets its slot with less than a tenth left returns ErrLate,
+	// because it would cut the run short for the others. A direct run has only
+	// the deadline of its caller. Default: 5 seconds.
 	Timeout time.Duration
 
-	// Retry tells whether the calls of a shared run that failed with this error may be run again, each alone, so that one poisoned call does not fail its
-	// neighbours. Return false where the outcome of a write is unknown, lest it be done twice, and where the server cannot be reached, lest it be asked once per
-	// call: the calls go one after the other in the slot of the failed run, and each may take a Timeout. Nil allows it for every error.
+	// Retry reports whether the calls of a shared run that failed with this
+	// error may be run again, one by one. A single bad call then fails alone.
+	// Return false in two cases: the outcome of a write is unknown, because it
+	// could be done twice; or the server is unavailable, because the calls run
+	// one after the other and each may take a Timeout. Nil retries after every
+	// error.
 	Retry func(error) bool
 }
 
-// Combiner runs calls of Do, together when they come faster than they can be served. It must come from New. It is safe for concurrent use.
+// Combiner runs the calls of Do. Calls share a run if they come faster than
+// they are served. Create one with New. It is safe for concurrent use.
 type Combiner[Q, R any] struct {
 	do  Func[Q, R]
 	cfg Config
 
 	mu      sync.Mutex
-	company bool          // the last run had more than one call
-	slots   int           // in use, at most cfg.InFlight
-	queue   []*call[Q, R] // waiting calls, oldest first; while there are any, a goroutine that holds a slot is about to take them
-	stats   Stats
+	crowded bool // whether the last run had several calls
+	slots   int  // in use, at most cfg.InFlight
+	// Waiting calls, oldest first. If there are any, a goroutine that holds a
+	// slot is about to take them.
+	queue []*call[Q, R]
+	stats Stats
 }
 
-// call is a call that had to wait.
+// call is a call that has to wait.
 type call[Q, R any] struct {
 	q        Q
 	deadline time.Time
@@ -100,20 +128,20 @@ type call[Q, R any] struct {
 	done   chan struct{}
 
 	// Guarded by Combiner.mu.
-	run  *run[Q, R] // the latest that took the call; nil while it waits in the queue
-	left bool       // its caller is gone
+	run  *run[Q, R] // the latest run of the call; nil in the queue
+	left bool       // the context of its caller has ended
 }
 
 // run is a shared run.
 type run[Q, R any] struct {
 	calls  []*call[Q, R]
-	ctx    context.Context // belongs to no caller: none may fail the others by leaving
+	ctx    context.Context // of no caller, so that none can fail the others by leaving
 	cancel context.CancelFunc
 
-	callers int // still there; guarded by Combiner.mu
+	callers int // still waiting; guarded by Combiner.mu
 }
 
-// New returns a Combiner that serves its calls with do.
+// New returns a Combiner that runs its calls with do.
 func New[Q, R any](do Func[Q, R], cfg Config) *Combiner[Q, R] {
 	cfg.InFlight = cmp.Or(max(cfg.InFlight, 0), 2)
 	cfg.MaxBatch = cmp.Or(max(cfg.MaxBatch, 0), 64)
@@ -122,17 +150,23 @@ func New[Q, R any](do Func[Q, R], cfg Config) *Combiner[Q, R] {
 	return &Combiner[Q, R]{do: do, cfg: cfg}
 }
 
-// Do runs q, alone or together with other calls, and returns its result. It returns ctx.Err() at once when ctx ends while q waits, and q will not run then; with
-// ErrLeft when q shares a run. Because a shared run may outlast the callers who leave it, what q points to must not change even after Do has returned.
+// Do runs q, alone or together with other calls, and returns its result.
+//
+// If ctx ends while q is queued, Do returns ctx.Err() at once and q is not run.
+// If ctx ends while q shares a run, the error includes ErrLeft and the run may
+// continue. So the values that q points to must not change, even after Do has
+// returned.
 func (c *Combiner[Q, R]) Do(ctx context.Context, q Q) (R, error) {
 	value, _, err := c.DoCounted(ctx, q)
 	return value, err
 }
 
-// DoCounted is [Combiner.Do], and says how many calls had the run that answered this one, itself included: 0 when it was not run, or when its caller left.
+// DoCounted is [Combiner.Do]. It also returns how many calls shared the run of
+// this one, itself included. That is 0 if the call was not run, or if ctx ended
+// before its result.
 func (c *Combiner[Q, R]) DoCounted(ctx context.Context, q Q) (value R, calls int, err error) {
 	var zero R
-	gone := ctx.Err() // before locking: ctx may be any code
+	gone := ctx.Err() // before locking, because ctx may be any implementation
 
 	c.mu.Lock()
 	c.stats.Calls++
@@ -141,7 +175,7 @@ func (c *Combiner[Q, R]) DoCounted(ctx context.Context, q Q) (value R, calls int
 		c.stats.Abandoned++
 		c.mu.Unlock()
 		return zero, 0, gone
-	case c.slots < c.cfg.InFlight && c.company:
+	case c.slots < c.cfg.InFlight && c.crowded:
 		c.slots++
 		go c.work(nil)
 	case c.slots < c.cfg.InFlight:
@@ -161,7 +195,7 @@ func (c *Combiner[Q, R]) DoCounted(ctx context.Context, q Q) (value R, calls int
 
 	select {
 	case <-w.done:
-		if w.run != nil { // written before done was closed, and not after
+		if w.run != nil { // not written after done was closed
 			calls = len(w.run.calls)
 		}
 		return w.result.Value, calls, w.result.Err
@@ -175,7 +209,7 @@ func (c *Combiner[Q, R]) DoCounted(ctx context.Context, q Q) (value R, calls int
 
 // direct runs q in the goroutine and with the context of its caller.
 func (c *Combiner[Q, R]) direct(ctx context.Context, q Q) (R, error) {
-	defer c.release() // also when do panics or exits the goroutine
+	defer c.release() // also after a panic or Goexit
 
 	results, err := c.do(ctx, []Q{q})
 	if err == nil {
@@ -188,7 +222,7 @@ func (c *Combiner[Q, R]) direct(ctx context.Context, q Q) (R, error) {
 	return results[0].Value, results[0].Err
 }
 
-// release gives the slot of a direct run to the waiting calls, or back.
+// release passes the slot of a direct run to the queue, or frees it.
 func (c *Combiner[Q, R]) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -199,14 +233,16 @@ func (c *Combiner[Q, R]) release() {
 	go c.work(nil)
 }
 
-// leave takes back the call of a caller whose context has ended. It is true when a run has taken the call. If that has ended too, just now, this changes nothing.
+// leave removes the call of a caller whose context has ended. It reports
+// whether a run has taken the call. It has no effect on a run that has just
+// ended.
 func (c *Combiner[Q, R]) leave(w *call[Q, R]) (taken bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.Abandoned++
 	w.left = true
 	if w.run == nil {
-		if i := slices.Index(c.queue, w); i >= 0 { // it may have been found late, just now
+		if i := slices.Index(c.queue, w); i >= 0 { // next may have just removed it as late
 			c.queue = slices.Delete(c.queue, i, i+1)
 		}
 		return false
@@ -218,11 +254,12 @@ func (c *Combiner[Q, R]) leave(w *call[Q, R]) (taken bool) {
 	return true
 }
 
-// work holds a slot for one shared run after the other until nobody waits. The calls in alone go first, one by one.
+// work holds a slot for one shared run after the other until the queue is
+// empty. The calls in alone run first, one by one.
 func (c *Combiner[Q, R]) work(alone []*call[Q, R]) {
 	finished := false
 	defer func() {
-		if !finished { // do ended this goroutine; the slot and the calls need another
+		if !finished { // do ended this goroutine: the slot and the calls need another
 			go c.work(alone)
 		}
 	}()
@@ -239,14 +276,17 @@ func (c *Combiner[Q, R]) work(alone []*call[Q, R]) {
 	}
 }
 
-// next starts a run of the first call in alone whose caller is still there, or else of the calls that have waited longest. If there are none it gives the slot
-// back and returns nil, under the same lock: a call either is seen here or sees the free slot.
+// next returns a run of the first call in alone whose caller still waits, or
+// else of the oldest calls in the queue. Without any it frees the slot and
+// returns nil. Both happen under one lock, so a new call is either seen here or
+// sees the free slot.
 func (c *Combiner[Q, R]) next(alone []*call[Q, R]) (r *run[Q, R], rest []*call[Q, R]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r = &run[Q, R]{}
 	latest := time.Now().Add(c.cfg.Timeout / 10)
-	alone = slices.DeleteFunc(alone, func(w *call[Q, R]) bool { return w.left || c.late(w, latest) })
+	alone = slices.DeleteFunc(alone,
+		func(w *call[Q, R]) bool { return w.left || c.late(w, latest) })
 	for len(c.queue) > 0 && c.late(c.queue[0], latest) {
 		c.queue = slices.Delete(c.queue, 0, 1)
 	}
@@ -270,7 +310,7 @@ func (c *Combiner[Q, R]) next(alone []*call[Q, R]) (r *run[Q, R], rest []*call[Q
 	return r, rest
 }
 
-// late answers a call that has to end before latest. The caller holds c.mu.
+// late answers a call whose deadline is before latest. The caller holds c.mu.
 func (c *Combiner[Q, R]) late(w *call[Q, R], latest time.Time) bool {
 	if w.deadline.After(latest) {
 		return false
@@ -281,13 +321,14 @@ func (c *Combiner[Q, R]) late(w *call[Q, R], latest time.Time) bool {
 	return true
 }
 
-// share executes r and answers its calls, unless they are to be run again, each alone.
+// share executes r and answers its calls, unless they are to be run again one
+// by one.
 func (c *Combiner[Q, R]) share(r *run[Q, R]) (again bool) {
 	var results []Result[R]
 	err := errGoexit // until do returns
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("batch: panic in a shared run: %v\n\n%s", v, debug.Stack())
+			err = fmt.Errorf("batch: panic in shared run: %v\n\n%s", v, debug.Stack())
 		}
 		r.cancel()
 		if again {
@@ -314,7 +355,7 @@ func (c *Combiner[Q, R]) share(r *run[Q, R]) (again bool) {
 	return false
 }
 
-// fallBack counts the fallback of r. It reports false if nobody is left who would want it.
+// fallBack counts the fallback of r. It returns false if no caller waits.
 func (c *Combiner[Q, R]) fallBack(r *run[Q, R]) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

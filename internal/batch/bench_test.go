@@ -19,7 +19,8 @@ func double(_ context.Context, calls []int) ([]batch.Result[int], error) {
 	return results, nil
 }
 
-// BenchmarkLoneCaller shows what a call pays that never waits: the difference of the two.
+// BenchmarkLoneCaller shows the cost of a call that never waits: the difference
+// of the two.
 func BenchmarkLoneCaller(b *testing.B) {
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
@@ -43,11 +44,13 @@ func BenchmarkLoneCaller(b *testing.B) {
 	})
 }
 
-// BenchmarkCallers has many callers ask a server that takes about 100 µs for a run and 1 µs more for each call in it.
+// BenchmarkCallers has many callers of a server that takes about 100 µs for a
+// run and 1 µs more for each call in it.
 func BenchmarkCallers(b *testing.B) {
 	server := func(ctx context.Context, calls []int) ([]batch.Result[int], error) {
-		// A timer is too coarse, so the run lets others work until its time is over.
-		for start := time.Now(); time.Since(start) < 100*time.Microsecond+time.Duration(len(calls))*time.Microsecond; {
+		// A timer is too coarse, so the run yields until its time is over.
+		takes := 100*time.Microsecond + time.Duration(len(calls))*time.Microsecond
+		for start := time.Now(); time.Since(start) < takes; {
 			runtime.Gosched()
 		}
 		return double(ctx, calls)

@@ -18,7 +18,7 @@ func counted(t *testing.T, all []*caller, want int) {
 }
 
 func TestCallsAreToldHowManyShareTheirRun(t *testing.T) {
-	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *batch.Combiner[int, int], _ *server) {
+	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *combiner, _ *server) {
 		direct, shared := calls(c, 1), calls(c, 2, 3, 4)
 		counted(t, direct, 1)
 		counted(t, shared, 3)
@@ -26,7 +26,7 @@ func TestCallsAreToldHowManyShareTheirRun(t *testing.T) {
 }
 
 func TestCallsThatAreRunAgainAreAlone(t *testing.T) {
-	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
+	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *combiner, s *server) {
 		s.answer = func(ctx context.Context, calls []int) ([]batch.Result[int], error) {
 			if len(calls) > 1 {
 				return nil, errRun
@@ -39,7 +39,7 @@ func TestCallsThatAreRunAgainAreAlone(t *testing.T) {
 }
 
 func TestCallsThatAreNotRunHaveNoRun(t *testing.T) {
-	bubble(t, batch.Config{InFlight: 1, MaxQueue: 1}, func(t *testing.T, c *batch.Combiner[int, int], _ *server) {
+	bubble(t, batch.Config{InFlight: 1, MaxQueue: 1}, func(t *testing.T, c *combiner, _ *server) {
 		direct, left, refused := call(c, 1), call(c, 2), call(c, 3)
 		left.leave()
 		counted(t, []*caller{left, refused}, 0)

@@ -12,7 +12,7 @@ import (
 )
 
 func TestErrorOfARunCountsMoreThanItsResults(t *testing.T) {
-	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
+	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *combiner, s *server) {
 		s.answer = func(ctx context.Context, calls []int) ([]batch.Result[int], error) {
 			results, _ := afterASecond(ctx, calls)
 			return results, errRun
@@ -23,7 +23,7 @@ func TestErrorOfARunCountsMoreThanItsResults(t *testing.T) {
 	})
 }
 
-// poisoned fails the run of a batch with call 3 in it, after a second.
+// poisoned fails a run that has call 3 in it, after a second.
 func poisoned(ctx context.Context, calls []int) ([]batch.Result[int], error) {
 	results, err := afterASecond(ctx, calls)
 	for _, n := range calls {
@@ -35,7 +35,7 @@ func poisoned(ctx context.Context, calls []int) ([]batch.Result[int], error) {
 }
 
 func TestFailedBatchFallsBackOneByOne(t *testing.T) {
-	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
+	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *combiner, s *server) {
 		s.answer = poisoned
 		all := calls(c, 1, 2, 3, 4)
 		time.Sleep(3 * sec / 2)
@@ -45,16 +45,19 @@ func TestFailedBatchFallsBackOneByOne(t *testing.T) {
 		all[3].expect(t, 5*sec, nil)
 		late.expect(t, 9*sec/2, nil)
 		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3, 4}, false, 4 * sec},
-			seen{2 * sec, []int{2}, false, 3 * sec}, seen{3 * sec, []int{3}, false, 2 * sec}, seen{4 * sec, []int{4}, false, 1 * sec},
+			seen{2 * sec, []int{2}, false, 3 * sec}, seen{3 * sec, []int{3}, false, 2 * sec},
+			seen{4 * sec, []int{4}, false, 1 * sec},
 			seen{5 * sec, []int{5}, false, 3 * sec / 2})
-		if got, want := c.Stats(), (batch.Stats{Calls: 5, Runs: 6, Batched: 3, Fallbacks: 1, Largest: 3}); got != want {
+		if got, want := c.Stats(), (batch.Stats{
+			Calls: 5, Runs: 6, Batched: 3, Fallbacks: 1, Largest: 3,
+		}); got != want {
 			t.Errorf("stats %+v, want %+v", got, want)
 		}
 	})
 }
 
 func TestFallbackSkipsCallersWhoLeft(t *testing.T) {
-	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
+	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *combiner, s *server) {
 		s.answer = poisoned
 		all := calls(c, 1, 2, 3, 4, 5, 6)
 		time.Sleep(3 * sec / 2)
@@ -68,8 +71,12 @@ func TestFallbackSkipsCallersWhoLeft(t *testing.T) {
 		all[4].expect(t, 5*sec/2, context.Canceled)
 		all[5].expect(t, 9*sec/2, nil)
 		s.expect(t, seen{0, []int{1}, true, 0}, seen{1 * sec, []int{2, 3, 4, 5, 6}, false, 4 * sec},
-			seen{2 * sec, []int{3}, false, 3 * sec}, seen{5 * sec / 2, []int{4}, false, 5 * sec / 2}, seen{7 * sec / 2, []int{6}, false, 3 * sec / 2})
-		if got, want := c.Stats(), (batch.Stats{Calls: 6, Runs: 5, Batched: 5, Fallbacks: 1, Abandoned: 3, Largest: 5}); got != want {
+			seen{2 * sec, []int{3}, false, 3 * sec},
+			seen{5 * sec / 2, []int{4}, false, 5 * sec / 2},
+			seen{7 * sec / 2, []int{6}, false, 3 * sec / 2})
+		if got, want := c.Stats(), (batch.Stats{
+			Calls: 6, Runs: 5, Batched: 5, Fallbacks: 1, Abandoned: 3, Largest: 5,
+		}); got != want {
 			t.Errorf("stats %+v, want %+v", got, want)
 		}
 	})
@@ -77,8 +84,10 @@ func TestFallbackSkipsCallersWhoLeft(t *testing.T) {
 
 func TestRetryDecides(t *testing.T) {
 	var asked []error
-	cfg := batch.Config{InFlight: 1, Retry: func(err error) bool { asked = append(asked, err); return false }}
-	bubble(t, cfg, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
+	cfg := batch.Config{
+		InFlight: 1, Retry: func(err error) bool { asked = append(asked, err); return false },
+	}
+	bubble(t, cfg, func(t *testing.T, c *combiner, s *server) {
 		s.answer = poisoned
 		for i, p := range calls(c, 1, 2, 3, 4) {
 			if i > 0 {
@@ -93,17 +102,18 @@ func TestRetryDecides(t *testing.T) {
 }
 
 func TestFailedCallThatWasAloneIsNotRunAgain(t *testing.T) {
-	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
+	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *combiner, s *server) {
 		s.answer = poisoned
 		call(c, 3).expect(t, 1*sec, errRun) // direct
 		all := calls(c, 1, 3)
 		all[1].expect(t, 2*sec, errRun) // from the queue
-		s.expect(t, seen{0, []int{3}, true, 0}, seen{1 * sec, []int{1}, true, 0}, seen{2 * sec, []int{3}, false, 4 * sec})
+		s.expect(t, seen{0, []int{3}, true, 0}, seen{1 * sec, []int{1}, true, 0},
+			seen{2 * sec, []int{3}, false, 4 * sec})
 	})
 }
 
 func TestErrorOfOneCallIsItsOwn(t *testing.T) {
-	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
+	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *combiner, s *server) {
 		s.answer = func(ctx context.Context, calls []int) ([]batch.Result[int], error) {
 			results, err := afterASecond(ctx, calls)
 			for i, n := range calls {
@@ -118,13 +128,16 @@ func TestErrorOfOneCallIsItsOwn(t *testing.T) {
 		all[1].expect(t, 2*sec, nil)
 		all[2].expect(t, 2*sec, errRun)
 		all[3].expect(t, 2*sec, nil)
-		if got, want := c.Stats(), (batch.Stats{Calls: 4, Runs: 2, Batched: 3, Largest: 3}); got != want {
+		if got, want := c.Stats(), (batch.Stats{
+			Calls: 4, Runs: 2, Batched: 3, Largest: 3,
+		}); got != want {
 			t.Errorf("stats %+v, want %+v", got, want)
 		}
 	})
 }
 
-// TestBrokenFunc breaks every rule of Func: in a direct run, in a shared run, and in a single run after a fallback.
+// TestBrokenFunc breaks every rule of Func: in a direct run, in a shared run,
+// and in a single run after a fallback.
 func TestBrokenFunc(t *testing.T) {
 	rows := []struct {
 		name   string
@@ -132,11 +145,29 @@ func TestBrokenFunc(t *testing.T) {
 		text   string // of the error of a shared run
 		direct string // of the error or panic of a direct run; <nil> if the goroutine just ends
 	}{
-		{"it panics", func([]int) []batch.Result[int] { panic("oh no") }, "batch: panic in a shared run: oh no", "oh no"},
-		{"it panics with an error", func([]int) []batch.Result[int] { panic(errRun) }, "batch: panic in a shared run: run failed", "run failed"},
-		{"it ends its goroutine", func([]int) []batch.Result[int] { runtime.Goexit(); return nil }, "batch: the run ended its goroutine with runtime.Goexit", "<nil>"},
-		{"it returns a result too few", func(calls []int) []batch.Result[int] { return tenfold(calls)[1:] }, "results for", "batch: 0 results for 1 calls"},
-		{"it returns a result too many", func(calls []int) []batch.Result[int] { return tenfold(append(calls, 0)) }, "results for", "batch: 2 results for 1 calls"},
+		{
+			"it panics", func([]int) []batch.Result[int] { panic("oh no") },
+			"batch: panic in shared run: oh no", "oh no",
+		},
+		{
+			"it panics with an error", func([]int) []batch.Result[int] { panic(errRun) },
+			"batch: panic in shared run: run failed", "run failed",
+		},
+		{
+			"it ends its goroutine",
+			func([]int) []batch.Result[int] { runtime.Goexit(); return nil },
+			"batch: run ended its goroutine", "<nil>",
+		},
+		{
+			"it returns a result too few",
+			func(calls []int) []batch.Result[int] { return tenfold(calls)[1:] }, "results for",
+			"batch: 0 results for 1 calls",
+		},
+		{
+			"it returns a result too many",
+			func(calls []int) []batch.Result[int] { return tenfold(append(calls, 0)) },
+			"results for", "batch: 2 results for 1 calls",
+		},
 	}
 	for _, row := range rows {
 		breaking := func(first int) func(context.Context, []int) ([]batch.Result[int], error) {
@@ -149,7 +180,7 @@ func TestBrokenFunc(t *testing.T) {
 			}
 		}
 		t.Run(row.name+" in a direct run", func(t *testing.T) {
-			bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
+			bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *combiner, s *server) {
 				s.answer = breaking(1)
 				p := call(c, 1)
 				waiting := call(c, 2)
@@ -165,24 +196,29 @@ func TestBrokenFunc(t *testing.T) {
 			})
 		})
 		t.Run(row.name+" in a shared run", func(t *testing.T) {
-			bubble(t, batch.Config{InFlight: 1, MaxBatch: 3}, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
-				s.answer = breaking(2)
-				all := calls(c, 1, 2, 3, 4, 5, 6)
-				for _, p := range all[1:4] {
-					<-p.answer
-					if p.took != 2*sec || p.err == nil || !strings.Contains(p.err.Error(), row.text) {
-						t.Errorf("call %d: error %v after %v, want %q after 2s", p.n, p.err, p.took, row.text)
+			bubble(t, batch.Config{InFlight: 1, MaxBatch: 3},
+				func(t *testing.T, c *combiner, s *server) {
+					s.answer = breaking(2)
+					all := calls(c, 1, 2, 3, 4, 5, 6)
+					for _, p := range all[1:4] {
+						<-p.answer
+						if p.took != 2*sec || p.err == nil ||
+							!strings.Contains(p.err.Error(), row.text) {
+							t.Errorf("call %d: error %v after %v, want %q after 2s", p.n, p.err,
+								p.took, row.text)
+						}
 					}
-				}
-				all[4].expect(t, 3*sec, nil)
-				all[5].expect(t, 3*sec, nil)
-				if got, want := c.Stats(), (batch.Stats{Calls: 6, Runs: 3, Batched: 5, Largest: 3}); got != want {
-					t.Errorf("stats %+v, want %+v: a bug is not run again", got, want)
-				}
-			})
+					all[4].expect(t, 3*sec, nil)
+					all[5].expect(t, 3*sec, nil)
+					if got, want := c.Stats(), (batch.Stats{
+						Calls: 6, Runs: 3, Batched: 5, Largest: 3,
+					}); got != want {
+						t.Errorf("stats %+v, want %+v: a bug is not run again", got, want)
+					}
+				})
 		})
 		t.Run(row.name+" after a fallback", func(t *testing.T) {
-			bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
+			bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *combiner, s *server) {
 				s.answer = func(ctx context.Context, calls []int) ([]batch.Result[int], error) {
 					if len(calls) > 1 {
 						return nil, errRun
@@ -192,7 +228,8 @@ func TestBrokenFunc(t *testing.T) {
 				all := calls(c, 1, 2, 3, 4)
 				all[1].expect(t, 2*sec, nil)
 				<-all[2].answer
-				if p := all[2]; p.took != 3*sec || p.err == nil || !strings.Contains(p.err.Error(), row.text) {
+				if p := all[2]; p.took != 3*sec || p.err == nil ||
+					!strings.Contains(p.err.Error(), row.text) {
 					t.Errorf("error %v after %v, want %q after 3s", p.err, p.took, row.text)
 				}
 				all[3].expect(t, 4*sec, nil)
@@ -207,15 +244,17 @@ func TestRetryMayPanicToo(t *testing.T) {
 		"goexit": func(error) bool { runtime.Goexit(); return true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, batch.Config{InFlight: 1, Retry: retry}, func(t *testing.T, c *batch.Combiner[int, int], s *server) {
-				s.answer = poisoned
-				all := calls(c, 1, 2, 3)
-				for _, p := range all[1:] {
-					if <-p.answer; p.err == nil || p.took != 2*sec {
-						t.Errorf("call %d: error %v after %v, want one after 2s", p.n, p.err, p.took)
+			bubble(t, batch.Config{InFlight: 1, Retry: retry},
+				func(t *testing.T, c *combiner, s *server) {
+					s.answer = poisoned
+					all := calls(c, 1, 2, 3)
+					for _, p := range all[1:] {
+						if <-p.answer; p.err == nil || p.took != 2*sec {
+							t.Errorf("call %d: error %v after %v, want one after 2s", p.n, p.err,
+								p.took)
+						}
 					}
-				}
-			})
+				})
 		})
 	}
 }

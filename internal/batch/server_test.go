@@ -12,7 +12,8 @@ import (
 	"github.com/reporadar/pgsession/internal/batch"
 )
 
-// The tests run in synctest bubbles: a run lasts a second of fake time, calls come at chosen moments, and a bubble does not end while a goroutine is left in it.
+// The tests run in synctest bubbles. A run lasts a second of synthetic time,
+// calls come at chosen moments, and no goroutine may be left at the end.
 
 type callerKey struct{} // marks the context of a caller
 
@@ -26,10 +27,11 @@ type seen struct {
 	limit  time.Duration // until the deadline; 0 without one
 }
 
-// server answers call n with 10*n, a second later, unless the test sets another answer.
+// server answers call n with 10*n after a second, unless answer is set.
 type server struct {
-	start  time.Time
-	answer func(ctx context.Context, calls []int) ([]batch.Result[int], error) // set before the first call
+	start time.Time
+	// set before the first call
+	answer func(ctx context.Context, calls []int) ([]batch.Result[int], error)
 
 	mu   sync.Mutex
 	runs []seen
@@ -74,22 +76,24 @@ func afterASecond(ctx context.Context, calls []int) ([]batch.Result[int], error)
 	}
 }
 
-// caller is a call of Do under way.
+// caller is a call of Do in flight.
 type caller struct {
 	n      int
 	begun  time.Time
 	leave  context.CancelFunc
-	answer chan struct{} // closed when Do is over
+	answer chan struct{} // closed when Do has returned
 
 	value int
-	calls int // that had the run of this one
+	calls int // that shared the run of this one
 	err   error
 	took  time.Duration
 	panic any
 }
 
-// call starts Do and returns when it waits for something.
-func call(c *batch.Combiner[int, int], n int) *caller {
+type combiner = batch.Combiner[int, int]
+
+// call starts Do and returns when it waits.
+func call(c *combiner, n int) *caller {
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), callerKey{}, n))
 	p := &caller{n: n, begun: time.Now(), leave: cancel, answer: make(chan struct{})}
 	go func() {
@@ -105,7 +109,7 @@ func call(c *batch.Combiner[int, int], n int) *caller {
 	return p
 }
 
-func calls(c *batch.Combiner[int, int], ns ...int) []*caller {
+func calls(c *combiner, ns ...int) []*caller {
 	var all []*caller
 	for _, n := range ns {
 		all = append(all, call(c, n))
@@ -113,7 +117,7 @@ func calls(c *batch.Combiner[int, int], ns ...int) []*caller {
 	return all
 }
 
-// expect waits for the end of Do. A nil err stands for the right value.
+// expect waits until Do returns. A nil err means the right value.
 func (p *caller) expect(t *testing.T, took time.Duration, err error) {
 	t.Helper()
 	<-p.answer
@@ -130,8 +134,9 @@ func (p *caller) expect(t *testing.T, took time.Duration, err error) {
 	}
 }
 
-// bubble runs f with a Combiner in front of a server. Afterwards the slots must all be free and no more than they were.
-func bubble(t *testing.T, cfg batch.Config, f func(t *testing.T, c *batch.Combiner[int, int], s *server)) {
+// bubble runs f with a Combiner in front of a server. Afterwards all slots must
+// be free, and no more than there were.
+func bubble(t *testing.T, cfg batch.Config, f func(t *testing.T, c *combiner, s *server)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()

@@ -15,7 +15,9 @@ import (
 	"github.com/reporadar/pgsession/internal/batch"
 )
 
-// TestStress lets callers come and leave at random while runs fail in every way, and holds the books of the Combiner against those of callers and server.
+// TestStress lets callers come and leave at random while runs fail in every
+// way. It compares the counters of the Combiner with those of callers and
+// server.
 func TestStress(t *testing.T) {
 	for range 2 {
 		for inFlight := 1; inFlight <= 4; inFlight++ {
@@ -27,7 +29,9 @@ func TestStress(t *testing.T) {
 func stress(t *testing.T, inFlight int) {
 	const callers, each = 96, 60
 	var (
-		cfg     = batch.Config{InFlight: inFlight, MaxBatch: 16, MaxQueue: 48, Timeout: 5 * time.Millisecond}
+		cfg = batch.Config{
+			InFlight: inFlight, MaxBatch: 16, MaxQueue: 48, Timeout: 5 * time.Millisecond,
+		}
 		errNo   = errors.New("this call is refused")
 		errStop = errors.New("the context of the run ended")
 
@@ -36,7 +40,7 @@ func stress(t *testing.T, inFlight int) {
 		retries                         atomic.Int64
 	)
 	cfg.Retry = func(err error) bool {
-		retry := err == errRun // nothing has taken effect
+		retry := err == errRun // no call took effect
 		if retry {
 			retries.Add(1)
 		}
@@ -51,7 +55,8 @@ func stress(t *testing.T, inFlight int) {
 		if len(calls) > 1 {
 			batched.Add(int64(len(calls)))
 		}
-		for old := largest.Load(); int64(len(calls)) > old && !largest.CompareAndSwap(old, int64(len(calls))); old = largest.Load() {
+		for old := largest.Load(); int64(len(calls)) > old &&
+			!largest.CompareAndSwap(old, int64(len(calls))); old = largest.Load() {
 		}
 
 		select {
@@ -154,19 +159,26 @@ func stress(t *testing.T, inFlight int) {
 	synctest.Wait()
 
 	got := c.Stats()
-	if got.Calls != callers*each || int64(got.Calls) != answered.Load()+hopeless.Load()+overloaded.Load()+late.Load()+left.Load() {
+	if got.Calls != callers*each ||
+		int64(got.Calls) != answered.Load()+hopeless.Load()+overloaded.Load()+late.Load()+
+			left.Load() {
 		t.Errorf("calls %d, want %d = %d answered + %d failed + %d overloaded + %d late + %d left",
-			got.Calls, callers*each, answered.Load(), hopeless.Load(), overloaded.Load(), late.Load(), left.Load())
+			got.Calls, callers*each, answered.Load(), hopeless.Load(), overloaded.Load(),
+			late.Load(), left.Load())
 	}
 	want := batch.Stats{
-		Calls: got.Calls, Runs: uint64(runs.Load()), Batched: uint64(batched.Load()), Fallbacks: got.Fallbacks,
-		Overloaded: uint64(overloaded.Load()), Late: uint64(late.Load()), Abandoned: uint64(left.Load()), Largest: int(largest.Load()),
+		Calls: got.Calls, Runs: uint64(runs.Load()), Batched: uint64(batched.Load()),
+		Fallbacks:  got.Fallbacks,
+		Overloaded: uint64(overloaded.Load()), Late: uint64(late.Load()),
+		Abandoned: uint64(left.Load()), Largest: int(largest.Load()),
 	}
 	if got != want || got.Largest > cfg.MaxBatch {
 		t.Errorf("stats\n got %+v\nwant %+v", got, want)
 	}
-	if got.Fallbacks == 0 || got.Fallbacks > uint64(retries.Load()) || got.Overloaded == 0 || got.Abandoned == 0 || answered.Load() == 0 {
-		t.Errorf("stats %+v after %d retries: something was not put to the test", got, retries.Load())
+	if got.Fallbacks == 0 || got.Fallbacks > uint64(retries.Load()) || got.Overloaded == 0 ||
+		got.Abandoned == 0 || answered.Load() == 0 {
+		t.Errorf("stats %+v after %d retries: something was not put to the test", got,
+			retries.Load())
 	}
 	for n := range done {
 		if times := done[n].Load(); times > 1 {
@@ -174,7 +186,8 @@ func stress(t *testing.T, inFlight int) {
 		}
 	}
 
-	// The slots are all free again, and one more would be too many. Fake time stands still meanwhile, so no run ends.
+	// All slots are free again, and one more would be too many. Synthetic time
+	// stands still meanwhile, so no run ends.
 	stop, end := context.WithCancel(t.Context())
 	before := c.Stats().Runs
 	for range cfg.InFlight + 1 {
