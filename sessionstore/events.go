@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -32,8 +31,12 @@ var kept = [eventKinds]bool{
 type events struct {
 	observer Observer
 	log      *slog.Logger
-	lost     *atomic.Int64 // how many were dropped, ever
-	panics   lineRate      // lines about panics of the Observer
+	panics   lineRate // lines about panics of the Observer
+
+	// counts has the events of each kind, those that were dropped included.
+	counts eventCounts
+	// affected has the sum of [Event.Count] of each kind.
+	affected eventCounts
 
 	start func() // run, made once
 
@@ -54,8 +57,20 @@ type delivery struct {
 	reached chan struct{} // of a mark: closed when all before it is delivered
 }
 
-func (q *events) init(m *Manager) {
-	q.observer, q.log, q.lost, q.start = m.cfg.Observer, m.cfg.Logger, &m.counts[EventDropped], q.run
+// newEvents makes the queue. It comes before the Manager: the outage detector
+// reports to it too.
+func newEvents(cfg Config) *events {
+	q := &events{observer: cfg.Observer, log: cfg.Logger}
+	q.start = q.run
+	return q
+}
+
+// observe counts an event and adds it.
+func (q *events) observe(ctx context.Context, e Event) {
+	q.counts[e.Kind].Add(1)
+	q.affected[e.Kind].Add(int64(e.Count))
+	e.At = time.Now()
+	q.add(ctx, e)
 }
 
 // add takes an event in. Where there is no room for it, it is dropped, and the Observer is told how many were in their place.
@@ -68,7 +83,7 @@ func (q *events) add(ctx context.Context, e Event) {
 	}
 	if !room {
 		q.dropped++
-		q.lost.Add(1)
+		q.counts[EventDropped].Add(1)
 		return
 	}
 	q.gap()

@@ -35,15 +35,12 @@ type Manager struct {
 	saidNoAddress atomic.Bool // that a client's address is unknown
 	saidDomain    atomic.Bool // that the cookie's domain is not the host's
 
-	events  events
+	events  *events
 	touches touches
 	watches watches
 	health  health
-	counts  eventCounts
-	// affected is how many sessions the events were about.
-	affected eventCounts
-	chain    *chain // nil for a store that is the caller's
-	pool     func() // closes the pool; nil for one that is the caller's
+	chain   *chain // nil for a store that is the caller's
+	pool    func() // closes the pool; nil for one that is the caller's
 }
 
 // NewWithStore makes a Manager over any Store. It does not close it.
@@ -52,11 +49,11 @@ func NewWithStore(store store.Store, cfg Config) (*Manager, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	return newManager(store, cfg)
+	return newManager(store, cfg, newEvents(cfg))
 }
 
 // newManager takes a Config that is complete and checked.
-func newManager(inner store.Store, cfg Config) (*Manager, error) {
+func newManager(inner store.Store, cfg Config, q *events) (*Manager, error) {
 	codec, err := cfg.Cookie.codec(cfg.Env, cfg.Secrets)
 	if err != nil {
 		return nil, fmt.Errorf("sessionstore: deriving the cookie keys: %w", err)
@@ -69,9 +66,9 @@ func newManager(inner store.Store, cfg Config) (*Manager, error) {
 		cookie:   codec,
 		newToken: cookie.NewToken,
 		places:   newSeenPlaces(),
+		events:   q,
 	}
 	cfg.logNotices()
-	m.events.init(m)
 	m.touches.init(m)
 	m.watches.init(m)
 	return m, nil

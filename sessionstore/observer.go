@@ -151,10 +151,7 @@ type Observer func(ctx context.Context, e Event)
 type eventCounts [eventKinds]atomic.Int64
 
 func (m *Manager) observe(ctx context.Context, e Event) {
-	m.counts[e.Kind].Add(1)
-	m.affected[e.Kind].Add(int64(e.Count))
-	e.At = time.Now()
-	m.events.add(ctx, e)
+	m.events.observe(ctx, e)
 }
 
 // Count returns how many events of a kind there were in this process, delivered
@@ -163,7 +160,7 @@ func (m *Manager) Count(k EventKind) int64 {
 	if k < 0 || int(k) >= eventKinds {
 		return 0
 	}
-	return m.counts[k].Load()
+	return m.events.counts[k].Load()
 }
 
 // CountSessions returns how many sessions the events of a kind were about in
@@ -173,5 +170,5 @@ func (m *Manager) CountSessions(k EventKind) int64 {
 	if k < 0 || int(k) >= eventKinds {
 		return 0
 	}
-	return m.affected[k].Load()
+	return m.events.affected[k].Load()
 }

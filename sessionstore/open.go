@@ -62,8 +62,9 @@ func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error)
 	if err != nil {
 		return nil, err
 	}
-	m, err := newManager(c.store(), cfg)
+	m, err := newManager(c.store(), cfg, newEvents(cfg))
 	if err != nil {
+		_ = c.close()
 		return nil, err
 	}
 	m.chain = c
@@ -88,7 +89,7 @@ func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error)
 }
 
 func openMemory(ctx context.Context, cfg Config) (*Manager, error) {
-	m, err := newManager(NewMemory(cfg.Expiry(), 0), cfg)
+	m, err := newManager(NewMemory(cfg.Expiry(), 0), cfg, newEvents(cfg))
 	if err != nil {
 		return nil, err
 	}
