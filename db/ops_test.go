@@ -25,8 +25,8 @@ func TestRolesKnowTheRoutines(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		bodies := regexp.MustCompile(`(?s) (pgsession\.\w+)\([^$]*?AS \$\$(.*?)\$\$;`).FindAllStringSubmatch(up, -1)
-		if len(bodies) != 3 {
+		bodies := regexp.MustCompile(`(?s)CREATE \w+ (pgsession\.\w+)\([^$]*?AS \$\$(.*?)\$\$;`).FindAllStringSubmatch(up, -1)
+		if len(bodies) != 4 {
 			t.Fatalf("%d routines", len(bodies))
 		}
 		for _, body := range bodies {

@@ -74,6 +74,36 @@ CREATE INDEX sessions_expires_at_idx ON pgsession.sessions (expires_at, id);
 -- one, an upgrade of glibc or ICU can make the index miss rows.
 CREATE INDEX sessions_user_id_idx ON pgsession.sessions (user_id, created_at DESC, id) WHERE user_id IS NOT NULL;
 
+-- The deadline of a session that is used now and may then be idle for so long.
+-- It stands here alone: every statement that makes or extends a session calls it.
+-- The deadline is rounded up to a multiple of resolution, so that most uses leave
+-- the indexed column as it was. Without a timeout it is null, which greatest and
+-- least pass over: the session keeps the deadline that it has.
+--
+-- Postgres puts the body in the place of the call when it plans a statement. For
+-- that the function may have no SET clause, so it runs with its caller's
+-- search_path, and every function, operator and type in it names pg_catalog or is
+-- a word of the grammar. It takes no column: Citus computes it on the coordinator.
+-- +goose StatementBegin
+CREATE FUNCTION pgsession.idle_deadline(idle interval, resolution interval)
+RETURNS timestamptz
+LANGUAGE sql
+STABLE
+AS $$
+    SELECT pg_catalog.date_bin(
+        resolution,
+        pg_catalog.now() OPERATOR(pg_catalog.+) idle
+            OPERATOR(pg_catalog.+) resolution OPERATOR(pg_catalog.-) interval '1 microsecond',
+        timestamp with time zone 'epoch'
+    )
+$$;
+-- +goose StatementEnd
+
+REVOKE ALL ON FUNCTION pgsession.idle_deadline(interval, interval) FROM PUBLIC;
+
+COMMENT ON FUNCTION pgsession.idle_deadline(interval, interval) IS
+    'The deadline of a session that is used now: now() + idle, rounded up to a multiple of resolution';
+
 -- A revoke inserts a mark, and then deletes sessions. A login inserts its session,
 -- and then looks for a later mark. So one of the two sees the other, without a lock.
 -- Nothing updates a mark.
@@ -396,6 +426,7 @@ DROP VIEW pgsession.stats;
 DROP PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint);
 DROP FUNCTION pgsession.count_expired(integer);
 DROP FUNCTION pgsession.prune_batch(integer);
+DROP FUNCTION pgsession.idle_deadline(interval, interval);
 DROP TABLE pgsession.prune_state;
 DROP TABLE pgsession.marks;
 DROP TABLE pgsession.sessions;

@@ -72,17 +72,19 @@ BEGIN
         FROM pg_catalog.pg_proc AS r JOIN pg_catalog.pg_language AS l ON l.oid = r.prolang
         WHERE r.pronamespace = 'pgsession'::regnamespace AND r.proowner <> owner AND NOT EXISTS (
             SELECT FROM (VALUES
-                ('pgsession.prune_batch(integer)', true, 'v',
+                ('pgsession.idle_deadline(interval,interval)', 'sql', false, 's', '',
+                    '97675ec2b3a0753eddd8ee36911305f0e94ca47f84fa4619418ab83abc76bf90'),
+                ('pgsession.prune_batch(integer)', 'plpgsql', true, 'v',
                     'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on',
                     'a1556581de3b82dd2994da14d7f7e531808b837272bd3bf2fdd44ed4b20f9218'),
-                ('pgsession.count_expired(integer)', true, 's',
+                ('pgsession.count_expired(integer)', 'plpgsql', true, 's',
                     'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on;enable_indexonlyscan=on',
                     'feb6f9e48ea2173e50c99d718d841b6e3631b239c95e3d443af8958824c9886a'),
-                ('pgsession.prune(bigint,bigint,bigint,bigint)', false, 'v', '',
+                ('pgsession.prune(bigint,bigint,bigint,bigint)', 'plpgsql', false, 'v', '',
                     'aa1248b0cc0cfb1a90c5c1a2a441ca7db2663c936fae60b88a495f3bc3c7f1fc')
-            ) AS known (signature, definer, volatility, settings, body)
+            ) AS known (signature, language, definer, volatility, settings, body)
             WHERE r.oid = pg_catalog.to_regprocedure(known.signature)::oid AND r.prosecdef = known.definer AND r.provolatile::text = known.volatility
-                AND pg_catalog.concat(pg_catalog.array_to_string(r.proconfig, ';')) = known.settings AND l.lanname = 'plpgsql'
+                AND pg_catalog.concat(pg_catalog.array_to_string(r.proconfig, ';')) = known.settings AND l.lanname = known.language
                 AND pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(r.prosrc, 'UTF8')), 'hex') = known.body
         )
         UNION ALL
@@ -243,6 +245,7 @@ GRANT UPDATE (version, last_seen_at, expires_at, authenticated_at, user_id, ip, 
 -- until then.
 GRANT SELECT, INSERT (id, key) ON pgsession.marks TO pgsession_app;
 GRANT SELECT ON pgsession.prune_state TO pgsession_app;
+GRANT EXECUTE ON FUNCTION pgsession.idle_deadline(interval, interval) TO pgsession_app;
 GRANT EXECUTE ON FUNCTION pgsession.prune_batch(integer) TO pgsession_app;
 GRANT EXECUTE ON FUNCTION pgsession.count_expired(integer) TO pgsession_app, pgsession_monitor;
 

@@ -7,8 +7,10 @@ UPDATE pgsession.sessions SET
     last_seen_at = greatest(last_seen_at, pg_catalog.now()),
     ip = coalesce(sqlc.narg(ip)::inet, ip),
     user_agent = coalesce(sqlc.narg(user_agent)::text, user_agent),
-    expires_at = least(absolute_expires_at, greatest(expires_at,
-        pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.narg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
+    expires_at = least(absolute_expires_at, greatest(
+        expires_at,
+        pgsession.idle_deadline(sqlc.narg(idle)::interval, sqlc.arg(resolution)::interval)
+    ))
 WHERE id = @id::bytea AND expires_at > pg_catalog.now();
 
 -- DistributedRevokeAll ends every session of everybody. seen is how many there were when the statement began.

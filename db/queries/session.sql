@@ -1,34 +1,59 @@
--- The hot path. Each statement names the schema, lists its columns and takes every time from the server's clock.
--- Only SessionCreate and SessionRotate insert, and SessionRotate inserts only the row it deletes: nothing revives a session.
+-- The statements of one request. Each names the schema of what it uses, lists
+-- its columns, and takes every time from Postgres's clock.
 --
--- What works on one session also runs on a table that Citus has distributed. That takes no now() in RETURNING, CASE and
--- COALESCE: so last_seen_at says when a statement ran, and an interval that is null leaves a column as it is.
+-- Only SessionCreate, SessionRotate and their forms for many sessions insert
+-- rows, and a rotation inserts only the row that it deletes. So no statement
+-- brings a session back that has ended.
+--
+-- An operation has a form for one session and one for many. Both leave the same
+-- row behind; integration/forms compares them. A form for one session waits for
+-- a locked row, and one for many leaves it out.
+--
+-- The forms for one session also run on a table that Citus has distributed.
+-- Citus refuses now() in RETURNING, CASE and COALESCE. So an interval that is
+-- null leaves a column as it is, and last_seen_at returns the time of the
+-- statement.
 
--- SessionLoad says 'epoch' for the time when it is asked of a standby: what that knows may be older than its clock.
+-- SessionLoad returns 'epoch' as the time of a standby: its rows may be older
+-- than its clock.
 -- name: SessionLoad :one
-SELECT sqlc.embed(s), (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz AS validated_at
+SELECT
+    sqlc.embed(s),
+    (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz
+        AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now();
 
--- SessionLoadMany loads many sessions in one statement. The ids stand in a subquery so that the planner can't look at
--- them: it would find each short list cheaper than the general case and plan anew at every execution.
+-- SessionLoadMany loads many sessions. The ids are in a subquery, where the
+-- planner can't see how many they are: it would find each short list cheaper
+-- than the general case, and plan every execution anew.
 -- name: SessionLoadMany :many
-SELECT sqlc.embed(s), (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz AS validated_at
+SELECT
+    sqlc.embed(s),
+    (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz
+        AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > pg_catalog.now();
 
--- SessionMissing is asked when a load found less than it looked for: whether of a standby, since there is no row then that could say
--- 'epoch', and which of what was not found is there all the same. A row whose deadline has not passed began after the load.
+-- SessionMissing explains why a load found fewer rows than ids: the server is a
+-- standby, or these sessions have expired and are not pruned yet. If a row's
+-- deadline has not passed, the session began after the load.
 -- name: SessionMissing :one
 SELECT
     pg_catalog.pg_is_in_recovery()::boolean AS standby,
-    ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at <= pg_catalog.now())::bytea[] AS expired;
+    ARRAY(
+        SELECT s.id FROM pgsession.sessions AS s
+        WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at <= pg_catalog.now()
+    )::bytea[] AS expired;
 
--- SessionCreate: login is the age of the login, and null without one. Without a
--- sliding window the caller takes the age off idle: the timeout runs from the
--- creation.
+-- SessionCreate inserts a session. login is the age of the login, and null
+-- without one. Without a sliding window the caller subtracts the age from idle:
+-- the timeout runs from the creation.
 -- name: SessionCreate :one
-INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent, absolute_expires_at, expires_at)
+INSERT INTO pgsession.sessions AS s (
+    id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent,
+    absolute_expires_at, expires_at
+)
 VALUES (
     @id::bytea,
     sqlc.narg(user_id)::text,
@@ -39,113 +64,168 @@ VALUES (
     sqlc.narg(ip)::inet,
     sqlc.narg(user_agent)::text,
     pg_catalog.now() - sqlc.arg(age)::interval + sqlc.arg(absolute)::interval,
-    least(pg_catalog.now() - sqlc.arg(age)::interval + sqlc.arg(absolute)::interval,
-        pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
+    least(
+        pg_catalog.now() - sqlc.arg(age)::interval + sqlc.arg(absolute)::interval,
+        pgsession.idle_deadline(sqlc.arg(idle)::interval, sqlc.arg(resolution)::interval)
+    )
 )
 RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
 
--- SessionCreateMany inserts no session for a login that a mark refuses already. login_age is how long ago the login
--- began; own_marks are those that the requests of these logins have made. The same holds for saves and rotations.
+-- SessionCreateMany inserts no session for a login that a mark refuses already.
+-- login_ages is how long ago each login began; own_marks are the marks that the
+-- requests of these logins have made. The same holds for saves and rotations.
 -- name: SessionCreateMany :many
-INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
+INSERT INTO pgsession.sessions AS s (
+    id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent,
+    absolute_expires_at, expires_at
+)
 SELECT
-    d.id, d.user_id, pg_catalog.now() - d.age, CASE WHEN d.user_id IS NOT NULL THEN pg_catalog.now() - d.age END, d.data, d.ip, d.user_agent,
+    d.id,
+    d.user_id,
+    pg_catalog.now() - d.age,
+    CASE WHEN d.user_id IS NOT NULL THEN pg_catalog.now() - d.age END,
+    pg_catalog.now(),
+    d.data,
+    d.ip,
+    d.user_agent,
     pg_catalog.now() - d.age + sqlc.arg(absolute)::interval,
-    least(pg_catalog.now() - d.age + sqlc.arg(absolute)::interval,
-        pg_catalog.date_bin(sqlc.arg(resolution)::interval,
-            pg_catalog.now() - CASE WHEN @slides::boolean THEN interval '0' ELSE d.age END + sqlc.arg(idle)::interval
-                + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
+    least(
+        pg_catalog.now() - d.age + sqlc.arg(absolute)::interval,
+        pgsession.idle_deadline(d.idle, sqlc.arg(resolution)::interval)
+    )
 FROM (
     SELECT
-        pg_catalog.unnest(@ids::bytea[]) AS id, nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id, pg_catalog.unnest(@ages::interval[]) AS age,
-        pg_catalog.unnest(@data::jsonb[]) AS data, pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
-        pg_catalog.unnest(@login_keys::bytea[]) AS login_key, pg_catalog.unnest(@login_ages::interval[]) AS login_age
+        pg_catalog.unnest(@ids::bytea[]) AS id,
+        nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id,
+        pg_catalog.unnest(@ages::interval[]) AS age,
+        pg_catalog.unnest(@idles::interval[]) AS idle,
+        pg_catalog.unnest(@data::jsonb[]) AS data,
+        pg_catalog.unnest(@ips::inet[]) AS ip,
+        nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
+        pg_catalog.unnest(@login_keys::bytea[]) AS login_key,
+        pg_catalog.unnest(@login_ages::interval[]) AS login_age
 ) AS d
 WHERE d.user_id IS NULL OR NOT EXISTS (
     SELECT 1 FROM pgsession.marks AS m
-    WHERE m.key IN (d.login_key, @everyone::bytea) AND m.revoked_at > pg_catalog.now() - d.login_age AND m.id <> ALL (@own_marks::bytea[])
+    WHERE m.key IN (d.login_key, @everyone::bytea)
+        AND m.revoked_at > pg_catalog.now() - d.login_age
+        AND m.id <> ALL (@own_marks::bytea[])
 )
 RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
--- SessionSave patches the members of data that changed, so that two requests that change different keys both win. The data of a
--- session that is another user's by now is dropped, and so it is with drops. login is zero for a login and else null; idle is null when deadlines
--- don't move.
+-- SessionSave changes only those members of data that the request changed: two
+-- requests that change different keys both succeed. If the session now belongs
+-- to another user, or with drops, the old data is dropped. login is zero for a
+-- login and else null. idle is null if the deadline does not slide.
 -- name: SessionSave :one
 UPDATE pgsession.sessions AS s SET
-    data = CASE WHEN user_id <> sqlc.narg(user_id)::text OR @drops::boolean THEN '{}' ELSE data - @removed::text[] END || @changed::jsonb,
+    data = CASE WHEN user_id <> sqlc.narg(user_id)::text OR @drops::boolean THEN '{}'
+        ELSE data - @removed::text[] END || @changed::jsonb,
     user_id = coalesce(sqlc.narg(user_id)::text, user_id),
-    authenticated_at = greatest(authenticated_at, pg_catalog.now() - sqlc.narg(login)::interval),
+    -- coalesce(now() - login, authenticated_at), as Citus takes it
+    authenticated_at = least(
+        greatest(authenticated_at, pg_catalog.now() - sqlc.narg(login)::interval),
+        pg_catalog.now() - sqlc.narg(login)::interval
+    ),
     version = version + 1,
     ip = coalesce(sqlc.narg(ip)::inet, ip),
     user_agent = coalesce(sqlc.narg(user_agent)::text, user_agent),
     last_seen_at = pg_catalog.now(),
-    expires_at = least(absolute_expires_at, greatest(expires_at,
-        pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.narg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
+    expires_at = least(absolute_expires_at, greatest(
+        expires_at,
+        pgsession.idle_deadline(sqlc.narg(idle)::interval, sqlc.arg(resolution)::interval)
+    ))
 WHERE id = @id::bytea AND expires_at > pg_catalog.now()
 RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
 
--- SessionSaveMany saves many sessions, no id twice. It waits for no row: one that
--- another transaction holds is left out, and its call waits elsewhere. So one
--- locked session holds up no other, and no two statements wait for each other.
+-- SessionSaveMany saves many sessions, no id twice. It waits for no row: it
+-- leaves out one that another transaction has locked, whose call waits by
+-- itself. So one locked session holds up no other, and no two statements wait
+-- for each other.
 -- name: SessionSaveMany :many
 WITH change AS (
     SELECT
-        pg_catalog.unnest(@ids::bytea[]) AS id, pg_catalog.unnest(@removed::jsonb[]) AS removed, pg_catalog.unnest(@changed::jsonb[]) AS changed,
+        pg_catalog.unnest(@ids::bytea[]) AS id,
+        pg_catalog.unnest(@removed::jsonb[]) AS removed,
+        pg_catalog.unnest(@changed::jsonb[]) AS changed,
         nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id,
-        pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
+        pg_catalog.unnest(@ips::inet[]) AS ip,
+        nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
         pg_catalog.unnest(@drops::boolean[]) AS drops,
-        pg_catalog.unnest(@login_keys::bytea[]) AS login_key, pg_catalog.unnest(@login_ages::interval[]) AS login_age
+        pg_catalog.unnest(@login_keys::bytea[]) AS login_key,
+        pg_catalog.unnest(@login_ages::interval[]) AS login_age
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY((SELECT @ids::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
+    WHERE sessions.id = ANY((SELECT @ids::bytea[])::bytea[])
+        AND sessions.expires_at > pg_catalog.now()
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE pgsession.sessions AS s SET
     data = CASE WHEN s.user_id <> change.user_id OR change.drops THEN '{}'
-        ELSE s.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END || change.changed,
+        ELSE s.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END
+        || change.changed,
     user_id = coalesce(change.user_id, s.user_id),
-    authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE s.authenticated_at END,
+    authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now()
+        ELSE s.authenticated_at END,
     version = s.version + 1,
     ip = coalesce(change.ip, s.ip),
     user_agent = coalesce(change.user_agent, s.user_agent),
-    last_seen_at = greatest(s.last_seen_at, pg_catalog.now()),
-    expires_at = CASE WHEN @slides::boolean THEN greatest(s.expires_at, least(s.absolute_expires_at,
-        pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
-        ELSE s.expires_at END
+    last_seen_at = pg_catalog.now(),
+    expires_at = least(s.absolute_expires_at, greatest(
+        s.expires_at,
+        pgsession.idle_deadline(sqlc.narg(idle)::interval, sqlc.arg(resolution)::interval)
+    ))
 FROM change, locked
 WHERE s.id = locked.id AND s.id = change.id AND s.expires_at > pg_catalog.now()
 AND (change.user_id IS NULL OR NOT EXISTS (
     SELECT 1 FROM pgsession.marks AS m
-    WHERE m.key IN (change.login_key, @everyone::bytea) AND m.revoked_at > pg_catalog.now() - change.login_age AND m.id <> ALL (@own_marks::bytea[])
+    WHERE m.key IN (change.login_key, @everyone::bytea)
+        AND m.revoked_at > pg_catalog.now() - change.login_age
+        AND m.id <> ALL (@own_marks::bytea[])
 ))
 RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
--- SessionRotate gives a session a new id. With a user it is a login: the deadlines start afresh, and the data
--- of a session that belonged to somebody else is not handed on. Without one everything but the id stays.
+-- SessionRotate gives a session a new id. With a user it is a login: both
+-- deadlines start afresh, and the data of another user is dropped. Without one
+-- it is a use, and the deadline moves as in a save. idle is null if the deadline
+-- does not slide and this is no login.
 -- name: SessionRotate :one
 WITH old AS (
-    DELETE FROM pgsession.sessions AS d WHERE d.id = @old_id::bytea AND d.expires_at > pg_catalog.now()
-    RETURNING d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
+    DELETE FROM pgsession.sessions AS d
+    WHERE d.id = @old_id::bytea AND d.expires_at > pg_catalog.now()
+    RETURNING
+        d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at,
+        d.absolute_expires_at, d.expires_at
 )
 INSERT INTO pgsession.sessions AS s (
-    id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at, absolute_expires_at, expires_at
+    id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at,
+    absolute_expires_at, expires_at
 )
 SELECT
     @id::bytea,
     old.version + 1,
     coalesce(sqlc.narg(user_id)::text, old.user_id),
-    CASE WHEN old.user_id <> sqlc.narg(user_id)::text OR @drops::boolean THEN '{}' ELSE old.data - @removed::text[] END || @changed::jsonb,
+    CASE WHEN old.user_id <> sqlc.narg(user_id)::text OR @drops::boolean THEN '{}'
+        ELSE old.data - @removed::text[] END || @changed::jsonb,
     coalesce(sqlc.narg(ip)::inet, old.ip),
     coalesce(sqlc.narg(user_agent)::text, old.user_agent),
-    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN pg_catalog.now() ELSE old.created_at END,
-    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN pg_catalog.now() ELSE old.authenticated_at END,
+    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN pg_catalog.now()
+        ELSE old.created_at END,
+    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN pg_catalog.now()
+        ELSE old.authenticated_at END,
     pg_catalog.now(),
-    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN pg_catalog.now() + sqlc.arg(absolute)::interval ELSE old.absolute_expires_at END,
-    CASE WHEN @slides::boolean OR sqlc.narg(user_id)::text IS NOT NULL THEN
-        least(
-            CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN pg_catalog.now() + sqlc.arg(absolute)::interval ELSE old.absolute_expires_at END,
-            pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
-        ELSE old.expires_at END
+    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL
+        THEN pg_catalog.now() + sqlc.arg(absolute)::interval
+        ELSE old.absolute_expires_at END,
+    least(
+        CASE WHEN sqlc.narg(user_id)::text IS NOT NULL
+            THEN pg_catalog.now() + sqlc.arg(absolute)::interval
+            ELSE old.absolute_expires_at END,
+        greatest(
+            CASE WHEN sqlc.narg(user_id)::text IS NULL THEN old.expires_at END,
+            pgsession.idle_deadline(sqlc.narg(idle)::interval, sqlc.arg(resolution)::interval)
+        )
+    )
 FROM old
 RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
@@ -153,44 +233,64 @@ RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 -- name: SessionRotateMany :many
 WITH change AS (
     SELECT
-        pg_catalog.unnest(@old_ids::bytea[]) AS old_id, pg_catalog.unnest(@ids::bytea[]) AS id,
-        pg_catalog.unnest(@removed::jsonb[]) AS removed, pg_catalog.unnest(@changed::jsonb[]) AS changed,
+        pg_catalog.unnest(@old_ids::bytea[]) AS old_id,
+        pg_catalog.unnest(@ids::bytea[]) AS id,
+        pg_catalog.unnest(@removed::jsonb[]) AS removed,
+        pg_catalog.unnest(@changed::jsonb[]) AS changed,
         nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id,
-        pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
+        pg_catalog.unnest(@ips::inet[]) AS ip,
+        nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
         pg_catalog.unnest(@drops::boolean[]) AS drops,
-        pg_catalog.unnest(@login_keys::bytea[]) AS login_key, pg_catalog.unnest(@login_ages::interval[]) AS login_age
+        pg_catalog.unnest(@login_keys::bytea[]) AS login_key,
+        pg_catalog.unnest(@login_ages::interval[]) AS login_age
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY((SELECT @old_ids::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
+    WHERE sessions.id = ANY((SELECT @old_ids::bytea[])::bytea[])
+        AND sessions.expires_at > pg_catalog.now()
     FOR UPDATE SKIP LOCKED
 ), old AS (
-    DELETE FROM pgsession.sessions AS d USING locked, change WHERE d.id = locked.id AND d.id = change.old_id AND d.expires_at > pg_catalog.now()
+    DELETE FROM pgsession.sessions AS d USING locked, change
+    WHERE d.id = locked.id AND d.id = change.old_id AND d.expires_at > pg_catalog.now()
     AND (change.user_id IS NULL OR NOT EXISTS (
         SELECT 1 FROM pgsession.marks AS m
-        WHERE m.key IN (change.login_key, @everyone::bytea) AND m.revoked_at > pg_catalog.now() - change.login_age AND m.id <> ALL (@own_marks::bytea[])
+        WHERE m.key IN (change.login_key, @everyone::bytea)
+            AND m.revoked_at > pg_catalog.now() - change.login_age
+            AND m.id <> ALL (@own_marks::bytea[])
     ))
-    RETURNING d.id, d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
+    RETURNING
+        d.id, d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at,
+        d.absolute_expires_at, d.expires_at
 )
 INSERT INTO pgsession.sessions AS s (
-    id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at, absolute_expires_at, expires_at
+    id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at,
+    absolute_expires_at, expires_at
 )
 SELECT
     change.id,
     old.version + 1,
     coalesce(change.user_id, old.user_id),
     CASE WHEN old.user_id <> change.user_id OR change.drops THEN '{}'
-        ELSE old.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END || change.changed,
+        ELSE old.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END
+        || change.changed,
     coalesce(change.ip, old.ip),
     coalesce(change.user_agent, old.user_agent),
     CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE old.created_at END,
     CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE old.authenticated_at END,
     pg_catalog.now(),
-    CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + sqlc.arg(absolute)::interval ELSE old.absolute_expires_at END,
-    CASE WHEN @slides::boolean OR change.user_id IS NOT NULL THEN
-        least(
-            CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + sqlc.arg(absolute)::interval ELSE old.absolute_expires_at END,
-            pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch'))
-        ELSE old.expires_at END
+    CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + sqlc.arg(absolute)::interval
+        ELSE old.absolute_expires_at END,
+    least(
+        CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + sqlc.arg(absolute)::interval
+            ELSE old.absolute_expires_at END,
+        greatest(
+            CASE WHEN change.user_id IS NULL THEN old.expires_at END,
+            pgsession.idle_deadline(
+                CASE WHEN @slides::boolean OR change.user_id IS NOT NULL
+                    THEN sqlc.arg(idle)::interval END,
+                sqlc.arg(resolution)::interval
+            )
+        )
+    )
 FROM old JOIN change ON change.old_id = old.id
 RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
@@ -200,21 +300,28 @@ DELETE FROM pgsession.sessions WHERE id = @id::bytea;
 -- SessionDeleteFree is SessionDelete without a wait: it leaves a locked row.
 -- name: SessionDeleteFree :execrows
 DELETE FROM pgsession.sessions AS d
-WHERE d.id = (SELECT s.id FROM pgsession.sessions AS s WHERE s.id = @id::bytea FOR UPDATE SKIP LOCKED);
+WHERE d.id = (
+    SELECT s.id FROM pgsession.sessions AS s WHERE s.id = @id::bytea FOR UPDATE SKIP LOCKED
+);
 
--- SessionSettle is asked when there was nothing to end. Whoever ended it may have given up waiting for a synchronous
--- standby, and a statement that changes nothing would not wait either: this one writes something, so that its commit does.
+-- SessionSettle follows a revoke that deleted nothing. An earlier attempt may
+-- have deleted the row and timed out waiting for a synchronous standby. A commit
+-- that has written nothing does not wait for it, so this writes an empty message.
 -- name: SessionSettle :exec
-SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession', '') WHERE pg_catalog.current_setting('synchronous_standby_names') <> '';
+SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession', '')
+WHERE pg_catalog.current_setting('synchronous_standby_names') <> '';
 
--- SessionTouch extends many sessions at once. It waits for no disk: a touch that a crash forgets costs a session
--- one touch interval of its idle timeout. Rows that another transaction holds are
--- left out; it returns the ids that were touched.
+-- SessionTouch extends many sessions. It does not wait for the disk: a touch that
+-- a crash loses costs a session one touch interval of its idle timeout. It leaves
+-- out locked rows and returns the ids of the others.
 -- name: SessionTouch :many
 WITH quick AS (
     SELECT pg_catalog.set_config('synchronous_commit', 'off', true) AS done
 ), seen AS (
-    SELECT pg_catalog.unnest(@ids::bytea[]) AS id, pg_catalog.unnest(@ips::inet[]) AS ip, nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent
+    SELECT
+        pg_catalog.unnest(@ids::bytea[]) AS id,
+        pg_catalog.unnest(@ips::inet[]) AS ip,
+        nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY(@ids::bytea[]) AND sessions.expires_at > pg_catalog.now()
@@ -224,9 +331,10 @@ UPDATE pgsession.sessions SET
     last_seen_at = greatest(sessions.last_seen_at, pg_catalog.now()),
     ip = coalesce(seen.ip, sessions.ip),
     user_agent = coalesce(seen.user_agent, sessions.user_agent),
-    expires_at = CASE WHEN @slides::boolean THEN greatest(sessions.expires_at, least(sessions.absolute_expires_at,
-        pg_catalog.date_bin(sqlc.arg(resolution)::interval, pg_catalog.now() + sqlc.arg(idle)::interval + sqlc.arg(resolution)::interval - interval '1 microsecond', timestamptz 'epoch')))
-        ELSE sessions.expires_at END
+    expires_at = least(sessions.absolute_expires_at, greatest(
+        sessions.expires_at,
+        pgsession.idle_deadline(sqlc.narg(idle)::interval, sqlc.arg(resolution)::interval)
+    ))
 FROM quick, seen, locked
 WHERE sessions.id = locked.id AND sessions.id = seen.id AND quick.done = 'off'
 RETURNING sessions.id;

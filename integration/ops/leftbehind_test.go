@@ -126,6 +126,10 @@ func TestRolesRefuseToHandOverWhatNoMigrationMade(t *testing.T) {
 		},
 		{"ALTER FUNCTION pgsession.count_expired(integer) SET search_path = public", "routine pgsession.count_expired(integer)", ""},
 		{"ALTER PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint) SECURITY DEFINER", "routine pgsession.prune(", ""},
+		{
+			"CREATE OR REPLACE FUNCTION pgsession.idle_deadline(idle interval, resolution interval) RETURNS timestamptz LANGUAGE sql STABLE AS $$SELECT 'infinity'::timestamptz$$",
+			"routine pgsession.idle_deadline(", "",
+		},
 		{"ALTER FUNCTION pgsession.prune_batch(integer) STABLE", "routine pgsession.prune_batch(integer)", ""},
 		{
 			"CREATE TRIGGER keep BEFORE DELETE ON pgsession.sessions FOR EACH ROW EXECUTE FUNCTION public.lie()",

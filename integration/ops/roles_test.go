@@ -176,7 +176,7 @@ func TestEveryGrantIsKnown(t *testing.T) {
 	var want []string
 	for role, rights := range map[string][]string{
 		o.App: {
-			"USAGE schema", "SELECT sessions", "INSERT sessions", "DELETE sessions", "SELECT prune_state", "EXECUTE prune_batch", "EXECUTE count_expired",
+			"USAGE schema", "SELECT sessions", "INSERT sessions", "DELETE sessions", "SELECT prune_state", "EXECUTE idle_deadline", "EXECUTE prune_batch", "EXECUTE count_expired",
 			"SELECT marks", "INSERT marks.id", "INSERT marks.key",
 			"UPDATE sessions.version", "UPDATE sessions.last_seen_at", "UPDATE sessions.expires_at", "UPDATE sessions.authenticated_at",
 			"UPDATE sessions.user_id", "UPDATE sessions.ip", "UPDATE sessions.user_agent", "UPDATE sessions.data",

@@ -121,16 +121,18 @@ UPDATE pgsession.sessions SET
     last_seen_at = greatest(last_seen_at, pg_catalog.now()),
     ip = coalesce($1::inet, ip),
     user_agent = coalesce($2::text, user_agent),
-    expires_at = least(absolute_expires_at, greatest(expires_at,
-        pg_catalog.date_bin($3::interval, pg_catalog.now() + $4::interval + $3::interval - interval '1 microsecond', timestamptz 'epoch')))
+    expires_at = least(absolute_expires_at, greatest(
+        expires_at,
+        pgsession.idle_deadline($3::interval, $4::interval)
+    ))
 WHERE id = $5::bytea AND expires_at > pg_catalog.now()
 `
 
 type DistributedTouchParams struct {
 	IP         *netip.Addr
 	UserAgent  pgtype.Text
-	Resolution time.Duration
 	Idle       pgtype.Interval
+	Resolution time.Duration
 	ID         []byte
 }
 
@@ -141,8 +143,8 @@ func (q *Queries) DistributedTouch(ctx context.Context, db DBTX, arg *Distribute
 	result, err := db.Exec(ctx, distributedTouch,
 		arg.IP,
 		arg.UserAgent,
-		arg.Resolution,
 		arg.Idle,
+		arg.Resolution,
 		arg.ID,
 	)
 	if err != nil {

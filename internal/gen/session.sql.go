@@ -13,7 +13,10 @@ import (
 )
 
 const sessionCreate = `-- name: SessionCreate :one
-INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent, absolute_expires_at, expires_at)
+INSERT INTO pgsession.sessions AS s (
+    id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent,
+    absolute_expires_at, expires_at
+)
 VALUES (
     $1::bytea,
     $2::text,
@@ -24,8 +27,10 @@ VALUES (
     $6::inet,
     $7::text,
     pg_catalog.now() - $3::interval + $8::interval,
-    least(pg_catalog.now() - $3::interval + $8::interval,
-        pg_catalog.date_bin($9::interval, pg_catalog.now() + $10::interval + $9::interval - interval '1 microsecond', timestamptz 'epoch'))
+    least(
+        pg_catalog.now() - $3::interval + $8::interval,
+        pgsession.idle_deadline($9::interval, $10::interval)
+    )
 )
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, s.last_seen_at AS validated_at
 `
@@ -39,8 +44,8 @@ type SessionCreateParams struct {
 	IP         *netip.Addr
 	UserAgent  pgtype.Text
 	Absolute   time.Duration
-	Resolution time.Duration
 	Idle       time.Duration
+	Resolution time.Duration
 }
 
 type SessionCreateRow struct {
@@ -48,9 +53,9 @@ type SessionCreateRow struct {
 	ValidatedAt time.Time
 }
 
-// SessionCreate: login is the age of the login, and null without one. Without a
-// sliding window the caller takes the age off idle: the timeout runs from the
-// creation.
+// SessionCreate inserts a session. login is the age of the login, and null
+// without one. Without a sliding window the caller subtracts the age from idle:
+// the timeout runs from the creation.
 func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreateParams) (*SessionCreateRow, error) {
 	row := db.QueryRow(ctx, sessionCreate,
 		arg.ID,
@@ -61,8 +66,8 @@ func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreate
 		arg.IP,
 		arg.UserAgent,
 		arg.Absolute,
-		arg.Resolution,
 		arg.Idle,
+		arg.Resolution,
 	)
 	var i SessionCreateRow
 	err := row.Scan(
@@ -83,23 +88,41 @@ func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreate
 }
 
 const sessionCreateMany = `-- name: SessionCreateMany :many
-INSERT INTO pgsession.sessions AS s (id, user_id, created_at, authenticated_at, data, ip, user_agent, absolute_expires_at, expires_at)
+INSERT INTO pgsession.sessions AS s (
+    id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent,
+    absolute_expires_at, expires_at
+)
 SELECT
-    d.id, d.user_id, pg_catalog.now() - d.age, CASE WHEN d.user_id IS NOT NULL THEN pg_catalog.now() - d.age END, d.data, d.ip, d.user_agent,
+    d.id,
+    d.user_id,
+    pg_catalog.now() - d.age,
+    CASE WHEN d.user_id IS NOT NULL THEN pg_catalog.now() - d.age END,
+    pg_catalog.now(),
+    d.data,
+    d.ip,
+    d.user_agent,
     pg_catalog.now() - d.age + $1::interval,
-    least(pg_catalog.now() - d.age + $1::interval,
-        pg_catalog.date_bin($2::interval,
-            pg_catalog.now() - CASE WHEN $3::boolean THEN interval '0' ELSE d.age END + $4::interval
-                + $2::interval - interval '1 microsecond', timestamptz 'epoch'))
+    least(
+        pg_catalog.now() - d.age + $1::interval,
+        pgsession.idle_deadline(d.idle, $2::interval)
+    )
 FROM (
     SELECT
-        pg_catalog.unnest($5::bytea[]) AS id, nullif(pg_catalog.unnest($6::text[]), '') AS user_id, pg_catalog.unnest($7::interval[]) AS age,
-        pg_catalog.unnest($8::jsonb[]) AS data, pg_catalog.unnest($9::inet[]) AS ip, nullif(pg_catalog.unnest($10::text[]), '') AS user_agent,
-        pg_catalog.unnest($11::bytea[]) AS login_key, pg_catalog.unnest($12::interval[]) AS login_age
+        pg_catalog.unnest($3::bytea[]) AS id,
+        nullif(pg_catalog.unnest($4::text[]), '') AS user_id,
+        pg_catalog.unnest($5::interval[]) AS age,
+        pg_catalog.unnest($6::interval[]) AS idle,
+        pg_catalog.unnest($7::jsonb[]) AS data,
+        pg_catalog.unnest($8::inet[]) AS ip,
+        nullif(pg_catalog.unnest($9::text[]), '') AS user_agent,
+        pg_catalog.unnest($10::bytea[]) AS login_key,
+        pg_catalog.unnest($11::interval[]) AS login_age
 ) AS d
 WHERE d.user_id IS NULL OR NOT EXISTS (
     SELECT 1 FROM pgsession.marks AS m
-    WHERE m.key IN (d.login_key, $13::bytea) AND m.revoked_at > pg_catalog.now() - d.login_age AND m.id <> ALL ($14::bytea[])
+    WHERE m.key IN (d.login_key, $12::bytea)
+        AND m.revoked_at > pg_catalog.now() - d.login_age
+        AND m.id <> ALL ($13::bytea[])
 )
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
 `
@@ -107,11 +130,10 @@ RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expi
 type SessionCreateManyParams struct {
 	Absolute   time.Duration
 	Resolution time.Duration
-	Slides     bool
-	Idle       time.Duration
 	IDs        [][]byte
 	UserIDs    []string
 	Ages       []time.Duration
+	Idles      []time.Duration
 	Data       []json.RawMessage
 	IPs        []netip.Addr
 	UserAgents []string
@@ -126,17 +148,17 @@ type SessionCreateManyRow struct {
 	ValidatedAt time.Time
 }
 
-// SessionCreateMany inserts no session for a login that a mark refuses already. login_age is how long ago the login
-// began; own_marks are those that the requests of these logins have made. The same holds for saves and rotations.
+// SessionCreateMany inserts no session for a login that a mark refuses already.
+// login_ages is how long ago each login began; own_marks are the marks that the
+// requests of these logins have made. The same holds for saves and rotations.
 func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCreateManyParams) ([]*SessionCreateManyRow, error) {
 	rows, err := db.Query(ctx, sessionCreateMany,
 		arg.Absolute,
 		arg.Resolution,
-		arg.Slides,
-		arg.Idle,
 		arg.IDs,
 		arg.UserIDs,
 		arg.Ages,
+		arg.Idles,
 		arg.Data,
 		arg.IPs,
 		arg.UserAgents,
@@ -190,7 +212,9 @@ func (q *Queries) SessionDelete(ctx context.Context, db DBTX, id []byte) (int64,
 
 const sessionDeleteFree = `-- name: SessionDeleteFree :execrows
 DELETE FROM pgsession.sessions AS d
-WHERE d.id = (SELECT s.id FROM pgsession.sessions AS s WHERE s.id = $1::bytea FOR UPDATE SKIP LOCKED)
+WHERE d.id = (
+    SELECT s.id FROM pgsession.sessions AS s WHERE s.id = $1::bytea FOR UPDATE SKIP LOCKED
+)
 `
 
 // SessionDeleteFree is SessionDelete without a wait: it leaves a locked row.
@@ -204,7 +228,10 @@ func (q *Queries) SessionDeleteFree(ctx context.Context, db DBTX, id []byte) (in
 
 const sessionLoad = `-- name: SessionLoad :one
 
-SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz AS validated_at
+SELECT
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data,
+    (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz
+        AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
 `
@@ -214,12 +241,23 @@ type SessionLoadRow struct {
 	ValidatedAt time.Time
 }
 
-// The hot path. Each statement names the schema, lists its columns and takes every time from the server's clock.
-// Only SessionCreate and SessionRotate insert, and SessionRotate inserts only the row it deletes: nothing revives a session.
+// The statements of one request. Each names the schema of what it uses, lists
+// its columns, and takes every time from Postgres's clock.
 //
-// What works on one session also runs on a table that Citus has distributed. That takes no now() in RETURNING, CASE and
-// COALESCE: so last_seen_at says when a statement ran, and an interval that is null leaves a column as it is.
-// SessionLoad says 'epoch' for the time when it is asked of a standby: what that knows may be older than its clock.
+// Only SessionCreate, SessionRotate and their forms for many sessions insert
+// rows, and a rotation inserts only the row that it deletes. So no statement
+// brings a session back that has ended.
+//
+// An operation has a form for one session and one for many. Both leave the same
+// row behind; integration/forms compares them. A form for one session waits for
+// a locked row, and one for many leaves it out.
+//
+// The forms for one session also run on a table that Citus has distributed.
+// Citus refuses now() in RETURNING, CASE and COALESCE. So an interval that is
+// null leaves a column as it is, and last_seen_at returns the time of the
+// statement.
+// SessionLoad returns 'epoch' as the time of a standby: its rows may be older
+// than its clock.
 func (q *Queries) SessionLoad(ctx context.Context, db DBTX, id []byte) (*SessionLoadRow, error) {
 	row := db.QueryRow(ctx, sessionLoad, id)
 	var i SessionLoadRow
@@ -241,7 +279,10 @@ func (q *Queries) SessionLoad(ctx context.Context, db DBTX, id []byte) (*Session
 }
 
 const sessionLoadMany = `-- name: SessionLoadMany :many
-SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz AS validated_at
+SELECT
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data,
+    (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz
+        AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at > pg_catalog.now()
 `
@@ -251,8 +292,9 @@ type SessionLoadManyRow struct {
 	ValidatedAt time.Time
 }
 
-// SessionLoadMany loads many sessions in one statement. The ids stand in a subquery so that the planner can't look at
-// them: it would find each short list cheaper than the general case and plan anew at every execution.
+// SessionLoadMany loads many sessions. The ids are in a subquery, where the
+// planner can't see how many they are: it would find each short list cheaper
+// than the general case, and plan every execution anew.
 func (q *Queries) SessionLoadMany(ctx context.Context, db DBTX, ids [][]byte) ([]*SessionLoadManyRow, error) {
 	rows, err := db.Query(ctx, sessionLoadMany, ids)
 	if err != nil {
@@ -289,7 +331,10 @@ func (q *Queries) SessionLoadMany(ctx context.Context, db DBTX, ids [][]byte) ([
 const sessionMissing = `-- name: SessionMissing :one
 SELECT
     pg_catalog.pg_is_in_recovery()::boolean AS standby,
-    ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at <= pg_catalog.now())::bytea[] AS expired
+    ARRAY(
+        SELECT s.id FROM pgsession.sessions AS s
+        WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at <= pg_catalog.now()
+    )::bytea[] AS expired
 `
 
 type SessionMissingRow struct {
@@ -297,8 +342,9 @@ type SessionMissingRow struct {
 	Expired [][]byte
 }
 
-// SessionMissing is asked when a load found less than it looked for: whether of a standby, since there is no row then that could say
-// 'epoch', and which of what was not found is there all the same. A row whose deadline has not passed began after the load.
+// SessionMissing explains why a load found fewer rows than ids: the server is a
+// standby, or these sessions have expired and are not pruned yet. If a row's
+// deadline has not passed, the session began after the load.
 func (q *Queries) SessionMissing(ctx context.Context, db DBTX, ids [][]byte) (*SessionMissingRow, error) {
 	row := db.QueryRow(ctx, sessionMissing, ids)
 	var i SessionMissingRow
@@ -308,28 +354,41 @@ func (q *Queries) SessionMissing(ctx context.Context, db DBTX, ids [][]byte) (*S
 
 const sessionRotate = `-- name: SessionRotate :one
 WITH old AS (
-    DELETE FROM pgsession.sessions AS d WHERE d.id = $12::bytea AND d.expires_at > pg_catalog.now()
-    RETURNING d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
+    DELETE FROM pgsession.sessions AS d
+    WHERE d.id = $11::bytea AND d.expires_at > pg_catalog.now()
+    RETURNING
+        d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at,
+        d.absolute_expires_at, d.expires_at
 )
 INSERT INTO pgsession.sessions AS s (
-    id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at, absolute_expires_at, expires_at
+    id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at,
+    absolute_expires_at, expires_at
 )
 SELECT
     $1::bytea,
     old.version + 1,
     coalesce($2::text, old.user_id),
-    CASE WHEN old.user_id <> $2::text OR $3::boolean THEN '{}' ELSE old.data - $4::text[] END || $5::jsonb,
+    CASE WHEN old.user_id <> $2::text OR $3::boolean THEN '{}'
+        ELSE old.data - $4::text[] END || $5::jsonb,
     coalesce($6::inet, old.ip),
     coalesce($7::text, old.user_agent),
-    CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now() ELSE old.created_at END,
-    CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now() ELSE old.authenticated_at END,
+    CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now()
+        ELSE old.created_at END,
+    CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now()
+        ELSE old.authenticated_at END,
     pg_catalog.now(),
-    CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now() + $8::interval ELSE old.absolute_expires_at END,
-    CASE WHEN $9::boolean OR $2::text IS NOT NULL THEN
-        least(
-            CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now() + $8::interval ELSE old.absolute_expires_at END,
-            pg_catalog.date_bin($10::interval, pg_catalog.now() + $11::interval + $10::interval - interval '1 microsecond', timestamptz 'epoch'))
-        ELSE old.expires_at END
+    CASE WHEN $2::text IS NOT NULL
+        THEN pg_catalog.now() + $8::interval
+        ELSE old.absolute_expires_at END,
+    least(
+        CASE WHEN $2::text IS NOT NULL
+            THEN pg_catalog.now() + $8::interval
+            ELSE old.absolute_expires_at END,
+        greatest(
+            CASE WHEN $2::text IS NULL THEN old.expires_at END,
+            pgsession.idle_deadline($9::interval, $10::interval)
+        )
+    )
 FROM old
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
 `
@@ -343,9 +402,8 @@ type SessionRotateParams struct {
 	IP         *netip.Addr
 	UserAgent  pgtype.Text
 	Absolute   time.Duration
-	Slides     bool
+	Idle       pgtype.Interval
 	Resolution time.Duration
-	Idle       time.Duration
 	OldID      []byte
 }
 
@@ -354,8 +412,10 @@ type SessionRotateRow struct {
 	ValidatedAt time.Time
 }
 
-// SessionRotate gives a session a new id. With a user it is a login: the deadlines start afresh, and the data
-// of a session that belonged to somebody else is not handed on. Without one everything but the id stays.
+// SessionRotate gives a session a new id. With a user it is a login: both
+// deadlines start afresh, and the data of another user is dropped. Without one
+// it is a use, and the deadline moves as in a save. idle is null if the deadline
+// does not slide and this is no login.
 func (q *Queries) SessionRotate(ctx context.Context, db DBTX, arg *SessionRotateParams) (*SessionRotateRow, error) {
 	row := db.QueryRow(ctx, sessionRotate,
 		arg.ID,
@@ -366,9 +426,8 @@ func (q *Queries) SessionRotate(ctx context.Context, db DBTX, arg *SessionRotate
 		arg.IP,
 		arg.UserAgent,
 		arg.Absolute,
-		arg.Slides,
-		arg.Resolution,
 		arg.Idle,
+		arg.Resolution,
 		arg.OldID,
 	)
 	var i SessionRotateRow
@@ -392,44 +451,64 @@ func (q *Queries) SessionRotate(ctx context.Context, db DBTX, arg *SessionRotate
 const sessionRotateMany = `-- name: SessionRotateMany :many
 WITH change AS (
     SELECT
-        pg_catalog.unnest($5::bytea[]) AS old_id, pg_catalog.unnest($6::bytea[]) AS id,
-        pg_catalog.unnest($7::jsonb[]) AS removed, pg_catalog.unnest($8::jsonb[]) AS changed,
+        pg_catalog.unnest($5::bytea[]) AS old_id,
+        pg_catalog.unnest($6::bytea[]) AS id,
+        pg_catalog.unnest($7::jsonb[]) AS removed,
+        pg_catalog.unnest($8::jsonb[]) AS changed,
         nullif(pg_catalog.unnest($9::text[]), '') AS user_id,
-        pg_catalog.unnest($10::inet[]) AS ip, nullif(pg_catalog.unnest($11::text[]), '') AS user_agent,
+        pg_catalog.unnest($10::inet[]) AS ip,
+        nullif(pg_catalog.unnest($11::text[]), '') AS user_agent,
         pg_catalog.unnest($12::boolean[]) AS drops,
-        pg_catalog.unnest($13::bytea[]) AS login_key, pg_catalog.unnest($14::interval[]) AS login_age
+        pg_catalog.unnest($13::bytea[]) AS login_key,
+        pg_catalog.unnest($14::interval[]) AS login_age
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY((SELECT $5::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
+    WHERE sessions.id = ANY((SELECT $5::bytea[])::bytea[])
+        AND sessions.expires_at > pg_catalog.now()
     FOR UPDATE SKIP LOCKED
 ), old AS (
-    DELETE FROM pgsession.sessions AS d USING locked, change WHERE d.id = locked.id AND d.id = change.old_id AND d.expires_at > pg_catalog.now()
+    DELETE FROM pgsession.sessions AS d USING locked, change
+    WHERE d.id = locked.id AND d.id = change.old_id AND d.expires_at > pg_catalog.now()
     AND (change.user_id IS NULL OR NOT EXISTS (
         SELECT 1 FROM pgsession.marks AS m
-        WHERE m.key IN (change.login_key, $15::bytea) AND m.revoked_at > pg_catalog.now() - change.login_age AND m.id <> ALL ($16::bytea[])
+        WHERE m.key IN (change.login_key, $15::bytea)
+            AND m.revoked_at > pg_catalog.now() - change.login_age
+            AND m.id <> ALL ($16::bytea[])
     ))
-    RETURNING d.id, d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at, d.absolute_expires_at, d.expires_at
+    RETURNING
+        d.id, d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at,
+        d.absolute_expires_at, d.expires_at
 )
 INSERT INTO pgsession.sessions AS s (
-    id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at, absolute_expires_at, expires_at
+    id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at,
+    absolute_expires_at, expires_at
 )
 SELECT
     change.id,
     old.version + 1,
     coalesce(change.user_id, old.user_id),
     CASE WHEN old.user_id <> change.user_id OR change.drops THEN '{}'
-        ELSE old.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END || change.changed,
+        ELSE old.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END
+        || change.changed,
     coalesce(change.ip, old.ip),
     coalesce(change.user_agent, old.user_agent),
     CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE old.created_at END,
     CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE old.authenticated_at END,
     pg_catalog.now(),
-    CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + $1::interval ELSE old.absolute_expires_at END,
-    CASE WHEN $2::boolean OR change.user_id IS NOT NULL THEN
-        least(
-            CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + $1::interval ELSE old.absolute_expires_at END,
-            pg_catalog.date_bin($3::interval, pg_catalog.now() + $4::interval + $3::interval - interval '1 microsecond', timestamptz 'epoch'))
-        ELSE old.expires_at END
+    CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + $1::interval
+        ELSE old.absolute_expires_at END,
+    least(
+        CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + $1::interval
+            ELSE old.absolute_expires_at END,
+        greatest(
+            CASE WHEN change.user_id IS NULL THEN old.expires_at END,
+            pgsession.idle_deadline(
+                CASE WHEN $2::boolean OR change.user_id IS NOT NULL
+                    THEN $3::interval END,
+                $4::interval
+            )
+        )
+    )
 FROM old JOIN change ON change.old_id = old.id
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
 `
@@ -437,8 +516,8 @@ RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expi
 type SessionRotateManyParams struct {
 	Absolute   time.Duration
 	Slides     bool
-	Resolution time.Duration
 	Idle       time.Duration
+	Resolution time.Duration
 	OldIDs     [][]byte
 	IDs        [][]byte
 	Removed    []json.RawMessage
@@ -463,8 +542,8 @@ func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRo
 	rows, err := db.Query(ctx, sessionRotateMany,
 		arg.Absolute,
 		arg.Slides,
-		arg.Resolution,
 		arg.Idle,
+		arg.Resolution,
 		arg.OldIDs,
 		arg.IDs,
 		arg.Removed,
@@ -511,15 +590,22 @@ func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRo
 
 const sessionSave = `-- name: SessionSave :one
 UPDATE pgsession.sessions AS s SET
-    data = CASE WHEN user_id <> $1::text OR $2::boolean THEN '{}' ELSE data - $3::text[] END || $4::jsonb,
+    data = CASE WHEN user_id <> $1::text OR $2::boolean THEN '{}'
+        ELSE data - $3::text[] END || $4::jsonb,
     user_id = coalesce($1::text, user_id),
-    authenticated_at = greatest(authenticated_at, pg_catalog.now() - $5::interval),
+    -- coalesce(now() - login, authenticated_at), as Citus takes it
+    authenticated_at = least(
+        greatest(authenticated_at, pg_catalog.now() - $5::interval),
+        pg_catalog.now() - $5::interval
+    ),
     version = version + 1,
     ip = coalesce($6::inet, ip),
     user_agent = coalesce($7::text, user_agent),
     last_seen_at = pg_catalog.now(),
-    expires_at = least(absolute_expires_at, greatest(expires_at,
-        pg_catalog.date_bin($8::interval, pg_catalog.now() + $9::interval + $8::interval - interval '1 microsecond', timestamptz 'epoch')))
+    expires_at = least(absolute_expires_at, greatest(
+        expires_at,
+        pgsession.idle_deadline($8::interval, $9::interval)
+    ))
 WHERE id = $10::bytea AND expires_at > pg_catalog.now()
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, s.last_seen_at AS validated_at
 `
@@ -532,8 +618,8 @@ type SessionSaveParams struct {
 	Login      pgtype.Interval
 	IP         *netip.Addr
 	UserAgent  pgtype.Text
-	Resolution time.Duration
 	Idle       pgtype.Interval
+	Resolution time.Duration
 	ID         []byte
 }
 
@@ -542,9 +628,10 @@ type SessionSaveRow struct {
 	ValidatedAt time.Time
 }
 
-// SessionSave patches the members of data that changed, so that two requests that change different keys both win. The data of a
-// session that is another user's by now is dropped, and so it is with drops. login is zero for a login and else null; idle is null when deadlines
-// don't move.
+// SessionSave changes only those members of data that the request changed: two
+// requests that change different keys both succeed. If the session now belongs
+// to another user, or with drops, the old data is dropped. login is zero for a
+// login and else null. idle is null if the deadline does not slide.
 func (q *Queries) SessionSave(ctx context.Context, db DBTX, arg *SessionSaveParams) (*SessionSaveRow, error) {
 	row := db.QueryRow(ctx, sessionSave,
 		arg.UserID,
@@ -554,8 +641,8 @@ func (q *Queries) SessionSave(ctx context.Context, db DBTX, arg *SessionSavePara
 		arg.Login,
 		arg.IP,
 		arg.UserAgent,
-		arg.Resolution,
 		arg.Idle,
+		arg.Resolution,
 		arg.ID,
 	)
 	var i SessionSaveRow
@@ -579,41 +666,50 @@ func (q *Queries) SessionSave(ctx context.Context, db DBTX, arg *SessionSavePara
 const sessionSaveMany = `-- name: SessionSaveMany :many
 WITH change AS (
     SELECT
-        pg_catalog.unnest($6::bytea[]) AS id, pg_catalog.unnest($7::jsonb[]) AS removed, pg_catalog.unnest($8::jsonb[]) AS changed,
-        nullif(pg_catalog.unnest($9::text[]), '') AS user_id,
-        pg_catalog.unnest($10::inet[]) AS ip, nullif(pg_catalog.unnest($11::text[]), '') AS user_agent,
-        pg_catalog.unnest($12::boolean[]) AS drops,
-        pg_catalog.unnest($13::bytea[]) AS login_key, pg_catalog.unnest($14::interval[]) AS login_age
+        pg_catalog.unnest($5::bytea[]) AS id,
+        pg_catalog.unnest($6::jsonb[]) AS removed,
+        pg_catalog.unnest($7::jsonb[]) AS changed,
+        nullif(pg_catalog.unnest($8::text[]), '') AS user_id,
+        pg_catalog.unnest($9::inet[]) AS ip,
+        nullif(pg_catalog.unnest($10::text[]), '') AS user_agent,
+        pg_catalog.unnest($11::boolean[]) AS drops,
+        pg_catalog.unnest($12::bytea[]) AS login_key,
+        pg_catalog.unnest($13::interval[]) AS login_age
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY((SELECT $6::bytea[])::bytea[]) AND sessions.expires_at > pg_catalog.now()
+    WHERE sessions.id = ANY((SELECT $5::bytea[])::bytea[])
+        AND sessions.expires_at > pg_catalog.now()
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE pgsession.sessions AS s SET
     data = CASE WHEN s.user_id <> change.user_id OR change.drops THEN '{}'
-        ELSE s.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END || change.changed,
+        ELSE s.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END
+        || change.changed,
     user_id = coalesce(change.user_id, s.user_id),
-    authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE s.authenticated_at END,
+    authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now()
+        ELSE s.authenticated_at END,
     version = s.version + 1,
     ip = coalesce(change.ip, s.ip),
     user_agent = coalesce(change.user_agent, s.user_agent),
-    last_seen_at = greatest(s.last_seen_at, pg_catalog.now()),
-    expires_at = CASE WHEN $1::boolean THEN greatest(s.expires_at, least(s.absolute_expires_at,
-        pg_catalog.date_bin($2::interval, pg_catalog.now() + $3::interval + $2::interval - interval '1 microsecond', timestamptz 'epoch')))
-        ELSE s.expires_at END
+    last_seen_at = pg_catalog.now(),
+    expires_at = least(s.absolute_expires_at, greatest(
+        s.expires_at,
+        pgsession.idle_deadline($1::interval, $2::interval)
+    ))
 FROM change, locked
 WHERE s.id = locked.id AND s.id = change.id AND s.expires_at > pg_catalog.now()
 AND (change.user_id IS NULL OR NOT EXISTS (
     SELECT 1 FROM pgsession.marks AS m
-    WHERE m.key IN (change.login_key, $4::bytea) AND m.revoked_at > pg_catalog.now() - change.login_age AND m.id <> ALL ($5::bytea[])
+    WHERE m.key IN (change.login_key, $3::bytea)
+        AND m.revoked_at > pg_catalog.now() - change.login_age
+        AND m.id <> ALL ($4::bytea[])
 ))
 RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
 `
 
 type SessionSaveManyParams struct {
-	Slides     bool
+	Idle       pgtype.Interval
 	Resolution time.Duration
-	Idle       time.Duration
 	Everyone   []byte
 	OwnMarks   [][]byte
 	IDs        [][]byte
@@ -632,14 +728,14 @@ type SessionSaveManyRow struct {
 	ValidatedAt time.Time
 }
 
-// SessionSaveMany saves many sessions, no id twice. It waits for no row: one that
-// another transaction holds is left out, and its call waits elsewhere. So one
-// locked session holds up no other, and no two statements wait for each other.
+// SessionSaveMany saves many sessions, no id twice. It waits for no row: it
+// leaves out one that another transaction has locked, whose call waits by
+// itself. So one locked session holds up no other, and no two statements wait
+// for each other.
 func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSaveManyParams) ([]*SessionSaveManyRow, error) {
 	rows, err := db.Query(ctx, sessionSaveMany,
-		arg.Slides,
-		arg.Resolution,
 		arg.Idle,
+		arg.Resolution,
 		arg.Everyone,
 		arg.OwnMarks,
 		arg.IDs,
@@ -684,11 +780,13 @@ func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSave
 }
 
 const sessionSettle = `-- name: SessionSettle :exec
-SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession', '') WHERE pg_catalog.current_setting('synchronous_standby_names') <> ''
+SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession', '')
+WHERE pg_catalog.current_setting('synchronous_standby_names') <> ''
 `
 
-// SessionSettle is asked when there was nothing to end. Whoever ended it may have given up waiting for a synchronous
-// standby, and a statement that changes nothing would not wait either: this one writes something, so that its commit does.
+// SessionSettle follows a revoke that deleted nothing. An earlier attempt may
+// have deleted the row and timed out waiting for a synchronous standby. A commit
+// that has written nothing does not wait for it, so this writes an empty message.
 func (q *Queries) SessionSettle(ctx context.Context, db DBTX) error {
 	_, err := db.Exec(ctx, sessionSettle)
 	return err
@@ -698,41 +796,43 @@ const sessionTouch = `-- name: SessionTouch :many
 WITH quick AS (
     SELECT pg_catalog.set_config('synchronous_commit', 'off', true) AS done
 ), seen AS (
-    SELECT pg_catalog.unnest($4::bytea[]) AS id, pg_catalog.unnest($5::inet[]) AS ip, nullif(pg_catalog.unnest($6::text[]), '') AS user_agent
+    SELECT
+        pg_catalog.unnest($3::bytea[]) AS id,
+        pg_catalog.unnest($4::inet[]) AS ip,
+        nullif(pg_catalog.unnest($5::text[]), '') AS user_agent
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY($4::bytea[]) AND sessions.expires_at > pg_catalog.now()
+    WHERE sessions.id = ANY($3::bytea[]) AND sessions.expires_at > pg_catalog.now()
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE pgsession.sessions SET
     last_seen_at = greatest(sessions.last_seen_at, pg_catalog.now()),
     ip = coalesce(seen.ip, sessions.ip),
     user_agent = coalesce(seen.user_agent, sessions.user_agent),
-    expires_at = CASE WHEN $1::boolean THEN greatest(sessions.expires_at, least(sessions.absolute_expires_at,
-        pg_catalog.date_bin($2::interval, pg_catalog.now() + $3::interval + $2::interval - interval '1 microsecond', timestamptz 'epoch')))
-        ELSE sessions.expires_at END
+    expires_at = least(sessions.absolute_expires_at, greatest(
+        sessions.expires_at,
+        pgsession.idle_deadline($1::interval, $2::interval)
+    ))
 FROM quick, seen, locked
 WHERE sessions.id = locked.id AND sessions.id = seen.id AND quick.done = 'off'
 RETURNING sessions.id
 `
 
 type SessionTouchParams struct {
-	Slides     bool
+	Idle       pgtype.Interval
 	Resolution time.Duration
-	Idle       time.Duration
 	IDs        [][]byte
 	IPs        []netip.Addr
 	UserAgents []string
 }
 
-// SessionTouch extends many sessions at once. It waits for no disk: a touch that a crash forgets costs a session
-// one touch interval of its idle timeout. Rows that another transaction holds are
-// left out; it returns the ids that were touched.
+// SessionTouch extends many sessions. It does not wait for the disk: a touch that
+// a crash loses costs a session one touch interval of its idle timeout. It leaves
+// out locked rows and returns the ids of the others.
 func (q *Queries) SessionTouch(ctx context.Context, db DBTX, arg *SessionTouchParams) ([][]byte, error) {
 	rows, err := db.Query(ctx, sessionTouch,
-		arg.Slides,
-		arg.Resolution,
 		arg.Idle,
+		arg.Resolution,
 		arg.IDs,
 		arg.IPs,
 		arg.UserAgents,

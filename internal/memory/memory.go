@@ -121,11 +121,7 @@ func (m *Store) Create(ctx context.Context, d store.Draft) (store.Record, error)
 			return store.Record{}, store.ErrRevoked
 		}
 	}
-	from := now
-	if m.expiry.Fixed {
-		from = born
-	}
-	rec.ExpiresAt = deadline(m.expiry, from, rec.AbsoluteExpiresAt)
+	rec.ExpiresAt = deadline(m.expiry, now, d.IdleIn(m.expiry), rec.AbsoluteExpiresAt)
 	rec.ValidatedAt = now
 	return rec, m.put(rec)
 }
@@ -207,7 +203,7 @@ func (m *Store) Rotate(ctx context.Context, old, id store.ID, c store.Change) (s
 			return store.Record{}, store.ErrRevoked
 		}
 		rec.AbsoluteExpiresAt = now.Add(m.expiry.Absolute)
-		rec.ExpiresAt = deadline(m.expiry, now, rec.AbsoluteExpiresAt)
+		rec.ExpiresAt = deadline(m.expiry, now, m.expiry.Idle, rec.AbsoluteExpiresAt)
 	}
 	rec.ID = id
 	rec.Data = patch(rec.Data, c)
@@ -231,9 +227,15 @@ func (m *Store) Touch(ctx context.Context, touches []store.Touch) error {
 	defer m.mu.Unlock()
 	now := time.Now()
 	for _, t := range touches {
-		if rec, err := m.alive(t.ID, now); err == nil {
-			_ = m.put(used(m.expiry, rec, t.Client, now)) // without room it is forgotten, as a touch may be
+		rec, err := m.alive(t.ID, now)
+		if err != nil {
+			continue
 		}
+		next := used(m.expiry, rec, t.Client, now)
+		if rec.LastSeenAt.After(now) {
+			next.LastSeenAt = rec.LastSeenAt
+		}
+		_ = m.put(next) // without room it is forgotten, as a touch may be
 	}
 	return nil
 }
@@ -401,22 +403,21 @@ func (m *Store) alive(id store.ID, now time.Time) (store.Record, error) {
 	return rec, nil
 }
 
-// used is a record after a use: what the SQL statements compute with now() and date_bin.
+// used returns a record after a use, as the SQL statements leave their row.
 func used(e store.Expiry, rec store.Record, c store.Client, now time.Time) store.Record {
 	rec.Client = rec.Client.Merge(c)
-	if now.After(rec.LastSeenAt) {
-		rec.LastSeenAt = now
-	}
-	if d := deadline(e, now, rec.AbsoluteExpiresAt); !e.Fixed && d.After(rec.ExpiresAt) {
+	rec.LastSeenAt, rec.ValidatedAt = now, now
+	if d := deadline(e, now, e.Idle, rec.AbsoluteExpiresAt); !e.Fixed && d.After(rec.ExpiresAt) {
 		rec.ExpiresAt = d
 	}
-	rec.ValidatedAt = now
 	return rec
 }
 
-// deadline is the idle deadline of a use, rounded up to the resolution, and never past the absolute one.
-func deadline(e store.Expiry, now, absolute time.Time) time.Time {
-	d := now.Add(e.Idle).UnixMicro()
+// deadline returns the deadline of a session that is used now and may then be
+// idle for so long, at most the absolute one. It rounds up to a multiple of the
+// resolution, as pgsession.idle_deadline of the migrations does.
+func deadline(e store.Expiry, now time.Time, idle time.Duration, absolute time.Time) time.Time {
+	d := now.Add(idle).UnixMicro()
 	step := e.Resolution().Microseconds()
 	if rest := d % step; rest != 0 {
 		d += step - rest

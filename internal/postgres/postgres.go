@@ -200,7 +200,7 @@ func (p *Store) touchShared(ctx context.Context, touches []store.Touch) error {
 	touches = slices.CompactFunc(touches, func(a, b store.Touch) bool { return a.ID == b.ID })
 	arg := &gen.SessionTouchParams{
 		IDs: make([][]byte, len(touches)), IPs: make([]netip.Addr, len(touches)), UserAgents: make([]string, len(touches)),
-		Slides: !p.expiry.Fixed, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
+		Idle: span(p.expiry.Idle, !p.expiry.Fixed), Resolution: p.expiry.Resolution(),
 	}
 	for i := range touches {
 		arg.IDs[i], arg.IPs[i], arg.UserAgents[i] = touches[i].ID[:], touches[i].IP, touches[i].UserAgent

@@ -40,10 +40,7 @@ func (p *Store) create(ctx context.Context, db querier, d *store.Draft) (*store.
 	arg := &gen.SessionCreateParams{
 		ID: d.ID[:], UserID: orNull(d.UserID), Age: d.Age, Login: span(d.Age, d.UserID != ""),
 		Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
-		Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
-	}
-	if p.expiry.Fixed {
-		arg.Idle -= d.Age
+		Absolute: p.expiry.Absolute, Idle: d.IdleIn(p.expiry), Resolution: p.expiry.Resolution(),
 	}
 	return p.record(ctx, db, func(db querier) error {
 		_, err := p.queries.SessionCreate(ctx, db, arg)
@@ -57,14 +54,13 @@ func (p *Store) createMany(ctx context.Context, drafts []store.Draft) (rowsRead,
 
 func (p *Store) createRows(ctx context.Context, db querier, drafts []store.Draft) (rowsRead, error) {
 	var logins loginArgs
-	arg := &gen.SessionCreateManyParams{
-		Slides: !p.expiry.Fixed, Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
-	}
+	arg := &gen.SessionCreateManyParams{Absolute: p.expiry.Absolute, Resolution: p.expiry.Resolution()}
 	for i := range drafts {
 		d := &drafts[i]
 		arg.IDs = append(arg.IDs, d.ID[:])
 		arg.UserIDs = append(arg.UserIDs, d.UserID)
 		arg.Ages = append(arg.Ages, d.Age)
+		arg.Idles = append(arg.Idles, d.IdleIn(p.expiry))
 		arg.Data = append(arg.Data, orEmpty(d.Data))
 		arg.IPs = append(arg.IPs, d.IP)
 		arg.UserAgents = append(arg.UserAgents, d.UserAgent)
@@ -102,7 +98,7 @@ func (p *Store) saveMany(ctx context.Context, calls []saveCall) (rowsRead, error
 
 func (p *Store) saveRows(ctx context.Context, db querier, calls []saveCall) (rowsRead, error) {
 	var logins loginArgs
-	arg := &gen.SessionSaveManyParams{Slides: !p.expiry.Fixed, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution()}
+	arg := &gen.SessionSaveManyParams{Idle: span(p.expiry.Idle, !p.expiry.Fixed), Resolution: p.expiry.Resolution()}
 	for i := range calls {
 		c := &calls[i].change
 		arg.IDs = append(arg.IDs, calls[i].id[:])
@@ -144,7 +140,8 @@ func (p *Store) rotate(ctx context.Context, db querier, c *rotateCall, apart boo
 	arg := &gen.SessionRotateParams{
 		OldID: c.old[:], ID: c.id[:], Removed: orNone(c.change.Removed), Changed: object.Encode(c.change.Set), Drops: c.change.DropData,
 		UserID: orNull(c.change.UserID), IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
-		Slides: !p.expiry.Fixed, Absolute: p.expiry.Absolute, Idle: p.expiry.Idle, Resolution: p.expiry.Resolution(),
+		Absolute: p.expiry.Absolute, Idle: span(p.expiry.Idle, !p.expiry.Fixed || c.change.UserID != ""),
+		Resolution: p.expiry.Resolution(),
 	}
 	return p.record(ctx, db, func(db querier) error {
 		_, err := p.queries.SessionRotate(ctx, db, arg)

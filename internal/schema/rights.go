@@ -41,6 +41,9 @@ var rights = []right{
 	{"SELECT", "marks", nil, []string{"MarkAdd", "MarkLook", "SessionCreateMany", "SessionSaveMany", "SessionRotateMany"}},
 	{"INSERT", "marks", []string{"id", "key"}, []string{"MarkAdd"}},
 	{"SELECT", "prune_state", nil, []string{"ExpiryLastPrune"}},
+	{"EXECUTE", "idle_deadline", nil, []string{
+		"SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate", "SessionRotateMany", "SessionTouch", "DistributedTouch",
+	}},
 	{"EXECUTE", "prune_batch", nil, []string{"ExpiryPrune"}},
 	{"EXECUTE", "count_expired", nil, []string{"ExpiryEstimate"}},
 }

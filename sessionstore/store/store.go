@@ -8,6 +8,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/netip"
@@ -203,9 +204,23 @@ type Draft struct {
 	// login and its absolute timeout are so much earlier, and so is its idle
 	// timeout when that does not slide. Zero for a new one.
 	Age time.Duration
+	// Idle is how long the session may be idle before its first use; zero is
+	// the Idle of the store's Expiry. The absolute timeout bounds it.
+	Idle time.Duration
 	// Began is when the login began. It counts with UserID only.
 	Began Began
 	Client
+}
+
+// IdleIn returns for how long from now on a new session may be idle, under an
+// Expiry. It is negative if the timeout does not slide and the session was
+// older than it.
+func (d *Draft) IdleIn(e Expiry) time.Duration {
+	idle := cmp.Or(d.Idle, e.Idle)
+	if e.Fixed {
+		idle -= d.Age
+	}
+	return idle
 }
 
 // Change is what a request did to a session.

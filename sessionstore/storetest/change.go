@@ -216,6 +216,29 @@ var touching = []testCase{
 		},
 	},
 	{
+		name: "a save and a rotation have their own time, and move no deadline backwards",
+		why:  "after a failover to a slower clock the row's times are in the future: they would make a login look fresh for too long",
+		run: func(h *harness) {
+			saved, rotated, login := h.create("ada"), h.create("ada"), h.create("ada")
+			for _, rec := range []store.Record{saved, rotated, login} {
+				h.age(rec.ID, -time.Hour)
+			}
+			for _, is := range []struct {
+				what string
+				was  store.Record
+				rec  store.Record
+			}{
+				{"save", saved, h.save(saved.ID, store.Change{UserID: "ada"})},
+				{"rotation", rotated, h.rotate(rotated.ID, store.Change{})},
+				{"login", login, h.rotate(login.ID, store.Change{UserID: "ada"})},
+			} {
+				h.equal(is.what+": LastSeenAt", is.rec.LastSeenAt.Equal(is.rec.ValidatedAt), true)
+				h.equal(is.what+": AuthenticatedAt", is.rec.AuthenticatedAt.Equal(is.rec.ValidatedAt), is.what != "rotation")
+				h.equal(is.what+": ExpiresAt", is.rec.ExpiresAt.Equal(is.was.ExpiresAt.Add(time.Hour)), is.what != "login")
+			}
+		},
+	},
+	{
 		name:   "a fixed session does not slide",
 		why:    "SESSION_SLIDING_WINDOW=false",
 		expiry: store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour, Fixed: true},

@@ -128,6 +128,17 @@ func (h *harness) save(id store.ID, c store.Change) store.Record {
 	return rec
 }
 
+// rotate gives a session a new id.
+func (h *harness) rotate(id store.ID, c store.Change) store.Record {
+	h.Helper()
+	rec, err := h.store.Rotate(h.ctx, id, h.newID(), c)
+	if err != nil {
+		h.Fatalf("Rotate: %v", err)
+	}
+	h.floors.Store(rec.ID, rec.Floor)
+	return rec
+}
+
 func (h *harness) touch(ids ...store.ID) {
 	h.Helper()
 	var touches []store.Touch
