@@ -28,6 +28,15 @@ BEGIN
         RAISE EXCEPTION 'role %, which owns the sessions, can not log in to the nodes and so not prune, so nothing was distributed: ALTER ROLE % LOGIN', owner, owner;
     END IF;
 
+    -- A rotation calls this function on the node of its session. The nodes have it
+    -- already if the extension was there before `migrate up`.
+    IF NOT EXISTS (
+        SELECT FROM pg_catalog.pg_dist_object
+        WHERE classid = 'pg_catalog.pg_proc'::regclass::oid
+            AND objid = 'pgsession.idle_deadline(interval,interval)'::regprocedure::oid
+    ) THEN
+        PERFORM pg_catalog.create_distributed_function('pgsession.idle_deadline(interval,interval)'::regprocedure);
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_dist_partition WHERE logicalrelid = 'pgsession.sessions'::regclass) THEN
         PERFORM pg_catalog.create_distributed_table('pgsession.sessions', 'id', colocate_with => 'none');
     END IF;

@@ -463,6 +463,9 @@ func fakeCitus(t *testing.T, admin *pgxpool.Pool, roles *pgtest.Roles) {
 		INSERT INTO pg_catalog.pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)
 			VALUES (9902, 'citus', 10, 'pg_catalog'::regnamespace, false, '13.2');
 		CREATE TABLE pg_catalog.pg_dist_partition (logicalrelid regclass, partmethod "char");
+		CREATE TABLE pg_catalog.pg_dist_object (classid oid, objid oid);
+		CREATE FUNCTION pg_catalog.create_distributed_function(function_name regprocedure) RETURNS void LANGUAGE sql
+			AS 'INSERT INTO pg_catalog.pg_dist_object VALUES (1255, $1)';
 		CREATE FUNCTION pg_catalog.create_distributed_table(table_name regclass, distribution_column text, colocate_with text) RETURNS void LANGUAGE sql
 			AS 'INSERT INTO pg_catalog.pg_dist_partition VALUES ($1, ''h'')';
 		CREATE FUNCTION pg_catalog.citus_relation_size(logicalrelid regclass) RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint'`)
