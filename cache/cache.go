@@ -20,7 +20,7 @@ type Cache struct {
 	namespace    string
 	timeout      time.Duration
 	maxSize      int
-	ring         *keyring
+	sealer       *sealer
 	breaker      *breaker
 	writes       *writeState
 	getTimeout   adaptiveTimeout
@@ -48,13 +48,13 @@ func New(client redis.UniversalClient, cfg Config) (*Cache, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	ring, err := newKeyring(cfg.Namespace, cfg.Keys)
+	sealer, err := newSealer(cfg.Namespace, cfg.Keys)
 	if err != nil {
 		return nil, err
 	}
 	c := &Cache{
 		client: client, namespace: cfg.Namespace, timeout: cfg.Timeout,
-		maxSize: cfg.MaxSize, ring: ring,
+		maxSize: cfg.MaxSize, sealer: sealer,
 	}
 	c.single, _ = client.(*redis.Client)
 	c.getTimeout.timeout = cfg.Timeout
@@ -114,7 +114,7 @@ func (c *Cache) read(
 		return Entry{}, ErrTombstone
 	}
 	if len(f.value) <= sealedBytes+c.maxSize {
-		if e, ok := c.ring.open(&id, f.value); ok {
+		if e, ok := c.sealer.open(&id, f.value); ok {
 			c.counts.hits.Add(1)
 			return e, nil
 		}
@@ -150,7 +150,7 @@ func (c *Cache) Fill(
 		c.counts.skipped.Add(1)
 		return false, errBreakerOpen
 	}
-	value, err := c.ring.seal(&id, &e)
+	value, err := c.sealer.seal(&id, &e)
 	if err != nil {
 		return false, fmt.Errorf("cache: seal: %w", err)
 	}

@@ -99,7 +99,7 @@ func TestEveryKeyEnds(t *testing.T) {
 func TestForeignValuesAreMissesAndOverwritten(t *testing.T) {
 	bothWays(t, func(t *testing.T, d *double, client redis.UniversalClient) {
 		c := newCache(t, client)
-		later, _ := c.ring.seal(&ID{}, &Entry{Version: 9})
+		later, _ := c.sealer.seal(&ID{}, &Entry{Version: 9})
 		later[0] = format + 1
 		ours := append([]byte{format}, later[1:]...)
 		ends := time.Now().Add(time.Hour)

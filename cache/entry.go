@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+
+	"github.com/reporadar/pgsession/internal/keyring"
 )
 
 // ID is the SHA-256 of a token. The token itself is never in Redis.
@@ -50,7 +52,7 @@ const (
 	// tombstone does not.
 	format = 1
 
-	keyIDBytes   = 4
+	keyIDBytes   = keyring.IDBytes
 	headerBytes  = 1 + keyIDBytes + 4*8
 	gcmBytes     = 12 + 16 // nonce and tag
 	sealedBytes  = headerBytes + gcmBytes
@@ -58,10 +60,8 @@ const (
 	versionStart = 1 + keyIDBytes
 )
 
-type keyID [keyIDBytes]byte
-
 // appendHeader appends everything before the nonce.
-func appendHeader(b []byte, key keyID, e *Entry) []byte {
+func appendHeader(b []byte, key keyring.ID, e *Entry) []byte {
 	b = append(b, format)
 	b = append(b, key[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(e.Version))
@@ -73,9 +73,9 @@ func appendHeader(b []byte, key keyID, e *Entry) []byte {
 
 // parseHeader splits the header from a value that is not authenticated yet. It
 // returns false if the value is of another format.
-func parseHeader(value []byte) (key keyID, e Entry, ok bool) {
+func parseHeader(value []byte) (key keyring.ID, e Entry, ok bool) {
 	if len(value) < sealedBytes || value[0] != format {
-		return keyID{}, Entry{}, false
+		return keyring.ID{}, Entry{}, false
 	}
 	header := value[:headerBytes]
 	copy(key[:], header[1:])

@@ -3,57 +3,18 @@ package cache
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/binary"
-	"hash"
-	"sync"
+
+	"github.com/reporadar/pgsession/internal/keyring"
 )
 
-// rootKey derives the keys of all ids. Its pool keeps HMACs, which are
-// expensive to create. What one has read is overwritten before it returns to
-// the pool.
-type rootKey struct{ pool sync.Pool }
+// expand is the input of the MAC that is the key of an id. That MAC is
+// HKDF-Expand with the purpose and the id as info: 32 bytes take one block,
+// which is the first.
+var expand = keyring.Layout{Prefix: []byte(purposeEntry), Size: len(ID{}), Suffix: []byte{1}}
 
-type deriver struct {
-	hash hash.Hash // HMAC
-	in   [len(purposeEntry) + len(ID{}) + 1]byte
-	out  [sha256.Size]byte
-	aad  []byte
-}
-
-func newRootKey(secret []byte) *rootKey {
-	k := &rootKey{}
-	k.pool.New = func() any {
-		d := &deriver{hash: hmac.New(sha256.New, secret)}
-		copy(d.in[:], purposeEntry)
-		d.in[len(d.in)-1] = 1
-		return d
-	}
-	return k
-}
-
-func (k *rootKey) get() *deriver { return k.pool.Get().(*deriver) }
-
-func (k *rootKey) put(d *deriver) {
-	d.hash.Reset()
-	clear(d.in[len(purposeEntry) : len(d.in)-1])
-	clear(d.out[:])
-	clear(d.aad)
-	k.pool.Put(d)
-}
-
-// derive returns the key of an id: HKDF-Expand with the purpose and the id as
-// info. One block of it is the 32 bytes. The key is valid until put. Call it
-// once for each get.
-func (d *deriver) derive(id *ID) []byte {
-	copy(d.in[len(purposeEntry):], id[:])
-	_, _ = d.hash.Write(d.in[:])
-	return d.hash.Sum(d.out[:0])
-}
-
-func (d *deriver) aead(id *ID) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(d.derive(id))
+// newAEAD returns the cipher of an id.
+func newAEAD(s *keyring.State, id *ID) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(s.Sum(id[:]))
 	if err != nil {
 		return nil, err
 	}
@@ -62,40 +23,41 @@ func (d *deriver) aead(id *ID) (cipher.AEAD, error) {
 }
 
 // seal returns the value to store for id.
-func (r *keyring) seal(id *ID, e *Entry) ([]byte, error) {
-	key := &r.keys[0]
-	d := key.root.get()
-	defer key.root.put(d)
-	aead, err := d.aead(id)
+func (s *sealer) seal(id *ID, e *Entry) ([]byte, error) {
+	key := &s.ring[0]
+	state := key.MAC.Get()
+	defer key.MAC.Put(state)
+	aead, err := newAEAD(state, id)
 	if err != nil {
 		return nil, err
 	}
-	value := appendHeader(make([]byte, 0, sealedBytes+len(e.Data)), key.id, e)
-	d.aad = r.appendAAD(d.aad[:0], id, value)
-	return aead.Seal(value, nil, e.Data, d.aad), nil
+	value := appendHeader(make([]byte, 0, sealedBytes+len(e.Data)), key.ID, e)
+	state.Scratch = s.appendAAD(state.Scratch[:0], id, value)
+	return aead.Seal(value, nil, e.Data, state.Scratch), nil
 }
 
 // open authenticates and decrypts a value. It returns false unless the value
 // was sealed for this id and namespace with the key that it names. Other keys
 // are not tried. The data overwrites the value.
-func (r *keyring) open(id *ID, value []byte) (Entry, bool) {
+func (s *sealer) open(id *ID, value []byte) (Entry, bool) {
 	keyID, e, ok := parseHeader(value)
 	if !ok {
 		return Entry{}, false
 	}
-	key := r.find(keyID)
-	if key == nil {
+	i := s.ring.Find(keyID)
+	if i < 0 {
 		return Entry{}, false
 	}
-	d := key.root.get()
-	defer key.root.put(d)
-	aead, err := d.aead(id)
+	mac := s.ring[i].MAC
+	state := mac.Get()
+	defer mac.Put(state)
+	aead, err := newAEAD(state, id)
 	if err != nil {
 		return Entry{}, false
 	}
-	d.aad = r.appendAAD(d.aad[:0], id, value[:headerBytes])
+	state.Scratch = s.appendAAD(state.Scratch[:0], id, value[:headerBytes])
 	sealed := value[headerBytes:]
-	e.Data, err = aead.Open(sealed[:0], nil, sealed, d.aad)
+	e.Data, err = aead.Open(sealed[:0], nil, sealed, state.Scratch)
 	if err != nil {
 		return Entry{}, false
 	}
@@ -105,13 +67,8 @@ func (r *keyring) open(id *ID, value []byte) (Entry, bool) {
 // appendAAD appends the associated data of a value that begins with header.
 // Each part has a fixed size or its length before it, so no two lists of parts
 // are equal.
-func (r *keyring) appendAAD(b []byte, id *ID, header []byte) []byte {
-	b = append(b, r.prefix...)
+func (s *sealer) appendAAD(b []byte, id *ID, header []byte) []byte {
+	b = append(b, s.prefix...)
 	b = append(b, id[:]...)
 	return append(b, header...)
-}
-
-func appendPart(b []byte, part string) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
-	return append(b, part...)
 }

@@ -33,13 +33,13 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-func benchEntry(b *testing.B) (*keyring, ID, Entry) {
+func benchEntry(b *testing.B) (*sealer, ID, Entry) {
 	b.Helper()
 	master := make([]byte, 32)
 	for i := range master {
 		master[i] = byte(200 + i)
 	}
-	r, err := newKeyring("pgsession:", [][]byte{master})
+	r, err := newSealer("pgsession:", [][]byte{master})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -12,22 +12,24 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/reporadar/pgsession/internal/keyring"
 )
 
-func ringOf(t testing.TB, namespace string, seeds ...string) *keyring {
+func ringOf(t testing.TB, namespace string, seeds ...string) *sealer {
 	t.Helper()
 	var masters [][]byte
 	for _, seed := range seeds {
 		masters = append(masters, master(seed))
 	}
-	r, err := newKeyring(namespace, masters)
+	r, err := newSealer(namespace, masters)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
 
-func sealed(t testing.TB, r *keyring, id ID, e Entry) string {
+func sealed(t testing.TB, r *sealer, id ID, e Entry) string {
 	t.Helper()
 	value, err := r.seal(&id, &e)
 	if err != nil {
@@ -172,8 +174,8 @@ func TestPartsCannotChangeValues(t *testing.T) {
 // A value names its key. Another key of the ring is not tried.
 func TestKeysAreNotTried(t *testing.T) {
 	r := ringOf(t, testNamespace, "one", "two")
-	for _, name := range []keyID{{}, r.keys[1].id} {
-		wrong := &keyring{keys: []ringKey{{id: name, root: r.keys[0].root}}, prefix: r.prefix}
+	for _, name := range []keyring.ID{{}, r.ring[1].ID} {
+		wrong := &sealer{ring: keyring.Ring{{ID: name, MAC: r.ring[0].MAC}}, prefix: r.prefix}
 		value := sealed(t, wrong, ID{1}, entryOf(1, "data"))
 		if _, ok := wrong.opened(&ID{1}, value); !ok {
 			t.Fatal("the value is not what this test needs")
@@ -190,7 +192,7 @@ func TestAssociatedDataIsInjective(t *testing.T) {
 	now := time.UnixMicro(1_800_000_000_000_000)
 	for _, namespace := range []string{"a", "aa", "a\x00", strings.Repeat("a", 36)} {
 		for _, id := range []ID{{}, {'a'}, {31: 'a'}} {
-			for _, key := range []keyID{{}, {1}, {3: 1}} {
+			for _, key := range []keyring.ID{{}, {1}, {3: 1}} {
 				for _, version := range []int64{1, 1 << 8, 1 << 56} {
 					for shift := range 3 {
 						e := Entry{
@@ -217,22 +219,22 @@ func TestAssociatedDataIsInjective(t *testing.T) {
 }
 
 // opened opens a copy.
-func (r *keyring) opened(id *ID, value string) (Entry, bool) { return r.open(id, []byte(value)) }
+func (r *sealer) opened(id *ID, value string) (Entry, bool) { return r.open(id, []byte(value)) }
 
 func TestDerivedKeysEqualHKDF(t *testing.T) {
 	secret := master("root")
-	root := newRootKey(secret)
+	root := keyring.NewMAC(secret, expand)
 	for i := range 100 { // with deriver from the pool too
 		id := idOf(fmt.Sprint(i))
 		want, err := hkdf.Expand(sha256.New, secret, purposeEntry+string(id[:]), 32)
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := root.get()
-		if got := d.derive(&id); !bytes.Equal(got, want) {
+		d := root.Get()
+		if got := d.Sum(id[:]); !bytes.Equal(got, want) {
 			t.Fatalf("id %d: not the key that HKDF-Expand gives", i)
 		}
-		root.put(d)
+		root.Put(d)
 	}
 }
 
@@ -266,14 +268,14 @@ func frozen(t testing.TB) (vectors []vector) {
 func TestFrozenVectors(t *testing.T) {
 	for _, v := range frozen(t) {
 		id, value := ID(unhex(t, v.ID)), unhex(t, v.Value)
-		r, err := newKeyring(v.Namespace, [][]byte{unhex(t, v.Master)})
+		r, err := newSealer(v.Namespace, [][]byte{unhex(t, v.Master)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := hex.EncodeToString(r.keys[0].id[:]); got != v.KeyID {
+		if got := hex.EncodeToString(r.ring[0].ID[:]); got != v.KeyID {
 			t.Errorf("%s: key id %s", v.Name, got)
 		}
-		if got := r.keys[0].root.get().derive(&id); hex.EncodeToString(got) != v.Key {
+		if got := r.ring[0].MAC.Get().Sum(id[:]); hex.EncodeToString(got) != v.Key {
 			t.Errorf("%s: another key", v.Name)
 		}
 		if got := r.appendAAD(nil, &id, value[:headerBytes]); hex.EncodeToString(got) != v.AAD {
@@ -284,7 +286,7 @@ func TestFrozenVectors(t *testing.T) {
 			ExpiresAt:         time.UnixMicro(v.ExpiresAt),
 			AbsoluteExpiresAt: time.UnixMicro(v.AbsoluteExpiresAt), Data: unhex(t, v.Data),
 		}
-		if got := appendHeader(nil, r.keys[0].id, &want); !bytes.Equal(got, value[:headerBytes]) {
+		if got := appendHeader(nil, r.ring[0].ID, &want); !bytes.Equal(got, value[:headerBytes]) {
 			t.Errorf("%s: another header", v.Name)
 		}
 		got, ok := r.opened(&id, string(value))

@@ -12,6 +12,7 @@ var imports = map[string][]string{
 	"internal/dburl":     {"github.com/jackc/pgx/v5/..."},
 	"internal/archtest":  {},
 	"internal/coherence": {},
+	"internal/keyring":   {},
 	"internal/cachetest": {
 		module + "/cache", module + "/internal/coherence",
 		module + "/sessionstore/store", module + "/sessionstore/storetest/fault",
@@ -20,16 +21,19 @@ var imports = map[string][]string{
 		"github.com/pressly/goose/v3/...", "github.com/jackc/pgx/v5/...",
 		module + "/internal/schema",
 	},
-	"cmd/migrate":     {module + "/db", module + "/internal/dburl", "github.com/jackc/pgx/v5/..."},
-	"cache":           {"github.com/redis/go-redis/v9/...", module + "/internal/batch"},
+	"cmd/migrate": {module + "/db", module + "/internal/dburl", "github.com/jackc/pgx/v5/..."},
+	"cache": {
+		"github.com/redis/go-redis/v9/...", module + "/internal/batch", module + "/internal/keyring",
+	},
 	"internal/object": {},
 	"internal/trace":  {module + "/sessionstore/store"},
 	"internal/client": {module + "/sessionstore/store"},
-	"internal/cookie": {module + "/sessionstore/store"},
+	"internal/cookie": {module + "/sessionstore/store", module + "/internal/keyring"},
 	"internal/memory": {module + "/sessionstore/store", module + "/internal/object"},
 	"internal/postgres": {
 		"github.com/jackc/pgx/v5/...", module + "/sessionstore/store", module + "/internal/batch",
-		module + "/internal/coherence", module + "/internal/gen", module + "/internal/object",
+		module + "/internal/coherence", module + "/internal/gen", module + "/internal/keyring",
+		module + "/internal/object",
 		module + "/internal/schema", module + "/internal/trace",
 	},
 	"internal/cached": {

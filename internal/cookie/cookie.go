@@ -3,7 +3,6 @@
 package cookie
 
 import (
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -14,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/reporadar/pgsession/internal/keyring"
 )
 
 // The cookie's value is
@@ -34,7 +35,7 @@ const (
 	flagEmergency  = 1 << 1
 
 	payloadBytes = 32 + 1 + 8
-	keyIDChars   = 8
+	keyIDChars   = 2 * keyring.IDBytes
 	payloadChars = (payloadBytes*8 + 5) / 6
 	macChars     = (sha256.Size*8 + 5) / 6
 	ValueChars   = len(cookieVersion) + 1 + keyIDChars + 1 + payloadChars + 1 + macChars
@@ -59,11 +60,6 @@ type Ticket struct {
 	Stale bool
 }
 
-type cookieKey struct {
-	id  string // 8 hex digits, derived from the secret; says nothing about it
-	mac *macPool
-}
-
 // Attributes are those of each cookie that a codec writes.
 type Attributes struct {
 	Name, Domain, Path string
@@ -76,33 +72,36 @@ type Codec struct {
 	marker  string // its name
 	Cfg     Attributes
 	context []byte // what goes into every MAC before the key id and the payload
-	keys    []cookieKey
+	ring    keyring.Ring
+	ids     []string // of the keys, in hex
 }
 
 func NewCodec(cfg Attributes, env string, secrets []string) (*Codec, error) {
 	c := &Codec{Cfg: cfg, marker: cfg.Name + MarkerSuffix}
 	for _, part := range []string{cookiePurpose, cfg.Name, env} {
-		c.context = appendPart(c.context, []byte(part))
+		c.context = keyring.AppendPart(c.context, part)
 	}
-	for _, secret := range secrets {
-		keyID, err := hkdf.Key(sha256.New, []byte(secret), nil, cookiePurpose+" key id", keyIDChars/2)
-		if err != nil {
-			return nil, err
-		}
-		mac, err := hkdf.Key(sha256.New, []byte(secret), nil, cookiePurpose+" mac", sha256.Size)
-		if err != nil {
-			return nil, err
-		}
-		key := cookieKey{id: hex.EncodeToString(keyID)}
-		key.mac = newMACPool(mac, appendPart(slices.Clone(c.context), []byte(key.id)))
-		c.keys = append(c.keys, key)
+	raw := make([][]byte, len(secrets))
+	for i, secret := range secrets {
+		raw[i] = []byte(secret)
 	}
+	purpose := keyring.Purpose{ID: cookiePurpose + " key id", Key: cookiePurpose + " mac"}
+	ring, err := keyring.New(raw, purpose, func(id keyring.ID) keyring.Layout {
+		c.ids = append(c.ids, hex.EncodeToString(id[:]))
+		prefix := keyring.AppendPart(slices.Clone(c.context), c.ids[len(c.ids)-1])
+		return keyring.Layout{
+			Prefix: keyring.AppendLength(prefix, payloadBytes), Size: payloadBytes,
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.ring = ring
 	return c, nil
 }
 
 // Sign makes the cookie's value, with the first key.
 func (c *Codec) Sign(t Ticket) string {
-	key := &c.keys[0]
 	var payload [payloadBytes]byte
 	copy(payload[:], t.Token[:])
 	if t.Persistent {
@@ -116,10 +115,10 @@ func (c *Codec) Sign(t Ticket) string {
 	binary.BigEndian.PutUint64(payload[33:], number)
 
 	value := make([]byte, 0, ValueChars)
-	value = append(value, cookieVersion+"."+key.id+"."...)
+	value = append(value, cookieVersion+"."+c.ids[0]+"."...)
 	value = cookieEncoding.AppendEncode(value, payload[:])
 	value = append(value, '.')
-	mac := key.mac.sum(&payload)
+	mac := c.ring[0].MAC.Sum(payload[:])
 	value = cookieEncoding.AppendEncode(value, mac[:])
 	return string(value)
 }
@@ -134,9 +133,8 @@ func (c *Codec) verify(value string) (Ticket, bool) {
 	if rest[keyIDChars] != '.' || rest[keyIDChars+1+payloadChars] != '.' {
 		return Ticket{}, false
 	}
-	for i := range c.keys {
-		key := &c.keys[i]
-		if rest[:keyIDChars] != key.id {
+	for i := range c.ring {
+		if rest[:keyIDChars] != c.ids[i] {
 			continue
 		}
 		// Decoders skip line ends, so a short result is a foreign spelling.
@@ -150,7 +148,7 @@ func (c *Codec) verify(value string) (Ticket, bool) {
 			return Ticket{}, false
 		}
 		payload := [payloadBytes]byte(buf[:payloadBytes])
-		mac := key.mac.sum(&payload)
+		mac := c.ring[i].MAC.Sum(payload[:])
 		if !hmac.Equal(buf[payloadBytes:], mac[:]) || payload[32]&^(flagPersistent|flagEmergency) != 0 {
 			return Ticket{}, false
 		}
@@ -167,12 +165,6 @@ func (c *Codec) verify(value string) (Ticket, bool) {
 		return t, true
 	}
 	return Ticket{}, false
-}
-
-// appendPart writes a length and then the bytes, so that no two lists of parts look alike.
-func appendPart(b, part []byte) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
-	return append(b, part...)
 }
 
 // presented is what came of the cookies of a request.

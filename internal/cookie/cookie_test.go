@@ -117,7 +117,7 @@ func TestCookieOfAnother(t *testing.T) {
 	copy(payload, "a token of 32 bytes, but guessable")
 	payload[32] = 1
 	good := recipe{version: "v1", purpose: "pgsession cookie v1", name: "__Host-session", env: "production", secret: firstSecret, payload: payload}
-	keyID := func(s string) string { return codecFor(t, "x", "production", s).keys[0].id }
+	keyID := func(s string) string { return codecFor(t, "x", "production", s).ids[0] }
 	with := func(change func(*recipe)) recipe {
 		r := good
 		change(&r)
@@ -246,7 +246,7 @@ func TestCookieForgedByLuck(t *testing.T) {
 		_, _ = random.Read(payload[:])
 		_, _ = random.Read(mac[:])
 		payload[32] &= flagPersistent
-		value := "v1." + c.keys[i%2].id + "." + cookieEncoding.EncodeToString(payload[:]) + "." + cookieEncoding.EncodeToString(mac[:])
+		value := "v1." + c.ids[i%2] + "." + cookieEncoding.EncodeToString(payload[:]) + "." + cookieEncoding.EncodeToString(mac[:])
 		if _, ok := c.verify(value); ok {
 			t.Fatalf("forgery %d is accepted: %s", i, value)
 		}

@@ -2,8 +2,8 @@ package postgres
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 
+	"github.com/reporadar/pgsession/internal/keyring"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -19,10 +19,7 @@ func userKey(userID string) markKey { return keyOf("user", userID) }
 // keyOf hashes purpose and value, each with its length before it: no value can
 // be mistaken for one of another purpose.
 func keyOf(purpose, value string) markKey {
-	b := binary.BigEndian.AppendUint32(nil, uint32(len(purpose)))
-	b = append(b, purpose...)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(value)))
-	return sha256.Sum256(append(b, value...))
+	return sha256.Sum256(keyring.AppendPart(keyring.AppendPart(nil, purpose), value))
 }
 
 // markKeyOf is that of the selection's mark.

@@ -2,10 +2,10 @@ package cache
 
 import (
 	"bytes"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"errors"
 	"fmt"
+
+	"github.com/reporadar/pgsession/internal/keyring"
 )
 
 // Purposes for HKDF: each has keys of its own.
@@ -17,58 +17,41 @@ const (
 
 const masterBytes = 32
 
-// ringKey holds what is derived from a master key. The master key is not kept.
-type ringKey struct {
-	id   keyID
-	root *rootKey
-}
-
-// keyring seals with its first key and opens with the key that a value names.
-// It is immutable.
-type keyring struct {
-	keys   []ringKey
+// sealer seals with its first key and opens with the key that a value names. It
+// is immutable.
+type sealer struct {
+	ring   keyring.Ring
 	prefix []byte // begins the associated data of every entry
 }
 
-func newKeyring(namespace string, masters [][]byte) (*keyring, error) {
+func newSealer(namespace string, masters [][]byte) (*sealer, error) {
 	if len(masters) == 0 {
 		return nil, errors.New("cache: no Config.Keys: create one with openssl rand -hex 32")
-	}
-	r := &keyring{}
-	for _, part := range []string{purposeEntry, namespace} {
-		r.prefix = appendPart(r.prefix, part)
 	}
 	for i, master := range masters {
 		if err := checkKey(master); err != nil {
 			return nil, fmt.Errorf("cache: invalid Config.Keys[%d]: %w: "+
 				"create one with openssl rand -hex 32", i, err)
 		}
-		id, err := hkdf.Key(sha256.New, master, nil, purposeKeyID, keyIDBytes)
-		if err != nil {
-			return nil, fmt.Errorf("cache: derive key: %w", err)
-		}
-		root, err := hkdf.Key(sha256.New, master, nil, purposeRoot, sha256.Size)
-		if err != nil {
-			return nil, fmt.Errorf("cache: derive key: %w", err)
-		}
-		key := ringKey{id: keyID(id), root: newRootKey(root)}
-		if r.find(key.id) != nil {
+	}
+	s := &sealer{}
+	for _, part := range []string{purposeEntry, namespace} {
+		s.prefix = keyring.AppendPart(s.prefix, part)
+	}
+	var err error
+	purpose := keyring.Purpose{ID: purposeKeyID, Key: purposeRoot}
+	s.ring, err = keyring.New(masters, purpose, func(keyring.ID) keyring.Layout { return expand })
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	for i := range s.ring {
+		if s.ring.Find(s.ring[i].ID) != i {
 			// A value could not say which of the two sealed it.
 			return nil, fmt.Errorf("cache: invalid Config.Keys[%d]: "+
 				"duplicate, or the same id as another key: remove it", i)
 		}
-		r.keys = append(r.keys, key)
 	}
-	return r, nil
-}
-
-func (r *keyring) find(id keyID) *ringKey {
-	for i := range r.keys {
-		if r.keys[i].id == id {
-			return &r.keys[i]
-		}
-	}
-	return nil
+	return s, nil
 }
 
 // checkKey rejects keys that no random generator makes. All of 32 random bytes
