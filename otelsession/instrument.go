@@ -22,7 +22,7 @@ func Instrument(m *sessionstore.Manager, opts ...Option) (metric.Registration, e
 
 // source is a Manager, as far as it counts.
 type source interface {
-	ChainStats() sessionstore.ChainStats
+	Metrics() sessionstore.Metrics
 	Count(k sessionstore.EventKind) int64
 	CountSessions(k sessionstore.EventKind) int64
 	Watched() int
@@ -31,7 +31,7 @@ type source interface {
 
 // snapshot is what one collection sees.
 type snapshot struct {
-	sessionstore.ChainStats
+	sessionstore.Metrics
 	count func(sessionstore.EventKind) int64
 	// countSessions is how many sessions the events of a kind were about.
 	countSessions func(sessionstore.EventKind) int64
@@ -80,7 +80,7 @@ func instrumented(from source, opts ...Option) (metric.Registration, error) {
 	}
 	last := &estimates{every: c.estimateEvery, ask: from.Estimate}
 	return c.meter().RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		s := snapshot{ChainStats: from.ChainStats(), count: from.Count, countSessions: from.CountSessions, watched: from.Watched(), poolName: c.poolName}
+		s := snapshot{Metrics: from.Metrics(), count: from.Count, countSessions: from.CountSessions, watched: from.Watched(), poolName: c.poolName}
 		if s.Emergency.Since.IsZero() { // in an emergency the counts would be those of memory
 			s.estimate = last.now(ctx)
 		}

@@ -97,7 +97,7 @@ func TestEveryNumberOfChainStatsIsAMetric(t *testing.T) {
 			}
 		}
 	}
-	look("ChainStats", reflect.ValueOf(d.stats))
+	look("Metrics", reflect.ValueOf(d.stats))
 	k.counts(1, "pgsession.cache.breaker.open")
 	d.stats.Cache.Open = false
 	k.counts(0, "pgsession.cache.breaker.open")

@@ -27,7 +27,7 @@ func newSite(t testing.TB, opts ...otelsession.Option) *site {
 	t.Helper()
 	s := &site{telemetry: newTelemetry(t), store: fault.Wrap(sessionstore.NewMemory(weekly, 0))}
 	m, err := sessionstore.NewWithStore(s.store, sessionstore.Config{
-		Cookie:  sessionstore.CookieConfig{NoMarker: true},
+		Cookie:  sessionstore.CookieConfig{DisableMarker: true},
 		Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, Logger: slog.New(slog.DiscardHandler),
 		Tracer: otelsession.NewTracer(s.options(opts...)...),
 	})

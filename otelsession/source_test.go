@@ -10,7 +10,7 @@ import (
 
 // double is a Manager in which everything has happened: no two numbers in it are the same.
 type double struct {
-	stats   sessionstore.ChainStats
+	stats   sessionstore.Metrics
 	watched int
 	ask     func(context.Context) (sessionstore.Stats, error)
 }
@@ -46,7 +46,7 @@ func fill(v reflect.Value, n *int64) {
 	}
 }
 
-func (d *double) ChainStats() sessionstore.ChainStats { return d.stats }
+func (d *double) Metrics() sessionstore.Metrics { return d.stats }
 
 func (d *double) Count(k sessionstore.EventKind) int64         { return 100 + int64(k) }
 func (d *double) CountSessions(k sessionstore.EventKind) int64 { return 50_000 + int64(k) }

@@ -105,7 +105,7 @@ func TestAPanicAfterTheResponseHasBegun(t *testing.T) {
 // token.
 func TestAPanicWhileALoginIsBeingSaved(t *testing.T) {
 	for _, method := range []string{"Rotate", "Revoke"} { // of which the second keeps the limit, after the login
-		site := newSite(t, func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser = 3 })
+		site := newSite(t, func(cfg *sessionstore.Config) { cfg.Limits.MaxSessionsPerUser = 3 })
 		b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
 		arrived, release := site.store.hold(method)
 		var saving sync.WaitGroup
@@ -145,7 +145,7 @@ func TestARequestOfManyGoroutines(t *testing.T) {
 					if spares { // which token, nobody can say while it changes
 						_, _ = s.RevokeOthers(ctx)
 					} else {
-						_ = s.Regenerate(ctx)
+						_ = s.Rotate(ctx)
 					}
 					_ = s.Save(ctx)
 				},

@@ -39,7 +39,7 @@ type (
 	CallResult = store.CallResult
 )
 
-// ConfigurePool prepares a pool for [sessionstore.New] or [NewPostgres] as [sessionstore.Open] prepares its own. It must be called before
+// ConfigurePool prepares a pool for [sessionstore.New] or Open as [sessionstore.Open] prepares its own. It must be called before
 // [pgxpool.NewWithConfig]: what it sets can't be changed in a pool that is made.
 //
 // With it the library hears of a commit whose wait for a synchronous standby

@@ -118,7 +118,7 @@ func TestCachedSuspicionIsToldOnce(t *testing.T) {
 		store := &spyStore{Store: sessionstore.NewMem(weekly, 0)}
 		cached := sessionstore.NewCached(store, newSlotCache(), halfMinute, weekly)
 		t.Cleanup(cached.Close)
-		site := newSiteOver(t, &spyStore{Store: cached}, func(cfg *sessionstore.Config) { cfg.NoSuspiciousCheck = false })
+		site := newSiteOver(t, &spyStore{Store: cached}, func(cfg *sessionstore.Config) { cfg.Suspicion.DisableCheck = false })
 		cookie := site.userAt(home, laptop)
 		for range 2 { // to know Postgres's time, and for the fill
 			site.sees(cookie, home, laptop)

@@ -106,7 +106,7 @@ func visitedThroughHits(t *testing.T, expiry store.Expiry, pause time.Duration, 
 		t.Cleanup(c.Close)
 		front.Store, stats = c, func() int64 { return c.CacheStats().Hits }
 	}
-	site := newSiteOver(t, front, func(c *sessionstore.Config) { c.Timeout, c.AbsoluteTimeout = expiry.Idle, expiry.Absolute })
+	site := newSiteOver(t, front, func(c *sessionstore.Config) { c.IdleTimeout, c.AbsoluteTimeout = expiry.Idle, expiry.Absolute })
 	cookie := site.newcomer()
 	for n := range visits {
 		time.Sleep(pause)
@@ -148,7 +148,7 @@ func TestCachedAnswerSaysWhatTimeItIs(t *testing.T) {
 		store := &spyStore{Store: sessionstore.NewMem(expiry, 0)}
 		c := sessionstore.NewCached(store, newSlotCache(), halfMinute, expiry)
 		t.Cleanup(c.Close)
-		site := newSiteOver(t, &spyStore{Store: c}, func(c *sessionstore.Config) { c.Timeout, c.AbsoluteTimeout = expiry.Idle, expiry.Absolute })
+		site := newSiteOver(t, &spyStore{Store: c}, func(c *sessionstore.Config) { c.IdleTimeout, c.AbsoluteTimeout = expiry.Idle, expiry.Absolute })
 		cookie := site.newcomer()
 		site.look(cookie)
 		synctest.Wait()

@@ -33,12 +33,12 @@ func newChain(postgres *postgres.Store, cfg Config) (*chain, error) {
 	postgres.Tracer, postgres.Broken.Log = cfg.Tracer, cfg.Logger
 	c := &chain{postgres: postgres, truth: trace.Wrap(postgres, store.LayerPostgres, cfg.Tracer)}
 	truth := c.truth
-	if !cfg.NoEmergency {
+	if !cfg.Outage.DisableEmergency {
 		c.emergency = outage.New(truth, cfg.Expiry(), cfg.StoreTimeout)
 		c.emergency.Check = postgres.Check
 		truth = c.emergency.Front
 	}
-	if !cfg.UseRedis {
+	if !cfg.Cache.UseRedis {
 		return c, nil
 	}
 	if err := c.openCache(cfg); err != nil {
@@ -54,23 +54,23 @@ func newChain(postgres *postgres.Store, cfg Config) (*chain, error) {
 }
 
 func (c *chain) openCache(cfg Config) error {
-	client, err := cache.Dial(string(cfg.RedisURL))
+	client, err := cache.Dial(string(cfg.Cache.RedisURL))
 	if err != nil {
 		return configErrors{&ConfigError{Name: "RedisURL (REDIS_URL)", Problem: err.Error()}}
 	}
-	keys := make([][]byte, len(cfg.EncryptionKeys))
-	for i, key := range cfg.EncryptionKeys {
+	keys := make([][]byte, len(cfg.Cache.EncryptionKeys))
+	for i, key := range cfg.Cache.EncryptionKeys {
 		keys[i], _ = hex.DecodeString(string(key)) // checked with the Config
 	}
 	redis, err := cache.New(client, cache.Config{
-		Namespace: cfg.Schema + ":" + cfg.Env.String() + ":", Keys: keys, MaxSize: cfg.MaxDataSize + cfg.MaxDataSize/2, Logger: cfg.Logger,
+		Namespace: cfg.Schema + ":" + cfg.Env.String() + ":", Keys: keys, MaxSize: cfg.Limits.MaxDataSize + cfg.Limits.MaxDataSize/2, Logger: cfg.Logger,
 	})
 	if err != nil {
 		_ = client.Close()
 		return configErrors{&ConfigError{Name: "EncryptionKeys (SESSION_ENCRYPTION_KEY)", Problem: err.Error()}}
 	}
 	c.redis, c.client, c.releaseLog = redis, client, func() {}
-	if !cfg.NoRedisLogger {
+	if !cfg.Cache.DisableRedisLog {
 		c.releaseLog = cache.LogClients(cfg.Logger)
 	}
 	return nil
@@ -78,7 +78,11 @@ func (c *chain) openCache(cfg Config) error {
 
 // coherence is the part of a Config that decides how old what the cache says may be.
 func (c Config) coherence() coherence.Policy {
-	return coherence.Policy{Freshness: max(0, c.CacheFreshness), Grace: c.EmergencyGrace}
+	policy := coherence.Policy{Freshness: c.Cache.Freshness, Grace: c.Outage.Grace}
+	if c.Cache.DisableServing {
+		policy.Freshness = 0
+	}
+	return policy
 }
 
 // store is the one to ask.
@@ -162,7 +166,7 @@ func (c *chain) describe(h *Health) {
 }
 
 // stats is what there is to know without asking anybody.
-func (c *chain) stats() (s ChainStats) {
+func (c *chain) stats() (s Metrics) {
 	if c == nil {
 		return s
 	}

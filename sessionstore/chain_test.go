@@ -22,7 +22,7 @@ func TestHealthInAnEmergency(t *testing.T) {
 		expect(t, "error", err, nil)
 		s := &site{t: t, m: m}
 		old := o.cached("old")
-		expect(t, "zero without one", m.ChainStats().Emergency, store.EmergencyStats{})
+		expect(t, "zero without one", m.Metrics().Emergency, store.EmergencyStats{})
 
 		o.away()
 		o.create("ours")
@@ -38,7 +38,7 @@ func TestHealthInAnEmergency(t *testing.T) {
 		if ago := time.Since(since); err != nil || ago <= 0 || ago > 3*time.Second {
 			t.Errorf("since %v: %v ago, %v", answer["emergency_since"], ago, err)
 		}
-		stats := m.ChainStats()
+		stats := m.Metrics()
 		expect(t, "since", stats.Emergency.Since.Equal(since), true)
 		stats.Emergency.Since = time.Time{}
 		expect(t, "emergency", stats.Emergency, store.EmergencyStats{InMemory: 2, Journalled: 1})
@@ -51,7 +51,7 @@ func TestHealthInAnEmergency(t *testing.T) {
 		expect(t, "code", resp.StatusCode, http.StatusOK)
 		expect(t, "status", answer["status"], any("ok"))
 		expect(t, "since", answer["emergency_since"], nil)
-		expect(t, "zero afterwards", m.ChainStats().Emergency, store.EmergencyStats{})
+		expect(t, "zero afterwards", m.Metrics().Emergency, store.EmergencyStats{})
 		expect(t, "told once", m.Count(sessionstore.EventEmergency)+m.Count(sessionstore.EventRecovered), 2)
 		expect(t, "sessions restored", m.CountSessions(sessionstore.EventRecovered), 2)
 		expect(t, "close", m.Close(), nil)
@@ -59,7 +59,7 @@ func TestHealthInAnEmergency(t *testing.T) {
 }
 
 func TestChainStatsWithoutAChain(t *testing.T) {
-	expect(t, "all zero", newSite(t).m.ChainStats(), sessionstore.ChainStats{})
+	expect(t, "all zero", newSite(t).m.Metrics(), sessionstore.Metrics{})
 }
 
 // Open with nobody there: sessions live in memory, and Redis is no reason not to start. Both ports refuse connections.
@@ -67,9 +67,8 @@ func TestOpenInAnEmergency(t *testing.T) {
 	log := &syncBuffer{}
 	cfg := sessionstore.Config{
 		DatabaseURL: "postgres://nobody:hunter2@127.0.0.1:1/none?sslmode=disable", Secrets: []sessionstore.Secret{secretOne},
-		UseRedis: true, RedisURL: "redis://:hunter2@127.0.0.1:1",
-		EncryptionKeys: []sessionstore.Secret{"00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210"},
-		Logger:         slog.New(slog.NewTextHandler(log, nil)),
+		Cache:  sessionstore.CacheConfig{UseRedis: true, RedisURL: "redis://:hunter2@127.0.0.1:1", EncryptionKeys: []sessionstore.Secret{"00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210"}},
+		Logger: slog.New(slog.NewTextHandler(log, nil)),
 	}
 	m, err := sessionstore.Open(t.Context(), cfg)
 	if err != nil {
@@ -82,7 +81,7 @@ func TestOpenInAnEmergency(t *testing.T) {
 	health := m.Health(context.Background())
 	expect(t, "status", health.Status, "unavailable") // until Postgres was reached once
 	expect(t, "an emergency", health.EmergencySince != nil, true)
-	stats := m.ChainStats()
+	stats := m.Metrics()
 	expect(t, "in memory", stats.Emergency.InMemory, 1)
 	expect(t, "freshness", stats.Cache.Freshness, 30*time.Second)
 	if err := m.Close(); err == nil || !strings.Contains(err.Error(), "1 sessions that began meanwhile") {
@@ -92,7 +91,7 @@ func TestOpenInAnEmergency(t *testing.T) {
 		t.Errorf("the log:\n%s", text)
 	}
 
-	cfg.NoEmergency = true
+	cfg.Outage.DisableEmergency = true
 	if _, err := sessionstore.Open(t.Context(), cfg); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("without emergencies: %v", err)
 	}

@@ -56,132 +56,188 @@ const (
 	encryptionKeyChars = 64
 )
 
-// Config is everything that can be decided about sessions. It is passed by value; its zero value is a good
-// production configuration but for the two things nobody can guess: DatabaseURL and Secrets. [ConfigFromEnv] makes
-// one from the environment, and names the variable of each field.
+// Config configures a [Manager]. It is passed by value. Its zero value is a good
+// production configuration, but DatabaseURL and Secrets must be set.
+// [ConfigFromEnv] makes a Config from environment variables.
 //
-// Printing it shows no secret.
+// Printing a Config shows no secret.
 type Config struct {
 	// Env is the environment. Defaults to Production.
 	Env Environment
 
-	// DatabaseURL is the Postgres to keep sessions in, as a postgres:// URL or a key=value DSN, with pgx's pool_…
-	// settings. Needed by [Open]; in Development, without it, sessions live in this process's memory.
+	// DatabaseURL is the Postgres that keeps the sessions, as a postgres:// URL
+	// or a key=value DSN, with pgx's pool_… settings. Required by [Open]. In
+	// Development, without it, sessions are kept in the memory of this process.
 	DatabaseURL Secret
 
-	// Schema is the schema of the database that `migrate -schema` made, or `migrate` with SESSION_SCHEMA set: at most 48
-	// lower-case letters, digits and underscores. Defaults to pgsession.
+	// Schema is the database schema that `migrate -schema` made, or `migrate`
+	// with SESSION_SCHEMA set: at most 48 lower-case letters, digits and
+	// underscores. Defaults to pgsession.
 	Schema string
 
-	// Secrets sign the cookies: the first signs, all of them verify. To replace
-	// one, first add the new one behind the old one on every instance, since
-	// one that does not know it takes its cookies for forged; then put it
-	// first, and drop the old one when AbsoluteTimeout has passed, or sooner if
-	// those who were away so long may log in again. The new one signs a cookie
-	// that is written for another reason, or in the answer to a top-level
-	// navigation. Each is at least 32 characters; `openssl rand -hex 32` makes
-	// one. Required, but in Development, where one is derived from DatabaseURL.
+	// Secrets sign the cookies: the first signs, all of them verify. Each has at
+	// least 32 characters; `openssl rand -hex 32` makes one. Required, but in
+	// Development, where one is derived from DatabaseURL.
+	//
+	// To replace a secret, first add the new one behind the old one on every
+	// instance, since an instance that does not know it takes its cookies for
+	// forged. Then put the new one first. Drop the old one when AbsoluteTimeout
+	// has passed, or sooner if users who were inactive for so long may log in
+	// again. The new secret signs a cookie that is written for another reason,
+	// or in the response to a top-level navigation.
 	Secrets []Secret
 
-	// Timeout ends a session that has not been used for so long (the idle timeout). Defaults to 7 days; at least 1 s.
-	Timeout time.Duration
-	// AbsoluteTimeout ends a session so long after its creation or login, however much it is used. Defaults to 30 days,
-	// or Timeout when that is longer; at most 400 days.
+	// IdleTimeout ends a session that was not used for this long. Defaults to 7
+	// days; at least 1 s, at most 400 days.
+	IdleTimeout time.Duration
+	// AbsoluteTimeout ends a session this long after its creation or login,
+	// used or not. Defaults to 30 days, or to IdleTimeout if that is longer; at
+	// most 400 days.
 	AbsoluteTimeout time.Duration
-	// FixedTimeout turns the sliding window off: a session ends Timeout after its creation or login.
-	FixedTimeout bool
+	// DisableSliding ends a session IdleTimeout after its creation or login,
+	// used or not.
+	DisableSliding bool
 
-	// KeepTokenOnLogin turns regeneration at login off, and with it that a
-	// login starts the timeouts afresh. A token that somebody planted in the
-	// browser before the login is then good for the user's session (session
-	// fixation): leave it false. Such a login looks for revokes when its token
-	// is out: if it finds one, the session ends, and until then the token is
-	// logged in.
-	KeepTokenOnLogin bool
+	// DisableRotateOnLogin keeps the token, and the deadlines, at a login. A
+	// token that an attacker planted in the browser before the login is then
+	// good for the user's session (session fixation): leave it false. Such a
+	// login looks for revokes after its token is known to the client: if it
+	// finds one, the session ends, and until then the token is logged in.
+	DisableRotateOnLogin bool
 
-	// MaxSessionsPerUser is how many sessions a user may have. A login beyond it ends the session whose login is the longest ago.
-	// Defaults to 0, no limit.
-	MaxSessionsPerUser int
-	// DenyAtMaxSessions makes a login beyond MaxSessionsPerUser fail with [ErrTooManySessions] instead, at the latest when
-	// it is saved with the response: call [Session.Save] after [Session.Login] to see it in time.
-	DenyAtMaxSessions bool
-
-	// NoMetadata turns off that a session's IP address and user agent are kept.
-	NoMetadata bool
-	// IPv4Prefix is how many bits of an IPv4 address are kept, for privacy: with 24, say, its last number is 0 before anything sees
-	// it. Defaults to 0, which keeps whole addresses; at most 32.
-	IPv4Prefix int
-	// IPv6Prefix is the same for an IPv6 address; 48 is a good number. Defaults to 0, which keeps whole addresses; at most 128.
-	IPv6Prefix int
-	// NoSuspiciousCheck turns off [EventSuspicious], and all that comes of it.
-	NoSuspiciousCheck bool
-	// SuspiciousAction is what is done when a session with a user is used from another family of browser or system, or from another network
-	// (/16 of IPv4, /48 of IPv6). A phone or tablet that changes its network and nothing else is only observed. Defaults to
-	// [ActionObserve]; the others need the metadata and the check.
-	SuspiciousAction SuspiciousAction
-	// Judge decides about each such change in its place. Defaults to none.
-	Judge Judge
-
-	// UseRedis puts the Redis cache in front of Postgres. Nothing depends on it: without an answer from Redis, Postgres serves.
-	UseRedis bool
-	// RedisURL is the cache's address, as redis://, rediss:// or unix://; see [cache.Dial] for Sentinel and Cluster. Needed
-	// with UseRedis.
-	RedisURL Secret
-	// NoRedisLogger leaves the logger of go-redis alone, which is one for the
-	// whole process. Otherwise the lines that go-redis writes by itself go to
-	// Logger, with a rate: see [cache.LogClients]. Set it if the application
-	// calls redis.SetLogger before [Open]; a later call wins in any case.
-	NoRedisLogger bool
-	// EncryptionKeys seal what is in the cache: 64 hexadecimal characters each, the first seals, all of them open. To replace
-	// one, first add the new one behind the old one everywhere, then put it first, and drop the old one when CacheFreshness
-	// and EmergencyGrace have passed.
-	// Needed with UseRedis.
-	EncryptionKeys []Secret
-	// CacheFreshness is how long what the cache says counts without asking Postgres again. It bounds, with a quarter of a second
-	// on top, for how long a session that was revoked may still be served when Redis does not hear of it. Defaults to 30 s;
-	// at most 5 minutes; negative is never, and leaves the cache of no use.
-	CacheFreshness time.Duration
-
-	// NoEmergency turns off that sessions are kept in memory while Postgres can't be reached. [Open] fails then without
-	// Postgres, and requests that need a session get [ErrUnavailable].
-	NoEmergency bool
-	// EmergencyGrace is how much longer than CacheFreshness what the cache says counts while Postgres is away, and lengthens
-	// for how long a revoked session may be served by as much. Defaults to 0; at most 1 hour.
-	EmergencyGrace time.Duration
-
-	// Cookie is how the cookie looks. Its zero value is right for production.
+	// Cookie is how the session's cookie looks. The defaults suit production.
 	Cookie CookieConfig
+	// Limits bounds a user's sessions and a session's data. Defaults to any
+	// number of sessions, of 64 KiB.
+	Limits LimitConfig
+	// Privacy decides what is kept of a client. Defaults to all.
+	Privacy PrivacyConfig
+	// Suspicion decides what happens if a session is used from elsewhere.
+	// Defaults to an event.
+	Suspicion SuspicionConfig
+	// Cache is the optional Redis in front of Postgres. Defaults to none.
+	Cache CacheConfig
+	// Outage decides what happens while Postgres is unavailable. Defaults to an
+	// emergency, in which new sessions are kept in memory.
+	Outage OutageConfig
 
-	// TrustedProxies are the networks of the reverse proxies in front, whose X-Forwarded-For and X-Forwarded-Proto
-	// are believed. Defaults to none: these headers are ignored. A network of
-	// strangers, such as 0.0.0.0/0, is refused: anybody could write them.
+	// TrustedProxies are the networks of the reverse proxies in front, whose
+	// X-Forwarded-For and X-Forwarded-Proto are believed. Defaults to none:
+	// these headers are ignored. A network of strangers, such as 0.0.0.0/0, is
+	// refused: anybody could write the headers.
 	TrustedProxies []netip.Prefix
 	// TrustUnixSocket believes these headers too if the proxy connects over a
 	// unix socket. In TRUSTED_PROXIES it is the word unix.
 	TrustUnixSocket bool
 
-	// PruneInterval is how often [Manager.Run] deletes expired sessions, give or take half of it. Defaults to 15
-	// minutes; negative is never (pg_cron does it, or another instance).
+	// PruneInterval is how often [Manager.Run] deletes expired sessions, give or
+	// take half of it. Defaults to 15 minutes.
 	PruneInterval time.Duration
-
-	// MaxDataSize bounds a session's data, in bytes of JSON. Defaults to 64 KiB; at most 512 KiB. Requests that run
-	// at the same time can together exceed it, each by as much as it adds.
-	MaxDataSize int
+	// DisablePrune leaves deleting expired sessions to pg_cron or to another
+	// instance. In SESSION_PRUNE_INTERVAL it is 0.
+	DisablePrune bool
 
 	// StoreTimeout bounds each call of the store. Defaults to 5 s.
 	StoreTimeout time.Duration
 
 	// Logger gets the log. Defaults to slog.Default().
 	Logger *slog.Logger
-	// Observer is told every event. Defaults to a line in the log for each.
+	// Observer is called with each event. Defaults to one that logs a line for
+	// each.
 	Observer Observer
-	// Tracer is told how long the calls of the store take. Defaults to none, which costs nothing.
+	// Tracer is called when a call of the store begins and ends. Defaults to
+	// none, which costs nothing.
 	Tracer Tracer
-	// ErrorHandler answers when a session can't be saved. Defaults to [ServeError].
+	// ErrorHandler answers a request whose session can't be saved. Defaults to
+	// [ServeError].
 	ErrorHandler ErrorHandler
 
 	// notices are logged when a Manager is made. Defaults to none.
 	notices []notice
+}
+
+// LimitConfig bounds a user's sessions and a session's data.
+type LimitConfig struct {
+	// MaxSessionsPerUser is how many sessions a user may have. A login beyond it
+	// ends the session with the oldest login. Defaults to 0, no limit; at most
+	// 1,000,000.
+	MaxSessionsPerUser int
+	// DenyAtMaxSessions makes a login beyond MaxSessionsPerUser fail with
+	// [ErrTooManySessions] instead, at the latest when the login is saved with
+	// the response. Call [Session.Save] after [Session.Login] to see the error
+	// in time.
+	DenyAtMaxSessions bool
+	// MaxDataSize bounds a session's data, in bytes of JSON. Defaults to 64 KiB;
+	// at most 512 KiB. Concurrent requests can together exceed it, each by as
+	// much as it adds.
+	MaxDataSize int
+}
+
+// PrivacyConfig decides what is kept of a client.
+type PrivacyConfig struct {
+	// DisableMetadata keeps neither the IP address nor the user agent of a
+	// session.
+	DisableMetadata bool
+	// IPv4Prefix is how many bits of an IPv4 address are kept. With 24, its last
+	// number is 0 in everything that pgsession keeps, logs and reports. Defaults
+	// to 0, which keeps whole addresses; at most 32.
+	IPv4Prefix int
+	// IPv6Prefix is the same for an IPv6 address, such as 48. Defaults to 0,
+	// which keeps whole addresses; at most 128.
+	IPv6Prefix int
+}
+
+// SuspicionConfig decides what happens if the session of a user is used from
+// another family of browser or system, or from another network (/16 of IPv4,
+// /48 of IPv6). A phone or tablet that changes its network and nothing else is
+// only observed.
+type SuspicionConfig struct {
+	// DisableCheck turns off [EventSuspicious] and all that follows from it.
+	DisableCheck bool
+	// Action is what is done. Defaults to [ActionObserve]. The others need the
+	// metadata and the check.
+	Action SuspiciousAction
+	// Judge decides about each change instead of Action. Defaults to none.
+	Judge Judge
+}
+
+// CacheConfig is the optional Redis in front of Postgres. Nothing depends on it:
+// if Redis does not answer, Postgres serves.
+type CacheConfig struct {
+	// UseRedis turns the cache on. It needs RedisURL and EncryptionKeys.
+	UseRedis bool
+	// RedisURL is the address, as redis://, rediss:// or unix://. Required with
+	// UseRedis. See [cache.Dial] for Sentinel and Cluster.
+	RedisURL Secret
+	// EncryptionKeys seal what is in the cache: 64 hexadecimal characters each,
+	// the first seals, all of them open. Required with UseRedis. To replace a key, first add the new one
+	// behind the old one on every instance. Then put it first. Drop the old one
+	// when Freshness and Outage.Grace have passed.
+	EncryptionKeys []Secret
+	// Freshness is the maximum age of a cached session that is served without
+	// asking Postgres. It bounds, plus 250 ms, how long a revoked session may
+	// still be served if Redis does not confirm the revoke. Defaults to 30 s; at
+	// most 5 minutes.
+	Freshness time.Duration
+	// DisableServing asks Postgres at each load, and leaves the cache for
+	// outages (Outage.Grace). In SESSION_CACHE_FRESHNESS it is 0.
+	DisableServing bool
+	// DisableRedisLog leaves the logger of go-redis alone, which is one for the
+	// whole process. Otherwise the lines of go-redis go to Config.Logger, at a
+	// limited rate: see [cache.LogClients]. Set it if the application calls
+	// redis.SetLogger before [Open]; a later call wins in any case.
+	DisableRedisLog bool
+}
+
+// OutageConfig decides what happens while Postgres is unavailable.
+type OutageConfig struct {
+	// DisableEmergency keeps no sessions in memory while Postgres is
+	// unavailable. [Open] fails then without Postgres, and requests that need a
+	// session get [ErrUnavailable].
+	DisableEmergency bool
+	// Grace is added to Cache.Freshness while Postgres is unavailable. A revoked
+	// session may be served for so much longer. Defaults to 0; at most 1 hour.
+	Grace time.Duration
 }
 
 // notice is a line of the log about a setting.
@@ -195,7 +251,7 @@ func (c Config) logNotices() {
 	for _, n := range c.notices {
 		c.Logger.Warn(n.message, n.attrs...)
 	}
-	if c.KeepTokenOnLogin {
+	if c.DisableRotateOnLogin {
 		c.Logger.Warn("token kept at login", "advice", "a planted token stays good after a login (session fixation): set SESSION_REGENERATE_ON_LOGIN=true")
 	}
 }
@@ -209,29 +265,29 @@ func (c Config) inForce() []any {
 		}
 	}
 	return []any{
-		"environment", c.Env.String(), "timeout", c.Timeout, "absolute_timeout", c.AbsoluteTimeout,
+		"environment", c.Env.String(), "timeout", c.IdleTimeout, "absolute_timeout", c.AbsoluteTimeout,
 		"cookie", c.Cookie.Name, "same_site", sameSite,
 	}
 }
 
-// Expiry is the part of a Config that stores need, with its defaults: for [postgres.NewPostgres], [NewMemory] and [NewWithStore].
+// Expiry is the part of a Config that stores need, with its defaults: for Open, [NewMemory] and [NewWithStore].
 func (c Config) Expiry() store.Expiry {
 	c = c.withDefaults()
-	return store.Expiry{Idle: c.Timeout, Absolute: c.AbsoluteTimeout, Fixed: c.FixedTimeout}
+	return store.Expiry{Idle: c.IdleTimeout, Absolute: c.AbsoluteTimeout, Fixed: c.DisableSliding}
 }
 
 // withDefaults fills in what is not set. It shares no slice with the caller's Config.
 func (c Config) withDefaults() Config {
 	c.Secrets = slices.Clone(c.Secrets)
-	c.EncryptionKeys = slices.Clone(c.EncryptionKeys)
+	c.Cache.EncryptionKeys = slices.Clone(c.Cache.EncryptionKeys)
 	c.TrustedProxies = slices.Clone(c.TrustedProxies)
 	c.Schema = cmp.Or(c.Schema, schema.Default)
-	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
-	c.AbsoluteTimeout = cmp.Or(c.AbsoluteTimeout, max(defaultAbsoluteTimeout, c.Timeout))
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, defaultTimeout)
+	c.AbsoluteTimeout = cmp.Or(c.AbsoluteTimeout, max(defaultAbsoluteTimeout, c.IdleTimeout))
 	c.PruneInterval = cmp.Or(c.PruneInterval, defaultPruneInterval)
-	c.MaxDataSize = cmp.Or(c.MaxDataSize, defaultMaxDataSize)
+	c.Limits.MaxDataSize = cmp.Or(c.Limits.MaxDataSize, defaultMaxDataSize)
 	c.StoreTimeout = cmp.Or(c.StoreTimeout, defaultStoreTimeout)
-	c.CacheFreshness = cmp.Or(c.CacheFreshness, defaultFreshness)
+	c.Cache.Freshness = cmp.Or(c.Cache.Freshness, defaultFreshness)
 	c.Cookie = c.Cookie.withDefaults(c.Env)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -280,55 +336,61 @@ func (c Config) check() error {
 	}
 	const tooLong = "must be at most 400 days (9600h), as long as browsers keep a cookie"
 	switch {
-	case c.Timeout < minTimeout:
-		fault("Timeout", "must be at least 1s")
-	case c.Timeout > cookie.MaxCookieAge:
-		fault("Timeout", tooLong)
-	case c.AbsoluteTimeout < c.Timeout:
-		fault("AbsoluteTimeout", "must not be shorter than Timeout")
+	case c.IdleTimeout < minTimeout:
+		fault("IdleTimeout", "must be at least 1s")
+	case c.IdleTimeout > cookie.MaxCookieAge:
+		fault("IdleTimeout", tooLong)
+	case c.AbsoluteTimeout < c.IdleTimeout:
+		fault("AbsoluteTimeout", "must not be shorter than IdleTimeout")
 	}
-	if c.AbsoluteTimeout > max(cookie.MaxCookieAge, c.Timeout) { // the default follows Timeout, which has its own fault
+	if c.AbsoluteTimeout > max(cookie.MaxCookieAge, c.IdleTimeout) { // the default follows Timeout, which has its own fault
 		fault("AbsoluteTimeout", tooLong)
 	}
-	if c.MaxSessionsPerUser < 0 || c.MaxSessionsPerUser > maxMaxSessions {
-		fault("MaxSessionsPerUser", "must be between 0 (no limit) and 1000000")
+	if c.Limits.MaxSessionsPerUser < 0 || c.Limits.MaxSessionsPerUser > maxMaxSessions {
+		fault("Limits.MaxSessionsPerUser", "must be between 0 (no limit) and 1000000")
 	}
-	if c.IPv4Prefix < 0 || c.IPv4Prefix > 32 {
-		fault("IPv4Prefix", "must be at most 32 bits for IPv4")
+	if c.Privacy.IPv4Prefix < 0 || c.Privacy.IPv4Prefix > 32 {
+		fault("Privacy.IPv4Prefix", "must be at most 32 bits for IPv4")
 	}
-	if c.IPv6Prefix < 0 || c.IPv6Prefix > 128 {
-		fault("IPv6Prefix", "must be at most 128 bits for IPv6")
+	if c.Privacy.IPv6Prefix < 0 || c.Privacy.IPv6Prefix > 128 {
+		fault("Privacy.IPv6Prefix", "must be at most 128 bits for IPv6")
 	}
-	if c.SuspiciousAction < ActionObserve || c.SuspiciousAction > ActionRevoke {
-		fault("SuspiciousAction", "must be ActionObserve, ActionRequireLogin or ActionRevoke")
-	} else if c.SuspiciousAction != ActionObserve && (c.NoMetadata || c.NoSuspiciousCheck) {
-		fault("SuspiciousAction", "can do nothing without the metadata and the check, which are turned off")
+	if c.Suspicion.Action < ActionObserve || c.Suspicion.Action > ActionRevoke {
+		fault("Suspicion.Action", "must be ActionObserve, ActionRequireLogin or ActionRevoke")
+	} else if c.Suspicion.Action != ActionObserve && (c.Privacy.DisableMetadata || c.Suspicion.DisableCheck) {
+		fault("Suspicion.Action", "can do nothing without the metadata and the check, which are turned off")
 	}
 	for _, network := range c.TrustedProxies {
 		checkProxies(network, fault)
 	}
-	if c.MaxDataSize < 0 || c.MaxDataSize > maxMaxDataSize {
-		fault("MaxDataSize", "must be between 1 and 524288 bytes")
+	if c.Limits.MaxDataSize < 0 || c.Limits.MaxDataSize > maxMaxDataSize {
+		fault("Limits.MaxDataSize", "must be between 1 and 524288 bytes")
 	}
 	if c.StoreTimeout < 0 {
 		fault("StoreTimeout", "must not be negative")
 	}
-	for _, key := range c.EncryptionKeys {
+	for _, key := range c.Cache.EncryptionKeys {
 		if _, err := hex.DecodeString(string(key)); err != nil || len(key) != encryptionKeyChars {
-			fault("EncryptionKeys", "each must be 64 hexadecimal characters: make one with `openssl rand -hex 32`")
+			fault("Cache.EncryptionKeys", "each must be 64 hexadecimal characters: make one with `openssl rand -hex 32`")
 		}
 	}
-	if c.UseRedis && c.RedisURL == "" {
-		fault("RedisURL", "is not set, and Redis is asked for: such as redis://localhost:6379/0")
+	if c.Cache.UseRedis && c.Cache.RedisURL == "" {
+		fault("Cache.RedisURL", "is not set, and Redis is asked for: such as redis://localhost:6379/0")
 	}
-	if c.UseRedis && len(c.EncryptionKeys) == 0 {
-		fault("EncryptionKeys", "is not set, and Redis is asked for: make one with `openssl rand -hex 32`")
+	if c.Cache.UseRedis && len(c.Cache.EncryptionKeys) == 0 {
+		fault("Cache.EncryptionKeys", "is not set, and Redis is asked for: make one with `openssl rand -hex 32`")
 	}
-	if c.CacheFreshness > maxFreshness {
-		fault("CacheFreshness", "must be at most 5m: for so long a revoked session may be served")
+	switch {
+	case c.Cache.Freshness < 0:
+		fault("Cache.Freshness", "must not be negative: set DisableServing to ask Postgres at each load")
+	case c.Cache.Freshness > maxFreshness:
+		fault("Cache.Freshness", "must be at most 5m: for so long a revoked session may be served")
 	}
-	if c.EmergencyGrace < 0 || c.EmergencyGrace > maxGrace {
-		fault("EmergencyGrace", "must be between 0 and 1h: a revoked session may be served for so much longer")
+	if c.PruneInterval < 0 {
+		fault("PruneInterval", "must not be negative: set DisablePrune to prune elsewhere")
+	}
+	if c.Outage.Grace < 0 || c.Outage.Grace > maxGrace {
+		fault("Outage.Grace", "must be between 0 and 1h: a revoked session may be served for so much longer")
 	}
 	c.Cookie.check(c.Env, fault)
 

@@ -96,40 +96,40 @@ func TestConfigChecks(t *testing.T) {
 		{"a secret of seven characters over and over is refused", Config{Secrets: []Secret{Secret(strings.Repeat("abcdefg", 10))}}, "Secrets"},
 		{"a secret of hexadecimal digits is allowed", Config{Secrets: []Secret{hexKey}}, ""},
 		{"each secret is looked at", Config{Secrets: []Secret{secretA, "short", "also short"}}, "Secrets Secrets"},
-		{"a timeout of a second is allowed", Config{Secrets: secrets, Timeout: time.Second}, ""},
-		{"a shorter one is refused", Config{Secrets: secrets, Timeout: time.Second - 1}, "Timeout"},
-		{"a negative timeout is refused", Config{Secrets: secrets, Timeout: -time.Hour}, "Timeout"},
-		{"a timeout of 400 days is allowed", Config{Secrets: secrets, Timeout: 400 * day}, ""},
-		{"a longer timeout is one fault, not one of the default that follows it", Config{Secrets: secrets, Timeout: 400*day + 1}, "Timeout"},
-		{"a century is refused", Config{Secrets: secrets, Timeout: century, AbsoluteTimeout: 2 * century}, "Timeout AbsoluteTimeout"},
-		{"an absolute timeout as long as the other is allowed", Config{Secrets: secrets, Timeout: time.Hour, AbsoluteTimeout: time.Hour}, ""},
-		{"a shorter absolute timeout is refused", Config{Secrets: secrets, Timeout: time.Hour, AbsoluteTimeout: time.Hour - 1}, "AbsoluteTimeout"},
+		{"a timeout of a second is allowed", Config{Secrets: secrets, IdleTimeout: time.Second}, ""},
+		{"a shorter one is refused", Config{Secrets: secrets, IdleTimeout: time.Second - 1}, "IdleTimeout"},
+		{"a negative timeout is refused", Config{Secrets: secrets, IdleTimeout: -time.Hour}, "IdleTimeout"},
+		{"a timeout of 400 days is allowed", Config{Secrets: secrets, IdleTimeout: 400 * day}, ""},
+		{"a longer timeout is one fault, not one of the default that follows it", Config{Secrets: secrets, IdleTimeout: 400*day + 1}, "IdleTimeout"},
+		{"a century is refused", Config{Secrets: secrets, IdleTimeout: century, AbsoluteTimeout: 2 * century}, "IdleTimeout AbsoluteTimeout"},
+		{"an absolute timeout as long as the other is allowed", Config{Secrets: secrets, IdleTimeout: time.Hour, AbsoluteTimeout: time.Hour}, ""},
+		{"a shorter absolute timeout is refused", Config{Secrets: secrets, IdleTimeout: time.Hour, AbsoluteTimeout: time.Hour - 1}, "AbsoluteTimeout"},
 		{"a negative absolute timeout is refused", Config{Secrets: secrets, AbsoluteTimeout: -1}, "AbsoluteTimeout"},
 		{"an absolute timeout of 400 days is allowed", Config{Secrets: secrets, AbsoluteTimeout: 400 * day}, ""},
 		{"a longer one is refused", Config{Secrets: secrets, AbsoluteTimeout: 400*day + 1}, "AbsoluteTimeout"},
-		{"data of 512 KiB are allowed", Config{Secrets: secrets, MaxDataSize: 512 << 10}, ""},
-		{"more are refused", Config{Secrets: secrets, MaxDataSize: 512<<10 + 1}, "MaxDataSize"},
-		{"fewer than none are refused", Config{Secrets: secrets, MaxDataSize: -1}, "MaxDataSize"},
+		{"data of 512 KiB are allowed", Config{Secrets: secrets, Limits: LimitConfig{MaxDataSize: 512 << 10}}, ""},
+		{"more are refused", Config{Secrets: secrets, Limits: LimitConfig{MaxDataSize: 512<<10 + 1}}, "Limits.MaxDataSize"},
+		{"fewer than none are refused", Config{Secrets: secrets, Limits: LimitConfig{MaxDataSize: -1}}, "Limits.MaxDataSize"},
 		{"a negative timeout of the store is refused", Config{Secrets: secrets, StoreTimeout: -1}, "StoreTimeout"},
-		{"no pruning is allowed", Config{Secrets: secrets, PruneInterval: -1}, ""},
-		{"a key of 64 hexadecimal digits is allowed", Config{Secrets: secrets, EncryptionKeys: []Secret{hexKey}}, ""},
-		{"a key of 63 is refused", Config{Secrets: secrets, EncryptionKeys: []Secret{hexKey[1:]}}, "EncryptionKeys"},
-		{"a key of 62 is refused", Config{Secrets: secrets, EncryptionKeys: []Secret{hexKey[2:]}}, "EncryptionKeys"},
-		{"a key of other characters is refused", Config{Secrets: secrets, EncryptionKeys: []Secret{hexKey[1:] + "g"}}, "EncryptionKeys"},
-		{"Redis needs an address and a key", Config{Secrets: secrets, UseRedis: true}, "RedisURL EncryptionKeys"},
-		{"Redis with both is allowed", Config{Secrets: secrets, UseRedis: true, RedisURL: "redis://r", EncryptionKeys: []Secret{hexKey}}, ""},
-		{"addresses can be cut", Config{Secrets: secrets, IPv4Prefix: 24, IPv6Prefix: 48}, ""},
-		{"to no more than there is of IPv4", Config{Secrets: secrets, IPv4Prefix: 33}, "IPv4Prefix"},
-		{"to no more than there is of IPv6", Config{Secrets: secrets, IPv6Prefix: 129}, "IPv6Prefix"},
-		{"to no less than nothing", Config{Secrets: secrets, IPv4Prefix: -1}, "IPv4Prefix"},
-		{"a suspicious action", Config{Secrets: secrets, SuspiciousAction: ActionRevoke}, ""},
-		{"an action that does not exist is refused", Config{Secrets: secrets, SuspiciousAction: 3}, "SuspiciousAction"},
-		{"an action that could do nothing is refused", Config{Secrets: secrets, SuspiciousAction: ActionRevoke, NoMetadata: true}, "SuspiciousAction"},
-		{"and one without the check too", Config{Secrets: secrets, SuspiciousAction: ActionRequireLogin, NoSuspiciousCheck: true}, "SuspiciousAction"},
+		{"no pruning is allowed", Config{Secrets: secrets, DisablePrune: true}, ""},
+		{"a key of 64 hexadecimal digits is allowed", Config{Secrets: secrets, Cache: CacheConfig{EncryptionKeys: []Secret{hexKey}}}, ""},
+		{"a key of 63 is refused", Config{Secrets: secrets, Cache: CacheConfig{EncryptionKeys: []Secret{hexKey[1:]}}}, "Cache.EncryptionKeys"},
+		{"a key of 62 is refused", Config{Secrets: secrets, Cache: CacheConfig{EncryptionKeys: []Secret{hexKey[2:]}}}, "Cache.EncryptionKeys"},
+		{"a key of other characters is refused", Config{Secrets: secrets, Cache: CacheConfig{EncryptionKeys: []Secret{hexKey[1:] + "g"}}}, "Cache.EncryptionKeys"},
+		{"Redis needs an address and a key", Config{Secrets: secrets, Cache: CacheConfig{UseRedis: true}}, "Cache.RedisURL Cache.EncryptionKeys"},
+		{"Redis with both is allowed", Config{Secrets: secrets, Cache: CacheConfig{UseRedis: true, RedisURL: "redis://r", EncryptionKeys: []Secret{hexKey}}}, ""},
+		{"addresses can be cut", Config{Secrets: secrets, Privacy: PrivacyConfig{IPv4Prefix: 24, IPv6Prefix: 48}}, ""},
+		{"to no more than there is of IPv4", Config{Secrets: secrets, Privacy: PrivacyConfig{IPv4Prefix: 33}}, "Privacy.IPv4Prefix"},
+		{"to no more than there is of IPv6", Config{Secrets: secrets, Privacy: PrivacyConfig{IPv6Prefix: 129}}, "Privacy.IPv6Prefix"},
+		{"to no less than nothing", Config{Secrets: secrets, Privacy: PrivacyConfig{IPv4Prefix: -1}}, "Privacy.IPv4Prefix"},
+		{"a suspicious action", Config{Secrets: secrets, Suspicion: SuspicionConfig{Action: ActionRevoke}}, ""},
+		{"an action that does not exist is refused", Config{Secrets: secrets, Suspicion: SuspicionConfig{Action: 3}}, "Suspicion.Action"},
+		{"an action that could do nothing is refused", Config{Secrets: secrets, Suspicion: SuspicionConfig{Action: ActionRevoke}, Privacy: PrivacyConfig{DisableMetadata: true}}, "Suspicion.Action"},
+		{"and one without the check too", Config{Secrets: secrets, Suspicion: SuspicionConfig{Action: ActionRequireLogin, DisableCheck: true}}, "Suspicion.Action"},
 		{"proxies of one's own", Config{Secrets: secrets, TrustedProxies: prefixes("10.0.0.0/8", "fc00::/7")}, ""},
 		{"a network that is none", Config{Secrets: secrets, TrustedProxies: []netip.Prefix{{}}}, "TrustedProxies"},
 		{"the cookie is checked with the rest", Config{Cookie: CookieConfig{Name: "a b", Insecure: true}}, "Secrets Cookie.Insecure Cookie"},
-		{"all faults are reported together", Config{Env: 9, Timeout: 1, AbsoluteTimeout: century, MaxDataSize: -1, StoreTimeout: -1}, "Env Secrets Timeout AbsoluteTimeout MaxDataSize StoreTimeout"},
+		{"all faults are reported together", Config{Env: 9, IdleTimeout: 1, AbsoluteTimeout: century, Limits: LimitConfig{MaxDataSize: -1}, StoreTimeout: -1}, "Env Secrets IdleTimeout AbsoluteTimeout Limits.MaxDataSize StoreTimeout"},
 	} {
 		var names []string
 		for _, fault := range faultsOf(t, tt.cfg.withDefaults().check()) {
@@ -156,7 +156,7 @@ func TestProxiesThatAreEverybodyAreRefused(t *testing.T) {
 }
 
 func TestConfigFaultsReachTheCaller(t *testing.T) {
-	bad := Config{Env: 9, Timeout: 1, Secrets: []Secret{"Canary-7355608"}}
+	bad := Config{Env: 9, IdleTimeout: 1, Secrets: []Secret{"Canary-7355608"}}
 	_, fromStore := NewWithStore(NewMemory(store.Expiry{Idle: 1, Absolute: 1}, 0), bad)
 	_, fromOpen := Open(context.Background(), bad)
 	_, fromNew := New(context.Background(), nil, bad)
@@ -188,22 +188,22 @@ func TestConfigDefaults(t *testing.T) {
 	c := Config{Secrets: []Secret{secretA}}.withDefaults()
 	for what, ok := range map[string]bool{
 		"production":                      c.Env == Production,
-		"7 days":                          c.Timeout == 7*day,
+		"7 days":                          c.IdleTimeout == 7*day,
 		"30 days at most":                 c.AbsoluteTimeout == 30*day,
-		"sliding":                         !c.FixedTimeout,
-		"a new token at login":            !c.KeepTokenOnLogin,
-		"metadata":                        !c.NoMetadata && !c.NoSuspiciousCheck,
-		"no Redis":                        !c.UseRedis,
+		"sliding":                         !c.DisableSliding,
+		"a new token at login":            !c.DisableRotateOnLogin,
+		"metadata":                        !c.Privacy.DisableMetadata && !c.Suspicion.DisableCheck,
+		"no Redis":                        !c.Cache.UseRedis,
 		"a prune every 15 minutes":        c.PruneInterval == 15*time.Minute,
-		"64 KiB":                          c.MaxDataSize == 64<<10,
+		"64 KiB":                          c.Limits.MaxDataSize == 64<<10,
 		"5 seconds for the store":         c.StoreTimeout == 5*time.Second,
 		"a logger":                        c.Logger == slog.Default() && c.Observer != nil && c.ErrorHandler != nil,
 		"no proxies":                      c.TrustedProxies == nil,
 		"a __Host- cookie":                c.Cookie == CookieConfig{Name: "__Host-session", Path: "/", SameSite: http.SameSiteStrictMode},
 		"no secret but the caller's":      slices.Equal(c.Secrets, []Secret{secretA}) && Config{}.withDefaults().Secrets == nil,
-		"a longer absolute, for Timeout":  Config{Timeout: 60 * day}.withDefaults().AbsoluteTimeout == 60*day,
-		"pruning off stays off":           Config{PruneInterval: -1}.withDefaults().PruneInterval == -1,
-		"what is set stays set":           Config{Timeout: 1, MaxDataSize: 2, StoreTimeout: 3}.withDefaults().MaxDataSize == 2,
+		"a longer absolute, for Timeout":  Config{IdleTimeout: 60 * day}.withDefaults().AbsoluteTimeout == 60*day,
+		"pruning off stays off":           Config{DisablePrune: true}.withDefaults().DisablePrune,
+		"what is set stays set":           Config{IdleTimeout: 1, Limits: LimitConfig{MaxDataSize: 2}, StoreTimeout: 3}.withDefaults().Limits.MaxDataSize == 2,
 		"staging as strict as production": Config{Env: Staging}.withDefaults().Cookie == c.Cookie,
 	} {
 		if !ok {
@@ -213,10 +213,10 @@ func TestConfigDefaults(t *testing.T) {
 }
 
 func TestConfigIsACopy(t *testing.T) {
-	given := Config{Secrets: []Secret{secretA}, EncryptionKeys: []Secret{hexKey}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+	given := Config{Secrets: []Secret{secretA}, Cache: CacheConfig{EncryptionKeys: []Secret{hexKey}}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
 	c := given.withDefaults()
-	given.Secrets[0], given.EncryptionKeys[0], given.TrustedProxies[0] = "", "", netip.MustParsePrefix("0.0.0.0/0")
-	if c.Secrets[0] != secretA || c.EncryptionKeys[0] != hexKey || c.TrustedProxies[0] != netip.MustParsePrefix("10.0.0.0/8") {
+	given.Secrets[0], given.Cache.EncryptionKeys[0], given.TrustedProxies[0] = "", "", netip.MustParsePrefix("0.0.0.0/0")
+	if c.Secrets[0] != secretA || c.Cache.EncryptionKeys[0] != hexKey || c.TrustedProxies[0] != netip.MustParsePrefix("10.0.0.0/8") {
 		t.Error("the caller's slices change the configuration")
 	}
 }
@@ -259,7 +259,12 @@ func TestConfigFieldsAreDocumented(t *testing.T) {
 			return true
 		})
 	}
-	for name, typ := range map[string]reflect.Type{"Config": reflect.TypeFor[Config](), "CookieConfig": reflect.TypeFor[CookieConfig]()} {
+	for name, typ := range map[string]reflect.Type{
+		"Config": reflect.TypeFor[Config](), "CookieConfig": reflect.TypeFor[CookieConfig](),
+		"LimitConfig": reflect.TypeFor[LimitConfig](), "PrivacyConfig": reflect.TypeFor[PrivacyConfig](),
+		"SuspicionConfig": reflect.TypeFor[SuspicionConfig](), "CacheConfig": reflect.TypeFor[CacheConfig](),
+		"OutageConfig": reflect.TypeFor[OutageConfig](),
+	} {
 		documented := 0
 		for _, field := range structs[name].Fields.List {
 			doc := field.Doc.Text()
@@ -281,7 +286,7 @@ func TestConfigFieldsAreDocumented(t *testing.T) {
 }
 
 func saysDefault(doc string) bool {
-	for _, word := range []string{"Defaults to", "defaults to", "Required", "Needed", "zero value"} {
+	for _, word := range []string{"Defaults to", "defaults to", "Required", "Needed", "zero value", "The defaults"} {
 		if strings.Contains(strings.ReplaceAll(doc, "\n", " "), word) {
 			return true
 		}

@@ -39,10 +39,10 @@ type CookieConfig struct {
 	// site does not begin another session in place of the first: see
 	// [Session.Withheld].
 	SameSite http.SameSite
-	// NoMarker turns the marker off. Another site can tell by it that the
+	// DisableMarker turns the marker off. Another site can tell by it that the
 	// browser has a session here. Without it, a link from another site to a
 	// page that stores anything logs the user out.
-	NoMarker bool
+	DisableMarker bool
 	// Partitioned gives the cookie a jar for each site that embeds this one in
 	// a frame (CHIPS). It needs SameSite None to be of use there, and https.
 	Partitioned bool
@@ -134,7 +134,7 @@ func (c CookieConfig) attributes() cookie.Attributes {
 }
 
 // marks reports whether there is a marker beside the cookie.
-func (c CookieConfig) marks() bool { return c.SameSite == http.SameSiteStrictMode && !c.NoMarker }
+func (c CookieConfig) marks() bool { return c.SameSite == http.SameSiteStrictMode && !c.DisableMarker }
 
 // secure decides the cookie's Secure attribute for one request.
 func (c CookieConfig) secure(env Environment, https bool) bool {

@@ -26,7 +26,7 @@
 //
 // # Expiry
 //
-// A session ends [Config.Timeout] after its last use and [Config.AbsoluteTimeout] after its creation or login, whichever
+// A session ends [Config.IdleTimeout] after its last use and [Config.AbsoluteTimeout] after its creation or login, whichever
 // comes first. Both are checked at every load, by the database's clock; pruning only frees space. A use is written
 // down at most once a minute per session, together with those of other sessions and after the response; the
 // deadline moves in steps of at most an hour, to the session's favour.
@@ -43,12 +43,12 @@
 // [Manager.List] shows a user's sessions, each with a public [Handle];
 // [Manager.Revoke], [Session.RevokeOthers], [Manager.RevokeUser] and
 // [Manager.RevokeAll] end them, also the logins that are under way
-// ([ErrRevoked]), [Manager.In] does so inside a transaction of the application.
+// ([ErrRevoked]), [Manager.WithTx] does so inside a transaction of the application.
 // [RequireFresh] asks for a recent login, [Session.Watch] ends streams together
 // with their session.
 //
 // A session that is used from another family of browser or system, or from another network, is an [EventSuspicious], and more if
-// [Config.SuspiciousAction] or [Config.Judge] says so. What happens every day is none: an update of the browser or the system,
+// [Config.Suspicion.Action] or [Config.Suspicion.Judge] says so. What happens every day is none: an update of the browser or the system,
 // another address of the same provider (/16 of IPv4, /48 of IPv6), a change between IPv4 and IPv6, which can't be compared. A phone or
 // tablet that leaves the house is told of and never acted upon, but by a Judge. False alarms that are left: a laptop that is
 // carried to another network, a VPN that is turned on, a phone that asks for the desktop's page.
@@ -62,7 +62,7 @@
 //
 // When Postgres can't be reached, FromContext returns [ErrUnavailable]; when it goes away before the save, the client
 // gets 503 in place of the handler's response. The cookie stays as it is either way: an outage logs nobody out.
-// After a second of it an emergency begins, unless [Config.NoEmergency] is set: sessions that begin now live in this
+// After a second of it an emergency begins, unless [Config.Outage.DisableEmergency] is set: sessions that begin now live in this
 // process's memory, a logout is written down, and Postgres is asked once a second whether it is back. When it is, it is
 // told of the logouts before anything is served from it, and then the sessions move there, with their tokens. What
 // a process holds is lost when it dies in an emergency.
@@ -71,8 +71,8 @@
 //
 // # The cache
 //
-// With [Config.UseRedis] sessions are looked for in Redis first. An entry is sealed (AES-256-GCM, a key for each session),
-// carries the time of Postgres at which it was read, and counts for [Config.CacheFreshness] after that, by a clock
+// With [Config.Cache.UseRedis] sessions are looked for in Redis first. An entry is sealed (AES-256-GCM, a key for each session),
+// carries the time of Postgres at which it was read, and counts for [Config.Cache.Freshness] after that, by a clock
 // that is kept from Postgres's own answers. A revoke deletes the row, and then a tombstone takes the entry's place.
 //
 // After a revoke has returned with Committed, no instance serves the session

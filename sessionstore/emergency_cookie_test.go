@@ -36,7 +36,7 @@ func TestASessionOfAnotherInstancesEmergency(t *testing.T) {
 		expect(t, "user", user, "")
 		expect(t, "withheld", held, true)
 		expect(t, "cookies set by the other instance", set, "")
-		expect(t, "events", events, "session unknown")
+		expect(t, "events", events, "session not found")
 		expect(t, "rows", peer.store.rows(), 0)
 
 		overridden := made.copied()

@@ -63,7 +63,7 @@ func TestEmergencyNewSessionsWork(t *testing.T) {
 		})
 		expect(t, "logged in", site.look(cookie, "cart", "more"), "user=ann cart more")
 		_, renewed := site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-			site.check(s.Regenerate(r.Context()))
+			site.check(s.Rotate(r.Context()))
 		})
 		expect(t, "the new token", site.look(renewed, "cart"), "user=ann cart")
 		expect(t, "the old token", site.look(cookie), "nobody")

@@ -18,49 +18,64 @@ func ConfigFromEnv() (Config, error) { return configFrom(os.LookupEnv) }
 
 // envNames are the variables of the fields that [Config]'s own check finds fault with.
 var envNames = map[string]string{
-	"Env": "APP_ENV", "Secrets": "SESSION_SECRET", "Timeout": "SESSION_TIMEOUT",
-	"AbsoluteTimeout": "SESSION_ABSOLUTE_TIMEOUT", "Cookie": "SESSION_COOKIE_NAME, COOKIE_DOMAIN",
-	"EncryptionKeys": "SESSION_ENCRYPTION_KEY", "RedisURL": "REDIS_URL",
-	"CacheFreshness": "SESSION_CACHE_FRESHNESS", "EmergencyGrace": "SESSION_EMERGENCY_GRACE",
-	"Schema":             "SESSION_SCHEMA",
-	"TrustedProxies":     "TRUSTED_PROXIES",
-	"MaxSessionsPerUser": "SESSION_MAX_PER_USER",
-	"IPv4Prefix":         "SESSION_IP_PREFIX", "IPv6Prefix": "SESSION_IP_PREFIX",
-	"SuspiciousAction": "SESSION_SUSPICIOUS_ACTION",
-	"Cookie.Name":      "SESSION_COOKIE_NAME", "Cookie.Domain": "COOKIE_DOMAIN", "Cookie.SameSite": "SESSION_COOKIE_SAMESITE",
-	"Cookie.Partitioned": "SESSION_COOKIE_PARTITIONED",
+	"Env": "APP_ENV", "Secrets": "SESSION_SECRET", "IdleTimeout": "SESSION_TIMEOUT",
+	"AbsoluteTimeout": "SESSION_ABSOLUTE_TIMEOUT", "Schema": "SESSION_SCHEMA",
+	"TrustedProxies": "TRUSTED_PROXIES", "PruneInterval": "SESSION_PRUNE_INTERVAL",
+	"Limits.MaxSessionsPerUser": "SESSION_MAX_PER_USER",
+	"Privacy.IPv4Prefix":        "SESSION_IP_PREFIX",
+	"Privacy.IPv6Prefix":        "SESSION_IP_PREFIX",
+	"Suspicion.Action":          "SESSION_SUSPICIOUS_ACTION",
+	"Cache.EncryptionKeys":      "SESSION_ENCRYPTION_KEY",
+	"Cache.RedisURL":            "REDIS_URL",
+	"Cache.Freshness":           "SESSION_CACHE_FRESHNESS",
+	"Outage.Grace":              "SESSION_EMERGENCY_GRACE",
+	"Cookie":                    "SESSION_COOKIE_NAME, COOKIE_DOMAIN",
+	"Cookie.Name":               "SESSION_COOKIE_NAME",
+	"Cookie.Domain":             "COOKIE_DOMAIN",
+	"Cookie.SameSite":           "SESSION_COOKIE_SAMESITE",
+	"Cookie.Partitioned":        "SESSION_COOKIE_PARTITIONED",
 }
 
 func configFrom(lookup func(string) (string, bool)) (Config, error) {
 	e := environment{lookup: lookup}
 	cfg := Config{
-		Env:                e.appEnv(),
-		DatabaseURL:        Secret(e.text("DATABASE_URL")),
-		Schema:             e.text("SESSION_SCHEMA"),
-		Timeout:            e.duration("SESSION_TIMEOUT", time.Hour),
-		AbsoluteTimeout:    e.duration("SESSION_ABSOLUTE_TIMEOUT", time.Hour),
-		FixedTimeout:       !e.flag("SESSION_SLIDING_WINDOW", true),
-		KeepTokenOnLogin:   !e.flag("SESSION_REGENERATE_ON_LOGIN", true),
-		MaxSessionsPerUser: e.number("SESSION_MAX_PER_USER"),
-		DenyAtMaxSessions:  e.flag("SESSION_DENY_AT_MAX", false),
-		NoMetadata:         !e.flag("SESSION_TRACK_METADATA", true),
-		NoSuspiciousCheck:  !e.flag("SESSION_SUSPICIOUS_ACTIVITY_CHECK", true),
-		SuspiciousAction:   e.action("SESSION_SUSPICIOUS_ACTION"),
-		PruneInterval:      e.duration("SESSION_PRUNE_INTERVAL", time.Minute),
-		UseRedis:           e.flag("USE_REDIS_SESSIONS", false),
-		RedisURL:           Secret(e.text("REDIS_URL")),
-		CacheFreshness:     e.duration("SESSION_CACHE_FRESHNESS", time.Second),
-		NoEmergency:        !e.flag("SESSION_EMERGENCY", true),
-		EmergencyGrace:     max(0, e.duration("SESSION_EMERGENCY_GRACE", time.Second)),
-		Cookie:             e.cookie(),
+		Env:                  e.appEnv(),
+		DatabaseURL:          Secret(e.text("DATABASE_URL")),
+		Schema:               e.text("SESSION_SCHEMA"),
+		IdleTimeout:          e.duration("SESSION_TIMEOUT", time.Hour),
+		AbsoluteTimeout:      e.duration("SESSION_ABSOLUTE_TIMEOUT", time.Hour),
+		DisableSliding:       !e.flag("SESSION_SLIDING_WINDOW", true),
+		DisableRotateOnLogin: !e.flag("SESSION_REGENERATE_ON_LOGIN", true),
+		Cookie:               e.cookie(),
+		Limits: LimitConfig{
+			MaxSessionsPerUser: e.number("SESSION_MAX_PER_USER"),
+			DenyAtMaxSessions:  e.flag("SESSION_DENY_AT_MAX", false),
+		},
+		Privacy: PrivacyConfig{
+			DisableMetadata: !e.flag("SESSION_TRACK_METADATA", true),
+		},
+		Suspicion: SuspicionConfig{
+			DisableCheck: !e.flag("SESSION_SUSPICIOUS_ACTIVITY_CHECK", true),
+			Action:       e.action("SESSION_SUSPICIOUS_ACTION"),
+		},
+		Cache: CacheConfig{
+			UseRedis: e.flag("USE_REDIS_SESSIONS", false),
+			RedisURL: Secret(e.text("REDIS_URL")),
+		},
+		Outage: OutageConfig{
+			DisableEmergency: !e.flag("SESSION_EMERGENCY", true),
+			Grace:            max(0, e.duration("SESSION_EMERGENCY_GRACE", time.Second)),
+		},
 	}
-	cfg.IPv4Prefix, cfg.IPv6Prefix = e.bits("SESSION_IP_PREFIX")
+	cfg.PruneInterval, cfg.DisablePrune = e.orNever("SESSION_PRUNE_INTERVAL", time.Minute)
+	cfg.Cache.Freshness, cfg.Cache.DisableServing = e.orNever("SESSION_CACHE_FRESHNESS", time.Second)
+	cfg.Privacy.IPv4Prefix, cfg.Privacy.IPv6Prefix = e.bits("SESSION_IP_PREFIX")
 	cfg.TrustedProxies, cfg.TrustUnixSocket = e.proxies("TRUSTED_PROXIES")
 	for _, secret := range e.list("SESSION_SECRET") {
 		cfg.Secrets = append(cfg.Secrets, Secret(secret))
 	}
 	for _, key := range e.list("SESSION_ENCRYPTION_KEY") {
-		cfg.EncryptionKeys = append(cfg.EncryptionKeys, Secret(key))
+		cfg.Cache.EncryptionKeys = append(cfg.Cache.EncryptionKeys, Secret(key))
 	}
 
 	if problem := cfg.databaseProblem(); problem != "" {
@@ -158,7 +173,7 @@ func (e *environment) named(name string, decides bool) (env Environment, set boo
 }
 
 // duration is a whole number of milliseconds, or a Go duration such as 90m or 168h. A zero that somebody wrote is
-// returned as -1: it turns pruning off and is too short for a timeout, where 0 would be taken for "not set".
+// returned as -1, which is too short for a timeout, where 0 would be "not set".
 //
 // A number below usual may have been meant as seconds or minutes, so its
 // reading is logged.
@@ -184,6 +199,12 @@ func (e *environment) duration(name string, usual time.Duration) time.Duration {
 		return -1
 	}
 	return d
+}
+
+// orNever is a duration, or never for a zero.
+func (e *environment) orNever(name string, usual time.Duration) (d time.Duration, never bool) {
+	d = e.duration(name, usual)
+	return max(0, d), d < 0
 }
 
 func (e *environment) number(name string) int {
@@ -238,7 +259,7 @@ func (e *environment) cookie() CookieConfig {
 			e.fault(name, "must be strict, lax or none")
 		}
 	}
-	c.NoMarker = !e.flag("SESSION_COOKIE_MARKER", true)
+	c.DisableMarker = !e.flag("SESSION_COOKIE_MARKER", true)
 	c.Partitioned = e.flag("SESSION_COOKIE_PARTITIONED", false)
 	return c
 }

@@ -39,7 +39,7 @@ func FuzzConfigFromEnv(f *testing.F) {
 		if err := full.check(); err != nil {
 			t.Fatalf("accepted, and refused by the check: %v", err)
 		}
-		if full.Timeout < minTimeout || full.AbsoluteTimeout < full.Timeout || full.AbsoluteTimeout > cookie.MaxCookieAge || full.PruneInterval == 0 {
+		if full.IdleTimeout < minTimeout || full.AbsoluteTimeout < full.IdleTimeout || full.AbsoluteTimeout > cookie.MaxCookieAge || full.PruneInterval == 0 {
 			t.Fatalf("accepted with durations that make no sense: %+v", full)
 		}
 		c, err := full.Cookie.codec(full.Env, full.Secrets)

@@ -64,43 +64,43 @@ func TestEnvEachVariable(t *testing.T) {
 		{"TRUSTED_PROXIES", "10.0.0.0/8", func(c Config) bool { return !c.TrustUnixSocket }},
 		{"TRUSTED_PROXIES", "fc00::/7", func(c Config) bool { return len(c.TrustedProxies) == 1 }},
 		{"SESSION_SCHEMA", "shop_sessions", func(c Config) bool { return c.Schema == "shop_sessions" }},
-		{"SESSION_MAX_PER_USER", "3", func(c Config) bool { return c.MaxSessionsPerUser == 3 }},
-		{"SESSION_DENY_AT_MAX", "true", func(c Config) bool { return c.DenyAtMaxSessions }},
-		{"SESSION_CACHE_FRESHNESS", "10s", func(c Config) bool { return c.CacheFreshness == 10*time.Second }},
+		{"SESSION_MAX_PER_USER", "3", func(c Config) bool { return c.Limits.MaxSessionsPerUser == 3 }},
+		{"SESSION_DENY_AT_MAX", "true", func(c Config) bool { return c.Limits.DenyAtMaxSessions }},
+		{"SESSION_CACHE_FRESHNESS", "10s", func(c Config) bool { return c.Cache.Freshness == 10*time.Second }},
 		{"SESSION_CACHE_FRESHNESS", "0", func(c Config) bool { return c.coherence().Freshness == 0 }},
-		{"SESSION_EMERGENCY_GRACE", "5m", func(c Config) bool { return c.EmergencyGrace == 5*time.Minute }},
+		{"SESSION_EMERGENCY_GRACE", "5m", func(c Config) bool { return c.Outage.Grace == 5*time.Minute }},
 		{"DATABASE_URL", "postgres://u:p@h/d", func(c Config) bool { return c.DatabaseURL == "postgres://u:p@h/d" }},
 		{"SESSION_SECRET", string(secretB), func(c Config) bool { return slices.Equal(c.Secrets, []Secret{secretB}) }},
 		{"SESSION_SECRET", string(" " + secretB + " , " + secretA + ","), func(c Config) bool { return slices.Equal(c.Secrets, []Secret{secretB, secretA}) }},
-		{"SESSION_ENCRYPTION_KEY", string(hexKey), func(c Config) bool { return slices.Equal(c.EncryptionKeys, []Secret{hexKey}) }},
-		{"SESSION_ENCRYPTION_KEY", string(hexKey + "," + hexKey), func(c Config) bool { return len(c.EncryptionKeys) == 2 }},
-		{"USE_REDIS_SESSIONS", "false", func(c Config) bool { return !c.UseRedis }},
-		{"REDIS_URL", "redis://:p@h", func(c Config) bool { return c.RedisURL == "redis://:p@h" && !c.UseRedis }},
-		{"SESSION_TIMEOUT", "604800000", func(c Config) bool { return c.Timeout == 7*day }},
-		{"SESSION_TIMEOUT", "1000", func(c Config) bool { return c.Timeout == time.Second }},
-		{"SESSION_TIMEOUT", "90m", func(c Config) bool { return c.Timeout == 90*time.Minute }},
-		{"SESSION_TIMEOUT", " 1h30m ", func(c Config) bool { return c.Timeout == 90*time.Minute }},
+		{"SESSION_ENCRYPTION_KEY", string(hexKey), func(c Config) bool { return slices.Equal(c.Cache.EncryptionKeys, []Secret{hexKey}) }},
+		{"SESSION_ENCRYPTION_KEY", string(hexKey + "," + hexKey), func(c Config) bool { return len(c.Cache.EncryptionKeys) == 2 }},
+		{"USE_REDIS_SESSIONS", "false", func(c Config) bool { return !c.Cache.UseRedis }},
+		{"REDIS_URL", "redis://:p@h", func(c Config) bool { return c.Cache.RedisURL == "redis://:p@h" && !c.Cache.UseRedis }},
+		{"SESSION_TIMEOUT", "604800000", func(c Config) bool { return c.IdleTimeout == 7*day }},
+		{"SESSION_TIMEOUT", "1000", func(c Config) bool { return c.IdleTimeout == time.Second }},
+		{"SESSION_TIMEOUT", "90m", func(c Config) bool { return c.IdleTimeout == 90*time.Minute }},
+		{"SESSION_TIMEOUT", " 1h30m ", func(c Config) bool { return c.IdleTimeout == 90*time.Minute }},
 		{"SESSION_ABSOLUTE_TIMEOUT", "1296000000", func(c Config) bool { return c.AbsoluteTimeout == 15*day }},
 		{"SESSION_ABSOLUTE_TIMEOUT", "9600h", func(c Config) bool { return c.AbsoluteTimeout == 400*day }},
-		{"SESSION_SLIDING_WINDOW", "false", func(c Config) bool { return c.FixedTimeout }},
-		{"SESSION_SLIDING_WINDOW", "true", func(c Config) bool { return !c.FixedTimeout }},
-		{"SESSION_REGENERATE_ON_LOGIN", "0", func(c Config) bool { return c.KeepTokenOnLogin }},
-		{"SESSION_TRACK_METADATA", "no", func(c Config) bool { return c.NoMetadata }},
-		{"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "OFF", func(c Config) bool { return c.NoSuspiciousCheck }},
-		{"SESSION_IP_PREFIX", "24,48", func(c Config) bool { return c.IPv4Prefix == 24 && c.IPv6Prefix == 48 }},
-		{"SESSION_IP_PREFIX", " 32 , 128 ", func(c Config) bool { return c.IPv4Prefix == 32 && c.IPv6Prefix == 128 }},
-		{"SESSION_SUSPICIOUS_ACTION", "observe", func(c Config) bool { return c.SuspiciousAction == ActionObserve }},
-		{"SESSION_SUSPICIOUS_ACTION", "Login", func(c Config) bool { return c.SuspiciousAction == ActionRequireLogin }},
-		{"SESSION_SUSPICIOUS_ACTION", "revoke", func(c Config) bool { return c.SuspiciousAction == ActionRevoke }},
-		{"SESSION_EMERGENCY", "False", func(c Config) bool { return c.NoEmergency }},
-		{"SESSION_EMERGENCY", "yes", func(c Config) bool { return !c.NoEmergency }},
+		{"SESSION_SLIDING_WINDOW", "false", func(c Config) bool { return c.DisableSliding }},
+		{"SESSION_SLIDING_WINDOW", "true", func(c Config) bool { return !c.DisableSliding }},
+		{"SESSION_REGENERATE_ON_LOGIN", "0", func(c Config) bool { return c.DisableRotateOnLogin }},
+		{"SESSION_TRACK_METADATA", "no", func(c Config) bool { return c.Privacy.DisableMetadata }},
+		{"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "OFF", func(c Config) bool { return c.Suspicion.DisableCheck }},
+		{"SESSION_IP_PREFIX", "24,48", func(c Config) bool { return c.Privacy.IPv4Prefix == 24 && c.Privacy.IPv6Prefix == 48 }},
+		{"SESSION_IP_PREFIX", " 32 , 128 ", func(c Config) bool { return c.Privacy.IPv4Prefix == 32 && c.Privacy.IPv6Prefix == 128 }},
+		{"SESSION_SUSPICIOUS_ACTION", "observe", func(c Config) bool { return c.Suspicion.Action == ActionObserve }},
+		{"SESSION_SUSPICIOUS_ACTION", "Login", func(c Config) bool { return c.Suspicion.Action == ActionRequireLogin }},
+		{"SESSION_SUSPICIOUS_ACTION", "revoke", func(c Config) bool { return c.Suspicion.Action == ActionRevoke }},
+		{"SESSION_EMERGENCY", "False", func(c Config) bool { return c.Outage.DisableEmergency }},
+		{"SESSION_EMERGENCY", "yes", func(c Config) bool { return !c.Outage.DisableEmergency }},
 		{"SESSION_COOKIE_NAME", "sid", func(c Config) bool { return c.withDefaults().Cookie.Name == "sid" }},
 		{"SESSION_COOKIE_SAMESITE", "strict", func(c Config) bool { return c.Cookie.SameSite == http.SameSiteStrictMode }},
 		{"SESSION_COOKIE_SAMESITE", "Lax", func(c Config) bool { return c.Cookie.SameSite == http.SameSiteLaxMode }},
 		{"SESSION_COOKIE_SAMESITE", "NONE", func(c Config) bool { return c.Cookie.SameSite == http.SameSiteNoneMode }},
 		{"SESSION_COOKIE_SAMESITE", "", func(c Config) bool { return c.Cookie.SameSite == 0 }},
-		{"SESSION_COOKIE_MARKER", "false", func(c Config) bool { return c.Cookie.NoMarker }},
-		{"SESSION_COOKIE_MARKER", "", func(c Config) bool { return !c.Cookie.NoMarker }},
+		{"SESSION_COOKIE_MARKER", "false", func(c Config) bool { return c.Cookie.DisableMarker }},
+		{"SESSION_COOKIE_MARKER", "", func(c Config) bool { return !c.Cookie.DisableMarker }},
 		{"SESSION_COOKIE_PARTITIONED", "true", func(c Config) bool { return c.Cookie.Partitioned }},
 		{"COOKIE_DOMAIN", "example.com", func(c Config) bool {
 			return c.withDefaults().Cookie.Name == "__Secure-session" && c.Cookie.Domain == "example.com"
@@ -112,8 +112,8 @@ func TestEnvEachVariable(t *testing.T) {
 			return slices.Equal(c.TrustedProxies, prefixes("10.1.2.3/32", "192.168.0.0/16", "fe80::1/128"))
 		}},
 		{"SESSION_PRUNE_INTERVAL", "60000", func(c Config) bool { return c.PruneInterval == time.Minute }},
-		{"SESSION_PRUNE_INTERVAL", "0", func(c Config) bool { return c.withDefaults().PruneInterval < 0 }},
-		{"SESSION_PRUNE_INTERVAL", "0s", func(c Config) bool { return c.withDefaults().PruneInterval < 0 }},
+		{"SESSION_PRUNE_INTERVAL", "0", func(c Config) bool { return c.DisablePrune }},
+		{"SESSION_PRUNE_INTERVAL", "0s", func(c Config) bool { return c.DisablePrune }},
 		{"APP_ENV", "production", func(c Config) bool { return c.Env == Production }},
 		{"APP_ENV", "Staging", func(c Config) bool { return c.Env == Staging }},
 		{"APP_ENV", "development", func(c Config) bool { return c.Env == Development }},
@@ -130,13 +130,13 @@ func TestEnvEachVariable(t *testing.T) {
 				if faults := faultsOf(t, err); len(faults) != 1 || faults[0].Name != tt.name {
 					t.Errorf("an empty %s: %v", tt.name, err)
 				}
-			} else if err != nil || c.withDefaults().PruneInterval != base.withDefaults().PruneInterval || c.Timeout != base.Timeout || c.Env != Production || c.FixedTimeout || c.NoEmergency {
+			} else if err != nil || c.withDefaults().PruneInterval != base.withDefaults().PruneInterval || c.IdleTimeout != base.IdleTimeout || c.Env != Production || c.DisableSliding || c.Outage.DisableEmergency {
 				t.Errorf("%s=%q does not count as not set: %+v, %v", tt.name, empty, c, err)
 			}
 		}
 	}
-	if c := base.withDefaults(); c.Timeout != 604_800_000*time.Millisecond || c.PruneInterval != 15*time.Minute || c.Env != Production ||
-		c.FixedTimeout || c.KeepTokenOnLogin || c.NoMetadata || c.NoSuspiciousCheck || c.NoEmergency || c.UseRedis {
+	if c := base.withDefaults(); c.IdleTimeout != 604_800_000*time.Millisecond || c.PruneInterval != 15*time.Minute || c.Env != Production ||
+		c.DisableSliding || c.DisableRotateOnLogin || c.Privacy.DisableMetadata || c.Suspicion.DisableCheck || c.Outage.DisableEmergency || c.Cache.UseRedis {
 		t.Errorf("defaults: %+v", c)
 	}
 }
@@ -212,7 +212,7 @@ func TestEnvWarnsOfWhatMayBeMeantOtherwise(t *testing.T) {
 // What an operator asks first when users are logged out.
 func TestStartLineSaysWhatIsInForce(t *testing.T) {
 	var log bytes.Buffer
-	m, err := Open(t.Context(), Config{Env: Development, Timeout: time.Hour, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	m, err := Open(t.Context(), Config{Env: Development, IdleTimeout: time.Hour, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,7 +360,7 @@ func TestConfigFromEnvReadsTheEnvironment(t *testing.T) {
 	t.Setenv("DATABASE_URL", "postgres://db.example/app")
 	t.Setenv("SESSION_SECRET", string(secretA))
 	t.Setenv("SESSION_TIMEOUT", "60000")
-	if c, err := ConfigFromEnv(); err != nil || c.Timeout != time.Minute || !slices.Equal(c.Secrets, []Secret{secretA}) {
+	if c, err := ConfigFromEnv(); err != nil || c.IdleTimeout != time.Minute || !slices.Equal(c.Secrets, []Secret{secretA}) {
 		t.Errorf("%+v, %v", c, err)
 	}
 }

@@ -30,8 +30,8 @@ var (
 	// ErrExists: a session with this id exists. With random tokens it means a broken random source.
 	ErrExists = store.ErrExists
 
-	// ErrTooManySessions: the user has as many sessions as [sessionstore.Config.MaxSessionsPerUser] allows, and
-	// [sessionstore.Config.DenyAtMaxSessions] says that a further login fails.
+	// ErrTooManySessions: the user has as many sessions as [sessionstore.Config.Limits.MaxSessionsPerUser] allows, and
+	// [sessionstore.Config.Limits.DenyAtMaxSessions] says that a further login fails.
 	ErrTooManySessions = store.ErrTooManySessions
 
 	// ErrRevoked: the sessions of the user were revoked while the login was
@@ -44,8 +44,8 @@ var (
 	// *gin.Context, may hide it.
 	ErrNoMiddleware = errors.New("no session in this context: wrap the handler with Manager.Handler, and pass r.Context() (in gin c.Request.Context())")
 
-	// ErrEnded: the session was used after its request had ended, by a goroutine that outlived it.
-	ErrEnded = errors.New("session used after its request ended")
+	// ErrRequestEnded: the session was used after its request had ended, by a goroutine that outlived it.
+	ErrRequestEnded = errors.New("session used after its request ended")
 
 	// ErrHeadersSent: the change needs a cookie, and the response has begun.
 	// For a value it is within a *[ValueError] that names the key.

@@ -12,7 +12,7 @@ import (
 func TestErrorsAreToldApart(t *testing.T) {
 	all := []error{
 		sessionstore.ErrUnavailable, sessionstore.ErrNotFound, sessionstore.ErrExists,
-		sessionstore.ErrNoMiddleware, sessionstore.ErrEnded, sessionstore.ErrHeadersSent,
+		sessionstore.ErrNoMiddleware, sessionstore.ErrRequestEnded, sessionstore.ErrHeadersSent,
 	}
 	for i, a := range all {
 		for j, b := range all {
@@ -45,7 +45,7 @@ func TestErrorsNameWhatIsWrong(t *testing.T) {
 }
 
 func TestErrorsOfAConfigurationAreOneError(t *testing.T) {
-	_, err := sessionstore.NewWithStore(nil, sessionstore.Config{Timeout: 1, MaxDataSize: -1})
+	_, err := sessionstore.NewWithStore(nil, sessionstore.Config{IdleTimeout: 1, Limits: sessionstore.LimitConfig{MaxDataSize: -1}})
 	lines := strings.Split(err.Error(), "\n\t")
 	if len(lines) != 3 || !strings.HasPrefix(lines[0], "sessionstore: configuration: Secrets: ") {
 		t.Errorf("%q", lines)

@@ -6,9 +6,9 @@ import (
 )
 
 var eventLevels = [eventKinds]slog.Level{
-	EventCreated: slog.LevelDebug, EventLogin: slog.LevelInfo, EventRenewed: slog.LevelDebug, EventLogout: slog.LevelInfo,
+	EventCreated: slog.LevelDebug, EventLogin: slog.LevelInfo, EventRotated: slog.LevelDebug, EventLogout: slog.LevelInfo,
 	EventRevoked: slog.LevelInfo, EventForeignHandle: slog.LevelWarn, EventLimitFailed: slog.LevelWarn, EventLoginRefused: slog.LevelWarn,
-	EventExpired: slog.LevelDebug, EventUnknown: slog.LevelDebug, EventForged: slog.LevelInfo, EventAmbiguous: slog.LevelWarn,
+	EventExpired: slog.LevelDebug, EventSessionNotFound: slog.LevelDebug, EventForged: slog.LevelInfo, EventCookieConflict: slog.LevelWarn,
 	EventLoadFailed: slog.LevelWarn, EventSuspicious: slog.LevelWarn, EventChangeLost: slog.LevelInfo, EventChangeLate: slog.LevelError,
 	EventDiscarded: slog.LevelInfo, EventSaveFailed: slog.LevelError, EventTouchFailed: slog.LevelWarn, EventUncached: slog.LevelWarn,
 	EventWatchFailed: slog.LevelWarn,

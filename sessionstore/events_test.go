@@ -39,7 +39,7 @@ func TestAnObserverThatHangsDelaysNoRequest(t *testing.T) {
 		began := time.Now()
 		_, cookie := site.visit("", site.login("ada"))
 		_, cookie = site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-			site.check(s.Regenerate(r.Context()))
+			site.check(s.Rotate(r.Context()))
 		})
 		_, err := site.m.RevokeUser(t.Context(), "ada")
 		site.check(err)
@@ -50,7 +50,7 @@ func TestAnObserverThatHangsDelaysNoRequest(t *testing.T) {
 		expect(t, "told so far", len(site.events), 0)
 		time.Sleep(time.Hour)
 		letGo()
-		expect(t, "told, in order", site.seen(), "session login, session renewed, sessions revoked, session unknown")
+		expect(t, "told, in order", site.seen(), "session login, session rotated, sessions revoked, session not found")
 	})
 }
 
@@ -211,10 +211,10 @@ func TestEventsOfARandomHistory(t *testing.T) {
 				want = append(want, "session login")
 			case 1:
 				act(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-					site.check(s.Regenerate(r.Context()))
+					site.check(s.Rotate(r.Context()))
 				})
 				if users[i] != "" {
-					want = append(want, "session renewed")
+					want = append(want, "session rotated")
 				}
 			case 2:
 				act(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {

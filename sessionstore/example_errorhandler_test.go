@@ -17,8 +17,8 @@ func ExampleErrorHandler() {
 	const timeout = time.Hour
 	full := sessionstore.NewMemory(store.Expiry{Idle: timeout, Absolute: timeout}, 1)
 	sessions, err := sessionstore.NewWithStore(full, sessionstore.Config{
-		Env:     sessionstore.Development,
-		Timeout: timeout, AbsoluteTimeout: timeout,
+		Env:         sessionstore.Development,
+		IdleTimeout: timeout, AbsoluteTimeout: timeout,
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			if errors.Is(err, sessionstore.ErrUnavailable) {
 				w.Header().Set("Retry-After", "5")

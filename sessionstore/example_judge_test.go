@@ -11,8 +11,7 @@ import (
 // within minutes loses the session; anything else is left at what the Config says.
 func ExampleJudge() {
 	cfg := sessionstore.Config{
-		SuspiciousAction: sessionstore.ActionObserve,
-		Judge: func(_ context.Context, s sessionstore.Suspicion) sessionstore.SuspiciousAction {
+		Suspicion: sessionstore.SuspicionConfig{Action: sessionstore.ActionObserve, Judge: func(_ context.Context, s sessionstore.Suspicion) sessionstore.SuspiciousAction {
 			switch {
 			case s.UserAgent:
 				return sessionstore.ActionRequireLogin
@@ -20,7 +19,7 @@ func ExampleJudge() {
 				return sessionstore.ActionRevoke
 			}
 			return s.Action
-		},
+		}},
 	}
 	_ = cfg // for Open or New
 }

@@ -26,20 +26,20 @@ func changePassword(ctx context.Context, pool *pgxpool.Pool, sessions *sessionst
 	if _, err := tx.Exec(ctx, "UPDATE users SET password_hash = $1 WHERE id = $2", hash, s.UserID()); err != nil {
 		return err
 	}
-	revocations := sessions.In(tx)
+	revocations := sessions.WithTx(tx)
 	if _, err := revocations.RevokeOthers(ctx, s); err != nil {
 		return err
 	}
 	if err := tx.Commit(ctx); err != nil {
 		return err
 	}
-	if r := revocations.Committed(ctx); !r.Committed { // ends logins that were under way
+	if r := revocations.AfterCommit(ctx); !r.Committed { // ends logins that were under way
 		return errors.New("the password is changed, other sessions may live: revoke again")
 	}
 	return nil
 }
 
 // A password change and the end of the sessions that know the old one, in one transaction of the application.
-func ExampleManager_In() {
+func ExampleManager_WithTx() {
 	_ = changePassword // needs a Postgres with a table of users
 }

@@ -52,7 +52,7 @@ func withoutSession(ctx context.Context) context.Context {
 // the only one that may have to wait: ctx bounds it. A visitor whose cookie names no live session, or who has none,
 // gets an empty session and no error.
 //
-// The errors are [ErrUnavailable], to be answered with 503, [ErrNoMiddleware] and [ErrEnded], or that of ctx. Any other says what
+// The errors are [ErrUnavailable], to be answered with 503, [ErrNoMiddleware] and [ErrRequestEnded], or that of ctx. Any other says what
 // is wrong with the database's schema or the role's rights. [ServeError] answers each of them.
 func FromContext(ctx context.Context) (*Session, error) {
 	v, ok := ctx.Value(contextKey{}).(*visit)
@@ -61,7 +61,7 @@ func FromContext(ctx context.Context) (*Session, error) {
 	}
 	x := v.exchange.Load()
 	if x == nil {
-		return nil, fmt.Errorf("sessionstore: load: %w", ErrEnded)
+		return nil, fmt.Errorf("sessionstore: load: %w", ErrRequestEnded)
 	}
 	if err := x.load(ctx); err != nil {
 		return nil, fmt.Errorf("sessionstore: load: %w", err)
@@ -74,14 +74,14 @@ func (x *exchange) load(ctx context.Context) error {
 	defer x.loading.Unlock()
 	switch {
 	case x.ended:
-		return ErrEnded
+		return ErrRequestEnded
 	case x.loaded:
 		return nil
 	}
 	ctx = withoutSession(ctx)
 	m, s := x.m, &x.session
 	x.asked = true
-	if !m.cfg.NoMetadata {
+	if !m.cfg.Privacy.DisableMetadata {
 		s.client = m.clientOf(x.request)
 	}
 	if err := x.identify(ctx); err != nil {

@@ -36,20 +36,20 @@ func TestSeveralCookiesOfOurName(t *testing.T) {
 		{"a forged one after ours", []string{ada, forged}, "ada", "", "Load"},
 		{"forged ones all around ours", []string{forged, "x", ada, strings.Repeat("x", 5000), forged}, "ada", "", "Load"},
 		{"ours twice and a forged one between", []string{ada, forged, ada}, "ada", "", "Load"},
-		{"two of ours", []string{ada, bob}, "", "session cookie ambiguous", "Alive"},
-		{"two of ours the other way around", []string{bob, ada}, "", "session cookie ambiguous", "Alive"},
-		{"two of ours and a forged one between", []string{ada, forged, bob}, "", "session cookie ambiguous", "Alive"},
-		{"two of ours and a forged one before", []string{forged, ada, bob}, "", "session cookie ambiguous", "Alive"},
+		{"two of ours", []string{ada, bob}, "", "session cookie conflict", "Alive"},
+		{"two of ours the other way around", []string{bob, ada}, "", "session cookie conflict", "Alive"},
+		{"two of ours and a forged one between", []string{ada, forged, bob}, "", "session cookie conflict", "Alive"},
+		{"two of ours and a forged one before", []string{forged, ada, bob}, "", "session cookie conflict", "Alive"},
 		{"two of ours, one of them of an ended session", []string{gone, ada}, "ada", "", "Alive Load"},
 		{"two of ours, the second of an ended session", []string{ada, gone}, "ada", "", "Alive Load"},
-		{"two of ended sessions", []string{gone, dead}, "", "session unknown", "Alive Load"},
-		{"two alive and one of an ended session", []string{gone, ada, bob}, "", "session cookie ambiguous", "Alive"},
+		{"two of ended sessions", []string{gone, dead}, "", "session not found", "Alive Load"},
+		{"two alive and one of an ended session", []string{gone, ada, bob}, "", "session cookie conflict", "Alive"},
 		{"an altered one", []string{string(altered)}, "", "session cookie forged", ""},
 		{"forged ones only", []string{forged, "x"}, "", "session cookie forged", ""},
-		{"one of an ended session", []string{gone}, "", "session unknown", "Load"},
+		{"one of an ended session", []string{gone}, "", "session not found", "Load"},
 		{"eight of the same", slices.Repeat([]string{ada}, 8), "ada", "", "Load"},
-		{"more than eight, ours first", append([]string{ada}, slices.Repeat([]string{forged}, 8)...), "", "session cookie ambiguous", ""},
-		{"more than eight, ours last", append(slices.Repeat([]string{forged}, 8), ada), "", "session cookie ambiguous", ""},
+		{"more than eight, ours first", append([]string{ada}, slices.Repeat([]string{forged}, 8)...), "", "session cookie conflict", ""},
+		{"more than eight, ours last", append(slices.Repeat([]string{forged}, 8), ada), "", "session cookie conflict", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			site.seen()
@@ -84,7 +84,7 @@ func TestExpiredSessionIsNobodysAndItsCookieStays(t *testing.T) {
 		site.check(err)
 		expect(t, "the prune", site.seen(), "sessions pruned")
 		site.visit(cookie, nothing)
-		expect(t, "events when it is pruned", site.seen(), "session unknown")
+		expect(t, "events when it is pruned", site.seen(), "session not found")
 
 		// What is set then goes into a new session, under a token of its own.
 		_, after := site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
@@ -334,7 +334,7 @@ func TestSessionEndedElsewhereStaysDead(t *testing.T) {
 	for name, change := range map[string]page{
 		"setting":      func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("cart", 1) },
 		"deleting":     func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Delete("here") },
-		"regenerating": func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Regenerate(r.Context()) },
+		"regenerating": func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Rotate(r.Context()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			site := newSite(t)

@@ -94,7 +94,7 @@ func TestWhoStoresNothingGetsNothing(t *testing.T) {
 			expect(t, "Logout", s.Logout(r.Context()), nil)
 		}},
 		{"regenerating", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-			expect(t, "Regenerate", s.Regenerate(r.Context()), nil)
+			expect(t, "Regenerate", s.Rotate(r.Context()), nil)
 		}},
 		{"asking to be remembered", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 			expect(t, "RememberMe", s.RememberMe(true), nil)
@@ -152,15 +152,15 @@ func TestSessionOfAnEndedRequestIsOfNoUse(t *testing.T) {
 			"Save":       func() error { return s.Save(ctx) },
 			"Login":      func() error { return s.Login(ctx, "eve") },
 			"Logout":     func() error { return s.Logout(ctx) },
-			"Regenerate": func() error { return s.Regenerate(ctx) },
+			"Regenerate": func() error { return s.Rotate(ctx) },
 			"RememberMe": func() error { return s.RememberMe(true) },
 			"FromContext": func() error {
 				_, err := sessionstore.FromContext(ctx)
 				return err
 			},
 		} {
-			if err := f(); !errors.Is(err, sessionstore.ErrEnded) {
-				t.Errorf("%s after the request: %v, want ErrEnded", what, err)
+			if err := f(); !errors.Is(err, sessionstore.ErrRequestEnded) {
+				t.Errorf("%s after the request: %v, want ErrRequestEnded", what, err)
 			}
 		}
 		if s.Has("cart") {
@@ -179,8 +179,8 @@ func TestFromContextFirstCalledAfterTheRequest(t *testing.T) {
 	visit(site.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		ctx = context.WithoutCancel(r.Context())
 	})), cookie)
-	if _, err := sessionstore.FromContext(ctx); !errors.Is(err, sessionstore.ErrEnded) {
-		t.Errorf("FromContext: %v, want ErrEnded", err)
+	if _, err := sessionstore.FromContext(ctx); !errors.Is(err, sessionstore.ErrRequestEnded) {
+		t.Errorf("FromContext: %v, want ErrRequestEnded", err)
 	}
 	expect(t, "calls of the store", site.store.asked(), "")
 }

@@ -27,7 +27,7 @@ func (x *exchange) identify(ctx context.Context) error {
 		m.observe(ctx, Event{Kind: EventForged})
 	case cookie.PresentedTooMany:
 		x.strays, x.ambiguous = true, true
-		m.observe(ctx, Event{Kind: EventAmbiguous})
+		m.observe(ctx, Event{Kind: EventCookieConflict})
 	case cookie.PresentedTickets:
 		x.strays = len(tickets) > 1
 		return x.choose(ctx, tickets)
@@ -80,7 +80,7 @@ func (x *exchange) choose(ctx context.Context, tickets []cookie.Ticket) error {
 				x.session.presented = append(x.session.presented, doomed{Record: store.Record{ID: id}})
 			}
 			x.ambiguous = true
-			m.observe(ctx, Event{Kind: EventAmbiguous})
+			m.observe(ctx, Event{Kind: EventCookieConflict})
 			return nil
 		case len(alive) == 1:
 			for i := range tickets {
@@ -113,7 +113,7 @@ func (x *exchange) take(ctx context.Context, t cookie.Ticket) error {
 		// The cookie stays. Were it cleared, this response could overtake that
 		// of a login in another tab, whose cookie has the same name, and log
 		// the user out.
-		e := Event{Kind: EventUnknown, Handle: t.Token.ID().Handle()}
+		e := Event{Kind: EventSessionNotFound, Handle: t.Token.ID().Handle()}
 		if errors.Is(err, ErrExpired) {
 			e.Kind = EventExpired
 		} else if age := time.Since(time.Unix(int64(t.Made), 0)); t.Made > 0 && age.Abs() < emergencyAge {

@@ -128,7 +128,7 @@ func logIn(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 }
 
 func renew(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-	_ = s.Regenerate(r.Context())
+	_ = s.Rotate(r.Context())
 }
 
 func logOut(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {

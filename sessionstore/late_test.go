@@ -179,7 +179,7 @@ func TestLateChangeByAGoroutineIsKeptOrRefused(t *testing.T) {
 			release()
 		}()
 	})
-	expect(t, "Set during the last save", errors.Is(late, sessionstore.ErrEnded), true)
+	expect(t, "Set during the last save", errors.Is(late, sessionstore.ErrRequestEnded), true)
 	site.store.up()
 	expect(t, "the session", site.look(cookie, "kept", "refused"), "user= kept")
 

@@ -29,16 +29,16 @@ var (
 // the response has begun, and after a Hijack; call the CancelFunc when the connection ends.
 //
 // A new token ends it too, unless it was this request that got it: who only has the old token may be whom [Session.Login] or
-// [Session.Regenerate] was to shut out. Browsers reconnect by themselves, with their new cookie.
+// [Session.Rotate] was to shut out. Browsers reconnect by themselves, with their new cookie.
 //
 // An open connection does not count as a use: a session that is used for nothing else ends with its idle timeout.
 //
 // An outage of the store ends nothing at once. A connection whose session nobody could vouch for during 30 s, or for as
-// long as the cache may serve when that is longer ([Config.CacheFreshness] and [Config.EmergencyGrace]), is cancelled with
+// long as the cache may serve when that is longer ([Config.Cache.Freshness] and [Config.Outage.Grace]), is cancelled with
 // [ErrUnavailable]. So is every one by [Manager.EndWatches].
 //
 // A session that is not in the store has ended: begin the response, or call [Session.Save], before watching a new one. After the
-// request the cause is [ErrEnded]. All connections of a Manager share one query a second, and none is made when none is open.
+// request the cause is [ErrRequestEnded]. All connections of a Manager share one query a second, and none is made when none is open.
 func (s *Session) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s.mu.Lock()
@@ -47,7 +47,7 @@ func (s *Session) Watch(ctx context.Context) (context.Context, context.CancelFun
 	w := &watch{session: s, cancel: cancel, known: time.Now()}
 	switch {
 	case ended:
-		cancel(ErrEnded)
+		cancel(ErrRequestEnded)
 	case !stored:
 		cancel(errWatchEnded)
 	case !s.m.watches.add(w):
@@ -91,8 +91,8 @@ type watches struct {
 
 func (q *watches) init(m *Manager) {
 	q.store, q.timeout, q.patience = m.store, m.cfg.StoreTimeout, watchPatience
-	if m.cfg.UseRedis {
-		q.patience = max(q.patience, max(0, m.cfg.CacheFreshness)+m.cfg.EmergencyGrace)
+	if m.cfg.Cache.UseRedis {
+		q.patience = max(q.patience, m.cfg.coherence().Freshness+m.cfg.Outage.Grace)
 	}
 	q.failed = func(err error) {
 		m.observe(context.Background(), Event{Kind: EventWatchFailed, Err: err})

@@ -9,8 +9,8 @@ import (
 )
 
 func withRedis(cfg *sessionstore.Config) {
-	cfg.UseRedis, cfg.RedisURL = true, "redis://redis.example"
-	cfg.EncryptionKeys = []sessionstore.Secret{"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}
+	cfg.Cache.UseRedis, cfg.Cache.RedisURL = true, "redis://redis.example"
+	cfg.Cache.EncryptionKeys = []sessionstore.Secret{"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}
 }
 
 func TestWatchBearsAnOutage(t *testing.T) {
@@ -21,9 +21,9 @@ func TestWatchBearsAnOutage(t *testing.T) {
 		"without a cache": {func(*sessionstore.Config) {}, 30 * time.Second},
 		"as the cache would": {func(cfg *sessionstore.Config) {
 			withRedis(cfg)
-			cfg.CacheFreshness, cfg.EmergencyGrace = time.Minute, time.Minute
+			cfg.Cache.Freshness, cfg.Outage.Grace = time.Minute, time.Minute
 		}, 2 * time.Minute},
-		"no sooner with a strict cache": {func(cfg *sessionstore.Config) { withRedis(cfg); cfg.CacheFreshness = -1 }, 30 * time.Second},
+		"no sooner with a strict cache": {func(cfg *sessionstore.Config) { withRedis(cfg); cfg.Cache.DisableServing = true }, 30 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

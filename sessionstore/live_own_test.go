@@ -33,7 +33,7 @@ func TestWatchFollowsItsOwnRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		regenerate := func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-			site.check(s.Regenerate(r.Context()))
+			site.check(s.Rotate(r.Context()))
 		}
 		st := site.open(t, site.user("ada"), regenerate)
 		pass(5 * time.Second)
@@ -55,7 +55,7 @@ func TestWatchWaitsForItsOwnRequest(t *testing.T) {
 		go func() {
 			st = site.open(t, site.user("ada"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 				moving.late.Store(true)
-				site.check(s.Regenerate(r.Context()))
+				site.check(s.Rotate(r.Context()))
 			})
 		}()
 		pass(3 * time.Second) // checks run, and find the old id dead
@@ -86,7 +86,7 @@ func TestWatchOfNothing(t *testing.T) {
 		})
 		watch, cancel := kept.Watch(t.Context())
 		defer cancel()
-		expect(t, "after the request", errors.Is(context.Cause(watch), sessionstore.ErrEnded), true)
+		expect(t, "after the request", errors.Is(context.Cause(watch), sessionstore.ErrRequestEnded), true)
 		pass(time.Hour)
 		expect(t, "queries", site.asksAlive(), 0)
 
@@ -110,7 +110,7 @@ func TestWatchThatIsAskedAboutWhileItMoves(t *testing.T) {
 			defer cancel()
 			arrived, release := site.store.hold("Alive")
 			<-arrived
-			site.check(s.Regenerate(r.Context()))
+			site.check(s.Rotate(r.Context()))
 			site.check(s.Save(r.Context()))
 			release()
 			pass(3 * time.Second)

@@ -96,7 +96,7 @@ func TestWatchEndsWithTheSession(t *testing.T) {
 		"everybody is revoked": func(s *site, _ string) { _, err := s.m.RevokeAll(s.t.Context()); s.check(err) },
 		"a new token elsewhere": func(s *site, cookie string) {
 			s.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
-				s.check(sess.Regenerate(r.Context()))
+				s.check(sess.Rotate(r.Context()))
 			})
 		},
 	} {
@@ -144,7 +144,7 @@ func TestEndWatches(t *testing.T) {
 func TestWatchEndsWithTheTimeouts(t *testing.T) {
 	const idle, absolute = 2 * time.Minute, 10 * time.Minute
 	expiry := store.Expiry{Idle: idle, Absolute: absolute}
-	short := func(cfg *sessionstore.Config) { cfg.Timeout, cfg.AbsoluteTimeout = idle, absolute }
+	short := func(cfg *sessionstore.Config) { cfg.IdleTimeout, cfg.AbsoluteTimeout = idle, absolute }
 	for name, end := range map[string]func(*site, string, *stream){
 		"idle": func(_ *site, _ string, st *stream) {
 			pass(idle - 2*time.Second)

@@ -27,13 +27,13 @@ const DropValues LoginOption = iota + 1
 // unless they belonged to another user: then they are dropped, but for what
 // this request has set. [DropValues] drops them in any case.
 //
-// With [Config.KeepTokenOnLogin] token and timeouts stay.
+// With [Config.DisableRotateOnLogin] token and timeouts stay.
 //
 // Call it at every change of privilege: login, re-authentication, a second factor, a change of role. It takes
 // effect with the response, or with [Session.Save]. userID is at most 256 bytes of valid UTF-8 without NUL; ctx
 // bounds what a login must ask of the store beforehand.
 //
-// The error is [ErrHeadersSent] after the response has begun, [ErrEnded] after the request, or a *[ValueError].
+// The error is [ErrHeadersSent] after the response has begun, [ErrRequestEnded] after the request, or a *[ValueError].
 func (s *Session) Login(_ context.Context, userID string, options ...LoginOption) error {
 	if err := userError(userID); err != nil {
 		return err
@@ -46,7 +46,7 @@ func (s *Session) Login(_ context.Context, userID string, options ...LoginOption
 	s.unhide(userID)
 	s.fresh = slices.Contains(options, DropValues)
 	s.drop = s.fresh || s.rec.UserID != "" && s.rec.UserID != userID
-	if !s.m.cfg.KeepTokenOnLogin || s.drop {
+	if !s.m.cfg.DisableRotateOnLogin || s.drop {
 		s.renew = true
 	}
 	s.userID = userID
@@ -95,7 +95,7 @@ func (s *Session) doom(rec store.Record, by actor) {
 }
 
 // Regenerate gives the session a new token and changes nothing else. A new session gets a new token anyway.
-func (s *Session) Regenerate(context.Context) error {
+func (s *Session) Rotate(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.cookable(); err != nil {
@@ -148,7 +148,7 @@ func (s *Session) discard() {
 func (s *Session) cookable() error {
 	switch {
 	case s.ended:
-		return ErrEnded
+		return ErrRequestEnded
 	case s.headersSent:
 		return ErrHeadersSent
 	}

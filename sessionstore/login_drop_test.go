@@ -13,7 +13,7 @@ import (
 func TestALoginDropsWhatAPlantedSessionHolds(t *testing.T) {
 	for name, keep := range map[string]bool{"a new token": false, "the token stays": true} {
 		t.Run(name, func(t *testing.T) {
-			site := newSite(t, func(c *sessionstore.Config) { c.KeepTokenOnLogin = keep })
+			site := newSite(t, func(c *sessionstore.Config) { c.DisableRotateOnLogin = keep })
 			planted := site.newcomer("cart", "next")
 			_, cookie := site.visit(planted, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 				site.check(s.Set("form", true))

@@ -21,7 +21,7 @@ func (s *site) login(userID string) page {
 }
 
 func TestLogin(t *testing.T) {
-	keep := func(cfg *sessionstore.Config) { cfg.KeepTokenOnLogin = true }
+	keep := func(cfg *sessionstore.Config) { cfg.DisableRotateOnLogin = true }
 	for _, tt := range []struct {
 		name   string
 		config func(*sessionstore.Config)
@@ -72,7 +72,7 @@ func TestLogin(t *testing.T) {
 func TestLoginFromASessionThatEndedMeanwhile(t *testing.T) {
 	for name, keep := range map[string]bool{"with a new token": false, "keeping the token": true} {
 		t.Run(name, func(t *testing.T) {
-			site := newSite(t, func(cfg *sessionstore.Config) { cfg.KeepTokenOnLogin = keep })
+			site := newSite(t, func(cfg *sessionstore.Config) { cfg.DisableRotateOnLogin = keep })
 			before := site.newcomer("cart")
 			resp, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 				rec, _ := s.Record()
@@ -101,7 +101,7 @@ func TestLoginOfTwoUsersInOneRequest(t *testing.T) {
 
 // The other tab has logged somebody in meanwhile, and the session kept its token: what that user has in it is not handed on.
 func TestLoginBesideOneOfAnotherUserThatKeepsTheToken(t *testing.T) {
-	site := newSite(t, func(cfg *sessionstore.Config) { cfg.KeepTokenOnLogin = true })
+	site := newSite(t, func(cfg *sessionstore.Config) { cfg.DisableRotateOnLogin = true })
 	cookie := site.newcomer()
 	site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
@@ -209,7 +209,7 @@ func TestLogoutWhileASaveIsInTheStore(t *testing.T) {
 		change page
 	}{
 		{"Save", func(s *site) string { return s.user("ada") }, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("cart", 1) }},
-		{"Rotate", func(s *site) string { return s.user("ada") }, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Regenerate(r.Context()) }},
+		{"Rotate", func(s *site) string { return s.user("ada") }, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Rotate(r.Context()) }},
 		{"Create", func(*site) string { return "" }, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Login(r.Context(), "ada") }},
 	} {
 		t.Run(tt.method, func(t *testing.T) {
@@ -260,10 +260,10 @@ func TestRegenerate(t *testing.T) {
 	site := newSite(t)
 	before := site.user("ada", "cart")
 	_, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-		site.check(s.Regenerate(r.Context()))
+		site.check(s.Rotate(r.Context()))
 	})
 	expect(t, "calls of the store", site.store.asked(), "Load Rotate")
-	expect(t, "events", site.seen(), "session renewed")
+	expect(t, "events", site.seen(), "session rotated")
 	expect(t, "the session", site.look(after, "cart"), "user=ada cart")
 	expect(t, "the old token", site.look(before), "nobody")
 }
@@ -277,7 +277,7 @@ func TestRegenerateWhileASaveIsInTheStore(t *testing.T) {
 		var save sync.WaitGroup
 		save.Go(func() { site.check(s.Save(r.Context())) })
 		<-arrived
-		site.check(s.Regenerate(r.Context()))
+		site.check(s.Rotate(r.Context()))
 		release()
 		save.Wait()
 	})
@@ -302,7 +302,7 @@ func TestRememberMe(t *testing.T) {
 			return func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { site.check(s.RememberMe(on)) }
 		}
 		regenerate := func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-			site.check(s.Regenerate(r.Context()))
+			site.check(s.Rotate(r.Context()))
 		}
 
 		age, cookie := maxAge("", site.login("ada"))

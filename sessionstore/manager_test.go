@@ -186,8 +186,7 @@ func TestNothingPrintsWhatIsSecret(t *testing.T) {
 	}
 
 	cfg := sessionstore.Config{
-		Secrets: []sessionstore.Secret{secretOne, canaryValue}, DatabaseURL: canaryValue, RedisURL: canaryValue,
-		EncryptionKeys: []sessionstore.Secret{canaryValue},
+		Secrets: []sessionstore.Secret{secretOne, canaryValue}, DatabaseURL: canaryValue, Cache: sessionstore.CacheConfig{RedisURL: canaryValue, EncryptionKeys: []sessionstore.Secret{canaryValue}},
 	}
 	c.print(t, "Config", cfg)
 	c.print(t, "*Config", &cfg)
@@ -224,7 +223,7 @@ func TestLogHoldsNothingSecret(t *testing.T) {
 			cookie := step("", set)
 			cookie = step(cookie, site.login("ada"))
 			cookie = step(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-				site.check(s.Regenerate(r.Context()))
+				site.check(s.Rotate(r.Context()))
 				w.WriteHeader(http.StatusOK)
 				site.check(s.Set("late", canaryValue))
 				site.store.down("Save")
@@ -246,9 +245,9 @@ func TestLogHoldsNothingSecret(t *testing.T) {
 			site.told()
 			out := log.String()
 			for _, kind := range []sessionstore.EventKind{
-				sessionstore.EventCreated, sessionstore.EventLogin, sessionstore.EventRenewed, sessionstore.EventChangeLate,
-				sessionstore.EventSaveFailed, sessionstore.EventChangeLost, sessionstore.EventAmbiguous,
-				sessionstore.EventForged, sessionstore.EventLogout, sessionstore.EventUnknown, sessionstore.EventUncached,
+				sessionstore.EventCreated, sessionstore.EventLogin, sessionstore.EventRotated, sessionstore.EventChangeLate,
+				sessionstore.EventSaveFailed, sessionstore.EventChangeLost, sessionstore.EventCookieConflict,
+				sessionstore.EventForged, sessionstore.EventLogout, sessionstore.EventSessionNotFound, sessionstore.EventUncached,
 			} {
 				if !strings.Contains(out, kind.String()) {
 					t.Errorf("the log has no %q", kind)

@@ -140,8 +140,8 @@ func TestSessionIsClosedAfterAFailedCommit(t *testing.T) {
 		site.check(s.Login(r.Context(), "ada"))
 		w.WriteHeader(http.StatusOK)
 		site.store.up()
-		if err := s.Save(r.Context()); !errors.Is(err, sessionstore.ErrEnded) {
-			t.Errorf("Save: %v, want ErrEnded", err)
+		if err := s.Save(r.Context()); !errors.Is(err, sessionstore.ErrRequestEnded) {
+			t.Errorf("Save: %v, want ErrRequestEnded", err)
 		}
 	})
 	expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
@@ -188,7 +188,7 @@ func TestHandlerThatPanics(t *testing.T) {
 		expect(t, "calls of the store", site.store.asked(), "Load")
 		expect(t, "events", site.seen(), "")
 		expect(t, "the session", site.look(cookie, "cart", "half"), "user= cart")
-		expect(t, "Set after it", errors.Is(s.Set("late", 1), sessionstore.ErrEnded), true)
+		expect(t, "Set after it", errors.Is(s.Set("late", 1), sessionstore.ErrRequestEnded), true)
 	})
 }
 
@@ -239,7 +239,7 @@ func TestPageThatOutlivesATimeoutHandlerInside(t *testing.T) {
 		expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
 		expect(t, "body", bodyOf(t, resp), "too slow")
 		<-ended
-		expect(t, "Set", errors.Is(err, sessionstore.ErrEnded), true)
+		expect(t, "Set", errors.Is(err, sessionstore.ErrRequestEnded), true)
 		expect(t, "the session", site.look(cookie, "saved", "before", "after"), "user= saved")
 		site.check(site.m.Close())
 	})

@@ -15,8 +15,8 @@ const (
 	EventCreated EventKind = iota
 	// EventLogin: a user logged in.
 	EventLogin
-	// EventRenewed: a session got a new token.
-	EventRenewed
+	// EventRotated: a session got a new token.
+	EventRotated
 	// EventLogout: a session was ended by its request.
 	EventLogout
 	// EventRevoked: sessions of a user were ended by somebody else than their own requests; Reason says why, Actor by whom, Count how
@@ -25,15 +25,15 @@ const (
 	// EventForeignHandle: a user asked for the end of a session that is not theirs, or has ended. UserID is who asked.
 	EventForeignHandle
 	// EventExpired: the session of a cookie has expired. An anonymous request, and each further one with the cookie is another event,
-	// until the row is pruned: then it is an EventUnknown.
+	// until the row is pruned: then it is an EventSessionNotFound.
 	EventExpired
-	// EventUnknown: a cookie that we signed names no session: it was revoked, has got another token, or has expired and was pruned. An
+	// EventSessionNotFound: a cookie that we signed names no session: it was revoked, has got another token, or has expired and was pruned. An
 	// anonymous request.
-	EventUnknown
+	EventSessionNotFound
 	// EventForged: a cookie of our name that we did not sign. An anonymous request, answered without a query.
 	EventForged
-	// EventAmbiguous: two cookies of our name, both signed by us, or more than eight of any kind. None is trusted.
-	EventAmbiguous
+	// EventCookieConflict: two cookies of our name, both signed by us, or more than eight of any kind. None is trusted.
+	EventCookieConflict
 	// EventLoadFailed: the store could not say what a session holds.
 	EventLoadFailed
 	// EventSuspicious: the session is used from another network or program than
@@ -85,8 +85,8 @@ const (
 )
 
 var eventNames = [eventKinds]string{
-	"session created", "session login", "session renewed", "session logout", "sessions revoked", "session handle foreign", "session expired", "session unknown",
-	"session cookie forged", "session cookie ambiguous", "session not loaded", "session suspicious",
+	"session created", "session login", "session rotated", "session logout", "sessions revoked", "session handle foreign", "session expired", "session not found",
+	"session cookie forged", "session cookie conflict", "session not loaded", "session suspicious",
 	"session change lost", "session changed too late", "session changes discarded", "session not saved", "session login refused", "session limit not kept", "session touch failed",
 	"session watch failed",
 	"session response uncached", "sessions pruned", "session prune failed",

@@ -40,7 +40,7 @@ func TestEventsOfALife(t *testing.T) {
 	}{
 		{"setting", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("a", 1) }, sessionstore.EventCreated, ""},
 		{"logging in", site.login("ada"), sessionstore.EventLogin, "ada"},
-		{"regenerating", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Regenerate(r.Context()) }, sessionstore.EventRenewed, "ada"},
+		{"regenerating", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Rotate(r.Context()) }, sessionstore.EventRotated, "ada"},
 		{"logging out", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			handle = s.Handle()
 			_ = s.Logout(r.Context())

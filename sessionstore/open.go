@@ -18,7 +18,7 @@ const needDatabase = "is not set: outside development sessions need Postgres, su
 // SameSite are in force. In Development, without a DatabaseURL, sessions live
 // in memory.
 //
-// When Postgres can't be reached, sessions live in memory until it is back, unless [Config.NoEmergency] is set: then the
+// When Postgres can't be reached, sessions live in memory until it is back, unless [Config.Outage.DisableEmergency] is set: then the
 // error is [ErrUnavailable] with the host's name. A Redis that does not answer is a warning in the log. The other
 // errors are every fault of the Config at once ([ConfigError]), and what is missing from the schema, with the command
 // that creates it.

@@ -111,7 +111,7 @@ func WithProgress(ctx context.Context, report func(ended int)) context.Context {
 // the password. Where this session's cookie may be in other hands, call
 // [Session.Login] and [Session.Save] before it: who has the old token could get
 // a new one from it after the revoke. A pending [Session.Login] counts. Without
-// a user it ends none. It fails as [Manager.Revoke] does, and with [ErrEnded]
+// a user it ends none. It fails as [Manager.Revoke] does, and with [ErrRequestEnded]
 // after the request.
 func (s *Session) RevokeOthers(ctx context.Context) (Revocation, error) {
 	sel, err := s.others()
@@ -134,7 +134,7 @@ func (s *Session) others() (store.Selection, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		return store.Selection{}, ErrEnded
+		return store.Selection{}, ErrRequestEnded
 	}
 	return store.Selection{UserID: userID, Except: s.rec.ID}, nil
 }
@@ -177,11 +177,11 @@ func foreign(ctx context.Context, userID string) Event {
 // limit ends a user's oldest logins beyond what they may have. It runs after each login; one that fails is made up for
 // by the next.
 func (m *Manager) limit(ctx context.Context, userID string) {
-	if m.cfg.MaxSessionsPerUser <= 0 || m.cfg.DenyAtMaxSessions {
+	if m.cfg.Limits.MaxSessionsPerUser <= 0 || m.cfg.Limits.DenyAtMaxSessions {
 		return
 	}
 	ctx = WithActor(ctx, userID, "")
-	if _, err := m.revoke(ctx, store.Selection{UserID: userID, Keep: m.cfg.MaxSessionsPerUser}, ReasonLimit, nil); err != nil {
+	if _, err := m.revoke(ctx, store.Selection{UserID: userID, Keep: m.cfg.Limits.MaxSessionsPerUser}, ReasonLimit, nil); err != nil {
 		m.observe(ctx, Event{Kind: EventLimitFailed, UserID: userID, Err: err})
 	}
 }

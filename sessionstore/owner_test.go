@@ -137,7 +137,7 @@ func TestRevokeOthersSparesThisSession(t *testing.T) {
 	var kept *sessionstore.Session
 	site.as(mine, func(_ context.Context, s *sessionstore.Session) { kept = s })
 	_, err := kept.RevokeOthers(t.Context())
-	expect(t, "after the request", errors.Is(err, sessionstore.ErrEnded), true)
+	expect(t, "after the request", errors.Is(err, sessionstore.ErrRequestEnded), true)
 }
 
 func TestRevokeUserAndAll(t *testing.T) {
@@ -172,7 +172,7 @@ func TestUserIDsAreCheckedFirst(t *testing.T) {
 		_, list := site.m.List(t.Context(), id, sessionstore.Page{})
 		_, one := site.m.Revoke(t.Context(), id, "AAAAAAAAAAAAAAAAAAAAAA")
 		_, user := site.m.RevokeUser(t.Context(), id)
-		tx := site.m.In(nil)
+		tx := site.m.WithTx(nil)
 		_, inTx := tx.RevokeUser(t.Context(), id)
 		for call, err := range map[string]error{"List": list, "Revoke": one, "RevokeUser": user, "Tx.RevokeUser": inTx, "Tx.Revoke": tx.Revoke(t.Context(), id, "AAAAAAAAAAAAAAAAAAAAAA")} {
 			var bad *sessionstore.ValueError
@@ -208,7 +208,7 @@ func TestOwnerWithoutAStore(t *testing.T) {
 
 func TestTransactionsNeedPostgres(t *testing.T) {
 	site := newSite(t)
-	_, err := site.m.In(nil).RevokeUser(t.Context(), "ada")
+	_, err := site.m.WithTx(nil).RevokeUser(t.Context(), "ada")
 	if err == nil || !strings.Contains(err.Error(), "Open or New") {
 		t.Errorf("%v, want what to do", err)
 	}
@@ -216,7 +216,7 @@ func TestTransactionsNeedPostgres(t *testing.T) {
 
 func TestLimitEndsTheOldest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		site := newSite(t, func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser = 2 })
+		site := newSite(t, func(cfg *sessionstore.Config) { cfg.Limits.MaxSessionsPerUser = 2 })
 		var cookies []string
 		for range 3 {
 			cookies = append(cookies, site.user("ada"))
@@ -239,7 +239,7 @@ func TestLimitEndsTheOldest(t *testing.T) {
 }
 
 func TestLimitDeniesALogin(t *testing.T) {
-	site := newSite(t, func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser, cfg.DenyAtMaxSessions = 1, true })
+	site := newSite(t, func(cfg *sessionstore.Config) { cfg.Limits.MaxSessionsPerUser, cfg.Limits.DenyAtMaxSessions = 1, true })
 	first := site.user("ada")
 	resp, _ := site.visit("", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		site.check(s.Login(r.Context(), "ada"))
@@ -264,7 +264,7 @@ func TestFresh(t *testing.T) {
 		time.Sleep(time.Hour)
 		site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			site.check(s.Set("cart", 1)) // use is no login
-			site.check(s.Regenerate(r.Context()))
+			site.check(s.Rotate(r.Context()))
 			expect(t, "before it", s.Fresh(10*time.Minute), false)
 			site.check(s.Login(r.Context(), "ada"))
 			expect(t, "with a login in the request", s.Fresh(10*time.Minute), true)

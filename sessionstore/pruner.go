@@ -74,7 +74,7 @@ func rest(ctx context.Context, d time.Duration) error {
 // pruneForever prunes until ctx ends. The interval varies between half and one and a half times what is configured,
 // and begins afresh after each run, so that instances started together drift apart.
 func (m *Manager) pruneForever(ctx context.Context) {
-	if m.cfg.PruneInterval < 0 {
+	if m.cfg.DisablePrune {
 		<-ctx.Done()
 		return
 	}

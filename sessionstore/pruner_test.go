@@ -207,7 +207,7 @@ func TestRunPrunesUntilItsContextEnds(t *testing.T) {
 
 func TestRunNeverPrunesWithANegativeInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		site := newSite(t, func(cfg *sessionstore.Config) { cfg.PruneInterval = -1 })
+		site := newSite(t, func(cfg *sessionstore.Config) { cfg.DisablePrune = true })
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- site.m.Run(ctx) }()

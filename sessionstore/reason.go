@@ -19,9 +19,9 @@ const (
 	ReasonUser
 	// ReasonAll: all of everybody: [Manager.RevokeAll].
 	ReasonAll
-	// ReasonLimit: the user's oldest, for a login beyond [Config.MaxSessionsPerUser].
+	// ReasonLimit: the user's oldest, for a login beyond [Config.Limits.MaxSessionsPerUser].
 	ReasonLimit
-	// ReasonSuspicious: by [Config.SuspiciousAction] or the [Judge].
+	// ReasonSuspicious: by [Config.Suspicion.Action] or the [Judge].
 	ReasonSuspicious
 
 	reasons int = iota + 1

@@ -114,7 +114,7 @@ func TestActorsThatAreNotKnown(t *testing.T) {
 
 // A session that is ended for its user's next login is ended by that.
 func TestTheLimitsEventSaysWhoLoggedIn(t *testing.T) {
-	site := newSite(t, func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser = 1 })
+	site := newSite(t, func(cfg *sessionstore.Config) { cfg.Limits.MaxSessionsPerUser = 1 })
 	site.user("ada")
 	site.visit("", site.login("ada"))
 	e := site.event(sessionstore.EventRevoked)

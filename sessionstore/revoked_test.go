@@ -19,9 +19,9 @@ import (
 func TestALoginThatARevokeOvertakesIsRefused(t *testing.T) {
 	for name, change := range map[string]func(*sessionstore.Config){
 		"a new token":      func(*sessionstore.Config) {},
-		"the token it had": func(c *sessionstore.Config) { c.KeepTokenOnLogin = true },
-		"limited":          func(c *sessionstore.Config) { c.MaxSessionsPerUser, c.DenyAtMaxSessions = 5, true },
-		"trimmed":          func(c *sessionstore.Config) { c.MaxSessionsPerUser = 5 },
+		"the token it had": func(c *sessionstore.Config) { c.DisableRotateOnLogin = true },
+		"limited":          func(c *sessionstore.Config) { c.Limits.MaxSessionsPerUser, c.Limits.DenyAtMaxSessions = 5, true },
+		"trimmed":          func(c *sessionstore.Config) { c.Limits.MaxSessionsPerUser = 5 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -73,7 +73,7 @@ func (s *Session) save(ctx context.Context) error {
 	s.mu.Lock()
 	if s.ended {
 		s.mu.Unlock()
-		return ErrEnded
+		return ErrRequestEnded
 	}
 	p := s.plan()
 	s.mu.Unlock()
@@ -81,7 +81,7 @@ func (s *Session) save(ctx context.Context) error {
 }
 
 // finish ends the session with its request and carries out what is pending. A
-// change by a goroutine is in the plan or gets ErrEnded.
+// change by a goroutine is in the plan or gets ErrRequestEnded.
 func (s *Session) finish(ctx context.Context) error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
@@ -187,8 +187,8 @@ func (s *Session) plan() plan {
 	if s.userID != "" {
 		p.change.Began = store.BeganHere(s.started, s.own.all()...)
 	}
-	if s.m.cfg.DenyAtMaxSessions {
-		p.change.MaxSessions = s.m.cfg.MaxSessionsPerUser
+	if s.m.cfg.Limits.DenyAtMaxSessions {
+		p.change.MaxSessions = s.m.cfg.Limits.MaxSessionsPerUser
 	}
 	if s.ephemeral() {
 		p.round = -1 // values stay for the request and are not saved
@@ -213,7 +213,7 @@ func (s *Session) plan() plan {
 
 // write does the one statement that a plan comes to, and returns the session's token when it is a new one.
 func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Token, error) {
-	kind := EventRenewed
+	kind := EventRotated
 	if p.change.UserID != "" {
 		kind = EventLogin
 	}

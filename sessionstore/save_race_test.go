@@ -60,7 +60,7 @@ func TestOneSessionInManyGoroutines(t *testing.T) {
 				case 0:
 					site.check(s.Save(r.Context()))
 				case 1:
-					site.check(s.Regenerate(r.Context()))
+					site.check(s.Rotate(r.Context()))
 				case 2:
 					site.check(s.RememberMe(true))
 				}
@@ -186,7 +186,7 @@ func TestLogoutByAnActorWhileASaveIsInTheStore(t *testing.T) {
 	cookie := site.user("ada")
 	arrived, release := site.store.hold("Rotate")
 	site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-		site.check(s.Regenerate(r.Context()))
+		site.check(s.Rotate(r.Context()))
 		var save sync.WaitGroup
 		save.Go(func() { site.check(s.Save(r.Context())) })
 		<-arrived

@@ -178,7 +178,7 @@ func TestWhatNeedsACookieIsRefusedAfterTheHeaders(t *testing.T) {
 	needs := map[string]func(context.Context, *sessionstore.Session) error{
 		"Login":          func(ctx context.Context, s *sessionstore.Session) error { return s.Login(ctx, "eve") },
 		"Logout":         func(ctx context.Context, s *sessionstore.Session) error { return s.Logout(ctx) },
-		"Regenerate":     func(ctx context.Context, s *sessionstore.Session) error { return s.Regenerate(ctx) },
+		"Regenerate":     func(ctx context.Context, s *sessionstore.Session) error { return s.Rotate(ctx) },
 		"RememberMe":     func(_ context.Context, s *sessionstore.Session) error { return s.RememberMe(true) },
 		"RememberMe off": func(_ context.Context, s *sessionstore.Session) error { return s.RememberMe(false) },
 	}

@@ -80,8 +80,8 @@ func TestSecretIsNeverShown(t *testing.T) {
 func TestConfigIsPrintedWithoutSecrets(t *testing.T) {
 	const canary = "Canary-7355608"
 	cfg := Config{
-		DatabaseURL: "postgres://u:" + canary + "@db/x", Secrets: []Secret{canary + canary + canary}, RedisURL: "redis://:" + canary + "@r",
-		EncryptionKeys: []Secret{canary}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+		DatabaseURL: "postgres://u:" + canary + "@db/x", Secrets: []Secret{canary + canary + canary}, Cache: CacheConfig{RedisURL: "redis://:" + canary + "@r", EncryptionKeys: []Secret{canary}},
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 	}.withDefaults()
 	var b bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&b, nil))

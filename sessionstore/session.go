@@ -21,7 +21,7 @@ import (
 //
 // A Session comes from [FromContext]. A visitor without a session gets an empty one, which costs nothing unless
 // something is set in it. Its methods may be called by many goroutines at once, as long as the request lasts;
-// afterwards they return [ErrEnded]. It prints as its handle, never as its contents.
+// afterwards they return [ErrRequestEnded]. It prints as its handle, never as its contents.
 type Session struct {
 	m      *Manager
 	client Client // of this request; zero when it isn't tracked
@@ -91,13 +91,13 @@ func (s *Session) Get(key string, dst any) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		return false, ErrEnded
+		return false, ErrRequestEnded
 	}
 	return s.get(key, dst)
 }
 
 // Set changes the value of a key to the JSON of v. The error is a *[ValueError] when v can't be represented, or
-// when the session would grow past [Config.MaxDataSize]; the old value stays then.
+// when the session would grow past [Config.Limits.MaxDataSize]; the old value stays then.
 //
 // After the first byte of the response, a change of a stored session is saved
 // when the handler returns, or by [Session.Save]; a handler that panics drops
@@ -115,7 +115,7 @@ func (s *Session) Set(key string, v any) error {
 	if err := s.changeable(key); err != nil {
 		return err
 	}
-	limit, size := s.m.cfg.MaxDataSize, s.sizeWith(key, raw)
+	limit, size := s.m.cfg.Limits.MaxDataSize, s.sizeWith(key, raw)
 	if size > limit && size > s.sizeWith("", nil) {
 		return &ValueError{Key: key, Problem: fmt.Sprintf("the session's data would be larger than %d bytes", limit)}
 	}
@@ -216,7 +216,7 @@ func (s *Session) handle() Handle {
 func (s *Session) changeable(key string) error {
 	switch {
 	case s.ended:
-		return ErrEnded
+		return ErrRequestEnded
 	case s.headersSent && s.identity != stored:
 		const problem = "can't be kept: the response began without a session: render into a buffer, or read it before"
 		return &ValueError{Key: key, Problem: problem, Err: ErrHeadersSent}

@@ -32,7 +32,7 @@ func newBrowser(t testing.TB, inner store.Store, change ...func(*sessionstore.Co
 	if inner == nil {
 		inner = sessionstore.NewMem(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
 	}
-	cfg := sessionstore.Config{Cookie: sessionstore.CookieConfig{NoMarker: true}, Secrets: []sessionstore.Secret{"0123456789abcdef0123456789abcdef"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	cfg := sessionstore.Config{Cookie: sessionstore.CookieConfig{DisableMarker: true}, Secrets: []sessionstore.Secret{"0123456789abcdef0123456789abcdef"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -134,7 +134,7 @@ func TestSessionKeepsTheOldValueOfARefusedOne(t *testing.T) {
 // The limit is one of JSON bytes. It may count the comma after the last member.
 func TestSessionSizeLimit(t *testing.T) {
 	const limit = 1000
-	b := newBrowser(t, nil, func(c *sessionstore.Config) { c.MaxDataSize = limit })
+	b := newBrowser(t, nil, func(c *sessionstore.Config) { c.Limits.MaxDataSize = limit })
 	size := func(s *sessionstore.Session) int { r, _ := s.Record(); return len(r.Data) }
 	text := func(n int) string { return strings.Repeat("x", n) }
 	b.request(func(s *sessionstore.Session) {
@@ -160,7 +160,7 @@ func TestSessionSizeLimit(t *testing.T) {
 	// A new release has a smaller limit: what is there may shrink step by step, and not grow.
 	small := newBrowser(t, nil)
 	small.request(func(s *sessionstore.Session) { b.must(s.Set("big", text(5000)), s.Set("small", 1)) })
-	strict := newBrowser(t, small.store, func(c *sessionstore.Config) { c.MaxDataSize = limit })
+	strict := newBrowser(t, small.store, func(c *sessionstore.Config) { c.Limits.MaxDataSize = limit })
 	strict.cookie = small.cookie
 	strict.request(func(s *sessionstore.Session) {
 		if s.Set("big", text(5001)) == nil || s.Set("new", 1) == nil || s.Set("small", 12) == nil {
@@ -262,10 +262,10 @@ func TestSessionAfterItsRequest(t *testing.T) {
 	_, _, keyPop := key.Pop(s)
 	for what, err := range map[string]error{
 		"Get": get, "Pop": pop, "Set": s.Set("k", 2), "Delete": s.Delete("k"), "Save": s.Save(ctx), "Login": s.Login(ctx, "ann"),
-		"Logout": s.Logout(ctx), "Regenerate": s.Regenerate(ctx), "RememberMe": s.RememberMe(true),
+		"Logout": s.Logout(ctx), "Regenerate": s.Rotate(ctx), "RememberMe": s.RememberMe(true),
 		"Key.Get": keyGet, "Key.Pop": keyPop, "Key.Set": key.Set(s, 2), "Key.Delete": key.Delete(s),
 	} {
-		if !errors.Is(err, sessionstore.ErrEnded) {
+		if !errors.Is(err, sessionstore.ErrRequestEnded) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

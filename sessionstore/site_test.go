@@ -44,11 +44,11 @@ func newSiteOver(t testing.TB, store *spyStore, change ...func(*sessionstore.Con
 	t.Helper()
 	s := &site{t: t, store: store, log: &syncBuffer{}}
 	cfg := sessionstore.Config{
-		Secrets:           []sessionstore.Secret{secretOne},
-		NoSuspiciousCheck: true,                                      // some visits come over a network and some don't
-		Cookie:            sessionstore.CookieConfig{NoMarker: true}, // its own tests turn it on
-		Observer:          s.observe,
-		Logger:            slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Secrets:   []sessionstore.Secret{secretOne},
+		Suspicion: sessionstore.SuspicionConfig{DisableCheck: true}, // some visits come over a network and some don't
+		Cookie:    sessionstore.CookieConfig{DisableMarker: true},   // its own tests turn it on
+		Observer:  s.observe,
+		Logger:    slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, f := range change {
 		f(&cfg)

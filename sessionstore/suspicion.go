@@ -56,7 +56,7 @@ type Suspicion struct {
 	Action SuspiciousAction
 }
 
-// Judge decides about a suspicion in place of [Config.SuspiciousAction], for
+// Judge decides about a suspicion in place of [Config.Suspicion.Action], for
 // sessions with a user. It is called for each suspicious request, also where no
 // further event is made of it, by the goroutine that serves it, which waits: it
 // must not ask for the session. It must be safe for concurrent use.
@@ -73,7 +73,7 @@ type held struct {
 // suspect looks at where the session that was just loaded is used from, and does about it what was decided.
 func (x *exchange) suspect(ctx context.Context) {
 	m, s := x.m, &x.session
-	if m.cfg.NoSuspiciousCheck {
+	if m.cfg.Suspicion.DisableCheck {
 		return
 	}
 	agent, network := strayed(s.rec.Client, s.client)
@@ -87,10 +87,10 @@ func (x *exchange) suspect(ctx context.Context) {
 	if what.UserID != "" {
 		// A phone that leaves the house is no thief.
 		if agent || !portable(s.client.UserAgent) {
-			what.Action = m.cfg.SuspiciousAction
+			what.Action = m.cfg.Suspicion.Action
 		}
-		if m.cfg.Judge != nil {
-			what.Action = m.cfg.Judge(ctx, *what)
+		if m.cfg.Suspicion.Judge != nil {
+			what.Action = m.cfg.Suspicion.Judge(ctx, *what)
 		}
 	}
 	id := s.rec.ID

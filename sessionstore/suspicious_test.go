@@ -27,11 +27,11 @@ const (
 // watchful is a site that looks at where sessions are used from.
 func watchful(t *testing.T, change ...func(*sessionstore.Config)) *site {
 	t.Helper()
-	return newSite(t, append([]func(*sessionstore.Config){func(cfg *sessionstore.Config) { cfg.NoSuspiciousCheck = false }}, change...)...)
+	return newSite(t, append([]func(*sessionstore.Config){func(cfg *sessionstore.Config) { cfg.Suspicion.DisableCheck = false }}, change...)...)
 }
 
 func acting(action sessionstore.SuspiciousAction) func(*sessionstore.Config) {
-	return func(cfg *sessionstore.Config) { cfg.SuspiciousAction = action }
+	return func(cfg *sessionstore.Config) { cfg.Suspicion.Action = action }
 }
 
 // come makes one request from somewhere, and returns the cookie that the browser has afterwards.
@@ -118,12 +118,12 @@ func TestSuspiciousUseIsObserved(t *testing.T) {
 
 func TestSuspiciousCheckCanBeTurnedOff(t *testing.T) {
 	for name, change := range map[string]func(*sessionstore.Config){
-		"the check":    func(cfg *sessionstore.Config) { cfg.NoSuspiciousCheck = true },
-		"the metadata": func(cfg *sessionstore.Config) { cfg.NoMetadata = true },
+		"the check":    func(cfg *sessionstore.Config) { cfg.Suspicion.DisableCheck = true },
+		"the metadata": func(cfg *sessionstore.Config) { cfg.Privacy.DisableMetadata = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			site := watchful(t, change, func(cfg *sessionstore.Config) {
-				cfg.Judge = func(context.Context, sessionstore.Suspicion) sessionstore.SuspiciousAction {
+				cfg.Suspicion.Judge = func(context.Context, sessionstore.Suspicion) sessionstore.SuspiciousAction {
 					t.Error("the judge is asked")
 					return sessionstore.ActionRevoke
 				}
@@ -185,7 +185,7 @@ func TestSuspiciousUseRequiresALogin(t *testing.T) {
 }
 
 func TestSuspiciousUseGetsANewTokenInAnyCase(t *testing.T) {
-	site := watchful(t, acting(sessionstore.ActionRequireLogin), func(cfg *sessionstore.Config) { cfg.KeepTokenOnLogin = true })
+	site := watchful(t, acting(sessionstore.ActionRequireLogin), func(cfg *sessionstore.Config) { cfg.DisableRotateOnLogin = true })
 	cookie := site.userAt(home, laptop)
 	mine := site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		site.check(s.Login(r.Context(), "ada"))
@@ -291,7 +291,7 @@ func TestJudgeDecides(t *testing.T) {
 		var asked []sessionstore.Suspicion
 		verdict := sessionstore.ActionObserve
 		site := watchful(t, acting(sessionstore.ActionRequireLogin), func(cfg *sessionstore.Config) {
-			cfg.Judge = func(ctx context.Context, s sessionstore.Suspicion) sessionstore.SuspiciousAction {
+			cfg.Suspicion.Judge = func(ctx context.Context, s sessionstore.Suspicion) sessionstore.SuspiciousAction {
 				asked = append(asked, s)
 				if _, err := sessionstore.FromContext(ctx); err == nil {
 					t.Error("the judge gets the session, which is locked")
@@ -322,7 +322,7 @@ func TestJudgeDecides(t *testing.T) {
 }
 
 func TestAddressesAreCutBeforeAnythingSeesThem(t *testing.T) {
-	site := watchful(t, func(cfg *sessionstore.Config) { cfg.IPv4Prefix, cfg.IPv6Prefix = 24, 48 })
+	site := watchful(t, func(cfg *sessionstore.Config) { cfg.Privacy.IPv4Prefix, cfg.Privacy.IPv6Prefix = 24, 48 })
 	for addr, want := range map[string]string{"203.0.113.77": "203.0.113.0", "2001:db8:1:2:3::4": "2001:db8:1::"} {
 		cookie := site.userAt(addr, laptop)
 		expect(t, "the address that is kept", site.store.drafts[len(site.store.drafts)-1].IP.String(), want)
@@ -358,8 +358,8 @@ func TestAddressThatIsUnknownIsSaidOnce(t *testing.T) {
 		{"a trusted unix socket without the header", "@", "", trusting, 1},
 		{"RealIP", home, "", nothingElse, 0},
 		{"junk", "junk", "", nothingElse, 1},
-		{"without the check", "@", home, func(cfg *sessionstore.Config) { cfg.NoSuspiciousCheck = true }, 0},
-		{"without the metadata", "@", home, func(cfg *sessionstore.Config) { cfg.NoMetadata = true }, 0},
+		{"without the check", "@", home, func(cfg *sessionstore.Config) { cfg.Suspicion.DisableCheck = true }, 0},
+		{"without the metadata", "@", home, func(cfg *sessionstore.Config) { cfg.Privacy.DisableMetadata = true }, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			site := watchful(t, tt.change)
@@ -489,7 +489,7 @@ func TestSuspiciousPlaceIsOneEvent(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				verdict := action
 				site := watchful(t, func(cfg *sessionstore.Config) {
-					cfg.Judge = func(context.Context, sessionstore.Suspicion) sessionstore.SuspiciousAction { return verdict }
+					cfg.Suspicion.Judge = func(context.Context, sessionstore.Suspicion) sessionstore.SuspiciousAction { return verdict }
 				})
 				defer func() { site.check(site.m.Close()) }()
 				cookie := site.userAt(home, laptop)

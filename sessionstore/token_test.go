@@ -198,7 +198,7 @@ func TestHandleAndIDAreNoCookies(t *testing.T) {
 	if err := m.FlushEvents(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if slices.Contains(kinds, EventCreated) || !slices.Contains(kinds, EventForged) || !slices.Contains(kinds, EventUnknown) {
+	if slices.Contains(kinds, EventCreated) || !slices.Contains(kinds, EventForged) || !slices.Contains(kinds, EventSessionNotFound) {
 		t.Errorf("events %v", kinds)
 	}
 }

@@ -73,8 +73,8 @@ func TestUseIsNotedWhenItIsDue(t *testing.T) {
 		{"a minute later", nil, time.Minute, nothing, 1},
 		{"a change counts as a use", nil, time.Hour, set, 0},
 		{"logging out is no use", nil, time.Hour, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Logout(r.Context()) }, 0},
-		{"a tenth of a short timeout", func(cfg *sessionstore.Config) { cfg.Timeout = 100 * time.Second }, 10 * time.Second, nothing, 1},
-		{"less than a tenth of a short timeout", func(cfg *sessionstore.Config) { cfg.Timeout = 100 * time.Second }, 9 * time.Second, nothing, 0},
+		{"a tenth of a short timeout", func(cfg *sessionstore.Config) { cfg.IdleTimeout = 100 * time.Second }, 10 * time.Second, nothing, 1},
+		{"less than a tenth of a short timeout", func(cfg *sessionstore.Config) { cfg.IdleTimeout = 100 * time.Second }, 9 * time.Second, nothing, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -263,7 +263,7 @@ func TestTouchCarriesTheClientWhereItChanged(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				site := newSite(t, func(cfg *sessionstore.Config) { cfg.NoMetadata = tt.noMeta })
+				site := newSite(t, func(cfg *sessionstore.Config) { cfg.Privacy.DisableMetadata = tt.noMeta })
 				var cookie string
 				r := httptest.NewRequest(http.MethodGet, "/", nil)
 				r.RemoteAddr = home.addr + ":1234"

@@ -25,7 +25,7 @@ var places = []struct{ name, addr, agent string }{
 func tracked(tb testing.TB, addr, agent string) func() {
 	m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), Config{
 		Secrets: []Secret{secretA}, Observer: func(context.Context, Event) {}, TrustedProxies: client.Proxies(prefixes("10.0.0.0/8")),
-		IPv4Prefix: 24, IPv6Prefix: 48,
+		Privacy: PrivacyConfig{IPv4Prefix: 24, IPv6Prefix: 48},
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -69,7 +69,7 @@ func BenchmarkTrackedRequest(b *testing.B) {
 	for _, setup := range []struct {
 		name string
 		cfg  Config
-	}{{"off", Config{NoMetadata: true}}, {"tracked", Config{NoSuspiciousCheck: true}}, {"checked", Config{}}} {
+	}{{"off", Config{Privacy: PrivacyConfig{DisableMetadata: true}}}, {"tracked", Config{Suspicion: SuspicionConfig{DisableCheck: true}}}, {"checked", Config{}}} {
 		b.Run(setup.name, func(b *testing.B) {
 			cfg := setup.cfg
 			cfg.Secrets, cfg.Logger = []Secret{secretA}, slog.New(slog.NewTextHandler(io.Discard, nil))

@@ -17,8 +17,8 @@ import (
 var errNoPostgres = errors.New("this Manager is not over Postgres: make it with Open or New")
 
 // Tx ends sessions inside a transaction of the application, so that a new password and the end of the sessions that
-// know the old one are committed together or not at all. It comes from [Manager.In], is for one goroutine, and is done
-// with [Tx.Committed].
+// know the old one are committed together or not at all. It comes from [Manager.WithTx], is for one goroutine, and is done
+// with [Tx.AfterCommit].
 type Tx struct {
 	m      *Manager
 	tx     pgx.Tx
@@ -39,7 +39,7 @@ type txRevoke struct {
 // In gives the revocations that take part in a transaction of the application. It must be on the database of the sessions,
 // and READ COMMITTED, Postgres's default: in a stricter one a session that changes its token meanwhile makes Postgres
 // fail the transaction.
-func (m *Manager) In(tx pgx.Tx) *Tx { return &Tx{m: m, tx: tx} }
+func (m *Manager) WithTx(tx pgx.Tx) *Tx { return &Tx{m: m, tx: tx} }
 
 // Revoke is [Manager.Revoke]. [ErrNotFound] leaves the transaction as it was; any other error may have ended it.
 func (t *Tx) Revoke(ctx context.Context, userID string, h Handle) error {
@@ -123,7 +123,7 @@ func (t *Tx) end(ctx context.Context, sel store.Selection) (ids []store.ID, n in
 // Postgres calls a COMMIT whose wait for a synchronous standby was cancelled a
 // success. On a pool made with [postgres.ConfigurePool] the Revocation is not Committed
 // then: the sessions are back if the primary is lost.
-func (t *Tx) Committed(ctx context.Context) Revocation {
+func (t *Tx) AfterCommit(ctx context.Context) Revocation {
 	outcome := coherence.Committed
 	if t.waits.Count() > t.before {
 		outcome = coherence.Uncertain

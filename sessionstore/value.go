@@ -109,7 +109,7 @@ func checkString(raw []byte) (n int, problem string) {
 }
 
 // checkNumber checks the number that raw begins with, and says how long it is. Postgres stores 1e100000 in a few bytes
-// and writes it out with all its zeros: one would get around Config.MaxDataSize.
+// and writes it out with all its zeros: one would get around Config.Limits.MaxDataSize.
 func checkNumber(raw []byte) (n int, problem string) {
 	for n < len(raw) && bytes.IndexByte([]byte("+-.0123456789eE"), raw[n]) >= 0 {
 		n++
@@ -126,7 +126,7 @@ func checkNumber(raw []byte) (n int, problem string) {
 }
 
 // plainNumbers writes numbers without exponents, as Postgres returns them:
-// 1e308 has 309 digits there, and Config.MaxDataSize counts what is written
+// 1e308 has 309 digits there, and Config.Limits.MaxDataSize counts what is written
 // here. raw has passed checkJSON.
 func plainNumbers(raw []byte) []byte {
 	var plain []byte // nil while it is the same as raw

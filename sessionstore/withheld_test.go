@@ -20,7 +20,7 @@ var (
 )
 
 // withMarker is production's default. The other tests are without it.
-func withMarker(c *sessionstore.Config) { c.Cookie.NoMarker = false }
+func withMarker(c *sessionstore.Config) { c.Cookie.DisableMarker = false }
 
 // asked is a request with some cookies, and what came of it.
 type asked struct {
@@ -115,7 +115,7 @@ func TestWhichRequestsAreWithheld(t *testing.T) {
 	}
 }
 
-// NoMarker turns the marker off, and links from other sites begin sessions
+// DisableMarker turns the marker off, and links from other sites begin sessions
 // again.
 func TestWithoutAMarker(t *testing.T) {
 	site := newSite(t)

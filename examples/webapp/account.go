@@ -39,7 +39,7 @@ func (a *app) changePassword(w http.ResponseWriter, r *http.Request, s *sessions
 	}
 	// A copy of this browser's cookie is worth nothing from here on. Whoever
 	// has got another token from it before goes with the other sessions.
-	if err := s.Regenerate(r.Context()); err != nil {
+	if err := s.Rotate(r.Context()); err != nil {
 		serveError(w, r, err)
 		return
 	}
@@ -73,12 +73,12 @@ func (a *app) replacePassword(ctx context.Context, s *sessionstore.Session, hash
 	if err := a.users.setPassword(ctx, tx, s.UserID(), hash); err != nil {
 		return away(err)
 	}
-	sessions := a.sessions.In(tx)
+	sessions := a.sessions.WithTx(tx)
 	if _, err := sessions.RevokeOthers(ctx, s); err != nil {
 		return sessionstore.Revocation{}, err
 	}
 	if err := tx.Commit(ctx); err != nil {
 		return away(err)
 	}
-	return sessions.Committed(ctx), nil
+	return sessions.AfterCommit(ctx), nil
 }

@@ -70,7 +70,7 @@ func (a *app) facts(h sessionstore.Health) []fact {
 	if h.Cache == "" {
 		facts = append(facts, fact{"Cache", "none", "USE_REDIS_SESSIONS puts one in front of Postgres."})
 	} else {
-		c := a.sessions.ChainStats().Cache
+		c := a.sessions.Metrics().Cache
 		facts = append(facts, fact{"Cache", h.Cache, number(float64(c.Hits)) + " loads answered. Nothing depends on it."})
 	}
 	if h.Sessions != nil {
@@ -91,7 +91,7 @@ func (a *app) facts(h sessionstore.Health) []fact {
 	facts = append(facts, last)
 	if a.users != nil {
 		pool := a.users.pool.Stat()
-		c := a.sessions.ChainStats().Postgres
+		c := a.sessions.Metrics().Postgres
 		most := max(c.Loads.Largest, c.Creates.Largest, c.Saves.Largest, c.Rotates.Largest, c.Touches.Largest)
 		facts = append(facts, fact{"Most calls in one statement", number(float64(most)), "Those that come together share one."})
 		facts = append(facts, fact{
@@ -125,7 +125,7 @@ func (a *app) sample(ctx context.Context) sample {
 		requests: float64(a.requests.Load()),
 		begun:    count(sessionstore.EventCreated, sessionstore.EventLogin),
 		ended:    count(sessionstore.EventLogout) + float64(a.sessions.CountSessions(sessionstore.EventRevoked)),
-		refused:  count(sessionstore.EventForged, sessionstore.EventAmbiguous, sessionstore.EventUnknown, sessionstore.EventExpired),
+		refused:  count(sessionstore.EventForged, sessionstore.EventCookieConflict, sessionstore.EventSessionNotFound, sessionstore.EventExpired),
 		pruned:   float64(a.sessions.CountSessions(sessionstore.EventPruned)),
 	}
 	if a.users != nil {
@@ -139,7 +139,7 @@ func (a *app) sample(ctx context.Context) sample {
 		}
 	}
 	s.active, s.prunes = float64(a.lastActive.Load()), float64(a.prunes.Load())
-	c := a.sessions.ChainStats()
+	c := a.sessions.Metrics()
 	s.hits = float64(c.Cache.Hits)
 	s.asked = float64(c.Cache.Hits + c.Cache.Misses + c.Cache.Buried + c.Cache.Unanswered +
 		c.Cache.Unclear + c.Cache.Stale + c.Cache.Expired + c.Cache.Behind)

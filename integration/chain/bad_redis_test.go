@@ -49,7 +49,7 @@ func TestARedisThatIsOfNoUse(t *testing.T) {
 			}
 			var log journal
 			there := func(c *sessionstore.Config) {
-				c.RedisURL = sessionstore.Secret(u.String())
+				c.Cache.RedisURL = sessionstore.Secret(u.String())
 				c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 			}
 			a := r.open(there)
@@ -221,7 +221,7 @@ func TestARedisThatBeginsToRefuseWrites(t *testing.T) {
 			if strings.Count(said, "level=WARN") != 1 || !strings.Contains(said, "redis refuses writes") || !strings.Contains(said, test.says) {
 				t.Errorf("it says, and not %q:\n%s", test.says, said)
 			}
-			if s := i.manager.ChainStats().Cache; !s.RefusingWrites || s.WritesRefused == 0 || s.Open {
+			if s := i.manager.Metrics().Cache; !s.RefusingWrites || s.WritesRefused == 0 || s.Open {
 				t.Errorf("%+v", s)
 			}
 			r.redis.Do(test.take...)

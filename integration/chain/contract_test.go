@@ -61,7 +61,7 @@ func TestTheChainKeepsTheContract(t *testing.T) {
 			pgtest.Exec(t, r.admin, "TRUNCATE pgsession.sessions, pgsession.marks")
 			pgtest.Exec(t, r.admin, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
 			cfg := r.config()
-			cfg.Timeout, cfg.AbsoluteTimeout, cfg.FixedTimeout = e.Idle, e.Absolute, e.Fixed
+			cfg.IdleTimeout, cfg.AbsoluteTimeout, cfg.DisableSliding = e.Idle, e.Absolute, e.Fixed
 			return add(t, &replaced{cfg: cfg, pool: pools[0], all: new([]*replaced)})
 		},
 		Age: func(t *testing.T, s store.Store, id store.ID, d time.Duration) {

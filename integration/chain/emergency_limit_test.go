@@ -17,7 +17,7 @@ import (
 func TestOneUserDoesNotFillAnEmergency(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	i := r.open(withoutRedis, impatient(2*time.Second), func(c *sessionstore.Config) { c.MaxSessionsPerUser = 2 })
+	i := r.open(withoutRedis, impatient(2*time.Second), func(c *sessionstore.Config) { c.Limits.MaxSessionsPerUser = 2 })
 	i.toPostgres.down()
 	i.emergency(t)
 	large := strings.Repeat("x", 60<<10)
@@ -51,7 +51,7 @@ func TestOneUserDoesNotFillAnEmergency(t *testing.T) {
 			first = c.Name + "=" + c.Value
 		}
 	}
-	if n := i.manager.ChainStats().Emergency.InMemory; n != 2 {
+	if n := i.manager.Metrics().Emergency.InMemory; n != 2 {
 		t.Errorf("%d sessions in memory, want 2", n)
 	}
 	if w := get("user=bob", ""); w.Code != http.StatusOK {

@@ -21,7 +21,7 @@ func TestALoginOfAnEmergencyAfterARevoke(t *testing.T) {
 		t.Run(fmt.Sprintf("fixed timeout %t", fixed), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			i := r.open(withoutRedis, impatient(2*time.Second), func(c *sessionstore.Config) { c.FixedTimeout = fixed })
+			i := r.open(withoutRedis, impatient(2*time.Second), func(c *sessionstore.Config) { c.DisableSliding = fixed })
 			s := i.serve(t)
 			if _, err := i.manager.RevokeUser(t.Context(), "alice"); err != nil {
 				t.Fatal(err)
@@ -84,5 +84,5 @@ func (i *instance) emergency(t *testing.T) {
 // restored waits until the sessions of the emergency are in Postgres.
 func (i *instance) restored(t *testing.T) {
 	t.Helper()
-	testkit.Eventually(t, "the emergency ends", func() bool { return i.manager.ChainStats().Emergency.Since.IsZero() })
+	testkit.Eventually(t, "the emergency ends", func() bool { return i.manager.Metrics().Emergency.Since.IsZero() })
 }

@@ -54,7 +54,7 @@ func (i *instance) serve(t *testing.T) *site {
 		_, _ = fmt.Fprint(w, n)
 	})
 	handle("/login", func(r *http.Request, s *sessionstore.Session) error { return s.Login(r.Context(), "alice") })
-	handle("/renew", func(r *http.Request, s *sessionstore.Session) error { return s.Regenerate(r.Context()) })
+	handle("/renew", func(r *http.Request, s *sessionstore.Session) error { return s.Rotate(r.Context()) })
 	handle("/logout", func(r *http.Request, s *sessionstore.Session) error { return s.Logout(r.Context()) })
 	server := httptest.NewServer(i.manager.Handler(mux))
 	t.Cleanup(server.Close)

@@ -40,7 +40,7 @@ func (i *instance) leave(t *testing.T, x reach) {
 }
 
 // steady is long enough for a machine that is busy to read what is fresh.
-func steady(c *sessionstore.Config) { c.CacheFreshness = 3 * time.Second }
+func steady(c *sessionstore.Config) { c.Cache.Freshness = 3 * time.Second }
 
 // COH-13: one instance ends a session and others read it, and each of them reaches both servers, one or none.
 func TestPartitions(t *testing.T) {

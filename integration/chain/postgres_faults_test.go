@@ -13,7 +13,7 @@ import (
 )
 
 // unhurried keeps what is in the cache fresh for longer than a test takes.
-func unhurried(c *sessionstore.Config) { c.CacheFreshness = 5 * time.Minute }
+func unhurried(c *sessionstore.Config) { c.Cache.Freshness = 5 * time.Minute }
 
 // Without emergencies, what the cache knows goes on, and everything else is a 503 that leaves the cookie.
 func TestPostgresIsAway(t *testing.T) {

@@ -17,7 +17,7 @@ func TestAnEmergencysSessionsShareStatements(t *testing.T) {
 	i.toPostgres.down()
 	testkit.Eventually(t, "the emergency begins", func() bool {
 		_, _ = i.Load(t.Context(), testkit.NewID(), 0)
-		return !i.manager.ChainStats().Emergency.Since.IsZero()
+		return !i.manager.Metrics().Emergency.Since.IsZero()
 	})
 	ids := make([]store.ID, sessions)
 	for n := range ids {
@@ -30,10 +30,10 @@ func TestAnEmergencysSessionsShareStatements(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	before := i.manager.ChainStats().Postgres
+	before := i.manager.Metrics().Postgres
 	i.toPostgres.heal()
-	testkit.Eventually(t, "the emergency ends", func() bool { return i.manager.ChainStats().Emergency.Since.IsZero() })
-	after := i.manager.ChainStats().Postgres
+	testkit.Eventually(t, "the emergency ends", func() bool { return i.manager.Metrics().Emergency.Since.IsZero() })
+	after := i.manager.Metrics().Postgres
 	if n := after.Creates.Statements - before.Creates.Statements; n > sessions/10 {
 		t.Errorf("%d sessions were created by %d statements", sessions, n)
 	}

@@ -56,7 +56,7 @@ func (r *rig) open(configure ...func(*sessionstore.Config)) *instance {
 	i.toPostgres = connect(r.t, host(r.t, r.database))
 	cfg := r.config()
 	cfg.DatabaseURL = sessionstore.Secret(i.toPostgres.via(r.database))
-	cfg.RedisURL = sessionstore.Secret(i.toRedis.via(r.redis.URL))
+	cfg.Cache.RedisURL = sessionstore.Secret(i.toRedis.via(r.redis.URL))
 	for _, c := range configure {
 		c(&cfg)
 	}
@@ -76,14 +76,14 @@ func (r *rig) config() sessionstore.Config { return settings(r.database, r.redis
 func settings(database, redis string) sessionstore.Config {
 	return sessionstore.Config{
 		DatabaseURL: sessionstore.Secret(database), Secrets: []sessionstore.Secret{secret},
-		UseRedis: true, RedisURL: sessionstore.Secret(redis), EncryptionKeys: []sessionstore.Secret{sealing},
-		Cookie:         sessionstore.CookieConfig{NoMarker: true}, // its own tests are in integration/browser
-		CacheFreshness: freshness, StoreTimeout: testkit.Patience, PruneInterval: -1, Logger: slog.New(slog.DiscardHandler),
+		Cache:        sessionstore.CacheConfig{UseRedis: true, RedisURL: sessionstore.Secret(redis), EncryptionKeys: []sessionstore.Secret{sealing}, Freshness: freshness},
+		Cookie:       sessionstore.CookieConfig{DisableMarker: true}, // its own tests are in integration/browser
+		StoreTimeout: testkit.Patience, DisablePrune: true, Logger: slog.New(slog.DiscardHandler),
 	}
 }
 
-func withoutRedis(c *sessionstore.Config)     { c.UseRedis = false }
-func withoutEmergency(c *sessionstore.Config) { c.NoEmergency = true }
+func withoutRedis(c *sessionstore.Config)     { c.Cache.UseRedis = false }
+func withoutEmergency(c *sessionstore.Config) { c.Outage.DisableEmergency = true }
 
 func impatient(d time.Duration) func(*sessionstore.Config) {
 	return func(c *sessionstore.Config) { c.StoreTimeout = d }

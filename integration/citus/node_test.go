@@ -72,7 +72,7 @@ func moves(t *testing.T, c *cluster) {
 func site(t *testing.T, databaseURL string, wait time.Duration) (*sessionstore.Manager, func(method, path, cookie string) (status int, body, set string)) {
 	t.Helper()
 	m, err := sessionstore.Open(t.Context(), sessionstore.Config{
-		Env: sessionstore.Development, DatabaseURL: sessionstore.Secret(databaseURL), StoreTimeout: wait, PruneInterval: -1,
+		Env: sessionstore.Development, DatabaseURL: sessionstore.Secret(databaseURL), StoreTimeout: wait, DisablePrune: true,
 		Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

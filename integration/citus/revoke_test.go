@@ -132,7 +132,7 @@ func revokesInATransaction(t *testing.T, c *cluster) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	if n, err := m.In(tx).RevokeUser(t.Context(), "ada"); err != nil || n != len(ids) {
+	if n, err := m.WithTx(tx).RevokeUser(t.Context(), "ada"); err != nil || n != len(ids) {
 		t.Fatalf("%d sessions end: %v", n, err)
 	}
 	var rotating sync.WaitGroup

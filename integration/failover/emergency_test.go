@@ -26,7 +26,7 @@ func emergency(t *testing.T, p *pair) {
 	p.standby.promote()
 	promoted := time.Now()
 	dead := p.swapped()
-	testkit.Eventually(t, "the emergency is over", func() bool { return s.m.ChainStats().Emergency.Since.IsZero() })
+	testkit.Eventually(t, "the emergency is over", func() bool { return s.m.Metrics().Emergency.Since.IsZero() })
 	if name := s.m.StoreName(); name != "postgres" {
 		t.Errorf("the store in use is %s", name)
 	}

@@ -26,7 +26,7 @@ func frozen(t *testing.T, p *pair) {
 	)
 	inner := storeOn(t, p.url(p.primary, p.standby, readWrite), budget)
 	s := open(t, p.url(p.primary, p.standby, readWrite), func(c *sessionstore.Config) {
-		c.StoreTimeout, c.NoEmergency = budget, true
+		c.StoreTimeout, c.Outage.DisableEmergency = budget, true
 	})
 	var cookie string
 	testkit.Eventually(t, "a login within the budget", func() bool {

@@ -21,7 +21,7 @@ func open(t testing.TB, databaseURL string, change func(*sessionstore.Config)) *
 	t.Helper()
 	cfg := sessionstore.Config{
 		Env: sessionstore.Development, DatabaseURL: sessionstore.Secret(databaseURL),
-		Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, PruneInterval: -1,
+		Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, DisablePrune: true,
 		Logger: slog.New(slog.DiscardHandler),
 	}
 	change(&cfg)

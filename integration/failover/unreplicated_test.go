@@ -216,7 +216,7 @@ func (p *pair) cutLogin(s *site, function, user string) {
 func unreplicatedTransaction(t *testing.T, p *pair) {
 	var log bytes.Buffer
 	cfg := sessionstore.Config{
-		Env: sessionstore.Development, Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, PruneInterval: -1,
+		Env: sessionstore.Development, Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, DisablePrune: true,
 		Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	}
 	p.synchronous()
@@ -241,7 +241,7 @@ func unreplicatedTransaction(t *testing.T, p *pair) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				revocations := m.In(tx)
+				revocations := m.WithTx(tx)
 				if _, err := revocations.RevokeUser(t.Context(), "alice"); err != nil { // there is none, and yet it waits
 					t.Fatal(err)
 				}
@@ -258,7 +258,7 @@ func unreplicatedTransaction(t *testing.T, p *pair) {
 					t.Errorf("the commit: %v", err)
 				}
 				thaw()
-				if r := revocations.Committed(t.Context()); r.Committed == (cancel && tt.hears) {
+				if r := revocations.AfterCommit(t.Context()); r.Committed == (cancel && tt.hears) {
 					t.Errorf("cancelled: %v, committed: %v", cancel, r.Committed)
 				}
 			}

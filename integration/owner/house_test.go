@@ -71,8 +71,8 @@ func (h *house) over(pool *pgxpool.Pool, sent *statements, change ...func(*sessi
 	h.t.Helper()
 	in := &instance{t: h.t, pool: pool, sent: sent}
 	cfg := sessionstore.Config{
-		Cookie:  sessionstore.CookieConfig{NoMarker: true},
-		Secrets: []sessionstore.Secret{"one-5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, StoreTimeout: testkit.Patience, NoEmergency: true,
+		Cookie:  sessionstore.CookieConfig{DisableMarker: true},
+		Secrets: []sessionstore.Secret{"one-5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, StoreTimeout: testkit.Patience, Outage: sessionstore.OutageConfig{DisableEmergency: true},
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Observer: func(_ context.Context, e sessionstore.Event) {
 			in.mu.Lock()
@@ -156,9 +156,9 @@ func withRedis(t *testing.T) func(*sessionstore.Config) {
 		t.Fatal("TEST_REDIS_URL is not set: run the tests with `make test`")
 	}
 	return func(cfg *sessionstore.Config) {
-		cfg.UseRedis, cfg.RedisURL = true, sessionstore.Secret(url)
-		cfg.EncryptionKeys = []sessionstore.Secret{"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}
-		cfg.CacheFreshness = 5 * time.Minute
+		cfg.Cache.UseRedis, cfg.Cache.RedisURL = true, sessionstore.Secret(url)
+		cfg.Cache.EncryptionKeys = []sessionstore.Secret{"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}
+		cfg.Cache.Freshness = 5 * time.Minute
 	}
 }
 

@@ -58,7 +58,9 @@ func TestTwoHundredLoginsWhereTheLimitDenies(t *testing.T) {
 	h := newHouse(t)
 	var instances []*instance
 	for range 4 {
-		instances = append(instances, h.instance(func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser, cfg.DenyAtMaxSessions = limit, true }))
+		instances = append(instances, h.instance(func(cfg *sessionstore.Config) {
+			cfg.Limits.MaxSessionsPerUser, cfg.Limits.DenyAtMaxSessions = limit, true
+		}))
 	}
 	in := 0
 	for _, a := range crowd(t, instances, logins) {
@@ -79,7 +81,7 @@ func TestTwoHundredLoginsWhereTheOldestEnds(t *testing.T) {
 	h := newHouse(t)
 	var instances []*instance
 	for range 4 {
-		instances = append(instances, h.instance(func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser = limit }))
+		instances = append(instances, h.instance(func(cfg *sessionstore.Config) { cfg.Limits.MaxSessionsPerUser = limit }))
 	}
 	attempts := crowd(t, instances, logins)
 	infos, err := instances[0].List(t.Context(), "ada", sessionstore.Page{})
@@ -118,7 +120,9 @@ func TestTheLimitHoldsWhateverTheDatabasesDefaultIs(t *testing.T) {
 	const logins = 8 // as many as there are connections
 	var instances []*instance
 	for range logins { // each lets one login of a user wait
-		instances = append(instances, h.over(pool, sent, func(cfg *sessionstore.Config) { cfg.MaxSessionsPerUser, cfg.DenyAtMaxSessions = limit, true }))
+		instances = append(instances, h.over(pool, sent, func(cfg *sessionstore.Config) {
+			cfg.Limits.MaxSessionsPerUser, cfg.Limits.DenyAtMaxSessions = limit, true
+		}))
 	}
 
 	// All of them wait for the one lock: then they have all begun.

@@ -88,7 +88,7 @@ func TestRevokesOfAUserFailInAnEmergency(t *testing.T) {
 	u.Host = nobody
 	h := &house{t: t, url: u.String()}
 	pool, sent := h.pool(func(pc *pgxpool.Config) { pc.ConnConfig.ConnectTimeout = time.Second })
-	in := h.over(pool, sent, func(cfg *sessionstore.Config) { cfg.NoEmergency, cfg.StoreTimeout = false, time.Second })
+	in := h.over(pool, sent, func(cfg *sessionstore.Config) { cfg.Outage.DisableEmergency, cfg.StoreTimeout = false, time.Second })
 	cookie := in.login("ada")
 	expect(t, "the session", in.who(cookie), "ada")
 	var handle sessionstore.Handle

@@ -103,7 +103,7 @@ func TestASessionThatRotatesWhileATransactionRevokesItsUser(t *testing.T) {
 	defer func() { _ = tx.Rollback(context.Background()) }()
 	ended := make(chan int, 1)
 	go func() {
-		n, err := in.In(tx).RevokeUser(context.Background(), "ada")
+		n, err := in.WithTx(tx).RevokeUser(context.Background(), "ada")
 		if err != nil {
 			t.Error(err)
 		}

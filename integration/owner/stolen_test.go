@@ -19,7 +19,7 @@ func TestAStolenCookieThatIsRenewedDuringAPasswordChange(t *testing.T) {
 		stolen := victim
 		passes := func(n int) {
 			if n == point {
-				stolen = a.visit(stolen, func(ctx context.Context, s *sessionstore.Session) { a.check(s.Regenerate(ctx)) })
+				stolen = a.visit(stolen, func(ctx context.Context, s *sessionstore.Session) { a.check(s.Rotate(ctx)) })
 			}
 		}
 		victim = a.visit(victim, func(ctx context.Context, s *sessionstore.Session) {
@@ -33,13 +33,13 @@ func TestAStolenCookieThatIsRenewedDuringAPasswordChange(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = tx.Rollback(context.Background()) }()
-			revocations := a.In(tx)
+			revocations := a.WithTx(tx)
 			_, err = revocations.RevokeOthers(ctx, s)
 			a.check(err)
 			passes(3)
 			a.check(tx.Commit(ctx))
 			passes(4)
-			expect(t, "committed", revocations.Committed(ctx).Committed, true)
+			expect(t, "committed", revocations.AfterCommit(ctx).Committed, true)
 			passes(5)
 		})
 		expect(t, "the user", a.who(victim), "ada")

@@ -28,7 +28,7 @@ func change(t *testing.T, in *instance, cookie string, end func(context.Context,
 		if _, err := tx.Exec(ctx, "UPDATE public.users SET password = 'new' WHERE name = $1", s.UserID()); err != nil {
 			t.Fatal(err)
 		}
-		revocations := in.In(tx)
+		revocations := in.WithTx(tx)
 		n, err := revocations.RevokeOthers(sessionstore.WithActor(ctx, "", "password changed"), s)
 		in.check(err)
 		expect(t, "sessions that end with the transaction", n, 2)
@@ -77,14 +77,14 @@ func TestPasswordChangeInATransaction(t *testing.T) {
 			testkit.Eventually(t, "the cache has not been told", func() bool { return b.who(cookie) == "ada" })
 		}
 
-		r := revocations.Committed(ctx)
+		r := revocations.AfterCommit(ctx)
 		if r.MaxExposure <= 0 {
 			t.Error("a promise about a user does not depend on what the cache acknowledged")
 		}
 		r.MaxExposure = 0
 		expect(t, "Revocation", r, sessionstore.Revocation{Count: 2, Committed: true, CacheAcked: true})
 		everywhere("when the cache is told", "")
-		expect(t, "told twice", revocations.Committed(ctx).Count, 0)
+		expect(t, "told twice", revocations.AfterCommit(ctx).Count, 0)
 	})
 	events := a.seen(sessionstore.EventRevoked)
 	if len(events) != 1 || events[0].UserID != "ada" || events[0].Count != 2 || !events[0].Revocation.CacheAcked ||
@@ -108,7 +108,7 @@ func TestRevocationsOfATransactionAddUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	revocations := in.In(tx)
+	revocations := in.WithTx(tx)
 	if err := revocations.Revoke(t.Context(), "ada", handle); !errors.Is(err, sessionstore.ErrNotFound) {
 		t.Errorf("somebody else's handle: %v", err)
 	}
@@ -122,7 +122,7 @@ func TestRevocationsOfATransactionAddUp(t *testing.T) {
 	expect(t, "sessions of ada, again", n, 0)
 	expect(t, "events before the commit", len(in.seen(sessionstore.EventRevoked)), 0)
 	in.check(tx.Commit(t.Context()))
-	expect(t, "Revocation", revocations.Committed(t.Context()), sessionstore.Revocation{Count: 3, Committed: true, CacheAcked: true})
+	expect(t, "Revocation", revocations.AfterCommit(t.Context()), sessionstore.Revocation{Count: 3, Committed: true, CacheAcked: true})
 	expect(t, "events", len(in.seen(sessionstore.EventRevoked)), 2)
 	expect(t, "sessions", pgtest.One[int](t, h.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
 }
@@ -146,7 +146,7 @@ func TestAStricterTransactionFailsRatherThanMiss(t *testing.T) {
 	theirs := h.begin()
 	rotate(t, theirs, old, testkit.NewID())
 	in.check(theirs.Commit(t.Context()))
-	if _, err := in.In(tx).RevokeUser(t.Context(), "ada"); err == nil || !strings.Contains(err.Error(), "40001") {
+	if _, err := in.WithTx(tx).RevokeUser(t.Context(), "ada"); err == nil || !strings.Contains(err.Error(), "40001") {
 		t.Errorf("%v, want a failure to serialize", err)
 	}
 }
@@ -164,7 +164,7 @@ func TestALoginDuringATransactionEndsWithIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	revocations := in.In(tx)
+	revocations := in.WithTx(tx)
 	_, err = revocations.RevokeUser(t.Context(), "ada")
 	in.check(err)
 	inner := in.Store()
@@ -173,7 +173,7 @@ func TestALoginDuringATransactionEndsWithIt(t *testing.T) {
 	in.check(tx.Commit(t.Context()))
 	expect(t, "sessions after the commit", pgtest.One[int](t, h.admin, adas), 1)
 	late := store.BeganHere(time.Now()) // with the old password, after the transaction's start
-	expect(t, "Revocation", revocations.Committed(t.Context()), sessionstore.Revocation{Count: 1, Committed: true, CacheAcked: true})
+	expect(t, "Revocation", revocations.AfterCommit(t.Context()), sessionstore.Revocation{Count: 1, Committed: true, CacheAcked: true})
 	expect(t, "sessions after Committed", pgtest.One[int](t, h.admin, adas), 0)
 	for what, b := range map[string]store.Began{"before the transaction": began, "before Committed": late} {
 		if _, err := inner.Create(t.Context(), store.Draft{ID: testkit.NewID(), UserID: "ada", Began: b}); !errors.Is(err, sessionstore.ErrRevoked) {
@@ -201,7 +201,7 @@ func TestARevokeInATransactionThatATriggerKeeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	if _, err := in.In(tx).RevokeUser(ctx, "ada"); err == nil || !strings.Contains(err.Error(), "look for rules") {
+	if _, err := in.WithTx(tx).RevokeUser(ctx, "ada"); err == nil || !strings.Contains(err.Error(), "look for rules") {
 		t.Errorf("%v, want an error that says what to look at", err)
 	}
 }

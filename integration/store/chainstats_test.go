@@ -39,7 +39,7 @@ func TestChainStatsOfCallsThatShareStatements(t *testing.T) {
 	c := hire(t)
 	m := c.manager()
 	inner := m.Store()
-	before := m.ChainStats().Postgres
+	before := m.Metrics().Postgres
 	counted(t, "saves before any", before.Saves, store.CallStats{})
 	if before.Pool.Max != 8 || before.Pool.Acquires == 0 || before.Pool.Waits == 0 || before.Pool.Waited <= 0 || before.Pool.Used != 0 || before.Pool.Idle == 0 {
 		t.Errorf("the pool: %+v", before.Pool)
@@ -51,7 +51,7 @@ func TestChainStatsOfCallsThatShareStatements(t *testing.T) {
 		return err
 	}
 	release := c.jam(func(id store.ID) error { return save(context.Background(), id) })
-	if used := m.ChainStats().Postgres.Pool.Used; used != inFlight {
+	if used := m.Metrics().Postgres.Pool.Used; used != inFlight {
 		t.Errorf("%d connections are used, want %d", used, inFlight)
 	}
 	c.together(many, release, func(ctx context.Context, i int) {
@@ -59,7 +59,7 @@ func TestChainStatsOfCallsThatShareStatements(t *testing.T) {
 			t.Errorf("save %d: %v", i, err)
 		}
 	})
-	counted(t, "saves", m.ChainStats().Postgres.Saves, store.CallStats{
+	counted(t, "saves", m.Metrics().Postgres.Saves, store.CallStats{
 		Calls: inFlight + many, Statements: inFlight + (many+batch-1)/batch, Shared: many, Largest: batch,
 	})
 }
@@ -78,7 +78,7 @@ func TestChainStatsOfEveryOtherCall(t *testing.T) {
 	if err := errors.Join(created, loaded, rotated, admitted, touched, deleted); err != nil {
 		t.Fatal(err)
 	}
-	got, alone := m.ChainStats().Postgres, store.CallStats{Calls: 1, Statements: 1, Largest: 1}
+	got, alone := m.Metrics().Postgres, store.CallStats{Calls: 1, Statements: 1, Largest: 1}
 	counted(t, "creates", got.Creates, store.CallStats{Calls: 2, Statements: 2, Largest: 1})
 	counted(t, "loads", got.Loads, alone)
 	counted(t, "saves", got.Saves, store.CallStats{})
@@ -105,10 +105,10 @@ func TestChainStatsOfCallsThatAreTooMany(t *testing.T) {
 			}
 		})
 	}
-	testkit.Eventually(t, "some are refused", func() bool { return m.ChainStats().Postgres.Saves.Overloaded == tooMany })
+	testkit.Eventually(t, "some are refused", func() bool { return m.Metrics().Postgres.Saves.Overloaded == tooMany })
 	release()
 	all.Wait()
-	got := m.ChainStats().Postgres.Saves
+	got := m.Metrics().Postgres.Saves
 	if got.Calls != inFlight+room+tooMany || got.Overloaded != tooMany {
 		t.Errorf("%+v", got)
 	}

@@ -126,7 +126,7 @@ func (c *crew) useIn(ctx context.Context, mode pgx.QueryExecMode) error {
 	}
 	defer pool.Close()
 	cfg := config("")
-	cfg.NoEmergency, cfg.StoreTimeout = true, timeout // a busy machine is no outage
+	cfg.Outage.DisableEmergency, cfg.StoreTimeout = true, timeout // a busy machine is no outage
 	m, err := sessionstore.New(ctx, pool, cfg)
 	if err != nil {
 		return err
@@ -275,7 +275,7 @@ func inTransaction(ctx context.Context, pool *pgxpool.Pool, m *sessionstore.Mana
 	if err := tx.QueryRow(ctx, settings).Scan(&before); err != nil {
 		return err
 	}
-	if n, err := m.In(tx).RevokeUser(ctx, "eve"); err != nil || n != 1 {
+	if n, err := m.WithTx(tx).RevokeUser(ctx, "eve"); err != nil || n != 1 {
 		return fmt.Errorf("revoke in a transaction: %d, %w", n, err)
 	}
 	if err := tx.QueryRow(ctx, settings).Scan(&after); err != nil {

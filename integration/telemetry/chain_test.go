@@ -22,12 +22,12 @@ func (p *program) during(do func()) string {
 	p.t.Helper()
 	p.spans.Reset()
 	fills := func() int64 {
-		c := p.sessions.ChainStats().Cache
+		c := p.sessions.Metrics().Cache
 		return c.Fills + c.FillsRefused + c.FillsFailed
 	}
-	before, misses := fills(), p.sessions.ChainStats().Cache.Misses+p.sessions.ChainStats().Cache.Stale
+	before, misses := fills(), p.sessions.Metrics().Cache.Misses+p.sessions.Metrics().Cache.Stale
 	do()
-	if filled := p.sessions.ChainStats().Cache; filled.Misses+filled.Stale > misses {
+	if filled := p.sessions.Metrics().Cache; filled.Misses+filled.Stale > misses {
 		testkit.Eventually(p.t, "what was missing is filled in", func() bool {
 			return fills() > before && strings.Contains(outline(p.spans.GetSpans()), "fill")
 		})
@@ -100,7 +100,7 @@ func TestTraceOfALoadOnRealServers(t *testing.T) {
 
 func newCreated(p *program) store.ID { return p.create("", 1)[0] }
 
-// Spans are of calls, durations of db.client of statements: as many as ChainStats has.
+// Spans are of calls, durations of db.client of statements: as many as Metrics has.
 func TestSharedStatementsOnRealServers(t *testing.T) {
 	t.Parallel()
 	const many = 12
@@ -128,7 +128,7 @@ func TestSharedStatementsOnRealServers(t *testing.T) {
 	if shared != many-2 || alone != 2 {
 		t.Errorf("%d spans of calls that shared a statement, %d of others", shared, alone)
 	}
-	stats := p.sessions.ChainStats().Postgres.Saves
+	stats := p.sessions.Metrics().Postgres.Saves
 	if stats.Statements != 3 || stats.Shared != many-2 {
 		t.Fatalf("%+v", stats)
 	}
@@ -160,7 +160,7 @@ func (p *program) counts(want float64, name string, labels ...string) {
 
 func TestWhatPostgresRefusesHasItsCode(t *testing.T) {
 	t.Parallel()
-	p := newProgram(t, func(c *sessionstore.Config) { c.UseRedis = false })
+	p := newProgram(t, func(c *sessionstore.Config) { c.Cache.UseRedis = false })
 	id := newCreated(p)
 	pgtest.Exec(t, p.admin, "ALTER TABLE pgsession.sessions RENAME TO elsewhere")
 	if _, err := p.sessions.Store().Load(t.Context(), id, 0); err == nil {
@@ -190,14 +190,14 @@ func TestThePoolIsSeen(t *testing.T) {
 	for _, id := range ids {
 		go func() { _, err := p.sessions.Store().Save(t.Context(), id, change); done <- err }()
 	}
-	testkit.Eventually(t, "both connections are used", func() bool { return p.sessions.ChainStats().Postgres.Pool.Used == 2 })
+	testkit.Eventually(t, "both connections are used", func() bool { return p.sessions.Metrics().Postgres.Pool.Used == 2 })
 	p.counts(2, "db_client_connection_count", "db_client_connection_state=used", "db_client_connection_pool_name=pgsession")
 	p.counts(2, "db_client_connection_max")
 	p.check(tx.Rollback(t.Context()))
 	for range 2 {
 		p.check(<-done)
 	}
-	pool := p.sessions.ChainStats().Postgres.Pool
+	pool := p.sessions.Metrics().Postgres.Pool
 	if pool.Waits == 0 || pool.Waited <= 0 {
 		t.Fatalf("the connections were not waited for: %+v", pool)
 	}
@@ -214,7 +214,7 @@ func TestTraceOfATransactionOfTheApplications(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	revocations := p.sessions.In(tx)
+	revocations := p.sessions.WithTx(tx)
 	got := p.during(func() {
 		if n, err := revocations.RevokeUser(t.Context(), "ada"); n != 3 || err != nil {
 			t.Errorf("%d revoked, %v", n, err)
@@ -225,7 +225,7 @@ func TestTraceOfATransactionOfTheApplications(t *testing.T) {
 	}
 	p.check(tx.Commit(t.Context()))
 	p.spans.Reset()
-	revocations.Committed(t.Context())
+	revocations.AfterCommit(t.Context())
 	spans := p.spans.GetSpans()
 	slices.SortStableFunc(spans, func(a, b tracetest.SpanStub) int { return a.StartTime.Compare(b.StartTime) })
 	if len(spans) == 0 || spans[0].Name != "cache bury" {

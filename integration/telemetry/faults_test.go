@@ -62,7 +62,7 @@ func nothing() {}
 func TestAlertsOfARedisThatIsAway(t *testing.T) {
 	t.Parallel()
 	w := watch(newProgram(t))
-	open := func() bool { return w.sessions.ChainStats().Cache.Open }
+	open := func() bool { return w.sessions.Metrics().Cache.Open }
 	ids := w.create("ada", 3)
 	w.minutes(6, func() {
 		w.load(ids[0])
@@ -90,7 +90,7 @@ func TestAlertsOfARedisThatIsAway(t *testing.T) {
 func TestAlertsOfARedisThatRefuses(t *testing.T) {
 	t.Parallel()
 	w := watch(newProgram(t))
-	failed := func() int64 { return w.sessions.ChainStats().Cache.FillsFailed }
+	failed := func() int64 { return w.sessions.Metrics().Cache.FillsFailed }
 	w.redis.Do("REPLICAOF", "127.0.0.1", "1") // it serves what it has, and takes nothing
 	fail := func() {
 		before := failed()
@@ -109,7 +109,9 @@ func TestAlertsOfARedisThatRefuses(t *testing.T) {
 func TestAlertsOfAPostgresThatIsAway(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.NewCluster(t, nil)
-	w := watch(newProgram(t, func(c *sessionstore.Config) { c.DatabaseURL, c.UseRedis = sessionstore.Secret(cluster.URL), false }))
+	w := watch(newProgram(t, func(c *sessionstore.Config) {
+		c.DatabaseURL, c.Cache.UseRedis = sessionstore.Secret(cluster.URL), false
+	}))
 	id := newCreated(w.program)
 	w.minutes(6, func() { w.load(id) })
 	w.want("before")
@@ -147,7 +149,7 @@ func TestAlertsOfAPostgresThatIsAway(t *testing.T) {
 
 func TestAlertsOfSessionsThatAreNotPruned(t *testing.T) {
 	t.Parallel()
-	w := watch(newProgram(t, func(c *sessionstore.Config) { c.UseRedis = false }))
+	w := watch(newProgram(t, func(c *sessionstore.Config) { c.Cache.UseRedis = false }))
 	const expire = `UPDATE pgsession.sessions SET expires_at = now() - interval '1 hour'`
 	w.create("ada", 1000)
 	pgtest.Exec(t, w.admin, expire)

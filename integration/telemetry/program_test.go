@@ -56,9 +56,8 @@ func newProgram(t testing.TB, configure ...func(*sessionstore.Config)) *program 
 	}
 	cfg := sessionstore.Config{
 		DatabaseURL: sessionstore.Secret(database), Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
-		UseRedis: true, RedisURL: sessionstore.Secret(p.redis.URL),
-		EncryptionKeys: []sessionstore.Secret{"8d6f1c0e57a24b93d0c8e2f1a6b7954d3e0a1b2c4d5f60718293a4b5c6d7e8f9"},
-		CacheFreshness: freshness, PruneInterval: -1, Logger: slog.New(slog.DiscardHandler), Tracer: otelsession.NewTracer(options...),
+		Cache:        sessionstore.CacheConfig{UseRedis: true, RedisURL: sessionstore.Secret(p.redis.URL), EncryptionKeys: []sessionstore.Secret{"8d6f1c0e57a24b93d0c8e2f1a6b7954d3e0a1b2c4d5f60718293a4b5c6d7e8f9"}, Freshness: freshness},
+		DisablePrune: true, Logger: slog.New(slog.DiscardHandler), Tracer: otelsession.NewTracer(options...),
 	}
 	for _, c := range configure {
 		c(&cfg)
@@ -121,9 +120,9 @@ func (p *program) company(ids []store.ID) {
 	if _, err := tx.Exec(ctx, "LOCK TABLE pgsession.sessions IN SHARE MODE"); err != nil {
 		p.t.Fatal(err)
 	}
-	before := p.sessions.ChainStats().Postgres.Saves.Calls
+	before := p.sessions.Metrics().Postgres.Saves.Calls
 	called := func(n int) {
-		testkit.Eventually(p.t, "all calls are made", func() bool { return p.sessions.ChainStats().Postgres.Saves.Calls == before+int64(n) })
+		testkit.Eventually(p.t, "all calls are made", func() bool { return p.sessions.Metrics().Postgres.Saves.Calls == before+int64(n) })
 	}
 	var all sync.WaitGroup
 	for i, id := range ids {
@@ -149,12 +148,12 @@ func (p *program) everything() {
 	p.t.Helper()
 	ctx := p.t.Context()
 	ids := p.create("ada", 6)
-	before := p.sessions.ChainStats().Cache
+	before := p.sessions.Metrics().Cache
 	p.company(ids)
 	testkit.Eventually(p.t, "a load hits and one misses", func() bool {
 		p.load(newCreated(p))
 		p.load(ids[0])
-		c := p.sessions.ChainStats().Cache
+		c := p.sessions.Metrics().Cache
 		return c.Hits > before.Hits && c.Misses > before.Misses && c.Fills > before.Fills
 	})
 	gone, cancel := context.WithCancel(ctx)

@@ -123,7 +123,7 @@ func openWatched(t *testing.T, databaseURL, secret string) *watched {
 	handle("GET /me", func(*http.Request, *sessionstore.Session) error { return nil })
 	handle("POST /login", func(r *http.Request, session *sessionstore.Session) error { return session.Login(r.Context(), "alice") })
 	handle("POST /logout", func(r *http.Request, session *sessionstore.Session) error { return session.Logout(r.Context()) })
-	handle("POST /renew", func(r *http.Request, session *sessionstore.Session) error { return session.Regenerate(r.Context()) })
+	handle("POST /renew", func(r *http.Request, session *sessionstore.Session) error { return session.Rotate(r.Context()) })
 	handle("POST /forget", func(_ *http.Request, session *sessionstore.Session) error { return session.Delete("k") })
 	handle("POST /remember", func(_ *http.Request, session *sessionstore.Session) error { return session.RememberMe(true) })
 	s.Server = httptest.NewServer(m.Handler(mux))
@@ -174,7 +174,7 @@ func TestForgedCookiesCostNoQuery(t *testing.T) {
 	// One of ours whose session is gone: it is looked for, and asked whether that was on a standby; still nothing is made of it.
 	gone := *alice
 	alice.want("POST /logout", http.StatusOK, "")
-	unknown := site.sessions.Count(sessionstore.EventUnknown)
+	unknown := site.sessions.Count(sessionstore.EventSessionNotFound)
 	crowd(t, 100, func(i int) answer {
 		v := gone
 		got, err := v.try(requests[i%len(requests)])
@@ -183,7 +183,7 @@ func TestForgedCookiesCostNoQuery(t *testing.T) {
 		}
 		return got
 	})
-	if n := site.sessions.Count(sessionstore.EventUnknown) - unknown; n != 100 {
+	if n := site.sessions.Count(sessionstore.EventSessionNotFound) - unknown; n != 100 {
 		t.Errorf("%d unknown sessions were counted, want 100", n)
 	}
 	for _, name := range site.statements.sent() {

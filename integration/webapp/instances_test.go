@@ -84,7 +84,7 @@ func openSlow(t *testing.T, databaseURL string) *slow {
 	handle("POST /renew", func(ctx context.Context, session *sessionstore.Session) error {
 		s.loaded <- struct{}{}
 		<-s.goOn
-		return session.Regenerate(ctx)
+		return session.Rotate(ctx)
 	})
 	s.Server = httptest.NewServer(m.Handler(mux))
 	t.Cleanup(func() {

@@ -59,7 +59,7 @@ func New(pool *pgxpool.Pool, expiry store.Expiry, timeout time.Duration) *Store 
 	return newStore(pool, schema.Default, expiry, timeout)
 }
 
-// NewIn is [NewPostgres] for a schema of another name than pgsession: the one that `migrate -schema` made. A name
+// NewIn is Open for a schema of another name than pgsession: the one that `migrate -schema` made. A name
 // that SQL would have to quote is an error.
 func NewIn(pool *pgxpool.Pool, schemaName string, expiry store.Expiry, timeout time.Duration) (*Store, error) {
 	if err := schema.CheckName(schemaName); err != nil {

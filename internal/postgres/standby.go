@@ -43,7 +43,7 @@ var errUnreplicated = errors.New("somebody cancelled the wait for a synchronous 
 
 const deafAdvice = "call sessionstore.ConfigurePool with the pool's configuration before the pool is made: pgx drops the warning by which Postgres tells of a commit that did not wait for its synchronous standby"
 
-// ConfigurePool prepares a pool for [sessionstore.New] or [NewPostgres] as [sessionstore.Open] prepares its own. It must be called before
+// ConfigurePool prepares a pool for [sessionstore.New] or Open as [sessionstore.Open] prepares its own. It must be called before
 // [pgxpool.NewWithConfig]: what it sets can't be changed in a pool that is made.
 //
 // With it the library hears of a commit whose wait for a synchronous standby

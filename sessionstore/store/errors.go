@@ -41,8 +41,8 @@ var (
 	// ErrExists: a session with this id exists. With random tokens it means a broken random source.
 	ErrExists = errors.New("session id already in use")
 
-	// ErrTooManySessions: the user has as many sessions as [sessionstore.Config.MaxSessionsPerUser] allows, and
-	// [sessionstore.Config.DenyAtMaxSessions] says that a further login fails.
+	// ErrTooManySessions: the user has as many sessions as [sessionstore.Config.Limits.MaxSessionsPerUser] allows, and
+	// [sessionstore.Config.Limits.DenyAtMaxSessions] says that a further login fails.
 	ErrTooManySessions = errors.New("the user has too many sessions: one must be ended first")
 
 	// ErrRevoked: the sessions of the user were revoked while the login was

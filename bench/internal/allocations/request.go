@@ -35,7 +35,7 @@ func NewRequest(ctx context.Context) (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.NoMetadata, cfg.NoSuspiciousCheck = true, true
+	cfg.Privacy.DisableMetadata, cfg.Suspicion.DisableCheck = true, true
 	untracked, err := sessionstore.NewWithStore(store, cfg)
 	if err != nil {
 		return nil, err

@@ -37,10 +37,9 @@ func NewCached(ctx context.Context, d *rows.Database, redisURL string, freshness
 	}
 	c.pool = pool
 	c.manager, err = sessionstore.New(ctx, pool, sessionstore.Config{
-		Secrets:  []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
-		UseRedis: redisURL != "", RedisURL: sessionstore.Secret(redisURL), CacheFreshness: freshness,
-		EncryptionKeys: []sessionstore.Secret{"8d6f1c0e57a24b93d0c8e2f1a6b7954d3e0a1b2c4d5f60718293a4b5c6d7e8f9"},
-		Logger:         slog.New(slog.DiscardHandler),
+		Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
+		Cache:   sessionstore.CacheConfig{UseRedis: redisURL != "", RedisURL: sessionstore.Secret(redisURL), Freshness: freshness, EncryptionKeys: []sessionstore.Secret{"8d6f1c0e57a24b93d0c8e2f1a6b7954d3e0a1b2c4d5f60718293a4b5c6d7e8f9"}},
+		Logger:  slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		pool.Close()

@@ -22,7 +22,7 @@ func newLibrary(ctx context.Context, s Servers) (*library, error) {
 		return nil, err
 	}
 	manager, err := sessionstore.New(ctx, pool, sessionstore.Config{
-		Cookie:  sessionstore.CookieConfig{NoMarker: true}, // the others have one cookie, too
+		Cookie:  sessionstore.CookieConfig{DisableMarker: true}, // the others have one cookie, too
 		Secrets: []sessionstore.Secret{"0123456789abcdef0123456789abcdef"},
 	})
 	if err != nil {
