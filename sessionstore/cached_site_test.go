@@ -8,6 +8,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // twoSites are two instances of an application over one database and one Redis, to which the first can't write.
@@ -140,5 +141,75 @@ func TestCachedSuspicionIsToldOnce(t *testing.T) {
 		}
 		expect(t, "and then", site.seen(), "")
 		expect(t, "from the cache", store.asked(), "")
+	})
+}
+
+// visitedThroughHits is a session that is used every pause, and then once more after the longest time that may pass
+// between two uses. It says how many of them were hits of the cache.
+func visitedThroughHits(t *testing.T, expiry store.Expiry, pause time.Duration, visits int, cached bool) (hits int64) {
+	store := &spyStore{Store: sessionstore.NewMem(expiry, 0)}
+	front := &spyStore{Store: store}
+	stats := func() int64 { return 0 }
+	if cached {
+		c := sessionstore.NewCached(store, newSlotCache(), halfMinute, expiry)
+		t.Cleanup(c.Close)
+		front.Store, stats = c, func() int64 { return c.Metrics().Hits }
+	}
+	site := newSiteOver(t, front, func(c *sessionstore.Config) { c.IdleTimeout, c.AbsoluteTimeout = expiry.Idle, expiry.Absolute })
+	cookie := site.newcomer()
+	for n := range visits {
+		time.Sleep(pause)
+		if got := site.look(cookie); got != "user=" {
+			t.Fatalf("use %d, every %v, with an idle timeout of %v, cached %v: %s", n, pause, expiry.Idle, cached, got)
+		}
+	}
+	time.Sleep(time.Second) // for the touch to be written
+	// A use within the touch interval of the last is not noted, with and without a cache.
+	time.Sleep(expiry.Idle - expiry.TouchInterval() - time.Second)
+	expect(t, "after nearly the idle timeout", site.look(cookie), "user=")
+	time.Sleep(time.Second) // for that touch
+	time.Sleep(expiry.Idle + expiry.Resolution())
+	expect(t, "after more than the idle timeout", site.look(cookie), "nobody")
+	expect(t, "error", site.m.Close(), nil)
+	return stats()
+}
+
+func TestCachedSessionInUseLivesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, idle := range []time.Duration{10 * time.Second, 20 * time.Second, time.Minute, 10 * time.Minute, time.Hour} {
+			expiry := store.Expiry{Idle: idle, Absolute: 1000 * time.Hour}
+			for _, pause := range []time.Duration{idle / 40, idle / 13, idle / 3, idle * 9 / 10} {
+				visitedThroughHits(t, expiry, pause, 120, false)
+				hits := visitedThroughHits(t, expiry, pause, 120, true)
+				if pause < min(10*time.Second, idle/2) && hits < 20 {
+					t.Errorf("idle %v, used every %v: %d hits, too few for this test to say anything", idle, pause, hits)
+				}
+			}
+		}
+	})
+}
+
+// The time of an answer is that of the answer, not of the entry: else a use would look like one of the time before it,
+// and so would the age of a persistent cookie.
+func TestCachedAnswerSaysWhatTimeItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		expiry := store.Expiry{Idle: 100 * time.Second, Absolute: time.Hour} // a touch every 10 s
+		store := &spyStore{Store: sessionstore.NewMem(expiry, 0)}
+		c := sessionstore.NewCached(store, newSlotCache(), halfMinute, expiry)
+		t.Cleanup(c.Close)
+		site := newSiteOver(t, &spyStore{Store: c}, func(c *sessionstore.Config) { c.IdleTimeout, c.AbsoluteTimeout = expiry.Idle, expiry.Absolute })
+		cookie := site.newcomer()
+		site.look(cookie)
+		synctest.Wait()
+		time.Sleep(11 * time.Second)
+		store.asked()
+		_, _ = site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, sess *sessionstore.Session) {
+			rec, _ := sess.Record()
+			expect(t, "read", time.Since(rec.ValidatedAt), 11*time.Second)
+		})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		expect(t, "the use of a hit is noted", store.asked(), "Touch")
+		expect(t, "error", site.m.Close(), nil)
 	})
 }

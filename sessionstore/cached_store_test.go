@@ -55,39 +55,6 @@ func ageBehind(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
 	b.cache.flush()
 }
 
-// The contract of a store holds with a cache in front, whether it serves anything or not, and when it is down.
-func TestCachedStore(t *testing.T) {
-	for name, setup := range map[string]struct {
-		policy coherence.Policy
-		down   bool
-	}{"fresh": {policy: halfMinute}, "strict": {}, "down": {policy: halfMinute, down: true}} {
-		t.Run(name, func(t *testing.T) {
-			storetest.Run(t, storetest.Subject{
-				New: func(t *testing.T, e store.Expiry) store.Store {
-					b := &behind{memory: sessionstore.NewMem(e, 0), cache: newSlotCache(), policy: setup.policy, expiry: e, peers: new([]interface{ Forget() }), touched: new(sync.Map)}
-					if setup.down {
-						b.cache.down()
-					}
-					return newBehind(t, b)
-				},
-				Age: ageBehind,
-				Peer: func(t *testing.T, s store.Store) store.Store {
-					peer := *s.(*behind)
-					return newBehind(t, &peer)
-				},
-			})
-		})
-	}
-}
-
-func newBehind(t *testing.T, b *behind) *behind {
-	c := sessionstore.NewCached(b.memory, b.cache, b.policy, b.expiry)
-	t.Cleanup(c.Close)
-	b.Store = c
-	*b.peers = append(*b.peers, c)
-	return b
-}
-
 // The contract holds with the emergency in front, before one begins.
 func TestEmergencyStore(t *testing.T) {
 	storetest.Run(t, storetest.Subject{

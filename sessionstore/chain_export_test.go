@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/internal/cached"
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/internal/memory"
@@ -26,9 +25,6 @@ func NewCached(inner store.Store, c Sealed, policy coherence.Policy, expiry stor
 	return cached.New(inner, c, policy, expiry)
 }
 
-// InstantAt is a moment on the clocks of a process that started at start.
-func InstantAt(start, now time.Time) coherence.Instant { return coherence.InstantAt(start, now) }
-
 // Emergency is an emergency store under test.
 type Emergency = outage.Store
 
@@ -48,15 +44,6 @@ func over(e *outage.Store, c *cached.Store) {
 	c.Unavailable = e.Refuses
 	e.Front, e.Cache = c, c
 }
-
-// EncodeRecord is what the cache keeps of a record.
-func EncodeRecord(r *store.Record) []byte { return cached.EncodeRecord(r) }
-
-// DecodeRecord is its inverse.
-func DecodeRecord(r *store.Record, b []byte) error { return cached.DecodeRecord(r, b) }
-
-// CacheID is the cache's name for an id.
-func CacheID(id store.ID) cache.ID { return cache.ID(id) }
 
 // NewManagerOver is NewWithStore over an emergency store, with all that hangs on it.
 func NewManagerOver(e *Emergency, cfg Config) (*Manager, error) {

@@ -2,6 +2,7 @@ package sessionstore_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -117,4 +118,54 @@ func (o *outage) end() {
 
 func set(key, value string) store.Change {
 	return store.Change{Set: map[string]json.RawMessage{key: json.RawMessage(value)}}
+}
+
+var weekly = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
+
+func idOf(name string) store.ID { return sha256.Sum256([]byte(name)) }
+
+func touchOf(id store.ID) []store.Touch { return []store.Touch{{ID: id}} }
+
+const exposure = 30*time.Second + coherence.Allowance
+
+var errLost = fmt.Errorf("%w: the answer is lost (%w)", store.ErrUnavailable, store.ErrOutcomeUnknown)
+
+// losing loses the answers of some calls: the call has had its effect.
+type losing struct {
+	store.Store
+	lost    func(method string) bool
+	refuses func(store.Draft) error // a Create, which has no effect then
+}
+
+func answered[T any](l *losing, method string, v T, err error) (T, error) {
+	if err == nil && l.lost(method) {
+		var zero T
+		return zero, errLost
+	}
+	return v, err
+}
+
+func (l *losing) Create(ctx context.Context, d store.Draft) (store.Record, error) {
+	if l.refuses != nil {
+		if err := l.refuses(d); err != nil {
+			return store.Record{}, err
+		}
+	}
+	rec, err := l.Store.Create(ctx, d)
+	return answered(l, "Create", rec, err)
+}
+
+func (l *losing) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
+	rec, err := l.Store.Save(ctx, id, c)
+	return answered(l, "Save", rec, err)
+}
+
+func (l *losing) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
+	rec, err := l.Store.Rotate(ctx, old, id, c)
+	return answered(l, "Rotate", rec, err)
+}
+
+func (l *losing) Delete(ctx context.Context, id store.ID) (sessionstore.Revocation, error) {
+	r, err := l.Store.Delete(ctx, id)
+	return answered(l, "Delete", r, err)
 }

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // The clock against a machine and a server that do everything that is allowed to them: drift, a suspended machine, a wall clock that is set, replies that are late on
@@ -146,5 +147,25 @@ func TestClockBlindSpot(t *testing.T) {
 	_ = paused
 	if b := c.Now(Instant{Mono: time.Second, Wall: time.Second}); !b.Known || b.Time >= Time(paused.Microseconds()) {
 		t.Errorf("an hour in which both clocks stood still was noticed: %+v", b)
+	}
+}
+
+// A time of package time holds both clocks, and Sub prefers the monotonic one.
+// To see that the wall clock is compared, a time is needed on which they differ,
+// and only the runtime makes those: this test writes into one.
+func TestInstantReadsBothClocks(t *testing.T) {
+	start := time.Now()
+	now := start
+	// Its monotonic reading.
+	*(*int64)(unsafe.Add(unsafe.Pointer(&now), unsafe.Sizeof(uint64(0)))) += int64(time.Hour)
+	if now.Sub(start) != time.Hour || now.Round(0).Sub(start.Round(0)) != 0 {
+		t.Skip("package time keeps its readings elsewhere now")
+	}
+	if at := InstantAt(start, now); at != (Instant{Mono: time.Hour}) {
+		t.Errorf("where the clocks differ: %+v", at)
+	}
+	later := InstantAt(start, start.Add(time.Second))
+	if later != (Instant{Mono: time.Second, Wall: time.Second}) {
+		t.Errorf("where they don't: %+v", later)
 	}
 }

@@ -1,4 +1,4 @@
-package sessionstore_test
+package cached_test
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/cachetest"
 	"github.com/reporadar/pgsession/internal/coherence"
-	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -18,39 +18,39 @@ const exposure = 30*time.Second + coherence.Allowance
 
 // Whatever became of the tombstones, what this process has ended it does not
 // serve. Other instances may, for as long as was promised.
-func TestCachedRevokeCountsHereAtOnce(t *testing.T) {
+func TestRevokeCountsHereAtOnce(t *testing.T) {
 	ctx := context.Background()
-	for name, end := range map[string]func(t *testing.T, i *instance, id store.ID) sessionstore.Revocation{
-		"a session, not acknowledged": func(t *testing.T, i *instance, id store.ID) sessionstore.Revocation {
+	for name, end := range map[string]func(t *testing.T, i *instance, id store.ID) store.Revocation{
+		"a session, not acknowledged": func(t *testing.T, i *instance, id store.ID) store.Revocation {
 			r, err := i.Delete(ctx, id)
 			expect(t, "Delete", err, nil)
 			return r
 		},
-		"a handle, not acknowledged": func(t *testing.T, i *instance, id store.ID) sessionstore.Revocation {
+		"a handle, not acknowledged": func(t *testing.T, i *instance, id store.ID) store.Revocation {
 			_, r, err := i.Revoke(ctx, store.Selection{UserID: "ann", Handle: id.Handle()})
 			expect(t, "Revoke", err, nil)
 			return r
 		},
-		"the old token of a renewal, not acknowledged": func(t *testing.T, i *instance, id store.ID) sessionstore.Revocation {
+		"the old token of a renewal, not acknowledged": func(t *testing.T, i *instance, id store.ID) store.Revocation {
 			_, err := i.Rotate(ctx, id, idOf("new"), store.Change{})
 			expect(t, "Rotate", err, nil)
-			return sessionstore.Revocation{Committed: true, MaxExposure: exposure}
+			return store.Revocation{Committed: true, MaxExposure: exposure}
 		},
-		"a user, not acknowledged": func(t *testing.T, i *instance, _ store.ID) sessionstore.Revocation {
+		"a user, not acknowledged": func(t *testing.T, i *instance, _ store.ID) store.Revocation {
 			_, r, err := i.Revoke(ctx, store.Selection{UserID: "ann"})
 			expect(t, "Revoke", err, nil)
 			return r
 		},
-		"a user, whose sessions another instance has ended": func(t *testing.T, i *instance, id store.ID) sessionstore.Revocation {
-			if _, err := i.store.Store.Delete(ctx, id); err != nil {
+		"a user, whose sessions another instance has ended": func(t *testing.T, i *instance, id store.ID) store.Revocation {
+			if _, err := i.memory.Delete(ctx, id); err != nil {
 				t.Fatal(err)
 			}
 			ids, r, err := i.Revoke(ctx, store.Selection{UserID: "ann"})
 			expect(t, "Revoke", err, nil)
 			expect(t, "it saw the session", slices.Contains(ids, id), false)
-			return sessionstore.Revocation{Committed: r.Committed, MaxExposure: r.MaxExposure}
+			return store.Revocation{Committed: r.Committed, MaxExposure: r.MaxExposure}
 		},
-		"all": func(t *testing.T, i *instance, _ store.ID) sessionstore.Revocation {
+		"all": func(t *testing.T, i *instance, _ store.ID) store.Revocation {
 			_, r, err := i.Revoke(ctx, store.Selection{All: true})
 			expect(t, "Revoke", err, nil)
 			return r
@@ -62,18 +62,18 @@ func TestCachedRevokeCountsHereAtOnce(t *testing.T) {
 				peer := i.beside(halfMinute)
 				id := i.cached("s")
 				peer.load(id, "")
-				i.cache.on("PutTombstones", failing) // as with Redis stopped for a moment
+				i.cache.Down(cachetest.OpPutTombstones) // as with Redis stopped for a moment
 				r := end(t, i, id)
 				r.Count = 0
-				expect(t, "promise", r, sessionstore.Revocation{Committed: true, MaxExposure: exposure})
+				expect(t, "promise", r, store.Revocation{Committed: true, MaxExposure: exposure})
 				for _, after := range []time.Duration{0, time.Second, 29 * time.Second} {
 					time.Sleep(after)
-					if _, err := i.Load(ctx, id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+					if _, err := i.Load(ctx, id, 0); !errors.Is(err, store.ErrNotFound) {
 						t.Errorf("served here: %v", err)
 					}
 				}
 				time.Sleep(exposure)
-				if _, err := peer.Load(ctx, id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+				if _, err := peer.Load(ctx, id, 0); !errors.Is(err, store.ErrNotFound) {
 					t.Errorf("served elsewhere after the promise: %v", err)
 				}
 			})
@@ -83,22 +83,22 @@ func TestCachedRevokeCountsHereAtOnce(t *testing.T) {
 
 // The promise about a user is the same whatever the cache said; that about one
 // token is 0 where the cache acknowledged.
-func TestCachedPromiseAboutAUser(t *testing.T) {
+func TestPromiseAboutAUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		i := newInstance(t, halfMinute, weekly)
 		id := i.cached("s")
 		_, r, err := i.Revoke(ctx, store.Selection{UserID: "ann", Handle: id.Handle()})
-		expect(t, "a handle", r, sessionstore.Revocation{Count: 1, Committed: true, CacheAcked: true})
+		expect(t, "a handle", r, store.Revocation{Count: 1, Committed: true, CacheAcked: true})
 		expect(t, "error", err, nil)
 		_, r, err = i.Revoke(ctx, store.Selection{UserID: "ann", Handle: id.Handle()})
-		expect(t, "a handle that ended none", r, sessionstore.Revocation{Committed: true, CacheAcked: true, MaxExposure: exposure})
+		expect(t, "a handle that ended none", r, store.Revocation{Committed: true, CacheAcked: true, MaxExposure: exposure})
 		expect(t, "error", err, nil)
 		i.cached("t")
 		for _, sel := range []store.Selection{{UserID: "ann", Keep: 1}, {UserID: "ann", Except: idOf("x")}, {UserID: "ann"}} {
 			_, r, err = i.Revoke(ctx, sel)
 			r.Count = 0
-			expect(t, fmt.Sprintf("%+v", sel), r, sessionstore.Revocation{Committed: true, CacheAcked: true, MaxExposure: exposure})
+			expect(t, fmt.Sprintf("%+v", sel), r, store.Revocation{Committed: true, CacheAcked: true, MaxExposure: exposure})
 			expect(t, "error", err, nil)
 		}
 	})
@@ -106,27 +106,27 @@ func TestCachedPromiseAboutAUser(t *testing.T) {
 
 // At the bound nothing is served from the cache, for as long as what was not
 // kept could be.
-func TestCachedLeavesTheCacheOutAtTheBound(t *testing.T) {
+func TestLeavesTheCacheOutAtTheBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		i := newInstance(t, halfMinute, weekly)
 		ids := []store.ID{i.cached("a"), i.cached("b"), i.cached("c")}
 		other := i.cached("d")
 		i.LimitEnded(2)
-		i.cache.on("PutTombstones", failing)
+		i.cache.Down(cachetest.OpPutTombstones)
 		for _, id := range ids {
 			_, err := i.Delete(ctx, id)
 			expect(t, "Delete", err, nil)
 		}
 		for _, id := range ids {
-			if _, err := i.Load(ctx, id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+			if _, err := i.Load(ctx, id, 0); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("served: %v", err)
 			}
 		}
-		i.store.asked()
-		i.load(other, "Load")
+		asked(i.store)
+		i.load(other, "load")
 		time.Sleep(exposure)
-		i.load(other, "Load") // it is not fresh any more
+		i.load(other, "load") // it is not fresh any more
 		synctest.Wait()
 		i.load(other, "")
 	})

@@ -1,4 +1,4 @@
-package sessionstore_test
+package cached_test
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/cache"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/cached"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -22,18 +22,18 @@ func TestRecordEncodeAndDecode(t *testing.T) {
 		"much": {
 			UserID: "ann", Data: []byte(`{"a":[1,2],"b":"\u00fc"}`),
 			CreatedAt: at, AuthenticatedAt: at.Add(time.Hour), LastSeenAt: at.Add(2 * time.Hour),
-			Client: sessionstore.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "browser/1.0"},
+			Client: store.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "browser/1.0"},
 		},
-		"IPv6":        {Data: []byte("{}"), Client: sessionstore.Client{IP: netip.MustParseAddr("2001:db8::1")}},
-		"IPv6 zone":   {Data: []byte("{}"), Client: sessionstore.Client{IP: netip.MustParseAddr("fe80::1%eth0")}},
-		"mapped IPv4": {Data: []byte("{}"), Client: sessionstore.Client{IP: netip.MustParseAddr("::ffff:192.0.2.7")}},
+		"IPv6":        {Data: []byte("{}"), Client: store.Client{IP: netip.MustParseAddr("2001:db8::1")}},
+		"IPv6 zone":   {Data: []byte("{}"), Client: store.Client{IP: netip.MustParseAddr("fe80::1%eth0")}},
+		"mapped IPv4": {Data: []byte("{}"), Client: store.Client{IP: netip.MustParseAddr("::ffff:192.0.2.7")}},
 		"before 1970": {Data: []byte("{}"), CreatedAt: time.UnixMicro(-1), LastSeenAt: time.UnixMicro(-1e15)},
 		"large":       {Data: bytes.Repeat([]byte("x"), 1<<20), UserID: strings.Repeat("u", 256)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := sessionstore.EncodeRecord(&rec)
+			b := cached.EncodeRecord(&rec)
 			var got store.Record
-			if err := sessionstore.DecodeRecord(&got, bytes.Clone(b)); err != nil {
+			if err := cached.DecodeRecord(&got, bytes.Clone(b)); err != nil {
 				t.Fatal(err)
 			}
 			if !reflect.DeepEqual(got, rec) {
@@ -43,11 +43,11 @@ func TestRecordEncodeAndDecode(t *testing.T) {
 				return
 			}
 			for n := range b { // cut short, or with something behind it
-				if err := sessionstore.DecodeRecord(new(store.Record), b[:n]); err == nil {
+				if err := cached.DecodeRecord(new(store.Record), b[:n]); err == nil {
 					t.Errorf("%d bytes of %d decode", n, len(b))
 				}
 			}
-			if err := sessionstore.DecodeRecord(new(store.Record), append(bytes.Clone(b), 0)); err == nil {
+			if err := cached.DecodeRecord(new(store.Record), append(bytes.Clone(b), 0)); err == nil {
 				t.Error("a byte too many decodes")
 			}
 		})
@@ -55,19 +55,19 @@ func TestRecordEncodeAndDecode(t *testing.T) {
 }
 
 // An entry of a format of another version is a miss: the store is asked.
-func TestCachedUnknownFormatIsAMiss(t *testing.T) {
+func TestUnknownFormatIsAMiss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
 		rec := i.create("s")
-		for _, data := range [][]byte{nil, {}, {0}, {2}, append([]byte{2}, sessionstore.EncodeRecord(&rec)[1:]...), sessionstore.EncodeRecord(&rec)[:9], []byte(`{"n":1}`)} {
-			i.cache.flush()
-			_, err := i.cache.Fill(t.Context(), sessionstore.CacheID(rec.ID), cache.Entry{
+		for _, data := range [][]byte{nil, {}, {0}, {2}, append([]byte{2}, cached.EncodeRecord(&rec)[1:]...), cached.EncodeRecord(&rec)[:9], []byte(`{"n":1}`)} {
+			i.cache.Flush()
+			_, err := i.cache.Fill(t.Context(), cache.ID(rec.ID), cache.Entry{
 				Version: 9, ValidatedAt: rec.ValidatedAt, ExpiresAt: rec.ExpiresAt, AbsoluteExpiresAt: rec.AbsoluteExpiresAt, Data: data,
 			}, time.Minute)
 			expect(t, "error", err, nil)
-			expect(t, "version", i.load(rec.ID, "Load").Version, 1)
+			expect(t, "version", i.load(rec.ID, "load").Version, 1)
 		}
-		stats := i.CacheStats()
+		stats := i.Metrics()
 		expect(t, "misses", stats.Misses, 7)
 		expect(t, "hits", stats.Hits, 0)
 	})

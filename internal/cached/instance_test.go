@@ -1,0 +1,143 @@
+package cached_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/cache"
+	"github.com/reporadar/pgsession/internal/cached"
+	"github.com/reporadar/pgsession/internal/cachetest"
+	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/internal/memory"
+	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
+)
+
+var (
+	weekly     = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
+	halfMinute = coherence.Policy{Freshness: 30 * time.Second}
+
+	errLost = fmt.Errorf("%w (%w)", store.ErrUnavailable, store.ErrOutcomeUnknown)
+)
+
+// The faults of a cache.
+var (
+	failing = &fault.Rule{Err: cache.ErrUnavailable}
+	// blocked answers only when its caller has had enough.
+	blocked = &fault.Rule{When: fault.Hang}
+	// leftLater is made although its caller has had enough.
+	leftLater = &fault.Rule{Do: func(ctx context.Context, _ *fault.Call) error {
+		<-ctx.Done()
+		return nil
+	}}
+)
+
+// sleep is for a fault that takes time, in a bubble.
+func sleep(d time.Duration) func(context.Context, *fault.Call) error {
+	return func(context.Context, *fault.Call) error {
+		time.Sleep(d)
+		return nil
+	}
+}
+
+// instance is one process with a cached store, over a store and a cache that it
+// shares with others.
+type instance struct {
+	*cached.Store
+	t      *testing.T
+	memory *memory.Store
+	store  *fault.Store // over the memory
+	cache  *cachetest.Cache
+}
+
+func newInstance(t *testing.T, policy coherence.Policy, expiry store.Expiry) *instance {
+	m := memory.New(expiry, memory.Options{})
+	first := &instance{t: t, memory: m, store: fault.Wrap(m), cache: cachetest.New()}
+	return first.another(policy, expiry)
+}
+
+// another is a process over the same store and cache. It does not know
+// Postgres's time.
+func (i *instance) another(policy coherence.Policy, expiry store.Expiry) *instance {
+	peer := *i
+	peer.Store = cached.New(i.store, i.cache, policy, expiry)
+	i.t.Cleanup(peer.Close)
+	return &peer
+}
+
+// beside is another process that knows Postgres's time.
+func (i *instance) beside(policy coherence.Policy) *instance {
+	i.t.Helper()
+	peer := i.another(policy, weekly)
+	peer.create("clock of the peer")
+	return peer
+}
+
+func (i *instance) create(name string) store.Record {
+	i.t.Helper()
+	rec, err := i.Create(i.t.Context(), store.Draft{
+		ID: idOf(name), UserID: "ann", Data: json.RawMessage(`{"n":0}`),
+	})
+	if err != nil {
+		i.t.Fatalf("create: %v", err)
+	}
+	i.store.Forget()
+	return rec
+}
+
+// cached is a session that the cache has.
+func (i *instance) cached(name string) store.ID {
+	i.t.Helper()
+	rec := i.create(name)
+	i.load(rec.ID, "load")
+	return rec.ID
+}
+
+// load loads, and says what the store is to be asked.
+func (i *instance) load(id store.ID, calls string) store.Record {
+	i.t.Helper()
+	rec, err := i.Load(i.t.Context(), id, 0)
+	if err != nil {
+		i.t.Errorf("load: %v", err)
+	}
+	synctest.Wait() // for the fill
+	expect(i.t, "the store was asked", asked(i.store), calls)
+	return rec
+}
+
+func (i *instance) set(id store.ID, value string) store.Record {
+	i.t.Helper()
+	set := map[string]json.RawMessage{"n": json.RawMessage(value)}
+	rec, err := i.Save(i.t.Context(), id, store.Change{Set: set})
+	if err != nil {
+		i.t.Fatalf("save: %v", err)
+	}
+	i.store.Forget()
+	return rec
+}
+
+// asked is the calls since it was last called, with blanks between.
+func asked(double interface{ Forget() []fault.Call }) string {
+	var ops []string
+	for _, c := range double.Forget() {
+		ops = append(ops, string(c.Op))
+	}
+	return strings.Join(ops, " ")
+}
+
+func idOf(name string) store.ID { return sha256.Sum256([]byte(name)) }
+
+func touchOf(id store.ID) []store.Touch { return []store.Touch{{ID: id}} }
+
+func expect[T comparable](t testing.TB, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
