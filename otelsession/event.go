@@ -27,7 +27,7 @@ var eventInstruments = []instrument{
 
 // countedKinds are the kinds of events that may be about many sessions.
 var countedKinds = []sessionstore.EventKind{
-	sessionstore.EventRevoked, sessionstore.EventPruned, sessionstore.EventTouchFailed, sessionstore.EventRecovered,
+	sessionstore.EventRevoked, sessionstore.EventPruned, sessionstore.EventTouchFailed, sessionstore.EventEmergencyEnded,
 }
 
 // eventKinds are the names of all kinds.

@@ -42,7 +42,7 @@ func TestMetricsOfAManager(t *testing.T) {
 		}
 		s.counts(2, "pgsession.events", "pgsession.event=session created")
 		s.counts(1, "pgsession.events", "pgsession.event=session cookie forged")
-		s.counts(0, "pgsession.events", "pgsession.event=session emergency begins")
+		s.counts(0, "pgsession.events", "pgsession.event=session emergency began")
 		s.counts(0, "pgsession.watches")
 		s.counts(2, "pgsession.sessions", "pgsession.session.state=active")
 		s.lacks("pgsession.prune.age")

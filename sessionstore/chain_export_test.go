@@ -90,15 +90,15 @@ type observed struct {
 }
 
 func (o observed) EmergencyBegan(err error) {
-	o.observe(context.Background(), Event{Kind: EventEmergency, Err: err})
+	o.observe(context.Background(), Event{Kind: EventEmergencyBegan, Err: err})
 }
 
 func (o observed) EmergencyEnded(restored int) {
-	o.observe(context.Background(), Event{Kind: EventRecovered, Count: restored})
+	o.observe(context.Background(), Event{Kind: EventEmergencyEnded, Count: restored})
 }
 
 func (o observed) RestoreFailed(rec *store.Record, err error) {
-	e := Event{Kind: EventRecoveryFailed, Err: err}
+	e := Event{Kind: EventRestoreFailed, Err: err}
 	if rec != nil {
 		e.Handle, e.UserID = rec.ID.Handle(), rec.UserID
 	}

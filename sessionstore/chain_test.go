@@ -52,8 +52,8 @@ func TestHealthInAnEmergency(t *testing.T) {
 		expect(t, "status", answer["status"], any("ok"))
 		expect(t, "since", answer["emergency_since"], nil)
 		expect(t, "zero afterwards", m.Metrics().Emergency, store.EmergencyStats{})
-		expect(t, "told once", m.Count(sessionstore.EventEmergency)+m.Count(sessionstore.EventRecovered), 2)
-		expect(t, "sessions restored", m.CountSessions(sessionstore.EventRecovered), 2)
+		expect(t, "told once", m.Count(sessionstore.EventEmergencyBegan)+m.Count(sessionstore.EventEmergencyEnded), 2)
+		expect(t, "sessions restored", m.CountSessions(sessionstore.EventEmergencyEnded), 2)
 		expect(t, "close", m.Close(), nil)
 	})
 }
@@ -87,7 +87,7 @@ func TestOpenInAnEmergency(t *testing.T) {
 	if err := m.Close(); err == nil || !strings.Contains(err.Error(), "1 sessions that began meanwhile") {
 		t.Errorf("close: %v", err)
 	}
-	if text := log.String(); strings.Count(text, "session emergency begins") != 1 || strings.Count(text, "Redis is not in use") != 1 || strings.Contains(text, "hunter2") {
+	if text := log.String(); strings.Count(text, "session emergency began") != 1 || strings.Count(text, "Redis is not in use") != 1 || strings.Contains(text, "hunter2") {
 		t.Errorf("the log:\n%s", text)
 	}
 

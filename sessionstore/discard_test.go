@@ -61,7 +61,7 @@ func TestAFailedLoadVariesByCookieAndIsAnEvent(t *testing.T) {
 	expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
 	expect(t, "Retry-After", resp.Header.Get("Retry-After"), "1")
 	expect(t, "Vary", resp.Header.Get("Vary"), "Cookie")
-	expect(t, "events", site.seen(), "session not loaded")
+	expect(t, "events", site.seen(), "session load failed")
 }
 
 func TestServeErrorTellsAnOutageFromAFault(t *testing.T) {
@@ -138,7 +138,7 @@ func TestAnOutageIsOneLineASecond(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		site.told()
-		expect(t, "lines", strings.Count(site.log.String(), "session not loaded"), 2)
+		expect(t, "lines", strings.Count(site.log.String(), "session load failed"), 2)
 		expect(t, "counted", site.m.Count(sessionstore.EventLoadFailed), int64(100))
 	})
 }

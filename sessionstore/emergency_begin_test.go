@@ -81,7 +81,7 @@ func TestEmergencyBegins(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				want := ""
 				if test.begin {
-					want = "session emergency begins 0, session emergency ended 0"
+					want = "session emergency began 0, session emergency ended 0"
 				}
 				expect(t, "events", o.seen(), want)
 			})
@@ -110,7 +110,7 @@ func TestEmergencyDoesNotBeginWithLongStatements(t *testing.T) {
 			_, _, _ = o.Prune(t.Context(), 1)
 			time.Sleep(time.Second)
 		}
-		expect(t, "events", o.seen(), "session emergency begins 0, session emergency ended 0")
+		expect(t, "events", o.seen(), "session emergency began 0, session emergency ended 0")
 	})
 }
 
@@ -138,7 +138,7 @@ func TestEmergencyAsksOnceASecond(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		expect(t, "calls in ten seconds", o.pg.asked(), strings.TrimSpace(strings.Repeat("Load ", 10)))
-		expect(t, "events", o.seen(), "session emergency begins 0")
+		expect(t, "events", o.seen(), "session emergency began 0")
 		o.back()
 		expect(t, "name", o.Name(), "redis, memory") // the double for Postgres is a Memory
 		expect(t, "events", o.seen(), "session emergency ended 1")

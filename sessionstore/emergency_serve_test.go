@@ -246,6 +246,6 @@ func TestEmergencyRevokeThatBeginsIt(t *testing.T) {
 		}
 		o.back()
 		expect(t, "in Postgres", o.row(id)+", "+o.row(known), "not found, not found")
-		expect(t, "recovered", o.seen(), "session emergency begins 0, session emergency ended 0")
+		expect(t, "recovered", o.seen(), "session emergency began 0, session emergency ended 0")
 	})
 }

@@ -13,7 +13,7 @@ var eventLevels = [eventKinds]slog.Level{
 	EventDiscarded: slog.LevelInfo, EventSaveFailed: slog.LevelError, EventTouchFailed: slog.LevelWarn, EventUncached: slog.LevelWarn,
 	EventWatchFailed: slog.LevelWarn,
 	EventPruned:      slog.LevelDebug, EventPruneFailed: slog.LevelWarn,
-	EventEmergency: slog.LevelError, EventRecoveryFailed: slog.LevelError, EventRecovered: slog.LevelWarn,
+	EventEmergencyBegan: slog.LevelError, EventRestoreFailed: slog.LevelError, EventEmergencyEnded: slog.LevelWarn,
 	EventDropped: slog.LevelWarn,
 }
 

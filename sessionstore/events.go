@@ -23,7 +23,7 @@ const (
 // EventSuspicious is none of them: whoever has one session can make it with each request.
 var kept = [eventKinds]bool{
 	EventLogin: true, EventLogout: true, EventRevoked: true, EventLoginRefused: true,
-	EventEmergency: true, EventRecoveryFailed: true, EventRecovered: true,
+	EventEmergencyBegan: true, EventRestoreFailed: true, EventEmergencyEnded: true,
 }
 
 // events brings events to the Observer, one after the other in the order in which they happened, beside the requests that

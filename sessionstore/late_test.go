@@ -243,7 +243,7 @@ func TestResponseThatBypassesOurWriterIsSaid(t *testing.T) {
 		_, set := sessionCookie(resp)
 		expect(t, "cookie", set, false)
 		expect(t, "no session begins that no browser has", site.store.rows(), 1)
-		expect(t, "events", site.seen(), "session changed too late")
+		expect(t, "events", site.seen(), "session change late")
 		for _, want := range []string{"level=ERROR", "no cookie sent", "manager.Handler(router)"} {
 			expect(t, want, strings.Contains(site.log.String(), want), true)
 		}

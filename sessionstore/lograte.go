@@ -61,7 +61,7 @@ func (r *lineRate) report(log func(omitted int)) {
 // everyLine are the kinds whose every event is logged: they come from the
 // library's own work, not from requests.
 var everyLine = [eventKinds]bool{
-	EventEmergency: true, EventRecoveryFailed: true, EventRecovered: true,
+	EventEmergencyBegan: true, EventRestoreFailed: true, EventEmergencyEnded: true,
 	EventPruned: true, EventPruneFailed: true, EventTouchFailed: true, EventWatchFailed: true, EventDropped: true,
 }
 

@@ -127,8 +127,8 @@ func TestEventsAndWhatTheyAreAbout(t *testing.T) {
 			}
 			o.back()
 		}
-		expect(t, "emergencies that ended", m.Count(sessionstore.EventRecovered), int64(2))
-		expect(t, "sessions restored", m.CountSessions(sessionstore.EventRecovered), int64(1000))
+		expect(t, "emergencies that ended", m.Count(sessionstore.EventEmergencyEnded), int64(2))
+		expect(t, "sessions restored", m.CountSessions(sessionstore.EventEmergencyEnded), int64(1000))
 		expect(t, "events of no number", m.CountSessions(sessionstore.EventLogin), int64(0))
 		expect(t, "of no kind", m.CountSessions(-1), int64(0))
 		expect(t, "close", m.Close(), nil)

@@ -71,12 +71,12 @@ const (
 	EventPruned
 	// EventPruneFailed: expired sessions could not be deleted. They are dead all the same.
 	EventPruneFailed
-	// EventEmergency: Postgres is away. Sessions that begin now live in this process's memory; Err says why.
-	EventEmergency
-	// EventRecoveryFailed: Postgres answers, and the emergency can't be ended all the same; Err says why. Told once for each reason.
-	EventRecoveryFailed
-	// EventRecovered: Postgres is back and knows what happened meanwhile; Count is how many sessions moved there.
-	EventRecovered
+	// EventEmergencyBegan: Postgres is away. Sessions that begin now live in this process's memory; Err says why.
+	EventEmergencyBegan
+	// EventRestoreFailed: Postgres answers, and the emergency can't be ended all the same; Err says why. Told once for each reason.
+	EventRestoreFailed
+	// EventEmergencyEnded: Postgres is back and knows what happened meanwhile; Count is how many sessions moved there.
+	EventEmergencyEnded
 	// EventDropped: events were not delivered, since thousands waited for an Observer that is too slow; Count says how many. It stands where
 	// they would have stood.
 	EventDropped
@@ -86,11 +86,11 @@ const (
 
 var eventNames = [eventKinds]string{
 	"session created", "session login", "session rotated", "session logout", "sessions revoked", "session handle foreign", "session expired", "session not found",
-	"session cookie forged", "session cookie conflict", "session not loaded", "session suspicious",
-	"session change lost", "session changed too late", "session changes discarded", "session not saved", "session login refused", "session limit not kept", "session touch failed",
+	"session cookie forged", "session cookie conflict", "session load failed", "session suspicious",
+	"session change lost", "session change late", "session changes discarded", "session save failed", "session login refused", "session limit failed", "session touch failed",
 	"session watch failed",
 	"session response uncached", "sessions pruned", "session prune failed",
-	"session emergency begins", "session emergency not ended", "session emergency ended",
+	"session emergency began", "session restore failed", "session emergency ended",
 	"session events dropped",
 }
 
@@ -165,7 +165,7 @@ func (m *Manager) Count(k EventKind) int64 {
 
 // CountSessions returns how many sessions the events of a kind were about in
 // this process: the sum of [Event.Count]. It is of EventRevoked, EventPruned,
-// EventTouchFailed and EventRecovered, and 0 for other kinds.
+// EventTouchFailed and EventEmergencyEnded, and 0 for other kinds.
 func (m *Manager) CountSessions(k EventKind) int64 {
 	if k < 0 || int(k) >= eventKinds {
 		return 0

@@ -82,7 +82,7 @@ func TestDefaultLogHasALineForAnEvent(t *testing.T) {
 	out := log.String()
 	for _, want := range []string{
 		`level=INFO msg="session login" session=`, " user_id=ada",
-		`level=ERROR msg="session not saved" session=` + string(handle) + ` user_id=ada error="the disk is full"`,
+		`level=ERROR msg="session save failed" session=` + string(handle) + ` user_id=ada error="the disk is full"`,
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in:\n%s", want, out)

@@ -10,15 +10,15 @@ import (
 type outageEvents struct{ m *Manager }
 
 func (o outageEvents) EmergencyBegan(err error) {
-	o.m.observe(context.Background(), Event{Kind: EventEmergency, Err: err})
+	o.m.observe(context.Background(), Event{Kind: EventEmergencyBegan, Err: err})
 }
 
 func (o outageEvents) EmergencyEnded(restored int) {
-	o.m.observe(context.Background(), Event{Kind: EventRecovered, Count: restored})
+	o.m.observe(context.Background(), Event{Kind: EventEmergencyEnded, Count: restored})
 }
 
 func (o outageEvents) RestoreFailed(rec *store.Record, err error) {
-	e := Event{Kind: EventRecoveryFailed, Err: err}
+	e := Event{Kind: EventRestoreFailed, Err: err}
 	if rec != nil {
 		e.Handle, e.UserID = rec.ID.Handle(), rec.UserID
 	}

@@ -229,7 +229,7 @@ func TestLimitEndsTheOldest(t *testing.T) {
 		site.store.down("Revoke")
 		site.as(site.newcomer(), func(ctx context.Context, s *sessionstore.Session) { site.check(s.Login(ctx, "ada")) })
 		expect(t, "UserID", site.event(sessionstore.EventLimitFailed).UserID, "ada")
-		expect(t, "events", site.seen(), "session login, session limit not kept")
+		expect(t, "events", site.seen(), "session login, session limit failed")
 		expect(t, "sessions", site.store.rows(), 3)
 		site.store.up()
 		time.Sleep(time.Second)

@@ -46,7 +46,7 @@ func TestRecoveryMovesSessions(t *testing.T) {
 				o.pg.on("Rotate", nil)
 				time.Sleep(6 * time.Second)
 				expect(t, "mode", o.Mode(), coherence.Normal)
-				expect(t, "events", o.seen(), "session emergency begins 0, session emergency ended 200")
+				expect(t, "events", o.seen(), "session emergency began 0, session emergency ended 200")
 				expect(t, "in memory", o.InMemory(), 0)
 				expect(t, "the dead one", o.row(gone), "not found")
 				for _, before := range was {
@@ -118,7 +118,7 @@ func TestRecoveryIsInterrupted(t *testing.T) {
 				for n := range ours {
 					expect(t, "ours, and the old", o.row(ours[n])+", "+o.row(old[n]), "alive, not found")
 				}
-				expect(t, "events", o.seen(), "session emergency begins 0, session emergency ended 5")
+				expect(t, "events", o.seen(), "session emergency began 0, session emergency ended 5")
 			})
 		}
 	}
@@ -145,12 +145,12 @@ func TestRecoveryWithoutASchema(t *testing.T) {
 		expect(t, "mode", o.Mode(), coherence.Emergency)
 		expect(t, "ours", o.got(ours), "alive")
 		expect(t, "another", o.got(idOf("another")), "unavailable")
-		expect(t, "events", o.seen(), "session emergency begins 0, session emergency not ended 0")
+		expect(t, "events", o.seen(), "session emergency began 0, session restore failed 0")
 		o.pg.on("Load", func(context.Context) error { return postgres.FailureWith("28P01") })
 		time.Sleep(time.Minute)
 		o.pg.up()
 		time.Sleep(time.Minute)
-		expect(t, "another reason, and the first again", o.seen(), "session emergency not ended 0")
+		expect(t, "another reason, and the first again", o.seen(), "session restore failed 0")
 		there.Store(true)
 		o.back()
 		expect(t, "events", o.seen(), "session emergency ended 1")
@@ -184,7 +184,7 @@ func TestRecoveryOfASessionThatPostgresRefuses(t *testing.T) {
 		expect(t, "it is served", o.got(bad)+", and others "+o.got(idOf("1")), "alive, and others alive")
 		expect(t, "new ones go to Postgres", o.create("new").ID, idOf("new"))
 		expect(t, "in memory", o.InMemory(), 1)
-		expect(t, "events", o.seen(), "session emergency begins 0, session emergency not ended 0")
+		expect(t, "events", o.seen(), "session emergency began 0, session restore failed 0")
 		err = o.Close()
 		if !errors.Is(err, sessionstore.ErrUnavailable) || !strings.Contains(err.Error(), "1 sessions") {
 			t.Errorf("close: %v", err)
@@ -208,7 +208,7 @@ func TestEmergencyClose(t *testing.T) {
 				o.pg.up()
 				o.end()
 				expect(t, "rows", o.row(old)+", "+o.row(ours), "not found, alive")
-				expect(t, "events", o.seen(), "session emergency begins 0, session emergency ended 1")
+				expect(t, "events", o.seen(), "session emergency began 0, session emergency ended 1")
 				return
 			}
 			err = o.Close()

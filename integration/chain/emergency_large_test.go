@@ -60,7 +60,7 @@ func TestASessionOfAnEmergencyThatIsTooLarge(t *testing.T) {
 	wg.Wait()
 	i.toPostgres.heal()
 	i.restored(t)
-	if n := i.manager.Count(sessionstore.EventRecoveryFailed); n != 1 {
+	if n := i.manager.Count(sessionstore.EventRestoreFailed); n != 1 {
 		t.Errorf("%d events of a session that is lost, want 1", n)
 	}
 }

@@ -90,7 +90,7 @@ func TestAMoveThatNobodyAnswered(t *testing.T) {
 				m := startMove(t, at)
 				m.ends(false)
 				m.want(true)
-				if moved := m.a.manager.CountSessions(sessionstore.EventRecovered); moved != 1 {
+				if moved := m.a.manager.CountSessions(sessionstore.EventEmergencyEnded); moved != 1 {
 					t.Errorf("%d sessions moved, want 1", moved)
 				}
 			})

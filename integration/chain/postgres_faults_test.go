@@ -77,7 +77,7 @@ func TestPostgresIsSlow(t *testing.T) {
 	w.turns(30)
 	stop()
 	w.check()
-	if n := a.manager.Count(sessionstore.EventEmergency); n != 0 {
+	if n := a.manager.Count(sessionstore.EventEmergencyBegan); n != 0 {
 		t.Errorf("%d emergencies", n)
 	}
 }
@@ -148,7 +148,7 @@ func TestAnEmergencyAndItsEnd(t *testing.T) {
 					}
 				}
 			}
-			if begun, over := a.manager.Count(sessionstore.EventEmergency), a.manager.Count(sessionstore.EventRecovered); begun != 1 || over != 1 {
+			if begun, over := a.manager.Count(sessionstore.EventEmergencyBegan), a.manager.Count(sessionstore.EventEmergencyEnded); begun != 1 || over != 1 {
 				t.Errorf("%d emergencies begun, %d sessions moved; want 1 and 1", begun, over)
 			}
 		})

@@ -83,7 +83,7 @@ func noEmergency(t *testing.T, m *sessionstore.Manager, says string) {
 		}
 		failed++
 	}
-	if n := m.Count(sessionstore.EventEmergency); n != 0 || m.StoreName() != "postgres" {
+	if n := m.Count(sessionstore.EventEmergencyBegan); n != 0 || m.StoreName() != "postgres" {
 		t.Errorf("%d emergencies; the store is %s", n, m.StoreName())
 	}
 }

@@ -142,7 +142,7 @@ func TestIdleConnectionsThatTheServerCloses(t *testing.T) {
 			t.Fatalf("save %d: version %d, %v", i, rec.Version, err)
 		}
 	}
-	if n := m.Count(sessionstore.EventEmergency); n != 0 {
+	if n := m.Count(sessionstore.EventEmergencyBegan); n != 0 {
 		t.Errorf("%d emergencies", n)
 	}
 }

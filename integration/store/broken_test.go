@@ -219,7 +219,7 @@ func TestBrokenRowFailsAlone(t *testing.T) {
 					t.Errorf("the log does not name the handle %s", id.Handle())
 				}
 			}
-			if m.Count(sessionstore.EventEmergency) != 0 || m.StoreName() != "postgres" {
+			if m.Count(sessionstore.EventEmergencyBegan) != 0 || m.StoreName() != "postgres" {
 				t.Errorf("an emergency began: %s", m.StoreName())
 			}
 			for _, secret := range []string{"10.0.0.0", "browser/1", `\x`} {

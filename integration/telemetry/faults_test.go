@@ -129,18 +129,18 @@ func TestAlertsOfAPostgresThatIsAway(t *testing.T) {
 	w.want("no table", "PgsessionCallsFail")
 	cluster.Stop()
 	testkit.Eventually(t, "the emergency begins", func() bool {
-		return errors.Is(fail(), sessionstore.ErrUnavailable) && count(sessionstore.EventEmergency) == 1
+		return errors.Is(fail(), sessionstore.ErrUnavailable) && count(sessionstore.EventEmergencyBegan) == 1
 	})
 	w.minutes(1, nothing)
 	w.want("no server", "PgsessionCallsFail")
 	cluster.Restart()
-	testkit.Eventually(t, "the emergency is not ended", func() bool { return count(sessionstore.EventRecoveryFailed) > 0 })
+	testkit.Eventually(t, "the emergency is not ended", func() bool { return count(sessionstore.EventRestoreFailed) > 0 })
 	w.minutes(1, nothing)
 	w.want("a server without the table", "PgsessionCallsFail", "PgsessionEmergencyNotEnded")
 	w.minutes(20, func() { _ = fail() })
 	w.want("as before", "PgsessionCallsFail", "PgsessionEmergencyNotEnded")
 	rename("elsewhere", "sessions")
-	testkit.Eventually(t, "the emergency is ended", func() bool { return count(sessionstore.EventRecovered) == 1 })
+	testkit.Eventually(t, "the emergency is ended", func() bool { return count(sessionstore.EventEmergencyEnded) == 1 })
 	w.minutes(1, func() { w.load(id) })
 	w.want("it is over, but not for the last five minutes", "PgsessionCallsFail")
 	w.minutes(5, func() { w.load(id) })

@@ -148,7 +148,7 @@ func TestTokensAreNowhereButInTheCookie(t *testing.T) {
 			a.terminate()
 			a.ended()
 			places["the log of the app"] = a.log()
-			wantSaid(t, a.log(), "session login", "session logout", "session not saved", "session cookie forged", "session cookie conflict")
+			wantSaid(t, a.log(), "session login", "session logout", "session save failed", "session cookie forged", "session cookie conflict")
 
 			for place, text := range places {
 				for cookie := range j.cookies {

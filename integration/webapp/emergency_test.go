@@ -90,7 +90,7 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 		return h.Status == "emergency"
 	})
 	tr.say("After three failures in a row, over at least a second, an emergency begins.\nOne log line and the health report it.")
-	tr.block(tr.said(a, "session emergency begins"), "", tr.request(visit(t, a.url), "", "GET /healthz", http.StatusOK))
+	tr.block(tr.said(a, "session emergency began"), "", tr.request(visit(t, a.url), "", "GET /healthz", http.StatusOK))
 	tr.say("Alice's session is in the cache and still fresh.\nShe is served read-only: a request that changes it gets a 503.")
 	tr.block(
 		tr.request(alice, "alice", "GET /api/get?k=color", http.StatusOK),
@@ -122,7 +122,7 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 	c := start(t, environment...)
 	tr.call(c.url, "http://c")
 	dave.site = c.url
-	tr.block("$ … webapp", tr.said(c, "session emergency begins", "sessions open"), "",
+	tr.block("$ … webapp", tr.said(c, "session emergency began", "sessions open"), "",
 		tr.request(dave, "dave", "POST /api/login?user=dave", http.StatusOK),
 		tr.request(dave, "dave", "GET /api/me", http.StatusOK),
 	)

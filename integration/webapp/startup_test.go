@@ -53,7 +53,7 @@ func TestAPostgresThatIsNotThere(t *testing.T) {
 	if got := visit(t, a.url).send("POST /login", "name=bob", "password="+password); got.status != http.StatusServiceUnavailable {
 		t.Errorf("a login with a password that nobody can check: %d", got.status)
 	}
-	wantSaid(t, a.log(), address, "level=ERROR", "session emergency begins", "store=memory")
+	wantSaid(t, a.log(), address, "level=ERROR", "session emergency began", "store=memory")
 	wantUnsaid(t, a.log(), "sesame")
 
 	said := fails(t, development, url, "SESSION_EMERGENCY=off")
