@@ -1,35 +1,43 @@
-// Package db makes and changes the database schema that sessions live in, and checks it.
+// Package db migrates the database schema that holds the sessions, and
+// validates it.
 //
 //	steps, err := db.Up(ctx, pool, db.Options{})
 //
-// The migrations in this package are files of goose. Up and Down run them with goose as a library, the command
-// github.com/reporadar/pgsession/cmd/migrate does the same from a shell, and the stock goose command can be used
-// instead at any time:
+// The migrations are files of goose. Up and Down run them with goose as a
+// library. The command github.com/reporadar/pgsession/cmd/migrate does the same
+// from a shell, and so does the stock goose command:
 //
-//	goose -dir db/migrations -table public.pgsession_migrations postgres "$DATABASE_URL" up
+//	goose -dir db/migrations -table public.pgsession_migrations \
+//	    postgres "$DATABASE_URL" up
 //
 // # What is created
 //
-// The schema pgsession with everything in it, and the table public.pgsession_migrations, where goose notes what has
-// been applied. It lies outside the schema because goose needs it before the first migration makes the schema. The
-// role that migrates needs CREATE on the database and on the schema public; it will own everything.
+// Up creates the schema pgsession with everything in it, and the version table
+// public.pgsession_migrations, where goose records what was applied. The table
+// lies outside the schema because goose needs it before the first migration.
+// The migrating role needs CREATE on the database and on the schema public. It
+// will own everything.
 //
 // # Many instances at once
 //
-// Up may be called by every instance of an application as it starts. One migrates, the others wait for it, and all
-// return without an error. When there is nothing to do, which is nearly always, Up reads one small table and takes no
-// lock. The lock is an advisory lock of the connection that migrates: it ends with that connection, even if the
+// Every instance of an application may call Up when it starts. One instance
+// migrates, the others wait, and all return without an error. If nothing is
+// pending, Up reads one small table and takes no lock. The lock is an advisory
+// lock of the migrating connection, so it ends with that connection even if the
 // process is killed. The stock goose command takes no lock.
 //
 // # Connect directly
 //
-// Migrate over a direct connection. Through a pooler in transaction mode, such as PgBouncer's, the lock belongs to a
-// connection of the pooler that others use too: it may protect nobody, or be left behind and block the next migration.
+// Migrate over a direct connection, not through a pooler in transaction mode
+// such as PgBouncer. There the lock belongs to a server connection that other
+// clients share: it may not exclude them, or it may stay behind and block the
+// next migration.
 //
 // # Going back
 //
-// Down undoes one migration, and with the first one all sessions are gone. Releases only add to the schema: the
-// library works with a schema that is newer than itself, so undoing a deploy needs no Down.
+// Down undoes one migration; undoing the first one deletes all sessions.
+// Releases only add to the schema, and the library works with a schema that is
+// newer than itself. So the undo of a deployment needs no Down.
 package db
 
 import (
@@ -53,29 +61,34 @@ import (
 //go:embed migrations/*.sql ops/*.sql
 var embedded embed.FS
 
-// Options says what to migrate. The zero value is the schema pgsession, silently.
+// Options configures a call. The zero value means the schema pgsession and no
+// log lines.
 type Options struct {
-	// Schema is the name of the schema, at most 48 lower-case letters, digits and underscores. Several may live side
-	// by side in one database, each with a version table public.<schema>_migrations. Defaults to "pgsession".
+	// Schema is the name of the schema: at most 48 lower-case letters, digits
+	// and underscores. A database may have several, each with its version table
+	// public.<schema>_migrations. Empty means "pgsession".
 	Schema string
 
-	// Logger is told of each migration that was applied or undone, and warned when another process migrates for
-	// longer than ten seconds. Nil logs nothing.
+	// Logger gets a line for each migration that was applied or undone, and a
+	// warning every ten seconds while another process migrates. Nil means no
+	// lines.
 	Logger *slog.Logger
 }
 
-// Step is one migration that was applied or undone.
+// Step is a migration that was applied or undone.
 type Step struct {
 	Version  int64
 	Name     string // of the file, such as 00001_sessions.sql
 	Duration time.Duration
 }
 
-// Up applies every migration that has not been applied yet and returns them in order, none if there were none. It
-// may be called by many processes at once. It uses one connection of the pool, and closes it.
+// Up applies all pending migrations and returns them in order. It uses one
+// connection of the pool, and closes it. Many processes may call it at once.
 //
-// With an error it returns what was applied before the one that failed; that stays applied, and Up can be called
-// again. The error says what to do about missing rights, a read-only server and the like, and holds no password.
+// If a migration fails, Up returns the error and the migrations before it,
+// which stay applied; calling Up again continues. The error names the remedy
+// for missing rights, a read-only server and the like, and contains no
+// password.
 func Up(ctx context.Context, pool *pgxpool.Pool, opts Options) ([]Step, error) {
 	m, err := newMigration(pool, opts, "up")
 	if err != nil {
@@ -91,8 +104,9 @@ func Up(ctx context.Context, pool *pgxpool.Pool, opts Options) ([]Step, error) {
 	return m.run(ctx, (*goose.Provider).Up)
 }
 
-// Down undoes the migration that was applied last and returns it, none if none is applied. The first migration takes
-// all sessions with it. Under the same lock as Up.
+// Down undoes the latest migration and returns it, or nothing if none is
+// applied. Undoing the first one deletes all sessions. Down takes the lock of
+// Up.
 func Down(ctx context.Context, pool *pgxpool.Pool, opts Options) ([]Step, error) {
 	m, err := newMigration(pool, opts, "down")
 	if err != nil {
@@ -108,23 +122,24 @@ func Down(ctx context.Context, pool *pgxpool.Pool, opts Options) ([]Step, error)
 	if databaseVersion(states) == 0 {
 		return nil, nil
 	}
-	return m.run(ctx, func(p *goose.Provider, ctx context.Context) ([]*goose.MigrationResult, error) {
-		result, err := p.Down(ctx)
-		switch {
-		case errors.Is(err, goose.ErrNoNextVersion): // another process was faster
-			return nil, nil
-		case err != nil:
-			return nil, err
-		}
-		return []*goose.MigrationResult{result}, nil
-	})
+	return m.run(ctx,
+		func(p *goose.Provider, ctx context.Context) ([]*goose.MigrationResult, error) {
+			result, err := p.Down(ctx)
+			switch {
+			case errors.Is(err, goose.ErrNoNextVersion): // another process has undone it
+				return nil, nil
+			case err != nil:
+				return nil, err
+			}
+			return []*goose.MigrationResult{result}, nil
+		})
 }
 
 // migration is one call of this package.
 type migration struct {
 	pool   *pgxpool.Pool
 	schema string
-	verb   string // for errors
+	verb   string // begins errors
 	logger *slog.Logger
 	files  fs.FS
 }
@@ -147,25 +162,29 @@ func newMigration(pool *pgxpool.Pool, opts Options, verb string) (*migration, er
 	return m, nil
 }
 
-// versionTable is qualified, so that search_path doesn't matter, and fits in without quotes.
+// versionTable returns the qualified name, so that search_path doesn't matter.
+// It needs no quotes.
 func (m *migration) versionTable() string { return "public." + m.schema + "_migrations" }
 
 func (m *migration) versions() versions { return versions{m.versionTable(), m.schema} }
 
-// run does something with goose while this process is the only one to migrate this schema.
+// run calls do with goose under the lock of this schema.
 //
-// The lock is not one of goose's own session lockers: these don't cover the moment in which goose looks for the
-// version table and makes it, so ten instances that start together would collide there and wait for whole seconds.
+// The session lockers of goose don't cover its first step, which looks for the
+// version table and creates it. Ten instances that start together would collide
+// there and wait for whole seconds.
 func (m *migration) run(
-	ctx context.Context, do func(*goose.Provider, context.Context) ([]*goose.MigrationResult, error),
+	ctx context.Context,
+	do func(*goose.Provider, context.Context) ([]*goose.MigrationResult, error),
 ) ([]Step, error) {
 	db := sql.OpenDB(newLock(m))
-	db.SetMaxOpenConns(1) // a second connection would wait for the lock of the first
+	db.SetMaxOpenConns(1) // a second one would wait for the lock of the first
 	db.SetMaxIdleConns(1)
 
 	provider, err := goose.NewProvider(goose.DialectCustom, db, m.files,
 		goose.WithStore(m.versions()),
-		goose.WithDisableGlobalRegistry(true), // the application may register Go migrations of its own
+		// an application may register Go migrations of its own
+		goose.WithDisableGlobalRegistry(true),
 	)
 	if err != nil {
 		return nil, errors.Join(m.explain(ctx, err), db.Close())
@@ -177,13 +196,16 @@ func (m *migration) run(
 	if partial := (*goose.PartialError)(nil); errors.As(err, &partial) {
 		results = partial.Applied
 	}
-	// Before the error is explained: that may need a connection, and the pool may have just one. What goes wrong in
-	// closing changes nothing about what was migrated, and the lock ends with the connection.
+	// Close before explain, which may need a connection from a pool of one. An
+	// error of Close is ignored: it changes nothing that was migrated, and the
+	// lock ends with the connection.
 	_ = db.Close()
 
 	steps := make([]Step, len(results))
 	for i, r := range results {
-		steps[i] = Step{Version: r.Source.Version, Name: path.Base(r.Source.Path), Duration: r.Duration}
+		steps[i] = Step{
+			Version: r.Source.Version, Name: path.Base(r.Source.Path), Duration: r.Duration,
+		}
 		m.logger.InfoContext(ctx, "migrated", "schema", m.schema, "direction", r.Direction,
 			"migration", steps[i].Name, "duration", r.Duration)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// Codes of Postgres errors that have a remedy we can name.
+// Codes of Postgres errors with a remedy.
 const (
 	insufficientPrivilege = "42501"
 	readOnlyTransaction   = "25006"
@@ -24,8 +24,9 @@ const (
 	queryCanceled         = "57014"
 )
 
-// explain says which call failed, in which migration, and what can be done about it. It keeps the cause for
-// errors.Is and errors.As, but not goose's text, which quotes whole statements.
+// explain adds the call, the migration and the remedy to an error. It keeps the
+// cause for errors.Is and errors.As, but drops the text of goose, which quotes
+// whole statements.
 func (m *migration) explain(ctx context.Context, err error) error {
 	where := "migrate " + m.verb
 	if partial := (*goose.PartialError)(nil); errors.As(err, &partial) {
@@ -46,12 +47,13 @@ func (m *migration) explain(ctx context.Context, err error) error {
 		return fmt.Errorf("%s: %w", where, server)
 	case errors.Is(err, context.DeadlineExceeded):
 		c := m.pool.Config().ConnConfig
-		return fmt.Errorf("%s: no answer in time from %s: %w", where, net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))), err)
+		return fmt.Errorf("%s: timeout: no reply from %s: %w", where,
+			net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))), err)
 	}
 	return fmt.Errorf("%s: %w", where, err)
 }
 
-// hint returns what to do about an error of the server, or nothing.
+// hint returns the remedy for an error of the server, or "".
 func (m *migration) hint(ctx context.Context, err *pgconn.PgError) string {
 	switch err.Code {
 	case insufficientPrivilege:
@@ -59,11 +61,12 @@ func (m *migration) hint(ctx context.Context, err *pgconn.PgError) string {
 	case readOnlyTransaction:
 		return "migrate on the primary, with default_transaction_read_only off"
 	case invalidSchemaName:
-		return "the table " + m.versionTable() + " needs the schema public: CREATE SCHEMA public"
+		return m.versionTable() + " needs the schema public: CREATE SCHEMA public"
 	case duplicateSchema, duplicateTable, duplicateFunction:
-		return fmt.Sprintf("it was not made by a migration that %s knows of: drop it, or use another schema name", m.versionTable())
+		return "not created by a migration in " + m.versionTable() +
+			": drop it, or use another schema name"
 	case lockNotAvailable, queryCanceled:
-		return "nothing of this migration was applied; run it again when the table is less busy," +
+		return "nothing of this migration was applied: repeat it when the table is less busy," +
 			" or with a longer lock_timeout and statement_timeout"
 	}
 	return ""

@@ -14,21 +14,20 @@ import (
 )
 
 const (
-	// The time between two attempts, at random: waiters in step would get one
-	// turn in each round, all together.
+	// Waiting instances poll at random intervals. With equal ones they would
+	// all poll together.
 	lockPollMin, lockPollMax = 5 * time.Millisecond, 50 * time.Millisecond
 
-	// After this time, and then again and again, the wait is mentioned. A
-	// migration is done in far less.
+	// A migration takes far less. After this time, and again every such time,
+	// the wait is logged.
 	lockPatience = 10 * time.Second
 
 	unlockTimeout = 5 * time.Second
 )
 
-// lock makes connections that hold the migration lock from their first moment
-// to their last. A connection that breaks loses the lock, and the statement
-// after it fails or begins with taking the lock again; so nothing is ever
-// migrated without it.
+// lock opens connections that hold the migration lock until they are closed. A
+// connection that breaks loses the lock; then the next statement fails, or
+// takes the lock again first. So no statement runs without it.
 type lock struct {
 	driver.Connector
 	key    int64
@@ -36,15 +35,17 @@ type lock struct {
 }
 
 func newLock(m *migration) *lock {
-	return &lock{Connector: stdlib.GetPoolConnector(m.pool), key: lockKey(m.schema), logger: m.logger}
+	return &lock{
+		Connector: stdlib.GetPoolConnector(m.pool), key: lockKey(m.schema), logger: m.logger,
+	}
 }
 
-// lockKey is a number of our own, one for each schema: goose's own is shared by
-// all its users in a database.
+// lockKey returns a key of our own for each schema. The key of goose is shared
+// by all its users in a database.
 func lockKey(schemaName string) int64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte("github.com/reporadar/pgsession/db " + schemaName))
-	return int64(h.Sum64() >> 1) // positive, for the reader of pg_locks
+	return int64(h.Sum64() >> 1) // positive, to be readable in pg_locks
 }
 
 // Connect takes a connection from the pool and returns it with the lock.
@@ -61,13 +62,13 @@ func (l *lock) Connect(ctx context.Context) (driver.Conn, error) {
 	return c, nil
 }
 
-// take polls. A connection that blocks in pg_advisory_lock is in the middle of
-// a statement, and a CREATE INDEX CONCURRENTLY of the holder would wait for
-// that to end, forever. Between two polls it is idle and in nobody's way.
+// take polls for the lock. pg_advisory_lock would block in a statement, and a
+// CREATE INDEX CONCURRENTLY of the holder would wait for that statement
+// forever. Between two polls the connection is idle and blocks nothing.
 func (l *lock) take(ctx context.Context, conn *pgx.Conn) error {
-	// If this process is killed in the middle of a long statement, or while
-	// that waits for a table, the server shall notice and let go of the lock.
-	// Best effort: not every platform of a server can.
+	// If this process is killed during a long statement, or while it waits for
+	// a table, the server should notice and release the lock. Servers on some
+	// platforms can't, so an error is ignored.
 	_, _ = conn.Exec(ctx, `SET client_connection_check_interval = '1s'`)
 
 	var holder int32
@@ -97,8 +98,7 @@ func (l *lock) take(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// holder returns the process id of the server's backend that has the lock, 0 if
-// it is unknown.
+// holder returns the process id of the backend that has the lock, or 0.
 func (l *lock) holder(ctx context.Context, conn *pgx.Conn) (pid int32) {
 	_ = conn.QueryRow(ctx, `
 		SELECT l.pid FROM pg_catalog.pg_locks AS l
@@ -111,7 +111,7 @@ func (l *lock) holder(ctx context.Context, conn *pgx.Conn) (pid int32) {
 	return pid
 }
 
-// lockedError says that the context ended while another process was migrating.
+// lockedError reports that the context ended while another process migrated.
 type lockedError struct {
 	backend int32
 	err     error
@@ -120,32 +120,32 @@ type lockedError struct {
 func (e *lockedError) Error() string {
 	text := e.err.Error() + " while another migration holds the lock"
 	if e.backend != 0 {
-		text += fmt.Sprintf("; if that hangs, end it with SELECT pg_catalog.pg_terminate_backend(%d)", e.backend)
+		text += fmt.Sprintf(": if it hangs, run SELECT pg_catalog.pg_terminate_backend(%d)",
+			e.backend)
 	}
 	return text
 }
 
 func (e *lockedError) Unwrap() error { return e.err }
 
-// lockedConn is a connection that has the lock, or was about to.
+// lockedConn is a connection that holds the lock, or is about to take it.
 type lockedConn struct {
 	*stdlib.Conn
 	lock *lock
 }
 
-// Close lets go of the lock and closes the connection for good, rather than
-// give it back to the pool: so neither the lock nor a setting can be left on
-// it.
+// Close releases the lock and closes the connection instead of returning it to
+// the pool, so that neither the lock nor a setting stays on it.
 func (c *lockedConn) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), unlockTimeout)
 	defer cancel()
 
 	conn := c.Conn.Conn()
 	if !conn.IsClosed() {
-		// Closing alone would do, but for a pooler, which would keep the lock
-		// and its connection to the server.
+		// Closing releases the lock too, but a pooler would keep its connection
+		// to the server, and the lock with it.
 		_, _ = conn.Exec(ctx, `SELECT pg_catalog.pg_advisory_unlock($1)`, c.lock.key)
 	}
 	_ = conn.Close(ctx)
-	return c.Conn.Close() // the pool drops what is closed
+	return c.Conn.Close() // the pool drops a closed connection
 }

@@ -11,10 +11,15 @@ import (
 	"github.com/reporadar/pgsession/internal/schema"
 )
 
-// Ops returns a file of db/ops: SQL that a person runs, for roles, for pg_cron and for Citus. The name is that of the file
-// without its ending. For a schema of another name the file is what it would be if that schema had been in the author's
-// mind: roles, jobs and the version table are named after it, so that several installations in one database share none.
-// It connects to nothing.
+// Ops returns a file of db/ops: SQL that an administrator runs, for roles,
+// pg_cron, alarms and Citus. name is that of the file without ".sql".
+//
+// For another schema than the default, its roles, jobs and version table are
+// named after it, so installations in one database share nothing. Ops needs no
+// database.
+//
+// It returns an error for an invalid schema name and for an unknown file,
+// naming the known ones.
 func Ops(name string, opts Options) (string, error) {
 	schemaName := cmp.Or(opts.Schema, schema.Default)
 	if err := schema.CheckName(schemaName); err != nil {
@@ -36,11 +41,11 @@ func Ops(name string, opts Options) (string, error) {
 		}
 		return rehashed(schema.RenameAll(string(text), schemaName), schemaName)
 	}
-	return "", fmt.Errorf("migrate ops: there is no file %q, only %s", name, strings.Join(names, ", "))
+	return "", fmt.Errorf("migrate ops: no file %q: use one of %s", name, strings.Join(names, ", "))
 }
 
-// rehashed puts the hashes of the functions' bodies in the schema of this name
-// in place of those in the default one: the bodies name the schema.
+// rehashed replaces the hashes of the functions' bodies in the default schema
+// by those in this one. The bodies name the schema.
 func rehashed(text, schemaName string) (string, error) {
 	files, err := fs.Sub(embedded, "migrations")
 	if err != nil {
@@ -53,7 +58,8 @@ func rehashed(text, schemaName string) (string, error) {
 	var pairs []string
 	for _, body := range here {
 		other := schema.Rename(body, schemaName)
-		pairs = append(pairs, fmt.Sprintf("%x", sha256.Sum256([]byte(body))), fmt.Sprintf("%x", sha256.Sum256([]byte(other))))
+		pairs = append(pairs, fmt.Sprintf("%x", sha256.Sum256([]byte(body))),
+			fmt.Sprintf("%x", sha256.Sum256([]byte(other))))
 	}
 	return strings.NewReplacer(pairs...).Replace(text), nil
 }

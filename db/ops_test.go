@@ -11,7 +11,9 @@ import (
 	"github.com/reporadar/pgsession/db"
 )
 
-// roles.sql hands a routine over only if its body is what the migrations make,
+var routine = regexp.MustCompile(`(?s)CREATE \w+ (pgsession\.\w+)\([^$]*?AS \$\$(.*?)\$\$;`)
+
+// roles.sql transfers a routine only if its body is the one of the migrations,
 // in a schema of any name.
 func TestRolesKnowTheRoutines(t *testing.T) {
 	t.Parallel()
@@ -25,14 +27,16 @@ func TestRolesKnowTheRoutines(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		bodies := regexp.MustCompile(`(?s)CREATE \w+ (pgsession\.\w+)\([^$]*?AS \$\$(.*?)\$\$;`).FindAllStringSubmatch(up, -1)
+		bodies := routine.FindAllStringSubmatch(up, -1)
 		if len(bodies) != 4 {
 			t.Fatalf("%d routines", len(bodies))
 		}
 		for _, body := range bodies {
 			made := regexp.MustCompile(`\bpgsession\b`).ReplaceAllString(body[2], schema)
-			if hash := fmt.Sprintf("%x", sha256.Sum256([]byte(made))); !strings.Contains(roles, "'"+hash+"'") {
-				t.Errorf("roles.sql for the schema %s must have the hash %s for %s", schema, hash, body[1])
+			hash := fmt.Sprintf("%x", sha256.Sum256([]byte(made)))
+			if !strings.Contains(roles, "'"+hash+"'") {
+				t.Errorf("roles.sql for the schema %s must have the hash %s for %s", schema, hash,
+					body[1])
 			}
 		}
 	}

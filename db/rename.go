@@ -8,13 +8,14 @@ import (
 	"github.com/reporadar/pgsession/internal/schema"
 )
 
-// renamed is the migrations for a schema of another name.
+// renamed is the migrations for another schema.
 type renamed struct {
 	fs.FS
 	schema string
 }
 
-// Open opens a file. A migration reads as if it had been written for the other schema; its Stat tells of the original.
+// Open opens a file. A migration names the other schema; its Stat is the
+// original's.
 func (r renamed) Open(name string) (fs.File, error) {
 	f, err := r.FS.Open(name)
 	if err != nil || !strings.HasSuffix(name, ".sql") {

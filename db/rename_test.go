@@ -8,7 +8,7 @@ import (
 	"github.com/reporadar/pgsession/internal/schema"
 )
 
-// A migration that names the schema in a way that Rename doesn't know would work on the wrong one.
+// A name of the schema that Rename misses would migrate the wrong schema.
 func TestRenamedMigrationsKnowOnlyTheOtherSchema(t *testing.T) {
 	original, err := fs.Sub(embedded, "migrations")
 	if err != nil {
@@ -30,7 +30,8 @@ func TestRenamedMigrationsKnowOnlyTheOtherSchema(t *testing.T) {
 		if !strings.Contains(string(is), "shop.") {
 			t.Errorf("%s: the other schema is not mentioned", name)
 		}
-		if left := strings.ReplaceAll(string(is), "github.com/reporadar/pgsession", ""); strings.Contains(strings.ToLower(left), schema.Default) {
+		left := strings.ReplaceAll(string(is), "github.com/reporadar/pgsession", "")
+		if strings.Contains(strings.ToLower(left), schema.Default) {
 			t.Errorf("%s still mentions %s:\n%s", name, schema.Default, is)
 		}
 		same, err := fs.ReadFile(renamed{original, schema.Default}, name)

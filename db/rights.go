@@ -8,10 +8,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// read calls f in a transaction that only reads and in which names mean the
-// built-in ones.
+// read calls f in a read-only transaction in which names mean the built-in
+// objects.
 func (m *migration) read(ctx context.Context, f func(pgx.Tx) error) error {
-	return pgx.BeginTxFunc(ctx, m.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	readOnly := pgx.TxOptions{AccessMode: pgx.ReadOnly}
+	return pgx.BeginTxFunc(ctx, m.pool, readOnly, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL search_path = "+migrationPath); err != nil {
 			return err
 		}
@@ -19,9 +20,9 @@ func (m *migration) read(ctx context.Context, f func(pgx.Tx) error) error {
 	})
 }
 
-// missingRights asks the server what the role of this pool lacks for migrating,
-// and returns the statements that give it, or nothing. The text of the server's
-// own error can't be taken apart for that: it comes in many languages.
+// missingRights returns the statements that grant what the role of this pool
+// lacks for migrating, or "". It asks the catalog, because the text of the
+// server's error is in one of many languages.
 func (m *migration) missingRights(ctx context.Context) string {
 	var r struct {
 		role, database, owner           string
@@ -43,8 +44,8 @@ func (m *migration) missingRights(ctx context.Context) string {
 		LEFT JOIN pg_catalog.pg_namespace AS s ON s.nspname = $1::text
 		LEFT JOIN pg_catalog.pg_class AS t ON t.relname = $1::text || '_migrations'
 			AND t.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'public')`, m.schema,
-		).Scan(&r.role, &r.database, &r.owner, &r.schemaExists, &r.ownsSchema, &r.createSchemas, &r.createInPublic,
-			&r.versionTable, &r.readsIt, &r.writesIt)
+		).Scan(&r.role, &r.database, &r.owner, &r.schemaExists, &r.ownsSchema, &r.createSchemas,
+			&r.createInPublic, &r.versionTable, &r.readsIt, &r.writesIt)
 	})
 	if err != nil {
 		return ""
@@ -57,17 +58,20 @@ func (m *migration) missingRights(ctx context.Context) string {
 		return fmt.Sprintf("GRANT SELECT ON %s TO %s", m.versionTable(), role)
 	}
 	if r.schemaExists && !r.ownsSchema {
-		return fmt.Sprintf("schema %s belongs to role %s: migrate as that role", m.schema, quoted(r.owner))
+		return fmt.Sprintf("schema %s belongs to role %s: migrate as that role", m.schema,
+			quoted(r.owner))
 	}
 	var grants []string
 	if !r.schemaExists && !r.createSchemas {
-		grants = append(grants, fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s", quoted(r.database), role))
+		grants = append(grants,
+			fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s", quoted(r.database), role))
 	}
 	switch {
 	case !r.versionTable && !r.createInPublic:
 		grants = append(grants, fmt.Sprintf("GRANT CREATE ON SCHEMA public TO %s", role))
 	case r.versionTable && !(r.readsIt && r.writesIt):
-		grants = append(grants, fmt.Sprintf("GRANT SELECT, INSERT, DELETE ON %s TO %s", m.versionTable(), role))
+		grants = append(grants,
+			fmt.Sprintf("GRANT SELECT, INSERT, DELETE ON %s TO %s", m.versionTable(), role))
 	}
 	return strings.Join(grants, "; ")
 }

@@ -15,17 +15,20 @@ import (
 	"github.com/pressly/goose/v3/database"
 )
 
-// State is one migration and whether it has been applied.
+// State is one migration and whether it was applied.
 type State struct {
 	Version int64
-	Name    string    // of the file; empty if only the database knows this migration, because a newer version applied it
-	Applied bool      // false is pending
-	At      time.Time // when it was applied, by the server's clock and time zone; zero while pending
+	// Name is the file's; empty if a newer version of the library applied it.
+	Name    string
+	Applied bool // false means pending
+	// At is when it was applied, by the clock and time zone of the server. Zero
+	// if pending.
+	At time.Time
 }
 
 // Status returns every migration that this version of the library or the
-// database knows, in order. It only reads: it waits for nobody, and works on a
-// database without the schema and on a read-only server.
+// database knows, in order. It only reads and never waits for a lock. It works
+// without the schema and on a read-only server.
 func Status(ctx context.Context, pool *pgxpool.Pool, opts Options) ([]State, error) {
 	m, err := newMigration(pool, opts, "status")
 	if err != nil {
@@ -38,10 +41,12 @@ func Status(ctx context.Context, pool *pgxpool.Pool, opts Options) ([]State, err
 	return states, nil
 }
 
-// Version returns the highest migration that the database has, 0 if none, and
-// the highest that this version of the library has. The library works with a
-// database that is at its own version or a higher one. Version only reads.
-func Version(ctx context.Context, pool *pgxpool.Pool, opts Options) (database, library int64, err error) {
+// Version returns the highest migration of the database, or 0, and the highest
+// one of this version of the library. The library works with a database at its
+// own version or a higher one. Version only reads.
+func Version(
+	ctx context.Context, pool *pgxpool.Pool, opts Options,
+) (database, library int64, err error) {
 	m, err := newMigration(pool, opts, "version")
 	if err != nil {
 		return 0, 0, err
@@ -58,8 +63,7 @@ func Version(ctx context.Context, pool *pgxpool.Pool, opts Options) (database, l
 	return databaseVersion(states), library, nil
 }
 
-// states does without goose, which would make the version table where there is
-// none.
+// states does not use goose, which would create a missing version table.
 func (m *migration) states(ctx context.Context) ([]State, error) {
 	states, err := m.pending()
 	if err != nil {
@@ -81,7 +85,7 @@ func (m *migration) states(ctx context.Context) ([]State, error) {
 	return states, nil
 }
 
-// pending returns the embedded migrations, as if none had been applied.
+// pending returns the embedded migrations as if none was applied.
 func (m *migration) pending() ([]State, error) {
 	files, err := fs.Glob(m.files, "*.sql")
 	if err != nil {
@@ -92,16 +96,15 @@ func (m *migration) pending() ([]State, error) {
 		number, _, _ := strings.Cut(name, "_")
 		version, err := strconv.ParseInt(number, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("migration %s has no number: %w", name, err)
+			return nil, fmt.Errorf("migration %s: invalid number: %w", name, err)
 		}
 		states[i] = State{Version: version, Name: name}
 	}
 	return states, nil
 }
 
-// applied reads the version table. Its times are goose's: without a zone, in
-// the time zone of the session that wrote them. The default of the server is
-// the best guess at it.
+// applied reads the version table. goose stores times without a zone, in the
+// zone of the session that migrated. The zone of the server is the best guess.
 func (m *migration) applied(ctx context.Context) (map[int64]time.Time, error) {
 	applied := make(map[int64]time.Time)
 	db := stdlib.OpenDBFromPool(m.pool)
@@ -128,15 +131,15 @@ func (m *migration) applied(ctx context.Context) (map[int64]time.Time, error) {
 	return applied, err
 }
 
-// makeVersionTable does what goose would do next. But goose takes every failure
-// for a race with another instance, and tries for three seconds to make a table
-// that its role may not make.
+// makeVersionTable creates the version table as goose would. goose takes every
+// failure for a race with another instance, and retries for three seconds even
+// if the role lacks the right.
 func (m *migration) makeVersionTable(ctx context.Context, db *sql.DB) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // without effect after Commit
+	defer func() { _ = tx.Rollback() }() // no effect after Commit
 
 	if err := setPath(ctx, tx); err != nil {
 		return err
@@ -172,11 +175,13 @@ func databaseVersion(states []State) int64 {
 	return version
 }
 
-// checkKnown refuses to go down from a version whose migrations are not here.
+// checkKnown returns an error if a newer version migrated: its files are needed
+// to go down.
 func checkKnown(states []State) error {
 	for _, s := range states {
 		if s.Name == "" {
-			return fmt.Errorf("migration %d was applied by a newer version of pgsession: go down with that version", s.Version)
+			return fmt.Errorf("migration %d was applied by a newer version of pgsession: "+
+				"migrate down with that version", s.Version)
 		}
 	}
 	return nil

@@ -14,33 +14,32 @@ import (
 	"github.com/reporadar/pgsession/internal/schema"
 )
 
-// Mismatch is the error of [Validate] when the schema is not what this version
-// of the library needs. It names each difference in plain words, and the
-// command that repairs them.
+// Mismatch is the error of [Validate] for a schema that this version of the
+// library can't use. It lists each difference and names the command that
+// repairs them.
 type Mismatch = schema.Mismatch
 
-// Validate checks that the schema in the database is what the migrations of
-// this version make: tables, columns, indexes, constraints, functions and
-// views, and not only what the version table says. It returns a [*Mismatch] if
-// not. What is there beyond that is in order, so a schema of a newer version
-// passes; but no trigger and no rule that can drop rows is, and no right of
-// PUBLIC. Validate only reads the catalog.
+// Validate compares the schema in the database with the migrations of this
+// version: tables, columns, indexes, constraints, functions and views. It does
+// not rely on the version table. It only reads the catalog.
 //
-// Of a CHECK, a view and a default it compares the name and what it calls, not
-// what it says: releases of Postgres spell an expression in different ways, and
-// an administrator may want another limit.
+// It returns a [*Mismatch] if something is missing or different. A schema of a
+// newer version passes, because additional objects are allowed. Exceptions are
+// triggers and rules that can drop rows, and rights of PUBLIC.
 //
-// It asks for more than an application does when it starts: also for what is
-// there for the people who run the database, such as the procedure that a
-// pg_cron job calls.
+// Of a CHECK, a view and a default it compares the name and the functions that
+// it calls, not its text: versions of Postgres print an expression differently,
+// and an administrator may want another limit.
+//
+// Validate checks more than an application does when it starts, such as the
+// procedure that a pg_cron job calls.
 func Validate(ctx context.Context, pool *pgxpool.Pool, opts Options) error {
 	m, err := newMigration(pool, opts, "validate")
 	if err != nil {
 		return err
 	}
-	// A newer version may have good reason for other bodies of functions.
-	// Whether there is one can't be told without the right to read the version
-	// table.
+	// A newer version may have other bodies of functions. Without the right to
+	// read the version table it is unknown whether there is one.
 	states, err := m.states(ctx)
 	known := err == nil && checkKnown(states) == nil
 	err = m.read(ctx, func(tx pgx.Tx) error {
@@ -56,11 +55,12 @@ func Validate(ctx context.Context, pool *pgxpool.Pool, opts Options) error {
 	return m.explain(ctx, err)
 }
 
-// functionInFile is a function or procedure of a migration, with its body.
-var functionInFile = regexp.MustCompile(`(?s)CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE) \w+\.(\w+)\(.*?AS \$\$(.*?)\$\$;`)
+// functionInFile matches a function or procedure of a migration and its body.
+var functionInFile = regexp.MustCompile(
+	`(?s)CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE) \w+\.(\w+)\(.*?AS \$\$(.*?)\$\$;`)
 
-// checkBodies adds to the result of a check which functions have another body
-// than the migrations give them.
+// checkBodies adds the functions to the result of a check whose bodies differ
+// from the migrations.
 func (m *migration) checkBodies(ctx context.Context, tx pgx.Tx, checked error) error {
 	mismatch := new(Mismatch)
 	if checked != nil && !errors.As(checked, &mismatch) {
@@ -81,10 +81,12 @@ func (m *migration) checkBodies(ctx context.Context, tx pgx.Tx, checked error) e
 	var name, body string
 	_, err = pgx.ForEachRow(rows, []any{&name, &body}, func() error {
 		known := slices.ContainsFunc(mismatch.Differences, func(d string) bool {
-			return strings.HasPrefix(d, "function "+name+"(") && strings.Contains(d, ") returns ") // with another result goes another body
+			// Another result implies another body.
+			return strings.HasPrefix(d, "function "+name+"(") && strings.Contains(d, ") returns ")
 		})
 		if want, ours := bodies[name]; ours && !known && body != want {
-			mismatch.Differences = append(mismatch.Differences, "function "+name+" does not do what the migrations make it do")
+			mismatch.Differences = append(mismatch.Differences,
+				"function "+name+" has another body than in the migrations")
 		}
 		return nil
 	})
@@ -94,7 +96,7 @@ func (m *migration) checkBodies(ctx context.Context, tx pgx.Tx, checked error) e
 	return mismatch
 }
 
-// bodies returns the bodies of the functions that the migrations make, by name.
+// bodies returns the bodies of the functions of the migrations by name.
 func (m *migration) bodies() (map[string]string, error) {
 	files, err := fs.Glob(m.files, "*.sql") // in the order of their numbers
 	if err != nil {

@@ -10,11 +10,10 @@ import (
 	"github.com/pressly/goose/v3/database"
 )
 
-// versions reads and writes the version table, in place of goose's own
-// statements, which leave functions and operators to search_path. The table
-// lies in the schema public, where other roles may be able to make one first.
-// So every use locks it, checks that it is ours, and uses it in one
-// transaction.
+// versions replaces the statements of goose on the version table, which leave
+// functions and operators to search_path. The table lies in the schema public,
+// where another role may have created one first. So each use locks it, checks
+// that it is ours, and reads or writes it in one transaction.
 type versions struct {
 	table  string // public.<schema>_migrations
 	schema string
@@ -25,8 +24,8 @@ var _ database.StoreExtender = versions{}
 // Tablename returns the qualified name of the version table.
 func (v versions) Tablename() string { return v.table }
 
-// lesserRoleActsAs says whether a role with fewer rights than the one that
-// logged in can act as o.
+// lesserRoleActsAs is true if a role with fewer rights than the session's can
+// act as o.
 const lesserRoleActsAs = `EXISTS (
 	SELECT FROM pg_catalog.pg_roles AS r
 	WHERE r.rolcanlogin AND NOT r.rolsuper
@@ -34,7 +33,7 @@ const lesserRoleActsAs = `EXISTS (
 		AND pg_catalog.pg_has_role(r.oid, o.oid, 'MEMBER')
 )`
 
-// schemaOwner returns the owners of the schema and of what is in it that a role
+// schemaOwner returns the owners of the schema and of its objects that a role
 // with fewer rights can act as. ALTER TABLE may run the code of such an owner.
 const schemaOwner = `
 	SELECT o.rolname::text
@@ -51,8 +50,8 @@ const schemaOwner = `
 	WHERE NOT o.rolsuper AND ` + lesserRoleActsAs + `
 	ORDER BY 1`
 
-// checkSchemaOwner refuses to change the schema of a role with fewer rights
-// than ours.
+// checkSchemaOwner refuses to migrate a schema of a role with fewer rights than
+// ours.
 func (v versions) checkSchemaOwner(ctx context.Context, tx *sql.Tx) error {
 	var owner string
 	switch err := tx.QueryRowContext(ctx, schemaOwner, v.schema).Scan(&owner); {
@@ -61,22 +60,22 @@ func (v versions) checkSchemaOwner(ctx context.Context, tx *sql.Tx) error {
 	case err != nil:
 		return err
 	}
-	return fmt.Errorf("schema %s belongs to role %s, whose code could run with your rights: log in as that role",
+	return fmt.Errorf("schema %s belongs to role %s, whose code could run with your rights: "+
+		"log in as that role",
 		v.schema, pgx.Identifier{owner}.Sanitize())
 }
 
 // tableState returns a row if the version table exists: its owner, whether the
-// owner is trusted, and what of it would run code, or "".
+// owner is trusted, and what would run code in it, or "".
 //
-// A trusted owner gains nothing by code that runs as this session: a superuser,
-// and a role that has the rights of the role that logged in. An owner that has
-// the rights of the current role is trusted too, unless a role with fewer
-// rights than ours can act as it: code that runs in this session can go back to
-// the role that logged in.
+// A trusted owner gains nothing by code that runs in this session: it is a
+// superuser, or has the rights of the role that logged in. An owner with the
+// rights of the current role is trusted too, unless a role with fewer rights
+// can act as it. Code in this session can go back to the role that logged in.
 //
-// now() is the only default that goose's table has. Other built-in functions
-// can run SQL that is handed to them as text. The CASE keeps Postgres from
-// reading the defaults of other tables, and waiting for their locks.
+// now() is the only default of goose's table. Other built-in functions can run
+// SQL that they get as text. The CASE keeps Postgres from reading the defaults
+// of other tables and waiting for their locks.
 const tableState = `
 	SELECT
 		o.rolname::text,
@@ -116,13 +115,13 @@ const tableState = `
 	JOIN pg_catalog.pg_namespace AS s ON s.oid = t.relnamespace
 	WHERE s.nspname = 'public' AND t.relname = $1::text || '_migrations'`
 
-// TableExists reports whether there is a version table. One that may run the
-// code of another role is an error.
+// TableExists reports whether there is a version table. It returns an error for
+// one that may run the code of another role.
 func (v versions) TableExists(ctx context.Context, q database.DBTxConn) (bool, error) {
 	return v.with(ctx, q, forReading, func(database.DBTxConn) error { return nil })
 }
 
-// check is TableExists in a transaction.
+// check is TableExists within a transaction.
 func (v versions) check(ctx context.Context, q database.DBTxConn) (bool, error) {
 	var owner, odd string
 	var trusted bool
@@ -134,11 +133,12 @@ func (v versions) check(ctx context.Context, q database.DBTxConn) (bool, error) 
 		return false, err
 	case !trusted:
 		role := pgx.Identifier{owner}.Sanitize()
-		return false, fmt.Errorf("the table %s belongs to role %s, whose code would run with your rights:"+
-			" log in as role %[2]s, or drop the table if nothing has been migrated", v.table, role)
+		return false, fmt.Errorf("table %s belongs to role %s, "+
+			"whose code would run with your rights: "+
+			"log in as role %[2]s, or drop the table if nothing was migrated", v.table, role)
 	case odd != "":
-		return false, fmt.Errorf("%s %s, so it was not made by a migration:"+
-			" restore it as a plain table, or drop it if nothing has been migrated", v.table, odd)
+		return false, fmt.Errorf("table %s %s, so it was not created by a migration: "+
+			"restore it as a plain table, or drop it if nothing was migrated", v.table, odd)
 	}
 	return true, nil
 }
@@ -153,11 +153,11 @@ func (v versions) with(
 		if err != nil {
 			return false, err
 		}
-		defer func() { _ = tx.Rollback() }() // without effect after Commit
+		defer func() { _ = tx.Rollback() }() // no effect after Commit
 		if err := setPath(ctx, tx); err != nil {
 			return false, err
 		}
-		// pgx reads times as text in some modes.
+		// In some modes pgx reads times as text.
 		if _, err := tx.ExecContext(ctx, "SET LOCAL DateStyle = 'ISO, YMD'"); err != nil {
 			return false, err
 		}
@@ -167,8 +167,8 @@ func (v versions) with(
 		}
 		return exists, tx.Commit()
 	}
-	// Locking needs a table, and what was checked may be replaced before the
-	// lock.
+	// Check first, because LOCK needs a table. Check again, because the table
+	// could be replaced before the lock.
 	if exists, err := v.check(ctx, q); err != nil || !exists {
 		return exists, err
 	}
@@ -181,18 +181,18 @@ func (v versions) with(
 	return true, do(q)
 }
 
-// beginner is a connection outside a transaction.
+// beginner is a connection without a transaction.
 type beginner interface {
 	BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error)
 }
 
-// The locks keep the table from being dropped and replaced.
+// The locks prevent that the table is dropped and replaced.
 const (
 	forReading = "ACCESS SHARE"
 	forWriting = "ROW EXCLUSIVE"
 )
 
-// CreateVersionTable makes the version table as goose would.
+// CreateVersionTable creates the version table that goose would.
 func (v versions) CreateVersionTable(ctx context.Context, q database.DBTxConn) error {
 	_, err := q.ExecContext(ctx, `CREATE TABLE `+v.table+` (
 		id integer PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY,
@@ -203,19 +203,23 @@ func (v versions) CreateVersionTable(ctx context.Context, q database.DBTxConn) e
 	return err
 }
 
-// Insert notes that a migration was applied, in the transaction of the
-// migration.
-func (v versions) Insert(ctx context.Context, q database.DBTxConn, req database.InsertRequest) error {
-	return v.write(ctx, q, `INSERT INTO `+v.table+` (version_id, is_applied) VALUES ($1::bigint, true)`, req.Version)
+// Insert records an applied migration, in its transaction.
+func (v versions) Insert(
+	ctx context.Context, q database.DBTxConn, req database.InsertRequest,
+) error {
+	return v.write(ctx, q,
+		`INSERT INTO `+v.table+` (version_id, is_applied) VALUES ($1::bigint, true)`, req.Version)
 }
 
-// Delete notes that a migration was undone, in the transaction of the
-// migration.
+// Delete records an undone migration, in its transaction.
 func (v versions) Delete(ctx context.Context, q database.DBTxConn, version int64) error {
-	return v.write(ctx, q, `DELETE FROM ONLY `+v.table+` WHERE version_id OPERATOR(pg_catalog.=) $1::bigint`, version)
+	return v.write(ctx, q,
+		`DELETE FROM ONLY `+v.table+` WHERE version_id OPERATOR(pg_catalog.=) $1::bigint`, version)
 }
 
-func (v versions) write(ctx context.Context, q database.DBTxConn, statement string, version int64) error {
+func (v versions) write(
+	ctx context.Context, q database.DBTxConn, statement string, version int64,
+) error {
 	if err := v.checkPath(ctx, q, version); err != nil {
 		return err
 	}
@@ -224,46 +228,49 @@ func (v versions) write(ctx context.Context, q database.DBTxConn, statement stri
 		return err
 	})
 	if err == nil && !exists {
-		err = fmt.Errorf("the table %s is gone", v.table)
+		err = fmt.Errorf("table %s was dropped during the migration: migrate again", v.table)
 	}
 	return err
 }
 
-// migrationPath is the search_path of every migration, and quotedPath is what
-// Postgres makes of it where the setting quote_all_identifiers is on.
+// migrationPath is the search_path of every migration. Postgres prints it as
+// quotedPath if quote_all_identifiers is on.
 const (
 	migrationPath = "pg_catalog, pg_temp"
 	quotedPath    = `"pg_catalog", "pg_temp"`
 )
 
-// setPath makes names mean the built-in ones until the transaction ends. The
-// owner of a database can set another path for all who connect, and a pooler
-// may lose one that belongs to the connection.
+// setPath makes names mean the built-in objects until the transaction ends. The
+// owner of a database can set another path for every session, and a pooler may
+// lose the path of a connection.
 func setPath(ctx context.Context, q database.DBTxConn) error {
 	_, err := q.ExecContext(ctx, "SET LOCAL search_path = "+migrationPath)
 	return err
 }
 
-// checkPath verifies at the end of the transaction of a migration that all of
-// it ran under the path that its first line sets. Row 0 belongs to no
-// migration, and a migration without a transaction can't have the path.
+// checkPath verifies at the end of a migration's transaction that all of it ran
+// under the path that its first line sets. It passes over row 0, which belongs
+// to no migration, and over migrations without a transaction.
 func (v versions) checkPath(ctx context.Context, q database.DBTxConn, version int64) error {
 	if _, outside := q.(beginner); outside || version == 0 {
 		return nil
 	}
 	var path string
-	if err := q.QueryRowContext(ctx, `SELECT pg_catalog.current_setting('search_path')`).Scan(&path); err != nil {
+	if err := q.QueryRowContext(ctx,
+		`SELECT pg_catalog.current_setting('search_path')`).Scan(&path); err != nil {
 		return err
 	}
 	if path != migrationPath && path != quotedPath {
-		return fmt.Errorf("the transaction of the migration lost its search_path, which is %q and must be %q:"+
-			" connect directly, not through a pooler", path, migrationPath)
+		return fmt.Errorf("the transaction lost its search_path, which is %q and must be %q: "+
+			"connect directly, not through a pooler", path, migrationPath)
 	}
 	return nil
 }
 
 // GetMigration returns when a migration was applied.
-func (v versions) GetMigration(ctx context.Context, q database.DBTxConn, version int64) (*database.GetMigrationResult, error) {
+func (v versions) GetMigration(
+	ctx context.Context, q database.DBTxConn, version int64,
+) (*database.GetMigrationResult, error) {
 	var r database.GetMigrationResult
 	exists, err := v.with(ctx, q, forReading, func(q database.DBTxConn) error {
 		return q.QueryRowContext(ctx, `SELECT tstamp, is_applied FROM ONLY `+v.table+`
@@ -279,7 +286,8 @@ func (v versions) GetMigration(ctx context.Context, q database.DBTxConn, version
 func (v versions) GetLatestVersion(ctx context.Context, q database.DBTxConn) (int64, error) {
 	var latest sql.NullInt64
 	_, err := v.with(ctx, q, forReading, func(q database.DBTxConn) error {
-		return q.QueryRowContext(ctx, `SELECT pg_catalog.max(version_id) FROM ONLY `+v.table).Scan(&latest)
+		return q.QueryRowContext(ctx,
+			`SELECT pg_catalog.max(version_id) FROM ONLY `+v.table).Scan(&latest)
 	})
 	if err == nil && !latest.Valid {
 		err = database.ErrVersionNotFound
@@ -287,10 +295,13 @@ func (v versions) GetLatestVersion(ctx context.Context, q database.DBTxConn) (in
 	return latest.Int64, err
 }
 
-// ListMigrations returns the rows of the table, the newest first.
-func (v versions) ListMigrations(ctx context.Context, q database.DBTxConn) (list []*database.ListMigrationsResult, err error) {
+// ListMigrations returns the rows of the table, newest first.
+func (v versions) ListMigrations(
+	ctx context.Context, q database.DBTxConn,
+) (list []*database.ListMigrationsResult, err error) {
 	_, err = v.with(ctx, q, forReading, func(q database.DBTxConn) error {
-		rows, err := q.QueryContext(ctx, `SELECT version_id, is_applied FROM ONLY `+v.table+` ORDER BY id DESC`)
+		rows, err := q.QueryContext(ctx,
+			`SELECT version_id, is_applied FROM ONLY `+v.table+` ORDER BY id DESC`)
 		if err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/reporadar/pgsession/db"
 )
 
-// command is one that works on a database, or prints a file and needs none.
+// command uses a database, or prints a file.
 type command struct {
 	on    func(ctx context.Context, pool *pgxpool.Pool, opts db.Options, out io.Writer) error
 	print func(name string, opts db.Options) (string, error)

@@ -11,7 +11,8 @@ import (
 	"github.com/reporadar/pgsession/internal/dburl"
 )
 
-// connectTimeout is for a URL without connect_timeout: pgx would wait for two minutes.
+// connectTimeout applies to a URL without connect_timeout: pgx would wait for
+// two minutes.
 const connectTimeout = 10 * time.Second
 
 // poolConfig parses the URL of a database.
@@ -30,16 +31,17 @@ func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 	return cfg, nil
 }
 
-// withBuiltIns runs a check of target_session_attrs in a transaction in which
-// names mean the built-in functions. pgx's checks name no schema, and the owner
-// of the database may have put another one before pg_catalog.
+// withBuiltIns runs the check of target_session_attrs in a transaction in which
+// names mean the built-in functions. The check of pgx names no schema, and the
+// owner of the database may have put another one before pg_catalog.
 func withBuiltIns(validate pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
 	return func(ctx context.Context, conn *pgconn.PgConn) error {
-		if _, err := conn.Exec(ctx, "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp").ReadAll(); err != nil {
+		const begin = "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp"
+		if _, err := conn.Exec(ctx, begin).ReadAll(); err != nil {
 			return err
 		}
 		if err := validate(ctx, conn); err != nil {
-			return err // the connection is closed
+			return err // pgx closes the connection
 		}
 		_, err := conn.Exec(ctx, "ROLLBACK").ReadAll()
 		return err

@@ -1,15 +1,18 @@
-// Command migrate makes, changes and checks the database schema of pgsession.
+// Command migrate migrates and validates the database schema of pgsession.
 //
-//	migrate [-database-url URL] [-schema NAME] up|down|status|validate|version
+//	migrate [-database-url URL] [-schema NAME] COMMAND
 //	migrate [-schema NAME] ops FILE
 //
-// Ops prints a file of db/ops, which psql runs: it makes roles, or schedules jobs.
+// COMMAND is up, down, status, validate or version. The command ops prints a
+// file of db/ops for psql, which creates roles or schedules jobs.
 //
-// The database is the one in DATABASE_URL and the schema that of SESSION_SCHEMA, as for the application, unless a flag names
-// another; the environment is the better place for a URL with a password, since other users of a machine can read a
-// program's arguments. Give the address of Postgres itself, not of a pooler. Up may run in many places at once.
+// Like the application, migrate reads DATABASE_URL and SESSION_SCHEMA; the
+// flags override them. Pass a URL with a password in the environment, because
+// other users of a machine can read the arguments of a program. Use the address
+// of Postgres itself, not of a pooler. Several instances may run up at once.
 //
-// The exit status is 0 when all is well, 1 when something failed or validate found a difference, 2 for a wrong use.
+// The exit status is 0 for success, 1 if something failed or validate found a
+// difference, and 2 for a usage error.
 package main
 
 import (

@@ -43,7 +43,7 @@ Flags:
 Exit status: 0 done, 1 failed or different, 2 wrong use.
 `
 
-// options is a command line.
+// options is a parsed command line.
 type options struct {
 	command     string
 	file        string // for ops
@@ -51,8 +51,10 @@ type options struct {
 	schema      string
 }
 
-// run is the program: it returns the exit status.
-func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
+// run executes the command line and returns the exit status.
+func run(
+	ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer,
+) int {
 	o, err := parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		_, _ = io.WriteString(stdout, usage)
@@ -98,11 +100,11 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	return ok
 }
 
-// parse takes flags before and after the command, and before and after its file.
+// parse accepts flags before and after the command and its file.
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("migrate", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // the error says it
+	flags.SetOutput(io.Discard) // the error has the text
 	flags.StringVar(&o.databaseURL, "database-url", "", "")
 	flags.StringVar(&o.schema, "schema", "", "")
 
@@ -134,7 +136,8 @@ func (c command) connect(ctx context.Context, url, schema string, stdout, stderr
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	// Also waits until the server was asked to cancel what an interrupt left unfinished.
+	// Close waits until the server was asked to cancel an interrupted
+	// statement.
 	defer pool.Close()
 
 	return c.on(ctx, pool, db.Options{

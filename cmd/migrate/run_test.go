@@ -7,7 +7,7 @@ import (
 )
 
 func TestExitStatusAndUsage(t *testing.T) {
-	const nowhere = "postgres://me:sesame@127.0.0.1:1/shop" // port 1: nobody listens
+	const nowhere = "postgres://me:sesame@127.0.0.1:1/shop" // nothing listens on port 1
 	for name, c := range map[string]struct {
 		args   []string
 		env    string
@@ -15,31 +15,76 @@ func TestExitStatusAndUsage(t *testing.T) {
 		stdout string
 		stderr string
 	}{
-		"help":                          {[]string{"-h"}, "", 0, "Usage: migrate", ""},
-		"help, spelled out":             {[]string{"--help"}, "", 0, "Usage: migrate", ""},
-		"help after a command":          {[]string{"up", "-h"}, nowhere, 0, "Usage: migrate", ""},
-		"no command":                    {nil, nowhere, 2, "", "migrate: no command\n\nMakes"},
-		"an unknown command":            {[]string{"sideways"}, nowhere, 2, "", `unknown command "sideways"`},
-		"an unknown flag":               {[]string{"-x", "up"}, nowhere, 2, "", "not defined: -x"},
-		"an unknown flag after it":      {[]string{"up", "-x"}, nowhere, 2, "", "not defined: -x"},
-		"a flag without its value":      {[]string{"up", "-schema"}, nowhere, 2, "", "needs an argument: -schema"},
-		"something after the command":   {[]string{"up", "now"}, nowhere, 2, "", `unexpected "now"`},
-		"something after the flags":     {[]string{"up", "-schema", "x", "now"}, nowhere, 2, "", `unexpected "now"`},
-		"no database":                   {[]string{"up"}, "", 2, "", "set DATABASE_URL or give -database-url"},
-		"a database that is not there":  {[]string{"up"}, nowhere, 1, "", "127.0.0.1:1"},
-		"the same, by the flag":         {[]string{"status", "-database-url", nowhere}, "", 1, "", "127.0.0.1:1"},
-		"a URL that is none":            {[]string{"up"}, "mysql://me:sesame@host/shop", 1, "", "write it like postgres://"},
-		"a file":                        {[]string{"ops", "roles"}, "", 0, "GRANT USAGE ON SCHEMA pgsession TO pgsession_app", ""},
-		"a file for another schema":     {[]string{"-schema", "shop", "ops", "roles"}, "", 0, "GRANT USAGE ON SCHEMA shop TO shop_app", ""},
-		"the same, spelled another way": {[]string{"ops", "-schema", "shop", "pg_cron"}, "", 0, "cron.schedule('shop prune'", ""},
-		"and another":                   {[]string{"ops", "pg_cron", "-schema", "shop"}, "", 0, "cron.schedule('shop prune'", ""},
-		"a file for a hostile schema":   {[]string{"ops", "roles", "-schema", "x;y"}, "", 1, "", `schema name "x;y"`},
-		"no file":                       {[]string{"ops"}, "", 2, "", "ops needs the name of a file"},
-		"a file that is not there":      {[]string{"ops", "../db"}, "", 1, "", `no file "../db", only alarms, citus, pg_cron, pg_cron_elsewhere, pg_cron_unschedule, roles`},
-		"two files":                     {[]string{"ops", "roles", "pg_cron"}, "", 2, "", `unexpected "pg_cron"`},
-		"a schema name that may not be": {[]string{"up", "-schema", "a b"}, nowhere, 1, "", `schema name "a b"`},
-		"the application's schema":      {[]string{"ops", "roles"}, "SESSION_SCHEMA=shop", 0, "GRANT USAGE ON SCHEMA shop TO shop_app", ""},
-		"another than its":              {[]string{"ops", "roles", "-schema", "till"}, "SESSION_SCHEMA=shop", 0, "GRANT USAGE ON SCHEMA till TO till_app", ""},
+		"help":                 {[]string{"-h"}, "", 0, "Usage: migrate", ""},
+		"help, spelled out":    {[]string{"--help"}, "", 0, "Usage: migrate", ""},
+		"help after a command": {[]string{"up", "-h"}, nowhere, 0, "Usage: migrate", ""},
+		"no command":           {nil, nowhere, 2, "", "migrate: no command\n\nMakes"},
+		"an unknown command": {
+			[]string{"sideways"}, nowhere, 2, "", `unknown command "sideways"`,
+		},
+		"an unknown flag":          {[]string{"-x", "up"}, nowhere, 2, "", "not defined: -x"},
+		"an unknown flag after it": {[]string{"up", "-x"}, nowhere, 2, "", "not defined: -x"},
+		"a flag without its value": {
+			[]string{"up", "-schema"}, nowhere, 2, "", "needs an argument: -schema",
+		},
+		"something after the command": {
+			[]string{"up", "now"}, nowhere, 2, "", `unexpected "now"`,
+		},
+		"something after the flags": {
+			[]string{"up", "-schema", "x", "now"}, nowhere, 2, "", `unexpected "now"`,
+		},
+		"no database": {
+			[]string{"up"}, "", 2, "", "set DATABASE_URL or give -database-url",
+		},
+		"a database that is not there": {[]string{"up"}, nowhere, 1, "", "127.0.0.1:1"},
+		"the same, by the flag": {
+			[]string{"status", "-database-url", nowhere}, "", 1, "", "127.0.0.1:1",
+		},
+		"a URL that is none": {
+			[]string{"up"}, "mysql://me:sesame@host/shop", 1, "", "write it like postgres://",
+		},
+		"a file": {
+			[]string{"ops", "roles"}, "", 0, "GRANT USAGE ON SCHEMA pgsession TO pgsession_app", "",
+		},
+		"a file for another schema": {
+			[]string{"-schema", "shop", "ops", "roles"},
+			"", 0,
+			"GRANT USAGE ON SCHEMA shop TO shop_app", "",
+		},
+		"the same, spelled another way": {
+			[]string{"ops", "-schema", "shop", "pg_cron"}, "", 0, "cron.schedule('shop prune'", "",
+		},
+		"and another": {
+			[]string{"ops", "pg_cron", "-schema", "shop"}, "", 0, "cron.schedule('shop prune'", "",
+		},
+		"a file for a hostile schema": {
+			[]string{"ops", "roles", "-schema", "x;y"}, "", 1, "", `schema name "x;y"`,
+		},
+		"no file": {
+			[]string{"ops"}, "", 2, "", "ops needs the name of a file",
+		},
+		"a file that is not there": {
+			[]string{"ops", "../db"},
+			"", 1, "",
+			`no file "../db": use one of alarms, citus, pg_cron, pg_cron_elsewhere, ` +
+				`pg_cron_unschedule, roles`,
+		},
+		"two files": {
+			[]string{"ops", "roles", "pg_cron"}, "", 2, "", `unexpected "pg_cron"`,
+		},
+		"a schema name that may not be": {
+			[]string{"up", "-schema", "a b"}, nowhere, 1, "", `schema name "a b"`,
+		},
+		"the application's schema": {
+			[]string{"ops", "roles"},
+			"SESSION_SCHEMA=shop", 0,
+			"GRANT USAGE ON SCHEMA shop TO shop_app", "",
+		},
+		"another than its": {
+			[]string{"ops", "roles", "-schema", "till"},
+			"SESSION_SCHEMA=shop", 0,
+			"GRANT USAGE ON SCHEMA till TO till_app", "",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
@@ -70,7 +115,7 @@ func TestEveryCommandIsInTheUsage(t *testing.T) {
 	}
 }
 
-// Whatever is wrong with a URL, and wherever its password ends up in the eyes of a parser.
+// A password appears in no error, wherever a parser splits the URL.
 func TestNoPartOfAPasswordIsPrinted(t *testing.T) {
 	for _, url := range []string{
 		"postgres://me:Xy7%Zw9@host/shop",

@@ -57,7 +57,7 @@ func TestVersionTableThatRunsCodeIsRefused(t *testing.T) {
 			d.exec(t, spring)
 			d.exec(t, plant)
 			for command, err := range commands(t, d.pool) {
-				if err == nil || !strings.Contains(err.Error(), "was not made by a migration") {
+				if err == nil || !strings.Contains(err.Error(), "was not created by a migration") {
 					t.Errorf("%s: %v", command, err)
 				}
 			}

@@ -164,7 +164,7 @@ func TestValidateNames(t *testing.T) {
 			[]string{
 				"function prune_batch(max_rows integer) is volatile," +
 					" must be volatile with enable_bitmapscan=off, enable_indexscan=on, enable_seqscan=off, enable_sort=off, jit=off",
-				"function prune_batch does not do what the migrations make it do",
+				"function prune_batch has another body than in the migrations",
 			},
 		},
 		"a missing procedure": {

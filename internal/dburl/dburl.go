@@ -1,5 +1,5 @@
-// Package dburl parses the URL of a database, by the same rules for the library
-// and for migrate, and says in words what is wrong with one.
+// Package dburl parses a database URL for the library and for migrate, and
+// explains what is wrong with it without quoting it.
 package dburl
 
 import (
@@ -13,22 +13,23 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Format is what a URL must be like, for the end of an error.
+// Format ends errors with the form of a valid URL.
 const Format = "write it like postgres://user:password@host:5432/database," +
 	" with every special character of the password percent-encoded"
 
-// Parse parses a URL, or pairs of key and value, with pgx's settings of a pool.
-// The error names the parameter and the file that is wrong. It holds no other
-// part of the URL, since any part may be the password's.
+// Parse parses a URL, or pairs of key and value, into the configuration of a
+// pool. Its error names the parameter and the file that is wrong. It quotes no
+// other part of the URL, because any part may belong to the password.
 func Parse(databaseURL string) (*pgxpool.Config, error) {
 	switch {
 	case strings.IndexFunc(databaseURL, unicode.IsControl) >= 0:
-		return nil, errors.New("it holds a line break or another control character: remove it")
+		return nil, errors.New("line break or another control character: remove it")
 	case ambiguous(databaseURL):
-		return nil, errors.New("it is ambiguous where the password ends: " + Format)
-	case strings.Contains(databaseURL, "://") && !strings.HasPrefix(databaseURL, "postgres://") && !strings.HasPrefix(databaseURL, "postgresql://") &&
+		return nil, errors.New("ambiguous end of the password: " + Format)
+	case strings.Contains(databaseURL, "://") && !strings.HasPrefix(databaseURL, "postgres://") &&
+		!strings.HasPrefix(databaseURL, "postgresql://") &&
 		!strings.Contains(databaseURL, "="):
-		return nil, errors.New("it must begin with postgres:// or postgresql://: " + Format)
+		return nil, errors.New("must begin with postgres:// or postgresql://: " + Format)
 	}
 	cfg, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
@@ -36,19 +37,20 @@ func Parse(databaseURL string) (*pgxpool.Config, error) {
 	}
 	for name := range cfg.ConnConfig.RuntimeParams {
 		if !settingName.MatchString(name) {
-			return nil, errors.New("it has a setting whose name is none, as a URL in quotes has: " + Format)
+			return nil, errors.New(
+				"invalid name of a setting: remove quotes and spaces around the URL: " + Format)
 		}
 	}
 	return cfg, nil
 }
 
-// settingName: what is not a name may be a whole URL that was taken for a key
-// and a value, and Postgres repeats a name that it does not know.
+// settingName matches names of settings. Anything else may be a whole URL that
+// was parsed as key and value, and Postgres would quote it in its error.
 var settingName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 
-// ambiguous reports whether a special character in the password may have ended
-// it too early: then the rest of it would be taken for a host or a setting, and
-// stand in the error that says that there is no such host.
+// ambiguous reports whether a special character may have ended the password too
+// early. The rest of it would be taken for a host or a setting, and appear in
+// the error about that host.
 func ambiguous(databaseURL string) bool {
 	_, rest, isURL := strings.Cut(databaseURL, "://")
 	if !isURL {
@@ -68,19 +70,21 @@ func ambiguous(databaseURL string) bool {
 	return false
 }
 
-// values are what a parameter takes.
+// values are what each parameter accepts.
 var values = map[string]string{
-	"port":                          "a number from 1 to 65535",
-	"sslmode":                       "disable, allow, prefer, require, verify-ca or verify-full",
-	"sslcertmode":                   "disable, allow or require",
-	"sslnegotiation":                "postgres or direct",
-	"channel_binding":               "disable, prefer or require",
-	"require_auth":                  "names of methods with commas between, such as scram-sha-256",
-	"connect_timeout":               "a number of seconds",
-	"target_session_attrs":          "any, read-write, read-only, primary, standby or prefer-standby",
-	"min_protocol_version":          "3.0 or 3.2, and no more than max_protocol_version",
-	"max_protocol_version":          "3.0, 3.2 or latest",
-	"default_query_exec_mode":       "cache_statement, cache_describe, describe_exec, exec or simple_protocol",
+	"port":            "a number from 1 to 65535",
+	"sslmode":         "disable, allow, prefer, require, verify-ca or verify-full",
+	"sslcertmode":     "disable, allow or require",
+	"sslnegotiation":  "postgres or direct",
+	"channel_binding": "disable, prefer or require",
+	"require_auth":    "names of methods with commas between, such as scram-sha-256",
+	"connect_timeout": "a number of seconds",
+	"target_session_attrs": "any, read-write, read-only, primary, standby " +
+		"or prefer-standby",
+	"min_protocol_version": "3.0 or 3.2, and no more than max_protocol_version",
+	"max_protocol_version": "3.0, 3.2 or latest",
+	"default_query_exec_mode": "cache_statement, cache_describe, describe_exec, exec " +
+		"or simple_protocol",
 	"statement_cache_capacity":      "a number",
 	"description_cache_capacity":    "a number",
 	"pool_max_conns":                "a number of at least 1",
@@ -93,7 +97,7 @@ var values = map[string]string{
 	"pool_ping_timeout":             "a duration, such as 1s",
 }
 
-// files are the parameters that name one, by what pgx says of it.
+// files maps errors of pgx to the parameter that names a file.
 var files = []struct{ text, parameter, problem string }{
 	{"unable to read CA file", "sslrootcert", "can't be read"},
 	{"unable to add CA to cert pool", "sslrootcert", "holds no certificate"},
@@ -109,34 +113,35 @@ var files = []struct{ text, parameter, problem string }{
 
 var word = regexp.MustCompile(`[a-z]+(_[a-z]+)*`)
 
-// problem is what pgx says, in words of our own.
+// problem rewords an error of pgx, which quotes the URL.
 func problem(databaseURL string, err error) string {
 	_, text, _ := strings.Cut(err.Error(), "`: ")
 	for _, f := range files {
 		if strings.Contains(text, f.text) {
-			return fmt.Sprintf("%s%s %s%s", f.parameter, fileOf(databaseURL, f.parameter, err), f.problem, reason(err))
+			return fmt.Sprintf("%s%s %s%s", f.parameter, fileOf(databaseURL, f.parameter, err),
+				f.problem, reason(err))
 		}
 	}
 	switch {
 	case strings.HasPrefix(text, "failed to parse as URL"):
-		return "it is no URL of Postgres: " + Format
+		return "not a Postgres URL: " + Format
 	case strings.HasPrefix(text, "failed to parse as keyword/value"):
-		return "it is neither a URL of Postgres nor pairs of key and value: " + Format
+		return "neither a Postgres URL nor pairs of key and value: " + Format
 	case strings.HasPrefix(text, "could not match"):
-		return "it has another number of ports than of hosts: name one port, or one for each host"
+		return "numbers of ports and hosts differ: give one port, or one for each host"
 	case strings.Contains(text, `both "sslcert" and "sslkey" are required`):
-		return "it has one of sslcert and sslkey: name both or none"
+		return "only one of sslcert and sslkey: give both or none"
 	}
 	for _, name := range word.FindAllString(text, -1) {
 		if takes, ok := values[name]; ok {
 			return fmt.Sprintf("parameter %s must be %s", name, takes)
 		}
 	}
-	return "it can't be parsed: " + Format
+	return "invalid URL: " + Format
 }
 
-// fileOf is the path of a file that a parameter names, if it is known. It may
-// come from an environment variable of libpq's.
+// fileOf returns the path of a parameter's file, if it is known. It may come
+// from an environment variable of libpq.
 func fileOf(databaseURL, parameter string, err error) string {
 	var path *fs.PathError
 	if errors.As(err, &path) {
@@ -153,7 +158,7 @@ func fileOf(databaseURL, parameter string, err error) string {
 	return ": file " + rest[:end]
 }
 
-// reason is the operating system's.
+// reason returns the error of the operating system.
 func reason(err error) string {
 	var path *fs.PathError
 	if errors.As(err, &path) {
