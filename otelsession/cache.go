@@ -7,7 +7,7 @@ import (
 var cacheInstruments = []instrument{
 	{
 		name: "pgsession.cache.loads", unit: "{load}", kind: counter,
-		description: "Loads that asked the cache: hit, or the reason why Postgres was asked.",
+		description: "Loads that asked the cache, by result: a hit, or why Postgres was asked.",
 		read: cache(func(c *store.CacheStats, o observe) {
 			o(float64(c.Hits), resultKey.String(string(store.CacheHit)))
 			o(float64(c.Misses), resultKey.String(string(store.CacheMiss)))
@@ -21,7 +21,7 @@ var cacheInstruments = []instrument{
 	},
 	{
 		name: "pgsession.cache.fills", unit: "{fill}", kind: counter,
-		description: "Sessions put into the cache, and those that were not.",
+		description: "Fills of the cache, by result.",
 		read: cache(func(c *store.CacheStats, o observe) {
 			o(float64(c.Fills), resultKey.String(string(store.CacheStored)))
 			o(float64(c.FillsRefused), resultKey.String(string(store.CacheRefused)))
@@ -31,22 +31,24 @@ var cacheInstruments = []instrument{
 	},
 	{
 		name: "pgsession.cache.failed_tombstones", unit: "{tombstone}", kind: counter,
-		description: "Ended sessions that the cache did not acknowledge; they may be served for pgsession.cache.max_exposure.",
-		read:        cache(func(c *store.CacheStats, o observe) { o(float64(c.BuriesFailed)) }),
+		description: "Ended sessions whose tombstone Redis did not acknowledge; they may be " +
+			"served for pgsession.cache.max_exposure.",
+		read: cache(func(c *store.CacheStats, o observe) { o(float64(c.BuriesFailed)) }),
 	},
 	{
 		name: "pgsession.cache.unopened", unit: "{entry}", kind: counter,
-		description: "Entries that did not open: altered, or sealed with a key that is not configured.",
-		read:        cache(func(c *store.CacheStats, o observe) { o(float64(c.Unopened)) }),
+		description: "Entries that did not open: altered, or sealed with a key that is not " +
+			"configured.",
+		read: cache(func(c *store.CacheStats, o observe) { o(float64(c.Unopened)) }),
 	},
 	{
 		name: "pgsession.cache.errors", unit: "{error}", kind: counter,
-		description: "Calls that Redis failed.",
+		description: "Calls of Redis that failed or timed out.",
 		read:        cache(func(c *store.CacheStats, o observe) { o(float64(c.Errors)) }),
 	},
 	{
 		name: "pgsession.cache.breaker.open", unit: "{breaker}", kind: gauge,
-		description: "1 while Redis fails and is left alone, else 0.",
+		description: "1 while the circuit breaker of Redis is open, else 0.",
 		read: cache(func(c *store.CacheStats, o observe) {
 			open := 0.0
 			if c.Open {
@@ -57,7 +59,7 @@ var cacheInstruments = []instrument{
 	},
 	{
 		name: "pgsession.cache.refused_writes", unit: "{write}", kind: counter,
-		description: "Writes that Redis answered with an error, as a full or read-only one does.",
+		description: "Writes that Redis refused with an error, such as a full or read-only one.",
 		read:        cache(func(c *store.CacheStats, o observe) { o(float64(c.WritesRefused)) }),
 	},
 	{
@@ -73,12 +75,12 @@ var cacheInstruments = []instrument{
 	},
 	{
 		name: "pgsession.cache.freshness", unit: "s", kind: gauge,
-		description: "For how long what the cache says counts.",
+		description: "Maximum age of a cached session.",
 		read:        cache(func(c *store.CacheStats, o observe) { o(c.Freshness.Seconds()) }),
 	},
 	{
 		name: "pgsession.cache.max_exposure", unit: "s", kind: gauge,
-		description: "For how long at most a revoked session may be served when the cache did not hear of it.",
+		description: "Longest time that a revoked session may be served without its tombstone.",
 		read:        cache(func(c *store.CacheStats, o observe) { o(c.MaxExposure.Seconds()) }),
 	},
 }

@@ -14,9 +14,10 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// Nothing that belongs to a session is in a span or a metric, in whatever form.
-func TestNothingOfASessionIsTold(t *testing.T) {
-	const user, value, agent, address = "canary-user@example.org", "canary-value", "CanaryBrowser/7.0", "203.0.113.77"
+// No span and no metric contains anything of a session, in any form.
+func TestNothingOfASessionIsReported(t *testing.T) {
+	const user, value = "canary-user@example.org", "canary-value"
+	const agent, address = "CanaryBrowser/7.0", "203.0.113.77"
 	s := newSite(t)
 	if _, err := otelsession.Instrument(s.manager, s.options()...); err != nil {
 		t.Fatal(err)
@@ -27,7 +28,9 @@ func TestNothingOfASessionIsTold(t *testing.T) {
 			canaries = append(canaries, cookie, strings.Split(cookie, ".")[2])
 		}
 		if rec, ok := sess.Record(); ok {
-			canaries = append(canaries, hex.EncodeToString(rec.ID[:]), base64.RawURLEncoding.EncodeToString(rec.ID[:]), string(rec.ID[:]), string(sess.Handle()))
+			canaries = append(canaries, hex.EncodeToString(rec.ID[:]),
+				base64.RawURLEncoding.EncodeToString(rec.ID[:]), string(rec.ID[:]),
+				string(sess.Handle()))
 		}
 	}
 	cookie := s.newcomer()
@@ -44,36 +47,47 @@ func TestNothingOfASessionIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	visit(func(r *http.Request, sess *sessionstore.Session) error { return sess.Login(r.Context(), user) })
-	visit(func(_ *http.Request, sess *sessionstore.Session) error { return sess.Set("canary", value) })
+	visit(func(r *http.Request, sess *sessionstore.Session) error {
+		return sess.Login(r.Context(), user)
+	})
+	visit(func(_ *http.Request, sess *sessionstore.Session) error {
+		return sess.Set("canary", value)
+	})
 	visit(func(r *http.Request, sess *sessionstore.Session) error {
 		_, err := sess.RevokeOthers(r.Context())
 		return err
 	})
-	for _, err := range []error{unavailable(fmt.Errorf("%s: %s", user, cookie)), fmt.Errorf("%s: %s", user, cookie)} {
-		// A store that does not keep the contract.
+	quoting := fmt.Errorf("%s: %s", user, cookie)
+	for _, err := range []error{unavailable(quoting), quoting} {
+		// a store that breaks its contract
 		fails := s.store.Inject(fault.Rule{Err: err}, store.OpLoad)
 		_, _ = s.visit(cookie, nil)
 		fails.Release()
 	}
-	visit(func(r *http.Request, sess *sessionstore.Session) error { return sess.Logout(r.Context()) })
+	visit(func(r *http.Request, sess *sessionstore.Session) error {
+		return sess.Logout(r.Context())
+	})
 	if _, err := s.manager.List(t.Context(), user, sessionstore.Page{}); err != nil {
 		t.Fatal(err)
 	}
 
-	var told []string
+	var reported []string
 	spans := s.spans.GetSpans()
 	for _, span := range spans {
-		told = append(told, fmt.Sprintf("%s %v %v %v %v", span.Name, span.Attributes, span.Status, span.Events, span.Links))
+		reported = append(reported,
+			fmt.Sprintf("%s %v %v %v %v", span.Name, span.Attributes, span.Status, span.Events,
+				span.Links))
 	}
 	points := s.collect()
 	for _, p := range points {
-		told = append(told, fmt.Sprintf("%s %s %v", p.metric.Name, p.metric.Description, p.attributes.ToSlice()))
+		reported = append(reported,
+			fmt.Sprintf("%s %s %v", p.metric.Name, p.metric.Description, p.attributes.ToSlice()))
 	}
 	if len(spans) < 12 || len(points) < 30 || len(canaries) < 20 {
-		t.Fatalf("too little to look at: %d spans, %d points, %d canaries", len(spans), len(points), len(canaries))
+		t.Fatalf("too little to look at: %d spans, %d points, %d canaries", len(spans), len(points),
+			len(canaries))
 	}
-	for _, line := range told {
+	for _, line := range reported {
 		for _, canary := range canaries {
 			if strings.Contains(line, canary) {
 				t.Errorf("%q is in %s", canary, line)

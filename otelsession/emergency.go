@@ -9,7 +9,8 @@ import (
 var emergencyInstruments = []instrument{
 	{
 		name: "pgsession.emergency.age", unit: "s", kind: gauge,
-		description: "For how long Postgres has been away and new sessions live in memory; 0 without an emergency.",
+		description: "Time since Postgres is unavailable and new sessions are kept in memory; 0 " +
+			"without an emergency.",
 		read: emergency(func(e *store.EmergencyStats, o observe) {
 			age := 0.0
 			if !e.Since.IsZero() {
@@ -20,13 +21,15 @@ var emergencyInstruments = []instrument{
 	},
 	{
 		name: "pgsession.emergency.sessions", unit: "{session}", kind: upDownCounter,
-		description: "Sessions that only this process has.",
+		description: "Sessions in the memory of this process alone.",
 		read:        emergency(func(e *store.EmergencyStats, o observe) { o(float64(e.InMemory)) }),
 	},
 	{
 		name: "pgsession.emergency.revokes", unit: "{revoke}", kind: upDownCounter,
-		description: "Revokes that Postgres has yet to be told.",
-		read:        emergency(func(e *store.EmergencyStats, o observe) { o(float64(e.Journalled)) }),
+		description: "Revokes in the journal, not yet in Postgres.",
+		read: emergency(func(e *store.EmergencyStats, o observe) {
+			o(float64(e.Journalled))
+		}),
 	},
 }
 

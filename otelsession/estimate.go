@@ -8,10 +8,11 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// A Postgres that hangs keeps a collection for no longer.
+// A hanging Postgres delays a collection by this at most.
 const estimateTimeout = time.Second
 
-// estimate is how many sessions there are, and how long ago expired ones were last pruned. The zero value is not known.
+// estimate is the number of sessions and the age of the last prune. The zero
+// value is unknown.
 type estimate struct {
 	known    bool
 	stats    sessionstore.Stats
@@ -19,7 +20,8 @@ type estimate struct {
 	pruneAge time.Duration
 }
 
-// estimates keeps the last answer, so that the store is asked no more often than it may be, however many collect.
+// estimates caches the latest estimate, so that the interval between two
+// queries does not depend on the number of collectors.
 type estimates struct {
 	every time.Duration
 	ask   func(context.Context) (sessionstore.Stats, error)
@@ -30,7 +32,8 @@ type estimates struct {
 	err   error
 }
 
-// now is the last answer. The age of the prune grows between two of them.
+// now returns the latest estimate. The age of the prune grows between two
+// queries.
 func (e *estimates) now(ctx context.Context) estimate {
 	if e.every < 0 {
 		return estimate{}

@@ -7,7 +7,7 @@ import (
 var eventInstruments = []instrument{
 	{
 		name: "pgsession.events", unit: "{event}", kind: counter,
-		description: "Events by kind, as the log names them.",
+		description: "Events, by the kind that the log names.",
 		read: func(s *snapshot, o observe) {
 			for kind, name := range eventKinds {
 				o(float64(s.count(sessionstore.EventKind(kind))), eventKey.String(name))
@@ -16,7 +16,8 @@ var eventInstruments = []instrument{
 	},
 	{
 		name: "pgsession.event.sessions", unit: "{session}", kind: counter,
-		description: "Sessions that events were about, by kind: those revoked, pruned, restored after an emergency, or not touched.",
+		description: "Sessions that events concerned, by kind: revoked, pruned, restored after " +
+			"an emergency, or with a failed touch.",
 		read: func(s *snapshot, o observe) {
 			for _, kind := range countedKinds {
 				o(float64(s.countSessions(kind)), eventKey.String(kind.String()))
@@ -25,9 +26,10 @@ var eventInstruments = []instrument{
 	},
 }
 
-// countedKinds are the kinds of events that may be about many sessions.
+// countedKinds are the kinds of events that can concern several sessions.
 var countedKinds = []sessionstore.EventKind{
-	sessionstore.EventRevoked, sessionstore.EventPruned, sessionstore.EventTouchFailed, sessionstore.EventEmergencyEnded,
+	sessionstore.EventRevoked, sessionstore.EventPruned, sessionstore.EventTouchFailed,
+	sessionstore.EventEmergencyEnded,
 }
 
 // eventKinds are the names of all kinds.

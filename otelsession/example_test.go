@@ -9,7 +9,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// A program that has set OpenTelemetry's global providers.
+// A program that has set the global providers of OpenTelemetry.
 func Example() {
 	cfg, err := sessionstore.ConfigFromEnv()
 	if err != nil {
@@ -20,7 +20,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := otelsession.Instrument(sessions); err != nil { // all that is counted
+	if _, err := otelsession.Instrument(sessions); err != nil { // all counters
 		log.Fatal(err)
 	}
 	go sessions.Run(context.Background())

@@ -2,10 +2,10 @@ package otelsession
 
 import "go.opentelemetry.io/otel/metric"
 
-// Source is what counts.
+// Source is what Instrument reads.
 type Source = source
 
-// InstrumentSource is Instrument for a Manager that a test makes up.
+// InstrumentSource is Instrument for the double of a Manager.
 func InstrumentSource(s Source, opts ...Option) (metric.Registration, error) {
 	return instrumented(s, opts...)
 }

@@ -11,16 +11,20 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// Instrument registers the metrics of what a Manager counts: events, what Postgres and its pool do, the cache, an emergency, open connections, sessions and prunes.
-// They are read when the MeterProvider collects, without asking anybody, but for the counts of sessions: see [WithEstimateInterval]. Where there is no
-// Postgres or no cache, their metrics are left out.
+// Instrument registers the metrics of a Manager: events, calls of Postgres and
+// its pool, the cache, an emergency, watches, sessions and prunes.
 //
-// Unregister the Registration before the Manager is closed. The error is the MeterProvider's.
+// The MeterProvider reads them when it collects. That queries nothing but the
+// number of sessions, see [WithEstimateInterval]. Without Postgres or a cache,
+// their metrics are absent.
+//
+// Unregister the Registration before closing the Manager. Instrument returns
+// the error of the MeterProvider.
 func Instrument(m *sessionstore.Manager, opts ...Option) (metric.Registration, error) {
 	return instrumented(m, opts...)
 }
 
-// source is a Manager, as far as it counts.
+// source is what Instrument reads of a Manager.
 type source interface {
 	Metrics() sessionstore.Metrics
 	Count(k sessionstore.EventKind) int64
@@ -29,22 +33,22 @@ type source interface {
 	Estimate(ctx context.Context) (sessionstore.Stats, error)
 }
 
-// snapshot is what one collection sees.
+// snapshot is the state that one collection reports.
 type snapshot struct {
 	sessionstore.Metrics
 	count func(sessionstore.EventKind) int64
-	// countSessions is how many sessions the events of a kind were about.
+	// countSessions returns how many sessions the events of a kind concerned.
 	countSessions func(sessionstore.EventKind) int64
 	watched       int
 	estimate      estimate
 	poolName      string
 }
 
-// hasPostgres and hasCache: what is not there has no numbers.
+// Without Postgres or a cache, their metrics are absent.
 func (s *snapshot) hasPostgres() bool { return s.Postgres.Pool.Max > 0 }
 func (s *snapshot) hasCache() bool    { return s.Cache.MaxExposure > 0 }
 
-// observe is called by an instrument for each of its values.
+// observe reports one value of an instrument.
 type observe func(value float64, attributes ...attribute.KeyValue)
 
 // instrument is a metric that is read from a snapshot.
@@ -62,8 +66,8 @@ const (
 	gauge
 )
 
-// instruments are all of them.
-var instruments = slices.Concat(eventInstruments, sessionInstruments, postgresInstruments, poolInstruments, cacheInstruments, emergencyInstruments)
+var instruments = slices.Concat(eventInstruments, sessionInstruments, postgresInstruments,
+	poolInstruments, cacheInstruments, emergencyInstruments)
 
 func instrumented(from source, opts ...Option) (metric.Registration, error) {
 	c := configOf(opts)
@@ -80,8 +84,11 @@ func instrumented(from source, opts ...Option) (metric.Registration, error) {
 	}
 	last := &estimates{every: c.estimateEvery, ask: from.Estimate}
 	return c.meter().RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		s := snapshot{Metrics: from.Metrics(), count: from.Count, countSessions: from.CountSessions, watched: from.Watched(), poolName: c.poolName}
-		if s.Emergency.Since.IsZero() { // in an emergency the counts would be those of memory
+		s := snapshot{
+			Metrics: from.Metrics(), count: from.Count, countSessions: from.CountSessions,
+			watched: from.Watched(), poolName: c.poolName,
+		}
+		if s.Emergency.Since.IsZero() { // otherwise it would count the sessions in memory
 			s.estimate = last.now(ctx)
 		}
 		for i, in := range instruments {
@@ -93,8 +100,10 @@ func instrumented(from source, opts ...Option) (metric.Registration, error) {
 	}, made...)
 }
 
-// make makes the metric, of seconds or of whole numbers.
-func (in *instrument) make(m metric.Meter) (metric.Observable, func(metric.Observer, float64, metric.ObserveOption), error) {
+// make creates the metric: a float for seconds, otherwise an integer.
+func (in *instrument) make(
+	m metric.Meter,
+) (metric.Observable, func(metric.Observer, float64, metric.ObserveOption), error) {
 	unit, description := metric.WithUnit(in.unit), metric.WithDescription(in.description)
 	if in.unit == "s" {
 		var made metric.Float64Observable
@@ -104,7 +113,9 @@ func (in *instrument) make(m metric.Meter) (metric.Observable, func(metric.Obser
 		} else {
 			made, err = m.Float64ObservableGauge(in.name, unit, description)
 		}
-		return made, func(o metric.Observer, v float64, a metric.ObserveOption) { o.ObserveFloat64(made, v, a) }, err
+		return made, func(o metric.Observer, v float64, a metric.ObserveOption) {
+			o.ObserveFloat64(made, v, a)
+		}, err
 	}
 	var made metric.Int64Observable
 	var err error
@@ -116,5 +127,7 @@ func (in *instrument) make(m metric.Meter) (metric.Observable, func(metric.Obser
 	default:
 		made, err = m.Int64ObservableGauge(in.name, unit, description)
 	}
-	return made, func(o metric.Observer, v float64, a metric.ObserveOption) { o.ObserveInt64(made, int64(v), a) }, err
+	return made, func(o metric.Observer, v float64, a metric.ObserveOption) {
+		o.ObserveInt64(made, int64(v), a)
+	}, err
 }

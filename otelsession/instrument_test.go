@@ -46,7 +46,7 @@ func TestMetricsOfAManager(t *testing.T) {
 		s.counts(0, "pgsession.watches")
 		s.counts(2, "pgsession.sessions", "pgsession.session.state=active")
 		s.lacks("pgsession.prune.age")
-		// What memory alone does not have.
+		// absent with a store in memory
 		s.lacks("pgsession.postgres.calls")
 		s.lacks("db.client.connection.count")
 		s.lacks("pgsession.cache.loads")
@@ -71,7 +71,8 @@ func TestMetricsOfAManager(t *testing.T) {
 	})
 }
 
-// Every number that a Manager has, but for what is told by an event, is a metric's.
+// Every number of ChainStats is reported by a metric, except those that events
+// report.
 func TestEveryNumberOfChainStatsIsAMetric(t *testing.T) {
 	k, d := newTelemetry(t), newDouble()
 	k.instrument(d)
@@ -88,11 +89,12 @@ func TestEveryNumberOfChainStatsIsAMetric(t *testing.T) {
 				look(name, f)
 			case f.Type() == reflect.TypeFor[time.Duration]():
 				if seen[time.Duration(f.Int()).Seconds()] != 1 {
-					t.Errorf("%s is told %d times", name, seen[time.Duration(f.Int()).Seconds()])
+					t.Errorf("%s is reported %d times", name,
+						seen[time.Duration(f.Int()).Seconds()])
 				}
 			case f.CanInt():
 				if seen[float64(f.Int())] != 1 {
-					t.Errorf("%s is told %d times", name, seen[float64(f.Int())])
+					t.Errorf("%s is reported %d times", name, seen[float64(f.Int())])
 				}
 			}
 		}
@@ -105,11 +107,14 @@ func TestEveryNumberOfChainStatsIsAMetric(t *testing.T) {
 
 func TestMetricsOfAPool(t *testing.T) {
 	k, d := newTelemetry(t), newDouble()
-	k.instrument(d, otelsession.WithPoolName("shop"), otelsession.WithAttributes(attribute.String("site", "north")))
+	k.instrument(d, otelsession.WithPoolName("shop"),
+		otelsession.WithAttributes(attribute.String("site", "north")))
 	pool := d.stats.Postgres.Pool
 	const name = "db.client.connection.pool.name=shop"
-	k.counts(float64(pool.Used), "db.client.connection.count", name, "db.client.connection.state=used", "site=north")
-	k.counts(float64(pool.Idle), "db.client.connection.count", name, "db.client.connection.state=idle", "site=north")
+	k.counts(float64(pool.Used), "db.client.connection.count", name,
+		"db.client.connection.state=used", "site=north")
+	k.counts(float64(pool.Idle), "db.client.connection.count", name,
+		"db.client.connection.state=idle", "site=north")
 	k.counts(float64(pool.Max), "db.client.connection.max", name, "site=north")
 	k.counts(float64(pool.Waits), "pgsession.pool.waits", name)
 }
@@ -123,7 +128,7 @@ func TestMetricsOfAnEmergency(t *testing.T) {
 		d.stats.Emergency.Since = time.Now()
 		time.Sleep(90 * time.Second)
 		k.counts(90, "pgsession.emergency.age")
-		// What is in memory now is not what there is.
+		// The sessions in memory are not all sessions.
 		k.lacks("pgsession.sessions")
 		k.lacks("pgsession.prune.age")
 	})

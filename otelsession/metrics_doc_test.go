@@ -14,15 +14,21 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// everything is what a program reports to which everything has happened: name, then type, unit and attributes.
+// everything returns all metrics of a program in which everything has happened:
+// by name their type, unit and attributes.
 func everything(t *testing.T) map[string]string {
 	k := newTelemetry(t)
 	k.instrument(newDouble())
 	tracer := otelsession.NewTracer(k.options()...)
-	for _, layer := range []store.Layer{store.LayerSession, store.LayerCache, store.LayerPostgres, store.LayerStatement} {
+	for _, layer := range []store.Layer{
+		store.LayerSession, store.LayerCache, store.LayerPostgres, store.LayerStatement,
+	} {
 		for _, op := range []store.Operation{store.OpLoad, store.OpPrune} {
 			c := sessionstore.Call{Layer: layer, Operation: op}
-			tracer.TraceEnd(tracer.TraceStart(t.Context(), c), c, sessionstore.CallResult{Err: sessionstore.ErrUnavailable, Cache: store.CacheFailed, SQLState: "53300"})
+			tracer.TraceEnd(tracer.TraceStart(t.Context(), c), c,
+				sessionstore.CallResult{
+					Err: sessionstore.ErrUnavailable, Cache: store.CacheFailed, SQLState: "53300",
+				})
 		}
 	}
 	attributes, columns := map[string]map[string]bool{}, map[string]string{}
@@ -42,19 +48,28 @@ func everything(t *testing.T) map[string]string {
 	return columns
 }
 
+// Name, type, unit, attributes and meaning.
+var metricRow = regexp.MustCompile(
+	"(?m)^\\| `([a-z_.]+)` \\| (.*?) \\| (.*?) \\| (.*?) \\| .+ \\|$")
+
 func TestTheDocumentHasEveryMetric(t *testing.T) {
 	text, err := os.ReadFile("../docs/observability.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	documented := map[string]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_.]+)` \\| (.*?) \\| (.*?) \\| (.*?) \\| .+ \\|$").FindAllStringSubmatch(string(text), -1) {
-		documented[row[1]] = strings.TrimSpace(row[2]) + " | " + strings.TrimSpace(row[3]) + " | " + strings.TrimSpace(row[4])
+	for _, row := range metricRow.FindAllStringSubmatch(string(text), -1) {
+		var columns []string
+		for _, cell := range row[2:] {
+			columns = append(columns, strings.TrimSpace(cell))
+		}
+		documented[row[1]] = strings.Join(columns, " | ")
 	}
 	made := everything(t)
 	for name, columns := range made {
 		if documented[name] != columns {
-			t.Errorf("the document says\n| %s | %s, and it is\n| `%s` | %s | … |", name, documented[name], name, columns)
+			t.Errorf("the document says\n| %s | %s, and it is\n| `%s` | %s | … |", name,
+				documented[name], name, columns)
 		}
 	}
 	for name := range documented {

@@ -18,7 +18,7 @@ const (
 	defaultEstimateEvery = time.Minute
 )
 
-// Option changes what [NewTracer] and [Instrument] do by default.
+// Option configures [NewTracer] and [Instrument].
 type Option func(*config)
 
 type config struct {
@@ -51,26 +51,29 @@ func (c *config) tracer() trace.Tracer {
 	return c.tracers.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL))
 }
 
-// with adds the attributes that were asked for.
+// with adds the attributes of WithAttributes.
 func (c *config) with(attributes ...attribute.KeyValue) attribute.Set {
 	return attribute.NewSet(slices.Concat(attributes, c.attributes)...)
 }
 
-// WithMeterProvider sets where metrics go. Defaults to OpenTelemetry's global one.
+// WithMeterProvider sets the provider of metrics. Default: the global one.
 func WithMeterProvider(p metric.MeterProvider) Option { return func(c *config) { c.meters = p } }
 
-// WithTracerProvider sets where spans go. Defaults to OpenTelemetry's global one.
+// WithTracerProvider sets the provider of spans. Default: the global one.
 func WithTracerProvider(p trace.TracerProvider) Option { return func(c *config) { c.tracers = p } }
 
-// WithAttributes adds attributes to every metric and span, such as db.namespace and server.address, or a name for each of several Managers in one
-// program, which would overwrite each other's metrics without one. Defaults to none.
+// WithAttributes adds attributes to every metric and span, such as db.namespace
+// and server.address. Several Managers in one program need one with a different
+// value each: otherwise they overwrite each other's metrics. Default: none.
 func WithAttributes(attributes ...attribute.KeyValue) Option {
 	return func(c *config) { c.attributes = append(c.attributes, attributes...) }
 }
 
-// WithPoolName is what db.client.connection.pool.name says. Defaults to pgsession.
+// WithPoolName sets db.client.connection.pool.name. Default: pgsession.
 func WithPoolName(name string) Option { return func(c *config) { c.poolName = name } }
 
-// WithEstimateInterval sets how old the counts of sessions and the time of the last prune may be, which [Instrument] asks Postgres for. They cost little, also
-// on a big table. Defaults to a minute; negative is never, which leaves pgsession.sessions and pgsession.prune.age out.
+// WithEstimateInterval sets the longest age of the number of sessions and of
+// the time of the last prune. [Instrument] queries Postgres for both when they
+// are older, which is cheap on a large table too. Default: one minute. Negative
+// means never: pgsession.sessions and pgsession.prune.age are absent then.
 func WithEstimateInterval(d time.Duration) Option { return func(c *config) { c.estimateEvery = d } }

@@ -8,10 +8,11 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// outcome is how a call ended, in few words: failed is empty for one that did not fail.
+// outcome is the result of a call. failed is the error.type, or "" for success.
 type outcome struct{ result, failed string }
 
-// answers are errors that answer the question, the first that fits.
+// answers are errors that are results and no failures. The first that matches
+// counts.
 var answers = []struct {
 	err    error
 	result string
@@ -22,7 +23,7 @@ var answers = []struct {
 	{sessionstore.ErrTooManySessions, "too_many_sessions"},
 }
 
-// failures are the values of error.type, the first that fits.
+// failures are the values of error.type. The first that matches counts.
 var failures = []struct {
 	err      error
 	typeName string

@@ -9,7 +9,8 @@ import (
 
 var poolInstruments = []instrument{
 	{
-		name: dbconv.ClientConnectionCountObservable{}.Name(), unit: dbconv.ClientConnectionCountObservable{}.Unit(), kind: upDownCounter,
+		name: dbconv.ClientConnectionCountObservable{}.Name(),
+		unit: dbconv.ClientConnectionCountObservable{}.Unit(), kind: upDownCounter,
 		description: dbconv.ClientConnectionCountObservable{}.Description(),
 		read: pool(func(p *store.PoolStats, o observe) {
 			o(float64(p.Used), semconv.DBClientConnectionStateUsed)
@@ -17,28 +18,29 @@ var poolInstruments = []instrument{
 		}),
 	},
 	{
-		name: dbconv.ClientConnectionMaxObservable{}.Name(), unit: dbconv.ClientConnectionMaxObservable{}.Unit(), kind: upDownCounter,
+		name: dbconv.ClientConnectionMaxObservable{}.Name(),
+		unit: dbconv.ClientConnectionMaxObservable{}.Unit(), kind: upDownCounter,
 		description: dbconv.ClientConnectionMaxObservable{}.Description(),
 		read:        pool(func(p *store.PoolStats, o observe) { o(float64(p.Max)) }),
 	},
 	{
 		name: "pgsession.pool.acquires", unit: "{acquire}", kind: counter,
-		description: "How often a connection was taken from the pool.",
+		description: "Connections taken from the pool.",
 		read:        pool(func(p *store.PoolStats, o observe) { o(float64(p.Acquires)) }),
 	},
 	{
 		name: "pgsession.pool.waits", unit: "{acquire}", kind: counter,
-		description: "How often no connection was idle, so that one had to be waited for or made.",
+		description: "Acquires that waited for a connection or opened one.",
 		read:        pool(func(p *store.PoolStats, o observe) { o(float64(p.Waits)) }),
 	},
 	{
 		name: "pgsession.pool.wait_time", unit: "s", kind: counter,
-		description: "For how long, in all.",
+		description: "Total time of these waits.",
 		read:        pool(func(p *store.PoolStats, o observe) { o(p.Waited.Seconds()) }),
 	},
 }
 
-// pool reads from the pool of connections, by its name.
+// pool reads the statistics of the connection pool and adds its name.
 func pool(read func(*store.PoolStats, observe)) func(*snapshot, observe) {
 	return func(s *snapshot, o observe) {
 		if s.hasPostgres() {

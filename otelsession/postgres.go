@@ -9,40 +9,44 @@ import (
 var postgresInstruments = []instrument{
 	{
 		name: "pgsession.postgres.calls", unit: "{call}", kind: counter,
-		description: "Sessions that Postgres was asked for.",
+		description: "Sessions in calls of Postgres.",
 		read:        calls(func(c *store.CallStats) float64 { return float64(c.Calls) }),
 	},
 	{
 		name: "pgsession.postgres.shared_calls", unit: "{call}", kind: counter,
-		description: "Calls that shared their statement with others.",
+		description: "Calls that shared a statement.",
 		read:        calls(func(c *store.CallStats) float64 { return float64(c.Shared) }),
 	},
 	{
 		name: "pgsession.postgres.statements", unit: "{statement}", kind: counter,
-		description: "Statements sent to Postgres. Calls by statements is how many calls share one.",
-		read:        calls(func(c *store.CallStats) float64 { return float64(c.Statements) }),
+		description: "Statements sent to Postgres. Calls divided by statements is the calls of " +
+			"each.",
+		read: calls(func(c *store.CallStats) float64 { return float64(c.Statements) }),
 	},
 	{
 		name: "pgsession.postgres.statement_time", unit: "s", kind: counter,
-		description: "How long the statements took, added up, the wait for a connection included.",
+		description: "Total time of the statements, with the wait for a connection.",
 		read:        calls(func(c *store.CallStats) float64 { return c.Took.Seconds() }),
 	},
 	{
 		name: "pgsession.postgres.largest_batch", unit: "{call}", kind: gauge,
-		description: "The most calls that shared one statement, since the start.",
+		description: "Most calls that shared one statement since the start.",
 		read:        calls(func(c *store.CallStats) float64 { return float64(c.Largest) }),
 	},
 	{
 		name: "pgsession.postgres.refused_calls", unit: "{call}", kind: counter,
-		description: "Calls that failed without being sent: too many waited (overloaded), or those before them took all their time (late).",
+		description: "Calls that failed unsent: too many were waiting (overloaded), or no slot " +
+			"was free in time (late).",
 		read: func(s *snapshot, o observe) {
-			calls(func(c *store.CallStats) float64 { return float64(c.Overloaded) })(s, also(o, reasonKey.String("overloaded")))
-			calls(func(c *store.CallStats) float64 { return float64(c.Late) })(s, also(o, reasonKey.String("late")))
+			overloaded := calls(func(c *store.CallStats) float64 { return float64(c.Overloaded) })
+			overloaded(s, also(o, reasonKey.String("overloaded")))
+			late := calls(func(c *store.CallStats) float64 { return float64(c.Late) })
+			late(s, also(o, reasonKey.String("late")))
 		},
 	},
 }
 
-// calls reads a number of each kind of call.
+// calls reads one number for each kind of call.
 func calls(number func(*store.CallStats) float64) func(*snapshot, observe) {
 	return func(s *snapshot, o observe) {
 		if !s.hasPostgres() {
@@ -65,7 +69,9 @@ func calls(number func(*store.CallStats) float64) func(*snapshot, observe) {
 	}
 }
 
-// also adds an attribute to what is observed.
+// also adds an attribute to an observed value.
 func also(o observe, more attribute.KeyValue) observe {
-	return func(value float64, attributes ...attribute.KeyValue) { o(value, append(attributes, more)...) }
+	return func(value float64, attributes ...attribute.KeyValue) {
+		o(value, append(attributes, more)...)
+	}
 }

@@ -7,7 +7,8 @@ import (
 var sessionInstruments = []instrument{
 	{
 		name: "pgsession.sessions", unit: "{session}", kind: upDownCounter,
-		description: "Sessions in the database, estimated on a big table. All instances see the same.",
+		description: "Sessions in the database, estimated for a large table. All instances " +
+			"report the same.",
 		read: func(s *snapshot, o observe) {
 			if s.estimate.known {
 				o(float64(s.estimate.stats.Active), stateKey.String("active"))
@@ -17,7 +18,7 @@ var sessionInstruments = []instrument{
 	},
 	{
 		name: "pgsession.prune.age", unit: "s", kind: gauge,
-		description: "How long ago expired sessions were last pruned, by any instance; nothing when they never were.",
+		description: "Time since the last prune by any instance; absent before the first.",
 		read: func(s *snapshot, o observe) {
 			if s.estimate.pruned {
 				o(s.estimate.pruneAge.Seconds())
@@ -26,7 +27,7 @@ var sessionInstruments = []instrument{
 	},
 	{
 		name: "pgsession.pruned_sessions", unit: "{session}", kind: counter,
-		description: "Expired sessions that this process has deleted.",
+		description: "Expired sessions that this process deleted.",
 		read: func(s *snapshot, o observe) {
 			o(float64(s.countSessions(sessionstore.EventPruned)))
 		},

@@ -16,7 +16,7 @@ import (
 
 var weekly = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
 
-// site is an application whose sessions are in memory.
+// site is an application with its sessions in memory.
 type site struct {
 	*telemetry
 	manager *sessionstore.Manager
@@ -28,8 +28,9 @@ func newSite(t testing.TB, opts ...otelsession.Option) *site {
 	s := &site{telemetry: newTelemetry(t), store: fault.Wrap(sessionstore.NewMemory(weekly, 0))}
 	m, err := sessionstore.NewWithStore(s.store, sessionstore.Config{
 		Cookie:  sessionstore.CookieConfig{DisableMarker: true},
-		Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, Logger: slog.New(slog.DiscardHandler),
-		Tracer: otelsession.NewTracer(s.options(opts...)...),
+		Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
+		Logger:  slog.New(slog.DiscardHandler),
+		Tracer:  otelsession.NewTracer(s.options(opts...)...),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -38,8 +39,11 @@ func newSite(t testing.TB, opts ...otelsession.Option) *site {
 	return s
 }
 
-// visit makes a request within a span of its own, and returns the cookie the browser has afterwards. do may be nil; err is that of FromContext.
-func (s *site) visit(cookie string, do func(r *http.Request, sess *sessionstore.Session) error) (after string, err error) {
+// visit makes a request within a span of its own and returns the cookie that
+// the browser has afterwards. do may be nil. err is the error of FromContext.
+func (s *site) visit(
+	cookie string, do func(r *http.Request, sess *sessionstore.Session) error,
+) (after string, err error) {
 	s.t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
 	if cookie != "" {
@@ -62,10 +66,11 @@ func (s *site) visit(cookie string, do func(r *http.Request, sess *sessionstore.
 	return cookie, err
 }
 
-// newcomer is the cookie of a session in which something is set.
+// newcomer returns the cookie of a new session with a value.
 func (s *site) newcomer() string {
 	s.t.Helper()
-	cookie, err := s.visit("", func(_ *http.Request, sess *sessionstore.Session) error { return sess.Set("seen", true) })
+	cookie, err := s.visit("",
+		func(_ *http.Request, sess *sessionstore.Session) error { return sess.Set("seen", true) })
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -8,7 +8,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// double is a Manager in which everything has happened: no two numbers in it are the same.
+// double is a Manager in which everything has happened. No two of its numbers
+// are equal.
 type double struct {
 	stats   sessionstore.Metrics
 	watched int
@@ -22,12 +23,15 @@ func newDouble() *double {
 	d.stats.Emergency.Since = time.Time{}
 	d.ask = func(context.Context) (sessionstore.Stats, error) {
 		now := time.Now()
-		return sessionstore.Stats{Total: 30, Active: 20, Expired: 10, LastPruneAt: now.Add(-time.Hour), CountedAt: now}, nil
+		return sessionstore.Stats{
+			Total: 30, Active: 20, Expired: 10, LastPruneAt: now.Add(-time.Hour), CountedAt: now,
+		}, nil
 	}
 	return d
 }
 
-// fill gives every number of a struct a value of its own. A duration is so many seconds.
+// fill sets every number of a struct to a value of its own. A duration is that
+// many seconds.
 func fill(v reflect.Value, n *int64) {
 	for i := range v.NumField() {
 		switch f := v.Field(i); {

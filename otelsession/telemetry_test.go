@@ -15,7 +15,8 @@ import (
 	"github.com/reporadar/pgsession/otelsession"
 )
 
-// telemetry is OpenTelemetry's SDK, which keeps what it is given.
+// telemetry is the SDK of OpenTelemetry, which keeps spans and metrics in
+// memory.
 type telemetry struct {
 	t      testing.TB
 	reader *sdkmetric.ManualReader
@@ -32,12 +33,14 @@ func newTelemetry(t testing.TB) *telemetry {
 	}
 }
 
-// options name both providers.
+// options select both providers.
 func (k *telemetry) options(more ...otelsession.Option) []otelsession.Option {
-	return append([]otelsession.Option{otelsession.WithMeterProvider(k.meters), otelsession.WithTracerProvider(k.tracer)}, more...)
+	return append([]otelsession.Option{
+		otelsession.WithMeterProvider(k.meters), otelsession.WithTracerProvider(k.tracer),
+	}, more...)
 }
 
-// point is one value of a metric: of a histogram, how many.
+// point is a value of a metric; of a histogram, its count.
 type point struct {
 	metric     metricdata.Metrics
 	kind       string
@@ -61,7 +64,9 @@ func (k *telemetry) collect() (points []point) {
 }
 
 func pointsOf(m metricdata.Metrics) (points []point) {
-	add := func(kind string, a attribute.Set, v float64) { points = append(points, point{m, kind, a, v}) }
+	add := func(kind string, a attribute.Set, v float64) {
+		points = append(points, point{m, kind, a, v})
+	}
 	sum := func(monotonic bool) string {
 		if monotonic {
 			return "counter"
@@ -95,7 +100,7 @@ func pointsOf(m metricdata.Metrics) (points []point) {
 	return points
 }
 
-// has says what a metric is where it has these attributes, each as key=value.
+// has returns the value of a metric with these attributes, each as key=value.
 func has(points []point, name string, attributes ...string) (value float64, found bool) {
 	for _, p := range points {
 		if p.metric.Name == name && !slices.ContainsFunc(attributes, func(a string) bool {
@@ -109,7 +114,7 @@ func has(points []point, name string, attributes ...string) (value float64, foun
 	return value, found
 }
 
-// counts fails when a metric is not that.
+// counts fails unless a metric has this value.
 func (k *telemetry) counts(want float64, name string, attributes ...string) {
 	k.t.Helper()
 	if got, found := has(k.collect(), name, attributes...); !found || got != want {
@@ -117,7 +122,7 @@ func (k *telemetry) counts(want float64, name string, attributes ...string) {
 	}
 }
 
-// lacks fails when a metric has a value.
+// lacks fails if a metric has a value.
 func (k *telemetry) lacks(name string, attributes ...string) {
 	k.t.Helper()
 	if got, found := has(k.collect(), name, attributes...); found {
@@ -125,7 +130,7 @@ func (k *telemetry) lacks(name string, attributes ...string) {
 	}
 }
 
-// attributeOf is what a span says, as a string; empty when it doesn't.
+// attributeOf returns an attribute of a span as a string, or "".
 func attributeOf(s tracetest.SpanStub, key string) string {
 	for _, a := range s.Attributes {
 		if string(a.Key) == key {

@@ -17,44 +17,54 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Tracer makes spans and durations of the calls of a store. It comes from [NewTracer], goes into [sessionstore.Config], and is
-// safe for concurrent use and for any number of Managers.
+// Tracer records spans and durations of calls of a store. Create one with
+// [NewTracer] and set it in the Config. It is safe for concurrent use and for
+// several Managers.
 type Tracer struct {
 	config   config
 	spans    trace.Tracer
 	calls    metric.Float64Histogram
 	requests metric.Float64Histogram // of the database
 
-	recordings sync.Map // of measure to metric.MeasurementOption: there are few, and making one costs more than recording it
+	// measure to metric.MeasurementOption. There are few, and creating one
+	// costs more than recording it.
+	recordings sync.Map
 }
 
 var _ sessionstore.Tracer = (*Tracer)(nil)
 
-// measure is what a duration is recorded under.
+// measure identifies a duration: what its attributes are made of.
 type measure struct {
 	call     sessionstore.Call
 	outcome  outcome
 	sqlState string
 }
 
-// Loads take fractions of a millisecond, which the boundaries of the conventions can't tell apart.
-var boundaries = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
+// Loads take fractions of a millisecond, below the boundaries of the
+// conventions.
+var boundaries = []float64{
+	.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5,
+}
 
-// The conventions have these for db.client.operation.duration.
+// Boundaries of the conventions for db.client.operation.duration.
 var databaseBoundaries = []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10}
 
-// NewTracer makes a Tracer. An error of the MeterProvider's goes to OpenTelemetry's error handler.
+// NewTracer creates a Tracer. The error handler of OpenTelemetry gets errors of
+// the MeterProvider.
 func NewTracer(opts ...Option) *Tracer {
 	c := configOf(opts)
 	t := &Tracer{config: c, spans: c.tracer()}
 	var err error
 	t.calls, err = c.meter().Float64Histogram("pgsession.operation.duration", metric.WithUnit("s"),
-		metric.WithDescription("How long calls of the session store took, of the cache and of Postgres, the wait for a turn included."),
+		metric.WithDescription(
+			"Duration of calls of the session store, the cache and Postgres, with the wait for a "+
+				"slot."),
 		metric.WithExplicitBucketBoundaries(boundaries...))
 	if err != nil {
 		otel.Handle(err)
 	}
-	requests, err := dbconv.NewClientOperationDuration(c.meter(), metric.WithExplicitBucketBoundaries(databaseBoundaries...))
+	requests, err := dbconv.NewClientOperationDuration(c.meter(),
+		metric.WithExplicitBucketBoundaries(databaseBoundaries...))
 	if err != nil {
 		otel.Handle(err)
 	}
@@ -64,7 +74,8 @@ func NewTracer(opts ...Option) *Tracer {
 
 type startedKey struct{}
 
-// started is a call that has begun. A statement has no span: those that share it have.
+// started is a call in progress. A statement has no span; the calls that share
+// it have.
 type started struct {
 	at   time.Time
 	span trace.Span
@@ -106,10 +117,12 @@ func (t *Tracer) TraceEnd(ctx context.Context, c sessionstore.Call, r sessionsto
 	s.span.End()
 }
 
-// describe is the name of a call's span, and what is known of it when it begins.
+// describe returns the name of a call's span and its first attributes.
 func (t *Tracer) describe(c sessionstore.Call) (name string, opts []trace.SpanStartOption) {
 	name, kind := string(c.Layer)+" "+string(c.Operation), trace.SpanKindInternal
-	attributes := []attribute.KeyValue{layerKey.String(string(c.Layer)), operationKey.String(string(c.Operation))}
+	attributes := []attribute.KeyValue{
+		layerKey.String(string(c.Layer)), operationKey.String(string(c.Operation)),
+	}
 	switch c.Layer {
 	case store.LayerCache:
 		kind = trace.SpanKindClient
@@ -124,7 +137,9 @@ func (t *Tracer) describe(c sessionstore.Call) (name string, opts []trace.SpanSt
 		}
 	}
 	attributes = append(attributes, t.config.attributes...)
-	return name, []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(attributes...)}
+	return name, []trace.SpanStartOption{
+		trace.WithSpanKind(kind), trace.WithAttributes(attributes...),
+	}
 }
 
 func (t *Tracer) recording(m measure) metric.MeasurementOption {
@@ -139,17 +154,20 @@ func (t *Tracer) recording(m measure) metric.MeasurementOption {
 func (m measure) attributes() []attribute.KeyValue {
 	if m.call.Layer != store.LayerStatement {
 		attributes := []attribute.KeyValue{
-			layerKey.String(string(m.call.Layer)), operationKey.String(string(m.call.Operation)), resultKey.String(m.outcome.result),
+			layerKey.String(string(m.call.Layer)), operationKey.String(string(m.call.Operation)),
+			resultKey.String(m.outcome.result),
 		}
 		if m.outcome.failed != "" {
 			attributes = append(attributes, semconv.ErrorTypeKey.String(m.outcome.failed))
 		}
 		return attributes
 	}
-	attributes := append([]attribute.KeyValue{operationKey.String(string(m.call.Operation))}, sql[m.call.Operation]...)
+	attributes := append([]attribute.KeyValue{operationKey.String(string(m.call.Operation))},
+		sql[m.call.Operation]...)
 	switch {
 	case m.sqlState != "":
-		attributes = append(attributes, semconv.DBResponseStatusCode(m.sqlState), semconv.ErrorTypeKey.String(m.sqlState))
+		attributes = append(attributes, semconv.DBResponseStatusCode(m.sqlState),
+			semconv.ErrorTypeKey.String(m.sqlState))
 	case m.outcome.failed != "":
 		attributes = append(attributes, semconv.ErrorTypeKey.String(m.outcome.failed))
 	}

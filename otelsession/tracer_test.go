@@ -19,7 +19,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// only is the one span that ended since it was last called, beside those of the requests.
+// only returns the one span that ended since the last call, except those of
+// requests.
 func (k *telemetry) only(name string) tracetest.SpanStub {
 	k.t.Helper()
 	defer k.spans.Reset()
@@ -44,16 +45,21 @@ func TestCallsOfARequestAreSpansOfIt(t *testing.T) {
 	}
 	spans := s.spans.GetSpans()
 	load := s.only("session load")
-	if request := spans[len(spans)-1]; load.Parent.SpanID() != request.SpanContext.SpanID() || load.SpanContext.TraceID() != request.SpanContext.TraceID() {
+	if request := spans[len(spans)-1]; load.Parent.SpanID() != request.SpanContext.SpanID() ||
+		load.SpanContext.TraceID() != request.SpanContext.TraceID() {
 		t.Errorf("the parent of %v is %v", load.Name, load.Parent)
 	}
 	if load.SpanKind != oteltrace.SpanKindInternal || load.Status.Code != codes.Unset {
 		t.Errorf("a span of kind %v, with status %v", load.SpanKind, load.Status)
 	}
-	if got := load.InstrumentationScope; got.Name != "github.com/reporadar/pgsession/otelsession" || got.SchemaURL != "https://opentelemetry.io/schemas/1.43.0" {
+	if got := load.InstrumentationScope; got.Name != "github.com/reporadar/pgsession/otelsession" ||
+		got.SchemaURL != "https://opentelemetry.io/schemas/1.43.0" {
 		t.Errorf("scope %+v", got)
 	}
-	for key, want := range map[string]string{"pgsession.layer": "session", "pgsession.operation": "load", "pgsession.result": "ok", "error.type": ""} {
+	for key, want := range map[string]string{
+		"pgsession.layer": "session", "pgsession.operation": "load", "pgsession.result": "ok",
+		"error.type": "",
+	} {
 		if got := attributeOf(load, key); got != want {
 			t.Errorf("%s is %q, want %q", key, got, want)
 		}
@@ -61,8 +67,10 @@ func TestCallsOfARequestAreSpansOfIt(t *testing.T) {
 	if load.EndTime.Before(load.StartTime) {
 		t.Errorf("it lasts from %v to %v", load.StartTime, load.EndTime)
 	}
-	s.counts(1, "pgsession.operation.duration", "pgsession.layer=session", "pgsession.operation=load", "pgsession.result=ok")
-	s.counts(1, "pgsession.operation.duration", "pgsession.layer=session", "pgsession.operation=create", "pgsession.result=ok")
+	s.counts(1, "pgsession.operation.duration", "pgsession.layer=session",
+		"pgsession.operation=load", "pgsession.result=ok")
+	s.counts(1, "pgsession.operation.duration", "pgsession.layer=session",
+		"pgsession.operation=create", "pgsession.result=ok")
 }
 
 func TestEveryOperationHasASpan(t *testing.T) {
@@ -79,20 +87,32 @@ func TestEveryOperationHasASpan(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	change(func(_ *http.Request, sess *sessionstore.Session) error { return sess.Set("seen", false) })
+	change(func(_ *http.Request, sess *sessionstore.Session) error {
+		return sess.Set("seen", false)
+	})
 	s.only("session save")
-	change(func(r *http.Request, sess *sessionstore.Session) error { return sess.Login(r.Context(), "ada") })
+	change(func(r *http.Request, sess *sessionstore.Session) error {
+		return sess.Login(r.Context(), "ada")
+	})
 	s.only("session rotate")
-	change(func(r *http.Request, sess *sessionstore.Session) error { return sess.Logout(r.Context()) })
+	change(func(r *http.Request, sess *sessionstore.Session) error {
+		return sess.Logout(r.Context())
+	})
 	s.only("session delete")
 	ctx := t.Context()
 	for name, do := range map[string]func() error{
-		"session list":   func() error { _, err := s.manager.List(ctx, "ada", sessionstore.Page{}); return err },
+		"session list": func() error {
+			_, err := s.manager.List(ctx, "ada", sessionstore.Page{})
+			return err
+		},
 		"session revoke": func() error { _, err := s.manager.RevokeUser(ctx, "ada"); return err },
 		"session stats":  func() error { _, err := s.manager.Stats(ctx); return err },
 		"session prune":  func() error { _, err := s.manager.Prune(ctx); return err },
 		"session touch":  func() error { return s.manager.Store().Touch(ctx, nil) },
-		"session alive":  func() error { _, _, err := s.manager.Store().Alive(ctx, nil); return err },
+		"session alive": func() error {
+			_, _, err := s.manager.Store().Alive(ctx, nil)
+			return err
+		},
 	} {
 		if err := do(); err != nil {
 			t.Error(err)
@@ -115,9 +135,10 @@ func TestSpansAndDurationsOfWhatFails(t *testing.T) {
 		{sessionstore.ErrTooManySessions, "too_many_sessions", ""},
 		{unavailable(errors.New("gone")), "failed", "unavailable"},
 		{unavailable(context.DeadlineExceeded), "failed", "timeout"},
-		{fmt.Errorf("%w (%w)", unavailable(context.DeadlineExceeded), sessionstore.ErrOutcomeUnknown), "failed", "uncertain"},
+		{fmt.Errorf("%w (%w)", unavailable(context.DeadlineExceeded),
+			sessionstore.ErrOutcomeUnknown), "failed", "uncertain"},
 		{context.Canceled, "failed", "canceled"},
-		{errors.New("what nobody knows"), "failed", "_OTHER"},
+		{errors.New("unknown"), "failed", "_OTHER"},
 	} {
 		s.store.Inject(fault.Rule{Err: c.err}, store.OpLoad)
 		_, _ = s.visit(cookie, nil)
@@ -128,7 +149,8 @@ func TestSpansAndDurationsOfWhatFails(t *testing.T) {
 		if got := attributeOf(span, "error.type"); got != c.failed {
 			t.Errorf("%v: the type is %q, want %q", c.err, got, c.failed)
 		}
-		if failed := c.failed != ""; (span.Status.Code == codes.Error) != failed || span.Status.Description != "" || len(span.Events) > 0 {
+		if failed := c.failed != ""; (span.Status.Code == codes.Error) != failed ||
+			span.Status.Description != "" || len(span.Events) > 0 {
 			t.Errorf("%v: status %v, events %v", c.err, span.Status, span.Events)
 		}
 		attributes := []string{"pgsession.operation=load", "pgsession.result=" + c.result}
@@ -139,10 +161,11 @@ func TestSpansAndDurationsOfWhatFails(t *testing.T) {
 	}
 }
 
-// The layers below the application's, as the library tells them.
+// The layers below the session store, as the library reports them.
 func TestSpansOfTheCacheAndOfPostgres(t *testing.T) {
 	k := newTelemetry(t)
-	tracer := otelsession.NewTracer(k.options(otelsession.WithAttributes(attribute.String("db.namespace", "shop")))...)
+	tracer := otelsession.NewTracer(
+		k.options(otelsession.WithAttributes(attribute.String("db.namespace", "shop")))...)
 	for _, c := range []struct {
 		call       sessionstore.Call
 		result     sessionstore.CallResult
@@ -157,12 +180,16 @@ func TestSpansOfTheCacheAndOfPostgres(t *testing.T) {
 		{
 			sessionstore.Call{Layer: store.LayerCache, Operation: store.OpBury},
 			sessionstore.CallResult{Cache: store.CacheFailed},
-			"cache bury", "db.system.name=redis db.operation.name=EVALSHA pgsession.result=failed error.type=unavailable",
+			"cache bury",
+			"db.system.name=redis db.operation.name=EVALSHA pgsession.result=failed " +
+				"error.type=unavailable",
 		},
 		{
 			sessionstore.Call{Layer: store.LayerPostgres, Operation: store.OpLoad},
 			sessionstore.CallResult{Calls: 12},
-			"SELECT sessions", "db.system.name=postgresql db.operation.name=SELECT db.collection.name=sessions pgsession.operation=load pgsession.statement.calls=12 db.namespace=shop",
+			"SELECT sessions",
+			"db.system.name=postgresql db.operation.name=SELECT db.collection.name=sessions " +
+				"pgsession.operation=load pgsession.statement.calls=12 db.namespace=shop",
 		},
 		{
 			sessionstore.Call{Layer: store.LayerPostgres, Operation: store.OpPrune},
@@ -182,34 +209,42 @@ func TestSpansOfTheCacheAndOfPostgres(t *testing.T) {
 			}
 		}
 	}
-	k.counts(1, "pgsession.operation.duration", "pgsession.layer=cache", "pgsession.result=stale", "db.namespace=shop")
-	k.counts(1, "pgsession.operation.duration", "pgsession.layer=postgres", "pgsession.operation=load")
+	k.counts(1, "pgsession.operation.duration", "pgsession.layer=cache", "pgsession.result=stale",
+		"db.namespace=shop")
+	k.counts(1, "pgsession.operation.duration", "pgsession.layer=postgres",
+		"pgsession.operation=load")
 }
 
-// A statement is nobody's: it is measured, once for all who share it, and has no span.
+// A statement has no span. Its duration is recorded once for all calls that
+// share it.
 func TestStatementsAreMeasured(t *testing.T) {
 	k := newTelemetry(t)
 	tracer := otelsession.NewTracer(k.options()...)
 	c := sessionstore.Call{Layer: store.LayerStatement, Operation: store.OpSave}
 	tracer.TraceEnd(tracer.TraceStart(t.Context(), c), c, sessionstore.CallResult{})
-	tracer.TraceEnd(tracer.TraceStart(t.Context(), c), c, sessionstore.CallResult{Err: unavailable(context.DeadlineExceeded)})
-	tracer.TraceEnd(tracer.TraceStart(t.Context(), c), c, sessionstore.CallResult{Err: sessionstore.ErrUnavailable, SQLState: "53300"})
+	tracer.TraceEnd(tracer.TraceStart(t.Context(), c), c,
+		sessionstore.CallResult{Err: unavailable(context.DeadlineExceeded)})
+	tracer.TraceEnd(tracer.TraceStart(t.Context(), c), c,
+		sessionstore.CallResult{Err: sessionstore.ErrUnavailable, SQLState: "53300"})
 	began := oteltrace.SpanFromContext(tracer.TraceStart(t.Context(), c)).SpanContext().IsValid()
 	if spans := k.spans.GetSpans(); len(spans) > 0 || began {
 		t.Errorf("spans: %v; one has begun: %v", spans, began)
 	}
 	const name = "db.client.operation.duration"
-	k.counts(3, name, "db.system.name=postgresql", "db.operation.name=UPDATE", "db.query.summary=UPDATE sessions")
+	k.counts(3, name, "db.system.name=postgresql", "db.operation.name=UPDATE",
+		"db.query.summary=UPDATE sessions")
 	k.counts(1, name, "error.type=timeout")
 	k.counts(1, name, "error.type=53300", "db.response.status_code=53300")
 	k.lacks("pgsession.operation.duration")
 }
 
-// What a Tracer did not start, such as a call of another one's, it does not end.
+// A Tracer ends only calls that it started.
 func TestATracerEndsWhatItStarted(t *testing.T) {
 	k := newTelemetry(t)
 	tracer := otelsession.NewTracer(k.options()...)
-	tracer.TraceEnd(t.Context(), sessionstore.Call{Layer: store.LayerSession, Operation: store.OpLoad}, sessionstore.CallResult{})
+	tracer.TraceEnd(t.Context(),
+		sessionstore.Call{Layer: store.LayerSession, Operation: store.OpLoad},
+		sessionstore.CallResult{})
 	if points, spans := k.collect(), k.spans.GetSpans(); len(points)+len(spans) > 0 {
 		t.Errorf("%v, %v", points, spans)
 	}

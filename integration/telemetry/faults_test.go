@@ -78,7 +78,7 @@ func TestAlertsOfARedisThatIsAway(t *testing.T) {
 	w.minutes(5, func() { w.load(ids[0]) })
 	w.want("not yet", "PgsessionTombstonesLost")
 	w.minutes(1, nothing)
-	w.want("Redis is away", "PgsessionRedisAway", "PgsessionTombstonesLost")
+	w.want("Redis is away", "PgsessionRedisUnavailable", "PgsessionTombstonesLost")
 	w.redis.Resume()
 	testkit.Eventually(t, "Redis is used again", func() bool { return !open() })
 	w.minutes(1, nothing)

@@ -123,7 +123,6 @@ var notYetShort = []string{
 	"internal/postgres",
 	"internal/schema",
 	"internal/trace",
-	"otelsession",
 	"sessionstore",
 	"sessionstore/store",
 	"sessionstore/storetest",
