@@ -71,9 +71,9 @@ func TestMetricsOfAManager(t *testing.T) {
 	})
 }
 
-// Every number of ChainStats is reported by a metric, except those that events
+// Every number of Metrics is reported by a metric, except those that events
 // report.
-func TestEveryNumberOfChainStatsIsAMetric(t *testing.T) {
+func TestEveryNumberOfMetricsIsAMetric(t *testing.T) {
 	k, d := newTelemetry(t), newDouble()
 	k.instrument(d)
 	seen := map[float64]int{}
