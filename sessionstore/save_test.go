@@ -158,7 +158,7 @@ func TestLateChangeIsAnErrorInTheDefaultLog(t *testing.T) {
 	site.told()
 	lines := []string{}
 	for line := range strings.SplitSeq(log.String(), "\n") {
-		if strings.Contains(line, "too late") {
+		if strings.Contains(line, "change late") {
 			lines = append(lines, line)
 		}
 	}
