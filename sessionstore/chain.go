@@ -25,30 +25,33 @@ type chain struct {
 	// releaseLog gives up the lines of go-redis.
 	releaseLog func()
 	cached     *cached.Store
+	detector   *outage.Detector
 	emergency  *outage.Store
 }
 
-// newChain puts the parts together. It connects to nothing.
-func newChain(postgres *postgres.Store, cfg Config) (*chain, error) {
+// newChain puts the parts together. It connects to nothing. The detector is made
+// first and handed to both sides, so that each part is finished when it is made.
+func newChain(postgres *postgres.Store, cfg Config, q *events) (*chain, error) {
 	postgres.Tracer, postgres.Broken.Log = cfg.Tracer, cfg.Logger
 	c := &chain{postgres: postgres, truth: trace.Wrap(postgres, store.LayerPostgres, cfg.Tracer)}
-	truth := c.truth
+	behind := cached.Options{Policy: cfg.coherence(), Expiry: cfg.Expiry(), Tracer: cfg.Tracer}
+	front := c.truth
 	if !cfg.Outage.DisableEmergency {
-		c.emergency = outage.New(truth, cfg.Expiry(), cfg.StoreTimeout)
-		c.emergency.Check = postgres.Check
-		truth = c.emergency.Front
+		c.detector = outage.NewDetector(outageEvents{q})
+		front, behind.Unavailable = c.detector.Guard(front), c.detector.Unavailable
 	}
-	if !cfg.Cache.UseRedis {
-		return c, nil
+	around := outage.Options{
+		Expiry: cfg.Expiry(), Timeout: cfg.StoreTimeout, Check: postgres.Check,
 	}
-	if err := c.openCache(cfg); err != nil {
-		return nil, err
+	if cfg.Cache.UseRedis {
+		if err := c.openCache(cfg); err != nil {
+			return nil, err
+		}
+		c.cached = cached.New(front, c.redis, behind)
+		front, around.Cache = c.cached, c.cached
 	}
-	c.cached = cached.New(truth, c.redis, cfg.coherence(), cfg.Expiry())
-	c.cached.Tracer = cfg.Tracer
-	if c.emergency != nil {
-		c.cached.Unavailable = c.emergency.Refuses
-		c.emergency.Front, c.emergency.Cache = c.cached, c.cached
+	if c.detector != nil {
+		c.emergency = outage.New(c.detector, front, c.truth, around)
 	}
 	return c, nil
 }
@@ -106,7 +109,7 @@ func (c *chain) open(ctx context.Context, cfg Config) error {
 	}
 	err := c.postgres.Check(ctx)
 	if err != nil && c.emergency != nil && errors.Is(err, store.ErrOutage) {
-		c.emergency.Begin(err)
+		c.detector.Begin(err)
 		return nil
 	}
 	if err != nil {
@@ -155,8 +158,8 @@ func (c *chain) describe(h *Health) {
 			h.Cache = "degraded"
 		}
 	}
-	if c.emergency != nil {
-		if since := c.emergency.Since(); !since.IsZero() {
+	if c.detector != nil {
+		if since := c.detector.Since(); !since.IsZero() {
 			h.EmergencySince = &since
 			if h.Status == "ok" {
 				h.Status = "emergency"

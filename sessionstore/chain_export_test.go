@@ -22,36 +22,45 @@ type Cached = cached.Store
 
 // NewCached makes a cached store over any store and any cache.
 func NewCached(inner store.Store, c Sealed, policy coherence.Policy, expiry store.Expiry) *Cached {
-	return cached.New(inner, c, policy, expiry)
+	return cached.New(inner, c, cached.Options{Policy: policy, Expiry: expiry})
 }
 
-// Emergency is an emergency store under test.
-type Emergency = outage.Store
+// Emergency is an emergency store under test, with what it was made of.
+type Emergency struct {
+	*outage.Store
+	detector *outage.Detector
+	cached   *cached.Store
+	events   *relay
+}
+
+// relay passes the events of an emergency on.
+type relay struct{ outage.Events }
 
 // NewEmergency makes an emergency store over any store, which it takes for Postgres, with a cache in front unless that is nil.
 func NewEmergency(truth store.Store, c Sealed, policy coherence.Policy, expiry store.Expiry, observe func(context.Context, Event)) *Emergency {
-	e := outage.New(truth, expiry, time.Second)
-	if observe != nil {
-		e.Events = observed{observe}
+	if observe == nil {
+		observe = func(context.Context, Event) {}
 	}
+	e := &Emergency{events: &relay{observed{observe}}}
+	e.detector = outage.NewDetector(e.events)
+	front := e.detector.Guard(truth)
+	o := outage.Options{Expiry: expiry, Timeout: time.Second}
 	if c != nil {
-		over(e, cached.New(e.Front, c, policy, expiry))
+		e.cached = cached.New(front, c, cached.Options{
+			Policy: policy, Expiry: expiry, Unavailable: e.detector.Unavailable,
+		})
+		front, o.Cache = e.cached, e.cached
 	}
+	e.Store = outage.New(e.detector, front, truth, o)
 	return e
-}
-
-func over(e *outage.Store, c *cached.Store) {
-	c.Unavailable = e.Refuses
-	e.Front, e.Cache = c, c
 }
 
 // NewManagerOver is NewWithStore over an emergency store, with all that hangs on it.
 func NewManagerOver(e *Emergency, cfg Config) (*Manager, error) {
 	m, err := NewWithStore(e, cfg)
 	if err == nil {
-		m.chain = &chain{emergency: e}
-		m.chain.cached, _ = e.Cache.(*cached.Store)
-		e.SetEvents(outageEvents{m})
+		m.chain = &chain{emergency: e.Store, detector: e.detector, cached: e.cached}
+		e.events.Events = outageEvents{m.events}
 	}
 	return m, err
 }
@@ -66,13 +75,13 @@ var ErrDown = fmt.Errorf("the double is down: %w", store.ErrOutage)
 var ErrLate = fmt.Errorf("the double does not reply: %w: %w", store.ErrOutage, context.DeadlineExceeded)
 
 // ErrAway is the error of a call that is not made.
-var ErrAway = outage.ErrAway
+var ErrAway = outage.ErrNotCalled
 
 // NewTraced makes a cached store over any store, which it takes for Postgres, that tells a Tracer what it does.
 func NewTraced(inner store.Store, c Sealed, policy coherence.Policy, expiry store.Expiry, tracer Tracer) *Cached {
-	cached := cached.New(trace.Wrap(inner, store.LayerPostgres, tracer), c, policy, expiry)
-	cached.Tracer = tracer
-	return cached
+	return cached.New(trace.Wrap(inner, store.LayerPostgres, tracer), c, cached.Options{
+		Policy: policy, Expiry: expiry, Tracer: tracer,
+	})
 }
 
 // TraceNobody makes a call of which no Tracer is told.

@@ -58,19 +58,17 @@ func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error)
 	if err != nil {
 		return nil, err
 	}
-	c, err := newChain(pg, cfg)
+	q := newEvents(cfg)
+	c, err := newChain(pg, cfg, q)
 	if err != nil {
 		return nil, err
 	}
-	m, err := newManager(c.store(), cfg, newEvents(cfg))
+	m, err := newManager(c.store(), cfg, q)
 	if err != nil {
 		_ = c.close()
 		return nil, err
 	}
 	m.chain = c
-	if c.emergency != nil {
-		c.emergency.Events = outageEvents{m}
-	}
 	if err := c.open(ctx, cfg); err != nil {
 		_ = c.close()
 		return nil, fmt.Errorf("sessionstore: open: %w", err)

@@ -6,15 +6,15 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// outageEvents reports to the Observer of a Manager.
-type outageEvents struct{ m *Manager }
+// outageEvents makes events of an emergency.
+type outageEvents struct{ q *events }
 
 func (o outageEvents) EmergencyBegan(err error) {
-	o.m.observe(context.Background(), Event{Kind: EventEmergencyBegan, Err: err})
+	o.q.observe(context.Background(), Event{Kind: EventEmergencyBegan, Err: err})
 }
 
 func (o outageEvents) EmergencyEnded(restored int) {
-	o.m.observe(context.Background(), Event{Kind: EventEmergencyEnded, Count: restored})
+	o.q.observe(context.Background(), Event{Kind: EventEmergencyEnded, Count: restored})
 }
 
 func (o outageEvents) RestoreFailed(rec *store.Record, err error) {
@@ -22,11 +22,11 @@ func (o outageEvents) RestoreFailed(rec *store.Record, err error) {
 	if rec != nil {
 		e.Handle, e.UserID = rec.ID.Handle(), rec.UserID
 	}
-	o.m.observe(context.Background(), e)
+	o.q.observe(context.Background(), e)
 }
 
 func (o outageEvents) LoginRefused(rec *store.Record, err error) {
-	o.m.observe(context.Background(), Event{
+	o.q.observe(context.Background(), Event{
 		Kind: EventLoginRefused, Handle: rec.ID.Handle(), UserID: rec.UserID, Err: err,
 	})
 }

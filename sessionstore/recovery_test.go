@@ -212,7 +212,7 @@ func TestEmergencyClose(t *testing.T) {
 				return
 			}
 			err = o.Close()
-			if !errors.Is(err, sessionstore.ErrUnavailable) || !strings.Contains(err.Error(), "1 sessions that began meanwhile and 1 revokes") {
+			if !errors.Is(err, sessionstore.ErrUnavailable) || !strings.Contains(err.Error(), "1 sessions and 1 revokes lost") {
 				t.Errorf("close: %v", err)
 			}
 		})

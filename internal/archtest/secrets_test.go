@@ -16,7 +16,7 @@ var (
 	random = []string{
 		"cache/ping.go",
 		"internal/cookie/token.go",
-		"internal/outage/move.go",
+		"internal/outage/restore.go",
 		"sessionstore/secret.go",
 		"sessionstore/store/mark.go",
 		"sessionstore/storetest/storetest.go",

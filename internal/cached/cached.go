@@ -42,10 +42,10 @@ type Cache interface {
 type Store struct {
 	store  store.Store
 	cache  Cache
-	Tracer store.Tracer // nil for none
+	tracer store.Tracer // nil for none
 	policy coherence.Policy
-	// away says that the store can't be reached; nil for never.
-	Unavailable func() bool
+	// unavailable reports whether Postgres can't be reached.
+	unavailable func() bool
 
 	// clocks reads both clocks of this process.
 	clocks  func() coherence.Instant
@@ -71,11 +71,30 @@ type cacheCounts struct {
 
 var _ store.Store = (*Store)(nil)
 
-func New(store store.Store, c Cache, policy coherence.Policy, expiry store.Expiry) *Store {
-	return &Store{
-		store: store, cache: c, policy: policy, clocks: clocksFrom(time.Now()),
-		ended: newEndedHere(policy.Exposure()), touched: touched{every: expiry.TouchInterval()}, filling: make(chan struct{}, maxFills),
+// Options are what a Store needs beside the store and the cache.
+type Options struct {
+	// Policy says for how long the cache may serve a session.
+	Policy coherence.Policy
+	// Expiry has the timeouts of the sessions.
+	Expiry store.Expiry
+	// Tracer is called for each call of the cache; nil for none.
+	Tracer store.Tracer
+	// Unavailable reports whether the store can't be reached, so that the grace
+	// of the policy counts. nil is never.
+	Unavailable func() bool
+}
+
+// New makes a Store. The caller closes it.
+func New(inner store.Store, c Cache, o Options) *Store {
+	s := &Store{
+		store: inner, cache: c, policy: o.Policy, tracer: o.Tracer, unavailable: o.Unavailable,
+		clocks: clocksFrom(time.Now()), ended: newEndedHere(o.Policy.Exposure()),
+		touched: touched{every: o.Expiry.TouchInterval()}, filling: make(chan struct{}, maxFills),
 	}
+	if s.unavailable == nil {
+		s.unavailable = func() bool { return false }
+	}
+	return s
 }
 
 // Format writes what the store is, and nothing of what it holds.
@@ -86,7 +105,7 @@ func (c *Store) Name() string { return "redis, " + c.store.Name() }
 
 // Load implements [store.Store].
 func (c *Store) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
-	load := coherence.Load{Policy: c.policy, Floor: floor, Away: c.Unavailable != nil && c.Unavailable()}
+	load := coherence.Load{Policy: c.policy, Floor: floor, Away: c.unavailable()}
 	silent := false
 	if load.Start() == coherence.AskCache {
 		rec, answer, served := c.ask(ctx, id, &load, c.cache.Get)
@@ -197,7 +216,7 @@ func (c *Store) ask(
 		load.CacheAnswered(answer, coherence.Entry{}, c.now())
 		return rec, answer, false
 	}
-	trace.Run(ctx, c.Tracer, store.Call{Layer: store.LayerCache, Operation: store.OpGet}, func(ctx context.Context) store.CallResult {
+	trace.Run(ctx, c.tracer, store.Call{Layer: store.LayerCache, Operation: store.OpGet}, func(ctx context.Context) store.CallResult {
 		e, err := get(ctx, cache.ID(id))
 		rec, answer = recordFrom(id, e, err)
 		if answer == coherence.Hit && c.ended.hidesUser(rec.UserID) {

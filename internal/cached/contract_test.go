@@ -35,7 +35,9 @@ func (f *fleet) add(t *testing.T) *replaced {
 	return r
 }
 
-func (f *fleet) open() *cached.Store { return cached.New(f.memory, f.cache, f.policy, f.expiry) }
+func (f *fleet) open() *cached.Store {
+	return cached.New(f.memory, f.cache, cached.Options{Policy: f.policy, Expiry: f.expiry})
+}
 
 // reopen leaves nothing in any process, nor in the cache.
 func (f *fleet) reopen() {

@@ -13,7 +13,7 @@ import (
 // fill puts a record into the cache, and returns CacheStored, CacheRefused or
 // CacheFailed.
 func (c *Store) fill(ctx context.Context, rec *store.Record, ttl time.Duration) (result store.CacheResult) {
-	trace.Run(ctx, c.Tracer, store.Call{Layer: store.LayerCache, Operation: store.OpFill}, func(ctx context.Context) store.CallResult {
+	trace.Run(ctx, c.tracer, store.Call{Layer: store.LayerCache, Operation: store.OpFill}, func(ctx context.Context) store.CallResult {
 		result = c.put(ctx, rec, ttl)
 		return store.CallResult{Cache: result}
 	})
@@ -28,7 +28,7 @@ func (c *Store) fill(ctx context.Context, rec *store.Record, ttl time.Duration) 
 func (c *Store) newer(ctx context.Context, rec *store.Record) (found bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
 	defer cancel()
-	trace.Run(ctx, c.Tracer, store.Call{Layer: store.LayerCache, Operation: store.OpGet}, func(ctx context.Context) store.CallResult {
+	trace.Run(ctx, c.tracer, store.Call{Layer: store.LayerCache, Operation: store.OpGet}, func(ctx context.Context) store.CallResult {
 		e, err := c.cache.Get(ctx, cache.ID(rec.ID))
 		stands, answer := recordFrom(rec.ID, e, err)
 		found = answer == coherence.Hit && stands.Version >= rec.Version

@@ -66,7 +66,7 @@ func newInstance(t *testing.T, policy coherence.Policy, expiry store.Expiry) *in
 // Postgres's time.
 func (i *instance) another(policy coherence.Policy, expiry store.Expiry) *instance {
 	peer := *i
-	peer.Store = cached.New(i.store, i.cache, policy, expiry)
+	peer.Store = cached.New(i.store, i.cache, cached.Options{Policy: policy, Expiry: expiry})
 	i.t.Cleanup(peer.Close)
 	return &peer
 }

@@ -138,7 +138,7 @@ func TestSaveHasAFloorUnlessTheCacheHasIt(t *testing.T) {
 					i.cache.Inject(*test.fill, cachetest.OpFill)
 				}
 				i.store.Inject(fault.Rule{When: fault.After, Do: sleep(test.waits)}, store.OpSave)
-				saver := cached.New(i.store, i.cache, halfMinute, weekly)
+				saver := cached.New(i.store, i.cache, cached.Options{Policy: halfMinute, Expiry: weekly})
 				began := time.Now()
 				rec, err := saver.Save(t.Context(), id, store.Change{Removed: []string{"n"}})
 				if err != nil {

@@ -70,7 +70,7 @@ func outcomeOf(err error) coherence.Outcome {
 
 // bury tells the cache that sessions have ended. Who ended them may have left: they have ended all the same.
 func (c *Store) bury(ctx context.Context, ids ...store.ID) (err error) {
-	trace.Run(ctx, c.Tracer, store.Call{Layer: store.LayerCache, Operation: store.OpBury}, func(ctx context.Context) store.CallResult {
+	trace.Run(ctx, c.tracer, store.Call{Layer: store.LayerCache, Operation: store.OpBury}, func(ctx context.Context) store.CallResult {
 		if err = c.putTombstones(ctx, ids); err != nil {
 			return store.CallResult{Cache: store.CacheFailed}
 		}

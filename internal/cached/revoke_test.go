@@ -129,7 +129,7 @@ func TestRotateBuriesTheOldID(t *testing.T) {
 			if answer != nil {
 				i.store.Inject(fault.Rule{When: fault.After}, store.OpRotate)
 			}
-			rotator := cached.New(i.store, i.cache, halfMinute, weekly)
+			rotator := cached.New(i.store, i.cache, cached.Options{Policy: halfMinute, Expiry: weekly})
 			if _, err := rotator.Rotate(t.Context(), id, idOf("new"), store.Change{}); !errors.Is(err, answer) {
 				t.Errorf("%s: %v", name, err)
 			}

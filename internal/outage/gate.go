@@ -8,8 +8,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// gate lets many in, or one who shuts it and is alone. Who waits at it gives up when its context ends, which a
-// sync.RWMutex can't do.
+// gate is held by many callers at once, or shut by a restore that is alone. A
+// caller that waits for it gives up when its context ends, which it could not
+// with a sync.RWMutex.
 type gate chan struct{}
 
 func newGate() gate { return make(gate, 1024) }
@@ -29,12 +30,13 @@ func (g gate) enter(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return context.Canceled
 	}
-	return fmt.Errorf("%w: no answer in time: %w", store.ErrUnavailable, ctx.Err())
+	return fmt.Errorf("%w: timeout while sessions are restored: %w", store.ErrUnavailable, ctx.Err())
 }
 
 func (g gate) leave() { <-g }
 
-// shut waits till all have left. Only one may shut it at a time.
+// shut waits until all callers have left. Only one goroutine may shut the gate
+// at a time.
 func (g gate) shut() {
 	for range cap(g) {
 		g <- struct{}{}

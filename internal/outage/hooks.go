@@ -10,46 +10,52 @@ import (
 )
 
 // Mode is the state of the outage.
-func (e *Store) Mode() coherence.Mode { return e.current() }
+func (s *Store) Mode() coherence.Mode { return s.detector.current() }
+
+// Begin starts an emergency.
+func (s *Store) Begin(err error) { s.detector.Begin(err) }
 
 // SetLimit bounds what is kept in memory.
-func (e *Store) SetLimit(sessions, bytes int) { e.memory.SetLimit(sessions, bytes) }
+func (s *Store) SetLimit(sessions, bytes int) { s.sessions.memory.SetLimit(sessions, bytes) }
 
 // InMemory is how many sessions are not yet in Postgres for sure.
-func (e *Store) InMemory() int { return e.Metrics().InMemory }
+func (s *Store) InMemory() int { return s.Metrics().InMemory }
 
 // Left is how much is left to do before the emergency is over.
-func (e *Store) Left() int { return e.left() }
+func (s *Store) Left() int {
+	sessions, revokes := s.sessions.counts()
+	return sessions + revokes
+}
 
 // Age moves a session in memory into the past.
-func (e *Store) Age(id store.ID, d time.Duration) { e.memory.Age(id, d) }
+func (s *Store) Age(id store.ID, d time.Duration) { s.sessions.memory.Age(id, d) }
 
 // Forget forgets which sessions were touched, for the cache in front.
-func (e *Store) Forget() {
-	if c, ok := e.Cache.(interface{ Forget() }); ok {
+func (s *Store) Forget() {
+	if c, ok := s.cache.(interface{ Forget() }); ok {
 		c.Forget()
 	}
 }
 
 // Memory is what holds the sessions of an emergency.
-func (e *Store) Memory() *memory.Store { return e.memory }
+func (s *Store) Memory() *memory.Store { return s.sessions.memory }
 
 // LimitJournal bounds the journal.
-func (e *Store) LimitJournal(n int) { e.maxJournal = n }
+func (s *Store) LimitJournal(n int) { s.sessions.limits.journal = n }
 
 // LimitLocal bounds what is known of sessions that Postgres can't have.
-func (e *Store) LimitLocal(ended, doubted int) {
-	e.local.maxEnded, e.local.maxDoubted = ended, doubted
+func (s *Store) LimitLocal(ended, creates int) {
+	s.sessions.limits.endedHere, s.sessions.limits.creates = ended, creates
 }
 
 // SetCheck sets what is looked at before a recovery.
-func (e *Store) SetCheck(check func(context.Context) error) { e.Check = check }
-
-// SetEvents sets what is called when the emergency begins and ends.
-func (e *Store) SetEvents(events Events) { e.Events = events }
+func (s *Store) SetCheck(check func(context.Context) error) { s.recovery.check = check }
 
 // AgeOf is how long a session has existed.
-func (e *Store) AgeOf(rec *store.Record, now time.Time) time.Duration { return age(rec, now) }
+func (s *Store) AgeOf(rec *store.Record, now time.Time) time.Duration { return age(rec, now) }
 
 // EmergencyStats tells of the emergency.
-func (e *Store) EmergencyStats() store.EmergencyStats { return e.Metrics() }
+func (s *Store) EmergencyStats() store.EmergencyStats { return s.Metrics() }
+
+// ErrNotCalled is the error of a call that the guard did not make.
+var ErrNotCalled = errNotCalled

@@ -12,215 +12,131 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-const (
-	// How often Postgres is asked whether it is back.
-	probeEvery = time.Second
-	// How many revokes are told at once: the pool is the application's too.
-	replayAtOnce = 8
-)
+// probeInterval is how long the recovery waits between two attempts.
+const probeInterval = time.Second
 
-// heard takes notice of what came of a call of Postgres. An error that says nothing about Postgres counts for nothing.
-func (e *Store) heard(err error) {
-	away := errors.Is(err, store.ErrOutage)
-	if !away && (!e.failing.Load() || !answered(err)) {
+// recovery ends an emergency. Once a second it probes Postgres, replays the
+// journal and restores the sessions, as far as it can. It has no goroutine
+// without an emergency.
+type recovery struct {
+	detector *Detector
+	postgres store.Store
+	cache    Cache // nil for none
+	sessions *sessions
+	gate     gate
+	check    func(context.Context) error
+	timeout  time.Duration
+	absolute time.Duration // timeout of a session
+
+	attempts sync.WaitGroup
+
+	mu       sync.Mutex
+	timer    *time.Timer
+	restored int                 // sessions, in this emergency
+	reported map[string]struct{} // errors that were reported in this emergency
+	stale    time.Time           // until when the cache may serve a revoked session
+	closed   bool
+}
+
+func newRecovery(
+	d *Detector, postgres store.Store, table *sessions, gate gate, o Options,
+) *recovery {
+	r := &recovery{
+		detector: d, postgres: postgres, cache: o.Cache, sessions: table, gate: gate,
+		check: o.Check, timeout: o.Timeout, absolute: o.Expiry.Absolute,
+	}
+	if r.check == nil {
+		r.check = func(context.Context) error { return nil }
+	}
+	return r
+}
+
+// start begins to recover from an emergency.
+func (r *recovery) start() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.restored, r.reported = 0, map[string]struct{}{}
+	r.schedule()
+}
+
+// schedule sets the timer of the next attempt. The caller holds r.mu.
+func (r *recovery) schedule() {
+	if r.closed {
 		return
 	}
-	e.mu.Lock()
-	e.failing.Store(away)
-	began := false
-	if away {
-		began = e.outage.Failed(time.Since(e.start)) && e.begun()
-	} else {
-		e.outage.Succeeded()
-	}
-	e.mu.Unlock()
-	if began {
-		e.Events.EmergencyBegan(err)
-	}
-}
-
-// answered reports whether Postgres has answered a call, be it with an error.
-func answered(err error) bool {
-	var failed interface {
-		error
-		Answered() bool
-	}
-	if errors.As(err, &failed) {
-		return failed.Answered()
-	}
-	return !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
-}
-
-// Begin starts an emergency before anything has been asked of Postgres.
-func (e *Store) Begin(err error) {
-	e.mu.Lock()
-	e.outage.Begin()
-	began := e.begun()
-	e.mu.Unlock()
-	if began {
-		e.Events.EmergencyBegan(err)
-	}
-}
-
-// begun sets the clock for the end of an emergency. It is false for one that goes on. The caller holds e.mu.
-func (e *Store) begun() bool {
-	e.mode.Store(int32(e.outage.Mode))
-	if e.closed || !e.since.IsZero() {
-		return false
-	}
-	e.since, e.blamed, e.moved = time.Now(), map[string]struct{}{}, 0
-	e.again()
-	return true
-}
-
-// again sets the clock for the next attempt to end the emergency. The caller holds e.mu.
-func (e *Store) again() {
-	if e.closed {
-		return
-	}
-	e.probing.Add(1)
-	e.timer = time.AfterFunc(probeEvery, func() {
-		defer e.probing.Done()
-		e.recover()
+	r.attempts.Add(1)
+	r.timer = time.AfterFunc(probeInterval, func() {
+		defer r.attempts.Done()
+		r.attempt()
 	})
 }
 
-// recover tries to end the emergency, and comes again when it can't.
-func (e *Store) recover() {
-	n, err := e.recovered()
-	e.mu.Lock()
-	e.moved += n
-	report := func() {}
-	if e.outage.Mode == coherence.Normal {
-		moved := e.moved
-		report = func() { e.Events.EmergencyEnded(moved) }
-		e.since, e.told, e.local.ended = time.Time{}, map[store.ID]struct{}{}, map[store.ID]struct{}{}
-	} else {
-		if errors.Is(err, store.ErrOutage) {
-			// Away again, in the middle of it. Nobody else needs to wait for a timeout to find that out.
-			e.outage.Begin()
-			e.mode.Store(int32(e.outage.Mode))
-		} else if err != nil {
-			if _, said := e.blamed[err.Error()]; !said {
-				report = func() { e.Events.RestoreFailed(nil, err) }
-			}
-			e.blamed[err.Error()] = struct{}{}
-		}
-		e.again()
+// attempt tries to end the emergency, and schedules another attempt if it can't.
+func (r *recovery) attempt() {
+	restored, err := r.run()
+	r.mu.Lock()
+	r.restored += restored
+	restored = r.restored
+	r.mu.Unlock()
+	if r.detector.finish(r.sessions.forget) {
+		r.detector.events.EmergencyEnded(restored)
+		return
 	}
-	e.mu.Unlock()
-	report()
+	lost := errors.Is(err, store.ErrOutage)
+	if lost { // no request has to wait for a timeout to find that out
+		r.detector.step((*coherence.Outage).Begin)
+	}
+	r.mu.Lock()
+	report := false
+	if err != nil && !lost {
+		_, reported := r.reported[err.Error()]
+		r.reported[err.Error()], report = struct{}{}, !reported
+	}
+	r.schedule()
+	r.mu.Unlock()
+	if report {
+		r.detector.events.RestoreFailed(nil, err)
+	}
 }
 
-// recovered goes through the steps of a recovery as far as it can, and says how many sessions it moved. One that Postgres
-// does not take stays, and keeps no other from being moved.
-func (e *Store) recovered() (n int, err error) {
-	if err := e.probe(); err != nil {
+// run takes the steps of a recovery as far as it can, and returns how many
+// sessions it restored. A session that Postgres refuses stays in memory and
+// delays no other.
+func (r *recovery) run() (restored int, err error) {
+	if err := r.probe(); err != nil {
 		return 0, err
 	}
-	over := map[store.ID]struct{}{}
+	failed := map[store.ID]struct{}{}
 	for {
-		if err := e.replay(); err != nil {
-			return n, err
+		if err := r.replay(); err != nil {
+			return restored, err
 		}
-		tried, moved, failed := e.move(over)
-		n += moved
-		err = firstOf([]error{err, failed})
-		if tried == 0 || errors.Is(err, store.ErrOutage) || e.Refuses() {
-			return n, err
+		tried, n, failure := r.restore(failed)
+		restored += n
+		err = firstOf(err, failure)
+		if tried == 0 || errors.Is(err, store.ErrOutage) || r.detector.Unavailable() {
+			return restored, err
 		}
 	}
 }
 
-// probe asks Postgres for a session that can't exist.
-func (e *Store) probe() error {
-	ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
+// probe loads a session that can't exist from Postgres.
+func (r *recovery) probe() error {
+	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
 	defer cancel()
-	if _, err := e.truth.Load(ctx, store.ID{}, 0); err != nil && !errors.Is(err, store.ErrNotFound) {
+	_, err := r.postgres.Load(ctx, store.ID{}, 0)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	if err := e.Check(ctx); err != nil {
+	if err := r.check(ctx); err != nil {
 		return err
 	}
-	e.step((*coherence.Outage).Probed)
+	r.detector.step((*coherence.Outage).Probed)
 	return nil
 }
 
-// replay tells Postgres of the revokes. It is done when none is left, and none can come beside it.
-func (e *Store) replay() error {
-	for {
-		ids := e.waiting()
-		if len(ids) == 0 && !e.Refuses() {
-			return nil
-		}
-		if len(ids) == 0 {
-			e.moving.shut()
-			done := len(e.waiting()) == 0
-			if done {
-				e.step((*coherence.Outage).Replayed)
-			}
-			e.moving.open()
-			if done {
-				return nil
-			}
-			continue
-		}
-		failed := make([]error, len(ids))
-		var wg sync.WaitGroup
-		for i, id := range ids {
-			wg.Go(func() { failed[i] = e.tell(id) })
-		}
-		wg.Wait()
-		if err := firstOf(failed); err != nil {
-			return err
-		}
-	}
-}
-
-// tell carries out a revoke that was written down.
-func (e *Store) tell(id store.ID) error {
-	ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
-	defer cancel()
-	if _, err := e.erase(ctx, e.truth, id); err != nil {
-		return err
-	}
-	var r store.Revocation
-	if e.Cache != nil {
-		// Another instance may have read it from Postgres while we could not reach that.
-		r = e.Cache.Revoked(ctx, coherence.Committed, id)
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.journal, id)
-	e.told[id] = struct{}{}
-	if until := time.Now().Add(r.MaxExposure); until.After(e.exposed) {
-		e.exposed = until
-	}
-	return nil
-}
-
-// exposure: the cache may still have a session that was ended here, so this process goes on looking into its journal.
-func (e *Store) exposure() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return time.Now().Before(e.exposed) && !e.closed
-}
-
-// waiting is some of the revokes that were written down.
-func (e *Store) waiting() []store.ID {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var ids []store.ID
-	for id := range e.journal {
-		if ids = append(ids, id); len(ids) == replayAtOnce {
-			break
-		}
-	}
-	return ids
-}
-
-// firstOf prefers an error that says Postgres is away.
-func firstOf(errs []error) (first error) {
+// firstOf returns the first error, or one of an outage if there is one.
+func firstOf(errs ...error) (first error) {
 	for _, err := range errs {
 		if errors.Is(err, store.ErrOutage) {
 			return err
@@ -232,36 +148,28 @@ func firstOf(errs []error) (first error) {
 	return first
 }
 
-func (e *Store) step(to func(*coherence.Outage)) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	to(&e.outage)
-	e.mode.Store(int32(e.outage.Mode))
-}
-
-// Since is since when Postgres has been away; zero when it isn't.
-func (e *Store) Since() time.Time {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.since
-}
-
-// Close stops the recovery, after one last attempt. What Postgres has not been told by then is lost, and the error says so.
-func (e *Store) Close() error {
-	e.mu.Lock()
-	e.closed = true
-	if e.timer != nil && e.timer.Stop() {
-		e.probing.Done()
+// close implements [Store.Close].
+func (r *recovery) close() error {
+	r.mu.Lock()
+	r.closed = true
+	if r.timer != nil && r.timer.Stop() {
+		r.attempts.Done()
 	}
-	e.mu.Unlock()
-	e.probing.Wait()
-	if e.current() != coherence.Normal {
-		e.recover()
+	r.mu.Unlock()
+	r.detector.close()
+	r.attempts.Wait()
+	if r.detector.current() != coherence.Normal {
+		r.attempt()
 	}
-	_, _, _ = e.memory.Prune(context.Background(), math.MaxInt)
-	if s := e.Metrics(); s.InMemory > 0 || s.Journalled > 0 {
-		return fmt.Errorf("%w: Postgres was away to the end, and lost are %d sessions that began meanwhile and %d revokes",
-			store.ErrUnavailable, s.InMemory, s.Journalled)
+	_, _, _ = r.sessions.memory.Prune(context.Background(), math.MaxInt)
+	sessions, revokes := r.sessions.counts()
+	if sessions+revokes == 0 {
+		return nil
 	}
-	return nil
+	why := "postgres still unavailable at shutdown"
+	if !r.detector.Unavailable() {
+		why = "postgres took not all of the emergency before shutdown"
+	}
+	return fmt.Errorf("%w: %s: %d sessions and %d revokes lost",
+		store.ErrUnavailable, why, sessions, revokes)
 }

@@ -1,0 +1,154 @@
+package outage
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
+
+// Detector decides from the results of Postgres's calls when an emergency
+// begins. It is made first and handed to both sides: to the guard in front of
+// Postgres, which reports to it, and to the Store, which recovers. All methods
+// may be called by many goroutines at once.
+type Detector struct {
+	events Events
+	start  time.Time
+
+	mode    atomic.Int32 // outage.Mode, to be read without mu
+	failing atomic.Bool  // a call has failed since the last reply
+
+	mu      sync.Mutex
+	outage  coherence.Outage
+	since   time.Time // when the emergency began; zero without one
+	recover func()    // starts the recovery; nil without a Store
+	closed  bool      // no emergency is announced any more
+}
+
+// NewDetector makes a Detector that knows Postgres as available. events is
+// called when an emergency begins; nil is for no one.
+func NewDetector(events Events) *Detector {
+	if events == nil {
+		events = noEvents{}
+	}
+	return &Detector{events: events, start: time.Now()}
+}
+
+// Unavailable reports whether calls of Postgres are refused: from the beginning
+// of an emergency until all journalled revokes have been replayed.
+func (d *Detector) Unavailable() bool {
+	o := coherence.Outage{Mode: d.current()}
+	return o.Refuses()
+}
+
+// Since returns when the emergency began, zero without one.
+func (d *Detector) Since() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.since
+}
+
+// Begin starts an emergency because of err, such as that of the first contact
+// with Postgres. It does nothing in an emergency.
+func (d *Detector) Begin(err error) {
+	d.mu.Lock()
+	d.outage.Begin()
+	announce := d.enter(err)
+	d.mu.Unlock()
+	announce()
+}
+
+// observe feeds the result of a Postgres call to the detector. It ignores
+// errors of the caller: cancellation, full queue.
+func (d *Detector) observe(err error) {
+	failed := errors.Is(err, store.ErrOutage)
+	if !failed && (!d.failing.Load() || !replied(err)) {
+		return
+	}
+	announce := func() {}
+	d.mu.Lock()
+	d.failing.Store(failed)
+	if !failed {
+		d.outage.Succeeded()
+	} else if d.outage.Failed(time.Since(d.start)) {
+		announce = d.enter(err)
+	}
+	d.mu.Unlock()
+	announce()
+}
+
+// replied reports whether Postgres has replied to a call, be it with an error.
+func replied(err error) bool {
+	var failed interface {
+		error
+		Answered() bool
+	}
+	if errors.As(err, &failed) {
+		return failed.Answered()
+	}
+	return !errors.Is(err, store.ErrUnavailable) &&
+		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// enter begins an emergency, or goes on with one that the recovery was about to
+// end. It returns what to call without the lock. The caller holds d.mu.
+func (d *Detector) enter(err error) (announce func()) {
+	d.mode.Store(int32(d.outage.Mode))
+	if d.closed || !d.since.IsZero() {
+		return func() {}
+	}
+	d.since = time.Now()
+	start := d.recover
+	return func() {
+		if start != nil {
+			start()
+		}
+		d.events.EmergencyBegan(err)
+	}
+}
+
+// subscribe sets what starts the recovery of an emergency, and calls it if one
+// has begun. One Store may subscribe.
+func (d *Detector) subscribe(start func()) {
+	d.mu.Lock()
+	d.recover = start
+	began := !d.since.IsZero()
+	d.mu.Unlock()
+	if began {
+		start()
+	}
+}
+
+func (d *Detector) current() coherence.Mode { return coherence.Mode(d.mode.Load()) }
+
+// step takes a step of the recovery.
+func (d *Detector) step(to func(*coherence.Outage)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	to(&d.outage)
+	d.mode.Store(int32(d.outage.Mode))
+}
+
+// finish ends the emergency if the recovery has taken its last step, and
+// reports whether it has. forget is called before a new emergency can begin.
+func (d *Detector) finish(forget func()) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.outage.Mode != coherence.Normal {
+		return false
+	}
+	forget()
+	d.since = time.Time{}
+	return true
+}
+
+// close keeps emergencies from being announced.
+func (d *Detector) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+}

@@ -1,0 +1,145 @@
+package outage
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/internal/memory"
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
+
+// restoreBatch is how many sessions are restored while calls wait. They share
+// statements, up to 64 a statement.
+const restoreBatch = 256
+
+// minRefused is the least JSON, in bytes, of which Postgres may refuse the
+// jsonb: that takes up to six times the bytes, and sessions_data_check bounds it
+// to 1 MiB.
+const minRefused = 128 << 10
+
+var errRestoring = fmt.Errorf(
+	"%w: postgres did not reply while the session was restored: retrying every %s",
+	store.ErrUnavailable, probeInterval)
+
+// restore restores some sessions, those with a user first. Calls wait
+// meanwhile, so that none finds a session in neither place. Ids that fail are
+// added to skip, which later batches pass over. tried is how many sessions the
+// batch had.
+func (r *recovery) restore(skip map[store.ID]struct{}) (tried, restored int, err error) {
+	r.gate.shut()
+	defer r.gate.open()
+	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
+	defer cancel()
+	records := r.sessions.memory.Some(restoreBatch, skip)
+	lost := r.sessions.pending(restoring, restoreBatch, skip)
+	ids := make([]store.ID, 0, len(records)+len(lost))
+	for i := range records {
+		ids = append(ids, records[i].ID)
+	}
+	ids = append(ids, lost...)
+	done, failed := make([]bool, len(ids)), make([]error, len(ids))
+	var wg sync.WaitGroup
+	for i, id := range ids {
+		wg.Go(func() {
+			if i < len(records) {
+				done[i], failed[i] = r.restoreOne(ctx, &records[i])
+				return
+			}
+			failed[i] = r.rotate(ctx, *r.sessions.temporary(id), id)
+			done[i] = failed[i] == nil
+		})
+	}
+	wg.Wait()
+	for i, id := range ids {
+		if done[i] {
+			restored++
+		}
+		if failed[i] != nil {
+			skip[id] = struct{}{}
+		}
+	}
+	if sessions, revokes := r.sessions.counts(); sessions+revokes == 0 && !r.cacheStale() {
+		r.detector.step((*coherence.Outage).Imported)
+	}
+	return len(ids), restored, firstOf(failed...)
+}
+
+// restoreOne restores a session of memory to Postgres. It keeps its token, and
+// the times when it began and when its user logged in. It returns false without
+// an error for a session that has ended.
+//
+// It creates the row under a temporary id, for which there is no token, then
+// rotates it to its own. Only the Rotate makes it a session that others can use
+// and end, and it consumes the temporary row. So it can be sent again after a
+// lost reply and brings nothing back. A second Create could.
+func (r *recovery) restoreOne(ctx context.Context, rec *store.Record) (bool, error) {
+	now := time.Now()
+	old := age(rec, now)
+	if deadline, ok := ctx.Deadline(); ok {
+		old += deadline.Sub(now) // Postgres subtracts it from a later moment, at the latest from this one
+	}
+	if !rec.ExpiresAt.After(now) || old >= r.absolute {
+		r.sessions.resolve(rec.ID)
+		return false, nil
+	}
+	var temporary store.ID
+	_, _ = rand.Read(temporary[:])
+	_, err := r.postgres.Create(ctx, store.Draft{
+		ID: temporary, UserID: rec.UserID, Data: rec.Data, Client: rec.Client,
+		Age: old, Began: memory.LoginOf(rec),
+	})
+	switch {
+	case errors.Is(err, store.ErrRevoked): // the user's sessions, since it began
+		r.sessions.resolve(rec.ID)
+		r.detector.events.LoginRefused(rec, err)
+		return false, nil
+	case errors.Is(err, store.ErrConstraint) && len(rec.Data) > minRefused:
+		// Concurrent requests made it so large. Kept, it would keep the emergency
+		// from ending.
+		r.sessions.resolve(rec.ID)
+		r.detector.events.RestoreFailed(rec, err)
+		return false, nil
+	case errors.Is(err, store.ErrOutcomeUnknown):
+		r.sessions.deleteTemporary(temporary) // the row may exist, and the next attempt takes another
+	}
+	if err != nil {
+		return false, err
+	}
+	err = r.rotate(ctx, temporary, rec.ID)
+	return err == nil, err
+}
+
+// rotate gives a row under a temporary id the session's own. It can be repeated.
+// Once it has been sent, Postgres alone counts: another instance may use the
+// session, or end it.
+func (r *recovery) rotate(ctx context.Context, temporary, id store.ID) error {
+	_, err := r.postgres.Rotate(ctx, temporary, id, store.Change{})
+	switch {
+	case err == nil, errors.Is(err, store.ErrNotFound):
+		// Not found: an earlier Rotate was carried out, or another instance has
+		// ended the user's sessions.
+		r.sessions.resolve(id)
+		return nil
+	case errors.Is(err, store.ErrExists):
+		r.sessions.deleteTemporary(temporary)
+		r.sessions.resolve(id)
+		return nil
+	case errors.Is(err, store.ErrOutcomeUnknown):
+		r.sessions.lostRotate(id, temporary)
+	case r.sessions.state(id) == inMemory: // it stays there; the next attempt takes another id
+		r.sessions.deleteTemporary(temporary)
+	}
+	return err
+}
+
+// age returns how long a session has existed, by the clock of this process that
+// says more: one stands still while the machine is suspended, and the other may
+// be set.
+func age(rec *store.Record, now time.Time) time.Duration {
+	return max(0, now.Sub(rec.CreatedAt), now.Round(0).Sub(rec.CreatedAt.Round(0)))
+}
