@@ -47,8 +47,9 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 	tr.say("# When Redis or Postgres is unavailable")
 	tr.say("A transcript of [the demo](../examples/webapp/main.go): two instances, `http://a` and `http://b`, with one Postgres and one Redis, which are stopped and started.\n" +
 		"A test makes it, `TestTheChainSeenFromOutside` in [integration/webapp](../integration/webapp/emergency_test.go), and fails if the page is no longer true.\n" +
-		"It sends the requests itself and prints them as `curl` commands, with the four headers that matter here. Tokens, times and addresses are\n" +
-		"replaced by words. To make it again, in the repository's folder:")
+		"It sends the requests itself and prints them as `curl` commands, with the four headers that matter here.\n" +
+		"Words stand in place of tokens, times and addresses.\n" +
+		"To make it again, in the repository's folder:")
 	tr.block("$ make bin/provide && bin/provide -test -- go -C integration test ./webapp -run TestTheChainSeenFromOutside -write")
 
 	tr.say("## Everything is available")

@@ -175,3 +175,23 @@ func TestDecisionsAreInTheirIndex(t *testing.T) {
 		}
 	}
 }
+
+// Prose has one sentence a line, so that a change of one is a change of one in
+// a diff. Tables, code and what a program writes are free.
+func TestDocumentsHaveOneSentenceALine(t *testing.T) {
+	free := regexp.MustCompile("(?s)```.*?```|`[^`\n]*`|\\]\\([^)]*\\)")
+	second := regexp.MustCompile(`[^.A-Z0-9 ][.?!] [A-Z\x60]|[^ ][0-9][.?!] [A-Z\x60]`)
+	for _, name := range tracked(t, "*.md") {
+		if strings.HasPrefix(name, "bench/RESULTS") || strings.HasPrefix(name, "bench/CHURN") {
+			continue
+		}
+		text := free.ReplaceAllStringFunc(read(t, name), func(s string) string {
+			return strings.Repeat("\n", strings.Count(s, "\n")) + "`"
+		})
+		for n, line := range strings.Split(text, "\n") {
+			if !strings.HasPrefix(line, "|") && second.MatchString(line) {
+				t.Errorf("%s:%d has a second sentence: %s", name, n+1, line)
+			}
+		}
+	}
+}
