@@ -1,4 +1,5 @@
-// Command hello is the smallest program with sessions: it counts a visitor's visits.
+// Command hello is the smallest program with sessions: it counts the visits of
+// a browser.
 package main
 
 import (

@@ -9,7 +9,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// account is the page on which a user changes the password.
+// account is the page to change the password.
 type account struct {
 	frame
 	Problem string
@@ -21,7 +21,8 @@ func (a *app) account(w http.ResponseWriter, _ *http.Request, s *sessionstore.Se
 	render(w, "password.html", http.StatusOK, p)
 }
 
-// changePassword ends the user's other sessions: whoever learned the old password is out with it.
+// changePassword ends the other sessions of the user, so that the old password
+// opens none any more.
 func (a *app) changePassword(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 	if a.users == nil {
 		http.Redirect(w, r, "/password", http.StatusSeeOther)
@@ -29,7 +30,8 @@ func (a *app) changePassword(w http.ResponseWriter, r *http.Request, s *sessions
 	}
 	password := r.FormValue("password")
 	if problem := passwordProblem(password); problem != "" {
-		render(w, "password.html", http.StatusUnprocessableEntity, account{frame: a.frameOf("Password", "/password", s), Problem: problem})
+		render(w, "password.html", http.StatusUnprocessableEntity,
+			account{frame: a.frameOf("Password", "/password", s), Problem: problem})
 		return
 	}
 	hash, err := hashPassword(password, a.users.rounds)
@@ -37,8 +39,8 @@ func (a *app) changePassword(w http.ResponseWriter, r *http.Request, s *sessions
 		serveError(w, r, err)
 		return
 	}
-	// A copy of this browser's cookie is worth nothing from here on. Whoever
-	// has got another token from it before goes with the other sessions.
+	// A copy of this browser's cookie becomes invalid here. A session that an
+	// attacker made from a copy before ends with the others.
 	if err := s.Rotate(r.Context()); err != nil {
 		serveError(w, r, err)
 		return
@@ -60,25 +62,28 @@ func (a *app) changePassword(w http.ResponseWriter, r *http.Request, s *sessions
 	http.Redirect(w, r, "/devices", http.StatusSeeOther)
 }
 
-// replacePassword keeps the new password and ends the other sessions in one transaction: both happen, or neither.
-func (a *app) replacePassword(ctx context.Context, s *sessionstore.Session, hash passwordHash) (sessionstore.Revocation, error) {
-	away := func(err error) (sessionstore.Revocation, error) {
-		return sessionstore.Revocation{}, fmt.Errorf("%w: %w", errUsersAway, err)
+// replacePassword sets the password and ends the other sessions in one
+// transaction.
+func (a *app) replacePassword(
+	ctx context.Context, s *sessionstore.Session, hash passwordHash,
+) (sessionstore.Revocation, error) {
+	unavailable := func(err error) (sessionstore.Revocation, error) {
+		return sessionstore.Revocation{}, fmt.Errorf("%w: %w", errUsersUnavailable, err)
 	}
 	tx, err := a.users.pool.Begin(ctx)
 	if err != nil {
-		return away(err)
+		return unavailable(err)
 	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // of no effect after the commit
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // no effect after Commit
 	if err := a.users.setPassword(ctx, tx, s.UserID(), hash); err != nil {
-		return away(err)
+		return unavailable(err)
 	}
 	sessions := a.sessions.WithTx(tx)
 	if _, err := sessions.RevokeOthers(ctx, s); err != nil {
 		return sessionstore.Revocation{}, err
 	}
 	if err := tx.Commit(ctx); err != nil {
-		return away(err)
+		return unavailable(err)
 	}
 	return sessions.AfterCommit(ctx), nil
 }

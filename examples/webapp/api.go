@@ -7,9 +7,10 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// The interface for programs takes its parameters from the query or from a form in the body, and answers in plain text.
+// The interface for programs takes parameters from the query or a form in the
+// body, and answers in plain text.
 
-// apiLogin makes the session that of the user named by user. Nobody checks who is asking.
+// apiLogin logs the user in who is named by user. It asks for no password.
 func apiLogin(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 	if err := s.Login(r.Context(), r.FormValue("user")); err != nil {
 		serveError(w, r, err)
@@ -23,17 +24,17 @@ func apiLogout(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) 
 	}
 }
 
-// apiMe says who is logged in. Load generators call it: it does nothing else.
+// apiMe returns the user. Load generators call it, so it does nothing else.
 func apiMe(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 	user := s.UserID()
 	if user == "" {
-		http.Error(w, "nobody is logged in", http.StatusUnauthorized)
+		http.Error(w, "not logged in", http.StatusUnauthorized)
 		return
 	}
 	plain(w, user)
 }
 
-// apiSet keeps v under the key k, for whoever it is.
+// apiSet stores v under the key k, also for a visitor.
 func apiSet(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 	if err := r.ParseForm(); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -44,7 +45,7 @@ func apiSet(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 	}
 }
 
-// apiGet answers with what is kept under the key k.
+// apiGet returns the value of the key k.
 func apiGet(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 	var v string
 	ok, err := s.Get(r.FormValue("k"), &v)
@@ -58,7 +59,7 @@ func apiGet(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 	}
 }
 
-// plain writes a text that a user made up: nothing may take it for anything but text.
+// plain writes a text of a user so that browsers show it as text only.
 func plain(w http.ResponseWriter, text string) {
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")

@@ -87,8 +87,16 @@ func TestAPISetRefusesABadValue(t *testing.T) {
 		{"a long key", url.Values{"k": {strings.Repeat("k", 256)}, "v": {"x"}}, "255 bytes"},
 		{"a NUL", url.Values{"k": {"a"}, "v": {"x\x00"}}, "NUL"},
 		{"not UTF-8", url.Values{"k": {"a"}, "v": {"\xff"}}, "UTF-8"},
-		{"more than a session takes", url.Values{"k": {"a"}, "v": {strings.Repeat("x", 65536)}}, "larger than 65536 bytes"},
-		{"more than the server reads", url.Values{"k": {"a"}, "v": {strings.Repeat("x", maxBody)}}, "too large"},
+		{
+			"more than a session takes",
+			url.Values{"k": {"a"}, "v": {strings.Repeat("x", 65536)}},
+			"larger than 65536 bytes",
+		},
+		{
+			"more than the server reads",
+			url.Values{"k": {"a"}, "v": {strings.Repeat("x", maxBody)}},
+			"too large",
+		},
 	} {
 		t.Run(row.why, func(t *testing.T) {
 			v.post("/api/set", row.form).wants(t, http.StatusBadRequest, row.want)

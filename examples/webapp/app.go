@@ -13,27 +13,29 @@ import (
 )
 
 const (
-	// maxBody is more than a session takes, so that it is the session that says what is too big.
+	// maxBody is larger than a session may be, so that the session reports the
+	// error.
 	maxBody = 1 << 20
-	// freshFor is how recent a login must be for a change of the password.
+	// freshFor is how recent a login must be to change the password.
 	freshFor = 10 * time.Minute
 )
 
-// app is the demo: pages for people, and an interface for programs.
+// app is the demo: pages for people and an interface for programs.
 type app struct {
 	sessions *sessionstore.Manager
 	cfg      sessionstore.Config
-	users    *users // nil: there is no database, and nobody has a password
+	users    *users // nil without a database: then there are no passwords
 
 	history  history
-	requests atomic.Int64 // that asked for their session
+	requests atomic.Int64 // requests that loaded their session
 
-	// What the store last said: how many sessions are alive, and when it was last pruned, in microseconds.
+	// ^The latest estimate of the store: live sessions, and the time of the
+	// last prune in microseconds.
 	lastActive, lastPrune atomic.Int64
-	prunes                atomic.Int64 // that were seen to have happened
+	prunes                atomic.Int64 // prunes since the start
 }
 
-// newApp makes the demo. pool is nil without a database.
+// newApp creates the demo. pool is nil without a database.
 func newApp(sessions *sessionstore.Manager, pool *pgxpool.Pool, cfg sessionstore.Config) *app {
 	a := &app{sessions: sessions, cfg: cfg}
 	if pool != nil {
@@ -42,10 +44,10 @@ func newApp(sessions *sessionstore.Manager, pool *pgxpool.Pool, cfg sessionstore
 	return a
 }
 
-// run does what goes on beside requests, until ctx ends.
+// run takes the samples of the charts until ctx ends.
 func (a *app) run(ctx context.Context) { a.history.run(ctx, a.sample) }
 
-// handler is everything the server serves. A form on another site does not get past the protection in front.
+// handler returns the handler of the server. It rejects forms of other sites.
 func (a *app) handler() http.Handler {
 	mux := http.NewServeMux()
 
@@ -81,12 +83,12 @@ func (a *app) handler() http.Handler {
 // handlerFunc is a handler that needs the session.
 type handlerFunc func(http.ResponseWriter, *http.Request, *sessionstore.Session)
 
-// withSession loads the session for a handler, or says why there is none.
+// withSession loads the session for a handler, or answers with the error.
 func (a *app) withSession(next handlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		a.requests.Add(1)
 		if sessionstore.ServeWithheld(w, r) {
-			return // a link from another site: the browser comes again, with its cookie
+			return // a link from another site: the page reloads with the cookie
 		}
 		s, err := sessionstore.FromContext(r.Context())
 		if err != nil {
@@ -100,7 +102,7 @@ func (a *app) withSession(next handlerFunc) http.HandlerFunc {
 	}
 }
 
-// withUser sends those to the first page who are not logged in.
+// withUser redirects visitors who are not logged in to the first page.
 func (a *app) withUser(next handlerFunc) http.HandlerFunc {
 	return a.withSession(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		if s.UserID() == "" {
@@ -111,7 +113,7 @@ func (a *app) withUser(next handlerFunc) http.HandlerFunc {
 	})
 }
 
-// withFreshUser asks those for their password again whose login is not recent.
+// withFreshUser asks for the password again unless the login is recent.
 func (a *app) withFreshUser(next handlerFunc) http.HandlerFunc {
 	return a.withUser(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		with := func(f handlerFunc) http.Handler {
@@ -121,11 +123,11 @@ func (a *app) withFreshUser(next handlerFunc) http.HandlerFunc {
 	})
 }
 
-// statusOf is what an error means in HTTP.
+// statusOf returns the HTTP status of an error.
 func statusOf(err error) int {
 	var value *sessionstore.ValueError
 	switch {
-	case errors.Is(err, sessionstore.ErrUnavailable), errors.Is(err, errUsersAway),
+	case errors.Is(err, sessionstore.ErrUnavailable), errors.Is(err, errUsersUnavailable),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, sessionstore.ErrTooManySessions):

@@ -17,7 +17,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// unplugged is the memory store with a plug to pull.
+// unplugged is the memory store, which a test can make unavailable.
 type unplugged struct {
 	store.Store
 	down atomic.Bool
@@ -51,7 +51,7 @@ func (s *unplugged) Stats(ctx context.Context, exact bool) (sessionstore.Stats, 
 	return s.Store.Stats(ctx, exact)
 }
 
-// site is the demo, served in development mode, and its store.
+// site is the demo in development mode, and its store.
 type site struct {
 	url   string
 	store *unplugged
@@ -64,7 +64,8 @@ func newSite(t *testing.T) *site {
 		Logger:       slog.New(slog.DiscardHandler),
 		ErrorHandler: serveError,
 	}
-	s := &unplugged{Store: sessionstore.NewMemory(store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}, 0)}
+	s := &unplugged{Store: sessionstore.NewMemory(
+		store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}, 0)}
 	sessions, err := sessionstore.NewWithStore(s, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +118,8 @@ func (v *visitor) do(r *http.Request) answer {
 
 func (v *visitor) request(method, path string, form url.Values) *http.Request {
 	v.t.Helper()
-	r, err := http.NewRequestWithContext(v.t.Context(), method, v.site.url+path, strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(v.t.Context(), method, v.site.url+path,
+		strings.NewReader(form.Encode()))
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -132,7 +134,7 @@ func (v *visitor) get(path string) answer {
 	return v.do(v.request(http.MethodGet, path, nil))
 }
 
-// post sends a form and follows the redirect, as a browser does.
+// post sends a form and follows the redirect, like a browser.
 func (v *visitor) post(path string, form url.Values) answer {
 	v.t.Helper()
 	return v.do(v.request(http.MethodPost, path, form))
@@ -141,7 +143,8 @@ func (v *visitor) post(path string, form url.Values) answer {
 func (a answer) wants(t *testing.T, status int, parts ...string) {
 	t.Helper()
 	if a.StatusCode != status {
-		t.Errorf("%s %s: status %d, want %d", a.Request.Method, a.Request.URL.Path, a.StatusCode, status)
+		t.Errorf("%s %s: status %d, want %d", a.Request.Method, a.Request.URL.Path, a.StatusCode,
+			status)
 	}
 	for _, part := range parts {
 		if !strings.Contains(a.body, part) {
@@ -159,7 +162,8 @@ func (a answer) lacks(t *testing.T, part string) {
 
 func TestFormFromAnotherSiteIsRefused(t *testing.T) {
 	for _, path := range []string{
-		"/login", "/logout", "/counter", "/devices/end", "/devices/end-others", "/password", "/confirm", "/api/login?user=mallory", "/api/set?k=a&v=b",
+		"/login", "/logout", "/counter", "/devices/end", "/devices/end-others", "/password",
+		"/confirm", "/api/login?user=mallory", "/api/set?k=a&v=b",
 	} {
 		v := newSite(t).visitor(t)
 		r := v.request(http.MethodPost, path, url.Values{"name": {"Mallory"}})
@@ -174,10 +178,16 @@ func TestFormFromAnotherSiteIsRefused(t *testing.T) {
 
 func TestWrongMethodIs405(t *testing.T) {
 	v := newSite(t).visitor(t)
-	for _, path := range []string{"/login", "/logout", "/counter", "/cart", "/devices/end", "/devices/end-others", "/confirm", "/api/login", "/api/logout", "/api/set"} {
+	for _, path := range []string{
+		"/login", "/logout", "/counter", "/cart", "/devices/end", "/devices/end-others", "/confirm",
+		"/api/login", "/api/logout", "/api/set",
+	} {
 		v.get(path).wants(t, http.StatusMethodNotAllowed)
 	}
-	for _, path := range []string{"/", "/devices", "/operator", "/live", "/ended", "/api/me", "/api/get", "/healthz", "/assets/style.css"} {
+	for _, path := range []string{
+		"/", "/devices", "/operator", "/live", "/ended", "/api/me", "/api/get", "/healthz",
+		"/assets/style.css",
+	} {
 		v.post(path, nil).wants(t, http.StatusMethodNotAllowed)
 	}
 }
@@ -189,10 +199,12 @@ func TestStoreUnavailable(t *testing.T) {
 
 	s.store.down.Store(true)
 	page := v.get("/")
-	page.wants(t, http.StatusServiceUnavailable, "Sessions are out of reach", "503", "/assets/style.css")
+	page.wants(t, http.StatusServiceUnavailable, "Sessions are out of reach", "503",
+		"/assets/style.css")
 	me := v.get("/api/me")
 	me.wants(t, http.StatusServiceUnavailable, "Service Unavailable")
-	// A visitor without a cookie has nothing to load. It is the save that fails, and the library that answers.
+	// A visitor without a cookie loads nothing. The save fails, and the library
+	// answers.
 	unsaved := s.visitor(t).post("/counter", nil)
 	unsaved.wants(t, http.StatusServiceUnavailable, "Sessions are out of reach")
 	for _, res := range []answer{page, me, unsaved} {
@@ -200,7 +212,7 @@ func TestStoreUnavailable(t *testing.T) {
 			t.Errorf("%s: no Retry-After", res.Request.URL.Path)
 		}
 		if res.Header.Get("Set-Cookie") != "" {
-			t.Errorf("%s: the cookie was not left alone", res.Request.URL.Path)
+			t.Errorf("%s: the cookie was changed", res.Request.URL.Path)
 		}
 	}
 	v.get("/healthz").wants(t, http.StatusServiceUnavailable, "unavailable")
@@ -212,5 +224,6 @@ func TestStoreUnavailable(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	newSite(t).visitor(t).get("/healthz").wants(t, http.StatusOK, `"status":"ok"`, `"store":"memory"`)
+	newSite(t).visitor(t).get("/healthz").wants(t, http.StatusOK, `"status":"ok"`,
+		`"store":"memory"`)
 }

@@ -7,13 +7,13 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// products are all there is to be had.
+// products are the products of the shop.
 var products = []string{"Coffee", "Bread", "Pears"}
 
-// maxQuantity is as much of one product as a cart takes.
+// maxQuantity is the most of one product in a cart.
 const maxQuantity = 99
 
-// cart is how many of each product somebody wants.
+// cart holds the quantity of each product.
 var cart = sessionstore.NewKey[map[string]int]("cart")
 
 // cartLine is one product on the page.
@@ -23,9 +23,9 @@ type cartLine struct {
 	Full     bool
 }
 
-// changeCart adds one of a product or takes one out. Product names that nobody offers change nothing.
+// changeCart adds or removes one of a product. It ignores unknown products.
 func changeCart(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-	quantities, _ := cart.Get(s) // what is no cart counts as an empty one
+	quantities, _ := cart.Get(s) // an invalid value counts as an empty cart
 	if quantities == nil {
 		quantities = map[string]int{}
 	}
@@ -44,7 +44,8 @@ func changeCart(w http.ResponseWriter, r *http.Request, s *sessionstore.Session)
 	http.Redirect(w, r, "/#cart", http.StatusSeeOther)
 }
 
-// keepCart keeps no empty cart, so that there is nothing to save for a visitor who has never had one.
+// keepCart deletes an empty cart, so that a visitor who never had one has
+// nothing to save.
 func keepCart(s *sessionstore.Session, quantities map[string]int) error {
 	if len(quantities) == 0 {
 		return cart.Delete(s)
@@ -52,7 +53,8 @@ func keepCart(s *sessionstore.Session, quantities map[string]int) error {
 	return cart.Set(s, quantities)
 }
 
-// cartOf is the cart of a session, in the order of the products, and how many things are in it.
+// cartOf returns the cart of a session in the order of the products, and the
+// sum of their quantities.
 func cartOf(s *sessionstore.Session) (lines []cartLine, total int) {
 	quantities, _ := cart.Get(s)
 	for _, product := range products {

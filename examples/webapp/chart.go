@@ -13,22 +13,23 @@ const (
 	chartHeight = 56
 )
 
-// chart is a number over the last minutes, drawn as an SVG path. The right edge is now.
+// chart is a number over the last minutes, drawn as an SVG path. The right edge
+// is now.
 type chart struct {
 	Title string
-	Unit  string // what follows the number
+	Unit  string // follows the number
 	Now   string
 	Most  string
-	Bars  bool // drawn as bars, for what happens now and then
+	Bars  bool // for rare happenings
 	Path  string
 }
 
-// lineOf is a chart of a number that is there all the time. NaN is a gap.
+// lineOf returns a chart of a number that always has a value. NaN is a gap.
 func lineOf(title, unit string, values []float64) chart {
 	return drawn(newChart(title, unit, values), values, scaleOf(values))
 }
 
-// shareOf is a chart of a part of something, as percent of it.
+// shareOf returns a chart of a ratio, in percent.
 func shareOf(title string, values []float64) chart {
 	percent := make([]float64, len(values))
 	for i, v := range values {
@@ -48,7 +49,7 @@ func drawn(c chart, values []float64, most float64) chart {
 		}
 		fmt.Fprintf(&path, "%c%.1f %.1f", to, x, yOf(v, most))
 		if alone := to == 'M' && (i+1 == len(values) || math.IsNaN(values[i+1])); alone {
-			fmt.Fprintf(&path, "h1") // a point would not be seen
+			fmt.Fprintf(&path, "h1") // a single point would be invisible
 		}
 		to = 'L'
 	}
@@ -56,7 +57,7 @@ func drawn(c chart, values []float64, most float64) chart {
 	return c
 }
 
-// barsOf is a chart of what happens now and then. Its number is the sum.
+// barsOf returns a chart of rare happenings. Its number is their sum.
 func barsOf(title, unit string, values []float64) chart {
 	c := newChart(title, unit, values)
 	c.Bars = true
@@ -80,19 +81,21 @@ func newChart(title, unit string, values []float64) chart {
 	return c
 }
 
-// Label is the chart in words, for those who don't see it.
+// Label describes the chart for readers who can't see it.
 func (c chart) Label() string {
 	if c.Bars {
-		return fmt.Sprintf("%s: %s%s in the last minutes, at most %s at once", c.Title, c.Now, c.Unit, c.Most)
+		return fmt.Sprintf("%s: %s%s in the last minutes, at most %s at once", c.Title, c.Now,
+			c.Unit, c.Most)
 	}
 	return fmt.Sprintf("%s: now %s%s, at most %s", c.Title, c.Now, c.Unit, c.Most)
 }
 
-// scaleOf is the value at the top: not less than 1, so that nothing looks like nothing.
+// scaleOf returns the value at the top, at least 1, so that small values look
+// small.
 func scaleOf(values []float64) float64 {
 	most := 1.0
 	for _, v := range values {
-		if v > most { // NaN is not
+		if v > most { // false for NaN
 			most = v
 		}
 	}
@@ -106,7 +109,7 @@ func yOf(v, most float64) float64 {
 	return chartHeight - margin - v/most*(chartHeight-2*margin)
 }
 
-// number has one decimal where that says something.
+// number formats with one decimal below 100.
 func number(v float64) string {
 	if v == float64(int64(v)) || v >= 100 {
 		return strconv.FormatFloat(v, 'f', 0, 64)

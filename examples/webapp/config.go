@@ -7,14 +7,15 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// configure reads the environment. Unlike the library, which takes silence for production, a demo that is told
-// nothing is on somebody's laptop: plain http on loopback.
+// configure reads the environment. An empty environment means production to the
+// library. Here it means a laptop: plain http on the loopback interface.
 func configure(log *slog.Logger) (sessionstore.Config, error) {
-	if os.Getenv("APP_ENV") == "" && os.Getenv("NODE_ENV") == "" { // NODE_ENV could only make it stricter
+	if os.Getenv("APP_ENV") == "" && os.Getenv("NODE_ENV") == "" { // NODE_ENV can only be stricter
 		if err := os.Setenv("APP_ENV", sessionstore.Development.String()); err != nil {
 			return sessionstore.Config{}, err
 		}
-		log.Warn("development mode: neither APP_ENV nor NODE_ENV is set, and the session cookie travels over plain http")
+		log.Warn("development mode: session cookie sent over plain http",
+			"advice", "set APP_ENV or NODE_ENV to production behind https")
 	}
 	cfg, err := sessionstore.ConfigFromEnv()
 	if err != nil {

@@ -8,13 +8,13 @@ import (
 
 var counter = sessionstore.NewKey[int]("counter")
 
-// changeCounter adds one, or starts over. A visitor who is not logged in can count too.
+// changeCounter adds one or starts over. It needs no login.
 func changeCounter(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 	var err error
 	if r.FormValue("do") == "reset" {
 		err = counter.Delete(s)
 	} else {
-		n, _ := counter.Get(s) // what is no number counts as none
+		n, _ := counter.Get(s) // an invalid value counts as 0
 		err = counter.Set(s, n+1)
 	}
 	if err != nil {

@@ -9,8 +9,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// openDatabase makes the pool that sessions and users share, so that one transaction can change both. It is nil when no
-// database is configured. It does not connect yet.
+// openDatabase returns the pool for sessions and users, so that one transaction
+// can change both. It is nil without a configured database. It does not
+// connect.
 func openDatabase(cfg sessionstore.Config) (*pgxpool.Pool, error) {
 	if cfg.DatabaseURL == "" {
 		return nil, nil
@@ -18,17 +19,22 @@ func openDatabase(cfg sessionstore.Config) (*pgxpool.Pool, error) {
 	pc, err := pgxpool.ParseConfig(string(cfg.DatabaseURL))
 	if err != nil {
 		// Without err, which may quote the password.
-		return nil, &sessionstore.ConfigError{Name: "DATABASE_URL", Problem: "is not a Postgres URL, such as postgres://user:password@host:5432/database"}
+		return nil, &sessionstore.ConfigError{
+			Name:    "DATABASE_URL",
+			Problem: "is not a Postgres URL, such as postgres://user:password@host:5432/database",
+		}
 	}
-	// What pgx leaves unbounded: a server that hangs must not hang requests.
+	// pgx has no default: a hanging server must not hang requests.
 	if pc.ConnConfig.ConnectTimeout == 0 {
 		pc.ConnConfig.ConnectTimeout = 5 * time.Second
 	}
 	return pgxpool.NewWithConfig(context.Background(), pc)
 }
 
-// openSessions opens them over the pool, or in memory without one.
-func openSessions(ctx context.Context, pool *pgxpool.Pool, cfg sessionstore.Config) (*sessionstore.Manager, error) {
+// openSessions returns a Manager on the pool, or in memory without one.
+func openSessions(
+	ctx context.Context, pool *pgxpool.Pool, cfg sessionstore.Config,
+) (*sessionstore.Manager, error) {
 	if pool == nil {
 		return sessionstore.Open(ctx, cfg)
 	}

@@ -19,12 +19,12 @@ type devices struct {
 type device struct {
 	Handle     sessionstore.Handle
 	Name, Kind string
-	Address    string // empty when it isn't tracked
+	Address    string // empty if addresses are not tracked
 	LoggedIn   moment
 	Seen       moment
 }
 
-// devices shows the newest hundred, which is more than anybody reads.
+// devices shows the newest hundred sessions.
 func (a *app) devices(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 	infos, err := a.sessions.List(r.Context(), s.UserID(), sessionstore.Page{})
 	if err != nil {
@@ -37,7 +37,8 @@ func (a *app) devices(w http.ResponseWriter, r *http.Request, s *sessionstore.Se
 		what := info.Device()
 		d := device{
 			Handle: info.Handle, Name: what.String(), Kind: deviceKind(what),
-			LoggedIn: moment{info.AuthenticatedAt, rec.ValidatedAt}, Seen: moment{info.LastSeenAt, rec.ValidatedAt},
+			LoggedIn: moment{info.AuthenticatedAt, rec.ValidatedAt},
+			Seen:     moment{info.LastSeenAt, rec.ValidatedAt},
 		}
 		if info.IP.IsValid() {
 			d.Address = info.IP.String()
@@ -52,8 +53,8 @@ func (a *app) devices(w http.ResponseWriter, r *http.Request, s *sessionstore.Se
 	render(w, "devices.html", http.StatusOK, p)
 }
 
-// endDevice ends one session. Revoke looks at whose it is: a handle that somebody made up, or took from another user, is
-// not found.
+// endDevice ends one session. For a handle that does not exist or belongs to
+// another user, Revoke returns ErrNotFound.
 func (a *app) endDevice(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 	handle := sessionstore.Handle(r.FormValue("handle"))
 	if handle == s.Handle() {
@@ -83,7 +84,7 @@ func (a *app) endOtherDevices(w http.ResponseWriter, r *http.Request, s *session
 	http.Redirect(w, r, "/devices", http.StatusSeeOther)
 }
 
-// endedWords says how many sessions were ended, and the truth about when.
+// endedWords says how many sessions ended, and how long that may take.
 func endedWords(r sessionstore.Revocation) string {
 	text := "No other device was logged in."
 	switch {
@@ -93,7 +94,8 @@ func endedWords(r sessionstore.Revocation) string {
 		text = fmt.Sprintf("%d devices are logged out.", r.Count)
 	}
 	if r.Count > 0 && r.MaxExposure > 0 {
-		text += fmt.Sprintf(" It can take up to %d seconds everywhere.", int(r.MaxExposure.Seconds()))
+		text += fmt.Sprintf(" It can take up to %d seconds everywhere.",
+			int(r.MaxExposure.Seconds()))
 	}
 	return text
 }

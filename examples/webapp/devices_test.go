@@ -8,7 +8,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// Without a database there are devices all the same. There is no password to change, and the page says why.
+// Without a database there are devices but no passwords, and the page says so.
 func TestInMemory(t *testing.T) {
 	s := newSite(t)
 	here, there := s.visitor(t), s.visitor(t)
@@ -16,11 +16,13 @@ func TestInMemory(t *testing.T) {
 		v.post("/login", url.Values{"name": {"Ada"}}).wants(t, http.StatusOK, "Hello, Ada.")
 	}
 	here.get("/devices").wants(t, http.StatusOK, "this device", `name="handle"`)
-	here.post("/devices/end-others", nil).wants(t, http.StatusOK, "One device is logged out.", "You are logged in nowhere else.")
+	here.post("/devices/end-others", nil).wants(t, http.StatusOK, "One device is logged out.",
+		"You are logged in nowhere else.")
 	there.get("/devices").wants(t, http.StatusOK, "Who are you?")
 
 	here.get("/password").wants(t, http.StatusOK, "That needs a database", "DATABASE_URL")
-	here.post("/password", url.Values{"password": {"sesame-for-everybody"}}).wants(t, http.StatusOK, "That needs a database")
+	here.post("/password", url.Values{"password": {"sesame-for-everybody"}}).wants(t, http.StatusOK,
+		"That needs a database")
 	here.get("/operator").wants(t, http.StatusOK, "session login", "memory")
 }
 
@@ -31,14 +33,19 @@ func TestEndingThisDeviceIsALogout(t *testing.T) {
 	if err != nil || len(recs) != 1 {
 		t.Fatal(len(recs), err)
 	}
-	v.post("/devices/end", url.Values{"handle": {string(recs[0].ID.Handle())}}).wants(t, http.StatusOK, "You are logged out.")
+	v.post("/devices/end", url.Values{"handle": {string(recs[0].ID.Handle())}}).wants(t,
+		http.StatusOK, "You are logged out.")
 }
 
 func TestEndedWordsTellTheTruth(t *testing.T) {
 	for want, r := range map[string]sessionstore.Revocation{
-		"No other device was logged in.":                                     {Committed: true},
-		"One device is logged out.":                                          {Count: 1, Committed: true, CacheAcked: true},
-		"2 devices are logged out. It can take up to 30 seconds everywhere.": {Count: 2, Committed: true, MaxExposure: 30e9},
+		"No other device was logged in.": {Committed: true},
+		"One device is logged out.": {
+			Count: 1, Committed: true, CacheAcked: true,
+		},
+		"2 devices are logged out. It can take up to 30 seconds everywhere.": {
+			Count: 2, Committed: true, MaxExposure: 30e9,
+		},
 	} {
 		if got := endedWords(r); got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// words is a duration in its largest unit that is not too coarse: 47 hours, but 2 days.
+// words returns a duration in its largest unit that is not too coarse: 47
+// hours, but 2 days.
 func words(d time.Duration) string {
 	const day = 24 * time.Hour
 	units := []struct {
@@ -13,8 +14,10 @@ func words(d time.Duration) string {
 		name   string
 	}{{day, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}}
 	for _, unit := range units {
-		// Rounded, since deadlines fall a little short of, or past, what was configured.
-		if n := int64(d.Round(unit.length) / unit.length); n > 1 || (n == 1 && d >= unit.length-unit.length/60) {
+		// Rounded, because a deadline is a little before or after the
+		// configured one.
+		if n := int64(d.Round(unit.length) / unit.length); n > 1 ||
+			(n == 1 && d >= unit.length-unit.length/60) {
 			if n == 1 {
 				return "1 " + unit.name
 			}

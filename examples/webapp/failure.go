@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// failure is what the error page says.
+// failure is the text of the error page.
 type failure struct {
 	Status      int
 	Title, Text string
@@ -14,7 +14,8 @@ type failure struct {
 var (
 	unavailable = failure{
 		Title: "Sessions are out of reach",
-		Text:  "The session store does not answer. Nobody has been logged out, but what you did just now may not be kept. Try again in a moment.",
+		Text: "The session store does not answer. You are not logged out, but your last change " +
+			"may be lost. Try again in a moment.",
 	}
 	refused = failure{
 		Title: "That can’t be kept",
@@ -30,8 +31,9 @@ var (
 	}
 )
 
-// serveError answers a request that has failed: with a page for people, with a line for programs. It is also the
-// sessionstore.ErrorHandler, for sessions that could not be saved.
+// serveError answers a failed request: with a page for people, with a line for
+// programs. It is also the sessionstore.ErrorHandler for sessions that could
+// not be saved.
 func serveError(w http.ResponseWriter, r *http.Request, err error) {
 	status := statusOf(err)
 	if status == http.StatusServiceUnavailable {
@@ -40,7 +42,7 @@ func serveError(w http.ResponseWriter, r *http.Request, err error) {
 	if strings.HasPrefix(r.URL.Path, "/api/") {
 		text := http.StatusText(status)
 		if status == http.StatusBadRequest {
-			text = err.Error() // about the value they sent; the others are about our own affairs
+			text = err.Error() // about the client's value; the others are internal
 		}
 		http.Error(w, text, status)
 		return

@@ -9,34 +9,36 @@ import (
 
 const (
 	sampleEvery = 2 * time.Second
-	// Three minutes of them.
+	// three minutes
 	maxSamples = 90
 )
 
-// sample is what the operator's page knows of one moment. All numbers but active count from the start of the process.
+// sample is the state at one moment for the operator's page. All numbers but
+// active are counters since the start of the process.
 type sample struct {
 	at         time.Time
-	active     float64 // sessions, by the store's word; what it was when the store does not answer
-	requests   float64 // that asked for their session
-	statements float64 // that the pool gave a connection for
+	active     float64 // live sessions; the latest number if the store is unavailable
+	requests   float64 // that loaded their session
+	statements float64 // acquires of the pool
 	begun      float64
 	ended      float64
 	refused    float64 // cookies
-	pruned     float64 // by this process
-	prunes     float64 // by any process that were seen to have happened
-	hits       float64 // loads that the cache answered
-	asked      float64 // loads that asked it
+	pruned     float64 // sessions deleted by this process
+	prunes     float64 // prunes by any process
+	hits       float64 // loads answered by the cache
+	asked      float64 // loads that asked the cache
 	calls      float64 // of the store
-	shared     float64 // statements that they came to
+	shared     float64 // statements for those calls
 }
 
-// history is the samples of the last minutes, the oldest first. It is safe for concurrent use.
+// history holds the samples of the last minutes, oldest first. It is safe for
+// concurrent use.
 type history struct {
 	mu      sync.Mutex
 	samples []sample
 }
 
-// run takes a sample again and again, until ctx ends.
+// run takes samples until ctx ends.
 func (h *history) run(ctx context.Context, take func(context.Context) sample) {
 	again := time.NewTicker(sampleEvery)
 	defer again.Stop()
@@ -57,7 +59,7 @@ func (h *history) add(s sample) {
 	h.samples = h.samples[max(0, len(h.samples)-maxSamples):]
 }
 
-// values is one number over time, as it was.
+// values returns one number over time.
 func (h *history) values(of func(sample) float64) []float64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -68,7 +70,7 @@ func (h *history) values(of func(sample) float64) []float64 {
 	return values
 }
 
-// rises is by how much a counter rose between samples.
+// rises returns the growth of a counter between samples.
 func (h *history) rises(of func(sample) float64) []float64 {
 	values := h.values(of)
 	for i := range values[:max(0, len(values)-1)] {
@@ -77,7 +79,8 @@ func (h *history) rises(of func(sample) float64) []float64 {
 	return values[:max(0, len(values)-1)]
 }
 
-// ratios is how much of one counter came to one of another between samples; NaN where that stood still.
+// ratios returns the growth of one counter divided by that of another, or NaN
+// if the other did not grow.
 func (h *history) ratios(of, to func(sample) float64) []float64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -93,7 +96,7 @@ func (h *history) ratios(of, to func(sample) float64) []float64 {
 	return ratios
 }
 
-// rates is how much a counter rose in a second.
+// rates returns the growth of a counter for each second.
 func (h *history) rates(of func(sample) float64) []float64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -6,44 +6,46 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// home is the first page: who you are, what is kept for you, and what is known of your session.
+// home is the first page: the user, the values and the facts of the session.
 type home struct {
 	frame
 	Form     loginForm
 	Counter  int
 	Cart     []cartLine
 	CartSize int
-	Session  *sessionFacts // nil: there is none yet
+	Session  *sessionFacts // nil before the first value
 }
 
-// loginForm is what was typed into the form when it is shown again.
+// loginForm is the content of a form that is shown again.
 type loginForm struct {
 	Name     string
 	Remember bool
 	Problem  string
-	// Wrong is the field that the problem is with: "name" or "password".
+	// Wrong is the field with the problem: "name" or "password".
 	Wrong string
 }
 
-// sessionFacts are what is known of a session beside its values.
+// sessionFacts are the facts of a session beside its values.
 type sessionFacts struct {
 	Handle  sessionstore.Handle
 	Version int64
 	Began   moment
-	// Ends is when the session ends if nobody uses it; Latest when it ends in any case, where that is later.
+	// Ends is the idle deadline. Latest is the absolute deadline, if it is
+	// later.
 	Ends   moment
 	Latest *moment
 }
 
-// home shows everything. Only a flash message changes the session: a visitor who just looks gets no cookie.
+// home shows the page. Only a flash message changes the session, so a visitor
+// gets no cookie.
 func (a *app) home(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 	p := a.homeOf(s)
 	p.popFlash(s)
 	render(w, "home.html", http.StatusOK, p)
 }
 
-// homeOf is the page of a session, without its message. A value of another type than expected, such as a program can
-// leave behind with /api/set, counts as none.
+// homeOf returns the page of a session without its message. A value of an
+// unexpected type, as /api/set can store one, counts as absent.
 func (a *app) homeOf(s *sessionstore.Session) home {
 	p := home{frame: a.frameOf("pgsession demo", "/", s), Session: factsOf(s)}
 	p.Counter, _ = counter.Get(s)
@@ -56,7 +58,7 @@ func factsOf(s *sessionstore.Session) *sessionFacts {
 	if !ok {
 		return nil
 	}
-	now := rec.ValidatedAt // the clock that decides
+	now := rec.ValidatedAt // the deadlines are of this clock
 	facts := &sessionFacts{
 		Handle:  s.Handle(),
 		Version: rec.Version,

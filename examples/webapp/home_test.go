@@ -11,7 +11,8 @@ import (
 
 func TestLookingAroundStoresNothing(t *testing.T) {
 	res := newSite(t).visitor(t).get("/")
-	res.wants(t, http.StatusOK, "Who are you?", "There is none yet", "Sessions end with this process", "memory", "development")
+	res.wants(t, http.StatusOK, "Who are you?", "There is none yet",
+		"Sessions end with this process", "memory", "development")
 	if res.Header.Get("Set-Cookie") != "" {
 		t.Error("a visitor who only looks got a cookie")
 	}
@@ -20,7 +21,8 @@ func TestLookingAroundStoresNothing(t *testing.T) {
 func TestLoginAndLogout(t *testing.T) {
 	v := newSite(t).visitor(t)
 	in := v.post("/login", url.Values{"name": {"  Ada  "}})
-	in.wants(t, http.StatusOK, "Hello, Ada.", "Welcome, Ada.", "in 7 days", "in 30 days", "just now", "Version 1.")
+	in.wants(t, http.StatusOK, "Hello, Ada.", "Welcome, Ada.", "in 7 days", "in 30 days",
+		"just now", "Version 1.")
 	if in.Request.Method != http.MethodGet {
 		t.Error("the answer to the form is no redirect: reloading would send it again")
 	}
@@ -43,7 +45,8 @@ func TestFlashIsShownOnce(t *testing.T) {
 func TestLoginWithoutANameShowsTheFormAgain(t *testing.T) {
 	v := newSite(t).visitor(t)
 	res := v.post("/login", url.Values{"name": {"  "}, "remember": {"yes"}})
-	res.wants(t, http.StatusUnprocessableEntity, "The name is empty.", `aria-invalid="true"`, "checked")
+	res.wants(t, http.StatusUnprocessableEntity, "The name is empty.", `aria-invalid="true"`,
+		"checked")
 	if res.Header.Get("Set-Cookie") != "" {
 		t.Error("a refused login got a cookie")
 	}
@@ -80,8 +83,10 @@ func TestCart(t *testing.T) {
 	v.post("/cart", url.Values{"remove": {"Bread"}}).wants(t, http.StatusOK, "There is none yet")
 	v.post("/cart", url.Values{"add": {"Bread"}})
 	v.post("/cart", url.Values{"add": {"Bread"}})
-	v.post("/cart", url.Values{"add": {"Pears"}}).wants(t, http.StatusOK, `count">3<`, `Bread in the cart">2<`)
-	v.post("/cart", url.Values{"remove": {"Pears"}}).wants(t, http.StatusOK, `count">2<`, `Pears in the cart">0<`)
+	v.post("/cart", url.Values{"add": {"Pears"}}).wants(t, http.StatusOK, `count">3<`,
+		`Bread in the cart">2<`)
+	v.post("/cart", url.Values{"remove": {"Pears"}}).wants(t, http.StatusOK, `count">2<`,
+		`Pears in the cart">0<`)
 	for range maxQuantity {
 		v.post("/cart", url.Values{"add": {"Bread"}})
 	}
@@ -110,7 +115,9 @@ func TestCookieInDevelopment(t *testing.T) {
 	} {
 		t.Run(row.why, func(t *testing.T) {
 			v := newSite(t).visitor(t)
-			v.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+			v.client.CheckRedirect = func(*http.Request, []*http.Request) error {
+				return http.ErrUseLastResponse
+			}
 			res := v.post("/login", row.form)
 			res.wants(t, http.StatusSeeOther)
 			cookies := res.Cookies()
@@ -118,10 +125,12 @@ func TestCookieInDevelopment(t *testing.T) {
 				t.Fatalf("%d cookies, want 1", len(cookies))
 			}
 			c := cookies[0]
-			if c.Name != "session" || c.Path != "/" || !c.HttpOnly || c.Secure || c.SameSite != http.SameSiteLaxMode || c.Domain != "" {
+			if c.Name != "session" || c.Path != "/" || !c.HttpOnly || c.Secure ||
+				c.SameSite != http.SameSiteLaxMode || c.Domain != "" {
 				t.Errorf("cookie: %s", c)
 			}
-			if month := int(30 * 24 * time.Hour / time.Second); row.remember && c.MaxAge != month || !row.remember && c.MaxAge != 0 {
+			if month := int(30 * 24 * time.Hour / time.Second); row.remember && c.MaxAge != month ||
+				!row.remember && c.MaxAge != 0 {
 				t.Errorf("Max-Age %d", c.MaxAge)
 			}
 			if strings.Contains(c.Value, "Ada") {
@@ -138,13 +147,16 @@ func TestPagesLoadNothingFromElsewhere(t *testing.T) {
 		page := v.get(path)
 		page.wants(t, http.StatusOK)
 		policy := page.Header.Get("Content-Security-Policy")
-		if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || strings.Contains(policy, "*") {
+		if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") ||
+			strings.Contains(policy, "*") {
 			t.Errorf("%s: Content-Security-Policy: %q", path, policy)
 		}
 		if got := page.Header.Get("Cache-Control"); got != "no-store" {
 			t.Errorf("%s: Cache-Control: %q", path, got)
 		}
-		for _, forbidden := range []string{"<style", " style=", " onclick=", "http://", "https://"} {
+		for _, forbidden := range []string{
+			"<style", " style=", " onclick=", "http://", "https://",
+		} {
 			page.lacks(t, forbidden)
 		}
 		if inline := regexp.MustCompile(`<script[^>]*>[^<]`).FindString(page.body); inline != "" {

@@ -7,12 +7,14 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// flash is a message that the next page shows, once.
+// flash is a message that the next page shows once.
 var flash = sessionstore.NewKey[string]("flash")
 
-// login checks the password, where there is a table of users, and makes the session that of the user.
+// login checks the password, if there is a users table, and logs the user in.
 func (a *app) login(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-	form := loginForm{Name: strings.TrimSpace(r.FormValue("name")), Remember: r.FormValue("remember") != ""}
+	form := loginForm{
+		Name: strings.TrimSpace(r.FormValue("name")), Remember: r.FormValue("remember") != "",
+	}
 	if form.Problem = nameProblem(form.Name); form.Problem != "" {
 		a.loginRefused(w, s, form, "name")
 		return
@@ -43,7 +45,8 @@ func (a *app) login(w http.ResponseWriter, r *http.Request, s *sessionstore.Sess
 		serveError(w, r, err)
 		return
 	}
-	_ = flash.Set(s, welcome(form, isNew)) // a session that is full may still log in
+	// a login with a full session succeeds without the message
+	_ = flash.Set(s, welcome(form, isNew))
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
@@ -58,14 +61,16 @@ func welcome(form loginForm, isNew bool) string {
 	return message + "You stay logged in until you close the browser."
 }
 
-// loginRefused shows the form again, with what was typed and what is wrong with it.
-func (a *app) loginRefused(w http.ResponseWriter, s *sessionstore.Session, form loginForm, field string) {
+// loginRefused shows the form again with its content and the problem.
+func (a *app) loginRefused(
+	w http.ResponseWriter, s *sessionstore.Session, form loginForm, field string,
+) {
 	p := a.homeOf(s)
 	p.Form, p.Form.Wrong = form, field
 	render(w, "home.html", http.StatusUnprocessableEntity, p)
 }
 
-// logout ends the session. The message starts a new one, which holds nothing else.
+// logout ends the session. The message begins a new session.
 func (a *app) logout(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 	if err := s.Logout(r.Context()); err != nil {
 		serveError(w, r, err)

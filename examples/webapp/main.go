@@ -1,10 +1,12 @@
-// Command webapp shows what sessionstore does: log in, see your devices and end their sessions, change your password, and
-// keep a counter and a cart in the session; a page for operators; and a plain interface for programs below /api/, which
-// tests and load generators drive.
+// Command webapp demonstrates sessionstore. Its pages let users log in, list
+// their devices and end their sessions, change their password, and keep a
+// counter and a cart in the session. It has a page for operators, and an
+// interface for programs under /api/, which tests and load generators use.
 //
-// It listens on ADDR, 127.0.0.1:8080 by default. Everything about sessions comes from the environment, as
-// sessionstore.ConfigFromEnv reads it: with DATABASE_URL they are kept in Postgres. Where neither APP_ENV nor NODE_ENV
-// is set it runs in development mode, in which it needs no configuration at all.
+// It listens on ADDR, by default 127.0.0.1:8080. Sessions are configured from
+// the environment by sessionstore.ConfigFromEnv: with DATABASE_URL they are
+// kept in Postgres. If neither APP_ENV nor NODE_ENV is set, it runs in
+// development mode, which needs no configuration.
 package main
 
 import (
@@ -32,7 +34,8 @@ func main() {
 	}
 }
 
-// run serves until ctx ends: then it lets requests finish, and returns nil. It says on out where it listens.
+// run serves until ctx ends. Then it lets requests finish and returns nil. It
+// prints its address to out.
 func run(ctx context.Context, out, logTo io.Writer) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	log := slog.New(slog.NewTextHandler(logTo, nil))

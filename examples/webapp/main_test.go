@@ -17,16 +17,19 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// unconfigured makes the environment that of somebody who has set nothing.
+// unconfigured clears the environment variables that the program reads.
 func unconfigured(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{"APP_ENV", "NODE_ENV", "DATABASE_URL", "SESSION_SECRET", "USE_REDIS_SESSIONS"} {
+	for _, name := range []string{
+		"APP_ENV", "NODE_ENV", "DATABASE_URL", "SESSION_SECRET", "USE_REDIS_SESSIONS",
+	} {
 		t.Setenv(name, "")
 	}
 	t.Setenv("ADDR", "127.0.0.1:0")
 }
 
-// A request is under way when the server is told to stop: it is answered, new ones are not taken, and run returns.
+// At shutdown a request in flight is answered, new requests are refused, and
+// run returns.
 func TestRunShutsDownGracefully(t *testing.T) {
 	unconfigured(t)
 	ctx, stop := context.WithCancel(t.Context())
@@ -55,11 +58,13 @@ func TestRunShutsDownGracefully(t *testing.T) {
 		t.Error("there is no default Manager")
 	}
 
-	// The server asks for the body once the handler reads it: it is in the midst of the request then.
+	// The server asks for the body when the handler reads it: then the request
+	// is in flight.
 	body, bodyW := io.Pipe()
 	reading := make(chan struct{})
 	trace := &httptrace.ClientTrace{Got100Continue: func() { close(reading) }}
-	r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodPost, base+"/api/set", body)
+	r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace),
+		http.MethodPost, base+"/api/set", body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +141,8 @@ func TestRunReportsAnAddressInUse(t *testing.T) {
 	}
 	defer listener.Close()
 	t.Setenv("ADDR", listener.Addr().String())
-	if err := run(t.Context(), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), listener.Addr().String()) {
+	if err := run(t.Context(), io.Discard, io.Discard); err == nil ||
+		!strings.Contains(err.Error(), listener.Addr().String()) {
 		t.Errorf("error %v, want one that names the address", err)
 	}
 }

@@ -8,8 +8,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// operator is the page of whoever runs the site. It asks for no session, so that it is there when there are none. It shows counts
-// only; a real application keeps it from the public all the same.
+// operator is the page for operators. It needs no session, so it works while
+// the store is unavailable. It shows counters only, but a real application
+// restricts access to it all the same.
 type operator struct {
 	frame
 	Health  sessionstore.Health
@@ -19,10 +20,10 @@ type operator struct {
 	Minutes int
 }
 
-// fact is one line of what is known now.
+// fact is a line of the page.
 type fact struct{ Name, Value, Note string }
 
-// eventCount is how often something has happened in this process.
+// eventCount is how often an event happened in this process.
 type eventCount struct {
 	Name  string
 	Count int64
@@ -32,77 +33,86 @@ func (a *app) operator(w http.ResponseWriter, r *http.Request) {
 	h := a.sessions.Health(r.Context())
 	p := operator{
 		frame: a.frameOf("For operators", "/operator", nil), Health: h,
-		Facts: a.facts(h), Events: a.events(), Minutes: int((sampleEvery * maxSamples).Minutes()), Charts: a.charts(h),
+		Facts: a.facts(h), Events: a.events(), Minutes: int((sampleEvery * maxSamples).Minutes()),
+		Charts: a.charts(h),
 	}
 	render(w, "operator.html", http.StatusOK, p)
 }
 
-// charts leave out what there is none of.
+// charts omits charts of what is not configured.
 func (a *app) charts(h sessionstore.Health) []chart {
 	charts := []chart{
-		lineOf("Sessions that are alive", "", a.history.values(func(s sample) float64 { return s.active })),
+		lineOf("Sessions that are alive", "",
+			a.history.values(func(s sample) float64 { return s.active })),
 		lineOf("Requests", "/s", a.history.rates(func(s sample) float64 { return s.requests })),
 	}
 	if a.users != nil {
 		charts = append(charts,
-			lineOf("Connections taken", "/s", a.history.rates(func(s sample) float64 { return s.statements })),
+			lineOf("Connections taken", "/s",
+				a.history.rates(func(s sample) float64 { return s.statements })),
 			lineOf("Calls in one statement", "", a.history.ratios(
-				func(s sample) float64 { return s.calls }, func(s sample) float64 { return s.shared })))
+				func(s sample) float64 { return s.calls },
+				func(s sample) float64 { return s.shared })))
 	}
 	if h.Cache != "" {
 		charts = append(charts, shareOf("Cache hits", a.history.ratios(
 			func(s sample) float64 { return s.hits }, func(s sample) float64 { return s.asked })))
 	}
 	return append(charts,
-		barsOf("Sessions begun, logins", "", a.history.rises(func(s sample) float64 { return s.begun })),
+		barsOf("Sessions begun, logins", "",
+			a.history.rises(func(s sample) float64 { return s.begun })),
 		barsOf("Sessions ended", "", a.history.rises(func(s sample) float64 { return s.ended })),
 		barsOf("Cookies refused", "", a.history.rises(func(s sample) float64 { return s.refused })),
-		barsOf("Prune runs, by any instance", "", a.history.rises(func(s sample) float64 { return s.prunes })),
+		barsOf("Prune runs, by any instance", "",
+			a.history.rises(func(s sample) float64 { return s.prunes })),
 		barsOf("Pruned here", "", a.history.rises(func(s sample) float64 { return s.pruned })),
 	)
 }
 
-func (a *app) facts(h sessionstore.Health) []fact {
-	facts := []fact{{"Status", h.Status, ""}, {"Kept in", h.Store, ""}}
+func (a *app) facts(h sessionstore.Health) (facts []fact) {
+	add := func(name, value, note string) { facts = append(facts, fact{name, value, note}) }
+	add("Status", h.Status, "")
+	add("Kept in", h.Store, "")
 	if h.EmergencySince != nil {
-		facts = append(facts, fact{"Postgres is away", "for " + words(time.Since(*h.EmergencySince)), "Sessions that begin now live in memory."})
+		since := words(time.Since(*h.EmergencySince))
+		add("Postgres is unavailable", "for "+since, "New sessions are kept in memory.")
 	}
 	if h.Cache == "" {
-		facts = append(facts, fact{"Cache", "none", "USE_REDIS_SESSIONS puts one in front of Postgres."})
+		add("Cache", "none", "USE_REDIS_SESSIONS puts one in front of Postgres.")
 	} else {
-		c := a.sessions.Metrics().Cache
-		facts = append(facts, fact{"Cache", h.Cache, number(float64(c.Hits)) + " loads answered. Nothing depends on it."})
+		hits := number(float64(a.sessions.Metrics().Cache.Hits))
+		add("Cache", h.Cache, hits+" loads answered. Nothing depends on it.")
 	}
 	if h.Sessions != nil {
 		note := "Counted."
 		if !h.Sessions.Exact {
-			note = "Estimated: the table is big."
+			note = "Estimated: the table is large."
 		}
-		facts = append(facts, fact{"Alive", number(float64(h.Sessions.Active)), note})
-		facts = append(facts, fact{"Expired, not pruned yet", number(float64(h.Sessions.Expired)), "Nobody gets in with them."})
+		add("Alive", number(float64(h.Sessions.Active)), note)
+		add("Expired, not pruned yet", number(float64(h.Sessions.Expired)), "They log no user in.")
 	}
-	last := fact{"Last prune", "never", "By any instance."}
+	last := "never"
 	if h.LastPruneAge != nil {
-		last.Value = "just now"
+		last = "just now"
 		if age := time.Duration(*h.LastPruneAge * float64(time.Second)); age >= time.Minute {
-			last.Value = words(age) + " ago"
+			last = words(age) + " ago"
 		}
 	}
-	facts = append(facts, last)
+	add("Last prune", last, "By any instance.")
 	if a.users != nil {
-		pool := a.users.pool.Stat()
 		c := a.sessions.Metrics().Postgres
-		most := max(c.Loads.Largest, c.Creates.Largest, c.Saves.Largest, c.Rotates.Largest, c.Touches.Largest)
-		facts = append(facts, fact{"Most calls in one statement", number(float64(most)), "Those that come together share one."})
-		facts = append(facts, fact{
-			"Connections in use", number(float64(pool.AcquiredConns())) + " of " + number(float64(pool.MaxConns())),
-			number(float64(pool.EmptyAcquireCount())) + " times one had to be waited for or opened.",
-		})
+		most := max(c.Loads.Largest, c.Creates.Largest, c.Saves.Largest, c.Rotates.Largest,
+			c.Touches.Largest)
+		add("Most calls in one statement", number(float64(most)), "Concurrent calls share one.")
+		pool := a.users.pool.Stat()
+		add("Connections in use",
+			number(float64(pool.AcquiredConns()))+" of "+number(float64(pool.MaxConns())),
+			number(float64(pool.EmptyAcquireCount()))+" acquires waited for one or opened one.")
 	}
 	return facts
 }
 
-// events are the kinds that happened at all.
+// events returns the kinds that happened.
 func (a *app) events() (events []eventCount) {
 	for k := sessionstore.EventKind(0); k.String() != sessionstore.EventKind(-1).String(); k++ {
 		if n := a.sessions.Count(k); n > 0 {
@@ -112,7 +122,7 @@ func (a *app) events() (events []eventCount) {
 	return events
 }
 
-// sample is what the charts are made of.
+// sample reads the numbers of the charts.
 func (a *app) sample(ctx context.Context) sample {
 	count := func(kinds ...sessionstore.EventKind) (n float64) {
 		for _, k := range kinds {
@@ -124,17 +134,21 @@ func (a *app) sample(ctx context.Context) sample {
 		at:       time.Now(),
 		requests: float64(a.requests.Load()),
 		begun:    count(sessionstore.EventCreated, sessionstore.EventLogin),
-		ended:    count(sessionstore.EventLogout) + float64(a.sessions.CountSessions(sessionstore.EventRevoked)),
-		refused:  count(sessionstore.EventForged, sessionstore.EventCookieConflict, sessionstore.EventSessionNotFound, sessionstore.EventExpired),
-		pruned:   float64(a.sessions.CountSessions(sessionstore.EventPruned)),
+		ended: count(sessionstore.EventLogout) +
+			float64(a.sessions.CountSessions(sessionstore.EventRevoked)),
+		refused: count(sessionstore.EventForged, sessionstore.EventCookieConflict,
+			sessionstore.EventSessionNotFound, sessionstore.EventExpired),
+		pruned: float64(a.sessions.CountSessions(sessionstore.EventPruned)),
 	}
 	if a.users != nil {
 		s.statements = float64(a.users.pool.Stat().AcquireCount())
 	}
-	// Not by Health, whose answer is kept for a second: probes are to get theirs.
+	// Not from Health, which caches its result for a second: health probes
+	// should get theirs.
 	if stats, err := a.sessions.Estimate(ctx); err == nil && !a.frameOf("", "", nil).Emergency() {
 		a.lastActive.Store(stats.Active)
-		if last := stats.LastPruneAt.UnixMicro(); !stats.LastPruneAt.IsZero() && a.lastPrune.Swap(last) < last {
+		if last := stats.LastPruneAt.UnixMicro(); !stats.LastPruneAt.IsZero() &&
+			a.lastPrune.Swap(last) < last {
 			a.prunes.Add(1)
 		}
 	}
@@ -143,7 +157,10 @@ func (a *app) sample(ctx context.Context) sample {
 	s.hits = float64(c.Cache.Hits)
 	s.asked = float64(c.Cache.Hits + c.Cache.Misses + c.Cache.Buried + c.Cache.Unanswered +
 		c.Cache.Unclear + c.Cache.Stale + c.Cache.Expired + c.Cache.Behind)
-	for _, of := range []sessionstore.CallStats{c.Postgres.Loads, c.Postgres.Creates, c.Postgres.Saves, c.Postgres.Rotates, c.Postgres.Touches} {
+	for _, of := range []sessionstore.CallStats{
+		c.Postgres.Loads, c.Postgres.Creates, c.Postgres.Saves, c.Postgres.Rotates,
+		c.Postgres.Touches,
+	} {
 		s.calls += float64(of.Calls)
 		s.shared += float64(of.Statements)
 	}

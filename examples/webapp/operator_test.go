@@ -6,7 +6,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// The page has a chart for each thing that there is, and none for what there is not.
+// The page has charts only of what is configured.
 func TestChartsOfWhatThereIs(t *testing.T) {
 	titles := func(a *app, h sessionstore.Health) map[string]bool {
 		found := map[string]bool{}
@@ -17,14 +17,18 @@ func TestChartsOfWhatThereIs(t *testing.T) {
 	}
 	small := titles(&app{}, sessionstore.Health{})
 	large := titles(&app{users: &users{}}, sessionstore.Health{Cache: "ok"})
-	for _, title := range []string{"Requests", "Sessions begun, logins", "Sessions ended", "Cookies refused", "Prune runs, by any instance", "Pruned here"} {
+	for _, title := range []string{
+		"Requests", "Sessions begun, logins", "Sessions ended", "Cookies refused",
+		"Prune runs, by any instance", "Pruned here",
+	} {
 		if !small[title] || !large[title] {
 			t.Errorf("there is no chart %q", title)
 		}
 	}
 	for _, title := range []string{"Cache hits", "Calls in one statement", "Connections taken"} {
 		if small[title] || !large[title] {
-			t.Errorf("the chart %q: %t without a database and a cache, %t with them", title, small[title], large[title])
+			t.Errorf("the chart %q: %t without a database and a cache, %t with them", title,
+				small[title], large[title])
 		}
 	}
 }

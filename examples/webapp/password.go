@@ -12,19 +12,20 @@ import (
 )
 
 const (
-	// What OWASP asks of PBKDF2 with HMAC-SHA-256.
+	// The recommendation of OWASP for PBKDF2 with HMAC-SHA-256.
 	passwordRounds = 600_000
-	// On a laptop nobody attacks the table, and tests log in all the time. A hash says how many rounds are its own.
+	// Fewer, because tests log in often. A hash contains its rounds.
 	developmentRounds = 1000
 
 	minPassword = 8
 	maxPassword = 256
 )
 
-// passwordHash is what is kept of a password: pbkdf2-sha256$rounds$salt$key.
+// passwordHash is the stored form: pbkdf2-sha256$rounds$salt$key.
 type passwordHash string
 
-// hashPassword takes a good part of a second with the rounds of production, which is its purpose.
+// hashPassword intentionally takes a good part of a second with the rounds of
+// production.
 func hashPassword(password string, rounds int) (passwordHash, error) {
 	salt := make([]byte, 16)
 	_, _ = rand.Read(salt) // never fails
@@ -33,10 +34,12 @@ func hashPassword(password string, rounds int) (passwordHash, error) {
 		return "", err
 	}
 	encode := base64.RawStdEncoding.EncodeToString
-	return passwordHash(fmt.Sprintf("pbkdf2-sha256$%d$%s$%s", rounds, encode(salt), encode(key))), nil
+	hash := fmt.Sprintf("pbkdf2-sha256$%d$%s$%s", rounds, encode(salt), encode(key))
+	return passwordHash(hash), nil
 }
 
-// matches says whether it is the hash of this password. A hash that nobody here has written matches none.
+// matches reports whether h is the hash of this password. A malformed hash
+// matches none.
 func (h passwordHash) matches(password string) bool {
 	parts := strings.Split(string(h), "$")
 	if len(parts) != 4 || parts[0] != "pbkdf2-sha256" {
@@ -58,7 +61,7 @@ func (h passwordHash) matches(password string) bool {
 	return err == nil && subtle.ConstantTimeCompare(got, want) == 1
 }
 
-// passwordProblem says what is wrong with a new password; empty for nothing.
+// passwordProblem returns the problem of a new password, or "".
 func passwordProblem(password string) string {
 	switch {
 	case len(password) < minPassword:

@@ -28,9 +28,12 @@ func TestPasswordHash(t *testing.T) {
 	}
 	parts := strings.Split(string(first), "$")
 	for why, hash := range map[string]string{
-		"empty": "", "of another kind": "md5$" + strings.Join(parts[1:], "$"), "cut": strings.Join(parts[:3], "$"),
-		"without a key": strings.Join(parts[:3], "$") + "$", "of other rounds": parts[0] + "$11$" + parts[2] + "$" + parts[3],
-		"of no rounds": parts[0] + "$0$" + parts[2] + "$" + parts[3], "no base64": parts[0] + "$10$!$" + parts[3],
+		"empty": "", "of another kind": "md5$" + strings.Join(parts[1:], "$"),
+		"cut":             strings.Join(parts[:3], "$"),
+		"without a key":   strings.Join(parts[:3], "$") + "$",
+		"of other rounds": parts[0] + "$11$" + parts[2] + "$" + parts[3],
+		"of no rounds":    parts[0] + "$0$" + parts[2] + "$" + parts[3],
+		"no base64":       parts[0] + "$10$!$" + parts[3],
 	} {
 		if passwordHash(hash).matches(password) || passwordHash(hash).matches("") {
 			t.Errorf("a hash that is %s matches", why)

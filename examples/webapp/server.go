@@ -10,13 +10,15 @@ import (
 )
 
 const (
-	// Longer than a call of the store may take, so that its failure still reaches the client as a 503.
+	// Longer than a call of the store, so that a client gets its failure as a
+	// 503.
 	writeTimeout = 15 * time.Second
-	// What an orchestrator usually grants between SIGTERM and SIGKILL is 30 s, or 10 s with Docker.
+	// Less than orchestrators grant between SIGTERM and SIGKILL: usually 30 s,
+	// with Docker 10 s.
 	shutdownTimeout = 8 * time.Second
 )
 
-// newServer bounds everything that a slow or hostile client could draw out.
+// newServer limits how long a slow or hostile client can take.
 func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -28,7 +30,8 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// serve serves until ctx ends. It then takes no new request, and gives those under way shutdownTimeout to finish.
+// serve serves until ctx ends. Then it accepts no new request and gives those
+// in flight shutdownTimeout to finish.
 func serve(ctx context.Context, server *http.Server, listener net.Listener) error {
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -41,12 +44,12 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener) erro
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
-		return errors.Join(errors.New("requests were cut off at shutdown"), err, server.Close())
+		return errors.Join(errors.New("requests canceled at shutdown"), err, server.Close())
 	}
 	return nil
 }
 
-// urlOf is what to type into a browser. A wildcard address is nothing a browser can go to.
+// urlOf returns the URL for a browser, with localhost for a wildcard address.
 func urlOf(addr net.Addr) string {
 	host, port, err := net.SplitHostPort(addr.String())
 	if err != nil {

@@ -10,25 +10,26 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// tickEvery is how often the stream says that it is there. Proxies close a line that is silent for too long.
+// tickEvery is the interval of the events. Proxies close a connection that is
+// silent for too long.
 const tickEvery = time.Second
 
-// stream is the live view: server-sent events for as long as the session lasts. Its last event says that it is over; the
-// page leaves then.
+// stream sends server-sent events while the session lasts. The last event says
+// that it ended, and the page leaves.
 func (a *app) stream(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 	line := http.NewResponseController(w)
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // nginx would wait for more
+	h.Set("X-Accel-Buffering", "no") // nginx would buffer
 	say := func(event string, data any) bool {
-		// The server's own timeout is for answers that end.
+		// The timeout of the server is meant for responses that end.
 		_ = line.SetWriteDeadline(time.Now().Add(writeTimeout))
 		_, err := fmt.Fprintf(w, "event: %s\ndata: %v\n\n", event, data)
 		return err == nil && line.Flush() == nil
 	}
 	if s.UserID() == "" {
-		say("ended", "nobody is logged in")
+		say("ended", "not logged in")
 		return
 	}
 
@@ -45,14 +46,14 @@ func (a *app) stream(w http.ResponseWriter, r *http.Request, s *sessionstore.Ses
 			if errors.Is(context.Cause(alive), sessionstore.ErrNotFound) {
 				say("ended", "the session has ended")
 			}
-			return // or else the browser comes back by itself, to the next process
+			return // without the event the browser reconnects by itself, to the next process
 		case <-tick.C:
 		}
 	}
 }
 
-// ended is where the live view goes when it is over. Who is still logged in, such as after a login in another tab, which
-// changes the token, goes on.
+// ended is the page after the stream. A user who is still logged in is
+// redirected: a login in another tab changes the token and ends the stream.
 func (a *app) ended(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 	if s.UserID() != "" {
 		http.Redirect(w, r, "/devices", http.StatusSeeOther)

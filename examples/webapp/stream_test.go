@@ -16,7 +16,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// wire is a network of one address, whose time is the test's.
+// wire is a network of one address with synthetic time.
 type wire struct{ dialled chan net.Conn }
 
 func (w *wire) Accept() (net.Conn, error) {
@@ -34,10 +34,14 @@ func (w *wire) dial(context.Context, string, string) (net.Conn, error) {
 	return here, nil
 }
 
-// The server's timeouts, which are for answers that end, must not end a stream. The end of the session must.
+// The timeouts of the server must not end a stream; the end of the session
+// must.
 func TestTheStreamLastsAsLongAsTheSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := sessionstore.Config{Env: sessionstore.Development, Logger: slog.New(slog.DiscardHandler), ErrorHandler: serveError}
+		cfg := sessionstore.Config{
+			Env: sessionstore.Development, Logger: slog.New(slog.DiscardHandler),
+			ErrorHandler: serveError,
+		}
 		sessions, err := sessionstore.NewWithStore(sessionstore.NewMemory(cfg.Expiry(), 0), cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -67,7 +71,8 @@ func TestTheStreamLastsAsLongAsTheSession(t *testing.T) {
 		watch := func(user string) *http.Response {
 			login := send(http.MethodPost, "/api/login?user="+user, "")
 			_ = login.Body.Close()
-			return send(http.MethodGet, "/live", login.Cookies()[0].Name+"="+login.Cookies()[0].Value)
+			return send(http.MethodGet, "/live",
+				login.Cookies()[0].Name+"="+login.Cookies()[0].Value)
 		}
 		live := watch("ada")
 		lines := bufio.NewScanner(live.Body)

@@ -14,11 +14,11 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// errUsersAway: the table of users did not answer.
-var errUsersAway = errors.New("the table of users can't be reached")
+// errUsersUnavailable reports that the users table can't be read or written.
+var errUsersUnavailable = errors.New("users table unavailable")
 
-// The table is the demo's own, in a schema of its own. Instances that start together would race for it: the lock makes
-// them wait.
+// The table lies in a schema of its own. The lock makes instances that start
+// together wait for one another.
 const usersSchema = `
 	SELECT pg_catalog.pg_advisory_xact_lock(7231008215540);
 	CREATE SCHEMA IF NOT EXISTS webapp;
@@ -27,11 +27,12 @@ const usersSchema = `
 		password text NOT NULL
 	)`
 
-// users are who can log in on the page. A real application has them already, and limits how often a password may be
-// guessed. Here a user comes to be at their first login, with the password they give then.
+// users is the users table of the pages. A user is created at the first login,
+// with the password given there. A real application has its own users, and
+// limits how often a password can be guessed.
 type users struct {
 	pool   *pgxpool.Pool
-	rounds int // of the hashes of passwords
+	rounds int // for new hashes
 
 	mu    sync.Mutex
 	ready bool
@@ -45,7 +46,8 @@ func newUsers(pool *pgxpool.Pool, env sessionstore.Environment) *users {
 	return u
 }
 
-// prepare makes the table, unless that was done. Postgres may be away when the demo starts, so it is tried again.
+// prepare creates the table once. Postgres may be unavailable at the start of
+// the demo, so it retries at the next use.
 func (u *users) prepare(ctx context.Context) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -53,13 +55,13 @@ func (u *users) prepare(ctx context.Context) error {
 		return nil
 	}
 	if _, err := u.pool.Exec(ctx, usersSchema); err != nil {
-		return fmt.Errorf("%w: %w", errUsersAway, err)
+		return fmt.Errorf("%w: %w", errUsersUnavailable, err)
 	}
 	u.ready = true
 	return nil
 }
 
-// admit says whether this is the user's password, and makes a user whom nobody knows yet.
+// admit checks the password, and creates an unknown user.
 func (u *users) admit(ctx context.Context, name, password string) (ok, isNew bool, err error) {
 	known, err := u.hash(ctx, name)
 	switch {
@@ -74,30 +76,34 @@ func (u *users) admit(ctx context.Context, name, password string) (ok, isNew boo
 	if err != nil {
 		return false, false, err
 	}
-	tag, err := u.pool.Exec(ctx, "INSERT INTO webapp.users (name, password) VALUES ($1, $2) ON CONFLICT DO NOTHING", name, string(hash))
+	tag, err := u.pool.Exec(ctx,
+		"INSERT INTO webapp.users (name, password) VALUES ($1, $2) ON CONFLICT DO NOTHING", name,
+		string(hash))
 	if err != nil {
-		return false, false, fmt.Errorf("%w: %w", errUsersAway, err)
+		return false, false, fmt.Errorf("%w: %w", errUsersUnavailable, err)
 	}
-	if tag.RowsAffected() == 0 { // somebody else was first
+	if tag.RowsAffected() == 0 { // another request created the user
 		ok, err = u.check(ctx, name, password)
 		return ok, false, err
 	}
 	return true, true, nil
 }
 
-// check says whether this is the user's password.
+// check reports whether this is the password of the user.
 func (u *users) check(ctx context.Context, name, password string) (bool, error) {
 	known, err := u.hash(ctx, name)
 	return err == nil && known.matches(password), err
 }
 
-// setPassword is done inside a transaction, together with what else a new password means.
+// setPassword sets the password within a transaction of its caller.
 func (u *users) setPassword(ctx context.Context, tx pgx.Tx, name string, hash passwordHash) error {
-	_, err := tx.Exec(ctx, "INSERT INTO webapp.users (name, password) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET password = excluded.password", name, string(hash))
+	_, err := tx.Exec(ctx,
+		"INSERT INTO webapp.users (name, password) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE "+
+			"SET password = excluded.password", name, string(hash))
 	return err
 }
 
-// hash is what is kept of the user's password; empty when nobody is called so.
+// hash returns the hash of the user's password, or "" for an unknown user.
 func (u *users) hash(ctx context.Context, name string) (passwordHash, error) {
 	if err := u.prepare(ctx); err != nil {
 		return "", err
@@ -105,12 +111,12 @@ func (u *users) hash(ctx context.Context, name string) (passwordHash, error) {
 	var hash passwordHash
 	const query = "SELECT coalesce((SELECT password FROM webapp.users WHERE name = $1), '')"
 	if err := u.pool.QueryRow(ctx, query, name).Scan(&hash); err != nil {
-		return "", fmt.Errorf("%w: %w", errUsersAway, err)
+		return "", fmt.Errorf("%w: %w", errUsersUnavailable, err)
 	}
 	return hash, nil
 }
 
-// nameProblem says what is wrong with the name of a user; empty for nothing.
+// nameProblem returns the problem of a user name, or "".
 func nameProblem(name string) string {
 	switch {
 	case name == "":

@@ -18,29 +18,35 @@ var templates = template.Must(template.New("").
 	Funcs(template.FuncMap{"asset": assetURL}).
 	ParseFS(files, "templates/*.html"))
 
-// contentPolicy allows what the pages have: one style sheet, two scripts that ask this server only, one icon and forms that stay here.
-const contentPolicy = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+// contentPolicy allows the style sheet, scripts, icon and forms of this server
+// only.
+const contentPolicy = "default-src 'none'; script-src 'self'; connect-src 'self'; " +
+	"style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// render writes a page. It is made before its first byte leaves, so that a fault in a template gives an honest 500.
+// render writes a page. It renders into memory first, so that an error in a
+// template is a 500.
 func render(w http.ResponseWriter, name string, status int, data any) {
 	var body bytes.Buffer
 	if err := templates.ExecuteTemplate(&body, name, data); err != nil {
 		slog.Error("page not rendered", "template", name, "error", err)
-		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		http.Error(w, http.StatusText(http.StatusInternalServerError),
+			http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", contentPolicy)
 	h.Set("X-Content-Type-Options", "nosniff")
-	// Not no-referrer: forms would come with "Origin: null", which CrossOriginProtection refuses.
+	// no-referrer would make browsers send "Origin: null", which
+	// CrossOriginProtection rejects.
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = body.WriteTo(w)
 }
 
-// assetURL names an asset by its content, so that browsers may keep it for good.
+// assetURL returns the URL of an asset with a hash of its content, so that
+// browsers may cache it forever.
 func assetURL(name string) (string, error) {
 	content, err := files.ReadFile("assets/" + name)
 	if err != nil {
@@ -50,7 +56,7 @@ func assetURL(name string) (string, error) {
 	return "/assets/" + name + "?v=" + hex.EncodeToString(sum[:6]), nil
 }
 
-// serveAsset does not touch the session: it costs no query.
+// serveAsset does not load the session, so it costs no query.
 func serveAsset(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	content, err := files.ReadFile("assets/" + name)
@@ -63,7 +69,7 @@ func serveAsset(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
 }
 
-// serveIcon is for answers that are no page: browsers ask for their icon too.
+// serveIcon serves the path that browsers request without a page.
 func serveIcon(w http.ResponseWriter, r *http.Request) {
 	r.SetPathValue("name", "icon.svg")
 	serveAsset(w, r)

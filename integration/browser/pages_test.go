@@ -103,7 +103,7 @@ func TestThePagesInAnEmergency(t *testing.T) {
 	s := front(t, development, "DATABASE_URL=postgres://nobody@127.0.0.1:1/nothing?sslmode=disable")
 	d := laptop(t, s)
 	d.open("/")
-	d.wantText("Postgres is away.")
+	d.wantText("Postgres is unavailable.")
 	d.lookAt("emergency")
 	d.open("/operator")
 	d.wantText("emergency")

@@ -45,10 +45,10 @@ func TestAPostgresThatIsNotThere(t *testing.T) {
 	v := login(t, a.url, "alice")
 	v.want("GET /api/me", http.StatusOK, "alice")
 	page := v.send("GET /").body
-	wantSaid(t, page, "Postgres is away.", "Hello, alice.")
+	wantSaid(t, page, "Postgres is unavailable.", "Hello, alice.")
 	wantUnsaid(t, page, "Sessions end with this process.")
 	wantUnsaid(t, page, "Set <code>DATABASE_URL")
-	wantSaid(t, visit(t, a.url).send("GET /operator").body, "emergency", "Postgres is away")
+	wantSaid(t, visit(t, a.url).send("GET /operator").body, "emergency", "Postgres is unavailable")
 	visit(t, a.url).want("GET /", http.StatusOK, "")
 	if got := visit(t, a.url).send("POST /login", "name=bob", "password="+password); got.status != http.StatusServiceUnavailable {
 		t.Errorf("a login with a password that nobody can check: %d", got.status)

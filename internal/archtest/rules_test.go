@@ -90,8 +90,6 @@ var notYetShort = []string{
 	"bench/internal/rows",
 	"bench/internal/site",
 	"bench/internal/suite",
-	"examples/hello",
-	"examples/webapp",
 	"integration/browser",
 	"integration/cache",
 	"integration/chain",
