@@ -1,8 +1,6 @@
 package sessionstore
 
 import (
-	"net/http"
-	"reflect"
 	"sync/atomic"
 	"time"
 )
@@ -13,7 +11,7 @@ const bypassAdvice = "wrap the whole router, as in http.ListenAndServe(addr, man
 // bypassed is the commit of a response that was sent by another writer than
 // ours: its header has gone, so nothing that needs a cookie can be kept. Values
 // of a stored session and a logout are saved by end.
-func (x *exchange) bypassed() {
+func (x *requestState) bypassed() {
 	x.loading.Lock()
 	defer x.loading.Unlock()
 	x.committed = true
@@ -39,44 +37,6 @@ func (x *exchange) bypassed() {
 		m.cfg.Logger.ErrorContext(withoutSession(x.request.Context()),
 			"response bypassed the session writer: no cookie sent", "advice", bypassAdvice)
 	}
-}
-
-// headerSent reports whether a server's writer, or one that a framework has put
-// around it, has sent its header. net/http has no method to ask. Writers of gin
-// and others have Written; those of net/http and many more have a field
-// wroteHeader. A writer without either is taken for one that has sent nothing,
-// so a change of those names costs a line of the log and no session.
-func headerSent(w http.ResponseWriter) bool {
-	for w != nil {
-		if x, ok := w.(interface{ Written() bool }); ok && x.Written() {
-			return true
-		}
-		if wroteHeader(reflect.ValueOf(w)) {
-			return true
-		}
-		u, unwraps := w.(interface{ Unwrap() http.ResponseWriter })
-		if !unwraps {
-			break
-		}
-		w = u.Unwrap()
-	}
-	return false
-}
-
-func wroteHeader(v reflect.Value) bool {
-	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
-		v = v.Elem()
-	}
-	if v.Kind() != reflect.Struct {
-		return false
-	}
-	if f, ok := v.Type().FieldByName("wroteHeader"); ok && len(f.Index) == 1 && f.Type.Kind() == reflect.Bool {
-		return v.FieldByIndex(f.Index).Bool()
-	}
-	if f, ok := v.Type().FieldByName("rws"); ok && len(f.Index) == 1 { // of HTTP/2
-		return wroteHeader(v.FieldByIndex(f.Index))
-	}
-	return false
 }
 
 // seldom lets a line into the log once a minute. The zero value lets the first.

@@ -51,12 +51,12 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 // carries Vary: Cookie, and Cache-Control: private if the handler set none.
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &exchange{m: m, header: w.Header(), started: time.Now()}
+		x := &requestState{m: m, header: w.Header(), started: time.Now()}
 		if len(x.header) > 0 {
 			x.before = x.header.Clone()
 		}
-		v := &visit{}
-		v.exchange.Store(x)
+		v := &requestRef{}
+		v.state.Store(x)
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, v))
 		x.request = r
 		rw := &response{ResponseWriter: w, request: r, commit: func(status int) error { return x.begin(w, status) }}
@@ -66,17 +66,17 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 				x.abandon()
 			}
 			x.end()
-			v.exchange.Store(nil)
+			v.state.Store(nil)
 		}()
 
-		next.ServeHTTP(rw.shape(), r)
+		next.ServeHTTP(rw.wrap(), r)
 		returned = true
 
 		if !rw.begun && headerSent(w) {
 			x.bypassed()
 			return
 		}
-		_ = rw.begin(http.StatusOK)
+		_ = rw.commitOnce(http.StatusOK)
 	})
 }
 

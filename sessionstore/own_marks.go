@@ -40,8 +40,8 @@ func (o *ownMarks) all() []store.MarkID {
 // ownMarksOf are those of the request that a context belongs to; nil without
 // one.
 func ownMarksOf(ctx context.Context) *ownMarks {
-	if v, ok := ctx.Value(contextKey{}).(*visit); ok {
-		if x := v.exchange.Load(); x != nil {
+	if v, ok := ctx.Value(contextKey{}).(*requestRef); ok {
+		if x := v.state.Load(); x != nil {
 			return &x.own
 		}
 	}

@@ -48,17 +48,17 @@ func WithActor(ctx context.Context, name, note string) context.Context {
 	return context.WithValue(ctx, actorKey{}, actor{name, note})
 }
 
-// named is whom WithActor named.
-func named(ctx context.Context) actor {
+// actorFrom returns the actor set by WithActor.
+func actorFrom(ctx context.Context) actor {
 	a, _ := ctx.Value(actorKey{}).(actor)
 	return a
 }
 
 // actorOf is who acts with a context.
 func actorOf(ctx context.Context) actor {
-	a := named(ctx)
-	if v, ok := ctx.Value(contextKey{}).(*visit); ok && a.name == "" {
-		if x := v.exchange.Load(); x != nil {
+	a := actorFrom(ctx)
+	if v, ok := ctx.Value(contextKey{}).(*requestRef); ok && a.name == "" {
+		if x := v.state.Load(); x != nil {
 			a.name = x.userID()
 		}
 	}
@@ -66,7 +66,7 @@ func actorOf(ctx context.Context) actor {
 }
 
 // userID is who is logged in, if the request has asked for its session.
-func (x *exchange) userID() string {
+func (x *requestState) userID() string {
 	x.loading.Lock()
 	defer x.loading.Unlock()
 	if !x.loaded {

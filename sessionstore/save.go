@@ -29,7 +29,7 @@ func (s *Session) Save(ctx context.Context) error {
 
 // plan is what one save does: a snapshot of the session's pending changes.
 type plan struct {
-	doomed  []doomed
+	deletes []pendingDelete
 	stored  bool
 	id      store.ID
 	renew   bool
@@ -49,7 +49,7 @@ func (s *Session) headersGo() (pending bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.headersSent = true
-	return len(s.doomed) > 0 || s.unsaved()
+	return len(s.deletes) > 0 || s.unsaved()
 }
 
 // unsaved reports whether values, a login or a new token are pending. The
@@ -95,13 +95,13 @@ func (s *Session) finish(ctx context.Context) error {
 
 // perform carries out a plan. The caller holds s.saving.
 func (s *Session) perform(ctx context.Context, p plan) error {
-	for _, d := range p.doomed {
+	for _, d := range p.deletes {
 		revoked, err := s.m.end(ctx, &d)
 		if err != nil {
 			return err
 		}
 		s.mu.Lock()
-		s.doomed = s.doomed[1:]
+		s.deletes = s.deletes[1:]
 		s.mu.Unlock()
 		s.m.watches.wake(func(rec *store.Record) bool { return rec.ID == d.ID || rec.ID == d.next })
 		s.m.observe(ctx, Event{
@@ -110,7 +110,7 @@ func (s *Session) perform(ctx context.Context, p plan) error {
 	}
 	if p.empty() {
 		s.mu.Lock()
-		s.settle(&p)
+		s.dropSavedEdits(&p)
 		s.mu.Unlock()
 		return nil
 	}
@@ -133,17 +133,17 @@ func (s *Session) perform(ctx context.Context, p plan) error {
 	case err != nil:
 		return err
 	case s.life != p.life:
-		s.redoom(&p, rec)
+		s.deleteSaved(&p, rec)
 		return nil
 	}
-	s.apply(&p, rec, tok)
+	s.commit(&p, rec, tok)
 	return nil
 }
 
 // end deletes a session that was logged out, under its id and under the one of
 // an unanswered change of token. After the first Delete, that change has no row
 // to start from.
-func (m *Manager) end(ctx context.Context, d *doomed) (Revocation, error) {
+func (m *Manager) end(ctx context.Context, d *pendingDelete) (Revocation, error) {
 	if d.unrestored {
 		if done, err := m.bar(ctx, d.ID); done || err != nil {
 			return Revocation{}, err
@@ -159,22 +159,22 @@ func (m *Manager) end(ctx context.Context, d *doomed) (Revocation, error) {
 	}, err
 }
 
-// redoom is for a session that was logged out while it was being saved. The logout has doomed it under the id that it had, if it
-// had one.
-func (s *Session) redoom(p *plan, rec store.Record) {
-	for i := range s.doomed {
-		if d := &s.doomed[i]; p.stored && d.ID == p.id {
+// deleteSaved adds a pending delete of a session that was logged out during its
+// save. Logout added one under the old id, if there was one.
+func (s *Session) deleteSaved(p *plan, rec store.Record) {
+	for i := range s.deletes {
+		if d := &s.deletes[i]; p.stored && d.ID == p.id {
 			d.Record, d.next = rec, store.ID{}
 			return
 		}
 	}
-	s.doomed = append(s.doomed, doomed{Record: rec, by: actor{name: rec.UserID}})
+	s.deletes = append(s.deletes, pendingDelete{Record: rec, by: actor{name: rec.UserID}})
 }
 
 // plan takes the pending changes. What is changed from now on belongs to the next save.
 func (s *Session) plan() plan {
 	p := plan{
-		doomed:  slices.Clone(s.doomed),
+		deletes: slices.Clone(s.deletes),
 		stored:  s.identity == stored,
 		id:      s.rec.ID,
 		renew:   s.renew,
@@ -255,10 +255,10 @@ func (s *Session) rewrite(ctx context.Context, p *plan) (store.Record, *cookie.T
 }
 
 // apply makes the session what the store now has, and keeps what was changed meanwhile.
-func (s *Session) apply(p *plan, rec store.Record, tok *cookie.Token) {
+func (s *Session) commit(p *plan, rec store.Record, tok *cookie.Token) {
 	s.identity, s.rec, s.kept = stored, rec, p.persist
 	if tok != nil {
-		s.token, s.floor, s.held, s.pending, s.left = *tok, 0, nil, nil, false
+		s.token, s.floor, s.hidden, s.pending, s.left = *tok, 0, nil, nil, false
 	}
 	if rec.Floor > s.floor {
 		s.floor = rec.Floor
@@ -266,14 +266,67 @@ func (s *Session) apply(p *plan, rec store.Record, tok *cookie.Token) {
 	if s.userID == p.change.UserID {
 		s.userID, s.drop, s.fresh, s.renew = "", false, false, s.renew && !p.renew
 	}
-	s.settle(p)
+	s.dropSavedEdits(p)
 }
 
-// settle takes the edits of a plan that is carried out off the list.
-func (s *Session) settle(p *plan) {
+// dropSavedEdits takes the edits of a plan that is carried out off the list.
+func (s *Session) dropSavedEdits(p *plan) {
 	for k, e := range s.edits {
 		if e.round <= p.round {
 			delete(s.edits, k)
+		}
+	}
+}
+
+// rotate gives the stored session a new token, together with the plan's
+// changes. If Postgres does not answer and can't be asked again, the session
+// keeps the new token as pending: the next save of the same request repeats the
+// change with it. A pending token was in no cookie, so a login may use it.
+func (s *Session) rotate(ctx context.Context, p *plan) (store.Record, *cookie.Token, error) {
+	s.mu.Lock()
+	pending := s.pending
+	s.mu.Unlock()
+	tok, rest := s.m.newToken(), store.Change{Began: p.change.Began}
+	if pending != nil {
+		// If the earlier attempt was committed, it lacks what was changed
+		// since.
+		tok, rest = *pending, p.change
+	}
+	rec, err := s.m.store.Rotate(ctx, p.id, tok.ID(), p.change)
+	if errors.Is(err, ErrOutcomeUnknown) || pending != nil && errors.Is(err, ErrNotFound) {
+		rec, err = s.confirm(ctx, tok, rest, err)
+	}
+	if errors.Is(err, ErrOutcomeUnknown) {
+		s.unresolved(p, tok)
+	}
+	return rec, &tok, err
+}
+
+// confirm finds out whether a change under a new id was committed whose reply
+// was lost, or which an earlier attempt may have made. Only this request knows
+// the id, so if the row exists the change succeeded. It sends a Save, not a
+// Load, because a Save waits for the synchronous standby. rest is what that
+// change may lack. With the Began of a login, the Save looks for revokes again.
+func (s *Session) confirm(ctx context.Context, tok cookie.Token, rest store.Change, err error) (store.Record, error) {
+	rec, saveErr := s.m.store.Save(ctx, tok.ID(), rest)
+	if saveErr == nil || errors.Is(err, ErrNotFound) || errors.Is(saveErr, ErrRevoked) {
+		return rec, saveErr
+	}
+	return store.Record{}, err
+}
+
+// unresolved records a token that the session may have, for the repetition. If
+// the request has logged out meanwhile, the logout ends the session under it.
+func (s *Session) unresolved(p *plan, tok cookie.Token) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life == p.life {
+		s.pending = &tok
+		return
+	}
+	for i := range s.deletes {
+		if d := &s.deletes[i]; d.ID == p.id {
+			d.next = tok.ID()
 		}
 	}
 }

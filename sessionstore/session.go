@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/cookie"
-	"github.com/reporadar/pgsession/internal/object"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -39,15 +38,15 @@ type Session struct {
 	token    cookie.Token // rec's
 	floor    int64        // the version of it that the browser has seen, where a cache may not have
 	edits    map[string]edit
-	held     *held // loaded, and hidden: see ActionRequireLogin
+	hidden   *hiddenSession // loaded, and hidden: see ActionRequireLogin
 
 	// What the next save is to do beside the edits.
-	userID string   // to be logged in
-	renew  bool     // to get a new token
-	drop   bool     // rec.Data belongs to another user, or the login drops it
-	fresh  bool     // the login drops what the session holds, whatever that is by then
-	doomed []doomed // logged out, to be deleted
-	round  int      // raised when a save takes the edits, so that later ones are told apart
+	userID  string          // to be logged in
+	renew   bool            // to get a new token
+	drop    bool            // rec.Data belongs to another user, or the login drops it
+	fresh   bool            // the login drops what the session holds, whatever that is by then
+	deletes []pendingDelete // logged out, to be deleted
+	round   int             // raised when a save takes the edits, so that later ones are told apart
 	// pending is the new token of a change that was not answered, for its
 	// repetition; nil for none.
 	pending *cookie.Token
@@ -55,7 +54,7 @@ type Session struct {
 
 	// presented are sessions that the request has cookies of and can't use. A
 	// Logout ends them.
-	presented []doomed
+	presented []pendingDelete
 
 	// What the response is to do about the cookie.
 	persist bool // it outlives the browser
@@ -69,8 +68,8 @@ type Session struct {
 	ended       bool
 }
 
-// doomed is a session that was logged out, and who did it.
-type doomed struct {
+// pendingDelete is a session that was logged out, and who did it.
+type pendingDelete struct {
 	store.Record
 	next store.ID // of an unanswered change of token; zero for none
 	by   actor
@@ -82,81 +81,6 @@ type doomed struct {
 type edit struct {
 	value json.RawMessage
 	round int
-}
-
-// Get decodes the value of a key into dst, which is a pointer as for [json.Unmarshal], and says whether there is
-// one. When there is none, dst is left alone. A value that does not decode is a *[ValueError]; the others are not
-// affected. [Key] does the same with a type.
-func (s *Session) Get(key string, dst any) (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended {
-		return false, ErrRequestEnded
-	}
-	return s.get(key, dst)
-}
-
-// Set changes the value of a key to the JSON of v. The error is a *[ValueError] when v can't be represented, or
-// when the session would grow past [Config.Limits.MaxDataSize]; the old value stays then.
-//
-// After the first byte of the response, a change of a stored session is saved
-// when the handler returns, or by [Session.Save]; a handler that panics drops
-// it. A visitor without a session can't get one any more: the error names the
-// key and is an [ErrHeadersSent]. A template that writes straight to the
-// ResponseWriter sends that first byte early: render it into a buffer, or set
-// and read the values before. [Session.Delete] and [Session.Pop] do the same.
-func (s *Session) Set(key string, v any) error {
-	raw, err := encodeValue(key, v)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.changeable(key); err != nil {
-		return err
-	}
-	limit, size := s.m.cfg.Limits.MaxDataSize, s.sizeWith(key, raw)
-	if size > limit && size > s.sizeWith("", nil) {
-		return &ValueError{Key: key, Problem: fmt.Sprintf("the session's data would be larger than %d bytes", limit)}
-	}
-	s.edit(key, raw)
-	return nil
-}
-
-// Delete removes a value. Removing one that is not there changes nothing.
-func (s *Session) Delete(key string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.changeable(key); err != nil {
-		return err
-	}
-	if _, ok := s.lookup(key); ok {
-		s.edit(key, nil)
-	}
-	return nil
-}
-
-// Pop is [Session.Get] and then [Session.Delete], in one step: it reads a one-time value, such as the message that
-// the next page shows. A value that does not decode is removed too.
-func (s *Session) Pop(key string, dst any) (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.changeable(key); err != nil {
-		return false, err
-	}
-	ok, err := s.get(key, dst)
-	if ok {
-		s.edit(key, nil)
-	}
-	return ok, err
-}
-
-// Has says whether a key has a value.
-func (s *Session) Has(key string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, ok := s.lookup(key)
-	return ok && !s.ended
 }
 
 // UserID is who is logged in, a pending [Session.Login] or [Session.Logout] included; empty for nobody.
@@ -212,76 +136,70 @@ func (s *Session) handle() Handle {
 	return s.rec.ID.Handle()
 }
 
-// changeable reports why the value of a key can't be changed any more.
-func (s *Session) changeable(key string) error {
-	switch {
-	case s.ended:
-		return ErrRequestEnded
-	case s.headersSent && s.identity != stored:
-		const problem = "can't be kept: the response began without a session: render into a buffer, or read it before"
-		return &ValueError{Key: key, Problem: problem, Err: ErrHeadersSent}
-	}
-	return nil
-}
-
-func (s *Session) get(key string, dst any) (bool, error) {
-	raw, ok := s.lookup(key)
-	if !ok {
-		return false, nil
-	}
-	if err := json.Unmarshal(raw, dst); err != nil {
-		return true, &ValueError{Key: key, Problem: fmt.Sprintf("does not decode into %T", dst), Err: err}
-	}
-	return true, nil
-}
-
-func (s *Session) lookup(key string) (json.RawMessage, bool) {
-	if e, ok := s.edits[key]; ok {
-		return e.value, e.value != nil
-	}
-	return s.loaded().Get(key)
-}
-
-func (s *Session) edit(key string, value json.RawMessage) {
-	if s.edits == nil {
-		s.edits = map[string]edit{}
-	}
-	s.edits[key] = edit{value: value, round: s.round}
-}
-
-// loaded is the data as loaded, unless it belongs to another user.
-func (s *Session) loaded() object.Raw {
-	if s.drop {
-		return nil
-	}
-	return object.Raw(s.rec.Data)
-}
-
-// sizeWith is how large the data would be with one value changed; with an empty key, how large it is.
-func (s *Session) sizeWith(key string, value json.RawMessage) int {
-	const quotesColonComma = 4
-	size := 2
-	if key != "" {
-		size += len(key) + len(value) + quotesColonComma
-	}
-	for name, v := range s.loaded().Members() {
-		k := object.Unquote(name)
-		if _, edited := s.edits[k]; !edited && k != key {
-			size += len(k) + len(v) + quotesColonComma
-		}
-	}
-	for k, e := range s.edits {
-		if e.value != nil && k != key {
-			size += len(k) + len(e.value) + quotesColonComma
-		}
-	}
-	return size
-}
-
 // storeNow is the store's clock when it answered.
 func storeNow(r *store.Record) time.Time {
 	if r.AnsweredAt.IsZero() {
 		return r.ValidatedAt
 	}
 	return r.AnsweredAt
+}
+
+// identity says which session a request has. Its zero value is none.
+type identity int
+
+const (
+	none     identity = iota // no session; the first value that is set begins one
+	stored                   // rec is in the store
+	hidden                   // loaded, and hidden for suspicion: see ActionRequireLogin
+	withheld                 // the browser may have one that did not come: none begins but by a login
+)
+
+// hiddenSession is a session that was loaded and is hidden from its request.
+type hiddenSession struct {
+	rec     store.Record
+	token   cookie.Token
+	floor   int64
+	persist bool
+}
+
+// hide hides the session from its request.
+func (s *Session) hide() {
+	s.hidden = &hiddenSession{rec: s.rec, token: s.token, floor: s.floor, persist: s.persist}
+	s.identity, s.rec, s.token, s.floor, s.drop, s.renew = hidden, store.Record{}, cookie.Token{}, 0, false, false
+	s.persist, s.kept = false, false // another session begins without it
+}
+
+// unhide brings a hidden session back to its user, who has just proved who they
+// are. Its token may be in other hands.
+func (s *Session) unhide(userID string) {
+	if s.identity != hidden || s.hidden.rec.UserID != userID {
+		return
+	}
+	s.identity, s.rec, s.token, s.floor = stored, s.hidden.rec, s.hidden.token, s.hidden.floor
+	s.renew, s.kept = true, s.hidden.persist
+	if !s.chosen {
+		s.persist = s.kept
+	}
+}
+
+// forget makes the session an empty one that is not in the store.
+func (s *Session) forget() {
+	s.identity, s.rec, s.edits = s.vacant, store.Record{}, nil
+	s.userID, s.renew, s.drop, s.fresh, s.persist, s.kept, s.chosen = "", false, false, false, false, false, false
+	s.token, s.floor, s.hidden, s.pending = cookie.Token{}, 0, nil, nil
+	s.life++
+}
+
+func (s *Session) discard() {
+	s.persist, s.chosen = s.kept, false
+	s.edits, s.userID, s.renew, s.drop, s.fresh, s.pending = nil, "", false, false, false, nil
+	if s.hidden != nil && s.identity == stored {
+		s.hide() // the login that brought it back is void
+	}
+}
+
+// ephemeral reports whether values live for the request only. The caller holds
+// s.mu.
+func (s *Session) ephemeral() bool {
+	return s.identity != stored && s.vacant == withheld && s.userID == ""
 }

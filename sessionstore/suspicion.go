@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/client"
-	"github.com/reporadar/pgsession/internal/cookie"
-	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // SuspiciousAction is what is done when a session is used from where it does not belong.
@@ -62,66 +60,6 @@ type Suspicion struct {
 // must not ask for the session. It must be safe for concurrent use.
 type Judge func(ctx context.Context, s Suspicion) SuspiciousAction
 
-// held is a session that was loaded and hidden from its request.
-type held struct {
-	rec     store.Record
-	token   cookie.Token
-	floor   int64
-	persist bool
-}
-
-// suspect looks at where the session that was just loaded is used from, and does about it what was decided.
-func (x *exchange) suspect(ctx context.Context) {
-	m, s := x.m, &x.session
-	if m.cfg.Suspicion.DisableCheck {
-		return
-	}
-	agent, network := strayed(s.rec.Client, s.client)
-	if !agent && !network {
-		return
-	}
-	what := &Suspicion{
-		Handle: s.rec.ID.Handle(), UserID: s.rec.UserID, Was: s.rec.Client, Is: s.client, UserAgent: agent, Network: network,
-		LastSeenAt: s.rec.LastSeenAt, Now: storeNow(&s.rec),
-	}
-	if what.UserID != "" {
-		// A phone that leaves the house is no thief.
-		if agent || !portable(s.client.UserAgent) {
-			what.Action = m.cfg.Suspicion.Action
-		}
-		if m.cfg.Suspicion.Judge != nil {
-			what.Action = m.cfg.Suspicion.Judge(ctx, *what)
-		}
-	}
-	id := s.rec.ID
-	e := Event{Kind: EventSuspicious, Handle: what.Handle, UserID: what.UserID, Suspicion: what, Detail: what.detail()}
-	switch what.Action {
-	case ActionObserve:
-		x.moved = true
-	case ActionRevoke:
-		// Whether or not it can be ended now: this request does not get it, and the next one tries again.
-		id := s.rec.ID
-		e.Revocation, e.Err = m.store.Delete(ctx, id)
-		m.watches.wake(func(rec *store.Record) bool { return rec.ID == id })
-		s.hide()
-		s.identity, s.held = s.vacant, nil
-	default:
-		s.hide()
-	}
-	first := m.places.add(id, what.Is, what.Action)
-	if what.Action == ActionObserve { // nor is it news when it comes back
-		m.places.add(id, what.Was, what.Action)
-	}
-	if first {
-		m.observe(ctx, e)
-	}
-	if what.Action == ActionRevoke && e.Err == nil {
-		m.observe(ctx, Event{
-			Kind: EventRevoked, Handle: what.Handle, UserID: what.UserID, Reason: ReasonSuspicious, Detail: e.Detail, Count: 1, Revocation: e.Revocation,
-		})
-	}
-}
-
 // detail says what changed and what was done, in a few words.
 func (s *Suspicion) detail() string {
 	what := "network"
@@ -138,26 +76,6 @@ func (s *Suspicion) detail() string {
 		return what + ": revoked"
 	}
 	return what + ": login required"
-}
-
-// hide hides the session from its request.
-func (s *Session) hide() {
-	s.held = &held{rec: s.rec, token: s.token, floor: s.floor, persist: s.persist}
-	s.identity, s.rec, s.token, s.floor, s.drop, s.renew = hidden, store.Record{}, cookie.Token{}, 0, false, false
-	s.persist, s.kept = false, false // another session begins without it
-}
-
-// unhide brings a hidden session back to its user, who has just proved who they
-// are. Its token may be in other hands.
-func (s *Session) unhide(userID string) {
-	if s.identity != hidden || s.held.rec.UserID != userID {
-		return
-	}
-	s.identity, s.rec, s.token, s.floor = stored, s.held.rec, s.held.token, s.held.floor
-	s.renew, s.kept = true, s.held.persist
-	if !s.chosen {
-		s.persist = s.kept
-	}
 }
 
 // strayed says what about a session's client changed more than everyday life explains: not a new version of the same browser

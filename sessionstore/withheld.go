@@ -27,12 +27,6 @@ func (s *Session) Withheld() bool {
 	return s.identity == withheld
 }
 
-// ephemeral reports whether values live for the request only. The caller holds
-// s.mu.
-func (s *Session) ephemeral() bool {
-	return s.identity != stored && s.vacant == withheld && s.userID == ""
-}
-
 // ServeWithheld answers a link from another site whose session was withheld,
 // and reports whether it did: the handler returns then. The answer is a page of
 // this site that goes to its own address, by a script or a link. That request
@@ -74,29 +68,9 @@ const withheldPage = `<!doctype html>
 </html>
 `
 
-// topLevel reports whether a request is for the page of a top-level navigation.
-// Browsers before 2023 do not say so.
-func topLevel(r *http.Request) bool {
-	dest := r.Header.Get("Sec-Fetch-Dest")
-	return r.Header.Get("Sec-Fetch-Mode") == "navigate" && (dest == "document" || dest == "")
-}
-
 // fromThisHost reports whether a page of this host caused the request, as the
 // one that ServeWithheld has sent: it is not sent twice.
 func fromThisHost(r *http.Request) bool {
 	from, err := url.Parse(r.Referer())
 	return err == nil && from.Host != "" && from.Host == r.Host
-}
-
-// sayWithheld logs the remedy, once for links and once for forms. The caller
-// holds s.mu.
-func (x *exchange) sayWithheld() {
-	m, s, r := x.m, &x.session, x.request
-	switch {
-	case !s.ephemeral() || s.goesOn || r.Header.Get("Sec-Fetch-Site") != "cross-site":
-	case safe(r.Method) && m.saidLink.CompareAndSwap(false, true):
-		m.cfg.Logger.Warn("session cookie withheld from a link", "advice", withheldLinkAdvice)
-	case !safe(r.Method) && len(s.edits) > 0 && m.saidForm.CompareAndSwap(false, true):
-		m.cfg.Logger.Warn("session cookie withheld from a form", "advice", withheldFormAdvice)
-	}
 }

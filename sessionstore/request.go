@@ -12,8 +12,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// exchange is one request and its response, as far as the session is concerned.
-type exchange struct {
+// requestState is one request and its response, as far as the session is
+// concerned.
+type requestState struct {
 	m       *Manager
 	request *http.Request
 	header  http.Header
@@ -30,7 +31,7 @@ type exchange struct {
 	status    int  // of the response that began; 0 before
 	failed    bool // to commit: the client was told so
 	ended     bool
-	had       cookieState // what the request brought
+	brought   cookieState // what the request brought
 	strays    bool        // it brought other cookies of our name, too
 	ambiguous bool        // it brought two whose sessions are alive, or too many
 	session   Session
@@ -38,12 +39,14 @@ type exchange struct {
 
 type contextKey struct{}
 
-// visit is what the context of a request has. Contexts are kept for longer than the request, as by events that wait; what
-// the exchange holds, such as the client's headers, must not be.
-type visit struct{ exchange atomic.Pointer[exchange] } // nil when the request is over
+// requestRef is the value in a request's context. A context may outlive its
+// request, as in an event that waits. What the request holds, such as its
+// headers, must not.
+type requestRef struct{ state atomic.Pointer[requestState] } // nil when the request is over
 
-// withoutSession hides the exchange. The store is called with its locks held: a tracer of its that asked for the session
-// would wait for itself. The observer is called when the request may be over.
+// withoutSession hides the session from FromContext. The store is called with
+// locks of the request held, so a tracer that asked for the session would wait
+// for itself. The observer may be called after the request.
 func withoutSession(ctx context.Context) context.Context {
 	return context.WithValue(ctx, contextKey{}, nil)
 }
@@ -55,11 +58,11 @@ func withoutSession(ctx context.Context) context.Context {
 // The errors are [ErrUnavailable], to be answered with 503, [ErrNoMiddleware] and [ErrRequestEnded], or that of ctx. Any other says what
 // is wrong with the database's schema or the role's rights. [ServeError] answers each of them.
 func FromContext(ctx context.Context) (*Session, error) {
-	v, ok := ctx.Value(contextKey{}).(*visit)
+	v, ok := ctx.Value(contextKey{}).(*requestRef)
 	if !ok {
 		return nil, fmt.Errorf("sessionstore: %w", ErrNoMiddleware)
 	}
-	x := v.exchange.Load()
+	x := v.state.Load()
 	if x == nil {
 		return nil, fmt.Errorf("sessionstore: load: %w", ErrRequestEnded)
 	}
@@ -69,7 +72,7 @@ func FromContext(ctx context.Context) (*Session, error) {
 	return &x.session, nil
 }
 
-func (x *exchange) load(ctx context.Context) error {
+func (x *requestState) load(ctx context.Context) error {
 	x.loading.Lock()
 	defer x.loading.Unlock()
 	switch {
@@ -95,7 +98,7 @@ func (x *exchange) load(ctx context.Context) error {
 // commit saves what the handler did and writes the cookie. It runs once, just
 // before the first byte of the response. With a status of 500 or more, it
 // discards what is pending instead: only a logout is carried out.
-func (x *exchange) commit(status int) error {
+func (x *requestState) commit(status int) error {
 	x.loading.Lock()
 	defer x.loading.Unlock()
 	x.committed, x.status = true, status
@@ -130,7 +133,7 @@ func (x *exchange) commit(status int) error {
 }
 
 // save saves for the response. A session that was ended meanwhile is no reason to withhold it.
-func (x *exchange) save() error {
+func (x *requestState) save() error {
 	m, s := x.m, &x.session
 	rec, stored := s.Record()
 	e := Event{UserID: rec.UserID}
@@ -161,11 +164,11 @@ func (x *exchange) save() error {
 // response would write its token again, as for RememberMe, after a Save that
 // the cache did not acknowledge or while a key is replaced. The browser may
 // have another one by now, from a login.
-func (x *exchange) forgetDead() {
+func (x *requestState) forgetDead() {
 	s := &x.session
 	s.mu.Lock()
-	id, again := s.rec.ID, s.identity == stored && s.token == x.had.Token &&
-		(s.persist != x.had.Persistent || uint64(s.floor) > x.had.Floor || x.had.Stale && topLevel(x.request))
+	id, again := s.rec.ID, s.identity == stored && s.token == x.brought.Token &&
+		(s.persist != x.brought.Persistent || uint64(s.floor) > x.brought.Floor || x.brought.Stale && topLevel(x.request))
 	s.mu.Unlock()
 	if !again {
 		return
@@ -185,7 +188,7 @@ func (x *exchange) forgetDead() {
 
 // persist runs a save with a bound of its own: a client that hung up has still
 // put something into its cart.
-func (x *exchange) persist(save func(context.Context) error) error {
+func (x *requestState) persist(save func(context.Context) error) error {
 	ctx := withoutSession(context.WithoutCancel(x.request.Context()))
 	ctx, cancel := context.WithTimeout(ctx, x.m.cfg.StoreTimeout)
 	defer cancel()
@@ -195,19 +198,19 @@ func (x *exchange) persist(save func(context.Context) error) error {
 // void discards what is pending, for a response that reports a failure of the
 // server. It waits for a Save that is under way, whose new token the response
 // must bring, and reports whether a logout is left to do.
-func (x *exchange) void() (logout bool) {
+func (x *requestState) void() (logout bool) {
 	s := &x.session
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x.discard()
-	return len(s.doomed) > 0
+	return len(s.deletes) > 0
 }
 
 // discard is Session.Discard for a response that reports a failure of the
 // server. The caller holds s.mu.
-func (x *exchange) discard() {
+func (x *requestState) discard() {
 	s := &x.session
 	if s.unsaved() {
 		x.m.observe(withoutSession(x.request.Context()), Event{
@@ -221,7 +224,7 @@ func (x *exchange) discard() {
 // fail writes what the browser must know although the response is withheld. What was pending is void: an ErrorHandler's own Save
 // would move the session to a token that the browser never gets. For the same
 // reason it waits for a Save that is under way.
-func (x *exchange) fail() {
+func (x *requestState) fail() {
 	x.failed = true
 	s := &x.session
 	s.saving.Lock()
@@ -235,7 +238,7 @@ func (x *exchange) fail() {
 // abandon voids what a handler that panicked has changed and not saved. The
 // response of whoever recovers must bring a token that its own Save has
 // changed.
-func (x *exchange) abandon() {
+func (x *requestState) abandon() {
 	x.loading.Lock()
 	defer x.loading.Unlock()
 	if !x.loaded {
@@ -252,7 +255,7 @@ func (x *exchange) abandon() {
 
 // noteUse queues a touch, unless one was made within the touch interval. A save counts as one. A session that moved is touched
 // anyway, so that the next request from there is not suspicious again.
-func (x *exchange) noteUse() {
+func (x *requestState) noteUse() {
 	s := &x.session
 	if x.noted || s.identity != stored || !x.moved && storeNow(&s.rec).Sub(s.rec.LastSeenAt) < x.m.expiry.TouchInterval() {
 		return
@@ -270,7 +273,7 @@ func (x *exchange) noteUse() {
 
 // end closes the session: the request is over. What the handler changed after
 // the first byte is saved now; the client can't hear of it if that fails.
-func (x *exchange) end() {
+func (x *requestState) end() {
 	x.loading.Lock()
 	defer x.loading.Unlock()
 	x.ended = true
@@ -283,7 +286,7 @@ func (x *exchange) end() {
 	if x.status >= http.StatusInternalServerError {
 		x.discard()
 	}
-	late := !x.failed && (s.identity == stored && len(s.edits) > 0 || len(s.doomed) > 0)
+	late := !x.failed && (s.identity == stored && len(s.edits) > 0 || len(s.deletes) > 0)
 	s.ended = !late
 	s.mu.Unlock()
 
@@ -301,4 +304,36 @@ func (x *exchange) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x.noteUse()
+}
+
+// begin commits the session for a response that is about to be sent by w. When
+// that fails it sends an error in place of the response.
+func (x *requestState) begin(w http.ResponseWriter, status int) error {
+	err := x.commit(status)
+	if err == nil {
+		return nil
+	}
+	forbidCaching(x.header)
+	answer := &response{ResponseWriter: w, request: x.request, commit: func(int) error { return nil }}
+	x.m.cfg.ErrorHandler(answer.wrap(), x.request, err)
+	if !answer.begun { // an ErrorHandler that sends nothing must not look like success
+		answer.WriteHeader(http.StatusInternalServerError)
+	}
+	// A Save that the handler makes now would move the session to a token that
+	// the browser never gets.
+	x.end()
+	return err
+}
+
+// sayWithheld logs the remedy, once for links and once for forms. The caller
+// holds s.mu.
+func (x *requestState) sayWithheld() {
+	m, s, r := x.m, &x.session, x.request
+	switch {
+	case !s.ephemeral() || s.goesOn || r.Header.Get("Sec-Fetch-Site") != "cross-site":
+	case safe(r.Method) && m.saidLink.CompareAndSwap(false, true):
+		m.cfg.Logger.Warn("session cookie withheld from a link", "advice", withheldLinkAdvice)
+	case !safe(r.Method) && len(s.edits) > 0 && m.saidForm.CompareAndSwap(false, true):
+		m.cfg.Logger.Warn("session cookie withheld from a form", "advice", withheldFormAdvice)
+	}
 }

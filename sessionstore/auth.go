@@ -6,7 +6,6 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -40,7 +39,7 @@ func (s *Session) Login(_ context.Context, userID string, options ...LoginOption
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.cookable(); err != nil {
+	if err := s.canSetCookie(); err != nil {
 		return err
 	}
 	s.unhide(userID)
@@ -62,35 +61,35 @@ func (s *Session) Login(_ context.Context, userID string, options ...LoginOption
 func (s *Session) Logout(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.cookable(); err != nil {
+	if err := s.canSetCookie(); err != nil {
 		return err
 	}
-	by := named(ctx)
+	by := actorFrom(ctx)
 	switch {
 	case s.identity == stored:
 		if by.name == "" {
 			by.name = s.rec.UserID
 		}
-		s.doom(s.rec, by)
-	case s.held != nil: // whoever has the token may end what it opens, and nobody knows who that is
-		s.doom(s.held.rec, by)
+		s.deleteLater(s.rec, by)
+	case s.hidden != nil: // whoever has the token may end what it opens, and nobody knows who that is
+		s.deleteLater(s.hidden.rec, by)
 	}
 	for _, d := range s.presented {
 		d.by = by
-		s.doomed, s.left, s.vacant = append(s.doomed, d), true, none
+		s.deletes, s.left, s.vacant = append(s.deletes, d), true, none
 	}
 	s.presented = nil
 	s.forget()
 	return nil
 }
 
-// doom notes that a session is to be deleted.
-func (s *Session) doom(rec store.Record, by actor) {
-	d := doomed{Record: rec, by: by}
+// deleteLater adds a pending delete. The caller holds s.mu.
+func (s *Session) deleteLater(rec store.Record, by actor) {
+	d := pendingDelete{Record: rec, by: by}
 	if s.pending != nil {
 		d.next = s.pending.ID()
 	}
-	s.doomed = append(s.doomed, d)
+	s.deletes = append(s.deletes, d)
 	s.left = true
 }
 
@@ -98,7 +97,7 @@ func (s *Session) doom(rec store.Record, by actor) {
 func (s *Session) Rotate(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.cookable(); err != nil {
+	if err := s.canSetCookie(); err != nil {
 		return err
 	}
 	s.renew = s.identity == stored
@@ -110,7 +109,7 @@ func (s *Session) Rotate(context.Context) error {
 func (s *Session) RememberMe(on bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.cookable(); err != nil {
+	if err := s.canSetCookie(); err != nil {
 		return err
 	}
 	s.persist, s.chosen = on, true
@@ -136,16 +135,8 @@ func (s *Session) Discard() {
 	s.discard()
 }
 
-func (s *Session) discard() {
-	s.persist, s.chosen = s.kept, false
-	s.edits, s.userID, s.renew, s.drop, s.fresh, s.pending = nil, "", false, false, false, nil
-	if s.held != nil && s.identity == stored {
-		s.hide() // the login that brought it back is void
-	}
-}
-
-// cookable says why the cookie can't be changed any more.
-func (s *Session) cookable() error {
+// canSetCookie says why the cookie can't be changed any more.
+func (s *Session) canSetCookie() error {
 	switch {
 	case s.ended:
 		return ErrRequestEnded
@@ -153,14 +144,6 @@ func (s *Session) cookable() error {
 		return ErrHeadersSent
 	}
 	return nil
-}
-
-// forget makes the session an empty one that is not in the store.
-func (s *Session) forget() {
-	s.identity, s.rec, s.edits = s.vacant, store.Record{}, nil
-	s.userID, s.renew, s.drop, s.fresh, s.persist, s.kept, s.chosen = "", false, false, false, false, false, false
-	s.token, s.floor, s.held, s.pending = cookie.Token{}, 0, nil, nil
-	s.life++
 }
 
 func checkUserID(userID string) string {

@@ -16,7 +16,7 @@ import (
 const emergencyAge = 5 * time.Minute
 
 // identify finds out which session the request has.
-func (x *exchange) identify(ctx context.Context) error {
+func (x *requestState) identify(ctx context.Context) error {
 	m, s := x.m, &x.session
 	var room [cookie.MaxPresented]cookie.Ticket
 	tickets, outcome := m.cookie.Read(x.request, room[:0])
@@ -41,7 +41,7 @@ func (x *exchange) identify(ctx context.Context) error {
 // the answer would replace the one whose cookie stayed behind. A cookie of our
 // name that came all the same is of another spelling, which a sibling host may
 // have planted.
-func (x *exchange) vacancy() identity {
+func (x *requestState) vacancy() identity {
 	cfg, r := &x.m.cfg.Cookie, x.request
 	if cfg.SameSite == http.SameSiteNoneMode || r.Header.Get("Sec-Fetch-Site") != "cross-site" {
 		return none
@@ -64,7 +64,7 @@ func safe(method string) bool {
 // choose loads the session of the tickets. If there are several, the one that
 // is alive counts. Two that are alive count as none: the newest may be that of
 // an attacker on a sibling host, who would get the user to work in it.
-func (x *exchange) choose(ctx context.Context, tickets []cookie.Ticket) error {
+func (x *requestState) choose(ctx context.Context, tickets []cookie.Ticket) error {
 	m := x.m
 	if len(tickets) > 1 {
 		ids := make([]store.ID, len(tickets))
@@ -77,7 +77,7 @@ func (x *exchange) choose(ctx context.Context, tickets []cookie.Ticket) error {
 			return x.notLoaded(ctx, err)
 		case len(alive) > 1:
 			for _, id := range alive {
-				x.session.presented = append(x.session.presented, doomed{Record: store.Record{ID: id}})
+				x.session.presented = append(x.session.presented, pendingDelete{Record: store.Record{ID: id}})
 			}
 			x.ambiguous = true
 			m.observe(ctx, Event{Kind: EventCookieConflict})
@@ -100,13 +100,13 @@ func (x *exchange) choose(ctx context.Context, tickets []cookie.Ticket) error {
 }
 
 // take loads the session of a ticket.
-func (x *exchange) take(ctx context.Context, t cookie.Ticket) error {
+func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 	m, s := x.m, &x.session
 	rec, err := m.store.Load(ctx, t.Token.ID(), int64(t.Floor))
 	if err == nil && t.Made > 0 && bars(&rec) {
 		err = ErrNotFound
 	} else if errors.Is(err, ErrNotFound) && !errors.Is(err, ErrExpired) && t.Made > 0 {
-		s.presented = []doomed{{Record: store.Record{ID: t.Token.ID()}, unrestored: true}}
+		s.presented = []pendingDelete{{Record: store.Record{ID: t.Token.ID()}, unrestored: true}}
 	}
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -124,7 +124,7 @@ func (x *exchange) take(ctx context.Context, t cookie.Ticket) error {
 	case err != nil:
 		return x.notLoaded(ctx, err)
 	default:
-		x.had.Ticket = t
+		x.brought.Ticket = t
 		s.identity, s.rec, s.token, s.floor = stored, rec, t.Token, int64(t.Floor)
 		s.persist, s.kept = t.Persistent, t.Persistent
 		if rec.UserAgent != "" && s.client.UserAgent != rec.UserAgent && client.Fetches(s.client.UserAgent) {
@@ -135,9 +135,74 @@ func (x *exchange) take(ctx context.Context, t cookie.Ticket) error {
 	return nil
 }
 
-func (x *exchange) notLoaded(ctx context.Context, err error) error {
+func (x *requestState) notLoaded(ctx context.Context, err error) error {
 	if !errors.Is(err, context.Canceled) { // who has left misses nothing
 		x.m.observe(ctx, Event{Kind: EventLoadFailed, Err: err})
 	}
 	return err
+}
+
+const addressAdvice = "the suspicion check sees no change of network: behind a proxy on a unix socket, " +
+	"add unix to TRUSTED_PROXIES and let the proxy send X-Forwarded-For"
+
+// clientOf is what is kept about where a request came from, cut as the Config says.
+func (m *Manager) clientOf(r *http.Request) Client {
+	c := m.proxies.ClientOf(r)
+	if !c.IP.IsValid() && !m.cfg.Suspicion.DisableCheck && m.saidNoAddress.CompareAndSwap(false, true) {
+		m.cfg.Logger.Warn("client address unknown", "advice", addressAdvice)
+	}
+	c.IP = client.Truncated(c.IP, m.cfg.Privacy.IPv4Prefix, m.cfg.Privacy.IPv6Prefix)
+	return c
+}
+
+// suspect looks at where the session that was just loaded is used from, and does about it what was decided.
+func (x *requestState) suspect(ctx context.Context) {
+	m, s := x.m, &x.session
+	if m.cfg.Suspicion.DisableCheck {
+		return
+	}
+	agent, network := strayed(s.rec.Client, s.client)
+	if !agent && !network {
+		return
+	}
+	what := &Suspicion{
+		Handle: s.rec.ID.Handle(), UserID: s.rec.UserID, Was: s.rec.Client, Is: s.client, UserAgent: agent, Network: network,
+		LastSeenAt: s.rec.LastSeenAt, Now: storeNow(&s.rec),
+	}
+	if what.UserID != "" {
+		// A phone that leaves the house is no thief.
+		if agent || !portable(s.client.UserAgent) {
+			what.Action = m.cfg.Suspicion.Action
+		}
+		if m.cfg.Suspicion.Judge != nil {
+			what.Action = m.cfg.Suspicion.Judge(ctx, *what)
+		}
+	}
+	id := s.rec.ID
+	e := Event{Kind: EventSuspicious, Handle: what.Handle, UserID: what.UserID, Suspicion: what, Detail: what.detail()}
+	switch what.Action {
+	case ActionObserve:
+		x.moved = true
+	case ActionRevoke:
+		// Whether or not it can be ended now: this request does not get it, and the next one tries again.
+		id := s.rec.ID
+		e.Revocation, e.Err = m.store.Delete(ctx, id)
+		m.watches.wake(func(rec *store.Record) bool { return rec.ID == id })
+		s.hide()
+		s.identity, s.hidden = s.vacant, nil
+	default:
+		s.hide()
+	}
+	first := m.places.add(id, what.Is, what.Action)
+	if what.Action == ActionObserve { // nor is it news when it comes back
+		m.places.add(id, what.Was, what.Action)
+	}
+	if first {
+		m.observe(ctx, e)
+	}
+	if what.Action == ActionRevoke && e.Err == nil {
+		m.observe(ctx, Event{
+			Kind: EventRevoked, Handle: what.Handle, UserID: what.UserID, Reason: ReasonSuspicious, Detail: e.Detail, Count: 1, Revocation: e.Revocation,
+		})
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
 )
 
 // response is the ResponseWriter of a handler. It commits the session before
@@ -14,7 +15,7 @@ import (
 //
 // What every handler gets works over any writer: WriteString, CloseNotify and,
 // through Unwrap, the deadlines of an http.ResponseController. The rest is
-// added by shape.
+// added by wrap.
 type response struct {
 	http.ResponseWriter
 	request *http.Request
@@ -37,7 +38,7 @@ type (
 // shape gives the writer the optional interfaces of the server's own. Code that
 // asks with a type assertion must get a true answer. As http.ResponseController
 // does, it looks through Unwrap.
-func (w *response) shape() http.ResponseWriter {
+func (w *response) wrap() http.ResponseWriter {
 	_, flush := find[interface{ Flush() }](w.ResponseWriter)
 	if !flush {
 		_, flush = find[interface{ FlushError() error }](w.ResponseWriter)
@@ -79,7 +80,7 @@ func find[T any](w http.ResponseWriter) (found T, ok bool) {
 }
 
 // begin commits once, for a response of a status.
-func (w *response) begin(status int) error {
+func (w *response) commitOnce(status int) error {
 	if !w.begun {
 		w.begun = true
 		w.refused = w.commit(status)
@@ -96,20 +97,20 @@ func (w *response) WriteHeader(status int) {
 		}
 		return
 	}
-	if w.begin(status) == nil {
+	if w.commitOnce(status) == nil {
 		w.ResponseWriter.WriteHeader(status)
 	}
 }
 
 func (w *response) Write(p []byte) (int, error) {
-	if err := w.begin(http.StatusOK); err != nil {
+	if err := w.commitOnce(http.StatusOK); err != nil {
 		return 0, err
 	}
 	return w.ResponseWriter.Write(p)
 }
 
 func (w *response) WriteString(s string) (int, error) {
-	if err := w.begin(http.StatusOK); err != nil {
+	if err := w.commitOnce(http.StatusOK); err != nil {
 		return 0, err
 	}
 	return io.WriteString(w.ResponseWriter, s)
@@ -132,7 +133,7 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // flush sends the headers, so it commits first.
 func (w *response) flush() error {
-	if err := w.begin(http.StatusOK); err != nil {
+	if err := w.commitOnce(http.StatusOK); err != nil {
 		return err
 	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
@@ -142,7 +143,7 @@ func (w *response) flush() error {
 // then: a handshake that writes its own response must send the headers it finds
 // there.
 func (w *response) hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if err := w.begin(http.StatusSwitchingProtocols); err != nil {
+	if err := w.commitOnce(http.StatusSwitchingProtocols); err != nil {
 		return nil, nil, fmt.Errorf("sessionstore: not hijacked: %w", err)
 	}
 	return http.NewResponseController(w.ResponseWriter).Hijack()
@@ -159,7 +160,7 @@ func (c copier) ReadFrom(src io.Reader) (n int64, err error) {
 			return n, err
 		}
 	}
-	if err := c.begin(http.StatusOK); err != nil {
+	if err := c.commitOnce(http.StatusOK); err != nil {
 		return n, err
 	}
 	rest, err := io.Copy(c.ResponseWriter, src)
@@ -187,4 +188,42 @@ func (p pusher) Push(target string, opts *http.PushOptions) error {
 		return http.ErrNotSupported
 	}
 	return server.Push(target, opts)
+}
+
+// headerSent reports whether a server's writer, or one that a framework has put
+// around it, has sent its header. net/http has no method to ask. Writers of gin
+// and others have Written; those of net/http and many more have a field
+// wroteHeader. A writer without either is taken for one that has sent nothing,
+// so a change of those names costs a line of the log and no session.
+func headerSent(w http.ResponseWriter) bool {
+	for w != nil {
+		if x, ok := w.(interface{ Written() bool }); ok && x.Written() {
+			return true
+		}
+		if wroteHeader(reflect.ValueOf(w)) {
+			return true
+		}
+		u, unwraps := w.(interface{ Unwrap() http.ResponseWriter })
+		if !unwraps {
+			break
+		}
+		w = u.Unwrap()
+	}
+	return false
+}
+
+func wroteHeader(v reflect.Value) bool {
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	if v.Kind() != reflect.Struct {
+		return false
+	}
+	if f, ok := v.Type().FieldByName("wroteHeader"); ok && len(f.Index) == 1 && f.Type.Kind() == reflect.Bool {
+		return v.FieldByIndex(f.Index).Bool()
+	}
+	if f, ok := v.Type().FieldByName("rws"); ok && len(f.Index) == 1 { // of HTTP/2
+		return wroteHeader(v.FieldByIndex(f.Index))
+	}
+	return false
 }

@@ -1,6 +1,7 @@
 package sessionstore
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -11,7 +12,7 @@ import (
 
 // writeCookies sets, keeps or clears the cookies. After a failed save a logout
 // did not happen. The caller holds s.mu.
-func (x *exchange) writeCookies() {
+func (x *requestState) writeCookies() {
 	m, s, h := x.m, &x.session, x.header
 	left, navigates := s.left && !x.failed, topLevel(x.request)
 	has := cookieState{marker: m.cfg.Cookie.marks()}
@@ -21,8 +22,8 @@ func (x *exchange) writeCookies() {
 			has.Made = uint64(time.Now().Unix())
 		}
 	}
-	x.had.marker = (left || navigates) && m.cookie.Marked(x.request)
-	session, marker := cookieOps(x.had, has, left, navigates)
+	x.brought.marker = (left || navigates) && m.cookie.Marked(x.request)
+	session, marker := cookieOps(x.brought, has, left, navigates)
 	if session == keepCookie && marker == keepCookie && !x.ambiguous {
 		return
 	}
@@ -32,7 +33,7 @@ func (x *exchange) writeCookies() {
 	switch session {
 	case writeCookie:
 		m.cookie.Write(h, has.Ticket, maxAge, secure)
-		if x.strays && has.Token != x.had.Token {
+		if x.strays && has.Token != x.brought.Token {
 			m.cookie.ClearOthers(h, x.request, x.hosts(), secure)
 		}
 	case clearCookie:
@@ -59,7 +60,7 @@ func (x *exchange) writeCookies() {
 
 // secure decides the cookie's Secure attribute. What a browser drops without a
 // word is said once, in the log.
-func (x *exchange) secure() bool {
+func (x *requestState) secure() bool {
 	https := x.m.proxies.HTTPS(x.request)
 	secure := x.m.cfg.Cookie.secure(x.m.cfg.Env, https)
 	if secure && !https && x.m.saidPlain.CompareAndSwap(false, true) {
@@ -72,7 +73,7 @@ const domainAdvice = "browsers discard the session cookie: set COOKIE_DOMAIN to 
 
 // checkDomain logs once that the cookie's domain is not that of the request's
 // host. A trusted proxy may name another host.
-func (x *exchange) checkDomain() {
+func (x *requestState) checkDomain() {
 	m, r := x.m, x.request
 	domain := m.cfg.Cookie.Domain
 	if domain == "" || m.saidDomain.Load() ||
@@ -86,7 +87,7 @@ func (x *exchange) checkDomain() {
 
 // hosts are those that the browser may have asked: the request's, and before it
 // what a trusted proxy says.
-func (x *exchange) hosts() (hosts []string) {
+func (x *requestState) hosts() (hosts []string) {
 	r := x.request
 	if lines := r.Header["X-Forwarded-Host"]; len(lines) > 0 && x.m.proxies.Believes(r) {
 		for host := range strings.SplitSeq(strings.Join(lines, ","), ",") {
@@ -94,4 +95,57 @@ func (x *exchange) hosts() (hosts []string) {
 		}
 	}
 	return append(hosts, r.Host)
+}
+
+// cookieState is what a browser has of a session's cookies, or is to have.
+type cookieState struct {
+	cookie.Ticket      // zero without a session
+	marker        bool // the marker is beside it, or belongs there
+}
+
+// cookieOp is what a response does about one cookie.
+type cookieOp int
+
+const (
+	keepCookie cookieOp = iota
+	writeCookie
+	clearCookie
+)
+
+// cookieOps decides what a response does about the session's cookie and its
+// marker. had is what the request brought, has is what belongs in the browser
+// now. left reports a logout that was carried out; navigates, that the response
+// is the page of a top-level navigation.
+//
+// A cookie that needs nothing but another signature, or a marker, is written to
+// a navigation only. Other responses may be slow, and would put back the token
+// that a login has replaced meanwhile.
+func cookieOps(had, has cookieState, left, navigates bool) (session, marker cookieOp) {
+	switch {
+	case has.Token == cookie.Token{}:
+		if !left {
+			return keepCookie, keepCookie
+		}
+		if has.marker || had.marker {
+			marker = clearCookie
+		}
+		return clearCookie, marker
+	case has.Token != had.Token || has.Persistent != had.Persistent || has.Floor > had.Floor:
+		session = writeCookie
+	case !navigates:
+		return keepCookie, keepCookie
+	case had.Stale:
+		session = writeCookie
+	}
+	if has.marker && (session == writeCookie || !had.marker) {
+		marker = writeCookie
+	}
+	return session, marker
+}
+
+// topLevel reports whether a request is for the page of a top-level navigation.
+// Browsers before 2023 do not say so.
+func topLevel(r *http.Request) bool {
+	dest := r.Header.Get("Sec-Fetch-Dest")
+	return r.Header.Get("Sec-Fetch-Mode") == "navigate" && (dest == "document" || dest == "")
 }
