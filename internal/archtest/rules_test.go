@@ -116,7 +116,6 @@ var notYetShort = []string{
 	"internal/client",
 	"internal/coherence",
 	"internal/cookie",
-	"internal/memory",
 	"internal/outage",
 	"internal/postgres",
 	"internal/schema",

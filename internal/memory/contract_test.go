@@ -11,7 +11,9 @@ import (
 
 func TestContract(t *testing.T) {
 	storetest.Run(t, storetest.Subject{
-		New: func(_ *testing.T, e store.Expiry) store.Store { return memory.New(e, memory.Options{}) },
+		New: func(_ *testing.T, e store.Expiry) store.Store {
+			return memory.New(e, memory.Options{})
+		},
 		Age: func(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
 			s.(*memory.Store).Age(id, d)
 		},

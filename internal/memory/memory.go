@@ -17,58 +17,42 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Alive implements [store.Store].
-func (m *Store) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.ID, err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	now := time.Now()
-	for _, id := range ids {
-		if _, err := m.alive(id, now); err == nil {
-			alive = append(alive, id)
-		} else {
-			ended = append(ended, id)
-		}
-	}
-	return alive, ended, nil
-}
-
-// markLifetime is for how long a mark counts: no session is older. The
-// migrations say the same.
+// markLifetime is how long a mark refuses logins: no session is older. The
+// migrations have the same value.
 const markLifetime = 400 * 24 * time.Hour
 
-// defaultMemoryLimit at the largest data size comes to some gigabytes, at an ordinary one to some hundred megabytes.
-const defaultMemoryLimit = 100_000
+// defaultSessions is the default of [Options.Sessions]. With data of the
+// largest size that is some gigabytes, with data of a usual size some hundred
+// megabytes.
+const defaultSessions = 100_000
 
-// Store keeps sessions in this process: for tests, for trying things out and for emergencies. They end with the
-// process and no other instance knows them. It is safe for concurrent use.
+// Store keeps sessions in this process: for development, tests and an
+// emergency. They end with the process, and other instances do not have them. A
+// Store is safe for concurrent use.
 type Store struct {
 	expiry  store.Expiry
 	options Options
 
 	mu        sync.Mutex
 	sessions  map[store.ID]store.Record
-	users     map[store.ID]struct{} // those of the sessions that have a user
-	bytes     int
-	anonymous int                     // of bytes, what sessions without a user take
-	marks     map[string][]store.Mark // by user id, those of all users by ""
+	users     map[store.ID]struct{}   // ids of the sessions that have a user
+	bytes     int                     // of all sessions
+	anonymous int                     // bytes of the sessions without a user
+	marks     map[string][]store.Mark // by user id; those of all users under ""
 	lastPrune time.Time
 }
 
 var _ store.Store = (*Store)(nil)
 
-// Options bound what a store holds. The zero value is 100,000 sessions of
+// Options bound what a Store holds. The zero value allows 100,000 sessions of
 // any size.
 type Options struct {
 	// Sessions is the most sessions that the store holds; 0 is 100,000. Beyond
 	// it, Create returns [store.ErrUnavailable].
 	Sessions int
-	// Bytes is roughly the most that the sessions take; 0 is no bound.
+	// Bytes bounds the memory of all sessions, roughly; 0 is no bound.
 	Bytes int
-	// ReserveHalf leaves sessions without a user at most half of Sessions and
-	// Bytes.
+	// ReserveHalf reserves half of Sessions and Bytes for sessions with a user.
 	ReserveHalf bool
 	// Emergency sets Record.Emergency in each record.
 	Emergency bool
@@ -77,17 +61,18 @@ type Options struct {
 // New makes an empty store.
 func New(expiry store.Expiry, options Options) *Store {
 	if options.Sessions <= 0 {
-		options.Sessions = defaultMemoryLimit
+		options.Sessions = defaultSessions
 	}
 	return &Store{
-		expiry: expiry, options: options, sessions: map[store.ID]store.Record{}, users: map[store.ID]struct{}{}, marks: map[string][]store.Mark{},
+		expiry: expiry, options: options, sessions: map[store.ID]store.Record{},
+		users: map[store.ID]struct{}{}, marks: map[string][]store.Mark{},
 	}
 }
 
-// Format writes what the store is, and nothing of what it holds.
+// Format writes the name of the type, so that no log line has what it holds.
 func (m *Store) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessionstore.Memory") }
 
-// Name is "memory".
+// Name returns "memory".
 func (m *Store) Name() string { return "memory" }
 
 // Create implements [store.Store].
@@ -110,7 +95,8 @@ func (m *Store) Create(ctx context.Context, d store.Draft) (store.Record, error)
 	born := now.Add(-d.Age)
 	rec := store.Record{
 		ID: d.ID, UserID: d.UserID, Data: bytes.Clone(d.Data), Version: 1,
-		CreatedAt: born, LastSeenAt: now, AbsoluteExpiresAt: born.Add(m.expiry.Absolute), Client: d.Client, Emergency: m.options.Emergency,
+		CreatedAt: born, LastSeenAt: now, AbsoluteExpiresAt: born.Add(m.expiry.Absolute),
+		Client: d.Client, Emergency: m.options.Emergency,
 	}
 	if len(rec.Data) == 0 {
 		rec.Data = json.RawMessage("{}")
@@ -163,7 +149,8 @@ func (m *Store) Save(ctx context.Context, id store.ID, c store.Change) (store.Re
 	if c.UserID != "" {
 		rec.UserID, rec.AuthenticatedAt, rec.Began = c.UserID, now, c.Began
 	}
-	if (c.UserID != "" || !c.Began.IsZero()) && rec.UserID != "" && m.refuses(rec.UserID, c.Began.In(&rec), now) {
+	login := rec.UserID != "" && (c.UserID != "" || !c.Began.IsZero())
+	if login && m.refuses(rec.UserID, c.Began.In(&rec), now) {
 		if c.UserID == "" {
 			m.drop(id) // it was logged in already
 		}
@@ -174,7 +161,9 @@ func (m *Store) Save(ctx context.Context, id store.ID, c store.Change) (store.Re
 }
 
 // Rotate implements [store.Store].
-func (m *Store) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
+func (m *Store) Rotate(
+	ctx context.Context, old, id store.ID, c store.Change,
+) (store.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return store.Record{}, err
 	}
@@ -235,7 +224,7 @@ func (m *Store) Touch(ctx context.Context, touches []store.Touch) error {
 		if rec.LastSeenAt.After(now) {
 			next.LastSeenAt = rec.LastSeenAt
 		}
-		_ = m.put(next) // without room it is forgotten, as a touch may be
+		_ = m.put(next) // a touch may be dropped
 	}
 	return nil
 }
@@ -266,13 +255,33 @@ func (m *Store) Prune(ctx context.Context, max int) (int, bool, error) {
 		}
 	}
 	for key, marks := range m.marks {
-		marks = slices.DeleteFunc(marks, func(mark store.Mark) bool { return mark.RevokedAt.Before(now.Add(-markLifetime)) })
+		marks = slices.DeleteFunc(marks, func(mark store.Mark) bool {
+			return mark.RevokedAt.Before(now.Add(-markLifetime))
+		})
 		if m.marks[key] = marks; len(marks) == 0 {
 			delete(m.marks, key)
 		}
 	}
 	m.lastPrune = now
 	return n, true, nil
+}
+
+// Alive implements [store.Store].
+func (m *Store) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.ID, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	for _, id := range ids {
+		if _, err := m.alive(id, now); err == nil {
+			alive = append(alive, id)
+		} else {
+			ended = append(ended, id)
+		}
+	}
+	return alive, ended, nil
 }
 
 // Stats implements [store.Store]. It is always exact.
@@ -283,7 +292,9 @@ func (m *Store) Stats(ctx context.Context, _ bool) (store.Stats, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	s := store.Stats{Total: int64(len(m.sessions)), Exact: true, LastPruneAt: m.lastPrune, CountedAt: now}
+	s := store.Stats{
+		Total: int64(len(m.sessions)), Exact: true, LastPruneAt: m.lastPrune, CountedAt: now,
+	}
 	for _, rec := range m.sessions {
 		if rec.ExpiresAt.After(now) {
 			s.Active++
@@ -293,18 +304,25 @@ func (m *Store) Stats(ctx context.Context, _ bool) (store.Stats, error) {
 	return s, nil
 }
 
-// full reports that another session would be one too many.
+// full returns an error if there is no room for another session.
 func (m *Store) full(userID string) error {
-	switch {
-	case len(m.sessions) >= m.options.Sessions:
-		return fmt.Errorf("%w: the memory store holds its limit of %d sessions", store.ErrUnavailable, m.options.Sessions)
-	case m.options.ReserveHalf && userID == "" && len(m.sessions)-len(m.users) >= m.options.Sessions/2:
-		return fmt.Errorf("%w: the memory store holds its limit of %d sessions without a user", store.ErrUnavailable, m.options.Sessions/2)
+	limit := m.options.Sessions
+	if len(m.sessions) >= limit {
+		return errFull(limit, "sessions")
+	}
+	visitors := len(m.sessions) - len(m.users)
+	if m.options.ReserveHalf && userID == "" && visitors >= limit/2 {
+		return errFull(limit/2, "sessions without a user")
 	}
 	return nil
 }
 
-// put keeps a record, if there is room for its bytes.
+func errFull(limit int, of string) error {
+	return fmt.Errorf("%w: memory store full: limit of %d %s", store.ErrUnavailable, limit, of)
+}
+
+// put adds or replaces a record. It returns an error if there is no room for
+// its bytes.
 func (m *Store) put(rec store.Record) error {
 	n := size(rec)
 	was, there := m.sessions[rec.ID]
@@ -312,12 +330,13 @@ func (m *Store) put(rec store.Record) error {
 	if there {
 		grows -= size(was)
 	}
+	limit := m.options.Bytes
 	switch {
-	case m.options.Bytes == 0 || grows <= 0:
-	case m.bytes+grows > m.options.Bytes:
-		return fmt.Errorf("%w: the memory store holds its limit of %d bytes", store.ErrUnavailable, m.options.Bytes)
-	case m.options.ReserveHalf && rec.UserID == "" && m.anonymous+grows > m.options.Bytes/2:
-		return fmt.Errorf("%w: the memory store holds its limit of %d bytes without a user", store.ErrUnavailable, m.options.Bytes/2)
+	case limit == 0 || grows <= 0:
+	case m.bytes+grows > limit:
+		return errFull(limit, "bytes")
+	case m.options.ReserveHalf && rec.UserID == "" && m.anonymous+grows > limit/2:
+		return errFull(limit/2, "bytes without a user")
 	}
 	m.drop(rec.ID)
 	m.bytes += n
@@ -343,12 +362,13 @@ func (m *Store) drop(id store.ID) {
 	delete(m.users, id)
 }
 
-// size is roughly what a record takes in memory.
+// size returns about how many bytes a record takes in memory.
 func size(rec store.Record) int {
 	const fixed = 512
 	return fixed + len(rec.Data) + len(rec.UserID) + len(rec.UserAgent)
 }
 
+// Holds reports whether the store has a session, expired or not.
 func (m *Store) Holds(id store.ID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -356,27 +376,28 @@ func (m *Store) Holds(id store.ID) bool {
 	return ok
 }
 
-// Forget is Delete whatever has become of the caller.
+// Forget deletes a session.
 func (m *Store) Forget(id store.ID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.drop(id)
 }
 
+// Len returns how many sessions the store has, expired ones included.
 func (m *Store) Len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.sessions)
 }
 
-// Some is up to n of the sessions, alive or not, those with a user first, and
-// none of those to pass over.
-func (m *Store) Some(n int, over map[store.ID]struct{}) []store.Record {
+// Some returns up to n sessions, expired or not, those with a user first, and
+// none of skip.
+func (m *Store) Some(n int, skip map[store.ID]struct{}) []store.Record {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	records := make([]store.Record, 0, min(n, len(m.sessions)))
 	for id := range m.users {
-		if _, pass := over[id]; !pass && len(records) < n {
+		if _, pass := skip[id]; !pass && len(records) < n {
 			records = append(records, m.sessions[id])
 		}
 		if len(records) == n {
@@ -384,7 +405,7 @@ func (m *Store) Some(n int, over map[store.ID]struct{}) []store.Record {
 		}
 	}
 	for id, rec := range m.sessions {
-		if _, pass := over[id]; !pass && rec.UserID == "" {
+		if _, pass := skip[id]; !pass && rec.UserID == "" {
 			records = append(records, rec)
 		}
 		if len(records) == n {
@@ -392,6 +413,25 @@ func (m *Store) Some(n int, over map[store.ID]struct{}) []store.Record {
 		}
 	}
 	return records
+}
+
+// Age makes a session d older: all its times become earlier. It is for tests,
+// which let time pass this way.
+func (m *Store) Age(id store.ID, d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rec, ok := m.sessions[id]
+	if !ok {
+		return
+	}
+	rec.CreatedAt = rec.CreatedAt.Add(-d)
+	rec.LastSeenAt = rec.LastSeenAt.Add(-d)
+	rec.ExpiresAt = rec.ExpiresAt.Add(-d)
+	rec.AbsoluteExpiresAt = rec.AbsoluteExpiresAt.Add(-d)
+	if !rec.AuthenticatedAt.IsZero() {
+		rec.AuthenticatedAt = rec.AuthenticatedAt.Add(-d)
+	}
+	m.sessions[id] = rec
 }
 
 func (m *Store) alive(id store.ID, now time.Time) (store.Record, error) {
@@ -428,7 +468,7 @@ func deadline(e store.Expiry, now time.Time, idle time.Duration, absolute time.T
 	return absolute
 }
 
-// patch applies a change to data as Postgres's jsonb operators do.
+// patch applies a change to data as the jsonb operators of Postgres do.
 func patch(data json.RawMessage, c store.Change) json.RawMessage {
 	if len(c.Set) == 0 && len(c.Removed) == 0 && len(data) > 0 {
 		return data

@@ -52,7 +52,8 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// What goes in and out belongs to the caller, who may do with it what they like, but for writing to Record.Data.
+// What goes in and out belongs to the caller. It may change all of it but
+// Record.Data.
 func TestSharesNothing(t *testing.T) {
 	ctx := context.Background()
 	m := memory.New(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, memory.Options{})
@@ -60,7 +61,8 @@ func TestSharesNothing(t *testing.T) {
 	id := idOf(1)
 	check := func(what, want string) {
 		t.Helper()
-		if rec, err := m.Load(ctx, id, 0); err != nil || string(rec.Data) != want || rec.UserID != "ann" || rec.ID != id {
+		rec, err := m.Load(ctx, id, 0)
+		if err != nil || string(rec.Data) != want || rec.UserID != "ann" || rec.ID != id {
 			t.Errorf("%s: %s, user %q, %v, want %s", what, rec.Data, rec.UserID, err, want)
 		}
 	}
@@ -98,7 +100,8 @@ func TestSharesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = m.Save(ctx, id, store.Change{Set: map[string]json.RawMessage{"b": json.RawMessage(`9`)}}); err != nil {
+	later := store.Change{Set: map[string]json.RawMessage{"b": json.RawMessage(`9`)}}
+	if _, err = m.Save(ctx, id, later); err != nil {
 		t.Fatal(err)
 	}
 	if string(before.Data) != `{"b":[1,2],"c":3}` {

@@ -11,7 +11,9 @@ import (
 )
 
 // List implements [store.Store].
-func (m *Store) List(ctx context.Context, userID string, p store.Page) ([]store.Record, error) {
+func (m *Store) List(
+	ctx context.Context, userID string, p store.Page,
+) ([]store.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -23,7 +25,8 @@ func (m *Store) List(ctx context.Context, userID string, p store.Page) ([]store.
 	})
 	if !p.Before.IsZero() {
 		recs = slices.DeleteFunc(recs, func(rec store.Record) bool {
-			return rec.CreatedAt.After(p.Before) || rec.CreatedAt.Equal(p.Before) && bytes.Compare(rec.ID[:], p.After[:]) <= 0
+			return rec.CreatedAt.After(p.Before) ||
+				rec.CreatedAt.Equal(p.Before) && bytes.Compare(rec.ID[:], p.After[:]) <= 0
 		})
 	}
 	recs = recs[:min(len(recs), p.Limit())]
@@ -34,7 +37,9 @@ func (m *Store) List(ctx context.Context, userID string, p store.Page) ([]store.
 }
 
 // Revoke implements [store.Store].
-func (m *Store) Revoke(ctx context.Context, s store.Selection) ([]store.ID, store.Revocation, error) {
+func (m *Store) Revoke(
+	ctx context.Context, s store.Selection,
+) ([]store.ID, store.Revocation, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, store.Revocation{}, err
 	}
@@ -54,10 +59,13 @@ func (m *Store) Revoke(ctx context.Context, s store.Selection) ([]store.ID, stor
 	case s.UserID == "":
 		recs = nil
 	case s.Handle != "":
-		recs = slices.DeleteFunc(recs, func(rec store.Record) bool { return rec.ID.Handle() != s.Handle })
+		recs = slices.DeleteFunc(recs, func(rec store.Record) bool {
+			return rec.ID.Handle() != s.Handle
+		})
 	case s.Keep > 0:
 		slices.SortFunc(recs, func(a, b store.Record) int {
-			return cmp.Or(b.AuthenticatedAt.Compare(a.AuthenticatedAt), bytes.Compare(a.ID[:], b.ID[:]))
+			latest := b.AuthenticatedAt.Compare(a.AuthenticatedAt)
+			return cmp.Or(latest, bytes.Compare(a.ID[:], b.ID[:]))
 		})
 		recs = recs[min(len(recs), s.Keep):]
 	default:
@@ -76,7 +84,7 @@ func (m *Store) Revoke(ctx context.Context, s store.Selection) ([]store.ID, stor
 	return ids, r, nil
 }
 
-// of is a user's live sessions, in no order.
+// of returns the live sessions of a user, in no order.
 func (m *Store) of(userID string, now time.Time) []store.Record {
 	var recs []store.Record
 	for _, rec := range m.sessions {
@@ -88,7 +96,8 @@ func (m *Store) of(userID string, now time.Time) []store.Record {
 	return recs
 }
 
-// crowded: the user has as many sessions as they may, not counting one.
+// crowded reports whether a user has as many sessions as limit allows, without
+// counting one.
 func (m *Store) crowded(userID string, limit int, but store.ID, now time.Time) bool {
 	if userID == "" || limit <= 0 {
 		return false
@@ -126,8 +135,9 @@ func (m *Store) refuses(userID string, began store.Began, now time.Time) bool {
 	return false
 }
 
-// LoginOf is when the login of a session in memory began, for a store with
-// another clock. The age of the session doesn't say: see [emergency.age].
+// LoginOf returns when the login of a session in memory began, for a store with
+// another clock. The age of the session is not exact enough: a restore rounds
+// it up.
 func LoginOf(r *store.Record) store.Began {
 	if _, stored := r.Began.Stored(); r.UserID == "" || !stored {
 		return r.Began

@@ -15,8 +15,14 @@ func (s *Store) Mode() coherence.Mode { return s.detector.current() }
 // Begin starts an emergency.
 func (s *Store) Begin(err error) { s.detector.Begin(err) }
 
-// SetLimit bounds what is kept in memory.
-func (s *Store) SetLimit(sessions, bytes int) { s.sessions.memory.SetLimit(sessions, bytes) }
+// SetLimit bounds what is kept in memory, which must be empty.
+func (s *Store) SetLimit(sessions, bytes int) {
+	s.sessions.mu.Lock()
+	defer s.sessions.mu.Unlock()
+	s.sessions.memory = memory.New(s.sessions.expiry, memory.Options{
+		Sessions: sessions, Bytes: bytes, ReserveHalf: true, Emergency: true,
+	})
+}
 
 // InMemory is how many sessions are not yet in Postgres for sure.
 func (s *Store) InMemory() int { return s.Metrics().InMemory }
