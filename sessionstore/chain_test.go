@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -16,17 +17,17 @@ import (
 // Health tells of an emergency while it lasts, and of nothing else then.
 func TestHealthInAnEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutage(t, halfMinute, weekly)
-		cfg := sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}, Observer: o.observe, Logger: slog.New(slog.DiscardHandler)}
-		m, err := sessionstore.NewManagerOver(o.Emergency, cfg)
+		o := outagetest.New(t, halfMinute, weekly)
+		cfg := sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}, Logger: slog.New(slog.DiscardHandler)}
+		m, err := sessionstore.NewManagerOver(o, cfg)
 		expect(t, "error", err, nil)
 		s := &site{t: t, m: m}
-		old := o.cached("old")
+		old := o.MakeCached("old")
 		expect(t, "zero without one", m.Metrics().Emergency, store.EmergencyStats{})
 
-		o.away()
-		o.create("ours")
-		o.create("another")
+		o.Away()
+		o.Make("ours")
+		o.Make("another")
 		_, err = o.Delete(t.Context(), old)
 		expect(t, "error", err, nil)
 		time.Sleep(time.Second)
@@ -45,7 +46,7 @@ func TestHealthInAnEmergency(t *testing.T) {
 		expect(t, "misses", stats.Cache.Misses, 1)
 		expect(t, "exposure", stats.Cache.MaxExposure, 30250*time.Millisecond)
 
-		o.back()
+		o.Back()
 		time.Sleep(time.Second)
 		resp, answer = s.askHealth()
 		expect(t, "code", resp.StatusCode, http.StatusOK)

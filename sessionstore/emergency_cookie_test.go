@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
@@ -13,11 +14,11 @@ import (
 // not find it, and leaves its cookie alone for five minutes.
 func TestASessionOfAnotherInstancesEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutage(t, halfMinute, weekly)
-		defer o.end()
+		o := outagetest.New(t, halfMinute, weekly)
+		defer o.End()
 		cut := newSiteOver(t, &spyStore{Store: o})
-		peer := newSiteOver(t, &spyStore{Store: o.pg.Store})
-		o.away()
+		peer := newSiteOver(t, &spyStore{Store: o.Rows})
+		o.Away()
 		b := &jar{t, cut, map[string]string{}}
 		_, set := b.get(stores)
 		expect(t, "cookies set", set, sent)
@@ -50,7 +51,7 @@ func TestASessionOfAnotherInstancesEmergency(t *testing.T) {
 		expect(t, "cookies set later", set, sent)
 
 		// When Postgres is back the cookie is good everywhere, and stays.
-		o.back()
+		o.Back()
 		_, set = made.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 			expect(t, "restored", s.Has("seen"), true)
 			peer.check(s.Set("more", 1))
@@ -71,10 +72,10 @@ func TestASessionOfAnotherInstancesEmergency(t *testing.T) {
 // again.
 func TestServeWithheldOfAnotherInstancesEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutage(t, halfMinute, weekly)
-		defer o.end()
-		cut, peer := newSiteOver(t, &spyStore{Store: o}), newSiteOver(t, &spyStore{Store: o.pg.Store})
-		o.away()
+		o := outagetest.New(t, halfMinute, weekly)
+		defer o.End()
+		cut, peer := newSiteOver(t, &spyStore{Store: o}), newSiteOver(t, &spyStore{Store: o.Rows})
+		o.Away()
 		_, cookie := cut.visit("", stores)
 		served, held := true, false
 		_, _ = visitAs(peer.serve(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
@@ -82,7 +83,7 @@ func TestServeWithheldOfAnotherInstancesEmergency(t *testing.T) {
 		}), navigating, cookie)
 		expect(t, "withheld", held, true)
 		expect(t, "served", served, false)
-		o.back()
+		o.Back()
 	})
 }
 
@@ -91,15 +92,15 @@ func TestServeWithheldOfAnotherInstancesEmergency(t *testing.T) {
 func TestALogoutOfAnotherInstancesEmergency(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			o := newOutage(t, halfMinute, weekly)
-			defer o.end()
-			cut, peer := newSiteOver(t, &spyStore{Store: o}), newSiteOver(t, &spyStore{Store: o.pg.Store})
-			o.away()
+			o := outagetest.New(t, halfMinute, weekly)
+			defer o.End()
+			cut, peer := newSiteOver(t, &spyStore{Store: o}), newSiteOver(t, &spyStore{Store: o.Rows})
+			o.Away()
 			b := &jar{t, cut, map[string]string{}}
 			_, _ = b.get(logIn)
 			stolen := b.copied()
 			if late {
-				o.back()
+				o.Back()
 			}
 			b.site = peer
 			second := b.copied()
@@ -111,7 +112,7 @@ func TestALogoutOfAnotherInstancesEmergency(t *testing.T) {
 			expect(t, "cookies set", set, "-"+sent)
 			_, _ = second.get(logOut)
 			if !late {
-				o.back()
+				o.Back()
 			}
 			expect(t, "the token", stolen.who(), "")
 			stolen.site = peer
@@ -124,12 +125,12 @@ func TestALogoutOfAnotherInstancesEmergency(t *testing.T) {
 func TestASessionOfAnotherInstancesEmergencyBesideADeadCookie(t *testing.T) {
 	for _, leaves := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			o := newOutage(t, halfMinute, weekly)
-			defer o.end()
-			cut, peer := newSiteOver(t, &spyStore{Store: o}), newSiteOver(t, &spyStore{Store: o.pg.Store})
+			o := outagetest.New(t, halfMinute, weekly)
+			defer o.End()
+			cut, peer := newSiteOver(t, &spyStore{Store: o}), newSiteOver(t, &spyStore{Store: o.Rows})
 			dead := peer.user("ann")
 			peer.revoke(dead)
-			o.away()
+			o.Away()
 			b := &jar{t, cut, map[string]string{}}
 			_, _ = b.get(logIn)
 			resp, _ := visit(peer.serve(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
@@ -139,7 +140,7 @@ func TestASessionOfAnotherInstancesEmergencyBesideADeadCookie(t *testing.T) {
 				}
 			}), dead, b.cookies[cookieName])
 			expect(t, "cookies set", len(resp.Cookies()), map[bool]int{true: 1}[leaves])
-			o.back()
+			o.Back()
 			expect(t, "afterwards", b.who(), map[bool]string{false: "ann"}[leaves])
 		})
 	}
@@ -150,10 +151,10 @@ func TestASessionOfAnotherInstancesEmergencyBesideADeadCookie(t *testing.T) {
 func TestAStreamOfASessionLoggedOutElsewhereInAnEmergency(t *testing.T) {
 	for _, leaves := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			o := newOutage(t, halfMinute, weekly)
-			defer o.end()
-			cut, peer := newSiteOver(t, &spyStore{Store: o}), newSiteOver(t, &spyStore{Store: o.pg.Store})
-			o.away()
+			o := outagetest.New(t, halfMinute, weekly)
+			defer o.End()
+			cut, peer := newSiteOver(t, &spyStore{Store: o}), newSiteOver(t, &spyStore{Store: o.Rows})
+			o.Away()
 			b := &jar{t, cut, map[string]string{}}
 			_, _ = b.get(logIn)
 			tab, out := b.copied(), b.copied()
@@ -166,7 +167,7 @@ func TestAStreamOfASessionLoggedOutElsewhereInAnEmergency(t *testing.T) {
 				}
 				time.Sleep(5 * time.Second)
 				expect(t, "in the emergency", stream.Err(), nil)
-				o.back()
+				o.Back()
 				time.Sleep(5 * time.Second)
 				expect(t, "ended", stream.Err() != nil, leaves)
 				peer.revoke(b.cookies[cookieName])
@@ -181,10 +182,10 @@ func TestAStreamOfASessionLoggedOutElsewhereInAnEmergency(t *testing.T) {
 // beside a minimum version that a cache would want.
 func TestAnEmergencysCookieIsWrittenOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutage(t, halfMinute, weekly)
-		defer o.end()
+		o := outagetest.New(t, halfMinute, weekly)
+		defer o.End()
 		site := newSiteOver(t, &spyStore{Store: o})
-		o.away()
+		o.Away()
 		b := &jar{t, site, map[string]string{}}
 		_, _ = b.get(stores)
 		for range 3 {
@@ -197,6 +198,6 @@ func TestAnEmergencysCookieIsWrittenOnce(t *testing.T) {
 		_, set := b.get(logIn)
 		expect(t, "cookies of a login", set, sent)
 		expect(t, "the login", b.who(), "ann")
-		o.back()
+		o.Back()
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
@@ -117,15 +118,15 @@ func TestAnObserverThatPanicsHasARateOfLines(t *testing.T) {
 // own.
 func TestEventsAndWhatTheyAreAbout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutage(t, halfMinute, weekly)
-		m, err := sessionstore.NewManagerOver(o.Emergency, sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}})
+		o := outagetest.New(t, halfMinute, weekly)
+		m, err := sessionstore.NewManagerOver(o, sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}})
 		expect(t, "error", err, nil)
 		for range 2 {
-			o.away()
+			o.Away()
 			for n := range 500 {
-				o.create(rand.Text() + fmt.Sprint(n))
+				o.Make(rand.Text() + fmt.Sprint(n))
 			}
-			o.back()
+			o.Back()
 		}
 		expect(t, "emergencies that ended", m.Count(sessionstore.EventEmergencyEnded), int64(2))
 		expect(t, "sessions restored", m.CountSessions(sessionstore.EventEmergencyEnded), int64(1000))

@@ -8,8 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/reporadar/pgsession/internal/coherence"
-	"github.com/reporadar/pgsession/internal/memory"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -199,37 +197,6 @@ func TestARevokeThatRedisDidNotAcknowledgeIsAWarning(t *testing.T) {
 			if got := strings.Contains(s.log.String(), `level=WARN msg="sessions revoked"`); got == acknowledged {
 				t.Errorf("acknowledged %v, the log: %s", acknowledged, s.log)
 			}
-		}
-	})
-}
-
-// A session of an emergency whose user was revoked meanwhile, by an instance
-// that had Postgres, never reaches it. The recovery ends all the same.
-func TestRecoveryDropsSessionsOfARevokedUser(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		o := newOutage(t, halfMinute, weekly)
-		defer o.end()
-		o.away()
-		before := o.create("before").ID
-		visitor, err := o.Create(t.Context(), store.Draft{ID: idOf("visitor")})
-		expect(t, "error", err, nil)
-		time.Sleep(time.Minute)
-		memory := o.pg.Store.(*memory.Store)
-		if _, _, err := memory.Revoke(t.Context(), store.Selection{UserID: "ann"}); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Minute)
-		after := o.create("after").ID
-		time.Sleep(10 * time.Second) // the age of a session errs by the time of a call
-		o.pg.up()
-		time.Sleep(3 * time.Second)
-		expect(t, "mode", o.Mode(), coherence.Normal)
-		expect(t, "from before the revoke", o.row(before), "not found")
-		expect(t, "served here", o.got(before), "not found")
-		expect(t, "from after it", o.row(after), "alive")
-		expect(t, "a visitor's", o.row(visitor.ID), "alive")
-		if got := o.seen(); !strings.Contains(got, "session login refused") || !strings.Contains(got, "session emergency ended 2") {
-			t.Errorf("events: %s", got)
 		}
 	})
 }

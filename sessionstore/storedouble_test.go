@@ -3,9 +3,13 @@ package sessionstore_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -174,4 +178,66 @@ func (s *spyStore) Alive(ctx context.Context, ids []store.ID) (alive, ended []st
 		return nil, nil, err
 	}
 	return s.Store.Alive(ctx, ids)
+}
+
+var (
+	weekly     = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
+	halfMinute = coherence.Policy{Freshness: 30 * time.Second}
+
+	errNobody = fmt.Errorf("nobody there: %w", sessionstore.ErrDown)
+	errLost   = fmt.Errorf("%w: the answer is lost (%w)", store.ErrUnavailable, store.ErrOutcomeUnknown)
+
+	idOf, verdictOf = outagetest.ID, outagetest.Verdict
+)
+
+// losing loses the answers of some calls: the call has had its effect.
+type losing struct {
+	store.Store
+	lost    func(method string) bool
+	refuses func(store.Draft) error // a Create, which has no effect then
+}
+
+func answered[T any](l *losing, method string, v T, err error) (T, error) {
+	if err == nil && l.lost(method) {
+		var zero T
+		return zero, errLost
+	}
+	return v, err
+}
+
+func (l *losing) Create(ctx context.Context, d store.Draft) (store.Record, error) {
+	if l.refuses != nil {
+		if err := l.refuses(d); err != nil {
+			return store.Record{}, err
+		}
+	}
+	rec, err := l.Store.Create(ctx, d)
+	return answered(l, "Create", rec, err)
+}
+
+func (l *losing) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
+	rec, err := l.Store.Save(ctx, id, c)
+	return answered(l, "Save", rec, err)
+}
+
+func (l *losing) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
+	rec, err := l.Store.Rotate(ctx, old, id, c)
+	return answered(l, "Rotate", rec, err)
+}
+
+func (l *losing) Delete(ctx context.Context, id store.ID) (sessionstore.Revocation, error) {
+	r, err := l.Store.Delete(ctx, id)
+	return answered(l, "Delete", r, err)
+}
+
+// trouble decides at random.
+type trouble struct {
+	mu  sync.Mutex
+	rng *rand.Rand
+}
+
+func (d *trouble) strikes(percent int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rng.IntN(100) < percent
 }

@@ -17,6 +17,11 @@ var imports = map[string][]string{
 		module + "/cache", module + "/internal/coherence",
 		module + "/sessionstore/store", module + "/sessionstore/storetest/fault",
 	},
+	"internal/outagetest": {
+		module + "/internal/cached", module + "/internal/cachetest", module + "/internal/coherence",
+		module + "/internal/memory", module + "/internal/outage",
+		module + "/sessionstore/store", module + "/sessionstore/storetest/fault",
+	},
 	"db": {
 		"github.com/pressly/goose/v3/...", "github.com/jackc/pgx/v5/...",
 		module + "/internal/schema",

@@ -3,6 +3,7 @@ package cached_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -265,4 +266,24 @@ func TestWaitsForTheCacheWhenTheStoreIsAway(t *testing.T) {
 			t.Errorf("with what is fresh no longer: %v", err)
 		}
 	})
+}
+
+// The cache has not heard of a revoke: the truth is asked.
+func TestAliveAsksTheTruth(t *testing.T) {
+	inner := newInstance(t, halfMinute, weekly)
+	rec, err := inner.Create(t.Context(), store.Draft{ID: store.ID{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := inner.Save(t.Context(), rec.ID, store.Change{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := inner.memory.Delete(t.Context(), rec.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := inner.Load(t.Context(), rec.ID, 0); err != nil {
+		t.Fatal("the cache does not have it, so this shows nothing: ", err)
+	}
+	alive, ended, err := inner.Alive(t.Context(), []store.ID{rec.ID})
+	expect(t, "alive, ended", fmt.Sprint(len(alive), len(ended), err), "0 1 <nil>")
 }

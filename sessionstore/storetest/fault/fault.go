@@ -54,10 +54,10 @@ type Rule struct {
 	// at Hang or HangReply fails with Err when it is released; if Err is nil,
 	// it goes on.
 	Err error
-	// Do, unless it is nil, decides instead of Err, at Before and After. If it
-	// returns an error, the call fails with it. If it returns nil, the call
-	// goes on as if there were no fault. At Before it may change the arguments
-	// of the call. Several calls may run it at once.
+	// Do, unless it is nil, decides instead of Err, at Before, After and Late.
+	// If it returns an error, the call fails with it. If it returns nil, the
+	// call goes on as if there were no fault. At Before and Late it may change
+	// the arguments of the call. Several calls may run it at once.
 	Do func(ctx context.Context, c *Call) error
 }
 
@@ -274,16 +274,15 @@ func Run[T any](
 			return none, err
 		}
 	case Late:
-		i.mu.Lock()
-		f.late = append(f.late, func(ctx context.Context) error {
-			_, err := next(ctx, c)
-			return err
-		})
-		i.mu.Unlock()
-		if f.rule.Err != nil {
-			lost = f.rule.Err
+		if err := f.decide(ctx, &c, lost); err != nil {
+			i.mu.Lock()
+			f.late = append(f.late, func(ctx context.Context) error {
+				_, err := next(ctx, c)
+				return err
+			})
+			i.mu.Unlock()
+			return none, err
 		}
-		return none, lost
 	}
 	v, err := next(ctx, c)
 	switch f.rule.When {

@@ -355,8 +355,14 @@ func TestLate(t *testing.T) {
 	want(t, "when it has arrived", load(t.Context(), s, two), nil)
 	want(t, "deliver again", f.Deliver(t.Context()), nil)
 
-	f = s.Inject(fault.Rule{When: fault.Late, Err: boom}, store.OpSave)
-	want(t, "save", save(t.Context(), s, one), boom)
+	f = s.Inject(fault.Rule{When: fault.Late, Do: func(_ context.Context, c *fault.Call) error {
+		if c.ID == one {
+			return boom
+		}
+		return nil
+	}}, store.OpSave)
+	want(t, "a save in time", save(t.Context(), s, two), nil)
+	want(t, "a save", save(t.Context(), s, one), boom)
 	want(t, "deliver", f.Deliver(t.Context()), store.ErrNotFound)
 }
 

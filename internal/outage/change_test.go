@@ -1,4 +1,4 @@
-package sessionstore_test
+package outage_test
 
 import (
 	"context"
@@ -10,19 +10,21 @@ import (
 	"unsafe"
 
 	"github.com/reporadar/pgsession/internal/coherence"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/outage"
+	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
 // A change that comes while its session is being moved waits and is made in Postgres: made in memory, it would be lost.
 func TestRecoveryHoldsUpChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutage(t, halfMinute, weekly)
-		defer o.end()
-		o.away()
-		saved, ended, renewed, other := o.create("saved").ID, o.create("ended").ID, o.create("renewed").ID, o.create("other").ID
-		o.pg.up()
-		o.pg.on("Create", func(context.Context) error { time.Sleep(500 * time.Millisecond); return nil })
+		o := outagetest.New(t, halfMinute, weekly)
+		defer o.End()
+		o.Away()
+		saved, ended, renewed, other := o.Make("saved").ID, o.Make("ended").ID, o.Make("renewed").ID, o.Make("other").ID
+		o.Postgres.Up()
+		o.Postgres.Inject(fault.Rule{Do: sleep(500 * time.Millisecond)}, store.OpCreate)
 		for o.Mode() != coherence.Importing {
 			time.Sleep(10 * time.Millisecond)
 		}
@@ -50,9 +52,9 @@ func TestRecoveryHoldsUpChanges(t *testing.T) {
 		expect(t, "one who can't wait", verdictOf(err), "unavailable")
 		expect(t, "has waited", time.Since(began), 100*time.Millisecond)
 		time.Sleep(2 * time.Second)
-		rec, _ := o.pg.Store.Load(t.Context(), saved, 0)
+		rec, _ := o.Rows.Load(t.Context(), saved, 0)
 		expect(t, "saved", string(rec.Data), `{"n":1}`)
-		expect(t, "ended, renewed", o.row(ended)+", "+o.row(renewed)+" "+o.row(idOf("new")), "not found, not found alive")
+		expect(t, "ended, renewed", o.Row(ended)+", "+o.Row(renewed)+" "+o.Row(idOf("new")), "not found, not found alive")
 		expect(t, "mode", o.Mode(), coherence.Normal)
 	})
 }
@@ -60,16 +62,16 @@ func TestRecoveryHoldsUpChanges(t *testing.T) {
 // What was written down in one emergency takes no room in the next.
 func TestRecoveryForgetsTheJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutage(t, halfMinute, weekly)
-		defer o.end()
+		o := outagetest.New(t, halfMinute, weekly)
+		defer o.End()
 		o.LimitJournal(2)
 		for round := range 3 {
-			o.away()
+			o.Away()
 			for n := range 2 {
 				_, err := o.Delete(t.Context(), idOf(fmt.Sprint(round, n)))
 				expect(t, "revoke", err, nil)
 			}
-			o.back()
+			o.Back()
 		}
 	})
 }
@@ -77,8 +79,8 @@ func TestRecoveryForgetsTheJournal(t *testing.T) {
 // Revokes that Postgres never heard of are a loss too.
 func TestEmergencyCloseWithRevokesOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutage(t, halfMinute, weekly)
-		o.away()
+		o := outagetest.New(t, halfMinute, weekly)
+		o.Away()
 		_, err := o.Delete(t.Context(), idOf("s"))
 		expect(t, "error", err, nil)
 		if err := o.Close(); err == nil || !strings.Contains(err.Error(), "0 sessions and 1 revokes lost") {
@@ -95,7 +97,7 @@ func TestRecoveryAgeCountsSuspension(t *testing.T) {
 	if now.Sub(created) != 0 {
 		t.Skip("package time keeps its readings elsewhere now")
 	}
-	o := newOutage(t, halfMinute, weekly)
+	o := outagetest.New(t, halfMinute, weekly)
 	rec := store.Record{CreatedAt: created}
 	expect(t, "suspended", o.AgeOf(&rec, now), 2*time.Hour)
 	expect(t, "set back", o.AgeOf(&rec, created.Add(time.Hour)), time.Hour)
@@ -106,15 +108,15 @@ func TestRecoveryAgeCountsSuspension(t *testing.T) {
 // A Create that was not sent because the emergency began just then is one of the emergency.
 func TestEmergencyCreateThatIsOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutage(t, halfMinute, weekly)
-		defer o.end()
-		o.pg.on("Create", func(context.Context) error {
+		o := outagetest.New(t, halfMinute, weekly)
+		defer o.End()
+		o.Postgres.Inject(fault.Rule{Do: func(context.Context, *fault.Call) error {
 			o.Begin(errNobody)
-			return sessionstore.ErrAway
-		})
-		id := o.create("s").ID
+			return outage.ErrNotCalled
+		}}, store.OpCreate)
+		id := o.Make("s").ID
 		expect(t, "in memory", o.InMemory(), 1)
-		o.back()
-		expect(t, "in Postgres", o.row(id), "alive")
+		o.Back()
+		expect(t, "in Postgres", o.Row(id), "alive")
 	})
 }

@@ -1,4 +1,4 @@
-package sessionstore_test
+package outage_test
 
 import (
 	"context"
@@ -10,19 +10,23 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/cache"
+	"github.com/reporadar/pgsession/internal/cached"
+	"github.com/reporadar/pgsession/internal/cachetest"
 	"github.com/reporadar/pgsession/internal/coherence"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// nth lets the n-th call of Postgres or Redis fail in one way.
+// nth lets the n-th call of Postgres or the cache fail in one way. One counter
+// is for both.
 type nth struct {
 	fault  string
 	cancel func() // of the caller
 
 	mu     sync.Mutex
-	n      int    // calls until the one that fails; none does when it is negative
-	struck string // which call failed
+	n      int             // calls until the one that fails; none does when it is negative
+	struck store.Operation // which call failed
 }
 
 func (f *nth) set(n int) {
@@ -31,96 +35,41 @@ func (f *nth) set(n int) {
 	f.n = n
 }
 
-func (f *nth) strikes(call string) bool {
+func (f *nth) strikes(c fault.Call) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.n--; f.n == 0 {
-		f.struck = call
+		f.struck = c.Op
 		return true
 	}
 	return false
 }
 
-// failed makes a call, or lets it fail. An error of the side that is asked is away, or lost when it has done what it was asked.
-func failed[T any](ctx context.Context, f *nth, call string, away, lost error, do func() (T, error)) (v T, err error) {
-	if !f.strikes(call) {
-		return do()
-	}
+// rule is for one side. An error of it is away, or lost when it has done what it
+// was asked; within is how long a call of it takes at most, 0 for ever.
+func (f *nth) rule(away, lost error, within time.Duration) fault.Rule {
 	switch f.fault {
 	case "away":
-		return v, away
+		return fault.Rule{If: f.strikes, Err: away}
 	case "late":
-		<-ctx.Done()
-		return v, fmt.Errorf("%w: %w", away, ctx.Err())
+		return fault.Rule{If: f.strikes, Do: func(ctx context.Context, _ *fault.Call) error {
+			if within > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, within)
+				defer cancel()
+			}
+			<-ctx.Done()
+			return fmt.Errorf("%w: %w", away, ctx.Err())
+		}}
 	case "lost":
-		if _, err := do(); err != nil {
-			return v, err
-		}
-		return v, lost
+		return fault.Rule{If: f.strikes, When: fault.After, Err: lost}
 	case "left":
-		f.cancel()
-		return v, fmt.Errorf("%w (%w)", context.Canceled, sessionstore.ErrOutcomeUnknown)
+		return fault.Rule{If: f.strikes, Do: func(context.Context, *fault.Call) error {
+			f.cancel()
+			return fmt.Errorf("%w (%w)", context.Canceled, store.ErrOutcomeUnknown)
+		}}
 	}
 	panic("no such fault")
-}
-
-type nthStore struct {
-	store.Store
-	*nth
-}
-
-func (s *nthStore) Create(ctx context.Context, d store.Draft) (store.Record, error) {
-	return failed(ctx, s.nth, "Create", errNobody, errLost, func() (store.Record, error) { return s.Store.Create(ctx, d) })
-}
-
-func (s *nthStore) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
-	return failed(ctx, s.nth, "Load", errNobody, errNobody, func() (store.Record, error) { return s.Store.Load(ctx, id, floor) })
-}
-
-func (s *nthStore) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
-	return failed(ctx, s.nth, "Save", errNobody, errLost, func() (store.Record, error) { return s.Store.Save(ctx, id, c) })
-}
-
-func (s *nthStore) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
-	return failed(ctx, s.nth, "Rotate", errNobody, errLost, func() (store.Record, error) { return s.Store.Rotate(ctx, old, id, c) })
-}
-
-func (s *nthStore) Delete(ctx context.Context, id store.ID) (sessionstore.Revocation, error) {
-	return failed(ctx, s.nth, "Delete", errNobody, errLost, func() (sessionstore.Revocation, error) { return s.Store.Delete(ctx, id) })
-}
-
-func (s *nthStore) Touch(ctx context.Context, t []store.Touch) error {
-	_, err := failed(ctx, s.nth, "Touch", errNobody, errLost, func() (any, error) { return nil, s.Store.Touch(ctx, t) })
-	return err
-}
-
-func (s *nthStore) Revoke(ctx context.Context, sel store.Selection) (ids []store.ID, r sessionstore.Revocation, err error) {
-	ids, err = failed(ctx, s.nth, "Revoke", errNobody, errLost, func() ([]store.ID, error) {
-		ids, revoked, err := s.Store.Revoke(ctx, sel)
-		r = revoked
-		return ids, err
-	})
-	return ids, r, err
-}
-
-type nthCache struct {
-	*slotCache
-	*nth
-}
-
-func (c nthCache) Get(ctx context.Context, id cache.ID) (cache.Entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond) // a cache ends it by itself
-	defer cancel()
-	return failed(ctx, c.nth, "Get", cache.ErrUnavailable, cache.ErrUnavailable, func() (cache.Entry, error) { return c.slotCache.Get(ctx, id) })
-}
-
-func (c nthCache) Fill(ctx context.Context, id cache.ID, e cache.Entry, ttl time.Duration) (bool, error) {
-	return failed(ctx, c.nth, "Fill", cache.ErrUnavailable, cache.ErrUnavailable, func() (bool, error) { return c.slotCache.Fill(ctx, id, e, ttl) })
-}
-
-func (c nthCache) PutTombstones(ctx context.Context, ttl time.Duration, ids ...cache.ID) error {
-	_, err := failed(ctx, c.nth, "PutTombstones", cache.ErrUnavailable, cache.ErrUnavailable, func() (any, error) { return nil, c.slotCache.PutTombstones(ctx, ttl, ids...) })
-	return err
 }
 
 // TestTheNthCallFails lets each call that an operation makes fail, in each way, and does the operation again: no session that was acknowledged
@@ -138,7 +87,7 @@ func TestTheNthCallFails(t *testing.T) {
 		"create": {func(ctx context.Context, s store.Store) error {
 			_, err := s.Create(ctx, store.Draft{ID: id, UserID: "ann"})
 			return err
-		}, sessionstore.ErrExists.Error(), map[store.ID]string{id: "alive", old: "alive"}},
+		}, store.ErrExists.Error(), map[store.ID]string{id: "alive", old: "alive"}},
 		"load": {func(ctx context.Context, s store.Store) error {
 			_, err := s.Load(ctx, old, 0)
 			return err
@@ -184,9 +133,10 @@ func TestTheNthCallFails(t *testing.T) {
 // nthCall says which call failed; none if there are not so many.
 func nthCall(t *testing.T, n int, fault string, old store.ID, do func(context.Context, store.Store) error, again string, want map[store.ID]string) string {
 	f := &nth{fault: fault, n: -1}
-	rows, slots := sessionstore.NewMem(weekly, 0), newSlotCache()
-	e := sessionstore.NewEmergency(&nthStore{rows, f}, nthCache{slots, f}, halfMinute, weekly, nil)
-	peer := sessionstore.NewCached(rows, slots, halfMinute, weekly)
+	e := outagetest.New(t, halfMinute, weekly)
+	rows, peer := e.Rows, cached.New(e.Rows, e.Cache.Peer(), cached.Options{Policy: halfMinute, Expiry: weekly})
+	e.Postgres.Inject(f.rule(errNobody, nil, 0))
+	e.Cache.Inject(f.rule(cache.ErrUnavailable, cache.ErrUnavailable, 50*time.Millisecond))
 	for _, s := range []store.Store{e, peer} { // both know Postgres's clock
 		_, err := s.Create(t.Context(), store.Draft{ID: idOf(fmt.Sprintf("%T", s))})
 		expect(t, "error", err, nil)
@@ -204,8 +154,8 @@ func nthCall(t *testing.T, n int, fault string, old store.ID, do func(context.Co
 	err = do(ctx, e)
 	synctest.Wait()
 	f.set(-1)
-	redis := f.struck == "Get" || f.struck == "Fill" || f.struck == "PutTombstones"
-	if err != nil && (redis && fault != "left" || !errors.Is(err, sessionstore.ErrUnavailable) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)) {
+	redis := f.struck == cachetest.OpGet || f.struck == cachetest.OpAwait || f.struck == cachetest.OpFill || f.struck == cachetest.OpPutTombstones
+	if err != nil && (redis && fault != "left" || !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)) {
 		t.Errorf("call %d, %s: %v", n, f.struck, err)
 	}
 	if second := do(t.Context(), e); second != nil && verdictOf(second) != again {
@@ -226,5 +176,5 @@ func nthCall(t *testing.T, n int, fault string, old store.ID, do func(context.Co
 	}
 	peer.Close()
 	expect(t, "close", e.Close(), nil)
-	return f.struck
+	return string(f.struck)
 }

@@ -36,13 +36,6 @@ func (s *Store) Left() int {
 // Age moves a session in memory into the past.
 func (s *Store) Age(id store.ID, d time.Duration) { s.sessions.memory.Age(id, d) }
 
-// Forget forgets which sessions were touched, for the cache in front.
-func (s *Store) Forget() {
-	if c, ok := s.cache.(interface{ Forget() }); ok {
-		c.Forget()
-	}
-}
-
 // Memory is what holds the sessions of an emergency.
 func (s *Store) Memory() *memory.Store { return s.sessions.memory }
 
@@ -59,9 +52,6 @@ func (s *Store) SetCheck(check func(context.Context) error) { s.recovery.check =
 
 // AgeOf is how long a session has existed.
 func (s *Store) AgeOf(rec *store.Record, now time.Time) time.Duration { return age(rec, now) }
-
-// EmergencyStats tells of the emergency.
-func (s *Store) EmergencyStats() store.EmergencyStats { return s.Metrics() }
 
 // ErrNotCalled is the error of a call that the guard did not make.
 var ErrNotCalled = errNotCalled

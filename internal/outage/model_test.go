@@ -1,4 +1,4 @@
-package sessionstore_test
+package outage_test
 
 import (
 	"context"
@@ -13,9 +13,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/cachetest"
 	"github.com/reporadar/pgsession/internal/coherence"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
 // promise is what was acknowledged about one id, as whoever did it knows.
@@ -35,7 +37,7 @@ type promise struct {
 // was promised before.
 type user struct {
 	t      *testing.T
-	o      *outage
+	o      *outagetest.Process
 	name   string
 	policy coherence.Policy
 	rng    *rand.Rand
@@ -92,7 +94,7 @@ func (u *user) send(p *promise) {
 	case err == nil:
 		p.made = true
 		u.live = append(u.live, p)
-	case errors.Is(err, sessionstore.ErrOutcomeUnknown):
+	case errors.Is(err, store.ErrOutcomeUnknown):
 		u.doubts = append(u.doubts, p)
 	}
 }
@@ -130,7 +132,7 @@ func (u *user) save(p *promise) {
 	case err == nil:
 		p.value = p.tried
 		p.floor = max(p.floor, rec.Floor)
-	case errors.Is(err, sessionstore.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound):
 		u.t.Errorf("%s: a session that was acknowledged is lost: save in mode %v", u.name, u.o.Mode())
 	}
 }
@@ -144,7 +146,7 @@ func (u *user) check(p *promise, rec store.Record, err error, where string) {
 	u.t.Helper()
 	u.served[verdictOf(err)]++
 	switch {
-	case errors.Is(err, sessionstore.ErrNotFound) && p.made && !p.gone:
+	case errors.Is(err, store.ErrNotFound) && p.made && !p.gone:
 		u.t.Errorf("%s: a session that was acknowledged is lost: %s", u.name, where)
 	case err == nil && p.gone && time.Now().After(p.until):
 		u.t.Errorf("%s: a session that was ended is back: %s, %v after the promise", u.name, where, time.Since(p.until))
@@ -164,8 +166,8 @@ func (u *user) delete(p *promise) {
 	for {
 		from := store.Store(u.o)
 		_, err := u.o.Memory().Load(u.t.Context(), p.id, 0)
-		if here := err == nil; !here && u.rng.IntN(2) == 0 && u.o.row(p.id) == "alive" {
-			from = u.o.elsewhere()
+		if here := err == nil; !here && u.rng.IntN(2) == 0 && u.o.Row(p.id) == "alive" {
+			from = u.o.Elsewhere()
 			u.served["ended elsewhere"]++
 		}
 		r, err := from.Delete(u.t.Context(), p.id)
@@ -185,9 +187,9 @@ func (u *user) rotate(p *promise) {
 	case err == nil:
 		next.made, p.gone, p.until = true, true, time.Now().Add(u.policy.Exposure())
 		u.live, u.ended = append(u.live, next), append(u.ended, p)
-	case errors.Is(err, sessionstore.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound):
 		u.t.Errorf("%s: a session that was acknowledged is lost: rotate in mode %v", u.name, u.o.Mode())
-	case errors.Is(err, sessionstore.ErrOutcomeUnknown):
+	case errors.Is(err, store.ErrOutcomeUnknown):
 		p.made, p.next = false, next
 		u.ended = append(u.ended, p)
 	default:
@@ -198,11 +200,11 @@ func (u *user) rotate(p *promise) {
 // settle compares what is in Postgres at the end with what was promised.
 func (u *user) settle() {
 	for _, p := range append(u.live, u.ended...) {
-		rec, err := u.o.pg.Store.Load(u.t.Context(), p.id, 0)
+		rec, err := u.o.Rows.Load(u.t.Context(), p.id, 0)
 		p.until = time.Time{}
 		u.check(p, rec, err, "at the end, in Postgres")
-		if p.next != nil && u.o.row(p.id)+u.o.row(p.next.id) != "alivenot found" && u.o.row(p.id)+u.o.row(p.next.id) != "not foundalive" {
-			u.t.Errorf("%s: rotated without an answer: the old is %s, the new is %s", u.name, u.o.row(p.id), u.o.row(p.next.id))
+		if p.next != nil && u.o.Row(p.id)+u.o.Row(p.next.id) != "alivenot found" && u.o.Row(p.id)+u.o.Row(p.next.id) != "not foundalive" {
+			u.t.Errorf("%s: rotated without an answer: the old is %s, the new is %s", u.name, u.o.Row(p.id), u.o.Row(p.next.id))
 		}
 	}
 }
@@ -244,31 +246,32 @@ func TestEmergencyModel(t *testing.T) {
 				seed := rand.Uint64()
 				dice := &trouble{rng: rand.New(rand.NewPCG(seed, 0))}
 				t.Logf("seed %d", seed)
-				o := newOutage(t, halfMinute, weekly)
+				o := outagetest.New(t, halfMinute, weekly)
 				var away, calm atomic.Bool
-				for _, method := range storeMethods {
-					o.pg.on(method, func(ctx context.Context) error {
-						time.Sleep(time.Millisecond)
-						if away.Load() && test.hangs {
-							hung, cancel := context.WithTimeout(ctx, time.Second) // as the store of Postgres bounds each call
-							<-hung.Done()
-							cancel()
-						}
-						if away.Load() || !calm.Load() && dice.strikes(test.fails) {
-							return errNobody
-						}
-						return ctx.Err()
-					})
-				}
-				o.losing.lost = func(string) bool { return !calm.Load() && dice.strikes(test.loses) }
-				for _, method := range []string{"Get", "Fill", "PutTombstones"} {
-					o.cache.on(method, func(context.Context) error {
-						if !calm.Load() && dice.strikes(test.caches) {
-							return errors.New("no answer from Redis")
-						}
-						return nil
-					})
-				}
+				o.Postgres.Inject(fault.Rule{Do: func(ctx context.Context, _ *fault.Call) error {
+					time.Sleep(time.Millisecond)
+					if away.Load() && test.hangs { // as the store of Postgres bounds each call
+						hung, cancel := context.WithTimeout(ctx, time.Second)
+						<-hung.Done()
+						cancel()
+					}
+					if away.Load() || !calm.Load() && dice.strikes(test.fails) {
+						return errNobody
+					}
+					return ctx.Err()
+				}})
+				o.Link.Inject(fault.Rule{When: fault.After, Do: func(_ context.Context, c *fault.Call) error {
+					if c.Err == nil && !calm.Load() && dice.strikes(test.loses) {
+						return errLost
+					}
+					return nil
+				}}, store.OpCreate, store.OpSave, store.OpRotate, store.OpDelete)
+				o.Cache.Inject(fault.Rule{Do: func(context.Context, *fault.Call) error {
+					if !calm.Load() && dice.strikes(test.caches) {
+						return errors.New("no answer from Redis")
+					}
+					return nil
+				}}, cachetest.OpGet, cachetest.OpFill, cachetest.OpPutTombstones)
 				if test.ended > 0 {
 					o.LimitLocal(test.ended, test.doubted)
 				}
@@ -306,7 +309,7 @@ func TestEmergencyModel(t *testing.T) {
 				working.Wait()
 				time.Sleep(halfMinute.Exposure() + 3*time.Second) // as long as Redis may contradict the journal
 				expect(t, "mode", o.Mode(), coherence.Normal)
-				o.end()
+				o.End()
 				served := map[string]int{}
 				for _, u := range users {
 					u.settle()

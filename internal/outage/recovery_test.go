@@ -1,4 +1,4 @@
-package sessionstore_test
+package outage_test
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
-	"github.com/reporadar/pgsession/internal/postgres"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
 // Sessions made in memory are in Postgres afterwards: the same in all but version, and not a moment younger.
@@ -24,15 +24,15 @@ func TestRecoveryMovesSessions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o := newOutage(t, halfMinute, expiry)
-				defer o.end()
-				o.away()
+				o := outagetest.New(t, halfMinute, expiry)
+				defer o.End()
+				o.Away()
 				was := make([]store.Record, 200)
 				for n := range was {
-					was[n] = o.create(fmt.Sprint(n))
+					was[n] = o.Make(fmt.Sprint(n))
 					time.Sleep(time.Second)
 				}
-				gone := o.create("ends in the emergency").ID
+				gone := o.Make("ends in the emergency").ID
 				o.Age(gone, 2*time.Hour)
 				time.Sleep(10 * time.Minute)
 				for n := range was {
@@ -41,14 +41,13 @@ func TestRecoveryMovesSessions(t *testing.T) {
 					was[n] = rec
 				}
 				time.Sleep(10 * time.Minute)
-				o.pg.on("Create", func(context.Context) error { time.Sleep(700 * time.Millisecond); return nil })
-				o.pg.on("Load", nil)
-				o.pg.on("Rotate", nil)
+				o.Postgres.Up()
+				o.Postgres.Inject(fault.Rule{Do: sleep(700 * time.Millisecond)}, store.OpCreate)
 				time.Sleep(6 * time.Second)
 				expect(t, "mode", o.Mode(), coherence.Normal)
-				expect(t, "events", o.seen(), "session emergency began 0, session emergency ended 200")
+				expect(t, "events", o.Seen(), "began, ended 200")
 				expect(t, "in memory", o.InMemory(), 0)
-				expect(t, "the dead one", o.row(gone), "not found")
+				expect(t, "the dead one", o.Row(gone), "not found")
 				for _, before := range was {
 					rec, err := o.Load(t.Context(), before.ID, 0)
 					if err != nil {
@@ -77,48 +76,48 @@ func TestRecoveryMovesSessions(t *testing.T) {
 
 // Postgres dies again at every call of a recovery. Each time it is an emergency again, and the next recovery goes on.
 func TestRecoveryIsInterrupted(t *testing.T) {
-	for _, method := range []string{"Delete", "Create", "Rotate"} {
+	for _, op := range []store.Operation{store.OpDelete, store.OpCreate, store.OpRotate} {
 		for dies := range 12 {
 			synctest.Test(t, func(t *testing.T) {
-				o := newOutage(t, halfMinute, weekly)
-				defer o.end()
+				o := outagetest.New(t, halfMinute, weekly)
+				defer o.End()
 				old := make([]store.ID, 5)
 				for n := range old {
-					old[n] = o.cached(fmt.Sprint("old", n))
+					old[n] = o.MakeCached(fmt.Sprint("old", n))
 				}
-				o.away()
+				o.Away()
 				ours := make([]store.ID, 5)
 				for n := range ours {
-					ours[n] = o.create(fmt.Sprint("ours", n)).ID
+					ours[n] = o.Make(fmt.Sprint("ours", n)).ID
 					_, err := o.Delete(t.Context(), old[n])
 					expect(t, "error", err, nil)
 				}
-				o.pg.up()
+				o.Postgres.Up()
 				var calls atomic.Int64
-				o.pg.on(method, func(context.Context) error {
+				o.Postgres.Inject(fault.Rule{Do: func(context.Context, *fault.Call) error {
 					if calls.Add(1) > int64(dies) {
-						o.pg.down(storeMethods...)
+						o.Postgres.Down()
 						return errNobody
 					}
 					return nil
-				})
+				}}, op)
 				time.Sleep(1500 * time.Millisecond)
 				if calls.Load() > int64(dies) {
 					expect(t, "mode", o.Mode(), coherence.Emergency)
 				}
 				for n := range ours {
-					expect(t, "one that was revoked", o.got(old[n]), "not found")
-					if got := o.got(ours[n]); got != "alive" && !(got == "unavailable" && calls.Load() > int64(dies)) {
+					expect(t, "one that was revoked", o.Got(old[n]), "not found")
+					if got := o.Got(ours[n]); got != "alive" && !(got == "unavailable" && calls.Load() > int64(dies)) {
 						t.Errorf("one of ours: %s", got)
 					}
 				}
-				o.pg.up()
+				o.Postgres.Up()
 				time.Sleep(1500 * time.Millisecond)
 				expect(t, "mode", o.Mode(), coherence.Normal)
 				for n := range ours {
-					expect(t, "ours, and the old", o.row(ours[n])+", "+o.row(old[n]), "alive, not found")
+					expect(t, "ours, and the old", o.Row(ours[n])+", "+o.Row(old[n]), "alive, not found")
 				}
-				expect(t, "events", o.seen(), "session emergency began 0, session emergency ended 5")
+				expect(t, "events", o.Seen(), "began, ended 5")
 			})
 		}
 	}
@@ -127,7 +126,7 @@ func TestRecoveryIsInterrupted(t *testing.T) {
 // A program that started without Postgres finds out later that the schema is missing. It stays as it is, and says so once.
 func TestRecoveryWithoutASchema(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutage(t, halfMinute, weekly)
+		o := outagetest.New(t, halfMinute, weekly)
 		var there atomic.Bool
 		o.SetCheck(func(context.Context) error {
 			if there.Load() {
@@ -137,56 +136,54 @@ func TestRecoveryWithoutASchema(t *testing.T) {
 		})
 		o.Begin(errNobody)
 		o.Begin(errNobody) // it has begun
-		ours := o.create("ours").ID
-		o.pg.down(storeMethods...)
+		ours := o.Make("ours").ID
+		o.Postgres.Down()
 		time.Sleep(10 * time.Second)
-		o.pg.up()
+		o.Postgres.Up()
 		time.Sleep(time.Minute)
 		expect(t, "mode", o.Mode(), coherence.Emergency)
-		expect(t, "ours", o.got(ours), "alive")
-		expect(t, "another", o.got(idOf("another")), "unavailable")
-		expect(t, "events", o.seen(), "session emergency began 0, session restore failed 0")
-		o.pg.on("Load", func(context.Context) error { return postgres.FailureWith("28P01") })
+		expect(t, "ours", o.Got(ours), "alive")
+		expect(t, "another", o.Got(idOf("another")), "unavailable")
+		expect(t, "events", o.Seen(), "began, restore failed")
+		o.Postgres.Inject(fault.Rule{Err: postgresError("28P01")}, store.OpLoad)
 		time.Sleep(time.Minute)
-		o.pg.up()
+		o.Postgres.Up()
 		time.Sleep(time.Minute)
-		expect(t, "another reason, and the first again", o.seen(), "session restore failed 0")
+		expect(t, "another reason, and the first again", o.Seen(), "restore failed")
 		there.Store(true)
-		o.back()
-		expect(t, "events", o.seen(), "session emergency ended 1")
-		expect(t, "ours", o.row(ours), "alive")
-		o.end()
+		o.Back()
+		expect(t, "events", o.Seen(), "ended 1")
+		expect(t, "ours", o.Row(ours), "alive")
+		o.End()
 	})
 }
 
 // One session that Postgres does not take stays here and keeps no other.
 func TestRecoveryOfASessionThatPostgresRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutage(t, halfMinute, weekly)
-		o.away()
+		o := outagetest.New(t, halfMinute, weekly)
+		o.Away()
 		for n := range 500 {
-			o.create(fmt.Sprint(n))
+			o.Make(fmt.Sprint(n))
 		}
-		bad := o.create("bad").ID
+		bad := o.Make("bad").ID
 		_, err := o.Save(t.Context(), bad, set("n", "-1"))
 		expect(t, "error", err, nil)
-		o.losing.refuses = func(d store.Draft) error {
-			if string(d.Data) == `{"n":-1}` {
-				return errors.New("the data can't be stored")
-			}
-			return nil
-		}
-		o.pg.up()
+		o.Link.Inject(fault.Rule{
+			If:  func(c fault.Call) bool { return string(c.Draft.Data) == `{"n":-1}` },
+			Err: errors.New("the data can't be stored"),
+		}, store.OpCreate)
+		o.Postgres.Up()
 		time.Sleep(1100 * time.Millisecond) // one attempt
-		expect(t, "rows", o.pg.rows(), 500)
+		expect(t, "rows", o.Count(), 500)
 		time.Sleep(time.Minute)
 		expect(t, "mode", o.Mode(), coherence.Importing)
-		expect(t, "it is served", o.got(bad)+", and others "+o.got(idOf("1")), "alive, and others alive")
-		expect(t, "new ones go to Postgres", o.create("new").ID, idOf("new"))
+		expect(t, "it is served", o.Got(bad)+", and others "+o.Got(idOf("1")), "alive, and others alive")
+		expect(t, "new ones go to Postgres", o.Make("new").ID, idOf("new"))
 		expect(t, "in memory", o.InMemory(), 1)
-		expect(t, "events", o.seen(), "session emergency began 0, session restore failed 0")
+		expect(t, "events", o.Seen(), "began, restore failed")
 		err = o.Close()
-		if !errors.Is(err, sessionstore.ErrUnavailable) || !strings.Contains(err.Error(), "1 sessions") {
+		if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "1 sessions") {
 			t.Errorf("close: %v", err)
 		}
 	})
@@ -196,25 +193,55 @@ func TestRecoveryOfASessionThatPostgresRefuses(t *testing.T) {
 func TestEmergencyClose(t *testing.T) {
 	for _, back := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			o := newOutage(t, halfMinute, weekly)
-			old := o.create("old").ID
-			o.away()
-			ours := o.create("ours").ID
-			dead := o.create("dead").ID
+			o := outagetest.New(t, halfMinute, weekly)
+			old := o.Make("old").ID
+			o.Away()
+			ours := o.Make("ours").ID
+			dead := o.Make("dead").ID
 			o.Age(dead, 8*24*time.Hour)
 			_, err := o.Delete(t.Context(), old)
 			expect(t, "error", err, nil)
 			if back {
-				o.pg.up()
-				o.end()
-				expect(t, "rows", o.row(old)+", "+o.row(ours), "not found, alive")
-				expect(t, "events", o.seen(), "session emergency began 0, session emergency ended 1")
+				o.Postgres.Up()
+				o.End()
+				expect(t, "rows", o.Row(old)+", "+o.Row(ours), "not found, alive")
+				expect(t, "events", o.Seen(), "began, ended 1")
 				return
 			}
 			err = o.Close()
-			if !errors.Is(err, sessionstore.ErrUnavailable) || !strings.Contains(err.Error(), "1 sessions and 1 revokes lost") {
+			if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "1 sessions and 1 revokes lost") {
 				t.Errorf("close: %v", err)
 			}
 		})
 	}
+}
+
+// A session of an emergency whose user was revoked meanwhile, by an instance
+// that had Postgres, never reaches it. The recovery ends all the same.
+func TestRecoveryDropsSessionsOfARevokedUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := outagetest.New(t, halfMinute, weekly)
+		defer o.End()
+		o.Away()
+		before := o.Make("before").ID
+		visitor, err := o.Create(t.Context(), store.Draft{ID: idOf("visitor")})
+		expect(t, "error", err, nil)
+		time.Sleep(time.Minute)
+		if _, _, err := o.Rows.Revoke(t.Context(), store.Selection{UserID: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		after := o.Make("after").ID
+		time.Sleep(10 * time.Second) // the age of a session errs by the time of a call
+		o.Postgres.Up()
+		time.Sleep(3 * time.Second)
+		expect(t, "mode", o.Mode(), coherence.Normal)
+		expect(t, "from before the revoke", o.Row(before), "not found")
+		expect(t, "served here", o.Got(before), "not found")
+		expect(t, "from after it", o.Row(after), "alive")
+		expect(t, "a visitor's", o.Row(visitor.ID), "alive")
+		if got := o.Seen(); !strings.Contains(got, "login refused") || !strings.Contains(got, "ended 2") {
+			t.Errorf("events: %s", got)
+		}
+	})
 }

@@ -1,8 +1,7 @@
-package sessionstore_test
+package outage_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,28 +9,14 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
-	"github.com/reporadar/pgsession/internal/postgres"
-	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
-
-var errNobody = fmt.Errorf("nobody there: %w", sessionstore.ErrDown)
-
-func verdictOf(err error) string {
-	switch {
-	case err == nil:
-		return "alive"
-	case errors.Is(err, sessionstore.ErrNotFound):
-		return "not found"
-	case errors.Is(err, sessionstore.ErrUnavailable):
-		return "unavailable"
-	}
-	return err.Error()
-}
 
 // What begins an emergency: that nobody is there to ask, several times in a row, for a second.
 func TestEmergencyBegins(t *testing.T) {
-	late := fmt.Errorf("load: %w", sessionstore.ErrLate)
+	late := fmt.Errorf("load: %w", errLate)
 	always := func(err error) func(int) error { return func(int) error { return err } }
 	for name, test := range map[string]struct {
 		err   func(call int) error
@@ -41,29 +26,33 @@ func TestEmergencyBegins(t *testing.T) {
 		begin bool
 	}{
 		"nobody there":                   {err: always(errNobody), calls: 5, begin: true},
-		"shutting down":                  {err: always(postgres.FailureWith("57P03")), calls: 5, begin: true},
+		"shutting down":                  {err: always(postgresError("57P03")), calls: 5, begin: true},
 		"no answer in time":              {err: always(late), takes: 5 * time.Second, calls: 3, begin: true},
 		"nor in that of the caller":      {err: always(late), waits: 3 * time.Second, takes: 3 * time.Second, calls: 3, begin: true},
 		"two failures only":              {err: always(errNobody), calls: 2},
 		"within a second":                {err: always(errNobody), calls: 4},
-		"with answers between":           {err: func(n int) error { return []error{errNobody, errNobody, sessionstore.ErrNotFound}[n%3] }, calls: 30},
-		"with refusals between":          {err: func(n int) error { return []error{errNobody, errNobody, postgres.FailureWith("22P02")}[n%3] }, calls: 30},
-		"what says nothing does not end": {err: func(n int) error { return []error{errNobody, context.Canceled, sessionstore.ErrBusy}[n%3] }, calls: 10, begin: true},
+		"with answers between":           {err: func(n int) error { return []error{errNobody, errNobody, store.ErrNotFound}[n%3] }, calls: 30},
+		"with refusals between":          {err: func(n int) error { return []error{errNobody, errNobody, postgresError("22P02")}[n%3] }, calls: 30},
+		"what says nothing does not end": {err: func(n int) error { return []error{errNobody, context.Canceled, errBusy}[n%3] }, calls: 10, begin: true},
 		"an impatient caller":            {err: always(late), waits: 100 * time.Millisecond, takes: 150 * time.Millisecond, calls: 30},
 		"cancelled":                      {err: always(context.Canceled), calls: 30},
-		"cancelled and uncertain":        {err: always(fmt.Errorf("%w (%w)", context.Canceled, sessionstore.ErrOutcomeUnknown)), calls: 30},
-		"overloaded":                     {err: always(sessionstore.ErrBusy), calls: 30},
-		"wrong password":                 {err: always(postgres.FailureWith("28P01")), calls: 30},
-		"too many connections":           {err: always(postgres.FailureWith("53300")), calls: 30},
-		"refused":                        {err: always(postgres.FailureWith("42P01")), calls: 30},
-		"not found":                      {err: always(sessionstore.ErrNotFound), calls: 30},
+		"cancelled and uncertain":        {err: always(fmt.Errorf("%w (%w)", context.Canceled, store.ErrOutcomeUnknown)), calls: 30},
+		"overloaded":                     {err: always(errBusy), calls: 30},
+		"wrong password":                 {err: always(postgresError("28P01")), calls: 30},
+		"too many connections":           {err: always(postgresError("53300")), calls: 30},
+		"refused":                        {err: always(postgresError("42P01")), calls: 30},
+		"not found":                      {err: always(store.ErrNotFound), calls: 30},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o := newOutage(t, halfMinute, weekly)
-				defer o.end()
+				o := outagetest.New(t, halfMinute, weekly)
+				defer o.End()
 				n := 0
-				o.pg.on("Load", func(context.Context) error { time.Sleep(test.takes); n++; return test.err(n - 1) })
+				o.Postgres.Inject(fault.Rule{Do: func(context.Context, *fault.Call) error {
+					time.Sleep(test.takes)
+					n++
+					return test.err(n - 1)
+				}}, store.OpLoad)
 				for range test.calls {
 					ctx, cancel := context.WithCancel(t.Context())
 					if test.waits > 0 {
@@ -77,13 +66,13 @@ func TestEmergencyBegins(t *testing.T) {
 					time.Sleep(300 * time.Millisecond)
 				}
 				expect(t, "an emergency", o.Mode() == coherence.Emergency, test.begin)
-				o.pg.up()
+				o.Postgres.Up()
 				time.Sleep(2 * time.Second)
 				want := ""
 				if test.begin {
-					want = "session emergency began 0, session emergency ended 0"
+					want = "began, ended 0"
 				}
-				expect(t, "events", o.seen(), want)
+				expect(t, "events", o.Seen(), want)
 			})
 		})
 	}
@@ -92,40 +81,36 @@ func TestEmergencyBegins(t *testing.T) {
 // A prune or an exact count may take longer than it is given on a big table, and then says nothing about Postgres.
 func TestEmergencyDoesNotBeginWithLongStatements(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutage(t, halfMinute, weekly)
-		defer o.end()
-		late := func(context.Context) error {
-			return sessionstore.ErrLate
-		}
-		o.pg.on("Prune", late)
-		o.pg.on("Stats(true)", late)
+		o := outagetest.New(t, halfMinute, weekly)
+		defer o.End()
+		o.Postgres.Inject(fault.Rule{Err: errLate}, store.OpPrune, store.OpStats)
 		for range 10 {
 			_, _, _ = o.Prune(t.Context(), 1)
 			_, _ = o.Stats(t.Context(), true)
 			time.Sleep(time.Second)
 		}
 		expect(t, "mode", o.Mode(), coherence.Normal)
-		o.pg.down("Prune") // but this does
+		o.Postgres.Down(store.OpPrune) // but this does
 		for range 4 {
 			_, _, _ = o.Prune(t.Context(), 1)
 			time.Sleep(time.Second)
 		}
-		expect(t, "events", o.seen(), "session emergency began 0, session emergency ended 0")
+		expect(t, "events", o.Seen(), "began, ended 0")
 	})
 }
 
 // While Postgres is away nobody waits for it: it is asked once a second, and by nobody else.
 func TestEmergencyAsksOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutage(t, halfMinute, weekly)
-		defer o.end()
-		old := o.create("old").ID
-		o.away()
+		o := outagetest.New(t, halfMinute, weekly)
+		defer o.End()
+		old := o.Make("old").ID
+		o.Away()
 		expect(t, "name", o.Name(), "memory")
 		synctest.Wait()
 		time.Sleep(time.Millisecond)
-		o.pg.asked()
-		ours := o.create("ours").ID
+		asked(o.Postgres)
+		ours := o.Make("ours").ID
 		for range 100 {
 			_, _ = o.Load(t.Context(), old, 0)
 			_, _ = o.Save(t.Context(), old, set("n", "1"))
@@ -137,36 +122,36 @@ func TestEmergencyAsksOnceASecond(t *testing.T) {
 			_, _ = o.Stats(t.Context(), true)
 			time.Sleep(100 * time.Millisecond)
 		}
-		expect(t, "calls in ten seconds", o.pg.asked(), strings.TrimSpace(strings.Repeat("Load ", 10)))
-		expect(t, "events", o.seen(), "session emergency began 0")
-		o.back()
+		expect(t, "calls in ten seconds", asked(o.Postgres), strings.TrimSpace(strings.Repeat("load ", 10)))
+		expect(t, "events", o.Seen(), "began")
+		o.Back()
 		expect(t, "name", o.Name(), "redis, memory") // the double for Postgres is a Memory
-		expect(t, "events", o.seen(), "session emergency ended 1")
+		expect(t, "events", o.Seen(), "ended 1")
 	})
 }
 
 // No probe waits for the one before it, however long that takes, and none is left when the store is closed.
 func TestEmergencyProbesOneAfterTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutage(t, halfMinute, weekly)
-		o.away()
+		o := outagetest.New(t, halfMinute, weekly)
+		o.Away()
 		under := 0
-		o.pg.on("Load", func(ctx context.Context) error {
+		o.Postgres.Inject(fault.Rule{Do: func(ctx context.Context, _ *fault.Call) error {
 			if under++; under > 1 {
 				t.Error("two probes at once")
 			}
-			_ = blocked(ctx)
+			<-ctx.Done()
 			under--
 			return errNobody
-		})
+		}}, store.OpLoad)
 		time.Sleep(time.Minute)
 		began := time.Now()
 		expect(t, "close", o.Close(), nil) // nothing is lost
 		if time.Since(began) > 3*time.Second {
 			t.Errorf("close took %v: a probe under way and one of its own take a second each", time.Since(began))
 		}
-		o.pg.asked()
+		asked(o.Postgres)
 		time.Sleep(time.Minute)
-		expect(t, "calls after the end", o.pg.asked(), "")
+		expect(t, "calls after the end", asked(o.Postgres), "")
 	})
 }

@@ -1,0 +1,234 @@
+// Package outagetest is a process whose Postgres and cache can go away, for
+// tests of package outage and of what stands before it. Its methods wait, so it
+// needs a bubble of testing/synctest.
+package outagetest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reporadar/pgsession/internal/cached"
+	"github.com/reporadar/pgsession/internal/cachetest"
+	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/internal/memory"
+	"github.com/reporadar/pgsession/internal/outage"
+	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
+)
+
+// Process is one with an emergency store, a cache and a Postgres.
+type Process struct {
+	Chain
+	Cache *cachetest.Cache
+
+	// Link is the way to Postgres: a reply that is lost is lost there.
+	Link     *fault.Store
+	Postgres *fault.Store
+	Rows     *memory.Store // what Postgres holds
+
+	T      testing.TB
+	policy coherence.Policy
+	expiry store.Expiry
+	relay  *relay
+}
+
+// New returns a process whose Postgres and cache are available.
+func New(t testing.TB, policy coherence.Policy, expiry store.Expiry) *Process {
+	p := &Process{T: t, policy: policy, expiry: expiry, Cache: cachetest.New(), relay: &relay{}}
+	p.Rows = memory.New(expiry, memory.Options{})
+	p.Postgres = fault.Wrap(p.Rows)
+	p.Link = fault.Wrap(p.Postgres)
+	p.Chain = Wire(p.Link, p.Cache, policy, expiry, p.relay)
+	return p
+}
+
+// Chain is an emergency store and what it is made of.
+type Chain struct {
+	*outage.Store
+	Detector *outage.Detector
+	Cached   *cached.Store // in front of Postgres, nil without a cache
+}
+
+// Wire makes an emergency store over any store, which it takes for Postgres,
+// with a cache in front unless that is nil.
+func Wire(
+	postgres store.Store, c cached.Cache, policy coherence.Policy, expiry store.Expiry,
+	events outage.Events,
+) (chain Chain) {
+	chain.Detector = outage.NewDetector(events)
+	front := chain.Detector.Guard(postgres)
+	o := outage.Options{Expiry: expiry, Timeout: time.Second}
+	if c != nil {
+		chain.Cached = cached.New(front, c, cached.Options{
+			Policy: policy, Expiry: expiry, Unavailable: chain.Detector.Unavailable,
+		})
+		front, o.Cache = chain.Cached, chain.Cached
+	}
+	chain.Store = outage.New(chain.Detector, front, postgres, o)
+	return chain
+}
+
+// Elsewhere is another process, which can reach Postgres all the time.
+func (p *Process) Elsewhere() *cached.Store {
+	other := cached.New(p.Rows, p.Cache, cached.Options{Policy: p.policy, Expiry: p.expiry})
+	p.T.Cleanup(other.Close)
+	return other
+}
+
+// Relay has the events of the outage passed on, too.
+func (p *Process) Relay(to outage.Events) {
+	p.relay.mu.Lock()
+	defer p.relay.mu.Unlock()
+	p.relay.to = to
+}
+
+// Seen is the events since it was last called: "began", "ended 3" with how many
+// sessions were restored, "restore failed" and "login refused".
+func (p *Process) Seen() string {
+	p.relay.mu.Lock()
+	defer p.relay.mu.Unlock()
+	seen := strings.Join(p.relay.seen, ", ")
+	p.relay.seen = nil
+	return seen
+}
+
+// Away makes Postgres unavailable, and waits until that is noticed.
+func (p *Process) Away() {
+	p.T.Helper()
+	p.Postgres.Down()
+	for range 3 {
+		_, _ = p.Stats(p.T.Context(), false)
+		time.Sleep(time.Second / 2)
+	}
+	_, _ = p.Stats(p.T.Context(), false)
+	if !p.Detector.Unavailable() {
+		p.T.Error("an outage was not noticed")
+	}
+	p.Postgres.Forget()
+}
+
+// Back makes Postgres available again, and waits for the recovery.
+func (p *Process) Back() {
+	p.T.Helper()
+	p.Postgres.Up()
+	time.Sleep(1100 * time.Millisecond)
+	if !p.Detector.Since().IsZero() {
+		p.T.Error("a recovery is not over")
+	}
+}
+
+// End closes the store.
+func (p *Process) End() {
+	p.T.Helper()
+	if err := p.Close(); err != nil {
+		p.T.Errorf("close: %v", err)
+	}
+}
+
+// Make makes a session of ann's.
+func (p *Process) Make(name string) store.Record {
+	p.T.Helper()
+	rec, err := p.Create(p.T.Context(), store.Draft{
+		ID: ID(name), UserID: "ann", Data: json.RawMessage(`{"n":0}`),
+		Client: store.Client{UserAgent: "browser"},
+	})
+	if err != nil {
+		p.T.Fatalf("create %s: %v", name, err)
+	}
+	return rec
+}
+
+// MakeCached makes a session of Postgres that the cache has.
+func (p *Process) MakeCached(name string) store.ID {
+	p.T.Helper()
+	id := p.Make(name).ID
+	if got := p.Got(id); got != "alive" {
+		p.T.Errorf("a session that was made is %s", got)
+	}
+	synctest.Wait()
+	return id
+}
+
+// Got says what a load comes to.
+func (p *Process) Got(id store.ID) string {
+	_, err := p.Load(p.T.Context(), id, 0)
+	return Verdict(err)
+}
+
+// Row says what a load in Postgres comes to.
+func (p *Process) Row(id store.ID) string {
+	_, err := p.Rows.Load(p.T.Context(), id, 0)
+	return Verdict(err)
+}
+
+// Count is how many sessions Postgres has, expired ones included.
+func (p *Process) Count() int {
+	stats, err := p.Rows.Stats(context.Background(), true)
+	if err != nil {
+		p.T.Error(err)
+	}
+	return int(stats.Total)
+}
+
+// ID is the id of a name.
+func ID(name string) store.ID { return sha256.Sum256([]byte(name)) }
+
+// Verdict says what an error means for a session: "alive", "not found" or
+// "unavailable".
+func Verdict(err error) string {
+	switch {
+	case err == nil:
+		return "alive"
+	case errors.Is(err, store.ErrNotFound):
+		return "not found"
+	case errors.Is(err, store.ErrUnavailable):
+		return "unavailable"
+	}
+	return err.Error()
+}
+
+// relay keeps the events, and passes them on.
+type relay struct {
+	mu   sync.Mutex
+	seen []string
+	to   outage.Events
+}
+
+func (r *relay) note(event string) outage.Events {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen = append(r.seen, event)
+	return r.to
+}
+
+func (r *relay) EmergencyBegan(err error) {
+	if to := r.note("began"); to != nil {
+		to.EmergencyBegan(err)
+	}
+}
+
+func (r *relay) EmergencyEnded(restored int) {
+	if to := r.note(fmt.Sprint("ended ", restored)); to != nil {
+		to.EmergencyEnded(restored)
+	}
+}
+
+func (r *relay) RestoreFailed(rec *store.Record, err error) {
+	if to := r.note("restore failed"); to != nil {
+		to.RestoreFailed(rec, err)
+	}
+}
+
+func (r *relay) LoginRefused(rec *store.Record, err error) {
+	if to := r.note("login refused"); to != nil {
+		to.LoginRefused(rec, err)
+	}
+}
