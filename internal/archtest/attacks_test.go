@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// A table that names a test which was renamed or deleted promises what no test
-// holds any more.
+// A row whose test was renamed or deleted promises what no test checks.
 func TestAttacksNameTheirTests(t *testing.T) {
 	var sources strings.Builder
 	for _, name := range tracked(t, "*_test.go") {
@@ -15,7 +14,8 @@ func TestAttacksNameTheirTests(t *testing.T) {
 	}
 	for _, line := range strings.Split(read(t, "docs/reference/attacks.md"), "\n") {
 		cells := strings.Split(line, "|")
-		if len(cells) != 5 || strings.HasPrefix(strings.TrimSpace(cells[3]), "---") || strings.TrimSpace(cells[3]) == "test" {
+		if len(cells) != 5 || strings.HasPrefix(strings.TrimSpace(cells[3]), "---") ||
+			strings.TrimSpace(cells[3]) == "test" {
 			continue
 		}
 		tests := regexp.MustCompile(`\b(?:Test|Fuzz)\w+`).FindAllString(cells[3], -1)

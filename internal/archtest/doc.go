@@ -1,5 +1,7 @@
-// Package archtest holds the house rules of this repository as data, and tests that they hold: who may import whom,
-// how long a file may be, that the documents name what exists. A rule that names something that is gone fails too.
+// Package archtest tests the rules of this repository: which package imports
+// which, how long files and lines may be, and that documents name what exists.
+// The rules are data. One that is about something that no longer exists fails
+// too.
 //
-// It is a statement of policy. Don't change the data to fix a build.
+// The rules are policy. Don't change one to fix a build.
 package archtest

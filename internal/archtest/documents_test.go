@@ -21,7 +21,7 @@ func read(t *testing.T, name string) string {
 	return string(text)
 }
 
-// tracked lists the files of the repository that match, those not added yet included.
+// tracked lists the matching files of the repository, with those not added yet.
 func tracked(t *testing.T, pattern string) []string {
 	t.Helper()
 	cmd := exec.Command("git", "ls-files", "-co", "--exclude-standard", pattern)
@@ -39,13 +39,15 @@ func TestFilesAreShort(t *testing.T) {
 			continue
 		}
 		if lines := strings.Count(read(t, name), "\n"); lines > maxLines {
-			t.Errorf("%s has %d lines, more than %d: it holds more than one noun", name, lines, maxLines)
+			t.Errorf("%s has %d lines, more than %d: it holds more than one noun", name, lines,
+				maxLines)
 		}
 	}
 }
 
 func TestVariablesAreDocumented(t *testing.T) {
-	variables := regexp.MustCompile(`"((?:SESSION|COOKIE|REDIS|DATABASE|APP|NODE|USE|TRUSTED)_[A-Z_]+)"`).FindAllStringSubmatch(read(t, "sessionstore/env.go"), -1)
+	variables := matches(`"((?:SESSION|COOKIE|REDIS|DATABASE|APP|NODE|USE|TRUSTED)_[A-Z_]+)"`,
+		read(t, "sessionstore/env.go"))
 	if len(variables) < 10 {
 		t.Fatalf("found only %d variables in env.go", len(variables))
 	}
@@ -58,7 +60,7 @@ func TestVariablesAreDocumented(t *testing.T) {
 		}
 	}
 	for _, name := range []string{".env.example", ".env.reporadar.example"} {
-		for _, v := range regexp.MustCompile(`(?m)^#?([A-Z_]+)=`).FindAllStringSubmatch(read(t, name), -1) {
+		for _, v := range matches(`(?m)^#?([A-Z_]+)=`, read(t, name)) {
 			if !strings.Contains(read(t, "sessionstore/env.go"), `"`+v[1]+`"`) {
 				t.Errorf("%s has %s, which nothing reads", name, v[1])
 			}
@@ -69,7 +71,7 @@ func TestVariablesAreDocumented(t *testing.T) {
 func TestDocumentsNameTargetsThatExist(t *testing.T) {
 	makefile := read(t, "Makefile")
 	for _, name := range tracked(t, "*.md") {
-		for _, m := range regexp.MustCompile("make ([a-z]+(?:/[a-z]+)?)`").FindAllStringSubmatch(read(t, name), -1) {
+		for _, m := range matches("make ([a-z]+(?:/[a-z]+)?)`", read(t, name)) {
 			if !regexp.MustCompile(`(?m)^` + m[1] + `:`).MatchString(makefile) {
 				t.Errorf("%s tells to run make %s, which the Makefile does not have", name, m[1])
 			}
@@ -97,10 +99,15 @@ func TestLinksInDocumentsLeadSomewhere(t *testing.T) {
 	}
 }
 
-// anchors returns the names that GitHub gives to the headings of a document.
+// matches returns what a pattern and its groups match in a text.
+func matches(pattern, text string) [][]string {
+	return regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1)
+}
+
+// anchors returns the anchors that GitHub gives to the headings of a document.
 func anchors(text string) (names []string) {
 	text = regexp.MustCompile("(?s)```.*?```").ReplaceAllString(text, "")
-	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+	for _, m := range matches(`(?m)^#+ (.*)$`, text) {
 		name := strings.Map(func(r rune) rune {
 			switch {
 			case unicode.IsLetter(r), unicode.IsDigit(r), r == '-', r == '_':
@@ -124,28 +131,33 @@ func TestProgramsInDocumentsAreExamples(t *testing.T) {
 		}
 	}
 	for _, document := range append(tracked(t, "docs/*.md"), "README.md") {
-		blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, document), -1)
+		blocks := matches("(?s)```go\n(.*?)```", read(t, document))
 		if len(blocks) == 0 && document == "README.md" {
 			t.Fatal("the README shows no program")
 		}
 		for _, block := range blocks {
-			if !slices.ContainsFunc(examples, func(text []byte) bool { return bytes.Contains(text, squeeze(block[1])) }) {
+			if !slices.ContainsFunc(examples, func(text []byte) bool {
+				return bytes.Contains(text, squeeze(block[1]))
+			}) {
 				t.Errorf("this program of %s is no part of an example:\n%s", document, block[1])
 			}
 		}
 	}
 }
 
-// squeeze drops what gofmt decides.
+// squeeze removes the white space that gofmt decides.
 func squeeze(text string) []byte {
 	return []byte(strings.Join(strings.Fields(text), " "))
 }
 
-// A row of a document whose last cell names what `make bench` or `make bench/churn` has written holds no other figure than that does.
+// A row of a document whose last cell names the output of `make bench` or `make
+// bench/churn` has figures from that output only.
 func TestFiguresInDocumentsWerePrinted(t *testing.T) {
 	row := regexp.MustCompile(`(?m)^\|[^|\n]*\|([^|\n]*)\| ((?:RESULTS|CHURN)\.md) \|$`)
 	figure := regexp.MustCompile(`[0-9]+(?:\.[0-9]+)?`)
-	figures := func(text string) []string { return figure.FindAllString(strings.ReplaceAll(text, ",", ""), -1) }
+	figures := func(text string) []string {
+		return figure.FindAllString(strings.ReplaceAll(text, ",", ""), -1)
+	}
 	for _, name := range tracked(t, "docs/*.md") {
 		for _, m := range row.FindAllStringSubmatch(read(t, name), -1) {
 			printed := figures(read(t, "bench/"+m[2]))
@@ -158,7 +170,7 @@ func TestFiguresInDocumentsWerePrinted(t *testing.T) {
 	}
 }
 
-// Each record of a decision is in the index, under the title that it has.
+// Each decision is in the index with its title.
 func TestDecisionsAreInTheirIndex(t *testing.T) {
 	index := read(t, "docs/adr/README.md")
 	for _, name := range tracked(t, "docs/adr/*.md") {
@@ -176,8 +188,8 @@ func TestDecisionsAreInTheirIndex(t *testing.T) {
 	}
 }
 
-// Prose has one sentence a line, so that a change of one is a change of one in
-// a diff. Tables, code and what a program writes are free.
+// Prose has one sentence a line, so that a diff shows a changed sentence alone.
+// Tables, code and generated text are exempt.
 func TestDocumentsHaveOneSentenceALine(t *testing.T) {
 	free := regexp.MustCompile("(?s)```.*?```|`[^`\n]*`|\\]\\([^)]*\\)")
 	second := regexp.MustCompile(`[^.A-Z0-9 ][.?!] [A-Z\x60]|[^ ][0-9][.?!] [A-Z\x60]`)

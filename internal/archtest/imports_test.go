@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// pkg is what `go list` says of a package.
+// pkg is a package in the output of `go list`.
 type pkg struct {
 	ImportPath, Dir, Doc        string
 	Standard                    bool
@@ -25,7 +25,8 @@ func (p pkg) name() string { return strings.TrimPrefix(p.ImportPath, module+"/")
 // list runs go list in the root of the module.
 func list(t *testing.T, args ...string) (pkgs []pkg) {
 	t.Helper()
-	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Dir,Doc,Standard,GoFiles,TestGoFiles,XTestGoFiles,Imports,Deps"}, args...)...)
+	const fields = "ImportPath,Dir,Doc,Standard,GoFiles,TestGoFiles,XTestGoFiles,Imports,Deps"
+	cmd := exec.Command("go", append([]string{"list", "-json=" + fields}, args...)...)
 	cmd.Dir = filepath.Join("..", "..")
 	out, err := cmd.Output()
 	if err != nil {
@@ -107,7 +108,8 @@ func TestExamplesCanBeCopied(t *testing.T) {
 				continue
 			}
 			found++
-			parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.ImportsOnly)
+			parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil,
+				parser.ImportsOnly)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +122,8 @@ func TestExamplesCanBeCopied(t *testing.T) {
 		}
 		for _, file := range p.TestGoFiles {
 			if strings.HasPrefix(file, "example_") {
-				t.Errorf("%s/%s is an example inside its package: make it %s_test", p.name(), file, filepath.Base(p.name()))
+				t.Errorf("%s/%s is an example inside its package: make it %s_test", p.name(), file,
+					filepath.Base(p.name()))
 			}
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// random says which files may import crypto/rand, and guessable which may import
-// math/rand.
+// random lists the files that may import crypto/rand, guessable those that may
+// import math/rand.
 var (
 	random = []string{
 		"cache/ping.go",
@@ -24,7 +24,7 @@ var (
 	guessable = []string{"sessionstore/pruner.go", "cache/breaker.go"}
 )
 
-// sources parses the files of the packages that an application may have in it.
+// sources parses the files of the packages that an application can import.
 func sources(t *testing.T) (*token.FileSet, map[string]*ast.File) {
 	t.Helper()
 	fset, files := token.NewFileSet(), map[string]*ast.File{}
@@ -60,7 +60,8 @@ func TestSecretsComeFromCryptoRand(t *testing.T) {
 	}
 	for name, file := range files {
 		for _, path := range importsOf(file) {
-			may := slices.ContainsFunc(guessable, func(s string) bool { return strings.HasPrefix(name, s) })
+			may := slices.ContainsFunc(guessable,
+				func(s string) bool { return strings.HasPrefix(name, s) })
 			if !may && (strings.HasPrefix(path, "math/rand") || strings.Contains(path, "uuid")) {
 				t.Errorf("%s imports %s, which is guessable", name, path)
 			}
@@ -71,9 +72,9 @@ func TestSecretsComeFromCryptoRand(t *testing.T) {
 	}
 }
 
-// A MAC that is compared byte by byte tells how much of a forgery is right. So
-// each file that knows HMACs compares them with hmac.Equal, once, and has
-// nothing else that compares.
+// Comparing a MAC byte by byte reveals how much of a forgery is right. So each
+// file that imports crypto/hmac compares with hmac.Equal once, and has no other
+// comparison of a MAC.
 func TestMACsAreComparedInConstantTime(t *testing.T) {
 	fset, files := sources(t)
 	equal := 0
@@ -99,7 +100,8 @@ func TestMACsAreComparedInConstantTime(t *testing.T) {
 				if n.Op == token.EQL || n.Op == token.NEQ {
 					for _, operand := range []ast.Expr{n.X, n.Y} {
 						if what := holdsMAC(operand); what != "" {
-							t.Errorf("%v: %s is compared with %v", fset.Position(n.Pos()), what, n.Op)
+							t.Errorf("%v: %s is compared with %v", fset.Position(n.Pos()), what,
+								n.Op)
 						}
 					}
 				}
@@ -112,8 +114,8 @@ func TestMACsAreComparedInConstantTime(t *testing.T) {
 	}
 }
 
-// holdsMAC returns the name in an operand that may be a MAC's: its own, that of
-// the method it came from, or that of the buffer.
+// holdsMAC returns the name in an operand that may be a MAC: its own, that of
+// its method, or that of its buffer.
 func holdsMAC(operand ast.Expr) (what string) {
 	ast.Inspect(operand, func(n ast.Node) bool {
 		ident, ok := n.(*ast.Ident)

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// grammar are the words before a bracket that Postgres parses itself, so that
-// they name nothing which search_path could change. substring is one only with
-// FROM, and the types take a length or stand in a list.
+// grammar are the words before a parenthesis that belong to the grammar of SQL,
+// so search_path can't change them. substring is one only with FROM; types take
+// a length or stand in a list.
 var grammar = strings.Fields(`
 	all and any array as at by case check coalesce columns conflict default distinct each else except exists filter for from function greatest
 	grouping having if in index inner insert interval into join key lateral least limit not nullif offset on only or order over partition
@@ -28,17 +28,20 @@ var (
 	calledInSQL  = regexp.MustCompile(`[\w.:"]*[A-Za-z_]\w*\(`)
 	sqlBlock     = regexp.MustCompile("(?s)\n```sql[^\n]*\n(.*?)\n```")
 	alias        = regexp.MustCompile(`(?i)\bAS\s+$`)
-	looksLikeSQL = regexp.MustCompile(`(?s)^\s*(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|ALTER|SET|LOCK|CALL|DO|GRANT)\s|\bpg_catalog\.|\b(WHERE|FROM|JOIN) \w`)
+	looksLikeSQL = regexp.MustCompile(
+		`(?s)^\s*(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|ALTER|SET|LOCK|CALL|DO|GRANT)\s|` +
+			`\bpg_catalog\.|\b(WHERE|FROM|JOIN) \w`)
 )
 
-// unqualified returns the functions in SQL that name no schema.
+// unqualified returns the functions in SQL without a schema.
 func unqualified(sql string) (names []string) {
 	sql = lineComment.ReplaceAllString(sql, "")
 	sql = stringInSQL.ReplaceAllString(sql, "''")
 	for _, at := range calledInSQL.FindAllStringIndex(sql, -1) {
 		name := strings.ToLower(sql[at[0] : at[1]-1])
 		switch {
-		case strings.ContainsAny(name, `.:"`), slices.Contains(grammar, name), alias.MatchString(sql[:at[0]]):
+		case strings.ContainsAny(name, `.:"`), slices.Contains(grammar, name),
+			alias.MatchString(sql[:at[0]]):
 		case name == "substring" && strings.Contains(outermost(sql[at[1]:]), " FROM "):
 		default:
 			names = append(names, name)
@@ -47,8 +50,7 @@ func unqualified(sql string) (names []string) {
 	return names
 }
 
-// outermost returns what stands in a bracket that is open, but for the brackets
-// in it.
+// outermost returns the content of the open parenthesis, without nested ones.
 func outermost(sql string) string {
 	var out strings.Builder
 	depth := 0
@@ -67,12 +69,12 @@ func outermost(sql string) string {
 	return out.String()
 }
 
-// A function without a schema is what the search_path of the caller makes of
-// it. TestNoNameIsHijacked of integration/ops shows it for what an exact match
-// takes over under the default path; a path with pg_catalog at its end takes
-// all.
+// The search_path of the caller decides which function a name without a schema
+// means. TestNoNameIsHijacked of integration/ops shows that an exact match in
+// public wins under the default path, and any function if pg_catalog is last.
 func TestEveryFunctionInSQLNamesItsSchema(t *testing.T) {
-	files := slices.Concat(tracked(t, "db/queries/*.sql"), tracked(t, "db/migrations/*.sql"), tracked(t, "db/ops/*.sql"))
+	files := slices.Concat(tracked(t, "db/queries/*.sql"), tracked(t, "db/migrations/*.sql"),
+		tracked(t, "db/ops/*.sql"))
 	if len(files) < 10 {
 		t.Fatalf("only %v", files)
 	}
@@ -95,7 +97,11 @@ func TestEveryFunctionInSQLNamesItsSchema(t *testing.T) {
 	}
 	statements := 0
 	for _, file := range tracked(t, "*.go") {
-		shipped := slices.ContainsFunc([]string{"db/", "internal/schema/", "sessionstore/", "cmd/", "examples/", "otelsession/", "cache/"},
+		shipped := slices.ContainsFunc(
+			[]string{
+				"db/", "internal/schema/", "sessionstore/", "cmd/", "examples/", "otelsession/",
+				"cache/",
+			},
 			func(dir string) bool { return strings.HasPrefix(file, dir) })
 		if !shipped || strings.HasSuffix(file, "_test.go") {
 			continue
@@ -109,7 +115,8 @@ func TestEveryFunctionInSQLNamesItsSchema(t *testing.T) {
 			if !ok || literal.Kind != token.STRING {
 				return true
 			}
-			if text, err := strconv.Unquote(literal.Value); err == nil && looksLikeSQL.MatchString(text) {
+			if text, err := strconv.Unquote(literal.Value); err == nil &&
+				looksLikeSQL.MatchString(text) {
 				statements++
 				for _, name := range unqualified(text) {
 					t.Errorf("%s: %s( names no schema in %q", file, name, text)

@@ -14,15 +14,15 @@ import (
 	"unicode/utf8"
 )
 
-// A tab counts four columns, as most editors show one of Go.
+// A tab counts four columns, as most editors show one in Go code.
 const (
 	maxComment = 80
 	maxCode    = 100
 	tabColumns = 4
 )
 
-// TestLinesAreShort allows comments 80 columns and code 100 in all Go files that
-// a person writes. It passes over directives, raw strings of several lines, and
+// TestLinesAreShort allows comments 80 columns and code 100, except in
+// generated files. It exempts directives, raw strings of several lines, and
 // lines that no break can shorten: with a string literal, or a word of a
 // comment, that is too long by itself.
 func TestLinesAreShort(t *testing.T) {
@@ -51,12 +51,13 @@ func TestLinesAreShort(t *testing.T) {
 // longLines returns "file:line" for each line of a file that is too long.
 func longLines(name, text string) (found []string) {
 	fset := token.NewFileSet()
-	if tree, err := parser.ParseFile(fset, name, text, parser.ParseComments); err == nil && ast.IsGenerated(tree) {
+	if tree, err := parser.ParseFile(fset, name, text, parser.ParseComments); err == nil &&
+		ast.IsGenerated(tree) {
 		return nil
 	}
 	file := fset.AddFile(name, -1, len(text))
 	lines := strings.Split(text, "\n")
-	comment := make([]bool, len(lines)) // the line begins with one, or is inside one
+	comment := make([]bool, len(lines)) // the line begins with a comment or is inside one
 	free := make([]bool, len(lines))
 	var s scanner.Scanner
 	s.Init(file, []byte(text), nil, scanner.ScanComments)

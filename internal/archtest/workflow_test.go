@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// A tag of an action can be moved to another commit, a digest can't.
+// A tag of an action can be moved to another commit; a digest can't.
 func TestActionsAreNamedByDigest(t *testing.T) {
 	digest := regexp.MustCompile(`^[\w.-]+/[\w./-]+@[0-9a-f]{40} # v[0-9.]+$`)
 	found := 0
 	for _, name := range tracked(t, ".github/workflows/*.yml") {
-		for _, m := range regexp.MustCompile(`uses: (.*)`).FindAllStringSubmatch(read(t, name), -1) {
+		for _, m := range matches(`uses: (.*)`, read(t, name)) {
 			found++
 			if !digest.MatchString(m[1]) {
 				t.Errorf("%s uses %s: name its commit, and its version in a comment", name, m[1])
@@ -28,7 +28,7 @@ func TestActionsAreNamedByDigest(t *testing.T) {
 func TestWorkflowsRunTargetsThatExist(t *testing.T) {
 	makefile := read(t, "Makefile")
 	for _, name := range tracked(t, ".github/workflows/*.yml") {
-		for _, m := range regexp.MustCompile(`run: make (.*)`).FindAllStringSubmatch(read(t, name), -1) {
+		for _, m := range matches(`run: make (.*)`, read(t, name)) {
 			for _, target := range strings.Fields(m[1]) {
 				if !regexp.MustCompile(`(?m)^` + target + `:`).MatchString(makefile) {
 					t.Errorf("%s runs make %s, which the Makefile does not have", name, target)
@@ -39,7 +39,8 @@ func TestWorkflowsRunTargetsThatExist(t *testing.T) {
 }
 
 func TestDependabotKnowsEveryModule(t *testing.T) {
-	m := regexp.MustCompile(`directories: \[(.*)\]`).FindStringSubmatch(read(t, ".github/dependabot.yml"))
+	m := regexp.MustCompile(`directories: \[(.*)\]`).FindStringSubmatch(
+		read(t, ".github/dependabot.yml"))
 	if m == nil {
 		t.Fatal("dependabot.yml names no directories")
 	}
@@ -48,7 +49,8 @@ func TestDependabotKnowsEveryModule(t *testing.T) {
 		modules = append(modules, path.Join("/", path.Dir(name)))
 	}
 	slices.Sort(modules)
-	if known := slices.Sorted(slices.Values(strings.Split(m[1], ", "))); !slices.Equal(known, modules) {
+	known := slices.Sorted(slices.Values(strings.Split(m[1], ", ")))
+	if !slices.Equal(known, modules) {
 		t.Errorf("dependabot.yml knows the modules %v, and there are %v", known, modules)
 	}
 }

@@ -1,17 +1,18 @@
-// Command house prints how the packages of a module hang together inside: for
-// each package its files and lines, how many pairs of files refer to each
-// other, the files of its largest circle, and how many names it exports.
+// Command house measures the coupling inside the packages of a module. It
+// prints for each package its files and lines, how many pairs of files refer to
+// each other, the number of files in its largest circle, and how many names it
+// exports.
 //
 //	go run ./house [-circle N] [-names PACKAGE=N] [-list] DIR
 //
-// A circle is a set of files each of which refers to every other, directly or
-// by way of the rest: nobody can understand one of them alone. References are
-// those of the type checker: a use of a package's function, type, variable,
-// constant, method or field in another file than its declaration. Tests and
-// generated code do not count.
+// A circle is a set of files in which each refers to every other, directly or
+// through others. To understand one of them, a reader has to read all. A
+// reference is a use of a function, type, variable, constant, method or field
+// that another file of the package declares, by the type checker. Tests and
+// generated code are not measured.
 //
-// With -circle and -names it exits with 1 when a package has a larger circle
-// or exports more names.
+// With -circle and -names it exits with status 1 if a package has a larger
+// circle or exports more names.
 package main
 
 import (
@@ -34,7 +35,8 @@ func main() {
 	circle := flag.Int("circle", 0, "the most files of a circle, 0 for any number")
 	list := flag.Bool("list", false, "print the files of each circle")
 	limits := map[string]int{}
-	flag.Func("names", "PACKAGE=N: the most names that a package may export", func(text string) error {
+	const names = "PACKAGE=N: the most names that a package may export"
+	flag.Func("names", names, func(text string) error {
 		name, number, _ := strings.Cut(text, "=")
 		n, err := strconv.Atoi(number)
 		limits[name] = n
@@ -47,7 +49,8 @@ func main() {
 		os.Exit(2)
 	}
 	failed := false
-	fmt.Printf("%-28s %5s %6s %5s %6s %5s\n", "package", "files", "lines", "pairs", "circle", "names")
+	fmt.Printf("%-28s %5s %6s %5s %6s %5s\n", "package", "files", "lines", "pairs", "circle",
+		"names")
 	for _, r := range rooms {
 		mark := ""
 		if *circle > 0 && len(r.circle) > *circle {
@@ -57,7 +60,8 @@ func main() {
 			mark += fmt.Sprintf(" names over %d", limit)
 		}
 		failed = failed || mark != ""
-		fmt.Printf("%-28s %5d %6d %5d %6d %5d%s\n", r.name, r.files, r.lines, r.pairs, len(r.circle), r.names, mark)
+		fmt.Printf("%-28s %5d %6d %5d %6d %5d%s\n", r.name, r.files, r.lines, r.pairs,
+			len(r.circle), r.names, mark)
 		if *list && len(r.circle) > 1 {
 			fmt.Println("   ", strings.Join(r.circle, " "))
 		}
@@ -67,12 +71,12 @@ func main() {
 	}
 }
 
-// room is one package.
+// room is a package.
 type room struct {
 	name         string // relative to the module, "." for its root
 	files, lines int
 	pairs        int      // of files that refer to each other in at least one direction
-	circle       []string // the files of the largest one; a single file if there is none
+	circle       []string // the files of the largest circle; one file without a circle
 	names        int      // exported, with the methods of exported types
 }
 
@@ -105,7 +109,7 @@ func measure(p *packages.Package) room {
 			r.name = inside
 		}
 	}
-	refs := map[string]map[string]bool{} // file to the files it refers to
+	refs := map[string]map[string]bool{} // from each file to the files that it refers to
 	for _, file := range p.Syntax {
 		if ast.IsGenerated(file) {
 			continue
@@ -145,7 +149,7 @@ func measure(p *packages.Package) room {
 	return r
 }
 
-// methods returns how many exported methods a type declares.
+// methods returns the number of exported methods of a type.
 func methods(object types.Object) int {
 	name, ok := object.(*types.TypeName)
 	if !ok || name.IsAlias() {
