@@ -45,7 +45,7 @@ func (s *Session) Login(_ context.Context, userID string, options ...LoginOption
 	s.unhide(userID)
 	s.fresh = slices.Contains(options, DropValues)
 	s.drop = s.fresh || s.rec.UserID != "" && s.rec.UserID != userID
-	if !s.m.cfg.DisableRotateOnLogin || s.drop {
+	if !s.core.cfg.DisableRotateOnLogin || s.drop {
 		s.renew = true
 	}
 	s.userID = userID
@@ -158,4 +158,12 @@ func checkUserID(userID string) string {
 		return "holds a NUL character, which Postgres cannot store"
 	}
 	return ""
+}
+
+// userError says why no login can have a user id, before the database has to.
+func userError(userID string) error {
+	if problem := checkUserID(userID); problem != "" {
+		return &ValueError{Key: "user id", Problem: problem}
+	}
+	return nil
 }

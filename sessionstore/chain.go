@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/internal/cached"
@@ -86,6 +87,15 @@ func (c Config) coherence() coherence.Policy {
 		policy.Freshness = 0
 	}
 	return policy
+}
+
+// watchPatience returns how long a connection stays open while the store can't
+// be asked about its session.
+func (c Config) watchPatience() time.Duration {
+	if !c.Cache.UseRedis {
+		return watchPatience
+	}
+	return max(watchPatience, c.coherence().Freshness+c.Outage.Grace)
 }
 
 // store is the one to ask.

@@ -13,16 +13,16 @@ import (
 // writeCookies sets, keeps or clears the cookies. After a failed save a logout
 // did not happen. The caller holds s.mu.
 func (x *requestState) writeCookies() {
-	m, s, h := x.m, &x.session, x.header
+	c, s, h := x.core, &x.session, x.header
 	left, navigates := s.left && !x.failed, topLevel(x.request)
-	has := cookieState{marker: m.cfg.Cookie.marks()}
+	has := cookieState{marker: c.cfg.Cookie.marks()}
 	if s.identity == stored {
 		has.Ticket = cookie.Ticket{Token: s.token, Persistent: s.persist, Floor: uint64(s.floor)}
 		if s.rec.Emergency {
 			has.Made = uint64(time.Now().Unix())
 		}
 	}
-	x.brought.marker = (left || navigates) && m.cookie.Marked(x.request)
+	x.brought.marker = (left || navigates) && c.cookie.Marked(x.request)
 	session, marker := cookieOps(x.brought, has, left, navigates)
 	if session == keepCookie && marker == keepCookie && !x.ambiguous {
 		return
@@ -32,39 +32,39 @@ func (x *requestState) writeCookies() {
 	maxAge := s.rec.AbsoluteExpiresAt.Sub(storeNow(&s.rec))
 	switch session {
 	case writeCookie:
-		m.cookie.Write(h, has.Ticket, maxAge, secure)
+		c.cookie.Write(h, has.Ticket, maxAge, secure)
 		if x.strays && has.Token != x.brought.Token {
-			m.cookie.ClearOthers(h, x.request, x.hosts(), secure)
+			c.cookie.ClearOthers(h, x.request, x.hosts(), secure)
 		}
 	case clearCookie:
-		m.cookie.Clear(h, secure)
+		c.cookie.Clear(h, secure)
 	}
 	if x.ambiguous && has.Token == (cookie.Token{}) {
 		// A login elsewhere can't clear a cookie of this path. It comes last:
 		// what sets our own spelling replaces all of the name.
-		m.cookie.ClearOthers(h, x.request, x.hosts(), secure)
+		c.cookie.ClearOthers(h, x.request, x.hosts(), secure)
 	}
 	switch marker {
 	case writeCookie:
-		m.cookie.Mark(h, s.persist, maxAge, secure)
+		c.cookie.Mark(h, s.persist, maxAge, secure)
 	case clearCookie:
-		m.cookie.Unmark(h, secure)
+		c.cookie.Unmark(h, secure)
 	}
 
 	// A shared cache that kept this response would hand the session to
 	// strangers.
 	if forbidCaching(h) {
-		m.observe(x.request.Context(), Event{Kind: EventUncached, Handle: s.handle()})
+		c.observe(x.request.Context(), Event{Kind: EventUncached, Handle: s.handle()})
 	}
 }
 
 // secure decides the cookie's Secure attribute. What a browser drops without a
 // word is said once, in the log.
 func (x *requestState) secure() bool {
-	https := x.m.proxies.HTTPS(x.request)
-	secure := x.m.cfg.Cookie.secure(x.m.cfg.Env, https)
-	if secure && !https && x.m.saidPlain.CompareAndSwap(false, true) {
-		x.m.cfg.Logger.Warn("a Secure cookie answers a request over plain http: browsers drop it, but for localhost", "why", plainAdvice)
+	https := x.core.proxies.HTTPS(x.request)
+	secure := x.core.cfg.Cookie.secure(x.core.cfg.Env, https)
+	if secure && !https && x.core.warned.plain.CompareAndSwap(false, true) {
+		x.core.cfg.Logger.Warn("a Secure cookie answers a request over plain http: browsers drop it, but for localhost", "why", plainAdvice)
 	}
 	return secure
 }
@@ -74,14 +74,14 @@ const domainAdvice = "browsers discard the session cookie: set COOKIE_DOMAIN to 
 // checkDomain logs once that the cookie's domain is not that of the request's
 // host. A trusted proxy may name another host.
 func (x *requestState) checkDomain() {
-	m, r := x.m, x.request
-	domain := m.cfg.Cookie.Domain
-	if domain == "" || m.saidDomain.Load() ||
+	c, r := x.core, x.request
+	domain := c.cfg.Cookie.Domain
+	if domain == "" || c.warned.domain.Load() ||
 		slices.ContainsFunc(x.hosts(), func(host string) bool { return cookie.DomainMatches(host, domain) }) {
 		return
 	}
-	if m.saidDomain.CompareAndSwap(false, true) {
-		m.cfg.Logger.Warn("cookie domain does not match the host", "domain", domain, "host", client.Cut(r.Host, 255), "advice", domainAdvice)
+	if c.warned.domain.CompareAndSwap(false, true) {
+		c.cfg.Logger.Warn("cookie domain does not match the host", "domain", domain, "host", client.Cut(r.Host, 255), "advice", domainAdvice)
 	}
 }
 
@@ -89,7 +89,7 @@ func (x *requestState) checkDomain() {
 // what a trusted proxy says.
 func (x *requestState) hosts() (hosts []string) {
 	r := x.request
-	if lines := r.Header["X-Forwarded-Host"]; len(lines) > 0 && x.m.proxies.Believes(r) {
+	if lines := r.Header["X-Forwarded-Host"]; len(lines) > 0 && x.core.proxies.Believes(r) {
 		for host := range strings.SplitSeq(strings.Join(lines, ","), ",") {
 			hosts = append(hosts, strings.TrimSpace(host))
 		}

@@ -59,8 +59,8 @@ type delivery struct {
 
 // newEvents makes the queue. It comes before the Manager: the outage detector
 // reports to it too.
-func newEvents(cfg Config) *events {
-	q := &events{observer: cfg.Observer, log: cfg.Logger}
+func newEvents(observer Observer, log *slog.Logger) *events {
+	q := &events{observer: observer, log: log}
 	q.start = q.run
 	return q
 }
@@ -208,14 +208,4 @@ func (q *events) flush(ctx context.Context) error {
 		left++
 	}
 	return fmt.Errorf("the observer has yet to be told of %d events: %w", left, ctx.Err())
-}
-
-// FlushEvents waits until the [Observer] has been told of everything that happened before, or until ctx ends: the error is then that
-// of ctx. It is for tests, and for programs that are about to stand still; [Manager.Close] does it too. An Observer that called it
-// would wait for itself.
-func (m *Manager) FlushEvents(ctx context.Context) error {
-	if err := m.events.flush(ctx); err != nil {
-		return fmt.Errorf("sessionstore: flush: %w", err)
-	}
-	return nil
 }

@@ -17,17 +17,17 @@ const emergencyAge = 5 * time.Minute
 
 // identify finds out which session the request has.
 func (x *requestState) identify(ctx context.Context) error {
-	m, s := x.m, &x.session
+	c, s := x.core, &x.session
 	var room [cookie.MaxPresented]cookie.Ticket
-	tickets, outcome := m.cookie.Read(x.request, room[:0])
+	tickets, outcome := c.cookie.Read(x.request, room[:0])
 	s.vacant = x.vacancy()
 	s.identity = s.vacant
 	switch outcome {
 	case cookie.PresentedForged:
-		m.observe(ctx, Event{Kind: EventForged})
+		c.observe(ctx, Event{Kind: EventForged})
 	case cookie.PresentedTooMany:
 		x.strays, x.ambiguous = true, true
-		m.observe(ctx, Event{Kind: EventCookieConflict})
+		c.observe(ctx, Event{Kind: EventCookieConflict})
 	case cookie.PresentedTickets:
 		x.strays = len(tickets) > 1
 		return x.choose(ctx, tickets)
@@ -42,11 +42,11 @@ func (x *requestState) identify(ctx context.Context) error {
 // name that came all the same is of another spelling, which a sibling host may
 // have planted.
 func (x *requestState) vacancy() identity {
-	cfg, r := &x.m.cfg.Cookie, x.request
+	cfg, r := &x.core.cfg.Cookie, x.request
 	if cfg.SameSite == http.SameSiteNoneMode || r.Header.Get("Sec-Fetch-Site") != "cross-site" {
 		return none
 	}
-	if safe(r.Method) && !(cfg.marks() && x.m.cookie.Marked(r)) {
+	if safe(r.Method) && !(cfg.marks() && x.core.cookie.Marked(r)) {
 		return none
 	}
 	return withheld
@@ -65,13 +65,13 @@ func safe(method string) bool {
 // is alive counts. Two that are alive count as none: the newest may be that of
 // an attacker on a sibling host, who would get the user to work in it.
 func (x *requestState) choose(ctx context.Context, tickets []cookie.Ticket) error {
-	m := x.m
+	c := x.core
 	if len(tickets) > 1 {
 		ids := make([]store.ID, len(tickets))
 		for i := range tickets {
 			ids[i] = tickets[i].Token.ID()
 		}
-		alive, _, err := m.store.Alive(ctx, ids)
+		alive, _, err := c.store.Alive(ctx, ids)
 		switch {
 		case err != nil:
 			return x.notLoaded(ctx, err)
@@ -80,7 +80,7 @@ func (x *requestState) choose(ctx context.Context, tickets []cookie.Ticket) erro
 				x.session.presented = append(x.session.presented, pendingDelete{Record: store.Record{ID: id}})
 			}
 			x.ambiguous = true
-			m.observe(ctx, Event{Kind: EventCookieConflict})
+			c.observe(ctx, Event{Kind: EventCookieConflict})
 			return nil
 		case len(alive) == 1:
 			for i := range tickets {
@@ -101,8 +101,8 @@ func (x *requestState) choose(ctx context.Context, tickets []cookie.Ticket) erro
 
 // take loads the session of a ticket.
 func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
-	m, s := x.m, &x.session
-	rec, err := m.store.Load(ctx, t.Token.ID(), int64(t.Floor))
+	c, s := x.core, &x.session
+	rec, err := c.store.Load(ctx, t.Token.ID(), int64(t.Floor))
 	if err == nil && t.Made > 0 && bars(&rec) {
 		err = ErrNotFound
 	} else if errors.Is(err, ErrNotFound) && !errors.Is(err, ErrExpired) && t.Made > 0 {
@@ -120,7 +120,7 @@ func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 			s.identity, s.vacant = withheld, withheld
 			e.Detail = "made in the emergency of another instance, which has yet to restore it"
 		}
-		m.observe(ctx, e)
+		c.observe(ctx, e)
 	case err != nil:
 		return x.notLoaded(ctx, err)
 	default:
@@ -137,7 +137,7 @@ func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 
 func (x *requestState) notLoaded(ctx context.Context, err error) error {
 	if !errors.Is(err, context.Canceled) { // who has left misses nothing
-		x.m.observe(ctx, Event{Kind: EventLoadFailed, Err: err})
+		x.core.observe(ctx, Event{Kind: EventLoadFailed, Err: err})
 	}
 	return err
 }
@@ -146,19 +146,20 @@ const addressAdvice = "the suspicion check sees no change of network: behind a p
 	"add unix to TRUSTED_PROXIES and let the proxy send X-Forwarded-For"
 
 // clientOf is what is kept about where a request came from, cut as the Config says.
-func (m *Manager) clientOf(r *http.Request) Client {
-	c := m.proxies.ClientOf(r)
-	if !c.IP.IsValid() && !m.cfg.Suspicion.DisableCheck && m.saidNoAddress.CompareAndSwap(false, true) {
-		m.cfg.Logger.Warn("client address unknown", "advice", addressAdvice)
+func (c *core) clientOf(r *http.Request) Client {
+	from := c.proxies.ClientOf(r)
+	if !from.IP.IsValid() && !c.cfg.Suspicion.DisableCheck &&
+		c.warned.noAddress.CompareAndSwap(false, true) {
+		c.cfg.Logger.Warn("client address unknown", "advice", addressAdvice)
 	}
-	c.IP = client.Truncated(c.IP, m.cfg.Privacy.IPv4Prefix, m.cfg.Privacy.IPv6Prefix)
-	return c
+	from.IP = client.Truncated(from.IP, c.cfg.Privacy.IPv4Prefix, c.cfg.Privacy.IPv6Prefix)
+	return from
 }
 
 // suspect looks at where the session that was just loaded is used from, and does about it what was decided.
 func (x *requestState) suspect(ctx context.Context) {
-	m, s := x.m, &x.session
-	if m.cfg.Suspicion.DisableCheck {
+	c, s := x.core, &x.session
+	if c.cfg.Suspicion.DisableCheck {
 		return
 	}
 	agent, network := strayed(s.rec.Client, s.client)
@@ -172,10 +173,10 @@ func (x *requestState) suspect(ctx context.Context) {
 	if what.UserID != "" {
 		// A phone that leaves the house is no thief.
 		if agent || !portable(s.client.UserAgent) {
-			what.Action = m.cfg.Suspicion.Action
+			what.Action = c.cfg.Suspicion.Action
 		}
-		if m.cfg.Suspicion.Judge != nil {
-			what.Action = m.cfg.Suspicion.Judge(ctx, *what)
+		if c.cfg.Suspicion.Judge != nil {
+			what.Action = c.cfg.Suspicion.Judge(ctx, *what)
 		}
 	}
 	id := s.rec.ID
@@ -186,22 +187,22 @@ func (x *requestState) suspect(ctx context.Context) {
 	case ActionRevoke:
 		// Whether or not it can be ended now: this request does not get it, and the next one tries again.
 		id := s.rec.ID
-		e.Revocation, e.Err = m.store.Delete(ctx, id)
-		m.watches.wake(func(rec *store.Record) bool { return rec.ID == id })
+		e.Revocation, e.Err = c.store.Delete(ctx, id)
+		c.watches.wake(func(rec *store.Record) bool { return rec.ID == id })
 		s.hide()
 		s.identity, s.hidden = s.vacant, nil
 	default:
 		s.hide()
 	}
-	first := m.places.add(id, what.Is, what.Action)
+	first := c.places.add(id, what.Is, what.Action)
 	if what.Action == ActionObserve { // nor is it news when it comes back
-		m.places.add(id, what.Was, what.Action)
+		c.places.add(id, what.Was, what.Action)
 	}
 	if first {
-		m.observe(ctx, e)
+		c.observe(ctx, e)
 	}
 	if what.Action == ActionRevoke && e.Err == nil {
-		m.observe(ctx, Event{
+		c.observe(ctx, Event{
 			Kind: EventRevoked, Handle: what.Handle, UserID: what.UserID, Reason: ReasonSuspicious, Detail: e.Detail, Count: 1, Revocation: e.Revocation,
 		})
 	}

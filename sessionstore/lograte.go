@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -79,4 +80,13 @@ func logOmitted(log *slog.Logger, k EventKind) func(omitted int) {
 	return func(omitted int) {
 		log.Log(context.Background(), eventLevels[k], k.String(), "omitted", omitted)
 	}
+}
+
+// seldom lets a line into the log once a minute. The zero value lets the first.
+type seldom struct{ last atomic.Int64 }
+
+func (s *seldom) due(now time.Time) bool {
+	minute := now.Unix()/60 + 1
+	last := s.last.Load()
+	return last != minute && s.last.CompareAndSwap(last, minute)
 }

@@ -7,9 +7,7 @@ import (
 	"io"
 	"sync/atomic"
 
-	"github.com/reporadar/pgsession/internal/client"
 	"github.com/reporadar/pgsession/internal/cookie"
-	"github.com/reporadar/pgsession/internal/object"
 	"github.com/reporadar/pgsession/internal/trace"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -20,27 +18,11 @@ import (
 // A Manager has no goroutine of its own while nothing happens: one tells the [Observer] of events as long as there are any, and
 // timers see to touches and watches. [Manager.Run] does the work that goes on for ever.
 type Manager struct {
-	cfg                Config
-	expiry             store.Expiry
-	proxies            client.Proxies
-	store              store.Store
-	cookie             *cookie.Codec
-	newToken           func() cookie.Token
-	saidLink, saidForm atomic.Bool // that a session was withheld
-	saidPlain          atomic.Bool // that a Secure cookie went out over plain http
+	core
 
-	places *seenPlaces
-
-	saidBypassed  seldom
-	saidNoAddress atomic.Bool // that a client's address is unknown
-	saidDomain    atomic.Bool // that the cookie's domain is not the host's
-
-	events  *events
-	touches touches
-	watches watches
-	health  health
-	chain   *chain // nil for a store that is the caller's
-	pool    func() // closes the pool; nil for one that is the caller's
+	health health
+	chain  *chain // nil for a store that is the caller's
+	pool   func() // closes the pool; nil for one that is the caller's
 }
 
 // NewWithStore makes a Manager over any Store. It does not close it.
@@ -49,7 +31,7 @@ func NewWithStore(store store.Store, cfg Config) (*Manager, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	return newManager(store, cfg, newEvents(cfg))
+	return newManager(store, cfg, newEvents(cfg.Observer, cfg.Logger))
 }
 
 // newManager takes a Config that is complete and checked.
@@ -58,7 +40,7 @@ func newManager(inner store.Store, cfg Config, q *events) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sessionstore: deriving the cookie keys: %w", err)
 	}
-	m := &Manager{
+	m := &Manager{core: core{
 		cfg:      cfg,
 		expiry:   cfg.Expiry(),
 		proxies:  cfg.trusted(),
@@ -67,10 +49,10 @@ func newManager(inner store.Store, cfg Config, q *events) (*Manager, error) {
 		newToken: cookie.NewToken,
 		places:   newSeenPlaces(),
 		events:   q,
-	}
+	}}
 	cfg.logNotices()
-	m.touches.init(m)
-	m.watches.init(m)
+	m.touches.init(m.store, cfg.StoreTimeout, q)
+	m.watches.init(m.store, cfg.StoreTimeout, cfg.watchPatience(), q)
 	return m, nil
 }
 
@@ -144,14 +126,31 @@ func SetDefault(m *Manager) { defaultManager.Store(m) }
 // before that.
 func Default() *Manager { return defaultManager.Load() }
 
-// bar keeps another instance from restoring a session: it creates an empty row
-// under the session's id, and restoring does not replace a row. bar is false if
-// the session has been restored.
-func (m *Manager) bar(ctx context.Context, id store.ID) (bool, error) {
-	_, err := m.store.Create(ctx, store.Draft{ID: id, Data: object.Encode(nil)})
-	if !errors.Is(err, ErrExists) {
-		return err == nil, err
+// Count returns how many events of a kind there were in this process, delivered
+// yet or not. For EventDropped it counts the events that were dropped.
+func (m *Manager) Count(k EventKind) int64 {
+	if k < 0 || int(k) >= eventKinds {
+		return 0
 	}
-	rec, err := m.store.Load(ctx, id, 0)
-	return err == nil && bars(&rec), nil
+	return m.events.counts[k].Load()
+}
+
+// CountSessions returns how many sessions the events of a kind were about in
+// this process: the sum of [Event.Count]. It is of EventRevoked, EventPruned,
+// EventTouchFailed and EventEmergencyEnded, and 0 for other kinds.
+func (m *Manager) CountSessions(k EventKind) int64 {
+	if k < 0 || int(k) >= eventKinds {
+		return 0
+	}
+	return m.events.affected[k].Load()
+}
+
+// FlushEvents waits until the [Observer] has been told of everything that happened before, or until ctx ends: the error is then that
+// of ctx. It is for tests, and for programs that are about to stand still; [Manager.Close] does it too. An Observer that called it
+// would wait for itself.
+func (m *Manager) FlushEvents(ctx context.Context) error {
+	if err := m.events.flush(ctx); err != nil {
+		return fmt.Errorf("sessionstore: flush: %w", err)
+	}
+	return nil
 }

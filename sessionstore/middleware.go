@@ -2,23 +2,10 @@ package sessionstore
 
 import (
 	"context"
-	"errors"
-	"log/slog"
+	"fmt"
 	"net/http"
 	"time"
 )
-
-// ErrorHandler answers a request whose session could not be saved, in place of
-// the response of its handler. Nothing has been sent yet, and nothing that the
-// handler writes is sent. If the ErrorHandler sends nothing either, the client
-// gets 500.
-//
-// Vary, CORS and security headers are as the handler left them; every other
-// header is as it was when [Manager.Handler] began, so that no redirect and no
-// cookie of the handler goes out with the error. An ErrorHandler must not set
-// the session cookie. The session that it gets with [FromContext] is as it was
-// before what could not be saved; after a [Session.Logout] it is empty.
-type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 // Handler gives every request to next a session, to be had with [FromContext].
 // The session is loaded when it is first asked for and saved just before the
@@ -51,7 +38,7 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 // carries Vary: Cookie, and Cache-Control: private if the handler set none.
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &requestState{m: m, header: w.Header(), started: time.Now()}
+		x := &requestState{core: &m.core, header: w.Header(), started: time.Now()}
 		if len(x.header) > 0 {
 			x.before = x.header.Clone()
 		}
@@ -80,42 +67,23 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// statusClientClosed is what nginx logs for a client that left before the
-// answer. The client does not see it; access logs do.
-const statusClientClosed = 499
-
-// sessionless bounds the lines about requests that no Manager handled.
-var sessionless lineRate
-
-// ServeError is the default [ErrorHandler], and good for an error of
-// [FromContext] too. It answers 503 with Retry-After if the store is
-// unavailable, 403 for a user with too many sessions, 499 for a client that
-// left (a canceled context), else 500. The text does not show the reason. It
-// logs [ErrNoMiddleware] with [slog.Default], since there is no Manager to log
-// it.
-func ServeError(w http.ResponseWriter, r *http.Request, err error) {
-	unavailable := errors.Is(err, ErrUnavailable)
-	if errors.Is(err, context.Canceled) && (!unavailable || r.Context().Err() != nil) {
-		w.WriteHeader(statusClientClosed)
-		return
+// FromContext returns the session of a request that came through [Manager.Handler]. The first call loads it, and is
+// the only one that may have to wait: ctx bounds it. A visitor whose cookie names no live session, or who has none,
+// gets an empty session and no error.
+//
+// The errors are [ErrUnavailable], to be answered with 503, [ErrNoMiddleware] and [ErrRequestEnded], or that of ctx. Any other says what
+// is wrong with the database's schema or the role's rights. [ServeError] answers each of them.
+func FromContext(ctx context.Context) (*Session, error) {
+	v, ok := ctx.Value(contextKey{}).(*requestRef)
+	if !ok {
+		return nil, fmt.Errorf("sessionstore: %w", ErrNoMiddleware)
 	}
-	if unavailable {
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "The session store is unavailable. Please try again.", http.StatusServiceUnavailable)
-		return
+	x := v.state.Load()
+	if x == nil {
+		return nil, fmt.Errorf("sessionstore: load: %w", ErrRequestEnded)
 	}
-	if errors.Is(err, ErrRevoked) {
-		http.Error(w, "Your sessions were ended while you logged in. Please log in again.", http.StatusForbidden)
-		return
+	if err := x.load(ctx); err != nil {
+		return nil, fmt.Errorf("sessionstore: load: %w", err)
 	}
-	if errors.Is(err, ErrTooManySessions) {
-		http.Error(w, "You are logged in too often. Please log out elsewhere first.", http.StatusForbidden)
-		return
-	}
-	if errors.Is(err, ErrNoMiddleware) {
-		if omitted, ok := sessionless.take(time.Now(), lineBurst, nil); ok {
-			slog.ErrorContext(r.Context(), "a request has no session", "error", err, "omitted", omitted)
-		}
-	}
-	http.Error(w, "Something went wrong with the session.", http.StatusInternalServerError)
+	return &x.session, nil
 }

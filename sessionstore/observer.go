@@ -149,26 +149,3 @@ type Observer func(ctx context.Context, e Event)
 
 // eventCounts counts events by kind.
 type eventCounts [eventKinds]atomic.Int64
-
-func (m *Manager) observe(ctx context.Context, e Event) {
-	m.events.observe(ctx, e)
-}
-
-// Count returns how many events of a kind there were in this process, delivered
-// yet or not. For EventDropped it counts the events that were dropped.
-func (m *Manager) Count(k EventKind) int64 {
-	if k < 0 || int(k) >= eventKinds {
-		return 0
-	}
-	return m.events.counts[k].Load()
-}
-
-// CountSessions returns how many sessions the events of a kind were about in
-// this process: the sum of [Event.Count]. It is of EventRevoked, EventPruned,
-// EventTouchFailed and EventEmergencyEnded, and 0 for other kinds.
-func (m *Manager) CountSessions(k EventKind) int64 {
-	if k < 0 || int(k) >= eventKinds {
-		return 0
-	}
-	return m.events.affected[k].Load()
-}

@@ -58,7 +58,7 @@ func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error)
 	if err != nil {
 		return nil, err
 	}
-	q := newEvents(cfg)
+	q := newEvents(cfg.Observer, cfg.Logger)
 	c, err := newChain(pg, cfg, q)
 	if err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error)
 }
 
 func openMemory(ctx context.Context, cfg Config) (*Manager, error) {
-	m, err := newManager(NewMemory(cfg.Expiry(), 0), cfg, newEvents(cfg))
+	m, err := newManager(NewMemory(cfg.Expiry(), 0), cfg, newEvents(cfg.Observer, cfg.Logger))
 	if err != nil {
 		return nil, err
 	}

@@ -37,13 +37,11 @@ func (o *ownMarks) all() []store.MarkID {
 	return slices.Clone(o.ids)
 }
 
-// ownMarksOf are those of the request that a context belongs to; nil without
+// ownMarksOf returns those of the request that a context belongs to; nil without
 // one.
 func ownMarksOf(ctx context.Context) *ownMarks {
-	if v, ok := ctx.Value(contextKey{}).(*requestRef); ok {
-		if x := v.state.Load(); x != nil {
-			return &x.own
-		}
+	if c, ok := callerOf(ctx); ok {
+		return c.ownMarks()
 	}
 	return nil
 }

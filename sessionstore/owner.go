@@ -98,8 +98,6 @@ func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
 	return m.revoke(ctx, store.Selection{All: true}, ReasonAll, ownMarksOf(ctx))
 }
 
-type progressKey struct{}
-
 // WithProgress returns a context for [Manager.RevokeUser], [Manager.RevokeAll]
 // and [Session.RevokeOthers] that reports progress: they call report after each
 // batch, with how many sessions they have ended so far.
@@ -118,15 +116,7 @@ func (s *Session) RevokeOthers(ctx context.Context) (Revocation, error) {
 	if err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return s.m.revoke(ctx, sel, ReasonOthers, s.own)
-}
-
-// userError says why no login can have a user id, before the database has to.
-func userError(userID string) error {
-	if problem := checkUserID(userID); problem != "" {
-		return &ValueError{Key: "user id", Problem: problem}
-	}
-	return nil
+	return s.core.revoke(ctx, sel, ReasonOthers, s.own)
 }
 
 func (s *Session) others() (store.Selection, error) {
@@ -137,51 +127,4 @@ func (s *Session) others() (store.Selection, error) {
 		return store.Selection{}, ErrRequestEnded
 	}
 	return store.Selection{UserID: userID, Except: s.rec.ID}, nil
-}
-
-// revoke ends a selection. own are the marks of the request that asks for it.
-func (m *Manager) revoke(ctx context.Context, sel store.Selection, why Reason, own *ownMarks) (Revocation, error) {
-	e := revoked(ctx, sel, why)
-	own.mark(&sel)
-	sel.Progress, _ = ctx.Value(progressKey{}).(func(int))
-	_, r, err := m.store.Revoke(withoutSession(ctx), sel)
-	if r.Count > 0 || err == nil {
-		m.watches.wake(func(rec *store.Record) bool { return includes(sel, rec) })
-	}
-	if e.Count, e.Revocation, e.Err = r.Count, r, err; r.Count > 0 { // some may have ended before the error
-		m.observe(ctx, e)
-	}
-	if err != nil {
-		return r, fmt.Errorf("sessionstore: revoke: %w", err)
-	}
-	return r, nil
-}
-
-// includes reports whether a session may be in the selection.
-func includes(s store.Selection, rec *store.Record) bool {
-	return s.All || s.UserID != "" && rec.UserID == s.UserID && rec.ID != s.Except
-}
-
-// revoked is the event of a revoke that is about to be made: who acts is whoever has the request's session before it.
-func revoked(ctx context.Context, sel store.Selection, why Reason) Event {
-	by := actorOf(ctx)
-	return Event{Kind: EventRevoked, Handle: sel.Handle, UserID: sel.UserID, Reason: why, Actor: by.name, Detail: by.note}
-}
-
-// foreign is the event of a handle that is none of the user's.
-func foreign(ctx context.Context, userID string) Event {
-	by := actorOf(ctx)
-	return Event{Kind: EventForeignHandle, UserID: userID, Actor: by.name, Detail: by.note}
-}
-
-// limit ends a user's oldest logins beyond what they may have. It runs after each login; one that fails is made up for
-// by the next.
-func (m *Manager) limit(ctx context.Context, userID string) {
-	if m.cfg.Limits.MaxSessionsPerUser <= 0 || m.cfg.Limits.DenyAtMaxSessions {
-		return
-	}
-	ctx = WithActor(ctx, userID, "")
-	if _, err := m.revoke(ctx, store.Selection{UserID: userID, Keep: m.cfg.Limits.MaxSessionsPerUser}, ReasonLimit, nil); err != nil {
-		m.observe(ctx, Event{Kind: EventLimitFailed, UserID: userID, Err: err})
-	}
 }

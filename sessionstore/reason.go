@@ -53,24 +53,3 @@ func actorFrom(ctx context.Context) actor {
 	a, _ := ctx.Value(actorKey{}).(actor)
 	return a
 }
-
-// actorOf is who acts with a context.
-func actorOf(ctx context.Context) actor {
-	a := actorFrom(ctx)
-	if v, ok := ctx.Value(contextKey{}).(*requestRef); ok && a.name == "" {
-		if x := v.state.Load(); x != nil {
-			a.name = x.userID()
-		}
-	}
-	return a
-}
-
-// userID is who is logged in, if the request has asked for its session.
-func (x *requestState) userID() string {
-	x.loading.Lock()
-	defer x.loading.Unlock()
-	if !x.loaded {
-		return ""
-	}
-	return x.session.UserID()
-}

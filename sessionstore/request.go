@@ -3,7 +3,6 @@ package sessionstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -15,7 +14,7 @@ import (
 // requestState is one request and its response, as far as the session is
 // concerned.
 type requestState struct {
-	m       *Manager
+	core    *core
 	request *http.Request
 	header  http.Header
 	started time.Time // before the handler: a login began no earlier
@@ -37,39 +36,25 @@ type requestState struct {
 	session   Session
 }
 
-type contextKey struct{}
-
 // requestRef is the value in a request's context. A context may outlive its
 // request, as in an event that waits. What the request holds, such as its
 // headers, must not.
 type requestRef struct{ state atomic.Pointer[requestState] } // nil when the request is over
 
-// withoutSession hides the session from FromContext. The store is called with
-// locks of the request held, so a tracer that asked for the session would wait
-// for itself. The observer may be called after the request.
-func withoutSession(ctx context.Context) context.Context {
-	return context.WithValue(ctx, contextKey{}, nil)
+// userID returns the user of the request's session.
+func (r *requestRef) userID() string {
+	if x := r.state.Load(); x != nil {
+		return x.userID()
+	}
+	return ""
 }
 
-// FromContext returns the session of a request that came through [Manager.Handler]. The first call loads it, and is
-// the only one that may have to wait: ctx bounds it. A visitor whose cookie names no live session, or who has none,
-// gets an empty session and no error.
-//
-// The errors are [ErrUnavailable], to be answered with 503, [ErrNoMiddleware] and [ErrRequestEnded], or that of ctx. Any other says what
-// is wrong with the database's schema or the role's rights. [ServeError] answers each of them.
-func FromContext(ctx context.Context) (*Session, error) {
-	v, ok := ctx.Value(contextKey{}).(*requestRef)
-	if !ok {
-		return nil, fmt.Errorf("sessionstore: %w", ErrNoMiddleware)
+// ownMarks returns the marks of the request's revokes.
+func (r *requestRef) ownMarks() *ownMarks {
+	if x := r.state.Load(); x != nil {
+		return &x.own
 	}
-	x := v.state.Load()
-	if x == nil {
-		return nil, fmt.Errorf("sessionstore: load: %w", ErrRequestEnded)
-	}
-	if err := x.load(ctx); err != nil {
-		return nil, fmt.Errorf("sessionstore: load: %w", err)
-	}
-	return &x.session, nil
+	return nil
 }
 
 func (x *requestState) load(ctx context.Context) error {
@@ -82,15 +67,15 @@ func (x *requestState) load(ctx context.Context) error {
 		return nil
 	}
 	ctx = withoutSession(ctx)
-	m, s := x.m, &x.session
+	c, s := x.core, &x.session
 	x.asked = true
-	if !m.cfg.Privacy.DisableMetadata {
-		s.client = m.clientOf(x.request)
+	if !c.cfg.Privacy.DisableMetadata {
+		s.client = c.clientOf(x.request)
 	}
 	if err := x.identify(ctx); err != nil {
 		return err
 	}
-	s.m, s.headersSent, s.started, s.own = m, x.committed, x.started, &x.own
+	s.core, s.headersSent, s.started, s.own = c, x.committed, x.started, &x.own
 	x.loaded = true
 	return nil
 }
@@ -134,7 +119,7 @@ func (x *requestState) commit(status int) error {
 
 // save saves for the response. A session that was ended meanwhile is no reason to withhold it.
 func (x *requestState) save() error {
-	m, s := x.m, &x.session
+	c, s := x.core, &x.session
 	rec, stored := s.Record()
 	e := Event{UserID: rec.UserID}
 	if stored {
@@ -149,13 +134,13 @@ func (x *requestState) save() error {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		e.Kind = EventChangeLost
-		m.observe(ctx, e)
+		c.observe(ctx, e)
 		return nil
 	case err != nil:
 		keepForError(x.header, x.before)
 		x.fail()
 		e.Kind, e.Err = EventSaveFailed, err
-		m.observe(ctx, e)
+		c.observe(ctx, e)
 	}
 	return err
 }
@@ -174,7 +159,7 @@ func (x *requestState) forgetDead() {
 		return
 	}
 	_ = x.persist(func(ctx context.Context) error {
-		alive, _, err := x.m.store.Alive(ctx, []store.ID{id})
+		alive, _, err := x.core.store.Alive(ctx, []store.ID{id})
 		if err == nil && len(alive) == 0 {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -190,7 +175,7 @@ func (x *requestState) forgetDead() {
 // put something into its cart.
 func (x *requestState) persist(save func(context.Context) error) error {
 	ctx := withoutSession(context.WithoutCancel(x.request.Context()))
-	ctx, cancel := context.WithTimeout(ctx, x.m.cfg.StoreTimeout)
+	ctx, cancel := context.WithTimeout(ctx, x.core.cfg.StoreTimeout)
 	defer cancel()
 	return save(ctx)
 }
@@ -213,7 +198,7 @@ func (x *requestState) void() (logout bool) {
 func (x *requestState) discard() {
 	s := &x.session
 	if s.unsaved() {
-		x.m.observe(withoutSession(x.request.Context()), Event{
+		x.core.observe(withoutSession(x.request.Context()), Event{
 			Kind: EventDiscarded, Handle: s.handle(), UserID: s.rec.UserID,
 			Detail: "the response is an error of the server; call Session.Save to keep changes in spite of it",
 		})
@@ -257,7 +242,7 @@ func (x *requestState) abandon() {
 // anyway, so that the next request from there is not suspicious again.
 func (x *requestState) noteUse() {
 	s := &x.session
-	if x.noted || s.identity != stored || !x.moved && storeNow(&s.rec).Sub(s.rec.LastSeenAt) < x.m.expiry.TouchInterval() {
+	if x.noted || s.identity != stored || !x.moved && storeNow(&s.rec).Sub(s.rec.LastSeenAt) < x.core.expiry.TouchInterval() {
 		return
 	}
 	x.noted = true
@@ -268,7 +253,7 @@ func (x *requestState) noteUse() {
 	if s.client.UserAgent != s.rec.UserAgent {
 		t.UserAgent = s.client.UserAgent
 	}
-	x.m.touches.add(t)
+	x.core.touches.add(t)
 }
 
 // end closes the session: the request is over. What the handler changed after
@@ -280,7 +265,7 @@ func (x *requestState) end() {
 	if !x.loaded {
 		return
 	}
-	m, s := x.m, &x.session
+	c, s := x.core, &x.session
 	s.mu.Lock()
 	e := Event{Handle: s.handle(), UserID: s.rec.UserID}
 	if x.status >= http.StatusInternalServerError {
@@ -294,10 +279,10 @@ func (x *requestState) end() {
 		switch err := x.persist(s.finish); {
 		case errors.Is(err, ErrNotFound):
 			e.Kind = EventChangeLost
-			m.observe(x.request.Context(), e)
+			c.observe(x.request.Context(), e)
 		case err != nil:
 			e.Kind, e.Err = EventChangeLate, err
-			m.observe(x.request.Context(), e)
+			c.observe(x.request.Context(), e)
 		}
 	}
 
@@ -315,7 +300,7 @@ func (x *requestState) begin(w http.ResponseWriter, status int) error {
 	}
 	forbidCaching(x.header)
 	answer := &response{ResponseWriter: w, request: x.request, commit: func(int) error { return nil }}
-	x.m.cfg.ErrorHandler(answer.wrap(), x.request, err)
+	x.core.cfg.ErrorHandler(answer.wrap(), x.request, err)
 	if !answer.begun { // an ErrorHandler that sends nothing must not look like success
 		answer.WriteHeader(http.StatusInternalServerError)
 	}
@@ -328,12 +313,61 @@ func (x *requestState) begin(w http.ResponseWriter, status int) error {
 // sayWithheld logs the remedy, once for links and once for forms. The caller
 // holds s.mu.
 func (x *requestState) sayWithheld() {
-	m, s, r := x.m, &x.session, x.request
+	c, s, r := x.core, &x.session, x.request
 	switch {
 	case !s.ephemeral() || s.goesOn || r.Header.Get("Sec-Fetch-Site") != "cross-site":
-	case safe(r.Method) && m.saidLink.CompareAndSwap(false, true):
-		m.cfg.Logger.Warn("session cookie withheld from a link", "advice", withheldLinkAdvice)
-	case !safe(r.Method) && len(s.edits) > 0 && m.saidForm.CompareAndSwap(false, true):
-		m.cfg.Logger.Warn("session cookie withheld from a form", "advice", withheldFormAdvice)
+	case safe(r.Method) && c.warned.link.CompareAndSwap(false, true):
+		c.cfg.Logger.Warn("session cookie withheld from a link", "advice", withheldLinkAdvice)
+	case !safe(r.Method) && len(s.edits) > 0 && c.warned.form.CompareAndSwap(false, true):
+		c.cfg.Logger.Warn("session cookie withheld from a form", "advice", withheldFormAdvice)
+	}
+}
+
+// userID is who is logged in, if the request has asked for its session.
+func (x *requestState) userID() string {
+	x.loading.Lock()
+	defer x.loading.Unlock()
+	if !x.loaded {
+		return ""
+	}
+	return x.session.UserID()
+}
+
+const (
+	withheldLinkAdvice = "begin pages that need the session with ServeWithheld, or set SESSION_COOKIE_SAMESITE=lax"
+	withheldFormAdvice = "keep what the answer needs in a cookie of its own with SameSite=None; a Login is kept: see docs/guides/login.md"
+)
+
+const bypassAdvice = "wrap the whole router, as in http.ListenAndServe(addr, manager.Handler(router)); " +
+	"a middleware inside the router must let its handlers write to the ResponseWriter that Handler gives it"
+
+// bypassed is the commit of a response that was sent by another writer than
+// ours: its header has gone, so nothing that needs a cookie can be kept. Values
+// of a stored session and a logout are saved by end.
+func (x *requestState) bypassed() {
+	x.loading.Lock()
+	defer x.loading.Unlock()
+	x.committed = true
+	if !x.loaded {
+		return
+	}
+	c, s := x.core, &x.session
+	s.headersGo()
+	s.mu.Lock()
+	lost := s.userID != "" || s.renew || s.identity != stored && len(s.edits) > 0 && !s.ephemeral()
+	e := Event{
+		Kind: EventChangeLate, Handle: s.handle(), UserID: s.rec.UserID,
+		Detail: "needs a cookie, and the response bypassed the session's writer",
+	}
+	if lost {
+		s.discard()
+	}
+	s.mu.Unlock()
+	if lost {
+		c.observe(x.request.Context(), e)
+	}
+	if c.warned.bypassed.due(time.Now()) {
+		c.cfg.Logger.ErrorContext(withoutSession(x.request.Context()),
+			"response bypassed the session writer: no cookie sent", "advice", bypassAdvice)
 	}
 }

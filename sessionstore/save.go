@@ -96,15 +96,15 @@ func (s *Session) finish(ctx context.Context) error {
 // perform carries out a plan. The caller holds s.saving.
 func (s *Session) perform(ctx context.Context, p plan) error {
 	for _, d := range p.deletes {
-		revoked, err := s.m.end(ctx, &d)
+		revoked, err := s.core.end(ctx, &d)
 		if err != nil {
 			return err
 		}
 		s.mu.Lock()
 		s.deletes = s.deletes[1:]
 		s.mu.Unlock()
-		s.m.watches.wake(func(rec *store.Record) bool { return rec.ID == d.ID || rec.ID == d.next })
-		s.m.observe(ctx, Event{
+		s.core.watches.wake(func(rec *store.Record) bool { return rec.ID == d.ID || rec.ID == d.next })
+		s.core.observe(ctx, Event{
 			Kind: EventLogout, Handle: d.ID.Handle(), UserID: d.UserID, Reason: ReasonLogout, Actor: d.by.name, Detail: d.by.note, Revocation: revoked,
 		})
 	}
@@ -117,10 +117,10 @@ func (s *Session) perform(ctx context.Context, p plan) error {
 
 	rec, tok, err := s.write(ctx, &p)
 	if errors.Is(err, ErrRevoked) {
-		s.m.observe(ctx, Event{Kind: EventLoginRefused, UserID: p.change.UserID, Err: err})
+		s.core.observe(ctx, Event{Kind: EventLoginRefused, UserID: p.change.UserID, Err: err})
 	}
 	if err == nil && p.change.UserID != "" {
-		s.m.limit(ctx, p.change.UserID)
+		s.core.limit(ctx, p.change.UserID)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,17 +143,17 @@ func (s *Session) perform(ctx context.Context, p plan) error {
 // end deletes a session that was logged out, under its id and under the one of
 // an unanswered change of token. After the first Delete, that change has no row
 // to start from.
-func (m *Manager) end(ctx context.Context, d *pendingDelete) (Revocation, error) {
+func (c *core) end(ctx context.Context, d *pendingDelete) (Revocation, error) {
 	if d.unrestored {
-		if done, err := m.bar(ctx, d.ID); done || err != nil {
+		if done, err := c.bar(ctx, d.ID); done || err != nil {
 			return Revocation{}, err
 		}
 	}
-	r, err := m.store.Delete(ctx, d.ID)
+	r, err := c.store.Delete(ctx, d.ID)
 	if err != nil || d.next == (store.ID{}) {
 		return r, err
 	}
-	moved, err := m.store.Delete(ctx, d.next)
+	moved, err := c.store.Delete(ctx, d.next)
 	return Revocation{
 		Committed: r.Committed && moved.Committed, CacheAcked: r.CacheAcked && moved.CacheAcked, MaxExposure: max(r.MaxExposure, moved.MaxExposure),
 	}, err
@@ -187,8 +187,8 @@ func (s *Session) plan() plan {
 	if s.userID != "" {
 		p.change.Began = store.BeganHere(s.started, s.own.all()...)
 	}
-	if s.m.cfg.Limits.DenyAtMaxSessions {
-		p.change.MaxSessions = s.m.cfg.Limits.MaxSessionsPerUser
+	if s.core.cfg.Limits.DenyAtMaxSessions {
+		p.change.MaxSessions = s.core.cfg.Limits.MaxSessionsPerUser
 	}
 	if s.ephemeral() {
 		p.round = -1 // values stay for the request and are not saved
@@ -220,7 +220,7 @@ func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Tok
 	if p.stored {
 		rec, tok, err := s.rewrite(ctx, p)
 		if err == nil && (p.renew || p.change.UserID != "") {
-			s.m.observe(ctx, Event{Kind: kind, Handle: rec.ID.Handle(), UserID: rec.UserID})
+			s.core.observe(ctx, Event{Kind: kind, Handle: rec.ID.Handle(), UserID: rec.UserID})
 		}
 		// The anonymous session that a user logs in from may end while they type their password. Who they are
 		// does not hang on it: they get a fresh session, with nothing of the dead one but this request's changes.
@@ -228,8 +228,8 @@ func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Tok
 			return rec, tok, err
 		}
 	}
-	tok := s.m.newToken()
-	rec, err := s.m.store.Create(ctx, store.Draft{
+	tok := s.core.newToken()
+	rec, err := s.core.store.Create(ctx, store.Draft{
 		ID: tok.ID(), UserID: p.change.UserID, Data: object.Encode(p.change.Set), Client: p.change.Client,
 		MaxSessions: p.change.MaxSessions, Began: p.change.Began,
 	})
@@ -240,7 +240,7 @@ func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Tok
 		if p.change.UserID == "" {
 			kind = EventCreated
 		}
-		s.m.observe(ctx, Event{Kind: kind, Handle: rec.ID.Handle(), UserID: rec.UserID})
+		s.core.observe(ctx, Event{Kind: kind, Handle: rec.ID.Handle(), UserID: rec.UserID})
 	}
 	return rec, &tok, err
 }
@@ -250,7 +250,7 @@ func (s *Session) rewrite(ctx context.Context, p *plan) (store.Record, *cookie.T
 	if p.renew {
 		return s.rotate(ctx, p)
 	}
-	rec, err := s.m.store.Save(ctx, p.id, p.change)
+	rec, err := s.core.store.Save(ctx, p.id, p.change)
 	return rec, nil, err
 }
 
@@ -286,13 +286,13 @@ func (s *Session) rotate(ctx context.Context, p *plan) (store.Record, *cookie.To
 	s.mu.Lock()
 	pending := s.pending
 	s.mu.Unlock()
-	tok, rest := s.m.newToken(), store.Change{Began: p.change.Began}
+	tok, rest := s.core.newToken(), store.Change{Began: p.change.Began}
 	if pending != nil {
 		// If the earlier attempt was committed, it lacks what was changed
 		// since.
 		tok, rest = *pending, p.change
 	}
-	rec, err := s.m.store.Rotate(ctx, p.id, tok.ID(), p.change)
+	rec, err := s.core.store.Rotate(ctx, p.id, tok.ID(), p.change)
 	if errors.Is(err, ErrOutcomeUnknown) || pending != nil && errors.Is(err, ErrNotFound) {
 		rec, err = s.confirm(ctx, tok, rest, err)
 	}
@@ -308,7 +308,7 @@ func (s *Session) rotate(ctx context.Context, p *plan) (store.Record, *cookie.To
 // Load, because a Save waits for the synchronous standby. rest is what that
 // change may lack. With the Began of a login, the Save looks for revokes again.
 func (s *Session) confirm(ctx context.Context, tok cookie.Token, rest store.Change, err error) (store.Record, error) {
-	rec, saveErr := s.m.store.Save(ctx, tok.ID(), rest)
+	rec, saveErr := s.core.store.Save(ctx, tok.ID(), rest)
 	if saveErr == nil || errors.Is(err, ErrNotFound) || errors.Is(saveErr, ErrRevoked) {
 		return rec, saveErr
 	}
@@ -329,4 +329,16 @@ func (s *Session) unresolved(p *plan, tok cookie.Token) {
 			d.next = tok.ID()
 		}
 	}
+}
+
+// bar keeps another instance from restoring a session: it creates an empty row
+// under the session's id, and restoring does not replace a row. bar is false if
+// the session has been restored.
+func (c *core) bar(ctx context.Context, id store.ID) (bool, error) {
+	_, err := c.store.Create(ctx, store.Draft{ID: id, Data: object.Encode(nil)})
+	if !errors.Is(err, ErrExists) {
+		return err == nil, err
+	}
+	rec, err := c.store.Load(ctx, id, 0)
+	return err == nil && bars(&rec), nil
 }

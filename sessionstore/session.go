@@ -22,7 +22,7 @@ import (
 // something is set in it. Its methods may be called by many goroutines at once, as long as the request lasts;
 // afterwards they return [ErrRequestEnded]. It prints as its handle, never as its contents.
 type Session struct {
-	m      *Manager
+	core   *core
 	client Client // of this request; zero when it isn't tracked
 
 	started time.Time // when the request began
@@ -105,7 +105,11 @@ func (s *Session) AuthenticatedAt() time.Time {
 }
 
 // Record is the session as it was last loaded or saved, changes not included; false when it is not in the store.
-func (s *Session) Record() (store.Record, bool) {
+func (s *Session) Record() (store.Record, bool) { return s.current() }
+
+// current returns the session as it was last loaded or saved; false if it is
+// not in the store.
+func (s *Session) current() (store.Record, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.rec, s.identity == stored

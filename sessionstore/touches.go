@@ -30,10 +30,10 @@ type touches struct {
 	closed  bool
 }
 
-func (q *touches) init(m *Manager) {
-	q.store, q.timeout = m.store, m.cfg.StoreTimeout
+func (q *touches) init(s store.Store, timeout time.Duration, events *events) {
+	q.store, q.timeout = s, timeout
 	q.failed = func(n int, err error) {
-		m.observe(context.Background(), Event{Kind: EventTouchFailed, Count: n, Err: err})
+		events.observe(context.Background(), Event{Kind: EventTouchFailed, Count: n, Err: err})
 	}
 }
 

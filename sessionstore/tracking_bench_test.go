@@ -32,7 +32,7 @@ func tracked(tb testing.TB, addr, agent string) func() {
 	}
 	r := requestFrom("10.0.0.1:1", addr[:len(addr)-2])
 	r.Header.Set("User-Agent", agent)
-	x := &requestState{m: m, request: r}
+	x := &requestState{core: &m.core, request: r}
 	rec := store.Record{UserID: "ada", Client: clientAt("203.0.113.0", firefoxLinux)}
 	ctx := context.Background()
 	return func() {

@@ -205,7 +205,7 @@ func (s *Session) Set(key string, v any) error {
 	if err := s.changeable(key); err != nil {
 		return err
 	}
-	limit, size := s.m.cfg.Limits.MaxDataSize, s.sizeWith(key, raw)
+	limit, size := s.core.cfg.Limits.MaxDataSize, s.sizeWith(key, raw)
 	if size > limit && size > s.sizeWith("", nil) {
 		return &ValueError{Key: key, Problem: fmt.Sprintf("the session's data would be larger than %d bytes", limit)}
 	}

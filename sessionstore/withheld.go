@@ -7,11 +7,6 @@ import (
 	"net/url"
 )
 
-const (
-	withheldLinkAdvice = "begin pages that need the session with ServeWithheld, or set SESSION_COOKIE_SAMESITE=lax"
-	withheldFormAdvice = "keep what the answer needs in a cookie of its own with SameSite=None; a Login is kept: see docs/guides/login.md"
-)
-
 // Withheld reports whether the browser may have a session whose cookie it did
 // not send, since another site caused the request: a link with SameSite=Strict
 // (see [CookieConfig]), or a form with anything but None. It is true for some

@@ -1,0 +1,66 @@
+package sessionstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
+
+// revoke ends a selection. own are the marks of the request that asks for it.
+func (c *core) revoke(ctx context.Context, sel store.Selection, why Reason, own *ownMarks) (Revocation, error) {
+	e := revoked(ctx, sel, why)
+	own.mark(&sel)
+	sel.Progress, _ = ctx.Value(progressKey{}).(func(int))
+	_, r, err := c.store.Revoke(withoutSession(ctx), sel)
+	if r.Count > 0 || err == nil {
+		c.watches.wake(func(rec *store.Record) bool { return includes(sel, rec) })
+	}
+	if e.Count, e.Revocation, e.Err = r.Count, r, err; r.Count > 0 { // some may have ended before the error
+		c.observe(ctx, e)
+	}
+	if err != nil {
+		return r, fmt.Errorf("sessionstore: revoke: %w", err)
+	}
+	return r, nil
+}
+
+// includes reports whether a session may be in the selection.
+func includes(s store.Selection, rec *store.Record) bool {
+	return s.All || s.UserID != "" && rec.UserID == s.UserID && rec.ID != s.Except
+}
+
+// revoked is the event of a revoke that is about to be made: who acts is whoever has the request's session before it.
+func revoked(ctx context.Context, sel store.Selection, why Reason) Event {
+	by := actorOf(ctx)
+	return Event{Kind: EventRevoked, Handle: sel.Handle, UserID: sel.UserID, Reason: why, Actor: by.name, Detail: by.note}
+}
+
+// foreign is the event of a handle that is none of the user's.
+func foreign(ctx context.Context, userID string) Event {
+	by := actorOf(ctx)
+	return Event{Kind: EventForeignHandle, UserID: userID, Actor: by.name, Detail: by.note}
+}
+
+// limit ends a user's oldest logins beyond what they may have. It runs after each login; one that fails is made up for
+// by the next.
+func (c *core) limit(ctx context.Context, userID string) {
+	if c.cfg.Limits.MaxSessionsPerUser <= 0 || c.cfg.Limits.DenyAtMaxSessions {
+		return
+	}
+	ctx = WithActor(ctx, userID, "")
+	if _, err := c.revoke(ctx, store.Selection{UserID: userID, Keep: c.cfg.Limits.MaxSessionsPerUser}, ReasonLimit, nil); err != nil {
+		c.observe(ctx, Event{Kind: EventLimitFailed, UserID: userID, Err: err})
+	}
+}
+
+type progressKey struct{}
+
+// actorOf is who acts with a context.
+func actorOf(ctx context.Context) actor {
+	a := actorFrom(ctx)
+	if c, ok := callerOf(ctx); ok && a.name == "" {
+		a.name = c.userID()
+	}
+	return a
+}
