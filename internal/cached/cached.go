@@ -17,28 +17,26 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Alive implements [store.Store]. The cache is not asked: it may not have heard of a revoke.
-func (c *Store) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.ID, err error) {
-	return c.store.Alive(ctx, ids)
-}
-
 const (
-	// maxFills bounds the fills that are under way; a load that finds so many leaves filling to the next.
+	// maxFills bounds the fills that run in the background. Beyond it a load
+	// does not fill, and the next one may.
 	maxFills = 256
-	// cacheTimeout ends a call of a cache that would not end by itself.
+	// cacheTimeout bounds a write of the cache, which has no timeout of its
+	// own.
 	cacheTimeout = 250 * time.Millisecond
 )
 
-// Cache is what the cached store needs of a [cache.Cache].
+// Cache is what a Store needs of a [cache.Cache].
 type Cache interface {
 	Get(ctx context.Context, id cache.ID) (cache.Entry, error)
 	Await(ctx context.Context, id cache.ID) (cache.Entry, error)
-	Fill(ctx context.Context, id cache.ID, e cache.Entry, ttl time.Duration) (stored bool, err error)
+	Fill(ctx context.Context, id cache.ID, e cache.Entry, ttl time.Duration) (bool, error)
 	PutTombstones(ctx context.Context, ttl time.Duration, ids ...cache.ID) error
 }
 
-// Store puts a cache in front of a store. The store stays the truth: what the cache says counts for the freshness and no
-// longer, and nothing fails when the cache does. What may be served, filled and promised is decided by internal/coherence.
+// Store puts a cache in front of a store. The store stays the truth: an entry
+// of the cache is served for the freshness and not longer, and no call fails
+// because the cache does. A Store is safe for concurrent use.
 type Store struct {
 	store  store.Store
 	cache  Cache
@@ -48,25 +46,25 @@ type Store struct {
 	unavailable func() bool
 
 	// clocks reads both clocks of this process.
-	clocks  func() coherence.Instant
-	touched touched
-	ended   *endedHere
+	clocks     func() coherence.Instant
+	touches    touchFilter
+	tombstones *localTombstones
 
 	mu     sync.Mutex
-	clock  coherence.Clock
+	clock  coherence.Clock // of Postgres
 	closed bool
 
-	filling chan struct{}
-	fills   sync.WaitGroup
-	counts  cacheCounts
+	filling    chan struct{} // has an element for each fill in the background
+	background sync.WaitGroup
+	counts     counts
 }
 
-// cacheCounts is what came of asking and telling the cache.
-type cacheCounts struct {
+// counts has the numbers of [store.CacheStats].
+type counts struct {
 	answers  [coherence.Silent + 1]atomic.Int64
-	verdicts [coherence.Behind + 1]atomic.Int64 // on what a Hit found
+	verdicts [coherence.Behind + 1]atomic.Int64 // on the entries of hits
 
-	filled, refused, unfilled, skipped, unburied atomic.Int64
+	fills, fillsRefused, fillsFailed, fillsSkipped, tombstonesFailed atomic.Int64
 }
 
 var _ store.Store = (*Store)(nil)
@@ -86,112 +84,135 @@ type Options struct {
 
 // New makes a Store. The caller closes it.
 func New(inner store.Store, c Cache, o Options) *Store {
-	s := &Store{
-		store: inner, cache: c, policy: o.Policy, tracer: o.Tracer, unavailable: o.Unavailable,
-		clocks: clocksFrom(time.Now()), ended: newEndedHere(o.Policy.Exposure()),
-		touched: touched{every: o.Expiry.TouchInterval()}, filling: make(chan struct{}, maxFills),
+	if o.Unavailable == nil {
+		o.Unavailable = func() bool { return false }
 	}
-	if s.unavailable == nil {
-		s.unavailable = func() bool { return false }
+	return &Store{
+		store: inner, cache: c, tracer: o.Tracer, policy: o.Policy, unavailable: o.Unavailable,
+		clocks:     clocksFrom(time.Now()),
+		touches:    touchFilter{interval: o.Expiry.TouchInterval()},
+		tombstones: newLocalTombstones(o.Policy.Exposure()),
+		filling:    make(chan struct{}, maxFills),
 	}
-	return s
 }
 
-// Format writes what the store is, and nothing of what it holds.
+// Close waits for the fills in the background, and keeps others from starting.
+func (c *Store) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.background.Wait()
+}
+
+// Format writes the store's name, so that no log line has what it holds.
 func (c *Store) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessionstore."+c.Name()) }
 
-// Name is that of the store, with the cache in front.
+// Name returns the name of the store, and that a cache is in front.
 func (c *Store) Name() string { return "redis, " + c.store.Name() }
 
 // Load implements [store.Store].
-func (c *Store) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
-	load := coherence.Load{Policy: c.policy, Floor: floor, Away: c.unavailable()}
-	silent := false
+func (c *Store) Load(
+	ctx context.Context, id store.ID, minVersion int64,
+) (store.Record, error) {
+	load := coherence.Load{Policy: c.policy, Floor: minVersion, Away: c.unavailable()}
+	timeout := false
 	if load.Start() == coherence.AskCache {
-		rec, answer, served := c.ask(ctx, id, &load, c.cache.Get)
+		rec, answer, served := c.get(ctx, id, &load, c.cache.Get)
 		if served {
 			return rec, nil
 		}
-		silent = answer == coherence.Silent
+		timeout = answer == coherence.Silent
 	}
 	asked := c.clocks()
-	rec, err := c.store.Load(ctx, id, floor)
-	now := c.heard(&rec, asked)
+	rec, err := c.store.Load(ctx, id, minVersion)
+	now := c.observe(&rec, asked)
 	if ttl := load.StoreAnswered(entryOf(&rec), err == nil, now); ttl > 0 {
-		c.fillLater(ctx, &rec, ttl)
+		c.fillInBackground(ctx, &rec, ttl)
 	}
-	if silent && errors.Is(err, store.ErrOutage) { // a Get leaves a cache that takes long, for a store that would answer
-		if waited, _, served := c.ask(ctx, id, &load, c.cache.Await); served {
+	if timeout && errors.Is(err, store.ErrOutage) {
+		// Get gave up early, for a store that would have replied.
+		if waited, _, served := c.get(ctx, id, &load, c.cache.Await); served {
 			return waited, nil
 		}
 	}
 	return rec, err
 }
 
-// Save implements [store.Store]. The cache has the new version when it returns, or the record has a floor.
-func (c *Store) Save(ctx context.Context, id store.ID, change store.Change) (store.Record, error) {
+// Save implements [store.Store]. When it returns, the cache has the new
+// version, or the record has a minimum version.
+func (c *Store) Save(
+	ctx context.Context, id store.ID, change store.Change,
+) (store.Record, error) {
 	asked := c.clocks()
 	rec, err := c.store.Save(ctx, id, change)
 	if errors.Is(err, store.ErrRevoked) { // it may have ended the session
-		c.bury(ctx, id)
+		_ = c.putTombstones(ctx, id)
 	}
 	if err != nil {
 		return rec, err
 	}
 	acknowledged := false
-	if ttl := c.policy.Saved(entryOf(&rec), c.heard(&rec, asked)); ttl > 0 {
+	if ttl := c.policy.Saved(entryOf(&rec), c.observe(&rec, asked)); ttl > 0 {
 		switch c.fill(ctx, &rec, ttl) {
 		case store.CacheStored:
 			acknowledged = true
 		case store.CacheRefused:
-			acknowledged = c.newer(ctx, &rec) || c.bury(ctx, rec.ID) == nil
+			acknowledged = c.hasNewer(ctx, &rec) || c.putTombstones(ctx, rec.ID) == nil
 		}
 	}
 	rec.Floor = c.policy.Floor(entryOf(&rec), acknowledged)
 	return rec, nil
 }
 
-// Create implements [store.Store]. The cache is left out: many sessions are never asked for again.
+// Create implements [store.Store]. It does not fill: many sessions are never
+// loaded.
 func (c *Store) Create(ctx context.Context, d store.Draft) (store.Record, error) {
 	asked := c.clocks()
 	rec, err := c.store.Create(ctx, d)
-	c.heard(&rec, asked)
+	c.observe(&rec, asked)
 	return rec, err
 }
 
-// Rotate implements [store.Store]. It ends the old id, so the cache is told as of a Delete.
-func (c *Store) Rotate(ctx context.Context, old, id store.ID, change store.Change) (store.Record, error) {
+// Rotate implements [store.Store]. It ends the session under the old id, as a
+// Delete does.
+func (c *Store) Rotate(
+	ctx context.Context, old, id store.ID, change store.Change,
+) (store.Record, error) {
 	asked := c.clocks()
 	rec, err := c.store.Rotate(ctx, old, id, change)
-	c.heard(&rec, asked)
-	if outcomeOf(err).Bury() || errors.Is(err, store.ErrRevoked) { // which may have come after the commit
-		c.bury(ctx, old)
+	c.observe(&rec, asked)
+	if outcomeOf(err).Bury() || errors.Is(err, store.ErrRevoked) { // which may follow the commit
+		_ = c.putTombstones(ctx, old)
 	}
 	return rec, err
 }
 
 // List implements [store.Store].
-func (c *Store) List(ctx context.Context, userID string, p store.Page) ([]store.Record, error) {
+func (c *Store) List(
+	ctx context.Context, userID string, p store.Page,
+) ([]store.Record, error) {
 	return c.store.List(ctx, userID, p)
 }
 
-// Touch implements [store.Store]. The cache is not told: what it has only makes a deadline look earlier than it is, and an
-// expired entry is a miss. But an entry goes on saying that a touch is due until it is read anew, so a session that
-// this process has just touched is passed over. One that is used from a new place is read anew at once: what the entry says of the
-// old one would make every further request from the new one look suspicious.
+// Touch implements [store.Store]. It leaves the cache as it is: an entry's
+// deadline is only too early, and an expired entry is a miss. But an entry says
+// that a touch is due until it is read again, so touches of sessions that this
+// process has just touched are dropped. A session that is used from a new place
+// is read again at once. With the old place in the entry, each further request
+// from the new one would look suspicious.
 func (c *Store) Touch(ctx context.Context, touches []store.Touch) error {
-	now := c.clocks() // before the store is asked: a touch counts from no later than this
-	due := c.touched.due(touches, now)
+	now := c.clocks() // before the store's own time
+	due := c.touches.due(touches, now)
 	if len(due) == 0 {
 		return nil
 	}
 	if err := c.store.Touch(ctx, due); err != nil {
 		return err
 	}
-	c.touched.note(due, now)
+	c.touches.add(due, now)
 	for _, t := range due {
 		if t.Client != (store.Client{}) {
-			c.beside(func() { c.refill(context.WithoutCancel(ctx), t.ID) })
+			c.inBackground(func() { c.refill(context.WithoutCancel(ctx), t.ID) })
 		}
 	}
 	return nil
@@ -207,19 +228,29 @@ func (c *Store) Stats(ctx context.Context, exact bool) (store.Stats, error) {
 	return c.store.Stats(ctx, exact)
 }
 
-// ask says whether what the cache has may be served.
-func (c *Store) ask(
-	ctx context.Context, id store.ID, load *coherence.Load, get func(context.Context, cache.ID) (cache.Entry, error),
+// Alive implements [store.Store]. It does not ask the cache, which may miss a
+// tombstone.
+func (c *Store) Alive(
+	ctx context.Context, ids []store.ID,
+) (alive, ended []store.ID, err error) {
+	return c.store.Alive(ctx, ids)
+}
+
+// get gets an entry, and reports whether it may be served.
+func (c *Store) get(
+	ctx context.Context, id store.ID, load *coherence.Load,
+	get func(context.Context, cache.ID) (cache.Entry, error),
 ) (rec store.Record, answer coherence.CacheAnswer, served bool) {
-	if c.ended.hides(id) { // as a tombstone would
+	if c.tombstones.covers(id) {
 		answer = coherence.Buried
 		load.CacheAnswered(answer, coherence.Entry{}, c.now())
 		return rec, answer, false
 	}
-	trace.Run(ctx, c.tracer, store.Call{Layer: store.LayerCache, Operation: store.OpGet}, func(ctx context.Context) store.CallResult {
+	call := store.Call{Layer: store.LayerCache, Operation: store.OpGet}
+	trace.Run(ctx, c.tracer, call, func(ctx context.Context) store.CallResult {
 		e, err := get(ctx, cache.ID(id))
 		rec, answer = recordFrom(id, e, err)
-		if answer == coherence.Hit && c.ended.hidesUser(rec.UserID) {
+		if answer == coherence.Hit && c.tombstones.coversUser(rec.UserID) {
 			answer = coherence.Buried
 		}
 		now := c.now()
@@ -235,14 +266,18 @@ func (c *Store) ask(
 }
 
 var (
-	answerResults  = [...]store.CacheResult{coherence.Miss: store.CacheMiss, coherence.Buried: store.CacheBuried, coherence.Silent: store.CacheUnanswered}
+	answerResults = [...]store.CacheResult{
+		coherence.Miss: store.CacheMiss, coherence.Buried: store.CacheBuried,
+		coherence.Silent: store.CacheUnanswered,
+	}
 	verdictResults = [...]store.CacheResult{
-		coherence.Fresh: store.CacheHit, coherence.Unclear: store.CacheUnclear, coherence.Stale: store.CacheStale, coherence.Expired: store.CacheExpired,
+		coherence.Fresh: store.CacheHit, coherence.Unclear: store.CacheUnclear,
+		coherence.Stale: store.CacheStale, coherence.Expired: store.CacheExpired,
 		coherence.Behind: store.CacheBehind,
 	}
 )
 
-// resultOf is what a Tracer is told of a get.
+// resultOf returns the result of a get for a Tracer.
 func resultOf(answer coherence.CacheAnswer, verdict coherence.Verdict) store.CacheResult {
 	if answer == coherence.Hit {
 		return verdictResults[verdict]
@@ -250,7 +285,8 @@ func resultOf(answer coherence.CacheAnswer, verdict coherence.Verdict) store.Cac
 	return answerResults[answer]
 }
 
-// recordFrom is what the cache says. A caller whose context has ended gets its error from the store.
+// recordFrom returns the record of a cache's answer. The error of a context
+// that has ended is ignored here: the store returns it again.
 func recordFrom(id store.ID, e cache.Entry, err error) (store.Record, coherence.CacheAnswer) {
 	switch {
 	case errors.Is(err, cache.ErrMiss):
@@ -261,22 +297,26 @@ func recordFrom(id store.ID, e cache.Entry, err error) (store.Record, coherence.
 		return store.Record{}, coherence.Silent
 	}
 	rec := store.Record{
-		ID: id, Version: e.Version,
-		ValidatedAt: e.ValidatedAt, ExpiresAt: e.ExpiresAt, AbsoluteExpiresAt: e.AbsoluteExpiresAt,
+		ID: id, Version: e.Version, ValidatedAt: e.ValidatedAt,
+		ExpiresAt: e.ExpiresAt, AbsoluteExpiresAt: e.AbsoluteExpiresAt,
 	}
-	if DecodeRecord(&rec, e.Data) != nil {
+	if decodeRecord(&rec, e.Data) != nil {
 		return store.Record{}, coherence.Miss
 	}
 	return rec, coherence.Hit
 }
 
-// entry is what the decisions need to know of a record.
+// entryOf returns what package coherence needs of a record.
 func entryOf(r *store.Record) coherence.Entry {
-	return coherence.Entry{Version: r.Version, ValidatedAt: coherence.At(r.ValidatedAt), ExpiresAt: coherence.At(r.ExpiresAt)}
+	return coherence.Entry{
+		Version: r.Version, ValidatedAt: coherence.At(r.ValidatedAt),
+		ExpiresAt: coherence.At(r.ExpiresAt),
+	}
 }
 
-// heard takes notice of the store's time in a record, and says what time it is there.
-func (c *Store) heard(rec *store.Record, asked coherence.Instant) coherence.Bound {
+// observe feeds the time of Postgres in a record to the clock, and returns the
+// bound of that time now. asked is when the store was called.
+func (c *Store) observe(rec *store.Record, asked coherence.Instant) coherence.Bound {
 	at := c.clocks()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -286,6 +326,7 @@ func (c *Store) heard(rec *store.Record, asked coherence.Instant) coherence.Boun
 	return c.clock.Now(at)
 }
 
+// now returns the bound of the time of Postgres.
 func (c *Store) now() coherence.Bound {
 	at := c.clocks()
 	c.mu.Lock()
@@ -293,29 +334,30 @@ func (c *Store) now() coherence.Bound {
 	return c.clock.Now(at)
 }
 
-// clocksFrom reads both clocks of this process, counted from start.
+// clocksFrom returns a function that reads both clocks, counted from start.
 func clocksFrom(start time.Time) func() coherence.Instant {
 	return func() coherence.Instant { return coherence.InstantAt(start, time.Now()) }
 }
 
-// Close waits for what is being filled. Nothing is afterwards.
-func (c *Store) Close() {
-	c.mu.Lock()
-	c.closed = true
-	c.mu.Unlock()
-	c.fills.Wait()
-}
-
-// Metrics is what there is to know about the cache here.
+// Metrics returns the numbers of this process's use of the cache. Those that
+// only the cache knows are zero.
 func (c *Store) Metrics() store.CacheStats {
 	answers, verdicts := &c.counts.answers, &c.counts.verdicts
 	return store.CacheStats{
 		Freshness: c.policy.Freshness, MaxExposure: c.policy.Exposure(),
-		Hits:   verdicts[coherence.Fresh].Load(),
-		Misses: answers[coherence.Miss].Load(), Buried: answers[coherence.Buried].Load(), Unanswered: answers[coherence.Silent].Load(),
-		Unclear: verdicts[coherence.Unclear].Load(), Stale: verdicts[coherence.Stale].Load(),
-		Expired: verdicts[coherence.Expired].Load(), Behind: verdicts[coherence.Behind].Load(),
-		Fills: c.counts.filled.Load(), FillsRefused: c.counts.refused.Load(),
-		FillsFailed: c.counts.unfilled.Load(), FillsSkipped: c.counts.skipped.Load(), BuriesFailed: c.counts.unburied.Load(),
+		Hits:       verdicts[coherence.Fresh].Load(),
+		Misses:     answers[coherence.Miss].Load(),
+		Buried:     answers[coherence.Buried].Load(),
+		Unanswered: answers[coherence.Silent].Load(),
+		Unclear:    verdicts[coherence.Unclear].Load(),
+		Stale:      verdicts[coherence.Stale].Load(),
+		Expired:    verdicts[coherence.Expired].Load(),
+		Behind:     verdicts[coherence.Behind].Load(),
+
+		Fills:        c.counts.fills.Load(),
+		FillsRefused: c.counts.fillsRefused.Load(),
+		FillsFailed:  c.counts.fillsFailed.Load(),
+		FillsSkipped: c.counts.fillsSkipped.Load(),
+		BuriesFailed: c.counts.tombstonesFailed.Load(),
 	}
 }

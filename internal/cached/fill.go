@@ -10,28 +10,54 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// fill puts a record into the cache, and returns CacheStored, CacheRefused or
+// fill puts a record into the cache. It returns CacheStored, CacheRefused or
 // CacheFailed.
-func (c *Store) fill(ctx context.Context, rec *store.Record, ttl time.Duration) (result store.CacheResult) {
-	trace.Run(ctx, c.tracer, store.Call{Layer: store.LayerCache, Operation: store.OpFill}, func(ctx context.Context) store.CallResult {
+func (c *Store) fill(
+	ctx context.Context, rec *store.Record, ttl time.Duration,
+) (result store.CacheResult) {
+	call := store.Call{Layer: store.LayerCache, Operation: store.OpFill}
+	trace.Run(ctx, c.tracer, call, func(ctx context.Context) store.CallResult {
 		result = c.put(ctx, rec, ttl)
 		return store.CallResult{Cache: result}
 	})
 	return result
 }
 
-// newer reports whether what refused a save's fill is an entry of ours that is
-// not older, as that of a save beside it. Anything else gives way to a
-// tombstone: a value that an attacker has planted, an older entry beside data
-// that is too large, a tombstone that ends too early. Without that, every save
-// of the session would set the cookie.
-func (c *Store) newer(ctx context.Context, rec *store.Record) (found bool) {
+// put is fill without the Tracer. A caller that has left is ignored: the
+// session is changed, and the next reader may be another client.
+func (c *Store) put(ctx context.Context, rec *store.Record, ttl time.Duration) store.CacheResult {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
 	defer cancel()
-	trace.Run(ctx, c.tracer, store.Call{Layer: store.LayerCache, Operation: store.OpGet}, func(ctx context.Context) store.CallResult {
+	stored, err := c.cache.Fill(ctx, cache.ID(rec.ID), cache.Entry{
+		Version: rec.Version, ValidatedAt: rec.ValidatedAt,
+		ExpiresAt: rec.ExpiresAt, AbsoluteExpiresAt: rec.AbsoluteExpiresAt,
+		Data: encodeRecord(rec),
+	}, ttl)
+	switch {
+	case err != nil:
+		c.counts.fillsFailed.Add(1)
+		return store.CacheFailed
+	case !stored:
+		c.counts.fillsRefused.Add(1)
+		return store.CacheRefused
+	}
+	c.counts.fills.Add(1)
+	return store.CacheStored
+}
+
+// hasNewer reports whether the cache refused a save's fill because it has an
+// entry of ours that is not older, as that of a concurrent save. Anything else
+// is replaced by a tombstone: a value that an attacker has planted, an older
+// entry beside data that is too large, a tombstone that ends too early. Without
+// that, every save of the session would set the cookie.
+func (c *Store) hasNewer(ctx context.Context, rec *store.Record) (found bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
+	defer cancel()
+	call := store.Call{Layer: store.LayerCache, Operation: store.OpGet}
+	trace.Run(ctx, c.tracer, call, func(ctx context.Context) store.CallResult {
 		e, err := c.cache.Get(ctx, cache.ID(rec.ID))
-		stands, answer := recordFrom(rec.ID, e, err)
-		found = answer == coherence.Hit && stands.Version >= rec.Version
+		cached, answer := recordFrom(rec.ID, e, err)
+		found = answer == coherence.Hit && cached.Version >= rec.Version
 		if found {
 			return store.CallResult{Cache: store.CacheHit}
 		}
@@ -40,34 +66,15 @@ func (c *Store) newer(ctx context.Context, rec *store.Record) (found bool) {
 	return found
 }
 
-func (c *Store) put(ctx context.Context, rec *store.Record, ttl time.Duration) store.CacheResult {
-	// Whoever hung up has still changed the session, and the next reader is somebody else.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
-	defer cancel()
-	stored, err := c.cache.Fill(ctx, cache.ID(rec.ID), cache.Entry{
-		Version: rec.Version, ValidatedAt: rec.ValidatedAt, ExpiresAt: rec.ExpiresAt, AbsoluteExpiresAt: rec.AbsoluteExpiresAt,
-		Data: EncodeRecord(rec),
-	}, ttl)
-	switch {
-	case err != nil:
-		c.counts.unfilled.Add(1)
-		return store.CacheFailed
-	case !stored:
-		c.counts.refused.Add(1)
-		return store.CacheRefused
-	}
-	c.counts.filled.Add(1)
-	return store.CacheStored
+// fillInBackground fills after the request has its record.
+func (c *Store) fillInBackground(ctx context.Context, rec *store.Record, ttl time.Duration) {
+	filled := *rec
+	c.inBackground(func() { c.fill(ctx, &filled, ttl) })
 }
 
-// fillLater fills beside the request that has its answer already.
-func (c *Store) fillLater(ctx context.Context, rec *store.Record, ttl time.Duration) {
-	filler := *rec
-	c.beside(func() { c.fill(ctx, &filler, ttl) })
-}
-
-// beside does what fills in a goroutine, unless many are under way.
-func (c *Store) beside(fill func()) {
+// inBackground runs a fill in a goroutine, and drops it if many are running or
+// the Store is closed.
+func (c *Store) inBackground(fill func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -76,20 +83,21 @@ func (c *Store) beside(fill func()) {
 	select {
 	case c.filling <- struct{}{}:
 	default:
-		c.counts.skipped.Add(1)
+		c.counts.fillsSkipped.Add(1)
 		return
 	}
-	c.fills.Go(func() {
+	c.background.Go(func() {
 		defer func() { <-c.filling }()
 		fill()
 	})
 }
 
-// refill reads a session anew. An entry of the same version gives way to one that was read later.
+// refill reads a session again and fills the cache with it. An entry of the
+// same version is replaced by one that was read later.
 func (c *Store) refill(ctx context.Context, id store.ID) {
 	asked := c.clocks()
 	rec, err := c.store.Load(ctx, id, 0)
-	now := c.heard(&rec, asked)
+	now := c.observe(&rec, asked)
 	if ttl := c.policy.Saved(entryOf(&rec), now); err == nil && ttl > 0 {
 		c.fill(ctx, &rec, ttl)
 	}

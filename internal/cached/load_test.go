@@ -93,7 +93,8 @@ func TestServesNothingWithoutPostgresTime(t *testing.T) {
 	})
 }
 
-// The cache missed a save: whoever has seen it asks for more than the cache has.
+// The cache missed a save: whoever has seen it asks for more than the cache
+// has.
 func TestBelowTheFloorAsksTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
@@ -115,7 +116,8 @@ func TestBelowTheFloorAsksTheStore(t *testing.T) {
 	})
 }
 
-// Three ways in which a save does not get into the cache, and one in which it does.
+// Three ways in which a save does not get into the cache, and one in which it
+// does.
 func TestSaveHasAFloorUnlessTheCacheHasIt(t *testing.T) {
 	for name, test := range map[string]struct {
 		fill  *fault.Rule
@@ -152,7 +154,8 @@ func TestSaveHasAFloorUnlessTheCacheHasIt(t *testing.T) {
 	}
 }
 
-// While the cache says nothing, nothing is known of what it holds: a fill could put an older version beside a newer one.
+// While the cache says nothing, nothing is known of what it holds: a fill could
+// put an older version beside a newer one.
 func TestFillsNothingAfterASilentCacheOrATombstone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
@@ -172,8 +175,10 @@ func TestFillsNothingAfterASilentCacheOrATombstone(t *testing.T) {
 	})
 }
 
-// A filler stops between its read and its fill; the session is revoked meanwhile and the tombstone is lost with all
-// that Redis has. What the filler puts there then is served for what is left of its freshness, and not a moment longer.
+// A filler stops between its read and its fill; the session is revoked
+// meanwhile and the tombstone is lost with all that Redis has. What the filler
+// puts there then is served for what is left of its freshness, and not a moment
+// longer.
 func TestStoppedFillerIsBoundByTheFreshness(t *testing.T) {
 	for _, stopped := range []time.Duration{0, time.Second, 29 * time.Second, 31 * time.Second, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
@@ -246,7 +251,8 @@ func TestCloseWaitsForFills(t *testing.T) {
 	})
 }
 
-// When the store can't be reached either, a cache that was left for it is worth waiting for.
+// When the store can't be reached either, a cache that was left for it is worth
+// waiting for.
 func TestWaitsForTheCacheWhenTheStoreIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)

@@ -9,16 +9,18 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// recordFormat is the first byte of an encoded record. One that it does not know is a miss.
+// recordFormat is the first byte of an encoded record. A record of another
+// format is a miss.
 const recordFormat = 1
 
-var errRecordFormat = errors.New("not a record of a format that this version knows")
+var errRecordFormat = errors.New("cached record: unknown format")
 
-// EncodeRecord is the part of a record that the cache keeps sealed: what stands beside it in the entry, and the id that is its
-// key, are left out.
-func EncodeRecord(r *store.Record) []byte {
+// encodeRecord returns the part of a record that the cache seals. It leaves out
+// the fields of [cache.Entry], and the id, which is the key.
+func encodeRecord(r *store.Record) []byte {
 	ip, _ := r.IP.MarshalBinary() // a netip.Addr always has a form
-	b := make([]byte, 0, 1+4*binary.MaxVarintLen64+len(r.UserID)+len(ip)+len(r.UserAgent)+3*binary.MaxVarintLen64+len(r.Data))
+	parts := len(r.UserID) + len(ip) + len(r.UserAgent) + len(r.Data)
+	b := make([]byte, 0, 1+7*binary.MaxVarintLen64+parts)
 	b = append(b, recordFormat)
 	for _, t := range [...]time.Time{r.CreatedAt, r.AuthenticatedAt, r.LastSeenAt} {
 		b = binary.AppendVarint(b, micros(t))
@@ -30,8 +32,8 @@ func EncodeRecord(r *store.Record) []byte {
 	return b
 }
 
-// DecodeRecord fills in what encodeRecord kept. b belongs to the record from then on.
-func DecodeRecord(r *store.Record, b []byte) error {
+// decodeRecord reads into r what encodeRecord has written. r keeps parts of b.
+func decodeRecord(r *store.Record, b []byte) error {
 	d := recordDecoder{rest: b}
 	if d.byte() != recordFormat {
 		return errRecordFormat
@@ -49,6 +51,8 @@ func DecodeRecord(r *store.Record, b []byte) error {
 	return nil
 }
 
+// recordDecoder reads an encoded record. After a read that failed the values
+// are zero.
 type recordDecoder struct {
 	rest   []byte
 	failed bool
@@ -77,7 +81,7 @@ func (d *recordDecoder) time() time.Time {
 	return time.Time{}
 }
 
-// part is the next bytes, not copied.
+// part returns the next bytes without copying them.
 func (d *recordDecoder) part() []byte {
 	size, n := binary.Uvarint(d.rest)
 	if n <= 0 || size > uint64(len(d.rest)-n) {
@@ -89,7 +93,8 @@ func (d *recordDecoder) part() []byte {
 	return part
 }
 
-// micros is a timestamp as Postgres has it; 0 for none.
+// micros returns a timestamp in the resolution of Postgres, 0 for the zero
+// time.
 func micros(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

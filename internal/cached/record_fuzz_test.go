@@ -10,26 +10,27 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// FuzzRecordDecode: what decodes is what would be encoded again, and nothing makes it panic or allocate without bounds.
+// FuzzRecordDecode: what decodes is what would be encoded again, and nothing
+// makes it panic or allocate without bounds.
 func FuzzRecordDecode(f *testing.F) {
 	full := store.Record{
 		UserID: "ann", Data: []byte(`{"a":1}`), CreatedAt: time.UnixMicro(1), LastSeenAt: time.UnixMicro(-1),
 		Client: store.Client{IP: netip.MustParseAddr("fe80::1%eth0"), UserAgent: "browser"},
 	}
-	f.Add(EncodeRecord(&full))
-	f.Add(EncodeRecord(&store.Record{}))
+	f.Add(encodeRecord(&full))
+	f.Add(encodeRecord(&store.Record{}))
 	f.Add([]byte{})
 	f.Add([]byte{recordFormat, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var rec store.Record
-		if err := DecodeRecord(&rec, bytes.Clone(b)); err != nil {
+		if err := decodeRecord(&rec, bytes.Clone(b)); err != nil {
 			return
 		}
 		if b[0] != recordFormat {
 			t.Fatalf("format %d is not known", b[0])
 		}
 		var again store.Record
-		if err := DecodeRecord(&again, EncodeRecord(&rec)); err != nil || !reflect.DeepEqual(rec, again) {
+		if err := decodeRecord(&again, encodeRecord(&rec)); err != nil || !reflect.DeepEqual(rec, again) {
 			t.Fatalf("%+v comes back as %+v, %v", rec, again, err)
 		}
 	})

@@ -68,7 +68,8 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
-// The store first: between the two a crash costs the freshness. The other way round a reader would fill the cache again.
+// The store first: between the two a crash costs the freshness. The other way
+// round a reader would fill the cache again.
 func TestRevokeTellsTheStoreFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
@@ -88,7 +89,8 @@ func TestRevokeTellsTheStoreFirst(t *testing.T) {
 	})
 }
 
-// Who ends a session and leaves has ended it: the cache is told all the same, and of what a save wrote too.
+// Who ends a session and leaves has ended it: the cache is told all the same,
+// and of what a save wrote too.
 func TestCacheIsToldWhenTheCallerHasLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, method := range []string{"Delete", "Rotate", "Save"} {

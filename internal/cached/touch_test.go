@@ -53,7 +53,8 @@ func TestTouchTellsTheStoreWhatIsNew(t *testing.T) {
 	})
 }
 
-// A touch counts from when the store was asked: what it waited for the answer must not lengthen the interval.
+// A touch counts from when the store was asked: what it waited for the answer
+// must not lengthen the interval.
 func TestTouchCountsFromBeforeItsCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
@@ -126,7 +127,8 @@ func TestClocks(t *testing.T) {
 	}
 }
 
-// A session that ended by a revoke is not brought back by a touch that was passed over.
+// A session that ended by a revoke is not brought back by a touch that was
+// passed over.
 func TestTouchRevivesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
