@@ -19,7 +19,7 @@ func (s *Store) Begin(err error) { s.detector.Begin(err) }
 func (s *Store) SetLimit(sessions, bytes int) {
 	s.sessions.mu.Lock()
 	defer s.sessions.mu.Unlock()
-	s.sessions.memory = memory.New(s.sessions.expiry, memory.Options{
+	s.sessions.memory = memory.New(s.recovery.expiry, memory.Options{
 		Sessions: sessions, Bytes: bytes, ReserveHalf: true, Emergency: true,
 	})
 }

@@ -26,7 +26,7 @@ type recovery struct {
 	gate     gate
 	check    func(context.Context) error
 	timeout  time.Duration
-	absolute time.Duration // timeout of a session
+	expiry   store.Expiry
 
 	attempts sync.WaitGroup
 
@@ -43,7 +43,7 @@ func newRecovery(
 ) *recovery {
 	r := &recovery{
 		detector: d, postgres: postgres, cache: o.Cache, sessions: table, gate: gate,
-		check: o.Check, timeout: o.Timeout, absolute: o.Expiry.Absolute,
+		check: o.Check, timeout: o.Timeout, expiry: o.Expiry,
 	}
 	if r.check == nil {
 		r.check = func(context.Context) error { return nil }

@@ -83,7 +83,7 @@ func (r *recovery) restoreOne(ctx context.Context, rec *store.Record) (bool, err
 	if deadline, ok := ctx.Deadline(); ok {
 		old += deadline.Sub(now) // Postgres subtracts it from a later moment, at the latest from this one
 	}
-	if !rec.ExpiresAt.After(now) || old >= r.absolute {
+	if !rec.ExpiresAt.After(now) || old >= r.expiry.Absolute {
 		r.sessions.resolve(rec.ID)
 		return false, nil
 	}

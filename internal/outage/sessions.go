@@ -103,7 +103,6 @@ type entry struct {
 // one state. inMemory is that of a session that memory holds; all others are in
 // entries. It is safe for concurrent use.
 type sessions struct {
-	expiry store.Expiry
 	limits limits
 
 	mu      sync.Mutex
@@ -121,7 +120,6 @@ type limits struct{ journal, endedHere, creates int }
 
 func newSessions(expiry store.Expiry) *sessions {
 	s := &sessions{
-		expiry: expiry,
 		limits: limits{journal: maxJournal, endedHere: maxEndedHere, creates: maxCreates},
 		memory: memory.New(expiry, memory.Options{
 			Sessions: maxSessions, Bytes: maxBytes, ReserveHalf: true, Emergency: true,
