@@ -5,8 +5,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// bars reports whether the session of an emergency's cookie is a row of bar. A
-// session that was restored has had a Rotate, so its version is higher.
+// bars reports whether the row under the id of an emergency's cookie is one
+// that bar created. A session that was restored was rotated, so its version is
+// higher.
 func bars(r *store.Record) bool {
 	values, _ := object.Decode(r.Data)
 	return r.Version == 1 && !r.Emergency && r.UserID == "" && len(values) == 0

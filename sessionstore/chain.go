@@ -16,47 +16,51 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// chain is what a Manager made by [Open] or [New] serves from: Redis if it is asked for, Postgres, memory in an emergency.
-// Its parts are nil where they are turned off.
+// chain has the stores of a Manager made by [Open] or [New]: Postgres, the
+// cache in front of it, and the emergency around both. Parts that are disabled
+// are nil.
 type chain struct {
 	postgres *postgres.Store
-	truth    store.Store // postgres, as it is told to the Tracer
+	traced   store.Store // postgres, with the Tracer around it
 	redis    *cache.Cache
 	client   io.Closer // of redis
-	// releaseLog gives up the lines of go-redis.
+	// releaseLog stops the log of go-redis from going to Config.Logger.
 	releaseLog func()
 	cached     *cached.Store
 	detector   *outage.Detector
 	emergency  *outage.Store
 }
 
-// newChain puts the parts together. It connects to nothing. The detector is made
-// first and handed to both sides, so that each part is finished when it is made.
+// newChain makes the stores, without a connection. The detector is made first
+// and handed to both sides, so that each part is finished when it is made.
+// Events of an emergency go to q.
 func newChain(postgres *postgres.Store, cfg Config, q *events) (*chain, error) {
 	postgres.Tracer, postgres.Broken.Log = cfg.Tracer, cfg.Logger
-	c := &chain{postgres: postgres, truth: trace.Wrap(postgres, store.LayerPostgres, cfg.Tracer)}
-	behind := cached.Options{Policy: cfg.coherence(), Expiry: cfg.Expiry(), Tracer: cfg.Tracer}
-	front := c.truth
+	c := &chain{postgres: postgres, traced: trace.Wrap(postgres, store.LayerPostgres, cfg.Tracer)}
+	front := c.traced
+	caching := cached.Options{Policy: cfg.coherence(), Expiry: cfg.Expiry(), Tracer: cfg.Tracer}
+	surviving := outage.Options{
+		Expiry: cfg.Expiry(), Timeout: cfg.StoreTimeout, Check: postgres.Check,
+	}
 	if !cfg.Outage.DisableEmergency {
 		c.detector = outage.NewDetector(outageEvents{q})
-		front, behind.Unavailable = c.detector.Guard(front), c.detector.Unavailable
-	}
-	around := outage.Options{
-		Expiry: cfg.Expiry(), Timeout: cfg.StoreTimeout, Check: postgres.Check,
+		front, caching.Unavailable = c.detector.Guard(front), c.detector.Unavailable
 	}
 	if cfg.Cache.UseRedis {
 		if err := c.openCache(cfg); err != nil {
 			return nil, err
 		}
-		c.cached = cached.New(front, c.redis, behind)
-		front, around.Cache = c.cached, c.cached
+		c.cached = cached.New(front, c.redis, caching)
+		front, surviving.Cache = c.cached, c.cached
 	}
 	if c.detector != nil {
-		c.emergency = outage.New(c.detector, front, c.truth, around)
+		c.emergency = outage.New(c.detector, front, c.traced, surviving)
 	}
 	return c, nil
 }
 
+// openCache makes the client of Redis and the cache, without a connection. It
+// returns a [ConfigError] for a setting that neither takes.
 func (c *chain) openCache(cfg Config) error {
 	client, err := cache.Dial(string(cfg.Cache.RedisURL))
 	if err != nil {
@@ -64,14 +68,18 @@ func (c *chain) openCache(cfg Config) error {
 	}
 	keys := make([][]byte, len(cfg.Cache.EncryptionKeys))
 	for i, key := range cfg.Cache.EncryptionKeys {
-		keys[i], _ = hex.DecodeString(string(key)) // checked with the Config
+		keys[i], _ = hex.DecodeString(string(key)) // Config.check has done it before
 	}
 	redis, err := cache.New(client, cache.Config{
-		Namespace: cfg.Schema + ":" + cfg.Env.String() + ":", Keys: keys, MaxSize: cfg.Limits.MaxDataSize + cfg.Limits.MaxDataSize/2, Logger: cfg.Logger,
+		Namespace: cfg.Schema + ":" + cfg.Env.String() + ":",
+		Keys:      keys,
+		MaxSize:   cfg.Limits.MaxDataSize + cfg.Limits.MaxDataSize/2,
+		Logger:    cfg.Logger,
 	})
 	if err != nil {
 		_ = client.Close()
-		return configErrors{&ConfigError{Name: "EncryptionKeys (SESSION_ENCRYPTION_KEY)", Problem: err.Error()}}
+		name := "EncryptionKeys (SESSION_ENCRYPTION_KEY)"
+		return configErrors{&ConfigError{Name: name, Problem: err.Error()}}
 	}
 	c.redis, c.client, c.releaseLog = redis, client, func() {}
 	if !cfg.Cache.DisableRedisLog {
@@ -80,7 +88,7 @@ func (c *chain) openCache(cfg Config) error {
 	return nil
 }
 
-// coherence is the part of a Config that decides how old what the cache says may be.
+// coherence returns the maximum ages of a cached session.
 func (c Config) coherence() coherence.Policy {
 	policy := coherence.Policy{Freshness: c.Cache.Freshness, Grace: c.Outage.Grace}
 	if c.Cache.DisableServing {
@@ -98,7 +106,7 @@ func (c Config) watchPatience() time.Duration {
 	return max(watchPatience, c.coherence().Freshness+c.Outage.Grace)
 }
 
-// store is the one to ask.
+// store returns the outermost store.
 func (c *chain) store() store.Store {
 	switch {
 	case c.emergency != nil:
@@ -106,15 +114,18 @@ func (c *chain) store() store.Store {
 	case c.cached != nil:
 		return c.cached
 	}
-	return c.truth
+	return c.traced
 }
 
-// open looks at what the chain is made of. An error of Postgres is one of open, unless an emergency begins with it; one of
-// Redis is a warning, since nothing depends on it.
+// open connects to Redis and Postgres and checks the schema. It logs an error
+// of Redis, since no request depends on it. If Postgres is unavailable, it
+// begins an emergency, unless that is disabled. It returns any other error of
+// Postgres.
 func (c *chain) open(ctx context.Context, cfg Config) error {
 	if c.redis != nil {
 		if err := c.redis.Ping(ctx); err != nil {
-			cfg.Logger.WarnContext(ctx, "Redis is not in use: sessions are served without the cache until it answers", "error", err)
+			cfg.Logger.WarnContext(ctx,
+				"redis unavailable at start: serving from postgres", "error", err)
 		}
 	}
 	err := c.postgres.Check(ctx)
@@ -126,15 +137,15 @@ func (c *chain) open(ctx context.Context, cfg Config) error {
 		return err
 	}
 	if mixes, err := c.postgres.BehindPooler(ctx); err == nil && mixes {
-		cfg.Logger.WarnContext(ctx, "if the pooler between here and Postgres pools by transaction, statements will fail", "why", postgres.PoolerAdvice)
+		cfg.Logger.WarnContext(ctx, "connection pooler detected", "advice", postgres.PoolerAdvice)
 	}
 	if advice, err := c.postgres.NoticesDropped(ctx); err == nil && advice != "" {
-		cfg.Logger.WarnContext(ctx, "a change counts as made although somebody cancelled its wait for a synchronous standby", "why", advice)
+		cfg.Logger.WarnContext(ctx, "cancelled standby waits can't be detected", "advice", advice)
 	}
 	return nil
 }
 
-// close releases what the chain holds, the pool excepted.
+// close closes all but the pool.
 func (c *chain) close() error {
 	var err error
 	if c.emergency != nil {
@@ -151,7 +162,7 @@ func (c *chain) close() error {
 	return err
 }
 
-// describe adds to a Health what is known without asking anybody.
+// describe adds to a Health what is known without I/O.
 func (c *chain) describe(h *Health) {
 	if c == nil {
 		return
@@ -178,24 +189,27 @@ func (c *chain) describe(h *Health) {
 	}
 }
 
-// stats is what there is to know without asking anybody.
-func (c *chain) stats() (s Metrics) {
+// metrics returns the numbers of all parts.
+func (c *chain) metrics() (m Metrics) {
 	if c == nil {
-		return s
+		return m
 	}
 	if c.postgres != nil {
-		s.Postgres = c.postgres.Metrics()
+		m.Postgres = c.postgres.Metrics()
 	}
 	if c.cached != nil {
-		s.Cache = c.cached.Metrics()
+		m.Cache = c.cached.Metrics()
 	}
 	if c.redis != nil {
 		redis := c.redis.Stats()
-		s.Cache.Unopened, s.Cache.Errors, s.Cache.Open = int64(redis.Unopened), int64(redis.Errors), redis.BreakerOpen
-		s.Cache.WritesRefused, s.Cache.RefusingWrites = int64(redis.WritesRefused), redis.RefusingWrites
+		m.Cache.Unopened = int64(redis.Unopened)
+		m.Cache.Errors = int64(redis.Errors)
+		m.Cache.Open = redis.BreakerOpen
+		m.Cache.WritesRefused = int64(redis.WritesRefused)
+		m.Cache.RefusingWrites = redis.RefusingWrites
 	}
 	if c.emergency != nil {
-		s.Emergency = c.emergency.Metrics()
+		m.Emergency = c.emergency.Metrics()
 	}
-	return s
+	return m
 }

@@ -88,7 +88,7 @@ func TestOpenInAnEmergency(t *testing.T) {
 	if err := m.Close(); err == nil || !strings.Contains(err.Error(), "1 sessions and 0 revokes lost") {
 		t.Errorf("close: %v", err)
 	}
-	if text := log.String(); strings.Count(text, "session emergency began") != 1 || strings.Count(text, "Redis is not in use") != 1 || strings.Contains(text, "hunter2") {
+	if text := log.String(); strings.Count(text, "session emergency began") != 1 || strings.Count(text, "redis unavailable at start") != 1 || strings.Contains(text, "hunter2") {
 		t.Errorf("the log:\n%s", text)
 	}
 

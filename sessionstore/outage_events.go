@@ -6,7 +6,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// outageEvents makes events of an emergency.
+// outageEvents makes events of what the outage detector and the recovery
+// report. They belong to no request.
 type outageEvents struct{ q *events }
 
 func (o outageEvents) EmergencyBegan(err error) {

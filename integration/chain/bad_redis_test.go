@@ -53,7 +53,7 @@ func TestARedisThatIsOfNoUse(t *testing.T) {
 				c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 			}
 			a := r.open(there)
-			if said := log.ours(); strings.Count(said, "level=WARN") != 1 || !strings.Contains(said, "Redis is not in use") || !strings.Contains(said, test.says) {
+			if said := log.ours(); strings.Count(said, "level=WARN") != 1 || !strings.Contains(said, "redis unavailable at start") || !strings.Contains(said, test.says) {
 				t.Errorf("it says, and not %q:\n%s", test.says, said)
 			}
 			w := &work{t: t, a: a, b: r.open(there)}

@@ -67,7 +67,7 @@ func TestARedisThatDoesNotAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := start(t, cached(pgtest.Database(t), redisURL)...)
-			wantSaid(t, a.log(), "level=WARN msg=\"Redis is not in use")
+			wantSaid(t, a.log(), "level=WARN msg=\"redis unavailable at start")
 			v := login(t, a.url, "alice")
 			v.want("POST /api/set?k=color&v=blue", http.StatusOK, "")
 			v.want("GET /api/get?k=color", http.StatusOK, "blue")

@@ -30,7 +30,8 @@ func (g gate) enter(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return context.Canceled
 	}
-	return fmt.Errorf("%w: timeout while sessions are restored: %w", store.ErrUnavailable, ctx.Err())
+	return fmt.Errorf(
+		"%w: timeout while sessions are restored: %w", store.ErrUnavailable, ctx.Err())
 }
 
 func (g gate) leave() { <-g }

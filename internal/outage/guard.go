@@ -19,7 +19,8 @@ var errNotCalled error = notCalledError{}
 type notCalledError struct{}
 
 func (notCalledError) Error() string {
-	return fmt.Sprintf("%v: postgres unavailable: retrying every %s", store.ErrUnavailable, probeInterval)
+	return fmt.Sprintf(
+		"%v: postgres unavailable: retrying every %s", store.ErrUnavailable, probeInterval)
 }
 
 func (notCalledError) Unwrap() error { return store.ErrOutage }

@@ -85,8 +85,8 @@ func (r *recovery) cacheStale() bool {
 	return time.Now().Before(r.stale) && !r.closed
 }
 
-// deleteFrom deletes a session, and before it the row under its temporary id, if
-// it has one: a Rotate that arrives late then finds nothing to rotate.
+// deleteFrom deletes a session, and before it the row under its temporary id,
+// if it has one: a Rotate that arrives late then finds nothing to rotate.
 func deleteFrom(
 	ctx context.Context, from store.Store, temporary *store.ID, id store.ID,
 ) (store.Revocation, error) {

@@ -5,7 +5,8 @@
 // The detector is made first. Each part is finished when it is made:
 //
 //	d := outage.NewDetector(events)
-//	c := cached.New(d.Guard(pg), cache, cached.Options{Unavailable: d.Unavailable, …})
+//	g := d.Guard(pg)
+//	c := cached.New(g, redis, cached.Options{Unavailable: d.Unavailable, …})
 //	s := outage.New(d, c, pg, outage.Options{Cache: c, …})
 package outage
 
@@ -21,9 +22,9 @@ import (
 )
 
 // Store serves sessions while Postgres is unavailable. A session that begins in
-// the outage lives in this process, bounded in number and bytes, and is restored
-// to Postgres afterwards. Any other session is [store.ErrUnavailable], unless
-// the cache may still serve it: an outage logs no one out.
+// the outage lives in this process, bounded in number and bytes, and is
+// restored to Postgres afterwards. Any other session is [store.ErrUnavailable],
+// unless the cache may still serve it: an outage logs no one out.
 //
 // A revoke is journalled, and is replayed before anything is served from
 // Postgres again. What this process holds is lost if it dies in the outage.
@@ -55,9 +56,9 @@ type Options struct {
 	Expiry store.Expiry
 	// Timeout bounds a call of Postgres by the recovery.
 	Timeout time.Duration
-	// Check returns an error if Postgres is not what this version needs, such as
-	// without its schema: an emergency may begin before the first contact. nil
-	// checks nothing.
+	// Check returns an error if Postgres is not what this version needs, such
+	// as without its schema: an emergency may begin before the first contact.
+	// nil checks nothing.
 	Check func(context.Context) error
 	// Cache is front again if there is a cache in it, else nil.
 	Cache Cache
@@ -102,8 +103,9 @@ func (s *Store) Close() error { return s.recovery.close() }
 
 // untouched reports whether no emergency concerns the session: Postgres has it,
 // or it does not exist. It stays so, since a restore only leads to Postgres. A
-// call for it waits for Postgres outside the gate. Inside, a call that waits for
-// a locked row would hold up the next restore, and with it every other call.
+// call for it waits for Postgres outside the gate. Inside, a call that waits
+// for a locked row would hold up the next restore, and with it every other
+// call.
 func (s *Store) untouched(ctx context.Context, id store.ID) bool {
 	if mode := s.detector.current(); mode != coherence.Importing {
 		return mode == coherence.Normal

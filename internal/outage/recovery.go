@@ -71,7 +71,8 @@ func (r *recovery) schedule() {
 	})
 }
 
-// attempt tries to end the emergency, and schedules another attempt if it can't.
+// attempt tries to end the emergency, and schedules another attempt if it
+// can't.
 func (r *recovery) attempt() {
 	restored, err := r.run()
 	r.mu.Lock()

@@ -18,8 +18,8 @@ import (
 const restoreBatch = 256
 
 // minRefused is the least JSON, in bytes, of which Postgres may refuse the
-// jsonb: that takes up to six times the bytes, and sessions_data_check bounds it
-// to 1 MiB.
+// jsonb: that takes up to six times the bytes, and sessions_data_check bounds
+// it to 1 MiB.
 const minRefused = 128 << 10
 
 var errRestoring = fmt.Errorf(
@@ -81,7 +81,8 @@ func (r *recovery) restoreOne(ctx context.Context, rec *store.Record) (bool, err
 	now := time.Now()
 	old := age(rec, now)
 	if deadline, ok := ctx.Deadline(); ok {
-		old += deadline.Sub(now) // Postgres subtracts it from a later moment, at the latest from this one
+		// Postgres subtracts the age from a moment between now and the deadline.
+		old += deadline.Sub(now)
 	}
 	if !rec.ExpiresAt.After(now) || old >= r.expiry.Absolute {
 		r.sessions.resolve(rec.ID)
@@ -99,13 +100,14 @@ func (r *recovery) restoreOne(ctx context.Context, rec *store.Record) (bool, err
 		r.detector.events.LoginRefused(rec, err)
 		return false, nil
 	case errors.Is(err, store.ErrConstraint) && len(rec.Data) > minRefused:
-		// Concurrent requests made it so large. Kept, it would keep the emergency
-		// from ending.
+		// Concurrent requests made it so large. Kept, it would keep the
+		// emergency from ending.
 		r.sessions.resolve(rec.ID)
 		r.detector.events.RestoreFailed(rec, err)
 		return false, nil
 	case errors.Is(err, store.ErrOutcomeUnknown):
-		r.sessions.deleteTemporary(temporary) // the row may exist, and the next attempt takes another
+		// The row may exist, and the next attempt takes another id.
+		r.sessions.deleteTemporary(temporary)
 	}
 	if err != nil {
 		return false, err
@@ -114,9 +116,9 @@ func (r *recovery) restoreOne(ctx context.Context, rec *store.Record) (bool, err
 	return err == nil, err
 }
 
-// rotate gives a row under a temporary id the session's own. It can be repeated.
-// Once it has been sent, Postgres alone counts: another instance may use the
-// session, or end it.
+// rotate gives a row under a temporary id the session's own. It can be
+// repeated. Once it has been sent, Postgres alone counts: another instance may
+// use the session, or end it.
 func (r *recovery) rotate(ctx context.Context, temporary, id store.ID) error {
 	_, err := r.postgres.Rotate(ctx, temporary, id, store.Change{})
 	switch {

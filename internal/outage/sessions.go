@@ -38,8 +38,8 @@ const (
 	restoring
 	// journalled: it was revoked, and Postgres has yet to be told.
 	journalled
-	// replayed: it was revoked, and Postgres was told. The cache may still serve
-	// it.
+	// replayed: it was revoked, and Postgres was told. The cache may still
+	// serve it.
 	replayed
 	// endedHere: it began and ended in the emergency. Postgres never had it.
 	endedHere
@@ -62,12 +62,12 @@ const (
 	// onRevokeSent is onRevoke for an id under which a Create was sent to
 	// Postgres, which did not reply.
 	onRevokeSent
-	// onLostRotate: the Rotate of its restore was sent to Postgres, which did not
-	// reply.
+	// onLostRotate: the Rotate of its restore was sent to Postgres, which did
+	// not reply.
 	onLostRotate
-	// onResolve: Postgres alone counts from here, since the session was restored
-	// or deleted there, or memory alone did, and the session has expired or can't
-	// be restored.
+	// onResolve: Postgres alone counts from here, since the session was
+	// restored or deleted there, or memory alone did, and the session has
+	// expired or can't be restored.
 	onResolve
 	// onReplay: Postgres and the cache were told of its revoke.
 	onReplay
@@ -81,7 +81,7 @@ const (
 // leads from a session that has ended to one that is served, and none leads
 // from restoring to a state that leaves Postgres out.
 var transitions = [events][states]state{
-	//              unknown     inMemory    restoring   journalled  replayed    endedHere
+	// from: unknown, inMemory, restoring, journalled, replayed, endedHere
 	onCreate:     {inMemory, inMemory, restoring, journalled, replayed, endedHere},
 	onRevoke:     {journalled, endedHere, journalled, journalled, journalled, endedHere},
 	onRevokeSent: {journalled, journalled, journalled, journalled, journalled, endedHere},
@@ -109,9 +109,10 @@ type sessions struct {
 	memory  *memory.Store
 	entries map[store.ID]entry
 	ids     [states]map[store.ID]struct{} // those of entries, by state
-	// creates has the ids of creates that were sent to Postgres without a reply.
-	// A create may be repeated, at any time, and then in memory. So ids are never
-	// removed, and when there are too many, every id counts as one of them.
+	// creates has the ids of creates that were sent to Postgres without a
+	// reply. A create may be repeated, at any time, and then in memory. So ids
+	// are never removed, and when there are too many, every id counts as one of
+	// them.
 	creates map[store.ID]struct{}
 }
 
@@ -203,8 +204,8 @@ func (s *sessions) onRevokeOf(id store.ID) event {
 	return onRevoke
 }
 
-// createSent records that Postgres may have a session: a Create under its id was
-// sent and has no reply.
+// createSent records that Postgres may have a session: a Create under its id
+// was sent and has no reply.
 func (s *sessions) createSent(id store.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -213,8 +214,8 @@ func (s *sessions) createSent(id store.ID) {
 	}
 }
 
-// create makes a session in memory. One under the id of a session that has ended
-// is accepted, and has ended too.
+// create makes a session in memory. One under the id of a session that has
+// ended is accepted, and has ended too.
 func (s *sessions) create(ctx context.Context, d store.Draft) (store.Record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -315,7 +316,8 @@ func (s *sessions) forget() {
 	}
 }
 
-// full reports whether no more revokes can be journalled. The caller holds s.mu.
+// full reports whether no more revokes can be journalled. The caller holds
+// s.mu.
 func (s *sessions) full() bool {
 	return len(s.ids[journalled])+len(s.ids[replayed]) >= s.limits.journal
 }
