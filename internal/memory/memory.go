@@ -434,6 +434,13 @@ func (m *Store) Age(id store.ID, d time.Duration) {
 	m.sessions[id] = rec
 }
 
+// Put stores a session as it is. It is for tests, which need one of any age.
+func (m *Store) Put(rec store.Record) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_ = m.put(rec)
+}
+
 func (m *Store) alive(id store.ID, now time.Time) (store.Record, error) {
 	rec, ok := m.sessions[id]
 	if !ok || !rec.ExpiresAt.After(now) {
