@@ -8,6 +8,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // One instance is cut off from Postgres and makes a session. Another one does
@@ -119,6 +120,36 @@ func TestALogoutOfAnotherInstancesEmergency(t *testing.T) {
 			expect(t, "the token elsewhere", stolen.who(), "")
 		})
 	}
+}
+
+// The instance is cut off for longer than the idle timeout, and the session is
+// in use there.
+func TestALogoutOfAnotherInstancesLongEmergency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		expiry := store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
+		config := func(c *sessionstore.Config) {
+			c.IdleTimeout, c.AbsoluteTimeout = expiry.Idle, expiry.Absolute
+		}
+		o := outagetest.New(t, halfMinute, expiry)
+		defer o.End()
+		cut := newSiteOver(t, &spyStore{Store: o}, config)
+		peer := newSiteOver(t, &spyStore{Store: o.Rows}, config)
+		o.Away()
+		b := &jar{t, cut, map[string]string{}}
+		_, _ = b.get(logIn)
+		stolen := b.copied()
+		b.site = peer
+		_, _ = b.get(logOut)
+		for range 4 {
+			time.Sleep(20 * time.Minute)
+			expect(t, "the token, where the logout is unknown", stolen.who(), "ann")
+		}
+		if _, _, err := o.Rows.Prune(t.Context(), 100); err != nil {
+			t.Fatal(err)
+		}
+		o.Back()
+		expect(t, "the token", stolen.who(), "")
+	})
 }
 
 // The same beside a dead cookie of another spelling, which comes first.

@@ -333,9 +333,11 @@ func (s *Session) unresolved(p *plan, tok cookie.Token) {
 
 // bar keeps another instance from restoring a session: it creates an empty row
 // under the session's id, and restoring does not replace a row. bar is false if
-// the session has been restored.
+// the session has been restored. The row stays as long as the session could
+// live in the memory of the other instance, where it may be in use.
 func (c *core) bar(ctx context.Context, id store.ID) (bool, error) {
-	_, err := c.store.Create(ctx, store.Draft{ID: id, Data: object.Encode(nil)})
+	draft := store.Draft{ID: id, Data: object.Encode(nil), Idle: c.expiry.Absolute}
+	_, err := c.store.Create(ctx, draft)
 	if !errors.Is(err, ErrExists) {
 		return err == nil, err
 	}
