@@ -207,3 +207,19 @@ func TestDocumentsHaveOneSentenceALine(t *testing.T) {
 		}
 	}
 }
+
+// The table of CONTRIBUTING that says where to look names what exists.
+func TestWhereToLookExists(t *testing.T) {
+	row := regexp.MustCompile(`(?m)^\| [^|]*\| (.*\x60.*) \|$`)
+	rows := row.FindAllStringSubmatch(read(t, "CONTRIBUTING.md"), -1)
+	if len(rows) < 10 {
+		t.Fatalf("found only %d rows", len(rows))
+	}
+	for _, row := range rows {
+		for _, m := range regexp.MustCompile("`([^`]*)`").FindAllStringSubmatch(row[1], -1) {
+			if _, err := os.Stat(filepath.Join("..", "..", m[1])); err != nil {
+				t.Errorf("CONTRIBUTING.md says to look in %s, which does not exist", m[1])
+			}
+		}
+	}
+}
