@@ -1,6 +1,9 @@
 package contestant
 
-import "testing"
+import (
+	"errors"
+	"testing"
+)
 
 func TestParsePgbench(t *testing.T) {
 	rate, err := parsePgbench("number of failed transactions: 0 (0.000%)\nlatency average = 0.1 ms\ntps = 30214.331245 (without initial connection time)\n")
@@ -14,5 +17,12 @@ func TestParsePgbench(t *testing.T) {
 		if _, err := parsePgbench(printed); err == nil {
 			t.Errorf("%s passed", name)
 		}
+	}
+	const none = "number of transactions actually processed: 0\n"
+	if _, err := parsePgbench(none); !errors.Is(err, errNoTransaction) {
+		t.Errorf("no transaction: %v", err)
+	}
+	if _, err := parsePgbench("pgbench: error: client 3 aborted\n" + none); err == nil || errors.Is(err, errNoTransaction) {
+		t.Errorf("no transaction for an error: %v", err)
 	}
 }

@@ -89,6 +89,18 @@ func TestRateCountsWhatFallsIntoTheDuration(t *testing.T) {
 	})
 }
 
+func TestRateGoesOnUntilACallReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rate, err := Rate(t.Context(), 1, 10*time.Millisecond, func(context.Context, *Caller) error {
+			time.Sleep(time.Second)
+			return nil
+		})
+		if err != nil || math.Abs(rate-1) > 0.1 {
+			t.Errorf("rate %v, %v; want 1", rate, err)
+		}
+	})
+}
+
 func TestCountedCountsEveryCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
