@@ -228,12 +228,16 @@ func newFiller(t *testing.T, r *rig) *filling {
 	if f.in, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	out, err := cmd.StdoutPipe()
+	// Not a StdoutPipe: the end of the process would close it, read or not.
+	out, stdout, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.out = bufio.NewScanner(out)
-	if f.process, err = process.Start(cmd, process.Kin{Orphaned: syscall.SIGKILL}); err != nil {
+	t.Cleanup(func() { _ = out.Close() })
+	cmd.Stdout, f.out = stdout, bufio.NewScanner(out)
+	f.process, err = process.Start(cmd, process.Kin{Orphaned: syscall.SIGKILL})
+	_ = stdout.Close()
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
