@@ -1,6 +1,8 @@
 package chain_test
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,37 +15,100 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
 
-// replaced is an instance that makes way for one that remembers nothing, as after a deploy, when time is moved for it.
+// replaced is an instance that makes way for one that remembers nothing, as
+// after a deploy, when time is moved for it. That costs some statements, so it
+// happens at the next call.
 type replaced struct {
-	store.Store
-	cfg     sessionstore.Config
-	pool    *pgxpool.Pool
-	manager *sessionstore.Manager
-	all     *[]*replaced // on the same database
+	t     *testing.T
+	cfg   sessionstore.Config
+	pool  *pgxpool.Pool
+	redis *redistest.Server
+
+	mu       sync.Mutex
+	manager  *sessionstore.Manager
+	outdated bool
+	all      *[]*replaced // on the same database
 }
 
-func (r *replaced) open(t *testing.T) {
-	t.Helper()
-	m, err := sessionstore.New(t.Context(), r.pool, r.cfg)
+func (r *replaced) open() {
+	r.t.Helper()
+	m, err := sessionstore.New(r.t.Context(), r.pool, r.cfg)
 	if err != nil {
-		t.Fatal(err)
+		r.t.Error(err)
+		return
 	}
-	r.manager, r.Store = m, m.Store()
+	r.manager = m
 }
 
-// reopen leaves nothing in any process, nor in Redis.
-func (r *replaced) reopen(t *testing.T, redis *redistest.Server) {
-	t.Helper()
+// replace leaves nothing in Redis now, and nothing in any process from the next
+// call on.
+func (r *replaced) replace() {
+	r.redis.Flush()
 	for _, one := range *r.all {
-		if err := one.manager.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	redis.Flush()
-	for _, one := range *r.all {
-		one.open(t)
+		one.mu.Lock()
+		one.outdated = true
+		one.mu.Unlock()
 	}
 }
+
+func (r *replaced) store() store.Store {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.outdated {
+		r.outdated = false
+		if err := r.manager.Close(); err != nil {
+			r.t.Error(err)
+		}
+		r.open()
+	}
+	return r.manager.Store()
+}
+
+func (r *replaced) Create(ctx context.Context, d store.Draft) (store.Record, error) {
+	return r.store().Create(ctx, d)
+}
+
+func (r *replaced) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
+	return r.store().Load(ctx, id, floor)
+}
+
+func (r *replaced) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
+	return r.store().Save(ctx, id, c)
+}
+
+func (r *replaced) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
+	return r.store().Rotate(ctx, old, id, c)
+}
+
+func (r *replaced) Touch(ctx context.Context, touches []store.Touch) error {
+	return r.store().Touch(ctx, touches)
+}
+
+func (r *replaced) Delete(ctx context.Context, id store.ID) (store.Revocation, error) {
+	return r.store().Delete(ctx, id)
+}
+
+func (r *replaced) List(ctx context.Context, userID string, p store.Page) ([]store.Record, error) {
+	return r.store().List(ctx, userID, p)
+}
+
+func (r *replaced) Revoke(ctx context.Context, s store.Selection) ([]store.ID, store.Revocation, error) {
+	return r.store().Revoke(ctx, s)
+}
+
+func (r *replaced) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.ID, err error) {
+	return r.store().Alive(ctx, ids)
+}
+
+func (r *replaced) Prune(ctx context.Context, most int) (n int, ok bool, err error) {
+	return r.store().Prune(ctx, most)
+}
+
+func (r *replaced) Stats(ctx context.Context, exact bool) (store.Stats, error) {
+	return r.store().Stats(ctx, exact)
+}
+
+func (r *replaced) Name() string { return r.store().Name() }
 
 // The contract of a store holds for the chain on real servers, with two instances, each of which has its own connections.
 func TestTheChainKeepsTheContract(t *testing.T) {
@@ -51,7 +116,8 @@ func TestTheChainKeepsTheContract(t *testing.T) {
 	r := newRig(t)
 	pools := []*pgxpool.Pool{pgtest.Pool(t, r.database), pgtest.Pool(t, r.database)}
 	add := func(t *testing.T, one *replaced) store.Store {
-		one.open(t)
+		one.t, one.redis = t, r.redis
+		one.open()
 		*one.all = append(*one.all, one)
 		t.Cleanup(func() { _ = one.manager.Close() })
 		return one
@@ -68,12 +134,12 @@ func TestTheChainKeepsTheContract(t *testing.T) {
 			if pgtest.Exec(t, r.admin, pgtest.Age, id[:], d.Seconds()) != 1 {
 				t.Fatal("no session to age")
 			}
-			s.(*replaced).reopen(t, r.redis)
+			s.(*replaced).replace()
 		},
 		Peer: func(t *testing.T, s store.Store) store.Store {
 			first := s.(*replaced)
 			return add(t, &replaced{cfg: first.cfg, pool: pools[1], all: first.all})
 		},
-		Forget: func(t *testing.T, s store.Store) { s.(*replaced).reopen(t, r.redis) },
+		Forget: func(t *testing.T, s store.Store) { s.(*replaced).replace() },
 	})
 }

@@ -156,10 +156,13 @@ var racing = []testCase{
 		run: func(h *harness) {
 			for range 10 {
 				var ids []store.ID
+				var expires []time.Time
 				for range 20 {
 					rec := h.create("")
-					h.age(rec.ID, rec.ExpiresAt.Sub(rec.ValidatedAt)-10*time.Millisecond) // expires while this goes on
-					ids = append(ids, rec.ID)
+					ids, expires = append(ids, rec.ID), append(expires, rec.ExpiresAt)
+				}
+				for i, id := range ids { // they expire one after the other while this goes on
+					h.age(id, time.Until(expires[i])-time.Duration(10+2*i)*time.Millisecond)
 				}
 				extended := make([]bool, len(ids))
 				var wg sync.WaitGroup
