@@ -13,12 +13,36 @@ help: ## List the targets
 demo: bin/provide bin/webapp bin/migrate ## Run the demo on http://127.0.0.1:8080 over a Postgres
 	@$(PROVIDE) -- sh -c 'bin/migrate up && APP_ENV=development exec bin/webapp'
 
-# The search and the mutants of the cache's protocol have no goroutines: they skip under the race detector and run without.
-.PHONY: test
-test: bin/provide ## Run all tests, with the race detector, on a Postgres and a Redis
-	@$(PROVIDE) -test -- sh -c 'go test -race ./... && go test -count=1 ./internal/coherence && go -C otelsession test -race ./... && go -C integration test -race -count=1 ./... && go -C integration/telemetry test -race -count=1 ./... && go -C bench test -race -count=1 ./...'
+# Tests whose name begins with TestSlow run in test/all: docs/reference/slow-tests.md lists them with their reasons. Neither
+# target compiles packages of integration that have no test for it. A test goes on while it waits for a server or a
+# timeout, so more of them run at once than there are processors. `make lint` vets, so these don't.
+SLOW  := ^TestSlow
+TEST  := test -race -vet=off -count=1 -parallel 8 -timeout 30m
+FUNCS := grep -rE --include=*_test.go '^func (Test|Fuzz|Example)' --exclude-dir=telemetry
+DIRS  := cut -d: -f1 | xargs -n1 dirname | sort -u
 
-# `make test` has these tests in it, and skips them where there is no Chromium.
+# The search has no goroutine, and the race detector makes it ten times as slow.
+.PHONY: test/unit
+test/unit: ## Run the tests of the root module that need nothing but Go
+	@go test -skip '$(SLOW)' ./...
+
+# provide is built with the race detector too: on a fresh machine its dependencies are compiled once.
+.PHONY: test
+test: bin/race/provide ## Run the tests but the slow ones, with the race detector, on a Postgres and a Redis
+	@go test -count=1 -skip '$(SLOW)' ./internal/coherence
+	@go $(TEST) -skip '$(SLOW)' $$(go list ./... | grep -v /internal/coherence$$)
+	@go -C otelsession $(TEST) -skip '$(SLOW)' ./...
+	@bin/race/provide -test -- go -C integration $(TEST) -skip '$(SLOW)' $$(cd integration && $(FUNCS) . | grep -vE ':func Test(Slow|Main\b)' | $(DIRS))
+
+.PHONY: test/all
+test/all: bin/race/provide ## Run what `make test` left out
+	@go test -count=1 -run '$(SLOW)' ./internal/coherence
+	@go $(TEST) -run '$(SLOW)' $$($(FUNCS) ./cache ./cmd ./db ./examples ./internal ./sessionstore | grep :func.TestSlow | $(DIRS) | grep -v /coherence)
+	@bin/race/provide -test -- go -C integration $(TEST) -run '$(SLOW)' $$(cd integration && $(FUNCS) . | grep :func.TestSlow | $(DIRS))
+	@bin/race/provide -test -- go -C integration/telemetry $(TEST) ./...
+	@bin/race/provide -test -- go -C bench $(TEST) ./...
+
+# `make test/all` has these tests in it, and skips them where there is no Chromium.
 .PHONY: test/browser
 test/browser: bin/provide chromium ## Run the tests in a real browser; pictures go to bin/screenshots
 	@PGSESSION_SCREENSHOTS=$(CURDIR)/bin/screenshots $(PROVIDE) -test -no-redis -- go -C integration test -count=1 -v ./browser/...
@@ -38,15 +62,15 @@ test/matrix: bin/provide ## Run the store's and the operators' tests on every Po
 test/failover: ## Kill the primary ROUNDS times (10) under load, for each kind of replication
 	@go -C integration test -race -count=1 -timeout 30m -v ./failover -args -rounds $(or $(ROUNDS),10)
 
-# `make test` has these tests in it, and skips them where no Postgres of this machine has Citus.
+# `make test/all` has these tests in it, and skips them where no Postgres of this machine has Citus.
 .PHONY: test/citus
 test/citus: ## Run the library on a Citus cluster of three nodes, and measure it beside one Postgres. SHARDS=32
-	@go -C integration test -race -count=1 -timeout 20m -v -run TestOnCitus ./citus
-	@go -C integration test -count=1 -timeout 20m -v -run TestRates ./citus -args -rates -shards $(or $(SHARDS),32)
+	@go -C integration test -race -count=1 -timeout 20m -v -run TestSlowOnCitus ./citus
+	@go -C integration test -count=1 -timeout 20m -v -run TestSlowRates ./citus -args -rates -shards $(or $(SHARDS),32)
 
 .PHONY: simulate
 simulate: ## Search the cache's protocol in large scopes and simulate it for DURATION (3m), or SEEDS=n
-	@go test ./internal/coherence -count=1 -timeout 0 -v -run 'TestSearch$$|TestSimulation$$|TestMutants$$|TestExceptions$$|TestEmergency|TestUsers|TestExposed' \
+	@go test ./internal/coherence -count=1 -timeout 0 -v -run 'Search$$|TestSimulation$$|Mutants$$|TestExceptions$$|TestEmergency|TestUsers|TestExposed' \
 		-large $(if $(SEEDS),-seeds=$(SEEDS),-duration=$(or $(DURATION),3m))
 
 .PHONY: lint
@@ -93,6 +117,9 @@ fuzz: ## Fuzz every target for FUZZTIME (20s)
 # Built, not `go run`: that would turn every exit status into 1 and keep signals to itself.
 bin/provide: FORCE
 	@go -C integration build -o ../$@ ./cmd/provide
+
+bin/race/provide: FORCE
+	@go -C integration build -race -o ../$@ ./cmd/provide
 
 bin/webapp: FORCE
 	@go build -o $@ ./examples/webapp

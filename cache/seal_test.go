@@ -319,14 +319,11 @@ var withFIPS = []string{
 // The package uses nothing that FIPS 140 forbids: its tests pass where that
 // would fail.
 func TestPassesWithFIPSOnly(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts the program again")
-	}
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), program, "-test.short", "-test.v",
+	cmd := exec.CommandContext(t.Context(), program, "-test.v",
 		"-test.run=^("+strings.Join(withFIPS, "|")+")$")
 	cmd.Env = append(os.Environ(), "GODEBUG=fips140=only")
 	out, err := cmd.CombinedOutput()

@@ -10,7 +10,7 @@ import (
 )
 
 // After a logout the back button shows what a stranger sees, however far one goes back.
-func TestTheBackButtonAfterALogout(t *testing.T) {
+func TestSlowTheBackButtonAfterALogout(t *testing.T) {
 	begin(t)
 	s := front(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t))
 	d := laptop(t, s)

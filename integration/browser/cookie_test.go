@@ -29,7 +29,7 @@ func (d *device) session() *network.Cookie {
 	return cookies[0]
 }
 
-func TestTheCookieAsChromiumKeepsIt(t *testing.T) {
+func TestSlowTheCookieAsChromiumKeepsIt(t *testing.T) {
 	begin(t)
 	d := laptop(t, front(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t)))
 	d.open("/")
@@ -62,7 +62,7 @@ func TestTheCookieAsChromiumKeepsIt(t *testing.T) {
 	}
 }
 
-func TestTheCookieOfDevelopment(t *testing.T) {
+func TestSlowTheCookieOfDevelopment(t *testing.T) {
 	begin(t)
 	a := start(t, development, "DATABASE_URL="+pgtest.Database(t))
 	d := laptop(t)

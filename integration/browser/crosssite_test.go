@@ -30,7 +30,7 @@ func elsewhere(t *testing.T, here *site) *site {
 // What another site makes the browser send arrives without the session: a form
 // and a picture always, a link when the cookie is Strict: then the page gets
 // the cookie by itself. That of a form is refused all the same.
-func TestRequestsThatAnotherSiteMakesTheBrowserSend(t *testing.T) {
+func TestSlowRequestsThatAnotherSiteMakesTheBrowserSend(t *testing.T) {
 	begin(t)
 	for name, row := range map[string]struct {
 		environment []string

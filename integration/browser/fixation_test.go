@@ -7,7 +7,7 @@ import (
 )
 
 // Mallory begins a session and puts its cookie into Alice's browser. When Alice has logged in, his copy is worth nothing.
-func TestAPlantedCookieIsWorthNothingAfterTheLogin(t *testing.T) {
+func TestSlowAPlantedCookieIsWorthNothingAfterTheLogin(t *testing.T) {
 	begin(t)
 	for name, row := range map[string]struct {
 		environment []string

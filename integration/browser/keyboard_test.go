@@ -40,7 +40,7 @@ func (d *device) tabTo(what string) {
 	d.t.Fatalf("Tab never comes to %q, but to %q", what, stops)
 }
 
-func TestWithTheKeyboardAlone(t *testing.T) {
+func TestSlowWithTheKeyboardAlone(t *testing.T) {
 	begin(t)
 	s := front(t, development, "DATABASE_URL="+pgtest.Database(t))
 	d, other := laptop(t, s), phone(t, s)

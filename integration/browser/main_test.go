@@ -5,6 +5,8 @@
 // `make test/browser` installs Chromium on Debian. Where there is none the tests skip, unless PGSESSION_BROWSER is
 // "required", as in .ci/run: then they fail. Pictures go to the folder that PGSESSION_SCREENSHOTS names, else to the test's
 // artifacts.
+//
+// Slow: two browsers start, and draw each page.
 package browser_test
 
 import (

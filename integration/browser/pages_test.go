@@ -44,7 +44,7 @@ func populate(t *testing.T, s *site, databaseURL, user string) {
 }
 
 // Every page, on a screen and on a phone, light and dark.
-func TestThePagesAreGoodToLookAt(t *testing.T) {
+func TestSlowThePagesAreGoodToLookAt(t *testing.T) {
 	begin(t)
 	databaseURL := pgtest.Database(t)
 	s := front(t, production, withSecret, "DATABASE_URL="+databaseURL)
@@ -81,7 +81,7 @@ func TestThePagesAreGoodToLookAt(t *testing.T) {
 	d.lookAt("refused")
 }
 
-func TestThePagesWithoutADatabase(t *testing.T) {
+func TestSlowThePagesWithoutADatabase(t *testing.T) {
 	begin(t)
 	d := laptop(t, front(t, development))
 	d.open("/")
@@ -98,7 +98,7 @@ func TestThePagesWithoutADatabase(t *testing.T) {
 	d.lookAt("memory-password")
 }
 
-func TestThePagesInAnEmergency(t *testing.T) {
+func TestSlowThePagesInAnEmergency(t *testing.T) {
 	begin(t)
 	s := front(t, development, "DATABASE_URL=postgres://nobody@127.0.0.1:1/nothing?sslmode=disable")
 	d := laptop(t, s)
@@ -116,7 +116,7 @@ func TestThePagesInAnEmergency(t *testing.T) {
 }
 
 // The figures are drawn anew by themselves.
-func TestTheOperatorsPageGoesOn(t *testing.T) {
+func TestSlowTheOperatorsPageGoesOn(t *testing.T) {
 	begin(t)
 	d := laptop(t, front(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t)))
 	d.open("/operator")
@@ -125,7 +125,7 @@ func TestTheOperatorsPageGoesOn(t *testing.T) {
 }
 
 // A script that got into a page, in a name or otherwise, does not run.
-func TestScriptsOfOthersDoNotRun(t *testing.T) {
+func TestSlowScriptsOfOthersDoNotRun(t *testing.T) {
 	begin(t)
 	d := laptop(t, front(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t)))
 	d.login(`<img src=x onerror="window.ran = 1">`)

@@ -9,7 +9,7 @@ import (
 )
 
 // Two browsers of one user. What one of them ends, the other leaves by itself: nobody touches it.
-func TestOneBrowserEndsTheOther(t *testing.T) {
+func TestSlowOneBrowserEndsTheOther(t *testing.T) {
 	begin(t)
 	s := front(t, development, "DATABASE_URL="+pgtest.Database(t))
 	here, there := laptop(t, s), phone(t, s)
@@ -46,7 +46,7 @@ func TestOneBrowserEndsTheOther(t *testing.T) {
 }
 
 // Another tab of the same browser leaves too, and can't be gone back to.
-func TestALogoutEndsTheOtherTabs(t *testing.T) {
+func TestSlowALogoutEndsTheOtherTabs(t *testing.T) {
 	begin(t)
 	s := front(t, development, "DATABASE_URL="+pgtest.Database(t))
 	d := laptop(t, s)
@@ -60,7 +60,7 @@ func TestALogoutEndsTheOtherTabs(t *testing.T) {
 }
 
 // A page that is open while the session gets a new token, as by another login, comes back by itself.
-func TestALoginInAnotherTabEndsNothing(t *testing.T) {
+func TestSlowALoginInAnotherTabEndsNothing(t *testing.T) {
 	begin(t)
 	s := front(t, development, "DATABASE_URL="+pgtest.Database(t))
 	d := laptop(t, s)

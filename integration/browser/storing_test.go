@@ -215,7 +215,7 @@ func (d *device) sees(expression string) {
 
 // Pages that store something, with what leads to them in a browser. The user
 // stays logged in, with Strict as with Lax.
-func TestPagesThatStore(t *testing.T) {
+func TestSlowPagesThatStore(t *testing.T) {
 	begin(t)
 	for name, same := range map[string]http.SameSite{"Strict": http.SameSiteStrictMode, "Lax": http.SameSiteLaxMode} {
 		strict := same == http.SameSiteStrictMode
@@ -359,7 +359,7 @@ func TestPagesThatStore(t *testing.T) {
 
 // The cookie gets a domain by a later deploy: the browser sends the old one and
 // the new one. Each login holds, and so does one beside a planted cookie.
-func TestTwoCookiesAreNoLoginLoop(t *testing.T) {
+func TestSlowTwoCookiesAreNoLoginLoop(t *testing.T) {
 	begin(t)
 	s := newShop(t, sessionstore.CookieConfig{Name: "sid"}, nil)
 	d, mallory := laptop(t, s.site), phone(t, s.site)

@@ -18,21 +18,38 @@ import (
 // A Redis that can't be used is one warning that says why. Nothing else is different.
 func TestARedisThatIsOfNoUse(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct {
-		prepare func(r *rig)
-		address func(u *url.URL, r *rig)
-		says    string
-	}{
-		"a wrong password": {address: func(u *url.URL, _ *rig) { u.User = url.UserPassword("default", "sesame") }, says: "WRONGPASS"},
-		"no password":      {address: func(u *url.URL, _ *rig) { u.User = nil }, says: "NOAUTH"},
-		"nobody there":     {address: func(u *url.URL, _ *rig) { u.Host = "127.0.0.1:1" }, says: "refused"},
-		"no such host":     {address: func(u *url.URL, _ *rig) { u.Host = "redis.invalid:6379" }, says: "host"},
-		"no such database": {address: func(u *url.URL, _ *rig) { u.Path = "/99" }, says: "database"},
-		"no Redis":         {address: func(u *url.URL, r *rig) { u.Host = host(r.t, r.database) }, says: "Redis"},
-		"no Cluster":       {address: func(u *url.URL, _ *rig) { u.RawQuery = "cluster=true" }, says: "cluster"},
-		"read-only":        {prepare: func(r *rig) { r.redis.Do("REPLICAOF", "127.0.0.1", "1") }, says: "READONLY"},
-		"out of memory":    {prepare: func(r *rig) { r.redis.Do("CONFIG", "SET", "maxmemory", "1") }, says: "OOM"},
-	} {
+	ofNoUse(t, testkit.Only(t, badRedises, "a wrong password", "read-only"))
+}
+
+// The same with every other kind.
+//
+// Slow: each starts a Redis and watches sessions for as long as the bound.
+func TestSlowARedisThatIsOfNoUse(t *testing.T) {
+	t.Parallel()
+	ofNoUse(t, testkit.Without(t, badRedises, "a wrong password", "read-only"))
+}
+
+// badRedis is why a Redis can't be used.
+type badRedis struct {
+	prepare func(r *rig)
+	address func(u *url.URL, r *rig)
+	says    string
+}
+
+var badRedises = map[string]badRedis{
+	"a wrong password": {address: func(u *url.URL, _ *rig) { u.User = url.UserPassword("default", "sesame") }, says: "WRONGPASS"},
+	"no password":      {address: func(u *url.URL, _ *rig) { u.User = nil }, says: "NOAUTH"},
+	"nobody there":     {address: func(u *url.URL, _ *rig) { u.Host = "127.0.0.1:1" }, says: "refused"},
+	"no such host":     {address: func(u *url.URL, _ *rig) { u.Host = "redis.invalid:6379" }, says: "host"},
+	"no such database": {address: func(u *url.URL, _ *rig) { u.Path = "/99" }, says: "database"},
+	"no Redis":         {address: func(u *url.URL, r *rig) { u.Host = host(r.t, r.database) }, says: "Redis"},
+	"no Cluster":       {address: func(u *url.URL, _ *rig) { u.RawQuery = "cluster=true" }, says: "cluster"},
+	"read-only":        {prepare: func(r *rig) { r.redis.Do("REPLICAOF", "127.0.0.1", "1") }, says: "READONLY"},
+	"out of memory":    {prepare: func(r *rig) { r.redis.Do("CONFIG", "SET", "maxmemory", "1") }, says: "OOM"},
+}
+
+func ofNoUse(t *testing.T, redises map[string]badRedis) {
+	for name, test := range redises {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
@@ -71,12 +88,30 @@ func TestARedisThatIsOfNoUse(t *testing.T) {
 // It becomes so while it is in use: no call fails.
 func TestARedisThatStopsTakingWrites(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]struct{ begin, end []any }{
-		"read-only":     {[]any{"REPLICAOF", "127.0.0.1", "1"}, []any{"REPLICAOF", "NO", "ONE"}},
-		"out of memory": {[]any{"CONFIG", "SET", "maxmemory", "1"}, []any{"CONFIG", "SET", "maxmemory", "0"}},
-		"no scripts":    {[]any{"ACL", "SETUSER", "default", "-@scripting"}, []any{"ACL", "SETUSER", "default", "+@scripting"}},
-		"nothing":       {[]any{"ACL", "SETUSER", "default", "-mget", "-get"}, []any{"ACL", "SETUSER", "default", "+mget", "+get"}},
-	} {
+	stopsTakingWrites(t, testkit.Only(t, refusals, "read-only"))
+}
+
+// The same for every other reason.
+//
+// Slow: each watches sessions for as long as the bound, three times.
+func TestSlowARedisThatStopsTakingWrites(t *testing.T) {
+	t.Parallel()
+	stopsTakingWrites(t, testkit.Without(t, refusals, "read-only"))
+}
+
+// refusal is commands after which Redis refuses some others, and takes them
+// again.
+type refusal struct{ begin, end []any }
+
+var refusals = map[string]refusal{
+	"read-only":     {[]any{"REPLICAOF", "127.0.0.1", "1"}, []any{"REPLICAOF", "NO", "ONE"}},
+	"out of memory": {[]any{"CONFIG", "SET", "maxmemory", "1"}, []any{"CONFIG", "SET", "maxmemory", "0"}},
+	"no scripts":    {[]any{"ACL", "SETUSER", "default", "-@scripting"}, []any{"ACL", "SETUSER", "default", "+@scripting"}},
+	"nothing":       {[]any{"ACL", "SETUSER", "default", "-mget", "-get"}, []any{"ACL", "SETUSER", "default", "+mget", "+get"}},
+}
+
+func stopsTakingWrites(t *testing.T, refusals map[string]refusal) {
+	for name, fault := range refusals {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)

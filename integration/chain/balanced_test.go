@@ -14,7 +14,7 @@ import (
 func TestAnEmergencyBehindALoadBalancer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	cut, whole := r.open(impatient(2*time.Second)), r.open()
+	cut, whole := r.open(impatient(10*time.Second)), r.open()
 	here, there := cut.serve(t), whole.serve(t)
 	cut.leave(t, reach{redis: true})
 	here.want("/login", http.StatusOK, "alice")

@@ -17,7 +17,7 @@ import (
 func TestASessionOfAnEmergencyThatIsTooLarge(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	i := r.open(withoutRedis, impatient(2*time.Second))
+	i := r.open(withoutRedis, impatient(10*time.Second))
 	value := make([]int, 30_000) // 60 kB of JSON
 	const beside = 6
 	var ready sync.WaitGroup

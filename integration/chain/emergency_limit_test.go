@@ -17,7 +17,7 @@ import (
 func TestOneUserDoesNotFillAnEmergency(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	i := r.open(withoutRedis, impatient(2*time.Second), func(c *sessionstore.Config) { c.Limits.MaxSessionsPerUser = 2 })
+	i := r.open(withoutRedis, impatient(10*time.Second), func(c *sessionstore.Config) { c.Limits.MaxSessionsPerUser = 2 })
 	i.toPostgres.down()
 	i.emergency(t)
 	large := strings.Repeat("x", 60<<10)

@@ -21,7 +21,7 @@ func TestALoginOfAnEmergencyAfterARevoke(t *testing.T) {
 		t.Run(fmt.Sprintf("fixed timeout %t", fixed), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			i := r.open(withoutRedis, impatient(2*time.Second), func(c *sessionstore.Config) { c.DisableSliding = fixed })
+			i := r.open(withoutRedis, impatient(10*time.Second), func(c *sessionstore.Config) { c.DisableSliding = fixed })
 			s := i.serve(t)
 			if _, err := i.manager.RevokeUser(t.Context(), "alice"); err != nil {
 				t.Fatal(err)
@@ -42,7 +42,7 @@ func TestALoginOfAnEmergencyAfterARevoke(t *testing.T) {
 func TestALoginOfAnEmergencyThatBeganBeforeARevoke(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	cut, whole := r.open(withoutRedis, impatient(time.Second)), r.open(withoutRedis)
+	cut, whole := r.open(withoutRedis, impatient(2*time.Second)), r.open(withoutRedis)
 	cut.toPostgres.down()
 	cut.emergency(t)
 	began := time.Now()

@@ -39,7 +39,9 @@ func (e *exposures) served() (n int, longest time.Duration) {
 
 // Redis is flushed, killed and kept from one instance after the other, while sessions are ended that all instances serve from it.
 // docs/exposure.md is what this prints: for how long they go on to, against what the revoke said.
-func TestTheLongestServiceAfterARevoke(t *testing.T) {
+//
+// Slow: it measures. 192 sessions are each watched for longer than the bound.
+func TestSlowTheLongestServiceAfterARevoke(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	instances := []*instance{r.open(), r.open(), r.open()}
@@ -142,7 +144,7 @@ If Redis acknowledges a tombstone and loses it, as this one may when it is flush
 The bound holds then, too: see [internal/coherence](../internal/coherence/doc.go).
 The figures are those of one run; every run of the tests checks the bound.
 To make this page again, in the repository's folder:
-` + "`make bin/provide && bin/provide -test -- go -C integration test ./chain -run TestTheLongestServiceAfterARevoke -write`" + `
+` + "`make bin/provide && bin/provide -test -- go -C integration test ./chain -run TestSlowTheLongestServiceAfterARevoke -write`" + `
 `
 
 // report is the document.

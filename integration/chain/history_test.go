@@ -222,7 +222,10 @@ func newRecorder(t *testing.T, sessions int) *recorder {
 }
 
 // Without a cache, what all callers on all instances see is what one register after the other would have done.
-func TestHistoriesWithoutACache(t *testing.T) {
+//
+// Slow: 1,800 operations whose order porcupine decides. With the cache, which
+// is quick enough, it decides that too.
+func TestSlowHistoriesWithoutACache(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	h := newRecorder(t, 6)

@@ -102,7 +102,7 @@ func TestALostReplyLogsNobodyOut(t *testing.T) {
 	i := r.open(withoutEmergency, withoutRedis)
 	s := i.serve(t)
 	lost := i.toPostgres.trap("loss", "downstream", written...)
-	for range 5 {
+	for range 2 {
 		s.cookie = ""
 		lost.left.Store(1)
 		s.want("/login", http.StatusOK, "alice") // makes a session

@@ -23,7 +23,7 @@ func TestLostReplies(t *testing.T) {
 	i := r.open(withoutEmergency, withoutRedis)
 	ctx := t.Context()
 	lost := i.toPostgres.trap("loss", "downstream", written...)
-	const rounds = 12
+	const rounds = 3
 
 	// lose loses the next answer and says what the caller was told.
 	lose := func(call func() error) error {

@@ -45,7 +45,19 @@ func steady(c *sessionstore.Config) { c.Cache.Freshness = 3 * time.Second }
 // COH-13: one instance ends a session and others read it, and each of them reaches both servers, one or none.
 func TestPartitions(t *testing.T) {
 	t.Parallel()
-	for _, revoker := range reaches {
+	partitions(t, reach{postgres: true})
+}
+
+// The same, ended by one that reaches both, Redis alone or nothing.
+//
+// Slow: each reads for as long as the bound.
+func TestSlowPartitions(t *testing.T) {
+	t.Parallel()
+	partitions(t, reach{postgres: true, redis: true}, reach{redis: true}, reach{})
+}
+
+func partitions(t *testing.T, revokers ...reach) {
+	for _, revoker := range revokers {
 		t.Run(fmt.Sprintf("ended by one that reaches %v", revoker), func(t *testing.T) {
 			t.Parallel()
 			newPartition(t, revoker).run()
@@ -66,9 +78,9 @@ type partition struct {
 func newPartition(t *testing.T, revoker reach) *partition {
 	r := newRig(t)
 	p := &partition{rig: r, t: t, revoker: revoker, readers: map[reach]*instance{}, ids: make([]store.ID, 8)}
-	p.a, p.c = r.open(steady, impatient(2*time.Second)), r.open(steady)
+	p.a, p.c = r.open(steady, impatient(10*time.Second)), r.open(steady)
 	for _, x := range reaches {
-		p.readers[x] = r.open(steady, impatient(2*time.Second))
+		p.readers[x] = r.open(steady, impatient(10*time.Second))
 	}
 	for n := range p.ids {
 		p.ids[n] = p.c.create(t)

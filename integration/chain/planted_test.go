@@ -2,10 +2,12 @@ package chain_test
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
@@ -13,12 +15,26 @@ import (
 // Saves go on without a cookie for each, and no load is behind the last save.
 func TestAPlantedValueMakesNoSaveSetTheCookie(t *testing.T) {
 	t.Parallel()
-	for name, plant := range map[string]func(own string) string{
-		"a version that none reaches": func(own string) string { return own[:5] + strings.Repeat("\x7f", 16) + own[21:] },
-		"another seal":                func(own string) string { return own[:len(own)-1] + string(own[len(own)-1]^1) },
-		"a tombstone":                 func(string) string { return "buried" },
-		"rubbish of our format":       func(string) string { return "\x01" + strings.Repeat("\xff", 100) },
-	} {
+	setsNoCookie(t, testkit.Only(t, plantedValues, "a version that none reaches"))
+}
+
+// The same with every other value.
+//
+// Slow: each starts a Redis and two instances behind HTTP.
+func TestSlowAPlantedValueMakesNoSaveSetTheCookie(t *testing.T) {
+	t.Parallel()
+	setsNoCookie(t, testkit.Without(t, plantedValues, "a version that none reaches"))
+}
+
+var plantedValues = map[string]func(own string) string{
+	"a version that none reaches": func(own string) string { return own[:5] + strings.Repeat("\x7f", 16) + own[21:] },
+	"another seal":                func(own string) string { return own[:len(own)-1] + string(own[len(own)-1]^1) },
+	"a tombstone":                 func(string) string { return "buried" },
+	"rubbish of our format":       func(string) string { return "\x01" + strings.Repeat("\xff", 100) },
+}
+
+func setsNoCookie(t *testing.T, values map[string]func(own string) string) {
+	for name, plant := range values {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
@@ -35,21 +51,22 @@ func TestAPlantedValueMakesNoSaveSetTheCookie(t *testing.T) {
 				t.Fatal(err)
 			}
 			planted := plant(own)
-			cookies := 0
-			for n := range 20 {
-				if n%5 == 0 {
-					r.redis.Do("SET", key(ids[0].ID), planted, "PX", 24*time.Hour.Milliseconds())
+			counted := 0
+			setNoCookie(t, []*instance{i, peer}, func() (cookies int) {
+				for n := range 20 {
+					if n%5 == 0 {
+						r.redis.Do("SET", key(ids[0].ID), planted, "PX", 24*time.Hour.Milliseconds())
+					}
+					_, _, set := s.get("/count")
+					cookies += set
+					other.cookie = s.cookie
+					_, _, set = other.get("/count")
+					cookies += set
+					counted += 2
 				}
-				_, _, set := s.get("/count")
-				cookies += set
-				other.cookie = s.cookie
-				_, _, set = other.get("/count")
-				cookies += set
-			}
-			if cookies > 0 {
-				t.Errorf("%d responses set the cookie", cookies)
-			}
-			s.want("/counted", http.StatusOK, "40")
+				return cookies
+			})
+			s.want("/counted", http.StatusOK, strconv.Itoa(counted))
 			const most = 6 * time.Minute // the freshness here is the longest that Config allows
 			if left := r.redis.Client.PTTL(t.Context(), key(ids[0].ID)).Val(); left > most && planted != "buried" {
 				t.Errorf("what was planted stands for another %s", left)
@@ -66,23 +83,44 @@ func TestSavesBesideEachOtherSetNoCookie(t *testing.T) {
 	i := r.open(unhurried)
 	s := i.serve(t)
 	s.want("/login", http.StatusOK, "alice")
-	answers := make(chan int)
-	for range 16 {
-		own := *s
-		go func() {
-			cookies := 0
-			for range 10 {
-				_, _, set := own.get("/set")
-				cookies += set
-			}
-			answers <- cookies
-		}()
+	setNoCookie(t, []*instance{i}, func() (cookies int) {
+		answers := make(chan int)
+		for range 16 {
+			own := *s
+			go func() {
+				cookies := 0
+				for range 10 {
+					_, _, set := own.get("/set")
+					cookies += set
+				}
+				answers <- cookies
+			}()
+		}
+		for range 16 {
+			cookies += <-answers
+		}
+		return cookies
+	})
+}
+
+// setNoCookie fails if requests set a cookie, each of which the cache answered.
+// A save that it does not answer in time has to. On a busy machine that is so
+// now and then, and the requests are made again.
+func setNoCookie(t *testing.T, instances []*instance, requests func() (cookies int)) {
+	t.Helper()
+	unanswered := func() (n int64) {
+		for _, i := range instances {
+			c := i.manager.Metrics().Cache
+			n += c.Errors + c.Unanswered + c.FillsFailed + c.BuriesFailed
+		}
+		return n
 	}
-	cookies := 0
-	for range 16 {
-		cookies += <-answers
-	}
-	if cookies > 0 {
-		t.Errorf("%d responses set the cookie", cookies)
-	}
+	testkit.Eventually(t, "no response sets the cookie", func() bool {
+		before := unanswered()
+		cookies := requests()
+		if cookies > 0 && unanswered() == before {
+			t.Fatalf("%d responses set the cookie, and the cache answered each call", cookies)
+		}
+		return cookies == 0
+	})
 }

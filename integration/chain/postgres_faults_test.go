@@ -18,13 +18,36 @@ func unhurried(c *sessionstore.Config) { c.Cache.Freshness = 5 * time.Minute }
 // Without emergencies, what the cache knows goes on, and everything else is a 503 that leaves the cookie.
 func TestPostgresIsAway(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]func(*link){
-		"down": (*link).down, "hung": (*link).hang, "reset": (*link).reset, "garbage": (*link).garble,
-	} {
+	postgresIsAway(t, testkit.Only(t, postgresFaults, "down"))
+}
+
+// The same with every other fault.
+//
+// Slow: each call of one that hangs waits for its deadline.
+func TestSlowPostgresIsAway(t *testing.T) {
+	t.Parallel()
+	postgresIsAway(t, testkit.Without(t, postgresFaults, "down"))
+}
+
+var postgresFaults = map[string]func(*link){
+	"down": (*link).down, "hung": (*link).hang, "reset": (*link).reset, "garbage": (*link).garble,
+}
+
+// impatientOf gives up soon where the fault makes each call wait, and else has
+// the time that a busy machine needs.
+func impatientOf(fault string) func(*sessionstore.Config) {
+	if fault == "hung" {
+		return impatient(2 * time.Second)
+	}
+	return impatient(10 * time.Second)
+}
+
+func postgresIsAway(t *testing.T, faults map[string]func(*link)) {
+	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			i := r.open(withoutEmergency, unhurried, impatient(time.Second))
+			i := r.open(withoutEmergency, unhurried, impatientOf(name))
 			s := i.serve(t)
 			s.want("/login", http.StatusOK, "alice")
 			known, unknown := i.create(t), i.create(t)
@@ -85,11 +108,23 @@ func TestPostgresIsSlow(t *testing.T) {
 // In an emergency sessions begin in memory, others are left alone, revokes are written down; and all of it is in Postgres afterwards.
 func TestAnEmergencyAndItsEnd(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]func(*link){"down": (*link).down, "hung": (*link).hang} {
+	anEmergency(t, testkit.Only(t, postgresFaults, "down"))
+}
+
+// The same with a Postgres that hangs.
+//
+// Slow: each call of it waits for its deadline.
+func TestSlowAnEmergencyAndItsEnd(t *testing.T) {
+	t.Parallel()
+	anEmergency(t, testkit.Only(t, postgresFaults, "hung"))
+}
+
+func anEmergency(t *testing.T, faults map[string]func(*link)) {
+	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			a, b := r.open(unhurried, impatient(time.Second)), r.open(unhurried)
+			a, b := r.open(unhurried, impatientOf(name)), r.open(unhurried)
 			known, unknown, ended := a.create(t, "n", 7), a.create(t), a.create(t)
 			for _, i := range []*instance{a, b} {
 				i.warm(t, known)

@@ -13,8 +13,11 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// redisFaults are what can be wrong with Redis or the way to it. Each begins to be so and ends.
-var redisFaults = map[string]struct{ begin, end func(r *rig, i *instance) }{
+// redisFault begins to be so and ends.
+type redisFault struct{ begin, end func(r *rig, i *instance) }
+
+// redisFaults are what can be wrong with Redis or the way to it.
+var redisFaults = map[string]redisFault{
 	"down":    {func(_ *rig, i *instance) { i.toRedis.down() }, func(_ *rig, i *instance) { i.toRedis.heal() }},
 	"hung":    {func(_ *rig, i *instance) { i.toRedis.hang() }, func(_ *rig, i *instance) { i.toRedis.heal() }},
 	"slow":    {func(_ *rig, i *instance) { i.toRedis.slow(200) }, func(_ *rig, i *instance) { i.toRedis.heal() }},
@@ -28,7 +31,19 @@ var redisFaults = map[string]struct{ begin, end func(r *rig, i *instance) }{
 // Whatever becomes of Redis, no call fails, everybody sees what they wrote, and a revoke counts within its bound.
 func TestNothingFailsWithRedis(t *testing.T) {
 	t.Parallel()
-	for name, fault := range redisFaults {
+	nothingFails(t, testkit.Only(t, redisFaults, "hung", "killed"))
+}
+
+// The same with every other fault.
+//
+// Slow: each takes some seconds to begin, to be noticed and to end.
+func TestSlowNothingFailsWithRedis(t *testing.T) {
+	t.Parallel()
+	nothingFails(t, testkit.Without(t, redisFaults, "hung", "killed"))
+}
+
+func nothingFails(t *testing.T, faults map[string]redisFault) {
+	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)

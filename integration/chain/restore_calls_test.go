@@ -14,7 +14,9 @@ import (
 
 // While many sessions are restored, a row that another transaction has locked
 // holds up no other session, and a revoke spares the one that it is to spare.
-func TestCallsWhileSessionsAreRestored(t *testing.T) {
+//
+// Slow: it makes and restores 19,200 sessions.
+func TestSlowCallsWhileSessionsAreRestored(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	i := r.open(withoutRedis, impatient(5*time.Second))

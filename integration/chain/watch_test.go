@@ -95,16 +95,33 @@ func login(t *testing.T, m *sessionstore.Manager, user string) string {
 // How long the bound is, is for the tests of package sessionstore, which have a clock of their own.
 func TestConnectionsEndInAnOutage(t *testing.T) {
 	t.Parallel()
-	const connections, devices = 1000, 20
-	for name, row := range map[string]struct {
-		fault func(*instance)
-		why   error
-	}{
-		"Redis is away":               {func(a *instance) { a.toRedis.down() }, sessionstore.ErrNotFound},
-		"Redis hangs":                 {func(a *instance) { a.toRedis.hang() }, sessionstore.ErrNotFound},
-		"Redis and Postgres are away": {func(a *instance) { a.toRedis.down(); a.toPostgres.down() }, sessionstore.ErrUnavailable},
-		"Redis and Postgres hang":     {func(a *instance) { a.toRedis.hang(); a.toPostgres.hang() }, sessionstore.ErrUnavailable},
-	} {
+	connectionsEnd(t, 200, testkit.Only(t, watchFaults, "Redis and Postgres are away"))
+}
+
+// The same with a thousand connections and each fault.
+//
+// Slow: a thousand connections take seconds to open.
+func TestSlowConnectionsEndInAnOutage(t *testing.T) {
+	t.Parallel()
+	connectionsEnd(t, 1000, watchFaults)
+}
+
+// watchFault says why connections end that are open when it begins.
+type watchFault struct {
+	fault func(*instance)
+	why   error
+}
+
+var watchFaults = map[string]watchFault{
+	"Redis is away":               {func(a *instance) { a.toRedis.down() }, sessionstore.ErrNotFound},
+	"Redis hangs":                 {func(a *instance) { a.toRedis.hang() }, sessionstore.ErrNotFound},
+	"Redis and Postgres are away": {func(a *instance) { a.toRedis.down(); a.toPostgres.down() }, sessionstore.ErrUnavailable},
+	"Redis and Postgres hang":     {func(a *instance) { a.toRedis.hang(); a.toPostgres.hang() }, sessionstore.ErrUnavailable},
+}
+
+func connectionsEnd(t *testing.T, connections int, faults map[string]watchFault) {
+	const devices = 20
+	for name, row := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)

@@ -39,7 +39,9 @@ func newCluster(t *testing.T) *cluster {
 }
 
 // All of it is on one cluster: to start three servers takes longer than most of the tests.
-func TestOnCitus(t *testing.T) {
+//
+// Slow: a cluster of three servers, and waits for nodes that are stopped.
+func TestSlowOnCitus(t *testing.T) {
 	c := newCluster(t)
 	for _, test := range []struct {
 		name string

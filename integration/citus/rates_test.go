@@ -93,7 +93,9 @@ func median(all []float64) float64 {
 }
 
 // What the table of docs/scaling.md holds: both sides in turns, on one machine, waiting for their disks.
-func TestRates(t *testing.T) {
+//
+// Slow: it measures, and only if -rates asks for it.
+func TestSlowRates(t *testing.T) {
 	if !*measure {
 		t.Skip("it measures, with -rates")
 	}

@@ -22,7 +22,9 @@ const (
 )
 
 // PG-11: the schedule is in the database, so a standby has it, and prunes from its promotion on and not before.
-func TestThePruneGoesOnAfterAPromotion(t *testing.T) {
+//
+// Slow: the shortest schedule of pg_cron is a minute.
+func TestSlowThePruneGoesOnAfterAPromotion(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, servers.Cron, map[string]string{"cron.use_background_workers": "on"}) // no passwords
 	schedule := []string{"SET LOCAL search_path = public; CREATE EXTENSION pg_cron", pgtest.Ops(t, "roles.sql"), pgtest.Ops(t, "pg_cron.sql")}

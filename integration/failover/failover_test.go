@@ -20,28 +20,47 @@ const (
 
 var expiry = store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
 
-// TestFailover runs everything over one pair, which each test leaves whole: to make one takes longer than most of what is
-// done to it.
+// onAPair is a test of a pair, which it leaves whole.
+type onAPair struct {
+	name string
+	run  func(*testing.T, *pair)
+}
+
+// TestFailover runs over one pair: to make one takes longer than most of what
+// is done to it.
 func TestFailover(t *testing.T) {
-	p := newPair(t, servers.Postgres, nil)
-	for _, tt := range []struct {
-		name string
-		run  func(*testing.T, *pair)
-	}{
+	t.Parallel()
+	overOnePair(t, []onAPair{
 		{"a standby serves nothing", standbyServesNothing},
+		{"the answer is lost", answerLost},
+		{"the wait for the standby is cancelled", unreplicated},
+		{"killed, synchronous_commit=on", func(t *testing.T, p *pair) { killed(t, p, "on") }},
+	})
+}
+
+// The other ways in which a primary is lost or left, and the other waits for a
+// standby.
+//
+// Slow: each promotes a server, makes the other one its standby and waits until
+// both agree.
+func TestSlowFailover(t *testing.T) {
+	t.Parallel()
+	overOnePair(t, []onAPair{
 		{"a frozen primary", frozen},
 		{"a demoted primary that still answers", demoted},
 		{"a switchover under load", switchover},
-		{"the answer is lost", answerLost},
-		{"the wait for the standby is cancelled", unreplicated},
 		{"the wait of a login is cancelled", unreplicatedLogin},
 		{"the wait of the application's transaction is cancelled", unreplicatedTransaction},
 		{"a shutdown ends the wait", unreplicatedShutdown},
 		{"an emergency ends on the new primary", emergency},
-		{"killed, synchronous_commit=on", func(t *testing.T, p *pair) { killed(t, p, "on") }},
 		{"killed, synchronous_commit=remote_apply", func(t *testing.T, p *pair) { killed(t, p, "remote_apply") }},
 		{"killed, asynchronous", func(t *testing.T, p *pair) { killed(t, p, "") }},
-	} {
+	})
+}
+
+func overOnePair(t *testing.T, tests []onAPair) {
+	p := newPair(t, servers.Postgres, nil)
+	for _, tt := range tests {
 		if !t.Run(tt.name, func(t *testing.T) { tt.run(t, p) }) && p.standby == nil {
 			t.Fatal("the pair is broken")
 		}

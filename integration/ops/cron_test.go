@@ -72,9 +72,26 @@ const (
 	failed    = "SELECT coalesce(string_agg(DISTINCT d.return_message, '; '), '') FROM cron.job_run_details AS d WHERE d.status = 'failed'"
 )
 
-// PG-11, in the database of the sessions.
+// modes are those in which pg_cron runs jobs, and the values of its setting.
+var modes = map[string]string{"over connections": "off", "in background workers": "on"}
+
+// PG-11, in the database of the sessions. It waits for a minute, and so does
+// little beside the other tests.
 func TestAJobRunsAndDeletes(t *testing.T) {
-	for mode, workers := range map[string]string{"over connections": "off", "in background workers": "on"} {
+	t.Parallel()
+	runsAndDeletes(t, testkit.Only(t, modes, "over connections"))
+}
+
+// The same in the other mode of pg_cron.
+//
+// Slow: the shortest schedule of pg_cron is a minute.
+func TestSlowAJobRunsAndDeletes(t *testing.T) {
+	t.Parallel()
+	runsAndDeletes(t, testkit.Without(t, modes, "over connections"))
+}
+
+func runsAndDeletes(t *testing.T, modes map[string]string) {
+	for mode, workers := range modes {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			server, secret := cron(t, workers)
@@ -146,8 +163,10 @@ func TestAJobRunsAndDeletes(t *testing.T) {
 }
 
 // PG-11: as on managed services, pg_cron lives in another database.
-func TestAJobRunsInAnotherDatabase(t *testing.T) {
-	for mode, workers := range map[string]string{"over connections": "off", "in background workers": "on"} {
+//
+// Slow: the shortest schedule of pg_cron is a minute.
+func TestSlowAJobRunsInAnotherDatabase(t *testing.T) {
+	for mode, workers := range modes {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			server, secret := cron(t, workers)

@@ -72,7 +72,9 @@ func blocks(text string) []block {
 }
 
 // Every command in docs runs, in order, on a database that is empty at first, as the role that its block names.
-func TestEveryBlockOfTheDocumentsRuns(t *testing.T) {
+//
+// Slow: each document has a server of its own, and its commands are compiled.
+func TestSlowEveryBlockOfTheDocumentsRuns(t *testing.T) {
 	t.Setenv("DATABASE_URL", "") // the roles have the names of the documents: the server is one of its own
 	files, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
 	if err != nil || len(files) == 0 {

@@ -36,7 +36,11 @@ import (
 //
 // Everything runs twice. The first run finds the calls in the parse trees of
 // Postgres, the second has a trap for each of them in public.
-func TestNoNameIsHijacked(t *testing.T) {
+//
+// Slow: everything there is runs three times, in three modes of pgx.
+// TestEveryFunctionInSQLNamesItsSchema of internal/archtest reads the same
+// statements.
+func TestSlowNoNameIsHijacked(t *testing.T) {
 	t.Parallel()
 	first := pgtest.EmptyDatabase(t)
 	var plain hijack.Collector

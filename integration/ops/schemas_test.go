@@ -87,7 +87,9 @@ func TestTheFilesForAnotherSchema(t *testing.T) {
 }
 
 // The names of these schemas look the same to LIKE. The jobs of each are its own pruner's.
-func TestJobsOfTwoInstallations(t *testing.T) {
+//
+// Slow: the shortest schedule of pg_cron is a minute.
+func TestSlowJobsOfTwoInstallations(t *testing.T) {
 	t.Parallel()
 	server, _ := cron(t, "on")
 	pool := pgtest.Pool(t, server)

@@ -7,7 +7,8 @@ import (
 	"github.com/reporadar/pgsession/integration/servers"
 )
 
-func TestCitus(t *testing.T) {
+// Slow: it starts three servers.
+func TestSlowCitus(t *testing.T) {
 	withoutDocker(t)
 	nodes, err := servers.Citus(t.Context(), servers.Options{Logf: t.Logf}, 1)
 	if errors.Is(err, servers.ErrAbsent) {

@@ -7,7 +7,8 @@ import (
 	"github.com/reporadar/pgsession/integration/servers"
 )
 
-func TestCron(t *testing.T) {
+// Slow: it may install a package, and starts a server.
+func TestSlowCron(t *testing.T) {
 	withoutDocker(t)
 	server, err := servers.Cron(t.Context(), servers.Options{Logf: t.Logf})
 	if errors.Is(err, servers.ErrAbsent) {

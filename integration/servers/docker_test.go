@@ -9,9 +9,11 @@ import (
 	"github.com/reporadar/pgsession/integration/servers"
 )
 
-// TestContainers runs only where a Docker engine answers: without one the other
+// TestSlowContainers runs only where a Docker engine answers: without one the other
 // ways, which the other tests try, are all there is.
-func TestContainers(t *testing.T) {
+//
+// Slow: it pulls images and starts containers.
+func TestSlowContainers(t *testing.T) {
 	pool, err := dockertest.NewPool("")
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +58,8 @@ func TestAnEngineElsewhereIsNotUsed(t *testing.T) {
 	}
 }
 
-func TestAnImageThatCannotBeHad(t *testing.T) {
+// Slow: it asks a registry.
+func TestSlowAnImageThatCannotBeHad(t *testing.T) {
 	t.Setenv("PGSESSION_POSTGRES_IMAGE", "pgsession.invalid/postgres:17")
 	server := postgres(t, servers.Options{})
 	if strings.HasPrefix(server.How, "container") {

@@ -11,7 +11,8 @@ import (
 
 const databases = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database"
 
-func TestNamedPostgres(t *testing.T) {
+// Slow: it starts a server, as one more way of providing them.
+func TestSlowNamedPostgres(t *testing.T) {
 	withoutDocker(t)
 	users := postgres(t, servers.Options{})
 	if _, err := connect(t, users.URL).Exec(t.Context(), "CREATE TABLE precious AS SELECT 1 AS row"); err != nil {

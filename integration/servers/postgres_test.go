@@ -61,7 +61,8 @@ func TestThrowawayClusterWantsThePassword(t *testing.T) {
 	}
 }
 
-func TestPostgresVersions(t *testing.T) {
+// Slow: npm downloads and unpacks a Postgres.
+func TestSlowPostgresVersions(t *testing.T) {
 	for _, version := range []string{"17", "18"} {
 		t.Run(version, func(t *testing.T) {
 			withoutDocker(t)
@@ -78,7 +79,9 @@ func TestPostgresVersions(t *testing.T) {
 }
 
 // The local programs serve the versions that npm is not asked for.
-func TestPostgresVersionOfTheMachine(t *testing.T) {
+//
+// Slow: it starts two servers, as one more way of providing them.
+func TestSlowPostgresVersionOfTheMachine(t *testing.T) {
 	withoutDocker(t)
 	version, _, _ := strings.Cut(value(t, postgres(t, servers.Options{}).URL, "SHOW server_version"), ".")
 
@@ -119,7 +122,9 @@ func TestAMachineWithNothing(t *testing.T) {
 }
 
 // A start that fails tells why in the words of Postgres, and leaves nothing.
-func TestAStartThatFails(t *testing.T) {
+//
+// Slow: npm downloads and unpacks a Postgres.
+func TestSlowAStartThatFails(t *testing.T) {
 	withoutDocker(t)
 
 	const version = "18"

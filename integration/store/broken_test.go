@@ -111,7 +111,19 @@ func (c *crew) spoil(id store.ID, assignment string) {
 // statement are answered, the log names its handle, and no emergency begins.
 func TestBrokenRowFailsAlone(t *testing.T) {
 	t.Parallel()
-	for _, mode := range execModes {
+	failsAlone(t, pgx.QueryExecModeCacheStatement, pgx.QueryExecModeSimpleProtocol)
+}
+
+// The same in the other modes of pgx, which read as one of those does.
+//
+// Slow: each makes some thousand calls.
+func TestSlowBrokenRowFailsAlone(t *testing.T) {
+	t.Parallel()
+	failsAlone(t, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec)
+}
+
+func failsAlone(t *testing.T, modes ...pgx.QueryExecMode) {
+	for _, mode := range modes {
 		t.Run(mode.String(), func(t *testing.T) {
 			t.Parallel()
 			c := hire(t)
@@ -368,7 +380,9 @@ func TestInfiniteDeadline(t *testing.T) {
 
 // Postgres keeps 1e131071 in a few bytes and returns all its digits, and no
 // value of more than a gigabyte.
-func TestRowThatPostgresCannotReturn(t *testing.T) {
+//
+// Slow: Postgres writes a gigabyte of digits.
+func TestSlowRowThatPostgresCannotReturn(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
 	ids := c.sessions(2)

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
@@ -18,7 +19,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
 
-const timeout = 10 * time.Second
+// timeout is that of stores where no test is about it.
+const timeout = testkit.Patience
 
 // subject is the contract suite's view of a Postgres store on one database, which it empties for each case. The store has
 // the application's role; what moves rows in time is admin's.
@@ -47,9 +49,22 @@ type aged struct {
 }
 
 func TestPostgresKeepsTheContract(t *testing.T) {
+	t.Parallel()
+	keepsTheContract(t, pgx.QueryExecModeCacheStatement)
+}
+
+// The same in the modes of pgx that poolers need.
+//
+// Slow: the whole contract again, twice.
+func TestSlowPostgresKeepsTheContract(t *testing.T) {
+	t.Parallel()
+	keepsTheContract(t, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol)
+}
+
+func keepsTheContract(t *testing.T, modes ...pgx.QueryExecMode) {
 	databaseURL := pgtest.Database(t)
 	admin, application := pgtest.Pool(t, databaseURL), pgtest.Application(t, databaseURL)
-	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+	for _, mode := range modes {
 		t.Run(mode.String(), func(t *testing.T) {
 			pool := pgtest.Pool(t, application, func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = mode })
 			storetest.Run(t, subject(pool, admin))

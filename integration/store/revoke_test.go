@@ -30,8 +30,23 @@ func fill(t testing.TB, admin *pgxpool.Pool, userID string, n int) {
 // A revoke of many sessions takes longer than the store's timeout, and ends
 // them all.
 func TestARevokeOfManyOutlastsTheStoreTimeout(t *testing.T) {
+	t.Parallel()
+	outlasts(t, testkit.Only(t, manySessions, "of a user"))
+}
+
+// The same for a revoke of all.
+//
+// Slow: it sleeps in each batch, so that it takes longer than the timeout.
+func TestSlowARevokeOfManyOutlastsTheStoreTimeout(t *testing.T) {
+	t.Parallel()
+	outlasts(t, testkit.Without(t, manySessions, "of a user"))
+}
+
+var manySessions = map[string]store.Selection{"of a user": {UserID: "ada"}, "of all": {All: true}}
+
+func outlasts(t *testing.T, selections map[string]store.Selection) {
 	const short, many = 4 * time.Second, 15_000
-	for name, sel := range map[string]store.Selection{"of a user": {UserID: "ada"}, "of all": {All: true}} {
+	for name, sel := range selections {
 		t.Run(name, func(t *testing.T) {
 			databaseURL := pgtest.Database(t)
 			admin, pool := pgtest.Pool(t, databaseURL), pgtest.Pool(t, pgtest.Application(t, databaseURL))
@@ -172,8 +187,23 @@ func TestARevokeOfManyDoesNotReadAgainWhatItEnded(t *testing.T) {
 // A locked session holds up the end of no other. The call waits for it within
 // the caller's deadline, and then says why it fails.
 func TestARevokeWithALockedSession(t *testing.T) {
-	for name, sel := range map[string]store.Selection{"of a user": {UserID: "ada"}, "of all": {All: true}} {
-		for _, many := range []int{50, 5000} {
+	t.Parallel()
+	withALockedSession(t, testkit.Only(t, manySessions, "of a user"), 50)
+}
+
+// The same for a revoke of all, and for many.
+//
+// Slow: each waits for locks until the caller's deadline, and 5,000 sessions
+// are made.
+func TestSlowARevokeWithALockedSession(t *testing.T) {
+	t.Parallel()
+	withALockedSession(t, testkit.Only(t, manySessions, "of all"), 50)
+	withALockedSession(t, manySessions, 5000)
+}
+
+func withALockedSession(t *testing.T, selections map[string]store.Selection, sizes ...int) {
+	for name, sel := range selections {
+		for _, many := range sizes {
 			t.Run(fmt.Sprintf("%s, %d", name, many), func(t *testing.T) {
 				t.Parallel()
 				c := hire(t)

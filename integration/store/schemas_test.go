@@ -14,7 +14,9 @@ import (
 )
 
 // The contract holds in a schema of another name, in a database that has no other: a statement that still named the default would fail.
-func TestTheContractInASchemaOfAnotherName(t *testing.T) {
+//
+// Slow: the whole contract again. TestTwoSchemasInOneDatabase has its core.
+func TestSlowTheContractInASchemaOfAnotherName(t *testing.T) {
 	const name = "shop_sessions"
 	pool := pgtest.Pool(t, pgtest.EmptyDatabase(t))
 	if _, err := db.Up(t.Context(), pool, db.Options{Schema: name}); err != nil {

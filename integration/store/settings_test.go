@@ -56,10 +56,21 @@ func settingsToTry(t *testing.T, admin *pgxpool.Pool) []setValue {
 	)
 }
 
-// The store works under every setting that a role or a database can have, in
-// every mode of pgx.
+// The store works under every setting that a role or a database can have.
 func TestSettingsOfRoleAndDatabase(t *testing.T) {
 	t.Parallel()
+	underEverySetting(t, pgx.QueryExecModeCacheStatement)
+}
+
+// The same in the other modes of pgx.
+//
+// Slow: it opens the store about 400 times.
+func TestSlowSettingsOfRoleAndDatabase(t *testing.T) {
+	t.Parallel()
+	underEverySetting(t, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol)
+}
+
+func underEverySetting(t *testing.T, modes ...pgx.QueryExecMode) {
 	first := hire(t)
 	all := settingsToTry(t, first.admin)
 	const crews = 4
@@ -72,32 +83,42 @@ func TestSettingsOfRoleAndDatabase(t *testing.T) {
 		wg.Go(func() {
 			for n := i; n < len(all); n += crews {
 				if all[n].name != "default_transaction_read_only" {
-					c.tryUnder(all[n])
+					c.tryUnder(all[n], modes)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	t.Logf("%d values of settings in %d modes", len(all), len(execModes))
+	t.Logf("%d values of settings in %d modes", len(all), len(modes))
 }
 
 // tryUnder sets a setting for the role, or for the database where the role
 // can't have it, and does what an application does.
-func (c *crew) tryUnder(s setValue) {
+func (c *crew) tryUnder(s setValue, modes []pgx.QueryExecMode) {
 	c.t.Helper()
 	ctx := context.Background()
 	database, role := c.admin.Config().ConnConfig.Database, c.pool.Config().ConnConfig.User
+	settings := []setValue{s}
+	if strings.HasPrefix(s.name, "enable_") {
+		// Where one is off, a plan without it costs 10^10, and Postgres takes
+		// seconds to compile each.
+		settings = append(settings, setValue{"jit", "off"})
+	}
 	for _, owner := range []string{"DATABASE " + database, "ROLE " + role} {
-		if _, err := c.admin.Exec(ctx, fmt.Sprintf("ALTER %s SET %s = '%s'", owner, s.name, s.value)); err != nil {
-			c.t.Errorf("%s=%s: %v", s.name, s.value, err)
+		for _, s := range settings {
+			if _, err := c.admin.Exec(ctx, fmt.Sprintf("ALTER %s SET %s = '%s'", owner, s.name, s.value)); err != nil {
+				c.t.Errorf("%s=%s: %v", s.name, s.value, err)
+			}
 		}
 	}
 	defer func() {
 		for _, owner := range []string{"DATABASE " + database, "ROLE " + role} {
-			_, _ = c.admin.Exec(ctx, fmt.Sprintf("ALTER %s RESET %s", owner, s.name))
+			for _, s := range settings {
+				_, _ = c.admin.Exec(ctx, fmt.Sprintf("ALTER %s RESET %s", owner, s.name))
+			}
 		}
 	}()
-	for _, mode := range execModes {
+	for _, mode := range modes {
 		if err := c.useIn(ctx, mode); err != nil {
 			c.t.Errorf("%s=%s in mode %v: %v", s.name, s.value, mode, err)
 		}

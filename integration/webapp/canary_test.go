@@ -95,9 +95,21 @@ func (j *journey) walk(pool *pgxpool.Pool) []*visitor {
 // STD-12: nothing that can be written down holds a token.
 func TestTokensAreNowhereButInTheCookie(t *testing.T) {
 	t.Parallel()
+	tokensAreNowhere(t, "simple_protocol") // all values stand in the statements
+}
+
+// The same with statements that are prepared.
+//
+// Slow: the whole journey again, on a server that logs all it can.
+func TestSlowTokensAreNowhereButInTheCookie(t *testing.T) {
+	t.Parallel()
+	tokensAreNowhere(t, "cache_statement")
+}
+
+func tokensAreNowhere(t *testing.T, modes ...string) {
 	cluster := newCluster(t, talkative)
 	pool := cluster.pool()
-	for _, mode := range []string{"cache_statement", "simple_protocol"} { // in the latter all values stand in the statements
+	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			pgtest.Exec(t, pool, "TRUNCATE pgsession.sessions, pgsession.marks")
 			a := start(t, production, withSecret, "DATABASE_URL="+cluster.with("application_name", "webapp", "default_query_exec_mode", mode))

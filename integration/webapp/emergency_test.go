@@ -32,7 +32,9 @@ func status(name string) func(sessionstore.Health) bool {
 }
 
 // Redis goes and comes, Postgres goes and comes, and an instance starts without it. docs/chain.md is what this prints.
-func TestTheChainSeenFromOutside(t *testing.T) {
+//
+// Slow: it writes a document. Every part of it is tested in integration/chain.
+func TestSlowTheChainSeenFromOutside(t *testing.T) {
 	t.Parallel()
 	cluster, redis := newCluster(t, nil), redistest.Start(t)
 	pool := cluster.pool()
@@ -46,11 +48,11 @@ func TestTheChainSeenFromOutside(t *testing.T) {
 
 	tr.say("# When Redis or Postgres is unavailable")
 	tr.say("A transcript of [the demo](../examples/webapp/main.go): two instances, `http://a` and `http://b`, with one Postgres and one Redis, which are stopped and started.\n" +
-		"A test makes it, `TestTheChainSeenFromOutside` in [integration/webapp](../integration/webapp/emergency_test.go), and fails if the page is no longer true.\n" +
+		"A test makes it, `TestSlowTheChainSeenFromOutside` in [integration/webapp](../integration/webapp/emergency_test.go), and fails if the page is no longer true.\n" +
 		"It sends the requests itself and prints them as `curl` commands, with the four headers that matter here.\n" +
 		"Words stand in place of tokens, times and addresses.\n" +
 		"To make it again, in the repository's folder:")
-	tr.block("$ make bin/provide && bin/provide -test -- go -C integration test ./webapp -run TestTheChainSeenFromOutside -write")
+	tr.block("$ make bin/provide && bin/provide -test -- go -C integration test ./webapp -run TestSlowTheChainSeenFromOutside -write")
 
 	tr.say("## Everything is available")
 	tr.block("$ USE_REDIS_SESSIONS=true REDIS_URL=… SESSION_ENCRYPTION_KEY=… SESSION_CACHE_FRESHNESS=5m DATABASE_URL=… SESSION_SECRET=… webapp", tr.said(a, "sessions open"))

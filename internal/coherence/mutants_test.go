@@ -174,8 +174,11 @@ var elsewhere = []string{
 	"a revoke of all that misses a session which gets a new id meanwhile: integration/owner, there is no epoch in this release",
 }
 
-// TestMutants plants each mutant and fails when neither the search nor the simulation breaks an invariant with it.
-func TestMutants(t *testing.T) {
+// TestSlowMutants plants each mutant and fails when neither the search nor the
+// simulation breaks an invariant with it.
+//
+// Slow: a search for each of the mutants.
+func TestSlowMutants(t *testing.T) {
 	if raceEnabled {
 		t.Skip("run without the race detector: nothing here is concurrent, and it would take minutes")
 	}

@@ -186,52 +186,81 @@ func (f found) report(t *testing.T) {
 	t.Errorf("%v", f.err)
 }
 
-func TestSearch(t *testing.T) {
-	every := []operationKind{load, save, touch, rotate, revoke}
-	everybody := []operationKind{load, rotate, revokeAll}
-	scopes := []struct {
-		name  string
-		scope *scope
-		slow  bool // not under the race detector
-		large bool // only with -large
-	}{
-		{"a creation and two of everything, no faults", small(2, 0, nil, append(every, create)...), false, false},
-		{"two loads and revokes, two faults of the network, every await point", small(2, 2, network, load, revoke).split(), true, false},
-		{"two loads and saves, a fault of the network, every await point", small(2, 1, network, load, save).split(), true, false},
-		{"two of everything, two faults of the network", small(2, 2, network, every...), true, false},
-		{"two of everything, two faults of Redis", small(2, 2, memory, every...), true, false},
-		{"two loads and revokes, a fault of the clocks", small(2, 1, clocks, load, revoke), false, false},
-		{"two loads, rotations and revokes of all, two faults of the network", small(2, 2, network, everybody...), false, false},
-		{"three loads, rotations and revokes of all, no faults", small(3, 0, nil, everybody...), true, false},
-		{"three loads and revokes, no faults", small(3, 0, nil, load, revoke), true, false},
-		{"three loads and saves, no faults", small(3, 0, nil, load, save), true, false},
+// A scope is searched to its end, or as far as a limit of states.
+type searched struct {
+	name  string
+	scope *scope
+}
 
-		{"three loads and revokes, two faults of the network", small(3, 2, network, load, revoke), true, true},
-		{"three loads and revokes, two faults of Redis", small(3, 2, memory, load, revoke), true, true},
-		{"three loads and revokes, two faults of the clocks", small(3, 2, clocks, load, revoke), true, true},
-		{"three loads and saves, two faults of the network", small(3, 2, network, load, save), true, true},
-		{"three loads and touches, a fault of Redis", small(3, 1, memory, load, touch), true, true},
-		{"three of everything, no faults", small(3, 0, nil, every...), true, true},
-		{"two of everything, a fault of any kind, every await point", small(2, 1, all, every...).split(), true, true},
+var (
+	ofOne = []operationKind{load, save, touch, rotate, revoke}
+	ofAll = []operationKind{load, rotate, revokeAll}
+)
+
+// The scopes that take a second.
+func TestSearch(t *testing.T) {
+	exhaust(t, []searched{
+		{"a creation and two of everything, no faults", small(2, 0, nil, append(ofOne, create)...)},
+		{"two loads and revokes, a fault of the clocks", small(2, 1, clocks, load, revoke)},
+		{"two loads, rotations and revokes of all, two faults of the network", small(2, 2, network, ofAll...)},
+	})
+}
+
+// The scopes with more operations, faults and await points.
+//
+// Slow: some million states.
+func TestSlowSearch(t *testing.T) {
+	if raceEnabled {
+		t.Skip("run without the race detector: nothing here is concurrent, and it would take minutes")
 	}
-	total := 0
-	for _, s := range scopes {
-		if s.large && !*largeFlag || s.slow && raceEnabled {
-			continue
-		}
+	exhaust(t, []searched{
+		{"two loads and revokes, two faults of the network, every await point", small(2, 2, network, load, revoke).split()},
+		{"two loads and saves, a fault of the network, every await point", small(2, 1, network, load, save).split()},
+		{"two of everything, two faults of the network", small(2, 2, network, ofOne...)},
+		{"two of everything, two faults of Redis", small(2, 2, memory, ofOne...)},
+		{"three loads, rotations and revokes of all, no faults", small(3, 0, nil, ofAll...)},
+		{"three loads and revokes, no faults", small(3, 0, nil, load, revoke)},
+		{"three loads and saves, no faults", small(3, 0, nil, load, save)},
+	})
+}
+
+// The scopes of `make simulate`.
+//
+// Slow: minutes each, so it is skipped unless -large asks for it.
+func TestSlowLargeSearch(t *testing.T) {
+	if !*largeFlag {
+		t.Skip("-large searches the large scopes")
+	}
+	for _, s := range []searched{
+		{"three loads and revokes, two faults of the network", small(3, 2, network, load, revoke)},
+		{"three loads and revokes, two faults of Redis", small(3, 2, memory, load, revoke)},
+		{"three loads and revokes, two faults of the clocks", small(3, 2, clocks, load, revoke)},
+		{"three loads and saves, two faults of the network", small(3, 2, network, load, save)},
+		{"three loads and touches, a fault of Redis", small(3, 1, memory, load, touch)},
+		{"three of everything, no faults", small(3, 0, nil, ofOne...)},
+		{"two of everything, a fault of any kind, every await point", small(2, 1, all, ofOne...).split()},
+	} {
 		t.Run(s.name, func(t *testing.T) {
-			limit := 1_000_000
-			if s.large {
-				limit = *statesFlag
-			}
-			f := search(s.scope, limit)
-			total += f.states
+			f := search(s.scope, *statesFlag)
 			f.report(t)
 			if f.cut {
 				t.Logf("NOT EXHAUSTED: stopped at %d states; everything nearer than %d actions was seen", f.states, f.depth)
-				if !s.large {
-					t.Error("a scope of the ordinary run has to be exhausted")
-				}
+			}
+		})
+	}
+}
+
+// exhaust fails on a scope that has more states than an ordinary run can see.
+func exhaust(t *testing.T, scopes []searched) {
+	t.Helper()
+	total := 0
+	for _, s := range scopes {
+		t.Run(s.name, func(t *testing.T) {
+			f := search(s.scope, 1_000_000)
+			total += f.states
+			f.report(t)
+			if f.cut {
+				t.Errorf("stopped at %d states, %d actions deep", f.states, f.depth)
 			}
 		})
 	}

@@ -16,20 +16,38 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
+
+// killing is how provide ends.
+type killing struct {
+	signal syscall.Signal
+	status int
+	tidy   bool // it had the time to remove its folder
+}
+
+var killings = map[string]killing{
+	"SIGINT":  {syscall.SIGINT, 130, true},
+	"SIGTERM": {syscall.SIGTERM, 143, true},
+	"SIGHUP":  {syscall.SIGHUP, 129, true},
+	"SIGKILL": {syscall.SIGKILL, -1, false},
+}
 
 // Whatever ends provide, no server outlives it.
 func TestProvideIsKilled(t *testing.T) {
-	for name, c := range map[string]struct {
-		signal syscall.Signal
-		status int
-		tidy   bool // it had the time to remove its folder
-	}{
-		"SIGINT":  {syscall.SIGINT, 130, true},
-		"SIGTERM": {syscall.SIGTERM, 143, true},
-		"SIGHUP":  {syscall.SIGHUP, 129, true},
-		"SIGKILL": {syscall.SIGKILL, -1, false},
-	} {
+	isKilled(t, testkit.Only(t, killings, "SIGKILL"))
+}
+
+// The same for the signals that it handles.
+//
+// Slow: each starts a Postgres and a Redis.
+func TestSlowProvideIsKilled(t *testing.T) {
+	isKilled(t, testkit.Without(t, killings, "SIGKILL"))
+}
+
+func isKilled(t *testing.T, killings map[string]killing) {
+	for name, c := range killings {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("TMPDIR", openFolder(t))
 			t.Setenv(beProvide, "yes")
@@ -150,12 +168,12 @@ func waitUntil(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
-	limit := time.After(15 * time.Second)
+	limit := time.After(testkit.Patience)
 	for !done() {
 		select {
 		case <-again.C:
 		case <-limit:
-			t.Errorf("not so after 15 s: %s", what)
+			t.Errorf("it never came to be: %s", what)
 			return
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/reporadar/pgsession/integration/servers"
 )
 
 // beProvide makes the test binary provide itself, for tests that kill it.
@@ -75,7 +77,23 @@ func TestTheCommandGetsTheServers(t *testing.T) {
 	}
 }
 
+// named starts one Postgres for all cases of a test, and names it.
+func named(t *testing.T) {
+	t.Helper()
+	server, err := servers.Postgres(t.Context(), servers.Options{Logf: t.Logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Setenv("DATABASE_URL", server.URL)
+}
+
 func TestACommandThatCannotBeStarted(t *testing.T) {
+	named(t)
 	plain := filepath.Join(t.TempDir(), "plain")
 	if err := os.WriteFile(plain, []byte("text"), 0o600); err != nil {
 		t.Fatal(err)
@@ -127,6 +145,7 @@ func (s *sendWhenReady) Write(p []byte) (int, error) {
 func init() { signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) }
 
 func TestSignalsReachTheCommand(t *testing.T) {
+	named(t)
 	const wait = `; echo ready; while :; do sleep 0.05; done`
 	for name, c := range map[string]struct {
 		script  string
