@@ -15,9 +15,10 @@ demo: bin/provide bin/webapp bin/migrate ## Run the demo on http://127.0.0.1:808
 
 # Tests whose name begins with TestSlow run in test/all: docs/reference/slow-tests.md lists them with their reasons. Neither
 # target compiles packages of integration that have no test for it. A test goes on while it waits for a server or a
-# timeout, so more of them run at once than there are processors. `make lint` vets, so these don't.
+# timeout, so more of them run at once than there are processors. `make lint` vets, so these don't. Without nomsgpack, gin
+# needs a codec that takes half a minute to compile.
 SLOW  := ^TestSlow
-TEST  := test -race -vet=off -count=1 -parallel 8 -timeout 30m
+TEST  := test -race -vet=off -count=1 -parallel 8 -timeout 30m -tags nomsgpack
 FUNCS := grep -rE --include=*_test.go '^func (Test|Fuzz|Example)' --exclude-dir=telemetry
 DIRS  := cut -d: -f1 | xargs -n1 dirname | sort -u
 

@@ -204,7 +204,9 @@ func TestSlotMovesWhileInUse(t *testing.T) {
 	}
 }
 
-func TestMemberHangs(t *testing.T) {
+// Slow: the members of a Cluster take seconds to agree that one is away, as in
+// TestMemberIsKilled.
+func TestSlowMemberHangs(t *testing.T) {
 	members := startCluster(t)
 	wantOutage(t, clusterURL(members), func() { members[1].signal(syscall.SIGSTOP) }, func() {
 		members[1].signal(syscall.SIGCONT)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/integration/internal/process"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
 // quiet keeps go-redis from telling standard error about servers that are down on purpose.
@@ -149,7 +150,7 @@ func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(30 * time.Second)
+	limit := time.After(testkit.Patience)
 	for !done() {
 		select {
 		case <-tick.C:

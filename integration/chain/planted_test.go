@@ -103,9 +103,9 @@ func TestSavesBesideEachOtherSetNoCookie(t *testing.T) {
 	})
 }
 
-// setNoCookie fails if requests set a cookie, each of which the cache answered.
-// A save that it does not answer in time has to. On a busy machine that is so
-// now and then, and the requests are made again.
+// setNoCookie fails if requests set more cookies than there are calls that the
+// cache did not answer in time: a save that it does not answer has to. On a busy
+// machine that is so now and then, and the requests are made again.
 func setNoCookie(t *testing.T, instances []*instance, requests func() (cookies int)) {
 	t.Helper()
 	unanswered := func() (n int64) {
@@ -115,12 +115,15 @@ func setNoCookie(t *testing.T, instances []*instance, requests func() (cookies i
 		}
 		return n
 	}
-	testkit.Eventually(t, "no response sets the cookie", func() bool {
+	for range 5 {
 		before := unanswered()
 		cookies := requests()
-		if cookies > 0 && unanswered() == before {
-			t.Fatalf("%d responses set the cookie, and the cache answered each call", cookies)
+		if cookies == 0 {
+			return
 		}
-		return cookies == 0
-	})
+		if late := unanswered() - before; int64(cookies) > late {
+			t.Fatalf("%d responses set the cookie, and the cache was late for %d calls", cookies, late)
+		}
+	}
+	t.Log("on this machine the cache is often late: each cookie was for a call that it did not answer in time")
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -35,9 +36,10 @@ func newShopOn(t *testing.T, databaseURL string) *shop {
 	gin.SetMode(gin.ReleaseMode)
 	s := &shop{t: t, log: &lines{}}
 	m, err := sessionstore.Open(t.Context(), sessionstore.Config{
-		DatabaseURL: sessionstore.Secret(databaseURL),
-		Secrets:     []sessionstore.Secret{"gin-5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
-		Logger:      slog.New(slog.NewTextHandler(s.log, nil)),
+		DatabaseURL:  sessionstore.Secret(databaseURL),
+		Secrets:      []sessionstore.Secret{"gin-5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
+		StoreTimeout: testkit.Patience,
+		Logger:       slog.New(slog.NewTextHandler(s.log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

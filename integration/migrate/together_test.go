@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
 // lockKey is the advisory lock for the schema pgsession. It must never change: programs of two versions that migrate
@@ -23,56 +24,70 @@ const lockKey = 6900833057815368497
 // Far more than ten instances need (about a quarter of a second), less than one turn of goose's own lock (5 s).
 const soon = 4 * time.Second
 
+// withoutATurn fails if each of three attempts took so long that an instance
+// may have waited for a turn of goose's lock. One may on a busy machine.
+func withoutATurn(t *testing.T, attempt func() time.Duration) {
+	t.Helper()
+	for n := 1; ; n++ {
+		took := attempt()
+		t.Logf("ten at once: %v", took)
+		if took <= soon {
+			return
+		}
+		if n == 3 {
+			t.Fatalf("took %v, and no less before", took)
+		}
+	}
+}
+
 func TestTenPoolsAtOnceMigrateOnce(t *testing.T) {
 	t.Parallel()
-	d := newDatabase(t)
 	const n = 10
-	pools := make([]*pgxpool.Pool, n)
-	for i := range pools {
-		pools[i] = newPool(t, d.url)
-		if err := pools[i].Ping(t.Context()); err != nil {
-			t.Fatal(err)
+	withoutATurn(t, func() time.Duration {
+		d := newDatabase(t)
+		pools := make([]*pgxpool.Pool, n)
+		for i := range pools {
+			pools[i] = newPool(t, d.url)
+			if err := pools[i].Ping(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	steps := make([][]db.Step, n)
-	errs := make([]error, n)
-	took := atOnce(n, func(i int) { steps[i], errs[i] = db.Up(t.Context(), pools[i], db.Options{}) })
-	t.Logf("ten pools at once: %v", took)
-	if took > soon {
-		t.Errorf("took %v", took)
-	}
-	var applied []string
-	for i := range n {
-		if errs[i] != nil {
-			t.Errorf("instance %d: %v", i, errs[i])
+		steps := make([][]db.Step, n)
+		errs := make([]error, n)
+		took := atOnce(n, func(i int) { steps[i], errs[i] = db.Up(t.Context(), pools[i], db.Options{}) })
+		var applied []string
+		for i := range n {
+			if errs[i] != nil {
+				t.Errorf("instance %d: %v", i, errs[i])
+			}
+			for _, s := range steps[i] {
+				applied = append(applied, s.Name)
+			}
 		}
-		for _, s := range steps[i] {
-			applied = append(applied, s.Name)
-		}
-	}
-	wantMigratedOnce(t, d, strings.Join(applied, " "))
+		wantMigratedOnce(t, d, strings.Join(applied, " "))
+		return took
+	})
 }
 
 func TestTenProcessesAtOnceMigrateOnce(t *testing.T) {
 	t.Parallel()
-	d := newDatabase(t)
 	const n = 10
-	outputs := make([]string, n)
-	errs := make([]error, n)
-	took := atOnce(n, func(i int) {
-		output, err := exec.Command(program, "-database-url", d.url, "up").CombinedOutput()
-		outputs[i], errs[i] = string(output), err
-	})
-	t.Logf("ten processes at once: %v", took)
-	if took > soon {
-		t.Errorf("took %v", took)
-	}
-	for i, err := range errs {
-		if err != nil {
-			t.Errorf("process %d: %v\n%s", i, err, outputs[i])
+	withoutATurn(t, func() time.Duration {
+		d := newDatabase(t)
+		outputs := make([]string, n)
+		errs := make([]error, n)
+		took := atOnce(n, func(i int) {
+			output, err := exec.Command(program, "-database-url", d.url, "up").CombinedOutput()
+			outputs[i], errs[i] = string(output), err
+		})
+		for i, err := range errs {
+			if err != nil {
+				t.Errorf("process %d: %v\n%s", i, err, outputs[i])
+			}
 		}
-	}
-	wantMigratedOnce(t, d, strings.Join(outputs, ""))
+		wantMigratedOnce(t, d, strings.Join(outputs, ""))
+		return took
+	})
 }
 
 func TestTenAtOnceWithNothingToDoTakeNoLock(t *testing.T) {
@@ -80,7 +95,7 @@ func TestTenAtOnceWithNothingToDoTakeNoLock(t *testing.T) {
 	d := newDatabase(t)
 	d.up(t)
 	holdLock(t, d)
-	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	atOnce(10, func(int) {
 		if _, err := db.Up(ctx, d.pool, db.Options{}); err != nil {

@@ -126,9 +126,9 @@ func TestPgBouncerLosesItsServer(t *testing.T) {
 func TestIdleConnectionsThatTheServerCloses(t *testing.T) {
 	t.Parallel()
 	direct := pgtest.Database(t)
-	admin := pgtest.Pool(t, direct)
+	admin, application := pgtest.Pool(t, direct), pgtest.Application(t, direct)
 	pgtest.Exec(t, admin, "ALTER DATABASE "+admin.Config().ConnConfig.Database+" SET idle_session_timeout = '50ms'")
-	m := open(t, config(set(t, pgtest.Application(t, direct), "pool_max_conns", "4")))
+	m := open(t, config(set(t, application, "pool_max_conns", "4")))
 	id := store.ID{3}
 	if _, err := m.Store().Create(t.Context(), store.Draft{ID: id}); err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/integration/servers"
 	"github.com/reporadar/pgsession/internal/postgres"
@@ -22,7 +23,7 @@ import (
 )
 
 const (
-	timeout = 30 * time.Second
+	timeout = testkit.Patience
 	// What docs/postgres.md says to add to DATABASE_URL.
 	execMode = "default_query_exec_mode=exec"
 )
@@ -143,7 +144,7 @@ func TestThePoolerIsNamedAtTheStart(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var log bytes.Buffer
 			m, err := sessionstore.Open(t.Context(), sessionstore.Config{
-				Env: sessionstore.Development, DatabaseURL: sessionstore.Secret(tt.url), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+				Env: sessionstore.Development, DatabaseURL: sessionstore.Secret(tt.url), StoreTimeout: timeout, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -64,7 +64,9 @@ func config(databaseURL string) sessionstore.Config {
 	return sessionstore.Config{
 		DatabaseURL: sessionstore.Secret(databaseURL),
 		Secrets:     []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
-		Logger:      slog.New(slog.DiscardHandler),
+		// A busy machine is no outage.
+		StoreTimeout: timeout,
+		Logger:       slog.New(slog.DiscardHandler),
 	}
 }
 

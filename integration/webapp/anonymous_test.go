@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -111,8 +112,9 @@ func openWatched(t *testing.T, databaseURL, secret string) *watched {
 	s := &watched{statements: &statements{}}
 	pool := pgtest.Pool(t, databaseURL, func(c *pgxpool.Config) { c.ConnConfig.Tracer = s.statements })
 	m, err := sessionstore.New(t.Context(), pool, sessionstore.Config{
-		Secrets: []sessionstore.Secret{sessionstore.Secret(secret)},
-		Logger:  slog.New(slog.DiscardHandler),
+		Secrets:      []sessionstore.Secret{sessionstore.Secret(secret)},
+		StoreTimeout: testkit.Patience,
+		Logger:       slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -51,9 +52,10 @@ type slow struct {
 func openSlow(t *testing.T, databaseURL string) *slow {
 	t.Helper()
 	m, err := sessionstore.Open(t.Context(), sessionstore.Config{
-		DatabaseURL: sessionstore.Secret(databaseURL),
-		Secrets:     []sessionstore.Secret{secret},
-		Logger:      slog.New(slog.DiscardHandler),
+		DatabaseURL:  sessionstore.Secret(databaseURL),
+		Secrets:      []sessionstore.Secret{secret},
+		StoreTimeout: testkit.Patience,
+		Logger:       slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
