@@ -223,8 +223,8 @@ func newRecorder(t *testing.T, sessions int) *recorder {
 
 // Without a cache, what all callers on all instances see is what one register after the other would have done.
 //
-// Slow: 1,800 operations whose order porcupine decides. With the cache, which
-// is quick enough, it decides that too.
+// Slow: porcupine orders 1,800 operations, as with the cache in
+// TestHistoriesWithTheCache.
 func TestSlowHistoriesWithoutACache(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -37,9 +37,8 @@ import (
 // Everything runs twice. The first run finds the calls in the parse trees of
 // Postgres, the second has a trap for each of them in public.
 //
-// Slow: everything there is runs three times, in three modes of pgx.
-// TestEveryFunctionInSQLNamesItsSchema of internal/archtest reads the same
-// statements.
+// Slow: every statement there is runs nine times, of which internal/archtest
+// reads the text.
 func TestSlowNoNameIsHijacked(t *testing.T) {
 	t.Parallel()
 	first := pgtest.EmptyDatabase(t)

@@ -28,13 +28,12 @@ func TestAPoolInUseIsNoOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	cfg := config("")
-	cfg.StoreTimeout = 500 * time.Millisecond
-	m, err := sessionstore.New(t.Context(), pool, cfg)
+	m, err := sessionstore.New(t.Context(), pool, config(""))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.Close() })
+	testkit.Eventually(t, "Postgres is in use", func() bool { return m.StoreName() == "postgres" })
 	for range pc.MaxConns {
 		conn, err := pool.Acquire(t.Context())
 		if err != nil {
@@ -127,14 +126,20 @@ func TestIdleConnectionsThatTheServerCloses(t *testing.T) {
 	t.Parallel()
 	direct := pgtest.Database(t)
 	admin, application := pgtest.Pool(t, direct), pgtest.Application(t, direct)
-	pgtest.Exec(t, admin, "ALTER DATABASE "+admin.Config().ConnConfig.Database+" SET idle_session_timeout = '50ms'")
-	m := open(t, config(set(t, application, "pool_max_conns", "4")))
+	pgtest.Exec(t, admin, "ALTER DATABASE "+admin.Config().ConnConfig.Database+" SET idle_session_timeout = '500ms'")
+	var m *sessionstore.Manager
+	testkit.Eventually(t, "it opens before its connection is closed", func() bool {
+		var err error
+		m, err = sessionstore.Open(t.Context(), config(set(t, application, "pool_max_conns", "4")))
+		return err == nil
+	})
+	t.Cleanup(func() { _ = m.Close() })
 	id := store.ID{3}
 	if _, err := m.Store().Create(t.Context(), store.Draft{ID: id}); err != nil {
 		t.Fatal(err)
 	}
 	const there = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-	for i := range 10 {
+	for i := range 5 {
 		testkit.Eventually(t, "the server has closed the connection", func() bool { return pgtest.One[int](t, admin, there) == 0 })
 		change := store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}}
 		rec, err := m.Store().Save(t.Context(), id, change)

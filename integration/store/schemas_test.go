@@ -15,7 +15,7 @@ import (
 
 // The contract holds in a schema of another name, in a database that has no other: a statement that still named the default would fail.
 //
-// Slow: the whole contract again. TestTwoSchemasInOneDatabase has its core.
+// Slow: the whole contract again, whose core TestTwoSchemasInOneDatabase has.
 func TestSlowTheContractInASchemaOfAnotherName(t *testing.T) {
 	const name = "shop_sessions"
 	pool := pgtest.Pool(t, pgtest.EmptyDatabase(t))

@@ -33,7 +33,7 @@ func status(name string) func(sessionstore.Health) bool {
 
 // Redis goes and comes, Postgres goes and comes, and an instance starts without it. docs/chain.md is what this prints.
 //
-// Slow: it writes a document. Every part of it is tested in integration/chain.
+// Slow: it writes a document, and integration/chain tests each part of it.
 func TestSlowTheChainSeenFromOutside(t *testing.T) {
 	t.Parallel()
 	cluster, redis := newCluster(t, nil), redistest.Start(t)

@@ -15,13 +15,15 @@ import (
 	"testing"
 )
 
-var writeSlow = flag.Bool("write-slow", false, "write docs/reference/slow-tests.md instead of comparing with it")
+var writeSlow = flag.Bool("write-slow", false,
+	"write docs/reference/slow-tests.md instead of comparing with it")
 
 const slowText = `# Slow tests
 
 ` + "`make test`" + ` leaves out the tests whose name begins with TestSlow, and ` + "`make test/all`" + ` runs them.
 It also runs the tests of two modules.
-[bench](../../bench) measures, and [integration/telemetry](../../integration/telemetry) needs Prometheus and its 200 modules.
+[bench](../../bench) measures.
+[integration/telemetry](../../integration/telemetry) needs Prometheus and its 200 modules.
 [ADR 1310](../adr/1310-slow-tests.md) says why a name decides.
 
 The reasons stand in the tests.
@@ -34,7 +36,8 @@ func TestTheSlowTestsSayWhy(t *testing.T) {
 	of := map[string][]string{} // by directory
 	for _, name := range tracked(t, "*_test.go") {
 		dir := filepath.Dir(name)
-		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "..", name), nil, parser.ParseComments)
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "..", name), nil,
+			parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +51,7 @@ func TestTheSlowTestsSayWhy(t *testing.T) {
 				why = packageReason(t, dir)
 			}
 			if why == "" {
-				t.Errorf("%s: %s does not say why it is slow: end its comment with a paragraph that begins with Slow:", name, f.Name.Name)
+				t.Errorf("%s: the comment of %s says no reason after Slow:", name, f.Name.Name)
 			}
 			of[dir] = append(of[dir], fmt.Sprintf("- `%s`: %s\n", f.Name.Name, why))
 		}
@@ -85,7 +88,8 @@ func reason(comment string) string {
 func packageReason(t *testing.T, dir string) string {
 	t.Helper()
 	for _, name := range tracked(t, dir+"/*_test.go") {
-		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "..", name), nil, parser.ParseComments|parser.PackageClauseOnly)
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "..", name), nil,
+			parser.ParseComments|parser.PackageClauseOnly)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -70,8 +70,9 @@ func outermost(sql string) string {
 }
 
 // The search_path of the caller decides which function a name without a schema
-// means. TestSlowNoNameIsHijacked of integration/ops shows that an exact match in
-// public wins under the default path, and any function if pg_catalog is last.
+// means. TestSlowNoNameIsHijacked of integration/ops shows that an exact match
+// in public wins under the default path, and any function if pg_catalog is
+// last.
 func TestEveryFunctionInSQLNamesItsSchema(t *testing.T) {
 	files := slices.Concat(tracked(t, "db/queries/*.sql"), tracked(t, "db/migrations/*.sql"),
 		tracked(t, "db/ops/*.sql"))
