@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 func TestDiscardTakesBackWhatIsPending(t *testing.T) {
@@ -53,7 +54,7 @@ func TestAFailedLoadVariesByCookieAndIsAnEvent(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer()
 	site.seen()
-	site.store.down("Load")
+	site.store.Down(store.OpLoad)
 	resp, _ := visit(site.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := sessionstore.FromContext(r.Context())
 		sessionstore.ServeError(w, r, err)
@@ -85,10 +86,10 @@ func TestServeErrorOfAClientThatLeft(t *testing.T) {
 
 	site := newSite(t)
 	cookie := site.newcomer()
-	arrived, release := site.store.hold("Load")
-	defer release()
+	held := site.store.hold(store.OpLoad)
+	defer held.Release()
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { <-arrived; cancel() }()
+	go func() { arrived(t, held); cancel() }()
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "https://shop.example/", nil)
 	r.Header.Set("Cookie", cookieName+"="+cookie)
 	w := httptest.NewRecorder()
@@ -127,7 +128,7 @@ func TestAnOutageIsOneLineASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t, func(c *sessionstore.Config) { c.Observer = nil })
 		cookie := site.newcomer()
-		site.store.down("Load")
+		site.store.Down(store.OpLoad)
 		load := site.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = sessionstore.FromContext(context.WithoutCancel(r.Context()))
 		}))

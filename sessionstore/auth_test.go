@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // login is a page that logs a user in.
@@ -30,18 +31,18 @@ func TestLogin(t *testing.T) {
 		after  string
 		asked  string
 	}{
-		{"a visitor without a session", nil, func(*site) string { return "" }, true, "user=ada", "Create"},
-		{"a visitor with one keeps its values", nil, func(s *site) string { return s.newcomer("cart") }, true, "user=ada cart", "Load Rotate"},
-		{"the same user again", nil, func(s *site) string { return s.user("ada", "cart") }, true, "user=ada cart", "Load Rotate"},
-		{"another user, who gets none of the first one's values", nil, func(s *site) string { return s.user("bob", "cart") }, true, "user=ada", "Load Rotate"},
+		{"a visitor without a session", nil, func(*site) string { return "" }, true, "user=ada", "create"},
+		{"a visitor with one keeps its values", nil, func(s *site) string { return s.newcomer("cart") }, true, "user=ada cart", "load rotate"},
+		{"the same user again", nil, func(s *site) string { return s.user("ada", "cart") }, true, "user=ada cart", "load rotate"},
+		{"another user, who gets none of the first one's values", nil, func(s *site) string { return s.user("bob", "cart") }, true, "user=ada", "load rotate"},
 		{"a visitor whose session has ended", nil, func(s *site) string {
 			cookie := s.newcomer("cart")
 			s.revoke(cookie)
 			return cookie
-		}, true, "user=ada", "Load Create"},
-		{"a visitor who keeps the token", keep, func(s *site) string { return s.newcomer("cart") }, false, "user=ada cart", "Load Save"},
-		{"the same user, who keeps the token", keep, func(s *site) string { return s.user("ada", "cart") }, false, "user=ada cart", "Load Save"},
-		{"another user, who does not keep the token", keep, func(s *site) string { return s.user("bob", "cart") }, true, "user=ada", "Load Rotate"},
+		}, true, "user=ada", "load create"},
+		{"a visitor who keeps the token", keep, func(s *site) string { return s.newcomer("cart") }, false, "user=ada cart", "load save"},
+		{"the same user, who keeps the token", keep, func(s *site) string { return s.user("ada", "cart") }, false, "user=ada cart", "load save"},
+		{"another user, who does not keep the token", keep, func(s *site) string { return s.user("bob", "cart") }, true, "user=ada", "load rotate"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			site := newSite(t, func(cfg *sessionstore.Config) {
@@ -164,7 +165,7 @@ func TestLogout(t *testing.T) {
 			expect(t, "attributes", cleared.Secure && cleared.HttpOnly && cleared.Path == "/" && cleared.Domain == "", true)
 		}
 		expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "no-store")
-		expect(t, "calls of the store", site.store.asked(), "Load Delete")
+		expect(t, "calls of the store", site.store.asked(), "load delete")
 		expect(t, "events", site.seen(), "session logout")
 		expect(t, "rows", site.store.rows(), 0)
 		expect(t, "the session", site.look(cookie), "nobody")
@@ -182,7 +183,7 @@ func TestFlashAfterLogoutStartsANewSession(t *testing.T) {
 	cookie, _ := sessionCookie(resp)
 	expect(t, "Set-Cookie headers", len(resp.Header["Set-Cookie"]), 1)
 	expect(t, "Max-Age", cookie.MaxAge, 0)
-	expect(t, "calls of the store", site.store.asked(), "Load Delete Create")
+	expect(t, "calls of the store", site.store.asked(), "load delete create")
 	expect(t, "the new session", site.look(after, "cart", "flash"), "user= flash")
 	expect(t, "the old one", site.look(before), "nobody")
 	expect(t, "rows", site.store.rows(), 1)
@@ -191,38 +192,38 @@ func TestFlashAfterLogoutStartsANewSession(t *testing.T) {
 func TestLogoutThatCannotBeSavedIsNoLogout(t *testing.T) {
 	site := newSite(t)
 	cookie := site.user("ada")
-	site.store.down("Delete")
+	site.store.Down(store.OpDelete)
 	resp, after := site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		site.check(s.Logout(r.Context()))
 	})
 	expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
 	expect(t, "the cookie is untouched", after, cookie)
-	site.store.up()
+	site.store.Up()
 	expect(t, "the session", site.look(cookie), "user=ada")
 }
 
 // A save under way must not bring a session back that is logged out meanwhile.
 func TestLogoutWhileASaveIsInTheStore(t *testing.T) {
 	for _, tt := range []struct {
-		method string
+		op     store.Operation
 		cookie func(*site) string
 		change page
 	}{
-		{"Save", func(s *site) string { return s.user("ada") }, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("cart", 1) }},
-		{"Rotate", func(s *site) string { return s.user("ada") }, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Rotate(r.Context()) }},
-		{"Create", func(*site) string { return "" }, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Login(r.Context(), "ada") }},
+		{store.OpSave, func(s *site) string { return s.user("ada") }, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("cart", 1) }},
+		{store.OpRotate, func(s *site) string { return s.user("ada") }, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Rotate(r.Context()) }},
+		{store.OpCreate, func(*site) string { return "" }, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Login(r.Context(), "ada") }},
 	} {
-		t.Run(tt.method, func(t *testing.T) {
+		t.Run(string(tt.op), func(t *testing.T) {
 			site := newSite(t)
 			cookie := tt.cookie(site)
-			arrived, release := site.store.hold(tt.method)
+			held := site.store.hold(tt.op)
 			_, after := site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 				tt.change(w, r, s)
 				var save sync.WaitGroup
 				save.Go(func() { site.check(s.Save(r.Context())) })
-				<-arrived
+				arrived(t, held)
 				site.check(s.Logout(r.Context())) // must not wait for the store
-				release()
+				held.Release()
 				save.Wait()
 				expect(t, "user", s.UserID(), "")
 			})
@@ -238,17 +239,17 @@ func TestLogoutWhileASaveIsInTheStore(t *testing.T) {
 func TestLogoutWhileTheResponseIsBeingSaved(t *testing.T) {
 	site := newSite(t)
 	cookie := site.user("ada")
-	arrived, release := site.store.hold("Save")
-	defer release()
+	held := site.store.hold(store.OpSave)
+	defer held.Release()
 	site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		site.check(s.Set("cart", 1))
 		var logout sync.WaitGroup
 		logout.Go(func() {
-			<-arrived
+			arrived(t, held)
 			if err := s.Logout(r.Context()); !errors.Is(err, sessionstore.ErrHeadersSent) {
 				t.Errorf("Logout: %v, want ErrHeadersSent", err)
 			}
-			release()
+			held.Release()
 		})
 		w.WriteHeader(http.StatusOK)
 		logout.Wait()
@@ -262,7 +263,7 @@ func TestRegenerate(t *testing.T) {
 	_, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		site.check(s.Rotate(r.Context()))
 	})
-	expect(t, "calls of the store", site.store.asked(), "Load Rotate")
+	expect(t, "calls of the store", site.store.asked(), "load rotate")
 	expect(t, "events", site.seen(), "session rotated")
 	expect(t, "the session", site.look(after, "cart"), "user=ada cart")
 	expect(t, "the old token", site.look(before), "nobody")
@@ -271,14 +272,14 @@ func TestRegenerate(t *testing.T) {
 func TestRegenerateWhileASaveIsInTheStore(t *testing.T) {
 	site := newSite(t)
 	before := site.user("ada")
-	arrived, release := site.store.hold("Save")
+	held := site.store.hold(store.OpSave)
 	_, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		site.check(s.Set("cart", 1))
 		var save sync.WaitGroup
 		save.Go(func() { site.check(s.Save(r.Context())) })
-		<-arrived
+		arrived(t, held)
 		site.check(s.Rotate(r.Context()))
-		release()
+		held.Release()
 		save.Wait()
 	})
 	expect(t, "the session", site.look(after, "cart"), "user=ada cart")
@@ -311,7 +312,7 @@ func TestRememberMe(t *testing.T) {
 		site.store.asked()
 		age, cookie = maxAge(cookie, remember(true))
 		expect(t, "Max-Age when remembered", age, 27*day)
-		expect(t, "calls of the store", site.store.asked(), "Load Alive")
+		expect(t, "calls of the store", site.store.asked(), "load alive")
 		time.Sleep(24 * time.Hour)
 		age, cookie = maxAge(cookie, regenerate)
 		expect(t, "Max-Age after a day and Regenerate", age, 26*day)

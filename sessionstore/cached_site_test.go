@@ -6,37 +6,41 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/cached"
+	"github.com/reporadar/pgsession/internal/cachetest"
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// twoSites are two instances of an application over one database and one Redis, to which the first can't write.
-func twoSites(t *testing.T, policy coherence.Policy) (first, second *site, store *spyStore) {
-	store = &spyStore{Store: sessionstore.NewMem(weekly, 0)}
-	whole := newSlotCache()
-	sites := make([]*site, 2)
-	for i, c := range []sessionstore.Sealed{readOnly{whole}, whole} {
-		cached := sessionstore.NewCached(store, c, policy, weekly)
-		t.Cleanup(cached.Close)
-		sites[i] = newSiteOver(t, &spyStore{Store: cached})
+// twoSites are two instances of an application over one database and one Redis,
+// to which the first can't write.
+func twoSites(t *testing.T, policy coherence.Policy) (first, second *site, rows *spy) {
+	rows = newSpy(newMemory(weekly))
+	whole := cachetest.New()
+	readOnly := whole.Peer()
+	readOnly.Down(cachetest.OpFill, cachetest.OpPutTombstones)
+	over := func(c cached.Cache) *site {
+		front := cached.New(rows, c, cached.Options{Policy: policy, Expiry: weekly})
+		t.Cleanup(front.Close)
+		return newSiteOver(t, newSpy(front))
 	}
-	return sites[0], sites[1], store
+	return over(readOnly), over(whole), rows
 }
 
 // A client reads its own writes on every instance, also when the cache does not hear of one: the cookie says what the
 // client has seen.
 func TestCachedClientSeesItsOwnWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		first, second, store := twoSites(t, halfMinute)
+		first, second, rows := twoSites(t, halfMinute)
 		cookie := second.newcomer("before")
 		for range 2 { // to know Postgres's time, and for the fill
 			second.look(cookie)
 			synctest.Wait()
 		}
-		store.asked()
+		rows.asked()
 		expect(t, "the second serves", second.look(cookie, "before", "after"), "user= before")
-		expect(t, "from the cache", store.asked(), "")
+		expect(t, "from the cache", rows.asked(), "")
 
 		resp, seen := first.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 			first.check(s.Set("after", true))
@@ -44,15 +48,15 @@ func TestCachedClientSeesItsOwnWrites(t *testing.T) {
 		if _, ok := sessionCookie(resp); !ok || seen == cookie {
 			t.Fatal("the write was not acknowledged by the cache, and no cookie tells")
 		}
-		store.asked()
+		rows.asked()
 		// Another tab still has the old cookie, and what it does there puts the old entry under no suspicion.
 		expect(t, "without the floor", second.look(cookie, "before", "after"), "user= before")
-		expect(t, "from the cache", store.asked(), "")
+		expect(t, "from the cache", rows.asked(), "")
 		expect(t, "with it", second.look(seen, "before", "after"), "user= before after")
-		expect(t, "from the store", store.asked(), "Load")
+		expect(t, "from the store", rows.asked(), "load")
 		synctest.Wait()
 		expect(t, "and then", second.look(seen, "before", "after"), "user= before after")
-		expect(t, "from the cache", store.asked(), "")
+		expect(t, "from the cache", rows.asked(), "")
 		expect(t, "for everybody", second.look(cookie, "before", "after"), "user= before after")
 
 		// What the cache has acknowledged needs no cookie, and one that has a floor keeps it.
@@ -68,7 +72,7 @@ func TestCachedClientSeesItsOwnWrites(t *testing.T) {
 // The floor survives that other things are said in the cookie, and goes with the session.
 func TestCachedFloorGoesWithTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		first, second, store := twoSites(t, halfMinute)
+		first, second, rows := twoSites(t, halfMinute)
 		cookie := first.newcomer()
 		second.look(cookie)
 		synctest.Wait()
@@ -86,9 +90,9 @@ func TestCachedFloorGoesWithTheToken(t *testing.T) {
 		})
 		expect(t, "logged in", second.look(renewed, "seen"), "user=ann seen")
 		synctest.Wait()
-		store.asked()
+		rows.asked()
 		expect(t, "again", second.look(renewed, "seen"), "user=ann seen")
-		expect(t, "from the cache", store.asked(), "")
+		expect(t, "from the cache", rows.asked(), "")
 	})
 }
 
@@ -116,51 +120,50 @@ func TestCachedLogoutIsBoundByTheFreshness(t *testing.T) {
 // request while the entry is fresh.
 func TestCachedSuspicionIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &spyStore{Store: sessionstore.NewMem(weekly, 0)}
-		cached := sessionstore.NewCached(store, newSlotCache(), halfMinute, weekly)
-		t.Cleanup(cached.Close)
-		site := newSiteOver(t, &spyStore{Store: cached}, func(cfg *sessionstore.Config) { cfg.Suspicion.DisableCheck = false })
+		rows := newSpy(newMemory(weekly))
+		c := cached.New(rows, cachetest.New(), cached.Options{Policy: halfMinute, Expiry: weekly})
+		t.Cleanup(c.Close)
+		site := newSiteOver(t, newSpy(c), func(cfg *sessionstore.Config) { cfg.Suspicion.DisableCheck = false })
 		cookie := site.userAt(home, laptop)
 		for range 2 { // to know Postgres's time, and for the fill
 			site.sees(cookie, home, laptop)
 			synctest.Wait()
 		}
-		store.asked()
+		rows.asked()
 		site.sees(cookie, home, laptop)
-		expect(t, "from the cache", store.asked(), "")
+		expect(t, "from the cache", rows.asked(), "")
 		site.seen()
 
 		site.sees(cookie, cafe, phone)
 		expect(t, "the move", site.seen(), "session suspicious")
 		time.Sleep(time.Second) // for the touch to be written
 		synctest.Wait()
-		expect(t, "calls of the store", store.asked(), "Touch Load")
+		expect(t, "calls of the store", rows.asked(), "touch load")
 		for range 5 {
 			site.sees(cookie, cafe, phone)
 			time.Sleep(time.Second)
 		}
 		expect(t, "and then", site.seen(), "")
-		expect(t, "from the cache", store.asked(), "")
+		expect(t, "from the cache", rows.asked(), "")
 	})
 }
 
 // visitedThroughHits is a session that is used every pause, and then once more after the longest time that may pass
 // between two uses. It says how many of them were hits of the cache.
-func visitedThroughHits(t *testing.T, expiry store.Expiry, pause time.Duration, visits int, cached bool) (hits int64) {
-	store := &spyStore{Store: sessionstore.NewMem(expiry, 0)}
-	front := &spyStore{Store: store}
+func visitedThroughHits(t *testing.T, expiry store.Expiry, pause time.Duration, visits int, inFront bool) (hits int64) {
+	inner := store.Store(newMemory(expiry))
 	stats := func() int64 { return 0 }
-	if cached {
-		c := sessionstore.NewCached(store, newSlotCache(), halfMinute, expiry)
+	if inFront {
+		c := cached.New(inner, cachetest.New(), cached.Options{Policy: halfMinute, Expiry: expiry})
 		t.Cleanup(c.Close)
-		front.Store, stats = c, func() int64 { return c.Metrics().Hits }
+		inner, stats = c, func() int64 { return c.Metrics().Hits }
 	}
-	site := newSiteOver(t, front, func(c *sessionstore.Config) { c.IdleTimeout, c.AbsoluteTimeout = expiry.Idle, expiry.Absolute })
+	site := newSiteOver(t, newSpy(inner), func(c *sessionstore.Config) { c.IdleTimeout, c.AbsoluteTimeout = expiry.Idle, expiry.Absolute })
 	cookie := site.newcomer()
 	for n := range visits {
 		time.Sleep(pause)
 		if got := site.look(cookie); got != "user=" {
-			t.Fatalf("use %d, every %v, with an idle timeout of %v, cached %v: %s", n, pause, expiry.Idle, cached, got)
+			t.Fatalf("use %d, every %v, with an idle timeout of %v, cached %v: %s", n, pause, expiry.Idle, inFront, got)
 		}
 	}
 	time.Sleep(time.Second) // for the touch to be written
@@ -194,22 +197,22 @@ func TestCachedSessionInUseLivesOn(t *testing.T) {
 func TestCachedAnswerSaysWhatTimeItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		expiry := store.Expiry{Idle: 100 * time.Second, Absolute: time.Hour} // a touch every 10 s
-		store := &spyStore{Store: sessionstore.NewMem(expiry, 0)}
-		c := sessionstore.NewCached(store, newSlotCache(), halfMinute, expiry)
+		rows := newSpy(newMemory(expiry))
+		c := cached.New(rows, cachetest.New(), cached.Options{Policy: halfMinute, Expiry: expiry})
 		t.Cleanup(c.Close)
-		site := newSiteOver(t, &spyStore{Store: c}, func(c *sessionstore.Config) { c.IdleTimeout, c.AbsoluteTimeout = expiry.Idle, expiry.Absolute })
+		site := newSiteOver(t, newSpy(c), func(c *sessionstore.Config) { c.IdleTimeout, c.AbsoluteTimeout = expiry.Idle, expiry.Absolute })
 		cookie := site.newcomer()
 		site.look(cookie)
 		synctest.Wait()
 		time.Sleep(11 * time.Second)
-		store.asked()
+		rows.asked()
 		_, _ = site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, sess *sessionstore.Session) {
 			rec, _ := sess.Record()
 			expect(t, "read", time.Since(rec.ValidatedAt), 11*time.Second)
 		})
 		time.Sleep(time.Second)
 		synctest.Wait()
-		expect(t, "the use of a hit is noted", store.asked(), "Touch")
+		expect(t, "the use of a hit is noted", rows.asked(), "touch")
 		expect(t, "error", site.m.Close(), nil)
 	})
 }

@@ -76,7 +76,7 @@ func TestOpenInAnEmergency(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, "store", m.StoreName(), "memory")
-	site := &site{t: t, m: m, store: &spyStore{}}
+	site := &site{t: t, m: m, store: newSpy(nil)}
 	cookie := site.newcomer()
 	expect(t, "a session", site.look(cookie), "user=")
 	health := m.Health(context.Background())

@@ -30,24 +30,24 @@ func TestSeveralCookiesOfOurName(t *testing.T) {
 		events  string
 		asked   string
 	}{
-		{"one of ours", []string{ada}, "ada", "", "Load"},
-		{"the same one twice", []string{ada, ada}, "ada", "", "Load"},
-		{"a forged one before ours", []string{forged, ada}, "ada", "", "Load"},
-		{"a forged one after ours", []string{ada, forged}, "ada", "", "Load"},
-		{"forged ones all around ours", []string{forged, "x", ada, strings.Repeat("x", 5000), forged}, "ada", "", "Load"},
-		{"ours twice and a forged one between", []string{ada, forged, ada}, "ada", "", "Load"},
-		{"two of ours", []string{ada, bob}, "", "session cookie conflict", "Alive"},
-		{"two of ours the other way around", []string{bob, ada}, "", "session cookie conflict", "Alive"},
-		{"two of ours and a forged one between", []string{ada, forged, bob}, "", "session cookie conflict", "Alive"},
-		{"two of ours and a forged one before", []string{forged, ada, bob}, "", "session cookie conflict", "Alive"},
-		{"two of ours, one of them of an ended session", []string{gone, ada}, "ada", "", "Alive Load"},
-		{"two of ours, the second of an ended session", []string{ada, gone}, "ada", "", "Alive Load"},
-		{"two of ended sessions", []string{gone, dead}, "", "session not found", "Alive Load"},
-		{"two alive and one of an ended session", []string{gone, ada, bob}, "", "session cookie conflict", "Alive"},
+		{"one of ours", []string{ada}, "ada", "", "load"},
+		{"the same one twice", []string{ada, ada}, "ada", "", "load"},
+		{"a forged one before ours", []string{forged, ada}, "ada", "", "load"},
+		{"a forged one after ours", []string{ada, forged}, "ada", "", "load"},
+		{"forged ones all around ours", []string{forged, "x", ada, strings.Repeat("x", 5000), forged}, "ada", "", "load"},
+		{"ours twice and a forged one between", []string{ada, forged, ada}, "ada", "", "load"},
+		{"two of ours", []string{ada, bob}, "", "session cookie conflict", "alive"},
+		{"two of ours the other way around", []string{bob, ada}, "", "session cookie conflict", "alive"},
+		{"two of ours and a forged one between", []string{ada, forged, bob}, "", "session cookie conflict", "alive"},
+		{"two of ours and a forged one before", []string{forged, ada, bob}, "", "session cookie conflict", "alive"},
+		{"two of ours, one of them of an ended session", []string{gone, ada}, "ada", "", "alive load"},
+		{"two of ours, the second of an ended session", []string{ada, gone}, "ada", "", "alive load"},
+		{"two of ended sessions", []string{gone, dead}, "", "session not found", "alive load"},
+		{"two alive and one of an ended session", []string{gone, ada, bob}, "", "session cookie conflict", "alive"},
 		{"an altered one", []string{string(altered)}, "", "session cookie forged", ""},
 		{"forged ones only", []string{forged, "x"}, "", "session cookie forged", ""},
-		{"one of an ended session", []string{gone}, "", "session not found", "Load"},
-		{"eight of the same", slices.Repeat([]string{ada}, 8), "ada", "", "Load"},
+		{"one of an ended session", []string{gone}, "", "session not found", "load"},
+		{"eight of the same", slices.Repeat([]string{ada}, 8), "ada", "", "load"},
 		{"more than eight, ours first", append([]string{ada}, slices.Repeat([]string{forged}, 8)...), "", "session cookie conflict", ""},
 		{"more than eight, ours last", append(slices.Repeat([]string{forged}, 8), ada), "", "session cookie conflict", ""},
 	} {
@@ -172,7 +172,7 @@ func TestCookieOfAnOldKeyIsSentAgainOnce(t *testing.T) {
 	resp, fresh := visitAs(rotated.serve(nothing), navigating, cookie)
 	expect(t, "a new cookie", fresh != cookie, true)
 	expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "no-store")
-	expect(t, "calls of the store", rotated.store.asked(), "Load Alive")
+	expect(t, "calls of the store", rotated.store.asked(), "load alive")
 	resp, _ = visitAs(rotated.serve(nothing), navigating, fresh)
 	expect(t, "Set-Cookie headers at the second visit", len(resp.Header["Set-Cookie"]), 0)
 

@@ -17,8 +17,8 @@ func TestASessionOfAnotherInstancesEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
-		cut := newSiteOver(t, &spyStore{Store: o})
-		peer := newSiteOver(t, &spyStore{Store: o.Rows})
+		cut := newSiteOver(t, newSpy(o))
+		peer := newSiteOver(t, newSpy(o.Rows))
 		o.Away()
 		b := &jar{t, cut, map[string]string{}}
 		_, set := b.get(stores)
@@ -75,7 +75,7 @@ func TestServeWithheldOfAnotherInstancesEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
-		cut, peer := newSiteOver(t, &spyStore{Store: o}), newSiteOver(t, &spyStore{Store: o.Rows})
+		cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(o.Rows))
 		o.Away()
 		_, cookie := cut.visit("", stores)
 		served, held := true, false
@@ -95,7 +95,7 @@ func TestALogoutOfAnotherInstancesEmergency(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			o := outagetest.New(t, halfMinute, weekly)
 			defer o.End()
-			cut, peer := newSiteOver(t, &spyStore{Store: o}), newSiteOver(t, &spyStore{Store: o.Rows})
+			cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(o.Rows))
 			o.Away()
 			b := &jar{t, cut, map[string]string{}}
 			_, _ = b.get(logIn)
@@ -132,8 +132,8 @@ func TestALogoutOfAnotherInstancesLongEmergency(t *testing.T) {
 		}
 		o := outagetest.New(t, halfMinute, expiry)
 		defer o.End()
-		cut := newSiteOver(t, &spyStore{Store: o}, config)
-		peer := newSiteOver(t, &spyStore{Store: o.Rows}, config)
+		cut := newSiteOver(t, newSpy(o), config)
+		peer := newSiteOver(t, newSpy(o.Rows), config)
 		o.Away()
 		b := &jar{t, cut, map[string]string{}}
 		_, _ = b.get(logIn)
@@ -158,7 +158,7 @@ func TestASessionOfAnotherInstancesEmergencyBesideADeadCookie(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			o := outagetest.New(t, halfMinute, weekly)
 			defer o.End()
-			cut, peer := newSiteOver(t, &spyStore{Store: o}), newSiteOver(t, &spyStore{Store: o.Rows})
+			cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(o.Rows))
 			dead := peer.user("ann")
 			peer.revoke(dead)
 			o.Away()
@@ -184,7 +184,7 @@ func TestAStreamOfASessionLoggedOutElsewhereInAnEmergency(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			o := outagetest.New(t, halfMinute, weekly)
 			defer o.End()
-			cut, peer := newSiteOver(t, &spyStore{Store: o}), newSiteOver(t, &spyStore{Store: o.Rows})
+			cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(o.Rows))
 			o.Away()
 			b := &jar{t, cut, map[string]string{}}
 			_, _ = b.get(logIn)
@@ -215,7 +215,7 @@ func TestAnEmergencysCookieIsWrittenOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
-		site := newSiteOver(t, &spyStore{Store: o})
+		site := newSiteOver(t, newSpy(o))
 		o.Away()
 		b := &jar{t, site, map[string]string{}}
 		_, _ = b.get(stores)

@@ -16,7 +16,7 @@ func TestEmergencyNewSessionsWork(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
 		o.Away()
-		site := newSiteOver(t, &spyStore{Store: o})
+		site := newSiteOver(t, newSpy(o))
 		cookie := site.newcomer("cart")
 		_, cookie = site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			site.check(s.Set("more", true))
@@ -58,7 +58,7 @@ func TestEmergencyLeavesOtherCookiesAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
-		site := newSiteOver(t, &spyStore{Store: o})
+		site := newSiteOver(t, newSpy(o))
 		stays, fresh := site.user("ann"), site.user("bob")
 		site.look(fresh)
 		synctest.Wait()

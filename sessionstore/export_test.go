@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"context"
 
+	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -34,4 +35,15 @@ func (s *Session) WriteLate(ctx context.Context, between func()) error {
 	between()
 	_, _, err := s.write(ctx, &p)
 	return err
+}
+
+// NewManagerOver is NewWithStore over an emergency store, with all that hangs on
+// it.
+func NewManagerOver(p *outagetest.Process, cfg Config) (*Manager, error) {
+	m, err := NewWithStore(p.Store, cfg)
+	if err == nil {
+		m.chain = &chain{emergency: p.Store, detector: p.Detector, cached: p.Cached}
+		p.Relay(outageEvents{m.events})
+	}
+	return m, err
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // An error that goes out with the handler's headers is taken for the handler's
@@ -69,7 +70,7 @@ func TestRefusedResponseKeepsNoHeaderOfTheHandler(t *testing.T) {
 	} {
 		t.Run(tt.name+" "+tt.outer+" "+tt.handler, func(t *testing.T) {
 			site := newSite(t)
-			site.store.down("Create")
+			site.store.Down(store.OpCreate)
 			page := site.serve(func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 				site.check(s.Set("cart", 1))
 				if tt.handler != "" {
@@ -93,7 +94,7 @@ func TestRefusedResponseKeepsNoHeaderOfTheHandler(t *testing.T) {
 func TestRefusedResponseKeepsNoHeaderByItsSpelling(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		site := newSite(t)
-		site.store.down("Create")
+		site.store.Down(store.OpCreate)
 		c := start(site.serve(func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 			site.check(s.Set("cart", 1))
 			w.Header()["hx-redirect"] = []string{"/welcome"}
@@ -115,14 +116,14 @@ func TestRefusedResponseKeepsTheSessionsOwnCookie(t *testing.T) {
 		site.check(s.Login(r.Context(), "ada"))
 		site.check(s.Save(r.Context()))
 		site.check(s.Set("more", 1))
-		site.store.down("Save")
+		site.store.Down(store.OpSave)
 		http.SetCookie(w, &http.Cookie{Name: "csrf", Value: "of-the-page"})
 		_, _ = io.WriteString(w, "hi")
 	})
 	expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
 	expect(t, "Set-Cookie headers", len(resp.Header["Set-Cookie"]), 1)
 	expect(t, "another token", after != cookie, true)
-	site.store.up()
+	site.store.Up()
 	expect(t, "the session", site.look(after, "cart", "more"), "user=ada cart")
 }
 
@@ -131,7 +132,7 @@ func TestErrorHandlerThatSendsNothingIsNoSuccess(t *testing.T) {
 	site := newSite(t, func(cfg *sessionstore.Config) {
 		cfg.ErrorHandler = func(http.ResponseWriter, *http.Request, error) {}
 	})
-	site.store.down("Create")
+	site.store.Down(store.OpCreate)
 	resp, _ := site.visit("", func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 		site.check(s.Set("cart", 1))
 		_, err := io.WriteString(w, "ordered")

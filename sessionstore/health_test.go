@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // askHealth asks the endpoint and decodes its answer.
@@ -47,7 +48,7 @@ func TestHealth(t *testing.T) {
 		if age, ok := answer["last_prune_age_seconds"]; ok {
 			t.Errorf("the last prune was %v seconds ago, before there was any", age)
 		}
-		expect(t, "calls of the store", site.store.asked(), "Stats(false)")
+		expect(t, "calls of the store", site.store.asked(), "stats")
 
 		_, err := site.m.Prune(t.Context())
 		site.check(err)
@@ -60,7 +61,7 @@ func TestHealth(t *testing.T) {
 func TestHealthWhenTheStoreIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
-		site.store.down("Stats(false)")
+		site.store.Down(store.OpStats)
 		resp, answer := site.askHealth()
 		expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
 		expect(t, "Content-Type", resp.Header.Get("Content-Type"), "application/json")
@@ -69,7 +70,7 @@ func TestHealthWhenTheStoreIsDown(t *testing.T) {
 		expect(t, "sessions", answer["sessions"], nil)
 		expect(t, "what else it says", len(answer), 2)
 
-		site.store.up()
+		site.store.Up()
 		time.Sleep(time.Second)
 		resp, _ = site.askHealth()
 		expect(t, "status when it is up again", resp.StatusCode, http.StatusOK)
@@ -81,7 +82,7 @@ func TestHealthAsksTheStoreOnceASecond(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			site := newSite(t)
 			if down {
-				site.store.down("Stats(false)")
+				site.store.Down(store.OpStats)
 			}
 			var all sync.WaitGroup
 			for range 50 {
@@ -90,10 +91,10 @@ func TestHealthAsksTheStoreOnceASecond(t *testing.T) {
 			all.Wait()
 			time.Sleep(time.Second - time.Nanosecond)
 			site.askHealth()
-			expect(t, "calls of the store", site.store.asked(), "Stats(false)")
+			expect(t, "calls of the store", site.store.asked(), "stats")
 			time.Sleep(time.Nanosecond)
 			site.askHealth()
-			expect(t, "calls of the store after a second", site.store.asked(), "Stats(false)")
+			expect(t, "calls of the store after a second", site.store.asked(), "stats")
 		})
 	}
 }
@@ -101,8 +102,8 @@ func TestHealthAsksTheStoreOnceASecond(t *testing.T) {
 func TestHealthOfAStoreThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
-		_, release := site.store.hold("Stats(false)")
-		defer release()
+		held := site.store.hold(store.OpStats)
+		defer held.Release()
 		start := time.Now()
 		resp, _ := site.askHealth()
 		expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
@@ -123,17 +124,18 @@ func TestStats(t *testing.T) {
 		site := newSite(t)
 		site.newcomer()
 		for name, f := range map[string]func(context.Context) (sessionstore.Stats, error){
-			"Stats(true)": site.m.Stats, "Stats(false)": site.m.Estimate,
+			"exact": site.m.Stats, "estimated": site.m.Estimate,
 		} {
 			stats, err := f(t.Context())
 			site.check(err)
 			expect(t, "stats", stats, sessionstore.Stats{Total: 1, Active: 1, Exact: true, CountedAt: time.Now()})
-			expect(t, "calls of the store", site.store.asked(), name)
-			site.store.down(name)
+			calls := site.store.of(store.OpStats)
+			expect(t, "exact", calls[len(calls)-1].Exact, name == "exact")
+			down := site.store.Down()
 			if _, err := f(t.Context()); err == nil || !strings.Contains(err.Error(), "sessionstore: stats: ") {
 				t.Errorf("%s of a store that is down: %v", name, err)
 			}
-			site.store.asked()
+			down.Release()
 		}
 	})
 }

@@ -5,56 +5,40 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// unheard is a store that becomes unavailable with the reply to a Rotate, which
-// it has made or not.
+// unheard is the way to a store that becomes unavailable with the reply to a
+// Rotate, which it has made or not.
 type unheard struct {
-	store.Store
-	armed, made, away bool
-	late              func() error // the Rotate, as it arrives later
+	*fault.Store
+	away atomic.Bool
+	lost *fault.Fault // the Rotate. It arrives late if it was not made.
 }
 
-func (u *unheard) gone() error {
-	if u.away {
-		return errNobody
-	}
-	return nil
+func newUnheard(inner store.Store) *unheard {
+	u := &unheard{Store: fault.Wrap(inner)}
+	u.Inject(fault.Rule{
+		If: func(fault.Call) bool { return u.away.Load() }, Err: errNobody,
+	}, store.OpRotate, store.OpLoad, store.OpSave)
+	return u
 }
 
-func (u *unheard) Rotate(ctx context.Context, old, id store.ID, c store.Change) (rec store.Record, err error) {
-	if !u.armed {
-		if err := u.gone(); err != nil {
-			return rec, err
-		}
-		return u.Store.Rotate(ctx, old, id, c)
+// arm has the next Rotate lose its reply.
+func (u *unheard) arm(made bool) {
+	r := fault.Rule{Nth: 1, When: fault.Late, Do: func(context.Context, *fault.Call) error {
+		u.away.Store(true)
+		return errLost
+	}}
+	if made {
+		r.When = fault.After
 	}
-	u.armed, u.away = false, true
-	u.late = func() error { _, err := u.Store.Rotate(context.Background(), old, id, c); return err }
-	if u.made {
-		if err := u.late(); err != nil {
-			return rec, err
-		}
-	}
-	return rec, errLost
-}
-
-func (u *unheard) Load(ctx context.Context, id store.ID, floor int64) (rec store.Record, err error) {
-	if err := u.gone(); err != nil {
-		return rec, err
-	}
-	return u.Store.Load(ctx, id, floor)
-}
-
-func (u *unheard) Save(ctx context.Context, id store.ID, c store.Change) (rec store.Record, err error) {
-	if err := u.gone(); err != nil {
-		return rec, err
-	}
-	return u.Store.Save(ctx, id, c)
+	u.lost = u.Inject(r, store.OpRotate)
 }
 
 // jar is a browser that keeps all cookies.
@@ -139,14 +123,14 @@ func logOut(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 // u.away set to false. Without a user, the browser is an anonymous visitor's.
 func doubtful(t *testing.T, user string, made bool, change ...func(*sessionstore.Config)) (*jar, *unheard) {
 	t.Helper()
-	u := &unheard{Store: sessionstore.NewMem(weekly, 0)}
-	site := newSiteOver(t, &spyStore{Store: u}, change...)
+	u := newUnheard(newMemory(weekly))
+	site := newSiteOver(t, newSpy(u), change...)
 	cookie := ""
 	if user == "" {
 		cookie = site.newcomer()
 	} else {
 		cookie = site.user(user)
 	}
-	u.armed, u.made = true, made
+	u.arm(made)
 	return &jar{t, site, map[string]string{cookieName: cookie}}, u
 }

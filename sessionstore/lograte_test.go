@@ -14,6 +14,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 var omittedIn = regexp.MustCompile(`omitted=(\d+)`)
@@ -50,10 +51,12 @@ func TestEventsOfStrangersHaveARateOfLines(t *testing.T) {
 		cookie  func(s *site) string
 		prepare func(s *site)
 	}{
-		"forged":       {kind: sessionstore.EventForged, cookie: func(*site) string { return "planted" }},
-		"not loaded":   {kind: sessionstore.EventLoadFailed, cookie: newcomer, prepare: func(s *site) { s.store.down("Load") }},
-		"not saved":    {kind: sessionstore.EventSaveFailed, prepare: func(s *site) { s.store.down("Create") }},
-		"lost changes": {kind: sessionstore.EventChangeLost, cookie: newcomer, prepare: func(s *site) { s.store.on("Save", func(context.Context) error { return sessionstore.ErrNotFound }) }},
+		"forged":     {kind: sessionstore.EventForged, cookie: func(*site) string { return "planted" }},
+		"not loaded": {kind: sessionstore.EventLoadFailed, cookie: newcomer, prepare: func(s *site) { s.store.Down(store.OpLoad) }},
+		"not saved":  {kind: sessionstore.EventSaveFailed, prepare: func(s *site) { s.store.Down(store.OpCreate) }},
+		"lost changes": {kind: sessionstore.EventChangeLost, cookie: newcomer, prepare: func(s *site) {
+			s.store.on(store.OpSave, func(context.Context) error { return sessionstore.ErrNotFound })
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

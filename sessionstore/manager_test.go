@@ -226,14 +226,14 @@ func TestLogHoldsNothingSecret(t *testing.T) {
 				site.check(s.Rotate(r.Context()))
 				w.WriteHeader(http.StatusOK)
 				site.check(s.Set("late", canaryValue))
-				site.store.down("Save")
+				site.store.Down(store.OpSave)
 			})
-			site.store.down("Save")
+			site.store.Down(store.OpSave)
 			step(cookie, set)
-			site.store.up()
-			site.store.on("Save", func(context.Context) error { return sessionstore.ErrNotFound })
+			site.store.Up()
+			site.store.on(store.OpSave, func(context.Context) error { return sessionstore.ErrNotFound })
 			step(cookie, set)
-			site.store.up()
+			site.store.Up()
 			visit(site.serve(nothing), cookie, step("", set)) // ambiguous
 			visit(site.serve(nothing), canaryValue)           // forged
 			step(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {

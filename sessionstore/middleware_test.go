@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // When the session can't be saved the client must be told so, whatever the handler meant to say and however it said it.
@@ -49,7 +50,7 @@ func TestStoreThatFailsAtCommit(t *testing.T) {
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				site := newSite(t)
-				site.store.down("Create")
+				site.store.Down(store.OpCreate)
 				c := start(site.serve(func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 					site.check(s.Set("cart", 1))
 					for name, value := range map[string]string{
@@ -96,7 +97,7 @@ func TestStoreThatFailsAtCommit(t *testing.T) {
 
 func TestStoreThatFailsOtherwiseIsNotCalledUnavailable(t *testing.T) {
 	site := newSite(t)
-	site.store.on("Create", func(context.Context) error { return sessionstore.ErrExists })
+	site.store.on(store.OpCreate, func(context.Context) error { return sessionstore.ErrExists })
 	resp, cookie := site.visit("", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 		site.check(s.Set("cart", 1))
 	})
@@ -116,7 +117,7 @@ func TestErrorHandler(t *testing.T) {
 		}
 	})
 	cookie := site.user("ada")
-	site.store.down("Save")
+	site.store.Down(store.OpSave)
 	resp, after := site.visit(cookie, func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 		site.check(s.Set("cart", 1))
 		_, _ = io.WriteString(w, "ordered")
@@ -126,7 +127,7 @@ func TestErrorHandler(t *testing.T) {
 	expect(t, "ErrUnavailable", errors.Is(got, sessionstore.ErrUnavailable), true)
 	expect(t, "path", path, "/")
 	expect(t, "the cookie is untouched", after, cookie)
-	site.store.up()
+	site.store.Up()
 	expect(t, "the session", site.look(cookie, "cart"), "user=ada")
 }
 
@@ -135,11 +136,11 @@ func TestErrorHandler(t *testing.T) {
 func TestSessionIsClosedAfterAFailedCommit(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer("cart")
-	site.store.down("Rotate")
+	site.store.Down(store.OpRotate)
 	resp, after := site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		site.check(s.Login(r.Context(), "ada"))
 		w.WriteHeader(http.StatusOK)
-		site.store.up()
+		site.store.Up()
 		if err := s.Save(r.Context()); !errors.Is(err, sessionstore.ErrRequestEnded) {
 			t.Errorf("Save: %v, want ErrRequestEnded", err)
 		}
@@ -153,7 +154,7 @@ func TestStoreThatFailsAtLoadLeavesTheCookieAlone(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		site := newSite(t)
 		cookie := site.newcomer("cart")
-		site.store.down("Load")
+		site.store.Down(store.OpLoad)
 		c := start(site.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if _, err := sessionstore.FromContext(r.Context()); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("FromContext: %v, want ErrUnavailable", err)
@@ -163,7 +164,7 @@ func TestStoreThatFailsAtLoadLeavesTheCookieAlone(t *testing.T) {
 		resp := c.send("GET", "/", cookie)
 		expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
 		expect(t, "Set-Cookie", resp.Header.Get("Set-Cookie"), "")
-		site.store.up()
+		site.store.Up()
 		expect(t, "the session", site.look(cookie, "cart"), "user= cart")
 	})
 }
@@ -185,7 +186,7 @@ func TestHandlerThatPanics(t *testing.T) {
 			_ = resp.Body.Close()
 			t.Errorf("the client got %s", resp.Status)
 		}
-		expect(t, "calls of the store", site.store.asked(), "Load")
+		expect(t, "calls of the store", site.store.asked(), "load")
 		expect(t, "events", site.seen(), "")
 		expect(t, "the session", site.look(cookie, "cart", "half"), "user= cart")
 		expect(t, "Set after it", errors.Is(s.Set("late", 1), sessionstore.ErrRequestEnded), true)
@@ -214,7 +215,7 @@ func TestClientThatHangsUpKeepsItsChange(t *testing.T) {
 			_ = resp.Body.Close() // the response can still overtake the end of the connection
 		}
 		<-done
-		expect(t, "calls of the store", site.store.asked(), "Load Save")
+		expect(t, "calls of the store", site.store.asked(), "load save")
 		expect(t, "the session", site.look(cookie, "cart"), "user= cart")
 	})
 }
@@ -274,7 +275,7 @@ func TestPageThatOutlivesATimeoutHandlerOutside(t *testing.T) {
 func TestCommitGivesUpAfterTheStoreTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = 3 * time.Second })
-		site.store.on("Create", func(ctx context.Context) error {
+		site.store.on(store.OpCreate, func(ctx context.Context) error {
 			<-ctx.Done()
 			return sessionstore.ErrUnavailable
 		})

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 func TestEventKindsHaveNamesOfTheirOwn(t *testing.T) {
@@ -72,7 +73,7 @@ func TestDefaultLogHasALineForAnEvent(t *testing.T) {
 		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	})
 	cookie := site.user("ada")
-	site.store.on("Save", func(context.Context) error { return errors.New("the disk is full") })
+	site.store.on(store.OpSave, func(context.Context) error { return errors.New("the disk is full") })
 	var handle sessionstore.Handle
 	site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 		handle = s.Handle()

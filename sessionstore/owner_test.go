@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // as runs a function with the session of a cookie.
@@ -193,7 +194,7 @@ func TestOwnerWithoutAStore(t *testing.T) {
 	site := newSite(t)
 	cookie := site.user("ada")
 	handle := site.handle(cookie)
-	site.store.down("List", "Revoke")
+	site.store.Down(store.OpList, store.OpRevoke)
 	_, list := site.m.List(t.Context(), "ada", sessionstore.Page{})
 	_, one := site.m.Revoke(t.Context(), "ada", handle)
 	_, user := site.m.RevokeUser(t.Context(), "ada")
@@ -226,12 +227,12 @@ func TestLimitEndsTheOldest(t *testing.T) {
 		expect(t, "the second", site.look(cookies[1]), "user=ada")
 		expect(t, "the third", site.look(cookies[2]), "user=ada")
 
-		site.store.down("Revoke")
+		site.store.Down(store.OpRevoke)
 		site.as(site.newcomer(), func(ctx context.Context, s *sessionstore.Session) { site.check(s.Login(ctx, "ada")) })
 		expect(t, "UserID", site.event(sessionstore.EventLimitFailed).UserID, "ada")
 		expect(t, "events", site.seen(), "session login, session limit failed")
 		expect(t, "sessions", site.store.rows(), 3)
-		site.store.up()
+		site.store.Up()
 		time.Sleep(time.Second)
 		site.user("ada") // makes up for it
 		expect(t, "sessions", site.store.rows(), 2)
@@ -247,7 +248,7 @@ func TestLimitDeniesALogin(t *testing.T) {
 	})
 	expect(t, "status", resp.StatusCode, http.StatusForbidden)
 	expect(t, "the first", site.look(first), "user=ada")
-	expect(t, "Revoke calls", len(site.store.revoked), 0)
+	expect(t, "Revoke calls", len(site.store.of(store.OpRevoke)), 0)
 }
 
 func TestFresh(t *testing.T) {
@@ -298,7 +299,7 @@ func TestRequireFresh(t *testing.T) {
 		time.Sleep(time.Hour)
 		resp, _ := visit(site.m.Handler(sessionstore.RequireFresh(time.Minute, again)(secret)), cookie)
 		expect(t, "stale", resp.StatusCode, http.StatusSeeOther)
-		site.store.down("Load")
+		site.store.Down(store.OpLoad)
 		resp, _ = visit(site.m.Handler(sessionstore.RequireFresh(time.Minute, again)(secret)), cookie)
 		expect(t, "an outage", resp.StatusCode, http.StatusServiceUnavailable)
 		resp, _ = visit(sessionstore.RequireFresh(time.Minute, again)(secret), cookie)

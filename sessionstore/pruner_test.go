@@ -54,14 +54,14 @@ func TestPruneGoesOnWhileThereIsMore(t *testing.T) {
 		{"the store fails later", []pruneAnswer{{full, true, nil}, {0, false, boom}}, full, boom, "sessions pruned, session prune failed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			store := &pruneStore{answers: tt.answers}
+			pruned := &pruneStore{answers: tt.answers}
 			want := len(tt.answers)
-			site := newSiteOver(t, &spyStore{Store: store})
+			site := newSiteOver(t, newSpy(pruned))
 			total, err := site.m.Prune(t.Context())
 			expect(t, "pruned", total, tt.total)
 			expect(t, "error", errors.Is(err, tt.err), true)
-			expect(t, "batches", len(store.asked), want)
-			for _, max := range store.asked {
+			expect(t, "batches", len(pruned.asked), want)
+			for _, max := range pruned.asked {
 				expect(t, "batch", max, full)
 			}
 			expect(t, "events", site.seen(), tt.events)
@@ -77,8 +77,8 @@ func TestPruneRestsBetweenBatches(t *testing.T) {
 	const full = sessionstore.PruneBatch
 	for _, took := range []time.Duration{10 * time.Millisecond, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			site := newSiteOver(t, &spyStore{Store: &pruneStore{answers: []pruneAnswer{{full, true, nil}, {full, true, nil}, {3, true, nil}}}})
-			site.store.on("Prune", func(context.Context) error {
+			site := newSiteOver(t, newSpy(&pruneStore{answers: []pruneAnswer{{full, true, nil}, {full, true, nil}, {3, true, nil}}}))
+			site.store.on(store.OpPrune, func(context.Context) error {
 				time.Sleep(took)
 				return nil
 			})
@@ -96,11 +96,11 @@ func TestRunPrunesGentlyAtFirst(t *testing.T) {
 	const full, gentle, hurried = sessionstore.PruneBatch, sessionstore.PruneGentleRest, sessionstore.PruneRest
 	for _, took := range []time.Duration{10 * time.Millisecond, time.Second, 5 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			site := newSiteOver(t, &spyStore{Store: &pruneStore{answers: slices.Repeat([]pruneAnswer{{full, true, nil}}, 1000)}})
+			site := newSiteOver(t, newSpy(&pruneStore{answers: slices.Repeat([]pruneAnswer{{full, true, nil}}, 1000)}))
 			var began []time.Time
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
-			site.store.on("Prune", func(context.Context) error {
+			site.store.on(store.OpPrune, func(context.Context) error {
 				if began = append(began, time.Now()); len(began) == 1000 {
 					stop()
 				}
@@ -131,9 +131,9 @@ func TestRunPrunesGentlyAtFirst(t *testing.T) {
 func TestPruneEndsInItsRest(t *testing.T) {
 	const full, took = sessionstore.PruneBatch, time.Second
 	synctest.Test(t, func(t *testing.T) {
-		store := &pruneStore{answers: []pruneAnswer{{full, true, nil}}}
-		site := newSiteOver(t, &spyStore{Store: store})
-		site.store.on("Prune", func(context.Context) error {
+		pruned := &pruneStore{answers: []pruneAnswer{{full, true, nil}}}
+		site := newSiteOver(t, newSpy(pruned))
+		site.store.on(store.OpPrune, func(context.Context) error {
 			time.Sleep(took)
 			return nil
 		})
@@ -144,7 +144,7 @@ func TestPruneEndsInItsRest(t *testing.T) {
 		expect(t, "ended after", time.Since(began), took+took/2)
 		expect(t, "pruned", n, full)
 		expect(t, "the context's error", errors.Is(err, context.DeadlineExceeded), true)
-		expect(t, "batches", len(store.asked), 1)
+		expect(t, "batches", len(pruned.asked), 1)
 		expect(t, "events", site.seen(), "sessions pruned")
 	})
 }
@@ -169,7 +169,7 @@ func TestRunPrunesUntilItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.PruneInterval = 10 * time.Minute })
 		var at []time.Time
-		site.store.on("Prune", func(context.Context) error {
+		site.store.on(store.OpPrune, func(context.Context) error {
 			at = append(at, time.Now())
 			if len(at) == 3 {
 				return sessionstore.ErrUnavailable // and it goes on all the same
@@ -227,12 +227,12 @@ func TestRunNeverPrunesWithANegativeInterval(t *testing.T) {
 func TestRunEndsInMidPrune(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
-		arrived, release := site.store.hold("Prune")
-		defer release()
+		held := site.store.hold(store.OpPrune)
+		defer held.Release()
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- site.m.Run(ctx) }()
-		<-arrived
+		arrived(t, held)
 		stop()
 		expect(t, "Run", <-ended, nil)
 		expect(t, "events", site.seen(), "")
@@ -245,7 +245,7 @@ func TestManagerStartsNothingByItself(t *testing.T) {
 		site := newSite(t)
 		site.visit("", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { site.check(s.Set("cart", 1)) })
 		time.Sleep(365 * 24 * time.Hour)
-		if asked := site.store.asked(); strings.Contains(asked, "Prune") || strings.Contains(asked, "Touch") {
+		if asked := site.store.asked(); strings.Contains(asked, "prune") || strings.Contains(asked, "touch") {
 			t.Errorf("the store was asked %s", asked)
 		}
 	})

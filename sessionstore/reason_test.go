@@ -93,7 +93,7 @@ func TestActorsThatAreNotKnown(t *testing.T) {
 	}))
 	visit(h, adas)
 	expect(t, "a request that did not ask for its session", site.event(sessionstore.EventRevoked).Actor, "")
-	expect(t, "calls of the store", site.store.asked(), "Revoke")
+	expect(t, "calls of the store", site.store.asked(), "revoke")
 	site.seen()
 
 	_, err := site.m.Revoke(sessionstore.WithActor(t.Context(), "support:jo", "a call"), "eve", "no handle")

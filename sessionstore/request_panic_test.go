@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
 // recovered answers a panic of next with 500, as the middleware of many frameworks does, and passes on the one that aborts.
@@ -35,7 +37,7 @@ func recovered(next http.Handler) http.Handler {
 func TestAPanicWhileTheSessionIsBeingLoaded(t *testing.T) {
 	site := newSite(t)
 	cookie := site.user("ann")
-	arrived, release := site.store.hold("Load")
+	held := site.store.hold(store.OpLoad)
 	var loading sync.WaitGroup
 	resp, _ := visit(recovered(site.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		loading.Go(func() {
@@ -43,13 +45,13 @@ func TestAPanicWhileTheSessionIsBeingLoaded(t *testing.T) {
 			expect(t, "load", err, nil)
 			_ = s.Set("late", true) // before the end of the request or after it
 		})
-		<-arrived
-		defer func() { go release() }()
+		arrived(t, held)
+		defer func() { go held.Release() }()
 		panic("a fault of the handler")
 	}))), cookie)
 	loading.Wait()
 	expect(t, "status", resp.StatusCode, http.StatusInternalServerError)
-	site.store.up()
+	site.store.Up()
 	expect(t, "afterwards", site.look(cookie, "late"), "user=ann")
 }
 
@@ -104,21 +106,21 @@ func TestAPanicAfterTheResponseHasBegun(t *testing.T) {
 // has changed the token or will: the response waits for it, and brings the
 // token.
 func TestAPanicWhileALoginIsBeingSaved(t *testing.T) {
-	for _, method := range []string{"Rotate", "Revoke"} { // of which the second keeps the limit, after the login
+	for _, op := range []store.Operation{store.OpRotate, store.OpRevoke} { // of which the second keeps the limit, after the login
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.Limits.MaxSessionsPerUser = 3 })
 		b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
-		arrived, release := site.store.hold(method)
+		held := site.store.hold(op)
 		var saving sync.WaitGroup
 		status, _ := b.through(recovered, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			site.check(s.Login(r.Context(), "ann"))
 			saving.Go(func() { site.check(s.Save(context.WithoutCancel(r.Context()))) })
-			<-arrived
-			defer func() { go release() }()
+			arrived(t, held)
+			defer func() { go held.Release() }()
 			panic("a fault of the handler")
 		})
 		saving.Wait()
 		expect(t, "status", status, http.StatusInternalServerError)
-		expect(t, "held in "+method+", afterwards", b.who(), "ann")
+		expect(t, "held in "+string(op)+", afterwards", b.who(), "ann")
 	}
 }
 
@@ -127,14 +129,18 @@ func TestAPanicWhileALoginIsBeingSaved(t *testing.T) {
 func TestARequestOfManyGoroutines(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	dice := &trouble{rng: rand.New(rand.NewPCG(seed, 0))}
-	lost := &losing{Store: sessionstore.NewMem(weekly, 0), lost: func(string) bool { return false }}
-	site := newSiteOver(t, &spyStore{Store: lost})
+	dice := &dice{rng: rand.New(rand.NewPCG(seed, 0))}
+	site := newSite(t)
 	b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
 	other := site.user("bob")
 	ended := 0
 	for range 300 {
-		lost.lost = func(string) bool { return dice.strikes(20) }
+		loses := site.store.Inject(fault.Rule{When: fault.After, Do: func(_ context.Context, c *fault.Call) error {
+			if c.Err == nil && dice.strikes(20) {
+				return errLost
+			}
+			return nil
+		}}, store.OpCreate, store.OpSave, store.OpRotate, store.OpDelete)
 		leaves, panics, spares := dice.strikes(5), dice.strikes(30), dice.strikes(30)
 		var working sync.WaitGroup
 		_, _ = b.through(recovered, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
@@ -172,7 +178,7 @@ func TestARequestOfManyGoroutines(t *testing.T) {
 			w.WriteHeader(http.StatusNoContent)
 		})
 		working.Wait()
-		lost.lost = func(string) bool { return false }
+		loses.Release()
 		switch who := b.who(); {
 		case who == "ann":
 		case who == "" && leaves:
@@ -184,4 +190,16 @@ func TestARequestOfManyGoroutines(t *testing.T) {
 	}
 	expect(t, "another's session", site.look(other), "user=bob")
 	t.Logf("%d logouts", ended)
+}
+
+// dice decides at random.
+type dice struct {
+	mu  sync.Mutex
+	rng *rand.Rand
+}
+
+func (d *dice) strikes(percent int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rng.IntN(100) < percent
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
 // nothing is a page that asks for its session and leaves it alone.
@@ -28,7 +30,7 @@ func TestSessionIsLoadedWhenAskedForAndOnce(t *testing.T) {
 		asked   string
 	}{
 		{"a handler that does not ask costs nothing", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hi")) }, ""},
-		{"a handler that asks costs one load", func(_ http.ResponseWriter, r *http.Request) { from(r) }, "Load"},
+		{"a handler that asks costs one load", func(_ http.ResponseWriter, r *http.Request) { from(r) }, "load"},
 		{"asking again costs nothing and gives the same session", func(w http.ResponseWriter, r *http.Request) {
 			first := from(r)
 			for range 5 {
@@ -36,7 +38,7 @@ func TestSessionIsLoadedWhenAskedForAndOnce(t *testing.T) {
 			}
 			_, _ = w.Write([]byte("hi"))
 			expect(t, "the same session after the headers", from(r), first)
-		}, "Load"},
+		}, "load"},
 		{"many goroutines share one load", func(_ http.ResponseWriter, r *http.Request) {
 			var all sync.WaitGroup
 			for range 50 {
@@ -47,7 +49,7 @@ func TestSessionIsLoadedWhenAskedForAndOnce(t *testing.T) {
 				})
 			}
 			all.Wait()
-		}, "Load"},
+		}, "load"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			site := newSite(t)
@@ -194,12 +196,12 @@ func TestFromContextWithoutMiddleware(t *testing.T) {
 func TestLoadThatFailsIsTriedAgain(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer("cart")
-	site.store.down("Load")
+	site.store.Down(store.OpLoad)
 	resp, _ := visit(site.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := sessionstore.FromContext(r.Context()); !errors.Is(err, sessionstore.ErrUnavailable) {
 			t.Errorf("FromContext: %v, want ErrUnavailable", err)
 		}
-		site.store.up()
+		site.store.Up()
 		s, err := sessionstore.FromContext(r.Context())
 		if err != nil || !s.Has("cart") {
 			t.Errorf("FromContext, the store being up again: %v, %v", s, err)
@@ -207,17 +209,17 @@ func TestLoadThatFailsIsTriedAgain(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	})), cookie)
 	expect(t, "status", resp.StatusCode, http.StatusNoContent)
-	expect(t, "calls of the store", site.store.asked(), "Load Load")
+	expect(t, "calls of the store", site.store.asked(), "load load")
 }
 
 func TestLoadIsBoundByItsContext(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer("cart")
-	arrived, release := site.store.hold("Load")
-	defer release()
+	held := site.store.hold(store.OpLoad)
+	defer held.Release()
 	visit(site.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithCancel(r.Context())
-		go func() { <-arrived; cancel() }()
+		go func() { arrived(t, held); cancel() }()
 		if _, err := sessionstore.FromContext(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("FromContext: %v, want context.Canceled", err)
 		}
@@ -233,11 +235,9 @@ func TestStoreAndObserverThatAskForTheSessionDoNotHang(t *testing.T) {
 		}
 		return nil
 	}
-	store := newSite(t).store
-	for _, method := range []string{"Load", "Create", "Rotate", "Save", "Delete"} {
-		store.on(method, ask)
-	}
-	site := newSiteOver(t, store, func(cfg *sessionstore.Config) {
+	inner := newSite(t).store
+	inner.Inject(fault.Rule{Do: func(ctx context.Context, _ *fault.Call) error { return ask(ctx) }})
+	site := newSiteOver(t, inner, func(cfg *sessionstore.Config) {
 		cfg.Observer = func(ctx context.Context, _ sessionstore.Event) { _ = ask(ctx) }
 	})
 	visit(site.serve(nothing), "forged")
@@ -257,5 +257,5 @@ func TestStoreAndObserverThatAskForTheSessionDoNotHang(t *testing.T) {
 	site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		site.check(s.Logout(r.Context()))
 	})
-	expect(t, "rows", store.rows(), 0)
+	expect(t, "rows", inner.rows(), 0)
 }

@@ -16,21 +16,28 @@ import (
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
 // bareWriter is a server's writer with nothing optional. It notes what is done to it, in one list with what the
 // store is asked.
 type bareWriter struct {
 	header http.Header
-	store  *spyStore
+	store  *spy
 	body   bytes.Buffer
 }
 
-func newBareWriter(store *spyStore) *bareWriter {
+func newBareWriter(store *spy) *bareWriter {
 	return &bareWriter{header: http.Header{}, store: store}
 }
 
-func (w *bareWriter) note(what string) { _ = w.store.called(context.Background(), what, nil) }
+func (w *bareWriter) note(what string) {
+	call := fault.Call{Op: store.Operation(what)}
+	_, _ = fault.Run(context.Background(), &w.store.Injector, call, func(context.Context, fault.Call) (any, error) {
+		return nil, nil
+	})
+}
 
 func (w *bareWriter) Header() http.Header { return w.header }
 
@@ -147,25 +154,25 @@ func TestSessionIsSavedBeforeAnythingIsSent(t *testing.T) {
 		send func(w http.ResponseWriter)
 		asks string // of the store and of the server's writer, in this order
 	}{
-		{"Write", func(w http.ResponseWriter) { _, _ = w.Write([]byte("x")) }, "Create write"},
-		{"an empty Write", func(w http.ResponseWriter) { _, _ = w.Write(nil) }, "Create write"},
-		{"two Writes", func(w http.ResponseWriter) { _, _ = w.Write(nil); _, _ = w.Write(nil) }, "Create write write"},
-		{"WriteString", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "x") }, "Create write"},
-		{"WriteHeader", func(w http.ResponseWriter) { w.WriteHeader(http.StatusOK) }, "Create status:OK"},
-		{"no content", func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }, "Create status:No Content"},
-		{"not modified", func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotModified) }, "Create status:Not Modified"},
+		{"Write", func(w http.ResponseWriter) { _, _ = w.Write([]byte("x")) }, "create write"},
+		{"an empty Write", func(w http.ResponseWriter) { _, _ = w.Write(nil) }, "create write"},
+		{"two Writes", func(w http.ResponseWriter) { _, _ = w.Write(nil); _, _ = w.Write(nil) }, "create write write"},
+		{"WriteString", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "x") }, "create write"},
+		{"WriteHeader", func(w http.ResponseWriter) { w.WriteHeader(http.StatusOK) }, "create status:OK"},
+		{"no content", func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }, "create status:No Content"},
+		{"not modified", func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotModified) }, "create status:Not Modified"},
 		{"early hints, which begin nothing", func(w http.ResponseWriter) {
 			w.WriteHeader(http.StatusEarlyHints)
 			w.WriteHeader(http.StatusProcessing)
 			w.WriteHeader(http.StatusOK)
 			w.WriteHeader(http.StatusEarlyHints) // too late, and not passed on
-		}, "status:Early Hints status:Processing Create status:OK"},
-		{"switching protocols", func(w http.ResponseWriter) { w.WriteHeader(http.StatusSwitchingProtocols) }, "Create status:Switching Protocols"},
-		{"Flush", func(w http.ResponseWriter) { w.(http.Flusher).Flush() }, "Create flush"},
-		{"Flush by a ResponseController", func(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }, "Create flush"},
-		{"Hijack", func(w http.ResponseWriter) { _, _, _ = w.(http.Hijacker).Hijack() }, "Create hijack"},
-		{"Hijack by a ResponseController", func(w http.ResponseWriter) { _, _, _ = http.NewResponseController(w).Hijack() }, "Create hijack"},
-		{"ReadFrom", func(w http.ResponseWriter) { _, _ = w.(io.ReaderFrom).ReadFrom(strings.NewReader("")) }, "Create"},
+		}, "status:Early Hints status:Processing create status:OK"},
+		{"switching protocols", func(w http.ResponseWriter) { w.WriteHeader(http.StatusSwitchingProtocols) }, "create status:Switching Protocols"},
+		{"Flush", func(w http.ResponseWriter) { w.(http.Flusher).Flush() }, "create flush"},
+		{"Flush by a ResponseController", func(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }, "create flush"},
+		{"Hijack", func(w http.ResponseWriter) { _, _, _ = w.(http.Hijacker).Hijack() }, "create hijack"},
+		{"Hijack by a ResponseController", func(w http.ResponseWriter) { _, _, _ = http.NewResponseController(w).Hijack() }, "create hijack"},
+		{"ReadFrom", func(w http.ResponseWriter) { _, _ = w.(io.ReaderFrom).ReadFrom(strings.NewReader("")) }, "create"},
 		{"io.Copy of a file", func(w http.ResponseWriter) {
 			f, err := os.Open(file)
 			if err != nil {
@@ -174,8 +181,8 @@ func TestSessionIsSavedBeforeAnythingIsSent(t *testing.T) {
 			}
 			defer f.Close()
 			_, _ = io.Copy(w, f)
-		}, "Create write write write write write"},
-		{"nothing at all", func(http.ResponseWriter) {}, "Create"},
+		}, "create write write write write write"},
+		{"nothing at all", func(http.ResponseWriter) {}, "create"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			site := newSite(t)

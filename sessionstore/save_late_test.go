@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // flashPage is what an application hands to its template.
@@ -120,7 +121,7 @@ func TestLateChangeOfAHandlerThatPanicsIsVoid(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		})
 	}()
-	expect(t, "calls of the store", site.store.asked(), "Load")
+	expect(t, "calls of the store", site.store.asked(), "load")
 	expect(t, "events", site.seen(), "")
 	expect(t, "the session", site.look(cookie, "half", "cart"), "user= cart")
 }
@@ -145,19 +146,19 @@ func TestLateChangeThatCannotBeSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = 3 * time.Second })
 		cookie := site.user("ada")
-		arrived, release := site.store.hold("Save")
+		held := site.store.hold(store.OpSave)
 		began := time.Now()
 		site.visit(cookie, func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 			_, _ = io.WriteString(w, "begun")
 			site.check(s.Set("late", true))
 		})
-		<-arrived
-		release()
+		arrived(t, held)
+		held.Release()
 		expect(t, "time", time.Since(began), 3*time.Second)
 		e := site.event(sessionstore.EventChangeLate)
 		expect(t, "whose change was lost", e.UserID, "ada")
 		expect(t, "Err", e.Err != nil, true)
-		site.store.up()
+		site.store.Up()
 		expect(t, "the session", site.look(cookie, "late"), "user=ada")
 		site.check(site.m.Close())
 	})
@@ -168,19 +169,19 @@ func TestLateChangeThatCannotBeSaved(t *testing.T) {
 func TestLateChangeByAGoroutineIsKeptOrRefused(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer()
-	arrived, release := site.store.hold("Save")
+	held := site.store.hold(store.OpSave)
 	var late error
 	site.visit(cookie, func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 		_, _ = io.WriteString(w, "begun")
 		site.check(s.Set("kept", true))
 		go func() {
-			<-arrived // the last save is under way
+			arrived(t, held) // the last save is under way
 			late = s.Set("refused", true)
-			release()
+			held.Release()
 		}()
 	})
 	expect(t, "Set during the last save", errors.Is(late, sessionstore.ErrRequestEnded), true)
-	site.store.up()
+	site.store.Up()
 	expect(t, "the session", site.look(cookie, "kept", "refused"), "user= kept")
 
 	// The same, many times and without an order.

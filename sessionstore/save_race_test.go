@@ -9,22 +9,23 @@ import (
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // A change that is made while a save of the same key is in the store belongs to the next save.
 func TestSetWhileASaveIsInTheStore(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer()
-	arrived, release := site.store.hold("Save")
+	held := site.store.hold(store.OpSave)
 	var count int
 	site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		site.check(s.Set("count", 1))
 		var save sync.WaitGroup
 		save.Go(func() { site.check(s.Save(r.Context())) })
-		<-arrived
+		arrived(t, held)
 		site.check(s.Set("count", 2)) // must not wait for the store
 		site.check(s.Set("other", true))
-		release()
+		held.Release()
 		save.Wait()
 		_, err := s.Get("count", &count)
 		site.check(err)
@@ -120,7 +121,7 @@ func TestRequestsDoNotSeeEachOther(t *testing.T) {
 // Saves of one session go one after the other: two that overlapped would each start a session.
 func TestSavesOfOneSessionDoNotOverlap(t *testing.T) {
 	site := newSite(t)
-	arrived, release := site.store.hold("Create")
+	held := site.store.hold(store.OpCreate)
 	_, cookie := site.visit("", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		site.check(s.Set("cart", 1))
 		var begun, all sync.WaitGroup
@@ -132,28 +133,28 @@ func TestSavesOfOneSessionDoNotOverlap(t *testing.T) {
 			})
 		}
 		begun.Wait()
-		<-arrived
+		arrived(t, held)
 		for range 1000 {
 			runtime.Gosched() // let the others come as far as they can
 		}
-		release()
+		held.Release()
 		all.Wait()
 	})
-	expect(t, "calls of the store", site.store.asked(), "Create")
+	expect(t, "calls of the store", site.store.asked(), "create")
 	expect(t, "the session", site.look(cookie, "cart"), "user= cart")
 }
 
 func TestLoginWhileASaveIsInTheStore(t *testing.T) {
 	site := newSite(t)
 	before := site.newcomer()
-	arrived, release := site.store.hold("Save")
+	held := site.store.hold(store.OpSave)
 	_, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		site.check(s.Set("cart", 1))
 		var save sync.WaitGroup
 		save.Go(func() { site.check(s.Save(r.Context())) })
-		<-arrived
+		arrived(t, held)
 		site.check(s.Login(r.Context(), "ada"))
-		release()
+		held.Release()
 		save.Wait()
 		expect(t, "user", s.UserID(), "ada")
 	})
@@ -165,15 +166,15 @@ func TestLoginWhileASaveIsInTheStore(t *testing.T) {
 func TestLogoutOfAHiddenSessionWhileASaveIsInTheStore(t *testing.T) {
 	site := watchful(t, acting(sessionstore.ActionRequireLogin))
 	cookie := site.userAt(home, laptop)
-	arrived, release := site.store.hold("Create")
+	held := site.store.hold(store.OpCreate)
 	site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		expect(t, "user", s.UserID(), "")
 		site.check(s.Set("cart", 1))
 		var save sync.WaitGroup
 		save.Go(func() { site.check(s.Save(r.Context())) })
-		<-arrived
+		arrived(t, held)
 		site.check(s.Logout(r.Context()))
-		release()
+		held.Release()
 		save.Wait()
 	})
 	expect(t, "rows", site.store.rows(), 0)
@@ -184,14 +185,14 @@ func TestLogoutOfAHiddenSessionWhileASaveIsInTheStore(t *testing.T) {
 func TestLogoutByAnActorWhileASaveIsInTheStore(t *testing.T) {
 	site := newSite(t)
 	cookie := site.user("ada")
-	arrived, release := site.store.hold("Rotate")
+	held := site.store.hold(store.OpRotate)
 	site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		site.check(s.Rotate(r.Context()))
 		var save sync.WaitGroup
 		save.Go(func() { site.check(s.Save(r.Context())) })
-		<-arrived
+		arrived(t, held)
 		site.check(s.Logout(sessionstore.WithActor(r.Context(), "support", "on the phone")))
-		release()
+		held.Release()
 		save.Wait()
 	})
 	expect(t, "rows", site.store.rows(), 0)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const sent = cookieName + " "
@@ -20,24 +21,23 @@ func TestALostReplyThatIsAskedForInTime(t *testing.T) {
 			user := map[string]string{"login": "", "renewal": "ann"}[name]
 
 			b, u := doubtful(t, user, made) // asked at once
-			b.site.store.on("Save", func(context.Context) error { u.away = false; return nil })
-			b.site.store.on("Rotate", func(context.Context) error { u.away = false; return nil })
+			b.site.store.on(store.OpSave, func(context.Context) error { u.away.Store(false); return nil })
+			b.site.store.on(store.OpRotate, func(context.Context) error { u.away.Store(false); return nil })
 			status, set := b.get(p)
 			expect(t, "status", status, http.StatusOK)
 			expect(t, "cookies set", set, sent)
 			expect(t, "afterwards", b.who(), "ann")
 			expect(t, "rows", b.site.store.rows(), 1)
-			old := u.late
-			if err := old(); verdictOf(err) != "not found" {
+			if err := u.lost.Deliver(t.Context()); !made && verdictOf(err) != "not found" {
 				t.Errorf("when it arrives late: %v", err)
 			}
 
 			b, u = doubtful(t, user, made) // asked by the repetition
-			b.site.store.on("Save", func(context.Context) error { u.away = false; return errNobody })
+			refused := b.site.store.on(store.OpSave, func(context.Context) error { u.away.Store(false); return errNobody })
 			n := 0
-			b.site.store.on("Rotate", func(context.Context) error {
+			b.site.store.on(store.OpRotate, func(context.Context) error {
 				if n++; n == 2 {
-					b.site.store.on("Save", nil)
+					refused.Release()
 				}
 				return nil
 			})
@@ -47,7 +47,7 @@ func TestALostReplyThatIsAskedForInTime(t *testing.T) {
 			expect(t, "afterwards, repeated", b.who(), "ann")
 			expect(t, "values", b.has("here"), true)
 			expect(t, "rows, repeated", b.site.store.rows(), 1)
-			_ = u.late()
+			_ = u.lost.Deliver(t.Context())
 			expect(t, "when it arrives late", b.who(), "ann")
 		}
 	}
@@ -73,11 +73,11 @@ func TestALostReplyAndNoStoreToAsk(t *testing.T) {
 		expect(t, "cookies set", set, "")
 		expect(t, "the cookie", b.cookies[cookieName], had)
 		expect(t, "in the outage", b.who(), "Service Unavailable")
-		u.away = false
+		u.away.Store(false)
 		want := map[bool]string{true: "", false: "visitor"}[made]
 		expect(t, "afterwards", b.who(), want)
 		if !made {
-			expect(t, "when it arrives late", u.late(), nil)
+			expect(t, "when it arrives late", u.lost.Deliver(t.Context()), nil)
 			expect(t, "afterwards", b.who(), "")
 		}
 		_, set = b.get(logIn)
@@ -90,12 +90,12 @@ func TestALostReplyAndNoStoreToAsk(t *testing.T) {
 // A change that was not sent leaves cookie and session as they were.
 func TestAChangeOfTokenThatIsNotCommitted(t *testing.T) {
 	b, u := doubtful(t, "", false)
-	u.armed, u.away = false, false
-	b.site.store.down("Rotate")
+	u.lost.Release()
+	b.site.store.Down(store.OpRotate)
 	status, set := b.get(logIn)
 	expect(t, "status", status, http.StatusServiceUnavailable)
 	expect(t, "cookies set", set, "")
-	b.site.store.up()
+	b.site.store.Up()
 	expect(t, "afterwards", b.who(), "visitor")
 }
 
@@ -236,14 +236,14 @@ func TestAResponseThatIsAnError(t *testing.T) {
 func TestALogoutThatFailsBehindAnError(t *testing.T) {
 	site := newSite(t)
 	b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
-	site.store.down("Delete")
+	site.store.Down(store.OpDelete)
 	status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		logOut(w, r, s)
 		w.WriteHeader(http.StatusBadGateway)
 	})
 	expect(t, "status", status, http.StatusServiceUnavailable)
 	expect(t, "cookies set", set, "")
-	site.store.up()
+	site.store.Up()
 	expect(t, "afterwards", b.who(), "ann")
 }
 
@@ -253,18 +253,20 @@ func TestATokenPlantedBeforeALogin(t *testing.T) {
 	for _, p := range []page{logIn, renew} {
 		for _, lost := range []string{"", "made", "not made"} {
 			victim, u := doubtful(t, "", lost == "made")
-			u.armed = lost != ""
-			victim.site.store.on("Save", func(context.Context) error { u.away = false; return errNobody })
+			if lost == "" {
+				u.lost.Release()
+			}
+			refused := victim.site.store.on(store.OpSave, func(context.Context) error { u.away.Store(false); return errNobody })
 			n := 0
-			victim.site.store.on("Rotate", func(context.Context) error {
+			victim.site.store.on(store.OpRotate, func(context.Context) error {
 				if n++; n == 2 {
-					victim.site.store.on("Save", nil)
+					refused.Release()
 				}
 				return nil
 			})
 			thief := victim.copied()
 			status, set := victim.get(p)
-			victim.site.store.up()
+			victim.site.store.Up()
 			expect(t, "status", status, http.StatusOK)
 			expect(t, "cookies set", set, sent)
 			expect(t, "who planted the token", thief.who(), "")
@@ -285,7 +287,7 @@ func TestASaveAfterALostReply(t *testing.T) {
 				status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 					first(w, r, s)
 					expect(t, "the first save", verdictOf(s.Save(r.Context())), "unavailable")
-					u.away = false
+					u.away.Store(false)
 					logIn(w, r, s)
 					b.site.check(s.Set("later", true))
 					then(w, r, s)
@@ -295,7 +297,7 @@ func TestASaveAfterALostReply(t *testing.T) {
 				expect(t, name+": afterwards", b.who(), "ann")
 				expect(t, name+": values", b.has("here") && b.has("later"), true)
 				expect(t, name+": rows", b.site.store.rows(), 1)
-				if err := u.late(); verdictOf(err) != "not found" {
+				if err := u.lost.Deliver(t.Context()); !made && verdictOf(err) != "not found" {
 					t.Errorf("when it arrives late: %v", err)
 				}
 			}
@@ -311,9 +313,9 @@ func TestARepetitionThatIsLostToo(t *testing.T) {
 		renew(w, r, s)
 		expect(t, "the first save", verdictOf(s.Save(r.Context())), "unavailable")
 		b.site.check(s.Set("later", true))
-		u.away = false
+		u.away.Store(false)
 		n := 0
-		b.site.store.on("Rotate", func(context.Context) error {
+		b.site.store.on(store.OpRotate, func(context.Context) error {
 			if n++; n == 1 {
 				return errLost
 			}
@@ -336,17 +338,17 @@ func TestALogoutAfterALostReply(t *testing.T) {
 				handle = s.Handle()
 				renew(w, r, s)
 				if beside {
-					b.site.store.on("Rotate", func(context.Context) error { logOut(w, r, s); return nil })
+					b.site.store.on(store.OpRotate, func(context.Context) error { logOut(w, r, s); return nil })
 				}
 				_ = s.Save(r.Context())
-				u.away = false
+				u.away.Store(false)
 				logOut(w, r, s)
 			})
 			expect(t, "status", status, http.StatusOK)
 			expect(t, "cookies set", set, "-"+sent)
 			expect(t, "rows", b.site.store.rows(), 0)
 			expect(t, "the event's", b.site.event(sessionstore.EventLogout).Handle, handle)
-			if err := u.late(); verdictOf(err) != "not found" {
+			if err := u.lost.Deliver(t.Context()); !made && verdictOf(err) != "not found" {
 				t.Errorf("when it arrives late: %v", err)
 			}
 		}
@@ -362,7 +364,7 @@ func TestDiscardAfterALostReply(t *testing.T) {
 			logIn(w, r, s)
 			expect(t, "save", verdictOf(s.Save(r.Context())), "unavailable")
 			s.Discard()
-			u.away = false
+			u.away.Store(false)
 			w.WriteHeader(http.StatusTeapot)
 		})
 		expect(t, "status", status, http.StatusTeapot)
@@ -379,7 +381,7 @@ func TestALoginAfterADiscard(t *testing.T) {
 		_ = s.Set("before", true)
 		expect(t, "save", verdictOf(s.Save(r.Context())), "unavailable")
 		s.Discard()
-		u.away = false
+		u.away.Store(false)
 		_ = s.Login(r.Context(), "ann")
 	})
 	expect(t, "cookies set", set, sent)
@@ -392,7 +394,7 @@ func TestASaveByTheErrorHandler(t *testing.T) {
 	for _, lost := range []bool{true, false} {
 		var u *unheard
 		answer := func(w http.ResponseWriter, r *http.Request, _ error) {
-			u.away = false
+			u.away.Store(false)
 			s, err := sessionstore.FromContext(r.Context())
 			expect(t, "load", err, nil)
 			expect(t, "user", s.UserID(), "ann")
@@ -402,11 +404,13 @@ func TestASaveByTheErrorHandler(t *testing.T) {
 		}
 		var b *jar
 		b, u = doubtful(t, "ann", false, func(cfg *sessionstore.Config) { cfg.ErrorHandler = answer })
-		u.armed = lost
+		if !lost {
+			u.lost.Release()
+		}
 		status, set := b.get(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			_ = s.Login(r.Context(), "bob")
 			_ = s.Set("pending", true)
-			u.away = true
+			u.away.Store(true)
 		})
 		expect(t, "status", status, http.StatusServiceUnavailable)
 		expect(t, "cookies set", set, "")
@@ -418,16 +422,16 @@ func TestASaveByTheErrorHandler(t *testing.T) {
 // response that fails.
 func TestANewTokenBeforeAFailure(t *testing.T) {
 	b, u := doubtful(t, "", true)
-	u.armed = false
+	u.lost.Release()
 	status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		logIn(w, r, s)
 		b.site.check(s.Save(r.Context()))
 		b.site.check(s.Set("later", true))
-		u.away = true
+		u.away.Store(true)
 	})
 	expect(t, "status", status, http.StatusServiceUnavailable)
 	expect(t, "cookies set", set, sent)
-	u.away = false
+	u.away.Store(false)
 	expect(t, "afterwards", b.who(), "ann")
 }
 
@@ -436,19 +440,19 @@ func TestANewTokenBeforeAFailure(t *testing.T) {
 func TestAFailureWhileALoginIsBeingSaved(t *testing.T) {
 	site := newSite(t)
 	b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
-	arrived, release := site.store.hold("Rotate")
+	held := site.store.hold(store.OpRotate)
 	saved := make(chan error, 1)
 	status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		logIn(w, r, s)
 		go func() { saved <- s.Save(context.WithoutCancel(r.Context())) }()
-		<-arrived
-		go release()
+		arrived(t, held)
+		go held.Release()
 		w.WriteHeader(http.StatusBadGateway)
 	})
 	expect(t, "save", <-saved, nil)
 	expect(t, "status", status, http.StatusBadGateway)
 	expect(t, "cookies set", set, sent)
-	site.store.up()
+	site.store.Up()
 	expect(t, "afterwards", b.who(), "ann")
 }
 

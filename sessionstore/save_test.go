@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // keysOf is the names of the values in a change, sorted.
@@ -30,8 +31,8 @@ func TestSaveWritesOnlyWhatChanged(t *testing.T) {
 		site.check(s.Set("d", 4))
 		site.check(s.Delete("never there"))
 	})
-	expect(t, "calls of the store", site.store.asked(), "Load Save")
-	change := site.store.changes[len(site.store.changes)-1]
+	expect(t, "calls of the store", site.store.asked(), "load save")
+	change := site.store.of(store.OpSave)[0].Change
 	expect(t, "set", keysOf(change.Set), "b d")
 	expect(t, "removed", strings.Join(change.Removed, " "), "c")
 	expect(t, "the session", site.look(cookie, "a", "b", "c", "d"), "user= a b d")
@@ -46,14 +47,14 @@ func TestSaveOfNothingCostsNothing(t *testing.T) {
 		site.check(s.Save(r.Context()))
 		site.check(s.Save(r.Context()))
 	})
-	expect(t, "calls of the store", site.store.asked(), "Load Save")
+	expect(t, "calls of the store", site.store.asked(), "load save")
 
 	site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 		ok, err := s.Pop("never there", new(any))
 		expect(t, "Pop", ok || err != nil, false)
 		site.check(s.Delete("never there"))
 	})
-	expect(t, "calls of the store for what is not there", site.store.asked(), "Load")
+	expect(t, "calls of the store for what is not there", site.store.asked(), "load")
 }
 
 // Two requests that change different keys both win, however they overlap.
@@ -153,7 +154,7 @@ func TestLateChangeIsAnErrorInTheDefaultLog(t *testing.T) {
 		handle = s.Handle()
 		w.WriteHeader(http.StatusOK)
 		site.check(s.Set("cart", "a-value"))
-		site.store.down("Save")
+		site.store.Down(store.OpSave)
 	})
 	site.told()
 	lines := []string{}
@@ -248,12 +249,12 @@ func TestSaveThatFailsKeepsTheChangePending(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer()
 	site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-		site.store.down("Save")
+		site.store.Down(store.OpSave)
 		site.check(s.Set("cart", 1))
 		if err := s.Save(r.Context()); !errors.Is(err, sessionstore.ErrUnavailable) {
 			t.Errorf("Save: %v, want ErrUnavailable", err)
 		}
-		site.store.up()
+		site.store.Up()
 	})
 	expect(t, "the session", site.look(cookie, "cart"), "user= cart")
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
 // browser sends requests to one Manager and keeps its cookie.
@@ -30,7 +31,7 @@ type browser struct {
 func newBrowser(t testing.TB, inner store.Store, change ...func(*sessionstore.Config)) *browser {
 	t.Helper()
 	if inner == nil {
-		inner = sessionstore.NewMem(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
+		inner = newMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour})
 	}
 	cfg := sessionstore.Config{Cookie: sessionstore.CookieConfig{DisableMarker: true}, Secrets: []sessionstore.Secret{"0123456789abcdef0123456789abcdef"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	for _, f := range change {
@@ -174,21 +175,15 @@ func TestSessionSizeLimit(t *testing.T) {
 	})
 }
 
-// foreign is a store in which somebody else has written a session's data.
-type foreign struct {
-	store.Store
-	data string
-}
-
-func (f foreign) Create(ctx context.Context, d store.Draft) (store.Record, error) {
-	d.Data = json.RawMessage(f.data)
-	return f.Store.Create(ctx, d)
-}
-
 // Data that no release of the library wrote must not lock the user out.
 func TestSessionWithForeignData(t *testing.T) {
 	for _, data := range []string{`[1,2]`, `"text"`, `1`, `true`, `null`, ` `, `{"a":`, `[{"a":1}]`} {
-		b := newBrowser(t, foreign{sessionstore.NewMem(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), data})
+		inner := fault.Wrap(newMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}))
+		inner.Inject(fault.Rule{Do: func(_ context.Context, c *fault.Call) error {
+			c.Draft.Data = json.RawMessage(data) // another program has written it
+			return nil
+		}}, store.OpCreate)
+		b := newBrowser(t, inner)
 		b.request(func(s *sessionstore.Session) { b.must(s.Login(context.Background(), "ann")) })
 		b.request(func(s *sessionstore.Session) {
 			var v any

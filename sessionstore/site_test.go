@@ -26,8 +26,10 @@ const (
 type site struct {
 	t     testing.TB
 	m     *sessionstore.Manager
-	store *spyStore
-	log   *syncBuffer
+	store *spy
+	// alives is how many calls of Alive asksAlive has counted.
+	alives int
+	log    *syncBuffer
 
 	mu     sync.Mutex
 	events []sessionstore.Event
@@ -37,10 +39,10 @@ type site struct {
 func newSite(t testing.TB, change ...func(*sessionstore.Config)) *site {
 	t.Helper()
 	expiry := store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
-	return newSiteOver(t, &spyStore{Store: sessionstore.NewMem(expiry, 0)}, change...)
+	return newSiteOver(t, newSpy(newMemory(expiry)), change...)
 }
 
-func newSiteOver(t testing.TB, store *spyStore, change ...func(*sessionstore.Config)) *site {
+func newSiteOver(t testing.TB, store *spy, change ...func(*sessionstore.Config)) *site {
 	t.Helper()
 	s := &site{t: t, store: store, log: &syncBuffer{}}
 	cfg := sessionstore.Config{

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const (
@@ -149,7 +150,7 @@ func TestSuspiciousUseRequiresALogin(t *testing.T) {
 			time.Sleep(2 * time.Minute)
 			synctest.Wait()
 		}
-		expect(t, "uses noted", len(site.store.touched), 0)
+		expect(t, "uses noted", len(site.store.of(store.OpTouch)), 0)
 		expect(t, "what its owner sees", site.sees(cookie, home, laptop), everything)
 		expect(t, "events", site.seen(), "")
 
@@ -242,11 +243,11 @@ func TestSuspiciousUseEndsTheSession(t *testing.T) {
 func TestSuspiciousUseThatCannotBeEnded(t *testing.T) {
 	site := watchful(t, acting(sessionstore.ActionRevoke))
 	cookie := site.userAt(home, laptop)
-	site.store.down("Delete")
+	site.store.Down(store.OpDelete)
 	expect(t, "what the stranger sees", site.sees(cookie, cafe, phone), emptiness)
 	expect(t, "Err", site.event(sessionstore.EventSuspicious).Err != nil, true)
 	expect(t, "events", site.seen(), "session suspicious")
-	site.store.up()
+	site.store.Up()
 	expect(t, "what the stranger sees then", site.sees(cookie, cafe, phone), emptiness)
 	expect(t, "sessions", site.store.rows(), 0)
 }
@@ -325,7 +326,7 @@ func TestAddressesAreCutBeforeAnythingSeesThem(t *testing.T) {
 	site := watchful(t, func(cfg *sessionstore.Config) { cfg.Privacy.IPv4Prefix, cfg.Privacy.IPv6Prefix = 24, 48 })
 	for addr, want := range map[string]string{"203.0.113.77": "203.0.113.0", "2001:db8:1:2:3::4": "2001:db8:1::"} {
 		cookie := site.userAt(addr, laptop)
-		expect(t, "the address that is kept", site.store.drafts[len(site.store.drafts)-1].IP.String(), want)
+		expect(t, "the address that is kept", lastDraft(site).IP.String(), want)
 		site.sees(cookie, addr, "curl/8.0")
 		e := site.event(sessionstore.EventSuspicious)
 		expect(t, "the address in the event", e.Suspicion.Is.IP.String(), want)
@@ -400,7 +401,7 @@ func TestProxyOnAUnixSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	is := site.store.drafts[len(site.store.drafts)-1].Client
+	is := lastDraft(site).Client
 	expect(t, "the client's address", is.IP.String(), home)
 	expect(t, "https is believed", strings.Contains(site.log.String(), "plain http"), false)
 }
@@ -560,4 +561,9 @@ func TestRememberMeOfASessionThatIsHidden(t *testing.T) {
 			})
 		})
 	}
+}
+
+func lastDraft(s *site) store.Draft {
+	calls := s.store.of(store.OpCreate)
+	return calls[len(calls)-1].Draft
 }

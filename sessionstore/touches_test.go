@@ -42,8 +42,8 @@ func TestUsesAreNotedTogetherWithinASecond(t *testing.T) {
 		site.store.asked()
 		time.Sleep(sessionstore.TouchEvery - time.Since(start))
 		synctest.Wait()
-		expect(t, "calls of the store", site.store.asked(), "Touch")
-		expect(t, "touches in it", len(site.store.touched[0]), visitors)
+		expect(t, "calls of the store", site.store.asked(), "touch")
+		expect(t, "touches in it", len(site.store.of(store.OpTouch)[0].Touches), visitors)
 
 		// The use has moved the deadline.
 		site.visit(cookies[0], func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
@@ -55,7 +55,7 @@ func TestUsesAreNotedTogetherWithinASecond(t *testing.T) {
 		})
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		expect(t, "calls of the store afterwards", site.store.asked(), "Load")
+		expect(t, "calls of the store afterwards", site.store.asked(), "load")
 	})
 }
 
@@ -88,7 +88,7 @@ func TestUseIsNotedWhenItIsDue(t *testing.T) {
 				site.visit(cookie, tt.page)
 				time.Sleep(2 * sessionstore.TouchEvery)
 				synctest.Wait()
-				expect(t, "calls of Touch", len(site.store.touched), tt.want)
+				expect(t, "calls of Touch", len(site.store.of(store.OpTouch)), tt.want)
 			})
 		})
 	}
@@ -104,10 +104,10 @@ func TestPageThatStreamsIsNotedWhenItBegins(t *testing.T) {
 			w.(http.Flusher).Flush()
 			time.Sleep(2 * sessionstore.TouchEvery)
 			synctest.Wait()
-			expect(t, "calls of Touch in mid-stream", len(site.store.touched), 1)
+			expect(t, "calls of Touch in mid-stream", len(site.store.of(store.OpTouch)), 1)
 		})
 		site.check(site.m.Close())
-		expect(t, "calls of Touch", len(site.store.touched), 1)
+		expect(t, "calls of Touch", len(site.store.of(store.OpTouch)), 1)
 	})
 }
 
@@ -122,7 +122,7 @@ func TestUseAfterTheHeadersIsNoted(t *testing.T) {
 			site.check(err)
 		})), cookie)
 		site.check(site.m.Close())
-		expect(t, "calls of Touch", len(site.store.touched), 1)
+		expect(t, "calls of Touch", len(site.store.of(store.OpTouch)), 1)
 	})
 }
 
@@ -132,15 +132,15 @@ func TestPendingUsesAreWrittenAtClose(t *testing.T) {
 		cookie := site.newcomer()
 		time.Sleep(time.Hour)
 		site.visit(cookie, nothing)
-		expect(t, "calls of Touch before", len(site.store.touched), 0)
+		expect(t, "calls of Touch before", len(site.store.of(store.OpTouch)), 0)
 		site.check(site.m.Close())
-		expect(t, "calls of Touch", len(site.store.touched), 1)
+		expect(t, "calls of Touch", len(site.store.of(store.OpTouch)), 1)
 
 		site.check(site.m.Close()) // twice does no harm
 		time.Sleep(time.Hour)
 		site.visit(cookie, nothing)
 		time.Sleep(time.Hour)
-		expect(t, "calls of Touch after", len(site.store.touched), 1)
+		expect(t, "calls of Touch after", len(site.store.of(store.OpTouch)), 1)
 	})
 }
 
@@ -150,8 +150,8 @@ func TestCloseWaitsForWhatIsBeingWritten(t *testing.T) {
 		cookie := site.newcomer()
 		time.Sleep(time.Hour)
 		site.visit(cookie, nothing)
-		arrived, release := site.store.hold("Touch")
-		<-arrived
+		held := site.store.hold(store.OpTouch)
+		arrived(t, held)
 		closed := make(chan error, 1)
 		go func() { closed <- site.m.Close() }()
 		synctest.Wait()
@@ -160,7 +160,7 @@ func TestCloseWaitsForWhatIsBeingWritten(t *testing.T) {
 			t.Errorf("Close returned (%v) while a touch was in the store", err)
 		default:
 		}
-		release()
+		held.Release()
 		expect(t, "Close", <-closed, nil)
 	})
 }
@@ -171,7 +171,7 @@ func TestCloseReportsWhatIsLost(t *testing.T) {
 		cookie := site.newcomer()
 		time.Sleep(time.Hour)
 		site.visit(cookie, nothing)
-		site.store.down("Touch")
+		site.store.Down(store.OpTouch)
 		if err := site.m.Close(); err == nil {
 			t.Error("Close returned no error")
 		}
@@ -184,7 +184,7 @@ func TestUsesThatCannotBeWrittenAreReportedAndDropped(t *testing.T) {
 		site := newSite(t)
 		cookies := []string{site.newcomer(), site.newcomer(), site.newcomer()}
 		time.Sleep(time.Hour)
-		site.store.down("Touch")
+		site.store.Down(store.OpTouch)
 		for _, cookie := range cookies {
 			site.visit(cookie, nothing)
 		}
@@ -196,14 +196,14 @@ func TestUsesThatCannotBeWrittenAreReportedAndDropped(t *testing.T) {
 		expect(t, "Manager.Count", site.m.CountSessions(sessionstore.EventTouchFailed), int64(len(cookies)))
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		expect(t, "calls of Touch", len(site.store.touched), 1)
+		expect(t, "calls of Touch", len(site.store.of(store.OpTouch)), 1)
 
 		// Still due, the next use is noted again.
-		site.store.up()
+		site.store.Up()
 		site.visit(cookies[0], nothing)
 		time.Sleep(sessionstore.TouchEvery)
 		synctest.Wait()
-		expect(t, "calls of Touch when the store is up again", len(site.store.touched), 2)
+		expect(t, "calls of Touch when the store is up again", len(site.store.of(store.OpTouch)), 2)
 	})
 }
 
@@ -213,18 +213,18 @@ func TestTouchNeverDelaysARequest(t *testing.T) {
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = time.Hour })
 		cookie := site.newcomer()
 		time.Sleep(time.Hour)
-		arrived, release := site.store.hold("Touch")
+		held := site.store.hold(store.OpTouch)
 		site.visit(cookie, nothing)
-		<-arrived
+		arrived(t, held)
 		start := time.Now()
 		for range 3 {
 			resp, _ := site.visit(cookie, nothing)
 			expect(t, "status", resp.StatusCode, http.StatusOK)
 		}
 		expect(t, "time", time.Since(start), 0)
-		<-arrived // the next batch has left although the first hangs
+		arrived(t, held) // the next batch has left although the first hangs
 		expect(t, "time of the next batch", time.Since(start), sessionstore.TouchEvery)
-		release()
+		held.Release()
 		site.check(site.m.Close())
 	})
 }
@@ -234,8 +234,8 @@ func TestTouchIsBoundByTheStoreTimeout(t *testing.T) {
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = 3 * time.Second })
 		cookie := site.newcomer()
 		time.Sleep(time.Hour)
-		_, release := site.store.hold("Touch")
-		defer release()
+		held := site.store.hold(store.OpTouch)
+		defer held.Release()
 		site.visit(cookie, nothing)
 		time.Sleep(sessionstore.TouchEvery + 3*time.Second)
 		synctest.Wait()
@@ -275,7 +275,7 @@ func TestTouchCarriesTheClientWhereItChanged(t *testing.T) {
 				if c, ok := sessionCookie(w.Result()); ok {
 					cookie = c.Value
 				}
-				created := site.store.drafts[0].Client
+				created := site.store.of(store.OpCreate)[0].Draft.Client
 				expect(t, "the client of the new session", created.UserAgent == home.agent && created.IP.String() == home.addr, !tt.noMeta)
 
 				time.Sleep(time.Hour)
@@ -283,14 +283,14 @@ func TestTouchCarriesTheClientWhereItChanged(t *testing.T) {
 					site.useFrom(cookie, use.addr, use.agent)
 				}
 				site.check(site.m.Close())
-				if len(site.store.touched) != 1 || len(site.store.touched[0]) != 1 {
-					t.Fatalf("touches: %v, want one", site.store.touched)
+				if len(site.store.of(store.OpTouch)) != 1 || len(site.store.of(store.OpTouch)[0].Touches) != 1 {
+					t.Fatalf("touches: %v, want one", site.store.of(store.OpTouch))
 				}
 				var ip netip.Addr
 				if tt.ip != "" {
 					ip = netip.MustParseAddr(tt.ip)
 				}
-				expect(t, "client", site.store.touched[0][0].Client, sessionstore.Client{IP: ip, UserAgent: tt.agent})
+				expect(t, "client", site.store.of(store.OpTouch)[0].Touches[0].Client, sessionstore.Client{IP: ip, UserAgent: tt.agent})
 			})
 		})
 	}
@@ -309,9 +309,9 @@ func TestTouchesAreBounded(t *testing.T) {
 		}
 		touch(0, "news of one that is there")
 		var batch []store.Touch
-		site.store.on("Touch", func(context.Context) error { return nil })
+		site.store.on(store.OpTouch, func(context.Context) error { return nil })
 		site.check(site.m.Close())
-		batch = site.store.touched[0]
+		batch = site.store.of(store.OpTouch)[0].Touches
 		expect(t, "touches", len(batch), sessionstore.MaxTouches)
 		news := 0
 		for _, touch := range batch {

@@ -13,6 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/cached"
+	"github.com/reporadar/pgsession/internal/cachetest"
+	"github.com/reporadar/pgsession/internal/trace"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -82,13 +85,15 @@ func written(all []*note) string {
 }
 
 // tracedSite is a site whose calls go through a cache to a store that stands for Postgres.
-func tracedSite(t *testing.T) (*site, *notes, *spyStore, *slotCache) {
-	n, c := &notes{}, newSlotCache()
-	store := &spyStore{Store: sessionstore.NewMem(weekly, 0)}
-	cached := sessionstore.NewTraced(store, c, halfMinute, weekly, n)
-	t.Cleanup(cached.Close)
-	s := newSiteOver(t, &spyStore{Store: cached}, func(cfg *sessionstore.Config) { cfg.Tracer = n })
-	return s, n, store, c
+func tracedSite(t *testing.T) (*site, *notes, *spy, *cachetest.Cache) {
+	n, c := &notes{}, cachetest.New()
+	rows := newSpy(newMemory(weekly))
+	traced := cached.New(trace.Wrap(rows, store.LayerPostgres, n), c, cached.Options{
+		Policy: halfMinute, Expiry: weekly, Tracer: n,
+	})
+	t.Cleanup(traced.Close)
+	s := newSiteOver(t, newSpy(traced), func(cfg *sessionstore.Config) { cfg.Tracer = n })
+	return s, n, rows, c
 }
 
 func requestWith(cookie string) *http.Request {
@@ -99,7 +104,7 @@ func requestWith(cookie string) *http.Request {
 
 func TestTraceOfALoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, n, store, c := tracedSite(t)
+		s, n, rows, c := tracedSite(t)
 		cookie := s.newcomer()
 		expect(t, "create", n.taken(), "session create(postgres create)")
 		time.Sleep(time.Second)
@@ -113,19 +118,19 @@ func TestTraceOfALoad(t *testing.T) {
 		s.look(cookie)
 		synctest.Wait()
 		expect(t, "too old", n.taken(), "session load(cache get stale, postgres load, cache fill stored)")
-		c.down()
+		c.Down()
 		s.look(cookie)
 		expect(t, "without an answer", n.taken(), "session load(cache get unanswered, postgres load)")
-		c.up()
+		c.Up()
 		time.Sleep(halfMinute.Freshness + time.Second)
-		store.down("Load")
+		rows.Down(store.OpLoad)
 		s.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			if _, err := sessionstore.FromContext(r.Context()); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("FromContext: %v", err)
 			}
 		})).ServeHTTP(httptest.NewRecorder(), requestWith(cookie))
 		expect(t, "without the store", n.taken(), "session load !(cache get stale, postgres load !)")
-		store.up()
+		rows.Up()
 		time.Sleep(time.Second)
 		s.look(cookie)
 		synctest.Wait()
@@ -158,13 +163,13 @@ func TestTraceOfChanges(t *testing.T) {
 	_, _, err = s.m.Store().Alive(ctx, []store.ID{{1}})
 	s.check(err)
 	expect(t, "alive", n.taken(), "session alive(postgres alive)")
-	c.down()
+	c.Down()
 	s.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
 		n.taken()
 		s.check(sess.Logout(r.Context()))
 	})
 	expect(t, "delete", n.taken(), "session delete(postgres delete, cache bury failed)")
-	c.up()
+	c.Up()
 	s.newcomer()
 	n.taken()
 	_, err = s.m.RevokeUser(ctx, "ada")
@@ -211,17 +216,13 @@ func TestATracerDoesNotSeeTheSession(t *testing.T) {
 }
 
 func TestWithoutATracerNothingIsInTheWay(t *testing.T) {
-	inner := sessionstore.NewMem(weekly, 0)
+	inner := newMemory(weekly)
 	m, err := sessionstore.NewWithStore(inner, sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if m.Store() != store.Store(inner) {
 		t.Errorf("the store is %v", m.Store())
-	}
-	ctx := t.Context()
-	if n := testing.AllocsPerRun(100, func() { sessionstore.TraceNobody(ctx) }); n != 0 {
-		t.Errorf("a call that is told nobody makes %v allocations", n)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 func withRedis(cfg *sessionstore.Config) {
@@ -32,15 +33,15 @@ func TestWatchBearsAnOutage(t *testing.T) {
 				st := site.open(t, cookie, nothing)
 				pass(10 * time.Second)
 
-				site.store.down("Alive")
+				site.store.Down(store.OpAlive)
 				pass(tt.patience - time.Second)
 				st.expect("in an outage", nil)
 				expect(t, "events", site.seen(), "session watch failed") // one, however long it is
-				site.store.up()
+				site.store.Up()
 				pass(10 * time.Second)
 				st.expect("after the outage", nil)
 
-				site.store.down("Alive")
+				site.store.Down(store.OpAlive)
 				site.end(st.id())
 				pass(tt.patience + time.Second)
 				st.expect("in an outage that lasts", sessionstore.ErrUnavailable)
@@ -57,11 +58,11 @@ func TestWatchAsksOneQuestionAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = 10 * time.Second })
 		st := site.open(t, site.user("ada"), nothing)
-		arrived, release := site.store.hold("Alive")
+		held := site.store.hold(store.OpAlive)
 		pass(9 * time.Second)
-		expect(t, "queries while one hangs", len(arrived), 1)
-		release()
-		site.store.up()
+		expect(t, "queries while one hangs", held.Count(), 1)
+		held.Release()
+		site.store.Up()
 		pass(0)
 		site.asksAlive()
 		pass(3 * time.Second)
@@ -81,7 +82,7 @@ func TestWatchBearsAStoreThatHangsNoLonger(t *testing.T) {
 			site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = timeout })
 			st := site.open(t, site.user("ada"), nothing)
 			pass(3500 * time.Millisecond)
-			site.store.hold("Alive")
+			site.store.hold(store.OpAlive)
 			pass(29 * time.Second)
 			st.expect("before the bound", nil)
 			pass(2 * time.Second)
@@ -110,13 +111,13 @@ func TestCloseWaitsForACheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		site.open(t, site.user("ada"), nothing)
-		arrived, release := site.store.hold("Alive")
-		<-arrived
+		held := site.store.hold(store.OpAlive)
+		arrived(t, held)
 		closed := make(chan error, 1)
 		go func() { closed <- site.m.Close() }()
 		synctest.Wait()
 		expect(t, "Close returned while a check was in the store", len(closed), 0)
-		release()
+		held.Release()
 		expect(t, "Close", <-closed, nil)
 	})
 }

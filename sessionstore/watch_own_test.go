@@ -4,29 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
-
-// moveLate is a store whose Rotate is done long before its answer comes.
-type moveLate struct {
-	store.Store
-	late   atomic.Bool
-	answer chan struct{}
-}
-
-func (m *moveLate) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
-	rec, err := m.Store.Rotate(ctx, old, id, c)
-	if m.late.Load() {
-		<-m.answer
-	}
-	return rec, err
-}
 
 // The request's own login or new session must not end the stream that it opens.
 func TestWatchFollowsItsOwnRequest(t *testing.T) {
@@ -49,18 +34,17 @@ func TestWatchFollowsItsOwnRequest(t *testing.T) {
 func TestWatchWaitsForItsOwnRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
-		moving := &moveLate{Store: site.store.Store, answer: make(chan struct{})}
-		site.store.Store = moving
+		var moving *fault.Fault // its reply comes long after it is made
 		var st *stream
 		go func() {
 			st = site.open(t, site.user("ada"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-				moving.late.Store(true)
+				moving = site.store.Inject(fault.Rule{When: fault.HangReply}, store.OpRotate)
 				site.check(s.Rotate(r.Context()))
 			})
 		}()
 		pass(3 * time.Second) // checks run, and find the old id dead
 		expect(t, "checks", site.asksAlive() > 0, true)
-		close(moving.answer)
+		moving.Release()
 		pass(3 * time.Second)
 		st.expect("when the answer has come", nil)
 		st.close()
@@ -108,11 +92,11 @@ func TestWatchThatIsAskedAboutWhileItMoves(t *testing.T) {
 		site.visit(site.user("ada"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			watch, cancel := s.Watch(r.Context())
 			defer cancel()
-			arrived, release := site.store.hold("Alive")
-			<-arrived
+			held := site.store.hold(store.OpAlive)
+			arrived(t, held)
 			site.check(s.Rotate(r.Context()))
 			site.check(s.Save(r.Context()))
-			release()
+			held.Release()
 			pass(3 * time.Second)
 			expect(t, "the watch", context.Cause(watch), nil)
 		})

@@ -78,10 +78,9 @@ func pass(d time.Duration) {
 
 // asksAlive is how often the store was asked about open connections since it was last looked at.
 func (s *site) asksAlive() int {
-	s.store.mu.Lock()
-	defer s.store.mu.Unlock()
-	n := len(s.store.watched)
-	s.store.watched = nil
+	all := len(s.store.of(store.OpAlive))
+	n := all - s.alives
+	s.alives = all
 	return n
 }
 
@@ -162,7 +161,7 @@ func TestWatchEndsWithTheTimeouts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				site := newSiteOver(t, &spyStore{Store: sessionstore.NewMem(expiry, 0)}, short)
+				site := newSiteOver(t, newSpy(newMemory(expiry)), short)
 				cookie := site.user("ada")
 				st := site.open(t, cookie, nothing)
 				end(site, cookie, st)
@@ -213,9 +212,7 @@ func TestWatchAsksForEachSessionOnce(t *testing.T) {
 		cookie, other := site.user("ada"), site.user("ada")
 		streams := []*stream{site.open(t, cookie, nothing), site.open(t, cookie, nothing), site.open(t, other, nothing)}
 		pass(time.Second)
-		site.store.mu.Lock()
-		expect(t, "ids in the query", len(site.store.watched[0]), 2)
-		site.store.mu.Unlock()
+		expect(t, "ids in the query", len(site.store.of(store.OpAlive)[0].IDs), 2)
 		expect(t, "a check is set", site.m.Watching(), true)
 		for _, st := range streams {
 			st.close()
