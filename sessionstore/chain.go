@@ -35,7 +35,6 @@ type chain struct {
 // and handed to both sides, so that each part is finished when it is made.
 // Events of an emergency go to q.
 func newChain(postgres *postgres.Store, cfg Config, q *events) (*chain, error) {
-	postgres.Tracer, postgres.Broken.Log = cfg.Tracer, cfg.Logger
 	c := &chain{postgres: postgres, traced: trace.Wrap(postgres, store.LayerPostgres, cfg.Tracer)}
 	front := c.traced
 	caching := cached.Options{Policy: cfg.coherence(), Expiry: cfg.Expiry(), Tracer: cfg.Tracer}
@@ -167,7 +166,7 @@ func (c *chain) describe(h *Health) {
 	if c == nil {
 		return
 	}
-	if c.postgres != nil && !c.postgres.Contacted.Load() {
+	if c.postgres != nil && !c.postgres.Contacted() {
 		h.Status = "unavailable"
 	}
 	if c.redis != nil {

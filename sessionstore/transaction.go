@@ -23,10 +23,9 @@ type Tx struct {
 	m      *Manager
 	tx     pgx.Tx
 	ids    []store.ID
-	events []Event         // to be told when it is committed
-	again  []txRevoke      // to be done once more when it is committed
-	waits  *postgres.Waits // of the transaction's connection
-	before int64           // how many of them were cancelled
+	events []Event    // to be told when it is committed
+	again  []txRevoke // to be done once more when it is committed
+	commit postgres.CommitWatch
 }
 
 // txRevoke is a revoke of a transaction that left a mark.
@@ -101,11 +100,10 @@ func (t *Tx) revoke(ctx context.Context, sel store.Selection, why Reason, own *o
 // end ends the sessions in the transaction.
 func (t *Tx) end(ctx context.Context, sel store.Selection) (ids []store.ID, n int, err error) {
 	p := t.m.chain.postgres
-	if conn := t.tx.Conn(); conn != nil && t.waits == nil {
-		t.waits = postgres.WaitsOf(conn.PgConn())
-		t.before = t.waits.Count()
+	if t.commit == (postgres.CommitWatch{}) {
+		t.commit = postgres.WatchCommit(t.tx)
 	}
-	trace.Run(ctx, p.Tracer, Call{Layer: store.LayerSession, Operation: store.OpRevoke}, func(ctx context.Context) CallResult {
+	trace.Run(ctx, t.m.cfg.Tracer, Call{Layer: store.LayerSession, Operation: store.OpRevoke}, func(ctx context.Context) CallResult {
 		ids, n, err = p.RevokeIn(ctx, t.tx, sel)
 		return CallResult{Err: err}
 	})
@@ -125,7 +123,7 @@ func (t *Tx) end(ctx context.Context, sel store.Selection) (ids []store.ID, n in
 // then: the sessions are back if the primary is lost.
 func (t *Tx) AfterCommit(ctx context.Context) Revocation {
 	outcome := coherence.Committed
-	if t.waits.Count() > t.before {
+	if t.commit.Unreplicated() {
 		outcome = coherence.Uncertain
 	}
 	r := Revocation{Committed: outcome == coherence.Committed, CacheAcked: true}

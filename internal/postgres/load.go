@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -11,71 +13,57 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-func (p *Store) loadOne(ctx context.Context, id *store.ID) (*store.Record, error) {
-	rec, err := p.one(ctx, opLoad, func(ctx context.Context, db querier) (*store.Record, error) {
-		rec, err := p.record(ctx, db, func(db querier) error {
-			_, err := p.queries.SessionLoad(ctx, db, id[:])
-			return err
-		})
-		if !errors.Is(err, pgx.ErrNoRows) {
-			return rec, err
-		}
-		expired, failed := p.expired(ctx, db, [][]byte{id[:]})
-		switch {
-		case failed != nil:
-			return nil, failed
-		case len(expired) > 0:
-			return nil, store.ErrExpired
-		}
-		return nil, err
-	})
-	if rowFault(err) { // such as a text of more than a gigabyte, whose value takes little room
-		broken := &rowError{handle: id.Handle(), problem: "Postgres can't return it: SQLSTATE " + sqlState(err)}
-		p.Broken.report(ctx, broken)
-		return nil, broken
-	}
-	return rec, err
+// Load implements [store.Store].
+func (s *plainStore) Load(ctx context.Context, id store.ID, _ int64) (store.Record, error) {
+	rec, err := s.loads.call(ctx, id)
+	return rec, s.loadError(ctx, id, err)
 }
 
-// loadMany returns the live sessions, and those that have expired as records without a version.
-func (p *Store) loadMany(ctx context.Context, ids []store.ID) (got rowsRead, err error) {
-	arg := make([][]byte, len(ids))
-	for i := range ids {
-		arg[i] = ids[i][:]
-	}
-	err = p.run(ctx, opLoad, func(ctx context.Context, db querier) (err error) {
-		got, err = p.read(ctx, db, len(ids), unread(ctx, func(ctx context.Context, db gen.DBTX) ([]*gen.SessionLoadManyRow, error) {
-			return p.queries.SessionLoadMany(ctx, db, arg)
-		}))
-		if err != nil || len(got.records)+len(got.broken) == len(ids) {
-			return err
-		}
-		found := make(map[string]bool, len(ids))
-		for i := range got.records {
-			found[string(got.records[i].ID[:])] = true
-		}
-		for _, b := range got.broken {
-			found[string(b.id)] = true
-		}
-		missing := slices.DeleteFunc(slices.Clone(arg), func(id []byte) bool { return found[string(id)] })
-		expired, err := p.expired(ctx, db, missing)
-		got.records = append(got.records, expired...)
+// loadError makes the error of a broken row out of one that Postgres returned
+// for the values of a row, such as a text of more than a gigabyte.
+func (b *base) loadError(ctx context.Context, id store.ID, err error) error {
+	if !rowFault(err) {
 		return err
-	})
-	return got, err
-}
-
-// expired says which of the sessions that a load has not found have expired. It must be asked on the connection of the load: the
-// server says also whether it is a standby, which may not have heard of a session yet and had no row to say so.
-func (p *Store) expired(ctx context.Context, db querier, ids [][]byte) ([]store.Record, error) {
-	if p.distributed.Load() && len(ids) == 1 {
-		one, err := p.queries.DistributedMissing(ctx, db, ids[0])
-		return missing((*gen.SessionMissingRow)(one), err)
 	}
-	return missing(p.queries.SessionMissing(ctx, db, ids))
+	broken := &rowError{
+		handle:  id.Handle(),
+		problem: "Postgres can't return it: SQLSTATE " + sqlState(err),
+	}
+	b.broken.report(ctx, broken)
+	return broken
 }
 
-func missing(missing *gen.SessionMissingRow, err error) ([]store.Record, error) {
+// load is the statement for one session.
+func (s *plainStore) load(ctx context.Context, db querier, id *store.ID) (*store.Record, error) {
+	return s.loadRow(ctx, db, id, func() (*gen.SessionMissingRow, error) {
+		return s.queries.SessionMissing(ctx, db, [][]byte{id[:]})
+	})
+}
+
+// loadRow loads a session. missing asks why there is none.
+func (b *base) loadRow(
+	ctx context.Context, db querier, id *store.ID, missing func() (*gen.SessionMissingRow, error),
+) (*store.Record, error) {
+	r := b.reader(db, 1)
+	_, err := b.queries.SessionLoad(ctx, r, id[:])
+	rec, err := r.one(ctx, err)
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return rec, err
+	}
+	switch expired, err := expiredOf(missing()); {
+	case err != nil:
+		return nil, err
+	case len(expired) > 0:
+		return nil, store.ErrExpired
+	}
+	return nil, pgx.ErrNoRows
+}
+
+// expiredOf returns which of the sessions that a load has not found have
+// expired, as records without a version. SessionMissing must run on the
+// connection of the load: its row says whether the server is a standby, which
+// may not have a session yet.
+func expiredOf(missing *gen.SessionMissingRow, err error) ([]store.Record, error) {
 	switch {
 	case err != nil:
 		return nil, err
@@ -87,4 +75,110 @@ func missing(missing *gen.SessionMissingRow, err error) ([]store.Record, error) 
 		recs[i].ID = store.ID(id) // the server compared it with one
 	}
 	return recs, nil
+}
+
+// loadMany is the statement for many sessions. It returns the live ones, and
+// those that have expired as records without a version.
+func (s *plainStore) loadMany(ctx context.Context, db querier, ids []store.ID) (rowsRead, error) {
+	arg := bytesOf(ids)
+	r := s.reader(db, len(ids))
+	left, err := s.queries.SessionLoadMany(ctx, r, arg)
+	read, err := r.many(ctx, len(left), err)
+	if err != nil || len(read.records)+len(read.broken) == len(ids) {
+		return read, err
+	}
+	found := make(map[string]bool, len(ids))
+	for i := range read.records {
+		found[string(read.records[i].ID[:])] = true
+	}
+	for _, b := range read.broken {
+		found[string(b.id)] = true
+	}
+	rest := slices.DeleteFunc(arg, func(id []byte) bool { return found[string(id)] })
+	expired, err := expiredOf(s.queries.SessionMissing(ctx, db, rest))
+	read.records = append(read.records, expired...)
+	return read, err
+}
+
+func bytesOf(ids []store.ID) [][]byte {
+	raw := make([][]byte, len(ids))
+	for i := range ids {
+		raw[i] = ids[i][:]
+	}
+	return raw
+}
+
+// endOfTime is Postgres's last date.
+var endOfTime = time.Date(294276, 12, 31, 0, 0, 0, 0, time.UTC)
+
+// List implements [store.Store].
+func (b *base) List(ctx context.Context, userID string, page store.Page) ([]store.Record, error) {
+	arg := &gen.OwnerListParams{
+		UserID: userID, Before: page.Before, After: page.After[:], Max: int32(page.Limit()),
+	}
+	if page.Before.IsZero() {
+		arg.Before = endOfTime
+	}
+	for {
+		var read rowsRead
+		err := b.exec.exec(ctx, statement{op: opList, run: func(ctx context.Context, db querier) error {
+			r := b.reader(db, 0)
+			left, err := b.queries.OwnerList(ctx, r, arg)
+			read, err = r.many(ctx, len(left), err)
+			return err
+		}})
+		if err != nil {
+			return nil, err
+		}
+		for i := range read.records {
+			read.records[i].Data = nil
+		}
+		if len(read.records) > 0 || len(read.broken) < page.Limit() {
+			return read.records, nil
+		}
+		// An empty page is the end of the list to a caller, and this one has only
+		// rows that can't be read: the next may have others.
+		last := read.broken[len(read.broken)-1]
+		if !last.created.Before(arg.Before) && bytes.Compare(last.id, arg.After) <= 0 {
+			return nil, nil
+		}
+		arg.Before, arg.After = last.created, last.id
+	}
+}
+
+// Alive implements [store.Store].
+func (b *base) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.ID, err error) {
+	var found [][]byte
+	arg := bytesOf(ids)
+	err = b.exec.exec(ctx, statement{op: opAlive, run: func(ctx context.Context, db querier) (err error) {
+		found, err = b.queries.OwnerAlive(ctx, db, arg)
+		return err
+	}})
+	if err != nil {
+		return nil, nil, err
+	}
+	live := setOf(found)
+	for _, id := range ids {
+		if live[id] {
+			alive = append(alive, id)
+		} else {
+			ended = append(ended, id)
+		}
+	}
+	return alive, ended, nil
+}
+
+// exist returns those of the sessions that exist.
+func (b *base) exist(ctx context.Context, ids []store.ID) ([]store.ID, error) {
+	alive, _, err := b.Alive(ctx, ids)
+	return alive, err
+}
+
+// setOf is for ids that the server compared with some of ours.
+func setOf(ids [][]byte) map[store.ID]bool {
+	set := make(map[store.ID]bool, len(ids))
+	for _, id := range ids {
+		set[store.ID(id)] = true
+	}
+	return set
 }

@@ -9,132 +9,133 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/internal/batch"
-	"github.com/reporadar/pgsession/internal/trace"
+	"github.com/reporadar/pgsession/internal/gen"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-var (
-	// errLeftOut: a shared statement left the call out. Another transaction
-	// holds the row, or another call of the same statement changes it.
-	errLeftOut = errors.New("left out of a shared statement")
-	// errLocked: another transaction held the row for the whole time of the
-	// call.
-	errLocked = fmt.Errorf("%w: another transaction holds the lock on the session's row", store.ErrUnavailable)
-)
-
-// lockedRows runs the calls that shared statements left out. They queue by row,
-// and logins that count the user's sessions by user. A row takes one
-// connection, and all rows together half of the pool, so a locked row holds up
-// the calls for its own session and no others.
-type lockedRows struct {
-	places chan struct{} // one for each row that has a connection
+// rowQueues run the calls that wait for a row, in a transaction that may wait
+// for its lock. These are the calls that batches left out, which queue by row,
+// and logins that count the sessions of a user, which queue by user. A row takes
+// one connection, and all rows together half of the pool. So a locked row holds
+// up the calls for its own session and no others.
+type rowQueues struct {
+	exec    *executor
+	queries *gen.Queries
+	places  chan struct{} // one for each row that has a connection
 
 	mu     sync.Mutex
 	queues map[store.ID]*rowQueue
 }
 
-// rowQueue is there while a call waits for its row.
+// rowQueue exists while a call waits for its row.
 type rowQueue struct {
 	calls   *batch.Combiner[rowCall, *store.Record]
-	callers int // guarded by lockedRows.mu
+	callers int // guarded by rowQueues.mu
 }
 
 // rowCall is a call for one row.
 type rowCall struct {
-	op    operation
-	write func(context.Context, querier) (*store.Record, error)
+	op  operation
+	run func(context.Context, querier) (*store.Record, error)
 }
 
-func newLockedRows(connections int) *lockedRows {
-	return &lockedRows{places: make(chan struct{}, max(1, connections/2)), queues: map[store.ID]*rowQueue{}}
-}
-
-// waitForRow runs a call that was left out, after those that came before it.
-func (p *Store) waitForRow(ctx context.Context, id store.ID, call rowCall) (_ store.Record, left bool, err error) {
-	q := p.locked.enter(p, id)
-	defer p.locked.leave(id, q)
-	rec, calls, err := q.calls.DoCounted(ctx, call)
-	if p.Tracer != nil {
-		trace.NoteCalls(ctx, calls)
+func newRowQueues(exec *executor, queries *gen.Queries) *rowQueues {
+	return &rowQueues{
+		exec: exec, queries: queries,
+		places: make(chan struct{}, max(1, exec.pool.size()/2)),
+		queues: map[store.ID]*rowQueue{},
 	}
-	left = errors.Is(err, batch.ErrLeft)
-	switch {
-	case err == nil:
+}
+
+// change is wait for a change whose caller needs to know its outcome.
+func (q *rowQueues) change(ctx context.Context, id store.ID, call rowCall) (store.Record, error) {
+	rec, left, err := q.wait(ctx, id, call)
+	if left {
+		err = unknownOutcome(err)
+	}
+	return rec, err
+}
+
+// wait runs a call after those for its row that came before it. left: the
+// caller gave up while a statement had the call.
+func (q *rowQueues) wait(
+	ctx context.Context, id store.ID, call rowCall,
+) (_ store.Record, left bool, err error) {
+	queue := q.enter(id)
+	defer q.leave(id, queue)
+	rec, calls, err := queue.calls.DoCounted(ctx, call)
+	q.exec.noteCalls(ctx, calls)
+	if err == nil {
 		return *rec, false, nil
-	case errors.Is(err, batch.ErrOverloaded):
-		err = ErrBusy
-	case errors.Is(err, context.Canceled):
-		err = context.Canceled
-	case !errors.Is(err, store.ErrUnavailable) && errors.Is(err, context.DeadlineExceeded):
-		err = fmt.Errorf("%w: %w", errLocked, context.DeadlineExceeded)
 	}
+	err, left = queueError(err, errLockedTooLong)
 	return store.Record{}, left, err
 }
 
-func (l *lockedRows) enter(p *Store, id store.ID) *rowQueue {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	q := l.queues[id]
-	if q == nil {
-		retry := func(err error) bool { return retrySingly(err) && !errors.Is(err, errLocked) }
-		q = &rowQueue{calls: batch.New(p.writeRow, batch.Config{InFlight: 1, Timeout: p.timeout, Retry: retry})}
-		l.queues[id] = q
+func errLockedTooLong() error { return fmt.Errorf("%w: %w", errLocked, context.DeadlineExceeded) }
+
+func (q *rowQueues) enter(id store.ID) *rowQueue {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	queue := q.queues[id]
+	if queue == nil {
+		queue = &rowQueue{calls: batch.New(q.run, batch.Config{
+			InFlight: 1, Timeout: q.exec.timeout,
+			Retry: func(err error) bool { return retrySingly(err) && !errors.Is(err, errLocked) },
+		})}
+		q.queues[id] = queue
 	}
-	q.callers++
-	return q
+	queue.callers++
+	return queue
 }
 
-func (l *lockedRows) leave(id store.ID, q *rowQueue) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if q.callers--; q.callers == 0 {
-		delete(l.queues, id)
+func (q *rowQueues) leave(id store.ID, queue *rowQueue) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if queue.callers--; queue.callers == 0 {
+		delete(q.queues, id)
 	}
 }
 
-// writeRow runs calls for one row, in their order and in one transaction. Each
-// is answered with the row as that call left it.
-func (p *Store) writeRow(ctx context.Context, calls []rowCall) ([]result, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+// run runs the calls for one row in their order and in one transaction. Each
+// returns the row as that call left it.
+func (q *rowQueues) run(ctx context.Context, calls []rowCall) ([]result, error) {
+	ctx, cancel := context.WithTimeout(ctx, q.exec.timeout)
 	defer cancel()
 	select {
-	case p.locked.places <- struct{}{}:
-		defer func() { <-p.locked.places }()
+	case q.places <- struct{}{}:
+		defer func() { <-q.places }()
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return nil, context.Canceled
 		}
-		return nil, fmt.Errorf("%w: %w", errLocked, ctx.Err())
+		return nil, errLockedTooLong()
 	}
 	results := make([]result, len(calls))
-	op := calls[0].op
-	err := p.do(ctx, op, func(ctx context.Context) error {
-		return p.on(ctx, op, func(conn *pgxpool.Conn) error {
-			return p.transaction(ctx, conn, func(db querier) error {
-				if err := p.queries.CatalogLockTimeout(ctx, db, lockTimeout(ctx)); err != nil {
-					return err
-				}
-				for i := range calls {
-					rec, err := calls[i].write(ctx, db)
-					if errors.Is(err, pgx.ErrNoRows) {
-						err = store.ErrNotFound
-					} else if err != nil && !errors.Is(err, store.ErrRevoked) && !errors.Is(err, store.ErrTooManySessions) {
-						return err
-					}
-					results[i] = result{Value: rec, Err: err}
-				}
-				return nil
-			})
-		})
-	})
+	run := func(ctx context.Context, db querier) error {
+		if err := q.queries.CatalogLockTimeout(ctx, db, lockTimeout(ctx)); err != nil {
+			return err
+		}
+		for i := range calls {
+			rec, err := calls[i].run(ctx, db)
+			switch {
+			case errors.Is(err, pgx.ErrNoRows):
+				err = store.ErrNotFound
+			case err != nil && !errors.Is(err, store.ErrRevoked) && !errors.Is(err, store.ErrTooManySessions):
+				return err
+			}
+			results[i] = result{Value: rec, Err: err}
+		}
+		return nil
+	}
+	err := q.exec.exec(ctx, statement{op: calls[0].op, run: run, tx: true})
 	return results, err
 }
 
-// lockTimeout is in milliseconds, and ends before ctx does: Postgres then says
-// that the call had no effect, and the connection stays good.
+// lockTimeout returns milliseconds that end before ctx does: Postgres then
+// reports that the call had no effect, and the connection stays good.
 func lockTimeout(ctx context.Context) string {
 	deadline, _ := ctx.Deadline()
 	return strconv.FormatInt(max(1, (time.Until(deadline)*3/4).Milliseconds()), 10)

@@ -1,345 +1,325 @@
-// Package postgres is the store on Postgres: typed statements that calls share,
-// on a pool of the caller's, with the errors of pgx classified.
+// Package postgres keeps sessions in Postgres.
+//
+// A call of [Store] goes down through these files: postgres.go picks the Store
+// for a plain table (plain.go) or for one that Citus has distributed
+// (citus.go); load.go, write.go, rotate.go and revoke.go have the operations;
+// batch.go brings calls to shared statements, and locked.go those that must
+// wait for a row; exec.go runs a statement; classify.go and failure.go say what
+// an error means. row_reader.go reads the rows.
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
-	"slices"
-	"sync/atomic"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/reporadar/pgsession/internal/batch"
-	"github.com/reporadar/pgsession/internal/gen"
 	"github.com/reporadar/pgsession/internal/schema"
+	"github.com/reporadar/pgsession/internal/trace"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Store keeps sessions in the table that the migrations make. It is safe for concurrent use, and for any number of
-// instances on one database. It runs no DDL, and neither opens nor closes the pool.
+// Store keeps sessions in the table that the migrations make. Any number of
+// instances may share a database, and goroutines a Store. It runs no DDL, and
+// neither opens nor closes the pool.
 //
-// Calls that come while others are under way share statements: see internal/batch.
+// It picks the statements for a plain table or for one that Citus has
+// distributed. Check finds out which it is, and so does the first statement that
+// Citus refuses: an emergency may begin before Postgres was ever reached, and an
+// operator may distribute the table later.
 type Store struct {
-	pool    *pgxpool.Pool
-	schema  string
-	renamed schema.Statements
-	queries *gen.Queries
-	expiry  store.Expiry
-	timeout time.Duration
-	wanted  pgconn.ValidateConnectFunc // what the pool asks of a server; nil for nothing
-	mode    pgx.QueryExecMode
-	// closing counts the pool's connections that are being closed; nil until
-	// the first connection of a pool made with [ConfigurePool].
-	closing atomic.Pointer[atomic.Int32]
-	checked atomic.Int64 // when that was last asked of one that is connected, in nanoseconds
+	pool    *pool
+	tracer  store.Tracer
+	tallies *tallies
+	exec    *executor // of plain
 
-	// contacted: a Check has found Postgres and the schema once.
-	Contacted     atomic.Bool
-	distributed   atomic.Bool // over the nodes of a Citus cluster
-	shared, apart combiners   // apart where it is distributed
-	locked        *lockedRows
-	looks         *batch.Combiner[lookCall, bool]
-	tallies       [operations]tally
-	Tracer        store.Tracer // nil for none
-	Broken        brokenRows
-	size          tableSize
+	detector *citusDetector
+	plain    *plainStore
+	citus    *citusStore
 }
 
 var _ store.Store = (*Store)(nil)
 
-// New makes a store over a pool. timeout bounds each call. It does not connect; see [Postgres.Check].
-func New(pool *pgxpool.Pool, expiry store.Expiry, timeout time.Duration) *Store {
-	return newStore(pool, schema.Default, expiry, timeout)
+// Option is an option of [New] and [NewIn].
+type Option func(*options)
+
+type options struct {
+	tracer store.Tracer
+	logger *slog.Logger
 }
 
-// NewIn is Open for a schema of another name than pgsession: the one that `migrate -schema` made. A name
-// that SQL would have to quote is an error.
-func NewIn(pool *pgxpool.Pool, schemaName string, expiry store.Expiry, timeout time.Duration) (*Store, error) {
+// WithTracer makes the Store report its statements to a Tracer; nil is none.
+func WithTracer(t store.Tracer) Option { return func(o *options) { o.tracer = t } }
+
+// WithLogger makes the Store log rows that can't be used; nil is
+// [slog.Default].
+func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+
+// New makes a Store over a pool. timeout bounds each call, all its statements
+// together. New does not connect: see [Store.Check]. Prepare the pool with
+// [ConfigurePool].
+func New(pool *pgxpool.Pool, expiry store.Expiry, timeout time.Duration, opts ...Option) *Store {
+	return newStore(pool, schema.Default, expiry, timeout, opts)
+}
+
+// NewIn is [New] for a schema of another name than pgsession: the one that
+// `migrate -schema` made. A name that SQL would have to quote is an error.
+func NewIn(
+	pool *pgxpool.Pool, schemaName string, expiry store.Expiry, timeout time.Duration, opts ...Option,
+) (*Store, error) {
 	if err := schema.CheckName(schemaName); err != nil {
 		return nil, fmt.Errorf("sessionstore: %w", err)
 	}
-	return newStore(pool, schemaName, expiry, timeout), nil
+	return newStore(pool, schemaName, expiry, timeout, opts), nil
 }
 
-func newStore(pool *pgxpool.Pool, schemaName string, expiry store.Expiry, timeout time.Duration) *Store {
-	p := &Store{pool: pool, schema: schemaName, queries: gen.New(), expiry: expiry, timeout: timeout}
-	cc := pool.Config().ConnConfig
-	p.wanted, p.mode = cc.ValidateConnect, cc.DefaultQueryExecMode
-	p.locked = newLockedRows(p.connections())
-	p.shared = p.combiners(batch.Config{InFlight: statementsInFlight, Timeout: timeout})
-	p.looks = batch.New(p.lookMany, batch.Config{InFlight: statementsInFlight, Timeout: timeout, Retry: retrySingly})
-	p.apart = p.combiners(batch.Config{InFlight: p.connections(), MaxBatch: 1, Timeout: timeout})
-	return p
-}
-
-// sender is a connection of the store's pool, or a transaction on one.
-type sender interface {
-	querier
-	SendBatch(context.Context, *pgx.Batch) pgx.BatchResults
-}
-
-// in gives statements to a connection or a transaction, for the schema.
-func (p *Store) in(db sender) querier {
-	if textMode(p.mode) {
-		return p.inSchema(&pinned{db})
+func newStore(
+	conns *pgxpool.Pool, schemaName string, expiry store.Expiry, timeout time.Duration, opts []Option,
+) *Store {
+	var o options
+	for _, set := range opts {
+		set(&o)
 	}
-	if p.replans() {
-		return p.inSchema(&replanned{db})
+	pool := newPool(conns, schemaName)
+	tallies, broken := new(tallies), &brokenRows{logger: o.logger}
+	detector := &citusDetector{schema: schemaName}
+	onPlain := &executor{
+		pool: pool, timeout: timeout, tracer: o.tracer, tallies: tallies,
+		plans: newPlans(pool.mode), isolate: true, detectCitus: detector.detect,
 	}
-	return p.inSchema(db)
+	onCitus := &executor{pool: pool, timeout: timeout, tracer: o.tracer, tallies: tallies}
+	return &Store{
+		pool: pool, tracer: o.tracer, tallies: tallies, exec: onPlain, detector: detector,
+		plain: newPlainStore(newBase(onPlain, expiry, broken)),
+		citus: newCitusStore(newBase(onCitus, expiry, broken)),
+	}
 }
-
-func (p *Store) inSchema(db querier) querier { return schema.In(db, p.schema, &p.renamed) }
 
 // Name is "postgres".
-func (p *Store) Name() string { return "postgres" }
+func (s *Store) Name() string { return "postgres" }
 
 // Check reports whether the database can be reached, has the schema that this
-// version needs, and lets the pool's role work with it: the rights, a server
-// that takes writes, no row-level security, encoding UTF8. The error says what
-// is wrong and what to do. It also finds out whether Citus has distributed the
-// table, which is worth knowing before the first call.
-func (p *Store) Check(ctx context.Context) error {
-	err := p.run(ctx, opCheck, func(ctx context.Context, db querier) error {
-		if err := schema.Check(ctx, db, p.schema); err != nil {
+// version needs, and lets the role of the pool work with it: the rights, a
+// server that takes writes, no row-level security, encoding UTF8. The error says
+// what is wrong and what to do.
+func (s *Store) Check(ctx context.Context) error {
+	err := s.exec.exec(ctx, statement{op: opCheck, run: func(ctx context.Context, db querier) error {
+		if err := schema.Check(ctx, db, s.pool.schema); err != nil {
 			return err
 		}
-		if err := schema.CheckRole(ctx, db, p.schema); err != nil {
+		if err := schema.CheckRole(ctx, db, s.pool.schema); err != nil {
 			return err
 		}
-		return p.look(ctx, db)
-	})
+		_, err := s.detector.detect(ctx, db)
+		return err
+	}})
 	if err == nil {
-		p.Contacted.Store(true)
+		s.pool.contacted.Store(true)
 	}
 	return err
 }
 
+// Contacted reports whether a Check has succeeded.
+func (s *Store) Contacted() bool { return s.pool.contacted.Load() }
+
+// tableStore is the Store for one kind of table. Its Create, Save and Rotate
+// don't look for the revoke marks of a login that came while they ran: a Store
+// does so afterwards.
+type tableStore interface {
+	store.Store
+	refused(context.Context, login) (bool, error)
+	addMark(context.Context, querier, *store.Selection) (time.Time, error)
+	revokeIn(context.Context, querier, store.Selection) ([]store.ID, int, error)
+}
+
+// table returns the Store for the table as it is known.
+func (s *Store) table() tableStore {
+	if s.detector.found.Load() {
+		return s.citus
+	}
+	return s.plain
+}
+
+// moved reports whether a call is to be made again on citus: its statement had
+// no effect, since Citus has distributed the table.
+func moved(err error) bool { return errors.Is(err, errDistributed) }
+
 // Create implements [store.Store].
-func (p *Store) Create(ctx context.Context, d store.Draft) (store.Record, error) {
-	rec, err := p.insert(ctx, d)
+func (s *Store) Create(ctx context.Context, d store.Draft) (store.Record, error) {
+	rec, err := s.table().Create(ctx, d)
+	if moved(err) {
+		rec, err = s.citus.Create(ctx, d)
+	}
 	if d.UserID == "" {
 		return rec, err
 	}
 	if errors.Is(err, store.ErrNotFound) {
-		return store.Record{}, store.ErrRevoked // the statement has seen a mark
+		return store.Record{}, store.ErrRevoked // the statement has found a mark
 	}
-	return p.loggedIn(ctx, d.ID, lookCall{d.UserID, d.Began}, rec, err)
-}
-
-func (p *Store) insert(ctx context.Context, d store.Draft) (store.Record, error) {
-	if d.UserID != "" && d.MaxSessions > 0 {
-		return p.admit(ctx, opCreate, d.UserID, d.ID, d.MaxSessions, func(ctx context.Context, q querier) (*store.Record, error) { return p.create(ctx, q, &d) })
-	}
-	return changed(ctx, p, p.calls().creates, d, d.ID, rowCall{opCreate, func(ctx context.Context, db querier) (*store.Record, error) {
-		return p.create(ctx, db, &d)
-	}})
+	return s.finishLogin(ctx, d.ID, login{d.UserID, d.Began}, rec, err)
 }
 
 // Load implements [store.Store].
-func (p *Store) Load(ctx context.Context, id store.ID, _ int64) (store.Record, error) {
-	return combined(ctx, p, p.calls().loads, id)
+func (s *Store) Load(ctx context.Context, id store.ID, version int64) (store.Record, error) {
+	rec, err := s.table().Load(ctx, id, version)
+	if moved(err) {
+		rec, err = s.citus.Load(ctx, id, version)
+	}
+	return rec, err
 }
 
 // Save implements [store.Store].
-func (p *Store) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
-	rec, err := p.update(ctx, id, c)
-	// The client has the token already: the look must not end with the request.
-	return p.loggedIn(context.WithoutCancel(ctx), id, lookCall{c.UserID, c.Began}, rec, err)
-}
-
-func (p *Store) update(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
-	if c.UserID != "" && c.MaxSessions > 0 {
-		return p.admit(ctx, opSave, c.UserID, id, c.MaxSessions, func(ctx context.Context, q querier) (*store.Record, error) {
-			return p.save(ctx, q, &saveCall{id, c})
-		})
+func (s *Store) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
+	rec, err := s.table().Save(ctx, id, c)
+	if moved(err) {
+		rec, err = s.citus.Save(ctx, id, c)
 	}
-	return changed(ctx, p, p.calls().saves, saveCall{id, c}, id, rowCall{opSave, func(ctx context.Context, db querier) (*store.Record, error) {
-		return p.save(ctx, db, &saveCall{id, c})
-	}})
+	// The client has the token already, so the look must not end with the request.
+	return s.finishLogin(context.WithoutCancel(ctx), id, login{c.UserID, c.Began}, rec, err)
 }
 
 // Rotate implements [store.Store].
-func (p *Store) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
-	rec, err := p.replace(ctx, old, id, c)
-	return p.loggedIn(ctx, id, lookCall{c.UserID, c.Began}, rec, err)
+func (s *Store) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
+	rec, err := s.table().Rotate(ctx, old, id, c)
+	if moved(err) {
+		rec, err = s.citus.Rotate(ctx, old, id, c)
+	}
+	return s.finishLogin(ctx, id, login{c.UserID, c.Began}, rec, err)
 }
 
-func (p *Store) replace(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
-	if c.UserID != "" && c.MaxSessions > 0 {
-		return p.admit(ctx, opRotate, c.UserID, old, c.MaxSessions, func(ctx context.Context, q querier) (*store.Record, error) {
-			return p.rotate(ctx, q, &rotateCall{old, id, c}, p.distributed.Load())
-		})
+// finishLogin looks for revoke marks that are later than a login which was
+// written, and ends the session if there is one. A change of a session that is
+// no login passes.
+func (s *Store) finishLogin(
+	ctx context.Context, id store.ID, of login, rec store.Record, err error,
+) (store.Record, error) {
+	if err != nil || rec.UserID == "" || of.userID == "" && of.began.IsZero() {
+		return rec, err
 	}
-	return changed(ctx, p, p.calls().rotates, rotateCall{old, id, c}, old, rowCall{opRotate, func(ctx context.Context, db querier) (*store.Record, error) {
-		return p.rotate(ctx, db, &rotateCall{old, id, c}, p.distributed.Load())
-	}})
+	of.userID, of.began = rec.UserID, of.began.In(&rec)
+	refused, err := s.table().refused(ctx, of)
+	if err == nil && !refused {
+		return rec, nil
+	}
+	if err == nil {
+		if _, err = s.Delete(context.WithoutCancel(ctx), id); err == nil {
+			return store.Record{}, store.ErrRevoked
+		}
+	}
+	return store.Record{}, unknownOutcome(err)
 }
 
 // Touch implements [store.Store].
-func (p *Store) Touch(ctx context.Context, touches []store.Touch) error {
-	if p.distributed.Load() {
-		return p.touchEach(ctx, touches)
-	}
-	err := p.touchShared(ctx, slices.Clone(touches))
-	if err != nil && p.distributed.Load() { // it has just been found out
-		err = p.touchEach(ctx, touches)
+func (s *Store) Touch(ctx context.Context, touches []store.Touch) error {
+	err := s.table().Touch(ctx, touches)
+	if moved(err) {
+		err = s.citus.Touch(ctx, touches)
 	}
 	return err
 }
 
-func (p *Store) touchShared(ctx context.Context, touches []store.Touch) error {
-	slices.SortFunc(touches, func(a, b store.Touch) int { return bytes.Compare(a.ID[:], b.ID[:]) })
-	touches = slices.CompactFunc(touches, func(a, b store.Touch) bool { return a.ID == b.ID })
-	arg := &gen.SessionTouchParams{
-		IDs: make([][]byte, len(touches)), IPs: make([]netip.Addr, len(touches)), UserAgents: make([]string, len(touches)),
-		Idle: span(p.expiry.Idle, !p.expiry.Fixed), Resolution: p.expiry.Resolution(),
+// Delete implements [store.Store].
+func (s *Store) Delete(ctx context.Context, id store.ID) (store.Revocation, error) {
+	r, err := s.table().Delete(ctx, id)
+	if moved(err) {
+		r, err = s.citus.Delete(ctx, id)
 	}
-	for i := range touches {
-		arg.IDs[i], arg.IPs[i], arg.UserAgents[i] = touches[i].ID[:], touches[i].IP, touches[i].UserAgent
-	}
-	p.tallies[opTouch].alone(len(touches))
-	var touched, locked [][]byte
-	err := p.run(ctx, opTouch, func(ctx context.Context, db querier) (err error) {
-		touched, err = p.queries.SessionTouch(ctx, db, arg)
-		if err == nil && len(touched) < len(touches) {
-			locked, err = p.queries.OwnerAlive(ctx, db, without(arg.IDs, touched))
-		}
-		return err
-	})
-	switch {
-	case err == nil && len(locked) > 0:
-		left := setOf(locked)
-		return p.touchEach(ctx, slices.DeleteFunc(slices.Clone(touches), func(t store.Touch) bool { return !left[t.ID] }))
-	case !rowFault(err):
-		return err
-	case len(touches) == 1:
-		p.passOver(ctx, &touches[0], err)
-		return nil
-	}
-	// One row is to blame, and it is found by halves.
-	half := len(touches) / 2
-	if err := p.touchShared(ctx, touches[:half]); err != nil {
-		return err
-	}
-	return p.touchShared(ctx, touches[half:])
+	return r, err
 }
 
-// without returns the ids that are not among others.
-func without(ids, others [][]byte) [][]byte {
-	found := setOf(others)
-	return slices.DeleteFunc(slices.Clone(ids), func(id []byte) bool { return found[store.ID(id)] })
+// List implements [store.Store].
+func (s *Store) List(ctx context.Context, userID string, p store.Page) ([]store.Record, error) {
+	recs, err := s.table().List(ctx, userID, p)
+	if moved(err) {
+		recs, err = s.citus.List(ctx, userID, p)
+	}
+	return recs, err
 }
 
-func setOf(ids [][]byte) map[store.ID]bool {
-	set := make(map[store.ID]bool, len(ids))
-	for _, id := range ids {
-		set[store.ID(id)] = true
+// Revoke implements [store.Store].
+func (s *Store) Revoke(
+	ctx context.Context, sel store.Selection,
+) ([]store.ID, store.Revocation, error) {
+	if sel.Mark == (store.MarkID{}) {
+		sel.Mark = store.NewMarkID()
 	}
-	return set
+	ids, r, err := s.table().Revoke(ctx, sel)
+	if moved(err) {
+		ids, r, err = s.citus.Revoke(ctx, sel)
+	}
+	return ids, r, err
 }
 
-// passOver logs a session that can't be touched. Postgres checks a row as a
-// whole whenever it changes, so one that was written before its CHECK fails
-// there.
-func (p *Store) passOver(ctx context.Context, t *store.Touch, err error) {
-	var f *failure
-	errors.As(err, &f)
-	p.Broken.report(ctx, &rowError{handle: t.ID.Handle(), problem: "a touch was refused: " + f.state})
-}
-
-// Delete implements [store.Store]. It waits for a locked row as calls do that a
-// shared statement left out.
-func (p *Store) Delete(ctx context.Context, id store.ID) (store.Revocation, error) {
-	p.tallies[opDelete].alone(1)
-	locked := false
-	err := p.run(ctx, opDelete, func(ctx context.Context, db querier) (err error) {
-		locked, err = p.deleteFree(ctx, db, id)
-		return err
-	})
-	if err == nil && locked {
-		_, _, err = p.waitForRow(ctx, id, rowCall{opDelete, func(ctx context.Context, db querier) (*store.Record, error) {
-			return &store.Record{}, p.delete(ctx, db, id)
-		}})
-	}
-	return store.Revocation{Committed: err == nil, CacheAcked: true}, err
-}
-
-// deleteFree deletes a session, unless its row is locked.
-func (p *Store) deleteFree(ctx context.Context, db querier, id store.ID) (locked bool, err error) {
-	if p.distributed.Load() {
-		return false, p.delete(ctx, db, id)
-	}
-	n, err := p.queries.SessionDeleteFree(ctx, db, id[:])
-	if err != nil || n > 0 {
-		return false, err
-	}
-	alive, err := p.queries.OwnerAlive(ctx, db, [][]byte{id[:]})
-	if err != nil || len(alive) > 0 {
-		return true, err
-	}
-	return false, p.queries.SessionSettle(ctx, db)
-}
-
-// delete deletes a session. One that is there afterwards was kept by a trigger
-// or a rule, unless its insert committed meanwhile: so it is deleted once more.
-func (p *Store) delete(ctx context.Context, db querier, id store.ID) error {
-	for range 2 {
-		n, err := p.queries.SessionDelete(ctx, db, id[:])
-		if err != nil || n > 0 {
+// RevokeIn ends the sessions of a selection in a transaction of the
+// application, and adds its mark. It returns the ids and how many there are.
+func (s *Store) RevokeIn(
+	ctx context.Context, tx pgx.Tx, sel store.Selection,
+) (ids []store.ID, n int, err error) {
+	call := store.Call{Layer: store.LayerPostgres, Operation: store.OpRevoke}
+	trace.Run(ctx, s.tracer, call, func(ctx context.Context) store.CallResult {
+		err = inText(ctx, tx, func() (err error) {
+			table, db := s.table(), s.pool.inSchema(tx)
+			if sel.LeavesMark() {
+				_, err = table.addMark(ctx, db, &sel)
+			}
+			if err == nil {
+				ids, n, err = table.revokeIn(ctx, db, sel)
+			}
 			return err
-		}
-		alive, err := p.queries.OwnerAlive(ctx, db, [][]byte{id[:]})
+		})
 		if err != nil {
-			return err
+			err = s.pool.translate(ctx, err)
 		}
-		if len(alive) == 0 {
-			return p.queries.SessionSettle(ctx, db)
-		}
-	}
-	return errKept
+		return store.CallResult{Err: err}
+	})
+	return ids, n, err
 }
 
-// Prune implements [store.Store], with the function that the migrations make.
-func (p *Store) Prune(ctx context.Context, max int) (n int, ok bool, err error) {
-	err = p.run(ctx, opPrune, func(ctx context.Context, db querier) error {
-		deleted, err := p.queries.ExpiryPrune(ctx, db, int32(max))
-		n, ok = int(deleted), deleted >= 0
-		return err
-	})
-	if err != nil || !ok {
-		return 0, false, err
+// Alive implements [store.Store].
+func (s *Store) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.ID, err error) {
+	alive, ended, err = s.table().Alive(ctx, ids)
+	if moved(err) {
+		alive, ended, err = s.citus.Alive(ctx, ids)
 	}
-	return n, true, nil
+	return alive, ended, err
+}
+
+// Prune implements [store.Store].
+func (s *Store) Prune(ctx context.Context, max int) (n int, ok bool, err error) {
+	n, ok, err = s.table().Prune(ctx, max)
+	if moved(err) {
+		n, ok, err = s.citus.Prune(ctx, max)
+	}
+	return n, ok, err
 }
 
 // Stats implements [store.Store].
-func (p *Store) Stats(ctx context.Context, exact bool) (s store.Stats, err error) {
-	err = p.run(ctx, opStats, func(ctx context.Context, db querier) error {
-		prune, err := p.queries.ExpiryLastPrune(ctx, db)
-		if err != nil {
-			return err
-		}
-		s = store.Stats{LastPruneAt: prune.LastPruneAt.Time, CountedAt: prune.AskedAt, Exact: exact}
-		if exact {
-			count, err := p.queries.ExpiryCount(ctx, db)
-			s.Total, s.Active, s.Expired = count.Total, count.Active, count.Total-count.Active
-			return err
-		}
-		if p.distributed.Load() {
-			return p.estimateApart(ctx, db, &s)
-		}
-		estimate, err := p.queries.ExpiryEstimate(ctx, db)
-		s.Total, s.Expired, s.Exact = estimate.Total, estimate.Expired, estimate.Exact
-		s.Active = max(0, s.Total-s.Expired)
-		return err
-	})
-	return s, err
+func (s *Store) Stats(ctx context.Context, exact bool) (store.Stats, error) {
+	stats, err := s.table().Stats(ctx, exact)
+	if moved(err) {
+		stats, err = s.citus.Stats(ctx, exact)
+	}
+	return stats, err
+}
+
+// Metrics returns counts of this process, and asks no server.
+func (s *Store) Metrics() store.PostgresStats {
+	pool, p, c := s.pool.conns.Stat(), s.plain, s.citus
+	return store.PostgresStats{
+		Loads:   s.tallies[opLoad].stats(p.loads.queue.Stats(), c.loads.queue.Stats()),
+		Creates: s.tallies[opCreate].stats(p.creates.queue.Stats(), c.creates.queue.Stats()),
+		Saves:   s.tallies[opSave].stats(p.saves.queue.Stats(), c.saves.queue.Stats()),
+		Rotates: s.tallies[opRotate].stats(p.rotates.queue.Stats(), c.rotates.queue.Stats()),
+		Touches: s.tallies[opTouch].stats(),
+		Deletes: s.tallies[opDelete].stats(),
+		Pool: store.PoolStats{
+			Max: int(pool.MaxConns()), Used: int(pool.AcquiredConns()), Idle: int(pool.IdleConns()),
+			Acquires: pool.AcquireCount(), Waits: pool.EmptyAcquireCount(),
+			Waited: pool.EmptyAcquireWaitTime(),
+		},
+	}
 }

@@ -2,8 +2,10 @@ package postgres
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -11,6 +13,180 @@ import (
 	"github.com/reporadar/pgsession/internal/gen"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
+
+// Revoke implements [store.Store]. It does not repeat a statement whose reply
+// was lost: the second reply would lack the ids that the first attempt ended,
+// and the cache would keep them.
+func (s *plainStore) Revoke(
+	ctx context.Context, sel store.Selection,
+) (ids []store.ID, r store.Revocation, err error) {
+	n := 0
+	if isOne(&sel) {
+		run := func(ctx context.Context, db querier) (err error) {
+			ids, n, err = s.revokeRows(ctx, db, sel, s.revokeUser)
+			return err
+		}
+		err = s.exec.exec(ctx, statement{op: opRevoke, run: run})
+	} else {
+		sweep := sweep{s: s, sel: sel}
+		err = sweep.run(ctx)
+		ids, n = sweep.ids, sweep.count
+	}
+	return ids, revocation(n, err), err
+}
+
+// revocation says what a revoke without a cache promises.
+func revocation(n int, err error) store.Revocation {
+	return store.Revocation{Count: n, Committed: err == nil, CacheAcked: true}
+}
+
+// isOne reports whether one statement ends the selection, whatever the size of
+// the table: one session, those beyond a limit, or none.
+func isOne(s *store.Selection) bool {
+	return !s.All && (s.UserID == "" || s.Handle != "" || s.Keep > 0)
+}
+
+// addMark adds the mark of a revoke and returns its time. It must be committed
+// before the revoke ends a session. In a transaction of the application it has
+// the time at which that began, and others see it after the commit.
+func (b *base) addMark(ctx context.Context, db querier, sel *store.Selection) (time.Time, error) {
+	key := markKeyOf(sel)
+	return b.queries.MarkAdd(ctx, db, sel.Mark[:], key[:])
+}
+
+// commitMark adds the mark of a revoke in a transaction of its own.
+func (b *base) commitMark(ctx context.Context, sel *store.Selection) (at time.Time, err error) {
+	err = b.exec.exec(ctx, statement{op: opMark, run: func(ctx context.Context, db querier) (err error) {
+		at, err = b.addMark(ctx, db, sel)
+		return err
+	}})
+	return at, err
+}
+
+// revokeRows ends the sessions of a selection and returns their ids and number.
+// byUser does it for those of a user.
+func (b *base) revokeRows(
+	ctx context.Context, db querier, sel store.Selection,
+	byUser func(context.Context, querier, *store.Selection) ([][]byte, error),
+) (ids []store.ID, n int, err error) {
+	var gone [][]byte
+	switch {
+	case sel.All:
+		if n, err = b.revokeAll(ctx, db); err == nil && n == 0 {
+			err = b.queries.SessionSettle(ctx, db)
+		}
+		return nil, n, err
+	case sel.UserID == "":
+		return nil, 0, nil
+	case sel.Handle != "":
+		handle, malformed := base64.RawURLEncoding.Strict().DecodeString(string(sel.Handle))
+		if malformed != nil {
+			return nil, 0, nil // no session has this handle
+		}
+		gone, err = b.revokeHandle(ctx, db, sel.UserID, handle)
+	default:
+		gone, err = byUser(ctx, db, &sel)
+	}
+	ids = knownIDs(gone)
+	if err == nil && len(ids) == 0 && sel.Keep == 0 {
+		err = b.queries.SessionSettle(ctx, db)
+	}
+	return ids, len(ids), err
+}
+
+// knownIDs leaves out values that are no id: no token leads to such a session.
+func knownIDs(values [][]byte) (ids []store.ID) {
+	for _, value := range values {
+		if id, ok := idOf(value); ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// revokeHandle ends one session.
+func (b *base) revokeHandle(ctx context.Context, db querier, userID string, handle []byte) ([][]byte, error) {
+	arg := &gen.OwnerRevokeOneParams{UserID: userID, Label: []byte(store.HandleLabel), Handle: handle}
+	gone, err := b.queries.OwnerRevokeOne(ctx, db, arg)
+	if err != nil || len(gone) > 0 {
+		return gone, err
+	}
+	found, err := b.queries.OwnerHasOne(ctx, db, (*gen.OwnerHasOneParams)(arg))
+	if found {
+		err = errKept
+	}
+	return nil, err
+}
+
+// revokeIn ends the sessions of a selection in a transaction of the application.
+func (s *plainStore) revokeIn(
+	ctx context.Context, db querier, sel store.Selection,
+) ([]store.ID, int, error) {
+	return s.revokeRows(ctx, db, sel, s.revokeUser)
+}
+
+// revokeUser ends the sessions of a user beyond a limit, or all of them in a
+// transaction of the application.
+func (s *plainStore) revokeUser(ctx context.Context, db querier, sel *store.Selection) (gone [][]byte, err error) {
+	if sel.Keep > 0 {
+		return s.queries.OwnerTrim(ctx, db, sel.UserID, int32(sel.Keep))
+	}
+	var kept keptRows
+	for {
+		row, err := s.queries.OwnerRevoke(ctx, db, &gen.OwnerRevokeParams{
+			UserID: sel.UserID, Spared: sel.Except[:], Until: endOfTime, Max: math.MaxInt32,
+		})
+		if err != nil {
+			return gone, err
+		}
+		gone = append(gone, row.IDs...)
+		if err := kept.check(row.Seen, len(row.IDs)); err != nil || len(row.Seen) == 0 {
+			return gone, err
+		}
+	}
+}
+
+// revokeAll ends all sessions. Rotations that hold the shared lock of ” on a
+// distributed table end before.
+func (b *base) revokeAll(ctx context.Context, db querier) (n int, err error) {
+	if err := b.queries.OwnerLock(ctx, db, ""); err != nil {
+		return 0, err
+	}
+	var kept keptRows
+	for {
+		row, err := b.queries.DistributedRevokeAll(ctx, db)
+		if err != nil {
+			return n, err
+		}
+		n += int(row.Ended)
+		if row.Seen == 0 {
+			return n, nil
+		}
+		if err := kept.check([]byte("all"), int(row.Ended)); err != nil {
+			return n, err
+		}
+	}
+}
+
+// keptRows finds rows that a rule or trigger keeps. A session that has rotated
+// meanwhile was seen and not deleted either, and is not seen a second time.
+type keptRows map[string]struct{}
+
+// check takes one id that a statement has seen, and how many rows it deleted.
+// It returns errKept if an earlier statement that deleted none has seen it too.
+func (k *keptRows) check(seen []byte, deleted int) error {
+	if len(seen) == 0 || deleted > 0 {
+		return nil
+	}
+	if _, again := (*k)[string(seen)]; again {
+		return errKept
+	}
+	if *k == nil {
+		*k = keptRows{}
+	}
+	(*k)[string(seen)] = struct{}{}
+	return nil
+}
 
 const (
 	// revokeAtOnce bounds the sessions that one transaction ends.
@@ -22,28 +198,28 @@ const (
 	sweepTimeout = 5 * time.Minute
 )
 
-// sweep revokes all sessions of a user, or of all users, on a table that is
-// not distributed. The caller's context bounds it as a whole. Each statement
-// is a transaction with a deadline of its own, and what it ended stays ended
-// when a later one fails: the same call goes on from there.
+// sweep revokes all sessions of a user, or of all users. The caller's context
+// bounds it as a whole. Each statement is a transaction with a deadline of its
+// own. What it has ended stays ended if a later one fails, and the same call
+// continues from there.
 //
 // A locked session holds up none of the others: batches skip it, and the sweep
 // waits for it alone, so a sweep does not deadlock.
 type sweep struct {
-	p   *Store
+	s   *plainStore
 	sel store.Selection
-	// ids are the sessions that were ended, and those that may have been when
-	// an answer was lost; not with Selection.All.
+	// ids are the sessions that were ended, and those that may have been when a
+	// reply was lost; none with Selection.All.
 	ids   []store.ID
 	count int
 	kept  keptRows
 }
 
-// run ends what it sees and no other transaction holds. Afterwards it ends what
-// began no later than the revoke, and waits for one locked session at a time.
-// It stops when a statement that passes over none has seen none.
+// run ends the sessions that no other transaction has locked. Afterwards it
+// ends those that began no later than the revoke, and waits for one locked
+// session at a time. It stops when a statement that skips none has seen none.
 func (s *sweep) run(ctx context.Context) error {
-	began, err := s.p.mark(ctx, &s.sel)
+	began, err := s.s.commitMark(ctx, &s.sel)
 	if err != nil {
 		return err
 	}
@@ -68,26 +244,27 @@ func (s *sweep) run(ctx context.Context) error {
 	}
 }
 
-// orLocked is the error of a sweep. If the caller's deadline ended it, the
+// orLocked returns the error of a sweep. If the caller's deadline ended it, the
 // cause is the session that it waited for.
 func (s *sweep) orLocked(ctx context.Context, err, locked error) error {
 	if locked == nil || err != locked && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return err
 	}
-	return fmt.Errorf("row locked: %w: end that transaction, which pg_blocking_pids and pg_stat_activity show,"+
-		" and repeat the revoke", locked)
+	return fmt.Errorf("row locked: %w: end that transaction, which pg_blocking_pids and"+
+		" pg_stat_activity show, and repeat the revoke", locked)
 }
 
 // late reports whether the caller's deadline leaves no time for another wait.
 func (s *sweep) late(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
-	return ok && time.Until(deadline) < s.p.timeout/8
+	return ok && time.Until(deadline) < s.s.exec.timeout/8
 }
 
-// patience is for how long a statement waits for a row. Postgres may count it
-// twice, for its turn and for the row, and must refuse before the deadline.
+// patience returns for how many milliseconds a statement waits for a row.
+// Postgres may count it twice, for its turn and for the row, and must refuse
+// before the deadline.
 func (s *sweep) patience(ctx context.Context) string {
-	wait := s.p.timeout
+	wait := s.s.exec.timeout
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = min(wait, time.Until(deadline))
 	}
@@ -119,34 +296,39 @@ func (s *sweep) pass(ctx context.Context, until time.Time) error {
 }
 
 func (s *sweep) find(ctx context.Context, after store.ID, until time.Time) (found [][]byte, err error) {
-	err = s.p.runWithin(ctx, max(s.p.timeout, sweepTimeout), opRevoke, func(ctx context.Context, db querier) (err error) {
+	run := func(ctx context.Context, db querier) (err error) {
 		if s.sel.All {
-			found, err = s.p.queries.AllFind(ctx, db, &gen.AllFindParams{After: after[:], Until: until, Max: revokeFound})
+			found, err = s.s.queries.AllFind(ctx, db, &gen.AllFindParams{
+				After: after[:], Until: until, Max: revokeFound,
+			})
 			return err
 		}
-		found, err = s.p.queries.OwnerFind(ctx, db, &gen.OwnerFindParams{
+		found, err = s.s.queries.OwnerFind(ctx, db, &gen.OwnerFindParams{
 			UserID: s.sel.UserID, After: after[:], Spared: s.sel.Except[:], Until: until, Max: revokeFound,
 		})
 		return err
-	})
+	}
+	err = s.s.exec.exec(ctx, statement{op: opRevoke, run: run, within: s.s.sweepTime()})
 	return found, err
 }
 
-// end ends a batch. If its answer is lost, all of the batch may have ended.
+// end ends a batch. If its reply is lost, all of the batch may have ended.
 func (s *sweep) end(ctx context.Context, batch [][]byte) error {
 	var gone [][]byte
 	n := 0
-	err := s.change(ctx, s.p.timeout, func(ctx context.Context, db querier) error {
+	run := func(ctx context.Context, db querier) error {
 		if s.sel.All {
-			rows, err := s.p.queries.AllEnd(ctx, db, batch)
+			rows, err := s.s.queries.AllEnd(ctx, db, batch)
 			n = int(rows)
 			return err
 		}
-		ended, err := s.p.queries.OwnerEnd(ctx, db, batch, s.sel.UserID)
+		ended, err := s.s.queries.OwnerEnd(ctx, db, batch, s.sel.UserID)
 		gone, n = ended, len(ended)
 		return err
-	})
-	if unknown := errors.Is(err, store.ErrOutcomeUnknown) || errors.Is(err, store.ErrBrokenRow); unknown && !s.sel.All {
+	}
+	err := s.s.exec.exec(ctx, statement{op: opRevoke, run: run})
+	unknown := errors.Is(err, store.ErrOutcomeUnknown) || errors.Is(err, store.ErrBrokenRow)
+	if unknown && !s.sel.All {
 		gone = batch
 	}
 	s.ended(gone, n, err)
@@ -156,23 +338,23 @@ func (s *sweep) end(ctx context.Context, batch [][]byte) error {
 // once ends a session that began no later than until, and waits if its row is
 // locked. It reports whether it saw one: none is the end.
 func (s *sweep) once(ctx context.Context, until time.Time) (seen bool, err error) {
-	within := s.p.timeout
+	within := s.s.exec.timeout
 	if s.sel.All || s.count >= revokeAtOnce {
-		within = max(within, sweepTimeout) // it reads over the rows that are gone
+		within = s.s.sweepTime() // it reads over the rows that are gone
 	}
 	var first []byte
 	var gone [][]byte
 	n := 0
-	err = s.change(ctx, within, func(ctx context.Context, db querier) error {
+	run := func(ctx context.Context, db querier) error {
 		if s.sel.All {
-			row, err := s.p.queries.AllRevoke(ctx, db, s.patience(ctx), until)
+			row, err := s.s.queries.AllRevoke(ctx, db, s.patience(ctx), until)
 			if err != nil {
 				return err
 			}
 			first, n = row.Seen, int(row.Ended)
 			return s.kept.check(first, n)
 		}
-		row, err := s.p.queries.OwnerRevoke(ctx, db, &gen.OwnerRevokeParams{
+		row, err := s.s.queries.OwnerRevoke(ctx, db, &gen.OwnerRevokeParams{
 			UserID: s.sel.UserID, Spared: s.sel.Except[:], Until: until, Max: 1, Patience: s.patience(ctx),
 		})
 		if err != nil {
@@ -180,23 +362,20 @@ func (s *sweep) once(ctx context.Context, until time.Time) (seen bool, err error
 		}
 		first, gone, n = row.Seen, row.IDs, len(row.IDs)
 		return s.kept.check(first, n)
-	})
+	}
+	err = s.s.exec.exec(ctx, statement{op: opRevoke, run: run, within: within})
 	s.ended(gone, n, err)
 	return len(first) > 0, err
 }
 
-// change runs a statement that deletes.
-func (s *sweep) change(ctx context.Context, within time.Duration, statement func(context.Context, querier) error) error {
-	return s.p.runWithin(ctx, within, opRevoke, statement)
-}
-
+// ended adds the sessions that one statement ended.
 func (s *sweep) ended(gone [][]byte, n int, err error) {
-	for _, id := range gone {
-		if id, ok := idOf(id); ok { // no token leads to any other
-			s.ids = append(s.ids, id)
-		}
-	}
+	s.ids = append(s.ids, knownIDs(gone)...)
 	if s.count += n; err == nil && n > 0 && s.sel.Progress != nil {
 		s.sel.Progress(s.count)
 	}
 }
+
+// sweepTime bounds a statement that reads all sessions of a user, or the whole
+// table.
+func (b *base) sweepTime() time.Duration { return max(b.exec.timeout, sweepTimeout) }

@@ -1,64 +1,55 @@
 package postgres
 
 import (
-	"sync/atomic"
-	"time"
+	"context"
 
-	"github.com/reporadar/pgsession/internal/batch"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// tally counts the statements of one kind.
-type tally struct {
-	// Of calls that nothing combines.
-	calls, shared, largest atomic.Int64
-
-	statements atomic.Int64
-	took       atomic.Int64 // nanoseconds
+// Stats implements [store.Store].
+func (s *plainStore) Stats(ctx context.Context, exact bool) (store.Stats, error) {
+	return s.stats(ctx, exact, func(ctx context.Context, db querier, stats *store.Stats) error {
+		estimate, err := s.queries.ExpiryEstimate(ctx, db)
+		stats.Total, stats.Expired, stats.Exact = estimate.Total, estimate.Expired, estimate.Exact
+		stats.Active = max(0, stats.Total-stats.Expired)
+		return err
+	})
 }
 
-// alone notes n calls that share one statement without having been combined.
-func (t *tally) alone(n int) {
-	t.calls.Add(int64(n))
-	if n > 1 {
-		t.shared.Add(int64(n))
-	}
-	for most := t.largest.Load(); int64(n) > most && !t.largest.CompareAndSwap(most, int64(n)); most = t.largest.Load() {
-	}
+// stats counts the sessions, or has them estimated.
+func (b *base) stats(
+	ctx context.Context, exact bool, estimate func(context.Context, querier, *store.Stats) error,
+) (s store.Stats, err error) {
+	err = b.exec.exec(ctx, statement{op: opStats, run: func(ctx context.Context, db querier) error {
+		prune, err := b.queries.ExpiryLastPrune(ctx, db)
+		if err != nil {
+			return err
+		}
+		s = store.Stats{LastPruneAt: prune.LastPruneAt.Time, CountedAt: prune.AskedAt, Exact: exact}
+		if exact {
+			return b.count(ctx, db, &s)
+		}
+		return estimate(ctx, db, &s)
+	}})
+	return s, err
 }
 
-// with adds what came through combiners.
-func (t *tally) with(all ...batch.Stats) store.CallStats {
-	c := store.CallStats{
-		Calls:      t.calls.Load(),
-		Statements: t.statements.Load(),
-		Shared:     t.shared.Load(),
-		Largest:    int(t.largest.Load()),
-		Took:       time.Duration(t.took.Load()),
-	}
-	for _, s := range all {
-		c.Calls += int64(s.Calls)
-		c.Shared += int64(s.Batched)
-		c.Largest = max(c.Largest, s.Largest)
-		c.Overloaded += int64(s.Overloaded)
-		c.Late += int64(s.Late)
-	}
-	return c
+// count reads the whole table.
+func (b *base) count(ctx context.Context, db querier, s *store.Stats) error {
+	count, err := b.queries.ExpiryCount(ctx, db)
+	s.Total, s.Active, s.Expired = count.Total, count.Active, count.Total-count.Active
+	return err
 }
 
-// Metrics is what there is to know without asking anybody.
-func (p *Store) Metrics() store.PostgresStats {
-	pool := p.pool.Stat()
-	return store.PostgresStats{
-		Loads:   p.tallies[opLoad].with(p.shared.loads.Stats(), p.apart.loads.Stats()),
-		Creates: p.tallies[opCreate].with(p.shared.creates.Stats(), p.apart.creates.Stats()),
-		Saves:   p.tallies[opSave].with(p.shared.saves.Stats(), p.apart.saves.Stats()),
-		Rotates: p.tallies[opRotate].with(p.shared.rotates.Stats(), p.apart.rotates.Stats()),
-		Touches: p.tallies[opTouch].with(),
-		Deletes: p.tallies[opDelete].with(),
-		Pool: store.PoolStats{
-			Max: int(pool.MaxConns()), Used: int(pool.AcquiredConns()), Idle: int(pool.IdleConns()),
-			Acquires: pool.AcquireCount(), Waits: pool.EmptyAcquireCount(), Waited: pool.EmptyAcquireWaitTime(),
-		},
+// Prune implements [store.Store], with the function that the migrations make.
+func (b *base) Prune(ctx context.Context, max int) (n int, ok bool, err error) {
+	err = b.exec.exec(ctx, statement{op: opPrune, run: func(ctx context.Context, db querier) error {
+		deleted, err := b.queries.ExpiryPrune(ctx, db, int32(max))
+		n, ok = int(deleted), deleted >= 0
+		return err
+	}})
+	if err != nil || !ok {
+		return 0, false, err
 	}
+	return n, true, nil
 }

@@ -27,9 +27,9 @@ var (
 	ErrBrokenRow = fmt.Errorf("%w: row unusable", ErrUnavailable)
 
 	// ErrConstraint: the values break a constraint of the table, such as the
-	// bound of the data's size. It is an ErrUnavailable too; the same call fails
+	// bound of the data's size. The store is available, and the same call fails
 	// again.
-	ErrConstraint = fmt.Errorf("%w: constraint violated", ErrUnavailable)
+	ErrConstraint = errors.New("constraint violated")
 
 	// ErrNotFound: the session was revoked, expired or never existed.
 	ErrNotFound = errors.New("session not found")

@@ -2,10 +2,8 @@ package postgres
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"math"
 	"net/netip"
 	"strconv"
@@ -14,41 +12,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
-
-	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// rowReader stands between generated code and the pool or transaction. It reads
-// the rows of sessions itself, so the generated code finds none left, for two
-// reasons. pgx ends a statement at the first value that it can't scan, and one
-// row would fail all others of its batch: here such a row fails alone. And the
-// generated code scans column by column through a plan and an interface, which
-// makes loads under load about a tenth slower (bench/NOTES.md).
-type rowReader struct {
-	querier
-	rowsRead
-}
-
-// rowsRead is what came of the rows of a statement.
-type rowsRead struct {
-	records []store.Record
-	// broken are the rows that can't be read.
-	broken []brokenRow
-	// standby: a row says that a standby answered, see SessionLoad.
-	standby bool
-}
-
-// brokenRow is a row that can't be read, as far as it is known.
-type brokenRow struct {
-	id      []byte
-	created time.Time
-	err     *rowError
-}
-
-// columns are what every statement for sessions returns, in this order, and the
-// binary formats that pgx asks for: for text it has no other, and for jsonb the
-// binary one is the text with a byte before it. In its exec and simple modes
-// pgx asks for text.
+// columns are what every statement for sessions returns, in this order, with the
+// formats that pgx asks for in its binary modes. Text has one format, and the
+// binary format of jsonb is the text after one byte. In its exec and simple
+// modes pgx asks for text everywhere.
 var columns = [...]struct {
 	name   string
 	oid    uint32
@@ -85,68 +54,6 @@ const (
 	noColumn = -1
 )
 
-// Query overrides that of the pool.
-func (r *rowReader) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	rows, err := r.querier.Query(ctx, sql, args...)
-	if err != nil {
-		return rows, err
-	}
-	decode, ok := decoderFor(rows.FieldDescriptions(), rows.Conn)
-	if !ok {
-		return rows, nil // failed, and the generated code asks for the error
-	}
-	for rows.Next() {
-		row := rows.RawValues()
-		r.records = append(r.records, store.Record{})
-		rec := &r.records[len(r.records)-1]
-		bad := readRecord(rec, row, decode)
-		if bad == columnValidated { // no row's: the server's clock
-			rows.Close()
-			return nil, errSettings
-		}
-		r.standby = r.standby || fromStandby(rec)
-		if bad != noColumn {
-			r.broken = append(r.broken, brokenOf(rec, row, decode, bad))
-			r.records = r.records[:len(r.records)-1]
-		}
-	}
-	return rows, nil // the generated code asks for the error
-}
-
-// QueryRow overrides that of the pool. Scan leaves its destinations as they
-// are.
-func (r *rowReader) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	rows, err := r.Query(ctx, sql, args...)
-	return &readRow{rows: rows, err: err, read: &r.rowsRead}
-}
-
-type readRow struct {
-	rows pgx.Rows
-	err  error
-	read *rowsRead
-}
-
-// Scan implements pgx.Row.
-func (r *readRow) Scan(...any) error {
-	if r.err != nil {
-		return r.err
-	}
-	unread := r.rows.Next()
-	r.rows.Close()
-	switch err := r.rows.Err(); {
-	case err != nil:
-		return err
-	case unread:
-		return errColumns
-	case len(r.read.records)+len(r.read.broken) == 0:
-		return pgx.ErrNoRows
-	}
-	return nil
-}
-
-// errColumns: the reader and the statements are of one build, so this is a bug.
-var errColumns = errors.New("BUG: sessionstore: a statement for sessions returns other columns")
-
 // decoder reads single values in one format.
 type decoder struct {
 	number func(*int64, []byte) bool
@@ -182,74 +89,6 @@ func decoderFor(fields []pgconn.FieldDescription, conn func() *pgx.Conn) (*decod
 	}
 	return nil, false
 }
-
-// readRecord copies a row: pgx overwrites what it lends. It returns the first column
-// that holds what the library never writes, or noColumn.
-func readRecord(r *store.Record, row [][]byte, d *decoder) (bad int) {
-	switch {
-	case !d.time(&r.ValidatedAt, row[columnValidated]):
-		return columnValidated
-	case !readID(r, row[columnID], d):
-		return columnID
-	case !d.number(&r.Version, row[columnVersion]) || r.Version <= 0:
-		return columnVersion
-	case !d.time(&r.CreatedAt, row[columnCreated]) || r.CreatedAt.Equal(furthest):
-		return columnCreated
-	case !d.time(&r.LastSeenAt, row[columnLastSeen]) || r.LastSeenAt.Equal(furthest):
-		return columnLastSeen
-	case !d.time(&r.ExpiresAt, row[columnExpires]):
-		return columnExpires
-	case !d.time(&r.AbsoluteExpiresAt, row[columnAbsoluteExpires]):
-		return columnAbsoluteExpires
-	}
-	if at := row[columnAuthenticated]; at != nil && (!d.time(&r.AuthenticatedAt, at) || r.AuthenticatedAt.Equal(furthest)) {
-		return columnAuthenticated
-	}
-	if ip := row[columnIP]; ip != nil && !d.addr(&r.IP, ip) {
-		return columnIP
-	}
-	if !bytes.HasPrefix(row[columnData], []byte("{")) { // jsonb begins without spaces
-		return columnData
-	}
-	texts := string(row[columnUserID]) + string(row[columnUserAgent]) // one allocation
-	r.UserID, r.UserAgent = texts[:len(row[columnUserID])], texts[len(row[columnUserID]):]
-	r.Data = append(make([]byte, 0, len(row[columnData])), row[columnData]...)
-	return noColumn
-}
-
-func readID(r *store.Record, value []byte, d *decoder) bool {
-	id, ok := d.id(value)
-	if !ok || len(id) != len(r.ID) {
-		return false
-	}
-	copy(r.ID[:], id)
-	return true
-}
-
-// brokenOf describes the row that could not be read into r.
-func brokenOf(r *store.Record, row [][]byte, d *decoder, bad int) brokenRow {
-	b := brokenRow{err: &rowError{problem: "column " + columns[bad].name + " holds a value that pgsession never writes"}}
-	if id, ok := d.id(row[columnID]); ok {
-		b.id = bytes.Clone(id)
-	}
-	if id, ok := idOf(b.id); ok {
-		b.err.handle = id.Handle()
-	}
-	d.time(&b.created, row[columnCreated])
-	return b
-}
-
-// idOf returns the id that a bytea holds. It reports false for one of another
-// length, which a row can have where the CHECK was dropped.
-func idOf(value []byte) (store.ID, bool) {
-	if len(value) != len(store.ID{}) {
-		return store.ID{}, false
-	}
-	return store.ID(value), true
-}
-
-// fromStandby: see SessionLoad.
-func fromStandby(r *store.Record) bool { return r.ValidatedAt.Unix() == 0 }
 
 // furthest is what the library holds for infinity and every later date than its
 // own: with any time zone its year has four digits, as JSON needs.

@@ -206,7 +206,7 @@ var classified = []struct {
 	{"a row that pgx can't scan", given(pgx.ScanArgError{Err: errors.New("x")}), classRow, "none", committed, "no"},
 	{"a row that the library can't read", given(errColumns), classRow, "none", committed, "no"},
 	{"a setting of the connection", given(&settingsError{"client_encoding", "LATIN1", "UTF8"}), classSettings, "none", noEffect, "no"},
-	{"an error nobody thought of", given(errors.New("x")), classUnknown, "none", unclear, "no"},
+	{"an error nobody thought of", given(errors.New("x")), classUnknown, "none", unknown, "no"},
 
 	// Errors of the server.
 	{"syntax error", server("42601"), classStatement, "none", noEffect, "no"},
@@ -232,34 +232,34 @@ var classified = []struct {
 	{"prepared statement exists", server("42P05"), classMixed, "none", noEffect, "no"},
 	{"read-only transaction", server("25006"), classStandby, "all", noEffect, "no"},
 	{"a standby answers", given(errStandby), classStandby, "all", noEffect, "no"},
-	{"not replicated", given(errUnreplicated), classUnreplicated, "none", unclear, "no"},
+	{"not replicated", given(errUnreplicated), classUnreplicated, "none", unknown, "no"},
 	{"row not deleted", given(errKept), classKept, "none", noEffect, "no"},
 	{"idle connection closed", server("57P05"), classIdle, "all", noEffect, "no"},
 	{"shutting down", server("57P01"), classStopping, "repeatable", noEffect, "after contact"},
 	{"crashed", server("57P02"), classStopping, "repeatable", noEffect, "after contact"},
 	{"starting up", server("57P03"), classStarting, "repeatable", noEffect, "any time"},
 	{"database dropped", server("57P04"), classLogin, "none", noEffect, "no"},
-	{"08000", server("08000"), classBroken, "repeatable", unclear, "after contact"},
-	{"08001", server("08001"), classBroken, "repeatable", unclear, "after contact"},
-	{"08003", server("08003"), classBroken, "repeatable", unclear, "after contact"},
-	{"08006", server("08006"), classBroken, "repeatable", unclear, "after contact"},
-	{"08P01", server("08P01"), classBroken, "repeatable", unclear, "after contact"},
+	{"08000", server("08000"), classBroken, "repeatable", unknown, "after contact"},
+	{"08001", server("08001"), classBroken, "repeatable", unknown, "after contact"},
+	{"08003", server("08003"), classBroken, "repeatable", unknown, "after contact"},
+	{"08006", server("08006"), classBroken, "repeatable", unknown, "after contact"},
+	{"08P01", server("08P01"), classBroken, "repeatable", unknown, "after contact"},
 	{"08004", server("08004"), classStatement, "none", noEffect, "no"},
-	{"commit: 08P01", given(commitError{&pgconn.PgError{Code: "08P01"}}), classBroken, "repeatable", unclear, "after contact"},
-	{"transaction's outcome unknown", server("08007"), classDoubt, "none", unclear, "no"},
-	{"statement's outcome unknown", server("40003"), classDoubt, "none", unclear, "no"},
+	{"commit: 08P01", given(commitError{&pgconn.PgError{Code: "08P01"}}), classBroken, "repeatable", unknown, "after contact"},
+	{"transaction's outcome unknown", server("08007"), classDoubt, "none", unknown, "no"},
+	{"statement's outcome unknown", server("40003"), classDoubt, "none", unknown, "no"},
 
 	// Errors of a connection in use.
-	{"end of file", executing(serving(hangUp)), classLost, "repeatable", unclear, "after contact"},
-	{"no reply in time", using(serving(silent)), classTimeout, "repeatable", unclear, "any time"},
-	{"connection reset", onRead(syscall.ECONNRESET), classReset, "repeatable", unclear, "any time"},
-	{"broken pipe", onRead(syscall.EPIPE), classLost, "repeatable", unclear, "after contact"},
-	{"keepalive time-out", onRead(syscall.ETIMEDOUT), classTimeout, "repeatable", unclear, "any time"},
-	{"host unreachable", onRead(syscall.EHOSTUNREACH), classUnreachable, "repeatable", unclear, "after contact"},
-	{"bad file descriptor", onRead(syscall.EBADF), classUnknown, "none", unclear, "no"},
-	{"commit whose connection pgx calls closed", given(commitError{fmt.Errorf("commit: %w", pgconn.ErrConnClosed)}), classLost, "repeatable", unclear, "after contact"},
-	{"canceled", given(fmt.Errorf("query: %w", context.Canceled)), classCanceled, "none", unclear, "no"},
-	{"a reply lost in the simple protocol", using(serving(hangUp)), classLost, "repeatable", unclear, "after contact"},
+	{"end of file", executing(serving(hangUp)), classLost, "repeatable", unknown, "after contact"},
+	{"no reply in time", using(serving(silent)), classTimeout, "repeatable", unknown, "any time"},
+	{"connection reset", onRead(syscall.ECONNRESET), classReset, "repeatable", unknown, "any time"},
+	{"broken pipe", onRead(syscall.EPIPE), classLost, "repeatable", unknown, "after contact"},
+	{"keepalive time-out", onRead(syscall.ETIMEDOUT), classTimeout, "repeatable", unknown, "any time"},
+	{"host unreachable", onRead(syscall.EHOSTUNREACH), classUnreachable, "repeatable", unknown, "after contact"},
+	{"bad file descriptor", onRead(syscall.EBADF), classUnknown, "none", unknown, "no"},
+	{"commit whose connection pgx calls closed", given(commitError{fmt.Errorf("commit: %w", pgconn.ErrConnClosed)}), classLost, "repeatable", unknown, "after contact"},
+	{"canceled", given(fmt.Errorf("query: %w", context.Canceled)), classCanceled, "none", unknown, "no"},
+	{"a reply lost in the simple protocol", using(serving(hangUp)), classLost, "repeatable", unknown, "after contact"},
 	{"a second statement after a lost reply", func(t *testing.T) error {
 		conn, err := connect(t, "sslmode=disable", serving(hangUp))
 		if err != nil {
@@ -270,7 +270,7 @@ var classified = []struct {
 		}
 		_, err = conn.Exec(t.Context(), "SELECT 2").ReadAll()
 		return err
-	}, classLost, "repeatable", unclear, "after contact"},
+	}, classLost, "repeatable", unknown, "after contact"},
 	{"reset while the statement is read", func(t *testing.T) error {
 		conn, err := connect(t, "sslmode=disable", serving(silent))
 		if err != nil {
@@ -287,7 +287,7 @@ var classified = []struct {
 		}
 		_, err = conn.ExecParams(t.Context(), "SELECT 1", nil, nil, nil, nil).Close()
 		return err
-	}, classReset, "repeatable", unclear, "any time"},
+	}, classReset, "repeatable", unknown, "any time"},
 
 	// No connection.
 	{"connect: refused", connectingTo("sslmode=prefer", failing(dialError(syscall.ECONNREFUSED))), classRefused, "none", noEffect, "any time"},

@@ -65,7 +65,7 @@ func lookForMany(t *testing.T) {
 		return store.BeganHere(time.Now().Add(-ago), own...)
 	}
 	const slow = 50 * time.Millisecond
-	calls := []lookCall{
+	calls := []login{
 		{"ada", began(time.Minute)},                     // before her mark
 		{"ada", began(time.Second)},                     // after it
 		{"ada", began(time.Minute, store.MarkID{1})},    // it is her own

@@ -233,7 +233,7 @@ func TestDecoderFor(t *testing.T) {
 func TestBrokenRowsAreLoggedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		b := brokenRows{Log: slog.New(slog.NewTextHandler(&log, nil))}
+		b := brokenRows{logger: slog.New(slog.NewTextHandler(&log, nil))}
 		one, other := store.ID{1}.Handle(), store.ID{2}.Handle()
 		report := func(h store.Handle, want int) {
 			t.Helper()

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -24,7 +25,7 @@ type class int
 
 const (
 	classUnknown  class = iota // every error that no other class names
-	classResult                // no error of Postgres: no such session, too many sessions, another schema
+	classResult                // no error of Postgres, such as no such session
 	classRow                   // a row that can't be decoded
 	classSettings              // a setting of the connection
 
@@ -72,7 +73,7 @@ const (
 type outcome int
 
 const (
-	unclear outcome = iota // committed or not
+	unknown outcome = iota // committed or not
 	noEffect
 	committed
 )
@@ -86,14 +87,25 @@ const (
 	anyTime             // and before that
 )
 
+// reset says whether the pool's other connections have the same fault, so that
+// they are closed.
+type reset int
+
+const (
+	noReset reset = iota
+	eachTime
+	// paced: at most once a second. These connections work, and new ones
+	// may have the same fault.
+	paced
+)
+
 // traits are the columns of the table.
 type traits struct {
 	name    string
 	retry   retry
 	outcome outcome
 	outage  outage
-	// reset: the pool's other connections have the same fault.
-	reset bool
+	reset   reset
 	// alone: of calls that shared a statement one may be at fault, so each is
 	// made again alone.
 	alone bool
@@ -107,33 +119,41 @@ var classes = [numClasses]traits{
 	classRow:      {name: "row not decoded", outcome: committed},
 	classSettings: {name: "connection setting", outcome: noEffect},
 
-	classStatement:    {name: "statement error", outcome: noEffect, alone: true},
-	classConflict:     {name: "conflict", outcome: noEffect, retry: always, alone: true},
-	classStale:        {name: "stale plan", outcome: noEffect, retry: always, alone: true},
-	classUnsupported:  {name: "not supported", outcome: noEffect, alone: true},
-	classMixed:        {name: "prepared statements mixed up", outcome: noEffect},
-	classLogin:        {name: "login refused", outcome: noEffect},
-	classBusy:         {name: "too many connections", outcome: noEffect},
-	classLocked:       {name: "row locked", outcome: noEffect},
-	classStandby:      {name: "standby", outcome: noEffect, retry: always, reset: true, aside: true},
-	classIdle:         {name: "idle connection closed", outcome: noEffect, retry: always, reset: true},
-	classStopping:     {name: "server shutting down", outcome: noEffect, retry: repeatable, outage: afterContact, reset: true},
-	classStarting:     {name: "server starting up", outcome: noEffect, retry: repeatable, outage: anyTime},
+	classStatement:   {name: "statement error", outcome: noEffect, alone: true},
+	classConflict:    {name: "conflict", outcome: noEffect, retry: always, alone: true},
+	classStale:       {name: "stale plan", outcome: noEffect, retry: always, alone: true},
+	classUnsupported: {name: "not supported", outcome: noEffect, alone: true},
+	classMixed:       {name: "prepared statements mixed up", outcome: noEffect},
+	classLogin:       {name: "login refused", outcome: noEffect},
+	classBusy:        {name: "too many connections", outcome: noEffect},
+	classLocked:      {name: "row locked", outcome: noEffect},
+	classStandby:     {name: "standby", outcome: noEffect, retry: always, reset: paced, aside: true},
+	classIdle:        {name: "idle connection closed", outcome: noEffect, retry: always, reset: eachTime},
+	classStopping: {
+		name: "server shutting down", outcome: noEffect, retry: repeatable,
+		outage: afterContact, reset: eachTime,
+	},
+	classStarting: {
+		name: "server starting up", outcome: noEffect, retry: repeatable, outage: anyTime,
+	},
 	classBroken:       {name: "connection broken", retry: repeatable, outage: afterContact},
 	classDoubt:        {name: "outcome unknown"},
 	classUnreplicated: {name: "not replicated"},
 	classKept:         {name: "row not deleted", outcome: noEffect},
 
-	classRefused:     {name: "connection refused", retry: repeatable, outage: anyTime},
-	classReset:       {name: "connection reset", retry: repeatable, outage: anyTime, reset: true},
-	classTimeout:     {name: "time-out", retry: repeatable, outage: anyTime},
-	classLost:        {name: "connection lost", retry: repeatable, outage: afterContact, reset: true},
-	classNoSocket:    {name: "socket missing", outage: afterContact},
-	classUnreachable: {name: "host unreachable", retry: repeatable, outage: afterContact, reset: true, aside: true},
-	classDNS:         {name: "name not resolved", outage: afterContact},
-	classTLS:         {name: "TLS error"},
-	classNoTLS:       {name: "TLS refused", aside: true},
-	classCanceled:    {name: "canceled"},
+	classRefused:  {name: "connection refused", retry: repeatable, outage: anyTime},
+	classReset:    {name: "connection reset", retry: repeatable, outage: anyTime, reset: eachTime},
+	classTimeout:  {name: "time-out", retry: repeatable, outage: anyTime},
+	classLost:     {name: "connection lost", retry: repeatable, outage: afterContact, reset: eachTime},
+	classNoSocket: {name: "socket missing", outage: afterContact},
+	classUnreachable: {
+		name: "host unreachable", retry: repeatable,
+		outage: afterContact, reset: eachTime, aside: true,
+	},
+	classDNS:      {name: "name not resolved", outage: afterContact},
+	classTLS:      {name: "TLS error"},
+	classNoTLS:    {name: "TLS refused", aside: true},
+	classCanceled: {name: "canceled"},
 }
 
 // sqlStates are the classes of SQLSTATEs. Every other one is a statement error.
@@ -155,13 +175,14 @@ var sqlStates = map[string]class{
 // errnos are the classes of the operating system's errors, first those of
 // Unix, then those of Windows.
 var errnos = map[syscall.Errno]class{
-	syscall.ECONNREFUSED: classRefused, syscall.ECONNRESET: classReset, syscall.ETIMEDOUT: classTimeout,
-	syscall.EPIPE: classLost, syscall.ENOENT: classNoSocket,
+	syscall.ECONNREFUSED: classRefused, syscall.ECONNRESET: classReset,
+	syscall.ETIMEDOUT: classTimeout, syscall.EPIPE: classLost, syscall.ENOENT: classNoSocket,
 	syscall.EHOSTUNREACH: classUnreachable, syscall.ENETUNREACH: classUnreachable,
 	syscall.EHOSTDOWN: classUnreachable, syscall.ENETDOWN: classUnreachable,
 
 	10061: classRefused, 10054: classReset, 10060: classTimeout,
-	10065: classUnreachable, 10051: classUnreachable, 10064: classUnreachable, 10050: classUnreachable,
+	10065: classUnreachable, 10051: classUnreachable,
+	10064: classUnreachable, 10050: classUnreachable,
 }
 
 // stage says how far a statement got.
@@ -200,9 +221,15 @@ func (v verdict) retries(e effect) bool {
 	return classes[v.class].retry == always || classes[v.class].retry == repeatable && e != once
 }
 
-// resets reports whether the pool's other connections have the same fault.
-func (v verdict) resets() bool {
-	return v.stage == unsent || v.stage == sent && classes[v.class].reset
+// reset says whether the pool's other connections have the same fault.
+func (v verdict) reset() reset {
+	switch v.stage {
+	case unsent:
+		return eachTime
+	case sent:
+		return classes[v.class].reset
+	}
+	return noReset
 }
 
 // outcome is that of a change.
@@ -219,6 +246,35 @@ func (v verdict) outage(contacted bool) bool {
 	return o == anyTime || o == afterContact && contacted
 }
 
+// The errors of this package that classify finds a class for.
+var (
+	// errSettings: Postgres writes times in a form that can't be read back
+	// safely.
+	errSettings = errors.New("DateStyle changes how Postgres writes times:" +
+		" remove it from the role, the database and DATABASE_URL")
+	// errColumns: the row reader and the statements are of one build.
+	errColumns = errors.New("BUG: sessionstore: a statement for sessions returns other columns")
+	// errStandby: what a standby returns may be older than its clock.
+	errStandby = errors.New("a standby answered: list all hosts in DATABASE_URL," +
+		" with target_session_attrs=read-write")
+	// errUnreplicated: the primary has committed the change. It is lost with the
+	// primary if no standby has it.
+	errUnreplicated = errors.New("the wait for a synchronous standby was cancelled:" +
+		" the standby may lack the change")
+	// errKept: the row of a session is there after a DELETE that reached it.
+	errKept = errors.New("a rule or trigger keeps the row:" +
+		" look for rules and BEFORE DELETE triggers on the table of the sessions, and drop them")
+)
+
+// settingsError is the error of a connection with a setting that the library
+// can't work with and can't change for its own statements alone.
+type settingsError struct{ name, value, must string }
+
+func (e *settingsError) Error() string {
+	return fmt.Sprintf("%s is %s, must be %s: call sessionstore.ConfigurePool before the pool is"+
+		" made, and remove %s from role, database and DATABASE_URL", e.name, e.value, e.must, e.name)
+}
+
 // acquireError is an error of the pool's Acquire.
 type acquireError struct {
 	error
@@ -227,6 +283,14 @@ type acquireError struct {
 }
 
 func (e *acquireError) Unwrap() error { return e.error }
+
+// commitError is the error of a COMMIT. Its transaction counts as sent, even if
+// pgx reports that the COMMIT was not.
+type commitError struct{ error }
+
+func (e commitError) SafeToRetry() bool { return false }
+
+func (e commitError) Unwrap() error { return e.error }
 
 // classify finds the class of an error of pgx, or of one of this package's own
 // sentinels. contacted: this process has reached its Postgres before.
@@ -373,8 +437,10 @@ func classOfGo(err error) class {
 	if errors.As(err, &op) && errors.As(err, &errno) {
 		return errnos[errno] // zero, classUnknown, for any other
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, pgconn.ErrConnClosed) {
-		return classLost
+	for _, lost := range []error{io.EOF, io.ErrUnexpectedEOF, pgconn.ErrConnClosed} {
+		if errors.Is(err, lost) {
+			return classLost
+		}
 	}
 	return classUnknown
 }
@@ -388,8 +454,8 @@ func isTLS(err error) bool {
 	}
 	for _, is := range []func(error) bool{
 		is[*tls.CertificateVerificationError], is[tls.RecordHeaderError], is[tls.AlertError],
-		is[x509.UnknownAuthorityError], is[x509.HostnameError], is[x509.CertificateInvalidError], is[x509.SystemRootsError],
-		is[*fs.PathError],
+		is[x509.UnknownAuthorityError], is[x509.HostnameError], is[x509.CertificateInvalidError],
+		is[x509.SystemRootsError], is[*fs.PathError],
 	} {
 		if is(err) {
 			return true

@@ -1,0 +1,211 @@
+package postgres
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/reporadar/pgsession/internal/batch"
+	"github.com/reporadar/pgsession/internal/gen"
+	"github.com/reporadar/pgsession/internal/schema"
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
+
+// citusStore is a Store on a table that Citus has distributed. A call is a
+// statement of its own, and goes to the one node that has the session. A
+// statement for many would ask every node, fail for all if one is unavailable,
+// and could not lock its rows in order, which is what keeps statements for many
+// from deadlocks. One for a single row holds nothing while it waits.
+//
+// Its statements run on a plain table too.
+type citusStore struct {
+	base
+	queues
+}
+
+var _ store.Store = (*citusStore)(nil)
+
+func newCitusStore(b base) *citusStore {
+	s := &citusStore{base: b}
+	cfg := batch.Config{InFlight: b.exec.pool.size(), MaxBatch: 1}
+	s.loads = combined[store.ID]{op: opLoad, row: ownID, single: s.load}.start(b.exec, b.rows, cfg)
+	s.creates = combined[store.Draft]{
+		op: opCreate, row: draftID, single: s.createRow,
+	}.start(b.exec, b.rows, cfg)
+	s.saves = combined[saveCall]{
+		op: opSave, row: savedID, single: s.saveRow,
+	}.start(b.exec, b.rows, cfg)
+	s.rotates = combined[rotateCall]{
+		op: opRotate, row: oldID, single: s.rotate, tx: true,
+	}.start(b.exec, b.rows, cfg)
+	return s
+}
+
+// Create implements [store.Store].
+func (s *citusStore) Create(ctx context.Context, d store.Draft) (store.Record, error) {
+	if d.UserID != "" && d.MaxSessions > 0 {
+		return s.loginWithLimit(ctx, d.UserID, d.ID, d.MaxSessions, s.creates.alone(&d))
+	}
+	return s.creates.call(ctx, d)
+}
+
+// Load implements [store.Store].
+func (s *citusStore) Load(ctx context.Context, id store.ID, _ int64) (store.Record, error) {
+	rec, err := s.loads.call(ctx, id)
+	return rec, s.loadError(ctx, id, err)
+}
+
+func (s *citusStore) load(ctx context.Context, db querier, id *store.ID) (*store.Record, error) {
+	return s.loadRow(ctx, db, id, func() (*gen.SessionMissingRow, error) {
+		row, err := s.queries.DistributedMissing(ctx, db, id[:])
+		return (*gen.SessionMissingRow)(row), err
+	})
+}
+
+// Save implements [store.Store].
+func (s *citusStore) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
+	call := saveCall{id, c}
+	if c.UserID != "" && c.MaxSessions > 0 {
+		return s.loginWithLimit(ctx, c.UserID, id, c.MaxSessions, s.saves.alone(&call))
+	}
+	return s.saves.call(ctx, call)
+}
+
+// Rotate implements [store.Store].
+func (s *citusStore) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
+	call := rotateCall{old, id, c}
+	if c.UserID != "" && c.MaxSessions > 0 {
+		return s.loginWithLimit(ctx, c.UserID, old, c.MaxSessions, s.rotates.alone(&call))
+	}
+	return s.rotates.call(ctx, call)
+}
+
+// rotate begins with a lock: revokes of all sessions of the user, and of all
+// users, wait until the transaction ends. Otherwise a revoke could look at the
+// shard of the new row before the rotation and at that of the old row after it.
+func (s *citusStore) rotate(ctx context.Context, db querier, c *rotateCall) (*store.Record, error) {
+	userID, err := s.queries.DistributedUser(ctx, db, c.old[:])
+	if err != nil {
+		return nil, err
+	}
+	if err := s.queries.DistributedLock(ctx, db, userID); err != nil {
+		return nil, err
+	}
+	return s.rotateRow(ctx, db, c)
+}
+
+// Touch implements [store.Store].
+func (s *citusStore) Touch(ctx context.Context, touches []store.Touch) error {
+	return s.touchEach(ctx, touches, func(ctx context.Context, t *store.Touch) error {
+		s.exec.tallies[opTouch].add(1)
+		err := s.exec.exec(ctx, statement{op: opTouch, run: func(ctx context.Context, db querier) error {
+			return s.touchRow(ctx, db, t)
+		}})
+		if rowFault(err) {
+			s.logTouch(ctx, t, err)
+			return nil
+		}
+		return err
+	})
+}
+
+// Delete implements [store.Store].
+func (s *citusStore) Delete(ctx context.Context, id store.ID) (store.Revocation, error) {
+	s.exec.tallies[opDelete].add(1)
+	err := s.exec.exec(ctx, statement{op: opDelete, run: func(ctx context.Context, db querier) error {
+		return s.deleteRow(ctx, db, id)
+	}})
+	return store.Revocation{Committed: err == nil, CacheAcked: true}, err
+}
+
+// Revoke implements [store.Store]. It ends every selection in one transaction,
+// which its lock belongs to.
+func (s *citusStore) Revoke(
+	ctx context.Context, sel store.Selection,
+) (ids []store.ID, r store.Revocation, err error) {
+	if sel.LeavesMark() {
+		if _, err := s.commitMark(ctx, &sel); err != nil {
+			return nil, revocation(0, err), err
+		}
+	}
+	within := s.exec.timeout
+	if !isOne(&sel) {
+		within = s.sweepTime()
+	}
+	n := 0
+	run := func(ctx context.Context, db querier) (err error) {
+		ids, n, err = s.revokeRows(ctx, db, sel, s.revokeUser)
+		return err
+	}
+	err = s.exec.exec(ctx, statement{op: opRevoke, run: run, tx: true, within: within})
+	return ids, revocation(n, err), err
+}
+
+// revokeIn ends the sessions of a selection in a transaction.
+func (s *citusStore) revokeIn(
+	ctx context.Context, db querier, sel store.Selection,
+) ([]store.ID, int, error) {
+	return s.revokeRows(ctx, db, sel, s.revokeUser)
+}
+
+// revokeUser ends the sessions of a user, after the rotations that hold the
+// lock have ended.
+func (s *citusStore) revokeUser(ctx context.Context, db querier, sel *store.Selection) ([][]byte, error) {
+	if err := s.queries.OwnerLock(ctx, db, sel.UserID); err != nil {
+		return nil, err
+	}
+	if sel.Keep > 0 {
+		return s.queries.DistributedTrim(ctx, db, sel.UserID, int32(sel.Keep))
+	}
+	return s.queries.DistributedRevoke(ctx, db, sel.UserID, sel.Except[:])
+}
+
+const (
+	// smallTable is the size in bytes up to which an estimate counts, as
+	// ExpiryEstimate does.
+	smallTable = 16 << 20
+	// samplePages is how many pages the estimate of a larger table reads.
+	samplePages = 2000
+	pageBytes   = 8192
+)
+
+// Stats implements [store.Store]. The table of the coordinator is empty, so an
+// estimate asks for the size of the shards.
+func (s *citusStore) Stats(ctx context.Context, exact bool) (store.Stats, error) {
+	return s.stats(ctx, exact, func(ctx context.Context, db querier, stats *store.Stats) error {
+		size, err := schema.Bytes(ctx, db, s.exec.pool.schema)
+		if err != nil {
+			return err
+		}
+		if stats.Exact = size <= smallTable; stats.Exact {
+			return s.count(ctx, db, stats)
+		}
+		share := min(1, samplePages*pageBytes/float64(size))
+		sample, err := s.queries.DistributedSample(ctx, db, float32(100*share))
+		if err != nil {
+			return err
+		}
+		stats.Total = int64(float64(sample) / share)
+		stats.Expired, err = s.queries.DistributedExpired(ctx, db)
+		stats.Active = max(0, stats.Total-stats.Expired)
+		return err
+	})
+}
+
+// citusDetector knows whether Citus has distributed the table. Once it has, the
+// detector stays with that.
+type citusDetector struct {
+	schema string
+	found  atomic.Bool
+}
+
+// detect asks the catalog, unless the answer is known.
+func (d *citusDetector) detect(ctx context.Context, db querier) (bool, error) {
+	if d.found.Load() {
+		return true, nil
+	}
+	is, err := schema.Distributed(ctx, db, d.schema)
+	if err == nil && is {
+		d.found.Store(true)
+	}
+	return is, err
+}

@@ -1,0 +1,77 @@
+package postgres
+
+import (
+	"github.com/reporadar/pgsession/internal/batch"
+	"github.com/reporadar/pgsession/internal/gen"
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
+
+// base is what the Stores on a plain and on a distributed table have in common:
+// the statements for one session, and those for one user.
+type base struct {
+	exec    *executor
+	queries *gen.Queries
+	expiry  store.Expiry
+	broken  *brokenRows
+	rows    *rowQueues
+	*logins
+}
+
+func newBase(exec *executor, expiry store.Expiry, broken *brokenRows) base {
+	queries := gen.New()
+	return base{
+		exec: exec, queries: queries, expiry: expiry, broken: broken,
+		rows: newRowQueues(exec, queries), logins: newLogins(exec, queries),
+	}
+}
+
+func (b *base) reader(db querier, n int) *rowReader { return newRowReader(db, n, b.broken) }
+
+// Name implements [store.Store].
+func (b *base) Name() string { return "postgres" }
+
+// plainStore is a Store on a table of Postgres's own. Calls that come while
+// others are in flight share statements, and wait for no locked row while they
+// do.
+type plainStore struct {
+	base
+	queues
+}
+
+var _ store.Store = (*plainStore)(nil)
+
+// queues are the operations whose calls are combined.
+type queues struct {
+	loads   *combined[store.ID]
+	creates *combined[store.Draft]
+	saves   *combined[saveCall]
+	rotates *combined[rotateCall]
+}
+
+func newPlainStore(b base) *plainStore {
+	s := &plainStore{base: b}
+	cfg := batch.Config{InFlight: statementsInFlight}
+	s.loads = combined[store.ID]{
+		op: opLoad, row: ownID, result: ownID, share: true,
+		single: s.load, batch: s.loadMany,
+	}.start(b.exec, b.rows, cfg)
+	s.creates = combined[store.Draft]{
+		op: opCreate, row: draftID, result: draftID,
+		single: s.create, batch: s.createMany,
+	}.start(b.exec, b.rows, cfg)
+	s.saves = combined[saveCall]{
+		op: opSave, row: savedID, result: savedID, exist: s.exist,
+		single: s.save, batch: s.saveMany,
+	}.start(b.exec, b.rows, cfg)
+	s.rotates = combined[rotateCall]{
+		op: opRotate, row: oldID, result: newID, exist: s.exist,
+		single: s.rotate, batch: s.rotateMany,
+	}.start(b.exec, b.rows, cfg)
+	return s
+}
+
+func ownID(id *store.ID) store.ID     { return *id }
+func draftID(d *store.Draft) store.ID { return d.ID }
+func savedID(c *saveCall) store.ID    { return c.id }
+func oldID(c *rotateCall) store.ID    { return c.old }
+func newID(c *rotateCall) store.ID    { return c.id }

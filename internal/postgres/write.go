@@ -1,0 +1,340 @@
+package postgres
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/reporadar/pgsession/internal/gen"
+	"github.com/reporadar/pgsession/internal/object"
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
+
+// saveCall are the arguments of a Save.
+type saveCall struct {
+	id     store.ID
+	change store.Change
+}
+
+// Create implements [store.Store].
+func (s *plainStore) Create(ctx context.Context, d store.Draft) (store.Record, error) {
+	if d.UserID != "" && d.MaxSessions > 0 {
+		return s.loginWithLimit(ctx, d.UserID, d.ID, d.MaxSessions, s.creates.alone(&d))
+	}
+	return s.creates.call(ctx, d)
+}
+
+// create is the statement for one session. That for many refuses logins by
+// revoke marks.
+func (s *plainStore) create(ctx context.Context, db querier, d *store.Draft) (*store.Record, error) {
+	if d.UserID != "" {
+		read, err := s.createMany(ctx, db, []store.Draft{*d})
+		return read.one(err)
+	}
+	return s.createRow(ctx, db, d)
+}
+
+// createRow creates a session, and looks for no revoke mark.
+func (b *base) createRow(ctx context.Context, db querier, d *store.Draft) (*store.Record, error) {
+	r := b.reader(db, 1)
+	arg := &gen.SessionCreateParams{
+		ID: d.ID[:], UserID: orNull(d.UserID),
+		Age: d.Age, Login: span(d.Age, d.UserID != ""),
+		Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
+		Absolute: b.expiry.Absolute, Idle: d.IdleIn(b.expiry), Resolution: b.expiry.Resolution(),
+	}
+	_, err := b.queries.SessionCreate(ctx, r, arg)
+	return r.one(ctx, err)
+}
+
+// createMany is the statement for many sessions.
+func (s *plainStore) createMany(ctx context.Context, db querier, drafts []store.Draft) (rowsRead, error) {
+	arg := &gen.SessionCreateManyParams{
+		Absolute: s.expiry.Absolute, Resolution: s.expiry.Resolution(),
+	}
+	var logins loginArgs
+	for i := range drafts {
+		d := &drafts[i]
+		arg.IDs = append(arg.IDs, d.ID[:])
+		arg.UserIDs = append(arg.UserIDs, d.UserID)
+		arg.Ages = append(arg.Ages, d.Age)
+		arg.Idles = append(arg.Idles, d.IdleIn(s.expiry))
+		arg.Data = append(arg.Data, orEmpty(d.Data))
+		arg.IPs = append(arg.IPs, d.IP)
+		arg.UserAgents = append(arg.UserAgents, d.UserAgent)
+		logins.add(d.UserID, &d.Began)
+	}
+	arg.LoginKeys, arg.LoginAges = logins.keys, logins.ages
+	arg.OwnMarks, arg.Everyone = logins.own, everyone[:]
+	r := s.reader(db, len(drafts))
+	left, err := s.queries.SessionCreateMany(ctx, r, arg)
+	return r.many(ctx, len(left), err)
+}
+
+// Save implements [store.Store].
+func (s *plainStore) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
+	call := saveCall{id, c}
+	if c.UserID != "" && c.MaxSessions > 0 {
+		return s.loginWithLimit(ctx, c.UserID, id, c.MaxSessions, s.saves.alone(&call))
+	}
+	return s.saves.call(ctx, call)
+}
+
+// save is the statement for one session.
+func (s *plainStore) save(ctx context.Context, db querier, c *saveCall) (*store.Record, error) {
+	if err := s.refuseLogin(ctx, db, login{c.change.UserID, c.change.Began}); err != nil {
+		return nil, err
+	}
+	return s.saveRow(ctx, db, c)
+}
+
+// saveRow saves a session, and looks for no revoke mark.
+func (b *base) saveRow(ctx context.Context, db querier, c *saveCall) (*store.Record, error) {
+	r := b.reader(db, 1)
+	_, err := b.queries.SessionSave(ctx, r, &gen.SessionSaveParams{
+		ID:      c.id[:],
+		Removed: orNone(c.change.Removed), Changed: object.Encode(c.change.Set), Drops: c.change.DropData,
+		UserID: orNull(c.change.UserID), Login: span(0, c.change.UserID != ""),
+		IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
+		Idle: b.slidingIdle(), Resolution: b.expiry.Resolution(),
+	})
+	return r.one(ctx, err)
+}
+
+// saveMany is the statement for many sessions.
+func (s *plainStore) saveMany(ctx context.Context, db querier, calls []saveCall) (rowsRead, error) {
+	arg := &gen.SessionSaveManyParams{Idle: s.slidingIdle(), Resolution: s.expiry.Resolution()}
+	var logins loginArgs
+	for i := range calls {
+		c := &calls[i].change
+		arg.IDs = append(arg.IDs, calls[i].id[:])
+		arg.Removed = append(arg.Removed, encodeNames(c.Removed))
+		arg.Changed = append(arg.Changed, object.Encode(c.Set))
+		arg.Drops = append(arg.Drops, c.DropData)
+		arg.UserIDs = append(arg.UserIDs, c.UserID)
+		arg.IPs = append(arg.IPs, c.IP)
+		arg.UserAgents = append(arg.UserAgents, c.UserAgent)
+		logins.add(c.UserID, &c.Began)
+	}
+	arg.LoginKeys, arg.LoginAges = logins.keys, logins.ages
+	arg.OwnMarks, arg.Everyone = logins.own, everyone[:]
+	r := s.reader(db, len(calls))
+	left, err := s.queries.SessionSaveMany(ctx, r, arg)
+	return r.many(ctx, len(left), err)
+}
+
+// Touch implements [store.Store]. If the values of one session make the
+// statement fail, Touch finds that session by halves.
+func (s *plainStore) Touch(ctx context.Context, touches []store.Touch) error {
+	touches = slices.Clone(touches)
+	slices.SortFunc(touches, func(a, b store.Touch) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	touches = slices.CompactFunc(touches, func(a, b store.Touch) bool { return a.ID == b.ID })
+	return s.touchMany(ctx, touches)
+}
+
+// touchMany touches sessions whose ids are in order, none twice.
+func (s *plainStore) touchMany(ctx context.Context, touches []store.Touch) error {
+	arg := &gen.SessionTouchParams{
+		IDs: make([][]byte, len(touches)), IPs: make([]netip.Addr, len(touches)),
+		UserAgents: make([]string, len(touches)),
+		Idle:       s.slidingIdle(), Resolution: s.expiry.Resolution(),
+	}
+	for i := range touches {
+		arg.IDs[i], arg.IPs[i] = touches[i].ID[:], touches[i].IP
+		arg.UserAgents[i] = touches[i].UserAgent
+	}
+	s.exec.tallies[opTouch].add(len(touches))
+	var touched, locked [][]byte
+	err := s.exec.exec(ctx, statement{op: opTouch, run: func(ctx context.Context, db querier) (err error) {
+		touched, err = s.queries.SessionTouch(ctx, db, arg)
+		if err == nil && len(touched) < len(touches) {
+			locked, err = s.queries.OwnerAlive(ctx, db, without(arg.IDs, touched))
+		}
+		return err
+	}})
+	switch {
+	case err == nil && len(locked) > 0:
+		left := setOf(locked)
+		return s.touchEach(ctx, slices.DeleteFunc(slices.Clone(touches), func(t store.Touch) bool {
+			return !left[t.ID]
+		}), s.touchLocked)
+	case !rowFault(err):
+		return err
+	case len(touches) == 1:
+		s.logTouch(ctx, &touches[0], err)
+		return nil
+	}
+	half := len(touches) / 2
+	if err := s.touchMany(ctx, touches[:half]); err != nil {
+		return err
+	}
+	return s.touchMany(ctx, touches[half:])
+}
+
+// touchLocked touches one session and waits for its row.
+func (s *plainStore) touchLocked(ctx context.Context, t *store.Touch) error {
+	_, _, err := s.rows.wait(ctx, t.ID, rowCall{opTouch, func(ctx context.Context, db querier) (*store.Record, error) {
+		return &store.Record{}, s.touchRow(ctx, db, t)
+	}})
+	return err
+}
+
+// touchRow is the statement for one session.
+func (b *base) touchRow(ctx context.Context, db querier, t *store.Touch) error {
+	_, err := b.queries.DistributedTouch(ctx, db, &gen.DistributedTouchParams{
+		ID: t.ID[:], IP: ipOrNull(t.IP), UserAgent: orNull(t.UserAgent),
+		Idle: b.slidingIdle(), Resolution: b.expiry.Resolution(),
+	})
+	return err
+}
+
+// touchEach touches each session by itself. It leaves half of the connections to
+// requests.
+func (b *base) touchEach(
+	ctx context.Context, touches []store.Touch, touch func(context.Context, *store.Touch) error,
+) error {
+	ctx, cancel := context.WithTimeout(ctx, b.exec.timeout) // for all of them
+	defer cancel()
+	errs := make([]error, len(touches))
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(len(touches), max(1, b.exec.pool.size()/2)) {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(touches)); i = next.Add(1) - 1 {
+				errs[i] = touch(ctx, &touches[i])
+			}
+		})
+	}
+	all.Wait()
+	failed := 0
+	var first error
+	for _, err := range errs {
+		if err != nil {
+			failed++
+			first = cmp.Or(first, err)
+		}
+	}
+	if first != nil {
+		return fmt.Errorf("%d of %d sessions: %w", failed, len(touches), first)
+	}
+	return nil
+}
+
+// logTouch logs a session that can't be touched. Postgres checks a row as a
+// whole whenever it changes, so one that is older than its CHECK fails there.
+func (b *base) logTouch(ctx context.Context, t *store.Touch, err error) {
+	var f *failure
+	errors.As(err, &f)
+	b.broken.report(ctx, &rowError{handle: t.ID.Handle(), problem: "a touch was refused: " + f.state})
+}
+
+// Delete implements [store.Store]. A locked row makes it wait in the queue of
+// that row.
+func (s *plainStore) Delete(ctx context.Context, id store.ID) (store.Revocation, error) {
+	s.exec.tallies[opDelete].add(1)
+	locked := false
+	err := s.exec.exec(ctx, statement{op: opDelete, run: func(ctx context.Context, db querier) (err error) {
+		locked, err = s.deleteUnlocked(ctx, db, id)
+		return err
+	}})
+	if err == nil && locked {
+		_, _, err = s.rows.wait(ctx, id, rowCall{opDelete, func(ctx context.Context, db querier) (*store.Record, error) {
+			return &store.Record{}, s.deleteRow(ctx, db, id)
+		}})
+	}
+	return store.Revocation{Committed: err == nil, CacheAcked: true}, err
+}
+
+// deleteUnlocked deletes a session unless its row is locked.
+func (s *plainStore) deleteUnlocked(ctx context.Context, db querier, id store.ID) (locked bool, err error) {
+	n, err := s.queries.SessionDeleteFree(ctx, db, id[:])
+	if err != nil || n > 0 {
+		return false, err
+	}
+	alive, err := s.queries.OwnerAlive(ctx, db, [][]byte{id[:]})
+	if err != nil || len(alive) > 0 {
+		return true, err
+	}
+	return false, s.queries.SessionSettle(ctx, db)
+}
+
+// deleteRow deletes a session, and waits for its row. A row that is there
+// afterwards was kept by a trigger or a rule, or its insert committed meanwhile:
+// so it is deleted once more.
+func (b *base) deleteRow(ctx context.Context, db querier, id store.ID) error {
+	for range 2 {
+		n, err := b.queries.SessionDelete(ctx, db, id[:])
+		if err != nil || n > 0 {
+			return err
+		}
+		alive, err := b.queries.OwnerAlive(ctx, db, [][]byte{id[:]})
+		if err != nil {
+			return err
+		}
+		if len(alive) == 0 {
+			return b.queries.SessionSettle(ctx, db)
+		}
+	}
+	return errKept
+}
+
+// slidingIdle is null if deadlines don't move.
+func (b *base) slidingIdle() pgtype.Interval { return span(b.expiry.Idle, !b.expiry.Fixed) }
+
+// without returns the ids that are not among others.
+func without(ids, others [][]byte) [][]byte {
+	found := setOf(others)
+	return slices.DeleteFunc(slices.Clone(ids), func(id []byte) bool { return found[store.ID(id)] })
+}
+
+// encodeNames returns a JSON array: Postgres's arrays can't hold lists of
+// different lengths.
+func encodeNames(names []string) json.RawMessage {
+	if len(names) == 0 {
+		return json.RawMessage("[]")
+	}
+	raw, err := json.Marshal(names)
+	if err != nil {
+		panic("BUG: sessionstore: strings do not encode: " + err.Error())
+	}
+	return raw
+}
+
+func orEmpty(data json.RawMessage) json.RawMessage {
+	if len(data) == 0 {
+		return json.RawMessage("{}")
+	}
+	return data
+}
+
+// orNone is never nil: jsonb - NULL would be NULL.
+func orNone(names []string) []string {
+	if names == nil {
+		return []string{}
+	}
+	return names
+}
+
+func orNull(s string) pgtype.Text { return pgtype.Text{String: s, Valid: s != ""} }
+
+// span is null where it doesn't apply.
+func span(d time.Duration, applies bool) pgtype.Interval {
+	return pgtype.Interval{Microseconds: d.Microseconds(), Valid: applies}
+}
+
+func ipOrNull(addr netip.Addr) *netip.Addr {
+	if !addr.IsValid() {
+		return nil
+	}
+	return &addr
+}
