@@ -125,7 +125,6 @@ var notYetShort = []string{
 	"internal/coherence",
 	"internal/cookie",
 	"internal/outage",
-	"internal/postgres",
 	"internal/schema",
 	"internal/trace",
 	"sessionstore",

@@ -31,8 +31,9 @@ type combined[C any] struct {
 	tx bool
 	// batch answers many calls; nil if each has a statement of its own.
 	batch func(context.Context, querier, []C) (rowsRead, error)
-	// exist returns those of the sessions that exist. It is nil if a batch waits
-	// for locked rows. Otherwise a session without a result may be locked.
+	// exist returns those of the sessions that exist. It is nil if a batch
+	// waits for locked rows. Otherwise a session without a result may be
+	// locked.
 	exist func(context.Context, []store.ID) ([]store.ID, error)
 
 	exec  *executor
@@ -95,10 +96,11 @@ func (c *combined[C]) run(ctx context.Context, calls []C) ([]result, error) {
 		}
 	}
 	var read rowsRead
-	err := c.exec.exec(ctx, statement{op: c.op, run: func(ctx context.Context, db querier) (err error) {
+	run := func(ctx context.Context, db querier) (err error) {
 		read, err = c.batch(ctx, db, together)
 		return err
-	}})
+	}
+	err := c.exec.exec(ctx, statement{op: c.op, run: run})
 	if err != nil {
 		return nil, err
 	}

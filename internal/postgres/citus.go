@@ -71,7 +71,9 @@ func (s *citusStore) Save(ctx context.Context, id store.ID, c store.Change) (sto
 }
 
 // Rotate implements [store.Store].
-func (s *citusStore) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
+func (s *citusStore) Rotate(
+	ctx context.Context, old, id store.ID, c store.Change,
+) (store.Record, error) {
 	call := rotateCall{old, id, c}
 	if c.UserID != "" && c.MaxSessions > 0 {
 		return s.loginWithLimit(ctx, c.UserID, old, c.MaxSessions, s.rotates.alone(&call))
@@ -97,9 +99,10 @@ func (s *citusStore) rotate(ctx context.Context, db querier, c *rotateCall) (*st
 func (s *citusStore) Touch(ctx context.Context, touches []store.Touch) error {
 	return s.touchEach(ctx, touches, func(ctx context.Context, t *store.Touch) error {
 		s.exec.tallies[opTouch].add(1)
-		err := s.exec.exec(ctx, statement{op: opTouch, run: func(ctx context.Context, db querier) error {
+		run := func(ctx context.Context, db querier) error {
 			return s.touchRow(ctx, db, t)
-		}})
+		}
+		err := s.exec.exec(ctx, statement{op: opTouch, run: run})
 		if rowFault(err) {
 			s.logTouch(ctx, t, err)
 			return nil
@@ -111,9 +114,10 @@ func (s *citusStore) Touch(ctx context.Context, touches []store.Touch) error {
 // Delete implements [store.Store].
 func (s *citusStore) Delete(ctx context.Context, id store.ID) (store.Revocation, error) {
 	s.exec.tallies[opDelete].add(1)
-	err := s.exec.exec(ctx, statement{op: opDelete, run: func(ctx context.Context, db querier) error {
+	run := func(ctx context.Context, db querier) error {
 		return s.deleteRow(ctx, db, id)
-	}})
+	}
+	err := s.exec.exec(ctx, statement{op: opDelete, run: run})
 	return store.Revocation{Committed: err == nil, CacheAcked: true}, err
 }
 
@@ -149,7 +153,9 @@ func (s *citusStore) revokeIn(
 
 // revokeUser ends the sessions of a user, after the rotations that hold the
 // lock have ended.
-func (s *citusStore) revokeUser(ctx context.Context, db querier, sel *store.Selection) ([][]byte, error) {
+func (s *citusStore) revokeUser(
+	ctx context.Context, db querier, sel *store.Selection,
+) ([][]byte, error) {
 	if err := s.queries.OwnerLock(ctx, db, sel.UserID); err != nil {
 		return nil, err
 	}

@@ -127,8 +127,12 @@ var classes = [numClasses]traits{
 	classLogin:       {name: "login refused", outcome: noEffect},
 	classBusy:        {name: "too many connections", outcome: noEffect},
 	classLocked:      {name: "row locked", outcome: noEffect},
-	classStandby:     {name: "standby", outcome: noEffect, retry: always, reset: paced, aside: true},
-	classIdle:        {name: "idle connection closed", outcome: noEffect, retry: always, reset: eachTime},
+	classStandby: {
+		name: "standby", outcome: noEffect, retry: always, reset: paced, aside: true,
+	},
+	classIdle: {
+		name: "idle connection closed", outcome: noEffect, retry: always, reset: eachTime,
+	},
 	classStopping: {
 		name: "server shutting down", outcome: noEffect, retry: repeatable,
 		outage: afterContact, reset: eachTime,
@@ -141,10 +145,12 @@ var classes = [numClasses]traits{
 	classUnreplicated: {name: "not replicated"},
 	classKept:         {name: "row not deleted", outcome: noEffect},
 
-	classRefused:  {name: "connection refused", retry: repeatable, outage: anyTime},
-	classReset:    {name: "connection reset", retry: repeatable, outage: anyTime, reset: eachTime},
-	classTimeout:  {name: "time-out", retry: repeatable, outage: anyTime},
-	classLost:     {name: "connection lost", retry: repeatable, outage: afterContact, reset: eachTime},
+	classRefused: {name: "connection refused", retry: repeatable, outage: anyTime},
+	classReset:   {name: "connection reset", retry: repeatable, outage: anyTime, reset: eachTime},
+	classTimeout: {name: "time-out", retry: repeatable, outage: anyTime},
+	classLost: {
+		name: "connection lost", retry: repeatable, outage: afterContact, reset: eachTime,
+	},
 	classNoSocket: {name: "socket missing", outage: afterContact},
 	classUnreachable: {
 		name: "host unreachable", retry: repeatable,
@@ -257,8 +263,8 @@ var (
 	// errStandby: what a standby returns may be older than its clock.
 	errStandby = errors.New("a standby answered: list all hosts in DATABASE_URL," +
 		" with target_session_attrs=read-write")
-	// errUnreplicated: the primary has committed the change. It is lost with the
-	// primary if no standby has it.
+	// errUnreplicated: the primary has committed the change. It is lost with
+	// the primary if no standby has it.
 	errUnreplicated = errors.New("the wait for a synchronous standby was cancelled:" +
 		" the standby may lack the change")
 	// errKept: the row of a session is there after a DELETE that reached it.
@@ -271,8 +277,8 @@ var (
 type settingsError struct{ name, value, must string }
 
 func (e *settingsError) Error() string {
-	return fmt.Sprintf("%s is %s, must be %s: call sessionstore.ConfigurePool before the pool is"+
-		" made, and remove %s from role, database and DATABASE_URL", e.name, e.value, e.must, e.name)
+	return fmt.Sprintf("%s is %s, must be %s: call sessionstore.ConfigurePool before the pool"+
+		" is made, and remove %[1]s from role, database and DATABASE_URL", e.name, e.value, e.must)
 }
 
 // acquireError is an error of the pool's Acquire.

@@ -65,7 +65,9 @@ func dialError(errno syscall.Errno) error {
 // refusing answers the login with an error.
 func refusing(code string) host {
 	return answering(func(conn net.Conn, b *pgproto3.Backend) {
-		b.Send(&pgproto3.ErrorResponse{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: code, Message: "no"})
+		b.Send(&pgproto3.ErrorResponse{
+			Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: code, Message: "no",
+		})
 		_ = b.Flush()
 		_ = conn.Close()
 	})
@@ -90,7 +92,9 @@ func silent(conn net.Conn, _ *pgproto3.Backend) { _, _ = io.Copy(io.Discard, con
 
 // readOnly reports a server without writes, as target_session_attrs asks it.
 func readOnly(_ net.Conn, b *pgproto3.Backend) {
-	b.Send(&pgproto3.RowDescription{Fields: []pgproto3.FieldDescription{{Name: []byte("transaction_read_only"), DataTypeOID: 25}}})
+	b.Send(&pgproto3.RowDescription{Fields: []pgproto3.FieldDescription{
+		{Name: []byte("transaction_read_only"), DataTypeOID: 25},
+	}})
 	b.Send(&pgproto3.DataRow{Values: [][]byte{[]byte("on")}})
 	b.Send(&pgproto3.CommandComplete{CommandTag: []byte("SHOW")})
 	b.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
@@ -104,7 +108,8 @@ func connect(t *testing.T, settings string, hosts ...host) (*pgconn.PgConn, erro
 	for i := range hosts {
 		names[i] = fmt.Sprintf("h%d", i+1)
 	}
-	cfg, err := pgconn.ParseConfig("postgres://user:Canary-7355608@" + strings.Join(names, ",") + "/db?" + settings)
+	url := "postgres://user:Canary-7355608@" + strings.Join(names, ",") + "/db?" + settings
+	cfg, err := pgconn.ParseConfig(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,12 +205,24 @@ var classified = []struct {
 	{"expired", given(store.ErrExpired), classResult, "none", noEffect, "no"},
 	{"too many sessions", given(store.ErrTooManySessions), classResult, "none", noEffect, "no"},
 	{"a login that a mark refuses", given(store.ErrRevoked), classResult, "none", noEffect, "no"},
-	{"another schema", given(fmt.Errorf("check: %w", &schema.Mismatch{})), classResult, "none", noEffect, "no"},
+	{
+		"another schema", given(fmt.Errorf("check: %w", &schema.Mismatch{})),
+		classResult, "none", noEffect, "no",
+	},
 	{"a role that can't work", given(&schema.Unfit{}), classResult, "none", noEffect, "no"},
-	{"a role that can't write", given(&schema.Unfit{ReadOnly: true}), classStandby, "all", noEffect, "no"},
-	{"a row that pgx can't scan", given(pgx.ScanArgError{Err: errors.New("x")}), classRow, "none", committed, "no"},
+	{
+		"a role that can't write", given(&schema.Unfit{ReadOnly: true}),
+		classStandby, "all", noEffect, "no",
+	},
+	{
+		"a row that pgx can't scan", given(pgx.ScanArgError{Err: errors.New("x")}),
+		classRow, "none", committed, "no",
+	},
 	{"a row that the library can't read", given(errColumns), classRow, "none", committed, "no"},
-	{"a setting of the connection", given(&settingsError{"client_encoding", "LATIN1", "UTF8"}), classSettings, "none", noEffect, "no"},
+	{
+		"a setting of the connection", given(&settingsError{"client_encoding", "LATIN1", "UTF8"}),
+		classSettings, "none", noEffect, "no",
+	},
 	{"an error nobody thought of", given(errors.New("x")), classUnknown, "none", unknown, "no"},
 
 	// Errors of the server.
@@ -220,12 +237,21 @@ var classified = []struct {
 	{"transaction time-out", server("25P04"), classStatement, "none", noEffect, "no"},
 	{"internal error", server("XX000"), classStatement, "none", noEffect, "no"},
 	{"I/O error", server("58030"), classStatement, "none", noEffect, "no"},
-	{"an SQLSTATE of 57P that does not exist yet", server("57P99"), classStatement, "none", noEffect, "no"},
+	{
+		"an SQLSTATE of 57P that does not exist yet", server("57P99"),
+		classStatement, "none", noEffect, "no",
+	},
 	{"no SQLSTATE", server(""), classStatement, "none", noEffect, "no"},
 	{"serialization failure", server("40001"), classConflict, "all", noEffect, "no"},
 	{"deadlock", server("40P01"), classConflict, "all", noEffect, "no"},
-	{"commit: serialization failure", given(commitError{&pgconn.PgError{Code: "40001"}}), classConflict, "all", noEffect, "no"},
-	{"stale plan", given(&pgconn.PgError{Code: "0A000", Routine: "RevalidateCachedQuery"}), classStale, "all", noEffect, "no"},
+	{
+		"commit: serialization failure", given(commitError{&pgconn.PgError{Code: "40001"}}),
+		classConflict, "all", noEffect, "no",
+	},
+	{
+		"stale plan", given(&pgconn.PgError{Code: "0A000", Routine: "RevalidateCachedQuery"}),
+		classStale, "all", noEffect, "no",
+	},
 	{"not supported", server("0A000"), classUnsupported, "none", noEffect, "no"},
 	{"lock not available", server("55P03"), classLocked, "none", noEffect, "no"},
 	{"prepared statement missing", server("26000"), classMixed, "none", noEffect, "no"},
@@ -245,7 +271,10 @@ var classified = []struct {
 	{"08006", server("08006"), classBroken, "repeatable", unknown, "after contact"},
 	{"08P01", server("08P01"), classBroken, "repeatable", unknown, "after contact"},
 	{"08004", server("08004"), classStatement, "none", noEffect, "no"},
-	{"commit: 08P01", given(commitError{&pgconn.PgError{Code: "08P01"}}), classBroken, "repeatable", unknown, "after contact"},
+	{
+		"commit: 08P01", given(commitError{&pgconn.PgError{Code: "08P01"}}),
+		classBroken, "repeatable", unknown, "after contact",
+	},
 	{"transaction's outcome unknown", server("08007"), classDoubt, "none", unknown, "no"},
 	{"statement's outcome unknown", server("40003"), classDoubt, "none", unknown, "no"},
 
@@ -254,12 +283,28 @@ var classified = []struct {
 	{"no reply in time", using(serving(silent)), classTimeout, "repeatable", unknown, "any time"},
 	{"connection reset", onRead(syscall.ECONNRESET), classReset, "repeatable", unknown, "any time"},
 	{"broken pipe", onRead(syscall.EPIPE), classLost, "repeatable", unknown, "after contact"},
-	{"keepalive time-out", onRead(syscall.ETIMEDOUT), classTimeout, "repeatable", unknown, "any time"},
-	{"host unreachable", onRead(syscall.EHOSTUNREACH), classUnreachable, "repeatable", unknown, "after contact"},
+	{
+		"keepalive time-out", onRead(syscall.ETIMEDOUT),
+		classTimeout, "repeatable", unknown, "any time",
+	},
+	{
+		"host unreachable", onRead(syscall.EHOSTUNREACH),
+		classUnreachable, "repeatable", unknown, "after contact",
+	},
 	{"bad file descriptor", onRead(syscall.EBADF), classUnknown, "none", unknown, "no"},
-	{"commit whose connection pgx calls closed", given(commitError{fmt.Errorf("commit: %w", pgconn.ErrConnClosed)}), classLost, "repeatable", unknown, "after contact"},
-	{"canceled", given(fmt.Errorf("query: %w", context.Canceled)), classCanceled, "none", unknown, "no"},
-	{"a reply lost in the simple protocol", using(serving(hangUp)), classLost, "repeatable", unknown, "after contact"},
+	{
+		"commit whose connection pgx calls closed",
+		given(commitError{fmt.Errorf("commit: %w", pgconn.ErrConnClosed)}),
+		classLost, "repeatable", unknown, "after contact",
+	},
+	{
+		"canceled", given(fmt.Errorf("query: %w", context.Canceled)),
+		classCanceled, "none", unknown, "no",
+	},
+	{
+		"a reply lost in the simple protocol", using(serving(hangUp)),
+		classLost, "repeatable", unknown, "after contact",
+	},
 	{"a second statement after a lost reply", func(t *testing.T) error {
 		conn, err := connect(t, "sslmode=disable", serving(hangUp))
 		if err != nil {
@@ -290,15 +335,44 @@ var classified = []struct {
 	}, classReset, "repeatable", unknown, "any time"},
 
 	// No connection.
-	{"connect: refused", connectingTo("sslmode=prefer", failing(dialError(syscall.ECONNREFUSED))), classRefused, "none", noEffect, "any time"},
-	{"connect: reset", connectingTo("sslmode=prefer", failing(dialError(syscall.ECONNRESET))), classReset, "none", noEffect, "any time"},
-	{"connect: time-out", connectingTo("sslmode=prefer", failing(dialError(syscall.ETIMEDOUT))), classTimeout, "none", noEffect, "any time"},
-	{"connect: no reply", connectingTo("sslmode=disable", answering(silent)), classTimeout, "none", noEffect, "any time"},
-	{"connect: end of file", connectingTo("sslmode=disable", answering(hangUp)), classLost, "none", noEffect, "after contact"},
-	{"connect: host unreachable", connectingTo("", failing(dialError(syscall.EHOSTUNREACH))), classUnreachable, "none", noEffect, "after contact"},
-	{"connect: network unreachable", connectingTo("", failing(dialError(syscall.ENETUNREACH))), classUnreachable, "none", noEffect, "after contact"},
-	{"connect: out of files", connectingTo("", failing(dialError(syscall.EMFILE))), classUnknown, "none", noEffect, "no"},
-	{"connect: no permission for the socket", connectingTo("", failing(dialError(syscall.EACCES))), classUnknown, "none", noEffect, "no"},
+	{
+		"connect: refused",
+		connectingTo("sslmode=prefer", failing(dialError(syscall.ECONNREFUSED))),
+		classRefused, "none", noEffect, "any time",
+	},
+	{
+		"connect: reset", connectingTo("sslmode=prefer", failing(dialError(syscall.ECONNRESET))),
+		classReset, "none", noEffect, "any time",
+	},
+	{
+		"connect: time-out", connectingTo("sslmode=prefer", failing(dialError(syscall.ETIMEDOUT))),
+		classTimeout, "none", noEffect, "any time",
+	},
+	{
+		"connect: no reply", connectingTo("sslmode=disable", answering(silent)),
+		classTimeout, "none", noEffect, "any time",
+	},
+	{
+		"connect: end of file", connectingTo("sslmode=disable", answering(hangUp)),
+		classLost, "none", noEffect, "after contact",
+	},
+	{
+		"connect: host unreachable", connectingTo("", failing(dialError(syscall.EHOSTUNREACH))),
+		classUnreachable, "none", noEffect, "after contact",
+	},
+	{
+		"connect: network unreachable", connectingTo("", failing(dialError(syscall.ENETUNREACH))),
+		classUnreachable, "none", noEffect, "after contact",
+	},
+	{
+		"connect: out of files", connectingTo("", failing(dialError(syscall.EMFILE))),
+		classUnknown, "none", noEffect, "no",
+	},
+	{
+		"connect: no permission for the socket",
+		connectingTo("", failing(dialError(syscall.EACCES))),
+		classUnknown, "none", noEffect, "no",
+	},
 	{"connect: socket missing", func(t *testing.T) error {
 		cfg, err := pgconn.ParseConfig("host=" + t.TempDir() + " user=u")
 		if err != nil {
@@ -307,45 +381,172 @@ var classified = []struct {
 		_, err = pgconn.ConnectConfig(t.Context(), cfg)
 		return err
 	}, classNoSocket, "none", noEffect, "after contact"},
-	{"connect: no such host", connectingTo("", failing(&net.DNSError{Err: "no such host", Name: "h1", IsNotFound: true})), classDNS, "none", noEffect, "after contact"},
-	{"connect: name server fails", connectingTo("", failing(&net.DNSError{Err: "server misbehaving", Name: "h1", IsTemporary: true})), classDNS, "none", noEffect, "after contact"},
-	{"connect: name server does not reply", connectingTo("", failing(&net.DNSError{Err: "i/o timeout", Name: "h1", IsTimeout: true})), classTimeout, "none", noEffect, "any time"},
-	{"connect: server without TLS", connectingTo("sslmode=require", answering(silent)), classNoTLS, "none", noEffect, "no"},
-	{"connect: unknown authority", connectingTo("", failing(x509.UnknownAuthorityError{})), classTLS, "none", noEffect, "no"},
-	{"connect: another host's certificate", connectingTo("", failing(&tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}}})), classTLS, "none", noEffect, "no"},
-	{"connect: certificate expired", connectingTo("", failing(x509.CertificateInvalidError{Reason: x509.Expired, Cert: &x509.Certificate{}})), classTLS, "none", noEffect, "no"},
-	{"connect: no TLS record", connectingTo("", failing(tls.RecordHeaderError{Msg: "x"})), classTLS, "none", noEffect, "no"},
-	{"connect: client certificate's file missing", connectingTo("", failing(fmt.Errorf("unable to read sslkey: %w", &fs.PathError{Op: "open", Path: "key.pem", Err: syscall.ENOENT}))), classTLS, "none", noEffect, "no"},
-	{"connect: TLS alert", connectingTo("", failing(&net.OpError{Op: "remote error", Err: tls.AlertError(40)})), classTLS, "none", noEffect, "no"},
-	{"connect: wrong password", connectingTo("", refusing("28P01")), classLogin, "none", noEffect, "no"},
-	{"connect: pg_hba.conf", connectingTo("", refusing("28000")), classLogin, "none", noEffect, "no"},
-	{"connect: no such database", connectingTo("", refusing("3D000")), classLogin, "none", noEffect, "no"},
-	{"connect: unknown parameter", connectingTo("", refusing("42704")), classStatement, "none", noEffect, "no"},
-	{"connect: max_connections", connectingTo("", refusing("53300")), classBusy, "none", noEffect, "no"},
-	{"connect: starting up", connectingTo("sslmode=disable", refusing("57P03")), classStarting, "none", noEffect, "any time"},
-	{"connect: starting up, without TLS", connectingTo("sslmode=prefer", refusing("57P03")), classStarting, "none", noEffect, "any time"},
-	{"connect: PgBouncer without its server", connectingTo("", refusing("08P01")), classBroken, "none", noEffect, "after contact"},
-	{"connect: a hook of the application", given(&acquireError{error: errors.New("x")}), classUnknown, "none", noEffect, "no"},
+	{
+		"connect: no such host",
+		connectingTo("", failing(&net.DNSError{Err: "no such host", Name: "h1", IsNotFound: true})),
+		classDNS, "none", noEffect, "after contact",
+	},
+	{
+		"connect: name server fails",
+		connectingTo("", failing(&net.DNSError{
+			Err: "server misbehaving", Name: "h1", IsTemporary: true,
+		})),
+		classDNS, "none", noEffect, "after contact",
+	},
+	{
+		"connect: name server does not reply",
+		connectingTo("", failing(&net.DNSError{Err: "i/o timeout", Name: "h1", IsTimeout: true})),
+		classTimeout, "none", noEffect, "any time",
+	},
+	{
+		"connect: server without TLS", connectingTo("sslmode=require", answering(silent)),
+		classNoTLS, "none", noEffect, "no",
+	},
+	{
+		"connect: unknown authority", connectingTo("", failing(x509.UnknownAuthorityError{})),
+		classTLS, "none", noEffect, "no",
+	},
+	{
+		"connect: another host's certificate",
+		connectingTo("", failing(&tls.CertificateVerificationError{
+			Err: x509.HostnameError{Certificate: &x509.Certificate{}},
+		})),
+		classTLS, "none", noEffect, "no",
+	},
+	{
+		"connect: certificate expired",
+		connectingTo("", failing(x509.CertificateInvalidError{
+			Reason: x509.Expired, Cert: &x509.Certificate{},
+		})),
+		classTLS, "none", noEffect, "no",
+	},
+	{
+		"connect: no TLS record", connectingTo("", failing(tls.RecordHeaderError{Msg: "x"})),
+		classTLS, "none", noEffect, "no",
+	},
+	{
+		"connect: client certificate's file missing",
+		connectingTo("", failing(fmt.Errorf("unable to read sslkey: %w", &fs.PathError{
+			Op: "open", Path: "key.pem", Err: syscall.ENOENT,
+		}))),
+		classTLS, "none", noEffect, "no",
+	},
+	{
+		"connect: TLS alert",
+		connectingTo("", failing(&net.OpError{Op: "remote error", Err: tls.AlertError(40)})),
+		classTLS, "none", noEffect, "no",
+	},
+	{
+		"connect: wrong password", connectingTo("", refusing("28P01")),
+		classLogin, "none", noEffect, "no",
+	},
+	{
+		"connect: pg_hba.conf", connectingTo("", refusing("28000")),
+		classLogin, "none", noEffect, "no",
+	},
+	{
+		"connect: no such database", connectingTo("", refusing("3D000")),
+		classLogin, "none", noEffect, "no",
+	},
+	{
+		"connect: unknown parameter", connectingTo("", refusing("42704")),
+		classStatement, "none", noEffect, "no",
+	},
+	{
+		"connect: max_connections", connectingTo("", refusing("53300")),
+		classBusy, "none", noEffect, "no",
+	},
+	{
+		"connect: starting up", connectingTo("sslmode=disable", refusing("57P03")),
+		classStarting, "none", noEffect, "any time",
+	},
+	{
+		"connect: starting up, without TLS", connectingTo("sslmode=prefer", refusing("57P03")),
+		classStarting, "none", noEffect, "any time",
+	},
+	{
+		"connect: PgBouncer without its server", connectingTo("", refusing("08P01")),
+		classBroken, "none", noEffect, "after contact",
+	},
+	{
+		"connect: a hook of the application", given(&acquireError{error: errors.New("x")}),
+		classUnknown, "none", noEffect, "no",
+	},
 
 	// The pool.
-	{"all connections in use", given(&acquireError{context.DeadlineExceeded, true}), classBusy, "none", noEffect, "no"},
-	{"a connection being made does not come", given(&acquireError{context.DeadlineExceeded, false}), classTimeout, "none", noEffect, "any time"},
+	{
+		"all connections in use", given(&acquireError{context.DeadlineExceeded, true}),
+		classBusy, "none", noEffect, "no",
+	},
+	{
+		"a connection being made does not come",
+		given(&acquireError{context.DeadlineExceeded, false}),
+		classTimeout, "none", noEffect, "any time",
+	},
 	{"full, and the new connection is refused", func(t *testing.T) error {
 		return &acquireError{connectingTo("", failing(dialError(syscall.ECONNREFUSED)))(t), true}
 	}, classRefused, "none", noEffect, "any time"},
-	{"the caller gave up", given(&acquireError{context.Canceled, true}), classCanceled, "none", noEffect, "no"},
-	{"pool closed", given(&acquireError{errors.New("closed pool"), false}), classUnknown, "none", noEffect, "no"},
+	{
+		"the caller gave up", given(&acquireError{context.Canceled, true}),
+		classCanceled, "none", noEffect, "no",
+	},
+	{
+		"pool closed", given(&acquireError{errors.New("closed pool"), false}),
+		classUnknown, "none", noEffect, "no",
+	},
 
 	// Several hosts.
-	{"refused and refused", connectingTo("", failing(dialError(syscall.ECONNREFUSED)), failing(dialError(syscall.ECONNREFUSED))), classRefused, "none", noEffect, "any time"},
-	{"refused and wrong password", connectingTo("", failing(dialError(syscall.ECONNREFUSED)), refusing("28P01")), classLogin, "none", noEffect, "no"},
-	{"max_connections and refused", connectingTo("", refusing("53300"), failing(dialError(syscall.ECONNREFUSED))), classBusy, "none", noEffect, "no"},
-	{"refused and unknown error", connectingTo("", failing(dialError(syscall.ECONNREFUSED)), failing(errors.New("x"))), classUnknown, "none", noEffect, "no"},
-	{"no route to the IPv6 address, and refused", connectingTo("", failing(dialError(syscall.ENETUNREACH)), failing(dialError(syscall.ECONNREFUSED))), classRefused, "none", noEffect, "any time"},
-	{"refused, and no such host", connectingTo("", failing(dialError(syscall.ECONNREFUSED)), failing(&net.DNSError{Err: "no such host", IsNotFound: true})), classDNS, "none", noEffect, "after contact"},
-	{"failover: refused, and a standby", connectingTo("target_session_attrs=read-write&sslmode=disable", failing(dialError(syscall.ECONNREFUSED)), serving(readOnly)), classRefused, "none", noEffect, "any time"},
-	{"failover: a standby, and starting up", connectingTo("target_session_attrs=read-write&sslmode=disable", serving(readOnly), refusing("57P03")), classStarting, "none", noEffect, "any time"},
-	{"standbys only", connectingTo("target_session_attrs=read-write&sslmode=disable", serving(readOnly), serving(readOnly)), classStandby, "none", noEffect, "no"},
+	{
+		"refused and refused",
+		connectingTo("",
+			failing(dialError(syscall.ECONNREFUSED)), failing(dialError(syscall.ECONNREFUSED))),
+		classRefused, "none", noEffect, "any time",
+	},
+	{
+		"refused and wrong password",
+		connectingTo("", failing(dialError(syscall.ECONNREFUSED)), refusing("28P01")),
+		classLogin, "none", noEffect, "no",
+	},
+	{
+		"max_connections and refused",
+		connectingTo("", refusing("53300"), failing(dialError(syscall.ECONNREFUSED))),
+		classBusy, "none", noEffect, "no",
+	},
+	{
+		"refused and unknown error",
+		connectingTo("", failing(dialError(syscall.ECONNREFUSED)), failing(errors.New("x"))),
+		classUnknown, "none", noEffect, "no",
+	},
+	{
+		"no route to the IPv6 address, and refused",
+		connectingTo("",
+			failing(dialError(syscall.ENETUNREACH)), failing(dialError(syscall.ECONNREFUSED))),
+		classRefused, "none", noEffect, "any time",
+	},
+	{
+		"refused, and no such host",
+		connectingTo("", failing(dialError(syscall.ECONNREFUSED)),
+			failing(&net.DNSError{Err: "no such host", IsNotFound: true})),
+		classDNS, "none", noEffect, "after contact",
+	},
+	{
+		"failover: refused, and a standby",
+		connectingTo("target_session_attrs=read-write&sslmode=disable",
+			failing(dialError(syscall.ECONNREFUSED)), serving(readOnly)),
+		classRefused, "none", noEffect, "any time",
+	},
+	{
+		"failover: a standby, and starting up",
+		connectingTo("target_session_attrs=read-write&sslmode=disable",
+			serving(readOnly), refusing("57P03")),
+		classStarting, "none", noEffect, "any time",
+	},
+	{
+		"standbys only",
+		connectingTo("target_session_attrs=read-write&sslmode=disable",
+			serving(readOnly), serving(readOnly)),
+		classStandby, "none", noEffect, "no",
+	},
 }
 
 func TestErrorsOfPostgres(t *testing.T) {
@@ -359,7 +560,8 @@ func TestErrorsOfPostgres(t *testing.T) {
 			before, after := classify(err, false), classify(err, true)
 			seen[tt.class] = true
 			if before.class != tt.class || after.class != tt.class {
-				t.Errorf("%v is %q, and after the first contact %q; want %q", err, classes[before.class].name, classes[after.class].name, classes[tt.class].name)
+				t.Errorf("%v is %q, and after the first contact %q; want %q", err,
+					classes[before.class].name, classes[after.class].name, classes[tt.class].name)
 			}
 			if got := retriesOf(after); got != tt.retries {
 				t.Errorf("retries: %s, want %s", got, tt.retries)
@@ -421,7 +623,8 @@ func TestASharedStatementIsMadeAgainOnlyWhenItHadNoEffect(t *testing.T) {
 		err := tt.err(t)
 		v := classify(err, true)
 		f := &failure{verdict: v}
-		if retrySingly(f) && (v.outcome() != noEffect || v.stage != sent || f.code == "" && v.class != classStatement) {
+		refused := v.stage == sent && (f.code != "" || v.class == classStatement)
+		if retrySingly(f) && (v.outcome() != noEffect || !refused) {
 			t.Errorf("%s: each call of a shared statement is made again", tt.name)
 		}
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// columns are what every statement for sessions returns, in this order, with the
-// formats that pgx asks for in its binary modes. Text has one format, and the
-// binary format of jsonb is the text after one byte. In its exec and simple
+// columns are what every statement for sessions returns, in this order, with
+// the formats that pgx asks for in its binary modes. Text has one format, and
+// the binary format of jsonb is the text after one byte. In its exec and simple
 // modes pgx asks for text everywhere.
 var columns = [...]struct {
 	name   string
@@ -131,8 +131,8 @@ func decodeTime(t *time.Time, value []byte) bool {
 	return within(t)
 }
 
-// decodeAddr refuses networks. Before the address stand its family, the length of the mask, whether it is a cidr, and
-// its own length.
+// decodeAddr refuses networks. Before the address stand its family, the length
+// of the mask, whether it is a cidr, and its own length.
 func decodeAddr(addr *netip.Addr, value []byte) (ok bool) {
 	if len(value) < 4 {
 		return false
@@ -180,7 +180,8 @@ func textDecoder(m *pgtype.Map) *decoder {
 				return true
 			}
 			var at pgtype.Timestamptz
-			if err := m.Scan(pgtype.TimestamptzOID, pgtype.TextFormatCode, value, &at); err != nil || !at.Valid {
+			err := m.Scan(pgtype.TimestamptzOID, pgtype.TextFormatCode, value, &at)
+			if err != nil || !at.Valid {
 				return false
 			}
 			switch at.InfinityModifier {

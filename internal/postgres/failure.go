@@ -51,10 +51,12 @@ var (
 	})
 	// errLocked: another transaction held the row for the whole time of the
 	// call.
-	errLocked = fmt.Errorf("%w: another transaction holds the lock on the session's row", store.ErrUnavailable)
+	errLocked = fmt.Errorf("%w: another transaction holds the lock on the session's row",
+		store.ErrUnavailable)
 	// errDistributed: Citus has distributed the table since the Store last
 	// looked, and the statement needs another form. It had no effect.
-	errDistributed = fmt.Errorf("%w: Citus has distributed the table of the sessions", store.ErrUnavailable)
+	errDistributed = fmt.Errorf("%w: Citus has distributed the table of the sessions",
+		store.ErrUnavailable)
 )
 
 // sqlState returns the SQLSTATE of an error of the server; empty for any other.
@@ -222,8 +224,9 @@ var classAdvice = map[class]string{
 
 // PoolerAdvice is what to do about a pooler that hands a connection to another
 // client after each transaction.
-const PoolerAdvice = "a pooler in between mixes prepared statements up: add default_query_exec_mode=exec" +
-	" to DATABASE_URL, or let the pooler keep them (PgBouncer 1.21 with max_prepared_statements)"
+const PoolerAdvice = "a pooler in between mixes prepared statements up:" +
+	" add default_query_exec_mode=exec to DATABASE_URL, or let the pooler keep them" +
+	" (PgBouncer 1.21 with max_prepared_statements)"
 
 // describeStatement describes an error that the server returned for a
 // statement, without its message.

@@ -121,12 +121,13 @@ func (b *base) List(ctx context.Context, userID string, page store.Page) ([]stor
 	}
 	for {
 		var read rowsRead
-		err := b.exec.exec(ctx, statement{op: opList, run: func(ctx context.Context, db querier) error {
+		run := func(ctx context.Context, db querier) error {
 			r := b.reader(db, 0)
 			left, err := b.queries.OwnerList(ctx, r, arg)
 			read, err = r.many(ctx, len(left), err)
 			return err
-		}})
+		}
+		err := b.exec.exec(ctx, statement{op: opList, run: run})
 		if err != nil {
 			return nil, err
 		}
@@ -136,8 +137,8 @@ func (b *base) List(ctx context.Context, userID string, page store.Page) ([]stor
 		if len(read.records) > 0 || len(read.broken) < page.Limit() {
 			return read.records, nil
 		}
-		// An empty page is the end of the list to a caller, and this one has only
-		// rows that can't be read: the next may have others.
+		// An empty page is the end of the list to a caller, and this one has
+		// only rows that can't be read: the next may have others.
 		last := read.broken[len(read.broken)-1]
 		if !last.created.Before(arg.Before) && bytes.Compare(last.id, arg.After) <= 0 {
 			return nil, nil
@@ -150,10 +151,11 @@ func (b *base) List(ctx context.Context, userID string, page store.Page) ([]stor
 func (b *base) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.ID, err error) {
 	var found [][]byte
 	arg := bytesOf(ids)
-	err = b.exec.exec(ctx, statement{op: opAlive, run: func(ctx context.Context, db querier) (err error) {
+	run := func(ctx context.Context, db querier) (err error) {
 		found, err = b.queries.OwnerAlive(ctx, db, arg)
 		return err
-	}})
+	}
+	err = b.exec.exec(ctx, statement{op: opAlive, run: run})
 	if err != nil {
 		return nil, nil, err
 	}

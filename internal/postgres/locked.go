@@ -17,9 +17,9 @@ import (
 
 // rowQueues run the calls that wait for a row, in a transaction that may wait
 // for its lock. These are the calls that batches left out, which queue by row,
-// and logins that count the sessions of a user, which queue by user. A row takes
-// one connection, and all rows together half of the pool. So a locked row holds
-// up the calls for its own session and no others.
+// and logins that count the sessions of a user, which queue by user. A row
+// takes one connection, and all rows together half of the pool. So a locked row
+// holds up the calls for its own session and no others.
 type rowQueues struct {
 	exec    *executor
 	queries *gen.Queries
@@ -121,9 +121,11 @@ func (q *rowQueues) run(ctx context.Context, calls []rowCall) ([]result, error) 
 		for i := range calls {
 			rec, err := calls[i].run(ctx, db)
 			switch {
+			case err == nil, errors.Is(err, store.ErrRevoked),
+				errors.Is(err, store.ErrTooManySessions):
 			case errors.Is(err, pgx.ErrNoRows):
 				err = store.ErrNotFound
-			case err != nil && !errors.Is(err, store.ErrRevoked) && !errors.Is(err, store.ErrTooManySessions):
+			default:
 				return err
 			}
 			results[i] = result{Value: rec, Err: err}

@@ -38,9 +38,12 @@ func TestMarkKeysDoNotCollide(t *testing.T) {
 func TestALookAtAStandbyIsNoAnswer(t *testing.T) {
 	now := time.Now()
 	for what, rows := range map[string][]*gen.MarkLookRow{
-		"no row":      {},
-		"no mark":     {{AskedAt: now, Standby: true}},
-		"with a mark": {{AskedAt: now, Standby: true, ID: make([]byte, 16), Key: everyone[:], RevokedAt: pgtype.Timestamptz{Time: now, Valid: true}}},
+		"no row":  {},
+		"no mark": {{AskedAt: now, Standby: true}},
+		"with a mark": {{
+			AskedAt: now, Standby: true, ID: make([]byte, 16), Key: everyone[:],
+			RevokedAt: pgtype.Timestamptz{Time: now, Valid: true},
+		}},
 	} {
 		if _, err := fromPrimary(rows, nil); !errors.Is(err, errStandby) {
 			t.Errorf("%s: %v", what, err)
@@ -59,7 +62,10 @@ func lookForMany(t *testing.T) {
 		if user == "" {
 			key = everyone
 		}
-		return &gen.MarkLookRow{AskedAt: asked, ID: marked[:], Key: key[:], RevokedAt: pgtype.Timestamptz{Time: asked.Add(-ago), Valid: true}}
+		return &gen.MarkLookRow{
+			AskedAt: asked, ID: marked[:], Key: key[:],
+			RevokedAt: pgtype.Timestamptz{Time: asked.Add(-ago), Valid: true},
+		}
 	}
 	began := func(ago time.Duration, own ...store.MarkID) store.Began {
 		return store.BeganHere(time.Now().Add(-ago), own...)
@@ -82,14 +88,17 @@ func lookForMany(t *testing.T) {
 	results, err := look(calls, func(arg *gen.MarkLookParams) ([]*gen.MarkLookRow, error) {
 		got = arg
 		time.Sleep(slow) // the answer takes its time
-		return []*gen.MarkLookRow{mark("ada", 1, 30*time.Second), mark("", 2, 30*time.Minute), mark("bob", 3, 2*time.Second-slow/4)}, nil
+		return []*gen.MarkLookRow{
+			mark("ada", 1, 30*time.Second), mark("", 2, 30*time.Minute),
+			mark("bob", 3, 2*time.Second-slow/4),
+		}, nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range results {
-		if results[i].Err != nil || results[i].Value != want[i] {
-			t.Errorf("call %d: refused %v, %v, want %v", i, results[i].Value, results[i].Err, want[i])
+		if r := results[i]; r.Err != nil || r.Value != want[i] {
+			t.Errorf("call %d: refused %v, %v, want %v", i, r.Value, r.Err, want[i])
 		}
 	}
 	if len(got.Keys) != 5 || got.Age < time.Hour || !got.Since.IsZero() {

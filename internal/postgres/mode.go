@@ -54,7 +54,8 @@ const pin = "SELECT pg_catalog.set_config('bytea_output', 'hex', true)," +
 	" pg_catalog.set_config('array_nulls', 'on', true)," +
 	" pg_catalog.set_config('extra_float_digits', '1', true)"
 
-func (p *pinned) Exec(ctx context.Context, sql string, args ...any) (tag pgconn.CommandTag, err error) {
+func (p *pinned) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	var tag pgconn.CommandTag
 	results, err := p.send(ctx, sql, args)
 	if err == nil {
 		tag, err = results.Exec()

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -89,10 +88,10 @@ func (p *pool) recheck(ctx context.Context, conn *pgconn.PgConn) error {
 		return nil
 	}
 	err := p.wanted(ctx, conn)
-	if notPreferred := (*pgconn.NotPreferredError)(nil); err == nil || errors.As(err, &notPreferred) {
+	switch {
+	case err == nil, is[*pgconn.NotPreferredError](err):
 		return nil
-	}
-	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) || conn.IsClosed() {
+	case is[*pgconn.PgError](err), conn.IsClosed():
 		return err
 	}
 	return errStandby
@@ -217,8 +216,8 @@ func closingOf(conn *pgconn.PgConn) *atomic.Int32 {
 }
 
 // waits counts the commits of a connection whose wait for a synchronous standby
-// was cancelled. It is a count and no flag: a transaction's connection may serve
-// others before the transaction is asked for it.
+// was cancelled. It is a count and no flag: a transaction's connection may
+// serve others before the transaction is asked for it.
 type waits struct{ cancelled atomic.Int64 }
 
 // waitsOf is nil for a connection that was made without [ConfigurePool].

@@ -28,9 +28,9 @@ import (
 // neither opens nor closes the pool.
 //
 // It picks the statements for a plain table or for one that Citus has
-// distributed. Check finds out which it is, and so does the first statement that
-// Citus refuses: an emergency may begin before Postgres was ever reached, and an
-// operator may distribute the table later.
+// distributed. Check finds out which it is, and so does the first statement
+// that Citus refuses: an emergency may begin before Postgres was ever reached,
+// and an operator may distribute the table later.
 type Store struct {
 	pool    *pool
 	tracer  store.Tracer
@@ -69,7 +69,8 @@ func New(pool *pgxpool.Pool, expiry store.Expiry, timeout time.Duration, opts ..
 // NewIn is [New] for a schema of another name than pgsession: the one that
 // `migrate -schema` made. A name that SQL would have to quote is an error.
 func NewIn(
-	pool *pgxpool.Pool, schemaName string, expiry store.Expiry, timeout time.Duration, opts ...Option,
+	pool *pgxpool.Pool, schemaName string, expiry store.Expiry, timeout time.Duration,
+	opts ...Option,
 ) (*Store, error) {
 	if err := schema.CheckName(schemaName); err != nil {
 		return nil, fmt.Errorf("sessionstore: %w", err)
@@ -78,7 +79,8 @@ func NewIn(
 }
 
 func newStore(
-	conns *pgxpool.Pool, schemaName string, expiry store.Expiry, timeout time.Duration, opts []Option,
+	conns *pgxpool.Pool, schemaName string, expiry store.Expiry, timeout time.Duration,
+	opts []Option,
 ) *Store {
 	var o options
 	for _, set := range opts {
@@ -104,10 +106,10 @@ func (s *Store) Name() string { return "postgres" }
 
 // Check reports whether the database can be reached, has the schema that this
 // version needs, and lets the role of the pool work with it: the rights, a
-// server that takes writes, no row-level security, encoding UTF8. The error says
-// what is wrong and what to do.
+// server that takes writes, no row-level security, encoding UTF8. The error
+// says what is wrong and what to do.
 func (s *Store) Check(ctx context.Context) error {
-	err := s.exec.exec(ctx, statement{op: opCheck, run: func(ctx context.Context, db querier) error {
+	run := func(ctx context.Context, db querier) error {
 		if err := schema.Check(ctx, db, s.pool.schema); err != nil {
 			return err
 		}
@@ -116,7 +118,8 @@ func (s *Store) Check(ctx context.Context) error {
 		}
 		_, err := s.detector.detect(ctx, db)
 		return err
-	}})
+	}
+	err := s.exec.exec(ctx, statement{op: opCheck, run: run})
 	if err == nil {
 		s.pool.contacted.Store(true)
 	}
@@ -178,12 +181,15 @@ func (s *Store) Save(ctx context.Context, id store.ID, c store.Change) (store.Re
 	if moved(err) {
 		rec, err = s.citus.Save(ctx, id, c)
 	}
-	// The client has the token already, so the look must not end with the request.
+	// The client has the token already, so the look must not end with the
+	// request.
 	return s.finishLogin(context.WithoutCancel(ctx), id, login{c.UserID, c.Began}, rec, err)
 }
 
 // Rotate implements [store.Store].
-func (s *Store) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
+func (s *Store) Rotate(
+	ctx context.Context, old, id store.ID, c store.Change,
+) (store.Record, error) {
 	rec, err := s.table().Rotate(ctx, old, id, c)
 	if moved(err) {
 		rec, err = s.citus.Rotate(ctx, old, id, c)

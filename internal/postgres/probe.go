@@ -9,13 +9,13 @@ import (
 
 // BehindPooler reports whether a pooler between this process and Postgres hands
 // prepared statements on as they are. That is harmless in session pooling, and
-// breaks statements in transaction pooling: see [PoolerAdvice]. Which of the two
-// it is can't be found out here.
+// breaks statements in transaction pooling: see [PoolerAdvice]. Which of the
+// two it is can't be found out here.
 //
 // A pooler shows by the process id that it reports, and one that keeps
 // statements itself by the names that it gives them.
 func (s *Store) BehindPooler(ctx context.Context) (pooler bool, err error) {
-	err = s.exec.exec(ctx, statement{op: opCheck, conn: func(ctx context.Context, c *pgxpool.Conn) error {
+	conn := func(ctx context.Context, c *pgxpool.Conn) error {
 		conn := c.Conn()
 		if textMode(conn.Config().DefaultQueryExecMode) {
 			return nil
@@ -34,7 +34,8 @@ func (s *Store) BehindPooler(ctx context.Context) (pooler bool, err error) {
 		const named = "SELECT pg_catalog.count(*) > 0 FROM pg_catalog.pg_prepared_statements" +
 			" WHERE name = '" + name + "'"
 		return conn.QueryRow(ctx, named, pgx.QueryExecModeSimpleProtocol).Scan(&pooler)
-	}})
+	}
+	err = s.exec.exec(ctx, statement{op: opCheck, conn: conn})
 	return pooler, err
 }
 
@@ -48,10 +49,10 @@ const (
 )
 
 // NoticesDropped returns what to do if the server has synchronous standbys, and
-// its warning of a commit that did not wait for one can't be received; empty for
-// nothing.
+// its warning of a commit that did not wait for one can't be received; empty
+// for nothing.
 func (s *Store) NoticesDropped(ctx context.Context) (advice string, err error) {
-	err = s.exec.exec(ctx, statement{op: opCheck, conn: func(ctx context.Context, c *pgxpool.Conn) error {
+	conn := func(ctx context.Context, c *pgxpool.Conn) error {
 		const query = "SELECT pg_catalog.current_setting('synchronous_standby_names') <> ''," +
 			" pg_catalog.current_setting('client_min_messages') IN ('error', 'fatal', 'panic')"
 		var standbys, hidden bool
@@ -65,6 +66,7 @@ func (s *Store) NoticesDropped(ctx context.Context) (advice string, err error) {
 			advice = hiddenAdvice
 		}
 		return nil
-	}})
+	}
+	err = s.exec.exec(ctx, statement{op: opCheck, conn: conn})
 	return advice, err
 }

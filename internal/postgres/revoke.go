@@ -56,10 +56,11 @@ func (b *base) addMark(ctx context.Context, db querier, sel *store.Selection) (t
 
 // commitMark adds the mark of a revoke in a transaction of its own.
 func (b *base) commitMark(ctx context.Context, sel *store.Selection) (at time.Time, err error) {
-	err = b.exec.exec(ctx, statement{op: opMark, run: func(ctx context.Context, db querier) (err error) {
+	run := func(ctx context.Context, db querier) (err error) {
 		at, err = b.addMark(ctx, db, sel)
 		return err
-	}})
+	}
+	err = b.exec.exec(ctx, statement{op: opMark, run: run})
 	return at, err
 }
 
@@ -105,8 +106,12 @@ func knownIDs(values [][]byte) (ids []store.ID) {
 }
 
 // revokeHandle ends one session.
-func (b *base) revokeHandle(ctx context.Context, db querier, userID string, handle []byte) ([][]byte, error) {
-	arg := &gen.OwnerRevokeOneParams{UserID: userID, Label: []byte(store.HandleLabel), Handle: handle}
+func (b *base) revokeHandle(
+	ctx context.Context, db querier, userID string, handle []byte,
+) ([][]byte, error) {
+	arg := &gen.OwnerRevokeOneParams{
+		UserID: userID, Label: []byte(store.HandleLabel), Handle: handle,
+	}
 	gone, err := b.queries.OwnerRevokeOne(ctx, db, arg)
 	if err != nil || len(gone) > 0 {
 		return gone, err
@@ -118,7 +123,8 @@ func (b *base) revokeHandle(ctx context.Context, db querier, userID string, hand
 	return nil, err
 }
 
-// revokeIn ends the sessions of a selection in a transaction of the application.
+// revokeIn ends the sessions of a selection in a transaction of the
+// application.
 func (s *plainStore) revokeIn(
 	ctx context.Context, db querier, sel store.Selection,
 ) ([]store.ID, int, error) {
@@ -127,7 +133,9 @@ func (s *plainStore) revokeIn(
 
 // revokeUser ends the sessions of a user beyond a limit, or all of them in a
 // transaction of the application.
-func (s *plainStore) revokeUser(ctx context.Context, db querier, sel *store.Selection) (gone [][]byte, err error) {
+func (s *plainStore) revokeUser(
+	ctx context.Context, db querier, sel *store.Selection,
+) (gone [][]byte, err error) {
 	if sel.Keep > 0 {
 		return s.queries.OwnerTrim(ctx, db, sel.UserID, int32(sel.Keep))
 	}
@@ -295,7 +303,9 @@ func (s *sweep) pass(ctx context.Context, until time.Time) error {
 	}
 }
 
-func (s *sweep) find(ctx context.Context, after store.ID, until time.Time) (found [][]byte, err error) {
+func (s *sweep) find(
+	ctx context.Context, after store.ID, until time.Time,
+) (found [][]byte, err error) {
 	run := func(ctx context.Context, db querier) (err error) {
 		if s.sel.All {
 			found, err = s.s.queries.AllFind(ctx, db, &gen.AllFindParams{
@@ -304,7 +314,8 @@ func (s *sweep) find(ctx context.Context, after store.ID, until time.Time) (foun
 			return err
 		}
 		found, err = s.s.queries.OwnerFind(ctx, db, &gen.OwnerFindParams{
-			UserID: s.sel.UserID, After: after[:], Spared: s.sel.Except[:], Until: until, Max: revokeFound,
+			UserID: s.sel.UserID, After: after[:], Spared: s.sel.Except[:],
+			Until: until, Max: revokeFound,
 		})
 		return err
 	}
@@ -355,7 +366,8 @@ func (s *sweep) once(ctx context.Context, until time.Time) (seen bool, err error
 			return s.kept.check(first, n)
 		}
 		row, err := s.s.queries.OwnerRevoke(ctx, db, &gen.OwnerRevokeParams{
-			UserID: s.sel.UserID, Spared: s.sel.Except[:], Until: until, Max: 1, Patience: s.patience(ctx),
+			UserID: s.sel.UserID, Spared: s.sel.Except[:],
+			Until: until, Max: 1, Patience: s.patience(ctx),
 		})
 		if err != nil {
 			return err

@@ -15,7 +15,9 @@ type rotateCall struct {
 }
 
 // Rotate implements [store.Store].
-func (s *plainStore) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
+func (s *plainStore) Rotate(
+	ctx context.Context, old, id store.ID, c store.Change,
+) (store.Record, error) {
 	call := rotateCall{old, id, c}
 	if c.UserID != "" && c.MaxSessions > 0 {
 		return s.loginWithLimit(ctx, c.UserID, old, c.MaxSessions, s.rotates.alone(&call))
@@ -33,20 +35,22 @@ func (s *plainStore) rotate(ctx context.Context, db querier, c *rotateCall) (*st
 
 // rotateRow rotates a session, and looks for no revoke mark.
 func (b *base) rotateRow(ctx context.Context, db querier, c *rotateCall) (*store.Record, error) {
-	r := b.reader(db, 1)
+	r, change := b.reader(db, 1), &c.change
 	_, err := b.queries.SessionRotate(ctx, r, &gen.SessionRotateParams{
 		OldID: c.old[:], ID: c.id[:],
-		Removed: orNone(c.change.Removed), Changed: object.Encode(c.change.Set), Drops: c.change.DropData,
-		UserID: orNull(c.change.UserID), IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
+		Removed: orNone(change.Removed), Changed: object.Encode(change.Set), Drops: change.DropData,
+		UserID: orNull(change.UserID), IP: ipOrNull(change.IP), UserAgent: orNull(change.UserAgent),
 		Absolute:   b.expiry.Absolute,
-		Idle:       span(b.expiry.Idle, !b.expiry.Fixed || c.change.UserID != ""),
+		Idle:       span(b.expiry.Idle, !b.expiry.Fixed || change.UserID != ""),
 		Resolution: b.expiry.Resolution(),
 	})
 	return r.one(ctx, err)
 }
 
 // rotateMany is the statement for many sessions.
-func (s *plainStore) rotateMany(ctx context.Context, db querier, calls []rotateCall) (rowsRead, error) {
+func (s *plainStore) rotateMany(
+	ctx context.Context, db querier, calls []rotateCall,
+) (rowsRead, error) {
 	arg := &gen.SessionRotateManyParams{
 		Slides:   !s.expiry.Fixed,
 		Absolute: s.expiry.Absolute, Idle: s.expiry.Idle, Resolution: s.expiry.Resolution(),

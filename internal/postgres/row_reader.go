@@ -17,7 +17,8 @@ import (
 // two reasons. pgx ends a statement at the first value that it can't scan, so
 // that one row would fail all others of its batch: here such a row fails alone.
 // And the generated code scans column by column through a plan and an
-// interface, which makes loads under load about a tenth slower (bench/NOTES.md).
+// interface, which makes loads under load about a tenth slower
+// (bench/NOTES.md).
 //
 // It reads one statement: call one or many after the generated code.
 type rowReader struct {
@@ -42,10 +43,12 @@ type brokenRow struct {
 
 // newRowReader expects up to n rows.
 func newRowReader(db querier, n int, log *brokenRows) *rowReader {
-	return &rowReader{querier: db, rowsRead: rowsRead{records: make([]store.Record, 0, n)}, log: log}
+	read := rowsRead{records: make([]store.Record, 0, n)}
+	return &rowReader{querier: db, rowsRead: read, log: log}
 }
 
-// one returns the only row, or pgx.ErrNoRows. err is that of the generated code.
+// one returns the only row, or pgx.ErrNoRows. err is that of the generated
+// code.
 func (r *rowReader) one(ctx context.Context, err error) (*store.Record, error) {
 	read, err := r.many(ctx, 0, err)
 	return read.one(err)
@@ -140,8 +143,8 @@ func (r *readRow) Scan(...any) error {
 	return nil
 }
 
-// readRecord copies a row: pgx overwrites what it lends. It returns the first column
-// that holds what the library never writes, or noColumn.
+// readRecord copies a row: pgx overwrites what it lends. It returns the first
+// column that holds what the library never writes, or noColumn.
 func readRecord(r *store.Record, row [][]byte, d *decoder) (bad int) {
 	switch {
 	case !d.time(&r.ValidatedAt, row[columnValidated]):
@@ -159,8 +162,10 @@ func readRecord(r *store.Record, row [][]byte, d *decoder) (bad int) {
 	case !d.time(&r.AbsoluteExpiresAt, row[columnAbsoluteExpires]):
 		return columnAbsoluteExpires
 	}
-	if at := row[columnAuthenticated]; at != nil && (!d.time(&r.AuthenticatedAt, at) || r.AuthenticatedAt.Equal(furthest)) {
-		return columnAuthenticated
+	if at := row[columnAuthenticated]; at != nil {
+		if !d.time(&r.AuthenticatedAt, at) || r.AuthenticatedAt.Equal(furthest) {
+			return columnAuthenticated
+		}
 	}
 	if ip := row[columnIP]; ip != nil && !d.addr(&r.IP, ip) {
 		return columnIP
@@ -185,7 +190,8 @@ func readID(r *store.Record, value []byte, d *decoder) bool {
 
 // brokenOf describes the row that could not be read into r.
 func brokenOf(r *store.Record, row [][]byte, d *decoder, bad int) brokenRow {
-	b := brokenRow{err: &rowError{problem: "column " + columns[bad].name + " holds a value that pgsession never writes"}}
+	problem := "column " + columns[bad].name + " holds a value that pgsession never writes"
+	b := brokenRow{err: &rowError{problem: problem}}
 	if id, ok := d.id(row[columnID]); ok {
 		b.id = bytes.Clone(id)
 	}
@@ -210,8 +216,8 @@ func fromStandby(r *store.Record) bool { return r.ValidatedAt.Unix() == 0 }
 
 // rowError is the error of one row that can't be used: other SQL has written
 // into it what the library never writes. It concerns this session alone. It is
-// a [store.ErrUnavailable], so the response is a 503 and keeps the cookie; it is
-// no outage, and repeating the statement does not help.
+// a [store.ErrUnavailable], so the response is a 503 and keeps the cookie; it
+// is no outage, and repeating the statement does not help.
 type rowError struct {
 	handle  store.Handle // empty if the id can't be read either
 	problem string

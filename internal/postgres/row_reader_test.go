@@ -23,7 +23,8 @@ func int64Bytes(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint
 
 // at is a timestamptz so many microseconds after Postgres's epoch.
 func at(µs int64) (time.Time, []byte) {
-	return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(µs) * time.Microsecond), int64Bytes(µs)
+	epoch := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	return epoch.Add(time.Duration(µs) * time.Microsecond), int64Bytes(µs)
 }
 
 func inet(addr netip.Addr, bits int) []byte {
@@ -33,7 +34,8 @@ func inet(addr netip.Addr, bits int) []byte {
 
 // rawRow is a record and its row as Postgres sends it.
 func rawRow() (store.Record, [][]byte) {
-	rec := store.Record{ID: store.ID{1, 2, 31: 3}, UserID: "anna", Version: 7, Data: []byte(`{"a": 1}`)}
+	rec := store.Record{ID: store.ID{1, 2, 31: 3}, UserID: "anna", Version: 7}
+	rec.Data = []byte(`{"a": 1}`)
 	rec.Client = store.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "browser/1"}
 	row := make([][]byte, len(columns))
 	rec.CreatedAt, row[columnCreated] = at(-1)
@@ -42,8 +44,9 @@ func rawRow() (store.Record, [][]byte) {
 	rec.AbsoluteExpiresAt, row[columnAbsoluteExpires] = at(816_393_700_000_000)
 	rec.AuthenticatedAt, row[columnAuthenticated] = at(5)
 	rec.ValidatedAt, row[columnValidated] = at(816_393_600_999_999)
-	row[columnVersion], row[columnID], row[columnData] = int64Bytes(7), rec.ID[:], bytes.Clone(rec.Data)
-	row[columnUserID], row[columnIP], row[columnUserAgent] = []byte("anna"), inet(rec.IP, 32), []byte("browser/1")
+	row[columnVersion], row[columnID] = int64Bytes(7), rec.ID[:]
+	row[columnData], row[columnUserID] = bytes.Clone(rec.Data), []byte("anna")
+	row[columnIP], row[columnUserAgent] = inet(rec.IP, 32), []byte("browser/1")
 	return rec, row
 }
 
@@ -61,7 +64,8 @@ func sameRecord(a, b store.Record) bool {
 			return false
 		}
 	}
-	return a.ID == b.ID && a.UserID == b.UserID && a.Version == b.Version && a.Client == b.Client && bytes.Equal(a.Data, b.Data)
+	return a.ID == b.ID && a.UserID == b.UserID && a.Version == b.Version &&
+		a.Client == b.Client && bytes.Equal(a.Data, b.Data)
 }
 
 func TestDecodeRow(t *testing.T) {
@@ -111,25 +115,33 @@ func TestDecodeAddress(t *testing.T) {
 }
 
 func TestDecodeRefuses(t *testing.T) {
+	set := func(column int, value []byte) func([][]byte) {
+		return func(row [][]byte) { row[column] = value }
+	}
+	least, most := int64Bytes(math.MinInt64), int64Bytes(math.MaxInt64)
+	longAgo := int64Bytes(-211_813_488_000_000_000)
+	cut := func(column, length int) func([][]byte) {
+		return func(row [][]byte) { row[column] = row[column][:length] }
+	}
 	for name, c := range map[string]struct {
 		spoil func(row [][]byte)
 		want  int
 	}{
-		"a short id":            {func(row [][]byte) { row[columnID] = row[columnID][:31] }, columnID},
-		"a short version":       {func(row [][]byte) { row[columnVersion] = row[columnVersion][:4] }, columnVersion},
-		"no version":            {func(row [][]byte) { row[columnVersion] = nil }, columnVersion},
-		"version 0":             {func(row [][]byte) { row[columnVersion] = int64Bytes(0) }, columnVersion},
-		"no data":               {func(row [][]byte) { row[columnData] = nil }, columnData},
-		"an array":              {func(row [][]byte) { row[columnData] = []byte("[]") }, columnData},
-		"null":                  {func(row [][]byte) { row[columnData] = []byte("null") }, columnData},
-		"no deadline":           {func(row [][]byte) { row[columnExpires] = nil }, columnExpires},
-		"minus infinity":        {func(row [][]byte) { row[columnAuthenticated] = int64Bytes(math.MinInt64) }, columnAuthenticated},
-		"an endless login":      {func(row [][]byte) { row[columnAuthenticated] = int64Bytes(math.MaxInt64) }, columnAuthenticated},
-		"an endless beginning":  {func(row [][]byte) { row[columnCreated] = int64Bytes(math.MaxInt64) }, columnCreated},
-		"a use that never ends": {func(row [][]byte) { row[columnLastSeen] = int64Bytes(math.MaxInt64) }, columnLastSeen},
-		"4713 BC":               {func(row [][]byte) { row[columnCreated] = int64Bytes(-211_813_488_000_000_000) }, columnCreated},
+		"a short id":            {cut(columnID, 31), columnID},
+		"a short version":       {cut(columnVersion, 4), columnVersion},
+		"no version":            {set(columnVersion, nil), columnVersion},
+		"version 0":             {set(columnVersion, int64Bytes(0)), columnVersion},
+		"no data":               {set(columnData, nil), columnData},
+		"an array":              {set(columnData, []byte("[]")), columnData},
+		"null":                  {set(columnData, []byte("null")), columnData},
+		"no deadline":           {set(columnExpires, nil), columnExpires},
+		"minus infinity":        {set(columnAuthenticated, least), columnAuthenticated},
+		"an endless login":      {set(columnAuthenticated, most), columnAuthenticated},
+		"an endless beginning":  {set(columnCreated, most), columnCreated},
+		"a use that never ends": {set(columnLastSeen, most), columnLastSeen},
+		"4713 BC":               {set(columnCreated, longAgo), columnCreated},
 		"a network":             {func(row [][]byte) { row[columnIP][1] = 24 }, columnIP},
-		"no time of the server": {func(row [][]byte) { row[columnValidated] = nil }, columnValidated},
+		"no time of the server": {set(columnValidated, nil), columnValidated},
 	} {
 		rec, row := rawRow()
 		c.spoil(row)
@@ -141,18 +153,24 @@ func TestDecodeRefuses(t *testing.T) {
 		if c.want == columnID {
 			wantHandle = ""
 		}
-		if broken.err.handle != wantHandle || !errors.Is(broken.err, store.ErrUnavailable) || errors.Is(broken.err, store.ErrOutage) {
+		unavailable := errors.Is(broken.err, store.ErrUnavailable)
+		outage := errors.Is(broken.err, store.ErrOutage)
+		if broken.err.handle != wantHandle || !unavailable || outage {
 			t.Errorf("%s: %v", name, broken.err)
 		}
 	}
 }
 
 func TestInfiniteDeadlineIsTheFurthestDate(t *testing.T) {
-	for name, µs := range map[string]int64{"infinity": math.MaxInt64, "year 294276": 9_223_371_331_199_999_999} {
+	for name, µs := range map[string]int64{
+		"infinity": math.MaxInt64, "year 294276": 9_223_371_331_199_999_999,
+	} {
 		_, row := rawRow()
 		row[columnExpires], row[columnAbsoluteExpires] = int64Bytes(µs), int64Bytes(µs)
 		var got store.Record
-		if bad := readRecord(&got, row, &binaryDecoder); bad != noColumn || !got.ExpiresAt.Equal(furthest) || !got.AbsoluteExpiresAt.Equal(furthest) {
+		bad := readRecord(&got, row, &binaryDecoder)
+		if bad != noColumn || !got.ExpiresAt.Equal(furthest) ||
+			!got.AbsoluteExpiresAt.Equal(furthest) {
 			t.Errorf("%s: column %d, %v, %v", name, bad, got.ExpiresAt, got.AbsoluteExpiresAt)
 		}
 		kiribati := time.FixedZone("UTC+14", 14*60*60)

@@ -20,7 +20,7 @@ func (s *plainStore) Stats(ctx context.Context, exact bool) (store.Stats, error)
 func (b *base) stats(
 	ctx context.Context, exact bool, estimate func(context.Context, querier, *store.Stats) error,
 ) (s store.Stats, err error) {
-	err = b.exec.exec(ctx, statement{op: opStats, run: func(ctx context.Context, db querier) error {
+	run := func(ctx context.Context, db querier) error {
 		prune, err := b.queries.ExpiryLastPrune(ctx, db)
 		if err != nil {
 			return err
@@ -30,7 +30,8 @@ func (b *base) stats(
 			return b.count(ctx, db, &s)
 		}
 		return estimate(ctx, db, &s)
-	}})
+	}
+	err = b.exec.exec(ctx, statement{op: opStats, run: run})
 	return s, err
 }
 
@@ -43,11 +44,12 @@ func (b *base) count(ctx context.Context, db querier, s *store.Stats) error {
 
 // Prune implements [store.Store], with the function that the migrations make.
 func (b *base) Prune(ctx context.Context, max int) (n int, ok bool, err error) {
-	err = b.exec.exec(ctx, statement{op: opPrune, run: func(ctx context.Context, db querier) error {
+	run := func(ctx context.Context, db querier) error {
 		deleted, err := b.queries.ExpiryPrune(ctx, db, int32(max))
 		n, ok = int(deleted), deleted >= 0
 		return err
-	}})
+	}
+	err = b.exec.exec(ctx, statement{op: opPrune, run: run})
 	if err != nil || !ok {
 		return 0, false, err
 	}

@@ -36,7 +36,9 @@ func (s *plainStore) Create(ctx context.Context, d store.Draft) (store.Record, e
 
 // create is the statement for one session. That for many refuses logins by
 // revoke marks.
-func (s *plainStore) create(ctx context.Context, db querier, d *store.Draft) (*store.Record, error) {
+func (s *plainStore) create(
+	ctx context.Context, db querier, d *store.Draft,
+) (*store.Record, error) {
 	if d.UserID != "" {
 		read, err := s.createMany(ctx, db, []store.Draft{*d})
 		return read.one(err)
@@ -58,7 +60,9 @@ func (b *base) createRow(ctx context.Context, db querier, d *store.Draft) (*stor
 }
 
 // createMany is the statement for many sessions.
-func (s *plainStore) createMany(ctx context.Context, db querier, drafts []store.Draft) (rowsRead, error) {
+func (s *plainStore) createMany(
+	ctx context.Context, db querier, drafts []store.Draft,
+) (rowsRead, error) {
 	arg := &gen.SessionCreateManyParams{
 		Absolute: s.expiry.Absolute, Resolution: s.expiry.Resolution(),
 	}
@@ -100,12 +104,12 @@ func (s *plainStore) save(ctx context.Context, db querier, c *saveCall) (*store.
 
 // saveRow saves a session, and looks for no revoke mark.
 func (b *base) saveRow(ctx context.Context, db querier, c *saveCall) (*store.Record, error) {
-	r := b.reader(db, 1)
+	r, change := b.reader(db, 1), &c.change
 	_, err := b.queries.SessionSave(ctx, r, &gen.SessionSaveParams{
 		ID:      c.id[:],
-		Removed: orNone(c.change.Removed), Changed: object.Encode(c.change.Set), Drops: c.change.DropData,
-		UserID: orNull(c.change.UserID), Login: span(0, c.change.UserID != ""),
-		IP: ipOrNull(c.change.IP), UserAgent: orNull(c.change.UserAgent),
+		Removed: orNone(change.Removed), Changed: object.Encode(change.Set), Drops: change.DropData,
+		UserID: orNull(change.UserID), Login: span(0, change.UserID != ""),
+		IP: ipOrNull(change.IP), UserAgent: orNull(change.UserAgent),
 		Idle: b.slidingIdle(), Resolution: b.expiry.Resolution(),
 	})
 	return r.one(ctx, err)
@@ -155,13 +159,14 @@ func (s *plainStore) touchMany(ctx context.Context, touches []store.Touch) error
 	}
 	s.exec.tallies[opTouch].add(len(touches))
 	var touched, locked [][]byte
-	err := s.exec.exec(ctx, statement{op: opTouch, run: func(ctx context.Context, db querier) (err error) {
+	run := func(ctx context.Context, db querier) (err error) {
 		touched, err = s.queries.SessionTouch(ctx, db, arg)
 		if err == nil && len(touched) < len(touches) {
 			locked, err = s.queries.OwnerAlive(ctx, db, without(arg.IDs, touched))
 		}
 		return err
-	}})
+	}
+	err := s.exec.exec(ctx, statement{op: opTouch, run: run})
 	switch {
 	case err == nil && len(locked) > 0:
 		left := setOf(locked)
@@ -183,9 +188,10 @@ func (s *plainStore) touchMany(ctx context.Context, touches []store.Touch) error
 
 // touchLocked touches one session and waits for its row.
 func (s *plainStore) touchLocked(ctx context.Context, t *store.Touch) error {
-	_, _, err := s.rows.wait(ctx, t.ID, rowCall{opTouch, func(ctx context.Context, db querier) (*store.Record, error) {
+	run := func(ctx context.Context, db querier) (*store.Record, error) {
 		return &store.Record{}, s.touchRow(ctx, db, t)
-	}})
+	}
+	_, _, err := s.rows.wait(ctx, t.ID, rowCall{opTouch, run})
 	return err
 }
 
@@ -198,8 +204,8 @@ func (b *base) touchRow(ctx context.Context, db querier, t *store.Touch) error {
 	return err
 }
 
-// touchEach touches each session by itself. It leaves half of the connections to
-// requests.
+// touchEach touches each session by itself. It leaves half of the connections
+// to requests.
 func (b *base) touchEach(
 	ctx context.Context, touches []store.Touch, touch func(context.Context, *store.Touch) error,
 ) error {
@@ -235,7 +241,8 @@ func (b *base) touchEach(
 func (b *base) logTouch(ctx context.Context, t *store.Touch, err error) {
 	var f *failure
 	errors.As(err, &f)
-	b.broken.report(ctx, &rowError{handle: t.ID.Handle(), problem: "a touch was refused: " + f.state})
+	problem := "a touch was refused: " + f.state
+	b.broken.report(ctx, &rowError{handle: t.ID.Handle(), problem: problem})
 }
 
 // Delete implements [store.Store]. A locked row makes it wait in the queue of
@@ -243,20 +250,24 @@ func (b *base) logTouch(ctx context.Context, t *store.Touch, err error) {
 func (s *plainStore) Delete(ctx context.Context, id store.ID) (store.Revocation, error) {
 	s.exec.tallies[opDelete].add(1)
 	locked := false
-	err := s.exec.exec(ctx, statement{op: opDelete, run: func(ctx context.Context, db querier) (err error) {
+	run := func(ctx context.Context, db querier) (err error) {
 		locked, err = s.deleteUnlocked(ctx, db, id)
 		return err
-	}})
+	}
+	err := s.exec.exec(ctx, statement{op: opDelete, run: run})
 	if err == nil && locked {
-		_, _, err = s.rows.wait(ctx, id, rowCall{opDelete, func(ctx context.Context, db querier) (*store.Record, error) {
+		run := func(ctx context.Context, db querier) (*store.Record, error) {
 			return &store.Record{}, s.deleteRow(ctx, db, id)
-		}})
+		}
+		_, _, err = s.rows.wait(ctx, id, rowCall{opDelete, run})
 	}
 	return store.Revocation{Committed: err == nil, CacheAcked: true}, err
 }
 
 // deleteUnlocked deletes a session unless its row is locked.
-func (s *plainStore) deleteUnlocked(ctx context.Context, db querier, id store.ID) (locked bool, err error) {
+func (s *plainStore) deleteUnlocked(
+	ctx context.Context, db querier, id store.ID,
+) (locked bool, err error) {
 	n, err := s.queries.SessionDeleteFree(ctx, db, id[:])
 	if err != nil || n > 0 {
 		return false, err
@@ -269,8 +280,8 @@ func (s *plainStore) deleteUnlocked(ctx context.Context, db querier, id store.ID
 }
 
 // deleteRow deletes a session, and waits for its row. A row that is there
-// afterwards was kept by a trigger or a rule, or its insert committed meanwhile:
-// so it is deleted once more.
+// afterwards was kept by a trigger or a rule, or its insert committed
+// meanwhile: so it is deleted once more.
 func (b *base) deleteRow(ctx context.Context, db querier, id store.ID) error {
 	for range 2 {
 		n, err := b.queries.SessionDelete(ctx, db, id[:])
