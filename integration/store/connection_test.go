@@ -81,6 +81,39 @@ func TestConnectionsThatAreReadOnly(t *testing.T) {
 	}
 }
 
+// While the server stays read-only, as with a full disk at many providers, new
+// connections have the same fault: the pool is renewed once a second at most,
+// and not with every save that fails. Once the server takes writes again, so
+// does the store.
+func TestAReadOnlyServerIsNotFloodedWithConnections(t *testing.T) {
+	t.Parallel()
+	c := hire(t)
+	id := c.sessions(1)[0]
+	name := c.admin.Config().ConnConfig.Database
+	pgtest.Exec(t, c.admin, "ALTER DATABASE "+name+" SET default_transaction_read_only = on")
+	c.pool.Reset()
+
+	before, began := c.pool.Stat().NewConnsCount(), time.Now()
+	const saves = 100
+	for range saves {
+		if _, err := c.store.Save(t.Context(), id, setting("k", 1)); !errors.Is(err, sessionstore.ErrUnavailable) {
+			t.Fatalf("a save on a read-only server: %v", err)
+		}
+	}
+	made := c.pool.Stat().NewConnsCount() - before
+	// The first connection, and at most one for each renewal: the saves follow
+	// each other.
+	if renewals := 1 + int64(time.Since(began)/time.Second); made > 1+renewals {
+		t.Errorf("%d saves made %d connections in %s, want %d at most", saves, made, time.Since(began), 1+renewals)
+	}
+
+	pgtest.Exec(t, c.admin, "ALTER DATABASE "+name+" RESET default_transaction_read_only")
+	testkit.Eventually(t, "saves succeed again", func() bool {
+		_, err := c.store.Save(t.Context(), id, setting("k", 2))
+		return err == nil
+	})
+}
+
 // A load, a touch or a delete can be sent again when its connection dies under it.
 func TestConnectionsThatDieInUse(t *testing.T) {
 	t.Parallel()
