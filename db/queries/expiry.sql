@@ -1,21 +1,26 @@
--- Pruning and counting. -1 from ExpiryPrune: another caller is pruning.
+-- Statements that prune and count.
 
--- ExpiryPrune waits for no disk: rows that a crash brings back have expired all the same.
+-- ExpiryPrune prunes one batch and returns how many rows it deleted, or -1 if
+-- another caller is pruning. It does not wait for the disk: rows that a crash
+-- brings back have expired all the same.
 -- name: ExpiryPrune :one
 WITH quick AS (
     SELECT pg_catalog.set_config('synchronous_commit', 'off', true) AS done
 )
-SELECT coalesce(pgsession.prune_batch(@max_rows::integer), -1)::integer AS deleted FROM quick WHERE quick.done = 'off';
+SELECT coalesce(pgsession.prune_batch(@max_rows::integer), -1)::integer AS deleted
+FROM quick WHERE quick.done = 'off';
 
--- ExpiryCount reads every row: exact, and slow on a big table.
+-- ExpiryCount counts all sessions. It reads every row, so it is exact, and slow
+-- on a large table.
 -- name: ExpiryCount :one
 SELECT
     pg_catalog.count(*) AS total,
     pg_catalog.count(*) FILTER (WHERE expires_at > pg_catalog.now()) AS active
 FROM pgsession.sessions;
 
--- ExpiryEstimate costs the same on any table: below 16 MiB it counts; above, the total is the planner's own
--- estimate and at most 10,000 expired rows are counted, that the prune has yet to reach.
+-- ExpiryEstimate costs the same on any table. Below 16 MiB it counts. Above,
+-- the total is the planner's estimate, and it counts at most 10,000 expired
+-- rows that the prune has yet to reach.
 -- name: ExpiryEstimate :one
 WITH relation AS (
     SELECT
@@ -29,13 +34,19 @@ WITH relation AS (
 SELECT
     (CASE WHEN r.bytes <= 16777216
         THEN (SELECT pg_catalog.count(*) FROM pgsession.sessions)
-        ELSE r.tuples / r.pages * (r.bytes / r.block)::double precision END)::bigint AS total,
+        ELSE r.tuples / r.pages * (r.bytes / r.block)::double precision
+    END)::bigint AS total,
     (CASE WHEN r.bytes <= 16777216
-        THEN (SELECT pg_catalog.count(*) FROM pgsession.sessions WHERE expires_at <= pg_catalog.now())
-        ELSE pgsession.count_expired(10000::integer) END)::bigint AS expired,
+        THEN (
+            SELECT pg_catalog.count(*) FROM pgsession.sessions
+            WHERE expires_at <= pg_catalog.now()
+        )
+        ELSE pgsession.count_expired(10000::integer)
+    END)::bigint AS expired,
     (r.bytes <= 16777216)::boolean AS exact
 FROM relation AS r;
 
+-- ExpiryLastPrune returns the time of the last prune, null before the first.
 -- name: ExpiryLastPrune :one
 SELECT p.last_prune_at, pg_catalog.now()::timestamptz AS asked_at
 FROM (SELECT 1) AS always LEFT JOIN pgsession.prune_state AS p ON true;

@@ -1,39 +1,50 @@
--- What concerns the sessions of a user. Rows are locked in the order of their ids, as by every statement that takes
--- many, so that none of them can deadlock with another.
+-- Statements about the sessions of a user. Every statement that locks many rows
+-- locks them in the order of their ids, so no two of them deadlock.
 
--- OwnerList is a page of a user's sessions, the newest first. before and after are where the page before ended. What the
--- sessions hold stays where it is: a page could be a hundred megabytes of it. The empty object keeps the columns those of a
--- session.
+-- OwnerList returns a page of a user's sessions, the newest first. before and
+-- after are the creation and the id of the last session of the page before. A
+-- page leaves data out, which could be a hundred megabytes; the empty object
+-- keeps the columns those of a session.
 -- name: OwnerList :many
 SELECT
-    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent,
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent,
     '{}'::jsonb AS data, pg_catalog.now()::timestamptz AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
-    AND s.created_at <= sqlc.arg(before)::timestamptz AND (s.created_at < sqlc.arg(before)::timestamptz OR s.id > sqlc.arg(after)::bytea)
+    AND s.created_at <= sqlc.arg(before)::timestamptz
+    AND (s.created_at < sqlc.arg(before)::timestamptz OR s.id > sqlc.arg(after)::bytea)
 ORDER BY s.created_at DESC, s.id
 LIMIT @max::integer;
 
--- OwnerRevoke ends sessions of a user but one, that began no later than until: the first of them in the order of
--- their ids. seen is the id of one in the statement's snapshot, and empty for none. A session that gets a new id meanwhile is
--- seen and not deleted, so the caller repeats the statement until it saw none. A statement that deleted none still
--- waits for a synchronous standby, as SessionSettle does: another caller's delete may not have reached it.
--- It finds rows by the user's index and locks them by id: a plan that reads the table in the order of ids to find a
--- user's rows would read all of it.
--- patience is in milliseconds and bounds the wait for a locked row: Postgres then
--- refuses the statement. Empty leaves the setting as it is.
+-- OwnerRevoke revokes up to max sessions of a user that began no later than
+-- until, but for one. seen is the id of one in the statement's snapshot, and
+-- empty for none. A session that is rotated meanwhile is seen and not deleted,
+-- so the caller repeats the statement until it has seen none.
+--
+-- A statement that deleted none still waits for a synchronous standby, as
+-- SessionSettle does: another caller's delete may not have reached it.
+--
+-- It finds rows by the user's index and locks them by id. A plan that reads the
+-- table in the order of ids to find a user's rows would read all of it.
+--
+-- patience is in milliseconds and bounds the wait for a locked row: Postgres
+-- then refuses the statement. Empty leaves the setting as it is.
 -- name: OwnerRevoke :one
 WITH bound AS MATERIALIZED (
-    SELECT CASE WHEN @patience::text <> ''::text THEN pg_catalog.set_config('lock_timeout'::text, @patience::text, true) ELSE ''::text END AS patience
+    SELECT CASE WHEN @patience::text <> ''::text
+        THEN pg_catalog.set_config('lock_timeout'::text, @patience::text, true)
+        ELSE ''::text END AS lock_timeout
 ), found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.user_id = @user_id::text AND s.id <> @spared::bytea AND s.expires_at > pg_catalog.now()
-        AND s.created_at <= sqlc.arg(until)::timestamptz
+    WHERE s.user_id = @user_id::text AND s.id <> @spared::bytea
+        AND s.expires_at > pg_catalog.now() AND s.created_at <= sqlc.arg(until)::timestamptz
     LIMIT sqlc.arg(max)::integer
 ), locked AS (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE (SELECT b.patience FROM bound AS b) IS NOT NULL
-        AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f)) AND (s.user_id = @user_id::text) IS TRUE AND s.expires_at > pg_catalog.now()
+    WHERE (SELECT b.lock_timeout FROM bound AS b) IS NOT NULL
+        AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
+        AND (s.user_id = @user_id::text) IS TRUE AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE
 ), gone AS (
@@ -44,47 +55,58 @@ SELECT
     ARRAY(SELECT gone.id FROM gone)::bytea[] AS ids,
     coalesce((
         SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
-        WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text AND NOT EXISTS (SELECT 1 FROM gone)
+        WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text
+            AND NOT EXISTS (SELECT 1 FROM gone)
     ), ''::text)::text AS settled;
 
--- OwnerFind finds the next sessions of a user to end, in the order of their ids. OFFSET 0 has the user's index answer
--- it, and not the table in the order of ids.
+-- OwnerFind finds the next sessions of a user to revoke, in the order of their
+-- ids. OFFSET 0 has the user's index answer it, and not the table in the order
+-- of ids.
 -- name: OwnerFind :many
 SELECT f.id FROM (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.user_id = @user_id::text AND s.id > @after::bytea AND s.id <> @spared::bytea AND s.created_at <= sqlc.arg(until)::timestamptz
+    WHERE s.user_id = @user_id::text AND s.id > @after::bytea AND s.id <> @spared::bytea
+        AND s.created_at <= sqlc.arg(until)::timestamptz
     OFFSET 0
 ) AS f
 ORDER BY f.id
 LIMIT sqlc.arg(max)::integer;
 
--- OwnerEnd ends those of these sessions that are alive, the user's and not locked. IS TRUE keeps it from the user's index: each
--- batch would read over the entries of all batches before.
+-- OwnerEnd revokes those of these sessions that are alive, the user's and not
+-- locked. IS TRUE keeps it from the user's index, where each batch would read
+-- over the entries of all batches before.
 -- name: OwnerEnd :many
 WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND (s.user_id = @user_id::text) IS TRUE AND s.expires_at > pg_catalog.now()
+    WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[])
+        AND (s.user_id = @user_id::text) IS TRUE AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id;
 
--- OwnerRevokeOne ends the session of a user that has this handle, which is the first half of a SHA-256 over label and id.
+-- OwnerRevokeOne revokes the session of a user that has this handle: the first
+-- half of a SHA-256 over label and id.
 -- name: OwnerRevokeOne :many
 DELETE FROM pgsession.sessions AS s
-WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now() AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16) = @handle::bytea
+WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
+    AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16)
+        = @handle::bytea
 RETURNING s.id;
 
--- OwnerHasOne reports whether the session that OwnerRevokeOne ends is there.
+-- OwnerHasOne reports whether the session of OwnerRevokeOne is there.
 -- name: OwnerHasOne :one
 SELECT EXISTS (
     SELECT 1 FROM pgsession.sessions AS s
     WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
-        AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16) = @handle::bytea
+        AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16)
+            = @handle::bytea
 )::boolean AS found;
 
--- OwnerTrim ends all sessions of a user but those with the latest logins. It needs no lock against logins beside it: each of them trims when it
--- has committed, no trim ends a session that belongs to the latest of all, and the last trim sees every login.
+-- OwnerTrim revokes all sessions of a user but those with the latest logins. It
+-- needs no lock against other logins: each trims after its commit. No trim
+-- revokes one of the latest sessions of all, and the last trim sees every
+-- login.
 -- name: OwnerTrim :many
 WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
@@ -99,14 +121,15 @@ WITH locked AS (
 )
 DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id;
 
--- AllFind finds the next sessions of all users to end, in the order of their ids.
+-- AllFind finds the next sessions of all users to revoke, in the order of their
+-- ids.
 -- name: AllFind :many
 SELECT s.id FROM pgsession.sessions AS s
 WHERE s.id > @after::bytea AND s.created_at <= sqlc.arg(until)::timestamptz
 ORDER BY s.id
 LIMIT sqlc.arg(max)::integer;
 
--- AllEnd ends those of these sessions that are not locked, alive or expired.
+-- AllEnd revokes those of these sessions that are not locked, alive or expired.
 -- name: AllEnd :execrows
 WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
@@ -119,14 +142,15 @@ DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id;
 -- AllRevoke is OwnerRevoke for one session of any user.
 -- name: AllRevoke :one
 WITH bound AS MATERIALIZED (
-    SELECT pg_catalog.set_config('lock_timeout'::text, @patience::text, true) AS patience
+    SELECT pg_catalog.set_config('lock_timeout'::text, @patience::text, true) AS lock_timeout
 ), found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.created_at <= sqlc.arg(until)::timestamptz
     LIMIT 1
 ), locked AS (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE (SELECT b.patience FROM bound AS b) IS NOT NULL AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
+    WHERE (SELECT b.lock_timeout FROM bound AS b) IS NOT NULL
+        AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
     ORDER BY s.id
     FOR UPDATE
 ), gone AS (
@@ -137,19 +161,23 @@ SELECT
     (SELECT pg_catalog.count(*) FROM gone)::bigint AS ended,
     coalesce((
         SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
-        WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text AND NOT EXISTS (SELECT 1 FROM gone)
+        WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text
+            AND NOT EXISTS (SELECT 1 FROM gone)
     ), ''::text)::text AS settled;
 
--- OwnerLock makes the logins of a user wait for each other, until the end of the transaction.
+-- OwnerLock makes the logins of a user wait for each other, until the end of
+-- the transaction.
 -- name: OwnerLock :exec
-SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(@user_id::text, 5498127346018201));
+SELECT pg_catalog.pg_advisory_xact_lock(
+    pg_catalog.hashtextextended(@user_id::text, 5498127346018201));
 
 -- OwnerCount counts the sessions of a user but for one.
 -- name: OwnerCount :one
 SELECT pg_catalog.count(*)::bigint FROM pgsession.sessions AS s
 WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now() AND s.id <> @spared::bytea;
 
--- OwnerAlive says which of many sessions are alive, for the connections that are bound to them. The ids stand in a subquery
--- as in SessionLoadMany.
+-- OwnerAlive returns those of these sessions that are alive. The ids are in a
+-- subquery as in SessionLoadMany.
 -- name: OwnerAlive :many
-SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > pg_catalog.now();
+SELECT s.id FROM pgsession.sessions AS s
+WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > pg_catalog.now();

@@ -1,6 +1,7 @@
--- Whether the role of a connection can work with a schema that is all there.
+-- Whether the role of a connection can work with a schema that is complete.
 
--- CatalogRole: row_security are the tables of which the role may not see every row.
+-- CatalogRole describes the connection. row_security names the tables that hide
+-- rows from the role.
 -- name: CatalogRole :one
 SELECT
     pg_catalog.current_database()::text AS database,
@@ -11,5 +12,6 @@ SELECT
     ARRAY(
         SELECT c.relname::text
         FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-        WHERE n.nspname = @schema_name::text AND c.relkind IN ('r', 'p') AND pg_catalog.row_security_active(c.oid)
+        WHERE n.nspname = @schema_name::text AND c.relkind IN ('r', 'p')
+            AND pg_catalog.row_security_active(c.oid)
     )::text[] AS row_security;

@@ -187,8 +187,8 @@ RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
 -- SessionRotate gives a session a new id. With a user it is a login: both
 -- deadlines start afresh, and the data of another user is dropped. Without one
--- it is a use, and the deadline moves as in a save. idle is null if the deadline
--- does not slide and this is no login.
+-- it is a use, and the deadline moves as in a save. idle is null if the
+-- deadline does not slide and this is no login.
 -- name: SessionRotate :one
 WITH old AS (
     DELETE FROM pgsession.sessions AS d
@@ -294,6 +294,7 @@ SELECT
 FROM old JOIN change ON change.old_id = old.id
 RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
+-- SessionDelete deletes a session, alive or expired.
 -- name: SessionDelete :execrows
 DELETE FROM pgsession.sessions WHERE id = @id::bytea;
 
@@ -305,15 +306,16 @@ WHERE d.id = (
 );
 
 -- SessionSettle follows a revoke that deleted nothing. An earlier attempt may
--- have deleted the row and timed out waiting for a synchronous standby. A commit
--- that has written nothing does not wait for it, so this writes an empty message.
+-- have deleted the row and timed out waiting for a synchronous standby. A
+-- commit that has written nothing does not wait for it, so this writes an empty
+-- message.
 -- name: SessionSettle :exec
 SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession', '')
 WHERE pg_catalog.current_setting('synchronous_standby_names') <> '';
 
--- SessionTouch extends many sessions. It does not wait for the disk: a touch that
--- a crash loses costs a session one touch interval of its idle timeout. It leaves
--- out locked rows and returns the ids of the others.
+-- SessionTouch extends many sessions. It does not wait for the disk: a touch
+-- that a crash loses costs a session one touch interval of its idle timeout. It
+-- leaves out locked rows and returns the ids of the others.
 -- name: SessionTouch :many
 WITH quick AS (
     SELECT pg_catalog.set_config('synchronous_commit', 'off', true) AS done

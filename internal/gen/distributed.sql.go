@@ -12,10 +12,13 @@ import (
 )
 
 const distributedExpired = `-- name: DistributedExpired :one
-SELECT pg_catalog.count(*) FROM (SELECT 1 FROM pgsession.sessions WHERE expires_at <= pg_catalog.now() LIMIT 10000) AS few
+SELECT pg_catalog.count(*) FROM (
+    SELECT 1 FROM pgsession.sessions WHERE expires_at <= pg_catalog.now() LIMIT 10000
+) AS few
 `
 
-// DistributedExpired counts 10,000 at most, as ExpiryEstimate does.
+// DistributedExpired counts at most 10,000 expired sessions, as ExpiryEstimate
+// does.
 func (q *Queries) DistributedExpired(ctx context.Context, db DBTX) (int64, error) {
 	row := db.QueryRow(ctx, distributedExpired)
 	var count int64
@@ -25,12 +28,15 @@ func (q *Queries) DistributedExpired(ctx context.Context, db DBTX) (int64, error
 
 const distributedLock = `-- name: DistributedLock :exec
 SELECT
-    pg_catalog.pg_advisory_xact_lock_shared(pg_catalog.hashtextextended('', 5498127346018201)),
-    pg_catalog.pg_advisory_xact_lock_shared(pg_catalog.hashtextextended($1::text, 5498127346018201))
+    pg_catalog.pg_advisory_xact_lock_shared(
+        pg_catalog.hashtextextended('', 5498127346018201)),
+    pg_catalog.pg_advisory_xact_lock_shared(
+        pg_catalog.hashtextextended($1::text, 5498127346018201))
 `
 
-// DistributedLock keeps the revokes of a user, and those of everybody, waiting until the end of the transaction, and no other new
-// ids. Its keys are OwnerLock's; nobody is called ”.
+// DistributedLock makes revokes of this user, and of all users, wait until the
+// end of the transaction. Other rotations don't wait. Its keys are those of
+// OwnerLock; no user has the id ”.
 func (q *Queries) DistributedLock(ctx context.Context, db DBTX, userID string) error {
 	_, err := db.Exec(ctx, distributedLock, userID)
 	return err
@@ -39,7 +45,10 @@ func (q *Queries) DistributedLock(ctx context.Context, db DBTX, userID string) e
 const distributedMissing = `-- name: DistributedMissing :one
 SELECT
     pg_catalog.pg_is_in_recovery()::boolean AS standby,
-    ARRAY(SELECT s.id FROM pgsession.sessions AS s WHERE s.id = $1::bytea AND s.expires_at <= pg_catalog.now())::bytea[] AS expired
+    ARRAY(
+        SELECT s.id FROM pgsession.sessions AS s
+        WHERE s.id = $1::bytea AND s.expires_at <= pg_catalog.now()
+    )::bytea[] AS expired
 `
 
 type DistributedMissingRow struct {
@@ -47,7 +56,8 @@ type DistributedMissingRow struct {
 	Expired [][]byte
 }
 
-// DistributedMissing is SessionMissing for one session, and asks one shard. The standby would be the coordinator.
+// DistributedMissing is SessionMissing for one session, and asks one shard. The
+// standby would be the coordinator.
 func (q *Queries) DistributedMissing(ctx context.Context, db DBTX, id []byte) (*DistributedMissingRow, error) {
 	row := db.QueryRow(ctx, distributedMissing, id)
 	var i DistributedMissingRow
@@ -61,8 +71,9 @@ WHERE s.user_id = $1::text AND s.id <> $2::bytea AND s.expires_at > pg_catalog.n
 RETURNING s.id
 `
 
-// DistributedRevoke needs OwnerLock: the shards are not looked at in one moment, so that it could miss a session which gets
-// a new id meanwhile, on the old shard and on the new one.
+// DistributedRevoke revokes the sessions of a user but one. It needs OwnerLock:
+// Citus reads the shards one after the other. A session that is rotated
+// meanwhile could be missed, on the old shard and on the new one.
 func (q *Queries) DistributedRevoke(ctx context.Context, db DBTX, userID string, spared []byte) ([][]byte, error) {
 	rows, err := db.Query(ctx, distributedRevoke, userID, spared)
 	if err != nil {
@@ -87,7 +98,9 @@ const distributedRevokeAll = `-- name: DistributedRevokeAll :one
 WITH gone AS (
     DELETE FROM pgsession.sessions RETURNING 1
 )
-SELECT (SELECT pg_catalog.count(*) FROM pgsession.sessions)::bigint AS seen, (SELECT pg_catalog.count(*) FROM gone)::bigint AS ended
+SELECT
+    (SELECT pg_catalog.count(*) FROM pgsession.sessions)::bigint AS seen,
+    (SELECT pg_catalog.count(*) FROM gone)::bigint AS ended
 `
 
 type DistributedRevokeAllRow struct {
@@ -95,7 +108,8 @@ type DistributedRevokeAllRow struct {
 	Ended int64
 }
 
-// DistributedRevokeAll ends every session of everybody. seen is how many there were when the statement began.
+// DistributedRevokeAll revokes all sessions of all users. seen is how many
+// there were when the statement began.
 func (q *Queries) DistributedRevokeAll(ctx context.Context, db DBTX) (*DistributedRevokeAllRow, error) {
 	row := db.QueryRow(ctx, distributedRevokeAll)
 	var i DistributedRevokeAllRow
@@ -104,10 +118,11 @@ func (q *Queries) DistributedRevokeAll(ctx context.Context, db DBTX) (*Distribut
 }
 
 const distributedSample = `-- name: DistributedSample :one
-SELECT pg_catalog.count(*) FROM pgsession.sessions TABLESAMPLE pg_catalog.system ($1::real)
+SELECT pg_catalog.count(*)
+FROM pgsession.sessions TABLESAMPLE pg_catalog.system ($1::real)
 `
 
-// DistributedSample counts the sessions in so many percent of the pages.
+// DistributedSample counts the sessions in this percentage of the pages.
 func (q *Queries) DistributedSample(ctx context.Context, db DBTX, percent float32) (int64, error) {
 	row := db.QueryRow(ctx, distributedSample, percent)
 	var count int64
@@ -136,9 +151,11 @@ type DistributedTouchParams struct {
 	ID         []byte
 }
 
-// In place of the statements for many sessions, on a table that Citus has distributed: it refuses to lock rows of several
-// shards in order. What works on one session is in session.sql.
-// DistributedTouch extends one session: one shard, one row, so that it waits for nobody while it holds something.
+// Statements in place of those for many sessions, on a table that Citus has
+// distributed: Citus refuses to lock rows of several shards in order. The forms
+// for one session that run there too are in session.sql.
+// DistributedTouch extends one session. It asks one shard and locks one row, so
+// it holds nothing while it waits.
 func (q *Queries) DistributedTouch(ctx context.Context, db DBTX, arg *DistributedTouchParams) (int64, error) {
 	result, err := db.Exec(ctx, distributedTouch,
 		arg.IP,
@@ -164,6 +181,8 @@ WHERE s.id IN (
 RETURNING s.id
 `
 
+// DistributedTrim revokes all sessions of a user but those with the latest
+// logins, as OwnerTrim does.
 func (q *Queries) DistributedTrim(ctx context.Context, db DBTX, userID string, keep int32) ([][]byte, error) {
 	rows, err := db.Query(ctx, distributedTrim, userID, keep)
 	if err != nil {
@@ -185,10 +204,13 @@ func (q *Queries) DistributedTrim(ctx context.Context, db DBTX, userID string, k
 }
 
 const distributedUser = `-- name: DistributedUser :one
-SELECT coalesce(s.user_id, '')::text FROM pgsession.sessions AS s WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
+SELECT coalesce(s.user_id, '')::text
+FROM pgsession.sessions AS s
+WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
 `
 
-// DistributedUser says whose session is about to get a new id, for DistributedLock.
+// DistributedUser returns the user of a session that is about to be rotated,
+// for DistributedLock.
 func (q *Queries) DistributedUser(ctx context.Context, db DBTX, id []byte) (string, error) {
 	row := db.QueryRow(ctx, distributedUser, id)
 	var column_1 string

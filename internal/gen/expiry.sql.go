@@ -22,7 +22,8 @@ type ExpiryCountRow struct {
 	Active int64
 }
 
-// ExpiryCount reads every row: exact, and slow on a big table.
+// ExpiryCount counts all sessions. It reads every row, so it is exact, and slow
+// on a large table.
 func (q *Queries) ExpiryCount(ctx context.Context, db DBTX) (*ExpiryCountRow, error) {
 	row := db.QueryRow(ctx, expiryCount)
 	var i ExpiryCountRow
@@ -43,10 +44,15 @@ WITH relation AS (
 SELECT
     (CASE WHEN r.bytes <= 16777216
         THEN (SELECT pg_catalog.count(*) FROM pgsession.sessions)
-        ELSE r.tuples / r.pages * (r.bytes / r.block)::double precision END)::bigint AS total,
+        ELSE r.tuples / r.pages * (r.bytes / r.block)::double precision
+    END)::bigint AS total,
     (CASE WHEN r.bytes <= 16777216
-        THEN (SELECT pg_catalog.count(*) FROM pgsession.sessions WHERE expires_at <= pg_catalog.now())
-        ELSE pgsession.count_expired(10000::integer) END)::bigint AS expired,
+        THEN (
+            SELECT pg_catalog.count(*) FROM pgsession.sessions
+            WHERE expires_at <= pg_catalog.now()
+        )
+        ELSE pgsession.count_expired(10000::integer)
+    END)::bigint AS expired,
     (r.bytes <= 16777216)::boolean AS exact
 FROM relation AS r
 `
@@ -57,8 +63,9 @@ type ExpiryEstimateRow struct {
 	Exact   bool
 }
 
-// ExpiryEstimate costs the same on any table: below 16 MiB it counts; above, the total is the planner's own
-// estimate and at most 10,000 expired rows are counted, that the prune has yet to reach.
+// ExpiryEstimate costs the same on any table. Below 16 MiB it counts. Above,
+// the total is the planner's estimate, and it counts at most 10,000 expired
+// rows that the prune has yet to reach.
 func (q *Queries) ExpiryEstimate(ctx context.Context, db DBTX) (*ExpiryEstimateRow, error) {
 	row := db.QueryRow(ctx, expiryEstimate)
 	var i ExpiryEstimateRow
@@ -76,6 +83,7 @@ type ExpiryLastPruneRow struct {
 	AskedAt     time.Time
 }
 
+// ExpiryLastPrune returns the time of the last prune, null before the first.
 func (q *Queries) ExpiryLastPrune(ctx context.Context, db DBTX) (*ExpiryLastPruneRow, error) {
 	row := db.QueryRow(ctx, expiryLastPrune)
 	var i ExpiryLastPruneRow
@@ -88,11 +96,14 @@ const expiryPrune = `-- name: ExpiryPrune :one
 WITH quick AS (
     SELECT pg_catalog.set_config('synchronous_commit', 'off', true) AS done
 )
-SELECT coalesce(pgsession.prune_batch($1::integer), -1)::integer AS deleted FROM quick WHERE quick.done = 'off'
+SELECT coalesce(pgsession.prune_batch($1::integer), -1)::integer AS deleted
+FROM quick WHERE quick.done = 'off'
 `
 
-// Pruning and counting. -1 from ExpiryPrune: another caller is pruning.
-// ExpiryPrune waits for no disk: rows that a crash brings back have expired all the same.
+// Statements that prune and count.
+// ExpiryPrune prunes one batch and returns how many rows it deleted, or -1 if
+// another caller is pruning. It does not wait for the disk: rows that a crash
+// brings back have expired all the same.
 func (q *Queries) ExpiryPrune(ctx context.Context, db DBTX, maxRows int32) (int32, error) {
 	row := db.QueryRow(ctx, expiryPrune, maxRows)
 	var deleted int32

@@ -19,14 +19,17 @@ WITH added AS (
 )
 SELECT
     coalesce(
-        (SELECT a.revoked_at FROM added AS a), (SELECT m.revoked_at FROM pgsession.marks AS m WHERE m.id = $1)
+        (SELECT a.revoked_at FROM added AS a),
+        (SELECT m.revoked_at FROM pgsession.marks AS m WHERE m.id = $1)
     )::timestamptz AS revoked_at
 `
 
-// Marks: a revoke inserts one, commits, and then deletes. A login commits its
-// session, and then looks for a later one. On a table that Citus has distributed,
-// marks stay a table of the coordinator: no statement joins the two there.
-// MarkAdd adds a mark and returns its time. It may be repeated after a lost answer.
+// Revoke marks. A revoke inserts a mark, commits, and then deletes sessions. A
+// login commits its session, and then looks for a later mark. On a table that
+// Citus has distributed, marks stay a table of the coordinator: no statement
+// joins the two there.
+// MarkAdd inserts a mark and returns its time. It can be repeated after a lost
+// reply.
 func (q *Queries) MarkAdd(ctx context.Context, db DBTX, iD []byte, key []byte) (time.Time, error) {
 	row := db.QueryRow(ctx, markAdd, iD, key)
 	var revoked_at time.Time
@@ -35,11 +38,17 @@ func (q *Queries) MarkAdd(ctx context.Context, db DBTX, iD []byte, key []byte) (
 }
 
 const markLook = `-- name: MarkLook :many
-SELECT a.asked_at::timestamptz AS asked_at, a.standby::boolean AS standby, m.id, m.key, m.revoked_at
-FROM (SELECT pg_catalog.now() AS asked_at, pg_catalog.pg_is_in_recovery() AS standby) AS a
+SELECT
+    a.asked_at::timestamptz AS asked_at, a.standby::boolean AS standby,
+    m.id, m.key, m.revoked_at
+FROM (
+    SELECT pg_catalog.now() AS asked_at, pg_catalog.pg_is_in_recovery() AS standby
+) AS a
 LEFT JOIN pgsession.marks AS m
     ON m.key = ANY((SELECT $1::bytea[])::bytea[])
-    AND m.revoked_at > least(a.asked_at - $2::interval, $3::timestamptz)
+    AND m.revoked_at > least(
+        a.asked_at - $2::interval, $3::timestamptz
+    )
 `
 
 type MarkLookParams struct {
@@ -56,9 +65,9 @@ type MarkLookRow struct {
 	RevokedAt pgtype.Timestamptz
 }
 
-// MarkLook returns the marks with one of these keys that are later than a time or
-// than an age: the caller decides with the time of the answer. A standby may lack
-// the latest ones, and says that it is one.
+// MarkLook returns the marks with one of these keys that are later than a time,
+// or younger than an age. The caller decides with the time of the reply. A
+// standby may lack the latest marks, so the reply reports whether it is one.
 func (q *Queries) MarkLook(ctx context.Context, db DBTX, arg *MarkLookParams) ([]*MarkLookRow, error) {
 	rows, err := db.Query(ctx, markLook, arg.Keys, arg.Age, arg.Since)
 	if err != nil {

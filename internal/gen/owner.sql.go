@@ -22,7 +22,7 @@ WITH locked AS (
 DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id
 `
 
-// AllEnd ends those of these sessions that are not locked, alive or expired.
+// AllEnd revokes those of these sessions that are not locked, alive or expired.
 func (q *Queries) AllEnd(ctx context.Context, db DBTX, ids [][]byte) (int64, error) {
 	result, err := db.Exec(ctx, allEnd, ids)
 	if err != nil {
@@ -44,7 +44,8 @@ type AllFindParams struct {
 	Max   int32
 }
 
-// AllFind finds the next sessions of all users to end, in the order of their ids.
+// AllFind finds the next sessions of all users to revoke, in the order of their
+// ids.
 func (q *Queries) AllFind(ctx context.Context, db DBTX, arg *AllFindParams) ([][]byte, error) {
 	rows, err := db.Query(ctx, allFind, arg.After, arg.Until, arg.Max)
 	if err != nil {
@@ -67,14 +68,15 @@ func (q *Queries) AllFind(ctx context.Context, db DBTX, arg *AllFindParams) ([][
 
 const allRevoke = `-- name: AllRevoke :one
 WITH bound AS MATERIALIZED (
-    SELECT pg_catalog.set_config('lock_timeout'::text, $1::text, true) AS patience
+    SELECT pg_catalog.set_config('lock_timeout'::text, $1::text, true) AS lock_timeout
 ), found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.created_at <= $2::timestamptz
     LIMIT 1
 ), locked AS (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE (SELECT b.patience FROM bound AS b) IS NOT NULL AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
+    WHERE (SELECT b.lock_timeout FROM bound AS b) IS NOT NULL
+        AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
     ORDER BY s.id
     FOR UPDATE
 ), gone AS (
@@ -85,7 +87,8 @@ SELECT
     (SELECT pg_catalog.count(*) FROM gone)::bigint AS ended,
     coalesce((
         SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
-        WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text AND NOT EXISTS (SELECT 1 FROM gone)
+        WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text
+            AND NOT EXISTS (SELECT 1 FROM gone)
     ), ''::text)::text AS settled
 `
 
@@ -104,11 +107,12 @@ func (q *Queries) AllRevoke(ctx context.Context, db DBTX, patience string, until
 }
 
 const ownerAlive = `-- name: OwnerAlive :many
-SELECT s.id FROM pgsession.sessions AS s WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at > pg_catalog.now()
+SELECT s.id FROM pgsession.sessions AS s
+WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at > pg_catalog.now()
 `
 
-// OwnerAlive says which of many sessions are alive, for the connections that are bound to them. The ids stand in a subquery
-// as in SessionLoadMany.
+// OwnerAlive returns those of these sessions that are alive. The ids are in a
+// subquery as in SessionLoadMany.
 func (q *Queries) OwnerAlive(ctx context.Context, db DBTX, ids [][]byte) ([][]byte, error) {
 	rows, err := db.Query(ctx, ownerAlive, ids)
 	if err != nil {
@@ -145,15 +149,17 @@ func (q *Queries) OwnerCount(ctx context.Context, db DBTX, userID string, spared
 const ownerEnd = `-- name: OwnerEnd :many
 WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND (s.user_id = $2::text) IS TRUE AND s.expires_at > pg_catalog.now()
+    WHERE s.id = ANY((SELECT $1::bytea[])::bytea[])
+        AND (s.user_id = $2::text) IS TRUE AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id
 `
 
-// OwnerEnd ends those of these sessions that are alive, the user's and not locked. IS TRUE keeps it from the user's index: each
-// batch would read over the entries of all batches before.
+// OwnerEnd revokes those of these sessions that are alive, the user's and not
+// locked. IS TRUE keeps it from the user's index, where each batch would read
+// over the entries of all batches before.
 func (q *Queries) OwnerEnd(ctx context.Context, db DBTX, iDs [][]byte, userID string) ([][]byte, error) {
 	rows, err := db.Query(ctx, ownerEnd, iDs, userID)
 	if err != nil {
@@ -177,7 +183,8 @@ func (q *Queries) OwnerEnd(ctx context.Context, db DBTX, iDs [][]byte, userID st
 const ownerFind = `-- name: OwnerFind :many
 SELECT f.id FROM (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.user_id = $1::text AND s.id > $2::bytea AND s.id <> $3::bytea AND s.created_at <= $4::timestamptz
+    WHERE s.user_id = $1::text AND s.id > $2::bytea AND s.id <> $3::bytea
+        AND s.created_at <= $4::timestamptz
     OFFSET 0
 ) AS f
 ORDER BY f.id
@@ -192,8 +199,9 @@ type OwnerFindParams struct {
 	Max    int32
 }
 
-// OwnerFind finds the next sessions of a user to end, in the order of their ids. OFFSET 0 has the user's index answer
-// it, and not the table in the order of ids.
+// OwnerFind finds the next sessions of a user to revoke, in the order of their
+// ids. OFFSET 0 has the user's index answer it, and not the table in the order
+// of ids.
 func (q *Queries) OwnerFind(ctx context.Context, db DBTX, arg *OwnerFindParams) ([][]byte, error) {
 	rows, err := db.Query(ctx, ownerFind,
 		arg.UserID,
@@ -224,7 +232,8 @@ const ownerHasOne = `-- name: OwnerHasOne :one
 SELECT EXISTS (
     SELECT 1 FROM pgsession.sessions AS s
     WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now()
-        AND substring(pg_catalog.sha256($2::bytea || s.id) FROM 1 FOR 16) = $3::bytea
+        AND substring(pg_catalog.sha256($2::bytea || s.id) FROM 1 FOR 16)
+            = $3::bytea
 )::boolean AS found
 `
 
@@ -234,7 +243,7 @@ type OwnerHasOneParams struct {
 	Handle []byte
 }
 
-// OwnerHasOne reports whether the session that OwnerRevokeOne ends is there.
+// OwnerHasOne reports whether the session of OwnerRevokeOne is there.
 func (q *Queries) OwnerHasOne(ctx context.Context, db DBTX, arg *OwnerHasOneParams) (bool, error) {
 	row := db.QueryRow(ctx, ownerHasOne, arg.UserID, arg.Label, arg.Handle)
 	var found bool
@@ -245,11 +254,13 @@ func (q *Queries) OwnerHasOne(ctx context.Context, db DBTX, arg *OwnerHasOnePara
 const ownerList = `-- name: OwnerList :many
 
 SELECT
-    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent,
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent,
     '{}'::jsonb AS data, pg_catalog.now()::timestamptz AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now()
-    AND s.created_at <= $2::timestamptz AND (s.created_at < $2::timestamptz OR s.id > $3::bytea)
+    AND s.created_at <= $2::timestamptz
+    AND (s.created_at < $2::timestamptz OR s.id > $3::bytea)
 ORDER BY s.created_at DESC, s.id
 LIMIT $4::integer
 `
@@ -276,11 +287,12 @@ type OwnerListRow struct {
 	ValidatedAt       time.Time
 }
 
-// What concerns the sessions of a user. Rows are locked in the order of their ids, as by every statement that takes
-// many, so that none of them can deadlock with another.
-// OwnerList is a page of a user's sessions, the newest first. before and after are where the page before ended. What the
-// sessions hold stays where it is: a page could be a hundred megabytes of it. The empty object keeps the columns those of a
-// session.
+// Statements about the sessions of a user. Every statement that locks many rows
+// locks them in the order of their ids, so no two of them deadlock.
+// OwnerList returns a page of a user's sessions, the newest first. before and
+// after are the creation and the id of the last session of the page before. A
+// page leaves data out, which could be a hundred megabytes; the empty object
+// keeps the columns those of a session.
 func (q *Queries) OwnerList(ctx context.Context, db DBTX, arg *OwnerListParams) ([]*OwnerListRow, error) {
 	rows, err := db.Query(ctx, ownerList,
 		arg.UserID,
@@ -320,10 +332,12 @@ func (q *Queries) OwnerList(ctx context.Context, db DBTX, arg *OwnerListParams) 
 }
 
 const ownerLock = `-- name: OwnerLock :exec
-SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1::text, 5498127346018201))
+SELECT pg_catalog.pg_advisory_xact_lock(
+    pg_catalog.hashtextextended($1::text, 5498127346018201))
 `
 
-// OwnerLock makes the logins of a user wait for each other, until the end of the transaction.
+// OwnerLock makes the logins of a user wait for each other, until the end of
+// the transaction.
 func (q *Queries) OwnerLock(ctx context.Context, db DBTX, userID string) error {
 	_, err := db.Exec(ctx, ownerLock, userID)
 	return err
@@ -331,16 +345,19 @@ func (q *Queries) OwnerLock(ctx context.Context, db DBTX, userID string) error {
 
 const ownerRevoke = `-- name: OwnerRevoke :one
 WITH bound AS MATERIALIZED (
-    SELECT CASE WHEN $1::text <> ''::text THEN pg_catalog.set_config('lock_timeout'::text, $1::text, true) ELSE ''::text END AS patience
+    SELECT CASE WHEN $1::text <> ''::text
+        THEN pg_catalog.set_config('lock_timeout'::text, $1::text, true)
+        ELSE ''::text END AS lock_timeout
 ), found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.user_id = $2::text AND s.id <> $3::bytea AND s.expires_at > pg_catalog.now()
-        AND s.created_at <= $4::timestamptz
+    WHERE s.user_id = $2::text AND s.id <> $3::bytea
+        AND s.expires_at > pg_catalog.now() AND s.created_at <= $4::timestamptz
     LIMIT $5::integer
 ), locked AS (
     SELECT s.id FROM pgsession.sessions AS s
-    WHERE (SELECT b.patience FROM bound AS b) IS NOT NULL
-        AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f)) AND (s.user_id = $2::text) IS TRUE AND s.expires_at > pg_catalog.now()
+    WHERE (SELECT b.lock_timeout FROM bound AS b) IS NOT NULL
+        AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
+        AND (s.user_id = $2::text) IS TRUE AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE
 ), gone AS (
@@ -351,7 +368,8 @@ SELECT
     ARRAY(SELECT gone.id FROM gone)::bytea[] AS ids,
     coalesce((
         SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
-        WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text AND NOT EXISTS (SELECT 1 FROM gone)
+        WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text
+            AND NOT EXISTS (SELECT 1 FROM gone)
     ), ''::text)::text AS settled
 `
 
@@ -369,14 +387,19 @@ type OwnerRevokeRow struct {
 	Settled string
 }
 
-// OwnerRevoke ends sessions of a user but one, that began no later than until: the first of them in the order of
-// their ids. seen is the id of one in the statement's snapshot, and empty for none. A session that gets a new id meanwhile is
-// seen and not deleted, so the caller repeats the statement until it saw none. A statement that deleted none still
-// waits for a synchronous standby, as SessionSettle does: another caller's delete may not have reached it.
-// It finds rows by the user's index and locks them by id: a plan that reads the table in the order of ids to find a
-// user's rows would read all of it.
-// patience is in milliseconds and bounds the wait for a locked row: Postgres then
-// refuses the statement. Empty leaves the setting as it is.
+// OwnerRevoke revokes up to max sessions of a user that began no later than
+// until, but for one. seen is the id of one in the statement's snapshot, and
+// empty for none. A session that is rotated meanwhile is seen and not deleted,
+// so the caller repeats the statement until it has seen none.
+//
+// A statement that deleted none still waits for a synchronous standby, as
+// SessionSettle does: another caller's delete may not have reached it.
+//
+// It finds rows by the user's index and locks them by id. A plan that reads the
+// table in the order of ids to find a user's rows would read all of it.
+//
+// patience is in milliseconds and bounds the wait for a locked row: Postgres
+// then refuses the statement. Empty leaves the setting as it is.
 func (q *Queries) OwnerRevoke(ctx context.Context, db DBTX, arg *OwnerRevokeParams) (*OwnerRevokeRow, error) {
 	row := db.QueryRow(ctx, ownerRevoke,
 		arg.Patience,
@@ -392,7 +415,9 @@ func (q *Queries) OwnerRevoke(ctx context.Context, db DBTX, arg *OwnerRevokePara
 
 const ownerRevokeOne = `-- name: OwnerRevokeOne :many
 DELETE FROM pgsession.sessions AS s
-WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now() AND substring(pg_catalog.sha256($2::bytea || s.id) FROM 1 FOR 16) = $3::bytea
+WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now()
+    AND substring(pg_catalog.sha256($2::bytea || s.id) FROM 1 FOR 16)
+        = $3::bytea
 RETURNING s.id
 `
 
@@ -402,7 +427,8 @@ type OwnerRevokeOneParams struct {
 	Handle []byte
 }
 
-// OwnerRevokeOne ends the session of a user that has this handle, which is the first half of a SHA-256 over label and id.
+// OwnerRevokeOne revokes the session of a user that has this handle: the first
+// half of a SHA-256 over label and id.
 func (q *Queries) OwnerRevokeOne(ctx context.Context, db DBTX, arg *OwnerRevokeOneParams) ([][]byte, error) {
 	rows, err := db.Query(ctx, ownerRevokeOne, arg.UserID, arg.Label, arg.Handle)
 	if err != nil {
@@ -438,8 +464,10 @@ WITH locked AS (
 DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id
 `
 
-// OwnerTrim ends all sessions of a user but those with the latest logins. It needs no lock against logins beside it: each of them trims when it
-// has committed, no trim ends a session that belongs to the latest of all, and the last trim sees every login.
+// OwnerTrim revokes all sessions of a user but those with the latest logins. It
+// needs no lock against other logins: each trims after its commit. No trim
+// revokes one of the latest sessions of all, and the last trim sees every
+// login.
 func (q *Queries) OwnerTrim(ctx context.Context, db DBTX, userID string, keep int32) ([][]byte, error) {
 	rows, err := db.Query(ctx, ownerTrim, userID, keep)
 	if err != nil {

@@ -18,7 +18,8 @@ SELECT
     ARRAY(
         SELECT c.relname::text
         FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-        WHERE n.nspname = $1::text AND c.relkind IN ('r', 'p') AND pg_catalog.row_security_active(c.oid)
+        WHERE n.nspname = $1::text AND c.relkind IN ('r', 'p')
+            AND pg_catalog.row_security_active(c.oid)
     )::text[] AS row_security
 `
 
@@ -31,8 +32,9 @@ type CatalogRoleRow struct {
 	RowSecurity []string
 }
 
-// Whether the role of a connection can work with a schema that is all there.
-// CatalogRole: row_security are the tables of which the role may not see every row.
+// Whether the role of a connection can work with a schema that is complete.
+// CatalogRole describes the connection. row_security names the tables that hide
+// rows from the role.
 func (q *Queries) CatalogRole(ctx context.Context, db DBTX, schemaName string) (*CatalogRoleRow, error) {
 	row := db.QueryRow(ctx, catalogRole, schemaName)
 	var i CatalogRoleRow

@@ -202,6 +202,7 @@ const sessionDelete = `-- name: SessionDelete :execrows
 DELETE FROM pgsession.sessions WHERE id = $1::bytea
 `
 
+// SessionDelete deletes a session, alive or expired.
 func (q *Queries) SessionDelete(ctx context.Context, db DBTX, id []byte) (int64, error) {
 	result, err := db.Exec(ctx, sessionDelete, id)
 	if err != nil {
@@ -414,8 +415,8 @@ type SessionRotateRow struct {
 
 // SessionRotate gives a session a new id. With a user it is a login: both
 // deadlines start afresh, and the data of another user is dropped. Without one
-// it is a use, and the deadline moves as in a save. idle is null if the deadline
-// does not slide and this is no login.
+// it is a use, and the deadline moves as in a save. idle is null if the
+// deadline does not slide and this is no login.
 func (q *Queries) SessionRotate(ctx context.Context, db DBTX, arg *SessionRotateParams) (*SessionRotateRow, error) {
 	row := db.QueryRow(ctx, sessionRotate,
 		arg.ID,
@@ -785,8 +786,9 @@ WHERE pg_catalog.current_setting('synchronous_standby_names') <> ''
 `
 
 // SessionSettle follows a revoke that deleted nothing. An earlier attempt may
-// have deleted the row and timed out waiting for a synchronous standby. A commit
-// that has written nothing does not wait for it, so this writes an empty message.
+// have deleted the row and timed out waiting for a synchronous standby. A
+// commit that has written nothing does not wait for it, so this writes an empty
+// message.
 func (q *Queries) SessionSettle(ctx context.Context, db DBTX) error {
 	_, err := db.Exec(ctx, sessionSettle)
 	return err
@@ -826,9 +828,9 @@ type SessionTouchParams struct {
 	UserAgents []string
 }
 
-// SessionTouch extends many sessions. It does not wait for the disk: a touch that
-// a crash loses costs a session one touch interval of its idle timeout. It leaves
-// out locked rows and returns the ids of the others.
+// SessionTouch extends many sessions. It does not wait for the disk: a touch
+// that a crash loses costs a session one touch interval of its idle timeout. It
+// leaves out locked rows and returns the ids of the others.
 func (q *Queries) SessionTouch(ctx context.Context, db DBTX, arg *SessionTouchParams) ([][]byte, error) {
 	rows, err := db.Query(ctx, sessionTouch,
 		arg.Idle,
