@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -9,52 +8,18 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
-
-// unplugged is the memory store, which a test can make unavailable.
-type unplugged struct {
-	store.Store
-	down atomic.Bool
-}
-
-func (s *unplugged) err() error {
-	if s.down.Load() {
-		return sessionstore.ErrUnavailable
-	}
-	return nil
-}
-
-func (s *unplugged) Create(ctx context.Context, d store.Draft) (store.Record, error) {
-	if err := s.err(); err != nil {
-		return store.Record{}, err
-	}
-	return s.Store.Create(ctx, d)
-}
-
-func (s *unplugged) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
-	if err := s.err(); err != nil {
-		return store.Record{}, err
-	}
-	return s.Store.Load(ctx, id, floor)
-}
-
-func (s *unplugged) Stats(ctx context.Context, exact bool) (sessionstore.Stats, error) {
-	if err := s.err(); err != nil {
-		return sessionstore.Stats{}, err
-	}
-	return s.Store.Stats(ctx, exact)
-}
 
 // site is the demo in development mode, and its store.
 type site struct {
 	url   string
-	store *unplugged
+	store *fault.Store
 }
 
 func newSite(t *testing.T) *site {
@@ -64,8 +29,8 @@ func newSite(t *testing.T) *site {
 		Logger:       slog.New(slog.DiscardHandler),
 		ErrorHandler: serveError,
 	}
-	s := &unplugged{Store: sessionstore.NewMemory(
-		store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}, 0)}
+	expiry := store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
+	s := fault.Wrap(sessionstore.NewMemory(expiry, 0))
 	sessions, err := sessionstore.NewWithStore(s, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +162,7 @@ func TestStoreUnavailable(t *testing.T) {
 	v := s.visitor(t)
 	v.post("/login", url.Values{"name": {"Ada"}}).wants(t, http.StatusOK)
 
-	s.store.down.Store(true)
+	s.store.Down()
 	page := v.get("/")
 	page.wants(t, http.StatusServiceUnavailable, "Sessions are out of reach", "503",
 		"/assets/style.css")
@@ -219,7 +184,7 @@ func TestStoreUnavailable(t *testing.T) {
 	s.visitor(t).get("/").wants(t, http.StatusOK, "Who are you?")
 	v.get("/assets/style.css").wants(t, http.StatusOK)
 
-	s.store.down.Store(false)
+	s.store.Up()
 	v.get("/").wants(t, http.StatusOK, "Hello, Ada.")
 }
 
