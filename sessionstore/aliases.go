@@ -29,8 +29,8 @@ type (
 	// CallStats counts the calls of one kind and their statements. See
 	// [store.CallStats].
 	CallStats = store.CallStats
-	// Tracer is called when a call of a store begins and ends, by TraceStart and
-	// TraceEnd. See [store.Tracer].
+	// Tracer is called when a call of a store begins and ends, by TraceStart
+	// and TraceEnd. See [store.Tracer].
 	Tracer = store.Tracer
 	// Call is the Layer and the Operation of a traced call. See [store.Call].
 	Call = store.Call
@@ -39,16 +39,18 @@ type (
 	CallResult = store.CallResult
 )
 
-// ConfigurePool prepares a pool for [sessionstore.New] or Open as [sessionstore.Open] prepares its own. It must be called before
-// [pgxpool.NewWithConfig]: what it sets can't be changed in a pool that is made.
+// ConfigurePool prepares a pool for [sessionstore.New] or Open as
+// [sessionstore.Open] prepares its own. It must be called before
+// [pgxpool.NewWithConfig]: what it sets can't be changed in a pool that is
+// made.
 //
 // With it the library hears of a commit whose wait for a synchronous standby
-// was cancelled, which is [store.ErrOutcomeUnknown] then. Postgres tells of it in a
-// warning only, so without it such a change counts as made; [sessionstore.New] warns of that
-// where the server has synchronous standbys. It also bounds what pgx leaves
-// unbounded: ConnectTimeout, PingTimeout, MaxConnLifetimeJitter keep what they
-// are set to, and get a value where they have none. OnNotice, AfterConnect and
-// BeforeClose are called as before.
+// was cancelled, which is [store.ErrOutcomeUnknown] then. Postgres reports it
+// in a warning only, so without it such a change counts as made;
+// [sessionstore.New] warns of that where the server has synchronous standbys.
+// It also bounds what pgx leaves unbounded: ConnectTimeout, PingTimeout,
+// MaxConnLifetimeJitter keep what they are set to, and get a value where they
+// have none. OnNotice, AfterConnect and BeforeClose are called as before.
 //
 // It sets client_encoding to UTF8, and standard_conforming_strings in pgx's
 // simple protocol, whatever role and database have. And it counts the

@@ -19,13 +19,16 @@ const (
 	Bot     DeviceKind = "bot"
 )
 
-// Device is what a user recognizes a session by, read from its user agent. Nothing in it is proof of anything: the browser
-// says what it likes. Its strings come from there, are valid UTF-8 without control characters, and must be escaped like any
-// other input when a page shows them.
+// Device is what a user recognizes a session by, read from its user agent.
+// Nothing in it is proof of anything: the browser says what it likes. Its
+// strings come from there, are valid UTF-8 without control characters, and must
+// be escaped like any other input when a page shows them.
 type Device struct {
-	// Browser is the family, such as "Firefox", without a version; empty when it is unknown.
+	// Browser is the family, such as "Firefox", without a version; empty when
+	// it is unknown.
 	Browser string
-	// System is the operating system, such as "Windows" or "iOS"; empty when it is unknown.
+	// System is the operating system, such as "Windows" or "iOS"; empty when it
+	// is unknown.
 	System string
 	Kind   DeviceKind
 }
@@ -43,10 +46,11 @@ func (d Device) String() string {
 	return "Unknown device"
 }
 
-// Device says what the session was last used with. It reads the user agent anew at every call: ask once for each line of a list.
+// Device describes the program that used the session last. It parses the user
+// agent at each call.
 func (i Info) Device() Device { return DeviceOf(Client{UserAgent: i.UserAgent}) }
 
-// DeviceOf says what a client is. It reads the user agent anew at every call.
+// DeviceOf describes a client. It parses the user agent at each call.
 func DeviceOf(c Client) Device {
 	const longest = 40 // an unknown program is called what it calls itself
 	ua := useragent.Parse(client.CleanUserAgent(c.UserAgent))

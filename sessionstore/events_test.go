@@ -181,7 +181,7 @@ func TestCloseTellsWhatIsPending(t *testing.T) {
 		began := time.Now()
 		err := hangs.m.Close()
 		expect(t, "took", time.Since(began), 5*time.Second)
-		expect(t, "says so", err != nil && strings.Contains(err.Error(), "has yet to be told of 2 events") && errors.Is(err, context.DeadlineExceeded), true)
+		expect(t, "says so", err != nil && strings.Contains(err.Error(), "2 events not delivered to the observer") && errors.Is(err, context.DeadlineExceeded), true)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		expect(t, "FlushEvents gives up", errors.Is(hangs.m.FlushEvents(ctx), context.Canceled), true)

@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	// However often the endpoint is asked, the store is asked this often at most.
+	// However often the endpoint is asked, the store is asked this often at
+	// most.
 	healthEvery   = time.Second
 	healthTimeout = 2 * time.Second
 )
@@ -27,9 +28,11 @@ type Health struct {
 	// Cache is "ok", "degraded" while Redis answers reads and refuses writes,
 	// or "unavailable"; empty without one. No request depends on it.
 	Cache string `json:"cache,omitempty"`
-	// Sessions are the counts, estimated on a big table; nil when they can't be had.
+	// Sessions are the counts, estimated on a big table; nil when they can't be
+	// had.
 	Sessions *Stats `json:"sessions,omitempty"`
-	// LastPruneAge is how many seconds ago expired sessions were last pruned, by any instance; nil when never.
+	// LastPruneAge is how many seconds ago expired sessions were last pruned,
+	// by any instance; nil when never.
 	LastPruneAge *float64 `json:"last_prune_age_seconds,omitempty"`
 }
 
@@ -40,15 +43,18 @@ type health struct {
 	asked time.Time
 }
 
-// Health asks the store how it is. The answer is kept for a second.
+// Health asks the store whether it is available. It keeps the answer for a
+// second.
 func (m *Manager) Health(ctx context.Context) Health {
 	m.health.mu.Lock()
 	defer m.health.mu.Unlock()
 	if !m.health.asked.IsZero() && time.Since(m.health.asked) < healthEvery {
 		return m.health.last
 	}
-	// Others wait for this answer: it must not fail because one of them hung up.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(healthTimeout, m.cfg.StoreTimeout))
+	// Others wait for this answer: it must not fail because one of them hung
+	// up.
+	timeout := min(healthTimeout, m.cfg.StoreTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	h := Health{Status: "ok", Store: m.store.Name()}
 	if stats, err := m.store.Stats(ctx, false); err != nil {
@@ -65,13 +71,13 @@ func (m *Manager) Health(ctx context.Context) Health {
 	return h
 }
 
-// HealthHandler answers with [Health] as JSON: 200 when sessions can be served,
-// be it in an emergency, 503 when they can't. It is 503 until this process has
-// once reached Postgres and found the schema, so that a deploy with a wrong
-// DATABASE_URL stops. Ask it for readiness. For liveness ask an endpoint that
-// needs no sessions: to restart a process ends the sessions of its emergency.
-// It shows counts only, but is meant for operators: don't put it on the public
-// side.
+// HealthHandler returns a handler that answers with [Health] as JSON: 200 if
+// sessions can be served, be it in an emergency, and 503 if not. It is 503
+// until this process has reached Postgres and found the schema, so that a
+// deploy with a wrong DATABASE_URL stops. Use it for readiness. For liveness
+// use an endpoint that needs no sessions: restarting a process ends the
+// sessions of its emergency. It shows only counts, but is for operators: keep
+// it off the public side.
 func (m *Manager) HealthHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := m.Health(r.Context())

@@ -1,27 +1,31 @@
 package sessionstore
 
-// Key is a session value with a name and a type. Make it once, at package level:
+// Key is a session value with a name and a type. Make it once, at package
+// level:
 //
 //	var cart = sessionstore.NewKey[[]Item]("cart")
 //
-// A Key is immutable and safe for concurrent use. The zero Key has no name and its Set is an error.
+// A Key is immutable and safe for concurrent use. The zero Key has no name and
+// its Set is an error.
 type Key[T any] struct{ name string }
 
-// NewKey names a value. Two keys of the same name are the same value. The name is at most 255 bytes of valid
-// UTF-8 without NUL; a name that is not is reported by Set.
+// NewKey returns the Key of a name. Two keys of the same name are the same
+// value. The name is at most 255 bytes of valid UTF-8 without NUL. Set returns
+// an error for another one.
 func NewKey[T any](name string) Key[T] { return Key[T]{name} }
 
-// Name is the name given to [NewKey].
+// Name returns the name given to [NewKey].
 func (k Key[T]) Name() string { return k.name }
 
-// Get returns the value, or the zero T when there is none. The error is a *[ValueError] when what is stored does
-// not decode into T, which happens after the type has changed between two releases.
+// Get returns the value, or the zero T if there is none. The error is a
+// *[ValueError] if the stored value does not decode into T, as after the type
+// has changed between two releases.
 func (k Key[T]) Get(s *Session) (T, error) {
 	v, _, err := k.Lookup(s)
 	return v, err
 }
 
-// Lookup is Get that also says whether there is a value.
+// Lookup is Get that also reports whether there is a value.
 func (k Key[T]) Lookup(s *Session) (v T, ok bool, err error) {
 	if ok, err = s.Get(k.name, &v); err != nil {
 		var zero T // not what a half-done decode left
@@ -30,13 +34,14 @@ func (k Key[T]) Lookup(s *Session) (v T, ok bool, err error) {
 	return v, ok, nil
 }
 
-// Set changes the value; see [Session.Set].
+// Set changes the value. See [Session.Set].
 func (k Key[T]) Set(s *Session, v T) error { return s.Set(k.name, v) }
 
-// Delete removes the value; see [Session.Delete].
+// Delete removes the value. See [Session.Delete].
 func (k Key[T]) Delete(s *Session) error { return s.Delete(k.name) }
 
-// Pop returns the value and removes it, for values that are shown once; see [Session.Pop].
+// Pop returns the value and removes it, for values that are shown once. See
+// [Session.Pop].
 func (k Key[T]) Pop(s *Session) (v T, ok bool, err error) {
 	if ok, err = s.Pop(k.name, &v); err != nil {
 		var zero T

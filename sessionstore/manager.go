@@ -12,11 +12,12 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Manager is what an application holds: it makes sessions for its requests out of a [store.Store]. [Open] and [New] make
-// one; all its methods may be called by many goroutines at once.
+// Manager makes sessions for HTTP requests out of a [store.Store]. [Open] and
+// [New] make one. All its methods are safe for concurrent use.
 //
-// A Manager has no goroutine of its own while nothing happens: one tells the [Observer] of events as long as there are any, and
-// timers see to touches and watches. [Manager.Run] does the work that goes on for ever.
+// An idle Manager has no goroutine. One delivers events while there are any,
+// and timers run touches and watches. [Manager.Run] does the work that never
+// ends.
 type Manager struct {
 	core
 
@@ -25,7 +26,7 @@ type Manager struct {
 	pool   func() // closes the pool; nil for one that is the caller's
 }
 
-// NewWithStore makes a Manager over any Store. It does not close it.
+// NewWithStore makes a Manager over any Store. It does not close the Store.
 func NewWithStore(store store.Store, cfg Config) (*Manager, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
@@ -56,18 +57,22 @@ func newManager(inner store.Store, cfg Config, q *events) (*Manager, error) {
 	return m, nil
 }
 
-// Run prunes expired sessions every [Config.PruneInterval], with rests so long that hardly a request meets a batch, but for
-// a run that has not come to an end in ten minutes. It returns when ctx ends, and returns nil then. Several
-// instances may run it; only one batch at a time is deleted.
+// Run prunes expired sessions every [Config.PruneInterval], in batches with
+// rests, so that hardly a request meets one; after ten minutes without rests.
+// It returns nil when ctx ends. Several instances may run it: only one batch at
+// a time is deleted.
 func (m *Manager) Run(ctx context.Context) error {
 	m.pruneForever(ctx)
 	return nil
 }
 
-// Close cancels what [Session.Watch] has bound, writes what touches are pending, waits for them, tells the [Observer] what it has not been
-// told yet and releases what [Open] acquired. Call it when the HTTP server has shut down. The Manager is of no use afterwards. The error says
-// what was lost: touches that could not be written, in an emergency the sessions that only this process knows, and events that the
-// Observer did not take. The touches and the events may each take [Config.StoreTimeout].
+// Close cancels what [Session.Watch] has bound, writes pending touches,
+// delivers events to the [Observer] and releases what [Open] acquired. Call it
+// after the HTTP server has shut down. The Manager can't be used afterwards.
+// The error says what was lost: touches that could not be written, in an
+// emergency the sessions that only this process has, and events that the
+// Observer did not take. Touches and events may each take
+// [Config.StoreTimeout].
 func (m *Manager) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), m.cfg.StoreTimeout)
 	defer cancel()
@@ -76,9 +81,9 @@ func (m *Manager) Close() error {
 	if m.chain != nil {
 		err = errors.Join(err, m.chain.close())
 	}
-	telling, stop := context.WithTimeout(context.Background(), m.cfg.StoreTimeout)
+	delivering, stop := context.WithTimeout(context.Background(), m.cfg.StoreTimeout)
 	defer stop()
-	err = errors.Join(err, m.events.flush(telling))
+	err = errors.Join(err, m.events.flush(delivering))
 	if m.pool != nil {
 		m.pool()
 	}
@@ -88,46 +93,33 @@ func (m *Manager) Close() error {
 	return nil
 }
 
-// Stats counts the sessions. It reads them all: see [Manager.Estimate] for a big table.
-func (m *Manager) Stats(ctx context.Context) (Stats, error) { return m.stats(ctx, true) }
-
-// Estimate counts the sessions at little cost: exactly while the table is small (16 MiB), and as the planner sees
-// them above. Stats.Exact says which it was.
-func (m *Manager) Estimate(ctx context.Context) (Stats, error) { return m.stats(ctx, false) }
-
-func (m *Manager) stats(ctx context.Context, exact bool) (Stats, error) {
-	stats, err := m.store.Stats(ctx, exact)
-	if err != nil {
-		return Stats{}, fmt.Errorf("sessionstore: stats: %w", err)
-	}
-	return stats, nil
-}
-
-// StoreName is the name of the store in use: "postgres", "redis, postgres" with the cache in front, or "memory", as in an
-// emergency.
+// StoreName returns the name of the store in use: "postgres", "redis, postgres"
+// with the cache, or "memory", as in an emergency.
 func (m *Manager) StoreName() string { return m.store.Name() }
 
-// Store is what the Manager keeps sessions in: Redis, Postgres and memory as one, as [Open] and [New] put them together,
-// or the one given to [NewWithStore]. It is for what works on sessions below HTTP, such as tools and tests, at any time before Close.
-// What is done through it makes no events.
+// Store returns the store of the Manager: Redis, Postgres and memory as one if
+// [Open] or [New] made it, else the one given to [NewWithStore]. It is for
+// tools and tests that work on sessions below HTTP, before Close. Changes
+// through it make no events.
 func (m *Manager) Store() store.Store { return m.store }
 
-// Format writes what the Manager is, and nothing of its configuration.
+// Format writes the Manager's kind and store, and nothing of its configuration.
 func (m *Manager) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "sessionstore.Manager over "+m.store.Name())
 }
 
 var defaultManager atomic.Pointer[Manager]
 
-// SetDefault makes m the Manager that [Default] returns, in the manner of [log/slog.SetDefault].
+// SetDefault makes m the Manager that [Default] returns, as
+// [log/slog.SetDefault] does for a logger.
 func SetDefault(m *Manager) { defaultManager.Store(m) }
 
-// Default returns the Manager that a program set with [SetDefault], for modules that can't be handed one. It is nil
-// before that.
+// Default returns the Manager set with [SetDefault], for modules that can't be
+// passed one. It is nil before that.
 func Default() *Manager { return defaultManager.Load() }
 
 // Count returns how many events of a kind there were in this process, delivered
-// yet or not. For EventDropped it counts the events that were dropped.
+// or not. For EventDropped it counts the events that were dropped.
 func (m *Manager) Count(k EventKind) int64 {
 	if k < 0 || int(k) >= eventKinds {
 		return 0
@@ -135,9 +127,9 @@ func (m *Manager) Count(k EventKind) int64 {
 	return m.events.counts[k].Load()
 }
 
-// CountSessions returns how many sessions the events of a kind were about in
-// this process: the sum of [Event.Count]. It is of EventRevoked, EventPruned,
-// EventTouchFailed and EventEmergencyEnded, and 0 for other kinds.
+// CountSessions returns how many sessions the events of a kind concerned in
+// this process: the sum of [Event.Count]. It is 0 but for EventRevoked,
+// EventPruned, EventTouchFailed and EventEmergencyEnded.
 func (m *Manager) CountSessions(k EventKind) int64 {
 	if k < 0 || int(k) >= eventKinds {
 		return 0
@@ -145,9 +137,9 @@ func (m *Manager) CountSessions(k EventKind) int64 {
 	return m.events.affected[k].Load()
 }
 
-// FlushEvents waits until the [Observer] has been told of everything that happened before, or until ctx ends: the error is then that
-// of ctx. It is for tests, and for programs that are about to stand still; [Manager.Close] does it too. An Observer that called it
-// would wait for itself.
+// FlushEvents waits until the [Observer] has received all events so far, or
+// returns the error of ctx. Call it in tests, and before a program stops;
+// [Manager.Close] calls it. An Observer that calls it waits for itself.
 func (m *Manager) FlushEvents(ctx context.Context) error {
 	if err := m.events.flush(ctx); err != nil {
 		return fmt.Errorf("sessionstore: flush: %w", err)

@@ -2,150 +2,224 @@ package sessionstore
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// EventKind is what happened.
-type EventKind int
-
-// The kinds of events, in the order of a session's life.
 const (
-	// EventCreated: a visitor without a session got one.
-	EventCreated EventKind = iota
-	// EventLogin: a user logged in.
-	EventLogin
-	// EventRotated: a session got a new token.
-	EventRotated
-	// EventLogout: a session was ended by its request.
-	EventLogout
-	// EventRevoked: sessions of a user were ended by somebody else than their own requests; Reason says why, Actor by whom, Count how
-	// many.
-	EventRevoked
-	// EventForeignHandle: a user asked for the end of a session that is not theirs, or has ended. UserID is who asked.
-	EventForeignHandle
-	// EventExpired: the session of a cookie has expired. An anonymous request, and each further one with the cookie is another event,
-	// until the row is pruned: then it is an EventSessionNotFound.
-	EventExpired
-	// EventSessionNotFound: a cookie that we signed names no session: it was revoked, has got another token, or has expired and was pruned. An
-	// anonymous request.
-	EventSessionNotFound
-	// EventForged: a cookie of our name that we did not sign. An anonymous request, answered without a query.
-	EventForged
-	// EventCookieConflict: two cookies of our name, both signed by us, or more than eight of any kind. None is trusted.
-	EventCookieConflict
-	// EventLoadFailed: the store could not say what a session holds.
-	EventLoadFailed
-	// EventSuspicious: the session is used from another network or program than
-	// before. Detail says which and what was done about it, Suspicion has both
-	// clients, Err says that the session could not be ended. It comes once for
-	// each place of a session and each action, in each process; the action is
-	// taken with each request.
-	EventSuspicious
-	// EventChangeLost: a session was ended elsewhere while a request was changing it; the changes are void.
-	EventChangeLost
-	// EventChangeLate: a change was lost since its response had begun. Err says
-	// why it could not be saved when the handler returned; without Err it
-	// needed a cookie, and the response bypassed our writer: a fault of the
-	// program.
-	EventChangeLate
-	// EventDiscarded: the handler answered with a status of 500 or more.
-	// Values, a login and a new token that no Save had kept are void.
-	EventDiscarded
-	// EventSaveFailed: the session could not be saved and the client got an error instead of the response.
-	EventSaveFailed
-	// EventLoginRefused: the sessions of the user were revoked while a login
-	// was under way, or before a session of an emergency reached Postgres.
-	// UserID is the user's.
-	EventLoginRefused
-	// EventLimitFailed: a user's oldest sessions could not be ended after a login; the next one makes up for it.
-	EventLimitFailed
-	// EventTouchFailed: uses of sessions could not be noted; they will be at their next use.
-	EventTouchFailed
-	// EventWatchFailed: the store could not say which sessions of open connections live; see [Session.Watch] for how long
-	// they are kept. Told once for each outage.
-	EventWatchFailed
-	// EventUncached: a handler allowed shared caches to keep a response that sets the session cookie; it was overridden.
-	EventUncached
-	// EventPruned: expired sessions were deleted; Count says how many.
-	EventPruned
-	// EventPruneFailed: expired sessions could not be deleted. They are dead all the same.
-	EventPruneFailed
-	// EventEmergencyBegan: Postgres is away. Sessions that begin now live in this process's memory; Err says why.
-	EventEmergencyBegan
-	// EventRestoreFailed: Postgres answers, and the emergency can't be ended all the same; Err says why. Told once for each reason.
-	EventRestoreFailed
-	// EventEmergencyEnded: Postgres is back and knows what happened meanwhile; Count is how many sessions moved there.
-	EventEmergencyEnded
-	// EventDropped: events were not delivered, since thousands waited for an Observer that is too slow; Count says how many. It stands where
-	// they would have stood.
-	EventDropped
-
-	eventKinds int = iota
+	// A slow Observer must not fill the memory during a flood of forged
+	// cookies.
+	maxEvents = 4096
+	// Bounds the events in kept that wait. Each changed a row in Postgres by a
+	// client with a session, so few come at once. This many take some tens of
+	// megabytes.
+	maxKeptEvents = 100_000
+	// An idle queue keeps memory for this many.
+	someEvents = 64
 )
 
-var eventNames = [eventKinds]string{
-	"session created", "session login", "session rotated", "session logout", "sessions revoked", "session handle foreign", "session expired", "session not found",
-	"session cookie forged", "session cookie conflict", "session load failed", "session suspicious",
-	"session change lost", "session change late", "session changes discarded", "session save failed", "session login refused", "session limit failed", "session touch failed",
-	"session watch failed",
-	"session response uncached", "sessions pruned", "session prune failed",
-	"session emergency began", "session restore failed", "session emergency ended",
-	"session events dropped",
+// kept are the kinds that a flood of others must not displace: logins, revokes
+// and emergencies. EventSuspicious is not one of them: a client with one
+// session can cause it with each request.
+var kept = [eventKinds]bool{
+	EventLogin: true, EventLogout: true, EventRevoked: true, EventLoginRefused: true,
+	EventEmergencyBegan: true, EventRestoreFailed: true, EventEmergencyEnded: true,
 }
 
-// String is the name of the kind, as the log has it.
-func (k EventKind) String() string {
-	if k < 0 || int(k) >= eventKinds {
-		return "unknown event"
+// events delivers events to the Observer, in order. A goroutine runs while
+// events wait, and ends when there are none.
+type events struct {
+	observer Observer
+	log      *slog.Logger
+	panics   lineRate // lines about panics of the Observer
+
+	// counts has the events of each kind, those that were dropped included.
+	counts eventCounts
+	// affected has the sum of [Event.Count] of each kind.
+	affected eventCounts
+
+	start func() // run, made once
+
+	mu         sync.Mutex
+	waiting    []delivery
+	first      int // of waiting, the one to be delivered next
+	others     int // how many wait that are not in kept
+	keeps      int // and how many that are
+	dropped    int // since the last event that was taken in
+	running    bool
+	delivering bool // the Observer has one and has not returned
+}
+
+// delivery is an event on its way, or a marker behind events.
+type delivery struct {
+	ctx   context.Context
+	event Event
+	// of a marker: closed when all events before it are delivered
+	reached chan struct{} // of a mark: closed when all before it is delivered
+}
+
+// newEvents makes the queue. It comes before the Manager: the outage detector
+// reports to it too.
+func newEvents(observer Observer, log *slog.Logger) *events {
+	q := &events{observer: observer, log: log}
+	q.start = q.run
+	return q
+}
+
+// observe counts an event and adds it.
+func (q *events) observe(ctx context.Context, e Event) {
+	q.counts[e.Kind].Add(1)
+	q.affected[e.Kind].Add(int64(e.Count))
+	e.At = time.Now()
+	q.add(ctx, e)
+}
+
+// add appends an event. Without room it drops the event and counts it for the
+// next EventDropped.
+func (q *events) add(ctx context.Context, e Event) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	room := q.others < maxEvents
+	if kept[e.Kind] {
+		room = q.keeps < maxKeptEvents
 	}
-	return eventNames[k]
+	if !room {
+		q.dropped++
+		q.counts[EventDropped].Add(1)
+		return
+	}
+	q.gap()
+	q.append(delivery{ctx: ctx, event: e})
 }
 
-// Event is something that happened to a session. It never holds a token, an id or a session's data.
-type Event struct {
-	Kind EventKind
-	// At is when it happened, by this process's clock. It may be told of later.
-	At time.Time
-	// Handle names the session, where there is one.
-	Handle Handle
-	// UserID is whose session it is, where somebody is logged in.
-	UserID string
-	// Reason is why sessions were ended: of EventLogout and EventRevoked.
-	Reason Reason
-	// Actor is who did it, of events that end sessions and of EventForeignHandle: the user of the session whose request it was, or whom
-	// [WithActor] names. Empty where nobody is known, as for a suspicion.
-	Actor string
-	// Detail says more in a few words.
-	Detail string
-	// Count is how many sessions the event is about, where that is not one.
-	Count int
-	// Revocation is what may be promised about sessions that were ended: of EventLogout, EventRevoked and EventSuspicious.
-	Revocation Revocation
-	// Suspicion is what changed, of EventSuspicious. It holds IP addresses and user agents, which the default log leaves out.
-	Suspicion *Suspicion
-	// Err is what went wrong.
-	Err error
+// gap appends the EventDropped of what was dropped. The caller holds q.mu.
+func (q *events) gap() {
+	if q.dropped > 0 {
+		e := Event{Kind: EventDropped, At: time.Now(), Count: q.dropped}
+		q.dropped = 0
+		q.append(delivery{ctx: context.Background(), event: e})
+	}
 }
 
-// Observer is told what happens: each event once, one after the other, in their order, by a goroutine of its own, so that one that
-// takes its time or hangs delays no request. ctx has the values of the request's context, for a tracer or a log handler, but not
-// its session, nor its deadline: the request may be over.
-//
-// Events wait for an Observer that is slow, 4,096 of them at most. What comes beyond that is dropped, and an [EventDropped] says how
-// many. Logins, logouts, revocations, suspicions and emergencies are not dropped for others: 100,000 of them wait beside those.
-// [Manager.FlushEvents] waits for those that wait, [Manager.Close] does so for [Config.StoreTimeout] at most. They are in this process's memory
-// till then, and lost if it dies. Counts ([Manager.Count]) don't wait.
-//
-// The default Observer writes a line for each event to [Config.Logger]. Events
-// that a stranger can cause, such as EventForged, have one line a second for
-// each kind, after ten at once; "omitted" is how many had none since the line
-// before. All events of users who log in or out, of revokes and of emergencies
-// have their line.
-//
-// An Observer that panics is treated as net/http treats a handler: the panic goes to the log ([Config.Logger]) with its stack, the
-// event counts as delivered, and the next one comes.
-type Observer func(ctx context.Context, e Event)
+// append appends a delivery and starts the goroutine. The caller holds q.mu.
+func (q *events) append(d delivery) {
+	// a queue that is never empty must not grow with what has left it
+	if q.first > len(q.waiting)/2 {
+		left := copy(q.waiting, q.waiting[q.first:])
+		clear(q.waiting[left:])
+		q.waiting, q.first = q.waiting[:left], 0
+	}
+	q.waiting = append(q.waiting, d)
+	q.counted(&d, 1)
+	if !q.running {
+		q.running = true
+		go q.start()
+	}
+}
+
+func (q *events) counted(d *delivery, n int) {
+	switch {
+	case d.reached != nil:
+	case kept[d.event.Kind]:
+		q.keeps += n
+	default:
+		q.others += n
+	}
+}
+
+func (q *events) run() {
+	done := false
+	defer func() {
+		// the Observer has ended the goroutine with runtime.Goexit, as FailNow
+		// of a test does
+		if !done {
+			go q.start()
+		}
+	}()
+	for d, ok := q.next(); ok; d, ok = q.next() {
+		q.deliver(d)
+	}
+	done = true
+}
+
+func (q *events) next() (delivery, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.first == len(q.waiting) {
+		q.waiting, q.first = q.waiting[:0], 0
+		if cap(q.waiting) > someEvents {
+			q.waiting = nil
+		}
+		q.gap()
+	}
+	q.running = len(q.waiting) > 0
+	q.delivering = q.running
+	if !q.running {
+		return delivery{}, false
+	}
+	d := q.waiting[q.first]
+	q.waiting[q.first] = delivery{}
+	q.first++
+	q.counted(&d, -1)
+	return d, true
+}
+
+// deliver calls the Observer. The goroutine is the library's, so no caller
+// could recover a panic.
+func (q *events) deliver(d delivery) {
+	if d.reached != nil {
+		close(d.reached)
+		return
+	}
+	ctx := d.ctx
+	if ctx.Done() != nil || ctx.Value(contextKey{}) != nil {
+		ctx = withoutSession(context.WithoutCancel(ctx))
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			defer func() { _ = recover() }() // the log may be what panics
+			if omitted, ok := q.panics.take(time.Now(), lineBurst, nil); ok {
+				args := []any{
+					"event", d.event.Kind.String(), "panic", v, "stack", string(debug.Stack()),
+				}
+				if omitted > 0 {
+					args = append(args, "omitted", omitted)
+				}
+				q.log.ErrorContext(ctx, "observer panicked", args...)
+			}
+		}
+	}()
+	q.observer(ctx, d.event)
+}
+
+// flush waits until all events so far are delivered.
+func (q *events) flush(ctx context.Context) error {
+	q.mu.Lock()
+	if !q.running {
+		q.mu.Unlock()
+		return nil
+	}
+	reached := make(chan struct{})
+	q.gap()
+	q.append(delivery{reached: reached})
+	q.mu.Unlock()
+	select {
+	case <-reached:
+		return nil
+	case <-ctx.Done():
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	left := q.others + q.keeps
+	if q.delivering {
+		left++
+	}
+	return fmt.Errorf("%d events not delivered to the observer: %w", left, ctx.Err())
+}
 
 // eventCounts counts events by kind.
 type eventCounts [eventKinds]atomic.Int64

@@ -8,7 +8,9 @@ import (
 )
 
 // revoke ends a selection. own are the marks of the request that asks for it.
-func (c *core) revoke(ctx context.Context, sel store.Selection, why Reason, own *ownMarks) (Revocation, error) {
+func (c *core) revoke(
+	ctx context.Context, sel store.Selection, why Reason, own *ownMarks,
+) (Revocation, error) {
 	e := revoked(ctx, sel, why)
 	own.mark(&sel)
 	sel.Progress, _ = ctx.Value(progressKey{}).(func(int))
@@ -16,7 +18,8 @@ func (c *core) revoke(ctx context.Context, sel store.Selection, why Reason, own 
 	if r.Count > 0 || err == nil {
 		c.watches.wake(func(rec *store.Record) bool { return includes(sel, rec) })
 	}
-	if e.Count, e.Revocation, e.Err = r.Count, r, err; r.Count > 0 { // some may have ended before the error
+	// some may have ended before the error
+	if e.Count, e.Revocation, e.Err = r.Count, r, err; r.Count > 0 {
 		c.observe(ctx, e)
 	}
 	if err != nil {
@@ -30,33 +33,38 @@ func includes(s store.Selection, rec *store.Record) bool {
 	return s.All || s.UserID != "" && rec.UserID == s.UserID && rec.ID != s.Except
 }
 
-// revoked is the event of a revoke that is about to be made: who acts is whoever has the request's session before it.
+// revoked returns the event of a revoke. It comes before the revoke, which may
+// end the session that names the actor.
 func revoked(ctx context.Context, sel store.Selection, why Reason) Event {
 	by := actorOf(ctx)
-	return Event{Kind: EventRevoked, Handle: sel.Handle, UserID: sel.UserID, Reason: why, Actor: by.name, Detail: by.note}
+	return Event{
+		Kind: EventRevoked, Handle: sel.Handle, UserID: sel.UserID,
+		Reason: why, Actor: by.name, Detail: by.note,
+	}
 }
 
-// foreign is the event of a handle that is none of the user's.
+// foreign returns the event of a handle that is not the user's.
 func foreign(ctx context.Context, userID string) Event {
 	by := actorOf(ctx)
 	return Event{Kind: EventForeignHandle, UserID: userID, Actor: by.name, Detail: by.note}
 }
 
-// limit ends a user's oldest logins beyond what they may have. It runs after each login; one that fails is made up for
-// by the next.
+// limit ends a user's oldest sessions beyond the limit. It runs after each
+// login. If it fails, the next login makes up for it.
 func (c *core) limit(ctx context.Context, userID string) {
 	if c.cfg.Limits.MaxSessionsPerUser <= 0 || c.cfg.Limits.DenyAtMaxSessions {
 		return
 	}
 	ctx = WithActor(ctx, userID, "")
-	if _, err := c.revoke(ctx, store.Selection{UserID: userID, Keep: c.cfg.Limits.MaxSessionsPerUser}, ReasonLimit, nil); err != nil {
+	oldest := store.Selection{UserID: userID, Keep: c.cfg.Limits.MaxSessionsPerUser}
+	if _, err := c.revoke(ctx, oldest, ReasonLimit, nil); err != nil {
 		c.observe(ctx, Event{Kind: EventLimitFailed, UserID: userID, Err: err})
 	}
 }
 
 type progressKey struct{}
 
-// actorOf is who acts with a context.
+// actorOf returns the actor of a context.
 func actorOf(ctx context.Context) actor {
 	a := actorFrom(ctx)
 	if c, ok := callerOf(ctx); ok && a.name == "" {

@@ -9,24 +9,26 @@ import (
 	"github.com/reporadar/pgsession/internal/cookie"
 )
 
-// Secret is a string that must not be shown: a signing secret, a key, a URL with a password in it. It prints,
-// logs and encodes as "[redacted]"; convert it with string(s) to use it. The zero value is "not set".
+// Secret is a string that must not be shown: a signing secret, a key, a URL
+// with a password. It prints, logs and encodes as "[redacted]". Convert it with
+// string(s) to use it. The zero value means not set.
 //
-// Where the standard library does not ask a type how to show itself, it can't help: fmt in an unexported field of
-// another struct, encoding/json in the key of a map. Keep it out of both.
+// The standard library does not always ask a type how to print itself: fmt does
+// not in an unexported field of another struct, encoding/json does not in the
+// key of a map. Keep a Secret out of both.
 type Secret string
 
-// Format writes "[redacted]", whatever the verb; an empty secret is written as nothing.
+// Format writes "[redacted]" for any verb, and nothing for an empty secret.
 func (s Secret) Format(f fmt.State, _ rune) {
 	if s != "" {
 		_, _ = io.WriteString(f, cookie.Redacted)
 	}
 }
 
-// LogValue is "[redacted]".
+// LogValue returns "[redacted]".
 func (s Secret) LogValue() slog.Value { return slog.StringValue(cookie.Redacted) }
 
-// MarshalText is "[redacted]".
+// MarshalText returns "[redacted]".
 func (s Secret) MarshalText() ([]byte, error) { return []byte(cookie.Redacted), nil }
 
 // randomNonce is for one page.

@@ -2,36 +2,39 @@ package sessionstore
 
 import (
 	"context"
+	"hash/maphash"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/reporadar/pgsession/internal/client"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// SuspiciousAction is what is done when a session is used from where it does not belong.
+// SuspiciousAction is what happens if a session is used from elsewhere.
 type SuspiciousAction int
 
-// The actions. They concern sessions with a user; those of nobody are observed.
+// The actions. They concern sessions with a user; those without a user are observed.
 const (
-	// ActionObserve tells the observer and lets the request go on. The new place counts as the session's from then on.
+	// ActionObserve makes an event, and the request goes on. The new place
+	// counts as the session's afterwards.
 	ActionObserve SuspiciousAction = iota
-	// ActionRequireLogin hides the session: the request sees an empty one, as
-	// if nobody were logged in, and so does every further one from there. A
-	// [Session.Login] of the same user brings it back, with its values and
-	// under a new token. What is set there before begins another session: a
-	// later Login is of that one, and this one goes on as it is. Where the
-	// session was used before, it goes on undisturbed: that somebody else shows
-	// up with its cookie ends it for nobody. A [Session.Logout] does, from
-	// either place.
+	// ActionRequireLogin hides the session: the request, and every further one
+	// from that place, sees an empty session without a user. A [Session.Login]
+	// of the same user brings the session back, with its values and under a new
+	// token. A value that is set before such a login begins another session: a
+	// later Login is of that one, and the hidden session goes on. Requests from
+	// the place before go on undisturbed, since showing up with a copied cookie
+	// must end no session. A [Session.Logout] ends it, from either place.
 	ActionRequireLogin
-	// ActionRevoke ends the session, everywhere.
+	// ActionRevoke ends the session everywhere.
 	ActionRevoke
 )
 
 var actionNames = [...]string{"observe", "login", "revoke"}
 
-// String is the name as SESSION_SUSPICIOUS_ACTION has it.
+// String returns the name, as in SESSION_SUSPICIOUS_ACTION.
 func (a SuspiciousAction) String() string {
 	if a < 0 || int(a) >= len(actionNames) {
 		return "unknown"
@@ -41,26 +44,29 @@ func (a SuspiciousAction) String() string {
 
 // Suspicion is a change within a session that everyday life does not explain.
 type Suspicion struct {
-	// Handle and UserID say whose session it is.
+	// Handle and UserID name the session and its user.
 	Handle Handle
 	UserID string
-	// Was is where the session was used before, Is where this request comes from.
+	// Was is the client before, Is the client of this request.
 	Was, Is Client
-	// UserAgent says that the browser's or the system's family changed; Network that the network did.
+	// UserAgent reports another family of browser or system, Network another
+	// network.
 	UserAgent, Network bool
-	// LastSeenAt is when the session was last used, right to the touch interval; Now is when this request used it. Both by the store's clock.
+	// LastSeenAt is the session's last use, right to the touch interval. Now is
+	// this request. Both are by the store's clock.
 	LastSeenAt, Now time.Time
-	// Action is what was done. A [Judge] finds what the Config says, so that it can leave it at that.
+	// Action is what was done. When passed to a Judge, it is the configured
+	// action.
 	Action SuspiciousAction
 }
 
-// Judge decides about a suspicion in place of [Config.Suspicion.Action], for
-// sessions with a user. It is called for each suspicious request, also where no
-// further event is made of it, by the goroutine that serves it, which waits: it
-// must not ask for the session. It must be safe for concurrent use.
+// Judge decides about a suspicion instead of [SuspicionConfig.Action], for
+// sessions with a user. It is called for each suspicious request, also if no
+// further event is made of it, by the goroutine that serves the request. It
+// must be safe for concurrent use, and must not ask for the session.
 type Judge func(ctx context.Context, s Suspicion) SuspiciousAction
 
-// detail says what changed and what was done, in a few words.
+// detail describes in a few words what changed and what was done.
 func (s *Suspicion) detail() string {
 	what := "network"
 	switch {
@@ -78,18 +84,21 @@ func (s *Suspicion) detail() string {
 	return what + ": login required"
 }
 
-// strayed says what about a session's client changed more than everyday life explains: not a new version of the same browser
-// or system, not another address of the same network, and not a move between IPv4 and IPv6, which can't be compared.
-// What is unknown has not changed, and a program that fetches for a browser is
-// unknown.
+// strayed reports which of a client's properties changed more than everyday
+// life explains. A new version of the same browser or system, another address
+// of the same network, and a move between IPv4 and IPv6 are ordinary. Unknown
+// properties have not changed. A program that fetches for a browser is unknown.
 func strayed(was, is Client) (agent, network bool) {
 	agent = was.UserAgent != is.UserAgent && was.UserAgent != "" && is.UserAgent != "" &&
-		!sameFamily(was.UserAgent, is.UserAgent) && !client.Fetches(was.UserAgent) && !client.Fetches(is.UserAgent)
-	network = was.IP != is.IP && was.IP.IsValid() && is.IP.IsValid() && was.IP.Is4() == is.IP.Is4() && networkOf(was.IP) != networkOf(is.IP)
+		!sameFamily(was.UserAgent, is.UserAgent) &&
+		!client.Fetches(was.UserAgent) && !client.Fetches(is.UserAgent)
+	network = was.IP != is.IP && was.IP.IsValid() && is.IP.IsValid() &&
+		was.IP.Is4() == is.IP.Is4() && networkOf(was.IP) != networkOf(is.IP)
 	return agent, network
 }
 
-// networkOf is what an access provider or an office gives its users to share.
+// networkOf returns the network that an access provider or an office assigns to
+// its users.
 func networkOf(addr netip.Addr) netip.Prefix {
 	bits := 48
 	if addr.Is4() {
@@ -99,12 +108,14 @@ func networkOf(addr netip.Addr) netip.Prefix {
 	return prefix
 }
 
-// portable says whether a user agent is that of a phone or a tablet.
+// portable reports whether a user agent is a phone's or a tablet's.
 func portable(ua string) bool {
-	return strings.Contains(ua, "Mobi") || strings.Contains(ua, "Android") || strings.Contains(ua, "iPad")
+	return strings.Contains(ua, "Mobi") || strings.Contains(ua, "Android") ||
+		strings.Contains(ua, "iPad")
 }
 
-// sameFamily says whether two user agents differ in nothing but versions, models and details of the build.
+// sameFamily reports whether two user agents differ only in versions, models
+// and build details.
 func sameFamily(a, b string) bool {
 	as, bs := agentWords{rest: a}, agentWords{rest: b}
 	for {
@@ -118,9 +129,10 @@ func sameFamily(a, b string) bool {
 	}
 }
 
-// agentWords are the words of a user agent that make its family: the names of products, and of the first comment the system
-// and its kind, without what holds digits. In "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0" they are
-// Mozilla, Linux, Gecko and Firefox.
+// agentWords iterates over the words of a user agent that make its family: the
+// names of products, and the system and its kind from the first comment,
+// without words that hold digits. In "Mozilla/5.0 (X11; Linux x86_64; rv:128.0)
+// Gecko/20100101 Firefox/128.0" they are Mozilla, Linux, Gecko and Firefox.
 type agentWords struct {
 	rest     string
 	comments int // that have begun
@@ -128,10 +140,11 @@ type agentWords struct {
 	part     int // of the comment
 }
 
-// next is empty when there are no more.
+// next returns "" after the last word.
 func (w *agentWords) next() string {
 	for w.rest != "" {
-		// One pass, since this is done for each request from another user agent.
+		// One pass, since this is done for each request from another user
+		// agent.
 		end, slash, digits := 0, -1, false
 		for ; end < len(w.rest) && !between(w.rest[end]); end++ {
 			switch c := w.rest[end]; {
@@ -146,23 +159,24 @@ func (w *agentWords) next() string {
 		if slash >= 0 {
 			name = w.rest[:slash]
 		}
-		counts := name != "" && (!w.inside && (slash >= 0 || !digits) || w.inside && w.comments == 1 && w.part < 2 && !digits)
+		counts := !w.inside && (slash >= 0 || !digits) ||
+			w.inside && w.comments == 1 && w.part < 2 && !digits
 		if end < len(w.rest) {
 			w.pass(w.rest[end])
 			end++
 		}
 		w.rest = w.rest[end:]
-		if counts {
+		if counts && name != "" {
 			return name
 		}
 	}
 	return ""
 }
 
-// between says whether a byte stands between words.
+// between reports whether a byte separates words.
 func between(c byte) bool { return c == ' ' || c == ';' || c == '(' || c == ')' }
 
-// pass goes on to what follows a byte that stands between words.
+// pass accounts for a byte that separates words.
 func (w *agentWords) pass(c byte) {
 	switch c {
 	case ';':
@@ -173,4 +187,54 @@ func (w *agentWords) pass(c byte) {
 	case ')':
 		w.inside = false
 	}
+}
+
+// maxPlaces bounds each half of what is remembered. Forgetting a place costs
+// one more event.
+const maxPlaces = 20_000
+
+// seenPlaces remembers from which places a session was used suspiciously and
+// what was done, so that each place is one event. newSeenPlaces makes it.
+type seenPlaces struct {
+	seed maphash.Seed
+
+	mu       sync.Mutex
+	now, old map[place]struct{}
+}
+
+// place is what strayed distinguishes: the family of browser and system, and
+// the network.
+type place struct {
+	session store.ID
+	action  SuspiciousAction
+	client  uint64 // hash
+}
+
+func newSeenPlaces() *seenPlaces { return &seenPlaces{seed: maphash.MakeSeed()} }
+
+// add reports whether a session is used from a place for the first time.
+func (p *seenPlaces) add(session store.ID, from Client, action SuspiciousAction) bool {
+	var h maphash.Hash
+	h.SetSeed(p.seed)
+	words := agentWords{rest: from.UserAgent}
+	for word := words.next(); word != ""; word = words.next() {
+		_, _ = h.WriteString(word)
+		_ = h.WriteByte(0)
+	}
+	if from.IP.IsValid() {
+		maphash.WriteComparable(&h, networkOf(from.IP))
+	}
+	at := place{session: session, action: action, client: h.Sum64()}
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, known := p.now[at]; known {
+		return false
+	}
+	_, known := p.old[at]
+	if len(p.now) >= maxPlaces || p.now == nil {
+		p.old, p.now = p.now, map[place]struct{}{}
+	}
+	p.now[at] = struct{}{}
+	return !known
 }

@@ -9,14 +9,16 @@ import (
 )
 
 const (
-	// Touches leave together, this often at most.
+	// Touches are written together, at most this often.
 	touchEvery = time.Second
-	// More sessions than this in one go are left for their next use.
+	// Touches of more sessions in one write are dropped. Their next use is
+	// written.
 	maxTouches = 10_000
 )
 
-// touches collects the uses of sessions and writes them later, many in one call of the store, so that no request waits
-// for one. The first to arrive sets the clock for those that follow; when none arrive, nothing runs.
+// touches collects uses of sessions and writes many in one call of the store,
+// so that no request waits. The first touch starts a timer. Without touches,
+// nothing runs.
 type touches struct {
 	store   store.Store
 	timeout time.Duration
@@ -37,7 +39,7 @@ func (q *touches) init(s store.Store, timeout time.Duration, events *events) {
 	}
 }
 
-// add queues a touch. One that is queued for the same session takes what is new in it.
+// add queues a touch. It merges with one that is queued for the same session.
 func (q *touches) add(t store.Touch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -62,7 +64,8 @@ func (q *touches) add(t store.Touch) {
 	}
 }
 
-// flush writes what is pending. What can't be written is dropped: the next use of each session notes it again.
+// flush writes what is pending. It drops what can't be written: the next use of
+// each session is.
 func (q *touches) flush(ctx context.Context) error {
 	q.mu.Lock()
 	batch := make([]store.Touch, 0, len(q.pending))
@@ -82,7 +85,7 @@ func (q *touches) flush(ctx context.Context) error {
 	return err
 }
 
-// close writes what is pending and waits for what is being written.
+// close writes what is pending and waits for writes under way.
 func (q *touches) close(ctx context.Context) error {
 	q.mu.Lock()
 	q.closed = true

@@ -21,7 +21,7 @@ var (
 		"sessionstore/store/mark.go",
 		"sessionstore/storetest/storetest.go",
 	}
-	guessable = []string{"sessionstore/pruner.go", "cache/breaker.go"}
+	guessable = []string{"sessionstore/prune.go", "cache/breaker.go"}
 )
 
 // sources parses the files of the packages that an application can import.

@@ -16,31 +16,35 @@ import (
 
 var errNoPostgres = errors.New("this Manager is not over Postgres: make it with Open or New")
 
-// Tx ends sessions inside a transaction of the application, so that a new password and the end of the sessions that
-// know the old one are committed together or not at all. It comes from [Manager.WithTx], is for one goroutine, and is done
-// with [Tx.AfterCommit].
+// Tx ends sessions inside a transaction of the application. A new password,
+// say, and the end of the sessions that know the old one commit together or not
+// at all. [Manager.WithTx] makes one, for one goroutine. After the commit, call
+// [Tx.AfterCommit].
 type Tx struct {
 	m      *Manager
 	tx     pgx.Tx
 	ids    []store.ID
-	events []Event    // to be told when it is committed
-	again  []txRevoke // to be done once more when it is committed
+	events []Event    // delivered after the commit
+	again  []txRevoke // repeated after the commit
 	commit postgres.CommitWatch
 }
 
 // txRevoke is a revoke of a transaction that left a mark.
 type txRevoke struct {
-	sel     store.Selection
-	own     *ownMarks
-	session *Session // that is spared, under the id that it has by then; nil for none
+	sel store.Selection
+	own *ownMarks
+	// that is spared, under the id that it has by then; nil for none
+	session *Session
 }
 
-// In gives the revocations that take part in a transaction of the application. It must be on the database of the sessions,
-// and READ COMMITTED, Postgres's default: in a stricter one a session that changes its token meanwhile makes Postgres
-// fail the transaction.
+// WithTx returns the revokes that take part in a transaction of the
+// application. It must be on the database of the sessions, and READ COMMITTED,
+// which is the default of Postgres. In a stricter one, Postgres fails the
+// transaction if a session rotates meanwhile.
 func (m *Manager) WithTx(tx pgx.Tx) *Tx { return &Tx{m: m, tx: tx} }
 
-// Revoke is [Manager.Revoke]. [ErrNotFound] leaves the transaction as it was; any other error may have ended it.
+// Revoke is [Manager.Revoke]. After [ErrNotFound] the transaction is unchanged;
+// any other error may have ended it.
 func (t *Tx) Revoke(ctx context.Context, userID string, h Handle) error {
 	if err := userError(userID); err != nil {
 		return fmt.Errorf("sessionstore: revoke: %w", err)
@@ -56,7 +60,8 @@ func (t *Tx) Revoke(ctx context.Context, userID string, h Handle) error {
 	return err
 }
 
-// RevokeUser is [Manager.RevokeUser]. It returns how many sessions end with the transaction.
+// RevokeUser is [Manager.RevokeUser]. It returns how many sessions end with the
+// transaction.
 func (t *Tx) RevokeUser(ctx context.Context, userID string) (int, error) {
 	if err := userError(userID); err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
@@ -64,7 +69,8 @@ func (t *Tx) RevokeUser(ctx context.Context, userID string) (int, error) {
 	return t.revoke(ctx, store.Selection{UserID: userID}, ReasonUser, ownMarksOf(ctx))
 }
 
-// RevokeOthers is [Session.RevokeOthers] for a session of this Manager. It returns how many sessions end with the transaction.
+// RevokeOthers is [Session.RevokeOthers] for a session of this Manager. It
+// returns how many sessions end with the transaction.
 func (t *Tx) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 	sel, err := s.others()
 	if err != nil {
@@ -77,7 +83,9 @@ func (t *Tx) RevokeOthers(ctx context.Context, s *Session) (int, error) {
 	return n, err
 }
 
-func (t *Tx) revoke(ctx context.Context, sel store.Selection, why Reason, own *ownMarks) (int, error) {
+func (t *Tx) revoke(
+	ctx context.Context, sel store.Selection, why Reason, own *ownMarks,
+) (int, error) {
 	if t.m.chain == nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", errNoPostgres)
 	}
@@ -103,24 +111,24 @@ func (t *Tx) end(ctx context.Context, sel store.Selection) (ids []store.ID, n in
 	if t.commit == (postgres.CommitWatch{}) {
 		t.commit = postgres.WatchCommit(t.tx)
 	}
-	trace.Run(ctx, t.m.cfg.Tracer, Call{Layer: store.LayerSession, Operation: store.OpRevoke}, func(ctx context.Context) CallResult {
+	call := Call{Layer: store.LayerSession, Operation: store.OpRevoke}
+	trace.Run(ctx, t.m.cfg.Tracer, call, func(ctx context.Context) CallResult {
 		ids, n, err = p.RevokeIn(ctx, t.tx, sel)
 		return CallResult{Err: err}
 	})
 	return ids, n, err
 }
 
-// Committed ends the sessions of these users once more, reports to the cache
-// what the transaction has ended, and returns what may be promised. Call it
-// when the transaction has been committed, and only then. A login that was
-// under way during the transaction could see neither its mark nor the new
-// password: without Committed, as when the process dies first, such a login
-// stays. Committed is bounded by ctx. If its Revocation is not Committed,
-// revoke again.
+// AfterCommit ends the sessions of these users once more, reports to the cache
+// what the transaction has ended, and returns what is promised. Call it after
+// the transaction has committed, and only then. A login that was under way
+// during the transaction could see neither its mark nor the new password.
+// Without AfterCommit, as when the process dies first, such a login stays. ctx
+// bounds AfterCommit. If its Revocation is not Committed, revoke again.
 //
-// Postgres calls a COMMIT whose wait for a synchronous standby was cancelled a
-// success. On a pool made with [postgres.ConfigurePool] the Revocation is not Committed
-// then: the sessions are back if the primary is lost.
+// Postgres reports success for a COMMIT whose wait for a synchronous standby
+// was cancelled. On a pool made with [ConfigurePool] the Revocation is not
+// Committed then: the sessions are back if the primary is lost.
 func (t *Tx) AfterCommit(ctx context.Context) Revocation {
 	outcome := coherence.Committed
 	if t.commit.Unreplicated() {

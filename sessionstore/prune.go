@@ -8,23 +8,27 @@ import (
 )
 
 const (
-	// Small enough that a batch keeps a processor of the server for some milliseconds at most: a load that comes
-	// meanwhile may have to wait that long.
+	// Small enough that a batch keeps a processor of the server for some
+	// milliseconds at most: a load that comes meanwhile may have to wait that
+	// long.
 	pruneBatch = 100
-	// After each batch the pruner rests this many times as long as the batch took, so that requests have most of
-	// the server, however slow it is.
+	// After each batch the pruner rests this many times as long as the batch
+	// took, so that requests have most of the server, however slow it is.
 	pruneRest = 3
-	// In the background it rests so long that less than one load in a hundred meets a batch, and the p99 of loads stays what
-	// it is without a prune.
+	// In the background it rests so long that less than one load in a hundred
+	// meets a batch, and the p99 of loads stays what it is without a prune.
 	pruneGentleRest = 150
-	// A run in the background that has not come to an end by then goes on at the other pace: gentle is for sites where a
-	// hundred sessions expire in a second, and a larger one must keep up too.
+	// A run in the background that has not come to an end by then goes on at
+	// the other pace: gentle is for sites where a hundred sessions expire in a
+	// second, and a larger one must keep up too.
 	pruneGentle = 10 * time.Minute
 )
 
-// Prune deletes the sessions that have expired, in small batches with rests between them, and returns how many. When another instance is
-// pruning it returns at once with what it has deleted so far. Expired sessions are dead without it; this only
-// frees their space. It takes up to a quarter of the server's time of one processor; [Manager.Run] is gentler.
+// Prune deletes the sessions that have expired, in small batches with rests
+// between them, and returns how many. When another instance is pruning it
+// returns at once with what it has deleted so far. Expired sessions are dead
+// without it; this only frees their space. It takes up to a quarter of the
+// server's time of one processor; [Manager.Run] is gentler.
 func (m *Manager) Prune(ctx context.Context) (int, error) { return m.prune(ctx, 0) }
 
 // prune is gentle for so long.
@@ -71,8 +75,9 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// pruneForever prunes until ctx ends. The interval varies between half and one and a half times what is configured,
-// and begins afresh after each run, so that instances started together drift apart.
+// pruneForever prunes until ctx ends. The interval varies between half and one
+// and a half times what is configured, and begins afresh after each run, so
+// that instances started together drift apart.
 func (m *Manager) pruneForever(ctx context.Context) {
 	if m.cfg.DisablePrune {
 		<-ctx.Done()
@@ -85,7 +90,7 @@ func (m *Manager) pruneForever(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			_, _ = m.prune(ctx, pruneGentle) // the observer is told
+			_, _ = m.prune(ctx, pruneGentle) // an event reports an error
 			timer.Reset(jitter(m.cfg.PruneInterval))
 		}
 	}

@@ -5,8 +5,10 @@ import (
 	"time"
 )
 
-// Fresh says whether the user logged in at most so long ago, by the store's clock. A login that is part of this request
-// is fresh. Ask it, or [RequireFresh], before what a stolen session must not do: change a password, an address, a payment.
+// Fresh reports whether the user logged in within the given time, by the
+// store's clock. A login of this request is fresh. Check it, or use
+// [RequireFresh], before what a stolen session must not do: change a password,
+// an address, a payment.
 func (s *Session) Fresh(within time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -17,8 +19,10 @@ func (s *Session) Fresh(within time.Duration) bool {
 	return s.identity == stored && !s.ended && !at.IsZero() && storeNow(&s.rec).Sub(at) <= within
 }
 
-// RequireFresh passes requests on whose user logged in at most so long ago, and gives the others to otherwise: a page that
-// asks for the password again, say, and calls [Session.Login]. Without one they get 401. It goes inside [Manager.Handler].
+// RequireFresh passes requests on whose user logged in within the given time,
+// and others to otherwise: a page, say, that asks for the password again and
+// calls [Session.Login]. If otherwise is nil they get 401. It goes inside
+// [Manager.Handler].
 func RequireFresh(within time.Duration, otherwise http.Handler) func(http.Handler) http.Handler {
 	if otherwise == nil {
 		otherwise = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

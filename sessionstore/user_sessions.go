@@ -9,31 +9,36 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Info is what a user may see of a session: a line in the list of their devices.
+// Info describes a session to its user, in a list of devices.
 type Info struct {
-	// Handle names the session, for [Manager.Revoke]. The request's own is the one equal to [Session.Handle].
+	// Handle names the session, for [Manager.Revoke]. The request's own session
+	// has [Session.Handle].
 	Handle Handle `json:"handle"`
 	UserID string `json:"user_id"`
 
 	CreatedAt       time.Time `json:"created_at"`
 	AuthenticatedAt time.Time `json:"authenticated_at"`
-	// LastSeenAt is right to the touch interval, mostly a minute.
+	// LastSeenAt is right to the touch interval, usually a minute.
 	LastSeenAt time.Time `json:"last_seen_at"`
 	ExpiresAt  time.Time `json:"expires_at"`
 
-	// IP and UserAgent are those of the latest use that was noted; zero when metadata is not tracked.
+	// IP and UserAgent are those of the last use that was written; zero with
+	// [PrivacyConfig.DisableMetadata].
 	IP        netip.Addr `json:"ip,omitzero"`
 	UserAgent string     `json:"user_agent,omitempty"`
 
 	id store.ID
 }
 
-// Next is the page that begins after this session.
+// Next returns the page that follows this session.
 func (i Info) Next() Page { return Page{Before: i.CreatedAt, After: i.id} }
 
-// List returns the live sessions of a user, the newest first: the first hundred, or what page says. To go on, ask for
-// [Info.Next] of the last one, until there are none. A user id as no login can have it, such as the empty one of a visitor, is a *[ValueError];
-// [ErrUnavailable] says that Postgres is away: in an emergency nobody knows all sessions of a user.
+// List returns the live sessions of a user, newest first: the first hundred, or
+// the given page. For more, call it with [Info.Next] of the last one, until
+// none is left. Errors:
+//   - *[ValueError]: the user id is invalid, such as "".
+//   - [ErrUnavailable]: Postgres is unavailable. In an emergency no instance
+//     knows all sessions of a user.
 func (m *Manager) List(ctx context.Context, userID string, page Page) ([]Info, error) {
 	if err := userError(userID); err != nil {
 		return nil, fmt.Errorf("sessionstore: list: %w", err)
@@ -47,19 +52,22 @@ func (m *Manager) List(ctx context.Context, userID string, page Page) ([]Info, e
 		rec := &recs[i]
 		infos[i] = Info{
 			Handle: rec.ID.Handle(), UserID: rec.UserID, id: rec.ID,
-			CreatedAt: rec.CreatedAt, AuthenticatedAt: rec.AuthenticatedAt, LastSeenAt: rec.LastSeenAt, ExpiresAt: rec.ExpiresAt,
+			CreatedAt: rec.CreatedAt, AuthenticatedAt: rec.AuthenticatedAt,
+			LastSeenAt: rec.LastSeenAt, ExpiresAt: rec.ExpiresAt,
 			IP: rec.IP, UserAgent: rec.UserAgent,
 		}
 	}
 	return infos, nil
 }
 
-// Revoke ends the session of a user that has this handle. A handle of somebody else's session is [ErrNotFound], as one of
-// no session is, and an [EventForeignHandle].
-//
-// Like the other methods that end sessions of a user, it needs Postgres: in an emergency it fails with [ErrUnavailable] and ends
-// nothing, but for [Session.Logout], which ends the request's own session then too. [ErrOutcomeUnknown] says that the answer
-// was lost: asking again does no harm. A user id as no login can have it is a *[ValueError].
+// Revoke ends the session of a user that has this handle. In an emergency it
+// ends nothing, as all methods that end sessions of a user but
+// [Session.Logout]. Errors:
+//   - [ErrNotFound]: no session has the handle, or another user's has. It is an
+//     [EventForeignHandle] too.
+//   - [ErrUnavailable]: Postgres is unavailable.
+//   - [ErrOutcomeUnknown]: Postgres did not reply. Calling again is safe.
+//   - *[ValueError]: the user id is invalid, such as "".
 func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocation, error) {
 	if err := userError(userID); err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
@@ -75,15 +83,15 @@ func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocati
 	return r, err
 }
 
-// RevokeUser ends all sessions of a user, that of the request included, and
-// those that get a new token meanwhile. None is no error. It fails as
-// [Manager.Revoke] does.
+// RevokeUser ends all sessions of a user, including the request's, and those
+// that get a new token meanwhile. None is no error. It returns the errors of
+// [Manager.Revoke].
 //
-// ctx bounds it, and [Config.StoreTimeout] does not: it ends the sessions in
-// batches, each in a transaction with that timeout. It ends a session whose row
-// another transaction holds last, and waits for it until ctx ends. After an
-// error Revocation.Count says how many have ended, and a further call goes on
-// with the others. [WithProgress] reports how far it is.
+// ctx bounds the call, not [Config.StoreTimeout]: sessions end in batches, each
+// in a transaction with that timeout. A session whose row another transaction
+// has locked ends last; the call waits for the row until ctx ends. After an
+// error, Revocation.Count says how many have ended, and a further call ends the
+// others. [WithProgress] reports progress.
 func (m *Manager) RevokeUser(ctx context.Context, userID string) (Revocation, error) {
 	if err := userError(userID); err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
@@ -91,26 +99,26 @@ func (m *Manager) RevokeUser(ctx context.Context, userID string) (Revocation, er
 	return m.revoke(ctx, store.Selection{UserID: userID}, ReasonUser, ownMarksOf(ctx))
 }
 
-// RevokeAll ends every session of every user, and those of visitors, in batches
-// as [Manager.RevokeUser] does. The cache is not told of so many: other
-// instances may serve what it holds until it is no longer fresh.
+// RevokeAll ends the sessions of all users and visitors, in batches as
+// [Manager.RevokeUser] does. It does not tell the cache: other instances may
+// serve cached sessions until their maximum age.
 func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
 	return m.revoke(ctx, store.Selection{All: true}, ReasonAll, ownMarksOf(ctx))
 }
 
 // WithProgress returns a context for [Manager.RevokeUser], [Manager.RevokeAll]
-// and [Session.RevokeOthers] that reports progress: they call report after each
-// batch, with how many sessions they have ended so far.
+// and [Session.RevokeOthers]. They call report after each batch, with the
+// number of sessions that have ended so far.
 func WithProgress(ctx context.Context, report func(ended int)) context.Context {
 	return context.WithValue(ctx, progressKey{}, report)
 }
 
 // RevokeOthers ends all sessions of the user but this one, as after a change of
-// the password. Where this session's cookie may be in other hands, call
-// [Session.Login] and [Session.Save] before it: who has the old token could get
-// a new one from it after the revoke. A pending [Session.Login] counts. Without
-// a user it ends none. It fails as [Manager.Revoke] does, and with [ErrRequestEnded]
-// after the request.
+// the password. If this session's cookie may be in other hands, call
+// [Session.Login] and [Session.Save] before: with the old token a thief could
+// get a new one after the revoke. A pending [Session.Login] counts. Without a
+// user it ends none. It returns the errors of [Manager.Revoke], and
+// [ErrRequestEnded] after the request.
 func (s *Session) RevokeOthers(ctx context.Context) (Revocation, error) {
 	sel, err := s.others()
 	if err != nil {

@@ -1,0 +1,190 @@
+package sessionstore
+
+import (
+	"context"
+	"time"
+)
+
+// EventKind is the kind of an [Event].
+type EventKind int
+
+// The kinds of events, in the order of a session's life.
+const (
+	// EventCreated: a visitor without a session got one.
+	EventCreated EventKind = iota
+	// EventLogin: a user logged in.
+	EventLogin
+	// EventRotated: a session got a new token.
+	EventRotated
+	// EventLogout: a request ended its own session.
+	EventLogout
+	// EventRevoked: sessions ended for another reason than a logout. Reason
+	// says which, Actor who did it, Count how many.
+	EventRevoked
+	// EventForeignHandle: a user asked to end a session that has ended, or that
+	// is not theirs. UserID is the user who asked.
+	EventForeignHandle
+	// EventExpired: a request came with the cookie of an expired session. Each
+	// further request with it is another event until the row is pruned, and an
+	// EventSessionNotFound afterwards.
+	EventExpired
+	// EventSessionNotFound: a request came with a cookie that we signed, and no
+	// session has its token. The session was revoked, got another token, or
+	// expired and was pruned.
+	EventSessionNotFound
+	// EventForged: a request came with a cookie of our name that we did not
+	// sign. It costs no query.
+	EventForged
+	// EventCookieConflict: a request came with two cookies of our name that we
+	// signed, or with more than eight of any kind. None is trusted.
+	EventCookieConflict
+	// EventLoadFailed: the store could not load a session.
+	EventLoadFailed
+	// EventSuspicious: a session is used from another network or program than
+	// before. Detail says which and what was done, Suspicion has both clients,
+	// Err is set if the session could not be ended. It comes once for each
+	// place of a session and each action, in each process; the action is taken
+	// at each request.
+	EventSuspicious
+	// EventChangeLost: a session ended elsewhere while a request was changing
+	// it. The changes are void.
+	EventChangeLost
+	// EventChangeLate: a change is lost because its response had begun. Err
+	// says why it could not be saved when the handler returned. Without Err it
+	// needed a cookie, and the response bypassed our writer, which is a fault
+	// of the program.
+	EventChangeLate
+	// EventDiscarded: the handler answered with a status of 500 or more.
+	// Values, a login and a new token that no Save had kept are void.
+	EventDiscarded
+	// EventSaveFailed: the session could not be saved, and the client got an
+	// error instead of the response.
+	EventSaveFailed
+	// EventLoginRefused: the user's sessions were revoked while a login was
+	// under way, or before a session of an emergency was restored. UserID is
+	// the user's.
+	EventLoginRefused
+	// EventLimitFailed: a user's oldest sessions could not be ended after a
+	// login. The next login tries again.
+	EventLimitFailed
+	// EventTouchFailed: uses of sessions could not be written. The next use of
+	// each is.
+	EventTouchFailed
+	// EventWatchFailed: the store could not say which sessions of open
+	// connections are alive. [Session.Watch] says how long they are kept. It
+	// comes once for each outage.
+	EventWatchFailed
+	// EventUncached: a handler allowed shared caches to keep a response that
+	// sets the session cookie. That was overridden.
+	EventUncached
+	// EventPruned: expired sessions were deleted; Count says how many.
+	EventPruned
+	// EventPruneFailed: expired sessions could not be deleted. They stay
+	// expired.
+	EventPruneFailed
+	// EventEmergencyBegan: Postgres is unavailable, for the reason in Err. New
+	// sessions live in the memory of this process.
+	EventEmergencyBegan
+	// EventRestoreFailed: Postgres answers, but the emergency can't end, for
+	// the reason in Err. It comes once for each reason.
+	EventRestoreFailed
+	// EventEmergencyEnded: Postgres is available and has all revokes of the
+	// emergency; Count is how many sessions were restored.
+	EventEmergencyEnded
+	// EventDropped: events were dropped since thousands waited for a slow
+	// Observer; Count says how many. It comes in their place.
+	EventDropped
+
+	eventKinds int = iota
+)
+
+var eventNames = [eventKinds]string{
+	EventCreated:         "session created",
+	EventLogin:           "session login",
+	EventRotated:         "session rotated",
+	EventLogout:          "session logout",
+	EventRevoked:         "sessions revoked",
+	EventForeignHandle:   "session handle foreign",
+	EventExpired:         "session expired",
+	EventSessionNotFound: "session not found",
+	EventForged:          "session cookie forged",
+	EventCookieConflict:  "session cookie conflict",
+	EventLoadFailed:      "session load failed",
+	EventSuspicious:      "session suspicious",
+	EventChangeLost:      "session change lost",
+	EventChangeLate:      "session change late",
+	EventDiscarded:       "session changes discarded",
+	EventSaveFailed:      "session save failed",
+	EventLoginRefused:    "session login refused",
+	EventLimitFailed:     "session limit failed",
+	EventTouchFailed:     "session touch failed",
+	EventWatchFailed:     "session watch failed",
+	EventUncached:        "session response uncached",
+	EventPruned:          "sessions pruned",
+	EventPruneFailed:     "session prune failed",
+	EventEmergencyBegan:  "session emergency began",
+	EventRestoreFailed:   "session restore failed",
+	EventEmergencyEnded:  "session emergency ended",
+	EventDropped:         "session events dropped",
+}
+
+// String returns the name of the kind, as in the log.
+func (k EventKind) String() string {
+	if k < 0 || int(k) >= eventKinds {
+		return "unknown event"
+	}
+	return eventNames[k]
+}
+
+// Event is something that happened to a session. It holds no token, no session
+// id and no data of a session.
+type Event struct {
+	Kind EventKind
+	// At is when it happened, by this process's clock. It may be delivered
+	// later.
+	At time.Time
+	// Handle names the session; empty for none.
+	Handle Handle
+	// UserID is the session's user; empty without a login.
+	UserID string
+	// Reason is why sessions ended, for EventLogout and EventRevoked.
+	Reason Reason
+	// Actor is who ended sessions, or tried to: the user of the request's
+	// session, or the name from [WithActor]. Empty if unknown.
+	Actor string
+	// Detail adds a few words.
+	Detail string
+	// Count is how many sessions the event concerns, if it is not one.
+	Count int
+	// Revocation is what is promised about sessions that ended, for
+	// EventLogout, EventRevoked and EventSuspicious.
+	Revocation Revocation
+	// Suspicion is what changed, for EventSuspicious. It holds IP addresses and
+	// user agents, which the default log leaves out.
+	Suspicion *Suspicion
+	// Err is the error, if there was one.
+	Err error
+}
+
+// Observer receives each event once, in order, in a goroutine of its own. An
+// Observer that is slow or hangs delays no request. ctx has the values of the
+// request's context, for a tracer or a log handler, but neither its session nor
+// its deadline.
+//
+// If an Observer is slow, 4,096 events wait. Further ones are dropped, and an
+// [EventDropped] says how many. Another 100,000 logins, logouts, revokes and
+// emergencies wait beside them, so that others can't displace them.
+// [Manager.FlushEvents] waits until the events are delivered, and
+// [Manager.Close] does too, for at most [Config.StoreTimeout]. Events that wait
+// are lost if the process dies. Counts ([Manager.Count]) include events that
+// wait.
+//
+// The default Observer logs a line for each event to [Config.Logger]. Events
+// that a stranger can cause, such as EventForged, have one line a second for
+// each kind, after ten at once; "omitted" is how many had none since the line
+// before. Logins and logouts of users, revokes and emergencies have a line
+// each.
+//
+// If an Observer panics, the panic and its stack are logged, the event counts
+// as delivered, and the next one follows. net/http does the same for a handler.
+type Observer func(ctx context.Context, e Event)
