@@ -59,7 +59,7 @@ func onTable(command, table string) []attribute.KeyValue {
 
 // redis describes an operation on Redis.
 var redis = map[store.Operation][]attribute.KeyValue{
-	store.OpGet:  {semconv.DBSystemNameRedis, semconv.DBOperationName("GET")},
-	store.OpFill: {semconv.DBSystemNameRedis, semconv.DBOperationName("EVALSHA")},
-	store.OpBury: {semconv.DBSystemNameRedis, semconv.DBOperationName("EVALSHA")},
+	store.OpGet:       {semconv.DBSystemNameRedis, semconv.DBOperationName("GET")},
+	store.OpFill:      {semconv.DBSystemNameRedis, semconv.DBOperationName("EVALSHA")},
+	store.OpTombstone: {semconv.DBSystemNameRedis, semconv.DBOperationName("EVALSHA")},
 }

@@ -11,12 +11,12 @@ var cacheInstruments = []instrument{
 		read: cache(func(c *store.CacheStats, o observe) {
 			o(float64(c.Hits), resultKey.String(string(store.CacheHit)))
 			o(float64(c.Misses), resultKey.String(string(store.CacheMiss)))
-			o(float64(c.Buried), resultKey.String(string(store.CacheBuried)))
-			o(float64(c.Unanswered), resultKey.String(string(store.CacheUnanswered)))
-			o(float64(c.Unclear), resultKey.String(string(store.CacheUnclear)))
+			o(float64(c.Tombstones), resultKey.String(string(store.CacheTombstone)))
+			o(float64(c.Unavailable), resultKey.String(string(store.CacheUnavailable)))
+			o(float64(c.ClockUnknown), resultKey.String(string(store.CacheClockUnknown)))
 			o(float64(c.Stale), resultKey.String(string(store.CacheStale)))
 			o(float64(c.Expired), resultKey.String(string(store.CacheExpired)))
-			o(float64(c.Behind), resultKey.String(string(store.CacheBehind)))
+			o(float64(c.BelowMinimum), resultKey.String(string(store.CacheBelowMinimum)))
 		}),
 	},
 	{
@@ -33,7 +33,7 @@ var cacheInstruments = []instrument{
 		name: "pgsession.cache.failed_tombstones", unit: "{tombstone}", kind: counter,
 		description: "Ended sessions whose tombstone Redis did not acknowledge; they may be " +
 			"served for pgsession.cache.max_exposure.",
-		read: cache(func(c *store.CacheStats, o observe) { o(float64(c.BuriesFailed)) }),
+		read: cache(func(c *store.CacheStats, o observe) { o(float64(c.TombstonesFailed)) }),
 	},
 	{
 		name: "pgsession.cache.unopened", unit: "{entry}", kind: counter,

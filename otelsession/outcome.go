@@ -28,7 +28,7 @@ var failures = []struct {
 	err      error
 	typeName string
 }{
-	{sessionstore.ErrOutcomeUnknown, "uncertain"},
+	{sessionstore.ErrOutcomeUnknown, "outcome_unknown"},
 	{context.Canceled, "canceled"},
 	{context.DeadlineExceeded, "timeout"},
 	{sessionstore.ErrUnavailable, "unavailable"},
@@ -36,7 +36,7 @@ var failures = []struct {
 
 func outcomeOf(c sessionstore.Call, r sessionstore.CallResult) outcome {
 	switch {
-	case r.Cache == store.CacheUnanswered, r.Cache == store.CacheFailed:
+	case r.Cache == store.CacheUnavailable, r.Cache == store.CacheFailed:
 		return outcome{string(r.Cache), "unavailable"}
 	case c.Layer == store.LayerCache:
 		return outcome{result: string(r.Cache)}

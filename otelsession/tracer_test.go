@@ -136,7 +136,7 @@ func TestSpansAndDurationsOfWhatFails(t *testing.T) {
 		{unavailable(errors.New("gone")), "failed", "unavailable"},
 		{unavailable(context.DeadlineExceeded), "failed", "timeout"},
 		{fmt.Errorf("%w (%w)", unavailable(context.DeadlineExceeded),
-			sessionstore.ErrOutcomeUnknown), "failed", "uncertain"},
+			sessionstore.ErrOutcomeUnknown), "failed", "outcome_unknown"},
 		{context.Canceled, "failed", "canceled"},
 		{errors.New("unknown"), "failed", "_OTHER"},
 	} {
@@ -178,9 +178,9 @@ func TestSpansOfTheCacheAndOfPostgres(t *testing.T) {
 			"cache get", "db.system.name=redis db.operation.name=GET pgsession.result=stale",
 		},
 		{
-			sessionstore.Call{Layer: store.LayerCache, Operation: store.OpBury},
+			sessionstore.Call{Layer: store.LayerCache, Operation: store.OpTombstone},
 			sessionstore.CallResult{Cache: store.CacheFailed},
-			"cache bury",
+			"cache tombstone",
 			"db.system.name=redis db.operation.name=EVALSHA pgsession.result=failed " +
 				"error.type=unavailable",
 		},

@@ -50,7 +50,7 @@ func TestCachedClientSeesItsOwnWrites(t *testing.T) {
 		}
 		rows.asked()
 		// Another tab still has the old cookie, and what it does there puts the old entry under no suspicion.
-		expect(t, "without the floor", second.look(cookie, "before", "after"), "user= before")
+		expect(t, "without the minimum version", second.look(cookie, "before", "after"), "user= before")
 		expect(t, "from the cache", rows.asked(), "")
 		expect(t, "with it", second.look(seen, "before", "after"), "user= before after")
 		expect(t, "from the store", rows.asked(), "load")
@@ -59,7 +59,7 @@ func TestCachedClientSeesItsOwnWrites(t *testing.T) {
 		expect(t, "from the cache", rows.asked(), "")
 		expect(t, "for everybody", second.look(cookie, "before", "after"), "user= before after")
 
-		// What the cache has acknowledged needs no cookie, and one that has a floor keeps it.
+		// What the cache has acknowledged needs no cookie, and one that has a minimum version keeps it.
 		resp, _ = second.visit(seen, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 			second.check(s.Set("more", true))
 		})
@@ -69,7 +69,7 @@ func TestCachedClientSeesItsOwnWrites(t *testing.T) {
 	})
 }
 
-// The floor survives that other things are said in the cookie, and goes with the session.
+// The minimum version survives that other things are said in the cookie, and goes with the session.
 func TestCachedFloorGoesWithTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second, rows := twoSites(t, halfMinute)
@@ -82,7 +82,7 @@ func TestCachedFloorGoesWithTheToken(t *testing.T) {
 		_, cookie = first.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 			first.check(s.RememberMe(true))
 		})
-		expect(t, "remembered, and with the floor", second.look(cookie, "seen"), "user= seen")
+		expect(t, "remembered, and with the minimum version", second.look(cookie, "seen"), "user= seen")
 		synctest.Wait()
 
 		_, renewed := first.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {

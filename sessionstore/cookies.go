@@ -17,7 +17,7 @@ func (x *requestState) writeCookies() {
 	left, navigates := s.left && !x.failed, topLevel(x.request)
 	has := cookieState{marker: c.cfg.Cookie.marks()}
 	if s.identity == stored {
-		has.Ticket = cookie.Ticket{Token: s.token, Persistent: s.persist, Floor: uint64(s.floor)}
+		has.Ticket = cookie.Ticket{Token: s.token, Persistent: s.persist, MinVersion: uint64(s.minVersion)}
 		if s.rec.Emergency {
 			has.Made = uint64(time.Now().Unix())
 		}
@@ -130,7 +130,7 @@ func cookieOps(had, has cookieState, left, navigates bool) (session, marker cook
 			marker = clearCookie
 		}
 		return clearCookie, marker
-	case has.Token != had.Token || has.Persistent != had.Persistent || has.Floor > had.Floor:
+	case has.Token != had.Token || has.Persistent != had.Persistent || has.MinVersion > had.MinVersion:
 		session = writeCookie
 	case !navigates:
 		return keepCookie, keepCookie

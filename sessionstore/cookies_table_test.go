@@ -20,7 +20,9 @@ func TestCookieOps(t *testing.T) {
 	marked := func(c cookieState) cookieState { c.marker = true; return c }
 	persistent := func(t *cookie.Ticket) { t.Persistent = true }
 	stale := func(t *cookie.Ticket) { t.Stale = true }
-	since := func(floor uint64) func(*cookie.Ticket) { return func(t *cookie.Ticket) { t.Floor = floor } }
+	since := func(minVersion uint64) func(*cookie.Ticket) {
+		return func(t *cookie.Ticket) { t.MinVersion = minVersion }
+	}
 	nothing := cookieState{}
 	const keep, write, clears = keepCookie, writeCookie, clearCookie
 	for _, tt := range []struct {

@@ -102,7 +102,7 @@ func (x *requestState) choose(ctx context.Context, tickets []cookie.Ticket) erro
 // take loads the session of a ticket.
 func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 	c, s := x.core, &x.session
-	rec, err := c.store.Load(ctx, t.Token.ID(), int64(t.Floor))
+	rec, err := c.store.Load(ctx, t.Token.ID(), int64(t.MinVersion))
 	if err == nil && t.Made > 0 && bars(&rec) {
 		err = ErrNotFound
 	} else if errors.Is(err, ErrNotFound) && !errors.Is(err, ErrExpired) && t.Made > 0 {
@@ -125,7 +125,7 @@ func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 		return x.notLoaded(ctx, err)
 	default:
 		x.brought.Ticket = t
-		s.identity, s.rec, s.token, s.floor = stored, rec, t.Token, int64(t.Floor)
+		s.identity, s.rec, s.token, s.minVersion = stored, rec, t.Token, int64(t.MinVersion)
 		s.persist, s.kept = t.Persistent, t.Persistent
 		if rec.UserAgent != "" && s.client.UserAgent != rec.UserAgent && client.Fetches(s.client.UserAgent) {
 			s.client.UserAgent = rec.UserAgent // it fetches for that browser

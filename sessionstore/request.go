@@ -153,7 +153,7 @@ func (x *requestState) forgetDead() {
 	s := &x.session
 	s.mu.Lock()
 	id, again := s.rec.ID, s.identity == stored && s.token == x.brought.Token &&
-		(s.persist != x.brought.Persistent || uint64(s.floor) > x.brought.Floor || x.brought.Stale && topLevel(x.request))
+		(s.persist != x.brought.Persistent || uint64(s.minVersion) > x.brought.MinVersion || x.brought.Stale && topLevel(x.request))
 	s.mu.Unlock()
 	if !again {
 		return

@@ -258,10 +258,10 @@ func (s *Session) rewrite(ctx context.Context, p *plan) (store.Record, *cookie.T
 func (s *Session) commit(p *plan, rec store.Record, tok *cookie.Token) {
 	s.identity, s.rec, s.kept = stored, rec, p.persist
 	if tok != nil {
-		s.token, s.floor, s.hidden, s.pending, s.left = *tok, 0, nil, nil, false
+		s.token, s.minVersion, s.hidden, s.pending, s.left = *tok, 0, nil, nil, false
 	}
-	if rec.Floor > s.floor {
-		s.floor = rec.Floor
+	if rec.MinVersion > s.minVersion {
+		s.minVersion = rec.MinVersion
 	}
 	if s.userID == p.change.UserID {
 		s.userID, s.drop, s.fresh, s.renew = "", false, false, s.renew && !p.renew

@@ -31,14 +31,14 @@ type Session struct {
 	// saving is held over a whole save, so that two saves of one request don't race. mu never is held over I/O.
 	saving sync.Mutex
 
-	mu       sync.Mutex
-	identity identity
-	vacant   identity     // without a session: none or withheld
-	rec      store.Record // as last loaded or saved
-	token    cookie.Token // rec's
-	floor    int64        // the version of it that the browser has seen, where a cache may not have
-	edits    map[string]edit
-	hidden   *hiddenSession // loaded, and hidden: see ActionRequireLogin
+	mu         sync.Mutex
+	identity   identity
+	vacant     identity     // without a session: none or withheld
+	rec        store.Record // as last loaded or saved
+	token      cookie.Token // rec's
+	minVersion int64        // the version of it that the browser has seen, where a cache may not have
+	edits      map[string]edit
+	hidden     *hiddenSession // loaded, and hidden: see ActionRequireLogin
 
 	// What the next save is to do beside the edits.
 	userID  string          // to be logged in
@@ -160,16 +160,16 @@ const (
 
 // hiddenSession is a session that was loaded and is hidden from its request.
 type hiddenSession struct {
-	rec     store.Record
-	token   cookie.Token
-	floor   int64
-	persist bool
+	rec        store.Record
+	token      cookie.Token
+	minVersion int64
+	persist    bool
 }
 
 // hide hides the session from its request.
 func (s *Session) hide() {
-	s.hidden = &hiddenSession{rec: s.rec, token: s.token, floor: s.floor, persist: s.persist}
-	s.identity, s.rec, s.token, s.floor, s.drop, s.renew = hidden, store.Record{}, cookie.Token{}, 0, false, false
+	s.hidden = &hiddenSession{rec: s.rec, token: s.token, minVersion: s.minVersion, persist: s.persist}
+	s.identity, s.rec, s.token, s.minVersion, s.drop, s.renew = hidden, store.Record{}, cookie.Token{}, 0, false, false
 	s.persist, s.kept = false, false // another session begins without it
 }
 
@@ -179,7 +179,7 @@ func (s *Session) unhide(userID string) {
 	if s.identity != hidden || s.hidden.rec.UserID != userID {
 		return
 	}
-	s.identity, s.rec, s.token, s.floor = stored, s.hidden.rec, s.hidden.token, s.hidden.floor
+	s.identity, s.rec, s.token, s.minVersion = stored, s.hidden.rec, s.hidden.token, s.hidden.minVersion
 	s.renew, s.kept = true, s.hidden.persist
 	if !s.chosen {
 		s.persist = s.kept
@@ -190,7 +190,7 @@ func (s *Session) unhide(userID string) {
 func (s *Session) forget() {
 	s.identity, s.rec, s.edits = s.vacant, store.Record{}, nil
 	s.userID, s.renew, s.drop, s.fresh, s.persist, s.kept, s.chosen = "", false, false, false, false, false, false
-	s.token, s.floor, s.hidden, s.pending = cookie.Token{}, 0, nil, nil
+	s.token, s.minVersion, s.hidden, s.pending = cookie.Token{}, 0, nil, nil
 	s.life++
 }
 

@@ -132,7 +132,7 @@ func (t *Tx) end(ctx context.Context, sel store.Selection) (ids []store.ID, n in
 func (t *Tx) AfterCommit(ctx context.Context) Revocation {
 	outcome := coherence.Committed
 	if t.commit.Unreplicated() {
-		outcome = coherence.Uncertain
+		outcome = coherence.OutcomeUnknown
 	}
 	r := Revocation{Committed: outcome == coherence.Committed, CacheAcked: true}
 	c := t.m.chain

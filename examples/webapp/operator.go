@@ -155,8 +155,8 @@ func (a *app) sample(ctx context.Context) sample {
 	s.active, s.prunes = float64(a.lastActive.Load()), float64(a.prunes.Load())
 	c := a.sessions.Metrics()
 	s.hits = float64(c.Cache.Hits)
-	s.asked = float64(c.Cache.Hits + c.Cache.Misses + c.Cache.Buried + c.Cache.Unanswered +
-		c.Cache.Unclear + c.Cache.Stale + c.Cache.Expired + c.Cache.Behind)
+	s.asked = float64(c.Cache.Hits + c.Cache.Misses + c.Cache.Tombstones + c.Cache.Unavailable +
+		c.Cache.ClockUnknown + c.Cache.Stale + c.Cache.Expired + c.Cache.BelowMinimum)
 	for _, of := range []sessionstore.CallStats{
 		c.Postgres.Loads, c.Postgres.Creates, c.Postgres.Saves, c.Postgres.Rotates,
 		c.Postgres.Touches,

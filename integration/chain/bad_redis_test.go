@@ -177,7 +177,7 @@ func TestForeignValuesUnderOurKeys(t *testing.T) {
 		if rec, err = i.Save(ctx, mine, setting("n", 1)); err != nil || number(rec, "n") != 1 {
 			t.Errorf("%s, save: %v", name, err)
 		}
-		if rec, err = i.Load(ctx, mine, rec.Floor); err != nil || number(rec, "n") != 1 {
+		if rec, err = i.Load(ctx, mine, rec.MinVersion); err != nil || number(rec, "n") != 1 {
 			t.Errorf("%s, load after save: %v", name, err)
 		}
 		fresh := i.create(t)

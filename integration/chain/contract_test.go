@@ -68,8 +68,8 @@ func (r *replaced) Create(ctx context.Context, d store.Draft) (store.Record, err
 	return r.store().Create(ctx, d)
 }
 
-func (r *replaced) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
-	return r.store().Load(ctx, id, floor)
+func (r *replaced) Load(ctx context.Context, id store.ID, minVersion int64) (store.Record, error) {
+	return r.store().Load(ctx, id, minVersion)
 }
 
 func (r *replaced) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {

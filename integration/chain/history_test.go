@@ -76,8 +76,8 @@ type recorder struct {
 	history []porcupine.Operation
 }
 
-// call does an operation as client, who knows the floor that its cookie has.
-func (h *recorder) call(i *instance, client int, op operation, floor int64) (rec store.Record) {
+// call does an operation as client, who knows the minimum version that its cookie has.
+func (h *recorder) call(i *instance, client int, op operation, minVersion int64) (rec store.Record) {
 	ctx, id := context.Background(), h.ids[op.session]
 	began := time.Since(h.start)
 	var err error
@@ -85,7 +85,7 @@ func (h *recorder) call(i *instance, client int, op operation, floor int64) (rec
 	case "save":
 		rec, err = i.Save(ctx, id, setting("r", op.value))
 	case "load":
-		rec, err = i.Load(ctx, id, floor)
+		rec, err = i.Load(ctx, id, minVersion)
 	case "revoke":
 		_, err = i.Delete(ctx, id)
 	}
@@ -94,8 +94,8 @@ func (h *recorder) call(i *instance, client int, op operation, floor int64) (rec
 		h.t.Errorf("%s: %v", op.kind, err)
 		return rec
 	}
-	if err == nil && op.kind == "load" && rec.Version < floor {
-		h.t.Errorf("version %d for a client that has seen %d", rec.Version, floor)
+	if err == nil && op.kind == "load" && rec.Version < minVersion {
+		h.t.Errorf("version %d for a client that has seen %d", rec.Version, minVersion)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -115,7 +115,7 @@ func (h *recorder) run(instances []*instance, clients, each int) {
 	for client := range clients {
 		all.Go(func() {
 			random := rand.New(rand.NewPCG(1, uint64(client)))
-			floors := make([]int64, len(h.ids))
+			minVersions := make([]int64, len(h.ids))
 			for n := range each {
 				op := operation{kind: "load", session: random.IntN(len(h.ids)), value: int64(client*each + n + 1)}
 				if random.IntN(4) == 0 {
@@ -124,8 +124,8 @@ func (h *recorder) run(instances []*instance, clients, each int) {
 				if n == each*(2+client%2)/4 && client < len(h.ids) {
 					op.kind, op.session = "revoke", client
 				}
-				rec := h.call(instances[random.IntN(len(instances))], client, op, floors[op.session])
-				floors[op.session] = max(floors[op.session], rec.Floor)
+				rec := h.call(instances[random.IntN(len(instances))], client, op, minVersions[op.session])
+				minVersions[op.session] = max(minVersions[op.session], rec.MinVersion)
 				if h.slow > 0 {
 					pause := time.NewTimer(h.slow)
 					<-pause.C

@@ -90,7 +90,7 @@ func TestAFillThatIsLateAndASaveThatIsForgotten(t *testing.T) {
 		var older time.Duration
 		testkit.Eventually(t, "the save is seen", func() bool {
 			asked := time.Since(began)
-			rec, err := b.Load(t.Context(), id, saved.Floor)
+			rec, err := b.Load(t.Context(), id, saved.MinVersion)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +99,7 @@ func TestAFillThatIsLateAndASaveThatIsForgotten(t *testing.T) {
 			}
 			return rec.Version == saved.Version
 		})
-		t.Logf("the older version was served for %v after the save, to a client with floor %d; the bound is %v", older, saved.Floor, bound)
+		t.Logf("the older version was served for %v after the save, to a client with minimum version %d; the bound is %v", older, saved.MinVersion, bound)
 		if older > bound {
 			t.Errorf("served for %v", older)
 		}

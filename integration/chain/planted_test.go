@@ -111,7 +111,7 @@ func setNoCookie(t *testing.T, instances []*instance, requests func() (cookies i
 	unanswered := func() (n int64) {
 		for _, i := range instances {
 			c := i.manager.Metrics().Cache
-			n += c.Errors + c.Unanswered + c.FillsFailed + c.BuriesFailed
+			n += c.Errors + c.Unavailable + c.FillsFailed + c.TombstonesFailed
 		}
 		return n
 	}

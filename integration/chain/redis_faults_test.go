@@ -131,7 +131,7 @@ func (w *work) turn() {
 	}
 	_, err := w.a.Create(ctx, store.Draft{ID: id, UserID: "alice"})
 	must("create", err)
-	var floor int64
+	var minVersion int64
 	for n := range int64(4) {
 		writer, reader := w.a, w.b
 		if n%2 == 1 {
@@ -139,12 +139,12 @@ func (w *work) turn() {
 		}
 		rec, err := writer.Save(ctx, id, setting("n", n+1))
 		must("save", err)
-		floor = max(floor, rec.Floor)
-		rec, err = reader.Load(ctx, id, floor)
+		minVersion = max(minVersion, rec.MinVersion)
+		rec, err = reader.Load(ctx, id, minVersion)
 		must("load", err)
-		// Without a floor, Redis has acknowledged the save: whoever reads there sees it. Or nobody reads there.
-		if err == nil && number(rec, "n") != n+1 && (floor > 0 || cached(rec) && !w.forgets) {
-			w.t.Errorf("saved %d, read %d with floor %d", n+1, number(rec, "n"), floor)
+		// Without a minimum version, Redis has acknowledged the save: whoever reads there sees it. Or nobody reads there.
+		if err == nil && number(rec, "n") != n+1 && (minVersion > 0 || cached(rec) && !w.forgets) {
+			w.t.Errorf("saved %d, read %d with minimum version %d", n+1, number(rec, "n"), minVersion)
 		}
 	}
 	next := testkit.NewID()

@@ -86,7 +86,7 @@ func TestTraceOfALoadOnRealServers(t *testing.T) {
 	trace("session load(cache get stale, SELECT sessions ok, cache fill stored)", same)
 	p.redis.Pause()
 	defer p.redis.Resume()
-	trace("session load(cache get unanswered, SELECT sessions ok)", func() store.ID { return newCreated(p) })
+	trace("session load(cache get unavailable, SELECT sessions ok)", func() store.ID { return newCreated(p) })
 	failed := 0
 	for _, s := range p.spans.GetSpans() {
 		if attributeOf(s, "error.type") == "unavailable" {
@@ -228,7 +228,7 @@ func TestTraceOfATransactionOfTheApplications(t *testing.T) {
 	revocations.AfterCommit(t.Context())
 	spans := p.spans.GetSpans()
 	slices.SortStableFunc(spans, func(a, b tracetest.SpanStub) int { return a.StartTime.Compare(b.StartTime) })
-	if len(spans) == 0 || spans[0].Name != "cache bury" {
+	if len(spans) == 0 || spans[0].Name != "cache tombstone" {
 		t.Fatal("the cache is not told first")
 	}
 	if got := outline(spans[1:]); got != "session revoke(DELETE sessions ok)" {

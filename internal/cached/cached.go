@@ -61,8 +61,8 @@ type Store struct {
 
 // counts has the numbers of [store.CacheStats].
 type counts struct {
-	answers  [coherence.Silent + 1]atomic.Int64
-	verdicts [coherence.Behind + 1]atomic.Int64 // on the entries of hits
+	answers  [coherence.Timeout + 1]atomic.Int64
+	verdicts [coherence.BelowMinimum + 1]atomic.Int64 // on the entries of hits
 
 	fills, fillsRefused, fillsFailed, fillsSkipped, tombstonesFailed atomic.Int64
 }
@@ -114,14 +114,14 @@ func (c *Store) Name() string { return "redis, " + c.store.Name() }
 func (c *Store) Load(
 	ctx context.Context, id store.ID, minVersion int64,
 ) (store.Record, error) {
-	load := coherence.Load{Policy: c.policy, Floor: minVersion, Away: c.unavailable()}
+	load := coherence.Load{Policy: c.policy, MinVersion: minVersion, Unavailable: c.unavailable()}
 	timeout := false
 	if load.Start() == coherence.AskCache {
 		rec, answer, served := c.get(ctx, id, &load, c.cache.Get)
 		if served {
 			return rec, nil
 		}
-		timeout = answer == coherence.Silent
+		timeout = answer == coherence.Timeout
 	}
 	asked := c.clocks()
 	rec, err := c.store.Load(ctx, id, minVersion)
@@ -160,7 +160,7 @@ func (c *Store) Save(
 			acknowledged = c.hasNewer(ctx, &rec) || c.putTombstones(ctx, rec.ID) == nil
 		}
 	}
-	rec.Floor = c.policy.Floor(entryOf(&rec), acknowledged)
+	rec.MinVersion = c.policy.MinVersionAfterSave(entryOf(&rec), acknowledged)
 	return rec, nil
 }
 
@@ -181,7 +181,7 @@ func (c *Store) Rotate(
 	asked := c.clocks()
 	rec, err := c.store.Rotate(ctx, old, id, change)
 	c.observe(&rec, asked)
-	if outcomeOf(err).Bury() || errors.Is(err, store.ErrRevoked) { // which may follow the commit
+	if outcomeOf(err).NeedsTombstone() || errors.Is(err, store.ErrRevoked) { // which may follow the commit
 		_ = c.putTombstones(ctx, old)
 	}
 	return rec, err
@@ -242,7 +242,7 @@ func (c *Store) get(
 	get func(context.Context, cache.ID) (cache.Entry, error),
 ) (rec store.Record, answer coherence.CacheAnswer, served bool) {
 	if c.tombstones.covers(id) {
-		answer = coherence.Buried
+		answer = coherence.FoundTombstone
 		load.CacheAnswered(answer, coherence.Entry{}, c.now())
 		return rec, answer, false
 	}
@@ -251,7 +251,7 @@ func (c *Store) get(
 		e, err := get(ctx, cache.ID(id))
 		rec, answer = recordFrom(id, e, err)
 		if answer == coherence.Hit && c.tombstones.coversUser(rec.UserID) {
-			answer = coherence.Buried
+			answer = coherence.FoundTombstone
 		}
 		now := c.now()
 		step, verdict := load.CacheAnswered(answer, entryOf(&rec), now)
@@ -267,13 +267,13 @@ func (c *Store) get(
 
 var (
 	answerResults = [...]store.CacheResult{
-		coherence.Miss: store.CacheMiss, coherence.Buried: store.CacheBuried,
-		coherence.Silent: store.CacheUnanswered,
+		coherence.Miss: store.CacheMiss, coherence.FoundTombstone: store.CacheTombstone,
+		coherence.Timeout: store.CacheUnavailable,
 	}
 	verdictResults = [...]store.CacheResult{
-		coherence.Fresh: store.CacheHit, coherence.Unclear: store.CacheUnclear,
+		coherence.Fresh: store.CacheHit, coherence.ClockUnknown: store.CacheClockUnknown,
 		coherence.Stale: store.CacheStale, coherence.Expired: store.CacheExpired,
-		coherence.Behind: store.CacheBehind,
+		coherence.BelowMinimum: store.CacheBelowMinimum,
 	}
 )
 
@@ -292,9 +292,9 @@ func recordFrom(id store.ID, e cache.Entry, err error) (store.Record, coherence.
 	case errors.Is(err, cache.ErrMiss):
 		return store.Record{}, coherence.Miss
 	case errors.Is(err, cache.ErrTombstone):
-		return store.Record{}, coherence.Buried
+		return store.Record{}, coherence.FoundTombstone
 	case err != nil:
-		return store.Record{}, coherence.Silent
+		return store.Record{}, coherence.Timeout
 	}
 	rec := store.Record{
 		ID: id, Version: e.Version, ValidatedAt: e.ValidatedAt,
@@ -345,19 +345,19 @@ func (c *Store) Metrics() store.CacheStats {
 	answers, verdicts := &c.counts.answers, &c.counts.verdicts
 	return store.CacheStats{
 		Freshness: c.policy.Freshness, MaxExposure: c.policy.Exposure(),
-		Hits:       verdicts[coherence.Fresh].Load(),
-		Misses:     answers[coherence.Miss].Load(),
-		Buried:     answers[coherence.Buried].Load(),
-		Unanswered: answers[coherence.Silent].Load(),
-		Unclear:    verdicts[coherence.Unclear].Load(),
-		Stale:      verdicts[coherence.Stale].Load(),
-		Expired:    verdicts[coherence.Expired].Load(),
-		Behind:     verdicts[coherence.Behind].Load(),
+		Hits:         verdicts[coherence.Fresh].Load(),
+		Misses:       answers[coherence.Miss].Load(),
+		Tombstones:   answers[coherence.FoundTombstone].Load(),
+		Unavailable:  answers[coherence.Timeout].Load(),
+		ClockUnknown: verdicts[coherence.ClockUnknown].Load(),
+		Stale:        verdicts[coherence.Stale].Load(),
+		Expired:      verdicts[coherence.Expired].Load(),
+		BelowMinimum: verdicts[coherence.BelowMinimum].Load(),
 
-		Fills:        c.counts.fills.Load(),
-		FillsRefused: c.counts.fillsRefused.Load(),
-		FillsFailed:  c.counts.fillsFailed.Load(),
-		FillsSkipped: c.counts.fillsSkipped.Load(),
-		BuriesFailed: c.counts.tombstonesFailed.Load(),
+		Fills:            c.counts.fills.Load(),
+		FillsRefused:     c.counts.fillsRefused.Load(),
+		FillsFailed:      c.counts.fillsFailed.Load(),
+		FillsSkipped:     c.counts.fillsSkipped.Load(),
+		TombstonesFailed: c.counts.tombstonesFailed.Load(),
 	}
 }

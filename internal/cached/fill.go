@@ -61,7 +61,7 @@ func (c *Store) hasNewer(ctx context.Context, rec *store.Record) (found bool) {
 		if found {
 			return store.CallResult{Cache: store.CacheHit}
 		}
-		return store.CallResult{Cache: resultOf(answer, coherence.Behind)}
+		return store.CallResult{Cache: resultOf(answer, coherence.BelowMinimum)}
 	})
 	return found
 }

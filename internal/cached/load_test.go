@@ -57,7 +57,7 @@ func TestStrictAsksTheCacheNothing(t *testing.T) {
 		rec := i.set(id, "1")
 		i.load(id, "load")
 		expect(t, "calls of the cache", asked(i.cache), "")
-		expect(t, "floor", rec.Floor, 0)
+		expect(t, "minimum version", rec.MinVersion, 0)
 	})
 }
 
@@ -89,7 +89,7 @@ func TestServesNothingWithoutPostgresTime(t *testing.T) {
 		peer := i.another(halfMinute, weekly)
 		peer.load(id, "load")
 		peer.load(id, "")
-		expect(t, "unclear", peer.Metrics().Unclear, 1)
+		expect(t, "clock unknown", peer.Metrics().ClockUnknown, 1)
 	})
 }
 
@@ -102,15 +102,15 @@ func TestBelowTheFloorAsksTheStore(t *testing.T) {
 		id := i.cached("s")
 		i.cache.Down(cachetest.OpFill)
 		rec := i.set(id, "1")
-		expect(t, "floor", rec.Floor, 2)
+		expect(t, "minimum version", rec.MinVersion, 2)
 		i.cache.Up()
 
-		seen, err := peer.Load(t.Context(), id, rec.Floor)
+		seen, err := peer.Load(t.Context(), id, rec.MinVersion)
 		if err != nil || string(seen.Data) != `{"n":1}` {
-			t.Errorf("with the floor: %s, %v", seen.Data, err)
+			t.Errorf("with the minimum version: %s, %v", seen.Data, err)
 		}
 		expect(t, "the store was asked", asked(peer.store), "load")
-		expect(t, "behind", peer.Metrics().Behind, 1)
+		expect(t, "below minimum", peer.Metrics().BelowMinimum, 1)
 		synctest.Wait()
 		expect(t, "afterwards the cache has", string(peer.load(id, "").Data), `{"n":1}`)
 	})
@@ -120,16 +120,16 @@ func TestBelowTheFloorAsksTheStore(t *testing.T) {
 // does.
 func TestSaveHasAFloorUnlessTheCacheHasIt(t *testing.T) {
 	for name, test := range map[string]struct {
-		fill  *fault.Rule
-		waits time.Duration // of the store, in a save
-		floor int64
-		after time.Duration
+		fill       *fault.Rule
+		waits      time.Duration // of the store, in a save
+		minVersion int64
+		after      time.Duration
 	}{
 		"taken":                      {},
-		"failed":                     {fill: failing, floor: 2},
+		"failed":                     {fill: failing, minVersion: 2},
 		"refused and buried":         {fill: &fault.Rule{Err: cachetest.ErrRefused}},
-		"blocked":                    {fill: blocked, floor: 2, after: 250 * time.Millisecond},
-		"stale when it comes to it":  {waits: 31 * time.Second, floor: 2, after: 31 * time.Second},
+		"blocked":                    {fill: blocked, minVersion: 2, after: 250 * time.Millisecond},
+		"stale when it comes to it":  {waits: 31 * time.Second, minVersion: 2, after: 31 * time.Second},
 		"taken though it took long":  {waits: 20 * time.Second, after: 20 * time.Second},
 		"blocked and has left later": {fill: leftLater, after: 250 * time.Millisecond},
 	} {
@@ -147,7 +147,7 @@ func TestSaveHasAFloorUnlessTheCacheHasIt(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				expect(t, "floor", rec.Floor, test.floor)
+				expect(t, "minimum version", rec.MinVersion, test.minVersion)
 				expect(t, "it took", time.Since(began), test.after)
 			})
 		})
@@ -163,15 +163,15 @@ func TestFillsNothingAfterASilentCacheOrATombstone(t *testing.T) {
 		i.cache.Down(cachetest.OpGet)
 		i.load(rec.ID, "load")
 		expect(t, "calls of the cache", asked(i.cache), "get")
-		expect(t, "unanswered", i.Metrics().Unanswered, 1)
+		expect(t, "unavailable", i.Metrics().Unavailable, 1)
 
 		i.cache.Up()
 		if err := i.cache.PutTombstones(t.Context(), time.Minute, cache.ID(rec.ID)); err != nil {
 			t.Error(err)
 		}
 		i.load(rec.ID, "load") // a tombstone on a session that lives costs a query and nothing else
-		expect(t, "calls of the cache", asked(i.cache), "bury get")
-		expect(t, "buried", i.Metrics().Buried, 1)
+		expect(t, "calls of the cache", asked(i.cache), "tombstone get")
+		expect(t, "tombstones", i.Metrics().Tombstones, 1)
 	})
 }
 
@@ -228,7 +228,7 @@ func TestHangingFillFailsNothing(t *testing.T) {
 		began := time.Now()
 		saved, err := i.Save(t.Context(), rec.ID, store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}})
 		expect(t, "error", err, error(nil))
-		expect(t, "floor", saved.Floor, saved.Version)
+		expect(t, "minimum version", saved.MinVersion, saved.Version)
 		expect(t, "it took", time.Since(began), 250*time.Millisecond)
 	})
 }

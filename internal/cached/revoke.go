@@ -52,7 +52,7 @@ func (c *Store) Revoke(
 func (c *Store) Revoked(
 	ctx context.Context, outcome coherence.Outcome, ids ...store.ID,
 ) store.Revocation {
-	acknowledged := outcome.Bury() && c.putTombstones(ctx, ids...) == nil
+	acknowledged := outcome.NeedsTombstone() && c.putTombstones(ctx, ids...) == nil
 	return c.promise(outcome, acknowledged, len(ids) == 1)
 }
 
@@ -70,7 +70,7 @@ func outcomeOf(err error) coherence.Outcome {
 	case err == nil:
 		return coherence.Committed
 	case errors.Is(err, store.ErrOutcomeUnknown), errors.Is(err, store.ErrBrokenRow):
-		return coherence.Uncertain
+		return coherence.OutcomeUnknown
 	}
 	return coherence.Refused
 }
@@ -79,7 +79,7 @@ func outcomeOf(err error) coherence.Outcome {
 // has ended: the sessions have. It returns an error if the cache did not
 // acknowledge them.
 func (c *Store) putTombstones(ctx context.Context, ids ...store.ID) (err error) {
-	call := store.Call{Layer: store.LayerCache, Operation: store.OpBury}
+	call := store.Call{Layer: store.LayerCache, Operation: store.OpTombstone}
 	trace.Run(ctx, c.tracer, call, func(ctx context.Context) store.CallResult {
 		if err = c.writeTombstones(ctx, ids); err != nil {
 			return store.CallResult{Cache: store.CacheFailed}
@@ -97,7 +97,7 @@ func (c *Store) writeTombstones(ctx context.Context, ids []store.ID) error {
 	limit := cacheTimeout * time.Duration(1+len(ids)/tombstoneBatch)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	err := c.cache.PutTombstones(ctx, c.policy.BuryTTL(), keys...)
+	err := c.cache.PutTombstones(ctx, c.policy.TombstoneTTL(), keys...)
 	if err != nil {
 		c.counts.tombstonesFailed.Add(int64(len(ids)))
 		c.tombstones.addIDs(ids)

@@ -33,7 +33,7 @@ func TestRevocation(t *testing.T) {
 		"grace":                       {policy: coherence.Policy{Freshness: 30 * time.Second, Grace: time.Minute}, bury: failing, want: store.Revocation{Committed: true, MaxExposure: exposed + time.Minute}, buries: 1},
 		"strict":                      {want: store.Revocation{Committed: true, CacheAcked: true}, buries: 1},
 		"strict and not acknowledged": {bury: failing, want: store.Revocation{Committed: true}, buries: 1},
-		"uncertain":                   {policy: halfMinute, store: errLost, want: store.Revocation{CacheAcked: true}, buries: 1},
+		"outcome unknown":             {policy: halfMinute, store: errLost, want: store.Revocation{CacheAcked: true}, buries: 1},
 		"uncertain, not acknowledged": {policy: halfMinute, store: errLost, bury: failing, want: store.Revocation{MaxExposure: exposed}, buries: 1},
 		"uncertain and cancelled":     {policy: halfMinute, store: fmt.Errorf("%w (%w)", context.Canceled, store.ErrOutcomeUnknown), want: store.Revocation{CacheAcked: true}, buries: 1},
 		"refused":                     {policy: halfMinute, store: store.ErrUnavailable, want: store.Revocation{MaxExposure: exposed}},
@@ -115,7 +115,7 @@ func TestCacheIsToldWhenTheCallerHasLeft(t *testing.T) {
 			case "Save":
 				rec, err := i.Save(ctx, id, store.Change{})
 				expect(t, method, err, nil)
-				expect(t, "floor", rec.Floor, 0)
+				expect(t, "minimum version", rec.MinVersion, 0)
 			}
 			expect(t, "the cache was told after "+method, told, true)
 		}
@@ -124,7 +124,7 @@ func TestCacheIsToldWhenTheCallerHasLeft(t *testing.T) {
 
 func TestRotateBuriesTheOldID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for name, answer := range map[string]error{"answered": nil, "uncertain": store.ErrOutcomeUnknown} {
+		for name, answer := range map[string]error{"answered": nil, "outcome unknown": store.ErrOutcomeUnknown} {
 			i := newInstance(t, halfMinute, weekly)
 			peer := i.beside(halfMinute)
 			id := i.cached("s")

@@ -21,7 +21,7 @@ const (
 	OpGet           = store.OpGet
 	OpAwait         = store.Operation("await")
 	OpFill          = store.OpFill
-	OpPutTombstones = store.OpBury
+	OpPutTombstones = store.OpTombstone
 )
 
 // ErrRefused as the error of a Fill is one that is refused without an error, as
@@ -86,7 +86,7 @@ func (c *Cache) entry(_ context.Context, call fault.Call) (cache.Entry, error) {
 		e := it.entry
 		e.Data = bytes.Clone(e.Data) // the caller's own
 		return e, nil
-	case coherence.Buried:
+	case coherence.FoundTombstone:
 		return cache.Entry{}, cache.ErrTombstone
 	}
 	return cache.Entry{}, cache.ErrMiss
@@ -129,7 +129,7 @@ func (c *Cache) PutTombstones(ctx context.Context, ttl time.Duration, ids ...cac
 			defer c.mu.Unlock()
 			for _, id := range ids {
 				it := c.item(id)
-				it.slot.Bury()
+				it.slot.PutTombstone()
 				it.ends = time.Now().Add(ttl)
 			}
 			return struct{}{}, nil

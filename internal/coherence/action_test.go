@@ -64,9 +64,9 @@ func (s *stage) urgent(o *operation) bool {
 	}
 	switch o.kind {
 	case load:
-		return o.await != toHear
+		return o.await != toReply
 	case save:
-		return o.await == toHear
+		return o.await == toReply
 	case touch:
 		return false
 	}
@@ -121,7 +121,7 @@ func (s *stage) stepsOf(list []action, n int, faults bool) []action {
 		return list
 	}
 	switch o.await {
-	case toGet, toHear:
+	case toGet, toReply:
 		list = s.allow(list, action{kind: loses, a: uint8(n)})
 	case toExecute:
 		list = s.allow(list, action{kind: misses, a: uint8(n)})

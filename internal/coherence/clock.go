@@ -4,10 +4,10 @@ import "time"
 
 const (
 	// drift is how much faster than this process's clock Postgres's may run: a part in a thousand. Quartz is ten times better, and clocks that are being slewed stay below it.
-	drift = 1000
+	maxDrift = 1000
 	// jump is how far the two clocks of this process may come apart before its monotonic one is taken to have stood still, as it does on a suspended machine. It does not
 	// grow with the age of the sample: what goes unnoticed is time that the bound lacks, and has to stay below [Allowance]. Two clocks of one machine are slewed together.
-	jump = 200 * time.Millisecond
+	maxGap = 200 * time.Millisecond
 )
 
 // Instant is a moment on the two clocks of this process, each counted from a start of its own.
@@ -64,7 +64,7 @@ func (c *Clock) Now(at Instant) Bound {
 
 func (c *Clock) bound(at Instant) Bound {
 	mono, wall := at.Mono-c.sent.Mono, at.Wall-c.sent.Wall
-	if !c.known || mono < 0 || (wall-mono).Abs() > jump {
+	if !c.known || mono < 0 || (wall-mono).Abs() > maxGap {
 		return Bound{}
 	}
 	return Bound{Time: bound(c.stamp, c.sent, at), Known: true}
@@ -72,5 +72,5 @@ func (c *Clock) bound(at Instant) Bound {
 
 func bound(stamp Time, sent, at Instant) Time {
 	mono := at.Mono - sent.Mono
-	return stamp.Add(mono + mono/drift + time.Microsecond) // the microsecond makes up for rounding
+	return stamp.Add(mono + mono/maxDrift + time.Microsecond) // the microsecond makes up for rounding
 }

@@ -31,12 +31,12 @@ func TestClockIsNeverEarly(t *testing.T) {
 			at.Mono += own
 			at.Wall += own
 		}
-		upset := func() {
+		disturbance := func() {
 			switch r.IntN(8) {
 			case 0:
 				d := time.Duration(r.Int64N(int64(time.Hour)))
 				if r.IntN(2) == 0 {
-					d = time.Duration(r.Int64N(int64(3 * jump)))
+					d = time.Duration(r.Int64N(int64(3 * maxGap)))
 				}
 				if sleeper {
 					p += d
@@ -50,7 +50,7 @@ func TestClockIsNeverEarly(t *testing.T) {
 		}
 		travel := func() {
 			pass(time.Duration(r.Int64N(int64(time.Millisecond) << r.IntN(14))))
-			upset()
+			disturbance()
 		}
 		for range 60 {
 			if r.IntN(3) == 0 {
@@ -68,7 +68,7 @@ func TestClockIsNeverEarly(t *testing.T) {
 			}
 			known++
 			// A sleep that is shorter than jump goes unnoticed, and so may several that are together.
-			if early := b.Time.Until(Time(p.Microseconds())); early > jump {
+			if early := b.Time.Until(Time(p.Microseconds())); early > maxGap {
 				t.Fatalf("seed %d: the bound is %v behind Postgres's clock", seed, early)
 			} else if early > 0 && !sleeper {
 				t.Fatalf("seed %d: the bound is %v behind Postgres's clock, and the machine has not slept", seed, early)
@@ -114,8 +114,8 @@ func TestClock(t *testing.T) {
 			c.Observe(stamp, second(10), second(10))
 		}, second(11), in(10*time.Second + 10*time.Millisecond + time.Microsecond)},
 		"slept":               {func(c *Clock) { c.Observe(stamp, second(0), second(0)) }, Instant{Mono: time.Second, Wall: 2 * time.Second}, Bound{}},
-		"slept, long after":   {func(c *Clock) { c.Observe(stamp, second(0), second(0)) }, Instant{Mono: time.Hour, Wall: time.Hour + 2*jump}, Bound{}},
-		"slept for a blink":   {func(c *Clock) { c.Observe(stamp, second(0), second(0)) }, Instant{Mono: time.Second, Wall: time.Second + jump}, in(time.Second + time.Millisecond + time.Microsecond)},
+		"slept, long after":   {func(c *Clock) { c.Observe(stamp, second(0), second(0)) }, Instant{Mono: time.Hour, Wall: time.Hour + 2*maxGap}, Bound{}},
+		"slept for a blink":   {func(c *Clock) { c.Observe(stamp, second(0), second(0)) }, Instant{Mono: time.Second, Wall: time.Second + maxGap}, in(time.Second + time.Millisecond + time.Microsecond)},
 		"wall clock set back": {func(c *Clock) { c.Observe(stamp, second(0), second(0)) }, Instant{Mono: time.Second, Wall: -time.Second}, Bound{}},
 		"before it was asked": {func(c *Clock) { c.Observe(stamp, second(2), second(2)) }, second(1), Bound{}},
 		"slept, and asked again": {func(c *Clock) {

@@ -4,39 +4,39 @@ import "time"
 
 // decisions is every decision of this package that the world asks for, so that a mutant can swap one.
 type decisions struct {
-	start         func(*Load) Step
-	cacheAnswered func(*Load, CacheAnswer, Entry, Bound) (Step, Verdict)
-	storeAnswered func(*Load, Entry, bool, Bound) time.Duration
-	saved         func(Policy, Entry, Bound) time.Duration
-	floor         func(Policy, Entry, bool) int64
-	bury          func(Outcome) bool
-	buryTTL       func(Policy) time.Duration
-	refusedTTL    func(Policy) time.Duration // of a save's tombstone, in place of its fill
-	revoked       func(Policy, Outcome, bool, bool) Revocation
-	fill          func(*Slot, Entry) bool
-	entomb        func(*Slot)
-	get           func(*Slot) (CacheAnswer, Entry)
-	observe       func(*Clock, Time, Instant, Instant)
-	now           func(*Clock, Instant) Bound
+	start          func(*Load) Step
+	cacheAnswered  func(*Load, CacheAnswer, Entry, Bound) (Step, Verdict)
+	storeAnswered  func(*Load, Entry, bool, Bound) time.Duration
+	saved          func(Policy, Entry, Bound) time.Duration
+	minVersion     func(Policy, Entry, bool) int64
+	needsTombstone func(Outcome) bool
+	tombstoneTTL   func(Policy) time.Duration
+	refusedTTL     func(Policy) time.Duration // of a save's tombstone, in place of its fill
+	revoked        func(Policy, Outcome, bool, bool) Revocation
+	fill           func(*Slot, Entry) bool
+	putTombstone   func(*Slot)
+	get            func(*Slot) (CacheAnswer, Entry)
+	observe        func(*Clock, Time, Instant, Instant)
+	now            func(*Clock, Instant) Bound
 }
 
 // production is this package as it is.
 func production() decisions {
 	return decisions{
-		start:         (*Load).Start,
-		cacheAnswered: (*Load).CacheAnswered,
-		storeAnswered: (*Load).StoreAnswered,
-		saved:         Policy.Saved,
-		floor:         Policy.Floor,
-		bury:          Outcome.Bury,
-		buryTTL:       Policy.BuryTTL,
-		refusedTTL:    Policy.BuryTTL,
-		revoked:       Policy.Revoked,
-		fill:          (*Slot).Fill,
-		entomb:        (*Slot).Bury,
-		get:           (*Slot).Get,
-		observe:       (*Clock).Observe,
-		now:           (*Clock).Now,
+		start:          (*Load).Start,
+		cacheAnswered:  (*Load).CacheAnswered,
+		storeAnswered:  (*Load).StoreAnswered,
+		saved:          Policy.Saved,
+		minVersion:     Policy.MinVersionAfterSave,
+		needsTombstone: Outcome.NeedsTombstone,
+		tombstoneTTL:   Policy.TombstoneTTL,
+		refusedTTL:     Policy.TombstoneTTL,
+		revoked:        Policy.Revoked,
+		fill:           (*Slot).Fill,
+		putTombstone:   (*Slot).PutTombstone,
+		get:            (*Slot).Get,
+		observe:        (*Clock).Observe,
+		now:            (*Clock).Now,
 	}
 }
 
@@ -52,5 +52,5 @@ type conduct struct {
 	touchWritesBack  bool    // a touch writes the whole record that it had read
 	refusalConfirms  bool    // a save's fill that was refused counts as acknowledged
 	lostSaveSucceeds bool    // the lost reply of a save is reported as success
-	toldOfAll        bool    // a revoke of all counts as one that the cache has acknowledged
+	revokeAllCounts  bool    // a revoke of all counts as one that the cache has acknowledged
 }

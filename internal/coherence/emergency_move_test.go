@@ -57,15 +57,15 @@ func (e emergency) ends(r rules, do doing) {
 
 // imports is the end of P's way back.
 func (e emergency) imports(r rules, do doing, ok harmless) {
-	if e.written == written && e.outage.Mode == Replaying && !e.away {
+	if e.written == written && e.outage.Mode == Replaying && !e.unavailable {
 		e.ends(r, do)
 	}
-	if e.outage.Mode != Importing || e.away || e.written != blank {
+	if e.outage.Mode != Restoring || e.unavailable || e.written != blank {
 		return
 	}
 	if !e.memory && !e.sent {
 		do("all imported", func(n *emergency) error {
-			n.outage.Imported()
+			n.outage.Restored()
 			if n.acknowledged && !n.made.row && !n.made.promised && !n.removed {
 				return violated("a session made in memory was lost")
 			}

@@ -9,10 +9,10 @@ import (
 // emergency is the world of an outage: process P, which loses Postgres and gets it back, and the other instances, which keep it. There are two sessions: old is in Postgres,
 // made was made by P in memory. It is comparable.
 type emergency struct {
-	outage Outage
-	away   bool // Postgres, for P
-	at     int8
-	moves  int8
+	outage      Outage
+	unavailable bool // Postgres, for P
+	at          int8
+	moves       int8
 
 	old, made    place
 	cache        SlotState // for old
@@ -82,8 +82,8 @@ func (e emergency) next(r rules, visit func(emergency, string, error)) {
 		return
 	}
 	do("P dies", ok(func(n *emergency) { n.dead = true }))
-	do("Postgres goes or comes", ok(func(n *emergency) { n.away = !n.away }))
-	if e.away && e.outage.Mode != Emergency && e.outage.Mode != Replaying {
+	do("Postgres goes or comes", ok(func(n *emergency) { n.unavailable = !n.unavailable }))
+	if e.unavailable && e.outage.Mode != Emergency && e.outage.Mode != Replaying {
 		do("P notices", func(n *emergency) error {
 			for i := range outageFailures {
 				if n.outage.Failed(time.Duration(i) * outageAfter) {
@@ -93,7 +93,7 @@ func (e emergency) next(r rules, visit func(emergency, string, error)) {
 			return violated("an outage was not noticed")
 		})
 	}
-	if !e.away && e.outage.Mode == Emergency {
+	if !e.unavailable && e.outage.Mode == Emergency {
 		do("P probes", ok(func(n *emergency) { n.outage.Probed() }))
 	}
 	if e.outage.Mode == Emergency && !e.acknowledged {
@@ -160,7 +160,7 @@ func (e emergency) revokes(r rules, do doing) {
 			return nil
 		})
 	}
-	if e.sent && e.outage.Mode == Importing && !e.away {
+	if e.sent && e.outage.Mode == Restoring && !e.unavailable {
 		e.ends(r, do)
 	}
 }
@@ -172,7 +172,7 @@ func (e *emergency) loadOld(r rules) error {
 		return nil // dead
 	case fresh && e.old.promised:
 		return violated("a journalled revoke was forgotten: served from the cache")
-	case fresh, r.refuses(&e.outage), e.away:
+	case fresh, r.refuses(&e.outage), e.unavailable:
 		return nil
 	case e.old.row && e.old.promised:
 		return violated("a journalled revoke was forgotten: served from Postgres")
@@ -189,7 +189,7 @@ func (e *emergency) loadMade(r rules) error {
 			return violated("a session was served from memory after it was revoked in Postgres")
 		}
 		return nil
-	case e.put, r.refuses(&e.outage), e.away:
+	case e.put, r.refuses(&e.outage), e.unavailable:
 		return nil
 	case e.journal == written:
 		return violated("Postgres served before it knew of a journalled revoke")
@@ -204,7 +204,7 @@ func (e emergency) recovers(r rules, do doing, ok harmless) {
 	if e.journal == told && e.at > e.kept {
 		do("the journal is cleared", ok(func(n *emergency) { n.journal, n.kept = blank, 0 }))
 	}
-	if e.outage.Mode == Replaying && !e.away {
+	if e.outage.Mode == Replaying && !e.unavailable {
 		if e.journal == written {
 			do("replayed", ok(func(n *emergency) {
 				n.old.row, n.journal, n.kept = false, told, n.at+outageFresh

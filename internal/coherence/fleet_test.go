@@ -27,7 +27,7 @@ func newFleet(seed uint64, d decisions, c conduct) *fleet {
 	sc := &scope{decisions: d, conduct: c, allowed: all, kinds: []operationKind{load, load, load, save, touch, rotate, revoke, revokeAll}}
 	sc.instances = 2 + r.IntN(4)
 	sc.writers = sc.instances
-	sc.clockError = jump
+	sc.clockError = maxGap
 	if r.IntN(12) > 0 {
 		sc.policy.Freshness = time.Duration(1+r.Int64N(60)) * time.Second
 		if r.IntN(4) == 0 {

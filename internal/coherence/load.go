@@ -5,10 +5,10 @@ import "time"
 // Load is one load of a session through the cache: [Load.Start], then what each step asks for, until it is served.
 type Load struct {
 	Policy
-	// Floor is the version that the client has seen.
-	Floor int64
+	// MinVersion is the version that the client has seen.
+	MinVersion int64
 	// Away says that Postgres is.
-	Away bool
+	Unavailable bool
 
 	fill bool // the store's answer may be put into the cache
 }
@@ -29,10 +29,10 @@ type CacheAnswer int
 
 // The answers of a cache.
 const (
-	Hit    CacheAnswer = iota // an entry
-	Miss                      // nothing that can be used
-	Buried                    // a tombstone: a fill would be refused
-	Silent                    // no answer, so nothing is known and nothing may be filled
+	Hit            CacheAnswer = iota // an entry
+	Miss                              // nothing that can be used
+	FoundTombstone                    // a tombstone: a fill would be refused
+	Timeout                           // no answer, so nothing is known and nothing may be filled
 )
 
 // Start is the first step.
@@ -46,7 +46,7 @@ func (l *Load) Start() Step {
 // CacheAnswered takes the cache's answer. The entry counts with a Hit only.
 func (l *Load) CacheAnswered(a CacheAnswer, e Entry, now Bound) (Step, Verdict) {
 	if a == Hit {
-		verdict := l.Judge(e, l.Floor, now, l.Away)
+		verdict := l.Judge(e, l.MinVersion, now, l.Unavailable)
 		if verdict == Fresh {
 			return ServeCache, Fresh
 		}
@@ -74,8 +74,8 @@ func (p Policy) Saved(e Entry, now Bound) (ttl time.Duration) {
 	return p.Freshness + p.Grace + margin
 }
 
-// Floor is the version that a client must ask for after its save; zero when the cache has taken notice of it, or needn't.
-func (p Policy) Floor(e Entry, acknowledged bool) int64 {
+// MinVersionAfterSave is the version that a client must ask for after its save; zero when the cache has taken notice of it, or needn't.
+func (p Policy) MinVersionAfterSave(e Entry, acknowledged bool) int64 {
 	if acknowledged || p.Freshness <= 0 {
 		return 0
 	}

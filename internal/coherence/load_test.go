@@ -11,23 +11,23 @@ func TestLoad(t *testing.T) {
 	e := Entry{Version: 3, ValidatedAt: 10_000_000, ExpiresAt: 1 << 50}
 	old := Entry{Version: 3, ValidatedAt: -60_000_000, ExpiresAt: 1 << 50}
 	tests := map[string]struct {
-		answer  CacheAnswer
-		entry   Entry
-		floor   int64
-		step    Step
-		verdict Verdict
-		fills   bool
+		answer     CacheAnswer
+		entry      Entry
+		minVersion int64
+		step       Step
+		verdict    Verdict
+		fills      bool
 	}{
-		"hit":                       {Hit, e, 3, ServeCache, Fresh, false},
-		"a hit that is stale":       {Hit, old, 0, AskStore, Stale, true},
-		"a hit below the floor":     {Hit, e, 4, AskStore, Behind, true},
-		"miss":                      {Miss, Entry{}, 0, AskStore, Stale, true},
-		"a tombstone is a miss":     {Buried, Entry{}, 0, AskStore, Stale, false},
-		"no answer is never filled": {Silent, Entry{}, 0, AskStore, Stale, false},
+		"hit":                             {Hit, e, 3, ServeCache, Fresh, false},
+		"a hit that is stale":             {Hit, old, 0, AskStore, Stale, true},
+		"a hit below the minimum version": {Hit, e, 4, AskStore, BelowMinimum, true},
+		"miss":                            {Miss, Entry{}, 0, AskStore, Stale, true},
+		"a tombstone is a miss":           {FoundTombstone, Entry{}, 0, AskStore, Stale, false},
+		"no answer is never filled":       {Timeout, Entry{}, 0, AskStore, Stale, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			l := Load{Policy: p, Floor: test.floor}
+			l := Load{Policy: p, MinVersion: test.minVersion}
 			if got := l.Start(); got != AskCache {
 				t.Fatalf("start: %d", got)
 			}
@@ -78,8 +78,8 @@ func TestSlot(t *testing.T) {
 		if s != want {
 			t.Errorf("%s: %+v stands, want %+v", test.name, s, want)
 		}
-		s.Bury()
-		if answer, _ := s.Get(); answer != Buried {
+		s.PutTombstone()
+		if answer, _ := s.Get(); answer != FoundTombstone {
 			t.Errorf("%s, buried: answer %d", test.name, answer)
 		}
 	}

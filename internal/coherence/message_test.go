@@ -37,7 +37,7 @@ func (s *stage) carry(a action) error {
 	}
 	if refused {
 		// The save puts a tombstone in place of what refused it.
-		s.send(message{kind: buryMessage, id: m.id, op: m.op, ttl: moment(s.refusedTTL(s.policy).Milliseconds())})
+		s.send(message{kind: tombstoneMessage, id: m.id, op: m.op, ttl: moment(s.refusedTTL(s.policy).Milliseconds())})
 		return nil
 	}
 	return s.answered(int(m.op), acknowledged)
@@ -47,8 +47,8 @@ func (s *stage) carry(a action) error {
 func (s *stage) arrive(m message) bool {
 	v := &s.session.ids[m.id]
 	slot := v.slot.slot(s.at)
-	if m.kind == buryMessage {
-		s.entomb(&slot)
+	if m.kind == tombstoneMessage {
+		s.putTombstone(&slot)
 		v.slot.set(slot, s.at+m.ttl)
 		return true
 	}

@@ -51,8 +51,8 @@ var mutants = []mutant{
 			return slot.Fill(e)
 		}
 	}, ends},
-	{"a revoke deletes the key and leaves no tombstone", func(s *scope) { s.entomb = func(slot *Slot) { *slot = Slot{} } }, ends},
-	{"a tombstone's TTL below F", func(s *scope) { s.buryTTL = func(p Policy) time.Duration { return p.Freshness / 3 } }, ends},
+	{"a revoke deletes the key and leaves no tombstone", func(s *scope) { s.putTombstone = func(slot *Slot) { *slot = Slot{} } }, ends},
+	{"a tombstone's TTL below F", func(s *scope) { s.tombstoneTTL = func(p Policy) time.Duration { return p.Freshness / 3 } }, ends},
 	{"validated_at from the time of the fill", func(s *scope) { s.filledLate = true }, ends2},
 	{"validated_at from clock_timestamp()", func(s *scope) { s.stampedLate = true }, ends2},
 	{"no freshness check", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) { e.ValidatedAt = now.Time; return l, e, now }), ends2},
@@ -95,20 +95,20 @@ var mutants = []mutant{
 	{"a fill after no answer", func(s *scope) {
 		s.cacheAnswered = func(l *Load, a CacheAnswer, e Entry, now Bound) (Step, Verdict) {
 			step, verdict := l.CacheAnswered(a, e, now)
-			l.fill = l.fill || a == Silent
+			l.fill = l.fill || a == Timeout
 			return step, verdict
 		}
 	}, ends},
 	{"a cache that does not answer fails the load", func(s *scope) {
 		s.cacheAnswered = func(l *Load, a CacheAnswer, e Entry, now Bound) (Step, Verdict) {
-			if a == Silent {
+			if a == Timeout {
 				return ServeCache, Stale
 			}
 			return l.CacheAnswered(a, e, now)
 		}
 	}, ends},
-	{"the floor is ignored", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) { l.Floor = 0; return l, e, now }), writes},
-	{"no floor when the cache was not told", func(s *scope) { s.floor = func(Policy, Entry, bool) int64 { return 0 } }, writes},
+	{"the minimum version is ignored", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) { l.MinVersion = 0; return l, e, now }), writes},
+	{"no minimum version when the cache was not told", func(s *scope) { s.minVersion = func(Policy, Entry, bool) int64 { return 0 } }, writes},
 	{"a save's entry leaves the cache when it is stale", func(s *scope) { s.saved = Policy.FillTTL }, func() *scope { return small(3, 0, nil, load, save) }},
 	{"a fill that a tombstone refused counts as acknowledged", func(s *scope) { s.refusalConfirms = true }, refusedByTombstone},
 	{"a tombstone in place of a refused fill ends early", func(s *scope) {
@@ -133,7 +133,7 @@ var mutants = []mutant{
 		return s
 	}},
 	{"a revoke of all counts as acknowledged", func(s *scope) {
-		s.toldOfAll = true
+		s.revokeAllCounts = true
 		s.revoked = func(p Policy, o Outcome, acknowledged, _ bool) Revocation { return p.Revoked(o, acknowledged, true) }
 	}, func() *scope { return small(3, 0, nil, load, revokeAll) }},
 	{"an acknowledgement is made up", func(s *scope) {
@@ -141,7 +141,7 @@ var mutants = []mutant{
 	}, ends},
 	{"the bound of the clock grows slack with its age", func(s *scope) {
 		s.now = func(c *Clock, at Instant) Bound {
-			if slack := (at.Mono - c.sent.Mono) / 1000; (at.Wall - at.Mono - c.sent.Wall + c.sent.Mono).Abs() <= jump+slack {
+			if slack := (at.Mono - c.sent.Mono) / 1000; (at.Wall - at.Mono - c.sent.Wall + c.sent.Mono).Abs() <= maxGap+slack {
 				at.Wall = at.Mono - c.sent.Mono + c.sent.Wall
 			}
 			return c.Now(at)
@@ -213,7 +213,7 @@ func (m *mutant) hunt() string {
 		}
 	}
 	for seed := uint64(1); seed <= huntSeeds; seed++ {
-		f := newFleet(seed, production(), conduct{lost: Uncertain})
+		f := newFleet(seed, production(), conduct{lost: OutcomeUnknown})
 		m.mutate(f.scope)
 		if steps, err := f.run(stepsPerSeed); err != nil {
 			return fmt.Sprintf("by the simulation with seed %d, %d steps: %v", seed, steps, err)

@@ -32,7 +32,7 @@ func (w *world) normalize(sc *scope) {
 	}
 	if s.faults >= sc.faults {
 		for i := range w.instances {
-			w.instances[i].upset = undisturbed // only says which fault may come
+			w.instances[i].disturbance = undisturbed // only says which fault may come
 		}
 	}
 	for id := range s.ids {
@@ -47,7 +47,7 @@ func (w *world) normalize(sc *scope) {
 			v.slot = cached{} // has expired
 		}
 		if last {
-			v.floor, v.sees, v.seesIf, v.dead, v.deadIf, v.unaware = 0, 0, 0, 0, false, false // looked at when an operation begins
+			v.minVersion, v.sees, v.seesIf, v.dead, v.deadIf, v.unaware = 0, 0, 0, 0, false, false // looked at when an operation begins
 			if !reads[id] {
 				v.slot, v.copies = cached{}, [2]entry{} // nobody will look
 			}

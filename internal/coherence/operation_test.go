@@ -8,16 +8,16 @@ type operation struct {
 	id       uint8
 
 	// What the call holds in its variables.
-	floor  int16
-	fill   bool // of its Load
-	away   bool // of its Load
-	answer CacheAnswer
-	entry  entry
-	found  bool
-	begun  moment // when Postgres began its transaction
-	sent   Instant
-	result Outcome
-	acked  bool
+	minVersion  int16
+	fill        bool // of its Load
+	unavailable bool // of its Load
+	answer      CacheAnswer
+	entry       entry
+	found       bool
+	begun       moment // when Postgres began its transaction
+	sent        Instant
+	result      Outcome
+	acked       bool
 
 	// What its client may rely on.
 	sees, seesIf int16
@@ -44,22 +44,22 @@ const (
 	toJudge                // for Redis's answer to come back
 	toSend                 // to ask Postgres
 	toExecute              // for Postgres to take its snapshot or to commit
-	toHear                 // for Postgres's reply
+	toReply                // for Postgres's reply
 	toAck                  // for Redis's answer to a fill or a bury
 )
 
 func (o *operation) load(s *scope) Load {
-	return Load{Policy: s.policy, Floor: int64(o.floor), Away: o.away, fill: o.fill}
+	return Load{Policy: s.policy, MinVersion: int64(o.minVersion), Unavailable: o.unavailable, fill: o.fill}
 }
 
 // begin starts an operation in a free place.
-func (s *stage) begin(kind operationKind, instance, id uint8, away bool) error {
+func (s *stage) begin(kind operationKind, instance, id uint8, unavailable bool) error {
 	n := s.free()
 	v := &s.session.ids[id]
-	o := operation{kind: kind, instance: instance, id: id, await: toSend, away: away}
+	o := operation{kind: kind, instance: instance, id: id, await: toSend, unavailable: unavailable}
 	switch {
 	case kind == load:
-		o.floor, o.sees, o.seesIf = v.floor, v.sees, v.seesIf
+		o.minVersion, o.sees, o.seesIf = v.minVersion, v.sees, v.seesIf
 		o.dead, o.deadIf = v.dead != 0 && s.at >= v.dead, v.deadIf
 		l := o.load(s.scope)
 		if s.start(&l) == AskCache {
@@ -70,7 +70,7 @@ func (s *stage) begin(kind operationKind, instance, id uint8, away bool) error {
 	}
 	s.session.ops[n] = o
 	if o.await == toAck {
-		s.send(message{kind: buryMessage, id: id, op: int8(n), ttl: moment(s.buryTTL(s.policy).Milliseconds())})
+		s.send(message{kind: tombstoneMessage, id: id, op: int8(n), ttl: moment(s.tombstoneTTL(s.policy).Milliseconds())})
 	}
 	return nil
 }
@@ -80,7 +80,7 @@ func (s *stage) step(n int, lost, before bool) error {
 	o := &s.session.ops[n]
 	switch o.await {
 	case toGet:
-		o.answer, o.entry, o.await = Silent, entry{}, toJudge
+		o.answer, o.entry, o.await = Timeout, entry{}, toJudge
 		if !lost {
 			slot := s.session.ids[o.id].slot.slot(s.at)
 			answer, e := s.get(&slot)
@@ -89,7 +89,7 @@ func (s *stage) step(n int, lost, before bool) error {
 	case toJudge:
 		return s.judge(n)
 	case toSend:
-		if o.away {
+		if o.unavailable {
 			return s.fail(n)
 		}
 		o.sent, o.begun, o.await = s.instances[o.instance].instant(), s.at, toExecute
@@ -97,23 +97,23 @@ func (s *stage) step(n int, lost, before bool) error {
 			o.entry.version = s.session.ids[o.id].row.version
 		}
 	case toExecute:
-		o.await = toHear
+		o.await = toReply
 		if !before {
 			if err := s.execute(o); err != nil {
 				return err
 			}
 		}
 		if lost {
-			return s.unheard(n)
+			return s.lostReply(n)
 		}
 		if o.kind == touch {
 			s.drop(n) // nobody waits for it
 		}
-	case toHear:
+	case toReply:
 		if lost {
-			return s.unheard(n)
+			return s.lostReply(n)
 		}
-		return s.heard(n)
+		return s.replied(n)
 	}
 	return nil
 }
@@ -193,7 +193,7 @@ func (s *stage) execute(o *operation) error {
 }
 
 // heard takes Postgres's reply.
-func (s *stage) heard(n int) error {
+func (s *stage) replied(n int) error {
 	o := &s.session.ops[n]
 	in := &s.instances[o.instance]
 	stamp := o.begun
@@ -213,7 +213,7 @@ func (s *stage) heard(n int) error {
 			o.entry.validated = moment(now.Time / 1000)
 		}
 		if ttl := s.storeAnswered(&l, o.entry.full(), o.found, now); ttl > 0 {
-			if o.answer == Silent && s.policy.Freshness > 0 {
+			if o.answer == Timeout && s.policy.Freshness > 0 {
 				return violated("a load filled a cache that had not answered")
 			}
 			s.send(message{kind: fillMessage, id: o.id, op: -1, entry: o.entry, ttl: moment(ttl.Milliseconds())})
@@ -234,22 +234,22 @@ func (s *stage) heard(n int) error {
 		return s.returned(n, false)
 	case rotate, revoke:
 		o.result = Committed
-		return s.tell(n)
+		return s.tombstone(n)
 	case revokeAll:
 		o.result = Committed
-		return s.returned(n, s.toldOfAll)
+		return s.returned(n, s.revokeAllCounts)
 	}
 	s.drop(n)
 	return nil
 }
 
 // unheard takes notice that no reply came.
-func (s *stage) unheard(n int) error {
+func (s *stage) lostReply(n int) error {
 	o := &s.session.ops[n]
 	switch o.kind {
 	case rotate, revoke:
 		o.result = s.lost
-		return s.tell(n)
+		return s.tombstone(n)
 	case save:
 		if s.lostSaveSucceeds {
 			return s.returned(n, false)
@@ -261,16 +261,16 @@ func (s *stage) unheard(n int) error {
 }
 
 // tell buries the id, if the outcome wants that.
-func (s *stage) tell(n int) error {
+func (s *stage) tombstone(n int) error {
 	o := &s.session.ops[n]
 	if s.cacheFirst {
 		return s.returned(n, o.acked)
 	}
-	if !s.bury(o.result) || s.policy.Freshness <= 0 {
+	if !s.needsTombstone(o.result) || s.policy.Freshness <= 0 {
 		return s.returned(n, false)
 	}
 	o.await = toAck
-	s.send(message{kind: buryMessage, id: o.id, op: int8(n), ttl: moment(s.buryTTL(s.policy).Milliseconds())})
+	s.send(message{kind: tombstoneMessage, id: o.id, op: int8(n), ttl: moment(s.tombstoneTTL(s.policy).Milliseconds())})
 	return nil
 }
 

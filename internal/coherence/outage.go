@@ -20,7 +20,7 @@ const (
 	// Replaying: Postgres is back and is being told of the revokes. Until it knows them all, nothing is served from it.
 	Replaying
 	// Importing: Postgres serves; the sessions made in memory are being moved there and are served from memory until they are.
-	Importing
+	Restoring
 )
 
 // Outage tells an outage from a failure. The zero Outage is Normal. It is not safe for concurrent use.
@@ -33,7 +33,7 @@ type Outage struct {
 
 // Failed takes notice of a call that Postgres could not be reached with. It says whether an outage begins with it.
 func (o *Outage) Failed(at time.Duration) bool {
-	if o.Mode != Normal && o.Mode != Importing {
+	if o.Mode != Normal && o.Mode != Restoring {
 		return false
 	}
 	if o.failures == 0 {
@@ -63,13 +63,13 @@ func (o *Outage) Probed() {
 // Replayed takes notice that Postgres knows all revokes.
 func (o *Outage) Replayed() {
 	if o.Mode == Replaying {
-		o.Mode = Importing
+		o.Mode = Restoring
 	}
 }
 
 // Imported takes notice that no session is left in memory.
-func (o *Outage) Imported() {
-	if o.Mode == Importing {
+func (o *Outage) Restored() {
+	if o.Mode == Restoring {
 		o.Mode = Normal
 	}
 }

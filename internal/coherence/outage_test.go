@@ -32,19 +32,19 @@ func TestOutage(t *testing.T) {
 	failed(20*time.Second, false) // it has begun
 
 	o.Replayed()
-	o.Imported()
+	o.Restored()
 	mode(Emergency, true) // in this order only
 	o.Probed()
 	mode(Replaying, true)
 	failed(30*time.Second, false)
 	o.Probed()
-	o.Imported()
+	o.Restored()
 	mode(Replaying, true)
 	o.Replayed()
-	mode(Importing, false)
+	mode(Restoring, false)
 	o.Probed()
 	o.Replayed()
-	mode(Importing, false)
+	mode(Restoring, false)
 
 	failed(40*time.Second, false) // and away again
 	failed(41*time.Second, false)
@@ -52,7 +52,7 @@ func TestOutage(t *testing.T) {
 	mode(Emergency, true)
 	o.Probed()
 	o.Replayed()
-	o.Imported()
+	o.Restored()
 	mode(Normal, false)
 	failed(50*time.Second, false) // counts from the start
 

@@ -29,31 +29,31 @@ type Verdict int
 
 // The verdicts on an entry.
 const (
-	Fresh   Verdict = iota // may be served
-	Strict                 // the policy serves nothing from the cache
-	Unclear                // Postgres's clock is not known yet
-	Stale                  // read too long ago
-	Expired                // its deadline has passed; a touch that the cache has not heard of may have moved it
-	Behind                 // older than what the client has seen
+	Fresh        Verdict = iota // may be served
+	Strict                      // the policy serves nothing from the cache
+	ClockUnknown                // Postgres's clock is not known yet
+	Stale                       // read too long ago
+	Expired                     // its deadline has passed; a touch that the cache has not heard of may have moved it
+	BelowMinimum                // older than what the client has seen
 )
 
-// Judge decides whether an entry may be served to a client that has seen version floor. away says that Postgres is.
-func (p Policy) Judge(e Entry, floor int64, now Bound, away bool) Verdict {
+// Judge decides whether an entry may be served to a client that has seen version minimum version. away says that Postgres is.
+func (p Policy) Judge(e Entry, minVersion int64, now Bound, unavailable bool) Verdict {
 	freshness := p.Freshness
-	if away && freshness > 0 {
+	if unavailable && freshness > 0 {
 		freshness += p.Grace
 	}
 	switch {
 	case freshness <= 0:
 		return Strict
 	case !now.Known:
-		return Unclear
+		return ClockUnknown
 	case now.Time > e.ValidatedAt.Add(freshness):
 		return Stale
 	case now.Time >= e.ExpiresAt:
 		return Expired
-	case e.Version < floor:
-		return Behind
+	case e.Version < minVersion:
+		return BelowMinimum
 	}
 	return Fresh
 }
@@ -70,8 +70,8 @@ func (p Policy) FillTTL(e Entry, now Bound) time.Duration {
 	return left + margin
 }
 
-// BuryTTL is how long a tombstone must stand: a fill that comes later can't be served any more.
-func (p Policy) BuryTTL() time.Duration { return p.Freshness + p.Grace + 2*margin }
+// TombstoneTTL is how long a tombstone must stand: a fill that comes later can't be served any more.
+func (p Policy) TombstoneTTL() time.Duration { return p.Freshness + p.Grace + 2*margin }
 
 // Exposure is the bound of the guarantee when the cache was not told of a revoke.
 func (p Policy) Exposure() time.Duration {

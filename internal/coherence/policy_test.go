@@ -22,12 +22,12 @@ func TestJudge(t *testing.T) {
 	brief := e
 	brief.ExpiresAt = e.ValidatedAt.Add(time.Second)
 	tests := map[string]struct {
-		policy Policy
-		entry  Entry
-		floor  int64
-		now    Bound
-		away   bool
-		want   Verdict
+		policy      Policy
+		entry       Entry
+		minVersion  int64
+		now         Bound
+		unavailable bool
+		want        Verdict
 	}{
 		"fresh":                         {p, e, 0, at(0), false, Fresh},
 		"fresh to the last":             {p, e, 5, at(30 * time.Second), false, Fresh},
@@ -37,17 +37,17 @@ func TestJudge(t *testing.T) {
 		"beyond grace":                  {p, e, 0, at(40*time.Second + time.Microsecond), true, Stale},
 		"strict":                        {Policy{}, e, 0, at(0), false, Strict},
 		"strict has no grace":           {Policy{Grace: time.Hour}, e, 0, at(0), true, Strict},
-		"no clock":                      {p, e, 0, Bound{Time: e.ValidatedAt}, false, Unclear},
+		"no clock":                      {p, e, 0, Bound{Time: e.ValidatedAt}, false, ClockUnknown},
 		"expired":                       {p, brief, 0, at(time.Second), false, Expired},
 		"not yet expired":               {p, brief, 0, at(time.Second - time.Microsecond), false, Fresh},
-		"behind what the client saw":    {p, e, 6, at(0), false, Behind},
+		"behind what the client saw":    {p, e, 6, at(0), false, BelowMinimum},
 		"ahead of what the client saw":  {p, e, 4, at(0), false, Fresh},
 		"expired comes before behind":   {p, brief, 6, at(time.Second), false, Expired},
 		"strict comes before the clock": {Policy{}, e, 0, Bound{}, false, Strict},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := test.policy.Judge(test.entry, test.floor, test.now, test.away); got != test.want {
+			if got := test.policy.Judge(test.entry, test.minVersion, test.now, test.unavailable); got != test.want {
 				t.Errorf("got %d, want %d", got, test.want)
 			}
 		})
@@ -81,25 +81,25 @@ func TestTTL(t *testing.T) {
 			}
 		})
 	}
-	if got := p.BuryTTL(); got < p.Freshness+p.Grace+margin {
+	if got := p.TombstoneTTL(); got < p.Freshness+p.Grace+margin {
 		t.Errorf("a tombstone stands for %v: a fill may come after it and be fresh", got)
 	}
 	// What a sleep that goes unnoticed takes from the bound of the clock has to be in the promise.
-	if Allowance <= jump {
+	if Allowance <= maxGap {
 		t.Error("the allowance does not cover what the clock may miss")
 	}
 }
 
 func TestFloor(t *testing.T) {
 	p, e := Policy{Freshness: time.Second}, Entry{Version: 7}
-	if got := p.Floor(e, true); got != 0 {
-		t.Errorf("acknowledged: floor %d", got)
+	if got := p.MinVersionAfterSave(e, true); got != 0 {
+		t.Errorf("acknowledged: minimum version %d", got)
 	}
-	if got := p.Floor(e, false); got != 7 {
-		t.Errorf("not acknowledged: floor %d", got)
+	if got := p.MinVersionAfterSave(e, false); got != 7 {
+		t.Errorf("not acknowledged: minimum version %d", got)
 	}
-	if got := (Policy{}).Floor(e, false); got != 0 {
-		t.Errorf("strict: floor %d", got)
+	if got := (Policy{}).MinVersionAfterSave(e, false); got != 0 {
+		t.Errorf("strict: minimum version %d", got)
 	}
 }
 
@@ -107,20 +107,20 @@ func TestRevoked(t *testing.T) {
 	p := Policy{Freshness: 30 * time.Second, Grace: 10 * time.Second}
 	bound := 40*time.Second + Allowance
 	for _, test := range []struct {
-		policy       Policy
-		outcome      Outcome
-		acknowledged bool
-		one          bool
-		bury         bool
-		want         Revocation
+		policy         Policy
+		outcome        Outcome
+		acknowledged   bool
+		one            bool
+		needsTombstone bool
+		want           Revocation
 	}{
 		{p, Committed, true, true, true, Revocation{true, true, 0}},
 		{p, Committed, false, true, true, Revocation{true, false, bound}},
 		{p, Committed, true, false, true, Revocation{true, true, bound}},
 		{Policy{}, Committed, true, false, true, Revocation{true, true, 0}},
 		{p, Journalled, true, true, true, Revocation{false, true, 0}},
-		{p, Uncertain, true, true, true, Revocation{false, true, 0}},
-		{p, Uncertain, false, true, true, Revocation{false, false, bound}},
+		{p, OutcomeUnknown, true, true, true, Revocation{false, true, 0}},
+		{p, OutcomeUnknown, false, true, true, Revocation{false, false, bound}},
 		{p, Refused, false, true, false, Revocation{false, false, bound}},
 		{Policy{}, Committed, false, true, true, Revocation{true, false, 0}},
 		{Policy{Grace: time.Hour}, Committed, false, true, true, Revocation{true, false, 0}},
@@ -128,7 +128,7 @@ func TestRevoked(t *testing.T) {
 		if got := test.policy.Revoked(test.outcome, test.acknowledged, test.one); got != test.want {
 			t.Errorf("%v, outcome %d, acknowledged %t: got %+v, want %+v", test.policy, test.outcome, test.acknowledged, got, test.want)
 		}
-		if got := test.outcome.Bury(); got != test.bury {
+		if got := test.outcome.NeedsTombstone(); got != test.needsTombstone {
 			t.Errorf("outcome %d: bury %t", test.outcome, got)
 		}
 	}

@@ -38,8 +38,8 @@ func (s *stage) served(n int) error {
 		return violated("a revoked session was served later than the revoke's bound")
 	case o.deadIf:
 		return violated("a revoked session was served although the cache had acknowledged the revoke and kept it")
-	case o.entry.version < o.floor:
-		return violated("a load returned version %d, below its floor %d", o.entry.version, o.floor)
+	case o.entry.version < o.minVersion:
+		return violated("a load returned version %d, below its minimum version %d", o.entry.version, o.minVersion)
 	case o.entry.version < o.sees:
 		return violated("a client that wrote version %d was served version %d", o.sees, o.entry.version)
 	case o.entry.version < o.seesIf:
@@ -73,8 +73,8 @@ func (s *stage) returned(n int, acknowledged bool) error {
 		if !o.found {
 			return violated("a save whose reply was lost was reported as success, and had no effect")
 		}
-		if floor := s.floor(s.policy, o.entry.full(), acknowledged); floor > 0 {
-			v.floor = int16(floor)
+		if minVersion := s.minVersion(s.policy, o.entry.full(), acknowledged); minVersion > 0 {
+			v.minVersion = int16(minVersion)
 		}
 		if acknowledged {
 			v.seesIf = max(v.seesIf, o.entry.version)

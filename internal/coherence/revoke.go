@@ -11,14 +11,14 @@ const (
 	// Journalled: Postgres is away; the revoke is written down in this process and carried out when it is back.
 	Journalled
 	// Uncertain: the statement was sent and no answer came.
-	Uncertain
+	OutcomeUnknown
 	// Refused: it had no effect.
 	Refused
 )
 
-// Bury says whether the cache is to be told: also when it is not sure that the session has ended, since a tombstone on a session that lives costs its next loads a
+// NeedsTombstone says whether the cache is to be told: also when it is not sure that the session has ended, since a tombstone on a session that lives costs its next loads a
 // query each and nothing else.
-func (o Outcome) Bury() bool { return o != Refused }
+func (o Outcome) NeedsTombstone() bool { return o != Refused }
 
 // Revocation is what may be promised about a revoke.
 type Revocation struct {

@@ -18,7 +18,7 @@ var (
 func small(operations, faults int32, allowed []actionKind, kinds ...operationKind) *scope {
 	return &scope{
 		decisions:  production(),
-		conduct:    conduct{lost: Uncertain},
+		conduct:    conduct{lost: OutcomeUnknown},
 		policy:     Policy{Freshness: 25 * time.Second},
 		lifetime:   4 * tick,
 		instances:  2,

@@ -74,10 +74,10 @@ func (w *world) enabled(sc *scope, list []action) []action {
 	}
 	for i := range w.instances {
 		in := &w.instances[i]
-		if in.upset != stepped && !late {
+		if in.disturbance != stepped && !late {
 			list = sc.allow(list, action{kind: sleeps, a: uint8(i)})
 		}
-		if in.upset != slept {
+		if in.disturbance != slept {
 			list = sc.allow(list, action{kind: sets, a: uint8(i)})
 		}
 		list = sc.allow(list, action{kind: crashes, a: uint8(i)})
@@ -106,7 +106,7 @@ func (w *world) apply(sc *scope, a action) error {
 			in.wall -= time.Duration(tick) * time.Millisecond
 		}
 	case sets:
-		in.upset = stepped
+		in.disturbance = stepped
 		in.wall += (2*time.Duration(a.b) - 1) * 2 * time.Duration(tick) * time.Millisecond
 	}
 	return nil

@@ -21,7 +21,7 @@ const stepsPerSeed = 6000
 // TestSimulation runs random worlds of two to five instances and up to fifty sessions, with every fault there is.
 func TestSimulation(t *testing.T) {
 	if *seedFlag != 0 {
-		f := newFleet(*seedFlag, production(), conduct{lost: Uncertain})
+		f := newFleet(*seedFlag, production(), conduct{lost: OutcomeUnknown})
 		f.trace = t.Logf
 		steps, err := f.run(stepsPerSeed)
 		t.Logf("seed %d: %d instances, %d sessions, F %v, grace %v, %d steps", *seedFlag, len(f.instances), len(f.sessions), f.policy.Freshness, f.policy.Grace, steps)
@@ -47,7 +47,7 @@ func TestSimulation(t *testing.T) {
 		} else if n > seeds {
 			break
 		}
-		steps, err := newFleet(uint64(n), production(), conduct{lost: Uncertain}).run(stepsPerSeed)
+		steps, err := newFleet(uint64(n), production(), conduct{lost: OutcomeUnknown}).run(stepsPerSeed)
 		ran, total = ran+1, total+steps
 		if err != nil {
 			t.Errorf("seed %d, after %d steps: %v\nreplay: go test ./internal/coherence -run 'TestSimulation$' -seed=%d -v", n, steps, err, n)
@@ -60,7 +60,7 @@ func TestSimulation(t *testing.T) {
 // TestSimulationIsDeterministic runs a seed twice and compares every line of its trace.
 func TestSimulationIsDeterministic(t *testing.T) {
 	run := func(seed uint64) (lines []string) {
-		f := newFleet(seed, production(), conduct{lost: Uncertain})
+		f := newFleet(seed, production(), conduct{lost: OutcomeUnknown})
 		f.trace = func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 		f.run(stepsPerSeed)
 		return lines

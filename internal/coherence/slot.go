@@ -25,8 +25,8 @@ func (s *Slot) Fill(e Entry) bool {
 	return true
 }
 
-// Bury puts a tombstone in, whatever stands.
-func (s *Slot) Bury() { *s = Slot{State: Tombstone} }
+// PutTombstone puts a tombstone in, whatever stands.
+func (s *Slot) PutTombstone() { *s = Slot{State: Tombstone} }
 
 // Get is what a reader of the slot is told.
 func (s *Slot) Get() (CacheAnswer, Entry) {
@@ -34,7 +34,7 @@ func (s *Slot) Get() (CacheAnswer, Entry) {
 	case Filled:
 		return Hit, s.Entry
 	case Tombstone:
-		return Buried, Entry{}
+		return FoundTombstone, Entry{}
 	}
 	return Miss, Entry{}
 }

@@ -95,29 +95,29 @@ type identity struct {
 	copies      [2]entry // what an attacker or a backup of Redis has
 
 	// What the client was told, and so may rely on.
-	floor   int16  // in its cookie
-	sees    int16  // the version it wrote when the cache was not told
-	seesIf  int16  // the version it wrote when the cache was: as long as Redis keeps it
-	dead    moment // no load from then on may find it alive; 0 is no promise
-	deadIf  bool   // none at all may, as long as Redis keeps its word
-	unaware bool   // the reply to its creation was lost
+	minVersion int16  // in its cookie
+	sees       int16  // the version it wrote when the cache was not told
+	seesIf     int16  // the version it wrote when the cache was: as long as Redis keeps it
+	dead       moment // no load from then on may find it alive; 0 is no promise
+	deadIf     bool   // none at all may, as long as Redis keeps its word
+	unaware    bool   // the reply to its creation was lost
 }
 
 // instance is a process of the application.
 type instance struct {
-	mono, wall time.Duration
-	clock      Clock
-	sampled    bool  // it has had a reply of Postgres
-	upset      upset // how its clocks were disturbed
-	ppm        int32 // how much faster than Postgres's its clock runs
+	mono, wall  time.Duration
+	clock       Clock
+	sampled     bool        // it has had a reply of Postgres
+	disturbance disturbance // how its clocks were disturbed
+	ppm         int32       // how much faster than Postgres's its clock runs
 }
 
 // upset is why the two clocks of an instance have come apart. An instance sees one kind: a machine that slept and had its wall clock set back by just that can't be told
 // from one that did neither.
-type upset uint8
+type disturbance uint8
 
 const (
-	undisturbed upset = iota
+	undisturbed disturbance = iota
 	slept
 	stepped
 )
@@ -138,7 +138,7 @@ type messageKind uint8
 const (
 	noMessage messageKind = iota
 	fillMessage
-	buryMessage
+	tombstoneMessage
 )
 
 // session is everything about one session; it is comparable.
@@ -183,7 +183,7 @@ func advance(instances []instance, d moment, suspended int) {
 		own += own * time.Duration(in.ppm) / 1_000_000
 		in.wall += own
 		if i == suspended {
-			in.upset = slept
+			in.disturbance = slept
 		} else {
 			in.mono += own
 		}

@@ -51,10 +51,10 @@ var cookieEncoding = base64.RawURLEncoding.Strict()
 type Ticket struct {
 	Token      Token
 	Persistent bool
-	// floor is the version that the browser has seen, where a cache may be behind it; 0 mostly.
-	Floor uint64
+	// minimum version is the version that the browser has seen, where a cache may be behind it; 0 mostly.
+	MinVersion uint64
 	// made is the Unix time at which an emergency's session was made; 0 for one
-	// of Postgres. Such a session has no floor.
+	// of Postgres. Such a session has no minimum version.
 	Made uint64
 	// stale: signed with a key that is on its way out.
 	Stale bool
@@ -107,7 +107,7 @@ func (c *Codec) Sign(t Ticket) string {
 	if t.Persistent {
 		payload[32] |= flagPersistent
 	}
-	number := t.Floor
+	number := t.MinVersion
 	if t.Made > 0 {
 		payload[32] |= flagEmergency
 		number = t.Made
@@ -156,7 +156,7 @@ func (c *Codec) verify(value string) (Ticket, bool) {
 			Persistent: payload[32]&flagPersistent != 0,
 			Stale:      i > 0,
 		}
-		number := &t.Floor
+		number := &t.MinVersion
 		if payload[32]&flagEmergency != 0 {
 			number = &t.Made
 		}
@@ -195,7 +195,7 @@ func (c *Codec) Read(r *http.Request, found []Ticket) ([]Ticket, presented) {
 			i := slices.IndexFunc(found, func(f Ticket) bool { return f.Token == t.Token })
 			if i < 0 {
 				found = append(found, t)
-			} else if t.Floor > found[i].Floor {
+			} else if t.MinVersion > found[i].MinVersion {
 				found[i] = t
 			}
 		}

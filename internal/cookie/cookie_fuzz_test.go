@@ -10,7 +10,7 @@ import (
 )
 
 // fuzzTickets are the only ones that were ever signed with the secrets of the fuzz targets.
-var fuzzTickets = []Ticket{{}, {Token: Token(sha256.Sum256([]byte("seed")))}, {Token: Token{0xff, 31: 0xff}, Persistent: true, Floor: 1<<64 - 1}}
+var fuzzTickets = []Ticket{{}, {Token: Token(sha256.Sum256([]byte("seed")))}, {Token: Token{0xff, 31: 0xff}, Persistent: true, MinVersion: 1<<64 - 1}}
 
 // FuzzCookieVerify: whatever is not byte for byte one of the values that were signed is refused.
 func FuzzCookieVerify(f *testing.F) {
@@ -44,8 +44,8 @@ func FuzzCookieSign(f *testing.F) {
 	c := codecFor(f, "", "production", firstSecret)
 	f.Add([]byte("token"), true, uint64(7), 20, byte(1))
 	f.Add(bytes.Repeat([]byte{0xff}, 32), false, uint64(0), 110, byte(0x80))
-	f.Fuzz(func(t *testing.T, tok []byte, persistent bool, floor uint64, at int, flip byte) {
-		want := Ticket{Persistent: persistent, Floor: floor}
+	f.Fuzz(func(t *testing.T, tok []byte, persistent bool, minVersion uint64, at int, flip byte) {
+		want := Ticket{Persistent: persistent, MinVersion: minVersion}
 		copy(want.Token[:], tok)
 		value := c.Sign(want)
 		if got, ok := c.verify(value); !ok || got != want {

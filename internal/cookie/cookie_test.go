@@ -66,11 +66,11 @@ func (r recipe) cook(t testing.TB) string {
 func TestCookieSaysWhatWasSigned(t *testing.T) {
 	c := codecFor(t, "", "production", firstSecret)
 	for _, persistent := range []bool{false, true} {
-		for _, floor := range []uint64{0, 1, 1 << 40, math.MaxUint64} {
-			want := Ticket{Token: NewToken(), Persistent: persistent, Floor: floor}
+		for _, minVersion := range []uint64{0, 1, 1 << 40, math.MaxUint64} {
+			want := Ticket{Token: NewToken(), Persistent: persistent, MinVersion: minVersion}
 			value := c.Sign(want)
 			if got, ok := c.verify(value); !ok || got != want {
-				t.Errorf("persistent %v, floor %d: accepted %v, and the ticket is another: %v", persistent, floor, ok, got != want)
+				t.Errorf("persistent %v, minimum version %d: accepted %v, and the ticket is another: %v", persistent, minVersion, ok, got != want)
 			}
 			if len(value) != ValueChars || strings.Trim(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
 				t.Errorf("a value of %d characters, want %d of base64url and dots", len(value), ValueChars)
@@ -85,7 +85,7 @@ func TestCookieFormatIsFrozen(t *testing.T) {
 		Secret                  string
 		Name, Env, Token, Value string
 		Persistent              bool
-		Floor                   uint64
+		MinVersion              uint64 `json:"floor"`
 	}
 	file, err := os.ReadFile("testdata/cookie_vectors.json")
 	if err != nil {
@@ -98,7 +98,7 @@ func TestCookieFormatIsFrozen(t *testing.T) {
 	for i, v := range vectors {
 		known := slices.Contains(environments, v.Env)
 		c := codecFor(t, v.Name, v.Env, v.Secret)
-		want := Ticket{Persistent: v.Persistent, Floor: v.Floor}
+		want := Ticket{Persistent: v.Persistent, MinVersion: v.MinVersion}
 		if n, err := hex.Decode(want.Token[:], []byte(v.Token)); err != nil || n != 32 || !known {
 			t.Fatalf("vector %d is broken", i)
 		}
@@ -164,7 +164,7 @@ func TestCookieOfAnother(t *testing.T) {
 
 func TestCookieTamperedWith(t *testing.T) {
 	c := codecFor(t, "", "production", firstSecret)
-	value := c.Sign(Ticket{Token: NewToken(), Persistent: true, Floor: 3})
+	value := c.Sign(Ticket{Token: NewToken(), Persistent: true, MinVersion: 3})
 	refused := func(what, forged string) {
 		t.Helper()
 		if _, ok := c.verify(forged); ok {
@@ -193,7 +193,7 @@ func TestCookieTamperedWith(t *testing.T) {
 func TestCookieHasOneSpelling(t *testing.T) {
 	c := codecFor(t, "", "production", firstSecret)
 	const payloadEnd = len("v1.") + keyIDChars + 1 + payloadChars
-	// The payload ends in zeros (the floor), and the MAC does where we try long enough: what a decoder leaves out
+	// The payload ends in zeros (the minimum version), and the MAC does where we try long enough: what a decoder leaves out
 	// there is as good as written. The value must also have what the two alphabets differ in.
 	var value string
 	for i := uint64(86_000); value == ""; i++ { // 86,258 has such a MAC
@@ -348,15 +348,15 @@ func TestCookieOfAnEmergency(t *testing.T) {
 	for _, want := range []Ticket{
 		{Token: NewToken(), Made: 1_700_000_000},
 		{Token: NewToken(), Made: 1_700_000_000, Persistent: true},
-		{Token: NewToken(), Floor: 1_700_000_000},
+		{Token: NewToken(), MinVersion: 1_700_000_000},
 	} {
 		value := c.Sign(want)
 		got, ok := c.verify(value)
 		if !ok || got != want {
-			t.Errorf("accepted %t, made %d, floor %d", ok, got.Made, got.Floor)
+			t.Errorf("accepted %t, made %d, minimum version %d", ok, got.Made, got.MinVersion)
 		}
 		other := want
-		other.Made, other.Floor = want.Floor, want.Made
+		other.Made, other.MinVersion = want.MinVersion, want.Made
 		if c.Sign(other) == value {
 			t.Error("a minimum version is taken for the time of an emergency")
 		}

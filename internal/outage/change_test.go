@@ -25,7 +25,7 @@ func TestRecoveryHoldsUpChanges(t *testing.T) {
 		saved, ended, renewed, other := o.Make("saved").ID, o.Make("ended").ID, o.Make("renewed").ID, o.Make("other").ID
 		o.Postgres.Up()
 		o.Postgres.Inject(fault.Rule{Do: sleep(500 * time.Millisecond)}, store.OpCreate)
-		for o.Mode() != coherence.Importing {
+		for o.Mode() != coherence.Restoring {
 			time.Sleep(10 * time.Millisecond)
 		}
 		synctest.Wait() // until the first of them is being moved

@@ -70,7 +70,7 @@ func TestEmergencyCreateThatWasSentBefore(t *testing.T) {
 				refused := o.Link.Inject(fault.Rule{Err: postgresError("55P03")}, store.OpCreate)
 				o.Postgres.Up()
 				time.Sleep(1100 * time.Millisecond)
-				expect(t, "mode", o.Mode(), coherence.Importing)
+				expect(t, "mode", o.Mode(), coherence.Restoring)
 				_, err = o.Rotate(t.Context(), id, idOf("renewed"), store.Change{})
 				refused.Release()
 			}

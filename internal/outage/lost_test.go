@@ -39,7 +39,7 @@ func lostMove(t *testing.T, made, away bool) (o *outagetest.Process, late *fault
 	expect(t, "error", err, nil)
 	o.Postgres.Up()
 	time.Sleep(2100 * time.Millisecond)
-	expect(t, "mode", o.Mode(), map[bool]coherence.Mode{true: coherence.Emergency, false: coherence.Importing}[away])
+	expect(t, "mode", o.Mode(), map[bool]coherence.Mode{true: coherence.Emergency, false: coherence.Restoring}[away])
 	expect(t, "in Postgres, and not known to be there", o.Row(id)+fmt.Sprint(o.InMemory()), map[bool]string{true: "alive1", false: "not found1"}[made])
 	return o, late, id
 }

@@ -29,7 +29,7 @@ type promise struct {
 	until time.Time
 	// value is the last that was acknowledged, tried the last that was sent.
 	value, tried int
-	floor        int64
+	minVersion   int64
 	next         *promise // what it was rotated into, when nobody answered
 }
 
@@ -131,14 +131,14 @@ func (u *user) save(p *promise) {
 	switch {
 	case err == nil:
 		p.value = p.tried
-		p.floor = max(p.floor, rec.Floor)
+		p.minVersion = max(p.minVersion, rec.MinVersion)
 	case errors.Is(err, store.ErrNotFound):
 		u.t.Errorf("%s: a session that was acknowledged is lost: save in mode %v", u.name, u.o.Mode())
 	}
 }
 
 func (u *user) load(p *promise) {
-	rec, err := u.o.Load(u.t.Context(), p.id, p.floor)
+	rec, err := u.o.Load(u.t.Context(), p.id, p.minVersion)
 	u.check(p, rec, err, "a load in mode "+fmt.Sprint(u.o.Mode()))
 }
 

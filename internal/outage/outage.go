@@ -107,7 +107,7 @@ func (s *Store) Close() error { return s.recovery.close() }
 // for a locked row would hold up the next restore, and with it every other
 // call.
 func (s *Store) untouched(ctx context.Context, id store.ID) bool {
-	if mode := s.detector.current(); mode != coherence.Importing {
+	if mode := s.detector.current(); mode != coherence.Restoring {
 		return mode == coherence.Normal
 	}
 	if s.gate.enter(ctx) != nil {

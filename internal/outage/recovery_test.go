@@ -177,7 +177,7 @@ func TestRecoveryOfASessionThatPostgresRefuses(t *testing.T) {
 		time.Sleep(1100 * time.Millisecond) // one attempt
 		expect(t, "rows", o.Count(), 500)
 		time.Sleep(time.Minute)
-		expect(t, "mode", o.Mode(), coherence.Importing)
+		expect(t, "mode", o.Mode(), coherence.Restoring)
 		expect(t, "it is served", o.Got(bad)+", and others "+o.Got(idOf("1")), "alive, and others alive")
 		expect(t, "new ones go to Postgres", o.Make("new").ID, idOf("new"))
 		expect(t, "in memory", o.InMemory(), 1)

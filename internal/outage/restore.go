@@ -64,7 +64,7 @@ func (r *recovery) restore(skip map[store.ID]struct{}) (tried, restored int, err
 		}
 	}
 	if sessions, revokes := r.sessions.counts(); sessions+revokes == 0 && !r.cacheStale() {
-		r.detector.step((*coherence.Outage).Imported)
+		r.detector.step((*coherence.Outage).Restored)
 	}
 	return len(ids), restored, firstOf(failed...)
 }

@@ -34,7 +34,7 @@ func TestEmergencyServesWhatTheCacheVouchesFor(t *testing.T) {
 			expect(t, "a rotate", verdictOf(err), "unavailable")
 			expect(t, "a touch", o.Touch(t.Context(), touchOf(id)), nil)
 			_, err = o.Load(t.Context(), id, 2)
-			expect(t, "below the floor", verdictOf(err), "unavailable")
+			expect(t, "below the minimum version", verdictOf(err), "unavailable")
 			for time.Since(read) < 2*time.Minute {
 				want := "alive"
 				if age := time.Since(read); age > 30*time.Second+grace {

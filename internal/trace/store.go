@@ -55,8 +55,8 @@ func (t *Store) Create(ctx context.Context, d store.Draft) (rec store.Record, er
 	return rec, err
 }
 
-func (t *Store) Load(ctx context.Context, id store.ID, floor int64) (rec store.Record, err error) {
-	t.call(ctx, store.OpLoad, func(ctx context.Context) error { rec, err = t.store.Load(ctx, id, floor); return err })
+func (t *Store) Load(ctx context.Context, id store.ID, minVersion int64) (rec store.Record, err error) {
+	t.call(ctx, store.OpLoad, func(ctx context.Context) error { rec, err = t.store.Load(ctx, id, minVersion); return err })
 	return rec, err
 }
 

@@ -61,19 +61,19 @@ type CacheStats struct {
 	// Hits are loads that the cache answered.
 	Hits int64
 
-	Misses     int64 // nothing was there, or nothing that opens
-	Buried     int64 // a tombstone was
-	Unanswered int64 // the cache did not answer in time, or is left alone because it fails
-	Unclear    int64 // Postgres's clock was not known: at the start, or after this machine was suspended
-	Stale      int64 // read from Postgres too long ago
-	Expired    int64 // past its deadline, which a use since then may have moved
-	Behind     int64 // older than what the client has seen
+	Misses       int64 // nothing was there, or nothing that opens
+	Tombstones   int64 // a tombstone was
+	Unavailable  int64 // the cache did not answer in time, or is left alone because it fails
+	ClockUnknown int64 // Postgres's clock was not known: at the start, or after this machine was suspended
+	Stale        int64 // read from Postgres too long ago
+	Expired      int64 // past its deadline, which a use since then may have moved
+	BelowMinimum int64 // older than what the client has seen
 
 	// Fills were taken by the cache; it refused some since what it had was not older, or they were too large, failed others,
 	// and some were skipped because so many were under way.
 	Fills, FillsRefused, FillsFailed, FillsSkipped int64
-	// BuriesFailed are tombstones that the cache did not acknowledge.
-	BuriesFailed int64
+	// TombstonesFailed are tombstones that the cache did not acknowledge.
+	TombstonesFailed int64
 
 	// Unopened are entries, among the Misses, that were there and did not open: altered, or sealed with a key that is not configured.
 	Unopened int64

@@ -47,10 +47,10 @@ type Store interface {
 	// Create makes a new session. An id that is taken, alive or not, is ErrExists and nothing changes.
 	Create(ctx context.Context, d Draft) (Record, error)
 
-	// Load returns the session, at version floor or a later one. It never extends it. One that has expired and is still there, since
-	// nothing has pruned it, is ErrExpired. A floor that the session has
+	// Load returns the session, at version minimum version or a later one. It never extends it. One that has expired and is still there, since
+	// nothing has pruned it, is ErrExpired. A minimum version that the session has
 	// not reached changes nothing: what counts is what the store knows now, and a cache asks it when it is behind.
-	Load(ctx context.Context, id ID, floor int64) (Record, error)
+	Load(ctx context.Context, id ID, minVersion int64) (Record, error)
 
 	// Save applies a change, raises the version by one, extends a sliding session, and returns the merged result. With
 	// Change.UserID set, data that belonged to another user is dropped.
@@ -133,8 +133,8 @@ type Record struct {
 	ValidatedAt time.Time
 	// AnsweredAt is that clock when the store answered: later than ValidatedAt where a cache did. Zero is ValidatedAt.
 	AnsweredAt time.Time
-	// Floor is the version that the client must ask for next, since a cache may hold an older one. Mostly 0.
-	Floor int64
+	// MinVersion is the version that the client must ask for next, since a cache may hold an older one. Mostly 0.
+	MinVersion int64
 	// Emergency reports that the session is in the memory of one process, until
 	// Postgres is available again.
 	Emergency bool

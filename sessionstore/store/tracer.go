@@ -69,9 +69,9 @@ const (
 
 // The operations of the cache.
 const (
-	OpGet  Operation = "get"
-	OpFill Operation = "fill"
-	OpBury Operation = "bury"
+	OpGet       Operation = "get"
+	OpFill      Operation = "fill"
+	OpTombstone Operation = "tombstone"
 )
 
 // CallResult is how a call ended.
@@ -92,14 +92,14 @@ type CacheResult string
 
 // What comes of a get is one of the first eight: the cache answered, or the reason why the store is asked.
 const (
-	CacheHit        CacheResult = "hit"
-	CacheMiss       CacheResult = "miss"
-	CacheBuried     CacheResult = "buried"
-	CacheUnanswered CacheResult = "unanswered"
-	CacheUnclear    CacheResult = "unclear"
-	CacheStale      CacheResult = "stale"
-	CacheExpired    CacheResult = "expired"
-	CacheBehind     CacheResult = "behind"
+	CacheHit          CacheResult = "hit"
+	CacheMiss         CacheResult = "miss"
+	CacheTombstone    CacheResult = "tombstone"
+	CacheUnavailable  CacheResult = "unavailable"
+	CacheClockUnknown CacheResult = "clock_unknown"
+	CacheStale        CacheResult = "stale"
+	CacheExpired      CacheResult = "expired"
+	CacheBelowMinimum CacheResult = "below_minimum"
 	// CacheStored: the cache has acknowledged a fill or a tombstone.
 	CacheStored CacheResult = "stored"
 	// CacheRefused: the cache keeps what it has.

@@ -84,12 +84,12 @@ type testCase struct {
 // harness is a test with a store in hand.
 type harness struct {
 	*testing.T
-	ctx     context.Context
-	store   store.Store
-	peer    store.Store
-	expiry  store.Expiry
-	subject Subject
-	floors  sync.Map // ID: the version that a save told its client to ask for
+	ctx         context.Context
+	store       store.Store
+	peer        store.Store
+	expiry      store.Expiry
+	subject     Subject
+	minVersions sync.Map // ID: the version that a save told its client to ask for
 }
 
 func (h *harness) newID() (id store.ID) {
@@ -109,8 +109,8 @@ func (h *harness) create(userID string, values ...any) store.Record {
 
 func (h *harness) load(id store.ID) store.Record {
 	h.Helper()
-	floor, _ := h.floors.Load(id)
-	version, _ := floor.(int64)
+	minVersion, _ := h.minVersions.Load(id)
+	version, _ := minVersion.(int64)
 	rec, err := h.store.Load(h.ctx, id, version)
 	if err != nil {
 		h.Fatalf("Load: %v", err)
@@ -124,7 +124,7 @@ func (h *harness) save(id store.ID, c store.Change) store.Record {
 	if err != nil {
 		h.Fatalf("Save: %v", err)
 	}
-	h.floors.Store(id, rec.Floor)
+	h.minVersions.Store(id, rec.MinVersion)
 	return rec
 }
 
@@ -135,7 +135,7 @@ func (h *harness) rotate(id store.ID, c store.Change) store.Record {
 	if err != nil {
 		h.Fatalf("Rotate: %v", err)
 	}
-	h.floors.Store(rec.ID, rec.Floor)
+	h.minVersions.Store(rec.ID, rec.MinVersion)
 	return rec
 }
 

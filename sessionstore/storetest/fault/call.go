@@ -19,8 +19,8 @@ type Call struct {
 	ID store.ID
 	// NewID is the id that a Rotate moves the session to.
 	NewID store.ID
-	// Floor is the least version that a Load asks for.
-	Floor int64
+	// MinVersion is the least version that a Load asks for.
+	MinVersion int64
 	// Draft is the session of a Create.
 	Draft store.Draft
 	// Change is that of a Save or Rotate.

@@ -27,10 +27,10 @@ func (s *Store) Create(ctx context.Context, d store.Draft) (store.Record, error)
 }
 
 // Load returns a session.
-func (s *Store) Load(ctx context.Context, id store.ID, floor int64) (store.Record, error) {
-	return Run(ctx, &s.Injector, Call{Op: store.OpLoad, ID: id, Floor: floor},
+func (s *Store) Load(ctx context.Context, id store.ID, minVersion int64) (store.Record, error) {
+	return Run(ctx, &s.Injector, Call{Op: store.OpLoad, ID: id, MinVersion: minVersion},
 		func(ctx context.Context, c Call) (store.Record, error) {
-			return s.inner.Load(ctx, c.ID, c.Floor)
+			return s.inner.Load(ctx, c.ID, c.MinVersion)
 		})
 }
 
