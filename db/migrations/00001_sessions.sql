@@ -2,9 +2,9 @@
 -- monitor. Everything lives in a schema of its own, so that it collides with
 -- nothing of the application.
 --
--- Postgres resolves a name when it makes an object, and binds it for good. A
--- function in the schema public that matches exactly would be bound in place of
--- a built-in that takes "any". So each direction begins by setting search_path,
+-- Postgres resolves a name when it creates an object, and keeps what it found.
+-- A function in the schema public that matches exactly would win over a
+-- built-in that takes "any". So each direction begins by setting search_path,
 -- and each function names pg_catalog.
 
 -- +goose Up
@@ -31,20 +31,25 @@ CREATE TABLE pgsession.sessions (
     data                jsonb       NOT NULL DEFAULT '{}',
 
     CONSTRAINT sessions_pkey PRIMARY KEY (id),
-    -- The CHECKs are for other writers: the library never sends such a row, and
+    -- The CHECKs are for other writers. The library never sends such a row, and
     -- could not read most of them. Only the two deadlines may be infinity.
     CONSTRAINT sessions_id_check CHECK (pg_catalog.octet_length(id) = 32),
     CONSTRAINT sessions_version_check CHECK (version > 0),
-    CONSTRAINT sessions_created_at_check CHECK (pg_catalog.date_part('year', created_at) BETWEEN 1970 AND 9998),
-    CONSTRAINT sessions_last_seen_at_check CHECK (pg_catalog.date_part('year', last_seen_at) BETWEEN 1970 AND 9998),
-    CONSTRAINT sessions_authenticated_at_check CHECK (pg_catalog.date_part('year', authenticated_at) BETWEEN 1970 AND 9998),
+    CONSTRAINT sessions_created_at_check CHECK (
+        pg_catalog.date_part('year', created_at) BETWEEN 1970 AND 9998),
+    CONSTRAINT sessions_last_seen_at_check CHECK (
+        pg_catalog.date_part('year', last_seen_at) BETWEEN 1970 AND 9998),
+    CONSTRAINT sessions_authenticated_at_check CHECK (
+        pg_catalog.date_part('year', authenticated_at) BETWEEN 1970 AND 9998),
     CONSTRAINT sessions_expires_at_check CHECK (expires_at <= absolute_expires_at),
     CONSTRAINT sessions_user_id_check CHECK (pg_catalog.octet_length(user_id) BETWEEN 1 AND 256),
-    CONSTRAINT sessions_ip_check CHECK (pg_catalog.masklen(ip) = CASE pg_catalog.family(ip) WHEN 4 THEN 32 ELSE 128 END),
+    CONSTRAINT sessions_ip_check CHECK (
+        pg_catalog.masklen(ip) = CASE pg_catalog.family(ip) WHEN 4 THEN 32 ELSE 128 END),
     CONSTRAINT sessions_user_agent_check CHECK (pg_catalog.octet_length(user_agent) <= 512),
-    -- pg_column_size reads only the header of a value that is stored out of line.
+    -- pg_column_size reads only the header of a value that is stored out of
+    -- line.
     CONSTRAINT sessions_data_check CHECK (pg_catalog.pg_column_size(data) <= 1048576),
-    -- This one reads it: 55 µs for 64 KB, once in a touch interval.
+    -- jsonb_typeof reads the value: 55 µs for 64 KB, once in a touch interval.
     CONSTRAINT sessions_data_object_check CHECK (pg_catalog.jsonb_typeof(data) = 'object')
 ) WITH (
     -- Room on each page for the next version of a row makes a touch a heap-only
@@ -58,32 +63,36 @@ CREATE TABLE pgsession.sessions (
 );
 
 COMMENT ON TABLE pgsession.sessions IS 'One row per live session; a revoked session has no row';
-COMMENT ON COLUMN pgsession.sessions.id IS 'SHA-256 of the token; the token itself is stored nowhere';
-COMMENT ON COLUMN pgsession.sessions.version IS '+1 with every save; a touch leaves it';
+COMMENT ON COLUMN pgsession.sessions.id IS 'SHA-256 of the token, which is stored nowhere';
+COMMENT ON COLUMN pgsession.sessions.version IS
+    '+1 with every save and rotation; a touch leaves it';
 COMMENT ON COLUMN pgsession.sessions.data IS 'One member per key of the session';
-COMMENT ON COLUMN pgsession.sessions.expires_at IS 'The one effective deadline: the idle deadline, never past absolute_expires_at; moves in steps';
-COMMENT ON COLUMN pgsession.sessions.absolute_expires_at IS 'Never moves';
-COMMENT ON COLUMN pgsession.sessions.authenticated_at IS 'When the user last proved who they are; null before login';
+COMMENT ON COLUMN pgsession.sessions.expires_at IS
+    'The idle deadline, at most absolute_expires_at; a use moves it, in steps';
+COMMENT ON COLUMN pgsession.sessions.absolute_expires_at IS 'Only a login moves it';
+COMMENT ON COLUMN pgsession.sessions.authenticated_at IS 'Time of the last login; null before';
 
--- For the prune and the counts. Many sessions have the same deadline, and the
--- prune goes on behind the last one that it deleted: so the id is part of it.
+-- For the prune and the counts. Many sessions have the same deadline. The prune
+-- goes on behind the last one that it deleted, so the id is part of the index.
 CREATE INDEX sessions_expires_at_idx ON pgsession.sessions (expires_at, id);
 
 -- The sessions of a user, newest first. A touch changes none of its columns.
 -- user_id is only compared for equality, so its collation is "C": under another
 -- one, an upgrade of glibc or ICU can make the index miss rows.
-CREATE INDEX sessions_user_id_idx ON pgsession.sessions (user_id, created_at DESC, id) WHERE user_id IS NOT NULL;
+CREATE INDEX sessions_user_id_idx
+    ON pgsession.sessions (user_id, created_at DESC, id) WHERE user_id IS NOT NULL;
 
 -- The deadline of a session that is used now and may then be idle for so long.
--- It stands here alone: every statement that makes or extends a session calls it.
--- The deadline is rounded up to a multiple of resolution, so that most uses leave
--- the indexed column as it was. Without a timeout it is null, which greatest and
--- least pass over: the session keeps the deadline that it has.
+-- It stands here alone: every statement that makes or extends a session calls
+-- it. The deadline is rounded up to a multiple of resolution, so that most uses
+-- leave the indexed column as it was. Without a timeout it is null, which
+-- greatest and least pass over: the session keeps the deadline that it has.
 --
--- Postgres puts the body in the place of the call when it plans a statement. For
--- that the function may have no SET clause, so it runs with its caller's
--- search_path, and every function, operator and type in it names pg_catalog or is
--- a word of the grammar. It takes no column: Citus computes it on the coordinator.
+-- Postgres replaces the call by the body when it plans a statement. For that
+-- the function may have no SET clause, so it runs with its caller's
+-- search_path. Every function, operator and type in it names pg_catalog or is a
+-- word of the grammar. It takes no column: in an UPDATE Citus refuses a STABLE
+-- function of a column.
 -- +goose StatementBegin
 CREATE FUNCTION pgsession.idle_deadline(idle interval, resolution interval)
 RETURNS timestamptz
@@ -102,43 +111,46 @@ $$;
 REVOKE ALL ON FUNCTION pgsession.idle_deadline(interval, interval) FROM PUBLIC;
 
 COMMENT ON FUNCTION pgsession.idle_deadline(interval, interval) IS
-    'The deadline of a session that is used now: now() + idle, rounded up to a multiple of resolution';
+    'Deadline of a session that is used now: now() + idle, rounded up to a multiple of resolution';
 
--- A revoke inserts a mark, and then deletes sessions. A login inserts its session,
--- and then looks for a later mark. So one of the two sees the other, without a lock.
--- Nothing updates a mark.
+-- A revoke inserts a mark, and then deletes sessions. A login inserts its
+-- session, and then looks for a later mark. So one of the two sees the other,
+-- without a lock. No statement updates a mark.
 CREATE TABLE pgsession.marks (
     revoked_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     id         bytea       NOT NULL,
     key        bytea       NOT NULL,
 
     CONSTRAINT marks_pkey PRIMARY KEY (id),
-    -- At infinity a mark would refuse each login forever. Later than now() it can
-    -- be: after the clock was set back, or a failover to a slower one.
-    CONSTRAINT marks_revoked_at_check CHECK (pg_catalog.date_part('year', revoked_at) BETWEEN 1970 AND 9998),
+    -- A mark at infinity would refuse each login forever. A mark can be later
+    -- than now() after the clock was set back, or a failover to a slower one.
+    CONSTRAINT marks_revoked_at_check CHECK (
+        pg_catalog.date_part('year', revoked_at) BETWEEN 1970 AND 9998),
     CONSTRAINT marks_id_check CHECK (pg_catalog.octet_length(id) = 16),
     CONSTRAINT marks_key_check CHECK (pg_catalog.octet_length(key) = 32)
 );
 
-COMMENT ON TABLE pgsession.marks IS 'One row per revoke of a user or of all users; kept for 400 days';
+COMMENT ON TABLE pgsession.marks IS
+    'Revoke marks: one row per revoke of a user or of all users; kept for 400 days';
 COMMENT ON COLUMN pgsession.marks.revoked_at IS 'A login that began earlier is refused';
-COMMENT ON COLUMN pgsession.marks.id IS 'Random; the request that made the mark leaves it out by this';
-COMMENT ON COLUMN pgsession.marks.key IS 'SHA-256 of what was revoked: all, or a user';
+COMMENT ON COLUMN pgsession.marks.id IS
+    'Random; by it the request that made the mark is not refused';
+COMMENT ON COLUMN pgsession.marks.key IS 'SHA-256 of who was revoked: a user, or all users';
 
 CREATE INDEX marks_key_idx ON pgsession.marks (key, revoked_at);
 
 -- For the prune.
 CREATE INDEX marks_revoked_at_idx ON pgsession.marks (revoked_at);
 
--- Its one row is the lock that makes prunes run one at a time, the record of the
--- last prune for health checks, and the prune's place in the index. A row lock
--- can't collide with advisory locks of the application, and works through every
--- pooler.
+-- The one row of this table is the lock that makes prunes run one at a time. It
+-- also holds the time of the last prune, for health checks, and the prune's
+-- place in the index. A row lock can't collide with advisory locks of the
+-- application, and works through every pooler.
 CREATE TABLE pgsession.prune_state (
     last_prune_at timestamptz,
     pruned_total  bigint      NOT NULL DEFAULT 0,
-    reached_at       timestamptz,
-    reached_id       bytea,
+    reached_at    timestamptz,
+    reached_id    bytea,
     runs          integer     NOT NULL DEFAULT 0,
     run_batches   integer     NOT NULL DEFAULT 0,
     only_row      boolean     NOT NULL DEFAULT true,
@@ -147,26 +159,33 @@ CREATE TABLE pgsession.prune_state (
     CONSTRAINT prune_state_only_row_check CHECK (only_row)
 );
 
-COMMENT ON TABLE pgsession.prune_state IS 'One row: locked by the caller of prune_batch; when it last ran, how many it deleted in all, and where it goes on';
-COMMENT ON COLUMN pgsession.prune_state.reached_at IS 'The deadline of the last session that the prune took; it goes on behind it; null before the first';
-COMMENT ON COLUMN pgsession.prune_state.reached_id IS 'The id of that session';
-COMMENT ON COLUMN pgsession.prune_state.runs IS 'Runs since the last one that began at the start of the index';
-COMMENT ON COLUMN pgsession.prune_state.run_batches IS 'Full batches of the run under way; 0 when the next batch begins a run';
+COMMENT ON TABLE pgsession.prune_state IS
+    'One row, which prune_batch locks: the last prune, how many it deleted in all, and its place';
+COMMENT ON COLUMN pgsession.prune_state.reached_at IS
+    'Deadline of the last session that was pruned; null before the first';
+COMMENT ON COLUMN pgsession.prune_state.reached_id IS 'Id of that session';
+COMMENT ON COLUMN pgsession.prune_state.runs IS
+    'Runs since the last one that began at the start of the index';
+COMMENT ON COLUMN pgsession.prune_state.run_batches IS
+    'Full batches of the run under way; 0 if the next batch begins a run';
 
 INSERT INTO pgsession.prune_state DEFAULT VALUES;
 
--- prune_batch runs with the rights of its owner: a caller needs none on the
--- tables, and can delete only expired sessions. Its search_path is pinned, which
--- makes this safe. Its planner settings leave the order of the index as the only
--- plan: statistics are out of date after a bulk expiry. What they turn off looks
--- so dear to Postgres where nothing else is left that it would compile it: jit.
+-- prune_batch deletes a batch of expired sessions. It runs with the rights of
+-- its owner, so a caller needs none on the tables, and can delete only what has
+-- expired. Its search_path is pinned, which makes this safe.
 --
--- While an old transaction is open, Postgres keeps what the prune deleted. So a
--- batch goes on where the last one ended, and reads none of it again. Expired rows
+-- Its planner settings leave the order of the index as the only plan:
+-- statistics are out of date after a bulk expiry. A plan that is turned off has
+-- a very high cost. Where no other is left, Postgres would compile it, so jit
+-- is off.
+--
+-- While an old transaction is open, Postgres keeps deleted rows. So a batch
+-- goes on where the last one ended, and reads none of them again. Expired rows
 -- can appear before that place: by a late commit, an import, a bulk expiry, or
--- because they were locked. So a batch that finds nothing looks again from the
--- start, and the first batch of each tenth run begins there. A run is full batches
--- and one that is not full, or 1000 batches.
+-- because they were locked. So a batch that finds no row looks again from the
+-- start of the index, and the first batch of each tenth run begins there. A run
+-- ends with a batch that is not full, or after 1000 batches.
 -- +goose StatementBegin
 CREATE FUNCTION pgsession.prune_batch(max_rows integer) RETURNS integer
 LANGUAGE plpgsql
@@ -200,7 +219,8 @@ BEGIN
         IF EXISTS (SELECT FROM pgsession.prune_state) THEN
             RETURN NULL; -- another caller prunes
         END IF;
-        INSERT INTO pgsession.prune_state DEFAULT VALUES RETURNING * INTO state; -- a restore without data has lost the row
+        -- A restore without data has lost the row.
+        INSERT INTO pgsession.prune_state DEFAULT VALUES RETURNING * INTO state;
     END IF;
 
     IF state.run_batches = 0 THEN
@@ -209,7 +229,10 @@ BEGIN
     END IF;
 
     IF pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL THEN
-        EXECUTE 'SELECT EXISTS (SELECT FROM pg_catalog.pg_dist_partition WHERE logicalrelid = ''pgsession.sessions''::regclass)' INTO distributed;
+        EXECUTE 'SELECT EXISTS (
+            SELECT FROM pg_catalog.pg_dist_partition
+            WHERE logicalrelid = ''pgsession.sessions''::regclass
+        )' INTO distributed;
     END IF;
 
     LOOP
@@ -221,21 +244,28 @@ BEGIN
             from_at := state.reached_at;
             from_id := state.reached_id;
         END IF;
-        IF distributed THEN -- Citus refuses to lock rows of several shards, and knows no ctid
-            SELECT pg_catalog.array_agg(few.id ORDER BY few.expires_at, few.id), pg_catalog.array_agg(few.expires_at ORDER BY few.expires_at, few.id)
+        IF distributed THEN
+            -- Citus refuses to lock rows of several shards, and has no ctid.
+            SELECT
+                pg_catalog.array_agg(few.id ORDER BY few.expires_at, few.id),
+                pg_catalog.array_agg(few.expires_at ORDER BY few.expires_at, few.id)
             INTO ids, deadlines
             FROM (
                 SELECT s.id, s.expires_at FROM pgsession.sessions AS s
-                WHERE (s.expires_at, s.id) > (from_at, from_id) AND s.expires_at <= pg_catalog.now()
+                WHERE (s.expires_at, s.id) > (from_at, from_id)
+                    AND s.expires_at <= pg_catalog.now()
                 ORDER BY s.expires_at, s.id
                 LIMIT max_rows
             ) AS few;
         ELSE
-            SELECT pg_catalog.array_agg(few.id), pg_catalog.array_agg(few.expires_at), pg_catalog.array_agg(few.ctid)
+            SELECT
+                pg_catalog.array_agg(few.id), pg_catalog.array_agg(few.expires_at),
+                pg_catalog.array_agg(few.ctid)
             INTO ids, deadlines, places
             FROM (
                 SELECT s.id, s.expires_at, s.ctid FROM pgsession.sessions AS s
-                WHERE (s.expires_at, s.id) > (from_at, from_id) AND s.expires_at <= pg_catalog.now()
+                WHERE (s.expires_at, s.id) > (from_at, from_id)
+                    AND s.expires_at <= pg_catalog.now()
                 ORDER BY s.expires_at, s.id
                 LIMIT max_rows
                 FOR UPDATE SKIP LOCKED
@@ -248,16 +278,24 @@ BEGIN
 
     IF n > 0 THEN
         IF distributed THEN
-            -- A touch can have extended a row since: a session in use is never deleted.
-            DELETE FROM pgsession.sessions AS s WHERE s.id = ANY (ids) AND s.expires_at <= pg_catalog.now();
+            -- A touch can have extended a row since: a session in use is never
+            -- deleted.
+            DELETE FROM pgsession.sessions AS s
+            WHERE s.id = ANY (ids) AND s.expires_at <= pg_catalog.now();
         ELSE
-            -- Locked, so they stay where they are. Where the table is partitioned, sessions of
-            -- other partitions have the same places. IS TRUE keeps it from the index.
-            DELETE FROM pgsession.sessions AS s WHERE s.ctid = ANY (places) AND (s.expires_at <= pg_catalog.now()) IS TRUE;
+            -- The rows are locked, so their places stay. In a partitioned
+            -- table, rows of other partitions have the same places: so the
+            -- deadline is checked again. IS TRUE keeps that from using the
+            -- index.
+            DELETE FROM pgsession.sessions AS s
+            WHERE s.ctid = ANY (places) AND (s.expires_at <= pg_catalog.now()) IS TRUE;
         END IF;
         GET DIAGNOSTICS deleted = ROW_COUNT;
-        -- A batch that began at the start and is not full leaves nothing before that place.
-        IF n = max_rows OR state.reached_at IS NULL OR (deadlines[n], ids[n]) > (state.reached_at, state.reached_id) THEN
+        -- If a batch that began at the start is not full, no expired row is
+        -- left before the old place, and the place stays.
+        IF n = max_rows OR state.reached_at IS NULL
+            OR (deadlines[n], ids[n]) > (state.reached_at, state.reached_id)
+        THEN
             state.reached_at := deadlines[n];
             state.reached_id := ids[n];
         END IF;
@@ -278,7 +316,8 @@ BEGIN
         reached_at = state.reached_at,
         reached_id = state.reached_id,
         runs = state.runs,
-        run_batches = CASE WHEN n < max_rows OR state.run_batches >= 999 THEN 0 ELSE state.run_batches + 1 END;
+        run_batches = CASE WHEN n < max_rows OR state.run_batches >= 999 THEN 0
+            ELSE state.run_batches + 1 END;
     RETURN deleted;
 END
 $$;
@@ -287,12 +326,13 @@ $$;
 REVOKE ALL ON FUNCTION pgsession.prune_batch(integer) FROM PUBLIC;
 
 COMMENT ON FUNCTION pgsession.prune_batch(integer) IS
-    'Deletes at most max_rows expired sessions and returns how many; null when another caller is pruning';
+    'Deletes at most max_rows expired sessions and returns how many; null if another caller prunes';
 
--- A procedure that is SECURITY DEFINER or has a SET clause may not COMMIT. So
--- prune runs as its caller and with the search_path of its caller, where any
--- operator may come first. Every function and operator in it names its schema. It
--- uses no BETWEEN, no IN and no type name that Postgres would look up.
+-- prune calls prune_batch until it has deleted enough. A procedure that is
+-- SECURITY DEFINER or has a SET clause may not COMMIT. So prune runs as its
+-- caller and with its caller's search_path, where any operator may come first.
+-- Every function and operator in it names its schema. It uses no BETWEEN, no IN
+-- and no type name that Postgres would look up.
 -- +goose StatementBegin
 CREATE PROCEDURE pgsession.prune(
     max_rows    bigint DEFAULT 1000000,
@@ -307,21 +347,28 @@ DECLARE
     batch integer;
     n     integer;
 BEGIN
-    IF max_rows IS NULL OR max_rows OPERATOR(pg_catalog.<) 1 OR max_rows OPERATOR(pg_catalog.>) 1000000000 THEN
+    IF max_rows IS NULL OR max_rows OPERATOR(pg_catalog.<) 1
+        OR max_rows OPERATOR(pg_catalog.>) 1000000000
+    THEN
         RAISE EXCEPTION 'pgsession.prune: max_rows must be between 1 and 1000000000'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF max_seconds IS NULL OR max_seconds OPERATOR(pg_catalog.<) 1 OR max_seconds OPERATOR(pg_catalog.>) 86400 THEN
+    IF max_seconds IS NULL OR max_seconds OPERATOR(pg_catalog.<) 1
+        OR max_seconds OPERATOR(pg_catalog.>) 86400
+    THEN
         RAISE EXCEPTION 'pgsession.prune: max_seconds must be between 1 and 86400'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF batch_rows IS NULL OR batch_rows OPERATOR(pg_catalog.<) 1 OR batch_rows OPERATOR(pg_catalog.>) 100000 THEN
+    IF batch_rows IS NULL OR batch_rows OPERATOR(pg_catalog.<) 1
+        OR batch_rows OPERATOR(pg_catalog.>) 100000
+    THEN
         RAISE EXCEPTION 'pgsession.prune: batch_rows must be between 1 and 100000'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
     deleted := 0;
-    ends := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => max_seconds);
+    ends := pg_catalog.clock_timestamp()
+        OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => max_seconds);
     LOOP
         batch := LEAST(batch_rows, max_rows OPERATOR(pg_catalog.-) deleted);
         n := pgsession.prune_batch(batch);
@@ -339,11 +386,12 @@ $$;
 REVOKE ALL ON PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint) FROM PUBLIC;
 
 COMMENT ON PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint) IS
-    'Deletes expired sessions, batch_rows in each transaction, until none is left, max_rows are deleted, max_seconds are over or another caller prunes. CALL it outside a transaction, alone';
+    'Deletes expired sessions, batch_rows in each transaction, until none is left, max_rows are '
+    'deleted, max_seconds are over or another caller prunes. CALL it alone, outside a transaction';
 
--- count_expired counts expired sessions that the prune has yet to reach, up to
--- max_rows, in the order of the index: so it costs the same on any table. It runs
--- with the rights of its owner, and shows a number only.
+-- count_expired counts the expired sessions that the prune has yet to reach, up
+-- to max_rows, in the order of the index. So it costs the same on any table. It
+-- runs with the rights of its owner, and returns only a number.
 -- +goose StatementBegin
 CREATE FUNCTION pgsession.count_expired(max_rows integer) RETURNS bigint
 LANGUAGE plpgsql
@@ -362,10 +410,12 @@ DECLARE
     after_id bytea;
     counted  bigint;
 BEGIN
-    SELECT p.reached_at, p.reached_id INTO after_at, after_id FROM pgsession.prune_state AS p;
+    SELECT p.reached_at, p.reached_id INTO after_at, after_id
+    FROM pgsession.prune_state AS p;
     SELECT pg_catalog.count(*) INTO counted FROM (
         SELECT 1 FROM pgsession.sessions AS s
-        WHERE (s.expires_at, s.id) > (coalesce(after_at, '-infinity'), coalesce(after_id, '')) AND s.expires_at <= pg_catalog.now()
+        WHERE (s.expires_at, s.id) > (coalesce(after_at, '-infinity'), coalesce(after_id, ''))
+            AND s.expires_at <= pg_catalog.now()
         ORDER BY s.expires_at, s.id
         LIMIT max_rows
     ) AS few;
@@ -379,7 +429,7 @@ REVOKE ALL ON FUNCTION pgsession.count_expired(integer) FROM PUBLIC;
 COMMENT ON FUNCTION pgsession.count_expired(integer) IS
     'How many expired sessions the prune has yet to reach, at most max_rows';
 
--- It costs the same on any table.
+-- stats costs the same on any table.
 CREATE VIEW pgsession.stats AS
 SELECT
     pg_catalog.pg_stat_get_live_tuples(t.relation) AS live_rows,
@@ -388,12 +438,16 @@ SELECT
     pg_catalog.pg_stat_get_tuples_hot_updated(t.relation) AS hot_updates,
     pg_catalog.pg_table_size(t.relation) AS table_bytes,
     pg_catalog.pg_indexes_size(t.relation) AS index_bytes,
-    greatest(pg_catalog.pg_stat_get_last_vacuum_time(t.relation), pg_catalog.pg_stat_get_last_autovacuum_time(t.relation)) AS last_vacuum_at,
+    greatest(
+        pg_catalog.pg_stat_get_last_vacuum_time(t.relation),
+        pg_catalog.pg_stat_get_last_autovacuum_time(t.relation)
+    ) AS last_vacuum_at,
     pgsession.count_expired(10000) AS expired,
     (
         SELECT s.expires_at FROM pgsession.sessions AS s
         WHERE (s.expires_at, s.id) > (
-            coalesce((SELECT m.reached_at FROM pgsession.prune_state AS m), '-infinity'), coalesce((SELECT m.reached_id FROM pgsession.prune_state AS m), '')
+            coalesce((SELECT m.reached_at FROM pgsession.prune_state AS m), '-infinity'),
+            coalesce((SELECT m.reached_id FROM pgsession.prune_state AS m), '')
         ) AND s.expires_at <= pg_catalog.now()
         ORDER BY s.expires_at, s.id
         LIMIT 1
@@ -404,18 +458,27 @@ SELECT
 FROM (SELECT 'pgsession.sessions'::regclass::oid AS relation) AS t
 LEFT JOIN pgsession.prune_state AS p ON true;
 
-COMMENT ON VIEW pgsession.stats IS 'One row about the table of sessions, cheap: sizes, dead rows, what the prune has yet to reach (10,000 at most are counted), the last prune. No ids, no data';
+COMMENT ON VIEW pgsession.stats IS
+    'One row about the table of sessions, cheap on any size: sizes, dead rows, up to 10,000 '
+    'expired sessions that the prune has yet to reach, the last prune. No ids, no data';
 
 CREATE VIEW pgsession.sessions_by_state AS
 SELECT d.state, pg_catalog.count(s.state) AS sessions
-FROM (SELECT pg_catalog.unnest(ARRAY['anonymous', 'authenticated', 'expired']) AS state) AS d
+FROM (
+    SELECT pg_catalog.unnest(ARRAY['anonymous', 'authenticated', 'expired']) AS state
+) AS d
 LEFT JOIN (
-    SELECT CASE WHEN expires_at <= pg_catalog.now() THEN 'expired' WHEN user_id IS NULL THEN 'anonymous' ELSE 'authenticated' END AS state
+    SELECT CASE
+        WHEN expires_at <= pg_catalog.now() THEN 'expired'
+        WHEN user_id IS NULL THEN 'anonymous'
+        ELSE 'authenticated'
+    END AS state
     FROM pgsession.sessions
 ) AS s ON s.state = d.state
 GROUP BY d.state;
 
-COMMENT ON VIEW pgsession.sessions_by_state IS 'How many sessions are anonymous, authenticated and expired: exact, and reads the whole table';
+COMMENT ON VIEW pgsession.sessions_by_state IS
+    'How many sessions are anonymous, authenticated and expired. Exact; reads the whole table';
 
 -- +goose Down
 SET LOCAL search_path = pg_catalog, pg_temp;

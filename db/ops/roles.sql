@@ -76,12 +76,12 @@ BEGIN
                     '97675ec2b3a0753eddd8ee36911305f0e94ca47f84fa4619418ab83abc76bf90'),
                 ('pgsession.prune_batch(integer)', 'plpgsql', true, 'v',
                     'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on',
-                    'a1556581de3b82dd2994da14d7f7e531808b837272bd3bf2fdd44ed4b20f9218'),
+                    '334fe63df21699a10006f8b898af2da1969039995e944ddf7fdfc8f2bf7f9fe9'),
                 ('pgsession.count_expired(integer)', 'plpgsql', true, 's',
                     'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on;enable_indexonlyscan=on',
-                    'feb6f9e48ea2173e50c99d718d841b6e3631b239c95e3d443af8958824c9886a'),
+                    '519062a271160fdf21d92dbd0d6da4859081ef14f51eb9da1265d013bd95381f'),
                 ('pgsession.prune(bigint,bigint,bigint,bigint)', 'plpgsql', false, 'v', '',
-                    'aa1248b0cc0cfb1a90c5c1a2a441ca7db2663c936fae60b88a495f3bc3c7f1fc')
+                    'cdebec3ffe710aadf9b97e3030bf7775e78cec61123f5a381b36114230d28856')
             ) AS known (signature, language, definer, volatility, settings, body)
             WHERE r.oid = pg_catalog.to_regprocedure(known.signature)::oid AND r.prosecdef = known.definer AND r.provolatile::text = known.volatility
                 AND pg_catalog.concat(pg_catalog.array_to_string(r.proconfig, ';')) = known.settings AND l.lanname = known.language

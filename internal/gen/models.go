@@ -11,17 +11,17 @@ import (
 
 // One row per live session; a revoked session has no row
 type Session struct {
-	// +1 with every save; a touch leaves it
+	// +1 with every save and rotation; a touch leaves it
 	Version    int64
 	CreatedAt  time.Time
 	LastSeenAt time.Time
-	// The one effective deadline: the idle deadline, never past absolute_expires_at; moves in steps
+	// The idle deadline, at most absolute_expires_at; a use moves it, in steps
 	ExpiresAt time.Time
-	// Never moves
+	// Only a login moves it
 	AbsoluteExpiresAt time.Time
-	// When the user last proved who they are; null before login
+	// Time of the last login; null before
 	AuthenticatedAt pgtype.Timestamptz
-	// SHA-256 of the token; the token itself is stored nowhere
+	// SHA-256 of the token, which is stored nowhere
 	ID        []byte
 	UserID    pgtype.Text
 	IP        *netip.Addr
