@@ -1,0 +1,21 @@
+package archtest
+
+import (
+	"os/exec"
+	"testing"
+)
+
+// A package with a larger circle of files is one file in the head of its reader.
+// The names are those of the type checker: types, functions, methods, constants
+// and variables. An application's package has grown by accident if it has more.
+//
+// Slow: the type checker reads all packages, and what they import.
+func TestSlowPackagesCanBeReadInParts(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "run", "-C", "../../tools", "./house",
+		"-list", "-circle", "8", "-names", "sessionstore=178", "..")
+	cmd.Dir = "."
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
