@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// A package with a larger circle of files is one file in the head of its reader.
-// The names are those of the type checker: types, functions, methods, constants
-// and variables. An application's package has grown by accident if it has more.
+// A package with a larger circle of files is one file to its reader. The names
+// are types, functions, methods, constants and variables: more of them are a
+// decision, not an accident.
 //
 // Slow: the type checker reads all packages, and what they import.
 func TestSlowPackagesCanBeReadInParts(t *testing.T) {
