@@ -96,7 +96,7 @@ func TestCachedFloorGoesWithTheToken(t *testing.T) {
 	})
 }
 
-// The cookie from before a login or logout is served by an instance whose cache was not told, for the freshness at most.
+// The cookie from before a login or logout is served by an instance whose cache lacks the tombstone, for the freshness at most.
 func TestCachedLogoutIsBoundByTheFreshness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second, _ := twoSites(t, halfMinute)

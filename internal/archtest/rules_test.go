@@ -122,7 +122,6 @@ var notYetShort = []string{
 	"integration/webapp",
 	"internal/cached",
 	"internal/client",
-	"internal/coherence",
 	"internal/cookie",
 	"internal/outage",
 	"internal/schema",

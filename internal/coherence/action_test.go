@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// action is one thing that can happen next. Its fields mean what its kind says.
+// action is one possible next event. Its kind says what a, b and c mean.
 type action struct {
 	kind    actionKind
 	a, b, c uint8
@@ -14,40 +14,47 @@ type action struct {
 type actionKind uint8
 
 const (
-	begins    actionKind = iota // operation a of instance b on id c
-	beginsOff                   // the same by an instance that takes Postgres to be away
-	steps                       // operation a goes on
-	loses                       // operation a goes on, and the answer is lost
-	misses                      // operation a goes on, and its question is lost
-	delivers                    // message a arrives and is answered
-	unanswers                   // message a arrives and its answer is lost
-	repeats                     // message a arrives and will arrive again; its answer is lost
-	drops                       // message a is lost
-	gives                       // whoever waits for message a gives up; it is still under way
-	forgets                     // Redis loses what it has
-	replays                     // an attacker, or an older copy, puts copy a of id b back, for ever
-	crashes                     // instance a
-	ticks                       // time passes
-	sleeps                      // time passes while the machine of instance a sleeps
-	sets                        // the wall clock of instance a is set forward (b = 1) or back
+	begins         actionKind = iota // operation a of instance b on id c
+	beginsInOutage                   // the same, by an instance in an outage
+	steps                            // operation a continues
+	loses                            // operation a continues, and the reply is lost
+	misses                           // operation a continues, and its request is lost
+	delivers                         // message a arrives and is answered
+	unanswers                        // message a arrives and its answer is lost
+	repeats                          // message a arrives, will arrive again, and its answer is lost
+	drops                            // message a is lost
+	// the operation that waits for message a gives up; the message may still
+	// arrive
+	gives
+	forgets // Redis loses its data
+	replays // an attacker, or an older backup, restores copy a of id b without an end
+	crashes // instance a
+	ticks   // time passes
+	sleeps  // time passes while the machine of instance a sleeps
+	sets    // the wall clock of instance a is set forward (b = 1) or back
 )
 
 var (
 	actionNames = [...]string{
-		"begin", "begin, Postgres away", "step", "step, answer lost", "step, question lost", "deliver", "deliver, answer lost", "deliver one of two",
-		"drop", "give up waiting", "Redis forgets", "Redis replays", "crash", "tick", "tick, asleep", "wall clock set",
+		"begin", "begin, Postgres unavailable", "step", "step, answer lost", "step, request lost",
+		"deliver", "deliver, answer lost", "deliver one of two",
+		"drop", "give up waiting", "Redis forgets", "Redis replays", "crash", "tick",
+		"tick, asleep", "wall clock set",
 	}
-	operationNames = [...]string{"idle", "create", "load", "save", "touch", "rotate", "revoke", "revoke all"}
+	operationNames = [...]string{
+		"idle", "create", "load", "save", "touch", "rotate", "revoke", "revoke all",
+	}
 )
 
 func (a action) String() string {
-	if a.kind <= beginsOff {
-		return fmt.Sprintf("%s: %s by instance %d on id %d", actionNames[a.kind], operationNames[a.a], a.b, a.c)
+	if a.kind <= beginsInOutage {
+		return fmt.Sprintf("%s: %s by instance %d on id %d", actionNames[a.kind],
+			operationNames[a.a], a.b, a.c)
 	}
 	return fmt.Sprintf("%s (%d, %d)", actionNames[a.kind], a.a, a.b)
 }
 
-// fault says whether an action is one that a perfect world would not see.
+// fault reports whether an action never happens without a failure.
 func (a action) fault() bool {
 	switch a.kind {
 	case begins, steps, delivers, ticks:
@@ -56,8 +63,10 @@ func (a action) fault() bool {
 	return true
 }
 
-// urgent is the await at which a fused operation does not wait: a load's question to Redis, its judgement and its question to Postgres are taken at one moment, which only
-// gives it less time to be overtaken after its start; a reply of Postgres to a writer comes at once, since the message that follows it may still be late.
+// urgent reports whether a fused operation continues at once. A load's request
+// to Redis, its judgement and its request to Postgres happen at one moment:
+// later ones only give it more time to be overtaken. A reply of Postgres to a
+// writer comes at once, since the message that follows it may still be late.
 func (s *stage) urgent(o *operation) bool {
 	if !s.fused || o.kind == idle {
 		return false
@@ -73,7 +82,7 @@ func (s *stage) urgent(o *operation) bool {
 	return o.await != toAck
 }
 
-// enabled appends what can happen to the session next.
+// enabled appends the possible next actions of the session.
 func (s *stage) enabled(list []action) []action {
 	faults := s.faults == 0 || s.session.faults < s.faults
 	for n := range s.session.ops {
@@ -95,13 +104,14 @@ func (s *stage) enabled(list []action) []action {
 		}
 		list = s.allow(list, action{kind: drops, a: uint8(n)}, action{kind: repeats, a: uint8(n)})
 		if m.op >= 0 {
-			list = s.allow(list, action{kind: unanswers, a: uint8(n)}, action{kind: gives, a: uint8(n)})
+			list = s.allow(list, action{kind: unanswers, a: uint8(n)},
+				action{kind: gives, a: uint8(n)})
 		}
 	}
 	return s.beginnings(list)
 }
 
-// allow appends those of the faults that the scope has.
+// allow appends those of the faults that are in the scope.
 func (s *scope) allow(list []action, faults ...action) []action {
 	for _, a := range faults {
 		if slices.Contains(s.allowed, a.kind) {
@@ -147,27 +157,28 @@ func (s *stage) beginnings(list []action) []action {
 				}
 			}
 			if s.policy.Grace > 0 {
-				list = append(list, action{kind: beginsOff, a: uint8(load), b: i, c: id})
+				list = append(list, action{kind: beginsInOutage, a: uint8(load), b: i, c: id})
 			}
 		}
-		if first := &s.session.ids[0]; first.row == (row{}) && i == 0 && s.session.ops == [inFlight]operation{} && !first.unaware {
+		if first := &s.session.ids[0]; first.row == (row{}) && i == 0 &&
+			s.session.ops == [inFlight]operation{} && !first.unaware {
 			list = append(list, action{kind: begins, a: uint8(create), b: i})
 		}
 	}
 	return list
 }
 
-// apply makes an action of the session happen.
+// apply performs an action on the session.
 func (s *stage) apply(a action) error {
 	if a.fault() {
 		s.session.faults++
 	}
 	switch a.kind {
-	case begins, beginsOff:
+	case begins, beginsInOutage:
 		if operationKind(a.a) != create {
 			s.session.operations++
 		}
-		return s.begin(operationKind(a.a), a.b, a.c, a.kind == beginsOff)
+		return s.begin(operationKind(a.a), a.b, a.c, a.kind == beginsInOutage)
 	case steps:
 		return s.step(int(a.a), false, false)
 	case loses:

@@ -2,7 +2,8 @@ package coherence
 
 import "time"
 
-// decisions is every decision of this package that the world asks for, so that a mutant can swap one.
+// decisions are the decisions of this package that the model uses, so that a
+// mutant can replace one.
 type decisions struct {
 	start          func(*Load) Step
 	cacheAnswered  func(*Load, CacheAnswer, Entry, Bound) (Step, Verdict)
@@ -11,7 +12,7 @@ type decisions struct {
 	minVersion     func(Policy, Entry, bool) int64
 	needsTombstone func(Outcome) bool
 	tombstoneTTL   func(Policy) time.Duration
-	refusedTTL     func(Policy) time.Duration // of a save's tombstone, in place of its fill
+	refusedTTL     func(Policy) time.Duration // of the tombstone for a save whose fill was refused
 	revoked        func(Policy, Outcome, bool, bool) Revocation
 	fill           func(*Slot, Entry) bool
 	putTombstone   func(*Slot)
@@ -20,7 +21,7 @@ type decisions struct {
 	now            func(*Clock, Instant) Bound
 }
 
-// production is this package as it is.
+// production returns the decisions of this package.
 func production() decisions {
 	return decisions{
 		start:          (*Load).Start,
@@ -40,17 +41,19 @@ func production() decisions {
 	}
 }
 
-// conduct is what the stores and their statements have to keep to for the decisions to be right. The zero value is right, save that lost has to be Uncertain.
+// conduct is what the stores and their statements must do for the decisions to
+// be right. The zero value is right if lost is OutcomeUnknown.
 type conduct struct {
-	lost             Outcome // what the lost reply of a revoke is taken for
-	cacheFirst       bool    // a revoke tells the cache, then the database
-	cacheOnly        bool    // a revoke tells the cache alone
-	stampedLate      bool    // validated_at is the server's clock after the snapshot: clock_timestamp()
-	filledLate       bool    // validated_at is the instance's idea of the time of the fill
-	standby          bool    // loads read a server that has not heard of the last change
-	upsert           bool    // a save inserts what it does not find
-	touchWritesBack  bool    // a touch writes the whole record that it had read
-	refusalConfirms  bool    // a save's fill that was refused counts as acknowledged
-	lostSaveSucceeds bool    // the lost reply of a save is reported as success
-	revokeAllCounts  bool    // a revoke of all counts as one that the cache has acknowledged
+	lost       Outcome // outcome of a revoke without a reply
+	cacheFirst bool    // a revoke ends the session in the cache first, then in the database
+	cacheOnly  bool    // a revoke ends the session in the cache only
+	// validated_at is the server's clock after the snapshot: clock_timestamp()
+	stampedLate      bool
+	filledLate       bool // validated_at is the instance's bound at the time of the fill
+	standby          bool // loads read a server without the last change
+	upsert           bool // a save inserts a missing row
+	touchWritesBack  bool // a touch writes the whole record that it has read
+	refusalConfirms  bool // a save's refused fill counts as acknowledged
+	lostSaveSucceeds bool // a save without a reply is reported as success
+	revokeAllCounts  bool // a revoke of all counts as acknowledged by the cache
 }

@@ -96,14 +96,15 @@ package coherence
 
 import "time"
 
-// Time is a moment of Postgres's clock, in microseconds since 1970, the resolution of its timestamps.
+// Time is a moment of Postgres's clock in microseconds since 1970, the
+// resolution of its timestamps.
 type Time int64
 
-// At is the Time of a timestamp that Postgres gave.
+// At returns the Time of a timestamp of Postgres.
 func At(t time.Time) Time { return Time(t.UnixMicro()) }
 
-// Add is the time d later.
+// Add returns the time d after t.
 func (t Time) Add(d time.Duration) Time { return t + Time(d.Microseconds()) }
 
-// Until is how long it is from t to later.
+// Until returns the duration from t to later.
 func (t Time) Until(later Time) time.Duration { return time.Duration(later-t) * time.Microsecond }

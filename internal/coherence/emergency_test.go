@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// emergency is the world of an outage: process P, which loses Postgres and gets it back, and the other instances, which keep it. There are two sessions: old is in Postgres,
-// made was made by P in memory. It is comparable.
+// emergency is the model of an outage. Process P loses Postgres and gets it
+// back; the other instances keep it. There are two sessions: old is in
+// Postgres, P created made in memory. It is comparable.
 type emergency struct {
 	outage      Outage
 	unavailable bool // Postgres, for P
@@ -18,19 +19,19 @@ type emergency struct {
 	cache        SlotState // for old
 	validated    int8
 	journal      journal // about old
-	kept         int8    // until when the journal's word is kept
-	acknowledged bool    // made was
+	kept         int8    // how long the journal is kept
+	acknowledged bool    // the creation of made was
 
-	// Where made is on its way to Postgres.
-	memory  bool    // in P's memory
-	put     bool    // P has put it there under another id, and calls wait
-	staged  bool    // it is there under that id, for which nobody has a token
-	sent    bool    // P has sent the move from there to its own id, and knows of no answer
-	flying  int8    // moves that may yet arrive
-	written journal // about made, while it was sent
-	ending  bool    // one of the two rows is ended
-	removed bool    // somebody ended all of the user's sessions before it was made
-	dead    bool    // P has died
+	// The progress of made towards Postgres.
+	memory    bool    // in P's memory
+	put       bool    // P created its row under a temporary id, and calls wait
+	temporary bool    // the row under the temporary id exists
+	sent      bool    // P has sent the move from there to its own id, and got no reply
+	moving    int8    // moves in flight
+	written   journal // about made, while it was sent
+	ending    bool    // one of the two rows was deleted
+	removed   bool    // another instance revoked all sessions of the user before the move
+	dead      bool    // P has crashed
 }
 
 type place struct{ row, promised bool } // promised: a revoke was acknowledged
@@ -40,29 +41,34 @@ type journal uint8
 const (
 	blank journal = iota
 	written
-	told // Postgres knows
+	replayed // in Postgres too
 )
 
-// rules is what the emergency store has to keep to.
+// rules is what the outage store must do.
 type rules struct {
 	refuses   func(*Outage) bool
-	journals  bool // a revoke is written down
-	remembers bool // what was written down counts until no entry of before the replay can be fresh
-	stages    bool // a session is moved from a row that is there once, and not created under its id
-	resends   bool // a move without an answer is made again from the same row, and not from memory
-	holds     bool // what was sent is not served from memory
-	orders    bool // of what was sent, the row it would come from is ended first
-	imports   bool // memory is not dropped
+	journals  bool // a revoke goes into the journal
+	remembers bool // the journal counts until no entry from before the replay is fresh
+	// a session moves from a temporary row, which exists once, and is not
+	// created under its id
+	stages   bool
+	resends  bool // a move without a reply is repeated from the same row, not from memory
+	holds    bool // a session that was sent is not served from memory
+	orders   bool // of a session that was sent, the temporary row is deleted first
+	restores bool // sessions in memory are not dropped
 }
 
 func proper() rules {
-	return rules{refuses: (*Outage).Refuses, journals: true, remembers: true, stages: true, resends: true, holds: true, orders: true, imports: true}
+	return rules{
+		refuses: (*Outage).Refuses, journals: true, remembers: true, stages: true, resends: true,
+		holds: true, orders: true, restores: true,
+	}
 }
 
 // outageFresh is F in steps of time.
 const outageFresh = 2
 
-// next calls visit with every state that can come next.
+// next calls visit with every possible next state.
 func (e emergency) next(r rules, visit func(emergency, string, error)) {
 	do := func(what string, change func(*emergency) error) {
 		n := e
@@ -110,7 +116,7 @@ type (
 	harmless func(change func(*emergency)) func(*emergency) error
 )
 
-// others is what the other instances do, and Redis.
+// others is what the other instances and Redis do.
 func (e emergency) others(do doing, ok harmless) {
 	if e.old.row && e.cache != Tombstone {
 		do("another fills old", ok(func(n *emergency) { n.cache, n.validated = Filled, n.at }))
@@ -121,11 +127,11 @@ func (e emergency) others(do doing, ok harmless) {
 	if e.made.row {
 		do("another revokes made", ok(func(n *emergency) { n.made = place{promised: true} }))
 	}
-	if e.staged || e.made.row {
+	if e.temporary || e.made.row {
 		do("another revokes all of the user", ok(func(n *emergency) {
 			n.removed = !n.made.row
 			n.made = place{promised: n.made.row || n.made.promised}
-			n.staged = false
+			n.temporary = false
 		}))
 	}
 }
@@ -141,7 +147,8 @@ func (e emergency) revokes(r rules, do doing) {
 				if reached {
 					n.cache, n.validated = Tombstone, 0
 				}
-				if p := (Policy{Freshness: time.Second}).Revoked(Journalled, reached, true); p.Committed {
+				if p := (Policy{Freshness: time.Second}).Revoked(Journalled, reached,
+					true); p.Committed {
 					return violated("a journalled revoke says that it was committed")
 				}
 				return nil
@@ -169,7 +176,7 @@ func (e *emergency) loadOld(r rules) error {
 	fresh := e.cache == Filled && e.at <= e.validated+outageFresh
 	switch {
 	case e.journal != blank:
-		return nil // dead
+		return nil // ended
 	case fresh && e.old.promised:
 		return violated("a journalled revoke was forgotten: served from the cache")
 	case fresh, r.refuses(&e.outage), e.unavailable:
@@ -183,7 +190,7 @@ func (e *emergency) loadOld(r rules) error {
 func (e *emergency) loadMade(r rules) error {
 	switch {
 	case e.written != blank:
-		return nil // dead
+		return nil // ended
 	case e.memory && !e.put:
 		if e.made.promised {
 			return violated("a session was served from memory after it was revoked in Postgres")
@@ -199,15 +206,15 @@ func (e *emergency) loadMade(r rules) error {
 	return nil
 }
 
-// recovers is P's way back.
+// recovers is P's recovery.
 func (e emergency) recovers(r rules, do doing, ok harmless) {
-	if e.journal == told && e.at > e.kept {
+	if e.journal == replayed && e.at > e.kept {
 		do("the journal is cleared", ok(func(n *emergency) { n.journal, n.kept = blank, 0 }))
 	}
 	if e.outage.Mode == Replaying && !e.unavailable {
 		if e.journal == written {
 			do("replayed", ok(func(n *emergency) {
-				n.old.row, n.journal, n.kept = false, told, n.at+outageFresh
+				n.old.row, n.journal, n.kept = false, replayed, n.at+outageFresh
 				if !r.remembers {
 					n.journal, n.kept = blank, 0
 				}
@@ -217,7 +224,7 @@ func (e emergency) recovers(r rules, do doing, ok harmless) {
 			do("all replayed", ok(func(n *emergency) { n.outage.Replayed() }))
 		}
 	}
-	e.imports(r, do, ok)
+	e.restores(r, do, ok)
 }
 
 func outageSearch(r rules, moves int8) found {
@@ -262,20 +269,32 @@ func outageSearch(r rules, moves int8) found {
 	return f
 }
 
-// TestEmergency goes through every state of an outage and its recovery.
+// TestEmergency visits every state of an outage and its recovery.
 func TestEmergency(t *testing.T) { outageSearch(proper(), 127).report(t) }
 
 func TestEmergencyMutants(t *testing.T) {
 	mutants := map[string]func(r *rules){
-		"emergency without a journal":                          func(r *rules) { r.journals = false },
-		"Postgres serves before the replay":                    func(r *rules) { r.refuses = func(o *Outage) bool { return o.Mode == Emergency } },
-		"Postgres serves in an outage":                         func(r *rules) { r.refuses = func(*Outage) bool { return false } },
-		"the journal is forgotten at the replay":               func(r *rules) { r.remembers = false },
-		"a session is created under its own id":                func(r *rules) { r.stages = false },
-		"import again from memory, without asking":             func(r *rules) { r.resends = false },
-		"the session is ended before what it would come from":  func(r *rules) { r.orders = false },
-		"memory is dropped at the recovery":                    func(r *rules) { r.imports = false },
-		"a session is served from memory while it is imported": func(r *rules) { r.holds = false },
+		"emergency without a journal": func(r *rules) {
+			r.journals = false
+		},
+		"Postgres serves before the replay": func(r *rules) {
+			r.refuses = func(o *Outage) bool { return o.Mode == Emergency }
+		},
+		"Postgres serves in an outage": func(r *rules) {
+			r.refuses = func(*Outage) bool { return false }
+		},
+		"the journal is forgotten at the replay": func(r *rules) {
+			r.remembers = false
+		},
+		"a session is created under its own id": func(r *rules) { r.stages = false },
+		"restore again from memory, without asking": func(r *rules) {
+			r.resends = false
+		},
+		"the session is ended before what it would come from": func(r *rules) { r.orders = false },
+		"memory is dropped at the recovery": func(r *rules) {
+			r.restores = false
+		},
+		"a session is served from memory while it is restored": func(r *rules) { r.holds = false },
 	}
 	for name, mutate := range mutants {
 		r := proper()

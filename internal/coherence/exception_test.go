@@ -2,18 +2,21 @@ package coherence
 
 import "testing"
 
-// TestExceptions shows that each exception and assumption of the package's doc
-// is needed: without it the search breaks the invariant.
+// TestExceptions shows that each exception and assumption of the package doc is
+// needed: without it the search breaks the invariant.
 func TestExceptions(t *testing.T) {
 	if raceEnabled {
 		t.Skip("nothing here is concurrent")
 	}
 	naive := func(s *scope) *scope { s.naive = true; return s }
 	tests := map[string]*scope{
-		"a revoke that Redis acknowledged and then lost":              naive(small(3, 1, []actionKind{forgets, replays}, load, revoke)),
-		"a save that Redis acknowledged and then lost":                naive(small(3, 1, []actionKind{forgets, replays}, load, save)),
+		"a revoke that Redis acknowledged and then lost": naive(
+			small(3, 1, []actionKind{forgets, replays}, load, revoke)),
+		"a save that Redis acknowledged and then lost": naive(
+			small(3, 1, []actionKind{forgets, replays}, load, save)),
 		"a load whose snapshot follows its now() by more than margin": late(),
-		"a machine whose clocks all stand still while it is paused":   trusting(blind(small(3, 2, []actionKind{drops, sleeps}, load, revoke))),
+		"a machine whose clocks all stand still while it is paused": trusting(
+			blind(small(3, 2, []actionKind{drops, sleeps}, load, revoke))),
 	}
 	for name, s := range tests {
 		f := search(s, 1_500_000)
@@ -25,7 +28,8 @@ func TestExceptions(t *testing.T) {
 	}
 }
 
-// late is a save and a load whose transactions have begun, the load's later, and that wait for the save's lock and for the load's snapshot.
+// late returns a scope with a save and a load whose transactions have begun,
+// the load's later. The save waits for a lock and the load for its snapshot.
 func late() *scope {
 	s := small(4, 0, nil, load, save).split()
 	s.prompt = false
@@ -46,7 +50,7 @@ func late() *scope {
 
 func trusting(s *scope) *scope { s.trusting = true; return s }
 
-// blind lets an instance sleep with a wall clock that stands still as well.
+// blind lets an instance sleep with a stopped wall clock.
 func blind(s *scope) *scope {
 	s.paused = true
 	return s

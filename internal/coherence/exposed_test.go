@@ -5,25 +5,25 @@ import (
 	"time"
 )
 
-// exposed is the world of a promise about a user: two sessions of the user,
-// what the cache holds of them, and the process that revokes beside another
-// one. It is comparable.
+// exposed is the model of a promise about a user: two sessions of the user,
+// their entries in the cache, the revoking process and another one. It is
+// comparable.
 type exposed struct {
 	at    int8
 	rows  [2]bool
 	cache [2]exposedEntry
-	// What the process keeps of what it has ended.
-	ids  [2]int8 // until when; 0 is nothing
+	// What the process remembers of ended sessions.
+	ids  [2]int8 // until when; 0 for nothing
 	user int8
-	// What was promised: no other process serves any session of the user from
-	// then on, and this process none at once.
+	// The promise: from then on no other process serves a session of the user,
+	// and this process serves none at once.
 	promised bool
 	from     int8
-	// The same about one session that was ended by its id.
+	// The promise about one session ended by its id.
 	dead     [2]bool
 	deadFrom [2]int8
 	renewed  bool
-	lost     bool // the answer of a revoke was
+	lost     bool // the reply of a revoke was lost
 }
 
 type exposedEntry struct {
@@ -31,30 +31,33 @@ type exposedEntry struct {
 	validated int8
 }
 
-// exposedFor is F and the allowance in ticks, and the policy in which a tick is
-// a second.
+// exposedFor is F and the allowance in ticks, in a policy where a tick is a
+// second.
 const exposedFor = 2
 
 var exposedPolicy = Policy{Freshness: exposedFor*time.Second - Allowance}
 
-// keeping is what the cached store has to keep to.
+// keeping is what the cached store must do.
 type keeping struct {
 	revoked    func(p Policy, o Outcome, acknowledged, one bool) Revocation
-	keepsIDs   bool // tombstones that were not acknowledged are kept here
+	keepsIDs   bool // ids whose tombstones were not acknowledged are remembered here
 	keepsUsers bool // so is the user of a revoke
-	// What can come before the revoke of the user.
+	// What can happen before the revoke of the user.
 	lost, another, renewal, byID bool
 }
 
 func properKeeping() keeping {
-	return keeping{revoked: Policy.Revoked, keepsIDs: true, keepsUsers: true, lost: true, another: true, renewal: true, byID: true}
+	return keeping{
+		revoked: Policy.Revoked, keepsIDs: true, keepsUsers: true, lost: true, another: true,
+		renewal: true, byID: true,
+	}
 }
 
-// end ends these sessions here, and tells the cache of what it has seen.
-func (e *exposed) end(k keeping, ids []int, told bool) {
+// end ends these sessions here and, if reached is set, stores their tombstones.
+func (e *exposed) end(k keeping, ids []int, reached bool) {
 	for _, id := range ids {
 		e.rows[id] = false
-		if told {
+		if reached {
 			e.cache[id] = exposedEntry{state: Tombstone}
 		} else if k.keepsIDs {
 			e.ids[id] = e.at + exposedFor
@@ -77,18 +80,23 @@ func (e exposed) next(k keeping, visit func(exposed, string, error)) {
 		}
 	}
 	if e.rows[0] && !e.renewed && k.renewal {
-		for _, told := range []bool{true, false} {
-			do("the session is renewed", func(n *exposed) { n.renewed = true; n.end(k, []int{0}, told); n.rows[1] = true })
+		for _, reached := range []bool{true, false} {
+			do("the session is renewed",
+				func(n *exposed) {
+					n.renewed = true
+					n.end(k, []int{0}, reached)
+					n.rows[1] = true
+				})
 		}
 	}
 	for id := range e.rows {
 		if !e.rows[id] || e.promised || !k.byID {
 			continue
 		}
-		for _, told := range []bool{true, false} {
+		for _, reached := range []bool{true, false} {
 			do("the session is ended by its id", func(n *exposed) {
-				n.end(k, []int{id}, told)
-				r := k.revoked(exposedPolicy, Committed, told, true)
+				n.end(k, []int{id}, reached)
+				r := k.revoked(exposedPolicy, Committed, reached, true)
 				n.dead[id], n.deadFrom[id] = true, n.at+inTicks(r.MaxExposure)
 			})
 		}
@@ -108,24 +116,27 @@ func (e exposed) revokes(k keeping, do func(string, func(*exposed))) {
 		}
 	}
 	if len(alive) > 0 && k.another {
-		do("another instance ends the sessions, and can't tell the cache", func(n *exposed) { n.rows = [2]bool{} })
+		do("another instance ends the sessions, and its tombstones are lost",
+			func(n *exposed) { n.rows = [2]bool{} })
 	}
 	if len(alive) > 0 && !e.lost && k.lost {
-		do("the user is revoked, and the answer is lost", func(n *exposed) { n.rows, n.lost = [2]bool{}, true })
+		do("the user is revoked, and the answer is lost",
+			func(n *exposed) { n.rows, n.lost = [2]bool{}, true })
 	}
-	for _, told := range []bool{true, false} {
+	for _, reached := range []bool{true, false} {
 		do("the user is revoked", func(n *exposed) {
-			n.end(k, alive, told)
+			n.end(k, alive, reached)
 			if k.keepsUsers {
 				n.user = n.at + exposedFor
 			}
-			r := k.revoked(exposedPolicy, Committed, told || len(alive) == 0, false)
+			r := k.revoked(exposedPolicy, Committed, reached || len(alive) == 0, false)
 			n.promised, n.from = true, n.at+inTicks(r.MaxExposure)
 		})
 	}
 }
 
-// holds checks that neither process serves what was promised to be over.
+// holds checks that no process serves a session that was promised to have
+// ended.
 func (e *exposed) holds(k keeping) error {
 	for id, c := range e.cache {
 		if c.state != Filled || e.at >= c.validated+exposedFor {
@@ -134,11 +145,14 @@ func (e *exposed) holds(k keeping) error {
 		served := e.at >= e.ids[id] && e.at >= e.user // here
 		switch {
 		case e.promised && e.at >= e.from:
-			return violated("another instance serves a session of a revoked user later than was promised")
+			return violated(
+				"another instance serves a session of a revoked user later than was promised")
 		case e.promised && served:
 			return violated("the instance that revoked a user serves a session of the user")
 		case e.dead[id] && e.at >= e.deadFrom[id]:
-			return violated("another instance serves a session that was ended by its id later than was promised")
+			return violated(
+				"another instance serves a session that was ended by its id later than was " +
+					"promised")
 		case e.dead[id] && served:
 			return violated("the instance that ended a session serves it")
 		}
@@ -151,12 +165,14 @@ func searchExposed(k keeping) found {
 	return walk(first, func(e exposed, visit func(exposed, string, error)) { e.next(k, visit) })
 }
 
-// TestExposed goes through every order of revokes of a user, renewals, lost
-// answers and lost tombstones.
+// TestExposed visits every order of revokes of a user, renewals, lost replies
+// and lost tombstones.
 func TestExposed(t *testing.T) { searchExposed(properKeeping()).report(t) }
 
 func TestExposedMutants(t *testing.T) {
-	fromIDs := func(p Policy, o Outcome, acknowledged, _ bool) Revocation { return p.Revoked(o, acknowledged, true) }
+	fromIDs := func(p Policy, o Outcome, acknowledged, _ bool) Revocation {
+		return p.Revoked(o, acknowledged, true)
+	}
 	for name, mutate := range map[string]func(k *keeping){
 		"a promise is made from what one call saw, after a lost answer": func(k *keeping) {
 			k.revoked, k.another, k.renewal, k.byID = fromIDs, false, false, false
@@ -167,10 +183,14 @@ func TestExposedMutants(t *testing.T) {
 		"a promise is made from what one call saw, after a renewal": func(k *keeping) {
 			k.revoked, k.lost, k.another, k.byID = fromIDs, false, false, false
 		},
-		"a tombstone that was not acknowledged is not kept": func(k *keeping) { k.keepsIDs = false },
-		"the user of a revoke is not kept":                  func(k *keeping) { k.keepsUsers = false },
+		"a tombstone that was not acknowledged is not kept": func(k *keeping) {
+			k.keepsIDs = false
+		},
+		"the user of a revoke is not kept": func(k *keeping) { k.keepsUsers = false },
 		"what the cache did not acknowledge counts as none here": func(k *keeping) {
-			k.revoked = func(Policy, Outcome, bool, bool) Revocation { return Revocation{Committed: true} }
+			k.revoked = func(Policy, Outcome, bool, bool) Revocation {
+				return Revocation{Committed: true}
+			}
 		},
 	} {
 		k := properKeeping()

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// fleet is the large world of the simulation: instances with clocks of their own and sessions that share them, Postgres and Redis.
+// fleet is the large model of the simulation: instances with clocks of their
+// own, sessions that they share, Postgres and Redis.
 type fleet struct {
 	*scope
 	rand      *rand.Rand
@@ -14,34 +15,44 @@ type fleet struct {
 	instances []instance
 	sessions  []session
 	backup    [][ids]cached // an older copy of Redis
-	sleeper   []bool        // which instances sleep; the others have their wall clocks set
+	sleeper   []bool        // instances that sleep; the others have their wall clocks set
 	pace      moment        // of time
-	hostility int           // how likely a fault is taken where there is one, in parts of 32
+	hostility int           // probability of a fault where one is possible, in parts of 32
 	list      []action
 	trace     func(format string, args ...any)
 }
 
-// newFleet makes a world from a seed. Everything in it follows from the seed.
+// newFleet creates a model from a seed, which determines everything in it.
 func newFleet(seed uint64, d decisions, c conduct) *fleet {
 	r := rand.New(rand.NewPCG(seed, 0x636f686572656e63))
-	sc := &scope{decisions: d, conduct: c, allowed: all, kinds: []operationKind{load, load, load, save, touch, rotate, revoke, revokeAll}}
+	sc := &scope{
+		decisions: d, conduct: c, allowed: all,
+		kinds: []operationKind{load, load, load, save, touch, rotate, revoke, revokeAll},
+	}
 	sc.instances = 2 + r.IntN(4)
 	sc.writers = sc.instances
 	sc.clockError = maxGap
 	if r.IntN(12) > 0 {
 		sc.policy.Freshness = time.Duration(1+r.Int64N(60)) * time.Second
 		if r.IntN(4) == 0 {
-			sc.policy.Grace = time.Duration(r.Int64N(int64(2*sc.policy.Freshness/time.Millisecond))) * time.Millisecond
+			sc.policy.Grace = time.Duration(
+				r.Int64N(int64(2*sc.policy.Freshness/time.Millisecond))) * time.Millisecond
 		}
 	}
-	f := &fleet{scope: sc, rand: r, at: 1000, sessions: make([]session, 1+r.IntN(50)), hostility: r.IntN(8), trace: func(string, ...any) {}}
+	f := &fleet{
+		scope: sc, rand: r, at: 1000, sessions: make([]session, 1+r.IntN(50)), hostility: r.IntN(8),
+		trace: func(string, ...any) {},
+	}
 	fresh := moment(max(sc.policy.Freshness, 5*time.Second).Milliseconds())
 	sc.lifetime = fresh * moment(1+r.IntN(8)) / 2
 	f.pace = max(1, fresh/moment(8*len(f.sessions)))
 	f.backup = make([][ids]cached, len(f.sessions))
 	for range sc.instances {
 		skew := time.Duration(r.Int64N(int64(4*time.Second))) - 2*time.Second
-		in := instance{mono: time.Duration(r.Int64N(int64(time.Hour))), wall: time.Duration(f.at)*time.Millisecond + skew, ppm: int32(r.IntN(1999) - 999)}
+		in := instance{
+			mono: time.Duration(r.Int64N(int64(time.Hour))),
+			wall: time.Duration(f.at)*time.Millisecond + skew, ppm: int32(r.IntN(1999) - 999),
+		}
 		f.instances = append(f.instances, in)
 		f.sleeper = append(f.sleeper, r.IntN(2) == 0)
 	}
@@ -52,7 +63,7 @@ func (f *fleet) stage(n int) *stage {
 	return &stage{scope: f.scope, at: f.at, instances: f.instances, session: &f.sessions[n]}
 }
 
-// run takes a number of steps, or until an invariant does not hold.
+// run takes a number of steps, or stops at a violation.
 func (f *fleet) run(steps int) (int, error) {
 	for n := range steps {
 		if err := f.step(); err != nil {
@@ -73,7 +84,7 @@ func (f *fleet) step() error {
 	n := f.rand.IntN(len(f.sessions))
 	s := f.stage(n)
 	if s.quiet() && f.sessions[n] != (session{}) {
-		f.sessions[n] = session{} // it is over: another in its place
+		f.sessions[n] = session{} // ended: another takes its place
 		f.trace("%v session %d: another", f.at, n)
 		return nil
 	}
@@ -85,14 +96,14 @@ func (f *fleet) step() error {
 		return nil
 	}
 	a := f.list[f.rand.IntN(len(f.list))]
-	if a.kind <= beginsOff && operationKind(a.a) >= rotate && f.rand.IntN(3) > 0 {
-		return nil // sessions would not live long
+	if a.kind <= beginsInOutage && operationKind(a.a) >= rotate && f.rand.IntN(3) > 0 {
+		return nil // sessions would be too short-lived
 	}
 	f.trace("%v session %d: %v", f.at, n, a)
 	return s.apply(a)
 }
 
-// pass lets time pass, mostly little, sometimes a lot.
+// pass lets time pass: mostly little, sometimes much.
 func (f *fleet) pass(suspended int) {
 	d := 1 + moment(f.rand.Int32N(int32(f.pace)))
 	switch f.rand.IntN(64) {
@@ -102,12 +113,14 @@ func (f *fleet) pass(suspended int) {
 		d *= 16
 	}
 	if suspended >= 0 && f.rand.IntN(2) == 0 {
-		d = 1 + moment(f.rand.Int32N(400)) // near what goes unnoticed
+		d = 1 + moment(f.rand.Int32N(400)) // about as much as goes unnoticed
 	}
-	// A load's snapshot follows its now() within the margin; a save's commit need not.
+	// A load's snapshot follows its now() within the margin. A save's commit
+	// need not.
 	for n := range f.sessions {
 		for k := range f.sessions[n].ops {
-			if o := &f.sessions[n].ops[k]; o.kind == load && o.await == toExecute && f.at+d >= o.begun.after(margin) {
+			if o := &f.sessions[n].ops[k]; o.kind == load && o.await == toExecute &&
+				f.at+d >= o.begun.after(margin) {
 				_ = f.stage(n).step(k, false, false) // a snapshot violates nothing
 			}
 		}
@@ -117,7 +130,7 @@ func (f *fleet) pass(suspended int) {
 	f.trace("%v time passes, asleep %d", f.at, suspended)
 }
 
-// disturb is a fault that befalls more than one session.
+// disturb is a fault that concerns several sessions.
 func (f *fleet) disturb() error {
 	i := f.rand.IntN(len(f.instances))
 	switch f.rand.IntN(6) {
@@ -140,7 +153,8 @@ func (f *fleet) disturb() error {
 		for n := range f.sessions {
 			s := f.stage(n)
 			for id := range s.session.ids {
-				if s.session.ids[id].row != (row{}) && s.session.ids[id].slot.until != f.backup[n][id].until {
+				if s.session.ids[id].row != (row{}) &&
+					s.session.ids[id].slot.until != f.backup[n][id].until {
 					s.session.ids[id].slot = f.backup[n][id]
 				}
 			}

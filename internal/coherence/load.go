@@ -2,40 +2,42 @@ package coherence
 
 import "time"
 
-// Load is one load of a session through the cache: [Load.Start], then what each step asks for, until it is served.
+// Load decides about one load through the cache. Call [Load.Start], then the
+// method for the result of each step, until a step serves.
 type Load struct {
 	Policy
-	// MinVersion is the version that the client has seen.
+	// MinVersion is the minimum version that the client demands; 0 for any.
 	MinVersion int64
-	// Away says that Postgres is.
+	// Unavailable is set during an outage of Postgres: grace applies.
 	Unavailable bool
 
-	fill bool // the store's answer may be put into the cache
+	fill bool // a record of the store may be filled
 }
 
-// Step is what to do next.
+// Step is the next step of a load.
 type Step int
 
 // The steps of a load.
 const (
 	AskCache   Step = iota
-	ServeCache      // answer with the entry
+	ServeCache      // return the entry
 	AskStore
-	ServeStore // answer with what the store said
+	ServeStore // return the result of the store
 )
 
-// CacheAnswer is what came of asking the cache.
+// CacheAnswer is the result of a read of the cache.
 type CacheAnswer int
 
-// The answers of a cache.
+// The results of a read of the cache.
 const (
 	Hit            CacheAnswer = iota // an entry
-	Miss                              // nothing that can be used
+	Miss                              // no usable entry
 	FoundTombstone                    // a tombstone: a fill would be refused
-	Timeout                           // no answer, so nothing is known and nothing may be filled
+	// no answer: a newer entry may be there, so nothing may be filled
+	Timeout
 )
 
-// Start is the first step.
+// Start returns the first step.
 func (l *Load) Start() Step {
 	if l.Freshness <= 0 {
 		return AskStore
@@ -43,7 +45,8 @@ func (l *Load) Start() Step {
 	return AskCache
 }
 
-// CacheAnswered takes the cache's answer. The entry counts with a Hit only.
+// CacheAnswered returns the next step after an answer of the cache, and the
+// verdict on the entry. e is used with a Hit only.
 func (l *Load) CacheAnswered(a CacheAnswer, e Entry, now Bound) (Step, Verdict) {
 	if a == Hit {
 		verdict := l.Judge(e, l.MinVersion, now, l.Unavailable)
@@ -57,7 +60,8 @@ func (l *Load) CacheAnswered(a CacheAnswer, e Entry, now Bound) (Step, Verdict) 
 	return AskStore, Stale
 }
 
-// StoreAnswered takes the store's answer: the record, if it found one. It says for how long to put it into the cache; zero is not at all.
+// StoreAnswered returns the time to live for a fill of the store's record, or 0
+// for no fill. found is false if the store has no such session.
 func (l *Load) StoreAnswered(e Entry, found bool, now Bound) (ttl time.Duration) {
 	if !found || !l.fill {
 		return 0
@@ -65,8 +69,10 @@ func (l *Load) StoreAnswered(e Entry, found bool, now Bound) (ttl time.Duration)
 	return l.FillTTL(e, now)
 }
 
-// Saved says for how long to put a record into the cache that was just written. It is counted from now and not from ValidatedAt: a save that waited for a lock is validated
-// before an older version that was read meanwhile, and has to keep that one out for as long as it is fresh.
+// Saved returns the time to live for a fill of a record just written, or 0 for
+// no fill. It counts from now, not from ValidatedAt. A save that waited for a
+// lock has an earlier ValidatedAt than an older version that was read
+// meanwhile, and must keep that one out for as long as it is fresh.
 func (p Policy) Saved(e Entry, now Bound) (ttl time.Duration) {
 	if p.FillTTL(e, now) <= 0 {
 		return 0
@@ -74,7 +80,9 @@ func (p Policy) Saved(e Entry, now Bound) (ttl time.Duration) {
 	return p.Freshness + p.Grace + margin
 }
 
-// MinVersionAfterSave is the version that a client must ask for after its save; zero when the cache has taken notice of it, or needn't.
+// MinVersionAfterSave returns the minimum version that a client must demand
+// after its save. It is 0 if the cache acknowledged the new version, or is not
+// used.
 func (p Policy) MinVersionAfterSave(e Entry, acknowledged bool) int64 {
 	if acknowledged || p.Freshness <= 0 {
 		return 0

@@ -31,7 +31,8 @@ func TestLoad(t *testing.T) {
 			if got := l.Start(); got != AskCache {
 				t.Fatalf("start: %d", got)
 			}
-			if step, verdict := l.CacheAnswered(test.answer, test.entry, now); step != test.step || verdict != test.verdict {
+			if step, verdict := l.CacheAnswered(test.answer, test.entry, now); step != test.step ||
+				verdict != test.verdict {
 				t.Errorf("got step %d, verdict %d", step, verdict)
 			}
 			if got := l.StoreAnswered(e, true, now) > 0; got != test.fills {
@@ -52,7 +53,9 @@ func TestLoad(t *testing.T) {
 }
 
 func TestSlot(t *testing.T) {
-	e := func(version int64, validated Time) Entry { return Entry{Version: version, ValidatedAt: validated} }
+	e := func(version int64, validated Time) Entry {
+		return Entry{Version: version, ValidatedAt: validated}
+	}
 	for _, test := range []struct {
 		name  string
 		stand Slot

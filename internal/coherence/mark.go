@@ -2,20 +2,21 @@ package coherence
 
 import "time"
 
-// Login is when a login began, as it is compared with the marks of revokes. It
-// is either an age or a time of Postgres's clock, never both.
+// Login is when a login began, to be compared with the marks of revokes. It is
+// either an age or a time of Postgres's clock.
 type Login struct {
-	// Stored says that At counts, and Age does not.
+	// Stored selects At; otherwise Age counts.
 	Stored bool
 	// At is the time in the row.
 	At time.Time
-	// Age is how long ago the login began, when the answer of the look came.
+	// Age is the time since the login began, taken when the marks were
+	// received.
 	Age time.Duration
 }
 
-// Refused reports whether a mark refuses the login. now is Postgres's clock
-// when it answered with the mark: since the age is taken later, the login looks
-// older than it is, and a mark in doubt refuses it.
+// Refused reports whether a mark refuses the login. now is Postgres's clock in
+// the reply with the mark. The age was taken later, so the login looks older
+// than it is, and in doubt it is refused.
 func (l Login) Refused(mark, now time.Time) bool {
 	if l.Stored {
 		return mark.After(l.At)
@@ -23,8 +24,8 @@ func (l Login) Refused(mark, now time.Time) bool {
 	return l.Age > now.Sub(mark)
 }
 
-// Age is how much time has passed between two instants, by the clock that says
-// more: one stands still while the machine is suspended, the other may be set.
+// Age returns the time between two instants by the clock that shows more: one
+// stops while the machine is suspended, the other can be set.
 func Age(from, to Instant) time.Duration {
 	return max(0, to.Mono-from.Mono, to.Wall-from.Wall)
 }

@@ -1,9 +1,10 @@
 package coherence
 
-// forever is the end of what an attacker put into Redis without a TTL.
+// forever is the end of an attacker's value without a time to live.
 const forever moment = 1 << 30
 
-// send puts a message under way. Where there is no room for one, one that nobody waits for is lost, as any may be.
+// send puts a message in flight. Without a free place it drops one without a
+// waiting operation, as any message may be lost.
 func (s *stage) send(m message) {
 	place := -1
 	for n := range s.session.messages {
@@ -15,7 +16,8 @@ func (s *stage) send(m message) {
 			place = n
 		}
 	}
-	s.session.messages[place] = m // there is one: at most one message waits for each of the other operations
+	// there is one: at most one message waits for each of the other operations
+	s.session.messages[place] = m
 }
 
 // carry is what the network does with a message.
@@ -36,14 +38,17 @@ func (s *stage) carry(a action) error {
 		return nil
 	}
 	if refused {
-		// The save puts a tombstone in place of what refused it.
-		s.send(message{kind: tombstoneMessage, id: m.id, op: m.op, ttl: moment(s.refusedTTL(s.policy).Milliseconds())})
+		// The save stores a tombstone in place of the value that refused it.
+		s.send(message{
+			kind: tombstoneMessage, id: m.id, op: m.op,
+			ttl: moment(s.refusedTTL(s.policy).Milliseconds()),
+		})
 		return nil
 	}
 	return s.answered(int(m.op), acknowledged)
 }
 
-// arrive is what the script in Redis does with a message, and what it says.
+// arrive applies a message as the script in Redis does, and returns its answer.
 func (s *stage) arrive(m message) bool {
 	v := &s.session.ids[m.id]
 	slot := v.slot.slot(s.at)
@@ -53,7 +58,7 @@ func (s *stage) arrive(m message) bool {
 		return true
 	}
 	if !s.fill(&slot, m.entry.full()) {
-		return s.refusalConfirms || slot.State == Filled // with an entry that is not older
+		return s.refusalConfirms || slot.State == Filled // by an entry that is not older
 	}
 	v.slot.set(slot, s.at+m.ttl)
 	if v.copies[0] != m.entry {

@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// mutant is a fault in the decisions or in how a store acts on them. The search or the simulation has to catch it.
+// mutant is a fault in the decisions or in how a store acts on them. The search
+// or the simulation must catch it.
 type mutant struct {
 	name   string
 	mutate func(s *scope)
-	// by is where it is looked for first; nil is the simulation.
+	// by is the scope that is searched first; nil for the simulation.
 	by func() *scope
 }
 
@@ -51,13 +52,28 @@ var mutants = []mutant{
 			return slot.Fill(e)
 		}
 	}, ends},
-	{"a revoke deletes the key and leaves no tombstone", func(s *scope) { s.putTombstone = func(slot *Slot) { *slot = Slot{} } }, ends},
-	{"a tombstone's TTL below F", func(s *scope) { s.tombstoneTTL = func(p Policy) time.Duration { return p.Freshness / 3 } }, ends},
+	{
+		"a revoke deletes the key and leaves no tombstone", func(s *scope) {
+			s.putTombstone = func(slot *Slot) { *slot = Slot{} }
+		}, ends,
+	},
+	{
+		"a tombstone's TTL below F", func(s *scope) {
+			s.tombstoneTTL = func(p Policy) time.Duration { return p.Freshness / 3 }
+		}, ends,
+	},
 	{"validated_at from the time of the fill", func(s *scope) { s.filledLate = true }, ends2},
 	{"validated_at from clock_timestamp()", func(s *scope) { s.stampedLate = true }, ends2},
-	{"no freshness check", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) { e.ValidatedAt = now.Time; return l, e, now }), ends2},
+	{
+		"no freshness check", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) {
+			e.ValidatedAt = now.Time
+			return l, e, now
+		}), ends2,
+	},
 	{"the wall clock in place of the bound", func(s *scope) {
-		s.now = func(c *Clock, at Instant) Bound { return Bound{Time: Time(at.Wall.Microseconds()), Known: c.known} }
+		s.now = func(c *Clock, at Instant) Bound {
+			return Bound{Time: Time(at.Wall.Microseconds()), Known: c.known}
+		}
 	}, clocky},
 	{"a bound that ignores suspension", func(s *scope) {
 		s.now = func(c *Clock, at Instant) Bound {
@@ -67,12 +83,15 @@ var mutants = []mutant{
 			return Bound{Time: bound(c.stamp, c.sent, at), Known: true}
 		}
 	}, clocky},
-	{"served without a sample of the clock", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) {
-		if !now.Known {
-			now = Bound{Time: e.ValidatedAt, Known: true}
-		}
-		return l, e, now
-	}), clocky},
+	{
+		"served without a sample of the clock",
+		judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) {
+			if !now.Known {
+				now = Bound{Time: e.ValidatedAt, Known: true}
+			}
+			return l, e, now
+		}), clocky,
+	},
 	{"served by a strict policy", func(s *scope) {
 		s.policy.Freshness = 0
 		s.start = func(*Load) Step { return AskCache }
@@ -87,8 +106,12 @@ var mutants = []mutant{
 	}, writes},
 	{"a save inserts what it does not find", func(s *scope) { s.upsert = true }, every},
 	{"a touch rewrites the record it has read", func(s *scope) { s.touchWritesBack = true }, every},
-	{"the cache is told before the database", func(s *scope) { s.cacheFirst = true }, ends},
-	{"the cache alone is told", func(s *scope) { s.cacheFirst, s.cacheOnly = true, true }, ends},
+	{"a revoke ends the session in the cache first", func(s *scope) { s.cacheFirst = true }, ends},
+	{
+		"a revoke ends the session in the cache only", func(s *scope) {
+			s.cacheFirst, s.cacheOnly = true, true
+		}, ends,
+	},
 	{"a revoke's lost reply is success", func(s *scope) { s.lost = Committed }, ends},
 	{"a save's lost reply is success", func(s *scope) { s.lostSaveSucceeds = true }, writes},
 	{"a standby is read", func(s *scope) { s.standby = true }, ends},
@@ -107,18 +130,42 @@ var mutants = []mutant{
 			return l.CacheAnswered(a, e, now)
 		}
 	}, ends},
-	{"the minimum version is ignored", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) { l.MinVersion = 0; return l, e, now }), writes},
-	{"no minimum version when the cache was not told", func(s *scope) { s.minVersion = func(Policy, Entry, bool) int64 { return 0 } }, writes},
-	{"a save's entry leaves the cache when it is stale", func(s *scope) { s.saved = Policy.FillTTL }, func() *scope { return small(3, 0, nil, load, save) }},
-	{"a fill that a tombstone refused counts as acknowledged", func(s *scope) { s.refusalConfirms = true }, refusedByTombstone},
+	{
+		"the minimum version is ignored", judged(
+			func(l Load, e Entry, now Bound) (Load, Entry, Bound) {
+				l.MinVersion = 0
+				return l, e, now
+			}), writes,
+	},
+	{
+		"no minimum version without an acknowledgement", func(s *scope) {
+			s.minVersion = func(Policy, Entry, bool) int64 { return 0 }
+		}, writes,
+	},
+	{
+		"a save's entry leaves the cache when it is stale", func(s *scope) {
+			s.saved = Policy.FillTTL
+		}, func() *scope { return small(3, 0, nil, load, save) },
+	},
+	{
+		"a fill that a tombstone refused counts as acknowledged", func(s *scope) {
+			s.refusalConfirms = true
+		}, refusedByTombstone,
+	},
 	{"a tombstone in place of a refused fill ends early", func(s *scope) {
 		s.refusedTTL = func(p Policy) time.Duration { return p.Freshness / 3 }
 	}, refusedByTombstone},
-	{"an expired entry is served", judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) { e.ExpiresAt = 1 << 60; return l, e, now }), func() *scope {
-		s := small(2, 1, memory, load, touch)
-		s.lifetime = tick
-		return s
-	}},
+	{
+		"an expired entry is served",
+		judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) {
+			e.ExpiresAt = 1 << 60
+			return l, e, now
+		}), func() *scope {
+			s := small(2, 1, memory, load, touch)
+			s.lifetime = tick
+			return s
+		},
+	},
 	{"an expired entry means a dead session", func(s *scope) {
 		s.cacheAnswered = func(l *Load, a CacheAnswer, e Entry, now Bound) (Step, Verdict) {
 			step, verdict := l.CacheAnswered(a, e, now)
@@ -134,14 +181,19 @@ var mutants = []mutant{
 	}},
 	{"a revoke of all counts as acknowledged", func(s *scope) {
 		s.revokeAllCounts = true
-		s.revoked = func(p Policy, o Outcome, acknowledged, _ bool) Revocation { return p.Revoked(o, acknowledged, true) }
+		s.revoked = func(p Policy, o Outcome, acknowledged, _ bool) Revocation {
+			return p.Revoked(o, acknowledged, true)
+		}
 	}, func() *scope { return small(3, 0, nil, load, revokeAll) }},
 	{"an acknowledgement is made up", func(s *scope) {
-		s.revoked = func(p Policy, o Outcome, _, one bool) Revocation { return p.Revoked(o, true, one) }
+		s.revoked = func(p Policy, o Outcome, _, one bool) Revocation {
+			return p.Revoked(o, true, one)
+		}
 	}, ends},
 	{"the bound of the clock grows slack with its age", func(s *scope) {
 		s.now = func(c *Clock, at Instant) Bound {
-			if slack := (at.Mono - c.sent.Mono) / 1000; (at.Wall - at.Mono - c.sent.Wall + c.sent.Mono).Abs() <= maxGap+slack {
+			if slack := (at.Mono - c.sent.Mono) / 1000; (at.Wall - at.Mono - c.sent.Wall +
+				c.sent.Mono).Abs() <= maxGap+slack {
 				at.Wall = at.Mono - c.sent.Mono + c.sent.Wall
 			}
 			return c.Now(at)
@@ -149,9 +201,9 @@ var mutants = []mutant{
 	}, nil},
 }
 
-// refusedByTombstone is a scope in which a load has found nothing in the cache
-// and has not yet asked Postgres. A revoke that was lost on its way has left a
-// tombstone on a living session.
+// refusedByTombstone returns a scope in which a load has found nothing in the
+// cache and has not asked Postgres yet. A revoke whose request was lost has
+// left a tombstone on a live session.
 func refusedByTombstone() *scope {
 	s := small(4, 1, network, load, save).split()
 	s.lifetime = 8 * tick
@@ -167,20 +219,24 @@ func refusedByTombstone() *scope {
 	return s
 }
 
-// elsewhere are the mutants of the list that are no decision of this package.
+// elsewhere are the mutants of the list that concern no decision of this
+// package.
 var elsewhere = []string{
 	"emergency without a journal, served before the replay, and others: TestEmergencyMutants",
-	"associated data without version or without id, a decrypt error that falls back: not here, package cache seals",
-	"a revoke of all that misses a session which gets a new id meanwhile: integration/owner, there is no epoch in this release",
+	"associated data without version or without id, a decrypt error that falls back: not here, " +
+		"package cache seals",
+	"a revoke of all that misses a session which gets a new id meanwhile: integration/owner, " +
+		"there is no epoch in this release",
 }
 
-// TestSlowMutants plants each mutant and fails when neither the search nor the
-// simulation breaks an invariant with it.
+// TestSlowMutants plants each mutant, and fails if neither the search nor the
+// simulation breaks an invariant.
 //
 // Slow: a search for each of the mutants.
 func TestSlowMutants(t *testing.T) {
 	if raceEnabled {
-		t.Skip("run without the race detector: nothing here is concurrent, and it would take minutes")
+		t.Skip("run without the race detector: nothing here is concurrent, and it would take " +
+			"minutes")
 	}
 	caught := 0
 	for _, m := range mutants {
@@ -209,7 +265,8 @@ func (m *mutant) hunt() string {
 		s.trusting = true
 		m.mutate(s)
 		if f := search(s, huntStates); f.err != nil {
-			return fmt.Sprintf("by the search after %d states, %d actions: %v", f.states, len(f.trace), f.err)
+			return fmt.Sprintf("by the search after %d states, %d actions: %v", f.states,
+				len(f.trace), f.err)
 		}
 	}
 	for seed := uint64(1); seed <= huntSeeds; seed++ {

@@ -1,12 +1,14 @@
 package coherence
 
-// normalize takes out of a state what can't matter any more, so that states that differ in nothing else are one. It must not take out more: every line says why it may.
+// normalize clears what can't matter any more, so that states without a
+// relevant difference are equal. It must not clear more: every line says why it
+// may.
 func (w *world) normalize(sc *scope) {
 	var (
 		s     = &w.session
 		last  = s.operations >= sc.operations // no operation will begin
 		busy  [len(w.instances)]bool
-		reads [ids]bool // somebody will look into Redis
+		reads [ids]bool // an operation will read Redis
 		any   bool
 	)
 	for n := range s.ops {
@@ -22,46 +24,47 @@ func (w *world) normalize(sc *scope) {
 		}
 	}
 	if last && !any {
-		*w = world{} // the end: nothing looks at anything any more
+		*w = world{} // the end: nothing is read any more
 		return
 	}
 	for i := range w.instances {
 		if last && !busy[i] {
-			w.instances[i] = instance{} // nobody will ask its clock
+			w.instances[i] = instance{} // its clock will not be read
 		}
 	}
 	if s.faults >= sc.faults {
 		for i := range w.instances {
-			w.instances[i].disturbance = undisturbed // only says which fault may come
+			w.instances[i].disturbance = undisturbed // only decides which fault is possible
 		}
 	}
 	for id := range s.ids {
 		v := &s.ids[id]
 		if !sc.standby {
-			v.before = row{} // nobody reads it
+			v.before = row{} // will not be read
 		}
 		if s.faults >= sc.faults {
-			v.copies = [2]entry{} // nobody can put one back
+			v.copies = [2]entry{} // no fault will restore one
 		}
 		if v.slot.until <= w.at {
 			v.slot = cached{} // has expired
 		}
 		if last {
-			v.minVersion, v.sees, v.seesIf, v.dead, v.deadIf, v.unaware = 0, 0, 0, 0, false, false // looked at when an operation begins
+			// read when an operation begins
+			v.minVersion, v.sees, v.seesIf, v.dead, v.deadIf, v.unaware = 0, 0, 0, 0, false, false
 			if !reads[id] {
-				v.slot, v.copies = cached{}, [2]entry{} // nobody will look
+				v.slot, v.copies = cached{}, [2]entry{} // will not be read
 			}
 		}
 	}
 	for n := range s.messages {
 		if m := &s.messages[n]; m.kind != noMessage && m.op < 0 && last && !reads[m.id] {
-			*m = message{} // nobody will see what it does
+			*m = message{} // its effect will not be seen
 		}
 	}
 	s.sort()
 }
 
-// sort puts operations and messages into an order that does not depend on when they began.
+// sort orders operations and messages independently of when they began.
 func (s *session) sort() {
 	for n := 1; n < len(s.ops); n++ {
 		for k := n; k > 0 && s.ops[k].before(&s.ops[k-1]); k-- {
@@ -85,11 +88,13 @@ func (s *session) sort() {
 func (o *operation) before(p *operation) bool { return o.key() > p.key() }
 
 func (o *operation) key() uint64 {
-	return uint64(o.kind)<<56 | uint64(o.await)<<48 | uint64(o.instance)<<40 | uint64(o.id)<<32 | uint64(uint32(o.begun))
+	return uint64(o.kind)<<56 | uint64(o.await)<<48 | uint64(o.instance)<<40 | uint64(
+		o.id)<<32 | uint64(uint32(o.begun))
 }
 
 func (m *message) before(p *message) bool { return m.key() > p.key() }
 
 func (m *message) key() uint64 {
-	return uint64(m.kind)<<56 | uint64(m.id)<<48 | uint64(uint8(m.op+1))<<40 | uint64(uint8(m.entry.version))<<32 | uint64(uint32(m.entry.validated))
+	return uint64(m.kind)<<56 | uint64(m.id)<<48 | uint64(uint8(m.op+1))<<40 | uint64(
+		uint8(m.entry.version))<<32 | uint64(uint32(m.entry.validated))
 }

@@ -1,13 +1,14 @@
 package coherence
 
-// operation is one call of an instance. It stops at every point where production waits for something; await says at which.
+// operation is a call of an instance. It stops wherever production waits; await
+// is the point.
 type operation struct {
 	kind     operationKind
 	await    await
 	instance uint8
 	id       uint8
 
-	// What the call holds in its variables.
+	// The variables of the call.
 	minVersion  int16
 	fill        bool // of its Load
 	unavailable bool // of its Load
@@ -34,22 +35,24 @@ const (
 	touch
 	rotate
 	revoke
-	revokeAll // of everybody: nobody says which there were, so the cache is not told
+	revokeAll // of all users: the ids are unknown, so the cache gets no tombstones
 )
 
 type await uint8
 
 const (
-	toGet     await = iota // to ask Redis
-	toJudge                // for Redis's answer to come back
-	toSend                 // to ask Postgres
-	toExecute              // for Postgres to take its snapshot or to commit
-	toReply                // for Postgres's reply
-	toAck                  // for Redis's answer to a fill or a bury
+	toGet     await = iota // before the request to Redis
+	toJudge                // before the answer of Redis
+	toSend                 // before the request to Postgres
+	toExecute              // before the snapshot or commit of Postgres
+	toReply                // before the reply of Postgres
+	toAck                  // before the answer of Redis to a fill or a tombstone
 )
 
 func (o *operation) load(s *scope) Load {
-	return Load{Policy: s.policy, MinVersion: int64(o.minVersion), Unavailable: o.unavailable, fill: o.fill}
+	return Load{
+		Policy: s.policy, MinVersion: int64(o.minVersion), Unavailable: o.unavailable, fill: o.fill,
+	}
 }
 
 // begin starts an operation in a free place.
@@ -70,12 +73,16 @@ func (s *stage) begin(kind operationKind, instance, id uint8, unavailable bool) 
 	}
 	s.session.ops[n] = o
 	if o.await == toAck {
-		s.send(message{kind: tombstoneMessage, id: id, op: int8(n), ttl: moment(s.tombstoneTTL(s.policy).Milliseconds())})
+		s.send(message{
+			kind: tombstoneMessage, id: id, op: int8(n),
+			ttl: moment(s.tombstoneTTL(s.policy).Milliseconds()),
+		})
 	}
 	return nil
 }
 
-// step lets an operation go on to its next await. lost says that the answer it waits for gets lost; before, that it was the question.
+// step continues an operation to its next await. lost: the reply that it waits
+// for is lost. before: the request was lost.
 func (s *stage) step(n int, lost, before bool) error {
 	o := &s.session.ops[n]
 	switch o.await {
@@ -107,7 +114,7 @@ func (s *stage) step(n int, lost, before bool) error {
 			return s.lostReply(n)
 		}
 		if o.kind == touch {
-			s.drop(n) // nobody waits for it
+			s.drop(n) // no caller waits for it
 		}
 	case toReply:
 		if lost {
@@ -139,7 +146,7 @@ func (s *stage) judge(n int) error {
 	return s.servedFromCache(n)
 }
 
-// execute is what Postgres does: a load's snapshot, or a commit.
+// execute is Postgres's part: a load's snapshot, or a commit.
 func (s *stage) execute(o *operation) error {
 	v := &s.session.ids[o.id]
 	alive := v.row.exists && v.row.expires > o.begun
@@ -179,7 +186,9 @@ func (s *stage) execute(o *operation) error {
 	case rotate, revoke:
 		o.found = alive
 		if alive && o.kind == rotate {
-			s.session.ids[1].row = row{exists: true, version: v.row.version + 1, expires: v.row.expires}
+			s.session.ids[1].row = row{
+				exists: true, version: v.row.version + 1, expires: v.row.expires,
+			}
 		}
 		if !s.cacheOnly {
 			v.row = row{gone: true}
@@ -192,7 +201,7 @@ func (s *stage) execute(o *operation) error {
 	return s.changed(o, before, v.row)
 }
 
-// heard takes Postgres's reply.
+// replied handles Postgres's reply.
 func (s *stage) replied(n int) error {
 	o := &s.session.ops[n]
 	in := &s.instances[o.instance]
@@ -216,7 +225,10 @@ func (s *stage) replied(n int) error {
 			if o.answer == Timeout && s.policy.Freshness > 0 {
 				return violated("a load filled a cache that had not answered")
 			}
-			s.send(message{kind: fillMessage, id: o.id, op: -1, entry: o.entry, ttl: moment(ttl.Milliseconds())})
+			s.send(message{
+				kind: fillMessage, id: o.id, op: -1, entry: o.entry,
+				ttl: moment(ttl.Milliseconds()),
+			})
 		}
 		if o.found {
 			return s.served(n)
@@ -228,7 +240,10 @@ func (s *stage) replied(n int) error {
 		}
 		if ttl := s.saved(s.policy, o.entry.full(), now); ttl > 0 {
 			o.await = toAck
-			s.send(message{kind: fillMessage, id: o.id, op: int8(n), entry: o.entry, ttl: moment(ttl.Milliseconds())})
+			s.send(message{
+				kind: fillMessage, id: o.id, op: int8(n), entry: o.entry,
+				ttl: moment(ttl.Milliseconds()),
+			})
 			return nil
 		}
 		return s.returned(n, false)
@@ -243,7 +258,7 @@ func (s *stage) replied(n int) error {
 	return nil
 }
 
-// unheard takes notice that no reply came.
+// lostReply handles a missing reply.
 func (s *stage) lostReply(n int) error {
 	o := &s.session.ops[n]
 	switch o.kind {
@@ -260,7 +275,7 @@ func (s *stage) lostReply(n int) error {
 	return s.fail(n)
 }
 
-// tell buries the id, if the outcome wants that.
+// tombstone sends a tombstone for the id if the outcome needs one.
 func (s *stage) tombstone(n int) error {
 	o := &s.session.ops[n]
 	if s.cacheFirst {
@@ -270,11 +285,14 @@ func (s *stage) tombstone(n int) error {
 		return s.returned(n, false)
 	}
 	o.await = toAck
-	s.send(message{kind: tombstoneMessage, id: o.id, op: int8(n), ttl: moment(s.tombstoneTTL(s.policy).Milliseconds())})
+	s.send(message{
+		kind: tombstoneMessage, id: o.id, op: int8(n),
+		ttl: moment(s.tombstoneTTL(s.policy).Milliseconds()),
+	})
 	return nil
 }
 
-// fail ends an operation with an error that says neither yes nor no.
+// fail ends an operation with an error that leaves the outcome open.
 func (s *stage) fail(n int) error {
 	s.drop(n)
 	return nil
@@ -289,7 +307,7 @@ func (s *stage) free() int {
 	return -1
 }
 
-// drop forgets an operation. Its messages go on without it.
+// drop removes an operation. Its messages stay in flight.
 func (s *stage) drop(n int) {
 	s.session.ops[n] = operation{}
 	for m := range s.session.messages {

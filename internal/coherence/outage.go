@@ -3,35 +3,42 @@ package coherence
 import "time"
 
 const (
-	// outageFailures in a row, over at least outageAfter, are an outage: one dropped connection under load can fail a hundred calls in a millisecond.
+	// So many failures in a row, over at least outageAfter, are an outage. One
+	// dropped connection under load can fail a hundred calls in a millisecond.
 	outageFailures = 3
 	outageAfter    = time.Second
 )
 
-// Mode is how far Postgres is away.
+// Mode is the phase of an outage.
 type Mode int
 
-// The modes, in the order in which an outage goes through them.
+// The modes, in the order of an outage.
 const (
 	// Normal: Postgres serves.
 	Normal Mode = iota
-	// Emergency: Postgres is away. New sessions live in memory, revokes are journalled, whatever else needs Postgres is refused at once.
+	// Emergency: Postgres is unavailable. New sessions are kept in memory,
+	// revokes go into the journal, and all other calls of Postgres are refused
+	// at once.
 	Emergency
-	// Replaying: Postgres is back and is being told of the revokes. Until it knows them all, nothing is served from it.
+	// Replaying: Postgres is available again and gets the journal. Nothing is
+	// served from it before it has all of the journal.
 	Replaying
-	// Importing: Postgres serves; the sessions made in memory are being moved there and are served from memory until they are.
+	// Restoring: Postgres serves. The sessions in memory are restored to it,
+	// and served from memory until then.
 	Restoring
 )
 
-// Outage tells an outage from a failure. The zero Outage is Normal. It is not safe for concurrent use.
+// Outage detects the beginning of an outage and tracks its mode. The zero
+// Outage is Normal. It is not safe for concurrent use.
 type Outage struct {
 	Mode Mode
 
 	failures int
-	first    time.Duration // when the first of them was, on a monotonic clock
+	first    time.Duration // of the first of failures, on a monotonic clock
 }
 
-// Failed takes notice of a call that Postgres could not be reached with. It says whether an outage begins with it.
+// Failed records a call that could not reach Postgres. It returns true if an
+// outage begins with it.
 func (o *Outage) Failed(at time.Duration) bool {
 	if o.Mode != Normal && o.Mode != Restoring {
 		return false
@@ -47,32 +54,32 @@ func (o *Outage) Failed(at time.Duration) bool {
 	return true
 }
 
-// Begin starts an outage.
+// Begin begins an outage.
 func (o *Outage) Begin() { *o = Outage{Mode: Emergency} }
 
-// Succeeded takes notice of a call that Postgres answered, be it with an error.
+// Succeeded records a call that Postgres answered, with an error or not.
 func (o *Outage) Succeeded() { o.failures = 0 }
 
-// Probed takes notice of the first answer after an outage began.
+// Probed records the first answer in an outage.
 func (o *Outage) Probed() {
 	if o.Mode == Emergency {
 		o.Mode = Replaying
 	}
 }
 
-// Replayed takes notice that Postgres knows all revokes.
+// Replayed records that Postgres has all of the journal.
 func (o *Outage) Replayed() {
 	if o.Mode == Replaying {
 		o.Mode = Restoring
 	}
 }
 
-// Imported takes notice that no session is left in memory.
+// Restored records that no session is left in memory.
 func (o *Outage) Restored() {
 	if o.Mode == Restoring {
 		o.Mode = Normal
 	}
 }
 
-// Refuses says that nothing may be asked of Postgres but by the recovery.
+// Refuses reports whether only the recovery may call Postgres.
 func (o *Outage) Refuses() bool { return o.Mode == Emergency || o.Mode == Replaying }

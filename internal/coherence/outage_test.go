@@ -46,7 +46,7 @@ func TestOutage(t *testing.T) {
 	o.Replayed()
 	mode(Restoring, false)
 
-	failed(40*time.Second, false) // and away again
+	failed(40*time.Second, false) // and unavailable again
 	failed(41*time.Second, false)
 	failed(42*time.Second, true)
 	mode(Emergency, true)

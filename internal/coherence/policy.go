@@ -3,41 +3,45 @@ package coherence
 import "time"
 
 const (
-	// margin keeps what stands in Redis a little longer than it counts, so that Redis's clock decides nothing.
+	// margin keeps values in Redis a little longer than they are used, so that
+	// Redis's clock decides nothing.
 	margin = 5 * time.Second
-	// Allowance is what the bound of a [Revocation] adds to the freshness, for the differences between the clock of whoever measures it and Postgres's.
+	// Allowance is added to the freshness in the bound of a [Revocation]. It
+	// covers the difference between Postgres's clock and that of an observer.
 	Allowance = 250 * time.Millisecond
 )
 
-// Policy is how old what the cache says may be.
+// Policy limits the age of cached entries.
 type Policy struct {
-	// Freshness is how long after it was read from Postgres an entry may be served. Zero is never.
+	// Freshness is the maximum age of an entry since it was read from Postgres.
+	// Zero means that the cache serves nothing.
 	Freshness time.Duration
-	// Grace is added to it while Postgres is away.
+	// Grace is added to Freshness while Postgres is unavailable.
 	Grace time.Duration
 }
 
-// Entry is what the decisions need to know of a record, cached or fresh.
+// Entry is what the decisions need of a record, cached or not.
 type Entry struct {
 	Version     int64
-	ValidatedAt Time // the start of the transaction that read or wrote it
+	ValidatedAt Time // start of the transaction that read or wrote it
 	ExpiresAt   Time
 }
 
-// Verdict says why an entry may be served, or why not.
+// Verdict is the decision about an entry, with its reason.
 type Verdict int
 
 // The verdicts on an entry.
 const (
 	Fresh        Verdict = iota // may be served
 	Strict                      // the policy serves nothing from the cache
-	ClockUnknown                // Postgres's clock is not known yet
-	Stale                       // read too long ago
-	Expired                     // its deadline has passed; a touch that the cache has not heard of may have moved it
-	BelowMinimum                // older than what the client has seen
+	ClockUnknown                // no bound of Postgres's clock
+	Stale                       // too old
+	Expired                     // past its deadline, which a touch may have moved in Postgres
+	BelowMinimum                // below the minimum version of the client
 )
 
-// Judge decides whether an entry may be served to a client that has seen version minimum version. away says that Postgres is.
+// Judge decides whether an entry may be served to a client that demands
+// minVersion. unavailable is set during an outage of Postgres.
 func (p Policy) Judge(e Entry, minVersion int64, now Bound, unavailable bool) Verdict {
 	freshness := p.Freshness
 	if unavailable && freshness > 0 {
@@ -58,7 +62,8 @@ func (p Policy) Judge(e Entry, minVersion int64, now Bound, unavailable bool) Ve
 	return Fresh
 }
 
-// FillTTL is how long a record just read or written may stand in the cache; zero says that it need not be put there.
+// FillTTL returns the time to live of a record just read or written; 0 means
+// that it need not be filled.
 func (p Policy) FillTTL(e Entry, now Bound) time.Duration {
 	left := p.Freshness + p.Grace
 	if now.Known {
@@ -70,10 +75,12 @@ func (p Policy) FillTTL(e Entry, now Bound) time.Duration {
 	return left + margin
 }
 
-// TombstoneTTL is how long a tombstone must stand: a fill that comes later can't be served any more.
+// TombstoneTTL returns the time to live of a tombstone. A fill after its end is
+// not fresh for any load.
 func (p Policy) TombstoneTTL() time.Duration { return p.Freshness + p.Grace + 2*margin }
 
-// Exposure is the bound of the guarantee when the cache was not told of a revoke.
+// Exposure returns the bound of the guarantee for a revoke that the cache did
+// not acknowledge.
 func (p Policy) Exposure() time.Duration {
 	if p.Freshness <= 0 {
 		return 0

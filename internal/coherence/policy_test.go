@@ -10,7 +10,8 @@ func TestTime(t *testing.T) {
 	if got := At(at); got != Time(at.UnixMicro()) {
 		t.Errorf("At gave %d", got)
 	}
-	if got := At(at).Add(1500 * time.Millisecond).Until(At(at.Add(2 * time.Second))); got != 500*time.Millisecond {
+	if got := At(at).Add(1500 * time.Millisecond).Until(
+		At(at.Add(2 * time.Second))); got != 500*time.Millisecond {
 		t.Errorf("got %v from a second and a half to two", got)
 	}
 }
@@ -29,17 +30,23 @@ func TestJudge(t *testing.T) {
 		unavailable bool
 		want        Verdict
 	}{
-		"fresh":                         {p, e, 0, at(0), false, Fresh},
-		"fresh to the last":             {p, e, 5, at(30 * time.Second), false, Fresh},
-		"stale":                         {p, e, 0, at(30*time.Second + time.Microsecond), false, Stale},
-		"validated later than now":      {p, e, 0, at(-time.Second), false, Fresh},
-		"grace while Postgres is away":  {p, e, 0, at(40 * time.Second), true, Fresh},
-		"beyond grace":                  {p, e, 0, at(40*time.Second + time.Microsecond), true, Stale},
-		"strict":                        {Policy{}, e, 0, at(0), false, Strict},
-		"strict has no grace":           {Policy{Grace: time.Hour}, e, 0, at(0), true, Strict},
-		"no clock":                      {p, e, 0, Bound{Time: e.ValidatedAt}, false, ClockUnknown},
-		"expired":                       {p, brief, 0, at(time.Second), false, Expired},
-		"not yet expired":               {p, brief, 0, at(time.Second - time.Microsecond), false, Fresh},
+		"fresh":             {p, e, 0, at(0), false, Fresh},
+		"fresh to the last": {p, e, 5, at(30 * time.Second), false, Fresh},
+		"stale": {
+			p, e, 0, at(30*time.Second + time.Microsecond), false, Stale,
+		},
+		"validated later than now": {p, e, 0, at(-time.Second), false, Fresh},
+		"grace in an outage":       {p, e, 0, at(40 * time.Second), true, Fresh},
+		"beyond grace": {
+			p, e, 0, at(40*time.Second + time.Microsecond), true, Stale,
+		},
+		"strict":              {Policy{}, e, 0, at(0), false, Strict},
+		"strict has no grace": {Policy{Grace: time.Hour}, e, 0, at(0), true, Strict},
+		"no clock":            {p, e, 0, Bound{Time: e.ValidatedAt}, false, ClockUnknown},
+		"expired":             {p, brief, 0, at(time.Second), false, Expired},
+		"not yet expired": {
+			p, brief, 0, at(time.Second - time.Microsecond), false, Fresh,
+		},
 		"behind what the client saw":    {p, e, 6, at(0), false, BelowMinimum},
 		"ahead of what the client saw":  {p, e, 4, at(0), false, Fresh},
 		"expired comes before behind":   {p, brief, 6, at(time.Second), false, Expired},
@@ -47,7 +54,8 @@ func TestJudge(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := test.policy.Judge(test.entry, test.minVersion, test.now, test.unavailable); got != test.want {
+			if got := test.policy.Judge(test.entry, test.minVersion, test.now,
+				test.unavailable); got != test.want {
 				t.Errorf("got %d, want %d", got, test.want)
 			}
 		})
@@ -84,7 +92,8 @@ func TestTTL(t *testing.T) {
 	if got := p.TombstoneTTL(); got < p.Freshness+p.Grace+margin {
 		t.Errorf("a tombstone stands for %v: a fill may come after it and be fresh", got)
 	}
-	// What a sleep that goes unnoticed takes from the bound of the clock has to be in the promise.
+	// A sleep that goes unnoticed lowers the bound of the clock, so the promise
+	// must include it.
 	if Allowance <= maxGap {
 		t.Error("the allowance does not cover what the clock may miss")
 	}
@@ -126,10 +135,11 @@ func TestRevoked(t *testing.T) {
 		{Policy{Grace: time.Hour}, Committed, false, true, true, Revocation{true, false, 0}},
 	} {
 		if got := test.policy.Revoked(test.outcome, test.acknowledged, test.one); got != test.want {
-			t.Errorf("%v, outcome %d, acknowledged %t: got %+v, want %+v", test.policy, test.outcome, test.acknowledged, got, test.want)
+			t.Errorf("%v, outcome %d, acknowledged %t: got %+v, want %+v", test.policy,
+				test.outcome, test.acknowledged, got, test.want)
 		}
 		if got := test.outcome.NeedsTombstone(); got != test.needsTombstone {
-			t.Errorf("outcome %d: bury %t", test.outcome, got)
+			t.Errorf("outcome %d: tombstone %t", test.outcome, got)
 		}
 	}
 }

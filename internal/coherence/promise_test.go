@@ -1,21 +1,25 @@
 package coherence
 
-// The invariants, at the points where something is told to a client or changes in Postgres.
+// The invariants are checked where a client gets a result and where a row
+// changes in Postgres.
 
-// changed checks a change of a row: only a creation makes one, what was deleted stays deleted, and no acknowledged change is undone.
+// changed checks a change of a row: only a creation makes one, a deleted row
+// stays deleted, and no acknowledged change is undone.
 func (s *stage) changed(o *operation, before, after row) error {
 	switch {
 	case after.exists && before.gone:
 		return violated("operation %d revived a dead session", o.kind)
 	case before.exists && after.exists && after.version < before.version:
-		return violated("operation %d took the row from version %d back to %d", o.kind, before.version, after.version)
-	case o.kind == save && before.exists && after.version != before.version && before.expires <= o.begun:
+		return violated("operation %d took the row from version %d back to %d", o.kind,
+			before.version, after.version)
+	case o.kind == save && before.exists && after.version != before.version &&
+		before.expires <= o.begun:
 		return violated("a save changed an expired session")
 	}
 	return nil
 }
 
-// servedFromCache checks what only the cache can do wrong, then the rest.
+// servedFromCache checks the faults of the cache, then all others.
 func (s *stage) servedFromCache(n int) error {
 	o := &s.session.ops[n]
 	switch r := s.session.ids[o.id].row; {
@@ -37,24 +41,30 @@ func (s *stage) served(n int) error {
 	case o.dead:
 		return violated("a revoked session was served later than the revoke's bound")
 	case o.deadIf:
-		return violated("a revoked session was served although the cache had acknowledged the revoke and kept it")
+		return violated(
+			"a revoked session was served although the cache had acknowledged the revoke and " +
+				"kept it")
 	case o.entry.version < o.minVersion:
-		return violated("a load returned version %d, below its minimum version %d", o.entry.version, o.minVersion)
+		return violated("a load returned version %d, below its minimum version %d", o.entry.version,
+			o.minVersion)
 	case o.entry.version < o.sees:
-		return violated("a client that wrote version %d was served version %d", o.sees, o.entry.version)
+		return violated("a client that wrote version %d was served version %d", o.sees,
+			o.entry.version)
 	case o.entry.version < o.seesIf:
-		return violated("a client that wrote version %d, acknowledged by the cache, was served version %d", o.seesIf, o.entry.version)
+		return violated(
+			"a client that wrote version %d, acknowledged by the cache, was served version %d",
+			o.seesIf, o.entry.version)
 	}
 	return nil
 }
 
-// denied ends an operation that found its session dead.
+// denied ends an operation that found its session ended.
 func (s *stage) denied(n int) error {
 	s.drop(n)
 	return nil
 }
 
-// deniedByCache ends a load that took the cache's word for it, which nothing should.
+// deniedByCache ends a load that the cache alone denied, which must not happen.
 func (s *stage) deniedByCache(n int) error {
 	r := s.session.ids[s.session.ops[n].id].row
 	s.drop(n)
@@ -64,14 +74,16 @@ func (s *stage) deniedByCache(n int) error {
 	return nil
 }
 
-// returned ends an operation that waited for the cache, with what it tells its caller.
+// returned ends an operation that waited for the cache, with the result for its
+// caller.
 func (s *stage) returned(n int, acknowledged bool) error {
 	o := s.session.ops[n]
 	s.drop(n)
 	v := &s.session.ids[o.id]
 	if o.kind == save {
 		if !o.found {
-			return violated("a save whose reply was lost was reported as success, and had no effect")
+			return violated(
+				"a save whose reply was lost was reported as success, and had no effect")
 		}
 		if minVersion := s.minVersion(s.policy, o.entry.full(), acknowledged); minVersion > 0 {
 			v.minVersion = int16(minVersion)
@@ -98,7 +110,7 @@ func (s *stage) returned(n int, acknowledged bool) error {
 	return s.promise(v, r)
 }
 
-// promise keeps in mind what was promised about a session that was ended.
+// promise records what was promised about an ended session.
 func (s *stage) promise(v *identity, r Revocation) error {
 	if v.row.exists {
 		return violated("a revoke said that it was committed, and the session lives")
@@ -116,7 +128,8 @@ func (s *stage) promise(v *identity, r Revocation) error {
 	return nil
 }
 
-// answered takes Redis's answer, or that there is none, to an operation that waits for it.
+// answered passes Redis's answer, or its absence, to the operation that waits
+// for it.
 func (s *stage) answered(n int, acknowledged bool) error {
 	o := &s.session.ops[n]
 	if s.cacheFirst && o.kind != save && o.await == toAck {
@@ -130,7 +143,8 @@ func (s *stage) answered(n int, acknowledged bool) error {
 	return s.returned(n, acknowledged)
 }
 
-// quiet says that nothing is under way and nothing is left to happen to the session.
+// quiet reports whether nothing is in flight and nothing can happen to the
+// session.
 func (s *stage) quiet() bool {
 	for n := range s.session.ops {
 		if s.session.ops[n].kind != idle || s.session.messages[n].kind != noMessage {

@@ -9,9 +9,13 @@ import (
 	"testing"
 )
 
-// The decisions know no clock, no network, no goroutine and no chance: production, the search and the simulation can only run the same code because nothing else is in it.
+// The decisions use no clock, network, goroutine or randomness. So production,
+// the search and the simulation run the same code.
 func TestPurity(t *testing.T) {
-	fromTime := map[string]bool{"Duration": true, "Time": true, "Nanosecond": true, "Microsecond": true, "Millisecond": true, "Second": true, "Minute": true, "Hour": true}
+	fromTime := map[string]bool{
+		"Duration": true, "Time": true, "Nanosecond": true, "Microsecond": true,
+		"Millisecond": true, "Second": true, "Minute": true, "Hour": true,
+	}
 	files, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +33,7 @@ func TestPurity(t *testing.T) {
 		}
 		for _, i := range f.Imports {
 			if i.Path.Value != `"time"` || i.Name != nil {
-				t.Errorf("%s imports %s", set.Position(i.Pos()), i.Path.Value)
+				t.Errorf("%s restores %s", set.Position(i.Pos()), i.Path.Value)
 			}
 		}
 		ast.Inspect(f, func(n ast.Node) bool {

@@ -2,5 +2,6 @@
 
 package coherence
 
-// raceEnabled makes the searches take a smaller slice: there is no goroutine in them, and the detector costs ten times the time.
+// raceEnabled makes the searches smaller: they have no goroutine, and the race
+// detector makes them ten times slower.
 const raceEnabled = true

@@ -5,16 +5,20 @@ import (
 	"time"
 )
 
-// The faults, by what they befall.
+// The faults, by what they concern.
 var (
 	network = []actionKind{loses, misses, unanswers, repeats, drops, gives}
 	memory  = []actionKind{drops, loses, misses, forgets, replays}
 	clocks  = []actionKind{drops, crashes, sleeps, sets}
-	all     = []actionKind{loses, misses, unanswers, repeats, drops, gives, forgets, replays, crashes, sleeps, sets}
+	all     = []actionKind{
+		loses, misses, unanswers, repeats, drops, gives, forgets, replays, crashes, sleeps, sets,
+	}
 )
 
-// small is a scope for the search. F is two ticks and a half: an entry read at one tick is fresh at the next two, and two and a half leave the bound of the clock its drift.
-// Loads are by both instances, everything else by the first: which instance does it matters only to its clock.
+// small returns a scope for the search. F is two and a half ticks: an entry
+// read at one tick is fresh at the next two, and the half leaves room for
+// drift. Both instances load; only the first does anything else, since another
+// instance differs only in its clock.
 func small(operations, faults int32, allowed []actionKind, kinds ...operationKind) *scope {
 	return &scope{
 		decisions:  production(),
@@ -33,7 +37,7 @@ func small(operations, faults int32, allowed []actionKind, kinds ...operationKin
 	}
 }
 
-// split is a scope in which no step is taken together with another.
+// split turns a scope into one without fused steps.
 func (s *scope) split() *scope {
 	s.fused = false
 	return s

@@ -7,20 +7,23 @@ import (
 	"time"
 )
 
-// world is the whole state of a search: it is comparable, so that a state is known again.
+// world is the whole state of a search. It is comparable, so that a state is
+// recognized.
 type world struct {
 	at        moment
 	instances [2]instance
 	session   session
 }
 
-// genesis is the first state: both instances have asked Postgres something once, the wall clock of the second is two ticks behind.
+// genesis returns the first state: both instances have a sample of Postgres's
+// clock, and the wall clock of the second is two ticks behind.
 func genesis(sc *scope) world {
 	w := world{at: tick}
 	for i := range w.instances {
 		in := &w.instances[i]
 		in.mono = time.Duration(i+1) * time.Hour
-		in.wall = time.Duration(w.at)*time.Millisecond - time.Duration(i)*2*time.Duration(tick)*time.Millisecond
+		in.wall = time.Duration(w.at)*time.Millisecond - time.Duration(i)*2*time.Duration(
+			tick)*time.Millisecond
 		sc.observe(&in.clock, w.at.time(), in.instant(), in.instant())
 		in.sampled = true
 	}
@@ -39,7 +42,7 @@ func (w *world) stage(sc *scope) *stage {
 	return &stage{scope: sc, at: w.at, instances: w.instances[:], session: &w.session}
 }
 
-// enabled appends what can happen next.
+// enabled appends the possible next actions.
 func (w *world) enabled(sc *scope, list []action) []action {
 	s := w.stage(sc)
 	list = s.enabled(list)
@@ -85,7 +88,7 @@ func (w *world) enabled(sc *scope, list []action) []action {
 	return list
 }
 
-// apply makes an action happen.
+// apply performs an action.
 func (w *world) apply(sc *scope, a action) error {
 	s := w.stage(sc)
 	if err := s.apply(a); err != nil {
@@ -112,12 +115,12 @@ func (w *world) apply(sc *scope, a action) error {
 	return nil
 }
 
-// found is what a search came to.
+// found is the result of a search.
 type found struct {
 	states, steps, depth int
 	err                  error
 	trace                []action
-	cut                  bool // the limit was reached
+	cut                  bool // the limit of states was reached
 }
 
 type origin struct {
@@ -125,7 +128,8 @@ type origin struct {
 	by   action
 }
 
-// search goes through every state that can be reached, the nearest first, until an invariant does not hold.
+// search visits every reachable state, nearest first, until an invariant is
+// violated.
 func search(sc *scope, limit int) found {
 	type node struct {
 		w world
@@ -186,7 +190,7 @@ func (f found) report(t *testing.T) {
 	t.Errorf("%v", f.err)
 }
 
-// A scope is searched to its end, or as far as a limit of states.
+// A scope is searched to its end, or up to a limit of states.
 type searched struct {
 	name  string
 	scope *scope
@@ -202,7 +206,10 @@ func TestSearch(t *testing.T) {
 	exhaust(t, []searched{
 		{"a creation and two of everything, no faults", small(2, 0, nil, append(ofOne, create)...)},
 		{"two loads and revokes, a fault of the clocks", small(2, 1, clocks, load, revoke)},
-		{"two loads, rotations and revokes of all, two faults of the network", small(2, 2, network, ofAll...)},
+		{
+			"two loads, rotations and revokes of all, two faults of the network",
+			small(2, 2, network, ofAll...),
+		},
 	})
 }
 
@@ -211,11 +218,18 @@ func TestSearch(t *testing.T) {
 // Slow: some million states.
 func TestSlowSearch(t *testing.T) {
 	if raceEnabled {
-		t.Skip("run without the race detector: nothing here is concurrent, and it would take minutes")
+		t.Skip("run without the race detector: nothing here is concurrent, and it would take " +
+			"minutes")
 	}
 	exhaust(t, []searched{
-		{"two loads and revokes, two faults of the network, every await point", small(2, 2, network, load, revoke).split()},
-		{"two loads and saves, a fault of the network, every await point", small(2, 1, network, load, save).split()},
+		{
+			"two loads and revokes, two faults of the network, every await point",
+			small(2, 2, network, load, revoke).split(),
+		},
+		{
+			"two loads and saves, a fault of the network, every await point",
+			small(2, 1, network, load, save).split(),
+		},
 		{"two of everything, two faults of the network", small(2, 2, network, ofOne...)},
 		{"two of everything, two faults of Redis", small(2, 2, memory, ofOne...)},
 		{"three loads, rotations and revokes of all, no faults", small(3, 0, nil, ofAll...)},
@@ -238,19 +252,23 @@ func TestSlowLargeSearch(t *testing.T) {
 		{"three loads and saves, two faults of the network", small(3, 2, network, load, save)},
 		{"three loads and touches, a fault of Redis", small(3, 1, memory, load, touch)},
 		{"three of everything, no faults", small(3, 0, nil, ofOne...)},
-		{"two of everything, a fault of any kind, every await point", small(2, 1, all, ofOne...).split()},
+		{
+			"two of everything, a fault of any kind, every await point",
+			small(2, 1, all, ofOne...).split(),
+		},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			f := search(s.scope, *statesFlag)
 			f.report(t)
 			if f.cut {
-				t.Logf("NOT EXHAUSTED: stopped at %d states; everything nearer than %d actions was seen", f.states, f.depth)
+				t.Logf("NOT EXHAUSTED: stopped at %d states; everything nearer than %d actions "+
+					"was seen", f.states, f.depth)
 			}
 		})
 	}
 }
 
-// exhaust fails on a scope that has more states than an ordinary run can see.
+// exhaust fails for a scope with more states than an ordinary run can visit.
 func exhaust(t *testing.T, scopes []searched) {
 	t.Helper()
 	total := 0

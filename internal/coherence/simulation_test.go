@@ -8,23 +8,27 @@ import (
 )
 
 var (
-	seedFlag     = flag.Uint64("seed", 0, "run this seed of the simulation alone; with -v its trace is printed")
+	seedFlag = flag.Uint64("seed", 0,
+		"run this seed of the simulation alone; with -v its trace is printed")
 	seedsFlag    = flag.Int("seeds", 0, "how many seeds the simulation runs")
-	durationFlag = flag.Duration("duration", 0, "for how long the simulation runs, in place of -seeds")
-	statesFlag   = flag.Int("states", 6_000_000, "at how many states a large search stops")
-	largeFlag    = flag.Bool("large", false, "search the large scopes too")
+	durationFlag = flag.Duration("duration", 0,
+		"for how long the simulation runs, in place of -seeds")
+	statesFlag = flag.Int("states", 6_000_000, "at how many states a large search stops")
+	largeFlag  = flag.Bool("large", false, "search the large scopes too")
 )
 
 // stepsPerSeed is fixed, so that a seed means the same everywhere.
 const stepsPerSeed = 6000
 
-// TestSimulation runs random worlds of two to five instances and up to fifty sessions, with every fault there is.
+// TestSimulation runs random models of two to five instances and up to fifty
+// sessions, with every fault.
 func TestSimulation(t *testing.T) {
 	if *seedFlag != 0 {
 		f := newFleet(*seedFlag, production(), conduct{lost: OutcomeUnknown})
 		f.trace = t.Logf
 		steps, err := f.run(stepsPerSeed)
-		t.Logf("seed %d: %d instances, %d sessions, F %v, grace %v, %d steps", *seedFlag, len(f.instances), len(f.sessions), f.policy.Freshness, f.policy.Grace, steps)
+		t.Logf("seed %d: %d instances, %d sessions, F %v, grace %v, %d steps", *seedFlag,
+			len(f.instances), len(f.sessions), f.policy.Freshness, f.policy.Grace, steps)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,21 +51,26 @@ func TestSimulation(t *testing.T) {
 		} else if n > seeds {
 			break
 		}
-		steps, err := newFleet(uint64(n), production(), conduct{lost: OutcomeUnknown}).run(stepsPerSeed)
+		steps, err := newFleet(uint64(n), production(),
+			conduct{lost: OutcomeUnknown}).run(stepsPerSeed)
 		ran, total = ran+1, total+steps
 		if err != nil {
-			t.Errorf("seed %d, after %d steps: %v\nreplay: go test ./internal/coherence -run 'TestSimulation$' -seed=%d -v", n, steps, err, n)
+			t.Errorf("seed %d, after %d steps: %v\nreplay: go test ./internal/coherence -run "+
+				"'TestSimulation$' -seed=%d -v", n, steps, err, n)
 			return
 		}
 	}
 	t.Logf("%d seeds, %d steps, no invariant broken", ran, total)
 }
 
-// TestSimulationIsDeterministic runs a seed twice and compares every line of its trace.
+// TestSimulationIsDeterministic runs a seed twice and compares every line of
+// its trace.
 func TestSimulationIsDeterministic(t *testing.T) {
 	run := func(seed uint64) (lines []string) {
 		f := newFleet(seed, production(), conduct{lost: OutcomeUnknown})
-		f.trace = func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+		f.trace = func(format string, args ...any) {
+			lines = append(lines, fmt.Sprintf(format, args...))
+		}
 		f.run(stepsPerSeed)
 		return lines
 	}

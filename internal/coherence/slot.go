@@ -1,12 +1,13 @@
 package coherence
 
-// Slot is what stands in the cache under one id. Its methods say what the script in package cache does; a test runs both side by side.
+// Slot is the value under one id in the cache. Its methods do what the script
+// of package cache does; a test runs both side by side.
 type Slot struct {
 	State SlotState
-	Entry Entry // of a Filled one
+	Entry Entry // if State is Filled
 }
 
-// SlotState is what a slot holds.
+// SlotState is the kind of value in a slot.
 type SlotState int
 
 // The states of a slot.
@@ -16,7 +17,9 @@ const (
 	Tombstone
 )
 
-// Fill puts an entry in, unless a tombstone stands, or an entry that is not older: of a higher version, or of the same version read as late.
+// Fill stores an entry and returns true, unless there is a tombstone or an
+// entry that is not older: of a higher version, or of the same version
+// validated at the same time or later.
 func (s *Slot) Fill(e Entry) bool {
 	if s.State == Tombstone || s.State == Filled && !s.Entry.olderThan(e) {
 		return false
@@ -25,10 +28,10 @@ func (s *Slot) Fill(e Entry) bool {
 	return true
 }
 
-// PutTombstone puts a tombstone in, whatever stands.
+// PutTombstone stores a tombstone, whatever is there.
 func (s *Slot) PutTombstone() { *s = Slot{State: Tombstone} }
 
-// Get is what a reader of the slot is told.
+// Get returns the answer to a read.
 func (s *Slot) Get() (CacheAnswer, Entry) {
 	switch s.State {
 	case Filled:

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// users is the world of revokes of a user: what is in Postgres, a login with
-// the old password, a thief's session that gets a new id, a session of another
-// instance's emergency, and two revokes: one by another request, one by the
-// login's own. It is comparable.
+// users is the model of revokes of a user. It has the rows in Postgres, a login
+// with the old password, a thief's session that gets a new id, a session of
+// another instance's emergency, and two revokes: one by another request and one
+// by the request of the login. It is comparable.
 type users struct {
 	at    int8
 	marks [3]userMark
@@ -21,7 +21,7 @@ type users struct {
 	login   loginState
 	began   int8
 	asked   int8    // when its look was sent
-	now     int8    // Postgres's clock in the look's answer
+	now     int8    // Postgres's clock in the reply to the look
 	saw     [3]bool // the marks in it
 	rotated bool
 	restore restoreState
@@ -40,17 +40,17 @@ type userMark struct {
 type rowSet uint8
 
 const (
-	loginRow  rowSet = 1 << iota
-	thiefRow         // a session from before the revoke, whose token a thief has
-	thiefNext        // the same under its next id
-	stagedRow        // the emergency's, under an id without a token
-	madeRow          // the same under its own id, whose token is out
+	loginRow     rowSet = 1 << iota
+	thiefRow            // a session from before the revoke, whose token a thief has
+	thiefNext           // the same under its next id
+	temporaryRow        // the emergency's, under a temporary id
+	madeRow             // the same under its own id, whose token a browser has
 )
 
 type userRevoke struct {
 	step  revokeStep
 	seen  rowSet
-	since int8 // logins that began earlier know the old password
+	since int8 // logins that began earlier use the old password
 }
 
 type revokeStep uint8
@@ -60,7 +60,7 @@ const (
 	inTransaction
 	markedNow
 	snapshotTaken
-	committedOnce // the transaction is, and its second pass has not begun
+	committedOnce // the transaction is committed, and its second pass has not begun
 	returned
 )
 
@@ -72,7 +72,7 @@ const (
 	loginWritten
 	lookSent
 	lookAnswered
-	loginOut // its token is out
+	loginOut // a browser has its token
 	loginRefused
 )
 
@@ -80,34 +80,36 @@ type restoreState uint8
 
 const (
 	inMemory restoreState = iota
-	staged
+	temporary
 	lookedUp
 	restored
 	dropped
 )
 
-// habits is what revokes and logins have to keep to.
+// habits is what revokes and logins must do.
 type habits struct {
-	refused     func(Login, time.Time, time.Time) bool
-	marks       bool // a revoke leaves a mark
-	marksFirst  bool // before it deletes
-	inserts     bool // a mark of its own, and does not update that of before
-	sawNone     bool // it ends when a statement saw none, not when it deleted none
-	looks       bool // a login looks
-	writesFirst bool // after its row is committed
-	ageAtAnswer bool // the age is taken when the answer came
-	fromRequest bool // a login began with its request, not with its row
-	ownByID     bool // the marks of the own request are left out, and no others
-	ownLeftOut  bool
-	standby     bool // the answer of a standby counts
-	stagedLook  bool // a restore looks before the session has its own id
-	again       bool // a transaction's revoke marks and deletes once more
+	refused       func(Login, time.Time, time.Time) bool
+	marks         bool // a revoke adds a mark
+	marksFirst    bool // before it deletes
+	inserts       bool // a mark of its own, instead of updating the previous one
+	sawNone       bool // it ends after a statement that saw no row, not after one that deleted none
+	looks         bool // a login looks for marks
+	writesFirst   bool // after the commit of its row
+	ageAtAnswer   bool // the age is taken after the reply
+	fromRequest   bool // a login begins with its request, not with its row
+	ownByID       bool // only marks of the same request are ignored
+	ownLeftOut    bool
+	standby       bool // the reply of a standby counts
+	temporaryLook bool // a restore looks before the session has its own id
+	again         bool // a transaction's revoke marks and deletes once more
 }
 
 func properHabits() habits {
 	return habits{
-		refused: Login.Refused, marks: true, marksFirst: true, inserts: true, sawNone: true, looks: true, writesFirst: true,
-		ageAtAnswer: true, fromRequest: true, ownByID: true, ownLeftOut: true, stagedLook: true, again: true,
+		refused: Login.Refused, marks: true, marksFirst: true, inserts: true, sawNone: true,
+		looks: true, writesFirst: true,
+		ageAtAnswer: true, fromRequest: true, ownByID: true, ownLeftOut: true, temporaryLook: true,
+		again: true,
 	}
 }
 
@@ -115,7 +117,7 @@ const lastTick = 2
 
 func tickTime(at int8) time.Time { return time.UnixMicro(int64(at)) }
 
-// next calls visit with every state that can come next.
+// next calls visit with every possible next state.
 func (u users) next(h habits, visit func(users, string, error)) {
 	do := func(what string, change func(*users)) {
 		n := u
@@ -131,11 +133,12 @@ func (u users) next(h habits, visit func(users, string, error)) {
 	u.nextLogin(h, do, visit)
 	u.nextRestore(h, do)
 	if !u.rotated && u.rows&thiefRow != 0 {
-		do("the thief's session gets a new id", func(n *users) { n.rotated, n.rows = true, n.rows&^thiefRow|thiefNext })
+		do("the thief's session gets a new id",
+			func(n *users) { n.rotated, n.rows = true, n.rows&^thiefRow|thiefNext })
 	}
 }
 
-// forget takes out what can't matter any more.
+// forget clears what can't matter any more.
 func (u *users) forget() {
 	if u.login == loginOut || u.login == loginRefused {
 		u.asked, u.now, u.saw = 0, 0, [3]bool{}
@@ -145,7 +148,7 @@ func (u *users) forget() {
 	}
 }
 
-// holds checks what must be true whenever the revoke has returned.
+// holds checks what must be true after the revoke has returned.
 func (u *users) holds() error {
 	if u.revoke.step != returned {
 		return nil
@@ -184,7 +187,7 @@ func (u users) nextRevoke(h habits, do func(string, func(*users))) {
 		do("revoke in a transaction", func(n *users) {
 			n.revoke = userRevoke{step: inTransaction}
 			n.mark(h, 0, n.at, false, false)
-			n.revoke.seen = n.rows // deletes them, and others see it at the commit
+			n.revoke.seen = n.rows // deletes them; others see that at the commit
 		})
 	case inTransaction:
 		do("the transaction commits", func(n *users) {
@@ -204,7 +207,8 @@ func (u users) nextRevoke(h habits, do func(string, func(*users))) {
 			n.mark(h, 2, n.at, false, true)
 		})
 	case markedNow:
-		do("the revoke looks at the rows", func(n *users) { n.revoke.seen, n.revoke.step = n.rows, snapshotTaken })
+		do("the revoke looks at the rows",
+			func(n *users) { n.revoke.seen, n.revoke.step = n.rows, snapshotTaken })
 	case snapshotTaken:
 		do("the revoke deletes", func(n *users) {
 			deleted := n.rows & n.revoke.seen
@@ -221,7 +225,7 @@ func (u users) nextRevoke(h habits, do func(string, func(*users))) {
 	}
 }
 
-// nextOwn is the revoke that the login's request makes before it logs in.
+// nextOwn is the revoke by the request of the login.
 func (u users) nextOwn(h habits, do func(string, func(*users))) {
 	if u.login != loginBegun || u.own.step == returned {
 		return
@@ -253,7 +257,9 @@ func (u *users) look() {
 	}
 }
 
-func (u users) nextLogin(h habits, do func(string, func(*users)), visit func(users, string, error)) {
+func (u users) nextLogin(
+	h habits, do func(string, func(*users)), visit func(users, string, error),
+) {
 	write := func(n *users) {
 		n.rows |= loginRow
 		n.login = loginWritten
@@ -265,7 +271,8 @@ func (u users) nextLogin(h habits, do func(string, func(*users)), visit func(use
 		if h.writesFirst || !h.looks {
 			do("the login commits its row", write)
 		} else {
-			do("the login looks, before it writes", func(n *users) { n.asked = n.at; n.look(); n.login = lookSent })
+			do("the login looks, before it writes",
+				func(n *users) { n.asked = n.at; n.look(); n.login = lookSent })
 		}
 	case loginWritten:
 		if !h.looks {
@@ -281,7 +288,8 @@ func (u users) nextLogin(h habits, do func(string, func(*users)), visit func(use
 			n.login = lookAnswered
 		})
 		if h.standby {
-			do("a standby answers the look", func(n *users) { n.now, n.saw, n.login = n.at, [3]bool{}, lookAnswered })
+			do("a standby answers the look",
+				func(n *users) { n.now, n.saw, n.login = n.at, [3]bool{}, lookAnswered })
 		} else {
 			do("a standby answers, which is no answer", func(n *users) { n.login = loginRefused })
 		}
@@ -312,8 +320,8 @@ func (u users) nextLogin(h habits, do func(string, func(*users)), visit func(use
 	}
 }
 
-// nextRestore moves a session of another instance's emergency, whose login was
-// at the beginning, to Postgres.
+// nextRestore restores a session of another instance's emergency, whose login
+// was at the beginning.
 func (u users) nextRestore(h habits, do func(string, func(*users))) {
 	look := func(n *users) {
 		was := n.saw
@@ -322,21 +330,23 @@ func (u users) nextRestore(h habits, do func(string, func(*users))) {
 		n.saw = was
 	}
 	rotate := func(n *users) {
-		if n.rows&stagedRow != 0 {
-			n.rows = n.rows&^stagedRow | madeRow
+		if n.rows&temporaryRow != 0 {
+			n.rows = n.rows&^temporaryRow | madeRow
 		}
 	}
 	switch u.restore {
 	case inMemory:
-		do("a restore creates the session under another id", func(n *users) { n.rows |= stagedRow; n.restore = staged })
-	case staged:
-		if h.stagedLook {
+		do("a restore creates the session under another id",
+			func(n *users) { n.rows |= temporaryRow; n.restore = temporary })
+	case temporary:
+		if h.temporaryLook {
 			do("the restore looks", func(n *users) { look(n); n.restore = lookedUp })
 		} else {
-			do("the restore gives it its own id", func(n *users) { rotate(n); n.restore = lookedUp })
+			do("the restore gives it its own id",
+				func(n *users) { rotate(n); n.restore = lookedUp })
 		}
 	case lookedUp:
-		if !h.stagedLook {
+		if !h.temporaryLook {
 			do("the restore looks", func(n *users) {
 				if look(n); n.found {
 					n.rows &^= madeRow
@@ -346,14 +356,15 @@ func (u users) nextRestore(h habits, do func(string, func(*users))) {
 			return
 		}
 		if u.found {
-			do("the restore drops the session", func(n *users) { n.rows &^= stagedRow; n.restore = dropped })
+			do("the restore drops the session",
+				func(n *users) { n.rows &^= temporaryRow; n.restore = dropped })
 			return
 		}
 		do("the restore gives it its own id", func(n *users) { rotate(n); n.restore = restored })
 	}
 }
 
-// walk goes through every state that can be reached from first.
+// walk visits every state that is reachable from first.
 func walk[S comparable](first S, next func(S, func(S, string, error))) found {
 	type step struct {
 		from S
@@ -391,8 +402,7 @@ func searchUsers(h habits) found {
 	return walk(first, func(u users, visit func(users, string, error)) { u.next(h, visit) })
 }
 
-// TestUsers goes through every order of revokes, logins, rotations and
-// restores.
+// TestUsers visits every order of revokes, logins, rotations and restores.
 func TestUsers(t *testing.T) { searchUsers(properHabits()).report(t) }
 
 func TestUsersMutants(t *testing.T) {
@@ -408,11 +418,16 @@ func TestUsersMutants(t *testing.T) {
 		"a request's own revoke hides another's":   func(h *habits) { h.ownByID = false },
 		"a request's own revoke refuses its login": func(h *habits) { h.ownLeftOut = false },
 		"a standby's answer counts":                func(h *habits) { h.standby = true },
-		"a restore looks when the token is out":    func(h *habits) { h.stagedLook = false },
+		"a restore looks when the token is out":    func(h *habits) { h.temporaryLook = false },
 		"a transaction's revoke is not repeated":   func(h *habits) { h.again = false },
-		"only a mark of after the answer refuses":  func(h *habits) { h.refused = func(_ Login, mark, now time.Time) bool { return mark.After(now) } },
+		"only a mark of after the answer refuses": func(h *habits) {
+			h.refused = func(_ Login, mark, now time.Time) bool { return mark.After(now) }
+		},
 		"a time of Postgres is taken for an age": func(h *habits) {
-			h.refused = func(l Login, mark, now time.Time) bool { l.Stored = false; return l.Refused(mark, now) }
+			h.refused = func(l Login, mark, now time.Time) bool {
+				l.Stored = false
+				return l.Refused(mark, now)
+			}
 		},
 	} {
 		h := properHabits()

@@ -8,39 +8,45 @@ import (
 const (
 	// tick is a step of time of the search.
 	tick moment = 10_000
-	// inFlight is how many operations, and how many messages to Redis, one session may have under way.
+	// inFlight is the most operations, and the most messages to Redis, of one
+	// session at once.
 	inFlight = 4
-	// aSession has at most two ids: the one it was made with and the one that a rotation gives it.
+	// A session has at most two ids: its first one, and one after a rotation.
 	ids = 2
 )
 
-// moment is a time on Postgres's clock in milliseconds; a world begins at one tick.
+// moment is a time of Postgres's clock in milliseconds. A world begins at one
+// tick.
 type moment int32
 
 func (m moment) time() Time { return Time(m) * 1000 }
 
 func (m moment) after(d time.Duration) moment { return m + moment(d.Milliseconds()) }
 
-// scope is what stays the same throughout a run.
+// scope is the constant part of a run.
 type scope struct {
 	decisions
 	conduct
 	policy     Policy
 	lifetime   moment // of a session, from its creation or last touch
 	instances  int
-	operations int32 // how many a session may see; 0 is without end
-	faults     int32 // how many there may be
+	operations int32 // of a session; 0 for any number
+	faults     int32 // most faults
 	horizon    moment
 	kinds      []operationKind
-	writers    int          // how many of the instances do anything but load
-	allowed    []actionKind // the faults there are
-	fused      bool         // steps that gain nothing by waiting are taken at once; see stage.urgent
-	prefix     []action     // what has happened when the search begins
-	prompt     bool         // a load's snapshot follows its now() within margin, which read-your-writes needs and the bound of a revoke does not
-	paused     bool         // a machine that sleeps has no clock that goes on
-	naive      bool         // the promises are held to be without exception
+	writers    int          // instances that do anything but load
+	allowed    []actionKind // possible faults
+	// steps that gain nothing by waiting are taken at once; see stage.urgent
+	fused  bool
+	prefix []action // actions before the search begins
+	// A load's snapshot follows its now() within margin. Reading your writes
+	// needs that, the bound of a revoke does not.
+	prompt     bool
+	paused     bool // both clocks of a sleeping machine stop
+	naive      bool // the promises have no exception
 	clockError time.Duration
-	trusting   bool // the bound of the clock is not checked by itself, only by what comes of it
+	// The bound of the clock is not checked by itself, only by its effects.
+	trusting bool
 }
 
 // entry is an Entry in less space.
@@ -50,16 +56,21 @@ type entry struct {
 }
 
 func (e entry) full() Entry {
-	return Entry{Version: int64(e.version), ValidatedAt: e.validated.time(), ExpiresAt: e.expires.time()}
+	return Entry{
+		Version: int64(e.version), ValidatedAt: e.validated.time(), ExpiresAt: e.expires.time(),
+	}
 }
 
 func compact(e Entry) entry {
-	return entry{version: int16(e.Version), validated: moment(e.ValidatedAt / 1000), expires: moment(e.ExpiresAt / 1000)}
+	return entry{
+		version: int16(e.Version), validated: moment(e.ValidatedAt / 1000),
+		expires: moment(e.ExpiresAt / 1000),
+	}
 }
 
 // row is a row in Postgres.
 type row struct {
-	exists, gone bool // gone: it was there once
+	exists, gone bool // gone: it existed before
 	version      int16
 	expires      moment
 }
@@ -90,16 +101,16 @@ func (c *cached) set(s Slot, until moment) {
 
 // identity is everything under one id.
 type identity struct {
-	row, before row // before is what a standby still has
+	row, before row // before is the row on a standby
 	slot        cached
-	copies      [2]entry // what an attacker or a backup of Redis has
+	copies      [2]entry // of an attacker or a backup of Redis
 
-	// What the client was told, and so may rely on.
+	// What the client has got, and may rely on.
 	minVersion int16  // in its cookie
-	sees       int16  // the version it wrote when the cache was not told
-	seesIf     int16  // the version it wrote when the cache was: as long as Redis keeps it
-	dead       moment // no load from then on may find it alive; 0 is no promise
-	deadIf     bool   // none at all may, as long as Redis keeps its word
+	sees       int16  // the version it wrote without an acknowledgement of the cache
+	seesIf     int16  // the version it wrote with one: valid unless Redis loses it
+	dead       moment // no load that starts later may find it alive; 0 for no promise
+	deadIf     bool   // no load at all may, unless Redis loses what it acknowledged
 	unaware    bool   // the reply to its creation was lost
 }
 
@@ -107,13 +118,14 @@ type identity struct {
 type instance struct {
 	mono, wall  time.Duration
 	clock       Clock
-	sampled     bool        // it has had a reply of Postgres
-	disturbance disturbance // how its clocks were disturbed
+	sampled     bool        // it has a sample of Postgres's clock
+	disturbance disturbance // of its clocks
 	ppm         int32       // how much faster than Postgres's its clock runs
 }
 
-// upset is why the two clocks of an instance have come apart. An instance sees one kind: a machine that slept and had its wall clock set back by just that can't be told
-// from one that did neither.
+// disturbance is why the two clocks of an instance differ. An instance has one
+// kind: a machine that slept and had its wall clock set back by as much looks
+// like one that did neither.
 type disturbance uint8
 
 const (
@@ -124,11 +136,11 @@ const (
 
 func (i *instance) instant() Instant { return Instant{Mono: i.mono, Wall: i.wall} }
 
-// message is one to Redis under way.
+// message is a message to Redis in flight.
 type message struct {
 	kind  messageKind
 	id    uint8
-	op    int8 // the operation that waits for its answer, or -1
+	op    int8 // operation that waits for its answer, or -1
 	entry entry
 	ttl   moment
 }
@@ -141,7 +153,7 @@ const (
 	tombstoneMessage
 )
 
-// session is everything about one session; it is comparable.
+// session is the state of one session. It is comparable.
 type session struct {
 	ids        [ids]identity
 	ops        [inFlight]operation
@@ -150,7 +162,7 @@ type session struct {
 	faults     int32
 }
 
-// stage is one session in its surroundings, where an action takes place.
+// stage is a session with its surroundings, on which an action is performed.
 type stage struct {
 	*scope
 	at        moment
@@ -158,24 +170,26 @@ type stage struct {
 	session   *session
 }
 
-// violation is an invariant that does not hold.
+// violation is an invariant that was violated.
 type violation struct{ what string }
 
 func (v *violation) Error() string { return v.what }
 
 func violated(format string, args ...any) error { return &violation{fmt.Sprintf(format, args...)} }
 
-// now is the bound of Postgres's clock at an instance.
+// now returns an instance's bound of Postgres's clock.
 func (s *stage) now(i uint8) (Bound, error) {
 	in := &s.instances[i]
 	b := s.decisions.now(&in.clock, in.instant())
 	if b.Known && !s.trusting && b.Time < s.at.time().Add(-s.clockError) {
-		return b, violated("the bound of instance %d is %v behind Postgres's clock", i, b.Time.Until(s.at.time()))
+		return b, violated("the bound of instance %d is %v behind Postgres's clock", i,
+			b.Time.Until(s.at.time()))
 	}
 	return b, nil
 }
 
-// advance lets time pass. The machine of the instance suspended, if any, sleeps.
+// advance lets time pass. The machine of the instance suspended, if any,
+// sleeps.
 func advance(instances []instance, d moment, suspended int) {
 	for i := range instances {
 		in := &instances[i]
@@ -190,7 +204,8 @@ func advance(instances []instance, d moment, suspended int) {
 	}
 }
 
-// crash ends a process: what it was doing is gone, what it sent is not. Another starts in its place.
+// crash ends a process: its operations are gone, its messages stay in flight.
+// Another process takes its place.
 func (s *stage) crash(i uint8) {
 	for n := range s.session.ops {
 		if s.session.ops[n].kind != idle && s.session.ops[n].instance == i {
@@ -199,12 +214,12 @@ func (s *stage) crash(i uint8) {
 	}
 }
 
-// restart gives the process that starts after a crash its clocks.
+// restart resets the clocks of the process that starts after a crash.
 func (i *instance) restart() {
 	i.mono, i.clock, i.sampled = 0, Clock{}, false
 }
 
-// redisLied takes back what holds only while Redis keeps what it acknowledged.
+// redisLied clears what holds only while Redis keeps what it acknowledged.
 func (s *stage) redisLied() {
 	if s.naive {
 		return
