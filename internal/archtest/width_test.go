@@ -31,9 +31,7 @@ func TestLinesAreShort(t *testing.T) {
 	for _, name := range tracked(t, "*.go") {
 		dir := path.Dir(name)
 		seen[dir] = true
-		for _, line := range longLines(name, read(t, name)) {
-			long[dir] = append(long[dir], line)
-		}
+		long[dir] = append(long[dir], longLines(name, read(t, name))...)
 	}
 	for _, dir := range slices.Sorted(maps.Keys(long)) {
 		if !slices.Contains(notYetShort, dir) {

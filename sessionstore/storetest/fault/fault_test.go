@@ -19,10 +19,10 @@ import (
 )
 
 var (
-	weekly = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
-	one    = store.ID{1}
-	two    = store.ID{2}
-	boom   = errors.New("boom")
+	weekly  = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
+	one     = store.ID{1}
+	two     = store.ID{2}
+	errBoom = errors.New("errBoom")
 )
 
 // newStore wraps a memory that has the session one.
@@ -193,9 +193,9 @@ func TestAfter(t *testing.T) {
 	want(t, "what was revoked", load(t.Context(), s, two), store.ErrNotFound)
 	want(t, "what was rotated", load(t.Context(), s, one), store.ErrNotFound)
 
-	s.Inject(fault.Rule{When: fault.After, Err: boom}, store.OpCreate)
+	s.Inject(fault.Rule{When: fault.After, Err: errBoom}, store.OpCreate)
 	rec, err := s.Create(t.Context(), store.Draft{ID: two})
-	want(t, "create", err, boom)
+	want(t, "create", err, errBoom)
 	want(t, "what was created", load(t.Context(), s, two), nil)
 	if rec.ID == two {
 		t.Error("a lost reply has a result")
@@ -216,9 +216,9 @@ func TestNth(t *testing.T) {
 
 func TestIf(t *testing.T) {
 	s := newStore(t)
-	s.Inject(fault.Rule{Nth: 1, If: func(c fault.Call) bool { return c.ID == two }, Err: boom})
+	s.Inject(fault.Rule{Nth: 1, If: func(c fault.Call) bool { return c.ID == two }, Err: errBoom})
 	want(t, "another session", load(t.Context(), s, one), nil)
-	want(t, "the session", create(t.Context(), s, two), boom)
+	want(t, "the session", create(t.Context(), s, two), errBoom)
 	want(t, "again", create(t.Context(), s, two), nil)
 }
 
@@ -227,12 +227,12 @@ func TestDoBefore(t *testing.T) {
 	fails := true
 	do := func(_ context.Context, c *fault.Call) error {
 		if c.Draft.UserID = "eve"; fails {
-			return boom
+			return errBoom
 		}
 		return nil
 	}
 	s.Inject(fault.Rule{Err: errors.New("not asked"), Do: do}, store.OpCreate)
-	want(t, "with an error", create(t.Context(), s, two), boom)
+	want(t, "with an error", create(t.Context(), s, two), errBoom)
 	fails = false
 	want(t, "without", create(t.Context(), s, two), nil)
 	rec, err := s.Load(t.Context(), two, 0)
@@ -248,20 +248,20 @@ func TestDoAfter(t *testing.T) {
 	s := newStore(t)
 	s.Inject(fault.Rule{When: fault.After, Do: func(_ context.Context, c *fault.Call) error {
 		if errors.Is(c.Err, store.ErrNotFound) {
-			return boom
+			return errBoom
 		}
 		return nil
 	}})
 	want(t, "a session", load(t.Context(), s, one), nil)
-	want(t, "none", load(t.Context(), s, two), boom)
+	want(t, "none", load(t.Context(), s, two), errBoom)
 	want(t, "another error", create(t.Context(), s, one), store.ErrExists)
 }
 
 func TestTheNewestFaultCounts(t *testing.T) {
 	s := newStore(t)
 	s.Down()
-	newer := s.Inject(fault.Rule{Err: boom}, store.OpLoad)
-	want(t, "load", load(t.Context(), s, one), boom)
+	newer := s.Inject(fault.Rule{Err: errBoom}, store.OpLoad)
+	want(t, "load", load(t.Context(), s, one), errBoom)
 	want(t, "save", save(t.Context(), s, one), store.ErrOutage)
 	newer.Release()
 	want(t, "load", load(t.Context(), s, one), store.ErrOutage)
@@ -291,14 +291,14 @@ func TestHang(t *testing.T) {
 				t.Errorf("version %d in the end", v)
 			}
 
-			s.Inject(fault.Rule{When: when, Err: boom}, store.OpLoad).Release()
+			s.Inject(fault.Rule{When: when, Err: errBoom}, store.OpLoad).Release()
 			want(t, "a later load", load(t.Context(), s, one), nil)
-			refused := s.Inject(fault.Rule{When: when, Err: boom}, store.OpLoad)
+			refused := s.Inject(fault.Rule{When: when, Err: errBoom}, store.OpLoad)
 			saves.Go(func() { errs[0] = load(t.Context(), s, one) })
 			want(t, "wait", refused.Wait(t.Context()), nil)
 			s.Up()
 			saves.Wait()
-			want(t, "load", errs[0], boom)
+			want(t, "load", errs[0], errBoom)
 		})
 	}
 }
@@ -357,12 +357,12 @@ func TestLate(t *testing.T) {
 
 	f = s.Inject(fault.Rule{When: fault.Late, Do: func(_ context.Context, c *fault.Call) error {
 		if c.ID == one {
-			return boom
+			return errBoom
 		}
 		return nil
 	}}, store.OpSave)
 	want(t, "a save in time", save(t.Context(), s, two), nil)
-	want(t, "a save", save(t.Context(), s, one), boom)
+	want(t, "a save", save(t.Context(), s, one), errBoom)
 	want(t, "deliver", f.Deliver(t.Context()), store.ErrNotFound)
 }
 
@@ -416,9 +416,9 @@ func TestManyGoroutines(t *testing.T) {
 			for range 50 {
 				f := s.Inject(fault.Rule{
 					If: func(fault.Call) bool { return len(s.Calls()) > 0 },
-					Do: func(context.Context, *fault.Call) error { s.Up(); return boom },
+					Do: func(context.Context, *fault.Call) error { s.Up(); return errBoom },
 				})
-				if err := load(t.Context(), s, one); err != nil && !errors.Is(err, boom) {
+				if err := load(t.Context(), s, one); err != nil && !errors.Is(err, errBoom) {
 					t.Error(err)
 				}
 				f.Release()
