@@ -98,8 +98,8 @@ func (u *users) check(ctx context.Context, name, password string) (bool, error) 
 // setPassword sets the password within a transaction of its caller.
 func (u *users) setPassword(ctx context.Context, tx pgx.Tx, name string, hash passwordHash) error {
 	_, err := tx.Exec(ctx,
-		"INSERT INTO webapp.users (name, password) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE "+
-			"SET password = excluded.password", name, string(hash))
+		`INSERT INTO webapp.users (name, password) VALUES ($1, $2)
+		ON CONFLICT (name) DO UPDATE SET password = excluded.password`, name, string(hash))
 	return err
 }
 
