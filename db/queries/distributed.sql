@@ -23,7 +23,7 @@ WITH gone AS (
 )
 SELECT
     (SELECT pg_catalog.count(*) FROM pgsession.sessions)::bigint AS seen,
-    (SELECT pg_catalog.count(*) FROM gone)::bigint AS ended;
+    (SELECT pg_catalog.count(*) FROM gone)::bigint AS revoked;
 
 -- DistributedRevoke revokes the sessions of a user but one. It needs OwnerLock:
 -- Citus reads the shards one after the other. A session that is rotated

@@ -23,17 +23,17 @@ LIMIT @max::integer;
 -- so the caller repeats the statement until it has seen none.
 --
 -- A statement that deleted none still waits for a synchronous standby, as
--- SessionSettle does: another caller's delete may not have reached it.
+-- SessionAwaitStandby does: another caller's delete may not have reached it.
 --
 -- It finds rows by the user's index and locks them by id. A plan that reads the
 -- table in the order of ids to find a user's rows would read all of it.
 --
--- patience is in milliseconds and bounds the wait for a locked row: Postgres
--- then refuses the statement. Empty leaves the setting as it is.
+-- lock_timeout is in milliseconds and bounds the wait for a locked row:
+-- Postgres then refuses the statement. Empty leaves the setting as it is.
 -- name: OwnerRevoke :one
 WITH bound AS MATERIALIZED (
-    SELECT CASE WHEN @patience::text <> ''::text
-        THEN pg_catalog.set_config('lock_timeout'::text, @patience::text, true)
+    SELECT CASE WHEN @lock_timeout::text <> ''::text
+        THEN pg_catalog.set_config('lock_timeout'::text, @lock_timeout::text, true)
         ELSE ''::text END AS lock_timeout
 ), found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
@@ -57,7 +57,7 @@ SELECT
         SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
         WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text
             AND NOT EXISTS (SELECT 1 FROM gone)
-    ), ''::text)::text AS settled;
+    ), ''::text)::text AS waited;
 
 -- OwnerFind finds the next sessions of a user to revoke, in the order of their
 -- ids. OFFSET 0 has the user's index answer it, and not the table in the order
@@ -72,10 +72,10 @@ SELECT f.id FROM (
 ORDER BY f.id
 LIMIT sqlc.arg(max)::integer;
 
--- OwnerEnd revokes those of these sessions that are alive, the user's and not
--- locked. IS TRUE keeps it from the user's index, where each batch would read
--- over the entries of all batches before.
--- name: OwnerEnd :many
+-- OwnerRevokeFound revokes those of these sessions that are alive, the user's
+-- and not locked. IS TRUE keeps it from the user's index, where each batch
+-- would read over the entries of all batches before.
+-- name: OwnerRevokeFound :many
 WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[])
@@ -85,17 +85,17 @@ WITH locked AS (
 )
 DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id;
 
--- OwnerRevokeOne revokes the session of a user that has this handle: the first
--- half of a SHA-256 over label and id.
--- name: OwnerRevokeOne :many
+-- OwnerRevokeHandle revokes the session of a user that has this handle: the
+-- first half of a SHA-256 over label and id.
+-- name: OwnerRevokeHandle :many
 DELETE FROM pgsession.sessions AS s
 WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
     AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16)
         = @handle::bytea
 RETURNING s.id;
 
--- OwnerHasOne reports whether the session of OwnerRevokeOne is there.
--- name: OwnerHasOne :one
+-- OwnerHasHandle reports whether the session of OwnerRevokeHandle is there.
+-- name: OwnerHasHandle :one
 SELECT EXISTS (
     SELECT 1 FROM pgsession.sessions AS s
     WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
@@ -129,8 +129,9 @@ WHERE s.id > @after::bytea AND s.created_at <= sqlc.arg(until)::timestamptz
 ORDER BY s.id
 LIMIT sqlc.arg(max)::integer;
 
--- AllEnd revokes those of these sessions that are not locked, alive or expired.
--- name: AllEnd :execrows
+-- AllRevokeFound revokes those of these sessions that are not locked, alive or
+-- expired.
+-- name: AllRevokeFound :execrows
 WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[])
@@ -142,7 +143,7 @@ DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id;
 -- AllRevoke is OwnerRevoke for one session of any user.
 -- name: AllRevoke :one
 WITH bound AS MATERIALIZED (
-    SELECT pg_catalog.set_config('lock_timeout'::text, @patience::text, true) AS lock_timeout
+    SELECT pg_catalog.set_config('lock_timeout'::text, @lock_timeout::text, true) AS lock_timeout
 ), found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.created_at <= sqlc.arg(until)::timestamptz
@@ -158,12 +159,12 @@ WITH bound AS MATERIALIZED (
 )
 SELECT
     coalesce((SELECT f.id FROM found AS f LIMIT 1), ''::bytea)::bytea AS seen,
-    (SELECT pg_catalog.count(*) FROM gone)::bigint AS ended,
+    (SELECT pg_catalog.count(*) FROM gone)::bigint AS revoked,
     coalesce((
         SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
         WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text
             AND NOT EXISTS (SELECT 1 FROM gone)
-    ), ''::text)::text AS settled;
+    ), ''::text)::text AS waited;
 
 -- OwnerLock makes the logins of a user wait for each other, until the end of
 -- the transaction.

@@ -305,11 +305,11 @@ WHERE d.id = (
     SELECT s.id FROM pgsession.sessions AS s WHERE s.id = @id::bytea FOR UPDATE SKIP LOCKED
 );
 
--- SessionSettle follows a revoke that deleted nothing. An earlier attempt may
--- have deleted the row and timed out waiting for a synchronous standby. A
+-- SessionAwaitStandby follows a revoke that deleted nothing. An earlier attempt
+-- may have deleted the row and timed out waiting for a synchronous standby. A
 -- commit that has written nothing does not wait for it, so this writes an empty
 -- message.
--- name: SessionSettle :exec
+-- name: SessionAwaitStandby :exec
 SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession', '')
 WHERE pg_catalog.current_setting('synchronous_standby_names') <> '';
 

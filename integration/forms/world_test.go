@@ -442,11 +442,11 @@ func (w *world) checkThatAllWereSent(t *testing.T) {
 	for database, statements := range map[*database]string{
 		w.plain: `SessionCreate SessionCreateMany SessionLoad SessionLoadMany SessionMissing
 			SessionSave SessionSaveMany SessionRotate SessionRotateMany SessionTouch
-			DistributedTouch SessionDelete SessionDeleteFree OwnerFind OwnerEnd OwnerRevoke
-			OwnerRevokeOne OwnerTrim AllFind AllEnd AllRevoke ExpiryPrune`,
+			DistributedTouch SessionDelete SessionDeleteFree OwnerFind OwnerRevokeFound OwnerRevoke
+			OwnerRevokeHandle OwnerTrim AllFind AllRevokeFound AllRevoke ExpiryPrune`,
 		w.sharded: `SessionCreate SessionLoad DistributedMissing SessionSave SessionRotate
 			DistributedTouch SessionDelete DistributedRevoke DistributedRevokeAll
-			DistributedTrim OwnerRevokeOne ExpiryPrune`,
+			DistributedTrim OwnerRevokeHandle ExpiryPrune`,
 	} {
 		for statement := range strings.FieldsSeq(statements) {
 			if database.sent.names[statement] == 0 {

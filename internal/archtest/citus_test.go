@@ -67,7 +67,8 @@ func holds(sql string) (found []string) {
 // of them to a distributed table.
 var shared = []string{
 	"SessionLoadMany", "SessionMissing", "SessionCreateMany", "SessionSaveMany",
-	"SessionRotateMany", "SessionDeleteFree", "SessionTouch", "OwnerRevoke", "OwnerEnd", "AllEnd",
+	"SessionRotateMany", "SessionDeleteFree", "SessionTouch",
+	"OwnerRevoke", "OwnerRevokeFound", "AllRevokeFound",
 	"AllRevoke",
 	"OwnerTrim", "ExpiryEstimate",
 }

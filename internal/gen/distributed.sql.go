@@ -100,12 +100,12 @@ WITH gone AS (
 )
 SELECT
     (SELECT pg_catalog.count(*) FROM pgsession.sessions)::bigint AS seen,
-    (SELECT pg_catalog.count(*) FROM gone)::bigint AS ended
+    (SELECT pg_catalog.count(*) FROM gone)::bigint AS revoked
 `
 
 type DistributedRevokeAllRow struct {
-	Seen  int64
-	Ended int64
+	Seen    int64
+	Revoked int64
 }
 
 // DistributedRevokeAll revokes all sessions of all users. seen is how many
@@ -113,7 +113,7 @@ type DistributedRevokeAllRow struct {
 func (q *Queries) DistributedRevokeAll(ctx context.Context, db DBTX) (*DistributedRevokeAllRow, error) {
 	row := db.QueryRow(ctx, distributedRevokeAll)
 	var i DistributedRevokeAllRow
-	err := row.Scan(&i.Seen, &i.Ended)
+	err := row.Scan(&i.Seen, &i.Revoked)
 	return &i, err
 }
 

@@ -12,25 +12,6 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-const allEnd = `-- name: AllEnd :execrows
-WITH locked AS (
-    SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.id = ANY((SELECT $1::bytea[])::bytea[])
-    ORDER BY s.id
-    FOR UPDATE SKIP LOCKED
-)
-DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id
-`
-
-// AllEnd revokes those of these sessions that are not locked, alive or expired.
-func (q *Queries) AllEnd(ctx context.Context, db DBTX, ids [][]byte) (int64, error) {
-	result, err := db.Exec(ctx, allEnd, ids)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const allFind = `-- name: AllFind :many
 SELECT s.id FROM pgsession.sessions AS s
 WHERE s.id > $1::bytea AND s.created_at <= $2::timestamptz
@@ -84,26 +65,46 @@ WITH bound AS MATERIALIZED (
 )
 SELECT
     coalesce((SELECT f.id FROM found AS f LIMIT 1), ''::bytea)::bytea AS seen,
-    (SELECT pg_catalog.count(*) FROM gone)::bigint AS ended,
+    (SELECT pg_catalog.count(*) FROM gone)::bigint AS revoked,
     coalesce((
         SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
         WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text
             AND NOT EXISTS (SELECT 1 FROM gone)
-    ), ''::text)::text AS settled
+    ), ''::text)::text AS waited
 `
 
 type AllRevokeRow struct {
 	Seen    []byte
-	Ended   int64
-	Settled string
+	Revoked int64
+	Waited  string
 }
 
 // AllRevoke is OwnerRevoke for one session of any user.
-func (q *Queries) AllRevoke(ctx context.Context, db DBTX, patience string, until time.Time) (*AllRevokeRow, error) {
-	row := db.QueryRow(ctx, allRevoke, patience, until)
+func (q *Queries) AllRevoke(ctx context.Context, db DBTX, lockTimeout string, until time.Time) (*AllRevokeRow, error) {
+	row := db.QueryRow(ctx, allRevoke, lockTimeout, until)
 	var i AllRevokeRow
-	err := row.Scan(&i.Seen, &i.Ended, &i.Settled)
+	err := row.Scan(&i.Seen, &i.Revoked, &i.Waited)
 	return &i, err
+}
+
+const allRevokeFound = `-- name: AllRevokeFound :execrows
+WITH locked AS (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.id = ANY((SELECT $1::bytea[])::bytea[])
+    ORDER BY s.id
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id
+`
+
+// AllRevokeFound revokes those of these sessions that are not locked, alive or
+// expired.
+func (q *Queries) AllRevokeFound(ctx context.Context, db DBTX, ids [][]byte) (int64, error) {
+	result, err := db.Exec(ctx, allRevokeFound, ids)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const ownerAlive = `-- name: OwnerAlive :many
@@ -144,40 +145,6 @@ func (q *Queries) OwnerCount(ctx context.Context, db DBTX, userID string, spared
 	var column_1 int64
 	err := row.Scan(&column_1)
 	return column_1, err
-}
-
-const ownerEnd = `-- name: OwnerEnd :many
-WITH locked AS (
-    SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.id = ANY((SELECT $1::bytea[])::bytea[])
-        AND (s.user_id = $2::text) IS TRUE AND s.expires_at > pg_catalog.now()
-    ORDER BY s.id
-    FOR UPDATE SKIP LOCKED
-)
-DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id
-`
-
-// OwnerEnd revokes those of these sessions that are alive, the user's and not
-// locked. IS TRUE keeps it from the user's index, where each batch would read
-// over the entries of all batches before.
-func (q *Queries) OwnerEnd(ctx context.Context, db DBTX, iDs [][]byte, userID string) ([][]byte, error) {
-	rows, err := db.Query(ctx, ownerEnd, iDs, userID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items [][]byte
-	for rows.Next() {
-		var id []byte
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		items = append(items, id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const ownerFind = `-- name: OwnerFind :many
@@ -228,7 +195,7 @@ func (q *Queries) OwnerFind(ctx context.Context, db DBTX, arg *OwnerFindParams) 
 	return items, nil
 }
 
-const ownerHasOne = `-- name: OwnerHasOne :one
+const ownerHasHandle = `-- name: OwnerHasHandle :one
 SELECT EXISTS (
     SELECT 1 FROM pgsession.sessions AS s
     WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now()
@@ -237,15 +204,15 @@ SELECT EXISTS (
 )::boolean AS found
 `
 
-type OwnerHasOneParams struct {
+type OwnerHasHandleParams struct {
 	UserID string
 	Label  []byte
 	Handle []byte
 }
 
-// OwnerHasOne reports whether the session of OwnerRevokeOne is there.
-func (q *Queries) OwnerHasOne(ctx context.Context, db DBTX, arg *OwnerHasOneParams) (bool, error) {
-	row := db.QueryRow(ctx, ownerHasOne, arg.UserID, arg.Label, arg.Handle)
+// OwnerHasHandle reports whether the session of OwnerRevokeHandle is there.
+func (q *Queries) OwnerHasHandle(ctx context.Context, db DBTX, arg *OwnerHasHandleParams) (bool, error) {
+	row := db.QueryRow(ctx, ownerHasHandle, arg.UserID, arg.Label, arg.Handle)
 	var found bool
 	err := row.Scan(&found)
 	return found, err
@@ -370,21 +337,21 @@ SELECT
         SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession'::text, ''::text)::text
         WHERE pg_catalog.current_setting('synchronous_standby_names'::text) <> ''::text
             AND NOT EXISTS (SELECT 1 FROM gone)
-    ), ''::text)::text AS settled
+    ), ''::text)::text AS waited
 `
 
 type OwnerRevokeParams struct {
-	Patience string
-	UserID   string
-	Spared   []byte
-	Until    time.Time
-	Max      int32
+	LockTimeout string
+	UserID      string
+	Spared      []byte
+	Until       time.Time
+	Max         int32
 }
 
 type OwnerRevokeRow struct {
-	Seen    []byte
-	IDs     [][]byte
-	Settled string
+	Seen   []byte
+	IDs    [][]byte
+	Waited string
 }
 
 // OwnerRevoke revokes up to max sessions of a user that began no later than
@@ -393,27 +360,61 @@ type OwnerRevokeRow struct {
 // so the caller repeats the statement until it has seen none.
 //
 // A statement that deleted none still waits for a synchronous standby, as
-// SessionSettle does: another caller's delete may not have reached it.
+// SessionAwaitStandby does: another caller's delete may not have reached it.
 //
 // It finds rows by the user's index and locks them by id. A plan that reads the
 // table in the order of ids to find a user's rows would read all of it.
 //
-// patience is in milliseconds and bounds the wait for a locked row: Postgres
-// then refuses the statement. Empty leaves the setting as it is.
+// lock_timeout is in milliseconds and bounds the wait for a locked row:
+// Postgres then refuses the statement. Empty leaves the setting as it is.
 func (q *Queries) OwnerRevoke(ctx context.Context, db DBTX, arg *OwnerRevokeParams) (*OwnerRevokeRow, error) {
 	row := db.QueryRow(ctx, ownerRevoke,
-		arg.Patience,
+		arg.LockTimeout,
 		arg.UserID,
 		arg.Spared,
 		arg.Until,
 		arg.Max,
 	)
 	var i OwnerRevokeRow
-	err := row.Scan(&i.Seen, &i.IDs, &i.Settled)
+	err := row.Scan(&i.Seen, &i.IDs, &i.Waited)
 	return &i, err
 }
 
-const ownerRevokeOne = `-- name: OwnerRevokeOne :many
+const ownerRevokeFound = `-- name: OwnerRevokeFound :many
+WITH locked AS (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.id = ANY((SELECT $1::bytea[])::bytea[])
+        AND (s.user_id = $2::text) IS TRUE AND s.expires_at > pg_catalog.now()
+    ORDER BY s.id
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id
+`
+
+// OwnerRevokeFound revokes those of these sessions that are alive, the user's
+// and not locked. IS TRUE keeps it from the user's index, where each batch
+// would read over the entries of all batches before.
+func (q *Queries) OwnerRevokeFound(ctx context.Context, db DBTX, iDs [][]byte, userID string) ([][]byte, error) {
+	rows, err := db.Query(ctx, ownerRevokeFound, iDs, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items [][]byte
+	for rows.Next() {
+		var id []byte
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ownerRevokeHandle = `-- name: OwnerRevokeHandle :many
 DELETE FROM pgsession.sessions AS s
 WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now()
     AND substring(pg_catalog.sha256($2::bytea || s.id) FROM 1 FOR 16)
@@ -421,16 +422,16 @@ WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now()
 RETURNING s.id
 `
 
-type OwnerRevokeOneParams struct {
+type OwnerRevokeHandleParams struct {
 	UserID string
 	Label  []byte
 	Handle []byte
 }
 
-// OwnerRevokeOne revokes the session of a user that has this handle: the first
-// half of a SHA-256 over label and id.
-func (q *Queries) OwnerRevokeOne(ctx context.Context, db DBTX, arg *OwnerRevokeOneParams) ([][]byte, error) {
-	rows, err := db.Query(ctx, ownerRevokeOne, arg.UserID, arg.Label, arg.Handle)
+// OwnerRevokeHandle revokes the session of a user that has this handle: the
+// first half of a SHA-256 over label and id.
+func (q *Queries) OwnerRevokeHandle(ctx context.Context, db DBTX, arg *OwnerRevokeHandleParams) ([][]byte, error) {
+	rows, err := db.Query(ctx, ownerRevokeHandle, arg.UserID, arg.Label, arg.Handle)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,20 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
+const sessionAwaitStandby = `-- name: SessionAwaitStandby :exec
+SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession', '')
+WHERE pg_catalog.current_setting('synchronous_standby_names') <> ''
+`
+
+// SessionAwaitStandby follows a revoke that deleted nothing. An earlier attempt
+// may have deleted the row and timed out waiting for a synchronous standby. A
+// commit that has written nothing does not wait for it, so this writes an empty
+// message.
+func (q *Queries) SessionAwaitStandby(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, sessionAwaitStandby)
+	return err
+}
+
 const sessionCreate = `-- name: SessionCreate :one
 INSERT INTO pgsession.sessions AS s (
     id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent,
@@ -778,20 +792,6 @@ func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSave
 		return nil, err
 	}
 	return items, nil
-}
-
-const sessionSettle = `-- name: SessionSettle :exec
-SELECT pg_catalog.pg_logical_emit_message(true, 'pgsession', '')
-WHERE pg_catalog.current_setting('synchronous_standby_names') <> ''
-`
-
-// SessionSettle follows a revoke that deleted nothing. An earlier attempt may
-// have deleted the row and timed out waiting for a synchronous standby. A
-// commit that has written nothing does not wait for it, so this writes an empty
-// message.
-func (q *Queries) SessionSettle(ctx context.Context, db DBTX) error {
-	_, err := db.Exec(ctx, sessionSettle)
-	return err
 }
 
 const sessionTouch = `-- name: SessionTouch :many

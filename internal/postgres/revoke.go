@@ -74,7 +74,7 @@ func (b *base) revokeRows(
 	switch {
 	case sel.All:
 		if n, err = b.revokeAll(ctx, db); err == nil && n == 0 {
-			err = b.queries.SessionSettle(ctx, db)
+			err = b.queries.SessionAwaitStandby(ctx, db)
 		}
 		return nil, n, err
 	case sel.UserID == "":
@@ -90,7 +90,7 @@ func (b *base) revokeRows(
 	}
 	ids = knownIDs(gone)
 	if err == nil && len(ids) == 0 && sel.Keep == 0 {
-		err = b.queries.SessionSettle(ctx, db)
+		err = b.queries.SessionAwaitStandby(ctx, db)
 	}
 	return ids, len(ids), err
 }
@@ -109,14 +109,14 @@ func knownIDs(values [][]byte) (ids []store.ID) {
 func (b *base) revokeHandle(
 	ctx context.Context, db querier, userID string, handle []byte,
 ) ([][]byte, error) {
-	arg := &gen.OwnerRevokeOneParams{
+	arg := &gen.OwnerRevokeHandleParams{
 		UserID: userID, Label: []byte(store.HandleLabel), Handle: handle,
 	}
-	gone, err := b.queries.OwnerRevokeOne(ctx, db, arg)
+	gone, err := b.queries.OwnerRevokeHandle(ctx, db, arg)
 	if err != nil || len(gone) > 0 {
 		return gone, err
 	}
-	found, err := b.queries.OwnerHasOne(ctx, db, (*gen.OwnerHasOneParams)(arg))
+	found, err := b.queries.OwnerHasHandle(ctx, db, (*gen.OwnerHasHandleParams)(arg))
 	if found {
 		err = errKept
 	}
@@ -166,11 +166,11 @@ func (b *base) revokeAll(ctx context.Context, db querier) (n int, err error) {
 		if err != nil {
 			return n, err
 		}
-		n += int(row.Ended)
+		n += int(row.Revoked)
 		if row.Seen == 0 {
 			return n, nil
 		}
-		if err := kept.check([]byte("all"), int(row.Ended)); err != nil {
+		if err := kept.check([]byte("all"), int(row.Revoked)); err != nil {
 			return n, err
 		}
 	}
@@ -329,11 +329,11 @@ func (s *sweep) end(ctx context.Context, batch [][]byte) error {
 	n := 0
 	run := func(ctx context.Context, db querier) error {
 		if s.sel.All {
-			rows, err := s.s.queries.AllEnd(ctx, db, batch)
+			rows, err := s.s.queries.AllRevokeFound(ctx, db, batch)
 			n = int(rows)
 			return err
 		}
-		ended, err := s.s.queries.OwnerEnd(ctx, db, batch, s.sel.UserID)
+		ended, err := s.s.queries.OwnerRevokeFound(ctx, db, batch, s.sel.UserID)
 		gone, n = ended, len(ended)
 		return err
 	}
@@ -362,12 +362,12 @@ func (s *sweep) once(ctx context.Context, until time.Time) (seen bool, err error
 			if err != nil {
 				return err
 			}
-			first, n = row.Seen, int(row.Ended)
+			first, n = row.Seen, int(row.Revoked)
 			return s.kept.check(first, n)
 		}
 		row, err := s.s.queries.OwnerRevoke(ctx, db, &gen.OwnerRevokeParams{
 			UserID: s.sel.UserID, Spared: s.sel.Except[:],
-			Until: until, Max: 1, Patience: s.patience(ctx),
+			Until: until, Max: 1, LockTimeout: s.patience(ctx),
 		})
 		if err != nil {
 			return err

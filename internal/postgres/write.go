@@ -276,7 +276,7 @@ func (s *plainStore) deleteUnlocked(
 	if err != nil || len(alive) > 0 {
 		return true, err
 	}
-	return false, s.queries.SessionSettle(ctx, db)
+	return false, s.queries.SessionAwaitStandby(ctx, db)
 }
 
 // deleteRow deletes a session, and waits for its row. A row that is there
@@ -293,7 +293,7 @@ func (b *base) deleteRow(ctx context.Context, db querier, id store.ID) error {
 			return err
 		}
 		if len(alive) == 0 {
-			return b.queries.SessionSettle(ctx, db)
+			return b.queries.SessionAwaitStandby(ctx, db)
 		}
 	}
 	return errKept

@@ -25,17 +25,17 @@ var rights = []right{
 	{"SELECT", "sessions", nil, []string{
 		"SessionLoad", "SessionLoadMany", "SessionMissing", "SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
 		"SessionRotateMany", "SessionDelete", "SessionDeleteFree", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
-		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerFind", "OwnerRevoke", "OwnerRevokeOne", "OwnerHasOne", "OwnerEnd", "OwnerTrim", "AllFind", "AllEnd", "AllRevoke",
+		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerFind", "OwnerRevoke", "OwnerRevokeHandle", "OwnerHasHandle", "OwnerRevokeFound", "OwnerTrim", "AllFind", "AllRevokeFound", "AllRevoke",
 		"DistributedTouch", "DistributedRevoke", "DistributedRevokeAll", "DistributedUser", "DistributedTrim", "DistributedExpired", "DistributedSample", "DistributedMissing",
 	}},
 	{"INSERT", "sessions", nil, []string{"SessionCreate", "SessionCreateMany", "SessionRotate", "SessionRotateMany"}},
 	{
 		"UPDATE", "sessions",
 		[]string{"version", "last_seen_at", "expires_at", "authenticated_at", "user_id", "ip", "user_agent", "data"},
-		[]string{"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionDeleteFree", "SessionTouch", "OwnerRevoke", "OwnerEnd", "AllEnd", "AllRevoke", "OwnerTrim", "DistributedTouch"},
+		[]string{"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionDeleteFree", "SessionTouch", "OwnerRevoke", "OwnerRevokeFound", "AllRevokeFound", "AllRevoke", "OwnerTrim", "DistributedTouch"},
 	},
 	{"DELETE", "sessions", nil, []string{
-		"SessionRotate", "SessionRotateMany", "SessionDelete", "SessionDeleteFree", "OwnerRevoke", "OwnerRevokeOne", "OwnerEnd", "AllEnd", "AllRevoke", "OwnerTrim",
+		"SessionRotate", "SessionRotateMany", "SessionDelete", "SessionDeleteFree", "OwnerRevoke", "OwnerRevokeHandle", "OwnerRevokeFound", "AllRevokeFound", "AllRevoke", "OwnerTrim",
 		"DistributedRevoke", "DistributedRevokeAll", "DistributedTrim",
 	}},
 	{"SELECT", "marks", nil, []string{"MarkAdd", "MarkLook", "SessionCreateMany", "SessionSaveMany", "SessionRotateMany"}},
