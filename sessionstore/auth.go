@@ -24,44 +24,58 @@ const DropValues LoginOption = iota + 1
 // gets a new token, so that one planted before the login is worth nothing
 // (session fixation), and both its timeouts start afresh. The values stay,
 // unless they belonged to another user: then they are dropped, but for what
-// this request has set. [DropValues] drops them in any case.
+// this request has set. [DropValues] drops them in any case. With
+// [Config.DisableRotateOnLogin] token and timeouts stay.
 //
-// With [Config.DisableRotateOnLogin] token and timeouts stay.
+// Call it at every change of privilege: login, re-authentication, a second
+// factor, a change of role. It takes effect with the response, or with
+// [Session.Save].
 //
-// Call it at every change of privilege: login, re-authentication, a second factor, a change of role. It takes
-// effect with the response, or with [Session.Save]. userID is at most 256 bytes of valid UTF-8 without NUL; ctx
-// bounds what a login must ask of the store beforehand.
-//
-// The error is [ErrHeadersSent] after the response has begun, [ErrRequestEnded] after the request, or a *[ValueError].
-func (s *Session) Login(_ context.Context, userID string, options ...LoginOption) error {
+// If another goroutine is saving the session, Login waits for that save. ctx
+// bounds this wait and nothing else. The errors are:
+//   - [ErrHeadersSent] after the response has begun
+//   - [ErrRequestEnded] after the request
+//   - a *[ValueError] if userID is empty, longer than 256 bytes, not valid
+//     UTF-8, or has a NUL character
+//   - [ErrUnavailable] and the error of ctx, if the wait was too long
+func (s *Session) Login(ctx context.Context, userID string, options ...LoginOption) error {
 	if err := userError(userID); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.canSetCookie(); err != nil {
+	if err := s.canSetCookie(ctx); err != nil {
 		return err
 	}
 	s.unhide(userID)
-	s.fresh = slices.Contains(options, DropValues)
-	s.drop = s.fresh || s.rec.UserID != "" && s.rec.UserID != userID
-	if !s.core.cfg.DisableRotateOnLogin || s.drop {
-		s.renew = true
+	s.next.userID, s.next.drop = userID, dropNothing
+	switch {
+	case slices.Contains(options, DropValues):
+		s.next.drop = dropAll
+	case s.rec.UserID != "" && s.rec.UserID != userID:
+		s.next.drop = dropLoaded
 	}
-	s.userID = userID
+	if !s.core.cfg.DisableRotateOnLogin || s.next.drop != dropNothing {
+		s.next.rotate = true
+	}
 	return nil
 }
 
-// Logout ends the session: its row is deleted and its cookie cleared with the response, or with [Session.Save]. What
-// is set afterwards, such as a message for the next page, starts a new session. Without a session it does nothing.
+// Logout ends the session: its row is deleted and its cookie cleared with the
+// response, or with [Session.Save]. What is set afterwards, such as a message
+// for the next page, starts a new session. Without a session Logout does
+// nothing.
 //
-// It also ends sessions that the request has cookies of and can't use: of two
-// cookies whose sessions are alive, both, and one that another instance made in
-// an emergency and has yet to restore. That instance does not restore it.
+// Logout also ends sessions that the request has cookies of and can't use: of
+// two cookies whose sessions are alive, both, and one that another instance made
+// in an emergency and has yet to restore. That instance does not restore it.
+//
+// ctx may name who acts: see [WithActor]. It also bounds the wait for another
+// goroutine's save. The errors are those of [Session.Login], but for the user id.
 func (s *Session) Logout(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.canSetCookie(); err != nil {
+	if err := s.canSetCookie(ctx); err != nil {
 		return err
 	}
 	by := actorFrom(ctx)
@@ -71,12 +85,13 @@ func (s *Session) Logout(ctx context.Context) error {
 			by.name = s.rec.UserID
 		}
 		s.deleteLater(s.rec, by)
-	case s.hidden != nil: // whoever has the token may end what it opens, and nobody knows who that is
+	case s.hidden != nil: // each bearer of the token may end it; who this is, is unknown
 		s.deleteLater(s.hidden.rec, by)
 	}
 	for _, d := range s.presented {
 		d.by = by
-		s.deletes, s.left, s.vacant = append(s.deletes, d), true, none
+		s.next.deletes = append(s.next.deletes, d)
+		s.loggedOut, s.vacant = true, none
 	}
 	s.presented = nil
 	s.forget()
@@ -86,62 +101,98 @@ func (s *Session) Logout(ctx context.Context) error {
 // deleteLater adds a pending delete. The caller holds s.mu.
 func (s *Session) deleteLater(rec store.Record, by actor) {
 	d := pendingDelete{Record: rec, by: by}
-	if s.pending != nil {
-		d.next = s.pending.ID()
+	if s.next.rotated != nil {
+		d.next = s.next.rotated.ID()
 	}
-	s.deletes = append(s.deletes, d)
-	s.left = true
+	s.next.deletes = append(s.next.deletes, d)
+	s.loggedOut = true
 }
 
-// Regenerate gives the session a new token and changes nothing else. A new session gets a new token anyway.
-func (s *Session) Rotate(context.Context) error {
+// Rotate gives the session a new token and changes nothing else. It takes effect
+// with the response, or with [Session.Save]. A session that is not in the store
+// yet gets a new token anyway.
+//
+// ctx bounds the wait for another goroutine's save. The errors are those of
+// [Session.Login], but for the user id.
+func (s *Session) Rotate(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.canSetCookie(); err != nil {
+	if err := s.canSetCookie(ctx); err != nil {
 		return err
 	}
-	s.renew = s.identity == stored
+	s.next.rotate = s.identity == stored
 	return nil
 }
 
-// RememberMe decides whether the cookie outlives the browser (until the absolute timeout) or ends with it, which
-// is the default. The choice stays with the cookie; the server's timeouts are the same either way.
+// RememberMe decides whether the cookie outlives the browser, until the absolute
+// timeout, or ends with it, which is the default. The choice stays with the
+// cookie. The server's timeouts are the same either way. The error is
+// [ErrHeadersSent] or [ErrRequestEnded].
 func (s *Session) RememberMe(on bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.canSetCookie(); err != nil {
+	if err := s.tooLateForCookie(); err != nil {
 		return err
 	}
-	s.persist, s.chosen = on, true
+	s.next.remember = rememberOff
+	if on {
+		s.next.remember = rememberOn
+	}
 	return nil
 }
 
-// Remembered says what [Session.RememberMe] decided, now or in an earlier request.
+// Remembered reports what [Session.RememberMe] decided, now or in an earlier
+// request.
 func (s *Session) Remembered() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.persist
+	return s.persistent()
 }
 
-// Discard takes back what is pending: values, a login, a regeneration, a choice
-// of [Session.RememberMe]. What was saved already stays, and so does a logout.
-// A login or a regeneration whose Save failed for want of a reply is not
-// repeated; if it was made, that browser logs in again. It is for a handler
-// that fails half way and answers with a status below 500: what was changed
-// before it is saved with it. A status of 500 or more discards by itself.
+// Discard takes back what is pending: values, a login, a new token, a choice of
+// [Session.RememberMe]. What was saved stays, and so does a logout. A login or a
+// Rotate whose Save failed with [ErrOutcomeUnknown] is not repeated. If it was
+// made after all, that browser logs in again.
+//
+// Discard is for a handler that fails half way and answers with a status below
+// 500: what was changed before would be saved with that answer. A status of 500
+// or more discards by itself.
 func (s *Session) Discard() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.discard()
 }
 
-// canSetCookie says why the cookie can't be changed any more.
-func (s *Session) canSetCookie() error {
-	switch {
-	case s.ended:
+// canSetCookie returns an error if the response can't set a cookie any more. It
+// waits for a save that is under way: what that save does to the session comes
+// before the change, and is not mixed with it. The caller holds s.mu.
+func (s *Session) canSetCookie(ctx context.Context) error {
+	if err := s.tooLateForCookie(); err != nil {
+		return err
+	}
+	if err := s.awaitSave(ctx); err != nil {
+		return err
+	}
+	return s.tooLateForCookie()
+}
+
+// tooLateForCookie is canSetCookie for a change that need not wait. The caller
+// holds s.mu.
+func (s *Session) tooLateForCookie() error {
+	switch s.phase {
+	case phaseOpen:
+		return nil
+	case phaseClosed:
 		return ErrRequestEnded
-	case s.headersSent:
-		return ErrHeadersSent
+	}
+	return ErrHeadersSent
+}
+
+// userError returns a *ValueError for a user id that no login can have, so that
+// the database need not.
+func userError(userID string) error {
+	if problem := checkUserID(userID); problem != "" {
+		return &ValueError{Key: "user id", Problem: problem}
 	}
 	return nil
 }
@@ -158,12 +209,4 @@ func checkUserID(userID string) string {
 		return "holds a NUL character, which Postgres cannot store"
 	}
 	return ""
-}
-
-// userError says why no login can have a user id, before the database has to.
-func userError(userID string) error {
-	if problem := checkUserID(userID); problem != "" {
-		return &ValueError{Key: "user id", Problem: problem}
-	}
-	return nil
 }

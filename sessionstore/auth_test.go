@@ -1,10 +1,12 @@
 package sessionstore_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -202,6 +204,25 @@ func TestLogoutThatCannotBeSavedIsNoLogout(t *testing.T) {
 	expect(t, "the session", site.look(cookie), "user=ada")
 }
 
+// besideASave calls change while a save is held in an operation of the store. It
+// expects that change waits for the save, and returns when both have ended.
+func (s *site) besideASave(sess *sessionstore.Session, op store.Operation, change func()) {
+	s.t.Helper()
+	held := s.store.hold(op)
+	var both sync.WaitGroup
+	both.Go(func() { s.check(sess.Save(s.t.Context())) })
+	arrived(s.t, held)
+	var changed atomic.Bool
+	both.Go(func() {
+		change()
+		changed.Store(true)
+	})
+	synctest.Wait()
+	expect(s.t, "it returns during the save", changed.Load(), false)
+	held.Release()
+	both.Wait()
+}
+
 // A save under way must not bring a session back that is logged out meanwhile.
 func TestLogoutWhileASaveIsInTheStore(t *testing.T) {
 	for _, tt := range []struct {
@@ -213,24 +234,18 @@ func TestLogoutWhileASaveIsInTheStore(t *testing.T) {
 		{store.OpRotate, func(s *site) string { return s.user("ada") }, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Rotate(r.Context()) }},
 		{store.OpCreate, func(*site) string { return "" }, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Login(r.Context(), "ada") }},
 	} {
-		t.Run(string(tt.op), func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			site := newSite(t)
 			cookie := tt.cookie(site)
-			held := site.store.hold(tt.op)
 			_, after := site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 				tt.change(w, r, s)
-				var save sync.WaitGroup
-				save.Go(func() { site.check(s.Save(r.Context())) })
-				arrived(t, held)
-				site.check(s.Logout(r.Context())) // must not wait for the store
-				held.Release()
-				save.Wait()
-				expect(t, "user", s.UserID(), "")
+				site.besideASave(s, tt.op, func() { site.check(s.Logout(r.Context())) })
+				expect(t, string(tt.op)+": user", s.UserID(), "")
 			})
-			expect(t, "rows", site.store.rows(), 0)
-			expect(t, "EventLogout", site.event(sessionstore.EventLogout).UserID, "ada")
-			expect(t, "the cookie from before", site.look(cookie), "nobody")
-			expect(t, "the cookie afterwards", after, "")
+			expect(t, string(tt.op)+": rows", site.store.rows(), 0)
+			expect(t, string(tt.op)+": EventLogout", site.event(sessionstore.EventLogout).UserID, "ada")
+			expect(t, string(tt.op)+": the cookie from before", site.look(cookie), "nobody")
+			expect(t, string(tt.op)+": the cookie afterwards", after, "")
 		})
 	}
 }
@@ -269,21 +284,50 @@ func TestRegenerate(t *testing.T) {
 	expect(t, "the old token", site.look(before), "nobody")
 }
 
-func TestRegenerateWhileASaveIsInTheStore(t *testing.T) {
-	site := newSite(t)
-	before := site.user("ada")
-	held := site.store.hold(store.OpSave)
-	_, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-		site.check(s.Set("cart", 1))
-		var save sync.WaitGroup
-		save.Go(func() { site.check(s.Save(r.Context())) })
-		arrived(t, held)
-		site.check(s.Rotate(r.Context()))
-		held.Release()
-		save.Wait()
+func TestRotateWhileASaveIsInTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		before := site.user("ada")
+		_, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.check(s.Set("cart", 1))
+			site.besideASave(s, store.OpSave, func() { site.check(s.Rotate(r.Context())) })
+		})
+		expect(t, "the session", site.look(after, "cart"), "user=ada cart")
+		expect(t, "the old token", site.look(before), "nobody")
 	})
-	expect(t, "the session", site.look(after, "cart"), "user=ada cart")
-	expect(t, "the old token", site.look(before), "nobody")
+}
+
+// What waits for a save is bounded by its context, and changes nothing then.
+func TestTheWaitForASaveEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		cookie := site.user("ada")
+		held := site.store.hold(store.OpSave)
+		_, after := site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.check(s.Set("cart", 1))
+			var save sync.WaitGroup
+			save.Go(func() { site.check(s.Save(r.Context())) })
+			arrived(t, held)
+			ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+			defer cancel()
+			for what, change := range map[string]func() error{
+				"Login":  func() error { return s.Login(ctx, "bob") },
+				"Logout": func() error { return s.Logout(ctx) },
+				"Rotate": func() error { return s.Rotate(ctx) },
+				"Save":   func() error { return s.Save(ctx) },
+			} {
+				err := change()
+				if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, sessionstore.ErrUnavailable) {
+					t.Errorf("%s: %v, want ErrUnavailable and the error of the context", what, err)
+				}
+			}
+			held.Release()
+			save.Wait()
+			expect(t, "user", s.UserID(), "ada")
+		})
+		expect(t, "the token", after, cookie)
+		expect(t, "the session", site.look(cookie, "cart"), "user=ada cart")
+	})
 }
 
 func TestRememberMe(t *testing.T) {

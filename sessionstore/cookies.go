@@ -10,43 +10,121 @@ import (
 	"github.com/reporadar/pgsession/internal/cookie"
 )
 
-// writeCookies sets, keeps or clears the cookies. After a failed save a logout
-// did not happen. The caller holds s.mu.
-func (x *requestState) writeCookies() {
-	c, s, h := x.core, &x.session, x.header
-	left, navigates := s.left && !x.failed, topLevel(x.request)
-	has := cookieState{marker: c.cfg.Cookie.marks()}
+// broughtCookies are the cookies of our names that a request brought.
+type broughtCookies struct {
+	cookie.Ticket      // of the session that was loaded; zero for none
+	marker        bool // known once cookies are written
+	others        otherCookies
+	navigation    bool // it is the page of a top-level navigation
+}
+
+// otherCookies are those beside the one of the session that was loaded.
+type otherCookies uint8
+
+const (
+	noOthers           otherCookies = iota
+	strayCookies                    // their sessions have ended
+	conflictingCookies              // two whose sessions are alive, or too many to look at
+)
+
+// dueCookies are the cookies that belong in the browser after the response.
+type dueCookies struct {
+	cookie.Ticket      // zero without a session
+	marker        bool // belongs beside a session's cookie
+	loggedOut     bool // by this request
+}
+
+// cookieChanges are what a response does about the cookies of our names.
+type cookieChanges struct {
+	session, marker cookieOp
+	clearOthers     bool // under other spellings: see Codec.ClearOthers
+}
+
+// cookieOp is what a response does about one cookie.
+type cookieOp uint8
+
+const (
+	keepCookie cookieOp = iota
+	writeCookie
+	clearCookie
+)
+
+// cookieOps decides what a response does about the cookies. failed: the session
+// could not be saved, so a logout did not happen.
+//
+// A cookie that needs nothing but another signature, or a marker, is written to
+// a navigation only. Other responses may be slow, and would put back the token
+// that a login has replaced meanwhile.
+func cookieOps(before broughtCookies, after dueCookies, failed bool) (ops cookieChanges) {
+	switch {
+	case after.Token == cookie.Token{}:
+		// A login elsewhere can't clear a cookie of this path.
+		ops.clearOthers = before.others == conflictingCookies
+		if !after.loggedOut || failed {
+			return ops
+		}
+		ops.session = clearCookie
+		if after.marker || before.marker {
+			ops.marker = clearCookie
+		}
+		return ops
+	case after.Token != before.Token:
+		ops.session, ops.clearOthers = writeCookie, before.others != noOthers
+	case after.Persistent != before.Persistent || after.MinVersion > before.MinVersion:
+		ops.session = writeCookie
+	case !before.navigation:
+		return ops
+	case before.Stale:
+		ops.session = writeCookie
+	}
+	if after.marker && (ops.session == writeCookie || !before.marker) {
+		ops.marker = writeCookie
+	}
+	return ops
+}
+
+// dueCookies returns the cookies that belong in the browser. The caller holds
+// s.mu.
+func (x *requestState) dueCookies() dueCookies {
+	s := &x.session
+	due := dueCookies{marker: x.core.cfg.Cookie.marks(), loggedOut: s.loggedOut}
 	if s.identity == stored {
-		has.Ticket = cookie.Ticket{Token: s.token, Persistent: s.persist, MinVersion: uint64(s.minVersion)}
-		if s.rec.Emergency {
-			has.Made = uint64(time.Now().Unix())
+		due.Ticket = cookie.Ticket{
+			Token: s.token, Persistent: s.persistent(), MinVersion: uint64(s.minVersion),
 		}
 	}
-	x.brought.marker = (left || navigates) && c.cookie.Marked(x.request)
-	session, marker := cookieOps(x.brought, has, left, navigates)
-	if session == keepCookie && marker == keepCookie && !x.ambiguous {
+	return due
+}
+
+// writeCookies sets, keeps or clears the cookies. The caller holds s.mu.
+func (x *requestState) writeCookies() {
+	c, s, h := x.core, &x.session, x.header
+	after := x.dueCookies()
+	if s.loggedOut || x.brought.navigation { // else the marker is not looked at, and it costs
+		x.brought.marker = c.cookie.Marked(x.request)
+	}
+	ops := cookieOps(x.brought, after, s.phase == phaseRefused)
+	if ops == (cookieChanges{}) {
 		return
 	}
 	secure := x.secure()
 	x.checkDomain()
 	maxAge := s.rec.AbsoluteExpiresAt.Sub(storeNow(&s.rec))
-	switch session {
+	switch ops.session {
 	case writeCookie:
-		c.cookie.Write(h, has.Ticket, maxAge, secure)
-		if x.strays && has.Token != x.brought.Token {
-			c.cookie.ClearOthers(h, x.request, x.hosts(), secure)
+		if s.rec.Emergency {
+			after.Made = uint64(time.Now().Unix())
 		}
+		c.cookie.Write(h, after.Ticket, maxAge, secure)
 	case clearCookie:
 		c.cookie.Clear(h, secure)
 	}
-	if x.ambiguous && has.Token == (cookie.Token{}) {
-		// A login elsewhere can't clear a cookie of this path. It comes last:
-		// what sets our own spelling replaces all of the name.
+	if ops.clearOthers { // comes later: Write and Clear replace all of the name
 		c.cookie.ClearOthers(h, x.request, x.hosts(), secure)
 	}
-	switch marker {
+	switch ops.marker {
 	case writeCookie:
-		c.cookie.Mark(h, s.persist, maxAge, secure)
+		c.cookie.Mark(h, after.Persistent, maxAge, secure)
 	case clearCookie:
 		c.cookie.Unmark(h, secure)
 	}
@@ -58,35 +136,38 @@ func (x *requestState) writeCookies() {
 	}
 }
 
-// secure decides the cookie's Secure attribute. What a browser drops without a
-// word is said once, in the log.
+// secure decides the cookie's Secure attribute. It logs once that browsers
+// discard such a cookie silently.
 func (x *requestState) secure() bool {
-	https := x.core.proxies.HTTPS(x.request)
-	secure := x.core.cfg.Cookie.secure(x.core.cfg.Env, https)
-	if secure && !https && x.core.warned.plain.CompareAndSwap(false, true) {
-		x.core.cfg.Logger.Warn("a Secure cookie answers a request over plain http: browsers drop it, but for localhost", "why", plainAdvice)
+	c := x.core
+	https := c.proxies.HTTPS(x.request)
+	secure := c.cfg.Cookie.secure(c.cfg.Env, https)
+	if secure && !https && c.warned.plain.CompareAndSwap(false, true) {
+		c.cfg.Logger.Warn("secure session cookie sent over plain http", "advice", plainAdvice)
 	}
 	return secure
 }
 
-const domainAdvice = "browsers discard the session cookie: set COOKIE_DOMAIN to the host of this site or a parent of it, or leave it empty"
+const domainAdvice = "browsers discard the session cookie: " +
+	"set COOKIE_DOMAIN to the host of this site or a parent of it, or leave it empty"
 
 // checkDomain logs once that the cookie's domain is not that of the request's
 // host. A trusted proxy may name another host.
 func (x *requestState) checkDomain() {
 	c, r := x.core, x.request
 	domain := c.cfg.Cookie.Domain
-	if domain == "" || c.warned.domain.Load() ||
-		slices.ContainsFunc(x.hosts(), func(host string) bool { return cookie.DomainMatches(host, domain) }) {
+	matches := func(host string) bool { return cookie.DomainMatches(host, domain) }
+	if domain == "" || c.warned.domain.Load() || slices.ContainsFunc(x.hosts(), matches) {
 		return
 	}
 	if c.warned.domain.CompareAndSwap(false, true) {
-		c.cfg.Logger.Warn("cookie domain does not match the host", "domain", domain, "host", client.Cut(r.Host, 255), "advice", domainAdvice)
+		c.cfg.Logger.Warn("cookie domain does not match the host",
+			"domain", domain, "host", client.Cut(r.Host, 255), "advice", domainAdvice)
 	}
 }
 
-// hosts are those that the browser may have asked: the request's, and before it
-// what a trusted proxy says.
+// hosts returns those that the browser may have asked: what a trusted proxy
+// says, and then the request's.
 func (x *requestState) hosts() (hosts []string) {
 	r := x.request
 	if lines := r.Header["X-Forwarded-Host"]; len(lines) > 0 && x.core.proxies.Believes(r) {
@@ -95,52 +176,6 @@ func (x *requestState) hosts() (hosts []string) {
 		}
 	}
 	return append(hosts, r.Host)
-}
-
-// cookieState is what a browser has of a session's cookies, or is to have.
-type cookieState struct {
-	cookie.Ticket      // zero without a session
-	marker        bool // the marker is beside it, or belongs there
-}
-
-// cookieOp is what a response does about one cookie.
-type cookieOp int
-
-const (
-	keepCookie cookieOp = iota
-	writeCookie
-	clearCookie
-)
-
-// cookieOps decides what a response does about the session's cookie and its
-// marker. had is what the request brought, has is what belongs in the browser
-// now. left reports a logout that was carried out; navigates, that the response
-// is the page of a top-level navigation.
-//
-// A cookie that needs nothing but another signature, or a marker, is written to
-// a navigation only. Other responses may be slow, and would put back the token
-// that a login has replaced meanwhile.
-func cookieOps(had, has cookieState, left, navigates bool) (session, marker cookieOp) {
-	switch {
-	case has.Token == cookie.Token{}:
-		if !left {
-			return keepCookie, keepCookie
-		}
-		if has.marker || had.marker {
-			marker = clearCookie
-		}
-		return clearCookie, marker
-	case has.Token != had.Token || has.Persistent != had.Persistent || has.MinVersion > had.MinVersion:
-		session = writeCookie
-	case !navigates:
-		return keepCookie, keepCookie
-	case had.Stale:
-		session = writeCookie
-	}
-	if has.marker && (session == writeCookie || !had.marker) {
-		marker = writeCookie
-	}
-	return session, marker
 }
 
 // topLevel reports whether a request is for the page of a top-level navigation.

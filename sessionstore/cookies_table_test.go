@@ -6,59 +6,92 @@ import (
 	"github.com/reporadar/pgsession/internal/cookie"
 )
 
-// The cookies of a response, by what the request brought and what belongs in
-// the browser now.
+// The cookies of a response, by those that the request brought and those that
+// belong in the browser.
 func TestCookieOps(t *testing.T) {
 	one, two := cookie.NewToken(), cookie.NewToken()
-	sent := func(tok cookie.Token, change ...func(*cookie.Ticket)) cookieState {
-		c := cookieState{Ticket: cookie.Ticket{Token: tok}}
+	type (
+		brought func(*broughtCookies)
+		due     func(*dueCookies)
+	)
+	var (
+		marked    = func(b *broughtCookies) { b.marker = true }
+		page      = func(b *broughtCookies) { b.navigation = true }
+		lasting   = func(b *broughtCookies) { b.Persistent = true }
+		oldKey    = func(b *broughtCookies) { b.Stale = true }
+		seen      = func(b *broughtCookies) { b.MinVersion = 2 }
+		strays    = func(b *broughtCookies) { b.others = strayCookies }
+		conflict  = func(b *broughtCookies) { b.others = conflictingCookies }
+		mark      = func(d *dueCookies) { d.marker = true }
+		lasts     = func(d *dueCookies) { d.Persistent = true }
+		demands   = func(n uint64) due { return func(d *dueCookies) { d.MinVersion = n } }
+		loggedOut = func(d *dueCookies) { d.loggedOut = true }
+	)
+	had := func(tok cookie.Token, change ...brought) broughtCookies {
+		b := broughtCookies{Ticket: cookie.Ticket{Token: tok}}
 		for _, f := range change {
-			f(&c.Ticket)
+			f(&b)
 		}
-		return c
+		return b
 	}
-	marked := func(c cookieState) cookieState { c.marker = true; return c }
-	persistent := func(t *cookie.Ticket) { t.Persistent = true }
-	stale := func(t *cookie.Ticket) { t.Stale = true }
-	since := func(minVersion uint64) func(*cookie.Ticket) {
-		return func(t *cookie.Ticket) { t.MinVersion = minVersion }
+	has := func(tok cookie.Token, change ...due) dueCookies {
+		d := dueCookies{Ticket: cookie.Ticket{Token: tok}}
+		for _, f := range change {
+			f(&d)
+		}
+		return d
 	}
-	nothing := cookieState{}
+	var none cookie.Token
 	const keep, write, clears = keepCookie, writeCookie, clearCookie
 	for _, tt := range []struct {
 		name            string
-		had, has        cookieState
-		left, navigates bool
+		before          broughtCookies
+		after           dueCookies
 		session, marker cookieOp
+		others          bool
 	}{
-		{"nothing stays nothing", nothing, nothing, false, true, keep, keep},
-		{"a session begins", nothing, sent(one), false, false, write, keep},
-		{"a session begins, with a marker", nothing, marked(sent(one)), false, false, write, write},
-		{"a session goes on", sent(one), sent(one), false, true, keep, keep},
-		{"a session goes on, with its marker", marked(sent(one)), marked(sent(one)), false, true, keep, keep},
-		{"it lacks its marker", sent(one), marked(sent(one)), false, true, keep, write},
-		{"it lacks its marker, beside a page", sent(one), marked(sent(one)), false, false, keep, keep},
-		{"it has a marker that none needs", marked(sent(one)), sent(one), false, true, keep, keep},
-		{"a new token", marked(sent(one)), marked(sent(two)), false, false, write, write},
-		{"a new token after a logout of the same request", sent(one), sent(two), true, false, write, keep},
-		{"remembered", sent(one), sent(one, persistent), false, false, write, keep},
-		{"remembered no more", marked(sent(one, persistent)), marked(sent(one)), false, false, write, write},
-		{"a higher minimum version", sent(one, since(2)), sent(one, since(3)), false, false, write, keep},
-		{"the same minimum version", sent(one, since(2)), sent(one, since(2)), false, true, keep, keep},
-		{"an old signature", sent(one, stale), sent(one), false, true, write, keep},
-		{"an old signature, with a marker", marked(sent(one, stale)), marked(sent(one)), false, true, write, write},
-		{"an old signature, beside a page", sent(one, stale), sent(one), false, false, keep, keep},
-		{"an old signature and a new token", sent(one, stale), sent(two), false, false, write, keep},
-		{"logged out", sent(one), nothing, true, false, clears, keep},
-		{"logged out, with a marker", marked(sent(one)), marked(nothing), true, false, clears, clears},
-		{"logged out, with a marker of another configuration", marked(sent(one)), nothing, true, false, clears, clears},
-		{"ended elsewhere", marked(sent(one)), marked(nothing), false, true, keep, keep},
-		{"hidden, and an old signature", sent(one, stale), nothing, false, true, keep, keep},
-		{"a marker alone", marked(nothing), marked(nothing), false, true, keep, keep},
+		{"nothing stays nothing", had(none, page), has(none), keep, keep, false},
+		{"a session begins", had(none), has(one), write, keep, false},
+		{"a session begins, with a marker", had(none), has(one, mark), write, write, false},
+		{"a session goes on", had(one, page), has(one), keep, keep, false},
+		{"a session goes on, with its marker", had(one, page, marked), has(one, mark), keep, keep, false},
+		{"it lacks its marker", had(one, page), has(one, mark), keep, write, false},
+		{"it lacks its marker, beside a page", had(one), has(one, mark), keep, keep, false},
+		{"it has a marker that none needs", had(one, page, marked), has(one), keep, keep, false},
+		{"a new token", had(one, marked), has(two, mark), write, write, false},
+		{"a new token after a logout of the same request", had(one), has(two, loggedOut), write, keep, false},
+		{"remembered", had(one), has(one, lasts), write, keep, false},
+		{"remembered no more", had(one, marked, lasting), has(one, mark), write, write, false},
+		{"a higher minimum version", had(one, seen), has(one, demands(3)), write, keep, false},
+		{"the same minimum version", had(one, seen, page), has(one, demands(2)), keep, keep, false},
+		{"a lower minimum version", had(one, seen, page), has(one, demands(1)), keep, keep, false},
+		{"an old signature", had(one, oldKey, page), has(one), write, keep, false},
+		{"an old signature, with a marker", had(one, oldKey, page, marked), has(one, mark), write, write, false},
+		{"an old signature, beside a page", had(one, oldKey), has(one), keep, keep, false},
+		{"an old signature and a new token", had(one, oldKey), has(two), write, keep, false},
+		{"logged out", had(one), has(none, loggedOut), clears, keep, false},
+		{"logged out, with a marker", had(one, marked), has(none, mark, loggedOut), clears, clears, false},
+		{"logged out, with a marker of another configuration", had(one, marked), has(none, loggedOut), clears, clears, false},
+		{"ended elsewhere", had(one, marked, page), has(none, mark), keep, keep, false},
+		{"hidden, and an old signature", had(one, oldKey, page), has(none), keep, keep, false},
+		{"a marker alone", had(none, marked, page), has(none, mark), keep, keep, false},
+
+		{"strays stay", had(one, strays, page), has(one), keep, keep, false},
+		{"strays stay beside what changes without a new token", had(one, strays), has(one, lasts), write, keep, false},
+		{"strays stay after a logout", had(one, strays), has(none, loggedOut), clears, keep, false},
+		{"a new token clears strays", had(one, strays), has(two), write, keep, true},
+		{"a conflict is cleared", had(none, conflict), has(none), keep, keep, true},
+		{"a conflict is cleared by a logout", had(none, conflict), has(none, loggedOut), clears, keep, true},
+		{"a conflict is cleared by a login", had(none, conflict), has(one, mark), write, write, true},
 	} {
-		session, marker := cookieOps(tt.had, tt.has, tt.left, tt.navigates)
-		if session != tt.session || marker != tt.marker {
-			t.Errorf("%s: session %d, marker %d; want %d, %d", tt.name, session, marker, tt.session, tt.marker)
+		for _, failed := range []bool{false, true} {
+			want := cookieChanges{tt.session, tt.marker, tt.others}
+			if failed && tt.session == clears { // the logout did not happen
+				want.session, want.marker = keep, keep
+			}
+			if got := cookieOps(tt.before, tt.after, failed); got != want {
+				t.Errorf("%s, failed %t: %+v, want %+v", tt.name, failed, got, want)
+			}
 		}
 	}
 }

@@ -1,8 +1,6 @@
 package sessionstore
 
 import (
-	"context"
-
 	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -25,16 +23,6 @@ func (m *Manager) Watching() bool {
 	m.watches.mu.Lock()
 	defer m.watches.mu.Unlock()
 	return m.watches.timer != nil
-}
-
-// WriteLate is the middle of a save: between happens after it has taken what is pending.
-func (s *Session) WriteLate(ctx context.Context, between func()) error {
-	s.mu.Lock()
-	p := s.plan()
-	s.mu.Unlock()
-	between()
-	_, _, err := s.write(ctx, &p)
-	return err
 }
 
 // NewManagerOver is NewWithStore over an emergency store, with all that hangs on

@@ -11,34 +11,40 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// emergencyAge is for how long an instance takes a session of an emergency that
-// it does not find for one that another instance has yet to restore.
+// A session of an emergency that this instance does not find may be in the
+// memory of another one, which has yet to restore it. For so long after it was
+// made, it is taken for that.
 const emergencyAge = 5 * time.Minute
 
-// identify finds out which session the request has.
+// identify finds out which session the request has. It runs before the handler
+// has the session, so it needs no lock.
 func (x *requestState) identify(ctx context.Context) error {
 	c, s := x.core, &x.session
 	var room [cookie.MaxPresented]cookie.Ticket
 	tickets, outcome := c.cookie.Read(x.request, room[:0])
+	x.brought.navigation = topLevel(x.request)
 	s.vacant = x.vacancy()
 	s.identity = s.vacant
 	switch outcome {
 	case cookie.PresentedForged:
 		c.observe(ctx, Event{Kind: EventForged})
 	case cookie.PresentedTooMany:
-		x.strays, x.ambiguous = true, true
+		x.brought.others = conflictingCookies
 		c.observe(ctx, Event{Kind: EventCookieConflict})
 	case cookie.PresentedTickets:
-		x.strays = len(tickets) > 1
+		if len(tickets) == 1 {
+			return x.take(ctx, tickets[0])
+		}
+		x.brought.others = strayCookies
 		return x.choose(ctx, tickets)
 	}
 	return nil
 }
 
-// vacancy says what the request has if its cookie leads to no session. A
+// vacancy returns the identity of a request whose cookie leads to no session. A
 // browser sends a SameSite=Strict cookie with no request that another site
 // caused, and a Lax one with no form of another site. A session that began in
-// the answer would replace the one whose cookie stayed behind. A cookie of our
+// the response would replace the one whose cookie stayed behind. A cookie of our
 // name that came all the same is of another spelling, which a sibling host may
 // have planted.
 func (x *requestState) vacancy() identity {
@@ -52,7 +58,7 @@ func (x *requestState) vacancy() identity {
 	return withheld
 }
 
-// safe reports whether a method asks for nothing to be changed.
+// safe reports whether a request with this method asks for no change.
 func safe(method string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -61,38 +67,36 @@ func safe(method string) bool {
 	return false
 }
 
-// choose loads the session of the tickets. If there are several, the one that
-// is alive counts. Two that are alive count as none: the newest may be that of
-// an attacker on a sibling host, who would get the user to work in it.
+// choose loads the session of one of several tickets: the one that is alive. Two
+// that are alive count as none: the newest may be that of an attacker on a
+// sibling host, who would get the user to work in it.
 func (x *requestState) choose(ctx context.Context, tickets []cookie.Ticket) error {
-	c := x.core
-	if len(tickets) > 1 {
-		ids := make([]store.ID, len(tickets))
-		for i := range tickets {
-			ids[i] = tickets[i].Token.ID()
+	ids := make([]store.ID, len(tickets))
+	for i := range tickets {
+		ids[i] = tickets[i].Token.ID()
+	}
+	alive, _, err := x.core.store.Alive(ctx, ids)
+	switch {
+	case err != nil:
+		return x.notLoaded(ctx, err)
+	case len(alive) > 1:
+		for _, id := range alive {
+			d := pendingDelete{Record: store.Record{ID: id}}
+			x.session.presented = append(x.session.presented, d)
 		}
-		alive, _, err := c.store.Alive(ctx, ids)
-		switch {
-		case err != nil:
-			return x.notLoaded(ctx, err)
-		case len(alive) > 1:
-			for _, id := range alive {
-				x.session.presented = append(x.session.presented, pendingDelete{Record: store.Record{ID: id}})
+		x.brought.others = conflictingCookies
+		x.core.observe(ctx, Event{Kind: EventCookieConflict})
+		return nil
+	case len(alive) == 1:
+		for i := range tickets {
+			if ids[i] == alive[0] {
+				tickets[0] = tickets[i]
 			}
-			x.ambiguous = true
-			c.observe(ctx, Event{Kind: EventCookieConflict})
-			return nil
-		case len(alive) == 1:
-			for i := range tickets {
-				if ids[i] == alive[0] {
-					tickets[0] = tickets[i]
-				}
-			}
-		default: // one of an emergency may be alive where it was made
-			for i := range tickets {
-				if tickets[i].Made > tickets[0].Made {
-					tickets[0] = tickets[i]
-				}
+		}
+	default: // one of an emergency may be alive where it was made
+		for i := range tickets {
+			if tickets[i].Made > tickets[0].Made {
+				tickets[0] = tickets[i]
 			}
 		}
 	}
@@ -102,21 +106,24 @@ func (x *requestState) choose(ctx context.Context, tickets []cookie.Ticket) erro
 // take loads the session of a ticket.
 func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 	c, s := x.core, &x.session
-	rec, err := c.store.Load(ctx, t.Token.ID(), int64(t.MinVersion))
+	id := t.Token.ID()
+	rec, err := c.store.Load(ctx, id, int64(t.MinVersion))
 	if err == nil && t.Made > 0 && bars(&rec) {
 		err = ErrNotFound
 	} else if errors.Is(err, ErrNotFound) && !errors.Is(err, ErrExpired) && t.Made > 0 {
-		s.presented = []pendingDelete{{Record: store.Record{ID: t.Token.ID()}, unrestored: true}}
+		s.presented = []pendingDelete{{Record: store.Record{ID: id}, unrestored: true}}
 	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		// The cookie stays. Were it cleared, this response could overtake that
 		// of a login in another tab, whose cookie has the same name, and log
 		// the user out.
-		e := Event{Kind: EventSessionNotFound, Handle: t.Token.ID().Handle()}
-		if errors.Is(err, ErrExpired) {
+		e := Event{Kind: EventSessionNotFound, Handle: id.Handle()}
+		age := time.Since(time.Unix(int64(t.Made), 0))
+		switch {
+		case errors.Is(err, ErrExpired):
 			e.Kind = EventExpired
-		} else if age := time.Since(time.Unix(int64(t.Made), 0)); t.Made > 0 && age.Abs() < emergencyAge {
+		case t.Made > 0 && age.Abs() < emergencyAge:
 			s.identity, s.vacant = withheld, withheld
 			e.Detail = "made in the emergency of another instance, which has yet to restore it"
 		}
@@ -126,7 +133,7 @@ func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 	default:
 		x.brought.Ticket = t
 		s.identity, s.rec, s.token, s.minVersion = stored, rec, t.Token, int64(t.MinVersion)
-		s.persist, s.kept = t.Persistent, t.Persistent
+		s.remembered = t.Persistent
 		if rec.UserAgent != "" && s.client.UserAgent != rec.UserAgent && client.Fetches(s.client.UserAgent) {
 			s.client.UserAgent = rec.UserAgent // it fetches for that browser
 		}
@@ -136,16 +143,18 @@ func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 }
 
 func (x *requestState) notLoaded(ctx context.Context, err error) error {
-	if !errors.Is(err, context.Canceled) { // who has left misses nothing
+	if !errors.Is(err, context.Canceled) { // the client left and misses nothing
 		x.core.observe(ctx, Event{Kind: EventLoadFailed, Err: err})
 	}
 	return err
 }
 
-const addressAdvice = "the suspicion check sees no change of network: behind a proxy on a unix socket, " +
+const addressAdvice = "the suspicion check sees no change of network: " +
+	"behind a proxy on a unix socket, " +
 	"add unix to TRUSTED_PROXIES and let the proxy send X-Forwarded-For"
 
-// clientOf is what is kept about where a request came from, cut as the Config says.
+// clientOf returns what is kept of where a request came from, cut as the Config
+// says.
 func (c *core) clientOf(r *http.Request) Client {
 	from := c.proxies.ClientOf(r)
 	if !from.IP.IsValid() && !c.cfg.Suspicion.DisableCheck &&
@@ -156,7 +165,8 @@ func (c *core) clientOf(r *http.Request) Client {
 	return from
 }
 
-// suspect looks at where the session that was just loaded is used from, and does about it what was decided.
+// suspect checks where the session that was just loaded is used from, and acts
+// on it.
 func (x *requestState) suspect(ctx context.Context) {
 	c, s := x.core, &x.session
 	if c.cfg.Suspicion.DisableCheck {
@@ -166,8 +176,10 @@ func (x *requestState) suspect(ctx context.Context) {
 	if !agent && !network {
 		return
 	}
+	id := s.rec.ID
 	what := &Suspicion{
-		Handle: s.rec.ID.Handle(), UserID: s.rec.UserID, Was: s.rec.Client, Is: s.client, UserAgent: agent, Network: network,
+		Handle: id.Handle(), UserID: s.rec.UserID,
+		Was: s.rec.Client, Is: s.client, UserAgent: agent, Network: network,
 		LastSeenAt: s.rec.LastSeenAt, Now: storeNow(&s.rec),
 	}
 	if what.UserID != "" {
@@ -179,14 +191,16 @@ func (x *requestState) suspect(ctx context.Context) {
 			what.Action = c.cfg.Suspicion.Judge(ctx, *what)
 		}
 	}
-	id := s.rec.ID
-	e := Event{Kind: EventSuspicious, Handle: what.Handle, UserID: what.UserID, Suspicion: what, Detail: what.detail()}
+	e := Event{
+		Kind: EventSuspicious, Handle: what.Handle, UserID: what.UserID,
+		Suspicion: what, Detail: what.detail(),
+	}
 	switch what.Action {
 	case ActionObserve:
-		x.moved = true
+		x.use = useAtOnce
 	case ActionRevoke:
-		// Whether or not it can be ended now: this request does not get it, and the next one tries again.
-		id := s.rec.ID
+		// This request does not get the session, even if it can't be ended now.
+		// Then the next request tries again.
 		e.Revocation, e.Err = c.store.Delete(ctx, id)
 		c.watches.wake(func(rec *store.Record) bool { return rec.ID == id })
 		s.hide()
@@ -203,7 +217,8 @@ func (x *requestState) suspect(ctx context.Context) {
 	}
 	if what.Action == ActionRevoke && e.Err == nil {
 		c.observe(ctx, Event{
-			Kind: EventRevoked, Handle: what.Handle, UserID: what.UserID, Reason: ReasonSuspicious, Detail: e.Detail, Count: 1, Revocation: e.Revocation,
+			Kind: EventRevoked, Handle: what.Handle, UserID: what.UserID, Reason: ReasonSuspicious,
+			Detail: e.Detail, Count: 1, Revocation: e.Revocation,
 		})
 	}
 }

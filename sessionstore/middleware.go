@@ -38,32 +38,31 @@ import (
 // carries Vary: Cookie, and Cache-Control: private if the handler set none.
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &requestState{core: &m.core, header: w.Header(), started: time.Now()}
+		x := &requestState{core: &m.core, writer: w, header: w.Header(), started: time.Now()}
 		if len(x.header) > 0 {
 			x.before = x.header.Clone()
 		}
-		v := &requestRef{}
-		v.state.Store(x)
-		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, v))
+		ref := &requestRef{}
+		ref.state.Store(x)
+		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, ref))
 		x.request = r
-		rw := &response{ResponseWriter: w, request: r, commit: func(status int) error { return x.begin(w, status) }}
 		returned := false
 		defer func() {
 			if !returned {
 				x.abandon()
 			}
 			x.end()
-			v.state.Store(nil)
+			ref.state.Store(nil)
 		}()
 
-		next.ServeHTTP(rw.wrap(), r)
+		next.ServeHTTP(wrap(w, r, x), r)
 		returned = true
 
-		if !rw.begun && headerSent(w) {
+		if !x.begun() && headerSent(w) {
 			x.bypassed()
 			return
 		}
-		_ = rw.commitOnce(http.StatusOK)
+		_ = x.commitOnce(http.StatusOK)
 	})
 }
 
@@ -74,15 +73,15 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 // The errors are [ErrUnavailable], to be answered with 503, [ErrNoMiddleware] and [ErrRequestEnded], or that of ctx. Any other says what
 // is wrong with the database's schema or the role's rights. [ServeError] answers each of them.
 func FromContext(ctx context.Context) (*Session, error) {
-	v, ok := ctx.Value(contextKey{}).(*requestRef)
+	ref, ok := ctx.Value(contextKey{}).(*requestRef)
 	if !ok {
 		return nil, fmt.Errorf("sessionstore: %w", ErrNoMiddleware)
 	}
-	x := v.state.Load()
+	x := ref.state.Load()
 	if x == nil {
 		return nil, fmt.Errorf("sessionstore: load: %w", ErrRequestEnded)
 	}
-	if err := x.load(ctx); err != nil {
+	if err := x.loadOnce(ctx); err != nil {
 		return nil, fmt.Errorf("sessionstore: load: %w", err)
 	}
 	return &x.session, nil

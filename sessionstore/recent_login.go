@@ -12,11 +12,11 @@ import (
 func (s *Session) Fresh(within time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.userID != "" {
-		return !s.ended
+	if s.next.userID != "" {
+		return s.phase != phaseClosed
 	}
 	at := s.rec.AuthenticatedAt
-	return s.identity == stored && !s.ended && !at.IsZero() && storeNow(&s.rec).Sub(at) <= within
+	return s.identity == stored && s.phase != phaseClosed && !at.IsZero() && storeNow(&s.rec).Sub(at) <= within
 }
 
 // RequireFresh passes requests on whose user logged in within the given time,

@@ -12,34 +12,52 @@ import (
 )
 
 // requestState is one request and its response, as far as the session is
-// concerned.
+// concerned. How far they have come is the phase of its session.
 type requestState struct {
 	core    *core
 	request *http.Request
-	header  http.Header
-	started time.Time // before the handler: a login began no earlier
+	writer  http.ResponseWriter // the server's
+	header  http.Header         // of the response
+	before  http.Header         // header when Handler began; nil if it was empty
+	started time.Time           // before the handler: a login began no earlier
 	own     ownMarks
-	before  http.Header // the header when Handler began; nil if it was empty
 
-	loading   sync.Mutex // held over the load, so that two goroutines of one request load once
-	asked     bool       // for the session, and so for the cookie
-	loaded    bool
-	committed bool
-	noted     bool // the use of the session
-	moved     bool // the session, to a place that is to be noted at once
-	status    int  // of the response that began; 0 before
-	failed    bool // to commit: the client was told so
-	ended     bool
-	brought   cookieState // what the request brought
-	strays    bool        // it brought other cookies of our name, too
-	ambiguous bool        // it brought two whose sessions are alive, or too many
-	session   Session
+	// mu is held over each step of the request, with its I/O: goroutines that
+	// ask for the session load it once, and a commit waits for a load. It comes
+	// before the session's mu, and guards all that follows.
+	mu      sync.Mutex
+	load    loadState
+	use     useState
+	status  int   // of the response that began; 0 before
+	refusal error // that an ErrorHandler answered; nil for none
+	brought broughtCookies
+	session Session
 }
+
+// loadState is whether the handler asked for the session.
+type loadState uint8
+
+const (
+	notAsked   loadState = iota // the response does not depend on the cookie
+	loadFailed                  // the next call tries again
+	loaded
+)
+
+// useState is whether this use of the session is to be noted.
+type useState uint8
+
+const (
+	useOfInterval useState = iota // if none was noted within the touch interval
+	useAtOnce                     // in any case: the session is used from elsewhere
+	useNoted
+)
 
 // requestRef is the value in a request's context. A context may outlive its
 // request, as in an event that waits. What the request holds, such as its
 // headers, must not.
-type requestRef struct{ state atomic.Pointer[requestState] } // nil when the request is over
+type requestRef struct {
+	state atomic.Pointer[requestState] // nil if the request is over
+}
 
 // userID returns the user of the request's session.
 func (r *requestRef) userID() string {
@@ -57,47 +75,75 @@ func (r *requestRef) ownMarks() *ownMarks {
 	return nil
 }
 
-func (x *requestState) load(ctx context.Context) error {
-	x.loading.Lock()
-	defer x.loading.Unlock()
+// userID returns the user, if the handler has asked for the session.
+func (x *requestState) userID() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.load != loaded {
+		return ""
+	}
+	return x.session.UserID()
+}
+
+// loadOnce loads the session, unless that was done.
+func (x *requestState) loadOnce(ctx context.Context) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	s := &x.session
 	switch {
-	case x.ended:
+	case s.now() == phaseClosed:
 		return ErrRequestEnded
-	case x.loaded:
+	case x.load == loaded:
 		return nil
 	}
-	ctx = withoutSession(ctx)
-	c, s := x.core, &x.session
-	x.asked = true
-	if !c.cfg.Privacy.DisableMetadata {
-		s.client = c.clientOf(x.request)
+	x.load = loadFailed
+	if !x.core.cfg.Privacy.DisableMetadata {
+		s.client = x.core.clientOf(x.request)
 	}
-	if err := x.identify(ctx); err != nil {
+	if err := x.identify(withoutSession(ctx)); err != nil {
 		return err
 	}
-	s.core, s.headersSent, s.started, s.own = c, x.committed, x.started, &x.own
-	x.loaded = true
+	s.core, s.started, s.own = x.core, x.started, &x.own
+	x.load = loaded
 	return nil
+}
+
+// begun reports whether the response has begun.
+func (x *requestState) begun() bool { return x.session.now() != phaseOpen }
+
+// commitOnce is called before each byte of the response. The first call commits
+// the session. If that fails, it sends an error in place of the response, and
+// each call returns the error.
+func (x *requestState) commitOnce(status int) error {
+	if x.begun() {
+		return x.refusal
+	}
+	if err := x.commit(status); err != nil {
+		x.refuse(err)
+	}
+	return x.refusal
 }
 
 // commit saves what the handler did and writes the cookie. It runs once, just
 // before the first byte of the response. With a status of 500 or more, it
 // discards what is pending instead: only a logout is carried out.
 func (x *requestState) commit(status int) error {
-	x.loading.Lock()
-	defer x.loading.Unlock()
-	x.committed, x.status = true, status
-	if x.asked {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	s := &x.session
+	x.status = status
+	if x.load != notAsked {
 		addVaryCookie(x.header)
 		keepPrivate(x.header)
 	}
-	if !x.loaded {
+	if x.load != loaded {
+		s.enter(phaseSent)
 		return nil
 	}
-	s := &x.session
 
-	// From here on, what needs a cookie is too late: a logout beside the save below must not believe it was heard.
-	pending := s.headersGo()
+	// From here on, what needs a cookie is too late: a Logout beside the save
+	// below gets an error.
+	pending := s.enter(phaseCommitting)
 	if status >= http.StatusInternalServerError {
 		pending = x.void()
 	}
@@ -106,73 +152,72 @@ func (x *requestState) commit(status int) error {
 			return err
 		}
 	} else {
-		x.forgetDead()
+		x.forgetEnded()
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.phase = phaseSent
 	x.noteUse()
 	x.writeCookies()
-	x.sayWithheld()
+	x.logWithheld()
 	return nil
 }
 
-// save saves for the response. A session that was ended meanwhile is no reason to withhold it.
+// now returns the phase.
+func (s *Session) now() phase {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.phase
+}
+
+// enter begins a phase of the request. It returns whether a save has anything to
+// do, or to wait for.
+func (s *Session) enter(p phase) (pending bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.phase = p
+	return s.saving || len(s.next.deletes) > 0 || s.unsaved()
+}
+
+// save saves for the response. If the session was ended meanwhile, the response
+// is sent all the same.
 func (x *requestState) save() error {
-	c, s := x.core, &x.session
-	rec, stored := s.Record()
+	s := &x.session
+	rec, isStored := s.current()
 	e := Event{UserID: rec.UserID}
-	if stored {
+	if isStored {
 		e.Handle = rec.ID.Handle()
 	}
 
 	ctx := x.request.Context()
 	err := x.persist(s.save)
-	if errors.Is(err, ErrOutcomeUnknown) && s.rotating() {
-		err = x.persist(s.save) // repeats the change of token, with the same new token
+	if errors.Is(err, ErrOutcomeUnknown) && s.rotated() {
+		err = x.persist(s.save) // repeats the Rotate, with the same new token
 	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		e.Kind = EventChangeLost
-		c.observe(ctx, e)
+		x.core.observe(ctx, e)
 		return nil
 	case err != nil:
 		keepForError(x.header, x.before)
 		x.fail()
 		e.Kind, e.Err = EventSaveFailed, err
-		c.observe(ctx, e)
+		x.core.observe(ctx, e)
 	}
 	return err
 }
 
-// forgetDead forgets a session that ended while the handler ran, if the
-// response would write its token again, as for RememberMe, after a Save that
-// the cache did not acknowledge or while a key is replaced. The browser may
-// have another one by now, from a login.
-func (x *requestState) forgetDead() {
-	s := &x.session
+// rotated reports whether the outcome of a Rotate is unknown.
+func (s *Session) rotated() bool {
 	s.mu.Lock()
-	id, again := s.rec.ID, s.identity == stored && s.token == x.brought.Token &&
-		(s.persist != x.brought.Persistent || uint64(s.minVersion) > x.brought.MinVersion || x.brought.Stale && topLevel(x.request))
-	s.mu.Unlock()
-	if !again {
-		return
-	}
-	_ = x.persist(func(ctx context.Context) error {
-		alive, _, err := x.core.store.Alive(ctx, []store.ID{id})
-		if err == nil && len(alive) == 0 {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if s.identity == stored && s.rec.ID == id {
-				s.forget()
-			}
-		}
-		return err
-	})
+	defer s.mu.Unlock()
+	return s.next.rotated != nil
 }
 
-// persist runs a save with a bound of its own: a client that hung up has still
-// put something into its cart.
+// persist runs a save with a bound of its own: the change of a client that hung
+// up counts too.
 func (x *requestState) persist(save func(context.Context) error) error {
 	ctx := withoutSession(context.WithoutCancel(x.request.Context()))
 	ctx, cancel := context.WithTimeout(ctx, x.core.cfg.StoreTimeout)
@@ -180,17 +225,45 @@ func (x *requestState) persist(save func(context.Context) error) error {
 	return save(ctx)
 }
 
+// forgetEnded forgets a session that ended while the handler ran, if the
+// response would write its token again, as for RememberMe, after a Save that the
+// cache did not acknowledge or while a key is replaced. The browser may have
+// another token by now, from a login.
+func (x *requestState) forgetEnded() {
+	s := &x.session
+	s.mu.Lock()
+	id := s.rec.ID
+	after := x.dueCookies()
+	again := after.Token == x.brought.Token &&
+		cookieOps(x.brought, after, false).session == writeCookie
+	s.mu.Unlock()
+	if !again {
+		return
+	}
+	_ = x.persist(func(ctx context.Context) error {
+		alive, _, err := x.core.store.Alive(ctx, []store.ID{id})
+		if err != nil || len(alive) > 0 {
+			return err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err := s.awaitSave(ctx); err == nil && s.identity == stored && s.rec.ID == id {
+			s.forget()
+		}
+		return nil
+	})
+}
+
 // void discards what is pending, for a response that reports a failure of the
 // server. It waits for a Save that is under way, whose new token the response
-// must bring, and reports whether a logout is left to do.
+// must bring, and returns whether a logout is left to do.
 func (x *requestState) void() (logout bool) {
 	s := &x.session
-	s.saving.Lock()
-	defer s.saving.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	_ = s.awaitSave(context.Background())
 	x.discard()
-	return len(s.deletes) > 0
+	return len(s.next.deletes) > 0
 }
 
 // discard is Session.Discard for a response that reports a failure of the
@@ -200,52 +273,118 @@ func (x *requestState) discard() {
 	if s.unsaved() {
 		x.core.observe(withoutSession(x.request.Context()), Event{
 			Kind: EventDiscarded, Handle: s.handle(), UserID: s.rec.UserID,
-			Detail: "the response is an error of the server; call Session.Save to keep changes in spite of it",
+			Detail: "the response is an error of the server; " +
+				"call Session.Save to keep changes in spite of it",
 		})
 	}
 	s.discard()
 }
 
-// fail writes what the browser must know although the response is withheld. What was pending is void: an ErrorHandler's own Save
-// would move the session to a token that the browser never gets. For the same
-// reason it waits for a Save that is under way.
+// fail refuses the response, and writes the cookies that the browser needs all
+// the same: a Save may have given the session a new token. What is pending is
+// void, since an ErrorHandler's own Save would rotate to a token that the
+// browser never gets. For the same reason fail waits for a Save that is under
+// way.
 func (x *requestState) fail() {
-	x.failed = true
 	s := &x.session
-	s.saving.Lock()
-	defer s.saving.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	_ = s.awaitSave(context.Background())
+	s.phase = phaseRefused
 	s.discard()
 	x.writeCookies()
 }
 
-// abandon voids what a handler that panicked has changed and not saved. The
-// response of whoever recovers must bring a token that its own Save has
-// changed.
-func (x *requestState) abandon() {
-	x.loading.Lock()
-	defer x.loading.Unlock()
-	if !x.loaded {
-		return
+// refuse sends an error in place of the response.
+func (x *requestState) refuse(err error) {
+	x.refusal = err
+	forbidCaching(x.header)
+	answer := &errorAnswer{}
+	w := wrap(x.writer, x.request, answer)
+	x.core.cfg.ErrorHandler(w, x.request, err)
+	if !answer.sent { // an ErrorHandler that sends nothing must not look like success
+		w.WriteHeader(http.StatusInternalServerError)
 	}
-	if x.committed {
-		x.session.Discard()
-		return
-	}
-	x.committed = true
-	x.session.headersGo()
-	x.fail()
+	// A Save that the handler makes now would rotate to a token that the
+	// browser never gets.
+	x.end()
 }
 
-// noteUse queues a touch, unless one was made within the touch interval. A save counts as one. A session that moved is touched
-// anyway, so that the next request from there is not suspicious again.
-func (x *requestState) noteUse() {
+// errorAnswer is the response of an ErrorHandler. It commits nothing.
+type errorAnswer struct{ sent bool }
+
+func (a *errorAnswer) begun() bool { return a.sent }
+
+func (a *errorAnswer) commitOnce(int) error {
+	a.sent = true
+	return nil
+}
+
+// abandon voids what a handler that panicked has changed and not saved. A
+// response that reports the panic must bring a token that the handler's own Save
+// has changed.
+func (x *requestState) abandon() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case x.load != loaded:
+	case x.begun():
+		x.session.Discard()
+	default:
+		x.session.enter(phaseCommitting)
+		x.fail()
+	}
+}
+
+const bypassAdvice = "wrap the whole router, as in http.ListenAndServe(addr, manager.Handler(router)); " +
+	"a middleware inside the router must let its handlers write to the ResponseWriter " +
+	"that Handler gives it"
+
+// bypassed is the commit of a response that was sent by another writer than
+// ours. Its header is sent, so nothing that needs a cookie can be kept. Values of
+// a stored session and a logout are saved by end.
+func (x *requestState) bypassed() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	s := &x.session
-	if x.noted || s.identity != stored || !x.moved && storeNow(&s.rec).Sub(s.rec.LastSeenAt) < x.core.expiry.TouchInterval() {
+	s.mu.Lock()
+	s.phase = phaseSent
+	if x.load != loaded {
+		s.mu.Unlock()
 		return
 	}
-	x.noted = true
+	lost := s.next.userID != "" || s.next.rotate ||
+		s.identity != stored && s.edited() && !s.ephemeral()
+	e := Event{
+		Kind: EventChangeLate, Handle: s.handle(), UserID: s.rec.UserID,
+		Detail: "needs a cookie, and the response bypassed the session's writer",
+	}
+	if lost {
+		s.discard()
+	}
+	s.mu.Unlock()
+	if lost {
+		x.core.observe(x.request.Context(), e)
+	}
+	if x.core.warned.bypassed.due(time.Now()) {
+		x.core.cfg.Logger.ErrorContext(withoutSession(x.request.Context()),
+			"response bypassed the session writer: no cookie sent", "advice", bypassAdvice)
+	}
+}
+
+// noteUse queues a touch. A save counts as one. The touch of a session that is
+// used from elsewhere keeps the next request from there from being suspicious.
+// The caller holds s.mu.
+func (x *requestState) noteUse() {
+	s := &x.session
+	switch {
+	case s.identity != stored || x.use == useNoted:
+		return
+	case x.use == useOfInterval &&
+		storeNow(&s.rec).Sub(s.rec.LastSeenAt) < x.core.expiry.TouchInterval():
+		return
+	}
+	x.use = useNoted
 	t := store.Touch{ID: s.rec.ID}
 	if s.client.IP != s.rec.IP {
 		t.IP = s.client.IP
@@ -257,32 +396,36 @@ func (x *requestState) noteUse() {
 }
 
 // end closes the session: the request is over. What the handler changed after
-// the first byte is saved now; the client can't hear of it if that fails.
+// the first byte is saved now. If that fails, the client does not learn of it.
 func (x *requestState) end() {
-	x.loading.Lock()
-	defer x.loading.Unlock()
-	x.ended = true
-	if !x.loaded {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	s := &x.session
+	s.mu.Lock()
+	if x.load != loaded || s.phase == phaseClosed {
+		s.phase = phaseClosed
+		s.mu.Unlock()
 		return
 	}
-	c, s := x.core, &x.session
-	s.mu.Lock()
 	e := Event{Handle: s.handle(), UserID: s.rec.UserID}
 	if x.status >= http.StatusInternalServerError {
 		x.discard()
 	}
-	late := !x.failed && (s.identity == stored && len(s.edits) > 0 || len(s.deletes) > 0)
-	s.ended = !late
+	late := s.phase != phaseRefused &&
+		(s.identity == stored && s.edited() || len(s.next.deletes) > 0)
+	if !late {
+		s.phase = phaseClosed
+	}
 	s.mu.Unlock()
 
 	if late {
 		switch err := x.persist(s.finish); {
 		case errors.Is(err, ErrNotFound):
 			e.Kind = EventChangeLost
-			c.observe(x.request.Context(), e)
+			x.core.observe(x.request.Context(), e)
 		case err != nil:
 			e.Kind, e.Err = EventChangeLate, err
-			c.observe(x.request.Context(), e)
+			x.core.observe(x.request.Context(), e)
 		}
 	}
 
@@ -291,83 +434,22 @@ func (x *requestState) end() {
 	x.noteUse()
 }
 
-// begin commits the session for a response that is about to be sent by w. When
-// that fails it sends an error in place of the response.
-func (x *requestState) begin(w http.ResponseWriter, status int) error {
-	err := x.commit(status)
-	if err == nil {
-		return nil
-	}
-	forbidCaching(x.header)
-	answer := &response{ResponseWriter: w, request: x.request, commit: func(int) error { return nil }}
-	x.core.cfg.ErrorHandler(answer.wrap(), x.request, err)
-	if !answer.begun { // an ErrorHandler that sends nothing must not look like success
-		answer.WriteHeader(http.StatusInternalServerError)
-	}
-	// A Save that the handler makes now would move the session to a token that
-	// the browser never gets.
-	x.end()
-	return err
-}
-
-// sayWithheld logs the remedy, once for links and once for forms. The caller
-// holds s.mu.
-func (x *requestState) sayWithheld() {
-	c, s, r := x.core, &x.session, x.request
-	switch {
-	case !s.ephemeral() || s.goesOn || r.Header.Get("Sec-Fetch-Site") != "cross-site":
-	case safe(r.Method) && c.warned.link.CompareAndSwap(false, true):
-		c.cfg.Logger.Warn("session cookie withheld from a link", "advice", withheldLinkAdvice)
-	case !safe(r.Method) && len(s.edits) > 0 && c.warned.form.CompareAndSwap(false, true):
-		c.cfg.Logger.Warn("session cookie withheld from a form", "advice", withheldFormAdvice)
-	}
-}
-
-// userID is who is logged in, if the request has asked for its session.
-func (x *requestState) userID() string {
-	x.loading.Lock()
-	defer x.loading.Unlock()
-	if !x.loaded {
-		return ""
-	}
-	return x.session.UserID()
-}
-
 const (
-	withheldLinkAdvice = "begin pages that need the session with ServeWithheld, or set SESSION_COOKIE_SAMESITE=lax"
-	withheldFormAdvice = "keep what the answer needs in a cookie of its own with SameSite=None; a Login is kept: see docs/guides/login.md"
+	withheldLinkAdvice = "begin pages that need the session with ServeWithheld, " +
+		"or set SESSION_COOKIE_SAMESITE=lax"
+	withheldFormAdvice = "keep what the answer needs in a cookie of its own with SameSite=None; " +
+		"a Login is kept: see docs/guides/login.md"
 )
 
-const bypassAdvice = "wrap the whole router, as in http.ListenAndServe(addr, manager.Handler(router)); " +
-	"a middleware inside the router must let its handlers write to the ResponseWriter that Handler gives it"
-
-// bypassed is the commit of a response that was sent by another writer than
-// ours: its header has gone, so nothing that needs a cookie can be kept. Values
-// of a stored session and a logout are saved by end.
-func (x *requestState) bypassed() {
-	x.loading.Lock()
-	defer x.loading.Unlock()
-	x.committed = true
-	if !x.loaded {
-		return
-	}
-	c, s := x.core, &x.session
-	s.headersGo()
-	s.mu.Lock()
-	lost := s.userID != "" || s.renew || s.identity != stored && len(s.edits) > 0 && !s.ephemeral()
-	e := Event{
-		Kind: EventChangeLate, Handle: s.handle(), UserID: s.rec.UserID,
-		Detail: "needs a cookie, and the response bypassed the session's writer",
-	}
-	if lost {
-		s.discard()
-	}
-	s.mu.Unlock()
-	if lost {
-		c.observe(x.request.Context(), e)
-	}
-	if c.warned.bypassed.due(time.Now()) {
-		c.cfg.Logger.ErrorContext(withoutSession(x.request.Context()),
-			"response bypassed the session writer: no cookie sent", "advice", bypassAdvice)
+// logWithheld logs the remedy, once for links and once for forms. The caller
+// holds s.mu.
+func (x *requestState) logWithheld() {
+	c, s, r := x.core, &x.session, x.request
+	switch {
+	case !s.ephemeral() || s.continued || r.Header.Get("Sec-Fetch-Site") != "cross-site":
+	case safe(r.Method) && c.warned.link.CompareAndSwap(false, true):
+		c.cfg.Logger.Warn("session cookie withheld from a link", "advice", withheldLinkAdvice)
+	case !safe(r.Method) && s.edited() && c.warned.form.CompareAndSwap(false, true):
+		c.cfg.Logger.Warn("session cookie withheld from a form", "advice", withheldFormAdvice)
 	}
 }

@@ -18,10 +18,16 @@ import (
 // added by wrap.
 type response struct {
 	http.ResponseWriter
+	committer
 	request *http.Request
-	commit  func(status int) error // called once; an error refuses the response
-	begun   bool
-	refused error // of commit: an error was sent in place of the response
+}
+
+// committer is what a response calls before it sends anything.
+type committer interface {
+	// begun reports whether the response has begun.
+	begun() bool
+	// commitOnce is called before each byte. An error refuses the response.
+	commitOnce(status int) error
 }
 
 // The shapes of a response. A server's writer over HTTP/1 can copy and hijack,
@@ -35,18 +41,19 @@ type (
 	flushPusher   struct{ pusher }
 )
 
-// shape gives the writer the optional interfaces of the server's own. Code that
-// asks with a type assertion must get a true answer. As http.ResponseController
-// does, it looks through Unwrap.
-func (w *response) wrap() http.ResponseWriter {
-	_, flush := find[interface{ Flush() }](w.ResponseWriter)
+// wrap returns a response with the optional interfaces of the server's writer.
+// Code that asks with a type assertion must get a true answer. As
+// http.ResponseController does, it looks through Unwrap.
+func wrap(server http.ResponseWriter, r *http.Request, c committer) http.ResponseWriter {
+	w := &response{ResponseWriter: server, committer: c, request: r}
+	_, flush := find[interface{ Flush() }](server)
 	if !flush {
-		_, flush = find[interface{ FlushError() error }](w.ResponseWriter)
+		_, flush = find[interface{ FlushError() error }](server)
 	}
-	_, hijack := find[http.Hijacker](w.ResponseWriter)
-	_, push := find[http.Pusher](w.ResponseWriter)
+	_, hijack := find[http.Hijacker](server)
+	_, push := find[http.Pusher](server)
 	if hijack && push { // a middleware that claims both: the protocol has one
-		hijack = w.request.ProtoMajor < 2
+		hijack = r.ProtoMajor < 2
 		push = !hijack
 	}
 	switch {
@@ -79,20 +86,11 @@ func find[T any](w http.ResponseWriter) (found T, ok bool) {
 	return found, false
 }
 
-// begin commits once, for a response of a status.
-func (w *response) commitOnce(status int) error {
-	if !w.begun {
-		w.begun = true
-		w.refused = w.commit(status)
-	}
-	return w.refused
-}
-
 // WriteHeader passes informational responses on. The first final one begins the
 // response.
 func (w *response) WriteHeader(status int) {
 	if status < 200 && status != http.StatusSwitchingProtocols {
-		if !w.begun {
+		if !w.begun() {
 			w.ResponseWriter.WriteHeader(status)
 		}
 		return
@@ -116,8 +114,8 @@ func (w *response) WriteString(s string) (int, error) {
 	return io.WriteString(w.ResponseWriter, s)
 }
 
-// CloseNotify serves frameworks that still use it, such as gin. Without one of
-// the server's it reports the end of the request's context.
+// CloseNotify serves frameworks that still use it, such as gin. If the server's
+// writer has none, it reports the end of the request's context.
 func (w *response) CloseNotify() <-chan bool {
 	if n, ok := find[interface{ CloseNotify() <-chan bool }](w.ResponseWriter); ok {
 		return n.CloseNotify()
@@ -153,7 +151,7 @@ func (w *response) hijack() (net.Conn, *bufio.ReadWriter, error) {
 // writer, a source that is empty or fails at once begins no response: the
 // handler may still answer with an error, and that saves nothing.
 func (c copier) ReadFrom(src io.Reader) (n int64, err error) {
-	if !c.begun {
+	if !c.begun() {
 		const first = 512
 		n, err = io.Copy(struct{ io.Writer }{c.response}, io.LimitReader(src, first))
 		if err != nil || n < first {
@@ -192,9 +190,9 @@ func (p pusher) Push(target string, opts *http.PushOptions) error {
 
 // headerSent reports whether a server's writer, or one that a framework has put
 // around it, has sent its header. net/http has no method to ask. Writers of gin
-// and others have Written; those of net/http and many more have a field
-// wroteHeader. A writer without either is taken for one that has sent nothing,
-// so a change of those names costs a line of the log and no session.
+// and others have Written. Those of net/http and many more have a field
+// wroteHeader. A writer with neither counts as one that has sent nothing, so a
+// change of those names costs a line of the log and no session.
 func headerSent(w http.ResponseWriter) bool {
 	for w != nil {
 		if x, ok := w.(interface{ Written() bool }); ok && x.Written() {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -145,57 +146,61 @@ func TestSavesOfOneSessionDoNotOverlap(t *testing.T) {
 }
 
 func TestLoginWhileASaveIsInTheStore(t *testing.T) {
-	site := newSite(t)
-	before := site.newcomer()
-	held := site.store.hold(store.OpSave)
-	_, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-		site.check(s.Set("cart", 1))
-		var save sync.WaitGroup
-		save.Go(func() { site.check(s.Save(r.Context())) })
-		arrived(t, held)
-		site.check(s.Login(r.Context(), "ada"))
-		held.Release()
-		save.Wait()
-		expect(t, "user", s.UserID(), "ada")
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		before := site.newcomer()
+		_, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.check(s.Set("cart", 1))
+			site.besideASave(s, store.OpSave, func() { site.check(s.Login(r.Context(), "ada")) })
+			expect(t, "user", s.UserID(), "ada")
+		})
+		expect(t, "the session", site.look(after, "cart"), "user=ada cart")
+		expect(t, "the old token", site.look(before), "nobody")
 	})
-	expect(t, "the session", site.look(after, "cart"), "user=ada cart")
-	expect(t, "the old token", site.look(before), "nobody")
 }
 
-// Two sessions are logged out at once: the one that is being made, and the one that was hidden from the request.
-func TestLogoutOfAHiddenSessionWhileASaveIsInTheStore(t *testing.T) {
-	site := watchful(t, acting(sessionstore.ActionRequireLogin))
-	cookie := site.userAt(home, laptop)
-	held := site.store.hold(store.OpCreate)
-	site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-		expect(t, "user", s.UserID(), "")
-		site.check(s.Set("cart", 1))
-		var save sync.WaitGroup
-		save.Go(func() { site.check(s.Save(r.Context())) })
-		arrived(t, held)
-		site.check(s.Logout(r.Context()))
-		held.Release()
-		save.Wait()
+// A login beside the save of another one keeps what was asked of it.
+func TestLoginThatDropsValuesWhileALoginIsInTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		_, after := site.visit(site.newcomer("cart"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.check(s.Login(r.Context(), "ada"))
+			site.besideASave(s, store.OpRotate, func() {
+				site.check(s.Login(r.Context(), "ada", sessionstore.DropValues))
+			})
+		})
+		expect(t, "the session", site.look(after, "cart"), "user=ada")
 	})
-	expect(t, "rows", site.store.rows(), 0)
-	expect(t, "events", site.seen(), "session suspicious, session created, session logout, session logout")
+}
+
+// A logout beside the save of a new session is one after it: it ends that session. The hidden one goes on as it is.
+func TestLogoutBesideAHiddenSessionWhileASaveIsInTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := watchful(t, acting(sessionstore.ActionRequireLogin))
+		cookie := site.userAt(home, laptop)
+		site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			expect(t, "user", s.UserID(), "")
+			site.check(s.Set("cart", 1))
+			site.besideASave(s, store.OpCreate, func() { site.check(s.Logout(r.Context())) })
+		})
+		expect(t, "rows", site.store.rows(), 1)
+		expect(t, "events", site.seen(), "session suspicious, session created, session logout")
+	})
 }
 
 // Who logged out is told, also when that came into the middle of a save.
 func TestLogoutByAnActorWhileASaveIsInTheStore(t *testing.T) {
-	site := newSite(t)
-	cookie := site.user("ada")
-	held := site.store.hold(store.OpRotate)
-	site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-		site.check(s.Rotate(r.Context()))
-		var save sync.WaitGroup
-		save.Go(func() { site.check(s.Save(r.Context())) })
-		arrived(t, held)
-		site.check(s.Logout(sessionstore.WithActor(r.Context(), "support", "on the phone")))
-		held.Release()
-		save.Wait()
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		site.visit(site.user("ada"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.check(s.Rotate(r.Context()))
+			site.besideASave(s, store.OpRotate, func() {
+				ctx := sessionstore.WithActor(r.Context(), "support", "on the phone")
+				site.check(s.Logout(ctx))
+			})
+		})
+		expect(t, "rows", site.store.rows(), 0)
+		e := site.event(sessionstore.EventLogout)
+		expect(t, "by", e.Actor+", "+e.Detail, "support, on the phone")
 	})
-	expect(t, "rows", site.store.rows(), 0)
-	e := site.event(sessionstore.EventLogout)
-	expect(t, "by", e.Actor+", "+e.Detail, "support, on the phone")
 }

@@ -3,6 +3,7 @@ package sessionstore_test
 import (
 	"context"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -337,10 +338,15 @@ func TestALogoutAfterALostReply(t *testing.T) {
 			status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 				handle = s.Handle()
 				renew(w, r, s)
+				var logout sync.WaitGroup
 				if beside {
-					b.site.store.on(store.OpRotate, func(context.Context) error { logOut(w, r, s); return nil })
+					b.site.store.on(store.OpRotate, func(context.Context) error {
+						logout.Go(func() { logOut(w, r, s) }) // waits for the save
+						return nil
+					})
 				}
 				_ = s.Save(r.Context())
+				logout.Wait()
 				u.away.Store(false)
 				logOut(w, r, s)
 			})
@@ -451,6 +457,27 @@ func TestAFailureWhileALoginIsBeingSaved(t *testing.T) {
 	})
 	expect(t, "save", <-saved, nil)
 	expect(t, "status", status, http.StatusBadGateway)
+	expect(t, "cookies set", set, sent)
+	site.store.Up()
+	expect(t, "afterwards", b.who(), "ann")
+}
+
+// So does one whose handler takes back what that Save has taken before.
+func TestADiscardWhileALoginIsBeingSaved(t *testing.T) {
+	site := newSite(t)
+	b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
+	held := site.store.hold(store.OpRotate)
+	saved := make(chan error, 1)
+	status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		logIn(w, r, s)
+		go func() { saved <- s.Save(context.WithoutCancel(r.Context())) }()
+		arrived(t, held)
+		s.Discard()
+		go held.Release()
+		w.WriteHeader(http.StatusNoContent)
+	})
+	expect(t, "save", <-saved, nil)
+	expect(t, "status", status, http.StatusNoContent)
 	expect(t, "cookies set", set, sent)
 	site.store.Up()
 	expect(t, "afterwards", b.who(), "ann")

@@ -1,6 +1,7 @@
 package sessionstore
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,93 +13,136 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Session is the session of one request: the values as they were loaded, and what the request changed. Changes
-// are kept here until they are saved together with the response, just before its first byte, or by [Session.Save].
+// Session is the session of one request: its values as they were loaded, and
+// what the request changed. The changes are saved with the response, just before
+// its first byte, or by [Session.Save].
 //
-// A request that another site caused may come without the session's cookie: see
-// [Session.Withheld].
+// A Session comes from [FromContext]. A visitor without a session gets an empty
+// one, which costs nothing unless something is set in it. A request that another
+// site caused may come without the session's cookie: see [Session.Withheld].
 //
-// A Session comes from [FromContext]. A visitor without a session gets an empty one, which costs nothing unless
-// something is set in it. Its methods may be called by many goroutines at once, as long as the request lasts;
-// afterwards they return [ErrRequestEnded]. It prints as its handle, never as its contents.
+// Many goroutines may use a Session at once while the request lasts. After the
+// request its methods return [ErrRequestEnded]. A Session prints as its handle,
+// never as its contents.
 type Session struct {
-	core   *core
-	client Client // of this request; zero when it isn't tracked
-
+	core    *core
+	client  Client    // of this request; zero if clients are not tracked
 	started time.Time // when the request began
 	own     *ownMarks // of the request's revokes
 
-	// saving is held over a whole save, so that two saves of one request don't race. mu never is held over I/O.
-	saving sync.Mutex
+	// mu guards all that follows. It is never held over I/O.
+	mu    sync.Mutex
+	phase phase
 
-	mu         sync.Mutex
 	identity   identity
-	vacant     identity     // without a session: none or withheld
-	rec        store.Record // as last loaded or saved
-	token      cookie.Token // rec's
-	minVersion int64        // the version of it that the browser has seen, where a cache may not have
-	edits      map[string]edit
-	hidden     *hiddenSession // loaded, and hidden: see ActionRequireLogin
+	vacant     identity       // without a session: none or withheld
+	remembered bool           // the cookie outlives the browser, as loaded or saved
+	loggedOut  bool           // and no other session was saved since
+	continued  bool           // ServeWithheld has answered
+	saving     bool           // a save is under way: it has taken next
+	rec        store.Record   // as last loaded or saved; zero without a session
+	token      cookie.Token   // of rec
+	minVersion int64          // minimum version that the browser's cookie demands
+	hidden     *hiddenSession // until the login that brings it back is saved; nil for none
 
-	// What the next save is to do beside the edits.
-	userID  string          // to be logged in
-	renew   bool            // to get a new token
-	drop    bool            // rec.Data belongs to another user, or the login drops it
-	fresh   bool            // the login drops what the session holds, whatever that is by then
-	deletes []pendingDelete // logged out, to be deleted
-	round   int             // raised when a save takes the edits, so that later ones are told apart
-	// pending is the new token of a change that was not answered, for its
-	// repetition; nil for none.
-	pending *cookie.Token
-	life    int // raised when the session is forgotten, so that a save under way doesn't bring it back
+	next    pending       // what the next save does
+	sending edits         // of the save under way: it is not known to have them
+	saved   chan struct{} // closed when it ends; nil if nothing waits for that
 
 	// presented are sessions that the request has cookies of and can't use. A
 	// Logout ends them.
 	presented []pendingDelete
+}
 
-	// What the response is to do about the cookie.
-	persist bool // it outlives the browser
-	kept    bool // persist, as it was loaded or saved
-	chosen  bool // persist, by this request
-	left    bool // logged out: it must be cleared
+// phase is how far a request has come.
+type phase uint8
 
-	// goesOn: ServeWithheld has answered.
-	goesOn      bool
-	headersSent bool
-	ended       bool
+const (
+	phaseOpen       phase = iota // nothing is sent, everything may change
+	phaseCommitting              // the session is being saved for the response
+	phaseSent                    // the response has begun, no cookie can be set
+	phaseRefused                 // an error is sent in its place, nothing is saved
+	phaseClosed                  // the request is over
+)
+
+// identity is which session a request has.
+type identity uint8
+
+const (
+	none     identity = iota // none: the first value that is set begins one
+	stored                   // rec, which is in the store
+	hidden                   // none, since a suspicion hides it: see ActionRequireLogin
+	withheld                 // unknown: only a login begins one
+)
+
+// pending is what the next save does. The zero value is nothing.
+type pending struct {
+	deletes  []pendingDelete
+	edits    edits
+	userID   string // to log in; empty for no login
+	drop     drop
+	remember remember
+	rotate   bool // to a new token
+	// rotated is the new token of a Rotate whose outcome is unknown, for its
+	// repetition; nil for none.
+	rotated *cookie.Token
 }
 
 // pendingDelete is a session that was logged out, and who did it.
 type pendingDelete struct {
 	store.Record
-	next store.ID // of an unanswered change of token; zero for none
+	next store.ID // of a Rotate whose outcome is unknown; zero for none
 	by   actor
 	// unrestored: another instance has it in memory, in an emergency.
 	unrestored bool
 }
 
-// edit is one changed value; a nil value means removed.
-type edit struct {
-	value json.RawMessage
-	round int
+// edits are changed values by their key; nil for a removed one.
+type edits map[string]json.RawMessage
+
+// drop is what a pending login drops of the session's values.
+type drop uint8
+
+const (
+	dropNothing drop = iota
+	dropLoaded       // they belong to another user
+	dropAll          // and those that other requests store meanwhile: DropValues
+)
+
+// remember is what the request decided about a cookie that outlives the browser.
+type remember uint8
+
+const (
+	rememberAsBefore remember = iota
+	rememberOn
+	rememberOff
+)
+
+// hiddenSession is a session that was loaded and is hidden from its request.
+type hiddenSession struct {
+	rec        store.Record
+	token      cookie.Token
+	minVersion int64
+	remembered bool
 }
 
-// UserID is who is logged in, a pending [Session.Login] or [Session.Logout] included; empty for nobody.
+// UserID returns the user, or "" if none is logged in. A pending
+// [Session.Login] or [Session.Logout] counts.
 func (s *Session) UserID() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.userID != "" {
-		return s.userID
+	if s.next.userID != "" {
+		return s.next.userID
 	}
 	return s.rec.UserID
 }
 
-// AuthenticatedAt is when the user last logged in, by the store's clock; zero when nobody has, or when the login
-// is part of this request and not saved yet.
+// AuthenticatedAt returns when the user last logged in, by the store's clock. It
+// is zero if none is logged in, and while a login of this request is not saved.
 func (s *Session) AuthenticatedAt() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.userID != "" {
+	if s.next.userID != "" {
 		return time.Time{}
 	}
 	return s.rec.AuthenticatedAt
@@ -107,31 +151,34 @@ func (s *Session) AuthenticatedAt() time.Time {
 // Record is the session as it was last loaded or saved, changes not included; false when it is not in the store.
 func (s *Session) Record() (store.Record, bool) { return s.current() }
 
-// current returns the session as it was last loaded or saved; false if it is
-// not in the store.
-func (s *Session) current() (store.Record, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.rec, s.identity == stored
-}
-
-// Handle is the session's public name; empty when it is not in the store.
+// Handle returns the session's public name, or "" if it is not in the store.
 func (s *Session) Handle() Handle {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.handle()
 }
 
-// Format writes the session's handle, whatever the verb: contents never get into a log by way of fmt.
+// Format writes the session's handle, whatever the verb: fmt never shows its
+// contents.
 func (s *Session) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "session "+string(s.Handle()))
 }
 
-// LogValue is the session's handle.
+// LogValue returns the session's handle.
 func (s *Session) LogValue() slog.Value { return slog.StringValue(string(s.Handle())) }
 
-// MarshalText is the session's handle.
+// MarshalText returns the session's handle.
 func (s *Session) MarshalText() ([]byte, error) { return []byte(s.Handle()), nil }
+
+// current returns the session as it was last loaded or saved; false if it is
+// not in the store.
+func (s *Session) current() (rec store.Record, isStored bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rec, s.identity == stored
+}
+
+// The caller of each method below holds s.mu.
 
 func (s *Session) handle() Handle {
 	if s.identity != stored {
@@ -140,70 +187,88 @@ func (s *Session) handle() Handle {
 	return s.rec.ID.Handle()
 }
 
-// storeNow is the store's clock when it answered.
-func storeNow(r *store.Record) time.Time {
-	if r.AnsweredAt.IsZero() {
-		return r.ValidatedAt
+// persistent reports whether the cookie outlives the browser.
+func (s *Session) persistent() bool {
+	switch s.next.remember {
+	case rememberOn:
+		return true
+	case rememberOff:
+		return false
 	}
-	return r.AnsweredAt
+	return s.remembered
 }
 
-// identity says which session a request has. Its zero value is none.
-type identity int
-
-const (
-	none     identity = iota // no session; the first value that is set begins one
-	stored                   // rec is in the store
-	hidden                   // loaded, and hidden for suspicion: see ActionRequireLogin
-	withheld                 // the browser may have one that did not come: none begins but by a login
-)
-
-// hiddenSession is a session that was loaded and is hidden from its request.
-type hiddenSession struct {
-	rec        store.Record
-	token      cookie.Token
-	minVersion int64
-	persist    bool
+// ephemeral reports whether values live for the request only.
+func (s *Session) ephemeral() bool {
+	return s.identity != stored && s.vacant == withheld && s.next.userID == ""
 }
 
-// hide hides the session from its request.
-func (s *Session) hide() {
-	s.hidden = &hiddenSession{rec: s.rec, token: s.token, minVersion: s.minVersion, persist: s.persist}
-	s.identity, s.rec, s.token, s.minVersion, s.drop, s.renew = hidden, store.Record{}, cookie.Token{}, 0, false, false
-	s.persist, s.kept = false, false // another session begins without it
+// edited reports whether values were changed, and are not known to be saved.
+func (s *Session) edited() bool { return len(s.next.edits)+len(s.sending) > 0 }
+
+// unsaved reports whether values, a login or a new token are not known to be
+// saved.
+func (s *Session) unsaved() bool {
+	return s.edited() && !s.ephemeral() || s.next.userID != "" || s.next.rotate
 }
 
-// unhide brings a hidden session back to its user, who has just proved who they
-// are. Its token may be in other hands.
-func (s *Session) unhide(userID string) {
-	if s.identity != hidden || s.hidden.rec.UserID != userID {
-		return
-	}
-	s.identity, s.rec, s.token, s.minVersion = stored, s.hidden.rec, s.hidden.token, s.hidden.minVersion
-	s.renew, s.kept = true, s.hidden.persist
-	if !s.chosen {
-		s.persist = s.kept
-	}
-}
-
-// forget makes the session an empty one that is not in the store.
-func (s *Session) forget() {
-	s.identity, s.rec, s.edits = s.vacant, store.Record{}, nil
-	s.userID, s.renew, s.drop, s.fresh, s.persist, s.kept, s.chosen = "", false, false, false, false, false, false
-	s.token, s.minVersion, s.hidden, s.pending = cookie.Token{}, 0, nil, nil
-	s.life++
-}
-
+// discard takes back what is pending, but for a logout.
 func (s *Session) discard() {
-	s.persist, s.chosen = s.kept, false
-	s.edits, s.userID, s.renew, s.drop, s.fresh, s.pending = nil, "", false, false, false, nil
+	s.next, s.sending = pending{deletes: s.next.deletes}, nil
 	if s.hidden != nil && s.identity == stored {
 		s.hide() // the login that brought it back is void
 	}
 }
 
-// ephemeral reports whether values live for the request only. The caller holds
-// s.mu.
-func (s *Session) ephemeral() bool {
-	return s.identity != stored && s.vacant == withheld && s.userID == ""
+// forget makes the session an empty one that is not in the store.
+func (s *Session) forget() {
+	s.next, s.sending = pending{deletes: s.next.deletes}, nil
+	s.identity, s.rec, s.token, s.minVersion = s.vacant, store.Record{}, cookie.Token{}, 0
+	s.remembered, s.hidden = false, nil
+}
+
+// hide hides the session from its request.
+func (s *Session) hide() {
+	s.hidden = &hiddenSession{s.rec, s.token, s.minVersion, s.remembered}
+	s.identity, s.rec, s.token, s.minVersion = hidden, store.Record{}, cookie.Token{}, 0
+	s.remembered = false // another session begins without it
+}
+
+// unhide brings a hidden session back to its user, who has just proved who they
+// are. It gets a new token, since an attacker may have the old one.
+func (s *Session) unhide(userID string) {
+	h := s.hidden
+	if s.identity != hidden || h.rec.UserID != userID {
+		return
+	}
+	s.identity, s.rec, s.token, s.minVersion = stored, h.rec, h.token, h.minVersion
+	s.remembered, s.next.rotate = h.remembered, true
+}
+
+// awaitSave returns when no save is under way. It unlocks s.mu while it waits.
+// The error is that of ctx, and an ErrUnavailable.
+func (s *Session) awaitSave(ctx context.Context) error {
+	for s.saving {
+		if s.saved == nil {
+			s.saved = make(chan struct{})
+		}
+		saved := s.saved
+		s.mu.Unlock()
+		select {
+		case <-saved:
+			s.mu.Lock()
+		case <-ctx.Done():
+			s.mu.Lock()
+			return fmt.Errorf("waiting for another save: %w: %w", ErrUnavailable, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// storeNow returns the store's clock when it replied.
+func storeNow(r *store.Record) time.Time {
+	if r.AnsweredAt.IsZero() {
+		return r.ValidatedAt
+	}
+	return r.AnsweredAt
 }

@@ -131,7 +131,7 @@ func (s *Session) others() (store.Selection, error) {
 	userID := s.UserID()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
+	if s.phase == phaseClosed {
 		return store.Selection{}, ErrRequestEnded
 	}
 	return store.Selection{UserID: userID, Except: s.rec.ID}, nil

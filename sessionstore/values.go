@@ -12,6 +12,174 @@ import (
 	"github.com/reporadar/pgsession/internal/object"
 )
 
+// Get decodes the value of a key into dst, a pointer as for [json.Unmarshal],
+// and reports whether there is a value. Without one, dst stays as it is. A value
+// that does not decode is a *[ValueError]. The other error is
+// [ErrRequestEnded]. [Key] does the same with a type.
+func (s *Session) Get(key string, dst any) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == phaseClosed {
+		return false, ErrRequestEnded
+	}
+	return s.get(key, dst)
+}
+
+// Set changes the value of a key to the JSON of v. The errors are:
+//   - a *[ValueError] if v can't be represented, or if the session would grow
+//     past [Config.Limits.MaxDataSize]; the old value stays
+//   - [ErrHeadersSent], within a *[ValueError] that names the key, if the
+//     response has begun and there is no session
+//   - [ErrRequestEnded] after the request
+//
+// A change of a stored session after the first byte of the response is saved
+// when the handler returns, or by [Session.Save]. A handler that panics drops
+// it. A template that writes straight to the ResponseWriter sends that first
+// byte early: render it into a buffer, or set and read the values before.
+// [Session.Delete] and [Session.Pop] do the same.
+func (s *Session) Set(key string, v any) error {
+	raw, err := encodeValue(key, v)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.changeable(key); err != nil {
+		return err
+	}
+	limit, size := s.core.cfg.Limits.MaxDataSize, s.sizeWith(key, raw)
+	if size > limit && size > s.sizeWith("", nil) {
+		problem := fmt.Sprintf("the session's data would be larger than %d bytes", limit)
+		return &ValueError{Key: key, Problem: problem}
+	}
+	s.edit(key, raw)
+	return nil
+}
+
+// Delete removes a value. To remove one that is not there changes nothing. The
+// errors are those of [Session.Set].
+func (s *Session) Delete(key string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.changeable(key); err != nil {
+		return err
+	}
+	if _, ok := s.lookup(key); ok {
+		s.edit(key, nil)
+	}
+	return nil
+}
+
+// Pop is [Session.Get] and then [Session.Delete], in one step. It reads a value
+// that is shown once, such as a message for the next page. A value that does not
+// decode is removed too.
+func (s *Session) Pop(key string, dst any) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.changeable(key); err != nil {
+		return false, err
+	}
+	ok, err := s.get(key, dst)
+	if ok {
+		s.edit(key, nil)
+	}
+	return ok, err
+}
+
+// Has reports whether a key has a value. It is false after the request.
+func (s *Session) Has(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.lookup(key)
+	return ok && s.phase != phaseClosed
+}
+
+// The caller of each method below holds s.mu.
+
+// changeable returns an error if the value of a key can't be changed any more.
+func (s *Session) changeable(key string) error {
+	switch {
+	case s.phase == phaseClosed:
+		return ErrRequestEnded
+	case s.phase != phaseOpen && s.identity != stored:
+		const problem = "can't be kept: the response began without a session: " +
+			"render into a buffer, or read it before"
+		return &ValueError{Key: key, Problem: problem, Err: ErrHeadersSent}
+	}
+	return nil
+}
+
+func (s *Session) get(key string, dst any) (bool, error) {
+	raw, ok := s.lookup(key)
+	if !ok {
+		return false, nil
+	}
+	if err := json.Unmarshal(raw, dst); err != nil {
+		problem := fmt.Sprintf("does not decode into %T", dst)
+		return true, &ValueError{Key: key, Problem: problem, Err: err}
+	}
+	return true, nil
+}
+
+func (s *Session) lookup(key string) (json.RawMessage, bool) {
+	if raw, edited := s.editOf(key); edited {
+		return raw, raw != nil
+	}
+	return s.loaded().Get(key)
+}
+
+// editOf returns what this request made of a value, and false if it did not
+// change it. Later edits come before those of a save that is under way.
+func (s *Session) editOf(key string) (raw json.RawMessage, edited bool) {
+	if raw, edited = s.next.edits[key]; !edited {
+		raw, edited = s.sending[key]
+	}
+	return raw, edited
+}
+
+func (s *Session) edit(key string, value json.RawMessage) {
+	if s.next.edits == nil {
+		s.next.edits = edits{}
+	}
+	s.next.edits[key] = value
+}
+
+// loaded returns the data as loaded, unless a pending login drops it.
+func (s *Session) loaded() object.Raw {
+	if s.next.drop != dropNothing {
+		return nil
+	}
+	return object.Raw(s.rec.Data)
+}
+
+// sizeWith returns how large the data would be with one value changed. With an
+// empty key it returns how large it is.
+func (s *Session) sizeWith(key string, value json.RawMessage) int {
+	const quotesColonComma = 4
+	size := 2
+	add := func(key string, length int) { size += len(key) + length + quotesColonComma }
+	if key != "" {
+		add(key, len(value))
+	}
+	for name, v := range s.loaded().Members() {
+		k := object.Unquote(name)
+		if _, edited := s.editOf(k); !edited && k != key {
+			add(k, len(v))
+		}
+	}
+	for k, v := range s.next.edits {
+		if v != nil && k != key {
+			add(k, len(v))
+		}
+	}
+	for k, v := range s.sending {
+		if _, again := s.next.edits[k]; v != nil && k != key && !again {
+			add(k, len(v))
+		}
+	}
+	return size
+}
+
 const (
 	maxKeyBytes = 255
 	// A float64 has at most 309 digits before the point and 324 after it; Postgres ends at 16,383.
@@ -172,145 +340,4 @@ func appendShifted(to, decimal []byte, by int) []byte {
 		to = append(append(to, '.'), digits[point:]...)
 	}
 	return to
-}
-
-// Get decodes the value of a key into dst, which is a pointer as for [json.Unmarshal], and says whether there is
-// one. When there is none, dst is left alone. A value that does not decode is a *[ValueError]; the others are not
-// affected. [Key] does the same with a type.
-func (s *Session) Get(key string, dst any) (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended {
-		return false, ErrRequestEnded
-	}
-	return s.get(key, dst)
-}
-
-// Set changes the value of a key to the JSON of v. The error is a *[ValueError] when v can't be represented, or
-// when the session would grow past [Config.Limits.MaxDataSize]; the old value stays then.
-//
-// After the first byte of the response, a change of a stored session is saved
-// when the handler returns, or by [Session.Save]; a handler that panics drops
-// it. A visitor without a session can't get one any more: the error names the
-// key and is an [ErrHeadersSent]. A template that writes straight to the
-// ResponseWriter sends that first byte early: render it into a buffer, or set
-// and read the values before. [Session.Delete] and [Session.Pop] do the same.
-func (s *Session) Set(key string, v any) error {
-	raw, err := encodeValue(key, v)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.changeable(key); err != nil {
-		return err
-	}
-	limit, size := s.core.cfg.Limits.MaxDataSize, s.sizeWith(key, raw)
-	if size > limit && size > s.sizeWith("", nil) {
-		return &ValueError{Key: key, Problem: fmt.Sprintf("the session's data would be larger than %d bytes", limit)}
-	}
-	s.edit(key, raw)
-	return nil
-}
-
-// Delete removes a value. Removing one that is not there changes nothing.
-func (s *Session) Delete(key string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.changeable(key); err != nil {
-		return err
-	}
-	if _, ok := s.lookup(key); ok {
-		s.edit(key, nil)
-	}
-	return nil
-}
-
-// Pop is [Session.Get] and then [Session.Delete], in one step: it reads a one-time value, such as the message that
-// the next page shows. A value that does not decode is removed too.
-func (s *Session) Pop(key string, dst any) (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.changeable(key); err != nil {
-		return false, err
-	}
-	ok, err := s.get(key, dst)
-	if ok {
-		s.edit(key, nil)
-	}
-	return ok, err
-}
-
-// Has says whether a key has a value.
-func (s *Session) Has(key string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, ok := s.lookup(key)
-	return ok && !s.ended
-}
-
-// changeable reports why the value of a key can't be changed any more.
-func (s *Session) changeable(key string) error {
-	switch {
-	case s.ended:
-		return ErrRequestEnded
-	case s.headersSent && s.identity != stored:
-		const problem = "can't be kept: the response began without a session: render into a buffer, or read it before"
-		return &ValueError{Key: key, Problem: problem, Err: ErrHeadersSent}
-	}
-	return nil
-}
-
-func (s *Session) get(key string, dst any) (bool, error) {
-	raw, ok := s.lookup(key)
-	if !ok {
-		return false, nil
-	}
-	if err := json.Unmarshal(raw, dst); err != nil {
-		return true, &ValueError{Key: key, Problem: fmt.Sprintf("does not decode into %T", dst), Err: err}
-	}
-	return true, nil
-}
-
-func (s *Session) lookup(key string) (json.RawMessage, bool) {
-	if e, ok := s.edits[key]; ok {
-		return e.value, e.value != nil
-	}
-	return s.loaded().Get(key)
-}
-
-func (s *Session) edit(key string, value json.RawMessage) {
-	if s.edits == nil {
-		s.edits = map[string]edit{}
-	}
-	s.edits[key] = edit{value: value, round: s.round}
-}
-
-// loaded is the data as loaded, unless it belongs to another user.
-func (s *Session) loaded() object.Raw {
-	if s.drop {
-		return nil
-	}
-	return object.Raw(s.rec.Data)
-}
-
-// sizeWith is how large the data would be with one value changed; with an empty key, how large it is.
-func (s *Session) sizeWith(key string, value json.RawMessage) int {
-	const quotesColonComma = 4
-	size := 2
-	if key != "" {
-		size += len(key) + len(value) + quotesColonComma
-	}
-	for name, v := range s.loaded().Members() {
-		k := object.Unquote(name)
-		if _, edited := s.edits[k]; !edited && k != key {
-			size += len(k) + len(v) + quotesColonComma
-		}
-	}
-	for k, e := range s.edits {
-		if e.value != nil && k != key {
-			size += len(k) + len(e.value) + quotesColonComma
-		}
-	}
-	return size
 }

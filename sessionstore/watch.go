@@ -33,14 +33,14 @@ import (
 func (s *Session) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s.mu.Lock()
-	ended, stored := s.ended, s.identity == stored
+	over, isStored := s.phase == phaseClosed, s.identity == stored
 	s.mu.Unlock()
 	queue := &s.core.watches
 	w := &watch{session: s, cancel: cancel, known: time.Now()}
 	switch {
-	case ended:
+	case over:
 		cancel(ErrRequestEnded)
-	case !stored:
+	case !isStored:
 		cancel(errWatchEnded)
 	case !queue.add(w):
 		cancel(errWatchBlind)
@@ -57,12 +57,9 @@ func (s *Session) Watch(ctx context.Context) (context.Context, context.CancelFun
 // of the session any more. It has not if this request gave it another id. While
 // a save is under way, that is unknown until the next check.
 func (s *Session) endedAs(id store.ID) bool {
-	if !s.saving.TryLock() {
-		return false
-	}
-	defer s.saving.Unlock()
-	rec, stored := s.current()
-	return !stored || rec.ID == id
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.saving && (s.identity != stored || s.rec.ID == id)
 }
 
 // EndWatches cancels the context of each [Session.Watch], now and from now on,

@@ -39,7 +39,7 @@ func ServeWithheld(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	s.mu.Lock()
-	s.goesOn = true
+	s.continued = true
 	s.mu.Unlock()
 	nonce := randomNonce()
 	h := w.Header()
