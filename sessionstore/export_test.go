@@ -18,7 +18,8 @@ const (
 // AddTouch queues a touch as the end of a request does.
 func (m *Manager) AddTouch(t store.Touch) { m.touches.add(t) }
 
-// Watching says whether a check of open connections is set or under way.
+// Watching reports whether a check of open connections is set or under way: a
+// timer that goes on for nobody shows nowhere else.
 func (m *Manager) Watching() bool {
 	m.watches.mu.Lock()
 	defer m.watches.mu.Unlock()

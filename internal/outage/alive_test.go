@@ -28,7 +28,7 @@ func TestAliveInAnEmergency(t *testing.T) {
 		}
 		before, loggedOut := create(1), create(2)
 		down := inner.Postgres.Down(store.OpAlive, store.OpLoad)
-		inner.Begin(store.ErrUnavailable)
+		inner.Detector.Begin(store.ErrUnavailable)
 		began, over := create(3), create(4)
 		for _, id := range []store.ID{loggedOut, over} {
 			if _, err := inner.Delete(ctx, id); err != nil {

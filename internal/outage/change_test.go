@@ -111,11 +111,11 @@ func TestEmergencyCreateThatIsOvertaken(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
 		o.Postgres.Inject(fault.Rule{Do: func(context.Context, *fault.Call) error {
-			o.Begin(errNobody)
+			o.Detector.Begin(errNobody)
 			return outage.ErrNotCalled
 		}}, store.OpCreate)
 		id := o.Make("s").ID
-		expect(t, "in memory", o.InMemory(), 1)
+		expect(t, "in memory", o.Metrics().InMemory, 1)
 		o.Back()
 		expect(t, "in Postgres", o.Row(id), "alive")
 	})

@@ -111,7 +111,7 @@ func TestContractInAnEmergency(t *testing.T) {
 			postgres := fault.Wrap(nil)
 			postgres.Down()
 			s := outagetest.Wire(postgres, nil, halfMinute, e, nil)
-			s.Begin(store.ErrOutage)
+			s.Detector.Begin(store.ErrOutage)
 			t.Cleanup(func() { _ = s.Close() })
 			// What an emergency does not know is not there.
 			known := fault.Wrap(s)

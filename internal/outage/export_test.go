@@ -1,7 +1,6 @@
 package outage
 
 import (
-	"context"
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
@@ -12,9 +11,6 @@ import (
 // Mode is the state of the outage.
 func (s *Store) Mode() coherence.Mode { return s.detector.current() }
 
-// Begin starts an emergency.
-func (s *Store) Begin(err error) { s.detector.Begin(err) }
-
 // SetLimit bounds what is kept in memory, which must be empty.
 func (s *Store) SetLimit(sessions, bytes int) {
 	s.sessions.mu.Lock()
@@ -22,15 +18,6 @@ func (s *Store) SetLimit(sessions, bytes int) {
 	s.sessions.memory = memory.New(s.recovery.expiry, memory.Options{
 		Sessions: sessions, Bytes: bytes, ReserveHalf: true, Emergency: true,
 	})
-}
-
-// InMemory is how many sessions are not yet in Postgres for sure.
-func (s *Store) InMemory() int { return s.Metrics().InMemory }
-
-// Left is how much is left to do before the emergency is over.
-func (s *Store) Left() int {
-	sessions, revokes := s.sessions.counts()
-	return sessions + revokes
 }
 
 // Age moves a session in memory into the past.
@@ -46,9 +33,6 @@ func (s *Store) LimitJournal(n int) { s.sessions.limits.journal = n }
 func (s *Store) LimitLocal(ended, creates int) {
 	s.sessions.limits.endedHere, s.sessions.limits.creates = ended, creates
 }
-
-// SetCheck sets what is looked at before a recovery.
-func (s *Store) SetCheck(check func(context.Context) error) { s.recovery.check = check }
 
 // AgeOf is how long a session has existed.
 func (s *Store) AgeOf(rec *store.Record, now time.Time) time.Duration { return age(rec, now) }

@@ -40,7 +40,7 @@ func lostMove(t *testing.T, made, away bool) (o *outagetest.Process, late *fault
 	o.Postgres.Up()
 	time.Sleep(2100 * time.Millisecond)
 	expect(t, "mode", o.Mode(), map[bool]coherence.Mode{true: coherence.Emergency, false: coherence.Restoring}[away])
-	expect(t, "in Postgres, and not known to be there", o.Row(id)+fmt.Sprint(o.InMemory()), map[bool]string{true: "alive1", false: "not found1"}[made])
+	expect(t, "in Postgres, and not known to be there", o.Row(id)+fmt.Sprint(o.Metrics().InMemory), map[bool]string{true: "alive1", false: "not found1"}[made])
 	return o, late, id
 }
 
@@ -120,7 +120,7 @@ func TestRecoveryOfALostMove(t *testing.T) {
 							rows = 1
 						}
 						expect(t, "rows", o.Count(), rows)
-						expect(t, "left", o.Left(), 0)
+						expect(t, "left", o.Metrics().InMemory+o.Metrics().Journalled, 0)
 					})
 				})
 			}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/internal/outage"
 	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
@@ -46,7 +47,7 @@ func TestRecoveryMovesSessions(t *testing.T) {
 				time.Sleep(6 * time.Second)
 				expect(t, "mode", o.Mode(), coherence.Normal)
 				expect(t, "events", o.Seen(), "began, ended 200")
-				expect(t, "in memory", o.InMemory(), 0)
+				expect(t, "in memory", o.Metrics().InMemory, 0)
 				expect(t, "the dead one", o.Row(gone), "not found")
 				for _, before := range was {
 					rec, err := o.Load(t.Context(), before.ID, 0)
@@ -126,16 +127,17 @@ func TestRecoveryIsInterrupted(t *testing.T) {
 // A program that started without Postgres finds out later that the schema is missing. It stays as it is, and says so once.
 func TestRecoveryWithoutASchema(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := outagetest.New(t, halfMinute, weekly)
 		var there atomic.Bool
-		o.SetCheck(func(context.Context) error {
-			if there.Load() {
-				return nil
+		o := outagetest.New(t, halfMinute, weekly, func(o *outage.Options) {
+			o.Check = func(context.Context) error {
+				if there.Load() {
+					return nil
+				}
+				return errors.New("the schema is missing: run migrate up")
 			}
-			return errors.New("the schema is missing: run migrate up")
 		})
-		o.Begin(errNobody)
-		o.Begin(errNobody) // it has begun
+		o.Detector.Begin(errNobody)
+		o.Detector.Begin(errNobody) // it has begun
 		ours := o.Make("ours").ID
 		o.Postgres.Down()
 		time.Sleep(10 * time.Second)
@@ -180,7 +182,7 @@ func TestRecoveryOfASessionThatPostgresRefuses(t *testing.T) {
 		expect(t, "mode", o.Mode(), coherence.Restoring)
 		expect(t, "it is served", o.Got(bad)+", and others "+o.Got(idOf("1")), "alive, and others alive")
 		expect(t, "new ones go to Postgres", o.Make("new").ID, idOf("new"))
-		expect(t, "in memory", o.InMemory(), 1)
+		expect(t, "in memory", o.Metrics().InMemory, 1)
 		expect(t, "events", o.Seen(), "began, restore failed")
 		err = o.Close()
 		if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "1 sessions") {

@@ -113,10 +113,10 @@ func TestUsersAreRestoredFirst(t *testing.T) {
 		}, store.OpCreate)
 		time.Sleep(1100 * time.Millisecond)
 		expect(t, "the visitor", o.Row(idOf("free")), "alive")
-		expect(t, "those that Postgres refuses", o.InMemory(), users)
+		expect(t, "those that Postgres refuses", o.Metrics().InMemory, users)
 		refused.Release()
 		time.Sleep(1100 * time.Millisecond)
-		expect(t, "when it takes them", o.InMemory(), 0)
+		expect(t, "when it takes them", o.Metrics().InMemory, 0)
 		o.End()
 	})
 }

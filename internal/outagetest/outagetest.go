@@ -41,12 +41,14 @@ type Process struct {
 }
 
 // New returns a process whose Postgres and cache are available.
-func New(t testing.TB, policy coherence.Policy, expiry store.Expiry) *Process {
+func New(
+	t testing.TB, policy coherence.Policy, expiry store.Expiry, options ...func(*outage.Options),
+) *Process {
 	p := &Process{T: t, policy: policy, expiry: expiry, Cache: cachetest.New(), relay: &relay{}}
 	p.Rows = memory.New(expiry, memory.Options{})
 	p.Postgres = fault.Wrap(p.Rows)
 	p.Link = fault.Wrap(p.Postgres)
-	p.Chain = Wire(p.Link, p.Cache, policy, expiry, p.relay)
+	p.Chain = Wire(p.Link, p.Cache, policy, expiry, p.relay, options...)
 	return p
 }
 
@@ -61,7 +63,7 @@ type Chain struct {
 // with a cache in front unless that is nil.
 func Wire(
 	postgres store.Store, c cached.Cache, policy coherence.Policy, expiry store.Expiry,
-	events outage.Events,
+	events outage.Events, options ...func(*outage.Options),
 ) (chain Chain) {
 	chain.Detector = outage.NewDetector(events)
 	front := chain.Detector.Guard(postgres)
@@ -71,6 +73,9 @@ func Wire(
 			Policy: policy, Expiry: expiry, Unavailable: chain.Detector.Unavailable,
 		})
 		front, o.Cache = chain.Cached, chain.Cached
+	}
+	for _, option := range options {
+		option(&o)
 	}
 	chain.Store = outage.New(chain.Detector, front, postgres, o)
 	return chain
