@@ -32,10 +32,10 @@ func newCitusStore(b base) *citusStore {
 		op: opCreate, row: draftID, single: s.createRow,
 	}.start(b.exec, b.rows, cfg)
 	s.saves = combined[saveCall]{
-		op: opSave, row: savedID, single: s.saveRow,
+		op: opSave, row: savedID, single: s.save,
 	}.start(b.exec, b.rows, cfg)
 	s.rotates = combined[rotateCall]{
-		op: opRotate, row: oldID, single: s.rotate, tx: true,
+		op: opRotate, row: oldID, single: s.rotateLocked, tx: true,
 	}.start(b.exec, b.rows, cfg)
 	return s
 }
@@ -81,10 +81,13 @@ func (s *citusStore) Rotate(
 	return s.rotates.call(ctx, call)
 }
 
-// rotate begins with a lock: revokes of all sessions of the user, and of all
-// users, wait until the transaction ends. Otherwise a revoke could look at the
-// shard of the new row before the rotation and at that of the old row after it.
-func (s *citusStore) rotate(ctx context.Context, db querier, c *rotateCall) (*store.Record, error) {
+// rotateLocked begins with a lock: revokes of all sessions of the user, and of
+// all users, wait until the transaction ends. Otherwise a revoke could look at
+// the shard of the new row before the rotation and at that of the old row after
+// it.
+func (s *citusStore) rotateLocked(
+	ctx context.Context, db querier, c *rotateCall,
+) (*store.Record, error) {
 	userID, err := s.queries.DistributedUser(ctx, db, c.old[:])
 	if err != nil {
 		return nil, err
@@ -92,7 +95,7 @@ func (s *citusStore) rotate(ctx context.Context, db querier, c *rotateCall) (*st
 	if err := s.queries.DistributedLock(ctx, db, userID); err != nil {
 		return nil, err
 	}
-	return s.rotateRow(ctx, db, c)
+	return s.rotate(ctx, db, c)
 }
 
 // Touch implements [store.Store].

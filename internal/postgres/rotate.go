@@ -26,16 +26,11 @@ func (s *plainStore) Rotate(
 }
 
 // rotate is the statement for one session.
-func (s *plainStore) rotate(ctx context.Context, db querier, c *rotateCall) (*store.Record, error) {
-	if err := s.refuseLogin(ctx, db, login{c.change.UserID, c.change.Began}); err != nil {
+func (b *base) rotate(ctx context.Context, db querier, c *rotateCall) (*store.Record, error) {
+	r, change := b.reader(db, 1), &c.change
+	if err := b.refuseLogin(ctx, db, login{change.UserID, change.Began}); err != nil {
 		return nil, err
 	}
-	return s.rotateRow(ctx, db, c)
-}
-
-// rotateRow rotates a session, and looks for no revoke mark.
-func (b *base) rotateRow(ctx context.Context, db querier, c *rotateCall) (*store.Record, error) {
-	r, change := b.reader(db, 1), &c.change
 	_, err := b.queries.SessionRotate(ctx, r, &gen.SessionRotateParams{
 		OldID: c.old[:], ID: c.id[:],
 		Removed: orNone(change.Removed), Changed: object.Encode(change.Set), Drops: change.DropData,

@@ -95,16 +95,11 @@ func (s *plainStore) Save(ctx context.Context, id store.ID, c store.Change) (sto
 }
 
 // save is the statement for one session.
-func (s *plainStore) save(ctx context.Context, db querier, c *saveCall) (*store.Record, error) {
-	if err := s.refuseLogin(ctx, db, login{c.change.UserID, c.change.Began}); err != nil {
+func (b *base) save(ctx context.Context, db querier, c *saveCall) (*store.Record, error) {
+	r, change := b.reader(db, 1), &c.change
+	if err := b.refuseLogin(ctx, db, login{change.UserID, change.Began}); err != nil {
 		return nil, err
 	}
-	return s.saveRow(ctx, db, c)
-}
-
-// saveRow saves a session, and looks for no revoke mark.
-func (b *base) saveRow(ctx context.Context, db querier, c *saveCall) (*store.Record, error) {
-	r, change := b.reader(db, 1), &c.change
 	_, err := b.queries.SessionSave(ctx, r, &gen.SessionSaveParams{
 		ID:      c.id[:],
 		Removed: orNone(change.Removed), Changed: object.Encode(change.Set), Drops: change.DropData,

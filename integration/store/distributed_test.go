@@ -1,0 +1,194 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/integration/internal/testkit"
+	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/internal/postgres"
+	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest"
+)
+
+// distribute makes the catalog say that Citus has distributed the table. The
+// store then sends what it sends to Citus, and Postgres runs it on a plain
+// table. integration/citus has the real one, where it is installed.
+func distribute(t *testing.T, admin *pgxpool.Pool) {
+	t.Helper()
+	pgtest.Exec(t, admin, `
+		SET LOCAL allow_system_table_mods = on;
+		CREATE TABLE pg_catalog.pg_dist_partition (logicalrelid regclass, partmethod "char");
+		INSERT INTO pg_catalog.pg_dist_partition VALUES ('pgsession.sessions', 'h');
+		GRANT SELECT ON pg_catalog.pg_dist_partition TO PUBLIC;
+		CREATE FUNCTION pg_catalog.citus_relation_size(logicalrelid regclass) RETURNS bigint
+			LANGUAGE sql AS 'SELECT pg_catalog.pg_relation_size($1)'`, pgx.QueryExecModeSimpleProtocol)
+}
+
+func TestTheStoreForCitusKeepsTheContract(t *testing.T) {
+	t.Parallel()
+	databaseURL := pgtest.Database(t)
+	admin, sent := pgtest.Pool(t, databaseURL), &statements{}
+	distribute(t, admin)
+	pool := pgtest.Pool(t, pgtest.Application(t, databaseURL), func(pc *pgxpool.Config) {
+		pc.ConnConfig.Tracer = sent
+	})
+	plain := subject(pool, admin)
+	checked := func(t *testing.T, s store.Store) store.Store {
+		if err := s.(interface{ Check(context.Context) error }).Check(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	storetest.Run(t, storetest.Subject{
+		New:  func(t *testing.T, e store.Expiry) store.Store { return checked(t, plain.New(t, e)) },
+		Age:  plain.Age,
+		Peer: func(t *testing.T, s store.Store) store.Store { return checked(t, plain.Peer(t, s)) },
+	})
+	for _, name := range batches {
+		if n := sent.count(name); n > 0 {
+			t.Errorf("%s was sent %d times", name, n)
+		}
+	}
+	if sent.count("DistributedUser") == 0 {
+		t.Error("no session was rotated as on Citus: this test sees nothing")
+	}
+}
+
+// batches are statements that Citus refuses.
+var batches = []string{
+	"SessionLoadMany", "SessionMissing", "SessionCreateMany", "SessionSaveMany", "SessionRotateMany",
+	"SessionTouch", "SessionDeleteFree", "OwnerRevoke", "OwnerEnd", "OwnerTrim", "ExpiryEstimate",
+}
+
+// A store that has checked nothing, as after an emergency that began before
+// Postgres was reached, finds out by the first statement that Postgres refuses.
+// The call is made again, and no caller gets an error.
+func TestAStoreFindsOutThatItsTableIsDistributed(t *testing.T) {
+	for name, tt := range map[string]struct {
+		event string // of a rule that makes Postgres refuse a batch as Citus does
+		call  func(context.Context, *postgres.Store, store.ID) error
+	}{
+		"touch": {event: "UPDATE", call: func(ctx context.Context, s *postgres.Store, id store.ID) error {
+			return s.Touch(ctx, []store.Touch{{ID: id}})
+		}},
+		"save": {event: "UPDATE", call: func(ctx context.Context, s *postgres.Store, id store.ID) error {
+			_, err := s.Save(ctx, id, setting("k", 1))
+			return err
+		}},
+		"rotate": {event: "INSERT", call: func(ctx context.Context, s *postgres.Store, id store.ID) error {
+			_, err := s.Rotate(ctx, id, testkit.NewID(), store.Change{})
+			return err
+		}},
+		"login": {event: "INSERT", call: func(ctx context.Context, s *postgres.Store, _ store.ID) error {
+			_, err := s.Create(ctx, store.Draft{ID: testkit.NewID(), UserID: "ada"})
+			return err
+		}},
+		"login with a limit": {event: "INSERT", call: func(ctx context.Context, s *postgres.Store, _ store.ID) error {
+			_, err := s.Create(ctx, store.Draft{ID: testkit.NewID(), UserID: "ada", MaxSessions: 5})
+			return err
+		}},
+		"revoke": {event: "DELETE", call: func(ctx context.Context, s *postgres.Store, _ store.ID) error {
+			_, r, err := s.Revoke(ctx, store.Selection{UserID: "eve"})
+			if err == nil && r.Count != 1 {
+				err = errors.New("no session of eve's was revoked")
+			}
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			refusals := &refusals{t: t}
+			c := hire(t, func(pc *pgxpool.Config) { pc.ConnConfig.Tracer = refusals })
+			id := c.sessions(1)[0]
+			if _, err := c.store.Create(t.Context(), store.Draft{ID: testkit.NewID(), UserID: "eve"}); err != nil {
+				t.Fatal(err)
+			}
+			distribute(t, c.admin)
+			pgtest.Exec(t, c.admin, "CREATE RULE refuse AS ON "+tt.event+" TO pgsession.sessions WHERE false DO INSTEAD NOTHING")
+			refusals.then(func() { pgtest.Exec(t, c.admin, "DROP RULE refuse ON pgsession.sessions") })
+
+			if err := tt.call(t.Context(), c.store, id); err != nil {
+				t.Error(err)
+			}
+			if n := refusals.count(); n != 1 {
+				t.Errorf("Postgres refused %d statements, want 1", n)
+			}
+			refusals.forget()
+			if err := c.store.Touch(t.Context(), []store.Touch{{ID: id}}); err != nil {
+				t.Error(err)
+			}
+			if got := refusals.names(); !slices.Equal(got, []string{"DistributedTouch"}) {
+				t.Errorf("a touch afterwards sends %v", got)
+			}
+		})
+	}
+}
+
+// refusals calls a function when Postgres does not support a statement, and
+// notes the names of statements.
+type refusals struct {
+	t *testing.T
+
+	mu       sync.Mutex
+	refused  func()
+	n        int
+	sentName []string
+}
+
+func (r *refusals) then(refused func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refused = refused
+}
+
+func (r *refusals) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.n
+}
+
+func (r *refusals) names() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.sentName)
+}
+
+func (r *refusals) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sentName = nil
+}
+
+func (r *refusals) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if name, ok := strings.CutPrefix(data.SQL, "-- name: "); ok {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		name, _, _ = strings.Cut(name, " ")
+		r.sentName = append(r.sentName, name)
+	}
+	return ctx
+}
+
+func (r *refusals) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+	var pg *pgconn.PgError
+	if !errors.As(data.Err, &pg) || pg.Code != "0A000" {
+		return
+	}
+	r.mu.Lock()
+	r.n++
+	refused := r.refused
+	r.refused = nil
+	r.mu.Unlock()
+	if refused != nil {
+		refused()
+	}
+}
