@@ -19,8 +19,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// class is a kind of error, and a row of the table [classes]. Only what stands
-// in that table is repeated or counts as an outage.
+// class is a kind of error, and a row of the table [classes]. An error that no
+// row names is not repeated and is no outage.
 type class int
 
 const (
@@ -29,22 +29,22 @@ const (
 	classRow                   // a row that can't be decoded
 	classSettings              // a setting of the connection
 
-	classStatement   // a statement error
-	classConflict    // serialization failure, deadlock
-	classStale       // the cached plan is of an older table
-	classUnsupported // the server can't run this statement
-	classMixed       // a pooler mixes prepared statements up
-	classLogin       // the server refuses this user, host or database
-	classBusy        // too many connections
-	classLocked      // another transaction holds the row
-	classStandby     // the server is a standby or read-only
-	classIdle        // the server closed an idle connection
-	classStopping    // the server is shutting down
-	classStarting    // the server is starting up
-	classBroken      // the server, or a pooler, reports a broken connection
-	classDoubt       // the server does not know the outcome
-	classUnreplicated
-	classKept // a trigger or rule keeps a row that was deleted
+	classStatement      // a statement error
+	classConflict       // serialization failure, deadlock
+	classStale          // the cached plan is of an older table
+	classUnsupported    // the server can't run this statement
+	classMixed          // a pooler mixes prepared statements up
+	classLogin          // the server refuses this user, host or database
+	classBusy           // too many connections
+	classLocked         // another transaction holds the row
+	classStandby        // the server is a standby or read-only
+	classIdle           // the server closed an idle connection
+	classStopping       // the server is shutting down
+	classStarting       // the server is starting up
+	classBroken         // the server, or a pooler, reports a broken connection
+	classUnknownOutcome // the server does not know the outcome
+	classUnreplicated   // a commit did not wait for its synchronous standby
+	classKept           // a trigger or rule keeps a row that was deleted
 
 	classRefused     // connection refused
 	classReset       // connection reset
@@ -92,10 +92,10 @@ const (
 type reset int
 
 const (
-	noReset reset = iota
-	eachTime
-	// paced: at most once a second. These connections work, and new ones
-	// may have the same fault.
+	noReset  reset = iota
+	eachTime       // they are broken
+	// paced: at most once a second. These connections work, and new ones may
+	// have the same fault.
 	paced
 )
 
@@ -106,10 +106,10 @@ type traits struct {
 	outcome outcome
 	outage  outage
 	reset   reset
-	// alone: of calls that shared a statement one may be at fault, so each is
-	// made again alone.
+	// alone: one of the calls that shared the statement may be at fault, so
+	// each is made again alone.
 	alone bool
-	// aside: where several hosts fail, another host's error counts.
+	// aside: if several hosts fail, the error of another host counts.
 	aside bool
 }
 
@@ -140,10 +140,10 @@ var classes = [numClasses]traits{
 	classStarting: {
 		name: "server starting up", outcome: noEffect, retry: repeatable, outage: anyTime,
 	},
-	classBroken:       {name: "connection broken", retry: repeatable, outage: afterContact},
-	classDoubt:        {name: "outcome unknown"},
-	classUnreplicated: {name: "not replicated"},
-	classKept:         {name: "row not deleted", outcome: noEffect},
+	classBroken:         {name: "connection broken", retry: repeatable, outage: afterContact},
+	classUnknownOutcome: {name: "outcome unknown"},
+	classUnreplicated:   {name: "not replicated"},
+	classKept:           {name: "row not deleted", outcome: noEffect},
 
 	classRefused: {name: "connection refused", retry: repeatable, outage: anyTime},
 	classReset:   {name: "connection reset", retry: repeatable, outage: anyTime, reset: eachTime},
@@ -175,7 +175,7 @@ var sqlStates = map[string]class{
 	"57P03": classStarting,
 	"08000": classBroken, "08001": classBroken, "08003": classBroken, "08006": classBroken,
 	"08P01": classBroken, // PgBouncer's for nearly everything
-	"08007": classDoubt, "40003": classDoubt,
+	"08007": classUnknownOutcome, "40003": classUnknownOutcome,
 }
 
 // errnos are the classes of the operating system's errors, first those of
@@ -195,8 +195,8 @@ var errnos = map[syscall.Errno]class{
 type stage int
 
 const (
-	// sent: the server may have the statement. The zero value, since it is the
-	// one that promises least.
+	// sent: the server may have the statement. It is the zero value because it
+	// promises least.
 	sent stage = iota
 	// unsent: there was a connection, and nothing was sent.
 	unsent
@@ -210,13 +210,13 @@ type verdict struct {
 	stage stage
 	code  string // SQLSTATE; empty if the server sent none
 	err   error  // of several hosts, that of the one that counts
-	// text is what pgx says of a connection that it can't make. It names host,
-	// user and database and holds no password.
+	// text is pgx's message about a connection that it can't make. It names
+	// host, user and database and holds no password.
 	text string
 }
 
-// retries reports whether the statement is to be sent again. The pool tries
-// every host when it connects, so nothing repeats that.
+// retries reports whether the statement is sent again. A connection that can't
+// be made is not repeated: the pool has tried every host.
 func (v verdict) retries(e effect) bool {
 	switch v.stage {
 	case connecting:
@@ -238,7 +238,7 @@ func (v verdict) reset() reset {
 	return noReset
 }
 
-// outcome is that of a change.
+// outcome says what a change has done.
 func (v verdict) outcome() outcome {
 	if v.stage != sent {
 		return noEffect
@@ -252,15 +252,16 @@ func (v verdict) outage(contacted bool) bool {
 	return o == anyTime || o == afterContact && contacted
 }
 
-// The errors of this package that classify finds a class for.
+// The errors of this package that have a class.
 var (
 	// errSettings: Postgres writes times in a form that can't be read back
 	// safely.
 	errSettings = errors.New("DateStyle changes how Postgres writes times:" +
 		" remove it from the role, the database and DATABASE_URL")
-	// errColumns: the row reader and the statements are of one build.
+	// errColumns can't happen: the row reader and the statements are of one
+	// build.
 	errColumns = errors.New("BUG: sessionstore: a statement for sessions returns other columns")
-	// errStandby: what a standby returns may be older than its clock.
+	// errStandby: the rows of a standby may be older than its clock.
 	errStandby = errors.New("a standby answered: list all hosts in DATABASE_URL," +
 		" with target_session_attrs=read-write")
 	// errUnreplicated: the primary has committed the change. It is lost with
@@ -281,7 +282,7 @@ func (e *settingsError) Error() string {
 		" is made, and remove %[1]s from role, database and DATABASE_URL", e.name, e.value, e.must)
 }
 
-// acquireError is an error of the pool's Acquire.
+// acquireError is an error of a connection that the pool does not give.
 type acquireError struct {
 	error
 	// full: the pool's users hold all its connections, and none is being made.
@@ -298,8 +299,8 @@ func (e commitError) SafeToRetry() bool { return false }
 
 func (e commitError) Unwrap() error { return e.error }
 
-// classify finds the class of an error of pgx, or of one of this package's own
-// sentinels. contacted: this process has reached its Postgres before.
+// classify finds the class of an error of pgx or of this package. contacted:
+// this process has reached its Postgres before.
 func classify(err error, contacted bool) verdict {
 	v := verdict{stage: stageOf(err)}
 	var acquire *acquireError
@@ -322,10 +323,11 @@ func classify(err error, contacted bool) verdict {
 	return v
 }
 
-// outweighs: of the errors of several hosts, one that is no outage counts for
-// all, since no wait mends it. Three kinds count only if no host has another
-// error. A name often has an IPv6 address without a route to it. In a failover
-// only the standby answers. sslmode=prefer tries a server without TLS twice.
+// outweighs reports whether the error of one host counts rather than that of
+// another. An error that is no outage counts, because waiting does not mend it.
+// Three classes count only if no host has another error: a name often has an
+// IPv6 address without a route; in a failover only the standby answers;
+// sslmode=prefer tries a server without TLS twice.
 func (v verdict) outweighs(w verdict, contacted bool) bool {
 	if mine, other := classes[v.class].aside, classes[w.class].aside; mine != other {
 		return other
@@ -347,8 +349,8 @@ func stageOf(err error) stage {
 	return sent
 }
 
-// hosts takes apart what pgx says of several hosts. It is nil for an error of
-// another kind, and for that of a hook of the application's.
+// hosts returns the errors of the hosts that pgx has tried. It is nil for an
+// error of another kind, and for one of the application's hooks.
 func hosts(err error) []error {
 	var connect *pgconn.ConnectError
 	if !errors.As(err, &connect) {
@@ -367,7 +369,7 @@ func hosts(err error) []error {
 	return nil
 }
 
-// classOf is the class of one error, with its SQLSTATE.
+// classOf returns the class of one error, and its SQLSTATE.
 func classOf(err error) (class, string) {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
@@ -381,8 +383,9 @@ func classOf(err error) (class, string) {
 	return classOfGo(err), ""
 }
 
-// classOfServer is the class of an error that the server sent. Where in
-// Postgres it comes from tells a stale plan: the text is translated.
+// classOfServer returns the class of an error that the server sent. It
+// recognizes a stale plan by the routine in Postgres: the message is
+// translated.
 func classOfServer(pg *pgconn.PgError) class {
 	if pg.Code == "0A000" && pg.Routine == "RevalidateCachedQuery" {
 		return classStale
@@ -414,7 +417,7 @@ var sentinels = []struct {
 	{context.Canceled, classCanceled},
 }
 
-// classOfGo is the class of an error by its type.
+// classOfGo returns the class of an error by its type.
 func classOfGo(err error) class {
 	var dns *net.DNSError
 	var unfit *schema.Unfit
@@ -451,8 +454,9 @@ func classOfGo(err error) class {
 	return classUnknown
 }
 
-// isTLS: crypto/tls returns an alert as a net.OpError. An error of a file is
-// one of sslcert or sslkey, which pgx reads in each handshake.
+// isTLS reports whether a handshake or a certificate failed. crypto/tls returns
+// an alert as a net.OpError. An error of a file is one of sslcert or sslkey,
+// which pgx reads in each handshake.
 func isTLS(err error) bool {
 	var op *net.OpError
 	if errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error") {

@@ -275,8 +275,8 @@ var classified = []struct {
 		"commit: 08P01", given(commitError{&pgconn.PgError{Code: "08P01"}}),
 		classBroken, "repeatable", unknown, "after contact",
 	},
-	{"transaction's outcome unknown", server("08007"), classDoubt, "none", unknown, "no"},
-	{"statement's outcome unknown", server("40003"), classDoubt, "none", unknown, "no"},
+	{"transaction's outcome unknown", server("08007"), classUnknownOutcome, "none", unknown, "no"},
+	{"statement's outcome unknown", server("40003"), classUnknownOutcome, "none", unknown, "no"},
 
 	// Errors of a connection in use.
 	{"end of file", executing(serving(hangUp)), classLost, "repeatable", unknown, "after contact"},

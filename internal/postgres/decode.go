@@ -90,15 +90,15 @@ func decoderFor(fields []pgconn.FieldDescription, conn func() *pgx.Conn) (*decod
 	return nil, false
 }
 
-// furthest is what the library holds for infinity and every later date than its
-// own: with any time zone its year has four digits, as JSON needs.
+// furthest stands for infinity and every later date. In any time zone its year
+// has four digits, as JSON needs.
 var furthest = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 
-// earliest is the first date that a time.Time tells from its zero value.
+// earliest is the first date of Postgres that is not the zero time.Time.
 var earliest = time.Date(1, 1, 1, 0, 0, 0, 1000, time.UTC)
 
-// within limits a date to what the library holds. It reports false for an
-// earlier one.
+// within replaces a date after furthest by furthest. It reports false for one
+// before earliest.
 func within(t *time.Time) bool {
 	if t.After(furthest) {
 		*t = furthest
@@ -106,7 +106,7 @@ func within(t *time.Time) bool {
 	return !t.Before(earliest)
 }
 
-// epoch is Postgres's, 2000-01-01, in seconds of Unix's.
+// epoch is Postgres's epoch, 2000-01-01, in seconds since Unix's.
 const epoch = 946_684_800
 
 func decodeNumber(n *int64, value []byte) bool {
@@ -131,8 +131,8 @@ func decodeTime(t *time.Time, value []byte) bool {
 	return within(t)
 }
 
-// decodeAddr refuses networks. Before the address stand its family, the length
-// of the mask, whether it is a cidr, and its own length.
+// decodeAddr refuses networks. Four bytes precede the address: its family, the
+// length of the mask, whether it is a cidr, and its length.
 func decodeAddr(addr *netip.Addr, value []byte) (ok bool) {
 	if len(value) < 4 {
 		return false
@@ -165,8 +165,8 @@ func decodeBytea(value []byte) ([]byte, bool) {
 	return raw, value != nil
 }
 
-// textDecoder reads what pgx's exec and simple modes ask for. Dates are those
-// of DateStyle ISO.
+// textDecoder returns the decoder for pgx's exec and simple modes. Dates have
+// DateStyle ISO.
 func textDecoder(m *pgtype.Map) *decoder {
 	return &decoder{
 		number: func(n *int64, value []byte) (ok bool) {

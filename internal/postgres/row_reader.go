@@ -202,8 +202,8 @@ func brokenOf(r *store.Record, row [][]byte, d *decoder, bad int) brokenRow {
 	return b
 }
 
-// idOf returns the id that a bytea holds. It reports false for one of another
-// length, which a row can have where the CHECK was dropped.
+// idOf returns the id that a bytea holds. It reports false for another length,
+// which a row can have if its CHECK was dropped.
 func idOf(value []byte) (store.ID, bool) {
 	if len(value) != len(store.ID{}) {
 		return store.ID{}, false
@@ -211,7 +211,8 @@ func idOf(value []byte) (store.ID, bool) {
 	return store.ID(value), true
 }
 
-// fromStandby: see SessionLoad.
+// fromStandby reports whether a standby answered: SessionLoad then returns
+// 'epoch' as the time.
 func fromStandby(r *store.Record) bool { return r.ValidatedAt.Unix() == 0 }
 
 // rowError is the error of one row that can't be used: other SQL has written
