@@ -14,13 +14,14 @@ demo: bin/provide bin/webapp bin/migrate ## Run the demo on http://127.0.0.1:808
 	@$(PROVIDE) -- sh -c 'bin/migrate up && APP_ENV=development exec bin/webapp'
 
 # Tests whose name begins with TestSlow run in test/all: docs/reference/slow-tests.md lists them with their reasons. Neither
-# target compiles packages of integration that have no test for it. A test goes on while it waits for a server or a
-# timeout, so more of them run at once than there are processors. `make lint` vets, so these don't. Without nomsgpack, gin
-# needs a codec that takes half a minute to compile.
+# target compiles packages of integration that have no test for it. More tests run at once than there are processors, as
+# most wait for a server or a timeout. store takes longest, so it is not the last package, as by its name. `make lint`
+# vets, so these don't. Without nomsgpack, gin needs a codec that takes half a minute to compile.
 SLOW  := ^TestSlow
 TEST  := test -race -vet=off -count=1 -parallel 8 -timeout 30m -tags nomsgpack
 FUNCS := grep -rE --include=*_test.go '^func (Test|Fuzz|Example)' --exclude-dir=telemetry
-DIRS  := cut -d: -f1 | xargs -n1 dirname | sort -u
+DIRS  := cut -d: -f1 | xargs -n1 dirname | sort -ru
+ROOT  := ./cache ./cmd ./db ./examples ./internal ./sessionstore
 
 # The search has no goroutine, and the race detector makes it ten times as slow.
 .PHONY: test/unit
@@ -30,18 +31,25 @@ test/unit: ## Run the tests of the root module that need nothing but Go
 # provide is built with the race detector too: on a fresh machine its dependencies are compiled once.
 .PHONY: test
 test: bin/race/provide ## Run the tests but the slow ones, with the race detector, on a Postgres and a Redis
-	@go test -count=1 -skip '$(SLOW)' ./internal/coherence
-	@go $(TEST) -skip '$(SLOW)' $$(go list ./... | grep -v /internal/coherence$$)
-	@go -C otelsession $(TEST) -skip '$(SLOW)' ./...
-	@bin/race/provide -test -- go -C integration $(TEST) -skip '$(SLOW)' $$(cd integration && $(FUNCS) . | grep -vE ':func Test(Slow|Main\b)' | $(DIRS))
+	@failed=0; \
+	go test -count=1 -skip '$(SLOW)' ./internal/coherence || failed=1; \
+	go $(TEST) -skip '$(SLOW)' $$(go list ./... | grep -v /internal/coherence$$) || failed=1; \
+	go -C otelsession $(TEST) -skip '$(SLOW)' ./... || failed=1; \
+	quick=$$(cd integration && $(FUNCS) . | grep -vE ':func Test(Slow|Main\b)' | $(DIRS)); \
+	bin/race/provide -test -- go -C integration $(TEST) -skip '$(SLOW)' $$quick || failed=1; \
+	exit $$failed
 
 .PHONY: test/all
 test/all: bin/race/provide ## Run what `make test` left out
-	@go test -count=1 -run '$(SLOW)' ./internal/coherence
-	@go $(TEST) -run '$(SLOW)' $$($(FUNCS) ./cache ./cmd ./db ./examples ./internal ./sessionstore | grep :func.TestSlow | $(DIRS) | grep -v /coherence)
-	@bin/race/provide -test -- go -C integration $(TEST) -run '$(SLOW)' $$(cd integration && $(FUNCS) . | grep :func.TestSlow | $(DIRS))
-	@bin/race/provide -test -- go -C integration/telemetry $(TEST) ./...
-	@bin/race/provide -test -- go -C bench $(TEST) ./...
+	@failed=0; \
+	go test -count=1 -run '$(SLOW)' ./internal/coherence || failed=1; \
+	slow=$$($(FUNCS) $(ROOT) | grep :func.TestSlow | $(DIRS) | grep -v /coherence); \
+	go $(TEST) -run '$(SLOW)' $$slow || failed=1; \
+	slow=$$(cd integration && $(FUNCS) . | grep :func.TestSlow | $(DIRS)); \
+	bin/race/provide -test -- go -C integration $(TEST) -run '$(SLOW)' $$slow || failed=1; \
+	bin/race/provide -test -- go -C integration/telemetry $(TEST) ./... || failed=1; \
+	bin/race/provide -test -- go -C bench $(TEST) ./... || failed=1; \
+	exit $$failed
 
 # `make test/all` has these tests in it, and skips them where there is no Chromium.
 .PHONY: test/browser

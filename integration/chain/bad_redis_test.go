@@ -42,7 +42,7 @@ var badRedises = map[string]badRedis{
 	"nobody there":     {address: func(u *url.URL, _ *rig) { u.Host = "127.0.0.1:1" }, says: "refused"},
 	"no such host":     {address: func(u *url.URL, _ *rig) { u.Host = "redis.invalid:6379" }, says: "host"},
 	"no such database": {address: func(u *url.URL, _ *rig) { u.Path = "/99" }, says: "database"},
-	"no Redis":         {address: func(u *url.URL, r *rig) { u.Host = host(r.t, r.database) }, says: "Redis"},
+	"no Redis":         {address: func(u *url.URL, r *rig) { u.Host = host(r.t, r.database) }, says: "connection closed"},
 	"no Cluster":       {address: func(u *url.URL, _ *rig) { u.RawQuery = "cluster=true" }, says: "cluster"},
 	"read-only":        {prepare: func(r *rig) { r.redis.Do("REPLICAOF", "127.0.0.1", "1") }, says: "READONLY"},
 	"out of memory":    {prepare: func(r *rig) { r.redis.Do("CONFIG", "SET", "maxmemory", "1") }, says: "OOM"},

@@ -15,7 +15,7 @@ import (
 // While many sessions are restored, a row that another transaction has locked
 // holds up no other session, and a revoke spares the one that it is to spare.
 //
-// Slow: it makes and restores 19,200 sessions.
+// Slow: it makes and restores 6,400 sessions.
 func TestSlowCallsWhileSessionsAreRestored(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -30,7 +30,7 @@ func TestSlowCallsWhileSessionsAreRestored(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 64 {
 		wg.Go(func() {
-			for range 300 {
+			for range 100 {
 				i.create(t)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
@@ -25,10 +26,15 @@ func open(t testing.TB, databaseURL string, change func(*sessionstore.Config)) *
 		Logger: slog.New(slog.DiscardHandler),
 	}
 	change(&cfg)
-	m, err := sessionstore.Open(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var m *sessionstore.Manager
+	testkit.Eventually(t, "Postgres answers within the timeout", func() bool {
+		var err error
+		m, err = sessionstore.Open(t.Context(), cfg)
+		if err != nil && !errors.Is(err, sessionstore.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 	t.Cleanup(func() { _ = m.Close() })
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
