@@ -88,17 +88,6 @@ const maxLines = 500
 // list only gets shorter.
 var notYetShort = []string{
 	"internal/object",
-	"bench/cmd/bench",
-	"bench/cmd/churn",
-	"bench/internal/allocations",
-	"bench/internal/contestant",
-	"bench/internal/load",
-	"bench/internal/measure",
-	"bench/internal/result",
-	"bench/internal/rope",
-	"bench/internal/rows",
-	"bench/internal/site",
-	"bench/internal/suite",
 	"integration/browser",
 	"integration/cache",
 	"integration/chain",

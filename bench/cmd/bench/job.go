@@ -16,9 +16,9 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/suite"
 )
 
-var errUsage = errors.New("wrong usage") // the flag package has said what
+var errUsage = errors.New("wrong usage") // package flag has printed the reason
 
-// job is what the command line asks for.
+// job is the parsed command line.
 type job struct {
 	bench   suite.Bench
 	suites  []suite.Suite
@@ -29,7 +29,7 @@ type job struct {
 	command string
 
 	against []string       // other builds
-	cells   *regexp.Regexp // that are compared with them
+	cells   *regexp.Regexp // to compare with them
 }
 
 func parse(args []string, output io.Writer) (*job, error) {
@@ -39,17 +39,24 @@ func parse(args []string, output io.Writer) (*job, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.IntVar(&j.bench.Rounds, "rounds", 5, "measure each cell in `n` rounds")
-	flags.DurationVar(&j.bench.Duration, "duration", 700*time.Millisecond, "measure loads for so `long` in each round; writes and HTTP twice as long, prunes four times")
-	flags.StringVar(&only, "only", "", "run only the suites whose names match the `regexp`: "+names())
+	flags.DurationVar(&j.bench.Duration, "duration", 700*time.Millisecond,
+		"measure loads for so `long` in each round; writes and HTTP twice as long, prunes four "+
+			"times")
+	flags.StringVar(&only, "only", "",
+		"run only the suites whose names match the `regexp`: "+names())
 	flags.BoolVar(&small, "small", false, "use small tables, for work on the benchmarks")
-	flags.BoolVar(&j.unsafe, "unsafe", false, "measure although the server's fsync or full_page_writes is off")
-	flags.Func("against", "compare this build with another `program`, and measure nothing else; may be repeated. -only then takes of "+suite.CellNames(), func(program string) error {
-		j.against = append(j.against, program)
-		return nil
-	})
+	flags.BoolVar(&j.unsafe, "unsafe", false,
+		"measure although the server's fsync or full_page_writes is off")
+	flags.Func("against",
+		"compare this build with another `program`, and measure nothing else; may be repeated. "+
+			"-only then takes of "+suite.CellNames(), func(program string) error {
+			j.against = append(j.against, program)
+			return nil
+		})
 	flags.BoolVar(&j.write, "write", false, "write the results and the plot to files")
 	flags.StringVar(&j.out, "out", "RESULTS.md", "write the results to this `file`")
-	flags.StringVar(&j.plot, "plot", "", "draw the loads in this `file`, an SVG; with -write it is loads.svg beside -out unless set")
+	flags.StringVar(&j.plot, "plot", "",
+		"draw the loads in this `file`, an SVG; with -write it is loads.svg beside -out unless set")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, err
@@ -62,7 +69,8 @@ func parse(args []string, output io.Writer) (*job, error) {
 		err = errors.New("no arguments, at least one round and a duration are needed")
 	}
 	if err == nil && j.write && (only != "" || len(j.against) > 0) {
-		err = errors.New("a part of the results is not written: give -write or -only, and no -against")
+		err = errors.New(
+			"a part of the results is not written: give -write or -only, and no -against")
 	}
 	for _, s := range suite.All {
 		if err == nil && len(j.against) == 0 && pattern.MatchString(s.Name) {
@@ -94,7 +102,7 @@ func names() string {
 	return strings.Join(names, ", ")
 }
 
-// run measures and writes down.
+// run measures and writes the results.
 func (j *job) run(ctx context.Context, output, progress io.Writer) (err error) {
 	began := time.Now()
 	j.bench.Server, j.bench.Redis = os.Getenv("DATABASE_URL"), os.Getenv("REDIS_URL")
@@ -102,7 +110,8 @@ func (j *job) run(ctx context.Context, output, progress io.Writer) (err error) {
 		return errors.New("DATABASE_URL is not set: run `make bench`")
 	}
 	j.bench.Log = func(format string, args ...any) {
-		_, _ = fmt.Fprintf(progress, "%6.1f s  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+		_, _ = fmt.Fprintf(progress, "%6.1f s  %s\n", time.Since(began).Seconds(),
+			fmt.Sprintf(format, args...))
 	}
 	defer func() { err = errors.Join(err, j.bench.Close()) }()
 
@@ -111,7 +120,9 @@ func (j *job) run(ctx context.Context, output, progress io.Writer) (err error) {
 		return err
 	}
 	if !servers.Durable && !j.unsafe {
-		return fmt.Errorf("the Postgres of DATABASE_URL runs with %s: writes would look faster than they are. Run `make bench`, or give -unsafe", servers.Settings)
+		return fmt.Errorf(
+			"the Postgres of DATABASE_URL runs with %s: writes would look faster than they are. "+
+				"Run `make bench`, or give -unsafe", servers.Settings)
 	}
 	var report result.Report
 	if len(j.against) > 0 {
@@ -141,7 +152,9 @@ func (j *job) run(ctx context.Context, output, progress io.Writer) (err error) {
 	}
 	if j.write {
 		run := j.describe(ctx, servers, time.Since(began))
-		if err := writeFile(j.out, func(w io.Writer) error { return report.Markdown(w, run) }); err != nil {
+		if err := writeFile(j.out, func(w io.Writer) error {
+			return report.Markdown(w, run)
+		}); err != nil {
 			return err
 		}
 	}

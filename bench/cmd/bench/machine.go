@@ -17,7 +17,7 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/suite"
 )
 
-// describe says under which circumstances the run came about.
+// describe returns the circumstances of the run.
 func (j *job) describe(ctx context.Context, s suite.Servers, took time.Duration) result.Run {
 	run := result.Run{
 		Command:  "make bench",
@@ -39,13 +39,15 @@ func (j *job) describe(ctx context.Context, s suite.Servers, took time.Duration)
 	return run
 }
 
-// commit is what is checked out, and whether more than that was measured.
+// commit returns the commit that is checked out, and whether there are changes
+// on top of it.
 func commit(ctx context.Context) string {
 	hash, err := exec.CommandContext(ctx, "git", "rev-parse", "--short=12", "HEAD").Output()
 	if err != nil {
 		return "unknown"
 	}
-	changed, err := exec.CommandContext(ctx, "git", "status", "--porcelain", "--", ":/*.go", ":/*.sql", ":/go.mod").Output()
+	changed, err := exec.CommandContext(ctx, "git", "status", "--porcelain", "--", ":/*.go",
+		":/*.sql", ":/go.mod").Output()
 	if err != nil || len(changed) > 0 {
 		return strings.TrimSpace(string(hash)) + ", with changes that are not committed"
 	}
@@ -57,7 +59,7 @@ var (
 	memTotal  = regexp.MustCompile(`(?m)^MemTotal:\s*(\d+) kB`)
 )
 
-// machine is the processor and the memory, as far as Linux tells.
+// machine returns the processor and the memory, as far as Linux knows them.
 func machine() string {
 	model := runtime.GOARCH
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -83,11 +85,13 @@ func system(ctx context.Context) string {
 	return strings.TrimSpace(string(kernel))
 }
 
-// versions are those of the contestants that this program was built with.
+// versions returns the versions of the contestants in this program.
 func versions() string {
 	wanted := map[string]bool{
-		"github.com/jackc/pgx/v5": true, "github.com/alexedwards/scs/v2": true, "github.com/alexedwards/scs/pgxstore": true,
-		"github.com/alexedwards/scs/goredisstore": true, "github.com/boj/redistore": true, "github.com/gorilla/sessions": true,
+		"github.com/jackc/pgx/v5": true, "github.com/alexedwards/scs/v2": true,
+		"github.com/alexedwards/scs/pgxstore":     true,
+		"github.com/alexedwards/scs/goredisstore": true, "github.com/boj/redistore": true,
+		"github.com/gorilla/sessions":  true,
 		"github.com/redis/go-redis/v9": true,
 	}
 	info, _ := debug.ReadBuildInfo()

@@ -17,9 +17,11 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/suite"
 )
 
-// TestMain lets the test program be what the benchmarks start themselves again for.
+// TestMain lets the test program act as the program that the benchmarks start.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains([]string{site.Command, suite.AllocationsCommand, suite.CellCommand}, os.Args[1]) {
+	if len(os.Args) > 1 &&
+		slices.Contains([]string{site.Command, suite.AllocationsCommand, suite.CellCommand},
+			os.Args[1]) {
 		runtime.MemProfileRate = 1
 		if err := dispatch(context.Background(), os.Args[1:]); err != nil {
 			_, _ = os.Stderr.WriteString(err.Error() + "\n")
@@ -30,7 +32,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// servers names those of the tests as those to measure.
+// servers selects the servers of the tests.
 func servers(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"DATABASE_URL", "REDIS_URL"} {
@@ -48,11 +50,14 @@ func parsed(t *testing.T, args ...string) *job {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j.bench.Sizes = suite.Sizes{Rows: 2000, Small: 1000, Large: 3000, Expired: 60_000, Owned: 20_000} // far more than can be pruned in the time
+	// more than can be pruned in the time
+	j.bench.Sizes = suite.Sizes{
+		Rows: 2000, Small: 1000, Large: 3000, Expired: 60_000, Owned: 20_000,
+	}
 	return j
 }
 
-// Every comparison of issues 3, 4 and 6, in the order of the suites.
+// All comparisons, in the order of the suites.
 var comparisons = strings.Fields(`
 	loads_1_pgx loads_16_pgx loads_16_scs_pgx loads_64_scs_pgx loads_256_scs_pgx loads_64_scs_redis loads_64_pgbench
 	loads_64_pgx loads_64_gorilla_redis loads_64_goredis loads_64_goredis_autopipeline
@@ -67,7 +72,8 @@ var comparisons = strings.Fields(`
 func TestARunPrintsEveryComparison(t *testing.T) {
 	servers(t)
 	dir := t.TempDir()
-	j := parsed(t, "-rounds", "1", "-duration", "100ms", "-unsafe", "-write", "-out", filepath.Join(dir, "RESULTS.md"))
+	j := parsed(t, "-rounds", "1", "-duration", "100ms", "-unsafe", "-write", "-out",
+		filepath.Join(dir, "RESULTS.md"))
 	var output, progress bytes.Buffer
 	if err := j.run(t.Context(), &output, &progress); err != nil {
 		t.Fatalf("%v\n%s", err, &progress)
@@ -78,7 +84,8 @@ func TestARunPrintsEveryComparison(t *testing.T) {
 	}
 	for i, line := range lines[len(lines)-len(comparisons):] {
 		fields := strings.Fields(line)
-		if len(fields) != 3 || fields[0] != "ratio" || fields[1] != comparisons[i] || !regexp.MustCompile(`^-?\d+\.\d{2,4}$`).MatchString(fields[2]) {
+		if len(fields) != 3 || fields[0] != "ratio" || fields[1] != comparisons[i] ||
+			!regexp.MustCompile(`^-?\d+\.\d{2,4}$`).MatchString(fields[2]) {
 			t.Errorf("line %q, want ratio %s and a number", line, comparisons[i])
 		}
 	}
@@ -86,7 +93,9 @@ func TestARunPrintsEveryComparison(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range append(comparisons, "![Sessions loaded per second against concurrent callers](loads.svg)", "- Machine: ", "shared_buffers=") {
+	for _, name := range append(comparisons,
+		"![Sessions loaded per second against concurrent callers](loads.svg)", "- Machine: ",
+		"shared_buffers=") {
 		if !strings.Contains(string(results), name) {
 			t.Errorf("%q is not in RESULTS.md", name)
 		}
@@ -113,7 +122,8 @@ func TestAgainst(t *testing.T) {
 		t.Fatalf("%v\n%s", err, &progress)
 	}
 	cells := strings.Split(suite.CellNames(), ", ")
-	found := regexp.MustCompile(`(?m)^ratio (\S+)_same \d+\.\d{2,4}$`).FindAllStringSubmatch(output.String(), -1)
+	found := regexp.MustCompile(`(?m)^ratio (\S+)_same \d+\.\d{2,4}$`).FindAllStringSubmatch(
+		output.String(), -1)
 	if len(found) != len(cells) {
 		t.Fatalf("%d ratios of %d cells:\n%s", len(found), len(cells), &output)
 	}
@@ -127,11 +137,14 @@ func TestAgainst(t *testing.T) {
 func TestAgainstFails(t *testing.T) {
 	servers(t)
 	for name, args := range map[string][]string{
-		"a program that is not there": {"-only", "loads_1", "-against", filepath.Join(t.TempDir(), "none")},
+		"a program that is not there": {
+			"-only", "loads_1", "-against", filepath.Join(t.TempDir(), "none"),
+		},
 		"a program that says nothing": {"-only", "loads_1", "-against", "/bin/true"},
 		"no cell":                     {"-only", "size", "-against", "/bin/true"},
 	} {
-		if err := parsed(t, append(args, "-unsafe")...).run(t.Context(), io.Discard, io.Discard); err == nil {
+		if err := parsed(t, append(args, "-unsafe")...).run(t.Context(), io.Discard,
+			io.Discard); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -174,12 +187,22 @@ func TestParse(t *testing.T) {
 		t.Errorf("-only selects %v", got)
 	}
 	if j.plot != "" {
-		t.Error("a plot is drawn that nobody asked for")
+		t.Error("a plot is drawn without being wanted")
 	}
-	if j = parsed(t, "-write", "-out", "some/RESULTS.md"); j.plot != filepath.Join("some", "loads.svg") {
+	if j = parsed(t, "-write", "-out",
+		"some/RESULTS.md"); j.plot != filepath.Join("some", "loads.svg") {
 		t.Errorf("the plot is %s", j.plot)
 	}
-	for _, args := range [][]string{{"-only", "nothing"}, {"-only", "("}, {"-only", "http", "-write"}, {"-against", "x", "-write"}, {"-rounds", "0"}, {"-duration", "0s"}, {"-no-such"}, {"argument"}} {
+	for _, args := range [][]string{
+		{"-only", "nothing"},
+		{"-only", "("},
+		{"-only", "http", "-write"},
+		{"-against", "x", "-write"},
+		{"-rounds", "0"},
+		{"-duration", "0s"},
+		{"-no-such"},
+		{"argument"},
+	} {
 		if _, err := parse(args, io.Discard); !errors.Is(err, errUsage) {
 			t.Errorf("%v: err = %v", args, err)
 		}

@@ -7,10 +7,11 @@ import (
 	"runtime/pprof"
 )
 
-// profileVariable is the folder for profiles of CPU and allocations, for this process and those it starts.
+// profileVariable names the folder for profiles of CPU and allocations, of this
+// process and those it starts.
 const profileVariable = "BENCH_PROFILE"
 
-// profiled runs f, with profiles of its own when a folder for them is named.
+// profiled runs f, with profiles if a folder for them is set.
 func profiled(name string, f func() error) error {
 	folder := os.Getenv(profileVariable)
 	if folder == "" {
@@ -29,5 +30,6 @@ func profiled(name string, f func() error) error {
 	if createErr != nil {
 		return errors.Join(err, file.Close(), createErr)
 	}
-	return errors.Join(err, file.Close(), pprof.Lookup("allocs").WriteTo(allocations, 0), allocations.Close())
+	return errors.Join(err, file.Close(), pprof.Lookup("allocs").WriteTo(allocations, 0),
+		allocations.Close())
 }

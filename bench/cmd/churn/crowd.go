@@ -6,20 +6,20 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// crowd knows which sessions are alive: those in use stand first.
+// crowd tracks the live sessions. Those in use come first.
 type crowd struct {
 	live   []store.ID
 	active int
 }
 
-// comeAndGo replaces some of those in use by others.
+// comeAndGo exchanges some sessions in use with others.
 func (c *crowd) comeAndGo(n int) {
 	for range n {
 		c.swap(rand.IntN(c.active), c.active+rand.IntN(len(c.live)-c.active))
 	}
 }
 
-// arrive adds new sessions, which are in use in place of others.
+// arrive adds new sessions, which replace others in use.
 func (c *crowd) arrive(ids []store.ID) {
 	for _, id := range ids {
 		c.live = append(c.live, id)
@@ -27,10 +27,10 @@ func (c *crowd) arrive(ids []store.ID) {
 	}
 }
 
-// pick is where some of those in use stand, none twice.
+// pick returns the positions of some sessions in use, each once.
 func (c *crowd) pick(n int) []int { return rand.Perm(c.active)[:min(n, c.active)] }
 
-// leave takes some of those not in use away.
+// leave removes some sessions that are not in use.
 func (c *crowd) leave(n int) (gone []store.ID) {
 	for range min(n, len(c.live)-c.active-1) {
 		last := len(c.live) - 1

@@ -1,13 +1,15 @@
-// Command churn puts an hour of a site's sessions through the table in less time, on the Postgres of DATABASE_URL, and
-// prints what that does to the table, its indexes and the log: once with the migration's settings, once with each of them
-// changed.
+// Command churn runs an hour of a site's sessions in less time on the Postgres
+// of DATABASE_URL. It prints the effect on the table, its indexes and the WAL:
+// once with the settings of the migration, once with each of them changed.
 //
-//	churn [-hour D] [-minutes N] [-sessions N] [-active N] [-visit N] [-requests N] [-creates N] [-logins N] [-saves N] [-deletes N]
+//	churn [-hour D] [-minutes N] [-sessions N] [-active N] [-visit N]
+//	      [-requests N] [-creates N] [-logins N] [-saves N] [-deletes N]
 //	      [-expiring N] [-prunes N] [-write] [-out FILE]
 //
-// Time is compressed as a whole: deadlines move in steps of one hour of the run's, as they move in steps of an hour
-// with the default timeout. A server's autovacuum looks once a minute by default: autovacuum_naptime has to be
-// compressed, too, as `make bench/churn` does. The library's own statements are run, by [sessionstore.Postgres].
+// Time is compressed as a whole: deadlines move in steps of an hour of the run,
+// as they move in steps of an hour with the default timeout. Autovacuum runs
+// once a minute by default, so autovacuum_naptime has to be compressed too, as
+// `make bench/churn` does. The statements are the library's own.
 package main
 
 import (
@@ -25,7 +27,7 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/rows"
 )
 
-var errUsage = errors.New("wrong usage") // the flag package has said what
+var errUsage = errors.New("wrong usage") // package flag has printed the reason
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -82,14 +84,17 @@ func parse(args []string, output io.Writer) (m mix, write bool, out string, err 
 	flags.DurationVar(&m.hour, "hour", 24*time.Second, "put an hour into this `time`")
 	flags.IntVar(&m.minutes, "minutes", perHour, "end after `n` minutes of the hour")
 	flags.IntVar(&m.sessions, "sessions", 100_000, "start with `n` sessions")
-	flags.IntVar(&m.active, "active", 6000, "`n` sessions are in use at any time: each is touched once a minute")
+	flags.IntVar(&m.active, "active", 6000,
+		"`n` sessions are in use at any time: each is touched once a minute")
 	flags.IntVar(&m.visit, "visit", 15, "a visitor stays for `n` minutes")
-	flags.IntVar(&m.requests, "requests", 10, "a visitor makes `n` requests a minute; they are counted, not made")
+	flags.IntVar(&m.requests, "requests", 10,
+		"a visitor makes `n` requests a minute; they are counted, not made")
 	flags.IntVar(&m.creates, "creates", 12_000, "`n` new sessions an hour")
 	flags.IntVar(&m.logins, "logins", 6000, "`n` logins an hour, of sessions in use")
 	flags.IntVar(&m.saves, "saves", 36_000, "`n` saves an hour, of sessions in use")
 	flags.IntVar(&m.deletes, "deletes", 3000, "`n` logouts an hour")
-	flags.IntVar(&m.expiring, "expiring", 9000, "`n` sessions that nobody comes back to expire in the hour")
+	flags.IntVar(&m.expiring, "expiring", 9000,
+		"`n` sessions without further use expire in the hour")
 	flags.IntVar(&m.prunes, "prunes", 4, "prune `n` times an hour")
 	flags.BoolVar(&write, "write", false, "write the results to -out as well")
 	flags.StringVar(&out, "out", "CHURN.md", "the `file` of the results")

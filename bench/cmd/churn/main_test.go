@@ -20,7 +20,9 @@ func TestARunMeasuresEveryOperation(t *testing.T) {
 	t.Setenv("DATABASE_URL", server)
 	out := filepath.Join(t.TempDir(), "CHURN.md")
 	var output bytes.Buffer
-	args := strings.Fields("-hour 20s -minutes 6 -sessions 2000 -active 120 -creates 60 -logins 60 -saves 60 -deletes 60 -expiring 200 -prunes 20 -write -out " + out)
+	args := strings.Fields(
+		"-hour 20s -minutes 6 -sessions 2000 -active 120 -creates 60 -logins 60 -saves 60 " +
+			"-deletes 60 -expiring 200 -prunes 20 -write -out " + out)
 	if err := run(t.Context(), args, &output, io.Discard); err != nil {
 		t.Fatal(err)
 	}
@@ -34,13 +36,15 @@ func TestARunMeasuresEveryOperation(t *testing.T) {
 		}
 	}
 	for line := range strings.Lines(output.String()) {
-		if strings.HasPrefix(line, "| ") && (strings.Contains(line, "none") || strings.Contains(line, "NaN")) {
+		if strings.HasPrefix(line, "| ") &&
+			(strings.Contains(line, "none") || strings.Contains(line, "NaN")) {
 			t.Errorf("an operation was not measured: %s", line)
 		}
 	}
 }
 
-// The settings of the migration are what is compared: a variant that changes nothing compares nothing.
+// A variant must change a setting of the migration: otherwise it compares
+// nothing.
 func TestAVariantChangesTheTable(t *testing.T) {
 	for _, v := range variants[1:] {
 		if v.change == "" {
@@ -73,7 +77,10 @@ func TestTheCrowdKeepsEverySessionOnce(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	for _, args := range []string{"-hour 0s", "-active 1", "-active 90000", "-deletes -1", "-visit 0", "-expiring 60000", "-minutes 0", "-no-such", "argument"} {
+	for _, args := range []string{
+		"-hour 0s", "-active 1", "-active 90000", "-deletes -1", "-visit 0", "-expiring 60000",
+		"-minutes 0", "-no-such", "argument",
+	} {
 		if _, _, _, err := parse(strings.Fields(args), io.Discard); !errors.Is(err, errUsage) {
 			t.Errorf("%s: err = %v", args, err)
 		}

@@ -16,18 +16,19 @@ import (
 
 const (
 	perHour = 60 // minutes
-	// flushes of touches in a minute: a manager writes them once a second.
+	// Flushes of touches in a minute: a Manager writes them once a second.
 	flushes     = 60
 	callers     = 16
 	connections = 8
-	// pruneBatch is that of Manager.Prune.
+	// pruneBatch is the batch size of Manager.Prune.
 	pruneBatch = 1000
 )
 
 // mix is what happens in an hour.
 type mix struct {
-	hour                                                                                          time.Duration
-	sessions, active, visit, requests, creates, logins, saves, deletes, expiring, prunes, minutes int
+	hour                                                 time.Duration
+	sessions, active, visit, requests, expiring, minutes int
+	creates, logins, saves, deletes, prunes              int
 }
 
 func (m mix) problem() string {
@@ -37,7 +38,8 @@ func (m mix) problem() string {
 	case m.active < flushes || m.sessions < 2*m.active:
 		return fmt.Sprintf("-active must be at least %d and at most half of -sessions", flushes)
 	case m.visit < 1 || m.requests < 1 || m.prunes < 1 || m.prunes > perHour:
-		return fmt.Sprintf("-visit and -requests must be at least 1, -prunes between 1 and %d", perHour)
+		return fmt.Sprintf("-visit and -requests must be at least 1, -prunes between 1 and %d",
+			perHour)
 	case m.minutes < 1:
 		return "-minutes must be at least 1"
 	case min(m.creates, m.logins, m.saves, m.deletes, m.expiring) < 0:
@@ -48,27 +50,28 @@ func (m mix) problem() string {
 	return ""
 }
 
-// expiry moves deadlines in steps of an hour. Sessions that were last used up to four hours ago outlive a run that takes
-// six times its time.
+// expiry moves deadlines in steps of an hour. Sessions last used up to four
+// hours ago outlive a run that takes six times as long as planned.
 func (m mix) expiry() store.Expiry {
 	return store.Expiry{Idle: 10 * m.hour, Absolute: 100 * m.hour}
 }
 
-// total is how many requests the run stands for.
+// total returns the number of requests in the run.
 func (m mix) total() int { return m.active * m.requests * m.minutes }
 
-// operations are in the order in which a minute does them.
+// operations are in the order of a minute.
 var operations = []string{"touch", "create", "login", "save", "delete", "prune"}
 
-// churner does what a mix says to one table.
+// churner applies a mix to one table.
 type churner struct {
 	mix
 	store store.Store
 	crowd crowd
-	next  int // names new users
+	next  int // numbers new users
 }
 
-// minute does one operation's share of a minute, and says how many there were.
+// minute performs one operation's share of a minute and returns how many there
+// were.
 func (c *churner) minute(ctx context.Context, operation string, minute int) (n int, err error) {
 	share := func(hourly int) int { return hourly*(minute+1)/perHour - hourly*minute/perHour }
 	switch operation {
@@ -90,7 +93,8 @@ func (c *churner) minute(ctx context.Context, operation string, minute int) (n i
 		fresh := make([]store.ID, len(picked))
 		err = together(ctx, len(picked), func(ctx context.Context, i int) error {
 			fresh[i] = newID()
-			_, err := c.store.Rotate(ctx, c.crowd.live[picked[i]], fresh[i], store.Change{UserID: rows.Name(c.next + i)})
+			_, err := c.store.Rotate(ctx, c.crowd.live[picked[i]], fresh[i],
+				store.Change{UserID: rows.Name(c.next + i)})
 			return err
 		})
 		c.next += n
@@ -103,7 +107,8 @@ func (c *churner) minute(ctx context.Context, operation string, minute int) (n i
 		n = len(picked)
 		err = together(ctx, n, func(ctx context.Context, i int) error {
 			value := json.RawMessage(fmt.Sprintf(`"page %d of the catalogue"`, mathrand.IntN(1000)))
-			_, err := c.store.Save(ctx, c.crowd.live[picked[i]], store.Change{Set: map[string]json.RawMessage{"seen": value}})
+			_, err := c.store.Save(ctx, c.crowd.live[picked[i]],
+				store.Change{Set: map[string]json.RawMessage{"seen": value}})
 			return err
 		})
 	case "delete":
@@ -127,7 +132,8 @@ func (c *churner) minute(ctx context.Context, operation string, minute int) (n i
 	return n, err
 }
 
-// touch touches everybody who is there, in as many statements as one instance makes in a minute.
+// touch touches all sessions in use, in as many statements as one instance
+// sends in a minute.
 func (c *churner) touch(ctx context.Context) (int, error) {
 	for f := range flushes {
 		present := c.crowd.live[c.crowd.active*f/flushes : c.crowd.active*(f+1)/flushes]
@@ -142,7 +148,7 @@ func (c *churner) touch(ctx context.Context) (int, error) {
 	return c.crowd.active, nil
 }
 
-// together makes n calls, some at a time.
+// together makes n calls, several at a time.
 func together(ctx context.Context, n int, call func(context.Context, int) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(callers)

@@ -11,7 +11,7 @@ import (
 	"github.com/reporadar/pgsession/internal/postgres"
 )
 
-// variant is the table with some of its settings changed.
+// variant is the table with changed settings.
 type variant struct {
 	name   string
 	change string // a statement; empty for none
@@ -22,16 +22,20 @@ const table = "pgsession.sessions"
 var variants = []variant{
 	{"as the migration has it: fillfactor 80", ""},
 	{"fillfactor 100", "ALTER TABLE pgsession.sessions SET (fillfactor = 100)"},
-	{"fillfactor 80, autovacuum as the server has it", "ALTER TABLE pgsession.sessions RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold, autovacuum_analyze_scale_factor)"},
+	{
+		"fillfactor 80, autovacuum as the server has it",
+		"ALTER TABLE pgsession.sessions RESET (autovacuum_vacuum_scale_factor, " +
+			"autovacuum_vacuum_threshold, autovacuum_analyze_scale_factor)",
+	},
 }
 
-// tally is what one kind of operation came to.
+// tally counts the effects of one kind of operation.
 type tally struct{ n, wal, xids, updated, hot int64 }
 
 // sizes are bytes.
 type sizes struct{ table, indexes int64 }
 
-// outcome is what an hour came to.
+// outcome is the result of an hour.
 type outcome struct {
 	variant           string
 	tallies           map[string]tally
@@ -96,10 +100,13 @@ func (v variant) measure(ctx context.Context, server string, m mix) (o outcome, 
 	if o.after, err = sizesOf(ctx, d); err != nil {
 		return o, err
 	}
-	return o, d.Pool.QueryRow(ctx, "SELECT n_dead_tup, autovacuum_count FROM pg_stat_user_tables WHERE relid = $1::regclass", table).Scan(&o.dead, &o.autovacuums)
+	return o, d.Pool.QueryRow(ctx,
+		"SELECT n_dead_tup, autovacuum_count FROM pg_stat_user_tables WHERE relid = $1::regclass",
+		table).Scan(&o.dead, &o.autovacuums)
 }
 
-// fill makes the sessions: each was last used some time ago, and some expire within the hour, unless they are used.
+// fill creates the sessions. Each was last used some time ago, and some expire
+// within the hour unless they are used.
 func (c *churner) fill(ctx context.Context, d *rows.Database) error {
 	const insert = `INSERT INTO pgsession.sessions (id, user_id, authenticated_at, data, ip, user_agent, created_at, last_seen_at, expires_at, absolute_expires_at)
 		SELECT sha256(int8send(i)), CASE WHEN i % 2 = 0 THEN 'user-' || i END, CASE WHEN i % 2 = 0 THEN now() END, convert_from($2, 'UTF8')::jsonb,
@@ -111,7 +118,8 @@ func (c *churner) fill(ctx context.Context, d *rows.Database) error {
 			now() + $6::interval
 		FROM (SELECT i, random() * 4 * $4::interval AS used FROM generate_series(0, $1::bigint - 1) AS i) AS s`
 	e := c.expiry()
-	if _, err := d.Pool.Exec(ctx, insert, c.sessions, rows.Payload(7), c.expiring, e.Resolution(), e.Idle, e.Absolute); err != nil {
+	if _, err := d.Pool.Exec(ctx, insert, c.sessions, rows.Payload(7), c.expiring, e.Resolution(),
+		e.Idle, e.Absolute); err != nil {
 		return err
 	}
 	for i := range c.sessions - c.expiring {
@@ -122,17 +130,19 @@ func (c *churner) fill(ctx context.Context, d *rows.Database) error {
 }
 
 func sizesOf(ctx context.Context, d *rows.Database) (s sizes, err error) {
-	err = d.Pool.QueryRow(ctx, "SELECT pg_table_size($1::regclass), pg_indexes_size($1::regclass)", table).Scan(&s.table, &s.indexes)
+	err = d.Pool.QueryRow(ctx, "SELECT pg_table_size($1::regclass), pg_indexes_size($1::regclass)",
+		table).Scan(&s.table, &s.indexes)
 	return s, err
 }
 
-// reading is what the server has counted by now.
+// reading is the state of the server's counters.
 type reading struct {
 	rows.Counters
 	xid int64
 }
 
-// counted reads what the pool's connections did until now: they are made to report it.
+// counted reads what the pool's connections have done so far, after making them
+// report it.
 func counted(ctx context.Context, pool *pgxpool.Pool, d *rows.Database) (r reading, err error) {
 	for _, c := range pool.AcquireAllIdle(ctx) {
 		_, e := c.Exec(ctx, "SELECT pg_stat_force_next_flush()")
@@ -145,11 +155,15 @@ func counted(ctx context.Context, pool *pgxpool.Pool, d *rows.Database) (r readi
 	if r.Counters, err = d.Count(ctx, table); err != nil {
 		return r, err
 	}
-	err = d.Pool.QueryRow(ctx, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").Scan(&r.xid)
+	err = d.Pool.QueryRow(ctx,
+		"SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").Scan(&r.xid)
 	return r, err
 }
 
 func (t tally) add(n int64, earlier, later reading) tally {
 	since := later.Since(earlier.Counters)
-	return tally{t.n + n, t.wal + since.WAL, t.xids + later.xid - earlier.xid, t.updated + since.Updated, t.hot + since.HotUpdated}
+	return tally{
+		t.n + n, t.wal + since.WAL, t.xids + later.xid - earlier.xid, t.updated + since.Updated,
+		t.hot + since.HotUpdated,
+	}
 }

@@ -1,3 +1,4 @@
-// Package allocations counts what one request with a loaded session allocates in the middleware and the session code,
-// and where. The store is the one in memory, so that no driver's allocations are among them.
+// Package allocations counts the allocations of one request with a loaded
+// session in the middleware and session code, and finds their places. The store
+// is in memory, so that a driver's allocations don't count.
 package allocations

@@ -11,18 +11,20 @@ import (
 	"strings"
 )
 
-// Counted is what one request allocates.
+// Counted is the allocations of one request.
 type Counted struct {
-	// Session and Bare are in all, with and without the session.
+	// Session and Bare are the totals with and without a session.
 	Session, Bare float64
 	Places        []Place
 }
 
-// Place is a line of the library, or of another package when nothing of the library is on the stack.
+// Place is a line of the library, or of another package if no line of the
+// library is on the stack.
 type Place struct {
 	Function, Line string
 	Count          float64 // for each request
-	// In is what the line called that allocated; empty when it did so itself.
+	// In is the function that the line called and that allocated. Empty if the
+	// line allocated itself.
 	In string
 }
 
@@ -31,7 +33,8 @@ const (
 	warmUp   = 100
 )
 
-// Count counts. It must run in a process of its own, in which [runtime.MemProfileRate] was 1 from the start.
+// Count counts the allocations. It must run in a process of its own, with
+// [runtime.MemProfileRate] set to 1 from the start.
 func Count(ctx context.Context) (Counted, error) {
 	if runtime.MemProfileRate != 1 {
 		return Counted{}, fmt.Errorf("MemProfileRate is %d, not 1", runtime.MemProfileRate)
@@ -51,7 +54,8 @@ func Count(ctx context.Context) (Counted, error) {
 		}
 	}
 	slices.SortFunc(c.Places, func(a, b Place) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Line, b.Line), cmp.Compare(a.In, b.In))
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Line, b.Line),
+			cmp.Compare(a.In, b.In))
 	})
 	return c, nil
 }
@@ -72,7 +76,7 @@ func (r *Request) serve(h http.Handler, times int) {
 
 // profile counts all allocations so far by place.
 func profile() map[Place]int64 {
-	runtime.GC() // the profile is as of the last collection that is complete
+	runtime.GC() // the profile is as of the last complete collection
 	runtime.GC()
 	records := make([]runtime.MemProfileRecord, 1000)
 	for {
@@ -90,7 +94,8 @@ func profile() map[Place]int64 {
 	return counts
 }
 
-// root is where the library's files are: this one is <root>/bench/internal/allocations/places.go.
+// root is the folder of the library. This file is
+// <root>/bench/internal/allocations/places.go.
 var root = func() string {
 	_, file, _, _ := runtime.Caller(0)
 	for range 4 {
@@ -99,8 +104,9 @@ var root = func() string {
 	return file
 }()
 
-// placeOf finds the innermost line of the library on a stack, and what it called. It goes by the file: a function literal
-// that was inlined bears the name of who asked for it.
+// placeOf returns the innermost line of the library on a stack, and what it
+// called. It compares files, because an inlined function literal has the name
+// of its caller.
 func placeOf(stack []uintptr) Place {
 	frames := runtime.CallersFrames(stack)
 	var innermost, called runtime.Frame
@@ -110,7 +116,10 @@ func placeOf(stack []uintptr) Place {
 		case strings.HasPrefix(f.File, root+"/bench/"):
 			return Place{Function: short(f.Function), Line: line(f), In: "the handler itself"}
 		case strings.HasPrefix(f.File, root):
-			p := Place{Function: strings.TrimPrefix(short(f.Function), "allocations.NewRequest."), Line: line(f)}
+			p := Place{
+				Function: strings.TrimPrefix(short(f.Function), "allocations.NewRequest."),
+				Line:     line(f),
+			}
 			if called.Function != "" {
 				p.In = short(called.Function)
 			}

@@ -14,10 +14,12 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// Request is a GET of a logged-in user's name, and the handlers that answer it.
+// Request is a GET for the name of a logged-in user, and the handlers that
+// answer it.
 type Request struct {
-	// Session reads the name from the session; Bare knows it. Untracked is Session without metadata and without the
-	// check for suspicious activity.
+	// Session reads the name from the session; Bare has it as a constant.
+	// Untracked is Session without metadata and without the check for
+	// suspicious activity.
 	Session, Untracked, Bare http.Handler
 
 	request *http.Request
@@ -43,8 +45,10 @@ func NewRequest(ctx context.Context) (*Request, error) {
 	r := &Request{
 		Session:   manager.Handler(http.HandlerFunc(get)),
 		Untracked: untracked.Handler(http.HandlerFunc(get)),
-		Bare:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, rows.Name(0)) }),
-		writer:    writer{header: http.Header{}},
+		Bare: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			answer(w, rows.Name(0))
+		}),
+		writer: writer{header: http.Header{}},
 	}
 	login, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://bench.test/login", nil)
 	if err != nil {
@@ -73,20 +77,23 @@ func (r *Request) check() error {
 	return nil
 }
 
-// Serve has the request answered once.
+// Serve answers the request once.
 func (r *Request) Serve(h http.Handler) {
 	clear(r.writer.header)
 	r.writer.body = r.writer.body[:0]
 	h.ServeHTTP(&r.writer, r.request)
 }
 
-// Travel returns what moves the client to another network, with another browser.
+// Travel returns a function that moves the client to another network, with
+// another browser.
 func (r *Request) Travel() func() {
 	const places = 255 // a multiple of the browsers
 	browsers := []string{
 		"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0",
-		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.1 Safari/605.1.15",
-		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
+		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like " +
+			"Gecko) Version/26.1 Safari/605.1.15",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) " +
+			"Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
 	}
 	var networks [places]string
 	var agents [places][]string
@@ -133,7 +140,7 @@ func answer(w http.ResponseWriter, name string) {
 	_, _ = w.Write([]byte(name))
 }
 
-// writer can what net/http's can, and allocates nothing.
+// writer has the methods of net/http's writer, and allocates nothing.
 type writer struct {
 	header http.Header
 	body   []byte

@@ -2,7 +2,8 @@ package allocations
 
 import "testing"
 
-// BenchmarkMiddleware: allocs/op of the two differ by what the middleware and the session code allocate.
+// BenchmarkMiddleware: the difference in allocs/op is what the middleware and
+// the session code allocate.
 func BenchmarkMiddleware(b *testing.B) {
 	r, err := NewRequest(b.Context())
 	if err != nil {

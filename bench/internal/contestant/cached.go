@@ -16,30 +16,39 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Cached is this library's chain: the cache, if there is a Redis for it, and Postgres.
+// Cached is this library's chain of stores: Postgres, with a cache in front if
+// there is a Redis.
 type Cached struct {
 	store   store.Store
 	manager *sessionstore.Manager
 	pool    *pgxpool.Pool
 
-	// Statements that were sent to Postgres, and loads that it answered.
+	// Statements sent to Postgres, and loads that it answered.
 	Statements, Rows atomic.Int64
 }
 
 var _ Loader = (*Cached)(nil)
 
-// NewCached opens the chain. An empty URL is one without a cache.
-func NewCached(ctx context.Context, d *rows.Database, redisURL string, freshness time.Duration) (*Cached, error) {
+// NewCached opens the chain. An empty URL means no cache.
+func NewCached(
+	ctx context.Context, d *rows.Database, redisURL string, freshness time.Duration,
+) (*Cached, error) {
 	c := &Cached{}
-	pool, err := d.Connect(ctx, rows.Connections, func(config *pgxpool.Config) { config.ConnConfig.Tracer = c })
+	pool, err := d.Connect(ctx, rows.Connections,
+		func(config *pgxpool.Config) { config.ConnConfig.Tracer = c })
 	if err != nil {
 		return nil, err
 	}
 	c.pool = pool
 	c.manager, err = sessionstore.New(ctx, pool, sessionstore.Config{
 		Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
-		Cache:   sessionstore.CacheConfig{UseRedis: redisURL != "", RedisURL: sessionstore.Secret(redisURL), Freshness: freshness, EncryptionKeys: []sessionstore.Secret{"8d6f1c0e57a24b93d0c8e2f1a6b7954d3e0a1b2c4d5f60718293a4b5c6d7e8f9"}},
-		Logger:  slog.New(slog.DiscardHandler),
+		Cache: sessionstore.CacheConfig{
+			UseRedis: redisURL != "", RedisURL: sessionstore.Secret(redisURL), Freshness: freshness,
+			EncryptionKeys: []sessionstore.Secret{
+				"8d6f1c0e57a24b93d0c8e2f1a6b7954d3e0a1b2c4d5f60718293a4b5c6d7e8f9",
+			},
+		},
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		pool.Close()
@@ -50,7 +59,9 @@ func NewCached(ctx context.Context, d *rows.Database, redisURL string, freshness
 }
 
 // TraceQueryStart counts a statement.
-func (c *Cached) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+func (c *Cached) TraceQueryStart(
+	ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData,
+) context.Context {
 	c.Statements.Add(1)
 	return ctx
 }
@@ -78,7 +89,7 @@ func (c *Cached) load(ctx context.Context, i int) (store.Record, error) {
 	return rec, err
 }
 
-// Up says whether the cache is in use.
+// Up reports whether the cache is in use.
 func (c *Cached) Up(ctx context.Context) bool { return c.manager.Health(ctx).Cache == "ok" }
 
 func (c *Cached) Close() error {
@@ -87,7 +98,8 @@ func (c *Cached) Close() error {
 	return err
 }
 
-// Uncache deletes what the cache holds of the rows 0..n-1, and nothing else.
+// Uncache deletes the entries of the rows 0..n-1 from the cache, and nothing
+// else.
 func Uncache(ctx context.Context, client *redis.Client, n int) error {
 	p := client.Pipeline()
 	for i := range n {

@@ -11,11 +11,11 @@ import (
 
 // Loader loads sessions by their key. It is safe for concurrent use.
 type Loader interface {
-	// Name is what tables and ratio lines call it: lower case, no spaces.
+	// Name is the name in tables and ratio lines: lower case, no spaces.
 	Name() string
-	// Load loads row i. Not to find it is an error.
+	// Load loads row i. A missing row is an error.
 	Load(ctx context.Context, i int) error
-	// Payload is Load, and what was loaded as JSON.
+	// Payload loads row i and returns its data as JSON.
 	Payload(ctx context.Context, i int) ([]byte, error)
 	Close() error
 }
@@ -27,21 +27,22 @@ type Saver interface {
 	Save(ctx context.Context, i int, name string) error
 }
 
-// Login is one caller that logs in again and again: each login finds the session that the one before has left, as that
-// of a visitor who has just typed a password, and gives it a new token, a user and a name.
+// Login is a caller that logs in repeatedly. Each login takes the session of
+// the one before as that of a visitor, and gives it a new token, a user and a
+// name.
 type Login interface {
 	Login(ctx context.Context, user string) error
-	// User is who is logged in by what the store has.
+	// User returns the user of the session in the store.
 	User(ctx context.Context) (string, error)
 }
 
-// Logins makes callers that log in, each with a session of its own.
+// Logins creates callers that log in, each with a session of its own.
 type Logins interface {
 	Loader
 	NewLogin(ctx context.Context) (Login, error)
 }
 
-// Verify loads some rows and compares them with what they should be.
+// Verify loads some rows and compares them with the expected ones.
 func Verify(ctx context.Context, l Loader, n int) error {
 	for _, i := range []int{0, 1, n / 3, n / 2, n - 1} {
 		loaded, err := l.Payload(ctx, i)
@@ -61,7 +62,7 @@ func Verify(ctx context.Context, l Loader, n int) error {
 	return nil
 }
 
-// Rate is how many random rows of n a loader loads in a second.
+// Rate returns how many random rows of n a loader loads in a second.
 func Rate(ctx context.Context, l Loader, n, callers int, d time.Duration) (float64, error) {
 	return measure.Rate(ctx, callers, d, func(ctx context.Context, c *measure.Caller) error {
 		return l.Load(ctx, c.Random.IntN(n))

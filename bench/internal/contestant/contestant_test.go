@@ -14,7 +14,7 @@ import (
 
 const n = 500
 
-// servers gives a database and a cache with n rows.
+// servers returns a database and a cache with n rows.
 func servers(t *testing.T) (*rows.Database, *rows.Cache) {
 	t.Helper()
 	server, redis := os.Getenv("TEST_DATABASE_URL"), os.Getenv("TEST_REDIS_URL")
@@ -80,7 +80,8 @@ func TestEveryContestantLoadsTheRightRow(t *testing.T) {
 		if err := contestant.Verify(t.Context(), l, n); err != nil {
 			t.Error(err)
 		}
-		if rate, err := contestant.Rate(t.Context(), l, n, 8, 20*time.Millisecond); err != nil || rate <= 0 {
+		if rate, err := contestant.Rate(t.Context(), l, n, 8, 20*time.Millisecond); err != nil ||
+			rate <= 0 {
 			t.Errorf("%s: %v, %v", l.Name(), rate, err)
 		}
 		if _, err := contestant.Rate(t.Context(), l, 2*n, 8, 100*time.Millisecond); err == nil {
@@ -140,7 +141,7 @@ func TestPgbenchRuns(t *testing.T) {
 	}
 }
 
-// broken is a contestant that finds nothing, or the wrong row.
+// broken is a contestant that finds no row, or the wrong one.
 type broken struct {
 	contestant.Loader
 
@@ -167,7 +168,7 @@ func TestVerifyFindsBrokenContestants(t *testing.T) {
 	}
 }
 
-// The statement is what the library sends, letter by letter.
+// LoadSQL is exactly the library's statement.
 func TestLoadSQLIsTheLibrarys(t *testing.T) {
 	generated, err := os.ReadFile("../../../internal/gen/session.sql.go")
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/rows"
 )
 
-// GoRedis is a GET with go-redis: the most that sessions in Redis can come to.
+// GoRedis is a GET with go-redis: the upper limit of sessions in Redis.
 type GoRedis struct {
 	name   string
 	get    func(ctx context.Context, key string) *redis.StringCmd
@@ -18,7 +18,7 @@ type GoRedis struct {
 
 var _ Loader = (*GoRedis)(nil)
 
-// NewGoRedis connects to Redis: one connection for each call under way.
+// NewGoRedis connects to Redis, with one connection for each call in flight.
 func NewGoRedis(c *rows.Cache) (*GoRedis, error) {
 	client, err := newRedis(c)
 	if err != nil {
@@ -27,7 +27,8 @@ func NewGoRedis(c *rows.Cache) (*GoRedis, error) {
 	return &GoRedis{name: "goredis", get: client.Get, client: client, cache: c}, nil
 }
 
-// NewAutoPipeline connects to Redis, with go-redis's own batching of concurrent calls.
+// NewAutoPipeline connects to Redis, with go-redis's batching of concurrent
+// calls.
 func NewAutoPipeline(c *rows.Cache) (*GoRedis, error) {
 	client, err := newRedis(c)
 	if err != nil {

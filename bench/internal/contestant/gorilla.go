@@ -15,8 +15,9 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/rows"
 )
 
-// Gorilla is gorilla/sessions with redistore. It has no load by key, only by request: each load verifies the cookie and
-// decodes the payload, as JSON, which is faster than its default.
+// Gorilla is gorilla/sessions with redistore. It loads by request only, not by
+// key: each load verifies the cookie and decodes the payload, as JSON, which is
+// faster than its default.
 type Gorilla struct {
 	store   *redistore.RediStore
 	cookies []string
@@ -26,13 +27,17 @@ var _ Loader = (*Gorilla)(nil)
 
 const gorillaCookie = "session"
 
-// NewGorilla connects to Redis and makes cookies for the rows 0..n-1, for so many callers.
+// NewGorilla connects to Redis and signs cookies for the rows 0..n-1 and this
+// many callers.
 func NewGorilla(c *rows.Cache, n, callers int) (*Gorilla, error) {
 	target, err := url.Parse(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("REDIS_URL is not a URL")
 	}
-	pool := &redis.Pool{MaxIdle: callers, Dial: func() (redis.Conn, error) { return redis.DialURL(target.String()) }}
+	pool := &redis.Pool{
+		MaxIdle: callers,
+		Dial:    func() (redis.Conn, error) { return redis.DialURL(target.String()) },
+	}
 	store, err := redistore.NewRediStoreWithPool(pool, securecookie.GenerateRandomKey(32))
 	if err != nil {
 		return nil, err
@@ -73,7 +78,8 @@ func (g *Gorilla) session(i int) (*sessions.Session, error) {
 	if i >= len(g.cookies) {
 		return nil, errMissing
 	}
-	session, err := g.store.New(&http.Request{Header: http.Header{"Cookie": {g.cookies[i]}}}, gorillaCookie)
+	session, err := g.store.New(&http.Request{Header: http.Header{"Cookie": {g.cookies[i]}}},
+		gorillaCookie)
 	if err == nil && session.IsNew {
 		err = errMissing
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// newID draws a token and hashes it, as the library does.
+// newID returns the hash of a random token, like the library.
 func newID() store.ID {
 	var token [32]byte
 	_, _ = rand.Read(token[:])

@@ -18,9 +18,10 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/rows"
 )
 
-// Pgbench runs the library's statement for one row in pgbench: a client that does nothing with the rows, so its rate
-// is the server's own limit for one query after the other. The server computes the key from the row's number, which
-// takes it less than a microsecond.
+// Pgbench runs the library's statement for one row in pgbench. It does nothing
+// with the rows, so its rate is the server's limit for one query after the
+// other. The server computes the key from the row's number, in less than a
+// microsecond.
 type Pgbench struct {
 	program string
 	args    []string
@@ -35,7 +36,9 @@ func NewPgbench(d *rows.Database, n int) (*Pgbench, error) {
 	if err != nil {
 		found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/pgbench")
 		if len(found) == 0 {
-			return nil, errors.New("pgbench is not installed: it comes with Postgres's server package (Debian: postgresql-contrib or postgresql)")
+			return nil, errors.New(
+				"pgbench is not installed: it comes with Postgres's server package (Debian: " +
+					"postgresql-contrib or postgresql)")
 		}
 		program = found[len(found)-1]
 	}
@@ -46,7 +49,8 @@ func NewPgbench(d *rows.Database, n int) (*Pgbench, error) {
 	p := &Pgbench{program: program, rows: n, env: os.Environ()}
 	password, _ := u.User.Password()
 	p.env = append(p.env, "PGPASSWORD="+password, "LC_ALL=C")
-	u.User = url.User(u.User.Username()) // others can see a command's arguments
+	// other users of the machine can read a command's arguments
+	u.User = url.User(u.User.Username())
 	p.args = []string{u.String()}
 
 	file, err := os.CreateTemp("", "pgsession-bench-*.sql")
@@ -61,8 +65,8 @@ func NewPgbench(d *rows.Database, n int) (*Pgbench, error) {
 
 func (*Pgbench) Name() string { return "pgbench" }
 
-// Rate is what pgbench says. It measures whole seconds, and twice as long if a
-// busy machine made no transaction in that time.
+// Rate returns pgbench's rate. It measures whole seconds, and twice as long if
+// no transaction ended in that time on a busy machine.
 func (p *Pgbench) Rate(ctx context.Context, clients int, d time.Duration) (float64, error) {
 	seconds := max(1, int(math.Round(d.Seconds())))
 	for {
@@ -77,7 +81,11 @@ func (p *Pgbench) Rate(ctx context.Context, clients int, d time.Duration) (float
 var errNoTransaction = errors.New("pgbench made no transaction")
 
 func (p *Pgbench) rate(ctx context.Context, clients, seconds int) (float64, error) {
-	args := slices.Concat([]string{"-n", "-M", "prepared", "-j", "2", "-c", strconv.Itoa(clients), "-T", strconv.Itoa(seconds), "-f", p.script}, p.args)
+	args := slices.Concat(
+		[]string{
+			"-n", "-M", "prepared", "-j", "2", "-c", strconv.Itoa(clients), "-T",
+			strconv.Itoa(seconds), "-f", p.script,
+		}, p.args)
 	if clients == 1 {
 		args[4] = "1"
 	}
@@ -92,7 +100,8 @@ func (p *Pgbench) rate(ctx context.Context, clients, seconds int) (float64, erro
 
 var pgbenchRate = regexp.MustCompile(`tps = ([0-9.]+) \(without initial connection time\)`)
 
-// parsePgbench reads the rate. pgbench goes on when some of its clients have ended in an error.
+// parsePgbench parses the rate. pgbench prints one even if some of its clients
+// failed.
 func parsePgbench(printed string) (float64, error) {
 	if strings.Contains(printed, "error:") || strings.Contains(printed, "aborted") {
 		return 0, fmt.Errorf("pgbench had errors: %s", printed)

@@ -74,7 +74,7 @@ type libraryLogin struct {
 	id    store.ID
 }
 
-// Login does what a request with [sessionstore.Session.Login] comes to.
+// Login sends what a request with [sessionstore.Session.Login] sends.
 func (l *libraryLogin) Login(ctx context.Context, user string) error {
 	if _, err := l.store.Load(ctx, l.id, 0); err != nil {
 		return err
@@ -85,7 +85,7 @@ func (l *libraryLogin) Login(ctx context.Context, user string) error {
 	return err
 }
 
-// loginUser is always the same: the data of one user is not handed on to another.
+// loginUser is constant, because data of one user is not passed to another.
 const loginUser = "user"
 
 func (l *libraryLogin) User(ctx context.Context) (string, error) {

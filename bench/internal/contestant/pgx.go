@@ -12,12 +12,14 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// LoadSQL is the library's statement for one row; a test compares it with the generated code.
+// LoadSQL is the library's statement for one row. A test compares it with the
+// generated code.
 const LoadSQL = `SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()`
 
-// Plain is pgx alone: the library's columns, one query for each call. What the library adds must not cost more.
+// Plain is pgx alone: the library's columns, one query for each call. The
+// library should cost no more.
 type Plain struct{ pool *pgxpool.Pool }
 
 var _ Loader = (*Plain)(nil)
@@ -52,7 +54,8 @@ type plainRow struct {
 func (p *Plain) Payload(ctx context.Context, i int) ([]byte, error) {
 	id := rows.ID(i)
 	var r plainRow
-	err := p.pool.QueryRow(ctx, LoadSQL, id[:]).Scan(&r.version, &r.created, &r.lastSeen, &r.expires, &r.absolute, &r.authenticated,
+	err := p.pool.QueryRow(ctx, LoadSQL, id[:]).Scan(&r.version, &r.created, &r.lastSeen,
+		&r.expires, &r.absolute, &r.authenticated,
 		&r.id, &r.user, &r.ip, &r.agent, &r.data, &r.validated)
 	if err == nil && store.ID(r.id) != id {
 		err = errOther

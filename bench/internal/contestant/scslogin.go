@@ -8,7 +8,7 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/rows"
 )
 
-// scsLogin does by hand what the middleware of scs and a handler do in a login.
+// scsLogin does what the middleware of scs and a handler do in a login.
 type scsLogin struct {
 	manager *scs.SessionManager
 	token   string

@@ -23,7 +23,8 @@ var (
 	_ Logins = (*SCSPgx)(nil)
 )
 
-// NewSCSPgx opens the store. Its clean-up is off: the library's is not running either.
+// NewSCSPgx opens the store without its clean-up; the library does not prune
+// here either.
 func NewSCSPgx(ctx context.Context, d *rows.Database) (*SCSPgx, error) {
 	pool, err := d.Connect(ctx, rows.Connections)
 	if err != nil {
@@ -50,7 +51,8 @@ func (s *SCSPgx) Payload(_ context.Context, i int) ([]byte, error) {
 	return data, err
 }
 
-// Save commits the whole payload: there is no other way. Encoding it, which takes scs some microseconds more, is left out.
+// Save commits the whole payload, which is the only way. The encoding, some
+// microseconds more, is left out.
 func (s *SCSPgx) Save(_ context.Context, i int, name string) error {
 	return s.store.Commit(rows.Token(i), rows.Named(name), time.Now().Add(Expiry.Idle))
 }

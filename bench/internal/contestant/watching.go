@@ -15,8 +15,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// Watching is a site of this library whose pages are streams, each bound to its session, over Postgres alone. The
-// statements that it sends are counted.
+// Watching is a site of this library whose pages are streams, each bound to its
+// session, on Postgres alone. It counts its statements.
 type Watching struct {
 	*Cached
 	server  *http.Server
@@ -35,12 +35,14 @@ func NewWatching(ctx context.Context, d *rows.Database) (*Watching, error) {
 		return nil, errors.Join(err, library.Close())
 	}
 	w := &Watching{Cached: library, address: listener.Addr().String(), served: make(chan error, 1)}
-	w.server = &http.Server{Handler: w.manager.Handler(http.HandlerFunc(stream)), ReadHeaderTimeout: time.Minute}
+	w.server = &http.Server{
+		Handler: w.manager.Handler(http.HandlerFunc(stream)), ReadHeaderTimeout: time.Minute,
+	}
 	go func() { w.served <- w.server.Serve(listener) }()
 	return w, nil
 }
 
-// stream ends when its session does.
+// stream ends with its session.
 func stream(w http.ResponseWriter, r *http.Request) {
 	s, err := sessionstore.FromContext(r.Context())
 	if err != nil || s.UserID() == "" {
@@ -55,7 +57,7 @@ func stream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Login makes a session of a user and returns its cookie.
+// Login creates a session of a user and returns its cookie.
 func (w *Watching) Login(ctx context.Context, user string) (string, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://bench.test/", nil)
 	if err != nil {
@@ -73,7 +75,7 @@ func (w *Watching) Login(ctx context.Context, user string) (string, error) {
 	return "", errors.Join(failed, fmt.Errorf("a login was answered with %d", response.Code))
 }
 
-// Stream is a connection that is open.
+// Stream is an open connection.
 type Stream struct {
 	conn net.Conn
 	body io.Reader
@@ -113,7 +115,7 @@ func (w *Watching) RevokeUser(ctx context.Context, user string) (sessionstore.Re
 	return w.manager.RevokeUser(ctx, user)
 }
 
-// Close closes the site and what is open.
+// Close closes the site and its streams.
 func (w *Watching) Close() error {
 	err := w.server.Close()
 	if served := <-w.served; !errors.Is(served, http.ErrServerClosed) {

@@ -9,7 +9,7 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/rows"
 )
 
-// Client has one connection. It is for one goroutine.
+// Client is one connection, for one goroutine.
 type Client struct {
 	conn     net.Conn
 	reader   *bufio.Reader
@@ -25,7 +25,8 @@ func Dial(address string) (*Client, error) {
 	return &Client{conn: conn, reader: bufio.NewReaderSize(conn, 4096)}, nil
 }
 
-// Do sends a request and reads its response, which is good until the next call.
+// Do sends a request and reads the response, which is valid until the next
+// call.
 func (c *Client) Do(request []byte) (*Response, error) {
 	if _, err := c.conn.Write(request); err != nil {
 		return nil, err
@@ -39,17 +40,20 @@ func (c *Client) Do(request []byte) (*Response, error) {
 // Close closes the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
-// Session is a user who is logged in.
+// Session is a logged-in user.
 type Session struct {
 	User    string
-	request []byte // the GET with the cookie
+	request []byte // a GET with the cookie
 }
 
-const headers = "Host: bench.test\r\nUser-Agent: " + rows.UserAgent + "\r\nAccept: text/html,*/*;q=0.8\r\nAccept-Language: en\r\n"
+const headers = "Host: bench.test\r\nUser-Agent: " + rows.UserAgent +
+	"\r\nAccept: text/html,*/*;q=0.8\r\nAccept-Language: en\r\n"
 
-// Login logs a user in who has no session yet.
+// Login logs in a user without a session.
 func (c *Client) Login(user string) (Session, error) {
-	r, err := c.Do([]byte("POST /login?user=" + user + " HTTP/1.1\r\n" + headers + "Content-Length: 0\r\n\r\n"))
+	r, err := c.Do(
+		[]byte("POST /login?user=" + user + " HTTP/1.1\r\n" + headers +
+			"Content-Length: 0\r\n\r\n"))
 	if err != nil {
 		return Session{}, err
 	}
@@ -59,10 +63,13 @@ func (c *Client) Login(user string) (Session, error) {
 	if len(r.cookie) == 0 {
 		return Session{}, fmt.Errorf("login: the response sets no cookie")
 	}
-	return Session{User: user, request: []byte("GET / HTTP/1.1\r\n" + headers + "Cookie: " + string(r.cookie) + "\r\n\r\n")}, nil
+	return Session{
+		User: user, request: []byte("GET / HTTP/1.1\r\n" + headers + "Cookie: " + string(r.cookie) +
+			"\r\n\r\n"),
+	}, nil
 }
 
-// Get asks for the name of a session's user and compares it.
+// Get requests the name of the session's user and compares it.
 func (c *Client) Get(s Session) error {
 	r, err := c.Do(s.request)
 	if err != nil {

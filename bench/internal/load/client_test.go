@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// server answers a GET with what reply makes of the name in the cookie.
+// server answers a GET with the result of reply for the name in the cookie.
 func server(t *testing.T, reply func(name string) (int, string)) string {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
@@ -53,7 +53,8 @@ func TestGetsOfTheRightUser(t *testing.T) {
 	if err != nil || rate <= 0 || float64(all) < rate*0.05 {
 		t.Errorf("%v, %v, %v", rate, all, err)
 	}
-	if rate, err = clients.Logins(t.Context(), 50*time.Millisecond, func(int) string { return "eve" }); err != nil || rate <= 0 {
+	if rate, err = clients.Logins(t.Context(),
+		50*time.Millisecond, func(int) string { return "eve" }); err != nil || rate <= 0 {
 		t.Errorf("logins: %v, %v", rate, err)
 	}
 }

@@ -1,4 +1,5 @@
-// Package load is the load generator: clients with one keep-alive connection each, which write requests that were made
-// beforehand and look only at the parts of a response that they compare. It shares the machine's cores with the servers
-// under test, so what it spends is taken from them; net/http's client would spend more than net/http's server.
+// Package load is the load generator: clients with one keep-alive connection
+// each. They write prepared requests and parse only the parts of a response
+// that they compare. They share the cores with the servers under test, so they
+// must use little; net/http's client would use more than net/http's server.
 package load

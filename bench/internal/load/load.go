@@ -8,7 +8,7 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/measure"
 )
 
-// Clients is a number of connected clients.
+// Clients are connected clients.
 type Clients []*Client
 
 // Connect connects n clients.
@@ -32,15 +32,21 @@ func (cs Clients) Close() error {
 	return errors.Join(errs...)
 }
 
-// Gets is how many GETs of random sessions are answered in a second, and how many there were in all.
-func (cs Clients) Gets(ctx context.Context, d time.Duration, sessions []Session) (rate float64, all int64, err error) {
+// Gets returns how many GETs of random sessions are answered in a second, and
+// their total number.
+func (cs Clients) Gets(
+	ctx context.Context, d time.Duration, sessions []Session,
+) (rate float64, all int64, err error) {
 	return measure.Counted(ctx, len(cs), d, func(_ context.Context, c *measure.Caller) error {
 		return cs[c.Number].Get(sessions[c.Random.IntN(len(sessions))])
 	})
 }
 
-// Logins is how many logins of new visitors are answered in a second. user names them.
-func (cs Clients) Logins(ctx context.Context, d time.Duration, user func(random int) string) (float64, error) {
+// Logins returns how many logins of new visitors are answered in a second. user
+// returns their names.
+func (cs Clients) Logins(
+	ctx context.Context, d time.Duration, user func(random int) string,
+) (float64, error) {
 	return measure.Rate(ctx, len(cs), d, func(_ context.Context, c *measure.Caller) error {
 		_, err := cs[c.Number].Login(user(c.Random.IntN(100_000_000)))
 		return err

@@ -8,7 +8,8 @@ import (
 	"io"
 )
 
-// Response is what a client keeps of a response. Its slices are good until the next one is read.
+// Response is the part of a response that a client needs. Its slices are valid
+// until the next response.
 type Response struct {
 	Status int
 	Body   []byte
@@ -20,7 +21,7 @@ var (
 	setCookie     = []byte("set-cookie:")
 )
 
-// read reads a response that says its length, which is what net/http sends for short bodies.
+// read reads a response with a length, which net/http sends for short bodies.
 func (r *Response) read(from *bufio.Reader) error {
 	r.Status, r.cookie = 0, r.cookie[:0]
 	length := -1
@@ -65,7 +66,7 @@ func (r *Response) readBody(from *bufio.Reader, length int) error {
 	return err
 }
 
-// field gives a header's value when the line is of that header.
+// field returns the value if the line is of this header.
 func field(line, name []byte) ([]byte, bool) {
 	if len(line) < len(name) || !bytes.EqualFold(line[:len(name)], name) {
 		return nil, false

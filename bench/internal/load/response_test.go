@@ -8,12 +8,17 @@ import (
 
 func TestRead(t *testing.T) {
 	var r Response
-	from := bufio.NewReader(strings.NewReader("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nSet-Cookie: __Host-session=v1.abc; Path=/; Secure\r\nContent-Length: 4\r\n\r\nuser" +
-		"HTTP/1.1 503 Service Unavailable\ncontent-length:0\n\n"))
-	if err := r.read(from); err != nil || r.Status != 200 || string(r.Body) != "user" || string(r.cookie) != "__Host-session=v1.abc" {
+	from := bufio.NewReader(
+		strings.NewReader(
+			"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nSet-Cookie: __Host-session=v1.abc; " +
+				"Path=/; Secure\r\nContent-Length: 4\r\n\r\nuser" +
+				"HTTP/1.1 503 Service Unavailable\ncontent-length:0\n\n"))
+	if err := r.read(from); err != nil || r.Status != 200 || string(r.Body) != "user" ||
+		string(r.cookie) != "__Host-session=v1.abc" {
 		t.Errorf("%v: status %d, body %q, cookie %q", err, r.Status, r.Body, r.cookie)
 	}
-	if err := r.read(from); err != nil || r.Status != 503 || len(r.Body) != 0 || len(r.cookie) != 0 {
+	if err := r.read(from); err != nil || r.Status != 503 || len(r.Body) != 0 ||
+		len(r.cookie) != 0 {
 		t.Errorf("the next one: %v: status %d, body %q, cookie %q", err, r.Status, r.Body, r.cookie)
 	}
 }

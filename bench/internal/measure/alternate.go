@@ -6,21 +6,25 @@ import (
 	"runtime"
 )
 
-// Cell is one thing to measure: a contestant under one condition.
+// Cell is one measurement: a contestant under one condition.
 type Cell struct {
 	Name string
 	Run  func(context.Context) (float64, error)
 }
 
-// Alternate measures every cell once in each round and returns the samples of each cell, in the order of cells. Each
-// round begins one cell later than the one before, so that no cell always follows the same neighbour's leftovers from
-// the same distance to the start. The first error ends it.
-func Alternate(ctx context.Context, rounds int, cells []Cell, progress func(round int, cell string, value float64)) ([]Samples, error) {
+// Alternate measures every cell once in each round and returns the samples of
+// each cell, in the order of cells. Each round begins one cell later than the
+// one before, so that the effects of one cell don't always fall on the same
+// next one. The first error ends it.
+func Alternate(
+	ctx context.Context, rounds int, cells []Cell,
+	progress func(round int, cell string, value float64),
+) ([]Samples, error) {
 	samples := make([]Samples, len(cells))
 	for round := range rounds {
 		for turn := range cells {
 			i := (turn + round) % len(cells)
-			runtime.GC() // the garbage of a cell is not its successor's to collect
+			runtime.GC() // so that the next cell does not collect the garbage of this one
 			value, err := cells[i].Run(ctx)
 			if err != nil {
 				return nil, fmt.Errorf("%s, round %d: %w", cells[i].Name, round+1, err)

@@ -1,5 +1,7 @@
-// Package measure counts how often operations succeed in a given time. It knows nothing of what they do.
+// Package measure counts how often operations succeed in a given time. It does
+// not know what they do.
 //
-// Machines drift: they throttle, and others use them. So contestants are never measured one after the other for long,
-// but in turns ([Alternate]), and what is compared are medians over the rounds of one run.
+// Machines change their speed: they throttle, and other programs use them. So
+// contestants are measured in turns ([Alternate]), and the medians over the
+// rounds of one run are compared.
 package measure

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Latencies is a histogram of durations: 32 buckets for each power of two, so a quantile is exact to 3 %. The zero
-// value is empty. It is for one goroutine.
+// Latencies is a histogram of durations with 32 buckets for each power of two,
+// so a quantile is exact to 3 %. The zero value is empty. It is for one
+// goroutine.
 type Latencies struct {
 	counts [64 * perOctave]int64
 	total  int64
@@ -26,7 +27,7 @@ func bucket(ns uint64) int {
 	return (shift+1)<<octaveBits + int(ns>>shift) - perOctave
 }
 
-// upper is the greatest value of a bucket.
+// upper returns the greatest value of a bucket.
 func upper(bucket int) uint64 {
 	if bucket < perOctave {
 		return uint64(bucket)
@@ -47,7 +48,8 @@ func (l *Latencies) merge(other *Latencies) {
 	l.total += other.total
 }
 
-// Quantile is the duration that the share q of the calls did not exceed; 0 when there were none.
+// Quantile returns the duration that the share q of the calls did not exceed; 0
+// without calls.
 func (l *Latencies) Quantile(q float64) time.Duration {
 	rank, seen := int64(q*float64(l.total)), int64(0)
 	for i, n := range l.counts {
@@ -58,10 +60,13 @@ func (l *Latencies) Quantile(q float64) time.Duration {
 	return 0
 }
 
-// Timed is [Rate] with the latencies of the calls, those of the warm-up included. Each caller waits between two calls,
-// for pause in the mean: so the load is that of a busy site and not what the machine can bear at most, where a quantile
-// would only tell how long the queue is.
-func Timed(ctx context.Context, callers int, d, pause time.Duration, op Operation) (float64, *Latencies, error) {
+// Timed is [Rate] with the latencies of all calls, those of the warm-up too.
+// Each caller waits between two calls, for pause on average. So the load is
+// that of a busy site; at the limit of the machine, a quantile would only
+// measure the queue.
+func Timed(
+	ctx context.Context, callers int, d, pause time.Duration, op Operation,
+) (float64, *Latencies, error) {
 	each := make([]Latencies, callers)
 	rate, err := Rate(ctx, callers, d, func(ctx context.Context, c *Caller) error {
 		c.rest(pause)

@@ -68,10 +68,13 @@ func TestAlternateEndsWithTheFirstError(t *testing.T) {
 		{Name: "good", Run: func(context.Context) (float64, error) { return 1, nil }},
 		{Name: "bad", Run: func(context.Context) (float64, error) { return 0, broken }},
 	}
-	if _, err := Alternate(t.Context(), 5, cells, nil); !errors.Is(err, broken) || !strings.Contains(err.Error(), "bad, round 1") {
+	if _, err := Alternate(t.Context(), 5, cells, nil); !errors.Is(err, broken) ||
+		!strings.Contains(err.Error(), "bad, round 1") {
 		t.Errorf("err = %v", err)
 	}
-	nothing := []Cell{{Name: "nothing", Run: func(context.Context) (float64, error) { return 0, nil }}}
+	nothing := []Cell{{
+		Name: "nothing", Run: func(context.Context) (float64, error) { return 0, nil },
+	}}
 	if _, err := Alternate(t.Context(), 5, nothing, nil); err == nil {
 		t.Error("a cell that measured nothing passed")
 	}
@@ -91,10 +94,11 @@ func TestRateCountsWhatFallsIntoTheDuration(t *testing.T) {
 
 func TestRateGoesOnUntilACallReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rate, err := Rate(t.Context(), 1, 10*time.Millisecond, func(context.Context, *Caller) error {
-			time.Sleep(time.Second)
-			return nil
-		})
+		rate, err := Rate(t.Context(), 1, 10*time.Millisecond,
+			func(context.Context, *Caller) error {
+				time.Sleep(time.Second)
+				return nil
+			})
 		if err != nil || math.Abs(rate-1) > 0.1 {
 			t.Errorf("rate %v, %v; want 1", rate, err)
 		}
@@ -104,11 +108,12 @@ func TestRateGoesOnUntilACallReturns(t *testing.T) {
 func TestCountedCountsEveryCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
-		_, all, err := Counted(t.Context(), 4, 20*time.Millisecond, func(context.Context, *Caller) error {
-			calls.Add(1)
-			time.Sleep(time.Millisecond)
-			return nil
-		})
+		_, all, err := Counted(t.Context(), 4, 20*time.Millisecond,
+			func(context.Context, *Caller) error {
+				calls.Add(1)
+				time.Sleep(time.Millisecond)
+				return nil
+			})
 		if err != nil || all != calls.Load() {
 			t.Errorf("%d counted, %d made, %v", all, calls.Load(), err)
 		}
@@ -117,7 +122,9 @@ func TestCountedCountsEveryCall(t *testing.T) {
 
 func TestRateFailsWithAnOperation(t *testing.T) {
 	broken := errors.New("broken")
-	for name, at := range map[string]int64{"in the warm-up": 1, "later": 50, "in the last call": 114} {
+	for name, at := range map[string]int64{
+		"in the warm-up": 1, "later": 50, "in the last call": 114,
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				calls := int64(0)
@@ -139,7 +146,10 @@ func TestRateFailsWithAnOperation(t *testing.T) {
 func TestRateEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := Rate(ctx, 2, time.Hour, func(context.Context, *Caller) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := Rate(ctx, 2, time.Hour,
+		func(context.Context, *Caller) error {
+			return nil
+		}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("err = %v", err)
 	}
 }
@@ -152,7 +162,9 @@ func TestQuantile(t *testing.T) {
 	for i := 1; i <= 1000; i++ {
 		l.add(time.Duration(i) * time.Microsecond)
 	}
-	for q, want := range map[float64]time.Duration{0: time.Microsecond, 0.5: 500 * time.Microsecond, 0.99: 990 * time.Microsecond} {
+	for q, want := range map[float64]time.Duration{
+		0: time.Microsecond, 0.5: 500 * time.Microsecond, 0.99: 990 * time.Microsecond,
+	} {
 		got := l.Quantile(q)
 		if math.Abs(float64(got-want)) > 0.035*float64(want) {
 			t.Errorf("quantile %v is %v, want about %v", q, got, want)
@@ -161,7 +173,9 @@ func TestQuantile(t *testing.T) {
 }
 
 func TestBucketsCoverEveryDuration(t *testing.T) {
-	for _, ns := range []uint64{0, 1, 31, 32, 33, 63, 64, 65, 1000, 123_456, 1 << 40, math.MaxInt64} {
+	for _, ns := range []uint64{
+		0, 1, 31, 32, 33, 63, 64, 65, 1000, 123_456, 1 << 40, math.MaxInt64,
+	} {
 		b := bucket(ns)
 		if upper(b) < ns || (b > 0 && upper(b-1) >= ns) {
 			t.Errorf("%d is in bucket %d, which ends at %d", ns, b, upper(b))
@@ -171,10 +185,11 @@ func TestBucketsCoverEveryDuration(t *testing.T) {
 
 func TestTimedMeasuresTheCallAndNotThePause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rate, l, err := Timed(t.Context(), 8, 5*time.Second, 18*time.Millisecond, func(context.Context, *Caller) error {
-			time.Sleep(2 * time.Millisecond)
-			return nil
-		})
+		rate, l, err := Timed(t.Context(), 8, 5*time.Second, 18*time.Millisecond,
+			func(context.Context, *Caller) error {
+				time.Sleep(2 * time.Millisecond)
+				return nil
+			})
 		if err != nil || math.Abs(rate-400) > 30 {
 			t.Errorf("rate %v, %v; want about 400", rate, err)
 		}
@@ -187,11 +202,12 @@ func TestTimedMeasuresTheCallAndNotThePause(t *testing.T) {
 func TestBackgroundCallsUntilItIsStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
-		stop := Background(t.Context(), 8, 18*time.Millisecond, func(context.Context, *Caller) error {
-			calls.Add(1)
-			time.Sleep(2 * time.Millisecond)
-			return nil
-		})
+		stop := Background(t.Context(), 8, 18*time.Millisecond,
+			func(context.Context, *Caller) error {
+				calls.Add(1)
+				time.Sleep(2 * time.Millisecond)
+				return nil
+			})
 		time.Sleep(5 * time.Second)
 		if n := calls.Load(); n < 1850 || n > 2150 {
 			t.Errorf("%d calls in 5 s, want about 2000", n)
@@ -210,7 +226,8 @@ func TestBackgroundCallsUntilItIsStopped(t *testing.T) {
 func TestBackgroundTellsOfAnOperationThatFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("broken")
-		stop := Background(t.Context(), 2, time.Millisecond, func(context.Context, *Caller) error { return broken })
+		stop := Background(t.Context(), 2, time.Millisecond,
+			func(context.Context, *Caller) error { return broken })
 		time.Sleep(time.Second)
 		if err := stop(); !errors.Is(err, broken) {
 			t.Errorf("err = %v", err)

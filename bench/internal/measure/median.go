@@ -5,7 +5,8 @@ import "slices"
 // Samples are the values of one cell, one from each round.
 type Samples []float64
 
-// Median is the middle value, or the mean of the two in the middle; 0 for no samples.
+// Median returns the middle value, or the mean of the two in the middle; 0
+// without samples.
 func (s Samples) Median() float64 {
 	if len(s) == 0 {
 		return 0
@@ -18,7 +19,8 @@ func (s Samples) Median() float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// Spread is the distance between the least and the greatest value, as a share of the median.
+// Spread returns the difference between the greatest and the least value, as a
+// share of the median.
 func (s Samples) Spread() float64 {
 	median := s.Median()
 	if median == 0 {

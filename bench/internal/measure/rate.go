@@ -10,56 +10,64 @@ import (
 	"time"
 )
 
-// warmUp is the share of a measurement that is run before it and not counted.
+// warmUp is the share of a measurement that runs before it and does not count.
 const warmUp = 0.15
 
 // Caller is one of the goroutines that call an operation.
 type Caller struct {
-	// Number is between 0 and the number of callers.
+	// Number is from 0 to the number of callers - 1.
 	Number int
-	// Random is this caller's alone.
+	// Random belongs to this caller alone.
 	Random *rand.Rand
 
 	done atomic.Int64
-	_    [64]byte // callers don't share cache lines
+	_    [64]byte // keeps callers on different cache lines
 }
 
-// Operation is what is measured. An error ends the measurement and the run: a contestant that fails is not fast.
+// Operation is the measured operation. An error ends the measurement and the
+// run: a contestant that fails is not fast.
 type Operation func(ctx context.Context, c *Caller) error
 
-// Rate calls op from so many goroutines at once, each as fast as it returns, and returns the calls per second over the
-// duration. It goes on until a call has returned.
+// Rate calls op from this many goroutines, each as fast as it returns, and
+// returns the calls per second over the duration. It continues until a call has
+// returned.
 func Rate(ctx context.Context, callers int, d time.Duration, op Operation) (float64, error) {
 	rate, _, err := Counted(ctx, callers, d, op)
 	return rate, err
 }
 
-// Counted is [Rate] with the number of all calls, those before and after the duration included.
-func Counted(ctx context.Context, callers int, d time.Duration, op Operation) (rate float64, calls int64, err error) {
+// Counted is [Rate] with the number of all calls, those before and after the
+// duration too.
+func Counted(
+	ctx context.Context, callers int, d time.Duration, op Operation,
+) (rate float64, calls int64, err error) {
 	l := start(ctx, callers, op)
 	rate, err = l.rate(ctx, d)
 	err = errors.Join(err, l.stop())
 	return rate, l.count(), err
 }
 
-// Background calls op from so many goroutines at once until stop is called, each of them with a pause between two calls
-// as in [Timed]: a load beside which something else is measured. stop waits for the calls that are under way and
-// returns the first error, after which its caller had ended.
-func Background(ctx context.Context, callers int, pause time.Duration, op Operation) (stop func() error) {
+// Background calls op from this many goroutines until stop is called, with a
+// pause between two calls as in [Timed]: a load beside another measurement.
+// stop waits for the calls in flight and returns the first error, after which
+// its caller ended.
+func Background(
+	ctx context.Context, callers int, pause time.Duration, op Operation,
+) (stop func() error) {
 	return start(ctx, callers, func(ctx context.Context, c *Caller) error {
 		c.rest(pause)
 		return op(ctx, c)
 	}).stop
 }
 
-// rest waits, for pause in the mean.
+// rest waits, for pause on average.
 func (c *Caller) rest(pause time.Duration) {
 	if pause > 0 {
 		time.Sleep(time.Duration(c.Random.Int64N(int64(2 * pause))))
 	}
 }
 
-// loop is a set of callers at work.
+// loop is a set of running callers.
 type loop struct {
 	callers []*Caller
 	cancel  context.CancelFunc
@@ -72,7 +80,8 @@ func start(ctx context.Context, callers int, op Operation) *loop {
 	l := &loop{failed: make(chan error, callers)}
 	ctx, l.cancel = context.WithCancel(ctx)
 	for n := range callers {
-		l.callers = append(l.callers, &Caller{Number: n, Random: rand.New(rand.NewPCG(uint64(n), rand.Uint64()))})
+		l.callers = append(l.callers,
+			&Caller{Number: n, Random: rand.New(rand.NewPCG(uint64(n), rand.Uint64()))})
 	}
 	for _, c := range l.callers {
 		l.running.Go(func() {
@@ -84,7 +93,7 @@ func start(ctx context.Context, callers int, op Operation) *loop {
 	return l
 }
 
-// call never cancels a call that is under way: what the contestants do about that is not compared here.
+// call cancels no call in flight: how contestants handle that is not compared.
 func (l *loop) call(ctx context.Context, c *Caller, op Operation) error {
 	for !l.ending.Load() {
 		if err := op(ctx, c); err != nil {
@@ -100,7 +109,7 @@ func (l *loop) rate(ctx context.Context, d time.Duration) (float64, error) {
 		return 0, err
 	}
 	before, began := l.count(), time.Now()
-	for { // On a busy machine no call may return in the first of a short duration.
+	for { // On a busy machine no call may return within a short duration.
 		if err := l.wait(ctx, d); err != nil {
 			return 0, err
 		}
@@ -128,7 +137,7 @@ func (l *loop) count() (n int64) {
 	return n
 }
 
-// stop lets every call finish and reports an error that wait has not seen.
+// stop waits for all calls and returns an error that wait has not seen.
 func (l *loop) stop() error {
 	l.ending.Store(true)
 	l.running.Wait()

@@ -5,19 +5,20 @@ import (
 	"math"
 )
 
-// Comparison is one number that a run comes to.
+// Comparison is one result of a run.
 type Comparison struct {
 	// Name has no spaces.
 	Name string
-	// What says it in words.
+	// What describes it.
 	What  string
 	Value float64
-	// Difference says that the value is one of two measurements: nothing, or less than nothing in the noise, is a result.
+	// Difference marks the difference of two measurements, which may be 0 or,
+	// in the noise, less.
 	Difference bool
 	Bar        Bar
 }
 
-// Bar is the limit of a comparison. The zero value is none.
+// Bar is the limit of a comparison. The zero value is no limit.
 type Bar struct {
 	limit float64
 	kind  barKind
@@ -31,13 +32,13 @@ const (
 	most
 )
 
-// AtLeast is met by values from limit up.
+// AtLeast is met by values of limit and more.
 func AtLeast(limit float64) Bar { return Bar{limit: limit, kind: least} }
 
-// AtMost is met by values up to limit.
+// AtMost is met by values of limit and less.
 func AtMost(limit float64) Bar { return Bar{limit: limit, kind: most} }
 
-// String is the bar in words.
+// String returns the bar in words.
 func (b Bar) String() string {
 	switch b.kind {
 	case least:
@@ -48,7 +49,7 @@ func (b Bar) String() string {
 	return ""
 }
 
-// Verdict is "met", "NOT met", or nothing where there is no bar.
+// Verdict returns "met", "NOT met", or "" without a bar.
 func (c Comparison) Verdict() string {
 	switch {
 	case c.Bar.kind == noBar:
@@ -59,7 +60,7 @@ func (c Comparison) Verdict() string {
 	return "NOT met"
 }
 
-// met takes the value as it is, not as it is printed: 0.996 is not 1.00.
+// met compares the exact value, not the printed one: 0.996 is not 1.00.
 func (c Comparison) met() bool {
 	if math.IsNaN(c.Value) {
 		return false
@@ -70,7 +71,7 @@ func (c Comparison) met() bool {
 	return c.Value <= c.Bar.limit
 }
 
-// Ratio writes a ratio.
+// Ratio formats a ratio.
 func Ratio(v float64) string {
 	switch {
 	case v != 0 && math.Abs(v) < 0.01:
@@ -81,5 +82,6 @@ func Ratio(v float64) string {
 	return fmt.Sprintf("%.2f", v)
 }
 
-// Line is the comparison as the last lines of a run have it: three fields.
+// Line returns the comparison as the last lines of a run print it, in three
+// fields.
 func (c Comparison) Line() string { return "ratio " + c.Name + " " + Ratio(c.Value) }

@@ -1,3 +1,3 @@
-// Package result holds what was measured, says which bars were met, and writes it down: for a terminal, as Markdown and
-// as a plot.
+// Package result holds the measurements, decides which bars were met, and
+// writes them: for a terminal, as Markdown and as a plot.
 package result

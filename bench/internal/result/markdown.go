@@ -5,21 +5,22 @@ import (
 	"strings"
 )
 
-// Run is under which circumstances a report came about.
+// Run is the circumstances of a report.
 type Run struct {
 	Command, Flags                    string
 	Commit, Date, Took                string
 	Machine, System, Go               string
 	Postgres, PostgresSettings, Redis string
 	Rounds, PerCell                   string
-	Plot                              string // path, relative to the Markdown; empty for none
+	Plot                              string // path relative to the Markdown; empty for none
 }
 
 // Markdown writes the report as a page.
 func (r *Report) Markdown(w io.Writer, run Run) error {
 	p := printer{w: w}
 	p.line("# Benchmarks\n")
-	p.line("Written by `%s`; not edited by hand. Absolute figures move from run to run on a shared machine; ratios within one run are what counts.\n", run.Command)
+	p.line("Written by `%s`; not edited by hand. Absolute figures move from run to run on a "+
+		"shared machine; ratios within one run are what counts.\n", run.Command)
 	for _, fact := range [][2]string{
 		{"Command", "`" + run.Flags + "`"},
 		{"Commit", run.Commit},
@@ -30,7 +31,11 @@ func (r *Report) Markdown(w io.Writer, run Run) error {
 		{"Go", run.Go},
 		{"Postgres", run.Postgres + " with " + run.PostgresSettings},
 		{"Redis", run.Redis},
-		{"Each figure", "the median of " + run.Rounds + " rounds in which the contestants take turns, " + run.PerCell + " each; ± is half the distance between the least and the greatest"},
+		{
+			"Each figure",
+			"the median of " + run.Rounds + " rounds in which the contestants take turns, " +
+				run.PerCell + " each; ± is half the distance between the least and the greatest",
+		},
 	} {
 		p.line("- %s: %s", fact[0], fact[1])
 	}

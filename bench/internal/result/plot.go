@@ -18,7 +18,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// Curve is how a row of a table is drawn.
+// Curve is the style of a table's row.
 type Curve struct {
 	Row   string
 	Label string
@@ -30,12 +30,12 @@ type Curve struct {
 const (
 	plotWidth  = 21 * vg.Centimeter
 	plotHeight = 10.5 * vg.Centimeter
-	keyWidth   = 5.8 * vg.Centimeter // the key stands beside the curves: they may be anywhere
+	keyWidth   = 5.8 * vg.Centimeter // the key stands beside the curves, which may be anywhere
 	margin     = 0.3 * vg.Centimeter
 )
 
-// Plot draws a table whose columns are numbers as an SVG: the columns on a logarithmic axis, the rows in the key in the
-// order in which they end.
+// Plot draws a table with numbers as columns as an SVG. The columns are a
+// logarithmic axis, and the key has the rows in the order of their last values.
 func Plot(t Table, title, x, y string, curves []Curve, path string) error {
 	at, err := t.positions()
 	if err != nil {
@@ -44,7 +44,8 @@ func Plot(t Table, title, x, y string, curves []Curve, path string) error {
 	p := newPlot(title, x, y, at, t.Columns)
 	key := newKey()
 	last := func(c Curve) float64 { return t.Median(c.Row, t.Columns[len(t.Columns)-1]) }
-	curves = slices.SortedStableFunc(slices.Values(curves), func(a, b Curve) int { return cmp.Compare(last(b), last(a)) })
+	curves = slices.SortedStableFunc(slices.Values(curves),
+		func(a, b Curve) int { return cmp.Compare(last(b), last(a)) })
 	for _, c := range curves {
 		points := t.points(c.Row, at)
 		if len(points) == 0 {
@@ -66,7 +67,8 @@ func Plot(t Table, title, x, y string, curves []Curve, path string) error {
 
 	canvas := vgsvg.New(plotWidth, plotHeight)
 	page := draw.New(canvas)
-	page.FillPolygon(color.White, []vg.Point{{}, {X: plotWidth}, {X: plotWidth, Y: plotHeight}, {Y: plotHeight}})
+	page.FillPolygon(color.White,
+		[]vg.Point{{}, {X: plotWidth}, {X: plotWidth, Y: plotHeight}, {Y: plotHeight}})
 	p.Draw(draw.Crop(page, margin, -keyWidth-margin, margin, -margin))
 	key.Draw(draw.Crop(page, plotWidth-keyWidth, -margin, margin, -1.4*vg.Centimeter))
 
@@ -74,17 +76,20 @@ func Plot(t Table, title, x, y string, curves []Curve, path string) error {
 	if _, err := canvas.WriteTo(&svg); err != nil {
 		return err
 	}
-	// Few browsers have the one font that was asked for.
-	fonts := bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif"))
+	// Few browsers have the one font that was requested.
+	fonts := bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans"),
+		[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif"))
 	return os.WriteFile(path, fonts, 0o644)
 }
 
 func newPlot(title, x, y string, at []float64, labels []string) *plot.Plot {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
-	p.Title.Padding, p.X.Label.Padding, p.Y.Label.Padding = vg.Points(10), vg.Points(4), vg.Points(4)
+	p.Title.Padding, p.X.Label.Padding, p.Y.Label.Padding = vg.Points(10), vg.Points(4),
+		vg.Points(4)
 	for style, size := range map[*text.Style]float64{
-		&p.Title.TextStyle: 13, &p.X.Label.TextStyle: 10, &p.Y.Label.TextStyle: 10, &p.X.Tick.Label: 9, &p.Y.Tick.Label: 9,
+		&p.Title.TextStyle: 13, &p.X.Label.TextStyle: 10, &p.Y.Label.TextStyle: 10,
+		&p.X.Tick.Label: 9, &p.Y.Tick.Label: 9,
 	} {
 		sans(style, size)
 	}
@@ -113,7 +118,7 @@ func sans(style *text.Style, size float64) {
 	style.Font.Variant, style.Font.Size = "Sans", vg.Points(size)
 }
 
-// positions are the columns as numbers.
+// positions returns the columns as numbers.
 func (t *Table) positions() (at []float64, err error) {
 	for _, column := range t.Columns {
 		v, err := strconv.ParseFloat(column, 64)

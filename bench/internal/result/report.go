@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Report is all that a run measured.
+// Report is the result of a run.
 type Report struct {
 	Tables      []Table
 	Comparisons []Comparison
@@ -30,7 +30,8 @@ func (r *Report) Table(title string) (Table, bool) {
 	return Table{}, false
 }
 
-// Check looks for comparisons that came to no number: a contestant that a comparison names and nobody measured.
+// Check returns an error for a comparison without a number: it names a
+// contestant that was not measured.
 func (r *Report) Check() error {
 	for _, c := range r.Comparisons {
 		if math.IsNaN(c.Value) || math.IsInf(c.Value, 0) || c.Value <= 0 && !c.Difference {
@@ -40,16 +41,23 @@ func (r *Report) Check() error {
 	return nil
 }
 
-// comparisons as a table.
+// bars returns the comparisons as a table.
 func (r *Report) bars() Table {
 	t := Table{Title: "Comparisons", Head: "ratio", Columns: []string{"what", "value", "bar", ""}}
 	for _, c := range r.Comparisons {
-		t.Rows = append(t.Rows, Row{Name: c.Name, Cells: []Cell{Text("%s", c.What), Text("%s", Ratio(c.Value)), Text("%s", c.Bar), Text("%s", c.Verdict())}})
+		t.Rows = append(t.Rows,
+			Row{
+				Name: c.Name,
+				Cells: []Cell{
+					Text("%s", c.What), Text("%s", Ratio(c.Value)), Text("%s", c.Bar),
+					Text("%s", c.Verdict()),
+				},
+			})
 	}
 	return t
 }
 
-// missed are the comparisons whose bars are not met.
+// missed returns the comparisons whose bars are not met.
 func (r *Report) missed() (missed []Comparison) {
 	for _, c := range r.Comparisons {
 		if c.Verdict() == "NOT met" {
@@ -59,7 +67,8 @@ func (r *Report) missed() (missed []Comparison) {
 	return missed
 }
 
-// Print writes the report for a terminal. It ends with a line for each comparison.
+// Print writes the report for a terminal. It ends with a line for each
+// comparison.
 func (r *Report) Print(w io.Writer) error {
 	p := printer{w: w}
 	for _, t := range append(r.Tables[:len(r.Tables):len(r.Tables)], r.bars()) {
@@ -102,7 +111,8 @@ func (p *printer) table(t Table) {
 	for _, line := range lines {
 		var b strings.Builder
 		for i, field := range line {
-			b.WriteString("  " + field + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(field)))
+			b.WriteString("  " +
+				field + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(field)))
 		}
 		p.line("%s", strings.TrimRight(b.String(), " "))
 	}

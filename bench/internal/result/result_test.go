@@ -18,7 +18,12 @@ func sample() Report {
 		Tables: []Table{{
 			Title: "Loads", Head: "callers", Columns: []string{"1", "64"},
 			Rows: []Row{
-				{Name: "ours", Cells: []Cell{Of(measure.Samples{7000, 7100, 7200}), Of(measure.Samples{110_000})}},
+				{
+					Name: "ours",
+					Cells: []Cell{
+						Of(measure.Samples{7000, 7100, 7200}), Of(measure.Samples{110_000}),
+					},
+				},
 				{Name: "theirs", Cells: []Cell{Of(measure.Samples{7000}), {}}},
 			},
 			Notes: []string{"A note."},
@@ -55,7 +60,9 @@ func TestVerdict(t *testing.T) {
 func TestNothingIsAResultOnlyOfADifference(t *testing.T) {
 	for _, value := range []float64{0, -0.01} {
 		for _, difference := range []bool{false, true} {
-			r := Report{Comparisons: []Comparison{{Name: "added", Value: value, Difference: difference}}}
+			r := Report{Comparisons: []Comparison{{
+				Name: "added", Value: value, Difference: difference,
+			}}}
 			if (r.Check() == nil) != difference {
 				t.Errorf("%v, a difference: %v: %v", value, difference, r.Check())
 			}
@@ -80,7 +87,9 @@ func TestPrintEndsWithALineForEachComparison(t *testing.T) {
 			t.Errorf("line %q, want %q", line, want[i])
 		}
 	}
-	for _, text := range []string{"7,100 ±1%", "110,000", "A note.", "at least 0.950  met", "at most 0.020   NOT met"} {
+	for _, text := range []string{
+		"7,100 ±1%", "110,000", "A note.", "at least 0.950  met", "at most 0.020   NOT met",
+	} {
 		if !strings.Contains(b.String(), text) {
 			t.Errorf("%q is missing in\n%s", text, &b)
 		}
@@ -102,12 +111,18 @@ func TestCheckRefusesComparisonsWithoutANumber(t *testing.T) {
 func TestMarkdown(t *testing.T) {
 	report := sample()
 	var b bytes.Buffer
-	err := report.Markdown(&b, Run{Command: "make bench", Flags: "bench -write", Commit: "abc", Machine: "a | b, 2 cores", Rounds: "5", Plot: "loads.svg"})
+	err := report.Markdown(&b,
+		Run{
+			Command: "make bench", Flags: "bench -write", Commit: "abc", Machine: "a | b, 2 cores",
+			Rounds: "5", Plot: "loads.svg",
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, text := range []string{
-		"- Commit: abc\n", "](loads.svg)", "| callers | 1 | 64 |\n| --- | --- | --- |\n| ours | 7,100 ±1% | 110,000 |\n| theirs | 7,000 |  |\n",
+		"- Commit: abc\n", "](loads.svg)",
+		"| callers | 1 | 64 |\n| --- | --- | --- |\n| ours | 7,100 ±1% | 110,000 |\n| theirs | " +
+			"7,000 |  |\n",
 		"Not met:\n\n- `wal`: WAL bytes is 0.021; the bar is at most 0.020.\n",
 	} {
 		if !strings.Contains(b.String(), text) {
@@ -118,7 +133,8 @@ func TestMarkdown(t *testing.T) {
 
 func TestNumber(t *testing.T) {
 	for v, want := range map[float64]string{
-		0: "0", 0.0123: "0.01", 3.14159: "3.14", 42.42: "42.4", 999.6: "1,000", 1234.5: "1,235", 1234567: "1,234,567", 100: "100",
+		0: "0", 0.0123: "0.01", 3.14159: "3.14", 42.42: "42.4", 999.6: "1,000", 1234.5: "1,235",
+		1234567: "1,234,567", 100: "100",
 	} {
 		if got := Number(v); got != want {
 			t.Errorf("%v is written %s, want %s", v, got, want)
@@ -128,7 +144,8 @@ func TestNumber(t *testing.T) {
 
 func TestMedianByName(t *testing.T) {
 	table := sample().Tables[0]
-	if table.Median("ours", "1") != 7100 || table.Median("theirs", "64") != 0 || table.Median("nobody", "1") != 0 {
+	if table.Median("ours", "1") != 7100 || table.Median("theirs", "64") != 0 ||
+		table.Median("nobody", "1") != 0 {
 		t.Error("a cell was not found, or one that is not there was")
 	}
 }
@@ -136,7 +153,10 @@ func TestMedianByName(t *testing.T) {
 func TestPlot(t *testing.T) {
 	table := sample().Tables[0]
 	path := filepath.Join(t.TempDir(), "loads.svg")
-	curves := []Curve{{Row: "ours", Label: "Ours", Color: color.Black, Width: 2}, {Row: "theirs", Label: "Theirs", Color: color.Black, Width: 1, Dash: true}}
+	curves := []Curve{
+		{Row: "ours", Label: "Ours", Color: color.Black, Width: 2},
+		{Row: "theirs", Label: "Theirs", Color: color.Black, Width: 1, Dash: true},
+	}
 	if err := Plot(table, "Loads", "callers", "", curves, path); err != nil {
 		t.Fatal(err)
 	}
@@ -144,10 +164,11 @@ func TestPlot(t *testing.T) {
 	if err != nil || !regexp.MustCompile(`>Ours</text>`).Match(svg) {
 		t.Errorf("the curve has no legend, %v", err)
 	}
-	if ours, theirs := bytes.Index(svg, []byte(">Ours<")), bytes.Index(svg, []byte(">Theirs<")); ours > theirs {
+	if ours, theirs := bytes.Index(svg, []byte(">Ours<")), bytes.Index(svg,
+		[]byte(">Theirs<")); ours > theirs {
 		t.Error("the key is not in the order in which the curves end")
 	}
 	if err := Plot(table, "Loads", "callers", "", []Curve{{Row: "nobody"}}, path); err == nil {
-		t.Error("a contestant that nobody measured was plotted")
+		t.Error("a contestant without measurements was plotted")
 	}
 }

@@ -8,10 +8,11 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/measure"
 )
 
-// Table is what one suite measured: a row for each contestant, a column for each condition.
+// Table is the result of a suite: a row for each contestant, a column for each
+// condition.
 type Table struct {
 	Title string
-	// Head is what the first column is of.
+	// Head is the heading of the first column.
 	Head    string
 	Columns []string
 	Rows    []Row
@@ -24,19 +25,19 @@ type Row struct {
 	Cells []Cell
 }
 
-// Cell is a value, with the samples it is the median of where there were several.
+// Cell is a value. With several samples it is their median.
 type Cell struct {
 	Text    string
 	Samples measure.Samples
 }
 
-// Text is a cell that is no number, or was not measured in rounds.
+// Text returns a cell that is no number, or was not measured in rounds.
 func Text(format string, args ...any) Cell { return Cell{Text: fmt.Sprintf(format, args...)} }
 
-// Of is the cell of some samples.
+// Of returns the cell of some samples.
 func Of(samples measure.Samples) Cell { return Cell{Samples: samples} }
 
-// String is the median, with its spread.
+// String returns the median with its spread.
 func (c Cell) String() string {
 	if len(c.Samples) == 0 {
 		return c.Text
@@ -48,7 +49,7 @@ func (c Cell) String() string {
 	return s
 }
 
-// Number writes a number for people: three digits that count, thousands with commas.
+// Number formats with three significant digits, and commas between thousands.
 func Number(v float64) string {
 	switch {
 	case v == 0:
@@ -65,7 +66,7 @@ func Number(v float64) string {
 	return digits
 }
 
-// Median is the median of a row's cell by name; 0 when there is none.
+// Median returns the median of a row's cell by name, or 0 without one.
 func (t *Table) Median(row, column string) float64 {
 	for _, r := range t.Rows {
 		for i, c := range t.Columns {

@@ -1,4 +1,4 @@
-// Package rope is a way to a server that can be cut or held.
+// Package rope is a proxy in front of a server that can be cut or held.
 package rope
 
 import (
@@ -8,14 +8,14 @@ import (
 	"sync"
 )
 
-// Rope passes connections on to a server.
+// Rope forwards connections to a server.
 type Rope struct {
 	to, at string
 
 	mu       sync.Mutex
 	listener net.Listener // nil while it is cut
 	state    state
-	held     chan struct{} // closed when nothing is held any more
+	held     chan struct{} // closed unless held
 	conns    map[net.Conn]struct{}
 }
 
@@ -27,7 +27,7 @@ const (
 	cut         // connections are closed, and new ones refused
 )
 
-// New begins to listen on loopback.
+// New starts to listen on the loopback interface.
 func New(to string) (*Rope, error) {
 	r := &Rope{to: to, at: "127.0.0.1:0", held: make(chan struct{}), conns: map[net.Conn]struct{}{}}
 	close(r.held)
@@ -44,7 +44,7 @@ func (r *Rope) listen() error {
 	return nil
 }
 
-// Via is a server's URL with the rope in place of the server.
+// Via returns a server's URL with the rope in place of the server.
 func (r *Rope) Via(server string) (string, error) {
 	u, err := url.Parse(server)
 	if err != nil {
@@ -54,13 +54,14 @@ func (r *Rope) Via(server string) (string, error) {
 	return u.String(), nil
 }
 
-// Whole lets everything through. Connections from before are closed.
+// Whole forwards everything again. It closes the connections from before.
 func (r *Rope) Whole() error { return r.become(whole) }
 
-// Hold lets nothing back through, on connections there are and new ones.
+// Hold keeps back everything from the server, on open and new connections.
 func (r *Rope) Hold() error { return r.become(held) }
 
-// Cut closes all connections and refuses new ones. It also ends the use of the rope.
+// Cut closes all connections and refuses new ones. It also ends the use of the
+// rope.
 func (r *Rope) Cut() error { return r.become(cut) }
 
 func (r *Rope) become(s state) (err error) {

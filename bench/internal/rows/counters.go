@@ -8,14 +8,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Counters are Postgres's own, since the server started.
+// Counters are counters of Postgres, since the server started.
 type Counters struct {
 	WAL                                    int64 // bytes
 	Inserted, Updated, HotUpdated, Deleted int64 // rows of one table
 }
 
-// Count reads the counters. Backends report the rows they wrote when they are idle for a second and when they end, so
-// it is right for what other connections did only once they have had that time.
+// Count reads the counters. Backends report their writes when they are idle for
+// a second and when they end. So the writes of other connections count only
+// after that.
 func (d *Database) Count(ctx context.Context, table string) (c Counters, err error) {
 	conn, err := d.Pool.Acquire(ctx)
 	if err != nil {
@@ -32,8 +33,11 @@ func (d *Database) Count(ctx context.Context, table string) (c Counters, err err
 	return c, err
 }
 
-// CountSince waits until Postgres has counted so many updates after an earlier reading; fewer are an error.
-func (d *Database) CountSince(ctx context.Context, table string, earlier Counters, updates int64) (Counters, error) {
+// CountSince waits until Postgres has counted this many updates after an
+// earlier reading. Fewer are an error.
+func (d *Database) CountSince(
+	ctx context.Context, table string, earlier Counters, updates int64,
+) (Counters, error) {
 	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		now, err := d.Count(ctx, table)
 		since := now.Since(earlier)
@@ -41,56 +45,68 @@ func (d *Database) CountSince(ctx context.Context, table string, earlier Counter
 			return since, err
 		}
 		if time.Since(began) > 15*time.Second {
-			return since, fmt.Errorf("only %d updates of %s were counted, not %d", since.Updated, table, updates)
+			return since,
+				fmt.Errorf("only %d updates of %s were counted, not %d", since.Updated, table,
+					updates)
 		}
 	}
 }
 
-// Commits is how many transactions Postgres has counted in the database.
+// Commits returns the number of transactions that Postgres has counted in the
+// database.
 func (d *Database) Commits(ctx context.Context) (n int64, err error) {
-	err = d.Pool.QueryRow(ctx, "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()").Scan(&n)
+	err = d.Pool.QueryRow(ctx,
+		"SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()").Scan(&n)
 	return n, err
 }
 
-// CommitsSince waits until Postgres has counted the statements that were sent
-// since an earlier reading, each of which is a transaction. It fails when
-// Postgres counted fewer, or over a quarter more: connections, preparing and
-// autovacuum count too, and on a busy machine connections are replaced. A
-// connection reports its count when it ends.
-func (d *Database) CommitsSince(ctx context.Context, earlier, sent int64) (counted int64, err error) {
+// CommitsSince waits until Postgres has counted the statements sent since an
+// earlier reading, each of which is a transaction. It fails if Postgres counted
+// fewer, or over a quarter more: connecting, preparing and autovacuum count
+// too, and on a busy machine connections are replaced. A connection reports its
+// count when it ends.
+func (d *Database) CommitsSince(
+	ctx context.Context, earlier, sent int64,
+) (counted int64, err error) {
 	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		now, err := d.Commits(ctx)
 		if counted = now - earlier; err != nil || counted >= sent && counted <= sent+sent/4+200 {
 			return counted, err
 		}
 		if time.Since(began) > 15*time.Second {
-			return counted, fmt.Errorf("%d statements were sent, and Postgres counted %d transactions", sent, counted)
+			return counted,
+				fmt.Errorf("%d statements were sent, and Postgres counted %d transactions", sent,
+					counted)
 		}
 	}
 }
 
-// Since is what was counted after an earlier reading.
+// Since returns what was counted after an earlier reading.
 func (c Counters) Since(earlier Counters) Counters {
 	return Counters{
-		WAL: c.WAL - earlier.WAL, Inserted: c.Inserted - earlier.Inserted, Updated: c.Updated - earlier.Updated,
+		WAL: c.WAL - earlier.WAL, Inserted: c.Inserted - earlier.Inserted,
+		Updated:    c.Updated - earlier.Updated,
 		HotUpdated: c.HotUpdated - earlier.HotUpdated, Deleted: c.Deleted - earlier.Deleted,
 	}
 }
 
-// Add sums up two spans.
+// Add adds two spans.
 func (c Counters) Add(other Counters) Counters {
 	return Counters{
-		WAL: c.WAL + other.WAL, Inserted: c.Inserted + other.Inserted, Updated: c.Updated + other.Updated,
+		WAL: c.WAL + other.WAL, Inserted: c.Inserted + other.Inserted,
+		Updated:    c.Updated + other.Updated,
 		HotUpdated: c.HotUpdated + other.HotUpdated, Deleted: c.Deleted + other.Deleted,
 	}
 }
 
-// Quiet waits until no autovacuum is at work, whose WAL would be counted as a contestant's and whose reading and writing
-// would slow it down.
+// Quiet waits until no autovacuum runs. Its WAL would count as a contestant's,
+// and its I/O would slow the contestant down.
 func (d *Database) Quiet(ctx context.Context) error {
 	for began := time.Now(); ; {
 		var workers int
-		err := d.Pool.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'").Scan(&workers)
+		err := d.Pool.QueryRow(ctx,
+			"SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'").Scan(
+			&workers)
 		if err != nil {
 			return err
 		}
@@ -108,8 +124,11 @@ func (d *Database) Quiet(ctx context.Context) error {
 	}
 }
 
-// Settings are a server's version and what it risks for speed; durable is whether a commit survives a power cut.
-func Settings(ctx context.Context, server string) (version, settings string, durable bool, err error) {
+// Settings returns a server's version and what it risks for speed. durable
+// reports whether a commit survives a power cut.
+func Settings(
+	ctx context.Context, server string,
+) (version, settings string, durable bool, err error) {
 	conn, err := pgx.Connect(ctx, server)
 	if err != nil {
 		return "", "", false, fmt.Errorf("the server of DATABASE_URL does not answer: %w", err)

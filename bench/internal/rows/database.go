@@ -15,25 +15,30 @@ import (
 	"github.com/reporadar/pgsession/db"
 )
 
-// Connections is the size of every contestant's pool on Postgres. On two cores more connections make plain pgx and scs
-// slower and fewer do not make them faster; the library needs only some of them.
+// Connections is the size of every contestant's pool on Postgres. On two cores
+// more connections make plain pgx and scs slower, and fewer do not make them
+// faster. The library needs only some of them.
 const Connections = 16
 
-// Database is a database of our own on a server, with the library's schema and the table of scs.
+// Database is a database on a server, with the library's schema and the table
+// of scs.
 type Database struct {
 	URL  string
-	Pool *pgxpool.Pool // for the harness; contestants have their own
+	Pool *pgxpool.Pool // of the harness; contestants have their own
 
 	server, name string
 }
 
-// NewDatabase makes a database on the server.
+// NewDatabase creates a database on the server.
 func NewDatabase(ctx context.Context, server, purpose string) (*Database, error) {
 	u, err := url.Parse(server)
 	if err != nil {
-		return nil, errors.New("DATABASE_URL is not a URL") // without err: it quotes the password
+		// without err, which quotes the password
+		return nil, errors.New("DATABASE_URL is not a URL")
 	}
-	d := &Database{server: server, name: "pgsession_bench_" + purpose + "_" + strings.ToLower(rand.Text()[:8])}
+	d := &Database{
+		server: server, name: "pgsession_bench_" + purpose + "_" + strings.ToLower(rand.Text()[:8]),
+	}
 	u.Path = "/" + d.name
 	d.URL = u.String()
 	if err := d.admin(ctx, "CREATE DATABASE "+d.name); err != nil {
@@ -55,8 +60,11 @@ func (d *Database) open(ctx context.Context) (err error) {
 	return d.Exec(ctx, scsTable)
 }
 
-// Connect opens a pool with all its connections made. configure may change the rest.
-func (d *Database) Connect(ctx context.Context, connections int, configure ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
+// Connect opens a pool with all its connections. configure may change other
+// settings.
+func (d *Database) Connect(
+	ctx context.Context, connections int, configure ...func(*pgxpool.Config),
+) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(d.URL)
 	if err != nil {
 		return nil, errors.New("DATABASE_URL is not a Postgres URL")
@@ -84,7 +92,7 @@ func (d *Database) Connect(ctx context.Context, connections int, configure ...fu
 	return pool, nil
 }
 
-// Exec runs statements that take no arguments.
+// Exec runs statements without arguments.
 func (d *Database) Exec(ctx context.Context, statements ...string) error {
 	for _, s := range statements {
 		if _, err := d.Pool.Exec(ctx, s); err != nil {
@@ -94,7 +102,8 @@ func (d *Database) Exec(ctx context.Context, statements ...string) error {
 	return nil
 }
 
-// Close drops the database. It does so also when the run was interrupted, so it takes no context.
+// Close drops the database. It takes no context, because it must work after an
+// interrupt.
 func (d *Database) Close() error {
 	if d.Pool != nil {
 		d.Pool.Close()

@@ -12,7 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Cache is a part of a Redis that is ours: the keys with one prefix. They end by themselves should Close not be called.
+// Cache is our part of a Redis: the keys with one prefix. They expire if Close
+// is not called.
 type Cache struct {
 	URL    string
 	Prefix string
@@ -26,16 +27,20 @@ const cacheLife = time.Hour
 func NewCache(ctx context.Context, server string) (*Cache, error) {
 	options, err := redis.ParseURL(server)
 	if err != nil {
-		return nil, errors.New("REDIS_URL is not a Redis URL") // without err: it may quote the password
+		// without err, which may quote the password
+		return nil, errors.New("REDIS_URL is not a Redis URL")
 	}
-	c := &Cache{URL: server, Prefix: "pgsession-bench:" + strings.ToLower(rand.Text()[:8]) + ":", client: redis.NewClient(options)}
+	c := &Cache{
+		URL: server, Prefix: "pgsession-bench:" + strings.ToLower(rand.Text()[:8]) + ":",
+		client: redis.NewClient(options),
+	}
 	if err := c.client.Ping(ctx).Err(); err != nil {
 		return nil, errors.Join(err, c.client.Close())
 	}
 	return c, nil
 }
 
-// Key is where the payload of row i is.
+// Key returns the key of row i's payload.
 func (c *Cache) Key(i int) string { return c.Prefix + Token(i) }
 
 // Fill sets the rows 0..n-1.
@@ -73,7 +78,7 @@ func (c *Cache) Close() error {
 
 var redisVersion = regexp.MustCompile(`redis_version:(\S+)`)
 
-// CacheVersion asks a Redis for its version.
+// CacheVersion returns the version of a Redis.
 func CacheVersion(ctx context.Context, server string) (string, error) {
 	options, err := redis.ParseURL(server)
 	if err != nil {

@@ -26,13 +26,15 @@ func TestCheck(t *testing.T) {
 	if err := Check(7, Payload(7)); err != nil {
 		t.Error(err)
 	}
-	spelled := `{ "theme":"dark", "name": "user-00000007", "locale": "en-GB", "cart": "` + filler + `"}`
+	spelled := `{ "theme":"dark", "name": "user-00000007", "locale": "en-GB", "cart": "` + filler +
+		`"}`
 	if err := Check(7, []byte(spelled)); err != nil {
 		t.Errorf("another spelling of the same payload: %v", err)
 	}
 	changed, _ := json.Marshal(map[string]string{"name": Name(7)})
 	for name, loaded := range map[string][]byte{
-		"nothing": nil, "an empty object": []byte("{}"), "another row": Payload(8), "part of it": changed, "no JSON": []byte("user-00000007"),
+		"nothing": nil, "an empty object": []byte("{}"), "another row": Payload(8),
+		"part of it": changed, "no JSON": []byte("user-00000007"),
 	} {
 		if Check(7, loaded) == nil {
 			t.Errorf("%s passed for the payload", name)

@@ -10,7 +10,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// library is this library with its default configuration, over Postgres.
+// library is this library with its default configuration, on Postgres.
 type library struct {
 	manager *sessionstore.Manager
 	pool    *pgxpool.Pool

@@ -14,10 +14,11 @@ import (
 	"time"
 )
 
-// Command is the first argument of this program when it is to be a site; the second is its name.
+// Command is the first argument that makes this program a site. The second is
+// the site's name.
 const Command = "site"
 
-// Process is a site that runs in a process of its own.
+// Process is a site in a process of its own.
 type Process struct {
 	Name    string
 	Address string
@@ -29,7 +30,8 @@ type Process struct {
 	err   error
 }
 
-// Start starts this program again, as a site. Its log goes to a file, as that of a site in production would.
+// Start starts this program again, as a site. Its log goes to a file, as in
+// production.
 func Start(ctx context.Context, name string, s Servers) (*Process, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -46,7 +48,8 @@ func Start(ctx context.Context, name string, s Servers) (*Process, error) {
 	defer func() { _ = log.Close() }() // the process has its own handle
 
 	p := &Process{Name: name, cmd: exec.CommandContext(ctx, program, Command, name), dir: dir}
-	p.cmd.Env = append(os.Environ(), databaseVariable+"="+s.DatabaseURL, redisVariable+"="+s.RedisURL, prefixVariable+"="+s.RedisPrefix)
+	p.cmd.Env = append(os.Environ(), databaseVariable+"="+s.DatabaseURL,
+		redisVariable+"="+s.RedisURL, prefixVariable+"="+s.RedisPrefix)
 	p.cmd.Stderr = log
 	p.cmd.WaitDelay = time.Second
 	input, err := p.cmd.StdinPipe()
@@ -69,7 +72,8 @@ func Start(ctx context.Context, name string, s Servers) (*Process, error) {
 	return p, nil
 }
 
-// Close ends the process and waits for it: it has written what it had collected by then. It may be called again.
+// Close ends the process and waits until it has written what it had collected.
+// It may be called again.
 func (p *Process) Close() error {
 	p.once.Do(func() {
 		_ = p.input.Close()

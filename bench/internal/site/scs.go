@@ -23,8 +23,9 @@ func newSCSPgx(ctx context.Context, s Servers) (*scsSite, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The clean-up is off: it would not find anything within a run.
-	return newSCS(pgxstore.NewWithCleanupInterval(pool, 0), func() error { pool.Close(); return nil }), nil
+	// without the clean-up, which would find nothing within a run
+	return newSCS(pgxstore.NewWithCleanupInterval(pool, 0),
+		func() error { pool.Close(); return nil }), nil
 }
 
 func newSCSRedis(_ context.Context, s Servers) (*scsSite, error) {

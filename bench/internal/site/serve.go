@@ -15,15 +15,18 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/rows"
 )
 
-// openPool gives every site on Postgres the same pool, with its connections made.
+// openPool gives every site on Postgres the same pool, with its connections
+// open.
 func openPool(ctx context.Context, s Servers) (*pgxpool.Pool, error) {
 	d := rows.Database{URL: s.DatabaseURL}
 	return d.Connect(ctx, rows.Connections)
 }
 
-// Serve serves a site until input ends, which it also does when the parent process is gone. It writes its address and a
-// line end to output.
-func Serve(ctx context.Context, name string, s Servers, input io.Reader, output io.Writer) (err error) {
+// Serve serves a site until input ends, which it also does with the parent
+// process. It writes its address and a line end to output.
+func Serve(
+	ctx context.Context, name string, s Servers, input io.Reader, output io.Writer,
+) (err error) {
 	site, err := New(ctx, name, s)
 	if err != nil {
 		return err
@@ -50,7 +53,7 @@ func Serve(ctx context.Context, name string, s Servers, input io.Reader, output 
 		return err
 	case <-ended:
 	}
-	// A connection that was idle is closed at once; one that is not has no reader any more.
+	// Idle connections are closed at once; no client reads the others any more.
 	stop, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if server.Shutdown(stop) != nil {
@@ -59,14 +62,18 @@ func Serve(ctx context.Context, name string, s Servers, input io.Reader, output 
 	return nil
 }
 
-// The variables by which a site's process learns where its servers are: others could see arguments.
+// Variables with the servers of a site's process. Other users of the machine
+// could read arguments.
 const (
 	databaseVariable = "BENCH_SITE_DATABASE_URL"
 	redisVariable    = "BENCH_SITE_REDIS_URL"
 	prefixVariable   = "BENCH_SITE_REDIS_PREFIX"
 )
 
-// ServersFromEnvironment are those that [Start] passed on.
+// ServersFromEnvironment returns the servers that [Start] passed on.
 func ServersFromEnvironment() Servers {
-	return Servers{DatabaseURL: os.Getenv(databaseVariable), RedisURL: os.Getenv(redisVariable), RedisPrefix: os.Getenv(prefixVariable)}
+	return Servers{
+		DatabaseURL: os.Getenv(databaseVariable), RedisURL: os.Getenv(redisVariable),
+		RedisPrefix: os.Getenv(prefixVariable),
+	}
 }

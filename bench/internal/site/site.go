@@ -12,14 +12,14 @@ import (
 // Site is a site under test.
 type Site interface {
 	Handler() http.Handler
-	// Close is called when the server has shut down.
+	// Close is called after the server has shut down.
 	Close() error
 }
 
-// Expiry is that of all sites: the library's default.
+// expiry is that of all sites: the library's default.
 var expiry = contestant.Expiry
 
-// Servers are what a site may keep its sessions in.
+// Servers are where a site may keep its sessions.
 type Servers struct {
 	DatabaseURL, RedisURL, RedisPrefix string
 }
@@ -32,7 +32,7 @@ const (
 	SCSRedis = "scs_redis"
 )
 
-// New makes a site.
+// New creates a site.
 func New(ctx context.Context, name string, s Servers) (Site, error) {
 	switch name {
 	case Bare:

@@ -25,14 +25,16 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/site"
 )
 
-// CellCommand is the first argument of this program when it is to measure one cell of the library; the others are its
-// name, a duration and the number of rows.
+// CellCommand is the first argument that makes this program measure one cell of
+// the library. The others are its name, a duration and the number of rows.
 const CellCommand = "cell"
 
-// cellServer is the database of a cell. Others could see an argument.
+// cellServer is the database of a cell. Other users of the machine could read
+// an argument.
 const cellServer = "BENCH_CELL_DATABASE_URL"
 
-// cells are what can be compared between builds. Each is opened once and measured many times.
+// cells are what can be compared between builds. Each is opened once and
+// measured many times.
 var cells = []cellKind{
 	{"loads_1", cellLoads(1)},
 	{"loads_16", cellLoads(16)},
@@ -45,7 +47,12 @@ var cells = []cellKind{
 		rate, _, err := v.clients.Gets(ctx, 2*b.Duration, v.sessions)
 		return rate, err
 	})},
-	{"http_login_64", cellHTTP(func(ctx context.Context, b *Bench, v *visited) (float64, error) { return v.logins(b)(ctx) })},
+	{
+		"http_login_64",
+		cellHTTP(func(ctx context.Context, b *Bench, v *visited) (float64, error) {
+			return v.logins(b)(ctx)
+		}),
+	},
 }
 
 type cellKind struct {
@@ -53,16 +60,20 @@ type cellKind struct {
 	open func(context.Context, *Bench) (*cell, error)
 }
 
-// cell is one of them, opened.
+// cell is an open cell.
 type cell struct {
 	measure func(context.Context) (float64, error)
 	close   func() error
 }
 
-// Against compares builds of this program, in turns: the first with each of the others. It measures the cells whose
-// names match, each in a process of its own, so that builds may differ in anything. The processes stay from turn to
-// turn, so turns can be short and many: what disturbs a machine for a while then disturbs all of them.
-func Against(ctx context.Context, b *Bench, programs []string, only *regexp.Regexp) (report result.Report, err error) {
+// Against compares builds of this program in turns: the first with each of the
+// others. It measures the cells whose names match, each in a process of its
+// own, so builds may differ in anything. The processes stay from turn to turn,
+// so turns can be short and many, and a disturbance of the machine affects all
+// builds.
+func Against(
+	ctx context.Context, b *Bench, programs []string, only *regexp.Regexp,
+) (report result.Report, err error) {
 	if _, err := b.database(ctx); err != nil {
 		return report, err
 	}
@@ -87,7 +98,8 @@ func Against(ctx context.Context, b *Bench, programs []string, only *regexp.Rege
 			t.Rows[i].Cells = append(t.Rows[i].Cells, result.Of(samples[i]))
 			if i > 0 {
 				report.Comparisons = append(report.Comparisons, result.Comparison{
-					Name: c.name + "_" + names[i], What: c.name + ": " + names[i] + " against this build",
+					Name:  c.name + "_" + names[i],
+					What:  c.name + ": " + names[i] + " against this build",
 					Value: eachRound(samples[i], samples[0]).Median(),
 				})
 			}
@@ -100,7 +112,8 @@ func Against(ctx context.Context, b *Bench, programs []string, only *regexp.Rege
 	return report, nil
 }
 
-// eachRound is the ratio within each round: what slows the machine down for some seconds slows down both.
+// eachRound returns the ratio within each round, where a slow machine affects
+// both.
 func eachRound(a, b measure.Samples) (ratios measure.Samples) {
 	for i := range a {
 		ratios = append(ratios, a[i]/b[i])
@@ -108,7 +121,7 @@ func eachRound(a, b measure.Samples) (ratios measure.Samples) {
 	return ratios
 }
 
-// CellNames are the cells that [Against] can measure.
+// CellNames returns the cells that [Against] can measure.
 func CellNames() string {
 	var names []string
 	for _, c := range cells {
@@ -118,7 +131,9 @@ func CellNames() string {
 }
 
 // turns starts a process of each program and measures one cell.
-func (b *Bench) turns(ctx context.Context, programs, names []string, name string) (samples []measure.Samples, err error) {
+func (b *Bench) turns(
+	ctx context.Context, programs, names []string, name string,
+) (samples []measure.Samples, err error) {
 	var turns []measure.Cell
 	for i, program := range programs {
 		p, err := startCell(ctx, program, name, b)
@@ -137,7 +152,8 @@ func (b *Bench) turns(ctx context.Context, programs, names []string, name string
 }
 
 func startCell(ctx context.Context, program, name string, b *Bench) (*cell, error) {
-	cmd := exec.CommandContext(ctx, program, CellCommand, name, b.Duration.String(), strconv.Itoa(b.Sizes.Rows))
+	cmd := exec.CommandContext(ctx, program, CellCommand, name, b.Duration.String(),
+		strconv.Itoa(b.Sizes.Rows))
 	cmd.Env = append(os.Environ(), cellServer+"="+b.main.URL)
 	cmd.Stderr = os.Stderr
 	input, err := cmd.StdinPipe()
@@ -167,9 +183,11 @@ func startCell(ctx context.Context, program, name string, b *Bench) (*cell, erro
 	}, nil
 }
 
-// Cell opens one cell in the database that [Against] has made. For each line of input it measures once and writes the
-// value, on a line of its own, to output.
-func Cell(ctx context.Context, name, duration, n string, input io.Reader, output io.Writer) (err error) {
+// Cell opens one cell in the database of [Against]. For each line of input it
+// measures once and writes the value as a line to output.
+func Cell(
+	ctx context.Context, name, duration, n string, input io.Reader, output io.Writer,
+) (err error) {
 	b := &Bench{main: &rows.Database{URL: os.Getenv(cellServer)}, Redis: os.Getenv("REDIS_URL")}
 	var durationErr, rowsErr error
 	b.Duration, durationErr = time.ParseDuration(duration)
@@ -211,7 +229,8 @@ func cellLoads(callers int) func(context.Context, *Bench) (*cell, error) {
 	})
 }
 
-// cellCached loads from the cache alone. All builds find the entries of the one that was first.
+// cellCached loads from the cache alone. All builds find the entries of the
+// first one.
 func cellCached(ctx context.Context, b *Bench) (_ *cell, err error) {
 	options, err := redis.ParseURL(b.Redis)
 	if err != nil {
@@ -223,7 +242,8 @@ func cellCached(ctx context.Context, b *Bench) (_ *cell, err error) {
 	}
 	client, rows := redis.NewClient(options), min(cachedRows, b.Sizes.Rows)
 	end := func() error {
-		return errors.Join(contestant.Uncache(context.WithoutCancel(ctx), client, rows), client.Close(), c.Close())
+		return errors.Join(contestant.Uncache(context.WithoutCancel(ctx), client, rows),
+			client.Close(), c.Close())
 	}
 	if err := warm(ctx, c, rows); err != nil {
 		return nil, errors.Join(err, end())
@@ -241,7 +261,9 @@ func cellSaves(ctx context.Context, b *Bench) (*cell, error) {
 
 func cellLogins(ctx context.Context, b *Bench) (*cell, error) {
 	var callers []contestant.Login
-	return cellLibrary(func(ctx context.Context, b *Bench, l *contestant.Library) (_ float64, err error) {
+	return cellLibrary(func(ctx context.Context, b *Bench, l *contestant.Library) (_ float64,
+		err error,
+	) {
 		if callers == nil {
 			if callers, err = newLogins(ctx, l); err != nil {
 				return 0, err
@@ -251,18 +273,26 @@ func cellLogins(ctx context.Context, b *Bench) (*cell, error) {
 	})(ctx, b)
 }
 
-func cellLibrary(run func(context.Context, *Bench, *contestant.Library) (float64, error)) func(context.Context, *Bench) (*cell, error) {
+func cellLibrary(
+	run func(context.Context, *Bench, *contestant.Library) (float64, error),
+) func(context.Context, *Bench) (*cell, error) {
 	return func(ctx context.Context, b *Bench) (*cell, error) {
 		l, err := contestant.NewLibrary(ctx, b.main)
 		if err != nil {
 			return nil, err
 		}
-		return &cell{measure: func(ctx context.Context) (float64, error) { return run(ctx, b, l) }, close: l.Close}, nil
+		return &cell{
+			measure: func(ctx context.Context) (float64, error) { return run(ctx, b, l) },
+			close:   l.Close,
+		}, nil
 	}
 }
 
-// cellHTTP starts the library's site. Its sessions are new, so for a minute it has no touches to write.
-func cellHTTP(run func(context.Context, *Bench, *visited) (float64, error)) func(context.Context, *Bench) (*cell, error) {
+// cellHTTP starts the library's site. Its sessions are new, so for a minute it
+// writes no touches.
+func cellHTTP(
+	run func(context.Context, *Bench, *visited) (float64, error),
+) func(context.Context, *Bench) (*cell, error) {
 	return func(ctx context.Context, b *Bench) (_ *cell, err error) {
 		process, err := site.Start(ctx, site.Library, site.Servers{DatabaseURL: b.main.URL})
 		if err != nil {
@@ -275,6 +305,9 @@ func cellHTTP(run func(context.Context, *Bench, *visited) (float64, error)) func
 		if err != nil {
 			return nil, errors.Join(err, v.close())
 		}
-		return &cell{measure: func(ctx context.Context) (float64, error) { return run(ctx, b, v) }, close: v.close}, nil
+		return &cell{
+			measure: func(ctx context.Context) (float64, error) { return run(ctx, b, v) },
+			close:   v.close,
+		}, nil
 	}
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/result"
 )
 
-// AllocationsCommand is the first argument of this program when it is to count allocations, in a process of its own
-// whose profile is exact from the start.
+// AllocationsCommand is the first argument that makes this program count
+// allocations, in a process with an exact profile from the start.
 const AllocationsCommand = "allocations"
 
-// allocated counts what one request allocates.
+// allocated counts the allocations of one request.
 func allocated(ctx context.Context, _ *Bench) (report result.Report, err error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -32,16 +32,29 @@ func allocated(ctx context.Context, _ *Bench) (report result.Report, err error) 
 		return report, err
 	}
 	t := result.Table{
-		Title: "Allocations of one request with a loaded session", Head: "place", Columns: []string{"function", "allocations", "made in"},
-		Notes: []string{fmt.Sprintf("A GET that reads one value, over the store in memory: %.1f allocations in all, of which the same handler without a session makes %.1f. "+
-			"The place is the innermost line of the library; what it calls is beside it. The count that the bar is about leaves the bare handler out.", counted.Session, counted.Bare)},
+		Title: "Allocations of one request with a loaded session", Head: "place",
+		Columns: []string{"function", "allocations", "made in"},
+		Notes: []string{fmt.Sprintf(
+			"A GET that reads one value, over the store in memory: %.1f allocations in all, of "+
+				"which the same handler without a session makes %.1f. "+
+				"The place is the innermost line of the library; what it calls is beside it. The "+
+				"count that the bar is about leaves the bare handler out.", counted.Session,
+			counted.Bare)},
 	}
 	for _, p := range counted.Places {
-		t.Rows = append(t.Rows, result.Row{Name: p.Line, Cells: []result.Cell{result.Text("%s", p.Function), result.Text("%.2f", p.Count), result.Text("%s", p.In)}})
+		t.Rows = append(t.Rows,
+			result.Row{
+				Name: p.Line,
+				Cells: []result.Cell{
+					result.Text("%s", p.Function), result.Text("%.2f", p.Count),
+					result.Text("%s", p.In),
+				},
+			})
 	}
 	report.Tables = []result.Table{t}
 	report.Comparisons = []result.Comparison{{
-		Name: "allocations", What: "one request with a loaded session: allocations in the middleware and session code",
+		Name:  "allocations",
+		What:  "one request with a loaded session: allocations in the middleware and session code",
 		Value: counted.Session - counted.Bare, Bar: result.AtMost(40),
 	}}
 	return report, nil

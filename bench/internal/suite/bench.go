@@ -17,10 +17,10 @@ type Suite struct {
 	Run  func(context.Context, *Bench) (result.Report, error)
 }
 
-// All are the suites, in the order that leaves each the tables it needs.
+// All are the suites, in an order that leaves each the tables it needs.
 var All = []Suite{
 	{"loads", loads},
-	// Before what changes the rows.
+	// Before suites that change the rows.
 	{"cache_loads", withCache((*caching).loads)},
 	{"cache_away", withCache((*caching).away)},
 	{"cache_cold", withCache((*caching).cold)},
@@ -37,21 +37,26 @@ var All = []Suite{
 	{"prune", prune},
 }
 
-// Sizes are how many rows there are.
+// Sizes are numbers of rows.
 type Sizes struct {
-	Rows         int // that are loaded, saved and touched
-	Small, Large int // of the two tables that are compared
-	Expired      int // to be pruned
-	Owned        int // sessions of users who have several
+	Rows         int // to load, save and touch
+	Small, Large int // of the two compared tables
+	Expired      int // to prune
+	Owned        int // sessions of users with several
 }
 
-// The sizes of issues 3 and 6, and those for work on the benchmarks themselves.
+// The sizes of a run, and small ones for work on the benchmarks themselves.
 var (
-	FullSizes  = Sizes{Rows: 200_000, Small: 100_000, Large: 5_000_000, Expired: 1_000_000, Owned: 1_000_000}
-	SmallSizes = Sizes{Rows: 20_000, Small: 20_000, Large: 100_000, Expired: 200_000, Owned: 300_000}
+	FullSizes = Sizes{
+		Rows: 200_000, Small: 100_000, Large: 5_000_000, Expired: 1_000_000, Owned: 1_000_000,
+	}
+	SmallSizes = Sizes{
+		Rows: 20_000, Small: 20_000, Large: 100_000, Expired: 200_000, Owned: 300_000,
+	}
 )
 
-// Bench is what the suites share. It makes databases on the server as they are needed.
+// Bench is what the suites share. It creates databases on the server when they
+// are needed.
 type Bench struct {
 	Rounds   int
 	Duration time.Duration // of a cell
@@ -64,7 +69,7 @@ type Bench struct {
 	cache       *rows.Cache
 }
 
-// Close drops what was made.
+// Close drops the databases.
 func (b *Bench) Close() error {
 	var errs []error
 	for _, d := range []*rows.Database{b.main, b.small} {
@@ -78,7 +83,7 @@ func (b *Bench) Close() error {
 	return errors.Join(errs...)
 }
 
-// database is the one with Sizes.Rows sessions for each contestant.
+// database returns the one with Sizes.Rows sessions for each contestant.
 func (b *Bench) database(ctx context.Context) (*rows.Database, error) {
 	if b.main != nil {
 		return b.main, nil
@@ -92,11 +97,12 @@ func (b *Bench) database(ctx context.Context) (*rows.Database, error) {
 	if err := errors.Join(d.Fill(ctx, b.Sizes.Rows), d.FillSCS(ctx, b.Sizes.Rows)); err != nil {
 		return nil, err
 	}
-	b.Log("made %d sessions for each contestant on Postgres in %.1f s", b.Sizes.Rows, time.Since(began).Seconds())
+	b.Log("made %d sessions for each contestant on Postgres in %.1f s", b.Sizes.Rows,
+		time.Since(began).Seconds())
 	return d, nil
 }
 
-// smallDatabase is the one with Sizes.Small sessions of the library.
+// smallDatabase returns the one with Sizes.Small sessions of the library.
 func (b *Bench) smallDatabase(ctx context.Context) (*rows.Database, error) {
 	if b.small != nil {
 		return b.small, nil
@@ -109,13 +115,14 @@ func (b *Bench) smallDatabase(ctx context.Context) (*rows.Database, error) {
 	return d, d.Fill(ctx, b.Sizes.Small)
 }
 
-// redis is the Redis with Sizes.Rows sessions.
+// redis returns the Redis with Sizes.Rows sessions.
 func (b *Bench) redis(ctx context.Context) (*rows.Cache, error) {
 	if b.cache != nil {
 		return b.cache, nil
 	}
 	if b.Redis == "" {
-		return nil, errors.New("REDIS_URL is not set, and contestants need a Redis: run `make bench`")
+		return nil, errors.New(
+			"REDIS_URL is not set, and contestants need a Redis: run `make bench`")
 	}
 	c, err := rows.NewCache(ctx, b.Redis)
 	if err != nil {
@@ -132,14 +139,14 @@ func (b *Bench) alternate(ctx context.Context, cells []measure.Cell) ([]measure.
 	})
 }
 
-// Servers are the versions of the servers and what Postgres risks for speed.
+// Servers are the versions of the servers, and what Postgres risks for speed.
 type Servers struct {
 	Postgres, Settings, Redis string
 	// Durable: a commit survives a power cut.
 	Durable bool
 }
 
-// Servers asks them.
+// Servers queries them.
 func (b *Bench) Servers(ctx context.Context) (s Servers, err error) {
 	if s.Postgres, s.Settings, s.Durable, err = rows.Settings(ctx, b.Server); err != nil {
 		return s, err
@@ -151,7 +158,7 @@ func (b *Bench) Servers(ctx context.Context) (s Servers, err error) {
 	return s, err
 }
 
-// closing closes what has an error to tell.
+// closing closes what can return an error.
 func closing(err *error, closers ...func() error) {
 	for _, c := range closers {
 		*err = errors.Join(*err, c())

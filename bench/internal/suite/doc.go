@@ -1,2 +1,3 @@
-// Package suite holds what is measured: one file for each group of comparisons of issue 3, with its bars.
+// Package suite holds the measurements: one file for each group of comparisons,
+// with its bars.
 package suite

@@ -12,13 +12,14 @@ import (
 
 const (
 	httpClients = 64
-	// loggedIn sessions take turns at random.
+	// loggedIn sessions are requested at random.
 	loggedIn = 2000
-	// The users of the sites are rows that nobody has filled: those who stay, and those who only log in.
+	// The users of the sites are rows that were not filled: those who stay, and
+	// those who only log in.
 	firstVisitor = 50_000_000
 )
 
-// overHTTP compares whole sites under one load generator.
+// overHTTP compares whole sites with one load generator.
 func overHTTP(ctx context.Context, b *Bench) (report result.Report, err error) {
 	sites, err := b.sites(ctx)
 	defer func() {
@@ -40,7 +41,8 @@ func overHTTP(ctx context.Context, b *Bench) (report result.Report, err error) {
 		byName[s.process.Name] = s
 		if s.process.Name != site.SCSRedis {
 			writing = append(writing, s)
-			loginCells = append(loginCells, measure.Cell{Name: "http login, " + s.process.Name, Run: s.logins(b)})
+			loginCells = append(loginCells,
+				measure.Cell{Name: "http login, " + s.process.Name, Run: s.logins(b)})
 		}
 	}
 	posts, err := b.alternate(ctx, loginCells)
@@ -48,9 +50,13 @@ func overHTTP(ctx context.Context, b *Bench) (report result.Report, err error) {
 		return report, err
 	}
 	rates := result.Table{
-		Title: "HTTP with 64 clients, requests per second", Head: "site", Columns: []string{"GET", "login"},
+		Title: "HTTP with 64 clients, requests per second", Head: "site",
+		Columns: []string{"GET", "login"},
 		Notes: []string{
-			fmt.Sprintf("%d logged-in sessions that slide (7 days idle), the GET answers with the user's name from the session; a login is that of a visitor without a cookie. Each site runs in a process of its own, the load generator in another; all share the machine with Postgres and Redis.", loggedIn),
+			fmt.Sprintf("%d logged-in sessions that slide (7 days idle), the GET answers with "+
+				"the user's name from the session; a login is that of a visitor without a "+
+				"cookie. Each site runs in a process of its own, the load generator in another; "+
+				"all share the machine with Postgres and Redis.", loggedIn),
 			"no_sessions is net/http answering a constant name: the ceiling.",
 		},
 	}
@@ -71,11 +77,33 @@ func overHTTP(ctx context.Context, b *Bench) (report result.Report, err error) {
 	get := func(name string) float64 { return rates.Median(name, "GET") }
 	login := func(name string) float64 { return rates.Median(name, "login") }
 	report.Comparisons = []result.Comparison{
-		{Name: "http_64_ceiling", What: "HTTP, 64 clients, sliding sessions on Postgres, against the server without sessions", Value: get(site.Library) / get(site.Bare), Bar: result.AtLeast(0.6)},
-		{Name: "http_64_scs_pgx", What: "HTTP, 64 clients, sliding, against scs_pgx with IdleTimeout", Value: get(site.Library) / get(site.SCSPgx), Bar: result.AtLeast(4)},
-		{Name: "http_64_scs_redis", What: "HTTP, 64 clients, sliding, against scs_redis with IdleTimeout", Value: get(site.Library) / get(site.SCSRedis)},
-		{Name: "http_logins_64_scs_pgx", What: "logins over HTTP, 64 clients, of new visitors, against scs_pgx", Value: login(site.Library) / login(site.SCSPgx), Bar: result.AtLeast(2)},
-		{Name: "wal_scs_pgx", What: "WAL bytes per read-only request with sliding expiry, against scs_pgx with IdleTimeout", Value: byName[site.Library].walPerRequest() / byName[site.SCSPgx].walPerRequest(), Bar: result.AtMost(1. / 50)},
+		{
+			Name: "http_64_ceiling",
+			What: "HTTP, 64 clients, sliding sessions on Postgres, against the server without " +
+				"sessions", Value: get(site.Library) / get(site.Bare), Bar: result.AtLeast(0.6),
+		},
+		{
+			Name:  "http_64_scs_pgx",
+			What:  "HTTP, 64 clients, sliding, against scs_pgx with IdleTimeout",
+			Value: get(site.Library) / get(site.SCSPgx), Bar: result.AtLeast(4),
+		},
+		{
+			Name:  "http_64_scs_redis",
+			What:  "HTTP, 64 clients, sliding, against scs_redis with IdleTimeout",
+			Value: get(site.Library) / get(site.SCSRedis),
+		},
+		{
+			Name:  "http_logins_64_scs_pgx",
+			What:  "logins over HTTP, 64 clients, of new visitors, against scs_pgx",
+			Value: login(site.Library) / login(site.SCSPgx), Bar: result.AtLeast(2),
+		},
+		{
+			Name: "wal_scs_pgx",
+			What: "WAL bytes per read-only request with sliding expiry, against scs_pgx with " +
+				"IdleTimeout",
+			Value: byName[site.Library].walPerRequest() / byName[site.SCSPgx].walPerRequest(),
+			Bar:   result.AtMost(1. / 50),
+		},
 	}
 	return report, nil
 }
@@ -90,7 +118,9 @@ func (b *Bench) sites(ctx context.Context) (sites []*visited, err error) {
 	if err != nil {
 		return nil, err
 	}
-	servers := site.Servers{DatabaseURL: d.URL, RedisURL: cache.URL, RedisPrefix: cache.Prefix + "site:"}
+	servers := site.Servers{
+		DatabaseURL: d.URL, RedisURL: cache.URL, RedisPrefix: cache.Prefix + "site:",
+	}
 	tables := map[string]string{site.Library: "pgsession.sessions", site.SCSPgx: "public.sessions"}
 	for _, name := range []string{site.Bare, site.Library, site.SCSPgx, site.SCSRedis} {
 		process, err := site.Start(ctx, name, servers)
@@ -116,26 +146,33 @@ func (b *Bench) sites(ctx context.Context) (sites []*visited, err error) {
 
 func getCells(b *Bench, sites []*visited) (cells []measure.Cell) {
 	for _, v := range sites {
-		cells = append(cells, measure.Cell{Name: "http get, " + v.process.Name, Run: func(ctx context.Context) (float64, error) {
-			if v.table == "" {
-				rate, _, err := v.clients.Gets(ctx, 2*b.Duration, v.sessions)
-				return rate, err
-			}
-			return v.countedGets(ctx, b)
-		}})
+		cells = append(cells,
+			measure.Cell{
+				Name: "http get, " + v.process.Name,
+				Run: func(ctx context.Context) (float64, error) {
+					if v.table == "" {
+						rate, _, err := v.clients.Gets(ctx, 2*b.Duration, v.sessions)
+						return rate, err
+					}
+					return v.countedGets(ctx, b)
+				},
+			})
 	}
 	return cells
 }
 
-// written ends the sites on Postgres, whose connections then have told all they counted, and makes the table of what
-// their GETs wrote.
+// written ends the sites on Postgres, whose connections report all they counted
+// then, and returns the table of what their GETs wrote.
 func (b *Bench) written(ctx context.Context, byName map[string]*visited) (result.Table, error) {
 	t := result.Table{
 		Title: "What read-only requests write, with sliding expiry", Head: "site",
 		Columns: []string{"requests", "WAL bytes per request", "rows updated per request"},
 		Notes: []string{
-			"From pg_current_wal_insert_lsn() and pg_stat_user_tables over the GETs above, the flush of touches included. Each round is a sample of a minute of a site in use: " +
-				"the library's sessions were last touched at random moments of the last minute, and one round in five begins with a checkpoint, as one minute in five does by Postgres's default.",
+			"From pg_current_wal_insert_lsn() and pg_stat_user_tables over the GETs above, the " +
+				"flush of touches included. Each round is a sample of a minute of a site in use: " +
+				"the library's sessions were last touched at random moments of the last minute, " +
+				"and one round in five begins with a checkpoint, as one minute in five does by " +
+				"Postgres's default.",
 		},
 	}
 	for _, name := range []string{site.Library, site.SCSPgx} {
@@ -149,10 +186,12 @@ func (b *Bench) written(ctx context.Context, byName map[string]*visited) (result
 		}
 		updated := c.Updated - v.ours
 		if updated <= 0 || v.wal <= 0 {
-			return t, fmt.Errorf("site %s wrote %d rows and %d bytes of WAL: nothing slides", name, updated, v.wal)
+			return t, fmt.Errorf("site %s wrote %d rows and %d bytes of WAL: nothing slides", name,
+				updated, v.wal)
 		}
 		t.Rows = append(t.Rows, result.Row{Name: name, Cells: []result.Cell{
-			result.Text("%s", result.Number(float64(v.requests))), result.Text("%s", result.Number(v.walPerRequest())),
+			result.Text("%s", result.Number(float64(v.requests))),
+			result.Text("%s", result.Number(v.walPerRequest())),
 			result.Text("%s", result.Ratio(float64(updated)/float64(v.requests))),
 		}})
 	}

@@ -10,13 +10,14 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/result"
 )
 
-// LoadsTitle is the title of the table that is plotted.
+// LoadsTitle is the title of the plotted table.
 const LoadsTitle = "Loads by primary key, per second"
 
-// Callers are the concurrencies at which loads are measured.
+// Callers are the concurrencies of the loads.
 var Callers = []int{1, 16, 64, 256}
 
-// pgbenchClients are those of them for which a server with default settings has connections.
+// pgbenchClients are those for which a server with default settings has
+// connections.
 var pgbenchClients = map[int]bool{1: true, 16: true, 64: true}
 
 // rater is a contestant's rate of loads.
@@ -54,7 +55,11 @@ func loads(ctx context.Context, b *Bench) (report result.Report, err error) {
 		return report, err
 	}
 	defer func() { closing(&err, pgbench.Close) }()
-	raters = append(raters, rater{name: pgbench.Name(), rate: pgbench.Rate, has: func(callers int) bool { return pgbenchClients[callers] }})
+	raters = append(raters,
+		rater{
+			name: pgbench.Name(), rate: pgbench.Rate,
+			has: func(callers int) bool { return pgbenchClients[callers] },
+		})
 
 	table, err := b.compareLoads(ctx, raters)
 	if err != nil {
@@ -99,12 +104,16 @@ func (b *Bench) compareLoads(ctx context.Context, raters []rater) (result.Table,
 	table := result.Table{
 		Title: LoadsTitle, Head: "callers",
 		Notes: []string{
-			fmt.Sprintf("%d rows of about 400 bytes of payload, read at random. Pools: 16 connections for each contestant on Postgres, go-redis's default on Redis, one for each caller for gorilla.", b.Sizes.Rows),
-			"pgbench runs the library's statement for one row with -M prepared -j 2: the server's own limit without batching, with as many clients as callers.",
+			fmt.Sprintf("%d rows of about 400 bytes of payload, read at random. Pools: 16 "+
+				"connections for each contestant on Postgres, go-redis's default on Redis, one "+
+				"for each caller for gorilla.", b.Sizes.Rows),
+			"pgbench runs the library's statement for one row with -M prepared -j 2: the " +
+				"server's own limit without batching, with as many clients as callers.",
 		},
 	}
 	for _, r := range raters {
-		table.Rows = append(table.Rows, result.Row{Name: r.name, Cells: make([]result.Cell, len(Callers))})
+		table.Rows = append(table.Rows,
+			result.Row{Name: r.name, Cells: make([]result.Cell, len(Callers))})
 	}
 	type place struct{ row, column int }
 	var cells []measure.Cell
@@ -118,7 +127,9 @@ func (b *Bench) compareLoads(ctx context.Context, raters []rater) (result.Table,
 			places = append(places, place{row, column})
 			cells = append(cells, measure.Cell{
 				Name: fmt.Sprintf("loads, %d callers, %s", callers, r.name),
-				Run:  func(ctx context.Context) (float64, error) { return r.rate(ctx, callers, b.Duration) },
+				Run: func(ctx context.Context) (float64, error) {
+					return r.rate(ctx, callers, b.Duration)
+				},
 			})
 		}
 	}

@@ -10,20 +10,22 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/rows"
 )
 
-// logins compares logins of visitors who have a session already, below HTTP.
+// logins compares logins of visitors with a session, below HTTP.
 func logins(ctx context.Context, b *Bench) (result.Report, error) {
 	return writing(ctx, b, written{
 		name: "logins", title: "Logins, per second",
-		note: "The visitor's anonymous session is loaded, gets a new token and a user, and is stored: with the library Load and Rotate, with scs Find, RenewToken, Put and Commit.",
+		note: "The visitor's anonymous session is loaded, gets a new token and a user, and is " +
+			"stored: with the library Load and Rotate, with scs Find, RenewToken, Put and Commit.",
 		what: "logins, 64 callers, from an anonymous session, against scs_pgx",
 		ready: func(ctx context.Context, s contestant.Saver) (rate, error) {
 			callers, err := newLogins(ctx, s)
-			return func(ctx context.Context) (float64, error) { return loginRate(ctx, b, callers) }, err
+			return func(ctx context.Context) (float64, error) { return loginRate(ctx, b, callers) },
+				err
 		},
 	})
 }
 
-// newLogins makes a visitor for each caller.
+// newLogins creates a visitor for each caller.
 func newLogins(ctx context.Context, s contestant.Saver) (callers []contestant.Login, err error) {
 	logins, ok := s.(contestant.Logins)
 	if !ok {
@@ -39,13 +41,14 @@ func newLogins(ctx context.Context, s contestant.Saver) (callers []contestant.Lo
 	return callers, nil
 }
 
-// loginRate measures, and looks up who is logged in then.
+// loginRate measures, and checks who is logged in afterwards.
 func loginRate(ctx context.Context, b *Bench, callers []contestant.Login) (float64, error) {
 	last := make([]string, len(callers))
-	rate, err := measure.Rate(ctx, len(callers), 2*b.Duration, func(ctx context.Context, c *measure.Caller) error {
-		last[c.Number] = rows.Name(c.Random.IntN(100_000_000))
-		return callers[c.Number].Login(ctx, last[c.Number])
-	})
+	rate, err := measure.Rate(ctx, len(callers), 2*b.Duration,
+		func(ctx context.Context, c *measure.Caller) error {
+			last[c.Number] = rows.Name(c.Random.IntN(100_000_000))
+			return callers[c.Number].Login(ctx, last[c.Number])
+		})
 	if err != nil {
 		return 0, err
 	}

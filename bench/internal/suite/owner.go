@@ -16,16 +16,18 @@ import (
 )
 
 const (
-	// sessionsEach is how many sessions a user has.
+	// sessionsEach is the number of sessions of a user.
 	sessionsEach = 20
-	// Beside a site's loads a few callers do what is timed: one of the loads themselves, a list, or a revoke.
+	// Beside a site's loads, a few callers make the timed calls: loads, lists
+	// or revokes.
 	ownerCallers    = 4
 	ownerPause      = ownerCallers * time.Second / 200
 	ownerLoads      = 64
 	ownerLoadsPause = ownerLoads * time.Second / 5000
 )
 
-// owner compares how long it takes to list and to end a user's sessions with how long a load takes, beside the same load.
+// owner compares the time of listing and of ending a user's sessions with that
+// of a load, beside the same loads.
 func owner(ctx context.Context, b *Bench) (report result.Report, err error) {
 	began := time.Now()
 	d, err := rows.NewDatabase(ctx, b.Server, "owned")
@@ -37,7 +39,8 @@ func owner(ctx context.Context, b *Bench) (report result.Report, err error) {
 	if err := d.FillOwned(ctx, users, sessionsEach); err != nil {
 		return report, err
 	}
-	b.Log("made %d sessions of %d users in %.1f s", users*sessionsEach, users, time.Since(began).Seconds())
+	b.Log("made %d sessions of %d users in %.1f s", users*sessionsEach, users,
+		time.Since(began).Seconds())
 	l, err := contestant.NewLibrary(ctx, d)
 	if err != nil {
 		return report, err
@@ -60,20 +63,30 @@ func owner(ctx context.Context, b *Bench) (report result.Report, err error) {
 	}{
 		{"", "load", "", w.load},
 		{"", "logout", "", w.logout},
-		{"owner_list_p99", fmt.Sprintf("list of %d sessions", sessionsEach), "p99 of a list", w.list},
-		{"owner_revoke_p99", fmt.Sprintf("revoke of %d sessions", sessionsEach), "p99 of a RevokeUser", w.revoke},
+		{
+			"owner_list_p99", fmt.Sprintf("list of %d sessions", sessionsEach), "p99 of a list",
+			w.list,
+		},
+		{
+			"owner_revoke_p99", fmt.Sprintf("revoke of %d sessions", sessionsEach),
+			"p99 of a RevokeUser", w.revoke,
+		},
 	}
 	var cells []measure.Cell
 	medians := make([]measure.Samples, len(operations))
 	for i, o := range operations {
-		cells = append(cells, measure.Cell{Name: "p99 in µs of a " + o.row, Run: func(ctx context.Context) (float64, error) {
-			latencies, err := w.time(ctx, 8*b.Duration, o.do)
-			if err != nil {
-				return 0, errors.Join(err, d.Quiet(ctx))
-			}
-			medians[i] = append(medians[i], microseconds(latencies.Quantile(0.5)))
-			return microseconds(latencies.Quantile(0.99)), d.Quiet(ctx)
-		}})
+		cells = append(cells,
+			measure.Cell{
+				Name: "p99 in µs of a " + o.row,
+				Run: func(ctx context.Context) (float64, error) {
+					latencies, err := w.time(ctx, 8*b.Duration, o.do)
+					if err != nil {
+						return 0, errors.Join(err, d.Quiet(ctx))
+					}
+					medians[i] = append(medians[i], microseconds(latencies.Quantile(0.5)))
+					return microseconds(latencies.Quantile(0.99)), d.Quiet(ctx)
+				},
+			})
 	}
 	if err := w.prime(ctx, b.Duration); err != nil {
 		return report, err
@@ -84,14 +97,23 @@ func owner(ctx context.Context, b *Bench) (report result.Report, err error) {
 	}
 	table := result.Table{
 		Title: "A user's sessions", Head: "", Columns: []string{"median, µs", "p99, µs"},
-		Notes: []string{fmt.Sprintf("%d sessions of %d users. %d callers do it about 200 times a second, beside %d callers who load about 5,000 sessions a second. A revoke is durable when it returns, and each is of another user; so is a logout, which ends one session: what it takes more than a load is what it takes to commit.",
+		Notes: []string{fmt.Sprintf(
+			"%d sessions of %d users. %d callers do it about 200 times a second, beside %d "+
+				"callers who load about 5,000 sessions a second. A revoke is durable when it "+
+				"returns, and each is of another user; so is a logout, which ends one session: "+
+				"what it takes more than a load is what it takes to commit.",
 			users*sessionsEach, users, ownerCallers, ownerLoads)},
 	}
 	for i, o := range operations {
-		table.Rows = append(table.Rows, result.Row{Name: o.row, Cells: []result.Cell{result.Of(medians[i]), result.Of(samples[i])}})
+		table.Rows = append(table.Rows,
+			result.Row{
+				Name: o.row, Cells: []result.Cell{result.Of(medians[i]), result.Of(samples[i])},
+			})
 		if o.name != "" {
 			report.Comparisons = append(report.Comparisons, result.Comparison{
-				Name: o.name, What: fmt.Sprintf("%s of %d sessions among %s, against that of a load", o.what, sessionsEach, result.Number(float64(users*sessionsEach))),
+				Name: o.name,
+				What: fmt.Sprintf("%s of %d sessions among %s, against that of a load", o.what,
+					sessionsEach, result.Number(float64(users*sessionsEach))),
 				Value: samples[i].Median() / samples[0].Median(), Bar: result.AtMost(2),
 			})
 		}
@@ -104,34 +126,38 @@ var errNoMoreUsers = errors.New("there are no more users with all their sessions
 
 func microseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
-// owning is the users and what is done about their sessions.
+// owning is the users and the operations on their sessions.
 type owning struct {
 	library *contestant.Library
 	manager *sessionstore.Manager
 	users   int
-	// Users from the last one on have been revoked, sessions of those from the middle on have been logged out.
+	// Users from the end on have been revoked; sessions of those from the
+	// middle on have been logged out.
 	revoked, loggedOut atomic.Int64
 }
 
-// prime has every connection prepare and plan every statement, as on a site that has run for some minutes. It ends
-// nothing.
+// prime makes every connection prepare and plan every statement, as on a site
+// that has run for minutes. It ends no session.
 func (w *owning) prime(ctx context.Context, d time.Duration) error {
-	_, err := measure.Rate(ctx, 2*rows.Connections, max(d, time.Second), func(ctx context.Context, c *measure.Caller) error {
-		_, revoke := w.manager.RevokeUser(ctx, "nobody")
-		_, logout := w.library.Store.Delete(ctx, store.ID{})
-		return errors.Join(w.load(ctx, c), w.list(ctx, c), revoke, logout)
-	})
+	_, err := measure.Rate(ctx, 2*rows.Connections, max(d, time.Second),
+		func(ctx context.Context, c *measure.Caller) error {
+			_, revoke := w.manager.RevokeUser(ctx, "nobody")
+			_, logout := w.library.Store.Delete(ctx, store.ID{})
+			return errors.Join(w.load(ctx, c), w.list(ctx, c), revoke, logout)
+		})
 	return err
 }
 
 // time measures an operation beside the loads of a site.
-func (w *owning) time(ctx context.Context, d time.Duration, do measure.Operation) (*measure.Latencies, error) {
+func (w *owning) time(
+	ctx context.Context, d time.Duration, do measure.Operation,
+) (*measure.Latencies, error) {
 	stop := measure.Background(ctx, ownerLoads, ownerLoadsPause, w.load)
 	_, latencies, err := measure.Timed(ctx, ownerCallers, d, ownerPause, do)
 	return latencies, errors.Join(err, stop())
 }
 
-// someone is one of the half of the users whose sessions nobody ends.
+// someone returns one of the half of the users whose sessions stay.
 func (w *owning) someone(c *measure.Caller) int { return c.Random.IntN(w.users / 2) }
 
 func (w *owning) load(ctx context.Context, c *measure.Caller) error {

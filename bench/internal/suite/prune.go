@@ -14,15 +14,17 @@ import (
 )
 
 const (
-	// firstExpired is beyond all rows that are alive.
+	// firstExpired is beyond all live rows.
 	firstExpired = 20_000_000
 	pruneCallers = 64
-	// With prunePause between two calls of each caller there are about 5,000 loads a second: a busy site, and not a
-	// machine at its end, where everything that is done beside the loads makes them wait.
+	// With prunePause between two calls of each caller there are about 5,000
+	// loads a second. That is a busy site, not a machine at its limit, where
+	// any other work makes the loads wait.
 	prunePause = pruneCallers * time.Second / 5000
 )
 
-// prune compares how long loads take while expired rows are being deleted and while they are not, in turns.
+// prune compares the latency of loads with and without a prune beside them, in
+// turns.
 func prune(ctx context.Context, b *Bench) (report result.Report, err error) {
 	d, err := b.smallDatabase(ctx)
 	if err != nil {
@@ -48,7 +50,12 @@ func prune(ctx context.Context, b *Bench) (report result.Report, err error) {
 	}
 	w := &pruning{bench: b, database: d, library: l, manager: manager}
 	run := &pruner{what: "Manager.Run", prune: manager.Run}
-	now := &pruner{what: "Manager.Prune", prune: func(ctx context.Context) error { _, err := manager.Prune(ctx); return err }}
+	now := &pruner{
+		what: "Manager.Prune", prune: func(ctx context.Context) error {
+			_, err := manager.Prune(ctx)
+			return err
+		},
+	}
 	if _, err := w.without(ctx); err != nil { // warm-up
 		return report, err
 	}
@@ -65,20 +72,50 @@ func prune(ctx context.Context, b *Bench) (report result.Report, err error) {
 		return report, err
 	}
 	report.Tables = []result.Table{{
-		Title: "Prune under load", Head: "", Columns: []string{"p99 of loads, µs", "rows pruned per second"},
+		Title: "Prune under load", Head: "",
+		Columns: []string{"p99 of loads, µs", "rows pruned per second"},
 		Rows: []result.Row{
 			{Name: "without prune", Cells: []result.Cell{result.Of(samples[0]), {}}},
-			{Name: run.what, Cells: []result.Cell{result.Of(samples[1]), result.Text("%s", result.Number(run.rate()))}},
-			{Name: now.what, Cells: []result.Cell{result.Of(samples[2]), result.Text("%s", result.Number(now.rate()))}},
+			{
+				Name: run.what,
+				Cells: []result.Cell{
+					result.Of(samples[1]), result.Text("%s", result.Number(run.rate())),
+				},
+			},
+			{
+				Name: now.what,
+				Cells: []result.Cell{
+					result.Of(samples[2]), result.Text("%s", result.Number(now.rate())),
+				},
+			},
 		},
-		Notes: []string{fmt.Sprintf("%d expired rows beside %d live ones, deleted while %d callers load about 5,000 sessions a second, with and without in turns. Manager.Run is what prunes in the background, gently; so is not Manager.Prune, nor Manager.Run when a run has lasted for ten minutes. The rest of the expired rows are pruned by Manager.Prune under the same load.",
+		Notes: []string{fmt.Sprintf(
+			"%d expired rows beside %d live ones, deleted while %d callers load about 5,000 "+
+				"sessions a second, with and without in turns. Manager.Run is what prunes in the "+
+				"background, gently; so is not Manager.Prune, nor Manager.Run when a run has "+
+				"lasted for ten minutes. The rest of the expired rows are pruned by "+
+				"Manager.Prune under the same load.",
 			b.Sizes.Expired, b.Sizes.Small, pruneCallers)},
 	}}
 	report.Comparisons = []result.Comparison{
-		{Name: "prune_p99", What: "p99 of loads while expired rows are pruned in the background, against without", Value: samples[1].Median() / samples[0].Median(), Bar: result.AtMost(1.2)},
-		{Name: "prune_p99_now", What: "p99 of loads beside Manager.Prune, which does not wait, against without", Value: samples[2].Median() / samples[0].Median()},
-		{Name: "prune_rows_per_second", What: "rows pruned per second in the background under load", Value: run.rate()},
-		{Name: "prune_rows_per_second_now", What: "rows pruned per second by Manager.Prune under load", Value: now.rate()},
+		{
+			Name:  "prune_p99",
+			What:  "p99 of loads while expired rows are pruned in the background, against without",
+			Value: samples[1].Median() / samples[0].Median(), Bar: result.AtMost(1.2),
+		},
+		{
+			Name:  "prune_p99_now",
+			What:  "p99 of loads beside Manager.Prune, which does not wait, against without",
+			Value: samples[2].Median() / samples[0].Median(),
+		},
+		{
+			Name: "prune_rows_per_second",
+			What: "rows pruned per second in the background under load", Value: run.rate(),
+		},
+		{
+			Name: "prune_rows_per_second_now",
+			What: "rows pruned per second by Manager.Prune under load", Value: now.rate(),
+		},
 	}
 	return report, nil
 }
@@ -91,7 +128,7 @@ type pruning struct {
 	manager  *sessionstore.Manager
 }
 
-// pruner is a way to prune, until ctx ends or nothing is left.
+// pruner is a way to prune, until ctx ends or no expired row is left.
 type pruner struct {
 	what  string
 	prune func(ctx context.Context) error
@@ -103,9 +140,10 @@ type pruner struct {
 func (p *pruner) rate() float64 { return float64(p.pruned) / p.took.Seconds() }
 
 func (w *pruning) without(ctx context.Context) (float64, error) {
-	rate, latencies, err := measure.Timed(ctx, pruneCallers, 4*w.bench.Duration, prunePause, func(ctx context.Context, c *measure.Caller) error {
-		return w.library.Load(ctx, c.Random.IntN(w.bench.Sizes.Small))
-	})
+	rate, latencies, err := measure.Timed(ctx, pruneCallers, 4*w.bench.Duration, prunePause,
+		func(ctx context.Context, c *measure.Caller) error {
+			return w.library.Load(ctx, c.Random.IntN(w.bench.Sizes.Small))
+		})
 	if err != nil {
 		return 0, err
 	}
@@ -113,7 +151,7 @@ func (w *pruning) without(ctx context.Context) (float64, error) {
 	return microseconds(latencies.Quantile(0.99)), nil
 }
 
-// with fails when there is nothing left to prune before the loads end.
+// with fails if no expired row is left before the loads end.
 func (w *pruning) with(p *pruner) func(context.Context) (float64, error) {
 	return func(ctx context.Context) (float64, error) {
 		stop, cancel := context.WithCancel(ctx)
@@ -123,7 +161,8 @@ func (w *pruning) with(p *pruner) func(context.Context) (float64, error) {
 		p99, err := w.without(ctx)
 		select {
 		case early := <-done:
-			return 0, errors.Join(err, early, errors.New("the prune ended before the loads did: make more expired rows"))
+			return 0, errors.Join(err, early,
+				errors.New("the prune ended before the loads did: make more expired rows"))
 		default:
 		}
 		cancel()
@@ -131,9 +170,10 @@ func (w *pruning) with(p *pruner) func(context.Context) (float64, error) {
 	}
 }
 
-// prune deletes until ctx ends or nothing is left.
+// prune deletes until ctx ends or no expired row is left.
 func (w *pruning) prune(ctx context.Context, p *pruner) error {
-	// The batch that the last interruption cut off may still be ending on the server, and a prune gives way to another.
+	// The last interrupted batch may still be ending on the server, and only
+	// one prune runs at a time.
 	if err := w.database.Exec(ctx, "SELECT 1 FROM pgsession.prune_state FOR UPDATE"); err != nil {
 		return err
 	}
@@ -147,16 +187,19 @@ func (w *pruning) prune(ctx context.Context, p *pruner) error {
 	return err
 }
 
-// finish prunes what is left and looks whether that is all.
+// finish prunes the rest and checks that no expired row is left.
 func (w *pruning) finish(ctx context.Context, p *pruner) error {
-	stop := measure.Background(ctx, pruneCallers, prunePause, func(ctx context.Context, c *measure.Caller) error {
-		return w.library.Load(ctx, c.Random.IntN(w.bench.Sizes.Small))
-	})
+	stop := measure.Background(ctx, pruneCallers, prunePause,
+		func(ctx context.Context, c *measure.Caller) error {
+			return w.library.Load(ctx, c.Random.IntN(w.bench.Sizes.Small))
+		})
 	if err := errors.Join(w.prune(ctx, p), stop()); err != nil {
 		return err
 	}
 	var left int
-	if err := w.database.Pool.QueryRow(ctx, "SELECT count(*) FROM pgsession.sessions WHERE expires_at <= now()").Scan(&left); err != nil {
+	if err := w.database.Pool.QueryRow(ctx,
+		"SELECT count(*) FROM pgsession.sessions WHERE expires_at <= now()").Scan(
+		&left); err != nil {
 		return err
 	}
 	if left > 0 {

@@ -14,19 +14,23 @@ import (
 func saves(ctx context.Context, b *Bench) (result.Report, error) {
 	return writing(ctx, b, written{
 		name: "saves", title: "Saves of one changed value, per second",
-		note: "Durable when they return, on random sessions, never two callers on the same one. scs commits the whole payload; encoding it is not counted.",
+		note: "Durable when they return, on random sessions, never two callers on the same one. " +
+			"scs commits the whole payload; encoding it is not counted.",
 		what: "saves of one changed key, 64 callers, against scs_pgx's Commit",
 		ready: func(ctx context.Context, s contestant.Saver) (rate, error) {
-			return func(ctx context.Context) (float64, error) { return saveRate(ctx, b, s) }, verifySave(ctx, s)
+			return func(ctx context.Context) (float64, error) { return saveRate(ctx, b, s) },
+				verifySave(ctx, s)
 		},
 	})
 }
 
 func saveRate(ctx context.Context, b *Bench, s contestant.Saver) (float64, error) {
-	return measure.Rate(ctx, writers, 2*b.Duration, func(ctx context.Context, c *measure.Caller) error {
-		i := c.Random.IntN(b.Sizes.Rows/writers)*writers + c.Number // no two callers save the same session
-		return s.Save(ctx, i, rows.Name(c.Random.IntN(100_000_000)))
-	})
+	return measure.Rate(ctx, writers, 2*b.Duration,
+		func(ctx context.Context, c *measure.Caller) error {
+			// no two callers save the same session
+			i := c.Random.IntN(b.Sizes.Rows/writers)*writers + c.Number
+			return s.Save(ctx, i, rows.Name(c.Random.IntN(100_000_000)))
+		})
 }
 
 // verifySave saves a name and loads it.

@@ -11,7 +11,7 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/rows"
 )
 
-// size compares loads from a big table with loads from a small one.
+// size compares loads from a large table with loads from a small one.
 func size(ctx context.Context, b *Bench) (report result.Report, err error) {
 	small, err := b.smallDatabase(ctx)
 	if err != nil {
@@ -39,9 +39,13 @@ func size(ctx context.Context, b *Bench) (report result.Report, err error) {
 		if err := contestant.Verify(ctx, l, sizes[i]); err != nil {
 			return report, err
 		}
-		cells = append(cells, measure.Cell{Name: fmt.Sprintf("loads, %d rows", sizes[i]), Run: func(ctx context.Context) (float64, error) {
-			return contestant.Rate(ctx, l, sizes[i], 64, 2*b.Duration)
-		}})
+		cells = append(cells,
+			measure.Cell{
+				Name: fmt.Sprintf("loads, %d rows", sizes[i]),
+				Run: func(ctx context.Context) (float64, error) {
+					return contestant.Rate(ctx, l, sizes[i], 64, 2*b.Duration)
+				},
+			})
 	}
 	for i, d := range []*rows.Database{small, large} {
 		if err := d.Warm(ctx); err != nil {
@@ -55,14 +59,21 @@ func size(ctx context.Context, b *Bench) (report result.Report, err error) {
 	if err != nil {
 		return report, err
 	}
-	t := result.Table{Title: "Loads by the size of the table, per second", Head: "rows", Columns: []string{"64 callers"}}
+	t := result.Table{
+		Title: "Loads by the size of the table, per second", Head: "rows",
+		Columns: []string{"64 callers"},
+	}
 	for i, n := range sizes {
-		t.Rows = append(t.Rows, result.Row{Name: result.Number(float64(n)), Cells: []result.Cell{result.Of(samples[i])}})
+		t.Rows = append(t.Rows,
+			result.Row{
+				Name: result.Number(float64(n)), Cells: []result.Cell{result.Of(samples[i])},
+			})
 	}
 	report.Tables = []result.Table{t}
 	report.Comparisons = []result.Comparison{{
-		Name:  "loads_large_small",
-		What:  fmt.Sprintf("loads with %s rows against %s rows, 64 callers", t.Rows[1].Name, t.Rows[0].Name),
+		Name: "loads_large_small",
+		What: fmt.Sprintf("loads with %s rows against %s rows, 64 callers", t.Rows[1].Name,
+			t.Rows[0].Name),
 		Value: samples[1].Median() / samples[0].Median(), Bar: result.AtLeast(0.8),
 	}}
 	return report, nil

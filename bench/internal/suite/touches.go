@@ -19,12 +19,14 @@ const (
 	touchBatch  = 1000
 )
 
-// touches measures what a minute of touches does to the table: every session once, in random order, together as the
-// library writes them.
+// touches measures the effect of a minute of touches on the table: every
+// session once, in random order, in batches as the library writes them.
 //
-// Between two passes nothing is moved in time, but the deadline of a random sixtieth is set back by one step: with the
-// default of 7 days a deadline moves in steps of an hour, so of sixty touches a minute apart one moves it, and only that
-// one cannot be a heap-only update. VACUUM runs before each pass, as autovacuum would.
+// Between two passes no row is moved in time, but the deadline of a random
+// sixtieth is set back by one step. With the default of 7 days a deadline moves
+// in steps of an hour. So of sixty touches a minute apart one moves it, and
+// only that one can't be a heap-only update. VACUUM runs before each pass, as
+// autovacuum would.
 func touches(ctx context.Context, b *Bench) (report result.Report, err error) {
 	d, err := b.database(ctx)
 	if err != nil {
@@ -41,25 +43,35 @@ func touches(ctx context.Context, b *Bench) (report result.Report, err error) {
 			return report, err
 		}
 		if p.crossed {
-			b.Log("touches: an hour ended during the pass, which moved every deadline at once; once more")
+			b.Log("touches: an hour ended during the pass, which moved every deadline at once; " +
+				"once more")
 			continue
 		}
 		pass++
-		b.Log("touches, pass %d: %s/s, %d of %d heap-only", pass, result.Number(p.rate), p.counted.HotUpdated, p.counted.Updated)
+		b.Log("touches, pass %d: %s/s, %d of %d heap-only", pass, result.Number(p.rate),
+			p.counted.HotUpdated, p.counted.Updated)
 		all = all.Add(p.counted)
 		rates = append(rates, p.rate)
 	}
 	hot := float64(all.HotUpdated) / float64(all.Updated)
 	report.Tables = []result.Table{{
-		Title: "Touches", Head: "", Columns: []string{"sessions touched per second", "WAL bytes each", "heap-only"},
+		Title: "Touches", Head: "",
+		Columns: []string{"sessions touched per second", "WAL bytes each", "heap-only"},
 		Rows: []result.Row{{Name: "pgsession", Cells: []result.Cell{
-			result.Of(rates), result.Text("%s", result.Number(float64(all.WAL)/float64(all.Updated))), result.Text("%.2f %%", 100*hot),
+			result.Of(rates),
+			result.Text("%s", result.Number(float64(all.WAL)/float64(all.Updated))),
+			result.Text("%.2f %%", 100*hot),
 		}}},
-		Notes: []string{fmt.Sprintf("%d passes over %d sessions in random order, %d in each statement, after a checkpoint; in each pass the deadline of one in %d moves, as it does with touches a minute apart and steps of an hour.",
+		Notes: []string{fmt.Sprintf(
+			"%d passes over %d sessions in random order, %d in each statement, after a "+
+				"checkpoint; in each pass the deadline of one in %d moves, as it does with "+
+				"touches a minute apart and steps of an hour.",
 			touchPasses, b.Sizes.Rows, touchBatch, touchesPerStep())},
 	}}
 	report.Comparisons = []result.Comparison{{
-		Name: "touches_heap_only", What: "share of touches that are heap-only updates, with the default 7 days", Value: hot, Bar: result.AtLeast(0.95),
+		Name: "touches_heap_only",
+		What: "share of touches that are heap-only updates, with the default 7 days", Value: hot,
+		Bar: result.AtLeast(0.95),
 	}}
 	return report, nil
 }
@@ -78,7 +90,9 @@ func touchPass(ctx context.Context, b *Bench) (p touched, err error) {
 	d := b.main
 	resolution := contestant.Expiry.Resolution()
 	deadline := func() (at time.Time, err error) {
-		err = d.Pool.QueryRow(ctx, "SELECT date_bin($1::interval, now() + $2::interval + $1::interval - interval '1 microsecond', timestamptz 'epoch')",
+		err = d.Pool.QueryRow(ctx,
+			"SELECT date_bin($1::interval, now() + $2::interval + $1::interval - interval '1 "+
+				"microsecond', timestamptz 'epoch')",
 			resolution, contestant.Expiry.Idle).Scan(&at)
 		return at, err
 	}
@@ -93,7 +107,8 @@ func touchPass(ctx context.Context, b *Bench) (p touched, err error) {
 	if err != nil {
 		return p, err
 	}
-	if err := errors.Join(d.Exec(ctx, "VACUUM pgsession.sessions", "CHECKPOINT"), d.Quiet(ctx)); err != nil {
+	if err := errors.Join(d.Exec(ctx, "VACUUM pgsession.sessions", "CHECKPOINT"),
+		d.Quiet(ctx)); err != nil {
 		return p, err
 	}
 	library, err := contestant.NewLibrary(ctx, d)
@@ -105,7 +120,7 @@ func touchPass(ctx context.Context, b *Bench) (p touched, err error) {
 		return p, errors.Join(err, library.Close())
 	}
 	p.rate, err = touchAll(ctx, library.Store, b.Sizes.Rows)
-	// Connections tell what they counted when they end.
+	// Connections report their counts when they end.
 	if err := errors.Join(err, library.Close()); err != nil {
 		return p, err
 	}

@@ -18,10 +18,10 @@ type visited struct {
 	process  *site.Process
 	clients  load.Clients
 	sessions []load.Session
-	table    string // of its sessions; empty when they are not on Postgres
+	table    string // of its sessions; empty if they are not on Postgres
 	bare     bool
 
-	// What Postgres counted during the GETs.
+	// Postgres's counters before and during the GETs.
 	before   rows.Counters
 	rounds   int
 	wal      int64
@@ -38,7 +38,8 @@ func (v *visited) close() error {
 
 func (v *visited) walPerRequest() float64 { return float64(v.wal) / float64(v.requests) }
 
-// logIn logs all users in, each client its share, and asks once for each session's name, by another connection.
+// logIn logs all users in, each client its share, and requests each session's
+// name once, on another connection.
 func (v *visited) logIn() error {
 	v.sessions = make([]load.Session, loggedIn)
 	each := func(do func(c *load.Client, i int) error) error {
@@ -68,11 +69,13 @@ func (v *visited) logIn() error {
 	return each(func(c *load.Client, i int) error { return c.Get(v.sessions[loggedIn-1-i]) })
 }
 
-// settling is how long a site may take to write what it has collected: the library writes touches once a second.
+// settling is how long a site may take to write what it has collected: the
+// library writes touches once a second.
 const settling = 1500 * time.Millisecond
 
-// checkpointEvery is in how many rounds one begins with a checkpoint, after which the first change of each page costs a
-// whole page of WAL: a round stands for a minute of a site in use, and Postgres's default is a checkpoint every five.
+// checkpointEvery is after how many rounds a checkpoint begins one. After it
+// the first change of each page costs a whole page of WAL. A round stands for a
+// minute of a site, and Postgres's default is a checkpoint every five.
 const checkpointEvery = 5
 
 // countedGets measures, and reads Postgres's counters before and after.
@@ -108,24 +111,27 @@ func (v *visited) countedGets(ctx context.Context, b *Bench) (float64, error) {
 	return rate, err
 }
 
-// ageSessions gives the sessions the ages that they have on a site where each has been in use for long: they were
-// touched at some moment of the last minute, so that in each second a sixtieth of them is due for a touch.
+// ageSessions gives the sessions the ages of a site in steady use: each was
+// touched at some moment of the last minute, so a sixtieth of them is due for a
+// touch in each second.
 func ageSessions(ctx context.Context, d *rows.Database) (int64, error) {
 	tag, err := d.Pool.Exec(ctx, `
 		UPDATE pgsession.sessions SET last_seen_at = now() - random() * interval '1 minute'
 		WHERE user_id BETWEEN $1 AND $2`, rows.Name(firstVisitor), rows.Name(firstVisitor+loggedIn-1))
 	if err == nil && tag.RowsAffected() != loggedIn {
-		err = fmt.Errorf("%d sessions of those who are logged in, not %d", tag.RowsAffected(), loggedIn)
+		err = fmt.Errorf("%d sessions of those who are logged in, not %d", tag.RowsAffected(),
+			loggedIn)
 	}
 	return tag.RowsAffected(), err
 }
 
-// logins measures logins of visitors who have no session.
+// logins measures logins of visitors without a session.
 func (v *visited) logins(b *Bench) func(context.Context) (float64, error) {
 	return func(ctx context.Context) (float64, error) {
 		if err := b.main.Quiet(ctx); err != nil {
 			return 0, err
 		}
-		return v.clients.Logins(ctx, 2*b.Duration, func(random int) string { return rows.Name(firstVisitor + loggedIn + random/4) })
+		return v.clients.Logins(ctx, 2*b.Duration,
+			func(random int) string { return rows.Name(firstVisitor + loggedIn + random/4) })
 	}
 }

@@ -15,11 +15,12 @@ import (
 
 const (
 	watchConnections = 1000
-	watcher          = "watcher" // the user whose sessions they are bound to, each to one of its own
+	// the user whose sessions the streams are bound to, each to its own
+	watcher = "watcher"
 )
 
-// watch measures what connections that are bound to their sessions cost while nothing happens, and how long they outlive
-// their sessions.
+// watch measures the cost of idle connections that are bound to their sessions,
+// and how long they outlive their sessions.
 func watch(ctx context.Context, b *Bench) (report result.Report, err error) {
 	d, err := b.smallDatabase(ctx)
 	if err != nil {
@@ -43,20 +44,39 @@ func watch(ctx context.Context, b *Bench) (report result.Report, err error) {
 		return report, err
 	}
 	report.Tables = []result.Table{{
-		Title: "Connections that are bound to their sessions", Head: "connections", Columns: []string{"queries a second", "ms of the site's processor a second"},
-		Rows: []result.Row{{Name: "0", Cells: idle.cells()}, {Name: result.Number(watchConnections), Cells: bound.cells()}},
-		Notes: []string{fmt.Sprintf("Streams over HTTP that are open and silent, each with a session of its own, over %d seconds. Counted where statements are sent, %d in all, with those that made and ended the sessions; Postgres counted %d transactions. "+
-			"When one RevokeUser had ended all the sessions, the last stream ended %.2f s after it was called.", watchSeconds(b), sent, counted, took.Seconds())},
+		Title: "Connections that are bound to their sessions", Head: "connections",
+		Columns: []string{"queries a second", "ms of the site's processor a second"},
+		Rows: []result.Row{
+			{Name: "0", Cells: idle.cells()},
+			{Name: result.Number(watchConnections), Cells: bound.cells()},
+		},
+		Notes: []string{fmt.Sprintf(
+			"Streams over HTTP that are open and silent, each with a session of its own, over %d "+
+				"seconds. Counted where statements are sent, %d in all, with those that made and "+
+				"ended the sessions; Postgres counted %d transactions. "+
+				"When one RevokeUser had ended all the sessions, the last stream ended %.2f s "+
+				"after it was called.", watchSeconds(b), sent, counted, took.Seconds())},
 	}}
 	report.Comparisons = []result.Comparison{
-		{Name: "watch_queries", What: "queries a second that 1,000 connections bound with Session.Watch cost", Value: bound.statements, Bar: result.AtMost(1)},
-		{Name: "watch_ends", What: "seconds from a revoke to the end of the last of 1,000 bound connections", Value: took.Seconds()},
+		{
+			Name:  "watch_queries",
+			What:  "queries a second that 1,000 connections bound with Session.Watch cost",
+			Value: bound.statements, Bar: result.AtMost(1),
+		},
+		{
+			Name:  "watch_ends",
+			What:  "seconds from a revoke to the end of the last of 1,000 bound connections",
+			Value: took.Seconds(),
+		},
 	}
 	return report, nil
 }
 
-// watchSite opens the streams and ends their sessions. took is how long it takes until the last one ends.
-func watchSite(ctx context.Context, b *Bench, site *contestant.Watching) (idle, bound cost, took time.Duration, err error) {
+// watchSite opens the streams and ends their sessions. took is the time until
+// the last stream ends.
+func watchSite(
+	ctx context.Context, b *Bench, site *contestant.Watching,
+) (idle, bound cost, took time.Duration, err error) {
 	if idle, err = watchCost(ctx, b, site); err != nil {
 		return idle, bound, 0, err
 	}
@@ -64,11 +84,13 @@ func watchSite(ctx context.Context, b *Bench, site *contestant.Watching) (idle, 
 	if err != nil {
 		return idle, bound, 0, err
 	}
-	// The seconds are cut in the middle between two queries, so that none has two of them or none because of where it is cut.
-	for sent, began := site.Statements.Load(), time.Now(); site.Statements.Load() == sent; time.Sleep(time.Millisecond) {
+	// The seconds are cut in the middle between two queries, so that each has
+	// one of them.
+	for sent, began := site.Statements.Load(), time.Now(); site.Statements.Load() == sent; {
 		if time.Since(began) > 10*time.Second {
-			return idle, bound, 0, errors.New("nobody asks about the sessions of open connections")
+			return idle, bound, 0, errors.New("no query about the sessions of open connections")
 		}
+		time.Sleep(time.Millisecond)
 	}
 	time.Sleep(time.Second / 2)
 	if bound, err = watchCost(ctx, b, site); err != nil {
@@ -104,7 +126,7 @@ func openStreams(ctx context.Context, site *contestant.Watching) ([]*contestant.
 
 func watchSeconds(b *Bench) int { return 2 * b.Rounds }
 
-// cost is what happens in a second.
+// cost is for each second.
 type cost struct{ statements, processor float64 }
 
 func (c cost) cells() []result.Cell {
@@ -121,11 +143,12 @@ func watchCost(ctx context.Context, b *Bench, site *contestant.Watching) (c cost
 	}
 	c.statements = float64(site.Statements.Load()-sent) / float64(seconds)
 	c.processor = 1000 * (processor() - used).Seconds() / float64(seconds)
-	b.Log("%d seconds: %.2f queries and %.2f ms of the processor a second", seconds, c.statements, c.processor)
+	b.Log("%d seconds: %.2f queries and %.2f ms of the processor a second", seconds, c.statements,
+		c.processor)
 	return c, nil
 }
 
-// processor is the time that this process has had.
+// processor returns the CPU time of this process.
 func processor() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {

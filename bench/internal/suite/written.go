@@ -16,7 +16,7 @@ type rate func(ctx context.Context) (float64, error)
 // written is a comparison of the contestants that write to Postgres.
 type written struct {
 	name, title, note, what string
-	// ready prepares a contestant, and fails when what it writes is wrong.
+	// ready prepares a contestant, and fails if it writes wrong data.
 	ready func(ctx context.Context, s contestant.Saver) (rate, error)
 }
 
@@ -37,20 +37,28 @@ func writing(ctx context.Context, b *Bench, w written) (report result.Report, er
 		if err != nil {
 			return report, err
 		}
-		cells = append(cells, measure.Cell{Name: w.name + ", " + s.Name(), Run: func(ctx context.Context) (float64, error) {
-			if err := b.main.Quiet(ctx); err != nil {
-				return 0, err
-			}
-			return once(ctx)
-		}})
+		cells = append(cells,
+			measure.Cell{
+				Name: w.name + ", " + s.Name(),
+				Run: func(ctx context.Context) (float64, error) {
+					if err := b.main.Quiet(ctx); err != nil {
+						return 0, err
+					}
+					return once(ctx)
+				},
+			})
 	}
 	samples, err := b.alternate(ctx, cells)
 	if err != nil {
 		return report, err
 	}
-	table := result.Table{Title: w.title, Head: "contestant", Columns: []string{"64 callers"}, Notes: []string{w.note}}
+	table := result.Table{
+		Title: w.title, Head: "contestant", Columns: []string{"64 callers"},
+		Notes: []string{w.note},
+	}
 	for i, s := range savers {
-		table.Rows = append(table.Rows, result.Row{Name: s.Name(), Cells: []result.Cell{result.Of(samples[i])}})
+		table.Rows = append(table.Rows,
+			result.Row{Name: s.Name(), Cells: []result.Cell{result.Of(samples[i])}})
 	}
 	report.Tables = []result.Table{table}
 	report.Comparisons = []result.Comparison{{
