@@ -39,7 +39,7 @@ type badRedis struct {
 var badRedises = map[string]badRedis{
 	"a wrong password": {address: func(u *url.URL, _ *rig) { u.User = url.UserPassword("default", "sesame") }, says: "WRONGPASS"},
 	"no password":      {address: func(u *url.URL, _ *rig) { u.User = nil }, says: "NOAUTH"},
-	"nobody there":     {address: func(u *url.URL, _ *rig) { u.Host = "127.0.0.1:1" }, says: "refused"},
+	"no server":        {address: func(u *url.URL, _ *rig) { u.Host = "127.0.0.1:1" }, says: "refused"},
 	"no such host":     {address: func(u *url.URL, _ *rig) { u.Host = "redis.invalid:6379" }, says: "host"},
 	"no such database": {address: func(u *url.URL, _ *rig) { u.Path = "/99" }, says: "database"},
 	"no Redis":         {address: func(u *url.URL, r *rig) { u.Host = host(r.t, r.database) }, says: "connection closed"},

@@ -14,7 +14,10 @@ import (
 
 // LoadSQL is the library's statement for one row. A test compares it with the
 // generated code.
-const LoadSQL = `SELECT s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz AS validated_at
+const LoadSQL = `SELECT
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data,
+    (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz
+        AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()`
 
