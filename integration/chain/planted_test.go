@@ -62,6 +62,7 @@ func setsNoCookie(t *testing.T, values map[string]func(own string) string) {
 					other.cookie = s.cookie
 					_, _, set = other.get("/count")
 					cookies += set
+					s.cookie = other.cookie // its minimum version, where the cache was late
 					counted += 2
 				}
 				return cookies
