@@ -183,12 +183,13 @@ func TestThePoolIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
-	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions FOR UPDATE"); err != nil {
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE pgsession.sessions IN ACCESS EXCLUSIVE MODE"); err != nil {
 		t.Fatal(err)
 	}
+	// Waits for locked rows share half of the pool, loads take all of it.
 	done := make(chan error, 2)
 	for _, id := range ids {
-		go func() { _, err := p.sessions.Store().Save(t.Context(), id, change); done <- err }()
+		go func() { _, err := p.sessions.Store().Load(t.Context(), id, 0); done <- err }()
 	}
 	testkit.Eventually(t, "both connections are used", func() bool { return p.sessions.Metrics().Postgres.Pool.Used == 2 })
 	p.counts(2, "db_client_connection_count", "db_client_connection_state=used", "db_client_connection_pool_name=pgsession")
