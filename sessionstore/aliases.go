@@ -8,8 +8,8 @@ import (
 )
 
 // The types that this package's own functions and methods take and return, so
-// that an application imports one package. Whoever implements a Store or a
-// Tracer imports [github.com/reporadar/pgsession/sessionstore/store].
+// that an application imports one package. To implement a Store or a
+// Tracer, import [github.com/reporadar/pgsession/sessionstore/store].
 type (
 	// Handle is a session's public name, for lists of devices, logs and
 	// revokes. It is a string. See [store.Handle].

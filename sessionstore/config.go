@@ -14,8 +14,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Environment is where the program runs. It decides how strict the cookie and the configuration are, and it is part
-// of what a cookie's signature covers: a cookie from staging is nothing in production.
+// Environment is where the program runs. It decides how strict the cookie and
+// the configuration are, and it is part of what a cookie's signature covers: a
+// cookie from staging is nothing in production.
 type Environment int
 
 // The environments. Staging is as strict as Production.
@@ -56,8 +57,8 @@ const (
 	encryptionKeyChars = 64
 )
 
-// Config configures a [Manager]. It is passed by value. Its zero value is a good
-// production configuration, but DatabaseURL and Secrets must be set.
+// Config configures a [Manager]. It is passed by value. Its zero value is a
+// good production configuration, but DatabaseURL and Secrets must be set.
 // [ConfigFromEnv] makes a Config from environment variables.
 //
 // Printing a Config shows no secret.
@@ -75,9 +76,9 @@ type Config struct {
 	// underscores. Defaults to pgsession.
 	Schema string
 
-	// Secrets sign the cookies: the first signs, all of them verify. Each has at
-	// least 32 characters; `openssl rand -hex 32` makes one. Required, but in
-	// Development, where one is derived from DatabaseURL.
+	// Secrets sign the cookies: the first signs, all of them verify. Each has
+	// at least 32 characters; `openssl rand -hex 32` makes one. Required, but
+	// in Development, where one is derived from DatabaseURL.
 	//
 	// To replace a secret, first add the new one behind the old one on every
 	// instance, since an instance that does not know it takes its cookies for
@@ -130,8 +131,8 @@ type Config struct {
 	// unix socket. In TRUSTED_PROXIES it is the word unix.
 	TrustUnixSocket bool
 
-	// PruneInterval is how often [Manager.Run] deletes expired sessions, give or
-	// take half of it. Defaults to 15 minutes.
+	// PruneInterval is how often [Manager.Run] deletes expired sessions, give
+	// or take half of it. Defaults to 15 minutes.
 	PruneInterval time.Duration
 	// DisablePrune leaves deleting expired sessions to pg_cron or to another
 	// instance. In SESSION_PRUNE_INTERVAL it is 0.
@@ -158,18 +159,18 @@ type Config struct {
 
 // LimitConfig bounds a user's sessions and a session's data.
 type LimitConfig struct {
-	// MaxSessionsPerUser is how many sessions a user may have. A login beyond it
-	// ends the session with the oldest login. Defaults to 0, no limit; at most
-	// 1,000,000.
+	// MaxSessionsPerUser is how many sessions a user may have. A login beyond
+	// it ends the session with the oldest login. Defaults to 0, no limit; at
+	// most 1,000,000.
 	MaxSessionsPerUser int
 	// DenyAtMaxSessions makes a login beyond MaxSessionsPerUser fail with
 	// [ErrTooManySessions] instead, at the latest when the login is saved with
 	// the response. Call [Session.Save] after [Session.Login] to see the error
 	// in time.
 	DenyAtMaxSessions bool
-	// MaxDataSize bounds a session's data, in bytes of JSON. Defaults to 64 KiB;
-	// at most 512 KiB. Concurrent requests can together exceed it, each by as
-	// much as it adds.
+	// MaxDataSize bounds a session's data, in bytes of JSON. Defaults to 64
+	// KiB; at most 512 KiB. Concurrent requests can together exceed it, each by
+	// as much as it adds.
 	MaxDataSize int
 }
 
@@ -178,9 +179,9 @@ type PrivacyConfig struct {
 	// DisableMetadata keeps neither the IP address nor the user agent of a
 	// session.
 	DisableMetadata bool
-	// IPv4Prefix is how many bits of an IPv4 address are kept. With 24, its last
-	// number is 0 in everything that pgsession keeps, logs and reports. Defaults
-	// to 0, which keeps whole addresses; at most 32.
+	// IPv4Prefix is how many bits of an IPv4 address are kept. With 24, its
+	// last number is 0 in everything that pgsession keeps, logs and reports.
+	// Defaults to 0, which keeps whole addresses; at most 32.
 	IPv4Prefix int
 	// IPv6Prefix is the same for an IPv6 address, such as 48. Defaults to 0,
 	// which keeps whole addresses; at most 128.
@@ -201,8 +202,8 @@ type SuspicionConfig struct {
 	Judge Judge
 }
 
-// CacheConfig is the optional Redis in front of Postgres. Nothing depends on it:
-// if Redis does not answer, Postgres serves.
+// CacheConfig is the optional Redis in front of Postgres. Nothing depends on
+// it: if Redis does not answer, Postgres serves.
 type CacheConfig struct {
 	// UseRedis turns the cache on. It needs RedisURL and EncryptionKeys.
 	UseRedis bool
@@ -210,14 +211,14 @@ type CacheConfig struct {
 	// UseRedis. See [cache.Dial] for Sentinel and Cluster.
 	RedisURL Secret
 	// EncryptionKeys seal what is in the cache: 64 hexadecimal characters each,
-	// the first seals, all of them open. Required with UseRedis. To replace a key, first add the new one
-	// behind the old one on every instance. Then put it first. Drop the old one
-	// when Freshness and Outage.Grace have passed.
+	// the first seals, all of them open. Required with UseRedis. To replace a
+	// key, first add the new one behind the old one on every instance. Then put
+	// it first. Drop the old one when Freshness and Outage.Grace have passed.
 	EncryptionKeys []Secret
 	// Freshness is the maximum age of a cached session that is served without
 	// asking Postgres. It bounds, plus 250 ms, how long a revoked session may
-	// still be served if Redis does not confirm the revoke. Defaults to 30 s; at
-	// most 5 minutes.
+	// still be served if Redis does not confirm the revoke. Defaults to 30 s;
+	// at most 5 minutes.
 	Freshness time.Duration
 	// DisableServing asks Postgres at each load, and leaves the cache for
 	// outages (Outage.Grace). In SESSION_CACHE_FRESHNESS it is 0.
@@ -235,8 +236,9 @@ type OutageConfig struct {
 	// unavailable. [Open] fails then without Postgres, and requests that need a
 	// session get [ErrUnavailable].
 	DisableEmergency bool
-	// Grace is added to Cache.Freshness while Postgres is unavailable. A revoked
-	// session may be served for so much longer. Defaults to 0; at most 1 hour.
+	// Grace is added to Cache.Freshness while Postgres is unavailable. A
+	// revoked session may be served for so much longer. Defaults to 0; at most
+	// 1 hour.
 	Grace time.Duration
 }
 
@@ -270,13 +272,15 @@ func (c Config) inForce() []any {
 	}
 }
 
-// Expiry is the part of a Config that stores need, with its defaults: for Open, [NewMemory] and [NewWithStore].
+// Expiry is the part of a Config that stores need, with its defaults: for Open,
+// [NewMemory] and [NewWithStore].
 func (c Config) Expiry() store.Expiry {
 	c = c.withDefaults()
 	return store.Expiry{Idle: c.IdleTimeout, Absolute: c.AbsoluteTimeout, Fixed: c.DisableSliding}
 }
 
-// withDefaults fills in what is not set. It shares no slice with the caller's Config.
+// withDefaults fills in what is not set. It shares no slice with the caller's
+// Config.
 func (c Config) withDefaults() Config {
 	c.Secrets = slices.Clone(c.Secrets)
 	c.Cache.EncryptionKeys = slices.Clone(c.Cache.EncryptionKeys)
@@ -304,13 +308,15 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// developmentSecret spares a developer the setting. It comes from the database's URL, so that sessions survive a
-// restart of the program as they would in production; without a database, nothing survives anyway.
+// developmentSecret spares a developer the setting. It comes from the
+// database's URL, so that sessions survive a restart of the program as they
+// would in production; without a database, nothing survives anyway.
 func developmentSecret(databaseURL Secret) Secret {
 	if databaseURL == "" {
 		return randomSecret()
 	}
-	return "the pgsession development secret for " + databaseURL // long enough for any URL
+	// long enough for any URL
+	return "the pgsession development secret for " + databaseURL
 }
 
 // check reports every fault at once, with defaults applied.
@@ -343,7 +349,8 @@ func (c Config) check() error {
 	case c.AbsoluteTimeout < c.IdleTimeout:
 		fault("AbsoluteTimeout", "must not be shorter than IdleTimeout")
 	}
-	if c.AbsoluteTimeout > max(cookie.MaxCookieAge, c.IdleTimeout) { // the default follows Timeout, which has its own fault
+	// the default follows Timeout, which has its own fault
+	if c.AbsoluteTimeout > max(cookie.MaxCookieAge, c.IdleTimeout) {
 		fault("AbsoluteTimeout", tooLong)
 	}
 	if c.Limits.MaxSessionsPerUser < 0 || c.Limits.MaxSessionsPerUser > maxMaxSessions {

@@ -55,13 +55,13 @@
 //
 // # Events
 //
-// The [Observer] is told of what happens to sessions: by default in a line of the log each, with why and by whom a session was ended.
-// It is told beside the requests, in order, and delays none of them; see there for what is kept when it is too slow.
+// The [Observer] receives an event for what happens to sessions. By default each is a line of the log, with the reason and the actor if a session ended.
+// Events are delivered beside the requests, in order, and delay none of them.
 //
 // # Failure
 //
 // When Postgres can't be reached, FromContext returns [ErrUnavailable]; when it goes away before the save, the client
-// gets 503 in place of the handler's response. The cookie stays as it is either way: an outage logs nobody out.
+// gets 503 in place of the handler's response. The cookie stays as it is either way: an outage ends no session.
 // After a second of it an emergency begins, unless [Config.Outage.DisableEmergency] is set: sessions that begin now live in this
 // process's memory, a logout is written down, and Postgres is asked once a second whether it is back. When it is, it is
 // told of the logouts before anything is served from it, and then the sessions move there, with their tokens. What

@@ -8,15 +8,18 @@ import (
 	"time"
 )
 
-// ConfigFromEnv reads a [Config] from the environment variables of the README's table, and checks it. All faults are
-// reported together; each names its variable and none shows its value. A variable that is empty counts as not set.
+// ConfigFromEnv reads a [Config] from the environment variables of the README's
+// table, and checks it. All faults are reported together; each names its
+// variable and none shows its value. A variable that is empty counts as not
+// set.
 //
 // NODE_ENV can make APP_ENV stricter, never looser: other tools set it for
 // themselves. What is read in a way that may surprise is logged with WARN when
 // a [Manager] is made.
 func ConfigFromEnv() (Config, error) { return configFrom(os.LookupEnv) }
 
-// envNames are the variables of the fields that [Config]'s own check finds fault with.
+// envNames are the variables of the fields that [Config]'s own check finds
+// fault with.
 var envNames = map[string]string{
 	"Env": "APP_ENV", "Secrets": "SESSION_SECRET", "IdleTimeout": "SESSION_TIMEOUT",
 	"AbsoluteTimeout": "SESSION_ABSOLUTE_TIMEOUT", "Schema": "SESSION_SCHEMA",
@@ -172,8 +175,9 @@ func (e *environment) named(name string, decides bool) (env Environment, set boo
 	return Production, decides
 }
 
-// duration is a whole number of milliseconds, or a Go duration such as 90m or 168h. A zero that somebody wrote is
-// returned as -1, which is too short for a timeout, where 0 would be "not set".
+// duration is a whole number of milliseconds, or a Go duration such as 90m or
+// 168h. A zero that somebody wrote is returned as -1, which is too short for a
+// timeout, where 0 would be "not set".
 //
 // A number below usual may have been meant as seconds or minutes, so its
 // reading is logged.
@@ -219,7 +223,8 @@ func (e *environment) number(name string) int {
 	return n
 }
 
-// bits are two numbers: of IPv4 and of IPv6. A zero that somebody wrote would keep whole addresses, and is refused.
+// bits are two numbers: of IPv4 and of IPv6. A zero that somebody wrote would
+// keep whole addresses, and is refused.
 func (e *environment) bits(name string) (v4, v6 int) {
 	members := e.list(name)
 	if len(members) == 0 {
@@ -290,7 +295,8 @@ func (e *environment) proxies(name string) (networks []netip.Prefix, unix bool) 
 		if addr, aerr := netip.ParseAddr(v); aerr == nil {
 			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
-		if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 { // addresses are compared unmapped
+		// addresses are compared unmapped
+		if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
 			prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
 		}
 		if err != nil {

@@ -8,35 +8,42 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// The errors of this package, to be tested with [errors.Is]. None of them, nor any error that wraps them, holds
-// a token, a secret, a password or a session's data.
+// The errors of this package, to be tested with [errors.Is]. None of them, nor
+// any error that wraps them, holds a token, a secret, a password or a session's
+// data.
 var (
-	// ErrUnavailable: the store did not answer. The session is not lost; the same request may succeed later.
-	// An HTTP handler answers it with 503 and leaves the cookie alone.
+	// ErrUnavailable: the store did not answer. The session is not lost, and
+	// the same request may succeed later. An HTTP handler answers 503 and keeps
+	// the cookie.
 	ErrUnavailable = store.ErrUnavailable
 
-	// ErrOutcomeUnknown: a change was sent to Postgres and no answer came, so it is made or not; or it is made, its wait for a
-	// synchronous standby was cancelled, and it is lost if the primary is. The same change can be made again without
-	// harm. It comes with ErrUnavailable, or with the error of a context that ended.
+	// ErrOutcomeUnknown: Postgres did not reply to a change, so the change may
+	// have been made. Or it was made, its wait for a synchronous standby was
+	// cancelled, and it is lost if the primary is. Making the same change again
+	// is safe. It comes with ErrUnavailable, or with the error of a context
+	// that ended.
 	ErrOutcomeUnknown = store.ErrOutcomeUnknown
 
 	// ErrNotFound: the session was revoked, expired or never existed.
 	ErrNotFound = store.ErrNotFound
 
-	// ErrExpired: the session is there and its deadline has passed. It is an ErrNotFound too, and only a [store.Store]'s Load tells it: to
-	// an application both are the same visitor without a session.
+	// ErrExpired: the session is there and its deadline has passed. It is an
+	// ErrNotFound too, and only Load of a Store returns it. To an application
+	// both are a visitor without a session.
 	ErrExpired = store.ErrExpired
 
-	// ErrExists: a session with this id exists. With random tokens it means a broken random source.
+	// ErrExists: a session with this id exists. With random tokens that means a
+	// broken random source.
 	ErrExists = store.ErrExists
 
-	// ErrTooManySessions: the user has as many sessions as [sessionstore.Config.Limits.MaxSessionsPerUser] allows, and
-	// [sessionstore.Config.Limits.DenyAtMaxSessions] says that a further login fails.
+	// ErrTooManySessions: the user has as many sessions as
+	// [LimitConfig.MaxSessionsPerUser] allows, and
+	// [LimitConfig.DenyAtMaxSessions] refuses a further login.
 	ErrTooManySessions = store.ErrTooManySessions
 
-	// ErrRevoked: the sessions of the user were revoked while the login was
-	// under way, so it may rest on an old password. [sessionstore.ServeError] answers 403,
-	// and the user logs in again.
+	// ErrRevoked: the user's sessions were revoked while the login was under
+	// way, so it may rest on an old password. [ServeError] answers 403, and the
+	// user logs in again.
 	ErrRevoked = store.ErrRevoked
 
 	// ErrNoMiddleware: the context is not that of a request that came through
@@ -44,7 +51,8 @@ var (
 	// *gin.Context, may hide it.
 	ErrNoMiddleware = errors.New("no session in this context: wrap the handler with Manager.Handler, and pass r.Context() (in gin c.Request.Context())")
 
-	// ErrRequestEnded: the session was used after its request had ended, by a goroutine that outlived it.
+	// ErrRequestEnded: the session was used after its request had ended, by a
+	// goroutine that outlived it.
 	ErrRequestEnded = errors.New("session used after its request ended")
 
 	// ErrHeadersSent: the change needs a cookie, and the response has begun.
@@ -52,8 +60,8 @@ var (
 	ErrHeadersSent = errors.New("response headers already sent: log in, log out, regenerate and start sessions before writing the body, or render into a buffer")
 )
 
-// ValueError says that one value of a session could not be kept or read. It is about that key alone: the rest of
-// the session is as it was.
+// ValueError says that one value of a session could not be kept or read. It is
+// about that key alone: the rest of the session is as it was.
 type ValueError struct {
 	// Key is the name of the value, as given to [NewKey] or [Session.Set].
 	Key string
@@ -63,8 +71,8 @@ type ValueError struct {
 	Err error
 }
 
-// Error names the key and the problem. The cause is left out, since encoders like to quote what they choke on;
-// it is there for [errors.As].
+// Error names the key and the problem. The cause is left out, since encoders
+// like to quote what they choke on; it is there for [errors.As].
 func (e *ValueError) Error() string {
 	return fmt.Sprintf("session value %q: %s", e.Key, e.Problem)
 }
@@ -72,8 +80,9 @@ func (e *ValueError) Error() string {
 // Unwrap returns the cause.
 func (e *ValueError) Unwrap() error { return e.Err }
 
-// ConfigError is one fault of a [Config]. [ConfigFromEnv] and [Open] report all faults of a configuration
-// together, as one error that [errors.As] takes apart.
+// ConfigError is one fault of a [Config]. [ConfigFromEnv] and [Open] report all
+// faults of a configuration together, as one error that [errors.As] takes
+// apart.
 type ConfigError struct {
 	// Name is the field of Config or the environment variable that is wrong.
 	Name string

@@ -13,8 +13,8 @@ import (
 )
 
 // Get decodes the value of a key into dst, a pointer as for [json.Unmarshal],
-// and reports whether there is a value. Without one, dst stays as it is. A value
-// that does not decode is a *[ValueError]. The other error is
+// and reports whether there is a value. Without one, dst stays as it is. A
+// value that does not decode is a *[ValueError]. The other error is
 // [ErrRequestEnded]. [Key] does the same with a type.
 func (s *Session) Get(key string, dst any) (bool, error) {
 	s.mu.Lock()
@@ -71,8 +71,8 @@ func (s *Session) Delete(key string) error {
 }
 
 // Pop is [Session.Get] and then [Session.Delete], in one step. It reads a value
-// that is shown once, such as a message for the next page. A value that does not
-// decode is removed too.
+// that is shown once, such as a message for the next page. A value that does
+// not decode is removed too.
 func (s *Session) Pop(key string, dst any) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,13 +182,16 @@ func (s *Session) sizeWith(key string, value json.RawMessage) int {
 
 const (
 	maxKeyBytes = 255
-	// A float64 has at most 309 digits before the point and 324 after it; Postgres ends at 16,383.
+	// A float64 has at most 309 digits before the point and 324 after it;
+	// Postgres ends at 16,383.
 	maxDigits = 400
-	// encoding/json decodes 10,000 levels, and Postgres about as many as its max_stack_depth has room for.
+	// encoding/json decodes 10,000 levels, and Postgres about as many as its
+	// max_stack_depth has room for.
 	maxDepth = 1000
 )
 
-// encodeValue makes the JSON of a value, and refuses what Postgres's jsonb cannot hold or would alter.
+// encodeValue makes the JSON of a value, and refuses what Postgres's jsonb
+// cannot hold or would alter.
 func encodeValue(key string, v any) (json.RawMessage, error) {
 	if problem := checkKey(key); problem != "" {
 		return nil, &ValueError{Key: key, Problem: problem}
@@ -217,8 +220,9 @@ func checkKey(key string) string {
 	return ""
 }
 
-// checkJSON looks for what Postgres refuses or blows up; a json.RawMessage, a json.Number and what a Marshaler writes
-// get here as the application has them. raw is valid JSON but for its strings' bytes.
+// checkJSON looks for what Postgres refuses or blows up; a json.RawMessage, a
+// json.Number and what a Marshaler writes get here as the application has them.
+// raw is valid JSON but for its strings' bytes.
 func checkJSON(raw []byte) string {
 	if !utf8.Valid(raw) {
 		return "not valid UTF-8"
@@ -246,8 +250,9 @@ func checkJSON(raw []byte) string {
 	return ""
 }
 
-// checkString checks the string that raw begins with, and says how long it is. encoding/json writes invalid UTF-8 as
-// the escape \ufffd, while a genuine U+FFFD stays three plain bytes: so the escape means that something was lost.
+// checkString checks the string that raw begins with, and says how long it is.
+// encoding/json writes invalid UTF-8 as the escape \ufffd, while a genuine
+// U+FFFD stays three plain bytes: so the escape means that something was lost.
 func checkString(raw []byte) (n int, problem string) {
 	escape := func(i int) rune { // of \uXXXX at i; -1 when there is none
 		if i+6 > len(raw) || raw[i] != '\\' || raw[i+1] != 'u' {
@@ -279,8 +284,9 @@ func checkString(raw []byte) (n int, problem string) {
 	return len(raw), ""
 }
 
-// checkNumber checks the number that raw begins with, and says how long it is. Postgres stores 1e100000 in a few bytes
-// and writes it out with all its zeros: one would get around Config.Limits.MaxDataSize.
+// checkNumber checks the number that raw begins with, and says how long it is.
+// Postgres stores 1e100000 in a few bytes and writes it out with all its zeros:
+// one would get around Config.Limits.MaxDataSize.
 func checkNumber(raw []byte) (n int, problem string) {
 	for n < len(raw) && bytes.IndexByte([]byte("+-.0123456789eE"), raw[n]) >= 0 {
 		n++
@@ -297,8 +303,8 @@ func checkNumber(raw []byte) (n int, problem string) {
 }
 
 // plainNumbers writes numbers without exponents, as Postgres returns them:
-// 1e308 has 309 digits there, and Config.Limits.MaxDataSize counts what is written
-// here. raw has passed checkJSON.
+// 1e308 has 309 digits there, and Config.Limits.MaxDataSize counts what is
+// written here. raw has passed checkJSON.
 func plainNumbers(raw []byte) []byte {
 	var plain []byte // nil while it is the same as raw
 	from := 0

@@ -5,16 +5,20 @@ import (
 	"fmt"
 )
 
-// The errors of a [Store], to be tested with [errors.Is]. None of them, nor any error that wraps them, holds
-// a token, a secret, a password or a session's data.
+// The errors of a [Store], to be tested with [errors.Is]. None of them, nor any
+// error that wraps them, holds a token, a secret, a password or a session's
+// data.
 var (
-	// ErrUnavailable: the store did not answer. The session is not lost; the same request may succeed later.
-	// An HTTP handler answers it with 503 and leaves the cookie alone.
+	// ErrUnavailable: the store did not answer. The session is not lost, and
+	// the same request may succeed later. An HTTP handler answers 503 and keeps
+	// the cookie.
 	ErrUnavailable = errors.New("session store unavailable")
 
-	// ErrOutcomeUnknown: a change was sent to Postgres and no answer came, so it is made or not; or it is made, its wait for a
-	// synchronous standby was cancelled, and it is lost if the primary is. The same change can be made again without
-	// harm. It comes with ErrUnavailable, or with the error of a context that ended.
+	// ErrOutcomeUnknown: Postgres did not reply to a change, so the change may
+	// have been made. Or it was made, its wait for a synchronous standby was
+	// cancelled, and it is lost if the primary is. Making the same change again
+	// is safe. It comes with ErrUnavailable, or with the error of a context
+	// that ended.
 	ErrOutcomeUnknown = errors.New("the change was sent and not answered: it may have been made")
 
 	// ErrOutage: the store as a whole is unavailable, and not for this call
@@ -22,8 +26,8 @@ var (
 	// several in a row.
 	ErrOutage = fmt.Errorf("%w: outage", ErrUnavailable)
 
-	// ErrBrokenRow: the session's row holds what the library never writes. It is
-	// an ErrUnavailable too, and concerns this session alone.
+	// ErrBrokenRow: the session's row holds what the library never writes. It
+	// is an ErrUnavailable too, and concerns this session alone.
 	ErrBrokenRow = fmt.Errorf("%w: row unusable", ErrUnavailable)
 
 	// ErrConstraint: the values break a constraint of the table, such as the
@@ -34,19 +38,22 @@ var (
 	// ErrNotFound: the session was revoked, expired or never existed.
 	ErrNotFound = errors.New("session not found")
 
-	// ErrExpired: the session is there and its deadline has passed. It is an ErrNotFound too, and only a [Store]'s Load tells it: to
-	// an application both are the same visitor without a session.
+	// ErrExpired: the session is there and its deadline has passed. It is an
+	// ErrNotFound too, and only Load of a Store returns it. To an application
+	// both are a visitor without a session.
 	ErrExpired = fmt.Errorf("%w: expired", ErrNotFound)
 
-	// ErrExists: a session with this id exists. With random tokens it means a broken random source.
+	// ErrExists: a session with this id exists. With random tokens that means a
+	// broken random source.
 	ErrExists = errors.New("session id already in use")
 
-	// ErrTooManySessions: the user has as many sessions as [sessionstore.Config.Limits.MaxSessionsPerUser] allows, and
-	// [sessionstore.Config.Limits.DenyAtMaxSessions] says that a further login fails.
+	// ErrTooManySessions: the user has as many sessions as
+	// [sessionstore.LimitConfig.MaxSessionsPerUser] allows, and
+	// [sessionstore.LimitConfig.DenyAtMaxSessions] refuses a further login.
 	ErrTooManySessions = errors.New("the user has too many sessions: one must be ended first")
 
-	// ErrRevoked: the sessions of the user were revoked while the login was
-	// under way, so it may rest on an old password. [sessionstore.ServeError] answers 403,
-	// and the user logs in again.
+	// ErrRevoked: the user's sessions were revoked while the login was under
+	// way, so it may rest on an old password. [sessionstore.ServeError] answers
+	// 403, and the user logs in again.
 	ErrRevoked = errors.New("login refused: the sessions of this user were revoked meanwhile: log in again")
 )

@@ -8,11 +8,13 @@ import (
 	"log/slog"
 )
 
-// ID is the SHA-256 of a session's token and the key of its row. It can't be turned back into the token, so a
-// copied database logs nobody in. It is still not for showing: use [ID.Handle]. It prints as its handle.
+// ID is the SHA-256 of a session's token and the key of its row. It can't be
+// turned back into the token, so a copied database logs nobody in. It is still
+// not for showing: use [ID.Handle]. It prints as its handle.
 type ID [32]byte
 
-// HandleLabel keeps what is derived for handles apart from any other use of an id. SQL derives them too.
+// HandleLabel keeps what is derived for handles apart from any other use of an
+// id. SQL derives them too.
 const HandleLabel = "pgsession handle v1\x00"
 
 // Handle derives the session's public name.
@@ -34,6 +36,7 @@ func (id ID) LogValue() slog.Value { return slog.StringValue(string(id.Handle())
 // MarshalText is the handle.
 func (id ID) MarshalText() ([]byte, error) { return []byte(id.Handle()), nil }
 
-// Handle is a session's public name: what a list of devices shows, a log line carries and a revoke button sends.
-// It is derived one way from the id and is useless as a cookie. The zero value names no session.
+// Handle is a session's public name: what a list of devices shows, a log line
+// carries and a revoke button sends. It is derived one way from the id and is
+// useless as a cookie. The zero value names no session.
 type Handle string

@@ -102,8 +102,8 @@ func (b Began) SparedBy(m MarkID) Began {
 	return b
 }
 
-// LeavesMark reports whether revokes of this selection leave a mark. The trim of a
-// limit leaves none: two logins under one limit would refuse each other.
+// LeavesMark reports whether revokes of this selection leave a mark. The trim
+// of a limit leaves none: two logins under one limit would refuse each other.
 func (s *Selection) LeavesMark() bool {
 	return s.All || s.UserID != "" && s.Handle == "" && s.Keep == 0
 }

@@ -4,13 +4,15 @@ import (
 	"time"
 )
 
-// PostgresStats tells what Postgres does for the store. All is zero without Postgres.
+// PostgresStats tells what Postgres does for the store. All is zero without
+// Postgres.
 //
-// A mean is a difference of two snapshots: Took by Statements is how long a statement takes, Calls by Statements how many
-// calls share one.
+// A mean is a difference of two snapshots: Took by Statements is how long a
+// statement takes, Calls by Statements how many calls share one.
 type PostgresStats struct {
 	Loads, Creates, Saves, Rotates CallStats
-	// Touches leave together once a second, so they are not queued: nothing is refused.
+	// Touches leave together once a second, so they are not queued: nothing is
+	// refused.
 	Touches CallStats
 	// Deletes are the logouts. Each is a statement of its own.
 	Deletes CallStats
@@ -22,64 +24,87 @@ type PostgresStats struct {
 type CallStats struct {
 	// Calls is how many sessions were asked for.
 	Calls int64
-	// Statements is how many were sent, those that were repeated included. A login that counts its user's sessions is one.
+	// Statements is how many were sent, those that were repeated included. A
+	// login that counts its user's sessions is one.
 	Statements int64
 	// Shared are the calls that shared their statement with others.
 	Shared int64
 	// Largest is the most calls that shared one statement.
 	Largest int
-	// Overloaded are the calls that failed with [ErrUnavailable] at once, since thousands waited already.
+	// Overloaded are the calls that failed with [ErrUnavailable] at once, since
+	// thousands waited already.
 	Overloaded int64
-	// Late are the calls that failed with [ErrUnavailable] because those before them took all their time.
+	// Late are the calls that failed with [ErrUnavailable] because those before
+	// them took all their time.
 	Late int64
-	// Took is how long the statements took, added up over those that ran at the same time. The wait for a connection is in it,
-	// the wait for a turn is not.
+	// Took is how long the statements took, added up over those that ran at the
+	// same time. The wait for a connection is in it, the wait for a turn is
+	// not.
 	Took time.Duration
 }
 
-// PoolStats tells how the connections to Postgres do. A pool that [sessionstore.New] was given serves the application too, and these
-// are its numbers with the application's use in them.
+// PoolStats tells how the connections to Postgres do. A pool that
+// [sessionstore.New] was given serves the application too, and these are its
+// numbers with the application's use in them.
 type PoolStats struct {
-	// Max is how many connections there may be; Used and Idle are those there are.
+	// Max is how many connections there may be; Used and Idle are those there
+	// are.
 	Max, Used, Idle int
 	// Acquires is how often a connection was taken.
 	Acquires int64
-	// Waits is how often none was idle, so that one had to be waited for or made.
+	// Waits is how often none was idle, so that one had to be waited for or
+	// made.
 	Waits int64
 	// Waited is for how long, in all.
 	Waited time.Duration
 }
 
-// CacheStats tells how the cache does. All is zero without one. Each load that asks the cache counts as a hit, or
-// under the reason why the store was asked; and twice when that could not be reached either, and the cache was asked again.
+// CacheStats describes the cache. All is zero without one. Each load that
+// asks the cache counts as a hit, or under the reason why the store was asked;
+// and twice when that could not be reached either, and the cache was asked
+// again.
 type CacheStats struct {
-	// Freshness is for how long what the cache says counts; 0 is never.
+	// Freshness is the maximum age of a cached session; 0 is never.
 	Freshness time.Duration
-	// MaxExposure is for how long at most a session that was revoked may be served when the cache did not hear of it.
+	// MaxExposure is how long a revoked session may be served if the cache did
+	// not acknowledge the revoke.
 	MaxExposure time.Duration
 
 	// Hits are loads that the cache answered.
 	Hits int64
 
-	Misses       int64 // nothing was there, or nothing that opens
-	Tombstones   int64 // a tombstone was
-	Unavailable  int64 // the cache did not answer in time, or is left alone because it fails
-	ClockUnknown int64 // Postgres's clock was not known: at the start, or after this machine was suspended
-	Stale        int64 // read from Postgres too long ago
-	Expired      int64 // past its deadline, which a use since then may have moved
-	BelowMinimum int64 // older than what the client has seen
+	// Misses are loads for which the cache had nothing, or nothing that opens.
+	Misses int64
+	// Tombstones are loads that found a tombstone.
+	Tombstones int64
+	// Unavailable are loads that the cache did not answer in time, or that found
+	// its circuit breaker open.
+	Unavailable int64
+	// ClockUnknown are loads without a bound of Postgres's clock: at the start,
+	// or after this machine was suspended.
+	ClockUnknown int64
+	// Stale are loads that found an entry over its maximum age.
+	Stale int64
+	// Expired are loads that found an entry past its deadline, which a use since
+	// may have moved.
+	Expired int64
+	// BelowMinimum are loads that found an older version than the client's.
+	BelowMinimum int64
 
-	// Fills were taken by the cache; it refused some since what it had was not older, or they were too large, failed others,
-	// and some were skipped because so many were under way.
+	// Fills were taken by the cache; it refused some since what it had was not
+	// older, or they were too large, failed others, and some were skipped
+	// because so many were under way.
 	Fills, FillsRefused, FillsFailed, FillsSkipped int64
 	// TombstonesFailed are tombstones that the cache did not acknowledge.
 	TombstonesFailed int64
 
-	// Unopened are entries, among the Misses, that were there and did not open: altered, or sealed with a key that is not configured.
+	// Unopened are entries, among the Misses, that were there and did not open:
+	// altered, or sealed with a key that is not configured.
 	Unopened int64
 	// Errors are calls that Redis failed.
 	Errors int64
-	// Open: Redis fails and is left alone. It is asked in the background whether it is back.
+	// Open reports an open circuit breaker: Redis fails, and is retried in the
+	// background.
 	Open bool
 	// WritesRefused are writes that Redis answered with an error, such as those
 	// of a full or read-only Redis.
@@ -89,12 +114,12 @@ type CacheStats struct {
 	RefusingWrites bool
 }
 
-// EmergencyStats tells of an emergency. All is zero without one.
+// EmergencyStats describes an emergency. All is zero without one.
 type EmergencyStats struct {
 	// Since is when it began.
 	Since time.Time
 	// InMemory is how many sessions only this process has.
 	InMemory int
-	// Journalled is how many revokes Postgres has yet to be told.
+	// Journalled is how many revokes are in the journal.
 	Journalled int
 }

@@ -15,23 +15,29 @@ import (
 	"time"
 )
 
-// Store keeps sessions. It is the contract that [sessionstore.NewPostgres] and [sessionstore.NewMemory] honour and that the suite in
-// [github.com/reporadar/pgsession/sessionstore/storetest] executes, case by case.
+// Store keeps sessions. The stores of this module honour this contract, and the
+// suite in [github.com/reporadar/pgsession/sessionstore/storetest] checks it,
+// case by case.
 //
-// A session is alive while its record is there and its deadline has not passed by the store's own clock. Every
-// method looks at both itself; nothing depends on a prune having run.
+// A session is alive while its record is there and its deadline has not passed
+// by the store's own clock. Every method looks at both itself; nothing depends
+// on a prune having run.
 //
-// Only Create makes a session exist. Save, Rotate and Touch change a session that is alive and never bring one
-// back, so a request that was slow to finish can't undo a logout.
+// Only Create makes a session exist. Save, Rotate and Touch change a session
+// that is alive and never bring one back, so a request that was slow to finish
+// can't undo a logout.
 //
-// Concurrent Saves of one session merge key by key: each writes the keys it changed and leaves the others.
+// Concurrent Saves of one session merge key by key: each writes the keys it
+// changed and leaves the others.
 //
-// Deadlines come from the store's clock and from the [Expiry] it was made with. They never move backwards. The
-// absolute one moves only in a Rotate that logs a user in, which starts a new session in all but data.
+// Deadlines come from the store's clock and from the [Expiry] it was made with.
+// They never move backwards. The absolute one moves only in a Rotate that logs
+// a user in, which starts a new session in all but data.
 //
-// A session that is not alive is [ErrNotFound]. A store that can't answer is [ErrUnavailable]. A change that was sent
-// and not answered is [ErrOutcomeUnknown] too: it is made or not, and the same call may be made again. Errors hold no
-// ids and no data.
+// A session that is not alive is [ErrNotFound]. A store that can't answer is
+// [ErrUnavailable]. A change that was sent and not answered is
+// [ErrOutcomeUnknown] too: it is made or not, and the same call may be made
+// again. Errors hold no ids and no data.
 //
 // A login is a Create with a user, or a Save or Rotate that sets one. It writes
 // its session first and then looks for the marks of revokes. If one is later
@@ -40,35 +46,45 @@ import (
 // and its token must not be given out. A Save of it with the same Began looks
 // again.
 //
-// All methods may be called by many goroutines at once. They give up when their context ends. They keep none of
-// the slices and maps they are given, and what they return belongs to the caller, except that Record.Data must
-// not be written to.
+// All methods may be called by many goroutines at once. They give up when their
+// context ends. They keep none of the slices and maps they are given, and what
+// they return belongs to the caller, except that Record.Data must not be
+// written to.
 type Store interface {
-	// Create makes a new session. An id that is taken, alive or not, is ErrExists and nothing changes.
+	// Create makes a new session. An id that is taken, alive or not, is
+	// ErrExists and nothing changes.
 	Create(ctx context.Context, d Draft) (Record, error)
 
-	// Load returns the session, at version minimum version or a later one. It never extends it. One that has expired and is still there, since
-	// nothing has pruned it, is ErrExpired. A minimum version that the session has
-	// not reached changes nothing: what counts is what the store knows now, and a cache asks it when it is behind.
+	// Load returns the session, at minVersion or a later version. It never
+	// extends it. One that has expired and is still there, since nothing has
+	// pruned it, is ErrExpired. A minimum version that the session has not
+	// reached changes nothing: what counts is what the store knows now, and a
+	// cache asks it when it is behind.
 	Load(ctx context.Context, id ID, minVersion int64) (Record, error)
 
-	// Save applies a change, raises the version by one, extends a sliding session, and returns the merged result. With
-	// Change.UserID set, data that belonged to another user is dropped.
+	// Save applies a change, raises the version by one, extends a sliding
+	// session, and returns the merged result. With Change.UserID set, data that
+	// belonged to another user is dropped.
 	Save(ctx context.Context, id ID, c Change) (Record, error)
 
-	// Rotate moves the session to a new id, with a change applied, in one step: no moment has both ids or neither.
-	// With Change.UserID set it is a login: both deadlines start afresh, and data that belonged to another user is dropped.
+	// Rotate moves the session to a new id, with a change applied, in one step:
+	// no moment has both ids or neither. With Change.UserID set it is a login:
+	// both deadlines start afresh, and data that belonged to another user is
+	// dropped.
 	Rotate(ctx context.Context, old, id ID, c Change) (Record, error)
 
-	// Touch notes that sessions were used just now and extends the sliding ones. Those that are not alive are
-	// passed over. It leaves version and data. A touch may be forgotten by a crash.
+	// Touch notes that sessions were used just now and extends the sliding
+	// ones. Those that are not alive are passed over. It leaves version and
+	// data. A touch may be forgotten by a crash.
 	Touch(ctx context.Context, t []Touch) error
 
-	// Delete ends a session. Ending one that is not there is no error. The Revocation counts also when there is one.
+	// Delete ends a session. Ending one that is not there is no error. The
+	// Revocation counts also when there is one.
 	Delete(ctx context.Context, id ID) (Revocation, error)
 
-	// List returns live sessions of a user, the newest first, from where the page before ended. Their Data is nil: a list shows
-	// where sessions are used, and not what they hold.
+	// List returns live sessions of a user, the newest first, from where the
+	// page before ended. Their Data is nil: a list shows where sessions are
+	// used, and not what they hold.
 	List(ctx context.Context, userID string, p Page) ([]Record, error)
 
 	// Revoke ends the sessions of a selection, all that there were when it was
@@ -77,18 +93,22 @@ type Store interface {
 	// mark first.
 	Revoke(ctx context.Context, s Selection) ([]ID, Revocation, error)
 
-	// Alive says which sessions are alive, by the truth and not by a cache, and which are not; it extends none. With an error, those
-	// that it could not find out about are in neither list.
+	// Alive says which sessions are alive, by the truth and not by a cache, and
+	// which are not; it extends none. With an error, those that it could not
+	// find out about are in neither list.
 	Alive(ctx context.Context, ids []ID) (alive, ended []ID, err error)
 
-	// Prune deletes at most max expired sessions and returns how many. ok is false when another caller, here or
-	// on another instance, is pruning; nothing was deleted then. max is between 1 and 100,000.
+	// Prune deletes at most max expired sessions and returns how many. ok is
+	// false when another caller, here or on another instance, is pruning;
+	// nothing was deleted then. max is between 1 and 100,000.
 	Prune(ctx context.Context, max int) (n int, ok bool, err error)
 
-	// Stats counts the sessions. With exact it reads them all; without, it may estimate and costs little on any size.
+	// Stats counts the sessions. With exact it reads them all; without, it may
+	// estimate and costs little on any size.
 	Stats(ctx context.Context, exact bool) (Stats, error)
 
-	// Name is what logs and health call the store: "postgres", "redis, postgres", "memory".
+	// Name is what logs and health call the store: "postgres", "redis,
+	// postgres", "memory".
 	Name() string
 }
 
@@ -96,19 +116,23 @@ type Store interface {
 type Expiry struct {
 	// Idle ends a session this long after its last use.
 	Idle time.Duration
-	// Absolute ends it this long after its creation or login, used or not. At least Idle.
+	// Absolute ends it this long after its creation or login, used or not. At
+	// least Idle.
 	Absolute time.Duration
-	// Fixed turns sliding off: a session ends Idle after creation or login, however much it is used.
+	// Fixed turns sliding off: a session ends Idle after creation or login,
+	// however much it is used.
 	Fixed bool
 }
 
-// TouchInterval is the least time between two touches of one session: a minute, or a tenth of a shorter idle timeout.
+// TouchInterval is the least time between two touches of one session: a minute,
+// or a tenth of a shorter idle timeout.
 func (e Expiry) TouchInterval() time.Duration { return min(time.Minute, e.Idle/10) }
 
-// Resolution is the step in which deadlines move. They are rounded up to it, so most touches leave the indexed
-// deadline as it was and cost Postgres a heap-only update. A session never ends before its idle timeout has passed since
-// the last use that was noted (one within a touch interval of another is not), and at
-// most one resolution after it.
+// Resolution is the step in which deadlines move. They are rounded up to it, so
+// most touches leave the indexed deadline as it was and cost Postgres a
+// heap-only update. A session never ends before its idle timeout has passed
+// since the last use that was noted (one within a touch interval of another is
+// not), and at most one resolution after it.
 func (e Expiry) Resolution() time.Duration {
 	return max(min(e.Idle/128, time.Hour), e.TouchInterval(), time.Microsecond)
 }
@@ -118,7 +142,8 @@ type Record struct {
 	ID ID
 	// UserID is who is logged in; empty before login.
 	UserID string
-	// Data is one JSON object, a member for each key. It may be shared: it is not to be written to.
+	// Data is one JSON object, a member for each key. It may be shared: it is
+	// not to be written to.
 	Data json.RawMessage
 	// Version starts at 1 and rises with every Save and Rotate.
 	Version int64
@@ -129,17 +154,20 @@ type Record struct {
 	LastSeenAt        time.Time
 	ExpiresAt         time.Time
 	AbsoluteExpiresAt time.Time
-	// ValidatedAt is Postgres's clock when this record was read or written there.
+	// ValidatedAt is Postgres's clock when this record was read or written
+	// there.
 	ValidatedAt time.Time
-	// AnsweredAt is that clock when the store answered: later than ValidatedAt where a cache did. Zero is ValidatedAt.
+	// AnsweredAt is that clock when the store answered: later than ValidatedAt
+	// where a cache did. Zero is ValidatedAt.
 	AnsweredAt time.Time
-	// MinVersion is the version that the client must ask for next, since a cache may hold an older one. Mostly 0.
+	// MinVersion is the version that the client must ask for next, since a
+	// cache may hold an older one. Mostly 0.
 	MinVersion int64
 	// Emergency reports that the session is in the memory of one process, until
 	// Postgres is available again.
 	Emergency bool
 
-	// began is when the login of a session in [sessionstore.Memory] began. Postgres keeps
+	// Began is when the login of a session in memory began. Postgres keeps
 	// AuthenticatedAt alone.
 	Began Began
 
@@ -154,10 +182,12 @@ type Client struct {
 
 // Page is a part of a user's sessions. The zero Page is the first one.
 type Page struct {
-	// Before and After are the creation and the id of the last session that was seen.
+	// Before and After are the creation and the id of the last session that was
+	// seen.
 	Before time.Time
 	After  ID
-	// Max is how many sessions the page has at most: 100 when it is 0, and never more than 1000.
+	// Max is how many sessions the page has at most: 100 when it is 0, and
+	// never more than 1000.
 	Max int
 }
 
@@ -172,7 +202,8 @@ func (p Page) Limit() int {
 
 // Selection names sessions to be ended: those of a user, or everybody's.
 type Selection struct {
-	// UserID is whose sessions. Without it and without All, the selection is empty.
+	// UserID is whose sessions. Without it and without All, the selection is
+	// empty.
 	UserID string
 	// Handle picks one session of the user.
 	Handle Handle
@@ -195,8 +226,8 @@ type Selection struct {
 type Draft struct {
 	ID     ID
 	UserID string
-	// MaxSessions is how many sessions the user may have, this one included; more is ErrTooManySessions and nothing
-	// changes. 0 is no limit.
+	// MaxSessions is how many sessions the user may have, this one included;
+	// more is ErrTooManySessions and nothing changes. 0 is no limit.
 	MaxSessions int
 	// Data is one JSON object; nil is an empty one.
 	Data json.RawMessage
@@ -227,7 +258,8 @@ func (d *Draft) IdleIn(e Expiry) time.Duration {
 type Change struct {
 	// Set holds the new values, each one JSON value.
 	Set map[string]json.RawMessage
-	// Removed names the values that are gone. A name that is also in Set is set.
+	// Removed names the values that are gone. A name that is also in Set is
+	// set.
 	Removed []string
 	// DropData removes all values but those in Set.
 	DropData bool
@@ -253,8 +285,8 @@ type Touch struct {
 type Revocation struct {
 	// Count is how many sessions were ended. A Delete does not count.
 	Count int
-	// Committed: Postgres has ended them, durably. Without it, in an emergency or after an error, nothing is promised to
-	// other instances yet.
+	// Committed: Postgres has ended them, durably. Without it, in an emergency
+	// or after an error, nothing is promised to other instances yet.
 	Committed bool
 	// CacheAcked: the cache knows, or there is none.
 	CacheAcked bool

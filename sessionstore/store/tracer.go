@@ -4,19 +4,26 @@ import (
 	"context"
 )
 
-// Tracer is told when a call of a store begins and when it ends, so that a program can measure it and put it into its traces. The module
+// Tracer is told when a call of a store begins and when it ends, so that a
+// program can measure it and put it into its traces. The module
 // [github.com/reporadar/pgsession/otelsession] has one for OpenTelemetry.
 //
-// What an application does comes as a call of [LayerSession]. The calls of the cache and of Postgres that it needs begin and end within it, and
-// with the context that TraceStart returned for it: a load that the cache can't answer is a load of LayerSession, in it one of LayerCache
-// and then one of LayerPostgres. What goes on beside requests, such as touches and pruning, is called without a request's context.
+// What an application does comes as a call of [LayerSession]. The calls of the
+// cache and of Postgres that it needs begin and end within it, and with the
+// context that TraceStart returned for it: a load that the cache can't answer
+// is a load of LayerSession, in it one of LayerCache and then one of
+// LayerPostgres. What goes on beside requests, such as touches and pruning, is
+// called without a request's context.
 //
-// The methods are called by the goroutine that makes the call, which waits for them: they must return at once, and be safe for
-// concurrent use. They are handed no token, id, user or data.
+// The methods are called by the goroutine that makes the call, which waits for
+// them: they must return at once, and be safe for concurrent use. They are
+// handed no token, id, user or data.
 type Tracer interface {
-	// TraceStart is told that a call begins. The call goes on with the context it returns, which must come from ctx.
+	// TraceStart is told that a call begins. The call goes on with the context
+	// it returns, which must come from ctx.
 	TraceStart(ctx context.Context, c Call) context.Context
-	// TraceEnd is told that a call has ended. ctx is what TraceStart returned for it.
+	// TraceEnd is told that a call has ended. ctx is what TraceStart returned
+	// for it.
 	TraceEnd(ctx context.Context, c Call, r CallResult)
 }
 
@@ -31,22 +38,27 @@ type Layer string
 
 // The layers, from the application down to the database.
 const (
-	// LayerSession: what requests, and the Manager beside them, ask for; of any [Store].
+	// LayerSession: what requests, and the Manager beside them, ask for; of any
+	// [Store].
 	LayerSession Layer = "session"
-	// LayerCache: what the cache is asked and told. Several calls may share one exchange with Redis.
+	// LayerCache: what the cache is asked and told. Several calls may share one
+	// exchange with Redis.
 	LayerCache Layer = "cache"
-	// LayerPostgres: what Postgres is asked for by one call, its wait for a turn included. Several may share one statement: each has
-	// its own time, from when it began to when it had its answer.
+	// LayerPostgres: what Postgres is asked for by one call, its wait for a
+	// turn included. Several may share one statement: each has its own time,
+	// from when it began to when it had its answer.
 	LayerPostgres Layer = "postgres"
-	// LayerStatement: one statement sent to Postgres, its repetitions and the wait for a connection included, whoever
-	// shares it. The context is nobody's when several do.
+	// LayerStatement: one statement sent to Postgres, its repetitions and the
+	// wait for a connection included, whoever shares it. The context is
+	// nobody's when several do.
 	LayerStatement Layer = "statement"
 )
 
 // Operation is what is asked for.
 type Operation string
 
-// The operations of sessions and of Postgres, as the methods of [Store] are called.
+// The operations of sessions and of Postgres, as the methods of [Store] are
+// called.
 const (
 	OpCreate Operation = "create"
 	OpLoad   Operation = "load"
@@ -76,21 +88,26 @@ const (
 
 // CallResult is how a call ended.
 type CallResult struct {
-	// Err is what the caller gets. [ErrNotFound], [ErrExists] and [ErrTooManySessions] are answers rather than failures.
+	// Err is what the caller gets. [ErrNotFound], [ErrExists] and
+	// [ErrTooManySessions] are answers rather than failures.
 	Err error
-	// Cache is what came of a call of [LayerCache]: see [CacheStats] for its words.
+	// Cache is what came of a call of [LayerCache]: see [CacheStats] for its
+	// words.
 	Cache CacheResult
-	// Calls is how many calls shared the statement that answered a call of [LayerPostgres], itself included; 0 where none can be shared, or where it
+	// Calls is how many calls shared the statement that answered a call of
+	// [LayerPostgres], itself included; 0 where none can be shared, or where it
 	// got no answer.
 	Calls int
-	// SQLState is with what code Postgres refused a call of [LayerStatement]; empty where it did not.
+	// SQLState is with what code Postgres refused a call of [LayerStatement];
+	// empty where it did not.
 	SQLState string
 }
 
 // CacheResult is what came of a call of the cache.
 type CacheResult string
 
-// What comes of a get is one of the first eight: the cache answered, or the reason why the store is asked.
+// What comes of a get is one of the first eight: the cache answered, or the
+// reason why the store is asked.
 const (
 	CacheHit          CacheResult = "hit"
 	CacheMiss         CacheResult = "miss"
