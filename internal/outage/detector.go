@@ -26,7 +26,7 @@ type Detector struct {
 	outage  coherence.Outage
 	since   time.Time // when the emergency began; zero without one
 	recover func()    // starts the recovery; nil without a Store
-	closed  bool      // no emergency is announced any more
+	closed  bool      // no emergency begins any more
 }
 
 // NewDetector makes a Detector that knows Postgres as available. events is
@@ -52,14 +52,10 @@ func (d *Detector) Since() time.Time {
 	return d.since
 }
 
-// Begin starts an emergency because of err, such as that of the first contact
-// with Postgres. It does nothing in an emergency.
+// Begin begins an emergency because of err, such as that of the first contact
+// with Postgres. It announces nothing in an emergency.
 func (d *Detector) Begin(err error) {
-	d.mu.Lock()
-	d.outage.Begin()
-	announce := d.enter(err)
-	d.mu.Unlock()
-	announce()
+	d.update(err, func() bool { d.outage.Begin(); return true })
 }
 
 // observe feeds the result of a Postgres call to the detector. It ignores
@@ -69,16 +65,14 @@ func (d *Detector) observe(err error) {
 	if !failed && (!d.failing.Load() || !replied(err)) {
 		return
 	}
-	announce := func() {}
-	d.mu.Lock()
-	d.failing.Store(failed)
-	if !failed {
+	d.update(err, func() (begins bool) {
+		d.failing.Store(failed)
+		if failed {
+			return d.outage.Failed(time.Since(d.start))
+		}
 		d.outage.Succeeded()
-	} else if d.outage.Failed(time.Since(d.start)) {
-		announce = d.enter(err)
-	}
-	d.mu.Unlock()
-	announce()
+		return false
+	})
 }
 
 // replied reports whether Postgres has replied to a call, be it with an error.
@@ -94,21 +88,28 @@ func replied(err error) bool {
 		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// enter begins an emergency, or goes on with one that the recovery was about to
-// end. It returns what to call without the lock. The caller holds d.mu.
-func (d *Detector) enter(err error) (announce func()) {
+// update calls change with d.mu, and begins an emergency because of err if that
+// returns true. An emergency that the recovery was about to end goes on. The
+// recovery and the event are called without d.mu.
+func (d *Detector) update(err error, change func() (begins bool)) {
+	d.mu.Lock()
+	if d.closed || !change() {
+		d.mu.Unlock()
+		return
+	}
 	d.mode.Store(int32(d.outage.Mode))
-	if d.closed || !d.since.IsZero() {
-		return func() {}
+	announce, start := d.since.IsZero(), d.recover
+	if announce {
+		d.since = time.Now()
 	}
-	d.since = time.Now()
-	start := d.recover
-	return func() {
-		if start != nil {
-			start()
-		}
-		d.events.EmergencyBegan(err)
+	d.mu.Unlock()
+	if !announce {
+		return
 	}
+	if start != nil {
+		start()
+	}
+	d.events.EmergencyBegan(err)
 }
 
 // subscribe sets what starts the recovery of an emergency, and calls it if one
@@ -146,7 +147,8 @@ func (d *Detector) finish(forget func()) bool {
 	return true
 }
 
-// close keeps emergencies from being announced.
+// close keeps emergencies from beginning. After Close no recovery would end one,
+// so a session that a late request begins must fail, not be lost in memory.
 func (d *Detector) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

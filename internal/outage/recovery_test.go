@@ -218,6 +218,36 @@ func TestEmergencyClose(t *testing.T) {
 	}
 }
 
+// No recovery runs after Close, so no emergency begins. A session that a late
+// request begins is refused, not lost in memory.
+func TestNoEmergencyBeginsAfterClose(t *testing.T) {
+	for name, failing := range map[string]func(o *outagetest.Process) error{
+		"calls fail": func(o *outagetest.Process) error {
+			_, err := o.Create(o.T.Context(), store.Draft{ID: idOf("late")})
+			return err
+		},
+		"the first contact fails": func(o *outagetest.Process) error {
+			o.Detector.Begin(errNobody)
+			return errNobody
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := outagetest.New(t, halfMinute, weekly)
+				o.End()
+				o.Postgres.Down()
+				for range 10 {
+					expect(t, "a call", verdictOf(failing(o)), "unavailable")
+					time.Sleep(time.Second)
+				}
+				expect(t, "events", o.Seen(), "")
+				expect(t, "mode", o.Mode(), coherence.Normal)
+				expect(t, "since", o.Metrics().Since.IsZero(), true)
+			})
+		})
+	}
+}
+
 // A session of an emergency whose user was revoked meanwhile, by an instance
 // that had Postgres, never reaches it. The recovery ends all the same.
 func TestRecoveryDropsSessionsOfARevokedUser(t *testing.T) {
