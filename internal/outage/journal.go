@@ -3,7 +3,6 @@ package outage
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -53,7 +52,9 @@ func (r *recovery) replayBatch(ids []store.ID) error {
 
 // replayOne deletes a session from Postgres. It puts a tombstone into the cache
 // once more: another instance may have loaded the session and filled the cache
-// while this one did not reach Postgres.
+// while this one did not reach Postgres. If the cache does not acknowledge it,
+// the cached store keeps a local tombstone for as long as an entry can be fresh.
+// So this process does not serve the session after the emergency either.
 func (r *recovery) replayOne(id store.ID) error {
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
 	defer cancel()
@@ -61,28 +62,10 @@ func (r *recovery) replayOne(id store.ID) error {
 		return err
 	}
 	if r.cache != nil {
-		promise := r.cache.Revoked(ctx, coherence.Committed, id)
-		r.staleFor(promise.MaxExposure)
+		r.cache.Revoked(ctx, coherence.Committed, id)
 	}
 	r.sessions.replay(id)
 	return nil
-}
-
-// staleFor records for how long the cache may serve a revoked session.
-func (r *recovery) staleFor(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if until := time.Now().Add(d); until.After(r.stale) {
-		r.stale = until
-	}
-}
-
-// cacheStale reports whether the cache may still serve a revoked session. Until
-// then the emergency goes on, so that this process consults its table.
-func (r *recovery) cacheStale() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return time.Now().Before(r.stale) && !r.closed
 }
 
 // deleteFrom deletes a session, and before it the row under its temporary id,

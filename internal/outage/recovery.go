@@ -34,7 +34,6 @@ type recovery struct {
 	timer    *time.Timer
 	restored int                 // sessions, in this emergency
 	reported map[string]struct{} // errors that were reported in this emergency
-	stale    time.Time           // until when the cache may serve a revoked session
 	closed   bool
 }
 

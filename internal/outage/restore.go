@@ -63,7 +63,7 @@ func (r *recovery) restore(skip map[store.ID]struct{}) (tried, restored int, err
 			skip[id] = struct{}{}
 		}
 	}
-	if sessions, revokes := r.sessions.counts(); sessions+revokes == 0 && !r.cacheStale() {
+	if sessions, revokes := r.sessions.counts(); sessions+revokes == 0 {
 		r.detector.step((*coherence.Outage).Restored)
 	}
 	return len(ids), restored, firstOf(failed...)
