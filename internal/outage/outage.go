@@ -42,11 +42,11 @@ type Store struct {
 	gate gate
 }
 
-// Cache is the cached store, as the one that may still serve sessions that have
-// ended.
+// Cache is the cached store, which may still serve sessions that have ended.
 type Cache interface {
 	// Revoked puts tombstones of ended sessions into the cache and returns what
-	// that promises.
+	// that promises. This process does not serve them from the cache again, even
+	// if the cache does not acknowledge the tombstones.
 	Revoked(ctx context.Context, o coherence.Outcome, ids ...store.ID) store.Revocation
 }
 
@@ -117,13 +117,29 @@ func (s *Store) untouched(ctx context.Context, id store.ID) bool {
 	return !s.detector.Unavailable() && s.sessions.state(id) == unknown
 }
 
-// orRestoring returns the error to report if Postgres returned err: a session
-// that it does not find may yet be restored.
-func (s *Store) orRestoring(id store.ID, err error) error {
-	if errors.Is(err, store.ErrNotFound) && s.sessions.state(id) == restoring {
-		return errRestoring
+// route makes a call for a session with memory if that has it, else with front.
+// A session that Postgres does not find may yet be restored.
+func (s *Store) route(
+	ctx context.Context, id store.ID, memory, front func() (store.Record, error),
+) (store.Record, error) {
+	if s.untouched(ctx, id) {
+		return front()
 	}
-	return err
+	if err := s.gate.enter(ctx); err != nil {
+		return store.Record{}, err
+	}
+	defer s.gate.leave()
+	switch st := s.sessions.state(id); {
+	case st.ended():
+		return store.Record{}, store.ErrNotFound
+	case st == inMemory:
+		return memory()
+	}
+	rec, err := front()
+	if errors.Is(err, store.ErrNotFound) && s.sessions.state(id) == restoring {
+		err = errRestoring
+	}
+	return rec, err
 }
 
 // Create implements [store.Store].
@@ -156,63 +172,27 @@ func (s *Store) createInPostgres(ctx context.Context, d store.Draft) (store.Reco
 func (s *Store) Load(
 	ctx context.Context, id store.ID, minVersion int64,
 ) (store.Record, error) {
-	if s.untouched(ctx, id) {
-		return s.front.Load(ctx, id, minVersion)
-	}
-	if err := s.gate.enter(ctx); err != nil {
-		return store.Record{}, err
-	}
-	defer s.gate.leave()
-	switch st := s.sessions.state(id); {
-	case st.ended():
-		return store.Record{}, store.ErrNotFound
-	case st == inMemory:
-		return s.sessions.memory.Load(ctx, id, minVersion)
-	}
-	rec, err := s.front.Load(ctx, id, minVersion)
-	return rec, s.orRestoring(id, err)
+	return s.route(ctx, id,
+		func() (store.Record, error) { return s.sessions.memory.Load(ctx, id, minVersion) },
+		func() (store.Record, error) { return s.front.Load(ctx, id, minVersion) })
 }
 
 // Save implements [store.Store].
 func (s *Store) Save(
 	ctx context.Context, id store.ID, c store.Change,
 ) (store.Record, error) {
-	if s.untouched(ctx, id) {
-		return s.front.Save(ctx, id, c)
-	}
-	if err := s.gate.enter(ctx); err != nil {
-		return store.Record{}, err
-	}
-	defer s.gate.leave()
-	switch st := s.sessions.state(id); {
-	case st.ended():
-		return store.Record{}, store.ErrNotFound
-	case st == inMemory:
-		return s.sessions.memory.Save(ctx, id, c)
-	}
-	rec, err := s.front.Save(ctx, id, c)
-	return rec, s.orRestoring(id, err)
+	return s.route(ctx, id,
+		func() (store.Record, error) { return s.sessions.memory.Save(ctx, id, c) },
+		func() (store.Record, error) { return s.front.Save(ctx, id, c) })
 }
 
 // Rotate implements [store.Store].
 func (s *Store) Rotate(
 	ctx context.Context, old, id store.ID, c store.Change,
 ) (store.Record, error) {
-	if s.untouched(ctx, old) {
-		return s.front.Rotate(ctx, old, id, c)
-	}
-	if err := s.gate.enter(ctx); err != nil {
-		return store.Record{}, err
-	}
-	defer s.gate.leave()
-	switch st := s.sessions.state(old); {
-	case st.ended():
-		return store.Record{}, store.ErrNotFound
-	case st == inMemory:
-		return s.sessions.rotate(ctx, old, id, c)
-	}
-	rec, err := s.front.Rotate(ctx, old, id, c)
-	return rec, s.orRestoring(old, err)
+	return s.route(ctx, old,
+		func() (store.Record, error) { return s.sessions.rotate(ctx, old, id, c) },
+		func() (store.Record, error) { return s.front.Rotate(ctx, old, id, c) })
 }
 
 // Delete implements [store.Store]. While Postgres is unavailable the revoke is
