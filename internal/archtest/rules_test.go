@@ -117,5 +117,4 @@ var notYetShort = []string{
 	"internal/trace",
 	"sessionstore",
 	"sessionstore/store",
-	"sessionstore/storetest",
 }

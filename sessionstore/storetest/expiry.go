@@ -10,19 +10,20 @@ import (
 
 var expiring = []testCase{
 	{
-		name: "an idle session is dead at its deadline with no pruner running",
-		why:  "STD-04: expiry that waits for a cleanup is no expiry (CVE-2026-79313, CVE-2024-35220)",
+		name: "an idle session ends at its deadline without a prune",
+		why: "every method checks the deadline itself (compare CVE-2026-79313, " +
+			"CVE-2024-35220)",
 		run: func(h *harness) {
 			rec := h.create("ada")
 			h.age(rec.ID, h.expiry.Idle-time.Minute)
 			h.load(rec.ID)
 			h.age(rec.ID, time.Minute+h.expiry.Resolution())
-			h.dead(rec.ID)
+			h.ended(rec.ID)
 		},
 	},
 	{
-		name:   "a session in use is dead at its absolute deadline",
-		why:    "STD-04: both timeouts hold",
+		name:   "a session in use ends at its absolute deadline",
+		why:    "both timeouts hold, however much the session is used",
 		expiry: store.Expiry{Idle: 2 * time.Hour, Absolute: 3 * time.Hour},
 		run: func(h *harness) {
 			rec := h.create("ada")
@@ -32,12 +33,13 @@ var expiring = []testCase{
 			h.save(rec.ID, set("a", 1))
 			h.load(rec.ID)
 			h.age(rec.ID, 5*time.Minute+time.Second)
-			h.dead(rec.ID)
+			h.ended(rec.ID)
 		},
 	},
 	{
-		name: "a load tells an expired session from none, as long as it is there",
-		why:  "STD-15: that a session expired is an event of its own; to everybody else both are ErrNotFound",
+		name: "Load returns ErrExpired until the session is pruned",
+		why: "Load returns ErrExpired for a session past its deadline that is still " +
+			"stored, and ErrNotFound for any other",
 		run: func(h *harness) {
 			live, expired, revoked := h.create("ada"), h.create("ada"), h.create("ada")
 			h.age(expired.ID, h.expiry.Idle+h.expiry.Resolution())
@@ -46,8 +48,11 @@ var expiring = []testCase{
 			isExpired := []bool{false, true, false, false}
 			check := func(peer store.Store, i int) {
 				_, err := peer.Load(h.ctx, ids[i], 0)
-				if errors.Is(err, store.ErrExpired) != isExpired[i] || errors.Is(err, store.ErrNotFound) != (i > 0) {
-					h.Errorf("Load of %s: %v", []string{"a live session", "an expired one", "a revoked one", "one that never was"}[i], err)
+				if errors.Is(err, store.ErrExpired) != isExpired[i] ||
+					errors.Is(err, store.ErrNotFound) != (i > 0) {
+					h.Errorf("Load of %s: error %v", []string{
+						"a live session", "an expired one", "a revoked one", "an unknown one",
+					}[i], err)
 				}
 			}
 			for i := range ids {
@@ -68,20 +73,21 @@ var expiring = []testCase{
 	},
 	{
 		name: "most touches leave the deadline as it is",
-		why:  "the indexed column must not change with every touch, or Postgres can't update in place",
+		why: "deadlines move in steps of a Resolution, so most touches change no " +
+			"index of Postgres",
 		run: func(h *harness) {
 			last := h.create("")
-			moves := 0
+			moved := 0
 			for range 30 {
 				h.touch(last.ID)
 				rec := h.load(last.ID)
 				if !rec.ExpiresAt.Equal(last.ExpiresAt) {
-					moves++
+					moved++
 				}
 				last = rec
 			}
-			if moves > 1 { // once, should the clock pass a step just now
-				h.Errorf("the deadline moved in %d of 30 touches", moves)
+			if moved > 1 { // one, if the clock passes a step
+				h.Errorf("%d of 30 touches moved the deadline, want at most 1", moved)
 			}
 		},
 	},
@@ -89,8 +95,8 @@ var expiring = []testCase{
 
 var pruning = []testCase{
 	{
-		name: "prune deletes expired sessions, in bounded batches, and no others",
-		why:  "PG-09: the table must not grow for ever, and one huge delete must not block it",
+		name: "Prune deletes at most max sessions, expired ones only",
+		why:  "Prune returns how many it deleted and never deletes a live session",
 		run: func(h *harness) {
 			live := h.create("ada")
 			for range 7 {
@@ -100,24 +106,24 @@ var pruning = []testCase{
 			for _, want := range []int{3, 3, 1, 0} {
 				n, ok, err := h.store.Prune(h.ctx, 3)
 				if err != nil || !ok {
-					h.Fatalf("Prune: ok %v, error %v", ok, err)
+					h.Fatalf("Prune: ok %v, error %v, want true and nil", ok, err)
 				}
-				h.equal("pruned", n, want)
+				h.equal("sessions pruned", n, want)
 				total += n
 			}
-			h.equal("total", total, 7)
+			h.equal("sessions pruned in all", total, 7)
 			h.load(live.ID)
 		},
 	},
 	{
-		name: "stats count",
-		why:  "an operator wants to know",
+		name: "Stats counts live and expired sessions",
+		why:  "Stats returns the counts and the time of the last prune",
 		run: func(h *harness) {
 			before, err := h.store.Stats(h.ctx, true)
 			if err != nil {
 				h.Fatal(err)
 			}
-			h.equal("never pruned", before.LastPruneAt.IsZero(), true)
+			h.equal("LastPruneAt is zero before a prune", before.LastPruneAt.IsZero(), true)
 			for range 3 {
 				h.create("")
 			}
@@ -127,7 +133,7 @@ var pruning = []testCase{
 				if err != nil {
 					h.Fatal(err)
 				}
-				h.equal("Exact", s.Exact, true) // also the estimate of so small a store
+				h.equal("Exact", s.Exact, true) // a small store is counted, not estimated
 				h.equal("Total", s.Total, int64(4))
 				h.equal("Active", s.Active, int64(3))
 				h.equal("Expired", s.Expired, int64(1))
@@ -140,8 +146,9 @@ var pruning = []testCase{
 				h.Fatal(err)
 			}
 			h.equal("Expired", after.Expired, int64(0))
-			if age := after.CountedAt.Sub(after.LastPruneAt); after.LastPruneAt.IsZero() || age < 0 || age > time.Minute {
-				h.Errorf("last prune %v ago", age)
+			if age := after.CountedAt.Sub(after.LastPruneAt); after.LastPruneAt.IsZero() ||
+				age < 0 || age > time.Minute {
+				h.Errorf("LastPruneAt is %v before CountedAt, want at most a minute", age)
 			}
 		},
 	},

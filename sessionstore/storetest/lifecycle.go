@@ -14,11 +14,12 @@ var client = store.Client{IP: netip.MustParseAddr("2001:db8::7"), UserAgent: "Te
 
 var creating = []testCase{
 	{
-		name: "create then load gives the same session",
-		why:  "what was stored is what is served",
+		name: "Create then Load returns the same session",
+		why:  "Load returns what Create stored, on every instance",
 		run: func(h *harness) {
 			id := h.newID()
-			made, err := h.store.Create(h.ctx, store.Draft{ID: id, Data: object("a", 1, "b", []string{"x"}), Client: client})
+			made, err := h.store.Create(h.ctx,
+				store.Draft{ID: id, Data: object("a", 1, "b", []string{"x"}), Client: client})
 			if err != nil {
 				h.Fatal(err)
 			}
@@ -33,34 +34,38 @@ var creating = []testCase{
 				h.data(rec, "a", 1, "b", []string{"x"})
 			}
 			if _, err := h.peer.Load(h.ctx, id, 0); err != nil {
-				h.Errorf("another instance: %v", err)
+				h.Errorf("Load by another instance: %v", err)
 			}
 		},
 	},
 	{
-		name: "deadlines follow the expiry",
-		why:  "a session never ends before its idle timeout, and at most one resolution after it",
+		name: "Create sets both deadlines from the Expiry",
+		why: "a session ends no earlier than its idle timeout and at most one " +
+			"Resolution later",
 		run: func(h *harness) {
 			rec := h.create("")
-			h.equal("absolute", rec.AbsoluteExpiresAt.Sub(rec.CreatedAt), h.expiry.Absolute)
+			h.equal("absolute timeout", rec.AbsoluteExpiresAt.Sub(rec.CreatedAt), h.expiry.Absolute)
 			idle := rec.ExpiresAt.Sub(rec.CreatedAt)
 			if idle < h.expiry.Idle || idle > h.expiry.Idle+h.expiry.Resolution() {
-				h.Errorf("idle deadline is %v away, want %v and at most %v more", idle, h.expiry.Idle, h.expiry.Resolution())
+				h.Errorf("idle timeout %v, want %v and at most %v more", idle,
+					h.expiry.Idle, h.expiry.Resolution())
 			}
 		},
 	},
 	{
-		name:   "the idle deadline never passes the absolute one",
-		why:    "rounding up must not lengthen a session's life",
+		name: "the idle deadline is never later than the absolute one",
+		why: "the deadline is rounded up to a Resolution, but never past the absolute " +
+			"deadline",
 		expiry: store.Expiry{Idle: time.Hour, Absolute: time.Hour},
 		run: func(h *harness) {
 			rec := h.create("")
-			h.equal("expires at the absolute deadline", rec.ExpiresAt.Equal(rec.AbsoluteExpiresAt), true)
+			h.equal("ExpiresAt is AbsoluteExpiresAt", rec.ExpiresAt.Equal(rec.AbsoluteExpiresAt),
+				true)
 		},
 	},
 	{
-		name: "create with a user is a login",
-		why:  "authenticated_at tells when the user proved who they are",
+		name: "Create with a user is a login",
+		why:  "AuthenticatedAt is the time of the login",
 		run: func(h *harness) {
 			rec := h.create("ada")
 			h.equal("UserID", rec.UserID, "ada")
@@ -68,8 +73,8 @@ var creating = []testCase{
 		},
 	},
 	{
-		name: "create without data is an empty object",
-		why:  "a save patches members of an object",
+		name: "Create without data stores an empty object",
+		why:  "Save merges keys into one JSON object, so there must be one",
 		run: func(h *harness) {
 			rec, err := h.store.Create(h.ctx, store.Draft{ID: h.newID()})
 			if err != nil {
@@ -80,46 +85,49 @@ var creating = []testCase{
 		},
 	},
 	{
-		name: "create refuses an id that is taken",
-		why:  "a collision must never take over somebody's session (tower-sessions 0.12)",
+		name: "Create of an id in use is ErrExists",
+		why: "Create never replaces a session: a collision of ids must not give one " +
+			"user the session of another",
 		run: func(h *harness) {
 			rec := h.create("ada", "a", 1)
 			_, err := h.store.Create(h.ctx, store.Draft{ID: rec.ID, UserID: "eve"})
 			if !errors.Is(err, store.ErrExists) {
-				h.Errorf("Create: %v, want ErrExists", err)
+				h.Errorf("Create of an id in use: %v, want ErrExists", err)
 			}
 			h.equal("UserID", h.load(rec.ID).UserID, "ada")
 		},
 	},
 	{
-		name: "an unknown id is not found",
-		why:  "a cookie for no session is an anonymous request, not an error page",
-		run:  func(h *harness) { h.dead(h.newID()) },
+		name: "an unknown id is ErrNotFound",
+		why:  "a cookie without a session is a visitor, not a failure of the store",
+		run:  func(h *harness) { h.ended(h.newID()) },
 	},
 	{
-		name: "delete ends a session, twice is no error",
-		why:  "a logout may be repeated",
+		name: "Delete ends a session, and a second Delete is no error",
+		why:  "Delete can be repeated: a logout is sent again after a lost reply",
 		run: func(h *harness) {
 			rec := h.create("ada", "a", 1)
 			h.delete(rec.ID)
 			h.delete(rec.ID)
-			h.dead(rec.ID)
+			h.ended(rec.ID)
 		},
 	},
 	{
 		name: "errors hold no id, no user and no data",
-		why:  "errors end up in logs",
+		why:  "errors are logged, so they hold no ids and no data",
 		run: func(h *harness) {
 			rec := h.create("canary-user", "k", "canary-value")
-			_, err := h.store.Create(h.ctx, store.Draft{ID: rec.ID, UserID: "canary-user", Data: object("k", "canary-value")})
+			_, err := h.store.Create(h.ctx,
+				store.Draft{ID: rec.ID, UserID: "canary-user", Data: object("k", "canary-value")})
 			if err == nil || strings.Contains(err.Error(), "canary") {
-				h.Errorf("error: %v", err)
+				h.Errorf("Create of an id in use: error %v, want one without id, user and data",
+					err)
 			}
 		},
 	},
 	{
-		name: "a context that has ended stops every call",
-		why:  "a request that is over must not go on costing",
+		name: "every call returns the error of a context that has ended",
+		why:  "a method gives up when its context ends, and changes nothing then",
 		run: func(h *harness) {
 			rec := h.create("")
 			ctx, cancel := context.WithCancel(h.ctx)
@@ -133,7 +141,8 @@ var creating = []testCase{
 			_, _, prune := h.store.Prune(ctx, 1)
 			_, stats := h.store.Stats(ctx, true)
 			for what, err := range map[string]error{
-				"Create": create, "Load": load, "Save": save, "Rotate": rotate, "Touch": touch, "Delete": del, "Prune": prune, "Stats": stats,
+				"Create": create, "Load": load, "Save": save, "Rotate": rotate, "Touch": touch,
+				"Delete": del, "Prune": prune, "Stats": stats,
 			} {
 				if !errors.Is(err, context.Canceled) {
 					h.Errorf("%s: %v, want context.Canceled", what, err)
@@ -146,8 +155,9 @@ var creating = []testCase{
 
 var rotating = []testCase{
 	{
-		name: "rotate moves the session and kills the old id",
-		why:  "a token from before is worth nothing",
+		name: "Rotate gives the session a new id and ends the old one",
+		why: "Rotate changes the id in one step, and the old token is worthless " +
+			"afterwards",
 		run: func(h *harness) {
 			old := h.create("ada", "a", 1, "b", 2)
 			id := h.newID()
@@ -162,20 +172,23 @@ var rotating = []testCase{
 			h.equal("UserID", rec.UserID, "ada")
 			h.equal("CreatedAt kept", rec.CreatedAt.Equal(old.CreatedAt), true)
 			h.equal("AuthenticatedAt kept", rec.AuthenticatedAt.Equal(old.AuthenticatedAt), true)
-			h.equal("AbsoluteExpiresAt kept", rec.AbsoluteExpiresAt.Equal(old.AbsoluteExpiresAt), true)
+			h.equal("AbsoluteExpiresAt kept", rec.AbsoluteExpiresAt.Equal(old.AbsoluteExpiresAt),
+				true)
 			if rec.Version <= old.Version {
 				h.Errorf("Version = %d, want more than %d", rec.Version, old.Version)
 			}
-			h.dead(old.ID)
+			h.ended(old.ID)
 		},
 	},
 	{
-		name: "a login starts both deadlines afresh and keeps anonymous data",
-		why:  "the cart survives the login; re-authentication resets both timeouts (SP 800-63B)",
+		name: "a login starts both deadlines afresh and keeps a visitor's data",
+		why: "a Rotate with a user is a login: both timeouts begin again (SP 800-63B), " +
+			"and a cart survives",
 		run: func(h *harness) {
 			old := h.create("", "cart", 3)
 			h.age(old.ID, 24*time.Hour)
-			rec, err := h.store.Rotate(h.ctx, old.ID, h.newID(), store.Change{UserID: "ada", Client: client})
+			rec, err := h.store.Rotate(h.ctx, old.ID, h.newID(),
+				store.Change{UserID: "ada", Client: client})
 			if err != nil {
 				h.Fatal(err)
 			}
@@ -185,16 +198,17 @@ var rotating = []testCase{
 			h.equal("AuthenticatedAt", rec.AuthenticatedAt.Equal(rec.CreatedAt), true)
 			h.equal("absolute timeout", rec.AbsoluteExpiresAt.Sub(rec.CreatedAt), h.expiry.Absolute)
 			if age := rec.ValidatedAt.Sub(rec.CreatedAt); age > time.Hour {
-				h.Errorf("CreatedAt is %v ago, want now", age)
+				h.Errorf("CreatedAt is %v before ValidatedAt, want at most an hour", age)
 			}
 		},
 	},
 	{
-		name: "a login as somebody else drops the data",
-		why:  "one user's data must not reach the next",
+		name: "a Rotate to another user drops the data",
+		why:  "data of one user never reaches another one",
 		run: func(h *harness) {
 			old := h.create("ada", "secret", 1)
-			rec, err := h.store.Rotate(h.ctx, old.ID, h.newID(), func() store.Change { c := set("new", 2); c.UserID = "bob"; return c }())
+			rec, err := h.store.Rotate(h.ctx, old.ID, h.newID(),
+				func() store.Change { c := set("new", 2); c.UserID = "bob"; return c }())
 			if err != nil {
 				h.Fatal(err)
 			}
@@ -207,8 +221,8 @@ var rotating = []testCase{
 		},
 	},
 	{
-		name: "a login that drops the data keeps what it sets",
-		why:  "what was planted before a login must not survive it",
+		name: "a Rotate with DropData keeps only what it sets",
+		why:  "DropData removes values that an attacker planted before the login",
 		run: func(h *harness) {
 			old := h.create("", "planted", 1)
 			change := set("new", 2)
@@ -222,31 +236,35 @@ var rotating = []testCase{
 		},
 	},
 	{
-		name: "rotate onto an id that is taken changes nothing",
-		why:  "a collision must never take over somebody's session",
+		name: "Rotate to an id in use is ErrExists and changes nothing",
+		why:  "a collision of ids must not give one user the session of another",
 		run: func(h *harness) {
 			a, b := h.create("ada"), h.create("bob")
-			if _, err := h.store.Rotate(h.ctx, a.ID, b.ID, store.Change{}); !errors.Is(err, store.ErrExists) {
-				h.Errorf("Rotate: %v, want ErrExists", err)
+			if _, err := h.store.Rotate(
+				h.ctx, a.ID, b.ID, store.Change{},
+			); !errors.Is(err, store.ErrExists) {
+				h.Errorf("Rotate to an id in use: %v, want ErrExists", err)
 			}
-			h.equal("a", h.load(a.ID).UserID, "ada")
-			h.equal("b", h.load(b.ID).UserID, "bob")
+			h.equal("user of the session", h.load(a.ID).UserID, "ada")
+			h.equal("user of the session in use", h.load(b.ID).UserID, "bob")
 		},
 	},
 	{
-		name: "of two rotations of one session one wins",
-		why:  "a session must not become two",
+		name: "the second Rotate of one session is ErrNotFound",
+		why:  "one session never becomes two",
 		run: func(h *harness) {
 			old := h.create("ada")
 			first, second := h.newID(), h.newID()
 			if _, err := h.store.Rotate(h.ctx, old.ID, first, store.Change{}); err != nil {
 				h.Fatal(err)
 			}
-			if _, err := h.peer.Rotate(h.ctx, old.ID, second, store.Change{}); !errors.Is(err, store.ErrNotFound) {
+			if _, err := h.peer.Rotate(
+				h.ctx, old.ID, second, store.Change{},
+			); !errors.Is(err, store.ErrNotFound) {
 				h.Errorf("second Rotate: %v, want ErrNotFound", err)
 			}
 			h.load(first)
-			h.dead(second)
+			h.ended(second)
 		},
 	},
 }

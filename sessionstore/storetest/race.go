@@ -12,8 +12,8 @@ import (
 
 var racing = []testCase{
 	{
-		name: "concurrent saves of different keys all win",
-		why:  "COH-10: two tabs, two changes, none lost",
+		name: "concurrent Saves of different keys all take effect",
+		why:  "Save merges key by key: changes of two tabs are both kept",
 		run: func(h *harness) {
 			rec := h.create("")
 			const writers, rounds = 8, 10
@@ -25,7 +25,9 @@ var racing = []testCase{
 				}
 				wg.Go(func() {
 					for i := range rounds {
-						if _, err := store.Save(h.ctx, rec.ID, set(fmt.Sprintf("w%d-%d", w, i), i)); err != nil {
+						if _, err := store.Save(
+							h.ctx, rec.ID, set(fmt.Sprintf("w%d-%d", w, i), i),
+						); err != nil {
 							h.Errorf("Save: %v", err)
 						}
 					}
@@ -44,8 +46,8 @@ var racing = []testCase{
 		},
 	},
 	{
-		name: "touches next to saves lose nothing",
-		why:  "COH-09: readers must not undo what writers wrote",
+		name: "concurrent touches lose no Save",
+		why:  "Touch must not write data or a version",
 		run: func(h *harness) {
 			rec := h.create("")
 			var wg sync.WaitGroup
@@ -73,8 +75,8 @@ var racing = []testCase{
 		},
 	},
 	{
-		name: "nothing that races with a delete brings the session back",
-		why:  "COH-08, in all the orders that chance gives",
+		name: "no call that races with a Delete restores the session",
+		why:  "only Create makes a session, in every order of the calls",
 		run: func(h *harness) {
 			for range 20 {
 				rec := h.create("ada", "a", 1)
@@ -89,25 +91,28 @@ var racing = []testCase{
 				})
 				wg.Go(func() { _, _ = h.store.Delete(h.ctx, rec.ID) })
 				wg.Wait()
-				h.dead(rec.ID)
-				// The rotation either came first, and its session is another one now, or it found nothing.
+				h.ended(rec.ID)
+				// Either the Rotate came first and its session is a new one,
+				// or it found no session.
 				_, err := h.store.Load(h.ctx, rotated, 0)
 				if alive := err == nil; alive != won.Load() {
-					h.Fatalf("rotation succeeded: %v, its session lives: %v", won.Load(), alive)
+					h.Fatalf("Rotate succeeded: %v, but its session is alive: %v", won.Load(),
+						alive)
 				}
 			}
 		},
 	},
 	{
-		name: "of many creates with one id one wins",
-		why:  "only Create makes a session exist, and only once",
+		name: "one of many Creates of one id succeeds",
+		why:  "Create of an id in use is ErrExists, also when the calls are concurrent",
 		run: func(h *harness) {
 			id := h.newID()
 			var won atomic.Int32
 			var wg sync.WaitGroup
 			for i := range 8 {
 				wg.Go(func() {
-					_, err := h.peer.Create(h.ctx, store.Draft{ID: id, UserID: fmt.Sprint("user", i)})
+					_, err := h.peer.Create(h.ctx,
+						store.Draft{ID: id, UserID: fmt.Sprint("user", i)})
 					switch {
 					case err == nil:
 						won.Add(1)
@@ -117,12 +122,12 @@ var racing = []testCase{
 				})
 			}
 			wg.Wait()
-			h.equal("winners", won.Load(), int32(1))
+			h.equal("calls that succeeded", won.Load(), int32(1))
 		},
 	},
 	{
-		name: "of many rotations at once one wins",
-		why:  "express-session #923: concurrent regenerations left two live ids, or none",
+		name: "one of many concurrent Rotates succeeds",
+		why:  "one session never becomes two, nor none (compare express-session #923)",
 		run: func(h *harness) {
 			for range 10 {
 				rec := h.create("ada", "a", 1)
@@ -132,7 +137,9 @@ var racing = []testCase{
 				for i := range ids {
 					ids[i] = h.newID()
 					wg.Go(func() {
-						if _, err := h.peer.Rotate(h.ctx, rec.ID, ids[i], store.Change{}); err == nil {
+						if _, err := h.peer.Rotate(
+							h.ctx, rec.ID, ids[i], store.Change{},
+						); err == nil {
 							won.Add(1)
 						}
 					})
@@ -144,15 +151,15 @@ var racing = []testCase{
 						alive++
 					}
 				}
-				h.equal("winners", won.Load(), int32(1))
-				h.equal("alive", alive, 1)
-				h.dead(rec.ID)
+				h.equal("calls that succeeded", won.Load(), int32(1))
+				h.equal("live sessions", alive, 1)
+				h.ended(rec.ID)
 			}
 		},
 	},
 	{
-		name: "a session extended a moment ago is never pruned",
-		why:  "PG-09: a prune that saw the old deadline must look again",
+		name: "Prune never deletes a session that was just extended",
+		why:  "Prune checks the deadline again on the row it deletes",
 		run: func(h *harness) {
 			for range 10 {
 				var ids []store.ID
@@ -161,7 +168,7 @@ var racing = []testCase{
 					rec := h.create("")
 					ids, expires = append(ids, rec.ID), append(expires, rec.ExpiresAt)
 				}
-				for i, id := range ids { // they expire one after the other while this goes on
+				for i, id := range ids { // they expire one after another meanwhile
 					h.age(id, time.Until(expires[i])-time.Duration(10+2*i)*time.Millisecond)
 				}
 				extended := make([]bool, len(ids))
@@ -180,7 +187,7 @@ var racing = []testCase{
 				wg.Wait()
 				for i, id := range ids {
 					if _, err := h.store.Load(h.ctx, id, 0); extended[i] && err != nil {
-						h.Fatalf("an extended session was pruned: %v", err)
+						h.Fatalf("Load of a session after Save extended it: %v", err)
 					}
 				}
 			}

@@ -1,11 +1,12 @@
-// Package storetest is the contract of [store.Store], executable. Every store of this module passes it, and a
-// store of your own should:
+// Package storetest tests the contract of [store.Store]. Every store of this
+// module passes it. Run it over a store of your own:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, storetest.Subject{New: …, Age: …})
 //	}
 //
-// Nothing in it sleeps: where time must pass, Age moves the session into the past.
+// A case that fails logs which clause of the contract it tests. No case sleeps:
+// where time must pass, Subject.Age moves a session into the past.
 package storetest
 
 import (
@@ -23,32 +24,37 @@ import (
 
 // Subject is the store under test.
 type Subject struct {
-	// New makes an empty store. Two stores from one New must not see each other's sessions.
+	// New makes an empty store. Two stores from one New must not see each
+	// other's sessions.
 	New func(t *testing.T, e store.Expiry) store.Store
 
-	// Age moves a session into the past: all its times, deadlines included, become d earlier. This is how the suite
-	// lets time pass.
+	// Age moves a session into the past: all its times and deadlines become d
+	// earlier, or later if d is negative.
 	Age func(t *testing.T, s store.Store, id store.ID, d time.Duration)
 
-	// Peer makes another instance over the same sessions, as a second server process has one. Without it, the
-	// suite uses the store itself.
+	// Peer makes another instance over the same sessions, like that of another
+	// server process. If it is nil, the suite uses the store itself.
 	Peer func(t *testing.T, s store.Store) store.Store
 
-	// Forget empties what stands in front of the store and its peers. A cache needn't be told of a Touch, which changes
-	// nothing but deadlines, so the suite calls it after each. Nil for a store without a cache.
+	// Forget empties the caches of the store and of its peers. A Touch may
+	// leave a cached deadline as it was, so the suite calls Forget after each
+	// one. It is nil for a store without a cache.
 	Forget func(t *testing.T, s store.Store)
 }
 
 // weekly is the expiry that most cases use.
 var weekly = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
 
-// Run checks every clause of the contract, each as a subtest.
+// Run tests every clause of the contract as a subtest. New and Age are
+// required.
 func Run(t *testing.T, subject Subject) {
 	if subject.New == nil || subject.Age == nil {
-		t.Fatal("storetest: Subject.New and Subject.Age are needed")
+		t.Fatal("storetest: Subject.New or Subject.Age is nil: set both")
 	}
 	var cases []testCase
-	for _, group := range [][]testCase{creating, saving, rotating, touching, expiring, owning, marking, pruning, racing} {
+	for _, group := range [][]testCase{
+		creating, saving, rotating, touching, expiring, owning, marking, pruning, racing,
+	} {
 		cases = append(cases, group...)
 	}
 	for _, c := range cases {
@@ -62,10 +68,12 @@ func Run(t *testing.T, subject Subject) {
 			if subject.Peer != nil {
 				peer = subject.Peer(t, store)
 			}
-			h := &harness{T: t, ctx: t.Context(), store: store, peer: peer, expiry: expiry, subject: subject}
+			h := &harness{
+				T: t, ctx: t.Context(), store: store, peer: peer, expiry: expiry, subject: subject,
+			}
 			defer func() {
 				if t.Failed() {
-					t.Logf("why it matters: %s", c.why)
+					t.Logf("the contract: %s", c.why)
 				}
 			}()
 			c.run(h)
@@ -76,12 +84,12 @@ func Run(t *testing.T, subject Subject) {
 // testCase is one clause of the contract.
 type testCase struct {
 	name   string
-	why    string
+	why    string       // what the contract wants; logged when the case fails
 	expiry store.Expiry // zero: weekly
 	run    func(*harness)
 }
 
-// harness is a test with a store in hand.
+// harness is one test of one store.
 type harness struct {
 	*testing.T
 	ctx         context.Context
@@ -89,7 +97,7 @@ type harness struct {
 	peer        store.Store
 	expiry      store.Expiry
 	subject     Subject
-	minVersions sync.Map // ID: the version that a save told its client to ask for
+	minVersions sync.Map // by ID: the version that the next Load asks for
 }
 
 func (h *harness) newID() (id store.ID) {
@@ -97,10 +105,11 @@ func (h *harness) newID() (id store.ID) {
 	return id
 }
 
-// create makes a session with values given as key, value, key, value.
+// create makes a session. The values are key, value, key, value.
 func (h *harness) create(userID string, values ...any) store.Record {
 	h.Helper()
-	rec, err := h.store.Create(h.ctx, store.Draft{ID: h.newID(), UserID: userID, Data: object(values...)})
+	rec, err := h.store.Create(h.ctx,
+		store.Draft{ID: h.newID(), UserID: userID, Data: object(values...)})
 	if err != nil {
 		h.Fatalf("Create: %v", err)
 	}
@@ -165,33 +174,35 @@ func (h *harness) age(id store.ID, d time.Duration) {
 	h.subject.Age(h.T, h.store, id, d)
 }
 
-// dead checks that no method of the store takes the session for alive.
-func (h *harness) dead(id store.ID) {
+// ended checks that no method of the store finds the session alive.
+func (h *harness) ended(id store.ID) {
 	h.Helper()
 	if _, err := h.store.Load(h.ctx, id, 0); !errors.Is(err, store.ErrNotFound) {
-		h.Errorf("Load of a dead session: %v, want ErrNotFound", err)
+		h.Errorf("Load of an ended session: %v, want ErrNotFound", err)
 	}
 	if _, err := h.peer.Load(h.ctx, id, 0); !errors.Is(err, store.ErrNotFound) {
-		h.Errorf("Load of a dead session by another instance: %v, want ErrNotFound", err)
+		h.Errorf("Load of an ended session by another instance: %v, want ErrNotFound", err)
 	}
 	if _, err := h.store.Save(h.ctx, id, set("k", 1)); !errors.Is(err, store.ErrNotFound) {
-		h.Errorf("Save of a dead session: %v, want ErrNotFound", err)
+		h.Errorf("Save of an ended session: %v, want ErrNotFound", err)
 	}
-	if _, err := h.store.Rotate(h.ctx, id, h.newID(), store.Change{}); !errors.Is(err, store.ErrNotFound) {
-		h.Errorf("Rotate of a dead session: %v, want ErrNotFound", err)
+	if _, err := h.store.Rotate(
+		h.ctx, id, h.newID(), store.Change{},
+	); !errors.Is(err, store.ErrNotFound) {
+		h.Errorf("Rotate of an ended session: %v, want ErrNotFound", err)
 	}
 	h.touch(id)
 	if _, err := h.store.Load(h.ctx, id, 0); !errors.Is(err, store.ErrNotFound) {
-		h.Errorf("Load after touching a dead session: %v, want ErrNotFound", err)
+		h.Errorf("Load after a Touch of an ended session: %v, want ErrNotFound", err)
 	}
 }
 
-// data checks a session's values, whatever the order of its members.
+// data checks a session's values, in any order of the keys.
 func (h *harness) data(rec store.Record, values ...any) {
 	h.Helper()
 	var got, want any
 	if err := json.Unmarshal(rec.Data, &got); err != nil {
-		h.Fatalf("Data is no JSON: %v", err)
+		h.Fatalf("Data is not JSON: %v", err)
 	}
 	if err := json.Unmarshal(object(values...), &want); err != nil {
 		h.Fatal(err)
@@ -208,7 +219,7 @@ func (h *harness) equal(what string, got, want any) {
 	}
 }
 
-// object is a JSON object of key, value, key, value.
+// object returns a JSON object of key, value, key, value.
 func object(values ...any) json.RawMessage {
 	m := map[string]any{}
 	for i := 0; i < len(values); i += 2 {
@@ -221,7 +232,7 @@ func object(values ...any) json.RawMessage {
 	return data
 }
 
-// set is a change of values given as key, value, key, value.
+// set returns a change that sets key, value, key, value.
 func set(values ...any) store.Change {
 	c := store.Change{Set: map[string]json.RawMessage{}}
 	for i := 0; i < len(values); i += 2 {

@@ -10,8 +10,7 @@ import (
 )
 
 // Call is one call of a store: its operation and its arguments. Fields that the
-// operation does not have are zero. Slices and maps in it must not be written
-// to.
+// operation does not have are zero. Its slices and maps must not be written to.
 type Call struct {
 	Op store.Operation
 	// ID is the session of a Load, Save, Delete or Create, and the old id of a
@@ -19,24 +18,24 @@ type Call struct {
 	ID store.ID
 	// NewID is the id that a Rotate moves the session to.
 	NewID store.ID
-	// MinVersion is the least version that a Load asks for.
+	// MinVersion is the minimum version of a Load.
 	MinVersion int64
 	// Draft is the session of a Create.
 	Draft store.Draft
-	// Change is that of a Save or Rotate.
+	// Change is the change of a Save or Rotate.
 	Change store.Change
-	// Touches are those of a Touch.
+	// Touches are the uses of a Touch.
 	Touches []store.Touch
-	// UserID and Page are those of a List.
+	// UserID and Page are the arguments of a List.
 	UserID string
 	Page   store.Page
-	// Selection is that of a Revoke.
+	// Selection is the selection of a Revoke.
 	Selection store.Selection
 	// IDs are the sessions of an Alive.
 	IDs []store.ID
-	// Max is that of a Prune.
+	// Max is the bound of a Prune.
 	Max int
-	// Exact is that of a Stats.
+	// Exact is the argument of a Stats.
 	Exact bool
 
 	// Err is the error that the inner store returned. Only [Rule.Do] at [After]
@@ -52,7 +51,8 @@ func (c Call) Format(f fmt.State, _ rune) {
 	}
 }
 
-// clone copies what belongs to the caller, who may write to it after the call.
+// clone copies the slices and maps, since the caller may write to them after
+// the call.
 func (c Call) clone() Call {
 	c.Draft.Data = bytes.Clone(c.Draft.Data)
 	c.Change.Set = maps.Clone(c.Change.Set)

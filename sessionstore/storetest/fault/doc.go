@@ -8,18 +8,18 @@
 //	sessions.Down(store.OpSave) // every save fails
 //	sessions.Up()               // no call fails
 //
-// [Injector.Inject] takes a [Rule] for all else: another error, the third call
-// only, a reply that is lost after the change was made, a call that hangs until
-// it is released. It returns a [Fault], which waits for such a call and
-// releases it:
+// [Injector.Inject] takes a [Rule] for other failures: another error, the third
+// call only, a lost reply, a call that hangs until it is released. It returns a
+// [Fault], which waits for such a call and releases it:
 //
 //	hung := sessions.Inject(fault.Rule{When: fault.Hang}, store.OpSave)
 //	go visit()
 //	hung.Wait(ctx) // until a save hangs
 //	…
-//	hung.Release() // the save goes on
+//	hung.Release() // the save continues
 //
-// [Injector.Calls] returns the calls so far, for tests of what a request costs.
+// [Injector.Calls] returns the calls so far, for tests of the cost of a
+// request.
 //
-// Nothing in the package sleeps, and it runs in a bubble of testing/synctest.
+// The package never sleeps, and it runs in a bubble of testing/synctest.
 package fault

@@ -12,8 +12,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// A handler is shown to answer 503, and to keep the visitor's cookie, while the
-// session can't be saved.
+// The handler answers 503 and sets no cookie while the session can't be saved.
 func Example() {
 	expiry := store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
 	sessions := fault.Wrap(sessionstore.NewMemory(expiry, 0))

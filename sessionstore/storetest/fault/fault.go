@@ -10,8 +10,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// ErrInjected is in every error that this package makes. It is not in those of
-// [Rule.Err] and [Rule.Do].
+// ErrInjected is wrapped by every error that this package makes, but not by the
+// errors of [Rule.Err] and [Rule.Do].
 var ErrInjected = errors.New("injected by a test")
 
 var (
@@ -23,41 +23,41 @@ var (
 type When int
 
 const (
-	// Before the inner store is called, which it then is not.
+	// Before fails the call without calling the inner store.
 	Before When = iota
-	// After the inner store has returned: its reply is lost, its effect stays.
+	// After calls the inner store and discards its reply. Its effect stays.
 	After
-	// Hang holds the call back before the inner store is called, until the
-	// Fault is released or the caller's context ends. When the context ends,
-	// the inner store is not called.
+	// Hang blocks the call before the inner store is called, until the Fault is
+	// released or the caller's context ends. If the context ends, the inner
+	// store is not called.
 	Hang
-	// HangReply holds the reply of the inner store back in the same way. When
+	// HangReply calls the inner store and blocks its reply in the same way. If
 	// the context ends, the effect stays.
 	HangReply
-	// Late fails at once, as a request does that is still on its way.
-	// [Fault.Deliver] makes the call.
+	// Late fails at once, like a request whose network is slow.
+	// [Fault.Deliver] calls the inner store later.
 	Late
 )
 
-// Rule says which calls fail, and how. The zero Rule fails every call with
+// Rule selects calls and makes them fail. The zero Rule fails every call with
 // [store.ErrOutage] before the inner store is called.
 type Rule struct {
 	// When is the point at which the call fails.
 	When When
-	// Nth picks one of the calls that match, counted from 1 since the rule was
-	// injected. 0 is every one.
+	// Nth selects one of the calls that match, counted from 1 since the rule
+	// was injected. 0 selects every one.
 	Nth int
-	// If, unless it is nil, picks the calls for which it returns true.
+	// If, unless it is nil, selects the calls for which it returns true.
 	If func(Call) bool
-	// Err is the error of the call. Nil stands for store.ErrOutage; if the
-	// call may have changed a session, for store.ErrOutcomeUnknown too. A call
-	// at Hang or HangReply fails with Err when it is released; if Err is nil,
-	// it goes on.
+	// Err is the error of the call. Nil means store.ErrOutage. If the call may
+	// have changed a session, it means store.ErrOutcomeUnknown too. A call at
+	// Hang or HangReply fails with Err when it is released. If Err is nil, it
+	// continues.
 	Err error
 	// Do, unless it is nil, decides instead of Err, at Before, After and Late.
 	// If it returns an error, the call fails with it. If it returns nil, the
-	// call goes on as if there were no fault. At Before and Late it may change
-	// the arguments of the call. Several calls may run it at once.
+	// call continues as if there were no fault. At Before and Late it may
+	// change the arguments of the call. Several calls may run it at once.
 	Do func(ctx context.Context, c *Call) error
 }
 
@@ -67,12 +67,12 @@ type Rule struct {
 // goroutines at once, and by [Rule.If] and [Rule.Do].
 type Injector struct {
 	mu     sync.Mutex
-	faults []*Fault // the newest last
+	faults []*Fault // the newest is last
 	calls  []Call
 }
 
 // Inject adds a rule for the operations, or for all if there are none. If
-// several rules match a call, the newest counts.
+// several rules match a call, the newest applies.
 func (i *Injector) Inject(r Rule, ops ...store.Operation) *Fault {
 	f := &Fault{
 		injector: i, rule: r, ops: slices.Clone(ops),
@@ -141,7 +141,7 @@ func (i *Injector) begin(c Call) *Fault {
 	return found
 }
 
-// Fault is a rule that was injected. All methods may be called by many
+// Fault is an injected rule. All methods may be called by many
 // goroutines at once.
 type Fault struct {
 	injector *Injector
@@ -153,8 +153,8 @@ type Fault struct {
 	// Guarded by injector.mu.
 	seen   int           // calls that match
 	count  int           // calls that it met
-	waited int           // those of which a Wait has returned
-	met    chan struct{} // closed by the next one
+	waited int           // calls for which a Wait has returned
+	met    chan struct{} // closed by the next call
 	late   []func(context.Context) error
 }
 
@@ -190,7 +190,8 @@ func (f *Fault) Count() int {
 	return f.count
 }
 
-// Release ends the fault: calls that hang go on, and later ones don't meet it.
+// Release ends the fault: calls that hang continue, and later ones don't meet
+// it.
 // Further calls of Release do nothing.
 func (f *Fault) Release() {
 	i := f.injector
@@ -219,7 +220,7 @@ func (f *Fault) Deliver(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// hang waits for Release. The error is that of a caller that gave up.
+// hang waits for Release. If the context ends first, the error wraps its error.
 func (f *Fault) hang(ctx context.Context, lost bool) error {
 	select {
 	case <-f.released:
@@ -236,8 +237,8 @@ func (f *Fault) hang(ctx context.Context, lost bool) error {
 	return err
 }
 
-// decide is the error of a call, nil if it goes on. fallback is that of a rule
-// that names none.
+// decide returns the error of a call, nil if it continues. fallback is the
+// error of a rule without Do and Err.
 func (f *Fault) decide(ctx context.Context, c *Call, fallback error) error {
 	switch {
 	case f.rule.Do != nil:
@@ -248,9 +249,9 @@ func (f *Fault) decide(ctx context.Context, c *Call, fallback error) error {
 	return fallback
 }
 
-// Run makes one call through an Injector: next calls the inner store, with the
-// arguments of the Call it is given, and returns its results. A fault may skip
-// it or make it later. A call that a fault fails returns the zero T.
+// Run makes one call through an Injector. next calls the inner store with the
+// arguments of its Call and returns the results. A fault may skip next or call
+// it later. A call that fails by a fault returns the zero T.
 func Run[T any](
 	ctx context.Context, i *Injector, c Call, next func(context.Context, Call) (T, error),
 ) (T, error) {

@@ -25,7 +25,7 @@ var (
 	errBoom = errors.New("errBoom")
 )
 
-// newStore wraps a memory that has the session one.
+// newStore wraps a store in memory that has the session one.
 func newStore(t *testing.T) *fault.Store {
 	t.Helper()
 	s := fault.Wrap(memory.New(weekly, memory.Options{}))
@@ -65,7 +65,7 @@ func version(t *testing.T, s store.Store, id store.ID) int64 {
 	return rec.Version
 }
 
-// each calls every method, and says by its operation what the error was.
+// each calls every method and returns the errors by operation.
 func each(ctx context.Context, s store.Store) map[store.Operation]error {
 	errs := map[store.Operation]error{
 		store.OpCreate: create(ctx, s, two),
@@ -83,21 +83,21 @@ func each(ctx context.Context, s store.Store) map[store.Operation]error {
 	return errs
 }
 
-// aged is a Store whose sessions can be moved into the past.
-type aged struct {
+// agingStore is a Store with access to its store in memory, for Subject.Age.
+type agingStore struct {
 	*fault.Store
 	memory *memory.Store
 }
 
-// Without a fault the contract holds.
+// A Store without a fault fulfils the contract.
 func TestContract(t *testing.T) {
 	storetest.Run(t, storetest.Subject{
 		New: func(_ *testing.T, e store.Expiry) store.Store {
 			m := memory.New(e, memory.Options{})
-			return aged{fault.Wrap(m), m}
+			return agingStore{fault.Wrap(m), m}
 		},
 		Age: func(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
-			s.(aged).memory.Age(id, d)
+			s.(agingStore).memory.Age(id, d)
 		},
 	})
 }
@@ -125,7 +125,7 @@ func TestNoFault(t *testing.T) {
 	}
 }
 
-// Every method returns what the inner store returned.
+// Every method returns the results of the inner store.
 func TestResults(t *testing.T) {
 	s, ctx := newStore(t), t.Context()
 	rec, err := s.Save(ctx, one, store.Change{Set: map[string]json.RawMessage{"a": []byte("1")}})
@@ -164,7 +164,7 @@ func TestDown(t *testing.T) {
 	}
 	s.Up()
 	if v := version(t, s, one); v != 1 {
-		t.Errorf("version %d: the inner store was called", v)
+		t.Errorf("version %d: the inner store was called while down", v)
 	}
 
 	down := s.Down(store.OpLoad, store.OpList)
@@ -178,7 +178,7 @@ func TestDown(t *testing.T) {
 	}
 }
 
-// The change is made, and its reply is lost.
+// At After the inner store makes the change and the reply is lost.
 func TestAfter(t *testing.T) {
 	s := newStore(t)
 	lost := s.Inject(fault.Rule{When: fault.After})
@@ -198,7 +198,7 @@ func TestAfter(t *testing.T) {
 	want(t, "create", err, errBoom)
 	want(t, "what was created", load(t.Context(), s, two), nil)
 	if rec.ID == two {
-		t.Error("a lost reply has a result")
+		t.Error("a call whose reply was lost returned a record")
 	}
 }
 
@@ -237,10 +237,10 @@ func TestDoBefore(t *testing.T) {
 	want(t, "without", create(t.Context(), s, two), nil)
 	rec, err := s.Load(t.Context(), two, 0)
 	if want(t, "load", err, nil); rec.UserID != "eve" {
-		t.Errorf("created for %q", rec.UserID)
+		t.Errorf("created for user %q, want eve", rec.UserID)
 	}
 	if user := s.Calls()[0].Draft.UserID; user != "ann" {
-		t.Errorf("the log has %q, not what the caller passed", user)
+		t.Errorf("the log has user %q, not the one that the caller passed", user)
 	}
 }
 
@@ -257,7 +257,7 @@ func TestDoAfter(t *testing.T) {
 	want(t, "another error", create(t.Context(), s, one), store.ErrExists)
 }
 
-func TestTheNewestFaultCounts(t *testing.T) {
+func TestNewestFaultApplies(t *testing.T) {
 	s := newStore(t)
 	s.Down()
 	newer := s.Inject(fault.Rule{Err: errBoom}, store.OpLoad)
@@ -281,14 +281,14 @@ func TestHang(t *testing.T) {
 			synctest.Wait()
 			made := map[fault.When]int64{fault.HangReply: 3}[when]
 			if v := version(t, s, one); v != 1+made {
-				t.Errorf("version %d while they hang", v)
+				t.Errorf("version %d while the calls hang", v)
 			}
 			hung.Release()
 			saves.Wait()
 			want(t, "saves", errors.Join(errs[:]...), nil)
 			want(t, "a later one", save(t.Context(), s, one), nil)
 			if v := version(t, s, one); v != 5 {
-				t.Errorf("version %d in the end", v)
+				t.Errorf("version %d after the release", v)
 			}
 
 			s.Inject(fault.Rule{When: when, Err: errBoom}, store.OpLoad).Release()
@@ -303,39 +303,39 @@ func TestHang(t *testing.T) {
 	}
 }
 
-func TestHangUntilTheCallerGivesUp(t *testing.T) {
+func TestHangUntilTheContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(t)
-		late, cancel := context.WithTimeout(t.Context(), time.Second)
+		timed, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		left, leave := context.WithCancel(t.Context())
-		leave()
+		canceled, cancelNow := context.WithCancel(t.Context())
+		cancelNow()
 
 		hung := s.Inject(fault.Rule{When: fault.Hang})
-		err := save(late, s, one)
-		want(t, "late", err, store.ErrOutage, context.DeadlineExceeded, fault.ErrInjected)
-		err = save(left, s, one)
-		want(t, "left", err, context.Canceled, fault.ErrInjected)
+		err := save(timed, s, one)
+		want(t, "timed out", err, store.ErrOutage, context.DeadlineExceeded, fault.ErrInjected)
+		err = save(canceled, s, one)
+		want(t, "canceled", err, context.Canceled, fault.ErrInjected)
 		if errors.Is(err, store.ErrOutage) || errors.Is(err, store.ErrOutcomeUnknown) {
-			t.Errorf("left: %v", err)
+			t.Errorf("canceled: %v", err)
 		}
 		hung.Release()
 		if v := version(t, s, one); v != 1 {
-			t.Errorf("version %d: a call that was given up was made", v)
+			t.Errorf("version %d: the inner store was called after the context ended", v)
 		}
 
 		s.Inject(fault.Rule{When: fault.HangReply})
-		left, leave = context.WithCancel(t.Context())
-		time.AfterFunc(time.Second, leave)
-		want(t, "left", save(left, s, one), context.Canceled, store.ErrOutcomeUnknown)
+		canceled, cancelNow = context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancelNow)
+		want(t, "canceled", save(canceled, s, one), context.Canceled, store.ErrOutcomeUnknown)
 		s.Up()
 		if v := version(t, s, one); v != 2 {
-			t.Errorf("version %d: a call without a reply was not made", v)
+			t.Errorf("version %d: the inner store was not called", v)
 		}
 	})
 }
 
-func TestWaitGivesUp(t *testing.T) {
+func TestWaitReturnsContextError(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	f := newStore(t).Down()
@@ -345,10 +345,10 @@ func TestWaitGivesUp(t *testing.T) {
 func TestLate(t *testing.T) {
 	s := newStore(t)
 	f := s.Inject(fault.Rule{When: fault.Late, Nth: 1}, store.OpRotate)
-	ctx, leave := context.WithCancel(t.Context())
+	ctx, cancelNow := context.WithCancel(t.Context())
 	_, err := s.Rotate(ctx, one, two, store.Change{})
 	want(t, "rotate", err, store.ErrOutage, store.ErrOutcomeUnknown, fault.ErrInjected)
-	leave()
+	cancelNow()
 	want(t, "before it arrives", load(t.Context(), s, one), nil)
 	s.Up()
 	want(t, "deliver", f.Deliver(t.Context()), nil)
@@ -366,8 +366,8 @@ func TestLate(t *testing.T) {
 	want(t, "deliver", f.Deliver(t.Context()), store.ErrNotFound)
 }
 
-// What the caller does with its slices later changes neither the log nor a call
-// that is made late.
+// Writes to a caller's slices after the call change neither the log nor a late
+// call.
 func TestArgumentsAreCopied(t *testing.T) {
 	s := newStore(t)
 	f := s.Inject(fault.Rule{When: fault.Late})
@@ -390,11 +390,11 @@ func TestArgumentsAreCopied(t *testing.T) {
 		}
 	}
 	if calls[2].IDs[0] != one || calls[3].Touches[0].ID != one {
-		t.Error("the log changes with the caller's slices")
+		t.Error("the log shares the caller's slices")
 	}
 }
 
-func TestCallHoldsNothingBackInALog(t *testing.T) {
+func TestFormattedCallHasNoData(t *testing.T) {
 	draft := store.Draft{ID: one, UserID: "ann", Data: []byte(`{"secret":1}`)}
 	c := fault.Call{Op: store.OpCreate, ID: one, Draft: draft}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x"} {
@@ -407,7 +407,7 @@ func TestCallHoldsNothingBackInALog(t *testing.T) {
 	}
 }
 
-// Rules come and go while calls are made, and a hook may use the Injector.
+// Rules are injected and released during calls, and hooks use the Injector.
 func TestManyGoroutines(t *testing.T) {
 	s := newStore(t)
 	var all sync.WaitGroup
@@ -427,8 +427,8 @@ func TestManyGoroutines(t *testing.T) {
 	}
 	all.Wait()
 	s.Forget()
-	want(t, "in the end", load(t.Context(), s, one), nil)
+	want(t, "load after all releases", load(t.Context(), s, one), nil)
 	if n := len(s.Calls()); n != 1 {
-		t.Errorf("%d calls", n)
+		t.Errorf("%d calls are logged, want 1", n)
 	}
 }

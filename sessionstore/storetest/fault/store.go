@@ -6,8 +6,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Store is a [store.Store] that passes its calls on to another one, but for
-// those that meet a fault. It may be used by many goroutines at once.
+// Store is a [store.Store] that calls another one, except for calls that meet a
+// fault. Many goroutines may use it at once.
 type Store struct {
 	Injector
 	inner store.Store
@@ -15,7 +15,7 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Wrap returns a Store without faults in front of inner.
+// Wrap returns a Store that calls inner and has no faults yet.
 func Wrap(inner store.Store) *Store { return &Store{inner: inner} }
 
 // Create makes a session.
@@ -42,7 +42,7 @@ func (s *Store) Save(ctx context.Context, id store.ID, change store.Change) (sto
 		})
 }
 
-// Rotate moves a session to a new id.
+// Rotate gives a session a new id.
 func (s *Store) Rotate(
 	ctx context.Context, old, id store.ID, change store.Change,
 ) (store.Record, error) {
@@ -93,7 +93,7 @@ func (s *Store) Revoke(
 	return r.ids, r.revoked, err
 }
 
-// Alive says which sessions are alive.
+// Alive separates live sessions from ended ones.
 func (s *Store) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.ID, err error) {
 	type result struct{ alive, ended []store.ID }
 	r, err := Run(ctx, &s.Injector, Call{Op: store.OpAlive, IDs: ids},
