@@ -29,7 +29,6 @@ type source interface {
 	Metrics() sessionstore.Metrics
 	Count(k sessionstore.EventKind) int64
 	CountSessions(k sessionstore.EventKind) int64
-	Watched() int
 	Estimate(ctx context.Context) (sessionstore.Stats, error)
 }
 
@@ -39,7 +38,6 @@ type snapshot struct {
 	count func(sessionstore.EventKind) int64
 	// countSessions returns how many sessions the events of a kind concerned.
 	countSessions func(sessionstore.EventKind) int64
-	watched       int
 	estimate      estimate
 	poolName      string
 }
@@ -86,7 +84,7 @@ func instrumented(from source, opts ...Option) (metric.Registration, error) {
 	return c.meter().RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		s := snapshot{
 			Metrics: from.Metrics(), count: from.Count, countSessions: from.CountSessions,
-			watched: from.Watched(), poolName: c.poolName,
+			poolName: c.poolName,
 		}
 		if s.Emergency.Since.IsZero() { // otherwise it would count the sessions in memory
 			s.estimate = last.now(ctx)

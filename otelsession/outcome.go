@@ -17,9 +17,9 @@ var answers = []struct {
 	err    error
 	result string
 }{
-	{sessionstore.ErrExpired, "expired"},
+	{store.ErrExpired, "expired"},
 	{sessionstore.ErrNotFound, "not_found"},
-	{sessionstore.ErrExists, "exists"},
+	{store.ErrExists, "exists"},
 	{sessionstore.ErrTooManySessions, "too_many_sessions"},
 }
 

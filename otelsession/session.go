@@ -35,6 +35,6 @@ var sessionInstruments = []instrument{
 	{
 		name: "pgsession.watches", unit: "{connection}", kind: upDownCounter,
 		description: "Open connections that end with their session.",
-		read:        func(s *snapshot, o observe) { o(float64(s.watched)) },
+		read:        func(s *snapshot, o observe) { o(float64(s.Watches)) },
 	},
 }

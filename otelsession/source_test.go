@@ -11,15 +11,15 @@ import (
 // double is a Manager in which everything has happened. No two of its numbers
 // are equal.
 type double struct {
-	stats   sessionstore.Metrics
-	watched int
-	ask     func(context.Context) (sessionstore.Stats, error)
+	stats sessionstore.Metrics
+	ask   func(context.Context) (sessionstore.Stats, error)
 }
 
 func newDouble() *double {
-	d := &double{watched: 7}
+	d := &double{}
 	n := int64(1000)
 	fill(reflect.ValueOf(&d.stats).Elem(), &n)
+	d.stats.Watches = 7
 	d.stats.Emergency.Since = time.Time{}
 	d.ask = func(context.Context) (sessionstore.Stats, error) {
 		now := time.Now()
@@ -54,7 +54,5 @@ func (d *double) Metrics() sessionstore.Metrics { return d.stats }
 
 func (d *double) Count(k sessionstore.EventKind) int64         { return 100 + int64(k) }
 func (d *double) CountSessions(k sessionstore.EventKind) int64 { return 50_000 + int64(k) }
-
-func (d *double) Watched() int { return d.watched }
 
 func (d *double) Estimate(ctx context.Context) (sessionstore.Stats, error) { return d.ask(ctx) }

@@ -129,9 +129,9 @@ func TestSpansAndDurationsOfWhatFails(t *testing.T) {
 		err            error
 		result, failed string
 	}{
-		{sessionstore.ErrExpired, "expired", ""},
+		{store.ErrExpired, "expired", ""},
 		{sessionstore.ErrNotFound, "not_found", ""},
-		{sessionstore.ErrExists, "exists", ""},
+		{store.ErrExists, "exists", ""},
 		{sessionstore.ErrTooManySessions, "too_many_sessions", ""},
 		{unavailable(errors.New("gone")), "failed", "unavailable"},
 		{unavailable(context.DeadlineExceeded), "failed", "timeout"},

@@ -4,42 +4,27 @@ import (
 	"context"
 )
 
-// Reason is why sessions ended.
-type Reason int
+// Reason says why sessions ended. It is empty for an event that ends none.
+type Reason string
 
-// The reasons. The zero Reason is that of events that end nothing.
+// The reasons, with their names in the log.
 const (
 	// ReasonLogout: [Session.Logout].
-	ReasonLogout Reason = iota + 1
+	ReasonLogout Reason = "logout"
 	// ReasonHandle: [Manager.Revoke] of one session.
-	ReasonHandle
+	ReasonHandle Reason = "handle"
 	// ReasonOthers: [Session.RevokeOthers].
-	ReasonOthers
+	ReasonOthers Reason = "others"
 	// ReasonUser: [Manager.RevokeUser].
-	ReasonUser
+	ReasonUser Reason = "user"
 	// ReasonAll: [Manager.RevokeAll].
-	ReasonAll
+	ReasonAll Reason = "all"
 	// ReasonLimit: the user's oldest sessions, after a login beyond
 	// [LimitConfig.MaxSessionsPerUser].
-	ReasonLimit
+	ReasonLimit Reason = "limit"
 	// ReasonSuspicious: [SuspicionConfig.Action] or the [Judge].
-	ReasonSuspicious
-
-	reasons int = iota + 1
+	ReasonSuspicious Reason = "suspicious"
 )
-
-var reasonNames = [reasons]string{
-	"", "logout", "handle", "others", "user", "all", "limit", "suspicious",
-}
-
-// String returns the name of the reason, as in the log. It is empty for the
-// zero Reason.
-func (r Reason) String() string {
-	if r < 0 || int(r) >= reasons {
-		return "unknown reason"
-	}
-	return reasonNames[r]
-}
 
 type actorKey struct{}
 

@@ -8,21 +8,6 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-func TestReasonsHaveNamesOfTheirOwn(t *testing.T) {
-	names := map[string]sessionstore.Reason{}
-	for r := sessionstore.ReasonLogout; r <= sessionstore.ReasonSuspicious; r++ {
-		name := r.String()
-		if other, taken := names[name]; taken || name == "" || name == "unknown reason" {
-			t.Errorf("reason %d is called %q, as reason %d is", r, name, other)
-		}
-		names[name] = r
-	}
-	expect(t, "the zero Reason", sessionstore.Reason(0).String(), "")
-	for _, r := range []sessionstore.Reason{-1, sessionstore.ReasonSuspicious + 1} {
-		expect(t, "the name of no reason", r.String(), "unknown reason")
-	}
-}
-
 // Why sessions ended and by whom, for each way to end them.
 func TestEventsSayWhyAndByWhom(t *testing.T) {
 	const asHerself, ofSupport = "ada", "support:jo"

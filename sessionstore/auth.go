@@ -141,14 +141,6 @@ func (s *Session) RememberMe(on bool) error {
 	return nil
 }
 
-// Remembered reports what [Session.RememberMe] decided, now or in an earlier
-// request.
-func (s *Session) Remembered() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.persistent()
-}
-
 // Discard takes back what is pending: values, a login, a new token, a choice of
 // [Session.RememberMe]. What was saved stays, and so does a logout. A login or a
 // Rotate whose Save failed with [ErrOutcomeUnknown] is not repeated. If it was

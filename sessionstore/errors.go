@@ -27,15 +27,6 @@ var (
 	// ErrNotFound: the session was revoked, expired or never existed.
 	ErrNotFound = store.ErrNotFound
 
-	// ErrExpired: the session is there and its deadline has passed. It is an
-	// ErrNotFound too, and only Load of a Store returns it. To an application
-	// both are a visitor without a session.
-	ErrExpired = store.ErrExpired
-
-	// ErrExists: a session with this id exists. With random tokens that means a
-	// broken random source.
-	ErrExists = store.ErrExists
-
 	// ErrTooManySessions: the user has as many sessions as
 	// [LimitConfig.MaxSessionsPerUser] allows, and
 	// [LimitConfig.DenyAtMaxSessions] refuses a further login.

@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 func TestErrorsAreToldApart(t *testing.T) {
 	all := []error{
-		sessionstore.ErrUnavailable, sessionstore.ErrNotFound, sessionstore.ErrExists,
+		sessionstore.ErrUnavailable, sessionstore.ErrNotFound, store.ErrExists,
 		sessionstore.ErrNoMiddleware, sessionstore.ErrRequestEnded, sessionstore.ErrHeadersSent,
 	}
 	for i, a := range all {

@@ -38,13 +38,12 @@ func ExampleSession_Save() {
 				log.Print(err)
 				return
 			}
-			record, _ := s.Record()
-			fmt.Printf("saved %s as version %d\n", record.Data, record.Version)
+			fmt.Printf("saved %d %%\n", percent)
 		}
 	})
 	w := httptest.NewRecorder()
 	sessions.Handler(export).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	// Output:
-	// saved {"progress":50} as version 2
-	// saved {"progress":100} as version 3
+	// saved 50 %
+	// saved 100 %
 }

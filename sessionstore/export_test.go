@@ -15,6 +15,19 @@ const (
 	PruneGentle     = pruneGentle
 )
 
+// Record returns the session as it was last loaded or saved.
+func (s *Session) Record() (store.Record, bool) { return s.current() }
+
+// Remembered reports what RememberMe decided, now or in an earlier request.
+func (s *Session) Remembered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.persistent()
+}
+
+// Name returns the name given to NewKey.
+func (k Key[T]) Name() string { return k.name }
+
 // AddTouch queues a touch as the end of a request does.
 func (m *Manager) AddTouch(t store.Touch) { m.touches.add(t) }
 

@@ -110,7 +110,7 @@ func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 	rec, err := c.store.Load(ctx, id, int64(t.MinVersion))
 	if err == nil && t.Made > 0 && bars(&rec) {
 		err = ErrNotFound
-	} else if errors.Is(err, ErrNotFound) && !errors.Is(err, ErrExpired) && t.Made > 0 {
+	} else if errors.Is(err, ErrNotFound) && !errors.Is(err, store.ErrExpired) && t.Made > 0 {
 		s.presented = []pendingDelete{{Record: store.Record{ID: id}, unrestored: true}}
 	}
 	switch {
@@ -121,7 +121,7 @@ func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 		e := Event{Kind: EventSessionNotFound, Handle: id.Handle()}
 		age := time.Since(time.Unix(int64(t.Made), 0))
 		switch {
-		case errors.Is(err, ErrExpired):
+		case errors.Is(err, store.ErrExpired):
 			e.Kind = EventExpired
 		case t.Made > 0 && age.Abs() < emergencyAge:
 			s.identity, s.vacant = withheld, withheld

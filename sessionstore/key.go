@@ -14,9 +14,6 @@ type Key[T any] struct{ name string }
 // an error for another one.
 func NewKey[T any](name string) Key[T] { return Key[T]{name} }
 
-// Name returns the name given to [NewKey].
-func (k Key[T]) Name() string { return k.name }
-
 // Get returns the value, or the zero T if there is none. The error is a
 // *[ValueError] if the stored value does not decode into T, as after the type
 // has changed between two releases.

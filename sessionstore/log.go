@@ -70,7 +70,7 @@ func logObserver(log *slog.Logger) Observer {
 		}
 		text("session", string(e.Handle))
 		text("user_id", e.UserID)
-		text("reason", e.Reason.String())
+		text("reason", string(e.Reason))
 		text("actor", e.Actor)
 		text("detail", e.Detail)
 		if e.Count != 0 {

@@ -97,7 +97,7 @@ func TestStoreThatFailsAtCommit(t *testing.T) {
 
 func TestStoreThatFailsOtherwiseIsNotCalledUnavailable(t *testing.T) {
 	site := newSite(t)
-	site.store.on(store.OpCreate, func(context.Context) error { return sessionstore.ErrExists })
+	site.store.on(store.OpCreate, func(context.Context) error { return store.ErrExists })
 	resp, cookie := site.visit("", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 		site.check(s.Set("cart", 1))
 	})

@@ -68,12 +68,12 @@ func TestInfoAsJSON(t *testing.T) {
 		want string
 	}{
 		{
-			sessionstore.Info{Handle: "h", UserID: "ada", CreatedAt: at, AuthenticatedAt: at, LastSeenAt: at, ExpiresAt: at, IP: netip.MustParseAddr(home), UserAgent: "x"},
+			sessionstore.Info{Handle: "h", UserID: "ada", CreatedAt: at, AuthenticatedAt: at, LastSeenAt: at, ExpiresAt: at, AbsoluteExpiresAt: at, ReadAt: at, IP: netip.MustParseAddr(home), UserAgent: "x"},
 			`{"handle":"h","user_id":"ada","created_at":"2026-01-02T03:04:05Z","authenticated_at":"2026-01-02T03:04:05Z","last_seen_at":"2026-01-02T03:04:05Z",` +
-				`"expires_at":"2026-01-02T03:04:05Z","ip":"` + home + `","user_agent":"x"}`,
+				`"expires_at":"2026-01-02T03:04:05Z","absolute_expires_at":"2026-01-02T03:04:05Z","read_at":"2026-01-02T03:04:05Z","ip":"` + home + `","user_agent":"x"}`,
 		},
 		{sessionstore.Info{}, `{"handle":"","user_id":"","created_at":"0001-01-01T00:00:00Z","authenticated_at":"0001-01-01T00:00:00Z","last_seen_at":"0001-01-01T00:00:00Z",` +
-			`"expires_at":"0001-01-01T00:00:00Z"}`},
+			`"expires_at":"0001-01-01T00:00:00Z","absolute_expires_at":"0001-01-01T00:00:00Z","read_at":"0001-01-01T00:00:00Z"}`},
 	} {
 		got, err := json.Marshal(tt.info)
 		expect(t, "error", err, nil)

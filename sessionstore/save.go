@@ -236,7 +236,7 @@ func (c *core) deleteRow(ctx context.Context, d *pendingDelete) (Revocation, err
 func (c *core) bar(ctx context.Context, id store.ID) (bool, error) {
 	draft := store.Draft{ID: id, Data: object.Encode(nil), Idle: c.expiry.Absolute}
 	_, err := c.store.Create(ctx, draft)
-	if !errors.Is(err, ErrExists) {
+	if !errors.Is(err, store.ErrExists) {
 		return err == nil, err
 	}
 	rec, err := c.store.Load(ctx, id, 0)

@@ -137,20 +137,6 @@ func (s *Session) UserID() string {
 	return s.rec.UserID
 }
 
-// AuthenticatedAt returns when the user last logged in, by the store's clock. It
-// is zero if none is logged in, and while a login of this request is not saved.
-func (s *Session) AuthenticatedAt() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.next.userID != "" {
-		return time.Time{}
-	}
-	return s.rec.AuthenticatedAt
-}
-
-// Record is the session as it was last loaded or saved, changes not included; false when it is not in the store.
-func (s *Session) Record() (store.Record, bool) { return s.current() }
-
 // Handle returns the session's public name, or "" if it is not in the store.
 func (s *Session) Handle() Handle {
 	s.mu.Lock()

@@ -143,7 +143,7 @@ func (t *Tx) AfterCommit(ctx context.Context) Revocation {
 	later := 0
 	for _, again := range t.again {
 		if again.session != nil {
-			rec, _ := again.session.Record()
+			rec, _ := again.session.current()
 			again.sel.Except = rec.ID
 		}
 		again.own.mark(&again.sel)

@@ -9,18 +9,28 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Info describes a session to its user, in a list of devices.
+// Info describes a session without its values, for a page or a list of devices.
+// [Manager.List] and [Session.Info] return it. Its times are by the store's
+// clock.
 type Info struct {
-	// Handle names the session, for [Manager.Revoke]. The request's own session
-	// has [Session.Handle].
+	// Handle names the session, for [Manager.Revoke].
 	Handle Handle `json:"handle"`
+	// UserID is the user; empty before a login.
 	UserID string `json:"user_id"`
 
-	CreatedAt       time.Time `json:"created_at"`
+	CreatedAt time.Time `json:"created_at"`
+	// AuthenticatedAt is the user's last login in this session; zero before one.
 	AuthenticatedAt time.Time `json:"authenticated_at"`
-	// LastSeenAt is right to the touch interval, usually a minute.
+	// LastSeenAt is the last use that was written, at most a minute before the
+	// last use.
 	LastSeenAt time.Time `json:"last_seen_at"`
-	ExpiresAt  time.Time `json:"expires_at"`
+	// ExpiresAt is when the session ends if it is not used again.
+	ExpiresAt time.Time `json:"expires_at"`
+	// AbsoluteExpiresAt is when it ends at the latest, used or not.
+	AbsoluteExpiresAt time.Time `json:"absolute_expires_at"`
+	// ReadAt is when the store returned this. Measure the other times from it:
+	// the clock of this process may differ.
+	ReadAt time.Time `json:"read_at"`
 
 	// IP and UserAgent are those of the last use that was written; zero with
 	// [PrivacyConfig.DisableMetadata].
@@ -30,7 +40,27 @@ type Info struct {
 	id store.ID
 }
 
-// Next returns the page that follows this session.
+// Info returns the session as it was last loaded or saved, without the changes
+// that wait for a save. It returns false if the session is not in the store.
+func (s *Session) Info() (Info, bool) {
+	rec, isStored := s.current()
+	if !isStored {
+		return Info{}, false
+	}
+	return infoOf(&rec), true
+}
+
+func infoOf(rec *store.Record) Info {
+	return Info{
+		Handle: rec.ID.Handle(), UserID: rec.UserID, id: rec.ID,
+		CreatedAt: rec.CreatedAt, AuthenticatedAt: rec.AuthenticatedAt,
+		LastSeenAt: rec.LastSeenAt, ExpiresAt: rec.ExpiresAt,
+		AbsoluteExpiresAt: rec.AbsoluteExpiresAt, ReadAt: storeNow(rec),
+		IP: rec.IP, UserAgent: rec.UserAgent,
+	}
+}
+
+// Next returns the page that follows this session in [Manager.List].
 func (i Info) Next() Page { return Page{Before: i.CreatedAt, After: i.id} }
 
 // List returns the live sessions of a user, newest first: the first hundred, or
@@ -49,13 +79,7 @@ func (m *Manager) List(ctx context.Context, userID string, page Page) ([]Info, e
 	}
 	infos := make([]Info, len(recs))
 	for i := range recs {
-		rec := &recs[i]
-		infos[i] = Info{
-			Handle: rec.ID.Handle(), UserID: rec.UserID, id: rec.ID,
-			CreatedAt: rec.CreatedAt, AuthenticatedAt: rec.AuthenticatedAt,
-			LastSeenAt: rec.LastSeenAt, ExpiresAt: rec.ExpiresAt,
-			IP: rec.IP, UserAgent: rec.UserAgent,
-		}
+		infos[i] = infoOf(&recs[i])
 	}
 	return infos, nil
 }

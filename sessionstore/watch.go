@@ -67,11 +67,3 @@ func (s *Session) endedAs(id store.ID) bool {
 // [http.Server.Shutdown] waits for open streams and [Manager.Close] comes after
 // it. EndWatches may be called more than once.
 func (m *Manager) EndWatches() { m.watches.close() }
-
-// Watched returns how many connections [Session.Watch] binds to their sessions
-// now.
-func (m *Manager) Watched() int {
-	m.watches.mu.Lock()
-	defer m.watches.mu.Unlock()
-	return len(m.watches.open)
-}

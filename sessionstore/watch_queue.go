@@ -68,6 +68,13 @@ func (q *watches) init(s store.Store, timeout, patience time.Duration, events *e
 	}
 }
 
+// number returns how many connections are open.
+func (q *watches) number() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.open)
+}
+
 // add returns false if the Manager is closed.
 func (q *watches) add(w *watch) bool {
 	q.mu.Lock()

@@ -32,13 +32,12 @@ func (a *app) devices(w http.ResponseWriter, r *http.Request, s *sessionstore.Se
 		return
 	}
 	p := devices{frame: a.frameOf("Your devices", "/devices", s)}
-	rec, _ := s.Record()
 	for _, info := range infos {
 		what := info.Device()
 		d := device{
 			Handle: info.Handle, Name: what.String(), Kind: deviceKind(what),
-			LoggedIn: moment{info.AuthenticatedAt, rec.ValidatedAt},
-			Seen:     moment{info.LastSeenAt, rec.ValidatedAt},
+			LoggedIn: moment{info.AuthenticatedAt, info.ReadAt},
+			Seen:     moment{info.LastSeenAt, info.ReadAt},
 		}
 		if info.IP.IsValid() {
 			d.Address = info.IP.String()

@@ -27,9 +27,8 @@ type loginForm struct {
 
 // sessionFacts are the facts of a session beside its values.
 type sessionFacts struct {
-	Handle  sessionstore.Handle
-	Version int64
-	Began   moment
+	Handle sessionstore.Handle
+	Began  moment
 	// Ends is the idle deadline. Latest is the absolute deadline, if it is
 	// later.
 	Ends   moment
@@ -54,19 +53,17 @@ func (a *app) homeOf(s *sessionstore.Session) home {
 }
 
 func factsOf(s *sessionstore.Session) *sessionFacts {
-	rec, ok := s.Record()
+	info, ok := s.Info()
 	if !ok {
 		return nil
 	}
-	now := rec.ValidatedAt // the deadlines are of this clock
 	facts := &sessionFacts{
-		Handle:  s.Handle(),
-		Version: rec.Version,
-		Began:   moment{rec.CreatedAt, now},
-		Ends:    moment{rec.ExpiresAt, now},
+		Handle: info.Handle,
+		Began:  moment{info.CreatedAt, info.ReadAt},
+		Ends:   moment{info.ExpiresAt, info.ReadAt},
 	}
-	if rec.AbsoluteExpiresAt.After(rec.ExpiresAt) {
-		facts.Latest = &moment{rec.AbsoluteExpiresAt, now}
+	if info.AbsoluteExpiresAt.After(info.ExpiresAt) {
+		facts.Latest = &moment{info.AbsoluteExpiresAt, info.ReadAt}
 	}
 	return facts
 }

@@ -22,7 +22,7 @@ func TestLoginAndLogout(t *testing.T) {
 	v := newSite(t).visitor(t)
 	in := v.post("/login", url.Values{"name": {"  Ada  "}})
 	in.wants(t, http.StatusOK, "Hello, Ada.", "Welcome, Ada.", "in 7 days", "in 30 days",
-		"just now", "Version 1.")
+		"just now", "Ends at the latest")
 	if in.Request.Method != http.MethodGet {
 		t.Error("the answer to the form is no redirect: reloading would send it again")
 	}

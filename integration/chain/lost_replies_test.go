@@ -49,7 +49,7 @@ func TestLostReplies(t *testing.T) {
 		id, next := testkit.NewID(), testkit.NewID()
 		draft := store.Draft{ID: id, UserID: "alice"}
 		uncertain("create", lose(func() error { _, err := i.Create(ctx, draft); return err }))
-		if _, err := i.Create(ctx, draft); !errors.Is(err, sessionstore.ErrExists) {
+		if _, err := i.Create(ctx, draft); !errors.Is(err, store.ErrExists) {
 			t.Errorf("create, again: %v, want ErrExists: the first was made", err)
 		}
 		uncertain("save", lose(func() error { _, err := i.Save(ctx, id, setting("n", 1)); return err }))

@@ -37,7 +37,8 @@ func crowd(t *testing.T, instances []*instance, logins int) []attempt {
 			in.visit(anonymous, func(ctx context.Context, s *sessionstore.Session) {
 				in.check(s.Login(ctx, "ada"))
 				if a.err = s.Save(ctx); a.err == nil {
-					a.handle, a.at = s.Handle(), s.AuthenticatedAt()
+					info, _ := s.Info()
+					a.handle, a.at = info.Handle, info.AuthenticatedAt
 				} else {
 					s.Discard()
 				}

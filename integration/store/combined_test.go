@@ -166,7 +166,7 @@ func TestOneRefusedCreateDoesNotFailItsNeighbours(t *testing.T) {
 		taken bool
 		want  func(error) bool
 	}{
-		"its id is taken": {taken: true, want: func(err error) bool { return errors.Is(err, sessionstore.ErrExists) }},
+		"its id is taken": {taken: true, want: func(err error) bool { return errors.Is(err, store.ErrExists) }},
 		"NUL in its data": {data: nul, want: func(err error) bool { return err != nil && !errors.Is(err, sessionstore.ErrUnavailable) }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -255,7 +255,7 @@ func TestOneRefusedRotateDoesNotFailItsNeighbours(t *testing.T) {
 	taken := c.sessions(1)[0]
 	c.together(len(ids), c.jamRotates(), func(ctx context.Context, i int) {
 		if i == poisoned {
-			if _, err := c.store.Rotate(ctx, ids[i], taken, store.Change{UserID: "mallory"}); !errors.Is(err, sessionstore.ErrExists) {
+			if _, err := c.store.Rotate(ctx, ids[i], taken, store.Change{UserID: "mallory"}); !errors.Is(err, store.ErrExists) {
 				t.Errorf("the poisoned one: %v", err)
 			}
 			return
