@@ -56,7 +56,8 @@ func start(t *testing.T, environment ...string) *app {
 	t.Helper()
 	a := &app{listening: make(chan string, 1)}
 	cmd := exec.Command(program)
-	cmd.Env = append([]string{"ADDR=127.0.0.1:0", "TRUSTED_PROXIES=127.0.0.1", "PATH=" + os.Getenv("PATH")}, environment...)
+	cmd.Env = append([]string{"ADDR=127.0.0.1:0", "TRUSTED_PROXIES=127.0.0.1", "PATH=" +
+		os.Getenv("PATH")}, environment...)
 	cmd.Stdout, cmd.Stderr = a, a
 	running, err := process.Start(cmd, process.Kin{Orphaned: syscall.SIGKILL})
 	if err != nil {

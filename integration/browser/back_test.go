@@ -24,10 +24,12 @@ func TestSlowTheBackButtonAfterALogout(t *testing.T) {
 
 	length := ask[int](d, "history.length")
 	for back := 1; back < min(length, 5); back++ {
-		d.do(chromedp.Evaluate[chromedp.Void](`window.left = true; setTimeout(() => history.back())`))
+		d.do(chromedp.Evaluate[chromedp.Void](
+			`window.left = true; setTimeout(() => history.back())`))
 		d.until(`!window.left`)
 		d.do(chromedp.WaitReady(chromedp.CSS("h1")))
-		if text := d.text(); strings.Contains(text, "alice") || strings.Contains(text, "this device") || strings.Contains(text, "New password") {
+		if text := d.text(); strings.Contains(text, "alice") ||
+			strings.Contains(text, "this device") || strings.Contains(text, "New password") {
 			t.Errorf("going back by %d shows:\n%s", back, text)
 		}
 		d.wantHeading("Who are you?")

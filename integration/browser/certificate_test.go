@@ -22,7 +22,8 @@ func newCertificate() (config *tls.Config, spki string, err error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), DNSNames: []string{"*.test"},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -34,5 +35,6 @@ func newCertificate() (config *tls.Config, spki string, err error) {
 	}
 	sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
 	certificate := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-	return &tls.Config{Certificates: []tls.Certificate{certificate}}, base64.StdEncoding.EncodeToString(sum[:]), nil
+	return &tls.Config{Certificates: []tls.Certificate{certificate}},
+		base64.StdEncoding.EncodeToString(sum[:]), nil
 }

@@ -23,8 +23,11 @@ func (d *device) session() *network.Cookie {
 	if strings.HasSuffix(cookies[0].Name, "-set") {
 		slices.Reverse(cookies)
 	}
-	if m := cookies[1]; m.Name != cookies[0].Name+"-set" || m.Value != "1" || m.SameSite != network.CookieSameSiteLax || m.Session != cookies[0].Session {
-		d.t.Errorf("the marker: name %s, SameSite %s, until the browser closes %t", m.Name, m.SameSite, m.Session)
+	m := cookies[1]
+	if m.Name != cookies[0].Name+"-set" || m.Value != "1" ||
+		m.SameSite != network.CookieSameSiteLax || m.Session != cookies[0].Session {
+		d.t.Errorf("the marker: name %s, SameSite %s, until the browser closes %t", m.Name,
+			m.SameSite, m.Session)
 	}
 	return cookies[0]
 }
@@ -38,7 +41,9 @@ func TestSlowTheCookieAsChromiumKeepsIt(t *testing.T) {
 	}
 	d.login("alice")
 	c := d.session()
-	if c.Name != "__Host-session" || !c.HTTPOnly || !c.Secure || c.SameSite != network.CookieSameSiteStrict || c.Path != "/" || c.Domain != d.home().host || !c.Session {
+	if c.Name != "__Host-session" || !c.HTTPOnly || !c.Secure ||
+		c.SameSite != network.CookieSameSiteStrict || c.Path != "/" || c.Domain != d.home().host ||
+		!c.Session {
 		t.Errorf("kept: name %s, HttpOnly %t, Secure %t, SameSite %s, path %s, domain %s, until the browser closes %t",
 			c.Name, c.HTTPOnly, c.Secure, c.SameSite, c.Path, c.Domain, c.Session)
 	}
@@ -49,7 +54,8 @@ func TestSlowTheCookieAsChromiumKeepsIt(t *testing.T) {
 	// Remembered: as long as the session may last at most.
 	d.follow(`form[action="/logout"] button`)
 	d.do(chromedp.Click(chromedp.CSS(`input[name="remember"]`)))
-	d.do(chromedp.SendKeys(chromedp.CSS("#name"), "alice"), chromedp.SendKeys(chromedp.CSS("#password"), password))
+	d.do(chromedp.SendKeys(chromedp.CSS("#name"), "alice"),
+		chromedp.SendKeys(chromedp.CSS("#password"), password))
 	d.follow(".login button")
 	d.wantHeading("Hello, alice.")
 	remembered := d.session()
@@ -67,14 +73,17 @@ func TestSlowTheCookieOfDevelopment(t *testing.T) {
 	a := start(t, development, "DATABASE_URL="+pgtest.Database(t))
 	d := laptop(t)
 	d.do(chromedp.Navigate(a.url))
-	d.do(chromedp.SendKeys(chromedp.CSS("#name"), "alice"), chromedp.SendKeys(chromedp.CSS("#password"), password))
+	d.do(chromedp.SendKeys(chromedp.CSS("#name"), "alice"),
+		chromedp.SendKeys(chromedp.CSS("#password"), password))
 	d.follow(".login button")
 	d.wantHeading("Hello, alice.")
 	cookies := d.cookies(a.url)
 	if len(cookies) != 1 {
 		t.Fatalf("the browser has %d cookies, want 1", len(cookies))
 	}
-	if c := cookies[0]; c.Name != "session" || !c.HTTPOnly || c.Secure || c.SameSite != network.CookieSameSiteLax {
-		t.Errorf("kept: name %s, HttpOnly %t, Secure %t, SameSite %s", c.Name, c.HTTPOnly, c.Secure, c.SameSite)
+	c := cookies[0]
+	if c.Name != "session" || !c.HTTPOnly || c.Secure || c.SameSite != network.CookieSameSiteLax {
+		t.Errorf("kept: name %s, HttpOnly %t, Secure %t, SameSite %s", c.Name, c.HTTPOnly, c.Secure,
+			c.SameSite)
 	}
 }

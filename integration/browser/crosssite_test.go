@@ -51,8 +51,10 @@ func TestSlowRequestsThatAnotherSiteMakesTheBrowserSend(t *testing.T) {
 			d.do(chromedp.Navigate(there.url("/")))
 			d.do(chromedp.Click(chromedp.CSS("#link"), chromedp.NodeVisible))
 			d.until(`document.querySelector("h1")?.innerText === "Your devices"`)
-			if got := here.last(t, "GET /devices"); got.from != row.from || got.cookies != row.linked {
-				t.Errorf("a link came from %q with %d cookies, want %q with %d", got.from, got.cookies, row.from, row.linked)
+			if got := here.last(t,
+				"GET /devices"); got.from != row.from || got.cookies != row.linked {
+				t.Errorf("a link came from %q with %d cookies, want %q with %d", got.from,
+					got.cookies, row.from, row.linked)
 			}
 			// Nobody was logged out by it: the next page of the site itself has the session.
 			d.open("/devices")
@@ -63,7 +65,8 @@ func TestSlowRequestsThatAnotherSiteMakesTheBrowserSend(t *testing.T) {
 			if status := d.follow("#form"); status != http.StatusForbidden {
 				t.Errorf("a form of another site: %d, want 403", status)
 			}
-			if got := here.last(t, "POST /devices/end-others"); got.from != "cross-site" || got.cookies != 0 {
+			if got := here.last(t,
+				"POST /devices/end-others"); got.from != "cross-site" || got.cookies != 0 {
 				t.Errorf("a form came from %q with %d cookies, want none", got.from, got.cookies)
 			}
 			other.open("/devices")

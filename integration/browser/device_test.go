@@ -48,7 +48,9 @@ func (d *device) tab() *device {
 	return newTab(d.t, d.ctx, d.sites)
 }
 
-func newTab(t *testing.T, parent context.Context, sites []*site, options ...chromedp.ContextOption) *device {
+func newTab(t *testing.T, parent context.Context, sites []*site,
+	options ...chromedp.ContextOption,
+) *device {
 	t.Helper()
 	d := &device{t: t, sites: sites}
 	var stop func()
@@ -72,7 +74,9 @@ func (d *device) watch() {
 				d.fault("%s: %s %s", e.Entry.Source, e.Entry.Text, e.Entry.URL)
 			}
 		case *runtime.EventConsoleAPICalled:
-			if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning || e.Type == runtime.ConsoleAPICalledTypeAssert {
+			if e.Type == runtime.ConsoleAPICalledTypeError ||
+				e.Type == runtime.ConsoleAPICalledTypeWarning ||
+				e.Type == runtime.ConsoleAPICalledTypeAssert {
 				d.fault("console: %s", e.Type)
 			}
 		case *runtime.EventExceptionThrown:
@@ -141,14 +145,17 @@ func run[T any](d *device, action chromedp.Action[T]) T {
 // call sends a command of the protocol.
 func call[P, R any](d *device, command cdp.Command[P, R], params P) R {
 	d.t.Helper()
-	return run(d, func(ctx context.Context, t *chromedp.Target) (R, error) { return cdp.Call(ctx, t, command, params) })
+	return run(d, func(ctx context.Context, t *chromedp.Target) (R, error) {
+		return cdp.Call(ctx, t, command, params)
+	})
 }
 
 // describe is where the tab is, for a test that fails.
 func (d *device) describe() string {
 	ctx, stop := context.WithTimeout(d.ctx, time.Second)
 	defer stop()
-	text, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`))
+	text, _ := chromedp.Run(ctx,
+		chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`))
 	return text
 }
 
@@ -162,6 +169,7 @@ func (d *device) cookies(url string) []*network.Cookie {
 func (d *device) plant(c *network.Cookie) {
 	d.t.Helper()
 	call(d, network.SetCookie, network.SetCookieParams{
-		Name: c.Name, Value: c.Value, URL: d.home().url("/"), Path: c.Path, Secure: &c.Secure, HTTPOnly: &c.HTTPOnly, SameSite: c.SameSite,
+		Name: c.Name, Value: c.Value, URL: d.home().url("/"), Path: c.Path, Secure: &c.Secure,
+		HTTPOnly: &c.HTTPOnly, SameSite: c.SameSite,
 	})
 }

@@ -19,15 +19,18 @@ func TestSlowAPlantedCookieIsWorthNothingAfterTheLogin(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := front(t, append(row.environment, production, withSecret, "DATABASE_URL="+pgtest.Database(t))...)
+			s := front(t, append(row.environment, production, withSecret,
+				"DATABASE_URL="+pgtest.Database(t))...)
 			mallory, alice := laptop(t, s), phone(t, s)
 			mallory.open("/")
 			mallory.follow(`#counter button[value="add"]`)
 			alice.plant(mallory.session())
 
 			alice.open("/")
-			if counted := ask[string](alice, `document.querySelector(".number").innerText`); counted != "1" {
-				t.Fatalf("the planted cookie does not work before the login: the counter is %q", counted)
+			counted := ask[string](alice, `document.querySelector(".number").innerText`)
+			if counted != "1" {
+				t.Fatalf("the planted cookie does not work before the login: the counter is %q",
+					counted)
 			}
 			alice.login("alice")
 			mallory.open("/")

@@ -99,10 +99,11 @@ func (d *device) as(l look) {
 		options = append(options, chromedp.EmulateMobile)
 	}
 	d.do(chromedp.EmulateViewport(l.width, l.height, options...))
-	call(d, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-		{Name: "prefers-color-scheme", Value: scheme},
-		{Name: "prefers-reduced-motion", Value: "reduce"},
-	}})
+	call(d, emulation.SetEmulatedMedia,
+		emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: scheme},
+			{Name: "prefers-reduced-motion", Value: "reduce"},
+		}})
 }
 
 // picture keeps what the page looks like.

@@ -40,7 +40,8 @@ func (m *machine) started() (context.Context, error) {
 		chromedp.NoDefaultBrowserCheck,
 		chromedp.Flag("no-sandbox", os.Geteuid() == 0), // Chromium refuses to run as root with one
 		// Whoever it asks for, but for the sites of the tests, is nowhere to be found.
-		chromedp.Flag("host-resolver-rules", "MAP *.test:443 "+entrance.address+",MAP * ~NOTFOUND,EXCLUDE 127.0.0.1"),
+		chromedp.Flag("host-resolver-rules",
+			"MAP *.test:443 "+entrance.address+",MAP * ~NOTFOUND,EXCLUDE 127.0.0.1"),
 		chromedp.Flag("ignore-certificate-errors-spki-list", entrance.spki),
 		chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true),

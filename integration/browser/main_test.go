@@ -26,7 +26,9 @@ var (
 )
 
 // names are what distributions call it. Chrome is as good.
-var names = []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"}
+var names = []string{
+	"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome",
+}
 
 func TestMain(m *testing.M) {
 	os.Exit(runAll(m))
@@ -35,7 +37,8 @@ func TestMain(m *testing.M) {
 func runAll(m *testing.M) int {
 	for _, name := range names {
 		// Ubuntu has a program of this name that only says where to get one.
-		if path, err := exec.LookPath(name); err == nil && exec.Command(path, "--version").Run() == nil {
+		path, err := exec.LookPath(name)
+		if err == nil && exec.Command(path, "--version").Run() == nil {
 			chromium = path
 			break
 		}
@@ -47,7 +50,8 @@ func runAll(m *testing.M) int {
 	case chromium == "":
 		return m.Run() // the tests skip, and say why
 	case os.Getenv("TEST_DATABASE_URL") == "":
-		fmt.Fprintln(os.Stderr, "TEST_DATABASE_URL is not set: run the tests with `make test/browser`")
+		fmt.Fprintln(os.Stderr,
+			"TEST_DATABASE_URL is not set: run the tests with `make test/browser`")
 		return 1
 	}
 	dir, err := os.MkdirTemp("", "browser")

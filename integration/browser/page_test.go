@@ -48,7 +48,8 @@ func (d *device) until(expression string) {
 	defer stop()
 	for {
 		// While a page goes and the next comes there is nobody to answer. By the clock, since a tab in the background draws nothing.
-		poll := chromedp.Poll[chromedp.Void]("document.readyState === 'complete' && ("+expression+")",
+		poll := chromedp.Poll[chromedp.Void]("document.readyState === 'complete' && ("+expression+
+			")",
 			chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(0))
 		_, err := chromedp.Run(ctx, poll)
 		if err == nil {
@@ -92,7 +93,8 @@ const password = "sesame-for-everybody"
 func (d *device) login(name string) {
 	d.t.Helper()
 	d.open("/")
-	d.do(chromedp.SendKeys(chromedp.CSS("#name"), name), chromedp.SendKeys(chromedp.CSS("#password"), password))
+	d.do(chromedp.SendKeys(chromedp.CSS("#name"), name),
+		chromedp.SendKeys(chromedp.CSS("#password"), password))
 	d.leave(chromedp.KeyEvent(kb.Enter))
 	d.wantHeading("Hello, " + name + ".")
 }

@@ -15,7 +15,10 @@ var elsewheres = []struct{ userAgent, address, seen, loggedIn string }{
 		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
 		"203.0.113.24", "2 minutes", "3 days",
 	},
-	{"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0", "2001:db8:20::7", "5 hours", "6 days"},
+	{
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0",
+		"2001:db8:20::7", "5 hours", "6 days",
+	},
 	{
 		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari/605.1.15",
 		"198.51.100.16", "4 days", "12 days",
@@ -27,7 +30,8 @@ func populate(t *testing.T, s *site, databaseURL, user string) {
 	t.Helper()
 	pool := pgtest.Pool(t, databaseURL)
 	for _, e := range elsewheres {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.app.url+"/api/login?user="+user, nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+			s.app.url+"/api/login?user="+user, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +73,8 @@ func TestSlowThePagesAreGoodToLookAt(t *testing.T) {
 	d.open("/password")
 	d.wantHeading("Change your password")
 	d.lookAt("password")
-	pgtest.Exec(t, pgtest.Pool(t, databaseURL), "UPDATE pgsession.sessions SET authenticated_at = authenticated_at - interval '11 minutes'")
+	pgtest.Exec(t, pgtest.Pool(t, databaseURL),
+		"UPDATE pgsession.sessions SET authenticated_at = authenticated_at - interval '11 minutes'")
 	d.open("/password")
 	d.wantHeading("Is it you?")
 	d.lookAt("confirm")
@@ -109,7 +114,8 @@ func TestSlowThePagesInAnEmergency(t *testing.T) {
 	d.wantText("emergency")
 	d.expect("503")
 	d.open("/")
-	d.do(chromedp.SendKeys(chromedp.CSS("#name"), "Ada"), chromedp.SendKeys(chromedp.CSS("#password"), password))
+	d.do(chromedp.SendKeys(chromedp.CSS("#name"), "Ada"),
+		chromedp.SendKeys(chromedp.CSS("#password"), password))
 	d.follow(".login button")
 	d.wantHeading("Sessions are out of reach")
 	d.lookAt("failure")
@@ -121,7 +127,8 @@ func TestSlowTheOperatorsPageGoesOn(t *testing.T) {
 	d := laptop(t, front(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t)))
 	d.open("/operator")
 	d.do(chromedp.Evaluate[chromedp.Void](`document.getElementById("figures").old = true`))
-	d.until(`!document.getElementById("figures").old && document.querySelectorAll("figure").length > 5`)
+	d.until(
+		`!document.getElementById("figures").old && document.querySelectorAll("figure").length > 5`)
 }
 
 // A script that got into a page, in a name or otherwise, does not run.

@@ -69,7 +69,8 @@ func TestSlowALoginInAnotherTabEndsNothing(t *testing.T) {
 	other.open("/devices")
 	other.live()
 	other.do(chromedp.Evaluate[chromedp.Void](`window.old = true`))
-	d.do(chromedp.Evaluate[chromedp.Void](`fetch("/api/login?user=alice", {method: "POST"}).then((r) => r.status)`))
+	d.do(chromedp.Evaluate[chromedp.Void](
+		`fetch("/api/login?user=alice", {method: "POST"}).then((r) => r.status)`))
 	other.until(`!window.old && location.pathname === "/devices"`)
 	other.live()
 }

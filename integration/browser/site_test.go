@@ -45,7 +45,8 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	s.seen = append(s.seen, visit{r.Method + " " + r.URL.Path, r.Header.Get("Sec-Fetch-Site"), len(r.Cookies())})
+	s.seen = append(s.seen,
+		visit{r.Method + " " + r.URL.Path, r.Header.Get("Sec-Fetch-Site"), len(r.Cookies())})
 	s.mu.Unlock()
 	s.handler.ServeHTTP(w, r)
 }

@@ -33,9 +33,13 @@ var views, state = sessionstore.NewKey[int]("views"), sessionstore.NewKey[string
 // newShop publishes one. Its sign-ins go to provider.
 func newShop(t *testing.T, cookie sessionstore.CookieConfig, provider *site) *shop {
 	t.Helper()
-	s := &shop{name: "__Host-session", store: sessionstore.NewMemory(sessionstore.Config{}.Expiry(), 0)}
+	s := &shop{
+		name: "__Host-session", store: sessionstore.NewMemory(sessionstore.Config{}.Expiry(), 0),
+	}
 	s.configure(t, cookie, provider)
-	s.site = publish(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*s.sessions.Load()).ServeHTTP(w, r) }))
+	s.site = publish(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(*s.sessions.Load()).ServeHTTP(w, r)
+	}))
 	return s
 }
 
@@ -46,13 +50,16 @@ func (s *shop) configure(t *testing.T, cookie sessionstore.CookieConfig, provide
 		s.name = cookie.Name
 	}
 	m, err := sessionstore.NewWithStore(s.store, sessionstore.Config{
-		Secrets: []sessionstore.Secret{"one-5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, Cookie: cookie, Logger: slog.New(slog.DiscardHandler),
+		Secrets: []sessionstore.Secret{"one-5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, Cookie: cookie,
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	page := func(pattern string, serve func(http.ResponseWriter, *http.Request, *sessionstore.Session)) {
+	page := func(pattern string,
+		serve func(http.ResponseWriter, *http.Request, *sessionstore.Session),
+	) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			session, err := sessionstore.FromContext(r.Context())
 			if err != nil {
@@ -90,14 +97,16 @@ func (s *shop) configure(t *testing.T, cookie sessionstore.CookieConfig, provide
 		}
 		show(w, r, session)
 	})
-	page("POST /login", func(w http.ResponseWriter, r *http.Request, session *sessionstore.Session) {
-		_ = session.Login(r.Context(), "ann")
-		http.Redirect(w, r, "/page", http.StatusSeeOther)
-	})
-	page("POST /logout", func(w http.ResponseWriter, r *http.Request, session *sessionstore.Session) {
-		_ = session.Logout(r.Context())
-		http.Redirect(w, r, "/page", http.StatusSeeOther)
-	})
+	page("POST /login",
+		func(w http.ResponseWriter, r *http.Request, session *sessionstore.Session) {
+			_ = session.Login(r.Context(), "ann")
+			http.Redirect(w, r, "/page", http.StatusSeeOther)
+		})
+	page("POST /logout",
+		func(w http.ResponseWriter, r *http.Request, session *sessionstore.Session) {
+			_ = session.Logout(r.Context())
+			http.Redirect(w, r, "/page", http.StatusSeeOther)
+		})
 	if provider != nil {
 		s.signIns(page, mux, provider)
 	}
@@ -106,11 +115,16 @@ func (s *shop) configure(t *testing.T, cookie sessionstore.CookieConfig, provide
 }
 
 // signIns are those that come back by GET and by POST.
-func (s *shop) signIns(page func(string, func(http.ResponseWriter, *http.Request, *sessionstore.Session)), mux *http.ServeMux, provider *site) {
+func (s *shop) signIns(
+	page func(string, func(http.ResponseWriter, *http.Request, *sessionstore.Session)),
+	mux *http.ServeMux, provider *site,
+) {
 	page("GET /oidc", func(w http.ResponseWriter, r *http.Request, session *sessionstore.Session) {
 		value := rand.Text()
 		_ = state.Set(session, value)
-		http.Redirect(w, r, provider.url("/consent?by=link&to="+url.QueryEscape(s.url("/oidc/callback"))+"&state="+value), http.StatusSeeOther)
+		http.Redirect(w, r,
+			provider.url("/consent?by=link&to="+url.QueryEscape(s.url("/oidc/callback"))+"&state="+
+				value), http.StatusSeeOther)
 	})
 	mux.HandleFunc("GET /oidc/callback", func(w http.ResponseWriter, r *http.Request) {
 		if sessionstore.ServeWithheld(w, r) {
@@ -131,18 +145,22 @@ func (s *shop) signIns(page func(string, func(http.ResponseWriter, *http.Request
 	page("GET /form", func(w http.ResponseWriter, r *http.Request, _ *sessionstore.Session) {
 		value := rand.Text()
 		http.SetCookie(w, &http.Cookie{
-			Name: "__Host-signin", Value: value, Path: "/", MaxAge: 600, Secure: true, HttpOnly: true, SameSite: http.SameSiteNoneMode,
+			Name: "__Host-signin", Value: value, Path: "/", MaxAge: 600, Secure: true,
+			HttpOnly: true, SameSite: http.SameSiteNoneMode,
 		})
-		http.Redirect(w, r, provider.url("/consent?by=form&to="+url.QueryEscape(s.url("/form/callback"))+"&state="+value), http.StatusSeeOther)
+		http.Redirect(w, r,
+			provider.url("/consent?by=form&to="+url.QueryEscape(s.url("/form/callback"))+"&state="+
+				value), http.StatusSeeOther)
 	})
-	page("POST /form/callback", func(w http.ResponseWriter, r *http.Request, session *sessionstore.Session) {
-		if c, err := r.Cookie("__Host-signin"); err != nil || c.Value != r.FormValue("state") {
-			http.Error(w, "no such sign-in", http.StatusForbidden)
-			return
-		}
-		_ = session.Login(r.Context(), "form-ann")
-		http.Redirect(w, r, "/guarded", http.StatusSeeOther)
-	})
+	page("POST /form/callback",
+		func(w http.ResponseWriter, r *http.Request, session *sessionstore.Session) {
+			if c, err := r.Cookie("__Host-signin"); err != nil || c.Value != r.FormValue("state") {
+				http.Error(w, "no such sign-in", http.StatusForbidden)
+				return
+			}
+			_ = session.Login(r.Context(), "form-ann")
+			http.Redirect(w, r, "/guarded", http.StatusSeeOther)
+		})
 }
 
 // newProvider is a site that signs users in and sends them back, by a redirect
@@ -217,7 +235,9 @@ func (d *device) sees(expression string) {
 // stays logged in, with Strict as with Lax.
 func TestSlowPagesThatStore(t *testing.T) {
 	begin(t)
-	for name, same := range map[string]http.SameSite{"Strict": http.SameSiteStrictMode, "Lax": http.SameSiteLaxMode} {
+	for name, same := range map[string]http.SameSite{
+		"Strict": http.SameSiteStrictMode, "Lax": http.SameSiteLaxMode,
+	} {
 		strict := same == http.SameSiteStrictMode
 		linked := map[bool]string{true: "a visitor, view 1", false: "ann, view "}[strict]
 		open := func(t *testing.T, also ...*site) (*shop, *site, *device) {
@@ -244,7 +264,8 @@ func TestSlowPagesThatStore(t *testing.T) {
 			d.do(chromedp.Navigate(mail.url("/")))
 			d.do(chromedp.Click(chromedp.CSS("#guarded"), chromedp.NodeVisible))
 			d.until(`document.querySelector("h1")?.innerText.startsWith("ann, view ")`)
-			if at := ask[string](d, `location.pathname + location.search + location.hash`); at != "/guarded?tab=1#below" {
+			at := ask[string](d, `location.pathname + location.search + location.hash`)
+			if at != "/guarded?tab=1#below" {
 				t.Errorf("the page is %q", at)
 			}
 			d.stays("ann")
@@ -258,7 +279,8 @@ func TestSlowPagesThatStore(t *testing.T) {
 				d.until(`document.querySelector("h1")?.innerText.includes(", view ")`)
 				for range 3 {
 					d.do(chromedp.Evaluate[chromedp.Void](`window.left = true; location.reload()`))
-					d.until(`!window.left && document.querySelector("h1")?.innerText.includes(", view ")`)
+					d.until(
+						`!window.left && document.querySelector("h1")?.innerText.includes(", view ")`)
 				}
 				d.stays("ann")
 			}
@@ -310,7 +332,10 @@ func TestSlowPagesThatStore(t *testing.T) {
 		})
 		t.Run(name+"/planted marker", func(t *testing.T) {
 			s, mail, d := open(t)
-			d.plant(&network.Cookie{Name: s.name + "-set", Value: "1", Path: "/", Secure: true, SameSite: network.CookieSameSiteLax})
+			d.plant(&network.Cookie{
+				Name: s.name + "-set", Value: "1", Path: "/", Secure: true,
+				SameSite: network.CookieSameSiteLax,
+			})
 			d.do(chromedp.Navigate(mail.url("/")))
 			d.follow("#page")
 			d.wantText("a visitor, view 1")
@@ -325,7 +350,8 @@ func TestSlowPagesThatStore(t *testing.T) {
 		t.Run(name+"/marker whose session is gone", func(t *testing.T) {
 			s, mail, d := open(t)
 			d.logsIn()
-			if _, _, err := s.store.Revoke(t.Context(), store.Selection{UserID: "ann"}); err != nil {
+			_, _, err := s.store.Revoke(t.Context(), store.Selection{UserID: "ann"})
+			if err != nil {
 				t.Fatal(err)
 			}
 			d.do(chromedp.Navigate(mail.url("/")))
@@ -349,7 +375,8 @@ func TestSlowPagesThatStore(t *testing.T) {
 					d.open("/page")
 					d.follow("#" + by)
 					d.do(chromedp.Click(chromedp.CSS("#allow"), chromedp.NodeVisible))
-					d.until(`document.querySelector("h1")?.innerText.startsWith("` + user + `, view ")`)
+					d.until(`document.querySelector("h1")?.innerText.startsWith("` + user +
+						`, view ")`)
 					d.stays(user)
 				}
 			})

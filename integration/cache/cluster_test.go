@@ -19,7 +19,8 @@ func startCluster(t *testing.T) []*server {
 	t.Helper()
 	var members []*server
 	for range 3 {
-		members = append(members, start(t, "cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-node-timeout 2000", "cluster-require-full-coverage yes"))
+		members = append(members, start(t, "cluster-enabled yes", "cluster-config-file nodes.conf",
+			"cluster-node-timeout 2000", "cluster-require-full-coverage yes"))
 	}
 	for i, m := range members {
 		m.do("CLUSTER", "ADDSLOTSRANGE", i*slots/3, (i+1)*slots/3-1)
@@ -34,7 +35,8 @@ func startCluster(t *testing.T) []*server {
 
 func up(m *server) bool {
 	info := fmt.Sprint(m.do("CLUSTER", "INFO"))
-	return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3")
+	return strings.Contains(info, "cluster_state:ok") &&
+		strings.Contains(info, "cluster_known_nodes:3")
 }
 
 func clusterURL(members []*server) string {
@@ -94,7 +96,8 @@ func TestMemberIsTakenForAServer(t *testing.T) {
 	for range 20 {
 		if err := dial(t, members[0].url()).Ping(t.Context()); err != nil {
 			wrong++
-			if !errors.Is(err, cache.ErrUnavailable) || !strings.Contains(err.Error(), "cluster=true") {
+			if !errors.Is(err, cache.ErrUnavailable) ||
+				!strings.Contains(err.Error(), "cluster=true") {
 				t.Errorf("Ping: %v", err)
 			}
 		}
@@ -151,7 +154,8 @@ func TestSlotMovesWhileInUse(t *testing.T) {
 				}
 				rounds++
 				for n := range dead {
-					if stored, err := c.Fill(t.Context(), dead[n], entryOf(i, "resurrected"), time.Hour); stored || err != nil {
+					if stored, err := c.Fill(t.Context(), dead[n],
+						entryOf(i, "resurrected"), time.Hour); stored || err != nil {
 						t.Errorf("Fill over a tombstone: %v, %v", stored, err)
 						return
 					}
@@ -160,11 +164,13 @@ func TestSlotMovesWhileInUse(t *testing.T) {
 						return
 					}
 					if caller == 0 {
-						if stored, err := c.Fill(t.Context(), alive[n], entryOf(i, fmt.Sprint(i)), time.Hour); !stored || err != nil {
+						if stored, err := c.Fill(t.Context(), alive[n],
+							entryOf(i, fmt.Sprint(i)), time.Hour); !stored || err != nil {
 							t.Errorf("Fill: %v, %v", stored, err)
 							return
 						}
-						if e, err := c.Get(t.Context(), alive[n]); err != nil || !same(e, entryOf(i, fmt.Sprint(i))) {
+						if e, err := c.Get(t.Context(),
+							alive[n]); err != nil || !same(e, entryOf(i, fmt.Sprint(i))) {
 							t.Errorf("Get: version %d of %d, %v", e.Version, i, err)
 							return
 						}
@@ -184,13 +190,18 @@ func TestSlotMovesWhileInUse(t *testing.T) {
 				break
 			}
 			hits := c.Stats().Hits
-			owner.do("MIGRATE", "127.0.0.1", strconv.Itoa(target.port), "", 0, 5000, "KEYS", keys[0])
-			until(t, "there are hits between", func() bool { return c.Stats().Hits > hits || t.Failed() })
+			owner.do("MIGRATE", "127.0.0.1", strconv.Itoa(target.port), "", 0, 5000, "KEYS",
+				keys[0])
+			until(t, "there are hits between", func() bool {
+				return c.Stats().Hits > hits || t.Failed()
+			})
 		}
 		target.do("CLUSTER", "SETSLOT", slot, "NODE", targetID)
 		owner.do("CLUSTER", "SETSLOT", slot, "NODE", targetID)
 		hits := c.Stats().Hits
-		until(t, "there are hits after", func() bool { return c.Stats().Hits > hits+10 || t.Failed() })
+		until(t, "there are hits after", func() bool {
+			return c.Stats().Hits > hits+10 || t.Failed()
+		})
 		owner, target, ownerID, targetID = target, owner, targetID, ownerID
 	}
 	close(done)
@@ -210,7 +221,9 @@ func TestSlowMemberHangs(t *testing.T) {
 	members := startCluster(t)
 	wantOutage(t, clusterURL(members), func() { members[1].signal(syscall.SIGSTOP) }, func() {
 		members[1].signal(syscall.SIGCONT)
-		members[0].until("the Cluster is up", func() bool { return up(members[0]) && up(members[1]) && up(members[2]) })
+		members[0].until("the Cluster is up", func() bool {
+			return up(members[0]) && up(members[1]) && up(members[2])
+		})
 	})
 }
 
@@ -218,7 +231,9 @@ func TestMemberIsKilled(t *testing.T) {
 	members := startCluster(t)
 	wantOutage(t, clusterURL(members), members[1].kill, func() {
 		members[1].run()
-		members[0].until("the Cluster is up", func() bool { return up(members[0]) && up(members[1]) && up(members[2]) })
+		members[0].until("the Cluster is up", func() bool {
+			return up(members[0]) && up(members[1]) && up(members[2])
+		})
 	})
 }
 
@@ -227,20 +242,25 @@ func TestSentinelFailsOver(t *testing.T) {
 	first := start(t)
 	second := start(t, fmt.Sprintf("replicaof 127.0.0.1 %d", first.port))
 	second.until("the replica has caught up", func() bool {
-		return strings.Contains(fmt.Sprint(second.do("INFO", "replication")), "master_link_status:up")
+		return strings.Contains(fmt.Sprint(second.do("INFO", "replication")),
+			"master_link_status:up")
 	})
 	sentinel := start(t, "# a Sentinel writes into its file")
 	sentinel.kill()
 	sentinel.runSentinel(first)
 	c := dial(t, sentinel.url()+"?master_name=m&dial_timeout=5s")
 	wantPing(t, c, "")
-	wantPing(t, dial(t, sentinel.url()+"?master_name=other&dial_timeout=5s"), "no sentinel knows a master of this name")
+	wantPing(t, dial(t, sentinel.url()+"?master_name=other&dial_timeout=5s"),
+		"no sentinel knows a master of this name")
 
 	fill(t, c, idOf("a"), entryOf(1, "data"))
 	sentinel.until("the Sentinel knows the replica", func() bool {
-		return strings.Contains(fmt.Sprint(sentinel.do("SENTINEL", "REPLICAS", "m")), strconv.Itoa(second.port))
+		return strings.Contains(fmt.Sprint(sentinel.do("SENTINEL", "REPLICAS", "m")),
+			strconv.Itoa(second.port))
 	})
-	second.until("the replica has the entry", func() bool { return fmt.Sprint(second.do("DBSIZE")) != "0" })
+	second.until("the replica has the entry", func() bool {
+		return fmt.Sprint(second.do("DBSIZE")) != "0"
+	})
 	first.kill()
 	until(t, "the replica is master and in use", func() bool { return c.Ping(t.Context()) == nil })
 	until(t, "the breaker is closed", func() bool { return !c.Stats().BreakerOpen })

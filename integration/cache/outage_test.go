@@ -46,12 +46,15 @@ func use(t *testing.T, c *cache.Cache) (stop func()) {
 				default:
 				}
 				id, version := idOf(fmt.Sprint(caller, i%50)), int64(1+i/50)
-				if _, err := c.Fill(t.Context(), id, entryOf(version, fmt.Sprint(version)), time.Hour); err != nil && !errors.Is(err, cache.ErrUnavailable) {
+				if _, err := c.Fill(t.Context(), id,
+					entryOf(version, fmt.Sprint(version)), time.Hour); err != nil &&
+					!errors.Is(err, cache.ErrUnavailable) {
 					t.Errorf("Fill: %v", err)
 				}
 				e, err := c.Get(t.Context(), id)
 				if errors.Is(err, cache.ErrUnavailable) {
-					select { // a caller that is refused at once would take the processor from the servers
+					// a caller that is refused at once would take the processor from the servers
+					select {
 					case <-time.After(time.Millisecond):
 					case <-done:
 					}
@@ -77,8 +80,12 @@ func use(t *testing.T, c *cache.Cache) (stop func()) {
 func wantOutage(t *testing.T, url string, away, back func()) {
 	t.Helper()
 	log := &lines{}
-	c := dial(t, url, hasty, func(cfg *cache.Config) { cfg.Logger = slog.New(slog.NewTextHandler(log, nil)) })
-	until(t, "it is used", func() bool { return c.Ping(t.Context()) == nil && !c.Stats().BreakerOpen })
+	c := dial(t, url, hasty, func(cfg *cache.Config) {
+		cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+	})
+	until(t, "it is used", func() bool {
+		return c.Ping(t.Context()) == nil && !c.Stats().BreakerOpen
+	})
 	before := len(log.all())
 	stop := use(t, c)
 	until(t, "there are hits", func() bool { return c.Stats().Hits > 100 })
@@ -86,7 +93,8 @@ func wantOutage(t *testing.T, url string, away, back func()) {
 	until(t, "the breaker is open", func() bool { return c.Stats().BreakerOpen })
 	failed, skipped := c.Stats().Errors, c.Stats().Skipped
 	until(t, "callers are spared", func() bool { return c.Stats().Skipped > skipped+200 })
-	if err := c.PutTombstones(t.Context(), time.Hour, idOf("a")); !errors.Is(err, cache.ErrUnavailable) {
+	err := c.PutTombstones(t.Context(), time.Hour, idOf("a"))
+	if !errors.Is(err, cache.ErrUnavailable) {
 		t.Errorf("PutTombstones: %v", err)
 	}
 	if got := c.Stats().Errors; got > failed+20 { // those under way
@@ -114,7 +122,9 @@ func TestRedisIsKilled(t *testing.T) {
 
 func TestRedisHangs(t *testing.T) {
 	s := start(t)
-	wantOutage(t, s.url(), func() { s.signal(syscall.SIGSTOP) }, func() { s.signal(syscall.SIGCONT) })
+	wantOutage(t, s.url(), func() { s.signal(syscall.SIGSTOP) }, func() {
+		s.signal(syscall.SIGCONT)
+	})
 	s.allEnd()
 }
 

@@ -22,7 +22,8 @@ func wantPing(t *testing.T, c *cache.Cache, words string) {
 		}
 		return
 	}
-	if !errors.Is(err, cache.ErrUnavailable) || !strings.Contains(err.Error(), words) || strings.Contains(err.Error(), "secret") {
+	if !errors.Is(err, cache.ErrUnavailable) || !strings.Contains(err.Error(), words) ||
+		strings.Contains(err.Error(), "secret") {
 		t.Errorf("Ping: %v; want %q", err, words)
 	}
 }
@@ -32,10 +33,13 @@ func wantWritesRefused(t *testing.T, c *cache.Cache, there cache.ID, words strin
 	t.Helper()
 	wantPing(t, c, words)
 	for i := range 10 {
-		if stored, err := c.Fill(t.Context(), idOf(i), entryOf(1, strings.Repeat("x", 1000)), time.Hour); stored || !errors.Is(err, cache.ErrUnavailable) {
+		if stored, err := c.Fill(t.Context(), idOf(i),
+			entryOf(1, strings.Repeat("x", 1000)), time.Hour); stored ||
+			!errors.Is(err, cache.ErrUnavailable) {
 			t.Errorf("Fill: %v, %v", stored, err)
 		}
-		if err := c.PutTombstones(t.Context(), time.Hour, idOf(i)); !errors.Is(err, cache.ErrUnavailable) {
+		if err := c.PutTombstones(t.Context(),
+			time.Hour, idOf(i)); !errors.Is(err, cache.ErrUnavailable) {
 			t.Errorf("PutTombstones: %v", err)
 		}
 		if e, err := c.Get(t.Context(), there); err != nil || !same(e, entryOf(1, "there")) {
@@ -55,7 +59,8 @@ func fill(t *testing.T, c *cache.Cache, id cache.ID, e cache.Entry) {
 }
 
 func TestPassword(t *testing.T) {
-	s := start(t, "requirepass secret-1", "user reader on >secret-2 ~* +@connection +get +mget +ping")
+	s := start(t, "requirepass secret-1",
+		"user reader on >secret-2 ~* +@connection +get +mget +ping")
 	wantPing(t, dial(t, "redis://"+s.addr()), "password required")
 	wantPing(t, dial(t, "redis://:secret-9@"+s.addr()), "wrong user name or password")
 	wantPing(t, dial(t, "redis://nobody:secret-1@"+s.addr()), "wrong user name or password")
@@ -70,7 +75,8 @@ func TestPassword(t *testing.T) {
 		if _, err := c.Get(t.Context(), idOf("a")); !errors.Is(err, cache.ErrUnavailable) {
 			t.Errorf("Get: %v", err)
 		}
-		if stored, err := c.Fill(t.Context(), idOf("a"), entryOf(1, ""), time.Hour); stored || !errors.Is(err, cache.ErrUnavailable) {
+		if stored, err := c.Fill(t.Context(), idOf("a"), entryOf(1, ""), time.Hour); stored ||
+			!errors.Is(err, cache.ErrUnavailable) {
 			t.Errorf("Fill: %v, %v", stored, err)
 		}
 	}
@@ -92,7 +98,8 @@ func TestReplica(t *testing.T) {
 	fill(t, dial(t, s.url()), idOf("there"), entryOf(1, "there"))
 	replica := start(t, fmt.Sprintf("replicaof 127.0.0.1 %d", s.port))
 	replica.until("the replica has caught up", func() bool {
-		return strings.Contains(fmt.Sprint(replica.do("INFO", "replication")), "master_link_status:up")
+		return strings.Contains(fmt.Sprint(replica.do("INFO", "replication")),
+			"master_link_status:up")
 	})
 	wantWritesRefused(t, dial(t, replica.url()), idOf("there"), "read-only")
 }
@@ -106,7 +113,8 @@ func TestDiskThatFails(t *testing.T) {
 	}
 	s.do("BGSAVE")
 	s.until("the save has failed", func() bool {
-		return strings.Contains(fmt.Sprint(s.do("INFO", "persistence")), "rdb_last_bgsave_status:err")
+		return strings.Contains(fmt.Sprint(s.do("INFO", "persistence")),
+			"rdb_last_bgsave_status:err")
 	})
 	wantWritesRefused(t, c, idOf("there"), "can't save to its disk")
 }
@@ -135,8 +143,10 @@ func TestLoading(t *testing.T) {
 func TestNobodyListens(t *testing.T) {
 	c := dial(t, fmt.Sprintf("redis://127.0.0.1:%d", freePort(t)))
 	wantPing(t, c, "connection refused")
-	wantPing(t, dial(t, fmt.Sprintf("redis://127.0.0.1:%d?cluster=true", freePort(t))), "connection refused")
-	wantPing(t, dial(t, fmt.Sprintf("redis://127.0.0.1:%d?master_name=m", freePort(t))), "connection refused")
+	wantPing(t, dial(t, fmt.Sprintf("redis://127.0.0.1:%d?cluster=true", freePort(t))),
+		"connection refused")
+	wantPing(t, dial(t, fmt.Sprintf("redis://127.0.0.1:%d?master_name=m", freePort(t))),
+		"connection refused")
 	wantPing(t, dial(t, "unix:///nonexistent/redis.sock"), "socket does not exist")
 	wantPing(t, dial(t, "redis://name.invalid"), "unknown host")
 	for range 10 {

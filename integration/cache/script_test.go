@@ -121,7 +121,9 @@ func inEveryOrder(t *testing.T, most int) {
 	s.allEnd()
 }
 
-func perform(t *testing.T, c *cache.Cache, admin *redis.Client, m model, id cache.ID, step int, version int64, ttl time.Duration) {
+func perform(t *testing.T, c *cache.Cache, admin *redis.Client, m model, id cache.ID, step int,
+	version int64, ttl time.Duration,
+) {
 	t.Helper()
 	switch step {
 	case 0, 1, 7:
@@ -170,7 +172,10 @@ func againstTheModel(t *testing.T, seeds ...uint64) {
 	c := dial(t, s.url())
 	admin := s.admin()
 	defer func() { _ = admin.Close() }()
-	edges := []int64{1, 2, 255, 256, 65535, 65536, 1<<31 - 1, 1 << 31, 1 << 32, 1<<53 - 1, 1 << 53, 1<<56 - 1, 1 << 56, 1<<62 + 127, 1<<62 + 128, 1<<63 - 2}
+	edges := []int64{
+		1, 2, 255, 256, 65535, 65536, 1<<31 - 1, 1 << 31, 1 << 32, 1<<53 - 1, 1 << 53, 1<<56 - 1,
+		1 << 56, 1<<62 + 127, 1<<62 + 128, 1<<63 - 2,
+	}
 	for _, seed := range seeds {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		m := model{}
@@ -180,7 +185,8 @@ func againstTheModel(t *testing.T, seeds ...uint64) {
 			ttl := time.Duration(1+rng.IntN(5)) * time.Hour
 			step := []int{0, 0, 0, 1, 1, 1, 2, 3, 3, 4, 5, 6, 7, 7}[rng.IntN(14)]
 			perform(t, c, admin, m, id, step, version, ttl)
-			agree(t, c, admin, m, id, fmt.Sprintf("seed %d, step %d, version %d", seed, step, version))
+			agree(t, c, admin, m, id,
+				fmt.Sprintf("seed %d, step %d, version %d", seed, step, version))
 		}
 	}
 }
@@ -210,7 +216,8 @@ func TestScriptIsFlushedWhileInUse(t *testing.T) {
 		calls.Go(func() {
 			for i := range 100 {
 				id := idOf(fmt.Sprint(caller, i))
-				if stored, err := c.Fill(t.Context(), id, entryOf(1, "data"), time.Hour); !stored || err != nil {
+				if stored, err := c.Fill(t.Context(), id,
+					entryOf(1, "data"), time.Hour); !stored || err != nil {
 					t.Errorf("Fill: %v, %v", stored, err)
 				}
 				if err := c.PutTombstones(t.Context(), time.Hour, id); err != nil {
@@ -236,11 +243,13 @@ func TestDumpShowsNothing(t *testing.T) {
 	canaries := []string{"canary-in-the-data", "canary-of-a-token"}
 	for i := range 200 {
 		e := entryOf(int64(i+1), strings.Repeat(canaries[0], 1+i%50))
-		if _, err := c.Fill(t.Context(), idOf(canaries[1]+fmt.Sprint(i)), e, time.Hour); err != nil {
+		if _, err := c.Fill(t.Context(),
+			idOf(canaries[1]+fmt.Sprint(i)), e, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		if i%3 == 0 {
-			if err := c.PutTombstones(t.Context(), time.Hour, idOf(canaries[1]+fmt.Sprint(i))); err != nil {
+			err := c.PutTombstones(t.Context(), time.Hour, idOf(canaries[1]+fmt.Sprint(i)))
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -252,7 +261,8 @@ func TestDumpShowsNothing(t *testing.T) {
 	n := 0
 	for keys.Next(t.Context()) {
 		n++
-		fmt.Fprintln(&kept, keys.Val(), admin.Get(t.Context(), keys.Val()).Val(), admin.Dump(t.Context(), keys.Val()).Val())
+		fmt.Fprintln(&kept, keys.Val(), admin.Get(t.Context(), keys.Val()).Val(),
+			admin.Dump(t.Context(), keys.Val()).Val())
 	}
 	if n != 200 {
 		t.Errorf("%d keys", n)
@@ -264,7 +274,10 @@ func TestDumpShowsNothing(t *testing.T) {
 	}
 	kept.Write(file)
 	for _, canary := range append(canaries, "key of the tests", `"version"`, "18000000") {
-		for _, form := range []string{canary, fmt.Sprintf("%x", canary), base64.StdEncoding.EncodeToString([]byte(canary))[:len(canary)]} {
+		for _, form := range []string{
+			canary, fmt.Sprintf("%x", canary),
+			base64.StdEncoding.EncodeToString([]byte(canary))[:len(canary)],
+		} {
 			if strings.Contains(kept.String(), form) {
 				t.Errorf("Redis shows %q", form)
 			}

@@ -44,11 +44,13 @@ type server struct {
 func start(t *testing.T, settings ...string) *server {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip("this test starts Redis servers of its own, and there is no redis-server on this machine")
+		t.Skip(
+			"this test starts Redis servers of its own, and there is no redis-server on this machine")
 	}
 	s := &server{t: t, dir: t.TempDir(), port: freePort(t)}
 	lines := append([]string{
-		"bind 127.0.0.1", fmt.Sprintf("port %d", s.port), `save ""`, "appendonly no", "daemonize no", "repl-diskless-sync-delay 0",
+		"bind 127.0.0.1", fmt.Sprintf("port %d", s.port), `save ""`, "appendonly no",
+		"daemonize no", "repl-diskless-sync-delay 0",
 	}, settings...)
 	for _, line := range settings {
 		if password, ok := strings.CutPrefix(line, "requirepass "); ok {
@@ -83,7 +85,8 @@ func (s *server) run(args ...string) {
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command("redis-server", append([]string{"redis.conf"}, args...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
-	if s.running, err = process.Start(cmd, process.Kin{Orphaned: syscall.SIGKILL, Apart: true}); err != nil {
+	if s.running, err = process.Start(cmd,
+		process.Kin{Orphaned: syscall.SIGKILL, Apart: true}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.until("it answers", func() bool { // whatever: from then on it listens everywhere
@@ -225,10 +228,14 @@ func idOf(seed any) cache.ID { return sha256.Sum256([]byte(fmt.Sprint("id ", see
 
 func entryOf(version int64, data string) cache.Entry {
 	at := time.UnixMicro(1_800_000_000_123_456 + version%1000).UTC()
-	return cache.Entry{Version: version, ValidatedAt: at, ExpiresAt: at.Add(time.Hour), AbsoluteExpiresAt: at.Add(24 * time.Hour), Data: []byte(data)}
+	return cache.Entry{
+		Version: version, ValidatedAt: at, ExpiresAt: at.Add(time.Hour),
+		AbsoluteExpiresAt: at.Add(24 * time.Hour), Data: []byte(data),
+	}
 }
 
 func same(a, b cache.Entry) bool {
-	return a.Version == b.Version && a.ValidatedAt.Equal(b.ValidatedAt) && a.ExpiresAt.Equal(b.ExpiresAt) &&
+	return a.Version == b.Version && a.ValidatedAt.Equal(b.ValidatedAt) &&
+		a.ExpiresAt.Equal(b.ExpiresAt) &&
 		a.AbsoluteExpiresAt.Equal(b.AbsoluteExpiresAt) && string(a.Data) == string(b.Data)
 }

@@ -31,7 +31,8 @@ func TestUnixSocket(t *testing.T) {
 func TestTLS(t *testing.T) {
 	dir, port := t.TempDir(), freePort(t)
 	certificate(t, dir)
-	s := start(t, fmt.Sprintf("tls-port %d", port), "tls-cert-file "+filepath.Join(dir, "cert"), "tls-key-file "+filepath.Join(dir, "key"), "tls-auth-clients no")
+	s := start(t, fmt.Sprintf("tls-port %d", port), "tls-cert-file "+filepath.Join(dir, "cert"),
+		"tls-key-file "+filepath.Join(dir, "key"), "tls-auth-clients no")
 	url := fmt.Sprintf("rediss://127.0.0.1:%d?dial_timeout=5s", port)
 	wantPing(t, dial(t, url), "certificate not accepted")
 	wantPing(t, dial(t, fmt.Sprintf("rediss://127.0.0.1:%d", s.port)), "timeout")
@@ -60,8 +61,9 @@ func certificate(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -71,8 +73,11 @@ func certificate(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, block := range map[string]*pem.Block{"cert": {Type: "CERTIFICATE", Bytes: cert}, "key": {Type: "PRIVATE KEY", Bytes: private}} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+	for name, block := range map[string]*pem.Block{
+		"cert": {Type: "CERTIFICATE", Bytes: cert}, "key": {Type: "PRIVATE KEY", Bytes: private},
+	} {
+		err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600)
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

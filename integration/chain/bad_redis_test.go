@@ -37,15 +37,31 @@ type badRedis struct {
 }
 
 var badRedises = map[string]badRedis{
-	"a wrong password": {address: func(u *url.URL, _ *rig) { u.User = url.UserPassword("default", "sesame") }, says: "WRONGPASS"},
-	"no password":      {address: func(u *url.URL, _ *rig) { u.User = nil }, says: "NOAUTH"},
-	"no server":        {address: func(u *url.URL, _ *rig) { u.Host = "127.0.0.1:1" }, says: "refused"},
-	"no such host":     {address: func(u *url.URL, _ *rig) { u.Host = "redis.invalid:6379" }, says: "host"},
+	"a wrong password": {
+		address: func(u *url.URL, _ *rig) { u.User = url.UserPassword("default", "sesame") },
+		says:    "WRONGPASS",
+	},
+	"no password": {address: func(u *url.URL, _ *rig) { u.User = nil }, says: "NOAUTH"},
+	"no server": {
+		address: func(u *url.URL, _ *rig) { u.Host = "127.0.0.1:1" }, says: "refused",
+	},
+	"no such host": {
+		address: func(u *url.URL, _ *rig) { u.Host = "redis.invalid:6379" }, says: "host",
+	},
 	"no such database": {address: func(u *url.URL, _ *rig) { u.Path = "/99" }, says: "database"},
-	"no Redis":         {address: func(u *url.URL, r *rig) { u.Host = host(r.t, r.database) }, says: "connection closed"},
-	"no Cluster":       {address: func(u *url.URL, _ *rig) { u.RawQuery = "cluster=true" }, says: "cluster"},
-	"read-only":        {prepare: func(r *rig) { r.redis.Do("REPLICAOF", "127.0.0.1", "1") }, says: "READONLY"},
-	"out of memory":    {prepare: func(r *rig) { r.redis.Do("CONFIG", "SET", "maxmemory", "1") }, says: "OOM"},
+	"no Redis": {
+		address: func(u *url.URL, r *rig) { u.Host = host(r.t, r.database) },
+		says:    "connection closed",
+	},
+	"no Cluster": {
+		address: func(u *url.URL, _ *rig) { u.RawQuery = "cluster=true" }, says: "cluster",
+	},
+	"read-only": {
+		prepare: func(r *rig) { r.redis.Do("REPLICAOF", "127.0.0.1", "1") }, says: "READONLY",
+	},
+	"out of memory": {
+		prepare: func(r *rig) { r.redis.Do("CONFIG", "SET", "maxmemory", "1") }, says: "OOM",
+	},
 }
 
 func ofNoUse(t *testing.T, redises map[string]badRedis) {
@@ -70,7 +86,8 @@ func ofNoUse(t *testing.T, redises map[string]badRedis) {
 				c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 			}
 			a := r.open(there)
-			if said := log.ours(); strings.Count(said, "level=WARN") != 1 || !strings.Contains(said, "redis unavailable at start") || !strings.Contains(said, test.says) {
+			if said := log.ours(); strings.Count(said, "level=WARN") != 1 || !strings.Contains(said,
+				"redis unavailable at start") || !strings.Contains(said, test.says) {
 				t.Errorf("it says, and not %q:\n%s", test.says, said)
 			}
 			w := &work{t: t, a: a, b: r.open(there)}
@@ -78,7 +95,8 @@ func ofNoUse(t *testing.T, redises map[string]badRedis) {
 				w.turn()
 			}
 			w.check()
-			if said := log.String(); strings.Contains(said, "sesame") || strings.Contains(said, password) || strings.Contains(said, sealing) {
+			if said := log.String(); strings.Contains(said, "sesame") ||
+				strings.Contains(said, password) || strings.Contains(said, sealing) {
 				t.Error("the log holds a password")
 			}
 		})
@@ -104,10 +122,18 @@ func TestSlowARedisThatStopsTakingWrites(t *testing.T) {
 type refusal struct{ begin, end []any }
 
 var refusals = map[string]refusal{
-	"read-only":     {[]any{"REPLICAOF", "127.0.0.1", "1"}, []any{"REPLICAOF", "NO", "ONE"}},
-	"out of memory": {[]any{"CONFIG", "SET", "maxmemory", "1"}, []any{"CONFIG", "SET", "maxmemory", "0"}},
-	"no scripts":    {[]any{"ACL", "SETUSER", "default", "-@scripting"}, []any{"ACL", "SETUSER", "default", "+@scripting"}},
-	"nothing":       {[]any{"ACL", "SETUSER", "default", "-mget", "-get"}, []any{"ACL", "SETUSER", "default", "+mget", "+get"}},
+	"read-only": {[]any{"REPLICAOF", "127.0.0.1", "1"}, []any{"REPLICAOF", "NO", "ONE"}},
+	"out of memory": {
+		[]any{"CONFIG", "SET", "maxmemory", "1"}, []any{"CONFIG", "SET", "maxmemory", "0"},
+	},
+	"no scripts": {
+		[]any{"ACL", "SETUSER", "default", "-@scripting"},
+		[]any{"ACL", "SETUSER", "default", "+@scripting"},
+	},
+	"nothing": {
+		[]any{"ACL", "SETUSER", "default", "-mget", "-get"},
+		[]any{"ACL", "SETUSER", "default", "+mget", "+get"},
+	},
 }
 
 func stopsTakingWrites(t *testing.T, refusals map[string]refusal) {
@@ -162,7 +188,9 @@ func TestForeignValuesUnderOurKeys(t *testing.T) {
 		"a piece":        func() { r.redis.Do("SET", key(mine), own[:len(own)-1]) },
 		"too much":       func() { r.redis.Do("SET", key(mine), own+"x") },
 		"another format": func() { r.redis.Do("SET", key(mine), "\x02"+own[1:]) },
-		"an unknown key": func() { r.redis.Do("SET", key(mine), own[:1]+"\xff\xff\xff\xff"+own[5:]) },
+		"an unknown key": func() {
+			r.redis.Do("SET", key(mine), own[:1]+"\xff\xff\xff\xff"+own[5:])
+		},
 		"a list":         func() { r.redis.Do("RPUSH", key(mine), "hello") },
 		"a hash":         func() { r.redis.Do("HSET", key(mine), "hello", "world") },
 		"a tombstone":    func() { r.redis.Do("SET", key(mine), "buried") },
@@ -232,14 +260,22 @@ func TestARedisThatBeginsToRefuseWrites(t *testing.T) {
 		refuse, take []any
 		says         string
 	}{
-		"out of memory": {[]any{"CONFIG", "SET", "maxmemory", "1"}, []any{"CONFIG", "SET", "maxmemory", "0"}, "OOM"},
-		"a replica":     {[]any{"REPLICAOF", "127.0.0.1", "1"}, []any{"REPLICAOF", "NO", "ONE"}, "READONLY"},
+		"out of memory": {
+			[]any{"CONFIG", "SET", "maxmemory", "1"},
+			[]any{"CONFIG", "SET", "maxmemory", "0"},
+			"OOM",
+		},
+		"a replica": {
+			[]any{"REPLICAOF", "127.0.0.1", "1"}, []any{"REPLICAOF", "NO", "ONE"}, "READONLY",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			var log journal
-			i := r.open(func(c *sessionstore.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+			i := r.open(func(c *sessionstore.Config) {
+				c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			})
 			health := func() string { return i.manager.Health(t.Context()).Cache }
 			if got := health(); got != "ok" {
 				t.Fatalf("the cache is %q", got)
@@ -253,14 +289,17 @@ func TestARedisThatBeginsToRefuseWrites(t *testing.T) {
 				_, _ = i.Load(t.Context(), i.create(t), 0)
 			}
 			said := log.ours()
-			if strings.Count(said, "level=WARN") != 1 || !strings.Contains(said, "redis refuses writes") || !strings.Contains(said, test.says) {
+			if strings.Count(said, "level=WARN") != 1 || !strings.Contains(said,
+				"redis refuses writes") || !strings.Contains(said, test.says) {
 				t.Errorf("it says, and not %q:\n%s", test.says, said)
 			}
 			if s := i.manager.Metrics().Cache; !s.RefusingWrites || s.WritesRefused == 0 || s.Open {
 				t.Errorf("%+v", s)
 			}
 			r.redis.Do(test.take...)
-			testkit.Eventually(t, "the health says that it is over", func() bool { return health() == "ok" })
+			testkit.Eventually(t, "the health says that it is over", func() bool {
+				return health() == "ok"
+			})
 			if said := log.String(); !strings.Contains(said, "redis accepts writes again") {
 				t.Errorf("it says:\n%s", said)
 			}

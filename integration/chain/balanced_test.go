@@ -29,7 +29,9 @@ func TestAnEmergencyBehindALoadBalancer(t *testing.T) {
 		here.want("/me", http.StatusOK, "alice")
 	}
 	cut.toPostgres.heal()
-	testkit.Eventually(t, "the emergency ends", func() bool { return cut.manager.StoreName() != "memory" })
+	testkit.Eventually(t, "the emergency ends", func() bool {
+		return cut.manager.StoreName() != "memory"
+	})
 	testkit.Eventually(t, "the session is everywhere", func() bool {
 		_, user, cookies := there.get("/set")
 		if cookies != 0 {

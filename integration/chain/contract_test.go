@@ -76,7 +76,9 @@ func (r *replaced) Save(ctx context.Context, id store.ID, c store.Change) (store
 	return r.store().Save(ctx, id, c)
 }
 
-func (r *replaced) Rotate(ctx context.Context, old, id store.ID, c store.Change) (store.Record, error) {
+func (r *replaced) Rotate(ctx context.Context, old, id store.ID,
+	c store.Change,
+) (store.Record, error) {
 	return r.store().Rotate(ctx, old, id, c)
 }
 
@@ -92,7 +94,9 @@ func (r *replaced) List(ctx context.Context, userID string, p store.Page) ([]sto
 	return r.store().List(ctx, userID, p)
 }
 
-func (r *replaced) Revoke(ctx context.Context, s store.Selection) ([]store.ID, store.Revocation, error) {
+func (r *replaced) Revoke(ctx context.Context,
+	s store.Selection,
+) ([]store.ID, store.Revocation, error) {
 	return r.store().Revoke(ctx, s)
 }
 
@@ -125,7 +129,8 @@ func TestTheChainKeepsTheContract(t *testing.T) {
 	storetest.Run(t, storetest.Subject{
 		New: func(t *testing.T, e store.Expiry) store.Store {
 			pgtest.Exec(t, r.admin, "TRUNCATE pgsession.sessions, pgsession.marks")
-			pgtest.Exec(t, r.admin, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
+			pgtest.Exec(t, r.admin,
+				"UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
 			cfg := r.config()
 			cfg.IdleTimeout, cfg.AbsoluteTimeout, cfg.DisableSliding = e.Idle, e.Absolute, e.Fixed
 			return add(t, &replaced{cfg: cfg, pool: pools[0], all: new([]*replaced)})

@@ -41,7 +41,8 @@ func TestASessionOfAnEmergencyThatIsTooLarge(t *testing.T) {
 	}))
 	cookie := ""
 	get := func(k string) *httptest.ResponseRecorder {
-		q := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://site.example/?k="+k, nil)
+		q := httptest.NewRequestWithContext(t.Context(), http.MethodGet,
+			"https://site.example/?k="+k, nil)
 		if cookie != "" {
 			q.Header.Set("Cookie", cookie)
 		}

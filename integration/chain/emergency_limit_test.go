@@ -17,7 +17,9 @@ import (
 func TestOneUserDoesNotFillAnEmergency(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	i := r.open(withoutRedis, impatient(10*time.Second), func(c *sessionstore.Config) { c.Limits.MaxSessionsPerUser = 2 })
+	i := r.open(withoutRedis, impatient(10*time.Second), func(c *sessionstore.Config) {
+		c.Limits.MaxSessionsPerUser = 2
+	})
 	i.toPostgres.down()
 	i.emergency(t)
 	large := strings.Repeat("x", 60<<10)
@@ -36,7 +38,8 @@ func TestOneUserDoesNotFillAnEmergency(t *testing.T) {
 		_, _ = io.WriteString(w, s.UserID())
 	}))
 	get := func(query, cookie string) *httptest.ResponseRecorder {
-		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://site.example/?"+query, nil)
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet,
+			"https://site.example/?"+query, nil)
 		if cookie != "" {
 			request.Header.Set("Cookie", cookie)
 		}
@@ -62,7 +65,8 @@ func TestOneUserDoesNotFillAnEmergency(t *testing.T) {
 	}
 	i.toPostgres.heal()
 	i.restored(t)
-	if list, err := i.manager.List(t.Context(), "alice", sessionstore.Page{}); err != nil || len(list) != 2 {
+	if list, err := i.manager.List(t.Context(), "alice", sessionstore.Page{}); err != nil ||
+		len(list) != 2 {
 		t.Error(fmt.Sprint(len(list), " sessions in the end: ", err))
 	}
 }

@@ -21,12 +21,15 @@ func TestALoginOfAnEmergencyAfterARevoke(t *testing.T) {
 		t.Run(fmt.Sprintf("fixed timeout %t", fixed), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			i := r.open(withoutRedis, impatient(10*time.Second), func(c *sessionstore.Config) { c.DisableSliding = fixed })
+			i := r.open(withoutRedis, impatient(10*time.Second), func(c *sessionstore.Config) {
+				c.DisableSliding = fixed
+			})
 			s := i.serve(t)
 			if _, err := i.manager.RevokeUser(t.Context(), "alice"); err != nil {
 				t.Fatal(err)
 			}
-			pgtest.Exec(t, r.admin, "UPDATE pgsession.marks SET revoked_at = revoked_at - interval '10 days'")
+			pgtest.Exec(t, r.admin,
+				"UPDATE pgsession.marks SET revoked_at = revoked_at - interval '10 days'")
 			i.toPostgres.down()
 			i.emergency(t)
 			s.want("/login", http.StatusOK, "alice")
@@ -50,17 +53,20 @@ func TestALoginOfAnEmergencyThatBeganBeforeARevoke(t *testing.T) {
 		t.Fatal(err)
 	}
 	testkit.Eventually(t, "the revoke is older than the StoreTimeout", func() bool {
-		return pgtest.One[bool](t, r.admin, "SELECT max(revoked_at) + interval '1.5 s' < now() FROM pgsession.marks")
+		return pgtest.One[bool](t, r.admin,
+			"SELECT max(revoked_at) + interval '1.5 s' < now() FROM pgsession.marks")
 	})
 	created, rotated, moved := testkit.NewID(), testkit.NewID(), testkit.NewID()
 	login := store.BeganHere(began)
-	if _, err := cut.Create(t.Context(), store.Draft{ID: created, UserID: "alice", Began: login}); err != nil {
+	if _, err := cut.Create(t.Context(),
+		store.Draft{ID: created, UserID: "alice", Began: login}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := cut.Create(t.Context(), store.Draft{ID: rotated}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cut.Rotate(t.Context(), rotated, moved, store.Change{UserID: "alice", Began: login}); err != nil {
+	if _, err := cut.Rotate(t.Context(), rotated, moved,
+		store.Change{UserID: "alice", Began: login}); err != nil {
 		t.Fatal(err)
 	}
 	cut.toPostgres.heal()
@@ -84,5 +90,7 @@ func (i *instance) emergency(t *testing.T) {
 // restored waits until the sessions of the emergency are in Postgres.
 func (i *instance) restored(t *testing.T) {
 	t.Helper()
-	testkit.Eventually(t, "the emergency ends", func() bool { return i.manager.Metrics().Emergency.Since.IsZero() })
+	testkit.Eventually(t, "the emergency ends", func() bool {
+		return i.manager.Metrics().Emergency.Since.IsZero()
+	})
 }

@@ -95,7 +95,9 @@ func TestSlowTheLongestServiceAfterARevoke(t *testing.T) {
 }
 
 // exposure ends a session that all instances have just loaded, and lets all of them load it until nobody may serve it any more.
-func exposure(t *testing.T, instances []*instance, n int) (revoked sessionstore.Revocation, seen time.Duration) {
+func exposure(t *testing.T, instances []*instance,
+	n int,
+) (revoked sessionstore.Revocation, seen time.Duration) {
 	ctx, id := context.Background(), testkit.NewID()
 	if _, err := instances[n%3].Create(ctx, store.Draft{ID: id, UserID: "alice"}); err != nil {
 		t.Error(err)
@@ -149,21 +151,31 @@ To make this page again, in the repository's folder:
 
 // report is the document.
 func report(told, untold exposures) string {
-	lines := []string{"| the revoke says | revokes | sessions served afterwards | the longest of them for | bound |", "| --- | --- | --- | --- | --- |"}
+	lines := []string{
+		"| the revoke says | revokes | sessions served afterwards | the longest of them for | bound |", "| --- | --- | --- | --- | --- |",
+	}
 	for _, row := range []struct {
 		says string
 		e    exposures
-	}{{"Redis knows: `MaxExposure` 0", told}, {fmt.Sprintf("Redis may not know: `MaxExposure` %v", untold.promised), untold}} {
+	}{
+		{"Redis knows: `MaxExposure` 0", told},
+		{fmt.Sprintf("Redis may not know: `MaxExposure` %v", untold.promised), untold},
+	} {
 		n, longest := row.e.served()
-		lines = append(lines, fmt.Sprintf("| %s | %d | %d | %v | %v |", row.says, len(row.e.seen), n, longest.Round(time.Millisecond), bound))
+		lines = append(lines, fmt.Sprintf("| %s | %d | %d | %v | %v |", row.says, len(row.e.seen),
+			n, longest.Round(time.Millisecond), bound))
 	}
-	steps := []time.Duration{0, 250 * time.Millisecond, 500 * time.Millisecond, 750 * time.Millisecond, time.Second, bound}
+	steps := []time.Duration{
+		0, 250 * time.Millisecond, 500 * time.Millisecond, 750 * time.Millisecond, time.Second,
+		bound,
+	}
 	counts := make([]int, len(steps)+1)
 	for _, d := range slices.Concat(told.seen, untold.seen) {
 		n, _ := slices.BinarySearch(steps, d)
 		counts[n]++
 	}
-	lines = append(lines, "", "| served for | sessions |", "| --- | --- |", fmt.Sprintf("| not at all | %d |", counts[0]))
+	lines = append(lines, "", "| served for | sessions |", "| --- | --- |",
+		fmt.Sprintf("| not at all | %d |", counts[0]))
 	for n := 1; n < len(steps); n++ {
 		lines = append(lines, fmt.Sprintf("| up to %v | %d |", steps[n], counts[n]))
 	}

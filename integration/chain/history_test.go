@@ -77,7 +77,9 @@ type recorder struct {
 }
 
 // call does an operation as client, who knows the minimum version that its cookie has.
-func (h *recorder) call(i *instance, client int, op operation, minVersion int64) (rec store.Record) {
+func (h *recorder) call(i *instance, client int, op operation,
+	minVersion int64,
+) (rec store.Record) {
 	ctx, id := context.Background(), h.ids[op.session]
 	began := time.Since(h.start)
 	var err error
@@ -100,7 +102,9 @@ func (h *recorder) call(i *instance, client int, op operation, minVersion int64)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.history = append(h.history, porcupine.Operation{
-		ClientId: client, Input: op, Output: outcome{err == nil && op.kind != "revoke", number(rec, "r"), rec.Version, cached(rec)},
+		ClientId: client, Input: op, Output: outcome{
+			err == nil && op.kind != "revoke", number(rec, "r"), rec.Version, cached(rec),
+		},
 		Call: int64(began), Return: int64(ended),
 	})
 	return rec
@@ -117,14 +121,18 @@ func (h *recorder) run(instances []*instance, clients, each int) {
 			random := rand.New(rand.NewPCG(1, uint64(client)))
 			minVersions := make([]int64, len(h.ids))
 			for n := range each {
-				op := operation{kind: "load", session: random.IntN(len(h.ids)), value: int64(client*each + n + 1)}
+				op := operation{
+					kind: "load", session: random.IntN(len(h.ids)),
+					value: int64(client*each + n + 1),
+				}
 				if random.IntN(4) == 0 {
 					op.kind = "save"
 				}
 				if n == each*(2+client%2)/4 && client < len(h.ids) {
 					op.kind, op.session = "revoke", client
 				}
-				rec := h.call(instances[random.IntN(len(instances))], client, op, minVersions[op.session])
+				rec := h.call(instances[random.IntN(len(instances))], client, op,
+					minVersions[op.session])
 				minVersions[op.session] = max(minVersions[op.session], rec.MinVersion)
 				if h.slow > 0 {
 					pause := time.NewTimer(h.slow)
@@ -177,8 +185,11 @@ func age(history []porcupine.Operation) (behind, revoked time.Duration, err erro
 			continue
 		}
 		was, ok := saved[version{in.session, out.version}]
-		if out.version > 1 && (!ok || was.Input.(operation).value != out.value || was.Call > op.Return) {
-			err = errors.Join(err, fmt.Errorf("a load gave version %d with the value %d, which was not saved as that, or not yet", out.version, out.value))
+		if out.version > 1 &&
+			(!ok || was.Input.(operation).value != out.value || was.Call > op.Return) {
+			err = errors.Join(err,
+				fmt.Errorf(
+					"a load gave version %d with the value %d, which was not saved as that, or not yet", out.version, out.value))
 		}
 		if at, ok := later[version{in.session, out.version}]; ok {
 			behind = max(behind, time.Duration(op.Call-at))
@@ -282,9 +293,14 @@ func torment(r *rig, instances []*instance, pace time.Duration) (stop func()) {
 // The judge is no rubber stamp.
 func TestTheJudgeSeesWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	op := func(kind string, version int64, alive, cached bool, call, back int64) porcupine.Operation {
+	op := func(kind string, version int64, alive, cached bool,
+		call, back int64,
+	) porcupine.Operation {
 		value := 10 * (version - 1)
-		return porcupine.Operation{Input: operation{kind: kind, value: value}, Output: outcome{alive, value, version, cached}, Call: call, Return: back}
+		return porcupine.Operation{
+			Input:  operation{kind: kind, value: value},
+			Output: outcome{alive, value, version, cached}, Call: call, Return: back,
+		}
 	}
 	saved, dead := op("save", 2, true, false, 10, 20), op("revoke", 0, false, false, 10, 20)
 	wrong := op("load", 2, true, true, 30, 40)
@@ -294,21 +310,44 @@ func TestTheJudgeSeesWhatIsWrong(t *testing.T) {
 		linear, possible bool
 		behind, revoked  time.Duration
 	}{
-		"fine":             {[]porcupine.Operation{saved, op("load", 2, true, false, 30, 40)}, true, true, 0, 0},
-		"at the same time": {[]porcupine.Operation{saved, op("load", 1, true, false, 15, 40)}, true, true, 0, 0},
-		"old":              {[]porcupine.Operation{saved, op("load", 1, true, false, 30, 40)}, false, true, 10, 0},
-		"old, cached":      {[]porcupine.Operation{saved, op("load", 1, true, true, 30, 40)}, true, true, 10, 0},
-		"dead":             {[]porcupine.Operation{dead, op("load", 1, true, false, 35, 40)}, false, true, 0, 15},
-		"dead, cached":     {[]porcupine.Operation{dead, op("load", 1, true, true, 35, 40)}, true, true, 0, 15},
-		"saved when dead":  {[]porcupine.Operation{dead, op("save", 2, true, false, 30, 40)}, false, true, 0, 0},
-		"dead for nothing": {[]porcupine.Operation{op("load", 0, false, false, 30, 40)}, false, true, 0, 0},
-		"from nowhere":     {[]porcupine.Operation{op("load", 7, true, true, 30, 40)}, true, false, 0, 0},
-		"from the future":  {[]porcupine.Operation{op("load", 2, true, true, 1, 2), saved}, true, false, 0, 0},
-		"another value":    {[]porcupine.Operation{saved, wrong}, true, false, 0, 0},
+		"fine": {
+			[]porcupine.Operation{saved, op("load", 2, true, false, 30, 40)}, true, true, 0, 0,
+		},
+		"at the same time": {
+			[]porcupine.Operation{saved, op("load", 1, true, false, 15, 40)}, true, true, 0, 0,
+		},
+		"old": {
+			[]porcupine.Operation{saved, op("load", 1, true, false, 30, 40)}, false, true, 10, 0,
+		},
+		"old, cached": {
+			[]porcupine.Operation{saved, op("load", 1, true, true, 30, 40)}, true, true, 10, 0,
+		},
+		"dead": {
+			[]porcupine.Operation{dead, op("load", 1, true, false, 35, 40)}, false, true, 0, 15,
+		},
+		"dead, cached": {
+			[]porcupine.Operation{dead, op("load", 1, true, true, 35, 40)}, true, true, 0, 15,
+		},
+		"saved when dead": {
+			[]porcupine.Operation{dead, op("save", 2, true, false, 30, 40)}, false, true, 0, 0,
+		},
+		"dead for nothing": {
+			[]porcupine.Operation{op("load", 0, false, false, 30, 40)}, false, true, 0, 0,
+		},
+		"from nowhere": {
+			[]porcupine.Operation{op("load", 7, true, true, 30, 40)}, true, false, 0, 0,
+		},
+		"from the future": {
+			[]porcupine.Operation{op("load", 2, true, true, 1, 2), saved}, true, false, 0, 0,
+		},
+		"another value": {[]porcupine.Operation{saved, wrong}, true, false, 0, 0},
 	} {
 		behind, revoked, err := age(test.history)
-		if linear := linearizable(test.history); linear != test.linear || (err == nil) != test.possible || behind != test.behind || revoked != test.revoked {
-			t.Errorf("%s: linearizable %v, %v behind, %v after the revoke, %v", name, linear, behind, revoked, err)
+		linear := linearizable(test.history)
+		if linear != test.linear || (err == nil) != test.possible || behind != test.behind ||
+			revoked != test.revoked {
+			t.Errorf("%s: linearizable %v, %v behind, %v after the revoke, %v", name, linear,
+				behind, revoked, err)
 		}
 	}
 }

@@ -36,7 +36,8 @@ func TestAFillThatIsLateIsRefused(t *testing.T) {
 	if served := watch(t, b, id, began, bound); served > 0 {
 		t.Errorf("served %v after a revoke that Redis knows of", served)
 	}
-	if value, err := r.redis.Client.Get(t.Context(), key(id)).Result(); err != nil || value != "buried" {
+	if value, err := r.redis.Client.Get(t.Context(), key(id)).Result(); err != nil ||
+		value != "buried" {
 		t.Errorf("the tombstone is gone: %v", err)
 	}
 }
@@ -64,7 +65,8 @@ func TestAFillThatIsLateAndATombstoneThatIsLost(t *testing.T) {
 		if served > bound {
 			t.Errorf("served for %v, more than %v", served, bound)
 		}
-		return served > 0 // without that nothing was seen: on a busy machine the fill may be no longer fresh
+		// without that nothing was seen: on a busy machine the fill may be no longer fresh
+		return served > 0
 	})
 }
 
@@ -142,7 +144,8 @@ func heldFill(t *testing.T, a *instance) (id store.ID, release func()) {
 	id = a.create(t)
 	held := a.toRedis.trap("hold", "upstream", "evalsha", "EVALSHA")
 	held.left.Store(1)
-	testkit.Eventually(t, "a fill is on its way", func() bool { // none follows on a Redis that did not answer in its time
+	// none follows on a Redis that did not answer in its time
+	testkit.Eventually(t, "a fill is on its way", func() bool {
 		if _, err := a.Load(t.Context(), id, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -155,13 +158,17 @@ func heldFill(t *testing.T, a *instance) (id store.ID, release func()) {
 // Redis has forgotten about it: within the freshness, and after it.
 func TestAFillerThatIsStopped(t *testing.T) {
 	t.Parallel()
-	for name, sleeps := range map[string]bool{"for a moment": false, "for longer than the freshness": true} {
+	for name, sleeps := range map[string]bool{
+		"for a moment": false, "for longer than the freshness": true,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			b := r.open()
 			b.warm(t, b.create(t))
-			testkit.Eventually(t, "a filler goes on in time", func() bool { return stopFiller(t, r, b, sleeps) })
+			testkit.Eventually(t, "a filler goes on in time", func() bool {
+				return stopFiller(t, r, b, sleeps)
+			})
 		})
 	}
 }

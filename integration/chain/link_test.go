@@ -71,7 +71,8 @@ func (l *link) mend(before func()) {
 	if l.proxy != nil {
 		l.proxy.Stop()
 	}
-	l.proxy = toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "link", l.listen, l.to)
+	l.proxy = toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil),
+		zerolog.Nop()), "link", l.listen, l.to)
 	before()
 	if err := l.proxy.Start(); err != nil {
 		l.t.Error(err)

@@ -53,9 +53,15 @@ func (i *instance) serve(t *testing.T) *site {
 		n, _ := count.Get(s)
 		_, _ = fmt.Fprint(w, n)
 	})
-	handle("/login", func(r *http.Request, s *sessionstore.Session) error { return s.Login(r.Context(), "alice") })
-	handle("/renew", func(r *http.Request, s *sessionstore.Session) error { return s.Rotate(r.Context()) })
-	handle("/logout", func(r *http.Request, s *sessionstore.Session) error { return s.Logout(r.Context()) })
+	handle("/login", func(r *http.Request, s *sessionstore.Session) error {
+		return s.Login(r.Context(), "alice")
+	})
+	handle("/renew", func(r *http.Request, s *sessionstore.Session) error {
+		return s.Rotate(r.Context())
+	})
+	handle("/logout", func(r *http.Request, s *sessionstore.Session) error {
+		return s.Logout(r.Context())
+	})
 	server := httptest.NewServer(i.manager.Handler(mux))
 	t.Cleanup(server.Close)
 	return &site{t: t, url: server.URL}
@@ -136,7 +142,9 @@ func TestALostReplyLogsNobodyOut(t *testing.T) {
 // before.
 func TestALostReplyAndNobodyToAsk(t *testing.T) {
 	t.Parallel()
-	for what, stream := range map[string]string{"the answer": "downstream", "the question": "upstream"} {
+	for what, stream := range map[string]string{
+		"the answer": "downstream", "the question": "upstream",
+	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
@@ -145,7 +153,8 @@ func TestALostReplyAndNobodyToAsk(t *testing.T) {
 			s.want("/login", http.StatusOK, "alice")
 			for _, path := range []string{"/renew", "/login"} {
 				before, rows := s.cookie, ""
-				words := append([]string{"R\x00\x00\x00"}, written...) // nor is there a new connection
+				// nor is there a new connection
+				words := append([]string{"R\x00\x00\x00"}, written...)
 				if stream == "upstream" {
 					words = []string{"SessionRotate", "startup", "user"}
 				}
@@ -159,7 +168,8 @@ func TestALostReplyAndNobodyToAsk(t *testing.T) {
 					rows = pgtest.One[string](t, r.admin, ids)
 					lost.left.Store(1000)
 					status, _, cookies := s.get(path)
-					if status != http.StatusServiceUnavailable || cookies > 0 || s.cookie != before {
+					if status != http.StatusServiceUnavailable || cookies > 0 ||
+						s.cookie != before {
 						t.Fatalf("%s: %d with %d cookies", path, status, cookies)
 					}
 					// Not committed when a touch had the connection: another

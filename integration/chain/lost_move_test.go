@@ -29,9 +29,13 @@ type lostAt struct {
 }
 
 var lostMoves = map[string]lostAt{
-	"the answer to its row":    {"downstream", func(store.ID) string { return "INSERT 0 " }, false},
-	"the question for its id":  {"upstream", func(store.ID) string { return "SessionRotate" }, false},
-	"the answer about its own": {"downstream", func(id store.ID) string { return string(id[:]) }, true},
+	"the answer to its row": {"downstream", func(store.ID) string { return "INSERT 0 " }, false},
+	"the question for its id": {
+		"upstream", func(store.ID) string { return "SessionRotate" }, false,
+	},
+	"the answer about its own": {
+		"downstream", func(id store.ID) string { return string(id[:]) }, true,
+	},
 }
 
 func startMove(t *testing.T, at lostAt) *moving {
@@ -65,7 +69,8 @@ func (m *moving) want(alive bool) {
 	m.t.Helper()
 	for _, i := range []*instance{m.a, m.b} {
 		rec, err := i.Load(context.Background(), m.id, 0)
-		if alive && (err != nil || number(rec, "n") != 1) || !alive && !errors.Is(err, sessionstore.ErrNotFound) {
+		if alive && (err != nil || number(rec, "n") != 1) ||
+			!alive && !errors.Is(err, sessionstore.ErrNotFound) {
 			m.t.Errorf("in the end: %v, want it alive: %t", err, alive)
 		}
 	}
@@ -102,14 +107,18 @@ func nobodyAnswered(t *testing.T, moves map[string]lostAt) {
 				m := startMove(t, at)
 				m.ends(false)
 				m.want(true)
-				if moved := m.a.manager.CountSessions(sessionstore.EventEmergencyEnded); moved != 1 {
+				moved := m.a.manager.CountSessions(sessionstore.EventEmergencyEnded)
+				if moved != 1 {
 					t.Errorf("%d sessions moved, want 1", moved)
 				}
 			})
 			t.Run("it is ended where it was made", func(t *testing.T) {
 				t.Parallel()
 				m := startMove(t, at)
-				testkit.Eventually(t, "it is ended", func() bool { _, err := m.a.Delete(t.Context(), m.id); return err == nil })
+				testkit.Eventually(t, "it is ended", func() bool {
+					_, err := m.a.Delete(t.Context(), m.id)
+					return err == nil
+				})
 				m.ends(true)
 				m.want(false)
 			})
@@ -131,7 +140,8 @@ func nobodyAnswered(t *testing.T, moves map[string]lostAt) {
 			t.Run("all of the user are ended elsewhere", func(t *testing.T) {
 				t.Parallel()
 				m := startMove(t, at)
-				if revoked, err := m.b.manager.RevokeUser(t.Context(), "alice"); err != nil || !revoked.Committed || revoked.Count != 1 {
+				revoked, err := m.b.manager.RevokeUser(t.Context(), "alice")
+				if err != nil || !revoked.Committed || revoked.Count != 1 {
 					t.Errorf("%+v, %v", revoked, err)
 				}
 				m.ends(true)
@@ -161,18 +171,22 @@ func diesWhileItMoves(t *testing.T, moves map[string]lostAt) {
 			t.Parallel()
 			m := startMove(t, at)
 			m.a.toPostgres.down()
-			if _, err := m.b.Load(t.Context(), m.id, 0); at.made != (err == nil) || err != nil && !errors.Is(err, sessionstore.ErrNotFound) {
+			if _, err := m.b.Load(t.Context(), m.id, 0); at.made != (err == nil) ||
+				err != nil && !errors.Is(err, sessionstore.ErrNotFound) {
 				t.Errorf("elsewhere: %v", err)
 			}
 			m.rows(1)
-			if revoked, err := m.b.manager.RevokeUser(t.Context(), "alice"); err != nil || revoked.Count != 1 {
+			if revoked, err := m.b.manager.RevokeUser(t.Context(),
+				"alice"); err != nil || revoked.Count != 1 {
 				t.Errorf("%+v, %v", revoked, err)
 			}
 			m.rows(0)
-			if err := m.a.manager.Close(); !errors.Is(err, sessionstore.ErrUnavailable) { // it knows of nobody's answer
+			// it knows of nobody's answer
+			if err := m.a.manager.Close(); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("close: %v", err)
 			}
-			if _, err := m.b.Load(t.Context(), m.id, 1<<40); !errors.Is(err, sessionstore.ErrNotFound) {
+			if _, err := m.b.Load(t.Context(),
+				m.id, 1<<40); !errors.Is(err, sessionstore.ErrNotFound) {
 				t.Errorf("in the end: %v", err)
 			}
 		})

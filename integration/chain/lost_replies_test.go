@@ -28,7 +28,8 @@ func TestLostReplies(t *testing.T) {
 	// lose loses the next answer and says what the caller was told.
 	lose := func(call func() error) error {
 		t.Helper()
-		if err := i.manager.Store().Touch(ctx, []store.Touch{{ID: testkit.NewID()}}); err != nil { // so that the connection is good
+		// so that the connection is good
+		if err := i.manager.Store().Touch(ctx, []store.Touch{{ID: testkit.NewID()}}); err != nil {
 			t.Fatal(err)
 		}
 		lost.left.Store(1)
@@ -41,7 +42,8 @@ func TestLostReplies(t *testing.T) {
 	}
 	uncertain := func(what string, err error) {
 		t.Helper()
-		if !errors.Is(err, sessionstore.ErrOutcomeUnknown) || !errors.Is(err, sessionstore.ErrUnavailable) {
+		if !errors.Is(err, sessionstore.ErrOutcomeUnknown) ||
+			!errors.Is(err, sessionstore.ErrUnavailable) {
 			t.Errorf("%s: %v, want ErrOutcomeUnknown", what, err)
 		}
 	}
@@ -52,12 +54,19 @@ func TestLostReplies(t *testing.T) {
 		if _, err := i.Create(ctx, draft); !errors.Is(err, store.ErrExists) {
 			t.Errorf("create, again: %v, want ErrExists: the first was made", err)
 		}
-		uncertain("save", lose(func() error { _, err := i.Save(ctx, id, setting("n", 1)); return err }))
-		if rec, err := i.Save(ctx, id, setting("n", 1)); err != nil || number(rec, "n") != 1 || rec.Version != 3 {
+		uncertain("save", lose(func() error {
+			_, err := i.Save(ctx, id, setting("n", 1))
+			return err
+		}))
+		if rec, err := i.Save(ctx, id, setting("n", 1)); err != nil || number(rec, "n") != 1 ||
+			rec.Version != 3 {
 			t.Errorf("save, again: version %d, %v", rec.Version, err)
 		}
 		change := store.Change{UserID: "bob"}
-		uncertain("rotate", lose(func() error { _, err := i.Rotate(ctx, id, next, change); return err }))
+		uncertain("rotate", lose(func() error {
+			_, err := i.Rotate(ctx, id, next, change)
+			return err
+		}))
 		if _, err := i.Rotate(ctx, id, next, change); !errors.Is(err, sessionstore.ErrNotFound) {
 			t.Errorf("rotate, again: %v, want ErrNotFound: the session has moved", err)
 		}
@@ -86,13 +95,15 @@ func TestARevokeWithoutAnAnswer(t *testing.T) {
 	id := a.create(t)
 	a.warm(t, id)
 	b.warm(t, id)
-	lost := a.toPostgres.trap("loss", "downstream", "DELETE ", "R\x00\x00\x00") // nor is there a new connection
+	// nor is there a new connection
+	lost := a.toPostgres.trap("loss", "downstream", "DELETE ", "R\x00\x00\x00")
 	lost.left.Store(1000)
 	revoked, err := a.revoke(t, id)
 	if !errors.Is(err, sessionstore.ErrOutcomeUnknown) || revoked.Committed {
 		t.Fatalf("%+v, %v", revoked, err)
 	}
-	if _, err := b.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) { // it was deleted, in fact
+	// it was deleted, in fact
+	if _, err := b.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
 		t.Errorf("elsewhere: %v", err)
 	}
 	lost.left.Store(0)
@@ -106,7 +117,8 @@ func TestConnectionsThatAreCutAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	i := r.open(withoutEmergency)
-	lost := i.toPostgres.trap("loss", "downstream", "T\x00\x00", "D\x00\x00", "INSERT", "UPDATE", "DELETE", "1\x00\x00\x00", "2\x00\x00\x00")
+	lost := i.toPostgres.trap("loss", "downstream", "T\x00\x00", "D\x00\x00", "INSERT", "UPDATE",
+		"DELETE", "1\x00\x00\x00", "2\x00\x00\x00")
 	const visitors, turns = 8, 40
 	type change struct {
 		key string
@@ -162,7 +174,8 @@ func TestConnectionsThatAreCutAtAnyMoment(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d changes made, %d refused, %d uncertain, of which %d were made", made, unmade, unknown, unknownMade)
+	t.Logf("%d changes made, %d refused, %d uncertain, of which %d were made", made, unmade,
+		unknown, unknownMade)
 	if unknown == 0 {
 		t.Error("nothing was uncertain: this test sees nothing")
 	}

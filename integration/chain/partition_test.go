@@ -18,7 +18,10 @@ import (
 type reach struct{ postgres, redis bool }
 
 func (x reach) String() string {
-	return map[reach]string{{true, true}: "Postgres and Redis", {true, false}: "Postgres", {false, true}: "Redis", {}: "nothing"}[x]
+	return map[reach]string{
+		{true, true}: "Postgres and Redis", {true, false}: "Postgres", {false, true}: "Redis",
+		{}: "nothing",
+	}[x]
 }
 
 var reaches = []reach{{true, true}, {true, false}, {false, true}, {}}
@@ -77,7 +80,9 @@ type partition struct {
 
 func newPartition(t *testing.T, revoker reach) *partition {
 	r := newRig(t)
-	p := &partition{rig: r, t: t, revoker: revoker, readers: map[reach]*instance{}, ids: make([]store.ID, 8)}
+	p := &partition{
+		rig: r, t: t, revoker: revoker, readers: map[reach]*instance{}, ids: make([]store.ID, 8),
+	}
 	p.a, p.c = r.open(steady, impatient(10*time.Second)), r.open(steady)
 	for _, x := range reaches {
 		p.readers[x] = r.open(steady, impatient(10*time.Second))
@@ -114,7 +119,8 @@ func (p *partition) run() {
 
 	made := map[reach]store.ID{}
 	for x, i := range p.readers {
-		if _, err := i.Save(p.t.Context(), p.ids[0], setting("n", 1)); err == nil && (p.revoker.postgres || !x.postgres) {
+		_, err := i.Save(p.t.Context(), p.ids[0], setting("n", 1))
+		if err == nil && (p.revoker.postgres || !x.postgres) {
 			p.t.Errorf("%v: a session was saved that has ended, or where nobody can know", x)
 		}
 		made[x] = i.create(p.t) // in memory, where Postgres is away
@@ -124,10 +130,13 @@ func (p *partition) run() {
 		i.toPostgres.heal()
 	}
 	for _, i := range p.all() {
-		testkit.Eventually(p.t, "the emergency ends", func() bool { return i.manager.Health(p.t.Context()).Status == "ok" })
+		testkit.Eventually(p.t, "the emergency ends", func() bool {
+			return i.manager.Health(p.t.Context()).Status == "ok"
+		})
 	}
 	for _, i := range p.all() {
-		for _, id := range p.ids { // what was committed only now may be fresh somewhere, if the tombstone was not acknowledged
+		// what was committed only now may be fresh somewhere, if the tombstone was not acknowledged
+		for _, id := range p.ids {
 			testkit.Eventually(p.t, "it is dead", func() bool {
 				_, err := i.Load(p.t.Context(), id, 0)
 				return errors.Is(err, sessionstore.ErrNotFound)
@@ -139,7 +148,8 @@ func (p *partition) run() {
 			}
 		}
 	}
-	if n := pgtest.One[int](p.t, p.admin, "SELECT count(*) FROM pgsession.sessions"); n != len(made) {
+	n := pgtest.One[int](p.t, p.admin, "SELECT count(*) FROM pgsession.sessions")
+	if n != len(made) {
 		p.t.Errorf("%d rows, want %d", n, len(made))
 	}
 }
@@ -153,7 +163,8 @@ func (p *partition) end(id store.ID) {
 	}
 	revoked, err := p.a.Delete(context.Background(), id)
 	since := time.Now()
-	if err != nil || revoked.Committed != p.revoker.postgres || revoked.CacheAcked && !p.revoker.redis ||
+	if err != nil || revoked.Committed != p.revoker.postgres ||
+		revoked.CacheAcked && !p.revoker.redis ||
 		revoked.CacheAcked != (revoked.MaxExposure == 0) || revoked.MaxExposure > steadyBound {
 		p.t.Errorf("revoke: %+v, %v", revoked, err)
 		return
@@ -162,12 +173,14 @@ func (p *partition) end(id store.ID) {
 		for x, i := range p.readers {
 			began := time.Since(since)
 			if _, err := i.Load(context.Background(), id, 0); !mayRead(x, revoked, began, err) {
-				p.t.Errorf("%v after a revoke that says %+v, one that reaches %v is told: %v", began, revoked, x, err)
+				p.t.Errorf("%v after a revoke that says %+v, one that reaches %v is told: %v",
+					began, revoked, x, err)
 				return
 			}
 		}
 		began := time.Since(since)
-		if _, err := p.a.Load(context.Background(), id, 0); err == nil && (!revoked.Committed || began > revoked.MaxExposure) {
+		if _, err := p.a.Load(context.Background(), id, 0); err == nil &&
+			(!revoked.Committed || began > revoked.MaxExposure) {
 			p.t.Error("served by the instance that ended it")
 			return
 		}

@@ -27,10 +27,14 @@ func TestSlowAPlantedValueMakesNoSaveSetTheCookie(t *testing.T) {
 }
 
 var plantedValues = map[string]func(own string) string{
-	"a version that none reaches": func(own string) string { return own[:5] + strings.Repeat("\x7f", 16) + own[21:] },
-	"another seal":                func(own string) string { return own[:len(own)-1] + string(own[len(own)-1]^1) },
-	"a tombstone":                 func(string) string { return "buried" },
-	"rubbish of our format":       func(string) string { return "\x01" + strings.Repeat("\xff", 100) },
+	"a version that none reaches": func(own string) string {
+		return own[:5] + strings.Repeat("\x7f", 16) + own[21:]
+	},
+	"another seal": func(own string) string {
+		return own[:len(own)-1] + string(own[len(own)-1]^1)
+	},
+	"a tombstone":           func(string) string { return "buried" },
+	"rubbish of our format": func(string) string { return "\x01" + strings.Repeat("\xff", 100) },
 }
 
 func setsNoCookie(t *testing.T, values map[string]func(own string) string) {
@@ -55,7 +59,8 @@ func setsNoCookie(t *testing.T, values map[string]func(own string) string) {
 			setNoCookie(t, []*instance{i, peer}, func() (cookies int) {
 				for n := range 20 {
 					if n%5 == 0 {
-						r.redis.Do("SET", key(ids[0].ID), planted, "PX", 24*time.Hour.Milliseconds())
+						r.redis.Do("SET", key(ids[0].ID), planted, "PX",
+							24*time.Hour.Milliseconds())
 					}
 					_, _, set := s.get("/count")
 					cookies += set
@@ -69,7 +74,8 @@ func setsNoCookie(t *testing.T, values map[string]func(own string) string) {
 			})
 			s.want("/counted", http.StatusOK, strconv.Itoa(counted))
 			const most = 6 * time.Minute // the freshness here is the longest that Config allows
-			if left := r.redis.Client.PTTL(t.Context(), key(ids[0].ID)).Val(); left > most && planted != "buried" {
+			left := r.redis.Client.PTTL(t.Context(), key(ids[0].ID)).Val()
+			if left > most && planted != "buried" {
 				t.Errorf("what was planted stands for another %s", left)
 			}
 		})
@@ -123,7 +129,8 @@ func setNoCookie(t *testing.T, instances []*instance, requests func() (cookies i
 			return
 		}
 		if late := unanswered() - before; int64(cookies) > late {
-			t.Fatalf("%d responses set the cookie, and the cache was late for %d calls", cookies, late)
+			t.Fatalf("%d responses set the cookie, and the cache was late for %d calls", cookies,
+				late)
 		}
 	}
 	t.Log("on this machine the cache is often late: each cookie was for a call that it did not answer in time")

@@ -58,20 +58,25 @@ func postgresIsAway(t *testing.T, faults map[string]func(*link)) {
 			if rec, err := i.Load(t.Context(), known, 0); err != nil || rec.UserID != "alice" {
 				t.Errorf("a session in the cache: %v", err)
 			}
-			if _, err := i.Load(t.Context(), unknown, 0); !errors.Is(err, sessionstore.ErrUnavailable) {
+			if _, err := i.Load(t.Context(),
+				unknown, 0); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("a session that is not: %v, want ErrUnavailable", err)
 			}
-			if _, err := i.Save(t.Context(), known, setting("k", 1)); !errors.Is(err, sessionstore.ErrUnavailable) {
+			if _, err := i.Save(t.Context(),
+				known, setting("k", 1)); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("save: %v, want ErrUnavailable", err)
 			}
-			if _, err := i.Create(t.Context(), store.Draft{ID: testkit.NewID()}); !errors.Is(err, sessionstore.ErrUnavailable) {
+			if _, err := i.Create(t.Context(),
+				store.Draft{ID: testkit.NewID()}); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("create: %v, want ErrUnavailable", err)
 			}
-			if revoked, err := i.Delete(t.Context(), unknown); !errors.Is(err, sessionstore.ErrUnavailable) || revoked.Committed {
+			if revoked, err := i.Delete(t.Context(),
+				unknown); !errors.Is(err, sessionstore.ErrUnavailable) || revoked.Committed {
 				t.Errorf("revoke: %+v, %v; want ErrUnavailable", revoked, err)
 			}
 			for _, path := range []string{"/me", "/set", "/login", "/logout"} {
-				if status, _, cookies := s.get(path); status != http.StatusServiceUnavailable || cookies != 0 {
+				status, _, cookies := s.get(path)
+				if status != http.StatusServiceUnavailable || cookies != 0 {
 					t.Errorf("%s: %d with %d cookies, want 503 and none", path, status, cookies)
 				}
 			}
@@ -139,25 +144,30 @@ func anEmergency(t *testing.T, faults map[string]func(*link)) {
 				}
 				return a.manager.StoreName() == "memory"
 			})
-			if h := a.manager.Health(t.Context()); h.Status != "emergency" || h.EmergencySince == nil {
+			h := a.manager.Health(t.Context())
+			if h.Status != "emergency" || h.EmergencySince == nil {
 				t.Errorf("health: %+v", h)
 			}
 			if rec, err := a.Load(t.Context(), known, 0); err != nil || number(rec, "n") != 7 {
 				t.Errorf("a session in the cache: %v", err)
 			}
-			if _, err := a.Save(t.Context(), known, setting("n", 8)); !errors.Is(err, sessionstore.ErrUnavailable) {
+			if _, err := a.Save(t.Context(),
+				known, setting("n", 8)); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("it is there to be read only: %v", err)
 			}
 			fresh, moved := a.create(t, "n", 1), testkit.NewID()
-			if rec, err := a.Save(t.Context(), fresh, setting("n", 2)); err != nil || number(rec, "n") != 2 {
+			if rec, err := a.Save(t.Context(),
+				fresh, setting("n", 2)); err != nil || number(rec, "n") != 2 {
 				t.Errorf("a session in memory: %v", err)
 			}
-			if _, err := a.Rotate(t.Context(), fresh, moved, store.Change{UserID: "alice"}); err != nil {
+			if _, err := a.Rotate(t.Context(), fresh, moved,
+				store.Change{UserID: "alice"}); err != nil {
 				t.Errorf("a login in memory: %v", err)
 			}
 			revoked, err := a.revoke(t, ended)
 			if err != nil || revoked.Committed {
-				t.Errorf("a revoke: %+v, %v; want it written down and known to the cache", revoked, err)
+				t.Errorf("a revoke: %+v, %v; want it written down and known to the cache", revoked,
+					err)
 			}
 			if _, err := a.Load(t.Context(), ended, 0); !errors.Is(err, sessionstore.ErrNotFound) {
 				t.Errorf("a session that was revoked: %v", err)
@@ -167,13 +177,17 @@ func anEmergency(t *testing.T, faults map[string]func(*link)) {
 			}
 
 			a.toPostgres.heal()
-			testkit.Eventually(t, "the emergency ends", func() bool { return a.manager.Health(t.Context()).Status == "ok" })
+			testkit.Eventually(t, "the emergency ends", func() bool {
+				return a.manager.Health(t.Context()).Status == "ok"
+			})
 			for _, i := range []*instance{a, b} {
-				if rec, err := i.Load(t.Context(), moved, 0); err != nil || rec.UserID != "alice" || number(rec, "n") != 2 {
+				if rec, err := i.Load(t.Context(),
+					moved, 0); err != nil || rec.UserID != "alice" || number(rec, "n") != 2 {
 					t.Errorf("the session made meanwhile: %v", err)
 				}
 				for _, id := range []store.ID{ended, fresh} {
-					if _, err := i.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+					_, err := i.Load(t.Context(), id, 0)
+					if !errors.Is(err, sessionstore.ErrNotFound) {
 						t.Errorf("a session that was ended meanwhile: %v", err)
 					}
 				}
@@ -183,7 +197,9 @@ func anEmergency(t *testing.T, faults map[string]func(*link)) {
 					}
 				}
 			}
-			if begun, over := a.manager.Count(sessionstore.EventEmergencyBegan), a.manager.Count(sessionstore.EventEmergencyEnded); begun != 1 || over != 1 {
+			begun, over := a.manager.Count(sessionstore.EventEmergencyBegan),
+				a.manager.Count(sessionstore.EventEmergencyEnded)
+			if begun != 1 || over != 1 {
 				t.Errorf("%d emergencies begun, %d sessions moved; want 1 and 1", begun, over)
 			}
 		})

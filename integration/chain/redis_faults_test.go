@@ -18,13 +18,27 @@ type redisFault struct{ begin, end func(r *rig, i *instance) }
 
 // redisFaults are what can be wrong with Redis or the way to it.
 var redisFaults = map[string]redisFault{
-	"down":    {func(_ *rig, i *instance) { i.toRedis.down() }, func(_ *rig, i *instance) { i.toRedis.heal() }},
-	"hung":    {func(_ *rig, i *instance) { i.toRedis.hang() }, func(_ *rig, i *instance) { i.toRedis.heal() }},
-	"slow":    {func(_ *rig, i *instance) { i.toRedis.slow(200) }, func(_ *rig, i *instance) { i.toRedis.heal() }},
-	"reset":   {func(_ *rig, i *instance) { i.toRedis.reset() }, func(_ *rig, i *instance) { i.toRedis.heal() }},
-	"garbage": {func(_ *rig, i *instance) { i.toRedis.garble() }, func(_ *rig, i *instance) { i.toRedis.heal() }},
-	"frozen":  {func(r *rig, _ *instance) { r.redis.Pause() }, func(r *rig, _ *instance) { r.redis.Resume() }},
-	"killed":  {func(r *rig, _ *instance) { r.redis.Kill() }, func(r *rig, _ *instance) { r.redis.Restart() }},
+	"down": {func(_ *rig, i *instance) { i.toRedis.down() }, func(_ *rig, i *instance) {
+		i.toRedis.heal()
+	}},
+	"hung": {func(_ *rig, i *instance) { i.toRedis.hang() }, func(_ *rig, i *instance) {
+		i.toRedis.heal()
+	}},
+	"slow": {func(_ *rig, i *instance) { i.toRedis.slow(200) }, func(_ *rig, i *instance) {
+		i.toRedis.heal()
+	}},
+	"reset": {func(_ *rig, i *instance) { i.toRedis.reset() }, func(_ *rig, i *instance) {
+		i.toRedis.heal()
+	}},
+	"garbage": {func(_ *rig, i *instance) { i.toRedis.garble() }, func(_ *rig, i *instance) {
+		i.toRedis.heal()
+	}},
+	"frozen": {func(r *rig, _ *instance) { r.redis.Pause() }, func(r *rig, _ *instance) {
+		r.redis.Resume()
+	}},
+	"killed": {func(r *rig, _ *instance) { r.redis.Kill() }, func(r *rig, _ *instance) {
+		r.redis.Restart()
+	}},
 	"flushed": {func(r *rig, _ *instance) { r.redis.Flush() }, func(*rig, *instance) {}},
 }
 
@@ -77,7 +91,8 @@ func nothingFails(t *testing.T, faults map[string]redisFault) {
 				return cached(rec)
 			})
 			w.check()
-			t.Logf("%d turns; longest service after a revoke %v, longest bound given %v", w.done.Load(), time.Duration(w.longest.Load()), time.Duration(w.given.Load()))
+			t.Logf("%d turns; longest service after a revoke %v, longest bound given %v",
+				w.done.Load(), time.Duration(w.longest.Load()), time.Duration(w.given.Load()))
 		})
 	}
 }
@@ -144,7 +159,8 @@ func (w *work) turn() {
 		must("load", err)
 		// Without a minimum version, Redis has acknowledged the save: whoever reads there sees it. Or nobody reads there.
 		if err == nil && number(rec, "n") != n+1 && (minVersion > 0 || cached(rec) && !w.forgets) {
-			w.t.Errorf("saved %d, read %d with minimum version %d", n+1, number(rec, "n"), minVersion)
+			w.t.Errorf("saved %d, read %d with minimum version %d", n+1, number(rec, "n"),
+				minVersion)
 		}
 	}
 	next := testkit.NewID()
@@ -172,7 +188,8 @@ func (w *work) check() {
 		}
 	}
 	revoked, err := w.a.Delete(w.t.Context(), id)
-	if err != nil || !revoked.Committed || revoked.MaxExposure > bound || revoked.CacheAcked != (revoked.MaxExposure == 0) {
+	if err != nil || !revoked.Committed || revoked.MaxExposure > bound ||
+		revoked.CacheAcked != (revoked.MaxExposure == 0) {
 		w.t.Fatalf("revoke: %+v, %v", revoked, err)
 	}
 	served := watch(w.t, w.b, id, time.Now(), revoked.MaxExposure)
@@ -188,7 +205,9 @@ func (w *work) check() {
 
 // watch loads for as long as the session may be served, and then until it is dead for good. It returns how long after since
 // the last load began that found it alive; 0 for none. A cache that is left alone for a moment may serve it again.
-func watch(t *testing.T, i *instance, id store.ID, since time.Time, may time.Duration) (served time.Duration) {
+func watch(t *testing.T, i *instance, id store.ID, since time.Time,
+	may time.Duration,
+) (served time.Duration) {
 	t.Helper()
 	began := time.Duration(0)
 	for dead := 0; dead < 5 || began <= may; {

@@ -41,15 +41,19 @@ func TestSlowCallsWhileSessionsAreRestored(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions WHERE id = $1 FOR UPDATE", locked[:]); err != nil {
+	if _, err := tx.Exec(t.Context(),
+		"SELECT FROM pgsession.sessions WHERE id = $1 FOR UPDATE", locked[:]); err != nil {
 		t.Fatal(err)
 	}
 	i.toPostgres.heal()
-	testkit.Eventually(t, "sessions are being restored", func() bool { return i.manager.StoreName() == "postgres" })
+	testkit.Eventually(t, "sessions are being restored", func() bool {
+		return i.manager.StoreName() == "postgres"
+	})
 	if rec, err := i.Load(t.Context(), spared, 0); err != nil || !rec.Emergency {
 		t.Logf("the session that is spared was restored first: %v", err)
 	}
-	if _, _, err := i.Revoke(t.Context(), store.Selection{UserID: "bob", Except: spared, Mark: store.MarkID{1}}); err != nil {
+	if _, _, err := i.Revoke(t.Context(),
+		store.Selection{UserID: "bob", Except: spared, Mark: store.MarkID{1}}); err != nil {
 		t.Fatal(err)
 	}
 	saved := make(chan error)
@@ -70,7 +74,8 @@ func TestSlowCallsWhileSessionsAreRestored(t *testing.T) {
 			return
 		case <-time.After(5 * time.Millisecond):
 			began := time.Now()
-			if _, err := i.Load(context.Background(), free, 0); err != nil || time.Since(began) > 4*time.Second {
+			_, err := i.Load(context.Background(), free, 0)
+			if err != nil || time.Since(began) > 4*time.Second {
 				t.Fatalf("a load of another session took %v: %v", time.Since(began), err)
 			}
 		}

@@ -26,13 +26,16 @@ func TestAnEmergencysSessionsShareStatements(t *testing.T) {
 		if n%2 == 0 {
 			user = "alice"
 		}
-		if _, err := i.Create(context.Background(), store.Draft{ID: ids[n], UserID: user}); err != nil {
+		_, err := i.Create(context.Background(), store.Draft{ID: ids[n], UserID: user})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	before := i.manager.Metrics().Postgres
 	i.toPostgres.heal()
-	testkit.Eventually(t, "the emergency ends", func() bool { return i.manager.Metrics().Emergency.Since.IsZero() })
+	testkit.Eventually(t, "the emergency ends", func() bool {
+		return i.manager.Metrics().Emergency.Since.IsZero()
+	})
 	after := i.manager.Metrics().Postgres
 	if n := after.Creates.Statements - before.Creates.Statements; n > sessions/10 {
 		t.Errorf("%d sessions were created by %d statements", sessions, n)

@@ -39,7 +39,10 @@ type rig struct {
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	owned := pgtest.Database(t)
-	return &rig{t: t, database: pgtest.Application(t, owned), admin: pgtest.Pool(t, owned), redis: redistest.Start(t)}
+	return &rig{
+		t: t, database: pgtest.Application(t, owned), admin: pgtest.Pool(t, owned),
+		redis: redistest.Start(t),
+	}
 }
 
 // instance is one of the processes of a site, as far as sessions go.
@@ -66,7 +69,8 @@ func (r *rig) open(configure ...func(*sessionstore.Config)) *instance {
 	}
 	i.manager = m
 	i.Store = i.manager.Store()
-	r.t.Cleanup(func() { _ = i.manager.Close() }) // what it says about touches and sessions in memory is looked at where it counts
+	// what it says about touches and sessions in memory is looked at where it counts
+	r.t.Cleanup(func() { _ = i.manager.Close() })
 	return i
 }
 
@@ -76,8 +80,12 @@ func (r *rig) config() sessionstore.Config { return settings(r.database, r.redis
 func settings(database, redis string) sessionstore.Config {
 	return sessionstore.Config{
 		DatabaseURL: sessionstore.Secret(database), Secrets: []sessionstore.Secret{secret},
-		Cache:        sessionstore.CacheConfig{UseRedis: true, RedisURL: sessionstore.Secret(redis), EncryptionKeys: []sessionstore.Secret{sealing}, Freshness: freshness},
-		Cookie:       sessionstore.CookieConfig{DisableMarker: true}, // its own tests are in integration/browser
+		Cache: sessionstore.CacheConfig{
+			UseRedis: true, RedisURL: sessionstore.Secret(redis),
+			EncryptionKeys: []sessionstore.Secret{sealing}, Freshness: freshness,
+		},
+		// its own tests are in integration/browser
+		Cookie:       sessionstore.CookieConfig{DisableMarker: true},
 		StoreTimeout: testkit.Patience, DisablePrune: true, Logger: slog.New(slog.DiscardHandler),
 	}
 }
@@ -142,7 +150,9 @@ func (i *instance) create(t testing.TB, values ...any) store.ID {
 		data[values[n].(string)] = values[n+1]
 	}
 	id := testkit.NewID()
-	if _, err := i.Create(context.Background(), store.Draft{ID: id, UserID: "alice", Data: object(data)}); err != nil {
+	_, err := i.Create(context.Background(),
+		store.Draft{ID: id, UserID: "alice", Data: object(data)})
+	if err != nil {
 		t.Fatalf("Create: %v", err)
 	}
 	return id

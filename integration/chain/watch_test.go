@@ -23,26 +23,27 @@ import (
 func sockets(t *testing.T, m *sessionstore.Manager) (addr string, ended <-chan error) {
 	t.Helper()
 	causes := make(chan error, 2000)
-	server := httptest.NewServer(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s, err := sessionstore.FromContext(r.Context())
-		if err != nil {
-			sessionstore.ServeError(w, r, err)
-			return
-		}
-		conn, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		watch, cancel := s.Watch(context.WithoutCancel(r.Context()))
-		go func() {
-			defer cancel()
-			defer func() { _ = conn.Close() }()
-			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\n\r\nhello\n")
-			<-watch.Done()
-			causes <- context.Cause(watch)
-		}()
-	})))
+	server := httptest.NewServer(
+		m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s, err := sessionstore.FromContext(r.Context())
+			if err != nil {
+				sessionstore.ServeError(w, r, err)
+				return
+			}
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			watch, cancel := s.Watch(context.WithoutCancel(r.Context()))
+			go func() {
+				defer cancel()
+				defer func() { _ = conn.Close() }()
+				_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\n\r\nhello\n")
+				<-watch.Done()
+				causes <- context.Cause(watch)
+			}()
+		})))
 	t.Cleanup(server.Close)
 	return server.Listener.Addr().String(), causes
 }
@@ -113,10 +114,18 @@ type watchFault struct {
 }
 
 var watchFaults = map[string]watchFault{
-	"Redis is away":               {func(a *instance) { a.toRedis.down() }, sessionstore.ErrNotFound},
-	"Redis hangs":                 {func(a *instance) { a.toRedis.hang() }, sessionstore.ErrNotFound},
-	"Redis and Postgres are away": {func(a *instance) { a.toRedis.down(); a.toPostgres.down() }, sessionstore.ErrUnavailable},
-	"Redis and Postgres hang":     {func(a *instance) { a.toRedis.hang(); a.toPostgres.hang() }, sessionstore.ErrUnavailable},
+	"Redis is away": {
+		func(a *instance) { a.toRedis.down() }, sessionstore.ErrNotFound,
+	},
+	"Redis hangs": {
+		func(a *instance) { a.toRedis.hang() }, sessionstore.ErrNotFound,
+	},
+	"Redis and Postgres are away": {
+		func(a *instance) { a.toRedis.down(); a.toPostgres.down() }, sessionstore.ErrUnavailable,
+	},
+	"Redis and Postgres hang": {
+		func(a *instance) { a.toRedis.hang(); a.toPostgres.hang() }, sessionstore.ErrUnavailable,
+	},
 }
 
 func connectionsEnd(t *testing.T, connections int, faults map[string]watchFault) {
@@ -138,7 +147,8 @@ func connectionsEnd(t *testing.T, connections int, faults map[string]watchFault)
 			}
 			row.fault(a)
 			began := time.Now()
-			if revoked, err := b.manager.RevokeUser(t.Context(), "ada"); err != nil || revoked.Count != devices {
+			revoked, err := b.manager.RevokeUser(t.Context(), "ada")
+			if err != nil || revoked.Count != devices {
 				t.Fatalf("a revoke by another process: %+v, %v", revoked, err)
 			}
 			for range connections {
@@ -152,7 +162,8 @@ func connectionsEnd(t *testing.T, connections int, faults map[string]watchFault)
 				}
 			}
 			open.Wait() // the other ends have seen it
-			t.Logf("the last of %d connections was closed after %s", connections, time.Since(began).Round(time.Millisecond))
+			t.Logf("the last of %d connections was closed after %s", connections,
+				time.Since(began).Round(time.Millisecond))
 		})
 	}
 }

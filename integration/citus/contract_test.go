@@ -30,7 +30,9 @@ type aged struct {
 
 // The whole contract, as the application's role, in each mode that pgx has for poolers.
 func keepsTheContract(t *testing.T, c *cluster) {
-	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+	for _, mode := range []pgx.QueryExecMode{
+		pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
+	} {
 		t.Run(mode.String(), func(t *testing.T) {
 			sent := &statements{}
 			pool := pgtest.Pool(t, c.application, func(pc *pgxpool.Config) {
@@ -54,7 +56,9 @@ func keepsTheContract(t *testing.T, c *cluster) {
 						t.Fatal("no session to age")
 					}
 				},
-				Peer: func(t *testing.T, s store.Store) store.Store { return fresh(t, s.(*aged).expiry) },
+				Peer: func(t *testing.T, s store.Store) store.Store {
+					return fresh(t, s.(*aged).expiry)
+				},
 			})
 			sent.apart(t)
 			expect(t, "statements that Citus refused", sent.refused("0A000"), 0)

@@ -20,7 +20,8 @@ func findsOut(t *testing.T, c *cluster) {
 			}
 		},
 		"by a revoke": func(t *testing.T, inner *postgres.Store, _ []store.ID) {
-			if _, r, err := inner.Revoke(t.Context(), store.Selection{UserID: "ada"}); err != nil || r.Count != 20 {
+			_, r, err := inner.Revoke(t.Context(), store.Selection{UserID: "ada"})
+			if err != nil || r.Count != 20 {
 				t.Errorf("revoked %d: %v", r.Count, err)
 			}
 		},
@@ -85,7 +86,9 @@ func distributedInUse(t *testing.T, c *cluster) {
 	}
 	end := sync.OnceFunc(func() { stop.Store(true); all.Wait() })
 	defer end()
-	some := func(n int64) { testkit.Eventually(t, "calls go on", func() bool { return calls.Load() >= n }) }
+	some := func(n int64) {
+		testkit.Eventually(t, "calls go on", func() bool { return calls.Load() >= n })
+	}
 	some(200)
 	if sent.count("SessionSaveMany") == 0 {
 		t.Error("no statement was shared before: this test sees nothing")
@@ -96,5 +99,6 @@ func distributedInUse(t *testing.T, c *cluster) {
 	if sent.count("DistributedTouch") == 0 {
 		t.Error("it has not found out")
 	}
-	expect(t, "sessions", pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"), len(ids))
+	expect(t, "sessions", pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"),
+		len(ids))
 }

@@ -79,7 +79,8 @@ func (c *cluster) empty(t *testing.T) {
 		_, err := c.admin.Exec(t.Context(), "TRUNCATE pgsession.sessions, pgsession.marks")
 		return err == nil
 	})
-	pgtest.Exec(t, c.admin, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
+	pgtest.Exec(t, c.admin,
+		"UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
 }
 
 // pool is an instance's, with the application's role.

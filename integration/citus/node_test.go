@@ -42,7 +42,8 @@ func moves(t *testing.T, c *cluster) {
 					t.Errorf("touch: %v", err)
 				}
 				took := int64(time.Since(began))
-				for most := longest.Load(); took > most && !longest.CompareAndSwap(most, took); most = longest.Load() {
+				for most := longest.Load(); took > most &&
+					!longest.CompareAndSwap(most, took); most = longest.Load() {
 				}
 				calls.Add(1)
 			}
@@ -60,20 +61,27 @@ func moves(t *testing.T, c *cluster) {
 	}
 	took := time.Since(began)
 	end()
-	expect(t, "sessions", pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"), len(ids))
+	expect(t, "sessions", pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"),
+		len(ids))
 	if calls.Load() == 0 {
 		t.Error("nothing was called: this test sees nothing")
 	}
-	t.Logf("6 shards moved in %s, under %d rounds of load, save and touch; the longest round took %s",
-		took.Round(time.Millisecond), calls.Load(), time.Duration(longest.Load()).Round(time.Millisecond))
+	t.Logf(
+		"6 shards moved in %s, under %d rounds of load, save and touch; the longest round took %s",
+		took.Round(time.Millisecond), calls.Load(),
+		time.Duration(longest.Load()).Round(time.Millisecond))
 }
 
 // site is an application: POST /login?user=, GET / answers with the user.
-func site(t *testing.T, databaseURL string, wait time.Duration) (*sessionstore.Manager, func(method, path, cookie string) (status int, body, set string)) {
+func site(t *testing.T, databaseURL string, wait time.Duration) (*sessionstore.Manager,
+	func(method, path, cookie string) (status int, body, set string),
+) {
 	t.Helper()
 	m, err := sessionstore.Open(t.Context(), sessionstore.Config{
-		Env: sessionstore.Development, DatabaseURL: sessionstore.Secret(databaseURL), StoreTimeout: wait, DisablePrune: true,
-		Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, Logger: slog.New(slog.DiscardHandler),
+		Env: sessionstore.Development, DatabaseURL: sessionstore.Secret(databaseURL),
+		StoreTimeout: wait, DisablePrune: true,
+		Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
+		Logger:  slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +128,9 @@ type people struct {
 	there   int             // how many have their session on it
 }
 
-func settle(t *testing.T, c *cluster, visit func(method, path, cookie string) (int, string, string)) *people {
+func settle(t *testing.T, c *cluster,
+	visit func(method, path, cookie string) (int, string, string),
+) *people {
 	t.Helper()
 	p := &people{t: t, c: c, visit: visit, cookies: map[string]string{}, worker: c.nodes[1]}
 	for i := range 40 {
@@ -166,7 +176,10 @@ func (p *people) all() (served, refused int) {
 
 func (p *people) back() {
 	p.t.Helper()
-	testkit.Eventually(p.t, "everybody is served", func() bool { n, _ := p.all(); return n == len(p.cookies) })
+	testkit.Eventually(p.t, "everybody is served", func() bool {
+		n, _ := p.all()
+		return n == len(p.cookies)
+	})
 }
 
 // One of two workers is killed. Who has a session there gets 503, keeps the cookie, and is logged in when it is back. Everybody
@@ -178,14 +191,16 @@ func losesAWorker(t *testing.T, c *cluster) {
 	p.worker.Stop()
 	served, refused := p.all()
 	if refused != p.there || served != len(p.cookies)-p.there || refused == 0 || served == 0 {
-		t.Errorf("%d were served and %d refused, with %d sessions on the worker that is away", served, refused, p.there)
+		t.Errorf("%d were served and %d refused, with %d sessions on the worker that is away",
+			served, refused, p.there)
 	}
 	expect(t, "store", m.StoreName(), "postgres")
 	if _, err := m.RevokeUser(t.Context(), "user0"); !errors.Is(err, sessionstore.ErrUnavailable) {
 		t.Errorf("a revoke that can't reach every node: %v", err)
 	}
 	expect(t, "health", m.Health(t.Context()).Status, "unavailable")
-	t.Logf("with one of two workers away %d of %d were served; RevokeUser: ErrUnavailable", served, len(p.cookies))
+	t.Logf("with one of two workers away %d of %d were served; RevokeUser: ErrUnavailable", served,
+		len(p.cookies))
 
 	p.worker.Restart()
 	p.back()
@@ -201,7 +216,8 @@ func waitsForAWorker(t *testing.T, c *cluster) {
 	thaw := p.worker.Freeze()
 	began := time.Now()
 	served, refused := p.all()
-	t.Logf("with one of two workers hanging %d of %d were served, and %d refused after %s", served, len(p.cookies), refused, time.Since(began).Round(time.Millisecond))
+	t.Logf("with one of two workers hanging %d of %d were served, and %d refused after %s", served,
+		len(p.cookies), refused, time.Since(began).Round(time.Millisecond))
 	if refused == 0 {
 		t.Error("nobody was refused: this test sees nothing")
 	}

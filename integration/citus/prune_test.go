@@ -33,7 +33,8 @@ func prunes(t *testing.T, c *cluster) {
 	const sessions = 5000
 	pgtest.Exec(t, c.admin, fill, sessions)
 	pruner := c.roles.Pool(t, c.roles.Pruner)
-	if n := pgtest.One[int](t, pruner, "CALL pgsession.prune(max_rows => 100, batch_rows => 30)"); n != 100 {
+	if n := pgtest.One[int](t, pruner,
+		"CALL pgsession.prune(max_rows => 100, batch_rows => 30)"); n != 100 {
 		t.Errorf("deleted %d, want 100", n)
 	}
 	const oldest = "SELECT count(*) FROM pgsession.sessions WHERE id IN (SELECT sha256(convert_to('expired ' || i, 'UTF8')) FROM generate_series($1::int - 99, $1::int) AS i)"
@@ -71,7 +72,9 @@ func prunesNothingTouched(t *testing.T, c *cluster) {
 	}
 	deleted := make(chan int, 1)
 	go func() { deleted <- pgtest.One[int](t, pruner, "CALL pgsession.prune()") }()
-	testkit.Eventually(t, "the prune waits for the row", func() bool { return pgtest.One[int](t, c.admin, waiting) >= 1 })
+	testkit.Eventually(t, "the prune waits for the row", func() bool {
+		return pgtest.One[int](t, c.admin, waiting) >= 1
+	})
 	if n := pgtest.One[int](t, pruner, "CALL pgsession.prune()"); n != 0 {
 		t.Errorf("another one deleted %d meanwhile", n)
 	}
@@ -79,21 +82,26 @@ func prunesNothingTouched(t *testing.T, c *cluster) {
 		t.Fatal(err)
 	}
 	expect(t, "deleted", <-deleted, 2)
-	expect(t, "the session that was touched", pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions WHERE id = sha256('expired 2')"), 1)
+	expect(t, "the session that was touched", pgtest.One[int](t, c.admin,
+		"SELECT count(*) FROM pgsession.sessions WHERE id = sha256('expired 2')"), 1)
 }
 
 // A job of pg_cron on the coordinator prunes.
 func prunesByCron(t *testing.T, c *cluster) {
-	if pgtest.One[int](t, c.admin, "SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_cron'") == 0 {
+	if pgtest.One[int](t, c.admin,
+		"SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_cron'") == 0 {
 		t.Skip("there is no pg_cron here")
 	}
 	pgtest.Exec(t, c.admin, fill, 2500)
 	pgtest.Exec(t, c.admin, "CREATE EXTENSION IF NOT EXISTS pg_cron SCHEMA pg_catalog")
-	pgtest.Exec(t, c.admin, c.roles.Rename(pgtest.Ops(t, "pg_cron.sql")), pgx.QueryExecModeSimpleProtocol)
+	pgtest.Exec(t, c.admin, c.roles.Rename(pgtest.Ops(t, "pg_cron.sql")),
+		pgx.QueryExecModeSimpleProtocol)
 	defer func() {
-		pgtest.Exec(t, c.admin, c.roles.Rename(pgtest.Ops(t, "pg_cron_unschedule.sql")), pgx.QueryExecModeSimpleProtocol)
+		pgtest.Exec(t, c.admin, c.roles.Rename(pgtest.Ops(t, "pg_cron_unschedule.sql")),
+			pgx.QueryExecModeSimpleProtocol)
 	}()
-	for deadline := time.Now().Add(3 * time.Minute); pgtest.One[int](t, c.admin, expired) > 0; { // the shortest schedule is a minute
+	// the shortest schedule is a minute
+	for deadline := time.Now().Add(3 * time.Minute); pgtest.One[int](t, c.admin, expired) > 0; {
 		select {
 		case <-time.After(time.Second):
 		case <-t.Context().Done():

@@ -99,7 +99,9 @@ func TestSlowRates(t *testing.T) {
 	if !*measure {
 		t.Skip("it measures, with -rates")
 	}
-	settings := map[string]string{"fsync": "on", "full_page_writes": "on", "shared_buffers": "512MB", "max_wal_size": "4GB"}
+	settings := map[string]string{
+		"fsync": "on", "full_page_writes": "on", "shared_buffers": "512MB", "max_wal_size": "4GB",
+	}
 	one := pgtest.NewCluster(t, settings)
 	settings["citus.shard_count"] = *shards
 	nodes := pgtest.NewCitus(t, settings)
@@ -112,9 +114,18 @@ func TestSlowRates(t *testing.T) {
 		callers int
 		call    func(*side) (int, error)
 	}{
-		{"load, 1 caller", 1, func(s *side) (int, error) { _, err := s.store.Load(ctx, s.next(), 0); return 1, err }},
-		{"load, 64 callers", 64, func(s *side) (int, error) { _, err := s.store.Load(ctx, s.next(), 0); return 1, err }},
-		{"save, 64 callers", 64, func(s *side) (int, error) { _, err := s.store.Save(ctx, s.next(), setting("k")); return 1, err }},
+		{"load, 1 caller", 1, func(s *side) (int, error) {
+			_, err := s.store.Load(ctx, s.next(), 0)
+			return 1, err
+		}},
+		{"load, 64 callers", 64, func(s *side) (int, error) {
+			_, err := s.store.Load(ctx, s.next(), 0)
+			return 1, err
+		}},
+		{"save, 64 callers", 64, func(s *side) (int, error) {
+			_, err := s.store.Save(ctx, s.next(), setting("k"))
+			return 1, err
+		}},
 		{"create, 64 callers", 64, func(s *side) (int, error) {
 			_, err := s.store.Create(ctx, store.Draft{ID: testkit.NewID()})
 			return 1, err
@@ -137,7 +148,8 @@ func TestSlowRates(t *testing.T) {
 			return 1, err
 		}},
 		{"revoke of a user without sessions, 16 callers", 16, func(s *side) (int, error) {
-			_, _, err := s.store.Revoke(ctx, store.Selection{UserID: fmt.Sprint("nobody ", s.turn.Add(1))})
+			_, _, err := s.store.Revoke(ctx,
+				store.Selection{UserID: fmt.Sprint("nobody ", s.turn.Add(1))})
 			return 1, err
 		}},
 	} {
@@ -145,7 +157,11 @@ func TestSlowRates(t *testing.T) {
 		for round := range 6 {
 			for i := range sides {
 				i = (i + round) % 2
-				if r := rate(t, what.callers, 600*time.Millisecond, func() (int, error) { return what.call(sides[i]) }); round > 0 { // the first warms up
+				// the first warms up
+				r := rate(t, what.callers, 600*time.Millisecond, func() (int, error) {
+					return what.call(sides[i])
+				})
+				if round > 0 {
 					rates[i] = append(rates[i], r)
 				}
 			}

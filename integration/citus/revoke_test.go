@@ -18,7 +18,9 @@ import (
 // Sessions get new ids, on other shards, all the while their user is revoked, or everybody, from two instances. The shards are
 // not looked at in one moment, and still none gets away.
 func revokes(t *testing.T, c *cluster) {
-	for what, sel := range map[string]store.Selection{"a user": {UserID: "ada"}, "everybody": {All: true}} {
+	for what, sel := range map[string]store.Selection{
+		"a user": {UserID: "ada"}, "everybody": {All: true},
+	} {
 		t.Run(what, func(t *testing.T) { revokesAll(t, c, sel) })
 	}
 }
@@ -39,7 +41,8 @@ func revokesAll(t *testing.T, c *cluster, sel store.Selection) {
 			rotating.Go(func() {
 				for n := 0; ; n++ {
 					next := testkit.NewID()
-					if _, err := inner.Rotate(t.Context(), id, next, store.Change{}); errors.Is(err, sessionstore.ErrNotFound) {
+					if _, err := inner.Rotate(t.Context(),
+						id, next, store.Change{}); errors.Is(err, sessionstore.ErrNotFound) {
 						return
 					} else if err != nil {
 						t.Errorf("rotate: %v", err)
@@ -54,12 +57,14 @@ func revokesAll(t *testing.T, c *cluster, sel store.Selection) {
 		for range ids {
 			<-started
 		}
-		if _, r, err := one.Revoke(t.Context(), sel); err != nil || !r.Committed || r.Count != len(ids) {
+		if _, r, err := one.Revoke(t.Context(), sel); err != nil || !r.Committed ||
+			r.Count != len(ids) {
 			t.Errorf("revoked %d of %d: %v", r.Count, len(ids), err)
 		}
 		if n := pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"); n != 0 {
 			t.Errorf("%d sessions got away", n)
-			pgtest.Exec(t, c.admin, "TRUNCATE pgsession.sessions, pgsession.marks") // so that they end
+			// so that they end
+			pgtest.Exec(t, c.admin, "TRUNCATE pgsession.sessions, pgsession.marks")
 		}
 		rotating.Wait()
 	}
@@ -95,12 +100,15 @@ func deadlocksNothing(t *testing.T, c *cluster) {
 					_, err := inner.Save(t.Context(), mine[w], setting("k"))
 					fine("save", err)
 					if w%3 == 0 {
-						_, err := inner.Rotate(t.Context(), mine[w], testkit.NewID(), store.Change{})
+						_, err := inner.Rotate(t.Context(), mine[w], testkit.NewID(),
+							store.Change{})
 						fine("rotate", err)
 					}
 				})
 			}
-			for _, sel := range []store.Selection{{UserID: "ada", Keep: workers / 2}, {UserID: "ada"}} {
+			for _, sel := range []store.Selection{
+				{UserID: "ada", Keep: workers / 2}, {UserID: "ada"},
+			} {
 				all.Go(func() {
 					<-start
 					_, _, err := inner.Revoke(t.Context(), sel)
@@ -113,7 +121,8 @@ func deadlocksNothing(t *testing.T, c *cluster) {
 		all.Wait()
 		_, _, err := stores[0].Revoke(t.Context(), store.Selection{UserID: "ada"})
 		fine("revoke", err)
-		expect(t, "sessions of the user", pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
+		expect(t, "sessions of the user",
+			pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
 	}
 	for _, s := range sent {
 		expect(t, "deadlocks", s.refused("40P01"), 0)
@@ -138,13 +147,16 @@ func revokesInATransaction(t *testing.T, c *cluster) {
 	var rotating sync.WaitGroup
 	for _, id := range ids {
 		rotating.Go(func() {
-			if _, err := inner.Rotate(t.Context(), id, testkit.NewID(), store.Change{}); !errors.Is(err, sessionstore.ErrNotFound) {
+			_, err := inner.Rotate(t.Context(), id, testkit.NewID(), store.Change{})
+			if !errors.Is(err, sessionstore.ErrNotFound) {
 				t.Errorf("rotate: %v", err)
 			}
 		})
 	}
 	const held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-	testkit.Eventually(t, "they wait", func() bool { return pgtest.One[int](t, c.admin, held) == len(ids) })
+	testkit.Eventually(t, "they wait", func() bool {
+		return pgtest.One[int](t, c.admin, held) == len(ids)
+	})
 	if _, err := inner.Load(t.Context(), ids[0], 0); err != nil {
 		t.Errorf("a load before the commit: %v", err)
 	}
@@ -152,7 +164,8 @@ func revokesInATransaction(t *testing.T, c *cluster) {
 		t.Fatal(err)
 	}
 	rotating.Wait()
-	expect(t, "sessions of the user", pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
+	expect(t, "sessions of the user",
+		pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
 }
 
 // Logins of one user at once, of whom two may have a session.
@@ -164,7 +177,8 @@ func admitsAsManyAsMay(t *testing.T, c *cluster) {
 	for i := range 12 {
 		logins.Go(func() {
 			inner := []*postgres.Store{one, other}[i%2]
-			_, err := inner.Create(t.Context(), store.Draft{ID: testkit.NewID(), UserID: "ada", MaxSessions: 2})
+			_, err := inner.Create(t.Context(),
+				store.Draft{ID: testkit.NewID(), UserID: "ada", MaxSessions: 2})
 			switch {
 			case err == nil:
 				in.Add(1)

@@ -28,8 +28,13 @@ func rights(t *testing.T, c *cluster) {
 			"TRUNCATE pgsession.sessions, pgsession.marks",
 			"UPDATE pgsession.prune_state SET pruned_total = 0",
 		},
-		c.roles.Pruner:  {"SELECT count(*) FROM pgsession.sessions", "DELETE FROM pgsession.sessions"},
-		c.roles.Monitor: {"SELECT count(*) FROM pgsession.sessions", "SELECT * FROM pgsession.stats", "SELECT * FROM pgsession.sessions_by_state"},
+		c.roles.Pruner: {
+			"SELECT count(*) FROM pgsession.sessions", "DELETE FROM pgsession.sessions",
+		},
+		c.roles.Monitor: {
+			"SELECT count(*) FROM pgsession.sessions", "SELECT * FROM pgsession.stats",
+			"SELECT * FROM pgsession.sessions_by_state",
+		},
 	} {
 		pool := c.roles.Pool(t, role)
 		for _, sql := range refused {
@@ -40,7 +45,8 @@ func rights(t *testing.T, c *cluster) {
 			}
 		}
 	}
-	expect(t, "by state, for who may read the table", pgtest.One[int](t, c.admin, "SELECT sessions FROM pgsession.sessions_by_state WHERE state = 'authenticated'"), 1)
+	expect(t, "by state, for who may read the table", pgtest.One[int](t, c.admin,
+		"SELECT sessions FROM pgsession.sessions_by_state WHERE state = 'authenticated'"), 1)
 
 	// An owner who can't log in to the nodes could not prune: citus.sql says so before.
 	pgtest.Exec(t, c.admin, "ALTER ROLE "+c.roles.Owner+" NOLOGIN")
@@ -54,7 +60,8 @@ func rights(t *testing.T, c *cluster) {
 // An application that connects to a worker would prune and lock beside the others: it is told at its start.
 func refusesAWorker(t *testing.T, c *cluster) {
 	store := postgres.New(c.nodes[1].Pool(), daily, testkit.Patience)
-	if err := store.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "prune_state") {
+	err := store.Check(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "prune_state") {
 		t.Errorf("%v, want that prune_state is missing", err)
 	}
 }
@@ -68,12 +75,14 @@ func estimates(t *testing.T, c *cluster) {
 		FROM generate_series(1, $1::int) AS i`, rows)
 	pgtest.Exec(t, c.admin, "ANALYZE pgsession.sessions")
 	s, err := store.Stats(t.Context(), false)
-	if err != nil || s.Exact || s.Expired != 500 || s.Total < rows*9/10 || s.Total > rows*11/10 || s.Active != s.Total-s.Expired {
+	if err != nil || s.Exact || s.Expired != 500 || s.Total < rows*9/10 || s.Total > rows*11/10 ||
+		s.Active != s.Total-s.Expired {
 		t.Errorf("of a big table: %+v, %v", s, err)
 	}
 	pgtest.Exec(t, c.admin, "TRUNCATE pgsession.sessions, pgsession.marks")
 	sessions(t, store, "ada", 3)
-	if s, err = store.Stats(t.Context(), false); err != nil || !s.Exact || s.Total != 3 || s.Active != 3 {
+	if s, err = store.Stats(t.Context(), false); err != nil || !s.Exact || s.Total != 3 ||
+		s.Active != 3 {
 		t.Errorf("of a small table: %+v, %v", s, err)
 	}
 	expect(t, "ExpiryEstimate was sent", sent.count("ExpiryEstimate"), 0)

@@ -18,7 +18,9 @@ type statements struct {
 	codes map[string]int // by SQLSTATE
 }
 
-func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn,
+	data pgx.TraceQueryStartData,
+) context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.times == nil {
@@ -52,7 +54,8 @@ func (s *statements) refused(code string) int {
 
 // shared are the statements that a store which knows of the distribution must not send: they ask every node, or are refused.
 var shared = []string{
-	"SessionLoadMany", "SessionMissing", "SessionCreateMany", "SessionSaveMany", "SessionRotateMany", "SessionTouch", "OwnerRevoke", "OwnerTrim", "ExpiryEstimate",
+	"SessionLoadMany", "SessionMissing", "SessionCreateMany", "SessionSaveMany",
+	"SessionRotateMany", "SessionTouch", "OwnerRevoke", "OwnerTrim", "ExpiryEstimate",
 }
 
 // apart checks that nothing was shared, and that this was seen at all.

@@ -20,11 +20,14 @@ func answerLost(t *testing.T, p *pair) {
 	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'sessionstore'"
 	said := map[string]int{}
 	for range *rounds {
-		inner := storeOn(t, p.url(p.primary, p.standby, readWrite+"&pool_max_conns=50"), testkit.Patience)
+		inner := storeOn(t, p.url(p.primary, p.standby, readWrite+"&pool_max_conns=50"),
+			testkit.Patience)
 		ids := make([]store.ID, 3*revokes)
 		for i := range ids {
 			ids[i] = store.ID{byte(i), 3}
-			if _, err := inner.Create(t.Context(), store.Draft{ID: ids[i], UserID: string(rune('A' + i))}); err != nil {
+			_, err := inner.Create(t.Context(),
+				store.Draft{ID: ids[i], UserID: string(rune('A' + i))})
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -38,11 +41,13 @@ func answerLost(t *testing.T, p *pair) {
 				var r sessionstore.Revocation
 				switch i / revokes {
 				case 0:
-					_, r, errs[i] = inner.Revoke(t.Context(), store.Selection{UserID: string(rune('A' + i))})
+					_, r, errs[i] = inner.Revoke(t.Context(),
+						store.Selection{UserID: string(rune('A' + i))})
 				case 1:
 					r, errs[i] = inner.Delete(t.Context(), id)
 				case 2:
-					_, errs[i] = inner.Save(t.Context(), id, store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}})
+					_, errs[i] = inner.Save(t.Context(), id,
+						store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}})
 					return
 				}
 				if r.Committed != (errs[i] == nil) {
@@ -50,7 +55,9 @@ func answerLost(t *testing.T, p *pair) {
 				}
 			})
 		}
-		testkit.Eventually(t, "all wait for the standby", func() bool { return pgtest.One[int](t, p.primary.pool, waiting) == statements })
+		testkit.Eventually(t, "all wait for the standby", func() bool {
+			return pgtest.One[int](t, p.primary.pool, waiting) == statements
+		})
 		p.primary.kill(func() {})
 		thaw()
 		p.standby.promote()
@@ -58,9 +65,11 @@ func answerLost(t *testing.T, p *pair) {
 		dead := p.swapped()
 		for i, id := range ids {
 			// 0 when the session is gone.
-			version := pgtest.One[int](t, p.primary.pool, "SELECT coalesce((SELECT version FROM pgsession.sessions WHERE id = $1), 0)", id[:])
+			version := pgtest.One[int](t, p.primary.pool,
+				"SELECT coalesce((SELECT version FROM pgsession.sessions WHERE id = $1), 0)", id[:])
 			err := errs[i]
-			uncertain := errors.Is(err, sessionstore.ErrOutcomeUnknown) && errors.Is(err, sessionstore.ErrUnavailable)
+			uncertain := errors.Is(err, sessionstore.ErrOutcomeUnknown) &&
+				errors.Is(err, sessionstore.ErrUnavailable)
 			switch kind := i / revokes; {
 			case kind < 2 && uncertain:
 				said["revokes that are uncertain"]++
@@ -72,7 +81,8 @@ func answerLost(t *testing.T, p *pair) {
 			case kind == 2 && uncertain && (version == 1 || version == 2):
 				said["saves that are uncertain"]++
 			case kind == 2 && err == nil && version == 2, // not sent before the kill
-				kind == 2 && errors.Is(err, sessionstore.ErrUnavailable) && !uncertain && version == 1:
+				kind == 2 && errors.Is(err, sessionstore.ErrUnavailable) && !uncertain &&
+					version == 1:
 				said["saves that waited for their turn"]++
 			default:
 				t.Errorf("change %d of kind %d: %v; the version is %d", i, kind, err, version)

@@ -26,16 +26,24 @@ const (
 // Slow: the shortest schedule of pg_cron is a minute.
 func TestSlowThePruneGoesOnAfterAPromotion(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, servers.Cron, map[string]string{"cron.use_background_workers": "on"}) // no passwords
-	schedule := []string{"SET LOCAL search_path = public; CREATE EXTENSION pg_cron", pgtest.Ops(t, "roles.sql"), pgtest.Ops(t, "pg_cron.sql")}
+	// no passwords
+	p := newPair(t, servers.Cron, map[string]string{"cron.use_background_workers": "on"})
+	schedule := []string{
+		"SET LOCAL search_path = public; CREATE EXTENSION pg_cron", pgtest.Ops(t, "roles.sql"),
+		pgtest.Ops(t, "pg_cron.sql"),
+	}
 	for _, sql := range schedule {
-		if _, err := p.primary.pool.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+		_, err := p.primary.pool.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol)
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	p.caughtUp()
-	const launchers = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_cron scheduler'"
-	testkit.Eventually(t, "pg_cron runs on the primary", func() bool { return pgtest.One[int](t, p.primary.pool, launchers) == 1 })
+	const launchers = `SELECT count(*) FROM pg_stat_activity
+		WHERE application_name = 'pg_cron scheduler'`
+	testkit.Eventually(t, "pg_cron runs on the primary", func() bool {
+		return pgtest.One[int](t, p.primary.pool, launchers) == 1
+	})
 	if n := pgtest.One[int](t, p.standby.pool, launchers); n != 0 {
 		t.Errorf("%d of pg_cron run on the standby", n)
 	}
@@ -47,5 +55,7 @@ func TestSlowThePruneGoesOnAfterAPromotion(t *testing.T) {
 		INSERT INTO pgsession.sessions (id, created_at, expires_at, absolute_expires_at)
 		SELECT sha256(convert_to('expired ' || i, 'UTF8')), now() - interval '2 days', now() - interval '1 s', now() + interval '1 day'
 		FROM generate_series(1, 2500) AS i`)
-	testkit.Within(t, nextMinute, "the new primary prunes", func() bool { return pgtest.One[bool](t, p.primary.pool, pruned, promoted) })
+	testkit.Within(t, nextMinute, "the new primary prunes", func() bool {
+		return pgtest.One[bool](t, p.primary.pool, pruned, promoted)
+	})
 }

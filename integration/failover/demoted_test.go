@@ -54,7 +54,8 @@ func demoted(t *testing.T, p *pair) {
 		stale++
 		return false
 	})
-	t.Logf("with loads alone, the old primary was left %s after the promotion's end; it had answered %d",
+	t.Logf(
+		"with loads alone, the old primary was left %s after the promotion's end; it had answered %d",
 		time.Since(promoted).Round(time.Millisecond), stale)
 
 	// One that writes is told at once.
@@ -69,7 +70,8 @@ func demoted(t *testing.T, p *pair) {
 			}
 			took[i] = time.Since(began)
 			for range 50 {
-				if _, err := inner.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
+				_, err := inner.Load(t.Context(), id, 0)
+				if !errors.Is(err, sessionstore.ErrNotFound) {
 					t.Errorf("a load after the session's end: %v", err)
 					return
 				}
@@ -77,7 +79,8 @@ func demoted(t *testing.T, p *pair) {
 		})
 	}
 	wg.Wait()
-	t.Logf("with writes, time until a caller had made its first, of %d callers: %s", callers, spread(took))
+	t.Logf("with writes, time until a caller had made its first, of %d callers: %s", callers,
+		spread(took))
 	const there = "SELECT count(*) FROM pgsession.sessions"
 	if n := pgtest.One[int](t, fresh.pool, there); n != 0 {
 		t.Errorf("%d ended sessions are in the new primary's table", n)
@@ -85,7 +88,9 @@ func demoted(t *testing.T, p *pair) {
 	if n := pgtest.One[int](t, old.pool, there); n != callers {
 		t.Errorf("the old primary has %d sessions, want all %d as they were", n, callers)
 	}
-	testkit.Eventually(t, "no connection to the old primary is left", func() bool { return pgtest.One[int](t, old.pool, ours) == 0 })
+	testkit.Eventually(t, "no connection to the old primary is left", func() bool {
+		return pgtest.One[int](t, old.pool, ours) == 0
+	})
 	old.kill(func() {})
 	p.renew(p.swapped())
 }
@@ -99,7 +104,8 @@ func switchover(t *testing.T, p *pair) {
 	began := time.Now()
 	old.set("default_transaction_read_only", "on")
 	testkit.Eventually(t, "writes have ended", func() bool {
-		return pgtest.One[int](t, old.pool, "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL") == 0
+		return pgtest.One[int](t, old.pool,
+			"SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL") == 0
 	})
 	p.received()
 	p.standby.promote()
@@ -107,7 +113,9 @@ func switchover(t *testing.T, p *pair) {
 	first, all := load.recovered(t)
 	load.more(t, 500)
 	load.end()
-	testkit.Eventually(t, "no connection to the old primary is left", func() bool { return pgtest.One[int](t, old.pool, ours) == 0 })
+	testkit.Eventually(t, "no connection to the old primary is left", func() bool {
+		return pgtest.One[int](t, old.pool, ours) == 0
+	})
 	old.kill(func() {})
 	dead := p.swapped()
 	r := reckon(t, p.primary, load.ledgers)
@@ -115,7 +123,9 @@ func switchover(t *testing.T, p *pair) {
 		t.Errorf("%v", r)
 	}
 	t.Logf("%v", r)
-	t.Logf("no primary for %s; then the first success after %s, and all %d callers had one after %s",
-		promoted.Sub(began).Round(time.Millisecond), first.Round(time.Millisecond), callers, all.Round(time.Millisecond))
+	t.Logf(
+		"no primary for %s; then the first success after %s, and all %d callers had one after %s",
+		promoted.Sub(began).Round(time.Millisecond), first.Round(time.Millisecond), callers,
+		all.Round(time.Millisecond))
 	p.renew(dead)
 }

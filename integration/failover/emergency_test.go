@@ -11,7 +11,9 @@ import (
 
 // emergency: a login during the failover lives in memory, and is in the new primary's table afterwards.
 func emergency(t *testing.T, p *pair) {
-	s := open(t, p.url(p.primary, p.standby, readWrite), func(c *sessionstore.Config) { c.StoreTimeout = timeout })
+	s := open(t, p.url(p.primary, p.standby, readWrite), func(c *sessionstore.Config) {
+		c.StoreTimeout = timeout
+	})
 	alice := s.login(t, "alice")
 	p.caughtUp()
 	p.primary.kill(func() {})
@@ -26,13 +28,18 @@ func emergency(t *testing.T, p *pair) {
 	p.standby.promote()
 	promoted := time.Now()
 	dead := p.swapped()
-	testkit.Eventually(t, "the emergency is over", func() bool { return s.m.Metrics().Emergency.Since.IsZero() })
+	testkit.Eventually(t, "the emergency is over", func() bool {
+		return s.m.Metrics().Emergency.Since.IsZero()
+	})
 	if name := s.m.StoreName(); name != "postgres" {
 		t.Errorf("the store in use is %s", name)
 	}
-	t.Logf("the emergency was over %s after the promotion", time.Since(promoted).Round(time.Millisecond))
+	t.Logf("the emergency was over %s after the promotion",
+		time.Since(promoted).Round(time.Millisecond))
 	for _, user := range []string{"alice", "bob"} {
-		if n := pgtest.One[int](t, p.primary.pool, "SELECT count(*) FROM pgsession.sessions WHERE user_id = $1", user); n != 1 {
+		n := pgtest.One[int](t, p.primary.pool,
+			"SELECT count(*) FROM pgsession.sessions WHERE user_id = $1", user)
+		if n != 1 {
 			t.Errorf("%s has %d sessions in the new primary's table, want 1", user, n)
 		}
 	}

@@ -53,7 +53,9 @@ func TestSlowFailover(t *testing.T) {
 		{"the wait of the application's transaction is cancelled", unreplicatedTransaction},
 		{"a shutdown ends the wait", unreplicatedShutdown},
 		{"an emergency ends on the new primary", emergency},
-		{"killed, synchronous_commit=remote_apply", func(t *testing.T, p *pair) { killed(t, p, "remote_apply") }},
+		{"killed, synchronous_commit=remote_apply", func(t *testing.T, p *pair) {
+			killed(t, p, "remote_apply")
+		}},
 		{"killed, asynchronous", func(t *testing.T, p *pair) { killed(t, p, "") }},
 	})
 }

@@ -46,7 +46,8 @@ func frozen(t *testing.T, p *pair) {
 					worst, a := &call, answer{status: http.StatusServiceUnavailable}
 					switch began := time.Now(); client % 3 {
 					case 0:
-						if _, err := inner.Load(t.Context(), store.ID{byte(client)}, 0); !errors.Is(err, sessionstore.ErrUnavailable) {
+						_, err := inner.Load(t.Context(), store.ID{byte(client)}, 0)
+						if !errors.Is(err, sessionstore.ErrUnavailable) {
 							t.Errorf("%v from a server that is frozen", err)
 						}
 						a.took = time.Since(began)
@@ -71,7 +72,8 @@ func frozen(t *testing.T, p *pair) {
 		goroutines[wave], heap[wave] = runtime.NumGoroutine(), m.HeapAlloc>>10
 	}
 	t.Logf("%d calls and requests to a frozen server, budget %s for each call: the longest load took %s, the longest GET %s, the longest login %s",
-		waves*clients*each, budget, call.Round(time.Millisecond), get.Round(time.Millisecond), login.Round(time.Millisecond))
+		waves*clients*each, budget, call.Round(time.Millisecond), get.Round(time.Millisecond),
+		login.Round(time.Millisecond))
 	t.Logf("after each quarter: goroutines %v, heap %v KiB", goroutines, heap)
 	if worst := max(call, get, login); worst > budget+slack {
 		t.Errorf("one took %s", worst)
@@ -85,9 +87,13 @@ func frozen(t *testing.T, p *pair) {
 
 	thaw()
 	thawed := time.Now()
-	testkit.Eventually(t, "the session is served again", func() bool { return s.visit("GET", "/", cookie).body == "alice" })
+	testkit.Eventually(t, "the session is served again", func() bool {
+		return s.visit("GET", "/", cookie).body == "alice"
+	})
 	first := time.Since(thawed)
-	testkit.Eventually(t, "a login works again", func() bool { return s.visit("POST", "/login?user=carol", "").status == http.StatusOK })
+	testkit.Eventually(t, "a login works again", func() bool {
+		return s.visit("POST", "/login?user=carol", "").status == http.StatusOK
+	})
 	t.Logf("after the server goes on: a session is served after %s, a login is made after %s",
 		first.Round(time.Millisecond), time.Since(thawed).Round(time.Millisecond))
 	// A login whose caller gave up may have been made.

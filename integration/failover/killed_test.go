@@ -47,11 +47,13 @@ func killed(t *testing.T, p *pair, commit string) {
 	t.Logf("%d rounds: %v", *rounds, total)
 	t.Logf("time to the first success: from the kill %s; from the promotion %s; from its end %s; the promotion itself took %s",
 		spread(fromKill), spread(fromPromotion), spread(fromWritable), spread(promotion))
-	t.Logf("time from the kill until each of the %d callers had a success: %s", callers, spread(all))
+	t.Logf("time from the kill until each of the %d callers had a success: %s", callers,
+		spread(all))
 }
 
 // spread is the median and the worst.
 func spread(d []time.Duration) string {
 	d = slices.Sorted(slices.Values(d))
-	return "median " + d[len(d)/2].Round(time.Millisecond).String() + ", worst " + d[len(d)-1].Round(time.Millisecond).String()
+	return "median " + d[len(d)/2].Round(time.Millisecond).String() + ", worst " +
+		d[len(d)-1].Round(time.Millisecond).String()
 }

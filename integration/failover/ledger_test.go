@@ -50,7 +50,8 @@ func (l *ledger) failed(err error) (uncertain bool) {
 		return true
 	case errors.Is(err, sessionstore.ErrUnavailable):
 		l.refused++
-	case errors.Is(err, sessionstore.ErrNotFound): // an acknowledged session that was lost: the reckoning finds it
+	// an acknowledged session that was lost: the reckoning finds it
+	case errors.Is(err, sessionstore.ErrNotFound):
 	default:
 		l.other = append(l.other, err)
 	}
@@ -62,7 +63,8 @@ func (l *ledger) create(ctx context.Context) (*entry, bool) {
 	_, _ = rand.Read(e.id[:])
 	e.user = fmt.Sprintf("%x", e.id[:8])
 	l.entries = append(l.entries, e)
-	_, err := l.store.Create(ctx, store.Draft{ID: e.id, UserID: e.user, Data: json.RawMessage(`{"n":0}`)})
+	_, err := l.store.Create(ctx,
+		store.Draft{ID: e.id, UserID: e.user, Data: json.RawMessage(`{"n":0}`)})
 	switch {
 	case err == nil:
 		e.fate = alive
@@ -75,12 +77,14 @@ func (l *ledger) create(ctx context.Context) (*entry, bool) {
 
 func (l *ledger) save(ctx context.Context, e *entry) bool {
 	next := e.saved + 1
-	rec, err := l.store.Save(ctx, e.id, store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage(fmt.Sprint(next))}})
+	rec, err := l.store.Save(ctx, e.id,
+		store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage(fmt.Sprint(next))}})
 	switch {
 	case err == nil && rec.ID != e.id:
 		l.other = append(l.other, errors.New("a save answered with another session"))
 	case err == nil && rec.Version > int64(next)+1: // a new session's is 1
-		l.other = append(l.other, fmt.Errorf("save %d made version %d: it was made twice", next, rec.Version))
+		l.other = append(l.other,
+			fmt.Errorf("save %d made version %d: it was made twice", next, rec.Version))
 	case err == nil:
 		e.saved = next
 		l.saves++
@@ -106,7 +110,8 @@ func (l *ledger) revoke(ctx context.Context, e *entry, byUser bool) bool {
 	case err == nil:
 		e.fate = revoked
 		l.revokes++
-	case l.failed(err), r.Count > 0: // it ended the session, and failed to look whether one was left
+	// it ended the session, and failed to look whether one was left
+	case l.failed(err), r.Count > 0:
 		e.fate = unknown
 	}
 	return err == nil
@@ -125,14 +130,17 @@ func (r reckoning) lost() int { return r.lostCreates + r.lostSaves + r.revivedRe
 
 func (r reckoning) add(o reckoning) reckoning {
 	return reckoning{
-		r.creates + o.creates, r.saves + o.saves, r.revokes + o.revokes, r.uncertain + o.uncertain, r.refused + o.refused,
-		r.lostCreates + o.lostCreates, r.lostSaves + o.lostSaves, r.revivedRevokes + o.revivedRevokes, r.madeAfterAll + o.madeAfterAll,
+		r.creates + o.creates, r.saves + o.saves, r.revokes + o.revokes, r.uncertain + o.uncertain,
+		r.refused + o.refused,
+		r.lostCreates + o.lostCreates, r.lostSaves + o.lostSaves,
+		r.revivedRevokes + o.revivedRevokes, r.madeAfterAll + o.madeAfterAll,
 	}
 }
 
 func (r reckoning) String() string {
 	return fmt.Sprintf("acknowledged %d creates, %d saves, %d revokes; uncertain %d, refused %d; lost %d creates, %d saves, %d revokes; refused but made %d",
-		r.creates, r.saves, r.revokes, r.uncertain, r.refused, r.lostCreates, r.lostSaves, r.revivedRevokes, r.madeAfterAll)
+		r.creates, r.saves, r.revokes, r.uncertain, r.refused, r.lostCreates, r.lostSaves,
+		r.revivedRevokes, r.madeAfterAll)
 }
 
 // reckon compares the ledgers with the table.
@@ -158,7 +166,10 @@ func reckon(t testing.TB, n *node, ledgers []*ledger) (r reckoning) {
 		for _, err := range l.other {
 			t.Errorf("nothing explains this answer: %v", err)
 		}
-		r = r.add(reckoning{creates: l.creates, saves: l.saves, revokes: l.revokes, uncertain: l.uncertain, refused: l.refused})
+		r = r.add(reckoning{
+			creates: l.creates, saves: l.saves, revokes: l.revokes, uncertain: l.uncertain,
+			refused: l.refused,
+		})
 		for _, e := range l.entries {
 			value, ok := there[e.id]
 			switch {

@@ -93,7 +93,9 @@ func (n *node) kill(killed func()) {
 	}
 	killed()
 	n.pool.Reset()
-	testkit.Eventually(n.t, "the server is gone", func() bool { return errors.Is(syscall.Kill(postmaster, 0), syscall.ESRCH) })
+	testkit.Eventually(n.t, "the server is gone", func() bool {
+		return errors.Is(syscall.Kill(postmaster, 0), syscall.ESRCH)
+	})
 }
 
 // send passes over a process that has ended meanwhile.

@@ -41,7 +41,9 @@ type pair struct {
 }
 
 // newPair starts both, without synchronous replication. provide makes the first of them.
-func newPair(t testing.TB, provide func(context.Context, servers.Options) (*servers.Server, error), settings map[string]string) *pair {
+func newPair(t testing.TB, provide func(context.Context, servers.Options) (*servers.Server, error),
+	settings map[string]string,
+) *pair {
 	t.Helper()
 	all := map[string]string{
 		// A standby that looks for its primary does not see a promotion for as long: by default 5 s.
@@ -70,7 +72,8 @@ func newPair(t testing.TB, provide func(context.Context, servers.Options) (*serv
 	}
 	p.primary = p.node("", port)
 	p.primary.data = pgtest.One[string](t, p.primary.pool, "SHOW data_directory")
-	p.bin = pgtest.One[string](t, p.primary.pool, "SELECT setting FROM pg_config WHERE name = 'BINDIR'")
+	p.bin = pgtest.One[string](t, p.primary.pool,
+		"SELECT setting FROM pg_config WHERE name = 'BINDIR'")
 	p.folder = filepath.Dir(p.primary.data)
 	if _, err := db.Up(t.Context(), p.primary.pool, db.Options{}); err != nil {
 		t.Fatal(err)
@@ -89,7 +92,9 @@ func newPair(t testing.TB, provide func(context.Context, servers.Options) (*serv
 func (p *pair) node(data string, port int) *node {
 	u := *p.first
 	u.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	return &node{t: p.t, data: data, port: port, url: u.String(), pool: pgtest.Pool(p.t, u.String())}
+	return &node{
+		t: p.t, data: data, port: port, url: u.String(), pool: pgtest.Pool(p.t, u.String()),
+	}
 }
 
 // url has both hosts, first is asked first, for the application's role. settings are more of the query string.
@@ -105,7 +110,8 @@ var quoted = regexp.MustCompile(`"([^"]*)"`)
 
 // remember keeps with what the first server was started, and as whom.
 func (p *pair) remember() {
-	options, err := os.ReadFile(filepath.Join(p.primary.data, "postmaster.opts")) // bin/postgres "-D" "data" "-c" "name=value" …
+	// bin/postgres "-D" "data" "-c" "name=value" …
+	options, err := os.ReadFile(filepath.Join(p.primary.data, "postmaster.opts"))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -141,10 +147,12 @@ func (p *pair) replicate(port int) {
 	data := filepath.Join(p.folder, fmt.Sprintf("standby%d", p.made))
 	secret, _ := p.first.User.Password()
 	cmd := exec.Command(program, "-D", data, "-R", "-c", "fast", "-X", "stream", "--no-sync",
-		"-d", fmt.Sprintf("host=127.0.0.1 port=%d user=%s sslmode=disable", p.primary.port, p.first.User.Username()))
+		"-d", fmt.Sprintf("host=127.0.0.1 port=%d user=%s sslmode=disable", p.primary.port,
+			p.first.User.Username()))
 	cmd.Dir = p.folder
 	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH"), "PGPASSWORD=" + secret}
-	if err := process.Run(p.t.Context(), cmd, process.Kin{Orphaned: syscall.SIGKILL, Apart: true, Account: p.account}); err != nil {
+	if err := process.Run(p.t.Context(), cmd,
+		process.Kin{Orphaned: syscall.SIGKILL, Apart: true, Account: p.account}); err != nil {
 		p.t.Fatal(err)
 	}
 	p.standby = p.node(data, port)
@@ -165,7 +173,8 @@ func (p *pair) start(n *node) {
 		}
 		arguments = append(arguments, a)
 	}
-	log, err := os.OpenFile(filepath.Join(p.folder, "standby.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(filepath.Join(p.folder, "standby.log"),
+		os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -173,7 +182,8 @@ func (p *pair) start(n *node) {
 	cmd := exec.Command(filepath.Join(p.bin, "postgres"), arguments...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.folder, log, log
 	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}
-	running, err := process.Start(cmd, process.Kin{Orphaned: syscall.SIGQUIT, Apart: true, Account: p.account})
+	running, err := process.Start(cmd,
+		process.Kin{Orphaned: syscall.SIGQUIT, Apart: true, Account: p.account})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -201,9 +211,11 @@ func (p *pair) start(n *node) {
 func (p *pair) caughtUp() {
 	p.t.Helper()
 	// A record of its own: the end of what there is may be a page's header, which is replayed with the next record only.
-	lsn := pgtest.One[string](p.t, p.primary.pool, "SELECT pg_logical_emit_message(true, 'failover', '')::text")
+	lsn := pgtest.One[string](p.t, p.primary.pool,
+		"SELECT pg_logical_emit_message(true, 'failover', '')::text")
 	testkit.Eventually(p.t, "the standby is as far as the primary", func() bool {
-		return pgtest.One[bool](p.t, p.standby.pool, "SELECT coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, false)", lsn)
+		return pgtest.One[bool](p.t, p.standby.pool,
+			"SELECT coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, false)", lsn)
 	})
 }
 
@@ -212,7 +224,8 @@ func (p *pair) received() {
 	p.t.Helper()
 	lsn := pgtest.One[string](p.t, p.primary.pool, "SELECT pg_current_wal_flush_lsn()::text")
 	testkit.Eventually(p.t, "the standby has received what the primary has written", func() bool {
-		return pgtest.One[bool](p.t, p.standby.pool, "SELECT coalesce(pg_last_wal_receive_lsn() >= $1::text::pg_lsn, false)", lsn)
+		return pgtest.One[bool](p.t, p.standby.pool,
+			"SELECT coalesce(pg_last_wal_receive_lsn() >= $1::text::pg_lsn, false)", lsn)
 	})
 }
 
@@ -222,7 +235,8 @@ func (p *pair) synchronous() {
 	p.t.Helper()
 	p.primary.set("synchronous_standby_names", "*")
 	testkit.Eventually(p.t, "replication is synchronous", func() bool {
-		return pgtest.One[bool](p.t, p.primary.pool, "SELECT coalesce(bool_or(sync_state = 'sync'), false) FROM pg_stat_replication")
+		return pgtest.One[bool](p.t, p.primary.pool,
+			"SELECT coalesce(bool_or(sync_state = 'sync'), false) FROM pg_stat_replication")
 	})
 }
 

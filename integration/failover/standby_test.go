@@ -19,14 +19,19 @@ func standbyServesNothing(t *testing.T, p *pair) {
 	ids := make([]store.ID, 10)
 	for i := range ids {
 		ids[i] = store.ID{byte(i), 1}
-		if _, err := truth.Create(t.Context(), store.Draft{ID: ids[i], UserID: "alice"}); err != nil {
+		_, err := truth.Create(t.Context(), store.Draft{ID: ids[i], UserID: "alice"})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	p.caughtUp()
-	inner := storeOn(t, p.url(p.standby, p.standby, ""), testkit.Patience) // each refusal makes the pool connect anew, which takes its time
+	// each refusal makes the pool connect anew, which takes its time
+	inner := storeOn(t, p.url(p.standby, p.standby, ""), testkit.Patience)
 	for name, call := range map[string]func(context.Context, store.ID) error{
-		"Load": func(ctx context.Context, id store.ID) error { _, err := inner.Load(ctx, id, 0); return err },
+		"Load": func(ctx context.Context, id store.ID) error {
+			_, err := inner.Load(ctx, id, 0)
+			return err
+		},
 		"Load of an unknown session": func(ctx context.Context, id store.ID) error {
 			id[31] = 9 // the primary's newest session may be unknown here, too
 			_, err := inner.Load(ctx, id, 0)
@@ -38,10 +43,14 @@ func standbyServesNothing(t *testing.T, p *pair) {
 			return err
 		},
 		"Save": func(ctx context.Context, id store.ID) error {
-			_, err := inner.Save(ctx, id, store.Change{Set: map[string]json.RawMessage{"k": json.RawMessage("1")}})
+			_, err := inner.Save(ctx, id,
+				store.Change{Set: map[string]json.RawMessage{"k": json.RawMessage("1")}})
 			return err
 		},
-		"Delete": func(ctx context.Context, id store.ID) error { _, err := inner.Delete(ctx, id); return err },
+		"Delete": func(ctx context.Context, id store.ID) error {
+			_, err := inner.Delete(ctx, id)
+			return err
+		},
 		"Revoke": func(ctx context.Context, _ store.ID) error {
 			_, _, err := inner.Revoke(ctx, store.Selection{UserID: "alice"})
 			return err
@@ -51,7 +60,8 @@ func standbyServesNothing(t *testing.T, p *pair) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := call(t.Context(), ids[0]); !errors.Is(err, sessionstore.ErrUnavailable) || errors.Is(err, sessionstore.ErrOutcomeUnknown) {
+			if err := call(t.Context(), ids[0]); !errors.Is(err, sessionstore.ErrUnavailable) ||
+				errors.Is(err, sessionstore.ErrOutcomeUnknown) {
 				t.Errorf("alone: %v, want ErrUnavailable", err)
 			}
 			failed := make(chan error, len(ids)) // together they share statements
@@ -59,7 +69,9 @@ func standbyServesNothing(t *testing.T, p *pair) {
 				go func() { failed <- call(t.Context(), id) }()
 			}
 			for range ids {
-				if err := <-failed; !errors.Is(err, sessionstore.ErrUnavailable) || errors.Is(err, sessionstore.ErrOutcomeUnknown) {
+				err := <-failed
+				if !errors.Is(err, sessionstore.ErrUnavailable) ||
+					errors.Is(err, sessionstore.ErrOutcomeUnknown) {
 					t.Errorf("together: %v, want ErrUnavailable", err)
 				}
 			}

@@ -60,7 +60,8 @@ func unreplicated(t *testing.T, p *pair) {
 			return none, err
 		},
 		"create of a user with a limit": func(_, other store.ID) (sessionstore.Revocation, error) {
-			_, err := inner.Create(t.Context(), store.Draft{ID: other, UserID: "bob", MaxSessions: 3})
+			_, err := inner.Create(t.Context(),
+				store.Draft{ID: other, UserID: "bob", MaxSessions: 3})
 			return none, err
 		},
 		"save": func(id, _ store.ID) (sessionstore.Revocation, error) {
@@ -75,13 +76,17 @@ func unreplicated(t *testing.T, p *pair) {
 			_, err := inner.Rotate(t.Context(), id, other, limited)
 			return none, err
 		},
-		"delete": func(id, _ store.ID) (sessionstore.Revocation, error) { return inner.Delete(t.Context(), id) },
+		"delete": func(id, _ store.ID) (sessionstore.Revocation, error) {
+			return inner.Delete(t.Context(), id)
+		},
 		"revoke": func(id, _ store.ID) (sessionstore.Revocation, error) {
-			_, r, err := inner.Revoke(t.Context(), store.Selection{UserID: fmt.Sprintf("%x", id[:2])})
+			_, r, err := inner.Revoke(t.Context(),
+				store.Selection{UserID: fmt.Sprintf("%x", id[:2])})
 			return r, err
 		},
 		"revoke of one": func(id, _ store.ID) (sessionstore.Revocation, error) {
-			_, r, err := inner.Revoke(t.Context(), store.Selection{UserID: fmt.Sprintf("%x", id[:2]), Handle: id.Handle()})
+			_, r, err := inner.Revoke(t.Context(),
+				store.Selection{UserID: fmt.Sprintf("%x", id[:2]), Handle: id.Handle()})
 			return r, err
 		},
 	}
@@ -95,7 +100,9 @@ func unreplicated(t *testing.T, p *pair) {
 				n++
 				id := store.ID{n, byte(len(how))}
 				ids[name] = id
-				if _, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: fmt.Sprintf("%x", id[:2])}); err != nil {
+				_, err := inner.Create(t.Context(),
+					store.Draft{ID: id, UserID: fmt.Sprintf("%x", id[:2])})
+				if err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -110,12 +117,15 @@ func unreplicated(t *testing.T, p *pair) {
 				go func() {
 					defer answered.Add(1)
 					r, err := call(id, other)
-					if !errors.Is(err, sessionstore.ErrOutcomeUnknown) || !errors.Is(err, sessionstore.ErrUnavailable) || r.Committed {
+					if !errors.Is(err, sessionstore.ErrOutcomeUnknown) ||
+						!errors.Is(err, sessionstore.ErrUnavailable) || r.Committed {
 						t.Errorf("%s: %v, committed: %v", name, err, r.Committed)
 					}
 				}()
 			}
-			p.cut(function, "all are answered", func() bool { return answered.Load() == int64(len(changes)) })
+			p.cut(function, "all are answered", func() bool {
+				return answered.Load() == int64(len(changes))
+			})
 
 			// Both are gone by what the primary says, and would be back if it was lost now.
 			for _, name := range []string{"delete", "revoke", "revoke of one"} {
@@ -140,7 +150,8 @@ func unreplicated(t *testing.T, p *pair) {
 				testkit.Eventually(t, name+", made again, waits for the standby", func() bool {
 					select {
 					case err := <-again:
-						t.Fatalf("%s, made again: %v, and the standby knows nothing of it", name, err)
+						t.Fatalf("%s, made again: %v, and the standby knows nothing of it", name,
+							err)
 					default:
 					}
 					return pgtest.One[int](t, p.primary.pool, commits) == 1
@@ -181,13 +192,16 @@ func (p *pair) alone() {
 
 // unreplicatedLogin is the same for an application: the user whose session a standby may not have is not logged in.
 func unreplicatedLogin(t *testing.T, p *pair) {
-	s := open(t, p.url(p.primary, p.standby, readWrite), func(c *sessionstore.Config) { c.StoreTimeout = testkit.Patience })
+	s := open(t, p.url(p.primary, p.standby, readWrite), func(c *sessionstore.Config) {
+		c.StoreTimeout = testkit.Patience
+	})
 	for how, function := range cuts {
 		t.Run(how, func(t *testing.T) {
 			p.synchronous()
 			thaw := p.standby.freeze()
 			// For longer than an outage takes to be one: Postgres is there all the time.
-			for began := time.Now(); how == "cancelled" && time.Since(began) < 1500*time.Millisecond; {
+			for began := time.Now(); how == "cancelled" &&
+				time.Since(began) < 1500*time.Millisecond; {
 				p.cutLogin(s, function, how)
 			}
 			p.cutLogin(s, function, how)
@@ -216,7 +230,8 @@ func (p *pair) cutLogin(s *site, function, user string) {
 func unreplicatedTransaction(t *testing.T, p *pair) {
 	var log bytes.Buffer
 	cfg := sessionstore.Config{
-		Env: sessionstore.Development, Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, DisablePrune: true,
+		Env:     sessionstore.Development,
+		Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, DisablePrune: true,
 		Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	}
 	p.synchronous()
@@ -224,7 +239,10 @@ func unreplicatedTransaction(t *testing.T, p *pair) {
 		name      string
 		configure func(*pgxpool.Config)
 		hears     bool
-	}{{"prepared", postgres.ConfigurePool, true}, {"as pgx makes it", func(*pgxpool.Config) {}, false}} {
+	}{
+		{"prepared", postgres.ConfigurePool, true},
+		{"as pgx makes it", func(*pgxpool.Config) {}, false},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			log.Reset()
 			pool := configured(t, p.url(p.primary, p.standby, readWrite), tt.configure)
@@ -233,7 +251,8 @@ func unreplicatedTransaction(t *testing.T, p *pair) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = m.Close() })
-			if warned := strings.Contains(log.String(), "sessionstore.ConfigurePool"); warned == tt.hears {
+			warned := strings.Contains(log.String(), "sessionstore.ConfigurePool")
+			if warned == tt.hears {
 				t.Errorf("warned: %v\n%s", warned, log.String())
 			}
 			for _, cancel := range []bool{false, true} {
@@ -242,7 +261,8 @@ func unreplicatedTransaction(t *testing.T, p *pair) {
 					t.Fatal(err)
 				}
 				revocations := m.WithTx(tx)
-				if _, err := revocations.RevokeUser(t.Context(), "alice"); err != nil { // there is none, and yet it waits
+				// there is none, and yet it waits
+				if _, err := revocations.RevokeUser(t.Context(), "alice"); err != nil {
 					t.Fatal(err)
 				}
 				thaw := func() {}
@@ -252,7 +272,9 @@ func unreplicatedTransaction(t *testing.T, p *pair) {
 				committed := make(chan error, 1)
 				go func() { committed <- tx.Commit(t.Context()) }()
 				if cancel {
-					p.cut("pg_cancel_backend", "the commit is answered", func() bool { return len(committed) == 1 })
+					p.cut("pg_cancel_backend", "the commit is answered", func() bool {
+						return len(committed) == 1
+					})
 				}
 				if err := <-committed; err != nil {
 					t.Errorf("the commit: %v", err)
@@ -269,7 +291,8 @@ func unreplicatedTransaction(t *testing.T, p *pair) {
 
 // unreplicatedShutdown: an administrator shuts the primary down, which ends all waits.
 func unreplicatedShutdown(t *testing.T, p *pair) {
-	inner := postgres.New(configured(t, p.url(p.primary, p.standby, readWrite), postgres.ConfigurePool), expiry, timeout)
+	inner := postgres.New(configured(t, p.url(p.primary, p.standby, readWrite),
+		postgres.ConfigurePool), expiry, timeout)
 	id := store.ID{4}
 	if _, err := inner.Create(t.Context(), store.Draft{ID: id}); err != nil {
 		t.Fatal(err)
@@ -285,15 +308,20 @@ func unreplicatedShutdown(t *testing.T, p *pair) {
 		}
 		answered <- err
 	}()
-	testkit.Eventually(t, "the delete waits for the standby", func() bool { return pgtest.One[int](t, p.primary.pool, commits) == 1 })
+	testkit.Eventually(t, "the delete waits for the standby", func() bool {
+		return pgtest.One[int](t, p.primary.pool, commits) == 1
+	})
 	postmaster := p.primary.postmaster()
 	send(t, postmaster, syscall.SIGINT) // a fast shutdown
-	if err := <-answered; !errors.Is(err, sessionstore.ErrOutcomeUnknown) || !errors.Is(err, sessionstore.ErrUnavailable) {
+	if err := <-answered; !errors.Is(err, sessionstore.ErrOutcomeUnknown) ||
+		!errors.Is(err, sessionstore.ErrUnavailable) {
 		t.Errorf("%v", err)
 	}
 	thaw()
 	p.primary.pool.Reset()
-	testkit.Eventually(t, "the server is gone", func() bool { return errors.Is(syscall.Kill(postmaster, 0), syscall.ESRCH) })
+	testkit.Eventually(t, "the server is gone", func() bool {
+		return errors.Is(syscall.Kill(postmaster, 0), syscall.ESRCH)
+	})
 	p.standby.promote()
 	dead := p.swapped()
 	pgtest.Exec(t, p.primary.pool, "TRUNCATE pgsession.sessions, pgsession.marks")

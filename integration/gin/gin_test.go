@@ -107,8 +107,13 @@ func TestGinWithinHandler(t *testing.T) {
 	overBoth(t, func(t *testing.T, http2 bool) {
 		shop := newShop(t)
 		router := gin.New()
-		router.GET("/json", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"visits": shop.count(c)}) })
-		router.GET("/status", func(c *gin.Context) { shop.count(c); c.Status(http.StatusNoContent) })
+		router.GET("/json", func(c *gin.Context) {
+			c.JSON(http.StatusOK, gin.H{"visits": shop.count(c)})
+		})
+		router.GET("/status", func(c *gin.Context) {
+			shop.count(c)
+			c.Status(http.StatusNoContent)
+		})
 		router.GET("/stream", func(c *gin.Context) {
 			n := shop.count(c)
 			pieces := 0
@@ -149,21 +154,22 @@ func TestHandlerWithinGin(t *testing.T) {
 	overBoth(t, func(t *testing.T, http2 bool) {
 		shop := newShop(t)
 		router := gin.New()
-		router.GET("/", gin.WrapH(shop.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			sess, err := sessionstore.FromContext(r.Context())
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			_, hijacks := w.(http.Hijacker)
-			if hijacks == http2 {
-				t.Errorf("http.Hijacker: %t", hijacks)
-			}
-			n, _ := visits.Get(sess)
-			_ = visits.Set(sess, n+1)
-			_, _ = io.WriteString(w, strings.Repeat("*", n+1))
-			w.(http.Flusher).Flush()
-		}))))
+		router.GET("/",
+			gin.WrapH(shop.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				sess, err := sessionstore.FromContext(r.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, hijacks := w.(http.Hijacker)
+				if hijacks == http2 {
+					t.Errorf("http.Hijacker: %t", hijacks)
+				}
+				n, _ := visits.Get(sess)
+				_ = visits.Set(sess, n+1)
+				_, _ = io.WriteString(w, strings.Repeat("*", n+1))
+				w.(http.Flusher).Flush()
+			}))))
 		get := browse(t, http2, router)
 		for _, want := range []string{"*", "**"} {
 			if _, body := get("/"); body != want {
@@ -205,7 +211,8 @@ func TestObviousGinMiddlewareIsSaid(t *testing.T) {
 				get := browse(t, http2, router)
 				get("/")
 				get("/")
-				shop.log.expect(t, `level=ERROR msg="response bypassed the session writer: no cookie sent"`, 1)
+				shop.log.expect(t,
+					`level=ERROR msg="response bypassed the session writer: no cookie sent"`, 1)
 				shop.log.expect(t, "manager.Handler(router)", 1)
 				stats, err := shop.m.Stats(t.Context())
 				if err != nil || stats.Total != 0 {

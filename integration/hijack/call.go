@@ -41,19 +41,25 @@ func callsIn(text string) (found []call) {
 			})
 		case "AGGREF":
 			args := append(n.list("aggdirectargs"), n.list("args")...)
-			found = append(found, call{oid: n.number("aggfnoid"), args: arguments(args), result: n.number("aggtype")})
+			found = append(found,
+				call{oid: n.number("aggfnoid"), args: arguments(args), result: n.number("aggtype")})
 		case "WINDOWFUNC":
-			found = append(found, call{oid: n.number("winfnoid"), args: arguments(n.list("args")), result: n.number("wintype")})
+			found = append(found, call{
+				oid: n.number("winfnoid"), args: arguments(n.list("args")),
+				result: n.number("wintype"),
+			})
 		case "OPEXPR", "DISTINCTEXPR", "NULLIFEXPR":
 			found = append(found, call{
-				operator: true, oid: n.number("opno"), args: arguments(n.list("args")), result: n.number("opresulttype"),
+				operator: true, oid: n.number("opno"), args: arguments(n.list("args")),
+				result: n.number("opresulttype"),
 			})
 		case "SCALARARRAYOPEXPR": // the operator takes an element
 			args := arguments(n.list("args"))
 			if len(args) == 2 {
 				args[1].typ = elementOf(n.list("args")[1], args[1].typ)
 			}
-			found = append(found, call{operator: true, oid: n.number("opno"), args: args, result: typeBool})
+			found = append(found,
+				call{operator: true, oid: n.number("opno"), args: args, result: typeBool})
 		}
 	})
 	return found
@@ -104,7 +110,8 @@ func arguments(nodes []*node) (args []argument) {
 // bare strips the casts that Postgres put in by itself.
 func bare(n *node) *node {
 	for {
-		implicit := n.is("funcformat", "2") || n.is("relabelformat", "2") || n.is("coerceformat", "2") || n.is("coercionformat", "2")
+		implicit := n.is("funcformat", "2") || n.is("relabelformat", "2") ||
+			n.is("coerceformat", "2") || n.is("coercionformat", "2")
 		switch {
 		case implicit && n.label == "FUNCEXPR":
 			n = n.list("args")[0] // the others are the length
@@ -122,7 +129,8 @@ func typeOf(n *node) uint32 {
 		return 0
 	}
 	switch n.label {
-	case "BOOLEXPR", "NULLTEST", "BOOLEANTEST", "SCALARARRAYOPEXPR", "ROWCOMPARE", "ROWCOMPAREEXPR", "CURRENTOFEXPR":
+	case "BOOLEXPR", "NULLTEST", "BOOLEANTEST", "SCALARARRAYOPEXPR", "ROWCOMPARE", "ROWCOMPAREEXPR",
+		"CURRENTOFEXPR":
 		return typeBool
 	case "GROUPINGFUNC":
 		return typeInt4
@@ -145,8 +153,10 @@ func typeOf(n *node) uint32 {
 		return typeOf(n.child("expr"))
 	}
 	for _, field := range []string{
-		"vartype", "consttype", "paramtype", "funcresulttype", "opresulttype", "aggtype", "wintype", "resulttype", "casetype",
-		"typeId", "array_typeid", "row_typeid", "coalescetype", "minmaxtype", "refrestype", "refelemtype", "type",
+		"vartype", "consttype", "paramtype", "funcresulttype", "opresulttype", "aggtype", "wintype",
+		"resulttype", "casetype",
+		"typeId", "array_typeid", "row_typeid", "coalescetype", "minmaxtype", "refrestype",
+		"refelemtype", "type",
 	} {
 		if t := n.number(field); t != 0 {
 			return t

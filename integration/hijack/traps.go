@@ -113,7 +113,8 @@ func (c *Collector) Find(ctx context.Context, pool *pgxpool.Pool) ([]Trap, error
 	}
 	found := map[string]Trap{}
 	for _, call := range c.calls() {
-		name, result := known.routines[routine{call.operator, call.oid}], known.types[known.resolve(call.result)]
+		name, result := known.routines[routine{call.operator, call.oid}],
+			known.types[known.resolve(call.result)]
 		if name.schema != "pg_catalog" {
 			continue
 		}
@@ -165,7 +166,9 @@ func (c call) variants(known *catalog) [][]string {
 
 // Foreign returns the functions and operators that calls resolved to and that
 // are neither built in nor in one of these schemas.
-func (c *Collector) Foreign(ctx context.Context, pool *pgxpool.Pool, schemas ...string) ([]string, error) {
+func (c *Collector) Foreign(ctx context.Context, pool *pgxpool.Pool,
+	schemas ...string,
+) ([]string, error) {
 	known, err := load(ctx, pool)
 	if err != nil {
 		return nil, err
@@ -189,13 +192,15 @@ func Set(ctx context.Context, pool *pgxpool.Pool, schema string, traps []Trap) (
 			function = fmt.Sprintf("operator_%d", i)
 		}
 		sql := fmt.Sprintf("CREATE FUNCTION %s.%s(%s) RETURNS %s LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION USING MESSAGE = %s; END$$",
-			schema, pgx.Identifier{function}.Sanitize(), strings.Join(t.arguments, ", "), t.result, quote("hijacked: "+t.String()))
+			schema, pgx.Identifier{function}.Sanitize(), strings.Join(t.arguments, ", "), t.result,
+			quote("hijacked: "+t.String()))
 		if t.operator {
 			operands := "RIGHTARG = " + t.arguments[len(t.arguments)-1]
 			if len(t.arguments) == 2 {
 				operands += ", LEFTARG = " + t.arguments[0]
 			}
-			sql += fmt.Sprintf("; CREATE OPERATOR %s.%s (FUNCTION = %[1]s.%[3]s, %[4]s)", schema, t.name, function, operands)
+			sql += fmt.Sprintf("; CREATE OPERATOR %s.%s (FUNCTION = %[1]s.%[3]s, %[4]s)", schema,
+				t.name, function, operands)
 		}
 		if _, err := pool.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 			unmade = append(unmade, fmt.Sprintf("%s: %v", t, err))

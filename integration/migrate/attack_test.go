@@ -36,11 +36,13 @@ func TestVersionTableThatRunsCodeIsRefused(t *testing.T) {
 		"a view": `DROP TABLE public.pgsession_migrations;
 			CREATE VIEW public.pgsession_migrations AS SELECT 1 AS id, public.spring() AS version_id, true AS is_applied, now()::timestamp AS tstamp`,
 		"a trigger": `CREATE TRIGGER t BEFORE DELETE OR INSERT ON public.pgsession_migrations FOR EACH ROW EXECUTE FUNCTION public.sprung()`,
-		"a rule":    `CREATE RULE r AS ON INSERT TO public.pgsession_migrations DO ALSO SELECT public.spring()`,
+		"a rule": `CREATE RULE r AS ON INSERT TO public.pgsession_migrations
+			DO ALSO SELECT public.spring()`,
 		"a default": `ALTER TABLE public.pgsession_migrations ALTER COLUMN tstamp SET DEFAULT to_timestamp(public.spring())`,
 		"a default that runs text": `ALTER TABLE public.pgsession_migrations ALTER COLUMN tstamp
 			SET DEFAULT (query_to_xml('SELECT public.spring()', true, true, '')::text)::timestamp`,
-		"a constraint": `ALTER TABLE public.pgsession_migrations ADD CHECK (public.spring() > 0) NOT VALID`,
+		"a constraint": `ALTER TABLE public.pgsession_migrations
+			ADD CHECK (public.spring() > 0) NOT VALID`,
 		"a policy": `ALTER TABLE public.pgsession_migrations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 			CREATE POLICY p ON public.pgsession_migrations USING (public.spring() > 0)`,
 		"an index": `CREATE FUNCTION public.pure(bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN public.spring(); END$$;
@@ -64,7 +66,8 @@ func TestVersionTableThatRunsCodeIsRefused(t *testing.T) {
 			if n := d.number(t, `SELECT count(*) FROM public.caught`); n != 0 {
 				t.Errorf("the code ran %d times", n)
 			}
-			if n := d.number(t, `SELECT count(*) FROM pg_namespace WHERE nspname = 'pgsession'`); n != 1 {
+			if n := d.number(t,
+				`SELECT count(*) FROM pg_namespace WHERE nspname = 'pgsession'`); n != 1 {
 				t.Error("down did something")
 			}
 		})
@@ -141,7 +144,8 @@ func TestAttackOnAPrivilegedMigrator(t *testing.T) {
 		}
 	}
 	d.exec(t, `ALTER TABLE public.pgsession_migrations OWNER TO CURRENT_USER`)
-	if _, err := db.Down(t.Context(), d.pool, db.Options{}); err == nil || !strings.Contains(err.Error(), "schema pgsession belongs to role") {
+	if _, err := db.Down(t.Context(), d.pool, db.Options{}); err == nil ||
+		!strings.Contains(err.Error(), "schema pgsession belongs to role") {
 		t.Errorf("down of a schema of mallory: %v", err)
 	}
 }
@@ -172,7 +176,8 @@ func TestAttackByThePathOfTheDatabase(t *testing.T) {
 	}
 	for _, attrs := range []string{"primary", "read-write", "any"} {
 		for _, command := range []string{"status", "up", "validate", "version", "down"} {
-			if r := migrate(t, d.url+separator+"target_session_attrs="+attrs, command); r.status != 0 {
+			r := migrate(t, d.url+separator+"target_session_attrs="+attrs, command)
+			if r.status != 0 {
 				t.Errorf("%s with %s: %s", command, attrs, r.stderr)
 			}
 		}

@@ -34,7 +34,8 @@ func migrate(t *testing.T, url string, args ...string) result {
 func (r result) want(t *testing.T, status int, stdout, stderr string) {
 	t.Helper()
 	if r.status != status || !matches(stdout, r.stdout) || !matches(stderr, r.stderr) {
-		t.Errorf("status %d, stdout:\n%s\nstderr:\n%s\nwant %d, /%s/ and /%s/", r.status, r.stdout, r.stderr, status, stdout, stderr)
+		t.Errorf("status %d, stdout:\n%s\nstderr:\n%s\nwant %d, /%s/ and /%s/", r.status, r.stdout,
+			r.stderr, status, stdout, stderr)
 	}
 }
 
@@ -85,11 +86,13 @@ func TestTheCommandTakesFlagsBeforeAndAfter(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	migrate(t, "", "up", "-database-url", d.url, "-schema", "shop").want(t, 0, `applied 00001`, "")
-	migrate(t, "postgres://nobody@127.0.0.1:1/x", "-database-url="+d.url, "-schema=shop", "version").want(t, 0, `database 1`, "")
+	migrate(t, "postgres://nobody@127.0.0.1:1/x", "-database-url="+d.url, "-schema=shop",
+		"version").want(t, 0, `database 1`, "")
 	migrate(t, d.url, "version").want(t, 0, `database 0`, "")
 	migrate(t, d.url, "-schema", "shop", "validate").want(t, 0, `is what`, "")
 	d.exec(t, `DROP TABLE shop.prune_state CASCADE`)
-	migrate(t, d.url, "-schema", "shop", "validate").want(t, 1, "", `table prune_state is missing.*migrate@latest -schema shop up`)
+	migrate(t, d.url, "-schema", "shop", "validate").want(t, 1, "",
+		`table prune_state is missing.*migrate@latest -schema shop up`)
 	migrate(t, d.url, "-schema", "x;y", "up").want(t, 1, "", `schema name "x;y"`)
 }
 

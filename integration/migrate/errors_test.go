@@ -19,7 +19,8 @@ func TestHostileSchemaNamesAreRefused(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	for _, name := range []string{
-		`x; DROP TABLE users`, `x"`, `X`, `1x`, `x-y`, `x.y`, `pg_x`, `pg_catalog`, `public`, `user`, `select`,
+		`x; DROP TABLE users`, `x"`, `X`, `1x`, `x-y`, `x.y`, `pg_x`, `pg_catalog`, `public`,
+		`user`, `select`,
 		`information_schema`, "x\n", "x\x00", `é`, strings.Repeat("x", 49), " x",
 	} {
 		opts := db.Options{Schema: name}
@@ -31,10 +32,13 @@ func TestHostileSchemaNamesAreRefused(t *testing.T) {
 		wantError(t, err, "migrate status: schema name")
 		wantError(t, db.Validate(t.Context(), d.pool, opts), "migrate validate: schema name")
 	}
-	if n := d.number(t, `SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`); n != 0 {
+	n := d.number(t,
+		`SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`)
+	if n != 0 {
 		t.Errorf("%d tables were made", n)
 	}
-	if _, err := db.Up(t.Context(), d.pool, db.Options{Schema: "_" + strings.Repeat("x", 47)}); err != nil {
+	if _, err := db.Up(t.Context(), d.pool,
+		db.Options{Schema: "_" + strings.Repeat("x", 47)}); err != nil {
 		t.Errorf("the longest name: %v", err)
 	}
 }
@@ -43,7 +47,8 @@ func TestHostileSchemaNamesAreRefused(t *testing.T) {
 func TestEveryReservedWordIsRefused(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	rows, err := d.pool.Query(t.Context(), `SELECT word FROM pg_get_keywords() WHERE catcode IN ('R', 'T')`)
+	rows, err := d.pool.Query(t.Context(),
+		`SELECT word FROM pg_get_keywords() WHERE catcode IN ('R', 'T')`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,13 +74,15 @@ func TestAnUnreachableServerIsNamed(t *testing.T) {
 	// It accepts and never answers.
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	_, err = db.Up(ctx, newPool(t, "postgres://me:sesame@"+address+"/shop?sslmode=disable"), db.Options{})
+	_, err = db.Up(ctx, newPool(t, "postgres://me:sesame@"+address+"/shop?sslmode=disable"),
+		db.Options{})
 	wantError(t, err, "migrate up:", address)
 	wantNoSecret(t, err.Error(), "sesame")
 
 	// Nobody is there.
 	listener.Close()
-	_, err = db.Up(t.Context(), newPool(t, "postgres://me:sesame@"+address+"/shop?sslmode=disable"), db.Options{})
+	_, err = db.Up(t.Context(), newPool(t, "postgres://me:sesame@"+address+"/shop?sslmode=disable"),
+		db.Options{})
 	wantError(t, err, "migrate up:", address)
 	wantNoSecret(t, err.Error(), "sesame")
 }
@@ -101,7 +108,10 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	}{
 		"no right at all": {
 			`REVOKE CREATE ON SCHEMA public FROM PUBLIC`, upAs,
-			[]string{`GRANT CREATE ON DATABASE "$database" TO "$role"`, `GRANT CREATE ON SCHEMA public TO "$role"`},
+			[]string{
+				`GRANT CREATE ON DATABASE "$database" TO "$role"`,
+				`GRANT CREATE ON SCHEMA public TO "$role"`,
+			},
 			"",
 		},
 		"none on the database": {
@@ -115,7 +125,8 @@ func TestMissingRightsAreNamed(t *testing.T) {
 			"ON DATABASE",
 		},
 		"none to look at the version table": {
-			`CREATE TABLE public.pgsession_migrations (version_id bigint, tstamp timestamp)`, statusAs,
+			`CREATE TABLE public.pgsession_migrations (version_id bigint, tstamp timestamp)`,
+			statusAs,
 			[]string{`GRANT SELECT ON public.pgsession_migrations TO "$role"`},
 			"CREATE",
 		},
@@ -129,7 +140,8 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			role := newRole(t) // first, so that it is dropped last: after the database where it has rights
+			// first, so that it is dropped last: after the database where it has rights
+			role := newRole(t)
 			d := newDatabase(t)
 			fill := strings.NewReplacer("$role", role, "$database", d.name)
 			for _, statement := range strings.Split(fill.Replace(c.prepare), ";") {
@@ -163,13 +175,15 @@ func TestAnotherOwnerIsNamed(t *testing.T) {
 	d.up(t)
 	d.exec(t, `GRANT SELECT, INSERT, DELETE ON public.pgsession_migrations TO `+role)
 	_, err := db.Down(t.Context(), newPool(t, d.with(t, "role", role)), db.Options{})
-	wantError(t, err, "00001_sessions.sql", "schema pgsession belongs to role", "migrate as that role")
+	wantError(t, err, "00001_sessions.sql", "schema pgsession belongs to role",
+		"migrate as that role")
 }
 
 func TestAReadOnlyServerIsNamed(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	_, err := db.Up(t.Context(), newPool(t, d.with(t, "default_transaction_read_only", "on")), db.Options{})
+	_, err := db.Up(t.Context(), newPool(t, d.with(t, "default_transaction_read_only", "on")),
+		db.Options{})
 	wantError(t, err, "read-only", "migrate on the primary")
 }
 
@@ -225,7 +239,10 @@ func refuseEverybody(t *testing.T) string {
 			}
 			server := pgproto3.NewBackend(conn, conn)
 			if _, err := server.ReceiveStartupMessage(); err == nil {
-				server.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "28P01", Message: `password authentication failed for user "me"`})
+				server.Send(&pgproto3.ErrorResponse{
+					Severity: "FATAL", Code: "28P01",
+					Message: `password authentication failed for user "me"`,
+				})
 				_ = server.Flush()
 			}
 			conn.Close()

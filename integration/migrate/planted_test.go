@@ -61,7 +61,9 @@ func TestWhoMigratedBeforeTheOwnerIsNoStranger(t *testing.T) {
 		d.exec(t, `GRANT CREATE ON DATABASE `+d.name+` TO `+role)
 		d.exec(t, `GRANT CREATE, USAGE ON SCHEMA public TO `+role)
 	}
-	migrate := func(role string, do func(context.Context, *pgxpool.Pool, db.Options) ([]db.Step, error)) error {
+	migrate := func(role string,
+		do func(context.Context, *pgxpool.Pool, db.Options) ([]db.Step, error),
+	) error {
 		_, err := do(t.Context(), newPool(t, d.with(t, "role", role)), db.Options{})
 		return err
 	}
@@ -77,7 +79,8 @@ func TestWhoMigratedBeforeTheOwnerIsNoStranger(t *testing.T) {
 		do   func(context.Context, *pgxpool.Pool, db.Options) ([]db.Step, error)
 	}{{deployer, db.Up}, {deployer, down}, {owner, db.Up}, {owner, down}} {
 		if err := migrate(step.role, step.do); err != nil {
-			t.Fatalf("as %s: %v", map[bool]string{true: "the owner", false: "the deployer"}[step.role == owner], err)
+			t.Fatalf("as %s: %v",
+				map[bool]string{true: "the owner", false: "the deployer"}[step.role == owner], err)
 		}
 		d.exec(t, `GRANT SELECT, INSERT, DELETE ON public.pgsession_migrations TO `+owner)
 	}

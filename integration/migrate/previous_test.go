@@ -85,7 +85,8 @@ func TestStatementsOfEarlierVersionsStillPrepare(t *testing.T) {
 	}
 	made, err := filepath.Glob(migrations + "/*.sql")
 	if err != nil || len(files) != len(made)-1 {
-		t.Fatalf("%d migrations need %d files of statements, not %d, %v", len(made), len(made)-1, len(files), err)
+		t.Fatalf("%d migrations need %d files of statements, not %d, %v", len(made), len(made)-1,
+			len(files), err)
 	}
 	d := newDatabase(t)
 	d.up(t)
@@ -94,7 +95,8 @@ func TestStatementsOfEarlierVersionsStillPrepare(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		statements := regexp.MustCompile(`(?s)-- name: (\w+).*?;\n`).FindAllStringSubmatch(string(text), -1)
+		statements := regexp.MustCompile(`(?s)-- name: (\w+).*?;\n`).FindAllStringSubmatch(
+			string(text), -1)
 		if len(statements) < 15 {
 			t.Fatalf("%s holds %d statements", file, len(statements))
 		}
@@ -103,7 +105,8 @@ func TestStatementsOfEarlierVersionsStillPrepare(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, s := range statements {
-			if _, err := conn.Conn().Prepare(t.Context(), s[1], strings.TrimSuffix(s[0], ";\n")); err != nil {
+			_, err := conn.Conn().Prepare(t.Context(), s[1], strings.TrimSuffix(s[0], ";\n"))
+			if err != nil {
 				t.Errorf("%s: %s: %v", filepath.Base(file), s[1], err)
 			}
 		}
@@ -119,7 +122,8 @@ func TestAStoreLivesThroughMigrations(t *testing.T) {
 	d := newDatabase(t)
 	d.up(t)
 	next := withNext(t)
-	inner := postgres.New(d.pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, 10*time.Second)
+	inner := postgres.New(d.pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour},
+		10*time.Second)
 	if err := inner.Check(t.Context()); err != nil {
 		t.Fatalf("this version of the library on the schema before: %v", err)
 	}
@@ -181,7 +185,10 @@ func TestAStoreLivesThroughMigrations(t *testing.T) {
 	for range 3 {
 		d.goose(t, next, func(p *goose.Provider) error { _, err := p.Up(t.Context()); return err })
 		wait()
-		d.goose(t, next, func(p *goose.Provider) error { _, err := p.Down(t.Context()); return err })
+		d.goose(t, next, func(p *goose.Provider) error {
+			_, err := p.Down(t.Context())
+			return err
+		})
 		wait()
 	}
 	close(stop)
@@ -203,7 +210,8 @@ func TestMigrationsGiveUpWaitingForALock(t *testing.T) {
 		}
 		up, down, _ := strings.Cut(string(text), "-- +goose Down")
 		for way, text := range map[string]string{"up": up, "down": down} {
-			if !strings.Contains(text, "SET LOCAL lock_timeout = ") && !strings.Contains(text, "+goose NO TRANSACTION") {
+			if !strings.Contains(text, "SET LOCAL lock_timeout = ") &&
+				!strings.Contains(text, "+goose NO TRANSACTION") {
 				t.Errorf("%s %s has no lock_timeout", filepath.Base(file), way)
 			}
 		}

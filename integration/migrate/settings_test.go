@@ -16,11 +16,15 @@ import (
 func TestMigrateUnderSettings(t *testing.T) {
 	t.Parallel()
 	for _, setting := range []string{"quote_all_identifiers = on", "DateStyle = German"} {
-		for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec} {
+		for _, mode := range []pgx.QueryExecMode{
+			pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec,
+		} {
 			t.Run(setting+" "+mode.String(), func(t *testing.T) {
 				d := newDatabase(t)
 				d.exec(t, "ALTER DATABASE "+d.name+" SET "+setting)
-				pool := pgtest.Pool(t, d.url, func(pc *pgxpool.Config) { pc.ConnConfig.DefaultQueryExecMode = mode })
+				pool := pgtest.Pool(t, d.url, func(pc *pgxpool.Config) {
+					pc.ConnConfig.DefaultQueryExecMode = mode
+				})
 				if _, err := db.Up(t.Context(), pool, db.Options{}); err != nil {
 					t.Fatal(err)
 				}

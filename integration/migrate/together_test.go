@@ -54,7 +54,9 @@ func TestTenPoolsAtOnceMigrateOnce(t *testing.T) {
 		}
 		steps := make([][]db.Step, n)
 		errs := make([]error, n)
-		took := atOnce(n, func(i int) { steps[i], errs[i] = db.Up(t.Context(), pools[i], db.Options{}) })
+		took := atOnce(n, func(i int) {
+			steps[i], errs[i] = db.Up(t.Context(), pools[i], db.Options{})
+		})
 		var applied []string
 		for i := range n {
 			if errs[i] != nil {
@@ -225,7 +227,8 @@ func waitForWaiter(t *testing.T, d *database) {
 		WHERE datname = current_database() AND query LIKE '%pg_try_advisory_lock($1)%' AND pid <> pg_backend_pid()`
 	d.eventually(t, "somebody tries to take the lock", tries)
 	first := d.number(t, tries)
-	d.eventually(t, "somebody waits for the lock", `SELECT greatest((`+tries+`) - $1::bigint, 0)`, first)
+	d.eventually(t, "somebody waits for the lock", `SELECT greatest((`+tries+`) - $1::bigint, 0)`,
+		first)
 }
 
 // wantMigratedOnce checks the outcome, and that reports mention each migration exactly once.

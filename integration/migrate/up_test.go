@@ -16,7 +16,8 @@ func TestUpThenDownThenUpLeavesTheSameSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(steps) == 0 || steps[0].Version != 1 || steps[0].Name != "00001_sessions.sql" || steps[0].Duration <= 0 {
+	if len(steps) == 0 || steps[0].Version != 1 || steps[0].Name != "00001_sessions.sql" ||
+		steps[0].Duration <= 0 {
 		t.Errorf("steps of up: %+v", steps)
 	}
 	first := d.dump(t, "pgsession")
@@ -135,10 +136,12 @@ func TestStatusAndVersionOnlyRead(t *testing.T) {
 		t.Errorf("states of an empty database: %+v", states)
 	}
 	library := states[len(states)-1].Version
-	if database, known, err := db.Version(t.Context(), readOnly, db.Options{}); database != 0 || known != library || err != nil {
+	if database, known, err := db.Version(t.Context(), readOnly, db.Options{}); database != 0 ||
+		known != library || err != nil {
 		t.Errorf("version = %d, %d, %v; want 0, %d", database, known, err, library)
 	}
-	if n := d.number(t, `SELECT count(*) FROM pg_class WHERE relname = 'pgsession_migrations'`); n != 0 {
+	n := d.number(t, `SELECT count(*) FROM pg_class WHERE relname = 'pgsession_migrations'`)
+	if n != 0 {
 		t.Error("looking made a version table")
 	}
 
@@ -152,7 +155,8 @@ func TestStatusAndVersionOnlyRead(t *testing.T) {
 			t.Errorf("after up: %+v", s)
 		}
 	}
-	if database, _, err := db.Version(t.Context(), readOnly, db.Options{}); database != library || err != nil {
+	if database, _, err := db.Version(t.Context(), readOnly, db.Options{}); database != library ||
+		err != nil {
 		t.Errorf("version after up = %d, %v", database, err)
 	}
 	// Up with nothing to do only reads, too: an application may call it with a role that may do no more.
@@ -173,7 +177,9 @@ func TestStatusKnowsTheServersTimeZone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := d.number(t, `SELECT (abs(extract(epoch FROM now() - $1::timestamptz)) < 600)::int`, states[0].At); n != 1 {
+	n := d.number(t, `SELECT (abs(extract(epoch FROM now() - $1::timestamptz)) < 600)::int`,
+		states[0].At)
+	if n != 1 {
 		t.Errorf("applied at %v, which is not now", states[0].At)
 	}
 }
@@ -196,7 +202,8 @@ func TestANewerDatabaseIsLeftAlone(t *testing.T) {
 	if last := states[len(states)-1]; last.Version != 99 || last.Name != "" || !last.Applied {
 		t.Errorf("last state: %+v", last)
 	}
-	if database, library, err := db.Version(t.Context(), d.pool, db.Options{}); database != 99 || library == 99 || err != nil {
+	if database, library, err := db.Version(t.Context(), d.pool, db.Options{}); database != 99 ||
+		library == 99 || err != nil {
 		t.Errorf("version = %d, %d, %v", database, library, err)
 	}
 }
@@ -238,7 +245,9 @@ func TestLoggerIsTold(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	var log bytes.Buffer
-	if _, err := db.Up(t.Context(), d.pool, db.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}); err != nil {
+	_, err := db.Up(t.Context(), d.pool,
+		db.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(log.String(), "00001_sessions.sql") {

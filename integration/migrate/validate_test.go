@@ -75,14 +75,20 @@ func TestValidateNames(t *testing.T) {
 		},
 		"a column of another collation": {
 			`DROP VIEW pgsession.sessions_by_state; ALTER TABLE pgsession.sessions ALTER COLUMN user_id TYPE text COLLATE "default"`,
-			[]string{"column sessions.user_id is text, must be text collate C", "view sessions_by_state is missing"},
+			[]string{
+				"column sessions.user_id is text, must be text collate C",
+				"view sessions_by_state is missing",
+			},
 		},
 		"a key of another type": {
 			`DROP VIEW pgsession.stats;
 			 ALTER TABLE pgsession.sessions DROP CONSTRAINT sessions_id_check;
 			 ALTER TABLE pgsession.sessions ALTER COLUMN id TYPE text USING encode(id, 'hex');
 			 ALTER TABLE pgsession.sessions ADD CONSTRAINT sessions_id_check CHECK (length(id) = 64)`,
-			[]string{"column sessions.id is text not null, must be bytea not null", "view stats is missing"},
+			[]string{
+				"column sessions.id is text not null, must be bytea not null",
+				"view stats is missing",
+			},
 		},
 		"a column that may be null": {
 			`ALTER TABLE pgsession.sessions ALTER COLUMN expires_at DROP NOT NULL`,
@@ -90,7 +96,9 @@ func TestValidateNames(t *testing.T) {
 		},
 		"a lost default": {
 			`ALTER TABLE pgsession.sessions ALTER COLUMN version DROP DEFAULT`,
-			[]string{"column sessions.version is bigint not null, must be bigint not null with a default"},
+			[]string{
+				"column sessions.version is bigint not null, must be bigint not null with a default",
+			},
 		},
 		"a missing index": {
 			`DROP INDEX pgsession.sessions_expires_at_idx`,
@@ -110,7 +118,9 @@ func TestValidateNames(t *testing.T) {
 		},
 		"another primary key": {
 			`ALTER TABLE pgsession.sessions DROP CONSTRAINT sessions_pkey, ADD CONSTRAINT sessions_pkey PRIMARY KEY (id, created_at)`,
-			[]string{"constraint sessions_pkey is PRIMARY KEY (id, created_at), must be PRIMARY KEY (id)"},
+			[]string{
+				"constraint sessions_pkey is PRIMARY KEY (id, created_at), must be PRIMARY KEY (id)",
+			},
 		},
 		"a missing function": {
 			`DROP FUNCTION pgsession.prune_batch(integer)`,
@@ -134,7 +144,9 @@ func TestValidateNames(t *testing.T) {
 		"a default that binds another role's function": {
 			`CREATE FUNCTION public.later() RETURNS timestamptz LANGUAGE sql AS 'SELECT pg_catalog.now()';
 			 ALTER TABLE pgsession.sessions ALTER COLUMN created_at SET DEFAULT public.later()`,
-			[]string{"column sessions.created_at uses function public.later(), which is not built in"},
+			[]string{
+				"column sessions.created_at uses function public.later(), which is not built in",
+			},
 		},
 		"an index that binds another role's function": {
 			`CREATE FUNCTION public.old(timestamptz) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
@@ -148,7 +160,10 @@ func TestValidateNames(t *testing.T) {
 		"a column of another role's type": {
 			`CREATE DOMAIN public.inet AS pg_catalog.inet;
 			 ALTER TABLE pgsession.sessions ALTER COLUMN ip TYPE public.inet`,
-			[]string{"column sessions.ip is public.inet, must be inet", "column sessions.ip uses type public.inet, which is not built in"},
+			[]string{
+				"column sessions.ip is public.inet, must be inet",
+				"column sessions.ip uses type public.inet, which is not built in",
+			},
 		},
 		"a prune that looks names up": {
 			`ALTER FUNCTION pgsession.prune_batch(integer) RESET search_path`,
@@ -238,7 +253,10 @@ func TestValidateNames(t *testing.T) {
 		},
 		"several things at once": {
 			`ALTER TABLE pgsession.sessions DROP COLUMN ip; DROP INDEX pgsession.sessions_expires_at_idx`,
-			[]string{"column sessions.ip is missing", "constraint sessions_ip_check is missing", "index sessions_expires_at_idx is missing"},
+			[]string{
+				"column sessions.ip is missing", "constraint sessions_ip_check is missing",
+				"index sessions_expires_at_idx is missing",
+			},
 		},
 		"nothing where a newer version, or a user, added to it": {
 			`ALTER TABLE pgsession.sessions ADD COLUMN tenant text NOT NULL DEFAULT '', ADD COLUMN serial bigint GENERATED ALWAYS AS IDENTITY, ADD COLUMN note text;
@@ -276,7 +294,8 @@ func TestValidateNames(t *testing.T) {
 				t.Errorf("differences of schema %s:\n%s\nwant\n%s", mismatch.Schema,
 					strings.Join(mismatch.Differences, "\n"), strings.Join(c.want, "\n"))
 			}
-			wantError(t, err, append(c.want, "go run github.com/reporadar/pgsession/cmd/migrate@latest up")...)
+			wantError(t, err,
+				append(c.want, "go run github.com/reporadar/pgsession/cmd/migrate@latest up")...)
 		})
 	}
 }
@@ -285,7 +304,8 @@ func TestValidateNeedsNoRights(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	d.up(t)
-	if err := db.Validate(t.Context(), newPool(t, d.with(t, "role", newRole(t))), db.Options{}); err != nil {
+	err := db.Validate(t.Context(), newPool(t, d.with(t, "role", newRole(t))), db.Options{})
+	if err != nil {
 		t.Error(err)
 	}
 }
@@ -295,7 +315,8 @@ func TestAnApplicationStartsWithoutWhatIsForAdministrators(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	d.up(t)
-	d.exec(t, `DROP PROCEDURE pgsession.prune; DROP VIEW pgsession.stats, pgsession.sessions_by_state`)
+	d.exec(t,
+		`DROP PROCEDURE pgsession.prune; DROP VIEW pgsession.stats, pgsession.sessions_by_state`)
 	if err := schema.Check(t.Context(), d.pool, "pgsession"); err != nil {
 		t.Error(err)
 	}

@@ -15,10 +15,12 @@ import (
 
 // PG-14, PG-15: each alarm is raised by what it is about, and by nothing else.
 func TestTheAlarms(t *testing.T) {
-	t.Setenv("DATABASE_URL", "") // a server of its own: others leave transactions open, and settings are changed here
-	server, err := servers.Postgres(t.Context(), servers.Options{Logf: t.Logf, Settings: map[string]string{
-		"max_prepared_transactions": "5", "autovacuum": "off",
-	}})
+	// a server of its own: others leave transactions open, and settings are changed here
+	t.Setenv("DATABASE_URL", "")
+	server, err := servers.Postgres(t.Context(),
+		servers.Options{Logf: t.Logf, Settings: map[string]string{
+			"max_prepared_transactions": "5", "autovacuum": "off",
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,14 +29,20 @@ func TestTheAlarms(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	admin := pgtest.Pool(t, server.URL, func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol })
+	admin := pgtest.Pool(t, server.URL, func(c *pgxpool.Config) {
+		c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	})
 	migrated(t, admin)
 	must(t, admin, pgtest.Ops(t, "roles.sql"))
 	must(t, admin, "CREATE ROLE watcher LOGIN IN ROLE pgsession_monitor, pg_monitor")
-	watcher := pgtest.Pool(t, server.URL, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["role"] = "watcher" })
+	watcher := pgtest.Pool(t, server.URL, func(c *pgxpool.Config) {
+		c.ConnConfig.RuntimeParams["role"] = "watcher"
+	})
 
 	file := pgtest.Ops(t, "alarms.sql")
-	soon := strings.NewReplacer("'5 minutes'", "'-1 second'", "OPERATOR(pg_catalog.>) 1000000", "OPERATOR(pg_catalog.>) -1").Replace(file) // nobody waits here
+	// nobody waits here
+	soon := strings.NewReplacer("'5 minutes'", "'-1 second'", "OPERATOR(pg_catalog.>) 1000000",
+		"OPERATOR(pg_catalog.>) -1").Replace(file)
 	if soon == file {
 		t.Fatal("the file has other limits")
 	}
@@ -74,7 +82,8 @@ func TestTheAlarms(t *testing.T) {
 
 	pgtest.Exec(t, admin, "INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) VALUES (sha256('a'), now() - interval '59 minutes', now())")
 	wants(file)
-	pgtest.Exec(t, admin, "UPDATE pgsession.sessions SET expires_at = now() - interval '61 minutes'")
+	pgtest.Exec(t, admin,
+		"UPDATE pgsession.sessions SET expires_at = now() - interval '61 minutes'")
 	wants(file, "prune: a session that expired at 2")
 	pgtest.Exec(t, admin, "SELECT pgsession.prune_batch(10)")
 	wants(file)
@@ -88,7 +97,8 @@ func TestTheAlarms(t *testing.T) {
 	pgtest.Exec(t, admin, "VACUUM pgsession.sessions")
 	testkit.Eventually(t, "they are gone", func() bool { return raised(file) == "" })
 
-	pgtest.Exec(t, admin, "INSERT INTO pgsession.marks (id, key) VALUES (substr(sha256('m'), 1, 16), sha256('k'))")
+	pgtest.Exec(t, admin,
+		"INSERT INTO pgsession.marks (id, key) VALUES (substr(sha256('m'), 1, 16), sha256('k'))")
 	wants(file)
 	pgtest.Exec(t, admin, "UPDATE pgsession.marks SET revoked_at = now() + interval '1 hour'")
 	wants(file, "revoke from the future: a revoke has the time 2")
@@ -119,7 +129,8 @@ func TestTheAlarms(t *testing.T) {
 	for range 10 {
 		pgtest.Exec(t, admin, "SELECT pg_current_xact_id()")
 	}
-	wants(aged, "transaction ids: pgsession.sessions holds ids ", "transaction ids: pg_toast.pg_toast_")
+	wants(aged, "transaction ids: pgsession.sessions holds ids ",
+		"transaction ids: pg_toast.pg_toast_")
 	pgtest.Exec(t, admin, "VACUUM (FREEZE) pgsession.sessions")
 	wants(aged)
 

@@ -37,21 +37,30 @@ func traps(t *testing.T, pool *pgxpool.Pool, schema string) {
 			$$BEGIN INSERT INTO public.caught VALUES ('sum'); RETURN 0; END$$`,
 		`CREATE FUNCTION ` + schema + `.sum(timestamptz, interval) RETURNS timestamptz LANGUAGE plpgsql AS
 			$$BEGIN INSERT INTO public.caught VALUES ('sum'); RETURN $1; END$$`,
-		`CREATE OPERATOR ` + schema + `.<= (FUNCTION = ` + schema + `.later, LEFTARG = timestamptz, RIGHTARG = timestamptz)`,
-		`CREATE OPERATOR ` + schema + `.>= (FUNCTION = ` + schema + `.later, LEFTARG = timestamptz, RIGHTARG = timestamptz)`,
-		`CREATE OPERATOR ` + schema + `.= (FUNCTION = ` + schema + `.same, LEFTARG = bytea, RIGHTARG = bytea)`,
-		`CREATE OPERATOR ` + schema + `.+ (FUNCTION = ` + schema + `.sum, LEFTARG = bigint, RIGHTARG = integer)`,
-		`CREATE OPERATOR ` + schema + `.+ (FUNCTION = ` + schema + `.sum, LEFTARG = timestamptz, RIGHTARG = interval)`,
-		`CREATE DOMAIN ` + schema + `.timestamptz AS pg_catalog.timestamptz CHECK (` + schema + `.later(VALUE, VALUE))`,
+		`CREATE OPERATOR ` + schema + `.<= (FUNCTION = ` + schema +
+			`.later, LEFTARG = timestamptz, RIGHTARG = timestamptz)`,
+		`CREATE OPERATOR ` + schema + `.>= (FUNCTION = ` + schema +
+			`.later, LEFTARG = timestamptz, RIGHTARG = timestamptz)`,
+		`CREATE OPERATOR ` + schema + `.= (FUNCTION = ` + schema +
+			`.same, LEFTARG = bytea, RIGHTARG = bytea)`,
+		`CREATE OPERATOR ` + schema + `.+ (FUNCTION = ` + schema +
+			`.sum, LEFTARG = bigint, RIGHTARG = integer)`,
+		`CREATE OPERATOR ` + schema + `.+ (FUNCTION = ` + schema +
+			`.sum, LEFTARG = timestamptz, RIGHTARG = interval)`,
+		`CREATE DOMAIN ` + schema + `.timestamptz AS pg_catalog.timestamptz CHECK (` + schema +
+			`.later(VALUE, VALUE))`,
 		`GRANT USAGE ON SCHEMA ` + schema + ` TO PUBLIC`,
 	} {
 		pgtest.Exec(t, pool, sql)
 	}
 	for _, operator := range []string{"<", ">", "<=", ">="} {
 		for f, types := range map[string]string{
-			"number": "LEFTARG = bigint, RIGHTARG = bigint", "mixed": "LEFTARG = bigint, RIGHTARG = integer", "small": "LEFTARG = integer, RIGHTARG = integer",
+			"number": "LEFTARG = bigint, RIGHTARG = bigint",
+			"mixed":  "LEFTARG = bigint, RIGHTARG = integer",
+			"small":  "LEFTARG = integer, RIGHTARG = integer",
 		} {
-			pgtest.Exec(t, pool, "CREATE OPERATOR "+schema+"."+operator+" (FUNCTION = "+schema+"."+f+", "+types+")")
+			pgtest.Exec(t, pool,
+				"CREATE OPERATOR "+schema+"."+operator+" (FUNCTION = "+schema+"."+f+", "+types+")")
 		}
 	}
 }
@@ -65,8 +74,11 @@ func TestAttackByTheCallersSearchPath(t *testing.T) {
 	const more = "INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) SELECT sha256(convert_to($1 || i, 'UTF8')), now() - interval '1 s', now() FROM generate_series(1, 7) AS i"
 	pgtest.Exec(t, o.admin, "CREATE SCHEMA traps")
 	traps(t, o.admin, "traps")
-	superuser := pgtest.Pool(t, o.admin.Config().ConnString()) // the job of a careless administrator
-	for who, pool := range map[string]*pgxpool.Pool{"the pruner": o.pruner, "the application": o.app, "a superuser": superuser} {
+	// the job of a careless administrator
+	superuser := pgtest.Pool(t, o.admin.Config().ConnString())
+	for who, pool := range map[string]*pgxpool.Pool{
+		"the pruner": o.pruner, "the application": o.app, "a superuser": superuser,
+	} {
 		pgtest.Exec(t, o.admin, more, who) // so that the procedure goes round several times
 		conn, err := pool.Acquire(t.Context())
 		if err != nil {
@@ -82,12 +94,15 @@ func TestAttackByTheCallersSearchPath(t *testing.T) {
 			"CALL pgsession.prune(100, 10, 2)",
 		} {
 			_, err := conn.Exec(t.Context(), sql)
-			if err != nil && !(who == "the application" && code(err) == "42501" && sql[:4] == "CALL") {
+			if err != nil &&
+				!(who == "the application" && code(err) == "42501" && sql[:4] == "CALL") {
 				t.Errorf("%s: %s: %v", who, sql, err)
 			}
 		}
 		var left int
-		if err := conn.QueryRow(t.Context(), "SELECT pg_catalog.count(*) FROM pg_temp.sessions").Scan(&left); err != nil || left != 1 {
+		if err := conn.QueryRow(t.Context(),
+			"SELECT pg_catalog.count(*) FROM pg_temp.sessions").Scan(&left); err != nil ||
+			left != 1 {
 			t.Errorf("%s: the table of the attacker was pruned: %d rows left, %v", who, left, err)
 		}
 		_ = conn.Conn().Close(context.Background())
@@ -99,7 +114,9 @@ func TestAttackByTheCallersSearchPath(t *testing.T) {
 	if n := pgtest.One[int](t, o.admin, alive); n != 3 {
 		t.Errorf("%d sessions are alive, want 3", n)
 	}
-	if caught := pgtest.One[string](t, o.admin, "SELECT coalesce(string_agg(DISTINCT what || ' as ' || who, ', '), '') FROM public.caught"); caught != "" {
+	caught := pgtest.One[string](t, o.admin,
+		"SELECT coalesce(string_agg(DISTINCT what || ' as ' || who, ', '), '') FROM public.caught")
+	if caught != "" {
 		t.Errorf("the prune used what the caller put before it: %s", caught)
 	}
 }
@@ -115,7 +132,9 @@ func TestTheTrapsWork(t *testing.T) {
 		"SELECT 1::bigint < 1::bigint, 1::bigint > 1, 1 < 2, 1::bigint + 1",
 		"SELECT make_interval(secs => 1), now() + interval '1 s', 'x'::bytea = 'y'::bytea",
 	} {
-		if _, err := pool.Exec(t.Context(), "SET LOCAL search_path = traps, pg_catalog; "+sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+		_, err := pool.Exec(t.Context(), "SET LOCAL search_path = traps, pg_catalog; "+sql,
+			pgx.QueryExecModeSimpleProtocol)
+		if err != nil {
 			t.Fatalf("%s: %v", sql, err)
 		}
 	}

@@ -21,13 +21,18 @@ func TestCitusIsMissing(t *testing.T) {
 		t.Errorf("there were %d relations and are %d", before, after)
 	}
 	// A DO block is checked as far as it runs; a function as a whole.
-	for _, name := range []string{"citus.sql", "pg_cron.sql", "pg_cron_elsewhere.sql", "pg_cron_unschedule.sql"} {
+	for _, name := range []string{
+		"citus.sql", "pg_cron.sql", "pg_cron_elsewhere.sql", "pg_cron_unschedule.sql",
+	} {
 		block := regexp.MustCompile(`(?s)DO (\$\$.*?\$\$);`).FindStringSubmatch(pgtest.Ops(t, name))
 		if block == nil {
 			t.Errorf("%s has no block", name)
 			continue
 		}
-		if err := run(t.Context(), pool, "CREATE FUNCTION pg_temp.block() RETURNS void LANGUAGE plpgsql AS "+block[1]+"; DROP FUNCTION pg_temp.block()"); err != nil {
+		err := run(t.Context(), pool,
+			"CREATE FUNCTION pg_temp.block() RETURNS void LANGUAGE plpgsql AS "+block[1]+
+				"; DROP FUNCTION pg_temp.block()")
+		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

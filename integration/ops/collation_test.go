@@ -30,7 +30,8 @@ func TestNoIndexDependsOnALocale(t *testing.T) {
 	pgtest.Exec(t, pool, "ANALYZE pgsession.sessions")
 	one := pgtest.Pool(t, url, func(c *pgxpool.Config) { c.MaxConns = 1 })
 	pgtest.Exec(t, one, "SET plan_cache_mode = force_generic_plan; PREPARE by_user(text) AS SELECT s.id FROM pgsession.sessions AS s WHERE s.user_id = $1", pgx.QueryExecModeSimpleProtocol)
-	rows, err := one.Query(t.Context(), "EXPLAIN EXECUTE by_user('user 7')", pgx.QueryExecModeSimpleProtocol)
+	rows, err := one.Query(t.Context(), "EXPLAIN EXECUTE by_user('user 7')",
+		pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,9 @@ func TestNoIndexDependsOnALocale(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if plan := strings.Join(lines, "\n"); !strings.Contains(plan, "sessions_user_id_idx") || !strings.Contains(plan, "Index Cond: (user_id = $1)") {
+	plan := strings.Join(lines, "\n")
+	if !strings.Contains(plan, "sessions_user_id_idx") ||
+		!strings.Contains(plan, "Index Cond: (user_id = $1)") {
 		t.Errorf("the plan:\n%s", plan)
 	}
 }
@@ -48,7 +51,8 @@ func TestAlarmAboutACollation(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
 	alarms := func() (got string) {
-		rows, err := pool.Query(t.Context(), pgtest.Ops(t, "alarms.sql"), pgx.QueryExecModeSimpleProtocol)
+		rows, err := pool.Query(t.Context(), pgtest.Ops(t, "alarms.sql"),
+			pgx.QueryExecModeSimpleProtocol)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +74,8 @@ func TestAlarmAboutACollation(t *testing.T) {
 		CREATE TABLE pgsession.notes (note text COLLATE public.sorted);
 		CREATE INDEX notes_note_idx ON pgsession.notes (note);
 		UPDATE pg_collation SET collversion = '1' WHERE collname = 'sorted'`, pgx.QueryExecModeSimpleProtocol)
-	if got := alarms(); !strings.Contains(got, "index pgsession.notes_note_idx was built with version 1 of the collation sorted") ||
+	if got := alarms(); !strings.Contains(got,
+		"index pgsession.notes_note_idx was built with version 1 of the collation sorted") ||
 		!strings.Contains(got, "REINDEX INDEX pgsession.notes_note_idx, then ALTER COLLATION ") {
 		t.Errorf("of an index: %q", got)
 	}
@@ -78,7 +83,8 @@ func TestAlarmAboutACollation(t *testing.T) {
 		pgtest.One[*string](t, pool, "SELECT pg_collation_actual_version(100)") == nil {
 		return // Postgres records no version of this database's collation
 	}
-	pgtest.Exec(t, pool, "UPDATE pg_database SET datcollversion = '1' WHERE datname = current_database()")
+	pgtest.Exec(t, pool,
+		"UPDATE pg_database SET datcollversion = '1' WHERE datname = current_database()")
 	if got := alarms(); !strings.Contains(got, "was made with version 1 of its collation") {
 		t.Errorf("of the database: %q", got)
 	}

@@ -35,7 +35,9 @@ func TestAPruneThatCrashesHarmsNothing(t *testing.T) {
 		_, err := pool.Exec(context.Background(), "CALL pgsession.prune(batch_rows => 10)")
 		failed <- err
 	}()
-	testkit.Eventually(t, "it waits in the seventh batch", func() bool { return pgtest.One[int](t, pool, waiting) == 1 })
+	testkit.Eventually(t, "it waits in the seventh batch", func() bool {
+		return pgtest.One[int](t, pool, waiting) == 1
+	})
 	// The postmaster stays; all else is started again.
 	const checkpointer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
 	before := pgtest.One[int](t, pool, checkpointer)

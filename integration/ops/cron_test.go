@@ -23,7 +23,9 @@ const nextMinute = 3 * time.Minute
 // background workers.
 func cron(t *testing.T, workers string) (server string, secret string) {
 	t.Helper()
-	s, err := servers.Cron(t.Context(), servers.Options{Logf: t.Logf, Settings: map[string]string{"cron.use_background_workers": workers}})
+	s, err := servers.Cron(t.Context(), servers.Options{
+		Logf: t.Logf, Settings: map[string]string{"cron.use_background_workers": workers},
+	})
 	if errors.Is(err, servers.ErrAbsent) {
 		t.Skip(err)
 	}
@@ -96,12 +98,15 @@ func runsAndDeletes(t *testing.T, modes map[string]string) {
 			t.Parallel()
 			server, secret := cron(t, workers)
 			pool := pgtest.Pool(t, server)
-			schedule, unschedule := pgtest.Ops(t, "pg_cron.sql"), pgtest.Ops(t, "pg_cron_unschedule.sql")
-			if got := pgtest.One[string](t, pool, "SHOW cron.use_background_workers"); got != workers {
+			schedule, unschedule := pgtest.Ops(t, "pg_cron.sql"),
+				pgtest.Ops(t, "pg_cron_unschedule.sql")
+			if got := pgtest.One[string](t, pool,
+				"SHOW cron.use_background_workers"); got != workers {
 				t.Fatalf("the mode is %s", got)
 			}
 
-			fails(t, pool, schedule, "pg_cron is not in database pgsession, so nothing was scheduled")
+			fails(t, pool, schedule,
+				"pg_cron is not in database pgsession, so nothing was scheduled")
 			fails(t, pool, unschedule, "pg_cron is not in database pgsession")
 			must(t, pool, "SET LOCAL search_path = public; CREATE EXTENSION pg_cron")
 			fails(t, pool, schedule, "run `migrate up` first")
@@ -109,7 +114,9 @@ func runsAndDeletes(t *testing.T, modes map[string]string) {
 
 			// Without roles the jobs are those of who runs the file.
 			must(t, pool, schedule)
-			if got := pgtest.One[string](t, pool, jobs); got != "pgsession prune as postgres in pgsession, pgsession trim as postgres in pgsession" {
+			got := pgtest.One[string](t, pool, jobs)
+			if got != "pgsession prune as postgres in pgsession,"+
+				" pgsession trim as postgres in pgsession" {
 				t.Fatalf("the jobs: %s", got)
 			}
 			must(t, pool, pgtest.Ops(t, "roles.sql"))
@@ -130,7 +137,8 @@ func runsAndDeletes(t *testing.T, modes map[string]string) {
 			pgtest.Exec(t, pool, fill, 2500)
 
 			testkit.Within(t, nextMinute, "the job has run", func() bool {
-				return pgtest.One[int](t, pool, expired) == 0 && pgtest.One[int](t, pool, succeeded, "pgsession prune") > 0
+				return pgtest.One[int](t, pool, expired) == 0 &&
+					pgtest.One[int](t, pool, succeeded, "pgsession prune") > 0
 			})
 			if n := pgtest.One[int](t, pool, alive); n != 2500 {
 				t.Errorf("%d sessions are alive, want 2500", n)
@@ -141,7 +149,8 @@ func runsAndDeletes(t *testing.T, modes map[string]string) {
 			const runs = "SELECT count(*) FROM cron.job_run_details JOIN cron.job USING (jobid) WHERE jobname LIKE 'pgsession %'"
 			testkit.Within(t, nextMinute, "the other job has run, too", func() bool {
 				n := pgtest.One[int](t, pool, runs) // 10,000, and those that came since it looked
-				return n >= 10_000 && n <= 10_006 && pgtest.One[int](t, pool, succeeded, "pgsession trim") > 0
+				return n >= 10_000 && n <= 10_006 &&
+					pgtest.One[int](t, pool, succeeded, "pgsession trim") > 0
 			})
 			if n := pgtest.One[int](t, pool, "SELECT count(*) FROM cron.job_run_details JOIN cron.job USING (jobid) WHERE jobname = 'somebody else''s'"); n != 1 {
 				t.Error("the record of somebody else's job was trimmed")
@@ -152,7 +161,8 @@ func runsAndDeletes(t *testing.T, modes map[string]string) {
 
 			for range 2 {
 				must(t, pool, unschedule)
-				if got := pgtest.One[string](t, pool, jobs); got != "somebody else's as postgres in pgsession" {
+				got := pgtest.One[string](t, pool, jobs)
+				if got != "somebody else's as postgres in pgsession" {
 					t.Errorf("after unscheduling: %s", got)
 				}
 			}
@@ -181,10 +191,13 @@ func TestSlowAJobRunsInAnotherDatabase(t *testing.T) {
 			migrated(t, shop)
 			elsewhere := pgtest.Ops(t, "pg_cron_elsewhere.sql")
 			in := func(database string) *pgxpool.Pool {
-				return pgtest.Pool(t, server, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["options"] = "-c pgsession.database=" + database })
+				return pgtest.Pool(t, server, func(c *pgxpool.Config) {
+					c.ConnConfig.RuntimeParams["options"] = "-c pgsession.database=" + database
+				})
 			}
 
-			fails(t, pool, elsewhere, "pg_cron is not in database pgsession, so nothing was scheduled")
+			fails(t, pool, elsewhere,
+				"pg_cron is not in database pgsession, so nothing was scheduled")
 			must(t, pool, "SET LOCAL search_path = public; CREATE EXTENSION pg_cron")
 			fails(t, pool, elsewhere, "pgsession.database does not say where the sessions are")
 			fails(t, in("nowhere"), elsewhere, "there is no database nowhere")
@@ -202,7 +215,8 @@ func TestSlowAJobRunsInAnotherDatabase(t *testing.T) {
 			}
 			pgtest.Exec(t, shop, fill, 2500)
 			testkit.Within(t, nextMinute, "the job has run", func() bool {
-				return pgtest.One[int](t, shop, expired) == 0 && pgtest.One[int](t, pool, succeeded, "pgsession prune shop") > 0
+				return pgtest.One[int](t, shop, expired) == 0 &&
+					pgtest.One[int](t, pool, succeeded, "pgsession prune shop") > 0
 			})
 			if said := pgtest.One[string](t, pool, failed); said != "" {
 				t.Errorf("failed: %s", said)
@@ -246,7 +260,10 @@ func TestSchedulingWithoutASuperuser(t *testing.T) {
 	}
 	must(t, as("dba"), pgtest.Ops(t, "pg_cron_unschedule.sql"))
 	must(t, as("dba"), pgtest.Ops(t, "pg_cron_elsewhere.sql"))
-	if got := pgtest.One[string](t, pool, jobs); got != "pgsession prune pgsession as dba in pgsession, pgsession trim as dba in pgsession" {
+	if got := pgtest.One[string](t,
+		pool,
+		jobs); got !=
+		"pgsession prune pgsession as dba in pgsession, pgsession trim as dba in pgsession" {
 		t.Errorf("the jobs from elsewhere: %s", got)
 	}
 	must(t, as("dba"), pgtest.Ops(t, "pg_cron_unschedule.sql"))
@@ -275,13 +292,17 @@ func TestAttackOnTheFilesBySearchPath(t *testing.T) {
 		c.ConnConfig.RuntimeParams["search_path"] = "traps, pg_catalog"
 		c.ConnConfig.RuntimeParams["options"] = "-c pgsession.database=pgsession"
 	})
-	for _, name := range []string{"roles.sql", "pg_cron.sql", "pg_cron_elsewhere.sql", "pg_cron_unschedule.sql"} {
+	for _, name := range []string{
+		"roles.sql", "pg_cron.sql", "pg_cron_elsewhere.sql", "pg_cron_unschedule.sql",
+	} {
 		if err := run(t.Context(), caught, pgtest.Ops(t, name)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	fails(t, caught, pgtest.Ops(t, "citus.sql"), "Citus is not in database pgsession")
-	if what := pgtest.One[string](t, pool, "SELECT coalesce(string_agg(DISTINCT what, ', '), '') FROM public.caught"); what != "" {
+	what := pgtest.One[string](t, pool,
+		"SELECT coalesce(string_agg(DISTINCT what, ', '), '') FROM public.caught")
+	if what != "" {
 		t.Errorf("a file used %s of the caller's search_path", what)
 	}
 }

@@ -75,7 +75,8 @@ func blocks(text string) []block {
 //
 // Slow: each document has a server of its own, and its commands are compiled.
 func TestSlowEveryBlockOfTheDocumentsRuns(t *testing.T) {
-	t.Setenv("DATABASE_URL", "") // the roles have the names of the documents: the server is one of its own
+	// the roles have the names of the documents: the server is one of its own
+	t.Setenv("DATABASE_URL", "")
 	files, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no documents: %v", err)
@@ -95,7 +96,8 @@ func TestSlowEveryBlockOfTheDocumentsRuns(t *testing.T) {
 			}
 			r := newReader(t)
 			for _, b := range found {
-				if !t.Run(strings.TrimSpace(b.language+" in line "+strconv.Itoa(b.line)), func(t *testing.T) { r.run(t, b) }) {
+				if !t.Run(strings.TrimSpace(b.language+" in line "+strconv.Itoa(b.line)),
+					func(t *testing.T) { r.run(t, b) }) {
 					t.Fatal("what follows is not tried")
 				}
 			}
@@ -127,9 +129,13 @@ func newReader(t *testing.T) *reader {
 			t.Error(err)
 		}
 	})
-	admin := pgtest.Pool(t, server.URL, func(c *pgxpool.Config) { delete(c.ConnConfig.RuntimeParams, "search_path") })
+	admin := pgtest.Pool(t, server.URL, func(c *pgxpool.Config) {
+		delete(c.ConnConfig.RuntimeParams, "search_path")
+	})
 	programs := pgtest.One[string](t, admin, "SELECT setting FROM pg_config WHERE name = 'BINDIR'")
-	return &reader{server.URL, admin, cron, strings.ToLower(rand.Text()), os.Getenv("PATH") + ":" + programs}
+	return &reader{
+		server.URL, admin, cron, strings.ToLower(rand.Text()), os.Getenv("PATH") + ":" + programs,
+	}
 }
 
 func (r *reader) run(t *testing.T, b block) {
@@ -161,12 +167,14 @@ func (r *reader) run(t *testing.T, b block) {
 		cmd := exec.CommandContext(ctx, "sh", "-euc", b.text)
 		cmd.Dir = filepath.Join("..", "..")
 		for _, variable := range os.Environ() {
-			if !strings.HasPrefix(variable, "PG") && !strings.HasPrefix(variable, "DATABASE_URL=") && !strings.HasPrefix(variable, "PATH=") {
+			if !strings.HasPrefix(variable, "PG") && !strings.HasPrefix(variable,
+				"DATABASE_URL=") && !strings.HasPrefix(variable, "PATH=") {
 				cmd.Env = append(cmd.Env, variable)
 			}
 		}
 		cmd.Env = append(cmd.Env, "DATABASE_URL="+r.as(t, b.role), "PATH="+r.path)
-		if strings.Contains(b.text, "psql ") && exec.CommandContext(ctx, "sh", "-c", "PATH="+r.path+" command -v psql").Run() != nil {
+		if strings.Contains(b.text, "psql ") &&
+			exec.CommandContext(ctx, "sh", "-c", "PATH="+r.path+" command -v psql").Run() != nil {
 			t.Skip("there is no psql here")
 		}
 		if output, err := cmd.CombinedOutput(); err != nil {

@@ -74,7 +74,8 @@ func TestSlowNoNameIsHijacked(t *testing.T) {
 	admin = pgtest.Pool(t, url, safe)
 	must(t, admin, "CREATE SCHEMA traps; GRANT USAGE ON SCHEMA traps TO PUBLIC")
 	hijack.Set(t.Context(), admin, "traps", found)
-	must(t, admin, "ALTER DATABASE "+admin.Config().ConnConfig.Database+" SET search_path = traps, pg_catalog")
+	must(t, admin,
+		"ALTER DATABASE "+admin.Config().ConnConfig.Database+" SET search_path = traps, pg_catalog")
 	var last hijack.Collector
 	everything(t, url, &last, true)
 	if foreign, err = last.Foreign(t.Context(), admin, "pgsession", "cron"); err != nil {
@@ -90,16 +91,42 @@ func safe(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["search_path"] = "pg_c
 
 // mutants are statements as they were, each beside one that is safe.
 var mutants = map[string]struct{ hijacked, safe string }{
-	"any":          {"SELECT pg_column_size(s.data) FROM pgsession.sessions AS s", "SELECT pg_catalog.pg_column_size(s.data) FROM pgsession.sessions AS s"},
-	"polymorphic":  {"SELECT unnest($1::bytea[])", "SELECT pg_catalog.unnest($1::bytea[])"},
-	"an aggregate": {"SELECT max(c.relname) FROM pg_catalog.pg_class AS c", "SELECT pg_catalog.max(c.relname) FROM pg_catalog.pg_class AS c"},
-	"count":        {"SELECT count(s.user_id) FROM pgsession.sessions AS s", "SELECT pg_catalog.count(s.user_id) FROM pgsession.sessions AS s"},
-	"a cast":       {"SELECT c.relname || '.' FROM pg_catalog.pg_class AS c", "SELECT c.relname::text || '.' FROM pg_catalog.pg_class AS c"},
-	"untyped":      {"SELECT pg_try_advisory_lock($1)", "SELECT pg_catalog.pg_try_advisory_lock($1)"},
-	"an alias":     {"SELECT pg_relation_size(c.oid) FROM pg_catalog.pg_class AS c", "SELECT pg_catalog.pg_relation_size(c.oid) FROM pg_catalog.pg_class AS c"},
-	"an operator":  {"SELECT c.oid = 'pg_class'::regclass FROM pg_catalog.pg_class AS c", "SELECT c.oid OPERATOR(pg_catalog.=) 'pg_class'::regclass FROM pg_catalog.pg_class AS c"},
-	"any of many":  {"SELECT s.ip = ANY ($1::cidr[]) FROM pgsession.sessions AS s", "SELECT s.ip OPERATOR(pg_catalog.=) ANY ($1::cidr[]) FROM pgsession.sessions AS s"},
-	"a sublink":    {"SELECT s.data - ARRAY(SELECT 'x'::varchar) FROM pgsession.sessions AS s", "SELECT s.data - ARRAY(SELECT 'x'::text) FROM pgsession.sessions AS s"},
+	"any": {
+		"SELECT pg_column_size(s.data) FROM pgsession.sessions AS s",
+		"SELECT pg_catalog.pg_column_size(s.data) FROM pgsession.sessions AS s",
+	},
+	"polymorphic": {"SELECT unnest($1::bytea[])", "SELECT pg_catalog.unnest($1::bytea[])"},
+	"an aggregate": {
+		"SELECT max(c.relname) FROM pg_catalog.pg_class AS c",
+		"SELECT pg_catalog.max(c.relname) FROM pg_catalog.pg_class AS c",
+	},
+	"count": {
+		"SELECT count(s.user_id) FROM pgsession.sessions AS s",
+		"SELECT pg_catalog.count(s.user_id) FROM pgsession.sessions AS s",
+	},
+	"a cast": {
+		"SELECT c.relname || '.' FROM pg_catalog.pg_class AS c",
+		"SELECT c.relname::text || '.' FROM pg_catalog.pg_class AS c",
+	},
+	"untyped": {
+		"SELECT pg_try_advisory_lock($1)", "SELECT pg_catalog.pg_try_advisory_lock($1)",
+	},
+	"an alias": {
+		"SELECT pg_relation_size(c.oid) FROM pg_catalog.pg_class AS c",
+		"SELECT pg_catalog.pg_relation_size(c.oid) FROM pg_catalog.pg_class AS c",
+	},
+	"an operator": {
+		"SELECT c.oid = 'pg_class'::regclass FROM pg_catalog.pg_class AS c",
+		"SELECT c.oid OPERATOR(pg_catalog.=) 'pg_class'::regclass FROM pg_catalog.pg_class AS c",
+	},
+	"any of many": {
+		"SELECT s.ip = ANY ($1::cidr[]) FROM pgsession.sessions AS s",
+		"SELECT s.ip OPERATOR(pg_catalog.=) ANY ($1::cidr[]) FROM pgsession.sessions AS s",
+	},
+	"a sublink": {
+		"SELECT s.data - ARRAY(SELECT 'x'::varchar) FROM pgsession.sessions AS s",
+		"SELECT s.data - ARRAY(SELECT 'x'::text) FROM pgsession.sessions AS s",
+	},
 }
 
 // Each of the mutants runs into a trap, or the finder is blind to its kind.
@@ -126,7 +153,8 @@ func TestTrapsCatchUnqualifiedNames(t *testing.T) {
 				}
 				must(t, admin, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
 				hijack.Set(t.Context(), admin, "public", traps)
-				_, _ = conn.Conn().Prepare(t.Context(), "again", sql) // a trap need not fit the rest of it
+				// a trap need not fit the rest of it
+				_, _ = conn.Conn().Prepare(t.Context(), "again", sql)
 				found, err := collected.Foreign(t.Context(), admin, "pgsession")
 				if err != nil {
 					t.Fatal(err)
@@ -159,22 +187,28 @@ func everything(t *testing.T, url string, collected *hijack.Collector, hostile b
 		t.Fatal(err)
 	}
 
-	modes := []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol}
+	modes := []pgx.QueryExecMode{
+		pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
+	}
 	if hostile {
 		modes = nil
-		store := postgres.New(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, testkit.Patience)
+		store := postgres.New(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour},
+			testkit.Patience)
 		if err := store.Check(ctx); err == nil || !strings.Contains(err.Error(), "search_path") {
 			t.Errorf("an application starts: %v", err)
 		}
 	}
 	for _, mode := range modes {
-		application := pgtest.Pool(t, url, collected.Configure, func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = mode })
+		application := pgtest.Pool(t, url, collected.Configure, func(c *pgxpool.Config) {
+			c.ConnConfig.DefaultQueryExecMode = mode
+		})
 		queries(t, application)
 		library(t, application)
 	}
 	// The owner calls the procedure: a job of pg_cron has no path of its own.
 	for _, sql := range []string{
-		"SELECT * FROM pgsession.stats", "SELECT * FROM pgsession.sessions_by_state", "CALL pgsession.prune()", pgtest.Ops(t, "alarms.sql"),
+		"SELECT * FROM pgsession.stats", "SELECT * FROM pgsession.sessions_by_state",
+		"CALL pgsession.prune()", pgtest.Ops(t, "alarms.sql"),
 	} {
 		must(t, pool, sql)
 	}
@@ -184,7 +218,9 @@ func everything(t *testing.T, url string, collected *hijack.Collector, hostile b
 	}
 
 	fakeCron(t, admin, roles)
-	for _, file := range []string{"pg_cron.sql", "pg_cron_elsewhere.sql", "pg_cron_unschedule.sql"} {
+	for _, file := range []string{
+		"pg_cron.sql", "pg_cron_elsewhere.sql", "pg_cron_unschedule.sql",
+	} {
 		must(t, pgtest.Pool(t, url, collected.Configure, func(c *pgxpool.Config) {
 			c.ConnConfig.RuntimeParams["pgsession.database"] = c.ConnConfig.Database
 		}), roles.Rename(pgtest.Ops(t, file)))
@@ -228,12 +264,14 @@ func migrations(t *testing.T, pool *pgxpool.Pool, url string) {
 		if _, _, err := db.Version(ctx, pool, db.Options{}); err != nil {
 			t.Error(err)
 		}
-		if err := db.Validate(ctx, pool, db.Options{}); err != nil && !strings.Contains(err.Error(), "is missing") {
+		if err := db.Validate(ctx,
+			pool, db.Options{}); err != nil && !strings.Contains(err.Error(), "is missing") {
 			t.Error(err)
 		}
 	}
 	look()
-	for _, run := range []func(context.Context, *pgxpool.Pool, db.Options) ([]db.Step, error){db.Up, db.Down, db.Up, db.Up} {
+	for _, run := range []func(context.Context, *pgxpool.Pool,
+		db.Options) ([]db.Step, error){db.Up, db.Down, db.Up, db.Up} {
 		if _, err := run(ctx, pool, db.Options{}); err != nil {
 			t.Fatal(err)
 		}
@@ -246,7 +284,8 @@ func migrations(t *testing.T, pool *pgxpool.Pool, url string) {
 		t.Fatal(err)
 	}
 	defer powerless.Close()
-	if _, err := db.Up(ctx, powerless, db.Options{Schema: "other"}); err == nil || !strings.Contains(err.Error(), "GRANT") {
+	if _, err := db.Up(ctx, powerless, db.Options{Schema: "other"}); err == nil ||
+		!strings.Contains(err.Error(), "GRANT") {
 		t.Errorf("without rights: %v", err)
 	}
 
@@ -264,13 +303,17 @@ func migrations(t *testing.T, pool *pgxpool.Pool, url string) {
 	defer stop()
 	first := make(chan error, 1)
 	go func() {
-		_, err := db.Up(stuck, pool, db.Options{Schema: "second"}) // takes the lock, and waits for the schema
+		// takes the lock, and waits for the schema
+		_, err := db.Up(stuck, pool, db.Options{Schema: "second"})
 		first <- err
 	}()
-	testkit.Eventually(t, "it waits for the schema", func() bool { return pgtest.One[int](t, pgtest.Pool(t, url, safe), waiting) > 0 })
+	testkit.Eventually(t, "it waits for the schema", func() bool {
+		return pgtest.One[int](t, pgtest.Pool(t, url, safe), waiting) > 0
+	})
 	waiter, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	if _, err := db.Up(waiter, pool, db.Options{Schema: "second"}); err == nil || !strings.Contains(err.Error(), "pg_terminate_backend") {
+	if _, err := db.Up(waiter, pool, db.Options{Schema: "second"}); err == nil ||
+		!strings.Contains(err.Error(), "pg_terminate_backend") {
 		t.Errorf("while another migrates: %v", err)
 	}
 	stop()
@@ -296,7 +339,8 @@ func queries(t *testing.T, pool *pgxpool.Pool) {
 		results := method.Call(args)
 		err, _ = results[len(results)-1].Interface().(error)
 		// The samples fit the types, and not always what a statement expects.
-		if err != nil && !errors.Is(err, pgx.ErrNoRows) && !strings.HasPrefix(code(err), "22") && !strings.HasPrefix(code(err), "23") {
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) && !strings.HasPrefix(code(err), "22") &&
+			!strings.HasPrefix(code(err), "23") {
 			t.Errorf("%s: %v", name, err)
 		}
 		_ = tx.Rollback(context.Background())
@@ -345,12 +389,14 @@ func sample(v reflect.Value) {
 // library calls what of the store is not one of its statements.
 func library(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	manager, err := sessionstore.New(t.Context(), pool, sessionstore.Config{Env: sessionstore.Development})
+	manager, err := sessionstore.New(t.Context(), pool,
+		sessionstore.Config{Env: sessionstore.Development})
 	if err != nil {
 		t.Fatal(err)
 	}
 	manager.EndWatches()
-	store := postgres.New(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, testkit.Patience)
+	store := postgres.New(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour},
+		testkit.Patience)
 	if err := store.Check(t.Context()); err != nil {
 		t.Error(err)
 	}

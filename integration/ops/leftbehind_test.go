@@ -66,7 +66,8 @@ func TestRolesTakeBackWhatOthersWereGranted(t *testing.T) {
 		GRANT UPDATE (id) ON pgsession.sessions TO PUBLIC;
 		ALTER DEFAULT PRIVILEGES IN SCHEMA pgsession GRANT ALL ON TABLES TO eve;
 		ALTER DEFAULT PRIVILEGES IN SCHEMA pgsession GRANT EXECUTE ON FUNCTIONS TO eve`, "eve", f.eve))
-	must(t, f.pool(t, f.eve), "GRANT SELECT ON pgsession.sessions TO PUBLIC; GRANT USAGE ON SCHEMA pgsession TO PUBLIC")
+	must(t, f.pool(t, f.eve),
+		"GRANT SELECT ON pgsession.sessions TO PUBLIC; GRANT USAGE ON SCHEMA pgsession TO PUBLIC")
 	for range 2 {
 		must(t, f.admin, f.roles.Replace(pgtest.Ops(t, "roles.sql")))
 	}
@@ -85,7 +86,8 @@ func TestRolesTakeBackWhatOthersWereGranted(t *testing.T) {
 		t.Errorf("left: %s", got)
 	}
 	for pool, sql := range map[*pgxpool.Pool]string{
-		f.pool(t, f.eve): "SELECT user_id FROM pgsession.sessions", f.pool(t, f.shop): "SELECT pgsession.prune_batch(1)",
+		f.pool(t, f.eve):  "SELECT user_id FROM pgsession.sessions",
+		f.pool(t, f.shop): "SELECT pgsession.prune_batch(1)",
 	} {
 		if err := try(t.Context(), pool, sql); code(err) != "42501" {
 			t.Errorf("%s: %v", sql, err)
@@ -124,38 +126,65 @@ func TestRolesRefuseToHandOverWhatNoMigrationMade(t *testing.T) {
 			"CREATE OR REPLACE FUNCTION pgsession.prune_batch(max_rows integer) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'BEGIN RETURN 0; END'",
 			"routine pgsession.prune_batch(integer)", "",
 		},
-		{"ALTER FUNCTION pgsession.count_expired(integer) SET search_path = public", "routine pgsession.count_expired(integer)", ""},
-		{"ALTER PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint) SECURITY DEFINER", "routine pgsession.prune(", ""},
+		{
+			"ALTER FUNCTION pgsession.count_expired(integer) SET search_path = public",
+			"routine pgsession.count_expired(integer)", "",
+		},
+		{
+			"ALTER PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint) SECURITY DEFINER",
+			"routine pgsession.prune(", "",
+		},
 		{
 			"CREATE OR REPLACE FUNCTION pgsession.idle_deadline(idle interval, resolution interval) RETURNS timestamptz LANGUAGE sql STABLE AS $$SELECT 'infinity'::timestamptz$$",
 			"routine pgsession.idle_deadline(", "",
 		},
-		{"ALTER FUNCTION pgsession.prune_batch(integer) STABLE", "routine pgsession.prune_batch(integer)", ""},
+		{
+			"ALTER FUNCTION pgsession.prune_batch(integer) STABLE",
+			"routine pgsession.prune_batch(integer)", "",
+		},
 		{
 			"CREATE TRIGGER keep BEFORE DELETE ON pgsession.sessions FOR EACH ROW EXECUTE FUNCTION public.lie()",
 			"trigger keep on pgsession.sessions", "DROP TRIGGER keep ON pgsession.sessions",
 		},
-		{"CREATE RULE keep AS ON DELETE TO pgsession.marks DO INSTEAD NOTHING", "rule keep on pgsession.marks", "DROP RULE keep ON pgsession.marks"},
-		{"CREATE POLICY few ON pgsession.sessions USING (false)", "policy few on pgsession.sessions", "DROP POLICY few ON pgsession.sessions"},
-		{"CREATE VIEW pgsession.peek AS SELECT * FROM pgsession.sessions", "view or foreign table pgsession.peek", "DROP VIEW pgsession.peek"},
+		{
+			"CREATE RULE keep AS ON DELETE TO pgsession.marks DO INSTEAD NOTHING",
+			"rule keep on pgsession.marks", "DROP RULE keep ON pgsession.marks",
+		},
+		{
+			"CREATE POLICY few ON pgsession.sessions USING (false)",
+			"policy few on pgsession.sessions", "DROP POLICY few ON pgsession.sessions",
+		},
+		{
+			"CREATE VIEW pgsession.peek AS SELECT * FROM pgsession.sessions",
+			"view or foreign table pgsession.peek", "DROP VIEW pgsession.peek",
+		},
 		{
 			"CREATE MATERIALIZED VIEW pgsession.peek AS SELECT * FROM pgsession.sessions",
 			"view or foreign table pgsession.peek", "DROP MATERIALIZED VIEW pgsession.peek",
 		},
 		{
 			"CREATE INDEX odd ON pgsession.sessions (public.look(id))",
-			"function public.look(pg_catalog.bytea) that pgsession.odd uses", "DROP INDEX pgsession.odd",
+			"function public.look(pg_catalog.bytea) that pgsession.odd uses",
+			"DROP INDEX pgsession.odd",
 		},
 		{
 			"ALTER TABLE pgsession.sessions ADD COLUMN odd bytea DEFAULT public.look('')",
-			"function public.look(pg_catalog.bytea) that a default of pgsession.sessions uses", "ALTER TABLE pgsession.sessions DROP COLUMN odd",
+			"function public.look(pg_catalog.bytea) that a default of pgsession.sessions uses",
+			"ALTER TABLE pgsession.sessions DROP COLUMN odd",
 		},
 		{
 			"ALTER TABLE pgsession.sessions ADD CONSTRAINT odd CHECK (public.look(id) IS NOT NULL)",
-			"function public.look(pg_catalog.bytea) that constraint odd uses", "ALTER TABLE pgsession.sessions DROP CONSTRAINT odd",
+			"function public.look(pg_catalog.bytea) that constraint odd uses",
+			"ALTER TABLE pgsession.sessions DROP CONSTRAINT odd",
 		},
-		{"CREATE TABLE public.more () INHERITS (pgsession.sessions)", "table public.more that inherits from pgsession.sessions", "DROP TABLE public.more"},
-		{"CREATE TABLE public.held (id bytea REFERENCES pgsession.sessions)", "foreign key held_id_fkey of public.held", "DROP TABLE public.held"},
+		{
+			"CREATE TABLE public.more () INHERITS (pgsession.sessions)",
+			"table public.more that inherits from pgsession.sessions", "DROP TABLE public.more",
+		},
+		{
+			"CREATE TABLE public.held (id bytea REFERENCES pgsession.sessions)",
+			"foreign key held_id_fkey of public.held", "DROP TABLE public.held",
+		},
 	} {
 		must(t, f.as, c.plant)
 		fails(t, f.admin, file, c.want)

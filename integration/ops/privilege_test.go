@@ -21,7 +21,10 @@ func TestRolesRefuseAnOwnerThatOthersCanActAs(t *testing.T) {
 	file := o.Rename(pgtest.Ops(t, "roles.sql"))
 	for _, c := range []struct{ change, back, want string }{
 		{"ALTER ROLE %[1]s LOGIN", "ALTER ROLE %[1]s NOLOGIN", "can log in: ALTER ROLE"},
-		{"ALTER ROLE %[1]s SUPERUSER", "ALTER ROLE %[1]s NOSUPERUSER", "is a superuser: ALTER ROLE"},
+		{
+			"ALTER ROLE %[1]s SUPERUSER", "ALTER ROLE %[1]s NOSUPERUSER",
+			"is a superuser: ALTER ROLE",
+		},
 		{"GRANT %[1]s TO %[2]s", "REVOKE %[1]s FROM %[2]s", "has the member " + other + ": REVOKE"},
 	} {
 		must(t, o.admin, fmt.Sprintf(c.change+"; SELECT '%[2]s'", o.Owner, other))
@@ -41,7 +44,9 @@ func TestRolesPinThePath(t *testing.T) {
 		pool.Reset() // a role's settings come with the connection
 		return pgtest.One[string](t, pool, "SHOW search_path")
 	}
-	for name, pool := range map[string]*pgxpool.Pool{o.App: o.app, o.Pruner: o.pruner, o.Monitor: o.monitor} {
+	for name, pool := range map[string]*pgxpool.Pool{
+		o.App: o.app, o.Pruner: o.pruner, o.Monitor: o.monitor,
+	} {
 		if got := path(pool); got != "pg_catalog, pg_temp" {
 			t.Errorf("the path of %s is %s", name, got)
 		}
@@ -53,7 +58,8 @@ func TestRolesPinThePath(t *testing.T) {
 	}
 	database := o.admin.Config().ConnConfig.Database
 	for _, role := range []string{o.App, o.Pruner} {
-		pgtest.Exec(t, o.admin, "ALTER ROLE "+role+" IN DATABASE "+database+" SET search_path = pg_catalog, shop")
+		pgtest.Exec(t, o.admin,
+			"ALTER ROLE "+role+" IN DATABASE "+database+" SET search_path = pg_catalog, shop")
 	}
 	must(t, o.admin, o.Rename(pgtest.Ops(t, "roles.sql")))
 	if got := path(o.app); got != "pg_catalog, shop" {
@@ -68,7 +74,9 @@ func TestRolesPinThePath(t *testing.T) {
 func TestCronRefusesToRunALesserRolesCodeAsASuperuser(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
-	admin := pgtest.Pool(t, url, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["pgsession.database"] = c.ConnConfig.Database })
+	admin := pgtest.Pool(t, url, func(c *pgxpool.Config) {
+		c.ConnConfig.RuntimeParams["pgsession.database"] = c.ConnConfig.Database
+	})
 	roles := pgtest.NewRoles(t, url) // another installation's: no job is for its pruner
 	fakeCron(t, admin, roles)
 	inside, elsewhere := pgtest.Ops(t, "pg_cron.sql"), pgtest.Ops(t, "pg_cron_elsewhere.sql")

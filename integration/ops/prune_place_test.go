@@ -69,7 +69,8 @@ func readsNothingTwice(t *testing.T, numbers ...int) {
 				t.Fatal(err)
 			}
 			defer func() { _ = tx.Rollback(context.Background()) }()
-			if _, err := tx.Exec(t.Context(), "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1"); err != nil {
+			if _, err := tx.Exec(t.Context(),
+				"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1"); err != nil {
 				t.Fatal(err)
 			}
 			const batch = 500
@@ -139,7 +140,8 @@ func TestPrunePassesOverALockedRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions WHERE id = sha256('expired 1000') FOR UPDATE"); err != nil {
+	if _, err := tx.Exec(t.Context(),
+		"SELECT FROM pgsession.sessions WHERE id = sha256('expired 1000') FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
 	if n := prune(t, pool, "batch_rows => 100"); n != 999 {
@@ -167,7 +169,8 @@ func TestPruneFindsWhatAppearsBeforeItsPlace(t *testing.T) {
 	const fresh = `
 		INSERT INTO pgsession.sessions (id, created_at, expires_at, absolute_expires_at)
 		SELECT sha256(convert_to('fresh ' || clock_timestamp(), 'UTF8')), now() - interval '1 day', now(), now()`
-	const left = "SELECT count(*) FROM pgsession.sessions WHERE expires_at < now() - interval '6 days'"
+	const left = `SELECT count(*) FROM pgsession.sessions
+		WHERE expires_at < now() - interval '6 days'`
 
 	t.Run("idle", func(t *testing.T) {
 		t.Parallel()
@@ -180,7 +183,8 @@ func TestPruneFindsWhatAppearsBeforeItsPlace(t *testing.T) {
 		if n := prune(t, pool, ""); n != 7 {
 			t.Errorf("deleted %d, want 7", n)
 		}
-		pgtest.Exec(t, pool, "UPDATE pgsession.sessions SET expires_at = created_at - interval '20 days'")
+		pgtest.Exec(t, pool,
+			"UPDATE pgsession.sessions SET expires_at = created_at - interval '20 days'")
 		if n := prune(t, pool, "batch_rows => 30"); n != 100 {
 			t.Errorf("after a bulk expiry: deleted %d, want 100", n)
 		}
@@ -226,7 +230,8 @@ func TestPruneOfAPartitionedTableLeavesLiveSessions(t *testing.T) {
 		SELECT sha256(convert_to('more ' || i, 'UTF8')), now() + interval '1 day', now() + interval '2 days'
 		FROM generate_series(1, 50) AS i`)
 	pruned := pgtest.One[int](t, pool, "SELECT pgsession.prune_batch(1000)")
-	alive := pgtest.One[int](t, pool, "SELECT count(*)::int FROM pgsession.sessions WHERE expires_at > now()")
+	alive := pgtest.One[int](t, pool,
+		"SELECT count(*)::int FROM pgsession.sessions WHERE expires_at > now()")
 	if pruned != 50 || alive != 50 {
 		t.Errorf("%d sessions pruned, %d alive; want 50 and 50", pruned, alive)
 	}

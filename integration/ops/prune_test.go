@@ -76,9 +76,12 @@ func TestPruneRefusesAbsurdLimits(t *testing.T) {
 	for limit, allowed := range map[string]string{
 		"max_rows": "1 and 1000000000", "max_seconds": "1 and 86400", "batch_rows": "1 and 100000",
 	} {
-		for _, value := range []string{"0", "-1", "NULL", "9223372036854775807", "-9223372036854775808"} {
+		for _, value := range []string{
+			"0", "-1", "NULL", "9223372036854775807", "-9223372036854775808",
+		} {
 			_, err := pool.Exec(t.Context(), "CALL pgsession.prune("+limit+" => "+value+")")
-			if code(err) != "22023" || !strings.Contains(err.Error(), limit+" must be between "+allowed) {
+			if code(err) != "22023" ||
+				!strings.Contains(err.Error(), limit+" must be between "+allowed) {
 				t.Errorf("%s => %s: %v", limit, value, err)
 			}
 		}
@@ -95,7 +98,8 @@ func TestPruneInATransactionChangesNothing(t *testing.T) {
 	pgtest.Exec(t, pool, fill, 5)
 	for _, sql := range []string{
 		"BEGIN; CALL pgsession.prune(); COMMIT",
-		"SET lock_timeout = '1s'; CALL pgsession.prune()", // two statements are one transaction, in pg_cron too
+		// two statements are one transaction, in pg_cron too
+		"SET lock_timeout = '1s'; CALL pgsession.prune()",
 	} {
 		conn, err := pool.Acquire(t.Context())
 		if err != nil {
@@ -135,7 +139,8 @@ func TestPruneSparesWhatIsTouchedMeanwhile(t *testing.T) {
 	if n := prune(t, pool, ""); n != 0 {
 		t.Errorf("then it deleted %d", n)
 	}
-	if n := pgtest.One[int](t, pool, "SELECT count(*) FROM pgsession.sessions WHERE id = sha256('expired 2')"); n != 1 {
+	if n := pgtest.One[int](t, pool,
+		"SELECT count(*) FROM pgsession.sessions WHERE id = sha256('expired 2')"); n != 1 {
 		t.Error("the session that was touched is gone")
 	}
 }
@@ -157,8 +162,12 @@ func TestManyPrunesDoTheWorkOnce(t *testing.T) {
 	}
 	first := make(chan int, 1)
 	go func() { first <- prune(t, pool, "batch_rows => 100") }()
-	testkit.Eventually(t, "the first waits to delete", func() bool { return pgtest.One[int](t, pool, waiting) == 1 })
-	others := pgtest.Pool(t, url, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["lock_timeout"] = "5s" })
+	testkit.Eventually(t, "the first waits to delete", func() bool {
+		return pgtest.One[int](t, pool, waiting) == 1
+	})
+	others := pgtest.Pool(t, url, func(c *pgxpool.Config) {
+		c.ConnConfig.RuntimeParams["lock_timeout"] = "5s"
+	})
 	for range 5 { // they return at once, though nothing has been deleted yet
 		if n := prune(t, others, "batch_rows => 100"); n != 0 {
 			t.Errorf("another one deleted %d", n)
@@ -209,7 +218,9 @@ func TestAPruneThatIsKilledHarmsNothing(t *testing.T) {
 		_, err := pool.Exec(context.Background(), "CALL pgsession.prune(batch_rows => 10)")
 		failed <- err
 	}()
-	testkit.Eventually(t, "it waits in the seventh batch", func() bool { return pgtest.One[int](t, pool, waiting) == 1 })
+	testkit.Eventually(t, "it waits in the seventh batch", func() bool {
+		return pgtest.One[int](t, pool, waiting) == 1
+	})
 	pgtest.Exec(t, pool, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 	if code(<-failed) != "57P01" {
 		t.Error("it was not killed")
@@ -222,7 +233,9 @@ func TestAPruneThatIsKilledHarmsNothing(t *testing.T) {
 	}
 	release()
 	const locks = "SELECT count(*) FROM pg_locks WHERE relation = 'pgsession.prune_state'::regclass"
-	testkit.Eventually(t, "the dead holds no lock", func() bool { return pgtest.One[int](t, pool, locks) == 0 })
+	testkit.Eventually(t, "the dead holds no lock", func() bool {
+		return pgtest.One[int](t, pool, locks) == 0
+	})
 	if n := prune(t, pool, ""); n != 40 {
 		t.Errorf("the next one deleted %d, want 40", n)
 	}
@@ -235,9 +248,11 @@ func TestTheViewsCountAndNameNobody(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
 	pgtest.Exec(t, pool, fill, 12)
-	pgtest.Exec(t, pool, "UPDATE pgsession.sessions SET user_id = 'alice' WHERE id = sha256('alive 1')")
+	pgtest.Exec(t, pool,
+		"UPDATE pgsession.sessions SET user_id = 'alice' WHERE id = sha256('alive 1')")
 	const states = "SELECT string_agg(state || ' ' || sessions, ', ' ORDER BY state) FROM pgsession.sessions_by_state"
-	if got := pgtest.One[string](t, pool, states); got != "anonymous 11, authenticated 1, expired 12" {
+	if got := pgtest.One[string](t,
+		pool, states); got != "anonymous 11, authenticated 1, expired 12" {
 		t.Errorf("by state: %s", got)
 	}
 	if n := pgtest.One[int](t, pool, "SELECT expired FROM pgsession.stats WHERE oldest_expired_at < now() - interval '11 s' AND last_prune_at IS NULL"); n != 12 {
@@ -249,8 +264,10 @@ func TestTheViewsCountAndNameNobody(t *testing.T) {
 		return pgtest.One[bool](t, pool, `SELECT live_rows = 12 AND updates = 1 AND hot_updates <= 1 AND table_bytes > 0 AND index_bytes > 0
 			AND expired = 0 AND oldest_expired_at IS NULL AND pruned_total = 12 AND last_prune_at <= asked_at FROM pgsession.stats`)
 	})
-	pgtest.Exec(t, pool, "TRUNCATE pgsession.sessions; DELETE FROM pgsession.prune_state", pgx.QueryExecModeSimpleProtocol)
-	if got := pgtest.One[string](t, pool, states); got != "anonymous 0, authenticated 0, expired 0" {
+	pgtest.Exec(t, pool, "TRUNCATE pgsession.sessions; DELETE FROM pgsession.prune_state",
+		pgx.QueryExecModeSimpleProtocol)
+	if got := pgtest.One[string](t,
+		pool, states); got != "anonymous 0, authenticated 0, expired 0" {
 		t.Errorf("by state, of nothing: %s", got)
 	}
 	if n := pgtest.One[int](t, pool, "SELECT count(*) FROM pgsession.stats"); n != 1 {

@@ -28,7 +28,9 @@ func staff(t *testing.T) *office {
 
 func officeOf(t *testing.T, admin *pgxpool.Pool, r *pgtest.Roles) *office {
 	t.Helper()
-	return &office{r, admin, r.Pool(t, r.Owner), r.Pool(t, r.App), r.Pool(t, r.Pruner), r.Pool(t, r.Monitor)}
+	return &office{
+		r, admin, r.Pool(t, r.Owner), r.Pool(t, r.App), r.Pool(t, r.Pruner), r.Pool(t, r.Monitor),
+	}
 }
 
 // byLetter is the pools as the matrix names them.
@@ -45,12 +47,18 @@ var matrix = []struct{ may, sql string }{
 	{"oa", "SELECT id FROM pgsession.sessions FOR UPDATE SKIP LOCKED"},
 	{"oa", "INSERT INTO pgsession.sessions (id, version, created_at, expires_at, absolute_expires_at) VALUES (sha256('b'), 2, now(), now(), now())"},
 	{"oa", "UPDATE pgsession.sessions SET version = version + 1, last_seen_at = now(), expires_at = now(), authenticated_at = now()"},
-	{"oa", "UPDATE pgsession.sessions SET user_id = 'alice', ip = '::1', user_agent = 'x', data = '{}'"},
+	{
+		"oa", "UPDATE pgsession.sessions SET user_id = 'alice', ip = '::1', user_agent = 'x', data = '{}'",
+	},
 	{"oa", "DELETE FROM pgsession.sessions WHERE id = sha256('a')"},
-	{"oa", "INSERT INTO pgsession.marks (id, key) VALUES (substr(sha256('m'), 1, 16), sha256('k'))"},
+	{
+		"oa",
+		"INSERT INTO pgsession.marks (id, key) VALUES (substr(sha256('m'), 1, 16), sha256('k'))",
+	},
 	{"oa", "SELECT id, key, revoked_at FROM pgsession.marks"},
 	{"oa", "SELECT last_prune_at, pruned_total FROM pgsession.prune_state"},
-	{"oa", "LOCK TABLE pgsession.sessions IN ACCESS EXCLUSIVE MODE"}, // Postgres gives it to all who may DELETE
+	// Postgres gives it to all who may DELETE
+	{"oa", "LOCK TABLE pgsession.sessions IN ACCESS EXCLUSIVE MODE"},
 	{"oap", "SELECT pgsession.prune_batch(1)"},
 	{"op", "CALL pgsession.prune()"},
 	{"om", "SELECT * FROM pgsession.stats"},
@@ -176,14 +184,20 @@ func TestEveryGrantIsKnown(t *testing.T) {
 	var want []string
 	for role, rights := range map[string][]string{
 		o.App: {
-			"USAGE schema", "SELECT sessions", "INSERT sessions", "DELETE sessions", "SELECT prune_state", "EXECUTE idle_deadline", "EXECUTE prune_batch", "EXECUTE count_expired",
+			"USAGE schema", "SELECT sessions", "INSERT sessions", "DELETE sessions",
+			"SELECT prune_state", "EXECUTE idle_deadline", "EXECUTE prune_batch",
+			"EXECUTE count_expired",
 			"SELECT marks", "INSERT marks.id", "INSERT marks.key",
-			"UPDATE sessions.version", "UPDATE sessions.last_seen_at", "UPDATE sessions.expires_at", "UPDATE sessions.authenticated_at",
-			"UPDATE sessions.user_id", "UPDATE sessions.ip", "UPDATE sessions.user_agent", "UPDATE sessions.data",
+			"UPDATE sessions.version", "UPDATE sessions.last_seen_at", "UPDATE sessions.expires_at",
+			"UPDATE sessions.authenticated_at",
+			"UPDATE sessions.user_id", "UPDATE sessions.ip", "UPDATE sessions.user_agent",
+			"UPDATE sessions.data",
 		},
 		o.Pruner: {"USAGE schema", "EXECUTE prune_batch", "EXECUTE prune"},
 		o.Monitor: {
-			"USAGE schema", "SELECT stats", "SELECT sessions_by_state", "SELECT sessions.expires_at", "SELECT prune_state.reached_at", "SELECT marks.revoked_at", "EXECUTE count_expired",
+			"USAGE schema", "SELECT stats", "SELECT sessions_by_state",
+			"SELECT sessions.expires_at", "SELECT prune_state.reached_at",
+			"SELECT marks.revoked_at", "EXECUTE count_expired",
 		},
 	} {
 		for _, right := range rights {
@@ -202,7 +216,8 @@ func TestEveryGrantIsKnown(t *testing.T) {
 	}
 	const powers = `SELECT count(*) FROM pg_roles WHERE rolname = ANY($1)
 		AND NOT rolsuper AND NOT rolcreaterole AND NOT rolcreatedb AND NOT rolreplication AND NOT rolbypassrls AND rolcanlogin = (rolname <> $2)`
-	if n := pgtest.One[int](t, o.admin, powers, []string{o.Owner, o.App, o.Pruner, o.Monitor}, o.Owner); n != 4 {
+	if n := pgtest.One[int](t, o.admin, powers,
+		[]string{o.Owner, o.App, o.Pruner, o.Monitor}, o.Owner); n != 4 {
 		t.Errorf("%d of 4 roles have no powers of their own", n)
 	}
 	const foreign = `SELECT count(*) FROM pg_class WHERE relnamespace = 'pgsession'::regnamespace AND relowner <> $1::regrole`
@@ -224,7 +239,8 @@ func TestRolesCanBeMadeAgain(t *testing.T) {
 		}
 	}
 	for pool, sql := range map[*pgxpool.Pool]string{
-		o.pruner: "UPDATE pgsession.sessions SET version = 1", o.monitor: "SELECT data FROM pgsession.sessions",
+		o.pruner:  "UPDATE pgsession.sessions SET version = 1",
+		o.monitor: "SELECT data FROM pgsession.sessions",
 	} {
 		if err := try(t.Context(), pool, sql); code(err) != "42501" {
 			t.Errorf("%s: %v", sql, err)
@@ -238,11 +254,14 @@ func TestRolesCanBeMadeAgain(t *testing.T) {
 func TestRolesWantTheSchemaFirst(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Pool(t, pgtest.EmptyDatabase(t))
-	err := run(t.Context(), pool, strings.ReplaceAll(pgtest.Ops(t, "roles.sql"), "pgsession_", "pgsession_never_"))
+	err := run(t.Context(), pool,
+		strings.ReplaceAll(pgtest.Ops(t, "roles.sql"), "pgsession_", "pgsession_never_"))
 	if err == nil || !strings.Contains(err.Error(), "run `migrate up` first") {
 		t.Errorf("%v", err)
 	}
-	if n := pgtest.One[int](t, pool, "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'pgsession_never_%'"); n != 0 {
+	n := pgtest.One[int](t, pool,
+		"SELECT count(*) FROM pg_roles WHERE rolname LIKE 'pgsession_never_%'")
+	if n != 0 {
 		t.Errorf("%d roles were made nevertheless", n)
 	}
 }
@@ -257,13 +276,16 @@ func TestRolesWithoutASuperuser(t *testing.T) {
 	pgtest.Exec(t, admin, fmt.Sprintf("ALTER DATABASE %s OWNER TO %[1]s_admin", name))
 	pgtest.Exec(t, admin, "GRANT CREATE ON SCHEMA public TO "+name+"_admin")
 	as := func(role string) *pgxpool.Pool {
-		return pgtest.Pool(t, url, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["role"] = role })
+		return pgtest.Pool(t, url, func(c *pgxpool.Config) {
+			c.ConnConfig.RuntimeParams["role"] = role
+		})
 	}
 	migrator := as(name + "_admin")
 	if _, err := db.Up(t.Context(), migrator, db.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	sql := strings.NewReplacer("pgsession_owner", name+"_owner", "pgsession_app", name+"_app", "pgsession_pruner", name+"_pruner",
+	sql := strings.NewReplacer("pgsession_owner", name+"_owner", "pgsession_app", name+"_app",
+		"pgsession_pruner", name+"_pruner",
 		"pgsession_monitor", name+"_monitor").Replace(pgtest.Ops(t, "roles.sql"))
 	t.Cleanup(func() {
 		ctx := context.Background()
@@ -293,7 +315,8 @@ func TestRolesWithoutASuperuser(t *testing.T) {
 	if _, err := db.Down(t.Context(), owner, db.Options{}); err != nil {
 		t.Fatalf("down as the owner: %v", err)
 	}
-	pgtest.Exec(t, admin, fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %[1]s_owner", name)) // for the first migration alone
+	// for the first migration alone
+	pgtest.Exec(t, admin, fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %[1]s_owner", name))
 	if _, err := db.Up(t.Context(), owner, db.Options{}); err != nil {
 		t.Fatalf("up as the owner: %v", err)
 	}
@@ -331,7 +354,9 @@ func TestRolesAfterAnotherRoleMigrated(t *testing.T) {
 	pgtest.Exec(t, admin, fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %[1]s_shop", name))
 	pgtest.Exec(t, admin, "GRANT CREATE ON SCHEMA public TO "+name+"_shop")
 	as := func(role string) *pgxpool.Pool {
-		return pgtest.Pool(t, url, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["role"] = role })
+		return pgtest.Pool(t, url, func(c *pgxpool.Config) {
+			c.ConnConfig.RuntimeParams["role"] = role
+		})
 	}
 	if _, err := db.Up(t.Context(), as(name+"_shop"), db.Options{}); err != nil {
 		t.Fatal(err)

@@ -40,7 +40,9 @@ func TestTwoInstallationsInOneDatabase(t *testing.T) {
 	url := pgtest.EmptyDatabase(t)
 	admin := pgtest.Pool(t, url)
 	pgtest.Exec(t, admin, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-	names := [2]string{"one_" + strings.ToLower(rand.Text()[:12]), "other_" + strings.ToLower(rand.Text()[:12])}
+	names := [2]string{
+		"one_" + strings.ToLower(rand.Text()[:12]), "other_" + strings.ToLower(rand.Text()[:12]),
+	}
 	var offices [2]*office
 	for i, name := range names {
 		migratedAs(t, admin, name)
@@ -54,13 +56,16 @@ func TestTwoInstallationsInOneDatabase(t *testing.T) {
 		for letter, pool := range offices[i].byLetter() {
 			for _, c := range matrix {
 				judge(t, pool, letter, in(name, c.sql), strings.Contains(c.may, letter))
-				if strings.Contains(c.sql, "pgsession") && !strings.Contains(c.sql, "pg_relation_size") { // which anybody may call
+				// which anybody may call
+				if strings.Contains(c.sql, "pgsession") &&
+					!strings.Contains(c.sql, "pg_relation_size") {
 					judge(t, pool, letter, in(names[1-i], c.sql), false)
 				}
 			}
 		}
 	}
-	const roles = "SELECT count(*) FROM pg_roles WHERE starts_with(rolname, $1) OR starts_with(rolname, $2)"
+	const roles = `SELECT count(*) FROM pg_roles
+		WHERE starts_with(rolname, $1) OR starts_with(rolname, $2)`
 	if n := pgtest.One[int](t, admin, roles, names[0]+"_", names[1]+"_"); n != 8 {
 		t.Errorf("there are %d roles, want 4 for each", n)
 	}
@@ -70,15 +75,22 @@ func TestTwoInstallationsInOneDatabase(t *testing.T) {
 // would take for something else.
 func TestTheFilesForAnotherSchema(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"roles", "pg_cron", "pg_cron_elsewhere", "pg_cron_unschedule", "alarms", "citus"} {
-		if file(t, name, "") != pgtest.Ops(t, name+".sql") || file(t, name, "pgsession") != file(t, name, "") {
+	for _, name := range []string{
+		"roles", "pg_cron", "pg_cron_elsewhere", "pg_cron_unschedule", "alarms", "citus",
+	} {
+		if file(t, name, "") != pgtest.Ops(t, name+".sql") ||
+			file(t, name, "pgsession") != file(t, name, "") {
 			t.Errorf("%s is not as it is written for the default schema", name)
 		}
 		other := file(t, name, "shop")
-		if left := strings.ReplaceAll(other, "github.com/reporadar/pgsession", ""); strings.Contains(left, "pgsession") || !strings.Contains(other, "shop") {
+		left := strings.ReplaceAll(other, "github.com/reporadar/pgsession", "")
+		if strings.Contains(left, "pgsession") || !strings.Contains(other, "shop") {
 			t.Errorf("%s, for another schema, mentions the default one:\n%s", name, other)
 		}
-		for _, hostile := range []string{"a.b", `"x"`, "x; DROP SCHEMA public", "x'", "x$$", "Upper", "pg_x", "select", "public", "é", strings.Repeat("x", 49)} {
+		for _, hostile := range []string{
+			"a.b", `"x"`, "x; DROP SCHEMA public", "x'", "x$$", "Upper", "pg_x", "select", "public",
+			"é", strings.Repeat("x", 49),
+		} {
 			if sql, err := db.Ops(name, db.Options{Schema: hostile}); err == nil || sql != "" {
 				t.Errorf("%s: %q is taken for the name of a schema", name, hostile)
 			}
@@ -111,10 +123,14 @@ func TestSlowJobsOfTwoInstallations(t *testing.T) {
 	const record = "INSERT INTO cron.job_run_details (jobid, runid, username, status) SELECT jobid, nextval('cron.runid_seq'), username, 'succeeded' FROM cron.job, generate_series(1, 10007) WHERE jobname = $1"
 	pgtest.Exec(t, pool, record, "shop_a prune")
 	pgtest.Exec(t, pool, record, "shopxa prune")
-	must(t, pool, pgtest.One[string](t, pool, "SELECT command FROM cron.job WHERE jobname = 'shop_a trim'"))
+	must(t, pool,
+		pgtest.One[string](t, pool, "SELECT command FROM cron.job WHERE jobname = 'shop_a trim'"))
 	const runs = "SELECT count(*) FROM cron.job_run_details JOIN cron.job USING (jobid) WHERE starts_with(jobname, $1)"
-	if mine, theirs := pgtest.One[int](t, pool, runs, "shop_a "), pgtest.One[int](t, pool, runs, "shopxa "); mine < 10_000 || mine > 10_006 || theirs < 10_007 {
-		t.Errorf("after a trim of the first, %d of its runs are left, and %d of the other's", mine, theirs)
+	mine, theirs := pgtest.One[int](t, pool, runs, "shop_a "),
+		pgtest.One[int](t, pool, runs, "shopxa ")
+	if mine < 10_000 || mine > 10_006 || theirs < 10_007 {
+		t.Errorf("after a trim of the first, %d of its runs are left, and %d of the other's", mine,
+			theirs)
 	}
 	must(t, pool, file(t, "pg_cron_unschedule", "shop_a"))
 	wantJobs("shop_a reindex as postgres in pgsession, shopxa prune as postgres in pgsession, shopxa trim as postgres in pgsession")
@@ -131,7 +147,8 @@ func TestSlowJobsOfTwoInstallations(t *testing.T) {
 	}
 	testkit.Within(t, nextMinute, "both jobs have run", func() bool {
 		for _, name := range names {
-			if pgtest.One[int](t, pool, in(name, expired)) > 0 || pgtest.One[int](t, pool, succeeded, name+" prune") == 0 {
+			if pgtest.One[int](t, pool, in(name, expired)) > 0 ||
+				pgtest.One[int](t, pool, succeeded, name+" prune") == 0 {
 				return false
 			}
 		}
@@ -148,7 +165,9 @@ func TestSlowJobsOfTwoInstallations(t *testing.T) {
 
 	must(t, pool, file(t, "pg_cron_unschedule", "shop_a"))
 	wantJobs("shop_a reindex as postgres in pgsession, shopxa prune as shopxa_pruner in pgsession, shopxa trim as shopxa_pruner in pgsession")
-	elsewhere := pgtest.Pool(t, server, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["options"] = "-c shop_a.database=pgsession" })
+	elsewhere := pgtest.Pool(t, server, func(c *pgxpool.Config) {
+		c.ConnConfig.RuntimeParams["options"] = "-c shop_a.database=pgsession"
+	})
 	must(t, elsewhere, file(t, "pg_cron_elsewhere", "shop_a"))
 	wantJobs("shop_a prune pgsession as shop_a_pruner in pgsession, shop_a reindex as postgres in pgsession, shop_a trim as shop_a_pruner in pgsession, shopxa prune as shopxa_pruner in pgsession, shopxa trim as shopxa_pruner in pgsession")
 }

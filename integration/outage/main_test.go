@@ -92,7 +92,9 @@ func noEmergency(t *testing.T, m *sessionstore.Manager, says string) {
 func emergency(t *testing.T, m *sessionstore.Manager) {
 	t.Helper()
 	testkit.Eventually(t, "an emergency", func() bool {
-		if err := load(m); !errors.Is(err, sessionstore.ErrUnavailable) && !errors.Is(err, sessionstore.ErrNotFound) {
+		err := load(m)
+		if !errors.Is(err, sessionstore.ErrUnavailable) &&
+			!errors.Is(err, sessionstore.ErrNotFound) {
 			t.Fatal(err)
 		}
 		return m.StoreName() == "memory"

@@ -23,7 +23,8 @@ func TestOpenFails(t *testing.T) {
 	direct := pgtest.Database(t)
 	app := pgtest.Application(t, direct)
 	gone := pgtest.NewCluster(t, nil)
-	bouncer, err := servers.PgBouncer(t.Context(), servers.Options{Logf: t.Logf}, gone.URL, map[string]string{"query_wait_timeout": "1"})
+	bouncer, err := servers.PgBouncer(t.Context(), servers.Options{Logf: t.Logf}, gone.URL,
+		map[string]string{"query_wait_timeout": "1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,19 +36,28 @@ func TestOpenFails(t *testing.T) {
 			"server refused TLS connection: turn ssl on there",
 		},
 		"wrong password": {
-			with(t, app, func(u *url.URL, _ url.Values) { u.User = url.UserPassword(u.User.Username(), "Canary-7355608") }),
+			with(t, app, func(u *url.URL, _ url.Values) {
+				u.User = url.UserPassword(u.User.Username(), "Canary-7355608")
+			}),
 			"SQLSTATE 28P01",
 		},
 		"no such user": {
-			with(t, app, func(u *url.URL, _ url.Values) { u.User = url.UserPassword("nobody", "Canary-7355608") }),
+			with(t, app, func(u *url.URL, _ url.Values) {
+				u.User = url.UserPassword("nobody", "Canary-7355608")
+			}),
 			"nobody",
 		},
-		"no such database": {with(t, app, func(u *url.URL, _ url.Values) { u.Path = "/nowhere" }), "nowhere"},
+		"no such database": {
+			with(t, app, func(u *url.URL, _ url.Values) { u.Path = "/nowhere" }), "nowhere",
+		},
 		"no such host": {
 			with(t, app, func(u *url.URL, _ url.Values) { u.Host = "pg.invalid:5432" }),
 			"lookup pg.invalid",
 		},
-		"unknown parameter":            {with(t, app, func(_ *url.URL, q url.Values) { q.Set("pool_max_cons", "5") }), "pool_max_cons"},
+		"unknown parameter": {
+			with(t, app, func(_ *url.URL, q url.Values) { q.Set("pool_max_cons", "5") }),
+			"pool_max_cons",
+		},
 		"socket missing":               {"host=" + t.TempDir() + " user=me", "no such file"},
 		"PgBouncer without its server": {bouncer.URL, "SQLSTATE 08P01"},
 	} {
@@ -101,7 +111,9 @@ func TestOpenWithoutPostgres(t *testing.T) {
 			}
 			_, _ = conn.Write([]byte("N"))
 		}
-		backend.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "57P03", Message: "the database system is starting up"})
+		backend.Send(&pgproto3.ErrorResponse{
+			Severity: "FATAL", Code: "57P03", Message: "the database system is starting up",
+		})
 		_ = backend.Flush()
 		_ = conn.Close()
 	}
@@ -116,7 +128,8 @@ func TestOpenWithoutPostgres(t *testing.T) {
 			if m.StoreName() != "memory" {
 				t.Errorf("the store is %s", m.StoreName())
 			}
-			if status, said := health(m); status != 503 || !strings.Contains(said, `"emergency_since"`) {
+			status, said := health(m)
+			if status != 503 || !strings.Contains(said, `"emergency_since"`) {
 				t.Errorf("health: %d, %s", status, said)
 			}
 		})
@@ -133,10 +146,16 @@ func TestReadiness(t *testing.T) {
 		t.Errorf("before the first contact: %d, %s", status, said)
 	}
 	c.Restart()
-	testkit.Eventually(t, "ready", func() bool { status, said := health(m); return status == 200 && strings.Contains(said, `"ok"`) })
+	testkit.Eventually(t, "ready", func() bool {
+		status, said := health(m)
+		return status == 200 && strings.Contains(said, `"ok"`)
+	})
 	c.Stop()
 	emergency(t, m)
-	testkit.Eventually(t, "health says so", func() bool { status, said := health(m); return status == 200 && strings.Contains(said, `"emergency"`) })
+	testkit.Eventually(t, "health says so", func() bool {
+		status, said := health(m)
+		return status == 200 && strings.Contains(said, `"emergency"`)
+	})
 }
 
 // Open refuses a role that can't work with a schema that is all there.
@@ -146,10 +165,19 @@ func TestARoleThatCannotWork(t *testing.T) {
 		sql  string
 		says []string
 	}{
-		"row-level security": {"ALTER TABLE pgsession.sessions ENABLE ROW LEVEL SECURITY", []string{"row-level security", "pgsession.sessions", "BYPASSRLS"}},
-		"read-only":          {"ALTER ROLE %s SET default_transaction_read_only = on", []string{"transactions are read-only", "default_transaction_read_only"}},
-		"a missing right":    {"REVOKE INSERT ON pgsession.sessions FROM %s", []string{"GRANT INSERT ON pgsession.sessions TO"}},
-		"two faults":         {"REVOKE SELECT ON pgsession.prune_state FROM %[1]s; ALTER TABLE pgsession.sessions ENABLE ROW LEVEL SECURITY", []string{"GRANT SELECT", "row-level"}},
+		"row-level security": {
+			"ALTER TABLE pgsession.sessions ENABLE ROW LEVEL SECURITY",
+			[]string{"row-level security", "pgsession.sessions", "BYPASSRLS"},
+		},
+		"read-only": {
+			"ALTER ROLE %s SET default_transaction_read_only = on",
+			[]string{"transactions are read-only", "default_transaction_read_only"},
+		},
+		"a missing right": {
+			"REVOKE INSERT ON pgsession.sessions FROM %s",
+			[]string{"GRANT INSERT ON pgsession.sessions TO"},
+		},
+		"two faults": {"REVOKE SELECT ON pgsession.prune_state FROM %[1]s; ALTER TABLE pgsession.sessions ENABLE ROW LEVEL SECURITY", []string{"GRANT SELECT", "row-level"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -157,7 +185,8 @@ func TestARoleThatCannotWork(t *testing.T) {
 			app := pgtest.Application(t, direct)
 			admin := pgtest.Pool(t, direct)
 			u, _ := url.Parse(app)
-			pgtest.Exec(t, admin, strings.ReplaceAll(strings.ReplaceAll(c.sql, "%[1]s", "%s"), "%s", u.User.Username()))
+			pgtest.Exec(t, admin, strings.ReplaceAll(strings.ReplaceAll(c.sql, "%[1]s", "%s"), "%s",
+				u.User.Username()))
 			_, err := sessionstore.Open(t.Context(), config(app))
 			if err == nil {
 				t.Fatal("Open succeeds")
@@ -182,7 +211,8 @@ func TestAPolicyIsNoMissingRight(t *testing.T) {
 	m := open(t, config(pgtest.Application(t, direct)))
 	pgtest.Exec(t, admin, "ALTER TABLE pgsession.sessions ENABLE ROW LEVEL SECURITY")
 	_, err := m.Store().Create(t.Context(), store.Draft{ID: store.ID{2}})
-	if err == nil || strings.Contains(err.Error(), "GRANT") || strings.Contains(err.Error(), "grant it") || !strings.Contains(err.Error(), "row-level security") {
+	if err == nil || strings.Contains(err.Error(), "GRANT") || strings.Contains(err.Error(),
+		"grant it") || !strings.Contains(err.Error(), "row-level security") {
 		t.Errorf("%v", err)
 	}
 }
@@ -195,7 +225,8 @@ func TestAnotherEncoding(t *testing.T) {
 		empty, _ := url.Parse(pgtest.EmptyDatabase(t))
 		name := strings.TrimPrefix(empty.Path, "/")
 		pgtest.Exec(t, admin, "DROP DATABASE "+name)
-		pgtest.Exec(t, admin, "CREATE DATABASE "+name+" ENCODING '"+encoding+"' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+		pgtest.Exec(t, admin, "CREATE DATABASE "+name+" ENCODING '"+encoding+
+			"' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
 		databaseURL := with(t, server, func(u *url.URL, _ url.Values) { u.Path = "/" + name })
 		pool := pgtest.Pool(t, databaseURL)
 		_, up := db.Up(t.Context(), pool, db.Options{})
@@ -205,7 +236,9 @@ func TestAnotherEncoding(t *testing.T) {
 			t.Fatal(up)
 		}
 		for how, err := range map[string]error{"Open": err, "validate": validate} {
-			if err == nil || !strings.Contains(err.Error(), "encoding "+encoding+", must be UTF8") || !strings.Contains(err.Error(), "CREATE DATABASE") {
+			if err == nil ||
+				!strings.Contains(err.Error(), "encoding "+encoding+", must be UTF8") ||
+				!strings.Contains(err.Error(), "CREATE DATABASE") {
 				t.Errorf("%s: %v", how, err)
 			}
 		}
@@ -220,7 +253,10 @@ func TestASettingThatCannotBePinned(t *testing.T) {
 	for _, c := range []struct{ setting, mode, says string }{
 		{"client_encoding=LATIN1", "exec", "client_encoding is LATIN1, must be UTF8"},
 		{"client_encoding=LATIN1", "cache_statement", "client_encoding is LATIN1, must be UTF8"},
-		{"standard_conforming_strings=off", "simple_protocol", "standard_conforming_strings is off, must be on"},
+		{
+			"standard_conforming_strings=off", "simple_protocol",
+			"standard_conforming_strings is off, must be on",
+		},
 	} {
 		pool := pgtest.Pool(t, pgtest.Application(t, direct), func(pc *pgxpool.Config) {
 			name, value, _ := strings.Cut(c.setting, "=")
@@ -237,7 +273,8 @@ func TestASettingThatCannotBePinned(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(pool.Close)
-		if _, err := sessionstore.New(t.Context(), pool, config("")); err == nil || !strings.Contains(err.Error(), c.says) {
+		if _, err := sessionstore.New(t.Context(), pool, config("")); err == nil ||
+			!strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s in %s: %v, want %q", c.setting, c.mode, err, c.says)
 		}
 	}

@@ -18,7 +18,8 @@ import (
 // An application that holds every connection is no outage.
 func TestAPoolInUseIsNoOutage(t *testing.T) {
 	t.Parallel()
-	pc, err := pgxpool.ParseConfig(set(t, pgtest.Application(t, pgtest.Database(t)), "pool_max_conns", "2"))
+	pc, err := pgxpool.ParseConfig(set(t, pgtest.Application(t, pgtest.Database(t)),
+		"pool_max_conns", "2"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +48,8 @@ func TestAPoolInUseIsNoOutage(t *testing.T) {
 // Nor are other clients that hold every connection of the server.
 func TestAServerInUseIsNoOutage(t *testing.T) {
 	t.Parallel()
-	c := pgtest.NewCluster(t, map[string]string{"max_connections": "8", "superuser_reserved_connections": "0"})
+	c := pgtest.NewCluster(t,
+		map[string]string{"max_connections": "8", "superuser_reserved_connections": "0"})
 	m := open(t, config(c.With("pool_max_conns", "2", "pool_max_conn_lifetime", "1ms")))
 	hog, err := pgxpool.New(t.Context(), c.With("pool_max_conns", "8"))
 	if err != nil {
@@ -70,10 +72,12 @@ func TestAServerInUseIsNoOutage(t *testing.T) {
 func TestAServerThatStopsReplying(t *testing.T) {
 	t.Parallel()
 	c := pgtest.NewCluster(t, nil)
-	m := open(t, config(c.With("pool_max_conns", "2", "pool_min_conns", "2", "application_name", "ours")))
+	m := open(t,
+		config(c.With("pool_max_conns", "2", "pool_min_conns", "2", "application_name", "ours")))
 	pool := c.Pool()
 	testkit.Eventually(t, "the pool is full", func() bool {
-		return pgtest.One[int](t, pool, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ours'") == 2
+		return pgtest.One[int](t, pool,
+			"SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ours'") == 2
 	})
 	thaw := c.Freeze()
 	frozen := time.Now()
@@ -105,7 +109,8 @@ func TestAServerThatStopsReplying(t *testing.T) {
 func TestPgBouncerLosesItsServer(t *testing.T) {
 	t.Parallel()
 	c := pgtest.NewCluster(t, nil)
-	bouncer, err := servers.PgBouncer(t.Context(), servers.Options{Logf: t.Logf}, c.URL, map[string]string{"server_login_retry": "1"})
+	bouncer, err := servers.PgBouncer(t.Context(), servers.Options{Logf: t.Logf}, c.URL,
+		map[string]string{"server_login_retry": "1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +131,8 @@ func TestIdleConnectionsThatTheServerCloses(t *testing.T) {
 	t.Parallel()
 	direct := pgtest.Database(t)
 	admin, application := pgtest.Pool(t, direct), pgtest.Application(t, direct)
-	pgtest.Exec(t, admin, "ALTER DATABASE "+admin.Config().ConnConfig.Database+" SET idle_session_timeout = '500ms'")
+	pgtest.Exec(t, admin,
+		"ALTER DATABASE "+admin.Config().ConnConfig.Database+" SET idle_session_timeout = '500ms'")
 	var m *sessionstore.Manager
 	testkit.Eventually(t, "it opens before its connection is closed", func() bool {
 		var err error
@@ -140,7 +146,9 @@ func TestIdleConnectionsThatTheServerCloses(t *testing.T) {
 	}
 	const there = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 	for i := range 5 {
-		testkit.Eventually(t, "the server has closed the connection", func() bool { return pgtest.One[int](t, admin, there) == 0 })
+		testkit.Eventually(t, "the server has closed the connection", func() bool {
+			return pgtest.One[int](t, admin, there) == 0
+		})
 		change := store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}}
 		rec, err := m.Store().Save(t.Context(), id, change)
 		if err != nil || rec.Version != int64(i)+2 {

@@ -36,7 +36,8 @@ func TestRevokesDeadlockWithNothing(t *testing.T) {
 		ids := make([]store.ID, sessions)
 		for i := range ids {
 			ids[i] = testkit.NewID()
-			if _, err := stores[0].Create(t.Context(), store.Draft{ID: ids[i], UserID: "ada"}); err != nil {
+			_, err := stores[0].Create(t.Context(), store.Draft{ID: ids[i], UserID: "ada"})
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -54,10 +55,12 @@ func TestRevokesDeadlockWithNothing(t *testing.T) {
 			for w := range workers {
 				all.Go(func() {
 					<-start
-					_, err := inner.Save(t.Context(), mine[w%sessions], store.Change{Set: map[string]json.RawMessage{"k": json.RawMessage("1")}})
+					_, err := inner.Save(t.Context(), mine[w%sessions],
+						store.Change{Set: map[string]json.RawMessage{"k": json.RawMessage("1")}})
 					fine("save", err)
 					if w%3 == 0 {
-						_, err := inner.Rotate(t.Context(), mine[w%sessions], testkit.NewID(), store.Change{})
+						_, err := inner.Rotate(t.Context(), mine[w%sessions], testkit.NewID(),
+							store.Change{})
 						fine("rotate", err)
 					}
 				})
@@ -65,7 +68,8 @@ func TestRevokesDeadlockWithNothing(t *testing.T) {
 			for _, do := range []func() error{
 				func() error { return inner.Touch(t.Context(), touches) },
 				func() error {
-					_, _, err := inner.Revoke(t.Context(), store.Selection{UserID: "ada", Keep: sessions / 2})
+					_, _, err := inner.Revoke(t.Context(),
+						store.Selection{UserID: "ada", Keep: sessions / 2})
 					return err
 				},
 				func() error {
@@ -84,7 +88,8 @@ func TestRevokesDeadlockWithNothing(t *testing.T) {
 	}
 	for _, s := range sent {
 		expect(t, "deadlocks", s.refused("40P01"), 0)
-		if s.count("SessionSaveMany") == 0 || s.count("OwnerTrim") == 0 || s.count("OwnerRevoke") == 0 || s.count("SessionTouch") == 0 {
+		if s.count("SessionSaveMany") == 0 || s.count("OwnerTrim") == 0 ||
+			s.count("OwnerRevoke") == 0 || s.count("SessionTouch") == 0 {
 			t.Errorf("not every kind of statement was sent: %v", s.times)
 		}
 	}
@@ -109,16 +114,20 @@ func TestRevokesLockInOrder(t *testing.T) {
 			}
 			slices.SortFunc(ids, func(a, b store.ID) int { return slices.Compare(a[:], b[:]) })
 			for _, id := range ids { // the first is the oldest
-				if _, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: "ada"}); err != nil {
+				_, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: "ada"})
+				if err != nil {
 					t.Fatal(err)
 				}
 			}
 			for _, id := range slices.Backward(ids) { // and its row the last
-				pgtest.Exec(t, h.admin, "UPDATE pgsession.sessions SET user_agent = repeat('x', 512) WHERE id = $1", id[:])
+				pgtest.Exec(t, h.admin,
+					"UPDATE pgsession.sessions SET user_agent = repeat('x', 512) WHERE id = $1",
+					id[:])
 			}
 			pgtest.Exec(t, h.admin, "VACUUM ANALYZE pgsession.sessions")
 			tx := h.begin()
-			if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions WHERE id = $1 FOR UPDATE", ids[0][:]); err != nil {
+			if _, err := tx.Exec(t.Context(),
+				"SELECT FROM pgsession.sessions WHERE id = $1 FOR UPDATE", ids[0][:]); err != nil {
 				t.Fatal(err)
 			}
 			var revoke sync.WaitGroup
@@ -130,7 +139,8 @@ func TestRevokesLockInOrder(t *testing.T) {
 			h.blocked(1)
 			const held = "SELECT (SELECT count(*) FROM pgsession.sessions WHERE id <> $1)" +
 				" - (SELECT count(*) FROM (SELECT FROM pgsession.sessions WHERE id <> $1 FOR UPDATE SKIP LOCKED) AS f)"
-			expect(t, "rows that it holds while it waits for the first", pgtest.One[int](t, h.admin, held, ids[0][:]), 0)
+			expect(t, "rows that it holds while it waits for the first",
+				pgtest.One[int](t, h.admin, held, ids[0][:]), 0)
 			if err := tx.Commit(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -67,12 +67,15 @@ func (h *house) instance(change ...func(*sessionstore.Config)) *instance {
 	return h.over(pool, sent, change...)
 }
 
-func (h *house) over(pool *pgxpool.Pool, sent *statements, change ...func(*sessionstore.Config)) *instance {
+func (h *house) over(pool *pgxpool.Pool, sent *statements,
+	change ...func(*sessionstore.Config),
+) *instance {
 	h.t.Helper()
 	in := &instance{t: h.t, pool: pool, sent: sent}
 	cfg := sessionstore.Config{
-		Cookie:  sessionstore.CookieConfig{DisableMarker: true},
-		Secrets: []sessionstore.Secret{"one-5f1d7a86c2b94e03a7d8e6f0c1b2a394"}, StoreTimeout: testkit.Patience, Outage: sessionstore.OutageConfig{DisableEmergency: true},
+		Cookie:       sessionstore.CookieConfig{DisableMarker: true},
+		Secrets:      []sessionstore.Secret{"one-5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
+		StoreTimeout: testkit.Patience, Outage: sessionstore.OutageConfig{DisableEmergency: true},
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Observer: func(_ context.Context, e sessionstore.Event) {
 			in.mu.Lock()
@@ -131,7 +134,9 @@ func (in *instance) visit(cookie string, page func(context.Context, *sessionstor
 // login is a new session of a user.
 func (in *instance) login(user string) (cookie string) {
 	in.t.Helper()
-	return in.visit("", func(ctx context.Context, s *sessionstore.Session) { in.check(s.Login(ctx, user)) })
+	return in.visit("", func(ctx context.Context, s *sessionstore.Session) {
+		in.check(s.Login(ctx, user))
+	})
 }
 
 // who is logged in with a cookie.
@@ -157,7 +162,9 @@ func withRedis(t *testing.T) func(*sessionstore.Config) {
 	}
 	return func(cfg *sessionstore.Config) {
 		cfg.Cache.UseRedis, cfg.Cache.RedisURL = true, sessionstore.Secret(url)
-		cfg.Cache.EncryptionKeys = []sessionstore.Secret{"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}
+		cfg.Cache.EncryptionKeys = []sessionstore.Secret{
+			"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+		}
 		cfg.Cache.Freshness = 5 * time.Minute
 	}
 }
@@ -173,7 +180,9 @@ func expect[T comparable](t testing.TB, what string, got, want T) {
 func (h *house) blocked(n int) {
 	h.t.Helper()
 	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'sessionstore' AND wait_event_type = 'Lock'"
-	testkit.Eventually(h.t, "statements wait for a lock", func() bool { return pgtest.One[int](h.t, h.admin, waiting) == n })
+	testkit.Eventually(h.t, "statements wait for a lock", func() bool {
+		return pgtest.One[int](h.t, h.admin, waiting) == n
+	})
 }
 
 // begin starts a transaction of the test's, which is rolled back at its end.
@@ -194,7 +203,9 @@ type statements struct {
 	codes map[string]int // by SQLSTATE
 }
 
-func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn,
+	data pgx.TraceQueryStartData,
+) context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.times == nil {

@@ -30,7 +30,9 @@ func crowd(t *testing.T, instances []*instance, logins int) []attempt {
 		in, a := instances[i%len(instances)], &attempts[i]
 		anonymous := ""
 		if i%3 == 0 { // so that some logins make a session and some move one
-			anonymous = in.visit("", func(_ context.Context, s *sessionstore.Session) { in.check(s.Set("cart", i)) })
+			anonymous = in.visit("", func(_ context.Context, s *sessionstore.Session) {
+				in.check(s.Set("cart", i))
+			})
 		}
 		all.Go(func() {
 			<-start
@@ -82,7 +84,9 @@ func TestTwoHundredLoginsWhereTheOldestEnds(t *testing.T) {
 	h := newHouse(t)
 	var instances []*instance
 	for range 4 {
-		instances = append(instances, h.instance(func(cfg *sessionstore.Config) { cfg.Limits.MaxSessionsPerUser = limit }))
+		instances = append(instances, h.instance(func(cfg *sessionstore.Config) {
+			cfg.Limits.MaxSessionsPerUser = limit
+		}))
 	}
 	attempts := crowd(t, instances, logins)
 	infos, err := instances[0].List(t.Context(), "ada", sessionstore.Page{})
@@ -128,7 +132,8 @@ func TestTheLimitHoldsWhateverTheDatabasesDefaultIs(t *testing.T) {
 
 	// All of them wait for the one lock: then they have all begun.
 	tx := h.begin()
-	if _, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock(hashtextextended('ada', 5498127346018201))"); err != nil {
+	if _, err := tx.Exec(t.Context(),
+		"SELECT pg_advisory_xact_lock(hashtextextended('ada', 5498127346018201))"); err != nil {
 		t.Fatal(err)
 	}
 	var attempts []attempt

@@ -56,7 +56,10 @@ func TestUserIDsOnPostgres(t *testing.T) {
 		}
 	}
 	expect(t, "statements", in.sent.count("")-before, 0)
-	for _, id := range []string{strings.Repeat("u", 256), strings.Repeat("é", 128), "'; DROP TABLE pgsession.sessions; --", "%", "a\nb"} {
+	for _, id := range []string{
+		strings.Repeat("u", 256), strings.Repeat("é", 128), "'; DROP TABLE pgsession.sessions; --",
+		"%", "a\nb",
+	} {
 		cookie := in.login(id)
 		infos, err := in.List(t.Context(), id, sessionstore.Page{})
 		expect(t, "sessions", len(infos), 1)
@@ -66,7 +69,9 @@ func TestUserIDsOnPostgres(t *testing.T) {
 		expect(t, "revoked", r.Count, 1)
 		expect(t, "the session", in.who(cookie), "")
 	}
-	for _, handle := range []sessionstore.Handle{"\x00", "é", "AAAA", sessionstore.Handle(strings.Repeat("A", 1<<20))} {
+	for _, handle := range []sessionstore.Handle{
+		"\x00", "é", "AAAA", sessionstore.Handle(strings.Repeat("A", 1<<20)),
+	} {
 		_, err := in.Revoke(t.Context(), "ada", handle)
 		expect(t, "a handle that is none", errors.Is(err, sessionstore.ErrNotFound), true)
 	}
@@ -88,7 +93,9 @@ func TestRevokesOfAUserFailInAnEmergency(t *testing.T) {
 	u.Host = nobody
 	h := &house{t: t, url: u.String()}
 	pool, sent := h.pool(func(pc *pgxpool.Config) { pc.ConnConfig.ConnectTimeout = time.Second })
-	in := h.over(pool, sent, func(cfg *sessionstore.Config) { cfg.Outage.DisableEmergency, cfg.StoreTimeout = false, time.Second })
+	in := h.over(pool, sent, func(cfg *sessionstore.Config) {
+		cfg.Outage.DisableEmergency, cfg.StoreTimeout = false, time.Second
+	})
 	cookie := in.login("ada")
 	expect(t, "the session", in.who(cookie), "ada")
 	var handle sessionstore.Handle
@@ -101,7 +108,9 @@ func TestRevokesOfAUserFailInAnEmergency(t *testing.T) {
 	_, one := in.Revoke(t.Context(), "ada", handle)
 	_, user := in.RevokeUser(t.Context(), "ada")
 	_, all := in.RevokeAll(t.Context())
-	for call, err := range map[string]error{"List": list, "Revoke": one, "RevokeUser": user, "RevokeAll": all} {
+	for call, err := range map[string]error{
+		"List": list, "Revoke": one, "RevokeUser": user, "RevokeAll": all,
+	} {
 		expect(t, call, errors.Is(err, sessionstore.ErrUnavailable), true)
 	}
 	expect(t, "the session", in.who(cookie), "ada")

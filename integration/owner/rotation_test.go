@@ -31,15 +31,21 @@ func rotate(t *testing.T, tx pgx.Tx, old, id store.ID) {
 // before, and must be gone all the same.
 func TestASessionThatRotatesWhileItsUserIsRevoked(t *testing.T) {
 	t.Parallel()
-	for name, spare := range map[string]bool{"all of the user": false, "all others of the user": true, "everybody's": false} {
+	for name, spare := range map[string]bool{
+		"all of the user": false, "all others of the user": true, "everybody's": false,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t)
 			pool, _ := h.pool()
 			inner := postgres.New(pool, daily, testkit.Patience)
-			old, next, other, mine, eves := testkit.NewID(), testkit.NewID(), testkit.NewID(), testkit.NewID(), testkit.NewID()
-			for id, user := range map[store.ID]string{old: "ada", other: "ada", mine: "ada", eves: "eve"} {
-				if _, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: user}); err != nil {
+			old, next, other, mine, eves := testkit.NewID(), testkit.NewID(), testkit.NewID(),
+				testkit.NewID(), testkit.NewID()
+			for id, user := range map[store.ID]string{
+				old: "ada", other: "ada", mine: "ada", eves: "eve",
+			} {
+				_, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: user})
+				if err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -69,15 +75,19 @@ func TestASessionThatRotatesWhileItsUserIsRevoked(t *testing.T) {
 			}
 			got := <-answered
 			if got.err != nil || got.r.Count != len(want) || len(got.ids) != len(want) && !sel.All {
-				t.Errorf("Revoke: %d ids, %+v, %v; want %d", len(got.ids), got.r, got.err, len(want))
+				t.Errorf("Revoke: %d ids, %+v, %v; want %d", len(got.ids), got.r, got.err,
+					len(want))
 			}
 			for _, id := range want {
 				if !sel.All && !slices.Contains(got.ids, id) {
 					t.Errorf("session %v is not among those that the cache is to be told of", id)
 				}
 			}
-			for id, alive := range map[store.ID]bool{old: false, next: false, other: false, mine: spare, eves: !sel.All} {
-				if _, err := inner.Load(t.Context(), id, 0); alive != (err == nil) || !alive && !errors.Is(err, sessionstore.ErrNotFound) {
+			for id, alive := range map[store.ID]bool{
+				old: false, next: false, other: false, mine: spare, eves: !sel.All,
+			} {
+				_, err := inner.Load(t.Context(), id, 0)
+				if alive != (err == nil) || !alive && !errors.Is(err, sessionstore.ErrNotFound) {
 					t.Errorf("session %v: %v, want alive %v", id, err, alive)
 				}
 			}
@@ -113,5 +123,6 @@ func TestASessionThatRotatesWhileATransactionRevokesItsUser(t *testing.T) {
 	in.check(theirs.Commit(t.Context()))
 	expect(t, "sessions that end", <-ended, 1)
 	in.check(tx.Commit(t.Context()))
-	expect(t, "sessions that are left", pgtest.One[int](t, h.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
+	expect(t, "sessions that are left",
+		pgtest.One[int](t, h.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
 }

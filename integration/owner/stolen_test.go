@@ -19,7 +19,9 @@ func TestAStolenCookieThatIsRenewedDuringAPasswordChange(t *testing.T) {
 		stolen := victim
 		passes := func(n int) {
 			if n == point {
-				stolen = a.visit(stolen, func(ctx context.Context, s *sessionstore.Session) { a.check(s.Rotate(ctx)) })
+				stolen = a.visit(stolen, func(ctx context.Context, s *sessionstore.Session) {
+					a.check(s.Rotate(ctx))
+				})
 			}
 		}
 		victim = a.visit(victim, func(ctx context.Context, s *sessionstore.Session) {

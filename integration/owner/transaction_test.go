@@ -17,7 +17,9 @@ import (
 )
 
 // change sets a new password and ends the other sessions of its user, in one transaction that end decides about.
-func change(t *testing.T, in *instance, cookie string, end func(context.Context, pgx.Tx, *sessionstore.Tx)) {
+func change(t *testing.T, in *instance, cookie string,
+	end func(context.Context, pgx.Tx, *sessionstore.Tx),
+) {
 	t.Helper()
 	in.visit(cookie, func(ctx context.Context, s *sessionstore.Session) {
 		tx, err := in.pool.Begin(ctx)
@@ -25,7 +27,8 @@ func change(t *testing.T, in *instance, cookie string, end func(context.Context,
 			t.Fatal(err)
 		}
 		defer func() { _ = tx.Rollback(context.Background()) }()
-		if _, err := tx.Exec(ctx, "UPDATE public.users SET password = 'new' WHERE name = $1", s.UserID()); err != nil {
+		if _, err := tx.Exec(ctx,
+			"UPDATE public.users SET password = 'new' WHERE name = $1", s.UserID()); err != nil {
 			t.Fatal(err)
 		}
 		revocations := in.WithTx(tx)
@@ -40,15 +43,21 @@ func change(t *testing.T, in *instance, cookie string, end func(context.Context,
 func TestPasswordChangeInATransaction(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	pgtest.Exec(t, h.admin, "CREATE TABLE public.users (name text PRIMARY KEY, password text NOT NULL)")
+	pgtest.Exec(t, h.admin,
+		"CREATE TABLE public.users (name text PRIMARY KEY, password text NOT NULL)")
 	pgtest.Exec(t, h.admin, "INSERT INTO public.users VALUES ('ada', 'old')")
 	pgtest.Exec(t, h.admin, "GRANT SELECT, UPDATE ON public.users TO PUBLIC")
 	a, b := h.instance(withRedis(t)), h.instance(withRedis(t))
 	mine, others, eves := a.login("ada"), []string{b.login("ada"), b.login("ada")}, b.login("eve")
 	for _, cookie := range others {
-		b.visit(cookie, func(_ context.Context, s *sessionstore.Session) { b.check(s.Set("cart", 1)) }) // and so into the cache
+		// and so into the cache
+		b.visit(cookie, func(_ context.Context, s *sessionstore.Session) {
+			b.check(s.Set("cart", 1))
+		})
 	}
-	password := func() string { return pgtest.One[string](t, h.admin, "SELECT password FROM public.users") }
+	password := func() string {
+		return pgtest.One[string](t, h.admin, "SELECT password FROM public.users")
+	}
 	everywhere := func(what, want string) {
 		t.Helper()
 		for _, cookie := range others {
@@ -74,7 +83,9 @@ func TestPasswordChangeInATransaction(t *testing.T) {
 		expect(t, "sessions after the commit", pgtest.One[int](t, h.admin, adas), 1)
 		// What the cache was told before the commit would be undone by a reader. On a busy machine it may be passed over now and then.
 		for _, cookie := range others {
-			testkit.Eventually(t, "the cache has not been told", func() bool { return b.who(cookie) == "ada" })
+			testkit.Eventually(t, "the cache has not been told", func() bool {
+				return b.who(cookie) == "ada"
+			})
 		}
 
 		r := revocations.AfterCommit(ctx)
@@ -82,13 +93,16 @@ func TestPasswordChangeInATransaction(t *testing.T) {
 			t.Error("a promise about a user does not depend on what the cache acknowledged")
 		}
 		r.MaxExposure = 0
-		expect(t, "Revocation", r, sessionstore.Revocation{Count: 2, Committed: true, CacheAcked: true})
+		expect(t, "Revocation", r,
+			sessionstore.Revocation{Count: 2, Committed: true, CacheAcked: true})
 		everywhere("when the cache is told", "")
 		expect(t, "told twice", revocations.AfterCommit(ctx).Count, 0)
 	})
 	events := a.seen(sessionstore.EventRevoked)
-	if len(events) != 1 || events[0].UserID != "ada" || events[0].Count != 2 || !events[0].Revocation.CacheAcked ||
-		events[0].Reason != sessionstore.ReasonOthers || events[0].Actor != "ada" || events[0].Detail != "password changed" {
+	if len(events) != 1 || events[0].UserID != "ada" || events[0].Count != 2 ||
+		!events[0].Revocation.CacheAcked ||
+		events[0].Reason != sessionstore.ReasonOthers || events[0].Actor != "ada" ||
+		events[0].Detail != "password changed" {
 		t.Errorf("events: %+v", events)
 	}
 }
@@ -109,11 +123,13 @@ func TestRevocationsOfATransactionAddUp(t *testing.T) {
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
 	revocations := in.WithTx(tx)
-	if err := revocations.Revoke(t.Context(), "ada", handle); !errors.Is(err, sessionstore.ErrNotFound) {
+	if err := revocations.Revoke(t.Context(),
+		"ada", handle); !errors.Is(err, sessionstore.ErrNotFound) {
 		t.Errorf("somebody else's handle: %v", err)
 	}
 	expect(t, "events of somebody else's handle", len(in.seen(sessionstore.EventForeignHandle)), 1)
-	in.check(revocations.Revoke(t.Context(), "eve", handle)) // which shows that the transaction goes on
+	// which shows that the transaction goes on
+	in.check(revocations.Revoke(t.Context(), "eve", handle))
 	n, err := revocations.RevokeUser(t.Context(), "ada")
 	in.check(err)
 	expect(t, "sessions of ada", n, 2)
@@ -122,7 +138,8 @@ func TestRevocationsOfATransactionAddUp(t *testing.T) {
 	expect(t, "sessions of ada, again", n, 0)
 	expect(t, "events before the commit", len(in.seen(sessionstore.EventRevoked)), 0)
 	in.check(tx.Commit(t.Context()))
-	expect(t, "Revocation", revocations.AfterCommit(t.Context()), sessionstore.Revocation{Count: 3, Committed: true, CacheAcked: true})
+	expect(t, "Revocation", revocations.AfterCommit(t.Context()),
+		sessionstore.Revocation{Count: 3, Committed: true, CacheAcked: true})
 	expect(t, "events", len(in.seen(sessionstore.EventRevoked)), 2)
 	expect(t, "sessions", pgtest.One[int](t, h.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
 }
@@ -140,13 +157,15 @@ func TestAStricterTransactionFailsRatherThanMiss(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions"); err != nil { // what it sees is fixed now
+	// what it sees is fixed now
+	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions"); err != nil {
 		t.Fatal(err)
 	}
 	theirs := h.begin()
 	rotate(t, theirs, old, testkit.NewID())
 	in.check(theirs.Commit(t.Context()))
-	if _, err := in.WithTx(tx).RevokeUser(t.Context(), "ada"); err == nil || !strings.Contains(err.Error(), "40001") {
+	if _, err := in.WithTx(tx).RevokeUser(t.Context(), "ada"); err == nil ||
+		!strings.Contains(err.Error(), "40001") {
 		t.Errorf("%v, want a failure to serialize", err)
 	}
 }
@@ -168,15 +187,21 @@ func TestALoginDuringATransactionEndsWithIt(t *testing.T) {
 	_, err = revocations.RevokeUser(t.Context(), "ada")
 	in.check(err)
 	inner := in.Store()
-	_, err = inner.Create(t.Context(), store.Draft{ID: testkit.NewID(), UserID: "ada", Began: began})
+	_, err = inner.Create(t.Context(),
+		store.Draft{ID: testkit.NewID(), UserID: "ada", Began: began})
 	in.check(err)
 	in.check(tx.Commit(t.Context()))
 	expect(t, "sessions after the commit", pgtest.One[int](t, h.admin, adas), 1)
 	late := store.BeganHere(time.Now()) // with the old password, after the transaction's start
-	expect(t, "Revocation", revocations.AfterCommit(t.Context()), sessionstore.Revocation{Count: 1, Committed: true, CacheAcked: true})
+	expect(t, "Revocation", revocations.AfterCommit(t.Context()),
+		sessionstore.Revocation{Count: 1, Committed: true, CacheAcked: true})
 	expect(t, "sessions after Committed", pgtest.One[int](t, h.admin, adas), 0)
-	for what, b := range map[string]store.Began{"before the transaction": began, "before Committed": late} {
-		if _, err := inner.Create(t.Context(), store.Draft{ID: testkit.NewID(), UserID: "ada", Began: b}); !errors.Is(err, sessionstore.ErrRevoked) {
+	for what, b := range map[string]store.Began{
+		"before the transaction": began, "before Committed": late,
+	} {
+		_, err := inner.Create(t.Context(),
+			store.Draft{ID: testkit.NewID(), UserID: "ada", Began: b})
+		if !errors.Is(err, sessionstore.ErrRevoked) {
 			t.Errorf("a login that began %s: %v, want ErrRevoked", what, err)
 		}
 	}
@@ -189,10 +214,12 @@ func TestARevokeInATransactionThatATriggerKeeps(t *testing.T) {
 	h := newHouse(t)
 	in := h.instance()
 	inner := postgres.New(in.pool, daily, testkit.Patience)
-	if _, err := inner.Create(t.Context(), store.Draft{ID: testkit.NewID(), UserID: "ada"}); err != nil {
+	if _, err := inner.Create(t.Context(),
+		store.Draft{ID: testkit.NewID(), UserID: "ada"}); err != nil {
 		t.Fatal(err)
 	}
-	pgtest.Exec(t, h.admin, "CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+	pgtest.Exec(t, h.admin,
+		"CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
 	pgtest.Exec(t, h.admin, "CREATE TRIGGER keep BEFORE DELETE ON pgsession.sessions FOR EACH ROW EXECUTE FUNCTION public.keep()")
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
@@ -201,7 +228,8 @@ func TestARevokeInATransactionThatATriggerKeeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	if _, err := in.WithTx(tx).RevokeUser(ctx, "ada"); err == nil || !strings.Contains(err.Error(), "look for rules") {
+	if _, err := in.WithTx(tx).RevokeUser(ctx, "ada"); err == nil ||
+		!strings.Contains(err.Error(), "look for rules") {
 		t.Errorf("%v, want an error that says what to look at", err)
 	}
 }

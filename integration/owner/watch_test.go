@@ -121,14 +121,18 @@ func TestAThousandStreams(t *testing.T) {
 	eve := dial(t, addr, "/events", eves, func() { close(evesGone) })
 	testkit.Eventually(t, "all are watched", func() bool { return len(watches()) == connections+1 })
 	before := a.sent.count("OwnerAlive")
-	testkit.Eventually(t, "the streams are asked about", func() bool { return a.sent.count("OwnerAlive") > before+1 })
+	testkit.Eventually(t, "the streams are asked about", func() bool {
+		return a.sent.count("OwnerAlive") > before+1
+	})
 
 	r, err := b.RevokeUser(t.Context(), "ada")
 	b.check(err)
 	expect(t, "sessions", r.Count, devices)
 	revoked := a.sent.count("OwnerAlive")
 	// The next query sees the revoke, and is answered when another one begins.
-	testkit.Eventually(t, "a query was made after the revoke", func() bool { return a.sent.count("OwnerAlive") > revoked+1 })
+	testkit.Eventually(t, "a query was made after the revoke", func() bool {
+		return a.sent.count("OwnerAlive") > revoked+1
+	})
 	ended := 0
 	for _, watch := range watches() {
 		if errors.Is(context.Cause(watch), sessionstore.ErrNotFound) {
@@ -155,18 +159,23 @@ func TestAHijackedConnectionEndsWithItsSession(t *testing.T) {
 	addr, _ := streaming(t, a)
 	for what, end := range map[string]func(cookie string){
 		"a logout": func(cookie string) {
-			b.visit(cookie, func(ctx context.Context, s *sessionstore.Session) { b.check(s.Logout(ctx)) })
+			b.visit(cookie, func(ctx context.Context, s *sessionstore.Session) {
+				b.check(s.Logout(ctx))
+			})
 		},
 		"a revoke": func(string) { _, err := b.RevokeUser(t.Context(), "ada"); b.check(err) },
 		"its timeout": func(string) {
-			pgtest.Exec(t, h.admin, "UPDATE pgsession.sessions SET expires_at = now() WHERE user_id = 'ada'")
+			pgtest.Exec(t, h.admin,
+				"UPDATE pgsession.sessions SET expires_at = now() WHERE user_id = 'ada'")
 		},
 	} {
 		cookie := b.login("ada")
 		gone := make(chan struct{})
 		dial(t, addr, "/socket", cookie, func() { close(gone) })
 		before := a.sent.count("OwnerAlive")
-		testkit.Eventually(t, "the connection is asked about", func() bool { return a.sent.count("OwnerAlive") > before })
+		testkit.Eventually(t, "the connection is asked about", func() bool {
+			return a.sent.count("OwnerAlive") > before
+		})
 		select {
 		case <-gone:
 			t.Errorf("%s: the connection was closed before", what)

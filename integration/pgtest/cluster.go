@@ -39,7 +39,8 @@ type Cluster struct {
 func NewCluster(t testing.TB, settings map[string]string) *Cluster {
 	t.Helper()
 	if os.Getenv("DATABASE_URL") != "" {
-		t.Fatal("DATABASE_URL is set: no test may stop a server that somebody named; unset it in TestMain")
+		t.Fatal(
+			"DATABASE_URL is set: no test may stop a server that somebody named; unset it in TestMain")
 	}
 	server, err := servers.Postgres(t.Context(), servers.Options{Settings: settings, Logf: t.Logf})
 	if err != nil {
@@ -175,7 +176,9 @@ func (c *Cluster) Restart() {
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(filepath.Join(c.bin, "postgres"), arguments...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = c.folder, log, log
-	cmd.Env = []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH"), "PGPASSFILE=" + filepath.Join(c.folder, "pgpass")}
+	cmd.Env = []string{
+		"LC_ALL=C", "PATH=" + os.Getenv("PATH"), "PGPASSFILE=" + filepath.Join(c.folder, "pgpass"),
+	}
 	running, err := process.Start(cmd, kin)
 	if err != nil {
 		c.t.Fatal(err)

@@ -100,7 +100,9 @@ const Age = `
 	WHERE id = $1`
 
 // AgeIn is Age for a schema of another name.
-func AgeIn(schemaName string) string { return strings.Replace(Age, "pgsession.", schemaName+".", 1) }
+func AgeIn(schemaName string) string {
+	return strings.Replace(Age, "pgsession.", schemaName+".", 1)
+}
 
 func admin(t testing.TB, server, sql string) {
 	t.Helper()

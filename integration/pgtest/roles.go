@@ -54,7 +54,8 @@ func (r *Roles) grantFor(t testing.TB) {
 	if err != nil {
 		t.Fatal("the database's URL is not valid")
 	}
-	t.Cleanup(func() { // the last of what is here goes first, and a role goes after what it has rights on
+	// the last of what is here goes first, and a role goes after what it has rights on
+	t.Cleanup(func() {
 		admin(t, server, "DROP DATABASE IF EXISTS "+strings.TrimPrefix(u.Path, "/")+" WITH (FORCE)")
 		for _, role := range r.all() {
 			admin(t, server, "DROP ROLE IF EXISTS "+role)
@@ -118,8 +119,9 @@ func newRoles(t testing.TB, databaseURL string) *Roles {
 
 func named(prefix, databaseURL string) *Roles {
 	return &Roles{
-		Owner: prefix + "_owner", App: prefix + "_app", Pruner: prefix + "_pruner", Monitor: prefix + "_monitor",
-		url: databaseURL, secret: strings.ToLower(rand.Text()),
+		Owner: prefix + "_owner", App: prefix + "_app", Pruner: prefix + "_pruner",
+		Monitor: prefix + "_monitor",
+		url:     databaseURL, secret: strings.ToLower(rand.Text()),
 	}
 }
 
@@ -163,7 +165,8 @@ func (r *Roles) Pool(t testing.TB, role string) *pgxpool.Pool {
 		return Pool(t, r.url, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["role"] = role })
 	}
 	return Pool(t, r.URL(t, role), func(c *pgxpool.Config) {
-		c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec // statements of all kinds, each once
+		// statements of all kinds, each once
+		c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	})
 }
 

@@ -32,7 +32,8 @@ const (
 func pooled(t *testing.T) (direct, through string) {
 	t.Helper()
 	direct = pgtest.Database(t)
-	server, err := servers.PgBouncer(t.Context(), servers.Options{Logf: t.Logf}, pgtest.Application(t, direct), map[string]string{"default_pool_size": "2"})
+	server, err := servers.PgBouncer(t.Context(), servers.Options{Logf: t.Logf},
+		pgtest.Application(t, direct), map[string]string{"default_pool_size": "2"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,8 @@ func TestTheContractThroughPgBouncer(t *testing.T) {
 	storetest.Run(t, storetest.Subject{
 		New: func(t *testing.T, e store.Expiry) store.Store {
 			pgtest.Exec(t, behind, "TRUNCATE pgsession.sessions, pgsession.marks")
-			pgtest.Exec(t, behind, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
+			pgtest.Exec(t, behind,
+				"UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
 			return &aged{postgres.New(front, e, timeout), e}
 		},
 		Age: func(t *testing.T, _ store.Store, id store.ID, d time.Duration) {
@@ -91,7 +93,8 @@ func TestTheContractThroughPgBouncer(t *testing.T) {
 // Two hundred callers share two connections to Postgres, and each gets its own answers.
 func TestTwoHundredCallersOverTwoConnections(t *testing.T) {
 	direct, through := pooled(t)
-	inner := postgres.New(open(t, with(through, execMode+"&pool_max_conns=50")), store.Expiry{Idle: time.Hour, Absolute: time.Hour}, timeout)
+	inner := postgres.New(open(t, with(through, execMode+"&pool_max_conns=50")),
+		store.Expiry{Idle: time.Hour, Absolute: time.Hour}, timeout)
 	var wg sync.WaitGroup
 	for caller := range 200 {
 		wg.Go(func() {
@@ -105,7 +108,8 @@ func TestTwoHundredCallersOverTwoConnections(t *testing.T) {
 			for range 10 {
 				rec, err := inner.Load(ctx, id, 0)
 				if err != nil || rec.ID != id || rec.UserID != user {
-					t.Errorf("Load: %v, somebody else's session: %v", err, rec.ID != id || rec.UserID != user)
+					t.Errorf("Load: %v, somebody else's session: %v", err,
+						rec.ID != id || rec.UserID != user)
 					return
 				}
 				if err := inner.Touch(ctx, []store.Touch{{ID: id}}); err != nil {
@@ -144,13 +148,15 @@ func TestThePoolerIsNamedAtTheStart(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var log bytes.Buffer
 			m, err := sessionstore.Open(t.Context(), sessionstore.Config{
-				Env: sessionstore.Development, DatabaseURL: sessionstore.Secret(tt.url), StoreTimeout: timeout, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+				Env: sessionstore.Development, DatabaseURL: sessionstore.Secret(tt.url),
+				StoreTimeout: timeout, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer func() { _ = m.Close() }()
-			if got := strings.Contains(log.String(), "default_query_exec_mode=exec"); got != tt.warned {
+			got := strings.Contains(log.String(), "default_query_exec_mode=exec")
+			if got != tt.warned {
 				t.Errorf("warned: %v, want %v:\n%s", got, tt.warned, log.String())
 			}
 		})

@@ -36,7 +36,8 @@ type Server struct {
 func Start(t testing.TB) *Server {
 	t.Helper()
 	if os.Getenv("REDIS_URL") != "" {
-		t.Fatal("REDIS_URL is set: no test may stop a server that somebody named; unset it in TestMain")
+		t.Fatal(
+			"REDIS_URL is set: no test may stop a server that somebody named; unset it in TestMain")
 	}
 	server, err := servers.Redis(t.Context(), servers.Options{RequireRedis: true, Logf: t.Logf})
 	if err != nil {
@@ -111,7 +112,9 @@ func (s *Server) signal(sig syscall.Signal) {
 func (s *Server) Kill() {
 	s.t.Helper()
 	s.signal(syscall.SIGKILL)
-	testkit.Eventually(s.t, "Redis is gone", func() bool { return errors.Is(syscall.Kill(s.pid, 0), syscall.ESRCH) })
+	testkit.Eventually(s.t, "Redis is gone", func() bool {
+		return errors.Is(syscall.Kill(s.pid, 0), syscall.ESRCH)
+	})
 }
 
 // Restart starts it again where it was, empty.
@@ -126,7 +129,8 @@ func (s *Server) Restart() {
 		kin.Account = &process.Account{UID: owner.Uid, GID: owner.Gid}
 	}
 	testkit.Eventually(s.t, "Redis answers again", func() bool {
-		if s.running == nil || ended(s.running) { // another process may have had its port for a moment
+		// another process may have had its port for a moment
+		if s.running == nil || ended(s.running) {
 			cmd := exec.Command(s.program, s.config)
 			cmd.Dir = filepath.Dir(s.config)
 			if s.running, err = process.Start(cmd, kin); err != nil {

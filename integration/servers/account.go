@@ -27,7 +27,8 @@ func serverAccount() (*process.Account, error) {
 			return &process.Account{UID: uint32(uid), GID: uint32(gid)}, nil
 		}
 	}
-	return nil, absent("root can't run a server, and there is neither a user postgres nor a user nobody")
+	return nil,
+		absent("root can't run a server, and there is neither a user postgres nor a user nobody")
 }
 
 const folderPrefix = "pgsession-"

@@ -53,14 +53,16 @@ func install(ctx context.Context, o Options, name, service string) error {
 	if err != nil {
 		// The lists are missing on fresh images, and old ones name packages
 		// that are gone.
-		err = errors.Join(runApt(ctx, apt, "update"), runApt(ctx, apt, "install", "-y", "--no-install-recommends", "--no-upgrade", name))
+		err = errors.Join(runApt(ctx, apt, "update"),
+			runApt(ctx, apt, "install", "-y", "--no-install-recommends", "--no-upgrade", name))
 	}
 	err = errors.Join(err, allow())
 	if err != nil {
 		return fmt.Errorf("apt-get can't install %s: %w", name, err)
 	}
 	if _, err := os.Stat("/run/systemd/system"); err == nil && !before {
-		return process.Run(ctx, exec.Command("systemctl", "disable", "--now", service), process.Kin{})
+		return process.Run(ctx, exec.Command("systemctl", "disable", "--now", service),
+			process.Kin{})
 	}
 	return nil
 }
@@ -68,7 +70,8 @@ func install(ctx context.Context, o Options, name, service string) error {
 // runApt is not ended by ctx or by a Ctrl-C: half an installation is worse than
 // a late end.
 func runApt(ctx context.Context, apt string, arguments ...string) error {
-	cmd := exec.Command(apt, append([]string{"-q", "-o", "DPkg::Lock::Timeout=120"}, arguments...)...)
+	cmd := exec.Command(apt,
+		append([]string{"-q", "-o", "DPkg::Lock::Timeout=120"}, arguments...)...)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C")
 	return process.Run(context.WithoutCancel(ctx), cmd, process.Kin{Apart: true})
 }

@@ -47,7 +47,8 @@ func Citus(ctx context.Context, o Options, workers int) (nodes []*Server, err er
 		if i == 0 {
 			join = "citus_set_coordinator_host"
 		}
-		if err := execute(ctx, nodes[0].URL, fmt.Sprintf("SELECT %s('%s', %s)", join, host, port)); err != nil {
+		if err := execute(ctx, nodes[0].URL,
+			fmt.Sprintf("SELECT %s('%s', %s)", join, host, port)); err != nil {
 			return nil, fmt.Errorf("servers: Citus: %w", err)
 		}
 	}
@@ -57,9 +58,10 @@ func Citus(ctx context.Context, o Options, workers int) (nodes []*Server, err er
 // citusSettings are what Citus wants of a server.
 func citusSettings() map[string]string {
 	return map[string]string{
-		"shared_preload_libraries":  "citus",
-		"citus.local_hostname":      "127.0.0.1",
-		"citus.node_conninfo":       "sslmode=disable", // or it would turn SSL on, with a certificate of its own
+		"shared_preload_libraries": "citus",
+		"citus.local_hostname":     "127.0.0.1",
+		// or it would turn SSL on, with a certificate of its own
+		"citus.node_conninfo":       "sslmode=disable",
 		"max_prepared_transactions": "200",
 		"max_worker_processes":      "32",
 		"wal_level":                 "logical", // to move shards that are in use

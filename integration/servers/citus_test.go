@@ -21,7 +21,9 @@ func TestSlowCitus(t *testing.T) {
 		defer func() { _ = node.Close() }()
 		wantLoopback(t, node.URL)
 	}
-	if got := value(t, nodes[0].URL, "SELECT count(*)::text FROM citus_get_active_worker_nodes()"); len(nodes) != 2 || got != "1" {
+	if got := value(t, nodes[0].URL,
+		"SELECT count(*)::text FROM citus_get_active_worker_nodes()"); len(nodes) != 2 ||
+		got != "1" {
 		t.Errorf("%d nodes, of which %s are workers", len(nodes), got)
 	}
 	if got := value(t, nodes[0].URL, "SHOW ssl"); got != "off" {

@@ -26,7 +26,9 @@ func startCluster(ctx context.Context, o Options, from installation) (*Server, e
 	var cleanup undo
 	cleanup.add(remove)
 
-	c := cluster{installation: from, dir: dir, secret: cmp.Or(o.citus, password()), account: account}
+	c := cluster{
+		installation: from, dir: dir, secret: cmp.Or(o.citus, password()), account: account,
+	}
 	server, err := c.run(ctx, o, &cleanup)
 	if err != nil {
 		_ = cleanup.run()
@@ -69,7 +71,8 @@ func (c cluster) initialize(ctx context.Context) error {
 	)
 	cmd.Dir = c.dir
 	cmd.Env = serverEnvironment()
-	if err := process.Run(ctx, cmd, process.Kin{Orphaned: syscall.SIGKILL, Apart: true, Account: c.account}); err != nil {
+	if err := process.Run(ctx, cmd,
+		process.Kin{Orphaned: syscall.SIGKILL, Apart: true, Account: c.account}); err != nil {
 		return err
 	}
 	return os.Remove(secretFile)
@@ -90,7 +93,9 @@ func (c cluster) start(ctx context.Context, o Options, port int, cleanup *undo) 
 		return nil, err
 	}
 	// Fast shutdown, which does not wait for clients; then the immediate one.
-	cleanup.add(func() error { return running.Stop(10*time.Second, syscall.SIGINT, syscall.SIGQUIT) })
+	cleanup.add(func() error {
+		return running.Stop(10*time.Second, syscall.SIGINT, syscall.SIGQUIT)
+	})
 
 	admin := postgresURL(c.secret, loopback(port), "postgres")
 	err = await(ctx, running.Done(), func(ctx context.Context) error {
@@ -119,7 +124,8 @@ func (c cluster) postgres(o Options, port int) *exec.Cmd {
 		own["unix_socket_directories"] = ""
 	}
 	o.withExtension(own)
-	cmd := exec.Command(c.program("postgres"), append([]string{"-D", "data"}, o.arguments(own)...)...)
+	cmd := exec.Command(c.program("postgres"),
+		append([]string{"-D", "data"}, o.arguments(own)...)...)
 	cmd.Dir = c.dir
 	return cmd
 }

@@ -44,7 +44,8 @@ func aptCron(ctx context.Context, o Options) (*Server, error) {
 	}
 	var errs []error
 	for _, i := range o.debians(ctx) {
-		if err := install(ctx, o, fmt.Sprintf("postgresql-%d-cron", i.major), "postgresql"); err != nil {
+		err := install(ctx, o, fmt.Sprintf("postgresql-%d-cron", i.major), "postgresql")
+		if err != nil {
 			errs = append(errs, err)
 			continue
 		}

@@ -34,10 +34,13 @@ func dockerPostgres(ctx context.Context, o Options) (*Server, error) {
 		Env: []string{"POSTGRES_PASSWORD=" + secret, "POSTGRES_DB=" + databaseName},
 		Cmd: append([]string{"postgres"}, o.arguments(nil)...),
 	}
-	return contain(ctx, o, image, "5432/tcp", &run, func(address string) (string, func(context.Context) error) {
-		target := postgresURL(secret, address, databaseName)
-		return target, func(ctx context.Context) error { return execute(ctx, target, "SELECT 1") }
-	})
+	return contain(ctx, o, image, "5432/tcp", &run,
+		func(address string) (string, func(context.Context) error) {
+			target := postgresURL(secret, address, databaseName)
+			return target, func(ctx context.Context) error {
+				return execute(ctx, target, "SELECT 1")
+			}
+		})
 }
 
 // dockerRedis runs the official image.
@@ -47,10 +50,11 @@ func dockerRedis(ctx context.Context, o Options) (*Server, error) {
 		Cmd: []string{"redis-server", "--save", "", "--appendonly", "no", "--requirepass", secret},
 	}
 	image := imageFrom("PGSESSION_REDIS_IMAGE", "redis:7.4-alpine")
-	return contain(ctx, o, image, "6379/tcp", &run, func(address string) (string, func(context.Context) error) {
-		target := redisURL(secret, address)
-		return target, func(ctx context.Context) error { return ping(ctx, target) }
-	})
+	return contain(ctx, o, image, "6379/tcp", &run,
+		func(address string) (string, func(context.Context) error) {
+			target := redisURL(secret, address)
+			return target, func(ctx context.Context) error { return ping(ctx, target) }
+		})
 }
 
 func imageFrom(variable, otherwise string) string {
@@ -62,7 +66,8 @@ func imageFrom(variable, otherwise string) string {
 
 // contain runs image in a container, publishes port on loopback and waits until
 // the server in it answers. reach tells its URL and how to ask it.
-func contain(ctx context.Context, o Options, image string, port docker.Port, run *dockertest.RunOptions,
+func contain(ctx context.Context, o Options, image string, port docker.Port,
+	run *dockertest.RunOptions,
 	reach func(address string) (string, func(context.Context) error),
 ) (*Server, error) {
 	pool, err := engine(ctx)
@@ -136,7 +141,8 @@ func endpoint(ctx context.Context) (string, error) {
 	// a context, which dockertest does not read.
 	ctx, cancel := context.WithTimeout(ctx, pingTime)
 	defer cancel()
-	shown, err := exec.CommandContext(ctx, "docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}").Output()
+	shown, err := exec.CommandContext(ctx, "docker", "context", "inspect", "--format",
+		"{{.Endpoints.docker.Host}}").Output()
 	if current := strings.TrimSpace(string(shown)); err == nil && current != "" {
 		if !local(current) {
 			return "", absent("docker's context is an engine on another machine")
@@ -166,7 +172,8 @@ func fetchImage(ctx context.Context, o Options, pool *dockertest.Pool, image str
 	o.log("pulling %s", image)
 	ctx, cancel := context.WithTimeout(ctx, pullTime)
 	defer cancel()
-	err := pool.Client.PullImage(docker.PullImageOptions{Repository: image, Context: ctx}, docker.AuthConfiguration{})
+	err := pool.Client.PullImage(docker.PullImageOptions{Repository: image, Context: ctx},
+		docker.AuthConfiguration{})
 	if err != nil {
 		return fmt.Errorf("image %s can't be pulled: %w", image, err)
 	}

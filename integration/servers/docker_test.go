@@ -22,11 +22,17 @@ func TestSlowContainers(t *testing.T) {
 		t.Skip("no Docker engine answers: ", err)
 	}
 	for name, provide := range map[string]func(servers.Options) (*servers.Server, error){
-		"postgres": func(o servers.Options) (*servers.Server, error) { return servers.Postgres(t.Context(), o) },
-		"redis":    func(o servers.Options) (*servers.Server, error) { return servers.Redis(t.Context(), o) },
+		"postgres": func(o servers.Options) (*servers.Server, error) {
+			return servers.Postgres(t.Context(), o)
+		},
+		"redis": func(o servers.Options) (*servers.Server, error) {
+			return servers.Redis(t.Context(), o)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server, err := provide(servers.Options{Logf: t.Logf, RequireRedis: true, Settings: map[string]string{"work_mem": "5MB"}})
+			server, err := provide(servers.Options{
+				Logf: t.Logf, RequireRedis: true, Settings: map[string]string{"work_mem": "5MB"},
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

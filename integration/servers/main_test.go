@@ -16,7 +16,9 @@ import (
 
 // TestMain forgets the servers the environment names: each test names its own.
 func TestMain(m *testing.M) {
-	for _, variable := range []string{"DATABASE_URL", "TEST_DATABASE_URL", "REDIS_URL", "TEST_REDIS_URL"} {
+	for _, variable := range []string{
+		"DATABASE_URL", "TEST_DATABASE_URL", "REDIS_URL", "TEST_REDIS_URL",
+	} {
 		_ = os.Unsetenv(variable)
 	}
 	os.Exit(m.Run())

@@ -25,7 +25,8 @@ const (
 // time.
 func inMemory() string {
 	var free syscall.Statfs_t
-	if err := syscall.Statfs(memoryFolder, &free); err != nil || free.Bavail*uint64(free.Bsize) < memoryNeeded {
+	err := syscall.Statfs(memoryFolder, &free)
+	if err != nil || free.Bavail*uint64(free.Bsize) < memoryNeeded {
 		return ""
 	}
 	if memoryAvailable() < memoryNeeded {
@@ -69,7 +70,8 @@ func keep(folder string) (release func() error, err error) {
 // sweep removes the folders of processes that were killed: on a disk they only
 // take space, here they take memory.
 func sweep() {
-	folders, _ := filepath.Glob(filepath.Join(memoryFolder, folderPrefix+"*")) // the pattern is a constant
+	// the pattern is a constant
+	folders, _ := filepath.Glob(filepath.Join(memoryFolder, folderPrefix+"*"))
 	for _, folder := range folders {
 		// One that is this young may not be locked yet.
 		if info, err := os.Stat(folder); err != nil || time.Since(info.ModTime()) < time.Minute {

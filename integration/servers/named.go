@@ -50,17 +50,21 @@ func namedPostgres(ctx context.Context, o Options) (*Server, error) {
 	}
 	err = execute(ctx, target, creation(database))
 	if err != nil {
-		return nil, fmt.Errorf("servers: %s names %s, which does not answer as it should: %w", variable, where, err)
+		return nil, fmt.Errorf("servers: %s names %s, which does not answer as it should: %w",
+			variable, where, err)
 	}
 	if database == "" {
-		return &Server{URL: target, How: fmt.Sprintf("the server at %s that %s names", where, variable)}, nil
+		return &Server{URL: target, How: fmt.Sprintf("the server at %s that %s names", where,
+			variable)}, nil
 	}
 	return &Server{
 		URL: withDatabase(target, database),
-		How: fmt.Sprintf("database %s on the server at %s that %s names", database, where, variable),
+		How: fmt.Sprintf("database %s on the server at %s that %s names", database, where,
+			variable),
 		close: func() error {
 			// FORCE: whoever is still connected is a test that leaked.
-			return execute(context.WithoutCancel(ctx), target, "DROP DATABASE IF EXISTS "+database+" WITH (FORCE)")
+			return execute(context.WithoutCancel(ctx), target,
+				"DROP DATABASE IF EXISTS "+database+" WITH (FORCE)")
 		},
 	}, nil
 }
@@ -117,7 +121,9 @@ func namedRedis(ctx context.Context, o Options) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	if err := ping(ctx, target); err != nil {
-		return nil, fmt.Errorf("servers: %s names %s, which does not answer as it should: %w", variable, config.Addr, err)
+		return nil, fmt.Errorf("servers: %s names %s, which does not answer as it should: %w",
+			variable, config.Addr, err)
 	}
-	return &Server{URL: target, How: fmt.Sprintf("the server at %s that %s names", config.Addr, variable)}, nil
+	return &Server{URL: target, How: fmt.Sprintf("the server at %s that %s names", config.Addr,
+		variable)}, nil
 }

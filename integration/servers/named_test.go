@@ -15,7 +15,8 @@ const databases = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_data
 func TestSlowNamedPostgres(t *testing.T) {
 	withoutDocker(t)
 	users := postgres(t, servers.Options{})
-	if _, err := connect(t, users.URL).Exec(t.Context(), "CREATE TABLE precious AS SELECT 1 AS row"); err != nil {
+	if _, err := connect(t, users.URL).Exec(t.Context(),
+		"CREATE TABLE precious AS SELECT 1 AS row"); err != nil {
 		t.Fatal(err)
 	}
 	before := value(t, users.URL, databases)
@@ -37,13 +38,18 @@ func TestSlowNamedPostgres(t *testing.T) {
 		at, port, _ := net.SplitHostPort(host(t, users.URL))
 		_, rest, _ := strings.Cut(users.URL, "postgres:")
 		secret, _, _ := strings.Cut(strings.TrimPrefix(rest, "//postgres:"), "@")
-		return "host=" + at + " port=" + port + " user=postgres password=" + secret + " dbname=pgsession sslmode=disable"
+		return "host=" + at + " port=" + port + " user=postgres password=" + secret +
+			" dbname=pgsession sslmode=disable"
 	}()
 	for name, environment := range map[string]map[string]string{
-		"tests get a new database on it":         {"TEST_DATABASE_URL": users.URL, "DATABASE_URL": "postgres://" + noServer(t) + "/unused"},
+		"tests get a new database on it": {
+			"TEST_DATABASE_URL": users.URL, "DATABASE_URL": "postgres://" + noServer(t) + "/unused",
+		},
 		"tests get one where only the demo's is": {"DATABASE_URL": users.URL},
-		"the name is in a parameter":             {"DATABASE_URL": users.URL + "&database=pgsession"},
-		"keywords and values":                    {"DATABASE_URL": keywords},
+		"the name is in a parameter": {
+			"DATABASE_URL": users.URL + "&database=pgsession",
+		},
+		"keywords and values": {"DATABASE_URL": keywords},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for variable, target := range environment {
@@ -55,7 +61,8 @@ func TestSlowNamedPostgres(t *testing.T) {
 			if !strings.HasPrefix(database, "pgsession_test_") {
 				t.Errorf("tests run in %s", database)
 			}
-			if got := value(t, server.URL, "SELECT count(*)::text FROM pg_tables WHERE tablename = 'precious'"); got != "0" {
+			if got := value(t, server.URL,
+				"SELECT count(*)::text FROM pg_tables WHERE tablename = 'precious'"); got != "0" {
 				t.Error("tests see the user's table")
 			}
 			connect(t, server.URL) // a test that leaks a connection
@@ -81,12 +88,27 @@ func TestNamedServerThatDoesNotAnswer(t *testing.T) {
 		provide          func(context.Context, servers.Options) (*servers.Server, error)
 		want             string
 	}{
-		"Postgres":                 {"TEST_DATABASE_URL", "postgres://me:s3cret@" + address + "/app", servers.Postgres, address},
-		"Postgres, keywords":       {"DATABASE_URL", "user=me password=s3cret host=127.0.0.1 port=" + strings.TrimPrefix(address, "127.0.0.1:"), servers.Postgres, address},
-		"not a Postgres URL":       {"DATABASE_URL", "postgres://me:s3cret@127.0.0.1:port/app", servers.Postgres, "DATABASE_URL is not"},
-		"something else than a DB": {"DATABASE_URL", "s3cret", servers.Postgres, "DATABASE_URL is not"},
-		"Redis":                    {"REDIS_URL", "redis://me:s3cret@" + address + "/0", servers.Redis, address},
-		"not a Redis URL":          {"TEST_REDIS_URL", "http://me:s3cret@" + address, servers.Redis, "TEST_REDIS_URL is not"},
+		"Postgres": {
+			"TEST_DATABASE_URL", "postgres://me:s3cret@" + address + "/app", servers.Postgres,
+			address,
+		},
+		"Postgres, keywords": {
+			"DATABASE_URL", "user=me password=s3cret host=127.0.0.1 port=" +
+				strings.TrimPrefix(address, "127.0.0.1:"), servers.Postgres, address,
+		},
+		"not a Postgres URL": {
+			"DATABASE_URL", "postgres://me:s3cret@127.0.0.1:port/app", servers.Postgres,
+			"DATABASE_URL is not",
+		},
+		"something else than a DB": {
+			"DATABASE_URL", "s3cret", servers.Postgres, "DATABASE_URL is not",
+		},
+		"Redis": {
+			"REDIS_URL", "redis://me:s3cret@" + address + "/0", servers.Redis, address,
+		},
+		"not a Redis URL": {
+			"TEST_REDIS_URL", "http://me:s3cret@" + address, servers.Redis, "TEST_REDIS_URL is not",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(c.variable, c.target)

@@ -16,7 +16,9 @@ import (
 
 // PgBouncer puts a PgBouncer in front of a Postgres: the machine's own, or the
 // one that apt installs. It pools by transaction. The caller closes it.
-func PgBouncer(ctx context.Context, o Options, postgres string, settings map[string]string) (*Server, error) {
+func PgBouncer(ctx context.Context, o Options, postgres string,
+	settings map[string]string,
+) (*Server, error) {
 	return firstOf(ctx, o, "PgBouncer", func(ctx context.Context, o Options) (*Server, error) {
 		return localPgBouncer(ctx, o, postgres, settings)
 	}, func(ctx context.Context, o Options) (*Server, error) {
@@ -27,7 +29,9 @@ func PgBouncer(ctx context.Context, o Options, postgres string, settings map[str
 	})
 }
 
-func localPgBouncer(ctx context.Context, o Options, postgres string, settings map[string]string) (*Server, error) {
+func localPgBouncer(ctx context.Context, o Options, postgres string,
+	settings map[string]string,
+) (*Server, error) {
 	program := o.find("pgbouncer")
 	if program == "" {
 		if _, err := os.Stat("/usr/sbin/pgbouncer"); err != nil { // not in everybody's PATH
@@ -61,13 +65,15 @@ func localPgBouncer(ctx context.Context, o Options, postgres string, settings ma
 }
 
 func startPgBouncer(
-	ctx context.Context, program, dir string, port int, behind *url.URL, settings map[string]string, account *process.Account, cleanup *undo,
+	ctx context.Context, program, dir string, port int, behind *url.URL, settings map[string]string,
+	account *process.Account, cleanup *undo,
 ) (*Server, error) {
 	secret, _ := behind.User.Password()
 	name := behind.User.Username()
 	ini := strings.Join([]string{
 		"[databases]",
-		fmt.Sprintf("* = host=%s port=%s user=%s password=%s", behind.Hostname(), behind.Port(), name, secret),
+		fmt.Sprintf("* = host=%s port=%s user=%s password=%s", behind.Hostname(), behind.Port(),
+			name, secret),
 		"[pgbouncer]",
 		"listen_addr = 127.0.0.1",
 		fmt.Sprintf("listen_port = %d", port),
@@ -83,7 +89,8 @@ func startPgBouncer(
 	if err := writeFor(account, filepath.Join(dir, "pgbouncer.ini"), ini); err != nil {
 		return nil, err
 	}
-	if err := writeFor(account, filepath.Join(dir, "users.txt"), fmt.Sprintf("%q %q\n", name, secret)); err != nil {
+	if err := writeFor(account, filepath.Join(dir, "users.txt"),
+		fmt.Sprintf("%q %q\n", name, secret)); err != nil {
 		return nil, err
 	}
 	cmd := exec.Command(program, "pgbouncer.ini")
@@ -92,11 +99,15 @@ func startPgBouncer(
 	if err != nil {
 		return nil, err
 	}
-	cleanup.add(func() error { return running.Stop(10*time.Second, syscall.SIGTERM, syscall.SIGKILL) })
+	cleanup.add(func() error {
+		return running.Stop(10*time.Second, syscall.SIGTERM, syscall.SIGKILL)
+	})
 
 	front := *behind
 	front.Host = loopback(port)
-	if err := await(ctx, running.Done(), func(ctx context.Context) error { return execute(ctx, front.String(), "SELECT 1") }); err != nil {
+	if err := await(ctx, running.Done(), func(ctx context.Context) error {
+		return execute(ctx, front.String(), "SELECT 1")
+	}); err != nil {
 		return nil, running.explain(err)
 	}
 	return &Server{URL: front.String(), How: fmt.Sprintf("%s on port %d", program, port)}, nil

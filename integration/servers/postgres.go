@@ -24,7 +24,8 @@ const (
 func Postgres(ctx context.Context, o Options) (*Server, error) {
 	if o.PostgresVersion != "" {
 		if _, err := strconv.ParseUint(o.PostgresVersion, 10, 8); err != nil {
-			return nil, fmt.Errorf("servers: PostgresVersion: %q is not a major version such as 17", o.PostgresVersion)
+			return nil, fmt.Errorf("servers: PostgresVersion: %q is not a major version such as 17",
+				o.PostgresVersion)
 		}
 		return firstOf(ctx, o, "Postgres", npmPostgres, localPostgres, aptPostgres, dockerPostgres)
 	}

@@ -13,7 +13,8 @@ import (
 
 func TestThrowawayCluster(t *testing.T) {
 	withoutDocker(t)
-	server := postgres(t, servers.Options{Settings: map[string]string{"fsync": "on", "work_mem": "5MB"}})
+	server := postgres(t,
+		servers.Options{Settings: map[string]string{"fsync": "on", "work_mem": "5MB"}})
 
 	wantLoopback(t, server.URL)
 	for setting, want := range map[string]string{
@@ -71,7 +72,8 @@ func TestSlowPostgresVersions(t *testing.T) {
 			server := postgres(t, servers.Options{PostgresVersion: version})
 
 			wantLoopback(t, server.URL)
-			if got := value(t, server.URL, "SHOW server_version"); !strings.HasPrefix(got, version+".") {
+			got := value(t, server.URL, "SHOW server_version")
+			if !strings.HasPrefix(got, version+".") {
 				t.Errorf("this is Postgres %s", got)
 			}
 		})
@@ -83,7 +85,8 @@ func TestSlowPostgresVersions(t *testing.T) {
 // Slow: it starts two servers, as one more way of providing them.
 func TestSlowPostgresVersionOfTheMachine(t *testing.T) {
 	withoutDocker(t)
-	version, _, _ := strings.Cut(value(t, postgres(t, servers.Options{}).URL, "SHOW server_version"), ".")
+	version, _, _ := strings.Cut(value(t, postgres(t, servers.Options{}).URL,
+		"SHOW server_version"), ".")
 
 	server := postgres(t, servers.Options{PostgresVersion: version})
 	if got := value(t, server.URL, "SHOW server_version"); !strings.HasPrefix(got, version+".") {
@@ -103,14 +106,22 @@ func TestAMachineWithNothing(t *testing.T) {
 	t.Setenv("PATH", "")
 
 	for what, provide := range map[string]func(servers.Options) error{
-		"DATABASE_URL": func(o servers.Options) error { _, err := servers.Postgres(t.Context(), o); return err },
-		"REDIS_URL":    func(o servers.Options) error { _, err := servers.Redis(t.Context(), o); return err },
+		"DATABASE_URL": func(o servers.Options) error {
+			_, err := servers.Postgres(t.Context(), o)
+			return err
+		},
+		"REDIS_URL": func(o servers.Options) error {
+			_, err := servers.Redis(t.Context(), o)
+			return err
+		},
 	} {
 		err := provide(servers.Bare(servers.Options{RequireRedis: true}))
 		if err == nil {
 			t.Fatalf("%s: a server came from nowhere", what)
 		}
-		for _, part := range []string{"no Docker engine answers", "on this machine", "set " + what} {
+		for _, part := range []string{
+			"no Docker engine answers", "on this machine", "set " + what,
+		} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("%q is not in: %v", part, err)
 			}

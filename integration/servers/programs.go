@@ -46,13 +46,17 @@ func localPostgres(ctx context.Context, o Options) (*Server, error) {
 		if !wanted.so {
 			continue
 		}
-		found = slices.DeleteFunc(found, func(i installation) bool { return !i.hasExtension(ctx, wanted.extension) })
+		found = slices.DeleteFunc(found, func(i installation) bool {
+			return !i.hasExtension(ctx, wanted.extension)
+		})
 		if len(found) == 0 {
 			return nil, absent("no Postgres on this machine has " + wanted.name)
 		}
 	}
 	if len(found) == 0 {
-		return nil, absent(strings.TrimSpace("there are no server programs on this machine of Postgres " + o.PostgresVersion))
+		return nil,
+			absent(strings.TrimSpace("there are no server programs on this machine of Postgres " +
+				o.PostgresVersion))
 	}
 	return startCluster(ctx, o, found[0])
 }
@@ -76,7 +80,9 @@ func (o Options) installations(ctx context.Context) []installation {
 			}
 		}
 	}
-	slices.SortStableFunc(found[inPath:], func(a, b installation) int { return cmp.Compare(b.major, a.major) })
+	slices.SortStableFunc(found[inPath:], func(a, b installation) int {
+		return cmp.Compare(b.major, a.major)
+	})
 	return found
 }
 
@@ -126,6 +132,7 @@ func (i installation) hasExtension(ctx context.Context, name string) bool {
 	if err != nil {
 		return false
 	}
-	found, _ := filepath.Glob(filepath.Join(strings.TrimSpace(string(folder)), "extension", name+".control"))
+	found, _ := filepath.Glob(filepath.Join(strings.TrimSpace(string(folder)), "extension",
+		name+".control"))
 	return len(found) > 0
 }

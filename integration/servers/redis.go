@@ -56,7 +56,9 @@ func localRedis(ctx context.Context, o Options) (*Server, error) {
 	return server, nil
 }
 
-func startRedis(ctx context.Context, program, dir string, port int, account *process.Account, cleanup *undo) (*Server, error) {
+func startRedis(ctx context.Context, program, dir string, port int, account *process.Account,
+	cleanup *undo,
+) (*Server, error) {
 	secret := password()
 	// A file and not arguments, which everybody on the machine can read.
 	settings := strings.Join([]string{
@@ -80,7 +82,8 @@ func startRedis(ctx context.Context, program, dir string, port int, account *pro
 	cleanup.add(func() error { return running.Stop(5*time.Second, syscall.SIGTERM) })
 
 	target := redisURL(secret, loopback(port))
-	if err := await(ctx, running.Done(), func(ctx context.Context) error { return ping(ctx, target) }); err != nil {
+	if err := await(ctx, running.Done(),
+		func(ctx context.Context) error { return ping(ctx, target) }); err != nil {
 		return nil, running.explain(err)
 	}
 	return &Server{URL: target, How: fmt.Sprintf("%s on port %d", program, port)}, nil
@@ -89,6 +92,8 @@ func startRedis(ctx context.Context, program, dir string, port int, account *pro
 // redisURL is the URL of a server started here. It names the user, without
 // which redis-cli does not log in.
 func redisURL(secret, address string) string {
-	target := url.URL{Scheme: "redis", User: url.UserPassword("default", secret), Host: address, Path: "/0"}
+	target := url.URL{
+		Scheme: "redis", User: url.UserPassword("default", secret), Host: address, Path: "/0",
+	}
 	return target.String()
 }

@@ -30,7 +30,9 @@ func TestRedisOfTheMachine(t *testing.T) {
 	if err := client.Set(t.Context(), "key", "value", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	for setting, want := range map[string]string{"save": "", "appendonly": "no", "bind": "127.0.0.1"} {
+	for setting, want := range map[string]string{
+		"save": "", "appendonly": "no", "bind": "127.0.0.1",
+	} {
 		got, err := client.ConfigGet(t.Context(), setting).Result()
 		if err != nil || got[setting] != want {
 			t.Errorf("%s is %q (%v), want %q", setting, got[setting], err, want)

@@ -32,7 +32,8 @@ func serve(cmd *exec.Cmd, account *process.Account, orphaned syscall.Signal) (*s
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(serverEnvironment(), cmd.Env...)
 
-	running, err := process.Start(cmd, process.Kin{Orphaned: orphaned, Apart: true, Account: account})
+	running, err := process.Start(cmd,
+		process.Kin{Orphaned: orphaned, Apart: true, Account: account})
 	if err != nil {
 		return nil, err
 	}

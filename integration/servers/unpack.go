@@ -43,7 +43,8 @@ func unpack(archive, folder string) error {
 		if entry.Typeflag != tar.TypeReg {
 			continue // folders come with their files; npm packs nothing else
 		}
-		if err := writeEntry(root, path.Clean(entry.Name), entry.FileInfo().Mode(), entries); err != nil {
+		if err := writeEntry(root, path.Clean(entry.Name),
+			entry.FileInfo().Mode(), entries); err != nil {
 			return err
 		}
 	}

@@ -34,7 +34,9 @@ func TestUnpack(t *testing.T) {
 func TestUnpackStaysInItsFolder(t *testing.T) {
 	for name, files := range map[string]map[string]string{
 		"a file above the folder": {"../escaped": "file"},
-		"a link above the folder": {"package/native/pg-symlinks.json": `[{"source":"x","target":"../../escaped"}]`},
+		"a link above the folder": {
+			"package/native/pg-symlinks.json": `[{"source":"x","target":"../../escaped"}]`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			parent := t.TempDir()
@@ -53,7 +55,8 @@ func TestUnpackStaysInItsFolder(t *testing.T) {
 }
 
 func TestCheckRefusesAnotherPackage(t *testing.T) {
-	err := servers.Check(archive(t, nil), "hU4Sgna19ixDP/l3P/zkHhQ9B0JDV39qA97RNz55QcngeRjFC5/1G36LZjODVJ84kVJHUTQMmly7nzWO8js8kg==")
+	err := servers.Check(archive(t, nil),
+		"hU4Sgna19ixDP/l3P/zkHhQ9B0JDV39qA97RNz55QcngeRjFC5/1G36LZjODVJ84kVJHUTQMmly7nzWO8js8kg==")
 	if err == nil || !strings.Contains(err.Error(), "SHA-512") {
 		t.Errorf("the error is %v", err)
 	}
@@ -69,7 +72,9 @@ func archive(t *testing.T, files map[string]string) string {
 	zipped := gzip.NewWriter(file)
 	packed := tar.NewWriter(zipped)
 	for name, content := range files {
-		err := packed.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o600, Size: int64(len(content))})
+		err := packed.WriteHeader(&tar.Header{
+			Name: name, Typeflag: tar.TypeReg, Mode: 0o600, Size: int64(len(content)),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,7 +37,10 @@ func firstOf(ctx context.Context, o Options, what string, ways ...way) (*Server,
 		}
 		reasons = append(reasons, err.Error())
 	}
-	return nil, &noWay{fmt.Sprintf("servers: there is no way to have %s here: %s. %s", what, strings.Join(reasons, "; "), advice(what)), why}
+	return nil, &noWay{
+		fmt.Sprintf("servers: there is no way to have %s here: %s. %s", what,
+			strings.Join(reasons, "; "), advice(what)), why,
+	}
 }
 
 // noWay is the end of all ways: ErrAbsent, unless one of them should have worked.
@@ -52,7 +55,8 @@ func (n *noWay) Unwrap() error { return n.why }
 // advice says what to install on this platform.
 func advice(what string) string {
 	if what == "Postgres with Citus" {
-		return "Install the extension beside the Postgres of this machine, as its makers describe it."
+		return "Install the extension beside the Postgres of this machine, as its makers" +
+			" describe it."
 	}
 	if what == "Postgres with pg_cron" {
 		return "On Debian and Ubuntu it is the package postgresql-NN-cron, NN being the version of the Postgres that is installed."
@@ -68,7 +72,9 @@ func advice(what string) string {
 		}
 		install = packages[what] + "; or start Docker"
 	case "darwin":
-		packages := map[string]string{"Postgres": "brew install postgresql@17", "Redis": "brew install redis"}
+		packages := map[string]string{
+			"Postgres": "brew install postgresql@17", "Redis": "brew install redis",
+		}
 		install = packages[what] + "; or start Docker Desktop"
 	default:
 		install = "start Docker"
@@ -76,5 +82,6 @@ func advice(what string) string {
 	if what == "Postgres" {
 		install += "; or install Node.js, whose npm can fetch a Postgres"
 	}
-	return fmt.Sprintf("Any one of these is enough: set %s to the URL of a %s server; or %s.", variable, what, install)
+	return fmt.Sprintf("Any one of these is enough: set %s to the URL of a %s server; or %s.",
+		variable, what, install)
 }

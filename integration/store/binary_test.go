@@ -46,20 +46,25 @@ func TestRowsAreNotScanned(t *testing.T) {
 	var scans atomic.Int64
 	c := hire(t, func(pc *pgxpool.Config) {
 		pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
-			conn.TypeMap().RegisterType(&pgtype.Type{Name: "inet", OID: pgtype.InetOID, Codec: countedInet{scans: &scans}})
+			conn.TypeMap().RegisterType(&pgtype.Type{
+				Name: "inet", OID: pgtype.InetOID, Codec: countedInet{scans: &scans},
+			})
 			return nil
 		}
 	})
 	client := sessionstore.Client{IP: netip.MustParseAddr("2001:db8::7"), UserAgent: "browser/1"}
 	id := testkit.NewID()
-	if _, err := c.store.Create(t.Context(), store.Draft{ID: id, Client: client}); err != nil || scans.Load() != 0 {
+	if _, err := c.store.Create(t.Context(), store.Draft{ID: id, Client: client}); err != nil ||
+		scans.Load() != 0 {
 		t.Fatalf("a single row is scanned %d times: %v", scans.Load(), err)
 	}
 
 	release := c.jamCreates()
 	c.together(many, release, func(ctx context.Context, i int) {
-		rec, err := c.store.Create(ctx, store.Draft{ID: testkit.NewID(), UserID: "ada", Client: client})
-		if err != nil || rec.Client != client || rec.UserID != "ada" || rec.Version != 1 || string(rec.Data) != "{}" || rec.AuthenticatedAt.IsZero() {
+		rec, err := c.store.Create(ctx,
+			store.Draft{ID: testkit.NewID(), UserID: "ada", Client: client})
+		if err != nil || rec.Client != client || rec.UserID != "ada" || rec.Version != 1 ||
+			string(rec.Data) != "{}" || rec.AuthenticatedAt.IsZero() {
 			t.Errorf("create %d: %+v: %v", i, rec.Client, err)
 		}
 	})

@@ -102,7 +102,9 @@ func (c *crew) logged(mode pgx.QueryExecMode) (*sessionstore.Manager, *lines) {
 // spoil makes the row of a session unreadable.
 func (c *crew) spoil(id store.ID, assignment string) {
 	c.t.Helper()
-	if n := pgtest.Exec(c.t, c.admin, "UPDATE pgsession.sessions SET "+assignment+" WHERE id = $1", id[:]); n != 1 {
+	n := pgtest.Exec(c.t, c.admin, "UPDATE pgsession.sessions SET "+assignment+" WHERE id = $1",
+		id[:])
+	if n != 1 {
 		c.t.Fatalf("%s: %d rows", assignment, n)
 	}
 }
@@ -119,7 +121,8 @@ func TestBrokenRowFailsAlone(t *testing.T) {
 // Slow: each makes some thousand calls.
 func TestSlowBrokenRowFailsAlone(t *testing.T) {
 	t.Parallel()
-	failsAlone(t, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec)
+	failsAlone(t, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec,
+		pgx.QueryExecModeExec)
 }
 
 func failsAlone(t *testing.T, modes ...pgx.QueryExecMode) {
@@ -130,10 +133,15 @@ func failsAlone(t *testing.T, modes ...pgx.QueryExecMode) {
 			m, log := c.logged(mode)
 			pgtest.Exec(t, c.admin, unchecked, pgx.QueryExecModeSimpleProtocol)
 			inner := m.Store()
-			client := sessionstore.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "browser/1"}
+			client := sessionstore.Client{
+				IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "browser/1",
+			}
 			create := func(user string) store.ID {
 				id := testkit.NewID()
-				if _, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: user, Data: value(map[string]int{"n": 1}), Client: client}); err != nil {
+				_, err := inner.Create(t.Context(), store.Draft{
+					ID: id, UserID: user, Data: value(map[string]int{"n": 1}), Client: client,
+				})
+				if err != nil {
 					t.Fatal(err)
 				}
 				return id
@@ -147,7 +155,8 @@ func failsAlone(t *testing.T, modes ...pgx.QueryExecMode) {
 				c.spoil(id, assignment)
 				broken = append(broken, id)
 				_, err := inner.Load(t.Context(), id, 0)
-				if !errors.Is(err, sessionstore.ErrUnavailable) || !strings.Contains(err.Error(), string(id.Handle())) {
+				if !errors.Is(err, sessionstore.ErrUnavailable) ||
+					!strings.Contains(err.Error(), string(id.Handle())) {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
@@ -162,7 +171,8 @@ func failsAlone(t *testing.T, modes ...pgx.QueryExecMode) {
 							_, err := inner.Load(t.Context(), id, 0)
 							if i < len(good) && err != nil {
 								t.Errorf("a neighbour: %v", err)
-							} else if i >= len(good) && !errors.Is(err, sessionstore.ErrUnavailable) {
+							} else if i >= len(good) &&
+								!errors.Is(err, sessionstore.ErrUnavailable) {
 								t.Errorf("a broken row: %v", err)
 							}
 						}
@@ -202,7 +212,8 @@ func failsAlone(t *testing.T, modes ...pgx.QueryExecMode) {
 			if _, err := json.Marshal(list); err != nil {
 				t.Errorf("the list as JSON: %v", err)
 			}
-			if alive, _, err := inner.Alive(t.Context(), good); err != nil || len(alive) != len(good) {
+			if alive, _, err := inner.Alive(t.Context(),
+				good); err != nil || len(alive) != len(good) {
 				t.Errorf("%d of %d are alive: %v", len(alive), len(good), err)
 			}
 			if _, err := inner.Stats(t.Context(), true); err != nil {
@@ -218,7 +229,8 @@ func failsAlone(t *testing.T, modes ...pgx.QueryExecMode) {
 				})
 			}
 			running.Wait()
-			if c.sent.count("SessionLoadMany") == 0 || c.sent.count("SessionSaveMany") == 0 || c.sent.count("SessionRotateMany") == 0 {
+			if c.sent.count("SessionLoadMany") == 0 || c.sent.count("SessionSaveMany") == 0 ||
+				c.sent.count("SessionRotateMany") == 0 {
 				t.Error("no statement was shared: this test sees nothing")
 			}
 
@@ -287,7 +299,8 @@ func TestListOfBrokenRowsEnds(t *testing.T) {
 	pgtest.Exec(t, c.admin, `
 		INSERT INTO pgsession.sessions (id, user_id, created_at, expires_at, absolute_expires_at)
 		SELECT sha256(int8send(i)), 'ada', '-infinity', now() + interval '1 h', now() + interval '1 h' FROM generate_series(1, 20) AS i`)
-	if list, err := c.store.List(t.Context(), "ada", sessionstore.Page{Max: 7}); err != nil || len(list) != 0 {
+	list, err := c.store.List(t.Context(), "ada", sessionstore.Page{Max: 7})
+	if err != nil || len(list) != 0 {
 		t.Errorf("%d sessions: %v", len(list), err)
 	}
 }
@@ -300,7 +313,9 @@ func TestTouchPassesOverARowThatPostgresRefuses(t *testing.T) {
 	ids := c.sessions(9)
 	bad := ids[4]
 	m, log := c.logged(pgx.QueryExecModeCacheStatement)
-	pgtest.Exec(t, c.admin, "ALTER TABLE pgsession.sessions DROP CONSTRAINT sessions_user_agent_check", pgx.QueryExecModeSimpleProtocol)
+	pgtest.Exec(t, c.admin,
+		"ALTER TABLE pgsession.sessions DROP CONSTRAINT sessions_user_agent_check",
+		pgx.QueryExecModeSimpleProtocol)
 	c.spoil(bad, "user_agent = repeat('x', 600)")
 	pgtest.Exec(t, c.admin, "ALTER TABLE pgsession.sessions ADD CONSTRAINT sessions_user_agent_check CHECK (octet_length(user_agent) <= 512) NOT VALID",
 		pgx.QueryExecModeSimpleProtocol)
@@ -325,19 +340,24 @@ func TestTouchPassesOverARowThatPostgresRefuses(t *testing.T) {
 func TestInfiniteDeadline(t *testing.T) {
 	t.Parallel()
 	for _, mode := range execModes {
-		for _, deadline := range []string{"infinity", "294276-12-31 23:59:59 UTC", "10000-01-01 00:00:00 UTC"} {
+		for _, deadline := range []string{
+			"infinity", "294276-12-31 23:59:59 UTC", "10000-01-01 00:00:00 UTC",
+		} {
 			t.Run(mode.String()+"/"+deadline, func(t *testing.T) {
 				t.Parallel()
 				c := hire(t)
 				m, log := c.logged(mode)
 				inner, id, to := m.Store(), testkit.NewID(), testkit.NewID()
-				if _, err := inner.Create(t.Context(), store.Draft{ID: id, UserID: "kiosk"}); err != nil {
+				if _, err := inner.Create(t.Context(),
+					store.Draft{ID: id, UserID: "kiosk"}); err != nil {
 					t.Fatal(err)
 				}
 				c.spoil(id, "absolute_expires_at = '"+deadline+"', expires_at = '"+deadline+"'")
 				for name, ask := range map[string]func() (store.Record, error){
 					"load": func() (store.Record, error) { return inner.Load(t.Context(), id, 0) },
-					"save": func() (store.Record, error) { return inner.Save(t.Context(), id, setting("k", 1)) },
+					"save": func() (store.Record, error) {
+						return inner.Save(t.Context(), id, setting("k", 1))
+					},
 					"list": func() (store.Record, error) {
 						recs, err := inner.List(t.Context(), "kiosk", sessionstore.Page{})
 						if len(recs) != 1 {
@@ -347,14 +367,16 @@ func TestInfiniteDeadline(t *testing.T) {
 					},
 				} {
 					rec, err := ask()
-					if err != nil || rec.ExpiresAt.Year() != 9999 || rec.AbsoluteExpiresAt.Year() != 9999 {
+					if err != nil || rec.ExpiresAt.Year() != 9999 ||
+						rec.AbsoluteExpiresAt.Year() != 9999 {
 						t.Errorf("%s: %v, %v: %v", name, rec.ExpiresAt, rec.AbsoluteExpiresAt, err)
 					}
 				}
 				if err := inner.Touch(t.Context(), []store.Touch{{ID: id}}); err != nil {
 					t.Errorf("touch: %v", err)
 				}
-				if rec, err := inner.Rotate(t.Context(), id, to, store.Change{}); err != nil || rec.AbsoluteExpiresAt.Year() != 9999 {
+				if rec, err := inner.Rotate(t.Context(),
+					id, to, store.Change{}); err != nil || rec.AbsoluteExpiresAt.Year() != 9999 {
 					t.Errorf("rotate: %v: %v", rec.AbsoluteExpiresAt, err)
 				}
 				if n, err := m.Prune(t.Context()); n != 0 || err != nil {
@@ -367,7 +389,8 @@ func TestInfiniteDeadline(t *testing.T) {
 				if _, err := json.Marshal(infos); err != nil {
 					t.Errorf("as JSON: %v", err)
 				}
-				if r, err := m.Revoke(context.Background(), "kiosk", to.Handle()); err != nil || r.Count != 1 {
+				if r, err := m.Revoke(context.Background(),
+					"kiosk", to.Handle()); err != nil || r.Count != 1 {
 					t.Errorf("revoked %d: %v", r.Count, err)
 				}
 				if strings.Contains(log.String(), "unusable") {
@@ -389,7 +412,8 @@ func TestSlowRowThatPostgresCannotReturn(t *testing.T) {
 	pgtest.Exec(t, c.admin, `UPDATE pgsession.sessions
 		SET data = jsonb_build_object('k', (SELECT jsonb_agg('1e131071'::jsonb) FROM generate_series(1, 9000))) WHERE id = $1`, ids[0][:])
 	_, err := c.store.Load(t.Context(), ids[0], 0)
-	if !errors.Is(err, sessionstore.ErrUnavailable) || !strings.Contains(err.Error(), string(ids[0].Handle())) || !strings.Contains(err.Error(), "54000") {
+	if !errors.Is(err, sessionstore.ErrUnavailable) || !strings.Contains(err.Error(),
+		string(ids[0].Handle())) || !strings.Contains(err.Error(), "54000") {
 		t.Errorf("Load: %v", err)
 	}
 	c.load(ids[1])

@@ -24,13 +24,15 @@ func TestACallerWhoLeavesTheQueue(t *testing.T) {
 	// When all are queued one leaves, while nothing moves. That one lets the others go on.
 	c.together(len(ids), leave, func(ctx context.Context, i int) {
 		if i != 5 {
-			if rec, err := c.store.Save(ctx, ids[i], setting("saved", i)); err != nil || rec.Version != 2 {
+			rec, err := c.store.Save(ctx, ids[i], setting("saved", i))
+			if err != nil || rec.Version != 2 {
 				t.Errorf("neighbour %d: %v", i, err)
 			}
 			return
 		}
 		defer release()
-		if _, err := c.store.Save(&noticing{leaver, ctx.(*noticing).noticed}, ids[i], setting("saved", i)); !errors.Is(err, context.Canceled) {
+		if _, err := c.store.Save(&noticing{leaver, ctx.(*noticing).noticed},
+			ids[i], setting("saved", i)); !errors.Is(err, context.Canceled) {
 			t.Errorf("the leaver: %v", err)
 		}
 		if n := pgtest.One[int](t, c.admin, waiting); n != inFlight {
@@ -57,7 +59,10 @@ type held struct {
 // holdSaves begins n saves in one statement, which waits for a row.
 func holdSaves(t *testing.T, n int) *held {
 	t.Helper()
-	h := &held{crew: hire(t), blocked: n / 2, errs: make([]error, n), cancel: make([]context.CancelFunc, n)}
+	h := &held{
+		crew: hire(t), blocked: n / 2, errs: make([]error, n),
+		cancel: make([]context.CancelFunc, n),
+	}
 	h.ids = h.sessions(n)
 	hold := h.holdUpdates(h.ids[h.blocked])
 	release := h.jamSaves()
@@ -71,13 +76,16 @@ func holdSaves(t *testing.T, n int) *held {
 		h.left = append(h.left, left)
 		h.calls.Go(func() {
 			defer close(left)
-			_, h.errs[i] = h.store.Save(&noticing{ctx, sync.OnceFunc(queued.Done)}, h.ids[i], setting("saved", i))
+			_, h.errs[i] = h.store.Save(&noticing{ctx, sync.OnceFunc(queued.Done)}, h.ids[i],
+				setting("saved", i))
 		})
 	}
 	queued.Wait()
 	h.unlock = hold()
 	release()
-	testkit.Eventually(t, "the shared statement waits for the row", func() bool { return pgtest.One[int](t, h.admin, waiting) == 1 })
+	testkit.Eventually(t, "the shared statement waits for the row", func() bool {
+		return pgtest.One[int](t, h.admin, waiting) == 1
+	})
 	h.wantOne()
 	return h
 }
@@ -120,7 +128,8 @@ func TestACallerWhoLeavesASharedStatement(t *testing.T) {
 	h := holdSaves(t, 10)
 	h.cancel[2]()
 	<-h.left[2] // at once: the statement still waits
-	if !errors.Is(h.errs[2], context.Canceled) || !errors.Is(h.errs[2], sessionstore.ErrOutcomeUnknown) {
+	if !errors.Is(h.errs[2], context.Canceled) ||
+		!errors.Is(h.errs[2], sessionstore.ErrOutcomeUnknown) {
 		t.Errorf("the leaver: %v, want ErrOutcomeUnknown: the statement goes on", h.errs[2])
 	}
 	if n := pgtest.One[int](t, h.admin, waiting); n != 1 {
@@ -146,7 +155,9 @@ func TestAllCallersLeaveASharedStatement(t *testing.T) {
 		cancel()
 	}
 	h.calls.Wait()
-	testkit.Eventually(t, "the server stops, too", func() bool { return pgtest.One[int](t, h.admin, waiting) == 0 })
+	testkit.Eventually(t, "the server stops, too", func() bool {
+		return pgtest.One[int](t, h.admin, waiting) == 0
+	})
 	h.unlock()
 	for i, id := range h.ids {
 		if !errors.Is(h.errs[i], context.Canceled) {
@@ -166,7 +177,9 @@ func TestACancelledSharedStatementFailsNobody(t *testing.T) {
 	if n := pgtest.One[int](t, h.admin, cancel); n != 1 {
 		t.Fatalf("%d statements cancelled, want 1", n)
 	}
-	testkit.Eventually(t, "the server has refused the statement", func() bool { return h.sent.refused("57014") == 1 })
+	testkit.Eventually(t, "the server has refused the statement", func() bool {
+		return h.sent.refused("57014") == 1
+	})
 	h.unlock()
 	h.calls.Wait()
 	for i, err := range h.errs {

@@ -41,7 +41,8 @@ func TestChainStatsOfCallsThatShareStatements(t *testing.T) {
 	inner := m.Store()
 	before := m.Metrics().Postgres
 	counted(t, "saves before any", before.Saves, store.CallStats{})
-	if before.Pool.Max != 8 || before.Pool.Acquires == 0 || before.Pool.Waits == 0 || before.Pool.Waited <= 0 || before.Pool.Used != 0 || before.Pool.Idle == 0 {
+	if before.Pool.Max != 8 || before.Pool.Acquires == 0 || before.Pool.Waits == 0 ||
+		before.Pool.Waited <= 0 || before.Pool.Used != 0 || before.Pool.Idle == 0 {
 		t.Errorf("the pool: %+v", before.Pool)
 	}
 
@@ -60,7 +61,8 @@ func TestChainStatsOfCallsThatShareStatements(t *testing.T) {
 		}
 	})
 	counted(t, "saves", m.Metrics().Postgres.Saves, store.CallStats{
-		Calls: inFlight + many, Statements: inFlight + (many+batch-1)/batch, Shared: many, Largest: batch,
+		Calls: inFlight + many, Statements: inFlight + (many+batch-1)/batch, Shared: many,
+		Largest: batch,
 	})
 }
 
@@ -72,7 +74,8 @@ func TestChainStatsOfEveryOtherCall(t *testing.T) {
 	_, created := inner.Create(ctx, store.Draft{ID: id})
 	_, loaded := inner.Load(ctx, id, 0)
 	_, rotated := inner.Rotate(ctx, id, next, store.Change{UserID: "ada"})
-	_, admitted := inner.Create(ctx, store.Draft{ID: testkit.NewID(), UserID: "ada", MaxSessions: 5})
+	_, admitted := inner.Create(ctx,
+		store.Draft{ID: testkit.NewID(), UserID: "ada", MaxSessions: 5})
 	touched := inner.Touch(ctx, []store.Touch{{ID: next}, {ID: testkit.NewID()}, {ID: next}})
 	_, deleted := inner.Delete(ctx, next)
 	if err := errors.Join(created, loaded, rotated, admitted, touched, deleted); err != nil {
@@ -83,7 +86,8 @@ func TestChainStatsOfEveryOtherCall(t *testing.T) {
 	counted(t, "loads", got.Loads, alone)
 	counted(t, "saves", got.Saves, store.CallStats{})
 	counted(t, "rotates", got.Rotates, alone)
-	counted(t, "touches", got.Touches, store.CallStats{Calls: 2, Statements: 1, Shared: 2, Largest: 2})
+	counted(t, "touches", got.Touches,
+		store.CallStats{Calls: 2, Statements: 1, Shared: 2, Largest: 2})
 	counted(t, "deletes", got.Deletes, alone)
 }
 
@@ -100,12 +104,16 @@ func TestChainStatsOfCallsThatAreTooMany(t *testing.T) {
 	var all sync.WaitGroup
 	for range room + tooMany {
 		all.Go(func() {
-			if err := save(testkit.NewID()); !errors.Is(err, sessionstore.ErrNotFound) && !errors.Is(err, sessionstore.ErrUnavailable) {
+			err := save(testkit.NewID())
+			if !errors.Is(err, sessionstore.ErrNotFound) &&
+				!errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Error(err)
 			}
 		})
 	}
-	testkit.Eventually(t, "some are refused", func() bool { return m.Metrics().Postgres.Saves.Overloaded == tooMany })
+	testkit.Eventually(t, "some are refused", func() bool {
+		return m.Metrics().Postgres.Saves.Overloaded == tooMany
+	})
 	release()
 	all.Wait()
 	got := m.Metrics().Postgres.Saves

@@ -43,8 +43,10 @@ func TestCombinedCreatesGetEachItsOwn(t *testing.T) {
 		if i%2 == 0 {
 			user = "user" + string(value(i))
 		}
-		rec, err := c.store.Create(ctx, store.Draft{ID: id, UserID: user, Data: value(map[string]int{"n": i})})
-		if err != nil || rec.ID != id || rec.UserID != user || rec.Version != 1 || rec.AuthenticatedAt.IsZero() == (user != "") {
+		rec, err := c.store.Create(ctx,
+			store.Draft{ID: id, UserID: user, Data: value(map[string]int{"n": i})})
+		if err != nil || rec.ID != id || rec.UserID != user || rec.Version != 1 ||
+			rec.AuthenticatedAt.IsZero() == (user != "") {
 			t.Errorf("create %d: %v %q %d: %v", i, rec.ID, rec.UserID, rec.Version, err)
 			return
 		}
@@ -78,7 +80,9 @@ func (c *crew) jamCreates() (release func()) {
 			}
 		})
 	}
-	testkit.Eventually(c.t, "all slots are taken", func() bool { return pgtest.One[int](c.t, c.admin, waiting) == inFlight })
+	testkit.Eventually(c.t, "all slots are taken", func() bool {
+		return pgtest.One[int](c.t, c.admin, waiting) == inFlight
+	})
 	release = sync.OnceFunc(func() { _ = tx.Rollback(context.Background()); jammed.Wait() })
 	c.t.Cleanup(release)
 	return release
@@ -95,7 +99,8 @@ func TestCombinedSavesGetEachItsOwn(t *testing.T) {
 			change.Removed = []string{"n"}
 		}
 		rec, err := c.store.Save(ctx, ids[i], change)
-		if err != nil || rec.ID != ids[i] || rec.Version != 2 || rec.UserAgent != change.UserAgent || read[int](t, rec, "saved") != i {
+		if err != nil || rec.ID != ids[i] || rec.Version != 2 ||
+			rec.UserAgent != change.UserAgent || read[int](t, rec, "saved") != i {
 			t.Errorf("save %d: %+v: %v", i, rec, err)
 			return
 		}
@@ -113,7 +118,8 @@ func TestCombinedSavesHandNoDataToAnotherUser(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
 	ids := c.sessions(many)
-	pgtest.Exec(t, c.admin, "UPDATE pgsession.sessions SET user_id = 'ada' WHERE (data ->> 'n')::int % 2 = 0")
+	pgtest.Exec(t, c.admin,
+		"UPDATE pgsession.sessions SET user_id = 'ada' WHERE (data ->> 'n')::int % 2 = 0")
 	c.together(many, c.jamSaves(), func(ctx context.Context, i int) {
 		change := setting("saved", i)
 		change.UserID = []string{"ada", "bob"}[i/2%2]
@@ -124,7 +130,8 @@ func TestCombinedSavesHandNoDataToAnotherUser(t *testing.T) {
 		}
 		adas := i%2 == 0
 		if has := strings.Contains(string(rec.Data), `"n"`); has == (adas && rec.UserID == "bob") {
-			t.Errorf("save %d by %s of a session that was ada's: %t: %s", i, rec.UserID, adas, rec.Data)
+			t.Errorf("save %d by %s of a session that was ada's: %t: %s", i, rec.UserID, adas,
+				rec.Data)
 		}
 	})
 	c.wantShared("SessionSave", many)
@@ -138,12 +145,14 @@ func TestCombinedRotatesGetEachItsOwn(t *testing.T) {
 	c.together(many, release, func(ctx context.Context, i int) {
 		id := testkit.NewID()
 		rec, err := c.store.Rotate(ctx, ids[i], id, setting("rotated", i))
-		if err != nil || rec.ID != id || rec.Version != 2 || read[int](t, rec, "rotated") != i || read[int](t, rec, "n") != i {
+		if err != nil || rec.ID != id || rec.Version != 2 || read[int](t, rec, "rotated") != i ||
+			read[int](t, rec, "n") != i {
 			t.Errorf("rotate %d: %+v: %v", i, rec, err)
 		}
 	})
 	c.wantShared("SessionRotate", many)
-	if n := pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"); n != many+inFlight {
+	n := pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions")
+	if n != many+inFlight {
 		t.Errorf("%d rows, want %d", n, many+inFlight)
 	}
 }
@@ -166,8 +175,12 @@ func TestOneRefusedCreateDoesNotFailItsNeighbours(t *testing.T) {
 		taken bool
 		want  func(error) bool
 	}{
-		"its id is taken": {taken: true, want: func(err error) bool { return errors.Is(err, store.ErrExists) }},
-		"NUL in its data": {data: nul, want: func(err error) bool { return err != nil && !errors.Is(err, sessionstore.ErrUnavailable) }},
+		"its id is taken": {taken: true, want: func(err error) bool {
+			return errors.Is(err, store.ErrExists)
+		}},
+		"NUL in its data": {data: nul, want: func(err error) bool {
+			return err != nil && !errors.Is(err, sessionstore.ErrUnavailable)
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -176,7 +189,8 @@ func TestOneRefusedCreateDoesNotFailItsNeighbours(t *testing.T) {
 			c.together(2*poisoned, c.jamCreates(), func(ctx context.Context, i int) {
 				draft := store.Draft{ID: testkit.NewID(), Data: value(map[string]int{"n": i})}
 				if i != poisoned {
-					if rec, err := c.store.Create(ctx, draft); err != nil || rec.ID != draft.ID || rec.Version != 1 {
+					rec, err := c.store.Create(ctx, draft)
+					if err != nil || rec.ID != draft.ID || rec.Version != 1 {
 						t.Errorf("neighbour %d: %v", i, err)
 					}
 					return
@@ -191,7 +205,8 @@ func TestOneRefusedCreateDoesNotFailItsNeighbours(t *testing.T) {
 					t.Errorf("the poisoned one: %v", err)
 				}
 			})
-			if n := pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"); n != 1+inFlight+2*poisoned-1 {
+			if n := pgtest.One[int](t, c.admin,
+				"SELECT count(*) FROM pgsession.sessions"); n != 1+inFlight+2*poisoned-1 {
 				t.Errorf("%d rows", n)
 			}
 			if n := read[int](t, c.load(taken), "n"); n != 0 {
@@ -211,9 +226,16 @@ func TestOneRefusedSaveDoesNotFailItsNeighbours(t *testing.T) {
 		gone   bool
 		want   func(error) bool
 	}{
-		"NUL in its data":     {change: store.Change{Set: map[string]json.RawMessage{"k": json.RawMessage(`"\u0000"`)}}, want: refusedData},
-		"its data is too big": {change: setting("k", strings.Repeat("x", 1<<20+1)), want: refusedData},
-		"its session is gone": {change: setting("k", 1), gone: true, want: func(err error) bool { return errors.Is(err, sessionstore.ErrNotFound) }},
+		"NUL in its data": {
+			change: store.Change{Set: map[string]json.RawMessage{"k": json.RawMessage(`"\u0000"`)}},
+			want:   refusedData,
+		},
+		"its data is too big": {
+			change: setting("k", strings.Repeat("x", 1<<20+1)), want: refusedData,
+		},
+		"its session is gone": {change: setting("k", 1), gone: true, want: func(err error) bool {
+			return errors.Is(err, sessionstore.ErrNotFound)
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -230,7 +252,8 @@ func TestOneRefusedSaveDoesNotFailItsNeighbours(t *testing.T) {
 					return
 				}
 				// Version 2: saved once, not once with the others and once more alone.
-				if rec, err := c.store.Save(ctx, ids[i], setting("saved", i)); err != nil || rec.Version != 2 || read[int](t, rec, "saved") != i {
+				if rec, err := c.store.Save(ctx, ids[i], setting("saved", i)); err != nil ||
+					rec.Version != 2 || read[int](t, rec, "saved") != i {
 					t.Errorf("neighbour %d: version %d, %v", i, rec.Version, err)
 				}
 			})
@@ -245,7 +268,8 @@ func TestOneRefusedSaveDoesNotFailItsNeighbours(t *testing.T) {
 }
 
 func refusedData(err error) bool {
-	return err != nil && !errors.Is(err, sessionstore.ErrUnavailable) && !errors.Is(err, sessionstore.ErrNotFound)
+	return err != nil && !errors.Is(err, sessionstore.ErrUnavailable) &&
+		!errors.Is(err, sessionstore.ErrNotFound)
 }
 
 func TestOneRefusedRotateDoesNotFailItsNeighbours(t *testing.T) {
@@ -255,13 +279,15 @@ func TestOneRefusedRotateDoesNotFailItsNeighbours(t *testing.T) {
 	taken := c.sessions(1)[0]
 	c.together(len(ids), c.jamRotates(), func(ctx context.Context, i int) {
 		if i == poisoned {
-			if _, err := c.store.Rotate(ctx, ids[i], taken, store.Change{UserID: "mallory"}); !errors.Is(err, store.ErrExists) {
+			_, err := c.store.Rotate(ctx, ids[i], taken, store.Change{UserID: "mallory"})
+			if !errors.Is(err, store.ErrExists) {
 				t.Errorf("the poisoned one: %v", err)
 			}
 			return
 		}
 		id := testkit.NewID()
-		if rec, err := c.store.Rotate(ctx, ids[i], id, store.Change{}); err != nil || rec.ID != id || rec.Version != 2 || read[int](t, rec, "n") != i {
+		if rec, err := c.store.Rotate(ctx, ids[i], id, store.Change{}); err != nil ||
+			rec.ID != id || rec.Version != 2 || read[int](t, rec, "n") != i {
 			t.Errorf("neighbour %d: version %d, %v", i, rec.Version, err)
 		}
 	})

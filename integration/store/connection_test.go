@@ -44,18 +44,23 @@ func TestConnectionsThatDiedInThePool(t *testing.T) {
 	c := hire(t)
 	id := c.sessions(1)[0]
 	for name, use := range map[string]func() error{
-		"Load":   func() error { _, err := c.store.Load(t.Context(), id, 0); return err },
-		"Touch":  func() error { return c.store.Touch(t.Context(), []store.Touch{{ID: id}}) },
-		"Delete": func() error { _, err := c.store.Delete(t.Context(), testkit.NewID()); return err },
-		"Prune":  func() error { _, _, err := c.store.Prune(t.Context(), 10); return err },
-		"Stats":  func() error { _, err := c.store.Stats(t.Context(), true); return err },
-		"Check":  func() error { return c.store.Check(t.Context()) },
+		"Load":  func() error { _, err := c.store.Load(t.Context(), id, 0); return err },
+		"Touch": func() error { return c.store.Touch(t.Context(), []store.Touch{{ID: id}}) },
+		"Delete": func() error {
+			_, err := c.store.Delete(t.Context(), testkit.NewID())
+			return err
+		},
+		"Prune": func() error { _, _, err := c.store.Prune(t.Context(), 10); return err },
+		"Stats": func() error { _, err := c.store.Stats(t.Context(), true); return err },
+		"Check": func() error { return c.store.Check(t.Context()) },
 	} {
 		c.fill()
 		if n := c.kill("state = 'idle'"); n != int(c.pool.Config().MaxConns) {
 			t.Fatalf("%d connections killed, want %d", n, c.pool.Config().MaxConns)
 		}
-		testkit.Eventually(t, "they are gone", func() bool { return pgtest.One[int](t, c.admin, connections) == 0 })
+		testkit.Eventually(t, "they are gone", func() bool {
+			return pgtest.One[int](t, c.admin, connections) == 0
+		})
 		if err := use(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -96,7 +101,8 @@ func TestAReadOnlyServerIsNotFloodedWithConnections(t *testing.T) {
 	before, began := c.pool.Stat().NewConnsCount(), time.Now()
 	const saves = 100
 	for range saves {
-		if _, err := c.store.Save(t.Context(), id, setting("k", 1)); !errors.Is(err, sessionstore.ErrUnavailable) {
+		_, err := c.store.Save(t.Context(), id, setting("k", 1))
+		if !errors.Is(err, sessionstore.ErrUnavailable) {
 			t.Fatalf("a save on a read-only server: %v", err)
 		}
 	}
@@ -104,7 +110,8 @@ func TestAReadOnlyServerIsNotFloodedWithConnections(t *testing.T) {
 	// The first connection, and at most one for each renewal: the saves follow
 	// each other.
 	if renewals := 1 + int64(time.Since(began)/time.Second); made > 1+renewals {
-		t.Errorf("%d saves made %d connections in %s, want %d at most", saves, made, time.Since(began), 1+renewals)
+		t.Errorf("%d saves made %d connections in %s, want %d at most", saves, made,
+			time.Since(began), 1+renewals)
 	}
 
 	pgtest.Exec(t, c.admin, "ALTER DATABASE "+name+" RESET default_transaction_read_only")
@@ -127,8 +134,11 @@ func TestConnectionsThatDieInUse(t *testing.T) {
 			}
 			return err
 		},
-		"Touch":  func() error { return c.store.Touch(t.Context(), []store.Touch{{ID: id}}) },
-		"Delete": func() error { _, err := c.store.Delete(t.Context(), testkit.NewID()); return err },
+		"Touch": func() error { return c.store.Touch(t.Context(), []store.Touch{{ID: id}}) },
+		"Delete": func() error {
+			_, err := c.store.Delete(t.Context(), testkit.NewID())
+			return err
+		},
 	} {
 		tx, err := c.admin.Begin(t.Context())
 		if err != nil {
@@ -139,7 +149,9 @@ func TestConnectionsThatDieInUse(t *testing.T) {
 		}
 		done := make(chan error, 1)
 		go func() { done <- use() }()
-		testkit.Eventually(t, name+" waits", func() bool { return pgtest.One[int](t, c.admin, waiting) == 1 })
+		testkit.Eventually(t, name+" waits", func() bool {
+			return pgtest.One[int](t, c.admin, waiting) == 1
+		})
 		if n := c.kill("wait_event_type = 'Lock'"); n != 1 {
 			t.Fatalf("%s: %d connections killed, want 1", name, n)
 		}
@@ -158,13 +170,21 @@ func TestAWriteWhoseConnectionDies(t *testing.T) {
 	c := hire(t)
 	id := c.sessions(1)[0]
 	for name, write := range map[string]func() error{
-		"Save":   func() error { _, err := c.store.Save(t.Context(), id, setting("k", 1)); return err },
-		"Rotate": func() error { _, err := c.store.Rotate(t.Context(), id, testkit.NewID(), store.Change{}); return err },
+		"Save": func() error {
+			_, err := c.store.Save(t.Context(), id, setting("k", 1))
+			return err
+		},
+		"Rotate": func() error {
+			_, err := c.store.Rotate(t.Context(), id, testkit.NewID(), store.Change{})
+			return err
+		},
 	} {
 		unlock := c.lock(id)
 		done := make(chan error, 1)
 		go func() { done <- write() }()
-		testkit.Eventually(t, name+" waits", func() bool { return pgtest.One[int](t, c.admin, waiting) == 1 })
+		testkit.Eventually(t, name+" waits", func() bool {
+			return pgtest.One[int](t, c.admin, waiting) == 1
+		})
 		c.kill("wait_event_type = 'Lock'")
 		if err := <-done; !errors.Is(err, sessionstore.ErrUnavailable) {
 			t.Errorf("%s: %v, want ErrUnavailable", name, err)
@@ -194,23 +214,30 @@ func TestAStatementThatTakesTooLong(t *testing.T) {
 		}()
 	}
 	for range ids {
-		if err := <-failed; !errors.Is(err, sessionstore.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		err := <-failed
+		if !errors.Is(err, sessionstore.ErrUnavailable) ||
+			!errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v, want ErrUnavailable and DeadlineExceeded", err)
 		}
 	}
 	if took := time.Since(began); took < patience || took > timeout {
 		t.Errorf("it took %v, want about %v", took, patience)
 	}
-	testkit.Eventually(t, "the server has given up, too", func() bool { return pgtest.One[int](t, c.admin, waiting) == 0 })
+	testkit.Eventually(t, "the server has given up, too", func() bool {
+		return pgtest.One[int](t, c.admin, waiting) == 0
+	})
 
 	// The connections that hung are replaced.
-	testkit.Eventually(t, "no connection is in use", func() bool { return pool.Stat().AcquiredConns() == 0 })
+	testkit.Eventually(t, "no connection is in use", func() bool {
+		return pool.Stat().AcquiredConns() == 0
+	})
 	unlock()
 	for _, id := range ids {
 		if rec := c.load(id); rec.Version != 1 {
 			t.Errorf("a save that was given up was made: version %d", rec.Version)
 		}
-		testkit.Eventually(t, "saves are made again", func() bool { // in their time, which on a busy machine may be too short
+		// in their time, which on a busy machine may be too short
+		testkit.Eventually(t, "saves are made again", func() bool {
 			_, err := store.Save(t.Context(), id, setting("k", 2))
 			return err == nil
 		})

@@ -38,7 +38,9 @@ func hire(t *testing.T, configure ...func(*pgxpool.Config)) *crew {
 }
 
 // another makes a further store on the same database, as another instance has one.
-func (c *crew) another(patience time.Duration, configure ...func(*pgxpool.Config)) (*postgres.Store, *pgxpool.Pool, *statements) {
+func (c *crew) another(patience time.Duration,
+	configure ...func(*pgxpool.Config),
+) (*postgres.Store, *pgxpool.Pool, *statements) {
 	c.t.Helper()
 	sent := &statements{}
 	pool := pgtest.Pool(c.t, c.url, append([]func(*pgxpool.Config){func(pc *pgxpool.Config) {
@@ -84,7 +86,9 @@ func (c *crew) sessions(n int) []store.ID {
 	ids := make([]store.ID, n)
 	for i := range ids {
 		ids[i] = testkit.NewID()
-		if _, err := c.store.Create(c.t.Context(), store.Draft{ID: ids[i], Data: value(map[string]int{"n": i})}); err != nil {
+		_, err := c.store.Create(c.t.Context(),
+			store.Draft{ID: ids[i], Data: value(map[string]int{"n": i})})
+		if err != nil {
 			c.t.Fatal(err)
 		}
 	}
@@ -113,7 +117,8 @@ func (c *crew) lock(ids ...store.ID) (release func()) {
 	}
 	release = sync.OnceFunc(func() { _ = tx.Rollback(context.Background()) })
 	c.t.Cleanup(release)
-	tag, err := tx.Exec(c.t.Context(), "SELECT FROM pgsession.sessions WHERE id = ANY($1) FOR UPDATE", raw)
+	tag, err := tx.Exec(c.t.Context(),
+		"SELECT FROM pgsession.sessions WHERE id = ANY($1) FOR UPDATE", raw)
 	if err != nil || tag.RowsAffected() != int64(len(ids)) {
 		c.t.Fatalf("locked %d of %d rows: %v", tag.RowsAffected(), len(ids), err)
 	}
@@ -141,7 +146,9 @@ func (c *crew) jam(write func(store.ID) error) (release func()) {
 			}
 		})
 	}
-	testkit.Eventually(c.t, "all slots are taken", func() bool { return pgtest.One[int](c.t, c.admin, waiting) == inFlight })
+	testkit.Eventually(c.t, "all slots are taken", func() bool {
+		return pgtest.One[int](c.t, c.admin, waiting) == inFlight
+	})
 	release = sync.OnceFunc(func() { unlock(); jammed.Wait() })
 	c.t.Cleanup(release)
 	return release
@@ -175,7 +182,9 @@ func (c *crew) together(n int, release func(), call func(ctx context.Context, i 
 	var queued, done sync.WaitGroup
 	queued.Add(n)
 	for i := range n {
-		done.Go(func() { call(&noticing{Context: c.t.Context(), noticed: sync.OnceFunc(queued.Done)}, i) })
+		done.Go(func() {
+			call(&noticing{Context: c.t.Context(), noticed: sync.OnceFunc(queued.Done)}, i)
+		})
 	}
 	queued.Wait()
 	release()

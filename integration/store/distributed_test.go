@@ -65,7 +65,8 @@ func TestTheStoreForCitusKeepsTheContract(t *testing.T) {
 
 // batches are statements that Citus refuses.
 var batches = []string{
-	"SessionLoadMany", "SessionMissing", "SessionCreateMany", "SessionSaveMany", "SessionRotateMany",
+	"SessionLoadMany", "SessionMissing", "SessionCreateMany", "SessionSaveMany",
+	"SessionRotateMany",
 	"SessionTouch", "SessionDeleteFree", "OwnerRevoke", "OwnerEnd", "OwnerTrim", "ExpiryEstimate",
 }
 
@@ -77,44 +78,67 @@ func TestAStoreFindsOutThatItsTableIsDistributed(t *testing.T) {
 		event string // of a rule that makes Postgres refuse a batch as Citus does
 		call  func(context.Context, *postgres.Store, store.ID) error
 	}{
-		"touch": {event: "UPDATE", call: func(ctx context.Context, s *postgres.Store, id store.ID) error {
-			return s.Touch(ctx, []store.Touch{{ID: id}})
-		}},
-		"save": {event: "UPDATE", call: func(ctx context.Context, s *postgres.Store, id store.ID) error {
-			_, err := s.Save(ctx, id, setting("k", 1))
-			return err
-		}},
-		"rotate": {event: "INSERT", call: func(ctx context.Context, s *postgres.Store, id store.ID) error {
-			_, err := s.Rotate(ctx, id, testkit.NewID(), store.Change{})
-			return err
-		}},
-		"login": {event: "INSERT", call: func(ctx context.Context, s *postgres.Store, _ store.ID) error {
-			_, err := s.Create(ctx, store.Draft{ID: testkit.NewID(), UserID: "ada"})
-			return err
-		}},
-		"login with a limit": {event: "INSERT", call: func(ctx context.Context, s *postgres.Store, _ store.ID) error {
-			_, err := s.Create(ctx, store.Draft{ID: testkit.NewID(), UserID: "ada", MaxSessions: 5})
-			return err
-		}},
-		"revoke": {event: "DELETE", call: func(ctx context.Context, s *postgres.Store, _ store.ID) error {
-			_, r, err := s.Revoke(ctx, store.Selection{UserID: "eve"})
-			if err == nil && r.Count != 1 {
-				err = errors.New("no session of eve's was revoked")
-			}
-			return err
-		}},
+		"touch": {
+			event: "UPDATE",
+			call: func(ctx context.Context, s *postgres.Store, id store.ID) error {
+				return s.Touch(ctx, []store.Touch{{ID: id}})
+			},
+		},
+		"save": {
+			event: "UPDATE",
+			call: func(ctx context.Context, s *postgres.Store, id store.ID) error {
+				_, err := s.Save(ctx, id, setting("k", 1))
+				return err
+			},
+		},
+		"rotate": {
+			event: "INSERT",
+			call: func(ctx context.Context, s *postgres.Store, id store.ID) error {
+				_, err := s.Rotate(ctx, id, testkit.NewID(), store.Change{})
+				return err
+			},
+		},
+		"login": {
+			event: "INSERT",
+			call: func(ctx context.Context, s *postgres.Store, _ store.ID) error {
+				_, err := s.Create(ctx, store.Draft{ID: testkit.NewID(), UserID: "ada"})
+				return err
+			},
+		},
+		"login with a limit": {
+			event: "INSERT",
+			call: func(ctx context.Context, s *postgres.Store, _ store.ID) error {
+				_, err := s.Create(ctx,
+					store.Draft{ID: testkit.NewID(), UserID: "ada", MaxSessions: 5})
+				return err
+			},
+		},
+		"revoke": {
+			event: "DELETE",
+			call: func(ctx context.Context, s *postgres.Store, _ store.ID) error {
+				_, r, err := s.Revoke(ctx, store.Selection{UserID: "eve"})
+				if err == nil && r.Count != 1 {
+					err = errors.New("no session of eve's was revoked")
+				}
+				return err
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			refusals := &refusals{t: t}
 			c := hire(t, func(pc *pgxpool.Config) { pc.ConnConfig.Tracer = refusals })
 			id := c.sessions(1)[0]
-			if _, err := c.store.Create(t.Context(), store.Draft{ID: testkit.NewID(), UserID: "eve"}); err != nil {
+			if _, err := c.store.Create(t.Context(),
+				store.Draft{ID: testkit.NewID(), UserID: "eve"}); err != nil {
 				t.Fatal(err)
 			}
 			distribute(t, c.admin)
-			pgtest.Exec(t, c.admin, "CREATE RULE refuse AS ON "+tt.event+" TO pgsession.sessions WHERE false DO INSTEAD NOTHING")
-			refusals.then(func() { pgtest.Exec(t, c.admin, "DROP RULE refuse ON pgsession.sessions") })
+			pgtest.Exec(t, c.admin, "CREATE RULE refuse AS ON "+tt.event+
+				" TO pgsession.sessions WHERE false DO INSTEAD NOTHING")
+			refusals.then(func() {
+				pgtest.Exec(t, c.admin, "DROP RULE refuse ON pgsession.sessions")
+			})
 
 			if err := tt.call(t.Context(), c.store, id); err != nil {
 				t.Error(err)
@@ -168,7 +192,9 @@ func (r *refusals) forget() {
 	r.sentName = nil
 }
 
-func (r *refusals) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+func (r *refusals) TraceQueryStart(ctx context.Context, _ *pgx.Conn,
+	data pgx.TraceQueryStartData,
+) context.Context {
 	if name, ok := strings.CutPrefix(data.SQL, "-- name: "); ok {
 		r.mu.Lock()
 		defer r.mu.Unlock()

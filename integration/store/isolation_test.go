@@ -22,7 +22,8 @@ func TestStricterIsolationBesideTouches(t *testing.T) {
 				pc.ConnConfig.RuntimeParams["default_transaction_isolation"] = string(level)
 			})
 			fill(t, c.admin, "ada", many)
-			rows, err := c.admin.Query(t.Context(), "SELECT id FROM pgsession.sessions ORDER BY id LIMIT 4000")
+			rows, err := c.admin.Query(t.Context(),
+				"SELECT id FROM pgsession.sessions ORDER BY id LIMIT 4000")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -52,7 +53,8 @@ func TestStricterIsolationBesideTouches(t *testing.T) {
 			if err != nil || len(ids) != many {
 				t.Errorf("%d of %d sessions revoked: %v", len(ids), many, err)
 			}
-			if left := pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"); left != 0 {
+			left := pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions")
+			if left != 0 {
 				t.Errorf("%d sessions are left", left)
 			}
 		})

@@ -33,9 +33,11 @@ func TestLockedRowsHoldUpNoOtherSession(t *testing.T) {
 				case n == 0:
 					err = c.store.Touch(context.Background(), []store.Touch{{ID: id}})
 				case i == 0 && n == callers-1: // it comes before or after the saves
-					_, err = c.store.Rotate(context.Background(), id, testkit.NewID(), store.Change{})
+					_, err = c.store.Rotate(context.Background(), id, testkit.NewID(),
+						store.Change{})
 				default:
-					_, err = c.store.Save(context.Background(), id, setting("k"+string(value(n)), n))
+					_, err = c.store.Save(context.Background(), id,
+						setting("k"+string(value(n)), n))
 				}
 				if err != nil && (i > 0 || !errors.Is(err, sessionstore.ErrNotFound)) {
 					t.Errorf("a call for a locked session: %v", err)
@@ -50,7 +52,9 @@ func TestLockedRowsHoldUpNoOtherSession(t *testing.T) {
 			}
 		})
 	}
-	testkit.Eventually(t, "calls wait for their rows", func() bool { return pgtest.One[int](t, c.admin, waiting) >= locked })
+	testkit.Eventually(t, "calls wait for their rows", func() bool {
+		return pgtest.One[int](t, c.admin, waiting) >= locked
+	})
 
 	began := time.Now()
 	var all sync.WaitGroup
@@ -59,10 +63,12 @@ func TestLockedRowsHoldUpNoOtherSession(t *testing.T) {
 			if _, err := c.store.Load(t.Context(), id, 0); err != nil {
 				t.Errorf("load: %v", err)
 			}
-			if rec, err := c.store.Save(t.Context(), id, setting("saved", i)); err != nil || rec.Version != 2 {
+			if rec, err := c.store.Save(t.Context(),
+				id, setting("saved", i)); err != nil || rec.Version != 2 {
 				t.Errorf("save: version %d, %v", rec.Version, err)
 			}
-			if _, err := c.store.Rotate(t.Context(), id, testkit.NewID(), store.Change{UserID: "ada"}); err != nil {
+			if _, err := c.store.Rotate(t.Context(), id, testkit.NewID(),
+				store.Change{UserID: "ada"}); err != nil {
 				t.Errorf("login: %v", err)
 			}
 			fresh := testkit.NewID()
@@ -108,8 +114,11 @@ func TestTouchOfManyWithALockedOne(t *testing.T) {
 	touches = append(touches, store.Touch{ID: testkit.NewID()}) // it has ended
 	touched := make(chan error, 1)
 	go func() { touched <- c.store.Touch(context.Background(), touches) }()
-	const seen = "SELECT count(*) FROM pgsession.sessions WHERE last_seen_at > now() - interval '5 minutes'"
-	testkit.Eventually(t, "the others are touched", func() bool { return pgtest.One[int](t, c.admin, seen) == len(ids)-1 })
+	const seen = `SELECT count(*) FROM pgsession.sessions
+		WHERE last_seen_at > now() - interval '5 minutes'`
+	testkit.Eventually(t, "the others are touched", func() bool {
+		return pgtest.One[int](t, c.admin, seen) == len(ids)-1
+	})
 	unlock()
 	if err := <-touched; err != nil {
 		t.Error(err)
@@ -149,7 +158,8 @@ func TestSavesOfOneSessionAreMerged(t *testing.T) {
 			t.Errorf("version %d: %d values, %v", v+2, len(data), err)
 		}
 	}
-	if rec := c.load(id); rec.Version != 1+savers || string(rec.Data) != string(versions[1+savers].Data) {
+	if rec := c.load(id); rec.Version != 1+savers ||
+		string(rec.Data) != string(versions[1+savers].Data) {
 		t.Errorf("version %d: %s", rec.Version, rec.Data)
 	}
 	// The shared statement has one of them; the first of the rest is alone, and
@@ -202,7 +212,8 @@ func TestARowThatStaysLocked(t *testing.T) {
 	all.Wait()
 	unlock()
 	for _, err := range errs {
-		if !errors.Is(err, sessionstore.ErrUnavailable) || errors.Is(err, sessionstore.ErrOutcomeUnknown) {
+		if !errors.Is(err, sessionstore.ErrUnavailable) ||
+			errors.Is(err, sessionstore.ErrOutcomeUnknown) {
 			t.Errorf("%v, want ErrUnavailable, and that nothing was done", err)
 		}
 	}
@@ -236,19 +247,20 @@ func TestSharedStatementsWaitForNoRow(t *testing.T) {
 			}
 			unlock()
 		}()
-		c.together(len(ids), func() { unlock = c.lock(ids[0]); release() }, func(ctx context.Context, i int) {
-			var err error
-			if name == "save" {
-				_, err = c.store.Save(ctx, ids[i], setting("saved", i))
-			} else {
-				_, err = c.store.Rotate(ctx, ids[i], testkit.NewID(), store.Change{})
-			}
-			if err != nil {
-				t.Errorf("%s %d: %v", name, i, err)
-			}
-			if i > 0 {
-				free.Done()
-			}
-		})
+		c.together(len(ids), func() { unlock = c.lock(ids[0]); release() },
+			func(ctx context.Context, i int) {
+				var err error
+				if name == "save" {
+					_, err = c.store.Save(ctx, ids[i], setting("saved", i))
+				} else {
+					_, err = c.store.Rotate(ctx, ids[i], testkit.NewID(), store.Change{})
+				}
+				if err != nil {
+					t.Errorf("%s %d: %v", name, i, err)
+				}
+				if i > 0 {
+					free.Done()
+				}
+			})
 	}
 }

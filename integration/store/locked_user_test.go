@@ -22,14 +22,16 @@ func TestLoginsOfOneUserHoldUpNoOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 5498127346018201))" // as OwnerLock
+	// as OwnerLock
+	const lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 5498127346018201))"
 	if _, err := tx.Exec(t.Context(), lock, "ada"); err != nil {
 		t.Fatal(err)
 	}
 	unlock := sync.OnceFunc(func() { _ = tx.Rollback(context.Background()) })
 	t.Cleanup(unlock)
 	login := func(user string) error {
-		_, err := c.store.Create(context.Background(), store.Draft{ID: testkit.NewID(), UserID: user, MaxSessions: limit})
+		_, err := c.store.Create(context.Background(),
+			store.Draft{ID: testkit.NewID(), UserID: user, MaxSessions: limit})
 		return err
 	}
 	var adas sync.WaitGroup
@@ -37,7 +39,9 @@ func TestLoginsOfOneUserHoldUpNoOther(t *testing.T) {
 	for i := range logins {
 		adas.Go(func() { errs[i] = login("ada") })
 	}
-	testkit.Eventually(t, "a login waits", func() bool { return pgtest.One[int](t, c.admin, waiting) > 0 })
+	testkit.Eventually(t, "a login waits", func() bool {
+		return pgtest.One[int](t, c.admin, waiting) > 0
+	})
 	ids := c.sessions(20)
 	for i, id := range ids {
 		if _, err := c.store.Save(t.Context(), id, setting("saved", i)); err != nil {

@@ -28,18 +28,21 @@ func TestAHundredLoginsAtOnce(t *testing.T) {
 			t.Errorf("login %d: %+v: %v", i, rec, err)
 			return
 		}
-		if !rec.AuthenticatedAt.Equal(rec.ValidatedAt) || !rec.CreatedAt.Equal(rec.ValidatedAt) || rec.AbsoluteExpiresAt.Sub(rec.ValidatedAt) != daily.Absolute {
+		if !rec.AuthenticatedAt.Equal(rec.ValidatedAt) || !rec.CreatedAt.Equal(rec.ValidatedAt) ||
+			rec.AbsoluteExpiresAt.Sub(rec.ValidatedAt) != daily.Absolute {
 			t.Errorf("login %d did not start afresh: %+v", i, rec)
 		}
 	})
 	c.wantShared("SessionRotate", logins)
 
 	for i := range logins {
-		if _, err := c.store.Load(t.Context(), old[i], 0); !errors.Is(err, sessionstore.ErrNotFound) {
+		_, err := c.store.Load(t.Context(), old[i], 0)
+		if !errors.Is(err, sessionstore.ErrNotFound) {
 			t.Errorf("the old id of login %d: %v", i, err)
 		}
 		rec := c.load(fresh[i])
-		if rec.UserID != "user"+string(value(i)) || read[int](t, rec, "n") != i || read[int](t, rec, "cart") != i {
+		if rec.UserID != "user"+string(value(i)) || read[int](t, rec, "n") != i ||
+			read[int](t, rec, "cart") != i {
 			t.Errorf("login %d is %q with %s", i, rec.UserID, rec.Data)
 		}
 	}
@@ -47,7 +50,8 @@ func TestAHundredLoginsAtOnce(t *testing.T) {
 	if n := pgtest.One[int](t, c.admin, rows); n != logins {
 		t.Errorf("%d users have exactly one session, want %d", n, logins)
 	}
-	if n := pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"); n != logins+inFlight {
+	if n := pgtest.One[int](t, c.admin,
+		"SELECT count(*) FROM pgsession.sessions"); n != logins+inFlight {
 		t.Errorf("%d rows, want %d", n, logins+inFlight)
 	}
 }
@@ -71,7 +75,9 @@ func TestOneSessionIsRotatedOnce(t *testing.T) {
 	if won.Load() != 1 {
 		t.Errorf("%d of them got the session, want 1", won.Load())
 	}
-	if n := pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions WHERE user_id = 'alice'"); n != 1 {
+	n := pgtest.One[int](t, c.admin,
+		"SELECT count(*) FROM pgsession.sessions WHERE user_id = 'alice'")
+	if n != 1 {
 		t.Errorf("%d sessions, want 1", n)
 	}
 }

@@ -37,7 +37,8 @@ func TestTwoInstancesNeitherDeadlockNorLose(t *testing.T) {
 				for round := range rounds {
 					for i := range sessions {
 						id := side.ids[(i+w)%sessions] // so that each statement has many of them
-						if _, err := side.store.Save(t.Context(), id, setting(key, round)); err != nil {
+						_, err := side.store.Save(t.Context(), id, setting(key, round))
+						if err != nil {
 							t.Errorf("save: %v", err)
 							return
 						}

@@ -34,7 +34,9 @@ func TestPathThatHidesBuiltInsIsRefused(t *testing.T) {
 		q := u.Query()
 		q.Set("search_path", path)
 		u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20")
-		pool := pgtest.Pool(t, crew.url, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["search_path"] = path })
+		pool := pgtest.Pool(t, crew.url, func(c *pgxpool.Config) {
+			c.ConnConfig.RuntimeParams["search_path"] = path
+		})
 		m, opened := sessionstore.Open(t.Context(), config(u.String()))
 		if opened == nil {
 			m.EndWatches()
@@ -60,7 +62,8 @@ func TestHijackedCheckIsRefused(t *testing.T) {
 	pgtest.Exec(t, crew.admin, "CREATE FUNCTION public.pg_column_size(jsonb) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 0'")
 	pgtest.Exec(t, crew.admin, "ALTER TABLE pgsession.sessions DROP CONSTRAINT sessions_data_check, ADD CONSTRAINT sessions_data_check CHECK (pg_column_size(data) <= 1048576)")
 	_, err := sessionstore.New(t.Context(), crew.pool, config(""))
-	if err == nil || !strings.Contains(err.Error(), "sessions_data_check uses function public.pg_column_size") {
+	if err == nil ||
+		!strings.Contains(err.Error(), "sessions_data_check uses function public.pg_column_size") {
 		t.Errorf("%v", err)
 	}
 }

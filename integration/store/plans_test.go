@@ -58,7 +58,8 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 				check("list", err)
 				_, _, err = inner.Alive(t.Context(), []store.ID{id, to})
 				check("alive", err)
-				_, _, err = inner.Revoke(t.Context(), store.Selection{UserID: "ada", Handle: id.Handle()})
+				_, _, err = inner.Revoke(t.Context(),
+					store.Selection{UserID: "ada", Handle: id.Handle()})
 				check("revoke one", err)
 				_, _, err = inner.Revoke(t.Context(), store.Selection{UserID: "ada", Keep: 3})
 				check("trim", err)
@@ -93,7 +94,8 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 			flushed := func() (read, found int) {
 				// Postgres 15 sends what a connection has counted when it is
 				// asked to, 14 after a while.
-				_, _ = pool.Exec(t.Context(), "SELECT pg_stat_force_next_flush()", pgx.QueryExecModeExec)
+				_, _ = pool.Exec(t.Context(), "SELECT pg_stat_force_next_flush()",
+					pgx.QueryExecModeExec)
 				const counted = "SELECT coalesce(seq_tup_read, 0), coalesce(idx_scan, 0) FROM pg_stat_user_tables WHERE relid = 'pgsession.sessions'::regclass"
 				if err := c.admin.QueryRow(t.Context(), counted).Scan(&read, &found); err != nil {
 					t.Fatal(err)
@@ -104,7 +106,10 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 			for range 8 {
 				ask()
 			}
-			testkit.Eventually(t, "the counters have arrived", func() bool { _, now := flushed(); return now >= found+8*8 })
+			testkit.Eventually(t, "the counters have arrived", func() bool {
+				_, now := flushed()
+				return now >= found+8*8
+			})
 			if now, _ := flushed(); now-before >= 200_000 {
 				t.Errorf("%d rows were read one after the other", now-before)
 			}

@@ -31,14 +31,17 @@ func TestAHundredCallersOnASmallPool(t *testing.T) {
 						t.Errorf("save %d: %v", i, err)
 						return
 					}
-					if rec, err = c.store.Load(t.Context(), id, 0); err != nil || read[int](t, rec, "saved") != i {
+					if rec, err = c.store.Load(t.Context(),
+						id, 0); err != nil || read[int](t, rec, "saved") != i {
 						t.Errorf("load %d: %v", i, err)
 					}
 					fresh := testkit.NewID()
-					if rec, err = c.store.Rotate(t.Context(), id, fresh, store.Change{UserID: "alice"}); err != nil || rec.Version != 3 {
+					if rec, err = c.store.Rotate(t.Context(), id, fresh,
+						store.Change{UserID: "alice"}); err != nil || rec.Version != 3 {
 						t.Errorf("rotate %d: %v", i, err)
 					}
-					if rec, err = c.store.Create(t.Context(), store.Draft{ID: testkit.NewID()}); err != nil || rec.Version != 1 {
+					if rec, err = c.store.Create(t.Context(),
+						store.Draft{ID: testkit.NewID()}); err != nil || rec.Version != 1 {
 						t.Errorf("create %d: %v", i, err)
 					}
 					if err := c.store.Touch(t.Context(), []store.Touch{{ID: fresh}}); err != nil {
@@ -50,7 +53,8 @@ func TestAHundredCallersOnASmallPool(t *testing.T) {
 				})
 			}
 			all.Wait()
-			if stats, err := c.store.Stats(t.Context(), true); err != nil || stats.Total != callers {
+			if stats, err := c.store.Stats(t.Context(),
+				true); err != nil || stats.Total != callers {
 				t.Errorf("%d sessions, want %d: %v", stats.Total, callers, err)
 			}
 			if n := c.pool.Stat().TotalConns(); n > size {
@@ -111,7 +115,9 @@ func TestCloseReleasesThePoolOfOpen(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Error(err)
 	}
-	testkit.Eventually(t, "the connections are closed", func() bool { return pgtest.One[int](t, c.admin, connections) == 0 })
+	testkit.Eventually(t, "the connections are closed", func() bool {
+		return pgtest.One[int](t, c.admin, connections) == 0
+	})
 }
 
 // A manager that can't be had leaves nothing open either.
@@ -122,5 +128,7 @@ func TestOpenThatFailsReleasesItsPool(t *testing.T) {
 	if _, err := sessionstore.Open(t.Context(), config(c.named())); err == nil {
 		t.Fatal("Open succeeded without a table")
 	}
-	testkit.Eventually(t, "the connections are closed", func() bool { return pgtest.One[int](t, c.admin, connections) == 0 })
+	testkit.Eventually(t, "the connections are closed", func() bool {
+		return pgtest.One[int](t, c.admin, connections) == 0
+	})
 }

@@ -28,7 +28,8 @@ func subject(pool, admin *pgxpool.Pool) storetest.Subject {
 	return storetest.Subject{
 		New: func(t *testing.T, e store.Expiry) store.Store {
 			pgtest.Exec(t, admin, "TRUNCATE pgsession.sessions, pgsession.marks")
-			pgtest.Exec(t, admin, "UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
+			pgtest.Exec(t, admin,
+				"UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
 			return &aged{postgres.New(pool, e, timeout), e}
 		},
 		Age: func(t *testing.T, _ store.Store, id store.ID, d time.Duration) {
@@ -66,7 +67,9 @@ func keepsTheContract(t *testing.T, modes ...pgx.QueryExecMode) {
 	admin, application := pgtest.Pool(t, databaseURL), pgtest.Application(t, databaseURL)
 	for _, mode := range modes {
 		t.Run(mode.String(), func(t *testing.T) {
-			pool := pgtest.Pool(t, application, func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = mode })
+			pool := pgtest.Pool(t, application, func(c *pgxpool.Config) {
+				c.ConnConfig.DefaultQueryExecMode = mode
+			})
 			storetest.Run(t, subject(pool, admin))
 		})
 	}
@@ -77,7 +80,8 @@ func open(t *testing.T) (*postgres.Store, *pgxpool.Pool) {
 	t.Helper()
 	databaseURL := pgtest.Database(t)
 	pool := pgtest.Pool(t, pgtest.Application(t, databaseURL))
-	return postgres.New(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout), pgtest.Pool(t, databaseURL)
+	return postgres.New(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, timeout),
+		pgtest.Pool(t, databaseURL)
 }
 
 func create(t *testing.T, inner store.Store, id byte) store.Record {
@@ -100,7 +104,9 @@ func TestPrunePassesOverARowThatATouchExtends(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	if _, err := tx.Exec(t.Context(), "UPDATE pgsession.sessions SET expires_at = now() + interval '1 hour' WHERE id = $1", id[:]); err != nil {
+	if _, err := tx.Exec(t.Context(),
+		"UPDATE pgsession.sessions SET expires_at = now() + interval '1 hour' WHERE id = $1",
+		id[:]); err != nil {
 		t.Fatal(err)
 	}
 	if n, ok, err := store.Prune(t.Context(), 10); n != 0 || !ok || err != nil {
@@ -167,7 +173,8 @@ func TestForeignRowsAreRefusedByTheTable(t *testing.T) {
 		"sessions_user_id_check":    "INSERT INTO pgsession.sessions (id, user_id, expires_at, absolute_expires_at) VALUES (sha256('x'), '', now(), now())",
 		"sessions_data_check":       "INSERT INTO pgsession.sessions (id, data, expires_at, absolute_expires_at) VALUES (sha256('x'), jsonb_build_object('k', repeat('x', 1048600)), now(), now())",
 	} {
-		if _, err := pool.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), name) {
+		_, err := pool.Exec(t.Context(), sql)
+		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v, want a violation of %s", err, name)
 		}
 	}
@@ -176,9 +183,13 @@ func TestForeignRowsAreRefusedByTheTable(t *testing.T) {
 func TestDataThatPostgresRefusesIsAnErrorWithoutTheData(t *testing.T) {
 	inner, _ := open(t)
 	rec := create(t, inner, 1)
-	for what, raw := range map[string]string{"NUL": `"canary\u0000"`, "too big": `"` + strings.Repeat("canary", 200_000) + `"`} {
-		_, err := inner.Save(t.Context(), rec.ID, store.Change{Set: map[string]json.RawMessage{"k": json.RawMessage(raw)}})
-		if err == nil || errors.Is(err, sessionstore.ErrUnavailable) || strings.Contains(err.Error(), "canary") {
+	for what, raw := range map[string]string{
+		"NUL": `"canary\u0000"`, "too big": `"` + strings.Repeat("canary", 200_000) + `"`,
+	} {
+		_, err := inner.Save(t.Context(), rec.ID,
+			store.Change{Set: map[string]json.RawMessage{"k": json.RawMessage(raw)}})
+		if err == nil || errors.Is(err, sessionstore.ErrUnavailable) ||
+			strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

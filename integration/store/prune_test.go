@@ -30,7 +30,8 @@ const (
 func TestThreeManagersPruneOneAtATime(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
-	const sessions = 350 // several batches, and few enough that a busy machine has no long rests between them
+	// several batches, and few enough that a busy machine has no long rests between them
+	const sessions = 350
 	pgtest.Exec(t, c.admin, expire, sessions)
 
 	var managers []*sessionstore.Manager
@@ -90,9 +91,12 @@ func TestThreeManagersPruneOneAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	testkit.Eventually(t, "all is pruned", func() bool { return pgtest.One[int](t, c.admin, expired) == 0 })
+	testkit.Eventually(t, "all is pruned", func() bool {
+		return pgtest.One[int](t, c.admin, expired) == 0
+	})
 	for _, s := range sent {
-		testkit.Eventually(t, "it has heard of what it deleted", s.answered) // who is stopped at a COMMIT does not
+		// who is stopped at a COMMIT does not
+		testkit.Eventually(t, "it has heard of what it deleted", s.answered)
 	}
 	stop()
 	running.Wait()
@@ -106,7 +110,8 @@ func TestThreeManagersPruneOneAtATime(t *testing.T) {
 	if total != sessions {
 		t.Errorf("they say that they deleted %d sessions, want %d", total, sessions)
 	}
-	if n := pgtest.One[int](t, c.admin, "SELECT pruned_total FROM pgsession.prune_state"); n != sessions {
+	if n := pgtest.One[int](t, c.admin,
+		"SELECT pruned_total FROM pgsession.prune_state"); n != sessions {
 		t.Errorf("the database says %d", n)
 	}
 	if n := pgtest.One[int](t, c.admin, alive); n != sessions {
@@ -132,11 +137,14 @@ func TestAnotherInstanceSeesThePrune(t *testing.T) {
 	if h.LastPruneAge == nil || *h.LastPruneAge < 0 || *h.LastPruneAge > timeout.Seconds() {
 		t.Errorf("the prune's age is %v", h.LastPruneAge)
 	}
-	if h.Sessions == nil || h.Sessions.Total != 10 || h.Sessions.Active != 10 || h.Sessions.Expired != 0 {
+	if h.Sessions == nil || h.Sessions.Total != 10 || h.Sessions.Active != 10 ||
+		h.Sessions.Expired != 0 {
 		t.Errorf("counts: %+v", h.Sessions)
 	}
-	pgtest.Exec(t, c.admin, "UPDATE pgsession.prune_state SET last_prune_at = now() - interval '1 hour'")
-	if h = open().Health(t.Context()); h.LastPruneAge == nil || *h.LastPruneAge < 3600 || *h.LastPruneAge > 3600+timeout.Seconds() {
+	pgtest.Exec(t, c.admin,
+		"UPDATE pgsession.prune_state SET last_prune_at = now() - interval '1 hour'")
+	if h = open().Health(t.Context()); h.LastPruneAge == nil || *h.LastPruneAge < 3600 ||
+		*h.LastPruneAge > 3600+timeout.Seconds() {
 		t.Errorf("an hour later the prune's age is %v", h.LastPruneAge)
 	}
 }
@@ -162,7 +170,9 @@ func TestAPruneIsEndedInBetween(t *testing.T) {
 		}
 		pruned <- n
 	}()
-	testkit.Eventually(t, "a batch waits", func() bool { return pgtest.One[int](t, c.admin, waiting) == 1 })
+	testkit.Eventually(t, "a batch waits", func() bool {
+		return pgtest.One[int](t, c.admin, waiting) == 1
+	})
 	stop()
 	if n := <-pruned; n != 1800 {
 		t.Errorf("it says that it deleted %d, want 1800", n)
@@ -170,7 +180,9 @@ func TestAPruneIsEndedInBetween(t *testing.T) {
 	if n := pgtest.One[int](t, c.admin, expired); n != 700 {
 		t.Errorf("%d expired sessions are left, want 700", n)
 	}
-	testkit.Eventually(t, "the server has given up, too", func() bool { return pgtest.One[int](t, c.admin, connections+" AND state <> 'idle'") == 0 })
+	testkit.Eventually(t, "the server has given up, too", func() bool {
+		return pgtest.One[int](t, c.admin, connections+" AND state <> 'idle'") == 0
+	})
 	release()
 	if n, err := m.Prune(t.Context()); n != 700 || err != nil {
 		t.Errorf("afterwards: %d, %v", n, err)

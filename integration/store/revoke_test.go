@@ -49,8 +49,10 @@ func outlasts(t *testing.T, selections map[string]store.Selection) {
 	for name, sel := range selections {
 		t.Run(name, func(t *testing.T) {
 			databaseURL := pgtest.Database(t)
-			admin, pool := pgtest.Pool(t, databaseURL), pgtest.Pool(t, pgtest.Application(t, databaseURL))
-			store := postgres.New(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}, short)
+			admin, pool := pgtest.Pool(t, databaseURL),
+				pgtest.Pool(t, pgtest.Application(t, databaseURL))
+			store := postgres.New(pool, store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour},
+				short)
 			fill(t, admin, "ada", many)
 			fill(t, admin, "eve", 3)
 			pgtest.Exec(t, admin, `CREATE FUNCTION public.slowly() RETURNS trigger LANGUAGE plpgsql AS
@@ -67,8 +69,10 @@ func outlasts(t *testing.T, selections map[string]store.Selection) {
 				}
 			}
 			_, first, err := store.Revoke(ctx, sel)
-			if !errors.Is(err, context.Canceled) || first.Committed || first.Count < 2000 || first.Count >= many || calls < 2 {
-				t.Fatalf("the first call: %+v, %v, progress was reported %d times", first, err, calls)
+			if !errors.Is(err, context.Canceled) || first.Committed || first.Count < 2000 ||
+				first.Count >= many || calls < 2 {
+				t.Fatalf("the first call: %+v, %v, progress was reported %d times", first, err,
+					calls)
 			}
 			began := time.Now()
 			sel.Progress = nil
@@ -79,11 +83,16 @@ func outlasts(t *testing.T, selections map[string]store.Selection) {
 			if took := time.Since(began); took < short {
 				t.Fatalf("it took %v: the test shows nothing", took)
 			}
-			left := pgtest.One[int](t, admin, "SELECT count(*) FROM pgsession.sessions WHERE user_id = 'ada'")
-			others := pgtest.One[int](t, admin, "SELECT count(*) FROM pgsession.sessions WHERE user_id = 'eve'")
+			left := pgtest.One[int](t, admin,
+				"SELECT count(*) FROM pgsession.sessions WHERE user_id = 'ada'")
+			others := pgtest.One[int](t, admin,
+				"SELECT count(*) FROM pgsession.sessions WHERE user_id = 'eve'")
 			want := map[bool]int{true: 0, false: 3}[sel.All]
-			if total := first.Count + second.Count; left != 0 || others != want || total < many-1000 || total > many+3 || !sel.All && len(ids) != second.Count {
-				t.Errorf("%d and %d sessions are left, %d counted, %d ids", left, others, total, len(ids))
+			total := first.Count + second.Count
+			if left != 0 || others != want || total < many-1000 || total > many+3 ||
+				!sel.All && len(ids) != second.Count {
+				t.Errorf("%d and %d sessions are left, %d counted, %d ids", left, others, total,
+					len(ids))
 			}
 		})
 	}
@@ -130,7 +139,9 @@ func TestARevokeOfAllDoesNotDeadlock(t *testing.T) {
 				}
 			})
 		}
-		for _, sel := range []store.Selection{{All: true}, {All: true}, {UserID: "ada"}, {UserID: "eve"}, {UserID: "eve", Keep: 2}} {
+		for _, sel := range []store.Selection{
+			{All: true}, {All: true}, {UserID: "ada"}, {UserID: "eve"}, {UserID: "eve", Keep: 2},
+		} {
 			revokes.Go(func() {
 				if _, _, err := inner.Revoke(t.Context(), sel); err != nil {
 					t.Errorf("Revoke: %v", err)
@@ -142,7 +153,8 @@ func TestARevokeOfAllDoesNotDeadlock(t *testing.T) {
 		beside.Wait()
 	}
 	pgtest.Exec(t, admin, "SELECT pg_stat_force_next_flush()")
-	if n := pgtest.One[int](t, admin, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n > 0 {
+	if n := pgtest.One[int](t, admin,
+		"SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n > 0 {
 		t.Errorf("%d deadlocks", n)
 	}
 	if n := pgtest.One[int](t, admin, "SELECT count(*) FROM pgsession.sessions"); n > 0 {
@@ -166,21 +178,25 @@ func TestARevokeOfManyDoesNotReadAgainWhatItEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = long.Rollback(context.Background()) }()
-	if _, err := long.Exec(t.Context(), "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pgsession.prune_state"); err != nil {
+	if _, err := long.Exec(t.Context(),
+		"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pgsession.prune_state"); err != nil {
 		t.Fatal(err)
 	}
-	if _, r, err := inner.Revoke(t.Context(), store.Selection{UserID: "ada"}); err != nil || r.Count != many {
+	if _, r, err := inner.Revoke(t.Context(), store.Selection{UserID: "ada"}); err != nil ||
+		r.Count != many {
 		t.Fatal(r, err)
 	}
 	pool.Close() // which flushes the statistics of its connections
 	var read int
 	for deadline := time.Now().Add(30 * time.Second); read < many && time.Now().Before(deadline); {
-		read = pgtest.One[int](t, admin, "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'sessions_user_id_idx'")
+		read = pgtest.One[int](t, admin,
+			"SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'sessions_user_id_idx'")
 	}
 	scanned := pgtest.One[int](t, admin, "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'sessions' AND schemaname = 'pgsession'")
 	t.Logf("%d entries read of the user's index, %d rows in sequence", read, scanned)
 	if read+scanned > 6*many {
-		t.Errorf("%d entries of the user's index and %d rows in sequence were read for %d sessions", read, scanned, many)
+		t.Errorf("%d entries of the user's index and %d rows in sequence were read for %d sessions",
+			read, scanned, many)
 	}
 }
 
@@ -211,15 +227,19 @@ func withALockedSession(t *testing.T, selections map[string]store.Selection, siz
 				fill(t, c.admin, "ada", many)
 				var held [2]store.ID // the first and one within
 				for i, at := range []int{0, many / 2} {
-					held[i] = store.ID(pgtest.One[[]byte](t, c.admin, "SELECT id FROM pgsession.sessions ORDER BY id OFFSET $1 LIMIT 1", at))
+					held[i] = store.ID(pgtest.One[[]byte](t, c.admin,
+						"SELECT id FROM pgsession.sessions ORDER BY id OFFSET $1 LIMIT 1", at))
 				}
 				unlock := []func(){c.lock(held[0]), c.lock(held[1])}
-				left := func() int { return pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions") }
+				left := func() int {
+					return pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions")
+				}
 
 				ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 				defer cancel()
 				_, r, err := inner.Revoke(ctx, sel)
-				if err == nil || !strings.Contains(err.Error(), "row locked") || errors.Is(err, sessionstore.ErrOutcomeUnknown) || strings.Contains(err.Error(), "no reply") {
+				if err == nil || !strings.Contains(err.Error(), "row locked") || errors.Is(err,
+					sessionstore.ErrOutcomeUnknown) || strings.Contains(err.Error(), "no reply") {
 					t.Errorf("%v, want that a row is locked, and no outage", err)
 				}
 				if r.Committed || r.Count != many-2 || left() != 2 {
@@ -242,9 +262,12 @@ func withALockedSession(t *testing.T, selections map[string]store.Selection, siz
 					done <- reply{r, err}
 				}()
 				unlock[0]()
-				testkit.Eventually(t, "one is left, and waited for again", func() bool { return left() == 1 && sent.refused("55P03") > waited })
+				testkit.Eventually(t, "one is left, and waited for again", func() bool {
+					return left() == 1 && sent.refused("55P03") > waited
+				})
 				unlock[1]()
-				if got := <-done; got.err != nil || !got.r.Committed || got.r.Count != 2 || left() != 0 {
+				got := <-done
+				if got.err != nil || !got.r.Committed || got.r.Count != 2 || left() != 0 {
 					t.Errorf("%+v, %v, and %d sessions are left", got.r, got.err, left())
 				}
 			})
@@ -270,15 +293,19 @@ func TestASessionThatATriggerKeepsHasNotEnded(t *testing.T) {
 			const many = 1500
 			fill(t, c.admin, "ada", many)
 			id := testkit.NewID()
-			if _, err := c.store.Create(t.Context(), store.Draft{ID: id, UserID: "ada", Data: value(map[string]int{"n": 1})}); err != nil {
+			if _, err := c.store.Create(t.Context(),
+				store.Draft{ID: id, UserID: "ada", Data: value(map[string]int{"n": 1})}); err !=
+				nil {
 				t.Fatal(err)
 			}
 			pgtest.Exec(t, c.admin, "CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
 			pgtest.Exec(t, c.admin, ddl)
 			fails := func(what string, r sessionstore.Revocation, err error) {
 				t.Helper()
-				if r.Committed || err == nil || !errors.Is(err, sessionstore.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
-					errors.Is(err, sessionstore.ErrOutcomeUnknown) || !strings.Contains(err.Error(), "look for rules") {
+				if r.Committed || err == nil || !errors.Is(err, sessionstore.ErrUnavailable) ||
+					errors.Is(err, context.DeadlineExceeded) ||
+					errors.Is(err, sessionstore.ErrOutcomeUnknown) ||
+					!strings.Contains(err.Error(), "look for rules") {
 					t.Errorf("%s: %+v, %v, want an error that says what to look at", what, r, err)
 				}
 			}
@@ -286,12 +313,15 @@ func TestASessionThatATriggerKeepsHasNotEnded(t *testing.T) {
 			fails("Delete", r, err)
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
-			for _, sel := range []store.Selection{{UserID: "ada", Handle: id.Handle()}, {UserID: "ada"}, {All: true}} {
+			for _, sel := range []store.Selection{
+				{UserID: "ada", Handle: id.Handle()}, {UserID: "ada"}, {All: true},
+			} {
 				_, r, err = c.store.Revoke(ctx, sel)
 				fails("Revoke", r, err)
 			}
 			c.load(id)
-			if want := map[bool]int{true: 1, false: many + 1}[name == "trigger for one"]; pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions") != want {
+			want := map[bool]int{true: 1, false: many + 1}[name == "trigger for one"]
+			if pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions") != want {
 				t.Errorf("not %d sessions are left", want)
 			}
 		})

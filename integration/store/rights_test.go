@@ -24,7 +24,10 @@ func TestAMissingRightIsNamed(t *testing.T) {
 		_, err := c.store.Create(t.Context(), store.Draft{ID: testkit.NewID()})
 		return err
 	}
-	save := func() error { _, err := c.store.Save(t.Context(), ids[0], setting("k", 1)); return err }
+	save := func() error {
+		_, err := c.store.Save(t.Context(), ids[0], setting("k", 1))
+		return err
+	}
 	touch := func() error { return c.store.Touch(t.Context(), []store.Touch{{ID: ids[0]}}) }
 	for _, right := range []struct {
 		grant     string // without the role
@@ -32,13 +35,25 @@ func TestAMissingRightIsNamed(t *testing.T) {
 		call      func() error
 	}{
 		{"USAGE ON SCHEMA pgsession", "every statement", create},
-		{"SELECT ON pgsession.sessions", "SessionLoad", func() error { _, err := c.store.Load(t.Context(), ids[0], 0); return err }},
+		{"SELECT ON pgsession.sessions", "SessionLoad", func() error {
+			_, err := c.store.Load(t.Context(), ids[0], 0)
+			return err
+		}},
 		{"INSERT ON pgsession.sessions", "SessionCreate", create},
 		{"UPDATE (data) ON pgsession.sessions", "SessionSave", save},
 		{"UPDATE (last_seen_at, expires_at) ON pgsession.sessions", "SessionTouch", touch},
-		{"DELETE ON pgsession.sessions", "SessionDelete", func() error { _, err := c.store.Delete(t.Context(), ids[1]); return err }},
-		{"SELECT ON pgsession.prune_state", "ExpiryLastPrune", func() error { _, err := c.store.Stats(t.Context(), true); return err }},
-		{"EXECUTE ON FUNCTION pgsession.prune_batch", "ExpiryPrune", func() error { _, _, err := c.store.Prune(t.Context(), 10); return err }},
+		{"DELETE ON pgsession.sessions", "SessionDelete", func() error {
+			_, err := c.store.Delete(t.Context(), ids[1])
+			return err
+		}},
+		{"SELECT ON pgsession.prune_state", "ExpiryLastPrune", func() error {
+			_, err := c.store.Stats(t.Context(), true)
+			return err
+		}},
+		{"EXECUTE ON FUNCTION pgsession.prune_batch", "ExpiryPrune", func() error {
+			_, _, err := c.store.Prune(t.Context(), 10)
+			return err
+		}},
 	} {
 		pgtest.Exec(t, c.admin, "REVOKE "+right.grant+" FROM "+role)
 		err := right.call()
@@ -47,7 +62,8 @@ func TestAMissingRightIsNamed(t *testing.T) {
 			continue
 		}
 		grant := "GRANT " + right.grant + ` TO "` + role + `"`
-		if !strings.Contains(err.Error(), grant+", for ") || !strings.Contains(err.Error(), right.statement) || !errors.Is(err, sessionstore.ErrUnavailable) {
+		if !strings.Contains(err.Error(), grant+", for ") || !strings.Contains(err.Error(),
+			right.statement) || !errors.Is(err, sessionstore.ErrUnavailable) {
 			t.Errorf("without %s: %v", right.grant, err)
 		}
 		if n := strings.Count(err.Error(), "GRANT "); n != 1 {
@@ -69,7 +85,8 @@ func TestARefusalThatNoGrantCures(t *testing.T) {
 		$$BEGIN RAISE insufficient_privilege USING MESSAGE = 'canary'; END$$`)
 	pgtest.Exec(t, c.admin, "CREATE TRIGGER refuse BEFORE UPDATE ON pgsession.sessions FOR EACH ROW EXECUTE FUNCTION public.refuse()")
 	_, err := c.store.Save(t.Context(), id, setting("k", 1))
-	if err == nil || strings.Contains(err.Error(), "GRANT") || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "42501") {
+	if err == nil || strings.Contains(err.Error(), "GRANT") ||
+		strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "42501") {
 		t.Errorf("%v", err)
 	}
 }
@@ -91,7 +108,8 @@ func TestEveryStatementSaysWhatItNeeds(t *testing.T) {
 		for _, found := range regexp.MustCompile(`(?m)^-- name: (\w+)`).FindAllSubmatch(text, -1) {
 			names++
 			name := string(found[1])
-			if name == "OwnerLock" || name == "DistributedLock" || name == "SessionAwaitStandby" || strings.HasPrefix(name, "Catalog") {
+			if name == "OwnerLock" || name == "DistributedLock" || name == "SessionAwaitStandby" ||
+				strings.HasPrefix(name, "Catalog") {
 				continue // they ask nothing of the schema
 			}
 			if !strings.Contains(string(rights), `"`+name+`"`) {

@@ -22,20 +22,37 @@ func TestASchemaThatDoesNotFitIsRefused(t *testing.T) {
 			[]string{"schema pgsession is missing"},
 		},
 		"of a version before pruning": {
-			[]string{"DROP FUNCTION pgsession.prune_batch", "DROP TABLE pgsession.prune_state CASCADE"},
-			[]string{"table prune_state is missing", "function prune_batch(max_rows integer) is missing"},
+			[]string{
+				"DROP FUNCTION pgsession.prune_batch", "DROP TABLE pgsession.prune_state CASCADE",
+			},
+			[]string{
+				"table prune_state is missing", "function prune_batch(max_rows integer) is missing",
+			},
 		},
 		"older": {
-			[]string{"ALTER TABLE pgsession.sessions DROP COLUMN user_agent", "ALTER TABLE pgsession.sessions DROP COLUMN authenticated_at"},
-			[]string{"column sessions.user_agent is missing", "column sessions.authenticated_at is missing", "constraint sessions_user_agent_check is missing"},
+			[]string{
+				"ALTER TABLE pgsession.sessions DROP COLUMN user_agent",
+				"ALTER TABLE pgsession.sessions DROP COLUMN authenticated_at",
+			},
+			[]string{
+				"column sessions.user_agent is missing",
+				"column sessions.authenticated_at is missing",
+				"constraint sessions_user_agent_check is missing",
+			},
 		},
 		"of other types": {
-			[]string{"ALTER TABLE pgsession.sessions ALTER COLUMN version TYPE integer", "ALTER TABLE pgsession.sessions ALTER COLUMN data DROP NOT NULL"},
+			[]string{
+				"ALTER TABLE pgsession.sessions ALTER COLUMN version TYPE integer",
+				"ALTER TABLE pgsession.sessions ALTER COLUMN data DROP NOT NULL",
+			},
 			[]string{"column sessions.version is integer", "column sessions.data is jsonb"},
 		},
 		"with an invalid index": {
 			[]string{"UPDATE pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = 'pgsession.sessions_expires_at_idx'::regclass"},
-			[]string{"index sessions_expires_at_idx is invalid", "REINDEX INDEX CONCURRENTLY pgsession.sessions_expires_at_idx"},
+			[]string{
+				"index sessions_expires_at_idx is invalid",
+				"REINDEX INDEX CONCURRENTLY pgsession.sessions_expires_at_idx",
+			},
 		},
 		"without an index": {
 			[]string{"DROP INDEX pgsession.sessions_user_id_idx"},

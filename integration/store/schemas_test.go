@@ -29,13 +29,15 @@ func TestSlowTheContractInASchemaOfAnotherName(t *testing.T) {
 		}
 		return &aged{store, e}
 	}
-	if err := in(t, store.Expiry{Idle: time.Hour, Absolute: time.Hour}).Check(t.Context()); err != nil {
+	if err := in(t,
+		store.Expiry{Idle: time.Hour, Absolute: time.Hour}).Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	storetest.Run(t, storetest.Subject{
 		New: func(t *testing.T, e store.Expiry) store.Store {
 			pgtest.Exec(t, pool, "TRUNCATE shop_sessions.sessions, shop_sessions.marks")
-			pgtest.Exec(t, pool, "UPDATE shop_sessions.prune_state SET last_prune_at = NULL, pruned_total = 0")
+			pgtest.Exec(t, pool,
+				"UPDATE shop_sessions.prune_state SET last_prune_at = NULL, pruned_total = 0")
 			return in(t, e)
 		},
 		Age: func(t *testing.T, _ store.Store, id store.ID, d time.Duration) {
@@ -65,7 +67,8 @@ func TestTwoSchemasInOneDatabase(t *testing.T) {
 	if _, err := other.Delete(t.Context(), mine.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, r, err := one.Revoke(t.Context(), store.Selection{All: true}); err != nil || r.Count != 1 {
+	if _, r, err := one.Revoke(t.Context(), store.Selection{All: true}); err != nil ||
+		r.Count != 1 {
 		t.Errorf("all of the first: %d, %v", r.Count, err)
 	}
 	if _, err := other.Load(t.Context(), theirs.ID, 0); err != nil {
@@ -75,7 +78,9 @@ func TestTwoSchemasInOneDatabase(t *testing.T) {
 
 func TestAHostileSchemaNameIsRefused(t *testing.T) {
 	pool := pgtest.Pool(t, pgtest.EmptyDatabase(t))
-	for _, name := range []string{"", "a.b", `"x"`, "x; drop schema public", "Upper", "pg_x", "select", "public", "é"} {
+	for _, name := range []string{
+		"", "a.b", `"x"`, "x; drop schema public", "Upper", "pg_x", "select", "public", "é",
+	} {
 		if _, err := postgres.NewIn(pool, name, store.Expiry{}, timeout); err == nil {
 			t.Errorf("%q is taken for the name of a schema", name)
 		}

@@ -45,14 +45,17 @@ func settingsToTry(t *testing.T, admin *pgxpool.Pool) []setValue {
 		t.Fatalf("%d values of settings: %v", len(all), err)
 	}
 	return append(all,
-		setValue{"DateStyle", "German"}, setValue{"DateStyle", "SQL, DMY"}, setValue{"DateStyle", "Postgres, MDY"},
+		setValue{"DateStyle", "German"}, setValue{"DateStyle", "SQL, DMY"},
+		setValue{"DateStyle", "Postgres, MDY"},
 		setValue{"TimeZone", "Asia/Kathmandu"}, setValue{"TimeZone", "America/St_Johns"},
 		setValue{"timezone_abbreviations", "India"},
-		setValue{"client_encoding", "LATIN1"}, setValue{"client_encoding", "WIN1252"}, setValue{"client_encoding", "SQL_ASCII"},
+		setValue{"client_encoding", "LATIN1"}, setValue{"client_encoding", "WIN1252"},
+		setValue{"client_encoding", "SQL_ASCII"},
 		setValue{"extra_float_digits", "-15"}, setValue{"extra_float_digits", "3"},
 		setValue{"lc_numeric", "C"}, setValue{"lc_time", "C"}, setValue{"lc_monetary", "C"},
 		setValue{"default_text_search_config", "simple"}, setValue{"search_path", "public"},
-		setValue{"work_mem", "64kB"}, setValue{"from_collapse_limit", "1"}, setValue{"gin_fuzzy_search_limit", "1"},
+		setValue{"work_mem", "64kB"}, setValue{"from_collapse_limit", "1"},
+		setValue{"gin_fuzzy_search_limit", "1"},
 	)
 }
 
@@ -67,7 +70,8 @@ func TestSettingsOfRoleAndDatabase(t *testing.T) {
 // Slow: it opens the store about 400 times.
 func TestSlowSettingsOfRoleAndDatabase(t *testing.T) {
 	t.Parallel()
-	underEverySetting(t, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol)
+	underEverySetting(t, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec,
+		pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol)
 }
 
 func underEverySetting(t *testing.T, modes ...pgx.QueryExecMode) {
@@ -106,7 +110,9 @@ func (c *crew) tryUnder(s setValue, modes []pgx.QueryExecMode) {
 	}
 	for _, owner := range []string{"DATABASE " + database, "ROLE " + role} {
 		for _, s := range settings {
-			if _, err := c.admin.Exec(ctx, fmt.Sprintf("ALTER %s SET %s = '%s'", owner, s.name, s.value)); err != nil {
+			_, err := c.admin.Exec(ctx,
+				fmt.Sprintf("ALTER %s SET %s = '%s'", owner, s.name, s.value))
+			if err != nil {
 				c.t.Errorf("%s=%s: %v", s.name, s.value, err)
 			}
 		}
@@ -168,10 +174,13 @@ func use(ctx context.Context, s store.Store) error {
 		switch {
 		case err != nil:
 			return fmt.Errorf("%s: %w", what, err)
-		case rec.ID != want.ID, rec.UserID != user, rec.UserAgent != agent, rec.IP != client.IP, rec.Version != want.Version:
+		case rec.ID != want.ID, rec.UserID != user, rec.UserAgent != agent, rec.IP != client.IP,
+			rec.Version != want.Version:
 			return fmt.Errorf("%s: %+v", what, rec)
-		case rec.ExpiresAt.Sub(rec.ValidatedAt) <= 0, rec.ValidatedAt.Sub(rec.CreatedAt).Abs() > timeout:
-			return fmt.Errorf("%s: expires %v, created %v, asked %v", what, rec.ExpiresAt, rec.CreatedAt, rec.ValidatedAt)
+		case rec.ExpiresAt.Sub(rec.ValidatedAt) <= 0,
+			rec.ValidatedAt.Sub(rec.CreatedAt).Abs() > timeout:
+			return fmt.Errorf("%s: expires %v, created %v, asked %v", what, rec.ExpiresAt,
+				rec.CreatedAt, rec.ValidatedAt)
 		}
 		return nil
 	}
@@ -185,7 +194,8 @@ func use(ctx context.Context, s store.Store) error {
 		return err
 	}
 	rec.Version = 2
-	got, err = s.Save(ctx, rec.ID, store.Change{Set: setting("n", "\u2028\\").Set, Removed: []string{"gone"}})
+	got, err = s.Save(ctx, rec.ID,
+		store.Change{Set: setting("n", "\u2028\\").Set, Removed: []string{"gone"}})
 	if err := same("save", got, err, rec); err != nil {
 		return err
 	}
@@ -201,7 +211,8 @@ func use(ctx context.Context, s store.Store) error {
 	if _, err := s.Load(ctx, old, 0); !errors.Is(err, sessionstore.ErrNotFound) {
 		return fmt.Errorf("load of the old id: %w", err)
 	}
-	if err := s.Touch(ctx, []store.Touch{{ID: rec.ID, Client: client}, {ID: testkit.NewID()}}); err != nil {
+	if err := s.Touch(ctx,
+		[]store.Touch{{ID: rec.ID, Client: client}, {ID: testkit.NewID()}}); err != nil {
 		return fmt.Errorf("touch: %w", err)
 	}
 	page, err := s.List(ctx, user, sessionstore.Page{})
@@ -219,7 +230,8 @@ func use(ctx context.Context, s store.Store) error {
 		return fmt.Errorf("prune: %w", err)
 	}
 	for _, exact := range []bool{true, false} {
-		if stats, err := s.Stats(ctx, exact); err != nil || stats.Active < 1 || stats.CountedAt.IsZero() {
+		stats, err := s.Stats(ctx, exact)
+		if err != nil || stats.Active < 1 || stats.CountedAt.IsZero() {
 			return fmt.Errorf("stats: %+v, %w", stats, err)
 		}
 	}
@@ -284,7 +296,8 @@ func together(ctx context.Context, s store.Store, client sessionstore.Client) er
 // stay what they were.
 func inTransaction(ctx context.Context, pool *pgxpool.Pool, m *sessionstore.Manager) error {
 	const settings = "SELECT pg_catalog.string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_catalog.pg_settings WHERE context = 'user'"
-	if _, err := m.Store().Create(ctx, store.Draft{ID: testkit.NewID(), UserID: "eve"}); err != nil {
+	if _, err := m.Store().Create(ctx,
+		store.Draft{ID: testkit.NewID(), UserID: "eve"}); err != nil {
 		return err
 	}
 	tx, err := pool.Begin(ctx)

@@ -19,7 +19,9 @@ type statements struct {
 	open  int               // not answered yet
 }
 
-func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn,
+	data pgx.TraceQueryStartData,
+) context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sql == nil {
@@ -47,14 +49,18 @@ func (s *statements) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.Trac
 
 // In pgx's text modes the library sends a statement in a batch with its
 // settings.
-func (s *statements) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
+func (s *statements) TraceBatchStart(ctx context.Context, conn *pgx.Conn,
+	data pgx.TraceBatchStartData,
+) context.Context {
 	queries := data.Batch.QueuedQueries
 	return s.TraceQueryStart(ctx, conn, pgx.TraceQueryStartData{SQL: queries[len(queries)-1].SQL})
 }
 
 func (s *statements) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
 
-func (s *statements) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchEndData) {
+func (s *statements) TraceBatchEnd(ctx context.Context, conn *pgx.Conn,
+	data pgx.TraceBatchEndData,
+) {
 	s.TraceQueryEnd(ctx, conn, pgx.TraceQueryEndData{Err: data.Err})
 }
 

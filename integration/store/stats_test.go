@@ -32,13 +32,15 @@ func TestCountsAreExactOnASmallTableAndEstimatesOnABigOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		if stats.Total != stats.Active+stats.Expired {
-			t.Errorf("%d in all, but %d active and %d expired", stats.Total, stats.Active, stats.Expired)
+			t.Errorf("%d in all, but %d active and %d expired", stats.Total, stats.Active,
+				stats.Expired)
 		}
 		return stats
 	}
 
 	pgtest.Exec(t, c.admin, grow, 4000, "small")
-	if size := pgtest.One[int](t, c.admin, "SELECT pg_relation_size('pgsession.sessions')"); size > 16<<20 {
+	if size := pgtest.One[int](t, c.admin,
+		"SELECT pg_relation_size('pgsession.sessions')"); size > 16<<20 {
 		t.Fatalf("the small table has %d bytes", size)
 	}
 	if s := counted(false); !s.Exact || s.Total != 4000 || s.Expired != 1000 {
@@ -46,7 +48,8 @@ func TestCountsAreExactOnASmallTableAndEstimatesOnABigOne(t *testing.T) {
 	}
 
 	pgtest.Exec(t, c.admin, grow, 20_000, "big")
-	if size := pgtest.One[int](t, c.admin, "SELECT pg_relation_size('pgsession.sessions')"); size <= 16<<20 {
+	if size := pgtest.One[int](t, c.admin,
+		"SELECT pg_relation_size('pgsession.sessions')"); size <= 16<<20 {
 		t.Fatalf("the big table has %d bytes", size)
 	}
 	pgtest.Exec(t, c.admin, "ANALYZE pgsession.sessions")

@@ -41,7 +41,8 @@ func TestOnlyTouchesAndPrunesCommitWithoutWaiting(t *testing.T) {
 	}
 	noted := func() string {
 		t.Helper()
-		setting := pgtest.One[string](t, c.admin, "SELECT coalesce(string_agg(DISTINCT setting, ' '), '') FROM public.commits")
+		setting := pgtest.One[string](t, c.admin,
+			"SELECT coalesce(string_agg(DISTINCT setting, ' '), '') FROM public.commits")
 		pgtest.Exec(t, c.admin, "TRUNCATE public.commits")
 		return setting
 	}
@@ -53,7 +54,12 @@ func TestOnlyTouchesAndPrunesCommitWithoutWaiting(t *testing.T) {
 			want string
 		}{
 			{"Touch", touch, "off"},
-			{"Save", func() error { _, err := c.store.Save(t.Context(), id, setting("k", 1)); return err }, usual},
+			{
+				"Save", func() error {
+					_, err := c.store.Save(t.Context(), id, setting("k", 1))
+					return err
+				}, usual,
+			},
 			{"Touch", touch, "off"},
 			{"Create", func() error {
 				_, err := c.store.Create(t.Context(), store.Draft{ID: testkit.NewID()})
@@ -77,13 +83,17 @@ func TestOnlyTouchesAndPrunesCommitWithoutWaiting(t *testing.T) {
 				}
 				return err
 			}, "off"},
-			{"Delete", func() error { _, err := c.store.Delete(t.Context(), id); return err }, usual},
+			{
+				"Delete", func() error { _, err := c.store.Delete(t.Context(), id); return err },
+				usual,
+			},
 		} {
 			if err := step.do(); err != nil {
 				t.Fatalf("%s: %v", step.name, err)
 			}
 			if got := noted(); got != step.want {
-				t.Errorf("%s commits with synchronous_commit %q, want %q", step.name, got, step.want)
+				t.Errorf("%s commits with synchronous_commit %q, want %q", step.name, got,
+					step.want)
 			}
 			if after := pgtest.One[string](t, c.pool, "SHOW synchronous_commit"); after != usual {
 				t.Errorf("after %s the connection has synchronous_commit %q", step.name, after)
@@ -94,7 +104,8 @@ func TestOnlyTouchesAndPrunesCommitWithoutWaiting(t *testing.T) {
 	}
 	// For this transaction only, in the statement itself: so it also works behind a pooler (PG-05).
 	for _, name := range []string{"SessionTouch", "ExpiryPrune"} {
-		if sql := c.sent.text(name); !strings.Contains(sql, "set_config('synchronous_commit', 'off', true)") {
+		sql := c.sent.text(name)
+		if !strings.Contains(sql, "set_config('synchronous_commit', 'off', true)") {
 			t.Errorf("the statement is %s", sql)
 		}
 	}
@@ -139,8 +150,13 @@ func touchesAreHeapOnly(t *testing.T, sessions int) {
 	)
 	touches := make([]store.Touch, sessions)
 	for i := range touches {
-		draft := store.Draft{ID: testkit.NewID(), UserID: "user" + string(value(i)), Data: value(map[string]string{"k": strings.Repeat("x", i%400)})}
-		draft.Client = sessionstore.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "Mozilla/5.0 (X11; Linux x86_64)"}
+		draft := store.Draft{
+			ID: testkit.NewID(), UserID: "user" + string(value(i)),
+			Data: value(map[string]string{"k": strings.Repeat("x", i%400)}),
+		}
+		draft.Client = sessionstore.Client{
+			IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "Mozilla/5.0 (X11; Linux x86_64)",
+		}
 		touches[i] = store.Touch{ID: draft.ID, Client: draft.Client}
 		if _, err := inner.Create(t.Context(), draft); err != nil {
 			t.Fatal(err)
@@ -148,7 +164,9 @@ func touchesAreHeapOnly(t *testing.T, sessions int) {
 	}
 	for pass := range passes {
 		if pass == passes/2 {
-			pgtest.Exec(t, touching, "UPDATE pgsession.sessions SET expires_at = expires_at - interval '1 hour'") // never heap-only
+			// never heap-only
+			pgtest.Exec(t, touching,
+				"UPDATE pgsession.sessions SET expires_at = expires_at - interval '1 hour'")
 		}
 		rand.Shuffle(sessions, func(i, j int) { touches[i], touches[j] = touches[j], touches[i] })
 		for from := 0; from < sessions; from += together {
@@ -162,7 +180,8 @@ func touchesAreHeapOnly(t *testing.T, sessions int) {
 	testkit.Eventually(t, "the server has counted all touches", func() bool {
 		return pgtest.One[int](t, pool, "SELECT n_tup_upd"+count) == sessions*(passes+1)
 	})
-	share := float64(pgtest.One[int](t, pool, "SELECT n_tup_hot_upd"+count)) / float64(sessions*passes)
+	share := float64(pgtest.One[int](t, pool,
+		"SELECT n_tup_hot_upd"+count)) / float64(sessions*passes)
 	t.Logf("%.1f %% of %d touches were heap-only", 100*share, sessions*passes)
 	if share < 0.95 {
 		t.Errorf("only %.1f %% of the touches were heap-only", 100*share)

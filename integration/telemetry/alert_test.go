@@ -28,14 +28,16 @@ type notice struct {
 // alerts are those of the rule file, none of them active.
 func alerts(t testing.TB) map[string]*alert {
 	t.Helper()
-	groups, errs := rulefmt.Parse(module(t, "otelsession/prometheus/pgsession.yaml"), false, model.UTF8Validation, promQL, slog.New(slog.DiscardHandler))
+	groups, errs := rulefmt.Parse(module(t, "otelsession/prometheus/pgsession.yaml"), false,
+		model.UTF8Validation, promQL, slog.New(slog.DiscardHandler))
 	for _, err := range errs {
 		t.Fatal(err)
 	}
 	all := map[string]*alert{}
 	for _, group := range groups.Groups {
 		for _, rule := range group.Rules {
-			if rule.Alert == "" || all[rule.Alert] != nil || rule.KeepFiringFor != 0 || group.Interval != 0 || group.QueryOffset != nil {
+			if rule.Alert == "" || all[rule.Alert] != nil || rule.KeepFiringFor != 0 ||
+				group.Interval != 0 || group.QueryOffset != nil {
 				t.Fatalf("%s%s: these tests don't know such a rule", rule.Record, rule.Alert)
 			}
 			all[rule.Alert] = &alert{rule, map[string]time.Time{}}
@@ -50,7 +52,9 @@ func (a *alert) evaluate(of *past, at time.Time) (firing []notice) {
 	had := a.active
 	a.active = map[string]time.Time{}
 	for _, sample := range of.ask(a.Expr, at) {
-		n := notice{Labels: map[string]string{"alertname": a.Alert}, Annotations: map[string]string{}}
+		n := notice{
+			Labels: map[string]string{"alertname": a.Alert}, Annotations: map[string]string{},
+		}
 		sample.Metric.Range(func(l labels.Label) {
 			if l.Name != model.MetricNameLabel {
 				n.Labels[l.Name] = l.Value
@@ -75,15 +79,20 @@ func (a *alert) evaluate(of *past, at time.Time) (firing []notice) {
 			firing = append(firing, n)
 		}
 	}
-	slices.SortFunc(firing, func(a, b notice) int { return labels.Compare(labels.FromMap(a.Labels), labels.FromMap(b.Labels)) })
+	slices.SortFunc(firing, func(a, b notice) int {
+		return labels.Compare(labels.FromMap(a.Labels), labels.FromMap(b.Labels))
+	})
 	return firing
 }
 
 func (a *alert) expand(of *past, text string, sample promql.Sample) string {
 	of.t.Helper()
 	data := template.AlertTemplateData(sample.Metric.Map(), nil, "", sample)
-	expanded, err := template.NewTemplateExpander(of.t.Context(), "{{$labels := .Labels}}{{$value := .Value}}"+text, a.Alert, data, model.Time(sample.T), nil, nil,
-		[]string{"missingkey=error"}).Expand() // Prometheus writes an empty text where a label is missing
+	expanded, err := template.NewTemplateExpander(of.t.Context(),
+		"{{$labels := .Labels}}{{$value := .Value}}"+text, a.Alert, data, model.Time(sample.T), nil,
+		nil,
+		// Prometheus writes an empty text where a label is missing
+		[]string{"missingkey=error"}).Expand()
 	if err != nil {
 		of.t.Errorf("%s: %v", a.Alert, err)
 	}

@@ -38,7 +38,8 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 	if err := dec.Decode(&file); err != nil {
 		t.Fatal(err)
 	}
-	if len(file.RuleFiles) != 1 || file.RuleFiles[0] != "pgsession.yaml" || time.Duration(file.EvaluationInterval) != time.Minute {
+	if len(file.RuleFiles) != 1 || file.RuleFiles[0] != "pgsession.yaml" ||
+		time.Duration(file.EvaluationInterval) != time.Minute {
 		t.Fatalf("it is of %v, evaluated every %s", file.RuleFiles, file.EvaluationInterval)
 	}
 	reported := full(t).scrape()
@@ -63,14 +64,18 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 				t.Fatalf("%s: there is no alert %s", test.Name, step.Name)
 			}
 			var got []notice
-			for after := time.Duration(0); after <= time.Duration(step.At); after += time.Duration(file.EvaluationInterval) {
+			for after := time.Duration(0); after <=
+				time.Duration(step.At); after += time.Duration(file.EvaluationInterval) {
 				got = rule.evaluate(p, began.Add(after))
 			}
 			for _, n := range step.Want {
 				n.Labels["alertname"] = step.Name
 			}
-			if !slices.EqualFunc(got, step.Want, func(a, b notice) bool { return reflect.DeepEqual(a, b) }) {
-				t.Errorf("%s: after %s %s is\n%v, want\n%v", test.Name, step.At, step.Name, got, step.Want)
+			if !slices.EqualFunc(got, step.Want, func(a, b notice) bool {
+				return reflect.DeepEqual(a, b)
+			}) {
+				t.Errorf("%s: after %s %s is\n%v, want\n%v", test.Name, step.At, step.Name, got,
+					step.Want)
 			}
 			fired[step.Name] = fired[step.Name] || len(step.Want) > 0
 			silent[step.Name] = silent[step.Name] || len(step.Want) == 0
@@ -78,7 +83,8 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(alerts(t))) {
 		if !fired[name] || !silent[name] {
-			t.Errorf("%s: no case in which it fires (%t), or none in which it does not (%t)", name, fired[name], silent[name])
+			t.Errorf("%s: no case in which it fires (%t), or none in which it does not (%t)", name,
+				fired[name], silent[name])
 		}
 	}
 }

@@ -37,11 +37,15 @@ func (p *program) during(do func()) string {
 
 // outline fails on spans that are of no one call.
 func outline(spans tracetest.SpanStubs) string {
-	slices.SortStableFunc(spans, func(a, b tracetest.SpanStub) int { return a.StartTime.Compare(b.StartTime) })
+	slices.SortStableFunc(spans, func(a, b tracetest.SpanStub) int {
+		return a.StartTime.Compare(b.StartTime)
+	})
 	var within []string
 	for _, s := range spans[1:] {
-		if s.Parent.SpanID() != spans[0].SpanContext.SpanID() || s.SpanKind != oteltrace.SpanKindClient {
-			return fmt.Sprintf("%s is of kind %v, and not within %s", s.Name, s.SpanKind, spans[0].Name)
+		if s.Parent.SpanID() != spans[0].SpanContext.SpanID() ||
+			s.SpanKind != oteltrace.SpanKindClient {
+			return fmt.Sprintf("%s is of kind %v, and not within %s", s.Name, s.SpanKind,
+				spans[0].Name)
 		}
 		within = append(within, s.Name+" "+attributeOf(s, "pgsession.result"))
 	}
@@ -77,7 +81,8 @@ func TestTraceOfALoadOnRealServers(t *testing.T) {
 	const missed = "session load(cache get miss, SELECT sessions ok, cache fill stored)"
 	id := trace(missed, func() store.ID { return newCreated(p) })
 	for _, s := range p.spans.GetSpans() {
-		if got := attributeOf(s, "pgsession.statement.calls"); s.Name == "SELECT sessions" && got != "1" {
+		got := attributeOf(s, "pgsession.statement.calls")
+		if s.Name == "SELECT sessions" && got != "1" {
 			t.Errorf("the statement served %q calls", got)
 		}
 	}
@@ -86,7 +91,9 @@ func TestTraceOfALoadOnRealServers(t *testing.T) {
 	trace("session load(cache get stale, SELECT sessions ok, cache fill stored)", same)
 	p.redis.Pause()
 	defer p.redis.Resume()
-	trace("session load(cache get unavailable, SELECT sessions ok)", func() store.ID { return newCreated(p) })
+	trace("session load(cache get unavailable, SELECT sessions ok)", func() store.ID {
+		return newCreated(p)
+	})
 	failed := 0
 	for _, s := range p.spans.GetSpans() {
 		if attributeOf(s, "error.type") == "unavailable" {
@@ -136,9 +143,12 @@ func TestSharedStatementsOnRealServers(t *testing.T) {
 	p.counts(many, "pgsession_postgres_calls_total", "pgsession_operation=save")
 	p.counts(many-2, "pgsession_postgres_shared_calls_total", "pgsession_operation=save")
 	p.counts(many-2, "pgsession_postgres_largest_batch", "pgsession_operation=save")
-	p.counts(3, "db_client_operation_duration_seconds_count", "pgsession_operation=save", "db_query_summary=UPDATE sessions")
-	p.counts(many, "pgsession_operation_duration_seconds_count", "pgsession_operation=save", "pgsession_layer=postgres")
-	p.counts(many, "pgsession_operation_duration_seconds_count", "pgsession_operation=save", "pgsession_layer=session")
+	p.counts(3, "db_client_operation_duration_seconds_count", "pgsession_operation=save",
+		"db_query_summary=UPDATE sessions")
+	p.counts(many, "pgsession_operation_duration_seconds_count", "pgsession_operation=save",
+		"pgsession_layer=postgres")
+	p.counts(many, "pgsession_operation_duration_seconds_count", "pgsession_operation=save",
+		"pgsession_layer=session")
 }
 
 // counts fails unless a metric's series with these labels add up to that.
@@ -167,8 +177,10 @@ func TestWhatPostgresRefusesHasItsCode(t *testing.T) {
 		t.Fatal("loaded from a table that is not there")
 	}
 	const code = "42P01"
-	p.counts(1, "db_client_operation_duration_seconds_count", "pgsession_operation=load", "error_type="+code, "db_response_status_code="+code)
-	p.counts(1, "pgsession_operation_duration_seconds_count", "pgsession_operation=load", "pgsession_layer=session", "error_type=unavailable")
+	p.counts(1, "db_client_operation_duration_seconds_count", "pgsession_operation=load",
+		"error_type="+code, "db_response_status_code="+code)
+	p.counts(1, "pgsession_operation_duration_seconds_count", "pgsession_operation=load",
+		"pgsession_layer=session", "error_type=unavailable")
 	if found := p.scrape()["pgsession_cache_loads_total"]; found != nil {
 		t.Errorf("there is no cache, and it counts %v", found)
 	}
@@ -183,7 +195,8 @@ func TestThePoolIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
-	if _, err := tx.Exec(t.Context(), "LOCK TABLE pgsession.sessions IN ACCESS EXCLUSIVE MODE"); err != nil {
+	if _, err := tx.Exec(t.Context(),
+		"LOCK TABLE pgsession.sessions IN ACCESS EXCLUSIVE MODE"); err != nil {
 		t.Fatal(err)
 	}
 	// Waits for locked rows share half of the pool, loads take all of it.
@@ -191,8 +204,11 @@ func TestThePoolIsSeen(t *testing.T) {
 	for _, id := range ids {
 		go func() { _, err := p.sessions.Store().Load(t.Context(), id, 0); done <- err }()
 	}
-	testkit.Eventually(t, "both connections are used", func() bool { return p.sessions.Metrics().Postgres.Pool.Used == 2 })
-	p.counts(2, "db_client_connection_count", "db_client_connection_state=used", "db_client_connection_pool_name=pgsession")
+	testkit.Eventually(t, "both connections are used", func() bool {
+		return p.sessions.Metrics().Postgres.Pool.Used == 2
+	})
+	p.counts(2, "db_client_connection_count", "db_client_connection_state=used",
+		"db_client_connection_pool_name=pgsession")
 	p.counts(2, "db_client_connection_max")
 	p.check(tx.Rollback(t.Context()))
 	for range 2 {
@@ -228,7 +244,9 @@ func TestTraceOfATransactionOfTheApplications(t *testing.T) {
 	p.spans.Reset()
 	revocations.AfterCommit(t.Context())
 	spans := p.spans.GetSpans()
-	slices.SortStableFunc(spans, func(a, b tracetest.SpanStub) int { return a.StartTime.Compare(b.StartTime) })
+	slices.SortStableFunc(spans, func(a, b tracetest.SpanStub) int {
+		return a.StartTime.Compare(b.StartTime)
+	})
 	if len(spans) == 0 || spans[0].Name != "cache tombstone" {
 		t.Fatal("the cache is not told first")
 	}

@@ -36,7 +36,8 @@ func readDashboard(t *testing.T) (d dashboard) {
 }
 
 // variables has in their place what Grafana puts there.
-var variables = strings.NewReplacer("[$__rate_interval]", "[5m]", `=~"$job"`, `=~".+"`, `=~"$instance"`, `=~".+"`, `=~"$pool"`, `=~".+"`)
+var variables = strings.NewReplacer("[$__rate_interval]", "[5m]", `=~"$job"`, `=~".+"`,
+	`=~"$instance"`, `=~".+"`, `=~"$pool"`, `=~".+"`)
 
 func TestTheDashboardAsksForWhatThereIs(t *testing.T) {
 	t.Parallel()
@@ -87,7 +88,8 @@ func TestTheDashboardAsksForWhatThereIs(t *testing.T) {
 	}
 	// And it has everything there is, but for the parts of a histogram.
 	for name := range found {
-		if strings.HasPrefix(name, "pgsession_") && !asked[name] && !regexp.MustCompile("_(count|sum|bucket)$").MatchString(name) {
+		if strings.HasPrefix(name, "pgsession_") && !asked[name] &&
+			!regexp.MustCompile("_(count|sum|bucket)$").MatchString(name) {
 			t.Errorf("the dashboard does not show %s", name)
 		}
 	}
@@ -111,13 +113,15 @@ func TestEveryPanelOfTheDashboardShowsSomething(t *testing.T) {
 					continue
 				}
 				shown++
-				if math.IsInf(sample.F, 0) || panel.FieldConfig.Defaults.Unit == "percentunit" && sample.F > 1 || sample.F < 0 {
+				if math.IsInf(sample.F, 0) || panel.FieldConfig.Defaults.Unit == "percentunit" &&
+					sample.F > 1 || sample.F < 0 {
 					t.Errorf("%s: %v\n%s", panel.Title, sample, target.Expr)
 				}
 				name := label.ReplaceAllStringFunc(target.LegendFormat, func(l string) string {
 					v := sample.Metric.Get(label.FindStringSubmatch(l)[1])
 					if v == "" {
-						t.Errorf("%s: %v is shown as %q", panel.Title, sample.Metric, target.LegendFormat)
+						t.Errorf("%s: %v is shown as %q", panel.Title, sample.Metric,
+							target.LegendFormat)
 					}
 					return v
 				})
@@ -131,7 +135,8 @@ func TestEveryPanelOfTheDashboardShowsSomething(t *testing.T) {
 			}
 			if q := quantile.FindStringSubmatch(target.Expr); q != nil {
 				share, err := strconv.ParseFloat(q[1], 64)
-				if want := "p" + strconv.Itoa(int(math.Round(share*100))); err != nil || !strings.HasSuffix(target.LegendFormat, want) {
+				want := "p" + strconv.Itoa(int(math.Round(share*100)))
+				if err != nil || !strings.HasSuffix(target.LegendFormat, want) {
 					t.Errorf("%s: %s is shown as %q", panel.Title, target.Expr, target.LegendFormat)
 				}
 			}

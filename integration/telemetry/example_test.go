@@ -17,5 +17,6 @@ func Example() {
 		log.Fatal(err)
 	}
 	otel.SetMeterProvider(metric.NewMeterProvider(metric.WithReader(exporter)))
-	http.Handle("GET /metrics", promhttp.Handler()) // of github.com/prometheus/client_golang; not on the public side
+	// promhttp is of github.com/prometheus/client_golang. Keep this path private.
+	http.Handle("GET /metrics", promhttp.Handler())
 }

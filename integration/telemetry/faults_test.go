@@ -66,7 +66,8 @@ func TestAlertsOfARedisThatIsAway(t *testing.T) {
 	ids := w.create("ada", 3)
 	w.minutes(6, func() {
 		w.load(ids[0])
-		testkit.Eventually(t, "Redis is used", func() bool { return !open() }) // on a busy machine it may have been too slow
+		// on a busy machine it may have been too slow
+		testkit.Eventually(t, "Redis is used", func() bool { return !open() })
 	})
 	w.want("before")
 	w.redis.Pause()
@@ -94,7 +95,10 @@ func TestAlertsOfARedisThatRefuses(t *testing.T) {
 	w.redis.Do("REPLICAOF", "127.0.0.1", "1") // it serves what it has, and takes nothing
 	fail := func() {
 		before := failed()
-		testkit.Eventually(t, "a fill fails", func() bool { w.load(newCreated(w.program)); return failed() > before })
+		testkit.Eventually(t, "a fill fails", func() bool {
+			w.load(newCreated(w.program))
+			return failed() > before
+		})
 	}
 	w.minutes(11, fail)
 	w.want("not yet")
@@ -115,7 +119,9 @@ func TestAlertsOfAPostgresThatIsAway(t *testing.T) {
 	id := newCreated(w.program)
 	w.minutes(6, func() { w.load(id) })
 	w.want("before")
-	rename := func(from, to string) { pgtest.Exec(t, cluster.Pool(), "ALTER TABLE pgsession."+from+" RENAME TO "+to) }
+	rename := func(from, to string) {
+		pgtest.Exec(t, cluster.Pool(), "ALTER TABLE pgsession."+from+" RENAME TO "+to)
+	}
 	rename("sessions", "elsewhere")
 	fail := func() error {
 		_, err := w.sessions.Store().Load(t.Context(), id, 0)
@@ -129,18 +135,23 @@ func TestAlertsOfAPostgresThatIsAway(t *testing.T) {
 	w.want("no table", "PgsessionCallsFail")
 	cluster.Stop()
 	testkit.Eventually(t, "the emergency begins", func() bool {
-		return errors.Is(fail(), sessionstore.ErrUnavailable) && count(sessionstore.EventEmergencyBegan) == 1
+		return errors.Is(fail(), sessionstore.ErrUnavailable) &&
+			count(sessionstore.EventEmergencyBegan) == 1
 	})
 	w.minutes(1, nothing)
 	w.want("no server", "PgsessionCallsFail")
 	cluster.Restart()
-	testkit.Eventually(t, "the emergency is not ended", func() bool { return count(sessionstore.EventRestoreFailed) > 0 })
+	testkit.Eventually(t, "the emergency is not ended", func() bool {
+		return count(sessionstore.EventRestoreFailed) > 0
+	})
 	w.minutes(1, nothing)
 	w.want("a server without the table", "PgsessionCallsFail", "PgsessionEmergencyNotEnded")
 	w.minutes(20, func() { _ = fail() })
 	w.want("as before", "PgsessionCallsFail", "PgsessionEmergencyNotEnded")
 	rename("elsewhere", "sessions")
-	testkit.Eventually(t, "the emergency is ended", func() bool { return count(sessionstore.EventEmergencyEnded) == 1 })
+	testkit.Eventually(t, "the emergency is ended", func() bool {
+		return count(sessionstore.EventEmergencyEnded) == 1
+	})
 	w.minutes(1, func() { w.load(id) })
 	w.want("it is over, but not for the last five minutes", "PgsessionCallsFail")
 	w.minutes(5, func() { w.load(id) })
@@ -169,7 +180,8 @@ func TestAlertsOfSessionsThatAreNotPruned(t *testing.T) {
 	prune(1001)
 	w.minutes(1, nothing)
 	w.want("pruned")
-	pgtest.Exec(t, w.admin, `UPDATE pgsession.prune_state SET last_prune_at = last_prune_at - interval '61 minutes'`)
+	pgtest.Exec(t, w.admin,
+		`UPDATE pgsession.prune_state SET last_prune_at = last_prune_at - interval '61 minutes'`)
 	w.minutes(11, nothing)
 	w.want("pruned an hour ago", "PgsessionNotPruned")
 	prune(0)

@@ -63,16 +63,23 @@ func (p *past) scrape(of *program, at time.Time) {
 
 // Querier makes a past a storage.Queryable.
 func (p *past) Querier(from, to int64) (storage.Querier, error) {
-	return &storage.MockQuerier{SelectMockFunction: func(_ bool, _ *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	return &storage.MockQuerier{SelectMockFunction: func(_ bool, _ *storage.SelectHints,
+		matchers ...*labels.Matcher,
+	) storage.SeriesSet {
 		selected := &selection{at: -1}
 		for _, key := range slices.Sorted(maps.Keys(p.series)) {
 			s := p.series[key]
-			if slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return !m.Matches(s.Metric.Get(m.Name)) }) {
+			if slices.ContainsFunc(matchers, func(m *labels.Matcher) bool {
+				return !m.Matches(s.Metric.Get(m.Name))
+			}) {
 				continue
 			}
-			within := slices.DeleteFunc(slices.Clone(s.Floats), func(f promql.FPoint) bool { return f.T < from || f.T > to })
+			within := slices.DeleteFunc(slices.Clone(s.Floats), func(f promql.FPoint) bool {
+				return f.T < from || f.T > to
+			})
 			if len(within) > 0 {
-				selected.series = append(selected.series, promql.NewStorageSeries(promql.Series{Metric: s.Metric, Floats: within}))
+				selected.series = append(selected.series,
+					promql.NewStorageSeries(promql.Series{Metric: s.Metric, Floats: within}))
 			}
 		}
 		return selected
@@ -93,7 +100,8 @@ func (f *selection) Warnings() annotations.Annotations { return nil }
 var (
 	promQL = parser.NewParser(parser.Options{})
 	engine = promql.NewEngine(promql.EngineOpts{
-		MaxSamples: 1 << 20, Timeout: testkit.Patience, LookbackDelta: 5 * time.Minute, EnableAtModifier: true, EnableNegativeOffset: true, Parser: promQL,
+		MaxSamples: 1 << 20, Timeout: testkit.Patience, LookbackDelta: 5 * time.Minute,
+		EnableAtModifier: true, EnableNegativeOffset: true, Parser: promQL,
 	})
 )
 

@@ -43,7 +43,8 @@ func newProgram(t testing.TB, configure ...func(*sessionstore.Config)) *program 
 	t.Helper()
 	database := pgtest.Database(t)
 	p := &program{
-		t: t, admin: pgtest.Pool(t, database), redis: redistest.Start(t), spans: tracetest.NewInMemoryExporter(), registry: client.NewRegistry(),
+		t: t, admin: pgtest.Pool(t, database), redis: redistest.Start(t),
+		spans: tracetest.NewInMemoryExporter(), registry: client.NewRegistry(),
 	}
 	exporter, err := prometheus.New(prometheus.WithRegisterer(p.registry))
 	if err != nil {
@@ -55,9 +56,16 @@ func newProgram(t testing.TB, configure ...func(*sessionstore.Config)) *program 
 		otelsession.WithEstimateInterval(0),
 	}
 	cfg := sessionstore.Config{
-		DatabaseURL: sessionstore.Secret(database), Secrets: []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
-		Cache:        sessionstore.CacheConfig{UseRedis: true, RedisURL: sessionstore.Secret(p.redis.URL), EncryptionKeys: []sessionstore.Secret{"8d6f1c0e57a24b93d0c8e2f1a6b7954d3e0a1b2c4d5f60718293a4b5c6d7e8f9"}, Freshness: freshness},
-		DisablePrune: true, Logger: slog.New(slog.DiscardHandler), Tracer: otelsession.NewTracer(options...),
+		DatabaseURL: sessionstore.Secret(database),
+		Secrets:     []sessionstore.Secret{"5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
+		Cache: sessionstore.CacheConfig{
+			UseRedis: true, RedisURL: sessionstore.Secret(p.redis.URL),
+			EncryptionKeys: []sessionstore.Secret{
+				"8d6f1c0e57a24b93d0c8e2f1a6b7954d3e0a1b2c4d5f60718293a4b5c6d7e8f9",
+			}, Freshness: freshness,
+		},
+		DisablePrune: true, Logger: slog.New(slog.DiscardHandler),
+		Tracer: otelsession.NewTracer(options...),
 	}
 	for _, c := range configure {
 		c(&cfg)
@@ -122,7 +130,9 @@ func (p *program) company(ids []store.ID) {
 	}
 	before := p.sessions.Metrics().Postgres.Saves.Calls
 	called := func(n int) {
-		testkit.Eventually(p.t, "all calls are made", func() bool { return p.sessions.Metrics().Postgres.Saves.Calls == before+int64(n) })
+		testkit.Eventually(p.t, "all calls are made", func() bool {
+			return p.sessions.Metrics().Postgres.Saves.Calls == before+int64(n)
+		})
 	}
 	var all sync.WaitGroup
 	for i, id := range ids {
@@ -158,15 +168,19 @@ func (p *program) everything() {
 	})
 	gone, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := p.sessions.Store().Load(gone, testkit.NewID(), 0); !errors.Is(err, context.Canceled) {
+	if _, err := p.sessions.Store().Load(gone,
+		testkit.NewID(), 0); !errors.Is(err, context.Canceled) {
 		p.t.Errorf("a load whose caller has left: %v", err)
 	}
 	late, cancel := context.WithDeadline(ctx, time.Now())
 	defer cancel()
-	if _, err := p.sessions.Store().Save(late, ids[0], change); !errors.Is(err, sessionstore.ErrUnavailable) {
+	if _, err := p.sessions.Store().Save(late,
+		ids[0], change); !errors.Is(err, sessionstore.ErrUnavailable) {
 		p.t.Errorf("a save that is too late: %v", err)
 	}
-	if _, err := p.admin.Exec(ctx, "UPDATE pgsession.sessions SET expires_at = now() - interval '1 hour' WHERE id = $1", ids[1][:]); err != nil {
+	if _, err := p.admin.Exec(ctx,
+		"UPDATE pgsession.sessions SET expires_at = now() - interval '1 hour' WHERE id = $1",
+		ids[1][:]); err != nil {
 		p.t.Fatal(err)
 	}
 	if n, err := p.sessions.Prune(ctx); n != 1 || err != nil {

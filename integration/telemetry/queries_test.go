@@ -48,7 +48,8 @@ func selected(of []series, matchers []*labels.Matcher) bool {
 	for _, s := range of {
 		fits := true
 		for _, m := range matchers {
-			fits = fits && (m.Name == model.MetricNameLabel || ours(m.Name) || m.Matches(s.labels[m.Name]))
+			fits = fits &&
+				(m.Name == model.MetricNameLabel || ours(m.Name) || m.Matches(s.labels[m.Name]))
 		}
 		if fits {
 			return true
@@ -103,7 +104,8 @@ func TestTheAlertsAskForWhatThereIs(t *testing.T) {
 	t.Parallel()
 	found := full(t).scrape()
 	text := module(t, "otelsession/prometheus/pgsession.yaml")
-	groups, errs := rulefmt.Parse(text, false, model.UTF8Validation, promQL, slog.New(slog.DiscardHandler))
+	groups, errs := rulefmt.Parse(text, false, model.UTF8Validation, promQL,
+		slog.New(slog.DiscardHandler))
 	for _, err := range errs {
 		t.Error(err)
 	}
@@ -126,8 +128,10 @@ func TestTheAlertsAskForWhatThereIs(t *testing.T) {
 				t.Errorf("docs/observability.md does not say what to do about %s", rule.Alert)
 			}
 			delete(headings, rule.Alert)
-			want := "https://github.com/reporadar/pgsession/blob/main/docs/observability.md#" + strings.ToLower(rule.Alert)
-			if rule.Annotations["runbook_url"] != want || rule.Annotations["summary"] == "" || rule.Labels["severity"] == "" {
+			want := "https://github.com/reporadar/pgsession/blob/main/docs/observability.md#" +
+				strings.ToLower(rule.Alert)
+			if rule.Annotations["runbook_url"] != want || rule.Annotations["summary"] == "" ||
+				rule.Labels["severity"] == "" {
 				t.Errorf("%s: annotations %v, labels %v", rule.Alert, rule.Annotations, rule.Labels)
 			}
 		}

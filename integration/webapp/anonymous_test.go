@@ -59,11 +59,15 @@ func leaveNothing(t *testing.T, strangers int) {
 	left := login(t, a.url, "bob")
 	gone := left.cookie
 	left.want("POST /api/logout", http.StatusOK, "")
-	const table = "SELECT md5(string_agg(s::text, ' ' ORDER BY id)) || count(*) FROM pgsession.sessions AS s"
+	const table = `SELECT md5(string_agg(s::text, ' ' ORDER BY id)) || count(*)
+		FROM pgsession.sessions AS s`
 	before := pgtest.One[string](t, pool, table)
 
 	cookies := append(forgeries(alice.cookie), "", gone, "other=1")
-	requests := []string{"GET /api/me", "POST /api/logout", "GET /", "GET /api/get?k=color", "POST /logout-of-nothing", "GET /healthz"}
+	requests := []string{
+		"GET /api/me", "POST /api/logout", "GET /", "GET /api/get?k=color",
+		"POST /logout-of-nothing", "GET /healthz",
+	}
 	crowd(t, strangers, func(i int) answer {
 		v := visit(t, a.url)
 		v.cookie = cookies[i%len(cookies)]
@@ -91,8 +95,10 @@ func forgeries(cookie string) []string {
 		return value[:at] + string(c) + value[at+1:]
 	}
 	forged := []string{
-		"x", "v1", value[:len(value)-1], value + "A", value[:dot], swapped(dot - 2), swapped(dot + 1), swapped(len(value) - 2), swapped(len("v1.") + 1),
-		"v2" + value[2:], strings.ToUpper(value), rand.Text(), strings.Repeat("A", 4000), value[dot:] + value[:dot],
+		"x", "v1", value[:len(value)-1], value + "A", value[:dot], swapped(dot - 2),
+		swapped(dot + 1), swapped(len(value) - 2), swapped(len("v1.") + 1),
+		"v2" + value[2:], strings.ToUpper(value), rand.Text(), strings.Repeat("A", 4000),
+		value[dot:] + value[:dot],
 	}
 	for i := range forged {
 		forged[i] = name + "=" + forged[i]
@@ -110,7 +116,9 @@ type watched struct {
 func openWatched(t *testing.T, databaseURL, secret string) *watched {
 	t.Helper()
 	s := &watched{statements: &statements{}}
-	pool := pgtest.Pool(t, databaseURL, func(c *pgxpool.Config) { c.ConnConfig.Tracer = s.statements })
+	pool := pgtest.Pool(t, databaseURL, func(c *pgxpool.Config) {
+		c.ConnConfig.Tracer = s.statements
+	})
 	m, err := sessionstore.New(t.Context(), pool, sessionstore.Config{
 		Secrets:      []sessionstore.Secret{sessionstore.Secret(secret)},
 		StoreTimeout: testkit.Patience,
@@ -135,11 +143,21 @@ func openWatched(t *testing.T, databaseURL, secret string) *watched {
 		})
 	}
 	handle("GET /me", func(*http.Request, *sessionstore.Session) error { return nil })
-	handle("POST /login", func(r *http.Request, session *sessionstore.Session) error { return session.Login(r.Context(), "alice") })
-	handle("POST /logout", func(r *http.Request, session *sessionstore.Session) error { return session.Logout(r.Context()) })
-	handle("POST /renew", func(r *http.Request, session *sessionstore.Session) error { return session.Rotate(r.Context()) })
-	handle("POST /forget", func(_ *http.Request, session *sessionstore.Session) error { return session.Delete("k") })
-	handle("POST /remember", func(_ *http.Request, session *sessionstore.Session) error { return session.RememberMe(true) })
+	handle("POST /login", func(r *http.Request, session *sessionstore.Session) error {
+		return session.Login(r.Context(), "alice")
+	})
+	handle("POST /logout", func(r *http.Request, session *sessionstore.Session) error {
+		return session.Logout(r.Context())
+	})
+	handle("POST /renew", func(r *http.Request, session *sessionstore.Session) error {
+		return session.Rotate(r.Context())
+	})
+	handle("POST /forget", func(_ *http.Request, session *sessionstore.Session) error {
+		return session.Delete("k")
+	})
+	handle("POST /remember", func(_ *http.Request, session *sessionstore.Session) error {
+		return session.RememberMe(true)
+	})
 	s.Server = httptest.NewServer(m.Handler(mux))
 	t.Cleanup(func() {
 		s.Server.Close()
@@ -153,7 +171,8 @@ func openWatched(t *testing.T, databaseURL, secret string) *watched {
 func TestForgedCookiesCostNoQuery(t *testing.T) {
 	t.Parallel()
 	databaseURL := application(t)
-	site, elsewhere := openWatched(t, databaseURL, secret), openWatched(t, databaseURL, strings.ToUpper(secret)+"other")
+	site, elsewhere := openWatched(t, databaseURL, secret),
+		openWatched(t, databaseURL, strings.ToUpper(secret)+"other")
 	requests := []string{"GET /me", "POST /logout", "POST /renew", "POST /forget", "POST /remember"}
 
 	alice := visit(t, site.URL)
@@ -201,12 +220,15 @@ func TestForgedCookiesCostNoQuery(t *testing.T) {
 		t.Errorf("%d unknown sessions were counted, want 100", n)
 	}
 	for _, name := range site.statements.sent() {
-		if !strings.Contains(name, "SessionLoad") && !strings.Contains(name, "SessionDelete") && !strings.Contains(name, "SessionMissing") &&
+		if !strings.Contains(name, "SessionLoad") && !strings.Contains(name, "SessionDelete") &&
+			!strings.Contains(name, "SessionMissing") &&
 			!strings.Contains(name, "pg_relation_size") { // once a second, whatever is asked
 			t.Errorf("sent: %s", name)
 		}
 	}
-	if n := pgtest.One[int](t, pgtest.Pool(t, databaseURL), "SELECT count(*) FROM pgsession.sessions"); n != 1 { // the one made elsewhere
+	// the one made elsewhere
+	if n := pgtest.One[int](t, pgtest.Pool(t, databaseURL),
+		"SELECT count(*) FROM pgsession.sessions"); n != 1 {
 		t.Errorf("%d rows, want 1", n)
 	}
 }

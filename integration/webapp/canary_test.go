@@ -55,7 +55,9 @@ func (j *journey) walk(pool *pgxpool.Pool) []*visitor {
 	j.step(bob, "POST /login", http.StatusSeeOther, "name=bob", "password="+password, "remember=on")
 	j.step(bob, "GET /", http.StatusOK)
 	j.step(bob, "POST /counter", http.StatusSeeOther, "do=add")
-	pgtest.Exec(j.t, pool, "UPDATE pgsession.sessions SET last_seen_at = last_seen_at - interval '10 minutes'") // so that uses are noted
+	// so that uses are noted
+	pgtest.Exec(j.t, pool,
+		"UPDATE pgsession.sessions SET last_seen_at = last_seen_at - interval '10 minutes'")
 	j.step(alice, "GET /api/me", http.StatusOK)
 	j.step(bob, "GET /api/get?k=counter", http.StatusBadRequest)
 	j.step(bob, "POST /api/set?k=%00&v=x", http.StatusBadRequest)
@@ -75,7 +77,8 @@ func (j *journey) walk(pool *pgxpool.Pool) []*visitor {
 	for i := range 60 {
 		v := []*visitor{alice.at(j.site), bob.at(j.site)}[i%2]
 		busy.Go(func() {
-			if got, err := v.try(fmt.Sprintf("POST /api/set?k=k%d&v=x", i%5)); err != nil || got.status != http.StatusOK {
+			if got, err := v.try(fmt.Sprintf("POST /api/set?k=k%d&v=x", i%5)); err != nil ||
+				got.status != http.StatusOK {
 				j.t.Errorf("set: %d %v", got.status, err)
 			}
 			if got, err := v.try("GET /api/me"); err != nil || got.status != http.StatusOK {
@@ -86,7 +89,8 @@ func (j *journey) walk(pool *pgxpool.Pool) []*visitor {
 	busy.Wait()
 
 	ended := bob.at(j.site)
-	j.step(ended, "POST /api/login?user=bob", http.StatusOK) // bob's own cookie is worth nothing now
+	// bob's own cookie is worth nothing now
+	j.step(ended, "POST /api/login?user=bob", http.StatusOK)
 	j.step(bob, "GET /api/me", http.StatusUnauthorized)
 	j.step(ended, "POST /api/logout", http.StatusOK)
 	return []*visitor{alice, anonymous}
@@ -112,7 +116,8 @@ func tokensAreNowhere(t *testing.T, modes ...string) {
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			pgtest.Exec(t, pool, "TRUNCATE pgsession.sessions, pgsession.marks")
-			a := start(t, production, withSecret, "DATABASE_URL="+cluster.with("application_name", "webapp", "default_query_exec_mode", mode))
+			a := start(t, production, withSecret, "DATABASE_URL="+
+				cluster.with("application_name", "webapp", "default_query_exec_mode", mode))
 			j := &journey{t: t, site: a.url, cookies: map[string]bool{}}
 			alive := j.walk(pool)
 
@@ -122,13 +127,15 @@ func tokensAreNowhere(t *testing.T, modes ...string) {
 				t.Fatal(err)
 			}
 			defer func() { _ = tx.Rollback(context.Background()) }()
-			if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions FOR UPDATE"); err != nil {
+			if _, err := tx.Exec(t.Context(),
+				"SELECT FROM pgsession.sessions FOR UPDATE"); err != nil {
 				t.Fatal(err)
 			}
 			failed := make(chan struct{})
 			go func() {
 				defer close(failed)
-				if got, err := alive[0].at(a.url).try("POST /api/set?k=stuck&v=x"); err != nil || got.status != http.StatusServiceUnavailable {
+				got, err := alive[0].at(a.url).try("POST /api/set?k=stuck&v=x")
+				if err != nil || got.status != http.StatusServiceUnavailable {
 					t.Errorf("a change that the server gave up: %d, %v", got.status, err)
 				}
 			}()
@@ -137,7 +144,8 @@ func tokensAreNowhere(t *testing.T, modes ...string) {
 				return pgtest.One[int](t, pool, "SELECT count(*) FROM ("+stuck+") AS s") == 1
 			})
 			places := map[string]string{
-				"pg_stat_activity": pgtest.One[string](t, pool, "SELECT coalesce(string_agg(a::text, E'\n'), '') FROM pg_stat_activity AS a"),
+				"pg_stat_activity": pgtest.One[string](t, pool,
+					"SELECT coalesce(string_agg(a::text, E'\n'), '') FROM pg_stat_activity AS a"),
 			}
 			pgtest.Exec(t, pool, "SELECT pg_terminate_backend(("+stuck+"))")
 			<-failed
@@ -147,12 +155,15 @@ func tokensAreNowhere(t *testing.T, modes ...string) {
 			for _, v := range alive[:1] {
 				v.want("GET /api/me", http.StatusOK, "alice")
 			}
-			dump := pgtest.One[string](t, pool, "SELECT string_agg(s::text, E'\n') FROM pgsession.sessions AS s")
+			dump := pgtest.One[string](t, pool,
+				"SELECT string_agg(s::text, E'\n') FROM pgsession.sessions AS s")
 			id := sha256.Sum256(tokenOf(t, alive[0].cookie))
 			places["the table"] = dump
 			places["the log of Postgres"] = cluster.log()
-			for place, text := range places { // it is the right place to look at: what may stand there does
-				if !strings.Contains(text, hex.EncodeToString(id[:])) && (place != "pg_stat_activity" || mode == "simple_protocol") {
+			// it is the right place to look at: what may stand there does
+			for place, text := range places {
+				if !strings.Contains(text, hex.EncodeToString(id[:])) &&
+					(place != "pg_stat_activity" || mode == "simple_protocol") {
 					t.Errorf("%s does not even hold the id", place)
 				}
 			}
@@ -160,7 +171,8 @@ func tokensAreNowhere(t *testing.T, modes ...string) {
 			a.terminate()
 			a.ended()
 			places["the log of the app"] = a.log()
-			wantSaid(t, a.log(), "session login", "session logout", "session save failed", "session cookie forged", "session cookie conflict")
+			wantSaid(t, a.log(), "session login", "session logout", "session save failed",
+				"session cookie forged", "session cookie conflict")
 
 			for place, text := range places {
 				for cookie := range j.cookies {
@@ -173,7 +185,8 @@ func tokensAreNowhere(t *testing.T, modes ...string) {
 				if strings.Contains(text, password) {
 					t.Errorf("%s holds a user's password", place)
 				}
-				if strings.Contains(text, secret) || strings.Contains(text, hex.EncodeToString(id[:])) && strings.HasPrefix(place, "the log of the app") {
+				if strings.Contains(text, secret) || strings.Contains(text,
+					hex.EncodeToString(id[:])) && strings.HasPrefix(place, "the log of the app") {
 					t.Errorf("%s holds a secret", place)
 				}
 			}

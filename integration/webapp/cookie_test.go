@@ -40,11 +40,14 @@ func TestTheProductionCookieOnTheWire(t *testing.T) {
 
 	got := v.send("POST /api/login?user=alice")
 	name, value, rest := attributes(t, got)
-	if name != "__Host-session" || !strings.HasPrefix(value, "v1.") || rest != "HttpOnly; Path=/; SameSite=Strict; Secure" {
+	if name != "__Host-session" || !strings.HasPrefix(value, "v1.") ||
+		rest != "HttpOnly; Path=/; SameSite=Strict; Secure" {
 		t.Errorf("the cookie %s has %q", name, rest)
 	}
-	if got.header.Get("Cache-Control") != "no-store" || !strings.Contains(got.header.Get("Vary"), "Cookie") {
-		t.Errorf("Cache-Control %q, Vary %q", got.header.Get("Cache-Control"), got.header.Get("Vary"))
+	if got.header.Get("Cache-Control") != "no-store" ||
+		!strings.Contains(got.header.Get("Vary"), "Cookie") {
+		t.Errorf("Cache-Control %q, Vary %q", got.header.Get("Cache-Control"),
+			got.header.Get("Vary"))
 	}
 
 	const marker = "__Host-session-set=1; Path=/; HttpOnly; Secure; SameSite=Lax"
@@ -60,13 +63,15 @@ func TestTheProductionCookieOnTheWire(t *testing.T) {
 	}
 
 	// Remembered: it outlives the browser, as long as the session may at most.
-	if name, _, rest = attributes(t, v.send("POST /login", "name=alice", "password="+password, "remember=on")); name != "__Host-session" ||
+	if name, _, rest = attributes(t, v.send("POST /login", "name=alice", "password="+password,
+		"remember=on")); name != "__Host-session" ||
 		rest != "HttpOnly; Max-Age=2592000; Path=/; SameSite=Strict; Secure" {
 		t.Errorf("the remembered cookie %s has %q", name, rest)
 	}
 
 	// A browser drops a cookie only on the very same attributes.
-	if name, value, rest = attributes(t, v.send("POST /api/logout")); name != "__Host-session" || value != "" ||
+	if name, value, rest = attributes(t, v.send("POST /api/logout")); name != "__Host-session" ||
+		value != "" ||
 		rest != "HttpOnly; Max-Age=0; Path=/; SameSite=Strict; Secure" {
 		t.Errorf("the cleared cookie %s has %q", name, rest)
 	}
@@ -111,9 +116,12 @@ func TestReplacingTheSecret(t *testing.T) {
 	v.site = during.url
 	v.want("GET /api/me", http.StatusOK, "alice")
 	if v.cookie != old {
-		t.Error("the cookie was signed anew beside a page: a slow response would put a dead token back")
+		t.Error(
+			"the cookie was signed anew beside a page: a slow response would put a dead token back")
 	}
-	v.headers = http.Header{"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}
+	v.headers = http.Header{
+		"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"},
+	}
 	v.want("GET /api/me", http.StatusOK, "alice")
 	if v.cookie == old {
 		t.Error("the cookie was not signed anew")

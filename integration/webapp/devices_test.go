@@ -30,10 +30,12 @@ func TestEndingOneDevice(t *testing.T) {
 	if len(handles) != 1 {
 		t.Fatalf("%d other devices are listed, want 1", len(handles))
 	}
-	if page := here.send("GET /devices").body; strings.Count(page, "this device") != 1 || !strings.Contains(page, "127.0.0.1") {
+	page := here.send("GET /devices").body
+	if strings.Count(page, "this device") != 1 || !strings.Contains(page, "127.0.0.1") {
 		t.Errorf("this device is not told from the others, or has no address:\n%s", page)
 	}
-	if got := here.send("POST /devices/end", "handle="+handles[0]); got.status != http.StatusSeeOther {
+	got := here.send("POST /devices/end", "handle="+handles[0])
+	if got.status != http.StatusSeeOther {
 		t.Errorf("ending a device: %d", got.status)
 	}
 	there.want("GET /api/me", http.StatusUnauthorized, "")
@@ -61,7 +63,9 @@ func TestEndingAllOtherDevices(t *testing.T) {
 	t.Parallel()
 	a := start(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t))
 	here, bob := login(t, a.url, "alice"), login(t, a.url, "bob")
-	others := []*visitor{login(t, a.url, "alice"), login(t, a.url, "alice"), login(t, a.url, "alice")}
+	others := []*visitor{
+		login(t, a.url, "alice"), login(t, a.url, "alice"), login(t, a.url, "alice"),
+	}
 	if got := here.send("POST /devices/end-others"); got.status != http.StatusSeeOther {
 		t.Errorf("ending all others: %d", got.status)
 	}
@@ -70,19 +74,23 @@ func TestEndingAllOtherDevices(t *testing.T) {
 	}
 	here.want("GET /api/me", http.StatusOK, "alice")
 	bob.want("GET /api/me", http.StatusOK, "bob")
-	wantSaid(t, here.send("GET /devices").body, "3 devices are logged out.", "You are logged in nowhere else.")
+	wantSaid(t, here.send("GET /devices").body, "3 devices are logged out.",
+		"You are logged in nowhere else.")
 }
 
 func TestStrangersHaveNoDevices(t *testing.T) {
 	t.Parallel()
 	a := start(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t))
 	for _, request := range []string{
-		"GET /devices", "POST /devices/end", "POST /devices/end-others", "GET /password", "POST /password", "POST /confirm",
+		"GET /devices", "POST /devices/end", "POST /devices/end-others", "GET /password",
+		"POST /password", "POST /confirm",
 	} {
 		v := visit(t, a.url)
 		got := v.send(request)
-		if got.status != http.StatusSeeOther || got.header.Get("Location") != "/" || got.header["Set-Cookie"] != nil {
-			t.Errorf("%s: %d to %q, want to the first page without a cookie", request, got.status, got.header.Get("Location"))
+		if got.status != http.StatusSeeOther || got.header.Get("Location") != "/" ||
+			got.header["Set-Cookie"] != nil {
+			t.Errorf("%s: %d to %q, want to the first page without a cookie", request, got.status,
+				got.header.Get("Location"))
 		}
 	}
 }

@@ -38,7 +38,8 @@ func TestSlowTheChainSeenFromOutside(t *testing.T) {
 	t.Parallel()
 	cluster, redis := newCluster(t, nil), redistest.Start(t)
 	pool := cluster.pool()
-	environment := append(cached(cluster.url, redis.URL), "SESSION_CACHE_FRESHNESS=5m") // longer than this takes
+	// longer than this takes
+	environment := append(cached(cluster.url, redis.URL), "SESSION_CACHE_FRESHNESS=5m")
 	a, b := start(t, environment...), start(t, environment...)
 	tr := &transcript{t: t}
 	tr.call(a.url, "http://a")
@@ -68,7 +69,9 @@ func TestSlowTheChainSeenFromOutside(t *testing.T) {
 		alice.want("GET /api/me", http.StatusOK, "alice")
 		return strings.Contains(a.log(), "redis unavailable")
 	})
-	becomes(t, a, "the health says so", func(h sessionstore.Health) bool { return h.Cache == "unavailable" })
+	becomes(t, a, "the health says so", func(h sessionstore.Health) bool {
+		return h.Cache == "unavailable"
+	})
 	tr.block(
 		tr.request(alice, "alice", "GET /api/me", http.StatusOK),
 		tr.request(alice, "alice", "POST /api/set?k=color&v=green", http.StatusOK),
@@ -93,7 +96,8 @@ func TestSlowTheChainSeenFromOutside(t *testing.T) {
 		return h.Status == "emergency"
 	})
 	tr.say("After three failures in a row, over at least a second, an emergency begins.\nOne log line and the health report it.")
-	tr.block(tr.said(a, "session emergency began"), "", tr.request(visit(t, a.url), "", "GET /healthz", http.StatusOK))
+	tr.block(tr.said(a, "session emergency began"), "",
+		tr.request(visit(t, a.url), "", "GET /healthz", http.StatusOK))
 	tr.say("Alice's session is in the cache and still fresh.\nShe is served read-only: a request that changes it gets a 503.")
 	tr.block(
 		tr.request(alice, "alice", "GET /api/get?k=color", http.StatusOK),
@@ -117,7 +121,8 @@ func TestSlowTheChainSeenFromOutside(t *testing.T) {
 		tr.request(carol.at(b.url), "carol", "GET /api/get?k=color", http.StatusOK),
 		tr.request(bob, "bob", "GET /api/me", http.StatusOK),
 		"$ psql -Atc 'SELECT user_id FROM pgsession.sessions ORDER BY user_id'",
-		pgtest.One[string](t, pool, "SELECT string_agg(user_id, E'\\n' ORDER BY user_id) FROM pgsession.sessions"),
+		pgtest.One[string](t, pool,
+			"SELECT string_agg(user_id, E'\\n' ORDER BY user_id) FROM pgsession.sessions"),
 	)
 
 	tr.say("## An instance starts without Postgres")
@@ -132,7 +137,9 @@ func TestSlowTheChainSeenFromOutside(t *testing.T) {
 	tr.say("It is not ready until it has reached Postgres once: a deploy with a wrong `DATABASE_URL` stops here.")
 	tr.block(tr.request(visit(t, c.url), "", "GET /healthz", http.StatusServiceUnavailable))
 	tr.say("With `SESSION_EMERGENCY=off` it refuses to start instead.")
-	tr.block("$ SESSION_EMERGENCY=off … webapp", strings.TrimSpace(fails(t, append(environment, "SESSION_EMERGENCY=off")...)), "$ echo $?", "1")
+	tr.block("$ SESSION_EMERGENCY=off … webapp",
+		strings.TrimSpace(fails(t, append(environment, "SESSION_EMERGENCY=off")...)), "$ echo $?",
+		"1")
 	tr.say("Postgres starts, and every instance has dave's session.")
 	cluster.restart()
 	becomes(t, c, "the emergency ends", status("ok"))

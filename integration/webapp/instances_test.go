@@ -76,8 +76,12 @@ func openSlow(t *testing.T, databaseURL string) *slow {
 		})
 	}
 	handle("GET /me", func(context.Context, *sessionstore.Session) error { return nil })
-	handle("POST /login", func(ctx context.Context, session *sessionstore.Session) error { return session.Login(ctx, "alice") })
-	handle("POST /logout", func(ctx context.Context, session *sessionstore.Session) error { return session.Logout(ctx) })
+	handle("POST /login", func(ctx context.Context, session *sessionstore.Session) error {
+		return session.Login(ctx, "alice")
+	})
+	handle("POST /logout", func(ctx context.Context, session *sessionstore.Session) error {
+		return session.Logout(ctx)
+	})
 	handle("POST /slow", func(_ context.Context, session *sessionstore.Session) error {
 		s.loaded <- struct{}{}
 		<-s.goOn

@@ -46,7 +46,8 @@ func holds(t *testing.T, limits map[string]limitedTo) {
 			databaseURL, admin := database(t)
 			var sites []*app
 			for range processes {
-				sites = append(sites, start(t, production, withSecret, "DATABASE_URL="+databaseURL, "SESSION_MAX_PER_USER=5", row.deny))
+				sites = append(sites, start(t, production, withSecret, "DATABASE_URL="+databaseURL,
+					"SESSION_MAX_PER_USER=5", row.deny))
 			}
 			var admitted, denied, most atomic.Int64
 			done := make(chan struct{})
@@ -65,7 +66,8 @@ func holds(t *testing.T, limits map[string]limitedTo) {
 			for i := range logins {
 				all.Go(func() {
 					<-begin
-					switch got := visit(t, sites[i%processes].url).send("POST /api/login?user=ada"); got.status {
+					switch got := visit(t,
+						sites[i%processes].url).send("POST /api/login?user=ada"); got.status {
 					case http.StatusOK:
 						admitted.Add(1)
 					case http.StatusForbidden:
@@ -80,7 +82,8 @@ func holds(t *testing.T, limits map[string]limitedTo) {
 			close(done)
 			looking.Wait()
 			if admitted.Load() != row.admitted || admitted.Load()+denied.Load() != logins {
-				t.Errorf("%d logins admitted and %d denied, want %d and %d", admitted.Load(), denied.Load(), row.admitted, logins-row.admitted)
+				t.Errorf("%d logins admitted and %d denied, want %d and %d", admitted.Load(),
+					denied.Load(), row.admitted, logins-row.admitted)
 			}
 			if n := pgtest.One[int](t, admin, count); n != limit {
 				t.Errorf("%d sessions in the end, want %d", n, limit)

@@ -26,7 +26,8 @@ func listen(t *testing.T, v *visitor) (next func() string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = res.Body.Close() })
-	if got := res.Header.Get("Content-Type"); res.StatusCode != http.StatusOK || got != "text/event-stream" {
+	got := res.Header.Get("Content-Type")
+	if res.StatusCode != http.StatusOK || got != "text/event-stream" {
 		t.Fatalf("the live view: %d, %s", res.StatusCode, got)
 	}
 	lines := bufio.NewScanner(res.Body)
@@ -51,13 +52,20 @@ func drain(next func() string) (last string) {
 func TestTheLiveViewEndsWithTheSession(t *testing.T) {
 	t.Parallel()
 	databaseURL := "DATABASE_URL=" + pgtest.Database(t)
-	a, b := start(t, production, withSecret, databaseURL), start(t, production, withSecret, databaseURL)
+	a, b := start(t, production, withSecret, databaseURL),
+		start(t, production, withSecret, databaseURL)
 	v := login(t, a.url, "alice")
 	for name, end := range map[string]func(*visitor){
-		"logout":              func(watched *visitor) { watched.at(b.url).want("POST /api/logout", http.StatusOK, "") },
-		"ended by another":    func(*visitor) { v.at(b.url).send("POST /devices/end-others") },
-		"login, a new token":  func(watched *visitor) { watched.at(b.url).want("POST /api/login?user=alice", http.StatusOK, "") },
-		"login, another user": func(watched *visitor) { watched.at(b.url).want("POST /api/login?user=bob", http.StatusOK, "") },
+		"logout": func(watched *visitor) {
+			watched.at(b.url).want("POST /api/logout", http.StatusOK, "")
+		},
+		"ended by another": func(*visitor) { v.at(b.url).send("POST /devices/end-others") },
+		"login, a new token": func(watched *visitor) {
+			watched.at(b.url).want("POST /api/login?user=alice", http.StatusOK, "")
+		},
+		"login, another user": func(watched *visitor) {
+			watched.at(b.url).want("POST /api/login?user=bob", http.StatusOK, "")
+		},
 	} {
 		watched := login(t, a.url, "alice")
 		next := listen(t, watched)

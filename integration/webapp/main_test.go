@@ -16,7 +16,8 @@ import (
 var program string
 
 func TestMain(m *testing.M) {
-	testkit.Main(m, testkit.NeedPostgres, testkit.OwnServers, testkit.Build(&program, "./examples/webapp", "-race"))
+	testkit.Main(m, testkit.NeedPostgres, testkit.OwnServers,
+		testkit.Build(&program, "./examples/webapp", "-race"))
 }
 
 // database makes one with the schema of this version. It returns its URL for the application's role, which is what an

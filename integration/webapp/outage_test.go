@@ -20,11 +20,13 @@ func TestPostgresGoesAwayAndComesBack(t *testing.T) {
 	for round := range 2 {
 		cluster.stop()
 		for _, request := range []string{
-			"GET /api/me", "GET /api/get?k=color", "POST /api/set?k=color&v=red", "POST /api/login?user=mallory", "POST /api/logout", "GET /",
+			"GET /api/me", "GET /api/get?k=color", "POST /api/set?k=color&v=red",
+			"POST /api/login?user=mallory", "POST /api/logout", "GET /",
 		} {
 			got := v.send(request)
 			if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
-				t.Errorf("%s: %d, Retry-After %q; want 503 and some", request, got.status, got.header.Get("Retry-After"))
+				t.Errorf("%s: %d, Retry-After %q; want 503 and some", request, got.status,
+					got.header.Get("Retry-After"))
 			}
 			if got.header["Set-Cookie"] != nil {
 				t.Errorf("%s sets a cookie", request)
@@ -34,11 +36,15 @@ func TestPostgresGoesAwayAndComesBack(t *testing.T) {
 			}
 		}
 		stranger := visit(t, a.url)
-		if got := stranger.send("POST /api/login?user=bob"); got.status != http.StatusServiceUnavailable || got.header["Set-Cookie"] != nil {
-			t.Errorf("a login: %d, cookies %d; want 503 and none", got.status, len(got.header["Set-Cookie"]))
+		if got := stranger.send("POST /api/login?user=bob"); got.status !=
+			http.StatusServiceUnavailable || got.header["Set-Cookie"] != nil {
+			t.Errorf("a login: %d, cookies %d; want 503 and none", got.status,
+				len(got.header["Set-Cookie"]))
 		}
 		stranger.want("GET /api/me", http.StatusUnauthorized, "") // nothing to ask Postgres for
-		testkit.Eventually(t, "the health is bad", func() bool { return visit(t, a.url).send("GET /healthz").status == http.StatusServiceUnavailable })
+		testkit.Eventually(t, "the health is bad", func() bool {
+			return visit(t, a.url).send("GET /healthz").status == http.StatusServiceUnavailable
+		})
 
 		cluster.restart()
 		// At the first request, not after some time.
@@ -49,7 +55,9 @@ func TestPostgresGoesAwayAndComesBack(t *testing.T) {
 		v.want("GET /api/get?k=color", http.StatusOK, "blue")
 		v.want("POST /api/set?k=round&v="+string(rune('0'+round)), http.StatusOK, "")
 		login(t, a.url, "bob").want("GET /api/me", http.StatusOK, "bob")
-		testkit.Eventually(t, "the health is good again", func() bool { return visit(t, a.url).send("GET /healthz").status == http.StatusOK })
+		testkit.Eventually(t, "the health is good again", func() bool {
+			return visit(t, a.url).send("GET /healthz").status == http.StatusOK
+		})
 	}
 	v.want("POST /api/logout", http.StatusOK, "")
 	v.cookie = had

@@ -14,7 +14,8 @@ const newPassword = "sesame-from-now-on"
 
 func (v *visitor) refused(user, password string) {
 	v.t.Helper()
-	if got := v.send("POST /login", "name="+user, "password="+password); got.status != http.StatusUnprocessableEntity || got.header["Set-Cookie"] != nil {
+	got := v.send("POST /login", "name="+user, "password="+password)
+	if got.status != http.StatusUnprocessableEntity || got.header["Set-Cookie"] != nil {
 		v.t.Errorf("a wrong password: %d, cookies %d", got.status, len(got.header["Set-Cookie"]))
 	}
 }
@@ -30,7 +31,8 @@ func TestPasswordsAreAskedFor(t *testing.T) {
 	for _, wrong := range []string{"", "short", newPassword, password + "x"} {
 		visit(t, a.url).refused("alice", wrong)
 	}
-	if kept := pgtest.One[string](t, pool, "SELECT password FROM webapp.users WHERE name = 'alice'"); kept == password {
+	kept := pgtest.One[string](t, pool, "SELECT password FROM webapp.users WHERE name = 'alice'")
+	if kept == password {
 		t.Error("the password is kept as it is")
 	}
 }
@@ -40,7 +42,8 @@ func TestFirstLoginsAtOnce(t *testing.T) {
 	t.Parallel()
 	databaseURL := pgtest.Database(t)
 	pool := pgtest.Pool(t, databaseURL)
-	a, b := start(t, development, "DATABASE_URL="+databaseURL), start(t, development, "DATABASE_URL="+databaseURL)
+	a, b := start(t, development, "DATABASE_URL="+databaseURL),
+		start(t, development, "DATABASE_URL="+databaseURL)
 	loginWith(t, a.url, "bob", password) // makes the table
 
 	// It can be read and not written: all of them find out that nobody is called alice before one of them takes the name.
@@ -49,7 +52,8 @@ func TestFirstLoginsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	if _, err := tx.Exec(t.Context(), "LOCK TABLE webapp.users IN SHARE ROW EXCLUSIVE MODE"); err != nil {
+	if _, err := tx.Exec(t.Context(),
+		"LOCK TABLE webapp.users IN SHARE ROW EXCLUSIVE MODE"); err != nil {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
@@ -57,7 +61,8 @@ func TestFirstLoginsAtOnce(t *testing.T) {
 	in := 0
 	for i, site := range []string{a.url, b.url, a.url, b.url} {
 		all.Go(func() {
-			got, err := visit(t, site).try("POST /login", "name=alice", "password="+password+string(rune('0'+i)))
+			got, err := visit(t, site).try("POST /login", "name=alice",
+				"password="+password+string(rune('0'+i)))
 			if err != nil {
 				t.Error(err)
 			}
@@ -71,7 +76,9 @@ func TestFirstLoginsAtOnce(t *testing.T) {
 		})
 	}
 	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-	testkit.Eventually(t, "all of them want to take the name", func() bool { return pgtest.One[int](t, pool, waiting) == 4 })
+	testkit.Eventually(t, "all of them want to take the name", func() bool {
+		return pgtest.One[int](t, pool, waiting) == 4
+	})
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -84,16 +91,19 @@ func TestFirstLoginsAtOnce(t *testing.T) {
 func TestANewPasswordEndsTheOtherSessions(t *testing.T) {
 	t.Parallel()
 	a := start(t, development, "DATABASE_URL="+pgtest.Database(t))
-	here, there, bob := loginWith(t, a.url, "alice", password), loginWith(t, a.url, "alice", password), loginWith(t, a.url, "bob", password)
+	here, there, bob := loginWith(t, a.url, "alice", password),
+		loginWith(t, a.url, "alice", password), loginWith(t, a.url, "bob", password)
 	copied := *here
-	if got := here.send("POST /password", "password="+newPassword); got.status != http.StatusSeeOther {
+	got := here.send("POST /password", "password="+newPassword)
+	if got.status != http.StatusSeeOther {
 		t.Fatalf("changing the password: %d\n%s", got.status, got.body)
 	}
 	there.want("GET /api/me", http.StatusUnauthorized, "")
 	copied.want("GET /api/me", http.StatusUnauthorized, "") // of a cookie that has been replaced
 	here.want("GET /api/me", http.StatusOK, "alice")
 	bob.want("GET /api/me", http.StatusOK, "bob")
-	wantSaid(t, here.send("GET /devices").body, "Your password is changed. One device is logged out.")
+	wantSaid(t, here.send("GET /devices").body,
+		"Your password is changed. One device is logged out.")
 	visit(t, a.url).refused("alice", password)
 	loginWith(t, a.url, "alice", newPassword)
 }
@@ -111,11 +121,13 @@ func TestANewPasswordAndTheRevocationsAreOneTransaction(t *testing.T) {
 			databaseURL := pgtest.Database(t)
 			pool := pgtest.Pool(t, databaseURL)
 			a := start(t, development, "DATABASE_URL="+databaseURL)
-			here, there := loginWith(t, a.url, "alice", password), loginWith(t, a.url, "alice", password)
+			here, there := loginWith(t, a.url, "alice", password),
+				loginWith(t, a.url, "alice", password)
 			pgtest.Exec(t, pool, "CREATE FUNCTION public.fault() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no'; END$$")
 			pgtest.Exec(t, pool, fault)
 
-			if got := here.send("POST /password", "password="+newPassword); got.status < http.StatusInternalServerError {
+			got := here.send("POST /password", "password="+newPassword)
+			if got.status < http.StatusInternalServerError {
 				t.Errorf("changing the password: %d", got.status)
 			}
 			here.want("GET /api/me", http.StatusOK, "alice")
@@ -134,13 +146,16 @@ func TestAnOldLoginIsAskedForThePassword(t *testing.T) {
 	v := loginWith(t, a.url, "alice", password)
 	wantSaid(t, v.want("GET /password", http.StatusOK, "").body, "Change your password")
 
-	pgtest.Exec(t, pool, "UPDATE pgsession.sessions SET authenticated_at = authenticated_at - interval '11 minutes'")
+	pgtest.Exec(t, pool,
+		"UPDATE pgsession.sessions SET authenticated_at = authenticated_at - interval '11 minutes'")
 	wantSaid(t, v.want("GET /password", http.StatusOK, "").body, "Is it you?")
-	if got := v.send("POST /password", "password="+newPassword); got.status != http.StatusForbidden {
+	if got := v.send("POST /password",
+		"password="+newPassword); got.status != http.StatusForbidden {
 		t.Errorf("changing the password without a recent login: %d", got.status)
 	}
 	visit(t, a.url).refused("alice", newPassword)
-	if got := v.send("POST /confirm", "password="+newPassword); got.status != http.StatusUnprocessableEntity {
+	if got := v.send("POST /confirm",
+		"password="+newPassword); got.status != http.StatusUnprocessableEntity {
 		t.Errorf("confirming with a wrong password: %d", got.status)
 	}
 	stale := *v

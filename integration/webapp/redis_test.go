@@ -24,7 +24,9 @@ func cached(databaseURL, redisURL string) []string {
 
 // without is an environment less one variable, with others in its place.
 func without(environment []string, name string, instead ...string) []string {
-	kept := slices.DeleteFunc(slices.Clone(environment), func(v string) bool { return strings.HasPrefix(v, name+"=") })
+	kept := slices.DeleteFunc(slices.Clone(environment), func(v string) bool {
+		return strings.HasPrefix(v, name+"=")
+	})
 	return append(kept, instead...)
 }
 
@@ -63,7 +65,9 @@ func TestARedisThatDoesNotAnswer(t *testing.T) {
 		t.Fatal("not a URL")
 	}
 	wrong.User = url.UserPassword("default", "sesame")
-	for name, redisURL := range map[string]string{"nobody there": "redis://:sesame@" + nobody(t), "a wrong password": wrong.String()} {
+	for name, redisURL := range map[string]string{
+		"nobody there": "redis://:sesame@" + nobody(t), "a wrong password": wrong.String(),
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := start(t, cached(pgtest.Database(t), redisURL)...)
@@ -100,16 +104,23 @@ func TestRedisHoldsNothingReadable(t *testing.T) {
 		}
 	}
 	canary.want("GET /api/me", http.StatusOK, user)
-	if n := pgtest.One[int](t, pool, "SELECT count(*) FROM pgsession.sessions WHERE user_agent = '"+agent+"' AND ip = '203.0.113.77' AND user_id = '"+user+"'"); n != 1 {
+	n := pgtest.One[int](t, pool, "SELECT count(*) FROM pgsession.sessions WHERE user_agent = '"+
+		agent+"' AND ip = '203.0.113.77' AND user_id = '"+user+"'")
+	if n != 1 {
 		t.Fatal("Postgres does not even hold the canaries: this test sees nothing")
 	}
-	testkit.Eventually(t, "the cache is filled", func() bool { return redis.Client.DBSize(t.Context()).Val() > 3 })
+	testkit.Eventually(t, "the cache is filled", func() bool {
+		return redis.Client.DBSize(t.Context()).Val() > 3
+	})
 
 	dump := dumped(t, redis)
 	if !strings.Contains(dump, "pgsession:production:") || !strings.Contains(dump, "buried") {
 		t.Error("the dump holds neither keys nor tombstones")
 	}
-	for _, word := range []string{user, value, "canarykey", agent, "CanaryBrowser", "203.0.113.77", "\xcb\x00\x71\x4d", "alice", "carol", "color", "green", secret, sealing} {
+	for _, word := range []string{
+		user, value, "canarykey", agent, "CanaryBrowser", "203.0.113.77", "\xcb\x00\x71\x4d",
+		"alice", "carol", "color", "green", secret, sealing,
+	} {
 		if strings.Contains(dump, word) {
 			t.Errorf("Redis holds %q", word)
 		}
@@ -124,7 +135,8 @@ func TestRedisHoldsNothingReadable(t *testing.T) {
 			t.Error("Redis holds a cookie")
 		}
 	}
-	t.Logf("%d keys, %d bytes, searched for %d cookies", redis.Client.DBSize(t.Context()).Val(), len(dump), len(j.cookies))
+	t.Logf("%d keys, %d bytes, searched for %d cookies", redis.Client.DBSize(t.Context()).Val(),
+		len(dump), len(j.cookies))
 }
 
 // dumped is every key with its value, as it is and as Redis would hand it to another Redis. None may be without an end.

@@ -35,7 +35,8 @@ func TestSessionsOutliveTheProcess(t *testing.T) {
 				t.Error("the logout left the cookie")
 			}
 			v.want("GET /api/me", http.StatusUnauthorized, "")
-			kept.want("GET /api/me", http.StatusUnauthorized, "") // whoever has a copy of the cookie
+			// whoever has a copy of the cookie
+			kept.want("GET /api/me", http.StatusUnauthorized, "")
 		})
 	}
 }

@@ -28,7 +28,8 @@ func hold(t *testing.T, v *visitor, path string) *held {
 	h := &held{body: writer, answered: make(chan error, 1)}
 	accepted := make(chan struct{})
 	trace := &httptrace.ClientTrace{Got100Continue: func() { close(accepted) }}
-	r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodPost, v.site+path, body)
+	r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace),
+		http.MethodPost, v.site+path, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +112,8 @@ func TestSIGTERMUnderLoad(t *testing.T) {
 	}
 	a.ended()
 	load.Wait()
-	if n := pgtest.One[int](t, pool, "SELECT count(*) FROM pgsession.sessions WHERE data ? 'late'"); n != visitors {
+	n := pgtest.One[int](t, pool, "SELECT count(*) FROM pgsession.sessions WHERE data ? 'late'")
+	if n != visitors {
 		t.Errorf("%d of %d changes were kept", n, visitors)
 	}
 	if log := a.log(); strings.Contains(log, "cut off") || strings.Contains(log, "level=ERROR") {
@@ -145,14 +147,16 @@ func TestPendingTouchesAreWrittenAtTheEnd(t *testing.T) {
 		visitors = append(visitors, login(t, a.url, fmt.Sprint("user", i)))
 	}
 	login(t, a.url, "goner") // does not come again
-	pgtest.Exec(t, pool, "UPDATE pgsession.sessions SET last_seen_at = last_seen_at - interval '10 minutes'")
+	pgtest.Exec(t, pool,
+		"UPDATE pgsession.sessions SET last_seen_at = last_seen_at - interval '10 minutes'")
 
 	for _, v := range visitors {
 		v.want("GET /api/me", http.StatusOK, "")
 	}
 	a.terminate()
 	a.ended()
-	const recent = "SELECT count(*) FROM pgsession.sessions WHERE last_seen_at > now() - interval '5 minutes'"
+	const recent = `SELECT count(*) FROM pgsession.sessions
+		WHERE last_seen_at > now() - interval '5 minutes'`
 	if n := pgtest.One[int](t, pool, recent); n != len(visitors) {
 		t.Errorf("%d uses were noted, want %d", n, len(visitors))
 	}
@@ -165,7 +169,10 @@ func TestTouchesAreWritten(t *testing.T) {
 	a := start(t, production, withSecret, "DATABASE_URL="+databaseURL)
 	v := login(t, a.url, "alice")
 	const seen = "SELECT now() - last_seen_at < interval '5 minutes' FROM pgsession.sessions"
-	pgtest.Exec(t, pool, "UPDATE pgsession.sessions SET last_seen_at = last_seen_at - interval '10 minutes'")
+	pgtest.Exec(t, pool,
+		"UPDATE pgsession.sessions SET last_seen_at = last_seen_at - interval '10 minutes'")
 	v.want("GET /api/me", http.StatusOK, "alice")
-	testkit.Eventually(t, "the use is noted", func() bool { return pgtest.One[bool](t, pool, seen) })
+	testkit.Eventually(t, "the use is noted", func() bool {
+		return pgtest.One[bool](t, pool, seen)
+	})
 }

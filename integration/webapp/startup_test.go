@@ -14,14 +14,17 @@ func TestNothingConfigured(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	page := visit(t, a.url).send("GET /")
-	if page.status != http.StatusOK || !strings.Contains(page.body, "Sessions end with this process.") || !strings.Contains(page.body, "DATABASE_URL") {
-		t.Errorf("%d, and the page does not say that sessions are in memory:\n%s", page.status, page.body)
+	if page.status != http.StatusOK || !strings.Contains(page.body,
+		"Sessions end with this process.") || !strings.Contains(page.body, "DATABASE_URL") {
+		t.Errorf("%d, and the page does not say that sessions are in memory:\n%s", page.status,
+			page.body)
 	}
 	v := login(t, a.url, "alice")
 	v.want("GET /api/me", http.StatusOK, "alice")
 	v.want("POST /api/logout", http.StatusOK, "")
 	v.want("GET /api/me", http.StatusUnauthorized, "")
-	wantSaid(t, a.log(), "development mode", "sessions open in memory", "set DATABASE_URL", "store=memory")
+	wantSaid(t, a.log(), "development mode", "sessions open in memory", "set DATABASE_URL",
+		"store=memory")
 }
 
 func TestThePageDoesNotSpeakOfMemoryOverPostgres(t *testing.T) {
@@ -29,7 +32,8 @@ func TestThePageDoesNotSpeakOfMemoryOverPostgres(t *testing.T) {
 	databaseURL := application(t)
 	first := start(t, development, "DATABASE_URL="+databaseURL)
 	login(t, first.url, "alice")
-	if page := visit(t, first.url).send("GET /"); strings.Contains(page.body, "Sessions end with this process.") {
+	page := visit(t, first.url).send("GET /")
+	if strings.Contains(page.body, "Sessions end with this process.") {
 		t.Error("the page says that sessions are in memory")
 	}
 	wantSaid(t, first.log(), "store=postgres active=0")
@@ -50,7 +54,8 @@ func TestAPostgresThatIsNotThere(t *testing.T) {
 	wantUnsaid(t, page, "Set <code>DATABASE_URL")
 	wantSaid(t, visit(t, a.url).send("GET /operator").body, "emergency", "Postgres is unavailable")
 	visit(t, a.url).want("GET /", http.StatusOK, "")
-	if got := visit(t, a.url).send("POST /login", "name=bob", "password="+password); got.status != http.StatusServiceUnavailable {
+	got := visit(t, a.url).send("POST /login", "name=bob", "password="+password)
+	if got.status != http.StatusServiceUnavailable {
 		t.Errorf("a login with a password that nobody can check: %d", got.status)
 	}
 	wantSaid(t, a.log(), address, "level=ERROR", "session emergency began", "store=memory")
@@ -76,23 +81,27 @@ func TestADatabaseThatIsNotThere(t *testing.T) {
 	u := parse(t, pgtest.ServerURL(t))
 	u.Path = "/nosuchdatabase"
 	said := fails(t, development, "DATABASE_URL="+u.String())
-	wantSaid(t, said, u.Host, "unavailable", "3D000", "create the database, or correct its name in DATABASE_URL")
+	wantSaid(t, said, u.Host, "unavailable", "3D000",
+		"create the database, or correct its name in DATABASE_URL")
 }
 
 func TestASchemaThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	said := fails(t, development, "DATABASE_URL="+pgtest.EmptyDatabase(t))
-	wantSaid(t, said, "schema pgsession is missing", "`migrate up`", "go run github.com/reporadar/pgsession/cmd/migrate@latest up")
+	wantSaid(t, said, "schema pgsession is missing", "`migrate up`",
+		"go run github.com/reporadar/pgsession/cmd/migrate@latest up")
 }
 
 func TestAllFaultsOfTheConfigurationAtOnce(t *testing.T) {
 	t.Parallel()
 	said := fails(t, production,
-		"SESSION_TIMEOUT=sesame-soon", "SESSION_SLIDING_WINDOW=sesame-perhaps", "TRUSTED_PROXIES=sesame-proxy",
+		"SESSION_TIMEOUT=sesame-soon", "SESSION_SLIDING_WINDOW=sesame-perhaps",
+		"TRUSTED_PROXIES=sesame-proxy",
 		"SESSION_COOKIE_NAME=__host-sesame", "SESSION_ENCRYPTION_KEY=sesame-key",
 	)
 	wantSaid(t, said,
-		"SESSION_SECRET: is not set", "SESSION_TIMEOUT:", "SESSION_SLIDING_WINDOW:", "TRUSTED_PROXIES:",
+		"SESSION_SECRET: is not set", "SESSION_TIMEOUT:", "SESSION_SLIDING_WINDOW:",
+		"TRUSTED_PROXIES:",
 		"SESSION_COOKIE_NAME:", "SESSION_ENCRYPTION_KEY:",
 	)
 	wantUnsaid(t, said, "sesame")
@@ -106,7 +115,8 @@ func TestProductionWantsADatabase(t *testing.T) {
 
 func TestAShortSecret(t *testing.T) {
 	t.Parallel()
-	said := fails(t, production, "SESSION_SECRET=sesame", "DATABASE_URL=postgres://nobody@"+nobody(t)+"/x")
+	said := fails(t, production, "SESSION_SECRET=sesame",
+		"DATABASE_URL=postgres://nobody@"+nobody(t)+"/x")
 	wantSaid(t, said, "SESSION_SECRET: each must be at least 32 characters")
 	wantUnsaid(t, said, "sesame")
 }

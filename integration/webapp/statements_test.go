@@ -16,7 +16,9 @@ type statements struct {
 
 var _ pgx.QueryTracer = (*statements)(nil)
 
-func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn,
+	data pgx.TraceQueryStartData,
+) context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first, _, _ := strings.Cut(data.SQL, "\n")

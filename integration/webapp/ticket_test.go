@@ -47,7 +47,9 @@ func sign(t *testing.T, token []byte) string {
 	keyID := hex.EncodeToString(derive(" key id", 4))
 	payload := append(bytes.Clone(token), make([]byte, 9)...)
 	mac := hmac.New(sha256.New, derive(" mac", 32))
-	for _, part := range [][]byte{[]byte(purpose), []byte(cookieName), []byte("production"), []byte(keyID), payload} {
+	for _, part := range [][]byte{
+		[]byte(purpose), []byte(cookieName), []byte("production"), []byte(keyID), payload,
+	} {
 		_ = binary.Write(mac, binary.BigEndian, uint32(len(part)))
 		_, _ = mac.Write(part)
 	}

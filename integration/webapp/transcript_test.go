@@ -28,7 +28,8 @@ func (tr *transcript) call(address, name string) { tr.names = append(tr.names, a
 
 // block shows commands with what they printed.
 func (tr *transcript) block(lines ...string) {
-	tr.text.WriteString("```console\n" + tr.normal(strings.TrimSpace(strings.Join(lines, "\n"))) + "\n```\n\n")
+	tr.text.WriteString("```console\n" + tr.normal(strings.TrimSpace(strings.Join(lines, "\n"))) +
+		"\n```\n\n")
 }
 
 // shown are the headers of an answer that a transcript shows.
@@ -70,7 +71,9 @@ func (tr *transcript) said(a *app, words ...string) string {
 	tr.t.Helper()
 	var lines []string
 	for line := range strings.Lines(a.log()) {
-		if slices.ContainsFunc(words, func(word string) bool { return strings.Contains(line, word) }) {
+		if slices.ContainsFunc(words, func(word string) bool {
+			return strings.Contains(line, word)
+		}) {
 			lines = append(lines, strings.TrimSpace(line))
 		}
 	}
@@ -84,7 +87,10 @@ var numbers = []struct {
 	of *regexp.Regexp
 	to string
 }{
-	{regexp.MustCompile(`v1\.[0-9a-f]{8}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+`), "v1.KEY.TOKEN.SIGNATURE"},
+	{
+		regexp.MustCompile(`v1\.[0-9a-f]{8}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+`),
+		"v1.KEY.TOKEN.SIGNATURE",
+	},
 	{regexp.MustCompile(`time=\S+`), "time=TIME"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)`), "TIME"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+->127`), "127.0.0.1:PORT->127"},
@@ -118,7 +124,8 @@ func (tr *transcript) end(name string) {
 		tr.t.Fatal(err)
 	}
 	if string(was) != text {
-		tr.t.Errorf("%s is not what happens now: make it again with -write\n%s", name, difference(string(was), text))
+		tr.t.Errorf("%s is not what happens now: make it again with -write\n%s", name,
+			difference(string(was), text))
 	}
 }
 

@@ -54,7 +54,8 @@ const password = "sesame-for-everybody"
 func loginWith(t testing.TB, site, user, password string) *visitor {
 	t.Helper()
 	v := visit(t, site)
-	if got := v.send("POST /login", "name="+user, "password="+password); got.status != http.StatusSeeOther {
+	got := v.send("POST /login", "name="+user, "password="+password)
+	if got.status != http.StatusSeeOther {
 		t.Fatalf("the login of %s: %d\n%s", user, got.status, got.body)
 	}
 	return v
@@ -68,7 +69,8 @@ func (v *visitor) at(site string) *visitor {
 // try sends a request such as "GET /api/me", and reports an error of the connection. A form goes into the body.
 func (v *visitor) try(request string, form ...string) (answer, error) {
 	method, path, _ := strings.Cut(request, " ")
-	r, err := http.NewRequestWithContext(context.Background(), method, v.site+path, strings.NewReader(strings.Join(form, "&")))
+	r, err := http.NewRequestWithContext(context.Background(), method, v.site+path,
+		strings.NewReader(strings.Join(form, "&")))
 	if err != nil {
 		return answer{}, err
 	}

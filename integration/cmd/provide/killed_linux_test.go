@@ -51,7 +51,8 @@ func isKilled(t *testing.T, killings map[string]killing) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("TMPDIR", openFolder(t))
 			t.Setenv(beProvide, "yes")
-			cmd := exec.Command(os.Args[0], "--", "sh", "-c", `echo "$DATABASE_URL"; exec sleep 600`)
+			cmd := exec.Command(os.Args[0], "--", "sh", "-c",
+				`echo "$DATABASE_URL"; exec sleep 600`)
 			cmd.Stderr = os.Stderr
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // away from the terminal
 			output, err := cmd.StdoutPipe()
@@ -80,7 +81,9 @@ func isKilled(t *testing.T, killings map[string]killing) {
 				t.Errorf("status %d, want %d", got, c.status)
 			}
 			for _, child := range children {
-				waitUntil(t, "process "+child.name+" has ended", func() bool { return !child.alive() })
+				waitUntil(t, "process "+child.name+" has ended", func() bool {
+					return !child.alive()
+				})
 			}
 			if _, err := os.Stat(data); c.tidy && !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s is still there", data)

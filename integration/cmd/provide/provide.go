@@ -73,20 +73,23 @@ func parse(args []string, output io.Writer) (*job, error) {
 	var noRedis bool
 	flags := flag.NewFlagSet("provide", flag.ContinueOnError)
 	flags.SetOutput(output)
-	flags.BoolVar(&j.options.Test, "test", false, "give the command a new database, and set TEST_DATABASE_URL and TEST_REDIS_URL too")
+	flags.BoolVar(&j.options.Test, "test", false,
+		"give the command a new database, and set TEST_DATABASE_URL and TEST_REDIS_URL too")
 	flags.StringVar(&j.dir, "dir", "", "run the command in this `folder`")
-	flags.StringVar(&j.options.PostgresVersion, "postgres", "", "provide this major `version` of Postgres")
-	flags.Func("set", "start an own Postgres with this `name=value` setting; may be given again", func(setting string) error {
-		name, value, ok := strings.Cut(setting, "=")
-		if !ok || name == "" {
-			return errors.New("must be name=value")
-		}
-		if j.options.Settings == nil {
-			j.options.Settings = map[string]string{}
-		}
-		j.options.Settings[name] = value
-		return nil
-	})
+	flags.StringVar(&j.options.PostgresVersion, "postgres", "",
+		"provide this major `version` of Postgres")
+	flags.Func("set", "start an own Postgres with this `name=value` setting; may be given again",
+		func(setting string) error {
+			name, value, ok := strings.Cut(setting, "=")
+			if !ok || name == "" {
+				return errors.New("must be name=value")
+			}
+			if j.options.Settings == nil {
+				j.options.Settings = map[string]string{}
+			}
+			j.options.Settings[name] = value
+			return nil
+		})
 	flags.BoolVar(&noRedis, "no-redis", false, "provide no Redis")
 	flags.Usage = func() {
 		_, _ = fmt.Fprintln(output, "usage: provide [flags] [--] command [arguments]")

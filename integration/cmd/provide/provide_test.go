@@ -21,15 +21,20 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	for _, variable := range []string{"DATABASE_URL", "TEST_DATABASE_URL", "REDIS_URL", "TEST_REDIS_URL"} {
+	for _, variable := range []string{
+		"DATABASE_URL", "TEST_DATABASE_URL", "REDIS_URL", "TEST_REDIS_URL",
+	} {
 		_ = os.Unsetenv(variable)
 	}
-	_ = os.Setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock") // what is tested here is the same in containers
+	// what is tested here is the same in containers
+	_ = os.Setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
 	os.Exit(m.Run())
 }
 
 // provide runs it in this process; there are signals to come in signals.
-func provide(t *testing.T, signals chan os.Signal, args ...string) (status int, stdout, stderr string) {
+func provide(t *testing.T, signals chan os.Signal,
+	args ...string,
+) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
 	status = run(args, streams{strings.NewReader(""), &out, &err}, signals)
@@ -42,7 +47,8 @@ func TestUsage(t *testing.T) {
 		0:           {"-help"},
 		statusUsage: {"-no-such-flag", "true"},
 	} {
-		if status, _, stderr := provide(t, nil, args...); status != want || !strings.Contains(stderr, "usage: provide") {
+		status, _, stderr := provide(t, nil, args...)
+		if status != want || !strings.Contains(stderr, "usage: provide") {
 			t.Errorf("%v: status %d, want %d", args, status, want)
 		}
 	}
@@ -63,7 +69,8 @@ func TestTheCommandGetsTheServers(t *testing.T) {
 	if len(lines) != 4 {
 		t.Fatalf("the command printed %q", stdout)
 	}
-	if got, _ := filepath.EvalSymlinks(lines[0]); got == "" || filepath.Base(got) != filepath.Base(dir) {
+	got, _ := filepath.EvalSymlinks(lines[0])
+	if got == "" || filepath.Base(got) != filepath.Base(dir) {
 		t.Errorf("it ran in %s", lines[0])
 	}
 	if !strings.HasPrefix(lines[1], "postgres://") || lines[1] != lines[2] {
@@ -112,7 +119,8 @@ func TestACommandThatCannotBeStarted(t *testing.T) {
 func TestServersThatCannotBeHad(t *testing.T) {
 	t.Setenv("DATABASE_URL", "postgres://me:s3cret@127.0.0.1:1/app")
 	status, _, stderr := provide(t, nil, "sh", "-c", "echo ran")
-	if status != statusNoServers || !strings.Contains(stderr, "127.0.0.1:1") || strings.Contains(stderr, "s3cret") {
+	if status != statusNoServers || !strings.Contains(stderr, "127.0.0.1:1") ||
+		strings.Contains(stderr, "s3cret") {
 		t.Errorf("status %d: %s", status, stderr)
 	}
 }
@@ -152,17 +160,28 @@ func TestSignalsReachTheCommand(t *testing.T) {
 		signals []os.Signal
 		want    int
 	}{
-		"SIGTERM ends it":            {"true" + wait, []os.Signal{syscall.SIGTERM}, 143},
-		"SIGTERM is handled":         {`trap "exit 42" TERM` + wait, []os.Signal{syscall.SIGTERM}, 42},
-		"SIGHUP is handled":          {`trap "exit 43" HUP` + wait, []os.Signal{syscall.SIGHUP}, 43},
-		"the second interrupt kills": {`trap "" INT` + wait, []os.Signal{os.Interrupt, os.Interrupt}, 137},
-		"an interrupt does not yet":  {`trap "" INT; trap "exit 44" TERM` + wait, []os.Signal{os.Interrupt, syscall.SIGTERM}, 44},
+		"SIGTERM ends it": {"true" + wait, []os.Signal{syscall.SIGTERM}, 143},
+		"SIGTERM is handled": {
+			`trap "exit 42" TERM` + wait, []os.Signal{syscall.SIGTERM}, 42,
+		},
+		"SIGHUP is handled": {
+			`trap "exit 43" HUP` + wait, []os.Signal{syscall.SIGHUP}, 43,
+		},
+		"the second interrupt kills": {
+			`trap "" INT` + wait, []os.Signal{os.Interrupt, os.Interrupt}, 137,
+		},
+		"an interrupt does not yet": {
+			`trap "" INT; trap "exit 44" TERM` + wait,
+			[]os.Signal{os.Interrupt, syscall.SIGTERM},
+			44,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			signals := make(chan os.Signal, 2)
 			var stderr bytes.Buffer
 			std := streams{strings.NewReader(""), &sendWhenReady{signals, c.signals}, &stderr}
-			if got := run([]string{"-no-redis", "sh", "-c", c.script}, std, signals); got != c.want {
+			got := run([]string{"-no-redis", "sh", "-c", c.script}, std, signals)
+			if got != c.want {
 				t.Errorf("status %d, want %d: %s", got, c.want, stderr.String())
 			}
 		})
@@ -174,7 +193,8 @@ func TestSettingsReachThePostgres(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := j.options.Settings; len(got) != 2 || got["fsync"] != "on" || got["work_mem"] != "7MB" {
+	got := j.options.Settings
+	if len(got) != 2 || got["fsync"] != "on" || got["work_mem"] != "7MB" {
 		t.Errorf("settings %v", got)
 	}
 	for _, wrong := range []string{"fsync", "=on"} {

@@ -62,7 +62,8 @@ func TestStopKills(t *testing.T) {
 }
 
 func TestRunTellsWhatWasPrintedLast(t *testing.T) {
-	err := process.Run(t.Context(), exec.Command("sh", "-c", "seq 1 9; echo no disk >&2; exit 3"), process.Kin{})
+	err := process.Run(t.Context(), exec.Command("sh", "-c", "seq 1 9; echo no disk >&2; exit 3"),
+		process.Kin{})
 	if err == nil || !strings.Contains(err.Error(), "exit status 3: 6 | 7 | 8 | 9 | no disk") {
 		t.Errorf("the error is %v", err)
 	}

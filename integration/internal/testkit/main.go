@@ -62,7 +62,8 @@ func Build(path *string, program string, flags ...string) Step {
 		*path = filepath.Join(dir, filepath.Base(program))
 		args := append([]string{"build", "-o", *path}, flags...)
 		build := exec.Command("go", append(args, program)...)
-		build.Dir = filepath.Join("..", "..") // the program's module, which has its own dependencies
+		// the program's module, which has its own dependencies
+		build.Dir = filepath.Join("..", "..")
 		if output, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", build, err, output)
 		}
