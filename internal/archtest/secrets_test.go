@@ -18,6 +18,7 @@ var (
 		"internal/cookie/token.go",
 		"internal/outage/restore.go",
 		"sessionstore/secret.go",
+		"sessionstore/store/login.go",
 		"sessionstore/store/mark.go",
 		"sessionstore/storetest/storetest.go",
 	}

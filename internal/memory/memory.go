@@ -35,10 +35,10 @@ type Store struct {
 
 	mu        sync.Mutex
 	sessions  map[store.ID]store.Record
-	users     map[store.ID]struct{}   // ids of the sessions that have a user
-	bytes     int                     // of all sessions
-	anonymous int                     // bytes of the sessions without a user
-	marks     map[string][]store.Mark // by user id; those of all users under ""
+	users     map[store.ID]struct{} // ids of the sessions that have a user
+	bytes     int                   // of all sessions
+	anonymous int                   // bytes of the sessions without a user
+	marks     map[markKey][]store.Mark
 	lastPrune time.Time
 }
 
@@ -65,7 +65,7 @@ func New(expiry store.Expiry, options Options) *Store {
 	}
 	return &Store{
 		expiry: expiry, options: options, sessions: map[store.ID]store.Record{},
-		users: map[store.ID]struct{}{}, marks: map[string][]store.Mark{},
+		users: map[store.ID]struct{}{}, marks: map[markKey][]store.Mark{},
 	}
 }
 
@@ -101,9 +101,16 @@ func (m *Store) Create(ctx context.Context, d store.Draft) (store.Record, error)
 	if len(rec.Data) == 0 {
 		rec.Data = json.RawMessage("{}")
 	}
-	if d.UserID != "" {
-		rec.AuthenticatedAt, rec.Began = born, d.Began
-		if m.refuses(d.UserID, d.Began.In(&rec), now) {
+	switch {
+	case d.UserID != "":
+		rec.AuthenticatedAt, rec.LoginID = born, d.LoginID
+	case d.PendingUserID != "":
+		rec.PendingUserID, rec.PendingSince = d.PendingUserID, or(d.PendingSince, now)
+	}
+	if owner(&rec) != "" {
+		rec.Began, rec.Tags = d.Began, slices.Clone(d.Tags)
+		rec.Methods = store.NewMethods(accepted(d.Methods, now)...)
+		if m.refuses(&rec, d.Began, now) {
 			return store.Record{}, store.ErrRevoked
 		}
 	}
@@ -141,16 +148,16 @@ func (m *Store) Save(ctx context.Context, id store.ID, c store.Change) (store.Re
 	if m.crowded(c.UserID, c.MaxSessions, id, now) {
 		return store.Record{}, store.ErrTooManySessions
 	}
-	if c.DropData || c.UserID != "" && rec.UserID != "" && rec.UserID != c.UserID {
+	if c.DropData || c.UserID != "" && ofAnother(&rec, c.UserID) {
 		rec.Data = nil
 	}
 	rec.Data = patch(rec.Data, c)
 	rec.Version++
 	if c.UserID != "" {
-		rec.UserID, rec.AuthenticatedAt, rec.Began = c.UserID, now, c.Began
+		logIn(&rec, &c, now)
 	}
-	login := rec.UserID != "" && (c.UserID != "" || !c.Began.IsZero())
-	if login && m.refuses(rec.UserID, c.Began.In(&rec), now) {
+	login := owner(&rec) != "" && (c.UserID != "" || !c.Began.IsZero())
+	if login && m.refuses(&rec, c.Began, now) {
 		if c.UserID == "" {
 			m.drop(id) // it was logged in already
 		}
@@ -177,22 +184,14 @@ func (m *Store) Rotate(
 	if _, taken := m.sessions[id]; taken {
 		return store.Record{}, store.ErrExists
 	}
+	if err := allowed(&rec, &c, now); err != nil {
+		return store.Record{}, err
+	}
 	if m.crowded(c.UserID, c.MaxSessions, old, now) {
 		return store.Record{}, store.ErrTooManySessions
 	}
-	if c.DropData {
-		rec.Data = nil
-	}
-	if c.UserID != "" {
-		if rec.UserID != "" && rec.UserID != c.UserID {
-			rec.Data = nil
-		}
-		rec.UserID, rec.AuthenticatedAt, rec.CreatedAt, rec.Began = c.UserID, now, now, c.Began
-		if m.refuses(rec.UserID, c.Began.In(&rec), now) {
-			return store.Record{}, store.ErrRevoked
-		}
-		rec.AbsoluteExpiresAt = now.Add(m.expiry.Absolute)
-		rec.ExpiresAt = deadline(m.expiry, now, m.expiry.Idle, rec.AbsoluteExpiresAt)
+	if err := m.rotateLogin(&rec, &c, now); err != nil {
+		return store.Record{}, err
 	}
 	rec.ID = id
 	rec.Data = patch(rec.Data, c)
@@ -365,7 +364,8 @@ func (m *Store) drop(id store.ID) {
 // size returns about how many bytes a record takes in memory.
 func size(rec store.Record) int {
 	const fixed = 512
-	return fixed + len(rec.Data) + len(rec.UserID) + len(rec.UserAgent)
+	return fixed + len(rec.Data) + len(rec.UserID) + len(rec.UserAgent) +
+		len(rec.PendingUserID) + len(rec.Methods.JSON()) + len(rec.Tags)*len(store.Tag{})
 }
 
 // Holds reports whether the store has a session, expired or not.
@@ -431,6 +431,14 @@ func (m *Store) Age(id store.ID, d time.Duration) {
 	if !rec.AuthenticatedAt.IsZero() {
 		rec.AuthenticatedAt = rec.AuthenticatedAt.Add(-d)
 	}
+	if !rec.PendingSince.IsZero() {
+		rec.PendingSince = rec.PendingSince.Add(-d)
+	}
+	methods := rec.Methods.All()
+	for i := range methods {
+		methods[i].At = methods[i].At.Add(-d)
+	}
+	rec.Methods = store.NewMethods(methods...)
 	m.sessions[id] = rec
 }
 

@@ -19,7 +19,7 @@ func (m *Store) List(
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	recs := m.of(userID, time.Now())
+	recs := m.of(userID, p.Tag, time.Now())
 	slices.SortFunc(recs, func(a, b store.Record) int {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), bytes.Compare(a.ID[:], b.ID[:]))
 	})
@@ -54,15 +54,14 @@ func (m *Store) Revoke(
 		m.bytes, m.anonymous = 0, 0
 		return nil, r, nil
 	}
-	recs := m.of(s.UserID, time.Now())
+	recs := m.of(s.UserID, s.Tag, time.Now())
 	switch {
-	case s.UserID == "":
-		recs = nil
 	case s.Handle != "":
 		recs = slices.DeleteFunc(recs, func(rec store.Record) bool {
 			return rec.ID.Handle() != s.Handle
 		})
 	case s.Keep > 0:
+		recs = slices.DeleteFunc(recs, func(rec store.Record) bool { return rec.UserID == "" })
 		slices.SortFunc(recs, func(a, b store.Record) int {
 			latest := b.AuthenticatedAt.Compare(a.AuthenticatedAt)
 			return cmp.Or(latest, bytes.Compare(a.ID[:], b.ID[:]))
@@ -70,7 +69,7 @@ func (m *Store) Revoke(
 		recs = recs[min(len(recs), s.Keep):]
 	default:
 		recs = slices.DeleteFunc(recs, func(rec store.Record) bool { return rec.ID == s.Except })
-		if spared, there := m.sessions[s.Except]; there && spared.UserID == s.UserID {
+		if spared, there := m.sessions[s.Except]; there && selects(s.UserID, s.Tag, &spared) {
 			spared.Began = LoginOf(&spared).SparedBy(s.Mark)
 			m.sessions[s.Except] = spared
 		}
@@ -84,16 +83,25 @@ func (m *Store) Revoke(
 	return ids, r, nil
 }
 
-// of returns the live sessions of a user, in no order.
-func (m *Store) of(userID string, now time.Time) []store.Record {
+// of returns the live sessions of a user, those with a pending login of this
+// user included, or those with a tag. They are in no order.
+func (m *Store) of(userID string, tag store.Tag, now time.Time) []store.Record {
 	var recs []store.Record
 	for _, rec := range m.sessions {
-		if rec.UserID == userID && rec.ExpiresAt.After(now) {
+		if selects(userID, tag, &rec) && rec.ExpiresAt.After(now) {
 			rec.ValidatedAt = now
 			recs = append(recs, rec)
 		}
 	}
 	return recs
+}
+
+// selects reports whether a session is one of a user, or one with a tag.
+func selects(userID string, tag store.Tag, rec *store.Record) bool {
+	if tag != (store.Tag{}) {
+		return slices.Contains(rec.Tags, tag)
+	}
+	return userID != "" && owner(rec) == userID
 }
 
 // crowded reports whether a user has as many sessions as limit allows, without
@@ -103,44 +111,10 @@ func (m *Store) crowded(userID string, limit int, but store.ID, now time.Time) b
 		return false
 	}
 	n := 0
-	for _, rec := range m.of(userID, now) {
-		if rec.ID != but {
+	for _, rec := range m.of(userID, store.Tag{}, now) {
+		if rec.ID != but && rec.UserID != "" {
 			n++
 		}
 	}
 	return n >= limit
-}
-
-// mark adds the mark of a revoke, if the selection leaves one.
-func (m *Store) mark(s *store.Selection, now time.Time) {
-	if !s.LeavesMark() {
-		return
-	}
-	mark := store.Mark{ID: s.Mark, RevokedAt: now}
-	if mark.ID == (store.MarkID{}) {
-		mark.ID = store.NewMarkID()
-	}
-	m.marks[s.UserID] = append(m.marks[s.UserID], mark)
-}
-
-// refuses reports whether a mark refuses a login.
-func (m *Store) refuses(userID string, began store.Began, now time.Time) bool {
-	for _, key := range []string{"", userID} {
-		for _, mark := range m.marks[key] {
-			if began.RefusedBy(mark, now) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// LoginOf returns when the login of a session in memory began, for a store with
-// another clock. The age of the session is not exact enough: a restore rounds
-// it up.
-func LoginOf(r *store.Record) store.Began {
-	if _, stored := r.Began.Stored(); r.UserID == "" || !stored {
-		return r.Began
-	}
-	return store.BeganHere(r.AuthenticatedAt)
 }

@@ -56,4 +56,9 @@ var (
 	// way, so it may rest on an old password. [sessionstore.ServeError] answers
 	// 403, and the user logs in again.
 	ErrRevoked = errors.New("login refused: the sessions of this user were revoked meanwhile: log in again")
+
+	// ErrNoPendingLogin: a login can't be completed. The session has no pending
+	// login of this user, or it began longer than [PendingTimeout] ago. The
+	// user logs in again.
+	ErrNoPendingLogin = errors.New("no pending login: it was not begun or took too long: log in again")
 )

@@ -11,8 +11,8 @@ import (
 // MarkID names the mark of one revoke: 16 random bytes.
 type MarkID [16]byte
 
-// Mark is what a revoke of a user or of all users leaves behind, for logins
-// that are under way. A store inserts it and never updates it.
+// Mark is what a revoke of a user, of a tag or of all users leaves behind, for
+// logins that are under way. A store inserts it and never updates it.
 type Mark struct {
 	ID MarkID
 	// RevokedAt is when the revoke began, by the store's clock.
@@ -20,8 +20,8 @@ type Mark struct {
 }
 
 // Began says when a login began, in a [Draft] or a [Change]. A revoke of the
-// user, or of all users, whose mark is later refuses the login with
-// [ErrRevoked].
+// user, of one of the login's tags or of all users, whose mark is later,
+// refuses the login with [ErrRevoked].
 //
 // It is either a moment of this process ([BeganHere]) or a time of the store
 // ([BeganAt]), never both. The zero Began is when the session's row says that
@@ -49,8 +49,10 @@ func BeganHere(at time.Time, own ...MarkID) Began {
 }
 
 // BeganAt is for a login whose time the store has written into a row. The zero
-// time is for an unknown one: every mark refuses it.
-func BeganAt(stored time.Time) Began { return Began{kind: beganAt, stored: stored} }
+// time is for an unknown one: every mark refuses it, but for own.
+func BeganAt(stored time.Time, own ...MarkID) Began {
+	return Began{kind: beganAt, stored: stored, own: slices.Clone(own)}
+}
 
 // IsZero reports whether b is the zero Began.
 func (b Began) IsZero() bool { return b.kind == beganWithRow }
@@ -88,12 +90,15 @@ func (b Began) Age() time.Duration {
 	return coherence.Age(coherence.Instant{}, coherence.InstantAt(b.here, time.Now()))
 }
 
-// In is b, or else the login's time in its row.
+// In is b, or else the time in its row of the login or of the pending login.
 func (b Began) In(rec *Record) Began {
-	if b.IsZero() {
-		b = BeganAt(rec.AuthenticatedAt)
+	switch {
+	case !b.IsZero():
+		return b
+	case rec.UserID == "" && rec.PendingUserID != "":
+		return BeganAt(rec.PendingSince)
 	}
-	return b
+	return BeganAt(rec.AuthenticatedAt)
 }
 
 // SparedBy is b for a session that a revoke has left out.
@@ -105,7 +110,7 @@ func (b Began) SparedBy(m MarkID) Began {
 // LeavesMark reports whether revokes of this selection leave a mark. The trim
 // of a limit leaves none: two logins under one limit would refuse each other.
 func (s *Selection) LeavesMark() bool {
-	return s.All || s.UserID != "" && s.Handle == "" && s.Keep == 0
+	return s.All || s.Tag != (Tag{}) || s.UserID != "" && s.Handle == "" && s.Keep == 0
 }
 
 // NewMarkID draws a MarkID.

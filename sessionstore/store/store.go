@@ -46,6 +46,12 @@ import (
 // and its token must not be given out. A Save of it with the same Began looks
 // again.
 //
+// A login replaces the session's LoginID, Methods and Tags, and ends a pending
+// login. Any other change keeps them: a rotation copies them. A pending login
+// is looked at by marks as a login is. Its session has no user yet. It stands
+// in the lists of its pending user, and a revoke of that user ends it, but no
+// limit counts it.
+//
 // All methods may be called by many goroutines at once. They give up when their
 // context ends. They keep none of the slices and maps they are given, and what
 // they return belongs to the caller, except that Record.Data must not be
@@ -70,7 +76,8 @@ type Store interface {
 	// Rotate moves the session to a new id, with a change applied, in one step:
 	// no moment has both ids or neither. With Change.UserID set it is a login:
 	// both deadlines start afresh, and data that belonged to another user is
-	// dropped.
+	// dropped. With Change.StepUp, PendingUserID or Completes the session must
+	// be as these fields say, or nothing changes.
 	Rotate(ctx context.Context, old, id ID, c Change) (Record, error)
 
 	// Touch notes that sessions were used just now and extends the sliding
@@ -85,12 +92,14 @@ type Store interface {
 	// List returns live sessions of a user, the newest first, from where the
 	// page before ended. Their Data is nil: a list shows where sessions are
 	// used, and not what they hold.
+	//
+	// With Page.Tag they are the sessions with this tag, and userID is empty.
 	List(ctx context.Context, userID string, p Page) ([]Record, error)
 
 	// Revoke ends the sessions of a selection, all that there were when it was
 	// called, and returns their ids; not with Selection.All, which may end
-	// millions. None is no error. A revoke of a user or of all users leaves a
-	// mark first.
+	// millions. None is no error. A revoke of a user, of a tag or of all users
+	// leaves a mark first.
 	Revoke(ctx context.Context, s Selection) ([]ID, Revocation, error)
 
 	// Alive says which sessions are alive, by the truth and not by a cache, and
@@ -167,9 +176,24 @@ type Record struct {
 	// Postgres is available again.
 	Emergency bool
 
+	// LoginID names the login; zero before login.
+	LoginID LoginID
+	// Methods are how the user logged in, with what a step-up has added. Of a
+	// pending login they are those that were accepted so far.
+	Methods Methods
+	// PendingUserID is whose login is pending; empty without one, and then
+	// PendingSince is zero. UserID is empty as long as it is pending, also
+	// after [PendingTimeout].
+	PendingUserID string
+	// PendingSince is when the pending login began.
+	PendingSince time.Time
+
 	// Began is when the login of a session in memory began. Postgres keeps
 	// AuthenticatedAt alone.
 	Began Began
+	// Tags are those of a session in memory. A load from Postgres leaves them
+	// out. They are not to be written to.
+	Tags []Tag
 
 	Client
 }
@@ -180,8 +204,13 @@ type Client struct {
 	UserAgent string
 }
 
-// Page is a part of a user's sessions. The zero Page is the first one.
+// Page is a part of the sessions of a user, or of those with a tag. The zero
+// Page is a user's first one.
 type Page struct {
+	// Tag lists the sessions with this tag, of all users. The zero Tag lists
+	// those of a user.
+	Tag Tag
+
 	// Before and After are the creation and the id of the last session that was
 	// seen.
 	Before time.Time
@@ -200,22 +229,27 @@ func (p Page) Limit() int {
 	return min(p.Max, most)
 }
 
-// Selection names sessions to be ended: those of a user, or everybody's.
+// Selection names sessions to be ended: those of a user, those with a tag, or
+// everybody's.
 type Selection struct {
-	// UserID is whose sessions. Without it and without All, the selection is
-	// empty.
+	// UserID is whose sessions, pending logins included. Without it, Tag and
+	// All, the selection is empty.
 	UserID string
 	// Handle picks one session of the user.
 	Handle Handle
-	// Except spares one session of the user.
+	// Except spares one session.
 	Except ID
-	// Keep spares those with the latest logins, so many; 0 spares none.
+	// Keep spares those with the latest logins, so many; 0 spares none. It does
+	// not count or end pending logins.
 	Keep int
 	// All is every session of everybody.
 	All bool
+	// Tag selects the sessions with this tag, of all users. It is used with
+	// Except only. The zero Tag selects none.
+	Tag Tag
 	// Mark is the id of the mark that the revoke leaves, where it leaves one:
-	// all of a user's sessions, or of everybody's, but for Except. The zero
-	// MarkID has the store draw one.
+	// all of a user's sessions, of a tag's or of everybody's, but for Except.
+	// The zero MarkID has the store draw one.
 	Mark MarkID
 	// Progress is called while a long Revoke goes on, with how many sessions it
 	// has ended so far. Nil is for no calls.
@@ -238,8 +272,21 @@ type Draft struct {
 	// Idle is how long the session may be idle before its first use; zero is
 	// the Idle of the store's Expiry. The absolute timeout bounds it.
 	Idle time.Duration
-	// Began is when the login began. It counts with UserID only.
+	// Began is when the login began. It counts with UserID or PendingUserID
+	// only.
 	Began Began
+	// LoginID names the login. It counts with UserID only.
+	LoginID LoginID
+	// Methods and Tags are those of the login. They count with UserID or
+	// PendingUserID only.
+	Methods []Method
+	Tags    []Tag
+	// PendingUserID, when not empty, begins a login of this user that has yet
+	// to be completed. UserID is empty then.
+	PendingUserID string
+	// PendingSince is when the pending login began, by the caller's clock; zero
+	// is now. Only a restore sets it.
+	PendingSince time.Time
 	Client
 }
 
@@ -264,12 +311,36 @@ type Change struct {
 	// DropData removes all values but those in Set.
 	DropData bool
 	// UserID, when not empty, logs this user in: AuthenticatedAt becomes now.
+	// Data of another user, or of another user's pending login, is dropped.
 	UserID string
 	// MaxSessions is as in a Draft. It counts with UserID only.
 	MaxSessions int
 	// Began is when the login began. With UserID or with a Began that is not
 	// zero, the session's user must not have been revoked since.
 	Began Began
+	// LoginID names the login that begins, with UserID. With StepUp it is that
+	// of the login which the session must have.
+	LoginID LoginID
+	// Methods are those of the login, or those that StepUp adds. They count
+	// with UserID, PendingUserID or StepUp only.
+	Methods []Method
+	// Tags are those of the login. They count with UserID or PendingUserID
+	// only.
+	Tags []Tag
+	// PendingUserID, when not empty, begins a login of this user that has yet
+	// to be completed: PendingSince becomes now. Only a Rotate without UserID
+	// has it. A session with a user is [ErrNotFound]. Data of another user's
+	// pending login is dropped.
+	PendingUserID string
+	// Completes completes the pending login of UserID, in a Rotate. It is a
+	// login that began when the pending one did, and keeps its methods and
+	// tags. Without a pending login of this user, or after [PendingTimeout], it
+	// is [ErrNoPendingLogin].
+	Completes bool
+	// StepUp adds Methods to the login that LoginID names, in a Rotate without
+	// UserID; one of the same name is replaced. If the session has another
+	// login, or no user, it is [ErrNotFound].
+	StepUp bool
 	// Client overwrites those of its fields that are known.
 	Client
 }

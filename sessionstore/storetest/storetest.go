@@ -45,42 +45,6 @@ type Subject struct {
 // weekly is the expiry that most cases use.
 var weekly = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
 
-// Run tests every clause of the contract as a subtest. New and Age are
-// required.
-func Run(t *testing.T, subject Subject) {
-	if subject.New == nil || subject.Age == nil {
-		t.Fatal("storetest: Subject.New or Subject.Age is nil: set both")
-	}
-	var cases []testCase
-	for _, group := range [][]testCase{
-		creating, saving, rotating, touching, expiring, owning, marking, pruning, racing,
-	} {
-		cases = append(cases, group...)
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			expiry := weekly
-			if c.expiry != (store.Expiry{}) {
-				expiry = c.expiry
-			}
-			store := subject.New(t, expiry)
-			peer := store
-			if subject.Peer != nil {
-				peer = subject.Peer(t, store)
-			}
-			h := &harness{
-				T: t, ctx: t.Context(), store: store, peer: peer, expiry: expiry, subject: subject,
-			}
-			defer func() {
-				if t.Failed() {
-					t.Logf("the contract: %s", c.why)
-				}
-			}()
-			c.run(h)
-		})
-	}
-}
-
 // testCase is one clause of the contract.
 type testCase struct {
 	name   string
