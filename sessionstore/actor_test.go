@@ -18,25 +18,35 @@ func TestEventsSayWhyAndByWhom(t *testing.T) {
 		reason sessionstore.Reason
 		whose  string
 	}{
-		{"a logout", func(_ *site, ctx context.Context, s *sessionstore.Session, _ sessionstore.Handle) error {
+		{"a logout", func(
+			_ *site, ctx context.Context, s *sessionstore.Session, _ sessionstore.Handle,
+		) error {
 			if err := s.Logout(ctx); err != nil {
 				return err
 			}
 			return s.Save(ctx)
 		}, sessionstore.EventLogout, sessionstore.ReasonLogout, "ada"},
-		{"a device", func(site *site, ctx context.Context, _ *sessionstore.Session, h sessionstore.Handle) error {
+		{"a device", func(
+			site *site, ctx context.Context, _ *sessionstore.Session, h sessionstore.Handle,
+		) error {
 			_, err := site.m.Revoke(ctx, "eve", h)
 			return err
 		}, sessionstore.EventRevoked, sessionstore.ReasonHandle, "eve"},
-		{"all of a user", func(site *site, ctx context.Context, _ *sessionstore.Session, _ sessionstore.Handle) error {
+		{"all of a user", func(
+			site *site, ctx context.Context, _ *sessionstore.Session, _ sessionstore.Handle,
+		) error {
 			_, err := site.m.RevokeUser(ctx, "eve")
 			return err
 		}, sessionstore.EventRevoked, sessionstore.ReasonUser, "eve"},
-		{"all others", func(_ *site, ctx context.Context, s *sessionstore.Session, _ sessionstore.Handle) error {
+		{"all others", func(
+			_ *site, ctx context.Context, s *sessionstore.Session, _ sessionstore.Handle,
+		) error {
 			_, err := s.RevokeOthers(ctx)
 			return err
 		}, sessionstore.EventRevoked, sessionstore.ReasonOthers, "ada"},
-		{"all of everybody", func(site *site, ctx context.Context, _ *sessionstore.Session, _ sessionstore.Handle) error {
+		{"all of everybody", func(
+			site *site, ctx context.Context, _ *sessionstore.Session, _ sessionstore.Handle,
+		) error {
 			_, err := site.m.RevokeAll(ctx)
 			return err
 		}, sessionstore.EventRevoked, sessionstore.ReasonAll, ""},
@@ -51,7 +61,8 @@ func TestEventsSayWhyAndByWhom(t *testing.T) {
 				site := newSite(t)
 				adas, _ := site.user("ada"), site.user("ada")
 				var eves sessionstore.Handle
-				site.as(site.user("eve"), func(_ context.Context, s *sessionstore.Session) { eves = s.Handle() })
+				site.as(site.user("eve"),
+					func(_ context.Context, s *sessionstore.Session) { eves = s.Handle() })
 				site.seen()
 				site.as(adas, func(ctx context.Context, s *sessionstore.Session) {
 					site.check(tt.end(site, with(ctx), s, eves))
@@ -60,14 +71,17 @@ func TestEventsSayWhyAndByWhom(t *testing.T) {
 				expect(t, "Reason", e.Reason, tt.reason)
 				expect(t, "UserID", e.UserID, tt.whose)
 				expect(t, "Actor", e.Actor, actor)
-				expect(t, "Detail", e.Detail, map[string]string{ofSupport: "password changed"}[actor])
-				expect(t, "the handle", tt.reason != sessionstore.ReasonHandle || e.Handle == eves, true)
+				expect(t, "Detail", e.Detail,
+					map[string]string{ofSupport: "password changed"}[actor])
+				expect(t, "the handle", tt.reason != sessionstore.ReasonHandle || e.Handle == eves,
+					true)
 			}
 		})
 	}
 }
 
-// Who acts is told from the context alone: nothing is loaded for it, and nobody is guessed.
+// Who acts is told from the context alone: nothing is loaded for it, and nobody
+// is guessed.
 func TestActorsThatAreNotKnown(t *testing.T) {
 	site := newSite(t)
 	adas := site.user("ada")
@@ -77,11 +91,13 @@ func TestActorsThatAreNotKnown(t *testing.T) {
 		site.check(err)
 	}))
 	visit(h, adas)
-	expect(t, "a request that did not ask for its session", site.event(sessionstore.EventRevoked).Actor, "")
+	expect(t, "a request that did not ask for its session",
+		site.event(sessionstore.EventRevoked).Actor, "")
 	expect(t, "calls of the store", site.store.asked(), "revoke")
 	site.seen()
 
-	_, err := site.m.Revoke(sessionstore.WithActor(t.Context(), "support:jo", "a call"), "eve", "no handle")
+	_, err := site.m.Revoke(sessionstore.WithActor(t.Context(), "support:jo", "a call"), "eve",
+		"no handle")
 	expect(t, "fails", err != nil, true)
 	e := site.event(sessionstore.EventForeignHandle)
 	expect(t, "who asked for a handle", e.Actor+" "+e.Detail, "support:jo a call")

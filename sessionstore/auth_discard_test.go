@@ -19,7 +19,9 @@ import (
 func TestDiscardTakesBackWhatIsPending(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer("cart")
-	resp, after := site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	resp, after := site.visit(cookie, func(
+		w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Set("late", true))
 		site.check(s.Delete("cart"))
 		site.check(s.Login(r.Context(), "ada"))
@@ -39,7 +41,9 @@ func TestDiscardTakesBackWhatIsPending(t *testing.T) {
 func TestRememberedSaysWhatWasDecided(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer()
-	_, cookie = site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+	_, cookie = site.visit(cookie, func(
+		_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+	) {
 		expect(t, "remembered at first", s.Remembered(), false)
 		site.check(s.RememberMe(true))
 		expect(t, "remembered at once", s.Remembered(), true)
@@ -49,7 +53,8 @@ func TestRememberedSaysWhatWasDecided(t *testing.T) {
 	})
 }
 
-// A visitor without a cookie gets another answer from the same address: a cache must know.
+// A visitor without a cookie gets another answer from the same address: a cache
+// must know.
 func TestAFailedLoadVariesByCookieAndIsAnEvent(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer()
@@ -104,11 +109,13 @@ func TestServeErrorOfAClientThatLeft(t *testing.T) {
 
 	// An outage that ended some context of the library's own is one.
 	w = httptest.NewRecorder()
-	sessionstore.ServeError(w, httptest.NewRequest(http.MethodGet, "/", nil), errors.Join(sessionstore.ErrUnavailable, context.Canceled))
+	sessionstore.ServeError(w, httptest.NewRequest(http.MethodGet, "/", nil),
+		errors.Join(sessionstore.ErrUnavailable, context.Canceled))
 	expect(t, "status of an outage", w.Code, http.StatusServiceUnavailable)
 }
 
-// Without the middleware there is no Manager, and so no event: the log is the only one to say what is missing.
+// Without the middleware there is no Manager, and so no event: the log is the
+// only one to say what is missing.
 func TestServeErrorLogsThatTheMiddlewareIsMissing(t *testing.T) {
 	var lines bytes.Buffer
 	before := slog.Default()
@@ -121,7 +128,8 @@ func TestServeErrorLogsThatTheMiddlewareIsMissing(t *testing.T) {
 	})
 	resp, _ := visit(page)
 	expect(t, "status", resp.StatusCode, http.StatusInternalServerError)
-	expect(t, "the remedy told", strings.Contains(lines.String(), "wrap the handler with Manager.Handler"), true)
+	expect(t, "the remedy told",
+		strings.Contains(lines.String(), "wrap the handler with Manager.Handler"), true)
 }
 
 func TestAnOutageIsOneLineASecond(t *testing.T) {

@@ -15,17 +15,23 @@ func TestALoginDropsWhatAPlantedSessionHolds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			site := newSite(t, func(c *sessionstore.Config) { c.DisableRotateOnLogin = keep })
 			planted := site.newcomer("cart", "next")
-			_, cookie := site.visit(planted, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			_, cookie := site.visit(planted, func(
+				_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				site.check(s.Set("form", true))
 				expect(t, "before", s.Has("cart"), true)
-				site.visit(planted, func(_ http.ResponseWriter, _ *http.Request, other *sessionstore.Session) {
+				site.visit(planted, func(
+					_ http.ResponseWriter, _ *http.Request, other *sessionstore.Session,
+				) {
 					site.check(other.Set("late", true))
 				})
 				site.check(s.Login(r.Context(), "ada", sessionstore.DropValues))
 				site.check(s.Set("flash", true))
 				expect(t, "at once", s.Has("cart") || s.Has("next"), false)
 			})
-			site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			site.visit(cookie, func(
+				_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+			) {
 				expect(t, "the user", s.UserID(), "ada")
 				for _, key := range []string{"cart", "next", "here", "late"} {
 					expect(t, key, s.Has(key), false)
@@ -40,13 +46,17 @@ func TestALoginDropsWhatAPlantedSessionHolds(t *testing.T) {
 // drop nothing.
 func TestDropValuesIsOfOneLogin(t *testing.T) {
 	site := newSite(t)
-	_, cookie := site.visit(site.newcomer("cart"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	_, cookie := site.visit(site.newcomer("cart"), func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Login(r.Context(), "ada", sessionstore.DropValues))
 		s.Discard()
 		expect(t, "after Discard", s.Has("cart"), true)
 		site.check(s.Set("more", true))
 	})
-	_, cookie = site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	_, cookie = site.visit(cookie, func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Login(r.Context(), "ada", sessionstore.DropValues))
 		site.check(s.Login(r.Context(), "ada"))
 	})

@@ -33,18 +33,41 @@ func TestLogin(t *testing.T) {
 		after  string
 		asked  string
 	}{
-		{"a visitor without a session", nil, func(*site) string { return "" }, true, "user=ada", "create"},
-		{"a visitor with one keeps its values", nil, func(s *site) string { return s.newcomer("cart") }, true, "user=ada cart", "load rotate"},
-		{"the same user again", nil, func(s *site) string { return s.user("ada", "cart") }, true, "user=ada cart", "load rotate"},
-		{"another user, who gets none of the first one's values", nil, func(s *site) string { return s.user("bob", "cart") }, true, "user=ada", "load rotate"},
+		{
+			"a visitor without a session", nil, func(*site) string { return "" }, true, "user=ada",
+			"create",
+		},
+		{
+			"a visitor with one keeps its values", nil,
+			func(s *site) string { return s.newcomer("cart") }, true, "user=ada cart",
+			"load rotate",
+		},
+		{
+			"the same user again", nil, func(s *site) string { return s.user("ada", "cart") }, true,
+			"user=ada cart", "load rotate",
+		},
+		{
+			"another user, who gets none of the first one's values", nil,
+			func(s *site) string { return s.user("bob", "cart") }, true, "user=ada", "load rotate",
+		},
 		{"a visitor whose session has ended", nil, func(s *site) string {
 			cookie := s.newcomer("cart")
 			s.revoke(cookie)
 			return cookie
 		}, true, "user=ada", "load create"},
-		{"a visitor who keeps the token", keep, func(s *site) string { return s.newcomer("cart") }, false, "user=ada cart", "load save"},
-		{"the same user, who keeps the token", keep, func(s *site) string { return s.user("ada", "cart") }, false, "user=ada cart", "load save"},
-		{"another user, who does not keep the token", keep, func(s *site) string { return s.user("bob", "cart") }, true, "user=ada", "load rotate"},
+		{
+			"a visitor who keeps the token", keep,
+			func(s *site) string { return s.newcomer("cart") }, false, "user=ada cart", "load save",
+		},
+		{
+			"the same user, who keeps the token", keep,
+			func(s *site) string { return s.user("ada", "cart") }, false, "user=ada cart",
+			"load save",
+		},
+		{
+			"another user, who does not keep the token", keep,
+			func(s *site) string { return s.user("bob", "cart") }, true, "user=ada", "load rotate",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			site := newSite(t, func(cfg *sessionstore.Config) {
@@ -54,7 +77,9 @@ func TestLogin(t *testing.T) {
 			})
 			before := tt.before(site)
 			page := site.login("ada")
-			_, after := site.visit(before, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			_, after := site.visit(before, func(
+				w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				page(w, r, s)
 				expect(t, "the values at once", s.Has("cart"), strings.Contains(tt.after, "cart"))
 			})
@@ -63,20 +88,24 @@ func TestLogin(t *testing.T) {
 			expect(t, "EventLogin", site.event(sessionstore.EventLogin).UserID, "ada")
 			expect(t, "the session", site.look(after, "cart"), tt.after)
 			if tt.token {
-				expect(t, "the token from before (session fixation)", site.look(before, "cart"), "nobody")
+				expect(t, "the token from before (session fixation)", site.look(before, "cart"),
+					"nobody")
 			}
 			expect(t, "rows", site.store.rows(), 1)
 		})
 	}
 }
 
-// While somebody types their password their anonymous session may end. They are logged in all the same.
+// While somebody types their password their anonymous session may end. They are
+// logged in all the same.
 func TestLoginFromASessionThatEndedMeanwhile(t *testing.T) {
 	for name, keep := range map[string]bool{"with a new token": false, "keeping the token": true} {
 		t.Run(name, func(t *testing.T) {
 			site := newSite(t, func(cfg *sessionstore.Config) { cfg.DisableRotateOnLogin = keep })
 			before := site.newcomer("cart")
-			resp, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			resp, after := site.visit(before, func(
+				_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				rec, _ := s.Record()
 				site.end(rec.ID)
 				site.check(s.Set("name", "Ada"))
@@ -92,7 +121,9 @@ func TestLoginFromASessionThatEndedMeanwhile(t *testing.T) {
 
 func TestLoginOfTwoUsersInOneRequest(t *testing.T) {
 	site := newSite(t)
-	_, cookie := site.visit(site.user("ada", "cart"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	_, cookie := site.visit(site.user("ada", "cart"), func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Login(r.Context(), "bob"))
 		expect(t, "ada's values as bob", s.Has("cart"), false)
 		site.check(s.Login(r.Context(), "ada"))
@@ -101,7 +132,8 @@ func TestLoginOfTwoUsersInOneRequest(t *testing.T) {
 	expect(t, "the session", site.look(cookie, "cart"), "user=ada cart")
 }
 
-// The other tab has logged somebody in meanwhile, and the session kept its token: what that user has in it is not handed on.
+// The other tab has logged somebody in meanwhile, and the session kept its
+// token: what that user has in it is not handed on.
 func TestLoginBesideOneOfAnotherUserThatKeepsTheToken(t *testing.T) {
 	site := newSite(t, func(cfg *sessionstore.Config) { cfg.DisableRotateOnLogin = true })
 	cookie := site.newcomer()
@@ -150,7 +182,9 @@ func TestLogout(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		site := newSite(t)
 		cookie := site.user("ada", "cart")
-		c := start(site.serve(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		c := start(site.serve(func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Set("half", 1))
 			site.check(s.Logout(r.Context()))
 			site.check(s.Logout(r.Context())) // twice is once
@@ -163,7 +197,11 @@ func TestLogout(t *testing.T) {
 		if !ok || cleared.Value != "" || cleared.MaxAge != -1 {
 			t.Errorf("the cookie is not cleared: %v", resp.Header)
 		} else {
-			expect(t, "attributes", cleared.Secure && cleared.HttpOnly && cleared.Path == "/" && cleared.Domain == "", true)
+			expect(
+				t, "attributes",
+				cleared.Secure && cleared.HttpOnly && cleared.Path == "/" && cleared.Domain == "",
+				true,
+			)
 		}
 		expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "no-store")
 		expect(t, "calls of the store", site.store.asked(), "load delete")
@@ -176,7 +214,9 @@ func TestLogout(t *testing.T) {
 func TestFlashAfterLogoutStartsANewSession(t *testing.T) {
 	site := newSite(t)
 	before := site.user("ada", "cart")
-	resp, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	resp, after := site.visit(before, func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.RememberMe(true))
 		site.check(s.Logout(r.Context()))
 		site.check(s.Set("flash", "bye"))
@@ -194,7 +234,9 @@ func TestLogoutThatCannotBeSavedIsNoLogout(t *testing.T) {
 	site := newSite(t)
 	cookie := site.user("ada")
 	site.store.Down(store.OpDelete)
-	resp, after := site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	resp, after := site.visit(cookie, func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Logout(r.Context()))
 	})
 	expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
@@ -203,8 +245,8 @@ func TestLogoutThatCannotBeSavedIsNoLogout(t *testing.T) {
 	expect(t, "the session", site.look(cookie), "user=ada")
 }
 
-// besideASave calls change while a save is held in an operation of the store. It
-// expects that change waits for the save, and returns when both have ended.
+// besideASave calls change while a save is held in an operation of the store.
+// It expects that change waits for the save, and returns when both have ended.
 func (s *site) besideASave(sess *sessionstore.Session, op store.Operation, change func()) {
 	s.t.Helper()
 	held := s.store.hold(op)
@@ -224,32 +266,43 @@ func (s *site) besideASave(sess *sessionstore.Session, op store.Operation, chang
 
 // A save under way must not bring a session back that is logged out meanwhile.
 func TestLogoutWhileASaveIsInTheStore(t *testing.T) {
+	user := func(s *site) string { return s.user("ada") }
 	for _, tt := range []struct {
 		op     store.Operation
 		cookie func(*site) string
 		change page
 	}{
-		{store.OpSave, func(s *site) string { return s.user("ada") }, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("cart", 1) }},
-		{store.OpRotate, func(s *site) string { return s.user("ada") }, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Rotate(r.Context()) }},
-		{store.OpCreate, func(*site) string { return "" }, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Login(r.Context(), "ada") }},
+		{store.OpSave, user, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			_ = s.Set("cart", 1)
+		}},
+		{store.OpRotate, user, renew},
+		{store.OpCreate, func(*site) string { return "" }, func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
+			_ = s.Login(r.Context(), "ada")
+		}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			site := newSite(t)
 			cookie := tt.cookie(site)
-			_, after := site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			_, after := site.visit(cookie, func(
+				w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				tt.change(w, r, s)
 				site.besideASave(s, tt.op, func() { site.check(s.Logout(r.Context())) })
 				expect(t, string(tt.op)+": user", s.UserID(), "")
 			})
 			expect(t, string(tt.op)+": rows", site.store.rows(), 0)
-			expect(t, string(tt.op)+": EventLogout", site.event(sessionstore.EventLogout).UserID, "ada")
+			expect(t, string(tt.op)+": EventLogout", site.event(sessionstore.EventLogout).UserID,
+				"ada")
 			expect(t, string(tt.op)+": the cookie from before", site.look(cookie), "nobody")
 			expect(t, string(tt.op)+": the cookie afterwards", after, "")
 		})
 	}
 }
 
-// Once the response is being saved, a logout beside it comes too late and must be told so.
+// Once the response is being saved, a logout beside it comes too late and must
+// be told so.
 func TestLogoutWhileTheResponseIsBeingSaved(t *testing.T) {
 	site := newSite(t)
 	cookie := site.user("ada")
@@ -274,7 +327,9 @@ func TestLogoutWhileTheResponseIsBeingSaved(t *testing.T) {
 func TestRegenerate(t *testing.T) {
 	site := newSite(t)
 	before := site.user("ada", "cart")
-	_, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	_, after := site.visit(before, func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Rotate(r.Context()))
 	})
 	expect(t, "calls of the store", site.store.asked(), "load rotate")
@@ -287,7 +342,9 @@ func TestRotateWhileASaveIsInTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		before := site.user("ada")
-		_, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		_, after := site.visit(before, func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Set("cart", 1))
 			site.besideASave(s, store.OpSave, func() { site.check(s.Rotate(r.Context())) })
 		})
@@ -302,7 +359,9 @@ func TestTheWaitForASaveEndsWithItsContext(t *testing.T) {
 		site := newSite(t)
 		cookie := site.user("ada")
 		held := site.store.hold(store.OpSave)
-		_, after := site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		_, after := site.visit(cookie, func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Set("cart", 1))
 			var save sync.WaitGroup
 			save.Go(func() { site.check(s.Save(r.Context())) })
@@ -316,7 +375,8 @@ func TestTheWaitForASaveEndsWithItsContext(t *testing.T) {
 				"Save":   func() error { return s.Save(ctx) },
 			} {
 				err := change()
-				if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, sessionstore.ErrUnavailable) {
+				if !errors.Is(err, context.DeadlineExceeded) ||
+					!errors.Is(err, sessionstore.ErrUnavailable) {
 					t.Errorf("%s: %v, want ErrUnavailable and the error of the context", what, err)
 				}
 			}
@@ -343,7 +403,9 @@ func TestRememberMe(t *testing.T) {
 			return c.MaxAge, after
 		}
 		remember := func(on bool) page {
-			return func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { site.check(s.RememberMe(on)) }
+			return func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+				site.check(s.RememberMe(on))
+			}
 		}
 		regenerate := func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			site.check(s.Rotate(r.Context()))

@@ -18,7 +18,9 @@ import (
 func TestHealthInAnEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
-		cfg := sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}, Logger: slog.New(slog.DiscardHandler)}
+		cfg := sessionstore.Config{
+			Secrets: []sessionstore.Secret{secretOne}, Logger: slog.New(slog.DiscardHandler),
+		}
 		m, err := sessionstore.NewManagerOver(o, cfg)
 		expect(t, "error", err, nil)
 		s := &site{t: t, m: m}
@@ -53,7 +55,8 @@ func TestHealthInAnEmergency(t *testing.T) {
 		expect(t, "status", answer["status"], any("ok"))
 		expect(t, "since", answer["emergency_since"], nil)
 		expect(t, "zero afterwards", m.Metrics().Emergency, store.EmergencyStats{})
-		expect(t, "told once", m.Count(sessionstore.EventEmergencyBegan)+m.Count(sessionstore.EventEmergencyEnded), 2)
+		expect(t, "told once",
+			m.Count(sessionstore.EventEmergencyBegan)+m.Count(sessionstore.EventEmergencyEnded), 2)
 		expect(t, "sessions restored", m.CountSessions(sessionstore.EventEmergencyEnded), 2)
 		expect(t, "close", m.Close(), nil)
 	})
@@ -63,12 +66,19 @@ func TestChainStatsWithoutAChain(t *testing.T) {
 	expect(t, "all zero", newSite(t).m.Metrics(), sessionstore.Metrics{})
 }
 
-// Open with nobody there: sessions live in memory, and Redis is no reason not to start. Both ports refuse connections.
+// Open with nobody there: sessions live in memory, and Redis is no reason not
+// to start. Both ports refuse connections.
 func TestOpenInAnEmergency(t *testing.T) {
 	log := &syncBuffer{}
 	cfg := sessionstore.Config{
-		DatabaseURL: "postgres://nobody:hunter2@127.0.0.1:1/none?sslmode=disable", Secrets: []sessionstore.Secret{secretOne},
-		Cache:  sessionstore.CacheConfig{UseRedis: true, RedisURL: "redis://:hunter2@127.0.0.1:1", EncryptionKeys: []sessionstore.Secret{"00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210"}},
+		DatabaseURL: "postgres://nobody:hunter2@127.0.0.1:1/none?sslmode=disable",
+		Secrets:     []sessionstore.Secret{secretOne},
+		Cache: sessionstore.CacheConfig{
+			UseRedis: true, RedisURL: "redis://:hunter2@127.0.0.1:1",
+			EncryptionKeys: []sessionstore.Secret{
+				"00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210",
+			},
+		},
 		Logger: slog.New(slog.NewTextHandler(log, nil)),
 	}
 	m, err := sessionstore.Open(t.Context(), cfg)
@@ -85,15 +95,20 @@ func TestOpenInAnEmergency(t *testing.T) {
 	stats := m.Metrics()
 	expect(t, "in memory", stats.Emergency.InMemory, 1)
 	expect(t, "freshness", stats.Cache.Freshness, 30*time.Second)
-	if err := m.Close(); err == nil || !strings.Contains(err.Error(), "1 sessions and 0 revokes lost") {
+	if err := m.Close(); err == nil ||
+		!strings.Contains(err.Error(), "1 sessions and 0 revokes lost") {
 		t.Errorf("close: %v", err)
 	}
-	if text := log.String(); strings.Count(text, "session emergency began") != 1 || strings.Count(text, "redis unavailable at start") != 1 || strings.Contains(text, "hunter2") {
+	text := log.String()
+	if strings.Count(text, "session emergency began") != 1 ||
+		strings.Count(text, "redis unavailable at start") != 1 ||
+		strings.Contains(text, "hunter2") {
 		t.Errorf("the log:\n%s", text)
 	}
 
 	cfg.Outage.DisableEmergency = true
-	if _, err := sessionstore.Open(t.Context(), cfg); err == nil || strings.Contains(err.Error(), "hunter2") {
+	if _, err := sessionstore.Open(t.Context(), cfg); err == nil ||
+		strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("without emergencies: %v", err)
 	}
 }

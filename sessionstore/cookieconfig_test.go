@@ -20,8 +20,9 @@ type jarCookie struct {
 	maxAge                              int // 0: until the browser is closed
 }
 
-// browserKeeps is the parsing and the storage model of RFC 6265bis (sections 5.6 and 5.7), for the page
-// /app/page of app.example.com. It says why a cookie is not kept.
+// browserKeeps is the parsing and the storage model of RFC 6265bis (sections
+// 5.6 and 5.7), for the page /app/page of app.example.com. It says why a cookie
+// is not kept.
 func codecOf(t testing.TB, name string, env Environment, secrets ...Secret) *cookie.Codec {
 	t.Helper()
 	c, err := CookieConfig{Name: name}.withDefaults(env).codec(env, secrets)
@@ -93,9 +94,11 @@ func browserKeeps(line string) (c jarCookie, refusal string) {
 		return c, "SameSite=None without Secure"
 	case strings.HasPrefix(lower, "__secure-") && !c.secure:
 		return c, "__Secure- without Secure"
-	case strings.HasPrefix(lower, "__host-") && !(c.secure && c.hostOnly && strings.Contains(attributesOf(line), "; path=/;") && c.path == "/"):
+	case strings.HasPrefix(lower, "__host-") && !(c.secure && c.hostOnly &&
+		strings.Contains(attributesOf(line), "; path=/;") && c.path == "/"):
 		return c, "__Host- without Secure, with a domain or with another path"
-	case c.name == "" && (strings.HasPrefix(strings.ToLower(c.value), "__secure-") || strings.HasPrefix(strings.ToLower(c.value), "__host-")):
+	case c.name == "" && (strings.HasPrefix(strings.ToLower(c.value), "__secure-") ||
+		strings.HasPrefix(strings.ToLower(c.value), "__host-")):
 		return c, "a prefix in the value of a cookie without a name"
 	}
 	return c, ""
@@ -108,21 +111,36 @@ func refusedBy(c CookieConfig, env Environment) (faults []string) {
 	return faults
 }
 
-var sameSites = []http.SameSite{0, http.SameSiteDefaultMode, http.SameSiteLaxMode, http.SameSiteStrictMode, http.SameSiteNoneMode}
+var sameSites = []http.SameSite{
+	0, http.SameSiteDefaultMode, http.SameSiteLaxMode, http.SameSiteStrictMode,
+	http.SameSiteNoneMode,
+}
 
-// A cookie that a browser drops without a word costs a day of debugging. So every configuration is either refused or
-// gives cookies that a browser keeps, with just the attributes that were asked for.
+// A cookie that a browser drops without a word costs a day of debugging. So
+// every configuration is either refused or gives cookies that a browser keeps,
+// with just the attributes that were asked for.
 func TestCookieConfigAgreesWithBrowsers(t *testing.T) {
-	names := []string{"", "session", "__Host-session", "__host-session", "__HOST-x", "__Secure-session", "__secure-", "__Http-x", strings.Repeat("n", 3985), strings.Repeat("n", 3986), "a b", "a=b", "a;b", "é", "a\nb", `"a"`}
-	domains := []string{"", "example.com", ".APP.example.com", "example.com.", "..example.com", "example.com; Path=/", "exämple.com", strings.Repeat("a.", 600) + "example.com"}
-	paths := []string{"", "/", "/app", "app", " /app", "/app ", "/app;x", "/\n", "/é", "/" + strings.Repeat("p", 1023), "/" + strings.Repeat("p", 1024)}
+	names := []string{
+		"", "session", "__Host-session", "__host-session", "__HOST-x", "__Secure-session",
+		"__secure-", "__Http-x", strings.Repeat("n", 3985), strings.Repeat("n", 3986), "a b", "a=b",
+		"a;b", "é", "a\nb", `"a"`,
+	}
+	domains := []string{
+		"", "example.com", ".APP.example.com", "example.com.", "..example.com",
+		"example.com; Path=/", "exämple.com", strings.Repeat("a.", 600) + "example.com",
+	}
+	paths := []string{
+		"", "/", "/app", "app", " /app", "/app ", "/app;x", "/\n", "/é",
+		"/" + strings.Repeat("p", 1023), "/" + strings.Repeat("p", 1024),
+	}
 	signer := codecOf(t, "x", Production, secretA)
 	kept, refused := 0, 0
 	for i := range 1 << 20 {
 		n := i
 		pick := func(of int) int { k := n % of; n /= of; return k }
 		given := CookieConfig{
-			Name: names[pick(len(names))], Domain: domains[pick(len(domains))], Path: paths[pick(len(paths))],
+			Name: names[pick(len(names))], Domain: domains[pick(len(domains))],
+			Path:     paths[pick(len(paths))],
 			SameSite: append(sameSites, -1, 5)[pick(len(sameSites)+2)], Insecure: pick(2) == 1,
 		}
 		env, https := Environment(pick(3)), pick(2) == 1
@@ -137,7 +155,10 @@ func TestCookieConfigAgreesWithBrowsers(t *testing.T) {
 
 		// What a server would send that does as it is told and knows no rules.
 		secure := !cfg.Insecure
-		site := map[http.SameSite]string{http.SameSiteLaxMode: "Lax", http.SameSiteStrictMode: "Strict", http.SameSiteNoneMode: "None"}[cfg.SameSite]
+		site := map[http.SameSite]string{
+			http.SameSiteLaxMode: "Lax", http.SameSiteStrictMode: "Strict",
+			http.SameSiteNoneMode: "None",
+		}[cfg.SameSite]
 		naive := cfg.Name + "=" + strings.Repeat("v", cookie.ValueChars) + "; Path=" + cfg.Path
 		if cfg.Domain != "" {
 			naive += "; Domain=" + cfg.Domain
@@ -147,12 +168,14 @@ func TestCookieConfigAgreesWithBrowsers(t *testing.T) {
 		}
 		naive += "; HttpOnly; SameSite=" + site
 		want := jarCookie{
-			name: cfg.Name, value: strings.Repeat("v", cookie.ValueChars), domain: strings.ToLower(strings.TrimPrefix(cfg.Domain, ".")), path: cfg.Path,
+			name: cfg.Name, value: strings.Repeat("v", cookie.ValueChars),
+			domain: strings.ToLower(strings.TrimPrefix(cfg.Domain, ".")), path: cfg.Path,
 			sameSite: site, hostOnly: cfg.Domain == "", secure: secure, httpOnly: true,
 		}
 		got, refusal := browserKeeps(naive)
 		if refusal != "" || got != want {
-			t.Fatalf("%v %+v is allowed; a browser sees %q in it: %+v, want %+v", env, cfg, refusal, got, want)
+			t.Fatalf("%v %+v is allowed; a browser sees %q in it: %+v, want %+v", env, cfg, refusal,
+				got, want)
 		}
 
 		// And what we send.
@@ -167,7 +190,8 @@ func TestCookieConfigAgreesWithBrowsers(t *testing.T) {
 		got, refusal = browserKeeps(h.Get("Set-Cookie"))
 		want.value, want.secure = c.Sign(cookie.Ticket{}), got.secure
 		if refusal != "" || got != want {
-			t.Fatalf("%v %+v: a browser refuses %q for %q or keeps %+v, want %+v", env, cfg, h.Get("Set-Cookie"), refusal, got, want)
+			t.Fatalf("%v %+v: a browser refuses %q for %q or keeps %+v, want %+v", env, cfg,
+				h.Get("Set-Cookie"), refusal, got, want)
 		}
 		if !got.secure && (env != Development || https && !cfg.Insecure) {
 			t.Fatalf("%v %+v: not Secure", env, cfg)
@@ -187,34 +211,127 @@ func TestCookieConfigFaults(t *testing.T) {
 	}{
 		{"the zero value is allowed in production", CookieConfig{}, Production, ""},
 		{"the zero value is allowed in development", CookieConfig{}, Development, ""},
-		{"a domain is allowed and changes the prefix", CookieConfig{Domain: "example.com"}, Production, ""},
+		{
+			"a domain is allowed and changes the prefix",
+			CookieConfig{Domain: "example.com"},
+			Production, "",
+		},
 		{"a path is allowed and changes the prefix", CookieConfig{Path: "/app"}, Staging, ""},
-		{"SameSite=None is allowed where it is asked for", CookieConfig{SameSite: http.SameSiteNoneMode}, Production, ""},
+		{
+			"SameSite=None is allowed where it is asked for",
+			CookieConfig{SameSite: http.SameSiteNoneMode},
+			Production, "",
+		},
 		{"a plain name is allowed", CookieConfig{Name: "id"}, Production, ""},
-		{"an insecure cookie is allowed in development", CookieConfig{Insecure: true}, Development, ""},
-		{"an insecure cookie is refused in production", CookieConfig{Name: "id", Insecure: true}, Production, "Cookie.Insecure"},
-		{"an insecure cookie is refused in staging", CookieConfig{Name: "id", Insecure: true}, Staging, "Cookie.Insecure"},
-		{"a __Host- name can't be insecure", CookieConfig{Name: "__Host-id", Insecure: true}, Development, "Cookie.Insecure"},
-		{"a __Secure- name can't be insecure", CookieConfig{Name: "__Secure-id", Insecure: true}, Development, "Cookie.Insecure"},
-		{"a __Host- name has no domain", CookieConfig{Name: "__Host-id", Domain: "example.com"}, Production, "Cookie.Domain"},
-		{"a __Host- name has no other path", CookieConfig{Name: "__Host-id", Path: "/app"}, Production, "Cookie.Path"},
+		{
+			"an insecure cookie is allowed in development",
+			CookieConfig{Insecure: true},
+			Development, "",
+		},
+		{
+			"an insecure cookie is refused in production",
+			CookieConfig{Name: "id", Insecure: true},
+			Production, "Cookie.Insecure",
+		},
+		{
+			"an insecure cookie is refused in staging",
+			CookieConfig{Name: "id", Insecure: true},
+			Staging, "Cookie.Insecure",
+		},
+		{
+			"a __Host- name can't be insecure",
+			CookieConfig{Name: "__Host-id", Insecure: true},
+			Development, "Cookie.Insecure",
+		},
+		{
+			"a __Secure- name can't be insecure",
+			CookieConfig{Name: "__Secure-id", Insecure: true},
+			Development, "Cookie.Insecure",
+		},
+		{
+			"a __Host- name has no domain",
+			CookieConfig{Name: "__Host-id", Domain: "example.com"},
+			Production, "Cookie.Domain",
+		},
+		{
+			"a __Host- name has no other path",
+			CookieConfig{Name: "__Host-id", Path: "/app"},
+			Production, "Cookie.Path",
+		},
 		{"a prefix is spelled exactly", CookieConfig{Name: "__host-id"}, Production, "Cookie.Name"},
-		{"SameSite=None can't be insecure", CookieConfig{SameSite: http.SameSiteNoneMode, Insecure: true}, Development, "Cookie.SameSite"},
-		{"a partitioned cookie is allowed", CookieConfig{SameSite: http.SameSiteNoneMode, Partitioned: true}, Production, ""},
-		{"a partitioned cookie can't be insecure", CookieConfig{Partitioned: true, Insecure: true}, Development, "Cookie.Partitioned"},
-		{"a SameSite that does not exist is refused", CookieConfig{SameSite: 42}, Production, "Cookie.SameSite"},
-		{"a path that begins elsewhere is refused", CookieConfig{Path: "app"}, Production, "Cookie.Path"},
-		{"a domain that no host matches is refused", CookieConfig{Domain: "example.com."}, Production, "Cookie.Domain"},
-		{"an attribute in the domain is refused", CookieConfig{Domain: "example.com; Secure"}, Production, "Cookie"},
-		{"an attribute in the path is refused", CookieConfig{Name: "id", Path: "/; Domain=evil.example"}, Production, "Cookie"},
-		{"a header in the name is refused", CookieConfig{Name: "id\r\nSet-Cookie: a"}, Production, "Cookie"},
-		{"4096 bytes with -set are allowed", CookieConfig{Name: strings.Repeat("n", 4092-cookie.ValueChars)}, Production, ""},
-		{"4097 bytes with -set are refused", CookieConfig{Name: strings.Repeat("n", 4093-cookie.ValueChars)}, Production, "Cookie.Name"},
-		{"a path of 1024 bytes is allowed", CookieConfig{Path: "/" + strings.Repeat("p", 1023)}, Production, ""},
-		{"a path of 1025 bytes is refused", CookieConfig{Path: "/" + strings.Repeat("p", 1024)}, Production, "Cookie"},
+		{
+			"SameSite=None can't be insecure",
+			CookieConfig{SameSite: http.SameSiteNoneMode, Insecure: true},
+			Development,
+			"Cookie.SameSite",
+		},
+		{
+			"a partitioned cookie is allowed",
+			CookieConfig{SameSite: http.SameSiteNoneMode, Partitioned: true},
+			Production, "",
+		},
+		{
+			"a partitioned cookie can't be insecure",
+			CookieConfig{Partitioned: true, Insecure: true},
+			Development, "Cookie.Partitioned",
+		},
+		{
+			"a SameSite that does not exist is refused",
+			CookieConfig{SameSite: 42},
+			Production,
+			"Cookie.SameSite",
+		},
+		{
+			"a path that begins elsewhere is refused",
+			CookieConfig{Path: "app"},
+			Production,
+			"Cookie.Path",
+		},
+		{
+			"a domain that no host matches is refused",
+			CookieConfig{Domain: "example.com."},
+			Production, "Cookie.Domain",
+		},
+		{
+			"an attribute in the domain is refused",
+			CookieConfig{Domain: "example.com; Secure"},
+			Production, "Cookie",
+		},
+		{
+			"an attribute in the path is refused",
+			CookieConfig{Name: "id", Path: "/; Domain=evil.example"},
+			Production, "Cookie",
+		},
+		{
+			"a header in the name is refused",
+			CookieConfig{Name: "id\r\nSet-Cookie: a"},
+			Production, "Cookie",
+		},
+		{
+			"4096 bytes with -set are allowed",
+			CookieConfig{Name: strings.Repeat("n", 4092-cookie.ValueChars)},
+			Production, "",
+		},
+		{
+			"4097 bytes with -set are refused",
+			CookieConfig{Name: strings.Repeat("n", 4093-cookie.ValueChars)},
+			Production,
+			"Cookie.Name",
+		},
+		{
+			"a path of 1024 bytes is allowed",
+			CookieConfig{Path: "/" + strings.Repeat("p", 1023)},
+			Production, "",
+		},
+		{
+			"a path of 1025 bytes is refused",
+			CookieConfig{Path: "/" + strings.Repeat("p", 1024)},
+			Production, "Cookie",
+		},
 	} {
 		faults := refusedBy(tt.cfg.withDefaults(tt.env), tt.env)
-		found := slices.ContainsFunc(faults, func(f string) bool { return strings.HasPrefix(f, tt.fault+": ") })
+		found := slices.ContainsFunc(faults,
+			func(f string) bool { return strings.HasPrefix(f, tt.fault+": ") })
 		if tt.fault == "" && len(faults) > 0 || tt.fault != "" && !found {
 			t.Errorf("%s: %q, want a fault of %q", tt.what, faults, tt.fault)
 		}
@@ -230,13 +347,19 @@ func TestSetCookieGolden(t *testing.T) {
 				for _, site := range sameSites {
 					for _, persistent := range []bool{false, true} {
 						for _, https := range []bool{true, false} {
-							cfg := CookieConfig{Domain: domain, Path: path, SameSite: site}.withDefaults(env)
+							cfg := CookieConfig{
+								Domain: domain, Path: path, SameSite: site,
+							}.withDefaults(env)
 							c := codecOf(t, cfg.Name, env, secretA)
 							c.Cfg = cfg.attributes()
 							h, tk := http.Header{}, cookie.Ticket{Persistent: persistent}
 							c.Write(h, tk, 30*24*time.Hour, cfg.secure(env, https))
 							line := strings.Replace(h.Get("Set-Cookie"), c.Sign(tk), "VALUE", 1)
-							_, _ = fmt.Fprintf(&b, "%v domain=%q path=%q samesite=%d persistent=%v https=%v\n\t%s\n", env, domain, path, site, persistent, https, line)
+							_, _ = fmt.Fprintf(
+								&b,
+								"%v domain=%q path=%q samesite=%d persistent=%v https=%v\n\t%s\n",
+								env, domain, path, site, persistent, https, line,
+							)
 						}
 					}
 				}
@@ -272,18 +395,32 @@ func TestSetCookieMaxAge(t *testing.T) {
 		left       time.Duration
 		want       string
 	}{
-		{"a cookie that nobody asked to keep ends with the browser", false, 30 * 24 * time.Hour, ""},
-		{"a persistent cookie ends with the session", true, 30 * 24 * time.Hour, "; Max-Age=2592000"},
-		{"a part of a second is not rounded up", true, 90*time.Second + 999*time.Millisecond, "; Max-Age=90"},
+		{
+			"a cookie that nobody asked to keep ends with the browser", false, 30 * 24 * time.Hour,
+			"",
+		},
+		{
+			"a persistent cookie ends with the session", true, 30 * 24 * time.Hour,
+			"; Max-Age=2592000",
+		},
+		{
+			"a part of a second is not rounded up", true, 90*time.Second + 999*time.Millisecond,
+			"; Max-Age=90",
+		},
 		{"400 days are the most", true, 400 * 24 * time.Hour, "; Max-Age=34560000"},
 		{"more than 400 days are cut", true, 401 * 24 * time.Hour, "; Max-Age=34560000"},
-		{"a session on its last legs does not clear the cookie", true, 10 * time.Millisecond, "; Max-Age=1"},
+		{
+			"a session on its last legs does not clear the cookie", true, 10 * time.Millisecond,
+			"; Max-Age=1",
+		},
 		{"a session that ended meanwhile does not either", true, -time.Hour, "; Max-Age=1"},
 	} {
 		h := http.Header{}
 		tk := cookie.Ticket{Persistent: tt.persistent}
 		c.Write(h, tk, tt.left, true)
-		if got, want := h.Get("Set-Cookie"), "__Host-session="+c.Sign(tk)+"; Path=/"+tt.want+"; HttpOnly; Secure; SameSite=Strict"; got != want {
+		if got, want := h.Get("Set-Cookie"), "__Host-session="+c.Sign(
+			tk,
+		)+"; Path=/"+tt.want+"; HttpOnly; Secure; SameSite=Strict"; got != want {
 			t.Errorf("%s: %s, want %s", tt.what, got, want)
 		}
 	}
@@ -293,14 +430,17 @@ func TestSetCookieReplacesItself(t *testing.T) {
 	c := codecOf(t, "", Production, secretA)
 	theirs := []string{"a=1; Path=/", "__Host-session2=x", "__host-session=x", "b=__Host-session=x"}
 	h := http.Header{"Set-Cookie": slices.Clone(theirs)}
-	first, second := cookie.Ticket{Token: cookie.NewToken()}, cookie.Ticket{Token: cookie.NewToken()}
+	first, second := cookie.Ticket{Token: cookie.NewToken()},
+		cookie.Ticket{Token: cookie.NewToken()}
 	c.Write(h, first, 0, true)
 	c.Write(h, second, 0, true)
-	if got := h["Set-Cookie"]; len(got) != 5 || !slices.Equal(got[:4], theirs) || !strings.HasPrefix(got[4], "__Host-session="+c.Sign(second)+";") {
+	if got := h["Set-Cookie"]; len(got) != 5 || !slices.Equal(got[:4], theirs) ||
+		!strings.HasPrefix(got[4], "__Host-session="+c.Sign(second)+";") {
 		t.Errorf("after two writes: %q", got)
 	}
 	c.Clear(h, true)
-	if got := h["Set-Cookie"]; len(got) != 5 || got[4] != "__Host-session=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict" {
+	if got := h["Set-Cookie"]; len(got) != 5 ||
+		got[4] != "__Host-session=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict" {
 		t.Errorf("after a clear: %q", got)
 	}
 }

@@ -34,34 +34,78 @@ func TestSeveralCookiesOfOurName(t *testing.T) {
 		{"the same one twice", []string{ada, ada}, "ada", "", "load"},
 		{"a forged one before ours", []string{forged, ada}, "ada", "", "load"},
 		{"a forged one after ours", []string{ada, forged}, "ada", "", "load"},
-		{"forged ones all around ours", []string{forged, "x", ada, strings.Repeat("x", 5000), forged}, "ada", "", "load"},
+		{
+			"forged ones all around ours",
+			[]string{forged, "x", ada, strings.Repeat("x", 5000), forged},
+			"ada", "", "load",
+		},
 		{"ours twice and a forged one between", []string{ada, forged, ada}, "ada", "", "load"},
 		{"two of ours", []string{ada, bob}, "", "session cookie conflict", "alive"},
-		{"two of ours the other way around", []string{bob, ada}, "", "session cookie conflict", "alive"},
-		{"two of ours and a forged one between", []string{ada, forged, bob}, "", "session cookie conflict", "alive"},
-		{"two of ours and a forged one before", []string{forged, ada, bob}, "", "session cookie conflict", "alive"},
-		{"two of ours, one of them of an ended session", []string{gone, ada}, "ada", "", "alive load"},
-		{"two of ours, the second of an ended session", []string{ada, gone}, "ada", "", "alive load"},
+		{
+			"two of ours the other way around",
+			[]string{bob, ada},
+			"", "session cookie conflict",
+			"alive",
+		},
+		{
+			"two of ours and a forged one between",
+			[]string{ada, forged, bob},
+			"",
+			"session cookie conflict", "alive",
+		},
+		{
+			"two of ours and a forged one before",
+			[]string{forged, ada, bob},
+			"",
+			"session cookie conflict", "alive",
+		},
+		{
+			"two of ours, one of them of an ended session",
+			[]string{gone, ada},
+			"ada", "",
+			"alive load",
+		},
+		{
+			"two of ours, the second of an ended session",
+			[]string{ada, gone},
+			"ada", "",
+			"alive load",
+		},
 		{"two of ended sessions", []string{gone, dead}, "", "session not found", "alive load"},
-		{"two alive and one of an ended session", []string{gone, ada, bob}, "", "session cookie conflict", "alive"},
+		{
+			"two alive and one of an ended session",
+			[]string{gone, ada, bob},
+			"",
+			"session cookie conflict", "alive",
+		},
 		{"an altered one", []string{string(altered)}, "", "session cookie forged", ""},
 		{"forged ones only", []string{forged, "x"}, "", "session cookie forged", ""},
 		{"one of an ended session", []string{gone}, "", "session not found", "load"},
 		{"eight of the same", slices.Repeat([]string{ada}, 8), "ada", "", "load"},
-		{"more than eight, ours first", append([]string{ada}, slices.Repeat([]string{forged}, 8)...), "", "session cookie conflict", ""},
-		{"more than eight, ours last", append(slices.Repeat([]string{forged}, 8), ada), "", "session cookie conflict", ""},
+		{
+			"more than eight, ours first",
+			append([]string{ada}, slices.Repeat([]string{forged}, 8)...), "",
+			"session cookie conflict", "",
+		},
+		{
+			"more than eight, ours last", append(slices.Repeat([]string{forged}, 8), ada), "",
+			"session cookie conflict", "",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			site.seen()
 			site.store.asked()
 			user := "not asked"
-			resp, _ := visit(site.serve(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			resp, _ := visit(site.serve(func(
+				_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+			) {
 				user = s.UserID()
 			}), tt.cookies...)
 			expect(t, "user", user, tt.want)
 			expect(t, "events", site.seen(), tt.events)
 			expect(t, "calls of the store", site.store.asked(), tt.asked)
-			// Nothing is cleared: the response could overtake that of a login in another tab.
+			// Nothing is cleared: the response could overtake that of a login
+			// in another tab.
 			expect(t, "Set-Cookie headers", len(resp.Header["Set-Cookie"]), 0)
 		})
 	}
@@ -72,7 +116,9 @@ func TestExpiredSessionIsNobodysAndItsCookieStays(t *testing.T) {
 		site := newSite(t)
 		cookie := site.user("ada", "cart")
 		time.Sleep(9 * 24 * time.Hour)
-		resp, _ := site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		resp, _ := site.visit(cookie, func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			expect(t, "user", s.UserID(), "")
 			expect(t, "values", s.Has("cart"), false)
 		})
@@ -87,7 +133,9 @@ func TestExpiredSessionIsNobodysAndItsCookieStays(t *testing.T) {
 		expect(t, "events when it is pruned", site.seen(), "session not found")
 
 		// What is set then goes into a new session, under a token of its own.
-		_, after := site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		_, after := site.visit(cookie, func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Set("fresh", true))
 		})
 		expect(t, "a new cookie", after != cookie, true)
@@ -104,12 +152,31 @@ func TestCookieOnTheWireByEnvironment(t *testing.T) {
 		proto  string // as a proxy says
 		want   string // after the value
 	}{
-		{"production", sessionstore.Production, "https://shop.example/", "", cookieName + "; Path=/; HttpOnly; Secure; SameSite=Strict"},
-		{"production behind a proxy that ends TLS", sessionstore.Production, "http://shop.example/", "https", cookieName + "; Path=/; HttpOnly; Secure; SameSite=Strict"},
-		{"production over plain http, where no browser takes it", sessionstore.Production, "http://shop.example/", "", cookieName + "; Path=/; HttpOnly; Secure; SameSite=Strict"},
-		{"development over plain http", sessionstore.Development, "http://localhost/", "", "session; Path=/; HttpOnly; SameSite=Lax"},
-		{"development over https", sessionstore.Development, "https://localhost/", "", "session; Path=/; HttpOnly; Secure; SameSite=Lax"},
-		{"development behind a proxy nobody trusts", sessionstore.Development, "http://localhost/", "https", "session; Path=/; HttpOnly; SameSite=Lax"},
+		{
+			"production", sessionstore.Production, "https://shop.example/", "",
+			cookieName + "; Path=/; HttpOnly; Secure; SameSite=Strict",
+		},
+		{
+			"production behind a proxy that ends TLS", sessionstore.Production,
+			"http://shop.example/", "https",
+			cookieName + "; Path=/; HttpOnly; Secure; SameSite=Strict",
+		},
+		{
+			"production over plain http, where no browser takes it", sessionstore.Production,
+			"http://shop.example/", "", cookieName + "; Path=/; HttpOnly; Secure; SameSite=Strict",
+		},
+		{
+			"development over plain http", sessionstore.Development, "http://localhost/", "",
+			"session; Path=/; HttpOnly; SameSite=Lax",
+		},
+		{
+			"development over https", sessionstore.Development, "https://localhost/", "",
+			"session; Path=/; HttpOnly; Secure; SameSite=Lax",
+		},
+		{
+			"development behind a proxy nobody trusts", sessionstore.Development,
+			"http://localhost/", "https", "session; Path=/; HttpOnly; SameSite=Lax",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			site := newSite(t, func(cfg *sessionstore.Config) { cfg.Env = tt.env })
@@ -135,14 +202,24 @@ func TestCookieIsSentOnce(t *testing.T) {
 		page page
 	}{
 		{"reading", nothing},
-		{"setting", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("cart", 1) }},
-		{"setting and saving", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		{"setting", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			_ = s.Set("cart", 1)
+		}},
+		{"setting and saving", func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			_ = s.Set("cart", 1)
 			_ = s.Save(r.Context())
 			_ = s.Set("cart", 2)
 		}},
-		{"deleting", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Delete("here") }},
-		{"staying forgettable", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.RememberMe(false) }},
+		{"deleting", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			_ = s.Delete("here")
+		}},
+		{"staying forgettable", func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
+			_ = s.RememberMe(false)
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			site := newSite(t)
@@ -164,7 +241,9 @@ func TestCookieOfAnOldKeyIsSentAgainOnce(t *testing.T) {
 		cfg.Secrets = []sessionstore.Secret{secretTwo, secretOne}
 	})
 	// A response that may be slow would put back a token that a login replaced.
-	for _, header := range []http.Header{{}, fetching, {"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"iframe"}}} {
+	for _, header := range []http.Header{
+		{}, fetching, {"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"iframe"}},
+	} {
 		resp, _ := visitAs(rotated.serve(nothing), header, cookie)
 		expect(t, "Set-Cookie headers beside a page", len(resp.Header["Set-Cookie"]), 0)
 	}
@@ -223,28 +302,88 @@ func TestResponseThatSetsTheCookieIsNotCached(t *testing.T) {
 		uncached bool
 	}{
 		{"a handler that says nothing", http.Header{}, "Cookie", false},
-		{"one that wants a public response", http.Header{"Cache-Control": {"public, max-age=600"}}, "Cookie", true},
+		{
+			"one that wants a public response",
+			http.Header{"Cache-Control": {"public, max-age=600"}},
+			"Cookie", true,
+		},
 		{"one that shouts", http.Header{"Cache-Control": {"PUBLIC"}}, "Cookie", true},
-		{"one that means proxies only", http.Header{"Cache-Control": {"s-maxage=600"}}, "Cookie", true},
-		{"one that says so in a second line", http.Header{"Cache-Control": {"max-age=5", "public"}}, "Cookie", true},
-		{"one that says so in a spelling of its own", http.Header{"cache-control": {"public"}}, "Cookie", true},
-		{"one that lets a CDN keep it", http.Header{"Cache-Control": {"private"}, "Cdn-Cache-Control": {"max-age=600"}}, "Cookie", true},
-		{"one that lets the CDN of one maker", http.Header{"Vercel-CDN-Cache-Control": {"max-age=600"}}, "Cookie", true},
-		{"one that lets an older CDN", http.Header{"Surrogate-Control": {"max-age=600"}}, "Cookie", true},
-		{"one that lets Akamai", http.Header{"Edge-Control": {"!no-store, max-age=600"}}, "Cookie", true},
-		{"one that lets Akamai, spelled otherwise", http.Header{"edge-control": {"max-age=600"}}, "Cookie", true},
-		{"one that lets LiteSpeed", http.Header{"X-Litespeed-Cache-Control": {"public, max-age=600"}}, "Cookie", true},
+		{
+			"one that means proxies only",
+			http.Header{"Cache-Control": {"s-maxage=600"}},
+			"Cookie",
+			true,
+		},
+		{
+			"one that says so in a second line",
+			http.Header{"Cache-Control": {"max-age=5", "public"}},
+			"Cookie", true,
+		},
+		{
+			"one that says so in a spelling of its own",
+			http.Header{"cache-control": {"public"}},
+			"Cookie", true,
+		},
+		{
+			"one that lets a CDN keep it",
+			http.Header{"Cache-Control": {"private"}, "Cdn-Cache-Control": {"max-age=600"}},
+			"Cookie", true,
+		},
+		{
+			"one that lets the CDN of one maker",
+			http.Header{"Vercel-CDN-Cache-Control": {"max-age=600"}},
+			"Cookie", true,
+		},
+		{
+			"one that lets an older CDN",
+			http.Header{"Surrogate-Control": {"max-age=600"}},
+			"Cookie", true,
+		},
+		{
+			"one that lets Akamai",
+			http.Header{"Edge-Control": {"!no-store, max-age=600"}},
+			"Cookie", true,
+		},
+		{
+			"one that lets Akamai, spelled otherwise",
+			http.Header{"edge-control": {"max-age=600"}},
+			"Cookie", true,
+		},
+		{
+			"one that lets LiteSpeed",
+			http.Header{"X-Litespeed-Cache-Control": {"public, max-age=600"}},
+			"Cookie", true,
+		},
 		{"one that lets nginx", http.Header{"X-Accel-Expires": {"600"}}, "Cookie", true},
-		{"one that wants a private response", http.Header{"Cache-Control": {"private, max-age=600"}}, "Cookie", false},
+		{
+			"one that wants a private response",
+			http.Header{"Cache-Control": {"private, max-age=600"}},
+			"Cookie", false,
+		},
 		{"one that varies already", http.Header{"Vary": {"Cookie"}}, "Cookie", false},
-		{"one that varies by more", http.Header{"Vary": {"Accept-Encoding, cookie"}}, "Accept-Encoding, cookie", false},
-		{"one that varies by something else", http.Header{"Vary": {"Accept-Encoding", "Accept"}}, "Accept-Encoding|Accept|Cookie", false},
+		{
+			"one that varies by more",
+			http.Header{"Vary": {"Accept-Encoding, cookie"}},
+			"Accept-Encoding, cookie", false,
+		},
+		{
+			"one that varies by something else",
+			http.Header{"Vary": {"Accept-Encoding", "Accept"}},
+			"Accept-Encoding|Accept|Cookie", false,
+		},
 		{"one that varies by everything", http.Header{"Vary": {"*"}}, "*", false},
-		{"one that varies by a namesake", http.Header{"Vary": {"X-Cookie"}}, "X-Cookie|Cookie", false},
+		{
+			"one that varies by a namesake",
+			http.Header{"Vary": {"X-Cookie"}},
+			"X-Cookie|Cookie",
+			false,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			site := newSite(t)
-			resp, _ := site.visit("", func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			resp, _ := site.visit("", func(
+				w http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+			) {
 				for name, lines := range tt.header {
 					w.Header()[name] = slices.Clone(lines)
 				}
@@ -274,7 +413,11 @@ func TestResponseThatAskedForTheSessionIsPrivate(t *testing.T) {
 		{"a visitor without a session", false, nil, "private"},
 		{"a visitor with one", true, nil, "private"},
 		{"a handler that wants more", true, http.Header{"Cache-Control": {"no-store"}}, "no-store"},
-		{"a handler that spells it otherwise", true, http.Header{"cache-control": {"max-age=5"}}, "max-age=5"},
+		{
+			"a handler that spells it otherwise", true,
+			http.Header{"cache-control": {"max-age=5"}},
+			"max-age=5",
+		},
 		{"a handler with another kind of header", true, http.Header{"Expires": {"0"}}, "private"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -283,7 +426,9 @@ func TestResponseThatAskedForTheSessionIsPrivate(t *testing.T) {
 			if tt.cookie {
 				cookie = site.newcomer()
 			}
-			resp, _ := site.visit(cookie, func(w http.ResponseWriter, _ *http.Request, _ *sessionstore.Session) {
+			resp, _ := site.visit(cookie, func(
+				w http.ResponseWriter, _ *http.Request, _ *sessionstore.Session,
+			) {
 				for name, lines := range tt.header {
 					w.Header()[name] = slices.Clone(lines)
 				}
@@ -297,13 +442,17 @@ func TestResponseThatAskedForTheSessionIsPrivate(t *testing.T) {
 			expect(t, "Cache-Control", strings.Join(lines, "|"), tt.want)
 		})
 	}
-	resp, _ := visit(newSite(t).m.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+	resp, _ := visit(
+		newSite(t).m.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})),
+	)
 	expect(t, "Cache-Control of a handler that did not ask", resp.Header.Get("Cache-Control"), "")
 }
 
 func TestResponseThatOnlyReadKeepsItsCaching(t *testing.T) {
 	site := newSite(t)
-	resp, _ := site.visit(site.newcomer(), func(w http.ResponseWriter, _ *http.Request, _ *sessionstore.Session) {
+	resp, _ := site.visit(site.newcomer(), func(
+		w http.ResponseWriter, _ *http.Request, _ *sessionstore.Session,
+	) {
 		w.Header().Set("Cache-Control", "public, max-age=600")
 	})
 	expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "public, max-age=600")
@@ -313,7 +462,9 @@ func TestResponseThatOnlyReadKeepsItsCaching(t *testing.T) {
 
 func TestOtherCookiesOfTheHandlerAreKept(t *testing.T) {
 	site := newSite(t)
-	resp, _ := site.visit("", func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+	resp, _ := site.visit("", func(
+		w http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+	) {
 		http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
 		http.SetCookie(w, &http.Cookie{Name: cookieName, Value: "the handler's own idea"})
 		http.SetCookie(w, &http.Cookie{Name: cookieName + "-2", Value: "x"})
@@ -332,15 +483,23 @@ func TestOtherCookiesOfTheHandlerAreKept(t *testing.T) {
 // B ends the session while A, who has loaded it before, is still at work.
 func TestSessionEndedElsewhereStaysDead(t *testing.T) {
 	for name, change := range map[string]page{
-		"setting":      func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("cart", 1) },
-		"deleting":     func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Delete("here") },
-		"regenerating": func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Rotate(r.Context()) },
+		"setting": func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			_ = s.Set("cart", 1)
+		},
+		"deleting": func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			_ = s.Delete("here")
+		},
+		"regenerating": func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			_ = s.Rotate(r.Context())
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			site := newSite(t)
 			cookie := site.user("ada")
 			var handle sessionstore.Handle
-			resp, after := site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			resp, after := site.visit(cookie, func(
+				w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				rec, _ := s.Record()
 				handle = rec.ID.Handle()
 				site.end(rec.ID)
@@ -348,7 +507,8 @@ func TestSessionEndedElsewhereStaysDead(t *testing.T) {
 				_, err := w.Write([]byte("done"))
 				site.check(err)
 				expect(t, "Handle", s.Handle(), "")
-				expect(t, "Set afterwards", errors.Is(s.Set("more", 1), sessionstore.ErrHeadersSent), true)
+				expect(t, "Set afterwards",
+					errors.Is(s.Set("more", 1), sessionstore.ErrHeadersSent), true)
 			})
 			expect(t, "status", resp.StatusCode, http.StatusOK)
 			expect(t, "body", bodyOf(t, resp), "done")
@@ -362,7 +522,8 @@ func TestSessionEndedElsewhereStaysDead(t *testing.T) {
 	}
 }
 
-// Browsers drop a Secure cookie that comes over plain http, and say nothing: sessions just don't stay.
+// Browsers drop a Secure cookie that comes over plain http, and say nothing:
+// sessions just don't stay.
 func TestASecureCookieOverPlainHTTPIsSaid(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -376,7 +537,10 @@ func TestASecureCookieOverPlainHTTPIsSaid(t *testing.T) {
 		{"a proxy that speaks https", "http://shop.example/", trusting, "https", 0},
 		{"a proxy that does not", "http://shop.example/", trusting, "http", 1},
 		{"a proxy that nobody named", "http://shop.example/", nothingElse, "https", 1},
-		{"development", "http://shop.example/", func(c *sessionstore.Config) { c.Env = sessionstore.Development }, "", 0},
+		{
+			"development", "http://shop.example/",
+			func(c *sessionstore.Config) { c.Env = sessionstore.Development }, "", 0,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			site := newSite(t, tt.change)
@@ -415,7 +579,8 @@ func TestACookieDomainThatIsNotTheHostsIsSaid(t *testing.T) {
 		{"backend:8080", "shop.example", "evil.example", 1},
 	} {
 		t.Run(tt.host+" "+tt.domain+" "+tt.forwarded, func(t *testing.T) {
-			site := newSite(t, trusting, func(cfg *sessionstore.Config) { cfg.Cookie.Domain = tt.domain })
+			site := newSite(t, trusting,
+				func(cfg *sessionstore.Config) { cfg.Cookie.Domain = tt.domain })
 			for range 3 {
 				r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
 				r.Host = tt.host
@@ -424,7 +589,8 @@ func TestACookieDomainThatIsNotTheHostsIsSaid(t *testing.T) {
 				}
 				site.serve(logIn).ServeHTTP(httptest.NewRecorder(), r)
 			}
-			expect(t, "lines", strings.Count(site.log.String(), "cookie domain does not match the host"), tt.want)
+			expect(t, "lines",
+				strings.Count(site.log.String(), "cookie domain does not match the host"), tt.want)
 		})
 	}
 }

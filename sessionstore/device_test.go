@@ -47,12 +47,15 @@ func TestDeviceHasAName(t *testing.T) {
 // A row that somebody else wrote may hold anything.
 func TestDeviceOfNonsense(t *testing.T) {
 	for _, ua := range []string{
-		strings.Repeat("a", 100<<10), strings.Repeat("é", 50<<10), strings.Repeat("(", 500), strings.Repeat("/", 500), strings.Repeat("Mozilla/5.0 (", 100),
-		"\x00\x1b[31m", "\xff\xfe", "Android", "Android Android", "Linux; Android", "(Linux; Android", "iPhone", "FBAN/FBIOS", "Instagram", "Instagram 1", "XiaoMi", "XiaoMi/",
+		strings.Repeat("a", 100<<10), strings.Repeat("é", 50<<10), strings.Repeat("(", 500),
+		strings.Repeat("/", 500), strings.Repeat("Mozilla/5.0 (", 100),
+		"\x00\x1b[31m", "\xff\xfe", "Android", "Android Android", "Linux; Android",
+		"(Linux; Android", "iPhone", "FBAN/FBIOS", "Instagram", "Instagram 1", "XiaoMi", "XiaoMi/",
 		" ", "/", "()", ";", "http://", "+http://x", "Version", "Opera Mini/", "CPU iPhone OS",
 	} {
 		d := DeviceOf(Client{UserAgent: ua})
-		if name := d.String(); name == "" || len(name) > 100 || !utf8.ValidString(name) || strings.ContainsAny(name, "\x00\x1b\r\n") {
+		if name := d.String(); name == "" || len(name) > 100 || !utf8.ValidString(name) ||
+			strings.ContainsAny(name, "\x00\x1b\r\n") {
 			t.Errorf("%.20q is a device called %q", ua, name)
 		}
 	}
@@ -71,7 +74,8 @@ func FuzzUserAgent(f *testing.F) {
 			t.Fatalf("%q: the families of user agents can't be compared", ua)
 		}
 		d := DeviceOf(c)
-		if name := d.String(); name == "" || len(name) > 100 || !utf8.ValidString(name) || strings.ContainsAny(name, "\x00\r\n\x1b") {
+		if name := d.String(); name == "" || len(name) > 100 || !utf8.ValidString(name) ||
+			strings.ContainsAny(name, "\x00\r\n\x1b") {
 			t.Fatalf("user agent %q is a device %q", ua, name)
 		}
 	})

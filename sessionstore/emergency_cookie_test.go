@@ -58,7 +58,9 @@ func TestASessionOfAnotherInstancesEmergency(t *testing.T) {
 			peer.check(s.Set("more", 1))
 		})
 		expect(t, "cookies of a save after it", set, "")
-		_, set = made.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { peer.check(s.RememberMe(true)) })
+		_, set = made.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			peer.check(s.RememberMe(true))
+		})
 		expect(t, "cookies of another reason", set, sent)
 
 		// That one is no emergency's any more.
@@ -79,7 +81,9 @@ func TestServeWithheldOfAnotherInstancesEmergency(t *testing.T) {
 		o.Away()
 		_, cookie := cut.visit("", stores)
 		served, held := true, false
-		_, _ = visitAs(peer.serve(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		_, _ = visitAs(peer.serve(func(
+			w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			held, served = s.Withheld(), sessionstore.ServeWithheld(w, r)
 		}), navigating, cookie)
 		expect(t, "withheld", held, true)
@@ -105,7 +109,9 @@ func TestALogoutOfAnotherInstancesEmergency(t *testing.T) {
 			}
 			b.site = peer
 			second := b.copied()
-			status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			status, set := b.get(func(
+				w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				logOut(w, r, s)
 				_, _ = second.get(logOut)
 			})
@@ -164,7 +170,9 @@ func TestASessionOfAnotherInstancesEmergencyBesideADeadCookie(t *testing.T) {
 			o.Away()
 			b := &jar{t, cut, map[string]string{}}
 			_, _ = b.get(logIn)
-			resp, _ := visit(peer.serve(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			resp, _ := visit(peer.serve(func(
+				w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				expect(t, "withheld", s.Withheld(), true)
 				if stores(w, r, s); leaves {
 					logOut(w, r, s)

@@ -18,12 +18,16 @@ func TestEmergencyNewSessionsWork(t *testing.T) {
 		o.Away()
 		site := newSiteOver(t, newSpy(o))
 		cookie := site.newcomer("cart")
-		_, cookie = site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		_, cookie = site.visit(cookie, func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Set("more", true))
 			site.check(s.Login(r.Context(), "ann"))
 		})
 		expect(t, "logged in", site.look(cookie, "cart", "more"), "user=ann cart more")
-		_, renewed := site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		_, renewed := site.visit(cookie, func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Rotate(r.Context()))
 		})
 		expect(t, "the new token", site.look(renewed, "cart"), "user=ann cart")
@@ -38,10 +42,13 @@ func TestEmergencyNewSessionsWork(t *testing.T) {
 			}
 		})
 		site.seen()
-		resp, _ := site.visit(renewed, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		resp, _ := site.visit(renewed, func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Logout(r.Context()))
 		})
-		expect(t, "promised at the logout", site.event(sessionstore.EventLogout).Revocation, sessionstore.Revocation{CacheAcked: true})
+		expect(t, "promised at the logout", site.event(sessionstore.EventLogout).Revocation,
+			sessionstore.Revocation{CacheAcked: true})
 		if c, _ := sessionCookie(resp); c == nil || c.MaxAge >= 0 {
 			t.Errorf("the cookie after the logout: %v", c)
 		}
@@ -71,7 +78,8 @@ func TestEmergencyLeavesOtherCookiesAlone(t *testing.T) {
 			}
 			_ = s.Set("n", 1)
 		}))
-		for _, cookie := range []string{stays, fresh} { // one can't be loaded, the other not be saved
+		// one can't be loaded, the other not be saved
+		for _, cookie := range []string{stays, fresh} {
 			resp, _ := visit(serve, cookie)
 			expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
 			expect(t, "Retry-After", resp.Header.Get("Retry-After"), "1")

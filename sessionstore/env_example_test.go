@@ -76,8 +76,10 @@ func TestEnvExampleIsTheDefaults(t *testing.T) {
 func TestSeedExampleLoosensNothing(t *testing.T) {
 	vars := example(t, ".env.reporadar.example", false)
 	for _, name := range []string{
-		"TRUSTED_PROXIES", "COOKIE_DOMAIN", "SESSION_COOKIE_SAMESITE", "SESSION_REGENERATE_ON_LOGIN", "SESSION_TRACK_METADATA",
-		"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "SESSION_EMERGENCY_GRACE", "SESSION_CACHE_FRESHNESS", "NODE_ENV",
+		"TRUSTED_PROXIES", "COOKIE_DOMAIN", "SESSION_COOKIE_SAMESITE",
+		"SESSION_REGENERATE_ON_LOGIN", "SESSION_TRACK_METADATA",
+		"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "SESSION_EMERGENCY_GRACE", "SESSION_CACHE_FRESHNESS",
+		"NODE_ENV",
 	} {
 		if v, ok := vars[name]; ok {
 			t.Errorf("%s=%s", name, v)

@@ -14,12 +14,17 @@ import (
 	"time"
 )
 
-// envNamesOfTheReadme are the variables that are promised: no other, and none under another name.
+// envNamesOfTheReadme are the variables that are promised: no other, and none
+// under another name.
 var envNamesOfTheReadme = []string{
-	"DATABASE_URL", "SESSION_SECRET", "SESSION_ENCRYPTION_KEY", "USE_REDIS_SESSIONS", "REDIS_URL", "SESSION_TIMEOUT",
-	"SESSION_ABSOLUTE_TIMEOUT", "SESSION_SLIDING_WINDOW", "SESSION_REGENERATE_ON_LOGIN", "SESSION_TRACK_METADATA",
-	"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "SESSION_COOKIE_NAME", "SESSION_COOKIE_SAMESITE", "SESSION_COOKIE_MARKER", "SESSION_COOKIE_PARTITIONED", "COOKIE_DOMAIN", "TRUSTED_PROXIES",
-	"SESSION_PRUNE_INTERVAL", "SESSION_SCHEMA", "SESSION_MAX_PER_USER", "SESSION_DENY_AT_MAX", "SESSION_CACHE_FRESHNESS", "SESSION_EMERGENCY", "SESSION_EMERGENCY_GRACE",
+	"DATABASE_URL", "SESSION_SECRET", "SESSION_ENCRYPTION_KEY", "USE_REDIS_SESSIONS", "REDIS_URL",
+	"SESSION_TIMEOUT",
+	"SESSION_ABSOLUTE_TIMEOUT", "SESSION_SLIDING_WINDOW", "SESSION_REGENERATE_ON_LOGIN",
+	"SESSION_TRACK_METADATA",
+	"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "SESSION_COOKIE_NAME", "SESSION_COOKIE_SAMESITE",
+	"SESSION_COOKIE_MARKER", "SESSION_COOKIE_PARTITIONED", "COOKIE_DOMAIN", "TRUSTED_PROXIES",
+	"SESSION_PRUNE_INTERVAL", "SESSION_SCHEMA", "SESSION_MAX_PER_USER", "SESSION_DENY_AT_MAX",
+	"SESSION_CACHE_FRESHNESS", "SESSION_EMERGENCY", "SESSION_EMERGENCY_GRACE",
 	"SESSION_IP_PREFIX", "SESSION_SUSPICIOUS_ACTION", "APP_ENV", "NODE_ENV",
 }
 
@@ -29,7 +34,9 @@ func lookupIn(vars map[string]string) func(string) (string, bool) {
 
 // configWith reads a configuration from some variables and a good secret.
 func configWith(vars map[string]string) (Config, error) {
-	all := map[string]string{"SESSION_SECRET": string(secretA), "DATABASE_URL": "postgres://db.example/app"}
+	all := map[string]string{
+		"SESSION_SECRET": string(secretA), "DATABASE_URL": "postgres://db.example/app",
+	}
 	for k, v := range vars {
 		all[k] = v
 	}
@@ -59,59 +66,144 @@ func TestEnvEachVariable(t *testing.T) {
 		name, value string
 		want        func(Config) bool
 	}{
-		{"TRUSTED_PROXIES", "unix", func(c Config) bool { return c.TrustUnixSocket && len(c.TrustedProxies) == 0 }},
-		{"TRUSTED_PROXIES", "10.0.0.0/8, Unix", func(c Config) bool { return c.TrustUnixSocket && len(c.TrustedProxies) == 1 }},
+		{
+			"TRUSTED_PROXIES", "unix",
+			func(c Config) bool { return c.TrustUnixSocket && len(c.TrustedProxies) == 0 },
+		},
+		{
+			"TRUSTED_PROXIES", "10.0.0.0/8, Unix",
+			func(c Config) bool { return c.TrustUnixSocket && len(c.TrustedProxies) == 1 },
+		},
 		{"TRUSTED_PROXIES", "10.0.0.0/8", func(c Config) bool { return !c.TrustUnixSocket }},
 		{"TRUSTED_PROXIES", "fc00::/7", func(c Config) bool { return len(c.TrustedProxies) == 1 }},
-		{"SESSION_SCHEMA", "shop_sessions", func(c Config) bool { return c.Schema == "shop_sessions" }},
-		{"SESSION_MAX_PER_USER", "3", func(c Config) bool { return c.Limits.MaxSessionsPerUser == 3 }},
+		{
+			"SESSION_SCHEMA", "shop_sessions",
+			func(c Config) bool { return c.Schema == "shop_sessions" },
+		},
+		{
+			"SESSION_MAX_PER_USER", "3",
+			func(c Config) bool { return c.Limits.MaxSessionsPerUser == 3 },
+		},
 		{"SESSION_DENY_AT_MAX", "true", func(c Config) bool { return c.Limits.DenyAtMaxSessions }},
-		{"SESSION_CACHE_FRESHNESS", "10s", func(c Config) bool { return c.Cache.Freshness == 10*time.Second }},
-		{"SESSION_CACHE_FRESHNESS", "0", func(c Config) bool { return c.coherence().Freshness == 0 }},
-		{"SESSION_EMERGENCY_GRACE", "5m", func(c Config) bool { return c.Outage.Grace == 5*time.Minute }},
-		{"DATABASE_URL", "postgres://u:p@h/d", func(c Config) bool { return c.DatabaseURL == "postgres://u:p@h/d" }},
-		{"SESSION_SECRET", string(secretB), func(c Config) bool { return slices.Equal(c.Secrets, []Secret{secretB}) }},
-		{"SESSION_SECRET", string(" " + secretB + " , " + secretA + ","), func(c Config) bool { return slices.Equal(c.Secrets, []Secret{secretB, secretA}) }},
-		{"SESSION_ENCRYPTION_KEY", string(hexKey), func(c Config) bool { return slices.Equal(c.Cache.EncryptionKeys, []Secret{hexKey}) }},
-		{"SESSION_ENCRYPTION_KEY", string(hexKey + "," + hexKey), func(c Config) bool { return len(c.Cache.EncryptionKeys) == 2 }},
+		{
+			"SESSION_CACHE_FRESHNESS", "10s",
+			func(c Config) bool { return c.Cache.Freshness == 10*time.Second },
+		},
+		{
+			"SESSION_CACHE_FRESHNESS", "0",
+			func(c Config) bool { return c.coherence().Freshness == 0 },
+		},
+		{
+			"SESSION_EMERGENCY_GRACE", "5m",
+			func(c Config) bool { return c.Outage.Grace == 5*time.Minute },
+		},
+		{
+			"DATABASE_URL", "postgres://u:p@h/d",
+			func(c Config) bool { return c.DatabaseURL == "postgres://u:p@h/d" },
+		},
+		{
+			"SESSION_SECRET", string(secretB),
+			func(c Config) bool { return slices.Equal(c.Secrets, []Secret{secretB}) },
+		},
+		{
+			"SESSION_SECRET", string(" " + secretB + " , " + secretA + ","),
+			func(c Config) bool { return slices.Equal(c.Secrets, []Secret{secretB, secretA}) },
+		},
+		{
+			"SESSION_ENCRYPTION_KEY", string(hexKey),
+			func(c Config) bool { return slices.Equal(c.Cache.EncryptionKeys, []Secret{hexKey}) },
+		},
+		{
+			"SESSION_ENCRYPTION_KEY", string(hexKey + "," + hexKey),
+			func(c Config) bool { return len(c.Cache.EncryptionKeys) == 2 },
+		},
 		{"USE_REDIS_SESSIONS", "false", func(c Config) bool { return !c.Cache.UseRedis }},
-		{"REDIS_URL", "redis://:p@h", func(c Config) bool { return c.Cache.RedisURL == "redis://:p@h" && !c.Cache.UseRedis }},
+		{
+			"REDIS_URL", "redis://:p@h",
+			func(c Config) bool { return c.Cache.RedisURL == "redis://:p@h" && !c.Cache.UseRedis },
+		},
 		{"SESSION_TIMEOUT", "604800000", func(c Config) bool { return c.IdleTimeout == 7*day }},
 		{"SESSION_TIMEOUT", "1000", func(c Config) bool { return c.IdleTimeout == time.Second }},
 		{"SESSION_TIMEOUT", "90m", func(c Config) bool { return c.IdleTimeout == 90*time.Minute }},
-		{"SESSION_TIMEOUT", " 1h30m ", func(c Config) bool { return c.IdleTimeout == 90*time.Minute }},
-		{"SESSION_ABSOLUTE_TIMEOUT", "1296000000", func(c Config) bool { return c.AbsoluteTimeout == 15*day }},
-		{"SESSION_ABSOLUTE_TIMEOUT", "9600h", func(c Config) bool { return c.AbsoluteTimeout == 400*day }},
+		{
+			"SESSION_TIMEOUT", " 1h30m ",
+			func(c Config) bool { return c.IdleTimeout == 90*time.Minute },
+		},
+		{
+			"SESSION_ABSOLUTE_TIMEOUT", "1296000000",
+			func(c Config) bool { return c.AbsoluteTimeout == 15*day },
+		},
+		{
+			"SESSION_ABSOLUTE_TIMEOUT", "9600h",
+			func(c Config) bool { return c.AbsoluteTimeout == 400*day },
+		},
 		{"SESSION_SLIDING_WINDOW", "false", func(c Config) bool { return c.DisableSliding }},
 		{"SESSION_SLIDING_WINDOW", "true", func(c Config) bool { return !c.DisableSliding }},
 		{"SESSION_REGENERATE_ON_LOGIN", "0", func(c Config) bool { return c.DisableRotateOnLogin }},
 		{"SESSION_TRACK_METADATA", "no", func(c Config) bool { return c.Privacy.DisableMetadata }},
-		{"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "OFF", func(c Config) bool { return c.Suspicion.DisableCheck }},
-		{"SESSION_IP_PREFIX", "24,48", func(c Config) bool { return c.Privacy.IPv4Prefix == 24 && c.Privacy.IPv6Prefix == 48 }},
-		{"SESSION_IP_PREFIX", " 32 , 128 ", func(c Config) bool { return c.Privacy.IPv4Prefix == 32 && c.Privacy.IPv6Prefix == 128 }},
-		{"SESSION_SUSPICIOUS_ACTION", "observe", func(c Config) bool { return c.Suspicion.Action == ActionObserve }},
-		{"SESSION_SUSPICIOUS_ACTION", "Login", func(c Config) bool { return c.Suspicion.Action == ActionRequireLogin }},
-		{"SESSION_SUSPICIOUS_ACTION", "revoke", func(c Config) bool { return c.Suspicion.Action == ActionRevoke }},
+		{
+			"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "OFF",
+			func(c Config) bool { return c.Suspicion.DisableCheck },
+		},
+		{
+			"SESSION_IP_PREFIX", "24,48",
+			func(c Config) bool { return c.Privacy.IPv4Prefix == 24 && c.Privacy.IPv6Prefix == 48 },
+		},
+		{"SESSION_IP_PREFIX", " 32 , 128 ", func(c Config) bool {
+			return c.Privacy.IPv4Prefix == 32 && c.Privacy.IPv6Prefix == 128
+		}},
+		{
+			"SESSION_SUSPICIOUS_ACTION", "observe",
+			func(c Config) bool { return c.Suspicion.Action == ActionObserve },
+		},
+		{
+			"SESSION_SUSPICIOUS_ACTION", "Login",
+			func(c Config) bool { return c.Suspicion.Action == ActionRequireLogin },
+		},
+		{
+			"SESSION_SUSPICIOUS_ACTION", "revoke",
+			func(c Config) bool { return c.Suspicion.Action == ActionRevoke },
+		},
 		{"SESSION_EMERGENCY", "False", func(c Config) bool { return c.Outage.DisableEmergency }},
 		{"SESSION_EMERGENCY", "yes", func(c Config) bool { return !c.Outage.DisableEmergency }},
-		{"SESSION_COOKIE_NAME", "sid", func(c Config) bool { return c.withDefaults().Cookie.Name == "sid" }},
-		{"SESSION_COOKIE_SAMESITE", "strict", func(c Config) bool { return c.Cookie.SameSite == http.SameSiteStrictMode }},
-		{"SESSION_COOKIE_SAMESITE", "Lax", func(c Config) bool { return c.Cookie.SameSite == http.SameSiteLaxMode }},
-		{"SESSION_COOKIE_SAMESITE", "NONE", func(c Config) bool { return c.Cookie.SameSite == http.SameSiteNoneMode }},
+		{
+			"SESSION_COOKIE_NAME", "sid",
+			func(c Config) bool { return c.withDefaults().Cookie.Name == "sid" },
+		},
+		{
+			"SESSION_COOKIE_SAMESITE", "strict",
+			func(c Config) bool { return c.Cookie.SameSite == http.SameSiteStrictMode },
+		},
+		{
+			"SESSION_COOKIE_SAMESITE", "Lax",
+			func(c Config) bool { return c.Cookie.SameSite == http.SameSiteLaxMode },
+		},
+		{
+			"SESSION_COOKIE_SAMESITE", "NONE",
+			func(c Config) bool { return c.Cookie.SameSite == http.SameSiteNoneMode },
+		},
 		{"SESSION_COOKIE_SAMESITE", "", func(c Config) bool { return c.Cookie.SameSite == 0 }},
 		{"SESSION_COOKIE_MARKER", "false", func(c Config) bool { return c.Cookie.DisableMarker }},
 		{"SESSION_COOKIE_MARKER", "", func(c Config) bool { return !c.Cookie.DisableMarker }},
 		{"SESSION_COOKIE_PARTITIONED", "true", func(c Config) bool { return c.Cookie.Partitioned }},
 		{"COOKIE_DOMAIN", "example.com", func(c Config) bool {
-			return c.withDefaults().Cookie.Name == "__Secure-session" && c.Cookie.Domain == "example.com"
+			return c.withDefaults().Cookie.Name == "__Secure-session" &&
+				c.Cookie.Domain == "example.com"
 		}},
 		{"TRUSTED_PROXIES", "10.1.2.3/8, 192.168.1.7 ,2001:db8::/32,::1", func(c Config) bool {
-			return slices.Equal(c.TrustedProxies, prefixes("10.0.0.0/8", "192.168.1.7/32", "2001:db8::/32", "::1/128"))
+			return slices.Equal(c.TrustedProxies,
+				prefixes("10.0.0.0/8", "192.168.1.7/32", "2001:db8::/32", "::1/128"))
 		}},
-		{"TRUSTED_PROXIES", "::ffff:10.1.2.3,::ffff:192.168.0.0/112,fe80::1%eth0", func(c Config) bool {
-			return slices.Equal(c.TrustedProxies, prefixes("10.1.2.3/32", "192.168.0.0/16", "fe80::1/128"))
+		{"TRUSTED_PROXIES", "::ffff:10.1.2.3,::ffff:192.168.0.0/112,fe80::1%eth0", func(
+			c Config,
+		) bool {
+			return slices.Equal(c.TrustedProxies,
+				prefixes("10.1.2.3/32", "192.168.0.0/16", "fe80::1/128"))
 		}},
-		{"SESSION_PRUNE_INTERVAL", "60000", func(c Config) bool { return c.PruneInterval == time.Minute }},
+		{
+			"SESSION_PRUNE_INTERVAL", "60000",
+			func(c Config) bool { return c.PruneInterval == time.Minute },
+		},
 		{"SESSION_PRUNE_INTERVAL", "0", func(c Config) bool { return c.DisablePrune }},
 		{"SESSION_PRUNE_INTERVAL", "0s", func(c Config) bool { return c.DisablePrune }},
 		{"APP_ENV", "production", func(c Config) bool { return c.Env == Production }},
@@ -130,13 +222,17 @@ func TestEnvEachVariable(t *testing.T) {
 				if faults := faultsOf(t, err); len(faults) != 1 || faults[0].Name != tt.name {
 					t.Errorf("an empty %s: %v", tt.name, err)
 				}
-			} else if err != nil || c.withDefaults().PruneInterval != base.withDefaults().PruneInterval || c.IdleTimeout != base.IdleTimeout || c.Env != Production || c.DisableSliding || c.Outage.DisableEmergency {
+			} else if err != nil || c.IdleTimeout != base.IdleTimeout || c.Env != Production ||
+				c.withDefaults().PruneInterval != base.withDefaults().PruneInterval ||
+				c.DisableSliding || c.Outage.DisableEmergency {
 				t.Errorf("%s=%q does not count as not set: %+v, %v", tt.name, empty, c, err)
 			}
 		}
 	}
-	if c := base.withDefaults(); c.IdleTimeout != 604_800_000*time.Millisecond || c.PruneInterval != 15*time.Minute || c.Env != Production ||
-		c.DisableSliding || c.DisableRotateOnLogin || c.Privacy.DisableMetadata || c.Suspicion.DisableCheck || c.Outage.DisableEmergency || c.Cache.UseRedis {
+	if c := base.withDefaults(); c.IdleTimeout != 604_800_000*time.Millisecond ||
+		c.PruneInterval != 15*time.Minute || c.Env != Production ||
+		c.DisableSliding || c.DisableRotateOnLogin || c.Privacy.DisableMetadata ||
+		c.Suspicion.DisableCheck || c.Outage.DisableEmergency || c.Cache.UseRedis {
 		t.Errorf("defaults: %+v", c)
 	}
 }
@@ -157,12 +253,16 @@ func TestNodeEnvIsNeverLooser(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, node := range []string{"production", "Production", "staging", "development", "DEVELOPMENT", "test", "Test"} {
+		for _, node := range []string{
+			"production", "Production", "staging", "development", "DEVELOPMENT", "test", "Test",
+		} {
 			c, err := configWith(map[string]string{"APP_ENV": app, "NODE_ENV": node})
 			if err != nil || strictness[c.Env] < strictness[without.Env] {
-				t.Errorf("APP_ENV=%s NODE_ENV=%s: %v, which is looser than %v, %v", app, node, c.Env, without.Env, err)
+				t.Errorf("APP_ENV=%s NODE_ENV=%s: %v, which is looser than %v, %v", app, node,
+					c.Env, without.Env, err)
 			}
-			if app == "development" && strictness[c.Env] != strings.Count("productionstaging", strings.ToLower(node)) {
+			if app == "development" &&
+				strictness[c.Env] != strings.Count("productionstaging", strings.ToLower(node)) {
 				t.Errorf("APP_ENV=%s NODE_ENV=%s: %v", app, node, c.Env)
 			}
 		}
@@ -179,14 +279,29 @@ func TestEnvWarnsOfWhatMayBeMeantOtherwise(t *testing.T) {
 		{map[string]string{"SESSION_TIMEOUT": "3600000"}, ""},
 		{map[string]string{"SESSION_TIMEOUT": "604800000"}, ""},
 		{map[string]string{"SESSION_TIMEOUT": "5m"}, ""},
-		{map[string]string{"SESSION_TIMEOUT": "1000", "SESSION_ABSOLUTE_TIMEOUT": "86400"}, "variable=SESSION_ABSOLUTE_TIMEOUT reading=1m26.4s"},
-		{map[string]string{"SESSION_PRUNE_INTERVAL": "900"}, "variable=SESSION_PRUNE_INTERVAL reading=900ms"},
+		{
+			map[string]string{"SESSION_TIMEOUT": "1000", "SESSION_ABSOLUTE_TIMEOUT": "86400"},
+			"variable=SESSION_ABSOLUTE_TIMEOUT reading=1m26.4s",
+		},
+		{
+			map[string]string{"SESSION_PRUNE_INTERVAL": "900"},
+			"variable=SESSION_PRUNE_INTERVAL reading=900ms",
+		},
 		{map[string]string{"SESSION_PRUNE_INTERVAL": "0"}, ""},
-		{map[string]string{"SESSION_CACHE_FRESHNESS": "30"}, "variable=SESSION_CACHE_FRESHNESS reading=30ms"},
-		{map[string]string{"SESSION_EMERGENCY_GRACE": "300"}, "variable=SESSION_EMERGENCY_GRACE reading=300ms"},
+		{
+			map[string]string{"SESSION_CACHE_FRESHNESS": "30"},
+			"variable=SESSION_CACHE_FRESHNESS reading=30ms",
+		},
+		{
+			map[string]string{"SESSION_EMERGENCY_GRACE": "300"},
+			"variable=SESSION_EMERGENCY_GRACE reading=300ms",
+		},
 		{map[string]string{"NODE_ENV": "development"}, "NODE_ENV ignored"},
 		{map[string]string{"NODE_ENV": "production"}, ""},
-		{map[string]string{"APP_ENV": "development", "NODE_ENV": "production"}, "NODE_ENV makes APP_ENV stricter"},
+		{
+			map[string]string{"APP_ENV": "development", "NODE_ENV": "production"},
+			"NODE_ENV makes APP_ENV stricter",
+		},
 		{map[string]string{"APP_ENV": "development", "NODE_ENV": "development"}, ""},
 		{map[string]string{"SESSION_REGENERATE_ON_LOGIN": "false"}, "token kept at login"},
 	} {
@@ -203,7 +318,8 @@ func TestEnvWarnsOfWhatMayBeMeantOtherwise(t *testing.T) {
 			continue
 		}
 		_ = m.Close()
-		if got := log.String(); tt.want == "" && got != "" || !strings.Contains(got, tt.want) || tt.want != "" && !strings.Contains(got, "level=WARN") {
+		if got := log.String(); tt.want == "" && got != "" || !strings.Contains(got, tt.want) ||
+			tt.want != "" && !strings.Contains(got, "level=WARN") {
 			t.Errorf("%v: the log is %q, want %q", tt.vars, got, tt.want)
 		}
 	}
@@ -212,12 +328,15 @@ func TestEnvWarnsOfWhatMayBeMeantOtherwise(t *testing.T) {
 // What an operator asks first when users are logged out.
 func TestStartLineSaysWhatIsInForce(t *testing.T) {
 	var log bytes.Buffer
-	m, err := Open(t.Context(), Config{Env: Development, IdleTimeout: time.Hour, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	m, err := Open(t.Context(), Config{
+		Env: Development, IdleTimeout: time.Hour, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = m.Close()
-	want := "environment=development timeout=1h0m0s absolute_timeout=720h0m0s cookie=session same_site=lax"
+	const want = "environment=development timeout=1h0m0s absolute_timeout=720h0m0s" +
+		" cookie=session same_site=lax"
 	if !strings.Contains(log.String(), want) {
 		t.Errorf("the log is %q, want %q in it", log.String(), want)
 	}
@@ -238,7 +357,8 @@ func TestEnvAppEnvComesFirst(t *testing.T) {
 	} {
 		c, err := configWith(map[string]string{"APP_ENV": tt.app, "NODE_ENV": tt.node})
 		faults := faultsOf(t, err)
-		if tt.fault == "" && (err != nil || c.Env != tt.want) || tt.fault != "" && (len(faults) != 1 || faults[0].Name != tt.fault) {
+		if tt.fault == "" && (err != nil || c.Env != tt.want) || tt.fault != "" &&
+			(len(faults) != 1 || faults[0].Name != tt.fault) {
 			t.Errorf("APP_ENV=%s NODE_ENV=%s: %v, %v", tt.app, tt.node, c.Env, err)
 		}
 	}
@@ -312,7 +432,8 @@ func TestEnvFaults(t *testing.T) {
 			t.Errorf("%s=%.40s: %v", tt.name, tt.value, err)
 			continue
 		}
-		if strings.Contains(err.Error(), canary) || len(tt.value) > 5 && strings.Contains(err.Error(), tt.value) {
+		if strings.Contains(err.Error(), canary) || len(tt.value) > 5 &&
+			strings.Contains(err.Error(), tt.value) {
 			t.Errorf("%s: the error shows the value: %v", tt.name, err)
 		}
 		if c.Secrets != nil {
@@ -323,9 +444,12 @@ func TestEnvFaults(t *testing.T) {
 
 func TestEnvFaultsAreReportedTogether(t *testing.T) {
 	bad := map[string]string{
-		"DATABASE_URL": "postgres://u:Canary-7355608@h", "SESSION_SECRET": "Canary-7355608", "SESSION_ENCRYPTION_KEY": "Canary-7355608",
-		"USE_REDIS_SESSIONS": "true", "SESSION_TIMEOUT": "Canary-7355608", "SESSION_ABSOLUTE_TIMEOUT": "0",
-		"SESSION_SLIDING_WINDOW": "Canary-7355608", "SESSION_COOKIE_NAME": "Canary 7355608", "TRUSTED_PROXIES": "Canary-7355608",
+		"DATABASE_URL": "postgres://u:Canary-7355608@h", "SESSION_SECRET": "Canary-7355608",
+		"SESSION_ENCRYPTION_KEY": "Canary-7355608",
+		"USE_REDIS_SESSIONS":     "true", "SESSION_TIMEOUT": "Canary-7355608",
+		"SESSION_ABSOLUTE_TIMEOUT": "0",
+		"SESSION_SLIDING_WINDOW":   "Canary-7355608", "SESSION_COOKIE_NAME": "Canary 7355608",
+		"TRUSTED_PROXIES":        "Canary-7355608",
 		"SESSION_PRUNE_INTERVAL": "Canary-7355608", "APP_ENV": "Canary-7355608",
 	}
 	_, err := configFrom(lookupIn(bad))
@@ -335,7 +459,8 @@ func TestEnvFaultsAreReportedTogether(t *testing.T) {
 	}
 	slices.Sort(names)
 	want := []string{
-		"APP_ENV", "REDIS_URL", "SESSION_ABSOLUTE_TIMEOUT", "SESSION_COOKIE_NAME", "SESSION_ENCRYPTION_KEY", "SESSION_PRUNE_INTERVAL",
+		"APP_ENV", "REDIS_URL", "SESSION_ABSOLUTE_TIMEOUT", "SESSION_COOKIE_NAME",
+		"SESSION_ENCRYPTION_KEY", "SESSION_PRUNE_INTERVAL",
 		"SESSION_SECRET", "SESSION_SLIDING_WINDOW", "SESSION_TIMEOUT", "TRUSTED_PROXIES",
 	}
 	if !slices.Equal(names, want) {
@@ -360,17 +485,20 @@ func TestConfigFromEnvReadsTheEnvironment(t *testing.T) {
 	t.Setenv("DATABASE_URL", "postgres://db.example/app")
 	t.Setenv("SESSION_SECRET", string(secretA))
 	t.Setenv("SESSION_TIMEOUT", "60000")
-	if c, err := ConfigFromEnv(); err != nil || c.IdleTimeout != time.Minute || !slices.Equal(c.Secrets, []Secret{secretA}) {
+	if c, err := ConfigFromEnv(); err != nil || c.IdleTimeout != time.Minute ||
+		!slices.Equal(c.Secrets, []Secret{secretA}) {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
 
-// Only env.go looks at the environment, so that its list of names is the whole list.
+// Only env.go looks at the environment, so that its list of names is the whole
+// list.
 func TestEnvIsReadInOnePlace(t *testing.T) {
 	_, files := parseSources(t)
 	for name, file := range files {
 		for _, spec := range file.Imports {
-			if path, _ := strconv.Unquote(spec.Path.Value); path == "os" && name != "env.go" || path == "syscall" && name != "postgres_class.go" {
+			if path, _ := strconv.Unquote(spec.Path.Value); path == "os" && name != "env.go" ||
+				path == "syscall" && name != "postgres_class.go" {
 				t.Errorf("%s imports %s", name, path)
 			}
 		}
@@ -378,7 +506,8 @@ func TestEnvIsReadInOnePlace(t *testing.T) {
 	var names []string
 	ast.Inspect(files["env.go"], func(n ast.Node) bool {
 		if lit, ok := n.(*ast.BasicLit); ok {
-			if s, err := strconv.Unquote(lit.Value); err == nil && len(s) > 3 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == "" && !slices.Contains(names, s) {
+			if s, err := strconv.Unquote(lit.Value); err == nil && len(s) > 3 &&
+				strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == "" && !slices.Contains(names, s) {
 				names = append(names, s)
 			}
 		}

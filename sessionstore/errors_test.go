@@ -40,13 +40,16 @@ func TestErrorsNameWhatIsWrong(t *testing.T) {
 	if errors.Unwrap(&sessionstore.ValueError{Key: "k", Problem: "p"}) != nil {
 		t.Error("a cause where there is none")
 	}
-	if got := (&sessionstore.ConfigError{Name: "SESSION_SECRET", Problem: "is not set"}).Error(); got != "SESSION_SECRET: is not set" {
+	if got := (&sessionstore.ConfigError{
+		Name: "SESSION_SECRET", Problem: "is not set",
+	}).Error(); got != "SESSION_SECRET: is not set" {
 		t.Error(got)
 	}
 }
 
 func TestErrorsOfAConfigurationAreOneError(t *testing.T) {
-	_, err := sessionstore.NewWithStore(nil, sessionstore.Config{IdleTimeout: 1, Limits: sessionstore.LimitConfig{MaxDataSize: -1}})
+	_, err := sessionstore.NewWithStore(nil,
+		sessionstore.Config{IdleTimeout: 1, Limits: sessionstore.LimitConfig{MaxDataSize: -1}})
 	lines := strings.Split(err.Error(), "\n\t")
 	if len(lines) != 3 || !strings.HasPrefix(lines[0], "sessionstore: configuration: Secrets: ") {
 		t.Errorf("%q", lines)

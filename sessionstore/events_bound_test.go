@@ -8,11 +8,13 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// What an audit can't do without has a bound too, and goes on afterwards. The queue keeps no memory for what has left it.
+// What an audit can't do without has a bound too, and goes on afterwards. The
+// queue keeps no memory for what has left it.
 func TestKeptEventsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate, told := make(chan struct{}), map[EventKind]int{}
-		m, err := NewWithStore(NewMemory(store.Expiry{Idle: minTimeout, Absolute: minTimeout}, 0), Config{
+		memory := NewMemory(store.Expiry{Idle: minTimeout, Absolute: minTimeout}, 0)
+		m, err := NewWithStore(memory, Config{
 			Secrets: []Secret{secretA},
 			Observer: func(_ context.Context, e Event) {
 				<-gate
@@ -42,12 +44,14 @@ func TestKeptEventsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		// That the ten were dropped waits in the room of one of the others.
-		if told[EventRevoked] != maxKeptEvents+2 || told[EventForged] != maxEvents-1 || told[EventDropped] != 10+maxEvents+1 {
+		if told[EventRevoked] != maxKeptEvents+2 || told[EventForged] != maxEvents-1 ||
+			told[EventDropped] != 10+maxEvents+1 {
 			t.Errorf("told %v", told)
 		}
 		synctest.Wait()
 		if n := cap(m.events.waiting); n > someEvents || m.events.running {
-			t.Errorf("room for %d is kept, want %d at most; running: %t", n, someEvents, m.events.running)
+			t.Errorf("room for %d is kept, want %d at most; running: %t", n, someEvents,
+				m.events.running)
 		}
 	})
 }
@@ -56,7 +60,8 @@ func TestKeptEventsAreBounded(t *testing.T) {
 func TestAQueueThatIsNeverEmptyStaysSmall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		m, err := NewWithStore(NewMemory(store.Expiry{Idle: minTimeout, Absolute: minTimeout}, 0), Config{
+		memory := NewMemory(store.Expiry{Idle: minTimeout, Absolute: minTimeout}, 0)
+		m, err := NewWithStore(memory, Config{
 			Secrets: []Secret{secretA}, Observer: func(context.Context, Event) { <-gate },
 		})
 		if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// An event that waits keeps the values of its request's context, and not the request: its headers may be a megabyte, and
-// thousands may wait.
+// An event that waits keeps the values of its request's context, and not the
+// request: its headers may be a megabyte, and thousands may wait.
 func TestEventsThatWaitKeepNoRequest(t *testing.T) {
 	site, letGo := stuck(t)
 	defer letGo()
@@ -51,14 +51,17 @@ func (bigBody) Read([]byte) (int, error) { return 0, http.ErrBodyReadAfterClose 
 
 func (bigBody) Close() error { return nil }
 
-// A log that panics, as the default observer and again when that is to be said, ends neither the process nor the telling.
+// A log that panics, as the default observer and again when that is to be said,
+// ends neither the process nor the telling.
 func TestALogThatPanicsEndsNothing(t *testing.T) {
 	log := &panicking{}
-	site := newSite(t, func(cfg *sessionstore.Config) { cfg.Observer, cfg.Logger = nil, slog.New(log) })
+	site := newSite(t,
+		func(cfg *sessionstore.Config) { cfg.Observer, cfg.Logger = nil, slog.New(log) })
 	visit(site.serve(nothing), "forged")
 	visit(site.serve(nothing), "forged")
 	site.told()
-	expect(t, "lines", strings.Join(log.lines, ", "), "session cookie forged, observer panicked, session cookie forged, observer panicked")
+	expect(t, "lines", strings.Join(log.lines, ", "),
+		"session cookie forged, observer panicked, session cookie forged, observer panicked")
 }
 
 type panicking struct{ lines []string }

@@ -32,13 +32,16 @@ func stuck(t *testing.T) (s *site, letGo func()) {
 	return site, func() { close(gate) }
 }
 
-// STD-15: a sink that hangs neither blocks nor fails a request, and loses nothing.
+// STD-15: a sink that hangs neither blocks nor fails a request, and loses
+// nothing.
 func TestAnObserverThatHangsDelaysNoRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site, letGo := stuck(t)
 		began := time.Now()
 		_, cookie := site.visit("", site.login("ada"))
-		_, cookie = site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		_, cookie = site.visit(cookie, func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Rotate(r.Context()))
 		})
 		_, err := site.m.RevokeUser(t.Context(), "ada")
@@ -50,7 +53,8 @@ func TestAnObserverThatHangsDelaysNoRequest(t *testing.T) {
 		expect(t, "told so far", len(site.events), 0)
 		time.Sleep(time.Hour)
 		letGo()
-		expect(t, "told, in order", site.seen(), "session login, session rotated, sessions revoked, session not found")
+		expect(t, "told, in order", site.seen(),
+			"session login, session rotated, sessions revoked, session not found")
 	})
 }
 
@@ -70,11 +74,14 @@ func TestEventsKnowWhenTheyHappened(t *testing.T) {
 		})
 		visit(logs.serve(nothing), "forged")
 		logs.told()
-		expect(t, "in the log", strings.HasPrefix(log.String(), "time="+time.Now().Format("2006-01-02T15:04:05.000Z07:00")+" level=INFO msg="), true)
+		now := time.Now().Format("2006-01-02T15:04:05.000Z07:00")
+		expect(t, "in the log", strings.HasPrefix(log.String(), "time="+now+" level=INFO msg="),
+			true)
 	})
 }
 
-// A flood that the observer does not keep up with is bounded. What an audit can't do without is not pushed aside by it.
+// A flood that the observer does not keep up with is bounded. What an audit
+// can't do without is not pushed aside by it.
 func TestAFloodOfEventsIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const room, flood, users = 4096, 5000, 300
@@ -104,15 +111,18 @@ func TestAFloodOfEventsIsBounded(t *testing.T) {
 				dropped = append(dropped, e.Count)
 			}
 		}
-		expect(t, "dropped, as it was told", fmt.Sprint(dropped), fmt.Sprint([]int{flood - room, 1}))
+		expect(t, "dropped, as it was told", fmt.Sprint(dropped),
+			fmt.Sprint([]int{flood - room, 1}))
 		expect(t, "the order", site.seen() == want, true)
 	})
 }
 
-// An observer that panics, or that ends its goroutine as FailNow of a test does, loses no other event.
+// An observer that panics, or that ends its goroutine as FailNow of a test
+// does, loses no other event.
 func TestAnObserverThatFailsIsToldOfTheNext(t *testing.T) {
 	for name, fail := range map[string]func(){
-		"panic": func() { panic("at the observer's") }, "Goexit": runtime.Goexit, "nil pointer": func() { *(*int)(nil) = 1 },
+		"panic": func() { panic("at the observer's") }, "Goexit": runtime.Goexit,
+		"nil pointer": func() { *(*int)(nil) = 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var told []sessionstore.EventKind
@@ -124,21 +134,27 @@ func TestAnObserverThatFailsIsToldOfTheNext(t *testing.T) {
 			})
 			visit(site.serve(nothing), "forged")
 			_, cookie := site.visit("", site.login("ada"))
-			site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.visit(cookie, func(
+				_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				site.check(s.Logout(r.Context()))
 			})
 			site.told()
-			expect(t, "told", fmt.Sprint(told), "[session cookie forged session login session logout]")
-			lines := strings.Count(site.log.String(), `level=ERROR msg="observer panicked" event="session login"`)
+			expect(t, "told", fmt.Sprint(told),
+				"[session cookie forged session login session logout]")
+			lines := strings.Count(site.log.String(),
+				`level=ERROR msg="observer panicked" event="session login"`)
 			if want := map[bool]int{true: 0, false: 1}[name == "Goexit"]; lines != want {
 				t.Errorf("%d lines about it, want %d:\n%s", lines, want, site.log)
 			}
-			expect(t, "with its stack", strings.Contains(site.log.String(), "events_test.go"), name != "Goexit")
+			expect(t, "with its stack", strings.Contains(site.log.String(), "events_test.go"),
+				name != "Goexit")
 		})
 	}
 }
 
-// The observer has the values of the request's context, such as a trace's id, and nothing that ends with the request.
+// The observer has the values of the request's context, such as a trace's id,
+// and nothing that ends with the request.
 func TestObserversContext(t *testing.T) {
 	type traceKey struct{}
 	done := make(chan struct{})
@@ -155,7 +171,8 @@ func TestObserversContext(t *testing.T) {
 			expect(t, "no session", errors.Is(err, sessionstore.ErrNoMiddleware), true)
 		}
 	})
-	ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), traceKey{}, "4bf92f"), time.Hour)
+	ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), traceKey{}, "4bf92f"),
+		time.Hour)
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "https://shop.example/", nil)
 	site.serve(site.login("ada")).ServeHTTP(httptest.NewRecorder(), r)
 	cancel()
@@ -163,12 +180,16 @@ func TestObserversContext(t *testing.T) {
 	<-done
 }
 
-// Close tells what waits; an observer that hangs keeps it for StoreTimeout and no longer.
+// Close tells what waits; an observer that hangs keeps it for StoreTimeout and
+// no longer.
 func TestCloseTellsWhatIsPending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t, func(cfg *sessionstore.Config) {
 			observe := cfg.Observer
-			cfg.Observer = func(ctx context.Context, e sessionstore.Event) { time.Sleep(time.Second); observe(ctx, e) }
+			cfg.Observer = func(ctx context.Context, e sessionstore.Event) {
+				time.Sleep(time.Second)
+				observe(ctx, e)
+			}
 		})
 		site.visit("", site.login("ada"))
 		visit(site.serve(nothing), "forged")
@@ -181,16 +202,20 @@ func TestCloseTellsWhatIsPending(t *testing.T) {
 		began := time.Now()
 		err := hangs.m.Close()
 		expect(t, "took", time.Since(began), 5*time.Second)
-		expect(t, "says so", err != nil && strings.Contains(err.Error(), "2 events not delivered to the observer") && errors.Is(err, context.DeadlineExceeded), true)
+		expect(t, "error of Close", err != nil &&
+			strings.Contains(err.Error(), "2 events not delivered to the observer") &&
+			errors.Is(err, context.DeadlineExceeded), true)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		expect(t, "FlushEvents gives up", errors.Is(hangs.m.FlushEvents(ctx), context.Canceled), true)
+		expect(t, "FlushEvents gives up", errors.Is(hangs.m.FlushEvents(ctx), context.Canceled),
+			true)
 		letGo()
 		expect(t, "in the end", hangs.seen(), "session login, session cookie forged")
 	})
 }
 
-// STD-15: what the observer is told is what happened, in a random history with an observer that lags.
+// STD-15: what the observer is told is what happened, in a random history with
+// an observer that lags.
 func TestEventsOfARandomHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const steps = 400
@@ -198,7 +223,10 @@ func TestEventsOfARandomHistory(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		site := newSite(t, func(cfg *sessionstore.Config) {
 			observe := cfg.Observer
-			cfg.Observer = func(ctx context.Context, e sessionstore.Event) { time.Sleep(time.Millisecond); observe(ctx, e) }
+			cfg.Observer = func(ctx context.Context, e sessionstore.Event) {
+				time.Sleep(time.Millisecond)
+				observe(ctx, e)
+			}
 		})
 		cookies, users, want := make([]string, 5), make([]string, 5), []string{}
 		for range steps {

@@ -11,10 +11,12 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// A page with the user's devices, and a button for each that ends its session. Only the handle leaves the server: it is
-// no secret, good for nothing but this, and only for the user whose session it names.
+// A page lists the user's devices, with a button for each that ends its
+// session. The page shows handles only. A handle is no secret: Revoke takes it
+// together with the id of the session's user.
 func ExampleManager_List() {
-	sessions, err := sessionstore.Open(context.Background(), sessionstore.Config{Env: sessionstore.Development})
+	sessions, err := sessionstore.Open(context.Background(),
+		sessionstore.Config{Env: sessionstore.Development})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -22,7 +24,8 @@ func ExampleManager_List() {
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
-		if s, err := sessionstore.FromContext(r.Context()); err != nil || s.Login(r.Context(), "ann") != nil {
+		if s, err := sessionstore.FromContext(r.Context()); err != nil ||
+			s.Login(r.Context(), "ann") != nil {
 			http.Error(w, "please try again", http.StatusServiceUnavailable)
 		}
 	})
@@ -32,7 +35,7 @@ func ExampleManager_List() {
 			sessionstore.ServeError(w, r, err)
 			return
 		}
-		if s.UserID() == "" { // logged out, or ended from another device; List would have nobody to list for
+		if s.UserID() == "" { // the session has ended; List needs a user
 			http.Error(w, "please log in", http.StatusUnauthorized)
 			return
 		}
@@ -41,7 +44,7 @@ func ExampleManager_List() {
 			sessionstore.ServeError(w, r, err)
 			return
 		}
-		for _, d := range devices { // in a program of yours, with html/template
+		for _, d := range devices { // an application uses html/template
 			note := ""
 			if d.Handle == s.Handle() {
 				note = ", this device"
@@ -55,7 +58,8 @@ func ExampleManager_List() {
 			sessionstore.ServeError(w, r, err)
 			return
 		}
-		_, err = sessions.Revoke(r.Context(), s.UserID(), sessionstore.Handle(r.PathValue("handle")))
+		_, err = sessions.Revoke(r.Context(), s.UserID(),
+			sessionstore.Handle(r.PathValue("handle")))
 		if errors.Is(err, sessionstore.ErrNotFound) {
 			http.Error(w, "It has ended already.", http.StatusNotFound)
 		} else if err != nil {
@@ -76,7 +80,8 @@ func ExampleManager_List() {
 		return w.Result()
 	}
 	const laptop = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
-	const phone = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36"
+	const phone = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) " +
+		"Chrome/126.0.0.0 Mobile Safari/537.36"
 	request("POST", "/login", laptop)
 	mine := request("POST", "/login", phone).Cookies()[0]
 	request("GET", "/devices", phone, mine)

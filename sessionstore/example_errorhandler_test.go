@@ -12,7 +12,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// An error handler of one's own answers when a session can't be saved. Nothing of the handler's answer was sent yet.
+// An ErrorHandler answers in place of the handler when the session can't be
+// saved. Nothing of the handler's response has been sent then.
 func ExampleErrorHandler() {
 	const timeout = time.Hour
 	full := sessionstore.NewMemory(store.Expiry{Idle: timeout, Absolute: timeout}, 1)
@@ -22,7 +23,8 @@ func ExampleErrorHandler() {
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			if errors.Is(err, sessionstore.ErrUnavailable) {
 				w.Header().Set("Retry-After", "5")
-				http.Error(w, "We are overrun. Please come back in a moment.", http.StatusServiceUnavailable)
+				http.Error(w, "Too many visitors. Please try again in a moment.",
+					http.StatusServiceUnavailable)
 				return
 			}
 			http.Error(w, "Sorry.", http.StatusInternalServerError)
@@ -44,5 +46,5 @@ func ExampleErrorHandler() {
 	}
 	// Output:
 	// 200 Welcome.
-	// 503 We are overrun. Please come back in a moment.
+	// 503 Too many visitors. Please try again in a moment.
 }

@@ -14,9 +14,10 @@ import (
 
 var flash = sessionstore.NewKey[string]("flash")
 
-// Pop reads a message that is shown once: on the page after the one that set it.
+// Pop reads and removes a message, so that the next page shows it once.
 func ExampleKey_Pop() {
-	sessions, err := sessionstore.Open(context.Background(), sessionstore.Config{Env: sessionstore.Development})
+	sessions, err := sessionstore.Open(context.Background(),
+		sessionstore.Config{Env: sessionstore.Development})
 	if err != nil {
 		log.Fatal(err)
 	}

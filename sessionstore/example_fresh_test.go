@@ -11,16 +11,18 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// A page that changes the password, for users who logged in within the last ten minutes. The others are sent to log in
-// again first.
+// RequireFresh admits users whose login is at most ten minutes old. It
+// redirects all others to the login.
 func ExampleRequireFresh() {
-	sessions, err := sessionstore.Open(context.Background(), sessionstore.Config{Env: sessionstore.Development})
+	sessions, err := sessionstore.Open(context.Background(),
+		sessionstore.Config{Env: sessionstore.Development})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer sessions.Close()
 
-	fresh := sessionstore.RequireFresh(10*time.Minute, http.RedirectHandler("/login?next=/password", http.StatusSeeOther))
+	fresh := sessionstore.RequireFresh(10*time.Minute,
+		http.RedirectHandler("/login?next=/password", http.StatusSeeOther))
 	mux := http.NewServeMux()
 	mux.Handle("/password", fresh(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "A new password, please.")

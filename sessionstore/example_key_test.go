@@ -18,9 +18,10 @@ type item struct {
 
 var cart = sessionstore.NewKey[[]item]("cart")
 
-// A key gives a value a type: here a cart.
+// A Key gives a value its name and its type.
 func ExampleKey() {
-	sessions, err := sessionstore.Open(context.Background(), sessionstore.Config{Env: sessionstore.Development})
+	sessions, err := sessionstore.Open(context.Background(),
+		sessionstore.Config{Env: sessionstore.Development})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -34,7 +35,9 @@ func ExampleKey() {
 		}
 		items, err := cart.Get(s)
 		if err != nil {
-			log.Print(err) // item has changed since: the cart starts empty, the rest of the session is fine
+			// The stored cart has the type of another release. It starts empty,
+			// and the other values stay.
+			log.Print(err)
 		}
 		items = append(items, item{SKU: r.FormValue("sku"), Count: 1})
 		if err := cart.Set(s, items); err != nil {

@@ -10,9 +10,11 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// Login gives the session a new token. RememberMe makes its cookie outlive the browser.
+// Login gives the session a new token. RememberMe makes its cookie outlive the
+// browser.
 func ExampleSession_Login() {
-	sessions, err := sessionstore.Open(context.Background(), sessionstore.Config{Env: sessionstore.Development})
+	sessions, err := sessionstore.Open(context.Background(),
+		sessionstore.Config{Env: sessionstore.Development})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -24,7 +26,7 @@ func ExampleSession_Login() {
 			http.Error(w, "please try again", http.StatusServiceUnavailable)
 			return
 		}
-		// ... after the password was found to be right:
+		// Check the password before this line.
 		if err := s.Login(r.Context(), "ann"); err != nil {
 			http.Error(w, "please try again", http.StatusInternalServerError)
 			return

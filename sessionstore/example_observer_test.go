@@ -11,8 +11,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// An observer of one's own feeds a counter. It takes the place of the log. It is told beside the requests, and the program waits for
-// that before it looks.
+// An Observer counts events in place of the log. It runs in the background, so
+// the program calls FlushEvents before it reads the counter.
 func ExampleObserver() {
 	var forged atomic.Int64
 	sessions, err := sessionstore.Open(context.Background(), sessionstore.Config{

@@ -12,10 +12,12 @@ import (
 
 var progress = sessionstore.NewKey[int]("progress")
 
-// A response that goes on for long saves what it changes after its first byte itself. What needs a cookie, such as
-// starting the session, must come before that byte.
+// A long response calls Save for each change after its first byte. A change
+// that sets a cookie, such as the first value of a session, must come before
+// it.
 func ExampleSession_Save() {
-	sessions, err := sessionstore.Open(context.Background(), sessionstore.Config{Env: sessionstore.Development})
+	sessions, err := sessionstore.Open(context.Background(),
+		sessionstore.Config{Env: sessionstore.Development})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -27,7 +29,7 @@ func ExampleSession_Save() {
 			http.Error(w, "please try again", http.StatusServiceUnavailable)
 			return
 		}
-		_ = progress.Set(s, 0) // saved just before the first byte, and the cookie with it
+		_ = progress.Set(s, 0) // saved before the first byte, with the cookie
 		for percent := 50; percent <= 100; percent += 50 {
 			fmt.Fprintf(w, "%d %%\n", percent)
 			_ = http.NewResponseController(w).Flush()

@@ -20,7 +20,7 @@ func count(w http.ResponseWriter, r *http.Request) {
 		sessionstore.ServeError(w, r, err)
 		return
 	}
-	n, _ := visits.Get(s) // a value that no longer decodes starts again at 0
+	n, _ := visits.Get(s) // a value that doesn't decode counts as 0
 	if err := visits.Set(s, n+1); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -28,15 +28,17 @@ func count(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "visit", n+1)
 }
 
-// A whole program. In production, Config comes from ConfigFromEnv, and Manager.Run prunes in a goroutine.
+// The program counts the visits of each browser. In production, ConfigFromEnv
+// makes the Config, and Manager.Run prunes in a goroutine.
 func Example() {
-	sessions, err := sessionstore.Open(context.Background(), sessionstore.Config{Env: sessionstore.Development})
+	sessions, err := sessionstore.Open(context.Background(),
+		sessionstore.Config{Env: sessionstore.Development})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer sessions.Close()
 
-	// In a program of yours: http.ListenAndServe(":8080", sessions.Handler(http.HandlerFunc(count)))
+	// An application calls http.ListenAndServe with this handler.
 	server := httptest.NewServer(sessions.Handler(http.HandlerFunc(count)))
 	defer server.Close()
 

@@ -12,7 +12,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// live sends the time as server-sent events, until the session has ended or the browser leaves.
+// live sends the time as server-sent events until the session ends or the
+// browser disconnects.
 func live(w http.ResponseWriter, r *http.Request) {
 	s, err := sessionstore.FromContext(r.Context())
 	if err != nil {
@@ -44,16 +45,19 @@ func live(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// A stream of events that closes by itself when its session is logged out, revoked or expired, on whatever instance.
+// Watch ends a stream of events when its session is logged out, revoked or
+// expired, by any instance.
 func ExampleSession_Watch() {
-	sessions, err := sessionstore.Open(context.Background(), sessionstore.Config{Env: sessionstore.Development})
+	sessions, err := sessionstore.Open(context.Background(),
+		sessionstore.Config{Env: sessionstore.Development})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer sessions.Close()
 
 	w := httptest.NewRecorder()
-	sessions.Handler(http.HandlerFunc(live)).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/live", nil))
+	sessions.Handler(http.HandlerFunc(live)).ServeHTTP(w,
+		httptest.NewRequest(http.MethodGet, "/live", nil))
 	fmt.Print(w.Code, " ", w.Body)
 	// Output:
 	// 401 please log in

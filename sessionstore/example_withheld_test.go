@@ -15,7 +15,7 @@ import (
 
 func account(w http.ResponseWriter, r *http.Request) {
 	if sessionstore.ServeWithheld(w, r) {
-		return // the browser comes again, with its cookie
+		return // the browser repeats the request with its cookie
 	}
 	s, err := sessionstore.FromContext(r.Context())
 	if err != nil {
@@ -25,23 +25,30 @@ func account(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "account of", s.UserID())
 }
 
-// begin sends the browser to the provider, whose answer is a form.
+// begin redirects the browser to the provider, which answers with a form post.
 func begin(w http.ResponseWriter, r *http.Request) {
 	state := rand.Text()
 	http.SetCookie(w, &http.Cookie{
-		Name: "__Host-signin", Value: state, Path: "/", MaxAge: 600, Secure: true, HttpOnly: true, SameSite: http.SameSiteNoneMode,
+		Name: "__Host-signin", Value: state, Path: "/", MaxAge: 600, Secure: true, HttpOnly: true,
+		SameSite: http.SameSiteNoneMode,
 	})
-	http.Redirect(w, r, "https://login.example/authorize?response_mode=form_post&state="+state, http.StatusSeeOther)
+	http.Redirect(w, r, "https://login.example/authorize?response_mode=form_post&state="+state,
+		http.StatusSeeOther)
 }
 
-// callback takes that form. The session is withheld, and a Login overrides it.
+// callback receives that form without the Strict session cookie: the session is
+// withheld. Login starts a session all the same.
 func callback(w http.ResponseWriter, r *http.Request) {
 	state, err := r.Cookie("__Host-signin")
-	if err != nil || subtle.ConstantTimeCompare([]byte(state.Value), []byte(r.PostFormValue("state"))) != 1 {
+	if err != nil ||
+		subtle.ConstantTimeCompare([]byte(state.Value), []byte(r.PostFormValue("state"))) != 1 {
 		http.Error(w, "This sign-in did not begin here. Please begin again.", http.StatusForbidden)
 		return
 	}
-	http.SetCookie(w, &http.Cookie{Name: "__Host-signin", Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteNoneMode})
+	http.SetCookie(w, &http.Cookie{
+		Name: "__Host-signin", Path: "/", MaxAge: -1, Secure: true, HttpOnly: true,
+		SameSite: http.SameSiteNoneMode,
+	})
 	s, err := sessionstore.FromContext(r.Context())
 	if err == nil {
 		err = s.Login(r.Context(), userOf(r.PostFormValue("code")))
@@ -53,12 +60,14 @@ func callback(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/account", http.StatusSeeOther)
 }
 
-// userOf stands for the exchange of the code.
+// userOf stands for the exchange of the code at the provider.
 func userOf(code string) string { return strings.TrimPrefix(code, "code-of-") }
 
-// A sign-in whose provider answers with a form, and a page that gets its cookie.
+// A provider posts its answer from another site, so the browser withholds the
+// Strict cookie. ServeWithheld has the browser repeat the request with it.
 func ExampleServeWithheld() {
-	sessions, err := sessionstore.NewWithStore(sessionstore.NewMemory(sessionstore.Config{}.Expiry(), 0), sessionstore.Config{
+	memory := sessionstore.NewMemory(sessionstore.Config{}.Expiry(), 0)
+	sessions, err := sessionstore.NewWithStore(memory, sessionstore.Config{
 		Secrets: []sessionstore.Secret{"an example secret of 32 characters"},
 		Logger:  slog.New(slog.DiscardHandler),
 	})
@@ -74,11 +83,14 @@ func ExampleServeWithheld() {
 	visit := func(method, path, from, body string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, "https://shop.example"+path, strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		for name, value := range map[string]string{"Site": from, "Mode": "navigate", "Dest": "document"} {
+		for name, value := range map[string]string{
+			"Site": from, "Mode": "navigate", "Dest": "document",
+		} {
 			r.Header.Set("Sec-Fetch-"+name, value)
 		}
 		for name, value := range browser {
-			if from == "same-origin" || name == "__Host-signin" || method == "GET" && strings.HasSuffix(name, "-set") {
+			if from == "same-origin" || name == "__Host-signin" || method == "GET" &&
+				strings.HasSuffix(name, "-set") {
 				r.AddCookie(&http.Cookie{Name: name, Value: value})
 			}
 		}
@@ -96,7 +108,8 @@ func ExampleServeWithheld() {
 	}
 	form := url.Values{"state": {to.Query().Get("state")}, "code": {"code-of-ada"}}
 	fmt.Println(visit("POST", "/callback", "cross-site", form.Encode()).Code)
-	fmt.Println(strings.Contains(visit("GET", "/account", "cross-site", "").Body.String(), "<script"))
+	page := visit("GET", "/account", "cross-site", "").Body.String()
+	fmt.Println(strings.Contains(page, "<script"))
 	fmt.Print(visit("GET", "/account", "same-origin", "").Body)
 	// Output:
 	// 303

@@ -39,8 +39,8 @@ func (m *Manager) Watching() bool {
 	return m.watches.timer != nil
 }
 
-// NewManagerOver is NewWithStore over an emergency store, with all that hangs on
-// it.
+// NewManagerOver is NewWithStore over an emergency store, with all that hangs
+// on it.
 func NewManagerOver(p *outagetest.Process, cfg Config) (*Manager, error) {
 	m, err := NewWithStore(p.Store, cfg)
 	if err == nil {

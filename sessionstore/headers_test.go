@@ -49,7 +49,8 @@ func TestRefusedResponseKeepsNoHeaderOfTheHandler(t *testing.T) {
 		{"X-Request-Id", "42", "", "42"},
 		{"X-Request-Id", "42", "43", "42"},
 		{"Link", "</outer>", "</inner>", "</outer>"},
-		{"Content-Encoding", "zstd", "", "zstd"}, // a compressor that wraps the Handler compresses the error too
+		// a compressor that wraps the Handler compresses the error too
+		{"Content-Encoding", "zstd", "", "zstd"},
 
 		{"Vary", "", "Accept", "Accept, Cookie"},
 		{"Vary", "Origin", "Origin, Accept", "Origin, Accept, Cookie"},
@@ -71,7 +72,9 @@ func TestRefusedResponseKeepsNoHeaderOfTheHandler(t *testing.T) {
 		t.Run(tt.name+" "+tt.outer+" "+tt.handler, func(t *testing.T) {
 			site := newSite(t)
 			site.store.Down(store.OpCreate)
-			page := site.serve(func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			page := site.serve(func(
+				w http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+			) {
 				site.check(s.Set("cart", 1))
 				if tt.handler != "" {
 					w.Header().Set(tt.name, tt.handler)
@@ -95,7 +98,9 @@ func TestRefusedResponseKeepsNoHeaderByItsSpelling(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		site := newSite(t)
 		site.store.Down(store.OpCreate)
-		c := start(site.serve(func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		c := start(site.serve(func(
+			w http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Set("cart", 1))
 			w.Header()["hx-redirect"] = []string{"/welcome"}
 			w.Header()["x-frame-options"] = []string{"DENY"}
@@ -112,7 +117,9 @@ func TestRefusedResponseKeepsNoHeaderByItsSpelling(t *testing.T) {
 func TestRefusedResponseKeepsTheSessionsOwnCookie(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer("cart")
-	resp, after := site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	resp, after := site.visit(cookie, func(
+		w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Login(r.Context(), "ada"))
 		site.check(s.Save(r.Context()))
 		site.check(s.Set("more", 1))
@@ -133,7 +140,9 @@ func TestErrorHandlerThatSendsNothingIsNoSuccess(t *testing.T) {
 		cfg.ErrorHandler = func(http.ResponseWriter, *http.Request, error) {}
 	})
 	site.store.Down(store.OpCreate)
-	resp, _ := site.visit("", func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+	resp, _ := site.visit("", func(
+		w http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Set("cart", 1))
 		_, err := io.WriteString(w, "ordered")
 		expect(t, "Write", errors.Is(err, sessionstore.ErrUnavailable), true)

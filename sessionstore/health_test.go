@@ -111,7 +111,8 @@ func TestHealthOfAStoreThatHangs(t *testing.T) {
 	})
 }
 
-// Others wait for the same answer: one that hangs up must not make it a failure.
+// Others wait for the same answer: one that hangs up must not make it a
+// failure.
 func TestHealthAskedByOneWhoHangsUp(t *testing.T) {
 	site := newSite(t)
 	ctx, hangUp := context.WithCancel(t.Context())
@@ -128,11 +129,13 @@ func TestStats(t *testing.T) {
 		} {
 			stats, err := f(t.Context())
 			site.check(err)
-			expect(t, "stats", stats, sessionstore.Stats{Total: 1, Active: 1, Exact: true, CountedAt: time.Now()})
+			expect(t, "stats", stats,
+				sessionstore.Stats{Total: 1, Active: 1, Exact: true, CountedAt: time.Now()})
 			calls := site.store.of(store.OpStats)
 			expect(t, "exact", calls[len(calls)-1].Exact, name == "exact")
 			down := site.store.Down()
-			if _, err := f(t.Context()); err == nil || !strings.Contains(err.Error(), "sessionstore: stats: ") {
+			if _, err := f(t.Context()); err == nil ||
+				!strings.Contains(err.Error(), "sessionstore: stats: ") {
 				t.Errorf("%s of a store that is down: %v", name, err)
 			}
 			down.Release()

@@ -121,7 +121,9 @@ func logOut(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 
 // doubtful is a browser whose next Rotate gets no reply. The store is back with
 // u.away set to false. Without a user, the browser is an anonymous visitor's.
-func doubtful(t *testing.T, user string, made bool, change ...func(*sessionstore.Config)) (*jar, *unheard) {
+func doubtful(
+	t *testing.T, user string, made bool, change ...func(*sessionstore.Config),
+) (*jar, *unheard) {
 	t.Helper()
 	u := newUnheard(newMemory(weekly))
 	site := newSiteOver(t, newSpy(u), change...)

@@ -39,7 +39,8 @@ func keeps[T any](t *testing.T, want T) {
 		}
 	})
 	b.request(func(s *sessionstore.Session) {
-		if got, err := key.Get(s); s.Has("k") || err != nil || !reflect.ValueOf(&got).Elem().IsZero() {
+		if got, err := key.Get(s); s.Has("k") || err != nil ||
+			!reflect.ValueOf(&got).Elem().IsZero() {
 			t.Errorf("%T: after the deletion: %v, %v", want, got, err)
 		}
 	})
@@ -97,7 +98,10 @@ func TestKeyNames(t *testing.T) {
 		t.Error("a key's name is not its name")
 	}
 	b.request(func(s *sessionstore.Session) {
-		for _, key := range []sessionstore.Key[int]{zero, sessionstore.NewKey[int](strings.Repeat("k", 256)), sessionstore.NewKey[int]("\x00"), sessionstore.NewKey[int]("\xff")} {
+		for _, key := range []sessionstore.Key[int]{
+			zero, sessionstore.NewKey[int](strings.Repeat("k", 256)),
+			sessionstore.NewKey[int]("\x00"), sessionstore.NewKey[int]("\xff"),
+		} {
 			var fault *sessionstore.ValueError
 			if err := key.Set(s, 1); !errors.As(err, &fault) || fault.Key != key.Name() {
 				t.Errorf("%q: %v", key.Name(), err)
@@ -114,23 +118,29 @@ func TestKeyNames(t *testing.T) {
 	})
 }
 
-// A new release may change a value's type. That breaks this value, not the session.
+// A new release may change a value's type. That breaks this value, not the
+// session.
 func TestKeyWhoseTypeHasChanged(t *testing.T) {
-	old, other := sessionstore.NewKey[map[string]any]("address"), sessionstore.NewKey[string]("other")
+	old, other := sessionstore.NewKey[map[string]any]("address"),
+		sessionstore.NewKey[string]("other")
 	key := sessionstore.NewKey[address]("address")
 	before := func() *browser {
 		b := newBrowser(t, nil)
 		b.request(func(s *sessionstore.Session) {
-			b.must(old.Set(s, map[string]any{"street": "Canary-7355608", "number": "12b"}), other.Set(s, "kept"))
+			b.must(old.Set(s, map[string]any{"street": "Canary-7355608", "number": "12b"}),
+				other.Set(s, "kept"))
 		})
 		return b
 	}
-	broken := func(b *browser, s *sessionstore.Session, what string, v address, ok bool, err error) {
+	broken := func(
+		b *browser, s *sessionstore.Session, what string, v address, ok bool, err error,
+	) {
 		t.Helper()
 		var fault *sessionstore.ValueError
 		if !errors.As(err, &fault) || fault.Key != "address" || !ok {
 			t.Errorf("%s: %v, %v", what, ok, err)
-		} else if strings.Contains(err.Error(), "Canary") || strings.Contains(err.Error(), "12b") || !strings.Contains(err.Error(), "address") {
+		} else if strings.Contains(err.Error(), "Canary") ||
+			strings.Contains(err.Error(), "12b") || !strings.Contains(err.Error(), "address") {
 			t.Errorf("%s: the error shows the value, or not the key and the type: %v", what, err)
 		}
 		if v != (address{}) {

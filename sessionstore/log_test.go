@@ -51,12 +51,24 @@ func TestEventsOfStrangersHaveARateOfLines(t *testing.T) {
 		cookie  func(s *site) string
 		prepare func(s *site)
 	}{
-		"forged":     {kind: sessionstore.EventForged, cookie: func(*site) string { return "planted" }},
-		"not loaded": {kind: sessionstore.EventLoadFailed, cookie: newcomer, prepare: func(s *site) { s.store.Down(store.OpLoad) }},
-		"not saved":  {kind: sessionstore.EventSaveFailed, prepare: func(s *site) { s.store.Down(store.OpCreate) }},
-		"lost changes": {kind: sessionstore.EventChangeLost, cookie: newcomer, prepare: func(s *site) {
-			s.store.on(store.OpSave, func(context.Context) error { return sessionstore.ErrNotFound })
-		}},
+		"forged": {
+			kind: sessionstore.EventForged, cookie: func(*site) string { return "planted" },
+		},
+		"not loaded": {
+			kind: sessionstore.EventLoadFailed, cookie: newcomer,
+			prepare: func(s *site) { s.store.Down(store.OpLoad) },
+		},
+		"not saved": {
+			kind:    sessionstore.EventSaveFailed,
+			prepare: func(s *site) { s.store.Down(store.OpCreate) },
+		},
+		"lost changes": {
+			kind: sessionstore.EventChangeLost, cookie: newcomer,
+			prepare: func(s *site) {
+				s.store.on(store.OpSave,
+					func(context.Context) error { return sessionstore.ErrNotFound })
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -84,7 +96,8 @@ func TestEventsOfStrangersHaveARateOfLines(t *testing.T) {
 				}
 				// The lines that a timer logged say what was left out, and are
 				// of no event.
-				if reports := lines + omitted - flood*seconds; reports < 0 || reports > seconds/10+1 {
+				if reports := lines + omitted - flood*seconds; reports < 0 ||
+					reports > seconds/10+1 {
 					t.Errorf("%d lines and %d omitted, of %d events", lines, omitted, flood*seconds)
 				}
 			})
@@ -122,7 +135,8 @@ func TestAnObserverThatPanicsHasARateOfLines(t *testing.T) {
 func TestEventsAndWhatTheyAreAbout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
-		m, err := sessionstore.NewManagerOver(o, sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}})
+		m, err := sessionstore.NewManagerOver(o,
+			sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}})
 		expect(t, "error", err, nil)
 		for range 2 {
 			o.Away()
@@ -132,7 +146,8 @@ func TestEventsAndWhatTheyAreAbout(t *testing.T) {
 			o.Back()
 		}
 		expect(t, "emergencies that ended", m.Count(sessionstore.EventEmergencyEnded), int64(2))
-		expect(t, "sessions restored", m.CountSessions(sessionstore.EventEmergencyEnded), int64(1000))
+		expect(t, "sessions restored", m.CountSessions(sessionstore.EventEmergencyEnded),
+			int64(1000))
 		expect(t, "events of no number", m.CountSessions(sessionstore.EventLogin), int64(0))
 		expect(t, "of no kind", m.CountSessions(-1), int64(0))
 		expect(t, "close", m.Close(), nil)

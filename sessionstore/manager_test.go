@@ -55,13 +55,16 @@ func TestManagerDoesNotShareItsConfig(t *testing.T) {
 // canaries are what must not be seen anywhere, by name.
 type canaries map[string][]string
 
-// bytes adds the ways in which bytes are printed, eight of them in a row being enough.
+// bytes adds the ways in which bytes are printed, eight of them in a row being
+// enough.
 func (c canaries) bytes(name string, b []byte) {
 	const window = 8
 	for i := 0; i+window <= len(b); i++ {
 		part := b[i : i+window]
-		c[name] = append(c[name], string(part), hex.EncodeToString(part), strings.ToUpper(hex.EncodeToString(part)),
-			strings.Trim(fmt.Sprint(part), "[]"), strings.Join(strings.Fields(strings.Trim(fmt.Sprint(part), "[]")), ","),
+		c[name] = append(c[name],
+			string(part), hex.EncodeToString(part), strings.ToUpper(hex.EncodeToString(part)),
+			strings.Trim(fmt.Sprint(part), "[]"),
+			strings.Join(strings.Fields(strings.Trim(fmt.Sprint(part), "[]")), ","),
 			strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", part), "[]byte{"), "}"))
 	}
 	for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
@@ -73,8 +76,10 @@ func (c canaries) bytes(name string, b []byte) {
 }
 
 func (c canaries) text(name, s string) {
-	c[name] = append(c[name], s, hex.EncodeToString([]byte(s)), strings.ToUpper(hex.EncodeToString([]byte(s))),
-		base64.RawStdEncoding.EncodeToString([]byte(s))[:len(s)], strings.Trim(fmt.Sprint([]byte(s)), "[]"))
+	b := []byte(s)
+	c[name] = append(c[name],
+		s, hex.EncodeToString(b), strings.ToUpper(hex.EncodeToString(b)),
+		base64.RawStdEncoding.EncodeToString(b)[:len(s)], strings.Trim(fmt.Sprint(b), "[]"))
 }
 
 func (c canaries) look(t *testing.T, where, out string) {
@@ -92,7 +97,9 @@ func (c canaries) look(t *testing.T, where, out string) {
 // print writes v in every way there is.
 func (c canaries) print(t *testing.T, what string, v any) {
 	t.Helper()
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%d", "%o", "%t", "%T", "%U"} {
+	for _, verb := range []string{
+		"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%d", "%o", "%t", "%T", "%U",
+	} {
 		c.look(t, what+" as "+verb, fmt.Sprintf(verb, v))
 	}
 	out, err := json.Marshal(v)
@@ -149,7 +156,9 @@ func TestCanariesAreFound(t *testing.T) {
 
 func TestNothingPrintsWhatIsSecret(t *testing.T) {
 	site := newSite(t)
-	_, cookie := site.visit("", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	_, cookie := site.visit("", func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Set("a", canaryValue))
 		site.check(s.Login(r.Context(), "ada"))
 	})
@@ -186,7 +195,10 @@ func TestNothingPrintsWhatIsSecret(t *testing.T) {
 	}
 
 	cfg := sessionstore.Config{
-		Secrets: []sessionstore.Secret{secretOne, canaryValue}, DatabaseURL: canaryValue, Cache: sessionstore.CacheConfig{RedisURL: canaryValue, EncryptionKeys: []sessionstore.Secret{canaryValue}},
+		Secrets: []sessionstore.Secret{secretOne, canaryValue}, DatabaseURL: canaryValue,
+		Cache: sessionstore.CacheConfig{
+			RedisURL: canaryValue, EncryptionKeys: []sessionstore.Secret{canaryValue},
+		},
 	}
 	c.print(t, "Config", cfg)
 	c.print(t, "*Config", &cfg)
@@ -196,11 +208,16 @@ func TestNothingPrintsWhatIsSecret(t *testing.T) {
 	c.print(t, "ConfigError", err)
 }
 
-// A whole life, with everything going wrong once, in the default log at its most talkative.
+// A whole life, with everything going wrong once, in the default log at its
+// most talkative.
 func TestLogHoldsNothingSecret(t *testing.T) {
 	for name, handler := range map[string]func(*syncBuffer, *slog.HandlerOptions) slog.Handler{
-		"text": func(b *syncBuffer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(b, o) },
-		"JSON": func(b *syncBuffer, o *slog.HandlerOptions) slog.Handler { return slog.NewJSONHandler(b, o) },
+		"text": func(b *syncBuffer, o *slog.HandlerOptions) slog.Handler {
+			return slog.NewTextHandler(b, o)
+		},
+		"JSON": func(b *syncBuffer, o *slog.HandlerOptions) slog.Handler {
+			return slog.NewJSONHandler(b, o)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log syncBuffer
@@ -222,7 +239,9 @@ func TestLogHoldsNothingSecret(t *testing.T) {
 			}
 			cookie := step("", set)
 			cookie = step(cookie, site.login("ada"))
-			cookie = step(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			cookie = step(cookie, func(
+				w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				site.check(s.Rotate(r.Context()))
 				w.WriteHeader(http.StatusOK)
 				site.check(s.Set("late", canaryValue))
@@ -231,7 +250,8 @@ func TestLogHoldsNothingSecret(t *testing.T) {
 			site.store.Down(store.OpSave)
 			step(cookie, set)
 			site.store.Up()
-			site.store.on(store.OpSave, func(context.Context) error { return sessionstore.ErrNotFound })
+			site.store.on(store.OpSave,
+				func(context.Context) error { return sessionstore.ErrNotFound })
 			step(cookie, set)
 			site.store.Up()
 			visit(site.serve(nothing), cookie, step("", set)) // ambiguous
@@ -245,9 +265,12 @@ func TestLogHoldsNothingSecret(t *testing.T) {
 			site.told()
 			out := log.String()
 			for _, kind := range []sessionstore.EventKind{
-				sessionstore.EventCreated, sessionstore.EventLogin, sessionstore.EventRotated, sessionstore.EventChangeLate,
-				sessionstore.EventSaveFailed, sessionstore.EventChangeLost, sessionstore.EventCookieConflict,
-				sessionstore.EventForged, sessionstore.EventLogout, sessionstore.EventSessionNotFound, sessionstore.EventUncached,
+				sessionstore.EventCreated, sessionstore.EventLogin, sessionstore.EventRotated,
+				sessionstore.EventChangeLate,
+				sessionstore.EventSaveFailed, sessionstore.EventChangeLost,
+				sessionstore.EventCookieConflict,
+				sessionstore.EventForged, sessionstore.EventLogout,
+				sessionstore.EventSessionNotFound, sessionstore.EventUncached,
 			} {
 				if !strings.Contains(out, kind.String()) {
 					t.Errorf("the log has no %q", kind)

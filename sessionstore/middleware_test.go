@@ -14,15 +14,22 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// When the session can't be saved the client must be told so, whatever the handler meant to say and however it said it.
+// When the session can't be saved the client must be told so, whatever the
+// handler meant to say and however it said it.
 func TestStoreThatFailsAtCommit(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		for _, tt := range []struct {
 			name   string
 			answer func(w http.ResponseWriter) error // what the writer said
 		}{
-			{"Write", func(w http.ResponseWriter) error { _, err := w.Write([]byte("ordered")); return err }},
-			{"WriteString", func(w http.ResponseWriter) error { _, err := io.WriteString(w, "ordered"); return err }},
+			{"Write", func(w http.ResponseWriter) error {
+				_, err := w.Write([]byte("ordered"))
+				return err
+			}},
+			{"WriteString", func(w http.ResponseWriter) error {
+				_, err := io.WriteString(w, "ordered")
+				return err
+			}},
 			{"WriteHeader and Write", func(w http.ResponseWriter) error {
 				w.WriteHeader(http.StatusCreated)
 				_, err := w.Write([]byte("ordered"))
@@ -51,10 +58,13 @@ func TestStoreThatFailsAtCommit(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				site := newSite(t)
 				site.store.Down(store.OpCreate)
-				c := start(site.serve(func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+				c := start(site.serve(func(
+					w http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+				) {
 					site.check(s.Set("cart", 1))
 					for name, value := range map[string]string{
-						"Etag": `"1"`, "Cdn-Cache-Control": "max-age=600", "Content-Encoding": "br", "Last-Modified": "Sat, 01 Jan 2022 00:00:00 GMT",
+						"Etag": `"1"`, "Cdn-Cache-Control": "max-age=600", "Content-Encoding": "br",
+						"Last-Modified": "Sat, 01 Jan 2022 00:00:00 GMT",
 						"Content-Range": "bytes 0-6/7", "Cache-Control": "public, max-age=60",
 					} {
 						w.Header().Set(name, value)
@@ -75,7 +85,10 @@ func TestStoreThatFailsAtCommit(t *testing.T) {
 				expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
 				expect(t, "Retry-After", resp.Header.Get("Retry-After"), "1")
 				expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "no-store")
-				for _, name := range []string{"Set-Cookie", "Location", "Etag", "Content-Encoding", "Last-Modified", "Content-Range", "Cdn-Cache-Control"} {
+				for _, name := range []string{
+					"Set-Cookie", "Location", "Etag", "Content-Encoding", "Last-Modified",
+					"Content-Range", "Cdn-Cache-Control",
+				} {
 					if v, ok := resp.Header[name]; ok {
 						t.Errorf("%s: %q is still there", name, v)
 					}
@@ -98,7 +111,9 @@ func TestStoreThatFailsAtCommit(t *testing.T) {
 func TestStoreThatFailsOtherwiseIsNotCalledUnavailable(t *testing.T) {
 	site := newSite(t)
 	site.store.on(store.OpCreate, func(context.Context) error { return store.ErrExists })
-	resp, cookie := site.visit("", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+	resp, cookie := site.visit("", func(
+		_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Set("cart", 1))
 	})
 	expect(t, "status", resp.StatusCode, http.StatusInternalServerError)
@@ -118,7 +133,9 @@ func TestErrorHandler(t *testing.T) {
 	})
 	cookie := site.user("ada")
 	site.store.Down(store.OpSave)
-	resp, after := site.visit(cookie, func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+	resp, after := site.visit(cookie, func(
+		w http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Set("cart", 1))
 		_, _ = io.WriteString(w, "ordered")
 	})
@@ -131,13 +148,15 @@ func TestErrorHandler(t *testing.T) {
 	expect(t, "the session", site.look(cookie, "cart"), "user=ada")
 }
 
-// The client was told that nothing is saved and keeps its cookie. A Save that the handler still makes would move the
-// session away under that cookie.
+// The client was told that nothing is saved and keeps its cookie. A Save that
+// the handler still makes would move the session away under that cookie.
 func TestSessionIsClosedAfterAFailedCommit(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer("cart")
 	site.store.Down(store.OpRotate)
-	resp, after := site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	resp, after := site.visit(cookie, func(
+		w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Login(r.Context(), "ada"))
 		w.WriteHeader(http.StatusOK)
 		site.store.Up()
@@ -156,7 +175,9 @@ func TestStoreThatFailsAtLoadLeavesTheCookieAlone(t *testing.T) {
 		cookie := site.newcomer("cart")
 		site.store.Down(store.OpLoad)
 		c := start(site.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if _, err := sessionstore.FromContext(r.Context()); !errors.Is(err, sessionstore.ErrUnavailable) {
+			if _, err := sessionstore.FromContext(
+				r.Context(),
+			); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("FromContext: %v, want ErrUnavailable", err)
 			}
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -174,7 +195,9 @@ func TestHandlerThatPanics(t *testing.T) {
 		site := newSite(t)
 		cookie := site.newcomer("cart")
 		var s *sessionstore.Session
-		c := start(site.serve(func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+		c := start(site.serve(func(
+			_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
+		) {
 			s = sess
 			site.check(s.Set("half", true))
 			site.check(s.Login(r.Context(), "ada"))
@@ -228,7 +251,9 @@ func TestPageThatOutlivesATimeoutHandlerInside(t *testing.T) {
 		cookie := site.newcomer()
 		ended := make(chan struct{})
 		var err error
-		resp, _ := visit(site.m.Handler(http.TimeoutHandler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		resp, _ := visit(site.m.Handler(http.TimeoutHandler(http.HandlerFunc(func(
+			_ http.ResponseWriter, r *http.Request,
+		) {
 			s, _ := sessionstore.FromContext(r.Context())
 			site.check(s.Set("saved", true))
 			site.check(s.Save(r.Context()))
@@ -246,7 +271,8 @@ func TestPageThatOutlivesATimeoutHandlerInside(t *testing.T) {
 	})
 }
 
-// A timeout handler outside is a client that hung up: what the page does is kept, and nothing of it reaches the client.
+// A timeout handler outside is a client that hung up: what the page does is
+// kept, and nothing of it reaches the client.
 func TestPageThatOutlivesATimeoutHandlerOutside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
@@ -258,7 +284,9 @@ func TestPageThatOutlivesATimeoutHandlerOutside(t *testing.T) {
 			_, err := w.Write([]byte("done"))
 			expect(t, "Write", errors.Is(err, http.ErrHandlerTimeout), true)
 		})
-		resp, after := visit(http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		resp, after := visit(http.TimeoutHandler(http.HandlerFunc(func(
+			w http.ResponseWriter, r *http.Request,
+		) {
 			defer close(ended)
 			page.ServeHTTP(w, r)
 		}), time.Second, "too slow"), cookie)
@@ -280,7 +308,9 @@ func TestCommitGivesUpAfterTheStoreTimeout(t *testing.T) {
 			return sessionstore.ErrUnavailable
 		})
 		start := time.Now()
-		resp, _ := site.visit("", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		resp, _ := site.visit("", func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Set("cart", 1))
 		})
 		expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
@@ -290,7 +320,9 @@ func TestCommitGivesUpAfterTheStoreTimeout(t *testing.T) {
 
 func TestHandlerWithinHandler(t *testing.T) {
 	site := newSite(t)
-	resp, cookie := visit(site.m.Handler(site.serve(func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+	resp, cookie := visit(site.m.Handler(site.serve(func(
+		w http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Set("cart", 1))
 		w.WriteHeader(http.StatusOK)
 	})))

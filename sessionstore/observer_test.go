@@ -39,9 +39,13 @@ func TestEventsOfALife(t *testing.T) {
 		kind sessionstore.EventKind
 		user string
 	}{
-		{"setting", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("a", 1) }, sessionstore.EventCreated, ""},
+		{"setting", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			_ = s.Set("a", 1)
+		}, sessionstore.EventCreated, ""},
 		{"logging in", site.login("ada"), sessionstore.EventLogin, "ada"},
-		{"regenerating", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Rotate(r.Context()) }, sessionstore.EventRotated, "ada"},
+		{"regenerating", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			_ = s.Rotate(r.Context())
+		}, sessionstore.EventRotated, "ada"},
 		{"logging out", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			handle = s.Handle()
 			_ = s.Logout(r.Context())
@@ -49,7 +53,9 @@ func TestEventsOfALife(t *testing.T) {
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			site.seen()
-			_, cookie = site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			_, cookie = site.visit(cookie, func(
+				w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				step.page(w, r, s)
 				if step.kind != sessionstore.EventLogout {
 					site.check(s.Save(r.Context()))
@@ -73,7 +79,8 @@ func TestDefaultLogHasALineForAnEvent(t *testing.T) {
 		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	})
 	cookie := site.user("ada")
-	site.store.on(store.OpSave, func(context.Context) error { return errors.New("the disk is full") })
+	site.store.on(store.OpSave,
+		func(context.Context) error { return errors.New("the disk is full") })
 	var handle sessionstore.Handle
 	site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 		handle = s.Handle()
@@ -83,7 +90,8 @@ func TestDefaultLogHasALineForAnEvent(t *testing.T) {
 	out := log.String()
 	for _, want := range []string{
 		`level=INFO msg="session login" session=`, " user_id=ada",
-		`level=ERROR msg="session save failed" session=` + string(handle) + ` user_id=ada error="the disk is full"`,
+		`level=ERROR msg="session save failed" session=` + string(handle) +
+			` user_id=ada error="the disk is full"`,
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in:\n%s", want, out)

@@ -18,7 +18,9 @@ import (
 // as runs a function with the session of a cookie.
 func (s *site) as(cookie string, f func(ctx context.Context, sess *sessionstore.Session)) {
 	s.t.Helper()
-	s.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) { f(r.Context(), sess) })
+	s.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+		f(r.Context(), sess)
+	})
 }
 
 // handle is the public name of the session of a cookie.
@@ -46,11 +48,13 @@ func TestListShowsDevices(t *testing.T) {
 		now, was := infos[0], infos[1]
 		expect(t, "this device", now.Handle, site.handle(cookies[1]))
 		expect(t, "the other", was.Handle, site.handle(cookies[0]))
-		expect(t, "times", was.CreatedAt.Equal(began) && was.AuthenticatedAt.Equal(began) && was.LastSeenAt.Equal(began) && now.CreatedAt.Equal(began.Add(time.Hour)), true)
+		expect(t, "times", was.CreatedAt.Equal(began) && was.AuthenticatedAt.Equal(began) &&
+			was.LastSeenAt.Equal(began) && now.CreatedAt.Equal(began.Add(time.Hour)), true)
 		expect(t, "ExpiresAt", was.ExpiresAt.After(began.Add(7*24*time.Hour-time.Second)), true)
 		expect(t, "IP", was.IP, netip.MustParseAddr(home))
 		expect(t, "the other device", was.Device().String(), "Firefox on Linux")
-		expect(t, "this device", now.Device(), sessionstore.Device{Browser: "Chrome", System: "Android", Kind: sessionstore.Phone})
+		expect(t, "this device", now.Device(),
+			sessionstore.Device{Browser: "Chrome", System: "Android", Kind: sessionstore.Phone})
 
 		page, err := site.m.List(t.Context(), "ada", sessionstore.Page{Max: 1})
 		site.check(err)
@@ -68,12 +72,25 @@ func TestInfoAsJSON(t *testing.T) {
 		want string
 	}{
 		{
-			sessionstore.Info{Handle: "h", UserID: "ada", CreatedAt: at, AuthenticatedAt: at, LastSeenAt: at, ExpiresAt: at, AbsoluteExpiresAt: at, ReadAt: at, IP: netip.MustParseAddr(home), UserAgent: "x"},
-			`{"handle":"h","user_id":"ada","created_at":"2026-01-02T03:04:05Z","authenticated_at":"2026-01-02T03:04:05Z","last_seen_at":"2026-01-02T03:04:05Z",` +
-				`"expires_at":"2026-01-02T03:04:05Z","absolute_expires_at":"2026-01-02T03:04:05Z","read_at":"2026-01-02T03:04:05Z","ip":"` + home + `","user_agent":"x"}`,
+			sessionstore.Info{
+				Handle: "h", UserID: "ada", CreatedAt: at, AuthenticatedAt: at, LastSeenAt: at,
+				ExpiresAt: at, AbsoluteExpiresAt: at, ReadAt: at,
+				IP: netip.MustParseAddr(home), UserAgent: "x",
+			},
+			`{"handle":"h","user_id":"ada","created_at":"2026-01-02T03:04:05Z",` +
+				`"authenticated_at":"2026-01-02T03:04:05Z","last_seen_at":"2026-01-02T03:04:05Z",` +
+				`"expires_at":"2026-01-02T03:04:05Z",` +
+				`"absolute_expires_at":"2026-01-02T03:04:05Z",` +
+				`"read_at":"2026-01-02T03:04:05Z","ip":"` + home + `","user_agent":"x"}`,
 		},
-		{sessionstore.Info{}, `{"handle":"","user_id":"","created_at":"0001-01-01T00:00:00Z","authenticated_at":"0001-01-01T00:00:00Z","last_seen_at":"0001-01-01T00:00:00Z",` +
-			`"expires_at":"0001-01-01T00:00:00Z","absolute_expires_at":"0001-01-01T00:00:00Z","read_at":"0001-01-01T00:00:00Z"}`},
+		{
+			sessionstore.Info{},
+			`{"handle":"","user_id":"","created_at":"0001-01-01T00:00:00Z",` +
+				`"authenticated_at":"0001-01-01T00:00:00Z","last_seen_at":"0001-01-01T00:00:00Z",` +
+				`"expires_at":"0001-01-01T00:00:00Z",` +
+				`"absolute_expires_at":"0001-01-01T00:00:00Z",` +
+				`"read_at":"0001-01-01T00:00:00Z"}`,
+		},
 	} {
 		got, err := json.Marshal(tt.info)
 		expect(t, "error", err, nil)
@@ -87,11 +104,16 @@ func TestHandleIsGoodForNothingElse(t *testing.T) {
 	adas, eves := site.user("ada"), site.user("eve")
 	handle := site.handle(adas)
 	parts := strings.Split(adas, ".")
-	for _, cookie := range []string{string(handle), parts[0] + "." + parts[1] + "." + string(handle) + "." + parts[3], strings.Replace(adas, parts[2], string(handle), 1)} {
+	for _, cookie := range []string{
+		string(handle), parts[0] + "." + parts[1] + "." + string(handle) + "." + parts[3],
+		strings.Replace(adas, parts[2], string(handle), 1),
+	} {
 		expect(t, "the handle as a cookie", site.look(cookie), "nobody")
 	}
 	for what, h := range map[string]sessionstore.Handle{
-		"somebody else's": handle, "of nothing": "AAAAAAAAAAAAAAAAAAAAAA", "none": "", "no handle": "a/b\x00", "long": sessionstore.Handle(strings.Repeat("A", 1<<20)), "half": handle[:11], "and more": handle + "A",
+		"somebody else's": handle, "of nothing": "AAAAAAAAAAAAAAAAAAAAAA", "none": "",
+		"no handle": "a/b\x00", "long": sessionstore.Handle(strings.Repeat("A", 1<<20)),
+		"half": handle[:11], "and more": handle + "A",
 	} {
 		_, err := site.m.Revoke(t.Context(), "eve", h)
 		expect(t, what, errors.Is(err, sessionstore.ErrNotFound), true)
@@ -107,20 +129,24 @@ func TestHandleIsGoodForNothingElse(t *testing.T) {
 	site.check(err)
 	expect(t, "Revocation", r, sessionstore.Revocation{Count: 1, Committed: true, CacheAcked: true})
 	e := site.event(sessionstore.EventRevoked)
-	expect(t, "the event", e.UserID == "ada" && e.Handle == handle && e.Reason == sessionstore.ReasonHandle && e.Actor == "" && e.Count == 1 && e.Revocation == r, true)
+	expect(t, "the event", e.UserID == "ada" && e.Handle == handle &&
+		e.Reason == sessionstore.ReasonHandle && e.Actor == "" && e.Count == 1 &&
+		e.Revocation == r, true)
 	expect(t, "the session", site.look(adas), "nobody")
 	expect(t, "somebody else", site.look(eves), "user=eve")
 }
 
 func TestRevokeOthersSparesThisSession(t *testing.T) {
 	site := newSite(t)
-	mine, others, eves := site.user("ada"), []string{site.user("ada"), site.user("ada")}, site.user("eve")
+	mine, others, eves := site.user("ada"), []string{site.user("ada"), site.user("ada")},
+		site.user("eve")
 	site.as(mine, func(ctx context.Context, s *sessionstore.Session) {
 		r, err := s.RevokeOthers(ctx)
 		site.check(err)
 		expect(t, "Count", r.Count, 2)
 		e := site.event(sessionstore.EventRevoked)
-		expect(t, "the event", e.UserID == "ada" && e.Reason == sessionstore.ReasonOthers && e.Actor == "ada", true)
+		expect(t, "the event",
+			e.UserID == "ada" && e.Reason == sessionstore.ReasonOthers && e.Actor == "ada", true)
 	})
 	expect(t, "this session", site.look(mine), "user=ada")
 	expect(t, "somebody else", site.look(eves), "user=eve")
@@ -143,7 +169,8 @@ func TestRevokeOthersSparesThisSession(t *testing.T) {
 
 func TestRevokeUserAndAll(t *testing.T) {
 	site := newSite(t)
-	adas, eves, anonymous := []string{site.user("ada"), site.user("ada")}, site.user("eve"), site.newcomer()
+	adas, eves, anonymous := []string{site.user("ada"), site.user("ada")}, site.user("eve"),
+		site.newcomer()
 	r, err := site.m.RevokeUser(t.Context(), "ada")
 	site.check(err)
 	expect(t, "Count", r.Count, 2)
@@ -168,14 +195,19 @@ func TestRevokeUserAndAll(t *testing.T) {
 func TestUserIDsAreCheckedFirst(t *testing.T) {
 	site := newSite(t)
 	for what, id := range map[string]string{
-		"empty": "", "too long": strings.Repeat("u", 257), "NUL": "a\x00b", "invalid UTF-8": "a\xff", "half a letter": strings.Repeat("u", 255) + "\xc3", "a megabyte": strings.Repeat("u", 1<<20),
+		"empty": "", "too long": strings.Repeat("u", 257), "NUL": "a\x00b",
+		"invalid UTF-8": "a\xff", "half a letter": strings.Repeat("u", 255) + "\xc3",
+		"a megabyte": strings.Repeat("u", 1<<20),
 	} {
 		_, list := site.m.List(t.Context(), id, sessionstore.Page{})
 		_, one := site.m.Revoke(t.Context(), id, "AAAAAAAAAAAAAAAAAAAAAA")
 		_, user := site.m.RevokeUser(t.Context(), id)
 		tx := site.m.WithTx(nil)
 		_, inTx := tx.RevokeUser(t.Context(), id)
-		for call, err := range map[string]error{"List": list, "Revoke": one, "RevokeUser": user, "Tx.RevokeUser": inTx, "Tx.Revoke": tx.Revoke(t.Context(), id, "AAAAAAAAAAAAAAAAAAAAAA")} {
+		for call, err := range map[string]error{
+			"List": list, "Revoke": one, "RevokeUser": user, "Tx.RevokeUser": inTx,
+			"Tx.Revoke": tx.Revoke(t.Context(), id, "AAAAAAAAAAAAAAAAAAAAAA"),
+		} {
 			var bad *sessionstore.ValueError
 			if !errors.As(err, &bad) || bad.Key != "user id" || len(err.Error()) > 200 {
 				t.Errorf("%s of a user id that is %s: %v", call, what, err)
@@ -200,8 +232,11 @@ func TestOwnerWithoutAStore(t *testing.T) {
 	_, user := site.m.RevokeUser(t.Context(), "ada")
 	_, all := site.m.RevokeAll(t.Context())
 	var others error
-	site.as(cookie, func(ctx context.Context, s *sessionstore.Session) { _, others = s.RevokeOthers(ctx) })
-	for call, err := range map[string]error{"List": list, "Revoke": one, "RevokeUser": user, "RevokeAll": all, "RevokeOthers": others} {
+	site.as(cookie,
+		func(ctx context.Context, s *sessionstore.Session) { _, others = s.RevokeOthers(ctx) })
+	for call, err := range map[string]error{
+		"List": list, "Revoke": one, "RevokeUser": user, "RevokeAll": all, "RevokeOthers": others,
+	} {
 		expect(t, call, errors.Is(err, sessionstore.ErrUnavailable), true)
 	}
 	expect(t, "events", site.seen(), "")
@@ -228,7 +263,8 @@ func TestLimitEndsTheOldest(t *testing.T) {
 		expect(t, "the third", site.look(cookies[2]), "user=ada")
 
 		site.store.Down(store.OpRevoke)
-		site.as(site.newcomer(), func(ctx context.Context, s *sessionstore.Session) { site.check(s.Login(ctx, "ada")) })
+		site.as(site.newcomer(),
+			func(ctx context.Context, s *sessionstore.Session) { site.check(s.Login(ctx, "ada")) })
 		expect(t, "UserID", site.event(sessionstore.EventLimitFailed).UserID, "ada")
 		expect(t, "events", site.seen(), "session login, session limit failed")
 		expect(t, "sessions", site.store.rows(), 3)
@@ -240,9 +276,13 @@ func TestLimitEndsTheOldest(t *testing.T) {
 }
 
 func TestLimitDeniesALogin(t *testing.T) {
-	site := newSite(t, func(cfg *sessionstore.Config) { cfg.Limits.MaxSessionsPerUser, cfg.Limits.DenyAtMaxSessions = 1, true })
+	site := newSite(t, func(cfg *sessionstore.Config) {
+		cfg.Limits.MaxSessionsPerUser, cfg.Limits.DenyAtMaxSessions = 1, true
+	})
 	first := site.user("ada")
-	resp, _ := site.visit("", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	resp, _ := site.visit("", func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Login(r.Context(), "ada"))
 		expect(t, "Save", errors.Is(s.Save(r.Context()), sessionstore.ErrTooManySessions), true)
 	})
@@ -255,7 +295,8 @@ func TestFresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		fresh := func(cookie string, within time.Duration) (is bool) {
-			site.as(cookie, func(_ context.Context, s *sessionstore.Session) { is = s.Fresh(within) })
+			site.as(cookie,
+				func(_ context.Context, s *sessionstore.Session) { is = s.Fresh(within) })
 			return is
 		}
 		cookie := site.user("ada")
@@ -293,14 +334,19 @@ func TestRequireFresh(t *testing.T) {
 			{"nobody", "", nil, http.StatusUnauthorized},
 			{"an anonymous session", site.newcomer(), again, http.StatusSeeOther},
 		} {
-			resp, _ := visit(site.m.Handler(sessionstore.RequireFresh(time.Minute, tt.otherwise)(secret)), tt.cookie)
+			resp, _ := visit(
+				site.m.Handler(sessionstore.RequireFresh(time.Minute, tt.otherwise)(secret)),
+				tt.cookie,
+			)
 			expect(t, tt.what, resp.StatusCode, tt.status)
 		}
 		time.Sleep(time.Hour)
-		resp, _ := visit(site.m.Handler(sessionstore.RequireFresh(time.Minute, again)(secret)), cookie)
+		resp, _ := visit(site.m.Handler(sessionstore.RequireFresh(time.Minute, again)(secret)),
+			cookie)
 		expect(t, "stale", resp.StatusCode, http.StatusSeeOther)
 		site.store.Down(store.OpLoad)
-		resp, _ = visit(site.m.Handler(sessionstore.RequireFresh(time.Minute, again)(secret)), cookie)
+		resp, _ = visit(site.m.Handler(sessionstore.RequireFresh(time.Minute, again)(secret)),
+			cookie)
 		expect(t, "an outage", resp.StatusCode, http.StatusServiceUnavailable)
 		resp, _ = visit(sessionstore.RequireFresh(time.Minute, again)(secret), cookie)
 		expect(t, "without the middleware", resp.StatusCode, http.StatusInternalServerError)

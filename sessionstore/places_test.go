@@ -47,7 +47,10 @@ func TestPlacesAreBounded(t *testing.T) {
 	owner := Client{UserAgent: "owner/1"}
 	p.add(store.ID{1}, owner, ActionObserve)
 	for i := range 5 * maxPlaces {
-		p.add(store.ID{2}, Client{IP: netip.AddrFrom4([4]byte{byte(i >> 16), byte(i >> 8), 0, 0}), UserAgent: "x" + strconv.Itoa(i%256) + "/1"}, ActionObserve)
+		p.add(store.ID{2}, Client{
+			IP:        netip.AddrFrom4([4]byte{byte(i >> 16), byte(i >> 8), 0, 0}),
+			UserAgent: "x" + strconv.Itoa(i%256) + "/1",
+		}, ActionObserve)
 		if i%1000 == 0 && p.add(store.ID{1}, owner, ActionObserve) {
 			t.Fatal("a place in use is forgotten")
 		}

@@ -46,12 +46,31 @@ func TestPruneGoesOnWhileThereIsMore(t *testing.T) {
 	}{
 		{"nothing has expired", []pruneAnswer{{0, true, nil}}, 0, nil, ""},
 		{"a few have", []pruneAnswer{{7, true, nil}}, 7, nil, "sessions pruned"},
-		{"many have", []pruneAnswer{{full, true, nil}, {full, true, nil}, {3, true, nil}}, 2*full + 3, nil, "sessions pruned"},
-		{"just as many as a batch", []pruneAnswer{{full, true, nil}, {0, true, nil}}, full, nil, "sessions pruned"},
+		{
+			"many have",
+			[]pruneAnswer{{full, true, nil}, {full, true, nil}, {3, true, nil}},
+			2*full + 3, nil, "sessions pruned",
+		},
+		{
+			"just as many as a batch",
+			[]pruneAnswer{{full, true, nil}, {0, true, nil}},
+			full, nil,
+			"sessions pruned",
+		},
 		{"another instance is at it", []pruneAnswer{{0, false, nil}}, 0, nil, ""},
-		{"another instance takes over", []pruneAnswer{{full, true, nil}, {0, false, nil}}, full, nil, "sessions pruned"},
+		{
+			"another instance takes over",
+			[]pruneAnswer{{full, true, nil}, {0, false, nil}},
+			full,
+			nil, "sessions pruned",
+		},
 		{"the store fails", []pruneAnswer{{0, false, boom}}, 0, boom, "session prune failed"},
-		{"the store fails later", []pruneAnswer{{full, true, nil}, {0, false, boom}}, full, boom, "sessions pruned, session prune failed"},
+		{
+			"the store fails later",
+			[]pruneAnswer{{full, true, nil}, {0, false, boom}},
+			full, boom,
+			"sessions pruned, session prune failed",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			pruned := &pruneStore{answers: tt.answers}
@@ -66,18 +85,22 @@ func TestPruneGoesOnWhileThereIsMore(t *testing.T) {
 			}
 			expect(t, "events", site.seen(), tt.events)
 			if tt.total > 0 {
-				expect(t, "Manager.Count", site.m.CountSessions(sessionstore.EventPruned), int64(tt.total))
+				expect(t, "Manager.Count", site.m.CountSessions(sessionstore.EventPruned),
+					int64(tt.total))
 			}
 		})
 	}
 }
 
-// The rest is counted in the batch's own time: a server that is slow to delete is one that others wait for.
+// The rest is counted in the batch's own time: a server that is slow to delete
+// is one that others wait for.
 func TestPruneRestsBetweenBatches(t *testing.T) {
 	const full = sessionstore.PruneBatch
 	for _, took := range []time.Duration{10 * time.Millisecond, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			site := newSiteOver(t, newSpy(&pruneStore{answers: []pruneAnswer{{full, true, nil}, {full, true, nil}, {3, true, nil}}}))
+			site := newSiteOver(t, newSpy(&pruneStore{
+				answers: []pruneAnswer{{full, true, nil}, {full, true, nil}, {3, true, nil}},
+			}))
 			site.store.on(store.OpPrune, func(context.Context) error {
 				time.Sleep(took)
 				return nil
@@ -85,18 +108,22 @@ func TestPruneRestsBetweenBatches(t *testing.T) {
 			began := time.Now()
 			_, err := site.m.Prune(t.Context())
 			site.check(err)
-			expect(t, "time, with a rest after all batches but the last", time.Since(began), 3*took+2*sessionstore.PruneRest*took)
+			expect(t, "time, with a rest after all batches but the last", time.Since(began),
+				3*took+2*sessionstore.PruneRest*took)
 		})
 	}
 }
 
-// In the background the rest is so long that hardly a load meets a batch, until the run has lasted too long for that. A batch
-// that had to wait counts like any other and does not put that off.
+// In the background the rest is so long that hardly a load meets a batch, until
+// the run has lasted too long for that. A batch that had to wait counts like
+// any other and does not put that off.
 func TestRunPrunesGentlyAtFirst(t *testing.T) {
-	const full, gentle, hurried = sessionstore.PruneBatch, sessionstore.PruneGentleRest, sessionstore.PruneRest
+	const full, gentle, hurried = sessionstore.PruneBatch, sessionstore.PruneGentleRest,
+		sessionstore.PruneRest
 	for _, took := range []time.Duration{10 * time.Millisecond, time.Second, 5 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			site := newSiteOver(t, newSpy(&pruneStore{answers: slices.Repeat([]pruneAnswer{{full, true, nil}}, 1000)}))
+			site := newSiteOver(t,
+				newSpy(&pruneStore{answers: slices.Repeat([]pruneAnswer{{full, true, nil}}, 1000)}))
 			var began []time.Time
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
@@ -122,7 +149,8 @@ func TestRunPrunesGentlyAtFirst(t *testing.T) {
 					late++
 				}
 			}
-			expect(t, "batches before the hurry", early, int(sessionstore.PruneGentle/((gentle+1)*took)))
+			expect(t, "batches before the hurry", early,
+				int(sessionstore.PruneGentle/((gentle+1)*took)))
 			expect(t, "batches in a hurry", late > 100, true)
 		})
 	}
@@ -197,7 +225,8 @@ func TestRunPrunesUntilItsContextEnds(t *testing.T) {
 			gaps[gap], start = true, now
 		}
 		if len(gaps) < runs/2 {
-			t.Errorf("%d different intervals in %d runs: instances would not drift apart", len(gaps), runs)
+			t.Errorf("%d different intervals in %d runs: instances would not drift apart",
+				len(gaps), runs)
 		}
 		time.Sleep(time.Hour)
 		expect(t, "runs after the end", len(at), runs)
@@ -223,7 +252,8 @@ func TestRunNeverPrunesWithANegativeInterval(t *testing.T) {
 	})
 }
 
-// A Run that is stopped while the store hangs in Prune must end, and is no failure to be warned of.
+// A Run that is stopped while the store hangs in Prune must end, and is no
+// failure to be warned of.
 func TestRunEndsInMidPrune(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
@@ -243,9 +273,12 @@ func TestRunEndsInMidPrune(t *testing.T) {
 func TestManagerStartsNothingByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
-		site.visit("", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { site.check(s.Set("cart", 1)) })
+		site.visit("", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			site.check(s.Set("cart", 1))
+		})
 		time.Sleep(365 * 24 * time.Hour)
-		if asked := site.store.asked(); strings.Contains(asked, "prune") || strings.Contains(asked, "touch") {
+		if asked := site.store.asked(); strings.Contains(asked, "prune") ||
+			strings.Contains(asked, "touch") {
 			t.Errorf("the store was asked %s", asked)
 		}
 	})

@@ -18,7 +18,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// recovered answers a panic of next with 500, as the middleware of many frameworks does, and passes on the one that aborts.
+// recovered answers a panic of next with 500, as the middleware of many
+// frameworks does, and passes on the one that aborts.
 func recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -34,13 +35,16 @@ func recovered(next http.Handler) http.Handler {
 	})
 }
 
-// A handler that panics while another goroutine of its loads the session waits for that, as any response does, and no longer.
+// A handler that panics while another goroutine of its loads the session waits
+// for that, as any response does, and no longer.
 func TestAPanicWhileTheSessionIsBeingLoaded(t *testing.T) {
 	site := newSite(t)
 	cookie := site.user("ann")
 	held := site.store.hold(store.OpLoad)
 	var loading sync.WaitGroup
-	resp, _ := visit(recovered(site.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	resp, _ := visit(recovered(site.m.Handler(http.HandlerFunc(func(
+		_ http.ResponseWriter, r *http.Request,
+	) {
 		loading.Go(func() {
 			s, err := sessionstore.FromContext(r.Context())
 			expect(t, "load", err, nil)
@@ -56,7 +60,8 @@ func TestAPanicWhileTheSessionIsBeingLoaded(t *testing.T) {
 	expect(t, "afterwards", site.look(cookie, "late"), "user=ann")
 }
 
-// A panic after the response has begun, or with the connection in other hands, changes neither: it was committed before.
+// A panic after the response has begun, or with the connection in other hands,
+// changes neither: it was committed before.
 func TestAPanicAfterTheResponseHasBegun(t *testing.T) {
 	for name, test := range map[string]struct {
 		page  page
@@ -75,12 +80,17 @@ func TestAPanicAfterTheResponseHasBegun(t *testing.T) {
 				_ = conn.Close()
 			}
 		}, "HTTP/1.1 101 Switching Protocols", http.ErrAbortHandler},
-		"nothing yet": {func(http.ResponseWriter, *http.Request, *sessionstore.Session) {}, "", http.ErrAbortHandler},
+		"nothing yet": {
+			func(http.ResponseWriter, *http.Request, *sessionstore.Session) {}, "",
+			http.ErrAbortHandler,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			site := newSite(t)
 			cookie := site.user("ann")
-			server := httptest.NewServer(recovered(site.serve(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			server := httptest.NewServer(recovered(site.serve(func(
+				w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				_ = s.Set("early", true)
 				test.page(w, r, s)
 				_ = s.Set("late", true)
@@ -89,7 +99,8 @@ func TestAPanicAfterTheResponseHasBegun(t *testing.T) {
 			conn, err := net.Dial("tcp", server.Listener.Addr().String())
 			site.check(err)
 			defer conn.Close()
-			_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: shop.example\r\nCookie: "+cookieName+"="+cookie+"\r\n\r\n")
+			_, err = io.WriteString(conn,
+				"GET / HTTP/1.1\r\nHost: shop.example\r\nCookie: "+cookieName+"="+cookie+"\r\n\r\n")
 			site.check(err)
 			line, _ := bufio.NewReader(conn).ReadString('\n')
 			server.Close() // waits for the handler
@@ -107,12 +118,15 @@ func TestAPanicAfterTheResponseHasBegun(t *testing.T) {
 // has changed the token or will: the response waits for it, and brings the
 // token.
 func TestAPanicWhileALoginIsBeingSaved(t *testing.T) {
-	for _, op := range []store.Operation{store.OpRotate, store.OpRevoke} { // of which the second keeps the limit, after the login
+	// of which the second keeps the limit, after the login
+	for _, op := range []store.Operation{store.OpRotate, store.OpRevoke} {
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.Limits.MaxSessionsPerUser = 3 })
 		b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
 		held := site.store.hold(op)
 		var saving sync.WaitGroup
-		status, _ := b.through(recovered, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		status, _ := b.through(recovered, func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Login(r.Context(), "ann"))
 			saving.Go(func() { site.check(s.Save(context.WithoutCancel(r.Context()))) })
 			arrived(t, held)
@@ -125,8 +139,9 @@ func TestAPanicWhileALoginIsBeingSaved(t *testing.T) {
 	}
 }
 
-// Goroutines of one request do all there is to do with a session at once, over a store that loses answers, and the handler panics or not:
-// the browser has its session afterwards, and nobody else's.
+// Goroutines of one request do all there is to do with a session at once, over
+// a store that loses answers, and the handler panics or not: the browser has
+// its session afterwards, and nobody else's.
 func TestARequestOfManyGoroutines(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -137,7 +152,9 @@ func TestARequestOfManyGoroutines(t *testing.T) {
 	ended := 0
 	for range 300 {
 		var losses atomic.Int32
-		loses := site.store.Inject(fault.Rule{When: fault.After, Do: func(_ context.Context, c *fault.Call) error {
+		loses := site.store.Inject(fault.Rule{When: fault.After, Do: func(
+			_ context.Context, c *fault.Call,
+		) error {
 			if c.Err == nil && dice.strikes(20) {
 				losses.Add(1)
 				return errLost
@@ -146,7 +163,9 @@ func TestARequestOfManyGoroutines(t *testing.T) {
 		}}, store.OpCreate, store.OpSave, store.OpRotate, store.OpDelete)
 		leaves, panics, spares := dice.strikes(5), dice.strikes(30), dice.strikes(30)
 		var working sync.WaitGroup
-		_, _ = b.through(recovered, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		_, _ = b.through(recovered, func(
+			w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			ctx := context.WithoutCancel(r.Context())
 			for _, do := range []func(){
 				func() { _ = s.Set("n", 1); _ = s.Save(ctx) },
@@ -184,7 +203,8 @@ func TestARequestOfManyGoroutines(t *testing.T) {
 		loses.Release()
 		switch who := b.who(); {
 		case who == "ann":
-		case who == "" && (leaves || losses.Load() > 1): // of a Rotate and of the question what became of it
+		// of a Rotate and of the question what became of it
+		case who == "" && (leaves || losses.Load() > 1):
 			ended++
 			for who != "ann" { // a revoke that has just ended refuses a login that begins with it
 				b.cookies = map[string]string{cookieName: site.user("ann")}

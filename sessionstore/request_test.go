@@ -29,9 +29,17 @@ func TestSessionIsLoadedWhenAskedForAndOnce(t *testing.T) {
 		handler http.HandlerFunc
 		asked   string
 	}{
-		{"a handler that does not ask costs nothing", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hi")) }, ""},
-		{"a handler that asks costs one load", func(_ http.ResponseWriter, r *http.Request) { from(r) }, "load"},
-		{"asking again costs nothing and gives the same session", func(w http.ResponseWriter, r *http.Request) {
+		{
+			"a handler that does not ask costs nothing",
+			func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hi")) }, "",
+		},
+		{
+			"a handler that asks costs one load",
+			func(_ http.ResponseWriter, r *http.Request) { from(r) }, "load",
+		},
+		{"asking again costs nothing and gives the same session", func(
+			w http.ResponseWriter, r *http.Request,
+		) {
 			first := from(r)
 			for range 5 {
 				expect(t, "the same session", from(r), first)
@@ -61,7 +69,8 @@ func TestSessionIsLoadedWhenAskedForAndOnce(t *testing.T) {
 			}
 			vary := strings.Join(resp.Header["Vary"], ",")
 			expect(t, "Vary", vary == "Cookie", tt.asked != "")
-			expect(t, "Cache-Control", resp.Header.Get("Cache-Control") == "private", tt.asked != "")
+			expect(t, "Cache-Control", resp.Header.Get("Cache-Control") == "private",
+				tt.asked != "")
 		})
 	}
 }
@@ -74,37 +83,52 @@ func TestWhoStoresNothingGetsNothing(t *testing.T) {
 		{"reading", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 			var v any
 			ok, err := s.Get("cart", &v)
-			expect(t, "found", ok || s.Has("cart") || err != nil || s.UserID() != "" || s.Handle() != "", false)
+			expect(t, "found",
+				ok || s.Has("cart") || err != nil || s.UserID() != "" || s.Handle() != "", false)
 		}},
-		{"deleting what is not there", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		{"deleting what is not there", func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			expect(t, "Delete", s.Delete("cart"), nil)
 		}},
-		{"popping what is not there", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		{"popping what is not there", func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			var v any
 			ok, err := s.Pop("flash", &v)
 			expect(t, "Pop", ok || err != nil, false)
 		}},
-		{"setting and deleting", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		{"setting and deleting", func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			expect(t, "Set", s.Set("cart", 1), nil)
 			expect(t, "Delete", s.Delete("cart"), nil)
 		}},
-		{"logging out without a session", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		{"logging out without a session", func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			expect(t, "Logout", s.Logout(r.Context()), nil)
 		}},
-		{"setting and logging out", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		{"setting and logging out", func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			expect(t, "Set", s.Set("cart", 1), nil)
 			expect(t, "Logout", s.Logout(r.Context()), nil)
 		}},
 		{"regenerating", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			expect(t, "Regenerate", s.Rotate(r.Context()), nil)
 		}},
-		{"asking to be remembered", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		{"asking to be remembered", func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			expect(t, "RememberMe", s.RememberMe(true), nil)
 		}},
 		{"saving", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			expect(t, "Save", s.Save(r.Context()), nil)
 		}},
-		{"setting what can't be kept", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		{"setting what can't be kept", func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			if s.Set("cart", func() {}) == nil || s.Set("", 1) == nil {
 				t.Error("Set took what can't be kept")
 			}
@@ -188,7 +212,9 @@ func TestFromContextFirstCalledAfterTheRequest(t *testing.T) {
 }
 
 func TestFromContextWithoutMiddleware(t *testing.T) {
-	if _, err := sessionstore.FromContext(t.Context()); !errors.Is(err, sessionstore.ErrNoMiddleware) {
+	if _, err := sessionstore.FromContext(
+		t.Context(),
+	); !errors.Is(err, sessionstore.ErrNoMiddleware) {
 		t.Errorf("FromContext: %v, want ErrNoMiddleware", err)
 	}
 }
@@ -198,7 +224,9 @@ func TestLoadThatFailsIsTriedAgain(t *testing.T) {
 	cookie := site.newcomer("cart")
 	site.store.Down(store.OpLoad)
 	resp, _ := visit(site.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := sessionstore.FromContext(r.Context()); !errors.Is(err, sessionstore.ErrUnavailable) {
+		if _, err := sessionstore.FromContext(
+			r.Context(),
+		); !errors.Is(err, sessionstore.ErrUnavailable) {
 			t.Errorf("FromContext: %v, want ErrUnavailable", err)
 		}
 		site.store.Up()
@@ -226,8 +254,10 @@ func TestLoadIsBoundByItsContext(t *testing.T) {
 	})), cookie)
 }
 
-// A log handler or a tracer that asks the context for the session is an ordinary thing to have. The store and the
-// observer are called while the session is locked: they must be told that there is none, not wait for themselves.
+// A log handler or a tracer that asks the context for the session is an
+// ordinary thing to have. The store and the observer are called while the
+// session is locked: they must be told that there is none, not wait for
+// themselves.
 func TestStoreAndObserverThatAskForTheSessionDoNotHang(t *testing.T) {
 	ask := func(ctx context.Context) error {
 		if s, err := sessionstore.FromContext(ctx); err == nil {
@@ -241,11 +271,15 @@ func TestStoreAndObserverThatAskForTheSessionDoNotHang(t *testing.T) {
 		cfg.Observer = func(ctx context.Context, _ sessionstore.Event) { _ = ask(ctx) }
 	})
 	visit(site.serve(nothing), "forged")
-	_, cookie := site.visit("", func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+	_, cookie := site.visit("", func(
+		w http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+	) {
 		w.Header().Set("Cache-Control", "public")
 		site.check(s.Set("a", 1))
 	})
-	_, cookie = site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	_, cookie = site.visit(cookie, func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Set("b", 1))
 		site.check(s.Save(r.Context()))
 		site.check(s.Login(r.Context(), "ada"))

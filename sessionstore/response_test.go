@@ -20,8 +20,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// bareWriter is a server's writer with nothing optional. It notes what is done to it, in one list with what the
-// store is asked.
+// bareWriter is a server's writer with nothing optional. It notes what is done
+// to it, in one list with what the store is asked.
 type bareWriter struct {
 	header http.Header
 	store  *spy
@@ -34,7 +34,9 @@ func newBareWriter(store *spy) *bareWriter {
 
 func (w *bareWriter) note(what string) {
 	call := fault.Call{Op: store.Operation(what)}
-	_, _ = fault.Run(context.Background(), &w.store.Injector, call, func(context.Context, fault.Call) (any, error) {
+	_, _ = fault.Run(context.Background(), &w.store.Injector, call, func(
+		context.Context, fault.Call,
+	) (any, error) {
 		return nil, nil
 	})
 }
@@ -93,10 +95,23 @@ func TestWriterIsWhatTheServersIs(t *testing.T) {
 		flush, hijack bool
 	}{
 		{"a bare writer", func(w *bareWriter) http.ResponseWriter { return w }, false, false},
-		{"one that flushes", func(w *bareWriter) http.ResponseWriter { return flushWriter{w} }, true, false},
-		{"one that flushes with an error", func(w *bareWriter) http.ResponseWriter { return errorFlusher{w} }, true, false},
-		{"one that hijacks", func(w *bareWriter) http.ResponseWriter { return hijackWriter{w} }, false, true},
-		{"one that does both", func(w *bareWriter) http.ResponseWriter { return bothWriter{flushWriter{w}} }, true, true},
+		{
+			"one that flushes", func(w *bareWriter) http.ResponseWriter { return flushWriter{w} },
+			true, false,
+		},
+		{
+			"one that flushes with an error",
+			func(w *bareWriter) http.ResponseWriter { return errorFlusher{w} }, true, false,
+		},
+		{
+			"one that hijacks", func(w *bareWriter) http.ResponseWriter { return hijackWriter{w} },
+			false, true,
+		},
+		{
+			"one that does both",
+			func(w *bareWriter) http.ResponseWriter { return bothWriter{flushWriter{w}} }, true,
+			true,
+		},
 		{"a middleware that hides what is behind it", func(w *bareWriter) http.ResponseWriter {
 			return wrapper{bothWriter{flushWriter{w}}}
 		}, false, false},
@@ -109,25 +124,31 @@ func TestWriterIsWhatTheServersIs(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			site := newSite(t)
-			site.through(tt.server(newBareWriter(site.store)), func(w http.ResponseWriter, _ *http.Request) {
+			site.through(tt.server(newBareWriter(site.store)), func(
+				w http.ResponseWriter, _ *http.Request,
+			) {
 				flusher, canFlush := w.(http.Flusher)
 				hijacker, canHijack := w.(http.Hijacker)
 				expect(t, "http.Flusher", canFlush, tt.flush)
 				expect(t, "http.Hijacker", canHijack, tt.hijack)
 
 				rc := http.NewResponseController(w)
-				expect(t, "ResponseController flushes", !errors.Is(rc.Flush(), http.ErrNotSupported), tt.flush)
+				expect(t, "ResponseController flushes",
+					!errors.Is(rc.Flush(), http.ErrNotSupported), tt.flush)
 				if canFlush {
 					flusher.Flush()
 				}
-				expect(t, "flushes", strings.Count(site.store.asked(), "flush"), map[bool]int{true: 2}[tt.flush])
+				expect(t, "flushes", strings.Count(site.store.asked(), "flush"),
+					map[bool]int{true: 2}[tt.flush])
 
 				_, _, err := rc.Hijack()
-				expect(t, "ResponseController hijacks", !errors.Is(err, http.ErrNotSupported), tt.hijack)
+				expect(t, "ResponseController hijacks", !errors.Is(err, http.ErrNotSupported),
+					tt.hijack)
 				if canHijack {
 					_, _, _ = hijacker.Hijack()
 				}
-				expect(t, "hijacks", strings.Count(site.store.asked(), "hijack"), map[bool]int{true: 2}[tt.hijack])
+				expect(t, "hijacks", strings.Count(site.store.asked(), "hijack"),
+					map[bool]int{true: 2}[tt.hijack])
 			})
 		})
 	}
@@ -156,23 +177,55 @@ func TestSessionIsSavedBeforeAnythingIsSent(t *testing.T) {
 	}{
 		{"Write", func(w http.ResponseWriter) { _, _ = w.Write([]byte("x")) }, "create write"},
 		{"an empty Write", func(w http.ResponseWriter) { _, _ = w.Write(nil) }, "create write"},
-		{"two Writes", func(w http.ResponseWriter) { _, _ = w.Write(nil); _, _ = w.Write(nil) }, "create write write"},
-		{"WriteString", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "x") }, "create write"},
-		{"WriteHeader", func(w http.ResponseWriter) { w.WriteHeader(http.StatusOK) }, "create status:OK"},
-		{"no content", func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }, "create status:No Content"},
-		{"not modified", func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotModified) }, "create status:Not Modified"},
+		{
+			"two Writes", func(w http.ResponseWriter) { _, _ = w.Write(nil); _, _ = w.Write(nil) },
+			"create write write",
+		},
+		{
+			"WriteString", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "x") },
+			"create write",
+		},
+		{
+			"WriteHeader", func(w http.ResponseWriter) { w.WriteHeader(http.StatusOK) },
+			"create status:OK",
+		},
+		{
+			"no content", func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) },
+			"create status:No Content",
+		},
+		{
+			"not modified", func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotModified) },
+			"create status:Not Modified",
+		},
 		{"early hints, which begin nothing", func(w http.ResponseWriter) {
 			w.WriteHeader(http.StatusEarlyHints)
 			w.WriteHeader(http.StatusProcessing)
 			w.WriteHeader(http.StatusOK)
 			w.WriteHeader(http.StatusEarlyHints) // too late, and not passed on
 		}, "status:Early Hints status:Processing create status:OK"},
-		{"switching protocols", func(w http.ResponseWriter) { w.WriteHeader(http.StatusSwitchingProtocols) }, "create status:Switching Protocols"},
+		{
+			"switching protocols",
+			func(w http.ResponseWriter) { w.WriteHeader(http.StatusSwitchingProtocols) },
+			"create status:Switching Protocols",
+		},
 		{"Flush", func(w http.ResponseWriter) { w.(http.Flusher).Flush() }, "create flush"},
-		{"Flush by a ResponseController", func(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }, "create flush"},
-		{"Hijack", func(w http.ResponseWriter) { _, _, _ = w.(http.Hijacker).Hijack() }, "create hijack"},
-		{"Hijack by a ResponseController", func(w http.ResponseWriter) { _, _, _ = http.NewResponseController(w).Hijack() }, "create hijack"},
-		{"ReadFrom", func(w http.ResponseWriter) { _, _ = w.(io.ReaderFrom).ReadFrom(strings.NewReader("")) }, "create"},
+		{
+			"Flush by a ResponseController",
+			func(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() },
+			"create flush",
+		},
+		{
+			"Hijack", func(w http.ResponseWriter) { _, _, _ = w.(http.Hijacker).Hijack() },
+			"create hijack",
+		},
+		{
+			"Hijack by a ResponseController",
+			func(w http.ResponseWriter) { _, _, _ = http.NewResponseController(w).Hijack() },
+			"create hijack",
+		},
+		{"ReadFrom", func(w http.ResponseWriter) {
+			_, _ = w.(io.ReaderFrom).ReadFrom(strings.NewReader(""))
+		}, "create"},
 		{"io.Copy of a file", func(w http.ResponseWriter) {
 			f, err := os.Open(file)
 			if err != nil {
@@ -187,7 +240,9 @@ func TestSessionIsSavedBeforeAnythingIsSent(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			site := newSite(t)
 			bare := newBareWriter(site.store)
-			site.through(bothWriter{flushWriter{bare}}, func(w http.ResponseWriter, r *http.Request) {
+			site.through(bothWriter{flushWriter{bare}}, func(
+				w http.ResponseWriter, r *http.Request,
+			) {
 				s, err := sessionstore.FromContext(r.Context())
 				site.check(err)
 				site.check(s.Set("cart", 1))
@@ -207,8 +262,12 @@ func TestReadFromReachesTheServersWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, send := range map[string]func(w http.ResponseWriter, r *http.Request, f *os.File){
-		"io.Copy":  func(w http.ResponseWriter, _ *http.Request, f *os.File) { _, _ = io.Copy(w, f) },
-		"io.CopyN": func(w http.ResponseWriter, _ *http.Request, f *os.File) { _, _ = io.CopyN(w, f, int64(len(body))) },
+		"io.Copy": func(w http.ResponseWriter, _ *http.Request, f *os.File) {
+			_, _ = io.Copy(w, f)
+		},
+		"io.CopyN": func(w http.ResponseWriter, _ *http.Request, f *os.File) {
+			_, _ = io.CopyN(w, f, int64(len(body)))
+		},
 		"ServeFile": func(w http.ResponseWriter, r *http.Request, f *os.File) {
 			http.ServeFile(w, r, f.Name())
 		},
@@ -229,15 +288,18 @@ func TestReadFromReachesTheServersWriter(t *testing.T) {
 				t.Errorf("the body arrived as %d bytes, want %d", bare.body.Len(), len(body))
 			}
 			asked := strings.Fields(site.store.asked())
-			asked = slices.DeleteFunc(asked, func(call string) bool { return !strings.Contains("write readfrom", call) })
+			asked = slices.DeleteFunc(asked,
+				func(call string) bool { return !strings.Contains("write readfrom", call) })
 			if calls := strings.Join(asked, " "); calls != "readfrom" && calls != "write readfrom" {
-				t.Errorf("the server's writer was asked %v, want readfrom after one write at most", asked)
+				t.Errorf("the server's writer was asked %v, want readfrom after one write at most",
+					asked)
 			}
 		})
 	}
 }
 
-// A body in many pieces must not pile up anywhere: each Write is passed on before it returns.
+// A body in many pieces must not pile up anywhere: each Write is passed on
+// before it returns.
 func TestBodyIsNotBuffered(t *testing.T) {
 	site := newSite(t)
 	bare := newBareWriter(site.store)
@@ -249,7 +311,8 @@ func TestBodyIsNotBuffered(t *testing.T) {
 		_, _ = w.Write(piece)
 		allocs := testing.AllocsPerRun(20, func() {
 			bare.body.Reset()
-			if n, err := w.Write(piece); n != len(piece) || err != nil || bare.body.Len() != len(piece) {
+			if n, err := w.Write(piece); n != len(piece) || err != nil ||
+				bare.body.Len() != len(piece) {
 				t.Errorf("Write: %d, %v, with %d bytes passed on", n, err, bare.body.Len())
 			}
 			site.store.asked()

@@ -21,7 +21,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// wire is a real server and a client for it that follows nothing and keeps no cookies.
+// wire is a real server and a client for it that follows nothing and keeps no
+// cookies.
 type wire struct {
 	t      *testing.T
 	url    string
@@ -41,7 +42,9 @@ func overBoth(t *testing.T, test func(t *testing.T, start func(http.Handler) *wi
 
 func startWire(t *testing.T, proto string, h http.Handler) *wire {
 	t.Helper()
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(
+		w http.ResponseWriter, r *http.Request,
+	) {
 		if r.Proto != proto {
 			t.Errorf("the request came over %s", r.Proto)
 		}
@@ -52,11 +55,14 @@ func startWire(t *testing.T, proto string, h http.Handler) *wire {
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	client := srv.Client()
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}
 	return &wire{t: t, url: srv.URL, http2: srv.EnableHTTP2, client: client}
 }
 
-// send makes a request and returns the response as soon as its headers are here.
+// send makes a request and returns the response as soon as its headers are
+// here.
 func (c *wire) send(method, path, cookie string) *http.Response {
 	c.t.Helper()
 	r, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, nil)
@@ -96,32 +102,58 @@ var ways = []struct {
 	body   string
 	answer func(w http.ResponseWriter, r *http.Request, dir string)
 }{
-	{"a small body", "GET", 200, "hi", func(w http.ResponseWriter, _ *http.Request, _ string) { _, _ = w.Write([]byte("hi")) }},
-	{"a string", "GET", 200, "hi", func(w http.ResponseWriter, _ *http.Request, _ string) { _, _ = io.WriteString(w, "hi") }},
-	{"a status and a body", "POST", 201, "hi", func(w http.ResponseWriter, _ *http.Request, _ string) {
+	{
+		"a small body", "GET", 200, "hi",
+		func(w http.ResponseWriter, _ *http.Request, _ string) { _, _ = w.Write([]byte("hi")) },
+	},
+	{
+		"a string", "GET", 200, "hi",
+		func(w http.ResponseWriter, _ *http.Request, _ string) { _, _ = io.WriteString(w, "hi") },
+	},
+	{"a status and a body", "POST", 201, "hi", func(
+		w http.ResponseWriter, _ *http.Request, _ string,
+	) {
 		w.WriteHeader(http.StatusCreated)
 		_, _ = w.Write([]byte("hi"))
 	}},
 	{"nothing", "GET", 200, "", func(http.ResponseWriter, *http.Request, string) {}},
-	{"no content", "DELETE", 204, "", func(w http.ResponseWriter, _ *http.Request, _ string) { w.WriteHeader(http.StatusNoContent) }},
-	{"not modified", "GET", 304, "", func(w http.ResponseWriter, _ *http.Request, _ string) { w.WriteHeader(http.StatusNotModified) }},
-	{"a HEAD request", "HEAD", 200, "", func(w http.ResponseWriter, _ *http.Request, _ string) { _, _ = w.Write([]byte("hi")) }},
+	{"no content", "DELETE", 204, "", func(w http.ResponseWriter, _ *http.Request, _ string) {
+		w.WriteHeader(http.StatusNoContent)
+	}},
+	{"not modified", "GET", 304, "", func(w http.ResponseWriter, _ *http.Request, _ string) {
+		w.WriteHeader(http.StatusNotModified)
+	}},
+	{
+		"a HEAD request", "HEAD", 200, "",
+		func(w http.ResponseWriter, _ *http.Request, _ string) { _, _ = w.Write([]byte("hi")) },
+	},
 	{"a redirect", "POST", 303, "", func(w http.ResponseWriter, r *http.Request, _ string) {
 		http.Redirect(w, r, "/thanks", http.StatusSeeOther)
 	}},
-	{"an error", "POST", 400, "no\n", func(w http.ResponseWriter, _ *http.Request, _ string) { http.Error(w, "no", http.StatusBadRequest) }},
-	{"a flush and no body", "GET", 200, "", func(w http.ResponseWriter, _ *http.Request, _ string) { w.(http.Flusher).Flush() }},
-	{"a controller's flush", "GET", 200, "hi", func(w http.ResponseWriter, _ *http.Request, _ string) {
+	{"an error", "POST", 400, "no\n", func(w http.ResponseWriter, _ *http.Request, _ string) {
+		http.Error(w, "no", http.StatusBadRequest)
+	}},
+	{
+		"a flush and no body", "GET", 200, "",
+		func(w http.ResponseWriter, _ *http.Request, _ string) { w.(http.Flusher).Flush() },
+	},
+	{"a controller's flush", "GET", 200, "hi", func(
+		w http.ResponseWriter, _ *http.Request, _ string,
+	) {
 		if err := http.NewResponseController(w).Flush(); err != nil {
 			panic(err)
 		}
 		_, _ = w.Write([]byte("hi"))
 	}},
-	{"a body with its length", "GET", 200, "hi", func(w http.ResponseWriter, _ *http.Request, _ string) {
+	{"a body with its length", "GET", 200, "hi", func(
+		w http.ResponseWriter, _ *http.Request, _ string,
+	) {
 		w.Header().Set("Content-Length", "2")
 		_, _ = w.Write([]byte("hi"))
 	}},
-	{"io.Copy of a file", "GET", 200, fileBody, func(w http.ResponseWriter, _ *http.Request, dir string) {
+	{"io.Copy of a file", "GET", 200, fileBody, func(
+		w http.ResponseWriter, _ *http.Request, dir string,
+	) {
 		f, err := os.Open(filepath.Join(dir, "file.txt"))
 		if err != nil {
 			panic(err)
@@ -129,15 +161,21 @@ var ways = []struct {
 		defer f.Close()
 		_, _ = io.Copy(w, f)
 	}},
-	{"a file server", "GET", 200, fileBody, func(w http.ResponseWriter, r *http.Request, dir string) {
+	{"a file server", "GET", 200, fileBody, func(
+		w http.ResponseWriter, r *http.Request, dir string,
+	) {
 		r.URL.Path = "/file.txt"
 		http.FileServer(http.Dir(dir)).ServeHTTP(w, r)
 	}},
-	{"a part of a file", "GET", 206, fileBody[:5], func(w http.ResponseWriter, r *http.Request, dir string) {
+	{"a part of a file", "GET", 206, fileBody[:5], func(
+		w http.ResponseWriter, r *http.Request, dir string,
+	) {
 		r.Header.Set("Range", "bytes=0-4")
 		http.ServeFile(w, r, filepath.Join(dir, "file.txt"))
 	}},
-	{"a timeout handler inside", "GET", 200, "hi", func(w http.ResponseWriter, r *http.Request, _ string) {
+	{"a timeout handler inside", "GET", 200, "hi", func(
+		w http.ResponseWriter, r *http.Request, _ string,
+	) {
 		http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte("hi"))
 		}), time.Hour, "").ServeHTTP(w, r)
@@ -169,7 +207,9 @@ func TestCookieIsOnTheWire(t *testing.T) {
 				}
 				t.Run(tt.name+outer, func(t *testing.T) {
 					site := newSite(t)
-					h := site.serve(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+					h := site.serve(func(
+						w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+					) {
 						site.check(s.Set("cart", 1))
 						tt.answer(w, r, dir)
 					})
@@ -189,7 +229,8 @@ func TestCookieIsOnTheWire(t *testing.T) {
 					}
 					expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "no-store")
 					expect(t, "Vary", resp.Header.Get("Vary"), "Cookie")
-					expect(t, "what the cookie is good for", site.look(cookie.Value, "cart"), "user= cart")
+					expect(t, "what the cookie is good for", site.look(cookie.Value, "cart"),
+						"user= cart")
 				})
 			}
 		}
@@ -200,11 +241,15 @@ func TestCookieIsOnTheWire(t *testing.T) {
 // answers with an error, and that saves nothing.
 func TestCopyThatFailsAtOnceSavesNothing(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
-		for name, source := range map[string]io.Reader{"fails": iotest.ErrReader(io.ErrClosedPipe), "is empty": io.LimitReader(nil, 0)} {
+		for name, source := range map[string]io.Reader{
+			"fails": iotest.ErrReader(io.ErrClosedPipe), "is empty": io.LimitReader(nil, 0),
+		} {
 			t.Run(name, func(t *testing.T) {
 				site := newSite(t)
 				cookie := site.newcomer()
-				resp := start(site.serve(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				resp := start(site.serve(func(
+					w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+				) {
 					site.check(s.Login(r.Context(), "ann"))
 					_, _ = io.Copy(w, source)
 					http.Error(w, "no source", http.StatusBadGateway)
@@ -223,7 +268,9 @@ func TestEarlyHintsPassThroughAndBeginNothing(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		site := newSite(t)
 		hinted := make(chan struct{})
-		c := start(site.serve(func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		c := start(site.serve(func(
+			w http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			w.Header().Set("Link", "</style.css>; rel=preload")
 			w.WriteHeader(http.StatusEarlyHints)
 			<-hinted // the client has them before anything else happens
@@ -231,7 +278,9 @@ func TestEarlyHintsPassThroughAndBeginNothing(t *testing.T) {
 			_, _ = w.Write([]byte("hi"))
 		}))
 		var once sync.Once
-		trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+		trace := &httptrace.ClientTrace{Got1xxResponse: func(
+			code int, h textproto.MIMEHeader,
+		) error {
 			once.Do(func() {
 				expect(t, "status", code, http.StatusEarlyHints)
 				expect(t, "Link", h.Get("Link"), "</style.css>; rel=preload")
@@ -241,19 +290,23 @@ func TestEarlyHintsPassThroughAndBeginNothing(t *testing.T) {
 			})
 			return nil
 		}}
-		r, _ := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), "GET", c.url, nil)
+		r, _ := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), "GET",
+			c.url, nil)
 		resp := c.do(r)
 		_, ok := sessionCookie(resp)
 		expect(t, "cookie", ok, true)
 	})
 }
 
-// The client must have the first piece before the handler makes the second: nothing waits for the end.
+// The client must have the first piece before the handler makes the second:
+// nothing waits for the end.
 func TestStreamArrivesPieceByPiece(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		site := newSite(t)
 		next := make(chan struct{})
-		c := start(site.serve(func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		c := start(site.serve(func(
+			w http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Set("cart", 1))
 			for i := range 3 {
 				_, _ = fmt.Fprintf(w, "piece %d\n", i)
@@ -282,7 +335,9 @@ func TestWriterOfARealServer(t *testing.T) {
 		site := newSite(t)
 		var flush, hijack bool
 		var deadline error
-		c := start(site.serve(func(w http.ResponseWriter, _ *http.Request, _ *sessionstore.Session) {
+		c := start(site.serve(func(
+			w http.ResponseWriter, _ *http.Request, _ *sessionstore.Session,
+		) {
 			_, flush = w.(http.Flusher)
 			_, hijack = w.(http.Hijacker)
 			deadline = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Hour))
@@ -295,15 +350,23 @@ func TestWriterOfARealServer(t *testing.T) {
 }
 
 func TestHijackedConnection(t *testing.T) {
-	for name, hijack := range map[string]func(http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error){
-		"by a type assertion": func(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) { return w.(http.Hijacker).Hijack() },
-		"by a ResponseController": func(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
+	for name, hijack := range map[string]func(
+		http.ResponseWriter,
+	) (net.Conn, *bufio.ReadWriter, error){
+		"by a type assertion": func(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
+			return w.(http.Hijacker).Hijack()
+		},
+		"by a ResponseController": func(
+			w http.ResponseWriter,
+		) (net.Conn, *bufio.ReadWriter, error) {
 			return http.NewResponseController(w).Hijack()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			site := newSite(t)
-			c := startWire(t, "HTTP/1.1", site.serve(func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			c := startWire(t, "HTTP/1.1", site.serve(func(
+				w http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+			) {
 				site.check(s.Set("cart", 1))
 				conn, rw, err := hijack(w)
 				if err != nil {
@@ -313,7 +376,9 @@ func TestHijackedConnection(t *testing.T) {
 				defer conn.Close()
 				expect(t, "rows when the connection is handed over", site.store.rows(), 1)
 				// As a handshake does that sends the headers it finds.
-				_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n")
+				_, _ = rw.WriteString(
+					"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n",
+				)
 				_ = w.Header().Write(rw)
 				_, _ = rw.WriteString("\r\n")
 				_ = rw.Flush()

@@ -155,7 +155,9 @@ func TestWriterOfEachShape(t *testing.T) {
 	} {
 		for i, major := range []int{1, 2} {
 			for _, through := range []string{"direct", "unwrapped"} {
-				t.Run(fmt.Sprintf("%s over HTTP/%d, %s", tt.want[i], major, through), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s over HTTP/%d, %s", tt.want[i], major, through), func(
+					t *testing.T,
+				) {
 					site := newSite(t)
 					server := tt.wrap(newBareWriter(site.store))
 					if through == "unwrapped" {
@@ -180,7 +182,8 @@ func TestWriterOfEachShape(t *testing.T) {
 						}
 					})).ServeHTTP(server, r)
 					expect(t, "abilities", strings.Join(can, " "), tt.want[i])
-					expect(t, "what the server's writer did", strings.ReplaceAll(site.store.asked(), ":/style.css", ""), tt.want[i])
+					expect(t, "what the server's writer did",
+						strings.ReplaceAll(site.store.asked(), ":/style.css", ""), tt.want[i])
 				})
 			}
 		}

@@ -21,18 +21,28 @@ func TestALoginThatARevokeOvertakesIsRefused(t *testing.T) {
 	for name, change := range map[string]func(*sessionstore.Config){
 		"a new token":      func(*sessionstore.Config) {},
 		"the token it had": func(c *sessionstore.Config) { c.DisableRotateOnLogin = true },
-		"limited":          func(c *sessionstore.Config) { c.Limits.MaxSessionsPerUser, c.Limits.DenyAtMaxSessions = 5, true },
-		"trimmed":          func(c *sessionstore.Config) { c.Limits.MaxSessionsPerUser = 5 },
+		"limited": func(c *sessionstore.Config) {
+			c.Limits.MaxSessionsPerUser, c.Limits.DenyAtMaxSessions = 5, true
+		},
+		"trimmed": func(c *sessionstore.Config) { c.Limits.MaxSessionsPerUser = 5 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSite(t, change)
 				for _, cookie := range []string{"", s.newcomer("cart")} {
 					for _, revoke := range []func(context.Context) error{
-						func(ctx context.Context) error { _, err := s.m.RevokeUser(ctx, "ada"); return err },
-						func(ctx context.Context) error { _, err := s.m.RevokeAll(ctx); return err },
+						func(ctx context.Context) error {
+							_, err := s.m.RevokeUser(ctx, "ada")
+							return err
+						},
+						func(ctx context.Context) error {
+							_, err := s.m.RevokeAll(ctx)
+							return err
+						},
 					} {
-						resp, after := s.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+						resp, after := s.visit(cookie, func(
+							_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
+						) {
 							time.Sleep(time.Second) // a slow hash of the password
 							s.check(revoke(context.Background()))
 							s.check(sess.Login(r.Context(), "ada"))
@@ -41,7 +51,8 @@ func TestALoginThatARevokeOvertakesIsRefused(t *testing.T) {
 						if _, set := sessionCookie(resp); set || after != cookie {
 							t.Error("a refused login sets a cookie")
 						}
-						if got := s.seen(); !strings.Contains(got, "session login refused") || strings.Contains(got, "session login,") {
+						if got := s.seen(); !strings.Contains(got, "session login refused") ||
+							strings.Contains(got, "session login,") {
 							t.Errorf("events: %s", got)
 						}
 						infos, err := s.m.List(t.Context(), "ada", sessionstore.Page{})
@@ -51,7 +62,9 @@ func TestALoginThatARevokeOvertakesIsRefused(t *testing.T) {
 					}
 				}
 				time.Sleep(time.Second)
-				resp, cookie := s.visit("", func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+				resp, cookie := s.visit("", func(
+					_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
+				) {
 					s.check(sess.Login(r.Context(), "ada"))
 				})
 				expect(t, "status of a later login", resp.StatusCode, http.StatusOK)
@@ -83,7 +96,9 @@ func TestARequestsOwnRevokeDoesNotRefuseItsLogin(t *testing.T) {
 				s := newSite(t)
 				for _, another := range []bool{false, true} {
 					cookie := s.user("ada")
-					resp, after := s.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+					resp, after := s.visit(cookie, func(
+						_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
+					) {
 						time.Sleep(time.Second)
 						s.check(revoke(s, r.Context(), sess))
 						if another {
@@ -93,7 +108,8 @@ func TestARequestsOwnRevokeDoesNotRefuseItsLogin(t *testing.T) {
 						s.check(sess.Login(r.Context(), "ada"))
 					})
 					if another {
-						expect(t, "status after another's revoke", resp.StatusCode, http.StatusForbidden)
+						expect(t, "status after another's revoke", resp.StatusCode,
+							http.StatusForbidden)
 					} else {
 						expect(t, "status", resp.StatusCode, http.StatusOK)
 						expect(t, "afterwards", s.look(after), "user=ada")
@@ -111,13 +127,18 @@ func TestALoginWithALostAnswerLooksAgain(t *testing.T) {
 	for _, revoked := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSite(t)
-			s.store.Inject(fault.Rule{Nth: 1, When: fault.After, Do: func(ctx context.Context, c *fault.Call) error {
+			s.store.Inject(fault.Rule{Nth: 1, When: fault.After, Do: func(
+				ctx context.Context, c *fault.Call,
+			) error {
 				if revoked { // whose delete has missed the row: only its mark tells
-					_, _, _ = s.store.inner.Revoke(ctx, store.Selection{UserID: "ada", Except: c.NewID})
+					_, _, _ = s.store.inner.Revoke(ctx,
+						store.Selection{UserID: "ada", Except: c.NewID})
 				}
 				return errLost
 			}}, store.OpRotate)
-			resp, after := s.visit(s.newcomer(), func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+			resp, after := s.visit(s.newcomer(), func(
+				_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
+			) {
 				time.Sleep(time.Second)
 				s.check(sess.Login(r.Context(), "ada"))
 			})
@@ -148,7 +169,9 @@ func TestARevokeEndsItsOwnWatchesAtOnce(t *testing.T) {
 			s.check(err)
 		},
 		"Logout": func(s *site, cookie string, _ store.ID) {
-			s.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+			s.visit(cookie, func(
+				_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
+			) {
 				s.check(sess.Logout(r.Context()))
 			})
 		},
@@ -157,8 +180,10 @@ func TestARevokeEndsItsOwnWatchesAtOnce(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSite(t)
 				cookie := s.user("ada")
-				mine := s.open(t, cookie, func(http.ResponseWriter, *http.Request, *sessionstore.Session) {})
-				other := s.open(t, s.user("eve"), func(http.ResponseWriter, *http.Request, *sessionstore.Session) {})
+				mine := s.open(t, cookie,
+					func(http.ResponseWriter, *http.Request, *sessionstore.Session) {})
+				other := s.open(t, s.user("eve"),
+					func(http.ResponseWriter, *http.Request, *sessionstore.Session) {})
 				time.Sleep(300 * time.Millisecond)
 				began := time.Now()
 				end(s, cookie, mine.id())
@@ -181,7 +206,8 @@ func TestARevokeThatRedisDidNotAcknowledgeIsAWarning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, acknowledged := range []bool{true, false} {
 			slots := cachetest.New()
-			c := cached.New(newMemory(weekly), slots, cached.Options{Policy: halfMinute, Expiry: weekly})
+			c := cached.New(newMemory(weekly), slots,
+				cached.Options{Policy: halfMinute, Expiry: weekly})
 			t.Cleanup(c.Close)
 			s := newSiteOver(t, newSpy(c), func(cfg *sessionstore.Config) { cfg.Observer = nil })
 			s.user("ada")
@@ -191,7 +217,8 @@ func TestARevokeThatRedisDidNotAcknowledgeIsAWarning(t *testing.T) {
 			_, err := s.m.RevokeUser(context.Background(), "ada")
 			s.check(err)
 			s.told()
-			if got := strings.Contains(s.log.String(), `level=WARN msg="sessions revoked"`); got == acknowledged {
+			warned := strings.Contains(s.log.String(), `level=WARN msg="sessions revoked"`)
+			if warned == acknowledged {
 				t.Errorf("acknowledged %v, the log: %s", acknowledged, s.log)
 			}
 		}

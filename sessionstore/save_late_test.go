@@ -29,12 +29,18 @@ func (p flashPage) Flash() (msg string, err error) {
 // the page before it comes to the message.
 func TestMessageOfATemplateIsShownOnce(t *testing.T) {
 	site := newSite(t)
-	page := template.Must(template.New("").Parse("<title>Cart</title>" + strings.Repeat(" ", 8192) + "[{{.Flash}}]"))
-	_, cookie := site.visit("", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+	page := template.Must(
+		template.New("").Parse("<title>Cart</title>" + strings.Repeat(" ", 8192) + "[{{.Flash}}]"),
+	)
+	_, cookie := site.visit("", func(
+		_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Set("flash", "saved"))
 	})
 	for _, want := range []string{"[saved]", "[]"} {
-		resp, _ := site.visit(cookie, func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		resp, _ := site.visit(cookie, func(
+			w http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			site.check(page.Execute(w, flashPage{s}))
 		})
 		body := bodyOf(t, resp)
@@ -47,7 +53,8 @@ func TestMessageOfATemplateIsShownOnce(t *testing.T) {
 		var value *sessionstore.ValueError
 		expect(t, "a ValueError", errors.As(err, &value) && value.Key == "flash", true)
 		expect(t, "ErrHeadersSent", errors.Is(err, sessionstore.ErrHeadersSent), true)
-		expect(t, "the remedy", strings.Contains(fmt.Sprint(err), "render into a buffer, or read it before"), true)
+		expect(t, "the remedy",
+			strings.Contains(fmt.Sprint(err), "render into a buffer, or read it before"), true)
 	})
 }
 
@@ -61,8 +68,14 @@ func TestLateChangeIsKeptHoweverTheResponseBegan(t *testing.T) {
 		}{
 			{"a body", "GET", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "hi") }},
 			{"HEAD", "HEAD", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "hi") }},
-			{"no content", "DELETE", func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }},
-			{"not modified", "GET", func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotModified) }},
+			{
+				"no content", "DELETE",
+				func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) },
+			},
+			{
+				"not modified", "GET",
+				func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotModified) },
+			},
 			{"a redirect", "POST", func(w http.ResponseWriter) {
 				w.Header().Set("Location", "/thanks")
 				w.WriteHeader(http.StatusSeeOther)
@@ -83,7 +96,8 @@ func TestLateChangeIsKeptHoweverTheResponseBegan(t *testing.T) {
 				if err != nil {
 					panic(err)
 				}
-				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+				_, _ = io.WriteString(conn,
+					"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 				_ = conn.Close()
 			}},
 		} {
@@ -91,7 +105,9 @@ func TestLateChangeIsKeptHoweverTheResponseBegan(t *testing.T) {
 				site := newSite(t)
 				cookie := site.newcomer("cart")
 				done := make(chan struct{})
-				page := site.serve(func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+				page := site.serve(func(
+					w http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+				) {
 					tt.begin(w)
 					site.check(s.Set("late", true))
 					site.check(s.Delete("cart"))
@@ -221,7 +237,9 @@ func TestResponseThatBypassesOurWriterIsSaid(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		site := newSite(t)
 		cookie := site.user("ada", "cart")
-		c := start(bypassing(site, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		c := start(bypassing(site, func(
+			w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			switch r.URL.Path {
 			case "/new", "/value":
 				site.check(s.Set("value", true))
@@ -250,9 +268,11 @@ func TestResponseThatBypassesOurWriterIsSaid(t *testing.T) {
 		}
 
 		c.send("GET", "/value", cookie)
-		expect(t, "a stored session keeps its value", site.look(cookie, "value", "cart"), "user=ada value cart")
+		expect(t, "a stored session keeps its value", site.look(cookie, "value", "cart"),
+			"user=ada value cart")
 		c.send("GET", "/login", cookie)
-		expect(t, "a login without a cookie is none", site.look(cookie, "of-the-login", "cart"), "user=ada cart")
+		expect(t, "a login without a cookie is none", site.look(cookie, "of-the-login", "cart"),
+			"user=ada cart")
 		c.send("GET", "/logout", cookie)
 		expect(t, "a logout is one", site.look(cookie), "nobody")
 	})
@@ -305,6 +325,7 @@ func TestBypassOfAFrameworksWriterIsSaid(t *testing.T) {
 func TestBypassWithoutASessionIsNotSaid(t *testing.T) {
 	site := newSite(t)
 	outer := httptest.NewRecorder()
-	site.through(outer, func(http.ResponseWriter, *http.Request) { _, _ = io.WriteString(outer, "hi") })
+	site.through(outer,
+		func(http.ResponseWriter, *http.Request) { _, _ = io.WriteString(outer, "hi") })
 	expect(t, "lines", strings.Count(site.log.String(), "bypassed"), 0)
 }

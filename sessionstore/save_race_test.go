@@ -13,7 +13,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// A change that is made while a save of the same key is in the store belongs to the next save.
+// A change that is made while a save of the same key is in the store belongs to
+// the next save.
 func TestSetWhileASaveIsInTheStore(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer()
@@ -119,11 +120,14 @@ func TestRequestsDoNotSeeEachOther(t *testing.T) {
 	expect(t, "rows", site.store.rows(), 20)
 }
 
-// Saves of one session go one after the other: two that overlapped would each start a session.
+// Saves of one session go one after the other: two that overlapped would each
+// start a session.
 func TestSavesOfOneSessionDoNotOverlap(t *testing.T) {
 	site := newSite(t)
 	held := site.store.hold(store.OpCreate)
-	_, cookie := site.visit("", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	_, cookie := site.visit("", func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Set("cart", 1))
 		var begun, all sync.WaitGroup
 		for range 20 {
@@ -149,7 +153,9 @@ func TestLoginWhileASaveIsInTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		before := site.newcomer()
-		_, after := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		_, after := site.visit(before, func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Set("cart", 1))
 			site.besideASave(s, store.OpSave, func() { site.check(s.Login(r.Context(), "ada")) })
 			expect(t, "user", s.UserID(), "ada")
@@ -163,7 +169,9 @@ func TestLoginWhileASaveIsInTheStore(t *testing.T) {
 func TestLoginThatDropsValuesWhileALoginIsInTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
-		_, after := site.visit(site.newcomer("cart"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		_, after := site.visit(site.newcomer("cart"), func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Login(r.Context(), "ada"))
 			site.besideASave(s, store.OpRotate, func() {
 				site.check(s.Login(r.Context(), "ada", sessionstore.DropValues))
@@ -173,12 +181,15 @@ func TestLoginThatDropsValuesWhileALoginIsInTheStore(t *testing.T) {
 	})
 }
 
-// A logout beside the save of a new session is one after it: it ends that session. The hidden one goes on as it is.
+// A logout beside the save of a new session is one after it: it ends that
+// session. The hidden one goes on as it is.
 func TestLogoutBesideAHiddenSessionWhileASaveIsInTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := watchful(t, acting(sessionstore.ActionRequireLogin))
 		cookie := site.userAt(home, laptop)
-		site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.come(cookie, cafe, phone, func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			expect(t, "user", s.UserID(), "")
 			site.check(s.Set("cart", 1))
 			site.besideASave(s, store.OpCreate, func() { site.check(s.Logout(r.Context())) })
@@ -192,7 +203,9 @@ func TestLogoutBesideAHiddenSessionWhileASaveIsInTheStore(t *testing.T) {
 func TestLogoutByAnActorWhileASaveIsInTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
-		site.visit(site.user("ada"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.visit(site.user("ada"), func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Rotate(r.Context()))
 			site.besideASave(s, store.OpRotate, func() {
 				ctx := sessionstore.WithActor(r.Context(), "support", "on the phone")

@@ -22,8 +22,10 @@ func TestALostReplyThatIsAskedForInTime(t *testing.T) {
 			user := map[string]string{"login": "", "renewal": "ann"}[name]
 
 			b, u := doubtful(t, user, made) // asked at once
-			b.site.store.on(store.OpSave, func(context.Context) error { u.away.Store(false); return nil })
-			b.site.store.on(store.OpRotate, func(context.Context) error { u.away.Store(false); return nil })
+			b.site.store.on(store.OpSave,
+				func(context.Context) error { u.away.Store(false); return nil })
+			b.site.store.on(store.OpRotate,
+				func(context.Context) error { u.away.Store(false); return nil })
 			status, set := b.get(p)
 			expect(t, "status", status, http.StatusOK)
 			expect(t, "cookies set", set, sent)
@@ -34,7 +36,8 @@ func TestALostReplyThatIsAskedForInTime(t *testing.T) {
 			}
 
 			b, u = doubtful(t, user, made) // asked by the repetition
-			refused := b.site.store.on(store.OpSave, func(context.Context) error { u.away.Store(false); return errNobody })
+			refused := b.site.store.on(store.OpSave,
+				func(context.Context) error { u.away.Store(false); return errNobody })
 			n := 0
 			b.site.store.on(store.OpRotate, func(context.Context) error {
 				if n++; n == 2 {
@@ -57,7 +60,9 @@ func TestALostReplyThatIsAskedForInTime(t *testing.T) {
 // has reports whether the browser's session has a value.
 func (b *jar) has(key string) (found bool) {
 	b.t.Helper()
-	_, _ = b.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { found = s.Has(key) })
+	_, _ = b.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		found = s.Has(key)
+	})
 	return found
 }
 
@@ -170,12 +175,24 @@ func TestAResponseThatIsAnError(t *testing.T) {
 	fails := func(w http.ResponseWriter, _ *http.Request, _ *sessionstore.Session) {
 		w.WriteHeader(http.StatusBadGateway)
 	}
-	saves := func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Save(r.Context()) }
-	sets := func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("kept", true) }
-	remembers := func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.RememberMe(true) }
-	panics := func(http.ResponseWriter, *http.Request, *sessionstore.Session) { panic("a fault of the handler") }
-	hangs := func(_ http.ResponseWriter, r *http.Request, _ *sessionstore.Session) { <-r.Context().Done() }
-	inTime := func(h http.Handler) http.Handler { return http.TimeoutHandler(h, time.Millisecond, "") }
+	saves := func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		_ = s.Save(r.Context())
+	}
+	sets := func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		_ = s.Set("kept", true)
+	}
+	remembers := func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		_ = s.RememberMe(true)
+	}
+	panics := func(http.ResponseWriter, *http.Request, *sessionstore.Session) {
+		panic("a fault of the handler")
+	}
+	hangs := func(_ http.ResponseWriter, r *http.Request, _ *sessionstore.Session) {
+		<-r.Context().Done()
+	}
+	inTime := func(h http.Handler) http.Handler {
+		return http.TimeoutHandler(h, time.Millisecond, "")
+	}
 	plain := func(h http.Handler) http.Handler { return h }
 	for name, tt := range map[string]struct {
 		begins, set string
@@ -185,27 +202,86 @@ func TestAResponseThatIsAnError(t *testing.T) {
 		kept        bool
 		events      string
 	}{
-		"nothing pending":   {"ann", "", plain, []page{fails}, "ann", false, ""},
-		"a value":           {"ann", "", plain, []page{sets, fails}, "ann", false, "session changes discarded"},
-		"a value of nobody": {"none", "", plain, []page{sets, fails}, "", false, "session changes discarded"},
-		"a login":           {"", "", plain, []page{logIn, sets, fails}, "visitor", false, "session changes discarded"},
-		"another's login":   {"bob", "", plain, []page{logIn, fails}, "bob", false, "session changes discarded"},
-		"a renewal":         {"ann", "", plain, []page{renew, fails}, "ann", false, "session changes discarded"},
-		"a saved login":     {"", sent, plain, []page{logIn, saves, fails}, "ann", false, "session login"},
-		"a saved login, a value": {
-			"", sent, plain, []page{logIn, saves, sets, fails}, "ann", false, "session login, session changes discarded",
+		"nothing pending": {"ann", "", plain, []page{fails}, "ann", false, ""},
+		"a value": {
+			"ann", "", plain, []page{sets, fails}, "ann", false, "session changes discarded",
 		},
-		"a saved value":          {"ann", "", plain, []page{sets, saves, fails}, "ann", true, ""},
-		"a saved first value":    {"none", sent, plain, []page{sets, saves, fails}, "", true, "session created"},
-		"a logout":               {"ann", "-" + sent, plain, []page{logOut, fails}, "", false, "session logout"},
-		"a logout and a value":   {"ann", "-" + sent, plain, []page{logOut, sets, fails}, "", false, "session changes discarded, session logout"},
-		"a login after a logout": {"ann", "-" + sent, plain, []page{logOut, logIn, fails}, "", false, "session changes discarded, session logout"},
-		"remembered":             {"", "", plain, []page{logIn, remembers, fails}, "visitor", false, "session changes discarded"},
-		"a value too late":       {"ann", "", plain, []page{fails, sets}, "ann", false, "session changes discarded"},
-		"recovered":              {"", "", recovered, []page{logIn, sets, panics}, "visitor", false, "session changes discarded"},
-		"recovered after a Save": {"", sent, recovered, []page{logIn, saves, sets, panics}, "ann", false, "session login, session changes discarded"},
-		"too late":               {"", "", inTime, []page{logIn, sets, hangs}, "visitor", false, "session changes discarded"},
-		"too late after a Save":  {"", sent, inTime, []page{logIn, saves, sets, hangs}, "ann", false, "session login, session changes discarded"},
+		"a value of nobody": {
+			"none", "", plain, []page{sets, fails}, "", false, "session changes discarded",
+		},
+		"a login": {
+			"", "", plain,
+			[]page{logIn, sets, fails},
+			"visitor", false,
+			"session changes discarded",
+		},
+		"another's login": {
+			"bob", "", plain, []page{logIn, fails}, "bob", false, "session changes discarded",
+		},
+		"a renewal": {
+			"ann", "", plain, []page{renew, fails}, "ann", false, "session changes discarded",
+		},
+		"a saved login": {
+			"", sent, plain, []page{logIn, saves, fails}, "ann", false, "session login",
+		},
+		"a saved login, a value": {
+			"", sent, plain,
+			[]page{logIn, saves, sets, fails},
+			"ann", false,
+			"session login, session changes discarded",
+		},
+		"a saved value": {"ann", "", plain, []page{sets, saves, fails}, "ann", true, ""},
+		"a saved first value": {
+			"none", sent, plain, []page{sets, saves, fails}, "", true, "session created",
+		},
+		"a logout": {
+			"ann", "-" + sent, plain, []page{logOut, fails}, "", false, "session logout",
+		},
+		"a logout and a value": {
+			"ann", "-" + sent, plain,
+			[]page{logOut, sets, fails},
+			"", false,
+			"session changes discarded, session logout",
+		},
+		"a login after a logout": {
+			"ann", "-" + sent, plain,
+			[]page{logOut, logIn, fails},
+			"", false,
+			"session changes discarded, session logout",
+		},
+		"remembered": {
+			"", "", plain,
+			[]page{logIn, remembers, fails},
+			"visitor", false,
+			"session changes discarded",
+		},
+		"a value too late": {
+			"ann", "", plain, []page{fails, sets}, "ann", false, "session changes discarded",
+		},
+		"recovered": {
+			"", "", recovered,
+			[]page{logIn, sets, panics},
+			"visitor", false,
+			"session changes discarded",
+		},
+		"recovered after a Save": {
+			"", sent, recovered,
+			[]page{logIn, saves, sets, panics},
+			"ann", false,
+			"session login, session changes discarded",
+		},
+		"too late": {
+			"", "", inTime,
+			[]page{logIn, sets, hangs},
+			"visitor", false,
+			"session changes discarded",
+		},
+		"too late after a Save": {
+			"", sent, inTime,
+			[]page{logIn, saves, sets, hangs},
+			"ann", false,
+			"session login, session changes discarded",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -218,7 +294,9 @@ func TestAResponseThatIsAnError(t *testing.T) {
 				default:
 					b.cookies[cookieName] = site.user(tt.begins)
 				}
-				status, set := b.ask(site.m.Handler(tt.inside(asking(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				status, set := b.ask(site.m.Handler(tt.inside(asking(func(
+					w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+				) {
 					for _, p := range tt.pages {
 						p(w, r, s)
 					}
@@ -257,7 +335,8 @@ func TestATokenPlantedBeforeALogin(t *testing.T) {
 			if lost == "" {
 				u.lost.Release()
 			}
-			refused := victim.site.store.on(store.OpSave, func(context.Context) error { u.away.Store(false); return errNobody })
+			refused := victim.site.store.on(store.OpSave,
+				func(context.Context) error { u.away.Store(false); return errNobody })
 			n := 0
 			victim.site.store.on(store.OpRotate, func(context.Context) error {
 				if n++; n == 2 {
@@ -281,11 +360,15 @@ func TestASaveAfterALostReply(t *testing.T) {
 	for _, made := range []bool{true, false} {
 		for name, then := range map[string]page{
 			"the response": func(http.ResponseWriter, *http.Request, *sessionstore.Session) {},
-			"another Save": func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Save(r.Context()) },
+			"another Save": func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				_ = s.Save(r.Context())
+			},
 		} {
 			for _, first := range []page{logIn, renew} {
 				b, u := doubtful(t, "", made)
-				status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				status, set := b.get(func(
+					w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+				) {
 					first(w, r, s)
 					expect(t, "the first save", verdictOf(s.Save(r.Context())), "unavailable")
 					u.away.Store(false)
@@ -335,7 +418,9 @@ func TestALogoutAfterALostReply(t *testing.T) {
 		for _, beside := range []bool{true, false} {
 			b, u := doubtful(t, "ann", made)
 			var handle sessionstore.Handle
-			status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			status, set := b.get(func(
+				w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				handle = s.Handle()
 				renew(w, r, s)
 				var logout sync.WaitGroup
@@ -409,7 +494,8 @@ func TestASaveByTheErrorHandler(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 		var b *jar
-		b, u = doubtful(t, "ann", false, func(cfg *sessionstore.Config) { cfg.ErrorHandler = answer })
+		b, u = doubtful(t, "ann", false,
+			func(cfg *sessionstore.Config) { cfg.ErrorHandler = answer })
 		if !lost {
 			u.lost.Release()
 		}
@@ -491,7 +577,9 @@ func TestANewTokenBeforeAPanic(t *testing.T) {
 			renew(w, r, s)
 			expect(t, "save", s.Save(r.Context()), nil)
 		},
-		"renewed, and changed after that": func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		"renewed, and changed after that": func(
+			w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			renew(w, r, s)
 			expect(t, "save", s.Save(r.Context()), nil)
 			_ = s.Set("pending", true)
@@ -500,7 +588,7 @@ func TestANewTokenBeforeAPanic(t *testing.T) {
 			renew(w, r, s)
 			_ = s.Set("pending", true)
 		},
-		"nothing saved of a logout": func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Logout(r.Context()) },
+		"nothing saved of a logout": logOut,
 	} {
 		site := newSite(t)
 		before := site.user("ann")

@@ -91,31 +91,47 @@ func TestChangeAfterTheHeaders(t *testing.T) {
 		late page
 		want string
 	}{
-		{"a change and no Save", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		{"a change and no Save", func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			_ = s.Set("late", true)
 			_ = s.Set("late", false)
 			_ = s.Set("later", true)
 		}, "user=ada late here later"},
-		{"a removal and no Save", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		{"a removal and no Save", func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			_ = s.Delete("here")
 		}, "user=ada"},
-		{"a Pop and no Save", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		{"a Pop and no Save", func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			var v any
 			_, _ = s.Pop("here", &v)
 		}, "user=ada"},
-		{"a change and a Save", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		{"a change and a Save", func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site := s.Set("late", true)
 			if err := errors.Join(site, s.Save(r.Context())); err != nil {
 				panic(err)
 			}
 		}, "user=ada late here"},
-		{"a change, a Save and a change", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		{"a change, a Save and a change", func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			_ = s.Set("late", true)
 			_ = s.Save(r.Context())
 			_ = s.Set("later", true)
 		}, "user=ada late here later"},
-		{"reading", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { s.Has("here") }, "user=ada here"},
-		{"removing nothing", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Delete("no") }, "user=ada here"},
+		{
+			"reading",
+			func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { s.Has("here") },
+			"user=ada here",
+		},
+		{"removing nothing", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			_ = s.Delete("no")
+		}, "user=ada here"},
 	} {
 		for _, before := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, loaded before them: %t", tt.name, before), func(t *testing.T) {
@@ -166,7 +182,9 @@ func TestLateChangeIsAnErrorInTheDefaultLog(t *testing.T) {
 	if len(lines) != 1 {
 		t.Fatalf("the log has %d lines about it, want 1:\n%s", len(lines), log.String())
 	}
-	for _, want := range []string{"level=ERROR", "session=" + string(handle), "user_id=ada", "unavailable"} {
+	for _, want := range []string{
+		"level=ERROR", "session=" + string(handle), "user_id=ada", "unavailable",
+	} {
 		if !strings.Contains(lines[0], want) {
 			t.Errorf("%q is missing in %s", want, lines[0])
 		}
@@ -177,16 +195,33 @@ const tooLate = `session value "cart": can't be kept: the response began without
 
 func TestWhatNeedsACookieIsRefusedAfterTheHeaders(t *testing.T) {
 	needs := map[string]func(context.Context, *sessionstore.Session) error{
-		"Login":          func(ctx context.Context, s *sessionstore.Session) error { return s.Login(ctx, "eve") },
-		"Logout":         func(ctx context.Context, s *sessionstore.Session) error { return s.Logout(ctx) },
-		"Regenerate":     func(ctx context.Context, s *sessionstore.Session) error { return s.Rotate(ctx) },
-		"RememberMe":     func(_ context.Context, s *sessionstore.Session) error { return s.RememberMe(true) },
-		"RememberMe off": func(_ context.Context, s *sessionstore.Session) error { return s.RememberMe(false) },
+		"Login": func(ctx context.Context, s *sessionstore.Session) error {
+			return s.Login(ctx, "eve")
+		},
+		"Logout": func(ctx context.Context, s *sessionstore.Session) error {
+			return s.Logout(ctx)
+		},
+		"Regenerate": func(ctx context.Context, s *sessionstore.Session) error {
+			return s.Rotate(ctx)
+		},
+		"RememberMe": func(_ context.Context, s *sessionstore.Session) error {
+			return s.RememberMe(true)
+		},
+		"RememberMe off": func(_ context.Context, s *sessionstore.Session) error {
+			return s.RememberMe(false)
+		},
 	}
 	starts := map[string]func(context.Context, *sessionstore.Session) error{
-		"Set":    func(_ context.Context, s *sessionstore.Session) error { return s.Set("cart", 1) },
-		"Delete": func(_ context.Context, s *sessionstore.Session) error { return s.Delete("cart") },
-		"Pop":    func(_ context.Context, s *sessionstore.Session) error { _, err := s.Pop("cart", new(any)); return err },
+		"Set": func(_ context.Context, s *sessionstore.Session) error {
+			return s.Set("cart", 1)
+		},
+		"Delete": func(_ context.Context, s *sessionstore.Session) error {
+			return s.Delete("cart")
+		},
+		"Pop": func(_ context.Context, s *sessionstore.Session) error {
+			_, err := s.Pop("cart", new(any))
+			return err
+		},
 	}
 	site := newSite(t)
 	for _, loaded := range []bool{true, false} {
@@ -196,9 +231,13 @@ func TestWhatNeedsACookieIsRefusedAfterTheHeaders(t *testing.T) {
 				maps.Copy(late, starts)
 			}
 			for name, f := range late {
-				t.Run(fmt.Sprintf("%s by %s, loaded before them: %t", name, visitor, loaded), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s by %s, loaded before them: %t", name, visitor, loaded), func(
+					t *testing.T,
+				) {
 					rows := site.store.rows()
-					resp, _ := visit(site.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					resp, _ := visit(site.m.Handler(http.HandlerFunc(func(
+						w http.ResponseWriter, r *http.Request,
+					) {
 						if loaded {
 							_, _ = sessionstore.FromContext(r.Context())
 						}
@@ -230,7 +269,9 @@ func TestSessionAfterSaveIsWhatTheStoreHas(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer()
 	site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-		site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, other *sessionstore.Session) {
+		site.visit(cookie, func(
+			_ http.ResponseWriter, _ *http.Request, other *sessionstore.Session,
+		) {
 			site.check(other.Set("theirs", 1))
 		})
 		expect(t, "theirs before", s.Has("theirs"), false)
@@ -261,7 +302,9 @@ func TestSaveThatFailsKeepsTheChangePending(t *testing.T) {
 
 func TestSaveOfASessionEndedElsewhere(t *testing.T) {
 	site := newSite(t)
-	_, cookie := site.visit(site.newcomer(), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	_, cookie := site.visit(site.newcomer(), func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		rec, _ := s.Record()
 		site.end(rec.ID)
 		site.check(s.Set("lost", 1))

@@ -18,7 +18,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// renderings are the ways in which a value of any type gets into a log or an answer.
+// renderings are the ways in which a value of any type gets into a log or an
+// answer.
 func renderings[T comparable](v T) map[string]string {
 	out := map[string]string{}
 	type box struct {
@@ -31,22 +32,29 @@ func renderings[T comparable](v T) map[string]string {
 	}
 	inside := box{v, &v, v, []T{v, v}, map[T]int{v: 1}, map[string]T{"name": v}}
 	things := map[string]any{
-		"itself": v, "a pointer": &v, "a struct": inside, "a pointer to a struct": &inside, "a slice": []T{v, v}, "an array": [2]T{v, v},
-		"a map's values": map[string]T{"name": v}, "a map's keys": map[T]string{v: "name"}, "a slice of structs": []box{inside}, "an any": []any{v},
+		"itself": v, "a pointer": &v, "a struct": inside, "a pointer to a struct": &inside,
+		"a slice": []T{v, v}, "an array": [2]T{v, v},
+		"a map's values": map[string]T{"name": v}, "a map's keys": map[T]string{v: "name"},
+		"a slice of structs": []box{inside}, "an any": []any{v},
 	}
 	for what, thing := range things {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%+q", "%x", "%X", "% x", "%#x", "%d", "%o", "%b", "%c", "%U", "%t", "%e", "%g", "%20v", "%-20s|", "%.3s", "%z", "surplus"} {
+		for _, verb := range []string{
+			"%v", "%+v", "%#v", "%s", "%q", "%+q", "%x", "%X", "% x", "%#x", "%d", "%o", "%b", "%c",
+			"%U", "%t", "%e", "%g", "%20v", "%-20s|", "%.3s", "%z", "surplus",
+		} {
 			out[what+" with "+verb] = fmt.Sprintf(verb, thing)
 		}
 		out[what+" with Sprint"] = fmt.Sprint(thing)
 		var b bytes.Buffer
 		handlers := []slog.Handler{slog.NewTextHandler(&b, nil)}
-		asKey := what == "a map's keys" && reflect.TypeFor[T]().Kind() == reflect.String // encoding/json asks no string there
+		// encoding/json asks no string there
+		asKey := what == "a map's keys" && reflect.TypeFor[T]().Kind() == reflect.String
 		if !asKey {
 			handlers = append(handlers, slog.NewJSONHandler(&b, nil))
 		}
 		for _, h := range handlers {
-			slog.New(h).With("w", thing).WithGroup("group").Info("text", "value", thing, slog.Group("g", "value", thing))
+			slog.New(h).With("w", thing).WithGroup("group").Info("text", "value", thing,
+				slog.Group("g", "value", thing))
 		}
 		out[what+" in slog"] = b.String()
 		if !asKey {
@@ -61,7 +69,10 @@ func renderings[T comparable](v T) map[string]string {
 
 func TestSecretIsNeverShown(t *testing.T) {
 	const canary = "Canary-7355608"
-	hidden := []string{canary, strings.ToLower(canary), fmt.Sprintf("%x", canary), fmt.Sprintf("%X", canary), fmt.Sprintf("% x", canary), "Q2FuYXJ5", "67 97 110", "U+0043", "0x43", "Can"}
+	hidden := []string{
+		canary, strings.ToLower(canary), fmt.Sprintf("%x", canary), fmt.Sprintf("%X", canary),
+		fmt.Sprintf("% x", canary), "Q2FuYXJ5", "67 97 110", "U+0043", "0x43", "Can",
+	}
 	for what, text := range renderings(Secret(canary)) {
 		for _, h := range hidden {
 			if strings.Contains(text, h) {
@@ -69,7 +80,9 @@ func TestSecretIsNeverShown(t *testing.T) {
 			}
 		}
 	}
-	if got := fmt.Sprintf("%v|%q|%v|%d", Secret(canary), Secret(canary), []Secret{canary}, Secret("")); got != "[redacted]|[redacted]|[[redacted]]|" {
+	if got := fmt.Sprintf(
+		"%v|%q|%v|%d", Secret(canary), Secret(canary), []Secret{canary}, Secret(""),
+	); got != "[redacted]|[redacted]|[[redacted]]|" {
 		t.Error(got)
 	}
 	if string(Secret(canary)) != canary {
@@ -80,7 +93,11 @@ func TestSecretIsNeverShown(t *testing.T) {
 func TestConfigIsPrintedWithoutSecrets(t *testing.T) {
 	const canary = "Canary-7355608"
 	cfg := Config{
-		DatabaseURL: "postgres://u:" + canary + "@db/x", Secrets: []Secret{canary + canary + canary}, Cache: CacheConfig{RedisURL: "redis://:" + canary + "@r", EncryptionKeys: []Secret{canary}},
+		DatabaseURL: "postgres://u:" + canary + "@db/x",
+		Secrets:     []Secret{canary + canary + canary},
+		Cache: CacheConfig{
+			RedisURL: "redis://:" + canary + "@r", EncryptionKeys: []Secret{canary},
+		},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 	}.withDefaults()
 	var b bytes.Buffer
@@ -90,7 +107,8 @@ func TestConfigIsPrintedWithoutSecrets(t *testing.T) {
 		_, _ = fmt.Fprintf(&b, verb+"\n", cfg)
 		_, _ = fmt.Fprintf(&b, verb+"\n", &cfg)
 	}
-	m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), Config{Secrets: cfg.Secrets, DatabaseURL: cfg.DatabaseURL})
+	m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0),
+		Config{Secrets: cfg.Secrets, DatabaseURL: cfg.DatabaseURL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +123,8 @@ func TestConfigIsPrintedWithoutSecrets(t *testing.T) {
 	}
 }
 
-// Nothing that an operator prints may show a token, an id or what is in a session.
+// Nothing that an operator prints may show a token, an id or what is in a
+// session.
 func TestStoresAndSessionsArePrintedWithoutContents(t *testing.T) {
 	store := NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
 	m, err := NewWithStore(store, Config{Secrets: []Secret{secretA}})
@@ -138,18 +157,22 @@ func TestStoresAndSessionsArePrintedWithoutContents(t *testing.T) {
 		t.Errorf("the session's handle is not printed: %s", b.String())
 	}
 	raw := fmt.Sprint([32]byte(id))
-	for _, h := range append(tokenCanaries, "password", "Canary", "67 97 110", fmt.Sprintf("%x", id[:]), raw[1:len(raw)-1], string(secretA)) {
+	for _, h := range append(
+		tokenCanaries, "password", "Canary", "67 97 110", fmt.Sprintf("%x", id[:]),
+		raw[1:len(raw)-1], string(secretA),
+	) {
 		if strings.Contains(b.String(), h) {
 			t.Errorf("%q is shown: %s", h, b.String())
 		}
 	}
 }
 
-// serveRequest runs fn as the handler of one request that carries these Cookie headers, and returns the response's
-// header.
+// serveRequest runs fn as the handler of one request that carries these Cookie
+// headers, and returns the response's header.
 func serveRequest(m *Manager, fn func(*http.Request), cookies ...string) http.Header {
 	r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
 	r.Header["Cookie"] = cookies
-	m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { fn(r) })).ServeHTTP(w, r)
+	m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { fn(r) })).ServeHTTP(w,
+		r)
 	return w.Header()
 }

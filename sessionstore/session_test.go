@@ -33,7 +33,11 @@ func newBrowser(t testing.TB, inner store.Store, change ...func(*sessionstore.Co
 	if inner == nil {
 		inner = newMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour})
 	}
-	cfg := sessionstore.Config{Cookie: sessionstore.CookieConfig{DisableMarker: true}, Secrets: []sessionstore.Secret{"0123456789abcdef0123456789abcdef"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	cfg := sessionstore.Config{
+		Cookie:  sessionstore.CookieConfig{DisableMarker: true},
+		Secrets: []sessionstore.Secret{"0123456789abcdef0123456789abcdef"},
+		Logger:  slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -78,7 +82,8 @@ func (b *browser) must(errs ...error) {
 func TestSessionKeepsValues(t *testing.T) {
 	b := newBrowser(t, nil)
 	b.request(func(s *sessionstore.Session) {
-		b.must(s.Set("n", 1), s.Set("text", "a\ufffd\\u0000"), s.Set("nothing", nil), s.Set("gone", 1), s.Delete("gone"), s.Delete("never"))
+		b.must(s.Set("n", 1), s.Set("text", "a\ufffd\\u0000"), s.Set("nothing", nil),
+			s.Set("gone", 1), s.Delete("gone"), s.Delete("never"))
 		if !s.Has("n") || s.Has("gone") {
 			t.Error("a value that was just set or removed is not")
 		}
@@ -104,9 +109,12 @@ func TestSessionKeepsValues(t *testing.T) {
 		if s.Has("n") || !s.Has("text") {
 			t.Error("the removal was not saved")
 		}
-		for what, dst := range map[string]any{"no pointer": 0, "nil": nil, "a nil pointer": (*int)(nil), "another type": new(int)} {
+		for what, dst := range map[string]any{
+			"no pointer": 0, "nil": nil, "a nil pointer": (*int)(nil), "another type": new(int),
+		} {
 			var fault *sessionstore.ValueError
-			if ok, err := s.Get("text", dst); !ok || !errors.As(err, &fault) || fault.Key != "text" || strings.Contains(err.Error(), "other") {
+			if ok, err := s.Get("text", dst); !ok || !errors.As(err, &fault) ||
+				fault.Key != "text" || strings.Contains(err.Error(), "other") {
 				t.Errorf("Get into %s: %v, %v", what, ok, err)
 			}
 		}
@@ -117,7 +125,10 @@ func TestSessionKeepsTheOldValueOfARefusedOne(t *testing.T) {
 	b := newBrowser(t, nil)
 	b.request(func(s *sessionstore.Session) { b.must(s.Set("k", "old"), s.Set("other", 1)) })
 	b.request(func(s *sessionstore.Session) {
-		for what, v := range map[string]any{"NUL": "\x00", "a channel": make(chan int), "half a pair": json.RawMessage(`"\ud800"`), "too much": strings.Repeat("x", 1<<20)} {
+		for what, v := range map[string]any{
+			"NUL": "\x00", "a channel": make(chan int), "half a pair": json.RawMessage(`"\ud800"`),
+			"too much": strings.Repeat("x", 1<<20),
+		} {
 			var fault *sessionstore.ValueError
 			if err := s.Set("k", v); !errors.As(err, &fault) || fault.Key != "k" {
 				t.Errorf("%s: %v", what, err)
@@ -149,7 +160,8 @@ func TestSessionSizeLimit(t *testing.T) {
 			t.Errorf("the largest data that are accepted have %d bytes, want %d", got, limit)
 		}
 		var fault *sessionstore.ValueError
-		if err := s.Set("b", text(n+1)); !errors.As(err, &fault) || fault.Key != "b" || !strings.Contains(err.Error(), "1000 bytes") {
+		if err := s.Set("b", text(n+1)); !errors.As(err, &fault) || fault.Key != "b" ||
+			!strings.Contains(err.Error(), "1000 bytes") {
 			t.Errorf("a byte more: %v", err)
 		}
 		if err := s.Set("c", 1); err == nil {
@@ -158,10 +170,14 @@ func TestSessionSizeLimit(t *testing.T) {
 		b.must(s.Set("b", text(n)), s.Set("b", text(n-1)), s.Delete("a"), s.Set("c", 1))
 	})
 
-	// A new release has a smaller limit: what is there may shrink step by step, and not grow.
+	// A new release has a smaller limit: what is there may shrink step by step,
+	// and not grow.
 	small := newBrowser(t, nil)
-	small.request(func(s *sessionstore.Session) { b.must(s.Set("big", text(5000)), s.Set("small", 1)) })
-	strict := newBrowser(t, small.store, func(c *sessionstore.Config) { c.Limits.MaxDataSize = limit })
+	small.request(
+		func(s *sessionstore.Session) { b.must(s.Set("big", text(5000)), s.Set("small", 1)) },
+	)
+	strict := newBrowser(t, small.store,
+		func(c *sessionstore.Config) { c.Limits.MaxDataSize = limit })
 	strict.cookie = small.cookie
 	strict.request(func(s *sessionstore.Session) {
 		if s.Set("big", text(5001)) == nil || s.Set("new", 1) == nil || s.Set("small", 12) == nil {
@@ -177,7 +193,9 @@ func TestSessionSizeLimit(t *testing.T) {
 
 // Data that no release of the library wrote must not lock the user out.
 func TestSessionWithForeignData(t *testing.T) {
-	for _, data := range []string{`[1,2]`, `"text"`, `1`, `true`, `null`, ` `, `{"a":`, `[{"a":1}]`} {
+	for _, data := range []string{
+		`[1,2]`, `"text"`, `1`, `true`, `null`, ` `, `{"a":`, `[{"a":1}]`,
+	} {
 		inner := fault.Wrap(newMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}))
 		inner.Inject(fault.Rule{Do: func(_ context.Context, c *fault.Call) error {
 			c.Draft.Data = json.RawMessage(data) // another program has written it
@@ -239,7 +257,8 @@ func TestSessionByManyGoroutines(t *testing.T) {
 		t.Errorf("a message was popped %d times", popped.Load())
 	}
 	b.request(func(s *sessionstore.Session) {
-		if rec, _ := s.Record(); !strings.HasPrefix(string(rec.Data), `{"shared":`) || strings.Contains(string(rec.Data), ",") {
+		if rec, _ := s.Record(); !strings.HasPrefix(string(rec.Data), `{"shared":`) ||
+			strings.Contains(string(rec.Data), ",") {
 			t.Errorf("left: %s", rec.Data)
 		}
 	})
@@ -256,7 +275,8 @@ func TestSessionAfterItsRequest(t *testing.T) {
 	_, keyGet := key.Get(s)
 	_, _, keyPop := key.Pop(s)
 	for what, err := range map[string]error{
-		"Get": get, "Pop": pop, "Set": s.Set("k", 2), "Delete": s.Delete("k"), "Save": s.Save(ctx), "Login": s.Login(ctx, "ann"),
+		"Get": get, "Pop": pop, "Set": s.Set("k", 2), "Delete": s.Delete("k"), "Save": s.Save(ctx),
+		"Login":  s.Login(ctx, "ann"),
 		"Logout": s.Logout(ctx), "Regenerate": s.Rotate(ctx), "RememberMe": s.RememberMe(true),
 		"Key.Get": keyGet, "Key.Pop": keyPop, "Key.Set": key.Set(s, 2), "Key.Delete": key.Delete(s),
 	} {

@@ -22,7 +22,8 @@ const (
 	secretTwo  = "two-93b04e7f2a1c4d5886f7e0d9c8b7a6f5"
 )
 
-// site is an application with sessions, and everything there is to know about it.
+// site is an application with sessions, and everything there is to know about
+// it.
 type site struct {
 	t     testing.TB
 	m     *sessionstore.Manager
@@ -35,7 +36,8 @@ type site struct {
 	events []sessionstore.Event
 }
 
-// newSite makes a site with production's defaults, changed by the given functions.
+// newSite makes a site with production's defaults, changed by the given
+// functions.
 func newSite(t testing.TB, change ...func(*sessionstore.Config)) *site {
 	t.Helper()
 	expiry := store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
@@ -46,11 +48,14 @@ func newSiteOver(t testing.TB, store *spy, change ...func(*sessionstore.Config))
 	t.Helper()
 	s := &site{t: t, store: store, log: &syncBuffer{}}
 	cfg := sessionstore.Config{
-		Secrets:   []sessionstore.Secret{secretOne},
-		Suspicion: sessionstore.SuspicionConfig{DisableCheck: true}, // some visits come over a network and some don't
-		Cookie:    sessionstore.CookieConfig{DisableMarker: true},   // its own tests turn it on
+		Secrets: []sessionstore.Secret{secretOne},
+		// some visits come over a network and some don't
+		Suspicion: sessionstore.SuspicionConfig{DisableCheck: true},
+		Cookie:    sessionstore.CookieConfig{DisableMarker: true}, // its own tests turn it on
 		Observer:  s.observe,
-		Logger:    slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger: slog.New(
+			slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}),
+		),
 	}
 	for _, f := range change {
 		f(&cfg)
@@ -121,14 +126,15 @@ func (s *site) serve(p page) http.Handler {
 	}))
 }
 
-// visit makes one request for a page and returns the response and the cookie that the browser has afterwards.
+// visit makes one request for a page and returns the response and the cookie
+// that the browser has afterwards.
 func (s *site) visit(cookie string, p page) (*http.Response, string) {
 	s.t.Helper()
 	return visit(s.serve(p), cookie)
 }
 
-// visit makes one request without a network, for tests of what happens to a session. Those of what happens on the
-// wire have a server.
+// visit makes one request without a network, for tests of what happens to a
+// session. Those of what happens on the wire have a server.
 func visit(h http.Handler, cookies ...string) (*http.Response, string) {
 	r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
 	last := ""
@@ -149,8 +155,13 @@ func visit(h http.Handler, cookies ...string) (*http.Response, string) {
 // What browsers say of the page of a top-level navigation, and of a script's
 // request.
 var (
-	navigating = http.Header{"Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}
-	fetching   = http.Header{"Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Dest": {"empty"}}
+	navigating = http.Header{
+		"Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"navigate"},
+		"Sec-Fetch-Dest": {"document"},
+	}
+	fetching = http.Header{
+		"Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Dest": {"empty"},
+	}
 )
 
 // visitAs is visit with headers of the request.
@@ -161,10 +172,13 @@ func visitAs(h http.Handler, header http.Header, cookies ...string) (*http.Respo
 	}), cookies...)
 }
 
-// newcomer is a visitor with a session in which the given keys are set, each to true; it returns the cookie.
+// newcomer is a visitor with a session in which the given keys are set, each to
+// true; it returns the cookie.
 func (s *site) newcomer(keys ...string) string {
 	s.t.Helper()
-	_, cookie := s.visit("", func(_ http.ResponseWriter, _ *http.Request, sess *sessionstore.Session) {
+	_, cookie := s.visit("", func(
+		_ http.ResponseWriter, _ *http.Request, sess *sessionstore.Session,
+	) {
 		for _, key := range append(keys, "here") {
 			s.check(sess.Set(key, true))
 		}
@@ -180,7 +194,9 @@ func (s *site) newcomer(keys ...string) string {
 // user is a visitor who is logged in; it returns the cookie.
 func (s *site) user(userID string, keys ...string) string {
 	s.t.Helper()
-	_, cookie := s.visit(s.newcomer(keys...), func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+	_, cookie := s.visit(s.newcomer(keys...), func(
+		_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
+	) {
 		s.check(sess.Login(r.Context(), userID))
 	})
 	s.store.asked()
@@ -188,7 +204,8 @@ func (s *site) user(userID string, keys ...string) string {
 	return cookie
 }
 
-// look says what a cookie is good for: who is logged in and which of the keys are set.
+// look says what a cookie is good for: who is logged in and which of the keys
+// are set.
 func (s *site) look(cookie string, keys ...string) string {
 	s.t.Helper()
 	found := []string{}
@@ -235,7 +252,8 @@ func (s *site) check(err error) {
 	}
 }
 
-// sessionCookie is the session cookie that a response sets; false when it sets none.
+// sessionCookie is the session cookie that a response sets; false when it sets
+// none.
 func sessionCookie(resp *http.Response) (*http.Cookie, bool) {
 	for _, cookie := range resp.Cookies() {
 		if cookie.Name == cookieName || cookie.Name == "session" {

@@ -34,7 +34,9 @@ func TestACookieUnderTwoSpellingsIsNoLoop(t *testing.T) {
 	fresh := resp.Cookies()[0].Value
 	user := ""
 	for _, cookies := range [][]string{{old, fresh}, {fresh, old}} {
-		resp = after.visitAt("https://www.shop.example/", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		resp = after.visitAt("https://www.shop.example/", func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			user = s.UserID()
 			_ = s.Set("n", 1)
 		}, cookies...)
@@ -64,7 +66,8 @@ func TestALogoutWithTwoCookiesClearsOtherSpellings(t *testing.T) {
 	resp := site.visitAt("https://www.shop.example/", logOut, mine, planted)
 	var cleared []string
 	for _, line := range resp.Header["Set-Cookie"] {
-		cleared = append(cleared, strings.Replace(line, "; Max-Age=0; HttpOnly; Secure; SameSite=Strict", "", 1))
+		cleared = append(cleared,
+			strings.Replace(line, "; Max-Age=0; HttpOnly; Secure; SameSite=Strict", "", 1))
 	}
 	expect(t, "cleared", strings.Join(cleared, " | "),
 		"id=; Path=/ | id=; Path=/; Domain=www.shop.example | id=; Path=/; Domain=shop.example")
@@ -87,8 +90,10 @@ func TestOtherSpellingsAreClearedBehindAProxy(t *testing.T) {
 		w := httptest.NewRecorder()
 		site.serve(logIn).ServeHTTP(w, r)
 		set := strings.Join(w.Header()["Set-Cookie"], "\n")
-		expect(t, "cleared for the sibling's domain", strings.Contains(set, "Domain=shop.example"), trusted)
-		expect(t, "cleared for the proxy's host", strings.Contains(set, "Domain=backend.internal"), true)
+		expect(t, "cleared for the sibling's domain", strings.Contains(set, "Domain=shop.example"),
+			trusted)
+		expect(t, "cleared for the proxy's host", strings.Contains(set, "Domain=backend.internal"),
+			true)
 	}
 }
 
@@ -102,7 +107,8 @@ func TestALoginClearsOtherSpellings(t *testing.T) {
 				own++
 				continue
 			}
-			attributes = strings.Replace(attributes, "; Max-Age=0; HttpOnly; Secure; SameSite=Strict", "", 1)
+			attributes = strings.Replace(attributes,
+				"; Max-Age=0; HttpOnly; Secure; SameSite=Strict", "", 1)
 			cleared = append(cleared, attributes)
 		}
 		return own, cleared
@@ -112,7 +118,10 @@ func TestALoginClearsOtherSpellings(t *testing.T) {
 		want              string
 	}{
 		{"the root", "", "https://shop.example/", "Path=/; Domain=shop.example"},
-		{"a domain", "shop.example", "https://www.shop.example/", "Path=/ | Path=/; Domain=www.shop.example"},
+		{
+			"a domain", "shop.example", "https://www.shop.example/",
+			"Path=/ | Path=/; Domain=www.shop.example",
+		},
 		{"a port", "", "https://shop.example:8443/", "Path=/; Domain=shop.example"},
 		{"an address", "", "https://192.0.2.1/", ""},
 		{"an address of six", "", "https://[2001:db8::1]:8443/", ""},
@@ -130,7 +139,9 @@ func TestALoginClearsOtherSpellings(t *testing.T) {
 			mine := site.visitAt(tt.url, stores).Cookies()[0].Value
 			planted := site.visitAt(tt.url, stores).Cookies()[0].Value
 			user, found := "", false
-			resp := site.visitAt(tt.url, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			resp := site.visitAt(tt.url, func(
+				w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				user, found = s.UserID(), s.Has("seen")
 				logIn(w, r, s)
 			}, mine, planted)
@@ -142,7 +153,8 @@ func TestALoginClearsOtherSpellings(t *testing.T) {
 	}
 	site := newSite(t, named(""))
 	first := site.visitAt("https://shop.example/", stores).Cookies()[0].Value
-	resp := site.visitAt("https://a.b.c.d.e.f.shop.example/"+strings.Repeat("x/", 50), logIn, first, site.visitAt("https://shop.example/", stores).Cookies()[0].Value)
+	resp := site.visitAt("https://a.b.c.d.e.f.shop.example/"+strings.Repeat("x/", 50), logIn, first,
+		site.visitAt("https://shop.example/", stores).Cookies()[0].Value)
 	if _, cleared := spelled(resp); len(cleared) > 16 || len(cleared) < 8 {
 		t.Errorf("%d lines", len(cleared))
 	}
@@ -159,7 +171,9 @@ func TestACookiePlantedForAPathIsCleared(t *testing.T) {
 	site := newSite(t, named("shop.example"))
 	mine := site.visitAt("https://www.shop.example/login", logIn).Cookies()[0].Value
 	planted := site.visitAt("https://evil.shop.example/login", logIn).Cookies()[0].Value
-	resp := site.visitAt("https://www.shop.example/account", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+	resp := site.visitAt("https://www.shop.example/account", func(
+		_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+	) {
 		expect(t, "user", s.UserID(), "")
 	}, planted, mine)
 	cleared := ""
@@ -167,23 +181,28 @@ func TestACookiePlantedForAPathIsCleared(t *testing.T) {
 		expect(t, "value", c.Value, "")
 		cleared += c.Path + "@" + c.Domain + " "
 	}
-	expect(t, "cleared", cleared, "/@ /@www.shop.example /account@ /account@www.shop.example /account@shop.example ")
+	expect(t, "cleared", cleared,
+		"/@ /@www.shop.example /account@ /account@www.shop.example /account@shop.example ")
 	expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "no-store")
 }
 
 // A host that no browser sends gets no line of its own.
 func TestAHostThatIsNoName(t *testing.T) {
-	for _, host := range []string{"shop.example; Path=/x", "shop..example", "shöp.example", "", ":", "[::1"} {
+	for _, host := range []string{
+		"shop.example; Path=/x", "shop..example", "shöp.example", "", ":", "[::1",
+	} {
 		site := newSite(t, named(""))
 		r := httptest.NewRequest(http.MethodGet, "https://shop.example/a;b/c", nil)
 		r.Host = host
 		for range 2 {
-			r.Header.Add("Cookie", "id="+site.visitAt("https://shop.example/", stores).Cookies()[0].Value)
+			r.Header.Add("Cookie",
+				"id="+site.visitAt("https://shop.example/", stores).Cookies()[0].Value)
 		}
 		w := httptest.NewRecorder()
 		site.serve(logIn).ServeHTTP(w, r)
 		for _, line := range w.Result().Header["Set-Cookie"] {
-			if strings.Contains(line, "Domain") || strings.Contains(line, "/x") || strings.Contains(line, ";b") {
+			if strings.Contains(line, "Domain") || strings.Contains(line, "/x") ||
+				strings.Contains(line, ";b") {
 				t.Errorf("%q: %s", host, line)
 			}
 		}

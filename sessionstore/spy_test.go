@@ -41,8 +41,8 @@ type spy struct {
 
 func newSpy(inner store.Store) *spy { return &spy{Store: fault.Wrap(inner), inner: inner} }
 
-// on runs hook at the start of every call of an operation. An error of it is the
-// call's.
+// on runs hook at the start of every call of an operation. An error of it is
+// the call's.
 func (s *spy) on(op store.Operation, hook func(context.Context) error) *fault.Fault {
 	return s.Inject(fault.Rule{
 		Do: func(ctx context.Context, _ *fault.Call) error { return hook(ctx) },
@@ -77,7 +77,8 @@ func (s *spy) asked() string {
 
 // of is all calls of some operations.
 func (s *spy) of(ops ...store.Operation) []fault.Call {
-	return slices.DeleteFunc(s.Calls(), func(c fault.Call) bool { return !slices.Contains(ops, c.Op) })
+	return slices.DeleteFunc(s.Calls(),
+		func(c fault.Call) bool { return !slices.Contains(ops, c.Op) })
 }
 
 // rows is how many sessions there are, dead ones included.

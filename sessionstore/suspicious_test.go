@@ -28,14 +28,17 @@ const (
 // watchful is a site that looks at where sessions are used from.
 func watchful(t *testing.T, change ...func(*sessionstore.Config)) *site {
 	t.Helper()
-	return newSite(t, append([]func(*sessionstore.Config){func(cfg *sessionstore.Config) { cfg.Suspicion.DisableCheck = false }}, change...)...)
+	return newSite(t, append([]func(*sessionstore.Config){
+		func(cfg *sessionstore.Config) { cfg.Suspicion.DisableCheck = false },
+	}, change...)...)
 }
 
 func acting(action sessionstore.SuspiciousAction) func(*sessionstore.Config) {
 	return func(cfg *sessionstore.Config) { cfg.Suspicion.Action = action }
 }
 
-// come makes one request from somewhere, and returns the cookie that the browser has afterwards.
+// come makes one request from somewhere, and returns the cookie that the
+// browser has afterwards.
 func (s *site) come(cookie, addr, agent string, p page) string {
 	s.t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
@@ -55,7 +58,9 @@ func (s *site) come(cookie, addr, agent string, p page) string {
 // userAt logs a user in from somewhere, with something in the cart.
 func (s *site) userAt(addr, agent string) string {
 	s.t.Helper()
-	cookie := s.come("", addr, agent, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+	cookie := s.come("", addr, agent, func(
+		_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
+	) {
 		s.check(sess.Set("cart", 1))
 		s.check(sess.Login(r.Context(), "ada"))
 	})
@@ -67,9 +72,12 @@ func (s *site) userAt(addr, agent string) string {
 // sees is what a request from somewhere sees of a session.
 func (s *site) sees(cookie, addr, agent string) (seen string) {
 	s.t.Helper()
-	s.come(cookie, addr, agent, func(_ http.ResponseWriter, _ *http.Request, sess *sessionstore.Session) {
+	s.come(cookie, addr, agent, func(
+		_ http.ResponseWriter, _ *http.Request, sess *sessionstore.Session,
+	) {
 		_, stored := sess.Record()
-		seen = fmt.Sprintf("user=%s cart=%t fresh=%t stored=%t", sess.UserID(), sess.Has("cart"), sess.Fresh(time.Hour), stored)
+		seen = fmt.Sprintf("user=%s cart=%t fresh=%t stored=%t", sess.UserID(), sess.Has("cart"),
+			sess.Fresh(time.Hour), stored)
 	})
 	return seen
 }
@@ -102,15 +110,21 @@ func TestSuspiciousUseIsObserved(t *testing.T) {
 				e := site.event(sessionstore.EventSuspicious)
 				expect(t, "Detail", e.Detail, tt.detail)
 				expect(t, "UserID", e.UserID, "ada")
-				expect(t, "Was", e.Suspicion.Was, sessionstore.Client{IP: netip.MustParseAddr(home), UserAgent: laptop})
-				expect(t, "Is", e.Suspicion.Is, sessionstore.Client{IP: netip.MustParseAddr(tt.addr), UserAgent: tt.agent})
-				expect(t, "changes", e.Suspicion.UserAgent == strings.Contains(tt.detail, "agent") && e.Suspicion.Network == strings.Contains(tt.detail, "network"), true)
+				expect(t, "Was", e.Suspicion.Was,
+					sessionstore.Client{IP: netip.MustParseAddr(home), UserAgent: laptop})
+				expect(t, "Is", e.Suspicion.Is,
+					sessionstore.Client{IP: netip.MustParseAddr(tt.addr), UserAgent: tt.agent})
+				expect(t, "a new user agent", e.Suspicion.UserAgent,
+					strings.Contains(tt.detail, "agent"))
+				expect(t, "a new network", e.Suspicion.Network,
+					strings.Contains(tt.detail, "network"))
 				expect(t, "events", site.seen(), "session suspicious")
 
 				// The place is noted at once, so that it is told of once.
 				time.Sleep(sessionstore.TouchEvery)
 				synctest.Wait()
-				expect(t, "what it sees a second later", site.sees(cookie, tt.addr, tt.agent), everything)
+				expect(t, "what it sees a second later", site.sees(cookie, tt.addr, tt.agent),
+					everything)
 				expect(t, "events a second later", site.seen(), "")
 			})
 		})
@@ -124,7 +138,9 @@ func TestSuspiciousCheckCanBeTurnedOff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			site := watchful(t, change, func(cfg *sessionstore.Config) {
-				cfg.Suspicion.Judge = func(context.Context, sessionstore.Suspicion) sessionstore.SuspiciousAction {
+				cfg.Suspicion.Judge = func(
+					context.Context, sessionstore.Suspicion,
+				) sessionstore.SuspiciousAction {
 					t.Error("the judge is asked")
 					return sessionstore.ActionRevoke
 				}
@@ -141,10 +157,12 @@ func TestSuspiciousUseRequiresALogin(t *testing.T) {
 		site := watchful(t, acting(sessionstore.ActionRequireLogin))
 		defer func() { site.check(site.m.Close()) }()
 		cookie := site.userAt(home, laptop)
-		for _, events := range []string{"session suspicious", "", ""} { // it stays so, and is said once
+		// it stays so, and is said once
+		for _, events := range []string{"session suspicious", "", ""} {
 			expect(t, "what the stranger sees", site.sees(cookie, cafe, phone), emptiness)
 			if events != "" {
-				expect(t, "Detail", site.event(sessionstore.EventSuspicious).Detail, "user agent, network: login required")
+				expect(t, "Detail", site.event(sessionstore.EventSuspicious).Detail,
+					"user agent, network: login required")
 			}
 			expect(t, "events", site.seen(), events)
 			time.Sleep(2 * time.Minute)
@@ -154,8 +172,11 @@ func TestSuspiciousUseRequiresALogin(t *testing.T) {
 		expect(t, "what its owner sees", site.sees(cookie, home, laptop), everything)
 		expect(t, "events", site.seen(), "")
 
-		// Somebody else's login is their own session, and leaves this one alone.
-		eves := site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		// Somebody else's login is their own session, and leaves this one
+		// alone.
+		eves := site.come(cookie, cafe, phone, func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Login(r.Context(), "eve"))
 			expect(t, "the cart of somebody else", s.Has("cart"), false)
 		})
@@ -163,7 +184,9 @@ func TestSuspiciousUseRequiresALogin(t *testing.T) {
 		expect(t, "what its owner sees", site.sees(cookie, home, laptop), everything)
 
 		// A login that is taken back, or of a form that fails, shows nothing.
-		site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.come(cookie, cafe, phone, func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Login(r.Context(), "ada"))
 			expect(t, "the cart before", s.Has("cart"), true)
 			s.Discard()
@@ -173,7 +196,9 @@ func TestSuspiciousUseRequiresALogin(t *testing.T) {
 		expect(t, "after Discard", site.sees(cookie, cafe, phone), emptiness)
 
 		// The owner's login brings it back, under a new token.
-		mine := site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		mine := site.come(cookie, cafe, phone, func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.Login(r.Context(), "ada"))
 		})
 		site.seen()
@@ -186,9 +211,12 @@ func TestSuspiciousUseRequiresALogin(t *testing.T) {
 }
 
 func TestSuspiciousUseGetsANewTokenInAnyCase(t *testing.T) {
-	site := watchful(t, acting(sessionstore.ActionRequireLogin), func(cfg *sessionstore.Config) { cfg.DisableRotateOnLogin = true })
+	site := watchful(t, acting(sessionstore.ActionRequireLogin),
+		func(cfg *sessionstore.Config) { cfg.DisableRotateOnLogin = true })
 	cookie := site.userAt(home, laptop)
-	mine := site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	mine := site.come(cookie, cafe, phone, func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Login(r.Context(), "ada"))
 	})
 	expect(t, "a new token", mine != cookie, true)
@@ -196,15 +224,20 @@ func TestSuspiciousUseGetsANewTokenInAnyCase(t *testing.T) {
 	expect(t, "what the old token is good for", site.sees(cookie, home, laptop), emptiness)
 }
 
-// What a hidden session's request sets is a new session: it must not get into that of the user.
+// What a hidden session's request sets is a new session: it must not get into
+// that of the user.
 func TestSuspiciousUseCanStartASession(t *testing.T) {
 	site := watchful(t, acting(sessionstore.ActionRequireLogin))
 	cookie := site.userAt(home, laptop)
-	other := site.come(cookie, cafe, phone, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+	other := site.come(cookie, cafe, phone, func(
+		_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Set("other", true))
 	})
 	expect(t, "another session", other != cookie, true)
-	site.come(other, cafe, phone, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+	site.come(other, cafe, phone, func(
+		_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+	) {
 		expect(t, "what it holds", s.Has("other") && !s.Has("cart") && s.UserID() == "", true)
 	})
 	expect(t, "what its owner sees", site.sees(cookie, home, laptop), everything)
@@ -213,7 +246,9 @@ func TestSuspiciousUseCanStartASession(t *testing.T) {
 func TestSuspiciousUseCanLogOut(t *testing.T) {
 	site := watchful(t, acting(sessionstore.ActionRequireLogin))
 	cookie := site.userAt(home, laptop)
-	after := site.come(cookie, cafe, phone, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	after := site.come(cookie, cafe, phone, func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Logout(r.Context()))
 	})
 	expect(t, "the cookie", after, "")
@@ -239,7 +274,8 @@ func TestSuspiciousUseEndsTheSession(t *testing.T) {
 	expect(t, "what its owner sees", site.sees(cookie, home, laptop), emptiness)
 }
 
-// When the session can't be ended it is hidden all the same, and a login does not bring it back.
+// When the session can't be ended it is hidden all the same, and a login does
+// not bring it back.
 func TestSuspiciousUseThatCannotBeEnded(t *testing.T) {
 	site := watchful(t, acting(sessionstore.ActionRevoke))
 	cookie := site.userAt(home, laptop)
@@ -252,18 +288,30 @@ func TestSuspiciousUseThatCannotBeEnded(t *testing.T) {
 	expect(t, "sessions", site.store.rows(), 0)
 }
 
-// False alarms: what moves about every day must not be logged out by a policy that acts.
+// False alarms: what moves about every day must not be logged out by a policy
+// that acts.
 func TestPolicySparesEverydayLife(t *testing.T) {
-	for _, action := range []sessionstore.SuspiciousAction{sessionstore.ActionRequireLogin, sessionstore.ActionRevoke} {
+	for _, action := range []sessionstore.SuspiciousAction{
+		sessionstore.ActionRequireLogin, sessionstore.ActionRevoke,
+	} {
 		for _, tt := range []struct{ name, was, wasAgent, is, isAgent string }{
 			{"a browser update", home, laptop, home, newer},
 			{"a phone that leaves the house", home, phone, cafe, phone},
-			{"a phone that leaves the house and is updated", home, phone, cafe, strings.ReplaceAll(phone, "126", "139")},
-			{"a phone between two carriers of IPv6", "2001:db8:1::1", phone, "2001:db8:2::1", phone},
+			{
+				"a phone that leaves the house and is updated", home, phone, cafe,
+				strings.ReplaceAll(phone, "126", "139"),
+			},
+			{
+				"a phone between two carriers of IPv6", "2001:db8:1::1", phone, "2001:db8:2::1",
+				phone,
+			},
 			{"IPv4 to IPv6", home, laptop, "2001:db8:1::1", laptop},
 			{"IPv6 to IPv4", "2001:db8:1::1", laptop, cafe, laptop},
 			{"a new address from the same provider", home, laptop, "203.0.250.250", laptop},
-			{"a new address in the same IPv6 network", "2001:db8:1:1::1", laptop, "2001:db8:1:ffff::9", laptop},
+			{
+				"a new address in the same IPv6 network", "2001:db8:1:1::1", laptop,
+				"2001:db8:1:ffff::9", laptop,
+			},
 			{"a user agent that is not sent", home, laptop, home, ""},
 		} {
 			t.Run(action.String()+", "+tt.name, func(t *testing.T) {
@@ -278,11 +326,18 @@ func TestPolicySparesEverydayLife(t *testing.T) {
 
 // A visitor has nothing to log in to.
 func TestPolicyObservesVisitors(t *testing.T) {
-	for _, action := range []sessionstore.SuspiciousAction{sessionstore.ActionRequireLogin, sessionstore.ActionRevoke} {
+	for _, action := range []sessionstore.SuspiciousAction{
+		sessionstore.ActionRequireLogin, sessionstore.ActionRevoke,
+	} {
 		site := watchful(t, acting(action))
-		cookie := site.come("", home, laptop, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { site.check(s.Set("cart", 1)) })
+		cookie := site.come("", home, laptop, func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
+			site.check(s.Set("cart", 1))
+		})
 		site.seen()
-		expect(t, "what it sees", site.sees(cookie, cafe, phone), "user= cart=true fresh=false stored=true")
+		expect(t, "what it sees", site.sees(cookie, cafe, phone),
+			"user= cart=true fresh=false stored=true")
 		expect(t, "events", site.seen(), "session suspicious")
 	}
 }
@@ -291,8 +346,12 @@ func TestJudgeDecides(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []sessionstore.Suspicion
 		verdict := sessionstore.ActionObserve
-		site := watchful(t, acting(sessionstore.ActionRequireLogin), func(cfg *sessionstore.Config) {
-			cfg.Suspicion.Judge = func(ctx context.Context, s sessionstore.Suspicion) sessionstore.SuspiciousAction {
+		site := watchful(t, acting(sessionstore.ActionRequireLogin), func(
+			cfg *sessionstore.Config,
+		) {
+			cfg.Suspicion.Judge = func(
+				ctx context.Context, s sessionstore.Suspicion,
+			) sessionstore.SuspiciousAction {
 				asked = append(asked, s)
 				if _, err := sessionstore.FromContext(ctx); err == nil {
 					t.Error("the judge gets the session, which is locked")
@@ -309,7 +368,8 @@ func TestJudgeDecides(t *testing.T) {
 
 		expect(t, "observed", site.sees(cookie, cafe, laptop), everything)
 		s := asked[0]
-		expect(t, "what the judge is told", s.UserID == "ada" && s.Network && !s.UserAgent && s.Was.IP.String() == home && s.Is.IP.String() == cafe, true)
+		expect(t, "what the judge is told", s.UserID == "ada" && s.Network && !s.UserAgent &&
+			s.Was.IP.String() == home && s.Is.IP.String() == cafe, true)
 		expect(t, "what the policy says", s.Action, sessionstore.ActionRequireLogin)
 		expect(t, "LastSeenAt", s.LastSeenAt.Equal(began), true)
 		expect(t, "Now", s.Now.Sub(began), 30*time.Second)
@@ -323,8 +383,11 @@ func TestJudgeDecides(t *testing.T) {
 }
 
 func TestAddressesAreCutBeforeAnythingSeesThem(t *testing.T) {
-	site := watchful(t, func(cfg *sessionstore.Config) { cfg.Privacy.IPv4Prefix, cfg.Privacy.IPv6Prefix = 24, 48 })
-	for addr, want := range map[string]string{"203.0.113.77": "203.0.113.0", "2001:db8:1:2:3::4": "2001:db8:1::"} {
+	site := watchful(t,
+		func(cfg *sessionstore.Config) { cfg.Privacy.IPv4Prefix, cfg.Privacy.IPv6Prefix = 24, 48 })
+	for addr, want := range map[string]string{
+		"203.0.113.77": "203.0.113.0", "2001:db8:1:2:3::4": "2001:db8:1::",
+	} {
 		cookie := site.userAt(addr, laptop)
 		expect(t, "the address that is kept", lastDraft(site).IP.String(), want)
 		site.sees(cookie, addr, "curl/8.0")
@@ -339,7 +402,8 @@ func TestLogShowsNoAddresses(t *testing.T) {
 	site := watchful(t, func(cfg *sessionstore.Config) { cfg.Observer = nil })
 	site.sees(site.userAt(home, laptop), cafe, phone)
 	site.told()
-	if log := site.log.String(); !strings.Contains(log, "session suspicious") || strings.Contains(log, cafe) || strings.Contains(log, "Firefox") {
+	if log := site.log.String(); !strings.Contains(log, "session suspicious") ||
+		strings.Contains(log, cafe) || strings.Contains(log, "Firefox") {
 		t.Errorf("the log: %s", log)
 	}
 }
@@ -359,8 +423,14 @@ func TestAddressThatIsUnknownIsSaidOnce(t *testing.T) {
 		{"a trusted unix socket without the header", "@", "", trusting, 1},
 		{"RealIP", home, "", nothingElse, 0},
 		{"junk", "junk", "", nothingElse, 1},
-		{"without the check", "@", home, func(cfg *sessionstore.Config) { cfg.Suspicion.DisableCheck = true }, 0},
-		{"without the metadata", "@", home, func(cfg *sessionstore.Config) { cfg.Privacy.DisableMetadata = true }, 0},
+		{
+			"without the check", "@", home,
+			func(cfg *sessionstore.Config) { cfg.Suspicion.DisableCheck = true }, 0,
+		},
+		{
+			"without the metadata", "@", home,
+			func(cfg *sessionstore.Config) { cfg.Privacy.DisableMetadata = true }, 0,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			site := watchful(t, tt.change)
@@ -380,7 +450,9 @@ func TestAddressThatIsUnknownIsSaidOnce(t *testing.T) {
 // The socket of a real server.
 func TestProxyOnAUnixSocket(t *testing.T) {
 	site := watchful(t, func(cfg *sessionstore.Config) { cfg.TrustUnixSocket = true })
-	srv := &http.Server{Handler: site.serve(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+	srv := &http.Server{Handler: site.serve(func(
+		_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Set("here", true))
 	})}
 	socket := filepath.Join(t.TempDir(), "s")
@@ -390,7 +462,9 @@ func TestProxyOnAUnixSocket(t *testing.T) {
 	}
 	go func() { _ = srv.Serve(ln) }()
 	defer srv.Close()
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	client := &http.Client{Transport: &http.Transport{DialContext: func(
+		ctx context.Context, _, _ string,
+	) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}}
 	r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://shop.example/", nil)
@@ -436,24 +510,30 @@ func TestMediaPlayersAreNotAnotherBrowser(t *testing.T) {
 					cookie := site.userAt(home, browser)
 					for range 2 { // a save and a touch
 						time.Sleep(2 * time.Minute)
-						site.come(cookie, home, player, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+						site.come(cookie, home, player, func(
+							_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+						) {
 							expect(t, "the user", s.UserID(), "ada")
 							site.check(s.Set("watched", true))
 						})
 						time.Sleep(2 * time.Minute)
-						expect(t, "what the player sees", site.sees(cookie, home, player), everything)
+						expect(t, "what the player sees", site.sees(cookie, home, player),
+							everything)
 						time.Sleep(sessionstore.TouchEvery)
 						synctest.Wait()
 					}
 					expect(t, "events", site.seen(), "")
-					site.come(cookie, home, browser, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+					site.come(cookie, home, browser, func(
+						_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+					) {
 						rec, _ := s.Record()
 						expect(t, "the stored agent", rec.UserAgent, browser)
 					})
 					// In a train the player may be the first to have another
 					// address.
 					if browser != laptop {
-						expect(t, "what it sees from another network", site.sees(cookie, cafe, player), everything)
+						expect(t, "what it sees from another network",
+							site.sees(cookie, cafe, player), everything)
 					}
 				})
 			})
@@ -474,7 +554,9 @@ func TestBrowserAfterAFetcherIsNotAnotherBrowser(t *testing.T) {
 		synctest.Wait()
 		expect(t, "what the app sees", site.sees(cookie, home, "okhttp/4.12.0"), everything)
 		expect(t, "events", site.seen(), "")
-		site.come(cookie, home, phone, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		site.come(cookie, home, phone, func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			rec, _ := s.Record()
 			expect(t, "the stored agent", rec.UserAgent, phone)
 		})
@@ -485,12 +567,18 @@ func TestBrowserAfterAFetcherIsNotAnotherBrowser(t *testing.T) {
 // A thief who loads a hundred pages is one event; so is an owner who uses two
 // browsers by turns. Another place and another action are more.
 func TestSuspiciousPlaceIsOneEvent(t *testing.T) {
-	for _, action := range []sessionstore.SuspiciousAction{sessionstore.ActionObserve, sessionstore.ActionRequireLogin} {
+	for _, action := range []sessionstore.SuspiciousAction{
+		sessionstore.ActionObserve, sessionstore.ActionRequireLogin,
+	} {
 		t.Run(action.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				verdict := action
 				site := watchful(t, func(cfg *sessionstore.Config) {
-					cfg.Suspicion.Judge = func(context.Context, sessionstore.Suspicion) sessionstore.SuspiciousAction { return verdict }
+					cfg.Suspicion.Judge = func(
+						context.Context, sessionstore.Suspicion,
+					) sessionstore.SuspiciousAction {
+						return verdict
+					}
 				})
 				defer func() { site.check(site.m.Close()) }()
 				cookie := site.userAt(home, laptop)
@@ -542,12 +630,18 @@ func TestRememberMeOfASessionThatIsHidden(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(tt), func(t *testing.T) {
 			site := watchful(t, acting(tt.action))
-			login := func(r *http.Request, s *sessionstore.Session, user string) { site.check(s.Login(r.Context(), user)) }
-			cookie := site.come("", home, laptop, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			login := func(r *http.Request, s *sessionstore.Session, user string) {
+				site.check(s.Login(r.Context(), user))
+			}
+			cookie := site.come("", home, laptop, func(
+				_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				login(r, s, "ada")
 				site.check(s.RememberMe(true))
 			})
-			site.come(cookie, cafe, laptop, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.come(cookie, cafe, laptop, func(
+				_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				expect(t, "remembered before", s.Remembered(), false)
 				if tt.choice != "" {
 					site.check(s.RememberMe(tt.choice == "yes"))

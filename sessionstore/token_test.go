@@ -22,7 +22,10 @@ import (
 )
 
 // tokenCanaries are the ways to write a token that is nothing but Zs.
-var tokenCanaries = []string{"ZZZ", "zzz", "5a5a", "5A5A", "5a 5a", "5A 5A", "0x5a", "90 90", "90,90", "132 132", "1011010", "U+005A", "Wlpa"}
+var tokenCanaries = []string{
+	"ZZZ", "zzz", "5a5a", "5A5A", "5a 5a", "5A 5A", "0x5a", "90 90", "90,90", "132 132", "1011010",
+	"U+005A", "Wlpa",
+}
 
 type brokenRandom struct{ good int }
 
@@ -35,11 +38,13 @@ func (r *brokenRandom) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A broken random source must end the process before a guessable token leaves it. The test is its own victim.
+// A broken random source must end the process before a guessable token leaves
+// it. The test is its own victim.
 func TestTokenNeedsRandomness(t *testing.T) {
 	const variable = "PGSESSION_TEST_BROKEN_RANDOM"
 	if good, err := strconv.Atoi(os.Getenv(variable)); err == nil {
-		m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), Config{Secrets: []Secret{secretA}})
+		m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0),
+			Config{Secrets: []Secret{secretA}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,13 +62,16 @@ func TestTokenNeedsRandomness(t *testing.T) {
 	}
 	for what, good := range map[string]int{"broken from the start": 0, "broken halfway": 16} {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestTokenNeedsRandomness$")
-		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", variable, good), "GOCOVERDIR="+t.TempDir())
+		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", variable, good),
+			"GOCOVERDIR="+t.TempDir())
 		out, err := cmd.CombinedOutput()
 		if !strings.Contains(string(out), "victim: logged in, <nil>") {
 			t.Fatalf("%s: the victim did not come to the point: %s", what, out)
 		}
 		var exit *exec.ExitError
-		if !errors.As(err, &exit) || !bytes.Contains(out, []byte("crypto/rand")) || bytes.Contains(out, []byte("victim: answered")) || bytes.Contains(out, []byte("__Host-session")) {
+		if !errors.As(err, &exit) || !bytes.Contains(out, []byte("crypto/rand")) ||
+			bytes.Contains(out, []byte("victim: answered")) ||
+			bytes.Contains(out, []byte("__Host-session")) {
 			t.Errorf("%s: the process went on: %v, %s", what, err, out)
 		}
 	}
@@ -78,7 +86,9 @@ func TestTokenIsNeverShown(t *testing.T) {
 			}
 		}
 	}
-	if got := fmt.Sprintf("%v %s %x %#v %d", zs, zs, zs, &zs, []any{zs}); got != "[redacted] [redacted] [redacted] [redacted] [[redacted]]" {
+	if got := fmt.Sprintf(
+		"%v %s %x %#v %d", zs, zs, zs, &zs, []any{zs},
+	); got != "[redacted] [redacted] [redacted] [redacted] [[redacted]]" {
 		t.Error(got)
 	}
 }
@@ -98,16 +108,22 @@ func TestIDIsShownAsItsHandle(t *testing.T) {
 		}
 	}
 	handle := string(zs.Handle())
-	if got := fmt.Sprintf("%v %s %x %#v", zs, zs, &zs, []store.ID{zs}); got != handle+" "+handle+" "+handle+" []store.ID{"+handle+"}" {
+	if got := fmt.Sprintf(
+		"%v %s %x %#v", zs, zs, &zs, []store.ID{zs},
+	); got != handle+" "+handle+" "+handle+" []store.ID{"+handle+"}" {
 		t.Error(got)
 	}
 }
 
-// What can be read in the database, in logs and on a page of devices must not open a session.
+// What can be read in the database, in logs and on a page of devices must not
+// open a session.
 func TestHandleAndIDAreNoCookies(t *testing.T) {
 	inner := NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
 	var kinds []EventKind
-	m, err := NewWithStore(inner, Config{Secrets: []Secret{secretA}, Observer: func(_ context.Context, e Event) { kinds = append(kinds, e.Kind) }})
+	m, err := NewWithStore(inner, Config{
+		Secrets:  []Secret{secretA},
+		Observer: func(_ context.Context, e Event) { kinds = append(kinds, e.Kind) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,10 +153,11 @@ func TestHandleAndIDAreNoCookies(t *testing.T) {
 	parts := strings.Split(value, ".")
 	b64 := base64.RawURLEncoding.EncodeToString
 	for what, guess := range map[string]string{
-		"the handle":             string(rec.ID.Handle()),
-		"the id in hex":          hex.EncodeToString(rec.ID[:]),
-		"the id in base64":       b64(rec.ID[:]),
-		"the id as the payload":  parts[0] + "." + parts[1] + "." + b64(append(rec.ID[:], make([]byte, 9)...)) + "." + parts[3],
+		"the handle":       string(rec.ID.Handle()),
+		"the id in hex":    hex.EncodeToString(rec.ID[:]),
+		"the id in base64": b64(rec.ID[:]),
+		"the id as the payload": parts[0] + "." + parts[1] + "." +
+			b64(append(rec.ID[:], make([]byte, 9)...)) + "." + parts[3],
 		"the token alone":        parts[2],
 		"the token without MAC":  parts[0] + "." + parts[1] + "." + parts[2] + ".",
 		"the id, signed by us":   m.cookie.Sign(cookie.Ticket{Token: cookie.Token(rec.ID)}),
@@ -157,7 +174,8 @@ func TestHandleAndIDAreNoCookies(t *testing.T) {
 	if err := m.FlushEvents(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if slices.Contains(kinds, EventCreated) || !slices.Contains(kinds, EventForged) || !slices.Contains(kinds, EventSessionNotFound) {
+	if slices.Contains(kinds, EventCreated) || !slices.Contains(kinds, EventForged) ||
+		!slices.Contains(kinds, EventSessionNotFound) {
 		t.Errorf("events %v", kinds)
 	}
 }

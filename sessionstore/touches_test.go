@@ -46,7 +46,9 @@ func TestUsesAreNotedTogetherWithinASecond(t *testing.T) {
 		expect(t, "touches in it", len(site.store.of(store.OpTouch)[0].Touches), visitors)
 
 		// The use has moved the deadline.
-		site.visit(cookies[0], func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		site.visit(cookies[0], func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			rec, _ := s.Record()
 			expect(t, "LastSeenAt", rec.LastSeenAt.Equal(start.Add(sessionstore.TouchEvery)), true)
 			if rec.ExpiresAt.Before(start.Add(7 * 24 * time.Hour)) {
@@ -60,7 +62,9 @@ func TestUsesAreNotedTogetherWithinASecond(t *testing.T) {
 }
 
 func TestUseIsNotedWhenItIsDue(t *testing.T) {
-	set := func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("cart", 1) }
+	set := func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		_ = s.Set("cart", 1)
+	}
 	for _, tt := range []struct {
 		name   string
 		config func(*sessionstore.Config)
@@ -72,9 +76,17 @@ func TestUseIsNotedWhenItIsDue(t *testing.T) {
 		{"just before a minute", nil, time.Minute - time.Nanosecond, nothing, 0},
 		{"a minute later", nil, time.Minute, nothing, 1},
 		{"a change counts as a use", nil, time.Hour, set, 0},
-		{"logging out is no use", nil, time.Hour, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) { _ = s.Logout(r.Context()) }, 0},
-		{"a tenth of a short timeout", func(cfg *sessionstore.Config) { cfg.IdleTimeout = 100 * time.Second }, 10 * time.Second, nothing, 1},
-		{"less than a tenth of a short timeout", func(cfg *sessionstore.Config) { cfg.IdleTimeout = 100 * time.Second }, 9 * time.Second, nothing, 0},
+		{"logging out is no use", nil, time.Hour, logOut, 0},
+		{
+			"a tenth of a short timeout",
+			func(cfg *sessionstore.Config) { cfg.IdleTimeout = 100 * time.Second },
+			10 * time.Second, nothing, 1,
+		},
+		{
+			"less than a tenth of a short timeout",
+			func(cfg *sessionstore.Config) { cfg.IdleTimeout = 100 * time.Second }, 9 * time.Second,
+			nothing, 0,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -193,7 +205,8 @@ func TestUsesThatCannotBeWrittenAreReportedAndDropped(t *testing.T) {
 		failed := site.event(sessionstore.EventTouchFailed)
 		expect(t, "Count", failed.Count, len(cookies))
 		expect(t, "Err", failed.Err != nil, true)
-		expect(t, "Manager.Count", site.m.CountSessions(sessionstore.EventTouchFailed), int64(len(cookies)))
+		expect(t, "Manager.Count", site.m.CountSessions(sessionstore.EventTouchFailed),
+			int64(len(cookies)))
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		expect(t, "calls of Touch", len(site.store.of(store.OpTouch)), 1)
@@ -207,7 +220,8 @@ func TestUsesThatCannotBeWrittenAreReportedAndDropped(t *testing.T) {
 	})
 }
 
-// A store that hangs in Touch must not make any request wait, nor the touches after it.
+// A store that hangs in Touch must not make any request wait, nor the touches
+// after it.
 func TestTouchNeverDelaysARequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = time.Hour })
@@ -258,12 +272,18 @@ func TestTouchCarriesTheClientWhereItChanged(t *testing.T) {
 		{"the same client is not written again", false, []sight{home}, "", ""},
 		{"a new address", false, []sight{{"203.0.113.6", "Browser/1.0"}}, "203.0.113.6", ""},
 		{"a new program", false, []sight{{"203.0.113.5", "Browser/2.0"}}, "", "Browser/2.0"},
-		{"the last of several", false, []sight{{"203.0.113.6", "Browser/2.0"}, {"203.0.113.7", "Browser/1.0"}}, "203.0.113.7", "Browser/2.0"},
+		{
+			"the last of several", false,
+			[]sight{{"203.0.113.6", "Browser/2.0"}, {"203.0.113.7", "Browser/1.0"}},
+			"203.0.113.7",
+			"Browser/2.0",
+		},
 		{"nothing when it is not tracked", true, []sight{{"203.0.113.6", "Browser/2.0"}}, "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				site := newSite(t, func(cfg *sessionstore.Config) { cfg.Privacy.DisableMetadata = tt.noMeta })
+				site := newSite(t,
+					func(cfg *sessionstore.Config) { cfg.Privacy.DisableMetadata = tt.noMeta })
 				var cookie string
 				r := httptest.NewRequest(http.MethodGet, "/", nil)
 				r.RemoteAddr = home.addr + ":1234"
@@ -276,21 +296,24 @@ func TestTouchCarriesTheClientWhereItChanged(t *testing.T) {
 					cookie = c.Value
 				}
 				created := site.store.of(store.OpCreate)[0].Draft.Client
-				expect(t, "the client of the new session", created.UserAgent == home.agent && created.IP.String() == home.addr, !tt.noMeta)
+				expect(t, "the client of the new session",
+					created.UserAgent == home.agent && created.IP.String() == home.addr, !tt.noMeta)
 
 				time.Sleep(time.Hour)
 				for _, use := range tt.uses {
 					site.useFrom(cookie, use.addr, use.agent)
 				}
 				site.check(site.m.Close())
-				if len(site.store.of(store.OpTouch)) != 1 || len(site.store.of(store.OpTouch)[0].Touches) != 1 {
+				if len(site.store.of(store.OpTouch)) != 1 ||
+					len(site.store.of(store.OpTouch)[0].Touches) != 1 {
 					t.Fatalf("touches: %v, want one", site.store.of(store.OpTouch))
 				}
 				var ip netip.Addr
 				if tt.ip != "" {
 					ip = netip.MustParseAddr(tt.ip)
 				}
-				expect(t, "client", site.store.of(store.OpTouch)[0].Touches[0].Client, sessionstore.Client{IP: ip, UserAgent: tt.agent})
+				expect(t, "client", site.store.of(store.OpTouch)[0].Touches[0].Client,
+					sessionstore.Client{IP: ip, UserAgent: tt.agent})
 			})
 		})
 	}

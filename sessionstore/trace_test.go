@@ -20,7 +20,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// notes is a Tracer that writes down what it is told, each call within the one that its context belongs to.
+// notes is a Tracer that writes down what it is told, each call within the one
+// that its context belongs to.
 type notes struct {
 	start func(ctx context.Context) // told too; nil for nobody
 
@@ -73,7 +74,10 @@ func (n *notes) taken() string {
 func written(all []*note) string {
 	lines := make([]string, len(all))
 	for i, n := range all {
-		lines[i] = strings.Join(strings.Fields(fmt.Sprintf("%s %s %s", n.call.Layer, n.call.Operation, n.result.Cache)), " ")
+		lines[i] = strings.Join(
+			strings.Fields(fmt.Sprintf("%s %s %s", n.call.Layer, n.call.Operation, n.result.Cache)),
+			" ",
+		)
 		if n.result.Err != nil {
 			lines[i] += " !"
 		}
@@ -84,7 +88,8 @@ func written(all []*note) string {
 	return strings.Join(lines, ", ")
 }
 
-// tracedSite is a site whose calls go through a cache to a store that stands for Postgres.
+// tracedSite is a site whose calls go through a cache to a store that stands
+// for Postgres.
 func tracedSite(t *testing.T) (*site, *notes, *spy, *cachetest.Cache) {
 	n, c := &notes{}, cachetest.New()
 	rows := newSpy(newMemory(weekly))
@@ -111,25 +116,31 @@ func TestTraceOfALoad(t *testing.T) {
 
 		s.look(cookie)
 		synctest.Wait()
-		expect(t, "nothing cached", n.taken(), "session load(cache get miss, postgres load, cache fill stored)")
+		expect(t, "nothing cached", n.taken(),
+			"session load(cache get miss, postgres load, cache fill stored)")
 		s.look(cookie)
 		expect(t, "cached", n.taken(), "session load(cache get hit)")
 		time.Sleep(halfMinute.Freshness + time.Second)
 		s.look(cookie)
 		synctest.Wait()
-		expect(t, "too old", n.taken(), "session load(cache get stale, postgres load, cache fill stored)")
+		expect(t, "too old", n.taken(),
+			"session load(cache get stale, postgres load, cache fill stored)")
 		c.Down()
 		s.look(cookie)
-		expect(t, "without an answer", n.taken(), "session load(cache get unavailable, postgres load)")
+		expect(t, "without an answer", n.taken(),
+			"session load(cache get unavailable, postgres load)")
 		c.Up()
 		time.Sleep(halfMinute.Freshness + time.Second)
 		rows.Down(store.OpLoad)
 		s.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			if _, err := sessionstore.FromContext(r.Context()); !errors.Is(err, sessionstore.ErrUnavailable) {
+			if _, err := sessionstore.FromContext(
+				r.Context(),
+			); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("FromContext: %v", err)
 			}
 		})).ServeHTTP(httptest.NewRecorder(), requestWith(cookie))
-		expect(t, "without the store", n.taken(), "session load !(cache get stale, postgres load !)")
+		expect(t, "without the store", n.taken(),
+			"session load !(cache get stale, postgres load !)")
 		rows.Up()
 		time.Sleep(time.Second)
 		s.look(cookie)
@@ -142,7 +153,9 @@ func TestTraceOfALoad(t *testing.T) {
 
 func TestTraceOfChanges(t *testing.T) {
 	s, n, _, c := tracedSite(t)
-	_, cookie := s.visit(s.newcomer(), func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+	_, cookie := s.visit(s.newcomer(), func(
+		_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
+	) {
 		n.taken()
 		s.check(sess.Set("seen", true))
 		s.check(sess.Save(r.Context()))
@@ -186,12 +199,14 @@ func TestTracesBelongToTheirRequests(t *testing.T) {
 	s.serve(func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
 		s.check(sess.Set("seen", true))
 	}).ServeHTTP(httptest.NewRecorder(), r.WithContext(outer))
-	if got := n.taken(); !strings.HasPrefix(got, "request(session load(") || !strings.Contains(got, ", session save(") {
+	if got := n.taken(); !strings.HasPrefix(got, "request(session load(") ||
+		!strings.Contains(got, ", session save(") {
 		t.Errorf("noted: %s", got)
 	}
 }
 
-// The store is called with locks of the request held: a Tracer that asked for the session would wait for itself.
+// The store is called with locks of the request held: a Tracer that asked for
+// the session would wait for itself.
 func TestATracerDoesNotSeeTheSession(t *testing.T) {
 	s, n, _, _ := tracedSite(t)
 	var told atomic.Int32
@@ -217,7 +232,8 @@ func TestATracerDoesNotSeeTheSession(t *testing.T) {
 
 func TestWithoutATracerNothingIsInTheWay(t *testing.T) {
 	inner := newMemory(weekly)
-	m, err := sessionstore.NewWithStore(inner, sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}})
+	m, err := sessionstore.NewWithStore(inner,
+		sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// places are where a request comes from, beside the session's Firefox on Linux at 203.0.113.5.
+// places are where a request comes from, beside the session's Firefox on Linux
+// at 203.0.113.5.
 var places = []struct{ name, addr, agent string }{
 	{"same", "203.0.113.5:1", firefoxLinux},
 	{"update", "203.0.113.5:1", firefoxNewer},
@@ -21,11 +22,13 @@ var places = []struct{ name, addr, agent string }{
 	{"suspicious", "198.51.100.7:1", chromeWindows},
 }
 
-// tracked makes what a request adds for tracking and for the check, nothing else.
+// tracked makes what a request adds for tracking and for the check, nothing
+// else.
 func tracked(tb testing.TB, addr, agent string) func() {
 	m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), Config{
-		Secrets: []Secret{secretA}, Observer: func(context.Context, Event) {}, TrustedProxies: client.Proxies(prefixes("10.0.0.0/8")),
-		Privacy: PrivacyConfig{IPv4Prefix: 24, IPv6Prefix: 48},
+		Secrets: []Secret{secretA}, Observer: func(context.Context, Event) {},
+		TrustedProxies: client.Proxies(prefixes("10.0.0.0/8")),
+		Privacy:        PrivacyConfig{IPv4Prefix: 24, IPv6Prefix: 48},
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -42,7 +45,8 @@ func tracked(tb testing.TB, addr, agent string) func() {
 	}
 }
 
-// Issue 6: tracking and the check add at most two allocations to a request. BenchmarkTracking has the time.
+// Issue 6: tracking and the check add at most two allocations to a request.
+// BenchmarkTracking has the time.
 func TestTrackingAllocatesLittle(t *testing.T) {
 	for _, place := range places {
 		if n := testing.AllocsPerRun(100, tracked(t, place.addr, place.agent)); n > 2 {
@@ -51,7 +55,8 @@ func TestTrackingAllocatesLittle(t *testing.T) {
 	}
 }
 
-// What tracking and the check add to a request: at most 2 µs and two allocations.
+// What tracking and the check add to a request: at most 2 µs and two
+// allocations.
 func BenchmarkTracking(b *testing.B) {
 	for _, place := range places {
 		b.Run(place.name, func(b *testing.B) {
@@ -69,10 +74,13 @@ func BenchmarkTrackedRequest(b *testing.B) {
 	for _, setup := range []struct {
 		name string
 		cfg  Config
-	}{{"off", Config{Privacy: PrivacyConfig{DisableMetadata: true}}}, {"tracked", Config{Suspicion: SuspicionConfig{DisableCheck: true}}}, {"checked", Config{}}} {
+	}{{
+		"off", Config{Privacy: PrivacyConfig{DisableMetadata: true}},
+	}, {"tracked", Config{Suspicion: SuspicionConfig{DisableCheck: true}}}, {"checked", Config{}}} {
 		b.Run(setup.name, func(b *testing.B) {
 			cfg := setup.cfg
-			cfg.Secrets, cfg.Logger = []Secret{secretA}, slog.New(slog.NewTextHandler(io.Discard, nil))
+			cfg.Secrets, cfg.Logger = []Secret{secretA},
+				slog.New(slog.NewTextHandler(io.Discard, nil))
 			m, err := NewWithStore(NewMemory(cfg.Expiry(), 0), cfg)
 			if err != nil {
 				b.Fatal(err)

@@ -11,8 +11,10 @@ import (
 // Postgres returns 1e308 with all its digits, so that is how it counts.
 func TestNumbersAreWrittenAsPostgresReturnsThem(t *testing.T) {
 	for given, want := range map[string]string{
-		`1e3`: "1000", `-1.25E+1`: "-12.5", `1.5e-3`: "0.0015", `0e5`: "0", `-0.0e2`: "-0", `12e-1`: "1.2", `120e-2`: "1.20",
-		`["e9",{"1e3":1e2},true,2e0]`: `["e9",{"1e3":100},true,2]`, `"1e5\"1e5"`: `"1e5\"1e5"`, `7`: "7",
+		`1e3`: "1000", `-1.25E+1`: "-12.5", `1.5e-3`: "0.0015", `0e5`: "0", `-0.0e2`: "-0",
+		`12e-1`: "1.2", `120e-2`: "1.20",
+		`["e9",{"1e3":1e2},true,2e0]`: `["e9",{"1e3":100},true,2]`, `"1e5\"1e5"`: `"1e5\"1e5"`,
+		`7`: "7",
 	} {
 		got, err := encodeValue("k", json.RawMessage(given))
 		if err != nil || string(got) != want {
@@ -26,7 +28,8 @@ func TestNumbersAreWrittenAsPostgresReturnsThem(t *testing.T) {
 		}
 		raw, err := encodeValue("k", f)
 		var back float64
-		if err != nil || strings.ContainsAny(string(raw), "eE") || json.Unmarshal(raw, &back) != nil || back != f {
+		if err != nil || strings.ContainsAny(string(raw), "eE") ||
+			json.Unmarshal(raw, &back) != nil || back != f {
 			t.Fatalf("%v: %s, %v, %v", f, raw, back, err)
 		}
 	}

@@ -39,7 +39,10 @@ func TestEncodeValue(t *testing.T) {
 		{"a number", 42, `42`},
 		{"the largest integer", uint64(math.MaxUint64), `18446744073709551615`},
 		{"the largest float", math.MaxFloat64, strconv.FormatFloat(math.MaxFloat64, 'f', -1, 64)},
-		{"the smallest float", math.SmallestNonzeroFloat64, strconv.FormatFloat(math.SmallestNonzeroFloat64, 'f', -1, 64)},
+		{
+			"the smallest float", math.SmallestNonzeroFloat64,
+			strconv.FormatFloat(math.SmallestNonzeroFloat64, 'f', -1, 64),
+		},
 		{"a bool", true, `true`},
 		{"nothing", nil, `null`},
 		{"a nil slice", []int(nil), `null`},
@@ -60,15 +63,24 @@ func TestEncodeValue(t *testing.T) {
 		{"other control characters", "\x01\t\x7f", "\"\\u0001\\t\x7f\""},
 		{"characters that HTML minds", "<&>\u2028", `"\u003c\u0026\u003e\u2028"`},
 		{"raw JSON with a surrogate pair", raw(`"\ud83d\ude00"`), `"\ud83d\ude00"`},
-		{"raw JSON with a pair after a pair", raw(`"\ud83d\ude00\uD83D\uDE00\\"`), `"\ud83d\ude00\uD83D\uDE00\\"`},
+		{
+			"raw JSON with a pair after a pair", raw(`"\ud83d\ude00\uD83D\uDE00\\"`),
+			`"\ud83d\ude00\uD83D\uDE00\\"`,
+		},
 		{"raw JSON with an escaped replacement character in capitals", raw(`"\uFFFD"`), `"\uFFFD"`},
 		{"raw JSON with spaces", raw(" [ 1 , 2 ] "), `[1,2]`},
 		{"a number of 400 digits", raw(strings.Repeat("9", 400)), strings.Repeat("9", 400)},
-		{"an exponent of 400", raw("[-1E+400,1e-400]"), "[-1" + strings.Repeat("0", 400) + ",0." + strings.Repeat("0", 399) + "1]"},
+		{
+			"an exponent of 400", raw("[-1E+400,1e-400]"),
+			"[-1" + strings.Repeat("0", 400) + ",0." + strings.Repeat("0", 399) + "1]",
+		},
 		{"words with the letter of exponents", raw("[true,false,null]"), "[true,false,null]"},
 		{"a number in a string", "1e999999", `"1e999999"`},
 		{"brackets in a string", strings.Repeat("[", 5000), `"` + strings.Repeat("[", 5000) + `"`},
-		{"a thousand lists side by side", make([][0]int, 2000), "[" + strings.Repeat("[],", 1999) + "[]]"},
+		{
+			"a thousand lists side by side", make([][0]int, 2000),
+			"[" + strings.Repeat("[],", 1999) + "[]]",
+		},
 		{"a thousand levels", nested("[", "]", 1000), string(nested("[", "]", 1000))},
 
 		{"NUL", "a\x00b", "!NUL"},
@@ -82,7 +94,11 @@ func TestEncodeValue(t *testing.T) {
 		{"invalid UTF-8", "a\xffb", "!UTF-8"},
 		{"invalid UTF-8 behind a backslash", "\\\xff", "!UTF-8"},
 		{"invalid UTF-8 in a map's key", map[string]int{"\xc3": 1}, "!UTF-8"},
-		{"invalid UTF-8 deep inside", map[string]any{"a": []any{map[string]string{"b": "\xed\xa0\x80"}}}, "!UTF-8"},
+		{
+			"invalid UTF-8 deep inside",
+			map[string]any{"a": []any{map[string]string{"b": "\xed\xa0\x80"}}},
+			"!UTF-8",
+		},
 		{"invalid UTF-8 in raw JSON", raw("\"\xff\""), "!UTF-8"},
 		{"invalid UTF-8 by a Marshaler", writesJSON("\"\xff\""), "!UTF-8"},
 		{"the first half of a surrogate pair", raw(`"\ud83d"`), "!surrogate"},
@@ -117,11 +133,13 @@ func TestEncodeValue(t *testing.T) {
 			continue
 		}
 		var fault *ValueError
-		if !errors.As(err, &fault) || fault.Key != "the key" || !strings.Contains(fault.Problem, problem) || got != nil {
+		if !errors.As(err, &fault) || fault.Key != "the key" ||
+			!strings.Contains(fault.Problem, problem) || got != nil {
 			t.Errorf("%s: %.40s, %v, want a problem of %s", tt.what, got, err, problem)
 			continue
 		}
-		if s := err.Error(); !strings.Contains(s, `"the key"`) || strings.Contains(s, "Canary") || strings.Contains(s, "\x00") {
+		if s := err.Error(); !strings.Contains(s, `"the key"`) || strings.Contains(s, "Canary") ||
+			strings.Contains(s, "\x00") {
 			t.Errorf("%s: %s", tt.what, s)
 		}
 	}
@@ -149,13 +167,17 @@ func TestKeysOfValues(t *testing.T) {
 	} {
 		raw, err := encodeValue(tt.key, 1)
 		var fault *ValueError
-		if tt.problem == "" && (err != nil || string(raw) != "1") || tt.problem != "" && (!errors.As(err, &fault) || fault.Key != tt.key || !strings.Contains(fault.Problem, tt.problem)) {
+		if tt.problem == "" && (err != nil || string(raw) != "1") ||
+			tt.problem != "" && (!errors.As(err, &fault) || fault.Key != tt.key ||
+				!strings.Contains(fault.Problem, tt.problem)) {
 			t.Errorf("%s: %s, %v, want %q", tt.what, raw, err, tt.problem)
 		}
 		if tt.problem != "" {
 			continue
 		}
-		values, err := object.Decode(object.Encode(map[string]json.RawMessage{tt.key: raw, "other": raw}))
+		values, err := object.Decode(
+			object.Encode(map[string]json.RawMessage{tt.key: raw, "other": raw}),
+		)
 		if err != nil || len(values) != 2 || string(values[tt.key]) != "1" {
 			t.Errorf("%s: comes back as %s, %v", tt.what, values, err)
 		}
@@ -188,7 +210,9 @@ func TestDecodeObject(t *testing.T) {
 		}
 		values["new"] = json.RawMessage("1") // it must be writable in any case
 	}
-	if got := fmt.Sprintf("%s %s", object.Encode(nil), object.Encode(map[string]json.RawMessage{"b": json.RawMessage("2"), "a": json.RawMessage("1")})); got != `{} {"a":1,"b":2}` {
-		t.Error(got)
+	two := map[string]json.RawMessage{"b": json.RawMessage("2"), "a": json.RawMessage("1")}
+	got := fmt.Sprintf("%s %s", object.Encode(nil), object.Encode(two))
+	if got != `{} {"a":1,"b":2}` {
+		t.Errorf("encoded objects: %s", got)
 	}
 }

@@ -11,7 +11,9 @@ import (
 
 func withRedis(cfg *sessionstore.Config) {
 	cfg.Cache.UseRedis, cfg.Cache.RedisURL = true, "redis://redis.example"
-	cfg.Cache.EncryptionKeys = []sessionstore.Secret{"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}
+	cfg.Cache.EncryptionKeys = []sessionstore.Secret{
+		"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+	}
 }
 
 func TestWatchBearsAnOutage(t *testing.T) {
@@ -24,7 +26,10 @@ func TestWatchBearsAnOutage(t *testing.T) {
 			withRedis(cfg)
 			cfg.Cache.Freshness, cfg.Outage.Grace = time.Minute, time.Minute
 		}, 2 * time.Minute},
-		"no sooner with a strict cache": {func(cfg *sessionstore.Config) { withRedis(cfg); cfg.Cache.DisableServing = true }, 30 * time.Second},
+		"no sooner with a strict cache": {
+			func(cfg *sessionstore.Config) { withRedis(cfg); cfg.Cache.DisableServing = true },
+			30 * time.Second,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -75,7 +80,8 @@ func TestWatchAsksOneQuestionAtATime(t *testing.T) {
 	})
 }
 
-// A store that hangs for as long as it may keeps a connection no longer than one that refuses: STD-17, the bound and a second.
+// A store that hangs for as long as it may keeps a connection no longer than
+// one that refuses: STD-17, the bound and a second.
 func TestWatchBearsAStoreThatHangsNoLonger(t *testing.T) {
 	for _, timeout := range []time.Duration{time.Second, 7 * time.Second, time.Minute} {
 		synctest.Test(t, func(t *testing.T) {

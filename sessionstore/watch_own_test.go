@@ -30,14 +30,17 @@ func TestWatchFollowsItsOwnRequest(t *testing.T) {
 	})
 }
 
-// A check that comes between the statement that moves the session and its answer must not end the stream.
+// A check that comes between the statement that moves the session and its
+// answer must not end the stream.
 func TestWatchWaitsForItsOwnRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		var moving *fault.Fault // its reply comes long after it is made
 		var st *stream
 		go func() {
-			st = site.open(t, site.user("ada"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			st = site.open(t, site.user("ada"), func(
+				_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				moving = site.store.Inject(fault.Rule{When: fault.HangReply}, store.OpRotate)
 				site.check(s.Rotate(r.Context()))
 			})
@@ -59,7 +62,8 @@ func TestWatchOfNothing(t *testing.T) {
 		site.visit("", func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			watch, cancel := s.Watch(r.Context())
 			defer cancel()
-			expect(t, "of no session", errors.Is(context.Cause(watch), sessionstore.ErrNotFound), true)
+			expect(t, "of no session", errors.Is(context.Cause(watch), sessionstore.ErrNotFound),
+				true)
 
 			site.check(s.Set("cart", 1))
 			w.(http.Flusher).Flush() // now there is one
@@ -70,17 +74,21 @@ func TestWatchOfNothing(t *testing.T) {
 		})
 		watch, cancel := kept.Watch(t.Context())
 		defer cancel()
-		expect(t, "after the request", errors.Is(context.Cause(watch), sessionstore.ErrRequestEnded), true)
+		expect(t, "after the request",
+			errors.Is(context.Cause(watch), sessionstore.ErrRequestEnded), true)
 		pass(time.Hour)
 		expect(t, "queries", site.asksAlive(), 0)
 
 		// Logged out by the request itself.
-		site.visit(site.user("ada"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.visit(site.user("ada"), func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			watch, cancel := s.Watch(r.Context())
 			defer cancel()
 			site.check(s.Logout(r.Context()))
 			pass(time.Second)
-			expect(t, "after its own logout", errors.Is(context.Cause(watch), sessionstore.ErrNotFound), true)
+			expect(t, "after its own logout",
+				errors.Is(context.Cause(watch), sessionstore.ErrNotFound), true)
 		})
 	})
 }
@@ -89,7 +97,9 @@ func TestWatchOfNothing(t *testing.T) {
 func TestWatchThatIsAskedAboutWhileItMoves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
-		site.visit(site.user("ada"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.visit(site.user("ada"), func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			watch, cancel := s.Watch(r.Context())
 			defer cancel()
 			held := site.store.hold(store.OpAlive)
@@ -109,7 +119,9 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 		site := newSite(t)
 		ctx, leave := context.WithCancel(t.Context())
 		var forget context.CancelFunc
-		site.visit(site.user("ada"), func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		site.visit(site.user("ada"), func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			_, forget = s.Watch(ctx)
 		})
 		pass(time.Second)

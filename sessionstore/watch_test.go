@@ -23,8 +23,8 @@ type stream struct {
 	done  chan struct{}
 }
 
-// open begins a response that lasts until the watch ends or the client leaves. prepare runs between the watch and the
-// first byte.
+// open begins a response that lasts until the watch ends or the client leaves.
+// prepare runs between the watch and the first byte.
 func (s *site) open(t *testing.T, cookie string, prepare page) *stream {
 	t.Helper()
 	st := &stream{t: t, done: make(chan struct{})}
@@ -76,7 +76,8 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// asksAlive is how often the store was asked about open connections since it was last looked at.
+// asksAlive is how often the store was asked about open connections since it
+// was last looked at.
 func (s *site) asksAlive() int {
 	all := len(s.store.of(store.OpAlive))
 	n := all - s.alives
@@ -87,14 +88,24 @@ func (s *site) asksAlive() int {
 func TestWatchEndsWithTheSession(t *testing.T) {
 	for name, end := range map[string]func(*site, string){
 		"a logout elsewhere": func(s *site, cookie string) {
-			s.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+			s.visit(cookie, func(
+				_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
+			) {
 				s.check(sess.Logout(r.Context()))
 			})
 		},
-		"its user is revoked":  func(s *site, _ string) { _, err := s.m.RevokeUser(s.t.Context(), "ada"); s.check(err) },
-		"everybody is revoked": func(s *site, _ string) { _, err := s.m.RevokeAll(s.t.Context()); s.check(err) },
+		"its user is revoked": func(s *site, _ string) {
+			_, err := s.m.RevokeUser(s.t.Context(), "ada")
+			s.check(err)
+		},
+		"everybody is revoked": func(s *site, _ string) {
+			_, err := s.m.RevokeAll(s.t.Context())
+			s.check(err)
+		},
 		"a new token elsewhere": func(s *site, cookie string) {
-			s.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+			s.visit(cookie, func(
+				_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
+			) {
 				s.check(sess.Rotate(r.Context()))
 			})
 		},
@@ -119,7 +130,8 @@ func TestWatchEndsWithTheSession(t *testing.T) {
 	}
 }
 
-// The server shuts down before the Manager is closed, and waits for its streams.
+// The server shuts down before the Manager is closed, and waits for its
+// streams.
 func TestEndWatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
@@ -131,7 +143,9 @@ func TestEndWatches(t *testing.T) {
 			st.expect("one that was open", sessionstore.ErrUnavailable)
 		}
 		site.open(t, cookie, nothing).expect("one that comes later", sessionstore.ErrUnavailable)
-		site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+		site.visit(cookie, func(
+			_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
+		) {
 			site.check(sess.Set("n", 1)) // requests go on
 			site.check(sess.Save(r.Context()))
 		})
@@ -143,7 +157,9 @@ func TestEndWatches(t *testing.T) {
 func TestWatchEndsWithTheTimeouts(t *testing.T) {
 	const idle, absolute = 2 * time.Minute, 10 * time.Minute
 	expiry := store.Expiry{Idle: idle, Absolute: absolute}
-	short := func(cfg *sessionstore.Config) { cfg.IdleTimeout, cfg.AbsoluteTimeout = idle, absolute }
+	short := func(cfg *sessionstore.Config) {
+		cfg.IdleTimeout, cfg.AbsoluteTimeout = idle, absolute
+	}
 	for name, end := range map[string]func(*site, string, *stream){
 		"idle": func(_ *site, _ string, st *stream) {
 			pass(idle - 2*time.Second)
@@ -210,7 +226,10 @@ func TestWatchAsksForEachSessionOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		cookie, other := site.user("ada"), site.user("ada")
-		streams := []*stream{site.open(t, cookie, nothing), site.open(t, cookie, nothing), site.open(t, other, nothing)}
+		streams := []*stream{
+			site.open(t, cookie, nothing), site.open(t, cookie, nothing),
+			site.open(t, other, nothing),
+		}
 		pass(time.Second)
 		expect(t, "ids in the query", len(site.store.of(store.OpAlive)[0].IDs), 2)
 		expect(t, "a check is set", site.m.Watching(), true)
@@ -257,7 +276,8 @@ func TestWatchOutlivesTheRequest(t *testing.T) {
 		expect(t, "after the request", watch.Err(), nil)
 		site.revoke(cookie)
 		pass(time.Second)
-		expect(t, "after the revoke", errors.Is(context.Cause(watch), sessionstore.ErrNotFound), true)
+		expect(t, "after the revoke", errors.Is(context.Cause(watch), sessionstore.ErrNotFound),
+			true)
 	})
 }
 

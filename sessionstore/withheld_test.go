@@ -15,8 +15,14 @@ const markerName = cookieName + "-set"
 // What a browser says of a link from another site, of a form of another site
 // and of a request by a script of another site.
 var (
-	link   = http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}
-	script = http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"no-cors"}, "Sec-Fetch-Dest": {"empty"}}
+	link = http.Header{
+		"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"},
+		"Sec-Fetch-Dest": {"document"},
+	}
+	script = http.Header{
+		"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"no-cors"},
+		"Sec-Fetch-Dest": {"empty"},
+	}
 )
 
 // withMarker is production's default. The other tests are without it.
@@ -52,7 +58,11 @@ func (s *site) ask(method string, header http.Header, cookies string, p page) as
 	return a
 }
 
-func stores(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.Set("seen", true) }
+func stores(
+	_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+) {
+	_ = s.Set("seen", true)
+}
 
 // Which requests without a session begin one, and which are withheld.
 func TestWhichRequestsAreWithheld(t *testing.T) {
@@ -80,10 +90,22 @@ func TestWhichRequestsAreWithheld(t *testing.T) {
 		{"link, nothing", strict, "GET", link, "", both, false},
 		{"link, a marker of another value", strict, "GET", link, markerName + "=2", both, false},
 		{"link, a marker of another name", strict, "GET", link, "x" + marker, both, false},
-		{"link, a forged cookie and the marker", strict, "GET", link, cookieName + "=x; " + marker, "", true},
-		{"typed address, marker", strict, "GET", with(link, "Sec-Fetch-Site", "none"), marker, both, false},
-		{"own link, marker", strict, "GET", with(link, "Sec-Fetch-Site", "same-origin"), marker, both, false},
-		{"sibling's link, marker", strict, "GET", with(link, "Sec-Fetch-Site", "same-site"), marker, both, false},
+		{
+			"link, a forged cookie and the marker", strict, "GET", link,
+			cookieName + "=x; " + marker, "", true,
+		},
+		{
+			"typed address, marker", strict, "GET", with(link, "Sec-Fetch-Site", "none"), marker,
+			both, false,
+		},
+		{
+			"own link, marker", strict, "GET", with(link, "Sec-Fetch-Site", "same-origin"), marker,
+			both, false,
+		},
+		{
+			"sibling's link, marker", strict, "GET", with(link, "Sec-Fetch-Site", "same-site"),
+			marker, both, false,
+		},
 		{"a browser that says nothing, marker", strict, "GET", http.Header{}, marker, both, false},
 		{"form, marker", strict, "POST", link, marker, "", true},
 		{"form, nothing", strict, "POST", link, "", "", true},
@@ -95,9 +117,12 @@ func TestWhichRequestsAreWithheld(t *testing.T) {
 		{"None: form", free, "POST", link, "", "= ", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			site := newSite(t, withMarker, func(c *sessionstore.Config) { c.Cookie.SameSite = tt.same })
+			site := newSite(t, withMarker,
+				func(c *sessionstore.Config) { c.Cookie.SameSite = tt.same })
 			held := false
-			a := site.ask(tt.method, tt.header, tt.cookies, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			a := site.ask(tt.method, tt.header, tt.cookies, func(
+				_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				held = s.Withheld()
 				site.check(s.Set("seen", true))
 				site.check(s.Save(r.Context()))
@@ -107,7 +132,10 @@ func TestWhichRequestsAreWithheld(t *testing.T) {
 			expect(t, "withheld", held, tt.held)
 			expect(t, "cookies set", a.set, tt.set)
 			expect(t, "rows", site.store.rows() == 0, tt.held)
-			expect(t, "lines in the log", strings.Count(site.log.String(), "session cookie withheld"), map[bool]int{true: 1}[tt.held])
+			expect(
+				t, "lines in the log", strings.Count(site.log.String(), "session cookie withheld"),
+				map[bool]int{true: 1}[tt.held],
+			)
 
 			a = site.ask(tt.method, tt.header, tt.cookies, logIn)
 			expect(t, "a login sets", strings.HasPrefix(a.set, "= "), true)
@@ -137,7 +165,9 @@ func TestAWithheldSessionKeepsNothing(t *testing.T) {
 			ok, err := s.Pop("n", &n)
 			expect(t, "popped", ok && err == nil && n == 1 && !s.Has("n"), true)
 		},
-		"a login taken back": func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		"a login taken back": func(
+			w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			logIn(w, r, s)
 			s.Discard()
 			_ = s.Set("n", 1)
@@ -147,8 +177,10 @@ func TestAWithheldSessionKeepsNothing(t *testing.T) {
 			_ = s.Set("n", 1)
 			w.WriteHeader(http.StatusBadGateway)
 		},
-		"renewed":    renew,
-		"remembered": func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.RememberMe(true) },
+		"renewed": renew,
+		"remembered": func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			_ = s.RememberMe(true)
+		},
 	} {
 		site := newSite(t, withMarker)
 		a := site.ask("GET", link, markerName+"=1", p)
@@ -161,7 +193,9 @@ func TestAWithheldSessionKeepsNothing(t *testing.T) {
 // A login goes on from what the request has set, and is one session.
 func TestALoginInAWithheldSession(t *testing.T) {
 	site := newSite(t, withMarker)
-	a := site.ask("POST", link, markerName+"=1", func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	a := site.ask("POST", link, markerName+"=1", func(
+		w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Set("cart", 1))
 		logIn(w, r, s)
 		site.check(s.Save(r.Context()))
@@ -195,8 +229,13 @@ func TestTheMarker(t *testing.T) {
 	a = site.ask("GET", navigating, cookie, nothing)
 	expect(t, "with the next navigation", a.set, "-set= ")
 	expect(t, "Cache-Control", a.header.Get("Cache-Control"), "no-store")
-	a = site.ask("GET", navigating, cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { _ = s.RememberMe(true) })
-	expect(t, "remembered", strings.Replace(line(a), "Max-Age=2591999", "Max-Age=2592000", 1), markerName+"=1; Path=/; Max-Age=2592000; HttpOnly; Secure; SameSite=Lax")
+	a = site.ask("GET", navigating, cookie, func(
+		_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+	) {
+		_ = s.RememberMe(true)
+	})
+	expect(t, "remembered", strings.Replace(line(a), "Max-Age=2591999", "Max-Age=2592000", 1),
+		markerName+"=1; Path=/; Max-Age=2592000; HttpOnly; Secure; SameSite=Lax")
 	a = site.ask("POST", navigating, cookie+"; "+markerName+"=1", logOut)
 	expect(t, "a logout", a.set, "-= --set= ")
 
@@ -205,10 +244,16 @@ func TestTheMarker(t *testing.T) {
 	expect(t, "the next session", a.set, "= -set= ")
 
 	for name, change := range map[string]func(*sessionstore.CookieConfig){
-		"id-set=1; Path=/app; Domain=shop.example; HttpOnly; Secure; SameSite=Lax": func(c *sessionstore.CookieConfig) {
+		"id-set=1; Path=/app; Domain=shop.example; HttpOnly; Secure; SameSite=Lax": func(
+			c *sessionstore.CookieConfig,
+		) {
 			c.Name, c.Domain, c.Path = "id", "shop.example", "/app"
 		},
-		markerName + "=1; Path=/; HttpOnly; Secure; SameSite=Lax; Partitioned": func(c *sessionstore.CookieConfig) { c.Partitioned = true },
+		markerName + "=1; Path=/; HttpOnly; Secure; SameSite=Lax; Partitioned": func(
+			c *sessionstore.CookieConfig,
+		) {
+			c.Partitioned = true
+		},
 		"": func(c *sessionstore.CookieConfig) { c.SameSite = http.SameSiteLaxMode },
 	} {
 		site := newSite(t, withMarker, func(c *sessionstore.Config) { change(&c.Cookie) })
@@ -234,19 +279,32 @@ func TestServeWithheld(t *testing.T) {
 		served  bool
 	}{
 		{"link", "GET", link, marker, true},
-		{"link that says where it stands", "GET", from(link, "https://mail.example/"), marker, true},
-		{"link, by a browser that does not say for what", "GET", http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}}, marker, true},
+		{
+			"link that says where it stands", "GET", from(link, "https://mail.example/"), marker,
+			true,
+		},
+		{
+			"link, by a browser that does not say for what", "GET",
+			http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}},
+			marker,
+			true,
+		},
 		{"no marker", "GET", link, "", false},
 		{"no link", "GET", navigating, marker, false},
 		{"form", "POST", link, marker, false},
 		{"frame", "GET", frame, marker, false},
 		{"script", "GET", script, marker, false},
-		{"a second time", "GET", from(link, "https://shop.example/account?continue"), marker, false},
+		{
+			"a second time", "GET", from(link, "https://shop.example/account?continue"), marker,
+			false,
+		},
 		{"a referer that is none", "GET", from(link, "::"), marker, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			site := newSite(t, withMarker)
-			a := site.ask(tt.method, tt.header, tt.cookies, func(w http.ResponseWriter, r *http.Request, _ *sessionstore.Session) {
+			a := site.ask(tt.method, tt.header, tt.cookies, func(
+				w http.ResponseWriter, r *http.Request, _ *sessionstore.Session,
+			) {
 				if !sessionstore.ServeWithheld(w, r) {
 					_, _ = fmt.Fprint(w, "the page itself")
 				}
@@ -256,11 +314,20 @@ func TestServeWithheld(t *testing.T) {
 			if tt.served {
 				expect(t, "Cache-Control", a.header.Get("Cache-Control"), "no-store")
 				expect(t, "lines in the log", strings.Count(site.log.String(), "withheld"), 0)
-				expect(t, "what the request says is in it", strings.Contains(a.body, "account"), false)
+				expect(t, "what the request says is in it", strings.Contains(a.body, "account"),
+					false)
 				nonce, _, _ := strings.Cut(strings.SplitN(a.body, `nonce="`, 2)[1], `"`)
-				expect(t, "the policy", strings.Contains(a.header.Get("Content-Security-Policy"), "'nonce-"+nonce+"'"), true)
+				expect(
+					t, "the policy",
+					strings.Contains(a.header.Get("Content-Security-Policy"), "'nonce-"+nonce+"'"),
+					true,
+				)
 			}
 		})
 	}
-	expect(t, "without a Manager", sessionstore.ServeWithheld(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)), false)
+	expect(
+		t, "without a Manager",
+		sessionstore.ServeWithheld(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)),
+		false,
+	)
 }
