@@ -67,11 +67,13 @@ func (s *Session) Login(ctx context.Context, userID string, options ...LoginOpti
 // nothing.
 //
 // Logout also ends sessions that the request has cookies of and can't use: of
-// two cookies whose sessions are alive, both, and one that another instance made
-// in an emergency and has yet to restore. That instance does not restore it.
+// two cookies whose sessions are alive, both, and one that another instance
+// made in an emergency and has yet to restore. That instance does not restore
+// it.
 //
 // ctx may name who acts: see [WithActor]. It also bounds the wait for another
-// goroutine's save. The errors are those of [Session.Login], but for the user id.
+// goroutine's save. The errors are those of [Session.Login], but for the user
+// id.
 func (s *Session) Logout(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,9 +110,9 @@ func (s *Session) deleteLater(rec store.Record, by actor) {
 	s.loggedOut = true
 }
 
-// Rotate gives the session a new token and changes nothing else. It takes effect
-// with the response, or with [Session.Save]. A session that is not in the store
-// yet gets a new token anyway.
+// Rotate gives the session a new token and changes nothing else. It takes
+// effect with the response, or with [Session.Save]. A session that is not in
+// the store yet gets a new token anyway.
 //
 // ctx bounds the wait for another goroutine's save. The errors are those of
 // [Session.Login], but for the user id.
@@ -124,9 +126,9 @@ func (s *Session) Rotate(ctx context.Context) error {
 	return nil
 }
 
-// RememberMe decides whether the cookie outlives the browser, until the absolute
-// timeout, or ends with it, which is the default. The choice stays with the
-// cookie. The server's timeouts are the same either way. The error is
+// RememberMe decides whether the cookie outlives the browser, until the
+// absolute timeout, or ends with it, which is the default. The choice stays
+// with the cookie. The server's timeouts are the same either way. The error is
 // [ErrHeadersSent] or [ErrRequestEnded].
 func (s *Session) RememberMe(on bool) error {
 	s.mu.Lock()
@@ -142,9 +144,9 @@ func (s *Session) RememberMe(on bool) error {
 }
 
 // Discard takes back what is pending: values, a login, a new token, a choice of
-// [Session.RememberMe]. What was saved stays, and so does a logout. A login or a
-// Rotate whose Save failed with [ErrOutcomeUnknown] is not repeated. If it was
-// made after all, that browser logs in again.
+// [Session.RememberMe]. What was saved stays, and so does a logout. A login or
+// a Rotate whose Save failed with [ErrOutcomeUnknown] is not repeated. If it
+// was made after all, that browser logs in again.
 //
 // Discard is for a handler that fails half way and answers with a status below
 // 500: what was changed before would be saved with that answer. A status of 500

@@ -14,19 +14,18 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Environment is where the program runs. It decides how strict the cookie and
-// the configuration are, and it is part of what a cookie's signature covers: a
-// cookie from staging is nothing in production.
+// Environment selects how strict the cookie and the configuration are. A
+// cookie's signature covers it, so production refuses the cookies of staging.
 type Environment int
 
-// The environments. Staging is as strict as Production.
+// The environments. The zero value is Production. Staging is as strict.
 const (
 	Production Environment = iota
 	Staging
 	Development
 )
 
-// String is the name as APP_ENV has it.
+// String returns the name, as in APP_ENV.
 func (e Environment) String() string {
 	switch e {
 	case Production:
@@ -57,13 +56,11 @@ const (
 	encryptionKeyChars = 64
 )
 
-// Config configures a [Manager]. It is passed by value. Its zero value is a
-// good production configuration, but DatabaseURL and Secrets must be set.
-// [ConfigFromEnv] makes a Config from environment variables.
-//
-// Printing a Config shows no secret.
+// Config configures a [Manager]. The zero value suits production, but
+// DatabaseURL and Secrets must be set. [ConfigFromEnv] makes a Config from
+// environment variables. A Config that is printed shows no secret.
 type Config struct {
-	// Env is the environment. Defaults to Production.
+	// Env is the environment. Defaults to [Production].
 	Env Environment
 
 	// DatabaseURL is the Postgres that keeps the sessions, as a postgres:// URL
@@ -77,71 +74,71 @@ type Config struct {
 	Schema string
 
 	// Secrets sign the cookies: the first signs, all of them verify. Each has
-	// at least 32 characters; `openssl rand -hex 32` makes one. Required, but
-	// in Development, where one is derived from DatabaseURL.
+	// at least 32 characters; `openssl rand -hex 32` makes one. Required,
+	// except in Development, which derives one from DatabaseURL.
 	//
 	// To replace a secret, first add the new one behind the old one on every
-	// instance, since an instance that does not know it takes its cookies for
-	// forged. Then put the new one first. Drop the old one when AbsoluteTimeout
-	// has passed, or sooner if users who were inactive for so long may log in
-	// again. The new secret signs a cookie that is written for another reason,
-	// or in the response to a top-level navigation.
+	// instance: an instance without it treats its cookies as forged. Then put
+	// the new one first. Drop the old one after AbsoluteTimeout, or sooner if
+	// users who were inactive since may log in again. The new secret signs each
+	// cookie that is written anyway, or that answers a top-level navigation.
 	Secrets []Secret
 
-	// IdleTimeout ends a session that was not used for this long. Defaults to 7
-	// days; at least 1 s, at most 400 days.
+	// IdleTimeout is the time after its last use at which a session ends.
+	// Defaults to 7 days; at least 1 s, at most 400 days.
 	IdleTimeout time.Duration
-	// AbsoluteTimeout ends a session this long after its creation or login,
-	// used or not. Defaults to 30 days, or to IdleTimeout if that is longer; at
-	// most 400 days.
+	// AbsoluteTimeout is the time after its creation or login at which a
+	// session ends, used or not. Defaults to 30 days, or to IdleTimeout if that
+	// is longer; at most 400 days.
 	AbsoluteTimeout time.Duration
 	// DisableSliding ends a session IdleTimeout after its creation or login,
 	// used or not.
 	DisableSliding bool
 
-	// DisableRotateOnLogin keeps the token, and the deadlines, at a login. A
-	// token that an attacker planted in the browser before the login is then
-	// good for the user's session (session fixation): leave it false. Such a
-	// login looks for revokes after its token is known to the client: if it
-	// finds one, the session ends, and until then the token is logged in.
+	// DisableRotateOnLogin keeps the token and the deadlines at a login. Leave
+	// it false: a token that an attacker planted in the browser before the
+	// login then gives access to the user's session (session fixation). Such a
+	// login checks for revokes after the client has its token. If it finds one,
+	// it ends the session, which was logged in until then.
 	DisableRotateOnLogin bool
 
-	// Cookie is how the session's cookie looks. The defaults suit production.
+	// Cookie configures the session cookie. The defaults suit production.
 	Cookie CookieConfig
 	// Limits bounds a user's sessions and a session's data. Defaults to any
-	// number of sessions, of 64 KiB.
+	// number of sessions of 64 KiB each.
 	Limits LimitConfig
-	// Privacy decides what is kept of a client. Defaults to all.
+	// Privacy selects what is kept of a client. Defaults to all.
 	Privacy PrivacyConfig
-	// Suspicion decides what happens if a session is used from elsewhere.
+	// Suspicion selects what happens if a session is used from elsewhere.
 	// Defaults to an event.
 	Suspicion SuspicionConfig
 	// Cache is the optional Redis in front of Postgres. Defaults to none.
 	Cache CacheConfig
-	// Outage decides what happens while Postgres is unavailable. Defaults to an
-	// emergency, in which new sessions are kept in memory.
+	// Outage selects what happens while Postgres is unavailable. Defaults to an
+	// emergency, in which new sessions live in memory.
 	Outage OutageConfig
 
-	// TrustedProxies are the networks of the reverse proxies in front, whose
-	// X-Forwarded-For and X-Forwarded-Proto are believed. Defaults to none:
-	// these headers are ignored. A network of strangers, such as 0.0.0.0/0, is
-	// refused: anybody could write the headers.
+	// TrustedProxies are the networks of the reverse proxies in front. Their
+	// X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are used.
+	// Defaults to none: these headers are ignored. A network with clients in
+	// it, such as 0.0.0.0/0, is an error, since any client could forge them.
 	TrustedProxies []netip.Prefix
-	// TrustUnixSocket believes these headers too if the proxy connects over a
-	// unix socket. In TRUSTED_PROXIES it is the word unix.
+	// TrustUnixSocket uses these headers also if the proxy connects over a unix
+	// socket. In TRUSTED_PROXIES it is the word unix.
 	TrustUnixSocket bool
 
-	// PruneInterval is how often [Manager.Run] deletes expired sessions, give
-	// or take half of it. Defaults to 15 minutes.
+	// PruneInterval is the time between two prunes of [Manager.Run], plus or
+	// minus half of it. Defaults to 15 minutes.
 	PruneInterval time.Duration
 	// DisablePrune leaves deleting expired sessions to pg_cron or to another
 	// instance. In SESSION_PRUNE_INTERVAL it is 0.
 	DisablePrune bool
 
-	// StoreTimeout bounds each call of the store. Defaults to 5 s.
+	// StoreTimeout bounds each call of the store. Defaults to 5 s. The revokes
+	// of many sessions are bounded by their context instead.
 	StoreTimeout time.Duration
 
-	// Logger gets the log. Defaults to slog.Default().
+	// Logger receives the log. Defaults to [slog.Default].
 	Logger *slog.Logger
 	// Observer is called with each event. Defaults to one that logs a line for
 	// each.
@@ -149,8 +146,8 @@ type Config struct {
 	// Tracer is called when a call of the store begins and ends. Defaults to
 	// none, which costs nothing.
 	Tracer Tracer
-	// ErrorHandler answers a request whose session can't be saved. Defaults to
-	// [ServeError].
+	// ErrorHandler answers a request whose session could not be saved. Defaults
+	// to [ServeError].
 	ErrorHandler ErrorHandler
 
 	// notices are logged when a Manager is made. Defaults to none.
@@ -159,84 +156,83 @@ type Config struct {
 
 // LimitConfig bounds a user's sessions and a session's data.
 type LimitConfig struct {
-	// MaxSessionsPerUser is how many sessions a user may have. A login beyond
-	// it ends the session with the oldest login. Defaults to 0, no limit; at
-	// most 1,000,000.
+	// MaxSessionsPerUser is the most sessions that a user may have. A login
+	// beyond it ends the session with the oldest login. Defaults to 0, for no
+	// limit; at most 1,000,000.
 	MaxSessionsPerUser int
-	// DenyAtMaxSessions makes a login beyond MaxSessionsPerUser fail with
-	// [ErrTooManySessions] instead, at the latest when the login is saved with
-	// the response. Call [Session.Save] after [Session.Login] to see the error
-	// in time.
+	// DenyAtMaxSessions refuses a login beyond MaxSessionsPerUser with
+	// [ErrTooManySessions] instead. The login fails when it is saved: call
+	// [Session.Save] after [Session.Login] to get the error before the
+	// response.
 	DenyAtMaxSessions bool
 	// MaxDataSize bounds a session's data, in bytes of JSON. Defaults to 64
-	// KiB; at most 512 KiB. Concurrent requests can together exceed it, each by
-	// as much as it adds.
+	// KiB; at most 512 KiB. Concurrent requests can exceed it together, each by
+	// what it adds.
 	MaxDataSize int
 }
 
-// PrivacyConfig decides what is kept of a client.
+// PrivacyConfig selects what is kept of a client.
 type PrivacyConfig struct {
 	// DisableMetadata keeps neither the IP address nor the user agent of a
 	// session.
 	DisableMetadata bool
-	// IPv4Prefix is how many bits of an IPv4 address are kept. With 24, its
-	// last number is 0 in everything that pgsession keeps, logs and reports.
-	// Defaults to 0, which keeps whole addresses; at most 32.
+	// IPv4Prefix is the number of bits of an IPv4 address that are kept. With
+	// 24, its last number is 0 in the table, in events and in lists. Defaults
+	// to 0, for whole addresses; at most 32.
 	IPv4Prefix int
 	// IPv6Prefix is the same for an IPv6 address, such as 48. Defaults to 0,
-	// which keeps whole addresses; at most 128.
+	// for whole addresses; at most 128.
 	IPv6Prefix int
 }
 
-// SuspicionConfig decides what happens if the session of a user is used from
+// SuspicionConfig selects what happens if the session of a user is used from
 // another family of browser or system, or from another network (/16 of IPv4,
-// /48 of IPv6). A phone or tablet that changes its network and nothing else is
-// only observed.
+// /48 of IPv6). A phone or tablet that only changes its network is observed.
 type SuspicionConfig struct {
-	// DisableCheck turns off [EventSuspicious] and all that follows from it.
+	// DisableCheck turns off the check, and with it [EventSuspicious].
 	DisableCheck bool
-	// Action is what is done. Defaults to [ActionObserve]. The others need the
-	// metadata and the check.
+	// Action is what happens. Defaults to [ActionObserve]. The others need the
+	// check, and the metadata of [PrivacyConfig].
 	Action SuspiciousAction
-	// Judge decides about each change instead of Action. Defaults to none.
+	// Judge selects the action for each suspicion, in place of Action. Defaults
+	// to none.
 	Judge Judge
 }
 
-// CacheConfig is the optional Redis in front of Postgres. Nothing depends on
-// it: if Redis does not answer, Postgres serves.
+// CacheConfig configures the optional Redis in front of Postgres. If Redis is
+// unavailable, Postgres serves.
 type CacheConfig struct {
 	// UseRedis turns the cache on. It needs RedisURL and EncryptionKeys.
 	UseRedis bool
-	// RedisURL is the address, as redis://, rediss:// or unix://. Required with
-	// UseRedis. See [cache.Dial] for Sentinel and Cluster.
+	// RedisURL is the address of Redis: redis://, rediss:// or unix://.
+	// Required with UseRedis. See [cache.Dial] for Sentinel and Cluster.
 	RedisURL Secret
-	// EncryptionKeys seal what is in the cache: 64 hexadecimal characters each,
-	// the first seals, all of them open. Required with UseRedis. To replace a
+	// EncryptionKeys encrypt the entries, 64 hexadecimal characters each: the
+	// first encrypts, all of them decrypt. Required with UseRedis. To replace a
 	// key, first add the new one behind the old one on every instance. Then put
 	// it first. Drop the old one when Freshness and Outage.Grace have passed.
 	EncryptionKeys []Secret
-	// Freshness is the maximum age of a cached session that is served without
-	// asking Postgres. It bounds, plus 250 ms, how long a revoked session may
-	// still be served if Redis does not confirm the revoke. Defaults to 30 s;
-	// at most 5 minutes.
+	// Freshness is the maximum age of a cached session. If Redis does not
+	// confirm a revoke, the session may be served for so long and 250 ms more.
+	// Defaults to 30 s; at most 5 minutes.
 	Freshness time.Duration
-	// DisableServing asks Postgres at each load, and leaves the cache for
-	// outages (Outage.Grace). In SESSION_CACHE_FRESHNESS it is 0.
+	// DisableServing loads each session from Postgres. The cache then serves in
+	// outages only, for Outage.Grace. In SESSION_CACHE_FRESHNESS it is 0.
 	DisableServing bool
-	// DisableRedisLog leaves the logger of go-redis alone, which is one for the
-	// whole process. Otherwise the lines of go-redis go to Config.Logger, at a
-	// limited rate: see [cache.LogClients]. Set it if the application calls
-	// redis.SetLogger before [Open]; a later call wins in any case.
+	// DisableRedisLog keeps the logger of go-redis, which has one for the whole
+	// process. Otherwise its lines go to Config.Logger at a limited rate: see
+	// [cache.LogClients]. Set it if the application calls redis.SetLogger
+	// before [Open]. A later call replaces the logger in any case.
 	DisableRedisLog bool
 }
 
-// OutageConfig decides what happens while Postgres is unavailable.
+// OutageConfig selects what happens while Postgres is unavailable.
 type OutageConfig struct {
 	// DisableEmergency keeps no sessions in memory while Postgres is
-	// unavailable. [Open] fails then without Postgres, and requests that need a
-	// session get [ErrUnavailable].
+	// unavailable. [Open] then returns [ErrUnavailable], and so does
+	// [FromContext] for a request with a session.
 	DisableEmergency bool
-	// Grace is added to Cache.Freshness while Postgres is unavailable. A
+	// Grace is added to Cache.Freshness while Postgres is unavailable, so a
 	// revoked session may be served for so much longer. Defaults to 0; at most
 	// 1 hour.
 	Grace time.Duration
@@ -248,17 +244,19 @@ type notice struct {
 	attrs   []any
 }
 
-// logNotices logs what may surprise in a configuration that is not wrong.
+// logNotices logs settings that are valid and may be unintended.
 func (c Config) logNotices() {
 	for _, n := range c.notices {
 		c.Logger.Warn(n.message, n.attrs...)
 	}
 	if c.DisableRotateOnLogin {
-		c.Logger.Warn("token kept at login", "advice", "a planted token stays good after a login (session fixation): set SESSION_REGENERATE_ON_LOGIN=true")
+		c.Logger.Warn("token kept at login", "advice",
+			"a planted token stays good after a login (session fixation): "+
+				"set SESSION_REGENERATE_ON_LOGIN=true")
 	}
 }
 
-// inForce are the attributes of the line that says how sessions are kept.
+// inForce returns the attributes of the line "sessions open".
 func (c Config) inForce() []any {
 	sameSite := ""
 	for name, mode := range sameSiteNames {
@@ -267,20 +265,19 @@ func (c Config) inForce() []any {
 		}
 	}
 	return []any{
-		"environment", c.Env.String(), "timeout", c.IdleTimeout, "absolute_timeout", c.AbsoluteTimeout,
+		"environment", c.Env.String(),
+		"timeout", c.IdleTimeout, "absolute_timeout", c.AbsoluteTimeout,
 		"cookie", c.Cookie.Name, "same_site", sameSite,
 	}
 }
 
-// Expiry is the part of a Config that stores need, with its defaults: for Open,
-// [NewMemory] and [NewWithStore].
+// Expiry returns the timeouts, with defaults, for [NewMemory] and other stores.
 func (c Config) Expiry() store.Expiry {
 	c = c.withDefaults()
 	return store.Expiry{Idle: c.IdleTimeout, Absolute: c.AbsoluteTimeout, Fixed: c.DisableSliding}
 }
 
-// withDefaults fills in what is not set. It shares no slice with the caller's
-// Config.
+// withDefaults returns a Config with all settings. It shares no slice with c.
 func (c Config) withDefaults() Config {
 	c.Secrets = slices.Clone(c.Secrets)
 	c.Cache.EncryptionKeys = slices.Clone(c.Cache.EncryptionKeys)
@@ -308,9 +305,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// developmentSecret spares a developer the setting. It comes from the
-// database's URL, so that sessions survive a restart of the program as they
-// would in production; without a database, nothing survives anyway.
+// developmentSecret returns the secret that a developer need not set. It is
+// derived from the database's URL, so that sessions outlive a restart of the
+// program. Without a database none do.
 func developmentSecret(databaseURL Secret) Secret {
 	if databaseURL == "" {
 		return randomSecret()
@@ -319,10 +316,12 @@ func developmentSecret(databaseURL Secret) Secret {
 	return "the pgsession development secret for " + databaseURL
 }
 
-// check reports every fault at once, with defaults applied.
+// check returns all faults of a Config with its defaults.
 func (c Config) check() error {
 	var faults configErrors
-	fault := func(name, problem string) { faults = append(faults, &ConfigError{Name: name, Problem: problem}) }
+	fault := func(name, problem string) {
+		faults = append(faults, &ConfigError{Name: name, Problem: problem})
+	}
 
 	if c.Env < Production || c.Env > Development {
 		fault("Env", "must be Production, Staging or Development")
@@ -335,9 +334,11 @@ func (c Config) check() error {
 	}
 	for _, secret := range c.Secrets {
 		if len(secret) < minSecretBytes {
-			fault("Secrets", "each must be at least 32 characters: make one with `openssl rand -hex 32`")
+			fault("Secrets",
+				"each must be at least 32 characters: make one with `openssl rand -hex 32`")
 		} else if monotonous(string(secret)) {
-			fault("Secrets", "repeats a few characters over and over: make one with `openssl rand -hex 32`")
+			fault("Secrets",
+				"each must have 8 different characters: make one with `openssl rand -hex 32`")
 		}
 	}
 	const tooLong = "must be at most 400 days (9600h), as long as browsers keep a cookie"
@@ -349,7 +350,7 @@ func (c Config) check() error {
 	case c.AbsoluteTimeout < c.IdleTimeout:
 		fault("AbsoluteTimeout", "must not be shorter than IdleTimeout")
 	}
-	// the default follows Timeout, which has its own fault
+	// The default follows IdleTimeout, which has its own fault.
 	if c.AbsoluteTimeout > max(cookie.MaxCookieAge, c.IdleTimeout) {
 		fault("AbsoluteTimeout", tooLong)
 	}
@@ -364,8 +365,10 @@ func (c Config) check() error {
 	}
 	if c.Suspicion.Action < ActionObserve || c.Suspicion.Action > ActionRevoke {
 		fault("Suspicion.Action", "must be ActionObserve, ActionRequireLogin or ActionRevoke")
-	} else if c.Suspicion.Action != ActionObserve && (c.Privacy.DisableMetadata || c.Suspicion.DisableCheck) {
-		fault("Suspicion.Action", "can do nothing without the metadata and the check, which are turned off")
+	} else if c.Suspicion.Action != ActionObserve &&
+		(c.Privacy.DisableMetadata || c.Suspicion.DisableCheck) {
+		fault("Suspicion.Action",
+			"has no effect without the metadata and the check: turn both on, or take observe")
 	}
 	for _, network := range c.TrustedProxies {
 		checkProxies(network, fault)
@@ -378,26 +381,32 @@ func (c Config) check() error {
 	}
 	for _, key := range c.Cache.EncryptionKeys {
 		if _, err := hex.DecodeString(string(key)); err != nil || len(key) != encryptionKeyChars {
-			fault("Cache.EncryptionKeys", "each must be 64 hexadecimal characters: make one with `openssl rand -hex 32`")
+			fault("Cache.EncryptionKeys",
+				"each must be 64 hexadecimal characters: make one with `openssl rand -hex 32`")
 		}
 	}
 	if c.Cache.UseRedis && c.Cache.RedisURL == "" {
-		fault("Cache.RedisURL", "is not set, and Redis is asked for: such as redis://localhost:6379/0")
+		fault("Cache.RedisURL",
+			"is not set, and the cache is on: set it, such as redis://localhost:6379/0")
 	}
 	if c.Cache.UseRedis && len(c.Cache.EncryptionKeys) == 0 {
-		fault("Cache.EncryptionKeys", "is not set, and Redis is asked for: make one with `openssl rand -hex 32`")
+		fault("Cache.EncryptionKeys",
+			"is not set, and the cache is on: make one with `openssl rand -hex 32`")
 	}
 	switch {
 	case c.Cache.Freshness < 0:
-		fault("Cache.Freshness", "must not be negative: set DisableServing to ask Postgres at each load")
+		fault("Cache.Freshness",
+			"must not be negative: set DisableServing to load from Postgres each time")
 	case c.Cache.Freshness > maxFreshness:
-		fault("Cache.Freshness", "must be at most 5m: for so long a revoked session may be served")
+		fault("Cache.Freshness",
+			"must be at most 5m: for so long a revoked session may be served")
 	}
 	if c.PruneInterval < 0 {
 		fault("PruneInterval", "must not be negative: set DisablePrune to prune elsewhere")
 	}
 	if c.Outage.Grace < 0 || c.Outage.Grace > maxGrace {
-		fault("Outage.Grace", "must be between 0 and 1h: a revoked session may be served for so much longer")
+		fault("Outage.Grace",
+			"must be between 0 and 1h: a revoked session may be served for so much longer")
 	}
 	c.Cookie.check(c.Env, fault)
 
@@ -407,7 +416,7 @@ func (c Config) check() error {
 	return nil
 }
 
-// trusted is TrustedProxies and TrustUnixSocket in one list.
+// trusted returns TrustedProxies and TrustUnixSocket in one list.
 func (c Config) trusted() client.Proxies {
 	if c.TrustUnixSocket {
 		return append(slices.Clip(client.Proxies(c.TrustedProxies)), netip.Prefix{})
@@ -415,9 +424,9 @@ func (c Config) trusted() client.Proxies {
 	return c.TrustedProxies
 }
 
-// checkProxies refuses a network so large that strangers are in it, however it
-// is spelled: all of IPv4, its two halves, all of IPv6 that is in use. The
-// largest networks of one's own are 10.0.0.0/8 and fc00::/7.
+// checkProxies refuses a network so large that clients are in it, however it is
+// spelled: all of IPv4, its two halves, all of IPv6 that is in use. The largest
+// private networks are 10.0.0.0/8 and fc00::/7.
 func checkProxies(network netip.Prefix, fault func(name, problem string)) {
 	least := 7
 	if network.Addr().Is4() {
@@ -425,13 +434,14 @@ func checkProxies(network netip.Prefix, fault func(name, problem string)) {
 	}
 	switch {
 	case !network.IsValid():
-		fault("TrustedProxies", "holds a network that is not valid, such as the zero netip.Prefix")
+		fault("TrustedProxies", "has an invalid network, such as the zero netip.Prefix")
 	case network.Bits() < least:
-		fault("TrustedProxies", "trusts strangers: anybody could write X-Forwarded-For; name the networks of your proxies, such as 10.0.0.0/8")
+		fault("TrustedProxies", "has a network with clients in it, which could forge "+
+			"X-Forwarded-For: name the networks of your proxies, such as 10.0.0.0/8")
 	}
 }
 
-// monotonous: fewer than 8 different characters in 32 are no secret.
+// monotonous reports whether a text has fewer than 8 different characters.
 func monotonous(s string) bool {
 	seen := map[rune]bool{}
 	for _, c := range s {

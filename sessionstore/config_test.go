@@ -293,7 +293,7 @@ func TestProxiesThatAreEverybodyAreRefused(t *testing.T) {
 		_, err := configWith(map[string]string{"TRUSTED_PROXIES": everybody})
 		faults := faultsOf(t, err)
 		if len(faults) == 0 || faults[0].Name != "TRUSTED_PROXIES" ||
-			!strings.Contains(faults[0].Problem, "trusts strangers") {
+			!strings.Contains(faults[0].Problem, "a network with clients") {
 			t.Errorf("%s: %v", everybody, err)
 		}
 	}

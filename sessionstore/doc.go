@@ -1,4 +1,5 @@
-// Package sessionstore gives HTTP handlers sessions that live in Postgres.
+// Package sessionstore gives HTTP handlers sessions that are stored in
+// Postgres.
 //
 //	sessions, err := sessionstore.Open(ctx, cfg)   // or New, with a pool of your own
 //	go sessions.Run(ctx)                           // prunes expired sessions until ctx ends
@@ -8,86 +9,111 @@
 //
 //	func add(w http.ResponseWriter, r *http.Request) {
 //		s, err := sessionstore.FromContext(r.Context())
-//		if err != nil { // the store is away: http.StatusServiceUnavailable
+//		if err != nil { // such as ErrUnavailable
+//			sessionstore.ServeError(w, r, err)
+//			return
 //		}
 //		items, err := cart.Get(s)
-//		err = cart.Set(s, append(items, item))
+//		err = cart.Set(s, append(items, item)) // saved with the response
 //	}
 //
 // # Sessions
 //
-// A browser holds a signed cookie with a random token of 256 bits; the database
-// holds a row under the token's SHA-256. Neither can be made from the other. A
-// request's session is loaded when [FromContext] is first called, and what the
-// handler changed is saved just before the first byte of the response; what it
-// changes later, when it returns. A visitor who stores nothing has no row and
-// no cookie. [Session.Login] changes the token, [Session.Logout] deletes the
-// row.
+// A browser holds a signed cookie with a random token of 256 bits. Postgres
+// holds a row under the token's SHA-256, from which the token can't be
+// computed.
+//
+// The first [FromContext] of a request loads its session. What the handler
+// changes is saved just before the first byte of the response; what it changes
+// later is saved when it returns. A visitor who stores nothing has no row and
+// no cookie. [Session.Login] gives the session a new token, and
+// [Session.Logout] deletes its row.
 //
 // # Expiry
 //
-// A session ends [Config.IdleTimeout] after its last use and [Config.AbsoluteTimeout] after its creation or login, whichever
-// comes first. Both are checked at every load, by the database's clock; pruning only frees space. A use is written
-// down at most once a minute per session, together with those of other sessions and after the response; the
-// deadline moves in steps of at most an hour, to the session's favour.
+// A session ends [Config.IdleTimeout] after its last use, or
+// [Config.AbsoluteTimeout] after its creation or login, whichever comes first.
+// Each load checks both by the clock of Postgres; pruning only frees space.
+//
+// A use is written at most once a minute for each session, after the response
+// and together with those of other sessions. The deadline moves in steps of at
+// most an hour, which can only make a session last longer.
 //
 // # Concurrency
 //
-// Requests that change different keys of one session at the same time both win: a save sends only what changed and
-// the database merges it. Only creating a session inserts a row, so no slow request can bring back a session
-// that was logged out meanwhile: its changes are void, and [EventChangeLost] says so. Two requests that change the
-// same key: the later save wins. Two that Pop the same value at once may both get it.
+// A save sends only what changed, and Postgres merges it. So two requests can
+// change different keys of one session at the same time. If they change the
+// same key, the later save wins. If both Pop one value, both may get it.
 //
-// # Whose session it is
+// Only the creation of a session inserts a row. If a session is logged out
+// while a request changes it, the request does not bring it back: its changes
+// are lost, and an [EventChangeLost] reports that.
 //
-// [Manager.List] shows a user's sessions, each with a public [Handle];
+// # Sessions of a user
+//
+// [Manager.List] returns a user's sessions, each with a public [Handle].
 // [Manager.Revoke], [Session.RevokeOthers], [Manager.RevokeUser] and
-// [Manager.RevokeAll] end them, also the logins that are under way
-// ([ErrRevoked]), [Manager.WithTx] does so inside a transaction of the application.
-// [RequireFresh] asks for a recent login, [Session.Watch] ends streams together
-// with their session.
+// [Manager.RevokeAll] end sessions, and [Manager.WithTx] does so inside a
+// transaction of the application. A login that is under way during such a
+// revoke fails with [ErrRevoked], but for one by handle. [RequireFresh]
+// requires a recent login. [Session.Watch] ends streams together with their
+// session.
 //
-// A session that is used from another family of browser or system, or from another network, is an [EventSuspicious], and more if
-// [Config.Suspicion.Action] or [Config.Suspicion.Judge] says so. What happens every day is none: an update of the browser or the system,
-// another address of the same provider (/16 of IPv4, /48 of IPv6), a change between IPv4 and IPv6, which can't be compared. A phone or
-// tablet that leaves the house is told of and never acted upon, but by a Judge. False alarms that are left: a laptop that is
-// carried to another network, a VPN that is turned on, a phone that asks for the desktop's page.
+// A session that is used from another family of browser or system, or from
+// another network, is an [EventSuspicious]. [Config.Suspicion] can make it
+// require a login, or end the session. Ordinary changes are not suspicious: an
+// update of the browser or system, another address of the same network (/16 of
+// IPv4, /48 of IPv6), a change between IPv4 and IPv6. A phone or tablet that
+// changes its network is only observed, unless a [Judge] decides otherwise.
+// False alarms remain: a laptop in another network, a VPN, a phone that
+// requests the desktop's page.
 //
 // # Events
 //
-// The [Observer] receives an event for what happens to sessions. By default each is a line of the log, with the reason and the actor if a session ended.
-// Events are delivered beside the requests, in order, and delay none of them.
+// The [Observer] receives an event for what happens to sessions. By default
+// each event is a line of the log. Events are delivered in order, beside the
+// requests, and delay none of them.
 //
 // # Failure
 //
-// When Postgres can't be reached, FromContext returns [ErrUnavailable]; when it goes away before the save, the client
-// gets 503 in place of the handler's response. The cookie stays as it is either way: an outage ends no session.
-// After a second of it an emergency begins, unless [Config.Outage.DisableEmergency] is set: sessions that begin now live in this
-// process's memory, a logout is written down, and Postgres is asked once a second whether it is back. When it is, it is
-// told of the logouts before anything is served from it, and then the sessions move there, with their tokens. What
-// a process holds is lost when it dies in an emergency.
-// A value that does not decode is an error for its key alone. A cookie that is forged, cut or doubled makes an
-// anonymous request, counted by [Manager.Count] and answered without a query.
+// If Postgres is unavailable, [FromContext] returns [ErrUnavailable]. If it
+// becomes unavailable before the save, the client gets 503 in place of the
+// handler's response. The browser keeps its cookie: an outage ends no session.
+//
+// An outage of more than a second begins an emergency, unless
+// [OutageConfig.DisableEmergency] is set. New sessions then live in the memory
+// of this process, and logouts go to a journal. Once a second the process
+// checks whether Postgres is available again. If it is, the process first
+// replays the journal, and then restores the new sessions to Postgres with
+// their tokens. A process that dies in an emergency loses its sessions and its
+// journal.
+//
+// A value that does not decode is an error for its key alone. A request with a
+// forged or damaged cookie is anonymous. It costs no query, and [Manager.Count]
+// counts it.
 //
 // # The cache
 //
-// With [Config.Cache.UseRedis] sessions are looked for in Redis first. An entry is sealed (AES-256-GCM, a key for each session),
-// carries the time of Postgres at which it was read, and counts for [Config.Cache.Freshness] after that, by a clock
-// that is kept from Postgres's own answers. A revoke deletes the row, and then a tombstone takes the entry's place.
+// With [CacheConfig.UseRedis], a load asks Redis before Postgres. Each entry is
+// sealed with AES-256-GCM under a key of its session. It has the time at which
+// it was read from Postgres, and is served for [CacheConfig.Freshness] after
+// that time. A revoke deletes the row and then puts a tombstone into the cache.
 //
-// After a revoke has returned with Committed, no instance serves the session
-// for a load that starts later than [Revocation.MaxExposure]. This process
-// serves it from then on no more. Nothing fails when Redis does.
+// If a revoke returns Committed, no instance serves the session for a load that
+// starts later than [Revocation].MaxExposure. The process that revoked does not
+// serve it from then on. No request fails because of Redis.
 //
 // # Key rotation
 //
-// The first of [Config.Secrets] signs, all of them verify, and a cookie names its key. A session in use gets a
-// cookie signed by the first key at its next request. A new secret goes behind the old one on every instance before it
-// goes in front: an instance that does not know it takes its cookies for forged.
+// The first of [Config.Secrets] signs cookies, and all of them verify. Add a
+// new secret behind the old one on every instance, and only then put it first:
+// an instance without it treats its cookies as forged. A session in use gets a
+// cookie of the first secret at its next navigation.
 //
 // # Compatibility
 //
-// The table is made by the migrations of package db, which cmd/migrate runs; this package runs no DDL, and [Open]
-// refuses a schema that lacks something, naming it. Migrations only add: the previous version of the library works
-// on the newer schema. The cookie's format has a version in it.
+// cmd/migrate and the package db make the schema; this package runs no DDL.
+// [Open] checks the schema and returns an error that names what is missing.
+// Migrations only add, so the previous version of the library works on the
+// newer schema. The cookie's format has a version.
 package sessionstore

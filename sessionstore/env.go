@@ -8,18 +8,16 @@ import (
 	"time"
 )
 
-// ConfigFromEnv reads a [Config] from the environment variables of the README's
-// table, and checks it. All faults are reported together; each names its
-// variable and none shows its value. A variable that is empty counts as not
-// set.
+// ConfigFromEnv reads a [Config] from environment variables and checks it. The
+// README lists them. An empty variable counts as not set. The error has all
+// faults, each a *[ConfigError]: it names the variable and never its value.
 //
 // NODE_ENV can make APP_ENV stricter, never looser: other tools set it for
-// themselves. What is read in a way that may surprise is logged with WARN when
-// a [Manager] is made.
+// themselves. [Open], [New] and [NewWithStore] log a WARN if a value may have
+// been meant otherwise.
 func ConfigFromEnv() (Config, error) { return configFrom(os.LookupEnv) }
 
-// envNames are the variables of the fields that [Config]'s own check finds
-// fault with.
+// envNames are the variables of the fields that Config.check reports.
 var envNames = map[string]string{
 	"Env": "APP_ENV", "Secrets": "SESSION_SECRET", "IdleTimeout": "SESSION_TIMEOUT",
 	"AbsoluteTimeout": "SESSION_ABSOLUTE_TIMEOUT", "Schema": "SESSION_SCHEMA",
@@ -71,7 +69,8 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		},
 	}
 	cfg.PruneInterval, cfg.DisablePrune = e.orNever("SESSION_PRUNE_INTERVAL", time.Minute)
-	cfg.Cache.Freshness, cfg.Cache.DisableServing = e.orNever("SESSION_CACHE_FRESHNESS", time.Second)
+	freshness, never := e.orNever("SESSION_CACHE_FRESHNESS", time.Second)
+	cfg.Cache.Freshness, cfg.Cache.DisableServing = freshness, never
 	cfg.Privacy.IPv4Prefix, cfg.Privacy.IPv6Prefix = e.bits("SESSION_IP_PREFIX")
 	cfg.TrustedProxies, cfg.TrustUnixSocket = e.proxies("TRUSTED_PROXIES")
 	for _, secret := range e.list("SESSION_SECRET") {
@@ -100,7 +99,7 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 	return cfg, nil
 }
 
-// environment reads variables and collects what is wrong with them.
+// environment reads variables and collects their faults and notices.
 type environment struct {
 	lookup  func(string) (string, bool)
 	faults  configErrors
@@ -126,7 +125,7 @@ func (e *environment) text(name string) string {
 	return v
 }
 
-// list is a comma-separated list without its empty members.
+// list returns the members of a comma-separated list, without empty ones.
 func (e *environment) list(name string) []string {
 	var members []string
 	for v := range strings.SplitSeq(e.text(name), ",") {
@@ -137,8 +136,8 @@ func (e *environment) list(name string) []string {
 	return members
 }
 
-// appEnv is APP_ENV, or production. NODE_ENV makes production or staging of
-// development, and nothing looser of anything.
+// appEnv returns APP_ENV, by default Production. NODE_ENV can only make it
+// stricter: from Development to Staging or Production.
 func (e *environment) appEnv() Environment {
 	env, set := e.named("APP_ENV", true)
 	node, nodeSet := e.named("NODE_ENV", !set)
@@ -149,13 +148,14 @@ func (e *environment) appEnv() Environment {
 		}
 		return node
 	case nodeSet && node == Development && !set:
-		e.notice("NODE_ENV ignored", "environment", env.String(), "advice", "set APP_ENV=development to develop")
+		e.notice("NODE_ENV ignored", "environment", env.String(),
+			"advice", "set APP_ENV=development to develop")
 	}
 	return env
 }
 
-// named reads the name of an environment; Production if it is not set. A name
-// that does not exist is a fault where it would decide.
+// named reads the name of an environment; Production if it is not set. An
+// unknown name is a fault if this variable decides.
 func (e *environment) named(name string, decides bool) (env Environment, set bool) {
 	v, set := e.get(name)
 	if !set {
@@ -175,12 +175,12 @@ func (e *environment) named(name string, decides bool) (env Environment, set boo
 	return Production, decides
 }
 
-// duration is a whole number of milliseconds, or a Go duration such as 90m or
-// 168h. A zero that somebody wrote is returned as -1, which is too short for a
-// timeout, where 0 would be "not set".
+// duration reads a whole number of milliseconds, or a Go duration such as 90m
+// or 168h. It returns 0 if the variable is not set, and -1 for an explicit
+// zero, which is then too short for a timeout.
 //
-// A number below usual may have been meant as seconds or minutes, so its
-// reading is logged.
+// A number below usual may have been meant as seconds or minutes, so it makes a
+// notice.
 func (e *environment) duration(name string, usual time.Duration) time.Duration {
 	v, set := e.get(name)
 	if !set {
@@ -192,11 +192,13 @@ func (e *environment) duration(name string, usual time.Duration) time.Duration {
 		if d/time.Millisecond != time.Duration(ms) {
 			err = strconv.ErrRange
 		} else if ms > 0 && d < usual {
-			e.notice("number without a unit read as milliseconds", "variable", name, "reading", d.String(), "advice", "write the unit, such as 90m")
+			e.notice("number without a unit read as milliseconds", "variable", name,
+				"reading", d.String(), "advice", "write the unit, such as 90m")
 		}
 	}
 	if err != nil || d < 0 {
-		e.fault(name, "must be a number of milliseconds, such as 604800000, or a duration such as 168h")
+		e.fault(name, "must be a number of milliseconds, such as 604800000, "+
+			"or a duration such as 168h")
 		return 0
 	}
 	if d == 0 {
@@ -205,7 +207,7 @@ func (e *environment) duration(name string, usual time.Duration) time.Duration {
 	return d
 }
 
-// orNever is a duration, or never for a zero.
+// orNever reads a duration; an explicit zero is never.
 func (e *environment) orNever(name string, usual time.Duration) (d time.Duration, never bool) {
 	d = e.duration(name, usual)
 	return max(0, d), d < 0
@@ -223,8 +225,8 @@ func (e *environment) number(name string) int {
 	return n
 }
 
-// bits are two numbers: of IPv4 and of IPv6. A zero that somebody wrote would
-// keep whole addresses, and is refused.
+// bits reads two numbers, of IPv4 and of IPv6. An explicit zero is a fault,
+// since in a Config it keeps whole addresses.
 func (e *environment) bits(name string) (v4, v6 int) {
 	members := e.list(name)
 	if len(members) == 0 {
@@ -284,7 +286,7 @@ func (e *environment) flag(name string, byDefault bool) bool {
 	return byDefault
 }
 
-// proxies are networks or addresses, and the word unix.
+// proxies reads networks, addresses and the word unix.
 func (e *environment) proxies(name string) (networks []netip.Prefix, unix bool) {
 	for _, v := range e.list(name) {
 		if strings.EqualFold(v, "unix") {
@@ -300,7 +302,8 @@ func (e *environment) proxies(name string) (networks []netip.Prefix, unix bool) 
 			prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
 		}
 		if err != nil {
-			e.fault(name, "must be networks, addresses or unix with commas between, such as 10.0.0.0/8,192.168.1.7")
+			e.fault(name, "must be networks, addresses or unix with commas between, "+
+				"such as 10.0.0.0/8,192.168.1.7")
 			return nil, false
 		}
 		networks = append(networks, prefix.Masked())

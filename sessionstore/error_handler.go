@@ -13,26 +13,29 @@ import (
 // handler writes is sent. If the ErrorHandler sends nothing either, the client
 // gets 500.
 //
-// Vary, CORS and security headers are as the handler left them; every other
-// header is as it was when [Manager.Handler] began, so that no redirect and no
-// cookie of the handler goes out with the error. An ErrorHandler must not set
-// the session cookie. The session that it gets with [FromContext] is as it was
-// before what could not be saved; after a [Session.Logout] it is empty.
+// The headers Vary, of CORS and of security are as the handler left them. All
+// others are as they were when [Manager.Handler] began, so that the error has
+// no redirect and no cookie of the handler. An ErrorHandler must not set the
+// session cookie. [FromContext] returns the session as it was before the
+// changes that could not be saved; after a [Session.Logout] it is empty.
 type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
-// statusClientClosed is what nginx logs for a client that left before the
-// answer. The client does not see it; access logs do.
+// statusClientClosed is nginx's status for a client that left before the
+// response. Only access logs show it.
 const statusClientClosed = 499
 
 // sessionless bounds the lines about requests that no Manager handled.
 var sessionless lineRate
 
-// ServeError is the default [ErrorHandler], and good for an error of
-// [FromContext] too. It answers 503 with Retry-After if the store is
-// unavailable, 403 for a user with too many sessions, 499 for a client that
-// left (a canceled context), else 500. The text does not show the reason. It
-// logs [ErrNoMiddleware] with [slog.Default], since there is no Manager to log
-// it.
+// ServeError answers a request with the status of an error. It is the default
+// [ErrorHandler], and answers errors of [FromContext] too:
+//   - [ErrUnavailable]: 503, with Retry-After
+//   - [ErrRevoked], [ErrTooManySessions]: 403
+//   - a cancelled context, of a client that left: 499
+//   - any other: 500
+//
+// The text is English and does not contain the error. ServeError logs
+// [ErrNoMiddleware] with [slog.Default], since there is no Manager to log it.
 func ServeError(w http.ResponseWriter, r *http.Request, err error) {
 	unavailable := errors.Is(err, ErrUnavailable)
 	if errors.Is(err, context.Canceled) && (!unavailable || r.Context().Err() != nil) {
@@ -41,20 +44,24 @@ func ServeError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if unavailable {
 		w.Header().Set("Retry-After", "1")
-		http.Error(w, "The session store is unavailable. Please try again.", http.StatusServiceUnavailable)
+		http.Error(w, "The session store is unavailable. Please try again.",
+			http.StatusServiceUnavailable)
 		return
 	}
 	if errors.Is(err, ErrRevoked) {
-		http.Error(w, "Your sessions were ended while you logged in. Please log in again.", http.StatusForbidden)
+		http.Error(w, "Your sessions were ended while you logged in. Please log in again.",
+			http.StatusForbidden)
 		return
 	}
 	if errors.Is(err, ErrTooManySessions) {
-		http.Error(w, "You are logged in too often. Please log out elsewhere first.", http.StatusForbidden)
+		http.Error(w, "You are logged in too often. Please log out elsewhere first.",
+			http.StatusForbidden)
 		return
 	}
 	if errors.Is(err, ErrNoMiddleware) {
 		if omitted, ok := sessionless.take(time.Now(), lineBurst, nil); ok {
-			slog.ErrorContext(r.Context(), "a request has no session", "error", err, "omitted", omitted)
+			slog.ErrorContext(r.Context(), "request without a session",
+				"error", err, "omitted", omitted)
 		}
 	}
 	http.Error(w, "Something went wrong with the session.", http.StatusInternalServerError)

@@ -40,7 +40,9 @@ var (
 	// ErrNoMiddleware: the context is not that of a request that came through
 	// [Manager.Handler]. A context of a framework's own, such as a
 	// *gin.Context, may hide it.
-	ErrNoMiddleware = errors.New("no session in this context: wrap the handler with Manager.Handler, and pass r.Context() (in gin c.Request.Context())")
+	ErrNoMiddleware = errors.New("no session in this context: " +
+		"wrap the handler with Manager.Handler, and pass r.Context() " +
+		"(in gin c.Request.Context())")
 
 	// ErrRequestEnded: the session was used after its request had ended, by a
 	// goroutine that outlived it.
@@ -48,43 +50,45 @@ var (
 
 	// ErrHeadersSent: the change needs a cookie, and the response has begun.
 	// For a value it is within a *[ValueError] that names the key.
-	ErrHeadersSent = errors.New("response headers already sent: log in, log out, regenerate and start sessions before writing the body, or render into a buffer")
+	ErrHeadersSent = errors.New("response headers already sent: log in, log out, " +
+		"regenerate and start sessions before writing the body, or render into a buffer")
 )
 
-// ValueError says that one value of a session could not be kept or read. It is
-// about that key alone: the rest of the session is as it was.
+// ValueError reports that one value of a session could not be stored or read,
+// or that a user id is invalid. The rest of the session is unchanged.
 type ValueError struct {
-	// Key is the name of the value, as given to [NewKey] or [Session.Set].
+	// Key is the name of the value, as given to [NewKey] or [Session.Set], or
+	// "user id".
 	Key string
-	// Problem says what is wrong with it, without the value.
+	// Problem describes the fault without the value.
 	Problem string
-	// Err is the cause, where there is one. It may be nil.
+	// Err is the cause; nil for none.
 	Err error
 }
 
-// Error names the key and the problem. The cause is left out, since encoders
-// like to quote what they choke on; it is there for [errors.As].
+// Error returns the key and the problem. It omits the cause, since the error of
+// an encoder may quote the value.
 func (e *ValueError) Error() string {
 	return fmt.Sprintf("session value %q: %s", e.Key, e.Problem)
 }
 
-// Unwrap returns the cause.
+// Unwrap returns the cause, for [errors.Is] and [errors.As].
 func (e *ValueError) Unwrap() error { return e.Err }
 
-// ConfigError is one fault of a [Config]. [ConfigFromEnv] and [Open] report all
-// faults of a configuration together, as one error that [errors.As] takes
-// apart.
+// ConfigError reports one fault of a [Config]. [ConfigFromEnv], [Open], [New]
+// and [NewWithStore] return all faults as one error: [errors.As] finds the
+// first, and its Unwrap method returns all as []error.
 type ConfigError struct {
-	// Name is the field of Config or the environment variable that is wrong.
+	// Name is the field of Config, or the environment variable.
 	Name string
-	// Problem says what is wrong and what to do, without the value.
+	// Problem describes the fault and its remedy without the value.
 	Problem string
 }
 
-// Error names the setting and the problem.
+// Error returns the name and the problem.
 func (e *ConfigError) Error() string { return e.Name + ": " + e.Problem }
 
-// configErrors is every fault of a configuration, one to a line.
+// configErrors are all faults of a configuration. Error has a line for each.
 type configErrors []error
 
 func (e configErrors) Error() string {

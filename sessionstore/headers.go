@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// forbidCaching forbids every cache to keep a response, and reports whether the
-// handler had allowed shared ones to. Cache-Control alone does not: a CDN and
-// nginx obey a header of their own before it.
+// forbidCaching keeps a response out of all caches, and reports whether the
+// handler had allowed shared caches to keep it. Cache-Control alone is not
+// enough: a CDN and nginx obey a header of their own before it.
 func forbidCaching(h http.Header) (allowed bool) {
 	for name, lines := range h {
 		switch {
@@ -25,19 +25,19 @@ func forbidCaching(h http.Header) (allowed bool) {
 	return allowed
 }
 
-// forSharedCaches reports whether a header tells a CDN or a proxy how long it
-// may keep a response: RFC 9213 (CDN-Cache-Control, and Cloudflare-, Vercel-,
-// Netlify-, Akamai-, X-LiteSpeed-Cache-Control and their like),
-// Surrogate-Control of Fastly and Varnish, Edge-Control of Akamai, and
-// X-Accel-Expires of nginx.
+// forSharedCaches reports whether a header sets how long a CDN or a proxy keeps
+// a response. They are those of RFC 9213 (CDN-Cache-Control and its variants
+// for one CDN), Surrogate-Control of Fastly and Varnish, Edge-Control of
+// Akamai, and X-Accel-Expires of nginx.
 func forSharedCaches(name string) bool {
 	name = strings.ToLower(name)
-	return strings.HasSuffix(name, "-cache-control") || strings.HasSuffix(name, "surrogate-control") ||
+	return strings.HasSuffix(name, "-cache-control") ||
+		strings.HasSuffix(name, "surrogate-control") ||
 		strings.HasSuffix(name, "edge-control") || name == "x-accel-expires"
 }
 
-// keepPrivate keeps a response out of shared caches if its handler asked for
-// the session and said nothing about caching.
+// keepPrivate keeps a response out of shared caches, unless its handler set
+// Cache-Control.
 func keepPrivate(h http.Header) {
 	for name := range h {
 		if strings.EqualFold(name, "Cache-Control") {
@@ -47,11 +47,12 @@ func keepPrivate(h http.Header) {
 	h.Set("Cache-Control", "private")
 }
 
-// addVaryCookie tells caches that the response depends on the cookie.
+// addVaryCookie adds Vary: Cookie, since the response depends on the cookie.
 func addVaryCookie(h http.Header) {
 	for _, line := range h["Vary"] {
 		for field := range strings.SplitSeq(line, ",") {
-			if field = strings.TrimSpace(field); field == "*" || strings.EqualFold(field, "Cookie") {
+			field = strings.TrimSpace(field)
+			if field == "*" || strings.EqualFold(field, "Cookie") {
 				return
 			}
 		}
@@ -59,10 +60,10 @@ func addVaryCookie(h http.Header) {
 	h["Vary"] = append(h["Vary"], "Cookie")
 }
 
-// keepForError takes back what a handler has put into the header, since the
-// response that it describes is not sent. Vary, the headers of CORS and those
-// of security stay as the handler left them, the others as they were before it.
-// Content-Length is never that of the error.
+// keepForError resets the header for an error in place of the handler's
+// response. It keeps Vary and the headers of CORS and of security. It resets
+// the others to before, except for Content-Length, which would not be the
+// error's.
 func keepForError(h, before http.Header) {
 	for name := range h {
 		if !describesAnyResponse(name) {
@@ -76,8 +77,8 @@ func keepForError(h, before http.Header) {
 	}
 }
 
-// describesAnyResponse reports whether a header says how the browser and caches
-// are to treat a response of this address, whatever it holds.
+// describesAnyResponse reports whether a header applies to each response of an
+// address, whatever its body: a policy for browsers or caches.
 func describesAnyResponse(name string) bool {
 	name = strings.ToLower(name)
 	return strings.HasPrefix(name, "access-control-") || responsePolicies[name]

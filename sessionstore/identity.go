@@ -44,9 +44,9 @@ func (x *requestState) identify(ctx context.Context) error {
 // vacancy returns the identity of a request whose cookie leads to no session. A
 // browser sends a SameSite=Strict cookie with no request that another site
 // caused, and a Lax one with no form of another site. A session that began in
-// the response would replace the one whose cookie stayed behind. A cookie of our
-// name that came all the same is of another spelling, which a sibling host may
-// have planted.
+// the response would replace the one whose cookie stayed behind. A cookie of
+// our name that came all the same is of another spelling, which a sibling host
+// may have planted.
 func (x *requestState) vacancy() identity {
 	cfg, r := &x.core.cfg.Cookie, x.request
 	if cfg.SameSite == http.SameSiteNoneMode || r.Header.Get("Sec-Fetch-Site") != "cross-site" {
@@ -67,8 +67,8 @@ func safe(method string) bool {
 	return false
 }
 
-// choose loads the session of one of several tickets: the one that is alive. Two
-// that are alive count as none: the newest may be that of an attacker on a
+// choose loads the session of one of several tickets: the one that is alive.
+// Two that are alive count as none: the newest may be that of an attacker on a
 // sibling host, who would get the user to work in it.
 func (x *requestState) choose(ctx context.Context, tickets []cookie.Ticket) error {
 	ids := make([]store.ID, len(tickets))

@@ -7,35 +7,38 @@ import (
 	"time"
 )
 
-// Handler gives every request to next a session, to be had with [FromContext].
-// The session is loaded when it is first asked for and saved just before the
-// first byte of the response; a request that does not use it costs no query,
-// and one that stores nothing gets no cookie. When the session can't be saved,
-// the client gets 503 and keeps its cookie, or gets the one with the new token
-// when the handler's own [Session.Save] had changed that before.
+// Handler returns a handler that gives each request to next a session, which
+// [FromContext] returns. Wrap the whole router with it.
 //
-// A response with a status of 500 or more saves nothing: values, a login and a
-// new token that no Save had kept are void. A [Session.Logout] is carried out.
+// A request that does not use its session costs no query, and one that stores
+// nothing gets no cookie. The session is loaded by the first FromContext and
+// saved just before the first byte of the response. If it can't be saved, the
+// [ErrorHandler] answers in place of next, by default with 503. The browser
+// then keeps its cookie, or gets that of the new token if a [Session.Save] of
+// the handler had rotated the session before.
 //
-// What a handler that panics has changed and not saved is void, after the first
-// byte too. If its own Save had changed the token before, the header map has
-// the new cookie, for whoever recovers and answers.
+// A response with a status of 500 or more saves nothing: it discards values, a
+// login and a new token that no Save has saved. It does carry out a
+// [Session.Logout]. A handler that panics loses its unsaved changes too, also
+// after the first byte. If its own Save had changed the token, the header map
+// has the new cookie, for a middleware that recovers and answers.
 //
-// Put http.TimeoutHandler inside. Outside, its 503 replaces the response of a
-// handler that goes on: a login that comes later is saved, and the browser does
+// Put [http.TimeoutHandler] inside. Outside, its 503 replaces the response of a
+// handler that goes on running: a later login is saved, and the browser does
 // not get its cookie.
 //
-// Wrap the whole router. A response that is sent by another writer than the one
-// that next gets, as in a gin middleware that calls c.Next, has no cookie: the
-// log says so at ERROR, once a minute.
+// A response that is written to another ResponseWriter than that of next has no
+// cookie, as in a gin middleware that calls c.Next. The log reports that at
+// ERROR, once a minute.
 //
-// Bodies are not buffered. The ResponseWriter that next gets has the optional
+// Bodies are not buffered. The ResponseWriter of next has the optional
 // interfaces of the server's (http.Flusher, http.Hijacker, http.Pusher,
 // io.ReaderFrom and the others), and works with [http.ResponseController].
 //
-// A response that sets the cookie carries Cache-Control: no-store, and nothing
-// that a CDN would obey before it. One whose handler asked for the session
-// carries Vary: Cookie, and Cache-Control: private if the handler set none.
+// A response that sets the cookie carries Cache-Control: no-store, and no
+// header that a CDN obeys before it. If the handler used the session, the
+// response carries Vary: Cookie, and Cache-Control: private unless the handler
+// set one.
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &requestState{core: &m.core, writer: w, header: w.Header(), started: time.Now()}
@@ -66,12 +69,18 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// FromContext returns the session of a request that came through [Manager.Handler]. The first call loads it, and is
-// the only one that may have to wait: ctx bounds it. A visitor whose cookie names no live session, or who has none,
-// gets an empty session and no error.
+// FromContext returns the session of a request that came through
+// [Manager.Handler]. The first call loads it and may wait; ctx bounds that. A
+// visitor without a cookie, or whose cookie names no live session, gets an
+// empty session. Errors:
+//   - [ErrUnavailable]: Postgres is unavailable. Answer 503.
+//   - [ErrNoMiddleware]: the request did not come through Handler.
+//   - [ErrRequestEnded]: the request is over.
+//   - the error of ctx.
+//   - any other: the schema of the database or the rights of the role are
+//     wrong.
 //
-// The errors are [ErrUnavailable], to be answered with 503, [ErrNoMiddleware] and [ErrRequestEnded], or that of ctx. Any other says what
-// is wrong with the database's schema or the role's rights. [ServeError] answers each of them.
+// [ServeError] answers each of them.
 func FromContext(ctx context.Context) (*Session, error) {
 	ref, ok := ctx.Value(contextKey{}).(*requestRef)
 	if !ok {

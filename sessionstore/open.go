@@ -10,18 +10,22 @@ import (
 	"github.com/reporadar/pgsession/internal/postgres"
 )
 
-const needDatabase = "is not set: outside development sessions need Postgres, such as postgres://user:password@host:5432/database"
+const needDatabase = "is not set: outside development sessions need Postgres, " +
+	"such as postgres://user:password@host:5432/database"
 
-// Open makes a Manager from a Config: it connects to Postgres, checks that the
-// schema is what this version needs, and logs in one line which stores are in
-// use, how many sessions are active, and which timeouts, cookie name and
-// SameSite are in force. In Development, without a DatabaseURL, sessions live
-// in memory.
+// Open makes a Manager from a Config. It connects to Postgres, checks the
+// schema, and logs the settings in force in one line. [Manager.Close] closes
+// what Open has opened. In Development, without a DatabaseURL, sessions live in
+// memory.
 //
-// When Postgres can't be reached, sessions live in memory until it is back, unless [Config.Outage.DisableEmergency] is set: then the
-// error is [ErrUnavailable] with the host's name. A Redis that does not answer is a warning in the log. The other
-// errors are every fault of the Config at once ([ConfigError]), and what is missing from the schema, with the command
-// that creates it.
+// If Postgres is unavailable, Open succeeds: sessions live in memory until
+// Postgres is available. If Redis is unavailable, Open logs a WARN and
+// succeeds. Errors:
+//   - *[ConfigError]: a setting is wrong. The error has all of them.
+//   - [ErrUnavailable]: Postgres is unavailable, and
+//     [OutageConfig.DisableEmergency] is set. The error names the host.
+//   - any other: the schema lacks something. The error names what, and the
+//     command that makes it.
 func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.checkForOpen(); err != nil {
@@ -43,8 +47,9 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	return m, nil
 }
 
-// New is [Open] with a pool of the application's own, which it goes on owning: [Manager.Close] does not close it.
-// cfg.DatabaseURL is ignored. Have [postgres.ConfigurePool] prepare the pool's configuration.
+// New makes a Manager as [Open] does, on a pool of the application's own.
+// [Manager.Close] does not close the pool. New ignores cfg.DatabaseURL. Call
+// [ConfigurePool] with the pool's configuration before you make the pool.
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
@@ -79,11 +84,11 @@ func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error)
 		_ = c.close()
 		return nil, err
 	}
-	told, cancel := context.WithTimeout(ctx, cfg.StoreTimeout)
+	flushing, cancel := context.WithTimeout(ctx, cfg.StoreTimeout)
 	defer cancel()
-	_ = m.FlushEvents(told) // an emergency that begins here is in the log before this is
-	attrs := append([]any{"store", m.StoreName(), "active", stats.Active, "exact", stats.Exact}, cfg.inForce()...)
-	cfg.Logger.InfoContext(ctx, "sessions open", attrs...)
+	_ = m.FlushEvents(flushing) // an emergency that begins here is logged before this line
+	attrs := []any{"store", m.StoreName(), "active", stats.Active, "exact", stats.Exact}
+	cfg.Logger.InfoContext(ctx, "sessions open", append(attrs, cfg.inForce()...)...)
 	return m, nil
 }
 
@@ -92,13 +97,17 @@ func openMemory(ctx context.Context, cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Logger.WarnContext(ctx, "sessions open in memory: they end with this process; set DATABASE_URL to keep them in Postgres",
-		append([]any{"store", m.StoreName(), "active", 0}, cfg.inForce()...)...)
+	attrs := []any{
+		"advice", "sessions end with this process: set DATABASE_URL to keep them in Postgres",
+		"store", m.StoreName(), "active", 0,
+	}
+	cfg.Logger.WarnContext(ctx, "sessions open in memory", append(attrs, cfg.inForce()...)...)
 	return m, nil
 }
 
-// openPool makes the pool. It does not connect yet. What pgx would leave unbounded gets a bound: a server that hangs
-// must not hang requests.
+// openPool makes the pool without a connection. It bounds the time of a
+// connection attempt, which pgx does not: a server that hangs must not hang
+// requests.
 func openPool(cfg Config) (*pgxpool.Pool, error) {
 	pc, err := dburl.Parse(string(cfg.DatabaseURL))
 	if err != nil {
@@ -113,7 +122,7 @@ func openPool(cfg Config) (*pgxpool.Pool, error) {
 
 const databaseURLName = "DatabaseURL (DATABASE_URL)"
 
-// checkForOpen adds to the faults of a Config those of its DatabaseURL.
+// checkForOpen returns the faults of a Config, its DatabaseURL included.
 func (c *Config) checkForOpen() error {
 	faults, _ := c.check().(configErrors)
 	if problem := c.databaseProblem(); problem != "" {
@@ -125,7 +134,7 @@ func (c *Config) checkForOpen() error {
 	return nil
 }
 
-// databaseProblem says what is wrong with DatabaseURL; empty for nothing.
+// databaseProblem returns the fault of DatabaseURL; "" for none.
 func (c *Config) databaseProblem() string {
 	if c.DatabaseURL == "" {
 		if c.Env != Development {

@@ -37,8 +37,8 @@ func (o *ownMarks) all() []store.MarkID {
 	return slices.Clone(o.ids)
 }
 
-// ownMarksOf returns those of the request that a context belongs to; nil without
-// one.
+// ownMarksOf returns those of the request that a context belongs to; nil
+// without one.
 func ownMarksOf(ctx context.Context) *ownMarks {
 	if c, ok := callerOf(ctx); ok {
 		return c.ownMarks()

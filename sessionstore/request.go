@@ -171,8 +171,8 @@ func (s *Session) now() phase {
 	return s.phase
 }
 
-// enter begins a phase of the request. It returns whether a save has anything to
-// do, or to wait for.
+// enter begins a phase of the request. It returns whether a save has anything
+// to do, or to wait for.
 func (s *Session) enter(p phase) (pending bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -226,9 +226,9 @@ func (x *requestState) persist(save func(context.Context) error) error {
 }
 
 // forgetEnded forgets a session that ended while the handler ran, if the
-// response would write its token again, as for RememberMe, after a Save that the
-// cache did not acknowledge or while a key is replaced. The browser may have
-// another token by now, from a login.
+// response would write its token again, as for RememberMe, after a Save that
+// the cache did not acknowledge or while a key is replaced. The browser may
+// have another token by now, from a login.
 func (x *requestState) forgetEnded() {
 	s := &x.session
 	s.mu.Lock()
@@ -321,8 +321,8 @@ func (a *errorAnswer) commitOnce(int) error {
 }
 
 // abandon voids what a handler that panicked has changed and not saved. A
-// response that reports the panic must bring a token that the handler's own Save
-// has changed.
+// response that reports the panic must bring a token that the handler's own
+// Save has changed.
 func (x *requestState) abandon() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -341,8 +341,8 @@ const bypassAdvice = "wrap the whole router, as in http.ListenAndServe(addr, man
 	"that Handler gives it"
 
 // bypassed is the commit of a response that was sent by another writer than
-// ours. Its header is sent, so nothing that needs a cookie can be kept. Values of
-// a stored session and a logout are saved by end.
+// ours. Its header is sent, so nothing that needs a cookie can be kept. Values
+// of a stored session and a logout are saved by end.
 func (x *requestState) bypassed() {
 	x.mu.Lock()
 	defer x.mu.Unlock()

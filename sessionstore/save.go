@@ -18,8 +18,8 @@ import (
 // error. Saves of several goroutines run one after the other.
 //
 // The errors are:
-//   - [ErrNotFound] if the session was ended meanwhile, by a logout elsewhere or
-//     its timeout; the changes are lost, and the session is empty now
+//   - [ErrNotFound] if the session was ended meanwhile, by a logout elsewhere
+//     or its timeout; the changes are lost, and the session is empty now
 //   - [ErrUnavailable] if nothing is known to be saved; the changes are still
 //     pending
 //   - [ErrRevoked] or [ErrTooManySessions] if a login was refused
@@ -58,8 +58,8 @@ func (s *Session) save(ctx context.Context) error {
 	return s.perform(ctx, &p)
 }
 
-// finish is save at the end of the request, which it closes. A change by another
-// goroutine is in this save or gets ErrRequestEnded.
+// finish is save at the end of the request, which it closes. A change by
+// another goroutine is in this save or gets ErrRequestEnded.
 func (s *Session) finish(ctx context.Context) error {
 	s.mu.Lock()
 	err := s.awaitSave(ctx)
@@ -230,9 +230,9 @@ func (c *core) deleteRow(ctx context.Context, d *pendingDelete) (Revocation, err
 }
 
 // bar keeps another instance from restoring a session: it creates an empty row
-// under the session's id, and a restore does not replace a row. It returns false
-// if the session has been restored. The row stays as long as the session could
-// live in the memory of the other instance, where it may be in use.
+// under the session's id, and a restore does not replace a row. It returns
+// false if the session has been restored. The row stays as long as the session
+// could live in the memory of the other instance, where it may be in use.
 func (c *core) bar(ctx context.Context, id store.ID) (bool, error) {
 	draft := store.Draft{ID: id, Data: object.Encode(nil), Idle: c.expiry.Absolute}
 	_, err := c.store.Create(ctx, draft)
@@ -243,8 +243,8 @@ func (c *core) bar(ctx context.Context, id store.ID) (bool, error) {
 	return err == nil && bars(&rec), nil
 }
 
-// write sends the statement of a plan. It returns the session's token if that is
-// a new one.
+// write sends the statement of a plan. It returns the session's token if that
+// is a new one.
 func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Token, error) {
 	kind := EventRotated
 	if p.change.UserID != "" {
@@ -288,10 +288,10 @@ func (s *Session) rewrite(ctx context.Context, p *plan) (store.Record, *cookie.T
 	return rec, nil, err
 }
 
-// rotate gives the stored session a new token, together with the plan's changes.
-// If Postgres does not reply and can't be asked again, the request keeps the new
-// token: its next save repeats the Rotate with it. That token was in no cookie,
-// so a login may use it.
+// rotate gives the stored session a new token, together with the plan's
+// changes. If Postgres does not reply and can't be asked again, the request
+// keeps the new token: its next save repeats the Rotate with it. That token was
+// in no cookie, so a login may use it.
 func (s *Session) rotate(ctx context.Context, p *plan) (store.Record, *cookie.Token, error) {
 	tok, rest := s.core.newToken(), store.Change{Began: p.change.Began}
 	if p.rotated != nil {

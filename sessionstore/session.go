@@ -14,12 +14,13 @@ import (
 )
 
 // Session is the session of one request: its values as they were loaded, and
-// what the request changed. The changes are saved with the response, just before
-// its first byte, or by [Session.Save].
+// what the request changed. The changes are saved with the response, just
+// before its first byte, or by [Session.Save].
 //
 // A Session comes from [FromContext]. A visitor without a session gets an empty
-// one, which costs nothing unless something is set in it. A request that another
-// site caused may come without the session's cookie: see [Session.Withheld].
+// one, which costs nothing unless something is set in it. A request that
+// another site caused may come without the session's cookie: see
+// [Session.Withheld].
 //
 // Many goroutines may use a Session at once while the request lasts. After the
 // request its methods return [ErrRequestEnded]. A Session prints as its handle,
@@ -109,7 +110,8 @@ const (
 	dropAll          // and those that other requests store meanwhile: DropValues
 )
 
-// remember is what the request decided about a cookie that outlives the browser.
+// remember is what the request decided about a cookie that outlives the
+// browser.
 type remember uint8
 
 const (

@@ -15,7 +15,8 @@ import (
 // SuspiciousAction is what happens if a session is used from elsewhere.
 type SuspiciousAction int
 
-// The actions. They concern sessions with a user; those without a user are observed.
+// The actions. They concern sessions with a user; those without a user are
+// observed.
 const (
 	// ActionObserve makes an event, and the request goes on. The new place
 	// counts as the session's afterwards.

@@ -19,7 +19,8 @@ type Info struct {
 	UserID string `json:"user_id"`
 
 	CreatedAt time.Time `json:"created_at"`
-	// AuthenticatedAt is the user's last login in this session; zero before one.
+	// AuthenticatedAt is the user's last login in this session; zero before
+	// one.
 	AuthenticatedAt time.Time `json:"authenticated_at"`
 	// LastSeenAt is the last use that was written, at most a minute before the
 	// last use.
