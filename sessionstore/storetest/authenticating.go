@@ -220,7 +220,8 @@ var stepping = []testCase{
 			h.equal("Client", rec.Client, client)
 			h.equal("Version", rec.Version, old.Version+1)
 			h.data(rec, "k", 1)
-			h.hasLogin("loaded", h.load(rec.ID), authentication{a.id, []store.Method{password, totp}})
+			h.hasLogin("loaded", h.load(rec.ID),
+				authentication{a.id, []store.Method{password, totp}})
 			h.ended(old.ID)
 		},
 	},
@@ -250,8 +251,9 @@ var stepping = []testCase{
 				of store.ID
 				by store.LoginID
 			}{
-				"another login": {rec.ID, store.NewLoginID()}, "no login": {rec.ID, store.LoginID{}},
-				"a visitor": {visitor.ID, store.LoginID{}}, "no session": {h.newID(), a.id},
+				"another login": {rec.ID, store.NewLoginID()},
+				"no login":      {rec.ID, store.LoginID{}},
+				"a visitor":     {visitor.ID, store.LoginID{}}, "no session": {h.newID(), a.id},
 			} {
 				id := h.newID()
 				_, err := h.store.Rotate(h.ctx, c.of, id, store.Change{

@@ -53,13 +53,14 @@ func (h *harness) refuses(what string, rec store.Record, c store.Change, want er
 var pending = []testCase{
 	{
 		name: "a pending login is no login",
-		why:  "PendingUserID is no UserID: one factor of two logs nobody in",
+		why:  "PendingUserID is no UserID: one factor of two logs no user in",
 		run: func(h *harness) {
 			rec := h.begin("cart", 1)
 			for what, rec := range map[string]store.Record{
 				"Rotate": rec, "Load": h.load(rec.ID), "Save": h.save(rec.ID, set("k", 2)),
 				"Create": h.draft(store.Draft{
-					PendingUserID: "ada", Methods: []store.Method{password}, LoginID: store.NewLoginID(),
+					PendingUserID: "ada", Methods: []store.Method{password},
+					LoginID: store.NewLoginID(),
 				}),
 			} {
 				h.isPending(what, rec, "ada")
@@ -110,7 +111,8 @@ var pending = []testCase{
 				h.hasLogin(what, rec, authentication{c.LoginID, []store.Method{password, totp}})
 				h.sameTime(what+": first factor", rec.Methods.All()[0].At, old.Methods.LatestAt(0))
 				h.sameTime(what+": second factor", rec.Methods.LatestAt(2), rec.AuthenticatedAt)
-				h.equal(what+": lifetime", rec.AbsoluteExpiresAt.Sub(rec.CreatedAt), h.expiry.Absolute)
+				h.equal(what+": lifetime", rec.AbsoluteExpiresAt.Sub(rec.CreatedAt),
+					h.expiry.Absolute)
 				h.data(rec, "cart", 1)
 			}
 			h.sameTime("AuthenticatedAt", rec.AuthenticatedAt, rec.ValidatedAt)
@@ -133,7 +135,9 @@ var pending = []testCase{
 			h.age(rec.ID, store.PendingTimeout-time.Minute)
 			done := h.rotate(rec.ID, completes("ada"))
 			h.refuses("twice", done, completes("ada"), store.ErrNoPendingLogin)
-			for what, id := range map[string]store.ID{"a rotated": rec.ID, "an unknown": h.newID()} {
+			for what, id := range map[string]store.ID{
+				"a rotated": rec.ID, "an unknown": h.newID(),
+			} {
 				_, err := h.store.Rotate(h.ctx, id, h.newID(), completes("ada"))
 				if !errors.Is(err, store.ErrNotFound) {
 					h.Errorf("completion of %s session: %v, want ErrNotFound", what, err)
