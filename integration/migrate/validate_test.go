@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"errors"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -106,7 +107,7 @@ func TestValidateNames(t *testing.T) {
 		},
 		"an index that a failed CREATE INDEX CONCURRENTLY left": {
 			`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'pgsession.sessions_user_id_idx'::regclass`,
-			[]string{"index sessions_user_id_idx is invalid: rebuild it with REINDEX INDEX CONCURRENTLY pgsession.sessions_user_id_idx"},
+			[]string{"index sessions_user_id_idx is invalid (REINDEX INDEX CONCURRENTLY pgsession.sessions_user_id_idx)"},
 		},
 		"a missing check": {
 			`ALTER TABLE pgsession.sessions DROP CONSTRAINT sessions_id_check`,
@@ -133,19 +134,19 @@ func TestValidateNames(t *testing.T) {
 		"a CHECK that binds another role's function": {
 			`CREATE FUNCTION public.pg_column_size(jsonb) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 0';
 			 ALTER TABLE pgsession.sessions DROP CONSTRAINT sessions_data_check, ADD CONSTRAINT sessions_data_check CHECK (pg_column_size(data) <= 1048576)`,
-			[]string{"constraint sessions_data_check uses function public.pg_column_size(pg_catalog.jsonb), which is not built in"},
+			[]string{"constraint sessions_data_check uses function public.pg_column_size(pg_catalog.jsonb), must use a built-in one"},
 		},
 		"a view that binds another role's function": {
 			`CREATE FUNCTION public.unnest(text[]) RETURNS SETOF text LANGUAGE sql AS 'SELECT ''expired''::text';
 			 CREATE OR REPLACE VIEW pgsession.sessions_by_state AS
 			 SELECT unnest(ARRAY['expired']) AS state, 0::bigint AS sessions`,
-			[]string{"view sessions_by_state uses function public.unnest(pg_catalog.text[]), which is not built in"},
+			[]string{"view sessions_by_state uses function public.unnest(pg_catalog.text[]), must use a built-in one"},
 		},
 		"a default that binds another role's function": {
 			`CREATE FUNCTION public.later() RETURNS timestamptz LANGUAGE sql AS 'SELECT pg_catalog.now()';
 			 ALTER TABLE pgsession.sessions ALTER COLUMN created_at SET DEFAULT public.later()`,
 			[]string{
-				"column sessions.created_at uses function public.later(), which is not built in",
+				"column sessions.created_at uses function public.later(), must use a built-in one",
 			},
 		},
 		"an index that binds another role's function": {
@@ -154,7 +155,7 @@ func TestValidateNames(t *testing.T) {
 			 CREATE INDEX sessions_expires_at_idx ON pgsession.sessions (expires_at) WHERE public.old(expires_at)`,
 			[]string{
 				"index sessions_expires_at_idx is btree on sessions (expires_at) where public.old(expires_at), must be btree on sessions (expires_at, id)",
-				"index sessions_expires_at_idx uses function public.old(timestamp with time zone), which is not built in",
+				"index sessions_expires_at_idx uses function public.old(timestamp with time zone), must use a built-in one",
 			},
 		},
 		"a column of another role's type": {
@@ -162,16 +163,16 @@ func TestValidateNames(t *testing.T) {
 			 ALTER TABLE pgsession.sessions ALTER COLUMN ip TYPE public.inet`,
 			[]string{
 				"column sessions.ip is public.inet, must be inet",
-				"column sessions.ip uses type public.inet, which is not built in",
+				"column sessions.ip uses type public.inet, must use a built-in one",
 			},
 		},
 		"a prune that looks names up": {
 			`ALTER FUNCTION pgsession.prune_batch(integer) RESET search_path`,
-			[]string{"function prune_batch(max_rows integer) has security definer, must have definer with search_path=pg_catalog, pg_temp"},
+			[]string{"function prune_batch(max_rows integer) has security definer, must have security definer with search_path=pg_catalog, pg_temp"},
 		},
 		"a prune with the caller's rights": {
 			`ALTER FUNCTION pgsession.prune_batch(integer) SECURITY INVOKER`,
-			[]string{"function prune_batch(max_rows integer) has security invoker with search_path=pg_catalog, pg_temp, must have definer with search_path=pg_catalog, pg_temp"},
+			[]string{"function prune_batch(max_rows integer) has security invoker with search_path=pg_catalog, pg_temp, must have security definer with search_path=pg_catalog, pg_temp"},
 		},
 		"a prune that does something else": {
 			`CREATE OR REPLACE FUNCTION pgsession.prune_batch(max_rows integer) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER
@@ -192,7 +193,7 @@ func TestValidateNames(t *testing.T) {
 		},
 		"a column that inserts don't know of and can't leave out": {
 			`ALTER TABLE pgsession.sessions ADD COLUMN tenant text NOT NULL`,
-			[]string{"column sessions.tenant is unknown to this version, not null and without a default: inserts will fail"},
+			[]string{"column sessions.tenant is unknown to this version, and inserts fail because it is not null and has no default (set a default)"},
 		},
 		"indexes of the right name on other columns, in another order, of other rows": {
 			`DROP INDEX pgsession.sessions_expires_at_idx, pgsession.marks_key_idx, pgsession.sessions_user_id_idx;
@@ -208,7 +209,7 @@ func TestValidateNames(t *testing.T) {
 		},
 		"a table that a crash empties": {
 			`ALTER TABLE pgsession.marks SET UNLOGGED`,
-			[]string{"table marks is unlogged, so a crash of the server empties it: ALTER TABLE pgsession.marks SET LOGGED"},
+			[]string{"table marks is unlogged: a crash of the server empties it (ALTER TABLE pgsession.marks SET LOGGED)"},
 		},
 		"a trigger and a rule that keep rows from being deleted": {
 			`CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
@@ -216,8 +217,8 @@ func TestValidateNames(t *testing.T) {
 			 CREATE RULE r AS ON DELETE TO pgsession.sessions DO INSTEAD NOTHING;
 			 CREATE RULE r AS ON INSERT TO pgsession.marks DO INSTEAD NOTHING`,
 			[]string{
-				"table sessions has rule r, trigger k, which can make statements do less than they report: drop or disable it",
-				"table marks has rule r, which can make statements do less than they report: drop or disable it",
+				"table sessions has rule r, trigger k: statements can do less than they report (drop or disable)",
+				"table marks has rule r: statements can do less than they report (drop or disable)",
 			},
 		},
 		"nothing where a trigger comes afterwards, or is disabled": {
@@ -246,9 +247,9 @@ func TestValidateNames(t *testing.T) {
 			`GRANT SELECT, DELETE ON pgsession.sessions TO PUBLIC; GRANT UPDATE (revoked_at) ON pgsession.marks TO PUBLIC;
 			 GRANT EXECUTE ON FUNCTION pgsession.prune_batch(integer) TO PUBLIC`,
 			[]string{
-				"every role has DELETE, SELECT on pgsession.sessions: REVOKE it FROM PUBLIC",
-				"every role has UPDATE (revoked_at) on pgsession.marks: REVOKE it FROM PUBLIC",
-				"every role has EXECUTE on pgsession.prune_batch(max_rows integer): REVOKE it FROM PUBLIC",
+				"every role has DELETE, SELECT on pgsession.sessions (REVOKE ALL ON TABLE pgsession.sessions FROM PUBLIC)",
+				"every role has UPDATE (revoked_at) on pgsession.marks (REVOKE ALL ON TABLE pgsession.marks FROM PUBLIC)",
+				"every role has EXECUTE on pgsession.prune_batch(max_rows integer) (REVOKE ALL ON ROUTINE pgsession.prune_batch(max_rows integer) FROM PUBLIC)",
 			},
 		},
 		"several things at once": {
@@ -297,6 +298,36 @@ func TestValidateNames(t *testing.T) {
 			wantError(t, err,
 				append(c.want, "go run github.com/reporadar/pgsession/cmd/migrate@latest up")...)
 		})
+	}
+}
+
+// The statements in the error repair what it names.
+func TestValidateNamesTheRemedy(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.up(t)
+	d.exec(t, `
+		UPDATE pg_index SET indisvalid = false
+			WHERE indexrelid = 'pgsession.marks_key_idx'::regclass;
+		ALTER TABLE pgsession.sessions SET UNLOGGED;
+		GRANT SELECT ON pgsession.stats TO PUBLIC; GRANT UPDATE (key) ON pgsession.marks TO PUBLIC;
+		GRANT EXECUTE ON FUNCTION pgsession.prune_batch(integer) TO PUBLIC;
+		GRANT EXECUTE ON PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint) TO PUBLIC`)
+	var mismatch *db.Mismatch
+	err := db.Validate(t.Context(), d.pool, db.Options{})
+	if !errors.As(err, &mismatch) || len(mismatch.Differences) != 6 {
+		t.Fatalf("got %v, want 6 differences", err)
+	}
+	statement := regexp.MustCompile(`\(((?:REINDEX|ALTER|REVOKE) .*)\)$`)
+	for _, difference := range mismatch.Differences {
+		remedy := statement.FindStringSubmatch(difference)
+		if remedy == nil {
+			t.Fatalf("no statement in %q", difference)
+		}
+		d.exec(t, remedy[1])
+	}
+	if err := db.Validate(t.Context(), d.pool, db.Options{}); err != nil {
+		t.Error(err)
 	}
 }
 

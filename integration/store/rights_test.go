@@ -62,7 +62,7 @@ func TestAMissingRightIsNamed(t *testing.T) {
 			continue
 		}
 		grant := "GRANT " + right.grant + ` TO "` + role + `"`
-		if !strings.Contains(err.Error(), grant+", for ") || !strings.Contains(err.Error(),
+		if !strings.Contains(err.Error(), grant+" (for ") || !strings.Contains(err.Error(),
 			right.statement) || !errors.Is(err, sessionstore.ErrUnavailable) {
 			t.Errorf("without %s: %v", right.grant, err)
 		}

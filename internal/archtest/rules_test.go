@@ -109,7 +109,6 @@ var notYetShort = []string{
 	"internal/client",
 	"internal/cookie",
 	"internal/outage",
-	"internal/schema",
 	"internal/trace",
 	"sessionstore",
 	"sessionstore/store",

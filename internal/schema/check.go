@@ -1,7 +1,7 @@
-// Package schema knows what the library needs of its database schema, and checks a live one.
+// Package schema checks that a live schema has what the library needs.
 //
-// The facts it compares come from the query CatalogFacts; what they should be stands in needs.go, so that neither a
-// running application nor the check needs the migrations.
+// The query CatalogFacts reads the facts of the live schema. needs.go lists
+// what they must be, so that an application does not need the migrations.
 package schema
 
 import (
@@ -13,16 +13,16 @@ import (
 	"github.com/reporadar/pgsession/internal/gen"
 )
 
-// Check compares the live schema of this name with what this version of the
-// library needs, and refuses a search_path that hides built-in operators. It
-// reads the catalog only, which every role may. The error is a *Mismatch, an
-// *Unfit or the database's own when it can't be asked.
+// Check compares the live schema with what this version of the library needs,
+// and refuses a search_path that hides built-in operators. It reads only the
+// catalog, which every role may read. The error is a *Mismatch, an *Unfit, or
+// that of the query.
 func Check(ctx context.Context, db gen.DBTX, schemaName string) error {
 	return check(ctx, db, schemaName, needs)
 }
 
-// CheckAll is Check for everything that the migrations of this version make,
-// used by the library or not, and for the database's encoding.
+// CheckAll checks everything that the migrations of this version make, used by
+// the library or not, and the encoding of the database.
 func CheckAll(ctx context.Context, db gen.DBTX, schemaName string) error {
 	row, err := gen.New().CatalogRole(ctx, db, schemaName)
 	if err != nil {
@@ -57,12 +57,13 @@ func check(ctx context.Context, db gen.DBTX, schemaName string, wanted []Fact) e
 	return nil
 }
 
-// unquoted takes the quotes off names. Postgres quotes each where the setting
-// quote_all_identifiers is on, and none of the library's needs it.
+// unquoted removes the quotes that quote_all_identifiers adds to names. None of
+// the library's names needs quotes.
 func unquoted(text string) string { return strings.ReplaceAll(text, `"`, "") }
 
-// differences says in plain words what is wanted and not so in a schema of these facts. Whatever is there beyond that
-// is a newer version's, or the user's own, and is in order unless it keeps the library from inserting.
+// differences describes in words where a schema with the live facts lacks a
+// wanted one. An additional object belongs to a newer version or to the
+// application. It counts only if it makes the library's inserts fail.
 func differences(schemaName string, wanted, live []Fact) []string {
 	if !slices.Contains(live, Fact{"schema", schemaName, ""}) {
 		return []string{"schema " + schemaName + " is missing"}
@@ -81,10 +82,10 @@ func differences(schemaName string, wanted, live []Fact) []string {
 		delete(details, is) // what is left is extra
 		switch {
 		case ok && need.holds(detail):
-		case slices.ContainsFunc(found, need.named): // naming the object is enough
+		case slices.ContainsFunc(found, need.named): // one difference for an object
 		case ok:
 			found = append(found, need.differs(detail, schemaName))
-		case need.belongsToOneOf(missing): // naming the table is enough
+		case need.belongsToOneOf(missing): // one difference for a table
 		default:
 			found = append(found, need.Kind+" "+need.Name+" is missing")
 			if need.Kind == "table" {
@@ -94,65 +95,97 @@ func differences(schemaName string, wanted, live []Fact) []string {
 	}
 	for _, f := range live {
 		if _, extra := details[object{f.Kind, f.Name}]; extra && f.breaksInserts() {
-			found = append(found, fmt.Sprintf("column %s is unknown to this version, not null and without a default: inserts will fail", f.Name))
+			found = append(found, fmt.Sprintf("column %s is unknown to this version,"+
+				" and inserts fail because it is not null and has no default"+
+				" (set a default)", f.Name))
 		}
 	}
 	return found
 }
 
-// holds reports whether an object with this detail will do. A default that nobody asked for does no harm.
+// holds reports whether an object with this detail meets f. An additional
+// default does no harm.
 func (f Fact) holds(detail string) bool {
 	return detail == f.Detail || detail == f.Detail+withDefault || f.Detail == anyDefinition
 }
 
-// differs says what is wrong with an object whose detail is another than f's.
+// differs describes an object that has another detail than f. What repairs that
+// object alone stands in parentheses.
 func (f Fact) differs(detail, schemaName string) string {
+	object := schemaName + "." + f.Name
 	switch f.Kind {
 	case "index":
-		return fmt.Sprintf("index %s is %s: rebuild it with REINDEX INDEX CONCURRENTLY %s.%[1]s", f.Name, detail, schemaName)
-	case "security":
-		return fmt.Sprintf("function %s has security %s, must have %s", f.Name, detail, f.Detail)
+		return fmt.Sprintf("index %s is %s (REINDEX INDEX CONCURRENTLY %s)", f.Name, detail, object)
 	case "storage":
-		return fmt.Sprintf("table %s is %s, so a crash of the server empties it: ALTER TABLE %s.%[1]s SET LOGGED", f.Name, detail, schemaName)
+		return fmt.Sprintf("table %s is %s: a crash of the server empties it"+
+			" (ALTER TABLE %s SET LOGGED)", f.Name, detail, object)
 	case "code":
-		return fmt.Sprintf("table %s has %s, which can make statements do less than they report: drop or disable it", f.Name, detail)
-	case "keys":
-		return fmt.Sprintf("index %s is %s, must be %s", f.Name, detail, f.Detail)
-	case "plan":
-		return fmt.Sprintf("function %s is %s, must be %s", f.Name, detail, f.Detail)
+		return fmt.Sprintf("table %s has %s: statements can do less than they report"+
+			" (drop or disable)", f.Name, detail)
 	case "public":
-		return fmt.Sprintf("every role has %s on %s.%s: REVOKE it FROM PUBLIC", detail, schemaName, f.Name)
+		class := "TABLE"
+		if strings.Contains(f.Name, "(") {
+			class = "ROUTINE"
+		}
+		return fmt.Sprintf("every role has %s on %s (REVOKE ALL ON %s %[2]s FROM PUBLIC)",
+			detail, object, class)
+	case "security":
+		return fmt.Sprintf("function %s has security %s, must have security %s",
+			f.Name, detail, f.Detail)
 	case "function":
-		return fmt.Sprintf("function %s %s, must be one that %s", f.Name, detail, f.Detail)
-	default:
-		return fmt.Sprintf("%s %s is %s, must be %s", f.Kind, f.Name, detail, f.Detail)
+		return fmt.Sprintf("function %s %s, must be one that %s",
+			f.Name, predicate(detail), predicate(f.Detail))
 	}
+	kind := f.Kind
+	switch kind {
+	case "keys":
+		kind = "index"
+	case "plan":
+		kind = "function"
+	}
+	return fmt.Sprintf("%s %s is %s, must be %s", kind, f.Name, detail, f.Detail)
 }
 
-// about is the kinds of objects that a Fact can be about, which have a Fact of
-// their own.
+// predicate returns the detail of a function as the predicate of a sentence.
+func predicate(detail string) string {
+	if detail == "procedure" {
+		return "is a procedure"
+	}
+	return detail
+}
+
+// about lists the kinds of object that a Fact can describe a property of.
 var about = map[string][]string{
-	"security": {"function"}, "plan": {"function"}, "storage": {"table"}, "code": {"table"}, "keys": {"index", "constraint"},
-	"public": {"table", "view", "function"},
+	"security": {"function"},
+	"plan":     {"function"},
+	"storage":  {"table"},
+	"code":     {"table"},
+	"keys":     {"index", "constraint"},
+	"public":   {"table", "view", "function"},
 }
 
 // named reports whether a difference names the object that f is about.
 func (f Fact) named(difference string) bool {
-	return slices.ContainsFunc(about[f.Kind], func(kind string) bool { return strings.HasPrefix(difference, kind+" "+f.Name+" ") })
-}
-
-// belongsToOneOf reports whether f is a part of one of these tables, or about
-// it: table.column, or table_something.
-func (f Fact) belongsToOneOf(tables []string) bool {
-	return slices.ContainsFunc(tables, func(table string) bool {
-		return f.Name == table || strings.HasPrefix(f.Name, table+".") || strings.HasPrefix(f.Name, table+"_")
+	return slices.ContainsFunc(about[f.Kind], func(kind string) bool {
+		return strings.HasPrefix(difference, kind+" "+f.Name+" ")
 	})
 }
 
-// breaksInserts reports whether f is a column that wants a value from statements that don't know of it.
+// belongsToOneOf reports whether f is a part of one of the tables, or about it:
+// table.column or table_something.
+func (f Fact) belongsToOneOf(tables []string) bool {
+	return slices.ContainsFunc(tables, func(table string) bool {
+		return f.Name == table ||
+			strings.HasPrefix(f.Name, table+".") || strings.HasPrefix(f.Name, table+"_")
+	})
+}
+
+// breaksInserts reports whether f is a column that demands a value from the
+// library's inserts.
 func (f Fact) breaksInserts() bool {
 	known := func(need Fact) bool {
 		return need.Kind == "table" && strings.HasPrefix(f.Name, need.Name+".")
 	}
-	return f.Kind == "column" && strings.HasSuffix(f.Detail, " not null") && slices.ContainsFunc(needs, known)
+	return f.Kind == "column" && strings.HasSuffix(f.Detail, " not null") &&
+		slices.ContainsFunc(needs, known)
 }

@@ -5,21 +5,23 @@ import (
 	"strings"
 )
 
-// Mismatch says that a schema is not what this version of the library needs.
+// Mismatch is the error of a schema that this version of the library can't use.
 type Mismatch struct {
-	// Schema is the name of the schema that was looked at.
+	// Schema is the name of the schema.
 	Schema string
-	// Differences names what is missing or other than it must be, one thing each, in plain words.
+	// Differences describes in words what is missing or different, one thing
+	// each.
 	Differences []string
 }
 
-// Error names every difference and the command that repairs them.
+// Error names every difference, and the command that makes what is missing.
 func (m *Mismatch) Error() string {
 	command := "go run github.com/reporadar/pgsession/cmd/migrate@latest "
 	if m.Schema != Default {
 		command += "-schema " + m.Schema + " "
 	}
-	return fmt.Sprintf("schema %s is not what this version of pgsession needs: %s. To repair it run `migrate up` (%s)."+
-		" If that has nothing to do, the schema was changed by hand: restore what is named here",
-		m.Schema, strings.Join(m.Differences, "; "), command+"up")
+	return fmt.Sprintf("schema %s does not fit this version of pgsession: %s:"+
+		" run `migrate up` (%sup); if that changes nothing, the schema was changed by hand:"+
+		" undo what is named here",
+		m.Schema, strings.Join(m.Differences, "; "), command)
 }

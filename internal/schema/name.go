@@ -8,15 +8,16 @@ import (
 	"strings"
 )
 
-// Default is the schema that the migrations and the queries are written for.
+// Default is the name of the schema in the text of migrations and queries.
 const Default = "pgsession"
 
-// A name that needs no quotes anywhere: in SQL, in psql, in the name of the version table, in a pg_cron job. With
-// "_migrations" after it, it still fits Postgres's 63 bytes.
+// plainName matches a name that needs no quotes in SQL, psql, the name of the
+// version table and a pg_cron job. With "_migrations" after it, it still fits
+// Postgres's 63 bytes.
 var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,47}$`)
 
-// reserved are the key words of Postgres 14 to 18 that can't name a schema without quotes, and the schemas that
-// belong to others.
+// reserved has the key words of Postgres 14 to 18 that can't name a schema
+// without quotes, and the schemas that belong to Postgres.
 var reserved = strings.Fields(`
 	all analyse analyze and any array as asc asymmetric authorization
 	binary both case cast check collate collation column concurrently constraint create cross
@@ -31,25 +32,27 @@ var reserved = strings.Fields(`
 	public information_schema
 `)
 
-// CheckName tells whether the library's objects may live in a schema of this name. The error says what a name must
-// be like. Nothing that passes needs quoting, so it is safe to write into SQL.
+// CheckName returns an error for a name that the library's schema can't have. A
+// name that passes needs no quotes, so it is safe to write into SQL.
 func CheckName(name string) error {
 	switch {
 	case name == "":
-		return errors.New("schema name is empty")
+		return errors.New("schema name is empty: set one, such as " + Default)
 	case !plainName.MatchString(name):
-		return fmt.Errorf("schema name %q: use at most 48 lower-case letters, digits and underscores, and no digit first", name)
+		return fmt.Errorf("schema name %q is invalid: use at most 48 lower-case letters,"+
+			" digits and underscores, and no digit first", name)
 	case strings.HasPrefix(name, "pg_"), slices.Contains(reserved, name):
 		return fmt.Errorf("schema name %q is reserved: choose another", name)
 	}
 	return nil
 }
 
-// Default as SQL names it: before a dot, or after the word SCHEMA. Not where a comment mentions the project.
+// defaultInSQL matches Default where SQL names the schema: before a dot, or
+// after the word SCHEMA. It does not match the project's name in a comment.
 var defaultInSQL = regexp.MustCompile(`\bSCHEMA ` + Default + `\b|\b` + Default + `\.`)
 
-// Rename turns SQL that is written for the schema Default into the same for another one. The name must have passed
-// CheckName. It does not parse SQL: it is for this module's own statements.
+// Rename returns the SQL of this module with another schema in place of
+// Default. The name must have passed CheckName. It does not parse SQL.
 func Rename(sql, name string) string {
 	if name == Default {
 		return sql
@@ -59,11 +62,12 @@ func Rename(sql, name string) string {
 	})
 }
 
-// A name that begins with that of the schema, such as of a role. Not the project's own address.
+// begunByDefault matches the begin of a name such as that of a role, and not
+// the address of the project.
 var begunByDefault = regexp.MustCompile(`(^|[^/\w])` + Default)
 
-// RenameAll is [Rename] for SQL that makes more than what is in the schema: every name that begins with Default begins
-// with the other name then.
+// RenameAll is [Rename] for SQL with names outside the schema. Each name that
+// begins with Default begins with the other name in the result.
 func RenameAll(sql, name string) string {
 	return begunByDefault.ReplaceAllString(sql, "${1}"+name)
 }

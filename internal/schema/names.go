@@ -11,15 +11,16 @@ import (
 	"github.com/reporadar/pgsession/internal/gen"
 )
 
-// The statements here stand in Go because sqlc does not know the columns of the
+// These statements stand in Go because sqlc does not have the columns of the
 // functions that they call.
 
 // CheckPath refuses a search_path in which another schema comes before
 // pg_catalog. Our statements name the schema of every function, and leave
 // operators and types to the path.
 func CheckPath(ctx context.Context, db gen.DBTX) error {
-	// No operator: it would mean what the path makes of it.
-	const path = "SELECT pg_catalog.array_to_string(pg_catalog.current_schemas(true), ','), pg_catalog.current_setting('search_path')"
+	// No operator: the path decides its meaning.
+	const path = "SELECT pg_catalog.array_to_string(pg_catalog.current_schemas(true), ',')," +
+		" pg_catalog.current_setting('search_path')"
 	rows, err := db.Query(ctx, path)
 	if err != nil {
 		return err
@@ -29,8 +30,9 @@ func CheckPath(ctx context.Context, db gen.DBTX) error {
 	if err != nil || pathIsSafe(effective, setting) {
 		return err
 	}
-	return &Unfit{Problems: []string{fmt.Sprintf("search_path %q puts other schemas before pg_catalog, so that operators may mean theirs:"+
-		" leave pg_catalog out, or name it first (ALTER ROLE … IN DATABASE … SET search_path)", setting)}}
+	return &Unfit{Problems: []string{fmt.Sprintf("search_path %q has another schema before"+
+		" pg_catalog, whose operators hide the built-in ones: remove pg_catalog, or put it first"+
+		" (ALTER ROLE … IN DATABASE … SET search_path)", setting)}}
 }
 
 // pathIsSafe reports whether pg_catalog comes first in the schemas of a path
@@ -50,13 +52,15 @@ func pathIsSafe(effective, setting string) bool {
 		return false
 	}
 	names := strings.Split(setting, ",")
-	named := slices.ContainsFunc(names, func(name string) bool { return strings.Trim(strings.TrimSpace(name), `"`) == "pg_catalog" })
+	named := slices.ContainsFunc(names, func(name string) bool {
+		return strings.Trim(strings.TrimSpace(name), `"`) == "pg_catalog"
+	})
 	return !named || first(setting) == "pg_catalog"
 }
 
-// foreignNames are the functions, operators, types and collations that an
+// foreignNames selects the functions, operators, types and collations that an
 // object of the schema uses and that are not built in. Postgres binds a name
-// when it makes an object, and records no dependency on what is built in.
+// when it makes an object, and records no dependency on built-in ones.
 const foreignNames = `
 	SELECT o.kind, o.name, i.type || ' ' || i.identity
 	FROM (
@@ -92,8 +96,10 @@ const foreignNames = `
 	)
 	ORDER BY 1, 2, 3`
 
-// foreign returns what the objects of wanted use and is not built in, in words.
-func foreign(ctx context.Context, db gen.DBTX, schemaName string, wanted []Fact) ([]string, error) {
+// foreign describes in words what the wanted objects use that is not built in.
+func foreign(
+	ctx context.Context, db gen.DBTX, schemaName string, wanted []Fact,
+) ([]string, error) {
 	rows, err := db.Query(ctx, foreignNames, schemaName)
 	if err != nil {
 		return nil, err
@@ -105,7 +111,8 @@ func foreign(ctx context.Context, db gen.DBTX, schemaName string, wanted []Fact)
 		ours := func(need Fact) bool { return need.Kind == f.Kind && need.Name == f.Name }
 		own := f.Detail == "function "+schemaName+".count_expired(integer)" // a Fact of its own
 		if !own && slices.ContainsFunc(wanted, ours) {
-			found = append(found, fmt.Sprintf("%s %s uses %s, which is not built in", f.Kind, f.Name, f.Detail))
+			found = append(found, fmt.Sprintf("%s %s uses %s, must use a built-in one",
+				f.Kind, f.Name, f.Detail))
 		}
 		return nil
 	})

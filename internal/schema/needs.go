@@ -2,25 +2,41 @@ package schema
 
 import "slices"
 
-// Fact is one thing that is true of a schema, in the words of the query CatalogFacts.
+// Fact is a property of a schema, as the query CatalogFacts returns it.
 type Fact struct {
-	// Kind is schema, table, view, column, index, constraint or function; or
-	// one thing about an object of that name: security (with whose rights and
-	// path a function runs), plan (its volatility and settings of the planner),
-	// storage (whether a table outlives a crash), code (triggers and rules that
-	// can change what a statement does to it), keys (what an index is on) and
-	// public (what every role may do).
+	// Kind is schema, table, view, column, index, constraint or function, or a
+	// property of an object:
+	//   - security: the rights and the search_path with which a function runs
+	//   - plan: the volatility of a function and its settings for the planner
+	//   - storage: whether a table survives a crash
+	//   - code: triggers and rules that can change the effect of a statement
+	//   - keys: the columns of an index
+	//   - public: the rights of every role
 	Kind string
-	// Name is the object's: "sessions", "sessions.id", "prune_batch(max_rows integer)". Without the schema.
+	// Name is that of the object, without the schema: "sessions",
+	// "sessions.id", pruneBatch.
 	Name string
-	// Detail is the rest: a column's type with its collation, "not null" and
-	// "with a default" where so; whether an index is valid; the definition of a
-	// constraint; what a function returns, or that it is a procedure.
+	// Detail is empty, or the value of the property. Of a column it is the type
+	// with its collation, "not null" and "with a default"; of an index whether
+	// it is valid; of a constraint its definition; of a function its result.
 	Detail string
 }
 
-// needs is what this version of the library relies on: without any of it an application does not start. With
-// operations it is all that the migrations make; a test compares the two.
+// The signatures of the functions, as Postgres spells them.
+const (
+	idleDeadline = "idle_deadline(idle interval, resolution interval)"
+	pruneBatch   = "prune_batch(max_rows integer)"
+	countExpired = "count_expired(max_rows integer)"
+	prune        = "prune(IN max_rows bigint, IN max_seconds bigint," +
+		" IN batch_rows bigint, INOUT deleted bigint)"
+)
+
+// definer is the security of a function that runs with the rights of its owner.
+const definer = "definer with search_path=pg_catalog, pg_temp"
+
+// needs lists what this version of the library uses. An application does not
+// start if one of them is missing. A test compares needs and operations with
+// what the migrations make.
 var needs = []Fact{
 	{"table", "sessions", ""},
 	{"code", "sessions", "none"},
@@ -77,19 +93,20 @@ var needs = []Fact{
 	{"constraint", "prune_state_only_row_check", anyDefinition},
 	{"index", "prune_state_pkey", "valid"},
 
-	{"function", "idle_deadline(idle interval, resolution interval)", "returns timestamp with time zone"},
-	{"security", "idle_deadline(idle interval, resolution interval)", "invoker"},
-	{"function", "prune_batch(max_rows integer)", "returns integer"},
-	{"security", "prune_batch(max_rows integer)", "definer with search_path=pg_catalog, pg_temp"},
-	{"function", "count_expired(max_rows integer)", "returns bigint"},
-	{"security", "count_expired(max_rows integer)", "definer with search_path=pg_catalog, pg_temp"},
+	{"function", idleDeadline, "returns timestamp with time zone"},
+	{"security", idleDeadline, "invoker"},
+	{"function", pruneBatch, "returns integer"},
+	{"security", pruneBatch, definer},
+	{"function", countExpired, "returns bigint"},
+	{"security", countExpired, definer},
 }
 
-// operations is what the migrations make for the people who run the database. No statement of the library uses it, so
-// an application starts without it, and runs on the schema before it; `migrate validate` asks for it.
+// operations lists what the migrations make for administrators. No statement of
+// the library uses it, so an application starts without it. `migrate validate`
+// checks it.
 var operations = []Fact{
-	{"function", "prune(IN max_rows bigint, IN max_seconds bigint, IN batch_rows bigint, INOUT deleted bigint)", "procedure"},
-	{"security", "prune(IN max_rows bigint, IN max_seconds bigint, IN batch_rows bigint, INOUT deleted bigint)", "invoker"},
+	{"function", prune, "procedure"},
+	{"security", prune, "invoker"},
 	{"view", "stats", ""},
 	{"view", "sessions_by_state", ""},
 
@@ -98,35 +115,45 @@ var operations = []Fact{
 	{"storage", "prune_state", "logged"},
 	{"keys", "sessions_pkey", "unique btree on sessions (id)"},
 	{"keys", "sessions_expires_at_idx", "btree on sessions (expires_at, id)"},
-	{"keys", "sessions_user_id_idx", "btree on sessions (user_id, created_at desc, id) where (user_id IS NOT NULL)"},
+	{
+		"keys", "sessions_user_id_idx",
+		"btree on sessions (user_id, created_at desc, id) where (user_id IS NOT NULL)",
+	},
 	{"keys", "marks_pkey", "unique btree on marks (id)"},
 	{"keys", "marks_key_idx", "btree on marks (key, revoked_at)"},
 	{"keys", "marks_revoked_at_idx", "btree on marks (revoked_at)"},
 	{"keys", "prune_state_pkey", "unique btree on prune_state (only_row)"},
-	{"plan", "idle_deadline(idle interval, resolution interval)", "stable"},
-	{"plan", "prune_batch(max_rows integer)", "volatile with enable_bitmapscan=off, enable_indexscan=on, enable_seqscan=off, enable_sort=off, jit=off"},
-	{"plan", "count_expired(max_rows integer)", "stable with enable_bitmapscan=off, enable_indexonlyscan=on, enable_indexscan=on, enable_seqscan=off, enable_sort=off, jit=off"},
-	{"plan", "prune(IN max_rows bigint, IN max_seconds bigint, IN batch_rows bigint, INOUT deleted bigint)", "volatile"},
+	{"plan", idleDeadline, "stable"},
+	{
+		"plan", pruneBatch, "volatile with enable_bitmapscan=off, enable_indexscan=on," +
+			" enable_seqscan=off, enable_sort=off, jit=off",
+	},
+	{
+		"plan", countExpired, "stable with enable_bitmapscan=off, enable_indexonlyscan=on," +
+			" enable_indexscan=on, enable_seqscan=off, enable_sort=off, jit=off",
+	},
+	{"plan", prune, "volatile"},
 	{"public", "sessions", "nothing"},
 	{"public", "marks", "nothing"},
 	{"public", "prune_state", "nothing"},
 	{"public", "stats", "nothing"},
 	{"public", "sessions_by_state", "nothing"},
-	{"public", "idle_deadline(idle interval, resolution interval)", "nothing"},
-	{"public", "prune_batch(max_rows integer)", "nothing"},
-	{"public", "count_expired(max_rows integer)", "nothing"},
-	{"public", "prune(IN max_rows bigint, IN max_seconds bigint, IN batch_rows bigint, INOUT deleted bigint)", "nothing"},
+	{"public", idleDeadline, "nothing"},
+	{"public", pruneBatch, "nothing"},
+	{"public", countExpired, "nothing"},
+	{"public", prune, "nothing"},
 }
 
-// anyDefinition stands for a CHECK that is only asked to be there. How Postgres spells an expression is its own
-// affair and may change with a release, and a database administrator may have good reason for another limit.
+// anyDefinition is the detail of a CHECK with any expression. Its spelling may
+// change with a release of Postgres, and an administrator may need another
+// limit.
 const anyDefinition = "CHECK (…)"
 
-// withDefault is the end of a column's detail, if it has a default.
+// withDefault is the end of the detail of a column that has a default.
 const withDefault = " with a default"
 
-// Needs returns what this version of the library needs, in a fresh slice.
+// Needs returns a new slice of what this version of the library needs.
 func Needs() []Fact { return slices.Clone(needs) }
 
-// All returns what the migrations of this version make: Needs and what is there for the people who run the database.
+// All returns a new slice of what the migrations of this version make.
 func All() []Fact { return slices.Concat(needs, operations) }

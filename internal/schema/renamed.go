@@ -10,8 +10,9 @@ import (
 	"github.com/reporadar/pgsession/internal/gen"
 )
 
-// In gives the statements of package gen to db as if they had been written for the schema of this name, which must have
-// passed CheckName. Each is rewritten once.
+// In returns db for the statements of package gen with another schema in place
+// of Default. The name must have passed CheckName. Each statement is rewritten
+// once.
 func In(db gen.DBTX, name string, rewritten *Statements) gen.DBTX {
 	if name == Default {
 		return db
@@ -19,7 +20,8 @@ func In(db gen.DBTX, name string, rewritten *Statements) gen.DBTX {
 	return &renamed{db: db, name: name, rewritten: rewritten}
 }
 
-// Statements are those that were rewritten, for one name. The zero value is empty and ready.
+// Statements caches the rewritten statements for one name. The zero value is
+// ready to use.
 type Statements struct{ texts sync.Map }
 
 type renamed struct {

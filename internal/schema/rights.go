@@ -11,46 +11,66 @@ import (
 	"github.com/reporadar/pgsession/internal/gen"
 )
 
-// right is one thing that the role of an application must be allowed, and the statements that fail without it.
+// right is a right that the role of an application needs.
 type right struct {
 	privilege  string
-	object     string   // "sessions", "prune_batch"; empty is the schema
-	columns    []string // empty is all of it
-	statements []string
+	object     string   // "sessions", "prune_batch"; empty for the schema
+	columns    []string // empty for all
+	statements []string // those that fail without it
 }
 
-// rights is all that the library's statements need. db/ops/roles.sql grants it to pgsession_app.
+// rights lists all that the library's statements need. db/ops/roles.sql grants
+// them to pgsession_app.
 var rights = []right{
 	{"USAGE", "", nil, []string{"every statement"}},
 	{"SELECT", "sessions", nil, []string{
-		"SessionLoad", "SessionLoadMany", "SessionMissing", "SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
-		"SessionRotateMany", "SessionDelete", "SessionDeleteFree", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
-		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerFind", "OwnerRevoke", "OwnerRevokeHandle", "OwnerHasHandle", "OwnerRevokeFound", "OwnerTrim", "AllFind", "AllRevokeFound", "AllRevoke",
-		"DistributedTouch", "DistributedRevoke", "DistributedRevokeAll", "DistributedUser", "DistributedTrim", "DistributedExpired", "DistributedSample", "DistributedMissing",
+		"SessionLoad", "SessionLoadMany", "SessionMissing", "SessionCreate", "SessionCreateMany",
+		"SessionSave", "SessionSaveMany", "SessionRotate", "SessionRotateMany", "SessionDelete",
+		"SessionDeleteFree", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
+		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerFind", "OwnerRevoke", "OwnerRevokeHandle",
+		"OwnerHasHandle", "OwnerRevokeFound", "OwnerTrim",
+		"AllFind", "AllRevokeFound", "AllRevoke",
+		"DistributedTouch", "DistributedRevoke", "DistributedRevokeAll", "DistributedUser",
+		"DistributedTrim", "DistributedExpired", "DistributedSample", "DistributedMissing",
 	}},
-	{"INSERT", "sessions", nil, []string{"SessionCreate", "SessionCreateMany", "SessionRotate", "SessionRotateMany"}},
+	{"INSERT", "sessions", nil, []string{
+		"SessionCreate", "SessionCreateMany", "SessionRotate", "SessionRotateMany",
+	}},
 	{
 		"UPDATE", "sessions",
-		[]string{"version", "last_seen_at", "expires_at", "authenticated_at", "user_id", "ip", "user_agent", "data"},
-		[]string{"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionDeleteFree", "SessionTouch", "OwnerRevoke", "OwnerRevokeFound", "AllRevokeFound", "AllRevoke", "OwnerTrim", "DistributedTouch"},
+		[]string{
+			"version", "last_seen_at", "expires_at", "authenticated_at", "user_id", "ip",
+			"user_agent", "data",
+		},
+		[]string{
+			"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionDeleteFree",
+			"SessionTouch", "OwnerRevoke", "OwnerRevokeFound", "OwnerTrim",
+			"AllRevokeFound", "AllRevoke", "DistributedTouch",
+		},
 	},
 	{"DELETE", "sessions", nil, []string{
-		"SessionRotate", "SessionRotateMany", "SessionDelete", "SessionDeleteFree", "OwnerRevoke", "OwnerRevokeHandle", "OwnerRevokeFound", "AllRevokeFound", "AllRevoke", "OwnerTrim",
+		"SessionRotate", "SessionRotateMany", "SessionDelete", "SessionDeleteFree",
+		"OwnerRevoke", "OwnerRevokeHandle", "OwnerRevokeFound", "OwnerTrim",
+		"AllRevokeFound", "AllRevoke",
 		"DistributedRevoke", "DistributedRevokeAll", "DistributedTrim",
 	}},
-	{"SELECT", "marks", nil, []string{"MarkAdd", "MarkLook", "SessionCreateMany", "SessionSaveMany", "SessionRotateMany"}},
+	{"SELECT", "marks", nil, []string{
+		"MarkAdd", "MarkLook", "SessionCreateMany", "SessionSaveMany", "SessionRotateMany",
+	}},
 	{"INSERT", "marks", []string{"id", "key"}, []string{"MarkAdd"}},
 	{"SELECT", "prune_state", nil, []string{"ExpiryLastPrune"}},
 	{"EXECUTE", "idle_deadline", nil, []string{
-		"SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate", "SessionRotateMany", "SessionTouch", "DistributedTouch",
+		"SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany",
+		"SessionRotate", "SessionRotateMany", "SessionTouch", "DistributedTouch",
 	}},
 	{"EXECUTE", "prune_batch", nil, []string{"ExpiryPrune"}},
 	{"EXECUTE", "count_expired", nil, []string{"ExpiryEstimate"}},
 }
 
-// MissingRights asks the server what the role of this connection lacks of what the library's statements need. It
-// returns the grants in words, each with the statements that fail without it; nothing when nothing is missing or the
-// server can't be asked. The server's own error can't be taken apart for that: it comes in many languages.
+// MissingRights returns the grants that the role of a connection lacks for the
+// library's statements, each with the statements that fail without it. It
+// returns "" if none is missing, or if the query fails. The error of the
+// refused statement can't be parsed for that: it comes in many languages.
 func MissingRights(ctx context.Context, db gen.DBTX, schemaName string) string {
 	rows, err := gen.New().CatalogRights(ctx, db, schemaName)
 	if err != nil {
@@ -67,20 +87,25 @@ func MissingRights(ctx context.Context, db gen.DBTX, schemaName string) string {
 	var missing []string
 	for _, r := range rights {
 		if grant := r.grant(schemaName, held); grant != "" {
-			missing = append(missing, fmt.Sprintf("%s TO %s, for %s", grant, role, strings.Join(r.statements, ", ")))
+			missing = append(missing,
+				fmt.Sprintf("%s TO %s (for %s)", grant, role, strings.Join(r.statements, ", ")))
 		}
 	}
 	return strings.Join(missing, "; ")
 }
 
-// grant is the beginning of the statement that gives what is not held of a right, or nothing.
+// grant returns the begin of the statement that grants what is not held of a
+// right, "" if all is held.
 func (r right) grant(schemaName string, held map[[2]string]bool) string {
 	if len(r.columns) > 0 {
-		lacks := slices.DeleteFunc(slices.Clone(r.columns), func(c string) bool { return held[[2]string{r.privilege, r.object + "." + c}] })
+		lacks := slices.DeleteFunc(slices.Clone(r.columns), func(column string) bool {
+			return held[[2]string{r.privilege, r.object + "." + column}]
+		})
 		if len(lacks) == 0 {
 			return ""
 		}
-		return fmt.Sprintf("GRANT %s (%s) ON %s.%s", r.privilege, strings.Join(lacks, ", "), schemaName, r.object)
+		return fmt.Sprintf("GRANT %s (%s) ON %s.%s",
+			r.privilege, strings.Join(lacks, ", "), schemaName, r.object)
 	}
 	if held[[2]string{r.privilege, r.object}] {
 		return ""

@@ -10,11 +10,11 @@ import (
 	"github.com/reporadar/pgsession/internal/gen"
 )
 
-// Unfit says why a role can't work with a schema that is all there.
+// Unfit is the error of a server or role that can't use a complete schema.
 type Unfit struct {
-	// Problems are in words, each with its remedy.
+	// Problems has the problems in words, each with its remedy.
 	Problems []string
-	// ReadOnly: one of them is that no transaction can write, as on a standby.
+	// ReadOnly is set if no transaction can write, as on a standby.
 	ReadOnly bool
 }
 
@@ -23,8 +23,8 @@ func (u *Unfit) Error() string {
 	return "the database can't keep sessions: " + strings.Join(u.Problems, "; ")
 }
 
-// CheckRole reports whether the role of a connection can work with the schema
-// of this name. The error is an *Unfit, or the database's own.
+// CheckRole returns an error if the role of a connection can't use the schema:
+// an *Unfit, or that of a query.
 func CheckRole(ctx context.Context, db gen.DBTX, schemaName string) error {
 	row, err := gen.New().CatalogRole(ctx, db, schemaName)
 	if err != nil {
@@ -37,14 +37,16 @@ func CheckRole(ctx context.Context, db gen.DBTX, schemaName string) error {
 	case row.Standby:
 		u.check("the server is a standby: list all hosts in DATABASE_URL, with target_session_attrs=read-write")
 	case row.ReadOnly:
-		u.check("transactions are read-only: remove default_transaction_read_only from role " + role + ", the database, the server and DATABASE_URL")
+		u.check("transactions are read-only: remove default_transaction_read_only" +
+			" from role " + role + ", the database, the server and DATABASE_URL")
 	}
 	for _, table := range row.RowSecurity {
-		u.check(fmt.Sprintf("row-level security can hide rows of %s.%s from role %s: ALTER TABLE %[1]s.%[2]s DISABLE ROW LEVEL SECURITY, or ALTER ROLE %[3]s BYPASSRLS",
+		u.check(fmt.Sprintf("row-level security can hide rows of %s.%s from role %s:"+
+			" ALTER TABLE %[1]s.%[2]s DISABLE ROW LEVEL SECURITY, or ALTER ROLE %[3]s BYPASSRLS",
 			schemaName, table, role))
 	}
 	if missing := MissingRights(ctx, db, schemaName); missing != "" {
-		u.check("the database role lacks rights, which db/ops/roles.sql gives: " + missing)
+		u.check("role " + role + " lacks rights: run db/ops/roles.sql, or " + missing)
 	}
 	if len(u.Problems) > 0 {
 		return u
@@ -58,12 +60,13 @@ func (u *Unfit) check(problem string) {
 	}
 }
 
-// encodingProblem is empty for UTF8. In another encoding the server refuses
-// some of the characters that JSON can hold.
+// encodingProblem returns the problem with an encoding, "" for UTF8. With
+// another encoding the server refuses some characters of JSON.
 func encodingProblem(database, encoding string) string {
 	if encoding == "UTF8" {
 		return ""
 	}
-	return fmt.Sprintf("database %s has encoding %s, must be UTF8: make another with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and move its content there with pg_dump",
+	return fmt.Sprintf("database %s has encoding %s, must be UTF8: create another with"+
+		" CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and copy the data with pg_dump",
 		pgx.Identifier{database}.Sanitize(), encoding)
 }
