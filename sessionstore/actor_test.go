@@ -8,8 +8,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// Why sessions ended and by whom, for each way to end them.
-func TestEventsSayWhyAndByWhom(t *testing.T) {
+// Each way to end sessions has its own reason in the event, and the actor.
+func TestRevocationEventsHaveReasonAndActor(t *testing.T) {
 	const asHerself, ofSupport = "ada", "support:jo"
 	for _, tt := range []struct {
 		name   string
@@ -44,7 +44,7 @@ func TestEventsSayWhyAndByWhom(t *testing.T) {
 			_, err := s.RevokeOthers(ctx)
 			return err
 		}, sessionstore.EventRevoked, sessionstore.ReasonOthers, "ada"},
-		{"all of everybody", func(
+		{"all sessions", func(
 			site *site, ctx context.Context, _ *sessionstore.Session, _ sessionstore.Handle,
 		) error {
 			_, err := site.m.RevokeAll(ctx)
@@ -80,9 +80,9 @@ func TestEventsSayWhyAndByWhom(t *testing.T) {
 	}
 }
 
-// Who acts is told from the context alone: nothing is loaded for it, and nobody
-// is guessed.
-func TestActorsThatAreNotKnown(t *testing.T) {
+// The actor comes from the context alone. Nothing is loaded for it, and without
+// WithActor it is unknown.
+func TestUnknownActors(t *testing.T) {
 	site := newSite(t)
 	adas := site.user("ada")
 	site.user("eve")
@@ -113,8 +113,9 @@ func TestActorsThatAreNotKnown(t *testing.T) {
 	expect(t, "a note without a name", e.Actor+": "+e.Detail, "ada: password changed")
 }
 
-// A session that is ended for its user's next login is ended by that.
-func TestTheLimitsEventSaysWhoLoggedIn(t *testing.T) {
+// The user who logs in is the actor when MaxSessionsPerUser ends an older
+// session.
+func TestLimitEventHasTheUserAsActor(t *testing.T) {
 	site := newSite(t, func(cfg *sessionstore.Config) { cfg.Limits.MaxSessionsPerUser = 1 })
 	site.user("ada")
 	site.visit("", site.login("ada"))

@@ -16,7 +16,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-func TestDiscardTakesBackWhatIsPending(t *testing.T) {
+func TestDiscardDropsPendingChanges(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer("cart")
 	resp, after := site.visit(cookie, func(
@@ -38,7 +38,7 @@ func TestDiscardTakesBackWhatIsPending(t *testing.T) {
 	})
 }
 
-func TestRememberedSaysWhatWasDecided(t *testing.T) {
+func TestRememberedReportsTheDecision(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer()
 	_, cookie = site.visit(cookie, func(
@@ -53,9 +53,9 @@ func TestRememberedSaysWhatWasDecided(t *testing.T) {
 	})
 }
 
-// A visitor without a cookie gets another answer from the same address: a cache
-// must know.
-func TestAFailedLoadVariesByCookieAndIsAnEvent(t *testing.T) {
+// The answer depends on the cookie: a visitor without one gets another, so a
+// cache needs Vary.
+func TestFailedLoadVariesByCookie(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer()
 	site.seen()
@@ -70,7 +70,7 @@ func TestAFailedLoadVariesByCookieAndIsAnEvent(t *testing.T) {
 	expect(t, "events", site.seen(), "session load failed")
 }
 
-func TestServeErrorTellsAnOutageFromAFault(t *testing.T) {
+func TestServeErrorStatus(t *testing.T) {
 	for err, status := range map[error]int{
 		sessionstore.ErrUnavailable:    http.StatusServiceUnavailable,
 		errors.New("secret of the db"): http.StatusInternalServerError,
@@ -78,12 +78,12 @@ func TestServeErrorTellsAnOutageFromAFault(t *testing.T) {
 		w := httptest.NewRecorder()
 		sessionstore.ServeError(w, httptest.NewRequest(http.MethodGet, "/", nil), err)
 		expect(t, "status", w.Code, status)
-		expect(t, "reason told", strings.Contains(w.Body.String(), "secret"), false)
+		expect(t, "the reason is in the answer", strings.Contains(w.Body.String(), "secret"), false)
 	}
 }
 
-// A client that left is no fault of the server's.
-func TestServeErrorOfAClientThatLeft(t *testing.T) {
+// A client that disconnects is no fault of the server.
+func TestServeErrorAfterDisconnect(t *testing.T) {
 	var lines bytes.Buffer
 	before := slog.Default()
 	defer slog.SetDefault(before)
@@ -107,16 +107,16 @@ func TestServeErrorOfAClientThatLeft(t *testing.T) {
 	expect(t, "events", site.seen(), "")
 	expect(t, "log", lines.String()+site.log.String(), "")
 
-	// An outage that ended some context of the library's own is one.
+	// An outage that ended a context inside the library is still an outage.
 	w = httptest.NewRecorder()
 	sessionstore.ServeError(w, httptest.NewRequest(http.MethodGet, "/", nil),
 		errors.Join(sessionstore.ErrUnavailable, context.Canceled))
 	expect(t, "status of an outage", w.Code, http.StatusServiceUnavailable)
 }
 
-// Without the middleware there is no Manager, and so no event: the log is the
-// only one to say what is missing.
-func TestServeErrorLogsThatTheMiddlewareIsMissing(t *testing.T) {
+// Without the middleware there is no Manager and no event, so only the log can
+// say what is missing.
+func TestServeErrorLogsMissingMiddleware(t *testing.T) {
 	var lines bytes.Buffer
 	before := slog.Default()
 	defer slog.SetDefault(before)
@@ -128,11 +128,11 @@ func TestServeErrorLogsThatTheMiddlewareIsMissing(t *testing.T) {
 	})
 	resp, _ := visit(page)
 	expect(t, "status", resp.StatusCode, http.StatusInternalServerError)
-	expect(t, "the remedy told",
+	expect(t, "the log has the remedy",
 		strings.Contains(lines.String(), "wrap the handler with Manager.Handler"), true)
 }
 
-func TestAnOutageIsOneLineASecond(t *testing.T) {
+func TestOutageIsLoggedOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t, func(c *sessionstore.Config) { c.Observer = nil })
 		cookie := site.newcomer()
@@ -146,7 +146,7 @@ func TestAnOutageIsOneLineASecond(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		site.told()
+		site.delivered()
 		expect(t, "lines", strings.Count(site.log.String(), "session load failed"), 2)
 		expect(t, "counted", site.m.Count(sessionstore.EventLoadFailed), int64(100))
 	})

@@ -7,10 +7,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// An attacker plants a session that holds values, and the user logs in with it.
-// With DropValues nothing of it is left, not even what comes while the login is
-// under way.
-func TestALoginDropsWhatAPlantedSessionHolds(t *testing.T) {
+// An attacker plants a session with values, and the user logs in with it.
+// DropValues removes them all, also those set while the login is under way.
+func TestDropValuesDropsPlantedValues(t *testing.T) {
 	for name, keep := range map[string]bool{"a new token": false, "the token stays": true} {
 		t.Run(name, func(t *testing.T) {
 			site := newSite(t, func(c *sessionstore.Config) { c.DisableRotateOnLogin = keep })
@@ -42,9 +41,9 @@ func TestALoginDropsWhatAPlantedSessionHolds(t *testing.T) {
 	}
 }
 
-// The option is of one login: the next one, and a login that is taken back,
-// drop nothing.
-func TestDropValuesIsOfOneLogin(t *testing.T) {
+// DropValues applies to one login. The next login and a discarded one drop
+// nothing.
+func TestDropValuesAppliesToOneLogin(t *testing.T) {
 	site := newSite(t)
 	_, cookie := site.visit(site.newcomer("cart"), func(
 		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,

@@ -15,7 +15,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// login is a page that logs a user in.
+// login returns a page that logs a user in.
 func (s *site) login(userID string) page {
 	return func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
 		s.check(sess.Login(r.Context(), userID))
@@ -89,16 +89,16 @@ func TestLogin(t *testing.T) {
 			expect(t, "the session", site.look(after, "cart"), tt.after)
 			if tt.token {
 				expect(t, "the token from before (session fixation)", site.look(before, "cart"),
-					"nobody")
+					"no session")
 			}
 			expect(t, "rows", site.store.rows(), 1)
 		})
 	}
 }
 
-// While somebody types their password their anonymous session may end. They are
-// logged in all the same.
-func TestLoginFromASessionThatEndedMeanwhile(t *testing.T) {
+// A visitor's session may end while the user types a password. The login
+// succeeds all the same.
+func TestLoginFromEndedSession(t *testing.T) {
 	for name, keep := range map[string]bool{"with a new token": false, "keeping the token": true} {
 		t.Run(name, func(t *testing.T) {
 			site := newSite(t, func(cfg *sessionstore.Config) { cfg.DisableRotateOnLogin = keep })
@@ -132,9 +132,9 @@ func TestLoginOfTwoUsersInOneRequest(t *testing.T) {
 	expect(t, "the session", site.look(cookie, "cart"), "user=ada cart")
 }
 
-// The other tab has logged somebody in meanwhile, and the session kept its
-// token: what that user has in it is not handed on.
-func TestLoginBesideOneOfAnotherUserThatKeepsTheToken(t *testing.T) {
+// Another tab has logged in another user, and the session kept its token. The
+// data of that user must not reach this one.
+func TestLoginDuringLoginOfAnotherUser(t *testing.T) {
 	site := newSite(t, func(cfg *sessionstore.Config) { cfg.DisableRotateOnLogin = true })
 	cookie := site.newcomer()
 	site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
@@ -148,7 +148,7 @@ func TestLoginBesideOneOfAnotherUserThatKeepsTheToken(t *testing.T) {
 	expect(t, "the session", site.look(cookie, "secret", "own"), "user=bob own")
 }
 
-func TestLoginRefusesWhatIsNoUserID(t *testing.T) {
+func TestLoginRefusesInvalidUserIDs(t *testing.T) {
 	site := newSite(t)
 	site.visit("", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		for _, id := range []string{"", strings.Repeat("x", 257), "a\x00b", "\xff"} {
@@ -187,7 +187,7 @@ func TestLogout(t *testing.T) {
 		) {
 			site.check(s.Set("half", 1))
 			site.check(s.Logout(r.Context()))
-			site.check(s.Logout(r.Context())) // twice is once
+			site.check(s.Logout(r.Context())) // a second Logout does nothing
 			site.check(s.Save(r.Context()))
 			expect(t, "user", s.UserID(), "")
 			expect(t, "values", s.Has("cart") || s.Has("half"), false)
@@ -207,11 +207,11 @@ func TestLogout(t *testing.T) {
 		expect(t, "calls of the store", site.store.asked(), "load delete")
 		expect(t, "events", site.seen(), "session logout")
 		expect(t, "rows", site.store.rows(), 0)
-		expect(t, "the session", site.look(cookie), "nobody")
+		expect(t, "the session", site.look(cookie), "no session")
 	})
 }
 
-func TestFlashAfterLogoutStartsANewSession(t *testing.T) {
+func TestValueAfterLogoutStartsNewSession(t *testing.T) {
 	site := newSite(t)
 	before := site.user("ada", "cart")
 	resp, after := site.visit(before, func(
@@ -226,11 +226,11 @@ func TestFlashAfterLogoutStartsANewSession(t *testing.T) {
 	expect(t, "Max-Age", cookie.MaxAge, 0)
 	expect(t, "calls of the store", site.store.asked(), "load delete create")
 	expect(t, "the new session", site.look(after, "cart", "flash"), "user= flash")
-	expect(t, "the old one", site.look(before), "nobody")
+	expect(t, "the old one", site.look(before), "no session")
 	expect(t, "rows", site.store.rows(), 1)
 }
 
-func TestLogoutThatCannotBeSavedIsNoLogout(t *testing.T) {
+func TestFailedLogoutKeepsTheSession(t *testing.T) {
 	site := newSite(t)
 	cookie := site.user("ada")
 	site.store.Down(store.OpDelete)
@@ -245,7 +245,7 @@ func TestLogoutThatCannotBeSavedIsNoLogout(t *testing.T) {
 	expect(t, "the session", site.look(cookie), "user=ada")
 }
 
-// besideASave calls change while a save is held in an operation of the store.
+// besideASave calls change while the store holds a save of the given operation.
 // It expects that change waits for the save, and returns when both have ended.
 func (s *site) besideASave(sess *sessionstore.Session, op store.Operation, change func()) {
 	s.t.Helper()
@@ -264,8 +264,8 @@ func (s *site) besideASave(sess *sessionstore.Session, op store.Operation, chang
 	both.Wait()
 }
 
-// A save under way must not bring a session back that is logged out meanwhile.
-func TestLogoutWhileASaveIsInTheStore(t *testing.T) {
+// A save under way must not restore a session that is logged out meanwhile.
+func TestLogoutDuringSave(t *testing.T) {
 	user := func(s *site) string { return s.user("ada") }
 	for _, tt := range []struct {
 		op     store.Operation
@@ -295,15 +295,15 @@ func TestLogoutWhileASaveIsInTheStore(t *testing.T) {
 			expect(t, string(tt.op)+": rows", site.store.rows(), 0)
 			expect(t, string(tt.op)+": EventLogout", site.event(sessionstore.EventLogout).UserID,
 				"ada")
-			expect(t, string(tt.op)+": the cookie from before", site.look(cookie), "nobody")
+			expect(t, string(tt.op)+": the cookie from before", site.look(cookie), "no session")
 			expect(t, string(tt.op)+": the cookie afterwards", after, "")
 		})
 	}
 }
 
-// Once the response is being saved, a logout beside it comes too late and must
-// be told so.
-func TestLogoutWhileTheResponseIsBeingSaved(t *testing.T) {
+// While the response is being saved, a concurrent logout is too late and must
+// get an error.
+func TestLogoutDuringCommit(t *testing.T) {
 	site := newSite(t)
 	cookie := site.user("ada")
 	held := site.store.hold(store.OpSave)
@@ -324,7 +324,7 @@ func TestLogoutWhileTheResponseIsBeingSaved(t *testing.T) {
 	expect(t, "the session", site.look(cookie, "cart"), "user=ada cart")
 }
 
-func TestRegenerate(t *testing.T) {
+func TestRotate(t *testing.T) {
 	site := newSite(t)
 	before := site.user("ada", "cart")
 	_, after := site.visit(before, func(
@@ -335,10 +335,10 @@ func TestRegenerate(t *testing.T) {
 	expect(t, "calls of the store", site.store.asked(), "load rotate")
 	expect(t, "events", site.seen(), "session rotated")
 	expect(t, "the session", site.look(after, "cart"), "user=ada cart")
-	expect(t, "the old token", site.look(before), "nobody")
+	expect(t, "the old token", site.look(before), "no session")
 }
 
-func TestRotateWhileASaveIsInTheStore(t *testing.T) {
+func TestRotateDuringSave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		before := site.user("ada")
@@ -349,12 +349,12 @@ func TestRotateWhileASaveIsInTheStore(t *testing.T) {
 			site.besideASave(s, store.OpSave, func() { site.check(s.Rotate(r.Context())) })
 		})
 		expect(t, "the session", site.look(after, "cart"), "user=ada cart")
-		expect(t, "the old token", site.look(before), "nobody")
+		expect(t, "the old token", site.look(before), "no session")
 	})
 }
 
-// What waits for a save is bounded by its context, and changes nothing then.
-func TestTheWaitForASaveEndsWithItsContext(t *testing.T) {
+// The wait for a save ends with its context, and the call then changes nothing.
+func TestWaitForSaveEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		cookie := site.user("ada")

@@ -13,8 +13,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// twoSites are two instances of an application over one database and one Redis,
-// to which the first can't write.
+// twoSites returns two instances of an application over one database and one
+// Redis. The first can't write to Redis.
 func twoSites(t *testing.T, policy coherence.Policy) (first, second *site, rows *spy) {
 	rows = newSpy(newMemory(weekly))
 	whole := cachetest.New()
@@ -28,13 +28,13 @@ func twoSites(t *testing.T, policy coherence.Policy) (first, second *site, rows 
 	return over(readOnly), over(whole), rows
 }
 
-// A client reads its own writes on every instance, also when the cache does not
-// hear of one: the cookie says what the client has seen.
-func TestCachedClientSeesItsOwnWrites(t *testing.T) {
+// A client reads its own writes on every instance, also when Redis misses one:
+// the cookie carries the minimum version.
+func TestClientReadsItsOwnWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second, rows := twoSites(t, halfMinute)
 		cookie := second.newcomer("before")
-		for range 2 { // to know Postgres's time, and for the fill
+		for range 2 { // the clock of Postgres, and then the fill
 			second.look(cookie)
 			synctest.Wait()
 		}
@@ -48,11 +48,11 @@ func TestCachedClientSeesItsOwnWrites(t *testing.T) {
 			first.check(s.Set("after", true))
 		})
 		if _, ok := sessionCookie(resp); !ok || seen == cookie {
-			t.Fatal("the write was not acknowledged by the cache, and no cookie tells")
+			t.Fatal("no acknowledgement of the cache and no minimum version in the cookie")
 		}
 		rows.asked()
-		// Another tab still has the old cookie, and what it does there puts the
-		// old entry under no suspicion.
+		// Another tab still has the old cookie. Its request reads the old entry
+		// and changes nothing else.
 		expect(t, "without the minimum version", second.look(cookie, "before", "after"),
 			"user= before")
 		expect(t, "from the cache", rows.asked(), "")
@@ -61,24 +61,24 @@ func TestCachedClientSeesItsOwnWrites(t *testing.T) {
 		synctest.Wait()
 		expect(t, "and then", second.look(seen, "before", "after"), "user= before after")
 		expect(t, "from the cache", rows.asked(), "")
-		expect(t, "for everybody", second.look(cookie, "before", "after"), "user= before after")
+		expect(t, "for every cookie", second.look(cookie, "before", "after"), "user= before after")
 
-		// What the cache has acknowledged needs no cookie, and one that has a
-		// minimum version keeps it.
+		// An acknowledged save sends no cookie. A cookie with a minimum version
+		// keeps it.
 		resp, _ = second.visit(seen, func(
 			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
 		) {
 			second.check(s.Set("more", true))
 		})
 		if c, ok := sessionCookie(resp); ok {
-			t.Errorf("a cookie for a write that the cache knows: %v", c)
+			t.Errorf("a cookie for an acknowledged save: %v", c)
 		}
 	})
 }
 
-// The minimum version survives that other things are said in the cookie, and
-// goes with the session.
-func TestCachedFloorGoesWithTheToken(t *testing.T) {
+// The minimum version stays when other fields of the cookie change, and ends
+// with the session.
+func TestMinimumVersionEndsWithTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second, rows := twoSites(t, halfMinute)
 		cookie := first.newcomer()
@@ -111,9 +111,9 @@ func TestCachedFloorGoesWithTheToken(t *testing.T) {
 	})
 }
 
-// The cookie from before a login or logout is served by an instance whose cache
-// lacks the tombstone, for the freshness at most.
-func TestCachedLogoutIsBoundByTheFreshness(t *testing.T) {
+// An instance whose cache lacks the tombstone serves the cookie from before a
+// login or logout, for the freshness at most.
+func TestLogoutIsBoundByFreshness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second, _ := twoSites(t, halfMinute)
 		cookie := first.user("ann")
@@ -126,18 +126,17 @@ func TestCachedLogoutIsBoundByTheFreshness(t *testing.T) {
 		expect(t, "the event says so", r, sessionstore.Revocation{
 			Committed: true, MaxExposure: 30*time.Second + coherence.Allowance,
 		})
-		expect(t, "where it was done, at once", first.look(cookie), "nobody")
+		expect(t, "on the same instance", first.look(cookie), "no session")
 		expect(t, "elsewhere, while it is fresh", second.look(cookie), "user=ann")
 		time.Sleep(30 * time.Second)
-		expect(t, "after the freshness", second.look(cookie), "nobody")
-		expect(t, "after the freshness", first.look(cookie), "nobody")
+		expect(t, "after the freshness", second.look(cookie), "no session")
+		expect(t, "after the freshness", first.look(cookie), "no session")
 	})
 }
 
-// What the cache says of where a session was used from is read anew when that
-// changes: one move is one suspicion, not one with each request while the entry
-// is fresh.
-func TestCachedSuspicionIsToldOnce(t *testing.T) {
+// A cached client is read anew when the client changes: one change is one
+// suspicion, not one for each request while the entry is fresh.
+func TestCachedSuspicionIsOneEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rows := newSpy(newMemory(weekly))
 		c := cached.New(rows, cachetest.New(), cached.Options{Policy: halfMinute, Expiry: weekly})
@@ -145,7 +144,7 @@ func TestCachedSuspicionIsToldOnce(t *testing.T) {
 		site := newSiteOver(t, newSpy(c),
 			func(cfg *sessionstore.Config) { cfg.Suspicion.DisableCheck = false })
 		cookie := site.userAt(home, laptop)
-		for range 2 { // to know Postgres's time, and for the fill
+		for range 2 { // the clock of Postgres, and then the fill
 			site.sees(cookie, home, laptop)
 			synctest.Wait()
 		}
@@ -156,7 +155,7 @@ func TestCachedSuspicionIsToldOnce(t *testing.T) {
 
 		site.sees(cookie, cafe, phone)
 		expect(t, "the move", site.seen(), "session suspicious")
-		time.Sleep(time.Second) // for the touch to be written
+		time.Sleep(time.Second) // the touch is written
 		synctest.Wait()
 		expect(t, "calls of the store", rows.asked(), "touch load")
 		for range 5 {
@@ -168,9 +167,9 @@ func TestCachedSuspicionIsToldOnce(t *testing.T) {
 	})
 }
 
-// visitedThroughHits is a session that is used every pause, and then once more
-// after the longest time that may pass between two uses. It says how many of
-// them were hits of the cache.
+// visitedThroughHits uses a session once every pause, and then once more after
+// the longest time that may pass between two uses. It returns how many of them
+// were hits of the cache.
 func visitedThroughHits(
 	t *testing.T, expiry store.Expiry, pause time.Duration, visits int, inFront bool,
 ) (hits int64) {
@@ -192,19 +191,19 @@ func visitedThroughHits(
 				expiry.Idle, inFront, got)
 		}
 	}
-	time.Sleep(time.Second) // for the touch to be written
-	// A use within the touch interval of the last is not noted, with and
+	time.Sleep(time.Second) // the touch is written
+	// A use within the touch interval of the last one is not written, with and
 	// without a cache.
 	time.Sleep(expiry.Idle - expiry.TouchInterval() - time.Second)
 	expect(t, "after nearly the idle timeout", site.look(cookie), "user=")
-	time.Sleep(time.Second) // for that touch
+	time.Sleep(time.Second) // that touch is written
 	time.Sleep(expiry.Idle + expiry.Resolution())
-	expect(t, "after more than the idle timeout", site.look(cookie), "nobody")
+	expect(t, "after more than the idle timeout", site.look(cookie), "no session")
 	expect(t, "error", site.m.Close(), nil)
 	return stats()
 }
 
-func TestCachedSessionInUseLivesOn(t *testing.T) {
+func TestCachedSessionInUseStaysAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, idle := range []time.Duration{
 			10 * time.Second, 20 * time.Second, time.Minute, 10 * time.Minute, time.Hour,
@@ -224,10 +223,10 @@ func TestCachedSessionInUseLivesOn(t *testing.T) {
 	})
 }
 
-// The time of an answer is that of the answer, not of the entry: else a use
-// would look like one of the time before it, and so would the age of a
-// persistent cookie.
-func TestCachedAnswerSaysWhatTimeItIs(t *testing.T) {
+// The time of a cached answer is that of the answer, not of the entry.
+// Otherwise a use and the age of a persistent cookie would count from an
+// earlier time.
+func TestCachedAnswerHasItsOwnTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		expiry := store.Expiry{Idle: 100 * time.Second, Absolute: time.Hour} // a touch every 10 s
 		rows := newSpy(newMemory(expiry))

@@ -14,7 +14,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Health tells of an emergency while it lasts, and of nothing else then.
+// Health reports an emergency while it lasts, and not afterwards.
 func TestHealthInAnEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
@@ -55,20 +55,20 @@ func TestHealthInAnEmergency(t *testing.T) {
 		expect(t, "status", answer["status"], any("ok"))
 		expect(t, "since", answer["emergency_since"], nil)
 		expect(t, "zero afterwards", m.Metrics().Emergency, store.EmergencyStats{})
-		expect(t, "told once",
+		expect(t, "events",
 			m.Count(sessionstore.EventEmergencyBegan)+m.Count(sessionstore.EventEmergencyEnded), 2)
 		expect(t, "sessions restored", m.CountSessions(sessionstore.EventEmergencyEnded), 2)
 		expect(t, "close", m.Close(), nil)
 	})
 }
 
-func TestChainStatsWithoutAChain(t *testing.T) {
+func TestMetricsWithoutAChain(t *testing.T) {
 	expect(t, "all zero", newSite(t).m.Metrics(), sessionstore.Metrics{})
 }
 
-// Open with nobody there: sessions live in memory, and Redis is no reason not
-// to start. Both ports refuse connections.
-func TestOpenInAnEmergency(t *testing.T) {
+// Open succeeds without Postgres and Redis: sessions live in memory. Both ports
+// refuse connections.
+func TestOpenWithoutPostgres(t *testing.T) {
 	log := &syncBuffer{}
 	cfg := sessionstore.Config{
 		DatabaseURL: "postgres://nobody:hunter2@127.0.0.1:1/none?sslmode=disable",
@@ -90,7 +90,7 @@ func TestOpenInAnEmergency(t *testing.T) {
 	cookie := site.newcomer()
 	expect(t, "a session", site.look(cookie), "user=")
 	health := m.Health(context.Background())
-	expect(t, "status", health.Status, "unavailable") // until Postgres was reached once
+	expect(t, "status", health.Status, "unavailable") // until Postgres answers once
 	expect(t, "an emergency", health.EmergencySince != nil, true)
 	stats := m.Metrics()
 	expect(t, "in memory", stats.Emergency.InMemory, 1)

@@ -27,13 +27,13 @@ const (
 	century = 100 * 365 * day
 )
 
-// faultsOf takes an error of a configuration apart.
+// faultsOf returns the faults of a configuration's error.
 const (
 	secretA = Secret("0123456789abcdef0123456789abcdef-A")
 	secretB = Secret("0123456789abcdef0123456789abcdef-B")
 )
 
-// parseSources parses the package's files, tests left out.
+// parseSources parses the files of the package, except tests.
 func parseSources(t *testing.T) (*token.FileSet, map[string]*ast.File) {
 	t.Helper()
 	fset, files := token.NewFileSet(), map[string]*ast.File{}
@@ -68,7 +68,7 @@ func faultsOf(t testing.TB, err error) []ConfigError {
 			t.Fatalf("%v is not a fault with a name and a problem", e)
 		}
 		if !strings.Contains(err.Error(), fault.Name+": "+fault.Problem) {
-			t.Errorf("%q does not tell of %v", err, fault)
+			t.Errorf("error %q lacks the fault %v", err, fault)
 		}
 		faults = append(faults, *fault)
 	}
@@ -80,7 +80,7 @@ func TestConfigChecks(t *testing.T) {
 	for _, tt := range []struct {
 		what string
 		cfg  Config
-		want string // the names of the faults; "" is a good configuration
+		want string // the names of the faults; "" if there are none
 	}{
 		{"a secret is all that a production needs", Config{Secrets: secrets}, ""},
 		{"staging needs a secret", Config{Env: Staging}, "Secrets"},
@@ -282,29 +282,30 @@ func TestConfigChecks(t *testing.T) {
 	}
 }
 
-// Where strangers are trusted, everybody writes their own address.
-func TestProxiesThatAreEverybodyAreRefused(t *testing.T) {
-	for _, everybody := range []string{
+// If all addresses are trusted proxies, every client can forge its address.
+func TestTrustingAllProxiesIsRefused(t *testing.T) {
+	for _, all := range []string{
 		"0.0.0.0/0", "1.2.3.4/0", "0.0.0.0/1,128.0.0.0/1", "128.0.0.0/1", "64.0.0.0/2",
 		"192.0.0.0/7", "::ffff:0.0.0.0/96", "::ffff:0:0/97",
 		"::/0", "2001:db8::/0", "::/1,8000::/1", "2000::/3", "2000::/4", "10.0.0.0/8,0.0.0.0/0",
 		"unix,::/0",
 	} {
-		_, err := configWith(map[string]string{"TRUSTED_PROXIES": everybody})
+		_, err := configWith(map[string]string{"TRUSTED_PROXIES": all})
 		faults := faultsOf(t, err)
 		if len(faults) == 0 || faults[0].Name != "TRUSTED_PROXIES" ||
 			!strings.Contains(faults[0].Problem, "a network with clients") {
-			t.Errorf("%s: %v", everybody, err)
+			t.Errorf("%s: %v", all, err)
 		}
 	}
 }
 
-func TestConfigFaultsReachTheCaller(t *testing.T) {
+func TestConfigFaultsAreReturned(t *testing.T) {
 	bad := Config{Env: 9, IdleTimeout: 1, Secrets: []Secret{"Canary-7355608"}}
 	_, fromStore := NewWithStore(NewMemory(store.Expiry{Idle: 1, Absolute: 1}, 0), bad)
 	_, fromOpen := Open(context.Background(), bad)
 	_, fromNew := New(context.Background(), nil, bad)
-	for i, err := range []error{fromStore, fromNew, fromOpen} { // the last needs a DatabaseURL, too
+	// the last one lacks a DatabaseURL too
+	for i, err := range []error{fromStore, fromNew, fromOpen} {
 		var fault *ConfigError
 		if !errors.As(err, &fault) || len(faultsOf(t, err)) != 3+i/2 ||
 			strings.Contains(err.Error(), "Canary") {
@@ -325,7 +326,7 @@ func TestConfigFaultsReachTheCaller(t *testing.T) {
 	if faults := faultsOf(t, err); len(faults) != 1 || strings.Contains(err.Error(), "Canary") {
 		t.Errorf("an address that is none: %v", err)
 	}
-	// What migrate refuses is refused here, in the same words.
+	// The command migrate refuses the same URL with the same message.
 	_, err = Open(context.Background(),
 		Config{Secrets: []Secret{secretA}, DatabaseURL: "postgres://u:Canary@7355608@db/x"})
 	if faults := faultsOf(t, err); len(faults) != 1 ||
@@ -383,8 +384,8 @@ func TestConfigIsACopy(t *testing.T) {
 	}
 }
 
-// A secret that everybody's development shares would be one that everybody can
-// sign with.
+// With one fixed secret for development, any developer could sign cookies of
+// every developer's server.
 func TestDevelopmentSecret(t *testing.T) {
 	secret := func(url Secret) Secret {
 		return Config{Env: Development, DatabaseURL: url}.withDefaults().Secrets[0]
@@ -471,7 +472,7 @@ func saysDefault(doc string) bool {
 	return false
 }
 
-func TestCookieKeysAreTheManagersOwn(t *testing.T) {
+func TestCookieKeysAreCopied(t *testing.T) {
 	secrets := []Secret{secretA, secretB}
 	cfg := Config{Secrets: secrets}
 	m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), cfg)

@@ -17,12 +17,12 @@ import (
 type jarCookie struct {
 	name, value, domain, path, sameSite string
 	hostOnly, secure, httpOnly          bool
-	maxAge                              int // 0: until the browser is closed
+	maxAge                              int // 0: a cookie of the browser session
 }
 
-// browserKeeps is the parsing and the storage model of RFC 6265bis (sections
-// 5.6 and 5.7), for the page /app/page of app.example.com. It says why a cookie
-// is not kept.
+// browserKeeps parses and stores a cookie as RFC 6265bis says (sections 5.6 and
+// 5.7), for the page /app/page of app.example.com. It returns why a cookie is
+// refused.
 func codecOf(t testing.TB, name string, env Environment, secrets ...Secret) *cookie.Codec {
 	t.Helper()
 	c, err := CookieConfig{Name: name}.withDefaults(env).codec(env, secrets)
@@ -73,9 +73,9 @@ func browserKeeps(line string) (c jarCookie, refusal string) {
 			c.httpOnly = true
 		case "samesite":
 			c.sameSite = "Default"
-			for _, known := range []string{"None", "Strict", "Lax"} {
-				if strings.EqualFold(value, known) {
-					c.sameSite = known
+			for _, name := range []string{"None", "Strict", "Lax"} {
+				if strings.EqualFold(value, name) {
+					c.sameSite = name
 				}
 			}
 		}
@@ -116,10 +116,9 @@ var sameSites = []http.SameSite{
 	http.SameSiteNoneMode,
 }
 
-// A cookie that a browser drops without a word costs a day of debugging. So
-// every configuration is either refused or gives cookies that a browser keeps,
-// with just the attributes that were asked for.
-func TestCookieConfigAgreesWithBrowsers(t *testing.T) {
+// A browser discards a bad cookie silently. So every configuration is either
+// refused, or its cookies are kept by browsers with the configured attributes.
+func TestBrowsersKeepConfiguredCookies(t *testing.T) {
 	names := []string{
 		"", "session", "__Host-session", "__host-session", "__HOST-x", "__Secure-session",
 		"__secure-", "__Http-x", strings.Repeat("n", 3985), strings.Repeat("n", 3986), "a b", "a=b",
@@ -145,7 +144,7 @@ func TestCookieConfigAgreesWithBrowsers(t *testing.T) {
 		}
 		env, https := Environment(pick(3)), pick(2) == 1
 		if n > 0 {
-			break // every combination has been there
+			break // all combinations are done
 		}
 		cfg := given.withDefaults(env)
 		if len(refusedBy(cfg, env)) > 0 {
@@ -153,7 +152,7 @@ func TestCookieConfigAgreesWithBrowsers(t *testing.T) {
 			continue
 		}
 
-		// What a server would send that does as it is told and knows no rules.
+		// The cookie of a server that ignores the rules.
 		secure := !cfg.Insecure
 		site := map[http.SameSite]string{
 			http.SameSiteLaxMode: "Lax", http.SameSiteStrictMode: "Strict",
@@ -178,7 +177,7 @@ func TestCookieConfigAgreesWithBrowsers(t *testing.T) {
 				got, want)
 		}
 
-		// And what we send.
+		// The cookie of this library.
 		kept++
 		c := *signer
 		c.Cfg = cfg.attributes()
@@ -207,7 +206,7 @@ func TestCookieConfigFaults(t *testing.T) {
 		what  string
 		cfg   CookieConfig
 		env   Environment
-		fault string // "" is allowed
+		fault string // "" if it is allowed
 	}{
 		{"the zero value is allowed in production", CookieConfig{}, Production, ""},
 		{"the zero value is allowed in development", CookieConfig{}, Development, ""},
@@ -338,7 +337,7 @@ func TestCookieConfigFaults(t *testing.T) {
 	}
 }
 
-// UPDATE_GOLDEN=1 writes the file anew; look at the difference.
+// UPDATE_GOLDEN=1 writes the file anew; review the difference.
 func TestSetCookieGolden(t *testing.T) {
 	var b strings.Builder
 	for _, env := range []Environment{Production, Staging, Development} {
@@ -396,7 +395,7 @@ func TestSetCookieMaxAge(t *testing.T) {
 		want       string
 	}{
 		{
-			"a cookie that nobody asked to keep ends with the browser", false, 30 * 24 * time.Hour,
+			"a cookie without RememberMe ends with the browser", false, 30 * 24 * time.Hour,
 			"",
 		},
 		{

@@ -6,8 +6,8 @@ import (
 	"github.com/reporadar/pgsession/internal/cookie"
 )
 
-// The cookies of a response, by those that the request brought and those that
-// belong in the browser.
+// TestCookieOps tests the cookies of a response, by the cookies of the request
+// and by those that the browser is to have.
 func TestCookieOps(t *testing.T) {
 	one, two := cookie.NewToken(), cookie.NewToken()
 	type (

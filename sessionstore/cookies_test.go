@@ -15,18 +15,18 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-func TestSeveralCookiesOfOurName(t *testing.T) {
+func TestSeveralSessionCookies(t *testing.T) {
 	site := newSite(t)
-	ada, bob, gone, dead := site.user("ada"), site.user("bob"), site.newcomer(), site.newcomer()
+	ada, bob, gone, ended := site.user("ada"), site.user("bob"), site.newcomer(), site.newcomer()
 	site.revoke(gone)
-	site.revoke(dead)
+	site.revoke(ended)
 	const forged = "v1.deadbeef.AAAA.BBBB"
 	altered := []byte(ada)
 	altered[20] ^= 1
 	for _, tt := range []struct {
 		name    string
 		cookies []string
-		want    string // who is logged in
+		want    string // the user
 		events  string
 		asked   string
 	}{
@@ -71,7 +71,7 @@ func TestSeveralCookiesOfOurName(t *testing.T) {
 			"ada", "",
 			"alive load",
 		},
-		{"two of ended sessions", []string{gone, dead}, "", "session not found", "alive load"},
+		{"two of ended sessions", []string{gone, ended}, "", "session not found", "alive load"},
 		{
 			"two alive and one of an ended session",
 			[]string{gone, ada, bob},
@@ -104,14 +104,14 @@ func TestSeveralCookiesOfOurName(t *testing.T) {
 			expect(t, "user", user, tt.want)
 			expect(t, "events", site.seen(), tt.events)
 			expect(t, "calls of the store", site.store.asked(), tt.asked)
-			// Nothing is cleared: the response could overtake that of a login
-			// in another tab.
+			// Nothing is cleared: this response could overtake the response to
+			// a login in another tab.
 			expect(t, "Set-Cookie headers", len(resp.Header["Set-Cookie"]), 0)
 		})
 	}
 }
 
-func TestExpiredSessionIsNobodysAndItsCookieStays(t *testing.T) {
+func TestExpiredSessionHasNoUserAndKeepsItsCookie(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		cookie := site.user("ada", "cart")
@@ -132,7 +132,7 @@ func TestExpiredSessionIsNobodysAndItsCookieStays(t *testing.T) {
 		site.visit(cookie, nothing)
 		expect(t, "events when it is pruned", site.seen(), "session not found")
 
-		// What is set then goes into a new session, under a token of its own.
+		// A value that is set then starts a new session with its own token.
 		_, after := site.visit(cookie, func(
 			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
 		) {
@@ -140,7 +140,7 @@ func TestExpiredSessionIsNobodysAndItsCookieStays(t *testing.T) {
 		})
 		expect(t, "a new cookie", after != cookie, true)
 		expect(t, "the new session", site.look(after, "fresh", "cart"), "user= fresh")
-		expect(t, "the old one", site.look(cookie), "nobody")
+		expect(t, "the old one", site.look(cookie), "no session")
 	})
 }
 
@@ -149,8 +149,8 @@ func TestCookieOnTheWireByEnvironment(t *testing.T) {
 		name   string
 		env    sessionstore.Environment
 		target string
-		proto  string // as a proxy says
-		want   string // after the value
+		proto  string // as a proxy reports it
+		want   string // without the value
 	}{
 		{
 			"production", sessionstore.Production, "https://shop.example/", "",
@@ -174,7 +174,7 @@ func TestCookieOnTheWireByEnvironment(t *testing.T) {
 			"session; Path=/; HttpOnly; Secure; SameSite=Lax",
 		},
 		{
-			"development behind a proxy nobody trusts", sessionstore.Development,
+			"development behind an untrusted proxy", sessionstore.Development,
 			"http://localhost/", "https", "session; Path=/; HttpOnly; SameSite=Lax",
 		},
 	} {
@@ -234,13 +234,13 @@ func TestCookieIsSentOnce(t *testing.T) {
 	}
 }
 
-func TestCookieOfAnOldKeyIsSentAgainOnce(t *testing.T) {
+func TestCookieOfOldKeyIsSignedAgainOnce(t *testing.T) {
 	old := newSite(t)
 	cookie := old.user("ada")
 	rotated := newSiteOver(t, old.store, func(cfg *sessionstore.Config) {
 		cfg.Secrets = []sessionstore.Secret{secretTwo, secretOne}
 	})
-	// A response that may be slow would put back a token that a login replaced.
+	// A slow response would restore a token that a login has replaced.
 	for _, header := range []http.Header{
 		{}, fetching, {"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"iframe"}},
 	} {
@@ -255,22 +255,22 @@ func TestCookieOfAnOldKeyIsSentAgainOnce(t *testing.T) {
 	resp, _ = visitAs(rotated.serve(nothing), navigating, fresh)
 	expect(t, "Set-Cookie headers at the second visit", len(resp.Header["Set-Cookie"]), 0)
 
-	// The same session and token, under the new key alone.
+	// Session and token stay; the cookie is signed with the new key.
 	dropped := newSiteOver(t, old.store, func(cfg *sessionstore.Config) {
 		cfg.Secrets = []sessionstore.Secret{secretTwo}
 	})
 	expect(t, "the new cookie", dropped.look(fresh), "user=ada")
-	expect(t, "the old cookie", dropped.look(cookie), "nobody")
+	expect(t, "the old cookie", dropped.look(cookie), "no session")
 	expect(t, "the old cookie by the old key", old.look(cookie), "user=ada")
 
-	// A dead session's cookie is not signed anew.
+	// The cookie of an ended session is not signed again.
 	old.revoke(cookie)
 	resp, _ = visitAs(rotated.serve(nothing), navigating, cookie)
 	expect(t, "Set-Cookie headers for an ended session", len(resp.Header["Set-Cookie"]), 0)
 }
 
-// While a key is replaced, a slow response does not put a dead token back.
-func TestASlowResponseWhileAKeyIsReplaced(t *testing.T) {
+// During a change of keys, a slow response does not restore an old token.
+func TestLateResponseDuringKeyRotation(t *testing.T) {
 	old := newSite(t)
 	first := old.newcomer()
 	rotated := newSiteOver(t, old.store, func(cfg *sessionstore.Config) {
@@ -294,7 +294,7 @@ func TestASlowResponseWhileAKeyIsReplaced(t *testing.T) {
 	}
 }
 
-func TestResponseThatSetsTheCookieIsNotCached(t *testing.T) {
+func TestResponseWithCookieIsNotCached(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		header   http.Header
@@ -401,9 +401,9 @@ func TestResponseThatSetsTheCookieIsNotCached(t *testing.T) {
 	}
 }
 
-// What a handler says about caching stands, and nothing is said for one that
-// did not ask for its session.
-func TestResponseThatAskedForTheSessionIsPrivate(t *testing.T) {
+// A handler's own caching headers stay. A response that did not use its session
+// gets none.
+func TestResponseWithSessionIsPrivate(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		cookie bool
@@ -448,7 +448,7 @@ func TestResponseThatAskedForTheSessionIsPrivate(t *testing.T) {
 	expect(t, "Cache-Control of a handler that did not ask", resp.Header.Get("Cache-Control"), "")
 }
 
-func TestResponseThatOnlyReadKeepsItsCaching(t *testing.T) {
+func TestReadOnlyResponseKeepsCaching(t *testing.T) {
 	site := newSite(t)
 	resp, _ := site.visit(site.newcomer(), func(
 		w http.ResponseWriter, _ *http.Request, _ *sessionstore.Session,
@@ -460,7 +460,7 @@ func TestResponseThatOnlyReadKeepsItsCaching(t *testing.T) {
 	expect(t, "EventUncached", site.m.Count(sessionstore.EventUncached), 0)
 }
 
-func TestOtherCookiesOfTheHandlerAreKept(t *testing.T) {
+func TestOtherCookiesAreKept(t *testing.T) {
 	site := newSite(t)
 	resp, _ := site.visit("", func(
 		w http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
@@ -480,8 +480,8 @@ func TestOtherCookiesOfTheHandlerAreKept(t *testing.T) {
 	expect(t, "cookies", strings.Join(names, " "), "theme "+cookieName+"-2 "+cookieName)
 }
 
-// B ends the session while A, who has loaded it before, is still at work.
-func TestSessionEndedElsewhereStaysDead(t *testing.T) {
+// Another request ends the session after this one has loaded it.
+func TestSessionEndedElsewhereStaysEnded(t *testing.T) {
 	for name, change := range map[string]page{
 		"setting": func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 			_ = s.Set("cart", 1)
@@ -517,14 +517,13 @@ func TestSessionEndedElsewhereStaysDead(t *testing.T) {
 			expect(t, "whose change was lost", lost.Handle == handle && lost.UserID == "ada", true)
 			expect(t, "events", site.seen(), "session change lost")
 			expect(t, "rows", site.store.rows(), 0)
-			expect(t, "the session", site.look(after), "nobody")
+			expect(t, "the session", site.look(after), "no session")
 		})
 	}
 }
 
-// Browsers drop a Secure cookie that comes over plain http, and say nothing:
-// sessions just don't stay.
-func TestASecureCookieOverPlainHTTPIsSaid(t *testing.T) {
+// Browsers discard a Secure cookie over plain http silently, so the log warns.
+func TestSecureCookieOverHTTPIsLogged(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		url    string
@@ -536,7 +535,7 @@ func TestASecureCookieOverPlainHTTPIsSaid(t *testing.T) {
 		{"https", "https://shop.example/", nothingElse, "", 0},
 		{"a proxy that speaks https", "http://shop.example/", trusting, "https", 0},
 		{"a proxy that does not", "http://shop.example/", trusting, "http", 1},
-		{"a proxy that nobody named", "http://shop.example/", nothingElse, "https", 1},
+		{"an untrusted proxy", "http://shop.example/", nothingElse, "https", 1},
 		{
 			"development", "http://shop.example/",
 			func(c *sessionstore.Config) { c.Env = sessionstore.Development }, "", 0,
@@ -556,8 +555,8 @@ func TestASecureCookieOverPlainHTTPIsSaid(t *testing.T) {
 	}
 }
 
-// A browser discards a cookie of another domain without a word.
-func TestACookieDomainThatIsNotTheHostsIsSaid(t *testing.T) {
+// Browsers discard a cookie for another domain silently, so the log warns.
+func TestCookieDomainOfAnotherHostIsLogged(t *testing.T) {
 	for _, tt := range []struct {
 		host, domain, forwarded string
 		want                    int
@@ -597,7 +596,7 @@ func TestACookieDomainThatIsNotTheHostsIsSaid(t *testing.T) {
 
 func nothingElse(*sessionstore.Config) {}
 
-// trusting takes the address that httptest gives a request for that of a proxy.
+// trusting trusts the address of httptest's requests as a proxy.
 func trusting(c *sessionstore.Config) {
 	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 }

@@ -31,7 +31,7 @@ func TestDevice(t *testing.T) {
 	}
 }
 
-func TestDeviceHasAName(t *testing.T) {
+func TestDeviceString(t *testing.T) {
 	for want, d := range map[string]Device{
 		"Firefox on Linux": {Browser: "Firefox", System: "Linux"},
 		"curl":             {Browser: "curl"},
@@ -44,8 +44,8 @@ func TestDeviceHasAName(t *testing.T) {
 	}
 }
 
-// A row that somebody else wrote may hold anything.
-func TestDeviceOfNonsense(t *testing.T) {
+// A row of another program may hold any text.
+func TestDeviceOfInvalidUserAgent(t *testing.T) {
 	for _, ua := range []string{
 		strings.Repeat("a", 100<<10), strings.Repeat("é", 50<<10), strings.Repeat("(", 500),
 		strings.Repeat("/", 500), strings.Repeat("Mozilla/5.0 (", 100),
@@ -61,7 +61,7 @@ func TestDeviceOfNonsense(t *testing.T) {
 	}
 }
 
-// FuzzUserAgent: whatever a user agent is, it can be compared and shown.
+// FuzzUserAgent compares and shows any user agent.
 func FuzzUserAgent(f *testing.F) {
 	f.Add("Mozilla/5.0")
 	f.Add(strings.Repeat("é", 400))

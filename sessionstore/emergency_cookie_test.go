@@ -11,9 +11,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// One instance is cut off from Postgres and makes a session. Another one does
-// not find it, and leaves its cookie alone for five minutes.
-func TestASessionOfAnotherInstancesEmergency(t *testing.T) {
+// One instance has no connection to Postgres and makes a session. Another
+// instance does not find it and leaves its cookie alone for five minutes.
+func TestSessionOfAnotherEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
@@ -51,7 +51,8 @@ func TestASessionOfAnotherInstancesEmergency(t *testing.T) {
 		_, set = late.get(stores)
 		expect(t, "cookies set later", set, sent)
 
-		// When Postgres is back the cookie is good everywhere, and stays.
+		// When Postgres is available again, every instance finds the session
+		// and the cookie stays.
 		o.Back()
 		_, set = made.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 			expect(t, "restored", s.Has("seen"), true)
@@ -63,17 +64,17 @@ func TestASessionOfAnotherInstancesEmergency(t *testing.T) {
 		})
 		expect(t, "cookies of another reason", set, sent)
 
-		// That one is no emergency's any more.
+		// That cookie is no longer of an emergency.
 		peer.revoke(made.cookies[cookieName])
 		_, set = made.get(stores)
 		expect(t, "cookies after a revoke", set, sent)
 	})
 }
 
-// The page that fetches a withheld cookie is for links of other sites. Here the
-// cookie came, and a browser without Referer would get that page again and
-// again.
-func TestServeWithheldOfAnotherInstancesEmergency(t *testing.T) {
+// The page that fetches a withheld cookie is for links from other sites. Here
+// the cookie was sent, so the page would repeat for ever in a browser without
+// Referer.
+func TestServeWithheldInAnotherEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
@@ -92,9 +93,9 @@ func TestServeWithheldOfAnotherInstancesEmergency(t *testing.T) {
 	})
 }
 
-// A logout there clears the cookie, and the session is not restored. A second
-// click does not undo that.
-func TestALogoutOfAnotherInstancesEmergency(t *testing.T) {
+// A logout on another instance clears the cookie, and the session is not
+// restored. A second logout does not undo that.
+func TestLogoutInAnotherEmergency(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			o := outagetest.New(t, halfMinute, weekly)
@@ -128,9 +129,8 @@ func TestALogoutOfAnotherInstancesEmergency(t *testing.T) {
 	}
 }
 
-// The instance is cut off for longer than the idle timeout, and the session is
-// in use there.
-func TestALogoutOfAnotherInstancesLongEmergency(t *testing.T) {
+// The emergency outlasts the idle timeout, and the session is in use in it.
+func TestLogoutInAnotherLongEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		expiry := store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
 		config := func(c *sessionstore.Config) {
@@ -158,15 +158,15 @@ func TestALogoutOfAnotherInstancesLongEmergency(t *testing.T) {
 	})
 }
 
-// The same beside a dead cookie of another spelling, which comes first.
-func TestASessionOfAnotherInstancesEmergencyBesideADeadCookie(t *testing.T) {
+// The same, with the cookie of an ended session under another spelling first.
+func TestSessionOfAnotherEmergencyWithOldCookie(t *testing.T) {
 	for _, leaves := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			o := outagetest.New(t, halfMinute, weekly)
 			defer o.End()
 			cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(o.Rows))
-			dead := peer.user("ann")
-			peer.revoke(dead)
+			ended := peer.user("ann")
+			peer.revoke(ended)
 			o.Away()
 			b := &jar{t, cut, map[string]string{}}
 			_, _ = b.get(logIn)
@@ -177,7 +177,7 @@ func TestASessionOfAnotherInstancesEmergencyBesideADeadCookie(t *testing.T) {
 				if stores(w, r, s); leaves {
 					logOut(w, r, s)
 				}
-			}), dead, b.cookies[cookieName])
+			}), ended, b.cookies[cookieName])
 			expect(t, "cookies set", len(resp.Cookies()), map[bool]int{true: 1}[leaves])
 			o.Back()
 			expect(t, "afterwards", b.who(), map[bool]string{false: "ann"}[leaves])
@@ -185,9 +185,9 @@ func TestASessionOfAnotherInstancesEmergencyBesideADeadCookie(t *testing.T) {
 	}
 }
 
-// A logout there ends the streams of the instance that has the session, when
-// Postgres is back. Without it they stay.
-func TestAStreamOfASessionLoggedOutElsewhereInAnEmergency(t *testing.T) {
+// A logout on another instance ends the streams of the instance with the
+// session, once Postgres is available. Without the logout they stay open.
+func TestStreamAfterLogoutInAnotherEmergency(t *testing.T) {
 	for _, leaves := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			o := outagetest.New(t, halfMinute, weekly)
@@ -217,9 +217,9 @@ func TestAStreamOfASessionLoggedOutElsewhereInAnEmergency(t *testing.T) {
 	}
 }
 
-// The cookie of an emergency stays as it is while the emergency lasts, also
-// beside a minimum version that a cache would want.
-func TestAnEmergencysCookieIsWrittenOnce(t *testing.T) {
+// The cookie of an emergency stays the same while the emergency lasts, also
+// with a minimum version that a cache would demand.
+func TestEmergencyCookieIsWrittenOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()

@@ -10,7 +10,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// A session that begins in an emergency does all that a session does.
+// A session that begins in an emergency has all functions of a session.
 func TestEmergencyNewSessionsWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
@@ -31,7 +31,7 @@ func TestEmergencyNewSessionsWork(t *testing.T) {
 			site.check(s.Rotate(r.Context()))
 		})
 		expect(t, "the new token", site.look(renewed, "cart"), "user=ann cart")
-		expect(t, "the old token", site.look(cookie), "nobody")
+		expect(t, "the old token", site.look(cookie), "no session")
 		time.Sleep(2 * time.Minute)
 		expect(t, "a use later", site.look(renewed), "user=ann")
 		time.Sleep(2 * time.Second)
@@ -52,7 +52,7 @@ func TestEmergencyNewSessionsWork(t *testing.T) {
 		if c, _ := sessionCookie(resp); c == nil || c.MaxAge >= 0 {
 			t.Errorf("the cookie after the logout: %v", c)
 		}
-		expect(t, "after the logout", site.look(renewed), "nobody")
+		expect(t, "after the logout", site.look(renewed), "no session")
 		expect(t, "in memory", o.Metrics().InMemory, 0)
 		expect(t, "error", site.m.Close(), nil)
 		o.Back()
@@ -60,8 +60,8 @@ func TestEmergencyNewSessionsWork(t *testing.T) {
 	})
 }
 
-// Nobody is logged out by an outage: 503, and the cookie stays.
-func TestEmergencyLeavesOtherCookiesAlone(t *testing.T) {
+// An outage logs no user out: the answer is 503 and the cookie stays.
+func TestEmergencyKeepsOtherCookies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
@@ -78,7 +78,7 @@ func TestEmergencyLeavesOtherCookiesAlone(t *testing.T) {
 			}
 			_ = s.Set("n", 1)
 		}))
-		// one can't be loaded, the other not be saved
+		// the first is a failed load, the second a failed save
 		for _, cookie := range []string{stays, fresh} {
 			resp, _ := visit(serve, cookie)
 			expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)

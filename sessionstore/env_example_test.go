@@ -9,7 +9,7 @@ import (
 )
 
 // example reads a file of the repository's root as an environment. With
-// commented, the settings that are commented out count.
+// commented it also reads the settings that are commented out.
 func example(t *testing.T, name string, commented bool) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile("../" + name)
@@ -27,8 +27,7 @@ func example(t *testing.T, name string, commented bool) map[string]string {
 	return vars
 }
 
-// An example is copied as it is: a proxy or a domain in it is trusted in places
-// that nobody looked at.
+// An example is copied unread, so it must trust no proxy and set no domain.
 func TestEnvExampleIsTheDefaults(t *testing.T) {
 	if vars := example(t, ".env.example", false); len(vars) > 0 {
 		t.Errorf("not commented out: %v", vars)
@@ -72,8 +71,8 @@ func TestEnvExampleIsTheDefaults(t *testing.T) {
 	}
 }
 
-// The example of one application trusts nobody and turns nothing off.
-func TestSeedExampleLoosensNothing(t *testing.T) {
+// The example of an application trusts no proxy and disables nothing.
+func TestSeedExampleIsAsStrict(t *testing.T) {
 	vars := example(t, ".env.reporadar.example", false)
 	for _, name := range []string{
 		"TRUSTED_PROXIES", "COOKIE_DOMAIN", "SESSION_COOKIE_SAMESITE",

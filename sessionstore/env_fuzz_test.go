@@ -8,8 +8,8 @@ import (
 	"github.com/reporadar/pgsession/internal/cookie"
 )
 
-// FuzzConfigFromEnv: the environment gives a configuration that works, or
-// faults with names and without values.
+// FuzzConfigFromEnv checks that an environment gives a valid Config, or faults
+// that have names and no values.
 func FuzzConfigFromEnv(f *testing.F) {
 	f.Add("", "0123456789abcdef")
 	f.Add("APP_ENV=development\nSESSION_TIMEOUT=90m\nTRUSTED_PROXIES=10.0.0.0/8,::1\n"+

@@ -14,8 +14,7 @@ import (
 	"time"
 )
 
-// envNamesOfTheReadme are the variables that are promised: no other, and none
-// under another name.
+// envNamesOfTheReadme lists the documented variables.
 var envNamesOfTheReadme = []string{
 	"DATABASE_URL", "SESSION_SECRET", "SESSION_ENCRYPTION_KEY", "USE_REDIS_SESSIONS", "REDIS_URL",
 	"SESSION_TIMEOUT",
@@ -32,7 +31,7 @@ func lookupIn(vars map[string]string) func(string) (string, bool) {
 	return func(name string) (string, bool) { v, ok := vars[name]; return v, ok }
 }
 
-// configWith reads a configuration from some variables and a good secret.
+// configWith reads a Config from some variables and a valid secret.
 func configWith(vars map[string]string) (Config, error) {
 	all := map[string]string{
 		"SESSION_SECRET": string(secretA), "DATABASE_URL": "postgres://db.example/app",
@@ -43,7 +42,7 @@ func configWith(vars map[string]string) (Config, error) {
 	return configFrom(lookupIn(all))
 }
 
-func TestEnvReadsThePromisedVariables(t *testing.T) {
+func TestEnvReadsDocumentedVariables(t *testing.T) {
 	asked := map[string]bool{}
 	_, _ = configFrom(func(name string) (string, bool) { asked[name] = true; return "", false })
 	for _, name := range envNamesOfTheReadme {
@@ -244,9 +243,8 @@ func prefixes(list ...string) (out []netip.Prefix) {
 	return out
 }
 
-// Other tools set NODE_ENV for themselves: it must not take the Secure off a
-// cookie.
-func TestNodeEnvIsNeverLooser(t *testing.T) {
+// Other tools set NODE_ENV too, so it must not make a cookie insecure.
+func TestNodeEnvKeepsCookiesSecure(t *testing.T) {
 	strictness := map[Environment]int{Development: 0, Staging: 1, Production: 1}
 	for _, app := range []string{"", "production", "staging", "development"} {
 		without, err := configWith(map[string]string{"APP_ENV": app})
@@ -269,10 +267,10 @@ func TestNodeEnvIsNeverLooser(t *testing.T) {
 	}
 }
 
-func TestEnvWarnsOfWhatMayBeMeantOtherwise(t *testing.T) {
+func TestEnvWarnsOfAmbiguousValues(t *testing.T) {
 	for _, tt := range []struct {
 		vars map[string]string
-		want string // "" is no warning
+		want string // "" if there is no warning
 	}{
 		{map[string]string{"SESSION_TIMEOUT": "3600"}, "variable=SESSION_TIMEOUT reading=3.6s"},
 		{map[string]string{"SESSION_TIMEOUT": "3599999"}, "reading=59m59.999s"},
@@ -325,8 +323,8 @@ func TestEnvWarnsOfWhatMayBeMeantOtherwise(t *testing.T) {
 	}
 }
 
-// What an operator asks first when users are logged out.
-func TestStartLineSaysWhatIsInForce(t *testing.T) {
+// The first line of the log shows the timeouts and the cookie in force.
+func TestStartLineShowsConfig(t *testing.T) {
 	var log bytes.Buffer
 	m, err := Open(t.Context(), Config{
 		Env: Development, IdleTimeout: time.Hour, Logger: slog.New(slog.NewTextHandler(&log, nil)),
@@ -386,8 +384,8 @@ func TestEnvFaults(t *testing.T) {
 		{"SESSION_TIMEOUT", "7d"},
 		{"SESSION_TIMEOUT", "34560000001"},          // 400 days and a millisecond
 		{"SESSION_TIMEOUT", "9223372036854775807"},  // fits an int64, not as nanoseconds
-		{"SESSION_TIMEOUT", "9223372036855"},        // the first that does not fit
-		{"SESSION_TIMEOUT", "18446744077310"},       // comes around to an hour
+		{"SESSION_TIMEOUT", "9223372036855"},        // the first that overflows
+		{"SESSION_TIMEOUT", "18446744077310"},       // overflows to one hour
 		{"SESSION_TIMEOUT", "18446744073709551617"}, // does not fit an int64
 		{"SESSION_TIMEOUT", "9223372036854775807h"},
 		{"SESSION_TIMEOUT", strings.Repeat("9", 4000)},
@@ -491,8 +489,7 @@ func TestConfigFromEnvReadsTheEnvironment(t *testing.T) {
 	}
 }
 
-// Only env.go looks at the environment, so that its list of names is the whole
-// list.
+// Only env.go reads the environment, so that its list of names is complete.
 func TestEnvIsReadInOnePlace(t *testing.T) {
 	_, files := parseSources(t)
 	for name, file := range files {

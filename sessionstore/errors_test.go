@@ -10,7 +10,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-func TestErrorsAreToldApart(t *testing.T) {
+func TestErrorsAreDistinct(t *testing.T) {
 	all := []error{
 		sessionstore.ErrUnavailable, sessionstore.ErrNotFound, store.ErrExists,
 		sessionstore.ErrNoMiddleware, sessionstore.ErrRequestEnded, sessionstore.ErrHeadersSent,
@@ -24,7 +24,7 @@ func TestErrorsAreToldApart(t *testing.T) {
 	}
 }
 
-func TestErrorsNameWhatIsWrong(t *testing.T) {
+func TestErrorsNameTheFault(t *testing.T) {
 	cause := errors.New("Canary-7355608 is not a number")
 	err := error(&sessionstore.ValueError{Key: "a\nb", Problem: "does not decode", Err: cause})
 	if got := err.Error(); got != `session value "a\nb": does not decode` {

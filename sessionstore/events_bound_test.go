@@ -8,23 +8,23 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// What an audit can't do without has a bound too, and goes on afterwards. The
-// queue keeps no memory for what has left it.
+// Kept events are bounded too, and continue after a drop. The queue keeps no
+// memory of events that have left it.
 func TestKeptEventsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		gate, told := make(chan struct{}), map[EventKind]int{}
+		gate, delivered := make(chan struct{}), map[EventKind]int{}
 		memory := NewMemory(store.Expiry{Idle: minTimeout, Absolute: minTimeout}, 0)
 		m, err := NewWithStore(memory, Config{
 			Secrets: []Secret{secretA},
 			Observer: func(_ context.Context, e Event) {
 				<-gate
-				told[e.Kind] += max(1, e.Count)
+				delivered[e.Kind] += max(1, e.Count)
 			},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.observe(t.Context(), Event{Kind: EventRevoked}) // the Observer hangs in it
+		m.observe(t.Context(), Event{Kind: EventRevoked}) // the Observer hangs in this event
 		synctest.Wait()
 		for range maxKeptEvents + 10 {
 			m.observe(t.Context(), Event{Kind: EventRevoked})
@@ -32,7 +32,7 @@ func TestKeptEventsAreBounded(t *testing.T) {
 		if n := m.Count(EventDropped); n != 10 {
 			t.Errorf("%d dropped, want 10", n)
 		}
-		for range 2 * maxEvents { // a flood of others does not have their room
+		for range 2 * maxEvents { // other events don't take their places
 			m.observe(t.Context(), Event{Kind: EventForged})
 		}
 		close(gate)
@@ -43,10 +43,10 @@ func TestKeptEventsAreBounded(t *testing.T) {
 		if err := m.FlushEvents(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		// That the ten were dropped waits in the room of one of the others.
-		if told[EventRevoked] != maxKeptEvents+2 || told[EventForged] != maxEvents-1 ||
-			told[EventDropped] != 10+maxEvents+1 {
-			t.Errorf("told %v", told)
+		// The event that ten were dropped takes one of the other places.
+		if delivered[EventRevoked] != maxKeptEvents+2 || delivered[EventForged] != maxEvents-1 ||
+			delivered[EventDropped] != 10+maxEvents+1 {
+			t.Errorf("delivered events: %v", delivered)
 		}
 		synctest.Wait()
 		if n := cap(m.events.waiting); n > someEvents || m.events.running {
@@ -56,8 +56,8 @@ func TestKeptEventsAreBounded(t *testing.T) {
 	})
 }
 
-// A queue that is never empty does not grow.
-func TestAQueueThatIsNeverEmptyStaysSmall(t *testing.T) {
+// A queue that is never empty keeps its size.
+func TestFullEventQueueKeepsItsSize(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
 		memory := NewMemory(store.Expiry{Idle: minTimeout, Absolute: minTimeout}, 0)

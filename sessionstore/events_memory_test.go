@@ -13,9 +13,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// An event that waits keeps the values of its request's context, and not the
-// request: its headers may be a megabyte, and thousands may wait.
-func TestEventsThatWaitKeepNoRequest(t *testing.T) {
+// A waiting event keeps the values of its request's context, but not the
+// request: thousands may wait, each with headers of a megabyte.
+func TestWaitingEventsKeepNoRequest(t *testing.T) {
 	site, letGo := stuck(t)
 	defer letGo()
 	const visits = 8
@@ -44,22 +44,22 @@ func TestEventsThatWaitKeepNoRequest(t *testing.T) {
 	expect(t, "events that happened", site.m.Count(sessionstore.EventForged), visits)
 }
 
-// bigBody stands for what a request holds.
+// bigBody is the memory that a request holds.
 type bigBody struct{ big *[1 << 20]byte }
 
 func (bigBody) Read([]byte) (int, error) { return 0, http.ErrBodyReadAfterClose }
 
 func (bigBody) Close() error { return nil }
 
-// A log that panics, as the default observer and again when that is to be said,
-// ends neither the process nor the telling.
-func TestALogThatPanicsEndsNothing(t *testing.T) {
+// A log that panics twice, as the default observer and in the report of that
+// panic, ends neither the process nor the delivery of events.
+func TestPanickingLog(t *testing.T) {
 	log := &panicking{}
 	site := newSite(t,
 		func(cfg *sessionstore.Config) { cfg.Observer, cfg.Logger = nil, slog.New(log) })
 	visit(site.serve(nothing), "forged")
 	visit(site.serve(nothing), "forged")
-	site.told()
+	site.delivered()
 	expect(t, "lines", strings.Join(log.lines, ", "),
 		"session cookie forged, observer panicked, session cookie forged, observer panicked")
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// stuck is a site whose observer hangs in the first event until it is let go.
+// stuck returns a site whose observer hangs in the first event until it is
+// released.
 func stuck(t *testing.T) (s *site, letGo func()) {
 	gate := make(chan struct{})
 	s = newSite(t)
@@ -28,13 +29,12 @@ func stuck(t *testing.T) (s *site, letGo func()) {
 			site.observe(ctx, e)
 		}
 	})
-	site.m = s.m // so that what was seen there is waited for
+	site.m = s.m // the test waits for what that observer has seen
 	return site, func() { close(gate) }
 }
 
-// STD-15: a sink that hangs neither blocks nor fails a request, and loses
-// nothing.
-func TestAnObserverThatHangsDelaysNoRequest(t *testing.T) {
+// An observer that hangs blocks no request, fails none and loses no event.
+func TestHangingObserverDelaysNoRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site, letGo := stuck(t)
 		began := time.Now()
@@ -50,16 +50,16 @@ func TestAnObserverThatHangsDelaysNoRequest(t *testing.T) {
 		expect(t, "status", resp.StatusCode, http.StatusOK)
 		expect(t, "waited", time.Since(began), 0)
 		expect(t, "counted at once", site.m.Count(sessionstore.EventRevoked), 1)
-		expect(t, "told so far", len(site.events), 0)
+		expect(t, "events delivered", len(site.events), 0)
 		time.Sleep(time.Hour)
 		letGo()
-		expect(t, "told, in order", site.seen(),
+		expect(t, "events, in order", site.seen(),
 			"session login, session rotated, sessions revoked, session not found")
 	})
 }
 
-// Events have the time at which they happened, and the log too.
-func TestEventsKnowWhenTheyHappened(t *testing.T) {
+// Events and log lines carry the time at which they happened.
+func TestEventsHaveTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site, letGo := stuck(t)
 		at := time.Now()
@@ -73,21 +73,20 @@ func TestEventsKnowWhenTheyHappened(t *testing.T) {
 			cfg.Observer, cfg.Logger = nil, slog.New(slog.NewTextHandler(&log, nil))
 		})
 		visit(logs.serve(nothing), "forged")
-		logs.told()
+		logs.delivered()
 		now := time.Now().Format("2006-01-02T15:04:05.000Z07:00")
 		expect(t, "in the log", strings.HasPrefix(log.String(), "time="+now+" level=INFO msg="),
 			true)
 	})
 }
 
-// A flood that the observer does not keep up with is bounded. What an audit
-// can't do without is not pushed aside by it.
-func TestAFloodOfEventsIsBounded(t *testing.T) {
+// A flood of events is bounded, and kept events stay in it.
+func TestEventFloodIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const room, flood, users = 4096, 5000, 300
 		site, letGo := stuck(t)
 		page := site.serve(nothing)
-		visit(page, "forged") // the observer hangs in it
+		visit(page, "forged") // the observer hangs in this event
 		synctest.Wait()
 		for range flood {
 			visit(page, "forged")
@@ -102,7 +101,7 @@ func TestAFloodOfEventsIsBounded(t *testing.T) {
 		expect(t, "dropped", site.m.Count(sessionstore.EventDropped), flood-room+1)
 		expect(t, "forged", site.m.Count(sessionstore.EventForged), flood+2)
 		letGo()
-		site.told()
+		site.delivered()
 		want := strings.Repeat("session cookie forged, ", room+1) + "session events dropped, " +
 			strings.Repeat("session login, sessions revoked, ", users) + "session events dropped"
 		dropped := []int{}
@@ -111,24 +110,24 @@ func TestAFloodOfEventsIsBounded(t *testing.T) {
 				dropped = append(dropped, e.Count)
 			}
 		}
-		expect(t, "dropped, as it was told", fmt.Sprint(dropped),
+		expect(t, "dropped, by event", fmt.Sprint(dropped),
 			fmt.Sprint([]int{flood - room, 1}))
 		expect(t, "the order", site.seen() == want, true)
 	})
 }
 
-// An observer that panics, or that ends its goroutine as FailNow of a test
-// does, loses no other event.
-func TestAnObserverThatFailsIsToldOfTheNext(t *testing.T) {
+// An observer that panics, or ends its goroutine with FailNow, loses no other
+// event.
+func TestFailingObserverGetsTheNextEvent(t *testing.T) {
 	for name, fail := range map[string]func(){
 		"panic": func() { panic("at the observer's") }, "Goexit": runtime.Goexit,
 		"nil pointer": func() { *(*int)(nil) = 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			var told []sessionstore.EventKind
+			var delivered []sessionstore.EventKind
 			site := newSite(t, func(cfg *sessionstore.Config) {
 				cfg.Observer = func(_ context.Context, e sessionstore.Event) {
-					told = append(told, e.Kind)
+					delivered = append(delivered, e.Kind)
 					fail()
 				}
 			})
@@ -139,8 +138,8 @@ func TestAnObserverThatFailsIsToldOfTheNext(t *testing.T) {
 			) {
 				site.check(s.Logout(r.Context()))
 			})
-			site.told()
-			expect(t, "told", fmt.Sprint(told),
+			site.delivered()
+			expect(t, "events delivered", fmt.Sprint(delivered),
 				"[session cookie forged session login session logout]")
 			lines := strings.Count(site.log.String(),
 				`level=ERROR msg="observer panicked" event="session login"`)
@@ -153,8 +152,8 @@ func TestAnObserverThatFailsIsToldOfTheNext(t *testing.T) {
 	}
 }
 
-// The observer has the values of the request's context, such as a trace's id,
-// and nothing that ends with the request.
+// The observer gets the values of the request's context, such as a trace id,
+// without its cancellation.
 func TestObserversContext(t *testing.T) {
 	type traceKey struct{}
 	done := make(chan struct{})
@@ -180,9 +179,9 @@ func TestObserversContext(t *testing.T) {
 	<-done
 }
 
-// Close tells what waits; an observer that hangs keeps it for StoreTimeout and
-// no longer.
-func TestCloseTellsWhatIsPending(t *testing.T) {
+// Close delivers the pending events. An observer that hangs delays it for
+// StoreTimeout at most.
+func TestCloseDeliversPendingEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t, func(cfg *sessionstore.Config) {
 			observe := cfg.Observer
@@ -194,7 +193,7 @@ func TestCloseTellsWhatIsPending(t *testing.T) {
 		site.visit("", site.login("ada"))
 		visit(site.serve(nothing), "forged")
 		site.check(site.m.Close())
-		expect(t, "told", len(site.events), 2)
+		expect(t, "events delivered", len(site.events), 2)
 
 		hangs, letGo := stuck(t)
 		hangs.visit("", hangs.login("ada"))
@@ -214,8 +213,8 @@ func TestCloseTellsWhatIsPending(t *testing.T) {
 	})
 }
 
-// STD-15: what the observer is told is what happened, in a random history with
-// an observer that lags.
+// After a random history, an observer that lags has received exactly what
+// happened.
 func TestEventsOfARandomHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const steps = 400

@@ -5,7 +5,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// The sizes and the pace that tests count on.
+// The sizes and intervals that tests use.
 const (
 	TouchEvery      = touchEvery
 	MaxTouches      = maxTouches
@@ -31,16 +31,16 @@ func (k Key[T]) Name() string { return k.name }
 // AddTouch queues a touch as the end of a request does.
 func (m *Manager) AddTouch(t store.Touch) { m.touches.add(t) }
 
-// Watching reports whether a check of open connections is set or under way: a
-// timer that goes on for nobody shows nowhere else.
+// Watching reports whether a check of open connections is scheduled or under
+// way. A timer that stays without a watch is visible only here.
 func (m *Manager) Watching() bool {
 	m.watches.mu.Lock()
 	defer m.watches.mu.Unlock()
 	return m.watches.timer != nil
 }
 
-// NewManagerOver is NewWithStore over an emergency store, with all that hangs
-// on it.
+// NewManagerOver is NewWithStore over an emergency store, with its metrics and
+// its events.
 func NewManagerOver(p *outagetest.Process, cfg Config) (*Manager, error) {
 	m, err := NewWithStore(p.Store, cfg)
 	if err == nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// An error that goes out with the handler's headers is taken for the handler's
-// answer: htmx follows HX-Redirect whatever the status is.
-func TestRefusedResponseKeepsNoHeaderOfTheHandler(t *testing.T) {
+// A client takes the handler's headers for its answer: htmx follows HX-Redirect
+// at any status. So an error drops them.
+func TestRefusedResponseDropsHandlerHeaders(t *testing.T) {
 	for _, tt := range []struct{ name, outer, handler, want string }{
 		{"Hx-Redirect", "", "/welcome", ""},
 		{"Hx-Location", "", "/welcome", ""},
@@ -49,7 +49,7 @@ func TestRefusedResponseKeepsNoHeaderOfTheHandler(t *testing.T) {
 		{"X-Request-Id", "42", "", "42"},
 		{"X-Request-Id", "42", "43", "42"},
 		{"Link", "</outer>", "</inner>", "</outer>"},
-		// a compressor that wraps the Handler compresses the error too
+		// a compressor outside the Handler compresses the error too
 		{"Content-Encoding", "zstd", "", "zstd"},
 
 		{"Vary", "", "Accept", "Accept, Cookie"},
@@ -93,8 +93,9 @@ func TestRefusedResponseKeepsNoHeaderOfTheHandler(t *testing.T) {
 	}
 }
 
-// A header that is not spelled as net/http spells it goes out all the same.
-func TestRefusedResponseKeepsNoHeaderByItsSpelling(t *testing.T) {
+// A header that net/http would spell differently is sent as it is, so it must
+// be dropped too.
+func TestRefusedResponseDropsMisspelledHeaders(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		site := newSite(t)
 		site.store.Down(store.OpCreate)
@@ -112,9 +113,9 @@ func TestRefusedResponseKeepsNoHeaderByItsSpelling(t *testing.T) {
 	})
 }
 
-// The session's own cookie is about what did happen: a token that Save changed
+// The session's own cookie stays if it belongs to a change that was saved
 // before.
-func TestRefusedResponseKeepsTheSessionsOwnCookie(t *testing.T) {
+func TestRefusedResponseKeepsOwnCookie(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer("cart")
 	resp, after := site.visit(cookie, func(
@@ -134,8 +135,8 @@ func TestRefusedResponseKeepsTheSessionsOwnCookie(t *testing.T) {
 	expect(t, "the session", site.look(after, "cart", "more"), "user=ada cart")
 }
 
-// A 200 would say that the order is placed.
-func TestErrorHandlerThatSendsNothingIsNoSuccess(t *testing.T) {
+// A status of 200 would claim success.
+func TestErrorHandlerThatSendsNothingIsAnError(t *testing.T) {
 	site := newSite(t, func(cfg *sessionstore.Config) {
 		cfg.ErrorHandler = func(http.ResponseWriter, *http.Request, error) {}
 	})

@@ -15,7 +15,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// askHealth asks the endpoint and decodes its answer.
+// askHealth requests the endpoint and decodes its answer.
 func (s *site) askHealth() (*http.Response, map[string]any) {
 	s.t.Helper()
 	w := httptest.NewRecorder()
@@ -77,7 +77,7 @@ func TestHealthWhenTheStoreIsDown(t *testing.T) {
 	})
 }
 
-func TestHealthAsksTheStoreOnceASecond(t *testing.T) {
+func TestHealthQueriesOnceASecond(t *testing.T) {
 	for _, down := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			site := newSite(t)
@@ -111,9 +111,9 @@ func TestHealthOfAStoreThatHangs(t *testing.T) {
 	})
 }
 
-// Others wait for the same answer: one that hangs up must not make it a
-// failure.
-func TestHealthAskedByOneWhoHangsUp(t *testing.T) {
+// Several clients wait for one query. A client that disconnects must not make
+// it fail.
+func TestHealthAfterDisconnect(t *testing.T) {
 	site := newSite(t)
 	ctx, hangUp := context.WithCancel(t.Context())
 	hangUp()

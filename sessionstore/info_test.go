@@ -9,7 +9,9 @@ import (
 
 func TestInfo(t *testing.T) {
 	site := newSite(t)
-	_, cookie := site.visit("", func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	_, cookie := site.visit("", func(
+		w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.login("ada")(w, r, s)
 		_, ok := s.Info()
 		expect(t, "stored before the first save", ok, false)
@@ -20,7 +22,7 @@ func TestInfo(t *testing.T) {
 		listed, err := site.m.List(r.Context(), "ada", sessionstore.Page{})
 		site.check(err)
 		expect(t, "sessions", len(listed), 1)
-		info.ReadAt = listed[0].ReadAt // each is of its own reading
+		info.ReadAt = listed[0].ReadAt // each has the time of its own read
 		expect(t, "what the list says", listed[0], info)
 		expect(t, "all fields", info.UserID == "ada" && info.Handle == s.Handle() &&
 			info.IP.IsValid() && info.AuthenticatedAt.Equal(info.CreatedAt) &&

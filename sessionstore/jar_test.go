@@ -13,26 +13,26 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// unheard is the way to a store that becomes unavailable with the reply to a
-// Rotate, which it has made or not.
+// unheard is a store that becomes unavailable at a Rotate whose reply is lost.
+// The Rotate was made or not.
 type unheard struct {
 	*fault.Store
-	away atomic.Bool
-	lost *fault.Fault // the Rotate. It arrives late if it was not made.
+	down atomic.Bool
+	lost *fault.Fault // the Rotate; with Late if it was not made
 }
 
 func newUnheard(inner store.Store) *unheard {
 	u := &unheard{Store: fault.Wrap(inner)}
 	u.Inject(fault.Rule{
-		If: func(fault.Call) bool { return u.away.Load() }, Err: errNobody,
+		If: func(fault.Call) bool { return u.down.Load() }, Err: errDown,
 	}, store.OpRotate, store.OpLoad, store.OpSave)
 	return u
 }
 
-// arm has the next Rotate lose its reply.
+// arm makes the next Rotate lose its reply.
 func (u *unheard) arm(made bool) {
 	r := fault.Rule{Nth: 1, When: fault.Late, Do: func(context.Context, *fault.Call) error {
-		u.away.Store(true)
+		u.down.Store(true)
 		return errLost
 	}}
 	if made {
@@ -50,14 +50,14 @@ type jar struct {
 
 func (b *jar) copied() *jar { return &jar{b.t, b.site, maps.Clone(b.cookies)} }
 
-// get requests a page, and returns the status and the names of the cookies that
-// the answer sets.
+// get requests a page and returns the status and the names of the cookies in
+// the answer.
 func (b *jar) get(p page) (status int, set string) {
 	b.t.Helper()
 	return b.through(func(h http.Handler) http.Handler { return h }, p)
 }
 
-// through is get with something in front of the site.
+// through is get with a handler in front of the site.
 func (b *jar) through(front func(http.Handler) http.Handler, p page) (status int, set string) {
 	b.t.Helper()
 	return b.ask(front(b.site.m.Handler(asking(p))))
@@ -82,7 +82,7 @@ func (b *jar) ask(h http.Handler) (status int, set string) {
 	return w.Code, set
 }
 
-// asking is a handler that shows a page, or the error of its session.
+// asking returns a handler that serves a page, or the error of its session.
 func asking(p page) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, err := sessionstore.FromContext(r.Context())
@@ -119,8 +119,9 @@ func logOut(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 	_ = s.Logout(r.Context())
 }
 
-// doubtful is a browser whose next Rotate gets no reply. The store is back with
-// u.away set to false. Without a user, the browser is an anonymous visitor's.
+// doubtful returns a browser whose next Rotate gets no reply. u.down set to
+// false makes the store available again. Without a user, the browser is a
+// visitor's.
 func doubtful(
 	t *testing.T, user string, made bool, change ...func(*sessionstore.Config),
 ) (*jar, *unheard) {

@@ -16,7 +16,7 @@ type address struct {
 	Number int    `json:"number"`
 }
 
-// keeps sets a value in one request and looks at it in the next.
+// keeps sets a value in one request and reads it in the next.
 func keeps[T any](t *testing.T, want T) {
 	t.Helper()
 	b, key := newBrowser(t, nil), sessionstore.NewKey[T]("k")
@@ -118,8 +118,8 @@ func TestKeyNames(t *testing.T) {
 	})
 }
 
-// A new release may change a value's type. That breaks this value, not the
-// session.
+// A new release may change the type of a value. Only this value fails to
+// decode, not the session.
 func TestKeyWhoseTypeHasChanged(t *testing.T) {
 	old, other := sessionstore.NewKey[map[string]any]("address"),
 		sessionstore.NewKey[string]("other")

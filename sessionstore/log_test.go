@@ -19,7 +19,8 @@ import (
 
 var omittedIn = regexp.MustCompile(`omitted=(\d+)`)
 
-// logged counts the lines with a message, and what they say was left out.
+// logged counts the lines with a message, and the lines that they report as
+// omitted.
 func logged(log, message string) (lines, omitted int) {
 	for line := range strings.Lines(log) {
 		if !strings.Contains(line, message) {
@@ -36,9 +37,9 @@ func logged(log, message string) (lines, omitted int) {
 
 func newcomer(s *site) string { return s.newcomer() }
 
-// What a stranger can cause with each request fills no log, and is counted
-// there.
-func TestEventsOfStrangersHaveARateOfLines(t *testing.T) {
+// Events that any client can cause are logged at a limited rate, with the
+// number of omitted lines.
+func TestEventsOfAnyClientHaveLimitedLines(t *testing.T) {
 	const flood, seconds = 500, 30
 	set := func(_ http.ResponseWriter, r *http.Request) {
 		s, err := sessionstore.FromContext(r.Context())
@@ -87,15 +88,15 @@ func TestEventsOfStrangersHaveARateOfLines(t *testing.T) {
 					}
 					time.Sleep(time.Second)
 				}
-				s.told()
+				s.delivered()
 				time.Sleep(10 * time.Second)
 				synctest.Wait()
 				lines, omitted := logged(s.log.String(), tt.kind.String())
 				if lines < seconds || lines > seconds+20 {
 					t.Errorf("%d lines for %d events", lines, flood*seconds)
 				}
-				// The lines that a timer logged say what was left out, and are
-				// of no event.
+				// Lines of the timer report omitted lines and belong to no
+				// event.
 				if reports := lines + omitted - flood*seconds; reports < 0 ||
 					reports > seconds/10+1 {
 					t.Errorf("%d lines and %d omitted, of %d events", lines, omitted, flood*seconds)
@@ -105,7 +106,7 @@ func TestEventsOfStrangersHaveARateOfLines(t *testing.T) {
 	}
 }
 
-// What an audit needs has its line each time.
+// Each login has its line, since an audit needs them all.
 func TestEveryLoginHasItsLine(t *testing.T) {
 	s := newSite(t, func(c *sessionstore.Config) { c.Observer = nil })
 	for range 50 {
@@ -116,23 +117,22 @@ func TestEveryLoginHasItsLine(t *testing.T) {
 	expect(t, "omitted", omitted, 0)
 }
 
-// An Observer that panics with each event does not fill the log with its stack.
-func TestAnObserverThatPanicsHasARateOfLines(t *testing.T) {
+// An Observer that panics for each event does not flood the log with stacks.
+func TestPanickingObserverHasLimitedLines(t *testing.T) {
 	s := newSite(t, func(c *sessionstore.Config) {
 		c.Observer = func(context.Context, sessionstore.Event) { panic("each time") }
 	})
 	for range 1000 {
 		s.visit("planted", func(_ http.ResponseWriter, r *http.Request, _ *sessionstore.Session) {})
 	}
-	s.told()
+	s.delivered()
 	if lines, _ := logged(s.log.String(), "observer panicked"); lines < 10 || lines > 60 {
 		t.Errorf("%d lines", lines)
 	}
 }
 
-// Events are counted once, whatever they are about; that is a figure of its
-// own.
-func TestEventsAndWhatTheyAreAbout(t *testing.T) {
+// Count counts events. CountSessions adds up the sessions that they concern.
+func TestCountsOfEventsAndSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		m, err := sessionstore.NewManagerOver(o,

@@ -42,7 +42,7 @@ func TestManagerOverAnyStore(t *testing.T) {
 	}
 }
 
-// The caller's Config stays the caller's.
+// The Manager and its caller share no slice of the Config.
 func TestManagerDoesNotShareItsConfig(t *testing.T) {
 	secrets := []sessionstore.Secret{secretOne}
 	site := newSite(t, func(cfg *sessionstore.Config) { cfg.Secrets = secrets })
@@ -52,11 +52,10 @@ func TestManagerDoesNotShareItsConfig(t *testing.T) {
 	expect(t, "the session by another Manager", newSiteOver(t, site.store).look(cookie), "user=ada")
 }
 
-// canaries are what must not be seen anywhere, by name.
+// canaries are secrets in all their printed forms, by name.
 type canaries map[string][]string
 
-// bytes adds the ways in which bytes are printed, eight of them in a row being
-// enough.
+// bytes adds the printed forms of each eight bytes in a row.
 func (c canaries) bytes(name string, b []byte) {
 	const window = 8
 	for i := 0; i+window <= len(b); i++ {
@@ -68,7 +67,7 @@ func (c canaries) bytes(name string, b []byte) {
 			strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", part), "[]byte{"), "}"))
 	}
 	for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-		for shift := range 3 { // wherever the bytes stand in what is encoded
+		for shift := range 3 { // at any offset in the encoding
 			whole := enc.EncodeToString(b[shift:])
 			c[name] = append(c[name], whole[:len(whole)-2])
 		}
@@ -94,7 +93,7 @@ func (c canaries) look(t *testing.T, where, out string) {
 	}
 }
 
-// print writes v in every way there is.
+// print prints v with every verb, as JSON and in a log.
 func (c canaries) print(t *testing.T, what string, v any) {
 	t.Helper()
 	for _, verb := range []string{
@@ -116,7 +115,7 @@ func (c canaries) print(t *testing.T, what string, v any) {
 
 const canaryValue = "canary-value-7f3a9c"
 
-// secretsOf are the canaries of a session, as its cookie gives them away.
+// secretsOf returns the secrets of a session, from its cookie.
 func secretsOf(t *testing.T, cookies ...string) canaries {
 	t.Helper()
 	c := canaries{}
@@ -154,7 +153,7 @@ func TestCanariesAreFound(t *testing.T) {
 	expect(t, "found as JSON", found, true)
 }
 
-func TestNothingPrintsWhatIsSecret(t *testing.T) {
+func TestNothingPrintsSecrets(t *testing.T) {
 	site := newSite(t)
 	_, cookie := site.visit("", func(
 		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
@@ -189,7 +188,7 @@ func TestNothingPrintsWhatIsSecret(t *testing.T) {
 	c.print(t, "Manager", site.m)
 	expect(t, "the Manager prints", fmt.Sprintf("%+v", site.m), "sessionstore.Manager over memory")
 
-	site.told()
+	site.delivered()
 	for _, e := range site.events {
 		c.print(t, "Event "+e.Kind.String(), e)
 	}
@@ -208,9 +207,9 @@ func TestNothingPrintsWhatIsSecret(t *testing.T) {
 	c.print(t, "ConfigError", err)
 }
 
-// A whole life, with everything going wrong once, in the default log at its
-// most talkative.
-func TestLogHoldsNothingSecret(t *testing.T) {
+// The default log at its most verbose level stays free of secrets, over a
+// session's whole life with every failure once.
+func TestLogHoldsNoSecrets(t *testing.T) {
 	for name, handler := range map[string]func(*syncBuffer, *slog.HandlerOptions) slog.Handler{
 		"text": func(b *syncBuffer, o *slog.HandlerOptions) slog.Handler {
 			return slog.NewTextHandler(b, o)
@@ -262,7 +261,7 @@ func TestLogHoldsNothingSecret(t *testing.T) {
 			visit(site.serve(nothing), cookie) // unknown
 			_, _ = site.m.Prune(t.Context())
 
-			site.told()
+			site.delivered()
 			out := log.String()
 			for _, kind := range []sessionstore.EventKind{
 				sessionstore.EventCreated, sessionstore.EventLogin, sessionstore.EventRotated,

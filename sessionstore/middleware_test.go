@@ -14,9 +14,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// When the session can't be saved the client must be told so, whatever the
-// handler meant to say and however it said it.
-func TestStoreThatFailsAtCommit(t *testing.T) {
+// When the session can't be saved, the client gets an error in place of the
+// handler's answer, in each way to write it.
+func TestStoreFailsAtCommit(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		for _, tt := range []struct {
 			name   string
@@ -108,7 +108,7 @@ func TestStoreThatFailsAtCommit(t *testing.T) {
 	})
 }
 
-func TestStoreThatFailsOtherwiseIsNotCalledUnavailable(t *testing.T) {
+func TestOtherStoreErrorIsNotUnavailable(t *testing.T) {
 	site := newSite(t)
 	site.store.on(store.OpCreate, func(context.Context) error { return store.ErrExists })
 	resp, cookie := site.visit("", func(
@@ -148,9 +148,9 @@ func TestErrorHandler(t *testing.T) {
 	expect(t, "the session", site.look(cookie, "cart"), "user=ada")
 }
 
-// The client was told that nothing is saved and keeps its cookie. A Save that
-// the handler still makes would move the session away under that cookie.
-func TestSessionIsClosedAfterAFailedCommit(t *testing.T) {
+// The client got an error and keeps its cookie. A later Save of the handler
+// would rotate the session without a cookie.
+func TestSessionIsClosedAfterFailedCommit(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer("cart")
 	site.store.Down(store.OpRotate)
@@ -169,7 +169,7 @@ func TestSessionIsClosedAfterAFailedCommit(t *testing.T) {
 	expect(t, "the session", site.look(cookie, "cart"), "user= cart")
 }
 
-func TestStoreThatFailsAtLoadLeavesTheCookieAlone(t *testing.T) {
+func TestFailedLoadKeepsTheCookie(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		site := newSite(t)
 		cookie := site.newcomer("cart")
@@ -216,7 +216,7 @@ func TestHandlerThatPanics(t *testing.T) {
 	})
 }
 
-func TestClientThatHangsUpKeepsItsChange(t *testing.T) {
+func TestChangeIsSavedAfterDisconnect(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		site := newSite(t)
 		cookie := site.newcomer()
@@ -235,7 +235,7 @@ func TestClientThatHangsUpKeepsItsChange(t *testing.T) {
 		r, _ := http.NewRequestWithContext(ctx, "GET", c.url, nil)
 		r.Header.Set("Cookie", cookieName+"="+cookie)
 		if resp, err := c.client.Do(r); err == nil {
-			_ = resp.Body.Close() // the response can still overtake the end of the connection
+			_ = resp.Body.Close() // the response may arrive before the connection ends
 		}
 		<-done
 		expect(t, "calls of the store", site.store.asked(), "load save")
@@ -243,9 +243,9 @@ func TestClientThatHangsUpKeepsItsChange(t *testing.T) {
 	})
 }
 
-// A timeout handler inside answers 503 while the page is still at work: what it
-// had not saved is void, and what it does then must say that it is late.
-func TestPageThatOutlivesATimeoutHandlerInside(t *testing.T) {
+// A timeout handler inside answers 503 while the page still runs. Unsaved
+// changes are discarded, and later calls return an error.
+func TestTimeoutHandlerInside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		cookie := site.newcomer()
@@ -271,9 +271,9 @@ func TestPageThatOutlivesATimeoutHandlerInside(t *testing.T) {
 	})
 }
 
-// A timeout handler outside is a client that hung up: what the page does is
-// kept, and nothing of it reaches the client.
-func TestPageThatOutlivesATimeoutHandlerOutside(t *testing.T) {
+// A timeout handler outside is like a client that disconnects: the page's
+// changes are saved, and its answer is discarded.
+func TestTimeoutHandlerOutside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		cookie := site.newcomer()
@@ -299,8 +299,8 @@ func TestPageThatOutlivesATimeoutHandlerOutside(t *testing.T) {
 	})
 }
 
-// The store's time is bounded even where the request's is not, as at commit.
-func TestCommitGivesUpAfterTheStoreTimeout(t *testing.T) {
+// StoreTimeout bounds a save at commit, also when the request has no deadline.
+func TestCommitEndsAfterStoreTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = 3 * time.Second })
 		site.store.on(store.OpCreate, func(ctx context.Context) error {

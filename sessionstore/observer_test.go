@@ -12,7 +12,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-func TestEventKindsHaveNamesOfTheirOwn(t *testing.T) {
+func TestEventKindsHaveDistinctNames(t *testing.T) {
 	names := map[string]sessionstore.EventKind{}
 	for k := sessionstore.EventCreated; k <= sessionstore.EventDropped; k++ {
 		name := k.String()
@@ -28,8 +28,8 @@ func TestEventKindsHaveNamesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// What a session goes through, as the observer is told it.
-func TestEventsOfALife(t *testing.T) {
+// The observer receives each event of a session's life.
+func TestEventsOfSessionLife(t *testing.T) {
 	site := newSite(t)
 	var cookie string
 	var handle sessionstore.Handle
@@ -86,7 +86,7 @@ func TestDefaultLogHasALineForAnEvent(t *testing.T) {
 		handle = s.Handle()
 		_ = s.Set("a", 1)
 	})
-	site.told()
+	site.delivered()
 	out := log.String()
 	for _, want := range []string{
 		`level=INFO msg="session login" session=`, " user_id=ada",
@@ -102,8 +102,8 @@ func TestDefaultLogHasALineForAnEvent(t *testing.T) {
 	}
 }
 
-// A program with an Observer of its own logs as it likes.
-func TestObserverTakesTheLogsPlace(t *testing.T) {
+// With an Observer, the library logs no events.
+func TestObserverReplacesTheLog(t *testing.T) {
 	site := newSite(t)
 	visit(site.serve(nothing), "forged")
 	expect(t, "events", site.seen(), "session cookie forged")

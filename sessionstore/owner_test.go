@@ -23,7 +23,7 @@ func (s *site) as(cookie string, f func(ctx context.Context, sess *sessionstore.
 	})
 }
 
-// handle is the public name of the session of a cookie.
+// handle returns the handle of a cookie's session.
 func (s *site) handle(cookie string) (h sessionstore.Handle) {
 	s.t.Helper()
 	s.as(cookie, func(_ context.Context, sess *sessionstore.Session) { h = sess.Handle() })
@@ -98,8 +98,8 @@ func TestInfoAsJSON(t *testing.T) {
 	}
 }
 
-// STD-06: a handle is no cookie, and somebody else's is as good as none.
-func TestHandleIsGoodForNothingElse(t *testing.T) {
+// A handle is no cookie, and works only for the user of its session.
+func TestHandleIsNoCookie(t *testing.T) {
 	site := newSite(t)
 	adas, eves := site.user("ada"), site.user("eve")
 	handle := site.handle(adas)
@@ -108,10 +108,10 @@ func TestHandleIsGoodForNothingElse(t *testing.T) {
 		string(handle), parts[0] + "." + parts[1] + "." + string(handle) + "." + parts[3],
 		strings.Replace(adas, parts[2], string(handle), 1),
 	} {
-		expect(t, "the handle as a cookie", site.look(cookie), "nobody")
+		expect(t, "the handle as a cookie", site.look(cookie), "no session")
 	}
 	for what, h := range map[string]sessionstore.Handle{
-		"somebody else's": handle, "of nothing": "AAAAAAAAAAAAAAAAAAAAAA", "none": "",
+		"another user's": handle, "of nothing": "AAAAAAAAAAAAAAAAAAAAAA", "none": "",
 		"no handle": "a/b\x00", "long": sessionstore.Handle(strings.Repeat("A", 1<<20)),
 		"half": handle[:11], "and more": handle + "A",
 	} {
@@ -120,7 +120,7 @@ func TestHandleIsGoodForNothingElse(t *testing.T) {
 		if h != "" {
 			e := site.event(sessionstore.EventForeignHandle)
 			expect(t, "who asked", e.UserID, "eve")
-			expect(t, "what the event tells of the victim", e.Handle, "")
+			expect(t, "the event has no handle", e.Handle, "")
 		}
 		expect(t, "events", site.seen() == "session handle foreign" || h == "", true)
 	}
@@ -132,8 +132,8 @@ func TestHandleIsGoodForNothingElse(t *testing.T) {
 	expect(t, "the event", e.UserID == "ada" && e.Handle == handle &&
 		e.Reason == sessionstore.ReasonHandle && e.Actor == "" && e.Count == 1 &&
 		e.Revocation == r, true)
-	expect(t, "the session", site.look(adas), "nobody")
-	expect(t, "somebody else", site.look(eves), "user=eve")
+	expect(t, "the session", site.look(adas), "no session")
+	expect(t, "another user", site.look(eves), "user=eve")
 }
 
 func TestRevokeOthersSparesThisSession(t *testing.T) {
@@ -149,18 +149,18 @@ func TestRevokeOthersSparesThisSession(t *testing.T) {
 			e.UserID == "ada" && e.Reason == sessionstore.ReasonOthers && e.Actor == "ada", true)
 	})
 	expect(t, "this session", site.look(mine), "user=ada")
-	expect(t, "somebody else", site.look(eves), "user=eve")
+	expect(t, "another user", site.look(eves), "user=eve")
 	for _, other := range others {
-		expect(t, "another", site.look(other), "nobody")
+		expect(t, "another", site.look(other), "no session")
 	}
 	site.as("", func(ctx context.Context, s *sessionstore.Session) {
 		r, err := s.RevokeOthers(ctx)
-		expect(t, "of nobody", r.Count == 0 && err == nil, true)
+		expect(t, "of an unknown user", r.Count == 0 && err == nil, true)
 		site.check(s.Login(ctx, "eve"))
-		r, err = s.RevokeOthers(ctx) // as when a forgotten password is replaced
+		r, err = s.RevokeOthers(ctx) // as after a password reset
 		expect(t, "of a login that is pending", r.Count == 1 && err == nil, true)
 	})
-	expect(t, "the session before it", site.look(eves), "nobody")
+	expect(t, "the session before it", site.look(eves), "no session")
 	var kept *sessionstore.Session
 	site.as(mine, func(_ context.Context, s *sessionstore.Session) { kept = s })
 	_, err := kept.RevokeOthers(t.Context())
@@ -180,19 +180,19 @@ func TestRevokeUserAndAll(t *testing.T) {
 	r, err = site.m.RevokeUser(t.Context(), "ada")
 	expect(t, "a second time", r.Count == 0 && err == nil && site.seen() == "", true)
 	for _, cookie := range adas {
-		expect(t, "the session", site.look(cookie), "nobody")
+		expect(t, "the session", site.look(cookie), "no session")
 	}
-	expect(t, "somebody else", site.look(eves), "user=eve")
+	expect(t, "another user", site.look(eves), "user=eve")
 	r, err = site.m.RevokeAll(t.Context())
 	site.check(err)
 	expect(t, "Count", r.Count, 2)
 	expect(t, "event", site.event(sessionstore.EventRevoked).Reason, sessionstore.ReasonAll)
-	expect(t, "somebody else", site.look(eves), "nobody")
-	expect(t, "nobody", site.look(anonymous), "nobody")
+	expect(t, "another user", site.look(eves), "no session")
+	expect(t, "the visitor", site.look(anonymous), "no session")
 }
 
-// What can't be a user id never reaches the store.
-func TestUserIDsAreCheckedFirst(t *testing.T) {
+// An invalid user id never reaches the store.
+func TestUserIDsAreCheckedBeforeTheStore(t *testing.T) {
 	site := newSite(t)
 	for what, id := range map[string]string{
 		"empty": "", "too long": strings.Repeat("u", 257), "NUL": "a\x00b",
@@ -258,7 +258,7 @@ func TestLimitEndsTheOldest(t *testing.T) {
 			cookies = append(cookies, site.user("ada"))
 			time.Sleep(time.Second)
 		}
-		expect(t, "the oldest", site.look(cookies[0]), "nobody")
+		expect(t, "the oldest", site.look(cookies[0]), "no session")
 		expect(t, "the second", site.look(cookies[1]), "user=ada")
 		expect(t, "the third", site.look(cookies[2]), "user=ada")
 
@@ -270,7 +270,7 @@ func TestLimitEndsTheOldest(t *testing.T) {
 		expect(t, "sessions", site.store.rows(), 3)
 		site.store.Up()
 		time.Sleep(time.Second)
-		site.user("ada") // makes up for it
+		site.user("ada") // replaces the session that ended
 		expect(t, "sessions", site.store.rows(), 2)
 	})
 }
@@ -305,7 +305,7 @@ func TestFresh(t *testing.T) {
 		expect(t, "too late", fresh(cookie, 10*time.Minute-1), false)
 		time.Sleep(time.Hour)
 		site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-			site.check(s.Set("cart", 1)) // use is no login
+			site.check(s.Set("cart", 1)) // a use is no login
 			site.check(s.Rotate(r.Context()))
 			expect(t, "before it", s.Fresh(10*time.Minute), false)
 			site.check(s.Login(r.Context(), "ada"))
@@ -331,7 +331,7 @@ func TestRequireFresh(t *testing.T) {
 			status    int
 		}{
 			{"fresh", cookie, nil, http.StatusOK},
-			{"nobody", "", nil, http.StatusUnauthorized},
+			{"no session", "", nil, http.StatusUnauthorized},
 			{"an anonymous session", site.newcomer(), again, http.StatusSeeOther},
 		} {
 			resp, _ := visit(

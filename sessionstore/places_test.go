@@ -40,8 +40,8 @@ func TestPlaceIsAFamilyAndANetwork(t *testing.T) {
 	}
 }
 
-// However many places a thief plays, what is remembered is bounded, and a place
-// in use is not forgotten for others.
+// The remembered places are bounded against an attacker with many, and a place
+// in use is kept.
 func TestPlacesAreBounded(t *testing.T) {
 	p := newSeenPlaces()
 	owner := Client{UserAgent: "owner/1"}

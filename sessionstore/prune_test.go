@@ -34,7 +34,7 @@ func (p *pruneStore) Prune(_ context.Context, max int) (int, bool, error) {
 	return a.n, a.ok, a.err
 }
 
-func TestPruneGoesOnWhileThereIsMore(t *testing.T) {
+func TestPruneRepeatsUntilDone(t *testing.T) {
 	const full = sessionstore.PruneBatch
 	boom := errors.New("boom")
 	for _, tt := range []struct {
@@ -92,8 +92,8 @@ func TestPruneGoesOnWhileThereIsMore(t *testing.T) {
 	}
 }
 
-// The rest is counted in the batch's own time: a server that is slow to delete
-// is one that others wait for.
+// The rest is a multiple of the batch's own time: a slow server also makes
+// other callers wait.
 func TestPruneRestsBetweenBatches(t *testing.T) {
 	const full = sessionstore.PruneBatch
 	for _, took := range []time.Duration{10 * time.Millisecond, time.Second} {
@@ -114,9 +114,8 @@ func TestPruneRestsBetweenBatches(t *testing.T) {
 	}
 }
 
-// In the background the rest is so long that hardly a load meets a batch, until
-// the run has lasted too long for that. A batch that had to wait counts like
-// any other and does not put that off.
+// A background run rests long, so that few loads meet a batch, until it has
+// lasted too long. A batch that waited counts like any other for that.
 func TestRunPrunesGentlyAtFirst(t *testing.T) {
 	const full, gentle, hurried = sessionstore.PruneBatch, sessionstore.PruneGentleRest,
 		sessionstore.PruneRest
@@ -177,7 +176,7 @@ func TestPruneEndsInItsRest(t *testing.T) {
 	})
 }
 
-func TestPruneDeletesTheExpiredAndNoOther(t *testing.T) {
+func TestPruneDeletesExpiredSessionsOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		old := site.newcomer()
@@ -189,7 +188,7 @@ func TestPruneDeletesTheExpiredAndNoOther(t *testing.T) {
 		expect(t, "pruned", n, 1)
 		expect(t, "rows", site.store.rows(), 1)
 		expect(t, "the young one", site.look(young), "user=ada")
-		expect(t, "the old one", site.look(old), "nobody")
+		expect(t, "the old one", site.look(old), "no session")
 	})
 }
 
@@ -200,7 +199,7 @@ func TestRunPrunesUntilItsContextEnds(t *testing.T) {
 		site.store.on(store.OpPrune, func(context.Context) error {
 			at = append(at, time.Now())
 			if len(at) == 3 {
-				return sessionstore.ErrUnavailable // and it goes on all the same
+				return sessionstore.ErrUnavailable // Run continues all the same
 			}
 			return nil
 		})
@@ -252,9 +251,9 @@ func TestRunNeverPrunesWithANegativeInterval(t *testing.T) {
 	})
 }
 
-// A Run that is stopped while the store hangs in Prune must end, and is no
-// failure to be warned of.
-func TestRunEndsInMidPrune(t *testing.T) {
+// Run ends when its context does, also while Prune hangs in the store, and logs
+// no failure.
+func TestRunEndsDuringPrune(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		held := site.store.hold(store.OpPrune)
@@ -269,8 +268,8 @@ func TestRunEndsInMidPrune(t *testing.T) {
 	})
 }
 
-// Only an application that calls Run has background work.
-func TestManagerStartsNothingByItself(t *testing.T) {
+// Only Run works in the background.
+func TestManagerStartsNoBackgroundWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		site.visit("", func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {

@@ -19,7 +19,7 @@ import (
 )
 
 // recovered answers a panic of next with 500, as the middleware of many
-// frameworks does, and passes on the one that aborts.
+// frameworks does. It passes on http.ErrAbortHandler.
 func recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -35,9 +35,9 @@ func recovered(next http.Handler) http.Handler {
 	})
 }
 
-// A handler that panics while another goroutine of its loads the session waits
-// for that, as any response does, and no longer.
-func TestAPanicWhileTheSessionIsBeingLoaded(t *testing.T) {
+// A handler panics while another goroutine loads its session. The response
+// waits for the load, and no longer.
+func TestPanicDuringLoad(t *testing.T) {
 	site := newSite(t)
 	cookie := site.user("ann")
 	held := site.store.hold(store.OpLoad)
@@ -48,7 +48,7 @@ func TestAPanicWhileTheSessionIsBeingLoaded(t *testing.T) {
 		loading.Go(func() {
 			s, err := sessionstore.FromContext(r.Context())
 			expect(t, "load", err, nil)
-			_ = s.Set("late", true) // before the end of the request or after it
+			_ = s.Set("late", true) // before or after the end of the request
 		})
 		arrived(t, held)
 		defer func() { go held.Release() }()
@@ -60,9 +60,9 @@ func TestAPanicWhileTheSessionIsBeingLoaded(t *testing.T) {
 	expect(t, "afterwards", site.look(cookie, "late"), "user=ann")
 }
 
-// A panic after the response has begun, or with the connection in other hands,
-// changes neither: it was committed before.
-func TestAPanicAfterTheResponseHasBegun(t *testing.T) {
+// A panic after the response has begun, or on a hijacked connection, changes
+// nothing: the session was committed before.
+func TestPanicAfterResponseBegan(t *testing.T) {
 	for name, test := range map[string]struct {
 		page  page
 		reads string
@@ -114,11 +114,10 @@ func TestAPanicAfterTheResponseHasBegun(t *testing.T) {
 	}
 }
 
-// A save that is still under way in another goroutine when the handler panics
-// has changed the token or will: the response waits for it, and brings the
-// token.
-func TestAPanicWhileALoginIsBeingSaved(t *testing.T) {
-	// of which the second keeps the limit, after the login
+// A handler panics while another goroutine's save changes the token. The
+// response waits for the save and sends the new cookie.
+func TestPanicDuringSaveOfLogin(t *testing.T) {
+	// the second one enforces the limit, after the login
 	for _, op := range []store.Operation{store.OpRotate, store.OpRevoke} {
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.Limits.MaxSessionsPerUser = 3 })
 		b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
@@ -139,10 +138,10 @@ func TestAPanicWhileALoginIsBeingSaved(t *testing.T) {
 	}
 }
 
-// Goroutines of one request do all there is to do with a session at once, over
-// a store that loses answers, and the handler panics or not: the browser has
-// its session afterwards, and nobody else's.
-func TestARequestOfManyGoroutines(t *testing.T) {
+// Goroutines of one request use its session in every way at once, while the
+// store loses replies and the handler may panic. The browser keeps its own
+// session.
+func TestRequestOfManyGoroutines(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	dice := &dice{rng: rand.New(rand.NewPCG(seed, 0))}
@@ -170,7 +169,7 @@ func TestARequestOfManyGoroutines(t *testing.T) {
 			for _, do := range []func(){
 				func() { _ = s.Set("n", 1); _ = s.Save(ctx) },
 				func() {
-					if spares { // which token, nobody can say while it changes
+					if spares { // the token may change meanwhile
 						_, _ = s.RevokeOthers(ctx)
 					} else {
 						_ = s.Rotate(ctx)
@@ -203,10 +202,11 @@ func TestARequestOfManyGoroutines(t *testing.T) {
 		loses.Release()
 		switch who := b.who(); {
 		case who == "ann":
-		// of a Rotate and of the question what became of it
+		// the Rotate and the Save that asks for its outcome both lost their
+		// replies
 		case who == "" && (leaves || losses.Load() > 1):
 			ended++
-			for who != "ann" { // a revoke that has just ended refuses a login that begins with it
+			for who != "ann" { // a revoke that has just ended refuses a login of the same moment
 				b.cookies = map[string]string{cookieName: site.user("ann")}
 				who = b.who()
 			}

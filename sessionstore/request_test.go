@@ -13,10 +13,10 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// nothing is a page that asks for its session and leaves it alone.
+// nothing is a page that gets its session and does not use it.
 func nothing(http.ResponseWriter, *http.Request, *sessionstore.Session) {}
 
-func TestSessionIsLoadedWhenAskedForAndOnce(t *testing.T) {
+func TestSessionIsLoadedOnFirstUseOnce(t *testing.T) {
 	from := func(r *http.Request) *sessionstore.Session {
 		s, err := sessionstore.FromContext(r.Context())
 		if err != nil {
@@ -75,7 +75,7 @@ func TestSessionIsLoadedWhenAskedForAndOnce(t *testing.T) {
 	}
 }
 
-func TestWhoStoresNothingGetsNothing(t *testing.T) {
+func TestVisitorWithoutValuesHasNoSession(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		page page
@@ -135,7 +135,7 @@ func TestWhoStoresNothingGetsNothing(t *testing.T) {
 		}},
 	} {
 		for visitor, cookie := range map[string]string{
-			"nobody":          "",
+			"no session":      "",
 			"a forger":        "v1.deadbeef.AAAA.BBBB",
 			"a giant":         strings.Repeat("A", 100_000),
 			"a planted value": "0123456789abcdef0123456789abcdef",
@@ -156,7 +156,7 @@ func TestWhoStoresNothingGetsNothing(t *testing.T) {
 	}
 }
 
-func TestSessionOfAnEndedRequestIsOfNoUse(t *testing.T) {
+func TestSessionAfterEndOfRequest(t *testing.T) {
 	site := newSite(t)
 	cookie := site.user("ada", "cart")
 	var s *sessionstore.Session
@@ -167,7 +167,7 @@ func TestSessionOfAnEndedRequestIsOfNoUse(t *testing.T) {
 	site.store.asked()
 
 	done := make(chan struct{})
-	go func() { // as a goroutine that outlived its request
+	go func() { // a goroutine that outlives its request
 		defer close(done)
 		var v any
 		for what, f := range map[string]func() error{
@@ -198,7 +198,7 @@ func TestSessionOfAnEndedRequestIsOfNoUse(t *testing.T) {
 	expect(t, "the session", site.look(cookie, "cart"), "user=ada cart")
 }
 
-func TestFromContextFirstCalledAfterTheRequest(t *testing.T) {
+func TestFromContextAfterEndOfRequest(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer()
 	var ctx context.Context
@@ -219,7 +219,7 @@ func TestFromContextWithoutMiddleware(t *testing.T) {
 	}
 }
 
-func TestLoadThatFailsIsTriedAgain(t *testing.T) {
+func TestFailedLoadIsRetried(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer("cart")
 	site.store.Down(store.OpLoad)
@@ -254,11 +254,9 @@ func TestLoadIsBoundByItsContext(t *testing.T) {
 	})), cookie)
 }
 
-// A log handler or a tracer that asks the context for the session is an
-// ordinary thing to have. The store and the observer are called while the
-// session is locked: they must be told that there is none, not wait for
-// themselves.
-func TestStoreAndObserverThatAskForTheSessionDoNotHang(t *testing.T) {
+// A log handler or a Tracer may call FromContext. The store and the observer
+// run while the session is locked, so they must get an error, not a deadlock.
+func TestFromContextInStoreAndObserver(t *testing.T) {
 	ask := func(ctx context.Context) error {
 		if s, err := sessionstore.FromContext(ctx); err == nil {
 			_ = s.UserID()

@@ -20,8 +20,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// bareWriter is a server's writer with nothing optional. It notes what is done
-// to it, in one list with what the store is asked.
+// bareWriter is a server's writer without optional interfaces. It logs its
+// calls in the same list as those of the store.
 type bareWriter struct {
 	header http.Header
 	store  *spy
@@ -82,13 +82,13 @@ func (w readerFromWriter) ReadFrom(src io.Reader) (int64, error) {
 
 func (w unwrapper) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// through is the writer that a handler gets when the server's is w.
+// through returns the handler's writer for a server's writer w.
 func (s *site) through(w http.ResponseWriter, h http.HandlerFunc) {
 	r, _ := http.NewRequest(http.MethodGet, "https://shop.example/", nil)
 	s.m.Handler(h).ServeHTTP(w, r)
 }
 
-func TestWriterIsWhatTheServersIs(t *testing.T) {
+func TestWriterHasInterfacesOfTheServer(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		server        func(*bareWriter) http.ResponseWriter
@@ -164,7 +164,7 @@ func TestWriterOfARecorder(t *testing.T) {
 	expect(t, "flushed", w.Flushed, true)
 }
 
-// Each way to send a byte must find the session saved and the cookie set.
+// Each way to send a byte saves the session and sets the cookie first.
 func TestSessionIsSavedBeforeAnythingIsSent(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "body")
 	if err := os.WriteFile(file, []byte(strings.Repeat("x", 100_000)), 0o600); err != nil {
@@ -173,7 +173,7 @@ func TestSessionIsSavedBeforeAnythingIsSent(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		send func(w http.ResponseWriter)
-		asks string // of the store and of the server's writer, in this order
+		asks string // calls of the store and of the server's writer, in order
 	}{
 		{"Write", func(w http.ResponseWriter) { _, _ = w.Write([]byte("x")) }, "create write"},
 		{"an empty Write", func(w http.ResponseWriter) { _, _ = w.Write(nil) }, "create write"},
@@ -255,7 +255,7 @@ func TestSessionIsSavedBeforeAnythingIsSent(t *testing.T) {
 	}
 }
 
-func TestReadFromReachesTheServersWriter(t *testing.T) {
+func TestReadFromReachesTheServer(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "body")
 	body := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
 	if err := os.WriteFile(file, body, 0o600); err != nil {
@@ -298,8 +298,8 @@ func TestReadFromReachesTheServersWriter(t *testing.T) {
 	}
 }
 
-// A body in many pieces must not pile up anywhere: each Write is passed on
-// before it returns.
+// A body in many pieces is not buffered: each Write reaches the server before
+// it returns.
 func TestBodyIsNotBuffered(t *testing.T) {
 	site := newSite(t)
 	bare := newBareWriter(site.store)
@@ -317,7 +317,7 @@ func TestBodyIsNotBuffered(t *testing.T) {
 			}
 			site.store.asked()
 		})
-		if allocs > 8 { // the double's own
+		if allocs > 8 { // allocations of the double itself
 			t.Errorf("%v allocations for each Write", allocs)
 		}
 	})

@@ -21,7 +21,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// wire is a real server and a client for it that follows nothing and keeps no
+// wire is a real server and its client, which follows no redirect and keeps no
 // cookies.
 type wire struct {
 	t      *testing.T
@@ -61,8 +61,7 @@ func startWire(t *testing.T, proto string, h http.Handler) *wire {
 	return &wire{t: t, url: srv.URL, http2: srv.EnableHTTP2, client: client}
 }
 
-// send makes a request and returns the response as soon as its headers are
-// here.
+// send makes a request and returns the response as soon as its headers arrive.
 func (c *wire) send(method, path, cookie string) *http.Response {
 	c.t.Helper()
 	r, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, nil)
@@ -94,7 +93,7 @@ func bodyOf(t *testing.T, resp *http.Response) string {
 	return string(body)
 }
 
-// ways are the ways to answer a request, and what the client must see of each.
+// ways are the ways to answer a request, with what the client receives.
 var ways = []struct {
 	name   string
 	method string
@@ -238,8 +237,8 @@ func TestCookieIsOnTheWire(t *testing.T) {
 }
 
 // A source that fails before its first byte begins no response. The handler
-// answers with an error, and that saves nothing.
-func TestCopyThatFailsAtOnceSavesNothing(t *testing.T) {
+// answers with an error, and nothing is saved.
+func TestFailedCopySavesNothing(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		for name, source := range map[string]io.Reader{
 			"fails": iotest.ErrReader(io.ErrClosedPipe), "is empty": io.LimitReader(nil, 0),
@@ -264,7 +263,7 @@ func TestCopyThatFailsAtOnceSavesNothing(t *testing.T) {
 	})
 }
 
-func TestEarlyHintsPassThroughAndBeginNothing(t *testing.T) {
+func TestEarlyHintsDoNotBeginTheResponse(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		site := newSite(t)
 		hinted := make(chan struct{})
@@ -273,7 +272,7 @@ func TestEarlyHintsPassThroughAndBeginNothing(t *testing.T) {
 		) {
 			w.Header().Set("Link", "</style.css>; rel=preload")
 			w.WriteHeader(http.StatusEarlyHints)
-			<-hinted // the client has them before anything else happens
+			<-hinted // the client has them before the handler continues
 			site.check(s.Set("cart", 1))
 			_, _ = w.Write([]byte("hi"))
 		}))
@@ -298,8 +297,7 @@ func TestEarlyHintsPassThroughAndBeginNothing(t *testing.T) {
 	})
 }
 
-// The client must have the first piece before the handler makes the second:
-// nothing waits for the end.
+// The client receives the first piece before the handler writes the second.
 func TestStreamArrivesPieceByPiece(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		site := newSite(t)
@@ -375,7 +373,7 @@ func TestHijackedConnection(t *testing.T) {
 				}
 				defer conn.Close()
 				expect(t, "rows when the connection is handed over", site.store.rows(), 1)
-				// As a handshake does that sends the headers it finds.
+				// a handshake sends the headers that the writer has
 				_, _ = rw.WriteString(
 					"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n",
 				)

@@ -54,9 +54,9 @@ func abilitiesOf(w http.ResponseWriter) string {
 	return strings.Join(has, " ")
 }
 
-// What a handler can do must not depend on whether it has a session: gin panics
-// when a CloseNotifier is missing.
-func TestWriterHasWhatTheServersHas(t *testing.T) {
+// The handler's writer has the optional interfaces of the server's, with or
+// without a session: gin panics without a CloseNotifier.
+func TestWriterHasAllOptionalInterfaces(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		var without, with string
 		site := newSite(t)
@@ -97,12 +97,12 @@ func (a ablePush) Push(target string, _ *http.PushOptions) error {
 	return nil
 }
 
-// Each of the abilities that can be missing, with each of the others, over each
-// protocol. A middleware's writer that claims to hijack and to push can do one.
+// Each combination of optional interfaces is passed on over each protocol. The
+// middleware's writer must offer no Hijack or Push that the server lacks.
 func TestWriterOfEachShape(t *testing.T) {
 	for _, tt := range []struct {
 		wrap func(w *bareWriter) http.ResponseWriter
-		want [2]string // by HTTP/1.1 and by HTTP/2
+		want [2]string // over HTTP/1.1 and HTTP/2
 	}{
 		{func(w *bareWriter) http.ResponseWriter { return w }, [2]string{"", ""}},
 		{func(w *bareWriter) http.ResponseWriter {
@@ -190,9 +190,9 @@ func TestWriterOfEachShape(t *testing.T) {
 	}
 }
 
-// A recorder and http.TimeoutHandler have no CloseNotifier: the request's
-// context says when the client has gone.
-func TestCloseNotifyWithoutTheServers(t *testing.T) {
+// A recorder and http.TimeoutHandler have no CloseNotifier. The request's
+// context reports the disconnect there.
+func TestCloseNotifyFromContext(t *testing.T) {
 	site := newSite(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

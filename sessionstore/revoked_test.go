@@ -16,8 +16,8 @@ import (
 )
 
 // A login whose user is revoked before its response gets 403 and no cookie, and
-// no session of the user is left.
-func TestALoginThatARevokeOvertakesIsRefused(t *testing.T) {
+// leaves no session of the user.
+func TestRevokeRefusesLoginUnderWay(t *testing.T) {
 	for name, change := range map[string]func(*sessionstore.Config){
 		"a new token":      func(*sessionstore.Config) {},
 		"the token it had": func(c *sessionstore.Config) { c.DisableRotateOnLogin = true },
@@ -43,7 +43,7 @@ func TestALoginThatARevokeOvertakesIsRefused(t *testing.T) {
 						resp, after := s.visit(cookie, func(
 							_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
 						) {
-							time.Sleep(time.Second) // a slow hash of the password
+							time.Sleep(time.Second) // a slow password hash
 							s.check(revoke(context.Background()))
 							s.check(sess.Login(r.Context(), "ada"))
 						})
@@ -74,9 +74,9 @@ func TestALoginThatARevokeOvertakesIsRefused(t *testing.T) {
 	}
 }
 
-// A request that revokes and then logs in, as a change or a reset of a
-// password, is let in: its own marks are left out. Another's are not.
-func TestARequestsOwnRevokeDoesNotRefuseItsLogin(t *testing.T) {
+// A request that revokes and then logs in, as a password change does, succeeds:
+// its own marks are exempt. Marks of other requests are not.
+func TestOwnRevokeDoesNotRefuseLogin(t *testing.T) {
 	for name, revoke := range map[string]func(*site, context.Context, *sessionstore.Session) error{
 		"RevokeUser": func(s *site, ctx context.Context, _ *sessionstore.Session) error {
 			_, err := s.m.RevokeUser(ctx, "ada")
@@ -121,16 +121,15 @@ func TestARequestsOwnRevokeDoesNotRefuseItsLogin(t *testing.T) {
 	}
 }
 
-// A lost answer to a login is looked for by a save, which looks for marks
-// again.
-func TestALoginWithALostAnswerLooksAgain(t *testing.T) {
+// A Save resolves a login without a reply, and checks the marks again.
+func TestLoginAfterLostReplyChecksMarks(t *testing.T) {
 	for _, revoked := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSite(t)
 			s.store.Inject(fault.Rule{Nth: 1, When: fault.After, Do: func(
 				ctx context.Context, c *fault.Call,
 			) error {
-				if revoked { // whose delete has missed the row: only its mark tells
+				if revoked { // the delete has missed the row, so only its mark shows the revoke
 					_, _, _ = s.store.inner.Revoke(ctx,
 						store.Selection{UserID: "ada", Except: c.NewID})
 				}
@@ -152,9 +151,9 @@ func TestALoginWithALostAnswerLooksAgain(t *testing.T) {
 	}
 }
 
-// A revoke wakes the watches of its own process: nobody waits for the next
-// second.
-func TestARevokeEndsItsOwnWatchesAtOnce(t *testing.T) {
+// A revoke ends the watches of its own process at once, without waiting for the
+// next check.
+func TestRevokeEndsOwnWatchesAtOnce(t *testing.T) {
 	for name, end := range map[string]func(*site, string, store.ID){
 		"RevokeUser": func(s *site, _ string, _ store.ID) {
 			_, err := s.m.RevokeUser(context.Background(), "ada")
@@ -191,7 +190,7 @@ func TestARevokeEndsItsOwnWatchesAtOnce(t *testing.T) {
 				expect(t, "it took", time.Since(began), 0)
 				mine.expect("afterwards", sessionstore.ErrNotFound)
 				if name != "RevokeAll" {
-					other.expect("somebody else", nil)
+					other.expect("another user", nil)
 				}
 				other.close()
 				<-other.done
@@ -201,8 +200,8 @@ func TestARevokeEndsItsOwnWatchesAtOnce(t *testing.T) {
 	}
 }
 
-// The log says so where Redis did not acknowledge a revoke.
-func TestARevokeThatRedisDidNotAcknowledgeIsAWarning(t *testing.T) {
+// The log warns if Redis did not acknowledge a revoke.
+func TestUnacknowledgedRevokeIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, acknowledged := range []bool{true, false} {
 			slots := cachetest.New()
@@ -216,7 +215,7 @@ func TestARevokeThatRedisDidNotAcknowledgeIsAWarning(t *testing.T) {
 			}
 			_, err := s.m.RevokeUser(context.Background(), "ada")
 			s.check(err)
-			s.told()
+			s.delivered()
 			warned := strings.Contains(s.log.String(), `level=WARN msg="sessions revoked"`)
 			if warned == acknowledged {
 				t.Errorf("acknowledged %v, the log: %s", acknowledged, s.log)

@@ -17,7 +17,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// flashPage is what an application hands to its template.
+// flashPage is the data of an application's template.
 type flashPage struct{ s *sessionstore.Session }
 
 func (p flashPage) Flash() (msg string, err error) {
@@ -25,9 +25,9 @@ func (p flashPage) Flash() (msg string, err error) {
 	return msg, err
 }
 
-// A template that writes straight to the ResponseWriter has sent the head of
-// the page before it comes to the message.
-func TestMessageOfATemplateIsShownOnce(t *testing.T) {
+// A template that writes to the ResponseWriter has sent the head of the page
+// before it reads the message.
+func TestFlashOfTemplateIsShownOnce(t *testing.T) {
 	site := newSite(t)
 	page := template.Must(
 		template.New("").Parse("<title>Cart</title>" + strings.Repeat(" ", 8192) + "[{{.Flash}}]"),
@@ -47,7 +47,7 @@ func TestMessageOfATemplateIsShownOnce(t *testing.T) {
 		expect(t, "the message", body[strings.IndexByte(body, '['):], want)
 	}
 
-	// A visitor without a session: the page's author hears of it.
+	// A visitor without a session gets an error in the template.
 	site.visit("", func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 		err := page.Execute(w, flashPage{s})
 		var value *sessionstore.ValueError
@@ -58,9 +58,9 @@ func TestMessageOfATemplateIsShownOnce(t *testing.T) {
 	})
 }
 
-// However the response began, what is changed afterwards is there for the next
-// request.
-func TestLateChangeIsKeptHoweverTheResponseBegan(t *testing.T) {
+// A change after the response has begun is there for the next request, in each
+// way to begin a response.
+func TestLateChangeIsKept(t *testing.T) {
 	overBoth(t, func(t *testing.T, start func(http.Handler) *wire) {
 		for _, tt := range []struct {
 			name, method string
@@ -125,8 +125,9 @@ func TestLateChangeIsKeptHoweverTheResponseBegan(t *testing.T) {
 	})
 }
 
-// What a handler that panics did half is void, whenever it did it.
-func TestLateChangeOfAHandlerThatPanicsIsVoid(t *testing.T) {
+// Changes of a handler that panics are discarded, before and after the first
+// byte.
+func TestLateChangeBeforePanicIsDiscarded(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer("cart")
 	func() {
@@ -142,7 +143,7 @@ func TestLateChangeOfAHandlerThatPanicsIsVoid(t *testing.T) {
 	expect(t, "the session", site.look(cookie, "half", "cart"), "user= cart")
 }
 
-func TestLateChangeOfASessionEndedElsewhereIsLost(t *testing.T) {
+func TestLateChangeOfEndedSessionIsLost(t *testing.T) {
 	site := newSite(t)
 	cookie := site.user("ada")
 	site.visit(cookie, func(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
@@ -156,9 +157,9 @@ func TestLateChangeOfASessionEndedElsewhereIsLost(t *testing.T) {
 	expect(t, "rows", site.store.rows(), 0)
 }
 
-// A store that hangs holds the end of the response up for its timeout, and the
-// log hears of the loss.
-func TestLateChangeThatCannotBeSaved(t *testing.T) {
+// A store that hangs delays the end of the response for its timeout, and the
+// loss is logged.
+func TestLateChangeWithFailedSave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = 3 * time.Second })
 		cookie := site.user("ada")
@@ -180,9 +181,9 @@ func TestLateChangeThatCannotBeSaved(t *testing.T) {
 	})
 }
 
-// A goroutine that changes the session while its handler returns: a nil error
-// is a promise.
-func TestLateChangeByAGoroutineIsKeptOrRefused(t *testing.T) {
+// A goroutine changes the session while its handler returns. Each change
+// without an error is kept.
+func TestLateChangeByGoroutine(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer()
 	held := site.store.hold(store.OpSave)
@@ -200,7 +201,7 @@ func TestLateChangeByAGoroutineIsKeptOrRefused(t *testing.T) {
 	site.store.Up()
 	expect(t, "the session", site.look(cookie, "kept", "refused"), "user= kept")
 
-	// The same, many times and without an order.
+	// The same, repeated in random order.
 	for range 50 {
 		var all sync.WaitGroup
 		promised := make([]string, 8)
@@ -224,9 +225,9 @@ func TestLateChangeByAGoroutineIsKeptOrRefused(t *testing.T) {
 	}
 }
 
-// The obvious middleware of gin: the handlers inside go on with the writer that
-// they had before.
-func TestResponseThatBypassesOurWriterIsSaid(t *testing.T) {
+// A middleware of gin wraps the request only: the handlers inside keep the
+// writer that they had.
+func TestBypassedWriterIsLogged(t *testing.T) {
 	bypassing := func(site *site, p page) http.Handler {
 		return http.HandlerFunc(func(outer http.ResponseWriter, r *http.Request) {
 			site.serve(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
@@ -274,11 +275,11 @@ func TestResponseThatBypassesOurWriterIsSaid(t *testing.T) {
 		expect(t, "a login without a cookie is none", site.look(cookie, "of-the-login", "cart"),
 			"user=ada cart")
 		c.send("GET", "/logout", cookie)
-		expect(t, "a logout is one", site.look(cookie), "nobody")
+		expect(t, "a logout is one", site.look(cookie), "no session")
 	})
 }
 
-func TestBypassIsSaidOnceAMinute(t *testing.T) {
+func TestBypassIsLoggedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		for range 120 {
@@ -307,7 +308,7 @@ func (w *sizedWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestBypassOfAFrameworksWriterIsSaid(t *testing.T) {
+func TestBypassedFrameworkWriterIsLogged(t *testing.T) {
 	site := newSite(t)
 	outer := &sizedWriter{ResponseWriter: newBareWriter(site.store)}
 	site.through(outer, func(_ http.ResponseWriter, r *http.Request) {
@@ -320,9 +321,9 @@ func TestBypassOfAFrameworksWriterIsSaid(t *testing.T) {
 	expect(t, "rows", site.store.rows(), 0)
 }
 
-// Without a session there is nothing to lose: a request that did not ask for it
-// may be answered by whoever likes.
-func TestBypassWithoutASessionIsNotSaid(t *testing.T) {
+// A request that did not use its session loses nothing if it bypasses the
+// writer.
+func TestBypassWithoutSessionIsNotLogged(t *testing.T) {
 	site := newSite(t)
 	outer := httptest.NewRecorder()
 	site.through(outer,

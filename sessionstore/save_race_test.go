@@ -13,9 +13,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// A change that is made while a save of the same key is in the store belongs to
-// the next save.
-func TestSetWhileASaveIsInTheStore(t *testing.T) {
+// A change during a save of the same key is part of the next save.
+func TestSetDuringSave(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer()
 	held := site.store.hold(store.OpSave)
@@ -86,7 +85,7 @@ func TestOneSessionInManyGoroutines(t *testing.T) {
 	expect(t, "rows", site.store.rows(), 1)
 }
 
-// No state may cross requests, however many there are at once.
+// Concurrent requests share no state.
 func TestRequestsDoNotSeeEachOther(t *testing.T) {
 	site := newSite(t)
 	h := site.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -120,8 +119,8 @@ func TestRequestsDoNotSeeEachOther(t *testing.T) {
 	expect(t, "rows", site.store.rows(), 20)
 }
 
-// Saves of one session go one after the other: two that overlapped would each
-// start a session.
+// Saves of one session run one after another. Two at once would each start a
+// session.
 func TestSavesOfOneSessionDoNotOverlap(t *testing.T) {
 	site := newSite(t)
 	held := site.store.hold(store.OpCreate)
@@ -140,7 +139,7 @@ func TestSavesOfOneSessionDoNotOverlap(t *testing.T) {
 		begun.Wait()
 		arrived(t, held)
 		for range 1000 {
-			runtime.Gosched() // let the others come as far as they can
+			runtime.Gosched() // lets the other goroutines run
 		}
 		held.Release()
 		all.Wait()
@@ -149,7 +148,7 @@ func TestSavesOfOneSessionDoNotOverlap(t *testing.T) {
 	expect(t, "the session", site.look(cookie, "cart"), "user= cart")
 }
 
-func TestLoginWhileASaveIsInTheStore(t *testing.T) {
+func TestLoginDuringSave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		before := site.newcomer()
@@ -161,12 +160,12 @@ func TestLoginWhileASaveIsInTheStore(t *testing.T) {
 			expect(t, "user", s.UserID(), "ada")
 		})
 		expect(t, "the session", site.look(after, "cart"), "user=ada cart")
-		expect(t, "the old token", site.look(before), "nobody")
+		expect(t, "the old token", site.look(before), "no session")
 	})
 }
 
-// A login beside the save of another one keeps what was asked of it.
-func TestLoginThatDropsValuesWhileALoginIsInTheStore(t *testing.T) {
+// A login during the save of another one keeps its own options.
+func TestLoginWithDropValuesDuringLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		_, after := site.visit(site.newcomer("cart"), func(
@@ -181,9 +180,9 @@ func TestLoginThatDropsValuesWhileALoginIsInTheStore(t *testing.T) {
 	})
 }
 
-// A logout beside the save of a new session is one after it: it ends that
-// session. The hidden one goes on as it is.
-func TestLogoutBesideAHiddenSessionWhileASaveIsInTheStore(t *testing.T) {
+// A logout during the save of a new session ends that session. The hidden
+// session stays as it is.
+func TestLogoutBesideHiddenSessionDuringSave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := watchful(t, acting(sessionstore.ActionRequireLogin))
 		cookie := site.userAt(home, laptop)
@@ -199,8 +198,8 @@ func TestLogoutBesideAHiddenSessionWhileASaveIsInTheStore(t *testing.T) {
 	})
 }
 
-// Who logged out is told, also when that came into the middle of a save.
-func TestLogoutByAnActorWhileASaveIsInTheStore(t *testing.T) {
+// The logout's event has its actor, also when the logout comes during a save.
+func TestLogoutByActorDuringSave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		site.visit(site.user("ada"), func(

@@ -14,18 +14,18 @@ import (
 
 const sent = cookieName + " "
 
-// The reply to a change of token is lost. If the store can be asked in time,
-// the browser notices nothing, whether the change was committed or not.
-func TestALostReplyThatIsAskedForInTime(t *testing.T) {
+// A Rotate gets no reply. If the store can be asked in time, the browser gets
+// its answer, whether the change was committed or not.
+func TestLostReplyIsResolved(t *testing.T) {
 	for name, p := range map[string]page{"login": logIn, "renewal": renew} {
 		for _, made := range []bool{true, false} {
 			user := map[string]string{"login": "", "renewal": "ann"}[name]
 
-			b, u := doubtful(t, user, made) // asked at once
+			b, u := doubtful(t, user, made) // the library asks at once
 			b.site.store.on(store.OpSave,
-				func(context.Context) error { u.away.Store(false); return nil })
+				func(context.Context) error { u.down.Store(false); return nil })
 			b.site.store.on(store.OpRotate,
-				func(context.Context) error { u.away.Store(false); return nil })
+				func(context.Context) error { u.down.Store(false); return nil })
 			status, set := b.get(p)
 			expect(t, "status", status, http.StatusOK)
 			expect(t, "cookies set", set, sent)
@@ -35,9 +35,9 @@ func TestALostReplyThatIsAskedForInTime(t *testing.T) {
 				t.Errorf("when it arrives late: %v", err)
 			}
 
-			b, u = doubtful(t, user, made) // asked by the repetition
+			b, u = doubtful(t, user, made) // the repeated Rotate asks
 			refused := b.site.store.on(store.OpSave,
-				func(context.Context) error { u.away.Store(false); return errNobody })
+				func(context.Context) error { u.down.Store(false); return errDown })
 			n := 0
 			b.site.store.on(store.OpRotate, func(context.Context) error {
 				if n++; n == 2 {
@@ -66,10 +66,9 @@ func (b *jar) has(key string) (found bool) {
 	return found
 }
 
-// The reply is lost and the store stays unavailable: 503, and the cookie stays.
-// If the change was committed, that browser logs in again; else all is as
-// before.
-func TestALostReplyAndNoStoreToAsk(t *testing.T) {
+// A Rotate gets no reply and the store stays unavailable: 503, and the cookie
+// stays. If the change was committed, this browser must log in again.
+func TestLostReplyWhileUnavailable(t *testing.T) {
 	for _, made := range []bool{true, false} {
 		b, u := doubtful(t, "", made)
 		thief := b.copied()
@@ -79,7 +78,7 @@ func TestALostReplyAndNoStoreToAsk(t *testing.T) {
 		expect(t, "cookies set", set, "")
 		expect(t, "the cookie", b.cookies[cookieName], had)
 		expect(t, "in the outage", b.who(), "Service Unavailable")
-		u.away.Store(false)
+		u.down.Store(false)
 		want := map[bool]string{true: "", false: "visitor"}[made]
 		expect(t, "afterwards", b.who(), want)
 		if !made {
@@ -93,8 +92,8 @@ func TestALostReplyAndNoStoreToAsk(t *testing.T) {
 	}
 }
 
-// A change that was not sent leaves cookie and session as they were.
-func TestAChangeOfTokenThatIsNotCommitted(t *testing.T) {
+// A Rotate that was not sent leaves cookie and session as they were.
+func TestRotateThatIsNotCommitted(t *testing.T) {
 	b, u := doubtful(t, "", false)
 	u.lost.Release()
 	b.site.store.Down(store.OpRotate)
@@ -105,13 +104,13 @@ func TestAChangeOfTokenThatIsNotCommitted(t *testing.T) {
 	expect(t, "afterwards", b.who(), "visitor")
 }
 
-// The answer to a login is lost on its way to the browser, or its form is sent
-// twice. The second one logs in, with the token of the first, which is gone.
-func TestALoginWhoseResponseIsLost(t *testing.T) {
+// The response to a login is lost on its way to the browser, or its form is
+// sent twice. The second login succeeds with the first login's old token.
+func TestLoginWithLostResponse(t *testing.T) {
 	site := newSite(t)
 	b := &jar{t, site, map[string]string{cookieName: site.newcomer("cart")}}
 	second := b.copied()
-	_, _ = b.get(logIn) // the browser never gets this answer
+	_, _ = b.get(logIn) // the browser never gets this response
 	status, set := second.get(logIn)
 	expect(t, "status", status, http.StatusOK)
 	expect(t, "cookies set", set, sent)
@@ -119,9 +118,9 @@ func TestALoginWhoseResponseIsLost(t *testing.T) {
 	expect(t, "values of the anonymous session", second.has("cart"), false)
 }
 
-// Requests under way with the token that a Regenerate replaced are those of a
-// stranger, and none of their responses brings a cookie or clears one.
-func TestRequestsBesideARegenerate(t *testing.T) {
+// Concurrent requests with a token that Rotate replaced have no session. Their
+// responses set and clear no cookie.
+func TestRequestsDuringRotate(t *testing.T) {
 	site := newSite(t)
 	b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
 	for name, p := range map[string]page{"reads": nothing, "logs out": logOut} {
@@ -135,9 +134,9 @@ func TestRequestsBesideARegenerate(t *testing.T) {
 	}
 }
 
-// A response that was loaded before a login and ends after it brings no cookie
-// with the older token.
-func TestAResponseThatArrivesLate(t *testing.T) {
+// A response that was loaded before a login and ends after it does not set the
+// older cookie.
+func TestLateResponseSetsNoCookie(t *testing.T) {
 	for name, stores := range map[string]bool{"and stores": true, "and stores nothing": false} {
 		site := newSite(t)
 		b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
@@ -154,9 +153,9 @@ func TestAResponseThatArrivesLate(t *testing.T) {
 	}
 }
 
-// The same for one that has saved before the login, and whose save the cache
+// The same for a response that saved before the login, with a save that Redis
 // did not acknowledge.
-func TestASaveWhoseResponseArrivesLate(t *testing.T) {
+func TestLateResponseAfterSaveSetsNoCookie(t *testing.T) {
 	site, _, _ := twoSites(t, halfMinute)
 	b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
 	slow := b.copied()
@@ -169,9 +168,9 @@ func TestASaveWhoseResponseArrivesLate(t *testing.T) {
 	expect(t, "the browser", b.who(), "ann")
 }
 
-// With a status of 500 or more, what no Save has kept is void. A Logout is not,
-// nor is the cookie of a token that a Save has changed.
-func TestAResponseThatIsAnError(t *testing.T) {
+// A response with status 500 or more discards unsaved changes. A Logout and the
+// cookie of a saved new token stay.
+func TestErrorResponseDiscardsChanges(t *testing.T) {
 	fails := func(w http.ResponseWriter, _ *http.Request, _ *sessionstore.Session) {
 		w.WriteHeader(http.StatusBadGateway)
 	}
@@ -206,7 +205,7 @@ func TestAResponseThatIsAnError(t *testing.T) {
 		"a value": {
 			"ann", "", plain, []page{sets, fails}, "ann", false, "session changes discarded",
 		},
-		"a value of nobody": {
+		"a value of a visitor": {
 			"none", "", plain, []page{sets, fails}, "", false, "session changes discarded",
 		},
 		"a login": {
@@ -311,8 +310,8 @@ func TestAResponseThatIsAnError(t *testing.T) {
 	}
 }
 
-// A logout that can't be carried out replaces even an error of the handler.
-func TestALogoutThatFailsBehindAnError(t *testing.T) {
+// A logout that fails replaces even an error of the handler.
+func TestFailedLogoutReplacesError(t *testing.T) {
 	site := newSite(t)
 	b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
 	site.store.Down(store.OpDelete)
@@ -326,9 +325,9 @@ func TestALogoutThatFailsBehindAnError(t *testing.T) {
 	expect(t, "afterwards", b.who(), "ann")
 }
 
-// An attacker plants a token of theirs before a login. The login's token was in
-// no cookie before, whether or not its reply was lost.
-func TestATokenPlantedBeforeALogin(t *testing.T) {
+// An attacker plants a token before a login. The token after the login is new,
+// also when its reply was lost.
+func TestTokenPlantedBeforeLogin(t *testing.T) {
 	for _, p := range []page{logIn, renew} {
 		for _, lost := range []string{"", "made", "not made"} {
 			victim, u := doubtful(t, "", lost == "made")
@@ -336,7 +335,7 @@ func TestATokenPlantedBeforeALogin(t *testing.T) {
 				u.lost.Release()
 			}
 			refused := victim.site.store.on(store.OpSave,
-				func(context.Context) error { u.away.Store(false); return errNobody })
+				func(context.Context) error { u.down.Store(false); return errDown })
 			n := 0
 			victim.site.store.on(store.OpRotate, func(context.Context) error {
 				if n++; n == 2 {
@@ -354,9 +353,9 @@ func TestATokenPlantedBeforeALogin(t *testing.T) {
 	}
 }
 
-// A handler's own Save gets no reply, and the store is back before the
-// response: the session is under one new token, with what was changed since.
-func TestASaveAfterALostReply(t *testing.T) {
+// A handler's Save gets no reply, and the store is available again before the
+// response. The session has one new token and all changes.
+func TestSaveAfterLostReply(t *testing.T) {
 	for _, made := range []bool{true, false} {
 		for name, then := range map[string]page{
 			"the response": func(http.ResponseWriter, *http.Request, *sessionstore.Session) {},
@@ -371,7 +370,7 @@ func TestASaveAfterALostReply(t *testing.T) {
 				) {
 					first(w, r, s)
 					expect(t, "the first save", verdictOf(s.Save(r.Context())), "unavailable")
-					u.away.Store(false)
+					u.down.Store(false)
 					logIn(w, r, s)
 					b.site.check(s.Set("later", true))
 					then(w, r, s)
@@ -389,15 +388,15 @@ func TestASaveAfterALostReply(t *testing.T) {
 	}
 }
 
-// A change that the second attempt lacks a reply to is not taken for saved
+// If the second attempt gets no reply either, its changes do not count as saved
 // because the first attempt was committed.
-func TestARepetitionThatIsLostToo(t *testing.T) {
+func TestRetryWithLostReply(t *testing.T) {
 	b, u := doubtful(t, "ann", true)
 	status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		renew(w, r, s)
 		expect(t, "the first save", verdictOf(s.Save(r.Context())), "unavailable")
 		b.site.check(s.Set("later", true))
-		u.away.Store(false)
+		u.down.Store(false)
 		n := 0
 		b.site.store.on(store.OpRotate, func(context.Context) error {
 			if n++; n == 1 {
@@ -412,8 +411,8 @@ func TestARepetitionThatIsLostToo(t *testing.T) {
 	expect(t, "rows", b.site.store.rows(), 1)
 }
 
-// A logout ends the session under either token, and is one event.
-func TestALogoutAfterALostReply(t *testing.T) {
+// A logout ends the session under the old and the new token, with one event.
+func TestLogoutAfterLostReply(t *testing.T) {
 	for _, made := range []bool{true, false} {
 		for _, beside := range []bool{true, false} {
 			b, u := doubtful(t, "ann", made)
@@ -432,7 +431,7 @@ func TestALogoutAfterALostReply(t *testing.T) {
 				}
 				_ = s.Save(r.Context())
 				logout.Wait()
-				u.away.Store(false)
+				u.down.Store(false)
 				logOut(w, r, s)
 			})
 			expect(t, "status", status, http.StatusOK)
@@ -446,16 +445,16 @@ func TestALogoutAfterALostReply(t *testing.T) {
 	}
 }
 
-// A change without a reply that the handler takes back is not repeated: a login
-// never comes true behind the handler's back.
-func TestDiscardAfterALostReply(t *testing.T) {
+// A change without a reply that the handler discards is not repeated: no login
+// happens after its Discard.
+func TestDiscardAfterLostReply(t *testing.T) {
 	for _, made := range []bool{true, false} {
 		b, u := doubtful(t, "", made)
 		status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			logIn(w, r, s)
 			expect(t, "save", verdictOf(s.Save(r.Context())), "unavailable")
 			s.Discard()
-			u.away.Store(false)
+			u.down.Store(false)
 			w.WriteHeader(http.StatusTeapot)
 		})
 		expect(t, "status", status, http.StatusTeapot)
@@ -464,15 +463,15 @@ func TestDiscardAfterALostReply(t *testing.T) {
 	}
 }
 
-// Nor does a login that follows go on from what was taken back.
-func TestALoginAfterADiscard(t *testing.T) {
+// A login after Discard does not resume the discarded change.
+func TestLoginAfterDiscard(t *testing.T) {
 	b, u := doubtful(t, "", true)
 	_, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		_ = s.Login(r.Context(), "ann")
 		_ = s.Set("before", true)
 		expect(t, "save", verdictOf(s.Save(r.Context())), "unavailable")
 		s.Discard()
-		u.away.Store(false)
+		u.down.Store(false)
 		_ = s.Login(r.Context(), "ann")
 	})
 	expect(t, "cookies set", set, sent)
@@ -480,12 +479,13 @@ func TestALoginAfterADiscard(t *testing.T) {
 	expect(t, "values of what was taken back", b.has("before"), false)
 }
 
-// An ErrorHandler that saves changes no token: the browser would never get it.
-func TestASaveByTheErrorHandler(t *testing.T) {
+// A Save of an ErrorHandler does not rotate: its response could not set the
+// cookie.
+func TestSaveByErrorHandler(t *testing.T) {
 	for _, lost := range []bool{true, false} {
 		var u *unheard
 		answer := func(w http.ResponseWriter, r *http.Request, _ error) {
-			u.away.Store(false)
+			u.down.Store(false)
 			s, err := sessionstore.FromContext(r.Context())
 			expect(t, "load", err, nil)
 			expect(t, "user", s.UserID(), "ann")
@@ -502,7 +502,7 @@ func TestASaveByTheErrorHandler(t *testing.T) {
 		status, set := b.get(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			_ = s.Login(r.Context(), "bob")
 			_ = s.Set("pending", true)
-			u.away.Store(true)
+			u.down.Store(true)
 		})
 		expect(t, "status", status, http.StatusServiceUnavailable)
 		expect(t, "cookies set", set, "")
@@ -510,26 +510,26 @@ func TestASaveByTheErrorHandler(t *testing.T) {
 	}
 }
 
-// A session that a handler's own Save gave a new token is not lost with the
-// response that fails.
-func TestANewTokenBeforeAFailure(t *testing.T) {
+// A failed response sets the cookie of a token that the handler's own Save has
+// changed.
+func TestFailedResponseSetsNewToken(t *testing.T) {
 	b, u := doubtful(t, "", true)
 	u.lost.Release()
 	status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		logIn(w, r, s)
 		b.site.check(s.Save(r.Context()))
 		b.site.check(s.Set("later", true))
-		u.away.Store(true)
+		u.down.Store(true)
 	})
 	expect(t, "status", status, http.StatusServiceUnavailable)
 	expect(t, "cookies set", set, sent)
-	u.away.Store(false)
+	u.down.Store(false)
 	expect(t, "afterwards", b.who(), "ann")
 }
 
-// A response that fails while another goroutine's Save changes the token waits
-// for that, and brings the new cookie.
-func TestAFailureWhileALoginIsBeingSaved(t *testing.T) {
+// A response fails while another goroutine's Save changes the token. The
+// response waits for the Save and sets the new cookie.
+func TestFailureDuringSaveOfLogin(t *testing.T) {
 	site := newSite(t)
 	b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
 	held := site.store.hold(store.OpRotate)
@@ -548,8 +548,8 @@ func TestAFailureWhileALoginIsBeingSaved(t *testing.T) {
 	expect(t, "afterwards", b.who(), "ann")
 }
 
-// So does one whose handler takes back what that Save has taken before.
-func TestADiscardWhileALoginIsBeingSaved(t *testing.T) {
+// The same for a handler that discards its changes meanwhile.
+func TestDiscardDuringSaveOfLogin(t *testing.T) {
 	site := newSite(t)
 	b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
 	held := site.store.hold(store.OpRotate)
@@ -569,9 +569,9 @@ func TestADiscardWhileALoginIsBeingSaved(t *testing.T) {
 	expect(t, "afterwards", b.who(), "ann")
 }
 
-// Who recovers from a panic answers, and brings the token that the handler's
-// own Save has changed, but nothing that was not saved.
-func TestANewTokenBeforeAPanic(t *testing.T) {
+// A handler outside recovers from a panic and answers. The answer has the
+// cookie of the handler's own Save, and no unsaved change is kept.
+func TestPanicAfterNewToken(t *testing.T) {
 	for name, p := range map[string]page{
 		"renewed": func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			renew(w, r, s)

@@ -17,7 +17,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// keysOf is the names of the values in a change, sorted.
+// keysOf returns the names of the values in a change, sorted.
 func keysOf(set map[string]json.RawMessage) string {
 	return strings.Join(slices.Sorted(maps.Keys(set)), " ")
 }
@@ -38,7 +38,7 @@ func TestSaveWritesOnlyWhatChanged(t *testing.T) {
 	expect(t, "the session", site.look(cookie, "a", "b", "c", "d"), "user= a b d")
 }
 
-func TestSaveOfNothingCostsNothing(t *testing.T) {
+func TestSaveWithoutChangesCostsNothing(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer()
 	site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
@@ -57,7 +57,7 @@ func TestSaveOfNothingCostsNothing(t *testing.T) {
 	expect(t, "calls of the store for what is not there", site.store.asked(), "load")
 }
 
-// Two requests that change different keys both win, however they overlap.
+// Concurrent requests that change different keys are all saved.
 func TestChangesOfDifferentKeysMerge(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer("old")
@@ -68,7 +68,7 @@ func TestChangesOfDifferentKeysMerge(t *testing.T) {
 		all.Go(func() {
 			visit(site.serve(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 				loaded.Done()
-				loaded.Wait() // every request has loaded before any changes
+				loaded.Wait() // all requests load before any of them changes
 				site.check(s.Set(fmt.Sprintf("key%d", i), i))
 				if i == 0 {
 					site.check(s.Delete("old"))
@@ -158,7 +158,7 @@ func TestChangeAfterTheHeaders(t *testing.T) {
 	}
 }
 
-func TestLateChangeIsAnErrorInTheDefaultLog(t *testing.T) {
+func TestLateChangeIsLogged(t *testing.T) {
 	var log syncBuffer
 	site := newSite(t, func(cfg *sessionstore.Config) {
 		cfg.Observer = nil
@@ -172,7 +172,7 @@ func TestLateChangeIsAnErrorInTheDefaultLog(t *testing.T) {
 		site.check(s.Set("cart", "a-value"))
 		site.store.Down(store.OpSave)
 	})
-	site.told()
+	site.delivered()
 	lines := []string{}
 	for line := range strings.SplitSeq(log.String(), "\n") {
 		if strings.Contains(line, "change late") {
@@ -193,7 +193,7 @@ func TestLateChangeIsAnErrorInTheDefaultLog(t *testing.T) {
 
 const tooLate = `session value "cart": can't be kept: the response began without a session: render into a buffer, or read it before`
 
-func TestWhatNeedsACookieIsRefusedAfterTheHeaders(t *testing.T) {
+func TestChangesOfTheCookieAfterTheHeaders(t *testing.T) {
 	needs := map[string]func(context.Context, *sessionstore.Session) error{
 		"Login": func(ctx context.Context, s *sessionstore.Session) error {
 			return s.Login(ctx, "eve")
@@ -225,7 +225,7 @@ func TestWhatNeedsACookieIsRefusedAfterTheHeaders(t *testing.T) {
 	}
 	site := newSite(t)
 	for _, loaded := range []bool{true, false} {
-		for visitor, cookie := range map[string]string{"somebody": site.user("ada"), "nobody": ""} {
+		for visitor, cookie := range map[string]string{"a user": site.user("ada"), "a visitor": ""} {
 			late := maps.Clone(needs)
 			if cookie == "" {
 				maps.Copy(late, starts)
@@ -265,7 +265,7 @@ func TestWhatNeedsACookieIsRefusedAfterTheHeaders(t *testing.T) {
 	}
 }
 
-func TestSessionAfterSaveIsWhatTheStoreHas(t *testing.T) {
+func TestSessionAfterSaveIsTheStored(t *testing.T) {
 	site := newSite(t)
 	cookie := site.newcomer()
 	site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {

@@ -18,8 +18,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// renderings are the ways in which a value of any type gets into a log or an
-// answer.
+// renderings returns the printed, encoded and logged forms of a value.
 func renderings[T comparable](v T) map[string]string {
 	out := map[string]string{}
 	type box struct {
@@ -47,7 +46,7 @@ func renderings[T comparable](v T) map[string]string {
 		out[what+" with Sprint"] = fmt.Sprint(thing)
 		var b bytes.Buffer
 		handlers := []slog.Handler{slog.NewTextHandler(&b, nil)}
-		// encoding/json asks no string there
+		// encoding/json does not call String or MarshalText for such keys
 		asKey := what == "a map's keys" && reflect.TypeFor[T]().Kind() == reflect.String
 		if !asKey {
 			handlers = append(handlers, slog.NewJSONHandler(&b, nil))
@@ -123,9 +122,8 @@ func TestConfigIsPrintedWithoutSecrets(t *testing.T) {
 	}
 }
 
-// Nothing that an operator prints may show a token, an id or what is in a
-// session.
-func TestStoresAndSessionsArePrintedWithoutContents(t *testing.T) {
+// Managers, stores and sessions print no token, id or data.
+func TestPrintedStoresAndSessionsHaveNoData(t *testing.T) {
 	store := NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
 	m, err := NewWithStore(store, Config{Secrets: []Secret{secretA}})
 	if err != nil {
@@ -167,8 +165,8 @@ func TestStoresAndSessionsArePrintedWithoutContents(t *testing.T) {
 	}
 }
 
-// serveRequest runs fn as the handler of one request that carries these Cookie
-// headers, and returns the response's header.
+// serveRequest runs fn as the handler of one request with these Cookie headers
+// and returns the headers of the response.
 func serveRequest(m *Manager, fn func(*http.Request), cookies ...string) http.Header {
 	r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
 	r.Header["Cookie"] = cookies

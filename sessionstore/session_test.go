@@ -71,7 +71,7 @@ func (b *browser) request(fn func(*sessionstore.Session)) {
 	}
 }
 
-// must fails the test at an error.
+// must fails the test if an error is not nil.
 func (b *browser) must(errs ...error) {
 	b.t.Helper()
 	if err := errors.Join(errs...); err != nil {
@@ -121,7 +121,7 @@ func TestSessionKeepsValues(t *testing.T) {
 	})
 }
 
-func TestSessionKeepsTheOldValueOfARefusedOne(t *testing.T) {
+func TestRefusedValueKeepsTheOldOne(t *testing.T) {
 	b := newBrowser(t, nil)
 	b.request(func(s *sessionstore.Session) { b.must(s.Set("k", "old"), s.Set("other", 1)) })
 	b.request(func(s *sessionstore.Session) {
@@ -143,7 +143,7 @@ func TestSessionKeepsTheOldValueOfARefusedOne(t *testing.T) {
 	})
 }
 
-// The limit is one of JSON bytes. It may count the comma after the last member.
+// The limit counts bytes of JSON, and may count a comma after the last member.
 func TestSessionSizeLimit(t *testing.T) {
 	const limit = 1000
 	b := newBrowser(t, nil, func(c *sessionstore.Config) { c.Limits.MaxDataSize = limit })
@@ -170,8 +170,8 @@ func TestSessionSizeLimit(t *testing.T) {
 		b.must(s.Set("b", text(n)), s.Set("b", text(n-1)), s.Delete("a"), s.Set("c", 1))
 	})
 
-	// A new release has a smaller limit: what is there may shrink step by step,
-	// and not grow.
+	// A new release has a smaller limit: existing data may shrink step by step,
+	// but not grow.
 	small := newBrowser(t, nil)
 	small.request(
 		func(s *sessionstore.Session) { b.must(s.Set("big", text(5000)), s.Set("small", 1)) },
@@ -191,14 +191,14 @@ func TestSessionSizeLimit(t *testing.T) {
 	})
 }
 
-// Data that no release of the library wrote must not lock the user out.
+// Data that another program wrote must not lock the user out.
 func TestSessionWithForeignData(t *testing.T) {
 	for _, data := range []string{
 		`[1,2]`, `"text"`, `1`, `true`, `null`, ` `, `{"a":`, `[{"a":1}]`,
 	} {
 		inner := fault.Wrap(newMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}))
 		inner.Inject(fault.Rule{Do: func(_ context.Context, c *fault.Call) error {
-			c.Draft.Data = json.RawMessage(data) // another program has written it
+			c.Draft.Data = json.RawMessage(data) // written by another program
 			return nil
 		}}, store.OpCreate)
 		b := newBrowser(t, inner)

@@ -22,13 +22,12 @@ const (
 	secretTwo  = "two-93b04e7f2a1c4d5886f7e0d9c8b7a6f5"
 )
 
-// site is an application with sessions, and everything there is to know about
-// it.
+// site is an application with a Manager, a store and a log of its events.
 type site struct {
 	t     testing.TB
 	m     *sessionstore.Manager
 	store *spy
-	// alives is how many calls of Alive asksAlive has counted.
+	// asksAlive has counted so many calls of Alive.
 	alives int
 	log    *syncBuffer
 
@@ -36,7 +35,7 @@ type site struct {
 	events []sessionstore.Event
 }
 
-// newSite makes a site with production's defaults, changed by the given
+// newSite makes a site with the defaults of production, changed by the given
 // functions.
 func newSite(t testing.TB, change ...func(*sessionstore.Config)) *site {
 	t.Helper()
@@ -49,10 +48,11 @@ func newSiteOver(t testing.TB, store *spy, change ...func(*sessionstore.Config))
 	s := &site{t: t, store: store, log: &syncBuffer{}}
 	cfg := sessionstore.Config{
 		Secrets: []sessionstore.Secret{secretOne},
-		// some visits come over a network and some don't
+		// some tests make requests without a network address
 		Suspicion: sessionstore.SuspicionConfig{DisableCheck: true},
-		Cookie:    sessionstore.CookieConfig{DisableMarker: true}, // its own tests turn it on
-		Observer:  s.observe,
+		// the tests of the marker turn it on
+		Cookie:   sessionstore.CookieConfig{DisableMarker: true},
+		Observer: s.observe,
 		Logger: slog.New(
 			slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}),
 		),
@@ -74,15 +74,15 @@ func (s *site) observe(_ context.Context, e sessionstore.Event) {
 	s.events = append(s.events, e)
 }
 
-// told waits until the observer has been told of what happened.
-func (s *site) told() {
+// delivered waits until the observer has received all events.
+func (s *site) delivered() {
 	s.t.Helper()
 	s.check(s.m.FlushEvents(context.Background()))
 }
 
-// seen is the kinds of the events since it was last called, in their order.
+// seen returns the kinds of the events since its last call, in order.
 func (s *site) seen() string {
-	s.told()
+	s.delivered()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	kinds := make([]string, len(s.events))
@@ -93,10 +93,10 @@ func (s *site) seen() string {
 	return strings.Join(kinds, ", ")
 }
 
-// event is the only event of a kind since seen was last called.
+// event returns the only event of a kind since the last call of seen.
 func (s *site) event(kind sessionstore.EventKind) sessionstore.Event {
 	s.t.Helper()
-	s.told()
+	s.delivered()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var found []sessionstore.Event
@@ -111,10 +111,10 @@ func (s *site) event(kind sessionstore.EventKind) sessionstore.Event {
 	return found[0]
 }
 
-// page is what a handler does with the session.
+// page is a handler with its session.
 type page func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session)
 
-// serve is a page behind the site's middleware.
+// serve returns a page behind the site's middleware.
 func (s *site) serve(p page) http.Handler {
 	return s.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sess, err := sessionstore.FromContext(r.Context())
@@ -126,15 +126,14 @@ func (s *site) serve(p page) http.Handler {
 	}))
 }
 
-// visit makes one request for a page and returns the response and the cookie
-// that the browser has afterwards.
+// visit makes one request for a page and returns the response and the browser's
+// cookie after it.
 func (s *site) visit(cookie string, p page) (*http.Response, string) {
 	s.t.Helper()
 	return visit(s.serve(p), cookie)
 }
 
-// visit makes one request without a network, for tests of what happens to a
-// session. Those of what happens on the wire have a server.
+// visit makes one request without a network. Tests of the wire use a server.
 func visit(h http.Handler, cookies ...string) (*http.Response, string) {
 	r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
 	last := ""
@@ -152,7 +151,7 @@ func visit(h http.Handler, cookies ...string) (*http.Response, string) {
 	return resp, last
 }
 
-// What browsers say of the page of a top-level navigation, and of a script's
+// Browsers send these headers for a top-level navigation and for a script's
 // request.
 var (
 	navigating = http.Header{
@@ -172,8 +171,8 @@ func visitAs(h http.Handler, header http.Header, cookies ...string) (*http.Respo
 	}), cookies...)
 }
 
-// newcomer is a visitor with a session in which the given keys are set, each to
-// true; it returns the cookie.
+// newcomer makes a visitor's session with the given keys set to true, and
+// returns the cookie.
 func (s *site) newcomer(keys ...string) string {
 	s.t.Helper()
 	_, cookie := s.visit("", func(
@@ -191,7 +190,7 @@ func (s *site) newcomer(keys ...string) string {
 	return cookie
 }
 
-// user is a visitor who is logged in; it returns the cookie.
+// user makes a session with a user and the given keys, and returns the cookie.
 func (s *site) user(userID string, keys ...string) string {
 	s.t.Helper()
 	_, cookie := s.visit(s.newcomer(keys...), func(
@@ -204,14 +203,13 @@ func (s *site) user(userID string, keys ...string) string {
 	return cookie
 }
 
-// look says what a cookie is good for: who is logged in and which of the keys
-// are set.
+// look returns the user of a cookie's session and which of the keys are set.
 func (s *site) look(cookie string, keys ...string) string {
 	s.t.Helper()
 	found := []string{}
 	s.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, sess *sessionstore.Session) {
 		if _, ok := sess.Record(); !ok {
-			found = append(found, "nobody")
+			found = append(found, "no session")
 		} else {
 			found = append(found, "user="+sess.UserID())
 		}
@@ -226,7 +224,7 @@ func (s *site) look(cookie string, keys ...string) string {
 	return strings.Join(found, " ")
 }
 
-// revoke ends the session of a cookie behind its back.
+// revoke ends the session of a cookie outside of any request.
 func (s *site) revoke(cookie string) {
 	s.t.Helper()
 	s.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, sess *sessionstore.Session) {
@@ -252,8 +250,7 @@ func (s *site) check(err error) {
 	}
 }
 
-// sessionCookie is the session cookie that a response sets; false when it sets
-// none.
+// sessionCookie returns the session cookie that a response sets, or false.
 func sessionCookie(resp *http.Response) (*http.Cookie, bool) {
 	for _, cookie := range resp.Cookies() {
 		if cookie.Name == cookieName || cookie.Name == "session" {
@@ -263,7 +260,7 @@ func sessionCookie(resp *http.Response) (*http.Cookie, bool) {
 	return nil, false
 }
 
-// expect compares what there is with what there should be.
+// expect compares a value with the wanted one.
 func expect[T comparable](t testing.TB, what string, got, want T) {
 	t.Helper()
 	if got != want {

@@ -9,7 +9,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// visitAt is a request for a URL with the session cookies of given values.
+// visitAt makes a request for a URL with session cookies of the given values.
 func (s *site) visitAt(url string, p page, cookies ...string) *http.Response {
 	r := httptest.NewRequest(http.MethodGet, url, nil)
 	for _, cookie := range cookies {
@@ -24,9 +24,9 @@ func named(domain string) func(*sessionstore.Config) {
 	return func(c *sessionstore.Config) { c.Cookie.Name, c.Cookie.Domain = "id", domain }
 }
 
-// The domain of the cookie is set later, and the browser sends the old spelling
-// and the new one. The login works, and the next request knows the user.
-func TestACookieUnderTwoSpellingsIsNoLoop(t *testing.T) {
+// The cookie gets a domain later, and the browser sends the old spelling and
+// the new one. The login works, and the next request has its user.
+func TestCookieUnderTwoSpellings(t *testing.T) {
 	before := newSite(t, named(""))
 	old := before.visitAt("https://www.shop.example/", stores).Cookies()[0].Value
 	after := newSiteOver(t, before.store, named("shop.example"))
@@ -45,21 +45,21 @@ func TestACookieUnderTwoSpellingsIsNoLoop(t *testing.T) {
 	}
 }
 
-// Two live cookies are nobody's. A logout ends the sessions of both, so that
-// none comes back when the other one has gone.
-func TestALogoutWithTwoCookies(t *testing.T) {
+// Two live cookies give no user. A logout ends both sessions, so that neither
+// returns when the other cookie is gone.
+func TestLogoutWithTwoCookies(t *testing.T) {
 	site := newSite(t)
 	mine, planted := site.user("ann"), site.user("eve")
 	resp, left := visit(site.serve(logOut), mine, planted)
 	expect(t, "status", resp.StatusCode, http.StatusOK)
 	expect(t, "the cookie", left, "")
-	expect(t, "one session", site.look(mine), "nobody")
-	expect(t, "the other", site.look(planted), "nobody")
+	expect(t, "one session", site.look(mine), "no session")
+	expect(t, "the other", site.look(planted), "no session")
 }
 
-// The answer to that logout clears the other spellings, too: a dead cookie of a
-// sibling host would stay beside the next one for good.
-func TestALogoutWithTwoCookiesClearsOtherSpellings(t *testing.T) {
+// The response to that logout clears the other spellings too. Otherwise an old
+// cookie of a sibling host would stay for good.
+func TestLogoutClearsOtherSpellings(t *testing.T) {
 	site := newSite(t, named(""))
 	mine := site.visitAt("https://www.shop.example/", stores).Cookies()[0].Value
 	planted := site.visitAt("https://www.shop.example/", stores).Cookies()[0].Value
@@ -73,9 +73,9 @@ func TestALogoutWithTwoCookiesClearsOtherSpellings(t *testing.T) {
 		"id=; Path=/ | id=; Path=/; Domain=www.shop.example | id=; Path=/; Domain=shop.example")
 }
 
-// Behind a proxy that asks for a host of its own, the browser's host is what
-// the proxy says. Only a trusted one is believed.
-func TestOtherSpellingsAreClearedBehindAProxy(t *testing.T) {
+// Behind a proxy with its own host name, the browser's host is in a header.
+// Only a trusted proxy's header counts.
+func TestOtherSpellingsBehindProxy(t *testing.T) {
 	for _, trusted := range []bool{true, false} {
 		site := newSite(t, named(""), func(c *sessionstore.Config) {
 			if trusted {
@@ -98,8 +98,8 @@ func TestOtherSpellingsAreClearedBehindAProxy(t *testing.T) {
 }
 
 // A sibling host has planted a cookie of its own session beside the user's. Two
-// that are alive are nobody; the next login clears every other spelling.
-func TestALoginClearsOtherSpellings(t *testing.T) {
+// live sessions give no user, and the next login clears every other spelling.
+func TestLoginClearsOtherSpellings(t *testing.T) {
 	spelled := func(resp *http.Response) (own int, cleared []string) {
 		for _, line := range resp.Header["Set-Cookie"] {
 			value, attributes, _ := strings.Cut(strings.TrimPrefix(line, "id="), "; ")
@@ -165,9 +165,9 @@ func TestALoginClearsOtherSpellings(t *testing.T) {
 	expect(t, "cookies with one cookie", len(resp.Header["Set-Cookie"]), 1)
 }
 
-// A cookie is planted for one path, and the login is under another one. The
-// answer that finds two live sessions clears all spellings but its own.
-func TestACookiePlantedForAPathIsCleared(t *testing.T) {
+// A cookie is planted for one path, and the login has another one. The response
+// that finds two live sessions clears all spellings except its own.
+func TestCookiePlantedForPathIsCleared(t *testing.T) {
 	site := newSite(t, named("shop.example"))
 	mine := site.visitAt("https://www.shop.example/login", logIn).Cookies()[0].Value
 	planted := site.visitAt("https://evil.shop.example/login", logIn).Cookies()[0].Value
@@ -186,8 +186,8 @@ func TestACookiePlantedForAPathIsCleared(t *testing.T) {
 	expect(t, "Cache-Control", resp.Header.Get("Cache-Control"), "no-store")
 }
 
-// A host that no browser sends gets no line of its own.
-func TestAHostThatIsNoName(t *testing.T) {
+// A host that no browser sends gets no Set-Cookie line.
+func TestInvalidHostName(t *testing.T) {
 	for _, host := range []string{
 		"shop.example; Path=/x", "shop..example", "shöp.example", "", ":", "[::1",
 	} {

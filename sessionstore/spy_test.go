@@ -20,17 +20,17 @@ var (
 	weekly     = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
 	halfMinute = coherence.Policy{Freshness: 30 * time.Second}
 
-	errNobody = fmt.Errorf("nobody there: %w", store.ErrOutage)
-	// errLost is of a reply that is lost while the store stays available.
+	errDown = fmt.Errorf("store unavailable: %w", store.ErrOutage)
+	// errLost is the error of a lost reply while the store stays available.
 	errLost = fmt.Errorf("%w (%w)", store.ErrUnavailable, store.ErrOutcomeUnknown)
 
 	verdictOf = outagetest.Verdict
 )
 
-// newMemory is a store in memory whose rows a test can look at.
+// newMemory returns a store in memory whose rows a test can count.
 func newMemory(expiry store.Expiry) *memory.Store { return memory.New(expiry, memory.Options{}) }
 
-// spy is a store that fails on purpose, with what tests look at in its log.
+// spy is a store that fails on purpose and logs its calls.
 type spy struct {
 	*fault.Store
 	inner store.Store
@@ -41,20 +41,20 @@ type spy struct {
 
 func newSpy(inner store.Store) *spy { return &spy{Store: fault.Wrap(inner), inner: inner} }
 
-// on runs hook at the start of every call of an operation. An error of it is
-// the call's.
+// on runs hook at the start of every call of an operation. The call fails with
+// the error of hook.
 func (s *spy) on(op store.Operation, hook func(context.Context) error) *fault.Fault {
 	return s.Inject(fault.Rule{
 		Do: func(ctx context.Context, _ *fault.Call) error { return hook(ctx) },
 	}, op)
 }
 
-// hold makes calls of an operation wait until the fault is released.
+// hold blocks calls of an operation until the fault is released.
 func (s *spy) hold(op store.Operation) *fault.Fault {
 	return s.Inject(fault.Rule{When: fault.Hang}, op)
 }
 
-// arrived waits for a call that is held.
+// arrived waits for a blocked call.
 func arrived(t testing.TB, held *fault.Fault) {
 	t.Helper()
 	if err := held.Wait(t.Context()); err != nil {
@@ -62,7 +62,7 @@ func arrived(t testing.TB, held *fault.Fault) {
 	}
 }
 
-// asked is the operations since it was last called, with blanks between.
+// asked returns the operations since its last call, separated by blanks.
 func (s *spy) asked() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,13 +75,13 @@ func (s *spy) asked() string {
 	return strings.Join(ops, " ")
 }
 
-// of is all calls of some operations.
+// of returns all calls of some operations.
 func (s *spy) of(ops ...store.Operation) []fault.Call {
 	return slices.DeleteFunc(s.Calls(),
 		func(c fault.Call) bool { return !slices.Contains(ops, c.Op) })
 }
 
-// rows is how many sessions there are, dead ones included.
+// rows returns the number of sessions, including expired ones.
 func (s *spy) rows() int {
 	stats, err := s.inner.Stats(context.Background(), true)
 	if err != nil {

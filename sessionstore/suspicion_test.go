@@ -32,7 +32,7 @@ func clientAt(ip, ua string) Client {
 	return Client{IP: addr, UserAgent: ua}
 }
 
-func TestStrayed(t *testing.T) {
+func TestClientChanges(t *testing.T) {
 	const firefox, chrome = firefoxLinux, chromeWindows
 	for _, tt := range []struct {
 		what           string

@@ -25,7 +25,7 @@ const (
 	cafe   = "198.51.100.7"
 )
 
-// watchful is a site that looks at where sessions are used from.
+// watchful returns a site that compares clients.
 func watchful(t *testing.T, change ...func(*sessionstore.Config)) *site {
 	t.Helper()
 	return newSite(t, append([]func(*sessionstore.Config){
@@ -37,8 +37,8 @@ func acting(action sessionstore.SuspiciousAction) func(*sessionstore.Config) {
 	return func(cfg *sessionstore.Config) { cfg.Suspicion.Action = action }
 }
 
-// come makes one request from somewhere, and returns the cookie that the
-// browser has afterwards.
+// come makes one request from an address with a user agent, and returns the
+// browser's cookie after it.
 func (s *site) come(cookie, addr, agent string, p page) string {
 	s.t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
@@ -55,7 +55,7 @@ func (s *site) come(cookie, addr, agent string, p page) string {
 	return cookie
 }
 
-// userAt logs a user in from somewhere, with something in the cart.
+// userAt logs a user in from an address, with a value in the cart.
 func (s *site) userAt(addr, agent string) string {
 	s.t.Helper()
 	cookie := s.come("", addr, agent, func(
@@ -69,7 +69,7 @@ func (s *site) userAt(addr, agent string) string {
 	return cookie
 }
 
-// sees is what a request from somewhere sees of a session.
+// sees returns what a request from an address sees of a session.
 func (s *site) sees(cookie, addr, agent string) (seen string) {
 	s.t.Helper()
 	s.come(cookie, addr, agent, func(
@@ -120,7 +120,7 @@ func TestSuspiciousUseIsObserved(t *testing.T) {
 					strings.Contains(tt.detail, "network"))
 				expect(t, "events", site.seen(), "session suspicious")
 
-				// The place is noted at once, so that it is told of once.
+				// The new place is saved at once, so that it is one event.
 				time.Sleep(sessionstore.TouchEvery)
 				synctest.Wait()
 				expect(t, "what it sees a second later", site.sees(cookie, tt.addr, tt.agent),
@@ -157,7 +157,7 @@ func TestSuspiciousUseRequiresALogin(t *testing.T) {
 		site := watchful(t, acting(sessionstore.ActionRequireLogin))
 		defer func() { site.check(site.m.Close()) }()
 		cookie := site.userAt(home, laptop)
-		// it stays so, and is said once
+		// it stays hidden, with one event
 		for _, events := range []string{"session suspicious", "", ""} {
 			expect(t, "what the stranger sees", site.sees(cookie, cafe, phone), emptiness)
 			if events != "" {
@@ -172,18 +172,18 @@ func TestSuspiciousUseRequiresALogin(t *testing.T) {
 		expect(t, "what its owner sees", site.sees(cookie, home, laptop), everything)
 		expect(t, "events", site.seen(), "")
 
-		// Somebody else's login is their own session, and leaves this one
-		// alone.
+		// The login of another user is a session of its own and leaves this one
+		// as it is.
 		eves := site.come(cookie, cafe, phone, func(
 			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
 		) {
 			site.check(s.Login(r.Context(), "eve"))
-			expect(t, "the cart of somebody else", s.Has("cart"), false)
+			expect(t, "the cart of the other session", s.Has("cart"), false)
 		})
-		expect(t, "somebody else has a session of their own", eves != cookie, true)
+		expect(t, "the other user has a session", eves != cookie, true)
 		expect(t, "what its owner sees", site.sees(cookie, home, laptop), everything)
 
-		// A login that is taken back, or of a form that fails, shows nothing.
+		// A login that is discarded or fails does not show the hidden session.
 		site.come(cookie, cafe, phone, func(
 			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
 		) {
@@ -195,7 +195,7 @@ func TestSuspiciousUseRequiresALogin(t *testing.T) {
 		})
 		expect(t, "after Discard", site.sees(cookie, cafe, phone), emptiness)
 
-		// The owner's login brings it back, under a new token.
+		// A login of the session's user shows it, under a new token.
 		mine := site.come(cookie, cafe, phone, func(
 			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
 		) {
@@ -206,11 +206,11 @@ func TestSuspiciousUseRequiresALogin(t *testing.T) {
 		expect(t, "what the owner sees", site.sees(mine, cafe, phone), everything)
 		expect(t, "events", site.seen(), "")
 		expect(t, "the old token", site.sees(cookie, home, laptop), emptiness)
-		expect(t, "sessions", site.store.rows(), 2) // ada's and eve's
+		expect(t, "sessions", site.store.rows(), 2) // one of ada, one of eve
 	})
 }
 
-func TestSuspiciousUseGetsANewTokenInAnyCase(t *testing.T) {
+func TestLoginAfterSuspicionAlwaysRotates(t *testing.T) {
 	site := watchful(t, acting(sessionstore.ActionRequireLogin),
 		func(cfg *sessionstore.Config) { cfg.DisableRotateOnLogin = true })
 	cookie := site.userAt(home, laptop)
@@ -224,8 +224,8 @@ func TestSuspiciousUseGetsANewTokenInAnyCase(t *testing.T) {
 	expect(t, "what the old token is good for", site.sees(cookie, home, laptop), emptiness)
 }
 
-// What a hidden session's request sets is a new session: it must not get into
-// that of the user.
+// Values that a request sets beside a hidden session go into a new session,
+// never into that of the user.
 func TestSuspiciousUseCanStartASession(t *testing.T) {
 	site := watchful(t, acting(sessionstore.ActionRequireLogin))
 	cookie := site.userAt(home, laptop)
@@ -255,7 +255,7 @@ func TestSuspiciousUseCanLogOut(t *testing.T) {
 	expect(t, "sessions", site.store.rows(), 0)
 	e := site.event(sessionstore.EventLogout)
 	expect(t, "whose", e.UserID, "ada")
-	expect(t, "by nobody that is known", e.Actor, "")
+	expect(t, "without an actor", e.Actor, "")
 }
 
 func TestSuspiciousUseEndsTheSession(t *testing.T) {
@@ -268,15 +268,15 @@ func TestSuspiciousUseEndsTheSession(t *testing.T) {
 	revoked := site.event(sessionstore.EventRevoked)
 	expect(t, "whose", revoked.Handle, e.Handle)
 	expect(t, "why", revoked.Reason, sessionstore.ReasonSuspicious)
-	expect(t, "by nobody that is known", revoked.Actor, "")
+	expect(t, "without an actor", revoked.Actor, "")
 	expect(t, "events", site.seen(), "session suspicious, sessions revoked")
 	expect(t, "sessions", site.store.rows(), 0)
 	expect(t, "what its owner sees", site.sees(cookie, home, laptop), emptiness)
 }
 
-// When the session can't be ended it is hidden all the same, and a login does
-// not bring it back.
-func TestSuspiciousUseThatCannotBeEnded(t *testing.T) {
+// A session that can't be ended is hidden instead, and a login does not show
+// it.
+func TestSuspiciousUseWithFailedRevoke(t *testing.T) {
 	site := watchful(t, acting(sessionstore.ActionRevoke))
 	cookie := site.userAt(home, laptop)
 	site.store.Down(store.OpDelete)
@@ -288,9 +288,8 @@ func TestSuspiciousUseThatCannotBeEnded(t *testing.T) {
 	expect(t, "sessions", site.store.rows(), 0)
 }
 
-// False alarms: what moves about every day must not be logged out by a policy
-// that acts.
-func TestPolicySparesEverydayLife(t *testing.T) {
+// Everyday changes of network and browser must not log the user out.
+func TestPolicyIgnoresEverydayChanges(t *testing.T) {
 	for _, action := range []sessionstore.SuspiciousAction{
 		sessionstore.ActionRequireLogin, sessionstore.ActionRevoke,
 	} {
@@ -324,7 +323,7 @@ func TestPolicySparesEverydayLife(t *testing.T) {
 	}
 }
 
-// A visitor has nothing to log in to.
+// A visitor can't log in again, so the session stays visible.
 func TestPolicyObservesVisitors(t *testing.T) {
 	for _, action := range []sessionstore.SuspiciousAction{
 		sessionstore.ActionRequireLogin, sessionstore.ActionRevoke,
@@ -368,13 +367,13 @@ func TestJudgeDecides(t *testing.T) {
 
 		expect(t, "observed", site.sees(cookie, cafe, laptop), everything)
 		s := asked[0]
-		expect(t, "what the judge is told", s.UserID == "ada" && s.Network && !s.UserAgent &&
+		expect(t, "the judge's Suspicion", s.UserID == "ada" && s.Network && !s.UserAgent &&
 			s.Was.IP.String() == home && s.Is.IP.String() == cafe, true)
 		expect(t, "what the policy says", s.Action, sessionstore.ActionRequireLogin)
 		expect(t, "LastSeenAt", s.LastSeenAt.Equal(began), true)
 		expect(t, "Now", s.Now.Sub(began), 30*time.Second)
 
-		verdict = 7 // a judge that answers nonsense is not taken for one that allows
+		verdict = 7 // an unknown action is not taken for ActionObserve
 		expect(t, "nonsense", site.sees(cookie, home, phone), emptiness)
 		verdict = sessionstore.ActionRevoke
 		expect(t, "revoked", site.sees(cookie, home, phone), emptiness)
@@ -382,7 +381,7 @@ func TestJudgeDecides(t *testing.T) {
 	})
 }
 
-func TestAddressesAreCutBeforeAnythingSeesThem(t *testing.T) {
+func TestAddressesAreTruncatedFirst(t *testing.T) {
 	site := watchful(t,
 		func(cfg *sessionstore.Config) { cfg.Privacy.IPv4Prefix, cfg.Privacy.IPv6Prefix = 24, 48 })
 	for addr, want := range map[string]string{
@@ -397,21 +396,20 @@ func TestAddressesAreCutBeforeAnythingSeesThem(t *testing.T) {
 	}
 }
 
-// Where sessions are used from is nobody's business in a log.
+// No log line holds a client's address or user agent.
 func TestLogShowsNoAddresses(t *testing.T) {
 	site := watchful(t, func(cfg *sessionstore.Config) { cfg.Observer = nil })
 	site.sees(site.userAt(home, laptop), cafe, phone)
-	site.told()
+	site.delivered()
 	if log := site.log.String(); !strings.Contains(log, "session suspicious") ||
 		strings.Contains(log, cafe) || strings.Contains(log, "Firefox") {
 		t.Errorf("the log: %s", log)
 	}
 }
 
-// Behind a unix socket that is not trusted, or with a middleware that breaks
-// RemoteAddr, the check compares browsers only. It must not look as if it
-// compared networks.
-func TestAddressThatIsUnknownIsSaidOnce(t *testing.T) {
+// Without a trusted proxy on a unix socket, or with a middleware that breaks
+// RemoteAddr, only browsers can be compared. The log warns about that.
+func TestUnknownAddressIsLoggedOnce(t *testing.T) {
 	trusting := func(cfg *sessionstore.Config) { cfg.TrustUnixSocket = true }
 	for _, tt := range []struct {
 		name, remote, forwarded string
@@ -447,8 +445,8 @@ func TestAddressThatIsUnknownIsSaidOnce(t *testing.T) {
 	}
 }
 
-// The socket of a real server.
-func TestProxyOnAUnixSocket(t *testing.T) {
+// A server on a real unix socket.
+func TestProxyOnUnixSocket(t *testing.T) {
 	site := watchful(t, func(cfg *sessionstore.Config) { cfg.TrustUnixSocket = true })
 	srv := &http.Server{Handler: site.serve(func(
 		_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
@@ -480,8 +478,8 @@ func TestProxyOnAUnixSocket(t *testing.T) {
 	expect(t, "https is believed", strings.Contains(site.log.String(), "plain http"), false)
 }
 
-// A page with a video makes requests of the player too, with the page's cookie.
-func TestMediaPlayersAreNotAnotherBrowser(t *testing.T) {
+// A page with a video makes requests of the player too, with the same cookie.
+func TestMediaPlayerIsTheSameBrowser(t *testing.T) {
 	const iPhone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1"
 	for _, browser := range []string{laptop, phone, iPhone} {
 		for _, player := range []string{
@@ -541,9 +539,9 @@ func TestMediaPlayersAreNotAnotherBrowser(t *testing.T) {
 	}
 }
 
-// An app that began with its own HTTP library goes on in a web view: that is no
-// thief, and the browser is what the session is known by then.
-func TestBrowserAfterAFetcherIsNotAnotherBrowser(t *testing.T) {
+// An app logs in with its own HTTP library and continues in a web view. That is
+// no suspicion, and the web view becomes the session's browser.
+func TestBrowserAfterFetcherIsTheSameBrowser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := watchful(t, acting(sessionstore.ActionRevoke))
 		defer func() { site.check(site.m.Close()) }()
@@ -564,8 +562,8 @@ func TestBrowserAfterAFetcherIsNotAnotherBrowser(t *testing.T) {
 	})
 }
 
-// A thief who loads a hundred pages is one event; so is an owner who uses two
-// browsers by turns. Another place and another action are more.
+// An attacker's hundred requests are one event, and so is a user with two
+// browsers in turn. Another place or another action is a further event.
 func TestSuspiciousPlaceIsOneEvent(t *testing.T) {
 	for _, action := range []sessionstore.SuspiciousAction{
 		sessionstore.ActionObserve, sessionstore.ActionRequireLogin,
@@ -609,15 +607,14 @@ func TestSuspiciousPlaceIsOneEvent(t *testing.T) {
 	}
 }
 
-// A session that is hidden or revoked says nothing about the cookie of another
-// one that begins in its place. Who logs in again keeps the choice, or makes
-// one.
-func TestRememberMeOfASessionThatIsHidden(t *testing.T) {
+// A hidden or revoked session does not set the persistence of the session that
+// replaces it. The login keeps its own choice.
+func TestRememberMeOfHiddenSession(t *testing.T) {
 	for _, tt := range []struct {
 		action  sessionstore.SuspiciousAction
 		user    string
 		choice  string // before the login
-		taken   bool   // the login is taken back and made again
+		taken   bool   // the login is discarded and made again
 		persist bool
 	}{
 		{sessionstore.ActionRequireLogin, "eve", "", false, false},

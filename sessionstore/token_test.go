@@ -21,7 +21,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// tokenCanaries are the ways to write a token that is nothing but Zs.
+// tokenCanaries are the printed forms of a token that consists of Z.
 var tokenCanaries = []string{
 	"ZZZ", "zzz", "5a5a", "5A5A", "5a 5a", "5A 5A", "0x5a", "90 90", "90,90", "132 132", "1011010",
 	"U+005A", "Wlpa",
@@ -38,8 +38,8 @@ func (r *brokenRandom) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A broken random source must end the process before a guessable token leaves
-// it. The test is its own victim.
+// A broken random source ends the process before a predictable token is sent.
+// The test runs itself as that process.
 func TestTokenNeedsRandomness(t *testing.T) {
 	const variable = "PGSESSION_TEST_BROKEN_RANDOM"
 	if good, err := strconv.Atoi(os.Getenv(variable)); err == nil {
@@ -115,8 +115,7 @@ func TestIDIsShownAsItsHandle(t *testing.T) {
 	}
 }
 
-// What can be read in the database, in logs and on a page of devices must not
-// open a session.
+// The database, logs and a list of devices show nothing that works as a cookie.
 func TestHandleAndIDAreNoCookies(t *testing.T) {
 	inner := NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
 	var kinds []EventKind

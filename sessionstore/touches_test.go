@@ -14,7 +14,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// useFrom makes a request that uses a session from somewhere.
+// useFrom makes a request that uses a session from an address.
 func (s *site) useFrom(cookie, addr, agent string) {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.RemoteAddr = addr + ":1234"
@@ -23,7 +23,7 @@ func (s *site) useFrom(cookie, addr, agent string) {
 	s.serve(nothing).ServeHTTP(httptest.NewRecorder(), r)
 }
 
-func TestUsesAreNotedTogetherWithinASecond(t *testing.T) {
+func TestUsesAreWrittenTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		const visitors, visits = 40, 5
@@ -45,7 +45,7 @@ func TestUsesAreNotedTogetherWithinASecond(t *testing.T) {
 		expect(t, "calls of the store", site.store.asked(), "touch")
 		expect(t, "touches in it", len(site.store.of(store.OpTouch)[0].Touches), visitors)
 
-		// The use has moved the deadline.
+		// The touch has moved the deadline.
 		site.visit(cookies[0], func(
 			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
 		) {
@@ -61,14 +61,14 @@ func TestUsesAreNotedTogetherWithinASecond(t *testing.T) {
 	})
 }
 
-func TestUseIsNotedWhenItIsDue(t *testing.T) {
+func TestUseIsWrittenWhenDue(t *testing.T) {
 	set := func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 		_ = s.Set("cart", 1)
 	}
 	for _, tt := range []struct {
 		name   string
 		config func(*sessionstore.Config)
-		after  time.Duration // since the session was last written
+		after  time.Duration // since the last write of the session
 		page   page
 		want   int
 	}{
@@ -106,8 +106,8 @@ func TestUseIsNotedWhenItIsDue(t *testing.T) {
 	}
 }
 
-// A page may stream for longer than its session would last.
-func TestPageThatStreamsIsNotedWhenItBegins(t *testing.T) {
+// A page may stream for longer than the idle timeout.
+func TestStreamingPageIsWrittenWhenItBegins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		cookie := site.newcomer()
@@ -123,7 +123,7 @@ func TestPageThatStreamsIsNotedWhenItBegins(t *testing.T) {
 	})
 }
 
-func TestUseAfterTheHeadersIsNoted(t *testing.T) {
+func TestUseAfterHeadersIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		cookie := site.newcomer()
@@ -148,7 +148,7 @@ func TestPendingUsesAreWrittenAtClose(t *testing.T) {
 		site.check(site.m.Close())
 		expect(t, "calls of Touch", len(site.store.of(store.OpTouch)), 1)
 
-		site.check(site.m.Close()) // twice does no harm
+		site.check(site.m.Close()) // a second Close does nothing
 		time.Sleep(time.Hour)
 		site.visit(cookie, nothing)
 		time.Sleep(time.Hour)
@@ -156,7 +156,7 @@ func TestPendingUsesAreWrittenAtClose(t *testing.T) {
 	})
 }
 
-func TestCloseWaitsForWhatIsBeingWritten(t *testing.T) {
+func TestCloseWaitsForTouches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		cookie := site.newcomer()
@@ -177,7 +177,7 @@ func TestCloseWaitsForWhatIsBeingWritten(t *testing.T) {
 	})
 }
 
-func TestCloseReportsWhatIsLost(t *testing.T) {
+func TestCloseReportsLostTouches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		cookie := site.newcomer()
@@ -191,7 +191,7 @@ func TestCloseReportsWhatIsLost(t *testing.T) {
 	})
 }
 
-func TestUsesThatCannotBeWrittenAreReportedAndDropped(t *testing.T) {
+func TestFailedTouchesAreReportedAndDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		cookies := []string{site.newcomer(), site.newcomer(), site.newcomer()}
@@ -211,7 +211,7 @@ func TestUsesThatCannotBeWrittenAreReportedAndDropped(t *testing.T) {
 		synctest.Wait()
 		expect(t, "calls of Touch", len(site.store.of(store.OpTouch)), 1)
 
-		// Still due, the next use is noted again.
+		// The touch is still due, so the next use is written.
 		site.store.Up()
 		site.visit(cookies[0], nothing)
 		time.Sleep(sessionstore.TouchEvery)
@@ -220,8 +220,7 @@ func TestUsesThatCannotBeWrittenAreReportedAndDropped(t *testing.T) {
 	})
 }
 
-// A store that hangs in Touch must not make any request wait, nor the touches
-// after it.
+// A store that hangs in Touch delays no request and no later touch.
 func TestTouchNeverDelaysARequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = time.Hour })
@@ -236,14 +235,14 @@ func TestTouchNeverDelaysARequest(t *testing.T) {
 			expect(t, "status", resp.StatusCode, http.StatusOK)
 		}
 		expect(t, "time", time.Since(start), 0)
-		arrived(t, held) // the next batch has left although the first hangs
+		arrived(t, held) // the next batch is sent while the first one hangs
 		expect(t, "time of the next batch", time.Since(start), sessionstore.TouchEvery)
 		held.Release()
 		site.check(site.m.Close())
 	})
 }
 
-func TestTouchIsBoundByTheStoreTimeout(t *testing.T) {
+func TestTouchEndsAfterStoreTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = 3 * time.Second })
 		cookie := site.newcomer()
@@ -257,7 +256,7 @@ func TestTouchIsBoundByTheStoreTimeout(t *testing.T) {
 	})
 }
 
-func TestTouchCarriesTheClientWhereItChanged(t *testing.T) {
+func TestTouchHasTheChangedClient(t *testing.T) {
 	type sight struct {
 		addr, agent string
 	}

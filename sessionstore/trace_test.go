@@ -20,10 +20,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// notes is a Tracer that writes down what it is told, each call within the one
-// that its context belongs to.
+// tracer is a Tracer that logs its calls, each inside the call of its context.
 type notes struct {
-	start func(ctx context.Context) // told too; nil for nobody
+	start func(ctx context.Context) // called at the start of each call, unless nil
 
 	mu   sync.Mutex
 	tops []*note
@@ -62,7 +61,7 @@ func (n *notes) TraceEnd(ctx context.Context, c sessionstore.Call, r sessionstor
 	of.result = r
 }
 
-// taken is what was noted since it was last called.
+// taken returns the log since its last call.
 func (n *notes) taken() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -88,8 +87,7 @@ func written(all []*note) string {
 	return strings.Join(lines, ", ")
 }
 
-// tracedSite is a site whose calls go through a cache to a store that stands
-// for Postgres.
+// tracedSite returns a site with a cache and a store that stands for Postgres.
 func tracedSite(t *testing.T) (*site, *notes, *spy, *cachetest.Cache) {
 	n, c := &notes{}, cachetest.New()
 	rows := newSpy(newMemory(weekly))
@@ -190,7 +188,7 @@ func TestTraceOfChanges(t *testing.T) {
 	expect(t, "revoke", n.taken(), "session revoke(postgres revoke)")
 }
 
-func TestTracesBelongToTheirRequests(t *testing.T) {
+func TestTracesHaveTheirRequestsContext(t *testing.T) {
 	s, n, _, _ := tracedSite(t)
 	cookie := s.newcomer()
 	n.taken()
@@ -205,13 +203,13 @@ func TestTracesBelongToTheirRequests(t *testing.T) {
 	}
 }
 
-// The store is called with locks of the request held: a Tracer that asked for
-// the session would wait for itself.
-func TestATracerDoesNotSeeTheSession(t *testing.T) {
+// The store is called with locks of the request held, so a Tracer that gets the
+// session must not wait for them.
+func TestTracerGetsNoSession(t *testing.T) {
 	s, n, _, _ := tracedSite(t)
-	var told atomic.Int32
+	var calls atomic.Int32
 	n.start = func(ctx context.Context) {
-		told.Add(1)
+		calls.Add(1)
 		if _, err := sessionstore.FromContext(ctx); !errors.Is(err, sessionstore.ErrNoMiddleware) {
 			t.Errorf("FromContext: %v", err)
 		}
@@ -225,12 +223,12 @@ func TestATracerDoesNotSeeTheSession(t *testing.T) {
 		s.check(err)
 		s.check(sess.Logout(r.Context()))
 	})
-	if told.Load() < 10 {
-		t.Errorf("the tracer was told %d times", told.Load())
+	if calls.Load() < 10 {
+		t.Errorf("the tracer got %d calls", calls.Load())
 	}
 }
 
-func TestWithoutATracerNothingIsInTheWay(t *testing.T) {
+func TestWithoutTracer(t *testing.T) {
 	inner := newMemory(weekly)
 	m, err := sessionstore.NewWithStore(inner,
 		sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}})
@@ -242,7 +240,7 @@ func TestWithoutATracerNothingIsInTheWay(t *testing.T) {
 	}
 }
 
-func TestATracedStorePrintsAsItsName(t *testing.T) {
+func TestTracedStorePrintsItsName(t *testing.T) {
 	s := newSite(t, func(cfg *sessionstore.Config) { cfg.Tracer = &notes{} })
 	s.newcomer()
 	expect(t, "the store", fmt.Sprintf("%+v", s.m.Store()), "sessionstore.memory")

@@ -13,7 +13,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// places are where a request comes from, beside the session's Firefox on Linux
+// places are the clients of the requests. The session's own is Firefox on Linux
 // at 203.0.113.5.
 var places = []struct{ name, addr, agent string }{
 	{"same", "203.0.113.5:1", firefoxLinux},
@@ -22,8 +22,7 @@ var places = []struct{ name, addr, agent string }{
 	{"suspicious", "198.51.100.7:1", chromeWindows},
 }
 
-// tracked makes what a request adds for tracking and for the check, nothing
-// else.
+// tracked returns a function that does a request's tracking and check only.
 func tracked(tb testing.TB, addr, agent string) func() {
 	m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), Config{
 		Secrets: []Secret{secretA}, Observer: func(context.Context, Event) {},
@@ -45,8 +44,8 @@ func tracked(tb testing.TB, addr, agent string) func() {
 	}
 }
 
-// Issue 6: tracking and the check add at most two allocations to a request.
-// BenchmarkTracking has the time.
+// Tracking and the check add at most two allocations to a request.
+// BenchmarkTracking measures the time.
 func TestTrackingAllocatesLittle(t *testing.T) {
 	for _, place := range places {
 		if n := testing.AllocsPerRun(100, tracked(t, place.addr, place.agent)); n > 2 {
@@ -55,8 +54,8 @@ func TestTrackingAllocatesLittle(t *testing.T) {
 	}
 }
 
-// What tracking and the check add to a request: at most 2 µs and two
-// allocations.
+// BenchmarkTracking measures what tracking and the check add to a request: at
+// most 2 µs and two allocations.
 func BenchmarkTracking(b *testing.B) {
 	for _, place := range places {
 		b.Run(place.name, func(b *testing.B) {
@@ -69,7 +68,8 @@ func BenchmarkTracking(b *testing.B) {
 	}
 }
 
-// A whole request over the memory store, without tracking and with it.
+// BenchmarkTrackedRequest measures a whole request over a store in memory, with
+// and without tracking.
 func BenchmarkTrackedRequest(b *testing.B) {
 	for _, setup := range []struct {
 		name string

@@ -11,8 +11,8 @@ import (
 	"github.com/reporadar/pgsession/internal/object"
 )
 
-// FuzzEncodeValue: what is accepted is what comes back, and nothing that
-// Postgres refuses.
+// FuzzEncodeValue checks that an accepted value is returned unchanged and that
+// Postgres accepts it.
 func FuzzEncodeValue(f *testing.F) {
 	f.Add("key", "text", []byte(`{"a":[1,2.5e3,null,true]}`))
 	f.Add("key", "a\x00b", []byte(`"\u0000"`))
@@ -62,7 +62,7 @@ func FuzzEncodeValue(f *testing.F) {
 	})
 }
 
-// every calls fn for all strings in a JSON value, keys included.
+// every calls fn for all strings in a JSON value, also for keys.
 func every(v any, fn func(string)) {
 	switch v := v.(type) {
 	case string:

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Postgres returns 1e308 with all its digits, so that is how it counts.
-func TestNumbersAreWrittenAsPostgresReturnsThem(t *testing.T) {
+// Postgres returns 1e308 with all its digits, so these count.
+func TestNumbersCountAsPostgresReturnsThem(t *testing.T) {
 	for given, want := range map[string]string{
 		`1e3`: "1000", `-1.25E+1`: "-12.5", `1.5e-3`: "0.0015", `0e5`: "0", `-0.0e2`: "-0",
 		`12e-1`: "1.2", `120e-2`: "1.20",

@@ -33,7 +33,7 @@ func TestEncodeValue(t *testing.T) {
 	for _, tt := range []struct {
 		what  string
 		value any
-		want  string // the JSON, or the problem when that begins with "!"
+		want  string // the JSON, or "!" and the problem
 	}{
 		{"a string", "text", `"text"`},
 		{"a number", 42, `42`},
@@ -208,7 +208,7 @@ func TestDecodeObject(t *testing.T) {
 		if len(values) != tt.keys || values == nil || (err != nil) != tt.bad {
 			t.Errorf("%s: %d values, %v", tt.data, len(values), err)
 		}
-		values["new"] = json.RawMessage("1") // it must be writable in any case
+		values["new"] = json.RawMessage("1") // must be writable in any case
 	}
 	two := map[string]json.RawMessage{"b": json.RawMessage("2"), "a": json.RawMessage("1")}
 	got := fmt.Sprintf("%s %s", object.Encode(nil), object.Encode(two))

@@ -16,7 +16,7 @@ func withRedis(cfg *sessionstore.Config) {
 	}
 }
 
-func TestWatchBearsAnOutage(t *testing.T) {
+func TestWatchDuringOutage(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change   func(*sessionstore.Config)
 		patience time.Duration
@@ -41,7 +41,7 @@ func TestWatchBearsAnOutage(t *testing.T) {
 				site.store.Down(store.OpAlive)
 				pass(tt.patience - time.Second)
 				st.expect("in an outage", nil)
-				expect(t, "events", site.seen(), "session watch failed") // one, however long it is
+				expect(t, "events", site.seen(), "session watch failed") // one event per outage
 				site.store.Up()
 				pass(10 * time.Second)
 				st.expect("after the outage", nil)
@@ -52,14 +52,14 @@ func TestWatchBearsAnOutage(t *testing.T) {
 				st.expect("in an outage that lasts", sessionstore.ErrUnavailable)
 				expect(t, "events", site.seen(), "session watch failed")
 				pass(time.Hour)
-				expect(t, "events of nobody", site.seen(), "")
+				expect(t, "events without a watch", site.seen(), "")
 			})
 		})
 	}
 }
 
-// A store that hangs delays the next query, and never has two.
-func TestWatchAsksOneQuestionAtATime(t *testing.T) {
+// A store that hangs delays the next query. There are never two at once.
+func TestWatchRunsOneQuery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = 10 * time.Second })
 		st := site.open(t, site.user("ada"), nothing)
@@ -80,9 +80,9 @@ func TestWatchAsksOneQuestionAtATime(t *testing.T) {
 	})
 }
 
-// A store that hangs for as long as it may keeps a connection no longer than
-// one that refuses: STD-17, the bound and a second.
-func TestWatchBearsAStoreThatHangsNoLonger(t *testing.T) {
+// A store that hangs keeps a connection open no longer than one that fails: for
+// the bound and a second.
+func TestWatchEndsWhileStoreHangs(t *testing.T) {
 	for _, timeout := range []time.Duration{time.Second, 7 * time.Second, time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
 			site := newSite(t, func(cfg *sessionstore.Config) { cfg.StoreTimeout = timeout })

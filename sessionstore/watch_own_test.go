@@ -13,7 +13,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// The request's own login or new session must not end the stream that it opens.
+// The request's own login or new session does not end the stream that it opens.
 func TestWatchFollowsItsOwnRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
@@ -30,12 +30,11 @@ func TestWatchFollowsItsOwnRequest(t *testing.T) {
 	})
 }
 
-// A check that comes between the statement that moves the session and its
-// answer must not end the stream.
+// A check between the Rotate and its reply does not end the stream.
 func TestWatchWaitsForItsOwnRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
-		var moving *fault.Fault // its reply comes long after it is made
+		var moving *fault.Fault // its reply comes long after the change
 		var st *stream
 		go func() {
 			st = site.open(t, site.user("ada"), func(
@@ -45,7 +44,7 @@ func TestWatchWaitsForItsOwnRequest(t *testing.T) {
 				site.check(s.Rotate(r.Context()))
 			})
 		}()
-		pass(3 * time.Second) // checks run, and find the old id dead
+		pass(3 * time.Second) // checks run and find the old id ended
 		expect(t, "checks", site.asksAlive() > 0, true)
 		moving.Release()
 		pass(3 * time.Second)
@@ -55,7 +54,7 @@ func TestWatchWaitsForItsOwnRequest(t *testing.T) {
 	})
 }
 
-func TestWatchOfNothing(t *testing.T) {
+func TestWatchWithoutSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		var kept *sessionstore.Session
@@ -79,7 +78,7 @@ func TestWatchOfNothing(t *testing.T) {
 		pass(time.Hour)
 		expect(t, "queries", site.asksAlive(), 0)
 
-		// Logged out by the request itself.
+		// The request itself logs out.
 		site.visit(site.user("ada"), func(
 			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
 		) {
@@ -93,8 +92,8 @@ func TestWatchOfNothing(t *testing.T) {
 	})
 }
 
-// Nor must one that asked about the id that the session had when it began.
-func TestWatchThatIsAskedAboutWhileItMoves(t *testing.T) {
+// The same for a check that asked for the session's first id.
+func TestWatchDuringRotate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		site.visit(site.user("ada"), func(
@@ -113,7 +112,7 @@ func TestWatchThatIsAskedAboutWhileItMoves(t *testing.T) {
 	})
 }
 
-// Who forgets the CancelFunc is let go of with the context.
+// A watch whose CancelFunc is never called ends with its context.
 func TestWatchEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)

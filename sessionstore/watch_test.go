@@ -14,17 +14,17 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// stream is an open connection that is bound to a session.
+// stream is an open connection that ends with its session.
 type stream struct {
 	t     *testing.T
 	ctx   context.Context
 	s     *sessionstore.Session
-	close context.CancelFunc // as when the client leaves
+	close context.CancelFunc // as when the client disconnects
 	done  chan struct{}
 }
 
-// open begins a response that lasts until the watch ends or the client leaves.
-// prepare runs between the watch and the first byte.
+// open begins a response that lasts until the watch ends or the client
+// disconnects. prepare runs between the watch and the first byte.
 func (s *site) open(t *testing.T, cookie string, prepare page) *stream {
 	t.Helper()
 	st := &stream{t: t, done: make(chan struct{})}
@@ -49,7 +49,7 @@ func (s *site) open(t *testing.T, cookie string, prepare page) *stream {
 	return st
 }
 
-// cause is why a stream ended; nil while it has not.
+// cause returns why a stream ended; nil while it is open.
 func (st *stream) cause() error {
 	if st.ctx.Err() == nil {
 		return nil
@@ -65,7 +65,7 @@ func (st *stream) expect(what string, want error) {
 	}
 }
 
-// id is what the store knows the session by.
+// id returns the id of the session.
 func (st *stream) id() store.ID {
 	rec, _ := st.s.Record()
 	return rec.ID
@@ -76,8 +76,7 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// asksAlive is how often the store was asked about open connections since it
-// was last looked at.
+// asksAlive returns the number of Alive calls since its last call.
 func (s *site) asksAlive() int {
 	all := len(s.store.of(store.OpAlive))
 	n := all - s.alives
@@ -98,7 +97,7 @@ func TestWatchEndsWithTheSession(t *testing.T) {
 			_, err := s.m.RevokeUser(s.t.Context(), "ada")
 			s.check(err)
 		},
-		"everybody is revoked": func(s *site, _ string) {
+		"all sessions are revoked": func(s *site, _ string) {
 			_, err := s.m.RevokeAll(s.t.Context())
 			s.check(err)
 		},
@@ -120,8 +119,8 @@ func TestWatchEndsWithTheSession(t *testing.T) {
 				end(site, cookie)
 				pass(time.Second)
 				st.expect("a second later", sessionstore.ErrNotFound)
-				if name != "everybody is revoked" {
-					eves.expect("somebody else", nil)
+				if name != "all sessions are revoked" {
+					eves.expect("another user", nil)
 				}
 				eves.close()
 				site.check(site.m.Close())
@@ -130,8 +129,8 @@ func TestWatchEndsWithTheSession(t *testing.T) {
 	}
 }
 
-// The server shuts down before the Manager is closed, and waits for its
-// streams.
+// EndWatches ends the streams, so that http.Server.Shutdown can finish before
+// the Manager is closed.
 func TestEndWatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
@@ -146,14 +145,14 @@ func TestEndWatches(t *testing.T) {
 		site.visit(cookie, func(
 			_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
 		) {
-			site.check(sess.Set("n", 1)) // requests go on
+			site.check(sess.Set("n", 1)) // requests still work
 			site.check(sess.Save(r.Context()))
 		})
 		site.check(site.m.Close())
 	})
 }
 
-// Only use keeps a session, and an open stream is none.
+// An open stream is no use of its session.
 func TestWatchEndsWithTheTimeouts(t *testing.T) {
 	const idle, absolute = 2 * time.Minute, 10 * time.Minute
 	expiry := store.Expiry{Idle: idle, Absolute: absolute}
@@ -214,7 +213,7 @@ func TestWatchesShareAQueryASecond(t *testing.T) {
 		for _, st := range streams {
 			st.expect("after the revoke", sessionstore.ErrNotFound)
 		}
-		// Nothing is open: nothing runs.
+		// No stream is open, so no query runs.
 		expect(t, "a check is set", site.m.Watching(), false)
 		pass(time.Hour)
 		expect(t, "queries when nothing is open", site.asksAlive(), 0)
@@ -222,7 +221,7 @@ func TestWatchesShareAQueryASecond(t *testing.T) {
 	})
 }
 
-func TestWatchAsksForEachSessionOnce(t *testing.T) {
+func TestWatchQueriesEachSessionOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		cookie, other := site.user("ada"), site.user("ada")
@@ -242,7 +241,7 @@ func TestWatchAsksForEachSessionOnce(t *testing.T) {
 		pass(time.Hour)
 		expect(t, "queries when all have left", site.asksAlive(), 0)
 
-		// One that comes later sets the clock anew.
+		// A later stream starts the timer again.
 		late := site.open(t, cookie, nothing)
 		site.revoke(cookie)
 		pass(time.Second)
@@ -251,7 +250,7 @@ func TestWatchAsksForEachSessionOnce(t *testing.T) {
 	})
 }
 
-func TestWatchTellsTheClientsLeaving(t *testing.T) {
+func TestWatchEndsWhenTheClientDisconnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
 		st := site.open(t, site.user("ada"), nothing)
@@ -281,7 +280,7 @@ func TestWatchOutlivesTheRequest(t *testing.T) {
 	})
 }
 
-// Connections come and go while sessions end.
+// Streams open and close while sessions end.
 func TestWatchesUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)

@@ -12,8 +12,7 @@ import (
 
 const markerName = cookieName + "-set"
 
-// What a browser says of a link from another site, of a form of another site
-// and of a request by a script of another site.
+// Browsers send these headers for a link, a form and a script of another site.
 var (
 	link = http.Header{
 		"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"},
@@ -25,18 +24,18 @@ var (
 	}
 )
 
-// withMarker is production's default. The other tests are without it.
+// withMarker turns the marker on, as in production. Other tests have it off.
 func withMarker(c *sessionstore.Config) { c.Cookie.DisableMarker = false }
 
-// asked is a request with some cookies, and what came of it.
+// asked is the outcome of a request with some cookies.
 type asked struct {
 	status int
-	set    string // names of the cookies that it sets; - before one that it clears
+	set    string // names of the cookies that it sets; with "-" before a cleared one
 	header http.Header
 	body   string
 }
 
-// ask makes a request of a method with headers and cookies, each name=value.
+// ask makes a request with headers and cookies, each cookie as name=value.
 func (s *site) ask(method string, header http.Header, cookies string, p page) asked {
 	s.t.Helper()
 	r := httptest.NewRequest(method, "https://shop.example/account?tab=1", nil)
@@ -64,8 +63,8 @@ func stores(
 	_ = s.Set("seen", true)
 }
 
-// Which requests without a session begin one, and which are withheld.
-func TestWhichRequestsAreWithheld(t *testing.T) {
+// Requests without a session either begin one or are withheld.
+func TestWithheldRequests(t *testing.T) {
 	const both = "= -set= "
 	marker, other := markerName+"=1", "theme=dark"
 	with := func(h http.Header, name, value string) http.Header {
@@ -145,14 +144,14 @@ func TestWhichRequestsAreWithheld(t *testing.T) {
 
 // DisableMarker turns the marker off, and links from other sites begin sessions
 // again.
-func TestWithoutAMarker(t *testing.T) {
+func TestWithoutMarker(t *testing.T) {
 	site := newSite(t)
 	expect(t, "cookies set", site.ask("GET", link, markerName+"=1", stores).set, "= ")
 }
 
-// What a withheld session was set is not kept by a Save, by an error or by the
-// end of the request, and a login that is taken back leaves nothing.
-func TestAWithheldSessionKeepsNothing(t *testing.T) {
+// Values in a withheld session are not kept by a Save, by an error or by the
+// end of the request. A discarded login leaves nothing either.
+func TestWithheldSessionKeepsNothing(t *testing.T) {
 	for name, p := range map[string]page{
 		"saved": func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			_ = s.Set("n", 1)
@@ -190,8 +189,8 @@ func TestAWithheldSessionKeepsNothing(t *testing.T) {
 	}
 }
 
-// A login goes on from what the request has set, and is one session.
-func TestALoginInAWithheldSession(t *testing.T) {
+// A login keeps the values that the request has set, in one session.
+func TestLoginInWithheldSession(t *testing.T) {
 	site := newSite(t, withMarker)
 	a := site.ask("POST", link, markerName+"=1", func(
 		w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
@@ -207,8 +206,8 @@ func TestALoginInAWithheldSession(t *testing.T) {
 	expect(t, "the session", site.look(cookie, "cart", "later"), "user=ann cart later")
 }
 
-// The marker's attributes, and when it comes and goes.
-func TestTheMarker(t *testing.T) {
+// The marker has fixed attributes, and is set and cleared with the session.
+func TestMarker(t *testing.T) {
 	line := func(a asked) string {
 		for _, line := range a.header["Set-Cookie"] {
 			if strings.HasPrefix(line, markerName) || strings.Contains(line, "-set=") {
@@ -239,7 +238,7 @@ func TestTheMarker(t *testing.T) {
 	a = site.ask("POST", navigating, cookie+"; "+markerName+"=1", logOut)
 	expect(t, "a logout", a.set, "-= --set= ")
 
-	// A marker whose session is gone means nothing.
+	// A marker whose session has ended has no effect.
 	a = site.ask("GET", navigating, cookie+"; "+markerName+"=1", stores)
 	expect(t, "the next session", a.set, "= -set= ")
 
@@ -261,7 +260,7 @@ func TestTheMarker(t *testing.T) {
 	}
 }
 
-// The page that gets the cookie goes to its own address, and is served once.
+// The page that fetches the cookie loads its own address, once.
 func TestServeWithheld(t *testing.T) {
 	from := func(h http.Header, referer string) http.Header {
 		h = h.Clone()
