@@ -142,6 +142,34 @@ CREATE INDEX marks_key_idx ON pgsession.marks (key, revoked_at);
 -- For the prune.
 CREATE INDEX marks_revoked_at_idx ON pgsession.marks (revoked_at);
 
+-- Why a session is over, as its browser may know. The statement that ends a
+-- session inserts its ending: a logout, a revoke by handle, or a further login
+-- beyond the limit. A load reads them only after it has found no session.
+-- Nothing updates an ending. The application sets neither n nor ended_at, by
+-- which the prune decides.
+CREATE TABLE pgsession.endings (
+    n        bigint      GENERATED ALWAYS AS IDENTITY,
+    ended_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    id       bytea       NOT NULL,
+    reason   text COLLATE "C" NOT NULL,
+
+    CONSTRAINT endings_pkey PRIMARY KEY (id),
+    CONSTRAINT endings_reason_check CHECK (reason IN ('ended', 'too_many'))
+) WITH (
+    autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_vacuum_threshold = 1000
+);
+
+COMMENT ON TABLE pgsession.endings IS
+    'Why sessions are over, for their browsers; kept for 7 days, and the newest 1,000,000';
+COMMENT ON COLUMN pgsession.endings.n IS 'Counts them; has gaps';
+COMMENT ON COLUMN pgsession.endings.id IS 'Id of the session that ended; its row is gone';
+COMMENT ON COLUMN pgsession.endings.reason IS
+    'ended by a logout or by handle; or too_many: another login took its place';
+
+-- For the prune.
+CREATE INDEX endings_n_idx ON pgsession.endings (n);
+
 -- The one row of this table is the lock that makes prunes run one at a time. It
 -- also holds the time of the last prune, for health checks, and the prune's
 -- place in the index. A row lock can't collide with advisory locks of the
@@ -151,6 +179,7 @@ CREATE TABLE pgsession.prune_state (
     pruned_total  bigint      NOT NULL DEFAULT 0,
     reached_at    timestamptz,
     reached_id    bytea,
+    reached_n     bigint      NOT NULL DEFAULT 0,
     runs          integer     NOT NULL DEFAULT 0,
     run_batches   integer     NOT NULL DEFAULT 0,
     only_row      boolean     NOT NULL DEFAULT true,
@@ -160,10 +189,12 @@ CREATE TABLE pgsession.prune_state (
 );
 
 COMMENT ON TABLE pgsession.prune_state IS
-    'One row, which prune_batch locks: the last prune, how many it deleted in all, and its place';
+    'One row, which prune_batch locks: the last prune, how many sessions were deleted in all, and '
+    'its place';
 COMMENT ON COLUMN pgsession.prune_state.reached_at IS
     'Deadline of the last session that was pruned; null before the first';
 COMMENT ON COLUMN pgsession.prune_state.reached_id IS 'Id of that session';
+COMMENT ON COLUMN pgsession.prune_state.reached_n IS 'The n of the last ending that was pruned';
 COMMENT ON COLUMN pgsession.prune_state.runs IS
     'Runs since the last one that began at the start of the index';
 COMMENT ON COLUMN pgsession.prune_state.run_batches IS
@@ -171,9 +202,10 @@ COMMENT ON COLUMN pgsession.prune_state.run_batches IS
 
 INSERT INTO pgsession.prune_state DEFAULT VALUES;
 
--- prune_batch deletes a batch of expired sessions. It runs with the rights of
--- its owner, so a caller needs none on the tables, and can delete only what has
--- expired. Its search_path is pinned, which makes this safe.
+-- prune_batch deletes a batch of expired sessions, and in the room that is left
+-- endings beyond their bounds. It runs with the rights of its owner, so a caller
+-- needs none on the tables, and can delete only what is due. Its search_path is
+-- pinned, which makes this safe.
 --
 -- Its planner settings leave the order of the index as the only plan:
 -- statistics are out of date after a bulk expiry. A plan that is turned off has
@@ -208,6 +240,11 @@ DECLARE
     places      tid[];
     n           integer;
     deleted     integer := 0;
+    room        integer;
+    newest      bigint;
+    from_n      bigint;
+    last_n      bigint;
+    forgotten   integer;
 BEGIN
     IF max_rows IS NULL OR max_rows < 1 OR max_rows > 100000 THEN
         RAISE EXCEPTION 'pgsession.prune_batch: max_rows must be between 1 and 100000'
@@ -301,6 +338,33 @@ BEGIN
         END IF;
     END IF;
 
+    -- Endings, from where the last batch ended, in the order of n. It looks at no
+    -- more rows than it may delete. A transaction that was long commits an earlier
+    -- n late, so the first batch of a day begins at the start, as does each after a
+    -- TRUNCATE that restarted n.
+    room := max_rows - n;
+    newest := (SELECT pg_catalog.max(e.n) FROM pgsession.endings AS e);
+    IF newest < state.reached_n THEN
+        state.reached_n := 0;
+    END IF;
+    from_n := CASE WHEN pg_catalog.date_trunc('day', state.last_prune_at)
+        = pg_catalog.date_trunc('day', pg_catalog.now()) THEN state.reached_n ELSE 0 END;
+    WITH gone AS (
+        DELETE FROM pgsession.endings AS e
+        WHERE e.n > from_n
+            AND e.n <= (
+                SELECT pg_catalog.max(few.n) FROM (
+                    SELECT b.n FROM pgsession.endings AS b
+                    WHERE b.n > from_n
+                    ORDER BY b.n
+                    LIMIT room
+                ) AS few
+            )
+            AND (e.n <= newest - 1000000 OR e.ended_at < pg_catalog.now() - interval '7 days')
+        RETURNING e.n
+    )
+    SELECT pg_catalog.count(*), pg_catalog.max(gone.n) INTO forgotten, last_n FROM gone;
+
     -- No session is older than 400 days, so no login is.
     DELETE FROM pgsession.marks
     WHERE id IN (
@@ -315,10 +379,11 @@ BEGIN
         pruned_total = pruned_total + deleted,
         reached_at = state.reached_at,
         reached_id = state.reached_id,
+        reached_n = greatest(state.reached_n, last_n),
         runs = state.runs,
-        run_batches = CASE WHEN n < max_rows OR state.run_batches >= 999 THEN 0
+        run_batches = CASE WHEN n + forgotten < max_rows OR state.run_batches >= 999 THEN 0
             ELSE state.run_batches + 1 END;
-    RETURN deleted;
+    RETURN deleted + forgotten;
 END
 $$;
 -- +goose StatementEnd
@@ -326,7 +391,8 @@ $$;
 REVOKE ALL ON FUNCTION pgsession.prune_batch(integer) FROM PUBLIC;
 
 COMMENT ON FUNCTION pgsession.prune_batch(integer) IS
-    'Deletes at most max_rows expired sessions and returns how many; null if another caller prunes';
+    'Deletes at most max_rows expired sessions and old endings, and returns how many; null if '
+    'another caller prunes';
 
 -- prune calls prune_batch until it has deleted enough. A procedure that is
 -- SECURITY DEFINER or has a SET clause may not COMMIT. So prune runs as its
@@ -491,6 +557,7 @@ DROP FUNCTION pgsession.count_expired(integer);
 DROP FUNCTION pgsession.prune_batch(integer);
 DROP FUNCTION pgsession.idle_deadline(interval, interval);
 DROP TABLE pgsession.prune_state;
+DROP TABLE pgsession.endings;
 DROP TABLE pgsession.marks;
 DROP TABLE pgsession.sessions;
 DROP SCHEMA pgsession;

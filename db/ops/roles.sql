@@ -76,7 +76,7 @@ BEGIN
                     '97675ec2b3a0753eddd8ee36911305f0e94ca47f84fa4619418ab83abc76bf90'),
                 ('pgsession.prune_batch(integer)', 'plpgsql', true, 'v',
                     'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on',
-                    '334fe63df21699a10006f8b898af2da1969039995e944ddf7fdfc8f2bf7f9fe9'),
+                    'a831de138a06e9ab08f8c987da6aaaeb2e74e22338d59c037d4215b0ae4279b1'),
                 ('pgsession.count_expired(integer)', 'plpgsql', true, 's',
                     'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on;enable_indexonlyscan=on',
                     '519062a271160fdf21d92dbd0d6da4859081ef14f51eb9da1265d013bd95381f'),
@@ -244,6 +244,9 @@ GRANT UPDATE (version, last_seen_at, expires_at, authenticated_at, user_id, ip, 
 -- A mark has the time of the server: one from the future would refuse each login
 -- until then.
 GRANT SELECT, INSERT (id, key) ON pgsession.marks TO pgsession_app;
+-- An ending has the time of the server too: the prune would keep one from the
+-- future.
+GRANT SELECT, INSERT (id, reason) ON pgsession.endings TO pgsession_app;
 GRANT SELECT ON pgsession.prune_state TO pgsession_app;
 GRANT EXECUTE ON FUNCTION pgsession.idle_deadline(interval, interval) TO pgsession_app;
 GRANT EXECUTE ON FUNCTION pgsession.prune_batch(integer) TO pgsession_app;

@@ -15,6 +15,19 @@ UPDATE pgsession.sessions SET
     ))
 WHERE id = @id::bytea AND expires_at > pg_catalog.now();
 
+-- DistributedDelete is SessionDelete without an ending. Endings would be a table
+-- of the coordinator, and no statement of a session changes two tables there.
+-- name: DistributedDelete :execrows
+DELETE FROM pgsession.sessions WHERE id = @id::bytea;
+
+-- DistributedRevokeHandle is OwnerRevokeHandle without an ending.
+-- name: DistributedRevokeHandle :many
+DELETE FROM pgsession.sessions AS s
+WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
+    AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16)
+        = @handle::bytea
+RETURNING s.id;
+
 -- DistributedRevokeAll revokes all sessions of all users. seen is how many
 -- there were when the statement began.
 -- name: DistributedRevokeAll :one
@@ -74,8 +87,8 @@ SELECT pg_catalog.count(*) FROM (
 SELECT pg_catalog.count(*)
 FROM pgsession.sessions TABLESAMPLE pg_catalog.system (@percent::real);
 
--- DistributedMissing is SessionMissing for one session, and asks one shard. The
--- standby would be the coordinator.
+-- DistributedMissing is SessionMissing for one session and without endings, and
+-- asks one shard. The standby would be the coordinator.
 -- name: DistributedMissing :one
 SELECT
     pg_catalog.pg_is_in_recovery()::boolean AS standby,

@@ -86,13 +86,21 @@ WITH locked AS (
 DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id;
 
 -- OwnerRevokeHandle revokes the session of a user that has this handle: the
--- first half of a SHA-256 over label and id.
+-- first half of a SHA-256 over label and id. It inserts an ending, as
+-- SessionDelete does.
 -- name: OwnerRevokeHandle :many
-DELETE FROM pgsession.sessions AS s
-WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
-    AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16)
-        = @handle::bytea
-RETURNING s.id;
+WITH gone AS (
+    DELETE FROM pgsession.sessions AS s
+    WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
+        AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16)
+            = @handle::bytea
+    RETURNING s.id
+), noted AS (
+    INSERT INTO pgsession.endings (id, reason)
+    SELECT gone.id, 'ended' FROM gone
+    ON CONFLICT (id) DO NOTHING
+)
+SELECT gone.id FROM gone;
 
 -- OwnerHasHandle reports whether the session of OwnerRevokeHandle is there.
 -- name: OwnerHasHandle :one
@@ -106,7 +114,7 @@ SELECT EXISTS (
 -- OwnerTrim revokes all sessions of a user but those with the latest logins. It
 -- needs no lock against other logins: each trims after its commit. No trim
 -- revokes one of the latest sessions of all, and the last trim sees every
--- login.
+-- login. It inserts an ending of each.
 -- name: OwnerTrim :many
 WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
@@ -118,8 +126,14 @@ WITH locked AS (
     )
     ORDER BY s.id
     FOR UPDATE
+), gone AS (
+    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id
+), noted AS (
+    INSERT INTO pgsession.endings (id, reason)
+    SELECT gone.id, 'too_many' FROM gone
+    ON CONFLICT (id) DO NOTHING
 )
-DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id;
+SELECT gone.id FROM gone;
 
 -- AllFind finds the next sessions of all users to revoke, in the order of their
 -- ids.

@@ -9,7 +9,8 @@
 -- row behind; integration/forms compares them. A form for one session waits for
 -- a locked row, and one for many leaves it out.
 --
--- The forms for one session also run on a table that Citus has distributed.
+-- The forms for one session also run on a table that Citus has distributed, but
+-- for SessionDelete: there are no endings there.
 -- Citus refuses now() in RETURNING, CASE and COALESCE. So an interval that is
 -- null leaves a column as it is, and last_seen_at returns the time of the
 -- statement.
@@ -36,15 +37,24 @@ FROM pgsession.sessions AS s
 WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > pg_catalog.now();
 
 -- SessionMissing explains why a load found fewer rows than ids: the server is a
--- standby, or these sessions have expired and are not pruned yet. If a row's
--- deadline has not passed, the session began after the load.
+-- standby, these sessions have expired and are not pruned yet, or they have an
+-- ending. If a row's deadline has not passed, the session began after the load.
 -- name: SessionMissing :one
 SELECT
     pg_catalog.pg_is_in_recovery()::boolean AS standby,
     ARRAY(
         SELECT s.id FROM pgsession.sessions AS s
         WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at <= pg_catalog.now()
-    )::bytea[] AS expired;
+    )::bytea[] AS expired,
+    coalesce(o.ended, '{}')::bytea[] AS ended,
+    coalesce(o.replaced, '{}')::bytea[] AS replaced
+FROM (
+    SELECT
+        pg_catalog.array_agg(e.id) FILTER (WHERE e.reason = 'ended') AS ended,
+        pg_catalog.array_agg(e.id) FILTER (WHERE e.reason = 'too_many') AS replaced
+    FROM pgsession.endings AS e
+    WHERE e.id = ANY((SELECT @ids::bytea[])::bytea[])
+) AS o;
 
 -- SessionCreate inserts a session. login is the age of the login, and null
 -- without one. Without a sliding window the caller subtracts the age from idle:
@@ -227,7 +237,7 @@ SELECT
         )
     )
 FROM old
-RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
+RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
 -- SessionRotateMany leaves out rows that are locked, as SessionSaveMany does.
 -- name: SessionRotateMany :many
@@ -294,16 +304,33 @@ SELECT
 FROM old JOIN change ON change.old_id = old.id
 RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
 
--- SessionDelete deletes a session, alive or expired.
--- name: SessionDelete :execrows
-DELETE FROM pgsession.sessions WHERE id = @id::bytea;
+-- SessionDelete deletes a session, alive or expired, and returns how many it
+-- was. With noted it inserts an ending. The id can have one already if a row was
+-- made under it once more: the first one stays.
+-- name: SessionDelete :one
+WITH gone AS (
+    DELETE FROM pgsession.sessions AS d WHERE d.id = @id::bytea RETURNING d.id
+), noted AS (
+    INSERT INTO pgsession.endings (id, reason)
+    SELECT gone.id, 'ended' FROM gone WHERE @noted::boolean
+    ON CONFLICT (id) DO NOTHING
+)
+SELECT pg_catalog.count(*) FROM gone;
 
 -- SessionDeleteFree is SessionDelete without a wait: it leaves a locked row.
--- name: SessionDeleteFree :execrows
-DELETE FROM pgsession.sessions AS d
-WHERE d.id = (
-    SELECT s.id FROM pgsession.sessions AS s WHERE s.id = @id::bytea FOR UPDATE SKIP LOCKED
-);
+-- name: SessionDeleteFree :one
+WITH gone AS (
+    DELETE FROM pgsession.sessions AS d
+    WHERE d.id = (
+        SELECT s.id FROM pgsession.sessions AS s WHERE s.id = @id::bytea FOR UPDATE SKIP LOCKED
+    )
+    RETURNING d.id
+), noted AS (
+    INSERT INTO pgsession.endings (id, reason)
+    SELECT gone.id, 'ended' FROM gone WHERE @noted::boolean
+    ON CONFLICT (id) DO NOTHING
+)
+SELECT pg_catalog.count(*) FROM gone;
 
 -- SessionAwaitStandby follows a revoke that deleted nothing. An earlier attempt
 -- may have deleted the row and timed out waiting for a synchronous standby. A

@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// newCertificate makes a self-signed certificate, and the hash of its key that
-// makes a browser trust it.
+// newCertificate makes a certificate that nobody else knows, and the hash of its key that makes a browser trust it.
 func newCertificate() (config *tls.Config, spki string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// focused returns what has the focus, and whether the focus is visible.
+// focused is what has the focus, and whether somebody who looks can see that.
 const focused = `(() => {
 	const e = document.activeElement, s = getComputedStyle(e), b = e.getBoundingClientRect();
 	return {
@@ -18,8 +18,7 @@ const focused = `(() => {
 	};
 })()`
 
-// tabTo presses Tab until something has the focus. Every focus on the way must
-// be visible.
+// tabTo presses Tab until something has the focus. All that has it on the way can be seen.
 func (d *device) tabTo(what string) {
 	d.t.Helper()
 	type stop struct {

@@ -8,8 +8,7 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// Two browsers of one user. If one of them ends the other's session, the other
-// leaves the page by itself.
+// Two browsers of one user. What one of them ends, the other leaves by itself: nobody touches it.
 func TestSlowOneBrowserEndsTheOther(t *testing.T) {
 	begin(t)
 	s := front(t, development, "DATABASE_URL="+pgtest.Database(t))
@@ -46,8 +45,7 @@ func TestSlowOneBrowserEndsTheOther(t *testing.T) {
 	}
 }
 
-// Another tab of the same browser leaves too, and its back button shows nothing
-// of the user.
+// Another tab of the same browser leaves too, and can't be gone back to.
 func TestSlowALogoutEndsTheOtherTabs(t *testing.T) {
 	begin(t)
 	s := front(t, development, "DATABASE_URL="+pgtest.Database(t))
@@ -61,8 +59,7 @@ func TestSlowALogoutEndsTheOtherTabs(t *testing.T) {
 	other.wantHeading("This session has ended")
 }
 
-// A page stays open while the session gets a new token, as by another login. It
-// reloads by itself.
+// A page that is open while the session gets a new token, as by another login, comes back by itself.
 func TestSlowALoginInAnotherTabEndsNothing(t *testing.T) {
 	begin(t)
 	s := front(t, development, "DATABASE_URL="+pgtest.Database(t))

@@ -13,7 +13,7 @@ import (
 	"github.com/reporadar/pgsession/cache"
 )
 
-// lines is a log that a test can read.
+// lines is a log to look at.
 type lines struct {
 	mu   sync.Mutex
 	text []string
@@ -32,8 +32,7 @@ func (l *lines) all() []string {
 	return append([]string(nil), l.text...)
 }
 
-// use lets many callers Get and Fill until stop. It fails on an answer that no
-// outage excuses.
+// use lets many callers Get and Fill until stop, and fails on an answer that no outage excuses.
 func use(t *testing.T, c *cache.Cache) (stop func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -54,8 +53,7 @@ func use(t *testing.T, c *cache.Cache) (stop func()) {
 				}
 				e, err := c.Get(t.Context(), id)
 				if errors.Is(err, cache.ErrUnavailable) {
-					// Callers that are refused at once would take the processor
-					// from the servers.
+					// a caller that is refused at once would take the processor from the servers
 					select {
 					case <-time.After(time.Millisecond):
 					case <-done:
@@ -78,8 +76,7 @@ func use(t *testing.T, c *cache.Cache) (stop func()) {
 	}
 }
 
-// wantOutage stops Redis under load and starts it again. The cache must detect
-// both by itself and log each once.
+// wantOutage takes Redis away under load and gives it back. The cache must notice both by itself and say so once.
 func wantOutage(t *testing.T, url string, away, back func()) {
 	t.Helper()
 	log := &lines{}
@@ -131,8 +128,7 @@ func TestRedisHangs(t *testing.T) {
 	s.allEnd()
 }
 
-// A restart between two calls leaves a pool of closed connections, which no
-// caller may notice.
+// A restart between two calls leaves a pool of closed connections, which nobody is to notice.
 func TestRedisIsRestartedWhileIdle(t *testing.T) {
 	s := start(t)
 	c := dial(t, s.url())

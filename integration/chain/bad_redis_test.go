@@ -15,14 +15,13 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// An unusable Redis causes one warning with the reason. Nothing else is
-// different.
+// A Redis that can't be used is one warning that says why. Nothing else is different.
 func TestARedisThatIsOfNoUse(t *testing.T) {
 	t.Parallel()
 	ofNoUse(t, testkit.Only(t, badRedises, "a wrong password", "read-only"))
 }
 
-// The other kinds of an unusable Redis.
+// The same with every other kind.
 //
 // Slow: each starts a Redis and watches sessions for as long as the bound.
 func TestSlowARedisThatIsOfNoUse(t *testing.T) {
@@ -30,7 +29,7 @@ func TestSlowARedisThatIsOfNoUse(t *testing.T) {
 	ofNoUse(t, testkit.Without(t, badRedises, "a wrong password", "read-only"))
 }
 
-// badRedis is one reason why a Redis is unusable.
+// badRedis is why a Redis can't be used.
 type badRedis struct {
 	prepare func(r *rig)
 	address func(u *url.URL, r *rig)
@@ -104,13 +103,13 @@ func ofNoUse(t *testing.T, redises map[string]badRedis) {
 	}
 }
 
-// Redis becomes unusable while it is in use: no call fails.
+// It becomes so while it is in use: no call fails.
 func TestARedisThatStopsTakingWrites(t *testing.T) {
 	t.Parallel()
 	stopsTakingWrites(t, testkit.Only(t, refusals, "read-only"))
 }
 
-// The other reasons why Redis takes no writes.
+// The same for every other reason.
 //
 // Slow: each watches sessions for as long as the bound, three times.
 func TestSlowARedisThatStopsTakingWrites(t *testing.T) {
@@ -118,8 +117,8 @@ func TestSlowARedisThatStopsTakingWrites(t *testing.T) {
 	stopsTakingWrites(t, testkit.Without(t, refusals, "read-only"))
 }
 
-// refusal holds commands after which Redis refuses some others, and commands
-// that undo it.
+// refusal is commands after which Redis refuses some others, and takes them
+// again.
 type refusal struct{ begin, end []any }
 
 var refusals = map[string]refusal{
@@ -159,8 +158,7 @@ func stopsTakingWrites(t *testing.T, refusals map[string]refusal) {
 	}
 }
 
-// A foreign value under one of our keys is a miss, and never another session's
-// data.
+// What stands under our keys and is not ours is a miss, and never another session's data.
 func TestForeignValuesUnderOurKeys(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -242,8 +240,8 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
-// ours returns the lines without those of go-redis. Its clients in other tests
-// log to any Manager that is open.
+// ours returns the lines without those of go-redis: its clients in other tests
+// report to whichever Manager is open.
 func (j *journal) ours() string {
 	var lines strings.Builder
 	for line := range strings.Lines(j.String()) {
@@ -254,8 +252,8 @@ func (j *journal) ours() string {
 	return lines.String()
 }
 
-// Redis is full, or becomes a replica, while it is in use: it answers reads and
-// refuses all writes.
+// A Redis that fills up, or becomes a replica, while it is in use: it answers
+// reads and refuses all writes.
 func TestARedisThatBeginsToRefuseWrites(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -21,9 +21,9 @@ import (
 
 var write = flag.Bool("write", false, "write docs/exposure.md instead of comparing with it")
 
-// exposures holds what the test saw after revokes of one kind.
+// exposures is what was seen after revokes of one kind: for how long after each the last load began that found the session alive; 0 for none.
 type exposures struct {
-	promised time.Duration // the longest MaxExposure
+	promised time.Duration // the most
 	seen     []time.Duration
 }
 
@@ -37,9 +37,8 @@ func (e *exposures) served() (n int, longest time.Duration) {
 	return n, longest
 }
 
-// Redis is flushed, killed and kept from one instance after the other, while
-// sessions are ended that all instances serve from it. docs/exposure.md is what
-// this prints: for how long they go on to, against what the revoke said.
+// Redis is flushed, killed and kept from one instance after the other, while sessions are ended that all instances serve from it.
+// docs/exposure.md is what this prints: for how long they go on to, against what the revoke said.
 //
 // Slow: it measures. 192 sessions are each watched for longer than the bound.
 func TestSlowTheLongestServiceAfterARevoke(t *testing.T) {
@@ -95,8 +94,7 @@ func TestSlowTheLongestServiceAfterARevoke(t *testing.T) {
 	}
 }
 
-// exposure ends a session that all instances have just loaded, and lets all of
-// them load it until nobody may serve it any more.
+// exposure ends a session that all instances have just loaded, and lets all of them load it until nobody may serve it any more.
 func exposure(t *testing.T, instances []*instance,
 	n int,
 ) (revoked sessionstore.Revocation, seen time.Duration) {
@@ -151,7 +149,7 @@ To make this page again, in the repository's folder:
 ` + "`make bin/provide && bin/provide -test -- go -C integration test ./chain -run TestSlowTheLongestServiceAfterARevoke -write`" + `
 `
 
-// report returns the document.
+// report is the document.
 func report(told, untold exposures) string {
 	lines := []string{
 		"| the revoke says | revokes | sessions served afterwards | the longest of them for | bound |", "| --- | --- | --- | --- | --- |",
@@ -187,7 +185,7 @@ func report(told, untold exposures) string {
 
 var figures = regexp.MustCompile(`\| [0-9.]+m?s? `)
 
-// blank removes what is different each time.
+// blank takes out what is different each time.
 func blank(text string) string {
 	for range 2 { // neighbours share a bar
 		text = figures.ReplaceAllString(text, "| N ")

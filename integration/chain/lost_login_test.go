@@ -67,8 +67,7 @@ func (i *instance) serve(t *testing.T) *site {
 	return &site{t: t, url: server.URL}
 }
 
-// get requests a path with the visitor's cookie, and keeps the one in the
-// response.
+// get requests a path with the visitor's cookie, and keeps the one in the answer.
 func (s *site) get(path string) (status int, body string, cookies int) {
 	s.t.Helper()
 	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+path, nil)
@@ -102,8 +101,7 @@ func (s *site) want(path string, status int, body string) {
 	}
 }
 
-// A login, a first login or a rotation was committed and the reply is lost. The
-// visitor is logged in, with the new cookie.
+// A login, a first login or a renewal was made and the answer is lost: the visitor is logged in, with the new cookie.
 func TestALostReplyLogsNobodyOut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -130,7 +128,7 @@ func TestALostReplyLogsNobodyOut(t *testing.T) {
 			s.want("/me", http.StatusOK, "alice")
 			renewed := s.cookie
 			s.cookie = before
-			s.want("/me", http.StatusOK, "") // the old cookie has no user
+			s.want("/me", http.StatusOK, "") // the old one is nobody's
 			s.cookie = renewed
 		}
 		lost.left.Store(1)
@@ -139,9 +137,9 @@ func TestALostReplyLogsNobodyOut(t *testing.T) {
 	}
 }
 
-// The reply is lost and Postgres stays unavailable: 503, and the browser keeps
-// its cookie. If the change was committed, that browser logs in again.
-// Otherwise nothing has changed.
+// The reply is lost and Postgres stays unavailable: 503, and the cookie stays.
+// If the change was committed, that browser logs in again; else it is as
+// before.
 func TestALostReplyAndNobodyToAsk(t *testing.T) {
 	t.Parallel()
 	for what, stream := range map[string]string{
@@ -155,7 +153,7 @@ func TestALostReplyAndNobodyToAsk(t *testing.T) {
 			s.want("/login", http.StatusOK, "alice")
 			for _, path := range []string{"/renew", "/login"} {
 				before, rows := s.cookie, ""
-				// No new connection succeeds either.
+				// nor is there a new connection
 				words := append([]string{"R\x00\x00\x00"}, written...)
 				if stream == "upstream" {
 					words = []string{"SessionRotate", "startup", "user"}
@@ -174,8 +172,8 @@ func TestALostReplyAndNobodyToAsk(t *testing.T) {
 						s.cookie != before {
 						t.Fatalf("%s: %d with %d cookies", path, status, cookies)
 					}
-					// Not committed if a touch had the connection: no other one
-					// can be opened.
+					// Not committed when a touch had the connection: another
+					// one can't be made.
 					return stream == "upstream" || pgtest.One[string](t, r.admin, ids) != rows
 				})
 				lost.left.Store(0)

@@ -12,21 +12,20 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// moving is an instance in an emergency with a session in its memory. Its first
-// message to Postgres about that session is lost.
+// moving is an instance in an emergency, with a session in its memory, whose first word to Postgres about that gets lost.
 type moving struct {
 	*rig
 	t    *testing.T
-	a, b *instance // b reaches Postgres throughout
+	a, b *instance // b reaches Postgres all the time
 	id   store.ID
 	lost *trap
 }
 
-// lostAt is the point at which the restore of a session loses a message.
+// lostAt is where on its way a session's move loses a message.
 type lostAt struct {
 	stream string
 	word   func(store.ID) string
-	made   bool // Postgres has the session's own id by then
+	made   bool // it has its own id in Postgres by then
 }
 
 var lostMoves = map[string]lostAt{
@@ -54,8 +53,7 @@ func startMove(t *testing.T, at lostAt) *moving {
 	return m
 }
 
-// ends waits for the end of the emergency, and fails if a revoked session is
-// served.
+// ends waits for the end of the emergency, and fails when the session is served where it must not be any more.
 func (m *moving) ends(revoked bool) {
 	m.t.Helper()
 	testkit.Eventually(m.t, "the emergency ends", func() bool {
@@ -66,8 +64,7 @@ func (m *moving) ends(revoked bool) {
 	})
 }
 
-// want compares the final state: at both instances, and in the rows of
-// Postgres.
+// want compares what is there in the end: at both instances, and the rows of Postgres.
 func (m *moving) want(alive bool) {
 	m.t.Helper()
 	for _, i := range []*instance{m.a, m.b} {
@@ -87,8 +84,7 @@ func (m *moving) rows(want int) {
 	}
 }
 
-// A message of a session's restore is lost, and another instance ends the
-// session before the restore is repeated.
+// A message of the move of a session to Postgres is lost, and another instance ends the session before it is moved again.
 func TestAMoveThatNobodyAnswered(t *testing.T) {
 	t.Parallel()
 	nobodyAnswered(t, testkit.Only(t, lostMoves, "the answer about its own"))
@@ -127,7 +123,7 @@ func nobodyAnswered(t *testing.T, moves map[string]lostAt) {
 				m.want(false)
 			})
 			if !at.made {
-				return // no other instance has it
+				return // nobody else knows it
 			}
 			t.Run("it is ended elsewhere", func(t *testing.T) {
 				t.Parallel()
@@ -155,8 +151,7 @@ func nobodyAnswered(t *testing.T, moves map[string]lostAt) {
 	}
 }
 
-// The process dies at that moment. Revoking the user's sessions ends what it
-// left in Postgres, for good.
+// The process is gone at that moment. What it leaves in Postgres is ended by whoever ends the user's sessions, and for good.
 func TestAProcessThatDiesWhileItMovesASession(t *testing.T) {
 	t.Parallel()
 	diesWhileItMoves(t, testkit.Only(t, lostMoves, "the answer to its row"))
@@ -186,7 +181,7 @@ func diesWhileItMoves(t *testing.T, moves map[string]lostAt) {
 				t.Errorf("%+v, %v", revoked, err)
 			}
 			m.rows(0)
-			// It has yet to learn the outcome of its call.
+			// it knows of nobody's answer
 			if err := m.a.manager.Close(); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("close: %v", err)
 			}

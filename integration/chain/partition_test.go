@@ -14,7 +14,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// reach names the servers that an instance reaches.
+// reach is which servers an instance reaches.
 type reach struct{ postgres, redis bool }
 
 func (x reach) String() string {
@@ -26,8 +26,7 @@ func (x reach) String() string {
 
 var reaches = []reach{{true, true}, {true, false}, {false, true}, {}}
 
-// leave cuts an instance off from the servers that x excludes, and waits until
-// the instance has noticed.
+// leave cuts an instance off from what it is not to reach, and waits until it knows.
 func (i *instance) leave(t *testing.T, x reach) {
 	t.Helper()
 	if !x.redis {
@@ -43,17 +42,16 @@ func (i *instance) leave(t *testing.T, x reach) {
 	})
 }
 
-// steady gives a busy machine enough time to read what is fresh.
+// steady is long enough for a machine that is busy to read what is fresh.
 func steady(c *sessionstore.Config) { c.Cache.Freshness = 3 * time.Second }
 
-// One instance ends a session and others read it. Each of them reaches both
-// servers, one or none.
+// COH-13: one instance ends a session and others read it, and each of them reaches both servers, one or none.
 func TestPartitions(t *testing.T) {
 	t.Parallel()
 	partitions(t, reach{postgres: true})
 }
 
-// The same, ended by an instance that reaches both, Redis alone or nothing.
+// The same, ended by one that reaches both, Redis alone or nothing.
 //
 // Slow: each reads for as long as the bound.
 func TestSlowPartitions(t *testing.T) {
@@ -70,8 +68,7 @@ func partitions(t *testing.T, revokers ...reach) {
 	}
 }
 
-// partition has an instance that ends sessions, instances that read them, and
-// one that reaches both servers.
+// partition is an instance that ends sessions, those that read them, and one that reaches everything.
 type partition struct {
 	*rig
 	t       *testing.T
@@ -92,7 +89,7 @@ func newPartition(t *testing.T, revoker reach) *partition {
 	}
 	for n := range p.ids {
 		p.ids[n] = p.c.create(t)
-		for _, i := range p.all() { // so that they have Postgres's clock
+		for _, i := range p.all() { // they know Postgres's clock
 			if _, err := i.Load(t.Context(), p.ids[n], 0); err != nil {
 				t.Fatal(err)
 			}
@@ -126,7 +123,7 @@ func (p *partition) run() {
 		if err == nil && (p.revoker.postgres || !x.postgres) {
 			p.t.Errorf("%v: a session was saved that has ended, or where nobody can know", x)
 		}
-		made[x] = i.create(p.t) // in memory, where Postgres is unavailable
+		made[x] = i.create(p.t) // in memory, where Postgres is away
 	}
 	for _, i := range p.all() {
 		i.toRedis.heal()
@@ -138,8 +135,7 @@ func (p *partition) run() {
 		})
 	}
 	for _, i := range p.all() {
-		// If the tombstone was not acknowledged, another instance may serve the
-		// session while its read is fresh.
+		// what was committed only now may be fresh somewhere, if the tombstone was not acknowledged
 		for _, id := range p.ids {
 			testkit.Eventually(p.t, "it is dead", func() bool {
 				_, err := i.Load(p.t.Context(), id, 0)
@@ -160,8 +156,7 @@ func (p *partition) run() {
 
 const steadyBound = 3*time.Second + 250*time.Millisecond
 
-// end ends a session that Redis has just got, and lets every instance read it
-// for longer than the bound.
+// end ends a session that Redis has just been told of, and lets everybody read it for longer than the bound.
 func (p *partition) end(id store.ID) {
 	if _, err := p.c.Load(context.Background(), id, 1<<40); err != nil {
 		p.t.Error(err)
@@ -189,20 +184,19 @@ func (p *partition) end(id store.ID) {
 			p.t.Error("served by the instance that ended it")
 			return
 		}
-		pause := time.NewTimer(20 * time.Millisecond) // between two loads
+		pause := time.NewTimer(20 * time.Millisecond) // between two looks
 		<-pause.C
 	}
 }
 
-// mayRead reports whether a load may find the session alive, that long after a
-// revoke.
+// mayRead says whether a load may come to this, so long after a revoke.
 func mayRead(x reach, revoked sessionstore.Revocation, after time.Duration, err error) bool {
 	switch {
 	case err == nil && !x.redis && !x.postgres:
 		return false
 	case err == nil && !x.redis:
-		return !revoked.Committed // it has no answer but Postgres's
-	case err == nil: // from Redis, which others fill while Postgres has the session
+		return !revoked.Committed // it has nobody's word but Postgres's
+	case err == nil: // from Redis, which is told by others as long as Postgres has it
 		return !revoked.Committed || after <= revoked.MaxExposure
 	case errors.Is(err, sessionstore.ErrNotFound):
 		return x.postgres && revoked.Committed

@@ -14,9 +14,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// frozen stops all processes of a Postgres: connections stay open and nothing
-// answers. No request waits past its deadline, nothing accumulates, and service
-// resumes with the server.
+// frozen: PG-04. A Postgres whose processes are all stopped keeps its connections open and answers nothing. No request
+// waits past its deadline, nothing piles up, and service goes on when the server does.
 func frozen(t *testing.T, p *pair) {
 	const (
 		budget  = 300 * time.Millisecond
@@ -97,7 +96,7 @@ func frozen(t *testing.T, p *pair) {
 	})
 	t.Logf("after the server goes on: a session is served after %s, a login is made after %s",
 		first.Round(time.Millisecond), time.Since(thawed).Round(time.Millisecond))
-	// A login whose caller gave up may have been committed.
+	// A login whose caller gave up may have been made.
 	pgtest.Exec(t, p.primary.pool, "TRUNCATE pgsession.sessions, pgsession.marks")
 	p.caughtUp()
 }

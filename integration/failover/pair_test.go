@@ -26,8 +26,7 @@ import (
 	"github.com/reporadar/pgsession/integration/servers"
 )
 
-// pair is a primary with the schema, and its standby. Both ports stay when the
-// roles change.
+// pair is a primary with the schema, and its standby. Both ports stay when the roles change.
 type pair struct {
 	t                testing.TB
 	primary, standby *node
@@ -41,15 +40,13 @@ type pair struct {
 	made      int
 }
 
-// newPair starts both, without synchronous replication. provide makes the first
-// of them.
+// newPair starts both, without synchronous replication. provide makes the first of them.
 func newPair(t testing.TB, provide func(context.Context, servers.Options) (*servers.Server, error),
 	settings map[string]string,
 ) *pair {
 	t.Helper()
 	all := map[string]string{
-		// A standby that looks for its primary does not see a promotion for as
-		// long: by default 5 s.
+		// A standby that looks for its primary does not see a promotion for as long: by default 5 s.
 		"wal_retrieve_retry_interval": "200ms",
 	}
 	maps.Copy(all, settings)
@@ -100,8 +97,7 @@ func (p *pair) node(data string, port int) *node {
 	}
 }
 
-// url has both hosts, with first in front, for the application's role. settings
-// are more of the query string.
+// url has both hosts, first is asked first, for the application's role. settings are more of the query string.
 func (p *pair) url(first, second *node, settings string) string {
 	u := *p.first
 	u.User = p.app
@@ -112,7 +108,7 @@ func (p *pair) url(first, second *node, settings string) string {
 
 var quoted = regexp.MustCompile(`"([^"]*)"`)
 
-// remember keeps the options and the user of the first server.
+// remember keeps with what the first server was started, and as whom.
 func (p *pair) remember() {
 	// bin/postgres "-D" "data" "-c" "name=value" …
 	options, err := os.ReadFile(filepath.Join(p.primary.data, "postmaster.opts"))
@@ -140,7 +136,7 @@ func (p *pair) freePort() int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
-// replicate makes a standby of the primary and waits until it has caught up.
+// replicate makes a standby of the primary and waits until it has all.
 func (p *pair) replicate(port int) {
 	p.t.Helper()
 	program := filepath.Join(p.bin, "pg_basebackup")
@@ -211,12 +207,10 @@ func (p *pair) start(n *node) {
 	})
 }
 
-// caughtUp waits until the standby has replayed what the primary has written by
-// now.
+// caughtUp waits until the standby has replayed what the primary has written by now.
 func (p *pair) caughtUp() {
 	p.t.Helper()
-	// A record of its own. The end of the WAL may be a page's header, which is
-	// replayed with the next record only.
+	// A record of its own: the end of what there is may be a page's header, which is replayed with the next record only.
 	lsn := pgtest.One[string](p.t, p.primary.pool,
 		"SELECT pg_logical_emit_message(true, 'failover', '')::text")
 	testkit.Eventually(p.t, "the standby is as far as the primary", func() bool {
@@ -235,9 +229,8 @@ func (p *pair) received() {
 	})
 }
 
-// synchronous makes the primary wait for the standby at every commit. The
-// standby waits for none, also once it is promoted. A failover by hand has to
-// change that.
+// synchronous makes the primary wait for the standby at every commit. The standby waits for nobody, also once it is promoted:
+// who fails over by hand has to see to that.
 func (p *pair) synchronous() {
 	p.t.Helper()
 	p.primary.set("synchronous_standby_names", "*")
@@ -247,8 +240,7 @@ func (p *pair) synchronous() {
 	})
 }
 
-// swapped makes the promoted standby the primary of the pair. The other node is
-// dead.
+// swapped makes the standby, promoted meanwhile, the primary of the pair. The other node is dead.
 func (p *pair) swapped() (dead *node) {
 	dead = p.primary
 	p.primary, p.standby = p.standby, nil

@@ -83,8 +83,7 @@ func (m *inMemory) all(*testing.T) table {
 
 func (m *inMemory) now(*testing.T) time.Time { return time.Now() }
 
-// database is a database with the schema, and the statements that were sent to
-// it.
+// database is a database with the schema, and what was sent to it.
 type database struct {
 	url   string // for the application's role
 	admin *pgxpool.Pool
@@ -102,7 +101,7 @@ func (p *tables) store() store.Store { return p.postgres }
 
 func (p *tables) put(t *testing.T, at func(time.Time) []store.Record) {
 	t.Helper()
-	pgtest.Exec(t, p.admin, "TRUNCATE pgsession.sessions, pgsession.marks")
+	pgtest.Exec(t, p.admin, "TRUNCATE pgsession.sessions, pgsession.marks, pgsession.endings")
 	pgtest.Exec(t, p.admin, `UPDATE pgsession.prune_state
 		SET reached_at = NULL, reached_id = NULL, runs = 0, run_batches = 0`)
 	rows := at(p.now(t))
@@ -353,8 +352,8 @@ func (p *tables) touchTogether(t *testing.T, r *round) []answer {
 	return answers
 }
 
-// noticing is a context that reports when a call begins to wait, since it asks
-// for Done then.
+// noticing is a context that notices when a call begins to wait: it asks for
+// Done then.
 type noticing struct {
 	context.Context
 	noticed func()
@@ -446,8 +445,8 @@ func (w *world) checkThatAllWereSent(t *testing.T) {
 			DistributedTouch SessionDelete SessionDeleteFree OwnerFind OwnerRevokeFound OwnerRevoke
 			OwnerRevokeHandle OwnerTrim AllFind AllRevokeFound AllRevoke ExpiryPrune`,
 		w.sharded: `SessionCreate SessionLoad DistributedMissing SessionSave SessionRotate
-			DistributedTouch SessionDelete DistributedRevoke DistributedRevokeAll
-			DistributedTrim OwnerRevokeHandle ExpiryPrune`,
+			DistributedTouch DistributedDelete DistributedRevoke DistributedRevokeAll
+			DistributedTrim DistributedRevokeHandle ExpiryPrune`,
 	} {
 		for statement := range strings.FieldsSeq(statements) {
 			if database.sent.names[statement] == 0 {

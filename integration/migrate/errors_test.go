@@ -71,7 +71,7 @@ func TestAnUnreachableServerIsNamed(t *testing.T) {
 	}
 	address := listener.Addr().String()
 
-	// It accepts connections and never answers.
+	// It accepts and never answers.
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	_, err = db.Up(ctx, newPool(t, "postgres://me:sesame@"+address+"/shop?sslmode=disable"),
@@ -79,7 +79,7 @@ func TestAnUnreachableServerIsNamed(t *testing.T) {
 	wantError(t, err, "migrate up:", address)
 	wantNoSecret(t, err.Error(), "sesame")
 
-	// Nothing listens there.
+	// Nobody is there.
 	listener.Close()
 	_, err = db.Up(t.Context(), newPool(t, "postgres://me:sesame@"+address+"/shop?sslmode=disable"),
 		db.Options{})
@@ -101,7 +101,7 @@ func TestAWrongPasswordIsNotPrinted(t *testing.T) {
 func TestMissingRightsAreNamed(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		prepare string // with placeholders $role and $database
+		prepare string // $role and $database are put in
 		verb    func(context.Context, *testing.T, *database, string) error
 		want    []string
 		not     string
@@ -140,8 +140,7 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			// First, so that it is dropped last: after the database where it
-			// has rights.
+			// first, so that it is dropped last: after the database where it has rights
 			role := newRole(t)
 			d := newDatabase(t)
 			fill := strings.NewReplacer("$role", role, "$database", d.name)
@@ -224,8 +223,7 @@ func TestAFailureInTheMiddle(t *testing.T) {
 	}
 }
 
-// refuseEverybody starts a server that refuses every password, and returns its
-// address.
+// refuseEverybody is a server that takes nobody's password. It returns its address.
 func refuseEverybody(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

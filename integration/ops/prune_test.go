@@ -13,12 +13,13 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// prune calls the procedure and returns how many it reports as deleted.
+// prune calls the procedure and returns what it says it deleted.
 func prune(t *testing.T, pool *pgxpool.Pool, arguments string) int {
 	t.Helper()
 	return pgtest.One[int](t, pool, "CALL pgsession.prune("+arguments+")")
 }
 
+// PG-09.
 func TestPruneDeletesAllThatHasExpired(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
@@ -56,9 +57,8 @@ func TestPruneStopsAtItsLimits(t *testing.T) {
 	}
 }
 
-// The oldest goes first, and the prune reads the clock after each batch. With
-// batches of 1 a second passes long before 100,000 are deleted, unless a batch
-// takes 10 µs.
+// The oldest goes first, and the clock is looked at after each batch: with batches of 1, a second is over long before
+// 100,000 are deleted, unless a batch takes 10 µs.
 func TestPruneStopsAtItsTime(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
@@ -91,14 +91,14 @@ func TestPruneRefusesAbsurdLimits(t *testing.T) {
 	}
 }
 
-// Each batch is a transaction, so the procedure can't run in one.
+// PG-10, PG-11: each batch is a transaction, so the procedure can't be in one.
 func TestPruneInATransactionChangesNothing(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
 	pgtest.Exec(t, pool, fill, 5)
 	for _, sql := range []string{
 		"BEGIN; CALL pgsession.prune(); COMMIT",
-		// Two statements are one transaction, in pg_cron too.
+		// two statements are one transaction, in pg_cron too
 		"SET lock_timeout = '1s'; CALL pgsession.prune()",
 	} {
 		conn, err := pool.Acquire(t.Context())
@@ -117,7 +117,7 @@ func TestPruneInATransactionChangesNothing(t *testing.T) {
 	}
 }
 
-// A touch has the row, and commits after the prune has skipped it.
+// PG-09: a touch has the row, and commits after the prune has passed it over.
 func TestPruneSparesWhatIsTouchedMeanwhile(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
@@ -145,8 +145,7 @@ func TestPruneSparesWhatIsTouchedMeanwhile(t *testing.T) {
 	}
 }
 
-// While one prune runs, the others return at once. Together they delete exactly
-// what had expired.
+// PG-09: while one is at it, the others have nothing to do; what they delete together is what there was.
 func TestManyPrunesDoTheWorkOnce(t *testing.T) {
 	t.Parallel()
 	url, pool := database(t)
@@ -181,8 +180,7 @@ func TestManyPrunesDoTheWorkOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Now concurrently, again and again: they may alternate from batch to
-	// batch.
+	// Now at once, again and again: they may take turns from batch to batch.
 	sum := <-first
 	var mu sync.Mutex
 	var running sync.WaitGroup
@@ -208,13 +206,12 @@ func TestManyPrunesDoTheWorkOnce(t *testing.T) {
 	}
 }
 
-// A prune that is killed keeps the batches it has committed, loses the open
-// one, and leaves no lock.
+// PG-09: a prune that is killed keeps the batches it has committed, loses the one it was at, and leaves no lock.
 func TestAPruneThatIsKilledHarmsNothing(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
 	pgtest.Exec(t, pool, fill, 100)
-	// The 65th to be deleted: the oldest is deleted first.
+	// The 65th of those to go: the oldest goes first.
 	release := pgtest.HoldDelete(t, pool, "sha256('expired 36')")
 	failed := make(chan error, 1)
 	go func() {

@@ -33,16 +33,15 @@ func officeOf(t *testing.T, admin *pgxpool.Pool, r *pgtest.Roles) *office {
 	}
 }
 
-// byLetter returns the pools by the letters of the matrix.
+// byLetter is the pools as the matrix names them.
 func (o *office) byLetter() map[string]*pgxpool.Pool {
 	return map[string]*pgxpool.Pool{"o": o.owner, "a": o.app, "p": o.pruner, "m": o.monitor}
 }
 
-// matrix lists statements with the roles that may run them, by the letters o,
-// a, p and m. For every other role a statement fails with a missing right, and
-// for no other reason.
+// matrix is who may do what, by the letters o, a, p and m. A statement that is not for a role fails for want of a
+// right, not for another reason.
 var matrix = []struct{ may, sql string }{
-	// What the application needs.
+	// What the application lives on.
 	{"oa", "SELECT * FROM pgsession.sessions"},
 	{"oa", "SELECT id, data FROM pgsession.sessions WHERE id = sha256('a') FOR NO KEY UPDATE"},
 	{"oa", "SELECT id FROM pgsession.sessions FOR UPDATE SKIP LOCKED"},
@@ -57,8 +56,10 @@ var matrix = []struct{ may, sql string }{
 		"INSERT INTO pgsession.marks (id, key) VALUES (substr(sha256('m'), 1, 16), sha256('k'))",
 	},
 	{"oa", "SELECT id, key, revoked_at FROM pgsession.marks"},
+	{"oa", "INSERT INTO pgsession.endings (id, reason) VALUES (sha256('e'), 'ended') ON CONFLICT (id) DO NOTHING"},
+	{"oa", "SELECT id, reason, ended_at FROM pgsession.endings"},
 	{"oa", "SELECT last_prune_at, pruned_total FROM pgsession.prune_state"},
-	// Postgres allows it to every role that may DELETE.
+	// Postgres gives it to all who may DELETE
 	{"oa", "LOCK TABLE pgsession.sessions IN ACCESS EXCLUSIVE MODE"},
 	{"oap", "SELECT pgsession.prune_batch(1)"},
 	{"op", "CALL pgsession.prune()"},
@@ -66,7 +67,7 @@ var matrix = []struct{ may, sql string }{
 	{"om", "SELECT * FROM pgsession.sessions_by_state"},
 	{"oapm", "SELECT pg_relation_size('pgsession.sessions'::regclass)"},
 
-	// What only the owner may.
+	// What nobody but the owner may.
 	{"o", "UPDATE pgsession.sessions SET id = sha256('c') WHERE id = sha256('b')"},
 	{"o", "UPDATE pgsession.sessions SET created_at = now()"},
 	{"o", "UPDATE pgsession.sessions SET absolute_expires_at = now() + interval '1 year'"},
@@ -74,6 +75,11 @@ var matrix = []struct{ may, sql string }{
 	{"oam", "SELECT max(revoked_at) FROM pgsession.marks WHERE false"},
 	{"o", "UPDATE pgsession.marks SET revoked_at = now()"},
 	{"o", "DELETE FROM pgsession.marks"},
+	{"o", "INSERT INTO pgsession.endings (id, reason, ended_at) VALUES (sha256('e'), 'ended', now() + interval '1 hour')"},
+	{"o", "INSERT INTO pgsession.endings (n, id, reason) OVERRIDING SYSTEM VALUE VALUES (1, sha256('e'), 'ended')"},
+	{"o", "UPDATE pgsession.endings SET reason = 'ended'"},
+	{"o", "DELETE FROM pgsession.endings"},
+	{"o", "SELECT nextval('pgsession.endings_n_seq')"},
 	{"o", "UPDATE pgsession.prune_state SET pruned_total = 0"},
 	{"o", "INSERT INTO pgsession.prune_state DEFAULT VALUES ON CONFLICT DO NOTHING"},
 	{"o", "DELETE FROM pgsession.prune_state WHERE NOT only_row"},
@@ -113,11 +119,11 @@ var matrix = []struct{ may, sql string }{
 	{"", "SET session_replication_role = 'replica'"},
 }
 
-// Every statement as every role, each rolled back.
+// PG-13: every statement as every role, each rolled back.
 func TestEveryRoleMayDoWhatItNeedsAndNoMore(t *testing.T) {
 	t.Parallel()
 	o := staff(t)
-	// What servers before version 15 allow every role.
+	// What servers before version 15 allow everybody.
 	pgtest.Exec(t, o.admin, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
 	pgtest.Exec(t, o.admin, "INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) VALUES (sha256('a'), now() + interval '1 h', now() + interval '1 h')")
 	for letter, pool := range o.byLetter() {
@@ -127,7 +133,7 @@ func TestEveryRoleMayDoWhatItNeedsAndNoMore(t *testing.T) {
 	}
 }
 
-// judge runs a statement as a role that may, or may not, run it.
+// judge tries a statement as a role that may, or may not, run it.
 func judge(t *testing.T, pool *pgxpool.Pool, letter, sql string, may bool) {
 	t.Helper()
 	switch err := try(t.Context(), pool, sql); {
@@ -140,8 +146,7 @@ func judge(t *testing.T, pool *pgxpool.Pool, letter, sql string, may bool) {
 	}
 }
 
-// try runs a statement in a transaction that is rolled back. It runs a CALL
-// that commits outside of one.
+// try runs a statement in a transaction that is rolled back; a CALL that commits, outside of one.
 func try(ctx context.Context, pool *pgxpool.Pool, sql string) error {
 	if strings.HasPrefix(sql, "CALL") {
 		_, err := pool.Exec(ctx, sql)
@@ -156,8 +161,7 @@ func try(ctx context.Context, pool *pgxpool.Pool, sql string) error {
 	return err
 }
 
-// The exact list of grants. A grant too many fails here, even if no statement
-// above uses it.
+// What is granted, to the letter: a grant too many shows here even where no statement above would use it.
 func TestEveryGrantIsKnown(t *testing.T) {
 	t.Parallel()
 	o := staff(t)
@@ -191,6 +195,7 @@ func TestEveryGrantIsKnown(t *testing.T) {
 			"SELECT prune_state", "EXECUTE idle_deadline", "EXECUTE prune_batch",
 			"EXECUTE count_expired",
 			"SELECT marks", "INSERT marks.id", "INSERT marks.key",
+			"SELECT endings", "INSERT endings.id", "INSERT endings.reason",
 			"UPDATE sessions.version", "UPDATE sessions.last_seen_at", "UPDATE sessions.expires_at",
 			"UPDATE sessions.authenticated_at",
 			"UPDATE sessions.user_id", "UPDATE sessions.ip", "UPDATE sessions.user_agent",
@@ -229,7 +234,7 @@ func TestEveryGrantIsKnown(t *testing.T) {
 	}
 }
 
-// roles.sql can be run again, and takes back grants that were made by hand.
+// It can be run again, and takes back what was granted by hand.
 func TestRolesCanBeMadeAgain(t *testing.T) {
 	t.Parallel()
 	o := staff(t)
@@ -269,8 +274,7 @@ func TestRolesWantTheSchemaFirst(t *testing.T) {
 	}
 }
 
-// A role without SUPERUSER, as on managed services: it owns the database and
-// may make roles.
+// A role that is no superuser, as managed services give one: it owns the database and may make roles.
 func TestRolesWithoutASuperuser(t *testing.T) {
 	t.Parallel()
 	url := pgtest.EmptyDatabase(t)
@@ -314,7 +318,7 @@ func TestRolesWithoutASuperuser(t *testing.T) {
 	if err := try(t.Context(), as(name+"_app"), "SELECT * FROM pgsession.sessions"); err != nil {
 		t.Errorf("the application: %v", err)
 	}
-	// The owner runs the next migrations: the last one is undone and redone.
+	// The next migrations are the owner's: the last one is undone and done again.
 	owner := as(name + "_owner")
 	if _, err := db.Down(t.Context(), owner, db.Options{}); err != nil {
 		t.Fatalf("down as the owner: %v", err)

@@ -40,8 +40,7 @@ func TestDevicesOfAUser(t *testing.T) {
 	expect(t, "the handle as a cookie", a.who(string(handle)), "")
 }
 
-// An invalid user id is refused without a query, and the longest valid one
-// works.
+// What can't be a user id is refused before the database, and what just can be is found there.
 func TestUserIDsOnPostgres(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -78,8 +77,7 @@ func TestUserIDsOnPostgres(t *testing.T) {
 	}
 }
 
-// In an emergency the sessions of a user are unknown. A request can still
-// revoke its own.
+// In an emergency nobody knows which sessions a user has. What a request asks of its own session still works.
 func TestRevokesOfAUserFailInAnEmergency(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

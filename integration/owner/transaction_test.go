@@ -16,8 +16,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// change sets a new password and ends the other sessions of its user, in one
-// transaction. end commits it or rolls it back.
+// change sets a new password and ends the other sessions of its user, in one transaction that end decides about.
 func change(t *testing.T, in *instance, cookie string,
 	end func(context.Context, pgx.Tx, *sessionstore.Tx),
 ) {
@@ -40,8 +39,7 @@ func change(t *testing.T, in *instance, cookie string,
 	})
 }
 
-// A password and the sessions that end with it change together or not at all.
-// The cache gets its tombstones after the commit.
+// A password and what ends with it are changed together or not at all, and the cache hears of it when it is so.
 func TestPasswordChangeInATransaction(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -52,7 +50,7 @@ func TestPasswordChangeInATransaction(t *testing.T) {
 	a, b := h.instance(withRedis(t)), h.instance(withRedis(t))
 	mine, others, eves := a.login("ada"), []string{b.login("ada"), b.login("ada")}, b.login("eve")
 	for _, cookie := range others {
-		// And so into the cache.
+		// and so into the cache
 		b.visit(cookie, func(_ context.Context, s *sessionstore.Session) {
 			b.check(s.Set("cart", 1))
 		})
@@ -83,8 +81,7 @@ func TestPasswordChangeInATransaction(t *testing.T) {
 		a.check(tx.Commit(ctx))
 		expect(t, "the password after the commit", password(), "new")
 		expect(t, "sessions after the commit", pgtest.One[int](t, h.admin, adas), 1)
-		// A reader would undo a tombstone from before the commit. On a busy
-		// machine the cache may miss one now and then.
+		// What the cache was told before the commit would be undone by a reader. On a busy machine it may be passed over now and then.
 		for _, cookie := range others {
 			testkit.Eventually(t, "the cache has not been told", func() bool {
 				return b.who(cookie) == "ada"
@@ -131,7 +128,7 @@ func TestRevocationsOfATransactionAddUp(t *testing.T) {
 		t.Errorf("somebody else's handle: %v", err)
 	}
 	expect(t, "events of somebody else's handle", len(in.seen(sessionstore.EventForeignHandle)), 1)
-	// This shows that the transaction continues.
+	// which shows that the transaction goes on
 	in.check(revocations.Revoke(t.Context(), "eve", handle))
 	n, err := revocations.RevokeUser(t.Context(), "ada")
 	in.check(err)
@@ -147,8 +144,7 @@ func TestRevocationsOfATransactionAddUp(t *testing.T) {
 	expect(t, "sessions", pgtest.One[int](t, h.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
 }
 
-// In a stricter transaction, a session that rotates meanwhile makes it fail.
-// The session must not survive.
+// In a stricter transaction, a session that moves meanwhile fails it rather than live on.
 func TestAStricterTransactionFailsRatherThanMiss(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -161,7 +157,7 @@ func TestAStricterTransactionFailsRatherThanMiss(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	// Its snapshot is fixed now.
+	// what it sees is fixed now
 	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions"); err != nil {
 		t.Fatal(err)
 	}
@@ -174,9 +170,9 @@ func TestAStricterTransactionFailsRatherThanMiss(t *testing.T) {
 	}
 }
 
-// A login with the old password commits during the transaction. It sees no
+// A login with the old password commits during the transaction: it sees no
 // mark, and the transaction's statement does not see its row. Committed ends
-// it, and refuses logins still under way.
+// it, and refuses those that are still under way.
 func TestALoginDuringATransactionEndsWithIt(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

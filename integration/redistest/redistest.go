@@ -1,5 +1,4 @@
-// Package redistest gives a test a Redis of its own, which it may stop, freeze,
-// empty and configure.
+// Package redistest gives a test a Redis of its own, which it may stop, freeze, empty and configure.
 package redistest
 
 import (
@@ -62,7 +61,7 @@ func Start(t testing.TB) *Server {
 	if err != nil || s.program == "" || s.config == "" {
 		t.Fatalf("Redis does not tell what it runs as: %v", err)
 	}
-	t.Cleanup(s.Resume) // it would not end while it is frozen
+	t.Cleanup(s.Resume) // it would not end
 	return s
 }
 
@@ -80,7 +79,7 @@ func (s *Server) info() map[string]string {
 	return info
 }
 
-// Address returns host:port.
+// Address is host:port.
 func (s *Server) Address() string { return s.Client.Options().Addr }
 
 // Do runs a command that must succeed.
@@ -91,14 +90,13 @@ func (s *Server) Do(args ...any) {
 	}
 }
 
-// Flush removes all keys and scripts.
+// Flush makes it forget everything.
 func (s *Server) Flush() {
 	s.t.Helper()
 	s.Do("FLUSHALL")
 }
 
-// Pause freezes the process: the kernel accepts connections, and none gets an
-// answer.
+// Pause freezes the process: it accepts connections, as the kernel does that for it, and answers nothing.
 func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
 
 // Resume undoes Pause.
@@ -119,7 +117,7 @@ func (s *Server) Kill() {
 	})
 }
 
-// Restart starts it again on the same port, empty.
+// Restart starts it again where it was, empty.
 func (s *Server) Restart() {
 	s.t.Helper()
 	kin := process.Kin{Orphaned: syscall.SIGKILL, Apart: true}
@@ -131,7 +129,7 @@ func (s *Server) Restart() {
 		kin.Account = &process.Account{UID: owner.Uid, GID: owner.Gid}
 	}
 	testkit.Eventually(s.t, "Redis answers again", func() bool {
-		// Another process may have had its port for a moment.
+		// another process may have had its port for a moment
 		if s.running == nil || ended(s.running) {
 			cmd := exec.Command(s.program, s.config)
 			cmd.Dir = filepath.Dir(s.config)

@@ -21,8 +21,7 @@ func TestACallerWhoLeavesTheQueue(t *testing.T) {
 	leaver, leave := context.WithCancel(t.Context())
 	defer leave()
 
-	// When all are queued, one leaves while the others wait. It lets the others
-	// continue.
+	// When all are queued one leaves, while nothing moves. That one lets the others go on.
 	c.together(len(ids), leave, func(ctx context.Context, i int) {
 		if i != 5 {
 			rec, err := c.store.Save(ctx, ids[i], setting("saved", i))
@@ -45,11 +44,11 @@ func TestACallerWhoLeavesTheQueue(t *testing.T) {
 	}
 }
 
-// held is a shared statement that waits for one row, with its calls.
+// held is a shared statement that waits for one row, with the calls in it.
 type held struct {
 	*crew
 	ids     []store.ID
-	blocked int                  // index of the call whose row it waits for
+	blocked int                  // whose row it waits for
 	errs    []error              // of the calls
 	cancel  []context.CancelFunc // of the calls
 	left    []chan struct{}      // closed when a call has returned
@@ -91,7 +90,7 @@ func holdSaves(t *testing.T, n int) *held {
 	return h
 }
 
-// wantOne fails unless the calls shared one statement.
+// wantOne checks that one statement was shared.
 func (h *held) wantOne() {
 	h.t.Helper()
 	if n := h.sent.count("SessionSaveMany") - inFlight; n != 1 {
@@ -99,8 +98,8 @@ func (h *held) wantOne() {
 	}
 }
 
-// holdUpdates makes updates of a session wait in the middle of their statement,
-// from hold until release.
+// holdUpdates makes updates of a session wait, in the midst of their statement,
+// from when hold is called until release is.
 func (c *crew) holdUpdates(id store.ID) (hold func() (release func())) {
 	c.t.Helper()
 	for _, sql := range []string{
@@ -148,7 +147,7 @@ func TestACallerWhoLeavesASharedStatement(t *testing.T) {
 	}
 }
 
-// When no caller is left, the statement is cancelled.
+// When nobody is left, nobody needs the statement.
 func TestAllCallersLeaveASharedStatement(t *testing.T) {
 	t.Parallel()
 	h := holdSaves(t, 5)
@@ -193,8 +192,7 @@ func TestACancelledSharedStatementFailsNobody(t *testing.T) {
 	}
 }
 
-// The outcome of a statement whose connection died is unknown: its calls are
-// not repeated.
+// What became of a statement whose connection died nobody knows: its calls are not made again.
 func TestAKilledSharedStatementIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	h := holdSaves(t, 5)

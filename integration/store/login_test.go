@@ -13,8 +13,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Each login gives a new id and ends the old one, also when a hundred share a
-// statement.
+// STD-03: each login gives a new id and ends the old one, also when a hundred share a statement.
 func TestAHundredLoginsAtOnce(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -57,7 +56,7 @@ func TestAHundredLoginsAtOnce(t *testing.T) {
 	}
 }
 
-// A hundred tabs log in with one anonymous session: one of them gets it.
+// A hundred tabs log in with one anonymous session: one gets it, nobody gets two.
 func TestOneSessionIsRotatedOnce(t *testing.T) {
 	t.Parallel()
 	c := hire(t)

@@ -9,7 +9,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Two instances save, touch and delete the same sessions in opposite orders.
+// PG-06, COH-10: two instances save, touch and delete the same sessions in opposite orders.
 func TestTwoInstancesNeitherDeadlockNorLose(t *testing.T) {
 	t.Parallel()
 	c := hire(t)

@@ -14,8 +14,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// The error names the missing right and its object: with that grant the same
-// call works.
+// A role that lacks a right is told which, and for what: with that grant the same call works.
 func TestAMissingRightIsNamed(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -77,7 +76,7 @@ func TestAMissingRightIsNamed(t *testing.T) {
 	}
 }
 
-// A refusal that no grant cures is reported as it is.
+// What is refused for another reason than a missing grant is not explained away.
 func TestARefusalThatNoGrantCures(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -92,7 +91,7 @@ func TestARefusalThatNoGrantCures(t *testing.T) {
 	}
 }
 
-// Each new statement must have its needs listed.
+// A statement that is new must say what it needs.
 func TestEveryStatementSaysWhatItNeeds(t *testing.T) {
 	t.Parallel()
 	rights, err := os.ReadFile(filepath.Join("..", "..", "internal", "schema", "rights.go"))
@@ -111,7 +110,7 @@ func TestEveryStatementSaysWhatItNeeds(t *testing.T) {
 			name := string(found[1])
 			if name == "OwnerLock" || name == "DistributedLock" || name == "SessionAwaitStandby" ||
 				strings.HasPrefix(name, "Catalog") {
-				continue // they read nothing of the schema
+				continue // they ask nothing of the schema
 			}
 			if !strings.Contains(string(rights), `"`+name+`"`) {
 				t.Errorf("%s is in no right of internal/schema/rights.go", name)

@@ -86,8 +86,7 @@ func TestASchemaThatDoesNotFitIsRefused(t *testing.T) {
 	}
 }
 
-// Additions by a newer version or an administrator are accepted: two versions
-// share a table in a deploy.
+// What a newer version or a database administrator has added is in order: two versions share a table in a deploy.
 func TestASchemaWithMoreIsTaken(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -109,8 +108,7 @@ func TestASchemaWithMoreIsTaken(t *testing.T) {
 	c.sessions(1)
 }
 
-// A deploy adds a column while instances of the version before are at work:
-// their plans are made anew.
+// A deploy adds a column while instances of the version before are at work: their plans are made anew.
 func TestAColumnIsAddedUnderway(t *testing.T) {
 	t.Parallel()
 	c := hire(t)

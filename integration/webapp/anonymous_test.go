@@ -17,7 +17,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// crowd sends concurrent requests of many visitors, and checks each response.
+// crowd sends requests from many visitors at once, and checks what must hold for each of them.
 func crowd(t *testing.T, requests int, one func(i int) answer) {
 	t.Helper()
 	const abreast = 16
@@ -38,7 +38,7 @@ func crowd(t *testing.T, requests int, one func(i int) answer) {
 	all.Wait()
 }
 
-// Requests without a session leave no row and no cookie.
+// STD-02, STD-16: requests of nobody leave nothing behind.
 func TestStrangersLeaveNothing(t *testing.T) {
 	t.Parallel()
 	leaveNothing(t, 1_000)
@@ -83,7 +83,7 @@ func leaveNothing(t *testing.T, strangers int) {
 	alice.want("GET /api/me", http.StatusOK, "alice")
 }
 
-// forgeries are cookies with a wrong signature, made from a good one.
+// forgeries are cookies that nobody here has signed, made from one that was.
 func forgeries(cookie string) []string {
 	name, value, _ := strings.Cut(cookie, "=")
 	dot := strings.LastIndex(value, ".")
@@ -106,7 +106,7 @@ func forgeries(cookie string) []string {
 	return forged
 }
 
-// watched is a small site whose every query is recorded.
+// watched is a small site whose every query is noted.
 type watched struct {
 	*httptest.Server
 	sessions   *sessionstore.Manager
@@ -204,8 +204,7 @@ func TestForgedCookiesCostNoQuery(t *testing.T) {
 		t.Errorf("%d forged cookies were counted, want %d", n, each*(len(cookies)-1))
 	}
 
-	// A good cookie whose session has ended is looked up, also on a standby,
-	// and makes nothing.
+	// One of ours whose session is gone: it is looked for, and asked whether that was on a standby; still nothing is made of it.
 	gone := *alice
 	alice.want("POST /logout", http.StatusOK, "")
 	unknown := site.sessions.Count(sessionstore.EventSessionNotFound)
@@ -223,12 +222,11 @@ func TestForgedCookiesCostNoQuery(t *testing.T) {
 	for _, name := range site.statements.sent() {
 		if !strings.Contains(name, "SessionLoad") && !strings.Contains(name, "SessionDelete") &&
 			!strings.Contains(name, "SessionMissing") &&
-			// once a second, whatever the requests are
-			!strings.Contains(name, "pg_relation_size") {
+			!strings.Contains(name, "pg_relation_size") { // once a second, whatever is asked
 			t.Errorf("sent: %s", name)
 		}
 	}
-	// the one that another instance made
+	// the one made elsewhere
 	if n := pgtest.One[int](t, pgtest.Pool(t, databaseURL),
 		"SELECT count(*) FROM pgsession.sessions"); n != 1 {
 		t.Errorf("%d rows, want 1", n)

@@ -29,8 +29,7 @@ func TestTwoInstancesAreOne(t *testing.T) {
 	onA.want("GET /api/get?k=size", http.StatusOK, "large")
 	onA.want("GET /api/get?k=color", http.StatusOK, "blue")
 
-	// A login on B gives a new token. The cookie in A's browser is then dead
-	// (fixation).
+	// A login on B gives a new token; what A's browser still holds is worth nothing (fixation).
 	stale := *onA
 	onB.want("POST /api/login?user=alice", http.StatusOK, "")
 	stale.want("GET /api/me", http.StatusUnauthorized, "")
@@ -39,11 +38,10 @@ func TestTwoInstancesAreOne(t *testing.T) {
 	onA.want("GET /api/me", http.StatusOK, "alice")
 	onB.want("POST /api/logout", http.StatusOK, "")
 	onA.want("GET /api/me", http.StatusUnauthorized, "")
-	onA.want("POST /api/logout", http.StatusOK, "") // of a session that has ended
+	onA.want("POST /api/logout", http.StatusOK, "") // of a session that is gone
 }
 
-// slow is a site with a request that has loaded its session, and waits for the
-// test before it changes it.
+// slow is a site with a request that has loaded its session and is told when to go on and change it.
 type slow struct {
 	*httptest.Server
 	sessions *sessionstore.Manager
@@ -104,7 +102,7 @@ func openSlow(t *testing.T, databaseURL string) *slow {
 	return s
 }
 
-// The last save must not revive a session that another instance has ended.
+// COH-08: whoever saves last must not bring back what another has ended.
 func TestASlowRequestDoesNotReviveASession(t *testing.T) {
 	t.Parallel()
 	databaseURL, pool := database(t)

@@ -8,8 +8,7 @@ import (
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
-// Without Postgres the app stays up, reports that it can't serve sessions, and
-// ends none. It recovers by itself.
+// The app stays up, admits that it can't serve sessions, ends none, and goes on by itself.
 func TestPostgresGoesAwayAndComesBack(t *testing.T) {
 	t.Parallel()
 	cluster := newCluster(t, nil)
@@ -42,7 +41,7 @@ func TestPostgresGoesAwayAndComesBack(t *testing.T) {
 			t.Errorf("a login: %d, cookies %d; want 503 and none", got.status,
 				len(got.header["Set-Cookie"]))
 		}
-		stranger.want("GET /api/me", http.StatusUnauthorized, "") // has no cookie, so no query
+		stranger.want("GET /api/me", http.StatusUnauthorized, "") // nothing to ask Postgres for
 		testkit.Eventually(t, "the health is bad", func() bool {
 			return visit(t, a.url).send("GET /healthz").status == http.StatusServiceUnavailable
 		})
@@ -67,7 +66,7 @@ func TestPostgresGoesAwayAndComesBack(t *testing.T) {
 	a.ended()
 }
 
-// Idle connections that died cause no failed request.
+// Connections that died while nobody used them are no reason to turn anybody away.
 func TestPostgresRestartsUnseen(t *testing.T) {
 	t.Parallel()
 	cluster := newCluster(t, nil)

@@ -67,8 +67,8 @@ func holds(sql string) (found []string) {
 // of them to a distributed table.
 var shared = []string{
 	"SessionLoadMany", "SessionMissing", "SessionCreateMany", "SessionSaveMany",
-	"SessionRotateMany", "SessionDeleteFree", "SessionTouch",
-	"OwnerRevoke", "OwnerRevokeFound", "AllRevokeFound",
+	"SessionRotateMany", "SessionDelete", "SessionDeleteFree", "SessionTouch",
+	"OwnerRevoke", "OwnerRevokeFound", "OwnerRevokeHandle", "AllRevokeFound",
 	"AllRevoke",
 	"OwnerTrim", "ExpiryEstimate",
 }

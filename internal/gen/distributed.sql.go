@@ -11,6 +11,20 @@ import (
 	"time"
 )
 
+const distributedDelete = `-- name: DistributedDelete :execrows
+DELETE FROM pgsession.sessions WHERE id = $1::bytea
+`
+
+// DistributedDelete is SessionDelete without an ending. Endings would be a table
+// of the coordinator, and no statement of a session changes two tables there.
+func (q *Queries) DistributedDelete(ctx context.Context, db DBTX, id []byte) (int64, error) {
+	result, err := db.Exec(ctx, distributedDelete, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const distributedExpired = `-- name: DistributedExpired :one
 SELECT pg_catalog.count(*) FROM (
     SELECT 1 FROM pgsession.sessions WHERE expires_at <= pg_catalog.now() LIMIT 10000
@@ -56,8 +70,8 @@ type DistributedMissingRow struct {
 	Expired [][]byte
 }
 
-// DistributedMissing is SessionMissing for one session, and asks one shard. The
-// standby would be the coordinator.
+// DistributedMissing is SessionMissing for one session and without endings, and
+// asks one shard. The standby would be the coordinator.
 func (q *Queries) DistributedMissing(ctx context.Context, db DBTX, id []byte) (*DistributedMissingRow, error) {
 	row := db.QueryRow(ctx, distributedMissing, id)
 	var i DistributedMissingRow
@@ -115,6 +129,41 @@ func (q *Queries) DistributedRevokeAll(ctx context.Context, db DBTX) (*Distribut
 	var i DistributedRevokeAllRow
 	err := row.Scan(&i.Seen, &i.Revoked)
 	return &i, err
+}
+
+const distributedRevokeHandle = `-- name: DistributedRevokeHandle :many
+DELETE FROM pgsession.sessions AS s
+WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now()
+    AND substring(pg_catalog.sha256($2::bytea || s.id) FROM 1 FOR 16)
+        = $3::bytea
+RETURNING s.id
+`
+
+type DistributedRevokeHandleParams struct {
+	UserID string
+	Label  []byte
+	Handle []byte
+}
+
+// DistributedRevokeHandle is OwnerRevokeHandle without an ending.
+func (q *Queries) DistributedRevokeHandle(ctx context.Context, db DBTX, arg *DistributedRevokeHandleParams) ([][]byte, error) {
+	rows, err := db.Query(ctx, distributedRevokeHandle, arg.UserID, arg.Label, arg.Handle)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items [][]byte
+	for rows.Next() {
+		var id []byte
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const distributedSample = `-- name: DistributedSample :one

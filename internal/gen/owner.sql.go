@@ -415,11 +415,18 @@ func (q *Queries) OwnerRevokeFound(ctx context.Context, db DBTX, iDs [][]byte, u
 }
 
 const ownerRevokeHandle = `-- name: OwnerRevokeHandle :many
-DELETE FROM pgsession.sessions AS s
-WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now()
-    AND substring(pg_catalog.sha256($2::bytea || s.id) FROM 1 FOR 16)
-        = $3::bytea
-RETURNING s.id
+WITH gone AS (
+    DELETE FROM pgsession.sessions AS s
+    WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now()
+        AND substring(pg_catalog.sha256($2::bytea || s.id) FROM 1 FOR 16)
+            = $3::bytea
+    RETURNING s.id
+), noted AS (
+    INSERT INTO pgsession.endings (id, reason)
+    SELECT gone.id, 'ended' FROM gone
+    ON CONFLICT (id) DO NOTHING
+)
+SELECT gone.id FROM gone
 `
 
 type OwnerRevokeHandleParams struct {
@@ -429,7 +436,8 @@ type OwnerRevokeHandleParams struct {
 }
 
 // OwnerRevokeHandle revokes the session of a user that has this handle: the
-// first half of a SHA-256 over label and id.
+// first half of a SHA-256 over label and id. It inserts an ending, as
+// SessionDelete does.
 func (q *Queries) OwnerRevokeHandle(ctx context.Context, db DBTX, arg *OwnerRevokeHandleParams) ([][]byte, error) {
 	rows, err := db.Query(ctx, ownerRevokeHandle, arg.UserID, arg.Label, arg.Handle)
 	if err != nil {
@@ -461,14 +469,20 @@ WITH locked AS (
     )
     ORDER BY s.id
     FOR UPDATE
+), gone AS (
+    DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id
+), noted AS (
+    INSERT INTO pgsession.endings (id, reason)
+    SELECT gone.id, 'too_many' FROM gone
+    ON CONFLICT (id) DO NOTHING
 )
-DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id
+SELECT gone.id FROM gone
 `
 
 // OwnerTrim revokes all sessions of a user but those with the latest logins. It
 // needs no lock against other logins: each trims after its commit. No trim
 // revokes one of the latest sessions of all, and the last trim sees every
-// login.
+// login. It inserts an ending of each.
 func (q *Queries) OwnerTrim(ctx context.Context, db DBTX, userID string, keep int32) ([][]byte, error) {
 	rows, err := db.Query(ctx, ownerTrim, userID, keep)
 	if err != nil {

@@ -212,33 +212,48 @@ func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCr
 	return items, nil
 }
 
-const sessionDelete = `-- name: SessionDelete :execrows
-DELETE FROM pgsession.sessions WHERE id = $1::bytea
+const sessionDelete = `-- name: SessionDelete :one
+WITH gone AS (
+    DELETE FROM pgsession.sessions AS d WHERE d.id = $1::bytea RETURNING d.id
+), noted AS (
+    INSERT INTO pgsession.endings (id, reason)
+    SELECT gone.id, 'ended' FROM gone WHERE $2::boolean
+    ON CONFLICT (id) DO NOTHING
+)
+SELECT pg_catalog.count(*) FROM gone
 `
 
-// SessionDelete deletes a session, alive or expired.
-func (q *Queries) SessionDelete(ctx context.Context, db DBTX, id []byte) (int64, error) {
-	result, err := db.Exec(ctx, sessionDelete, id)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+// SessionDelete deletes a session, alive or expired, and returns how many it
+// was. With noted it inserts an ending. The id can have one already if a row was
+// made under it once more: the first one stays.
+func (q *Queries) SessionDelete(ctx context.Context, db DBTX, iD []byte, noted bool) (int64, error) {
+	row := db.QueryRow(ctx, sessionDelete, iD, noted)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }
 
-const sessionDeleteFree = `-- name: SessionDeleteFree :execrows
-DELETE FROM pgsession.sessions AS d
-WHERE d.id = (
-    SELECT s.id FROM pgsession.sessions AS s WHERE s.id = $1::bytea FOR UPDATE SKIP LOCKED
+const sessionDeleteFree = `-- name: SessionDeleteFree :one
+WITH gone AS (
+    DELETE FROM pgsession.sessions AS d
+    WHERE d.id = (
+        SELECT s.id FROM pgsession.sessions AS s WHERE s.id = $1::bytea FOR UPDATE SKIP LOCKED
+    )
+    RETURNING d.id
+), noted AS (
+    INSERT INTO pgsession.endings (id, reason)
+    SELECT gone.id, 'ended' FROM gone WHERE $2::boolean
+    ON CONFLICT (id) DO NOTHING
 )
+SELECT pg_catalog.count(*) FROM gone
 `
 
 // SessionDeleteFree is SessionDelete without a wait: it leaves a locked row.
-func (q *Queries) SessionDeleteFree(ctx context.Context, db DBTX, id []byte) (int64, error) {
-	result, err := db.Exec(ctx, sessionDeleteFree, id)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) SessionDeleteFree(ctx context.Context, db DBTX, iD []byte, noted bool) (int64, error) {
+	row := db.QueryRow(ctx, sessionDeleteFree, iD, noted)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }
 
 const sessionLoad = `-- name: SessionLoad :one
@@ -267,7 +282,8 @@ type SessionLoadRow struct {
 // row behind; integration/forms compares them. A form for one session waits for
 // a locked row, and one for many leaves it out.
 //
-// The forms for one session also run on a table that Citus has distributed.
+// The forms for one session also run on a table that Citus has distributed, but
+// for SessionDelete: there are no endings there.
 // Citus refuses now() in RETURNING, CASE and COALESCE. So an interval that is
 // null leaves a column as it is, and last_seen_at returns the time of the
 // statement.
@@ -349,21 +365,37 @@ SELECT
     ARRAY(
         SELECT s.id FROM pgsession.sessions AS s
         WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at <= pg_catalog.now()
-    )::bytea[] AS expired
+    )::bytea[] AS expired,
+    coalesce(o.ended, '{}')::bytea[] AS ended,
+    coalesce(o.replaced, '{}')::bytea[] AS replaced
+FROM (
+    SELECT
+        pg_catalog.array_agg(e.id) FILTER (WHERE e.reason = 'ended') AS ended,
+        pg_catalog.array_agg(e.id) FILTER (WHERE e.reason = 'too_many') AS replaced
+    FROM pgsession.endings AS e
+    WHERE e.id = ANY((SELECT $1::bytea[])::bytea[])
+) AS o
 `
 
 type SessionMissingRow struct {
-	Standby bool
-	Expired [][]byte
+	Standby  bool
+	Expired  [][]byte
+	Ended    [][]byte
+	Replaced [][]byte
 }
 
 // SessionMissing explains why a load found fewer rows than ids: the server is a
-// standby, or these sessions have expired and are not pruned yet. If a row's
-// deadline has not passed, the session began after the load.
+// standby, these sessions have expired and are not pruned yet, or they have an
+// ending. If a row's deadline has not passed, the session began after the load.
 func (q *Queries) SessionMissing(ctx context.Context, db DBTX, ids [][]byte) (*SessionMissingRow, error) {
 	row := db.QueryRow(ctx, sessionMissing, ids)
 	var i SessionMissingRow
-	err := row.Scan(&i.Standby, &i.Expired)
+	err := row.Scan(
+		&i.Standby,
+		&i.Expired,
+		&i.Ended,
+		&i.Replaced,
+	)
 	return &i, err
 }
 
@@ -405,7 +437,7 @@ SELECT
         )
     )
 FROM old
-RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, s.last_seen_at AS validated_at
+RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
 `
 
 type SessionRotateParams struct {

@@ -39,6 +39,7 @@ type Store struct {
 	bytes     int                   // of all sessions
 	anonymous int                   // bytes of the sessions without a user
 	marks     map[markKey][]store.Mark
+	endings   endings
 	lastPrune time.Time
 }
 
@@ -126,9 +127,10 @@ func (m *Store) Load(ctx context.Context, id store.ID, _ int64) (store.Record, e
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	rec, err := m.alive(id, time.Now())
-	if _, there := m.sessions[id]; there && err != nil {
-		err = store.ErrExpired
+	now := time.Now()
+	rec, err := m.alive(id, now)
+	if err != nil {
+		err = m.reason(id, now)
 	}
 	return rec, err
 }
@@ -235,7 +237,7 @@ func (m *Store) Delete(ctx context.Context, id store.ID) (store.Revocation, erro
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.drop(id)
+	m.end(id, store.ErrEnded, time.Now())
 	return store.Revocation{Committed: true, CacheAcked: true}, nil
 }
 

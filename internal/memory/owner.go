@@ -45,7 +45,8 @@ func (m *Store) Revoke(
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.mark(&s, time.Now())
+	now := time.Now()
+	m.mark(&s, now)
 	r := store.Revocation{Committed: true, CacheAcked: true}
 	if s.All {
 		r.Count = len(m.sessions)
@@ -54,12 +55,14 @@ func (m *Store) Revoke(
 		m.bytes, m.anonymous = 0, 0
 		return nil, r, nil
 	}
-	recs := m.of(s.UserID, s.Tag, time.Now())
+	recs := m.of(s.UserID, s.Tag, now)
+	end := m.drop
 	switch {
 	case s.Handle != "":
 		recs = slices.DeleteFunc(recs, func(rec store.Record) bool {
 			return rec.ID.Handle() != s.Handle
 		})
+		end = func(id store.ID) { m.end(id, store.ErrEnded, now) }
 	case s.Keep > 0:
 		recs = slices.DeleteFunc(recs, func(rec store.Record) bool { return rec.UserID == "" })
 		slices.SortFunc(recs, func(a, b store.Record) int {
@@ -67,6 +70,7 @@ func (m *Store) Revoke(
 			return cmp.Or(latest, bytes.Compare(a.ID[:], b.ID[:]))
 		})
 		recs = recs[min(len(recs), s.Keep):]
+		end = func(id store.ID) { m.end(id, store.ErrReplaced, now) }
 	default:
 		recs = slices.DeleteFunc(recs, func(rec store.Record) bool { return rec.ID == s.Except })
 		if spared, there := m.sessions[s.Except]; there && selects(s.UserID, s.Tag, &spared) {
@@ -76,7 +80,7 @@ func (m *Store) Revoke(
 	}
 	var ids []store.ID
 	for _, rec := range recs {
-		m.drop(rec.ID)
+		end(rec.ID)
 		ids = append(ids, rec.ID)
 	}
 	r.Count = len(ids)

@@ -162,11 +162,11 @@ func (c *combined[C]) locked(
 func (r *rowsRead) byID() map[store.ID]result {
 	results := make(map[store.ID]result, len(r.records)+len(r.broken))
 	for i := range r.records {
-		if rec := &r.records[i]; rec.Version == 0 { // of a load
-			results[rec.ID] = result{Err: store.ErrExpired}
-		} else {
-			results[rec.ID] = result{Value: rec}
-		}
+		rec := &r.records[i]
+		results[rec.ID] = result{Value: rec}
+	}
+	for id, err := range r.over {
+		results[id] = result{Err: err}
 	}
 	for _, b := range r.broken {
 		if id, ok := idOf(b.id); ok {

@@ -57,7 +57,10 @@ func (s *citusStore) Load(ctx context.Context, id store.ID, _ int64) (store.Reco
 func (s *citusStore) load(ctx context.Context, db querier, id *store.ID) (*store.Record, error) {
 	return s.loadRow(ctx, db, id, func() (*gen.SessionMissingRow, error) {
 		row, err := s.queries.DistributedMissing(ctx, db, id[:])
-		return (*gen.SessionMissingRow)(row), err
+		if err != nil {
+			return nil, err
+		}
+		return &gen.SessionMissingRow{Standby: row.Standby, Expired: row.Expired}, nil
 	})
 }
 
@@ -116,9 +119,18 @@ func (s *citusStore) Touch(ctx context.Context, touches []store.Touch) error {
 
 // Delete implements [store.Store].
 func (s *citusStore) Delete(ctx context.Context, id store.ID) (store.Revocation, error) {
+	return s.delete(ctx, id, false)
+}
+
+// delete ends a session. Without endings there is nothing to note.
+func (s *citusStore) delete(
+	ctx context.Context, id store.ID, _ bool,
+) (store.Revocation, error) {
 	s.exec.tallies[opDelete].add(1)
 	run := func(ctx context.Context, db querier) error {
-		return s.deleteRow(ctx, db, id)
+		return s.deleteRow(ctx, db, id, func() (int64, error) {
+			return s.queries.DistributedDelete(ctx, db, id[:])
+		})
 	}
 	err := s.exec.exec(ctx, statement{op: opDelete, run: run})
 	return store.Revocation{Committed: err == nil, CacheAcked: true}, err
@@ -140,7 +152,7 @@ func (s *citusStore) Revoke(
 	}
 	n := 0
 	run := func(ctx context.Context, db querier) (err error) {
-		ids, n, err = s.revokeRows(ctx, db, sel, s.revokeUser)
+		ids, n, err = s.revokeRows(ctx, db, sel, s)
 		return err
 	}
 	err = s.exec.exec(ctx, statement{op: opRevoke, run: run, tx: true, within: within})
@@ -151,7 +163,7 @@ func (s *citusStore) Revoke(
 func (s *citusStore) revokeIn(
 	ctx context.Context, db querier, sel store.Selection,
 ) ([]store.ID, int, error) {
-	return s.revokeRows(ctx, db, sel, s.revokeUser)
+	return s.revokeRows(ctx, db, sel, s)
 }
 
 // revokeUser ends the sessions of a user, after the rotations that hold the
@@ -166,6 +178,13 @@ func (s *citusStore) revokeUser(
 		return s.queries.DistributedTrim(ctx, db, sel.UserID, int32(sel.Keep))
 	}
 	return s.queries.DistributedRevoke(ctx, db, sel.UserID, sel.Except[:])
+}
+
+// revokeHandle ends one session.
+func (s *citusStore) revokeHandle(
+	ctx context.Context, db querier, arg *gen.OwnerRevokeHandleParams,
+) ([][]byte, error) {
+	return s.queries.DistributedRevokeHandle(ctx, db, (*gen.DistributedRevokeHandleParams)(arg))
 }
 
 const (

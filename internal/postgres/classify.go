@@ -403,6 +403,8 @@ var sentinels = []struct {
 }{
 	{pgx.ErrNoRows, classResult},
 	{store.ErrExpired, classResult},
+	{store.ErrEnded, classResult},
+	{store.ErrReplaced, classResult},
 	{store.ErrTooManySessions, classResult},
 	{store.ErrRevoked, classResult},
 	{errSettings, classRow},

@@ -146,6 +146,10 @@ func resultOf(err error) error {
 		return err
 	case errors.Is(err, store.ErrExpired):
 		return store.ErrExpired
+	case errors.Is(err, store.ErrEnded):
+		return store.ErrEnded
+	case errors.Is(err, store.ErrReplaced):
+		return store.ErrReplaced
 	case errors.Is(err, store.ErrTooManySessions):
 		return store.ErrTooManySessions
 	case errors.Is(err, store.ErrRevoked):

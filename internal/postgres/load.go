@@ -36,8 +36,20 @@ func (b *base) loadError(ctx context.Context, id store.ID, err error) error {
 // load is the statement for one session.
 func (s *plainStore) load(ctx context.Context, db querier, id *store.ID) (*store.Record, error) {
 	return s.loadRow(ctx, db, id, func() (*gen.SessionMissingRow, error) {
-		return s.queries.SessionMissing(ctx, db, [][]byte{id[:]})
+		return s.missing(ctx, db, [][]byte{id[:]})
 	})
+}
+
+// missing asks why sessions are not there. Postgres plans that whenever it
+// runs: the table of the endings may be empty for long, and a plan that was
+// kept since then would read all of it.
+func (s *plainStore) missing(
+	ctx context.Context, db querier, ids [][]byte,
+) (*gen.SessionMissingRow, error) {
+	if s.exec.plans != nil {
+		db = &replanned{db}
+	}
+	return s.queries.SessionMissing(ctx, db, ids)
 }
 
 // loadRow loads a session. missing asks why there is none.
@@ -50,35 +62,45 @@ func (b *base) loadRow(
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return rec, err
 	}
-	switch expired, err := expiredOf(missing()); {
+	reasons, err := reasonsOf(missing())
+	switch reason := reasons[*id]; {
 	case err != nil:
 		return nil, err
-	case len(expired) > 0:
-		return nil, store.ErrExpired
+	case reason != nil:
+		return nil, reason
 	}
 	return nil, pgx.ErrNoRows
 }
 
-// expiredOf returns which of the sessions that a load has not found have
-// expired, as records without a version. SessionMissing must run on the
-// connection of the load: its row says whether the server is a standby, which
-// may not have a session yet.
-func expiredOf(missing *gen.SessionMissingRow, err error) ([]store.Record, error) {
+// reasonsOf returns why sessions are over that a load has not found, as far as
+// Postgres has the reason. SessionMissing must run on the connection of the
+// load: its row says whether the server is a standby, which may not have a
+// session yet.
+func reasonsOf(missing *gen.SessionMissingRow, err error) (map[store.ID]error, error) {
 	switch {
 	case err != nil:
 		return nil, err
 	case missing.Standby:
 		return nil, errStandby
 	}
-	recs := make([]store.Record, len(missing.Expired))
-	for i, id := range missing.Expired {
-		recs[i].ID = store.ID(id) // the server compared it with one
+	reasons := map[store.ID]error{}
+	for _, of := range []struct {
+		ids    [][]byte
+		reason error
+	}{
+		{missing.Ended, store.ErrEnded},
+		{missing.Replaced, store.ErrReplaced},
+		{missing.Expired, store.ErrExpired}, // the row is younger than an ending of its id
+	} {
+		for _, id := range of.ids {
+			reasons[store.ID(id)] = of.reason // the server compared it with one
+		}
 	}
-	return recs, nil
+	return reasons, nil
 }
 
 // loadMany is the statement for many sessions. It returns the live ones, and
-// those that have expired as records without a version.
+// why others are over.
 func (s *plainStore) loadMany(ctx context.Context, db querier, ids []store.ID) (rowsRead, error) {
 	arg := bytesOf(ids)
 	r := s.reader(db, len(ids))
@@ -95,8 +117,7 @@ func (s *plainStore) loadMany(ctx context.Context, db querier, ids []store.ID) (
 		found[string(b.id)] = true
 	}
 	rest := slices.DeleteFunc(arg, func(id []byte) bool { return found[string(id)] })
-	expired, err := expiredOf(s.queries.SessionMissing(ctx, db, rest))
-	read.records = append(read.records, expired...)
+	read.over, err = reasonsOf(s.missing(ctx, db, rest))
 	return read, err
 }
 

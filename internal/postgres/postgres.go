@@ -135,6 +135,8 @@ func (s *Store) Contacted() bool { return s.pool.contacted.Load() }
 type tableStore interface {
 	store.Store
 	refused(context.Context, login) (bool, error)
+	// delete is Delete, and adds an ending only if noted.
+	delete(ctx context.Context, id store.ID, noted bool) (store.Revocation, error)
 	addMark(context.Context, querier, *store.Selection) (time.Time, error)
 	revokeIn(context.Context, querier, store.Selection) ([]store.ID, int, error)
 }
@@ -212,7 +214,8 @@ func (s *Store) finishLogin(
 		return rec, nil
 	}
 	if err == nil {
-		if _, err = s.Delete(context.WithoutCancel(ctx), id); err == nil {
+		// A revoke of the user has ended it, which its browser does not learn.
+		if err = s.delete(context.WithoutCancel(ctx), id); err == nil {
 			return store.Record{}, store.ErrRevoked
 		}
 	}
@@ -235,6 +238,15 @@ func (s *Store) Delete(ctx context.Context, id store.ID) (store.Revocation, erro
 		r, err = s.citus.Delete(ctx, id)
 	}
 	return r, err
+}
+
+// delete ends a session without an ending.
+func (s *Store) delete(ctx context.Context, id store.ID) error {
+	_, err := s.table().delete(ctx, id, false)
+	if moved(err) {
+		_, err = s.citus.delete(ctx, id, false)
+	}
+	return err
 }
 
 // List implements [store.Store].

@@ -23,7 +23,7 @@ func (s *plainStore) Revoke(
 	n := 0
 	if isOne(&sel) {
 		run := func(ctx context.Context, db querier) (err error) {
-			ids, n, err = s.revokeRows(ctx, db, sel, s.revokeUser)
+			ids, n, err = s.revokeRows(ctx, db, sel, s)
 			return err
 		}
 		err = s.exec.exec(ctx, statement{op: opRevoke, run: run})
@@ -64,11 +64,16 @@ func (b *base) commitMark(ctx context.Context, sel *store.Selection) (at time.Ti
 	return at, err
 }
 
+// userRevoker ends sessions of a user on one kind of table, and returns their
+// ids.
+type userRevoker interface {
+	revokeUser(context.Context, querier, *store.Selection) ([][]byte, error)
+	revokeHandle(context.Context, querier, *gen.OwnerRevokeHandleParams) ([][]byte, error)
+}
+
 // revokeRows ends the sessions of a selection and returns their ids and number.
-// byUser does it for those of a user.
 func (b *base) revokeRows(
-	ctx context.Context, db querier, sel store.Selection,
-	byUser func(context.Context, querier, *store.Selection) ([][]byte, error),
+	ctx context.Context, db querier, sel store.Selection, of userRevoker,
 ) (ids []store.ID, n int, err error) {
 	var gone [][]byte
 	switch {
@@ -84,9 +89,11 @@ func (b *base) revokeRows(
 		if malformed != nil {
 			return nil, 0, nil // no session has this handle
 		}
-		gone, err = b.revokeHandle(ctx, db, sel.UserID, handle)
+		gone, err = b.revokeOne(ctx, db, of, &gen.OwnerRevokeHandleParams{
+			UserID: sel.UserID, Label: []byte(store.HandleLabel), Handle: handle,
+		})
 	default:
-		gone, err = byUser(ctx, db, &sel)
+		gone, err = of.revokeUser(ctx, db, &sel)
 	}
 	ids = knownIDs(gone)
 	if err == nil && len(ids) == 0 && sel.Keep == 0 {
@@ -105,14 +112,11 @@ func knownIDs(values [][]byte) (ids []store.ID) {
 	return ids
 }
 
-// revokeHandle ends one session.
-func (b *base) revokeHandle(
-	ctx context.Context, db querier, userID string, handle []byte,
+// revokeOne ends the session that has a handle.
+func (b *base) revokeOne(
+	ctx context.Context, db querier, of userRevoker, arg *gen.OwnerRevokeHandleParams,
 ) ([][]byte, error) {
-	arg := &gen.OwnerRevokeHandleParams{
-		UserID: userID, Label: []byte(store.HandleLabel), Handle: handle,
-	}
-	gone, err := b.queries.OwnerRevokeHandle(ctx, db, arg)
+	gone, err := of.revokeHandle(ctx, db, arg)
 	if err != nil || len(gone) > 0 {
 		return gone, err
 	}
@@ -128,7 +132,7 @@ func (b *base) revokeHandle(
 func (s *plainStore) revokeIn(
 	ctx context.Context, db querier, sel store.Selection,
 ) ([]store.ID, int, error) {
-	return s.revokeRows(ctx, db, sel, s.revokeUser)
+	return s.revokeRows(ctx, db, sel, s)
 }
 
 // revokeUser ends the sessions of a user beyond a limit, or all of them in a
@@ -152,6 +156,13 @@ func (s *plainStore) revokeUser(
 			return gone, err
 		}
 	}
+}
+
+// revokeHandle ends one session.
+func (s *plainStore) revokeHandle(
+	ctx context.Context, db querier, arg *gen.OwnerRevokeHandleParams,
+) ([][]byte, error) {
+	return s.queries.OwnerRevokeHandle(ctx, db, arg)
 }
 
 // revokeAll ends all sessions. Rotations that hold the shared lock of ” on a

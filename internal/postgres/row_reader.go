@@ -32,6 +32,8 @@ type rowsRead struct {
 	records []store.Record
 	broken  []brokenRow // rows that can't be read
 	standby bool        // a standby answered, see SessionLoad
+	// over has the errors of sessions that a load has not found; nil for none.
+	over map[store.ID]error
 }
 
 // brokenRow is what could be read of a row that can't be used.

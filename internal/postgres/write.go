@@ -240,19 +240,28 @@ func (b *base) logTouch(ctx context.Context, t *store.Touch, err error) {
 	b.broken.report(ctx, &rowError{handle: t.ID.Handle(), problem: problem})
 }
 
-// Delete implements [store.Store]. A locked row makes it wait in the queue of
-// that row.
+// Delete implements [store.Store].
 func (s *plainStore) Delete(ctx context.Context, id store.ID) (store.Revocation, error) {
+	return s.delete(ctx, id, true)
+}
+
+// delete ends a session. A locked row makes it wait in the queue of that row.
+// noted adds an ending, so that a load of the session is store.ErrEnded.
+func (s *plainStore) delete(
+	ctx context.Context, id store.ID, noted bool,
+) (store.Revocation, error) {
 	s.exec.tallies[opDelete].add(1)
 	locked := false
 	run := func(ctx context.Context, db querier) (err error) {
-		locked, err = s.deleteUnlocked(ctx, db, id)
+		locked, err = s.deleteUnlocked(ctx, db, id, noted)
 		return err
 	}
 	err := s.exec.exec(ctx, statement{op: opDelete, run: run})
 	if err == nil && locked {
 		run := func(ctx context.Context, db querier) (*store.Record, error) {
-			return &store.Record{}, s.deleteRow(ctx, db, id)
+			return &store.Record{}, s.deleteRow(ctx, db, id, func() (int64, error) {
+				return s.queries.SessionDelete(ctx, db, id[:], noted)
+			})
 		}
 		_, _, err = s.rows.wait(ctx, id, rowCall{opDelete, run})
 	}
@@ -261,9 +270,9 @@ func (s *plainStore) Delete(ctx context.Context, id store.ID) (store.Revocation,
 
 // deleteUnlocked deletes a session unless its row is locked.
 func (s *plainStore) deleteUnlocked(
-	ctx context.Context, db querier, id store.ID,
+	ctx context.Context, db querier, id store.ID, noted bool,
 ) (locked bool, err error) {
-	n, err := s.queries.SessionDeleteFree(ctx, db, id[:])
+	n, err := s.queries.SessionDeleteFree(ctx, db, id[:], noted)
 	if err != nil || n > 0 {
 		return false, err
 	}
@@ -274,12 +283,14 @@ func (s *plainStore) deleteUnlocked(
 	return false, s.queries.SessionAwaitStandby(ctx, db)
 }
 
-// deleteRow deletes a session, and waits for its row. A row that is there
-// afterwards was kept by a trigger or a rule, or its insert committed
+// deleteRow deletes a session with del, which waits for its row. A row that is
+// there afterwards was kept by a trigger or a rule, or its insert committed
 // meanwhile: so it is deleted once more.
-func (b *base) deleteRow(ctx context.Context, db querier, id store.ID) error {
+func (b *base) deleteRow(
+	ctx context.Context, db querier, id store.ID, del func() (int64, error),
+) error {
 	for range 2 {
-		n, err := b.queries.SessionDelete(ctx, db, id[:])
+		n, err := del()
 		if err != nil || n > 0 {
 			return err
 		}

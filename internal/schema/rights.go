@@ -30,8 +30,9 @@ var rights = []right{
 		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerFind", "OwnerRevoke", "OwnerRevokeHandle",
 		"OwnerHasHandle", "OwnerRevokeFound", "OwnerTrim",
 		"AllFind", "AllRevokeFound", "AllRevoke",
-		"DistributedTouch", "DistributedRevoke", "DistributedRevokeAll", "DistributedUser",
-		"DistributedTrim", "DistributedExpired", "DistributedSample", "DistributedMissing",
+		"DistributedTouch", "DistributedDelete", "DistributedRevoke", "DistributedRevokeHandle",
+		"DistributedRevokeAll", "DistributedUser", "DistributedTrim",
+		"DistributedExpired", "DistributedSample", "DistributedMissing",
 	}},
 	{"INSERT", "sessions", nil, []string{
 		"SessionCreate", "SessionCreateMany", "SessionRotate", "SessionRotateMany",
@@ -52,12 +53,19 @@ var rights = []right{
 		"SessionRotate", "SessionRotateMany", "SessionDelete", "SessionDeleteFree",
 		"OwnerRevoke", "OwnerRevokeHandle", "OwnerRevokeFound", "OwnerTrim",
 		"AllRevokeFound", "AllRevoke",
-		"DistributedRevoke", "DistributedRevokeAll", "DistributedTrim",
+		"DistributedDelete", "DistributedRevoke", "DistributedRevokeHandle",
+		"DistributedRevokeAll", "DistributedTrim",
 	}},
 	{"SELECT", "marks", nil, []string{
 		"MarkAdd", "MarkLook", "SessionCreateMany", "SessionSaveMany", "SessionRotateMany",
 	}},
 	{"INSERT", "marks", []string{"id", "key"}, []string{"MarkAdd"}},
+	{"SELECT", "endings", nil, []string{
+		"SessionMissing", "SessionDelete", "SessionDeleteFree", "OwnerRevokeHandle", "OwnerTrim",
+	}},
+	{"INSERT", "endings", []string{"id", "reason"}, []string{
+		"SessionDelete", "SessionDeleteFree", "OwnerRevokeHandle", "OwnerTrim",
+	}},
 	{"SELECT", "prune_state", nil, []string{"ExpiryLastPrune"}},
 	{"EXECUTE", "idle_deadline", nil, []string{
 		"SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany",

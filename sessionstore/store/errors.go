@@ -43,6 +43,15 @@ var (
 	// both are a visitor without a session.
 	ErrExpired = fmt.Errorf("%w: expired", ErrNotFound)
 
+	// ErrEnded: a logout ended the session, or a revoke by its handle. It is an
+	// ErrNotFound too, and only Load of a Store returns it. A Store may forget
+	// that after a while.
+	ErrEnded = fmt.Errorf("%w: ended", ErrNotFound)
+
+	// ErrReplaced: a further login of the user ended the session, since there is
+	// a limit. It is an ErrNotFound too, under the conditions of ErrEnded.
+	ErrReplaced = fmt.Errorf("%w: too many sessions", ErrNotFound)
+
 	// ErrExists: a session with this id exists. With random tokens that means a
 	// broken random source.
 	ErrExists = errors.New("session id already in use")

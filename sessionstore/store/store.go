@@ -63,7 +63,9 @@ type Store interface {
 
 	// Load returns the session, at minVersion or a later version. It never
 	// extends it. One that has expired and is still there, since nothing has
-	// pruned it, is ErrExpired. A minimum version that the session has not
+	// pruned it, is ErrExpired. One that a Delete or a Revoke with a Handle has
+	// ended is ErrEnded, and one that a Revoke with Keep has ended is
+	// ErrReplaced, as long as the store has the reason. A minimum version that the session has not
 	// reached changes nothing: what counts is what the store knows now, and a
 	// cache asks it when it is behind.
 	Load(ctx context.Context, id ID, minVersion int64) (Record, error)
@@ -107,7 +109,8 @@ type Store interface {
 	// find out about are in neither list.
 	Alive(ctx context.Context, ids []ID) (alive, ended []ID, err error)
 
-	// Prune deletes at most max expired sessions and returns how many. ok is
+	// Prune deletes at most max expired sessions, and reasons for ErrEnded that
+	// are too old, and returns how many. ok is
 	// false when another caller, here or on another instance, is pruning;
 	// nothing was deleted then. max is between 1 and 100,000.
 	Prune(ctx context.Context, max int) (n int, ok bool, err error)

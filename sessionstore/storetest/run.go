@@ -15,6 +15,9 @@ func Run(t *testing.T, subject Subject) {
 	}
 	run(t, subject,
 		creating, saving, rotating, touching, expiring, owning, marking, pruning, racing)
+	if !subject.NoEndings {
+		run(t, subject, ending)
+	}
 }
 
 // RunLogins checks what a session knows of its login. It is apart from Run

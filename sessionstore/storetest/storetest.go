@@ -40,6 +40,10 @@ type Subject struct {
 	// leave a cached deadline as it was, so the suite calls Forget after each
 	// one. It is nil for a store without a cache.
 	Forget func(t *testing.T, s store.Store)
+
+	// NoEndings: the store keeps no reasons, so the suite skips the cases of
+	// [store.ErrEnded] and [store.ErrReplaced].
+	NoEndings bool
 }
 
 // weekly is the expiry that most cases use.

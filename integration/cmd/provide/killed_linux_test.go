@@ -20,7 +20,7 @@ import (
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
-// killing is a way in which provide ends.
+// killing is how provide ends.
 type killing struct {
 	signal syscall.Signal
 	status int
@@ -34,7 +34,7 @@ var killings = map[string]killing{
 	"SIGKILL": {syscall.SIGKILL, -1, false},
 }
 
-// However provide ends, no server outlives it.
+// Whatever ends provide, no server outlives it.
 func TestProvideIsKilled(t *testing.T) {
 	isKilled(t, testkit.Only(t, killings, "SIGKILL"))
 }
@@ -54,8 +54,7 @@ func isKilled(t *testing.T, killings map[string]killing) {
 			cmd := exec.Command(os.Args[0], "--", "sh", "-c",
 				`echo "$DATABASE_URL"; exec sleep 600`)
 			cmd.Stderr = os.Stderr
-			// out of the terminal's process group
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // away from the terminal
 			output, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -77,7 +76,7 @@ func isKilled(t *testing.T, killings map[string]killing) {
 			if err := cmd.Process.Signal(c.signal); err != nil {
 				t.Fatal(err)
 			}
-			_ = cmd.Wait() // the status is checked below
+			_ = cmd.Wait() // the status is looked at below
 			if got := cmd.ProcessState.ExitCode(); got != c.status {
 				t.Errorf("status %d, want %d", got, c.status)
 			}
@@ -126,14 +125,13 @@ func dataFolder(t *testing.T, target string) string {
 	return folder
 }
 
-// child is a process. Its start distinguishes it from a later one with the same
-// id.
+// child is a process, told from a later one with the same id by its start.
 type child struct {
 	id          int
 	name, start string
 }
 
-// descendants returns all processes below one.
+// descendants gives all processes below one.
 func descendants(t *testing.T, parent int) []child {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -153,13 +151,13 @@ func descendants(t *testing.T, parent int) []child {
 	return found
 }
 
-// alive returns false for a zombie too: it waits for its new parent.
+// alive is false for a zombie too: it waits for whoever adopted it.
 func (c child) alive() bool {
 	fields := statOf(c.id)
 	return fields != nil && fields[19] == c.start && fields[0] != "Z"
 }
 
-// statOf returns the fields of /proc/ID/stat after the name: state, parent, ….
+// statOf gives the fields of /proc/ID/stat after the name: state, parent, ….
 func statOf(id int) []string {
 	content, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(id), "stat"))
 	if err != nil {
