@@ -225,7 +225,9 @@ func TestChangesOfTheCookieAfterTheHeaders(t *testing.T) {
 	}
 	site := newSite(t)
 	for _, loaded := range []bool{true, false} {
-		for visitor, cookie := range map[string]string{"a user": site.user("ada"), "a visitor": ""} {
+		for visitor, cookie := range map[string]string{
+			"a user": site.user("ada"), "a visitor": "",
+		} {
 			late := maps.Clone(needs)
 			if cookie == "" {
 				maps.Copy(late, starts)

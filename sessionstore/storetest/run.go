@@ -20,7 +20,7 @@ func Run(t *testing.T, subject Subject) {
 	}
 }
 
-// RunLogins checks what a session knows of its login. It is apart from Run
+// RunLogins tests the login that a session records. It is separate from Run
 // until all stores have it.
 func RunLogins(t *testing.T, subject Subject) {
 	run(t, subject, authenticating, stepping, pending, tagging)

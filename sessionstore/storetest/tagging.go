@@ -147,7 +147,7 @@ var tagging = []testCase{
 		},
 	},
 	{
-		name: "a revoke by tag ends its sessions, whoever their user is",
+		name: "a revoke by tag ends its sessions of all users",
 		why:  "Selection.Tag ends all sessions with the tag but Except, also pending ones",
 		run: func(h *harness) {
 			tag := h.newTag("org")
