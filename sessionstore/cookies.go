@@ -170,7 +170,7 @@ func (x *requestState) checkDomain() {
 // says, and then the request's.
 func (x *requestState) hosts() (hosts []string) {
 	r := x.request
-	if lines := r.Header["X-Forwarded-Host"]; len(lines) > 0 && x.core.proxies.Believes(r) {
+	if lines := r.Header["X-Forwarded-Host"]; len(lines) > 0 && x.core.proxies.Trusts(r) {
 		for host := range strings.SplitSeq(strings.Join(lines, ","), ",") {
 			hosts = append(hosts, strings.TrimSpace(host))
 		}

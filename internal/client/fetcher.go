@@ -1,13 +1,11 @@
 package client
 
-import (
-	"strings"
-)
+import "strings"
 
-// fetchers are parts of the user agents of programs that fetch for a browser or
-// an app, with its cookies and under a name of their own: media players,
-// download managers, and the HTTP libraries of apps that share their cookies
-// with a web view.
+// fetchers has parts of the user agents of programs that fetch for a browser or
+// an app, with its cookies and another user agent: media players, download
+// managers, and the HTTP libraries of apps that share their cookies with a web
+// view.
 var fetchers = [...]string{
 	"AppleCoreMedia",                // audio and video of Safari and of web views
 	"CFNetwork", "com.apple.WebKit", // icons, previews and downloads of Apple's systems
@@ -22,7 +20,7 @@ var fetchers = [...]string{
 }
 
 // Fetches reports whether a user agent is that of a program that fetches for a
-// browser. What the session is used with is unknown then.
+// browser. Such a user agent does not name the browser of the session.
 func Fetches(ua string) bool {
 	for _, name := range fetchers {
 		if strings.Contains(ua, name) {

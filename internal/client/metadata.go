@@ -1,4 +1,4 @@
-// Package client finds out where a request came from: its address, behind trusted
+// Package client reads the address of a request's client, behind trusted
 // proxies or not, and its user agent.
 package client
 
@@ -14,7 +14,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Cut is the beginning of a string, of n bytes at most and whole characters.
+// Cut returns the first characters of a string, of at most n bytes.
 func Cut(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -22,20 +22,20 @@ func Cut(s string, n int) string {
 	for n > 0 && !utf8.RuneStart(s[n]) {
 		n--
 	}
-	return strings.Clone(s[:n]) // the whole must not live as long as the part
+	return strings.Clone(s[:n]) // a part would keep the whole in memory
 }
 
 const (
 	maxUserAgentBytes = 512
-	// A longer chain of proxies is somebody playing with the header.
+	// maxForwarded bounds the chain of proxies. A longer one is forged.
 	maxForwarded = 32
 )
 
-// Proxies are the networks whose word about a client is taken. The zero Prefix
-// stands for the peers of unix sockets: it contains no address.
+// Proxies are the networks of trusted proxies. The zero Prefix contains no
+// address and stands for the peers of unix sockets.
 type Proxies []netip.Prefix
 
-func (p Proxies) trusts(addr netip.Addr) bool {
+func (p Proxies) contains(addr netip.Addr) bool {
 	for _, prefix := range p {
 		if prefix.Contains(addr) {
 			return true
@@ -44,22 +44,22 @@ func (p Proxies) trusts(addr netip.Addr) bool {
 	return false
 }
 
-// Believes reports whether the peer of the connection is a trusted proxy.
-func (p Proxies) Believes(r *http.Request) bool {
+// Trusts reports whether the peer of the connection is a trusted proxy.
+func (p Proxies) Trusts(r *http.Request) bool {
 	switch addr, isPeer := remote(r); {
 	case len(p) == 0:
 		return false
 	case overUnix(r):
 		return slices.Contains(p, netip.Prefix{})
 	default:
-		return isPeer && p.trusts(addr)
+		return isPeer && p.contains(addr)
 	}
 }
 
-// remote returns the address in RemoteAddr. It is the peer's if it has a port.
-// A middleware such as chi's RealIP puts the client's there, without one: then
-// the peer is unknown, and what the client may have made up must not be a
-// proxy's. On a unix socket the address is not valid.
+// remote returns the address in RemoteAddr. With a port it is that of the peer.
+// A middleware such as chi's RealIP replaces it by the client's, without a
+// port. The client may have forged that, so it must not count as a trusted
+// proxy. On a unix socket the address is not valid.
 func remote(r *http.Request) (addr netip.Addr, isPeer bool) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err == nil {
@@ -74,14 +74,15 @@ func overUnix(r *http.Request) bool {
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 		return local.Network() == "unix"
 	}
-	return strings.HasPrefix(r.RemoteAddr, "@") // as Linux calls a peer without a name
+	return strings.HasPrefix(r.RemoteAddr, "@") // a peer without a name, on Linux
 }
 
-// clientIP is where a request came from. X-Forwarded-For is read from its end, which the nearest proxy wrote, as far
-// as the writers are trusted: what stands before that, the client can have made up.
+// clientIP returns the address of the client. It reads X-Forwarded-For from its
+// end, which the nearest proxy wrote, up to the first address that is no
+// trusted proxy. The client can forge what stands before that.
 func (p Proxies) clientIP(r *http.Request) netip.Addr {
 	client, isPeer := remote(r)
-	if client.IsValid() && !isPeer || !p.Believes(r) {
+	if client.IsValid() && !isPeer || !p.Trusts(r) {
 		return client
 	}
 	forwarded := r.Header["X-Forwarded-For"]
@@ -102,7 +103,7 @@ func (p Proxies) clientIP(r *http.Request) netip.Addr {
 			if !ok {
 				return client
 			}
-			if client = addr; !p.trusts(client) {
+			if client = addr; !p.contains(client) {
 				return client
 			}
 		}
@@ -124,31 +125,34 @@ func parseForwarded(s string) (netip.Addr, bool) {
 	return addr.Unmap().WithZone(""), true
 }
 
-// HTTPS says whether the client speaks https: with us, or with a trusted proxy that says so.
+// HTTPS reports whether the client uses https, according to this connection or
+// to a trusted proxy.
 func (p Proxies) HTTPS(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}
-	if !p.Believes(r) {
+	if !p.Trusts(r) {
 		return false
 	}
 	lines := r.Header["X-Forwarded-Proto"]
 	if len(lines) == 0 {
 		return false
 	}
-	proto := lines[len(lines)-1] // the nearest proxy's
+	proto := lines[len(lines)-1] // of the nearest proxy
 	if i := strings.LastIndexByte(proto, ','); i >= 0 {
 		proto = proto[i+1:]
 	}
 	return strings.EqualFold(strings.TrimSpace(proto), "https")
 }
 
-// ClientOf is what is known about where a request came from.
+// ClientOf returns the address and the user agent of a request.
 func (p Proxies) ClientOf(r *http.Request) store.Client {
 	return store.Client{IP: p.clientIP(r), UserAgent: CleanUserAgent(r.UserAgent())}
 }
 
-// Truncated is an address of which so many bits are kept, the others being zero. Zero bits, which is "not set", keep all.
+// Truncated returns an address with all but the first bits set to zero: bits4
+// of IPv4, bits6 of IPv6. Zero bits mean that the setting is not set and keep
+// all.
 func Truncated(addr netip.Addr, bits4, bits6 int) netip.Addr {
 	bits := bits6
 	if addr.Is4() {
@@ -159,12 +163,13 @@ func Truncated(addr netip.Addr, bits4, bits6 int) netip.Addr {
 	}
 	prefix, err := addr.Prefix(bits)
 	if err != nil {
-		panic("BUG: sessionstore: a prefix that was checked: " + err.Error())
+		panic("BUG: sessionstore: prefix length was not checked: " + err.Error())
 	}
 	return prefix.Addr()
 }
 
-// CleanUserAgent cuts a user agent to what the database takes: 512 bytes of valid UTF-8 without control characters.
+// CleanUserAgent returns the part of a user agent that the database accepts:
+// 512 bytes of valid UTF-8 without control characters.
 func CleanUserAgent(ua string) string {
 	clean := true
 	for i := 0; i < len(ua) && clean; i++ {
@@ -178,5 +183,5 @@ func CleanUserAgent(ua string) string {
 			return c
 		}, ua[:min(len(ua), 4*maxUserAgentBytes)])
 	}
-	return Cut(ua, maxUserAgentBytes) // the header's memory must not live as long as the session
+	return Cut(ua, maxUserAgentBytes)
 }

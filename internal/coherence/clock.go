@@ -38,7 +38,7 @@ type Bound struct {
 
 // Clock computes an upper bound of Postgres's clock from replies. Postgres
 // stamps a reply after the request was sent. So the stamp plus the time since
-// then is never too early, however late the reply came. The zero Clock knows no
+// then is never too early, however late the reply came. The zero Clock has no
 // bound. It is not safe for concurrent use.
 type Clock struct {
 	known bool

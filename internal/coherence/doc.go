@@ -58,7 +58,7 @@
 //     clock.
 //   - Of the two clocks of a machine one goes on while it is suspended. A
 //     virtual machine that is paused with both, or whose wall clock is set back
-//     by as much as it slept, does not know it until Postgres's next reply.
+//     by as much as it slept, does not notice until the next reply of Postgres.
 //   - All instances have the same F.
 //   - A load's snapshot follows its now() within five seconds. Only reading
 //     your writes needs that.

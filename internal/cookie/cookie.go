@@ -1,5 +1,5 @@
-// Package cookie signs, verifies and writes the session's cookies. It knows bytes
-// and http.Cookie, and nothing of sessions or their configuration.
+// Package cookie signs, verifies and writes the cookies of a session. It works
+// on bytes and http.Cookie, without sessions and their configuration.
 package cookie
 
 import (
@@ -22,12 +22,14 @@ import (
 //	v1.<key id>.<base64url(payload)>.<base64url(HMAC-SHA-256)>
 //
 // where the payload is the token (32 bytes), flags (1 byte) and 8 bytes, big
-// endian: the minimum version that a cache may answer with, or the Unix time at
-// which a session of an emergency was made. The MAC covers, each with its
-// length before it: the purpose, the cookie's name, the environment, the key id
-// and the payload. So a cookie of another name, another environment or another
-// purpose of the same secret is worth nothing. The signature is not what keeps
-// a session safe, the token is; it lets garbage be refused without a query.
+// endian: the minimum version of a load, or the Unix time at which a session of
+// an emergency was created.
+//
+// The MAC covers the purpose, the name of the cookie, the environment, the key
+// id and the payload, each with its length before it. So a cookie of another
+// name, another environment or another purpose of the same secret is refused.
+// The token keeps a session safe; the MAC lets a forged cookie be refused
+// without a query.
 const (
 	cookieVersion  = "v1"
 	cookiePurpose  = "pgsession cookie v1"
@@ -38,44 +40,57 @@ const (
 	keyIDChars   = 2 * keyring.IDBytes
 	payloadChars = (payloadBytes*8 + 5) / 6
 	macChars     = (sha256.Size*8 + 5) / 6
-	ValueChars   = len(cookieVersion) + 1 + keyIDChars + 1 + payloadChars + 1 + macChars
 
-	// More cookies of one name than this are not even looked at: each costs a MAC.
+	// ValueChars is the length of a cookie's value.
+	ValueChars = len(cookieVersion) + 1 + keyIDChars + 1 + payloadChars + 1 + macChars
+	// MaxPresented bounds the cookies of our name that a request may have,
+	// since each costs a MAC.
 	MaxPresented = 8
+	// MaxCookieAge is for how long browsers keep a cookie: RFC 6265bis, "Cookie
+	// Lifetime Limits".
+	MaxCookieAge = 400 * 24 * time.Hour
+	// MarkerSuffix follows the name of the session's cookie in that of the
+	// marker.
+	MarkerSuffix = "-set"
 )
 
-// Strict decoding refuses the second spelling that stray trailing bits would allow.
+// cookieEncoding decodes strictly: with trailing bits a value would have a
+// second spelling.
 var cookieEncoding = base64.RawURLEncoding.Strict()
 
-// Ticket is what a cookie says.
+// Ticket is the content of a cookie.
 type Ticket struct {
-	Token      Token
+	Token Token
+	// Persistent is set if the cookie outlives the browser.
 	Persistent bool
-	// minimum version is the version that the browser has seen, where a cache may be behind it; 0 mostly.
+	// MinVersion is the minimum version that this browser demands of a load. It
+	// is 0 unless the cache may have an older one.
 	MinVersion uint64
-	// made is the Unix time at which an emergency's session was made; 0 for one
-	// of Postgres. Such a session has no minimum version.
+	// Made is the Unix time at which a session of an emergency was created, 0
+	// for one of Postgres. A session of an emergency has no minimum version.
 	Made uint64
-	// stale: signed with a key that is on its way out.
+	// Stale is set if another key than the first signed the cookie.
 	Stale bool
 }
 
-// Attributes are those of each cookie that a codec writes.
+// Attributes has the attributes of each cookie that a codec writes.
 type Attributes struct {
 	Name, Domain, Path string
 	SameSite           http.SameSite
 	Partitioned        bool
 }
 
-// Codec signs and checks cookies. It is immutable.
+// Codec signs, verifies and writes cookies. It is immutable, and safe for
+// concurrent use.
 type Codec struct {
-	marker  string // its name
+	marker  string // the name of its cookie
 	Cfg     Attributes
-	context []byte // what goes into every MAC before the key id and the payload
+	context []byte // of every MAC, before the key id and the payload
 	ring    keyring.Ring
 	ids     []string // of the keys, in hex
 }
 
+// NewCodec makes a codec. The first secret signs; the others only verify.
 func NewCodec(cfg Attributes, env string, secrets []string) (*Codec, error) {
 	c := &Codec{Cfg: cfg, marker: cfg.Name + MarkerSuffix}
 	for _, part := range []string{cookiePurpose, cfg.Name, env} {
@@ -100,7 +115,7 @@ func NewCodec(cfg Attributes, env string, secrets []string) (*Codec, error) {
 	return c, nil
 }
 
-// Sign makes the cookie's value, with the first key.
+// Sign returns the value of a ticket's cookie, signed with the first key.
 func (c *Codec) Sign(t Ticket) string {
 	var payload [payloadBytes]byte
 	copy(payload[:], t.Token[:])
@@ -123,8 +138,9 @@ func (c *Codec) Sign(t Ticket) string {
 	return string(value)
 }
 
-// verify takes a cookie's value apart; false when it is not ours. It compares MACs of fixed length in constant
-// time, and never tries a second key: the key id says which.
+// verify returns the ticket of a cookie's value, and false if the value is not
+// ours. It compares MACs of fixed length in constant time, and tries only the
+// key that the key id names.
 func (c *Codec) verify(value string) (Ticket, bool) {
 	if len(value) != ValueChars || value[:len(cookieVersion)+1] != cookieVersion+"." {
 		return Ticket{}, false
@@ -137,27 +153,26 @@ func (c *Codec) verify(value string) (Ticket, bool) {
 		if rest[:keyIDChars] != c.ids[i] {
 			continue
 		}
-		// Decoders skip line ends, so a short result is a foreign spelling.
+		// Decoders skip line ends, so a short result is another spelling.
 		var buf [payloadBytes + sha256.Size]byte
-		n, err := cookieEncoding.Decode(buf[:payloadBytes], []byte(rest[keyIDChars+1:][:payloadChars]))
+		payloadText, macText := rest[keyIDChars+1:][:payloadChars], rest[len(rest)-macChars:]
+		n, err := cookieEncoding.Decode(buf[:payloadBytes], []byte(payloadText))
 		if err != nil || n != payloadBytes {
 			return Ticket{}, false
 		}
-		n, err = cookieEncoding.Decode(buf[payloadBytes:], []byte(rest[keyIDChars+1+payloadChars+1:]))
+		n, err = cookieEncoding.Decode(buf[payloadBytes:], []byte(macText))
 		if err != nil || n != sha256.Size {
 			return Ticket{}, false
 		}
 		payload := [payloadBytes]byte(buf[:payloadBytes])
 		mac := c.ring[i].MAC.Sum(payload[:])
-		if !hmac.Equal(buf[payloadBytes:], mac[:]) || payload[32]&^(flagPersistent|flagEmergency) != 0 {
+		flags := payload[32]
+		if !hmac.Equal(buf[payloadBytes:], mac[:]) || flags&^(flagPersistent|flagEmergency) != 0 {
 			return Ticket{}, false
 		}
-		t := Ticket{
-			Persistent: payload[32]&flagPersistent != 0,
-			Stale:      i > 0,
-		}
+		t := Ticket{Persistent: flags&flagPersistent != 0, Stale: i > 0}
 		number := &t.MinVersion
-		if payload[32]&flagEmergency != 0 {
+		if flags&flagEmergency != 0 {
 			number = &t.Made
 		}
 		*number = binary.BigEndian.Uint64(payload[33:])
@@ -167,19 +182,20 @@ func (c *Codec) verify(value string) (Ticket, bool) {
 	return Ticket{}, false
 }
 
-// presented is what came of the cookies of a request.
+// presented is the result of reading the cookies of a request.
 type presented int
 
+// The results of Read.
 const (
-	presentedNothing presented = iota
-	PresentedTickets
-	PresentedForged
-	PresentedTooMany
+	presentedNothing presented = iota // no cookie of our name
+	PresentedTickets                  // at least one ticket
+	PresentedForged                   // only cookies that are not ours
+	PresentedTooMany                  // more than MaxPresented
 )
 
-// Read appends the tickets of the request to found. Cookies carry no integrity
-// of their own: a sibling host, or an attacker on the wire, can add one of our
-// name. So when several come, those that verify count, whatever the order.
+// Read appends the tickets of a request to found. A sibling host, or an
+// attacker on the network, can add a cookie of our name. So Read returns all
+// that verify, in any order.
 func (c *Codec) Read(r *http.Request, found []Ticket) ([]Ticket, presented) {
 	outcome, seen := presentedNothing, 0
 	for _, cookie := range r.CookiesNamed(c.Cfg.Name) {
@@ -203,21 +219,18 @@ func (c *Codec) Read(r *http.Request, found []Ticket) ([]Ticket, presented) {
 	return found, outcome
 }
 
-// Browsers keep no cookie longer than 400 days: RFC 6265bis, "Cookie Lifetime Limits".
-const MaxCookieAge = 400 * 24 * time.Hour
-
-// MarkerSuffix makes the name of the marker from that of the session's cookie.
-const MarkerSuffix = "-set"
-
-// Marked reports whether a request brought the marker. Taking its cookies apart
-// is what costs.
+// Marked reports whether a request has the marker. It parses the cookies only
+// if a header may contain the marker, since parsing is slow.
 func (c *Codec) Marked(r *http.Request) bool {
-	return slices.ContainsFunc(r.Header["Cookie"], func(line string) bool { return strings.Contains(line, c.marker+"=1") }) &&
-		slices.ContainsFunc(r.CookiesNamed(c.marker), func(cookie *http.Cookie) bool { return cookie.Value == "1" })
+	return slices.ContainsFunc(r.Header["Cookie"], func(line string) bool {
+		return strings.Contains(line, c.marker+"=1")
+	}) && slices.ContainsFunc(r.CookiesNamed(c.marker), func(cookie *http.Cookie) bool {
+		return cookie.Value == "1"
+	})
 }
 
-// Mark adds the Set-Cookie header of the marker, which says that there is a
-// session to requests that come without its cookie.
+// Mark adds the Set-Cookie header of the marker. A request with the marker and
+// without the session's cookie is from a browser that has a session.
 func (c *Codec) Mark(h http.Header, persistent bool, maxAge time.Duration, secure bool) {
 	cookie := c.markerCookie(secure)
 	cookie.Value = "1"
@@ -240,10 +253,11 @@ func (c *Codec) markerCookie(secure bool) *http.Cookie {
 	return cookie
 }
 
-// seconds is a Max-Age. One of 0 would remove the cookie.
+// seconds returns the Max-Age of a cookie, at least 1: 0 would remove it.
 func seconds(d time.Duration) int { return max(1, int(min(d, MaxCookieAge)/time.Second)) }
 
-// Write adds the Set-Cookie header for a ticket. maxAge is for a persistent cookie.
+// Write adds the Set-Cookie header of a ticket. maxAge is that of a persistent
+// cookie.
 func (c *Codec) Write(h http.Header, t Ticket, maxAge time.Duration, secure bool) {
 	cookie := c.cookie(secure)
 	cookie.Value = c.Sign(t)
@@ -253,7 +267,7 @@ func (c *Codec) Write(h http.Header, t Ticket, maxAge time.Duration, secure bool
 	put(h, cookie)
 }
 
-// Clear adds the Set-Cookie header that makes the browser forget its cookie.
+// Clear adds the Set-Cookie header that removes the session's cookie.
 func (c *Codec) Clear(h http.Header, secure bool) {
 	cookie := c.cookie(secure)
 	cookie.MaxAge = -1
@@ -273,8 +287,9 @@ func (c *Codec) cookie(secure bool) *http.Cookie {
 	}
 }
 
-// put replaces a Set-Cookie header of the same name. It does not go through http.SetCookie, which drops a cookie it
-// does not like without a word; newCookieCodec's caller has checked every part that configuration can reach.
+// put adds a Set-Cookie header in place of one of the same name. It does not
+// use http.SetCookie, which drops an invalid cookie silently. The caller of
+// NewCodec has checked the attributes.
 func put(h http.Header, cookie *http.Cookie) {
 	kept := h["Set-Cookie"][:0:0]
 	for _, line := range h["Set-Cookie"] {
@@ -285,8 +300,8 @@ func put(h http.Header, cookie *http.Cookie) {
 	h["Set-Cookie"] = append(kept, cookie.String())
 }
 
-// DomainMatches reports whether a browser at host, which may have a port, takes
-// a cookie of a domain: RFC 6265, "Domain Matching".
+// DomainMatches reports whether a browser accepts a cookie of a domain from a
+// host, which may have a port: RFC 6265, "Domain Matching".
 func DomainMatches(host, domain string) bool {
 	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
 		host = host[:i]

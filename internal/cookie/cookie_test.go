@@ -27,14 +27,17 @@ const (
 // codecFor makes a codec for a host-only cookie; "" is __Host-session.
 func codecFor(t testing.TB, name, env string, secrets ...string) *Codec {
 	t.Helper()
-	c, err := NewCodec(Attributes{Name: cmp.Or(name, "__Host-session"), Path: "/", SameSite: http.SameSiteStrictMode}, env, secrets)
+	c, err := NewCodec(Attributes{
+		Name: cmp.Or(name, "__Host-session"), Path: "/", SameSite: http.SameSiteStrictMode,
+	}, env, secrets)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// recipe makes a cookie's value from the description of the format, with none of the code under test.
+// recipe makes a cookie's value from the description of the format, with none
+// of the code under test.
 type recipe struct {
 	version, purpose, name, env string
 	secret                      string
@@ -64,22 +67,26 @@ func (r recipe) cook(t testing.TB) string {
 }
 
 func TestCookieSaysWhatWasSigned(t *testing.T) {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 	c := codecFor(t, "", "production", firstSecret)
 	for _, persistent := range []bool{false, true} {
 		for _, minVersion := range []uint64{0, 1, 1 << 40, math.MaxUint64} {
 			want := Ticket{Token: NewToken(), Persistent: persistent, MinVersion: minVersion}
 			value := c.Sign(want)
 			if got, ok := c.verify(value); !ok || got != want {
-				t.Errorf("persistent %v, minimum version %d: accepted %v, and the ticket is another: %v", persistent, minVersion, ok, got != want)
+				t.Errorf("persistent %v, minimum version %d: accepted %v, another ticket: %v",
+					persistent, minVersion, ok, got != want)
 			}
-			if len(value) != ValueChars || strings.Trim(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
-				t.Errorf("a value of %d characters, want %d of base64url and dots", len(value), ValueChars)
+			if len(value) != ValueChars || strings.Trim(value, alphabet) != "" {
+				t.Errorf("a value of %d characters, want %d of base64url and dots",
+					len(value), ValueChars)
 			}
 		}
 	}
 }
 
-// The vectors were made by testdata/cookie_vectors.py. A change of the format that breaks one logs everybody out.
+// The vectors were made by testdata/cookie_vectors.py. A change of the format
+// that breaks one logs everybody out.
 func TestCookieFormatIsFrozen(t *testing.T) {
 	var vectors []struct {
 		Secret                  string
@@ -116,7 +123,10 @@ func TestCookieOfAnother(t *testing.T) {
 	payload := make([]byte, 41)
 	copy(payload, "a token of 32 bytes, but guessable")
 	payload[32] = 1
-	good := recipe{version: "v1", purpose: "pgsession cookie v1", name: "__Host-session", env: "production", secret: firstSecret, payload: payload}
+	good := recipe{
+		version: "v1", purpose: "pgsession cookie v1", name: "__Host-session", env: "production",
+		secret: firstSecret, payload: payload,
+	}
 	keyID := func(s string) string { return codecFor(t, "x", "production", s).ids[0] }
 	with := func(change func(*recipe)) recipe {
 		r := good
@@ -129,33 +139,70 @@ func TestCookieOfAnother(t *testing.T) {
 		want   bool
 	}{
 		{"a cookie of ours is accepted", good, true},
-		{"a cookie of our second secret is accepted", with(func(r *recipe) { r.secret = secondSecret }), true},
-		{"a cookie of another name is refused", with(func(r *recipe) { r.name = "__Host-admin" }), false},
-		{"a name that borrows from the environment is refused", with(func(r *recipe) { r.name, r.env = "__Host-sessionp", "roduction" }), false},
-		{"a cookie from staging is refused in production", with(func(r *recipe) { r.env = "staging" }), false},
-		{"a cookie of another secret is refused", with(func(r *recipe) { r.secret = "another secret, of more than 32 characters" }), false},
+		{
+			"a cookie of our second secret is accepted",
+			with(func(r *recipe) { r.secret = secondSecret }), true,
+		},
+		{
+			"a cookie of another name is refused",
+			with(func(r *recipe) { r.name = "__Host-admin" }), false,
+		},
+		{
+			"a name that borrows from the environment is refused",
+			with(func(r *recipe) { r.name, r.env = "__Host-sessionp", "roduction" }), false,
+		},
+		{
+			"a cookie from staging is refused in production",
+			with(func(r *recipe) { r.env = "staging" }), false,
+		},
+		{
+			"a cookie of another secret is refused",
+			with(func(r *recipe) { r.secret = "another secret, of more than 32 characters" }),
+			false,
+		},
 		{"a cookie of another secret under our key id is refused", with(func(r *recipe) {
 			r.secret, r.keyID = "another secret, of more than 32 characters", keyID(firstSecret)
 		}), false},
-		{"a cookie of our second secret under the first one's key id is refused", with(func(r *recipe) {
+		{"a cookie of our second secret under the first key id is refused", with(func(r *recipe) {
 			r.secret, r.keyID = secondSecret, keyID(firstSecret)
 		}), false},
-		{"a good MAC under a key id that is nobody's is refused", with(func(r *recipe) { r.keyID = "00000000" }), false},
-		{"a signature for another purpose is refused", with(func(r *recipe) { r.purpose = "pgsession csrf v1" }), false},
+		{
+			"a good MAC under an unknown key id is refused",
+			with(func(r *recipe) { r.keyID = "00000000" }), false,
+		},
+		{
+			"a signature for another purpose is refused",
+			with(func(r *recipe) { r.purpose = "pgsession csrf v1" }), false,
+		},
 		{"a signature for another purpose under our key id is refused", with(func(r *recipe) {
 			r.purpose, r.keyID = "pgsession csrf v1", keyID(firstSecret)
 		}), false},
-		{"a version that is not known is refused", with(func(r *recipe) { r.version = "v2" }), false},
-		{"a flag that is not known is refused", with(func(r *recipe) { r.payload = slices.Clone(payload); r.payload[32] = 4 }), false},
-		{"a payload that is a byte short is refused", with(func(r *recipe) { r.payload = payload[:40] }), false},
-		{"a payload that is a byte long is refused", with(func(r *recipe) { r.payload = append(slices.Clone(payload), 0) }), false},
+		{
+			"a version that is not known is refused", with(func(r *recipe) { r.version = "v2" }),
+			false,
+		},
+		{
+			"a flag that is not known is refused",
+			with(func(r *recipe) { r.payload = slices.Clone(payload); r.payload[32] = 4 }), false,
+		},
+		{
+			"a payload that is a byte short is refused",
+			with(func(r *recipe) { r.payload = payload[:40] }), false,
+		},
+		{
+			"a payload that is a byte long is refused",
+			with(func(r *recipe) { r.payload = append(slices.Clone(payload), 0) }), false,
+		},
 		{"an empty payload is refused", with(func(r *recipe) { r.payload = nil }), false},
 	} {
 		if _, ok := c.verify(tt.recipe.cook(t)); ok != tt.want {
 			t.Errorf("%s: accepted %v", tt.what, ok)
 		}
 	}
-	for _, junk := range []string{"", ".", "v1", "v1...", "v1." + keyID(firstSecret) + "..", strings.Repeat("v", ValueChars), strings.Repeat(".", ValueChars), strings.Repeat("\x00", ValueChars)} {
+	for _, junk := range []string{
+		"", ".", "v1", "v1...", "v1." + keyID(firstSecret) + "..", strings.Repeat("v", ValueChars),
+		strings.Repeat(".", ValueChars), strings.Repeat("\x00", ValueChars),
+	} {
 		if _, ok := c.verify(junk); ok {
 			t.Errorf("%q is accepted", junk)
 		}
@@ -189,12 +236,14 @@ func TestCookieTamperedWith(t *testing.T) {
 	}
 }
 
-// Whoever can spell a valid cookie in two ways gets around whatever compares cookies as strings.
+// A second spelling of a valid cookie would pass whatever compares cookies as
+// strings.
 func TestCookieHasOneSpelling(t *testing.T) {
 	c := codecFor(t, "", "production", firstSecret)
 	const payloadEnd = len("v1.") + keyIDChars + 1 + payloadChars
-	// The payload ends in zeros (the minimum version), and the MAC does where we try long enough: what a decoder leaves out
-	// there is as good as written. The value must also have what the two alphabets differ in.
+	// The payload ends in zeros (the minimum version), and the MAC does where
+	// we try long enough: what a decoder leaves out there is as good as
+	// written. The value must also have what the two alphabets differ in.
 	var value string
 	for i := uint64(86_000); value == ""; i++ { // 86,258 has such a MAC
 		var tk Ticket
@@ -210,19 +259,23 @@ func TestCookieHasOneSpelling(t *testing.T) {
 	trailing := func(s string, end int) string { // sets a bit that belongs to no byte
 		return s[:end-1] + string(s[end-1]+1) + s[end:]
 	}
-	blank := func(s string, end, n int, with string) string { return s[:end-n] + strings.Repeat(with, n) + s[end:] }
+	blank := func(s string, end, n int, with string) string {
+		return s[:end-n] + strings.Repeat(with, n) + s[end:]
+	}
+	standard := strings.NewReplacer("-", "+", "_", "/").Replace(value)
+	upper := "v1." + strings.ToUpper(value[3:11]) + value[11:]
 	for what, other := range map[string]string{
 		"padding after the payload":               value[:payloadEnd] + "=" + value[payloadEnd:],
 		"padding after the MAC":                   value + "=",
 		"padding in place of the last character":  value[:len(value)-1] + "=",
 		"stray bits after the payload":            trailing(value, payloadEnd),
 		"stray bits after the MAC":                trailing(value, len(value)),
-		"the standard alphabet":                   strings.NewReplacer("-", "+", "_", "/").Replace(value),
+		"the standard alphabet":                   standard,
 		"a line end put in":                       value[:20] + "\n" + value[20:],
 		"line ends in place of the payload's end": blank(value, payloadEnd, 3, "\n"),
 		"returns in place of the payload's end":   blank(value, payloadEnd, 3, "\r"),
 		"line ends in place of the MAC's end":     blank(value, len(value), 3, "\n"),
-		"an upper-case key id":                    value[:3] + strings.ToUpper(value[3:11]) + value[11:],
+		"an upper-case key id":                    upper,
 		"an upper-case version":                   "V" + value[1:],
 		"a space before it":                       " " + value,
 		"quotes around it":                        `"` + value + `"`,
@@ -246,7 +299,8 @@ func TestCookieForgedByLuck(t *testing.T) {
 		_, _ = random.Read(payload[:])
 		_, _ = random.Read(mac[:])
 		payload[32] &= flagPersistent
-		value := "v1." + c.ids[i%2] + "." + cookieEncoding.EncodeToString(payload[:]) + "." + cookieEncoding.EncodeToString(mac[:])
+		value := "v1." + c.ids[i%2] + "." + cookieEncoding.EncodeToString(payload[:]) +
+			"." + cookieEncoding.EncodeToString(mac[:])
 		if _, ok := c.verify(value); ok {
 			t.Fatalf("forgery %d is accepted: %s", i, value)
 		}
@@ -261,7 +315,7 @@ func TestCookieByManyGoroutines(t *testing.T) {
 			for range 200 {
 				want := Ticket{Token: NewToken()}
 				if got, ok := c.verify(c.Sign(want)); !ok || got != want {
-					t.Error("a cookie of ours is refused, or another one's")
+					t.Error("a cookie of ours is refused, or has another ticket")
 				}
 			}
 		})
@@ -280,8 +334,14 @@ func TestCookieKeyRotation(t *testing.T) {
 		stale, valid bool
 	}{
 		{"the first secret's cookie is fresh", ring(firstSecret, secondSecret), fromA, false, true},
-		{"the second secret's cookie is stale, so that it is replaced", ring(firstSecret, secondSecret), fromB, true, true},
-		{"a promoted secret's cookie is fresh", ring(secondSecret, firstSecret), fromB, false, true},
+		{
+			"the second secret's cookie is stale, so that it is replaced",
+			ring(firstSecret, secondSecret), fromB, true, true,
+		},
+		{
+			"a promoted secret's cookie is fresh", ring(secondSecret, firstSecret), fromB, false,
+			true,
+		},
 		{"a dropped secret's cookie is refused", ring(firstSecret), fromB, false, false},
 	} {
 		got, ok := tt.codec.verify(tt.value)
@@ -294,11 +354,13 @@ func TestCookieKeyRotation(t *testing.T) {
 	}
 }
 
-// Cookies come in an order that whoever planted one can influence; what they come to must not depend on it.
+// An attacker who plants a cookie can influence the order of cookies. The
+// result must not depend on it.
 func TestCookiesOfOneName(t *testing.T) {
 	c := codecFor(t, "", "production", firstSecret, secondSecret)
 	mine, other := Ticket{Token: NewToken()}, Ticket{Token: NewToken()}
-	good, same, rival := c.Sign(mine), codecFor(t, "", "production", secondSecret).Sign(mine), c.Sign(other)
+	good, rival := c.Sign(mine), c.Sign(other)
+	same := codecFor(t, "", "production", secondSecret).Sign(mine)
 	forged, short := codecFor(t, "", "staging", firstSecret).Sign(mine), "x"
 	many := func(n int, value string) []string { return slices.Repeat([]string{value}, n) }
 	for _, tt := range []struct {
@@ -308,16 +370,30 @@ func TestCookiesOfOneName(t *testing.T) {
 	}{
 		{"no cookie is nothing", nil, presentedNothing},
 		{"a cookie of ours is a ticket", []string{good}, PresentedTickets},
-		{"a forged cookie is told apart from none", []string{forged}, PresentedForged},
+		{"a forged cookie is not the same as none", []string{forged}, PresentedForged},
 		{"an empty cookie is a forged one", []string{""}, PresentedForged},
 		{"a forged cookie beside ours changes nothing", []string{forged, good}, PresentedTickets},
-		{"seven forged cookies beside ours change nothing", append(many(7, short), good), PresentedTickets},
+		{
+			"seven forged cookies beside ours change nothing", append(many(7, short), good),
+			PresentedTickets,
+		},
 		{"our cookie twice is a ticket", []string{good, good}, PresentedTickets},
 		{"our cookie under both secrets is a ticket", []string{good, same}, PresentedTickets},
-		{"two valid cookies of different sessions are two tickets", []string{good, rival}, PresentedTickets},
-		{"two valid cookies and a forged one between them are two tickets", []string{good, forged, rival}, PresentedTickets},
-		{"more cookies than anybody needs are not looked at", append(many(8, short), good), PresentedTooMany},
-		{"a thousand cookies are not looked at", many(1000, forged), PresentedTooMany},
+		{
+			"two valid cookies of different sessions are two tickets",
+			[]string{good, rival},
+			PresentedTickets,
+		},
+		{
+			"two valid cookies and a forged one between them are two tickets",
+			[]string{good, forged, rival},
+			PresentedTickets,
+		},
+		{
+			"too many cookies are not verified", append(many(8, short), good),
+			PresentedTooMany,
+		},
+		{"a thousand cookies are not verified", many(1000, forged), PresentedTooMany},
 	} {
 		for _, order := range []string{"as listed", "reversed"} {
 			r := &http.Request{Header: http.Header{}}
@@ -334,7 +410,8 @@ func TestCookiesOfOneName(t *testing.T) {
 			}
 			ours := slices.ContainsFunc(got, func(t Ticket) bool { return t.Token == mine.Token })
 			if outcome != tt.want || len(got) != tickets || ours != (tickets > 0) {
-				t.Errorf("%s, %s: outcome %d with %d tickets, want %d", tt.what, order, outcome, len(got), tt.want)
+				t.Errorf("%s, %s: outcome %d with %d tickets, want %d",
+					tt.what, order, outcome, len(got), tt.want)
 			}
 			slices.Reverse(tt.values)
 		}

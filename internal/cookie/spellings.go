@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// maxSpellings bounds how many cookies of our name a login clears.
+// maxSpellings bounds the cookies of our name that a login clears.
 const maxSpellings = 16
 
 // ClearOthers clears the cookies of our name that other hosts, another
@@ -19,9 +19,10 @@ func (c *Codec) ClearOthers(h http.Header, r *http.Request, hosts []string, secu
 		return
 	}
 	n, domains := 0, cookieDomains(hosts)
+	ours := strings.ToLower(strings.TrimPrefix(c.Cfg.Domain, "."))
 	for _, path := range cookiePaths(r) {
 		for _, domain := range domains {
-			if domain == strings.ToLower(strings.TrimPrefix(c.Cfg.Domain, ".")) && path == c.Cfg.Path {
+			if domain == ours && path == c.Cfg.Path {
 				continue
 			}
 			if n++; n > maxSpellings {
@@ -34,8 +35,8 @@ func (c *Codec) ClearOthers(h http.Header, r *http.Request, hosts []string, secu
 	}
 }
 
-// cookieDomains are the domains that a cookie for these hosts can have: none,
-// which is the host alone, a host and its parents.
+// cookieDomains returns the domains that a cookie for these hosts can have:
+// none (host-only), a host, or one of its parents.
 func cookieDomains(hosts []string) []string {
 	domains := []string{""}
 	for _, host := range hosts {
@@ -53,7 +54,7 @@ func cookieDomains(hosts []string) []string {
 	return domains
 }
 
-// hostname is a Host header without its port.
+// hostname returns a Host header without its port.
 func hostname(host string) string {
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 		host = host[:i]
@@ -61,13 +62,15 @@ func hostname(host string) string {
 	return strings.Trim(host, "[]")
 }
 
-// plain reports whether a name has nothing but what a host may have.
+// plain reports whether a name has only the characters of a host name.
 func plain(name string) bool {
-	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == "" && !strings.Contains(name, "..")
+	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == "" &&
+		!strings.Contains(name, "..")
 }
 
-// cookiePaths are the paths of a cookie that a browser sends with a request:
-// "/", and each prefix of its path, with and without the slash at its end.
+// cookiePaths returns the paths of the cookies that a browser sends with a
+// request: "/", and each prefix of its path, with and without the slash at its
+// end.
 func cookiePaths(r *http.Request) []string {
 	paths := []string{"/"}
 	path := r.URL.EscapedPath()

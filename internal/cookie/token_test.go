@@ -40,7 +40,8 @@ func TestIDAndHandleAreFrozen(t *testing.T) {
 	var zs cookie.Token
 	copy(zs[:], strings.Repeat("Z", 32))
 	id := zs.ID()
-	if got := hex.EncodeToString(id[:]); got != "60bf07c488aad18fda339df07e4fbc47b4f00be71711936f18d04d352ad01890" {
+	const want = "60bf07c488aad18fda339df07e4fbc47b4f00be71711936f18d04d352ad01890"
+	if got := hex.EncodeToString(id[:]); got != want {
 		t.Errorf("id %s", got)
 	}
 	if id != sha256.Sum256([]byte(strings.Repeat("Z", 32))) {

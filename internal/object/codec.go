@@ -1,10 +1,8 @@
 package object
 
-import (
-	"encoding/json"
-)
+import "encoding/json"
 
-// Decode splits a session's data into its values.
+// Decode returns the values of a session's data by their keys.
 func Decode(data json.RawMessage) (map[string]json.RawMessage, error) {
 	values := map[string]json.RawMessage{}
 	if len(data) == 0 {
@@ -19,14 +17,14 @@ func Decode(data json.RawMessage) (map[string]json.RawMessage, error) {
 	return values, nil
 }
 
-// Encode puts values together again.
+// Encode returns the data of a session with these values.
 func Encode(values map[string]json.RawMessage) json.RawMessage {
 	if len(values) == 0 {
 		return json.RawMessage("{}")
 	}
 	data, err := json.Marshal(values)
 	if err != nil {
-		panic("BUG: sessionstore: values that json.Marshal made do not encode: " + err.Error())
+		panic("BUG: sessionstore: values are not valid JSON: " + err.Error())
 	}
 	return data
 }

@@ -7,11 +7,12 @@ import (
 	"iter"
 )
 
-// Raw is a session's data, read in place: a handler that asks for one value of ten pays for one. It is written for
-// JSON that a store has checked; at anything else it stops.
+// Raw reads a session's data without decoding all of it, so a handler that
+// reads one value of ten pays for one. The data must be a JSON object that a
+// store has checked. In anything else, Raw finds the members before the fault.
 type Raw json.RawMessage
 
-// Get finds a member.
+// Get returns the value of a member, and whether it exists.
 func (o Raw) Get(key string) (json.RawMessage, bool) {
 	for name, value := range o.Members() {
 		if nameIs(name, key) {
@@ -45,7 +46,7 @@ func (o Raw) Members() iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// space is where white space that begins at i ends.
+// space returns the end of the white space that begins at i.
 func (o Raw) space(i int) int {
 	for i < len(o) && (o[i] == ' ' || o[i] == '\t' || o[i] == '\n' || o[i] == '\r') {
 		i++
@@ -53,7 +54,7 @@ func (o Raw) space(i int) int {
 	return i
 }
 
-// value is where the value that begins at i ends.
+// value returns the end of the value that begins at i.
 func (o Raw) value(i int) int {
 	for depth := 0; i < len(o); {
 		switch o[i] {
@@ -76,7 +77,7 @@ func (o Raw) value(i int) int {
 			continue
 		default:
 			i++
-			continue // a number or a word goes on
+			continue // inside a number or a word
 		}
 		if depth == 0 {
 			return i
@@ -85,7 +86,7 @@ func (o Raw) value(i int) int {
 	return i
 }
 
-// text is where the string that begins at i ends.
+// text returns the end of the string that begins at i.
 func (o Raw) text(i int) int {
 	for i++; i < len(o); i++ {
 		switch o[i] {
@@ -98,7 +99,7 @@ func (o Raw) text(i int) int {
 	return len(o)
 }
 
-// nameIs compares a JSON string with a key.
+// nameIs reports whether a JSON string spells a key.
 func nameIs(name []byte, key string) bool {
 	if len(name) < 2 {
 		return false
@@ -112,6 +113,7 @@ func nameIs(name []byte, key string) bool {
 	return string(plain) == key
 }
 
+// Unquote returns the text of a JSON string.
 func Unquote(name []byte) (s string) {
 	_ = json.Unmarshal(name, &s)
 	return s

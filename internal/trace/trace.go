@@ -8,8 +8,11 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Run makes a call that is told to a Tracer, which may be nil.
-func Run(ctx context.Context, t store.Tracer, c store.Call, call func(context.Context) store.CallResult) {
+// Run makes a call and reports it to a Tracer, nil for none.
+func Run(
+	ctx context.Context, t store.Tracer, c store.Call,
+	call func(context.Context) store.CallResult,
+) {
 	if t == nil {
 		call(ctx)
 		return
@@ -20,5 +23,5 @@ func Run(ctx context.Context, t store.Tracer, c store.Call, call func(context.Co
 	r = call(ctx)
 }
 
-// errPanicked is what a Tracer is told of a call that did not return.
+// errPanicked is the result of a call that did not return.
 var errPanicked = errors.New("the call panicked")

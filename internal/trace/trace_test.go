@@ -8,7 +8,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-func TestWithoutATracerNothingIsInTheWay(t *testing.T) {
+func TestRunWithoutATracerAllocatesNothing(t *testing.T) {
 	ctx, calls := t.Context(), 0
 	allocations := testing.AllocsPerRun(100, func() {
 		call := store.Call{Layer: store.LayerCache, Operation: store.OpGet}
