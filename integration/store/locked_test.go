@@ -239,7 +239,7 @@ func TestSharedStatementsWaitForNoRow(t *testing.T) {
 		unlock := func() {}
 		release := jam()
 		var free sync.WaitGroup
-		free.Add(len(ids) - 1)
+		free.Add(len(ids)) // all calls but one, and the jam
 		go func() {
 			free.Wait()
 			if n := pgtest.One[int](t, c.admin, waiting+" AND query LIKE '%Many%'"); n != 0 {
@@ -247,7 +247,7 @@ func TestSharedStatementsWaitForNoRow(t *testing.T) {
 			}
 			unlock()
 		}()
-		c.together(len(ids), func() { unlock = c.lock(ids[0]); release() },
+		c.together(len(ids), func() { unlock = c.lock(ids[0]); release(); free.Done() },
 			func(ctx context.Context, i int) {
 				var err error
 				if name == "save" {
