@@ -11,6 +11,9 @@ import (
 // that an application imports one package. To implement a Store or a
 // Tracer, import [github.com/reporadar/pgsession/sessionstore/store].
 type (
+	// Method is a way in which a user has proved who they are: Name, Level and
+	// At, when it was accepted. See [store.Method].
+	Method = store.Method
 	// Handle is a session's public name, for lists of devices, logs and
 	// revokes. It is a string. See [store.Handle].
 	Handle = store.Handle

@@ -3,22 +3,12 @@ package sessionstore
 import (
 	"bytes"
 	"context"
-	"slices"
 	"unicode/utf8"
 
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 const maxUserIDBytes = 256
-
-// LoginOption changes what [Session.Login] does.
-type LoginOption int
-
-// DropValues drops what the session held before the login, also what other
-// requests store meanwhile. What this request sets and has not saved stays.
-// Values that came before the login may be of an attacker who planted the
-// session, such as a redirect target, an e-mail address to confirm or a cart.
-const DropValues LoginOption = iota + 1
 
 // Login makes the session that of a user who has just proved who they are. It
 // gets a new token, so that one planted before the login is worth nothing
@@ -27,19 +17,24 @@ const DropValues LoginOption = iota + 1
 // this request has set. [DropValues] drops them in any case. With
 // [Config.DisableRotateOnLogin] token and timeouts stay.
 //
-// Call it at every change of privilege: login, re-authentication, a second
-// factor, a change of role. It takes effect with the response, or with
-// [Session.Save].
+// [AuthenticatedBy] names the methods by which they proved it, and [WithTags]
+// gives the login tags. A login keeps neither those of the login before it nor
+// its [Session.LoginID].
+//
+// Call it at every login, re-authentication and change of role. A second factor
+// is a [Session.StepUp], or a [Session.CompleteLogin] if the password alone is
+// not enough. It takes effect with the response, or with [Session.Save].
 //
 // If another goroutine is saving the session, Login waits for that save. ctx
 // bounds this wait and nothing else. The errors are:
 //   - [ErrHeadersSent] after the response has begun
 //   - [ErrRequestEnded] after the request
 //   - a *[ValueError] if userID is empty, longer than 256 bytes, not valid
-//     UTF-8, or has a NUL character
+//     UTF-8, or has a NUL character, or if an option is invalid
 //   - [ErrUnavailable] and the error of ctx, if the wait was too long
 func (s *Session) Login(ctx context.Context, userID string, options ...LoginOption) error {
-	if err := userError(userID); err != nil {
+	a, err := loginOf(stepLogin, userID, options)
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -48,17 +43,36 @@ func (s *Session) Login(ctx context.Context, userID string, options ...LoginOpti
 		return err
 	}
 	s.unhide(userID)
-	s.next.userID, s.next.drop = userID, dropNothing
-	switch {
-	case slices.Contains(options, DropValues):
-		s.next.drop = dropAll
-	case s.rec.UserID != "" && s.rec.UserID != userID:
-		s.next.drop = dropLoaded
-	}
+	a.loginID = s.core.newLoginID()
+	s.authenticate(a)
 	if !s.core.cfg.DisableRotateOnLogin || s.next.drop != dropNothing {
 		s.next.rotate = true
 	}
 	return nil
+}
+
+// loginOf returns the login of a user, or the beginning of one.
+func loginOf(step authStep, userID string, options []LoginOption) (authentication, error) {
+	if err := userError(userID); err != nil {
+		return authentication{}, err
+	}
+	return newAuthentication(step, userID, options)
+}
+
+// authenticate makes an authentication the one of the next save. Values of
+// another user are dropped. The caller holds s.mu.
+func (s *Session) authenticate(a authentication) {
+	owner := s.rec.UserID
+	if owner == "" {
+		owner = s.rec.PendingUserID
+	}
+	s.next.auth, s.next.tried, s.next.drop = a, false, dropNothing
+	switch {
+	case a.dropValues:
+		s.next.drop = dropAll
+	case owner != "" && owner != a.userID:
+		s.next.drop = dropLoaded
+	}
 }
 
 // Logout ends the session: its row is deleted and its cookie cleared with the
@@ -83,9 +97,6 @@ func (s *Session) Logout(ctx context.Context) error {
 	by := actorFrom(ctx)
 	switch {
 	case s.identity == stored:
-		if by.name == "" {
-			by.name = s.rec.UserID
-		}
 		s.deleteLater(s.rec, by)
 	case s.hidden != nil: // each bearer of the token may end it; who this is, is unknown
 		s.deleteLater(s.hidden.rec, by)
@@ -100,8 +111,19 @@ func (s *Session) Logout(ctx context.Context) error {
 	return nil
 }
 
-// deleteLater adds a pending delete. The caller holds s.mu.
+// logout ends a session and leaves an empty one. The caller holds s.mu.
+func (s *Session) logout(rec store.Record, by actor) {
+	s.deleteLater(rec, by)
+	s.forget()
+}
+
+// deleteLater adds a pending delete. Without an actor it is by the session's
+// user, unless who that is is unknown: the session is hidden. The caller holds
+// s.mu.
 func (s *Session) deleteLater(rec store.Record, by actor) {
+	if by.name == "" && s.identity == stored {
+		by.name = rec.UserID
+	}
 	d := pendingDelete{Record: rec, by: by}
 	if s.next.rotated != nil {
 		d.next = s.next.rotated.ID()

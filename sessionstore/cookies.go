@@ -132,7 +132,10 @@ func (x *requestState) writeCookies() {
 	// A shared cache that kept this response would hand the session to
 	// strangers.
 	if forbidCaching(h) {
-		c.observe(x.request.Context(), Event{Kind: EventUncached, Handle: s.handle()})
+		c.observe(x.request.Context(), Event{
+			Kind: EventUncached, Handle: s.handle(), UserID: s.rec.UserID,
+			LoginID: s.rec.LoginID.String(),
+		})
 	}
 }
 

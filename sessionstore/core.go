@@ -19,6 +19,8 @@ type core struct {
 	cookie   *cookie.Codec
 	newToken func() cookie.Token
 
+	newLoginID func() store.LoginID
+
 	events  *events
 	places  *seenPlaces
 	touches touches

@@ -24,6 +24,9 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 // response. Only access logs show it.
 const statusClientClosed = 499
 
+// loginText is for a user who has to log in once more.
+const loginText = "Please log in again to do this."
+
 // sessionless bounds the lines about requests that no Manager handled.
 var sessionless lineRate
 
@@ -51,6 +54,14 @@ func ServeError(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, ErrRevoked) {
 		http.Error(w, "Your sessions were ended while you logged in. Please log in again.",
 			http.StatusForbidden)
+		return
+	}
+	if errors.Is(err, ErrNoPendingLogin) {
+		http.Error(w, "Your login took too long. Please log in again.", http.StatusForbidden)
+		return
+	}
+	if errors.Is(err, ErrNotLoggedIn) {
+		http.Error(w, loginText, http.StatusUnauthorized)
 		return
 	}
 	if errors.Is(err, ErrTooManySessions) {

@@ -37,6 +37,15 @@ var (
 	// user logs in again.
 	ErrRevoked = store.ErrRevoked
 
+	// ErrNoPendingLogin: [Session.CompleteLogin] found no pending login, or one
+	// that [Session.BeginLogin] began more than ten minutes ago. [ServeError]
+	// answers 403, and the user begins again.
+	ErrNoPendingLogin = store.ErrNoPendingLogin
+
+	// ErrNotLoggedIn: [Session.StepUp] needs a session with a user, and this
+	// one has none, or none any more. [ServeError] answers 401.
+	ErrNotLoggedIn = errors.New("no user is logged in: log in again")
+
 	// ErrNoMiddleware: the context is not that of a request that came through
 	// [Manager.Handler]. A context of a framework's own, such as a
 	// *gin.Context, may hide it.

@@ -3,6 +3,8 @@ package sessionstore
 import (
 	"context"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // EventKind is the kind of an [Event].
@@ -12,8 +14,15 @@ type EventKind int
 const (
 	// EventCreated: a visitor without a session got one.
 	EventCreated EventKind = iota
-	// EventLogin: a user logged in.
+	// EventLogin: a user logged in. Level and Methods say how.
 	EventLogin
+	// EventLoginBegan: a user has given the first of two factors: see
+	// [Session.BeginLogin]. UserID is the user of the pending login. Level and
+	// Methods are those of that factor.
+	EventLoginBegan
+	// EventSteppedUp: a logged-in user proved once more who they are: see
+	// [Session.StepUp].
+	EventSteppedUp
 	// EventRotated: a session got a new token.
 	EventRotated
 	// EventLogout: a request ended its own session.
@@ -61,8 +70,9 @@ const (
 	// error instead of the response.
 	EventSaveFailed
 	// EventLoginRefused: the user's sessions were revoked while a login was
-	// under way, or before a session of an emergency was restored. UserID is
-	// the user's.
+	// under way, or before a session of an emergency was restored. Or a pending
+	// login was not there any more when it was to be completed. UserID is the
+	// user's.
 	EventLoginRefused
 	// EventLimitFailed: a user's oldest sessions could not be ended after a
 	// login. The next login tries again.
@@ -101,6 +111,8 @@ const (
 var eventNames = [eventKinds]string{
 	EventCreated:         "session created",
 	EventLogin:           "session login",
+	EventLoginBegan:      "session login began",
+	EventSteppedUp:       "session stepped up",
 	EventRotated:         "session rotated",
 	EventLogout:          "session logout",
 	EventRevoked:         "sessions revoked",
@@ -147,6 +159,14 @@ type Event struct {
 	Handle Handle
 	// UserID is the session's user; empty without a login.
 	UserID string
+	// LoginID names the user's login, in all events of one session until the
+	// next login. It authenticates nobody. It is empty without a user, and in
+	// events that name no session or know only its handle.
+	LoginID string
+	// Level and Methods are those of the login, for EventLogin, EventSteppedUp
+	// and EventLoginBegan.
+	Level   int
+	Methods []Method
 	// Reason is why sessions ended, for EventLogout and EventRevoked.
 	Reason Reason
 	// Actor is who ended sessions, or tried to: the user of the request's
@@ -164,6 +184,11 @@ type Event struct {
 	Suspicion *Suspicion
 	// Err is the error, if there was one.
 	Err error
+}
+
+// eventOf returns an event of a session.
+func eventOf(rec *store.Record) Event {
+	return Event{Handle: rec.ID.Handle(), UserID: rec.UserID, LoginID: rec.LoginID.String()}
 }
 
 // Observer receives each event once, in order, in a goroutine of its own. An

@@ -176,7 +176,7 @@ func (x *requestState) suspect(ctx context.Context) {
 	if !agent && !network {
 		return
 	}
-	id := s.rec.ID
+	id, login := s.rec.ID, s.rec.LoginID.String()
 	what := &Suspicion{
 		Handle: id.Handle(), UserID: s.rec.UserID,
 		Was: s.rec.Client, Is: s.client, UserAgent: agent, Network: network,
@@ -192,7 +192,7 @@ func (x *requestState) suspect(ctx context.Context) {
 		}
 	}
 	e := Event{
-		Kind: EventSuspicious, Handle: what.Handle, UserID: what.UserID,
+		Kind: EventSuspicious, Handle: what.Handle, UserID: what.UserID, LoginID: login,
 		Suspicion: what, Detail: what.detail(),
 	}
 	switch what.Action {
@@ -217,8 +217,8 @@ func (x *requestState) suspect(ctx context.Context) {
 	}
 	if what.Action == ActionRevoke && e.Err == nil {
 		c.observe(ctx, Event{
-			Kind: EventRevoked, Handle: what.Handle, UserID: what.UserID, Reason: ReasonSuspicious,
-			Detail: e.Detail, Count: 1, Revocation: e.Revocation,
+			Kind: EventRevoked, Handle: what.Handle, UserID: what.UserID, LoginID: login,
+			Reason: ReasonSuspicious, Detail: e.Detail, Count: 1, Revocation: e.Revocation,
 		})
 	}
 }

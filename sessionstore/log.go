@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +12,8 @@ import (
 var eventLevels = [eventKinds]slog.Level{
 	EventCreated:         slog.LevelDebug,
 	EventLogin:           slog.LevelInfo,
+	EventLoginBegan:      slog.LevelInfo,
+	EventSteppedUp:       slog.LevelInfo,
 	EventRotated:         slog.LevelDebug,
 	EventLogout:          slog.LevelInfo,
 	EventRevoked:         slog.LevelInfo,
@@ -70,6 +73,11 @@ func logObserver(log *slog.Logger) Observer {
 		}
 		text("session", string(e.Handle))
 		text("user_id", e.UserID)
+		text("login_id", e.LoginID)
+		text("methods", methodNames(e.Methods))
+		if e.Level != 0 {
+			line.AddAttrs(slog.Int("login_level", e.Level))
+		}
 		text("reason", string(e.Reason))
 		text("actor", e.Actor)
 		text("detail", e.Detail)
@@ -87,6 +95,15 @@ func logObserver(log *slog.Logger) Observer {
 		}
 		_ = log.Handler().Handle(ctx, line)
 	}
+}
+
+// methodNames returns the names with commas between.
+func methodNames(methods []Method) string {
+	names := make([]string, len(methods))
+	for i := range methods {
+		names[i] = methods[i].Name
+	}
+	return strings.Join(names, ",")
 }
 
 const (
@@ -156,7 +173,10 @@ var everyLine = [eventKinds]bool{
 
 // audited are the kinds that are logged each time if a user is named. A
 // stranger needs a password or a session for them, and an audit needs them all.
-var audited = [eventKinds]bool{EventLogin: true, EventLogout: true, EventRevoked: true}
+var audited = [eventKinds]bool{
+	EventLogin: true, EventLoginBegan: true, EventSteppedUp: true,
+	EventLogout: true, EventRevoked: true,
+}
 
 // limited reports whether a stranger can cause the event at will.
 func limited(e *Event) bool {

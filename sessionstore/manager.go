@@ -50,6 +50,8 @@ func newManager(inner store.Store, cfg Config, q *events) (*Manager, error) {
 		newToken: cookie.NewToken,
 		places:   newSeenPlaces(),
 		events:   q,
+
+		newLoginID: store.NewLoginID,
 	}}
 	cfg.logNotices()
 	m.touches.init(m.store, cfg.StoreTimeout, q)

@@ -26,7 +26,8 @@ const (
 // and emergencies. EventSuspicious is not one of them: a client with one
 // session can cause it with each request.
 var kept = [eventKinds]bool{
-	EventLogin: true, EventLogout: true, EventRevoked: true, EventLoginRefused: true,
+	EventLogin: true, EventLoginBegan: true, EventSteppedUp: true, EventLoginRefused: true,
+	EventLogout: true, EventRevoked: true,
 	EventEmergencyBegan: true, EventRestoreFailed: true, EventEmergencyEnded: true,
 }
 

@@ -91,7 +91,7 @@ func TestDefaultLogHasALineForAnEvent(t *testing.T) {
 	for _, want := range []string{
 		`level=INFO msg="session login" session=`, " user_id=ada",
 		`level=ERROR msg="session save failed" session=` + string(handle) +
-			` user_id=ada error="the disk is full"`,
+			` user_id=ada login_id=` + site.loginID(cookie) + ` error="the disk is full"`,
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in:\n%s", want, out)

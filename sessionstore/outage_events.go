@@ -21,13 +21,14 @@ func (o outageEvents) EmergencyEnded(restored int) {
 func (o outageEvents) RestoreFailed(rec *store.Record, err error) {
 	e := Event{Kind: EventRestoreFailed, Err: err}
 	if rec != nil {
-		e.Handle, e.UserID = rec.ID.Handle(), rec.UserID
+		e = eventOf(rec)
+		e.Kind, e.Err = EventRestoreFailed, err
 	}
 	o.q.observe(context.Background(), e)
 }
 
 func (o outageEvents) LoginRefused(rec *store.Record, err error) {
-	o.q.observe(context.Background(), Event{
-		Kind: EventLoginRefused, Handle: rec.ID.Handle(), UserID: rec.UserID, Err: err,
-	})
+	e := eventOf(rec)
+	e.Kind, e.Err = EventLoginRefused, err
+	o.q.observe(context.Background(), e)
 }

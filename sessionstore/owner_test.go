@@ -77,7 +77,7 @@ func TestInfoAsJSON(t *testing.T) {
 				ExpiresAt: at, AbsoluteExpiresAt: at, ReadAt: at,
 				IP: netip.MustParseAddr(home), UserAgent: "x",
 			},
-			`{"handle":"h","user_id":"ada","created_at":"2026-01-02T03:04:05Z",` +
+			`{"handle":"h","user_id":"ada","pending":false,"level":0,"created_at":"2026-01-02T03:04:05Z",` +
 				`"authenticated_at":"2026-01-02T03:04:05Z","last_seen_at":"2026-01-02T03:04:05Z",` +
 				`"expires_at":"2026-01-02T03:04:05Z",` +
 				`"absolute_expires_at":"2026-01-02T03:04:05Z",` +
@@ -85,7 +85,7 @@ func TestInfoAsJSON(t *testing.T) {
 		},
 		{
 			sessionstore.Info{},
-			`{"handle":"","user_id":"","created_at":"0001-01-01T00:00:00Z",` +
+			`{"handle":"","user_id":"","pending":false,"level":0,"created_at":"0001-01-01T00:00:00Z",` +
 				`"authenticated_at":"0001-01-01T00:00:00Z","last_seen_at":"0001-01-01T00:00:00Z",` +
 				`"expires_at":"0001-01-01T00:00:00Z",` +
 				`"absolute_expires_at":"0001-01-01T00:00:00Z",` +

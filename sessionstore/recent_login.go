@@ -1,32 +1,58 @@
 package sessionstore
 
 import (
+	"math"
 	"net/http"
 	"time"
 )
 
-// Fresh reports whether the user logged in within the given time, by the
-// store's clock. A login of this request is fresh. Check it, or use
-// [RequireFresh], before what a stolen session must not do: change a password,
-// an address, a payment.
-func (s *Session) Fresh(within time.Duration) bool {
+// SinceLogin is a time within which a method of the login always lies: the
+// login lasts no longer. See [Session.Authenticated].
+const SinceLogin time.Duration = math.MaxInt64
+
+// Authenticated reports whether the user has proved who they are by a method of
+// at least this level, within the given time, by the store's clock. A pending
+// [Session.Login] or [Session.StepUp] counts. It is false without a user, as
+// long as a login is pending, and if within is not positive.
+//
+// Level 0 is for a login without [AuthenticatedBy], too: the time of the login
+// counts as one of level 0. With [SinceLogin] any time will do.
+//
+// Check it, or use [RequireAuth], before what a stolen session must not do:
+// change a password, an address, a payment.
+func (s *Session) Authenticated(level int, within time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.next.userID != "" {
-		return s.phase != phaseClosed
+	a := &s.next.auth
+	switch {
+	case within <= 0 || s.phase == phaseClosed || s.user() == "":
+		return false
+	case a.proves(level):
+		return true
+	case s.identity != stored || a.step == stepLogin:
+		return false
 	}
-	at := s.rec.AuthenticatedAt
-	return s.identity == stored && s.phase != phaseClosed && !at.IsZero() && storeNow(&s.rec).Sub(at) <= within
+	at := s.rec.Methods.LatestAt(level)
+	if level <= 0 && s.rec.AuthenticatedAt.After(at) {
+		at = s.rec.AuthenticatedAt
+	}
+	return !at.IsZero() && storeNow(&s.rec).Sub(at) <= within
 }
 
-// RequireFresh passes requests on whose user logged in within the given time,
-// and others to otherwise: a page, say, that asks for the password again and
-// calls [Session.Login]. If otherwise is nil they get 401. It goes inside
+// Fresh reports whether the user logged in, or proved once more who they are,
+// within the given time. It is [Session.Authenticated] with level 0.
+func (s *Session) Fresh(within time.Duration) bool { return s.Authenticated(0, within) }
+
+// RequireAuth passes on requests for which [Session.Authenticated] is true, and
+// others to otherwise: a page, say, that asks for a second factor and calls
+// [Session.StepUp]. If otherwise is nil they get 401. It goes inside
 // [Manager.Handler].
-func RequireFresh(within time.Duration, otherwise http.Handler) func(http.Handler) http.Handler {
+func RequireAuth(
+	level int, within time.Duration, otherwise http.Handler,
+) func(http.Handler) http.Handler {
 	if otherwise == nil {
 		otherwise = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			http.Error(w, "Please log in again to do this.", http.StatusUnauthorized)
+			http.Error(w, loginText, http.StatusUnauthorized)
 		})
 	}
 	return func(next http.Handler) http.Handler {
@@ -35,11 +61,18 @@ func RequireFresh(within time.Duration, otherwise http.Handler) func(http.Handle
 			switch {
 			case err != nil:
 				ServeError(w, r, err)
-			case s.Fresh(within):
+			case s.Authenticated(level, within):
 				next.ServeHTTP(w, r)
 			default:
 				otherwise.ServeHTTP(w, r)
 			}
 		})
 	}
+}
+
+// RequireFresh passes on requests for which [Session.Fresh] is true. It is
+// [RequireAuth] with level 0: otherwise asks for the password again, say, and
+// calls [Session.Login].
+func RequireFresh(within time.Duration, otherwise http.Handler) func(http.Handler) http.Handler {
+	return RequireAuth(0, within, otherwise)
 }

@@ -185,7 +185,7 @@ func (s *Session) enter(p phase) (pending bool) {
 func (x *requestState) save() error {
 	s := &x.session
 	rec, isStored := s.current()
-	e := Event{UserID: rec.UserID}
+	e := Event{UserID: rec.UserID, LoginID: rec.LoginID.String()}
 	if isStored {
 		e.Handle = rec.ID.Handle()
 	}
@@ -273,6 +273,7 @@ func (x *requestState) discard() {
 	if s.unsaved() {
 		x.core.observe(withoutSession(x.request.Context()), Event{
 			Kind: EventDiscarded, Handle: s.handle(), UserID: s.rec.UserID,
+			LoginID: s.rec.LoginID.String(),
 			Detail: "the response is an error of the server; " +
 				"call Session.Save to keep changes in spite of it",
 		})
@@ -353,11 +354,12 @@ func (x *requestState) bypassed() {
 		s.mu.Unlock()
 		return
 	}
-	lost := s.next.userID != "" || s.next.rotate ||
+	lost := s.next.auth.step != noStep || s.next.rotate ||
 		s.identity != stored && s.edited() && !s.ephemeral()
 	e := Event{
 		Kind: EventChangeLate, Handle: s.handle(), UserID: s.rec.UserID,
-		Detail: "needs a cookie, and the response bypassed the session's writer",
+		LoginID: s.rec.LoginID.String(),
+		Detail:  "needs a cookie, and the response bypassed the session's writer",
 	}
 	if lost {
 		s.discard()
@@ -407,7 +409,9 @@ func (x *requestState) end() {
 		s.mu.Unlock()
 		return
 	}
-	e := Event{Handle: s.handle(), UserID: s.rec.UserID}
+	e := Event{
+		Handle: s.handle(), UserID: s.rec.UserID, LoginID: s.rec.LoginID.String(),
+	}
 	if x.status >= http.StatusInternalServerError {
 		x.discard()
 	}

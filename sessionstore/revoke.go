@@ -1,6 +1,7 @@
 package sessionstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -30,7 +31,8 @@ func (c *core) revoke(
 
 // includes reports whether a session may be in the selection.
 func includes(s store.Selection, rec *store.Record) bool {
-	return s.All || s.UserID != "" && rec.UserID == s.UserID && rec.ID != s.Except
+	owner := cmp.Or(rec.UserID, rec.PendingUserID)
+	return s.All || s.UserID != "" && owner == s.UserID && rec.ID != s.Except
 }
 
 // revoked returns the event of a revoke. It comes before the revoke, which may

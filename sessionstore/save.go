@@ -1,6 +1,7 @@
 package sessionstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,8 @@ import (
 //   - [ErrUnavailable] if nothing is known to be saved; the changes are still
 //     pending
 //   - [ErrRevoked] or [ErrTooManySessions] if a login was refused
+//   - [ErrNoPendingLogin] if a login could not be completed; it and the other
+//     changes are taken back
 //   - [ErrRequestEnded] after the request
 //   - the error of ctx
 func (s *Session) Save(ctx context.Context) error {
@@ -39,6 +42,7 @@ type plan struct {
 	id         store.ID // if stored
 	rotate     bool
 	rotated    *cookie.Token // see pending.rotated
+	tried      bool
 	remembered bool
 	change     store.Change
 }
@@ -46,6 +50,36 @@ type plan struct {
 // empty reports whether a plan needs no statement, its deletes aside.
 func (p *plan) empty() bool {
 	return !p.rotate && p.change.UserID == "" && len(p.change.Set) == 0 && len(p.change.Removed) == 0
+}
+
+// logsIn reports whether a user has given a factor: it begins, completes or is
+// a login.
+func (p *plan) logsIn() bool { return p.change.UserID != "" || p.change.PendingUserID != "" }
+
+// rotates reports whether it does what a Save can't.
+func (p *plan) rotates() bool {
+	return p.change.PendingUserID != "" || p.change.Completes || p.change.StepUp
+}
+
+// event returns the event of a plan that was carried out.
+func (p *plan) event(rec *store.Record, created bool) Event {
+	e := eventOf(rec)
+	switch c := &p.change; {
+	case c.UserID != "":
+		e.Kind = EventLogin
+	case c.PendingUserID != "":
+		e.Kind, e.UserID = EventLoginBegan, rec.PendingUserID
+	case c.StepUp:
+		e.Kind = EventSteppedUp
+	case created:
+		e.Kind = EventCreated
+		return e
+	default:
+		e.Kind = EventRotated
+		return e
+	}
+	e.Level, e.Methods = rec.Methods.Level(), rec.Methods.All()
+	return e
 }
 
 // save carries out what is pending. It leaves the cookie to the response.
@@ -100,12 +134,15 @@ func (s *Session) plan() plan {
 		id:         s.rec.ID,
 		rotate:     s.next.rotate,
 		rotated:    s.next.rotated,
+		tried:      s.next.tried,
 		remembered: s.persistent(),
-		change: store.Change{
-			UserID: s.next.userID, DropData: s.next.drop == dropAll, Client: s.client,
-		},
+		change:     s.next.auth.change(),
 	}
-	if p.change.UserID != "" {
+	p.change.DropData, p.change.Client = s.next.drop == dropAll, s.client
+	switch {
+	case p.change.Completes:
+		p.change.Began = store.BeganAt(s.rec.PendingSince, s.own.all()...)
+	case p.logsIn():
 		p.change.Began = store.BeganHere(s.started, s.own.all()...)
 	}
 	if limits.DenyAtMaxSessions {
@@ -162,8 +199,13 @@ func (s *Session) perform(ctx context.Context, p *plan) error {
 	}
 
 	rec, tok, err := s.write(ctx, p)
-	if errors.Is(err, ErrRevoked) {
-		s.core.observe(ctx, Event{Kind: EventLoginRefused, UserID: p.change.UserID, Err: err})
+	gone := errors.Is(err, ErrNotFound)
+	if gone && p.change.Completes {
+		err = ErrNoPendingLogin
+	}
+	if errors.Is(err, ErrRevoked) || errors.Is(err, ErrNoPendingLogin) {
+		userID := cmp.Or(p.change.UserID, p.change.PendingUserID)
+		s.core.observe(ctx, Event{Kind: EventLoginRefused, UserID: userID, Err: err})
 	}
 	if err == nil && p.change.UserID != "" {
 		s.core.limit(ctx, p.change.UserID)
@@ -171,8 +213,10 @@ func (s *Session) perform(ctx context.Context, p *plan) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case gone:
 		s.forget()
+	case errors.Is(err, ErrNoPendingLogin):
+		s.discard() // another try can't succeed
 	case err == nil:
 		s.commit(p, rec, tok)
 	}
@@ -187,7 +231,7 @@ func (s *Session) commit(p *plan, rec store.Record, tok *cookie.Token) {
 		s.next.rotated, s.loggedOut = nil, false
 	}
 	s.minVersion = max(s.minVersion, rec.MinVersion)
-	s.next.userID, s.next.drop, s.next.rotate = "", dropNothing, false
+	s.next.auth, s.next.drop, s.next.rotate = authentication{}, dropNothing, false
 	s.sending = nil
 }
 
@@ -202,7 +246,7 @@ func (s *Session) delete(ctx context.Context, d *pendingDelete) error {
 	s.mu.Unlock()
 	s.core.watches.wake(func(rec *store.Record) bool { return rec.ID == d.ID || rec.ID == d.next })
 	s.core.observe(ctx, Event{
-		Kind: EventLogout, Handle: d.ID.Handle(), UserID: d.UserID,
+		Kind: EventLogout, Handle: d.ID.Handle(), UserID: d.UserID, LoginID: d.LoginID.String(),
 		Reason: ReasonLogout, Actor: d.by.name, Detail: d.by.note, Revocation: revoked,
 	})
 	return nil
@@ -246,35 +290,36 @@ func (c *core) bar(ctx context.Context, id store.ID) (bool, error) {
 // write sends the statement of a plan. It returns the session's token if that
 // is a new one.
 func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Token, error) {
-	kind := EventRotated
-	if p.change.UserID != "" {
-		kind = EventLogin
-	}
+	c := &p.change
 	if p.stored {
 		rec, tok, err := s.rewrite(ctx, p)
-		if err == nil && (p.rotate || p.change.UserID != "") {
-			s.core.observe(ctx, Event{Kind: kind, Handle: rec.ID.Handle(), UserID: rec.UserID})
+		if err == nil && (p.rotate || c.UserID != "") {
+			s.core.observe(ctx, p.event(&rec, false))
 		}
 		// The anonymous session that a user logs in from may end while they
 		// type their password. They get a fresh session, with nothing of the
-		// ended one but this request's changes.
-		if !errors.Is(err, ErrNotFound) || p.change.UserID == "" {
+		// ended one but this request's changes. A pending login and a step-up
+		// have nothing to go on from.
+		if !errors.Is(err, ErrNotFound) || !p.logsIn() || c.Completes {
 			return rec, tok, err
+		}
+		if c.PendingUserID != "" { // another request may have logged in with it
+			if _, err := s.core.store.Delete(ctx, p.id); err != nil {
+				return store.Record{}, nil, err
+			}
 		}
 	}
 	tok := s.core.newToken()
 	rec, err := s.core.store.Create(ctx, store.Draft{
-		ID: tok.ID(), UserID: p.change.UserID, Data: object.Encode(p.change.Set),
-		Client: p.change.Client, MaxSessions: p.change.MaxSessions, Began: p.change.Began,
+		ID: tok.ID(), UserID: c.UserID, Data: object.Encode(c.Set), Client: c.Client,
+		MaxSessions: c.MaxSessions, Began: c.Began, LoginID: c.LoginID,
+		Methods: c.Methods, Tags: c.Tags, PendingUserID: c.PendingUserID,
 	})
 	if errors.Is(err, ErrOutcomeUnknown) {
-		rec, err = s.confirm(ctx, tok, store.Change{Began: p.change.Began}, err)
+		rec, err = s.confirm(ctx, tok, store.Change{Began: c.Began}, err)
 	}
 	if err == nil {
-		if p.change.UserID == "" {
-			kind = EventCreated
-		}
-		s.core.observe(ctx, Event{Kind: kind, Handle: rec.ID.Handle(), UserID: rec.UserID})
+		s.core.observe(ctx, p.event(&rec, true))
 	}
 	return rec, &tok, err
 }
@@ -297,18 +342,35 @@ func (s *Session) rotate(ctx context.Context, p *plan) (store.Record, *cookie.To
 	if p.rotated != nil {
 		// If the earlier attempt was committed, it lacks what was changed
 		// since.
-		tok, rest = *p.rotated, p.change
+		tok, rest = *p.rotated, p.savable()
 	}
 	rec, err := s.core.store.Rotate(ctx, p.id, tok.ID(), p.change)
 	if errors.Is(err, ErrOutcomeUnknown) || p.rotated != nil && errors.Is(err, ErrNotFound) {
 		rec, err = s.confirm(ctx, tok, rest, err)
+		if err == nil && p.rotated != nil && !p.tried && p.rotates() {
+			// What was committed may be the earlier attempt, without this.
+			again := *p
+			again.id, again.rotated = tok.ID(), nil
+			return s.rotate(ctx, &again)
+		}
 	}
 	if errors.Is(err, ErrOutcomeUnknown) {
 		s.mu.Lock()
-		s.next.rotated = &tok
+		s.next.rotated, s.next.tried = &tok, true
 		s.mu.Unlock()
 	}
 	return rec, &tok, err
+}
+
+// savable returns the change without what only a Rotate may do: the earlier
+// attempt has done it, or nothing may.
+func (p *plan) savable() store.Change {
+	c := p.change
+	if p.rotates() {
+		c.UserID, c.PendingUserID, c.Completes, c.StepUp = "", "", false, false
+		c.LoginID, c.Methods, c.Tags, c.MaxSessions = store.LoginID{}, nil, nil, 0
+	}
+	return c
 }
 
 // confirm finds out whether a change under a new id was committed whose reply

@@ -80,13 +80,14 @@ const (
 type pending struct {
 	deletes  []pendingDelete
 	edits    edits
-	userID   string // to log in; empty for no login
+	auth     authentication
 	drop     drop
 	remember remember
 	rotate   bool // to a new token
 	// rotated is the new token of a Rotate whose outcome is unknown, for its
-	// repetition; nil for none.
+	// repetition; nil for none. tried: that Rotate had auth as it is now.
 	rotated *cookie.Token
+	tried   bool
 }
 
 // pendingDelete is a session that was logged out, and who did it.
@@ -129,14 +130,12 @@ type hiddenSession struct {
 }
 
 // UserID returns the user, or "" if none is logged in. A pending
-// [Session.Login] or [Session.Logout] counts.
+// [Session.Login] or [Session.Logout] counts. The user of a login that has yet
+// to be completed is [Session.PendingUserID] and not here.
 func (s *Session) UserID() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.next.userID != "" {
-		return s.next.userID
-	}
-	return s.rec.UserID
+	return s.user()
 }
 
 // Handle returns the session's public name, or "" if it is not in the store.
@@ -168,6 +167,14 @@ func (s *Session) current() (rec store.Record, isStored bool) {
 
 // The caller of each method below holds s.mu.
 
+// user returns the user, with a pending change.
+func (s *Session) user() string {
+	if userID := s.next.auth.logsIn(); userID != "" {
+		return userID
+	}
+	return s.rec.UserID
+}
+
 func (s *Session) handle() Handle {
 	if s.identity != stored {
 		return ""
@@ -188,7 +195,7 @@ func (s *Session) persistent() bool {
 
 // ephemeral reports whether values live for the request only.
 func (s *Session) ephemeral() bool {
-	return s.identity != stored && s.vacant == withheld && s.next.userID == ""
+	return s.identity != stored && s.vacant == withheld && s.next.auth.step == noStep
 }
 
 // edited reports whether values were changed, and are not known to be saved.
@@ -197,7 +204,7 @@ func (s *Session) edited() bool { return len(s.next.edits)+len(s.sending) > 0 }
 // unsaved reports whether values, a login or a new token are not known to be
 // saved.
 func (s *Session) unsaved() bool {
-	return s.edited() && !s.ephemeral() || s.next.userID != "" || s.next.rotate
+	return s.edited() && !s.ephemeral() || s.next.auth.step != noStep || s.next.rotate
 }
 
 // discard takes back what is pending, but for a logout.

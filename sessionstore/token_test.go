@@ -60,12 +60,18 @@ func TestTokenNeedsRandomness(t *testing.T) {
 		fmt.Println("victim: answered with", h)
 		return
 	}
-	for what, good := range map[string]int{"broken from the start": 0, "broken halfway": 16} {
+	for what, good := range map[string]int{
+		"broken from the start": 0, "broken after the login's id": 16, "broken halfway": 32,
+	} {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestTokenNeedsRandomness$")
 		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", variable, good),
 			"GOCOVERDIR="+t.TempDir())
 		out, err := cmd.CombinedOutput()
-		if !strings.Contains(string(out), "victim: logged in, <nil>") {
+		reached := "victim: logged in, <nil>"
+		if good == 0 {
+			reached = "victim: ready"
+		}
+		if !strings.Contains(string(out), reached) {
 			t.Fatalf("%s: the victim did not come to the point: %s", what, out)
 		}
 		var exit *exec.ExitError

@@ -18,6 +18,18 @@ type Info struct {
 	// UserID is the user; empty before a login.
 	UserID string `json:"user_id"`
 
+	// Pending reports that a login of the user was begun in this session, and
+	// not completed: see [Session.BeginLogin]. UserID is empty then.
+	Pending bool `json:"pending"`
+	// LoginID names the user's login, as in events and the log. It
+	// authenticates nobody. Empty without a user.
+	LoginID string `json:"login_id,omitempty"`
+	// Methods are how the user logged in, the oldest first. Of a pending login
+	// they are the factors so far.
+	Methods []Method `json:"methods,omitempty"`
+	// Level is the highest level of the methods; 0 without a user.
+	Level int `json:"level"`
+
 	CreatedAt time.Time `json:"created_at"`
 	// AuthenticatedAt is the user's last login in this session; zero before
 	// one.
@@ -52,8 +64,14 @@ func (s *Session) Info() (Info, bool) {
 }
 
 func infoOf(rec *store.Record) Info {
+	level := 0
+	if rec.UserID != "" {
+		level = rec.Methods.Level()
+	}
 	return Info{
 		Handle: rec.ID.Handle(), UserID: rec.UserID, id: rec.ID,
+		Pending: rec.PendingUserID != "", LoginID: rec.LoginID.String(),
+		Methods: rec.Methods.All(), Level: level,
 		CreatedAt: rec.CreatedAt, AuthenticatedAt: rec.AuthenticatedAt,
 		LastSeenAt: rec.LastSeenAt, ExpiresAt: rec.ExpiresAt,
 		AbsoluteExpiresAt: rec.AbsoluteExpiresAt, ReadAt: storeNow(rec),

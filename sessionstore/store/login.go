@@ -48,12 +48,12 @@ func (id LoginID) MarshalText() ([]byte, error) { return []byte(id.String()), ni
 // Method is one way in which a user proved their identity.
 type Method struct {
 	// Name is 1 to 32 bytes of a-z, 0-9, '.', '_' and '-', such as "password".
-	Name string
+	Name string `json:"name"`
 	// Level is the strength that the application gives the method: 0 to 99.
-	Level int
+	Level int `json:"level"`
 	// At is when it was accepted. In a [Record] it is the store's clock. In a
 	// [Draft] or a [Change] zero is now, and a restore sets its own clock.
-	At time.Time
+	At time.Time `json:"at"`
 }
 
 // MaxLevel is the highest level of a [Method].

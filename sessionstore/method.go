@@ -1,0 +1,180 @@
+package sessionstore
+
+import (
+	"slices"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
+
+// LoginOption adds to what [Session.Login], [Session.BeginLogin] and
+// [Session.CompleteLogin] do: [AuthenticatedBy], [WithTags] and [DropValues].
+type LoginOption interface {
+	// apply changes what the login writes. The error is a *ValueError.
+	apply(a *authentication) error
+}
+
+// DropValues drops what the session held before the login, also what other
+// requests store meanwhile. What this request sets and has not saved stays.
+// Values that came before the login may be of an attacker who planted the
+// session, such as a redirect target, an e-mail address to confirm or a cart.
+const DropValues dropOption = 1
+
+type dropOption int
+
+func (dropOption) apply(a *authentication) error {
+	a.dropValues = true
+	return nil
+}
+
+// loginOption is an option with a value.
+type loginOption func(a *authentication) error
+
+func (o loginOption) apply(a *authentication) error { return o(a) }
+
+// AuthenticatedBy names the methods by which the user has proved who they are,
+// and their level, as in
+//
+//	s.Login(ctx, userID, AuthenticatedBy(1, "password"))
+//	s.Login(ctx, userID, AuthenticatedBy(1, "password"), AuthenticatedBy(2, "totp"))
+//
+// The application chooses the levels, from 0 to 99: a library can't derive from
+// a name how strong a proof was. The highest level of the login is that of the
+// session. See [Session.Level] and [Session.Authenticated].
+//
+// A method has a name of 1 to 32 bytes of a-z, 0-9, '.', '_' and '-'. Of two
+// methods with the same name the later one counts. A login has at most 16.
+// Anything else is a *[ValueError] of the login.
+func AuthenticatedBy(level int, methods ...string) LoginOption {
+	return loginOption(func(a *authentication) error {
+		if len(methods) == 0 {
+			return &ValueError{Key: "method", Problem: "is missing: a level is that of a method"}
+		}
+		for _, name := range methods {
+			m, err := newMethod(level, name)
+			if err != nil {
+				return err
+			}
+			a.methods = merged(a.methods, m)
+		}
+		return nil
+	})
+}
+
+// maxMethods is how many methods a login can have. So many fill the 2,048 bytes
+// that Postgres allows.
+const maxMethods = 16
+
+var errTooManyMethods = &ValueError{Key: "method", Problem: "a login has more than 16 methods"}
+
+// newMethod returns a method that is accepted now.
+func newMethod(level int, name string) (store.Method, error) {
+	const maxNameBytes = 32
+	problem := ""
+	switch {
+	case level < 0 || level > store.MaxLevel:
+		return store.Method{}, &ValueError{Key: "level", Problem: "is not between 0 and 99"}
+	case name == "":
+		problem = "has an empty name"
+	case len(name) > maxNameBytes:
+		problem = "has a name longer than 32 bytes"
+	case slices.ContainsFunc([]byte(name), func(c byte) bool { return !nameByte(c) }):
+		problem = "has a name with another character than a-z, 0-9, '.', '_' and '-'"
+	}
+	if problem != "" {
+		return store.Method{}, &ValueError{Key: "method", Problem: problem}
+	}
+	return store.Method{Name: name, Level: level}, nil
+}
+
+func nameByte(c byte) bool {
+	switch {
+	case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '.', c == '_', c == '-':
+		return true
+	}
+	return false
+}
+
+// merged returns the methods of both. Of two with the same name it keeps the
+// one of more.
+func merged(methods []store.Method, more ...store.Method) []store.Method {
+	all := slices.Clone(methods)
+	for _, m := range more {
+		all = slices.DeleteFunc(all, func(old store.Method) bool { return old.Name == m.Name })
+		all = append(all, m)
+	}
+	return all
+}
+
+// authentication is what the next save does about the login. The zero value is
+// nothing.
+type authentication struct {
+	step    authStep
+	userID  string        // of a login, pending or not
+	loginID store.LoginID // of a login or a completion; of a step-up, the one it needs
+	methods []store.Method
+	tags    []store.Tag
+
+	dropValues bool
+}
+
+// authStep is the kind of an authentication.
+type authStep uint8
+
+const (
+	noStep         authStep = iota
+	stepLogin               // userID is logged in
+	stepUp                  // methods are added to the login
+	stepBegin               // a login of userID is pending
+	stepCompletion          // the pending login of userID is completed
+)
+
+// newAuthentication applies the options. The error is a *ValueError.
+func newAuthentication(step authStep, userID string, options []LoginOption) (authentication, error) {
+	a := authentication{step: step, userID: userID}
+	for _, o := range options {
+		if err := o.apply(&a); err != nil {
+			return authentication{}, err
+		}
+	}
+	return a, a.check()
+}
+
+// check returns a *ValueError if there are more methods or tags than a login
+// can have.
+func (a *authentication) check() error {
+	switch {
+	case len(a.methods) > maxMethods:
+		return errTooManyMethods
+	case len(a.tags) > store.MaxTags:
+		return &ValueError{Key: "tag", Problem: "a login has more than 8 tags"}
+	}
+	return nil
+}
+
+// logsIn returns the user whom it logs in; empty if it logs in no user.
+func (a *authentication) logsIn() string {
+	if a.step == stepLogin || a.step == stepCompletion {
+		return a.userID
+	}
+	return ""
+}
+
+// proves reports whether it has a method of at least this level.
+func (a *authentication) proves(level int) bool {
+	return level <= 0 && a.logsIn() != "" ||
+		slices.ContainsFunc(a.methods, func(m store.Method) bool { return m.Level >= level })
+}
+
+// change returns its part of a change of the store.
+func (a *authentication) change() store.Change {
+	c := store.Change{UserID: a.logsIn(), LoginID: a.loginID, Methods: a.methods, Tags: a.tags}
+	switch a.step {
+	case stepBegin:
+		c.PendingUserID = a.userID
+	case stepCompletion:
+		c.Completes = true
+	case stepUp:
+		c.StepUp = true
+	}
+	return c
+}
