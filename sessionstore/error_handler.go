@@ -33,7 +33,8 @@ var sessionless lineRate
 // ServeError answers a request with the status of an error. It is the default
 // [ErrorHandler], and answers errors of [FromContext] too:
 //   - [ErrUnavailable]: 503, with Retry-After
-//   - [ErrRevoked], [ErrTooManySessions]: 403
+//   - [ErrRevoked], [ErrTooManySessions], [ErrNoPendingLogin]: 403
+//   - [ErrNotLoggedIn]: 401
 //   - a cancelled context, of a client that left: 499
 //   - any other: 500
 //

@@ -64,10 +64,11 @@ var (
 )
 
 // ValueError reports that one value of a session could not be stored or read,
-// or that a user id is invalid. The rest of the session is unchanged.
+// or that a user id or an option of a login is invalid. The rest of the session
+// is unchanged.
 type ValueError struct {
 	// Key is the name of the value, as given to [NewKey] or [Session.Set], or
-	// "user id".
+	// "user id", "level", "method" or "tag".
 	Key string
 	// Problem describes the fault without the value.
 	Problem string
