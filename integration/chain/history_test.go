@@ -287,7 +287,7 @@ func torment(r *rig, instances []*instance, pace time.Duration) (stop func()) {
 			<-pause.C
 		}
 	}()
-	return func() { close(ending); <-ended }
+	return sync.OnceFunc(func() { close(ending); <-ended })
 }
 
 // The judge is no rubber stamp.
