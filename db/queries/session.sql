@@ -237,7 +237,7 @@ SELECT
         )
     )
 FROM old
-RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
+RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
 
 -- SessionRotateMany leaves out rows that are locked, as SessionSaveMany does.
 -- name: SessionRotateMany :many

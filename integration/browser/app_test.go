@@ -21,7 +21,7 @@ const (
 	withSecret  = "SESSION_SECRET=d3a1f0c47be95268d3a1f0c47be95268"
 )
 
-// app is a process of the demo. It believes what loopback says about where a request came from.
+// app is a process of the demo. It trusts loopback as a proxy.
 type app struct {
 	url string
 
@@ -33,7 +33,8 @@ type app struct {
 
 var listeningOn = regexp.MustCompile(`(?m)^webapp: listening on (http://\S+)$`)
 
-// Write takes the process's output, and looks for the line that says where it listens.
+// Write takes the process's output, and finds the line with the address where
+// it listens.
 func (a *app) Write(p []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

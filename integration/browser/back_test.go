@@ -9,7 +9,7 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// After a logout the back button shows what a stranger sees, however far one goes back.
+// After a logout the back button shows a visitor's pages, however far back.
 func TestSlowTheBackButtonAfterALogout(t *testing.T) {
 	begin(t)
 	s := front(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t))
@@ -17,7 +17,7 @@ func TestSlowTheBackButtonAfterALogout(t *testing.T) {
 	d.login("alice")
 	for _, path := range []string{"/password", "/devices", "/"} {
 		d.open(path)
-		d.wantText("Password") // in the navigation of those who are logged in
+		d.wantText("Password") // in the navigation of a logged-in user
 	}
 	d.follow(`form[action="/logout"] button`)
 	d.wantHeading("Who are you?")

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// newCertificate makes a certificate that nobody else knows, and the hash of its key that makes a browser trust it.
+// newCertificate makes a self-signed certificate, and the hash of its key that
+// makes a browser trust it.
 func newCertificate() (config *tls.Config, spki string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

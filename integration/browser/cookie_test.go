@@ -12,7 +12,7 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// session is the session's cookie, beside which the browser has kept its
+// session returns the session's cookie, beside which the browser has kept its
 // marker.
 func (d *device) session() *network.Cookie {
 	d.t.Helper()
@@ -51,7 +51,7 @@ func TestSlowTheCookieAsChromiumKeepsIt(t *testing.T) {
 		t.Error("a script can read the cookie")
 	}
 
-	// Remembered: as long as the session may last at most.
+	// Remembered: for the absolute timeout at most.
 	d.follow(`form[action="/logout"] button`)
 	d.do(chromedp.Click(chromedp.CSS(`input[name="remember"]`)))
 	d.do(chromedp.SendKeys(chromedp.CSS("#name"), "alice"),

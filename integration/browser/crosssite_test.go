@@ -10,7 +10,8 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// elsewhere is another site, with a link and a form that lead to the demo, and a picture that asks it something.
+// elsewhere is another site, with a link and a form to the demo, and a picture
+// that sends it a request.
 func elsewhere(t *testing.T, here *site) *site {
 	t.Helper()
 	return publish(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -27,15 +28,16 @@ func elsewhere(t *testing.T, here *site) *site {
 	}))
 }
 
-// What another site makes the browser send arrives without the session: a form
-// and a picture always, a link when the cookie is Strict: then the page gets
-// the cookie by itself. That of a form is refused all the same.
+// A request that another site makes the browser send arrives without the
+// session. That is so for a form and a picture always, and for a link when the
+// cookie is Strict. The page that the link opens then sends the cookie. The
+// form is refused in any case.
 func TestSlowRequestsThatAnotherSiteMakesTheBrowserSend(t *testing.T) {
 	begin(t)
 	for name, row := range map[string]struct {
 		environment []string
-		from        string // where the request with the session came from
-		linked      int    // cookies that come with it
+		from        string // Sec-Fetch-Site of the request with the session
+		linked      int    // cookies that come with the link
 	}{
 		"Strict": {[]string{production, withSecret}, "same-origin", 2}, // and the marker
 		"Lax":    {[]string{development}, "cross-site", 1},
@@ -56,7 +58,8 @@ func TestSlowRequestsThatAnotherSiteMakesTheBrowserSend(t *testing.T) {
 				t.Errorf("a link came from %q with %d cookies, want %q with %d", got.from,
 					got.cookies, row.from, row.linked)
 			}
-			// Nobody was logged out by it: the next page of the site itself has the session.
+			// The user is still logged in: the next page of the site itself has
+			// the session.
 			d.open("/devices")
 			d.wantHeading("Your devices")
 
@@ -70,7 +73,7 @@ func TestSlowRequestsThatAnotherSiteMakesTheBrowserSend(t *testing.T) {
 				t.Errorf("a form came from %q with %d cookies, want none", got.from, got.cookies)
 			}
 			other.open("/devices")
-			other.wantHeading("Your devices") // nobody ended its session
+			other.wantHeading("Your devices") // its session is alive
 
 			d.expect("401")
 			d.do(chromedp.Navigate(there.url("/")))

@@ -17,8 +17,8 @@ import (
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
-// device is a browser of a user, with one tab. What its pages complain about fails the test, and so does a request to anybody
-// but its sites.
+// device is a browser of a user, with one tab. Errors of its pages fail the
+// test, and so does a request to any host but its sites.
 type device struct {
 	t     *testing.T
 	sites []*site // the first is its home
@@ -26,10 +26,11 @@ type device struct {
 
 	mu      sync.Mutex
 	faults  []string
-	expects []string // parts of faults that are as they should be
+	expects []string // parts of expected errors
 }
 
-// laptop and phone are two Chromiums. A site that one of them is not told of must not be asked by it.
+// laptop and phone are two Chromiums. Each may request only the sites that it
+// was given.
 func laptop(t *testing.T, sites ...*site) *device { return newDevice(t, machines[0], sites) }
 func phone(t *testing.T, sites ...*site) *device  { return newDevice(t, machines[1], sites) }
 
@@ -42,7 +43,7 @@ func newDevice(t *testing.T, m *machine, sites []*site) *device {
 	return newTab(t, browser, sites, chromedp.WithNewBrowserContext())
 }
 
-// tab opens another one in the same browser.
+// tab opens another tab in the same browser.
 func (d *device) tab() *device {
 	d.t.Helper()
 	return newTab(d.t, d.ctx, d.sites)
@@ -61,10 +62,10 @@ func newTab(t *testing.T, parent context.Context, sites []*site,
 	return d
 }
 
-// home is the site that it goes to.
+// home returns the site that it opens first.
 func (d *device) home() *site { return d.sites[0] }
 
-// watch notes what the tab complains about and whom it asks.
+// watch records the tab's errors and the hosts that it requests.
 func (d *device) watch() {
 	d.t.Helper()
 	if err := chromedp.Listen(d.ctx, func(event any) {
@@ -103,7 +104,7 @@ func (d *device) fault(format string, args ...any) {
 	d.faults = append(d.faults, fmt.Sprintf(format, args...))
 }
 
-// expect says what the pages may complain about, since the test provokes it.
+// expect adds an error that the test provokes.
 func (d *device) expect(part string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -130,7 +131,7 @@ func (d *device) do(actions ...chromedp.Action[chromedp.Void]) {
 	run(d, chromedp.Steps(actions...))
 }
 
-// run is what an action gives, within the patience of the tests.
+// run returns the result of an action, within the patience of the tests.
 func run[T any](d *device, action chromedp.Action[T]) T {
 	d.t.Helper()
 	ctx, stop := context.WithTimeout(d.ctx, testkit.Patience)
@@ -150,7 +151,7 @@ func call[P, R any](d *device, command cdp.Command[P, R], params P) R {
 	})
 }
 
-// describe is where the tab is, for a test that fails.
+// describe returns where the tab is, for a failed test.
 func (d *device) describe() string {
 	ctx, stop := context.WithTimeout(d.ctx, time.Second)
 	defer stop()
@@ -165,7 +166,8 @@ func (d *device) cookies(url string) []*network.Cookie {
 	return call(d, network.GetCookies, network.GetCookiesParams{URLs: []string{url}}).Cookies
 }
 
-// plant puts a cookie into the browser, as somebody can who holds a neighbouring host or the line.
+// plant puts a cookie into the browser, as an attacker on a neighbouring host
+// or on the network can.
 func (d *device) plant(c *network.Cookie) {
 	d.t.Helper()
 	call(d, network.SetCookie, network.SetCookieParams{

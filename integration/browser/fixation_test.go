@@ -6,15 +6,17 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// Mallory begins a session and puts its cookie into Alice's browser. When Alice has logged in, his copy is worth nothing.
+// Mallory begins a session and plants its cookie in Alice's browser. When Alice
+// has logged in, his copy is dead.
 func TestSlowAPlantedCookieIsWorthNothingAfterTheLogin(t *testing.T) {
 	begin(t)
 	for name, row := range map[string]struct {
 		environment []string
-		gets        string // what Mallory sees
+		gets        string // what Mallory's cookie gets
 	}{
 		"as it is": {nil, "Who are you?"},
-		// The same attack where the library is told not to stop it. It shows that this test would see it.
+		// The same attack with rotation at login turned off. It shows that this
+		// test would see the attack.
 		"with the token kept": {[]string{"SESSION_REGENERATE_ON_LOGIN=false"}, "Hello, alice."},
 	} {
 		t.Run(name, func(t *testing.T) {

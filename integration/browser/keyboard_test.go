@@ -9,7 +9,7 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// focused is what has the focus, and whether somebody who looks can see that.
+// focused returns what has the focus, and whether the focus is visible.
 const focused = `(() => {
 	const e = document.activeElement, s = getComputedStyle(e), b = e.getBoundingClientRect();
 	return {
@@ -18,7 +18,8 @@ const focused = `(() => {
 	};
 })()`
 
-// tabTo presses Tab until something has the focus. All that has it on the way can be seen.
+// tabTo presses Tab until something has the focus. Every focus on the way must
+// be visible.
 func (d *device) tabTo(what string) {
 	d.t.Helper()
 	type stop struct {

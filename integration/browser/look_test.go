@@ -9,7 +9,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// look is how somebody looks at a page.
+// look is a screen and its settings.
 type look struct {
 	name          string
 	width, height int64
@@ -22,11 +22,11 @@ var looks = []look{
 	{name: "dark", width: 1040, height: 640, scale: 1, dark: true},
 	{name: "light-phone", width: 390, height: 720, scale: 1.5, phone: true},
 	{name: "dark-phone", width: 390, height: 720, scale: 1.5, phone: true, dark: true},
-	{name: "narrow", width: 320, height: 568, scale: 1, phone: true}, // the narrowest there is
+	{name: "narrow", width: 320, height: 568, scale: 1, phone: true}, // the narrowest screen
 }
 
-// inspect is what is wrong with a page, in words. A text must stand out from what is behind it by WCAG's 4.5 to 1; a button
-// must be as tall as a finger wants it.
+// inspect lists the faults of a page. A text must have WCAG's contrast of 4.5
+// to 1, and a button the height of a finger.
 const inspect = `((dark, phone) => {
 	const faults = [], root = document.documentElement;
 	if (root.scrollWidth > root.clientWidth) faults.push("it is wider than the screen by " + (root.scrollWidth - root.clientWidth));
@@ -75,7 +75,7 @@ func (d *device) lookAt(page string) {
 			d.t.Errorf("%s, %s: %s", page, l.name, fault)
 		}
 		if l.name == "narrow" {
-			continue // nobody wants to see more of that
+			continue // one picture of it is enough
 		}
 		// As tall as the page, so that all of it is in the picture.
 		if tall := ask[int64](d, "document.documentElement.scrollHeight"); tall > l.height {
@@ -87,7 +87,7 @@ func (d *device) lookAt(page string) {
 	d.as(looks[0])
 }
 
-// as makes the browser's window and taste that of a look.
+// as gives the browser the window and the colour scheme of a look.
 func (d *device) as(l look) {
 	d.t.Helper()
 	scheme := "light"
@@ -106,7 +106,7 @@ func (d *device) as(l look) {
 		}})
 }
 
-// picture keeps what the page looks like.
+// picture saves a picture of the page.
 func (d *device) picture(name string) {
 	d.t.Helper()
 	folder := os.Getenv("PGSESSION_SCREENSHOTS")

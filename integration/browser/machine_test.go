@@ -11,21 +11,22 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// machine is a running Chromium with a folder of its own. Tests share it, each with cookies and a cache of its own in it.
+// machine is a running Chromium with a folder of its own. Tests share it, each
+// with cookies and a cache of its own in it.
 type machine struct {
 	folder string
 
 	mu  sync.Mutex
-	ctx context.Context // nil: it does not run yet
+	ctx context.Context // nil: not started yet
 	end func()
 }
 
-// newMachine makes one that starts when it is first used.
+// newMachine makes one that starts at its first use.
 func newMachine(folder string, number int) *machine {
 	return &machine{folder: filepath.Join(folder, "machine"+strconv.Itoa(number))}
 }
 
-// started is the context of its browser.
+// started returns the context of its browser.
 func (m *machine) started() (context.Context, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -39,7 +40,7 @@ func (m *machine) started() (context.Context, error) {
 		chromedp.NoFirstRun,
 		chromedp.NoDefaultBrowserCheck,
 		chromedp.Flag("no-sandbox", os.Geteuid() == 0), // Chromium refuses to run as root with one
-		// Whoever it asks for, but for the sites of the tests, is nowhere to be found.
+		// Every host but the sites of the tests is unreachable.
 		chromedp.Flag("host-resolver-rules",
 			"MAP *.test:443 "+entrance.address+",MAP * ~NOTFOUND,EXCLUDE 127.0.0.1"),
 		chromedp.Flag("ignore-certificate-errors-spki-list", entrance.spki),
@@ -60,7 +61,8 @@ func (m *machine) started() (context.Context, error) {
 		cancel()
 		end()
 	}
-	// This starts it. It must not have a deadline, which would be the browser's too.
+	// This starts it. It must not have a deadline, which would be the browser's
+	// too.
 	if err := chromedp.Do(ctx); err != nil {
 		m.end()
 		return nil, errors.Join(errors.New(chromium+" does not start"), err)

@@ -1,9 +1,12 @@
-// Package browser_test drives the demo in a real browser: what Chromium does with the cookie, with links and forms of
-// other sites, with the back button and the keyboard, and what two of them see of each other. A user's two devices are two
-// Chromiums, each with a folder of its own; each test has cookies, a process of the demo and a database of its own.
+// Package browser_test drives the demo in a real browser. It tests what
+// Chromium does with the cookie, with links and forms of other sites, with the
+// back button and the keyboard. A user's two devices are two Chromiums, each
+// with a folder of its own. Each test has cookies, a process of the demo and a
+// database of its own.
 //
-// `make test/browser` installs Chromium on Debian. Where there is none the tests skip, unless PGSESSION_BROWSER is
-// "required", as in .ci/run: then they fail. Pictures go to the folder that PGSESSION_SCREENSHOTS names, else to the test's
+// `make test/browser` installs Chromium on Debian. Without it the tests skip,
+// unless PGSESSION_BROWSER is "required", as in .ci/run: then they fail.
+// Pictures go to the folder in PGSESSION_SCREENSHOTS, else to the test's
 // artifacts.
 //
 // Slow: two browsers start, and draw each page.
@@ -20,12 +23,12 @@ import (
 
 var (
 	program  string // the built demo
-	chromium string // empty where there is none
+	chromium string // empty without a Chromium
 	entrance *gate
 	machines [2]*machine
 )
 
-// names are what distributions call it. Chrome is as good.
+// names are those of distributions. Chrome will do too.
 var names = []string{
 	"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome",
 }
@@ -36,7 +39,7 @@ func TestMain(m *testing.M) {
 
 func runAll(m *testing.M) int {
 	for _, name := range names {
-		// Ubuntu has a program of this name that only says where to get one.
+		// Ubuntu has a program of this name that only prints where to get one.
 		path, err := exec.LookPath(name)
 		if err == nil && exec.Command(path, "--version").Run() == nil {
 			chromium = path
@@ -48,7 +51,7 @@ func runAll(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "there is no Chromium here, and PGSESSION_BROWSER says that there must be: `make chromium` installs it on Debian, as root")
 		return 1
 	case chromium == "":
-		return m.Run() // the tests skip, and say why
+		return m.Run() // the tests skip, with the reason
 	case os.Getenv("TEST_DATABASE_URL") == "":
 		fmt.Fprintln(os.Stderr,
 			"TEST_DATABASE_URL is not set: run the tests with `make test/browser`")
@@ -76,7 +79,7 @@ func runAll(m *testing.M) int {
 	return m.Run()
 }
 
-// begin is the first thing of a test. It skips one where there is no Chromium.
+// begin is the first call of a test. It skips the test without a Chromium.
 func begin(t *testing.T) {
 	t.Helper()
 	if chromium == "" {

@@ -11,19 +11,20 @@ import (
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
-// open goes to a page of the device's home and waits until it is there.
+// open opens a page of the device's home and waits until it has loaded.
 func (d *device) open(path string) {
 	d.t.Helper()
 	d.do(chromedp.Navigate(d.home().url(path)))
 }
 
-// follow clicks on what leads to another page, and waits until that is there. It returns the status of the answer.
+// follow clicks on a link or button and waits until the next page has loaded.
+// It returns the status of the response.
 func (d *device) follow(selector string) int64 {
 	d.t.Helper()
 	return d.leave(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
 }
 
-// leave does what leads to another page, and waits until that is there.
+// leave runs actions that lead to another page, and waits until it has loaded.
 func (d *device) leave(actions ...chromedp.Action[chromedp.Void]) int64 {
 	d.t.Helper()
 	ctx, stop := context.WithTimeout(d.ctx, testkit.Patience)
@@ -47,7 +48,8 @@ func (d *device) until(expression string) {
 	ctx, stop := context.WithTimeout(d.ctx, testkit.Patience)
 	defer stop()
 	for {
-		// While a page goes and the next comes there is nobody to answer. By the clock, since a tab in the background draws nothing.
+		// Between two pages no context answers. The poll goes by the clock,
+		// since a tab in the background draws nothing.
 		poll := chromedp.Poll[chromedp.Void]("document.readyState === 'complete' && ("+expression+
 			")",
 			chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(0))
@@ -61,7 +63,7 @@ func (d *device) until(expression string) {
 	}
 }
 
-// heading is the page's.
+// heading returns the page's heading.
 func (d *device) heading() string {
 	d.t.Helper()
 	return ask[string](d, `document.querySelector("h1")?.innerText ?? ""`)
@@ -74,7 +76,7 @@ func (d *device) wantHeading(want string) {
 	}
 }
 
-// text is what the page says.
+// text returns the text of the page.
 func (d *device) text() string {
 	d.t.Helper()
 	return ask[string](d, `document.body.innerText`)
@@ -99,7 +101,7 @@ func (d *device) login(name string) {
 	d.wantHeading("Hello, " + name + ".")
 }
 
-// live waits until the page has heard from the server.
+// live waits until the page has got an event from the server.
 func (d *device) live() {
 	d.t.Helper()
 	d.until(`document.getElementById("live-state")?.textContent === "Live"`)

@@ -9,7 +9,8 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// elsewheres are devices that a user may have, and when they were seen. The addresses are those of documentation.
+// elsewheres are devices that a user may have, and when they were seen. The
+// addresses are those of documentation.
 var elsewheres = []struct{ userAgent, address, seen, loggedIn string }{
 	{
 		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
@@ -121,7 +122,7 @@ func TestSlowThePagesInAnEmergency(t *testing.T) {
 	d.lookAt("failure")
 }
 
-// The figures are drawn anew by themselves.
+// The page updates its figures by itself.
 func TestSlowTheOperatorsPageGoesOn(t *testing.T) {
 	begin(t)
 	d := laptop(t, front(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t)))

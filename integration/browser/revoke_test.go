@@ -8,7 +8,8 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// Two browsers of one user. What one of them ends, the other leaves by itself: nobody touches it.
+// Two browsers of one user. If one of them ends the other's session, the other
+// leaves the page by itself.
 func TestSlowOneBrowserEndsTheOther(t *testing.T) {
 	begin(t)
 	s := front(t, development, "DATABASE_URL="+pgtest.Database(t))
@@ -45,7 +46,8 @@ func TestSlowOneBrowserEndsTheOther(t *testing.T) {
 	}
 }
 
-// Another tab of the same browser leaves too, and can't be gone back to.
+// Another tab of the same browser leaves too, and its back button shows nothing
+// of the user.
 func TestSlowALogoutEndsTheOtherTabs(t *testing.T) {
 	begin(t)
 	s := front(t, development, "DATABASE_URL="+pgtest.Database(t))
@@ -59,7 +61,8 @@ func TestSlowALogoutEndsTheOtherTabs(t *testing.T) {
 	other.wantHeading("This session has ended")
 }
 
-// A page that is open while the session gets a new token, as by another login, comes back by itself.
+// A page stays open while the session gets a new token, as by another login. It
+// reloads by itself.
 func TestSlowALoginInAnotherTabEndsNothing(t *testing.T) {
 	begin(t)
 	s := front(t, development, "DATABASE_URL="+pgtest.Database(t))

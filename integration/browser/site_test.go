@@ -11,16 +11,17 @@ import (
 	"testing"
 )
 
-// gate is one https server for all names that end in .test. Browsers are told to go there with all of them.
+// gate is one https server for all names that end in .test. Browsers resolve
+// all of them to it.
 type gate struct {
 	address string
-	spki    string // of its certificate, by which a browser is told to trust it
+	spki    string // of its certificate, so that a browser trusts it
 
 	mu    sync.Mutex
 	sites map[string]*site // by host
 }
 
-// openGate starts the gate. It is there until the program ends.
+// openGate starts the gate, which runs until the program ends.
 func openGate() (*gate, error) {
 	certificate, spki, err := newCertificate()
 	if err != nil {
@@ -35,7 +36,7 @@ func openGate() (*gate, error) {
 	return g, nil
 }
 
-// ServeHTTP gives a request to its site.
+// ServeHTTP passes a request to its site.
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	s := g.sites[r.Host]
@@ -51,7 +52,8 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.handler.ServeHTTP(w, r)
 }
 
-// site is a name that browsers reach over https. Each has a domain of its own, so that any two are cross-site.
+// site is a name that browsers reach over https. Each has a domain of its own,
+// so that any two are cross-site.
 type site struct {
 	host    string
 	handler http.Handler
@@ -64,7 +66,7 @@ type site struct {
 // visit is a request as it arrived.
 type visit struct {
 	request string // such as "GET /devices"
-	from    string // Sec-Fetch-Site: what the browser says where it came from
+	from    string // Sec-Fetch-Site: the browser's account of where it came from
 	cookies int
 }
 
@@ -78,7 +80,8 @@ func publish(t *testing.T, handler http.Handler) *site {
 	return s
 }
 
-// front puts https before a process of the demo with these variables, as a reverse proxy in production does.
+// front puts https before a process of the demo with these variables, as a
+// reverse proxy in production does.
 func front(t *testing.T, environment ...string) *site {
 	t.Helper()
 	a := start(t, environment...)
@@ -89,23 +92,23 @@ func front(t *testing.T, environment ...string) *site {
 	s := publish(t, &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(target)
 		r.SetXForwarded()
-		r.Out.Host = r.In.Host // what the origin of a form is compared with
+		r.Out.Host = r.In.Host // the origin of a form is compared with it
 	}})
 	s.app = a
 	return s
 }
 
-// url is that of a page.
+// url returns the URL of a page.
 func (s *site) url(path string) string { return "https://" + s.host + path }
 
-// asked says whether anybody has.
+// asked reports whether it got any request.
 func (s *site) asked() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.seen) > 0
 }
 
-// count is how many visits there were with this request.
+// count returns how many visits there were with this request.
 func (s *site) count(request string) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,7 +120,7 @@ func (s *site) count(request string) (n int) {
 	return n
 }
 
-// last is the latest visit with this request.
+// last returns the latest visit with this request.
 func (s *site) last(t *testing.T, request string) visit {
 	t.Helper()
 	s.mu.Lock()

@@ -30,7 +30,7 @@ type shop struct {
 
 var views, state = sessionstore.NewKey[int]("views"), sessionstore.NewKey[string]("state")
 
-// newShop publishes one. Its sign-ins go to provider.
+// newShop publishes one. Its sign-ins lead to provider.
 func newShop(t *testing.T, cookie sessionstore.CookieConfig, provider *site) *shop {
 	t.Helper()
 	s := &shop{
@@ -114,7 +114,7 @@ func (s *shop) configure(t *testing.T, cookie sessionstore.CookieConfig, provide
 	s.sessions.Store(&handler)
 }
 
-// signIns are those that come back by GET and by POST.
+// signIns returns those that come back by GET and by POST.
 func (s *shop) signIns(
 	page func(string, func(http.ResponseWriter, *http.Request, *sessionstore.Session)),
 	mux *http.ServeMux, provider *site,
@@ -163,8 +163,8 @@ func (s *shop) signIns(
 		})
 }
 
-// newProvider is a site that signs users in and sends them back, by a redirect
-// or by a form that it sends itself.
+// newProvider makes a site that signs users in and sends them back, by a
+// redirect or by a form that it sends itself.
 func newProvider(t *testing.T) *site {
 	t.Helper()
 	return publish(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -182,7 +182,7 @@ func newProvider(t *testing.T) *site {
 	}))
 }
 
-// newMail is a site with links to the shop's pages.
+// newMail makes a site with links to the shop's pages.
 func newMail(t *testing.T, to *shop) *site {
 	t.Helper()
 	return publish(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -197,7 +197,7 @@ func newMail(t *testing.T, to *shop) *site {
 	}))
 }
 
-// logs logs in on the shop's page, and returns the number of views.
+// logsIn logs in on the shop's page.
 func (d *device) logsIn() {
 	d.t.Helper()
 	d.open("/page")
@@ -205,15 +205,15 @@ func (d *device) logsIn() {
 	d.wantText("ann, view ")
 }
 
-// stays checks that the shop's next page knows the user.
+// stays checks that the shop's next page shows the user.
 func (d *device) stays(user string) {
 	d.t.Helper()
 	d.open("/page")
 	d.wantText(user + ", view ")
 }
 
-// sees waits until an expression is true, also across pages that the browser
-// keeps and brings back as they were: there a poll never ends.
+// sees waits until an expression is true, also across pages. The browser may
+// restore a page as it was, and then a poll never ends.
 func (d *device) sees(expression string) {
 	d.t.Helper()
 	deadline, stop := context.WithTimeout(d.ctx, testkit.Patience)
@@ -231,7 +231,7 @@ func (d *device) sees(expression string) {
 	}
 }
 
-// Pages that store something, with what leads to them in a browser. The user
+// Pages that store something, with the ways to them in a browser. The user
 // stays logged in, with Strict as with Lax.
 func TestSlowPagesThatStore(t *testing.T) {
 	begin(t)
@@ -339,7 +339,7 @@ func TestSlowPagesThatStore(t *testing.T) {
 			d.do(chromedp.Navigate(mail.url("/")))
 			d.follow("#page")
 			d.wantText("a visitor, view 1")
-			d.open("/page") // it locks nobody out
+			d.open("/page") // no user is locked out
 			d.open("/page")
 			d.wantText("a visitor, view " + map[bool]string{true: "2", false: "3"}[strict])
 			d.logsIn()
@@ -384,7 +384,7 @@ func TestSlowPagesThatStore(t *testing.T) {
 	}
 }
 
-// The cookie gets a domain by a later deploy: the browser sends the old one and
+// A later deploy gives the cookie a domain: the browser sends the old one and
 // the new one. Each login holds, and so does one beside a planted cookie.
 func TestSlowTwoCookiesAreNoLoginLoop(t *testing.T) {
 	begin(t)
@@ -407,7 +407,7 @@ func TestSlowTwoCookiesAreNoLoginLoop(t *testing.T) {
 	planted.Domain = "" // host-only, beside ours
 	d.plant(planted)
 	d.open("/page")
-	d.wantText("a visitor, view ") // two that are alive are none
+	d.wantText("a visitor, view ") // two live sessions count as none
 	d.logsIn()
 	d.stays("ann")
 	for _, c := range d.cookies(s.url("/")) {

@@ -14,7 +14,7 @@ import (
 
 const slots = 16384
 
-// startCluster makes a Redis Cluster of three masters.
+// startCluster starts a Redis Cluster of three masters.
 func startCluster(t *testing.T) []*server {
 	t.Helper()
 	var members []*server
@@ -59,7 +59,7 @@ func TestCluster(t *testing.T) {
 		fill(t, c, ids[i], entryOf(int64(i+1), fmt.Sprint(i)))
 	}
 	errs := make(chan error, len(ids))
-	for i, id := range ids { // together
+	for i, id := range ids { // concurrently
 		go func() {
 			e, err := c.Get(t.Context(), id)
 			if err == nil && !same(e, entryOf(int64(i+1), fmt.Sprint(i))) {
@@ -89,7 +89,7 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// A client that was told of one server, which is a member.
+// A client has the address of one server only, which is a member.
 func TestMemberIsTakenForAServer(t *testing.T) {
 	members := startCluster(t)
 	wrong := 0
@@ -107,7 +107,8 @@ func TestMemberIsTakenForAServer(t *testing.T) {
 	}
 }
 
-// A slot moves, with what is in it, while many callers use it. No call fails, and no tombstone is lost.
+// A slot moves, with its keys, while many callers use it. No call fails, and no
+// tombstone is lost.
 func TestSlotMovesWhileInUse(t *testing.T) {
 	members := startCluster(t)
 	c := dial(t, clusterURL(members))
@@ -124,7 +125,7 @@ func TestSlotMovesWhileInUse(t *testing.T) {
 			target = m
 		}
 	}
-	// Ids of this slot: some buried, some filled over and over.
+	// Ids of this slot: some have a tombstone, some are filled over and over.
 	var dead, alive []cache.ID
 	for i := 0; len(dead) < 2 || len(alive) < 2; i++ {
 		id := idOf(fmt.Sprint("try ", i))
@@ -215,7 +216,7 @@ func TestSlotMovesWhileInUse(t *testing.T) {
 	}
 }
 
-// Slow: the members of a Cluster take seconds to agree that one is away, as in
+// Slow: the members of a Cluster take seconds to agree that one is down, as in
 // TestMemberIsKilled.
 func TestSlowMemberHangs(t *testing.T) {
 	members := startCluster(t)
@@ -237,7 +238,7 @@ func TestMemberIsKilled(t *testing.T) {
 	})
 }
 
-// Sentinel makes the replica the master; the cache follows.
+// Sentinel makes the replica the master, and the cache follows.
 func TestSentinelFailsOver(t *testing.T) {
 	first := start(t)
 	second := start(t, fmt.Sprintf("replicaof 127.0.0.1 %d", first.port))

@@ -13,7 +13,7 @@ import (
 	"github.com/reporadar/pgsession/cache"
 )
 
-// lines is a log to look at.
+// lines is a log that a test can read.
 type lines struct {
 	mu   sync.Mutex
 	text []string
@@ -32,7 +32,8 @@ func (l *lines) all() []string {
 	return append([]string(nil), l.text...)
 }
 
-// use lets many callers Get and Fill until stop, and fails on an answer that no outage excuses.
+// use lets many callers Get and Fill until stop. It fails on an answer that no
+// outage excuses.
 func use(t *testing.T, c *cache.Cache) (stop func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -53,7 +54,8 @@ func use(t *testing.T, c *cache.Cache) (stop func()) {
 				}
 				e, err := c.Get(t.Context(), id)
 				if errors.Is(err, cache.ErrUnavailable) {
-					// a caller that is refused at once would take the processor from the servers
+					// Callers that are refused at once would take the processor
+					// from the servers.
 					select {
 					case <-time.After(time.Millisecond):
 					case <-done:
@@ -76,7 +78,8 @@ func use(t *testing.T, c *cache.Cache) (stop func()) {
 	}
 }
 
-// wantOutage takes Redis away under load and gives it back. The cache must notice both by itself and say so once.
+// wantOutage stops Redis under load and starts it again. The cache must detect
+// both by itself and log each once.
 func wantOutage(t *testing.T, url string, away, back func()) {
 	t.Helper()
 	log := &lines{}
@@ -128,7 +131,8 @@ func TestRedisHangs(t *testing.T) {
 	s.allEnd()
 }
 
-// A restart between two calls leaves a pool of closed connections, which nobody is to notice.
+// A restart between two calls leaves a pool of closed connections, which no
+// caller may notice.
 func TestRedisIsRestartedWhileIdle(t *testing.T) {
 	s := start(t)
 	c := dial(t, s.url())

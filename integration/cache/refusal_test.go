@@ -12,7 +12,7 @@ import (
 	"github.com/reporadar/pgsession/cache"
 )
 
-// wantPing checks the words in which Ping tells why.
+// wantPing checks the error of Ping.
 func wantPing(t *testing.T, c *cache.Cache, words string) {
 	t.Helper()
 	err := c.Ping(t.Context())

@@ -17,12 +17,12 @@ import (
 	"github.com/reporadar/pgsession/cache"
 )
 
-// model is what the script is to do, in plain Go.
+// model is what the script does, in plain Go.
 type model map[cache.ID]*standing
 
 type standing struct {
 	version int64 // 0: not ours
-	at      int   // how many hours later than usual it was read
+	at      int   // hours later than usual at which it was read
 	buried  bool
 	ttl     time.Duration // 0: none
 }
@@ -48,7 +48,7 @@ func (m model) bury(id cache.ID, ttl time.Duration) {
 	m[id] = &standing{buried: true, ttl: ttl}
 }
 
-// readAt is an entry that was read some hours later than usual.
+// readAt returns an entry that was read that many hours later than usual.
 func readAt(version int64, at int) cache.Entry {
 	e := entryOf(version, fmt.Sprint(version, at))
 	e.ValidatedAt = e.ValidatedAt.Add(time.Duration(at) * time.Hour)
@@ -57,7 +57,8 @@ func readAt(version int64, at int) cache.Entry {
 
 func keyOf(id cache.ID) string { return namespace + base64.RawURLEncoding.EncodeToString(id[:]) }
 
-// agree compares what stands in Redis with the model. Times to live are hours, of which a test takes none.
+// agree compares the keys in Redis with the model. Times to live are hours, far
+// longer than a test takes.
 func agree(t *testing.T, c *cache.Cache, admin *redis.Client, m model, id cache.ID, history any) {
 	t.Helper()
 	e, err := c.Get(t.Context(), id)
@@ -88,7 +89,7 @@ func agree(t *testing.T, c *cache.Cache, admin *redis.Client, m model, id cache.
 // double.
 func TestScriptInEveryOrder(t *testing.T) { inEveryOrder(t, 4) }
 
-// The same up to five of them.
+// The same with up to five of them.
 //
 // Slow: 3,905 orders of calls.
 func TestSlowScriptInEveryOrder(t *testing.T) { inEveryOrder(t, 5) }
@@ -191,7 +192,7 @@ func againstTheModel(t *testing.T, seeds ...uint64) {
 	}
 }
 
-// Many calls while somebody flushes the scripts: nobody gets to know.
+// Another client flushes the scripts during many calls: no call fails.
 func TestScriptIsFlushedWhileInUse(t *testing.T) {
 	s := start(t)
 	c := dial(t, s.url())
@@ -235,8 +236,8 @@ func TestScriptIsFlushedWhileInUse(t *testing.T) {
 	s.allEnd()
 }
 
-// Neither keys nor values show a token, an id, a key or the data; the whole of what Redis keeps is searched, as it is
-// and on disk.
+// Neither keys nor values show a token, an id, a key or the data. The test
+// searches all that Redis keeps, in its replies and on disk.
 func TestDumpShowsNothing(t *testing.T) {
 	s := start(t)
 	c := dial(t, s.url())

@@ -1,4 +1,5 @@
-// Package cache_test runs package cache against Redis servers of its own, which listen on loopback only.
+// Package cache_test runs package cache against Redis servers of its own, which
+// listen on loopback only.
 package cache_test
 
 import (
@@ -21,7 +22,7 @@ import (
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
-// quiet keeps go-redis from telling standard error about servers that are down on purpose.
+// quiet keeps the lines of go-redis about stopped servers off standard error.
 type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
@@ -89,7 +90,7 @@ func (s *server) run(args ...string) {
 		process.Kin{Orphaned: syscall.SIGKILL, Apart: true}); err != nil {
 		s.t.Fatal(err)
 	}
-	s.until("it answers", func() bool { // whatever: from then on it listens everywhere
+	s.until("it answers", func() bool { // any answer: from then on it listens everywhere
 		conn, err := net.Dial("tcp", s.addr())
 		if err != nil {
 			return false
@@ -143,7 +144,7 @@ func (s *server) admin() *redis.Client {
 	return redis.NewClient(&redis.Options{Addr: s.addr(), Password: s.password, Protocol: 2})
 }
 
-// until waits for something that other programs do.
+// until waits for a condition that other programs bring about.
 func (s *server) until(what string, done func() bool) {
 	s.t.Helper()
 	until(s.t, what, done)
@@ -198,7 +199,7 @@ func freePort(t *testing.T) int {
 
 const namespace = "pgsession:it:"
 
-// dial makes a cache on a server, patient enough for a machine that is busy.
+// dial makes a cache on a server, with timeouts that a busy machine keeps.
 func dial(t *testing.T, url string, change ...func(*cache.Config)) *cache.Cache {
 	t.Helper()
 	client, err := cache.Dial(url)
@@ -221,7 +222,8 @@ func dial(t *testing.T, url string, change ...func(*cache.Config)) *cache.Cache 
 	return c
 }
 
-// hasty is short enough for a test of what takes too long, and long enough for a machine that is busy.
+// hasty sets a timeout for tests of what takes too long. It is long enough for
+// a busy machine.
 func hasty(cfg *cache.Config) { cfg.Timeout = 250 * time.Millisecond }
 
 func idOf(seed any) cache.ID { return sha256.Sum256([]byte(fmt.Sprint("id ", seed))) }

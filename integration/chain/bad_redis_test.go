@@ -15,13 +15,14 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// A Redis that can't be used is one warning that says why. Nothing else is different.
+// An unusable Redis causes one warning with the reason. Nothing else is
+// different.
 func TestARedisThatIsOfNoUse(t *testing.T) {
 	t.Parallel()
 	ofNoUse(t, testkit.Only(t, badRedises, "a wrong password", "read-only"))
 }
 
-// The same with every other kind.
+// The other kinds of an unusable Redis.
 //
 // Slow: each starts a Redis and watches sessions for as long as the bound.
 func TestSlowARedisThatIsOfNoUse(t *testing.T) {
@@ -29,7 +30,7 @@ func TestSlowARedisThatIsOfNoUse(t *testing.T) {
 	ofNoUse(t, testkit.Without(t, badRedises, "a wrong password", "read-only"))
 }
 
-// badRedis is why a Redis can't be used.
+// badRedis is one reason why a Redis is unusable.
 type badRedis struct {
 	prepare func(r *rig)
 	address func(u *url.URL, r *rig)
@@ -103,13 +104,13 @@ func ofNoUse(t *testing.T, redises map[string]badRedis) {
 	}
 }
 
-// It becomes so while it is in use: no call fails.
+// Redis becomes unusable while it is in use: no call fails.
 func TestARedisThatStopsTakingWrites(t *testing.T) {
 	t.Parallel()
 	stopsTakingWrites(t, testkit.Only(t, refusals, "read-only"))
 }
 
-// The same for every other reason.
+// The other reasons why Redis takes no writes.
 //
 // Slow: each watches sessions for as long as the bound, three times.
 func TestSlowARedisThatStopsTakingWrites(t *testing.T) {
@@ -117,8 +118,8 @@ func TestSlowARedisThatStopsTakingWrites(t *testing.T) {
 	stopsTakingWrites(t, testkit.Without(t, refusals, "read-only"))
 }
 
-// refusal is commands after which Redis refuses some others, and takes them
-// again.
+// refusal holds commands after which Redis refuses some others, and commands
+// that undo it.
 type refusal struct{ begin, end []any }
 
 var refusals = map[string]refusal{
@@ -158,7 +159,8 @@ func stopsTakingWrites(t *testing.T, refusals map[string]refusal) {
 	}
 }
 
-// What stands under our keys and is not ours is a miss, and never another session's data.
+// A foreign value under one of our keys is a miss, and never another session's
+// data.
 func TestForeignValuesUnderOurKeys(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -240,8 +242,8 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
-// ours returns the lines without those of go-redis: its clients in other tests
-// report to whichever Manager is open.
+// ours returns the lines without those of go-redis. Its clients in other tests
+// log to any Manager that is open.
 func (j *journal) ours() string {
 	var lines strings.Builder
 	for line := range strings.Lines(j.String()) {
@@ -252,8 +254,8 @@ func (j *journal) ours() string {
 	return lines.String()
 }
 
-// A Redis that fills up, or becomes a replica, while it is in use: it answers
-// reads and refuses all writes.
+// Redis is full, or becomes a replica, while it is in use: it answers reads and
+// refuses all writes.
 func TestARedisThatBeginsToRefuseWrites(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

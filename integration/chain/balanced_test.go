@@ -9,8 +9,8 @@ import (
 )
 
 // One instance behind a load balancer is cut off from Postgres and logs a user
-// in. The others do not find that session and leave its cookie alone, until the
-// first one has restored it.
+// in. The others do not find that session and keep its cookie, until the first
+// one has restored it.
 func TestAnEmergencyBehindALoadBalancer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -15,9 +15,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
 
-// replaced is an instance that makes way for one that remembers nothing, as
-// after a deploy, when time is moved for it. That costs some statements, so it
-// happens at the next call.
+// replaced is an instance that a new one replaces, as in a deploy, when the
+// test moves time. That costs some statements, so it happens at the next call.
 type replaced struct {
 	t     *testing.T
 	cfg   sessionstore.Config
@@ -27,7 +26,7 @@ type replaced struct {
 	mu       sync.Mutex
 	manager  *sessionstore.Manager
 	outdated bool
-	all      *[]*replaced // on the same database
+	all      *[]*replaced // all those on the same database
 }
 
 func (r *replaced) open() {
@@ -40,8 +39,7 @@ func (r *replaced) open() {
 	r.manager = m
 }
 
-// replace leaves nothing in Redis now, and nothing in any process from the next
-// call on.
+// replace empties Redis now, and replaces every process at its next call.
 func (r *replaced) replace() {
 	r.redis.Flush()
 	for _, one := range *r.all {
@@ -114,7 +112,8 @@ func (r *replaced) Stats(ctx context.Context, exact bool) (store.Stats, error) {
 
 func (r *replaced) Name() string { return r.store().Name() }
 
-// The contract of a store holds for the chain on real servers, with two instances, each of which has its own connections.
+// The chain keeps the contract of a store on real servers. It has two
+// instances, each with its own connections.
 func TestTheChainKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -12,8 +12,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// Requests beside each other make a visitor's session in memory larger than
-// Postgres takes. It is lost, and the emergency ends.
+// Concurrent requests make a visitor's session in memory larger than Postgres
+// allows. It is lost, and the emergency ends.
 func TestASessionOfAnEmergencyThatIsTooLarge(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -12,8 +12,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// A user who logs in again and again in an emergency has no more sessions than
-// the limit, and takes no room from other users.
+// A user who logs in many times in an emergency has no more sessions than the
+// limit, and takes no room from other users.
 func TestOneUserDoesNotFillAnEmergency(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -40,8 +40,9 @@ func TestALoginOfAnEmergencyAfterARevoke(t *testing.T) {
 	}
 }
 
-// A login began before a revoke and reached the memory of another instance
-// after it, by more than the StoreTimeout. It does not survive the emergency.
+// A login began before a revoke. It reached the memory of another instance
+// after the revoke, by more than the StoreTimeout. It does not survive the
+// emergency.
 func TestALoginOfAnEmergencyThatBeganBeforeARevoke(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -78,7 +79,7 @@ func TestALoginOfAnEmergencyThatBeganBeforeARevoke(t *testing.T) {
 	}
 }
 
-// emergency waits until the instance knows that it does not reach Postgres.
+// emergency waits until the instance has found that Postgres is unavailable.
 func (i *instance) emergency(t *testing.T) {
 	t.Helper()
 	testkit.Eventually(t, "the emergency begins", func() bool {

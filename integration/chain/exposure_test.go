@@ -47,8 +47,9 @@ func (e *exposures) served() (n int, longest time.Duration) {
 }
 
 // Redis is flushed, killed and cut off from one instance after the other, while
-// sessions end that all instances serve from it. The output is docs/exposure.md:
-// how long sessions are served after a revoke, beside its MaxExposure.
+// sessions end that all instances serve from it. The output,
+// docs/exposure.md, shows how long a session is served after its revoke, beside
+// MaxExposure.
 //
 // Slow: it measures. 192 sessions are each watched for longer than the bound.
 func TestSlowTheLongestServiceAfterARevoke(t *testing.T) {

@@ -15,19 +15,19 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// A session is a register that dies once. These are its operations.
+// operation is one on a session, which is a register that dies once.
 type operation struct {
 	kind    string // save, load or revoke
 	session int
-	value   int64 // that is saved
+	value   int64 // what a save writes
 }
 
-// outcome is what the caller was told.
+// outcome is what the call returned.
 type outcome struct {
 	alive   bool
 	value   int64
 	version int64
-	cached  bool // it came from the cache
+	cached  bool // the cache answered
 }
 
 type register struct {
@@ -35,7 +35,7 @@ type register struct {
 	value int64
 }
 
-// session is what a linearizable session does.
+// session models a linearizable session for porcupine.
 var session = porcupine.Model{
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 		of := map[int][]porcupine.Operation{}
@@ -65,18 +65,19 @@ var session = porcupine.Model{
 	},
 }
 
-// recorder writes down what callers do and are told.
+// recorder records operations and their outcomes.
 type recorder struct {
 	t     *testing.T
 	start time.Time
 	ids   []store.ID
-	slow  time.Duration // between two operations of a client
+	slow  time.Duration // the pause between two operations of a client
 
 	mu      sync.Mutex
 	history []porcupine.Operation
 }
 
-// call does an operation as client, who knows the minimum version that its cookie has.
+// call runs an operation as client, with the minimum version of that client's
+// cookie.
 func (h *recorder) call(i *instance, client int, op operation,
 	minVersion int64,
 ) (rec store.Record) {
@@ -110,7 +111,8 @@ func (h *recorder) call(i *instance, client int, op operation,
 	return rec
 }
 
-// run lets clients work on sessions through several instances, and revokes each session once, in the second half.
+// run lets clients work on sessions through several instances, and revokes each
+// session once, in the second half.
 func (h *recorder) run(instances []*instance, clients, each int) {
 	for range cap(h.ids) {
 		h.ids = append(h.ids, instances[0].create(h.t, "r", 0))
@@ -144,7 +146,7 @@ func (h *recorder) run(instances []*instance, clients, each int) {
 	all.Wait()
 }
 
-// linearizable asks porcupine about everything that Postgres answered.
+// linearizable lets porcupine check everything that Postgres answered.
 func linearizable(history []porcupine.Operation) bool {
 	var answered []porcupine.Operation
 	for _, op := range history {
@@ -155,8 +157,10 @@ func linearizable(history []porcupine.Operation) bool {
 	return porcupine.CheckOperations(session, answered)
 }
 
-// age is how long after something was acknowledged the last load began that did not see it: a later version, or the end.
-// The versions of a session are in the order in which Postgres committed them. The error is about what was never so.
+// age measures staleness: how long after an acknowledgement the last load began
+// that did not see it. behind is for a later version, revoked for the end of a
+// session. Versions are in the order in which Postgres committed them. The
+// error reports an outcome that no order explains.
 func age(history []porcupine.Operation) (behind, revoked time.Duration, err error) {
 	type version struct {
 		session int
@@ -201,7 +205,8 @@ func age(history []porcupine.Operation) (behind, revoked time.Duration, err erro
 	return behind, revoked, err
 }
 
-// judge checks what was recorded so far, and begins anew. bound is for what the cache said.
+// judge checks what was recorded so far, and starts a new record. bound limits
+// the staleness of the cache.
 func (h *recorder) judge(bound time.Duration) {
 	h.t.Helper()
 	if !linearizable(h.history) {
@@ -232,7 +237,7 @@ func newRecorder(t *testing.T, sessions int) *recorder {
 	return &recorder{t: t, start: time.Now(), ids: make([]store.ID, 0, sessions)}
 }
 
-// Without a cache, what all callers on all instances see is what one register after the other would have done.
+// Without a cache all instances together behave like one register.
 //
 // Slow: porcupine orders 1,800 operations, as with the cache in
 // TestHistoriesWithTheCache.
@@ -244,8 +249,9 @@ func TestSlowHistoriesWithoutACache(t *testing.T) {
 	h.judge(0)
 }
 
-// With the cache, and Redis being flushed, killed and out of reach for one instance after the other, what Postgres
-// answers is linearizable as ever, and what the cache answers is no older than the bound.
+// Redis is flushed, killed and cut off from one instance after the other. What
+// Postgres answers stays linearizable, and what the cache answers is no older
+// than the bound.
 func TestHistoriesWithTheCache(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -258,7 +264,8 @@ func TestHistoriesWithTheCache(t *testing.T) {
 	h.judge(bound)
 }
 
-// torment flushes Redis, kills it and keeps it out of reach of one instance after the other, until it is stopped.
+// torment flushes Redis, kills it and cuts it off from one instance after the
+// other, until it is stopped.
 func torment(r *rig, instances []*instance, pace time.Duration) (stop func()) {
 	ending, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -272,7 +279,7 @@ func torment(r *rig, instances []*instance, pace time.Duration) (stop func()) {
 			i := instances[n%len(instances)]
 			switch n % 8 {
 			case 0:
-				i.toRedis.down() // what it revokes, Redis does not hear of
+				i.toRedis.down() // Redis gets no tombstone from this instance
 			case 3:
 				_ = r.redis.Client.FlushAll(context.Background()).Err()
 			case 5:
@@ -283,14 +290,14 @@ func torment(r *rig, instances []*instance, pace time.Duration) (stop func()) {
 				r.redis.Kill()
 				r.redis.Restart()
 			}
-			pause := time.NewTimer(pace) // not something that is waited for
+			pause := time.NewTimer(pace) // the pace of the faults, and no wait for a condition
 			<-pause.C
 		}
 	}()
 	return sync.OnceFunc(func() { close(ending); <-ended })
 }
 
-// The judge is no rubber stamp.
+// The judge finds every kind of fault in a made-up history.
 func TestTheJudgeSeesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	op := func(kind string, version int64, alive, cached bool,

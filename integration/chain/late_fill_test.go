@@ -21,7 +21,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// A filler has read a session and its fill is on the way while the session is revoked. Redis has a tombstone, and refuses.
+// A fill is on its way while its session is revoked. Redis has a tombstone, and
+// refuses the fill.
 func TestAFillThatIsLateIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -42,13 +43,13 @@ func TestAFillThatIsLateIsRefused(t *testing.T) {
 	}
 }
 
-// The worst that Redis can do: it has lost the tombstone before the fill arrives. The session is in the cache then, and
-// counts no longer than what was read before the revoke may.
+// The worst case: Redis has lost the tombstone before the fill arrives. The
+// cache then serves the session only while the read before the revoke is fresh.
 func TestAFillThatIsLateAndATombstoneThatIsLost(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	b := r.open()
-	b.warm(t, b.create(t)) // it knows Postgres's clock
+	b.warm(t, b.create(t)) // so that it has Postgres's clock
 	testkit.Eventually(t, "the revoked session is served", func() bool {
 		id, release := heldFill(t, r.open())
 		began := time.Now()
@@ -65,13 +66,15 @@ func TestAFillThatIsLateAndATombstoneThatIsLost(t *testing.T) {
 		if served > bound {
 			t.Errorf("served for %v, more than %v", served, bound)
 		}
-		// without that nothing was seen: on a busy machine the fill may be no longer fresh
+		// Without a fill nothing is served: on a busy machine the read may be
+		// too old.
 		return served > 0
 	})
 }
 
-// The same with a save in place of the revoke: Redis acknowledges it, forgets it, and gets the older version back. Whoever
-// saved may be shown that, for as long as it is fresh.
+// The same with a save in place of the revoke: Redis acknowledges it, loses it,
+// and gets the older version back. The saver may read the older version while
+// it is fresh.
 func TestAFillThatIsLateAndASaveThatIsForgotten(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -109,7 +112,8 @@ func TestAFillThatIsLateAndASaveThatIsForgotten(t *testing.T) {
 	})
 }
 
-// filledSince waits for a fill for as long as it may come. None does on a busy machine, when what was read is no longer fresh.
+// filledSince waits for a fill for as long as one may come. On a busy machine
+// none comes when the read is no longer fresh.
 func filledSince(t *testing.T, r *rig, id store.ID, began time.Time) bool {
 	t.Helper()
 	for time.Since(began) < bound {
@@ -120,14 +124,15 @@ func filledSince(t *testing.T, r *rig, id store.ID, began time.Time) bool {
 	return false
 }
 
-// An entry that is no longer fresh makes way for what was read since, be it of the same version.
+// A newer read replaces an entry that is no longer fresh, even if its version
+// is the same.
 func TestAStaleEntryMakesWay(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	i := r.open()
 	id := i.create(t)
 	i.warm(t, id)
-	r.redis.Do("PEXPIRE", key(id), time.Hour.Milliseconds()) // it does not go by itself
+	r.redis.Do("PEXPIRE", key(id), time.Hour.Milliseconds()) // so that it does not expire
 	testkit.Eventually(t, "the entry is stale", func() bool {
 		rec, err := i.Load(t.Context(), id, 0)
 		if err != nil {
@@ -138,13 +143,14 @@ func TestAStaleEntryMakesWay(t *testing.T) {
 	i.warm(t, id)
 }
 
-// heldFill makes a session and an instance that has read it and whose fill is held up on its way to Redis.
+// heldFill creates a session and an instance that has read it. The fill of that
+// instance is held on its way to Redis.
 func heldFill(t *testing.T, a *instance) (id store.ID, release func()) {
 	t.Helper()
 	id = a.create(t)
 	held := a.toRedis.trap("hold", "upstream", "evalsha", "EVALSHA")
 	held.left.Store(1)
-	// none follows on a Redis that did not answer in its time
+	// No fill follows a Get that timed out.
 	testkit.Eventually(t, "a fill is on its way", func() bool {
 		if _, err := a.Load(t.Context(), id, 0); err != nil {
 			t.Fatal(err)
@@ -154,8 +160,9 @@ func heldFill(t *testing.T, a *instance) (id store.ID, release func()) {
 	return id, func() { close(held.open) }
 }
 
-// A filler that is stopped by the system between its read and its fill, and goes on when the session is revoked and
-// Redis has forgotten about it: within the freshness, and after it.
+// The system stops a filler between its read and its fill. It continues when
+// the session is revoked and Redis has lost the tombstone: within the
+// freshness, and after it.
 func TestAFillerThatIsStopped(t *testing.T) {
 	t.Parallel()
 	for name, sleeps := range map[string]bool{
@@ -173,7 +180,8 @@ func TestAFillerThatIsStopped(t *testing.T) {
 	}
 }
 
-// stopFiller is false when nothing was filled that could have been: on a busy machine the filler was too late, or Redis.
+// stopFiller returns false if no fill could be stopped: on a busy machine the
+// filler, or Redis, was too late.
 func stopFiller(t *testing.T, r *rig, b *instance, sleeps bool) bool {
 	t.Helper()
 	id := b.create(t)
@@ -191,11 +199,11 @@ func stopFiller(t *testing.T, r *rig, b *instance, sleeps bool) bool {
 	}
 	r.redis.Flush()
 	if sleeps {
-		old := time.NewTimer(bound) // what passes is what is tested
+		old := time.NewTimer(bound) // the test needs the bound to pass
 		<-old.C
 	}
 	f.signal(syscall.SIGCONT)
-	if said := f.said(); said != "alive" { // it asked before the revoke
+	if said := f.said(); said != "alive" { // its read began before the revoke
 		t.Errorf("the filler says %q", said)
 	}
 	filled := sleeps || filledSince(t, r, id, began)
@@ -204,14 +212,14 @@ func stopFiller(t *testing.T, r *rig, b *instance, sleeps bool) bool {
 	if served > bound || sleeps && served > 0 {
 		t.Errorf("served for %v", served)
 	}
-	f.done() // its fills are through
+	f.done() // its fills have arrived
 	if _, err := b.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
 		t.Errorf("in the end: %v", err)
 	}
 	return filled
 }
 
-// filling is a process that loads the sessions it is told of.
+// filling is a process that loads the sessions whose ids it reads.
 type filling struct {
 	t          *testing.T
 	process    *process.Process
@@ -270,7 +278,7 @@ func (f *filling) said() string {
 	return f.out.Text()
 }
 
-// done lets it end.
+// done ends the process.
 func (f *filling) done() {
 	f.t.Helper()
 	if err := f.in.Close(); err != nil {
@@ -288,7 +296,7 @@ func (f *filling) signal(sig syscall.Signal) {
 	}
 }
 
-// filler is what the process does.
+// filler is the program of that process.
 func filler() {
 	var servers [2]string
 	err := json.Unmarshal([]byte(os.Getenv("CHAIN_SERVERS")), &servers)

@@ -15,7 +15,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// link is the way from one instance to one server, which can be made a bad one.
+// link is the connection from one instance to one server. It can fail in many
+// ways.
 type link struct {
 	t      testing.TB
 	to     string
@@ -35,8 +36,9 @@ func connect(t testing.TB, to string) *link {
 
 var links atomic.Uint32
 
-// ownAddress is one that no other link has. While a link is down its port on a shared address could be taken, by a connection to
-// anywhere. Where a machine has but one loopback address that may happen.
+// ownAddress returns a loopback address that no other link has. While a link is
+// down, another connection could take its port on a shared address. Where a
+// machine has one loopback address only, that may happen.
 func ownAddress() string {
 	n := links.Add(1)
 	own := fmt.Sprintf("127.1.%d.%d:0", n/250, n%250+1)
@@ -48,7 +50,7 @@ func ownAddress() string {
 	return own
 }
 
-// trapped is heal, with a trap that is there before the first connection.
+// trapped is heal with a trap that is set before the first connection.
 func (l *link) trapped(kind, stream string, words ...string) *trap {
 	l.t.Helper()
 	var tr *trap
@@ -56,14 +58,15 @@ func (l *link) trapped(kind, stream string, words ...string) *trap {
 	return tr
 }
 
-// heal makes a proxy without any toxic in place of the one that was. All connections are cut. Toxics are not taken away
-// from a proxy at work: one that waits to write to a client that has left would hold up toxiproxy for good.
+// heal replaces the proxy by one without any toxic, and cuts all connections.
+// It never removes a toxic from a proxy at work. One that waits to write to a
+// client that has left would block toxiproxy.
 func (l *link) heal() {
 	l.t.Helper()
 	l.mend(func() {})
 }
 
-// mend is heal; before is called when the proxy is there and does not listen yet.
+// mend is heal that calls before when the proxy exists and does not listen yet.
 func (l *link) mend(before func()) {
 	l.t.Helper()
 	l.mu.Lock()
@@ -81,14 +84,15 @@ func (l *link) mend(before func()) {
 	l.listen = l.proxy.Listen
 }
 
-// down refuses connections and cuts those there are.
+// down refuses new connections and cuts the others.
 func (l *link) down() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.proxy.Stop()
 }
 
-// toxic adds one of toxiproxy's toxics, or of those below, also to the connections there are.
+// toxic adds one of toxiproxy's toxics, or of those below, to present and
+// future connections.
 func (l *link) toxic(kind, stream, attributes string) {
 	l.t.Helper()
 	l.mu.Lock()
@@ -107,16 +111,16 @@ func (l *link) toxicLocked(kind, stream, attributes string) {
 // hang keeps connections open and lets nothing through.
 func (l *link) hang() { l.toxic("timeout", "downstream", `{"timeout": 0}`) }
 
-// slow delays each answer by so many milliseconds.
+// slow delays each answer by that many milliseconds.
 func (l *link) slow(ms int) { l.toxic("latency", "downstream", fmt.Sprintf(`{"latency": %d}`, ms)) }
 
 // reset cuts a connection when the server answers.
 func (l *link) reset() { l.toxic("reset_peer", "downstream", `{"timeout": 0}`) }
 
-// garble answers with something that is not of the protocol.
+// garble replaces the answer by bytes that are not of the protocol.
 func (l *link) garble() { l.toxic("garbage", "downstream", `{}`) }
 
-// via is a URL with the link in place of the server.
+// via returns the URL with the link in place of the server.
 func (l *link) via(server string) string {
 	l.t.Helper()
 	u, err := url.Parse(server)
@@ -127,17 +131,19 @@ func (l *link) via(server string) string {
 	return u.String()
 }
 
-// trap waits for what contains one of the words. A trap is set for so many; what comes after them passes.
+// trap catches messages that contain one of the words. It catches a fixed
+// number, and lets later ones pass.
 type trap struct {
 	words  []string
 	left   atomic.Int64
 	sprung chan struct{}
-	open   chan struct{} // of one that holds
+	open   chan struct{} // of a trap that holds
 }
 
 var traps sync.Map // by name
 
-// trap puts one on the link: a loss cuts the connection and drops what was caught; a hold lets it through when open is closed.
+// trap sets one on the link. A loss cuts the connection and drops what it
+// caught. A hold lets it pass when open is closed.
 func (l *link) trap(kind, stream string, words ...string) *trap {
 	l.t.Helper()
 	l.mu.Lock()
@@ -163,7 +169,7 @@ func (tr *trap) catches(data []byte) bool {
 	return false
 }
 
-// loss loses an answer, together with its connection.
+// loss drops an answer, and cuts its connection.
 type loss struct {
 	Trap string `json:"trap"`
 }
@@ -188,7 +194,7 @@ func (l *loss) Pipe(stub *toxics.ToxicStub) {
 	}
 }
 
-// hold keeps something back, and what follows on its connection.
+// hold delays a message, and what follows on its connection.
 type hold struct {
 	Trap string `json:"trap"`
 }
@@ -216,7 +222,7 @@ func (h *hold) Pipe(stub *toxics.ToxicStub) {
 
 const noise = "$9\r\n*:+-x\x00\xff"
 
-// garbage has the length of what it stands for, and nothing else in common with it.
+// garbage replaces a message by bytes of the same length.
 type garbage struct{}
 
 func (*garbage) Pipe(stub *toxics.ToxicStub) {

@@ -67,7 +67,8 @@ func (i *instance) serve(t *testing.T) *site {
 	return &site{t: t, url: server.URL}
 }
 
-// get requests a path with the visitor's cookie, and keeps the one in the answer.
+// get requests a path with the visitor's cookie, and keeps the one in the
+// response.
 func (s *site) get(path string) (status int, body string, cookies int) {
 	s.t.Helper()
 	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+path, nil)
@@ -101,7 +102,8 @@ func (s *site) want(path string, status int, body string) {
 	}
 }
 
-// A login, a first login or a renewal was made and the answer is lost: the visitor is logged in, with the new cookie.
+// A login, a first login or a rotation was committed and the reply is lost. The
+// visitor is logged in, with the new cookie.
 func TestALostReplyLogsNobodyOut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -128,7 +130,7 @@ func TestALostReplyLogsNobodyOut(t *testing.T) {
 			s.want("/me", http.StatusOK, "alice")
 			renewed := s.cookie
 			s.cookie = before
-			s.want("/me", http.StatusOK, "") // the old one is nobody's
+			s.want("/me", http.StatusOK, "") // the old cookie has no user
 			s.cookie = renewed
 		}
 		lost.left.Store(1)
@@ -137,9 +139,9 @@ func TestALostReplyLogsNobodyOut(t *testing.T) {
 	}
 }
 
-// The reply is lost and Postgres stays unavailable: 503, and the cookie stays.
-// If the change was committed, that browser logs in again; else it is as
-// before.
+// The reply is lost and Postgres stays unavailable: 503, and the browser keeps
+// its cookie. If the change was committed, that browser logs in again.
+// Otherwise nothing has changed.
 func TestALostReplyAndNobodyToAsk(t *testing.T) {
 	t.Parallel()
 	for what, stream := range map[string]string{
@@ -153,7 +155,7 @@ func TestALostReplyAndNobodyToAsk(t *testing.T) {
 			s.want("/login", http.StatusOK, "alice")
 			for _, path := range []string{"/renew", "/login"} {
 				before, rows := s.cookie, ""
-				// nor is there a new connection
+				// No new connection succeeds either.
 				words := append([]string{"R\x00\x00\x00"}, written...)
 				if stream == "upstream" {
 					words = []string{"SessionRotate", "startup", "user"}
@@ -172,8 +174,8 @@ func TestALostReplyAndNobodyToAsk(t *testing.T) {
 						s.cookie != before {
 						t.Fatalf("%s: %d with %d cookies", path, status, cookies)
 					}
-					// Not committed when a touch had the connection: another
-					// one can't be made.
+					// Not committed if a touch had the connection: no other one
+					// can be opened.
 					return stream == "upstream" || pgtest.One[string](t, r.admin, ids) != rows
 				})
 				lost.left.Store(0)

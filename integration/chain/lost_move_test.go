@@ -12,20 +12,21 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// moving is an instance in an emergency, with a session in its memory, whose first word to Postgres about that gets lost.
+// moving is an instance in an emergency with a session in its memory. Its first
+// message to Postgres about that session is lost.
 type moving struct {
 	*rig
 	t    *testing.T
-	a, b *instance // b reaches Postgres all the time
+	a, b *instance // b reaches Postgres throughout
 	id   store.ID
 	lost *trap
 }
 
-// lostAt is where on its way a session's move loses a message.
+// lostAt is the point at which the restore of a session loses a message.
 type lostAt struct {
 	stream string
 	word   func(store.ID) string
-	made   bool // it has its own id in Postgres by then
+	made   bool // Postgres has the session's own id by then
 }
 
 var lostMoves = map[string]lostAt{
@@ -53,7 +54,8 @@ func startMove(t *testing.T, at lostAt) *moving {
 	return m
 }
 
-// ends waits for the end of the emergency, and fails when the session is served where it must not be any more.
+// ends waits for the end of the emergency, and fails if a revoked session is
+// served.
 func (m *moving) ends(revoked bool) {
 	m.t.Helper()
 	testkit.Eventually(m.t, "the emergency ends", func() bool {
@@ -64,7 +66,8 @@ func (m *moving) ends(revoked bool) {
 	})
 }
 
-// want compares what is there in the end: at both instances, and the rows of Postgres.
+// want compares the final state: at both instances, and in the rows of
+// Postgres.
 func (m *moving) want(alive bool) {
 	m.t.Helper()
 	for _, i := range []*instance{m.a, m.b} {
@@ -84,7 +87,8 @@ func (m *moving) rows(want int) {
 	}
 }
 
-// A message of the move of a session to Postgres is lost, and another instance ends the session before it is moved again.
+// A message of a session's restore is lost, and another instance ends the
+// session before the restore is repeated.
 func TestAMoveThatNobodyAnswered(t *testing.T) {
 	t.Parallel()
 	nobodyAnswered(t, testkit.Only(t, lostMoves, "the answer about its own"))
@@ -123,7 +127,7 @@ func nobodyAnswered(t *testing.T, moves map[string]lostAt) {
 				m.want(false)
 			})
 			if !at.made {
-				return // nobody else knows it
+				return // no other instance has it
 			}
 			t.Run("it is ended elsewhere", func(t *testing.T) {
 				t.Parallel()
@@ -151,7 +155,8 @@ func nobodyAnswered(t *testing.T, moves map[string]lostAt) {
 	}
 }
 
-// The process is gone at that moment. What it leaves in Postgres is ended by whoever ends the user's sessions, and for good.
+// The process dies at that moment. Revoking the user's sessions ends what it
+// left in Postgres, for good.
 func TestAProcessThatDiesWhileItMovesASession(t *testing.T) {
 	t.Parallel()
 	diesWhileItMoves(t, testkit.Only(t, lostMoves, "the answer to its row"))
@@ -181,7 +186,7 @@ func diesWhileItMoves(t *testing.T, moves map[string]lostAt) {
 				t.Errorf("%+v, %v", revoked, err)
 			}
 			m.rows(0)
-			// it knows of nobody's answer
+			// It has yet to learn the outcome of its call.
 			if err := m.a.manager.Close(); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("close: %v", err)
 			}

@@ -13,10 +13,11 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// written is how Postgres's answer to a change ends. It is sent when the change is committed.
+// written lists how Postgres's replies to a committed change begin.
 var written = []string{"INSERT 0 ", "UPDATE ", "DELETE "}
 
-// COH-07: Postgres has committed, and the answer is lost. That is never a success nor a failure, and a retry is safe.
+// Postgres has committed, and the reply is lost. That is never a success nor a
+// failure, and a retry is safe.
 func TestLostReplies(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -25,7 +26,7 @@ func TestLostReplies(t *testing.T) {
 	lost := i.toPostgres.trap("loss", "downstream", written...)
 	const rounds = 3
 
-	// lose loses the next answer and says what the caller was told.
+	// lose loses the next reply and returns the error of the call.
 	lose := func(call func() error) error {
 		t.Helper()
 		// so that the connection is good
@@ -73,7 +74,7 @@ func TestLostReplies(t *testing.T) {
 		if rec, err := i.Load(ctx, next, 0); err != nil || rec.UserID != "bob" {
 			t.Errorf("the session that was moved: %v", err)
 		}
-		// Deleting twice is the same as once, so the store asks again by itself.
+		// Deleting twice equals deleting once, so the store repeats the call.
 		if err := lose(func() error { _, err := i.Delete(ctx, next); return err }); err != nil {
 			t.Errorf("delete: %v", err)
 		}
@@ -87,7 +88,8 @@ func TestLostReplies(t *testing.T) {
 	t.Logf("%d lost answers", len(lost.sprung))
 }
 
-// A revoke none of whose answers come is not committed as far as anybody knows, and not refused: the cache hears of it.
+// A revoke all of whose replies are lost is not reported as committed, and not
+// refused. The cache gets a tombstone.
 func TestARevokeWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -95,14 +97,14 @@ func TestARevokeWithoutAnAnswer(t *testing.T) {
 	id := a.create(t)
 	a.warm(t, id)
 	b.warm(t, id)
-	// nor is there a new connection
+	// No new connection succeeds either.
 	lost := a.toPostgres.trap("loss", "downstream", "DELETE ", "R\x00\x00\x00")
 	lost.left.Store(1000)
 	revoked, err := a.revoke(t, id)
 	if !errors.Is(err, sessionstore.ErrOutcomeUnknown) || revoked.Committed {
 		t.Fatalf("%+v, %v", revoked, err)
 	}
-	// it was deleted, in fact
+	// in fact it was deleted
 	if _, err := b.Load(t.Context(), id, 0); !errors.Is(err, sessionstore.ErrNotFound) {
 		t.Errorf("elsewhere: %v", err)
 	}
@@ -112,7 +114,8 @@ func TestARevokeWithoutAnAnswer(t *testing.T) {
 	}
 }
 
-// Connections are cut at any moment under load. What was acknowledged is there, what failed for certain is not.
+// Connections are cut at any moment under load. An acknowledged change is
+// there, and one that was refused is not.
 func TestConnectionsThatAreCutAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -147,7 +150,7 @@ func TestConnectionsThatAreCutAtAnyMoment(t *testing.T) {
 
 	var made, unmade, unknown, unknownMade int
 	for v := range visitors {
-		rec, err := i.Load(t.Context(), ids[v], 1<<40) // no cache has it
+		rec, err := i.Load(t.Context(), ids[v], 1<<40) // no cache has this version
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// reach is which servers an instance reaches.
+// reach names the servers that an instance reaches.
 type reach struct{ postgres, redis bool }
 
 func (x reach) String() string {
@@ -26,7 +26,8 @@ func (x reach) String() string {
 
 var reaches = []reach{{true, true}, {true, false}, {false, true}, {}}
 
-// leave cuts an instance off from what it is not to reach, and waits until it knows.
+// leave cuts an instance off from the servers that x excludes, and waits until
+// the instance has noticed.
 func (i *instance) leave(t *testing.T, x reach) {
 	t.Helper()
 	if !x.redis {
@@ -42,16 +43,17 @@ func (i *instance) leave(t *testing.T, x reach) {
 	})
 }
 
-// steady is long enough for a machine that is busy to read what is fresh.
+// steady gives a busy machine enough time to read what is fresh.
 func steady(c *sessionstore.Config) { c.Cache.Freshness = 3 * time.Second }
 
-// COH-13: one instance ends a session and others read it, and each of them reaches both servers, one or none.
+// One instance ends a session and others read it. Each of them reaches both
+// servers, one or none.
 func TestPartitions(t *testing.T) {
 	t.Parallel()
 	partitions(t, reach{postgres: true})
 }
 
-// The same, ended by one that reaches both, Redis alone or nothing.
+// The same, ended by an instance that reaches both, Redis alone or nothing.
 //
 // Slow: each reads for as long as the bound.
 func TestSlowPartitions(t *testing.T) {
@@ -68,7 +70,8 @@ func partitions(t *testing.T, revokers ...reach) {
 	}
 }
 
-// partition is an instance that ends sessions, those that read them, and one that reaches everything.
+// partition has an instance that ends sessions, instances that read them, and
+// one that reaches both servers.
 type partition struct {
 	*rig
 	t       *testing.T
@@ -89,7 +92,7 @@ func newPartition(t *testing.T, revoker reach) *partition {
 	}
 	for n := range p.ids {
 		p.ids[n] = p.c.create(t)
-		for _, i := range p.all() { // they know Postgres's clock
+		for _, i := range p.all() { // so that they have Postgres's clock
 			if _, err := i.Load(t.Context(), p.ids[n], 0); err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +126,7 @@ func (p *partition) run() {
 		if err == nil && (p.revoker.postgres || !x.postgres) {
 			p.t.Errorf("%v: a session was saved that has ended, or where nobody can know", x)
 		}
-		made[x] = i.create(p.t) // in memory, where Postgres is away
+		made[x] = i.create(p.t) // in memory, where Postgres is unavailable
 	}
 	for _, i := range p.all() {
 		i.toRedis.heal()
@@ -135,7 +138,8 @@ func (p *partition) run() {
 		})
 	}
 	for _, i := range p.all() {
-		// what was committed only now may be fresh somewhere, if the tombstone was not acknowledged
+		// If the tombstone was not acknowledged, another instance may serve the
+		// session while its read is fresh.
 		for _, id := range p.ids {
 			testkit.Eventually(p.t, "it is dead", func() bool {
 				_, err := i.Load(p.t.Context(), id, 0)
@@ -156,7 +160,8 @@ func (p *partition) run() {
 
 const steadyBound = 3*time.Second + 250*time.Millisecond
 
-// end ends a session that Redis has just been told of, and lets everybody read it for longer than the bound.
+// end ends a session that Redis has just got, and lets every instance read it
+// for longer than the bound.
 func (p *partition) end(id store.ID) {
 	if _, err := p.c.Load(context.Background(), id, 1<<40); err != nil {
 		p.t.Error(err)
@@ -184,19 +189,20 @@ func (p *partition) end(id store.ID) {
 			p.t.Error("served by the instance that ended it")
 			return
 		}
-		pause := time.NewTimer(20 * time.Millisecond) // between two looks
+		pause := time.NewTimer(20 * time.Millisecond) // between two loads
 		<-pause.C
 	}
 }
 
-// mayRead says whether a load may come to this, so long after a revoke.
+// mayRead reports whether a load may find the session alive, that long after a
+// revoke.
 func mayRead(x reach, revoked sessionstore.Revocation, after time.Duration, err error) bool {
 	switch {
 	case err == nil && !x.redis && !x.postgres:
 		return false
 	case err == nil && !x.redis:
-		return !revoked.Committed // it has nobody's word but Postgres's
-	case err == nil: // from Redis, which is told by others as long as Postgres has it
+		return !revoked.Committed // it has no answer but Postgres's
+	case err == nil: // from Redis, which others fill while Postgres has the session
 		return !revoked.Committed || after <= revoked.MaxExposure
 	case errors.Is(err, sessionstore.ErrNotFound):
 		return x.postgres && revoked.Committed

@@ -12,7 +12,7 @@ import (
 )
 
 // An attacker who can write to Redis plants a value that refuses our fills.
-// Saves go on without a cookie for each, and no load is behind the last save.
+// Saves succeed without a cookie each, and no load is behind the last save.
 func TestAPlantedValueMakesNoSaveSetTheCookie(t *testing.T) {
 	t.Parallel()
 	setsNoCookie(t, testkit.Only(t, plantedValues, "a version that none reaches"))
@@ -73,7 +73,7 @@ func setsNoCookie(t *testing.T, values map[string]func(own string) string) {
 				return cookies
 			})
 			s.want("/counted", http.StatusOK, strconv.Itoa(counted))
-			const most = 6 * time.Minute // the freshness here is the longest that Config allows
+			const most = 6 * time.Minute // the longest freshness that Config allows
 			left := r.redis.Client.PTTL(t.Context(), key(ids[0].ID)).Val()
 			if left > most && planted != "buried" {
 				t.Errorf("what was planted stands for another %s", left)
@@ -82,8 +82,8 @@ func setsNoCookie(t *testing.T, values map[string]func(own string) string) {
 	}
 }
 
-// Saves beside each other put the newest version into Redis, and the one that
-// comes second sets no cookie.
+// Concurrent saves put the newest version into Redis, and the second one sets
+// no cookie.
 func TestSavesBesideEachOtherSetNoCookie(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -111,8 +111,8 @@ func TestSavesBesideEachOtherSetNoCookie(t *testing.T) {
 }
 
 // setNoCookie fails if requests set more cookies than there are calls that the
-// cache did not answer in time: a save that it does not answer has to. On a busy
-// machine that is so now and then, and the requests are made again.
+// cache did not answer in time. A save without an answer has to set one. That
+// happens on a busy machine, and then the requests are repeated.
 func setNoCookie(t *testing.T, instances []*instance, requests func() (cookies int)) {
 	t.Helper()
 	unanswered := func() (n int64) {

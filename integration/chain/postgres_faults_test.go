@@ -12,10 +12,11 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// unhurried keeps what is in the cache fresh for longer than a test takes.
+// unhurried makes the cache's entries stay fresh for longer than a test takes.
 func unhurried(c *sessionstore.Config) { c.Cache.Freshness = 5 * time.Minute }
 
-// Without emergencies, what the cache knows goes on, and everything else is a 503 that leaves the cookie.
+// Without emergencies the cache continues to serve. Everything else is a 503
+// that keeps the cookie.
 func TestPostgresIsAway(t *testing.T) {
 	t.Parallel()
 	postgresIsAway(t, testkit.Only(t, postgresFaults, "down"))
@@ -33,8 +34,8 @@ var postgresFaults = map[string]func(*link){
 	"down": (*link).down, "hung": (*link).hang, "reset": (*link).reset, "garbage": (*link).garble,
 }
 
-// impatientOf gives up soon where the fault makes each call wait, and else has
-// the time that a busy machine needs.
+// impatientOf sets a short timeout if the fault makes each call wait. Otherwise
+// it leaves the time that a busy machine needs.
 func impatientOf(fault string) func(*sessionstore.Config) {
 	if fault == "hung" {
 		return impatient(2 * time.Second)
@@ -94,7 +95,7 @@ func postgresIsAway(t *testing.T, faults map[string]func(*link)) {
 	}
 }
 
-// A Postgres that is slow is no outage: everything works, only later.
+// A slow Postgres is no outage: everything works, only later.
 func TestPostgresIsSlow(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -110,7 +111,8 @@ func TestPostgresIsSlow(t *testing.T) {
 	}
 }
 
-// In an emergency sessions begin in memory, others are left alone, revokes are written down; and all of it is in Postgres afterwards.
+// In an emergency sessions begin in memory, others get a 503, and revokes go to
+// the journal. All of it is in Postgres afterwards.
 func TestAnEmergencyAndItsEnd(t *testing.T) {
 	t.Parallel()
 	anEmergency(t, testkit.Only(t, postgresFaults, "down"))

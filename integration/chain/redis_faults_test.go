@@ -13,10 +13,10 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// redisFault begins to be so and ends.
+// redisFault is a fault of Redis, with its beginning and its end.
 type redisFault struct{ begin, end func(r *rig, i *instance) }
 
-// redisFaults are what can be wrong with Redis or the way to it.
+// redisFaults lists faults of Redis and of the connection to it.
 var redisFaults = map[string]redisFault{
 	"down": {func(_ *rig, i *instance) { i.toRedis.down() }, func(_ *rig, i *instance) {
 		i.toRedis.heal()
@@ -42,7 +42,8 @@ var redisFaults = map[string]redisFault{
 	"flushed": {func(r *rig, _ *instance) { r.redis.Flush() }, func(*rig, *instance) {}},
 }
 
-// Whatever becomes of Redis, no call fails, everybody sees what they wrote, and a revoke counts within its bound.
+// Whatever happens to Redis, no call fails, every client reads its own writes,
+// and a revoke counts within its bound.
 func TestNothingFailsWithRedis(t *testing.T) {
 	t.Parallel()
 	nothingFails(t, testkit.Only(t, redisFaults, "hung", "killed"))
@@ -61,9 +62,9 @@ func nothingFails(t *testing.T, faults map[string]redisFault) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			a, b := r.open(), r.open() // the fault is on a's way, or in Redis
+			a, b := r.open(), r.open() // the fault is on a's connection, or in Redis
 			w := &work{t: t, a: a, b: b, forgets: name == "flushed" || name == "killed"}
-			w.check() // both know Postgres's clock, and the cache works
+			w.check() // both have Postgres's clock, and the cache works
 			id := a.create(t)
 			a.warm(t, id)
 			b.warm(t, id)
@@ -97,18 +98,19 @@ func nothingFails(t *testing.T, faults map[string]redisFault) {
 	}
 }
 
-// work is what visitors do, over and over, with nothing allowed to fail.
+// work repeats what visitors do. Nothing may fail.
 type work struct {
 	t    *testing.T
 	a, b *instance
-	// forgets: Redis may lose what it has acknowledged, and get something older from a filler that is late.
+	// forgets reports that Redis may lose what it acknowledged, and get an
+	// older version from a late filler.
 	forgets bool
 
-	done           atomic.Int64 // turns
+	done           atomic.Int64 // turns completed
 	longest, given atomic.Int64
 }
 
-// start begins with so many visitors.
+// start begins with that many visitors.
 func (w *work) start(visitors int) (stop func()) {
 	var all sync.WaitGroup
 	ending := make(chan struct{})
@@ -128,14 +130,14 @@ func (w *work) start(visitors int) (stop func()) {
 	return func() { close(ending); all.Wait() }
 }
 
-// turns waits until so many more are through.
+// turns waits until that many more are complete.
 func (w *work) turns(n int64) {
 	w.t.Helper()
 	until := w.done.Load() + n
 	testkit.Eventually(w.t, "the visitors go on", func() bool { return w.done.Load() >= until })
 }
 
-// turn is the life of a session, on two instances.
+// turn runs the life of a session, on two instances.
 func (w *work) turn() {
 	ctx := context.Background()
 	id := testkit.NewID()
@@ -157,7 +159,8 @@ func (w *work) turn() {
 		minVersion = max(minVersion, rec.MinVersion)
 		rec, err = reader.Load(ctx, id, minVersion)
 		must("load", err)
-		// Without a minimum version, Redis has acknowledged the save: whoever reads there sees it. Or nobody reads there.
+		// Without a minimum version Redis has acknowledged the save. Each
+		// instance that reads there sees it.
 		if err == nil && number(rec, "n") != n+1 && (minVersion > 0 || cached(rec) && !w.forgets) {
 			w.t.Errorf("saved %d, read %d with minimum version %d", n+1, number(rec, "n"),
 				minVersion)
@@ -176,7 +179,8 @@ func (w *work) turn() {
 	}
 }
 
-// check revokes a session that both instances serve from the cache, where there is one, and watches for how long the other goes on.
+// check revokes a session that both instances serve from the cache, where there
+// is one. It measures how long the other instance serves it.
 func (w *work) check() {
 	w.t.Helper()
 	id := w.a.create(w.t)
@@ -203,8 +207,12 @@ func (w *work) check() {
 	}
 }
 
-// watch loads for as long as the session may be served, and then until it is dead for good. It returns how long after since
-// the last load began that found it alive; 0 for none. A cache that is left alone for a moment may serve it again.
+// watch loads for as long as the session may be served, and then until it is
+// dead for good. The cache may serve it again after a moment in which it was
+// not asked.
+//
+// It returns how long after since the last load began that found the session
+// alive; 0 for none.
 func watch(t *testing.T, i *instance, id store.ID, since time.Time,
 	may time.Duration,
 ) (served time.Duration) {

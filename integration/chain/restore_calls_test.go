@@ -12,8 +12,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// While many sessions are restored, a row that another transaction has locked
-// holds up no other session, and a revoke spares the one that it is to spare.
+// Many sessions are restored while another transaction locks one row. No other
+// session waits, and a revoke spares the one that it excepts.
 //
 // Slow: it makes and restores 6,400 sessions.
 func TestSlowCallsWhileSessionsAreRestored(t *testing.T) {

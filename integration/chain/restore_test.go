@@ -8,7 +8,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// What began in an emergency goes to Postgres in few statements.
+// An emergency's sessions are restored in few statements.
 func TestAnEmergencysSessionsShareStatements(t *testing.T) {
 	t.Parallel()
 	const sessions = 1000

@@ -21,7 +21,8 @@ import (
 const (
 	// freshness is shorter than the default, so that tests can see it pass.
 	freshness = time.Second
-	// bound is what a Revocation may say at most: the freshness and the allowance for clocks.
+	// bound is the longest MaxExposure of a Revocation: the freshness and the
+	// allowance for clocks.
 	bound = freshness + 250*time.Millisecond
 
 	secret  = "5f1d7a86c2b94e03a7d8e6f0c1b2a394"
@@ -45,14 +46,15 @@ func newRig(t testing.TB) *rig {
 	}
 }
 
-// instance is one of the processes of a site, as far as sessions go.
+// instance is one process of a site, as far as sessions are concerned.
 type instance struct {
 	store.Store
 	manager             *sessionstore.Manager
 	toRedis, toPostgres *link
 }
 
-// open makes an instance whose ways to both servers are its own. configure may change its Config.
+// open makes an instance with connections of its own to both servers. configure
+// may change its Config.
 func (r *rig) open(configure ...func(*sessionstore.Config)) *instance {
 	r.t.Helper()
 	i := &instance{toRedis: connect(r.t, r.redis.Address())}
@@ -69,14 +71,14 @@ func (r *rig) open(configure ...func(*sessionstore.Config)) *instance {
 	}
 	i.manager = m
 	i.Store = i.manager.Store()
-	// what it says about touches and sessions in memory is looked at where it counts
+	// Tests of touches and of sessions in memory check this error themselves.
 	r.t.Cleanup(func() { _ = i.manager.Close() })
 	return i
 }
 
 func (r *rig) config() sessionstore.Config { return settings(r.database, r.redis.URL) }
 
-// settings are those of an instance with everything turned on.
+// settings returns a Config with everything turned on.
 func settings(database, redis string) sessionstore.Config {
 	return sessionstore.Config{
 		DatabaseURL: sessionstore.Secret(database), Secrets: []sessionstore.Secret{secret},
@@ -84,7 +86,7 @@ func settings(database, redis string) sessionstore.Config {
 			UseRedis: true, RedisURL: sessionstore.Secret(redis),
 			EncryptionKeys: []sessionstore.Secret{sealing}, Freshness: freshness,
 		},
-		// its own tests are in integration/browser
+		// integration/browser has tests of the marker
 		Cookie:       sessionstore.CookieConfig{DisableMarker: true},
 		StoreTimeout: testkit.Patience, DisablePrune: true, Logger: slog.New(slog.DiscardHandler),
 	}
@@ -97,12 +99,12 @@ func impatient(d time.Duration) func(*sessionstore.Config) {
 	return func(c *sessionstore.Config) { c.StoreTimeout = d }
 }
 
-// key is where a session is kept in Redis.
+// key returns the key of a session in Redis.
 func key(id store.ID) string {
 	return "pgsession:production:" + base64.RawURLEncoding.EncodeToString(id[:])
 }
 
-// host is where a URL leads.
+// host returns the host and the port of a URL.
 func host(t testing.TB, server string) string {
 	t.Helper()
 	u, err := url.Parse(server)
@@ -128,7 +130,7 @@ func setting(key string, v any) store.Change {
 	return store.Change{Set: map[string]json.RawMessage{key: raw}}
 }
 
-// number is a value of a session that is a number; 0 without it.
+// number returns a value of a session that is a number; 0 without it.
 func number(rec store.Record, key string) (n int64) {
 	var data map[string]json.RawMessage
 	if json.Unmarshal(rec.Data, &data) == nil && data[key] != nil {
@@ -142,7 +144,7 @@ func has(rec store.Record, key string) bool {
 	return json.Unmarshal(rec.Data, &data) == nil && data[key] != nil
 }
 
-// create makes a session that must come to be.
+// create creates a session, and fails the test if it can't.
 func (i *instance) create(t testing.TB, values ...any) store.ID {
 	t.Helper()
 	data := map[string]any{}
@@ -158,7 +160,8 @@ func (i *instance) create(t testing.TB, values ...any) store.ID {
 	return id
 }
 
-// revoke ends a session until Redis acknowledges that too: on a busy machine it may not do so in its time.
+// revoke ends a session until Redis acknowledges that too. On a busy machine
+// its first answer may come too late.
 func (i *instance) revoke(t testing.TB, id store.ID) (revoked sessionstore.Revocation, err error) {
 	t.Helper()
 	testkit.Eventually(t, "Redis acknowledges", func() bool {
@@ -168,7 +171,8 @@ func (i *instance) revoke(t testing.TB, id store.ID) (revoked sessionstore.Revoc
 	return revoked, err
 }
 
-// warm makes sure that the cache has a session and that the instance serves it from there.
+// warm makes sure that the cache has a session and that the instance serves it
+// from there.
 func (i *instance) warm(t testing.TB, id store.ID) {
 	t.Helper()
 	testkit.Eventually(t, "the session is served from the cache", func() bool {
@@ -180,5 +184,5 @@ func (i *instance) warm(t testing.TB, id store.ID) {
 	})
 }
 
-// cached: the record came from the cache.
+// cached reports whether the record came from the cache.
 func cached(rec store.Record) bool { return !rec.AnsweredAt.IsZero() }

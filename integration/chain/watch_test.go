@@ -18,8 +18,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// sockets is a server of connections that are hijacked, as WebSockets are, and last as long as their session. The channel has why each
-// ended.
+// sockets serves hijacked connections, which last as long as their session,
+// like WebSockets. The channel gets the cause of each end.
 func sockets(t *testing.T, m *sessionstore.Manager) (addr string, ended <-chan error) {
 	t.Helper()
 	causes := make(chan error, 2000)
@@ -48,7 +48,8 @@ func sockets(t *testing.T, m *sessionstore.Manager) (addr string, ended <-chan e
 	return server.Listener.Addr().String(), causes
 }
 
-// plugIn opens a connection of a session, and calls gone when the server closes it.
+// plugIn opens a connection of a session, and calls gone when the server closes
+// it.
 func plugIn(t *testing.T, addr, cookie string, gone func()) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -71,7 +72,8 @@ func plugIn(t *testing.T, addr, cookie string, gone func()) {
 	}()
 }
 
-// login makes a session of a user through the middleware, and returns its cookie.
+// login makes a session of a user through the middleware, and returns its
+// cookie.
 func login(t *testing.T, m *sessionstore.Manager, user string) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -91,9 +93,11 @@ func login(t *testing.T, m *sessionstore.Manager, user string) string {
 	return ""
 }
 
-// STD-17: a thousand connections of one process, whose user another process has logged out, end while that process can ask neither
-// Redis nor Postgres: nobody vouches for them, and after the bound they are closed. Where Postgres answers, Redis does not matter.
-// How long the bound is, is for the tests of package sessionstore, which have a clock of their own.
+// A user has a thousand connections in one process, and another process logs
+// the user out. The first process can ask neither Redis nor Postgres, so it
+// closes the connections after the bound. Where Postgres answers, Redis does
+// not matter. The bound itself is tested in package sessionstore, with a clock
+// of its own.
 func TestConnectionsEndInAnOutage(t *testing.T) {
 	t.Parallel()
 	connectionsEnd(t, 200, testkit.Only(t, watchFaults, "Redis and Postgres are away"))
@@ -107,7 +111,7 @@ func TestSlowConnectionsEndInAnOutage(t *testing.T) {
 	connectionsEnd(t, 1000, watchFaults)
 }
 
-// watchFault says why connections end that are open when it begins.
+// watchFault is a fault, and the cause with which it ends open connections.
 type watchFault struct {
 	fault func(*instance)
 	why   error
@@ -161,7 +165,7 @@ func connectionsEnd(t *testing.T, connections int, faults map[string]watchFault)
 					t.Fatal("connections are still open")
 				}
 			}
-			open.Wait() // the other ends have seen it
+			open.Wait() // the clients have seen it
 			t.Logf("the last of %d connections was closed after %s", connections,
 				time.Since(began).Round(time.Millisecond))
 		})

@@ -14,8 +14,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
 
-// age moves a session into the past by so many seconds. Citus refuses to compute with a column and a time zone in an UPDATE, so
-// the row is made anew.
+// age moves a session into the past by so many seconds. Citus refuses to
+// compute with a column and a time zone in an UPDATE, so it replaces the row.
 const age = `
 	WITH old AS (DELETE FROM pgsession.sessions WHERE id = $1 RETURNING *), shift AS (SELECT make_interval(secs => $2) AS by)
 	INSERT INTO pgsession.sessions (id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at, absolute_expires_at, expires_at)
@@ -28,7 +28,8 @@ type aged struct {
 	expiry store.Expiry
 }
 
-// The whole contract, as the application's role, in each mode that pgx has for poolers.
+// keepsTheContract runs the whole contract as the application's role, in each
+// mode that pgx has for poolers.
 func keepsTheContract(t *testing.T, c *cluster) {
 	for _, mode := range []pgx.QueryExecMode{
 		pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,

@@ -11,7 +11,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// A store that nobody had look at the table learns from a refusal what it is, and no call fails for that.
+// findsOut has a store that has not checked its table. It learns from a refusal
+// that the table is distributed, and no call fails.
 func findsOut(t *testing.T, c *cluster) {
 	for name, first := range map[string]func(*testing.T, *postgres.Store, []store.ID){
 		"by touches": func(t *testing.T, store *postgres.Store, ids []store.ID) {
@@ -59,7 +60,8 @@ func findsOut(t *testing.T, c *cluster) {
 	}
 }
 
-// An operator distributes the table below a running application: it waits, and nothing fails.
+// distributedInUse distributes the table of a running application: calls wait,
+// and none fails.
 func distributedInUse(t *testing.T, c *cluster) {
 	pgtest.Exec(t, c.admin, "SELECT undistribute_table('pgsession.sessions')")
 	store, sent := c.store(t)

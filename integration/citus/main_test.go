@@ -1,5 +1,6 @@
-// Package citus_test runs the library on a real Citus: a coordinator and two workers, with the table of sessions
-// distributed by db/ops/citus.sql. It skips where no Postgres of this machine has the extension.
+// Package citus_test runs the library on a real Citus: a coordinator and two
+// workers, with the table of sessions distributed by db/ops/citus.sql. It skips
+// where no Postgres of this machine has the extension.
 package citus_test
 
 import (
@@ -38,7 +39,8 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-// All of it is on one cluster: to start three servers takes longer than most of the tests.
+// All of it is on one cluster: starting three servers takes longer than most of
+// the tests.
 //
 // Slow: a cluster of three servers, and waits for nodes that are stopped.
 func TestSlowOnCitus(t *testing.T) {
@@ -71,8 +73,8 @@ func TestSlowOnCitus(t *testing.T) {
 	}
 }
 
-// empty leaves no session and no record of a prune. After a worker was away, a connection of the coordinator's finds out at its
-// next statement.
+// empty removes all sessions and records of a prune. After a worker was down,
+// the coordinator's connection learns that from its next statement.
 func (c *cluster) empty(t *testing.T) {
 	t.Helper()
 	testkit.Eventually(t, "the table is empty", func() bool {
@@ -83,7 +85,7 @@ func (c *cluster) empty(t *testing.T) {
 		"UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
 }
 
-// pool is an instance's, with the application's role.
+// pool makes an instance's pool, with the application's role.
 func (c *cluster) pool(t *testing.T) (*pgxpool.Pool, *statements) {
 	t.Helper()
 	sent := &statements{}
@@ -94,7 +96,7 @@ func (c *cluster) pool(t *testing.T) (*pgxpool.Pool, *statements) {
 	}), sent
 }
 
-// store is one that has looked at the table.
+// store makes a store that has checked the table.
 func (c *cluster) store(t *testing.T) (*postgres.Store, *statements) {
 	t.Helper()
 	pool, sent := c.pool(t)

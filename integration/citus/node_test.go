@@ -18,8 +18,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// An operator moves shards from one worker to the other and back, as a rebalance does, while the sessions in them are used: no
-// call fails.
+// moves moves shards from one worker to the other and back, as a rebalance
+// does, while the sessions in them are used: no call fails.
 func moves(t *testing.T, c *cluster) {
 	store, _ := c.store(t)
 	ids := sessions(t, store, "ada", 64)
@@ -118,7 +118,7 @@ func site(t *testing.T, databaseURL string, wait time.Duration) (*sessionstore.M
 	}
 }
 
-// people are logged in, half of them on each worker or so.
+// people are logged in, about half of them on each worker.
 type people struct {
 	t       *testing.T
 	c       *cluster
@@ -149,8 +149,8 @@ func settle(t *testing.T, c *cluster,
 	return p
 }
 
-// all visits as everybody, at once. Whatever is answered, nobody's cookie changes, and nobody is taken for somebody else or for
-// logged out.
+// all visits as every user at once. Whatever the response, every user keeps the
+// cookie, and none is taken for another user or for a visitor.
 func (p *people) all() (served, refused int) {
 	p.t.Helper()
 	var visits sync.WaitGroup
@@ -182,8 +182,8 @@ func (p *people) back() {
 	})
 }
 
-// One of two workers is killed. Who has a session there gets 503, keeps the cookie, and is logged in when it is back. Everybody
-// else goes on.
+// losesAWorker kills one of two workers. A user with a session there gets 503,
+// keeps the cookie, and is logged in when it is back. All others are served.
 func losesAWorker(t *testing.T, c *cluster) {
 	m, visit := site(t, c.application, 5*time.Second)
 	p := settle(t, c, visit)
@@ -209,7 +209,8 @@ func losesAWorker(t *testing.T, c *cluster) {
 	}
 }
 
-// One of two workers hangs. What it is asked is over after StoreTimeout.
+// waitsForAWorker has one of two workers hang. A statement there ends after
+// StoreTimeout.
 func waitsForAWorker(t *testing.T, c *cluster) {
 	m, visit := site(t, c.application, 3*time.Second)
 	p := settle(t, c, visit)

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// fill makes $1 sessions that have expired, and as many that have not.
+	// fill makes $1 expired sessions, and as many that are alive.
 	fill = `
 		INSERT INTO pgsession.sessions (id, created_at, expires_at, absolute_expires_at)
 		SELECT sha256(convert_to('expired ' || i, 'UTF8')), now() - interval '2 days', now() - i * interval '1 s', now() + interval '1 day'
@@ -24,11 +24,13 @@ const (
 	expired = "SELECT count(*) FROM pgsession.sessions WHERE expires_at <= now()"
 	alive   = "SELECT count(*) FROM pgsession.sessions WHERE expires_at > now()"
 	total   = "SELECT pruned_total FROM pgsession.prune_state"
-	// waiting is how many statements of the cluster wait for another one's rows.
+	// waiting counts the statements of the cluster that wait for another one's
+	// rows.
 	waiting = "SELECT count(*) FROM pg_catalog.citus_lock_waits"
 )
 
-// The procedure runs as the pruner, commits batch by batch, and several callers do the work once.
+// prunes runs the procedure as the pruner. It commits batch by batch, and
+// several callers do the work once.
 func prunes(t *testing.T, c *cluster) {
 	const sessions = 5000
 	pgtest.Exec(t, c.admin, fill, sessions)
@@ -58,7 +60,8 @@ func prunes(t *testing.T, c *cluster) {
 	expect(t, "alive", pgtest.One[int](t, c.admin, alive), sessions)
 }
 
-// PG-09: the prune saw the old deadline; a touch commits while it waits for the row.
+// prunesNothingTouched has a prune that saw the old deadline. A touch commits
+// while it waits for the row.
 func prunesNothingTouched(t *testing.T, c *cluster) {
 	pgtest.Exec(t, c.admin, fill, 3)
 	pruner := c.roles.Pool(t, c.roles.Pruner)
@@ -86,7 +89,7 @@ func prunesNothingTouched(t *testing.T, c *cluster) {
 		"SELECT count(*) FROM pgsession.sessions WHERE id = sha256('expired 2')"), 1)
 }
 
-// A job of pg_cron on the coordinator prunes.
+// prunesByCron has a job of pg_cron prune on the coordinator.
 func prunesByCron(t *testing.T, c *cluster) {
 	if pgtest.One[int](t, c.admin,
 		"SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_cron'") == 0 {
@@ -100,7 +103,7 @@ func prunesByCron(t *testing.T, c *cluster) {
 		pgtest.Exec(t, c.admin, c.roles.Rename(pgtest.Ops(t, "pg_cron_unschedule.sql")),
 			pgx.QueryExecModeSimpleProtocol)
 	}()
-	// the shortest schedule is a minute
+	// The shortest schedule is a minute.
 	for deadline := time.Now().Add(3 * time.Minute); pgtest.One[int](t, c.admin, expired) > 0; {
 		select {
 		case <-time.After(time.Second):

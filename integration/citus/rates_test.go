@@ -27,7 +27,7 @@ var (
 type side struct {
 	store *postgres.Store
 	admin *pgxpool.Pool
-	ids   []store.ID // long-lived
+	ids   []store.ID // used again and again
 	turn  atomic.Int64
 	once  chan store.ID // to be rotated, once each
 }
@@ -92,7 +92,8 @@ func median(all []float64) float64 {
 	return all[len(all)/2]
 }
 
-// What the table of docs/scaling.md holds: both sides in turns, on one machine, waiting for their disks.
+// The table of docs/scaling.md: both sides alternate on one machine, waiting
+// for their disks.
 //
 // Slow: it measures, and only if -rates asks for it.
 func TestSlowRates(t *testing.T) {
@@ -157,7 +158,7 @@ func TestSlowRates(t *testing.T) {
 		for round := range 6 {
 			for i := range sides {
 				i = (i + round) % 2
-				// the first warms up
+				// The first run warms up.
 				r := rate(t, what.callers, 600*time.Millisecond, func() (int, error) {
 					return what.call(sides[i])
 				})

@@ -15,8 +15,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Sessions get new ids, on other shards, all the while their user is revoked, or everybody, from two instances. The shards are
-// not looked at in one moment, and still none gets away.
+// Sessions get new ids, on other shards, while two instances revoke their user,
+// or all sessions. The shards are not read in one moment, and still no session
+// survives.
 func revokes(t *testing.T, c *cluster) {
 	for what, sel := range map[string]store.Selection{
 		"a user": {UserID: "ada"}, "everybody": {All: true},
@@ -63,7 +64,7 @@ func revokesAll(t *testing.T, c *cluster, sel store.Selection) {
 		}
 		if n := pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"); n != 0 {
 			t.Errorf("%d sessions got away", n)
-			// so that they end
+			// So that they end.
 			pgtest.Exec(t, c.admin, "TRUNCATE pgsession.sessions, pgsession.marks")
 		}
 		rotating.Wait()
@@ -71,8 +72,10 @@ func revokesAll(t *testing.T, c *cluster, sel store.Selection) {
 	expect(t, "deadlocks", sent.refused("40P01"), 0)
 }
 
-// What the test in integration/owner does on one Postgres: revokes, trims, saves, rotations and touches of the same sessions,
-// from two instances. Statements for one row hold nothing while they wait, and Citus lets those for many in one by one.
+// The same test as in integration/owner on one Postgres: revokes, trims, saves,
+// rotates and touches of the same sessions, from two instances. Statements for
+// one row hold nothing while they wait, and Citus lets those for many in one by
+// one.
 func deadlocksNothing(t *testing.T, c *cluster) {
 	const workers, rounds = 24, 8
 	var stores [2]*postgres.Store
@@ -130,7 +133,8 @@ func deadlocksNothing(t *testing.T, c *cluster) {
 	}
 }
 
-// A revoke in a transaction of the application's: new ids of the user wait for its end, and are refused then.
+// A revoke in a transaction of the application: new ids of the user wait for
+// its end, and are refused then.
 func revokesInATransaction(t *testing.T, c *cluster) {
 	m, _ := site(t, c.application, testkit.Patience)
 	inner, _ := c.store(t)
@@ -168,7 +172,7 @@ func revokesInATransaction(t *testing.T, c *cluster) {
 		pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
 }
 
-// Logins of one user at once, of whom two may have a session.
+// Logins of one user at once, with a limit of two sessions.
 func admitsAsManyAsMay(t *testing.T, c *cluster) {
 	one, _ := c.store(t)
 	other, _ := c.store(t)

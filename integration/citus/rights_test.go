@@ -13,8 +13,9 @@ import (
 	"github.com/reporadar/pgsession/internal/postgres"
 )
 
-// Both files can be run again, in either order, and the roles have on the shards what they have on the table: no more. What a
-// view shows of a distributed table, only those see who may read it.
+// Both files can be run again, in either order. The roles have on the shards
+// what they have on the table, and no more. A view of a distributed table shows
+// rows only to roles that may read it.
 func rights(t *testing.T, c *cluster) {
 	roles := c.roles.Rename(pgtest.Ops(t, "roles.sql"))
 	pgtest.Exec(t, c.admin, roles, pgx.QueryExecModeSimpleProtocol)
@@ -48,7 +49,8 @@ func rights(t *testing.T, c *cluster) {
 	expect(t, "by state, for who may read the table", pgtest.One[int](t, c.admin,
 		"SELECT sessions FROM pgsession.sessions_by_state WHERE state = 'authenticated'"), 1)
 
-	// An owner who can't log in to the nodes could not prune: citus.sql says so before.
+	// An owner that can't log in to the nodes could not prune: citus.sql
+	// refuses it first.
 	pgtest.Exec(t, c.admin, "ALTER ROLE "+c.roles.Owner+" NOLOGIN")
 	_, err := c.admin.Exec(t.Context(), pgtest.Ops(t, "citus.sql"), pgx.QueryExecModeSimpleProtocol)
 	if err == nil || !strings.Contains(err.Error(), "can not log in to the nodes") {
@@ -57,7 +59,8 @@ func rights(t *testing.T, c *cluster) {
 	pgtest.Exec(t, c.admin, "ALTER ROLE "+c.roles.Owner+" LOGIN")
 }
 
-// An application that connects to a worker would prune and lock beside the others: it is told at its start.
+// An application that connects to a worker would prune and lock beside the
+// others: its start fails.
 func refusesAWorker(t *testing.T, c *cluster) {
 	store := postgres.New(c.nodes[1].Pool(), daily, testkit.Patience)
 	err := store.Check(t.Context())

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// statements counts what a pool sends, and how the server refuses it.
+// statements counts what a pool sends, and the server's refusals.
 type statements struct {
 	mu    sync.Mutex
 	times map[string]int // by the query's name
@@ -52,14 +52,15 @@ func (s *statements) refused(code string) int {
 	return s.codes[code]
 }
 
-// shared are the statements that a store which knows of the distribution must not send: they ask every node, or are refused.
+// shared are the statements that a store must not send to a distributed table:
+// they ask every node, or are refused.
 var shared = []string{
 	"SessionLoadMany", "SessionMissing", "SessionCreateMany", "SessionSaveMany",
 	"SessionRotateMany", "SessionTouch", "SessionDelete", "OwnerRevoke", "OwnerRevokeHandle",
 	"OwnerTrim", "ExpiryEstimate",
 }
 
-// apart checks that nothing was shared, and that this was seen at all.
+// apart checks that nothing was shared, and that the counter saw statements.
 func (s *statements) apart(t *testing.T) {
 	t.Helper()
 	for _, name := range shared {

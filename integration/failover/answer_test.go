@@ -12,8 +12,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// answerLost: the primary has made a change and waits for the standby when it is killed. Nobody may be told that it was
-// made, since the standby may not have heard of it, nor that it was not; and a save is not made a second time.
+// answerLost kills the primary while it waits for the standby with a change.
+// The call must return neither success nor failure, since the standby may not
+// have the change. A save is not repeated.
 func answerLost(t *testing.T, p *pair) {
 	const revokes = 20 // of each kind, and as many saves, which share two statements
 	const statements = 2*revokes + 2
@@ -64,7 +65,7 @@ func answerLost(t *testing.T, p *pair) {
 		wg.Wait()
 		dead := p.swapped()
 		for i, id := range ids {
-			// 0 when the session is gone.
+			// 0 when the session has ended.
 			version := pgtest.One[int](t, p.primary.pool,
 				"SELECT coalesce((SELECT version FROM pgsession.sessions WHERE id = $1), 0)", id[:])
 			err := errs[i]

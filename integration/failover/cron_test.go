@@ -21,7 +21,8 @@ const (
 				WHERE j.jobname = 'pgsession prune' AND d.status = 'succeeded' AND d.start_time > $1)`
 )
 
-// PG-11: the schedule is in the database, so a standby has it, and prunes from its promotion on and not before.
+// The schedule is in the database, so a standby has it, and prunes from its
+// promotion on and not before.
 //
 // Slow: the shortest schedule of pg_cron is a minute.
 func TestSlowThePruneGoesOnAfterAPromotion(t *testing.T) {

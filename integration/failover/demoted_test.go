@@ -12,9 +12,11 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// demoted: PG-03. The old primary was made read-only and goes on answering; the standby was promoted. Whoever writes finds the
-// new one with the first write, and from then on doesn't ask the old one any more: a session that ends afterwards is gone for
-// every load. Whoever only loads finds it within a second or so.
+// demoted promotes the standby and makes the old primary read-only, which still
+// answers. An instance that writes finds the new primary with its first write,
+// and leaves the old one. A session that ends afterwards is gone for every
+// load. An instance that only loads finds the new primary within about a
+// second.
 func demoted(t *testing.T, p *pair) {
 	inner := storeOn(t, p.url(p.primary, p.standby, readWrite), testkit.Patience)
 	old, fresh := p.primary, p.standby
@@ -22,7 +24,7 @@ func demoted(t *testing.T, p *pair) {
 	var wg sync.WaitGroup
 	for i := range ids {
 		ids[i] = store.ID{byte(i), 2}
-		wg.Go(func() { // together, so that they fill the pool
+		wg.Go(func() { // concurrently, so that they fill the pool
 			if _, err := inner.Create(t.Context(), store.Draft{ID: ids[i]}); err != nil {
 				t.Error(err)
 			}
@@ -41,7 +43,7 @@ func demoted(t *testing.T, p *pair) {
 	fresh.promote()
 	promoted := time.Now()
 
-	// An instance that only loads asks now and then.
+	// An instance that only loads checks its connections now and then.
 	pgtest.Exec(t, fresh.pool, "DELETE FROM pgsession.sessions WHERE id = $1", ids[0][:])
 	stale := 0
 	testkit.Eventually(t, "a load is answered by the new primary", func() bool {
@@ -58,12 +60,13 @@ func demoted(t *testing.T, p *pair) {
 		"with loads alone, the old primary was left %s after the promotion's end; it had answered %d",
 		time.Since(promoted).Round(time.Millisecond), stale)
 
-	// One that writes is told at once.
+	// One that writes learns it at once.
 	took := make([]time.Duration, callers)
 	began := time.Now()
 	for i, id := range ids {
 		wg.Go(func() {
-			// No caller sees an error: the refusal is asked of the other host at once.
+			// No caller sees an error: the store repeats a refused write on the
+			// other host.
 			if _, err := inner.Delete(t.Context(), id); err != nil {
 				t.Errorf("the first write: %v", err)
 				return
@@ -95,7 +98,7 @@ func demoted(t *testing.T, p *pair) {
 	p.renew(p.swapped())
 }
 
-// switchover is the same with load all the while.
+// switchover is the same under load.
 func switchover(t *testing.T, p *pair) {
 	store := storeOn(t, p.url(p.primary, p.standby, readWrite), timeout)
 	old := p.primary

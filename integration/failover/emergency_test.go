@@ -9,7 +9,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// emergency: a login during the failover lives in memory, and is in the new primary's table afterwards.
+// emergency logs in during the failover: the session lives in memory, and is in
+// the new primary's table afterwards.
 func emergency(t *testing.T, p *pair) {
 	s := open(t, p.url(p.primary, p.standby, readWrite), func(c *sessionstore.Config) {
 		c.StoreTimeout = timeout

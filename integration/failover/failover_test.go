@@ -13,7 +13,7 @@ import (
 
 const (
 	readWrite = "target_session_attrs=read-write&application_name=sessionstore&pool_max_conns=8"
-	// timeout bounds each call of a store where no test is about it.
+	// timeout bounds each call of stores whose tests are not about timeouts.
 	timeout = 2 * time.Second
 	ours    = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sessionstore'"
 )
@@ -26,8 +26,8 @@ type onAPair struct {
 	run  func(*testing.T, *pair)
 }
 
-// TestFailover runs over one pair: to make one takes longer than most of what
-// is done to it.
+// TestFailover runs over one pair: starting a pair takes longer than most tests
+// of it.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	overOnePair(t, []onAPair{
@@ -38,8 +38,8 @@ func TestFailover(t *testing.T) {
 	})
 }
 
-// The other ways in which a primary is lost or left, and the other waits for a
-// standby.
+// The other ways in which a primary is lost or replaced, and the other waits
+// for a standby.
 //
 // Slow: each promotes a server, makes the other one its standby and waits until
 // both agree.
@@ -69,7 +69,8 @@ func overOnePair(t *testing.T, tests []onAPair) {
 	}
 }
 
-// storeOn is a store over a pool as an application makes it, with nothing but a URL.
+// storeOn makes a store over a pool as an application does, with nothing but a
+// URL.
 func storeOn(t testing.TB, databaseURL string, timeout time.Duration) *postgres.Store {
 	t.Helper()
 	pool, err := pgxpool.New(t.Context(), databaseURL)

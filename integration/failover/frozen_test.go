@@ -14,8 +14,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// frozen: PG-04. A Postgres whose processes are all stopped keeps its connections open and answers nothing. No request
-// waits past its deadline, nothing piles up, and service goes on when the server does.
+// frozen stops all processes of a Postgres: connections stay open and nothing
+// answers. No request waits past its deadline, nothing accumulates, and service
+// resumes with the server.
 func frozen(t *testing.T, p *pair) {
 	const (
 		budget  = 300 * time.Millisecond
@@ -96,7 +97,7 @@ func frozen(t *testing.T, p *pair) {
 	})
 	t.Logf("after the server goes on: a session is served after %s, a login is made after %s",
 		first.Round(time.Millisecond), time.Since(thawed).Round(time.Millisecond))
-	// A login whose caller gave up may have been made.
+	// A login whose caller gave up may have been committed.
 	pgtest.Exec(t, p.primary.pool, "TRUNCATE pgsession.sessions, pgsession.marks")
 	p.caughtUp()
 }

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// killed: PG-01, PG-18. With synchronous replication nothing that was acknowledged is lost with the primary. Without, as
-// much as had not reached the standby: that figure is printed. Nothing is made that was refused, either way.
+// killed kills the primary. With synchronous replication no acknowledged change
+// is lost. Without it, changes that had not reached the standby are lost, and
+// the test prints how many. In both cases no refused change is made.
 func killed(t *testing.T, p *pair, commit string) {
 	url := p.url(p.primary, p.standby, readWrite)
 	if commit != "" {
@@ -51,7 +52,7 @@ func killed(t *testing.T, p *pair, commit string) {
 		spread(all))
 }
 
-// spread is the median and the worst.
+// spread returns the median and the worst.
 func spread(d []time.Duration) string {
 	d = slices.Sorted(slices.Values(d))
 	return "median " + d[len(d)/2].Round(time.Millisecond).String() + ", worst " +

@@ -13,36 +13,38 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// fate is what must have become of a session.
+// fate is the required outcome of a session.
 type fate int
 
 const (
 	absent  fate = iota // its creation was refused, without ErrOutcomeUnknown
 	alive               // its creation was acknowledged
 	revoked             // its end was acknowledged
-	unknown             // its creation or end was not answered
+	unknown             // its creation or end had no reply
 )
 
-// entry is one session as its only user was told.
+// entry is one session and the replies that its only user got.
 type entry struct {
 	id    store.ID
 	user  string
 	fate  fate
 	saved int // the last acknowledged value
-	maybe int // the value of a save that was not answered; 0 for none
+	maybe int // the value of a save without a reply; 0 for none
 }
 
-// ledger is what a caller was told. It belongs to one goroutine while the load runs.
+// ledger records the replies that a caller got. It belongs to one goroutine
+// while the load runs.
 type ledger struct {
 	store   store.Store
 	entries []*entry
 
 	creates, saves, revokes int // acknowledged
 	uncertain, refused      int
-	other                   []error // answers that nothing explains
+	other                   []error // errors that nothing explains
 }
 
-// failed notes an error, and says whether nobody knows what became of the call.
+// failed records an error, and reports whether the outcome of the call is
+// unknown.
 func (l *ledger) failed(err error) (uncertain bool) {
 	switch {
 	case errors.Is(err, sessionstore.ErrOutcomeUnknown):
@@ -50,7 +52,7 @@ func (l *ledger) failed(err error) (uncertain bool) {
 		return true
 	case errors.Is(err, sessionstore.ErrUnavailable):
 		l.refused++
-	// an acknowledged session that was lost: the reckoning finds it
+	// An acknowledged session was lost: the reckoning finds it.
 	case errors.Is(err, sessionstore.ErrNotFound):
 	default:
 		l.other = append(l.other, err)
@@ -110,19 +112,20 @@ func (l *ledger) revoke(ctx context.Context, e *entry, byUser bool) bool {
 	case err == nil:
 		e.fate = revoked
 		l.revokes++
-	// it ended the session, and failed to look whether one was left
+	// It ended the session, and failed to check whether one was left.
 	case l.failed(err), r.Count > 0:
 		e.fate = unknown
 	}
 	return err == nil
 }
 
-// reckoning is what the callers were told, and what of it is not so.
+// reckoning compares what callers were promised with the table.
 type reckoning struct {
 	creates, saves, revokes                int // acknowledged
 	uncertain, refused                     int
 	lostCreates, lostSaves, revivedRevokes int
-	// madeAfterAll are changes that were refused without ErrOutcomeUnknown, and made.
+	// madeAfterAll are changes that were refused without ErrOutcomeUnknown, and
+	// made.
 	madeAfterAll int
 }
 

@@ -14,13 +14,13 @@ import (
 // callers is how many goroutines use the store at once.
 const callers = 20
 
-// load is a crowd that creates, saves and ends sessions until it is stopped.
+// load has callers that create, save and end sessions until it is stopped.
 type load struct {
 	ledgers []*ledger
 	done    atomic.Int64 // acknowledged calls
 
 	mu    sync.Mutex
-	since time.Time     // calls that begin before don't count
+	since time.Time     // ignores calls that began earlier
 	first time.Duration // from since to the first acknowledgement of one that began later
 	all   time.Duration // the same, of the last caller to have one
 	back  int           // callers that have had one
@@ -86,7 +86,8 @@ func (l *load) mark() time.Time {
 	return l.since
 }
 
-// recovered is how long the first and the last caller took to have a success again.
+// recovered returns how long the first and the last caller took to succeed
+// again.
 func (l *load) recovered(t testing.TB) (first, all time.Duration) {
 	t.Helper()
 	testkit.Eventually(t, "every caller is served again", func() bool {
@@ -99,7 +100,7 @@ func (l *load) recovered(t testing.TB) (first, all time.Duration) {
 	return l.first, l.all
 }
 
-// more waits until so many more calls are acknowledged.
+// more waits until that many more calls are acknowledged.
 func (l *load) more(t testing.TB, calls int64) {
 	t.Helper()
 	want := l.done.Load() + calls

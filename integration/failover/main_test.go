@@ -1,8 +1,9 @@
-// Package failover_test kills, freezes and demotes a Postgres that has a standby, under the load of a store. The servers
-// are throwaway ones, made of the machine's own Postgres programs; pg_basebackup must be among them.
+// Package failover_test kills, freezes and demotes a Postgres that has a
+// standby, under the load of a store. The servers are throwaway ones, made with
+// the machine's own Postgres programs, which must include pg_basebackup.
 //
 // `make test` kills one primary, `make test/all` has one round of each kind and
-// `make test/failover` as many as ROUNDS says.
+// `make test/failover` runs ROUNDS rounds.
 package failover_test
 
 import (

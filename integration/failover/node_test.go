@@ -22,8 +22,8 @@ type node struct {
 	t    testing.TB
 	data string // folder
 	port int
-	url  string        // of this one alone
-	pool *pgxpool.Pool // for the test's own questions
+	url  string        // with this host alone
+	pool *pgxpool.Pool // for the test's own queries
 }
 
 // postmaster is the process whose children serve the clients.
@@ -58,7 +58,8 @@ func children(t testing.TB, postmaster int) []int {
 	return pids
 }
 
-// freeze stops all processes of the server where they are: clients stay connected to nobody.
+// freeze stops all processes of the server: clients stay connected and get no
+// answer.
 func (n *node) freeze() (thaw func()) {
 	n.t.Helper()
 	postmaster := n.postmaster()
@@ -81,8 +82,8 @@ func (n *node) freeze() (thaw func()) {
 	return thaw
 }
 
-// kill ends the postmaster and all its children at once, as the loss of the machine does. From when it calls killed on,
-// nobody answers.
+// kill ends the postmaster and all its children at once, as the loss of the
+// machine does. The server answers no call after killed begins.
 func (n *node) kill(killed func()) {
 	n.t.Helper()
 	postmaster := n.postmaster()
@@ -98,7 +99,7 @@ func (n *node) kill(killed func()) {
 	})
 }
 
-// send passes over a process that has ended meanwhile.
+// send ignores a process that has ended meanwhile.
 func send(t testing.TB, pid int, sig syscall.Signal) {
 	t.Helper()
 	if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -106,7 +107,8 @@ func send(t testing.TB, pid int, sig syscall.Signal) {
 	}
 }
 
-// set changes a setting of the running server, and waits until new transactions have it.
+// set changes a setting of the running server, and waits until new transactions
+// have it.
 func (n *node) set(name, value string) {
 	n.t.Helper()
 	pgtest.Exec(n.t, n.pool, "ALTER SYSTEM SET "+name+" = '"+value+"'")
@@ -116,8 +118,9 @@ func (n *node) set(name, value string) {
 	})
 }
 
-// promote makes a standby the primary. It returns when it takes writes. It does not have Postgres wait for that: the statement
-// would hold a snapshot, and what is still to be replayed may have to wait for that to end.
+// promote makes a standby the primary, and returns when it takes writes. Its
+// statement does not wait for that: it would hold a snapshot, which can block
+// the replay of what is left.
 func (n *node) promote() {
 	n.t.Helper()
 	pgtest.Exec(n.t, n.pool, "SELECT pg_promote(false)")

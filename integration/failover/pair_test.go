@@ -26,7 +26,8 @@ import (
 	"github.com/reporadar/pgsession/integration/servers"
 )
 
-// pair is a primary with the schema, and its standby. Both ports stay when the roles change.
+// pair is a primary with the schema, and its standby. Both ports stay when the
+// roles change.
 type pair struct {
 	t                testing.TB
 	primary, standby *node
@@ -40,13 +41,15 @@ type pair struct {
 	made      int
 }
 
-// newPair starts both, without synchronous replication. provide makes the first of them.
+// newPair starts both, without synchronous replication. provide makes the first
+// of them.
 func newPair(t testing.TB, provide func(context.Context, servers.Options) (*servers.Server, error),
 	settings map[string]string,
 ) *pair {
 	t.Helper()
 	all := map[string]string{
-		// A standby that looks for its primary does not see a promotion for as long: by default 5 s.
+		// A standby that looks for its primary does not see a promotion for as
+		// long: by default 5 s.
 		"wal_retrieve_retry_interval": "200ms",
 	}
 	maps.Copy(all, settings)
@@ -97,7 +100,8 @@ func (p *pair) node(data string, port int) *node {
 	}
 }
 
-// url has both hosts, first is asked first, for the application's role. settings are more of the query string.
+// url has both hosts, with first in front, for the application's role. settings
+// are more of the query string.
 func (p *pair) url(first, second *node, settings string) string {
 	u := *p.first
 	u.User = p.app
@@ -108,7 +112,7 @@ func (p *pair) url(first, second *node, settings string) string {
 
 var quoted = regexp.MustCompile(`"([^"]*)"`)
 
-// remember keeps with what the first server was started, and as whom.
+// remember keeps the options and the user of the first server.
 func (p *pair) remember() {
 	// bin/postgres "-D" "data" "-c" "name=value" …
 	options, err := os.ReadFile(filepath.Join(p.primary.data, "postmaster.opts"))
@@ -136,7 +140,7 @@ func (p *pair) freePort() int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
-// replicate makes a standby of the primary and waits until it has all.
+// replicate makes a standby of the primary and waits until it has caught up.
 func (p *pair) replicate(port int) {
 	p.t.Helper()
 	program := filepath.Join(p.bin, "pg_basebackup")
@@ -207,10 +211,12 @@ func (p *pair) start(n *node) {
 	})
 }
 
-// caughtUp waits until the standby has replayed what the primary has written by now.
+// caughtUp waits until the standby has replayed what the primary has written by
+// now.
 func (p *pair) caughtUp() {
 	p.t.Helper()
-	// A record of its own: the end of what there is may be a page's header, which is replayed with the next record only.
+	// A record of its own. The end of the WAL may be a page's header, which is
+	// replayed with the next record only.
 	lsn := pgtest.One[string](p.t, p.primary.pool,
 		"SELECT pg_logical_emit_message(true, 'failover', '')::text")
 	testkit.Eventually(p.t, "the standby is as far as the primary", func() bool {
@@ -229,8 +235,9 @@ func (p *pair) received() {
 	})
 }
 
-// synchronous makes the primary wait for the standby at every commit. The standby waits for nobody, also once it is promoted:
-// who fails over by hand has to see to that.
+// synchronous makes the primary wait for the standby at every commit. The
+// standby waits for none, also once it is promoted. A failover by hand has to
+// change that.
 func (p *pair) synchronous() {
 	p.t.Helper()
 	p.primary.set("synchronous_standby_names", "*")
@@ -240,7 +247,8 @@ func (p *pair) synchronous() {
 	})
 }
 
-// swapped makes the standby, promoted meanwhile, the primary of the pair. The other node is dead.
+// swapped makes the promoted standby the primary of the pair. The other node is
+// dead.
 func (p *pair) swapped() (dead *node) {
 	dead = p.primary
 	p.primary, p.standby = p.standby, nil

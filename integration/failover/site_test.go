@@ -12,7 +12,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// site is an application over a Manager: POST /login?user=, GET / answers with the user.
+// site is an application over a Manager: POST /login?user=, GET / answers with
+// the user.
 type site struct {
 	m       *sessionstore.Manager
 	handler http.Handler
@@ -67,11 +68,11 @@ func fail(w http.ResponseWriter, err error) bool {
 	return err != nil
 }
 
-// answer is what a visitor sees.
+// answer is what a visitor gets.
 type answer struct {
 	status int
 	body   string
-	cookie string // of the session, when one was set
+	cookie string // the session's, if it was set
 	took   time.Duration
 }
 

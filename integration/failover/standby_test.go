@@ -12,8 +12,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// standbyServesNothing: COH-02. Who connects to a standby without target_session_attrs gets no session from it, and can't
-// end one there.
+// standbyServesNothing connects to a standby without target_session_attrs. It
+// gets no session from there, and can't end one there.
 func standbyServesNothing(t *testing.T, p *pair) {
 	truth := storeOn(t, p.url(p.primary, p.standby, readWrite), testkit.Patience)
 	ids := make([]store.ID, 10)
@@ -25,7 +25,7 @@ func standbyServesNothing(t *testing.T, p *pair) {
 		}
 	}
 	p.caughtUp()
-	// each refusal makes the pool connect anew, which takes its time
+	// Each refusal makes the pool connect anew, which takes time.
 	inner := storeOn(t, p.url(p.standby, p.standby, ""), testkit.Patience)
 	for name, call := range map[string]func(context.Context, store.ID) error{
 		"Load": func(ctx context.Context, id store.ID) error {
@@ -33,7 +33,7 @@ func standbyServesNothing(t *testing.T, p *pair) {
 			return err
 		},
 		"Load of an unknown session": func(ctx context.Context, id store.ID) error {
-			id[31] = 9 // the primary's newest session may be unknown here, too
+			id[31] = 9 // the primary's newest session may be missing here, too
 			_, err := inner.Load(ctx, id, 0)
 			return err
 		},
@@ -64,7 +64,7 @@ func standbyServesNothing(t *testing.T, p *pair) {
 				errors.Is(err, sessionstore.ErrOutcomeUnknown) {
 				t.Errorf("alone: %v, want ErrUnavailable", err)
 			}
-			failed := make(chan error, len(ids)) // together they share statements
+			failed := make(chan error, len(ids)) // concurrently they share statements
 			for _, id := range ids {
 				go func() { failed <- call(t.Context(), id) }()
 			}

@@ -22,13 +22,14 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// commits is how many of the store's commits wait for the standby.
+// commits counts the store's commits that wait for the standby.
 const commits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'sessionstore'"
 
-// cut ends a wait of theirs: what it is called, and the function of Postgres that does it.
+// cuts are the ways to end such a wait: a name, and the function of Postgres
+// that does it.
 var cuts = map[string]string{"cancelled": "pg_cancel_backend", "terminated": "pg_terminate_backend"}
 
-// configured is a pool as an application makes it that hands it to New.
+// configured makes a pool as an application does that passes it to New.
 func configured(t testing.TB, databaseURL string, configure func(*pgxpool.Config)) *pgxpool.Pool {
 	t.Helper()
 	pc, err := pgxpool.ParseConfig(databaseURL)
@@ -44,9 +45,10 @@ func configured(t testing.TB, databaseURL string, configure func(*pgxpool.Config
 	return pool
 }
 
-// unreplicated: PG-02. The primary waits for a standby that does not answer, and somebody ends the wait. Postgres calls
-// that a success and warns; whoever made the change is told that nobody knows whether it lasts. Who makes it again waits
-// for the standby again, also where there is nothing left to change.
+// unreplicated has a primary that waits for a standby that does not answer, and
+// cancels the wait. Postgres reports success and a warning, and the store
+// returns ErrOutcomeUnknown. A repeated change waits for the standby again,
+// also if nothing is left to change.
 func unreplicated(t *testing.T, p *pair) {
 	url := p.url(p.primary, p.standby, readWrite+"&pool_max_conns=50")
 	inner := postgres.New(configured(t, url, postgres.ConfigurePool), expiry, testkit.Patience)
@@ -90,7 +92,7 @@ func unreplicated(t *testing.T, p *pair) {
 			return r, err
 		},
 	}
-	for i := range 5 { // together, so that some share a statement
+	for i := range 5 { // concurrently, so that some share a statement
 		changes[fmt.Sprintf("save %d of many", i)] = changes["save"]
 	}
 	for how, function := range cuts {
@@ -127,14 +129,16 @@ func unreplicated(t *testing.T, p *pair) {
 				return answered.Load() == int64(len(changes))
 			})
 
-			// Both are gone by what the primary says, and would be back if it was lost now.
+			// The primary has deleted both. If it was lost now, they would be
+			// back.
 			for _, name := range []string{"delete", "revoke", "revoke of one"} {
 				id := ids[name]
 				// A revoke of a user may stop at its mark, whose commit came
 				// first.
 				changed := "SELECT NOT EXISTS (SELECT FROM pgsession.sessions WHERE id = $1)"
 				if name == "revoke" {
-					changed = "SELECT EXISTS (SELECT FROM pgsession.marks) AND $1::bytea IS NOT NULL"
+					changed = "SELECT EXISTS (SELECT FROM pgsession.marks)" +
+						" AND $1::bytea IS NOT NULL"
 				}
 				if !pgtest.One[bool](t, p.primary.pool, changed, id[:]) {
 					t.Errorf("%s: nothing was changed: this test sees nothing", name)
@@ -168,7 +172,7 @@ func unreplicated(t *testing.T, p *pair) {
 	}
 }
 
-// cut ends all waits for the standby, again and again, until something is so.
+// cut ends all waits for the standby, again and again, until so returns true.
 func (p *pair) cut(function, what string, so func() bool) {
 	p.t.Helper()
 	waited := 0
@@ -190,7 +194,8 @@ func (p *pair) alone() {
 	p.caughtUp()
 }
 
-// unreplicatedLogin is the same for an application: the user whose session a standby may not have is not logged in.
+// unreplicatedLogin is the same for an application: a user whose session the
+// standby may not have is not logged in.
 func unreplicatedLogin(t *testing.T, p *pair) {
 	s := open(t, p.url(p.primary, p.standby, readWrite), func(c *sessionstore.Config) {
 		c.StoreTimeout = testkit.Patience
@@ -199,7 +204,8 @@ func unreplicatedLogin(t *testing.T, p *pair) {
 		t.Run(how, func(t *testing.T) {
 			p.synchronous()
 			thaw := p.standby.freeze()
-			// For longer than an outage takes to be one: Postgres is there all the time.
+			// Longer than the detector waits before it begins an outage:
+			// Postgres answers throughout.
 			for began := time.Now(); how == "cancelled" &&
 				time.Since(began) < 1500*time.Millisecond; {
 				p.cutLogin(s, function, how)
@@ -215,7 +221,7 @@ func unreplicatedLogin(t *testing.T, p *pair) {
 	}
 }
 
-// cutLogin logs in, and ends the wait of it.
+// cutLogin logs in, and ends that wait.
 func (p *pair) cutLogin(s *site, function, user string) {
 	p.t.Helper()
 	answers := make(chan answer, 1)
@@ -226,7 +232,8 @@ func (p *pair) cutLogin(s *site, function, user string) {
 	}
 }
 
-// unreplicatedTransaction: the application commits, and is told success by Postgres.
+// unreplicatedTransaction commits in the application, to which Postgres reports
+// success.
 func unreplicatedTransaction(t *testing.T, p *pair) {
 	var log bytes.Buffer
 	cfg := sessionstore.Config{
@@ -261,7 +268,7 @@ func unreplicatedTransaction(t *testing.T, p *pair) {
 					t.Fatal(err)
 				}
 				revocations := m.WithTx(tx)
-				// there is none, and yet it waits
+				// There is none, and yet it waits.
 				if _, err := revocations.RevokeUser(t.Context(), "alice"); err != nil {
 					t.Fatal(err)
 				}
@@ -289,7 +296,7 @@ func unreplicatedTransaction(t *testing.T, p *pair) {
 	p.alone()
 }
 
-// unreplicatedShutdown: an administrator shuts the primary down, which ends all waits.
+// unreplicatedShutdown shuts the primary down, which ends all waits.
 func unreplicatedShutdown(t *testing.T, p *pair) {
 	inner := postgres.New(configured(t, p.url(p.primary, p.standby, readWrite),
 		postgres.ConfigurePool), expiry, timeout)

@@ -15,7 +15,7 @@ import (
 // round is the rows that are there first, and the calls that are made then.
 type round struct {
 	expiry store.Expiry
-	// rows have their times as distances from base, whatever the clock says.
+	// rows have their times as distances from base, whatever the clock is.
 	rows  []store.Record
 	calls []call
 }
@@ -109,8 +109,8 @@ func one[T any](d *drawer, of ...T) T { return of[d.IntN(len(of))] }
 // sometimes is true once in n times.
 func (d *drawer) sometimes(n int) bool { return d.IntN(n) == 0 }
 
-// off is about so far away. The odd microseconds make it no multiple of a step
-// and no time of another column.
+// off returns a duration of about that size. The odd microseconds make it no
+// multiple of a step and no time of another column.
 func (d *drawer) off(about time.Duration) time.Duration {
 	return about + time.Duration(d.IntN(20_000_000)+1)*time.Microsecond
 }
@@ -123,8 +123,8 @@ func (d *drawer) id() (id store.ID) {
 }
 
 // row draws a session of a user, alive or expired. Its times may be in the
-// future, as after a failover to a slower clock, and its deadline further away
-// than a use would move it, as after a shorter timeout was configured.
+// future, as after a failover to a slower clock. Its deadline may be later than
+// a use would set it, as after a shorter timeout was configured.
 func (d *drawer) row(user string) store.Record {
 	rec := store.Record{
 		ID: d.id(), UserID: one(d, "", user), Version: int64(1 + d.IntN(9)),
@@ -163,8 +163,8 @@ func (d *drawer) client() (c store.Client) {
 	return c
 }
 
-// user draws who logs in: nobody, the user of the row, another one, or one who
-// was revoked.
+// user draws the user of a login: none, the user of the row, another one, or a
+// revoked one.
 func (d *drawer) user(own string) string {
 	return one(d, "", "", own, own+"'s friend", revokedUser)
 }
@@ -214,7 +214,8 @@ func (d *drawer) bystanders(r *round, user string, n int) {
 	for range n {
 		rec := d.row(user)
 		rec.UserID = user
-		// A revoke that waits for a locked row ends what began before it did.
+		// A revoke that waits for a locked row ends sessions that began before
+		// it.
 		rec.CreatedAt = base.Add(d.off(one(d, -20*time.Hour, -2*time.Hour, -10*time.Minute)))
 		if rec.AuthenticatedAt.IsZero() {
 			rec.AuthenticatedAt = base.Add(d.off(-time.Hour))

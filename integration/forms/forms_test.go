@@ -1,13 +1,12 @@
-// Package forms_test holds every form of an operation to the others. A save of
-// one session, of many, of a session whose row is locked, of one on a table
-// that Citus has distributed, and a save in memory must all leave the same row
-// and return the same answer.
+// Package forms_test compares every form of an operation with the others. There
+// is a save of one session, of many, of one whose row is locked, on a table
+// that Citus has distributed, and in memory. All must leave the same row and
+// return the same answer.
 //
 // Each round draws rows and calls at random. Every form gets the same rows and
 // calls; then each column is compared. A time can't be equal in two forms that
-// run one after the other, so a form's time is replaced by what explains it:
-// "kept", "now", "now + idle, rounded up". The forms agree on a column if one
-// explanation is good for all of them.
+// run one after the other. So its explanation replaces it: "kept", "now", "now
+// + idle, rounded up". The forms agree on a column if one explanation fits all.
 package forms_test
 
 import (

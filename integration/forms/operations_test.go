@@ -11,7 +11,7 @@ import (
 
 // operation is one method of a store, or a method with arguments of one kind.
 type operation struct {
-	name string // a method, and what else is said of it
+	name string // a method, and more about its arguments
 	draw func(*drawer) *round
 	// send makes one call.
 	send func(context.Context, store.Store, *call) answer

@@ -12,8 +12,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// table is all rows, by id. The fields of a Record that are no columns are not
-// looked at.
+// table is all rows, by id. Fields of a Record that are no columns are ignored.
 type table map[store.ID]store.Record
 
 // answer is what a call returned.
@@ -28,16 +27,16 @@ type moment struct{ from, to time.Time }
 
 func (m moment) holds(t time.Time) bool { return !t.Before(m.from) && !t.After(m.to) }
 
-// outcome is what a form has done, in words that are equal for forms which ran
-// at another time.
+// outcome describes what a form has done. Forms that ran at different times
+// have equal descriptions.
 type outcome struct {
 	answers []string
 	// explained are columns of rows and of answers. Of each the explanations.
 	explained map[string][]string
 }
 
-// differences says where two outcomes contradict each other. It leaves those
-// explanations in o that are good for both.
+// differences returns where two outcomes contradict each other. It leaves those
+// explanations in o that fit both.
 func (o *outcome) differences(p *outcome) (found []string) {
 	for i := range o.answers {
 		if o.answers[i] != p.answers[i] {
@@ -68,8 +67,8 @@ func orAbsent(explanations []string) string {
 	return strings.Join(explanations, " or ")
 }
 
-// explain puts into words what a round did to a table. With endsRefused, a
-// session counts as left alone if a login was refused and it is gone.
+// explain describes what a round did to a table. With endsRefused, a session
+// counts as kept if a login was refused and it is gone.
 func explain(
 	r *round, before, after table, answers []answer, at moment, endsRefused bool,
 ) *outcome {
@@ -151,7 +150,7 @@ func kept(was, is time.Time) []string {
 	return nil
 }
 
-// in explains a time of the moment, or else says how far away it is.
+// in explains a time of the moment, or returns its distance.
 func in(at moment, what string, t time.Time) []string {
 	switch {
 	case at.holds(t):
@@ -181,8 +180,8 @@ var reasons = map[string]error{
 	"revoked": store.ErrRevoked, "too many sessions": store.ErrTooManySessions,
 }
 
-// wordOf says what came of a call, without times. If the call fails anyhow,
-// there may be two reasons, and which of them a form reports is not promised.
+// wordOf describes the outcome of a call, without times. A call that fails
+// anyhow may have two reasons, and a form may report either.
 func wordOf(a answer, fails bool) string {
 	var words []string
 	for name, err := range reasons {

@@ -83,7 +83,8 @@ func (m *inMemory) all(*testing.T) table {
 
 func (m *inMemory) now(*testing.T) time.Time { return time.Now() }
 
-// database is a database with the schema, and what was sent to it.
+// database is a database with the schema, and the statements that were sent to
+// it.
 type database struct {
 	url   string // for the application's role
 	admin *pgxpool.Pool
@@ -352,8 +353,8 @@ func (p *tables) touchTogether(t *testing.T, r *round) []answer {
 	return answers
 }
 
-// noticing is a context that notices when a call begins to wait: it asks for
-// Done then.
+// noticing is a context that reports when a call begins to wait, since it asks
+// for Done then.
 type noticing struct {
 	context.Context
 	noticed func()

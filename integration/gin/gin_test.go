@@ -49,7 +49,7 @@ func newShopOn(t *testing.T, databaseURL string) *shop {
 	return s
 }
 
-// count is a page: how often the visitor has been here.
+// count is a page that counts a visitor's views.
 func (s *shop) count(c *gin.Context) int {
 	sess, err := sessionstore.FromContext(c.Request.Context())
 	if err != nil {
@@ -102,7 +102,7 @@ func overBoth(t *testing.T, test func(t *testing.T, http2 bool)) {
 	t.Run("HTTP/2", func(t *testing.T) { test(t, true) })
 }
 
-// The whole router within Handler, as the documents say.
+// The whole router within Handler, as documented.
 func TestGinWithinHandler(t *testing.T) {
 	overBoth(t, func(t *testing.T, http2 bool) {
 		shop := newShop(t)
@@ -149,7 +149,7 @@ func TestGinWithinHandler(t *testing.T) {
 	})
 }
 
-// A page of the library's within gin: gin's writer is the server's then.
+// A page of the library within gin: gin's writer is then the server's.
 func TestHandlerWithinGin(t *testing.T) {
 	overBoth(t, func(t *testing.T, http2 bool) {
 		shop := newShop(t)
@@ -180,8 +180,8 @@ func TestHandlerWithinGin(t *testing.T) {
 	})
 }
 
-// obvious is the middleware that everybody writes first. The handlers that
-// c.Next calls answer with gin's own writer.
+// obvious is the middleware that most applications write first. The handlers
+// that c.Next calls answer with gin's own writer.
 func obvious(m *sessionstore.Manager) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -223,7 +223,7 @@ func TestObviousGinMiddlewareIsSaid(t *testing.T) {
 	}
 }
 
-// An answer without a byte is sent when the middleware has returned: in time.
+// A response without a byte is sent when the middleware has returned: in time.
 func TestObviousGinMiddlewareWithoutABody(t *testing.T) {
 	shop := newShop(t)
 	router := gin.New()
@@ -236,7 +236,8 @@ func TestObviousGinMiddlewareWithoutABody(t *testing.T) {
 	shop.log.expect(t, "bypassed", 0)
 }
 
-// A gin.Context is a context.Context, but has no values of its request's.
+// A gin.Context is a context.Context, but lacks the values of its request's
+// context.
 func TestFromContextOfAGinContext(t *testing.T) {
 	shop := newShop(t)
 	router := gin.New()

@@ -10,8 +10,9 @@ const (
 	typeInt4 = 23
 )
 
-// argument is what a call is given: its type before Postgres made it fit, and
-// whether it may have had none, as a literal and a parameter without a cast.
+// argument is an argument of a call: its type before Postgres converted it, and
+// whether it may have had none. Literals and parameters without a cast have
+// none.
 type argument struct {
 	typ     uint32
 	name    string // of a named argument
@@ -65,8 +66,8 @@ func callsIn(text string) (found []call) {
 	return found
 }
 
-// What stands for a type that only the catalog knows: the element of the array
-// type in the lower bits, and the array of the type there.
+// Types that only the catalog can resolve: the element of the array type in the
+// lower bits, and the array of the type there.
 const (
 	elementFlag = 1 << 31
 	arrayOf     = 1 << 30
@@ -88,7 +89,7 @@ func arguments(nodes []*node) (args []argument) {
 	for _, n := range nodes {
 		if n.label == "TARGETENTRY" {
 			if n.is("resjunk", "true") {
-				continue // of an ORDER BY inside
+				continue // an ORDER BY inside
 			}
 			n = n.child("expr")
 		}
@@ -107,7 +108,7 @@ func arguments(nodes []*node) (args []argument) {
 	return args
 }
 
-// bare strips the casts that Postgres put in by itself.
+// bare strips the casts that Postgres added.
 func bare(n *node) *node {
 	for {
 		implicit := n.is("funcformat", "2") || n.is("relabelformat", "2") ||
@@ -123,7 +124,7 @@ func bare(n *node) *node {
 	}
 }
 
-// typeOf returns the type of an expression, 0 for one that has none of its own.
+// typeOf returns the type of an expression, or 0 if it has none of its own.
 func typeOf(n *node) uint32 {
 	if n == nil {
 		return 0

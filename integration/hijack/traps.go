@@ -91,7 +91,7 @@ func (c *Collector) Trees() int {
 }
 
 // Trap is a function or operator that a name resolves to if its arguments match
-// it exactly and no built-in. Running it fails.
+// it exactly and match no built-in. Running it fails.
 type Trap struct {
 	operator  bool
 	name      string
@@ -99,13 +99,13 @@ type Trap struct {
 	result    string
 }
 
-// String is the trap as an error message of the server has it.
+// String returns the trap as it stands in an error message of the server.
 func (t Trap) String() string { return t.name + "(" + strings.Join(t.arguments, ", ") + ")" }
 
 // Find returns a trap for each call of a built-in function or operator.
-// Postgres has forgotten which arguments had no type: each literal and
-// parameter is taken for one, so there are traps with text, and with the type
-// of the other operand.
+// Postgres does not record which arguments had no type. So it treats each
+// literal and parameter as one, and makes traps with text and with the type of
+// the other operand.
 func (c *Collector) Find(ctx context.Context, pool *pgxpool.Pool) ([]Trap, error) {
 	known, err := load(ctx, pool)
 	if err != nil {
@@ -218,7 +218,7 @@ type (
 	}
 	name struct{ schema, name string }
 
-	// catalog is what the trees mention by oid.
+	// catalog resolves the oids in the trees.
 	catalog struct {
 		routines         map[routine]name
 		types            map[uint32]string

@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// node is a node of a parse tree, as debug_print_parse and the columns of type
-// pg_node_tree have it: {LABEL :field value :field value}.
+// node is a node of a parse tree, in the form of debug_print_parse and of the
+// type pg_node_tree: {LABEL :field value :field value}.
 type node struct {
 	label  string
-	fields map[string][]any // *node, []any for a list, string for all else
+	fields map[string][]any // *node, []any for a list, string otherwise
 }
 
 // parse reads the text of a tree or of a list of trees.
@@ -27,8 +27,8 @@ type reader struct {
 	at   int
 }
 
-// token returns the next token: a bracket, or what stands before the next space
-// or bracket that is not escaped. It is empty at the end.
+// token returns the next token: a bracket, or the text before the next space or
+// bracket that is not escaped. It is empty at the end.
 func (p *reader) token() string {
 	for p.at < len(p.text) && strings.IndexByte(" \n\t", p.text[p.at]) >= 0 {
 		p.at++
@@ -56,7 +56,7 @@ func (p *reader) peek() string {
 	return p.token()
 }
 
-// values returns what stands before the next closing bracket or field.
+// values returns the values before the next closing bracket or field.
 func (p *reader) values() (all []any) {
 	for {
 		switch next := p.peek(); {

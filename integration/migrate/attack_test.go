@@ -11,7 +11,8 @@ import (
 	"github.com/reporadar/pgsession/db"
 )
 
-// commands are what a person runs, and must run no code of another role.
+// commands are those that an administrator runs. None may run code of another
+// role.
 func commands(t *testing.T, pool *pgxpool.Pool) map[string]error {
 	t.Helper()
 	_, status := db.Status(t.Context(), pool, db.Options{})
@@ -21,15 +22,15 @@ func commands(t *testing.T, pool *pgxpool.Pool) map[string]error {
 	return map[string]error{"status": status, "version": version, "up": up, "down": down}
 }
 
-// spring is code that notes who ran it.
+// spring is a function that records the role that ran it.
 const spring = `
 	CREATE TABLE public.caught (who text);
 	GRANT ALL ON public.caught TO PUBLIC;
 	CREATE FUNCTION public.spring() RETURNS bigint LANGUAGE plpgsql AS $$BEGIN INSERT INTO public.caught VALUES (current_user); RETURN 1; END$$;
 	CREATE FUNCTION public.sprung() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM public.spring(); RETURN NEW; END$$`
 
-// A superuser has restored a dump, so that everything in it is theirs, also the
-// code: the version table may be a view, or have code of its own.
+// A superuser has restored a dump, so that it owns everything in it. The
+// version table may then be a view, or have code of its own.
 func TestVersionTableThatRunsCodeIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, plant := range map[string]string{
@@ -74,7 +75,7 @@ func TestVersionTableThatRunsCodeIsRefused(t *testing.T) {
 	}
 }
 
-// mallory is a role that logs in, with a pool of its own.
+// mallory makes a role that logs in, and a pool for it.
 func mallory(t *testing.T, rights string) (name string, in func(*database) *pgxpool.Pool) {
 	t.Helper()
 	name = newRole(t)
@@ -91,8 +92,8 @@ func mallory(t *testing.T, rights string) (name string, in func(*database) *pgxp
 	}
 }
 
-// A role that may do no more than CREATE in the database and in public can't
-// have a superuser run its code by way of the migrator.
+// A role may CREATE in the database and in public, and nothing else. It can't
+// make a superuser's migration run its code.
 func TestAttackOnAPrivilegedMigrator(t *testing.T) {
 	t.Parallel()
 	name, login := mallory(t, "")
@@ -102,7 +103,7 @@ func TestAttackOnAPrivilegedMigrator(t *testing.T) {
 	d.exec(t, spring)
 	evil := login(d)
 	for _, sql := range []string{
-		`CREATE SCHEMA postgres`, // a superuser's name: it comes before public
+		`CREATE SCHEMA postgres`, // a superuser's name: $user comes before public
 		`GRANT USAGE ON SCHEMA postgres TO PUBLIC`,
 		`CREATE FUNCTION public.max(name) RETURNS text LANGUAGE sql AS 'SELECT public.spring()::text'`,
 		`CREATE FUNCTION public.pg_try_advisory_lock(text) RETURNS boolean LANGUAGE sql AS 'SELECT public.spring() > 0'`,
@@ -131,7 +132,7 @@ func TestAttackOnAPrivilegedMigrator(t *testing.T) {
 		t.Errorf("code of mallory ran %d times", n)
 	}
 
-	// The same role migrated by itself: what it owns may hold its code.
+	// The same role migrated alone: what it owns may hold its code.
 	d = newDatabase(t)
 	d.exec(t, `GRANT CREATE ON DATABASE `+d.name+` TO `+name)
 	d.exec(t, `GRANT CREATE, USAGE ON SCHEMA public TO `+name)
@@ -150,7 +151,7 @@ func TestAttackOnAPrivilegedMigrator(t *testing.T) {
 	}
 }
 
-// A pooler that breaks transactions up loses the path of a migration.
+// A pooler that splits transactions loses the search_path of a migration.
 func TestMigrationThatLosesItsPathIsRefused(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -163,7 +164,7 @@ func TestMigrationThatLosesItsPathIsRefused(t *testing.T) {
 	}
 }
 
-// pgx checks target_session_attrs before anything of ours runs.
+// pgx checks target_session_attrs before any statement of ours runs.
 func TestAttackByThePathOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// result is what a run of the command left.
+// result is the outcome of a run of the command.
 type result struct {
 	status         int
 	stdout, stderr string
@@ -39,7 +39,7 @@ func (r result) want(t *testing.T, status int, stdout, stderr string) {
 	}
 }
 
-// matches takes no pattern for no output at all.
+// matches reads an empty pattern as no output at all.
 func matches(pattern, output string) bool {
 	if pattern == "" {
 		return output == ""
@@ -140,7 +140,8 @@ func TestInterruptInTheMiddleOfAMigration(t *testing.T) {
 	migrate(t, d.url, "up").want(t, 0, `applied 00001_sessions\.sql`, "")
 }
 
-// interrupt runs up, sends it a SIGINT when ready returns, and returns how it ended.
+// interrupt runs up, sends it a SIGINT when ready returns, and returns how it
+// ended.
 func interrupt(t *testing.T, d *database, ready func()) result {
 	t.Helper()
 	var stdout, stderr strings.Builder

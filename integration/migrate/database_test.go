@@ -15,7 +15,7 @@ import (
 	"github.com/reporadar/pgsession/db"
 )
 
-// database is a new, empty database that goes away with its test.
+// database is a new, empty database that is dropped with its test.
 type database struct {
 	url  string
 	name string
@@ -33,7 +33,8 @@ func newDatabase(t *testing.T) *database {
 	return &database{url: u.String(), name: name, pool: newPool(t, u.String())}
 }
 
-// newRole makes a role with no rights, for with("role", …): like this a test needs no password.
+// newRole makes a role with no rights, for with("role", …). Then a test needs
+// no password.
 func newRole(t *testing.T) string {
 	t.Helper()
 	name := "migrate_test_" + strings.ToLower(rand.Text()[:10])
@@ -51,7 +52,7 @@ func (d *database) with(t *testing.T, setting, value string) string {
 	}
 	q := u.Query()
 	q.Set("options", "-c "+setting+"="+value)
-	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20") // a + is a + to libpq and pgx
+	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20") // to libpq and pgx a + is a +
 	return u.String()
 }
 
@@ -62,7 +63,7 @@ func (d *database) exec(t *testing.T, sql string) {
 	}
 }
 
-// up migrates and fails the test if that fails.
+// up migrates, and fails the test if that fails.
 func (d *database) up(t *testing.T) []db.Step {
 	t.Helper()
 	steps, err := db.Up(t.Context(), d.pool, db.Options{})
@@ -72,7 +73,7 @@ func (d *database) up(t *testing.T) []db.Step {
 	return steps
 }
 
-// number returns what a query says.
+// number returns the number that a query selects.
 func (d *database) number(t *testing.T, query string, args ...any) int {
 	t.Helper()
 	var n int
@@ -82,7 +83,7 @@ func (d *database) number(t *testing.T, query string, args ...any) int {
 	return n
 }
 
-// eventually waits until a query says 1 or more.
+// eventually waits until a query returns 1 or more.
 func (d *database) eventually(t *testing.T, what, query string, args ...any) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
@@ -113,7 +114,8 @@ func serverURL(t *testing.T) *url.URL {
 	return u
 }
 
-// onServer runs a statement in the database of TEST_DATABASE_URL. It may be called in a cleanup.
+// onServer runs a statement in the database of TEST_DATABASE_URL. It may be
+// called in a cleanup.
 func onServer(t *testing.T, sql string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

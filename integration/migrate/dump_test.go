@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// dump describes everything in a schema, a line each: what pg_dump would write, with the order of the columns, and
-// with the schema's name made out as X.
+// dump describes everything in a schema, one line each. It has what pg_dump
+// would write and the order of the columns, with X for the schema's name.
 func (d *database) dump(t *testing.T, schema string) string {
 	t.Helper()
 	rows, err := d.pool.Query(t.Context(), dumpQuery, schema)

@@ -71,7 +71,7 @@ func TestAnUnreachableServerIsNamed(t *testing.T) {
 	}
 	address := listener.Addr().String()
 
-	// It accepts and never answers.
+	// It accepts connections and never answers.
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	_, err = db.Up(ctx, newPool(t, "postgres://me:sesame@"+address+"/shop?sslmode=disable"),
@@ -79,7 +79,7 @@ func TestAnUnreachableServerIsNamed(t *testing.T) {
 	wantError(t, err, "migrate up:", address)
 	wantNoSecret(t, err.Error(), "sesame")
 
-	// Nobody is there.
+	// Nothing listens there.
 	listener.Close()
 	_, err = db.Up(t.Context(), newPool(t, "postgres://me:sesame@"+address+"/shop?sslmode=disable"),
 		db.Options{})
@@ -101,7 +101,7 @@ func TestAWrongPasswordIsNotPrinted(t *testing.T) {
 func TestMissingRightsAreNamed(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		prepare string // $role and $database are put in
+		prepare string // with placeholders $role and $database
 		verb    func(context.Context, *testing.T, *database, string) error
 		want    []string
 		not     string
@@ -140,7 +140,8 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			// first, so that it is dropped last: after the database where it has rights
+			// First, so that it is dropped last: after the database where it
+			// has rights.
 			role := newRole(t)
 			d := newDatabase(t)
 			fill := strings.NewReplacer("$role", role, "$database", d.name)
@@ -223,7 +224,8 @@ func TestAFailureInTheMiddle(t *testing.T) {
 	}
 }
 
-// refuseEverybody is a server that takes nobody's password. It returns its address.
+// refuseEverybody starts a server that refuses every password, and returns its
+// address.
 func refuseEverybody(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

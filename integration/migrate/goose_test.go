@@ -15,7 +15,8 @@ import (
 
 // stockGoose is the goose command without its main function:
 //
-//	goose -dir ../../db/migrations -table public.pgsession_migrations postgres URL COMMAND
+//	goose -dir ../../db/migrations -table public.pgsession_migrations \
+//	    postgres URL COMMAND
 func stockGoose(t *testing.T, d *database, command string) {
 	t.Helper()
 	setUpGoose()

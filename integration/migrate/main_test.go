@@ -1,5 +1,6 @@
-// Package migrate_test tries the migrations, the schema check and the command on a real Postgres: the one in
-// TEST_DATABASE_URL, where each test makes a database of its own. The role needs the right to make databases and roles.
+// Package migrate_test tests the migrations, the schema check and the command
+// on a real Postgres: the one in TEST_DATABASE_URL. Each test makes a database
+// of its own. The role needs the right to make databases and roles.
 package migrate_test
 
 import (

@@ -9,11 +9,12 @@ import (
 	"github.com/reporadar/pgsession/db"
 )
 
-// Before Postgres 15 anybody may make tables in the schema public. Somebody makes the version table before the first migration, with a
-// trigger that runs as whoever migrates.
+// Before Postgres 15 every role may make tables in the schema public. An
+// attacker makes the version table before the first migration, with a trigger
+// that runs as the migrating role.
 func TestAPlantedVersionTableIsRefused(t *testing.T) {
 	t.Parallel()
-	mallory := newRole(t) // before the database, so that it goes after it
+	mallory := newRole(t) // before the database, so that it is dropped after it
 	d := newDatabase(t)
 	d.exec(t, `GRANT CREATE, USAGE ON SCHEMA public TO `+mallory)
 	for _, sql := range []string{
@@ -43,15 +44,16 @@ func TestAPlantedVersionTableIsRefused(t *testing.T) {
 	if _, err := db.Up(t.Context(), d.pool, db.Options{}); err != nil {
 		t.Errorf("when it is dropped: %v", err)
 	}
-	// The schema is no reason to trust the owner of the table: a restored dump
-	// has both.
+	// The owner of the schema is no reason to trust the owner of the table: a
+	// restored dump has both.
 	d.exec(t, `ALTER TABLE public.pgsession_migrations OWNER TO `+mallory)
 	_, err = db.Status(t.Context(), d.pool, db.Options{})
 	wantError(t, err, "belongs to")
 }
 
-// After db/ops/roles.sql the owner migrates, and the version table still belongs to whoever migrated before: it is a member of the owner, and
-// could do as that whatever a trap does. The other way around it is a trap like any other.
+// After db/ops/roles.sql the owner migrates, and the version table still
+// belongs to the role that migrated before. That role is a member of the owner,
+// so a trap gives it no new rights. The other way around a trap is refused.
 func TestWhoMigratedBeforeTheOwnerIsNoStranger(t *testing.T) {
 	t.Parallel()
 	owner, deployer := newRole(t), newRole(t)

@@ -33,7 +33,7 @@ func (d *database) upTo(t *testing.T, version int64) {
 	})
 }
 
-// goose does something with goose and the migrations in files.
+// goose calls do with a goose provider for the migrations in files.
 func (d *database) goose(t *testing.T, files fs.FS, do func(*goose.Provider) error) {
 	t.Helper()
 	conn, err := sql.Open("pgx", d.url)
@@ -51,8 +51,7 @@ func (d *database) goose(t *testing.T, files fs.FS, do func(*goose.Provider) err
 	}
 }
 
-// withNext returns our migrations and one more, as a later version may bring
-// it.
+// withNext returns our migrations and one more, as a later version may have it.
 func withNext(t *testing.T) fs.FS {
 	t.Helper()
 	names, err := filepath.Glob(migrations + "/*.sql")
@@ -74,9 +73,9 @@ func withNext(t *testing.T) fs.FS {
 	return files
 }
 
-// The statements of a version that is still in use work on the schema of this
-// one. A migration after the first brings testdata/statements_NNNNN.sql: a copy
-// of db/queries as they were before it.
+// The statements of an earlier version that is still in use work on this
+// schema. Each migration after the first brings testdata/statements_NNNNN.sql:
+// a copy of db/queries from before it.
 func TestStatementsOfEarlierVersionsStillPrepare(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join("testdata", "statements_*.sql"))
@@ -115,7 +114,7 @@ func TestStatementsOfEarlierVersionsStillPrepare(t *testing.T) {
 }
 
 // A deploy migrates while instances of the version before are at work. Their
-// connections and plans are older than the schema then. Nothing may fail, also
+// connections and plans are then older than the schema. Nothing may fail, also
 // on the way back.
 func TestAStoreLivesThroughMigrations(t *testing.T) {
 	t.Parallel()
@@ -196,7 +195,7 @@ func TestAStoreLivesThroughMigrations(t *testing.T) {
 }
 
 // Every other statement waits behind a migration that waits for a lock. So each
-// migration sets a lock_timeout, on its way up and down.
+// migration sets a lock_timeout, in both directions.
 func TestMigrationsGiveUpWaitingForALock(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(migrations + "/*.sql")

@@ -11,8 +11,8 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// Settings that a database can have, and that change how Postgres writes names
-// and times.
+// The migrations work under settings of a database that change how Postgres
+// writes names and times.
 func TestMigrateUnderSettings(t *testing.T) {
 	t.Parallel()
 	for _, setting := range []string{"quote_all_identifiers = on", "DateStyle = German"} {

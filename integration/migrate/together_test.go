@@ -17,15 +17,16 @@ import (
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
-// lockKey is the advisory lock for the schema pgsession. It must never change: programs of two versions that migrate
-// at the same time would no longer see each other.
+// lockKey is the advisory lock for the schema pgsession. It must never change,
+// or programs of two versions could migrate at the same time.
 const lockKey = 6900833057815368497
 
-// Far more than ten instances need (about a quarter of a second), less than one turn of goose's own lock (5 s).
+// Far more than ten instances need (about a quarter of a second), and less than
+// one retry of goose's own lock (5 s).
 const soon = 4 * time.Second
 
 // withoutATurn fails if each of three attempts took so long that an instance
-// may have waited for a turn of goose's lock. One may on a busy machine.
+// may have waited for a retry of goose's lock. On a busy machine one may.
 func withoutATurn(t *testing.T, attempt func() time.Duration) {
 	t.Helper()
 	for n := 1; ; n++ {
@@ -106,7 +107,8 @@ func TestTenAtOnceWithNothingToDoTakeNoLock(t *testing.T) {
 	})
 }
 
-// A waiter that blocked inside a statement would make CREATE INDEX CONCURRENTLY wait for it, and itself for the lock.
+// A waiter that blocked inside a statement would make CREATE INDEX CONCURRENTLY
+// wait for it, while it waits for the lock.
 func TestAWaiterIsInNobodysWay(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -155,8 +157,9 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	}
 }
 
-// Killed while it waits for another transaction in the middle of a migration: the hardest moment for the server to
-// notice, since the backend is not listening to its client then.
+// The process is killed while it waits for another transaction in the middle of
+// a migration. The backend does not listen to its client then, so the server
+// notices late.
 func TestAKilledProcessLeavesNoLock(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -190,7 +193,8 @@ func TestAKilledProcessLeavesNoLock(t *testing.T) {
 	wantMigratedOnce(t, d, "00001_sessions.sql")
 }
 
-// atOnce calls f(0) to f(n-1) at the same time and returns how long the slowest took.
+// atOnce calls f(0) to f(n-1) concurrently and returns how long the slowest
+// took.
 func atOnce(n int, f func(i int)) time.Duration {
 	var wg sync.WaitGroup
 	start := make(chan struct{})
@@ -206,7 +210,8 @@ func atOnce(n int, f func(i int)) time.Duration {
 	return time.Since(began)
 }
 
-// holdLock takes the lock of the migrations in a connection of its own, until the end of the test.
+// holdLock takes the lock of the migrations in a connection of its own, until
+// the end of the test.
 func holdLock(t *testing.T, d *database) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), d.url)
@@ -220,7 +225,8 @@ func holdLock(t *testing.T, d *database) *pgx.Conn {
 	return conn
 }
 
-// waitForWaiter returns when somebody tried to take the lock, and tried again.
+// waitForWaiter returns when another process tried to take the lock, and tried
+// again.
 func waitForWaiter(t *testing.T, d *database) {
 	t.Helper()
 	const tries = `SELECT coalesce(max(extract(epoch FROM query_start) * 1000000), 0)::bigint FROM pg_stat_activity
@@ -231,7 +237,8 @@ func waitForWaiter(t *testing.T, d *database) {
 		first)
 }
 
-// wantMigratedOnce checks the outcome, and that reports mention each migration exactly once.
+// wantMigratedOnce checks the outcome, and that reports mention each migration
+// exactly once.
 func wantMigratedOnce(t *testing.T, d *database, reports string) {
 	t.Helper()
 	states, err := db.Status(t.Context(), d.pool, db.Options{})

@@ -67,7 +67,7 @@ func TestEachMigrationCanBeUndoneAndRepeated(t *testing.T) {
 	}
 }
 
-// What a migration changes about things that were there, down changes back.
+// Down restores the objects of earlier versions that a migration changed.
 func TestDownLeavesTheSchemaOfTheVersionBefore(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -100,7 +100,7 @@ func TestSchemasSideBySide(t *testing.T) {
 	if a, b := d.dump(t, "pgsession"), d.dump(t, "shop_sessions"); a != b {
 		t.Errorf("pgsession:\n%s\n\nshop_sessions:\n%s", a, b)
 	}
-	// What the function of one schema does must not reach into the other.
+	// The function of one schema must not touch the other.
 	d.exec(t, `INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) VALUES (sha256('a'), now() - interval '1 s', now())`)
 	if n := d.number(t, `SELECT shop_sessions.prune_batch(10)`); n != 0 {
 		t.Errorf("shop_sessions.prune_batch deleted %d sessions of pgsession", n)
@@ -159,13 +159,15 @@ func TestStatusAndVersionOnlyRead(t *testing.T) {
 		err != nil {
 		t.Errorf("version after up = %d, %v", database, err)
 	}
-	// Up with nothing to do only reads, too: an application may call it with a role that may do no more.
+	// Up with nothing to do only reads: an application may call it with a role
+	// that may do no more.
 	if _, err := db.Up(t.Context(), readOnly, db.Options{}); err != nil {
 		t.Errorf("up with nothing to do: %v", err)
 	}
 }
 
-// The time of a migration has no zone: it must not be taken for UTC where the server lives elsewhere.
+// The time of a migration has no zone: it must not be taken for UTC where the
+// server has another zone.
 func TestStatusKnowsTheServersTimeZone(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)

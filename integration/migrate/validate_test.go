@@ -13,7 +13,7 @@ import (
 	"github.com/reporadar/pgsession/internal/schema"
 )
 
-// What needs.go lists and what the migrations make are the same set, so neither can be forgotten.
+// needs.go lists exactly what the migrations make, so neither can be forgotten.
 func TestWhatIsListedIsExactlyWhatTheMigrationsMake(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -33,7 +33,7 @@ func TestWhatIsListedIsExactlyWhatTheMigrationsMake(t *testing.T) {
 	if !made[schema.Fact{Kind: "schema", Name: "pgsession"}] {
 		t.Error("there is no fact about the schema itself")
 	}
-	delete(made, schema.Fact{Kind: "schema", Name: "pgsession"}) // its name is the caller's choice
+	delete(made, schema.Fact{Kind: "schema", Name: "pgsession"}) // the caller chooses its name
 
 	needs := make(map[schema.Fact]bool)
 	for _, f := range schema.All() {
@@ -341,7 +341,8 @@ func TestValidateNeedsNoRights(t *testing.T) {
 	}
 }
 
-// An application does not ask for what only a database administrator uses: it starts on the schema before it, too.
+// An application does not check objects that only an administrator uses: it
+// also starts on the schema before them.
 func TestAnApplicationStartsWithoutWhatIsForAdministrators(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)

@@ -13,9 +13,10 @@ import (
 	"github.com/reporadar/pgsession/integration/servers"
 )
 
-// PG-14, PG-15: each alarm is raised by what it is about, and by nothing else.
+// Each alarm fires for its own cause, and for no other.
 func TestTheAlarms(t *testing.T) {
-	// a server of its own: others leave transactions open, and settings are changed here
+	// A server of its own: other tests leave transactions open, and this one
+	// changes settings.
 	t.Setenv("DATABASE_URL", "")
 	server, err := servers.Postgres(t.Context(),
 		servers.Options{Logf: t.Logf, Settings: map[string]string{
@@ -40,7 +41,7 @@ func TestTheAlarms(t *testing.T) {
 	})
 
 	file := pgtest.Ops(t, "alarms.sql")
-	// nobody waits here
+	// so that the test does not wait
 	soon := strings.NewReplacer("'5 minutes'", "'-1 second'", "OPERATOR(pg_catalog.>) 1000000",
 		"OPERATOR(pg_catalog.>) -1").Replace(file)
 	if soon == file {
@@ -91,7 +92,7 @@ func TestTheAlarms(t *testing.T) {
 	pgtest.Exec(t, admin, "INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) SELECT sha256(i::text::bytea), now() + interval '1 h', now() + interval '1 h' FROM generate_series(1, 6000) AS i")
 	pgtest.Exec(t, admin, "UPDATE pgsession.sessions SET last_seen_at = now()")
 	testkit.Eventually(t, "the dead rows are reported", func() bool {
-		pgtest.Exec(t, admin, "SELECT 1") // an idle connection keeps its counts for longer
+		pgtest.Exec(t, admin, "SELECT 1") // an idle connection keeps its counters for longer
 		return strings.HasPrefix(raised(file), "dead rows: 60")
 	})
 	pgtest.Exec(t, admin, "VACUUM pgsession.sessions")
@@ -104,7 +105,7 @@ func TestTheAlarms(t *testing.T) {
 	wants(file, "revoke from the future: a revoke has the time 2")
 	pgtest.Exec(t, admin, "DELETE FROM pgsession.marks")
 
-	// The watcher's own transaction is one as well, while it asks.
+	// The transaction of the monitor itself counts too, while it asks.
 	const own = "old transaction: process "
 	wants(soon, own)
 	tx, err := admin.Begin(t.Context())
@@ -123,7 +124,7 @@ func TestTheAlarms(t *testing.T) {
 	wants(soon, own, "prepared transaction forgotten in pgsession holds what died since 2")
 	pgtest.Exec(t, admin, "ROLLBACK PREPARED 'forgotten'")
 	pgtest.Exec(t, admin, "SELECT pg_create_physical_replication_slot('forgotten')")
-	wants(soon, own) // it holds nothing until a standby says what it needs
+	wants(soon, own) // it holds nothing until a standby reports what it needs
 
 	aged := strings.Replace(file, "OPERATOR(pg_catalog.>) (1.5 OPERATOR(pg_catalog.*) pg_catalog.current_setting('autovacuum_freeze_max_age')::numeric)", "OPERATOR(pg_catalog.>) 3", 1)
 	for range 10 {

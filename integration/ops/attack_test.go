@@ -10,8 +10,9 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// traps puts into a schema what the names in the prune's code would mean if they were looked up there first. Each of
-// them notes that it was used, and as whom; as a clock it makes every session look expired.
+// traps puts traps into a schema, under the names that the prune's code uses.
+// Each records that it was called, and as which role. The clock among them
+// makes every session look expired.
 func traps(t *testing.T, pool *pgxpool.Pool, schema string) {
 	t.Helper()
 	for _, sql := range []string{
@@ -65,8 +66,9 @@ func traps(t *testing.T, pool *pgxpool.Pool, schema string) {
 	}
 }
 
-// PG-10: the pruner, or whoever broke into it, puts a schema of traps before pg_catalog, and tables of its own into the
-// place where names without a schema are looked up first of all. The prune runs with the rights of its owner.
+// The pruner, or an attacker with its password, puts a schema of traps before
+// pg_catalog. It also makes temporary tables, which names without a schema find
+// first. The prune runs with the rights of its owner.
 func TestAttackByTheCallersSearchPath(t *testing.T) {
 	t.Parallel()
 	o := staff(t)
@@ -79,7 +81,7 @@ func TestAttackByTheCallersSearchPath(t *testing.T) {
 	for who, pool := range map[string]*pgxpool.Pool{
 		"the pruner": o.pruner, "the application": o.app, "a superuser": superuser,
 	} {
-		pgtest.Exec(t, o.admin, more, who) // so that the procedure goes round several times
+		pgtest.Exec(t, o.admin, more, who) // so that the procedure loops several times
 		conn, err := pool.Acquire(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -121,7 +123,8 @@ func TestAttackByTheCallersSearchPath(t *testing.T) {
 	}
 }
 
-// The traps are sprung by code that looks names up: without this, the test above could see nothing.
+// Code that looks names up runs into the traps: otherwise the test above could
+// see nothing.
 func TestTheTrapsWork(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
@@ -143,7 +146,7 @@ func TestTheTrapsWork(t *testing.T) {
 	}
 }
 
-// The catalog's own record of what the tests above rely on.
+// The catalog records the settings on which the tests above rely.
 func TestThePruneIsPinned(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)

@@ -7,8 +7,8 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// Where Citus is missing, the file says so and changes nothing; and all of it parses. What it does where Citus is there, is for
-// integration/citus.
+// Where Citus is missing, the file reports that and changes nothing, and all of
+// it parses. integration/citus tests it where Citus is installed.
 func TestCitusIsMissing(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
@@ -20,7 +20,7 @@ func TestCitusIsMissing(t *testing.T) {
 	if after := pgtest.One[int](t, pool, everything); after != before {
 		t.Errorf("there were %d relations and are %d", before, after)
 	}
-	// A DO block is checked as far as it runs; a function as a whole.
+	// Postgres checks a DO block as far as it runs, and a function as a whole.
 	for _, name := range []string{
 		"citus.sql", "pg_cron.sql", "pg_cron_elsewhere.sql", "pg_cron_unschedule.sql",
 	} {

@@ -11,8 +11,7 @@ import (
 )
 
 // No index of ours is in the order of a locale: an upgrade of glibc or ICU
-// would make it miss rows. What is looked up by it is found with a text
-// parameter.
+// would make it miss rows. A text parameter finds what such an index finds.
 func TestNoIndexDependsOnALocale(t *testing.T) {
 	t.Parallel()
 	url, pool := database(t)
@@ -46,7 +45,7 @@ func TestNoIndexDependsOnALocale(t *testing.T) {
 	}
 }
 
-// The library that sorts is upgraded: the alarm tells what is to be rebuilt.
+// The library that sorts is upgraded: the alarm names what to rebuild.
 func TestAlarmAboutACollation(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)

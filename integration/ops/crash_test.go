@@ -10,10 +10,12 @@ import (
 	"github.com/reporadar/pgsession/integration/servers"
 )
 
-// PG-09: kill -9 of the process that prunes. Postgres starts all over then, as after any crash: what was committed is
-// there, the batch that was not is undone, and nobody holds the lock of the prune.
+// kill -9 ends the process that prunes, and Postgres restarts all others, as
+// after any crash. Committed batches stay, the open one is undone, and the lock
+// of the prune is free.
 func TestAPruneThatCrashesHarmsNothing(t *testing.T) {
-	// A server of its own, since no other test survives this, and none in a container, whose processes have other numbers.
+	// A server of its own, since no other test survives this. It is never in a
+	// container, whose processes have other numbers.
 	t.Setenv("DATABASE_URL", "")
 	t.Setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
 	server, err := servers.Postgres(t.Context(), servers.Options{Logf: t.Logf})
@@ -28,7 +30,7 @@ func TestAPruneThatCrashesHarmsNothing(t *testing.T) {
 	pool := pgtest.Pool(t, server.URL)
 	migrated(t, pool)
 	pgtest.Exec(t, pool, fill, 100)
-	// The 65th of those to go: the oldest goes first.
+	// The 65th to be deleted: the oldest is deleted first.
 	pgtest.HoldDelete(t, pool, "sha256('expired 36')")
 	failed := make(chan error, 1)
 	go func() {
@@ -38,7 +40,7 @@ func TestAPruneThatCrashesHarmsNothing(t *testing.T) {
 	testkit.Eventually(t, "it waits in the seventh batch", func() bool {
 		return pgtest.One[int](t, pool, waiting) == 1
 	})
-	// The postmaster stays; all else is started again.
+	// The postmaster stays, and starts everything else again.
 	const checkpointer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
 	before := pgtest.One[int](t, pool, checkpointer)
 	pid := pgtest.One[int](t, pool, "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")

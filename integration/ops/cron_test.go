@@ -19,8 +19,8 @@ import (
 // The shortest schedule of pg_cron 1.4 is a minute.
 const nextMinute = 3 * time.Minute
 
-// cron is a server of its own with pg_cron, in both of its modes: it connects to itself as a client does, or starts
-// background workers.
+// cron starts a server with pg_cron in one of its modes: it connects as a
+// client does, or starts background workers.
 func cron(t *testing.T, workers string) (server string, secret string) {
 	t.Helper()
 	s, err := servers.Cron(t.Context(), servers.Options{
@@ -59,7 +59,7 @@ func must(t *testing.T, pool *pgxpool.Pool, sql string) {
 	}
 }
 
-// fails runs a file that has to say why in one sentence.
+// fails runs a file that has to fail with one sentence.
 func fails(t *testing.T, pool *pgxpool.Pool, sql, want string) {
 	t.Helper()
 	err := run(t.Context(), pool, sql)
@@ -77,8 +77,8 @@ const (
 // modes are those in which pg_cron runs jobs, and the values of its setting.
 var modes = map[string]string{"over connections": "off", "in background workers": "on"}
 
-// PG-11, in the database of the sessions. It waits for a minute, and so does
-// little beside the other tests.
+// A job in the database of the sessions. The test waits for a minute, and does
+// little beside the others.
 func TestAJobRunsAndDeletes(t *testing.T) {
 	t.Parallel()
 	runsAndDeletes(t, testkit.Only(t, modes, "over connections"))
@@ -112,7 +112,7 @@ func runsAndDeletes(t *testing.T, modes map[string]string) {
 			fails(t, pool, schedule, "run `migrate up` first")
 			migrated(t, pool)
 
-			// Without roles the jobs are those of who runs the file.
+			// Without roles the jobs belong to the role that runs the file.
 			must(t, pool, schedule)
 			got := pgtest.One[string](t, pool, jobs)
 			if got != "pgsession prune as postgres in pgsession,"+
@@ -128,7 +128,8 @@ func runsAndDeletes(t *testing.T, modes map[string]string) {
 				}
 			}
 
-			// A record of 10,007 runs, and one of somebody else's job. The trim's own time is once an hour.
+			// A record of 10,007 runs, and one of another job. The trim's own
+			// schedule is once an hour.
 			must(t, pool, "SELECT cron.schedule('somebody else''s', '0 0 1 1 *', 'SELECT 1')")
 			const record = "INSERT INTO cron.job_run_details (jobid, runid, username, status) SELECT jobid, nextval('cron.runid_seq'), username, 'succeeded' FROM cron.job, generate_series(1, $2) WHERE jobname = $1"
 			pgtest.Exec(t, pool, record, "somebody else's", 1)
@@ -148,7 +149,7 @@ func runsAndDeletes(t *testing.T, modes map[string]string) {
 			}
 			const runs = "SELECT count(*) FROM cron.job_run_details JOIN cron.job USING (jobid) WHERE jobname LIKE 'pgsession %'"
 			testkit.Within(t, nextMinute, "the other job has run, too", func() bool {
-				n := pgtest.One[int](t, pool, runs) // 10,000, and those that came since it looked
+				n := pgtest.One[int](t, pool, runs) // 10,000, and those since the trim
 				return n >= 10_000 && n <= 10_006 &&
 					pgtest.One[int](t, pool, succeeded, "pgsession trim") > 0
 			})
@@ -172,7 +173,7 @@ func runsAndDeletes(t *testing.T, modes map[string]string) {
 	}
 }
 
-// PG-11: as on managed services, pg_cron lives in another database.
+// As on managed services, pg_cron lives in another database.
 //
 // Slow: the shortest schedule of pg_cron is a minute.
 func TestSlowAJobRunsInAnotherDatabase(t *testing.T) {
@@ -229,7 +230,7 @@ func TestSlowAJobRunsInAnotherDatabase(t *testing.T) {
 	}
 }
 
-// As on managed services: who runs the file is no superuser.
+// As on managed services, the role that runs the file is no superuser.
 func TestSchedulingWithoutASuperuser(t *testing.T) {
 	t.Parallel()
 	server, _ := cron(t, "on")
@@ -272,7 +273,7 @@ func TestSchedulingWithoutASuperuser(t *testing.T) {
 	}
 }
 
-// The files run as a superuser: nobody's functions may get in.
+// The files run as a superuser, and call no function of another role.
 func TestAttackOnTheFilesBySearchPath(t *testing.T) {
 	t.Parallel()
 	server, _ := cron(t, "on")

@@ -29,7 +29,7 @@ type block struct {
 	language    string
 	role, needs string
 	text        string
-	unknown     string // a word of its first line that says nothing
+	unknown     string // the first word of its first line that the test can't read
 	closed      bool
 }
 
@@ -71,11 +71,13 @@ func blocks(text string) []block {
 	return all
 }
 
-// Every command in docs runs, in order, on a database that is empty at first, as the role that its block names.
+// Every command in docs runs, in order, on a database that is empty at first,
+// as the role that its block names.
 //
 // Slow: each document has a server of its own, and its commands are compiled.
 func TestSlowEveryBlockOfTheDocumentsRuns(t *testing.T) {
-	// the roles have the names of the documents: the server is one of its own
+	// The roles have the names in the documents, so the server is one of its
+	// own.
 	t.Setenv("DATABASE_URL", "")
 	files, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
 	if err != nil || len(files) == 0 {
@@ -186,7 +188,7 @@ func (r *reader) run(t *testing.T, b block) {
 	}
 }
 
-// as is the database's URL for a role.
+// as returns the database's URL for a role.
 func (r *reader) as(t *testing.T, role string) string {
 	t.Helper()
 	switch role {
@@ -206,7 +208,7 @@ func (r *reader) as(t *testing.T, role string) string {
 	return ""
 }
 
-// statements takes SQL apart where a line ends with a semicolon, as a person does who types it into psql.
+// statements splits SQL where a line ends with a semicolon, as psql does.
 func statements(sql string) []string {
 	var all []string
 	for _, statement := range regexp.MustCompile(`;\n`).Split(sql, -1) {

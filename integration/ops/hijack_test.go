@@ -37,8 +37,7 @@ import (
 // Everything runs twice. The first run finds the calls in the parse trees of
 // Postgres, the second has a trap for each of them in public.
 //
-// Slow: every statement there is runs nine times, of which internal/archtest
-// reads the text.
+// Slow: every statement runs nine times. internal/archtest reads their text.
 func TestSlowNoNameIsHijacked(t *testing.T) {
 	t.Parallel()
 	first := pgtest.EmptyDatabase(t)
@@ -68,8 +67,8 @@ func TestSlowNoNameIsHijacked(t *testing.T) {
 		t.Errorf("a statement means %s", name)
 	}
 
-	// The owner of a database sets the path of those who connect to it, also of
-	// a superuser. It may put pg_catalog last.
+	// The owner of a database sets the search_path of all who connect,
+	// superusers included. It may put pg_catalog last.
 	url = pgtest.EmptyDatabase(t)
 	admin = pgtest.Pool(t, url, safe)
 	must(t, admin, "CREATE SCHEMA traps; GRANT USAGE ON SCHEMA traps TO PUBLIC")
@@ -86,10 +85,10 @@ func TestSlowNoNameIsHijacked(t *testing.T) {
 	}
 }
 
-// safe is the path of what in this test is not ours.
+// safe sets the path for statements of the test itself.
 func safe(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["search_path"] = "pg_catalog" }
 
-// mutants are statements as they were, each beside one that is safe.
+// mutants are statements that can be hijacked, each beside one that is safe.
 var mutants = map[string]struct{ hijacked, safe string }{
 	"any": {
 		"SELECT pg_column_size(s.data) FROM pgsession.sessions AS s",
@@ -129,7 +128,8 @@ var mutants = map[string]struct{ hijacked, safe string }{
 	},
 }
 
-// Each of the mutants runs into a trap, or the finder is blind to its kind.
+// Each of the mutants runs into a trap. Otherwise the finder is blind to its
+// kind.
 func TestTrapsCatchUnqualifiedNames(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
@@ -153,7 +153,7 @@ func TestTrapsCatchUnqualifiedNames(t *testing.T) {
 				}
 				must(t, admin, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
 				hijack.Set(t.Context(), admin, "public", traps)
-				// a trap need not fit the rest of it
+				// a trap need not match the rest of the statement
 				_, _ = conn.Conn().Prepare(t.Context(), "again", sql)
 				found, err := collected.Foreign(t.Context(), admin, "pgsession")
 				if err != nil {
@@ -172,12 +172,12 @@ func TestTrapsCatchUnqualifiedNames(t *testing.T) {
 }
 
 // everything runs each statement of ours at least once, in an empty database.
-// Where the path is hostile an application does not start, so it runs what is
-// for people.
+// With a hostile path an application does not start, so it runs the commands
+// for administrators.
 func everything(t *testing.T, url string, collected *hijack.Collector, hostile bool) {
 	t.Helper()
 	ctx := t.Context()
-	admin := pgtest.Pool(t, url, safe) // for what is not ours
+	admin := pgtest.Pool(t, url, safe) // for statements that are not ours
 	pool := pgtest.Pool(t, url, collected.Configure)
 
 	migrations(t, pool, url)
@@ -233,7 +233,7 @@ func everything(t *testing.T, url string, collected *hijack.Collector, hostile b
 			t.Fatalf("%s scheduled %v, %v", file, commands, err)
 		}
 		for _, command := range commands {
-			if !hostile || strings.HasPrefix(command, "CALL") { // the path of the role is pinned
+			if !hostile || strings.HasPrefix(command, "CALL") { // the role's search_path is pinned
 				must(t, pool, command)
 			}
 		}
@@ -252,8 +252,8 @@ func everything(t *testing.T, url string, collected *hijack.Collector, hostile b
 	}
 }
 
-// migrations runs what a person or a deploy runs: with and without anything to
-// do, while another process migrates, and without the rights.
+// migrations runs the commands of a deploy: with and without anything to do,
+// while another process migrates, and without the rights.
 func migrations(t *testing.T, pool *pgxpool.Pool, url string) {
 	t.Helper()
 	ctx := t.Context()
@@ -303,7 +303,7 @@ func migrations(t *testing.T, pool *pgxpool.Pool, url string) {
 	defer stop()
 	first := make(chan error, 1)
 	go func() {
-		// takes the lock, and waits for the schema
+		// It takes the lock, and waits for the schema.
 		_, err := db.Up(stuck, pool, db.Options{Schema: "second"})
 		first <- err
 	}()
@@ -386,7 +386,7 @@ func sample(v reflect.Value) {
 	}
 }
 
-// library calls what of the store is not one of its statements.
+// library calls the parts of the store that are none of its statements.
 func library(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	manager, err := sessionstore.New(t.Context(), pool,
@@ -413,7 +413,7 @@ func library(t *testing.T, pool *pgxpool.Pool) {
 	}
 }
 
-// documents runs each query that a document tells a person to run.
+// documents runs each query that a document shows.
 func documents(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
@@ -438,8 +438,8 @@ func documents(t *testing.T, pool *pgxpool.Pool) {
 	}
 }
 
-// literals prepares the statements in the Go code of the demo, which has no
-// other test here.
+// literals prepares the statements in the Go code of the demo, which no other
+// test here runs.
 func literals(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	must(t, pool, "CREATE SCHEMA webapp; CREATE TABLE webapp.users (name text PRIMARY KEY, password text NOT NULL)")
@@ -484,7 +484,7 @@ func literals(t *testing.T, pool *pgxpool.Pool) {
 	}
 }
 
-// textOf returns the text of a literal, or of some that are added.
+// textOf returns the text of a literal, or of a sum of literals.
 func textOf(e ast.Expr) (text string, ok bool) {
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -498,7 +498,7 @@ func textOf(e ast.Expr) (text string, ok bool) {
 	return "", false
 }
 
-// fakeCron stands in for pg_cron where its files are concerned: what they call.
+// fakeCron makes the functions and tables of pg_cron that its files use.
 func fakeCron(t *testing.T, admin *pgxpool.Pool, roles *pgtest.Roles) {
 	t.Helper()
 	must(t, admin, `
@@ -517,7 +517,7 @@ func fakeCron(t *testing.T, admin *pgxpool.Pool, roles *pgtest.Roles) {
 		GRANT USAGE ON SCHEMA cron TO `+roles.Pruner+`; GRANT ALL ON ALL TABLES IN SCHEMA cron TO `+roles.Pruner)
 }
 
-// fakeCitus stands in for Citus, after the files that run without it.
+// fakeCitus makes those of Citus, after the files that run without it.
 func fakeCitus(t *testing.T, admin *pgxpool.Pool, roles *pgtest.Roles) {
 	t.Helper()
 	roles.OwnerLogsIn(t)

@@ -51,8 +51,9 @@ func (f *formerly) pool(t *testing.T, role string) *pgxpool.Pool {
 	})
 }
 
-// The role that migrated before has granted rights to another. None is left, of
-// it or of the other, nor by a default or by passing on.
+// The role that migrated before has granted rights to another. roles.sql leaves
+// none of them: not by default privileges, and not by a grant that was passed
+// on.
 func TestRolesTakeBackWhatOthersWereGranted(t *testing.T) {
 	t.Parallel()
 	f := migratedByAnother(t)
@@ -95,12 +96,12 @@ func TestRolesTakeBackWhatOthersWereGranted(t *testing.T) {
 	}
 }
 
-// Code that the role before has left would run as the owner, or as the
+// Code that the previous owner has left would run as the owner, or as the
 // application.
 func TestRolesRefuseToHandOverWhatNoMigrationMade(t *testing.T) {
 	t.Parallel()
 	f := migratedByAnother(t)
-	// To put a body back, the migrations are run anew.
+	// To restore a body, the migrations run again.
 	again := func() {
 		t.Helper()
 		if _, err := db.Down(t.Context(), f.as, db.Options{}); err != nil {
@@ -198,7 +199,7 @@ func TestRolesRefuseToHandOverWhatNoMigrationMade(t *testing.T) {
 		t.Errorf("%d objects were handed over nevertheless", n)
 	}
 	must(t, f.admin, file)
-	// What is made afterwards is the owner's own.
+	// An object that the owner makes afterwards is its own.
 	must(t, f.admin, "CREATE TRIGGER audit AFTER DELETE ON pgsession.sessions FOR EACH ROW EXECUTE FUNCTION public.lie()")
 	must(t, f.admin, file)
 }

@@ -1,5 +1,5 @@
-// Package ops_test tries what is there for the people who run the database: the prune procedure and the views, the
-// files of db/ops, and every command in docs.
+// Package ops_test tests what administrators use: the prune procedure and the
+// views, the files of db/ops, and every command in docs.
 package ops_test
 
 import (
@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// fill makes $1 sessions that have expired, and as many that have not.
+	// fill makes $1 expired sessions, and as many that are alive.
 	fill = `
 		INSERT INTO pgsession.sessions (id, created_at, expires_at, absolute_expires_at)
 		SELECT sha256(convert_to('expired ' || i, 'UTF8')), now() - interval '2 days', now() - i * interval '1 s', now() + interval '1 day'
@@ -26,24 +26,25 @@ const (
 	expired = "SELECT count(*) FROM pgsession.sessions WHERE expires_at <= now()"
 	alive   = "SELECT count(*) FROM pgsession.sessions WHERE expires_at > now()"
 	total   = "SELECT pruned_total FROM pgsession.prune_state"
-	// waiting is how many statements in this database wait for a lock.
+	// waiting counts the statements in this database that wait for a lock.
 	waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 )
 
-// database makes one with the schema of this version, and the pool of a superuser.
+// database makes a database with the schema of this version, and the pool of a
+// superuser.
 func database(t *testing.T) (string, *pgxpool.Pool) {
 	t.Helper()
 	url := pgtest.Database(t)
 	return url, pgtest.Pool(t, url)
 }
 
-// run runs a file of db/ops as psql does: everything in one go.
+// run runs a file of db/ops as psql does, in one call.
 func run(ctx context.Context, pool *pgxpool.Pool, sql string) error {
 	_, err := pool.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol)
 	return err
 }
 
-// code is the SQLSTATE of an error, or "".
+// code returns the SQLSTATE of an error, or "".
 func code(err error) string {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {

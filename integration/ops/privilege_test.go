@@ -10,8 +10,8 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// Who can act as the owner changes what the owner's code does. A superuser then
-// migrates as the owner, and has the code of pg_cron's jobs from it.
+// A role that can act as the owner changes the owner's code. A superuser that
+// migrates as the owner, or runs pg_cron's jobs, would run that code.
 func TestRolesRefuseAnOwnerThatOthersCanActAs(t *testing.T) {
 	t.Parallel()
 	o := staff(t)
@@ -34,14 +34,14 @@ func TestRolesRefuseAnOwnerThatOthersCanActAs(t *testing.T) {
 	}
 }
 
-// The path of the four roles is pinned in the database of the sessions. The one
-// of the application may be another, for tables of its own.
+// The search_path of the four roles is pinned in the database of the sessions.
+// The application may have another one, for tables of its own.
 func TestRolesPinThePath(t *testing.T) {
 	t.Parallel()
 	o := staff(t)
 	path := func(pool *pgxpool.Pool) string {
 		t.Helper()
-		pool.Reset() // a role's settings come with the connection
+		pool.Reset() // a connection keeps its role's settings
 		return pgtest.One[string](t, pool, "SHOW search_path")
 	}
 	for name, pool := range map[string]*pgxpool.Pool{
@@ -51,7 +51,7 @@ func TestRolesPinThePath(t *testing.T) {
 			t.Errorf("the path of %s is %s", name, got)
 		}
 	}
-	// Nobody logs in as the owner: SET ROLE brings no settings.
+	// The owner never logs in: SET ROLE applies no settings.
 	const pinned = "SELECT pg_catalog.count(*) FROM pg_catalog.pg_db_role_setting WHERE setrole = $1::regrole::oid AND setdatabase <> 0::oid AND setconfig = ARRAY['search_path=pg_catalog, pg_temp']"
 	if n := pgtest.One[int](t, o.admin, pinned, o.Owner); n != 1 {
 		t.Error("the path of the owner is not pinned")
@@ -77,10 +77,10 @@ func TestCronRefusesToRunALesserRolesCodeAsASuperuser(t *testing.T) {
 	admin := pgtest.Pool(t, url, func(c *pgxpool.Config) {
 		c.ConnConfig.RuntimeParams["pgsession.database"] = c.ConnConfig.Database
 	})
-	roles := pgtest.NewRoles(t, url) // another installation's: no job is for its pruner
+	roles := pgtest.NewRoles(t, url) // of another installation: no job is for its pruner
 	fakeCron(t, admin, roles)
 	inside, elsewhere := pgtest.Ops(t, "pg_cron.sql"), pgtest.Ops(t, "pg_cron_elsewhere.sql")
-	// What roles.sql makes does not exist under that name here.
+	// The roles of roles.sql do not exist under those names here.
 	rename := strings.NewReplacer("'pgsession_pruner'", "'"+roles.Pruner+"_absent'")
 	inside, elsewhere = rename.Replace(inside), rename.Replace(elsewhere)
 

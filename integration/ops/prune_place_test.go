@@ -11,8 +11,8 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// backlog makes $1 sessions that have expired, of $2 deadlines, and $3 that
-// have not, with as much in them as real ones have.
+// backlog makes $1 expired sessions of $2 deadlines, and $3 that are alive,
+// each as large as a real one.
 const backlog = `
 	INSERT INTO pgsession.sessions (id, user_id, data, created_at, expires_at, absolute_expires_at)
 	SELECT sha256(convert_to('expired ' || i, 'UTF8')), 'user ' || i % 1000, jsonb_build_object('cart', repeat('x', 200)),
@@ -23,7 +23,7 @@ const backlog = `
 		now(), now() + interval '1 day' + i * interval '1 ms', now() + interval '2 days'
 	FROM generate_series(1, $3::int) AS i`
 
-// buffers is how many pages a statement looked at.
+// buffers counts the pages that a statement read.
 func buffers(t *testing.T, pool *pgxpool.Pool, sql string) int {
 	t.Helper()
 	var plans []struct {
@@ -39,10 +39,11 @@ func buffers(t *testing.T, pool *pgxpool.Pool, sql string) int {
 	return plans[0].Plan.Hit + plans[0].Plan.Read
 }
 
-// quiet takes autovacuum from the tables, so that nothing tidies up by chance.
+// quiet turns autovacuum off for the tables, so that it cleans up nothing by
+// chance.
 const quiet = "ALTER TABLE pgsession.sessions SET (autovacuum_enabled = off); "
 
-// While an old transaction is open, a batch does not read what those before it
+// While an old transaction is open, a batch does not read what earlier ones
 // deleted. Nor do the views.
 func TestPruneReadsNothingTwice(t *testing.T) {
 	t.Parallel()
@@ -129,8 +130,8 @@ func TestPruneAfterABulkExpiry(t *testing.T) {
 	}
 }
 
-// One row that is locked, the oldest of all, keeps no other from being pruned.
-// It goes when its lock has gone.
+// One locked row, the oldest of all, keeps no other from being pruned. It is
+// pruned when its lock is released.
 func TestPrunePassesOverALockedRow(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
@@ -158,9 +159,9 @@ func TestPrunePassesOverALockedRow(t *testing.T) {
 	}
 }
 
-// Rows appear where the prune has been: an import, a late commit, a bulk
-// expiry. A prune that has nothing else to do finds them at once, and one that
-// always has finds them with its tenth run.
+// Rows appear behind the prune's position: an import, a late commit, a bulk
+// expiry. A prune with nothing else to do finds them at once, and a busy one
+// with its tenth run.
 func TestPruneFindsWhatAppearsBeforeItsPlace(t *testing.T) {
 	t.Parallel()
 	const late = `
@@ -220,7 +221,7 @@ func TestPruneFindsWhatAppearsBeforeItsPlace(t *testing.T) {
 	})
 }
 
-// Rows of two partitions can have the same place, and a batch deletes by place.
+// Rows of two partitions can have the same ctid, and a batch deletes by ctid.
 func TestPruneOfAPartitionedTableLeavesLiveSessions(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)

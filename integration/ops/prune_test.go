@@ -13,13 +13,12 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// prune calls the procedure and returns what it says it deleted.
+// prune calls the procedure and returns how many it reports as deleted.
 func prune(t *testing.T, pool *pgxpool.Pool, arguments string) int {
 	t.Helper()
 	return pgtest.One[int](t, pool, "CALL pgsession.prune("+arguments+")")
 }
 
-// PG-09.
 func TestPruneDeletesAllThatHasExpired(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
@@ -57,8 +56,9 @@ func TestPruneStopsAtItsLimits(t *testing.T) {
 	}
 }
 
-// The oldest goes first, and the clock is looked at after each batch: with batches of 1, a second is over long before
-// 100,000 are deleted, unless a batch takes 10 µs.
+// The oldest goes first, and the prune reads the clock after each batch. With
+// batches of 1 a second passes long before 100,000 are deleted, unless a batch
+// takes 10 µs.
 func TestPruneStopsAtItsTime(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
@@ -91,14 +91,14 @@ func TestPruneRefusesAbsurdLimits(t *testing.T) {
 	}
 }
 
-// PG-10, PG-11: each batch is a transaction, so the procedure can't be in one.
+// Each batch is a transaction, so the procedure can't run in one.
 func TestPruneInATransactionChangesNothing(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
 	pgtest.Exec(t, pool, fill, 5)
 	for _, sql := range []string{
 		"BEGIN; CALL pgsession.prune(); COMMIT",
-		// two statements are one transaction, in pg_cron too
+		// Two statements are one transaction, in pg_cron too.
 		"SET lock_timeout = '1s'; CALL pgsession.prune()",
 	} {
 		conn, err := pool.Acquire(t.Context())
@@ -117,7 +117,7 @@ func TestPruneInATransactionChangesNothing(t *testing.T) {
 	}
 }
 
-// PG-09: a touch has the row, and commits after the prune has passed it over.
+// A touch has the row, and commits after the prune has skipped it.
 func TestPruneSparesWhatIsTouchedMeanwhile(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
@@ -145,7 +145,8 @@ func TestPruneSparesWhatIsTouchedMeanwhile(t *testing.T) {
 	}
 }
 
-// PG-09: while one is at it, the others have nothing to do; what they delete together is what there was.
+// While one prune runs, the others return at once. Together they delete exactly
+// what had expired.
 func TestManyPrunesDoTheWorkOnce(t *testing.T) {
 	t.Parallel()
 	url, pool := database(t)
@@ -180,7 +181,8 @@ func TestManyPrunesDoTheWorkOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Now at once, again and again: they may take turns from batch to batch.
+	// Now concurrently, again and again: they may alternate from batch to
+	// batch.
 	sum := <-first
 	var mu sync.Mutex
 	var running sync.WaitGroup
@@ -206,12 +208,13 @@ func TestManyPrunesDoTheWorkOnce(t *testing.T) {
 	}
 }
 
-// PG-09: a prune that is killed keeps the batches it has committed, loses the one it was at, and leaves no lock.
+// A prune that is killed keeps the batches it has committed, loses the open
+// one, and leaves no lock.
 func TestAPruneThatIsKilledHarmsNothing(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
 	pgtest.Exec(t, pool, fill, 100)
-	// The 65th of those to go: the oldest goes first.
+	// The 65th to be deleted: the oldest is deleted first.
 	release := pgtest.HoldDelete(t, pool, "sha256('expired 36')")
 	failed := make(chan error, 1)
 	go func() {

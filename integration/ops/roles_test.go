@@ -33,15 +33,16 @@ func officeOf(t *testing.T, admin *pgxpool.Pool, r *pgtest.Roles) *office {
 	}
 }
 
-// byLetter is the pools as the matrix names them.
+// byLetter returns the pools by the letters of the matrix.
 func (o *office) byLetter() map[string]*pgxpool.Pool {
 	return map[string]*pgxpool.Pool{"o": o.owner, "a": o.app, "p": o.pruner, "m": o.monitor}
 }
 
-// matrix is who may do what, by the letters o, a, p and m. A statement that is not for a role fails for want of a
-// right, not for another reason.
+// matrix lists statements with the roles that may run them, by the letters o,
+// a, p and m. For every other role a statement fails with a missing right, and
+// for no other reason.
 var matrix = []struct{ may, sql string }{
-	// What the application lives on.
+	// What the application needs.
 	{"oa", "SELECT * FROM pgsession.sessions"},
 	{"oa", "SELECT id, data FROM pgsession.sessions WHERE id = sha256('a') FOR NO KEY UPDATE"},
 	{"oa", "SELECT id FROM pgsession.sessions FOR UPDATE SKIP LOCKED"},
@@ -59,7 +60,7 @@ var matrix = []struct{ may, sql string }{
 	{"oa", "INSERT INTO pgsession.endings (id, reason) VALUES (sha256('e'), 'ended') ON CONFLICT (id) DO NOTHING"},
 	{"oa", "SELECT id, reason, ended_at FROM pgsession.endings"},
 	{"oa", "SELECT last_prune_at, pruned_total FROM pgsession.prune_state"},
-	// Postgres gives it to all who may DELETE
+	// Postgres allows it to every role that may DELETE.
 	{"oa", "LOCK TABLE pgsession.sessions IN ACCESS EXCLUSIVE MODE"},
 	{"oap", "SELECT pgsession.prune_batch(1)"},
 	{"op", "CALL pgsession.prune()"},
@@ -67,7 +68,7 @@ var matrix = []struct{ may, sql string }{
 	{"om", "SELECT * FROM pgsession.sessions_by_state"},
 	{"oapm", "SELECT pg_relation_size('pgsession.sessions'::regclass)"},
 
-	// What nobody but the owner may.
+	// What only the owner may.
 	{"o", "UPDATE pgsession.sessions SET id = sha256('c') WHERE id = sha256('b')"},
 	{"o", "UPDATE pgsession.sessions SET created_at = now()"},
 	{"o", "UPDATE pgsession.sessions SET absolute_expires_at = now() + interval '1 year'"},
@@ -119,11 +120,11 @@ var matrix = []struct{ may, sql string }{
 	{"", "SET session_replication_role = 'replica'"},
 }
 
-// PG-13: every statement as every role, each rolled back.
+// Every statement as every role, each rolled back.
 func TestEveryRoleMayDoWhatItNeedsAndNoMore(t *testing.T) {
 	t.Parallel()
 	o := staff(t)
-	// What servers before version 15 allow everybody.
+	// What servers before version 15 allow every role.
 	pgtest.Exec(t, o.admin, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
 	pgtest.Exec(t, o.admin, "INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) VALUES (sha256('a'), now() + interval '1 h', now() + interval '1 h')")
 	for letter, pool := range o.byLetter() {
@@ -133,7 +134,7 @@ func TestEveryRoleMayDoWhatItNeedsAndNoMore(t *testing.T) {
 	}
 }
 
-// judge tries a statement as a role that may, or may not, run it.
+// judge runs a statement as a role that may, or may not, run it.
 func judge(t *testing.T, pool *pgxpool.Pool, letter, sql string, may bool) {
 	t.Helper()
 	switch err := try(t.Context(), pool, sql); {
@@ -146,7 +147,8 @@ func judge(t *testing.T, pool *pgxpool.Pool, letter, sql string, may bool) {
 	}
 }
 
-// try runs a statement in a transaction that is rolled back; a CALL that commits, outside of one.
+// try runs a statement in a transaction that is rolled back. It runs a CALL
+// that commits outside of one.
 func try(ctx context.Context, pool *pgxpool.Pool, sql string) error {
 	if strings.HasPrefix(sql, "CALL") {
 		_, err := pool.Exec(ctx, sql)
@@ -161,7 +163,8 @@ func try(ctx context.Context, pool *pgxpool.Pool, sql string) error {
 	return err
 }
 
-// What is granted, to the letter: a grant too many shows here even where no statement above would use it.
+// The exact list of grants. A grant too many fails here, even if no statement
+// above uses it.
 func TestEveryGrantIsKnown(t *testing.T) {
 	t.Parallel()
 	o := staff(t)
@@ -234,7 +237,7 @@ func TestEveryGrantIsKnown(t *testing.T) {
 	}
 }
 
-// It can be run again, and takes back what was granted by hand.
+// roles.sql can be run again, and takes back grants that were made by hand.
 func TestRolesCanBeMadeAgain(t *testing.T) {
 	t.Parallel()
 	o := staff(t)
@@ -274,7 +277,8 @@ func TestRolesWantTheSchemaFirst(t *testing.T) {
 	}
 }
 
-// A role that is no superuser, as managed services give one: it owns the database and may make roles.
+// A role without SUPERUSER, as on managed services: it owns the database and
+// may make roles.
 func TestRolesWithoutASuperuser(t *testing.T) {
 	t.Parallel()
 	url := pgtest.EmptyDatabase(t)
@@ -318,7 +322,7 @@ func TestRolesWithoutASuperuser(t *testing.T) {
 	if err := try(t.Context(), as(name+"_app"), "SELECT * FROM pgsession.sessions"); err != nil {
 		t.Errorf("the application: %v", err)
 	}
-	// The next migrations are the owner's: the last one is undone and done again.
+	// The owner runs the next migrations: the last one is undone and redone.
 	owner := as(name + "_owner")
 	if _, err := db.Down(t.Context(), owner, db.Options{}); err != nil {
 		t.Fatalf("down as the owner: %v", err)

@@ -12,7 +12,7 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// file is one of db/ops for a schema, as `migrate ops` prints it.
+// file returns a file of db/ops for a schema, as `migrate ops` prints it.
 func file(t *testing.T, name, schemaName string) string {
 	t.Helper()
 	sql, err := db.Ops(name, db.Options{Schema: schemaName})
@@ -22,7 +22,7 @@ func file(t *testing.T, name, schemaName string) string {
 	return sql
 }
 
-// in is SQL of these tests for another schema.
+// in rewrites SQL of these tests for another schema.
 func in(schemaName, sql string) string {
 	return strings.ReplaceAll(sql, "pgsession", schemaName)
 }
@@ -34,7 +34,8 @@ func migratedAs(t *testing.T, pool *pgxpool.Pool, schemaName string) {
 	}
 }
 
-// Two installations side by side: the roles of each may do there what they may do anywhere, and nothing in the other.
+// Two installations side by side: the roles of each have their usual rights
+// there, and none in the other.
 func TestTwoInstallationsInOneDatabase(t *testing.T) {
 	t.Parallel()
 	url := pgtest.EmptyDatabase(t)
@@ -49,14 +50,14 @@ func TestTwoInstallationsInOneDatabase(t *testing.T) {
 		offices[i] = officeOf(t, admin, pgtest.NewRolesIn(t, url, name))
 		pgtest.Exec(t, admin, in(name, "INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) VALUES (sha256('a'), now() + interval '1 h', now() + interval '1 h')"))
 	}
-	for _, name := range names { // again, over what the other has
+	for _, name := range names { // again, over the other's grants
 		must(t, admin, file(t, "roles", name))
 	}
 	for i, name := range names {
 		for letter, pool := range offices[i].byLetter() {
 			for _, c := range matrix {
 				judge(t, pool, letter, in(name, c.sql), strings.Contains(c.may, letter))
-				// which anybody may call
+				// Every role may call it.
 				if strings.Contains(c.sql, "pgsession") &&
 					!strings.Contains(c.sql, "pg_relation_size") {
 					judge(t, pool, letter, in(names[1-i], c.sql), false)
@@ -71,8 +72,8 @@ func TestTwoInstallationsInOneDatabase(t *testing.T) {
 	}
 }
 
-// The files are for everybody: none of them may name what belongs to the default schema, or be one for a name that SQL
-// would take for something else.
+// The files work for every schema. None of them may name an object of the
+// default schema, nor accept a name that SQL reads as something else.
 func TestTheFilesForAnotherSchema(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
@@ -98,7 +99,8 @@ func TestTheFilesForAnotherSchema(t *testing.T) {
 	}
 }
 
-// The names of these schemas look the same to LIKE. The jobs of each are its own pruner's.
+// LIKE can't distinguish the names of these schemas. Each pruner has its own
+// jobs only.
 //
 // Slow: the shortest schedule of pg_cron is a minute.
 func TestSlowJobsOfTwoInstallations(t *testing.T) {
@@ -109,9 +111,9 @@ func TestSlowJobsOfTwoInstallations(t *testing.T) {
 	names := []string{"shop_a", "shopxa"}
 	for _, name := range names {
 		migratedAs(t, pool, name)
-		must(t, pool, file(t, "pg_cron", name)) // without roles: all are the superuser's
+		must(t, pool, file(t, "pg_cron", name)) // without roles: all belong to the superuser
 	}
-	// A schema may be called after the shop, and so may the shop's own jobs.
+	// A schema may be named after the shop, and so may the shop's own jobs.
 	must(t, pool, "SELECT cron.schedule('shop_a reindex', '0 0 1 1 *', 'SELECT 1')")
 	wantJobs := func(want string) {
 		t.Helper()

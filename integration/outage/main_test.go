@@ -1,4 +1,4 @@
-// Package outage_test plays what is an outage of Postgres, and what is none.
+// Package outage_test tests what is an outage of Postgres, and what is none.
 package outage_test
 
 import (
@@ -57,7 +57,7 @@ func set(t *testing.T, databaseURL, name, value string) string {
 	return with(t, databaseURL, func(_ *url.URL, q url.Values) { q.Set(name, value) })
 }
 
-// health asks for readiness.
+// health returns the readiness of a Manager.
 func health(m *sessionstore.Manager) (status int, said string) {
 	w := httptest.NewRecorder()
 	m.HealthHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/health", nil))
@@ -69,7 +69,8 @@ func load(m *sessionstore.Manager) error {
 	return err
 }
 
-// noEmergency loads for three seconds, and wants errors that begin none.
+// noEmergency loads for three seconds, and wants errors that begin no
+// emergency.
 func noEmergency(t *testing.T, m *sessionstore.Manager, says string) {
 	t.Helper()
 	failed := 0
@@ -88,7 +89,7 @@ func noEmergency(t *testing.T, m *sessionstore.Manager, says string) {
 	}
 }
 
-// emergency loads until one begins.
+// emergency loads until an emergency begins.
 func emergency(t *testing.T, m *sessionstore.Manager) {
 	t.Helper()
 	testkit.Eventually(t, "an emergency", func() bool {

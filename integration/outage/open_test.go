@@ -17,7 +17,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// What no wait mends fails Open, with its reason and without the password.
+// Open fails at once if waiting can't help, with the reason and without the
+// password.
 func TestOpenFails(t *testing.T) {
 	t.Parallel()
 	direct := pgtest.Database(t)
@@ -95,7 +96,7 @@ func serve(t *testing.T, do func(net.Conn)) (address string) {
 	return listener.Addr().String()
 }
 
-// Where Postgres may come up yet, Open begins an emergency. Until this process
+// Where Postgres may start later, Open begins an emergency. Until this process
 // has reached Postgres it is not ready.
 func TestOpenWithoutPostgres(t *testing.T) {
 	t.Parallel()
@@ -136,7 +137,7 @@ func TestOpenWithoutPostgres(t *testing.T) {
 	}
 }
 
-// After the first contact an emergency is ready, and says so.
+// After the first contact an emergency is ready, and its health reports it.
 func TestReadiness(t *testing.T) {
 	t.Parallel()
 	c := pgtest.NewCluster(t, nil)
@@ -158,7 +159,7 @@ func TestReadiness(t *testing.T) {
 	})
 }
 
-// Open refuses a role that can't work with a schema that is all there.
+// Open refuses a role that can't work with a complete schema.
 func TestARoleThatCannotWork(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -246,7 +247,8 @@ func TestAnotherEncoding(t *testing.T) {
 	}
 }
 
-// A pool that was made without ConfigurePool says which setting is wrong.
+// A pool that was made without ConfigurePool gets an error that names the wrong
+// setting.
 func TestASettingThatCannotBePinned(t *testing.T) {
 	t.Parallel()
 	direct := pgtest.Database(t)

@@ -105,7 +105,7 @@ func TestAServerThatStopsReplying(t *testing.T) {
 	testkit.Eventually(t, "its end", func() bool { return m.StoreName() == "postgres" })
 }
 
-// PgBouncer whose server is gone, after the first contact.
+// PgBouncer loses its server after the first contact.
 func TestPgBouncerLosesItsServer(t *testing.T) {
 	t.Parallel()
 	c := pgtest.NewCluster(t, nil)
@@ -125,8 +125,8 @@ func TestPgBouncerLosesItsServer(t *testing.T) {
 	testkit.Eventually(t, "its end", func() bool { return m.StoreName() == "postgres" })
 }
 
-// A server that closes idle connections is no outage, and no call fails, a save
-// neither: it had no effect.
+// A server that closes idle connections is no outage. No call fails, not even a
+// save: it had no effect.
 func TestIdleConnectionsThatTheServerCloses(t *testing.T) {
 	t.Parallel()
 	direct := pgtest.Database(t)

@@ -15,8 +15,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Revokes, trims, shared saves, shared rotations and touches of the same sessions, from two instances: none may wait for another in
-// a circle.
+// Revokes, trims, shared saves, shared rotates and touches of the same
+// sessions, from two instances, never deadlock.
 func TestRevokesDeadlockWithNothing(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -95,8 +95,9 @@ func TestRevokesDeadlockWithNothing(t *testing.T) {
 	}
 }
 
-// A statement that ends many locks its rows in the order of their ids: while it waits for the first, it holds none of the
-// others. The rows lie on the disk and in the index of the user against that order.
+// A statement that ends many sessions locks their rows in the order of their
+// ids. While it waits for the first, it holds none of the others. The rows lie
+// on the disk and in the index of the user against that order.
 func TestRevokesLockInOrder(t *testing.T) {
 	t.Parallel()
 	for name, sel := range map[string]store.Selection{

@@ -1,5 +1,5 @@
-// Package owner_test shows on a real Postgres whose sessions end when, and whose do not: revocations beside everything else that
-// goes on, in the application's transactions, and what hangs on a session.
+// Package owner_test tests on a real Postgres which sessions end, and when.
+// Revokes run beside concurrent calls and in the application's transactions.
 package owner_test
 
 import (
@@ -40,7 +40,8 @@ func newHouse(t *testing.T) *house {
 	return &house{t: t, url: pgtest.Application(t, url), admin: pgtest.Pool(t, url)}
 }
 
-// instance is a server process of the application, as far as sessions are concerned.
+// instance is a server process of the application, as far as sessions are
+// concerned.
 type instance struct {
 	*sessionstore.Manager
 	t    *testing.T
@@ -95,7 +96,7 @@ func (h *house) over(pool *pgxpool.Pool, sent *statements,
 	return in
 }
 
-// seen is the events of one kind.
+// seen returns the events of one kind.
 func (in *instance) seen(kind sessionstore.EventKind) (found []sessionstore.Event) {
 	in.t.Helper()
 	in.check(in.FlushEvents(context.Background()))
@@ -109,7 +110,8 @@ func (in *instance) seen(kind sessionstore.EventKind) (found []sessionstore.Even
 	return found
 }
 
-// visit makes a request, and returns the cookie that the browser has afterwards.
+// visit makes a request, and returns the cookie that the browser has
+// afterwards.
 func (in *instance) visit(cookie string, page func(context.Context, *sessionstore.Session)) string {
 	in.t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
@@ -131,7 +133,7 @@ func (in *instance) visit(cookie string, page func(context.Context, *sessionstor
 	return cookie
 }
 
-// login is a new session of a user.
+// login makes a new session of a user.
 func (in *instance) login(user string) (cookie string) {
 	in.t.Helper()
 	return in.visit("", func(ctx context.Context, s *sessionstore.Session) {
@@ -139,7 +141,7 @@ func (in *instance) login(user string) (cookie string) {
 	})
 }
 
-// who is logged in with a cookie.
+// who returns the user who is logged in with a cookie.
 func (in *instance) who(cookie string) (user string) {
 	in.t.Helper()
 	in.visit(cookie, func(_ context.Context, s *sessionstore.Session) { user = s.UserID() })
@@ -176,7 +178,7 @@ func expect[T comparable](t testing.TB, what string, got, want T) {
 	}
 }
 
-// blocked waits until so many statements of stores wait for locks.
+// blocked waits until that many statements of stores wait for locks.
 func (h *house) blocked(n int) {
 	h.t.Helper()
 	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'sessionstore' AND wait_event_type = 'Lock'"
@@ -196,7 +198,7 @@ func (h *house) begin() pgx.Tx {
 	return tx
 }
 
-// statements counts what a pool sends, and how the server refuses it.
+// statements counts what a pool sends, and the server's refusals.
 type statements struct {
 	mu    sync.Mutex
 	times map[string]int // by the query's name
@@ -225,7 +227,7 @@ func (s *statements) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.Trac
 	}
 }
 
-// count is how often a query was sent; all of them for an empty name.
+// count returns how often a query was sent; all of them for an empty name.
 func (s *statements) count(name string) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -238,7 +240,7 @@ func (s *statements) count(name string) (n int) {
 	return n
 }
 
-// refused is how often the server refused a query with this SQLSTATE.
+// refused returns how often the server refused a query with this SQLSTATE.
 func (s *statements) refused(code string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

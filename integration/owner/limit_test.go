@@ -20,7 +20,7 @@ type attempt struct {
 	err    error
 }
 
-// crowd logs a user in so many times at once, by several instances in turns.
+// crowd logs a user in so many times at once, by several instances in turn.
 func crowd(t *testing.T, instances []*instance, logins int) []attempt {
 	t.Helper()
 	attempts := make([]attempt, logins)
@@ -29,7 +29,7 @@ func crowd(t *testing.T, instances []*instance, logins int) []attempt {
 	for i := range attempts {
 		in, a := instances[i%len(instances)], &attempts[i]
 		anonymous := ""
-		if i%3 == 0 { // so that some logins make a session and some move one
+		if i%3 == 0 { // so that some logins create a session and some rotate one
 			anonymous = in.visit("", func(_ context.Context, s *sessionstore.Session) {
 				in.check(s.Set("cart", i))
 			})
@@ -54,7 +54,7 @@ func crowd(t *testing.T, instances []*instance, logins int) []attempt {
 
 const adas = "SELECT count(*) FROM pgsession.sessions WHERE user_id = 'ada'"
 
-// STD-07: 200 logins at once through four instances, where the limit denies.
+// 200 logins at once through four instances, where the limit denies.
 func TestTwoHundredLoginsWhereTheLimitDenies(t *testing.T) {
 	t.Parallel()
 	const limit, logins = 5, 200
@@ -77,7 +77,7 @@ func TestTwoHundredLoginsWhereTheLimitDenies(t *testing.T) {
 	expect(t, "sessions", pgtest.One[int](t, h.admin, adas), limit)
 }
 
-// STD-07: 200 logins at once through four instances, where each ends the oldest.
+// 200 logins at once through four instances, where each ends the oldest.
 func TestTwoHundredLoginsWhereTheOldestEnds(t *testing.T) {
 	t.Parallel()
 	const limit, logins = 5, 200
@@ -114,7 +114,7 @@ func TestTwoHundredLoginsWhereTheOldestEnds(t *testing.T) {
 	}
 }
 
-// A count that was taken before the lock was had would let everybody in.
+// A count that was taken before the lock would let every login in.
 func TestTheLimitHoldsWhateverTheDatabasesDefaultIs(t *testing.T) {
 	t.Parallel()
 	const limit = 3

@@ -40,7 +40,8 @@ func TestDevicesOfAUser(t *testing.T) {
 	expect(t, "the handle as a cookie", a.who(string(handle)), "")
 }
 
-// What can't be a user id is refused before the database, and what just can be is found there.
+// An invalid user id is refused without a query, and the longest valid one
+// works.
 func TestUserIDsOnPostgres(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -77,7 +78,8 @@ func TestUserIDsOnPostgres(t *testing.T) {
 	}
 }
 
-// In an emergency nobody knows which sessions a user has. What a request asks of its own session still works.
+// In an emergency the sessions of a user are unknown. A request can still
+// revoke its own.
 func TestRevokesOfAUserFailInAnEmergency(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -27,8 +27,9 @@ func rotate(t *testing.T, tx pgx.Tx, old, id store.ID) {
 	}
 }
 
-// A thief's session that gets a new token just while its user is revoked: the new row can't be seen by a statement that began
-// before, and must be gone all the same.
+// A thief's session gets a new token just while its user is revoked. A
+// statement that began before can't see the new row, which must be gone all the
+// same.
 func TestASessionThatRotatesWhileItsUserIsRevoked(t *testing.T) {
 	t.Parallel()
 	for name, spare := range map[string]bool{

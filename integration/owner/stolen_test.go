@@ -9,7 +9,7 @@ import (
 
 // A thief has a copy of the cookie, and a page gives it a new token at any
 // moment of a password change. A change that begins with a new token, as the
-// README's does, leaves the thief out.
+// README's does, keeps the thief out.
 func TestAStolenCookieThatIsRenewedDuringAPasswordChange(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

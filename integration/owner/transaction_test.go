@@ -16,7 +16,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// change sets a new password and ends the other sessions of its user, in one transaction that end decides about.
+// change sets a new password and ends the other sessions of its user, in one
+// transaction. end commits it or rolls it back.
 func change(t *testing.T, in *instance, cookie string,
 	end func(context.Context, pgx.Tx, *sessionstore.Tx),
 ) {
@@ -39,7 +40,8 @@ func change(t *testing.T, in *instance, cookie string,
 	})
 }
 
-// A password and what ends with it are changed together or not at all, and the cache hears of it when it is so.
+// A password and the sessions that end with it change together or not at all.
+// The cache gets its tombstones after the commit.
 func TestPasswordChangeInATransaction(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -50,7 +52,7 @@ func TestPasswordChangeInATransaction(t *testing.T) {
 	a, b := h.instance(withRedis(t)), h.instance(withRedis(t))
 	mine, others, eves := a.login("ada"), []string{b.login("ada"), b.login("ada")}, b.login("eve")
 	for _, cookie := range others {
-		// and so into the cache
+		// And so into the cache.
 		b.visit(cookie, func(_ context.Context, s *sessionstore.Session) {
 			b.check(s.Set("cart", 1))
 		})
@@ -81,7 +83,8 @@ func TestPasswordChangeInATransaction(t *testing.T) {
 		a.check(tx.Commit(ctx))
 		expect(t, "the password after the commit", password(), "new")
 		expect(t, "sessions after the commit", pgtest.One[int](t, h.admin, adas), 1)
-		// What the cache was told before the commit would be undone by a reader. On a busy machine it may be passed over now and then.
+		// A reader would undo a tombstone from before the commit. On a busy
+		// machine the cache may miss one now and then.
 		for _, cookie := range others {
 			testkit.Eventually(t, "the cache has not been told", func() bool {
 				return b.who(cookie) == "ada"
@@ -128,7 +131,7 @@ func TestRevocationsOfATransactionAddUp(t *testing.T) {
 		t.Errorf("somebody else's handle: %v", err)
 	}
 	expect(t, "events of somebody else's handle", len(in.seen(sessionstore.EventForeignHandle)), 1)
-	// which shows that the transaction goes on
+	// This shows that the transaction continues.
 	in.check(revocations.Revoke(t.Context(), "eve", handle))
 	n, err := revocations.RevokeUser(t.Context(), "ada")
 	in.check(err)
@@ -144,7 +147,8 @@ func TestRevocationsOfATransactionAddUp(t *testing.T) {
 	expect(t, "sessions", pgtest.One[int](t, h.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
 }
 
-// In a stricter transaction, a session that moves meanwhile fails it rather than live on.
+// In a stricter transaction, a session that rotates meanwhile makes it fail.
+// The session must not survive.
 func TestAStricterTransactionFailsRatherThanMiss(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -157,7 +161,7 @@ func TestAStricterTransactionFailsRatherThanMiss(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	// what it sees is fixed now
+	// Its snapshot is fixed now.
 	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.sessions"); err != nil {
 		t.Fatal(err)
 	}
@@ -170,9 +174,9 @@ func TestAStricterTransactionFailsRatherThanMiss(t *testing.T) {
 	}
 }
 
-// A login with the old password commits during the transaction: it sees no
+// A login with the old password commits during the transaction. It sees no
 // mark, and the transaction's statement does not see its row. Committed ends
-// it, and refuses those that are still under way.
+// it, and refuses logins still under way.
 func TestALoginDuringATransactionEndsWithIt(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

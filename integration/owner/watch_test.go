@@ -20,7 +20,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// streaming is a server whose pages last as long as the session: /events as a stream, /socket as a connection that was hijacked.
+// streaming is a server whose pages last as long as the session: /events as a
+// stream, /socket as a hijacked connection.
 func streaming(t *testing.T, in *instance) (addr string, watches func() []context.Context) {
 	t.Helper()
 	var mu sync.Mutex
@@ -70,7 +71,8 @@ func streaming(t *testing.T, in *instance) (addr string, watches func() []contex
 	}
 }
 
-// dial opens a connection for a page and returns when the page has said hello. gone is called when the server closes it.
+// dial opens a connection for a page and returns when the page has sent hello.
+// gone is called when the server closes it.
 func dial(t *testing.T, addr, path, cookie string, gone func()) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -98,7 +100,8 @@ func dial(t *testing.T, addr, path, cookie string, gone func()) net.Conn {
 	return conn
 }
 
-// STD-17: a thousand open streams of one process, ended by another, at one query a second.
+// Another process ends a thousand open streams of this one, which makes one
+// query a second.
 func TestAThousandStreams(t *testing.T) {
 	t.Parallel()
 	const connections, devices = 1000, 20
@@ -129,7 +132,8 @@ func TestAThousandStreams(t *testing.T) {
 	b.check(err)
 	expect(t, "sessions", r.Count, devices)
 	revoked := a.sent.count("OwnerAlive")
-	// The next query sees the revoke, and is answered when another one begins.
+	// The next query sees the revoke. It has its answer when another one
+	// begins.
 	testkit.Eventually(t, "a query was made after the revoke", func() bool {
 		return a.sent.count("OwnerAlive") > revoked+1
 	})

@@ -10,8 +10,9 @@ import (
 	"github.com/reporadar/pgsession/integration/servers"
 )
 
-// NewCitus starts a Citus cluster of a coordinator, which is the first, and two workers, with the schema of this version on the
-// coordinator. Distribute is for the caller to call. It skips where no Postgres of this machine has Citus.
+// NewCitus starts a Citus cluster: first a coordinator, then two workers. The
+// coordinator has the schema of this version, and the caller calls Distribute.
+// It skips where no Postgres of this machine has Citus.
 func NewCitus(t testing.TB, settings map[string]string) []*Cluster {
 	t.Helper()
 	started, err := servers.Citus(t.Context(), servers.Options{Settings: settings, Logf: t.Logf}, 2)
@@ -33,7 +34,7 @@ func NewCitus(t testing.TB, settings map[string]string) []*Cluster {
 	return nodes
 }
 
-// Distribute runs db/ops/citus.sql, for the database's superuser.
+// Distribute runs db/ops/citus.sql as a superuser of the database.
 func (c *Cluster) Distribute() {
 	c.t.Helper()
 	pool := c.Pool()

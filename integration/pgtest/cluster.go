@@ -24,7 +24,8 @@ import (
 	"github.com/reporadar/pgsession/integration/servers"
 )
 
-// Cluster is a throwaway Postgres with the schema of this version, for tests that stop it, configure it or read its log.
+// Cluster is a throwaway Postgres with the schema of this version, for tests
+// that stop it, configure it or read its log.
 type Cluster struct {
 	// URL holds the password.
 	URL string
@@ -53,7 +54,7 @@ func NewCluster(t testing.TB, settings map[string]string) *Cluster {
 	return c
 }
 
-// newCluster is a server that was just started.
+// newCluster wraps a server that was just started.
 func newCluster(t testing.TB, server *servers.Server) *Cluster {
 	t.Helper()
 	t.Cleanup(func() {
@@ -70,10 +71,10 @@ func newCluster(t testing.TB, server *servers.Server) *Cluster {
 	return c
 }
 
-// Pool is one for the test's own questions.
+// Pool returns a pool for the test's own queries.
 func (c *Cluster) Pool() *pgxpool.Pool { return Pool(c.t, c.URL) }
 
-// With is the URL with more settings, given as name, value, name, value.
+// With returns the URL with more settings, given as name, value, name, value.
 func (c *Cluster) With(settings ...string) string {
 	u, err := url.Parse(c.URL)
 	if err != nil {
@@ -87,7 +88,7 @@ func (c *Cluster) With(settings ...string) string {
 	return u.String()
 }
 
-// Log is all that the server has logged, also what a restarted one did.
+// Log returns everything that the server has logged, also after a restart.
 func (c *Cluster) Log() string {
 	c.t.Helper()
 	text, err := os.ReadFile(filepath.Join(c.folder, "server.log"))
@@ -97,7 +98,8 @@ func (c *Cluster) Log() string {
 	return string(text)
 }
 
-// Stop ends the server as a crash does: clients are cut off, nothing is tidied up.
+// Stop ends the server as a crash does: it cuts clients off and cleans nothing
+// up.
 func (c *Cluster) Stop() {
 	c.t.Helper()
 	pid := c.postmaster()
@@ -110,12 +112,13 @@ func (c *Cluster) Stop() {
 	})
 }
 
-// Freeze stops all processes of the server where they are: clients stay connected to nobody, until thaw is called.
+// Freeze stops all processes of the server: clients stay connected and get no
+// answer, until thaw is called.
 func (c *Cluster) Freeze() (thaw func()) {
 	c.t.Helper()
 	postmaster := c.postmaster()
 	signal := func(sig syscall.Signal) {
-		_ = syscall.Kill(postmaster, sig) // first, so that a frozen one starts no more
+		_ = syscall.Kill(postmaster, sig) // first, so that it starts no more children
 		printed, err := exec.Command("ps", "-A", "-o", "pid=,ppid=").Output()
 		if err != nil {
 			c.t.Errorf("ps: %v", err)
@@ -149,7 +152,7 @@ func (c *Cluster) postmaster() int {
 
 var quoted = regexp.MustCompile(`"([^"]*)"`)
 
-// Restart starts the server again as it was started before, and waits until it answers.
+// Restart starts the server again with its options, and waits until it answers.
 func (c *Cluster) Restart() {
 	c.t.Helper()
 	// bin/postgres "-D" "data" "-c" "name=value" …

@@ -9,9 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// HoldDelete makes a DELETE of one session wait until release is called, for
-// tests of a prune in the middle of its work: a row that is locked, it passes
-// over. id is an expression.
+// HoldDelete makes a DELETE of one session wait until release is called. It is
+// for tests of a running prune, which skips a locked row. id is an expression.
 func HoldDelete(t testing.TB, pool *pgxpool.Pool, id string) (release func()) {
 	t.Helper()
 	Exec(t, pool, `

@@ -1,5 +1,6 @@
-// Package pgtest gives a test a database of its own on the server named by TEST_DATABASE_URL, which `make test`
-// provides. Without that variable a test fails: it never skips.
+// Package pgtest gives a test a database of its own on the server named by
+// TEST_DATABASE_URL, which `make test` provides. Without that variable a test
+// fails: it never skips.
 package pgtest
 
 import (
@@ -17,7 +18,7 @@ import (
 	"github.com/reporadar/pgsession/db"
 )
 
-// ServerURL is the server under test.
+// ServerURL returns the URL of the server under test.
 func ServerURL(t testing.TB) string {
 	t.Helper()
 	server := os.Getenv("TEST_DATABASE_URL")
@@ -27,7 +28,8 @@ func ServerURL(t testing.TB) string {
 	return server
 }
 
-// EmptyDatabase makes a database without any schema and returns its URL. It is dropped when the test ends.
+// EmptyDatabase makes a database without any schema and returns its URL. It is
+// dropped when the test ends.
 func EmptyDatabase(t testing.TB) string {
 	t.Helper()
 	server := ServerURL(t)
@@ -42,7 +44,8 @@ func EmptyDatabase(t testing.TB) string {
 	return u.String()
 }
 
-// Database makes a database with the schema of this version and returns its URL. It is dropped when the test ends.
+// Database makes a database with the schema of this version and returns its
+// URL. It is dropped when the test ends.
 func Database(t testing.TB) string {
 	t.Helper()
 	databaseURL := EmptyDatabase(t)
@@ -91,7 +94,7 @@ func One[T any](t testing.TB, pool *pgxpool.Pool, sql string, args ...any) (v T)
 	return v
 }
 
-// Age moves a session into the past by so many seconds.
+// Age is SQL that moves a session into the past by so many seconds.
 const Age = `
 	UPDATE pgsession.sessions SET
 		created_at = created_at - make_interval(secs => $2), last_seen_at = last_seen_at - make_interval(secs => $2),
@@ -99,7 +102,7 @@ const Age = `
 		expires_at = expires_at - make_interval(secs => $2), absolute_expires_at = absolute_expires_at - make_interval(secs => $2)
 	WHERE id = $1`
 
-// AgeIn is Age for a schema of another name.
+// AgeIn returns Age for a schema of another name.
 func AgeIn(schemaName string) string {
 	return strings.Replace(Age, "pgsession.", schemaName+".", 1)
 }

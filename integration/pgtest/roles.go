@@ -14,18 +14,19 @@ import (
 	"github.com/reporadar/pgsession/db"
 )
 
-// Roles are the roles of db/ops/roles.sql in one database. Roles belong to the whole server, so each database of a test
-// has them under names of its own.
+// Roles are the roles of db/ops/roles.sql in one database. Roles belong to the
+// whole server, so each test's database has them under names of its own.
 type Roles struct {
 	Owner, App, Pruner, Monitor string
 
 	url    string // of the database, for the server's superuser
 	secret string // the password of all that log in
-	sql    string // makes them
+	sql    string // makes the roles
 }
 
-// NewRoles runs db/ops/roles.sql in a database that is migrated. The roles are dropped with the database when the test
-// ends, which has to be on the server of TEST_DATABASE_URL; for a throwaway one see NewRolesOn.
+// NewRoles runs db/ops/roles.sql in a migrated database on the server of
+// TEST_DATABASE_URL. The roles are dropped with the database when the test
+// ends. For a throwaway server see NewRolesOn.
 func NewRoles(t testing.TB, databaseURL string) *Roles {
 	t.Helper()
 	r := newRoles(t, databaseURL)
@@ -33,7 +34,8 @@ func NewRoles(t testing.TB, databaseURL string) *Roles {
 	return r
 }
 
-// NewRolesIn is NewRoles for a schema of another name, after which the roles are named.
+// NewRolesIn is NewRoles for a schema of another name, which is in the roles'
+// names.
 func NewRolesIn(t testing.TB, databaseURL, schemaName string) *Roles {
 	t.Helper()
 	sql, err := db.Ops("roles", db.Options{Schema: schemaName})
@@ -54,7 +56,8 @@ func (r *Roles) grantFor(t testing.TB) {
 	if err != nil {
 		t.Fatal("the database's URL is not valid")
 	}
-	// the last of what is here goes first, and a role goes after what it has rights on
+	// In reverse order: a role is dropped after the objects on which it has
+	// rights.
 	t.Cleanup(func() {
 		admin(t, server, "DROP DATABASE IF EXISTS "+strings.TrimPrefix(u.Path, "/")+" WITH (FORCE)")
 		for _, role := range r.all() {
@@ -64,8 +67,9 @@ func (r *Roles) grantFor(t testing.TB) {
 	r.grant(t)
 }
 
-// NewRolesOn is NewRoles for a server that goes away with the test. The roles have the password of the URL: nodes of Citus
-// log in to each other as whoever asks, and know no other.
+// NewRolesOn is NewRoles for a server that ends with the test. The roles have
+// the password of the URL: nodes of Citus log in to each other with it, as any
+// role.
 func NewRolesOn(t testing.TB, databaseURL string) *Roles {
 	t.Helper()
 	r := newRoles(t, databaseURL)
@@ -80,15 +84,17 @@ func NewRolesOn(t testing.TB, databaseURL string) *Roles {
 	return r
 }
 
-// Application is the URL of a database of this test for the role of the application, as an application is given it.
-// What only an owner or a superuser may do goes through the URL that it was made from.
+// Application returns the URL of a test's database for the application's role,
+// as an application gets it. The URL that it was made from has the rights of a
+// superuser.
 func Application(t testing.TB, databaseURL string) string {
 	t.Helper()
 	r := NewRoles(t, databaseURL)
 	return r.URL(t, r.App)
 }
 
-// Demo is Application for the demo, which makes a table of users in a schema of its own.
+// Demo is Application for the demo, which makes a table of users in a schema of
+// its own.
 func Demo(t testing.TB, databaseURL string) string {
 	t.Helper()
 	return NewRoles(t, databaseURL).demo(t)
@@ -135,13 +141,14 @@ func (r *Roles) grant(t testing.TB) {
 	}
 }
 
-// Rename puts the names of these roles into SQL that is written for those of roles.sql.
+// Rename puts the names of these roles into SQL that is written for those of
+// roles.sql.
 func (r *Roles) Rename(sql string) string {
 	return strings.NewReplacer("pgsession_owner", r.Owner, "pgsession_app", r.App,
 		"pgsession_pruner", r.Pruner, "pgsession_monitor", r.Monitor).Replace(sql)
 }
 
-// URL is the database's, for one of the roles that log in.
+// URL returns the database's URL for one of the roles that log in.
 func (r *Roles) URL(t testing.TB, role string) string {
 	t.Helper()
 	u, err := url.Parse(r.url)
@@ -158,19 +165,21 @@ func (r *Roles) OwnerLogsIn(t testing.TB) {
 	admin(t, r.url, "ALTER ROLE "+r.Owner+" LOGIN PASSWORD '"+r.secret+"'")
 }
 
-// Pool is one for a role. The owner, as whom nobody logs in, is had as one who may do everything has it: by SET ROLE.
+// Pool returns a pool for a role. The owner can't log in, so its pool uses SET
+// ROLE, as an administrator would.
 func (r *Roles) Pool(t testing.TB, role string) *pgxpool.Pool {
 	t.Helper()
 	if role == r.Owner {
 		return Pool(t, r.url, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["role"] = role })
 	}
 	return Pool(t, r.URL(t, role), func(c *pgxpool.Config) {
-		// statements of all kinds, each once
+		// Tests send statements of all kinds, each once.
 		c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	})
 }
 
-// Ops is the text of a file in db/ops. A test's folder is two below the repository's.
+// Ops returns the text of a file in db/ops. A test's folder is two below the
+// repository's.
 func Ops(t testing.TB, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "db", "ops", name))

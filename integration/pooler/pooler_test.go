@@ -24,11 +24,12 @@ import (
 
 const (
 	timeout = testkit.Patience
-	// What docs/postgres.md says to add to DATABASE_URL.
+	// The parameter that docs/postgres.md adds to DATABASE_URL.
 	execMode = "default_query_exec_mode=exec"
 )
 
-// pooled starts a PgBouncer with a pool of two in front of a database with the schema.
+// pooled starts a PgBouncer with a pool of two in front of a database with the
+// schema.
 func pooled(t *testing.T) (direct, through string) {
 	t.Helper()
 	direct = pgtest.Database(t)
@@ -52,7 +53,7 @@ func with(databaseURL, setting string) string {
 	return databaseURL + "?" + setting
 }
 
-// open is a pool as an application has it, with nothing but the URL.
+// open makes a pool as an application does, with nothing but the URL.
 func open(t *testing.T, databaseURL string) *pgxpool.Pool {
 	t.Helper()
 	pool, err := pgxpool.New(context.Background(), databaseURL)
@@ -90,7 +91,8 @@ func TestTheContractThroughPgBouncer(t *testing.T) {
 	})
 }
 
-// Two hundred callers share two connections to Postgres, and each gets its own answers.
+// Two hundred callers share two connections to Postgres, and each gets its own
+// answers.
 func TestTwoHundredCallersOverTwoConnections(t *testing.T) {
 	direct, through := pooled(t)
 	inner := postgres.New(open(t, with(through, execMode+"&pool_max_conns=50")),
@@ -134,7 +136,8 @@ func TestTwoHundredCallersOverTwoConnections(t *testing.T) {
 	}
 }
 
-// Who forgets the setting is told so at the start; with it, and without a pooler, there is nothing to say.
+// Without the setting New logs a warning. With it, or without a pooler, it logs
+// none.
 func TestThePoolerIsNamedAtTheStart(t *testing.T) {
 	direct, through := pooled(t)
 	for _, tt := range []struct {

@@ -1,4 +1,5 @@
-// Package redistest gives a test a Redis of its own, which it may stop, freeze, empty and configure.
+// Package redistest gives a test a Redis of its own, which it may stop, freeze,
+// empty and configure.
 package redistest
 
 import (
@@ -61,7 +62,7 @@ func Start(t testing.TB) *Server {
 	if err != nil || s.program == "" || s.config == "" {
 		t.Fatalf("Redis does not tell what it runs as: %v", err)
 	}
-	t.Cleanup(s.Resume) // it would not end
+	t.Cleanup(s.Resume) // it would not end while it is frozen
 	return s
 }
 
@@ -79,7 +80,7 @@ func (s *Server) info() map[string]string {
 	return info
 }
 
-// Address is host:port.
+// Address returns host:port.
 func (s *Server) Address() string { return s.Client.Options().Addr }
 
 // Do runs a command that must succeed.
@@ -90,13 +91,14 @@ func (s *Server) Do(args ...any) {
 	}
 }
 
-// Flush makes it forget everything.
+// Flush removes all keys and scripts.
 func (s *Server) Flush() {
 	s.t.Helper()
 	s.Do("FLUSHALL")
 }
 
-// Pause freezes the process: it accepts connections, as the kernel does that for it, and answers nothing.
+// Pause freezes the process: the kernel accepts connections, and none gets an
+// answer.
 func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
 
 // Resume undoes Pause.
@@ -117,7 +119,7 @@ func (s *Server) Kill() {
 	})
 }
 
-// Restart starts it again where it was, empty.
+// Restart starts it again on the same port, empty.
 func (s *Server) Restart() {
 	s.t.Helper()
 	kin := process.Kin{Orphaned: syscall.SIGKILL, Apart: true}
@@ -129,7 +131,7 @@ func (s *Server) Restart() {
 		kin.Account = &process.Account{UID: owner.Uid, GID: owner.Gid}
 	}
 	testkit.Eventually(s.t, "Redis answers again", func() bool {
-		// another process may have had its port for a moment
+		// Another process may have had its port for a moment.
 		if s.running == nil || ended(s.running) {
 			cmd := exec.Command(s.program, s.config)
 			cmd.Dir = filepath.Dir(s.config)

@@ -10,8 +10,8 @@ import (
 	"github.com/reporadar/pgsession/integration/internal/process"
 )
 
-// serverAccount is whom servers run as: nil, which is whoever runs this
-// program, except for root. Postgres refuses to run as root.
+// serverAccount returns the account that servers run as, or nil for this
+// program's own. Postgres refuses to run as root, so root gets another.
 func serverAccount() (*process.Account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -33,9 +33,9 @@ func serverAccount() (*process.Account, error) {
 
 const folderPrefix = "pgsession-"
 
-// newFolder makes a temporary folder that belongs to the account and that only
-// it can enter. remove removes it. Data that may be lost goes into memory where
-// there is enough, unless TMPDIR names a place.
+// newFolder makes a temporary folder that only the account can enter. remove
+// removes it. Data that may be lost goes into memory where there is enough,
+// unless TMPDIR names a place.
 func newFolder(account *process.Account, lossy bool) (dir string, remove func() error, err error) {
 	parents := []string{os.TempDir()}
 	if account != nil {
@@ -66,7 +66,7 @@ func newFolder(account *process.Account, lossy bool) (dir string, remove func() 
 	return "", nil, errors.New("there is no temporary folder that another user can enter")
 }
 
-// open tells whether every user can reach what is in a folder.
+// open reports whether every user can reach the files of a folder.
 func open(folder string) bool {
 	folder, err := filepath.Abs(folder)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // aptPostgres installs the distribution's Postgres and runs it on a throwaway
-// cluster; the distribution's own cluster is neither used nor started.
+// cluster. It neither uses nor starts the distribution's own cluster.
 func aptPostgres(ctx context.Context, o Options) (*Server, error) {
 	name := "postgresql"
 	if o.PostgresVersion != "" {
@@ -51,8 +51,8 @@ func install(ctx context.Context, o Options, name, service string) error {
 	o.log("installing %s with apt-get", name)
 	err = runApt(ctx, apt, "install", "-y", "--no-install-recommends", "--no-upgrade", name)
 	if err != nil {
-		// The lists are missing on fresh images, and old ones name packages
-		// that are gone.
+		// Fresh images have no lists, and old lists name packages that no
+		// mirror has any more.
 		err = errors.Join(runApt(ctx, apt, "update"),
 			runApt(ctx, apt, "install", "-y", "--no-install-recommends", "--no-upgrade", name))
 	}
@@ -67,8 +67,8 @@ func install(ctx context.Context, o Options, name, service string) error {
 	return nil
 }
 
-// runApt is not ended by ctx or by a Ctrl-C: half an installation is worse than
-// a late end.
+// runApt ends neither with ctx nor by a Ctrl-C: half an installation is worse
+// than a late end.
 func runApt(ctx context.Context, apt string, arguments ...string) error {
 	cmd := exec.Command(apt,
 		append([]string{"-q", "-o", "DPkg::Lock::Timeout=120"}, arguments...)...)
@@ -81,14 +81,14 @@ func hasService(name string) bool {
 	return len(found) > 0
 }
 
-// policy is what Debian's packages ask before they start a service.
+// policy is the program that Debian's packages ask before they start a service.
 const policy = "/usr/sbin/policy-rc.d"
 
-// forbidStarts keeps packages from starting services until allow is called. A
-// policy that is there already is left alone.
+// forbidStarts keeps packages from starting services until allow is called. It
+// leaves an existing policy as it is.
 func forbidStarts() (allow func() error, err error) {
-	// It allows everything again as soon as this program is gone, however it
-	// went.
+	// It allows everything again as soon as this program has ended, in whatever
+	// way.
 	script := fmt.Sprintf("#!/bin/sh\nkill -0 %d 2>/dev/null && exit 101\nexit 0\n", os.Getpid())
 	file, err := os.OpenFile(policy, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
 	if errors.Is(err, fs.ErrExist) {

@@ -9,11 +9,13 @@ import (
 	"net/url"
 )
 
-// Citus provides a throwaway Citus cluster: a coordinator, which is the first, and so many workers. The extension is there, on
-// all of them, in the database of the URLs, and so is every role's password that is the one in the URLs: nodes log in to
-// each other with it. Servers the environment names are not asked. The caller closes each.
+// Citus provides a throwaway Citus cluster: first a coordinator, then the
+// workers. All have the extension in the database of the URLs, and the URLs'
+// password for every role: nodes log in to each other with it. It ignores
+// servers in the environment. The caller closes each.
 //
-// Only programs of this machine serve: no distribution has Citus, and nothing is installed.
+// Only programs of this machine serve: no distribution has Citus, and nothing
+// is installed.
 func Citus(ctx context.Context, o Options, workers int) (nodes []*Server, err error) {
 	o.citus = password()
 	var cleanup undo
@@ -55,12 +57,12 @@ func Citus(ctx context.Context, o Options, workers int) (nodes []*Server, err er
 	return nodes, nil
 }
 
-// citusSettings are what Citus wants of a server.
+// citusSettings returns the settings that Citus needs.
 func citusSettings() map[string]string {
 	return map[string]string{
 		"shared_preload_libraries": "citus",
 		"citus.local_hostname":     "127.0.0.1",
-		// or it would turn SSL on, with a certificate of its own
+		// Otherwise it would turn SSL on, with a certificate of its own.
 		"citus.node_conninfo":       "sslmode=disable",
 		"max_prepared_transactions": "200",
 		"max_worker_processes":      "32",
@@ -76,7 +78,7 @@ func withCron(settings map[string]string) map[string]string {
 	return settings
 }
 
-// address is where a server started here listens.
+// address returns the host and port of a server started here.
 func address(target string) (host, port string, err error) {
 	parsed, err := url.Parse(target)
 	if err != nil {

@@ -115,8 +115,8 @@ func (c cluster) postgres(o Options, port int) *exec.Cmd {
 	own := map[string]string{
 		"listen_addresses": "127.0.0.1",
 		"port":             fmt.Sprint(port),
-		// A folder that others can't enter. Empty where the path would be too
-		// long for the name of a socket.
+		// A folder that others can't enter. Empty if the path would be too long
+		// for the name of a socket.
 		"unix_socket_directories": c.dir,
 		"logging_collector":       "off",
 	}
@@ -130,6 +130,6 @@ func (c cluster) postgres(o Options, port int) *exec.Cmd {
 	return cmd
 }
 
-// A socket's path has 104 bytes on macOS, which is the least; the name in the
-// folder is at most ".s.PGSQL.65535.lock" long.
+// A socket's path has 104 bytes on macOS, which is the smallest limit. The name
+// in the folder is at most ".s.PGSQL.65535.lock" long.
 const maxSocketFolder = 80

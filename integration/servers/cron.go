@@ -9,23 +9,23 @@ import (
 	"strings"
 )
 
-// ErrAbsent is in the error of a server that nothing on this machine can give,
-// as opposed to one that should have started and did not.
+// ErrAbsent means that nothing on this machine can provide a server. Other
+// errors mean that one should have started and did not.
 var ErrAbsent = errors.New("there is no way on this machine")
 
-// Cron provides a throwaway Postgres with pg_cron, which has to be loaded when
-// the server starts and lives in the server's own database. Its jobs may log in
-// as whoever has the password that is in the URL. The extension is there to be
-// created. Servers the environment names are not asked. The caller closes it.
+// Cron provides a throwaway Postgres that has loaded pg_cron for the server's
+// own database. Its jobs may log in as any role with the password in the URL.
+// The extension can be created. It ignores servers in the environment. The
+// caller closes it.
 //
-// The programs of this machine serve if they have pg_cron; or else, on Debian
-// and Ubuntu and as root, the distribution's package is installed.
+// The programs of this machine serve if they have pg_cron. Otherwise, on Debian
+// and Ubuntu and as root, it installs the distribution's package.
 func Cron(ctx context.Context, o Options) (*Server, error) {
 	o.cron = true
 	return firstOf(ctx, o, "Postgres with pg_cron", localPostgres, aptCron)
 }
 
-// cronSettings are what pg_cron wants of a server.
+// cronSettings returns the settings that pg_cron needs.
 func cronSettings() map[string]string {
 	return map[string]string{
 		"shared_preload_libraries": "pg_cron",
@@ -54,7 +54,7 @@ func aptCron(ctx context.Context, o Options) (*Server, error) {
 	return nil, errors.Join(errs...)
 }
 
-// debians are the installations that came from the distribution's packages.
+// debians returns the installations from the distribution's packages.
 func (o Options) debians(ctx context.Context) []installation {
 	var found []installation
 	for _, i := range o.installations(ctx) {
@@ -65,14 +65,15 @@ func (o Options) debians(ctx context.Context) []installation {
 	return found
 }
 
-// access lets the server log in to itself and to others like it over TCP, as clients do: pg_cron's jobs do that, and nodes
-// of Citus. It returns the variable that says where the password is.
+// access lets the server log in to itself and to its peers over TCP, as
+// pg_cron's jobs and nodes of Citus do. It returns the variable that names the
+// password file.
 func (c cluster) access() (string, error) {
 	path := filepath.Join(c.dir, "pgpass")
 	return "PGPASSFILE=" + path, writeFor(c.account, path, "127.0.0.1:*:*:*:"+c.secret+"\n")
 }
 
-// withExtension adds what an extension that was asked for wants to a cluster's own settings.
+// withExtension adds the settings of a requested extension to a cluster's own.
 func (o Options) withExtension(own map[string]string) {
 	switch {
 	case o.citus != "" && o.cron:

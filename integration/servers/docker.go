@@ -17,8 +17,8 @@ const (
 	pingTime = 5 * time.Second
 	pullTime = 5 * time.Minute
 
-	// A container whose program was killed ends after this long. Longer than
-	// any test run, or any demo left open over a working day.
+	// A container whose program was killed ends after this time. It is longer
+	// than any test run, and than a demo over a working day.
 	containerLife = 12 * time.Hour
 )
 
@@ -65,7 +65,7 @@ func imageFrom(variable, otherwise string) string {
 }
 
 // contain runs image in a container, publishes port on loopback and waits until
-// the server in it answers. reach tells its URL and how to ask it.
+// the server in it answers. reach returns its URL and a function that asks it.
 func contain(ctx context.Context, o Options, image string, port docker.Port,
 	run *dockertest.RunOptions,
 	reach func(address string) (string, func(context.Context) error),
@@ -83,7 +83,7 @@ func contain(ctx context.Context, o Options, image string, port docker.Port,
 	container, err := pool.RunWithOptions(run, func(host *docker.HostConfig) {
 		host.AutoRemove = true
 		host.RestartPolicy = docker.NeverRestart()
-		host.PublishAllPorts = false // would publish on every network
+		host.PublishAllPorts = false // it would publish on every network
 	})
 	if err != nil {
 		// AutoRemove does nothing for a container that was made but never ran.
@@ -106,8 +106,8 @@ func contain(ctx context.Context, o Options, image string, port docker.Port,
 	}, nil
 }
 
-// engine gives the Docker engine of this machine. Only a ping tells whether
-// there is one: a pool is made without asking anybody.
+// engine returns the Docker engine of this machine. It pings, since making a
+// pool asks no engine.
 func engine(ctx context.Context) (*dockertest.Pool, error) {
 	endpoint, err := endpoint(ctx)
 	if err != nil {
@@ -125,9 +125,9 @@ func engine(ctx context.Context) (*dockertest.Pool, error) {
 	return pool, nil
 }
 
-// endpoint is where the engine listens; empty for dockertest's own choice. An
-// engine on another machine is not used: its containers would have to listen
-// on the network for this one to reach them.
+// endpoint returns the engine's address, or "" for dockertest's own choice. It
+// refuses an engine on another machine: its containers would have to listen on
+// the network.
 func endpoint(ctx context.Context) (string, error) {
 	for _, variable := range []string{"DOCKER_HOST", "DOCKER_URL"} {
 		if named := os.Getenv(variable); named != "" {
@@ -137,8 +137,8 @@ func endpoint(ctx context.Context) (string, error) {
 			return named, nil
 		}
 	}
-	// Docker Desktop, Colima and rootless Docker listen elsewhere and say so in
-	// a context, which dockertest does not read.
+	// Docker Desktop, Colima and rootless Docker listen elsewhere. They name
+	// the address in a context, which dockertest does not read.
 	ctx, cancel := context.WithTimeout(ctx, pingTime)
 	defer cancel()
 	shown, err := exec.CommandContext(ctx, "docker", "context", "inspect", "--format",

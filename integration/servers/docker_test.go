@@ -9,8 +9,8 @@ import (
 	"github.com/reporadar/pgsession/integration/servers"
 )
 
-// TestSlowContainers runs only where a Docker engine answers: without one the other
-// ways, which the other tests try, are all there is.
+// TestSlowContainers needs a Docker engine. Without one only the other ways
+// exist, which the other tests cover.
 //
 // Slow: it pulls images and starts containers.
 func TestSlowContainers(t *testing.T) {

@@ -1,7 +1,7 @@
 package servers
 
-// Unpack and Check are tested with packages npm would not give us. InMemory is
-// where clusters should lie.
+// Unpack and Check are tested with packages that npm does not have. InMemory
+// returns the folder for clusters.
 var (
 	Unpack = unpack
 	Check  = check
@@ -9,7 +9,7 @@ var (
 	InMemory = inMemory
 )
 
-// Bare is o on a machine that has nothing but what PATH names.
+// Bare returns o for a machine that has only the programs in PATH.
 func Bare(o Options) Options {
 	o.bare = true
 	return o

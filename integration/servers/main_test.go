@@ -14,7 +14,7 @@ import (
 	"github.com/reporadar/pgsession/integration/servers"
 )
 
-// TestMain forgets the servers the environment names: each test names its own.
+// TestMain removes servers from the environment: each test names its own.
 func TestMain(m *testing.M) {
 	for _, variable := range []string{
 		"DATABASE_URL", "TEST_DATABASE_URL", "REDIS_URL", "TEST_REDIS_URL",
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// withoutDocker takes the container way from a test.
+// withoutDocker hides the container way from a test.
 func withoutDocker(t *testing.T) {
 	t.Helper()
 	t.Setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
@@ -47,7 +47,7 @@ func postgres(t *testing.T, o servers.Options) *servers.Server {
 	return server
 }
 
-// value runs a query that gives one text.
+// value runs a query that returns one text.
 func value(t *testing.T, target, query string) string {
 	t.Helper()
 	conn := connect(t, target)
@@ -68,7 +68,7 @@ func connect(t *testing.T, target string) *pgx.Conn {
 	return conn
 }
 
-// wantClosed checks that nobody listens any more where a URL points.
+// wantClosed checks that nothing listens at the address of a URL.
 func wantClosed(t *testing.T, target string) {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", host(t, target), time.Second)
@@ -94,7 +94,7 @@ func wantLoopback(t *testing.T, target string) {
 	}
 }
 
-// noServer is an address that refuses connections.
+// noServer returns an address that refuses connections.
 func noServer(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

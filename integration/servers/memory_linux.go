@@ -14,15 +14,14 @@ import (
 const (
 	// memoryFolder is a file system in memory on every common Linux.
 	memoryFolder = "/dev/shm"
-	// memoryNeeded is what must be free of it, and of the machine's memory,
-	// before a cluster goes there. A whole run of the tests takes about 1 GiB.
+	// memoryNeeded must be free in it, and in the machine's memory, before a
+	// cluster goes there. A whole run of the tests takes about 1 GiB.
 	memoryNeeded = 4 << 30
 )
 
-// inMemory returns the folder for data that need not survive, or "" where
-// there is none or too little is free. Most of what tests do is to make
-// databases of several hundred files each: in memory that takes a fifth of the
-// time.
+// inMemory returns the folder for data that need not survive, or "" if there is
+// none or too little is free. Tests mostly make databases of several hundred
+// files each: in memory that takes a fifth of the time.
 func inMemory() string {
 	var free syscall.Statfs_t
 	err := syscall.Statfs(memoryFolder, &free)
@@ -36,8 +35,8 @@ func inMemory() string {
 	return memoryFolder
 }
 
-// memoryAvailable returns how many bytes programs can have, and 0 if Linux
-// does not say.
+// memoryAvailable returns how many bytes programs can have, or 0 if Linux does
+// not report it.
 func memoryAvailable() (bytes uint64) {
 	file, err := os.Open("/proc/meminfo")
 	if err != nil {
@@ -67,13 +66,13 @@ func keep(folder string) (release func() error, err error) {
 	return func() error { return syscall.Close(fd) }, nil
 }
 
-// sweep removes the folders of processes that were killed: on a disk they only
+// sweep removes the folders of processes that were killed. On a disk they only
 // take space, here they take memory.
 func sweep() {
-	// the pattern is a constant
+	// The pattern is a constant.
 	folders, _ := filepath.Glob(filepath.Join(memoryFolder, folderPrefix+"*"))
 	for _, folder := range folders {
-		// One that is this young may not be locked yet.
+		// A folder this young may not be locked yet.
 		if info, err := os.Stat(folder); err != nil || time.Since(info.ModTime()) < time.Minute {
 			continue
 		}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// What a killed process has left in memory goes, what a living one has stays.
+// sweep removes the folder of a killed process, and keeps that of a living one.
 func TestSweep(t *testing.T) {
 	if inMemory() == "" {
 		t.Skip("this machine has too little memory to spare")

@@ -17,7 +17,7 @@ import (
 // answerTime is how long a named server may take to answer.
 const answerTime = 10 * time.Second
 
-// named gives the first of the variables that is set, and its value.
+// named returns the first of the variables that is set, and its value.
 func (o Options) named(variable string) (name, value string) {
 	names := []string{variable}
 	if o.Test {
@@ -62,14 +62,16 @@ func namedPostgres(ctx context.Context, o Options) (*Server, error) {
 		How: fmt.Sprintf("database %s on the server at %s that %s names", database, where,
 			variable),
 		close: func() error {
-			// FORCE: whoever is still connected is a test that leaked.
+			// FORCE: a connection that is still open is from a test that leaked
+			// it.
 			return execute(context.WithoutCancel(ctx), target,
 				"DROP DATABASE IF EXISTS "+database+" WITH (FORCE)")
 		},
 	}, nil
 }
 
-// creation is the statement that makes a database, or one that does nothing.
+// creation returns the statement that makes a database, or one that does
+// nothing.
 func creation(database string) string {
 	if database == "" {
 		return "SELECT 1"

@@ -136,12 +136,12 @@ func (r release) fetch(ctx context.Context, o Options, platform, kept string) er
 	}
 	err = os.Rename(filepath.Join(work, "package"), kept)
 	if _, statErr := os.Stat(kept); statErr == nil {
-		return nil // or another program was faster: it is the same package
+		return nil // another program was faster: it is the same package
 	}
 	return err
 }
 
-// check compares a file with the sum this release was chosen with.
+// check compares a file with the sum of the pinned release.
 func check(path, sum string) error {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -155,8 +155,8 @@ func check(path, sum string) error {
 	return nil
 }
 
-// cacheFolder is where downloads stay. Root's servers run as another user, who
-// can't read root's own.
+// cacheFolder returns the folder of downloads. Root's servers run as another
+// user, who can't read root's own.
 func cacheFolder() (string, error) {
 	parent := "/var/cache"
 	if os.Geteuid() != 0 {

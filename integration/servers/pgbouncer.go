@@ -34,7 +34,7 @@ func localPgBouncer(ctx context.Context, o Options, postgres string,
 ) (*Server, error) {
 	program := o.find("pgbouncer")
 	if program == "" {
-		if _, err := os.Stat("/usr/sbin/pgbouncer"); err != nil { // not in everybody's PATH
+		if _, err := os.Stat("/usr/sbin/pgbouncer"); err != nil { // often not in PATH
 			return nil, absent("there is no pgbouncer on this machine")
 		}
 		program = "/usr/sbin/pgbouncer"

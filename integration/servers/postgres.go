@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// defaultVersion is the major version where nothing else decides.
+	// defaultVersion is the major version if nothing else decides.
 	defaultVersion = "17"
 
 	// databaseName is the database made on every server started here.
@@ -35,11 +35,11 @@ func Postgres(ctx context.Context, o Options) (*Server, error) {
 	return firstOf(ctx, o, "Postgres", dockerPostgres, localPostgres, npmPostgres, aptPostgres)
 }
 
-// settings are those of a server started here, with those of the way that asks
-// over the defaults and those of the caller over both.
+// settings returns the settings of a server started here. Those of the way in
+// use override the defaults, and the caller's override both.
 func (o Options) settings(over map[string]string) map[string]string {
 	settings := map[string]string{
-		"fsync":              "off", // the data is thrown away anyway
+		"fsync":              "off", // the data is temporary
 		"full_page_writes":   "off",
 		"synchronous_commit": "on",
 		"max_connections":    "200", // tests run in parallel, each with a pool
@@ -53,8 +53,8 @@ func (o Options) settings(over map[string]string) map[string]string {
 // wait for a disk.
 func (o Options) lossy() bool { return o.settings(nil)["fsync"] == "off" }
 
-// arguments gives the settings of a server started here as command line
-// arguments of postgres. over are more defaults, of the way that asks.
+// arguments returns the settings of a server started here as command line
+// arguments of postgres. over are more defaults, of the way in use.
 func (o Options) arguments(over map[string]string) []string {
 	settings := o.settings(over)
 
@@ -84,8 +84,8 @@ func loopback(port int) string {
 // awaitTime is how long a server may take from its start to its first answer.
 const awaitTime = time.Minute
 
-// await asks until the server answers. It gives up when ended is closed; nil
-// for a server whose end can't be seen.
+// await asks until the server answers. It stops when ended is closed, which is
+// nil for a server whose end can't be seen.
 func await(ctx context.Context, ended <-chan struct{}, ask func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, awaitTime)
 	defer cancel()

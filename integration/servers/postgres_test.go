@@ -38,7 +38,7 @@ func TestThrowawayCluster(t *testing.T) {
 	}
 
 	folder := filepath.Dir(value(t, server.URL, "SHOW data_directory"))
-	connect(t, server.URL) // a client that stays does not keep the server up
+	connect(t, server.URL) // a client that stays connected does not keep the server up
 	if err := server.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestSlowPostgresVersions(t *testing.T) {
 	for _, version := range []string{"17", "18"} {
 		t.Run(version, func(t *testing.T) {
 			withoutDocker(t)
-			// A version that is asked for comes before a server that is named.
+			// A requested version comes before a named server.
 			t.Setenv("DATABASE_URL", "postgres://"+noServer(t)+"/other")
 			server := postgres(t, servers.Options{PostgresVersion: version})
 
@@ -132,7 +132,8 @@ func TestAMachineWithNothing(t *testing.T) {
 	}
 }
 
-// A start that fails tells why in the words of Postgres, and leaves nothing.
+// The error of a failed start quotes Postgres, and the start leaves nothing
+// behind.
 //
 // Slow: npm downloads and unpacks a Postgres.
 func TestSlowAStartThatFails(t *testing.T) {
@@ -167,7 +168,8 @@ func TestSlowAStartThatFails(t *testing.T) {
 	}
 }
 
-// ownFolder is where temporary folders are made from now on, which the server's account may enter too.
+// ownFolder makes the parent of all later temporary folders, which the server's
+// account may enter too.
 func ownFolder(t *testing.T) string {
 	t.Helper()
 	folder, err := os.MkdirTemp("", "pgsession-test-")

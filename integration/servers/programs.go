@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// Where the packages of Debian, Red Hat, Homebrew (both kinds of Mac) and
-// Postgres.app put the server programs, none of which is in PATH as a rule.
+// The folders of server programs in the packages of Debian, Red Hat, Homebrew
+// (both kinds of Mac) and Postgres.app. As a rule PATH has none of them.
 var postgresFolders = []string{
 	"/usr/lib/postgresql/*/bin",
 	"/usr/pgsql-*/bin",
@@ -27,7 +27,7 @@ var redisFolders = []string{"/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"}
 // installation is a folder with the programs of one Postgres.
 type installation struct {
 	bin   string
-	name  string // for people
+	name  string // for messages
 	major int
 }
 
@@ -61,12 +61,13 @@ func localPostgres(ctx context.Context, o Options) (*Server, error) {
 	return startCluster(ctx, o, found[0])
 }
 
-// installations finds what is installed: what PATH names first, then the rest,
-// the newest first.
+// installations returns what is installed: first the one in PATH, then the
+// rest, the newest first.
 func (o Options) installations(ctx context.Context) []installation {
 	var found []installation
 	if program, err := exec.LookPath("initdb"); err == nil {
-		// Often a link from a folder that holds no other Postgres program.
+		// Often PATH has a link to it, in a folder without the other Postgres
+		// programs.
 		if program, err := filepath.EvalSymlinks(program); err == nil {
 			found = appendInstallation(ctx, found, filepath.Dir(program))
 		}
@@ -74,7 +75,7 @@ func (o Options) installations(ctx context.Context) []installation {
 	inPath := len(found)
 	if !o.bare {
 		for _, pattern := range postgresFolders {
-			folders, _ := filepath.Glob(pattern) // the patterns are constants
+			folders, _ := filepath.Glob(pattern) // The patterns are constants.
 			for _, folder := range folders {
 				found = appendInstallation(ctx, found, folder)
 			}
@@ -88,8 +89,8 @@ func (o Options) installations(ctx context.Context) []installation {
 
 var versionNumber = regexp.MustCompile(`\) (\d+)`)
 
-// appendInstallation leaves folders out that hold no server, such as those of
-// Debian's client packages.
+// appendInstallation skips folders without a server, such as those of Debian's
+// client packages.
 func appendInstallation(ctx context.Context, found []installation, bin string) []installation {
 	if _, err := exec.LookPath(filepath.Join(bin, "postgres")); err != nil {
 		return found
@@ -106,7 +107,7 @@ func appendInstallation(ctx context.Context, found []installation, bin string) [
 	return append(found, installation{bin: bin, name: filepath.Dir(bin), major: major})
 }
 
-// find gives the path of a program, or "".
+// find returns the path of a program, or "".
 func (o Options) find(program string) string {
 	if path, err := exec.LookPath(program); err == nil {
 		return path
@@ -126,7 +127,7 @@ func (i installation) program(name string) string { return filepath.Join(i.bin, 
 
 func (i installation) String() string { return fmt.Sprintf("%s (Postgres %d)", i.name, i.major) }
 
-// hasExtension tells whether an extension is installed beside these programs.
+// hasExtension reports whether an extension is installed beside these programs.
 func (i installation) hasExtension(ctx context.Context, name string) bool {
 	folder, err := exec.CommandContext(ctx, i.program("pg_config"), "--sharedir").Output()
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // Redis provides a Redis server. The caller closes it; ctx bounds the start
-// only. When there is no way to have one, the server has an empty URL, unless
+// only. If there is no way to start one, the server has an empty URL, unless
 // [Options.RequireRedis] makes that an error.
 func Redis(ctx context.Context, o Options) (*Server, error) {
 	if server, err := namedRedis(ctx, o); server != nil || err != nil {
@@ -60,7 +60,7 @@ func startRedis(ctx context.Context, program, dir string, port int, account *pro
 	cleanup *undo,
 ) (*Server, error) {
 	secret := password()
-	// A file and not arguments, which everybody on the machine can read.
+	// A file, since every user on the machine can read arguments.
 	settings := strings.Join([]string{
 		"bind 127.0.0.1",
 		fmt.Sprintf("port %d", port),
@@ -89,7 +89,7 @@ func startRedis(ctx context.Context, program, dir string, port int, account *pro
 	return &Server{URL: target, How: fmt.Sprintf("%s on port %d", program, port)}, nil
 }
 
-// redisURL is the URL of a server started here. It names the user, without
+// redisURL returns the URL of a server started here. It names the user, without
 // which redis-cli does not log in.
 func redisURL(secret, address string) string {
 	target := url.URL{

@@ -19,9 +19,9 @@ type served struct {
 	log string // path of the file
 }
 
-// serve starts a server program in the folder cmd names, with the variables of
-// cmd beside those of every server. The program gets the signal orphaned when
-// this one is killed.
+// serve starts a server program in the folder of cmd, with cmd's variables
+// beside those of every server. The program gets the signal orphaned when this
+// one is killed.
 func serve(cmd *exec.Cmd, account *process.Account, orphaned syscall.Signal) (*served, error) {
 	path := filepath.Join(cmd.Dir, "server.log")
 	log, err := os.Create(path)
@@ -49,8 +49,8 @@ func (s *served) explain(err error) error {
 	return fmt.Errorf("%w: %s", err, process.LastLines(string(content)))
 }
 
-// serverEnvironment is this program's, without the variables that would point a
-// Postgres program at another cluster, and in English.
+// serverEnvironment returns this program's environment, in English. It lacks
+// the variables that would point a Postgres program at another cluster.
 func serverEnvironment() []string {
 	var kept []string
 	for _, variable := range os.Environ() {
@@ -61,8 +61,8 @@ func serverEnvironment() []string {
 	return append(kept, "LC_ALL=C")
 }
 
-// onFreePort starts a server on a port that nobody uses at the moment, and on
-// another one when somebody took it before the server did.
+// onFreePort starts a server on a free port. If another program takes the port
+// first, it tries the next one.
 func onFreePort(start func(port int) (*Server, error)) (*Server, error) {
 	for attempt := 1; ; attempt++ {
 		port, err := freePort()

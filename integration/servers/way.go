@@ -11,14 +11,14 @@ import (
 // way is one way to have a server.
 type way func(context.Context, Options) (*Server, error)
 
-// absent says why a way does not exist on this machine. Nothing is wrong then,
-// so nobody is told before all ways have failed.
+// absent is the reason why a way does not exist on this machine. That is no
+// fault, so it is reported only if all ways fail.
 type absent string
 
 func (a absent) Error() string { return string(a) }
 
-// firstOf takes the first way that works. The error, when none does, is written
-// for a person who has just cloned the repository.
+// firstOf takes the first way that works. If none does, its error is written
+// for a reader who has just cloned the repository.
 func firstOf(ctx context.Context, o Options, what string, ways ...way) (*Server, error) {
 	var reasons []string
 	why := ErrAbsent
@@ -43,7 +43,8 @@ func firstOf(ctx context.Context, o Options, what string, ways ...way) (*Server,
 	}
 }
 
-// noWay is the end of all ways: ErrAbsent, unless one of them should have worked.
+// noWay is the error when all ways fail. It is ErrAbsent, unless one of them
+// should have worked.
 type noWay struct {
 	text string
 	why  error
@@ -52,7 +53,7 @@ type noWay struct {
 func (n *noWay) Error() string { return n.text }
 func (n *noWay) Unwrap() error { return n.why }
 
-// advice says what to install on this platform.
+// advice returns what to install on this platform.
 func advice(what string) string {
 	if what == "Postgres with Citus" {
 		return "Install the extension beside the Postgres of this machine, as its makers" +

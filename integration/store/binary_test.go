@@ -39,7 +39,7 @@ func (p countedPlan) Scan(src []byte, target any) error {
 	return p.ScanPlan.Scan(src, target)
 }
 
-// The store reads the rows of sessions itself, so that one which can't be read
+// The store decodes the rows of sessions itself, so that an unreadable one
 // fails alone.
 func TestRowsAreNotScanned(t *testing.T) {
 	t.Parallel()

@@ -20,14 +20,14 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// execModes are all that pgx has: in the last two it reads text.
+// execModes are all modes of pgx: in the last two it reads text.
 var execModes = []pgx.QueryExecMode{
 	pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec,
 	pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
 }
 
-// unchecked takes the constraints from a database, as of one that was changed
-// by hand. The primary key stays.
+// unchecked drops the constraints of a database, as a change by hand might. The
+// primary key stays.
 const unchecked = `
 	DO $$
 	DECLARE c name;
@@ -39,7 +39,7 @@ const unchecked = `
 	ALTER TABLE pgsession.sessions ALTER version DROP NOT NULL, ALTER data DROP NOT NULL, ALTER created_at DROP NOT NULL,
 		ALTER last_seen_at DROP NOT NULL, ALTER absolute_expires_at DROP NOT NULL`
 
-// spoiled are rows that no load can read, as assignments of an UPDATE.
+// spoiled lists assignments of an UPDATE that make a row unreadable.
 var spoiled = map[string]string{
 	"a network":                  "ip = '10.0.0.0/8'",
 	"an IPv6 network":            "ip = '2001:db8::/32'",
@@ -109,8 +109,9 @@ func (c *crew) spoil(id store.ID, assignment string) {
 	}
 }
 
-// A row that SQL of others changed fails alone: its neighbours in each
-// statement are answered, the log names its handle, and no emergency begins.
+// A row that another program's SQL made unreadable fails alone. Its neighbours
+// in each statement are answered, the log names its handle, and no emergency
+// begins.
 func TestBrokenRowFailsAlone(t *testing.T) {
 	t.Parallel()
 	failsAlone(t, pgx.QueryExecModeCacheStatement, pgx.QueryExecModeSimpleProtocol)
@@ -251,7 +252,7 @@ func failsAlone(t *testing.T, modes ...pgx.QueryExecMode) {
 					t.Errorf("the log holds %q", secret)
 				}
 			}
-			// What a user ends is ended, broken or not.
+			// A revoke of a user's sessions includes the broken ones.
 			if r, err := m.RevokeUser(t.Context(), "ada"); err != nil || !r.Committed {
 				t.Errorf("revoke: %v", err)
 			}
@@ -262,8 +263,8 @@ func failsAlone(t *testing.T, modes ...pgx.QueryExecMode) {
 	}
 }
 
-// A list goes on behind a page of which no row can be read, and past rows whose
-// id is no id.
+// A list continues behind a page without a readable row, and past rows whose id
+// is no id.
 func TestListGoesOnBehindBrokenRows(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -305,8 +306,8 @@ func TestListOfBrokenRowsEnds(t *testing.T) {
 	}
 }
 
-// A row that a CHECK would refuse today fails whenever it changes. Touches
-// share a statement: the others are written.
+// A row that a CHECK would refuse today fails at each change. Touches share a
+// statement: the others are written.
 func TestTouchPassesOverARowThatPostgresRefuses(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -401,8 +402,8 @@ func TestInfiniteDeadline(t *testing.T) {
 	}
 }
 
-// Postgres keeps 1e131071 in a few bytes and returns all its digits, and no
-// value of more than a gigabyte.
+// Postgres keeps 1e131071 in a few bytes and returns all its digits. It returns
+// no value of more than a gigabyte.
 //
 // Slow: Postgres writes a gigabyte of digits.
 func TestSlowRowThatPostgresCannotReturn(t *testing.T) {

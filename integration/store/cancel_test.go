@@ -21,7 +21,8 @@ func TestACallerWhoLeavesTheQueue(t *testing.T) {
 	leaver, leave := context.WithCancel(t.Context())
 	defer leave()
 
-	// When all are queued one leaves, while nothing moves. That one lets the others go on.
+	// When all are queued, one leaves while the others wait. It lets the others
+	// continue.
 	c.together(len(ids), leave, func(ctx context.Context, i int) {
 		if i != 5 {
 			rec, err := c.store.Save(ctx, ids[i], setting("saved", i))
@@ -44,11 +45,11 @@ func TestACallerWhoLeavesTheQueue(t *testing.T) {
 	}
 }
 
-// held is a shared statement that waits for one row, with the calls in it.
+// held is a shared statement that waits for one row, with its calls.
 type held struct {
 	*crew
 	ids     []store.ID
-	blocked int                  // whose row it waits for
+	blocked int                  // index of the call whose row it waits for
 	errs    []error              // of the calls
 	cancel  []context.CancelFunc // of the calls
 	left    []chan struct{}      // closed when a call has returned
@@ -90,7 +91,7 @@ func holdSaves(t *testing.T, n int) *held {
 	return h
 }
 
-// wantOne checks that one statement was shared.
+// wantOne fails unless the calls shared one statement.
 func (h *held) wantOne() {
 	h.t.Helper()
 	if n := h.sent.count("SessionSaveMany") - inFlight; n != 1 {
@@ -98,8 +99,8 @@ func (h *held) wantOne() {
 	}
 }
 
-// holdUpdates makes updates of a session wait, in the midst of their statement,
-// from when hold is called until release is.
+// holdUpdates makes updates of a session wait in the middle of their statement,
+// from hold until release.
 func (c *crew) holdUpdates(id store.ID) (hold func() (release func())) {
 	c.t.Helper()
 	for _, sql := range []string{
@@ -147,7 +148,7 @@ func TestACallerWhoLeavesASharedStatement(t *testing.T) {
 	}
 }
 
-// When nobody is left, nobody needs the statement.
+// When no caller is left, the statement is cancelled.
 func TestAllCallersLeaveASharedStatement(t *testing.T) {
 	t.Parallel()
 	h := holdSaves(t, 5)
@@ -192,7 +193,8 @@ func TestACancelledSharedStatementFailsNobody(t *testing.T) {
 	}
 }
 
-// What became of a statement whose connection died nobody knows: its calls are not made again.
+// The outcome of a statement whose connection died is unknown: its calls are
+// not repeated.
 func TestAKilledSharedStatementIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	h := holdSaves(t, 5)

@@ -11,7 +11,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// manager is a Manager over the crew's pool. Its store counts for itself.
+// manager returns a Manager over the crew's pool. Its store counts for itself.
 func (c *crew) manager() *sessionstore.Manager {
 	c.t.Helper()
 	m, err := sessionstore.New(c.t.Context(), c.pool, config(""))
@@ -22,7 +22,7 @@ func (c *crew) manager() *sessionstore.Manager {
 	return m
 }
 
-// counted fails when the numbers are not these. How long it took is another matter.
+// counted compares counts, and ignores durations.
 func counted(t *testing.T, what string, got, want store.CallStats) {
 	t.Helper()
 	if (got.Took > 0) != (want.Statements > 0) {

@@ -19,9 +19,8 @@ const many = 200
 // The most calls that share a statement.
 const batch = 64
 
-// wantShared checks that n calls shared as few statements as they can, and were
-// all in them. A save and a rotation that come alone are sent with a statement
-// of the same name.
+// wantShared fails unless n calls shared the fewest statements possible. A save
+// or a rotate that comes alone has a statement of the same name.
 func (c *crew) wantShared(kind string, n int) {
 	c.t.Helper()
 	alone := inFlight
@@ -60,7 +59,8 @@ func TestCombinedCreatesGetEachItsOwn(t *testing.T) {
 	c.wantShared("SessionCreate", many)
 }
 
-// jamCreates takes the slots by creates whose ids another transaction is about to take. It gives them up.
+// jamCreates takes the slots with creates whose ids another transaction is
+// about to take. It gives them up.
 func (c *crew) jamCreates() (release func()) {
 	c.t.Helper()
 	tx, err := c.admin.Begin(c.t.Context())
@@ -164,7 +164,8 @@ func (c *crew) jamRotates() (release func()) {
 	})
 }
 
-// The poisoned call is in the middle, so that it shares a statement with neighbours before it and after it.
+// The poisoned call is in the middle, so that it shares a statement with
+// neighbours before it and after it.
 const poisoned = 20
 
 func TestOneRefusedCreateDoesNotFailItsNeighbours(t *testing.T) {
@@ -251,7 +252,8 @@ func TestOneRefusedSaveDoesNotFailItsNeighbours(t *testing.T) {
 					}
 					return
 				}
-				// Version 2: saved once, not once with the others and once more alone.
+				// Version 2: saved once, not once with the others and once more
+				// alone.
 				if rec, err := c.store.Save(ctx, ids[i], setting("saved", i)); err != nil ||
 					rec.Version != 2 || read[int](t, rec, "saved") != i {
 					t.Errorf("neighbour %d: version %d, %v", i, rec.Version, err)

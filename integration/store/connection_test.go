@@ -16,7 +16,8 @@ import (
 
 const connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'sessionstore'"
 
-// kill ends the connections of stores that are in a state, and waits until they are gone.
+// kill ends the stores' connections that match where, and waits until they are
+// gone.
 func (c *crew) kill(where string) int {
 	c.t.Helper()
 	const kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'sessionstore' AND "
@@ -38,7 +39,7 @@ func (c *crew) fill() {
 	}
 }
 
-// All connections died while nobody used them, as after a restart of the server or a failover.
+// All idle connections died, as after a restart of the server or a failover.
 func TestConnectionsThatDiedInThePool(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -67,8 +68,9 @@ func TestConnectionsThatDiedInThePool(t *testing.T) {
 	}
 }
 
-// Connections to a server that was demoted stay read-only for as long as they live. The first that is used gets rid of
-// all, and the change, which had no effect, is made again over a new one.
+// Connections to a demoted server stay read-only for as long as they live. The
+// first that is used closes all. The change had no effect, so the store repeats
+// it over a new one.
 func TestConnectionsThatAreReadOnly(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -86,9 +88,9 @@ func TestConnectionsThatAreReadOnly(t *testing.T) {
 	}
 }
 
-// While the server stays read-only, as with a full disk at many providers, new
-// connections have the same fault: the pool is renewed once a second at most,
-// and not with every save that fails. Once the server takes writes again, so
+// While the server stays read-only, new connections are read-only too. Many
+// providers do that when a disk is full. The pool is renewed once a second at
+// most, and not with every failed save. Once the server takes writes again, so
 // does the store.
 func TestAReadOnlyServerIsNotFloodedWithConnections(t *testing.T) {
 	t.Parallel()
@@ -121,7 +123,7 @@ func TestAReadOnlyServerIsNotFloodedWithConnections(t *testing.T) {
 	})
 }
 
-// A load, a touch or a delete can be sent again when its connection dies under it.
+// A load, a touch or a delete can be repeated when its connection dies.
 func TestConnectionsThatDieInUse(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -164,7 +166,8 @@ func TestConnectionsThatDieInUse(t *testing.T) {
 	}
 }
 
-// Whether a write was made nobody knows (COH-07). It is not sent again, lest it be made twice.
+// The outcome of a write is unknown when its connection dies. It is not
+// repeated, or it could be made twice.
 func TestAWriteWhoseConnectionDies(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -196,7 +199,8 @@ func TestAWriteWhoseConnectionDies(t *testing.T) {
 	}
 }
 
-// PG-04: a server that keeps a statement waiting does not keep a request waiting for longer than the store's timeout.
+// A server that keeps a statement waiting keeps a request waiting for the
+// store's timeout at most.
 func TestAStatementThatTakesTooLong(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -236,7 +240,7 @@ func TestAStatementThatTakesTooLong(t *testing.T) {
 		if rec := c.load(id); rec.Version != 1 {
 			t.Errorf("a save that was given up was made: version %d", rec.Version)
 		}
-		// in their time, which on a busy machine may be too short
+		// Within its timeout, which may be too short on a busy machine.
 		testkit.Eventually(t, "saves are made again", func() bool {
 			_, err := store.Save(t.Context(), id, setting("k", 2))
 			return err == nil

@@ -18,17 +18,19 @@ import (
 
 var daily = store.Expiry{Idle: time.Hour, Absolute: 24 * time.Hour}
 
-// crew is a store whose statements are noted, and a pool of the test's own beside it.
+// crew is a store whose statements are recorded, beside a pool of the test's
+// own.
 type crew struct {
 	t     *testing.T
 	url   string // for the application's role
 	store *postgres.Store
 	pool  *pgxpool.Pool // the store's
 	sent  *statements
-	admin *pgxpool.Pool // the test's, of a superuser
+	admin *pgxpool.Pool // a superuser's, of the test
 }
 
-// hire makes a store on a database of its own. configure is for the store's pool.
+// hire makes a store on a database of its own. configure is for the store's
+// pool.
 func hire(t *testing.T, configure ...func(*pgxpool.Config)) *crew {
 	t.Helper()
 	databaseURL := pgtest.Database(t)
@@ -37,7 +39,7 @@ func hire(t *testing.T, configure ...func(*pgxpool.Config)) *crew {
 	return c
 }
 
-// another makes a further store on the same database, as another instance has one.
+// another makes a further store on the same database, as another instance does.
 func (c *crew) another(patience time.Duration,
 	configure ...func(*pgxpool.Config),
 ) (*postgres.Store, *pgxpool.Pool, *statements) {
@@ -63,7 +65,7 @@ func setting(key string, v any) store.Change {
 	return store.Change{Set: map[string]json.RawMessage{key: value(v)}}
 }
 
-// read gives one value of a session's data.
+// read returns one value of a session's data.
 func read[T any](t *testing.T, rec store.Record, key string) (v T) {
 	t.Helper()
 	var data map[string]json.RawMessage
@@ -104,7 +106,7 @@ func (c *crew) load(id store.ID) store.Record {
 	return rec
 }
 
-// lock holds up statements on rows of sessions until release is called.
+// lock makes statements on rows of sessions wait until release is called.
 func (c *crew) lock(ids ...store.ID) (release func()) {
 	c.t.Helper()
 	tx, err := c.admin.Begin(c.t.Context())
@@ -125,15 +127,14 @@ func (c *crew) lock(ids ...store.ID) (release func()) {
 	return release
 }
 
-// waiting is how many statements of stores wait for a lock.
+// waiting counts the statements of stores that wait for a lock.
 const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'sessionstore' AND wait_event_type = 'Lock'"
 
-// inFlight is how many writes of one kind a store has under way at once.
+// inFlight is how many writes of one kind a store may have in flight.
 const inFlight = 2
 
-// jam keeps all slots of a store's writes taken, by calls that wait for the
-// table, until release is called. What is called meanwhile has to share
-// statements.
+// jam takes all slots of a store's writes until release is called, with calls
+// that wait for the table. Calls made meanwhile have to share statements.
 func (c *crew) jam(write func(store.ID) error) (release func()) {
 	c.t.Helper()
 	ids := c.sessions(inFlight)
@@ -154,7 +155,7 @@ func (c *crew) jam(write func(store.ID) error) (release func()) {
 	return release
 }
 
-// lockTable holds up all writes, and no load, until release is called.
+// lockTable makes all writes, and no load, wait until release is called.
 func (c *crew) lockTable() (release func()) {
 	c.t.Helper()
 	tx, err := c.admin.Begin(c.t.Context())
@@ -176,7 +177,8 @@ func (c *crew) jamSaves() (release func()) {
 	})
 }
 
-// together makes n calls at once, waits until all of them are queued, and calls release. It returns when all have returned.
+// together makes n calls at once, waits until all of them are queued, and calls
+// release. It returns when all have returned.
 func (c *crew) together(n int, release func(), call func(ctx context.Context, i int)) {
 	c.t.Helper()
 	var queued, done sync.WaitGroup
@@ -191,7 +193,8 @@ func (c *crew) together(n int, release func(), call func(ctx context.Context, i 
 	done.Wait()
 }
 
-// noticing is a context that tells when a call begins to wait: it asks for Done then.
+// noticing is a context that reports when a call begins to wait, since it asks
+// for Done then.
 type noticing struct {
 	context.Context
 	noticed func()

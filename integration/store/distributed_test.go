@@ -19,8 +19,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
 
-// distribute makes the catalog say that Citus has distributed the table. The
-// store then sends what it sends to Citus, and Postgres runs it on a plain
+// distribute makes the catalog claim that Citus has distributed the table. The
+// store then sends the statements for Citus, and Postgres runs them on a plain
 // table. integration/citus has the real one, where it is installed.
 func distribute(t *testing.T, admin *pgxpool.Pool) {
 	t.Helper()
@@ -72,9 +72,9 @@ var batches = []string{
 	"OwnerRevokeHandle", "OwnerTrim", "ExpiryEstimate",
 }
 
-// A store that has checked nothing, as after an emergency that began before
-// Postgres was reached, finds out by the first statement that Postgres refuses.
-// The call is made again, and no caller gets an error.
+// A store that has checked nothing learns from the first refused statement that
+// its table is distributed. That happens if an emergency began before Postgres
+// was reached. The store repeats the call, and no caller gets an error.
 func TestAStoreFindsOutThatItsTableIsDistributed(t *testing.T) {
 	for name, tt := range map[string]struct {
 		event string // of a rule that makes Postgres refuse a batch as Citus does
@@ -160,7 +160,7 @@ func TestAStoreFindsOutThatItsTableIsDistributed(t *testing.T) {
 }
 
 // refusals calls a function when Postgres does not support a statement, and
-// notes the names of statements.
+// records the names of statements.
 type refusals struct {
 	t *testing.T
 

@@ -235,7 +235,8 @@ func TestPruneReadsNoEndingTwice(t *testing.T) {
 	}
 	read() // reads the catalog too
 	first := read()
-	if n := pgtest.One[int](t, c.admin, "SELECT pgsession.prune_batch($1)", many-500); n != many-500 {
+	n := pgtest.One[int](t, c.admin, "SELECT pgsession.prune_batch($1)", many-500)
+	if n != many-500 {
 		t.Fatalf("pruned %d", n)
 	}
 	if later := read(); first == 0 || later > 2*first {

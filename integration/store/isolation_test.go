@@ -13,7 +13,7 @@ import (
 )
 
 // Under a stricter isolation than READ COMMITTED, a statement for many rows
-// meets a conflict whenever another statement has just changed one of them.
+// fails if another one has just changed any of them.
 func TestStricterIsolationBesideTouches(t *testing.T) {
 	for _, level := range []pgx.TxIsoLevel{pgx.RepeatableRead, pgx.Serializable} {
 		t.Run(string(level), func(t *testing.T) {

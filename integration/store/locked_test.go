@@ -99,8 +99,7 @@ func TestLockedRowsHoldUpNoOtherSession(t *testing.T) {
 	}
 }
 
-// A touch of many is made for all but the one that is locked, and for that one
-// later.
+// A touch of many updates all but the one that is locked, and that one later.
 func TestTouchOfManyWithALockedOne(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -128,8 +127,8 @@ func TestTouchOfManyWithALockedOne(t *testing.T) {
 	}
 }
 
-// Saves of one session share a transaction, and each is answered with what it
-// would have been by itself.
+// Saves of one session share a transaction, and each gets the answer that it
+// would get alone.
 func TestSavesOfOneSessionAreMerged(t *testing.T) {
 	t.Parallel()
 	const savers = batch
@@ -162,14 +161,14 @@ func TestSavesOfOneSessionAreMerged(t *testing.T) {
 		string(rec.Data) != string(versions[1+savers].Data) {
 		t.Errorf("version %d: %s", rec.Version, rec.Data)
 	}
-	// The shared statement has one of them; the first of the rest is alone, and
+	// The shared statement has one of them. The first of the rest is alone, and
 	// the others follow together.
 	if n := c.sent.count("commit"); n > 3 {
 		t.Errorf("%d transactions", n)
 	}
 }
 
-// One of them is refused: the others are made.
+// One of them is refused: the others are saved.
 func TestOneRefusedSaveOfASession(t *testing.T) {
 	t.Parallel()
 	const savers = 20
@@ -189,8 +188,8 @@ func TestOneRefusedSaveOfASession(t *testing.T) {
 	}
 }
 
-// A row that stays locked is not an outage of Postgres: the call fails by
-// itself, before its deadline, and the connection is good.
+// A row that stays locked is no outage. The call fails alone, before its
+// deadline, and the connection is good.
 func TestARowThatStaysLocked(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -228,8 +227,8 @@ func TestARowThatStaysLocked(t *testing.T) {
 	}
 }
 
-// Statements for many take what is free, whatever the order of the ids, and
-// wait for nothing.
+// Statements for many take the unlocked rows, whatever the order of the ids,
+// and wait for nothing.
 func TestSharedStatementsWaitForNoRow(t *testing.T) {
 	t.Parallel()
 	c := hire(t)

@@ -12,8 +12,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Logins of a user who may have so many sessions wait for each other, and for
-// nobody else's connection.
+// Logins of a user with a limit of sessions wait for each other, and not for
+// other users' connections.
 func TestLoginsOfOneUserHoldUpNoOther(t *testing.T) {
 	t.Parallel()
 	const logins, limit = 40, 5
@@ -22,7 +22,7 @@ func TestLoginsOfOneUserHoldUpNoOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// as OwnerLock
+	// The key is that of OwnerLock.
 	const lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 5498127346018201))"
 	if _, err := tx.Exec(t.Context(), lock, "ada"); err != nil {
 		t.Fatal(err)

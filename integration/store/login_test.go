@@ -13,7 +13,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// STD-03: each login gives a new id and ends the old one, also when a hundred share a statement.
+// Each login gives a new id and ends the old one, also when a hundred share a
+// statement.
 func TestAHundredLoginsAtOnce(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -56,7 +57,7 @@ func TestAHundredLoginsAtOnce(t *testing.T) {
 	}
 }
 
-// A hundred tabs log in with one anonymous session: one gets it, nobody gets two.
+// A hundred tabs log in with one anonymous session: one of them gets it.
 func TestOneSessionIsRotatedOnce(t *testing.T) {
 	t.Parallel()
 	c := hire(t)

@@ -9,7 +9,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// PG-06, COH-10: two instances save, touch and delete the same sessions in opposite orders.
+// Two instances save, touch and delete the same sessions in opposite orders.
 func TestTwoInstancesNeitherDeadlockNorLose(t *testing.T) {
 	t.Parallel()
 	c := hire(t)

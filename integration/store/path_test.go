@@ -11,9 +11,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// Operators mean what search_path says. A path with another schema before
-// pg_catalog is refused at the start, also if that schema does not exist yet: a
-// role that may CREATE in the database can make it.
+// search_path decides what an operator means. New refuses a path with another
+// schema before pg_catalog, even if that schema does not exist yet. A role that
+// may CREATE in the database could make it.
 func TestPathThatHidesBuiltInsIsRefused(t *testing.T) {
 	t.Parallel()
 	crew := hire(t)
@@ -55,7 +55,7 @@ func TestPathThatHidesBuiltInsIsRefused(t *testing.T) {
 	}
 }
 
-// A CHECK binds what its names meant when it was made.
+// A CHECK binds its names when it is made.
 func TestHijackedCheckIsRefused(t *testing.T) {
 	t.Parallel()
 	crew := hire(t)

@@ -13,9 +13,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// A plan that was made for an empty table is not kept when the table has grown:
-// nothing depends on autoanalyze having come by. Each statement runs often
-// enough for Postgres to keep its plan, then 200,000 rows come at once.
+// A plan that was made for an empty table is replaced when the table has grown,
+// without autoanalyze. Each statement runs often enough for Postgres to keep
+// its plan, then 200,000 rows are inserted.
 func TestPlansOfAnEmptyTable(t *testing.T) {
 	t.Parallel()
 	const few = `
@@ -69,7 +69,7 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 				check("delete", err)
 				_, _, err = inner.Prune(t.Context(), 100)
 				check("prune", err)
-				// Together, so that they share statements.
+				// Concurrently, so that they share statements.
 				ids := c.sessions(16)
 				var all sync.WaitGroup
 				for _, id := range ids {
@@ -92,8 +92,8 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 				SELECT sha256(int8send(i)), 'user ' || i % 20000, jsonb_build_object('cart', repeat('x', 100)), now() + interval '1 d', now() + interval '1 d'
 				FROM generate_series(1, 200000) AS i`)
 			flushed := func() (read, found int) {
-				// Postgres 15 sends what a connection has counted when it is
-				// asked to, 14 after a while.
+				// Postgres 15 sends a connection's counters on request, 14
+				// after a while.
 				_, _ = pool.Exec(t.Context(), "SELECT pg_stat_force_next_flush()",
 					pgx.QueryExecModeExec)
 				const counted = "SELECT coalesce(seq_tup_read, 0), coalesce(idx_scan, 0) FROM pg_stat_user_tables WHERE relid = 'pgsession.sessions'::regclass"

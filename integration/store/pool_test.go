@@ -14,7 +14,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// The store waits for connections with its slots taken; it must never need two at once to go on.
+// The store waits for connections while its slots are taken. It must never need
+// two at once.
 func TestAHundredCallersOnASmallPool(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int32{1, 2} {
@@ -74,7 +75,8 @@ func config(databaseURL string) sessionstore.Config {
 	}
 }
 
-// named is the database's URL for a pool whose connections can be told from the test's.
+// named returns the database's URL, with an application_name of its own for the
+// pool.
 func (c *crew) named() string {
 	c.t.Helper()
 	u, err := url.Parse(c.url)
@@ -120,7 +122,7 @@ func TestCloseReleasesThePoolOfOpen(t *testing.T) {
 	})
 }
 
-// A manager that can't be had leaves nothing open either.
+// A manager that can't be made leaves nothing open.
 func TestOpenThatFailsReleasesItsPool(t *testing.T) {
 	t.Parallel()
 	c := hire(t)

@@ -19,11 +19,12 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
 
-// timeout is that of stores where no test is about it.
+// timeout is for stores whose tests are not about timeouts.
 const timeout = testkit.Patience
 
-// subject is the contract suite's view of a Postgres store on one database, which it empties for each case. The store has
-// the application's role; what moves rows in time is admin's.
+// subject is the contract suite's view of a Postgres store on one database,
+// which it empties for each case. The store has the application's role, and
+// admin moves rows in time.
 func subject(pool, admin *pgxpool.Pool) storetest.Subject {
 	return storetest.Subject{
 		New: func(t *testing.T, e store.Expiry) store.Store {
@@ -75,7 +76,8 @@ func keepsTheContract(t *testing.T, modes ...pgx.QueryExecMode) {
 	}
 }
 
-// open makes a store with the application's role, and a superuser's pool beside it.
+// open makes a store with the application's role, and a superuser's pool beside
+// it.
 func open(t *testing.T) (*postgres.Store, *pgxpool.Pool) {
 	t.Helper()
 	databaseURL := pgtest.Database(t)
@@ -93,7 +95,7 @@ func create(t *testing.T, inner store.Store, id byte) store.Record {
 	return rec
 }
 
-// A touch has extended the row, and commits after the prune has passed it over.
+// A touch has extended the row, and commits after the prune has skipped it.
 func TestPrunePassesOverARowThatATouchExtends(t *testing.T) {
 	store, pool := open(t)
 	id := create(t, store, 1).ID

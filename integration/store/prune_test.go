@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// expire makes n sessions that have expired, and as many that have not.
+	// expire inserts n expired sessions, and as many that are alive.
 	expire = `
 		INSERT INTO pgsession.sessions (id, created_at, expires_at, absolute_expires_at)
 		SELECT sha256(convert_to('expired ' || i, 'UTF8')), now() - interval '2 days', now() - i * interval '1 s', now() + interval '1 day'
@@ -26,11 +26,11 @@ const (
 	alive   = "SELECT count(*) FROM pgsession.sessions WHERE expires_at > now()"
 )
 
-// PG-09, PG-12.
+// Three managers prune: one at a time.
 func TestThreeManagersPruneOneAtATime(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
-	// several batches, and few enough that a busy machine has no long rests between them
+	// several batches, and few enough for a busy machine
 	const sessions = 350
 	pgtest.Exec(t, c.admin, expire, sessions)
 
@@ -54,8 +54,8 @@ func TestThreeManagersPruneOneAtATime(t *testing.T) {
 		managers, sent = append(managers, m), append(sent, s)
 	}
 
-	// The first to prune waits to delete. The others pass it over, time and
-	// again, and delete nothing.
+	// The first to prune waits to delete. The others skip it each time, and
+	// delete nothing.
 	tx, err := c.admin.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestThreeManagersPruneOneAtATime(t *testing.T) {
 		return pgtest.One[int](t, c.admin, expired) == 0
 	})
 	for _, s := range sent {
-		// who is stopped at a COMMIT does not
+		// A prune that is ended at its COMMIT gets no answer.
 		testkit.Eventually(t, "it has heard of what it deleted", s.answered)
 	}
 	stop()
@@ -149,7 +149,8 @@ func TestAnotherInstanceSeesThePrune(t *testing.T) {
 	}
 }
 
-// A prune deletes in batches, each a transaction of its own: one that is ended in between has freed what it has freed.
+// A prune deletes in batches, each a transaction of its own. If it is ended
+// between two, what it has deleted stays deleted.
 func TestAPruneIsEndedInBetween(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -158,7 +159,7 @@ func TestAPruneIsEndedInBetween(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The 1,801st row to go is held.
+	// The 1,801st row to be deleted is held.
 	release := pgtest.HoldDelete(t, c.admin, "sha256('expired 700')")
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -189,7 +190,7 @@ func TestAPruneIsEndedInBetween(t *testing.T) {
 	}
 }
 
-// The prune takes marks that are older than any session can be.
+// The prune deletes marks that are older than any session can be.
 func TestPruneTakesOldMarks(t *testing.T) {
 	store, pool := open(t)
 	pgtest.Exec(t, pool, `INSERT INTO pgsession.marks (id, key, revoked_at)

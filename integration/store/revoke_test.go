@@ -59,7 +59,7 @@ func outlasts(t *testing.T, selections map[string]store.Selection) {
 				'BEGIN PERFORM pg_catalog.pg_sleep(0.4); RETURN NULL; END'`)
 			pgtest.Exec(t, admin, "CREATE TRIGGER slowly BEFORE DELETE ON pgsession.sessions FOR EACH STATEMENT EXECUTE FUNCTION public.slowly()")
 
-			// The first call is given up half way, and a second one goes on
+			// The first call is cancelled half way, and a second one continues
 			// from there.
 			ctx, cancel := context.WithCancel(t.Context())
 			calls := 0
@@ -162,8 +162,8 @@ func TestARevokeOfAllDoesNotDeadlock(t *testing.T) {
 	}
 }
 
-// A revoke of many reads each entry of the user's index a few times, whatever
-// the planner knows of the table: nothing has analyzed it.
+// A revoke of many reads each entry of the user's index a few times, without
+// statistics of the table: nothing has analyzed it.
 func TestARevokeOfManyDoesNotReadAgainWhatItEnded(t *testing.T) {
 	const many = 20_000
 	databaseURL := pgtest.Database(t)
@@ -172,7 +172,7 @@ func TestARevokeOfManyDoesNotReadAgainWhatItEnded(t *testing.T) {
 	pgtest.Exec(t, admin, "ALTER TABLE pgsession.sessions SET (autovacuum_enabled = false)")
 	fill(t, admin, "ada", many)
 	fill(t, admin, "eve", many)
-	// A transaction that began before keeps all that is deleted in the index.
+	// An older transaction keeps all deleted entries in the index.
 	long, err := admin.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -200,8 +200,8 @@ func TestARevokeOfManyDoesNotReadAgainWhatItEnded(t *testing.T) {
 	}
 }
 
-// A locked session holds up the end of no other. The call waits for it within
-// the caller's deadline, and then says why it fails.
+// A locked session delays the end of no other. The call waits for it within the
+// caller's deadline, and then returns the reason.
 func TestARevokeWithALockedSession(t *testing.T) {
 	t.Parallel()
 	withALockedSession(t, testkit.Only(t, manySessions, "of a user"), 50)
@@ -249,7 +249,7 @@ func withALockedSession(t *testing.T, selections map[string]store.Selection, siz
 					t.Errorf("the server refused %d waits, want some", n)
 				}
 
-				// Repeated, it ends what is free by then, and waits for the
+				// Repeated, it ends what is unlocked by then, and waits for the
 				// other.
 				waited := sent.refused("55P03")
 				type reply struct {
@@ -275,7 +275,7 @@ func withALockedSession(t *testing.T, selections map[string]store.Selection, siz
 	}
 }
 
-// keepers are what others put on the table that keeps rows from being deleted.
+// keepers are triggers and rules of others that keep rows from being deleted.
 var keepers = map[string]string{
 	"trigger":         "CREATE TRIGGER keep BEFORE DELETE ON pgsession.sessions FOR EACH ROW EXECUTE FUNCTION public.keep()",
 	"trigger for one": "CREATE TRIGGER keep BEFORE DELETE ON pgsession.sessions FOR EACH ROW WHEN (old.data ? 'n') EXECUTE FUNCTION public.keep()",
@@ -283,8 +283,8 @@ var keepers = map[string]string{
 	"rule that marks": "CREATE RULE keep AS ON DELETE TO pgsession.sessions DO INSTEAD UPDATE pgsession.sessions SET user_agent = 'gone' WHERE id = old.id",
 }
 
-// A session that a trigger or rule keeps has not ended: no call says so, and no
-// revoke tries without end.
+// A session that a trigger or rule keeps has not ended: no call reports its
+// end, and no revoke repeats forever.
 func TestASessionThatATriggerKeepsHasNotEnded(t *testing.T) {
 	for name, ddl := range keepers {
 		t.Run(name, func(t *testing.T) {
@@ -328,8 +328,7 @@ func TestASessionThatATriggerKeepsHasNotEnded(t *testing.T) {
 	}
 }
 
-// A session that is deleted is one statement, and one that has ended is no
-// error.
+// A delete of a session is one statement. That of an ended one is no error.
 func TestADeleteThatDeletedIsOneStatement(t *testing.T) {
 	t.Parallel()
 	c := hire(t)

@@ -14,7 +14,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// A role that lacks a right is told which, and for what: with that grant the same call works.
+// The error names the missing right and its object: with that grant the same
+// call works.
 func TestAMissingRightIsNamed(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -76,7 +77,7 @@ func TestAMissingRightIsNamed(t *testing.T) {
 	}
 }
 
-// What is refused for another reason than a missing grant is not explained away.
+// A refusal that no grant cures is reported as it is.
 func TestARefusalThatNoGrantCures(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -91,7 +92,7 @@ func TestARefusalThatNoGrantCures(t *testing.T) {
 	}
 }
 
-// A statement that is new must say what it needs.
+// Each new statement must have its needs listed.
 func TestEveryStatementSaysWhatItNeeds(t *testing.T) {
 	t.Parallel()
 	rights, err := os.ReadFile(filepath.Join("..", "..", "internal", "schema", "rights.go"))
@@ -110,7 +111,7 @@ func TestEveryStatementSaysWhatItNeeds(t *testing.T) {
 			name := string(found[1])
 			if name == "OwnerLock" || name == "DistributedLock" || name == "SessionAwaitStandby" ||
 				strings.HasPrefix(name, "Catalog") {
-				continue // they ask nothing of the schema
+				continue // they read nothing of the schema
 			}
 			if !strings.Contains(string(rights), `"`+name+`"`) {
 				t.Errorf("%s is in no right of internal/schema/rights.go", name)

@@ -86,7 +86,8 @@ func TestASchemaThatDoesNotFitIsRefused(t *testing.T) {
 	}
 }
 
-// What a newer version or a database administrator has added is in order: two versions share a table in a deploy.
+// Additions by a newer version or an administrator are accepted: two versions
+// share a table in a deploy.
 func TestASchemaWithMoreIsTaken(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
@@ -108,7 +109,8 @@ func TestASchemaWithMoreIsTaken(t *testing.T) {
 	c.sessions(1)
 }
 
-// A deploy adds a column while instances of the version before are at work: their plans are made anew.
+// A deploy adds a column while instances of the version before are at work:
+// their plans are made anew.
 func TestAColumnIsAddedUnderway(t *testing.T) {
 	t.Parallel()
 	c := hire(t)

@@ -13,7 +13,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
 
-// The contract holds in a schema of another name, in a database that has no other: a statement that still named the default would fail.
+// The contract holds in a schema of another name, in a database that has no
+// other. A statement that names the default would fail.
 //
 // Slow: the whole contract again, whose core TestTwoSchemasInOneDatabase has.
 func TestSlowTheContractInASchemaOfAnotherName(t *testing.T) {

@@ -22,9 +22,9 @@ import (
 // setValue is a setting of the role or the database.
 type setValue struct{ name, value string }
 
-// settingsToTry are all values of every setting that a user may change and that
-// has a list of values, and some values of those without a list that change how
-// values are written or read.
+// settingsToTry returns all values of every setting that a user may change and
+// that has a list of values. Of settings without a list it adds some that
+// change how values are written or read.
 func settingsToTry(t *testing.T, admin *pgxpool.Pool) []setValue {
 	t.Helper()
 	const listed = `SELECT s.name, v.value
@@ -96,8 +96,8 @@ func underEverySetting(t *testing.T, modes ...pgx.QueryExecMode) {
 	t.Logf("%d values of settings in %d modes", len(all), len(modes))
 }
 
-// tryUnder sets a setting for the role, or for the database where the role
-// can't have it, and does what an application does.
+// tryUnder sets a setting for the database and for the role, and runs what an
+// application does.
 func (c *crew) tryUnder(s setValue, modes []pgx.QueryExecMode) {
 	c.t.Helper()
 	ctx := context.Background()
@@ -165,7 +165,7 @@ func (c *crew) useIn(ctx context.Context, mode pgx.QueryExecMode) error {
 	return inTransaction(ctx, pool, m)
 }
 
-// use does what a store is for, and looks at what comes back.
+// use calls every method of the store, and checks what it returns.
 func use(ctx context.Context, s store.Store) error {
 	user, agent := `ädä \ ' " 🙂`+string(value(testkit.NewID())), `O'Neill\n "x"`
 	data := value(map[string]string{"k": "ä\u2028'\"\\x41 🙂"})
@@ -253,7 +253,7 @@ func together(ctx context.Context, s store.Store, client sessionstore.Client) er
 			id, fresh := testkit.NewID(), testkit.NewID()
 			draft := store.Draft{ID: id, UserID: fmt.Sprint("b", i%2)}
 			if i%2 == 0 {
-				draft.Client = client // others have none
+				draft.Client = client // the others have no client
 			}
 			_, err := s.Create(ctx, draft)
 			if err == nil {
@@ -292,8 +292,8 @@ func together(ctx context.Context, s store.Store, client sessionstore.Client) er
 	return nil
 }
 
-// inTransaction revokes in a transaction of the application's, whose settings
-// stay what they were.
+// inTransaction revokes in a transaction of the application, whose settings
+// stay the same.
 func inTransaction(ctx context.Context, pool *pgxpool.Pool, m *sessionstore.Manager) error {
 	const settings = "SELECT pg_catalog.string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_catalog.pg_settings WHERE context = 'user'"
 	if _, err := m.Store().Create(ctx,

@@ -10,13 +10,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// statements notes what a pool sends, and how the server refuses it.
+// statements records what a pool sends, and the server's refusals.
 type statements struct {
 	mu    sync.Mutex
 	sql   map[string]string // by the query's name
 	times map[string]int    // by the query's name
 	codes map[string]int    // by SQLSTATE
-	open  int               // not answered yet
+	open  int               // without a reply yet
 }
 
 func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn,
@@ -64,28 +64,28 @@ func (s *statements) TraceBatchEnd(ctx context.Context, conn *pgx.Conn,
 	s.TraceQueryEnd(ctx, conn, pgx.TraceQueryEndData{Err: data.Err})
 }
 
-// answered says that no query waits for its answer.
+// answered reports whether every query has its reply.
 func (s *statements) answered() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.open == 0
 }
 
-// count is how often a query was sent.
+// count returns how often a query was sent.
 func (s *statements) count(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.times[name]
 }
 
-// refused is how often the server refused a query with this SQLSTATE.
+// refused returns how often the server refused a query with this SQLSTATE.
 func (s *statements) refused(code string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.codes[code]
 }
 
-// text is the query of this name, as it was sent.
+// text returns the query of this name, as it was sent.
 func (s *statements) text(name string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -67,7 +67,8 @@ func TestCountsAreExactOnASmallTableAndEstimatesOnABigOne(t *testing.T) {
 		}
 	}
 	estimates(24_000, 6_000)
-	// It follows the size of the table, without another ANALYZE. No more than 10,000 expired sessions are looked at.
+	// The estimate follows the size of the table, without another ANALYZE. It
+	// examines at most 10,000 expired sessions.
 	pgtest.Exec(t, c.admin, grow, 20_000, "bigger")
 	estimates(44_000, 10_000)
 	if s := counted(true); !s.Exact || s.Total != 44_000 || s.Expired != 11_000 {

@@ -19,13 +19,14 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// A touch and a prune wait for no disk. Whatever else is written does (PG-01), also on their very connection.
+// A touch and a prune wait for no disk. Every other write does, also on the
+// same connection.
 func TestOnlyTouchesAndPrunesCommitWithoutWaiting(t *testing.T) {
 	t.Parallel()
 	c := hire(t, func(pc *pgxpool.Config) { pc.MaxConns = 1 })
 	id := c.sessions(1)[0]
 
-	// What the setting is just before each commit.
+	// The setting just before each commit.
 	for _, sql := range []string{
 		"CREATE TABLE public.commits (setting text)",
 		`CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
@@ -47,7 +48,7 @@ func TestOnlyTouchesAndPrunesCommitWithoutWaiting(t *testing.T) {
 		return setting
 	}
 	touch := func() error { return c.store.Touch(t.Context(), []store.Touch{{ID: id}}) }
-	for range 2 { // with a statement that is prepared and with one that is cached
+	for range 2 { // with a prepared statement and with a cached one
 		for _, step := range []struct {
 			name string
 			do   func() error
@@ -102,7 +103,8 @@ func TestOnlyTouchesAndPrunesCommitWithoutWaiting(t *testing.T) {
 		id = c.sessions(1)[0]
 		noted()
 	}
-	// For this transaction only, in the statement itself: so it also works behind a pooler (PG-05).
+	// For this transaction only, in the statement itself: so it also works
+	// behind a pooler.
 	for _, name := range []string{"SessionTouch", "ExpiryPrune"} {
 		sql := c.sent.text(name)
 		if !strings.Contains(sql, "set_config('synchronous_commit', 'off', true)") {
@@ -111,7 +113,7 @@ func TestOnlyTouchesAndPrunesCommitWithoutWaiting(t *testing.T) {
 	}
 }
 
-// PG-08: at the default timeouts nearly all touches are heap-only updates.
+// At the default timeouts nearly all touches are heap-only updates.
 func TestTouchesAreHeapOnly(t *testing.T) { touchesAreHeapOnly(t, 200) }
 
 // The same with ten times the sessions.
@@ -119,12 +121,12 @@ func TestTouchesAreHeapOnly(t *testing.T) { touchesAreHeapOnly(t, 200) }
 // Slow: it makes 120,000 touches.
 func TestSlowTouchesAreHeapOnly(t *testing.T) { touchesAreHeapOnly(t, 2000) }
 
-// touchesAreHeapOnly uses sessions for an hour. Each pass is the uses of a
-// minute: every session once, some each second, in an order of their own. In the
-// midst of the hour the deadlines move on, and the index with them.
+// touchesAreHeapOnly uses sessions for an hour. Each pass has the uses of a
+// minute: every session once, some each second, in an order of their own. Half
+// way through the hour the deadlines advance, and the index with them.
 //
-// The server is one of its own: a transaction that is open anywhere on a server,
-// in whatever database, keeps dead versions of rows from being overwritten.
+// The server is one of its own: an open transaction in any database of a server
+// keeps dead row versions from being overwritten.
 func touchesAreHeapOnly(t *testing.T, sessions int) {
 	t.Setenv("DATABASE_URL", "")
 	server, err := servers.Postgres(t.Context(), servers.Options{Logf: t.Logf})
@@ -164,7 +166,7 @@ func touchesAreHeapOnly(t *testing.T, sessions int) {
 	}
 	for pass := range passes {
 		if pass == passes/2 {
-			// never heap-only
+			// This update is never heap-only.
 			pgtest.Exec(t, touching,
 				"UPDATE pgsession.sessions SET expires_at = expires_at - interval '1 hour'")
 		}
@@ -175,7 +177,7 @@ func touchesAreHeapOnly(t *testing.T, sessions int) {
 			}
 		}
 	}
-	touching.Close() // a connection that ends hands in its numbers
+	touching.Close() // a connection reports its counters when it ends
 	const count = " FROM pg_stat_user_tables WHERE relid = 'pgsession.sessions'::regclass"
 	testkit.Eventually(t, "the server has counted all touches", func() bool {
 		return pgtest.One[int](t, pool, "SELECT n_tup_upd"+count) == sessions*(passes+1)

@@ -13,7 +13,8 @@ import (
 	"github.com/prometheus/prometheus/template"
 )
 
-// alert is a rule and what of it is active. Package rules of Prometheus has the same, and with it the clients of three clouds.
+// alert is a rule and its active alerts. Package rules of Prometheus has the
+// same, and imports the clients of three clouds.
 type alert struct {
 	rulefmt.Rule
 	active map[string]time.Time // by its labels, since when
@@ -25,7 +26,7 @@ type notice struct {
 	Annotations map[string]string `yaml:"exp_annotations"`
 }
 
-// alerts are those of the rule file, none of them active.
+// alerts returns those of the rule file, none of them active.
 func alerts(t testing.TB) map[string]*alert {
 	t.Helper()
 	groups, errs := rulefmt.Parse(module(t, "otelsession/prometheus/pgsession.yaml"), false,
@@ -46,7 +47,8 @@ func alerts(t testing.TB) map[string]*alert {
 	return all
 }
 
-// evaluate does what Prometheus does with a rule once a minute, and returns what fires.
+// evaluate evaluates the rule as Prometheus does once a minute, and returns
+// what fires.
 func (a *alert) evaluate(of *past, at time.Time) (firing []notice) {
 	of.t.Helper()
 	had := a.active
@@ -91,7 +93,7 @@ func (a *alert) expand(of *past, text string, sample promql.Sample) string {
 	expanded, err := template.NewTemplateExpander(of.t.Context(),
 		"{{$labels := .Labels}}{{$value := .Value}}"+text, a.Alert, data, model.Time(sample.T), nil,
 		nil,
-		// Prometheus writes an empty text where a label is missing
+		// Prometheus writes an empty text for a missing label.
 		[]string{"missingkey=error"}).Expand()
 	if err != nil {
 		of.t.Errorf("%s: %v", a.Alert, err)

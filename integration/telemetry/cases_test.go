@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// cases are a file of tests as promtool has them, as far as ours uses that.
+// cases is a promtool test file, with the fields that ours uses.
 type cases struct {
 	RuleFiles          []string       `yaml:"rule_files"`
 	EvaluationInterval model.Duration `yaml:"evaluation_interval"`
@@ -28,8 +28,8 @@ type cases struct {
 	}
 }
 
-// Whoever moves a threshold has promtool for the same file. This test looks beside it whether each alert is there, and whether the series are such as a
-// program reports.
+// promtool reads the same file, after a threshold has changed. This test also
+// checks that each alert has a case, and that a program reports such series.
 func TestAlertsFireWhenTheyShould(t *testing.T) {
 	t.Parallel()
 	var file cases

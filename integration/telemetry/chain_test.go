@@ -16,8 +16,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// during is the spans of what is done: one call of the application's, and within it those of others, each with its result. It waits for a fill, which is
-// beside the call.
+// during returns the spans of do: one call of the application, and within it
+// those of others, each with its result. It waits for a fill, which runs beside
+// the call.
 func (p *program) during(do func()) string {
 	p.t.Helper()
 	p.spans.Reset()
@@ -35,7 +36,7 @@ func (p *program) during(do func()) string {
 	return outline(p.spans.GetSpans())
 }
 
-// outline fails on spans that are of no one call.
+// outline fails on spans that belong to no one call.
 func outline(spans tracetest.SpanStubs) string {
 	slices.SortStableFunc(spans, func(a, b tracetest.SpanStub) int {
 		return a.StartTime.Compare(b.StartTime)
@@ -61,7 +62,7 @@ func attributeOf(s tracetest.SpanStub, key string) string {
 	return ""
 }
 
-// On a busy machine Redis may not answer in its time: what is wanted comes to be at some attempt.
+// On a busy machine Redis may answer too late, so the load is repeated.
 func TestTraceOfALoadOnRealServers(t *testing.T) {
 	t.Parallel()
 	p := newProgram(t)
@@ -107,7 +108,8 @@ func TestTraceOfALoadOnRealServers(t *testing.T) {
 
 func newCreated(p *program) store.ID { return p.create("", 1)[0] }
 
-// Spans are of calls, durations of db.client of statements: as many as Metrics has.
+// Spans are of calls, durations of db.client are of statements: as many as
+// Metrics has.
 func TestSharedStatementsOnRealServers(t *testing.T) {
 	t.Parallel()
 	const many = 12
@@ -151,7 +153,7 @@ func TestSharedStatementsOnRealServers(t *testing.T) {
 		"pgsession_layer=session")
 }
 
-// counts fails unless a metric's series with these labels add up to that.
+// counts fails unless a metric's series with these labels have that sum.
 func (p *program) counts(want float64, name string, labels ...string) {
 	p.t.Helper()
 	got, found := 0.0, false

@@ -23,7 +23,7 @@ type panel struct {
 	Type    string
 	Targets []struct{ Expr, LegendFormat string }
 	GridPos struct{ H, W, X, Y int }
-	// FieldConfig has the unit of what is shown.
+	// FieldConfig has the unit of a panel.
 	FieldConfig struct{ Defaults struct{ Unit string } }
 }
 
@@ -35,7 +35,7 @@ func readDashboard(t *testing.T) (d dashboard) {
 	return d
 }
 
-// variables has in their place what Grafana puts there.
+// variables replaces Grafana's variables as Grafana does.
 var variables = strings.NewReplacer("[$__rate_interval]", "[5m]", `=~"$job"`, `=~".+"`,
 	`=~"$instance"`, `=~".+"`, `=~"$pool"`, `=~".+"`)
 
@@ -86,7 +86,7 @@ func TestTheDashboardAsksForWhatThereIs(t *testing.T) {
 		}
 		answered(t, found, v.Name, "count by ("+parts[2]+") ("+variables.Replace(parts[1])+")")
 	}
-	// And it has everything there is, but for the parts of a histogram.
+	// The dashboard has every metric, except for the parts of a histogram.
 	for name := range found {
 		if strings.HasPrefix(name, "pgsession_") && !asked[name] &&
 			!regexp.MustCompile("_(count|sum|bucket)$").MatchString(name) {
@@ -95,7 +95,8 @@ func TestTheDashboardAsksForWhatThereIs(t *testing.T) {
 	}
 }
 
-// Without a fault, but for the two failures that full has in it, no panel is empty: what counts faults is there from the start, and zero.
+// Without a fault no panel is empty, since full has two failures: a counter of
+// faults exists from the start, and is zero.
 func TestEveryPanelOfTheDashboardShowsSomething(t *testing.T) {
 	t.Parallel()
 	p := full(t)
@@ -109,7 +110,7 @@ func TestEveryPanelOfTheDashboardShowsSomething(t *testing.T) {
 		for _, target := range panel.Targets {
 			shown, names := 0, map[string]bool{}
 			for _, sample := range scraped.ask(variables.Replace(target.Expr), minute(1)) {
-				if math.IsNaN(sample.F) { // of a kind of call that nobody made
+				if math.IsNaN(sample.F) { // a kind of call that did not happen
 					continue
 				}
 				shown++

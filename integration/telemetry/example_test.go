@@ -17,6 +17,6 @@ func Example() {
 		log.Fatal(err)
 	}
 	otel.SetMeterProvider(metric.NewMeterProvider(metric.WithReader(exporter)))
-	// promhttp is of github.com/prometheus/client_golang. Keep this path private.
+	// promhttp is of github.com/prometheus/client_golang. Keep it private.
 	http.Handle("GET /metrics", promhttp.Handler())
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// watchman evaluates the alerts on what a real program reports, at times that the test makes up.
+// watchman evaluates the alerts on what a real program reports, at made-up
+// times.
 type watchman struct {
 	*program
 	past   *past
@@ -21,12 +22,13 @@ type watchman struct {
 func watch(p *program) *watchman {
 	w := &watchman{program: p, past: newPast(p.t), alerts: alerts(p.t)}
 	for _, name := range []string{"PgsessionEmergency", "PgsessionLoadsSlow", "PgsessionPoolBusy"} {
-		delete(w.alerts, name) // whether they fire is a matter of how long the test takes
+		delete(w.alerts, name) // whether they fire depends on how long the test takes
 	}
 	return w
 }
 
-// minutes lets so many pass, and in each something happens and is scraped.
+// minutes runs so many. In each of them happens runs and the program is
+// scraped.
 func (w *watchman) minutes(n int, happens func()) {
 	w.t.Helper()
 	for range n {
@@ -66,7 +68,7 @@ func TestAlertsOfARedisThatIsAway(t *testing.T) {
 	ids := w.create("ada", 3)
 	w.minutes(6, func() {
 		w.load(ids[0])
-		// on a busy machine it may have been too slow
+		// It may have been too slow on a busy machine.
 		testkit.Eventually(t, "Redis is used", func() bool { return !open() })
 	})
 	w.want("before")
@@ -92,7 +94,7 @@ func TestAlertsOfARedisThatRefuses(t *testing.T) {
 	t.Parallel()
 	w := watch(newProgram(t))
 	failed := func() int64 { return w.sessions.Metrics().Cache.FillsFailed }
-	w.redis.Do("REPLICAOF", "127.0.0.1", "1") // it serves what it has, and takes nothing
+	w.redis.Do("REPLICAOF", "127.0.0.1", "1") // it serves reads, and refuses writes
 	fail := func() {
 		before := failed()
 		testkit.Eventually(t, "a fill fails", func() bool {
@@ -109,7 +111,8 @@ func TestAlertsOfARedisThatRefuses(t *testing.T) {
 	w.want("afterwards")
 }
 
-// The schema is gone, the server goes and comes back without it, and then the schema is there again.
+// The schema is dropped, the server stops and starts without it, and then the
+// schema is there again.
 func TestAlertsOfAPostgresThatIsAway(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.NewCluster(t, nil)

@@ -17,18 +17,20 @@ import (
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
-// began is when every past begins. No test looks at the clock.
+// began is when every past begins. No test reads the clock.
 var began = time.Unix(0, 0)
 
-// minute is that of a past, in which everything is scraped once a minute, and rules are evaluated as often.
+// minute returns the time of a minute in a past. Everything is scraped once a
+// minute, and rules are evaluated as often.
 func minute(n int) time.Time { return began.Add(time.Duration(n) * time.Minute) }
 
-// past is what Prometheus has stored: samples at times that a test makes up. It stands for the storage of Prometheus, whose packages would take longer to build
+// past is what Prometheus has stored: samples at times that a test makes up. It
+// replaces the storage of Prometheus, whose packages would take longer to build
 // than all else here.
 type past struct {
 	t      testing.TB
 	series map[string]*promql.Series
-	last   map[string]bool // what the last scrape had
+	last   map[string]bool // the series of the last scrape
 }
 
 func newPast(t testing.TB) *past { return &past{t: t, series: map[string]*promql.Series{}} }
@@ -41,7 +43,8 @@ func (p *past) add(l labels.Labels, at time.Time, v float64) {
 	p.series[key].Floats = append(p.series[key].Floats, promql.FPoint{T: at.UnixMilli(), F: v})
 }
 
-// scrape stores what a program reports now as what it reported then. As Prometheus does, it marks what is no longer reported.
+// scrape stores what a program reports now as its report at that time. As
+// Prometheus does, it marks series that are no longer reported.
 func (p *past) scrape(of *program, at time.Time) {
 	p.t.Helper()
 	had := p.last
@@ -105,7 +108,8 @@ var (
 	})
 )
 
-// ask is what Prometheus answers to a query at that time. A warning, as of a rate of what is no counter, fails the test.
+// ask returns Prometheus's answer to a query at that time. A warning, as of a
+// rate of a gauge, fails the test.
 func (p *past) ask(query string, at time.Time) promql.Vector {
 	p.t.Helper()
 	q, err := engine.NewInstantQuery(p.t.Context(), p, nil, query, at)

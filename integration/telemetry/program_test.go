@@ -29,7 +29,8 @@ import (
 // freshness is short, so that a test can see it pass.
 const freshness = time.Second
 
-// program is one whose sessions are in Postgres with Redis in front, and which tells OpenTelemetry all there is to tell.
+// program has its sessions in Postgres with Redis in front, and reports
+// everything to OpenTelemetry.
 type program struct {
 	t        testing.TB
 	sessions *sessionstore.Manager
@@ -115,7 +116,8 @@ func (p *program) check(err error) {
 	}
 }
 
-// company saves each of the sessions, the first two alone and all others in one statement. It returns when they are saved.
+// company saves each of the sessions, the first two alone and all others in one
+// statement. It returns when they are saved.
 func (p *program) company(ids []store.ID) {
 	p.t.Helper()
 	const alone = 2 // statements of one kind at once
@@ -146,7 +148,8 @@ func (p *program) company(ids []store.ID) {
 	all.Wait()
 }
 
-// full is a program in which all of it happened: loads that hit and miss, shared statements, a failure, a prune.
+// full returns a program in which all of it happened: loads that hit and miss,
+// shared statements, a failure, a prune.
 func full(t *testing.T) *program {
 	t.Helper()
 	p := newProgram(t)
@@ -190,7 +193,8 @@ func (p *program) everything() {
 	p.check(err)
 }
 
-// series are what Prometheus would have of a program: of each metric, the labels of its series and their values.
+// series is what Prometheus would scrape of one metric: the labels of its
+// series and their values.
 type series struct {
 	labels map[string]string
 	value  float64
@@ -210,7 +214,7 @@ func (p *program) scrape() map[string][]series {
 	return found
 }
 
-// samples are what Prometheus would read now.
+// samples returns what Prometheus would read now.
 func (p *program) samples() model.Vector {
 	p.t.Helper()
 	families, err := p.registry.Gather()

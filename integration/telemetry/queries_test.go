@@ -17,7 +17,8 @@ import (
 // added are the labels that Prometheus adds to what it scrapes.
 var added = []string{"job", "instance"}
 
-// answered fails on a query that does not parse, or asks for what no program reports: a metric, or a label's value.
+// answered fails on a query that does not parse, or that uses a metric or a
+// label's value that no program reports.
 func answered(t *testing.T, found map[string][]series, where, query string) {
 	t.Helper()
 	expr, err := promQL.ParseExpr(query)
@@ -31,7 +32,7 @@ func answered(t *testing.T, found map[string][]series, where, query string) {
 		}
 		return nil
 	})
-	// What is grouped by must be there too.
+	// The labels of "by" must be there too.
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
 		if a, ok := node.(*parser.AggregateExpr); ok {
 			for _, label := range a.Grouping {
@@ -58,7 +59,7 @@ func selected(of []series, matchers []*labels.Matcher) bool {
 	return false
 }
 
-// ours: the label comes from elsewhere than the program.
+// ours reports that a label does not come from the program.
 func ours(label string) bool {
 	return label == added[0] || label == added[1]
 }
@@ -88,7 +89,8 @@ func module(t testing.TB, name string) []byte {
 	return text
 }
 
-// alternatives takes a query apart in which a label may have one of several values, since each must be there.
+// alternatives splits a query in which a label may have one of several values,
+// since each must be there.
 func alternatives(query string) (all []string) {
 	several := regexp.MustCompile(`(\w+)=~"([^"$.]+\|[^"]+)"`).FindStringSubmatch(query)
 	if several == nil {

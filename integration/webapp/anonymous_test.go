@@ -17,7 +17,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// crowd sends requests from many visitors at once, and checks what must hold for each of them.
+// crowd sends concurrent requests of many visitors, and checks each response.
 func crowd(t *testing.T, requests int, one func(i int) answer) {
 	t.Helper()
 	const abreast = 16
@@ -38,7 +38,7 @@ func crowd(t *testing.T, requests int, one func(i int) answer) {
 	all.Wait()
 }
 
-// STD-02, STD-16: requests of nobody leave nothing behind.
+// Requests without a session leave no row and no cookie.
 func TestStrangersLeaveNothing(t *testing.T) {
 	t.Parallel()
 	leaveNothing(t, 1_000)
@@ -83,7 +83,7 @@ func leaveNothing(t *testing.T, strangers int) {
 	alice.want("GET /api/me", http.StatusOK, "alice")
 }
 
-// forgeries are cookies that nobody here has signed, made from one that was.
+// forgeries are cookies with a wrong signature, made from a good one.
 func forgeries(cookie string) []string {
 	name, value, _ := strings.Cut(cookie, "=")
 	dot := strings.LastIndex(value, ".")
@@ -106,7 +106,7 @@ func forgeries(cookie string) []string {
 	return forged
 }
 
-// watched is a small site whose every query is noted.
+// watched is a small site whose every query is recorded.
 type watched struct {
 	*httptest.Server
 	sessions   *sessionstore.Manager
@@ -204,7 +204,8 @@ func TestForgedCookiesCostNoQuery(t *testing.T) {
 		t.Errorf("%d forged cookies were counted, want %d", n, each*(len(cookies)-1))
 	}
 
-	// One of ours whose session is gone: it is looked for, and asked whether that was on a standby; still nothing is made of it.
+	// A good cookie whose session has ended is looked up, also on a standby,
+	// and makes nothing.
 	gone := *alice
 	alice.want("POST /logout", http.StatusOK, "")
 	unknown := site.sessions.Count(sessionstore.EventSessionNotFound)
@@ -222,11 +223,12 @@ func TestForgedCookiesCostNoQuery(t *testing.T) {
 	for _, name := range site.statements.sent() {
 		if !strings.Contains(name, "SessionLoad") && !strings.Contains(name, "SessionDelete") &&
 			!strings.Contains(name, "SessionMissing") &&
-			!strings.Contains(name, "pg_relation_size") { // once a second, whatever is asked
+			// once a second, whatever the requests are
+			!strings.Contains(name, "pg_relation_size") {
 			t.Errorf("sent: %s", name)
 		}
 	}
-	// the one made elsewhere
+	// the one that another instance made
 	if n := pgtest.One[int](t, pgtest.Pool(t, databaseURL),
 		"SELECT count(*) FROM pgsession.sessions"); n != 1 {
 		t.Errorf("%d rows, want 1", n)

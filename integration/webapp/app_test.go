@@ -26,12 +26,13 @@ const (
 // app is a process of the demo.
 type app struct {
 	t       testing.TB
-	url     string // where it listens
+	url     string // of the address where it listens
 	output  *output
 	process *process.Process
 }
 
-// launch starts the demo with these variables and no others, on a free port of loopback.
+// launch starts the demo with these variables and no others, on a free port of
+// loopback.
 func launch(t testing.TB, environment ...string) *app {
 	t.Helper()
 	a := &app{t: t, output: &output{listening: make(chan string, 1)}}
@@ -68,7 +69,7 @@ func start(t testing.TB, environment ...string) *app {
 	return a
 }
 
-// fails starts the demo and returns what it says when it refuses to run.
+// fails starts the demo and returns its output when it refuses to run.
 func fails(t testing.TB, environment ...string) string {
 	t.Helper()
 	a := launch(t, environment...)
@@ -91,7 +92,8 @@ func (a *app) terminate() {
 	}
 }
 
-// ended waits for the process. A process that found a data race ends with another status than 0, too.
+// ended waits for the process. A process that found a data race also ends with
+// a status other than 0.
 func (a *app) ended() {
 	a.t.Helper()
 	select {
@@ -106,7 +108,8 @@ func (a *app) ended() {
 
 func (a *app) log() string { return a.output.String() }
 
-// output is all that a process has written. It looks for the line that says where the process listens.
+// output is all that a process has written. It finds the line with the address
+// where the process listens.
 type output struct {
 	listening chan string
 

@@ -29,11 +29,12 @@ var talkative = map[string]string{
 	"track_activity_query_size":         "65536",
 }
 
-// journey is a flow through the demo that meets every way in which a session is made, changed, renewed and ended.
+// journey is a flow through the demo that makes, changes, rotates and ends
+// sessions in every way.
 type journey struct {
 	t       *testing.T
 	site    string
-	cookies map[string]bool // every one there ever was
+	cookies map[string]bool // every one that was ever set
 }
 
 func (j *journey) step(v *visitor, request string, status int, form ...string) {
@@ -46,7 +47,8 @@ func (j *journey) step(v *visitor, request string, status int, form ...string) {
 	}
 }
 
-// walk goes all the way and returns who is still logged in at its end.
+// walk runs the journey and returns the visitors who are still logged in at its
+// end.
 func (j *journey) walk(pool *pgxpool.Pool) []*visitor {
 	anonymous, alice, bob := visit(j.t, j.site), visit(j.t, j.site), visit(j.t, j.site)
 	j.step(anonymous, "POST /api/set?k=color&v=blue", http.StatusOK)
@@ -55,7 +57,7 @@ func (j *journey) walk(pool *pgxpool.Pool) []*visitor {
 	j.step(bob, "POST /login", http.StatusSeeOther, "name=bob", "password="+password, "remember=on")
 	j.step(bob, "GET /", http.StatusOK)
 	j.step(bob, "POST /counter", http.StatusSeeOther, "do=add")
-	// so that uses are noted
+	// So that uses are recorded.
 	pgtest.Exec(j.t, pool,
 		"UPDATE pgsession.sessions SET last_seen_at = last_seen_at - interval '10 minutes'")
 	j.step(alice, "GET /api/me", http.StatusOK)
@@ -89,14 +91,14 @@ func (j *journey) walk(pool *pgxpool.Pool) []*visitor {
 	busy.Wait()
 
 	ended := bob.at(j.site)
-	// bob's own cookie is worth nothing now
+	// bob's own cookie is dead now
 	j.step(ended, "POST /api/login?user=bob", http.StatusOK)
 	j.step(bob, "GET /api/me", http.StatusUnauthorized)
 	j.step(ended, "POST /api/logout", http.StatusOK)
 	return []*visitor{alice, anonymous}
 }
 
-// STD-12: nothing that can be written down holds a token.
+// No log, dump or page holds a token.
 func TestTokensAreNowhereButInTheCookie(t *testing.T) {
 	t.Parallel()
 	tokensAreNowhere(t, "simple_protocol") // all values stand in the statements
@@ -121,7 +123,8 @@ func tokensAreNowhere(t *testing.T, modes ...string) {
 			j := &journey{t: t, site: a.url, cookies: map[string]bool{}}
 			alive := j.walk(pool)
 
-			// Faults quote what they choke on: a row that is locked for too long, then connections that die.
+			// Errors quote the values that cause them: a row that is locked for
+			// too long, then connections that die.
 			tx, err := pool.Begin(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -160,7 +163,7 @@ func tokensAreNowhere(t *testing.T, modes ...string) {
 			id := sha256.Sum256(tokenOf(t, alive[0].cookie))
 			places["the table"] = dump
 			places["the log of Postgres"] = cluster.log()
-			// it is the right place to look at: what may stand there does
+			// The search works: each place holds what it may hold.
 			for place, text := range places {
 				if !strings.Contains(text, hex.EncodeToString(id[:])) &&
 					(place != "pg_stat_activity" || mode == "simple_protocol") {
@@ -197,12 +200,13 @@ func tokensAreNowhere(t *testing.T, modes ...string) {
 	}
 }
 
-// replay shows every value of the table as a cookie: whoever has a copy of it, and even the secret, is nobody.
+// replay sends every value of the table as a cookie. With a copy of the table,
+// and even the secret, an attacker gets no session.
 func replay(t *testing.T, a *app, pool *pgxpool.Pool, v *visitor) {
 	t.Helper()
 	mine := v.at(a.url)
 	mine.cookie = sign(t, tokenOf(t, v.cookie))
-	mine.want("GET /api/me", http.StatusOK, "alice") // this is how one gets in, with a token
+	mine.want("GET /api/me", http.StatusOK, "alice") // a token is what it takes
 
 	rows, err := pool.Query(t.Context(), "SELECT s.id, v.value FROM pgsession.sessions AS s, jsonb_each_text(to_jsonb(s)) AS v WHERE v.value IS NOT NULL")
 	if err != nil {

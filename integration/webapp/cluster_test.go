@@ -8,8 +8,8 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// cluster is a throwaway Postgres, for tests that stop it, configure it or read its log. The demo comes to it as the
-// application's role.
+// cluster is a throwaway Postgres, for tests that stop it, configure it or read
+// its log. The demo connects as the application's role.
 type cluster struct {
 	*pgtest.Cluster
 	url string
@@ -22,7 +22,8 @@ func newCluster(t *testing.T, settings map[string]string) *cluster {
 	return &cluster{c, pgtest.DemoOn(t, c.URL), t}
 }
 
-// with is the application's URL with more settings, given as name, value, name, value.
+// with returns the application's URL with more settings, given as name, value,
+// name, value.
 func (c *cluster) with(settings ...string) string {
 	u := parse(c.t, c.url)
 	query := u.Query()

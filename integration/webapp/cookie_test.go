@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// attributes takes the session's Set-Cookie header of a response apart: the
-// name, and the attributes in alphabetical order.
+// attributes splits the session's Set-Cookie header of a response: the name,
+// and the attributes in alphabetical order.
 func attributes(t *testing.T, a answer) (name, value, rest string) {
 	t.Helper()
 	lines, _ := setBy(a)
@@ -21,7 +21,7 @@ func attributes(t *testing.T, a answer) (name, value, rest string) {
 	return name, value, strings.Join(parts[1:], "; ")
 }
 
-// setBy is the Set-Cookie headers of a response, and those of the marker.
+// setBy returns the Set-Cookie headers of a response, and those of the marker.
 func setBy(a answer) (session, marker []string) {
 	for _, line := range a.header["Set-Cookie"] {
 		if strings.Contains(line, "-set=") {
@@ -62,14 +62,14 @@ func TestTheProductionCookieOnTheWire(t *testing.T) {
 		}
 	}
 
-	// Remembered: it outlives the browser, as long as the session may at most.
+	// Remembered: it outlives the browser, for the absolute timeout at most.
 	if name, _, rest = attributes(t, v.send("POST /login", "name=alice", "password="+password,
 		"remember=on")); name != "__Host-session" ||
 		rest != "HttpOnly; Max-Age=2592000; Path=/; SameSite=Strict; Secure" {
 		t.Errorf("the remembered cookie %s has %q", name, rest)
 	}
 
-	// A browser drops a cookie only on the very same attributes.
+	// A browser drops a cookie only if the attributes are the same.
 	if name, value, rest = attributes(t, v.send("POST /api/logout")); name != "__Host-session" ||
 		value != "" ||
 		rest != "HttpOnly; Max-Age=0; Path=/; SameSite=Strict; Secure" {
@@ -101,7 +101,8 @@ func TestACookieOfAnotherEnvironment(t *testing.T) {
 	wantSaid(t, stage.log(), "session cookie forged")
 }
 
-// Secrets are replaced without anybody being logged out: the new one signs, the old one still verifies.
+// A new secret signs, and the old one still verifies, so that a replacement
+// logs no user out.
 func TestReplacingTheSecret(t *testing.T) {
 	t.Parallel()
 	databaseURL := "DATABASE_URL=" + application(t)

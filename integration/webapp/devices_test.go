@@ -11,7 +11,7 @@ import (
 
 var offered = regexp.MustCompile(`name="handle" value="([^"]+)"`)
 
-// others are the handles that the list of devices offers to end.
+// others returns the handles that the list of devices offers to end.
 func (v *visitor) others() (handles []string) {
 	v.t.Helper()
 	page := v.want("GET /devices", http.StatusOK, "")
@@ -43,7 +43,7 @@ func TestEndingOneDevice(t *testing.T) {
 	bob.want("GET /api/me", http.StatusOK, "bob")
 	wantSaid(t, here.send("GET /devices").body, "One device is logged out.")
 
-	// Once more: it is gone, and nothing else happens.
+	// Once more: it has ended, and nothing else happens.
 	here.send("POST /devices/end", "handle="+handles[0])
 	wantSaid(t, here.send("GET /devices").body, "That session had ended already.")
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// health is what the demo says of itself.
+// health returns the health that the demo reports.
 func health(t *testing.T, a *app) (h sessionstore.Health) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(visit(t, a.url).send("GET /healthz").body), &h); err != nil {
@@ -21,7 +21,7 @@ func health(t *testing.T, a *app) (h sessionstore.Health) {
 	return h
 }
 
-// becomes waits until the health is so.
+// becomes waits until the health matches so.
 func becomes(t *testing.T, a *app, what string, so func(sessionstore.Health) bool) {
 	t.Helper()
 	testkit.Eventually(t, what, func() bool { return so(health(t, a)) })
@@ -31,14 +31,15 @@ func status(name string) func(sessionstore.Health) bool {
 	return func(h sessionstore.Health) bool { return h.Status == name }
 }
 
-// Redis goes and comes, Postgres goes and comes, and an instance starts without it. docs/chain.md is what this prints.
+// Redis stops and starts, Postgres stops and starts, and an instance starts
+// without it. docs/chain.md is the output of this test.
 //
 // Slow: it writes a document, and integration/chain tests each part of it.
 func TestSlowTheChainSeenFromOutside(t *testing.T) {
 	t.Parallel()
 	cluster, redis := newCluster(t, nil), redistest.Start(t)
 	pool := cluster.pool()
-	// longer than this takes
+	// longer than the test takes
 	environment := append(cached(cluster.url, redis.URL), "SESSION_CACHE_FRESHNESS=5m")
 	a, b := start(t, environment...), start(t, environment...)
 	tr := &transcript{t: t}

@@ -29,7 +29,8 @@ func TestTwoInstancesAreOne(t *testing.T) {
 	onA.want("GET /api/get?k=size", http.StatusOK, "large")
 	onA.want("GET /api/get?k=color", http.StatusOK, "blue")
 
-	// A login on B gives a new token; what A's browser still holds is worth nothing (fixation).
+	// A login on B gives a new token. The cookie in A's browser is then dead
+	// (fixation).
 	stale := *onA
 	onB.want("POST /api/login?user=alice", http.StatusOK, "")
 	stale.want("GET /api/me", http.StatusUnauthorized, "")
@@ -38,10 +39,11 @@ func TestTwoInstancesAreOne(t *testing.T) {
 	onA.want("GET /api/me", http.StatusOK, "alice")
 	onB.want("POST /api/logout", http.StatusOK, "")
 	onA.want("GET /api/me", http.StatusUnauthorized, "")
-	onA.want("POST /api/logout", http.StatusOK, "") // of a session that is gone
+	onA.want("POST /api/logout", http.StatusOK, "") // of a session that has ended
 }
 
-// slow is a site with a request that has loaded its session and is told when to go on and change it.
+// slow is a site with a request that has loaded its session, and waits for the
+// test before it changes it.
 type slow struct {
 	*httptest.Server
 	sessions *sessionstore.Manager
@@ -102,7 +104,7 @@ func openSlow(t *testing.T, databaseURL string) *slow {
 	return s
 }
 
-// COH-08: whoever saves last must not bring back what another has ended.
+// The last save must not revive a session that another instance has ended.
 func TestASlowRequestDoesNotReviveASession(t *testing.T) {
 	t.Parallel()
 	databaseURL, pool := database(t)

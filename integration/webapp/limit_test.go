@@ -12,7 +12,7 @@ import (
 
 const limit, logins = 5, 200 // of one user
 
-// limitedTo is what becomes of the logins.
+// limitedTo is the outcome of the logins.
 type limitedTo struct {
 	deny     string
 	admitted int64
@@ -23,15 +23,15 @@ var limits = map[string]limitedTo{
 	"it denies":       {"SESSION_DENY_AT_MAX=true", limit},
 }
 
-// STD-07: 200 logins of one user at once, by four processes.
+// 200 logins of one user at once, by four processes.
 func TestTheLimitHoldsAcrossProcesses(t *testing.T) {
 	t.Parallel()
 	holds(t, testkit.Only(t, limits, "it denies"))
 }
 
-// The same where the oldest session makes way.
+// The same where the oldest session is ended.
 //
-// Slow: 200 logins by four processes, each in the order of the others.
+// Slow: 200 logins by four processes, one after the other.
 func TestSlowTheLimitHoldsAcrossProcesses(t *testing.T) {
 	t.Parallel()
 	holds(t, testkit.Without(t, limits, "it denies"))

@@ -11,7 +11,8 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// listen opens the live view. next is its next event's name, empty at its end.
+// listen opens the live view. next returns the name of its next event, empty at
+// its end.
 func listen(t *testing.T, v *visitor) (next func() string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
@@ -41,7 +42,7 @@ func listen(t *testing.T, v *visitor) (next func() string) {
 	}
 }
 
-// drain is the last event of a live view that is about to end.
+// drain returns the last event of a live view that is about to end.
 func drain(next func() string) (last string) {
 	for event := next(); event != ""; event = next() {
 		last = event
@@ -82,7 +83,7 @@ func TestTheLiveViewEndsWithTheSession(t *testing.T) {
 	}
 }
 
-// The stream of a process that stops is over, and the session is not.
+// A process that stops ends its streams, and no session.
 func TestTheLiveViewDoesNotHoldUpAShutdown(t *testing.T) {
 	t.Parallel()
 	a := start(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t))

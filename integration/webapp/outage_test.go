@@ -8,7 +8,8 @@ import (
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
-// The app stays up, admits that it can't serve sessions, ends none, and goes on by itself.
+// Without Postgres the app stays up, reports that it can't serve sessions, and
+// ends none. It recovers by itself.
 func TestPostgresGoesAwayAndComesBack(t *testing.T) {
 	t.Parallel()
 	cluster := newCluster(t, nil)
@@ -41,7 +42,7 @@ func TestPostgresGoesAwayAndComesBack(t *testing.T) {
 			t.Errorf("a login: %d, cookies %d; want 503 and none", got.status,
 				len(got.header["Set-Cookie"]))
 		}
-		stranger.want("GET /api/me", http.StatusUnauthorized, "") // nothing to ask Postgres for
+		stranger.want("GET /api/me", http.StatusUnauthorized, "") // has no cookie, so no query
 		testkit.Eventually(t, "the health is bad", func() bool {
 			return visit(t, a.url).send("GET /healthz").status == http.StatusServiceUnavailable
 		})
@@ -66,7 +67,7 @@ func TestPostgresGoesAwayAndComesBack(t *testing.T) {
 	a.ended()
 }
 
-// Connections that died while nobody used them are no reason to turn anybody away.
+// Idle connections that died cause no failed request.
 func TestPostgresRestartsUnseen(t *testing.T) {
 	t.Parallel()
 	cluster := newCluster(t, nil)

@@ -25,7 +25,7 @@ func TestPasswordsAreAskedFor(t *testing.T) {
 	databaseURL := pgtest.Database(t)
 	pool := pgtest.Pool(t, databaseURL)
 	a := start(t, development, "DATABASE_URL="+databaseURL)
-	visit(t, a.url).refused("alice", "short") // nobody comes to be by it
+	visit(t, a.url).refused("alice", "short") // makes no user
 	loginWith(t, a.url, "alice", password).want("GET /api/me", http.StatusOK, "alice")
 	loginWith(t, a.url, "alice", password)
 	for _, wrong := range []string{"", "short", newPassword, password + "x"} {
@@ -37,7 +37,7 @@ func TestPasswordsAreAskedFor(t *testing.T) {
 	}
 }
 
-// Whoever is first has the name; the others are told that it isn't their password.
+// The first login takes the name. The others get the error of a wrong password.
 func TestFirstLoginsAtOnce(t *testing.T) {
 	t.Parallel()
 	databaseURL := pgtest.Database(t)
@@ -46,7 +46,8 @@ func TestFirstLoginsAtOnce(t *testing.T) {
 		start(t, development, "DATABASE_URL="+databaseURL)
 	loginWith(t, a.url, "bob", password) // makes the table
 
-	// It can be read and not written: all of them find out that nobody is called alice before one of them takes the name.
+	// The table can be read and not written: all of them find no user alice
+	// before one of them takes the name.
 	tx, err := pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +109,7 @@ func TestANewPasswordEndsTheOtherSessions(t *testing.T) {
 	loginWith(t, a.url, "alice", newPassword)
 }
 
-// Either both happen or neither: whichever half fails takes the other back.
+// Both happen or neither: if one half fails, the other is rolled back.
 func TestANewPasswordAndTheRevocationsAreOneTransaction(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]string{

@@ -14,7 +14,7 @@ import (
 
 const sealing = "8d6f1c0e57a24b93d0c8e2f1a6b7954d3e0a1b2c4d5f60718293a4b5c6d7e8f9"
 
-// cached is the environment of a demo with the cache in front.
+// cached returns the environment of a demo with the cache in front.
 func cached(databaseURL, redisURL string) []string {
 	return []string{
 		production, withSecret, "DATABASE_URL=" + databaseURL,
@@ -22,7 +22,7 @@ func cached(databaseURL, redisURL string) []string {
 	}
 }
 
-// without is an environment less one variable, with others in its place.
+// without returns an environment less one variable, with others in its place.
 func without(environment []string, name string, instead ...string) []string {
 	kept := slices.DeleteFunc(slices.Clone(environment), func(v string) bool {
 		return strings.HasPrefix(v, name+"=")
@@ -30,7 +30,8 @@ func without(environment []string, name string, instead ...string) []string {
 	return append(kept, instead...)
 }
 
-// Redis without a key to seal with is refused, in words that say how to make one.
+// Redis without an encryption key is refused, with an error that says how to
+// make one.
 func TestRedisNeedsAKey(t *testing.T) {
 	t.Parallel()
 	environment := cached("postgres://nobody@"+nobody(t)+"/x", "redis://"+nobody(t))
@@ -56,7 +57,8 @@ func TestRedisNeedsAKey(t *testing.T) {
 	wantUnsaid(t, said, "sesame")
 }
 
-// Without an answer from Redis the demo starts, says so once, and serves from Postgres.
+// If Redis does not answer, the demo starts, logs that once, and serves from
+// Postgres.
 func TestARedisThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Start(t)
@@ -82,7 +84,7 @@ func TestARedisThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// CRY-06: whoever copies the whole of Redis finds no token, no data, and nothing about anybody.
+// A copy of all of Redis holds no token, no data, and nothing about any user.
 func TestRedisHoldsNothingReadable(t *testing.T) {
 	t.Parallel()
 	const user, value, agent = "canaryuser", "canaryvalue", "CanaryBrowser/7.0"
@@ -139,7 +141,8 @@ func TestRedisHoldsNothingReadable(t *testing.T) {
 		len(dump), len(j.cookies))
 }
 
-// dumped is every key with its value, as it is and as Redis would hand it to another Redis. None may be without an end.
+// dumped returns every key with its value, plain and as DUMP serializes it.
+// Each must have a time to live.
 func dumped(t *testing.T, redis *redistest.Server) string {
 	t.Helper()
 	var all strings.Builder

@@ -35,13 +35,13 @@ func TestSessionsOutliveTheProcess(t *testing.T) {
 				t.Error("the logout left the cookie")
 			}
 			v.want("GET /api/me", http.StatusUnauthorized, "")
-			// whoever has a copy of the cookie
+			// a copy of the cookie
 			kept.want("GET /api/me", http.StatusUnauthorized, "")
 		})
 	}
 }
 
-// A process that draws its own secret would turn the other's cookies down.
+// A process that draws its own secret would refuse the other's cookies.
 func TestAMemoryStoreEndsWithTheProcess(t *testing.T) {
 	t.Parallel()
 	first := start(t, development, withSecret)

@@ -15,13 +15,15 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-// held is a request that its handler has accepted, and whose body is still to come.
+// held is a request that its handler has accepted, and whose body is still to
+// come.
 type held struct {
 	body     *io.PipeWriter
 	answered chan error
 }
 
-// hold begins a request. It returns when the server asks for the body, which it does once the handler reads it.
+// hold begins a request. It returns when the server asks for the body, which it
+// does once the handler reads it.
 func hold(t *testing.T, v *visitor, path string) *held {
 	t.Helper()
 	body, writer := io.Pipe()
@@ -68,8 +70,8 @@ func TestSIGTERMUnderLoad(t *testing.T) {
 		accepted = append(accepted, hold(t, v, "/api/set"))
 	}
 
-	// Beside them, as many requests as the machine can make. What is refused was not accepted; an answer, once there
-	// is one, is the right one.
+	// Beside them, as many requests as the machine can make. A refused one was
+	// not accepted. Each answer is the right one.
 	var load sync.WaitGroup
 	under, stopped := make(chan struct{}, visitors), make(chan struct{})
 	for i := range visitors {
@@ -137,7 +139,8 @@ func awaitRefusal(t *testing.T, site string) {
 	})
 }
 
-// Uses of sessions are noted some time later, together. Those of the last second must not be forgotten.
+// Uses of sessions are written some time later, together. A shutdown writes
+// those of the last second.
 func TestPendingTouchesAreWrittenAtTheEnd(t *testing.T) {
 	t.Parallel()
 	databaseURL, pool := database(t)

@@ -38,7 +38,7 @@ func TestThePageDoesNotSpeakOfMemoryOverPostgres(t *testing.T) {
 	}
 	wantSaid(t, first.log(), "store=postgres active=0")
 	second := start(t, development, "DATABASE_URL="+databaseURL)
-	wantSaid(t, second.log(), "store=postgres active=1") // says one line at start
+	wantSaid(t, second.log(), "store=postgres active=1") // it logs one line at start
 }
 
 func TestAPostgresThatIsNotThere(t *testing.T) {
@@ -137,7 +137,7 @@ func wantUnsaid(t *testing.T, text, secret string) {
 	}
 }
 
-// nobody is an address on which nobody listens.
+// nobody returns an address where nothing listens.
 func nobody(t *testing.T) string {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// statements notes the name of every query that a pool sends.
+// statements records the name of every query that a pool sends.
 type statements struct {
 	mu    sync.Mutex
 	names []string
@@ -28,7 +28,7 @@ func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn,
 
 func (s *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-// sent is what was sent since it was last called.
+// sent returns what was sent since its last call.
 func (s *statements) sent() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -19,7 +19,7 @@ const (
 	cookieName = "__Host-session"
 )
 
-// tokenOf takes the token out of a cookie.
+// tokenOf returns the token in a cookie.
 func tokenOf(t *testing.T, cookie string) []byte {
 	t.Helper()
 	parts := strings.Split(cookie, ".")
@@ -33,8 +33,8 @@ func tokenOf(t *testing.T, cookie string) []byte {
 	return payload[:32]
 }
 
-// sign makes production's cookie for a token, as somebody could who has learnt the secret. It follows the format in
-// the documentation, not the library's code.
+// sign makes production's cookie for a token, as an attacker with the secret
+// could. It follows the documented format, not the library's code.
 func sign(t *testing.T, token []byte) string {
 	t.Helper()
 	derive := func(what string, n int) []byte {
@@ -57,7 +57,8 @@ func sign(t *testing.T, token []byte) string {
 	return cookieName + "=v1." + keyID + "." + encode(payload) + "." + encode(mac.Sum(nil))
 }
 
-// spellings are the ways in which a token, or a part of a cookie that holds it, could stand in a text.
+// spellings are the ways in which a token, or a part of a cookie that holds it,
+// could stand in a text.
 func spellings(t *testing.T, cookie string) []string {
 	t.Helper()
 	token := tokenOf(t, cookie)

@@ -13,7 +13,8 @@ import (
 
 var write = flag.Bool("write", false, "write docs/chain.md instead of comparing with it")
 
-// transcript is what somebody at a terminal would see, as Markdown, with the names of things in place of their numbers.
+// transcript is what a terminal would show, as Markdown, with names in place of
+// addresses.
 type transcript struct {
 	t     *testing.T
 	text  strings.Builder
@@ -23,7 +24,7 @@ type transcript struct {
 // say adds a paragraph.
 func (tr *transcript) say(text string) { tr.text.WriteString(text + "\n\n") }
 
-// call is a server's address by name.
+// call names a server's address.
 func (tr *transcript) call(address, name string) { tr.names = append(tr.names, address, name) }
 
 // block shows commands with what they printed.
@@ -32,10 +33,11 @@ func (tr *transcript) block(lines ...string) {
 		"\n```\n\n")
 }
 
-// shown are the headers of an answer that a transcript shows.
+// shown are the headers of a response that a transcript shows.
 var shown = []string{"Cache-Control", "Content-Type", "Retry-After", "Set-Cookie"}
 
-// request sends a request as a browser called jar, wants a status, and returns the command and the answer as a terminal has them.
+// request sends a request as a browser called jar and wants a status. It
+// returns the command and the response as a terminal shows them.
 func (tr *transcript) request(v *visitor, jar, request string, status int) string {
 	tr.t.Helper()
 	had := v.cookie
@@ -66,7 +68,7 @@ func (tr *transcript) request(v *visitor, jar, request string, status int) strin
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// said are the lines of a log that hold one of the words.
+// said returns the lines of a log that hold one of the words.
 func (tr *transcript) said(a *app, words ...string) string {
 	tr.t.Helper()
 	var lines []string
@@ -99,7 +101,7 @@ var numbers = []struct {
 	{regexp.MustCompile(`failed to connect to .*`), "failed to connect to …"},
 }
 
-// normal takes out what is different each time.
+// normal replaces what is different each time.
 func (tr *transcript) normal(text string) string {
 	text = strings.NewReplacer(tr.names...).Replace(text)
 	for _, n := range numbers {
@@ -129,7 +131,7 @@ func (tr *transcript) end(name string) {
 	}
 }
 
-// difference is the first place where two texts part.
+// difference returns the first place where two texts differ.
 func difference(was, is string) string {
 	a, b := strings.Split(was, "\n"), strings.Split(is, "\n")
 	for i := range min(len(a), len(b)) {

@@ -11,17 +11,18 @@ import (
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
-// visitor is a browser as far as the session cookie goes: it keeps what it is given and sends it back, over plain
-// http also where a real one would want https.
+// visitor is a browser as far as the session cookie is concerned: it keeps the
+// cookie and sends it back. It does so over plain http also where a real one
+// wants https.
 type visitor struct {
 	t      testing.TB
 	site   string
 	cookie string // name=value; empty without one
 
-	headers http.Header // what else it sends
+	headers http.Header // more headers that it sends
 }
 
-// answer is a response as it came over the wire.
+// answer is a response as it was received.
 type answer struct {
 	status int
 	body   string
@@ -36,7 +37,7 @@ var browser = &http.Client{
 
 func visit(t testing.TB, site string) *visitor { return &visitor{t: t, site: site} }
 
-// login is a visitor who has just logged in.
+// login returns a visitor who has just logged in.
 func login(t testing.TB, site, user string) *visitor {
 	t.Helper()
 	v := visit(t, site)
@@ -50,7 +51,7 @@ func login(t testing.TB, site, user string) *visitor {
 // password is that of every user whose password does not matter.
 const password = "sesame-for-everybody"
 
-// loginWith is a visitor who has just logged in on the page.
+// loginWith returns a visitor who has just logged in on the page.
 func loginWith(t testing.TB, site, user, password string) *visitor {
 	t.Helper()
 	v := visit(t, site)
@@ -61,12 +62,13 @@ func loginWith(t testing.TB, site, user, password string) *visitor {
 	return v
 }
 
-// at is the same browser on another address.
+// at returns the same browser on another address.
 func (v *visitor) at(site string) *visitor {
 	return &visitor{t: v.t, site: site, cookie: v.cookie, headers: v.headers}
 }
 
-// try sends a request such as "GET /api/me", and reports an error of the connection. A form goes into the body.
+// try sends a request such as "GET /api/me", and returns an error of the
+// connection. A form becomes the body.
 func (v *visitor) try(request string, form ...string) (answer, error) {
 	method, path, _ := strings.Cut(request, " ")
 	r, err := http.NewRequestWithContext(context.Background(), method, v.site+path,
@@ -111,7 +113,7 @@ func (v *visitor) send(request string, form ...string) answer {
 	return a
 }
 
-// want sends a request and compares the status, and the body if it is to be something.
+// want sends a request and compares the status, and the body unless it is "".
 func (v *visitor) want(request string, status int, body string) answer {
 	v.t.Helper()
 	a := v.send(request)

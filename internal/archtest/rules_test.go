@@ -87,23 +87,6 @@ const maxLines = 500
 // notYetShort lists directories that TestLinesAreShort does not check yet. The
 // list only gets shorter.
 var notYetShort = []string{
-	"integration/browser",
-	"integration/cache",
-	"integration/chain",
-	"integration/citus",
-	"integration/cmd/provide",
-	"integration/failover",
-	"integration/internal/process",
-	"integration/migrate",
-	"integration/ops",
-	"integration/owner",
-	"integration/pgtest",
-	"integration/pooler",
-	"integration/redistest",
-	"integration/servers",
-	"integration/store",
-	"integration/telemetry",
-	"integration/webapp",
 	"internal/cached",
 	"internal/outage",
 	"sessionstore",

@@ -437,7 +437,7 @@ SELECT
         )
     )
 FROM old
-RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
+RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, s.last_seen_at AS validated_at
 `
 
 type SessionRotateParams struct {

@@ -20,7 +20,7 @@ import (
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
-// killing is how provide ends.
+// killing is a way in which provide ends.
 type killing struct {
 	signal syscall.Signal
 	status int
@@ -34,7 +34,7 @@ var killings = map[string]killing{
 	"SIGKILL": {syscall.SIGKILL, -1, false},
 }
 
-// Whatever ends provide, no server outlives it.
+// However provide ends, no server outlives it.
 func TestProvideIsKilled(t *testing.T) {
 	isKilled(t, testkit.Only(t, killings, "SIGKILL"))
 }
@@ -54,7 +54,8 @@ func isKilled(t *testing.T, killings map[string]killing) {
 			cmd := exec.Command(os.Args[0], "--", "sh", "-c",
 				`echo "$DATABASE_URL"; exec sleep 600`)
 			cmd.Stderr = os.Stderr
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // away from the terminal
+			// out of the terminal's process group
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			output, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -76,7 +77,7 @@ func isKilled(t *testing.T, killings map[string]killing) {
 			if err := cmd.Process.Signal(c.signal); err != nil {
 				t.Fatal(err)
 			}
-			_ = cmd.Wait() // the status is looked at below
+			_ = cmd.Wait() // the status is checked below
 			if got := cmd.ProcessState.ExitCode(); got != c.status {
 				t.Errorf("status %d, want %d", got, c.status)
 			}
@@ -125,13 +126,14 @@ func dataFolder(t *testing.T, target string) string {
 	return folder
 }
 
-// child is a process, told from a later one with the same id by its start.
+// child is a process. Its start distinguishes it from a later one with the same
+// id.
 type child struct {
 	id          int
 	name, start string
 }
 
-// descendants gives all processes below one.
+// descendants returns all processes below one.
 func descendants(t *testing.T, parent int) []child {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -151,13 +153,13 @@ func descendants(t *testing.T, parent int) []child {
 	return found
 }
 
-// alive is false for a zombie too: it waits for whoever adopted it.
+// alive returns false for a zombie too: it waits for its new parent.
 func (c child) alive() bool {
 	fields := statOf(c.id)
 	return fields != nil && fields[19] == c.start && fields[0] != "Z"
 }
 
-// statOf gives the fields of /proc/ID/stat after the name: state, parent, ….
+// statOf returns the fields of /proc/ID/stat after the name: state, parent, ….
 func statOf(id int) []string {
 	content, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(id), "stat"))
 	if err != nil {

@@ -33,7 +33,7 @@ func (s streams) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(s.err, "provide: "+format+"\n", args...)
 }
 
-// job is what the command line asks for.
+// job is the parsed command line.
 type job struct {
 	options servers.Options
 	dir     string
@@ -41,7 +41,7 @@ type job struct {
 	command []string
 }
 
-// run does all of it and gives the exit status.
+// run runs the job and returns the exit status.
 func run(args []string, std streams, signals <-chan os.Signal) int {
 	j, err := parse(args, std.err)
 	if errors.Is(err, flag.ErrHelp) {
@@ -107,13 +107,14 @@ func parse(args []string, output io.Writer) (*job, error) {
 	return &j, nil
 }
 
-// provision is the servers that a command runs with; nil where there is none.
+// provision holds the servers that a command runs with; nil where there is
+// none.
 type provision struct {
 	postgres, redis *servers.Server
 }
 
-// provide has the servers, or the signal that came before they were there.
-// Whatever it returns has to be closed.
+// provide returns the servers, or the signal that came first. The caller closes
+// the provision in any case.
 func (j *job) provide(std streams, signals <-chan os.Signal) (provision, syscall.Signal, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -158,8 +159,8 @@ func (p provision) close() error {
 	return errors.Join(errs...)
 }
 
-// environment is what the command gets: this program's, with the servers, and
-// without those that were named and not provided.
+// environment returns the command's variables: this program's and the servers.
+// It removes variables of servers that were not provided.
 func (j *job) environment(inherited []string, p provision) []string {
 	variables := map[string]string{"DATABASE_URL": p.postgres.URL, "REDIS_URL": ""}
 	if p.redis != nil {
@@ -192,8 +193,7 @@ func (j *job) execute(provided provision, std streams, signals <-chan os.Signal)
 	cmd.Env = j.environment(cmd.Environ(), provided)
 	cmd.WaitDelay = 5 * time.Second // for grandchildren that keep a pipe open
 
-	// In the group of this program: the command may be one that reads the
-	// terminal.
+	// In the group of this program: the command may read the terminal.
 	running, err := process.Start(cmd, process.Kin{Orphaned: syscall.SIGTERM})
 	if err != nil {
 		std.say("%v", err)
@@ -217,7 +217,7 @@ func (j *job) execute(provided provision, std streams, signals <-chan os.Signal)
 }
 
 // forward passes one signal on. An interrupt from the terminal has reached the
-// command already, which may take a second one for the wish to be killed.
+// command already, which may read a second one as an order to stop at once.
 func forward(running *process.Process, sig os.Signal, interrupts int) {
 	number, ok := sig.(syscall.Signal)
 	switch {

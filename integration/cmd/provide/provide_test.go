@@ -26,12 +26,12 @@ func TestMain(m *testing.M) {
 	} {
 		_ = os.Unsetenv(variable)
 	}
-	// what is tested here is the same in containers
+	// The test covers the same in containers.
 	_ = os.Setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
 	os.Exit(m.Run())
 }
 
-// provide runs it in this process; there are signals to come in signals.
+// provide runs it in this process. Signals arrive in signals.
 func provide(t *testing.T, signals chan os.Signal,
 	args ...string,
 ) (status int, stdout, stderr string) {
@@ -148,8 +148,9 @@ func (s *sendWhenReady) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Under nohup SIGHUP is ignored, and what is ignored a child's shell can't trap: the tests would wait for ever. A signal
-// that this process handles is back at its default in its children.
+// Under nohup SIGHUP is ignored. A child's shell can't trap an ignored signal,
+// so the tests would wait forever. A signal that this process handles has its
+// default in its children.
 func init() { signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) }
 
 func TestSignalsReachTheCommand(t *testing.T) {

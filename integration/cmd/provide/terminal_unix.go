@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inForeground tells whether a Ctrl-C in the terminal reaches this program, and
-// with it everything else in its process group.
+// inForeground reports whether a Ctrl-C in the terminal reaches this program,
+// and with it everything else in its process group.
 func inForeground() bool {
 	terminal, err := os.Open("/dev/tty")
 	if err != nil {

@@ -4,5 +4,5 @@ package process
 
 import "syscall"
 
-// Only Linux tells a program that its parent has died.
+// Only Linux sends a program a signal when its parent has died.
 func (Kin) guard(*syscall.SysProcAttr) {}

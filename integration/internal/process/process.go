@@ -1,4 +1,5 @@
-// Package process starts programs that do not outlive the one that started them.
+// Package process starts programs that do not outlive the one that started
+// them.
 package process
 
 import (
@@ -20,18 +21,19 @@ type Process struct {
 	err  error // of Wait; readable once done is closed
 }
 
-// Kin says what ties a program to this one. The zero value ties nothing: same
-// account, same process group, free to live on.
+// Kin ties a program to this one. The zero value ties nothing: same account,
+// same process group, free to live on.
 type Kin struct {
-	// Orphaned is the signal the program gets when this one dies without
-	// having stopped it, by SIGKILL for instance. Linux only; 0 for none.
+	// Orphaned is the signal that the program gets when this one dies without
+	// having stopped it, as by SIGKILL. Linux only; 0 for none.
 	Orphaned syscall.Signal
 
 	// Apart gives the program a process group of its own, so that a Ctrl-C
 	// in the terminal does not reach it. Unix only.
 	Apart bool
 
-	// Account is whom the program runs as; nil for whoever runs this one.
+	// Account is the account that the program runs as; nil for this program's
+	// own.
 	Account *Account
 }
 
@@ -51,10 +53,10 @@ func Start(cmd *exec.Cmd, kin Kin) (*Process, error) {
 	p := &Process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// To Linux the parent that Orphaned waits for is the thread that
-		// started the program, not the whole process. The thread is kept for
-		// as long as the program runs; without this the Go runtime may end it
-		// at any time, and the program with it.
+		// On Linux the parent that Orphaned refers to is the thread that
+		// started the program, not the whole process. This keeps the thread for
+		// as long as the program runs. Otherwise the Go runtime may end it at
+		// any time, and the program with it.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 
@@ -71,8 +73,8 @@ func Start(cmd *exec.Cmd, kin Kin) (*Process, error) {
 	return p, nil
 }
 
-// Run starts cmd, waits for it and puts what it printed last into the error.
-// The program is killed when ctx ends.
+// Run starts cmd, waits for it and puts the end of its output into the error.
+// It kills the program when ctx ends.
 func Run(ctx context.Context, cmd *exec.Cmd, kin Kin) error {
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
@@ -101,8 +103,8 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 // ID is the program's process id.
 func (p *Process) ID() int { return p.cmd.Process.Pid }
 
-// Status waits for the end of the program and gives its exit status the way a
-// shell does: 128+n when signal n ended it.
+// Status waits for the end of the program and returns its exit status as a
+// shell does: 128+n if signal n ended it.
 func (p *Process) Status() int {
 	<-p.done
 	if state, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && state.Signaled() {
@@ -111,7 +113,7 @@ func (p *Process) Status() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Signal sends sig; that the program has ended already is no error.
+// Signal sends sig. It returns no error if the program has ended already.
 func (p *Process) Signal(sig syscall.Signal) error {
 	err := p.cmd.Process.Signal(sig)
 	if errors.Is(err, syscall.ESRCH) || p.ended() {
@@ -121,7 +123,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 }
 
 // Stop sends one signal after the other, and SIGKILL last, until the program
-// has ended; it waits for that long after each.
+// has ended. It waits for patience after each.
 func (p *Process) Stop(patience time.Duration, signals ...syscall.Signal) error {
 	for _, sig := range append(signals, syscall.SIGKILL) {
 		if err := p.Signal(sig); err != nil {
@@ -145,7 +147,7 @@ func (p *Process) ended() bool {
 	}
 }
 
-// LastLines gives the end of a program's output in one line, for an error.
+// LastLines returns the end of a program's output in one line, for an error.
 func LastLines(output string) string {
 	lines := strings.Split(strings.TrimSpace(output), "\n")
 	lines = lines[max(0, len(lines)-5):]

@@ -39,7 +39,7 @@ func TestStartOfNothing(t *testing.T) {
 	}
 }
 
-// A program that does not mind the polite signals is killed.
+// Stop kills a program that ignores the other signals.
 func TestStopKills(t *testing.T) {
 	cmd := exec.Command("sh", "-c", `trap "" TERM INT; echo ready; while :; do sleep 1; done`)
 	output, err := cmd.StdoutPipe()

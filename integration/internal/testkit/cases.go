@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Only returns those of the cases that have these names: a test has them, and
-// the slow test of the same table has the rest.
+// Only returns the cases with these names. A test has them, and the slow test
+// of the same table has the rest.
 func Only[C any](t testing.TB, cases map[string]C, names ...string) map[string]C {
 	t.Helper()
 	known(t, cases, names)

@@ -13,8 +13,8 @@ import (
 // they have run.
 type Step func(dir string) error
 
-// Main is all that a TestMain does: the steps, in their order, and the tests.
-// It exits. If a step fails it prints the error and no test runs.
+// Main is the body of a TestMain: it runs the steps in order, then the tests,
+// and exits. If a step fails it prints the error and runs no test.
 func Main(m *testing.M, steps ...Step) {
 	os.Exit(run(m, steps))
 }
@@ -43,9 +43,9 @@ func NeedPostgres(string) error {
 	return nil
 }
 
-// OwnServers hides the servers that the environment names, and Docker. What a
-// test starts afterwards is a process of this machine, so the test may stop,
-// freeze and configure it.
+// OwnServers hides Docker and the servers in the environment. Servers that a
+// test starts afterwards are processes of this machine. The test may stop,
+// freeze and configure them.
 func OwnServers(string) error {
 	for _, name := range []string{"DATABASE_URL", "REDIS_URL"} {
 		if err := os.Unsetenv(name); err != nil {
@@ -55,14 +55,14 @@ func OwnServers(string) error {
 	return os.Setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
 }
 
-// Build builds a program of the root module, such as "./examples/webapp", and
-// sets path to it. It takes flags of go build.
+// Build returns a step that builds a program of the root module, such as
+// "./examples/webapp", and sets path to it. It takes flags of go build.
 func Build(path *string, program string, flags ...string) Step {
 	return func(dir string) error {
 		*path = filepath.Join(dir, filepath.Base(program))
 		args := append([]string{"build", "-o", *path}, flags...)
 		build := exec.Command("go", append(args, program)...)
-		// the program's module, which has its own dependencies
+		// The program's module has its own dependencies.
 		build.Dir = filepath.Join("..", "..")
 		if output, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", build, err, output)

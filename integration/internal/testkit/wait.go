@@ -14,8 +14,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Patience is how long a test waits for what must happen. It is long: it ends
-// a test that would hang and measures nothing, also on a busy machine.
+// Patience limits a wait for what must happen. It is long: it ends a test that
+// would hang, also on a busy machine, and measures nothing.
 const Patience = time.Minute
 
 // Eventually waits until so returns true, and ends the test after Patience.
