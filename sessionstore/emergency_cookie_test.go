@@ -1,6 +1,8 @@
 package sessionstore_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -9,6 +11,7 @@ import (
 	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
 // One instance has no connection to Postgres and makes a session. Another
@@ -129,6 +132,84 @@ func TestLogoutInAnotherEmergency(t *testing.T) {
 	}
 }
 
+// The second click of a logout on another instance can't read the row that the
+// first one has created. It fails, and leaves that row: the session is not
+// restored.
+func TestSecondLogoutInAnotherEmergencyFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := outagetest.New(t, halfMinute, weekly)
+		defer o.End()
+		cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(o.Rows))
+		o.Away()
+		b := &jar{t, cut, map[string]string{}}
+		_, _ = b.get(logIn)
+		stolen, second := b.copied(), b.copied()
+		b.site, second.site = peer, peer
+		status, set := second.get(func(
+			w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
+			first, _ := b.get(logOut)
+			expect(t, "status of the first logout", first, http.StatusOK)
+			peer.store.Down(store.OpLoad)
+			logOut(w, r, s)
+		})
+		expect(t, "status of the second", status, http.StatusServiceUnavailable)
+		expect(t, "cookies set by the second", set, "")
+		peer.store.Up()
+		o.Back()
+		expect(t, "the token", stolen.who(), "")
+		stolen.site = peer
+		expect(t, "the token elsewhere", stolen.who(), "")
+	})
+}
+
+// The instance of the logout has lost Postgres too. What it holds in memory
+// can't keep the other one from restoring the session, so the logout fails, and
+// one that comes later succeeds.
+func TestLogoutInAnotherEmergencyDuringAnEmergency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := outagetest.New(t, halfMinute, weekly)
+		defer o.End()
+		link := fault.Wrap(o.Rows)
+		chain := outagetest.Wire(link, nil, halfMinute, weekly, nil)
+		defer func() { _ = chain.Close() }()
+		cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(chain.Store))
+		o.Away()
+		b := &jar{t, cut, map[string]string{}}
+		_, _ = b.get(logIn)
+		stolen := b.copied()
+		b.site = peer
+		first, second := b.copied(), b.copied()
+		leave := func(b *jar) (int, string) {
+			return b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				expect(t, "withheld", s.Withheld(), true)
+				if link.Down(); b == first {
+					for range 4 {
+						_, _ = chain.Stats(t.Context(), false)
+						time.Sleep(time.Second / 2)
+					}
+				}
+				expect(t, "an emergency", chain.Detector.Unavailable(), true)
+				logOut(w, r, s)
+			})
+		}
+		for _, tab := range []*jar{first, second} {
+			status, set := leave(tab)
+			expect(t, "status", status, http.StatusServiceUnavailable)
+			expect(t, "cookies set", set, "")
+		}
+		link.Up()
+		time.Sleep(3 * time.Second)
+		status, set := first.get(logOut)
+		expect(t, "status afterwards", status, http.StatusOK)
+		expect(t, "cookies set afterwards", set, "-"+sent)
+		o.Back()
+		expect(t, "the token", stolen.who(), "")
+		stolen.site = peer
+		expect(t, "the token elsewhere", stolen.who(), "")
+	})
+}
+
 // The emergency outlasts the idle timeout, and the session is in use in it.
 func TestLogoutInAnotherLongEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -215,6 +296,31 @@ func TestStreamAfterLogoutInAnotherEmergency(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The instance with the stream learns that a row is there and can't read it:
+// the session was restored, or logged out elsewhere. The stream ends after the
+// time for which it stays open without an answer.
+func TestStreamWhoseRowCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := outagetest.New(t, halfMinute, weekly)
+		defer o.End()
+		cut := newSiteOver(t, newSpy(o))
+		o.Away()
+		b := &jar{t, cut, map[string]string{}}
+		_, _ = b.get(logIn)
+		_, _ = b.get(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			stream, cancel := s.Watch(r.Context())
+			defer cancel()
+			cut.store.Down(store.OpLoad)
+			o.Back()
+			time.Sleep(20 * time.Second)
+			expect(t, "ended early", stream.Err(), nil)
+			time.Sleep(12 * time.Second)
+			expect(t, "ended", errors.Is(context.Cause(stream), sessionstore.ErrUnavailable), true)
+			cut.store.Up()
+		})
+	})
 }
 
 // The cookie of an emergency stays the same while the emergency lasts, also

@@ -277,14 +277,27 @@ func (c *core) deleteRow(ctx context.Context, d *pendingDelete) (Revocation, err
 // under the session's id, and a restore does not replace a row. It returns
 // false if the session has been restored. The row stays as long as the session
 // could live in the memory of the other instance, where it may be in use.
+//
+// While Postgres is unavailable here, the row would be in the memory of this
+// instance, where it keeps nothing from a restore: so bar takes it back, and
+// fails.
 func (c *core) bar(ctx context.Context, id store.ID) (bool, error) {
 	draft := store.Draft{ID: id, Data: object.Encode(nil), Idle: c.expiry.Absolute}
-	_, err := c.store.Create(ctx, draft)
-	if !errors.Is(err, store.ErrExists) {
-		return err == nil, err
+	rec, err := c.store.Create(ctx, draft)
+	switch {
+	case errors.Is(err, store.ErrExists):
+		// Its error is no answer: the row may be a bar, which must stay.
+		rec, err = c.store.Load(ctx, id, 0)
+		if errors.Is(err, ErrNotFound) {
+			return false, nil
+		}
+	case err == nil && rec.Emergency:
+		_, _ = c.store.Delete(ctx, id)
 	}
-	rec, err := c.store.Load(ctx, id, 0)
-	return err == nil && bars(&rec), nil
+	if err == nil && rec.Emergency {
+		err = fmt.Errorf("%w: the session is in another instance's memory", ErrUnavailable)
+	}
+	return err == nil && bars(&rec), err
 }
 
 // write sends the statement of a plan. It returns the session's token if that

@@ -2,6 +2,7 @@ package sessionstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -154,7 +155,12 @@ func (q *watches) check() {
 		var alive, ended []store.ID
 		alive, ended, err = q.store.Alive(ctx, ids)
 		for _, id := range alive {
-			if q.barred(ctx, id, watched[id]) {
+			barred, failed := q.barred(ctx, id, watched[id])
+			if failed != nil {
+				err = failed
+				continue // alive or a bar: that is not known
+			}
+			if barred {
 				ended = append(ended, id)
 			}
 			for _, w := range watched[id] {
@@ -205,19 +211,26 @@ func (q *watches) check() {
 // barred reports whether the session of an emergency was logged out at another
 // instance: what is alive under its id is the row of bar. Once the session has
 // been found restored, no row of bar can come.
-func (q *watches) barred(ctx context.Context, id store.ID, of []*watch) bool {
+func (q *watches) barred(ctx context.Context, id store.ID, of []*watch) (bool, error) {
 	for _, w := range of {
 		if rec, _ := w.session.current(); w.restored || !rec.Emergency {
-			return false
+			return false, nil
 		}
 	}
 	rec, err := q.store.Load(ctx, id, 0)
-	if err == nil && !rec.Emergency && !bars(&rec) {
+	switch {
+	case errors.Is(err, ErrNotFound): // it has ended meanwhile: the next check finds out
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	barred := bars(&rec)
+	if !rec.Emergency && !barred {
 		for _, w := range of {
 			w.restored = true
 		}
 	}
-	return err == nil && bars(&rec)
+	return barred, nil
 }
 
 // bearable returns the longest time that a query may take. A store that hangs
