@@ -181,7 +181,8 @@ func (c *Store) Rotate(
 	asked := c.clocks()
 	rec, err := c.store.Rotate(ctx, old, id, change)
 	c.observe(&rec, asked)
-	if outcomeOf(err).NeedsTombstone() || errors.Is(err, store.ErrRevoked) { // which may follow the commit
+	// ErrRevoked may follow the commit.
+	if outcomeOf(err).NeedsTombstone() || errors.Is(err, store.ErrRevoked) {
 		_ = c.putTombstones(ctx, old)
 	}
 	return rec, err
@@ -340,7 +341,7 @@ func clocksFrom(start time.Time) func() coherence.Instant {
 }
 
 // Metrics returns the numbers of this process's use of the cache. Those that
-// only the cache knows are zero.
+// only the cache has are zero.
 func (c *Store) Metrics() store.CacheStats {
 	answers, verdicts := &c.counts.answers, &c.counts.verdicts
 	return store.CacheStats{

@@ -21,8 +21,8 @@ type fleet struct {
 	instances []*replaced
 }
 
-// replaced is an instance that makes way for one that remembers nothing, as
-// after a deploy, when time is moved for it.
+// replaced is an instance that is replaced by a new one, as after a deploy,
+// when time is moved for it.
 type replaced struct {
 	*cached.Store
 	fleet *fleet
@@ -39,7 +39,7 @@ func (f *fleet) open() *cached.Store {
 	return cached.New(f.memory, f.cache, cached.Options{Policy: f.policy, Expiry: f.expiry})
 }
 
-// reopen leaves nothing in any process, nor in the cache.
+// reopen replaces all instances and flushes the cache.
 func (f *fleet) reopen() {
 	for _, r := range f.instances {
 		r.Close()
@@ -74,7 +74,9 @@ func TestContract(t *testing.T) {
 					f.memory.Age(id, d)
 					f.reopen()
 				},
-				Peer:   func(t *testing.T, s store.Store) store.Store { return s.(*replaced).fleet.add(t) },
+				Peer: func(t *testing.T, s store.Store) store.Store {
+					return s.(*replaced).fleet.add(t)
+				},
 				Forget: func(_ *testing.T, s store.Store) { s.(*replaced).fleet.reopen() },
 			})
 		})

@@ -29,16 +29,16 @@ var (
 // The faults of a cache.
 var (
 	failing = &fault.Rule{Err: cache.ErrUnavailable}
-	// blocked answers only when its caller has had enough.
+	// blocked returns only when the context of its caller ends.
 	blocked = &fault.Rule{When: fault.Hang}
-	// leftLater is made although its caller has had enough.
+	// leftLater is carried out after the context of its caller has ended.
 	leftLater = &fault.Rule{Do: func(ctx context.Context, _ *fault.Call) error {
 		<-ctx.Done()
 		return nil
 	}}
 )
 
-// sleep is for a fault that takes time, in a bubble.
+// sleep returns a fault that takes time, in a bubble.
 func sleep(d time.Duration) func(context.Context, *fault.Call) error {
 	return func(context.Context, *fault.Call) error {
 		time.Sleep(d)
@@ -46,8 +46,8 @@ func sleep(d time.Duration) func(context.Context, *fault.Call) error {
 	}
 }
 
-// instance is one process with a cached store, over a store and a cache that it
-// shares with others.
+// instance is a process with a cached store, over a store and a cache that it
+// may share with others.
 type instance struct {
 	*cached.Store
 	t      *testing.T
@@ -62,8 +62,8 @@ func newInstance(t *testing.T, policy coherence.Policy, expiry store.Expiry) *in
 	return first.another(policy, expiry)
 }
 
-// another is a process over the same store and cache. It does not know
-// Postgres's time.
+// another returns a process over the same store and cache, without a reply of
+// Postgres's clock.
 func (i *instance) another(policy coherence.Policy, expiry store.Expiry) *instance {
 	peer := *i
 	peer.Store = cached.New(i.store, i.cache, cached.Options{Policy: policy, Expiry: expiry})
@@ -71,7 +71,7 @@ func (i *instance) another(policy coherence.Policy, expiry store.Expiry) *instan
 	return &peer
 }
 
-// beside is another process that knows Postgres's time.
+// beside returns another process with a reply of Postgres's clock.
 func (i *instance) beside(policy coherence.Policy) *instance {
 	i.t.Helper()
 	peer := i.another(policy, weekly)
@@ -91,7 +91,7 @@ func (i *instance) create(name string) store.Record {
 	return rec
 }
 
-// cached is a session that the cache has.
+// cached makes a session that the cache has.
 func (i *instance) cached(name string) store.ID {
 	i.t.Helper()
 	rec := i.create(name)
@@ -99,7 +99,7 @@ func (i *instance) cached(name string) store.ID {
 	return rec.ID
 }
 
-// load loads, and says what the store is to be asked.
+// load loads a session and checks which calls of the store that makes.
 func (i *instance) load(id store.ID, calls string) store.Record {
 	i.t.Helper()
 	rec, err := i.Load(i.t.Context(), id, 0)
@@ -122,7 +122,7 @@ func (i *instance) set(id store.ID, value string) store.Record {
 	return rec
 }
 
-// asked is the calls since it was last called, with blanks between.
+// asked returns the calls since it was last called, with blanks between.
 func asked(double interface{ Forget() []fault.Call }) string {
 	var ops []string
 	for _, c := range double.Forget() {

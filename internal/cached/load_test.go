@@ -40,7 +40,8 @@ func TestEntryIsServedForTheFreshness(t *testing.T) {
 		id := i.cached("s")
 		time.Sleep(29 * time.Second)
 		rec := i.load(id, "")
-		if late := rec.AnsweredAt.Sub(rec.ValidatedAt); late < 29*time.Second || late > 30*time.Second {
+		if late := rec.AnsweredAt.Sub(rec.ValidatedAt); late < 29*time.Second ||
+			late > 30*time.Second {
 			t.Errorf("answered %v after it was read, want 29 s and a little", late)
 		}
 		time.Sleep(time.Second)
@@ -61,14 +62,16 @@ func TestStrictAsksTheCacheNothing(t *testing.T) {
 	})
 }
 
-// What has expired in the cache may have been extended since.
+// A touch may have extended a session that has expired in the cache.
 func TestExpiredEntryAsksTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		expiry := store.Expiry{Idle: 10 * time.Second, Absolute: time.Hour}
 		i := newInstance(t, halfMinute, expiry)
 		id := i.cached("s")
 		time.Sleep(9 * time.Second)
-		if err := i.memory.Touch(t.Context(), []store.Touch{{ID: id}}); err != nil { // another instance
+		err := i.memory.Touch(t.Context(),
+			[]store.Touch{{ID: id}})
+		if err != nil { // another instance
 			t.Error(err)
 		}
 		time.Sleep(3 * time.Second)
@@ -93,9 +96,9 @@ func TestServesNothingWithoutPostgresTime(t *testing.T) {
 	})
 }
 
-// The cache missed a save: whoever has seen it asks for more than the cache
-// has.
-func TestBelowTheFloorAsksTheStore(t *testing.T) {
+// The cache missed a save. A client that has seen it demands a higher version
+// than that of the entry.
+func TestBelowTheMinimumVersionAsksTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
 		peer := i.beside(halfMinute)
@@ -116,20 +119,21 @@ func TestBelowTheFloorAsksTheStore(t *testing.T) {
 	})
 }
 
-// Three ways in which a save does not get into the cache, and one in which it
-// does.
-func TestSaveHasAFloorUnlessTheCacheHasIt(t *testing.T) {
+// Three saves that do not reach the cache, and one that does.
+func TestSaveHasAMinimumVersionUnlessCached(t *testing.T) {
 	for name, test := range map[string]struct {
 		fill       *fault.Rule
 		waits      time.Duration // of the store, in a save
 		minVersion int64
 		after      time.Duration
 	}{
-		"taken":                      {},
-		"failed":                     {fill: failing, minVersion: 2},
-		"refused and buried":         {fill: &fault.Rule{Err: cachetest.ErrRefused}},
-		"blocked":                    {fill: blocked, minVersion: 2, after: 250 * time.Millisecond},
-		"stale when it comes to it":  {waits: 31 * time.Second, minVersion: 2, after: 31 * time.Second},
+		"taken":                     {},
+		"failed":                    {fill: failing, minVersion: 2},
+		"refused, with a tombstone": {fill: &fault.Rule{Err: cachetest.ErrRefused}},
+		"blocked":                   {fill: blocked, minVersion: 2, after: 250 * time.Millisecond},
+		"stale when it comes to it": {
+			waits: 31 * time.Second, minVersion: 2, after: 31 * time.Second,
+		},
 		"taken though it took long":  {waits: 20 * time.Second, after: 20 * time.Second},
 		"blocked and has left later": {fill: leftLater, after: 250 * time.Millisecond},
 	} {
@@ -141,7 +145,8 @@ func TestSaveHasAFloorUnlessTheCacheHasIt(t *testing.T) {
 					i.cache.Inject(*test.fill, cachetest.OpFill)
 				}
 				i.store.Inject(fault.Rule{When: fault.After, Do: sleep(test.waits)}, store.OpSave)
-				saver := cached.New(i.store, i.cache, cached.Options{Policy: halfMinute, Expiry: weekly})
+				saver := cached.New(i.store, i.cache,
+					cached.Options{Policy: halfMinute, Expiry: weekly})
 				began := time.Now()
 				rec, err := saver.Save(t.Context(), id, store.Change{Removed: []string{"n"}})
 				if err != nil {
@@ -154,9 +159,8 @@ func TestSaveHasAFloorUnlessTheCacheHasIt(t *testing.T) {
 	}
 }
 
-// While the cache says nothing, nothing is known of what it holds: a fill could
-// put an older version beside a newer one.
-func TestFillsNothingAfterASilentCacheOrATombstone(t *testing.T) {
+// After a timeout the cache may have a newer entry, so a load does not fill.
+func TestFillsNothingAfterATimeoutOrATombstone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
 		rec := i.create("s")
@@ -175,12 +179,13 @@ func TestFillsNothingAfterASilentCacheOrATombstone(t *testing.T) {
 	})
 }
 
-// A filler stops between its read and its fill; the session is revoked
-// meanwhile and the tombstone is lost with all that Redis has. What the filler
-// puts there then is served for what is left of its freshness, and not a moment
-// longer.
+// A process stops between its read and its fill. Meanwhile the session is
+// revoked, and Redis loses all it has. The entry of the late fill is served for
+// the rest of its freshness and not longer.
 func TestStoppedFillerIsBoundByTheFreshness(t *testing.T) {
-	for _, stopped := range []time.Duration{0, time.Second, 29 * time.Second, 31 * time.Second, time.Hour} {
+	for _, stopped := range []time.Duration{
+		0, time.Second, 29 * time.Second, 31 * time.Second, time.Hour,
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			i := newInstance(t, halfMinute, weekly)
 			rec := i.create("s")
@@ -219,14 +224,16 @@ func TestLoadsShareNoData(t *testing.T) {
 	})
 }
 
-// A cache that takes no writes costs a save its time limit, and nothing else.
+// A cache that accepts no writes delays a save by its timeout, and nothing
+// else.
 func TestHangingFillFailsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
 		rec := i.create("s")
 		i.cache.Inject(fault.Rule{When: fault.Hang}, cachetest.OpFill)
 		began := time.Now()
-		saved, err := i.Save(t.Context(), rec.ID, store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}})
+		saved, err := i.Save(t.Context(), rec.ID,
+			store.Change{Set: map[string]json.RawMessage{"n": json.RawMessage("1")}})
 		expect(t, "error", err, error(nil))
 		expect(t, "minimum version", saved.MinVersion, saved.Version)
 		expect(t, "it took", time.Since(began), 250*time.Millisecond)
@@ -251,9 +258,9 @@ func TestCloseWaitsForFills(t *testing.T) {
 	})
 }
 
-// When the store can't be reached either, a cache that was left for it is worth
-// waiting for.
-func TestWaitsForTheCacheWhenTheStoreIsAway(t *testing.T) {
+// After a timeout of the cache and an outage of the store, a load waits for the
+// cache again.
+func TestWaitsForTheCacheInAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
 		id := i.cached("a")
@@ -274,7 +281,7 @@ func TestWaitsForTheCacheWhenTheStoreIsAway(t *testing.T) {
 	})
 }
 
-// The cache has not heard of a revoke: the truth is asked.
+// Alive asks the store even if the cache has an entry.
 func TestAliveAsksTheTruth(t *testing.T) {
 	inner := newInstance(t, halfMinute, weekly)
 	rec, err := inner.Create(t.Context(), store.Draft{ID: store.ID{1}})

@@ -16,22 +16,28 @@ import (
 
 const exposure = 30*time.Second + coherence.Allowance
 
-// Whatever became of the tombstones, what this process has ended it does not
-// serve. Other instances may, for as long as was promised.
+// A process does not serve the sessions that it has ended, whatever Redis did
+// with the tombstones. Other instances may, for the exposure that was promised.
 func TestRevokeCountsHereAtOnce(t *testing.T) {
 	ctx := context.Background()
 	for name, end := range map[string]func(t *testing.T, i *instance, id store.ID) store.Revocation{
-		"a session, not acknowledged": func(t *testing.T, i *instance, id store.ID) store.Revocation {
+		"a session, not acknowledged": func(
+			t *testing.T, i *instance, id store.ID,
+		) store.Revocation {
 			r, err := i.Delete(ctx, id)
 			expect(t, "Delete", err, nil)
 			return r
 		},
-		"a handle, not acknowledged": func(t *testing.T, i *instance, id store.ID) store.Revocation {
+		"a handle, not acknowledged": func(
+			t *testing.T, i *instance, id store.ID,
+		) store.Revocation {
 			_, r, err := i.Revoke(ctx, store.Selection{UserID: "ann", Handle: id.Handle()})
 			expect(t, "Revoke", err, nil)
 			return r
 		},
-		"the old token of a renewal, not acknowledged": func(t *testing.T, i *instance, id store.ID) store.Revocation {
+		"the old token of a renewal, not acknowledged": func(
+			t *testing.T, i *instance, id store.ID,
+		) store.Revocation {
 			_, err := i.Rotate(ctx, id, idOf("new"), store.Change{})
 			expect(t, "Rotate", err, nil)
 			return store.Revocation{Committed: true, MaxExposure: exposure}
@@ -41,7 +47,9 @@ func TestRevokeCountsHereAtOnce(t *testing.T) {
 			expect(t, "Revoke", err, nil)
 			return r
 		},
-		"a user, whose sessions another instance has ended": func(t *testing.T, i *instance, id store.ID) store.Revocation {
+		"a user, whose sessions another instance has ended": func(
+			t *testing.T, i *instance, id store.ID,
+		) store.Revocation {
 			if _, err := i.memory.Delete(ctx, id); err != nil {
 				t.Fatal(err)
 			}
@@ -81,8 +89,8 @@ func TestRevokeCountsHereAtOnce(t *testing.T) {
 	}
 }
 
-// The promise about a user is the same whatever the cache said; that about one
-// token is 0 where the cache acknowledged.
+// The promise about a user does not depend on the reply of the cache. The
+// exposure of one token is 0 if the cache acknowledged.
 func TestPromiseAboutAUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
@@ -92,20 +100,23 @@ func TestPromiseAboutAUser(t *testing.T) {
 		expect(t, "a handle", r, store.Revocation{Count: 1, Committed: true, CacheAcked: true})
 		expect(t, "error", err, nil)
 		_, r, err = i.Revoke(ctx, store.Selection{UserID: "ann", Handle: id.Handle()})
-		expect(t, "a handle that ended none", r, store.Revocation{Committed: true, CacheAcked: true, MaxExposure: exposure})
+		expect(t, "a handle that ended none", r,
+			store.Revocation{Committed: true, CacheAcked: true, MaxExposure: exposure})
 		expect(t, "error", err, nil)
 		i.cached("t")
-		for _, sel := range []store.Selection{{UserID: "ann", Keep: 1}, {UserID: "ann", Except: idOf("x")}, {UserID: "ann"}} {
+		for _, sel := range []store.Selection{
+			{UserID: "ann", Keep: 1}, {UserID: "ann", Except: idOf("x")}, {UserID: "ann"},
+		} {
 			_, r, err = i.Revoke(ctx, sel)
 			r.Count = 0
-			expect(t, fmt.Sprintf("%+v", sel), r, store.Revocation{Committed: true, CacheAcked: true, MaxExposure: exposure})
+			expect(t, fmt.Sprintf("%+v", sel), r,
+				store.Revocation{Committed: true, CacheAcked: true, MaxExposure: exposure})
 			expect(t, "error", err, nil)
 		}
 	})
 }
 
-// At the bound nothing is served from the cache, for as long as what was not
-// kept could be.
+// At the limit nothing is served from the cache for the exposure.
 func TestLeavesTheCacheOutAtTheBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()

@@ -10,11 +10,13 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// FuzzRecordDecode: what decodes is what would be encoded again, and nothing
-// makes it panic or allocate without bounds.
+// FuzzRecordDecode wants that a record that decodes is encoded to the same
+// record, and that no input makes decodeRecord panic or allocate without
+// bounds.
 func FuzzRecordDecode(f *testing.F) {
 	full := store.Record{
-		UserID: "ann", Data: []byte(`{"a":1}`), CreatedAt: time.UnixMicro(1), LastSeenAt: time.UnixMicro(-1),
+		UserID: "ann", Data: []byte(`{"a":1}`),
+		CreatedAt: time.UnixMicro(1), LastSeenAt: time.UnixMicro(-1),
 		Client: store.Client{IP: netip.MustParseAddr("fe80::1%eth0"), UserAgent: "browser"},
 	}
 	f.Add(encodeRecord(&full))
@@ -30,7 +32,8 @@ func FuzzRecordDecode(f *testing.F) {
 			t.Fatalf("format %d is not known", b[0])
 		}
 		var again store.Record
-		if err := decodeRecord(&again, encodeRecord(&rec)); err != nil || !reflect.DeepEqual(rec, again) {
+		if err := decodeRecord(&again, encodeRecord(&rec)); err != nil ||
+			!reflect.DeepEqual(rec, again) {
 			t.Fatalf("%+v comes back as %+v, %v", rec, again, err)
 		}
 	})

@@ -14,7 +14,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// What the cache keeps of a record is all that it does not keep beside it.
+// A record is encoded without the fields that [cache.Entry] has.
 func TestRecordEncodeAndDecode(t *testing.T) {
 	at := time.UnixMicro(1_790_000_000_123_456)
 	for name, rec := range map[string]store.Record{
@@ -24,11 +24,19 @@ func TestRecordEncodeAndDecode(t *testing.T) {
 			CreatedAt: at, AuthenticatedAt: at.Add(time.Hour), LastSeenAt: at.Add(2 * time.Hour),
 			Client: store.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "browser/1.0"},
 		},
-		"IPv6":        {Data: []byte("{}"), Client: store.Client{IP: netip.MustParseAddr("2001:db8::1")}},
-		"IPv6 zone":   {Data: []byte("{}"), Client: store.Client{IP: netip.MustParseAddr("fe80::1%eth0")}},
-		"mapped IPv4": {Data: []byte("{}"), Client: store.Client{IP: netip.MustParseAddr("::ffff:192.0.2.7")}},
-		"before 1970": {Data: []byte("{}"), CreatedAt: time.UnixMicro(-1), LastSeenAt: time.UnixMicro(-1e15)},
-		"large":       {Data: bytes.Repeat([]byte("x"), 1<<20), UserID: strings.Repeat("u", 256)},
+		"IPv6": {
+			Data: []byte("{}"), Client: store.Client{IP: netip.MustParseAddr("2001:db8::1")},
+		},
+		"IPv6 zone": {
+			Data: []byte("{}"), Client: store.Client{IP: netip.MustParseAddr("fe80::1%eth0")},
+		},
+		"mapped IPv4": {
+			Data: []byte("{}"), Client: store.Client{IP: netip.MustParseAddr("::ffff:192.0.2.7")},
+		},
+		"before 1970": {
+			Data: []byte("{}"), CreatedAt: time.UnixMicro(-1), LastSeenAt: time.UnixMicro(-1e15),
+		},
+		"large": {Data: bytes.Repeat([]byte("x"), 1<<20), UserID: strings.Repeat("u", 256)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := cached.EncodeRecord(&rec)
@@ -47,22 +55,28 @@ func TestRecordEncodeAndDecode(t *testing.T) {
 					t.Errorf("%d bytes of %d decode", n, len(b))
 				}
 			}
-			if err := cached.DecodeRecord(new(store.Record), append(bytes.Clone(b), 0)); err == nil {
+			err := cached.DecodeRecord(new(store.Record),
+				append(bytes.Clone(b), 0))
+			if err == nil {
 				t.Error("a byte too many decodes")
 			}
 		})
 	}
 }
 
-// An entry of a format of another version is a miss: the store is asked.
+// An entry in another format is a miss.
 func TestUnknownFormatIsAMiss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
 		rec := i.create("s")
-		for _, data := range [][]byte{nil, {}, {0}, {2}, append([]byte{2}, cached.EncodeRecord(&rec)[1:]...), cached.EncodeRecord(&rec)[:9], []byte(`{"n":1}`)} {
+		encoded := cached.EncodeRecord(&rec)
+		for _, data := range [][]byte{
+			nil, {}, {0}, {2}, append([]byte{2}, encoded[1:]...), encoded[:9], []byte(`{"n":1}`),
+		} {
 			i.cache.Flush()
 			_, err := i.cache.Fill(t.Context(), cache.ID(rec.ID), cache.Entry{
-				Version: 9, ValidatedAt: rec.ValidatedAt, ExpiresAt: rec.ExpiresAt, AbsoluteExpiresAt: rec.AbsoluteExpiresAt, Data: data,
+				Version: 9, ValidatedAt: rec.ValidatedAt, ExpiresAt: rec.ExpiresAt,
+				AbsoluteExpiresAt: rec.AbsoluteExpiresAt, Data: data,
 			}, time.Minute)
 			expect(t, "error", err, nil)
 			expect(t, "version", i.load(rec.ID, "load").Version, 1)

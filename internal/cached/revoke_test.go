@@ -16,27 +16,59 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// What a revoke may promise, for every outcome in Postgres and in the cache.
+// The promise of a revoke, for each outcome in Postgres and in the cache.
 func TestRevocation(t *testing.T) {
 	exposed := 30*time.Second + coherence.Allowance
 	for name, test := range map[string]struct {
-		policy  coherence.Policy
-		store   error       // of Delete
-		bury    *fault.Rule // of the tombstones
-		want    store.Revocation
-		buries  int
-		elapsed time.Duration
+		policy     coherence.Policy
+		store      error       // of Delete
+		put        *fault.Rule // of the tombstones
+		want       store.Revocation
+		tombstones int
+		elapsed    time.Duration
 	}{
-		"acknowledged":                {policy: halfMinute, want: store.Revocation{Committed: true, CacheAcked: true}, buries: 1},
-		"not acknowledged":            {policy: halfMinute, bury: failing, want: store.Revocation{Committed: true, MaxExposure: exposed}, buries: 1},
-		"hanging":                     {policy: halfMinute, bury: blocked, want: store.Revocation{Committed: true, MaxExposure: exposed}, buries: 1, elapsed: 250 * time.Millisecond},
-		"grace":                       {policy: coherence.Policy{Freshness: 30 * time.Second, Grace: time.Minute}, bury: failing, want: store.Revocation{Committed: true, MaxExposure: exposed + time.Minute}, buries: 1},
-		"strict":                      {want: store.Revocation{Committed: true, CacheAcked: true}, buries: 1},
-		"strict and not acknowledged": {bury: failing, want: store.Revocation{Committed: true}, buries: 1},
-		"outcome unknown":             {policy: halfMinute, store: errLost, want: store.Revocation{CacheAcked: true}, buries: 1},
-		"uncertain, not acknowledged": {policy: halfMinute, store: errLost, bury: failing, want: store.Revocation{MaxExposure: exposed}, buries: 1},
-		"uncertain and cancelled":     {policy: halfMinute, store: fmt.Errorf("%w (%w)", context.Canceled, store.ErrOutcomeUnknown), want: store.Revocation{CacheAcked: true}, buries: 1},
-		"refused":                     {policy: halfMinute, store: store.ErrUnavailable, want: store.Revocation{MaxExposure: exposed}},
+		"acknowledged": {
+			policy: halfMinute, want: store.Revocation{Committed: true, CacheAcked: true},
+			tombstones: 1,
+		},
+		"not acknowledged": {
+			policy: halfMinute, put: failing,
+			want: store.Revocation{Committed: true, MaxExposure: exposed}, tombstones: 1,
+		},
+		"hanging": {
+			policy: halfMinute, put: blocked,
+			want: store.Revocation{Committed: true, MaxExposure: exposed}, tombstones: 1,
+			elapsed: 250 * time.Millisecond,
+		},
+		"grace": {
+			policy:     coherence.Policy{Freshness: 30 * time.Second, Grace: time.Minute},
+			put:        failing,
+			want:       store.Revocation{Committed: true, MaxExposure: exposed + time.Minute},
+			tombstones: 1,
+		},
+		"strict": {
+			want: store.Revocation{Committed: true, CacheAcked: true}, tombstones: 1,
+		},
+		"strict and not acknowledged": {
+			put: failing, want: store.Revocation{Committed: true}, tombstones: 1,
+		},
+		"outcome unknown": {
+			policy: halfMinute, store: errLost, want: store.Revocation{CacheAcked: true},
+			tombstones: 1,
+		},
+		"uncertain, not acknowledged": {
+			policy: halfMinute, store: errLost, put: failing,
+			want: store.Revocation{MaxExposure: exposed}, tombstones: 1,
+		},
+		"uncertain and cancelled": {
+			policy: halfMinute,
+			store:  fmt.Errorf("%w (%w)", context.Canceled, store.ErrOutcomeUnknown),
+			want:   store.Revocation{CacheAcked: true}, tombstones: 1,
+		},
+		"refused": {
+			policy: halfMinute, store: store.ErrUnavailable,
+			want: store.Revocation{MaxExposure: exposed},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -47,8 +79,8 @@ func TestRevocation(t *testing.T) {
 				if test.store != nil {
 					i.store.Inject(fault.Rule{Err: test.store}, store.OpDelete)
 				}
-				if test.bury != nil {
-					i.cache.Inject(*test.bury, cachetest.OpPutTombstones)
+				if test.put != nil {
+					i.cache.Inject(*test.put, cachetest.OpPutTombstones)
 				}
 				began := time.Now()
 				r, err := i.Delete(t.Context(), rec.ID)
@@ -56,10 +88,11 @@ func TestRevocation(t *testing.T) {
 					t.Errorf("error: %v", err)
 				}
 				expect(t, "revocation", r, test.want)
-				expect(t, "tombstones", len(i.cache.Calls()), test.buries)
+				expect(t, "tombstones", len(i.cache.Calls()), test.tombstones)
 				expect(t, "it took", time.Since(began), test.elapsed)
 				if test.store == nil {
-					if _, err := i.beside(test.policy).Load(t.Context(), rec.ID, 0); test.want.CacheAcked && !errors.Is(err, store.ErrNotFound) {
+					_, err := i.beside(test.policy).Load(t.Context(), rec.ID, 0)
+					if test.want.CacheAcked && !errors.Is(err, store.ErrNotFound) {
 						t.Errorf("another instance serves it: %v", err)
 					}
 				}
@@ -68,9 +101,9 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
-// The store first: between the two a crash costs the freshness. The other way
-// round a reader would fill the cache again.
-func TestRevokeTellsTheStoreFirst(t *testing.T) {
+// The store comes first. After a crash between the two, the entry is served for
+// the freshness. In the other order a load could fill the cache again.
+func TestRevokeCallsTheStoreFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
 		id := i.cached("s")
@@ -89,18 +122,17 @@ func TestRevokeTellsTheStoreFirst(t *testing.T) {
 	})
 }
 
-// Who ends a session and leaves has ended it: the cache is told all the same,
-// and of what a save wrote too.
-func TestCacheIsToldWhenTheCallerHasLeft(t *testing.T) {
+// The cache gets the tombstone or the entry even if the caller has left.
+func TestTombstonesOfACallerThatHasLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, method := range []string{"Delete", "Rotate", "Save"} {
 			i := newInstance(t, halfMinute, weekly)
 			id := i.cached("s")
 			ctx, cancel := context.WithCancel(t.Context())
-			told := false
+			reached := false
 			hook := func(ctx context.Context, _ *fault.Call) error {
 				cancel()
-				told = ctx.Err() == nil
+				reached = ctx.Err() == nil
 				return ctx.Err()
 			}
 			i.cache.Inject(fault.Rule{Do: hook}, cachetest.OpPutTombstones, cachetest.OpFill)
@@ -117,22 +149,27 @@ func TestCacheIsToldWhenTheCallerHasLeft(t *testing.T) {
 				expect(t, method, err, nil)
 				expect(t, "minimum version", rec.MinVersion, 0)
 			}
-			expect(t, "the cache was told after "+method, told, true)
+			expect(t, "the cache was reached after "+method, reached, true)
 		}
 	})
 }
 
-func TestRotateBuriesTheOldID(t *testing.T) {
+func TestRotatePutsATombstone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for name, answer := range map[string]error{"answered": nil, "outcome unknown": store.ErrOutcomeUnknown} {
+		for name, answer := range map[string]error{
+			"committed": nil, "outcome unknown": store.ErrOutcomeUnknown,
+		} {
 			i := newInstance(t, halfMinute, weekly)
 			peer := i.beside(halfMinute)
 			id := i.cached("s")
 			if answer != nil {
 				i.store.Inject(fault.Rule{When: fault.After}, store.OpRotate)
 			}
-			rotator := cached.New(i.store, i.cache, cached.Options{Policy: halfMinute, Expiry: weekly})
-			if _, err := rotator.Rotate(t.Context(), id, idOf("new"), store.Change{}); !errors.Is(err, answer) {
+			rotator := cached.New(i.store, i.cache,
+				cached.Options{Policy: halfMinute, Expiry: weekly})
+			_, err := rotator.Rotate(t.Context(), id, idOf("new"),
+				store.Change{})
+			if !errors.Is(err, answer) {
 				t.Errorf("%s: %v", name, err)
 			}
 			if _, err := peer.Load(t.Context(), id, 0); !errors.Is(err, store.ErrNotFound) {

@@ -12,8 +12,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// What the cache has goes on saying that a touch is due until it is read anew.
-func TestTouchTellsTheStoreWhatIsNew(t *testing.T) {
+// By the entry in the cache a touch is due until it is read again.
+func TestTouchSendsWhatIsNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
 		one, two := i.create("one").ID, i.create("two").ID
@@ -36,9 +36,11 @@ func TestTouchTellsTheStoreWhatIsNew(t *testing.T) {
 		touch("after the interval", touchOf(one), "touch")
 
 		client := store.Client{IP: netip.MustParseAddr("192.0.2.1"), UserAgent: "browser"}
-		touch("a client that is new", []store.Touch{{ID: one, Client: client}}, "touch load") // for the cache
-		touch("a client that was told", []store.Touch{{ID: one, Client: client}}, "")
-		touch("a part of it", []store.Touch{{ID: one, Client: store.Client{UserAgent: "browser"}}}, "")
+		touch("a client that is new", []store.Touch{{ID: one, Client: client}},
+			"touch load") // for the cache
+		touch("a client that was sent", []store.Touch{{ID: one, Client: client}}, "")
+		touch("a part of it", []store.Touch{{ID: one, Client: store.Client{UserAgent: "browser"}}},
+			"")
 		client.UserAgent = "another browser"
 		touch("one more client", []store.Touch{{ID: one, Client: client}}, "touch load")
 
@@ -53,8 +55,8 @@ func TestTouchTellsTheStoreWhatIsNew(t *testing.T) {
 	})
 }
 
-// A touch counts from when the store was asked: what it waited for the answer
-// must not lengthen the interval.
+// The interval of a touch begins with its call: a slow reply must not lengthen
+// it.
 func TestTouchCountsFromBeforeItsCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
@@ -69,7 +71,8 @@ func TestTouchCountsFromBeforeItsCall(t *testing.T) {
 	})
 }
 
-// Suspended, or set: a touch that may be long ago by either clock is due.
+// A touch is due if the interval has passed by either clock: the machine may
+// have been suspended, or its clock set.
 func TestTouchTrustsNeitherClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
@@ -95,7 +98,7 @@ func TestTouchTrustsNeitherClock(t *testing.T) {
 	})
 }
 
-// Nothing is served while it is not clear what time it is in Postgres.
+// Nothing is served without a bound of Postgres's clock.
 func TestClocks(t *testing.T) {
 	for name, test := range map[string]struct {
 		mono, wall time.Duration
@@ -115,7 +118,8 @@ func TestClocks(t *testing.T) {
 				start := time.Now()
 				var stood, set time.Duration
 				i.SetClocks(func() coherence.Instant {
-					return coherence.Instant{Mono: time.Since(start) - stood, Wall: time.Since(start) + set}
+					elapsed := time.Since(start)
+					return coherence.Instant{Mono: elapsed - stood, Wall: elapsed + set}
 				})
 				id := i.cached("s")
 				time.Sleep(max(test.mono, test.wall)) // what really passes
@@ -127,8 +131,7 @@ func TestClocks(t *testing.T) {
 	}
 }
 
-// A session that ended by a revoke is not brought back by a touch that was
-// passed over.
+// A touch that is dropped revives no revoked session.
 func TestTouchRevivesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)

@@ -1,6 +1,6 @@
-// Package cachetest is a cache in this process that fails on purpose, for tests
-// of what stands behind one. It keeps entries and tombstones as the script of
-// package cache does, and its calls fail by the rules of package fault.
+// Package cachetest has a cache in memory that fails on purpose, for tests of a
+// store behind it. It keeps entries and tombstones as the script of package
+// cache does, and its calls fail by the rules of package fault.
 package cachetest
 
 import (
@@ -24,8 +24,8 @@ const (
 	OpPutTombstones = store.OpTombstone
 )
 
-// ErrRefused as the error of a Fill is one that is refused without an error, as
-// one of data that are too large is.
+// ErrRefused as the error of a rule makes a Fill return false without an error,
+// as it does for data that are too large.
 var ErrRefused = errors.New("refused")
 
 // Cache is one instance's connection to a cache. Calls carry an id only if they
@@ -35,7 +35,7 @@ type Cache struct {
 	*server
 }
 
-// server is what all connections share.
+// server has the items, which all connections share.
 type server struct {
 	mu    sync.Mutex
 	items map[cache.ID]*item
@@ -60,7 +60,7 @@ func (c *Cache) Down(ops ...store.Operation) *fault.Fault {
 	return c.Inject(fault.Rule{Err: cache.ErrUnavailable}, ops...)
 }
 
-// Flush loses everything, for all connections.
+// Flush removes everything, for all connections.
 func (c *Cache) Flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,7 +84,7 @@ func (c *Cache) entry(_ context.Context, call fault.Call) (cache.Entry, error) {
 	switch answer, _ := it.slot.Get(); answer {
 	case coherence.Hit:
 		e := it.entry
-		e.Data = bytes.Clone(e.Data) // the caller's own
+		e.Data = bytes.Clone(e.Data) // the caller may change it
 		return e, nil
 	case coherence.FoundTombstone:
 		return cache.Entry{}, cache.ErrTombstone
@@ -92,7 +92,7 @@ func (c *Cache) entry(_ context.Context, call fault.Call) (cache.Entry, error) {
 	return cache.Entry{}, cache.ErrMiss
 }
 
-// Fill puts an entry in, unless what stands there is newer.
+// Fill stores an entry, unless the item is a tombstone or newer.
 func (c *Cache) Fill(
 	ctx context.Context, id cache.ID, e cache.Entry, ttl time.Duration,
 ) (stored bool, err error) {
@@ -117,7 +117,7 @@ func (s *server) fill(id cache.ID, e cache.Entry, ttl time.Duration) bool {
 	return true
 }
 
-// PutTombstones puts tombstones in, whatever stands there.
+// PutTombstones stores tombstones in place of any items.
 func (c *Cache) PutTombstones(ctx context.Context, ttl time.Duration, ids ...cache.ID) error {
 	call := fault.Call{Op: OpPutTombstones}
 	if len(ids) == 1 {
@@ -137,7 +137,7 @@ func (c *Cache) PutTombstones(ctx context.Context, ttl time.Duration, ids ...cac
 	return err
 }
 
-// item is what stands under an id now.
+// item returns the item under an id now, an empty one if it has expired.
 func (s *server) item(id cache.ID) *item {
 	it := s.items[id]
 	if it == nil || time.Now().After(it.ends) {

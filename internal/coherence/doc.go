@@ -69,8 +69,8 @@
 //
 // # What the search demanded of the stores
 //
-// A journal keeps its word for F and grace after the replay, unless its
-// tombstones were acknowledged.
+// A replayed revoke holds here for F and grace, unless its tombstone was
+// acknowledged. The local tombstones of package cached do that.
 //
 // A session of an emergency is not served from memory once its creation was
 // sent to Postgres. After a lost reply it is not created again. So it is

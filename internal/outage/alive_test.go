@@ -13,7 +13,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// In an emergency what this process knows is told, and what it does not know is neither alive nor dead.
+// In an emergency Alive answers for the sessions that began or ended here. For
+// all others it returns an error.
 func TestAliveInAnEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		expiry := store.Expiry{Idle: time.Hour, Absolute: time.Hour}
@@ -41,8 +42,8 @@ func TestAliveInAnEmergency(t *testing.T) {
 		expect(t, "ended", fmt.Sprint(ended), fmt.Sprint([]store.ID{loggedOut, over}))
 		expect(t, "error", errors.Is(err, store.ErrUnavailable), true)
 		_, _, err = inner.Alive(ctx, []store.ID{began, over})
-		expect(t, "error of what is known here", err, nil)
-		expect(t, "questions to Postgres, which is away", asked(inner.Postgres), "")
+		expect(t, "error for sessions of this process", err, nil)
+		expect(t, "calls of Postgres", asked(inner.Postgres), "")
 
 		down.Release()
 		time.Sleep(5 * time.Second)

@@ -14,7 +14,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// What begins an emergency: that nobody is there to ask, several times in a row, for a second.
+// Several outages in a row, over at least a second, begin an emergency. Other
+// errors do not.
 func TestEmergencyBegins(t *testing.T) {
 	late := fmt.Errorf("load: %w", errLate)
 	always := func(err error) func(int) error { return func(int) error { return err } }
@@ -25,23 +26,49 @@ func TestEmergencyBegins(t *testing.T) {
 		calls int // one every 300 ms
 		begin bool
 	}{
-		"nobody there":                   {err: always(errNobody), calls: 5, begin: true},
-		"shutting down":                  {err: always(postgresError("57P03")), calls: 5, begin: true},
-		"no answer in time":              {err: always(late), takes: 5 * time.Second, calls: 3, begin: true},
-		"nor in that of the caller":      {err: always(late), waits: 3 * time.Second, takes: 3 * time.Second, calls: 3, begin: true},
-		"two failures only":              {err: always(errNobody), calls: 2},
-		"within a second":                {err: always(errNobody), calls: 4},
-		"with answers between":           {err: func(n int) error { return []error{errNobody, errNobody, store.ErrNotFound}[n%3] }, calls: 30},
-		"with refusals between":          {err: func(n int) error { return []error{errNobody, errNobody, postgresError("22P02")}[n%3] }, calls: 30},
-		"what says nothing does not end": {err: func(n int) error { return []error{errNobody, context.Canceled, errBusy}[n%3] }, calls: 10, begin: true},
-		"an impatient caller":            {err: always(late), waits: 100 * time.Millisecond, takes: 150 * time.Millisecond, calls: 30},
-		"cancelled":                      {err: always(context.Canceled), calls: 30},
-		"cancelled and uncertain":        {err: always(fmt.Errorf("%w (%w)", context.Canceled, store.ErrOutcomeUnknown)), calls: 30},
-		"overloaded":                     {err: always(errBusy), calls: 30},
-		"wrong password":                 {err: always(postgresError("28P01")), calls: 30},
-		"too many connections":           {err: always(postgresError("53300")), calls: 30},
-		"refused":                        {err: always(postgresError("42P01")), calls: 30},
-		"not found":                      {err: always(store.ErrNotFound), calls: 30},
+		"refuses connections": {err: always(errDown), calls: 5, begin: true},
+		"shutting down": {
+			err: always(postgresError("57P03")), calls: 5, begin: true,
+		},
+		"no answer in time": {
+			err: always(late), takes: 5 * time.Second, calls: 3, begin: true,
+		},
+		"nor in that of the caller": {
+			err: always(late), waits: 3 * time.Second, takes: 3 * time.Second, calls: 3,
+			begin: true,
+		},
+		"two failures only": {err: always(errDown), calls: 2},
+		"within a second":   {err: always(errDown), calls: 4},
+		"with answers between": {
+			err: func(n int) error {
+				return []error{errDown, errDown, store.ErrNotFound}[n%3]
+			},
+			calls: 30,
+		},
+		"with refusals between": {
+			err: func(n int) error {
+				return []error{errDown, errDown, postgresError("22P02")}[n%3]
+			},
+			calls: 30,
+		},
+		"what says nothing does not end": {
+			err:   func(n int) error { return []error{errDown, context.Canceled, errBusy}[n%3] },
+			calls: 10, begin: true,
+		},
+		"an impatient caller": {
+			err: always(late), waits: 100 * time.Millisecond, takes: 150 * time.Millisecond,
+			calls: 30,
+		},
+		"cancelled": {err: always(context.Canceled), calls: 30},
+		"cancelled and uncertain": {
+			err:   always(fmt.Errorf("%w (%w)", context.Canceled, store.ErrOutcomeUnknown)),
+			calls: 30,
+		},
+		"overloaded":           {err: always(errBusy), calls: 30},
+		"wrong password":       {err: always(postgresError("28P01")), calls: 30},
+		"too many connections": {err: always(postgresError("53300")), calls: 30},
+		"refused":              {err: always(postgresError("42P01")), calls: 30},
+		"not found":            {err: always(store.ErrNotFound), calls: 30},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -78,7 +105,8 @@ func TestEmergencyBegins(t *testing.T) {
 	}
 }
 
-// A prune or an exact count may take longer than it is given on a big table, and then says nothing about Postgres.
+// A timeout of a prune or an exact count is no outage: on a large table they
+// need more time.
 func TestEmergencyDoesNotBeginWithLongStatements(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
@@ -99,7 +127,8 @@ func TestEmergencyDoesNotBeginWithLongStatements(t *testing.T) {
 	})
 }
 
-// While Postgres is away nobody waits for it: it is asked once a second, and by nobody else.
+// While Postgres is unavailable no request waits for it. Only the recovery
+// calls it, once a second.
 func TestEmergencyAsksOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
@@ -122,15 +151,16 @@ func TestEmergencyAsksOnceASecond(t *testing.T) {
 			_, _ = o.Stats(t.Context(), true)
 			time.Sleep(100 * time.Millisecond)
 		}
-		expect(t, "calls in ten seconds", asked(o.Postgres), strings.TrimSpace(strings.Repeat("load ", 10)))
+		expect(t, "calls in ten seconds", asked(o.Postgres),
+			strings.TrimSpace(strings.Repeat("load ", 10)))
 		expect(t, "events", o.Seen(), "began")
 		o.Back()
-		expect(t, "name", o.Name(), "redis, memory") // the double for Postgres is a Memory
+		expect(t, "name", o.Name(), "redis, memory") // the rows of the rig are in memory
 		expect(t, "events", o.Seen(), "ended 1")
 	})
 }
 
-// No probe waits for the one before it, however long that takes, and none is left when the store is closed.
+// Probes never overlap, however long one takes, and none runs after Close.
 func TestEmergencyProbesOneAfterTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
@@ -142,13 +172,14 @@ func TestEmergencyProbesOneAfterTheOther(t *testing.T) {
 			}
 			<-ctx.Done()
 			under--
-			return errNobody
+			return errDown
 		}}, store.OpLoad)
 		time.Sleep(time.Minute)
 		began := time.Now()
 		expect(t, "close", o.Close(), nil) // nothing is lost
 		if time.Since(began) > 3*time.Second {
-			t.Errorf("close took %v: a probe under way and one of its own take a second each", time.Since(began))
+			t.Errorf("close took %v: a probe under way and one of its own take a second each",
+				time.Since(began))
 		}
 		asked(o.Postgres)
 		time.Sleep(time.Minute)

@@ -23,8 +23,8 @@ type fleet struct {
 	instances []*replaced
 }
 
-// replaced is an instance that makes way for one that remembers nothing, as
-// after a deploy, when time is moved for it.
+// replaced is an instance that is replaced by a new one, as after a deploy,
+// when time is moved for it.
 type replaced struct {
 	*outage.Store
 	fleet *fleet
@@ -49,7 +49,7 @@ func (r *replaced) open(t *testing.T) {
 	}
 }
 
-// reopen leaves nothing in any process, nor in the cache.
+// reopen replaces all instances and flushes the cache.
 func (f *fleet) reopen(t *testing.T) {
 	for _, r := range f.instances {
 		r.close()
@@ -77,14 +77,14 @@ func TestContract(t *testing.T) {
 	})
 }
 
-// emergencyOnly is an emergency store behind which nothing is.
+// emergencyOnly is an emergency store without a Postgres.
 type emergencyOnly struct {
 	*fault.Store
 	emergency *outage.Store
 }
 
-// Which sessions a user has is known to Postgres only, so what the contract says
-// of them is left to the memory.
+// Only Postgres has all sessions of a user. So the contract of these methods is
+// tested on memory.
 
 func (e emergencyOnly) List(
 	ctx context.Context, userID string, p store.Page,
@@ -113,14 +113,16 @@ func TestContractInAnEmergency(t *testing.T) {
 			s := outagetest.Wire(postgres, nil, halfMinute, e, nil)
 			s.Detector.Begin(store.ErrOutage)
 			t.Cleanup(func() { _ = s.Close() })
-			// What an emergency does not know is not there.
-			known := fault.Wrap(s)
-			known.Inject(fault.Rule{When: fault.After, Do: func(_ context.Context, c *fault.Call) error {
+			// A session that is not in memory does not exist.
+			notFound := func(_ context.Context, c *fault.Call) error {
 				if errors.Is(c.Err, store.ErrUnavailable) {
 					return store.ErrNotFound
 				}
 				return nil
-			}}, store.OpLoad, store.OpSave, store.OpRotate)
+			}
+			known := fault.Wrap(s)
+			known.Inject(fault.Rule{When: fault.After, Do: notFound},
+				store.OpLoad, store.OpSave, store.OpRotate)
 			return emergencyOnly{known, s.Store}
 		},
 		Age: func(_ *testing.T, s store.Store, id store.ID, d time.Duration) {

@@ -29,8 +29,7 @@ type Detector struct {
 	closed  bool      // no emergency begins any more
 }
 
-// NewDetector makes a Detector that knows Postgres as available. events is
-// called when an emergency begins; nil is for no one.
+// NewDetector makes a Detector for an available Postgres. events may be nil.
 func NewDetector(events Events) *Detector {
 	if events == nil {
 		events = noEvents{}
@@ -147,8 +146,9 @@ func (d *Detector) finish(forget func()) bool {
 	return true
 }
 
-// close keeps emergencies from beginning. After Close no recovery would end one,
-// so a session that a late request begins must fail, not be lost in memory.
+// close keeps emergencies from beginning. After Close no recovery would end
+// one, so a session that a late request begins must fail, not be lost in
+// memory.
 func (d *Detector) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

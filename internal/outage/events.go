@@ -2,8 +2,7 @@ package outage
 
 import "github.com/reporadar/pgsession/sessionstore/store"
 
-// Events is called when an emergency begins, ends, or can't end. Its methods
-// must not block.
+// Events has the callbacks of an emergency. They must not block.
 type Events interface {
 	// EmergencyBegan is called with the error that began it.
 	EmergencyBegan(err error)

@@ -20,21 +20,21 @@ func (s *Store) SetLimit(sessions, bytes int) {
 	})
 }
 
-// Age moves a session in memory into the past.
+// Age makes a session in memory older.
 func (s *Store) Age(id store.ID, d time.Duration) { s.sessions.memory.Age(id, d) }
 
-// Memory is what holds the sessions of an emergency.
+// Memory returns the store with the sessions of an emergency.
 func (s *Store) Memory() *memory.Store { return s.sessions.memory }
 
 // LimitJournal bounds the journal.
 func (s *Store) LimitJournal(n int) { s.sessions.limits.journal = n }
 
-// LimitLocal bounds what is known of sessions that Postgres can't have.
+// LimitLocal bounds the ids in endedHere and those of creates without a reply.
 func (s *Store) LimitLocal(ended, creates int) {
 	s.sessions.limits.endedHere, s.sessions.limits.creates = ended, creates
 }
 
-// AgeOf is how long a session has existed.
+// AgeOf returns how long a session has existed.
 func (s *Store) AgeOf(rec *store.Record, now time.Time) time.Duration { return age(rec, now) }
 
 // ErrNotCalled is the error of a call that the guard did not make.

@@ -15,14 +15,14 @@ import (
 // Redis acknowledges no tombstone of a logout in an emergency, and its entry is
 // fresh for longer than the emergency lasts. The local tombstone of the cached
 // store keeps this process from serving the session.
-func TestRecoveryKeepsItsWordWhileRedisContradictsIt(t *testing.T) {
+func TestARevokeHoldsAfterTheEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		policy := coherence.Policy{Freshness: 30 * time.Second}
 		o := outagetest.New(t, policy, store.Expiry{Idle: time.Hour, Absolute: time.Hour})
 		defer o.End()
 		id := o.MakeCached("logs out")
 		o.Away()
-		o.Cache.Inject(fault.Rule{Err: errNobody}, cachetest.OpPutTombstones)
+		o.Cache.Inject(fault.Rule{Err: errDown}, cachetest.OpPutTombstones)
 		r, err := o.Delete(t.Context(), id)
 		expect(t, "error", err, nil)
 		expect(t, "committed", r.Committed, false)

@@ -10,7 +10,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Who waits for a move gives up when its context ends, and nobody is inside while it goes on.
+// No call is inside while the gate is shut. A call that waits for it gives up
+// when its context ends.
 func TestGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
@@ -19,7 +20,7 @@ func TestGate(t *testing.T) {
 			go func() {
 				if g.enter(context.Background()) == nil {
 					if inside {
-						t.Error("somebody is in while it is shut")
+						t.Error("a call is inside while the gate is shut")
 					}
 					time.Sleep(time.Second)
 					g.leave()
@@ -30,12 +31,13 @@ func TestGate(t *testing.T) {
 		began := time.Now()
 		g.shut()
 		if time.Since(began) != time.Second {
-			t.Errorf("shut after %v, want after those inside have left", time.Since(began))
+			t.Errorf("shut after %v, want after all calls have left", time.Since(began))
 		}
 		inside = true
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if err := g.enter(ctx); !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		if err := g.enter(ctx); !errors.Is(err, store.ErrUnavailable) ||
+			!errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("out of time: %v", err)
 		}
 		ctx, leave := context.WithCancel(context.Background())
@@ -50,7 +52,7 @@ func TestGate(t *testing.T) {
 		}
 		g.leave()
 		if len(g) != 0 {
-			t.Errorf("%d are still in", len(g))
+			t.Errorf("%d calls are still inside", len(g))
 		}
 	})
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// patience is how long a caller has to wait before its deadline says anything
-// about Postgres.
+// patience is the least time to a caller's deadline that counts as a timeout of
+// Postgres.
 const patience = time.Second
 
 // errNotCalled is returned for a call that the guard did not make.

@@ -12,8 +12,7 @@ import (
 // application's too.
 const replayAtOnce = 8
 
-// replay replays the journal. It is done when the journal is empty and none of
-// the calls beside it can add to it.
+// replay replays the journal until it is empty while no call can add to it.
 func (r *recovery) replay() error {
 	for {
 		ids := r.sessions.pending(journalled, replayAtOnce, nil)
@@ -53,8 +52,8 @@ func (r *recovery) replayBatch(ids []store.ID) error {
 // replayOne deletes a session from Postgres. It puts a tombstone into the cache
 // once more: another instance may have loaded the session and filled the cache
 // while this one did not reach Postgres. If the cache does not acknowledge it,
-// the cached store keeps a local tombstone for as long as an entry can be fresh.
-// So this process does not serve the session after the emergency either.
+// the cached store keeps a local tombstone for as long as an entry can be
+// fresh. So this process does not serve the session after the emergency either.
 func (r *recovery) replayOne(id store.ID) error {
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
 	defer cancel()

@@ -13,7 +13,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// Whoever begins sessions in an emergency and ends them, one after the other, keeps nobody from logging out, and the recovery short.
+// Sessions that begin and end in an emergency leave the journal to other
+// logouts, and do not slow the recovery.
 func TestEmergencySessionsThatEndInItFillNoJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
@@ -37,7 +38,7 @@ func TestEmergencySessionsThatEndInItFillNoJournal(t *testing.T) {
 		}
 		expect(t, "journalled", o.Metrics().Journalled, 0)
 		_, err := o.Delete(t.Context(), known)
-		expect(t, "a revoke that Postgres must be told", err, nil)
+		expect(t, "a revoke that needs the journal", err, nil)
 		expect(t, "journalled", o.Metrics().Journalled, 1)
 		o.Postgres.Up()
 		asked(o.Postgres)
@@ -48,16 +49,19 @@ func TestEmergencySessionsThatEndInItFillNoJournal(t *testing.T) {
 	})
 }
 
-// A Create that nobody answered, and is made again in memory, may be in Postgres: its end is written down.
+// A Create without a reply, repeated in memory, may have made a row in
+// Postgres. So a revoke of its session is journalled.
 func TestEmergencyCreateThatWasSentBefore(t *testing.T) {
-	for _, how := range []string{"delete", "rotate", "rotate when Postgres is back and takes nothing yet"} {
+	for _, how := range []string{
+		"delete", "rotate", "rotate while Postgres refuses to restore it",
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			o := outagetest.New(t, halfMinute, weekly)
 			defer o.End()
 			id := idOf("s")
 			lost := o.Link.Inject(fault.Rule{When: fault.After, Err: errLost}, store.OpCreate)
 			_, err := o.Create(context.Background(), store.Draft{ID: id})
-			expect(t, "nobody answers", verdictOf(err), "unavailable")
+			expect(t, "a lost reply", verdictOf(err), "unavailable")
 			lost.Release()
 			o.Away()
 			o.Make("s")
@@ -105,7 +109,7 @@ func TestEmergencyForgetsWhatEndedInIt(t *testing.T) {
 
 		lost := o.Link.Inject(fault.Rule{When: fault.After, Err: errLost}, store.OpCreate)
 		_, err := o.Create(t.Context(), store.Draft{ID: idOf("sent")})
-		expect(t, "nobody answers", verdictOf(err), "unavailable")
+		expect(t, "a lost reply", verdictOf(err), "unavailable")
 		lost.Release()
 		o.Away()
 		o.Make("another")

@@ -15,10 +15,13 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// lostMove is an outage that comes to the point where a session has been moved,
-// or not, and nobody answered. Postgres is away again then, or it serves and has
-// refused the next move. If it was not made, late makes it, as it arrives later.
-func lostMove(t *testing.T, made, away bool) (o *outagetest.Process, late *fault.Fault, id store.ID) {
+// lostRotate returns a process in an emergency. The Rotate that restores its
+// session has no reply: Postgres carried it out (made), or gets it when the
+// caller delivers late. After it Postgres is unavailable again, or refuses the
+// next Rotate.
+func lostRotate(
+	t *testing.T, made, away bool,
+) (o *outagetest.Process, late *fault.Fault, id store.ID) {
 	o = outagetest.New(t, halfMinute, weekly)
 	if !away {
 		o.Link.Inject(fault.Rule{Nth: 2, Err: postgresError("54000")}, store.OpRotate)
@@ -39,14 +42,16 @@ func lostMove(t *testing.T, made, away bool) (o *outagetest.Process, late *fault
 	expect(t, "error", err, nil)
 	o.Postgres.Up()
 	time.Sleep(2100 * time.Millisecond)
-	expect(t, "mode", o.Mode(), map[bool]coherence.Mode{true: coherence.Emergency, false: coherence.Restoring}[away])
-	expect(t, "in Postgres, and not known to be there", o.Row(id)+fmt.Sprint(o.Metrics().InMemory), map[bool]string{true: "alive1", false: "not found1"}[made])
+	expect(t, "mode", o.Mode(),
+		map[bool]coherence.Mode{true: coherence.Emergency, false: coherence.Restoring}[away])
+	expect(t, "in Postgres, and still counted here", o.Row(id)+fmt.Sprint(o.Metrics().InMemory),
+		map[bool]string{true: "alive1", false: "not found1"}[made])
 	return o, late, id
 }
 
-// The answer to the move of a session is lost. From then on it is neither served from memory nor made anew: what becomes of
-// it in Postgres, here or at another instance, is what counts.
-func TestRecoveryOfALostMove(t *testing.T) {
+// After the Rotate of a restore without a reply, only Postgres decides about
+// the session. It is neither served from memory nor created again.
+func TestRecoveryOfALostRotate(t *testing.T) {
 	alive, gone := "alive", "not found"
 	for name, test := range map[string]struct {
 		meanwhile func(o *outagetest.Process, id store.ID) error
@@ -82,9 +87,10 @@ func TestRecoveryOfALostMove(t *testing.T) {
 	} {
 		for _, made := range []bool{true, false} {
 			for _, away := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s, made %t, Postgres away again %t", name, made, away), func(t *testing.T) {
+				title := fmt.Sprintf("%s, made %t, unavailable again %t", name, made, away)
+				t.Run(title, func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						o, late, id := lostMove(t, made, away)
+						o, late, id := lostRotate(t, made, away)
 						defer o.End()
 						here := "unavailable"
 						if made && !away {
@@ -94,22 +100,25 @@ func TestRecoveryOfALostMove(t *testing.T) {
 						row, data := test.row, test.data
 						if test.meanwhile != nil {
 							switch err := test.meanwhile(o, id); {
-							case name == "a logout here" || name == "all of the user are ended elsewhere":
+							case name == "a logout here" ||
+								name == "all of the user are ended elsewhere":
 								expect(t, "error", err, nil)
 							case test.elsewhere && made || !test.elsewhere && made && !away:
 								expect(t, "error", err, nil)
-							case name == "a logout elsewhere": // of what is not there: that ends nothing, and says so to nobody
+							case name == "a logout elsewhere": // finds no row, and is no error
 								row, data = alive, `{"a":1,"n":0}`
 							default:
-								expect(t, "error", verdictOf(err), map[bool]string{true: gone, false: "unavailable"}[test.elsewhere])
+								want := map[bool]string{true: gone, false: "unavailable"}
+								expect(t, "error", verdictOf(err), want[test.elsewhere])
 								row, data = alive, `{"a":1,"n":0}`
 							}
 						}
 						o.Back()
 						expect(t, "here, in the end", o.Got(id), row)
 						for n := range 2 {
-							if n == 1 && !made { // it has nothing to start from
-								expect(t, "arrives late", verdictOf(late.Deliver(t.Context())), gone)
+							if n == 1 && !made { // its temporary row is gone
+								expect(t, "arrives late", verdictOf(late.Deliver(t.Context())),
+									gone)
 							}
 							rec, err := o.Rows.Load(t.Context(), id, 0)
 							expect(t, "in Postgres", verdictOf(err), row)
@@ -128,11 +137,12 @@ func TestRecoveryOfALostMove(t *testing.T) {
 	}
 }
 
-// A logout here, after a move that nobody answered, ends first what the session would come from.
-func TestRecoveryEndsWhatIsHalfway(t *testing.T) {
+// A logout here after a lost Rotate deletes the temporary row first, so that a
+// Rotate which arrives late finds nothing.
+func TestRecoveryDeletesTheTemporaryRowFirst(t *testing.T) {
 	for _, away := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			o, late, id := lostMove(t, false, away)
+			o, late, id := lostRotate(t, false, away)
 			defer o.End()
 			var found []string
 			o.Link.Inject(fault.Rule{Nth: 1, Do: func(ctx context.Context, c *fault.Call) error {
@@ -144,25 +154,28 @@ func TestRecoveryEndsWhatIsHalfway(t *testing.T) {
 			o.Postgres.Up()
 			time.Sleep(2 * time.Second)
 			synctest.Wait()
-			expect(t, "the late move found", fmt.Sprint(found), "[not found]")
+			expect(t, "the late Rotate found", fmt.Sprint(found), "[not found]")
 			expect(t, "in Postgres", o.Row(id)+fmt.Sprint(o.Count()), "not found0")
 		})
 	}
 }
 
-// What was put into Postgres on the way, without an answer or in vain, does not stay there.
+// A temporary row does not stay in Postgres, even if its Create had no reply or
+// its Rotate was refused.
 func TestRecoveryLeavesNoRowBehind(t *testing.T) {
 	for name, fail := range map[string]func(o *outagetest.Process){
 		"a lost answer": func(o *outagetest.Process) {
 			for n := range 3 {
-				o.Link.Inject(fault.Rule{When: fault.After, Nth: n + 1, Err: errLost}, store.OpCreate)
+				o.Link.Inject(fault.Rule{When: fault.After, Nth: n + 1, Err: errLost},
+					store.OpCreate)
 			}
 			o.Postgres.Up()
 		},
 		"a refusal": func(o *outagetest.Process) {
 			o.Postgres.Up()
 			for n := range 3 {
-				o.Postgres.Inject(fault.Rule{Nth: n + 1, Err: postgresError("54000")}, store.OpRotate)
+				o.Postgres.Inject(fault.Rule{Nth: n + 1, Err: postgresError("54000")},
+					store.OpRotate)
 			}
 		},
 		"an id that is taken": func(o *outagetest.Process) {
@@ -188,7 +201,8 @@ func TestRecoveryLeavesNoRowBehind(t *testing.T) {
 	}
 }
 
-// The process dies after each call of a recovery. Another instance ends the session then, if it can: it stays ended.
+// The process dies after each call of a recovery. If another instance then ends
+// the session, it stays ended.
 func TestRecoveryThatDies(t *testing.T) {
 	for made := range 3 {
 		synctest.Test(t, func(t *testing.T) {
@@ -205,10 +219,11 @@ func TestRecoveryThatDies(t *testing.T) {
 			o.Postgres.Up()
 			o.Postgres.Inject(fault.Rule{Do: dead}, store.OpCreate, store.OpRotate, store.OpDelete)
 			time.Sleep(1100 * time.Millisecond)
-			for range 3 { // what it still does reaches nobody
+			for range 3 { // its calls do not arrive
 				time.Sleep(time.Second)
 			}
-			expect(t, "in Postgres", o.Row(id), map[int]string{0: "not found", 1: "not found", 2: "alive"}[made])
+			expect(t, "in Postgres", o.Row(id),
+				map[int]string{0: "not found", 1: "not found", 2: "alive"}[made])
 			_, _, err := o.Rows.Revoke(t.Context(), store.Selection{UserID: "ann"})
 			expect(t, "error", err, nil)
 			expect(t, "rows", o.Count(), 0)
@@ -220,16 +235,17 @@ func TestRecoveryThatDies(t *testing.T) {
 	}
 }
 
-// A stream that is bound to a session is not ended because nobody knows whether that has been moved.
-func TestRecoveryKeepsStreamsOfWhatIsHalfway(t *testing.T) {
+// A watch does not end while the Rotate that restores its session has no reply.
+func TestRecoveryKeepsWatches(t *testing.T) {
 	for _, made := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			o, _, id := lostMove(t, made, false)
+			o, _, id := lostRotate(t, made, false)
 			defer o.End()
 			other := o.Make("other").ID
-			alive, ended, err := o.Alive(t.Context(), []store.ID{id, other, idOf("nobody")})
+			alive, ended, err := o.Alive(t.Context(), []store.ID{id, other, idOf("never created")})
 			expect(t, "ended", len(ended), 1)
-			if want := map[bool]int{true: 2, false: 1}[made]; len(alive) != want || (err == nil) != made {
+			if want := map[bool]int{true: 2, false: 1}[made]; len(alive) != want ||
+				(err == nil) != made {
 				t.Errorf("made %t: %d alive, %v", made, len(alive), err)
 			}
 		})

@@ -20,7 +20,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// promise is what was acknowledged about one id, as whoever did it knows.
+// promise is what was acknowledged to a user about one id.
 type promise struct {
 	id   store.ID
 	made bool // there for sure
@@ -30,11 +30,11 @@ type promise struct {
 	// value is the last that was acknowledged, tried the last that was sent.
 	value, tried int
 	minVersion   int64
-	next         *promise // what it was rotated into, when nobody answered
+	next         *promise // what a Rotate without a reply may have made of it
 }
 
-// user does at random what users do to their sessions, one thing after the other, and checks each answer against what
-// was promised before.
+// user makes random calls for its sessions, one after the other, and compares
+// each result with what was promised before.
 type user struct {
 	t      *testing.T
 	o      *outagetest.Process
@@ -44,7 +44,7 @@ type user struct {
 	n      int
 	live   []*promise
 	ended  []*promise
-	doubts []*promise // created without an answer
+	doubts []*promise // creates without a reply
 	served map[string]int
 }
 
@@ -89,7 +89,8 @@ func (u *user) create() {
 }
 
 func (u *user) send(p *promise) {
-	_, err := u.o.Create(u.t.Context(), store.Draft{ID: p.id, Data: json.RawMessage(`{"n":0,"whose":"` + u.name + `"}`)})
+	_, err := u.o.Create(u.t.Context(),
+		store.Draft{ID: p.id, Data: json.RawMessage(`{"n":0,"whose":"` + u.name + `"}`)})
 	switch {
 	case err == nil:
 		p.made = true
@@ -99,7 +100,7 @@ func (u *user) send(p *promise) {
 	}
 }
 
-// again is what may be done about a Create that nobody answered: to make it again, with what it sets, or to end it.
+// again repeats a Create without a reply, or ends its session.
 func (u *user) again() {
 	if len(u.doubts) == 0 {
 		return
@@ -113,7 +114,8 @@ func (u *user) again() {
 	u.served["created again"]++
 	u.send(p)
 	for _, same := range u.live {
-		if same == p { // Postgres may have it as it was sent first, so what is promised of it is no more than that it ends
+		if same == p {
+			// Postgres may have the first Create. So only its end is promised.
 			u.live = u.live[:len(u.live)-1]
 			if u.rng.IntN(2) == 0 {
 				u.delete(p)
@@ -133,7 +135,8 @@ func (u *user) save(p *promise) {
 		p.value = p.tried
 		p.minVersion = max(p.minVersion, rec.MinVersion)
 	case errors.Is(err, store.ErrNotFound):
-		u.t.Errorf("%s: a session that was acknowledged is lost: save in mode %v", u.name, u.o.Mode())
+		u.t.Errorf("%s: a session that was acknowledged is lost: save in mode %v", u.name,
+			u.o.Mode())
 	}
 }
 
@@ -149,19 +152,23 @@ func (u *user) check(p *promise, rec store.Record, err error, where string) {
 	case errors.Is(err, store.ErrNotFound) && p.made && !p.gone:
 		u.t.Errorf("%s: a session that was acknowledged is lost: %s", u.name, where)
 	case err == nil && p.gone && time.Now().After(p.until):
-		u.t.Errorf("%s: a session that was ended is back: %s, %v after the promise", u.name, where, time.Since(p.until))
+		u.t.Errorf("%s: a session that was ended is back: %s, %v after the promise", u.name, where,
+			time.Since(p.until))
 	case err == nil && !p.gone:
 		var data struct {
 			N     int    `json:"n"`
 			Whose string `json:"whose"`
 		}
-		if err := json.Unmarshal(rec.Data, &data); err != nil || data.N < p.value || data.N > p.tried || data.Whose != u.name {
-			u.t.Errorf("%s: %s: %s, want n between %d and %d", u.name, where, rec.Data, p.value, p.tried)
+		if err := json.Unmarshal(rec.Data, &data); err != nil || data.N < p.value ||
+			data.N > p.tried || data.Whose != u.name {
+			u.t.Errorf("%s: %s: %s, want n between %d and %d", u.name, where, rec.Data, p.value,
+				p.tried)
 		}
 	}
 }
 
-// delete ends a session, here or at another instance that knows of it, and repeats that until it is acknowledged.
+// delete ends a session, here or at another instance if Postgres has it, and
+// repeats that until it is acknowledged.
 func (u *user) delete(p *promise) {
 	for {
 		from := store.Store(u.o)
@@ -188,7 +195,8 @@ func (u *user) rotate(p *promise) {
 		next.made, p.gone, p.until = true, true, time.Now().Add(u.policy.Exposure())
 		u.live, u.ended = append(u.live, next), append(u.ended, p)
 	case errors.Is(err, store.ErrNotFound):
-		u.t.Errorf("%s: a session that was acknowledged is lost: rotate in mode %v", u.name, u.o.Mode())
+		u.t.Errorf("%s: a session that was acknowledged is lost: rotate in mode %v", u.name,
+			u.o.Mode())
 	case errors.Is(err, store.ErrOutcomeUnknown):
 		p.made, p.next = false, next
 		u.ended = append(u.ended, p)
@@ -197,19 +205,21 @@ func (u *user) rotate(p *promise) {
 	}
 }
 
-// settle compares what is in Postgres at the end with what was promised.
+// settle compares the rows at the end with what was promised.
 func (u *user) settle() {
 	for _, p := range append(u.live, u.ended...) {
 		rec, err := u.o.Rows.Load(u.t.Context(), p.id, 0)
 		p.until = time.Time{}
 		u.check(p, rec, err, "at the end, in Postgres")
-		if p.next != nil && u.o.Row(p.id)+u.o.Row(p.next.id) != "alivenot found" && u.o.Row(p.id)+u.o.Row(p.next.id) != "not foundalive" {
-			u.t.Errorf("%s: rotated without an answer: the old is %s, the new is %s", u.name, u.o.Row(p.id), u.o.Row(p.next.id))
+		if p.next != nil && u.o.Row(p.id)+u.o.Row(p.next.id) != "alivenot found" &&
+			u.o.Row(p.id)+u.o.Row(p.next.id) != "not foundalive" {
+			u.t.Errorf("%s: rotated without an answer: the old is %s, the new is %s", u.name,
+				u.o.Row(p.id), u.o.Row(p.next.id))
 		}
 	}
 }
 
-// trouble decides at random.
+// trouble decides at random whether a call fails.
 type trouble struct {
 	mu  sync.Mutex
 	rng *rand.Rand
@@ -221,25 +231,28 @@ func (d *trouble) strikes(percent int) bool {
 	return d.rng.IntN(100) < percent
 }
 
-// TestEmergencyModel runs users over a Postgres that comes and goes, fails at random and loses answers, and a Redis that
-// fails at random. Nothing that was acknowledged is lost, and nothing that was ended comes back.
+// TestEmergencyModel runs users over a Postgres with outages, random failures
+// and lost replies, and a Redis with random failures. No session that was
+// acknowledged is lost, and none that was ended is served again.
 func TestEmergencyModel(t *testing.T) {
 	for name, test := range map[string]struct {
 		cycles               int
 		up, down             time.Duration // of Postgres; 0 is at random
 		fails, loses, caches int           // percent
-		hangs                bool          // what is away, and does not refuse
-		ended, doubted       int           // how much is known of sessions that are only here; 0 is as much as usual
+		hangs                bool          // calls of a down Postgres time out
+		ended, doubted       int           // limits; 0 for the usual ones
 	}{
-		"flapping":          {cycles: 200, up: 3 * time.Second, down: 3 * time.Second},
-		"losing answers":    {cycles: 60, loses: 5},
-		"failing":           {cycles: 60, fails: 5},
-		"failing in Redis":  {cycles: 60, caches: 30},
-		"all of it":         {cycles: 100, fails: 2, loses: 2, caches: 10},
-		"hardly ever there": {cycles: 60, up: 1200 * time.Millisecond, down: 5 * time.Second, loses: 20},
-		"hanging":           {cycles: 60, loses: 5, hangs: true},
-		"forgetful":         {cycles: 60, loses: 10, ended: 2, doubted: 1_000_000},
-		"doubting all":      {cycles: 60, loses: 10, ended: 2, doubted: 1},
+		"flapping":         {cycles: 200, up: 3 * time.Second, down: 3 * time.Second},
+		"losing answers":   {cycles: 60, loses: 5},
+		"failing":          {cycles: 60, fails: 5},
+		"failing in Redis": {cycles: 60, caches: 30},
+		"all of it":        {cycles: 100, fails: 2, loses: 2, caches: 10},
+		"hardly ever there": {
+			cycles: 60, up: 1200 * time.Millisecond, down: 5 * time.Second, loses: 20,
+		},
+		"hanging":      {cycles: 60, loses: 5, hangs: true},
+		"forgetful":    {cycles: 60, loses: 10, ended: 2, doubted: 1_000_000},
+		"doubting all": {cycles: 60, loses: 10, ended: 2, doubted: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -256,19 +269,21 @@ func TestEmergencyModel(t *testing.T) {
 						cancel()
 					}
 					if away.Load() || !calm.Load() && dice.strikes(test.fails) {
-						return errNobody
+						return errDown
 					}
 					return ctx.Err()
 				}})
-				o.Link.Inject(fault.Rule{When: fault.After, Do: func(_ context.Context, c *fault.Call) error {
+				loses := func(_ context.Context, c *fault.Call) error {
 					if c.Err == nil && !calm.Load() && dice.strikes(test.loses) {
 						return errLost
 					}
 					return nil
-				}}, store.OpCreate, store.OpSave, store.OpRotate, store.OpDelete)
+				}
+				o.Link.Inject(fault.Rule{When: fault.After, Do: loses},
+					store.OpCreate, store.OpSave, store.OpRotate, store.OpDelete)
 				o.Cache.Inject(fault.Rule{Do: func(context.Context, *fault.Call) error {
 					if !calm.Load() && dice.strikes(test.caches) {
-						return errors.New("no answer from Redis")
+						return errors.New("no reply from redis")
 					}
 					return nil
 				}}, cachetest.OpGet, cachetest.OpFill, cachetest.OpPutTombstones)
@@ -279,7 +294,10 @@ func TestEmergencyModel(t *testing.T) {
 				var working sync.WaitGroup
 				users := make([]*user, 4)
 				for i := range users {
-					u := &user{t: t, o: o, name: fmt.Sprint("user ", i), policy: halfMinute, rng: rand.New(rand.NewPCG(seed, uint64(i+1))), served: map[string]int{}}
+					u := &user{
+						t: t, o: o, name: fmt.Sprint("user ", i), policy: halfMinute,
+						rng: rand.New(rand.NewPCG(seed, uint64(i+1))), served: map[string]int{},
+					}
 					if test.caches == 0 {
 						u.policy = coherence.Policy{} // the cache acknowledges: ended is ended
 					}
@@ -318,9 +336,12 @@ func TestEmergencyModel(t *testing.T) {
 					}
 				}
 				t.Log(served)
-				for _, what := range []string{"mode 0", "mode 1", "alive", "not found", "unavailable"} {
+				for _, what := range []string{
+					"mode 0", "mode 1", "alive", "not found", "unavailable",
+				} {
 					if served[what] < 10 {
-						t.Errorf("%q came up %d times, too few for this test to say anything", what, served[what])
+						t.Errorf("%q came up %d times, too few for this test to say anything", what,
+							served[what])
 					}
 				}
 			})

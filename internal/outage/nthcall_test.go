@@ -45,12 +45,13 @@ func (f *nth) strikes(c fault.Call) bool {
 	return false
 }
 
-// rule is for one side. An error of it is away, or lost when it has done what it
-// was asked; within is how long a call of it takes at most, 0 for ever.
-func (f *nth) rule(away, lost error, within time.Duration) fault.Rule {
+// rule returns the rule of one server. A call fails with the error down, or
+// with lost after it was carried out. within bounds a call that hangs, 0 for
+// never.
+func (f *nth) rule(down, lost error, within time.Duration) fault.Rule {
 	switch f.fault {
-	case "away":
-		return fault.Rule{If: f.strikes, Err: away}
+	case "down":
+		return fault.Rule{If: f.strikes, Err: down}
 	case "late":
 		return fault.Rule{If: f.strikes, Do: func(ctx context.Context, _ *fault.Call) error {
 			if within > 0 {
@@ -59,7 +60,7 @@ func (f *nth) rule(away, lost error, within time.Duration) fault.Rule {
 				defer cancel()
 			}
 			<-ctx.Done()
-			return fmt.Errorf("%w: %w", away, ctx.Err())
+			return fmt.Errorf("%w: %w", down, ctx.Err())
 		}}
 	case "lost":
 		return fault.Rule{If: f.strikes, When: fault.After, Err: lost}
@@ -72,8 +73,10 @@ func (f *nth) rule(away, lost error, within time.Duration) fault.Rule {
 	panic("no such fault")
 }
 
-// TestTheNthCallFails lets each call that an operation makes fail, in each way, and does the operation again: no session that was acknowledged
-// is lost, none that was ended is back, and nothing fails because of Redis. Goroutines that stay behind fail the bubble.
+// TestTheNthCallFails lets each call of an operation fail, in each way, and
+// repeats the operation. No session that was acknowledged is lost, none that
+// was ended is back, and nothing fails because of Redis. A goroutine that is
+// left fails the bubble.
 func TestTheNthCallFails(t *testing.T) {
 	old, id := idOf("old"), idOf("new")
 	gone := func(id store.ID) map[store.ID]string {
@@ -104,19 +107,31 @@ func TestTheNthCallFails(t *testing.T) {
 			_, err := s.Rotate(ctx, old, id, store.Change{UserID: "ann"})
 			return err
 		}, "not found", map[store.ID]string{id: "alive", old: "not found"}},
-		"touch":  {func(ctx context.Context, s store.Store) error { return s.Touch(ctx, touchOf(old)) }, "", map[store.ID]string{old: "alive"}},
-		"delete": {func(ctx context.Context, s store.Store) error { _, err := s.Delete(ctx, old); return err }, "", gone(old)},
+		"touch": {
+			func(ctx context.Context, s store.Store) error { return s.Touch(ctx, touchOf(old)) },
+			"",
+			map[store.ID]string{old: "alive"},
+		},
+		"delete": {
+			func(ctx context.Context, s store.Store) error {
+				_, err := s.Delete(ctx, old)
+				return err
+			},
+			"", gone(old),
+		},
 		"revoke": {func(ctx context.Context, s store.Store) error {
 			_, _, err := s.Revoke(ctx, store.Selection{UserID: "ann"})
 			return err
 		}, "", gone(old)},
 	} {
-		for _, fault := range []string{"away", "late", "lost", "left"} {
+		for _, fault := range []string{"down", "late", "lost", "left"} {
 			t.Run(name+", "+fault, func(t *testing.T) {
 				calls := 0
 				for n := 1; ; n++ {
 					struck := ""
-					synctest.Test(t, func(t *testing.T) { struck = nthCall(t, n, fault, old, op.do, op.again, op.want) })
+					synctest.Test(t, func(t *testing.T) {
+						struck = nthCall(t, n, fault, old, op.do, op.again, op.want)
+					})
 					if struck == "" {
 						break
 					}
@@ -131,13 +146,16 @@ func TestTheNthCallFails(t *testing.T) {
 }
 
 // nthCall says which call failed; none if there are not so many.
-func nthCall(t *testing.T, n int, fault string, old store.ID, do func(context.Context, store.Store) error, again string, want map[store.ID]string) string {
+func nthCall(t *testing.T, n int, fault string, old store.ID,
+	do func(context.Context, store.Store) error, again string, want map[store.ID]string,
+) string {
 	f := &nth{fault: fault, n: -1}
 	e := outagetest.New(t, halfMinute, weekly)
-	rows, peer := e.Rows, cached.New(e.Rows, e.Cache.Peer(), cached.Options{Policy: halfMinute, Expiry: weekly})
-	e.Postgres.Inject(f.rule(errNobody, nil, 0))
+	rows, peer := e.Rows, cached.New(e.Rows, e.Cache.Peer(),
+		cached.Options{Policy: halfMinute, Expiry: weekly})
+	e.Postgres.Inject(f.rule(errDown, nil, 0))
 	e.Cache.Inject(f.rule(cache.ErrUnavailable, cache.ErrUnavailable, 50*time.Millisecond))
-	for _, s := range []store.Store{e, peer} { // both know Postgres's clock
+	for _, s := range []store.Store{e, peer} { // both have a reply of Postgres's clock
 		_, err := s.Create(t.Context(), store.Draft{ID: idOf(fmt.Sprintf("%T", s))})
 		expect(t, "error", err, nil)
 	}
@@ -154,8 +172,10 @@ func nthCall(t *testing.T, n int, fault string, old store.ID, do func(context.Co
 	err = do(ctx, e)
 	synctest.Wait()
 	f.set(-1)
-	redis := f.struck == cachetest.OpGet || f.struck == cachetest.OpAwait || f.struck == cachetest.OpFill || f.struck == cachetest.OpPutTombstones
-	if err != nil && (redis && fault != "left" || !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)) {
+	redis := f.struck == cachetest.OpGet || f.struck == cachetest.OpAwait ||
+		f.struck == cachetest.OpFill || f.struck == cachetest.OpPutTombstones
+	if err != nil && (redis && fault != "left" || !errors.Is(err, store.ErrUnavailable) &&
+		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)) {
 		t.Errorf("call %d, %s: %v", n, f.struck, err)
 	}
 	if second := do(t.Context(), e); second != nil && verdictOf(second) != again {
@@ -167,9 +187,11 @@ func nthCall(t *testing.T, n int, fault string, old store.ID, do func(context.Co
 		for _, s := range []store.Store{e, peer, rows} {
 			rec, err := s.Load(t.Context(), id, 0)
 			if got := verdictOf(err); got != verdict {
-				t.Errorf("call %d, %s: in the end %T has it %s, want %s", n, f.struck, s, got, verdict)
+				t.Errorf("call %d, %s: in the end %T has it %s, want %s", n, f.struck, s, got,
+					verdict)
 			}
-			if again == "" && verdict == "alive" && rec.Version > 1 && string(rec.Data) != `{"n":1}` {
+			if again == "" && verdict == "alive" && rec.Version > 1 &&
+				string(rec.Data) != `{"n":1}` {
 				t.Errorf("call %d, %s: %s", n, f.struck, rec.Data)
 			}
 		}

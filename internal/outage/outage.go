@@ -45,8 +45,8 @@ type Store struct {
 // Cache is the cached store, which may still serve sessions that have ended.
 type Cache interface {
 	// Revoked puts tombstones of ended sessions into the cache and returns what
-	// that promises. This process does not serve them from the cache again, even
-	// if the cache does not acknowledge the tombstones.
+	// that promises. This process does not serve them from the cache again,
+	// even if the cache does not acknowledge the tombstones.
 	Revoked(ctx context.Context, o coherence.Outcome, ids ...store.ID) store.Revocation
 }
 

@@ -23,8 +23,8 @@ var (
 
 // The errors of a Postgres.
 var (
-	errNobody = fmt.Errorf("nobody there: %w", store.ErrOutage)
-	errLate   = fmt.Errorf("no reply in time: %w: %w", store.ErrOutage, context.DeadlineExceeded)
+	errDown = fmt.Errorf("connection refused: %w", store.ErrOutage)
+	errLate = fmt.Errorf("no reply in time: %w: %w", store.ErrOutage, context.DeadlineExceeded)
 	// errLost is of a reply that is lost while Postgres stays available.
 	errLost = fmt.Errorf("%w (%w)", store.ErrUnavailable, store.ErrOutcomeUnknown)
 	// errBusy is of a queue that is full: no server was asked.
@@ -49,7 +49,7 @@ func (e serverError) Unwrap() error { return e.error }
 // Answered reports that the server itself returned the error.
 func (e serverError) Answered() bool { return true }
 
-// sleep is for a fault that takes time, in a bubble.
+// sleep returns a fault that takes time, in a bubble.
 func sleep(d time.Duration) func(context.Context, *fault.Call) error {
 	return func(context.Context, *fault.Call) error {
 		time.Sleep(d)
@@ -57,7 +57,7 @@ func sleep(d time.Duration) func(context.Context, *fault.Call) error {
 	}
 }
 
-// asked is the calls since it was last called, with blanks between.
+// asked returns the calls since it was last called, with blanks between.
 func asked(double interface{ Forget() []fault.Call }) string {
 	var ops []string
 	for _, c := range double.Forget() {

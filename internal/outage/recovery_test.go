@@ -17,8 +17,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// Sessions made in memory are in Postgres afterwards: the same in all but version, and not a moment younger.
-func TestRecoveryMovesSessions(t *testing.T) {
+// The sessions of an emergency are in Postgres afterwards: the same in all but
+// the version, and not younger.
+func TestRecoveryRestoresSessions(t *testing.T) {
 	for name, expiry := range map[string]store.Expiry{
 		"sliding": {Idle: time.Hour, Absolute: 24 * time.Hour},
 		"fixed":   {Idle: time.Hour, Absolute: 24 * time.Hour, Fixed: true},
@@ -66,7 +67,8 @@ func TestRecoveryMovesSessions(t *testing.T) {
 							t.Fatalf("%s: %v earlier than it was", what, early)
 						}
 					}
-					if later := rec.ExpiresAt.Sub(before.ExpiresAt); expiry.Fixed && (later > 0 || later < -expiry.Resolution()) {
+					if later := rec.ExpiresAt.Sub(before.ExpiresAt); expiry.Fixed &&
+						(later > 0 || later < -expiry.Resolution()) {
 						t.Fatalf("the deadline of a fixed timeout moved by %v", later)
 					}
 				}
@@ -75,7 +77,8 @@ func TestRecoveryMovesSessions(t *testing.T) {
 	}
 }
 
-// Postgres dies again at every call of a recovery. Each time it is an emergency again, and the next recovery goes on.
+// Postgres becomes unavailable again at each call of a recovery. The emergency
+// goes on, and the next attempt continues.
 func TestRecoveryIsInterrupted(t *testing.T) {
 	for _, op := range []store.Operation{store.OpDelete, store.OpCreate, store.OpRotate} {
 		for dies := range 12 {
@@ -98,7 +101,7 @@ func TestRecoveryIsInterrupted(t *testing.T) {
 				o.Postgres.Inject(fault.Rule{Do: func(context.Context, *fault.Call) error {
 					if calls.Add(1) > int64(dies) {
 						o.Postgres.Down()
-						return errNobody
+						return errDown
 					}
 					return nil
 				}}, op)
@@ -108,7 +111,8 @@ func TestRecoveryIsInterrupted(t *testing.T) {
 				}
 				for n := range ours {
 					expect(t, "one that was revoked", o.Got(old[n]), "not found")
-					if got := o.Got(ours[n]); got != "alive" && !(got == "unavailable" && calls.Load() > int64(dies)) {
+					if got := o.Got(ours[n]); got != "alive" &&
+						!(got == "unavailable" && calls.Load() > int64(dies)) {
 						t.Errorf("one of ours: %s", got)
 					}
 				}
@@ -116,7 +120,8 @@ func TestRecoveryIsInterrupted(t *testing.T) {
 				time.Sleep(1500 * time.Millisecond)
 				expect(t, "mode", o.Mode(), coherence.Normal)
 				for n := range ours {
-					expect(t, "ours, and the old", o.Row(ours[n])+", "+o.Row(old[n]), "alive, not found")
+					expect(t, "ours, and the old", o.Row(ours[n])+", "+o.Row(old[n]),
+						"alive, not found")
 				}
 				expect(t, "events", o.Seen(), "began, ended 5")
 			})
@@ -124,7 +129,8 @@ func TestRecoveryIsInterrupted(t *testing.T) {
 	}
 }
 
-// A program that started without Postgres finds out later that the schema is missing. It stays as it is, and says so once.
+// A program starts without Postgres, and the schema is missing when that is
+// back. The emergency goes on, and reports each error once.
 func TestRecoveryWithoutASchema(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var there atomic.Bool
@@ -136,8 +142,8 @@ func TestRecoveryWithoutASchema(t *testing.T) {
 				return errors.New("the schema is missing: run migrate up")
 			}
 		})
-		o.Detector.Begin(errNobody)
-		o.Detector.Begin(errNobody) // it has begun
+		o.Detector.Begin(errDown)
+		o.Detector.Begin(errDown) // it has begun
 		ours := o.Make("ours").ID
 		o.Postgres.Down()
 		time.Sleep(10 * time.Second)
@@ -160,7 +166,7 @@ func TestRecoveryWithoutASchema(t *testing.T) {
 	})
 }
 
-// One session that Postgres does not take stays here and keeps no other.
+// A session that Postgres refuses stays in memory and delays no other.
 func TestRecoveryOfASessionThatPostgresRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
@@ -180,7 +186,8 @@ func TestRecoveryOfASessionThatPostgresRefuses(t *testing.T) {
 		expect(t, "rows", o.Count(), 500)
 		time.Sleep(time.Minute)
 		expect(t, "mode", o.Mode(), coherence.Restoring)
-		expect(t, "it is served", o.Got(bad)+", and others "+o.Got(idOf("1")), "alive, and others alive")
+		expect(t, "it is served", o.Got(bad)+", and others "+o.Got(idOf("1")),
+			"alive, and others alive")
 		expect(t, "new ones go to Postgres", o.Make("new").ID, idOf("new"))
 		expect(t, "in memory", o.Metrics().InMemory, 1)
 		expect(t, "events", o.Seen(), "began, restore failed")
@@ -191,7 +198,7 @@ func TestRecoveryOfASessionThatPostgresRefuses(t *testing.T) {
 	})
 }
 
-// Close in an emergency tries once more, and says what is lost.
+// Close in an emergency tries once more, and reports what is lost.
 func TestEmergencyClose(t *testing.T) {
 	for _, back := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -211,7 +218,8 @@ func TestEmergencyClose(t *testing.T) {
 				return
 			}
 			err = o.Close()
-			if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "1 sessions and 1 revokes lost") {
+			if !errors.Is(err, store.ErrUnavailable) ||
+				!strings.Contains(err.Error(), "1 sessions and 1 revokes lost") {
 				t.Errorf("close: %v", err)
 			}
 		})
@@ -227,8 +235,8 @@ func TestNoEmergencyBeginsAfterClose(t *testing.T) {
 			return err
 		},
 		"the first contact fails": func(o *outagetest.Process) error {
-			o.Detector.Begin(errNobody)
-			return errNobody
+			o.Detector.Begin(errDown)
+			return errDown
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -272,7 +280,8 @@ func TestRecoveryDropsSessionsOfARevokedUser(t *testing.T) {
 		expect(t, "served here", o.Got(before), "not found")
 		expect(t, "from after it", o.Row(after), "alive")
 		expect(t, "a visitor's", o.Row(visitor.ID), "alive")
-		if got := o.Seen(); !strings.Contains(got, "login refused") || !strings.Contains(got, "ended 2") {
+		if got := o.Seen(); !strings.Contains(got, "login refused") ||
+			!strings.Contains(got, "ended 2") {
 			t.Errorf("events: %s", got)
 		}
 	})

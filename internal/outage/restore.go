@@ -81,7 +81,7 @@ func (r *recovery) restoreOne(ctx context.Context, rec *store.Record) (bool, err
 	now := time.Now()
 	old := age(rec, now)
 	if deadline, ok := ctx.Deadline(); ok {
-		// Postgres subtracts the age from a moment between now and the deadline.
+		// Postgres subtracts the age from a time between now and the deadline.
 		old += deadline.Sub(now)
 	}
 	if !rec.ExpiresAt.After(now) || old >= r.expiry.Absolute {
@@ -140,8 +140,7 @@ func (r *recovery) rotate(ctx context.Context, temporary, id store.ID) error {
 }
 
 // age returns how long a session has existed, by the clock of this process that
-// says more: one stands still while the machine is suspended, and the other may
-// be set.
+// shows more: one stops while the machine is suspended, the other can be set.
 func age(rec *store.Record, now time.Time) time.Duration {
 	return max(0, now.Sub(rec.CreatedAt), now.Round(0).Sub(rec.CreatedAt.Round(0)))
 }

@@ -17,17 +17,19 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// What was acknowledged before is served from the cache for its freshness, read-only; after that nothing is known.
-func TestEmergencyServesWhatTheCacheVouchesFor(t *testing.T) {
+// In an emergency a session from before is served from the cache, read-only,
+// for the freshness and the grace.
+func TestEmergencyServesFreshEntries(t *testing.T) {
 	for _, grace := range []time.Duration{0, time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
-			o := outagetest.New(t, coherence.Policy{Freshness: 30 * time.Second, Grace: grace}, weekly)
+			o := outagetest.New(t, coherence.Policy{Freshness: 30 * time.Second, Grace: grace},
+				weekly)
 			defer o.End()
 			id, other := o.MakeCached("s"), o.Make("not in the cache").ID
 			read := time.Now()
 			o.Away()
 			expect(t, "another", o.Got(other), "unavailable")
-			expect(t, "one that never was", o.Got(idOf("nobody")), "unavailable")
+			expect(t, "one that never was", o.Got(idOf("never created")), "unavailable")
 			_, err := o.Save(t.Context(), id, set("n", "1"))
 			expect(t, "a save", verdictOf(err), "unavailable")
 			_, err = o.Rotate(t.Context(), id, idOf("new"), store.Change{})
@@ -82,25 +84,30 @@ func TestEmergencyIsBounded(t *testing.T) {
 		_, err = o.Delete(t.Context(), idOf("b"))
 		expect(t, "the same revoke again", err, nil)
 		o.Back()
-		expect(t, "the sessions", o.Row(idOf("a"))+", "+o.Row(idOf("b"))+", "+o.Row(idOf("c")), "not found, not found, alive")
+		expect(t, "the sessions", o.Row(idOf("a"))+", "+o.Row(idOf("b"))+", "+o.Row(idOf("c")),
+			"not found, not found, alive")
 	})
 }
 
-// A revoke counts at once here and in the cache, and reaches Postgres before anything is served from there again.
+// A revoke counts at once here and in the cache, and is in Postgres before
+// anything is served from there again.
 func TestEmergencyRevoke(t *testing.T) {
 	for name, test := range map[string]struct {
 		down bool // the cache
 		want store.Revocation
 	}{
-		"acknowledged":     {false, store.Revocation{CacheAcked: true}},
-		"not acknowledged": {true, store.Revocation{MaxExposure: 30*time.Second + coherence.Allowance}},
+		"acknowledged": {false, store.Revocation{CacheAcked: true}},
+		"not acknowledged": {
+			true, store.Revocation{MaxExposure: 30*time.Second + coherence.Allowance},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := outagetest.New(t, halfMinute, weekly)
 				defer o.End()
 				id := o.MakeCached("s")
-				peer := cached.New(o.Postgres, o.Cache, cached.Options{Policy: halfMinute, Expiry: weekly})
+				peer := cached.New(o.Postgres, o.Cache,
+					cached.Options{Policy: halfMinute, Expiry: weekly})
 				defer peer.Close()
 				_, err := peer.Create(t.Context(), store.Draft{ID: idOf("clock"), UserID: "ann"})
 				expect(t, "error", err, nil)
@@ -117,17 +124,19 @@ func TestEmergencyRevoke(t *testing.T) {
 				_, err = o.Rotate(t.Context(), id, idOf("new"), store.Change{})
 				expect(t, "a rotate", verdictOf(err), "not found")
 				_, err = peer.Load(t.Context(), id, 0)
-				if want := map[bool]string{true: "unavailable", false: "alive"}[r.CacheAcked]; verdictOf(err) != want {
+				want := map[bool]string{true: "unavailable", false: "alive"}[r.CacheAcked]
+				if verdictOf(err) != want {
 					t.Errorf("at another instance: %v, want %s", err, want)
 				}
 				expect(t, "journalled", o.Metrics().Journalled, 1)
 
-				// While it is told to Postgres, and that takes a while, nothing is served from there.
+				// During a slow replay nothing is served from Postgres.
 				o.Cache.Up()
 				o.Postgres.Up()
 				o.Postgres.Inject(fault.Rule{Do: func(context.Context, *fault.Call) error {
 					for range 20 {
-						expect(t, "meanwhile", o.Got(id)+", "+o.Got(idOf("clock")), "not found, unavailable")
+						expect(t, "meanwhile", o.Got(id)+", "+o.Got(idOf("clock")),
+							"not found, unavailable")
 						time.Sleep(time.Second / 40)
 					}
 					return nil
@@ -144,8 +153,8 @@ func TestEmergencyRevoke(t *testing.T) {
 	}
 }
 
-// The revoke that finds out that Postgres is away is written down like those after it, also when its time is up by then,
-// and whoever leaves in the middle has ended the session.
+// The revoke that begins the emergency is journalled, even if its deadline has
+// passed by then. A caller that leaves during the revoke has ended the session.
 func TestEmergencyRevokeThatBeginsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
@@ -176,7 +185,7 @@ func TestEmergencyRevokeThatBeginsIt(t *testing.T) {
 		expect(t, "error", err, nil)
 		_, err = o.Delete(ctx, idOf("another"))
 		if !errors.Is(err, context.Canceled) {
-			t.Errorf("a revoke by somebody who has left already: %v", err)
+			t.Errorf("a revoke of a caller that has left: %v", err)
 		}
 		o.Back()
 		expect(t, "in Postgres", o.Row(id)+", "+o.Row(known), "not found, not found")

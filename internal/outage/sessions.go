@@ -15,8 +15,8 @@ const (
 	// that visitors can't keep logins out.
 	maxSessions = 100_000
 	maxBytes    = 256 << 20
-	// maxJournal bounds the revokes that Postgres has to be told, and those it
-	// was told in this emergency. Beyond it a revoke fails.
+	// maxJournal bounds the revokes of an emergency, replayed or not. Beyond it
+	// a revoke fails.
 	maxJournal = 1_000_000
 	// maxEndedHere bounds the ids that stay in the state endedHere.
 	maxEndedHere = maxSessions
@@ -36,10 +36,9 @@ const (
 	// Postgres did not reply. Postgres has one row or the other, unless another
 	// instance has ended the session.
 	restoring
-	// journalled: it was revoked, and Postgres has yet to be told.
+	// journalled: it was revoked, and Postgres has yet to get the revoke.
 	journalled
-	// replayed: it was revoked, and Postgres was told. The cache may still
-	// serve it.
+	// replayed: it was revoked, and Postgres has the revoke.
 	replayed
 	// endedHere: it began and ended in the emergency. Postgres never had it.
 	endedHere
@@ -69,7 +68,7 @@ const (
 	// restored or deleted there, or memory alone did, and the session has
 	// expired or can't be restored.
 	onResolve
-	// onReplay: Postgres and the cache were told of its revoke.
+	// onReplay: Postgres has its revoke.
 	onReplay
 	// onForget: the emergency has ended, or too many are in endedHere.
 	onForget
@@ -185,8 +184,8 @@ func (s *sessions) apply(id store.ID, from state, e event, temporary *store.ID) 
 	return to
 }
 
-// evict makes room for one more id in endedHere. An id that is forgotten is one
-// of which only Postgres can tell anything. The caller holds s.mu.
+// evict makes room for one more id in endedHere. A session that is forgotten is
+// looked up in Postgres. The caller holds s.mu.
 func (s *sessions) evict() {
 	for id := range s.ids[endedHere] {
 		if len(s.ids[endedHere]) < s.limits.endedHere {
@@ -344,7 +343,7 @@ func (s *sessions) pending(of state, n int, skip map[store.ID]struct{}) []store.
 }
 
 // counts returns how many sessions only this process has, and how many revokes
-// Postgres has yet to be told. The emergency ends when both are 0.
+// Postgres has yet to get. The emergency ends when both are 0.
 func (s *sessions) counts() (inMemory, revokes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

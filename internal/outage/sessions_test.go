@@ -70,7 +70,7 @@ func TestNoTransitionBreaksAPromise(t *testing.T) {
 				t.Errorf("a revoke in state %d does not reach Postgres, which may have it", from)
 			}
 			if from == journalled && to != journalled && e != onReplay {
-				t.Errorf("event %d removes a revoke that Postgres has yet to be told", e)
+				t.Errorf("event %d removes a revoke that Postgres has yet to get", e)
 			}
 		}
 	}

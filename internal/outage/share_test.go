@@ -15,7 +15,8 @@ import (
 )
 
 func begin(o *outagetest.Process, name, userID string) error {
-	_, err := o.Create(o.T.Context(), store.Draft{ID: idOf(name), UserID: userID, Data: json.RawMessage(`{"n":0}`)})
+	_, err := o.Create(o.T.Context(),
+		store.Draft{ID: idOf(name), UserID: userID, Data: json.RawMessage(`{"n":0}`)})
 	return err
 }
 
@@ -30,9 +31,10 @@ func TestVisitorsLeaveRoomForLoginsInAnEmergency(t *testing.T) {
 		for ; visitors < 1000 && begin(o, fmt.Sprint("visitor", visitors), "") == nil; visitors++ {
 		}
 		expect(t, "visitors", visitors, 50)
-		// A visitor who logs in makes room for another one, and takes of the
-		// users'.
-		_, err := o.Rotate(t.Context(), idOf("visitor0"), idOf("login0"), store.Change{UserID: "ann"})
+		// The login of a visitor takes of the users' room, and makes room for
+		// another visitor.
+		_, err := o.Rotate(t.Context(), idOf("visitor0"), idOf("login0"),
+			store.Change{UserID: "ann"})
 		expect(t, "a visitor's login", err, nil)
 		expect(t, "another visitor", begin(o, "one more", ""), nil)
 		expect(t, "one too many", verdictOf(begin(o, "one too many", "")), "unavailable")
@@ -91,7 +93,7 @@ func TestUsersAreRestoredFirst(t *testing.T) {
 			if c.Op != store.OpCreate {
 				continue
 			}
-			// A move takes some of the visitors beside the last users.
+			// A batch has some of the visitors beside the last users.
 			user := c.Draft.UserID
 			if seen[user]++; user == "" && i < users-users%256 {
 				t.Fatalf("the %d. restored is a visitor's", i)

@@ -1,6 +1,6 @@
-// Package outagetest is a process whose Postgres and cache can go away, for
-// tests of package outage and of what stands before it. Its methods wait, so it
-// needs a bubble of testing/synctest.
+// Package outagetest has a process whose Postgres and cache can fail, for tests
+// of package outage and of its callers. Its methods wait, so it needs a bubble
+// of testing/synctest.
 package outagetest
 
 import (
@@ -24,12 +24,12 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// Process is one with an emergency store, a cache and a Postgres.
+// Process is a process with an emergency store, a cache and a Postgres.
 type Process struct {
 	Chain
 	Cache *cachetest.Cache
 
-	// Link is the way to Postgres: a reply that is lost is lost there.
+	// Link is the connection to Postgres, where replies are lost.
 	Link     *fault.Store
 	Postgres *fault.Store
 	Rows     *memory.Store // what Postgres holds
@@ -52,15 +52,15 @@ func New(
 	return p
 }
 
-// Chain is an emergency store and what it is made of.
+// Chain is an emergency store with its parts.
 type Chain struct {
 	*outage.Store
 	Detector *outage.Detector
 	Cached   *cached.Store // in front of Postgres, nil without a cache
 }
 
-// Wire makes an emergency store over any store, which it takes for Postgres,
-// with a cache in front unless that is nil.
+// Wire makes an emergency store over any store in place of Postgres, with a
+// cache in front unless that is nil.
 func Wire(
 	postgres store.Store, c cached.Cache, policy coherence.Policy, expiry store.Expiry,
 	events outage.Events, options ...func(*outage.Options),
@@ -81,22 +81,22 @@ func Wire(
 	return chain
 }
 
-// Elsewhere is another process, which can reach Postgres all the time.
+// Elsewhere returns another process, which always reaches Postgres.
 func (p *Process) Elsewhere() *cached.Store {
 	other := cached.New(p.Rows, p.Cache, cached.Options{Policy: p.policy, Expiry: p.expiry})
 	p.T.Cleanup(other.Close)
 	return other
 }
 
-// Relay has the events of the outage passed on, too.
+// Relay passes the events of the outage on to another receiver, too.
 func (p *Process) Relay(to outage.Events) {
 	p.relay.mu.Lock()
 	defer p.relay.mu.Unlock()
 	p.relay.to = to
 }
 
-// Seen is the events since it was last called: "began", "ended 3" with how many
-// sessions were restored, "restore failed" and "login refused".
+// Seen returns the events since it was last called: "began", "ended 3" with how
+// many sessions were restored, "restore failed" and "login refused".
 func (p *Process) Seen() string {
 	p.relay.mu.Lock()
 	defer p.relay.mu.Unlock()
@@ -105,7 +105,7 @@ func (p *Process) Seen() string {
 	return seen
 }
 
-// Away makes Postgres unavailable, and waits until that is noticed.
+// Away makes Postgres unavailable, and waits until the emergency begins.
 func (p *Process) Away() {
 	p.T.Helper()
 	p.Postgres.Down()
@@ -115,7 +115,7 @@ func (p *Process) Away() {
 	}
 	_, _ = p.Stats(p.T.Context(), false)
 	if !p.Detector.Unavailable() {
-		p.T.Error("an outage was not noticed")
+		p.T.Error("an outage began no emergency")
 	}
 	p.Postgres.Forget()
 }
@@ -156,25 +156,25 @@ func (p *Process) MakeCached(name string) store.ID {
 	p.T.Helper()
 	id := p.Make(name).ID
 	if got := p.Got(id); got != "alive" {
-		p.T.Errorf("a session that was made is %s", got)
+		p.T.Errorf("a session that was created is %s", got)
 	}
 	synctest.Wait()
 	return id
 }
 
-// Got says what a load comes to.
+// Got returns the Verdict of a load.
 func (p *Process) Got(id store.ID) string {
 	_, err := p.Load(p.T.Context(), id, 0)
 	return Verdict(err)
 }
 
-// Row says what a load in Postgres comes to.
+// Row returns the Verdict of a load from Postgres.
 func (p *Process) Row(id store.ID) string {
 	_, err := p.Rows.Load(p.T.Context(), id, 0)
 	return Verdict(err)
 }
 
-// Count is how many sessions Postgres has, expired ones included.
+// Count returns how many sessions Postgres has, expired ones included.
 func (p *Process) Count() int {
 	stats, err := p.Rows.Stats(context.Background(), true)
 	if err != nil {
@@ -183,10 +183,10 @@ func (p *Process) Count() int {
 	return int(stats.Total)
 }
 
-// ID is the id of a name.
+// ID returns the id of a name.
 func ID(name string) store.ID { return sha256.Sum256([]byte(name)) }
 
-// Verdict says what an error means for a session: "alive", "not found" or
+// Verdict returns what an error means for a session: "alive", "not found" or
 // "unavailable".
 func Verdict(err error) string {
 	switch {
@@ -200,7 +200,7 @@ func Verdict(err error) string {
 	return err.Error()
 }
 
-// relay keeps the events, and passes them on.
+// relay records the events and passes them on.
 type relay struct {
 	mu   sync.Mutex
 	seen []string
