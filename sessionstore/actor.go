@@ -30,11 +30,11 @@ type actorKey struct{}
 
 type actor struct{ name, note string }
 
-// WithActor returns a context in which the named actor ends sessions, for the
-// reason in note, such as "password changed". Events have them as [Event.Actor]
-// and [Event.Detail], and the log has them. Without it, or with an empty name,
-// the actor is the user of the request's session, if it was loaded. Call it for
-// support staff and jobs, which act without a session.
+// WithActor returns a context that names the actor of a revoke or a logout, and
+// its reason, such as "password changed". They are [Event.Actor] and
+// [Event.Detail], and in the log. Without a name, the actor is the user of the
+// request's session, if it was loaded. Call WithActor for support staff and
+// jobs, which act without a session.
 func WithActor(ctx context.Context, name, note string) context.Context {
 	return context.WithValue(ctx, actorKey{}, actor{name, note})
 }

@@ -130,7 +130,8 @@ func (c CookieConfig) check(env Environment, fault func(name, problem string)) {
 	}
 	// The value stands in for a real one, which has the same characters.
 	probe := http.Cookie{
-		Name: c.Name, Value: "v", Domain: c.Domain, Path: c.Path, SameSite: c.SameSite, Secure: true,
+		Name: c.Name, Value: "v", Domain: c.Domain, Path: c.Path,
+		SameSite: c.SameSite, Secure: true,
 	}
 	if err := probe.Valid(); err != nil {
 		fault("Cookie", "name, domain or path has a character that cookies can't carry: "+

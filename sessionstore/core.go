@@ -28,7 +28,7 @@ type core struct {
 	warned  warnings
 }
 
-// warnings are the faults of a setup that the log has been told about.
+// warnings are the faults of a setup that were logged.
 type warnings struct {
 	link, form atomic.Bool // a cookie was withheld from one
 	plain      atomic.Bool // a Secure cookie was sent over plain http

@@ -8,10 +8,10 @@ import (
 	"github.com/reporadar/pgsession/internal/client"
 )
 
-// DeviceKind is what sort of thing a user agent says it is.
+// DeviceKind is the kind of a device, as its user agent reports it.
 type DeviceKind string
 
-// The kinds of devices. The zero value is unknown.
+// The kinds of devices. The zero value means unknown.
 const (
 	Desktop DeviceKind = "desktop"
 	Phone   DeviceKind = "phone"
@@ -19,21 +19,22 @@ const (
 	Bot     DeviceKind = "bot"
 )
 
-// Device is what a user recognizes a session by, read from its user agent.
-// Nothing in it is proof of anything: the browser says what it likes. Its
-// strings come from there, are valid UTF-8 without control characters, and must
-// be escaped like any other input when a page shows them.
+// Device describes the program that uses a session, so that its user recognizes
+// it. It comes from the user agent, which a client can forge. Its strings are
+// valid UTF-8 without control characters; a page must escape them like any
+// other input.
 type Device struct {
-	// Browser is the family, such as "Firefox", without a version; empty when
-	// it is unknown.
+	// Browser is the family without a version, such as "Firefox"; empty if it
+	// is unknown.
 	Browser string
-	// System is the operating system, such as "Windows" or "iOS"; empty when it
+	// System is the operating system, such as "Windows" or "iOS"; empty if it
 	// is unknown.
 	System string
-	Kind   DeviceKind
+	// Kind is empty if it is unknown.
+	Kind DeviceKind
 }
 
-// String is a name for the device: "Firefox on Windows", or "Unknown device".
+// String returns a name in English: "Firefox on Windows", or "Unknown device".
 func (d Device) String() string {
 	switch {
 	case d.Browser != "" && d.System != "":
@@ -46,11 +47,12 @@ func (d Device) String() string {
 	return "Unknown device"
 }
 
-// Device describes the program that used the session last. It parses the user
+// Device returns the device that used the session last. It parses the user
 // agent at each call.
 func (i Info) Device() Device { return DeviceOf(Client{UserAgent: i.UserAgent}) }
 
-// DeviceOf describes a client. It parses the user agent at each call.
+// DeviceOf returns the device of a client. It parses the user agent at each
+// call.
 func DeviceOf(c Client) Device {
 	const longest = 40 // an unknown program is called what it calls itself
 	ua := useragent.Parse(client.CleanUserAgent(c.UserAgent))

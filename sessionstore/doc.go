@@ -1,8 +1,8 @@
 // Package sessionstore gives HTTP handlers sessions that are stored in
 // Postgres.
 //
-//	sessions, err := sessionstore.Open(ctx, cfg)   // or New, with a pool of your own
-//	go sessions.Run(ctx)                           // prunes expired sessions until ctx ends
+//	sessions, err := sessionstore.Open(ctx, cfg) // or New, on your own pool
+//	go sessions.Run(ctx)                         // prunes until ctx ends
 //	http.ListenAndServe(addr, sessions.Handler(mux))
 //
 //	var cart = sessionstore.NewKey[[]Item]("cart") // once, at package level

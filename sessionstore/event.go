@@ -27,8 +27,8 @@ const (
 	EventRotated
 	// EventLogout: a request ended its own session.
 	EventLogout
-	// EventRevoked: sessions ended for another reason than a logout. Reason
-	// says which, Actor who did it, Count how many.
+	// EventRevoked: sessions ended for another reason than a logout. Reason,
+	// Actor and Count describe it.
 	EventRevoked
 	// EventForeignHandle: a user asked to end a session that has ended, or that
 	// is not theirs. UserID is the user who asked.
@@ -41,8 +41,8 @@ const (
 	// session has its token. The session was revoked, got another token, or
 	// expired and was pruned.
 	EventSessionNotFound
-	// EventForged: a request came with a cookie of our name that we did not
-	// sign. It costs no query.
+	// EventForged: a request came with a cookie of our name and without our
+	// signature. It costs no query.
 	EventForged
 	// EventCookieConflict: a request came with two cookies of our name that we
 	// signed, or with more than eight of any kind. None is trusted.
@@ -148,8 +148,8 @@ func (k EventKind) String() string {
 	return eventNames[k]
 }
 
-// Event is something that happened to a session. It holds no token, no session
-// id and no data of a session.
+// Event reports what happened to a session. It has no token, no session id and
+// no data of a session.
 type Event struct {
 	Kind EventKind
 	// At is when it happened, by this process's clock. It may be delivered
@@ -169,20 +169,20 @@ type Event struct {
 	Methods []Method
 	// Reason is why sessions ended, for EventLogout and EventRevoked.
 	Reason Reason
-	// Actor is who ended sessions, or tried to: the user of the request's
-	// session, or the name from [WithActor]. Empty if unknown.
+	// Actor ended sessions, or tried to: the user of the request's session, or
+	// the name given to [WithActor]. Empty if unknown.
 	Actor string
 	// Detail adds a few words.
 	Detail string
-	// Count is how many sessions the event concerns, if it is not one.
+	// Count is how many sessions the event concerns; 0 for one or none.
 	Count int
-	// Revocation is what is promised about sessions that ended, for
+	// Revocation reports what the end of the sessions guarantees, for
 	// EventLogout, EventRevoked and EventSuspicious.
 	Revocation Revocation
 	// Suspicion is what changed, for EventSuspicious. It holds IP addresses and
 	// user agents, which the default log leaves out.
 	Suspicion *Suspicion
-	// Err is the error, if there was one.
+	// Err is the cause of a failure; nil for none.
 	Err error
 }
 
@@ -191,10 +191,9 @@ func eventOf(rec *store.Record) Event {
 	return Event{Handle: rec.ID.Handle(), UserID: rec.UserID, LoginID: rec.LoginID.String()}
 }
 
-// Observer receives each event once, in order, in a goroutine of its own. An
-// Observer that is slow or hangs delays no request. ctx has the values of the
-// request's context, for a tracer or a log handler, but neither its session nor
-// its deadline.
+// Observer receives each event once, in order, in a goroutine of its own. A
+// slow Observer delays no request. ctx has the values of the request's context,
+// for a tracer or a log handler, but neither its session nor its deadline.
 //
 // If an Observer is slow, 4,096 events wait. Further ones are dropped, and an
 // [EventDropped] says how many. Another 100,000 logins, logouts, revokes and
@@ -205,10 +204,10 @@ func eventOf(rec *store.Record) Event {
 // wait.
 //
 // The default Observer logs a line for each event to [Config.Logger]. Events
-// that a stranger can cause, such as EventForged, have one line a second for
-// each kind, after ten at once; "omitted" is how many had none since the line
-// before. Logins and logouts of users, revokes and emergencies have a line
-// each.
+// that a client without a session can cause, such as EventForged, have at most
+// one line a second for each kind, after ten at once. The attribute "omitted"
+// counts those without a line. Logins and logouts of users, revokes and
+// emergencies have a line each.
 //
 // If an Observer panics, the panic and its stack are logged, the event counts
 // as delivered, and the next one follows. net/http does the same for a handler.

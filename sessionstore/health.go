@@ -9,8 +9,7 @@ import (
 )
 
 const (
-	// However often the endpoint is asked, the store is asked this often at
-	// most.
+	// The store is queried at most this often, whatever the rate of requests.
 	healthEvery   = time.Second
 	healthTimeout = 2 * time.Second
 )
@@ -23,16 +22,16 @@ type Health struct {
 	Status string `json:"status"`
 	// EmergencySince is when the emergency began; nil without one.
 	EmergencySince *time.Time `json:"emergency_since,omitempty"`
-	// Store is the store in use.
+	// Store is the name of the store in use: see [Manager.StoreName].
 	Store string `json:"store"`
 	// Cache is "ok", "degraded" while Redis answers reads and refuses writes,
 	// or "unavailable"; empty without one. No request depends on it.
 	Cache string `json:"cache,omitempty"`
-	// Sessions are the counts, estimated on a big table; nil when they can't be
-	// had.
+	// Sessions has the counts, estimated on a big table; nil if the store is
+	// unavailable.
 	Sessions *Stats `json:"sessions,omitempty"`
-	// LastPruneAge is how many seconds ago expired sessions were last pruned,
-	// by any instance; nil when never.
+	// LastPruneAge is the time in seconds since the last prune of any instance;
+	// nil if there was none.
 	LastPruneAge *float64 `json:"last_prune_age_seconds,omitempty"`
 }
 
@@ -43,8 +42,8 @@ type health struct {
 	asked time.Time
 }
 
-// Health asks the store whether it is available. It keeps the answer for a
-// second.
+// Health reports whether the store is available. It queries the store at most
+// once a second, for at most 2 s.
 func (m *Manager) Health(ctx context.Context) Health {
 	m.health.mu.Lock()
 	defer m.health.mu.Unlock()

@@ -134,7 +134,8 @@ func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 		x.brought.Ticket = t
 		s.identity, s.rec, s.token, s.minVersion = stored, rec, t.Token, int64(t.MinVersion)
 		s.remembered = t.Persistent
-		if rec.UserAgent != "" && s.client.UserAgent != rec.UserAgent && client.Fetches(s.client.UserAgent) {
+		if rec.UserAgent != "" && s.client.UserAgent != rec.UserAgent &&
+			client.Fetches(s.client.UserAgent) {
 			s.client.UserAgent = rec.UserAgent // it fetches for that browser
 		}
 		x.suspect(ctx)

@@ -1,17 +1,17 @@
 package sessionstore
 
-// Key is a session value with a name and a type. Make it once, at package
-// level:
+// Key reads and writes one value of a session, with a name and a type. Make it
+// once, at package level:
 //
 //	var cart = sessionstore.NewKey[[]Item]("cart")
 //
-// A Key is immutable and safe for concurrent use. The zero Key has no name and
-// its Set is an error.
+// A Key is immutable and safe for concurrent use. Set of the zero Key, which
+// has no name, returns a *[ValueError].
 type Key[T any] struct{ name string }
 
-// NewKey returns the Key of a name. Two keys of the same name are the same
-// value. The name is at most 255 bytes of valid UTF-8 without NUL. Set returns
-// an error for another one.
+// NewKey returns the Key of a name. Two keys of the same name read the same
+// value. A name is 1 to 255 bytes of valid UTF-8 without NUL; for any other Set
+// returns a *[ValueError].
 func NewKey[T any](name string) Key[T] { return Key[T]{name} }
 
 // Get returns the value, or the zero T if there is none. The error is a

@@ -12,12 +12,11 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// Manager makes sessions for HTTP requests out of a [store.Store]. [Open] and
-// [New] make one. All its methods are safe for concurrent use.
+// Manager gives HTTP requests their sessions. [Open] and [New] make one. Its
+// methods are safe for concurrent use.
 //
-// An idle Manager has no goroutine. One delivers events while there are any,
-// and timers run touches and watches. [Manager.Run] does the work that never
-// ends.
+// An idle Manager has no goroutine. A goroutine delivers events while there are
+// any, and timers run touches and watches. [Manager.Run] prunes.
 type Manager struct {
 	core
 
@@ -26,7 +25,9 @@ type Manager struct {
 	pool   func() // closes the pool; nil for one that is the caller's
 }
 
-// NewWithStore makes a Manager over any Store. It does not close the Store.
+// NewWithStore makes a Manager over a Store, such as that of [NewMemory]. It
+// ignores cfg.DatabaseURL. [Manager.Close] does not close the Store. The error
+// has all faults of the Config, each a *[ConfigError].
 func NewWithStore(store store.Store, cfg Config) (*Manager, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
@@ -59,22 +60,20 @@ func newManager(inner store.Store, cfg Config, q *events) (*Manager, error) {
 	return m, nil
 }
 
-// Run prunes expired sessions every [Config.PruneInterval], in batches with
-// rests, so that hardly a request meets one; after ten minutes without rests.
-// It returns nil when ctx ends. Several instances may run it: only one batch at
-// a time is deleted.
+// Run prunes expired sessions every [Config.PruneInterval] until ctx ends, and
+// returns nil. It deletes in small batches with rests, so that requests seldom
+// wait for one; after ten minutes without rests. Several instances may call
+// Run: only one deletes at a time.
 func (m *Manager) Run(ctx context.Context) error {
 	m.pruneForever(ctx)
 	return nil
 }
 
-// Close cancels what [Session.Watch] has bound, writes pending touches,
-// delivers events to the [Observer] and releases what [Open] acquired. Call it
-// after the HTTP server has shut down. The Manager can't be used afterwards.
-// The error says what was lost: touches that could not be written, in an
-// emergency the sessions that only this process has, and events that the
-// Observer did not take. Touches and events may each take
-// [Config.StoreTimeout].
+// Close cancels the contexts of [Session.Watch], writes pending touches,
+// delivers events to the [Observer] and closes what [Open] has opened. Call it
+// after the HTTP server has shut down, as the last method. The error names what
+// was lost: touches, the sessions and revokes of an emergency, events. Touches
+// and events may each take [Config.StoreTimeout].
 func (m *Manager) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), m.cfg.StoreTimeout)
 	defer cancel()
@@ -99,10 +98,10 @@ func (m *Manager) Close() error {
 // with the cache, or "memory", as in an emergency.
 func (m *Manager) StoreName() string { return m.store.Name() }
 
-// Store returns the store of the Manager: Redis, Postgres and memory as one if
-// [Open] or [New] made it, else the one given to [NewWithStore]. It is for
-// tools and tests that work on sessions below HTTP, before Close. Changes
-// through it make no events.
+// Store returns the store of the Manager, for tools and tests that work on
+// sessions below HTTP. A Manager of [Open] or [New] has one store for Redis,
+// Postgres and memory. Changes through it make no events. Do not use it after
+// [Manager.Close].
 func (m *Manager) Store() store.Store { return m.store }
 
 // Format writes the Manager's kind and store, and nothing of its configuration.
@@ -112,16 +111,16 @@ func (m *Manager) Format(f fmt.State, _ rune) {
 
 var defaultManager atomic.Pointer[Manager]
 
-// SetDefault makes m the Manager that [Default] returns, as
-// [log/slog.SetDefault] does for a logger.
+// SetDefault sets the Manager that [Default] returns, as [log/slog.SetDefault]
+// does for a logger.
 func SetDefault(m *Manager) { defaultManager.Store(m) }
 
 // Default returns the Manager set with [SetDefault], for modules that can't be
 // passed one. It is nil before that.
 func Default() *Manager { return defaultManager.Load() }
 
-// Count returns how many events of a kind there were in this process, delivered
-// or not. For EventDropped it counts the events that were dropped.
+// Count returns how many events of a kind this process had, delivered or not.
+// For EventDropped it counts the dropped events.
 func (m *Manager) Count(k EventKind) int64 {
 	if k < 0 || int(k) >= eventKinds {
 		return 0

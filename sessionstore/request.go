@@ -337,7 +337,8 @@ func (x *requestState) abandon() {
 	}
 }
 
-const bypassAdvice = "wrap the whole router, as in http.ListenAndServe(addr, manager.Handler(router)); " +
+const bypassAdvice = "wrap the whole router, " +
+	"as in http.ListenAndServe(addr, manager.Handler(router)); " +
 	"a middleware inside the router must let its handlers write to the ResponseWriter " +
 	"that Handler gives it"
 

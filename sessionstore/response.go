@@ -217,7 +217,8 @@ func wroteHeader(v reflect.Value) bool {
 	if v.Kind() != reflect.Struct {
 		return false
 	}
-	if f, ok := v.Type().FieldByName("wroteHeader"); ok && len(f.Index) == 1 && f.Type.Kind() == reflect.Bool {
+	f, ok := v.Type().FieldByName("wroteHeader")
+	if ok && len(f.Index) == 1 && f.Type.Kind() == reflect.Bool {
 		return v.FieldByIndex(f.Index).Bool()
 	}
 	if f, ok := v.Type().FieldByName("rws"); ok && len(f.Index) == 1 { // of HTTP/2

@@ -49,7 +49,8 @@ type plan struct {
 
 // empty reports whether a plan needs no statement, its deletes aside.
 func (p *plan) empty() bool {
-	return !p.rotate && p.change.UserID == "" && len(p.change.Set) == 0 && len(p.change.Removed) == 0
+	return !p.rotate && p.change.UserID == "" &&
+		len(p.change.Set) == 0 && len(p.change.Removed) == 0
 }
 
 // logsIn reports whether a user has given a factor: it begins, completes or is

@@ -9,13 +9,12 @@ import (
 	"github.com/reporadar/pgsession/internal/cookie"
 )
 
-// Secret is a string that must not be shown: a signing secret, a key, a URL
-// with a password. It prints, logs and encodes as "[redacted]". Convert it with
+// Secret is a string that is never shown: a signing secret, a key, a URL with a
+// password. It prints, logs and encodes as "[redacted]". Convert it with
 // string(s) to use it. The zero value means not set.
 //
-// The standard library does not always ask a type how to print itself: fmt does
-// not in an unexported field of another struct, encoding/json does not in the
-// key of a map. Keep a Secret out of both.
+// Do not put a Secret into an unexported field of another struct or into the
+// key of a map: fmt and encoding/json do not call its methods there.
 type Secret string
 
 // Format writes "[redacted]" for any verb, and nothing for an empty secret.
@@ -31,8 +30,8 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(cookie.Redacted)
 // MarshalText returns "[redacted]".
 func (s Secret) MarshalText() ([]byte, error) { return []byte(cookie.Redacted), nil }
 
-// randomNonce is for one page.
+// randomNonce returns a nonce for one page.
 func randomNonce() string { return rand.Text() }
 
-// randomSecret is a secret that lives as long as the process.
+// randomSecret returns a secret that lasts as long as the process.
 func randomSecret() Secret { return Secret(rand.Text() + rand.Text()) }

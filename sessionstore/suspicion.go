@@ -12,7 +12,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// SuspiciousAction is what happens if a session is used from elsewhere.
+// SuspiciousAction selects what happens if a session is used from elsewhere.
 type SuspiciousAction int
 
 // The actions. They concern sessions with a user; those without a user are
@@ -21,13 +21,13 @@ const (
 	// ActionObserve makes an event, and the request goes on. The new place
 	// counts as the session's afterwards.
 	ActionObserve SuspiciousAction = iota
-	// ActionRequireLogin hides the session: the request, and every further one
+	// ActionRequireLogin hides the session: this request, and every further one
 	// from that place, sees an empty session without a user. A [Session.Login]
 	// of the same user brings the session back, with its values and under a new
-	// token. A value that is set before such a login begins another session: a
-	// later Login is of that one, and the hidden session goes on. Requests from
-	// the place before go on undisturbed, since showing up with a copied cookie
-	// must end no session. A [Session.Logout] ends it, from either place.
+	// token. A value that is set before such a login begins another session; a
+	// later Login then belongs to that one. Requests from the place before are
+	// served as before, so that a copied cookie ends no session. A
+	// [Session.Logout] from either place ends it.
 	ActionRequireLogin
 	// ActionRevoke ends the session everywhere.
 	ActionRevoke
@@ -35,7 +35,7 @@ const (
 
 var actionNames = [...]string{"observe", "login", "revoke"}
 
-// String returns the name, as in SESSION_SUSPICIOUS_ACTION.
+// String returns the name of the action, as in SESSION_SUSPICIOUS_ACTION.
 func (a SuspiciousAction) String() string {
 	if a < 0 || int(a) >= len(actionNames) {
 		return "unknown"
@@ -43,28 +43,29 @@ func (a SuspiciousAction) String() string {
 	return actionNames[a]
 }
 
-// Suspicion is a change within a session that everyday life does not explain.
+// Suspicion describes a use of a session from another browser, system or
+// network. See [SuspicionConfig].
 type Suspicion struct {
 	// Handle and UserID name the session and its user.
 	Handle Handle
 	UserID string
-	// Was is the client before, Is the client of this request.
+	// Was is the client of the last use, Is that of this request.
 	Was, Is Client
-	// UserAgent reports another family of browser or system, Network another
-	// network.
+	// UserAgent is true for another family of browser or system, Network for
+	// another network.
 	UserAgent, Network bool
-	// LastSeenAt is the session's last use, right to the touch interval. Now is
-	// this request. Both are by the store's clock.
+	// LastSeenAt is the last use that was written, at most a minute before the
+	// last use. Now is the time of this request. Both are by the store's clock.
 	LastSeenAt, Now time.Time
-	// Action is what was done. When passed to a Judge, it is the configured
-	// action.
+	// Action is what was done. For a Judge it is the configured action.
 	Action SuspiciousAction
 }
 
-// Judge decides about a suspicion instead of [SuspicionConfig.Action], for
-// sessions with a user. It is called for each suspicious request, also if no
-// further event is made of it, by the goroutine that serves the request. It
-// must be safe for concurrent use, and must not ask for the session.
+// Judge returns the action for a suspicion, in place of
+// [SuspicionConfig.Action]. It is called for each suspicious request of a
+// session with a user, also if the request makes no further event. The
+// goroutine that serves the request calls it, so it must be safe for concurrent
+// use. It must not call [FromContext].
 type Judge func(ctx context.Context, s Suspicion) SuspiciousAction
 
 // detail describes in a few words what changed and what was done.

@@ -17,7 +17,7 @@ import (
 var errNoPostgres = errors.New("this Manager is not over Postgres: make it with Open or New")
 
 // Tx ends sessions inside a transaction of the application. A new password,
-// say, and the end of the sessions that know the old one commit together or not
+// say, and the end of the sessions of the old one commit together or not
 // at all. [Manager.WithTx] makes one, for one goroutine. After the commit, call
 // [Tx.AfterCommit].
 type Tx struct {

@@ -87,7 +87,7 @@ func (i Info) Next() Page { return Page{Before: i.CreatedAt, After: i.id} }
 // none is left. Errors:
 //   - *[ValueError]: the user id is invalid, such as "".
 //   - [ErrUnavailable]: Postgres is unavailable. In an emergency no instance
-//     knows all sessions of a user.
+//     has all sessions of a user.
 func (m *Manager) List(ctx context.Context, userID string, page Page) ([]Info, error) {
 	if err := userError(userID); err != nil {
 		return nil, fmt.Errorf("sessionstore: list: %w", err)
@@ -126,9 +126,9 @@ func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocati
 	return r, err
 }
 
-// RevokeUser ends all sessions of a user, including the request's, and those
-// that get a new token meanwhile. None is no error. It returns the errors of
-// [Manager.Revoke].
+// RevokeUser ends all sessions of a user, including the request's and those
+// that get a new token meanwhile. A user without sessions is no error. It
+// returns the errors of [Manager.Revoke], but for ErrNotFound.
 //
 // ctx bounds the call, not [Config.StoreTimeout]: sessions end in batches, each
 // in a transaction with that timeout. A session whose row another transaction
@@ -143,8 +143,8 @@ func (m *Manager) RevokeUser(ctx context.Context, userID string) (Revocation, er
 }
 
 // RevokeAll ends the sessions of all users and visitors, in batches as
-// [Manager.RevokeUser] does. It does not tell the cache: other instances may
-// serve cached sessions until their maximum age.
+// [Manager.RevokeUser] does. It does not change the cache: other instances
+// may serve cached sessions until their maximum age.
 func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
 	return m.revoke(ctx, store.Selection{All: true}, ReasonAll, ownMarksOf(ctx))
 }
@@ -160,7 +160,7 @@ func WithProgress(ctx context.Context, report func(ended int)) context.Context {
 // the password. If this session's cookie may be in other hands, call
 // [Session.Login] and [Session.Save] before: with the old token a thief could
 // get a new one after the revoke. A pending [Session.Login] counts. Without a
-// user it ends none. It returns the errors of [Manager.Revoke], and
+// user it ends no session. It returns the errors of [Manager.Revoke], and
 // [ErrRequestEnded] after the request.
 func (s *Session) RevokeOthers(ctx context.Context) (Revocation, error) {
 	sel, err := s.others()
