@@ -24,11 +24,16 @@ CREATE TABLE pgsession.sessions (
     expires_at          timestamptz NOT NULL,
     absolute_expires_at timestamptz NOT NULL,
     authenticated_at    timestamptz,
+    pending_since       timestamptz,
+    login_id            uuid,
     id                  bytea       NOT NULL,
     user_id             text COLLATE "C",
     ip                  inet,
     user_agent          text,
     data                jsonb       NOT NULL DEFAULT '{}',
+    pending_user_id     text COLLATE "C",
+    methods             jsonb,
+    tags                bytea[],
 
     CONSTRAINT sessions_pkey PRIMARY KEY (id),
     -- The CHECKs are for other writers. The library never sends such a row, and
@@ -41,6 +46,8 @@ CREATE TABLE pgsession.sessions (
         pg_catalog.date_part('year', last_seen_at) BETWEEN 1970 AND 9998),
     CONSTRAINT sessions_authenticated_at_check CHECK (
         pg_catalog.date_part('year', authenticated_at) BETWEEN 1970 AND 9998),
+    CONSTRAINT sessions_pending_since_check CHECK (
+        pg_catalog.date_part('year', pending_since) BETWEEN 1970 AND 9998),
     CONSTRAINT sessions_expires_at_check CHECK (expires_at <= absolute_expires_at),
     CONSTRAINT sessions_user_id_check CHECK (pg_catalog.octet_length(user_id) BETWEEN 1 AND 256),
     CONSTRAINT sessions_ip_check CHECK (
@@ -50,7 +57,19 @@ CREATE TABLE pgsession.sessions (
     -- line.
     CONSTRAINT sessions_data_check CHECK (pg_catalog.pg_column_size(data) <= 1048576),
     -- jsonb_typeof reads the value: 55 µs for 64 KB, once in a touch interval.
-    CONSTRAINT sessions_data_object_check CHECK (pg_catalog.jsonb_typeof(data) = 'object')
+    CONSTRAINT sessions_data_object_check CHECK (pg_catalog.jsonb_typeof(data) = 'object'),
+    CONSTRAINT sessions_pending_user_id_check CHECK (
+        pg_catalog.octet_length(pending_user_id) BETWEEN 1 AND 256),
+    -- A pending login has a beginning, and its session has no user yet.
+    CONSTRAINT sessions_pending_check CHECK (
+        (pending_user_id IS NULL) = (pending_since IS NULL)
+        AND (pending_user_id IS NULL OR user_id IS NULL)),
+    CONSTRAINT sessions_methods_check CHECK (
+        pg_catalog.jsonb_typeof(methods) = 'object' AND pg_catalog.pg_column_size(methods) <= 2048),
+    -- A tag has 32 bytes, and 36 with the header that it has in the array.
+    CONSTRAINT sessions_tags_check CHECK (
+        pg_catalog.array_ndims(tags) = 1 AND pg_catalog.cardinality(tags) BETWEEN 1 AND 8
+        AND pg_catalog.pg_column_size(tags) <= 32 + 36 * pg_catalog.cardinality(tags))
 ) WITH (
     -- Room on each page for the next version of a row makes a touch a heap-only
     -- update.
@@ -71,6 +90,15 @@ COMMENT ON COLUMN pgsession.sessions.expires_at IS
     'The idle deadline, at most absolute_expires_at; a use moves it, in steps';
 COMMENT ON COLUMN pgsession.sessions.absolute_expires_at IS 'Only a login moves it';
 COMMENT ON COLUMN pgsession.sessions.authenticated_at IS 'Time of the last login; null before';
+COMMENT ON COLUMN pgsession.sessions.login_id IS
+    'Random name of the last login, in events and logs; authenticates nobody';
+COMMENT ON COLUMN pgsession.sessions.methods IS
+    'How the user logged in: one member per method, with its level and time';
+COMMENT ON COLUMN pgsession.sessions.pending_user_id IS
+    'User of a login that has yet to be completed; user_id is null then';
+COMMENT ON COLUMN pgsession.sessions.pending_since IS 'When that login began';
+COMMENT ON COLUMN pgsession.sessions.tags IS
+    'Hashes of names by which the session is listed and revoked';
 
 -- For the prune and the counts. Many sessions have the same deadline. The prune
 -- goes on behind the last one that it deleted, so the id is part of the index.
@@ -81,6 +109,16 @@ CREATE INDEX sessions_expires_at_idx ON pgsession.sessions (expires_at, id);
 -- one, an upgrade of glibc or ICU can make the index miss rows.
 CREATE INDEX sessions_user_id_idx
     ON pgsession.sessions (user_id, created_at DESC, id) WHERE user_id IS NOT NULL;
+
+-- The pending logins of a user, in the same order. They are few.
+CREATE INDEX sessions_pending_user_id_idx
+    ON pgsession.sessions (pending_user_id, created_at DESC, id)
+    WHERE pending_user_id IS NOT NULL;
+
+-- The sessions with a tag. With fastupdate, a login would now and then write
+-- the index entries of many logins before it.
+CREATE INDEX sessions_tags_idx ON pgsession.sessions USING gin (tags)
+    WITH (fastupdate = off) WHERE tags IS NOT NULL;
 
 -- The deadline of a session that is used now and may then be idle for so long.
 -- It stands here alone: every statement that makes or extends a session calls
@@ -112,6 +150,29 @@ REVOKE ALL ON FUNCTION pgsession.idle_deadline(interval, interval) FROM PUBLIC;
 
 COMMENT ON FUNCTION pgsession.idle_deadline(interval, interval) IS
     'Deadline of a session that is used now: now() + idle, rounded up to a multiple of resolution';
+
+-- The methods of a login that is written now: the object has @ as the time of
+-- each. Like idle_deadline it becomes part of the statement, names pg_catalog
+-- throughout and takes no column.
+-- +goose StatementBegin
+CREATE FUNCTION pgsession.methods_now(methods text) RETURNS jsonb
+LANGUAGE sql
+STABLE
+AS $$
+    SELECT pg_catalog.replace(
+        methods,
+        '@',
+        pg_catalog.to_char(
+            pg_catalog.timezone('UTC', pg_catalog.now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'
+        )
+    )::pg_catalog.jsonb
+$$;
+-- +goose StatementEnd
+
+REVOKE ALL ON FUNCTION pgsession.methods_now(text) FROM PUBLIC;
+
+COMMENT ON FUNCTION pgsession.methods_now(text) IS
+    'The methods of a login: an object with @ as each time, which becomes now()';
 
 -- A revoke inserts a mark, and then deletes sessions. A login inserts its
 -- session, and then looks for a later mark. So one of the two sees the other,
@@ -555,6 +616,7 @@ DROP VIEW pgsession.stats;
 DROP PROCEDURE pgsession.prune(bigint, bigint, bigint, bigint);
 DROP FUNCTION pgsession.count_expired(integer);
 DROP FUNCTION pgsession.prune_batch(integer);
+DROP FUNCTION pgsession.methods_now(text);
 DROP FUNCTION pgsession.idle_deadline(interval, interval);
 DROP TABLE pgsession.prune_state;
 DROP TABLE pgsession.endings;

@@ -11,7 +11,8 @@
 
 DO $$
 DECLARE
-    owner pg_catalog.name;
+    owner   pg_catalog.name;
+    routine pg_catalog.regprocedure;
 BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
@@ -28,15 +29,20 @@ BEGIN
         RAISE EXCEPTION 'role %, which owns the sessions, can not log in to the nodes and so not prune, so nothing was distributed: ALTER ROLE % LOGIN', owner, owner;
     END IF;
 
-    -- A rotation calls this function on the node of its session. The nodes have it
-    -- already if the extension was there before `migrate up`.
-    IF NOT EXISTS (
-        SELECT FROM pg_catalog.pg_dist_object
-        WHERE classid = 'pg_catalog.pg_proc'::regclass::oid
-            AND objid = 'pgsession.idle_deadline(interval,interval)'::regprocedure::oid
-    ) THEN
-        PERFORM pg_catalog.create_distributed_function('pgsession.idle_deadline(interval,interval)'::regprocedure);
-    END IF;
+    -- A rotation calls these functions on the node of its session. The nodes have
+    -- them already if the extension was there before `migrate up`.
+    FOR routine IN
+        SELECT r.oid FROM pg_catalog.pg_proc AS r
+        WHERE r.oid IN (
+            'pgsession.idle_deadline(interval,interval)'::regprocedure,
+            'pgsession.methods_now(text)'::regprocedure
+        ) AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_dist_object AS d
+            WHERE d.classid = 'pg_catalog.pg_proc'::regclass::oid AND d.objid = r.oid
+        )
+    LOOP
+        PERFORM pg_catalog.create_distributed_function(routine);
+    END LOOP;
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_dist_partition WHERE logicalrelid = 'pgsession.sessions'::regclass) THEN
         PERFORM pg_catalog.create_distributed_table('pgsession.sessions', 'id', colocate_with => 'none');
     END IF;

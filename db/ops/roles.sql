@@ -74,6 +74,8 @@ BEGIN
             SELECT FROM (VALUES
                 ('pgsession.idle_deadline(interval,interval)', 'sql', false, 's', '',
                     '97675ec2b3a0753eddd8ee36911305f0e94ca47f84fa4619418ab83abc76bf90'),
+                ('pgsession.methods_now(text)', 'sql', false, 's', '',
+                    '5bcd102c5a559b432e6886014d445ddc0e4de4419541ea00d56ff29d99d43c81'),
                 ('pgsession.prune_batch(integer)', 'plpgsql', true, 'v',
                     'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on',
                     'a831de138a06e9ab08f8c987da6aaaeb2e74e22338d59c037d4215b0ae4279b1'),
@@ -240,7 +242,10 @@ GRANT USAGE ON SCHEMA pgsession TO pgsession_app, pgsession_pruner, pgsession_mo
 
 -- The application. Not UPDATE of everything: a session's id, its age and its last deadline are not to be changed.
 GRANT SELECT, INSERT, DELETE ON pgsession.sessions TO pgsession_app;
-GRANT UPDATE (version, last_seen_at, expires_at, authenticated_at, user_id, ip, user_agent, data) ON pgsession.sessions TO pgsession_app;
+GRANT UPDATE (
+    version, last_seen_at, expires_at, authenticated_at, pending_since, login_id, user_id, ip, user_agent, data,
+    pending_user_id, methods, tags
+) ON pgsession.sessions TO pgsession_app;
 -- A mark has the time of the server: one from the future would refuse each login
 -- until then.
 GRANT SELECT, INSERT (id, key) ON pgsession.marks TO pgsession_app;
@@ -249,6 +254,7 @@ GRANT SELECT, INSERT (id, key) ON pgsession.marks TO pgsession_app;
 GRANT SELECT, INSERT (id, reason) ON pgsession.endings TO pgsession_app;
 GRANT SELECT ON pgsession.prune_state TO pgsession_app;
 GRANT EXECUTE ON FUNCTION pgsession.idle_deadline(interval, interval) TO pgsession_app;
+GRANT EXECUTE ON FUNCTION pgsession.methods_now(text) TO pgsession_app;
 GRANT EXECUTE ON FUNCTION pgsession.prune_batch(integer) TO pgsession_app;
 GRANT EXECUTE ON FUNCTION pgsession.count_expired(integer) TO pgsession_app, pgsession_monitor;
 

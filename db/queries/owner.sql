@@ -8,8 +8,9 @@
 -- name: OwnerList :many
 SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
-    s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent,
-    '{}'::jsonb AS data, pg_catalog.now()::timestamptz AS validated_at
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    '{}'::jsonb AS data, s.pending_user_id, s.methods,
+    pg_catalog.now()::timestamptz AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
     AND s.created_at <= sqlc.arg(before)::timestamptz

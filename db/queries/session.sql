@@ -14,12 +14,21 @@
 -- Citus refuses now() in RETURNING, CASE and COALESCE. So an interval that is
 -- null leaves a column as it is, and last_seen_at returns the time of the
 -- statement.
+--
+-- All return the same columns, in the order in which internal/postgres reads
+-- them. The tags are none of them: a load has no use for them.
+--
+-- A login replaces login_id, methods and tags, and ends a pending login. The
+-- forms for many sessions write no tags and no pending login: a call that has
+-- them runs in the form for one.
 
 -- SessionLoad returns 'epoch' as the time of a standby: its rows may be older
 -- than its clock.
 -- name: SessionLoad :one
 SELECT
-    sqlc.embed(s),
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
     (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz
         AS validated_at
 FROM pgsession.sessions AS s
@@ -30,7 +39,9 @@ WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now();
 -- than the general case, and plan every execution anew.
 -- name: SessionLoadMany :many
 SELECT
-    sqlc.embed(s),
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
     (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz
         AS validated_at
 FROM pgsession.sessions AS s
@@ -57,12 +68,12 @@ FROM (
 ) AS o;
 
 -- SessionCreate inserts a session. login is the age of the login, and null
--- without one. Without a sliding window the caller subtracts the age from idle:
--- the timeout runs from the creation.
+-- without one; pending is that of a pending login. Without a sliding window the
+-- caller subtracts the age from idle: the timeout runs from the creation.
 -- name: SessionCreate :one
 INSERT INTO pgsession.sessions AS s (
     id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent,
-    absolute_expires_at, expires_at
+    absolute_expires_at, expires_at, pending_user_id, pending_since, login_id, methods, tags
 )
 VALUES (
     @id::bytea,
@@ -77,9 +88,18 @@ VALUES (
     least(
         pg_catalog.now() - sqlc.arg(age)::interval + sqlc.arg(absolute)::interval,
         pgsession.idle_deadline(sqlc.arg(idle)::interval, sqlc.arg(resolution)::interval)
-    )
+    ),
+    sqlc.narg(pending_user_id)::text,
+    pg_catalog.now() - sqlc.narg(pending)::interval,
+    sqlc.narg(login_id)::uuid,
+    pgsession.methods_now(sqlc.narg(methods)::text),
+    sqlc.narg(tags)::bytea[]
 )
-RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
+RETURNING
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
+    s.last_seen_at AS validated_at;
 
 -- SessionCreateMany inserts no session for a login that a mark refuses already.
 -- login_ages is how long ago each login began; own_marks are the marks that the
@@ -87,7 +107,7 @@ RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
 -- name: SessionCreateMany :many
 INSERT INTO pgsession.sessions AS s (
     id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent,
-    absolute_expires_at, expires_at
+    absolute_expires_at, expires_at, login_id, methods
 )
 SELECT
     d.id,
@@ -102,7 +122,9 @@ SELECT
     least(
         pg_catalog.now() - d.age + sqlc.arg(absolute)::interval,
         pgsession.idle_deadline(d.idle, sqlc.arg(resolution)::interval)
-    )
+    ),
+    d.login_id,
+    pgsession.methods_now(d.methods)
 FROM (
     SELECT
         pg_catalog.unnest(@ids::bytea[]) AS id,
@@ -112,6 +134,8 @@ FROM (
         pg_catalog.unnest(@data::jsonb[]) AS data,
         pg_catalog.unnest(@ips::inet[]) AS ip,
         nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
+        pg_catalog.unnest(@login_ids::uuid[]) AS login_id,
+        nullif(pg_catalog.unnest(@methods::text[]), '') AS methods,
         pg_catalog.unnest(@login_keys::bytea[]) AS login_key,
         pg_catalog.unnest(@login_ages::interval[]) AS login_age
 ) AS d
@@ -121,17 +145,32 @@ WHERE d.user_id IS NULL OR NOT EXISTS (
         AND m.revoked_at > pg_catalog.now() - d.login_age
         AND m.id <> ALL (@own_marks::bytea[])
 )
-RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
+RETURNING
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
+    pg_catalog.now()::timestamptz AS validated_at;
 
 -- SessionSave changes only those members of data that the request changed: two
 -- requests that change different keys both succeed. If the session now belongs
--- to another user, or with drops, the old data is dropped. login is zero for a
+-- to another user, or with drops, the old data is dropped. A pending login makes
+-- it belong to its user too. login is zero for a
 -- login and else null. idle is null if the deadline does not slide.
 -- name: SessionSave :one
 UPDATE pgsession.sessions AS s SET
-    data = CASE WHEN user_id <> sqlc.narg(user_id)::text OR @drops::boolean THEN '{}'
+    data = CASE WHEN user_id <> sqlc.narg(user_id)::text
+            OR pending_user_id <> sqlc.narg(user_id)::text OR @drops::boolean THEN '{}'
         ELSE data - @removed::text[] END || @changed::jsonb,
     user_id = coalesce(sqlc.narg(user_id)::text, user_id),
+    pending_user_id = CASE WHEN sqlc.narg(user_id)::text IS NULL THEN pending_user_id END,
+    pending_since = CASE WHEN sqlc.narg(user_id)::text IS NULL THEN pending_since END,
+    login_id = CASE WHEN sqlc.narg(user_id)::text IS NULL THEN login_id
+        ELSE sqlc.narg(login_id)::uuid END,
+    -- a CASE with now(), as Citus takes it
+    methods = (ARRAY[methods, pgsession.methods_now(sqlc.narg(methods)::text)])[
+        CASE WHEN sqlc.narg(user_id)::text IS NULL THEN 1 ELSE 2 END],
+    tags = CASE WHEN sqlc.narg(user_id)::text IS NULL THEN tags
+        ELSE sqlc.narg(tags)::bytea[] END,
     -- coalesce(now() - login, authenticated_at), as Citus takes it
     authenticated_at = least(
         greatest(authenticated_at, pg_catalog.now() - sqlc.narg(login)::interval),
@@ -146,7 +185,11 @@ UPDATE pgsession.sessions AS s SET
         pgsession.idle_deadline(sqlc.narg(idle)::interval, sqlc.arg(resolution)::interval)
     ))
 WHERE id = @id::bytea AND expires_at > pg_catalog.now()
-RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
+RETURNING
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
+    s.last_seen_at AS validated_at;
 
 -- SessionSaveMany saves many sessions, no id twice. It waits for no row: it
 -- leaves out one that another transaction has locked, whose call waits by
@@ -162,6 +205,8 @@ WITH change AS (
         pg_catalog.unnest(@ips::inet[]) AS ip,
         nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
         pg_catalog.unnest(@drops::boolean[]) AS drops,
+        pg_catalog.unnest(@login_ids::uuid[]) AS login_id,
+        nullif(pg_catalog.unnest(@methods::text[]), '') AS methods,
         pg_catalog.unnest(@login_keys::bytea[]) AS login_key,
         pg_catalog.unnest(@login_ages::interval[]) AS login_age
 ), locked AS (
@@ -171,12 +216,19 @@ WITH change AS (
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE pgsession.sessions AS s SET
-    data = CASE WHEN s.user_id <> change.user_id OR change.drops THEN '{}'
+    data = CASE WHEN s.user_id <> change.user_id OR s.pending_user_id <> change.user_id
+            OR change.drops THEN '{}'
         ELSE s.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END
         || change.changed,
     user_id = coalesce(change.user_id, s.user_id),
     authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now()
         ELSE s.authenticated_at END,
+    pending_user_id = CASE WHEN change.user_id IS NULL THEN s.pending_user_id END,
+    pending_since = CASE WHEN change.user_id IS NULL THEN s.pending_since END,
+    login_id = CASE WHEN change.user_id IS NULL THEN s.login_id ELSE change.login_id END,
+    methods = CASE WHEN change.user_id IS NULL THEN s.methods
+        ELSE pgsession.methods_now(change.methods) END,
+    tags = CASE WHEN change.user_id IS NULL THEN s.tags END,
     version = s.version + 1,
     ip = coalesce(change.ip, s.ip),
     user_agent = coalesce(change.user_agent, s.user_agent),
@@ -193,29 +245,45 @@ AND (change.user_id IS NULL OR NOT EXISTS (
         AND m.revoked_at > pg_catalog.now() - change.login_age
         AND m.id <> ALL (@own_marks::bytea[])
 ))
-RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
+RETURNING
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
+    pg_catalog.now()::timestamptz AS validated_at;
 
 -- SessionRotate gives a session a new id. With a user it is a login: both
 -- deadlines start afresh, and the data of another user is dropped. Without one
 -- it is a use, and the deadline moves as in a save. idle is null if the
 -- deadline does not slide and this is no login.
+--
+-- With pending_user_id it begins a login, for a session without a user. With
+-- completed_since it completes the pending login that began then. With steps_up
+-- it adds methods to the login login_id.
 -- name: SessionRotate :one
 WITH old AS (
     DELETE FROM pgsession.sessions AS d
     WHERE d.id = @old_id::bytea AND d.expires_at > pg_catalog.now()
+        AND (sqlc.narg(pending_user_id)::text IS NULL OR d.user_id IS NULL)
+        AND (sqlc.narg(completed_since)::timestamptz IS NULL
+            OR d.pending_since = sqlc.narg(completed_since)::timestamptz)
+        AND (NOT @steps_up::boolean OR d.user_id IS NOT NULL
+            AND d.login_id IS NOT DISTINCT FROM sqlc.narg(login_id)::uuid)
     RETURNING
         d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at,
-        d.absolute_expires_at, d.expires_at
+        d.absolute_expires_at, d.expires_at, d.pending_user_id, d.pending_since, d.login_id,
+        d.methods, d.tags
 )
 INSERT INTO pgsession.sessions AS s (
     id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at,
-    absolute_expires_at, expires_at
+    absolute_expires_at, expires_at, pending_user_id, pending_since, login_id, methods, tags
 )
 SELECT
     @id::bytea,
     old.version + 1,
     coalesce(sqlc.narg(user_id)::text, old.user_id),
-    CASE WHEN old.user_id <> sqlc.narg(user_id)::text OR @drops::boolean THEN '{}'
+    CASE WHEN coalesce(old.user_id, old.pending_user_id)
+            <> coalesce(sqlc.narg(user_id)::text, sqlc.narg(pending_user_id)::text)
+            OR @drops::boolean THEN '{}'
         ELSE old.data - @removed::text[] END || @changed::jsonb,
     coalesce(sqlc.narg(ip)::inet, old.ip),
     coalesce(sqlc.narg(user_agent)::text, old.user_agent),
@@ -235,9 +303,45 @@ SELECT
             CASE WHEN sqlc.narg(user_id)::text IS NULL THEN old.expires_at END,
             pgsession.idle_deadline(sqlc.narg(idle)::interval, sqlc.arg(resolution)::interval)
         )
-    )
+    ),
+    CASE WHEN sqlc.narg(user_id)::text IS NULL
+        THEN coalesce(sqlc.narg(pending_user_id)::text, old.pending_user_id) END,
+    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN NULL
+        WHEN sqlc.narg(pending_user_id)::text IS NOT NULL THEN pg_catalog.now()
+        ELSE old.pending_since END,
+    CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN sqlc.narg(login_id)::uuid
+        ELSE old.login_id END,
+    CASE WHEN @steps_up::boolean OR sqlc.narg(completed_since)::timestamptz IS NOT NULL
+        THEN coalesce(old.methods || pgsession.methods_now(sqlc.narg(methods)::text),
+            pgsession.methods_now(sqlc.narg(methods)::text), old.methods)
+        WHEN coalesce(sqlc.narg(user_id)::text, sqlc.narg(pending_user_id)::text) IS NOT NULL
+        THEN pgsession.methods_now(sqlc.narg(methods)::text)
+        ELSE old.methods END,
+    CASE WHEN coalesce(sqlc.narg(user_id)::text, sqlc.narg(pending_user_id)::text) IS NOT NULL
+        THEN sqlc.narg(tags)::bytea[]
+        ELSE old.tags END
 FROM old
-RETURNING sqlc.embed(s), s.last_seen_at AS validated_at;
+RETURNING
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
+    s.last_seen_at AS validated_at;
+
+-- SessionPending returns the pending login that a rotation is to complete. The
+-- rotation takes place only if it is still the same one.
+-- name: SessionPending :one
+SELECT s.pending_since::timestamptz AS since, coalesce(s.tags, '{}')::bytea[] AS tags
+FROM pgsession.sessions AS s
+WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now()
+    AND s.pending_user_id = @user_id::text
+    AND s.pending_since > pg_catalog.now() - sqlc.arg(timeout)::interval;
+
+-- SessionTags returns the tags of a session, which a save that looks for revoke
+-- marks again has to know.
+-- name: SessionTags :one
+SELECT coalesce(s.tags, '{}')::bytea[] AS tags
+FROM pgsession.sessions AS s
+WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now();
 
 -- SessionRotateMany leaves out rows that are locked, as SessionSaveMany does.
 -- name: SessionRotateMany :many
@@ -251,6 +355,8 @@ WITH change AS (
         pg_catalog.unnest(@ips::inet[]) AS ip,
         nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
         pg_catalog.unnest(@drops::boolean[]) AS drops,
+        pg_catalog.unnest(@login_ids::uuid[]) AS login_id,
+        nullif(pg_catalog.unnest(@methods::text[]), '') AS methods,
         pg_catalog.unnest(@login_keys::bytea[]) AS login_key,
         pg_catalog.unnest(@login_ages::interval[]) AS login_age
 ), locked AS (
@@ -269,17 +375,18 @@ WITH change AS (
     ))
     RETURNING
         d.id, d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at,
-        d.absolute_expires_at, d.expires_at
+        d.absolute_expires_at, d.expires_at, d.pending_user_id, d.pending_since, d.login_id,
+        d.methods, d.tags
 )
 INSERT INTO pgsession.sessions AS s (
     id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at,
-    absolute_expires_at, expires_at
+    absolute_expires_at, expires_at, pending_user_id, pending_since, login_id, methods, tags
 )
 SELECT
     change.id,
     old.version + 1,
     coalesce(change.user_id, old.user_id),
-    CASE WHEN old.user_id <> change.user_id OR change.drops THEN '{}'
+    CASE WHEN coalesce(old.user_id, old.pending_user_id) <> change.user_id OR change.drops THEN '{}'
         ELSE old.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END
         || change.changed,
     coalesce(change.ip, old.ip),
@@ -300,9 +407,19 @@ SELECT
                 sqlc.arg(resolution)::interval
             )
         )
-    )
+    ),
+    CASE WHEN change.user_id IS NULL THEN old.pending_user_id END,
+    CASE WHEN change.user_id IS NULL THEN old.pending_since END,
+    CASE WHEN change.user_id IS NULL THEN old.login_id ELSE change.login_id END,
+    CASE WHEN change.user_id IS NULL THEN old.methods
+        ELSE pgsession.methods_now(change.methods) END,
+    CASE WHEN change.user_id IS NULL THEN old.tags END
 FROM old JOIN change ON change.old_id = old.id
-RETURNING sqlc.embed(s), pg_catalog.now()::timestamptz AS validated_at;
+RETURNING
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
+    pg_catalog.now()::timestamptz AS validated_at;
 
 -- SessionDelete deletes a session, alive or expired, and returns how many it
 -- was. With noted it inserts an ending. The id can have one already if a row was

@@ -18,8 +18,13 @@ import (
 // compute with a column and a time zone in an UPDATE, so it replaces the row.
 const age = `
 	WITH old AS (DELETE FROM pgsession.sessions WHERE id = $1 RETURNING *), shift AS (SELECT make_interval(secs => $2) AS by)
-	INSERT INTO pgsession.sessions (id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at, absolute_expires_at, expires_at)
-	SELECT id, version, user_id, data, ip, user_agent, created_at - by, authenticated_at - by, last_seen_at - by, absolute_expires_at - by, expires_at - by
+	INSERT INTO pgsession.sessions (
+		id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at,
+		absolute_expires_at, expires_at, pending_user_id, pending_since, login_id, tags, methods)
+	SELECT id, version, user_id, data, ip, user_agent, created_at - by, authenticated_at - by, last_seen_at - by,
+		absolute_expires_at - by, expires_at - by, pending_user_id, pending_since - by, login_id, tags,
+		(SELECT jsonb_object_agg(m.key, m.value || jsonb_build_object('at', (m.value ->> 'at')::timestamptz - by))
+			FROM jsonb_each(methods) AS m)
 	FROM old, shift`
 
 // aged is a store that remembers the expiry it was made with, for its peer.

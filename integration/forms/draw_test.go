@@ -38,12 +38,17 @@ func (r *round) at(now time.Time) []store.Record {
 	for i, rec := range r.rows {
 		for _, t := range []*time.Time{
 			&rec.CreatedAt, &rec.AuthenticatedAt, &rec.LastSeenAt,
-			&rec.ExpiresAt, &rec.AbsoluteExpiresAt,
+			&rec.ExpiresAt, &rec.AbsoluteExpiresAt, &rec.PendingSince,
 		} {
 			if !t.IsZero() {
 				*t = now.Add(t.Sub(base)).Truncate(time.Microsecond)
 			}
 		}
+		methods := rec.Methods.All()
+		for j := range methods {
+			methods[j].At = now.Add(methods[j].At.Sub(base)).Truncate(time.Microsecond)
+		}
+		rec.Methods = store.NewMethods(methods...)
 		rows[i] = rec
 	}
 	return rows
@@ -61,11 +66,17 @@ func (r *round) lockable() (ids [][]byte) {
 }
 
 // fails reports whether a login fails whatever its user is: the session is not
-// alive, or the id of the new one is taken.
+// alive, the id of the new one is taken, or a pending login finds a user.
 func (r *round) fails(c *call) bool {
 	row := slices.IndexFunc(r.rows, func(rec store.Record) bool { return rec.ID == c.id })
 	alive := row >= 0 && r.rows[row].ExpiresAt.After(base)
-	return c.draft.UserID != "" && row >= 0 || c.change.UserID != "" && !alive
+	switch {
+	case c.draft.UserID != "" || c.draft.PendingUserID != "":
+		return row >= 0
+	case c.change.PendingUserID != "":
+		return !alive || r.rows[row].UserID != ""
+	}
+	return c.change.UserID != "" && !alive
 }
 
 // call returns the call that is for a session.
@@ -135,12 +146,45 @@ func (d *drawer) row(user string) store.Record {
 	rec.LastSeenAt = base.Add(d.off(one(d, -50*time.Minute, -5*time.Minute, 2*time.Hour)))
 	if rec.UserID != "" {
 		rec.AuthenticatedAt = base.Add(d.off(one(d, -20*time.Hour, -2*time.Hour, 3*time.Hour)))
+		rec.LoginID = one(d, store.LoginID{}, store.LoginID{byte(1 + d.IntN(255))})
+	} else if d.sometimes(2) {
+		rec.PendingUserID = one(d, user, user, user+"'s friend")
+		rec.PendingSince = base.Add(d.off(one(d, -20*time.Minute, -2*time.Minute, -2*time.Minute)))
+	}
+	if rec.UserID != "" || rec.PendingUserID != "" {
+		methods := d.methods()
+		for i := range methods {
+			methods[i].At = base.Add(d.off(one(d, -20*time.Hour, -2*time.Hour)))
+		}
+		rec.Methods, rec.Tags = store.NewMethods(methods...), d.tags()
 	}
 	rec.ExpiresAt = base.Add(d.off(one(d,
 		5*time.Minute, 40*time.Minute, 3*time.Hour, 3*time.Hour, -time.Minute)))
 	rec.AbsoluteExpiresAt = rec.ExpiresAt.Add(one(d, 0, d.off(20*time.Minute), d.off(20*time.Hour)))
 	return rec
 }
+
+// methods draws methods without a time.
+func (d *drawer) methods() (methods []store.Method) {
+	for _, name := range []string{"password", "totp", "x.y_z-9"} {
+		if d.sometimes(2) {
+			methods = append(methods, store.Method{Name: name, Level: d.IntN(store.MaxLevel + 1)})
+		}
+	}
+	return methods
+}
+
+func (d *drawer) tags() (tags []store.Tag) {
+	for _, tag := range []store.Tag{someTag, store.NewTag("sid", "2")} {
+		if d.sometimes(4) {
+			tags = append(tags, tag)
+		}
+	}
+	return tags
+}
+
+// someTag is a tag of some sessions.
+var someTag = store.NewTag("org", "1")
 
 func (d *drawer) data() json.RawMessage {
 	var members []string
@@ -193,6 +237,9 @@ func (d *drawer) change(own string) store.Change {
 	if c.UserID != "" {
 		c.Began = d.began()
 	}
+	// Without a user they change nothing.
+	c.LoginID = one(d, store.LoginID{}, store.LoginID{byte(1 + d.IntN(255))})
+	c.Methods, c.Tags = d.methods(), d.tags()
 	return c
 }
 
@@ -213,7 +260,7 @@ func (d *drawer) targets() *round {
 func (d *drawer) bystanders(r *round, user string, n int) {
 	for range n {
 		rec := d.row(user)
-		rec.UserID = user
+		rec.UserID, rec.PendingUserID, rec.PendingSince = user, "", time.Time{}
 		// A revoke that waits for a locked row ends sessions that began before
 		// it.
 		rec.CreatedAt = base.Add(d.off(one(d, -20*time.Hour, -2*time.Hour, -10*time.Minute)))

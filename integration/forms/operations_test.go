@@ -1,6 +1,7 @@
 package forms_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -40,6 +41,23 @@ var operations = []operation{
 		a.rec, a.err = s.Rotate(ctx, c.id, c.to, c.change)
 		return a
 	}},
+	rotating("to step up", func(d *drawer, row store.Record, c *store.Change) {
+		c.UserID, c.StepUp = "", true
+		c.LoginID = one(d, row.LoginID, row.LoginID, store.LoginID{7})
+	}),
+	rotating("to begin a login", func(d *drawer, row store.Record, c *store.Change) {
+		c.PendingUserID, c.UserID = one(d, row.PendingUserID, "ada", revokedUser), ""
+		if c.PendingUserID != "" {
+			c.Began = d.began()
+		}
+	}),
+	rotating("to complete a login", func(d *drawer, row store.Record, c *store.Change) {
+		c.UserID, c.Completes = cmp.Or(row.PendingUserID, row.UserID, "ada"), true
+		if d.sometimes(4) {
+			c.UserID = "ada"
+		}
+		c.Began = d.began()
+	}),
 	{"touch", (*drawer).touches, func(ctx context.Context, s store.Store, c *call) (a answer) {
 		a.err = s.Touch(ctx, []store.Touch{{ID: c.id, Client: c.change.Client}})
 		return a
@@ -83,9 +101,14 @@ func (d *drawer) creates() *round {
 		c.draft = store.Draft{ID: c.id, UserID: d.user(user), Data: d.data(), Client: d.client()}
 		c.draft.Age = one(d, 0, 0, d.off(5*time.Minute), d.off(2*time.Hour), d.off(25*time.Hour))
 		c.draft.Idle = one(d, 0, 0, 10*time.Minute, 3*time.Hour, d.expiry.Absolute)
-		if c.draft.UserID != "" {
+		if c.draft.UserID == "" && d.sometimes(3) {
+			c.draft.PendingUserID = user
+		}
+		if c.draft.UserID != "" || c.draft.PendingUserID != "" {
 			c.draft.Began = d.began()
 		}
+		c.draft.LoginID = one(d, store.LoginID{}, store.LoginID{byte(1 + d.IntN(255))})
+		c.draft.Methods, c.draft.Tags = d.methods(), d.tags()
 		if c.draft.UserID == user && d.sometimes(2) {
 			c.draft.MaxSessions = 2
 			d.bystanders(r, user, d.IntN(4))
@@ -116,6 +139,28 @@ func (d *drawer) rotates() *round {
 		d.limit(r, &c.change, user)
 	}
 	return r
+}
+
+// rotating is a rotation that is more than a new id.
+func rotating(to string, change func(*drawer, store.Record, *store.Change)) operation {
+	return operation{
+		name: "rotate " + to,
+		draw: func(d *drawer) *round {
+			r := d.rotates()
+			rows := map[store.ID]store.Record{}
+			for _, rec := range r.rows {
+				rows[rec.ID] = rec
+			}
+			for i := range r.calls {
+				change(d, rows[r.calls[i].id], &r.calls[i].change)
+			}
+			return r
+		},
+		send: func(ctx context.Context, s store.Store, c *call) (a answer) {
+			a.rec, a.err = s.Rotate(ctx, c.id, c.to, c.change)
+			return a
+		},
+	}
 }
 
 // limit has a login count the user's sessions, some of which there are.

@@ -83,6 +83,7 @@ func explain(
 	}
 	for id, row := range after {
 		name := fmt.Sprintf("row %x", id[:4])
+		o.explained[name+": tags"] = []string{tagsOf(row)}
 		o.columns(name, before[r.origin(id)], row, r.call(id), r.expiry, at)
 	}
 	for i, a := range answers {
@@ -123,6 +124,16 @@ func (o *outcome) columns(
 		past = " - age"
 	}
 	setTime("created_at", was.CreatedAt, is.CreatedAt, ago, past)
+	set("login_id", is.LoginID.String())
+	set("pending_user_id", is.PendingUserID)
+	setTime("pending_since", was.PendingSince, is.PendingSince, at, "")
+	before := map[string]time.Time{}
+	for _, m := range was.Methods.All() {
+		before[m.Name] = m.At
+	}
+	for _, m := range is.Methods.All() {
+		setTime(fmt.Sprintf("methods.%s, level %d", m.Name, m.Level), before[m.Name], m.At, at, "")
+	}
 	setTime("last_seen_at", was.LastSeenAt, is.LastSeenAt, at, "")
 	setTime("authenticated_at", was.AuthenticatedAt, is.AuthenticatedAt, ago, past)
 	setTime("absolute_expires_at", was.AbsoluteExpiresAt, is.AbsoluteExpiresAt,
@@ -141,6 +152,16 @@ func (o *outcome) columns(
 		expires = []string{"now" + is.ExpiresAt.Sub(at.from).String()}
 	}
 	set("expires_at", expires...)
+}
+
+// tagsOf returns the tags in any order. An answer has none of them.
+func tagsOf(rec store.Record) string {
+	tags := make([]string, len(rec.Tags))
+	for i, tag := range rec.Tags {
+		tags[i] = fmt.Sprintf("%x", [32]byte(tag))
+	}
+	slices.Sort(tags)
+	return strings.Join(tags, ", ")
 }
 
 func kept(was, is time.Time) []string {
@@ -178,6 +199,7 @@ func up(t time.Time, step time.Duration) time.Time {
 var reasons = map[string]error{
 	"expired": store.ErrExpired, "not found": store.ErrNotFound, "exists": store.ErrExists,
 	"revoked": store.ErrRevoked, "too many sessions": store.ErrTooManySessions,
+	"no pending login": store.ErrNoPendingLogin,
 }
 
 // wordOf describes the outcome of a call, without times. A call that fails
@@ -208,7 +230,11 @@ func sameColumns(a, b store.Record) bool {
 	return a.ID == b.ID && a.Version == b.Version && a.UserID == b.UserID &&
 		string(a.Data) == string(b.Data) && a.Client == b.Client &&
 		a.CreatedAt.Equal(b.CreatedAt) && a.LastSeenAt.Equal(b.LastSeenAt) &&
-		a.AuthenticatedAt.Equal(b.AuthenticatedAt) &&
+		a.AuthenticatedAt.Equal(b.AuthenticatedAt) && a.PendingSince.Equal(b.PendingSince) &&
+		a.LoginID == b.LoginID && a.PendingUserID == b.PendingUserID &&
+		slices.EqualFunc(a.Methods.All(), b.Methods.All(), func(m, n store.Method) bool {
+			return m.Name == n.Name && m.Level == n.Level && m.At.Equal(n.At)
+		}) &&
 		a.ExpiresAt.Equal(b.ExpiresAt) && a.AbsoluteExpiresAt.Equal(b.AbsoluteExpiresAt)
 }
 

@@ -109,6 +109,7 @@ func (p *tables) put(t *testing.T, at func(time.Time) []store.Record) {
 	_, err := p.admin.CopyFrom(t.Context(), pgx.Identifier{"pgsession", "sessions"}, []string{
 		"id", "version", "user_id", "data", "ip", "user_agent",
 		"created_at", "authenticated_at", "last_seen_at", "expires_at", "absolute_expires_at",
+		"login_id", "methods", "pending_user_id", "pending_since", "tags",
 	}, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
 		rec := &rows[i]
 		var ip any
@@ -120,6 +121,10 @@ func (p *tables) put(t *testing.T, at func(time.Time) []store.Record) {
 			rec.CreatedAt,
 			pgtype.Timestamptz{Time: rec.AuthenticatedAt, Valid: !rec.AuthenticatedAt.IsZero()},
 			rec.LastSeenAt, rec.ExpiresAt, rec.AbsoluteExpiresAt,
+			pgtype.UUID{Bytes: rec.LoginID, Valid: rec.LoginID != store.LoginID{}},
+			text(rec.Methods.JSON()), text(rec.PendingUserID),
+			pgtype.Timestamptz{Time: rec.PendingSince, Valid: !rec.PendingSince.IsZero()},
+			tagColumn(rec.Tags),
 		}, nil
 	}))
 	if err != nil {
@@ -127,12 +132,20 @@ func (p *tables) put(t *testing.T, at func(time.Time) []store.Record) {
 	}
 }
 
+func tagColumn(tags []store.Tag) (column [][]byte) {
+	for i := range tags {
+		column = append(column, tags[i][:])
+	}
+	return column
+}
+
 func text(s string) pgtype.Text { return pgtype.Text{String: s, Valid: s != ""} }
 
 func (p *tables) all(t *testing.T) table {
 	t.Helper()
 	sql := `SELECT id, version, coalesce(user_id, ''), data, ip, coalesce(user_agent, ''),
-		created_at, authenticated_at, last_seen_at, expires_at, absolute_expires_at
+		created_at, authenticated_at, last_seen_at, expires_at, absolute_expires_at,
+		login_id, methods, coalesce(pending_user_id, ''), pending_since, tags
 		FROM pgsession.sessions`
 	result, err := p.admin.Query(t.Context(), sql)
 	if err != nil {
@@ -141,15 +154,24 @@ func (p *tables) all(t *testing.T) table {
 	found := table{}
 	var rec store.Record
 	var id []byte
-	var authenticated pgtype.Timestamptz
+	var authenticated, pending pgtype.Timestamptz
+	var login pgtype.UUID
+	var methods []byte
+	var tags [][]byte
 	var ip *netip.Addr
 	_, err = pgx.ForEachRow(result, []any{
 		&id, &rec.Version, &rec.UserID, &rec.Data, &ip, &rec.UserAgent,
 		&rec.CreatedAt, &authenticated, &rec.LastSeenAt, &rec.ExpiresAt, &rec.AbsoluteExpiresAt,
+		&login, &methods, &rec.PendingUserID, &pending, &tags,
 	}, func() error {
 		row := rec
 		row.ID, row.AuthenticatedAt = store.ID(id), authenticated.Time
 		row.Data = slices.Clone(rec.Data)
+		row.LoginID, row.PendingSince = login.Bytes, pending.Time
+		row.Methods = store.MethodsFromJSON(string(methods))
+		for _, tag := range tags {
+			row.Tags = append(row.Tags, store.Tag(tag))
+		}
 		if ip != nil {
 			row.IP = *ip
 		}
@@ -442,10 +464,11 @@ func (w *world) checkThatAllWereSent(t *testing.T) {
 	t.Helper()
 	for database, statements := range map[*database]string{
 		w.plain: `SessionCreate SessionCreateMany SessionLoad SessionLoadMany SessionMissing
-			SessionSave SessionSaveMany SessionRotate SessionRotateMany SessionTouch
+			SessionSave SessionSaveMany SessionRotate SessionRotateMany SessionPending SessionTouch
 			DistributedTouch SessionDelete SessionDeleteFree OwnerFind OwnerRevokeFound OwnerRevoke
 			OwnerRevokeHandle OwnerTrim AllFind AllRevokeFound AllRevoke ExpiryPrune`,
 		w.sharded: `SessionCreate SessionLoad DistributedMissing SessionSave SessionRotate
+			SessionPending
 			DistributedTouch DistributedDelete DistributedRevoke DistributedRevokeAll
 			DistributedTrim DistributedRevokeHandle ExpiryPrune`,
 	} {

@@ -196,13 +196,14 @@ func TestEveryGrantIsKnown(t *testing.T) {
 		o.App: {
 			"USAGE schema", "SELECT sessions", "INSERT sessions", "DELETE sessions",
 			"SELECT prune_state", "EXECUTE idle_deadline", "EXECUTE prune_batch",
-			"EXECUTE count_expired",
+			"EXECUTE count_expired", "EXECUTE methods_now",
 			"SELECT marks", "INSERT marks.id", "INSERT marks.key",
 			"SELECT endings", "INSERT endings.id", "INSERT endings.reason",
 			"UPDATE sessions.version", "UPDATE sessions.last_seen_at", "UPDATE sessions.expires_at",
 			"UPDATE sessions.authenticated_at",
 			"UPDATE sessions.user_id", "UPDATE sessions.ip", "UPDATE sessions.user_agent",
-			"UPDATE sessions.data",
+			"UPDATE sessions.data", "UPDATE sessions.pending_since", "UPDATE sessions.login_id",
+			"UPDATE sessions.pending_user_id", "UPDATE sessions.methods", "UPDATE sessions.tags",
 		},
 		o.Pruner: {"USAGE schema", "EXECUTE prune_batch", "EXECUTE prune"},
 		o.Monitor: {

@@ -99,6 +99,12 @@ const Age = `
 	UPDATE pgsession.sessions SET
 		created_at = created_at - make_interval(secs => $2), last_seen_at = last_seen_at - make_interval(secs => $2),
 		authenticated_at = authenticated_at - make_interval(secs => $2),
+		pending_since = pending_since - make_interval(secs => $2),
+		methods = (
+			SELECT jsonb_object_agg(m.key, m.value || jsonb_build_object(
+				'at', (m.value ->> 'at')::timestamptz - make_interval(secs => $2)))
+			FROM jsonb_each(methods) AS m
+		),
 		expires_at = expires_at - make_interval(secs => $2), absolute_expires_at = absolute_expires_at - make_interval(secs => $2)
 	WHERE id = $1`
 

@@ -2,6 +2,7 @@ package cached
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"net/netip"
 	"time"
@@ -11,7 +12,7 @@ import (
 
 // recordFormat is the first byte of an encoded record. A record of another
 // format is a miss.
-const recordFormat = 1
+const recordFormat = 2
 
 var errRecordFormat = errors.New("cached record: unknown format")
 
@@ -19,17 +20,31 @@ var errRecordFormat = errors.New("cached record: unknown format")
 // the fields of [cache.Entry], and the id, which is the key.
 func encodeRecord(r *store.Record) []byte {
 	ip, _ := r.IP.MarshalBinary() // a netip.Addr always has a form
-	parts := len(r.UserID) + len(ip) + len(r.UserAgent) + len(r.Data)
-	b := make([]byte, 0, 1+7*binary.MaxVarintLen64+parts)
+	methods := r.Methods.JSON()
+	parts := len(r.UserID) + len(ip) + len(r.UserAgent) + len(r.Data) +
+		len(r.LoginID) + len(methods) + len(r.PendingUserID)
+	b := make([]byte, 0, 1+11*binary.MaxVarintLen64+parts)
 	b = append(b, recordFormat)
-	for _, t := range [...]time.Time{r.CreatedAt, r.AuthenticatedAt, r.LastSeenAt} {
+	for _, t := range [...]time.Time{
+		r.CreatedAt, r.AuthenticatedAt, r.LastSeenAt, r.PendingSince,
+	} {
 		b = binary.AppendVarint(b, micros(t))
 	}
-	for _, part := range [...][]byte{[]byte(r.UserID), ip, []byte(r.UserAgent), r.Data} {
-		b = binary.AppendUvarint(b, uint64(len(part)))
-		b = append(b, part...)
+	b = appendPart(b, r.UserID)
+	b = appendPart(b, ip)
+	b = appendPart(b, r.UserAgent)
+	b = appendPart(b, r.Data)
+	if r.LoginID == (store.LoginID{}) {
+		b = appendPart(b, "")
+	} else {
+		b = appendPart(b, r.LoginID[:])
 	}
-	return b
+	b = appendPart(b, methods)
+	return appendPart(b, r.PendingUserID)
+}
+
+func appendPart[P string | []byte | json.RawMessage](b []byte, part P) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(part))), part...)
 }
 
 // decodeRecord reads into r what encodeRecord has written. r keeps parts of b.
@@ -39,12 +54,19 @@ func decodeRecord(r *store.Record, b []byte) error {
 		return errRecordFormat
 	}
 	r.CreatedAt, r.AuthenticatedAt, r.LastSeenAt = d.time(), d.time(), d.time()
+	r.PendingSince = d.time()
 	r.UserID = string(d.part())
 	ip := d.part()
 	r.UserAgent = string(d.part())
 	r.Data = d.part()
+	login := d.part()
+	r.Methods = store.MethodsFromJSON(string(d.part()))
+	r.PendingUserID = string(d.part())
 	var addr netip.Addr
 	if d.failed || len(d.rest) > 0 || addr.UnmarshalBinary(ip) != nil {
+		return errRecordFormat
+	}
+	if n := copy(r.LoginID[:], login); n != len(login) || n > 0 && n < len(r.LoginID) {
 		return errRecordFormat
 	}
 	r.IP = addr

@@ -21,6 +21,10 @@ func FuzzRecordDecode(f *testing.F) {
 	}
 	f.Add(encodeRecord(&full))
 	f.Add(encodeRecord(&store.Record{}))
+	login := full
+	login.LoginID, login.PendingUserID = store.LoginID{1}, "bob"
+	login.Methods = store.MethodsFromJSON(`{"totp":{}}`)
+	f.Add(encodeRecord(&login))
 	f.Add([]byte{})
 	f.Add([]byte{recordFormat, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {

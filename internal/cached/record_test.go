@@ -24,6 +24,11 @@ func TestRecordEncodeAndDecode(t *testing.T) {
 			CreatedAt: at, AuthenticatedAt: at.Add(time.Hour), LastSeenAt: at.Add(2 * time.Hour),
 			Client: store.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "browser/1.0"},
 		},
+		"login": {
+			UserID: "ann", Data: []byte("{}"), LoginID: store.LoginID{7, 15: 9},
+			Methods: store.NewMethods(store.Method{Name: "totp", Level: 2, At: at}),
+		},
+		"pending": {Data: []byte("{}"), PendingUserID: "ann", PendingSince: at},
 		"IPv6": {
 			Data: []byte("{}"), Client: store.Client{IP: netip.MustParseAddr("2001:db8::1")},
 		},
@@ -71,7 +76,7 @@ func TestUnknownFormatIsAMiss(t *testing.T) {
 		rec := i.create("s")
 		encoded := cached.EncodeRecord(&rec)
 		for _, data := range [][]byte{
-			nil, {}, {0}, {2}, append([]byte{2}, encoded[1:]...), encoded[:9], []byte(`{"n":1}`),
+			nil, {}, {0}, {3}, append([]byte{3}, encoded[1:]...), encoded[:9], []byte(`{"n":1}`),
 		} {
 			i.cache.Flush()
 			_, err := i.cache.Fill(t.Context(), cache.ID(rec.ID), cache.Entry{

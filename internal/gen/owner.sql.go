@@ -222,8 +222,9 @@ const ownerList = `-- name: OwnerList :many
 
 SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
-    s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent,
-    '{}'::jsonb AS data, pg_catalog.now()::timestamptz AS validated_at
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    '{}'::jsonb AS data, s.pending_user_id, s.methods,
+    pg_catalog.now()::timestamptz AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now()
     AND s.created_at <= $2::timestamptz
@@ -246,11 +247,15 @@ type OwnerListRow struct {
 	ExpiresAt         time.Time
 	AbsoluteExpiresAt time.Time
 	AuthenticatedAt   pgtype.Timestamptz
+	PendingSince      pgtype.Timestamptz
+	LoginID           pgtype.UUID
 	ID                []byte
 	UserID            pgtype.Text
 	IP                *netip.Addr
 	UserAgent         pgtype.Text
 	Data              json.RawMessage
+	PendingUserID     pgtype.Text
+	Methods           []byte
 	ValidatedAt       time.Time
 }
 
@@ -281,11 +286,15 @@ func (q *Queries) OwnerList(ctx context.Context, db DBTX, arg *OwnerListParams) 
 			&i.ExpiresAt,
 			&i.AbsoluteExpiresAt,
 			&i.AuthenticatedAt,
+			&i.PendingSince,
+			&i.LoginID,
 			&i.ID,
 			&i.UserID,
 			&i.IP,
 			&i.UserAgent,
 			&i.Data,
+			&i.PendingUserID,
+			&i.Methods,
 			&i.ValidatedAt,
 		); err != nil {
 			return nil, err

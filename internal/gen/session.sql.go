@@ -29,7 +29,7 @@ func (q *Queries) SessionAwaitStandby(ctx context.Context, db DBTX) error {
 const sessionCreate = `-- name: SessionCreate :one
 INSERT INTO pgsession.sessions AS s (
     id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent,
-    absolute_expires_at, expires_at
+    absolute_expires_at, expires_at, pending_user_id, pending_since, login_id, methods, tags
 )
 VALUES (
     $1::bytea,
@@ -44,32 +44,60 @@ VALUES (
     least(
         pg_catalog.now() - $3::interval + $8::interval,
         pgsession.idle_deadline($9::interval, $10::interval)
-    )
+    ),
+    $11::text,
+    pg_catalog.now() - $12::interval,
+    $13::uuid,
+    pgsession.methods_now($14::text),
+    $15::bytea[]
 )
-RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, s.last_seen_at AS validated_at
+RETURNING
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
+    s.last_seen_at AS validated_at
 `
 
 type SessionCreateParams struct {
-	ID         []byte
-	UserID     pgtype.Text
-	Age        time.Duration
-	Login      pgtype.Interval
-	Data       json.RawMessage
-	IP         *netip.Addr
-	UserAgent  pgtype.Text
-	Absolute   time.Duration
-	Idle       time.Duration
-	Resolution time.Duration
+	ID            []byte
+	UserID        pgtype.Text
+	Age           time.Duration
+	Login         pgtype.Interval
+	Data          json.RawMessage
+	IP            *netip.Addr
+	UserAgent     pgtype.Text
+	Absolute      time.Duration
+	Idle          time.Duration
+	Resolution    time.Duration
+	PendingUserID pgtype.Text
+	Pending       pgtype.Interval
+	LoginID       pgtype.UUID
+	Methods       pgtype.Text
+	Tags          [][]byte
 }
 
 type SessionCreateRow struct {
-	Session     Session
-	ValidatedAt time.Time
+	Version           int64
+	CreatedAt         time.Time
+	LastSeenAt        time.Time
+	ExpiresAt         time.Time
+	AbsoluteExpiresAt time.Time
+	AuthenticatedAt   pgtype.Timestamptz
+	PendingSince      pgtype.Timestamptz
+	LoginID           pgtype.UUID
+	ID                []byte
+	UserID            pgtype.Text
+	IP                *netip.Addr
+	UserAgent         pgtype.Text
+	Data              []byte
+	PendingUserID     pgtype.Text
+	Methods           []byte
+	ValidatedAt       time.Time
 }
 
 // SessionCreate inserts a session. login is the age of the login, and null
-// without one. Without a sliding window the caller subtracts the age from idle:
-// the timeout runs from the creation.
+// without one; pending is that of a pending login. Without a sliding window the
+// caller subtracts the age from idle: the timeout runs from the creation.
 func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreateParams) (*SessionCreateRow, error) {
 	row := db.QueryRow(ctx, sessionCreate,
 		arg.ID,
@@ -82,20 +110,29 @@ func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreate
 		arg.Absolute,
 		arg.Idle,
 		arg.Resolution,
+		arg.PendingUserID,
+		arg.Pending,
+		arg.LoginID,
+		arg.Methods,
+		arg.Tags,
 	)
 	var i SessionCreateRow
 	err := row.Scan(
-		&i.Session.Version,
-		&i.Session.CreatedAt,
-		&i.Session.LastSeenAt,
-		&i.Session.ExpiresAt,
-		&i.Session.AbsoluteExpiresAt,
-		&i.Session.AuthenticatedAt,
-		&i.Session.ID,
-		&i.Session.UserID,
-		&i.Session.IP,
-		&i.Session.UserAgent,
-		&i.Session.Data,
+		&i.Version,
+		&i.CreatedAt,
+		&i.LastSeenAt,
+		&i.ExpiresAt,
+		&i.AbsoluteExpiresAt,
+		&i.AuthenticatedAt,
+		&i.PendingSince,
+		&i.LoginID,
+		&i.ID,
+		&i.UserID,
+		&i.IP,
+		&i.UserAgent,
+		&i.Data,
+		&i.PendingUserID,
+		&i.Methods,
 		&i.ValidatedAt,
 	)
 	return &i, err
@@ -104,7 +141,7 @@ func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreate
 const sessionCreateMany = `-- name: SessionCreateMany :many
 INSERT INTO pgsession.sessions AS s (
     id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent,
-    absolute_expires_at, expires_at
+    absolute_expires_at, expires_at, login_id, methods
 )
 SELECT
     d.id,
@@ -119,7 +156,9 @@ SELECT
     least(
         pg_catalog.now() - d.age + $1::interval,
         pgsession.idle_deadline(d.idle, $2::interval)
-    )
+    ),
+    d.login_id,
+    pgsession.methods_now(d.methods)
 FROM (
     SELECT
         pg_catalog.unnest($3::bytea[]) AS id,
@@ -129,16 +168,22 @@ FROM (
         pg_catalog.unnest($7::jsonb[]) AS data,
         pg_catalog.unnest($8::inet[]) AS ip,
         nullif(pg_catalog.unnest($9::text[]), '') AS user_agent,
-        pg_catalog.unnest($10::bytea[]) AS login_key,
-        pg_catalog.unnest($11::interval[]) AS login_age
+        pg_catalog.unnest($10::uuid[]) AS login_id,
+        nullif(pg_catalog.unnest($11::text[]), '') AS methods,
+        pg_catalog.unnest($12::bytea[]) AS login_key,
+        pg_catalog.unnest($13::interval[]) AS login_age
 ) AS d
 WHERE d.user_id IS NULL OR NOT EXISTS (
     SELECT 1 FROM pgsession.marks AS m
-    WHERE m.key IN (d.login_key, $12::bytea)
+    WHERE m.key IN (d.login_key, $14::bytea)
         AND m.revoked_at > pg_catalog.now() - d.login_age
-        AND m.id <> ALL ($13::bytea[])
+        AND m.id <> ALL ($15::bytea[])
 )
-RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
+RETURNING
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
+    pg_catalog.now()::timestamptz AS validated_at
 `
 
 type SessionCreateManyParams struct {
@@ -151,6 +196,8 @@ type SessionCreateManyParams struct {
 	Data       []json.RawMessage
 	IPs        []netip.Addr
 	UserAgents []string
+	LoginIDs   []pgtype.UUID
+	Methods    []string
 	LoginKeys  [][]byte
 	LoginAges  []time.Duration
 	Everyone   []byte
@@ -158,8 +205,22 @@ type SessionCreateManyParams struct {
 }
 
 type SessionCreateManyRow struct {
-	Session     Session
-	ValidatedAt time.Time
+	Version           int64
+	CreatedAt         time.Time
+	LastSeenAt        time.Time
+	ExpiresAt         time.Time
+	AbsoluteExpiresAt time.Time
+	AuthenticatedAt   pgtype.Timestamptz
+	PendingSince      pgtype.Timestamptz
+	LoginID           pgtype.UUID
+	ID                []byte
+	UserID            pgtype.Text
+	IP                *netip.Addr
+	UserAgent         pgtype.Text
+	Data              []byte
+	PendingUserID     pgtype.Text
+	Methods           []byte
+	ValidatedAt       time.Time
 }
 
 // SessionCreateMany inserts no session for a login that a mark refuses already.
@@ -176,6 +237,8 @@ func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCr
 		arg.Data,
 		arg.IPs,
 		arg.UserAgents,
+		arg.LoginIDs,
+		arg.Methods,
 		arg.LoginKeys,
 		arg.LoginAges,
 		arg.Everyone,
@@ -189,17 +252,21 @@ func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCr
 	for rows.Next() {
 		var i SessionCreateManyRow
 		if err := rows.Scan(
-			&i.Session.Version,
-			&i.Session.CreatedAt,
-			&i.Session.LastSeenAt,
-			&i.Session.ExpiresAt,
-			&i.Session.AbsoluteExpiresAt,
-			&i.Session.AuthenticatedAt,
-			&i.Session.ID,
-			&i.Session.UserID,
-			&i.Session.IP,
-			&i.Session.UserAgent,
-			&i.Session.Data,
+			&i.Version,
+			&i.CreatedAt,
+			&i.LastSeenAt,
+			&i.ExpiresAt,
+			&i.AbsoluteExpiresAt,
+			&i.AuthenticatedAt,
+			&i.PendingSince,
+			&i.LoginID,
+			&i.ID,
+			&i.UserID,
+			&i.IP,
+			&i.UserAgent,
+			&i.Data,
+			&i.PendingUserID,
+			&i.Methods,
 			&i.ValidatedAt,
 		); err != nil {
 			return nil, err
@@ -259,7 +326,9 @@ func (q *Queries) SessionDeleteFree(ctx context.Context, db DBTX, iD []byte, not
 const sessionLoad = `-- name: SessionLoad :one
 
 SELECT
-    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data,
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
     (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz
         AS validated_at
 FROM pgsession.sessions AS s
@@ -267,8 +336,22 @@ WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
 `
 
 type SessionLoadRow struct {
-	Session     Session
-	ValidatedAt time.Time
+	Version           int64
+	CreatedAt         time.Time
+	LastSeenAt        time.Time
+	ExpiresAt         time.Time
+	AbsoluteExpiresAt time.Time
+	AuthenticatedAt   pgtype.Timestamptz
+	PendingSince      pgtype.Timestamptz
+	LoginID           pgtype.UUID
+	ID                []byte
+	UserID            pgtype.Text
+	IP                *netip.Addr
+	UserAgent         pgtype.Text
+	Data              []byte
+	PendingUserID     pgtype.Text
+	Methods           []byte
+	ValidatedAt       time.Time
 }
 
 // The statements of one request. Each names the schema of what it uses, lists
@@ -287,23 +370,34 @@ type SessionLoadRow struct {
 // Citus refuses now() in RETURNING, CASE and COALESCE. So an interval that is
 // null leaves a column as it is, and last_seen_at returns the time of the
 // statement.
+//
+// All return the same columns, in the order in which internal/postgres reads
+// them. The tags are none of them: a load has no use for them.
+//
+// A login replaces login_id, methods and tags, and ends a pending login. The
+// forms for many sessions write no tags and no pending login: a call that has
+// them runs in the form for one.
 // SessionLoad returns 'epoch' as the time of a standby: its rows may be older
 // than its clock.
 func (q *Queries) SessionLoad(ctx context.Context, db DBTX, id []byte) (*SessionLoadRow, error) {
 	row := db.QueryRow(ctx, sessionLoad, id)
 	var i SessionLoadRow
 	err := row.Scan(
-		&i.Session.Version,
-		&i.Session.CreatedAt,
-		&i.Session.LastSeenAt,
-		&i.Session.ExpiresAt,
-		&i.Session.AbsoluteExpiresAt,
-		&i.Session.AuthenticatedAt,
-		&i.Session.ID,
-		&i.Session.UserID,
-		&i.Session.IP,
-		&i.Session.UserAgent,
-		&i.Session.Data,
+		&i.Version,
+		&i.CreatedAt,
+		&i.LastSeenAt,
+		&i.ExpiresAt,
+		&i.AbsoluteExpiresAt,
+		&i.AuthenticatedAt,
+		&i.PendingSince,
+		&i.LoginID,
+		&i.ID,
+		&i.UserID,
+		&i.IP,
+		&i.UserAgent,
+		&i.Data,
+		&i.PendingUserID,
+		&i.Methods,
 		&i.ValidatedAt,
 	)
 	return &i, err
@@ -311,7 +405,9 @@ func (q *Queries) SessionLoad(ctx context.Context, db DBTX, id []byte) (*Session
 
 const sessionLoadMany = `-- name: SessionLoadMany :many
 SELECT
-    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data,
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
     (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz
         AS validated_at
 FROM pgsession.sessions AS s
@@ -319,8 +415,22 @@ WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at > pg_catalog.no
 `
 
 type SessionLoadManyRow struct {
-	Session     Session
-	ValidatedAt time.Time
+	Version           int64
+	CreatedAt         time.Time
+	LastSeenAt        time.Time
+	ExpiresAt         time.Time
+	AbsoluteExpiresAt time.Time
+	AuthenticatedAt   pgtype.Timestamptz
+	PendingSince      pgtype.Timestamptz
+	LoginID           pgtype.UUID
+	ID                []byte
+	UserID            pgtype.Text
+	IP                *netip.Addr
+	UserAgent         pgtype.Text
+	Data              []byte
+	PendingUserID     pgtype.Text
+	Methods           []byte
+	ValidatedAt       time.Time
 }
 
 // SessionLoadMany loads many sessions. The ids are in a subquery, where the
@@ -336,17 +446,21 @@ func (q *Queries) SessionLoadMany(ctx context.Context, db DBTX, ids [][]byte) ([
 	for rows.Next() {
 		var i SessionLoadManyRow
 		if err := rows.Scan(
-			&i.Session.Version,
-			&i.Session.CreatedAt,
-			&i.Session.LastSeenAt,
-			&i.Session.ExpiresAt,
-			&i.Session.AbsoluteExpiresAt,
-			&i.Session.AuthenticatedAt,
-			&i.Session.ID,
-			&i.Session.UserID,
-			&i.Session.IP,
-			&i.Session.UserAgent,
-			&i.Session.Data,
+			&i.Version,
+			&i.CreatedAt,
+			&i.LastSeenAt,
+			&i.ExpiresAt,
+			&i.AbsoluteExpiresAt,
+			&i.AuthenticatedAt,
+			&i.PendingSince,
+			&i.LoginID,
+			&i.ID,
+			&i.UserID,
+			&i.IP,
+			&i.UserAgent,
+			&i.Data,
+			&i.PendingUserID,
+			&i.Methods,
 			&i.ValidatedAt,
 		); err != nil {
 			return nil, err
@@ -399,74 +513,155 @@ func (q *Queries) SessionMissing(ctx context.Context, db DBTX, ids [][]byte) (*S
 	return &i, err
 }
 
+const sessionPending = `-- name: SessionPending :one
+SELECT s.pending_since::timestamptz AS since, coalesce(s.tags, '{}')::bytea[] AS tags
+FROM pgsession.sessions AS s
+WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
+    AND s.pending_user_id = $2::text
+    AND s.pending_since > pg_catalog.now() - $3::interval
+`
+
+type SessionPendingParams struct {
+	ID      []byte
+	UserID  string
+	Timeout time.Duration
+}
+
+type SessionPendingRow struct {
+	Since time.Time
+	Tags  [][]byte
+}
+
+// SessionPending returns the pending login that a rotation is to complete. The
+// rotation takes place only if it is still the same one.
+func (q *Queries) SessionPending(ctx context.Context, db DBTX, arg *SessionPendingParams) (*SessionPendingRow, error) {
+	row := db.QueryRow(ctx, sessionPending, arg.ID, arg.UserID, arg.Timeout)
+	var i SessionPendingRow
+	err := row.Scan(&i.Since, &i.Tags)
+	return &i, err
+}
+
 const sessionRotate = `-- name: SessionRotate :one
 WITH old AS (
     DELETE FROM pgsession.sessions AS d
-    WHERE d.id = $11::bytea AND d.expires_at > pg_catalog.now()
+    WHERE d.id = $17::bytea AND d.expires_at > pg_catalog.now()
+        AND ($3::text IS NULL OR d.user_id IS NULL)
+        AND ($14::timestamptz IS NULL
+            OR d.pending_since = $14::timestamptz)
+        AND (NOT $13::boolean OR d.user_id IS NOT NULL
+            AND d.login_id IS NOT DISTINCT FROM $12::uuid)
     RETURNING
         d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at,
-        d.absolute_expires_at, d.expires_at
+        d.absolute_expires_at, d.expires_at, d.pending_user_id, d.pending_since, d.login_id,
+        d.methods, d.tags
 )
 INSERT INTO pgsession.sessions AS s (
     id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at,
-    absolute_expires_at, expires_at
+    absolute_expires_at, expires_at, pending_user_id, pending_since, login_id, methods, tags
 )
 SELECT
     $1::bytea,
     old.version + 1,
     coalesce($2::text, old.user_id),
-    CASE WHEN old.user_id <> $2::text OR $3::boolean THEN '{}'
-        ELSE old.data - $4::text[] END || $5::jsonb,
-    coalesce($6::inet, old.ip),
-    coalesce($7::text, old.user_agent),
+    CASE WHEN coalesce(old.user_id, old.pending_user_id)
+            <> coalesce($2::text, $3::text)
+            OR $4::boolean THEN '{}'
+        ELSE old.data - $5::text[] END || $6::jsonb,
+    coalesce($7::inet, old.ip),
+    coalesce($8::text, old.user_agent),
     CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now()
         ELSE old.created_at END,
     CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now()
         ELSE old.authenticated_at END,
     pg_catalog.now(),
     CASE WHEN $2::text IS NOT NULL
-        THEN pg_catalog.now() + $8::interval
+        THEN pg_catalog.now() + $9::interval
         ELSE old.absolute_expires_at END,
     least(
         CASE WHEN $2::text IS NOT NULL
-            THEN pg_catalog.now() + $8::interval
+            THEN pg_catalog.now() + $9::interval
             ELSE old.absolute_expires_at END,
         greatest(
             CASE WHEN $2::text IS NULL THEN old.expires_at END,
-            pgsession.idle_deadline($9::interval, $10::interval)
+            pgsession.idle_deadline($10::interval, $11::interval)
         )
-    )
+    ),
+    CASE WHEN $2::text IS NULL
+        THEN coalesce($3::text, old.pending_user_id) END,
+    CASE WHEN $2::text IS NOT NULL THEN NULL
+        WHEN $3::text IS NOT NULL THEN pg_catalog.now()
+        ELSE old.pending_since END,
+    CASE WHEN $2::text IS NOT NULL THEN $12::uuid
+        ELSE old.login_id END,
+    CASE WHEN $13::boolean OR $14::timestamptz IS NOT NULL
+        THEN coalesce(old.methods || pgsession.methods_now($15::text),
+            pgsession.methods_now($15::text), old.methods)
+        WHEN coalesce($2::text, $3::text) IS NOT NULL
+        THEN pgsession.methods_now($15::text)
+        ELSE old.methods END,
+    CASE WHEN coalesce($2::text, $3::text) IS NOT NULL
+        THEN $16::bytea[]
+        ELSE old.tags END
 FROM old
-RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, s.last_seen_at AS validated_at
+RETURNING
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
+    s.last_seen_at AS validated_at
 `
 
 type SessionRotateParams struct {
-	ID         []byte
-	UserID     pgtype.Text
-	Drops      bool
-	Removed    []string
-	Changed    json.RawMessage
-	IP         *netip.Addr
-	UserAgent  pgtype.Text
-	Absolute   time.Duration
-	Idle       pgtype.Interval
-	Resolution time.Duration
-	OldID      []byte
+	ID             []byte
+	UserID         pgtype.Text
+	PendingUserID  pgtype.Text
+	Drops          bool
+	Removed        []string
+	Changed        json.RawMessage
+	IP             *netip.Addr
+	UserAgent      pgtype.Text
+	Absolute       time.Duration
+	Idle           pgtype.Interval
+	Resolution     time.Duration
+	LoginID        pgtype.UUID
+	StepsUp        bool
+	CompletedSince pgtype.Timestamptz
+	Methods        pgtype.Text
+	Tags           [][]byte
+	OldID          []byte
 }
 
 type SessionRotateRow struct {
-	Session     Session
-	ValidatedAt time.Time
+	Version           int64
+	CreatedAt         time.Time
+	LastSeenAt        time.Time
+	ExpiresAt         time.Time
+	AbsoluteExpiresAt time.Time
+	AuthenticatedAt   pgtype.Timestamptz
+	PendingSince      pgtype.Timestamptz
+	LoginID           pgtype.UUID
+	ID                []byte
+	UserID            pgtype.Text
+	IP                *netip.Addr
+	UserAgent         pgtype.Text
+	Data              []byte
+	PendingUserID     pgtype.Text
+	Methods           []byte
+	ValidatedAt       time.Time
 }
 
 // SessionRotate gives a session a new id. With a user it is a login: both
 // deadlines start afresh, and the data of another user is dropped. Without one
 // it is a use, and the deadline moves as in a save. idle is null if the
 // deadline does not slide and this is no login.
+//
+// With pending_user_id it begins a login, for a session without a user. With
+// completed_since it completes the pending login that began then. With steps_up
+// it adds methods to the login login_id.
 func (q *Queries) SessionRotate(ctx context.Context, db DBTX, arg *SessionRotateParams) (*SessionRotateRow, error) {
 	row := db.QueryRow(ctx, sessionRotate,
 		arg.ID,
 		arg.UserID,
+		arg.PendingUserID,
 		arg.Drops,
 		arg.Removed,
 		arg.Changed,
@@ -475,21 +670,30 @@ func (q *Queries) SessionRotate(ctx context.Context, db DBTX, arg *SessionRotate
 		arg.Absolute,
 		arg.Idle,
 		arg.Resolution,
+		arg.LoginID,
+		arg.StepsUp,
+		arg.CompletedSince,
+		arg.Methods,
+		arg.Tags,
 		arg.OldID,
 	)
 	var i SessionRotateRow
 	err := row.Scan(
-		&i.Session.Version,
-		&i.Session.CreatedAt,
-		&i.Session.LastSeenAt,
-		&i.Session.ExpiresAt,
-		&i.Session.AbsoluteExpiresAt,
-		&i.Session.AuthenticatedAt,
-		&i.Session.ID,
-		&i.Session.UserID,
-		&i.Session.IP,
-		&i.Session.UserAgent,
-		&i.Session.Data,
+		&i.Version,
+		&i.CreatedAt,
+		&i.LastSeenAt,
+		&i.ExpiresAt,
+		&i.AbsoluteExpiresAt,
+		&i.AuthenticatedAt,
+		&i.PendingSince,
+		&i.LoginID,
+		&i.ID,
+		&i.UserID,
+		&i.IP,
+		&i.UserAgent,
+		&i.Data,
+		&i.PendingUserID,
+		&i.Methods,
 		&i.ValidatedAt,
 	)
 	return &i, err
@@ -506,8 +710,10 @@ WITH change AS (
         pg_catalog.unnest($10::inet[]) AS ip,
         nullif(pg_catalog.unnest($11::text[]), '') AS user_agent,
         pg_catalog.unnest($12::boolean[]) AS drops,
-        pg_catalog.unnest($13::bytea[]) AS login_key,
-        pg_catalog.unnest($14::interval[]) AS login_age
+        pg_catalog.unnest($13::uuid[]) AS login_id,
+        nullif(pg_catalog.unnest($14::text[]), '') AS methods,
+        pg_catalog.unnest($15::bytea[]) AS login_key,
+        pg_catalog.unnest($16::interval[]) AS login_age
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY((SELECT $5::bytea[])::bytea[])
@@ -518,23 +724,24 @@ WITH change AS (
     WHERE d.id = locked.id AND d.id = change.old_id AND d.expires_at > pg_catalog.now()
     AND (change.user_id IS NULL OR NOT EXISTS (
         SELECT 1 FROM pgsession.marks AS m
-        WHERE m.key IN (change.login_key, $15::bytea)
+        WHERE m.key IN (change.login_key, $17::bytea)
             AND m.revoked_at > pg_catalog.now() - change.login_age
-            AND m.id <> ALL ($16::bytea[])
+            AND m.id <> ALL ($18::bytea[])
     ))
     RETURNING
         d.id, d.version, d.user_id, d.data, d.ip, d.user_agent, d.created_at, d.authenticated_at,
-        d.absolute_expires_at, d.expires_at
+        d.absolute_expires_at, d.expires_at, d.pending_user_id, d.pending_since, d.login_id,
+        d.methods, d.tags
 )
 INSERT INTO pgsession.sessions AS s (
     id, version, user_id, data, ip, user_agent, created_at, authenticated_at, last_seen_at,
-    absolute_expires_at, expires_at
+    absolute_expires_at, expires_at, pending_user_id, pending_since, login_id, methods, tags
 )
 SELECT
     change.id,
     old.version + 1,
     coalesce(change.user_id, old.user_id),
-    CASE WHEN old.user_id <> change.user_id OR change.drops THEN '{}'
+    CASE WHEN coalesce(old.user_id, old.pending_user_id) <> change.user_id OR change.drops THEN '{}'
         ELSE old.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END
         || change.changed,
     coalesce(change.ip, old.ip),
@@ -555,9 +762,19 @@ SELECT
                 $4::interval
             )
         )
-    )
+    ),
+    CASE WHEN change.user_id IS NULL THEN old.pending_user_id END,
+    CASE WHEN change.user_id IS NULL THEN old.pending_since END,
+    CASE WHEN change.user_id IS NULL THEN old.login_id ELSE change.login_id END,
+    CASE WHEN change.user_id IS NULL THEN old.methods
+        ELSE pgsession.methods_now(change.methods) END,
+    CASE WHEN change.user_id IS NULL THEN old.tags END
 FROM old JOIN change ON change.old_id = old.id
-RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
+RETURNING
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
+    pg_catalog.now()::timestamptz AS validated_at
 `
 
 type SessionRotateManyParams struct {
@@ -573,6 +790,8 @@ type SessionRotateManyParams struct {
 	IPs        []netip.Addr
 	UserAgents []string
 	Drops      []bool
+	LoginIDs   []pgtype.UUID
+	Methods    []string
 	LoginKeys  [][]byte
 	LoginAges  []time.Duration
 	Everyone   []byte
@@ -580,8 +799,22 @@ type SessionRotateManyParams struct {
 }
 
 type SessionRotateManyRow struct {
-	Session     Session
-	ValidatedAt time.Time
+	Version           int64
+	CreatedAt         time.Time
+	LastSeenAt        time.Time
+	ExpiresAt         time.Time
+	AbsoluteExpiresAt time.Time
+	AuthenticatedAt   pgtype.Timestamptz
+	PendingSince      pgtype.Timestamptz
+	LoginID           pgtype.UUID
+	ID                []byte
+	UserID            pgtype.Text
+	IP                *netip.Addr
+	UserAgent         pgtype.Text
+	Data              []byte
+	PendingUserID     pgtype.Text
+	Methods           []byte
+	ValidatedAt       time.Time
 }
 
 // SessionRotateMany leaves out rows that are locked, as SessionSaveMany does.
@@ -599,6 +832,8 @@ func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRo
 		arg.IPs,
 		arg.UserAgents,
 		arg.Drops,
+		arg.LoginIDs,
+		arg.Methods,
 		arg.LoginKeys,
 		arg.LoginAges,
 		arg.Everyone,
@@ -612,17 +847,21 @@ func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRo
 	for rows.Next() {
 		var i SessionRotateManyRow
 		if err := rows.Scan(
-			&i.Session.Version,
-			&i.Session.CreatedAt,
-			&i.Session.LastSeenAt,
-			&i.Session.ExpiresAt,
-			&i.Session.AbsoluteExpiresAt,
-			&i.Session.AuthenticatedAt,
-			&i.Session.ID,
-			&i.Session.UserID,
-			&i.Session.IP,
-			&i.Session.UserAgent,
-			&i.Session.Data,
+			&i.Version,
+			&i.CreatedAt,
+			&i.LastSeenAt,
+			&i.ExpiresAt,
+			&i.AbsoluteExpiresAt,
+			&i.AuthenticatedAt,
+			&i.PendingSince,
+			&i.LoginID,
+			&i.ID,
+			&i.UserID,
+			&i.IP,
+			&i.UserAgent,
+			&i.Data,
+			&i.PendingUserID,
+			&i.Methods,
 			&i.ValidatedAt,
 		); err != nil {
 			return nil, err
@@ -637,24 +876,38 @@ func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRo
 
 const sessionSave = `-- name: SessionSave :one
 UPDATE pgsession.sessions AS s SET
-    data = CASE WHEN user_id <> $1::text OR $2::boolean THEN '{}'
+    data = CASE WHEN user_id <> $1::text
+            OR pending_user_id <> $1::text OR $2::boolean THEN '{}'
         ELSE data - $3::text[] END || $4::jsonb,
     user_id = coalesce($1::text, user_id),
+    pending_user_id = CASE WHEN $1::text IS NULL THEN pending_user_id END,
+    pending_since = CASE WHEN $1::text IS NULL THEN pending_since END,
+    login_id = CASE WHEN $1::text IS NULL THEN login_id
+        ELSE $5::uuid END,
+    -- a CASE with now(), as Citus takes it
+    methods = (ARRAY[methods, pgsession.methods_now($6::text)])[
+        CASE WHEN $1::text IS NULL THEN 1 ELSE 2 END],
+    tags = CASE WHEN $1::text IS NULL THEN tags
+        ELSE $7::bytea[] END,
     -- coalesce(now() - login, authenticated_at), as Citus takes it
     authenticated_at = least(
-        greatest(authenticated_at, pg_catalog.now() - $5::interval),
-        pg_catalog.now() - $5::interval
+        greatest(authenticated_at, pg_catalog.now() - $8::interval),
+        pg_catalog.now() - $8::interval
     ),
     version = version + 1,
-    ip = coalesce($6::inet, ip),
-    user_agent = coalesce($7::text, user_agent),
+    ip = coalesce($9::inet, ip),
+    user_agent = coalesce($10::text, user_agent),
     last_seen_at = pg_catalog.now(),
     expires_at = least(absolute_expires_at, greatest(
         expires_at,
-        pgsession.idle_deadline($8::interval, $9::interval)
+        pgsession.idle_deadline($11::interval, $12::interval)
     ))
-WHERE id = $10::bytea AND expires_at > pg_catalog.now()
-RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, s.last_seen_at AS validated_at
+WHERE id = $13::bytea AND expires_at > pg_catalog.now()
+RETURNING
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
+    s.last_seen_at AS validated_at
 `
 
 type SessionSaveParams struct {
@@ -662,6 +915,9 @@ type SessionSaveParams struct {
 	Drops      bool
 	Removed    []string
 	Changed    json.RawMessage
+	LoginID    pgtype.UUID
+	Methods    pgtype.Text
+	Tags       [][]byte
 	Login      pgtype.Interval
 	IP         *netip.Addr
 	UserAgent  pgtype.Text
@@ -671,13 +927,28 @@ type SessionSaveParams struct {
 }
 
 type SessionSaveRow struct {
-	Session     Session
-	ValidatedAt time.Time
+	Version           int64
+	CreatedAt         time.Time
+	LastSeenAt        time.Time
+	ExpiresAt         time.Time
+	AbsoluteExpiresAt time.Time
+	AuthenticatedAt   pgtype.Timestamptz
+	PendingSince      pgtype.Timestamptz
+	LoginID           pgtype.UUID
+	ID                []byte
+	UserID            pgtype.Text
+	IP                *netip.Addr
+	UserAgent         pgtype.Text
+	Data              []byte
+	PendingUserID     pgtype.Text
+	Methods           []byte
+	ValidatedAt       time.Time
 }
 
 // SessionSave changes only those members of data that the request changed: two
 // requests that change different keys both succeed. If the session now belongs
-// to another user, or with drops, the old data is dropped. login is zero for a
+// to another user, or with drops, the old data is dropped. A pending login makes
+// it belong to its user too. login is zero for a
 // login and else null. idle is null if the deadline does not slide.
 func (q *Queries) SessionSave(ctx context.Context, db DBTX, arg *SessionSaveParams) (*SessionSaveRow, error) {
 	row := db.QueryRow(ctx, sessionSave,
@@ -685,6 +956,9 @@ func (q *Queries) SessionSave(ctx context.Context, db DBTX, arg *SessionSavePara
 		arg.Drops,
 		arg.Removed,
 		arg.Changed,
+		arg.LoginID,
+		arg.Methods,
+		arg.Tags,
 		arg.Login,
 		arg.IP,
 		arg.UserAgent,
@@ -694,17 +968,21 @@ func (q *Queries) SessionSave(ctx context.Context, db DBTX, arg *SessionSavePara
 	)
 	var i SessionSaveRow
 	err := row.Scan(
-		&i.Session.Version,
-		&i.Session.CreatedAt,
-		&i.Session.LastSeenAt,
-		&i.Session.ExpiresAt,
-		&i.Session.AbsoluteExpiresAt,
-		&i.Session.AuthenticatedAt,
-		&i.Session.ID,
-		&i.Session.UserID,
-		&i.Session.IP,
-		&i.Session.UserAgent,
-		&i.Session.Data,
+		&i.Version,
+		&i.CreatedAt,
+		&i.LastSeenAt,
+		&i.ExpiresAt,
+		&i.AbsoluteExpiresAt,
+		&i.AuthenticatedAt,
+		&i.PendingSince,
+		&i.LoginID,
+		&i.ID,
+		&i.UserID,
+		&i.IP,
+		&i.UserAgent,
+		&i.Data,
+		&i.PendingUserID,
+		&i.Methods,
 		&i.ValidatedAt,
 	)
 	return &i, err
@@ -720,8 +998,10 @@ WITH change AS (
         pg_catalog.unnest($9::inet[]) AS ip,
         nullif(pg_catalog.unnest($10::text[]), '') AS user_agent,
         pg_catalog.unnest($11::boolean[]) AS drops,
-        pg_catalog.unnest($12::bytea[]) AS login_key,
-        pg_catalog.unnest($13::interval[]) AS login_age
+        pg_catalog.unnest($12::uuid[]) AS login_id,
+        nullif(pg_catalog.unnest($13::text[]), '') AS methods,
+        pg_catalog.unnest($14::bytea[]) AS login_key,
+        pg_catalog.unnest($15::interval[]) AS login_age
 ), locked AS (
     SELECT sessions.id FROM pgsession.sessions
     WHERE sessions.id = ANY((SELECT $5::bytea[])::bytea[])
@@ -729,12 +1009,19 @@ WITH change AS (
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE pgsession.sessions AS s SET
-    data = CASE WHEN s.user_id <> change.user_id OR change.drops THEN '{}'
+    data = CASE WHEN s.user_id <> change.user_id OR s.pending_user_id <> change.user_id
+            OR change.drops THEN '{}'
         ELSE s.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END
         || change.changed,
     user_id = coalesce(change.user_id, s.user_id),
     authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now()
         ELSE s.authenticated_at END,
+    pending_user_id = CASE WHEN change.user_id IS NULL THEN s.pending_user_id END,
+    pending_since = CASE WHEN change.user_id IS NULL THEN s.pending_since END,
+    login_id = CASE WHEN change.user_id IS NULL THEN s.login_id ELSE change.login_id END,
+    methods = CASE WHEN change.user_id IS NULL THEN s.methods
+        ELSE pgsession.methods_now(change.methods) END,
+    tags = CASE WHEN change.user_id IS NULL THEN s.tags END,
     version = s.version + 1,
     ip = coalesce(change.ip, s.ip),
     user_agent = coalesce(change.user_agent, s.user_agent),
@@ -751,7 +1038,11 @@ AND (change.user_id IS NULL OR NOT EXISTS (
         AND m.revoked_at > pg_catalog.now() - change.login_age
         AND m.id <> ALL ($4::bytea[])
 ))
-RETURNING s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data, pg_catalog.now()::timestamptz AS validated_at
+RETURNING
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
+    pg_catalog.now()::timestamptz AS validated_at
 `
 
 type SessionSaveManyParams struct {
@@ -766,13 +1057,29 @@ type SessionSaveManyParams struct {
 	IPs        []netip.Addr
 	UserAgents []string
 	Drops      []bool
+	LoginIDs   []pgtype.UUID
+	Methods    []string
 	LoginKeys  [][]byte
 	LoginAges  []time.Duration
 }
 
 type SessionSaveManyRow struct {
-	Session     Session
-	ValidatedAt time.Time
+	Version           int64
+	CreatedAt         time.Time
+	LastSeenAt        time.Time
+	ExpiresAt         time.Time
+	AbsoluteExpiresAt time.Time
+	AuthenticatedAt   pgtype.Timestamptz
+	PendingSince      pgtype.Timestamptz
+	LoginID           pgtype.UUID
+	ID                []byte
+	UserID            pgtype.Text
+	IP                *netip.Addr
+	UserAgent         pgtype.Text
+	Data              []byte
+	PendingUserID     pgtype.Text
+	Methods           []byte
+	ValidatedAt       time.Time
 }
 
 // SessionSaveMany saves many sessions, no id twice. It waits for no row: it
@@ -792,6 +1099,8 @@ func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSave
 		arg.IPs,
 		arg.UserAgents,
 		arg.Drops,
+		arg.LoginIDs,
+		arg.Methods,
 		arg.LoginKeys,
 		arg.LoginAges,
 	)
@@ -803,17 +1112,21 @@ func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSave
 	for rows.Next() {
 		var i SessionSaveManyRow
 		if err := rows.Scan(
-			&i.Session.Version,
-			&i.Session.CreatedAt,
-			&i.Session.LastSeenAt,
-			&i.Session.ExpiresAt,
-			&i.Session.AbsoluteExpiresAt,
-			&i.Session.AuthenticatedAt,
-			&i.Session.ID,
-			&i.Session.UserID,
-			&i.Session.IP,
-			&i.Session.UserAgent,
-			&i.Session.Data,
+			&i.Version,
+			&i.CreatedAt,
+			&i.LastSeenAt,
+			&i.ExpiresAt,
+			&i.AbsoluteExpiresAt,
+			&i.AuthenticatedAt,
+			&i.PendingSince,
+			&i.LoginID,
+			&i.ID,
+			&i.UserID,
+			&i.IP,
+			&i.UserAgent,
+			&i.Data,
+			&i.PendingUserID,
+			&i.Methods,
 			&i.ValidatedAt,
 		); err != nil {
 			return nil, err
@@ -824,6 +1137,21 @@ func (q *Queries) SessionSaveMany(ctx context.Context, db DBTX, arg *SessionSave
 		return nil, err
 	}
 	return items, nil
+}
+
+const sessionTags = `-- name: SessionTags :one
+SELECT coalesce(s.tags, '{}')::bytea[] AS tags
+FROM pgsession.sessions AS s
+WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
+`
+
+// SessionTags returns the tags of a session, which a save that looks for revoke
+// marks again has to know.
+func (q *Queries) SessionTags(ctx context.Context, db DBTX, id []byte) ([][]byte, error) {
+	row := db.QueryRow(ctx, sessionTags, id)
+	var tags [][]byte
+	err := row.Scan(&tags)
+	return tags, err
 }
 
 const sessionTouch = `-- name: SessionTouch :many

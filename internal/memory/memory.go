@@ -186,11 +186,11 @@ func (m *Store) Rotate(
 	if _, taken := m.sessions[id]; taken {
 		return store.Record{}, store.ErrExists
 	}
-	if err := allowed(&rec, &c, now); err != nil {
-		return store.Record{}, err
-	}
 	if m.crowded(c.UserID, c.MaxSessions, old, now) {
 		return store.Record{}, store.ErrTooManySessions
+	}
+	if err := allowed(&rec, &c, now); err != nil {
+		return store.Record{}, err
 	}
 	if err := m.rotateLogin(&rec, &c, now); err != nil {
 		return store.Record{}, err

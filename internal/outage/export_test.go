@@ -35,7 +35,9 @@ func (s *Store) LimitLocal(ended, creates int) {
 }
 
 // AgeOf returns how long a session has existed.
-func (s *Store) AgeOf(rec *store.Record, now time.Time) time.Duration { return age(rec, now) }
+func (s *Store) AgeOf(rec *store.Record, now time.Time) time.Duration {
+	return age(rec.CreatedAt, now)
+}
 
 // ErrNotCalled is the error of a call that the guard did not make.
 var ErrNotCalled = errNotCalled

@@ -79,21 +79,19 @@ func (r *recovery) restore(skip map[store.ID]struct{}) (tried, restored int, err
 // lost reply and brings nothing back. A second Create could.
 func (r *recovery) restoreOne(ctx context.Context, rec *store.Record) (bool, error) {
 	now := time.Now()
-	old := age(rec, now)
+	var late time.Duration
 	if deadline, ok := ctx.Deadline(); ok {
 		// Postgres subtracts the age from a time between now and the deadline.
-		old += deadline.Sub(now)
+		late = deadline.Sub(now)
 	}
+	old := age(rec.CreatedAt, now) + late
 	if !rec.ExpiresAt.After(now) || old >= r.expiry.Absolute {
 		r.sessions.resolve(rec.ID)
 		return false, nil
 	}
 	var temporary store.ID
 	_, _ = rand.Read(temporary[:])
-	_, err := r.postgres.Create(ctx, store.Draft{
-		ID: temporary, UserID: rec.UserID, Data: rec.Data, Client: rec.Client,
-		Age: old, Began: memory.LoginOf(rec),
-	})
+	_, err := r.postgres.Create(ctx, draft(rec, temporary, now, old, late))
 	switch {
 	case errors.Is(err, store.ErrRevoked): // the user's sessions, since it began
 		r.sessions.resolve(rec.ID)
@@ -139,8 +137,33 @@ func (r *recovery) rotate(ctx context.Context, temporary, id store.ID) error {
 	return err
 }
 
-// age returns how long a session has existed, by the clock of this process that
-// shows more: one stops while the machine is suspended, the other can be set.
-func age(rec *store.Record, now time.Time) time.Duration {
-	return max(0, now.Sub(rec.CreatedAt), now.Round(0).Sub(rec.CreatedAt.Round(0)))
+// draft is a session of memory as it is to be in Postgres. Each of its times is
+// earlier by late than it was, so that nothing looks fresher there.
+func draft(
+	rec *store.Record, id store.ID, now time.Time, old, late time.Duration,
+) store.Draft {
+	d := store.Draft{
+		ID: id, UserID: rec.UserID, Data: rec.Data, Client: rec.Client,
+		Age: old, Began: memory.LoginOf(rec),
+		LoginID: rec.LoginID, Methods: rec.Methods.All(), Tags: rec.Tags,
+		PendingUserID: rec.PendingUserID,
+	}
+	login := rec.AuthenticatedAt
+	if rec.PendingUserID != "" {
+		login = rec.PendingSince
+		d.PendingSince = now.Add(-age(login, now) - late)
+	}
+	for i := range d.Methods {
+		// A method has the wall clock alone. So its distance from the login
+		// counts, whose age is by both clocks.
+		before := login.Round(0).Sub(d.Methods[i].At)
+		d.Methods[i].At = now.Add(-max(0, age(login, now)+before) - late)
+	}
+	return d
+}
+
+// age returns how long ago a time was, by the clock of this process that shows
+// more: one stops while the machine is suspended, the other can be set.
+func age(at, now time.Time) time.Duration {
+	return max(0, now.Sub(at), now.Round(0).Sub(at.Round(0)))
 }

@@ -73,6 +73,21 @@ func (c *combined[C]) call(ctx context.Context, call C) (store.Record, error) {
 	return store.Record{}, err
 }
 
+// change makes a call that may be a login. A login with a limit counts the
+// sessions of its user first. own: the statement for many can't make the call.
+func (c *combined[C]) change(
+	ctx context.Context, call C, userID string, limit int, own bool,
+) (store.Record, error) {
+	switch {
+	case userID != "" && limit > 0:
+		return c.rows.login(ctx, userID, c.row(&call), limit, c.alone(&call))
+	case own:
+		c.exec.tallies[c.op].add(1)
+		return c.rows.change(ctx, c.row(&call), c.alone(&call))
+	}
+	return c.call(ctx, call)
+}
+
 // alone is a call that waits for its row.
 func (c *combined[C]) alone(call *C) rowCall {
 	return rowCall{c.op, func(ctx context.Context, db querier) (*store.Record, error) {

@@ -17,15 +17,12 @@ import (
 // from deadlocks. One for a single row holds nothing while it waits.
 //
 // Its statements run on a plain table too.
-type citusStore struct {
-	base
-	queues
-}
+type citusStore struct{ common }
 
 var _ store.Store = (*citusStore)(nil)
 
 func newCitusStore(b base) *citusStore {
-	s := &citusStore{base: b}
+	s := &citusStore{common{base: b}}
 	cfg := batch.Config{InFlight: b.exec.pool.size(), MaxBatch: 1}
 	s.loads = combined[store.ID]{op: opLoad, row: ownID, single: s.load}.start(b.exec, b.rows, cfg)
 	s.creates = combined[store.Draft]{
@@ -38,14 +35,6 @@ func newCitusStore(b base) *citusStore {
 		op: opRotate, row: oldID, single: s.rotateLocked, tx: true,
 	}.start(b.exec, b.rows, cfg)
 	return s
-}
-
-// Create implements [store.Store].
-func (s *citusStore) Create(ctx context.Context, d store.Draft) (store.Record, error) {
-	if d.UserID != "" && d.MaxSessions > 0 {
-		return s.loginWithLimit(ctx, d.UserID, d.ID, d.MaxSessions, s.creates.alone(&d))
-	}
-	return s.creates.call(ctx, d)
 }
 
 // Load implements [store.Store].
@@ -62,26 +51,6 @@ func (s *citusStore) load(ctx context.Context, db querier, id *store.ID) (*store
 		}
 		return &gen.SessionMissingRow{Standby: row.Standby, Expired: row.Expired}, nil
 	})
-}
-
-// Save implements [store.Store].
-func (s *citusStore) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
-	call := saveCall{id, c}
-	if c.UserID != "" && c.MaxSessions > 0 {
-		return s.loginWithLimit(ctx, c.UserID, id, c.MaxSessions, s.saves.alone(&call))
-	}
-	return s.saves.call(ctx, call)
-}
-
-// Rotate implements [store.Store].
-func (s *citusStore) Rotate(
-	ctx context.Context, old, id store.ID, c store.Change,
-) (store.Record, error) {
-	call := rotateCall{old, id, c}
-	if c.UserID != "" && c.MaxSessions > 0 {
-		return s.loginWithLimit(ctx, c.UserID, old, c.MaxSessions, s.rotates.alone(&call))
-	}
-	return s.rotates.call(ctx, call)
 }
 
 // rotateLocked begins with a lock: revokes of all sessions of the user, and of

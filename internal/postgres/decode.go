@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // columns are what every statement for sessions returns, in this order, with
@@ -29,11 +31,15 @@ var columns = [...]struct {
 	columnExpires:         {"expires_at", pgtype.TimestamptzOID, pgtype.BinaryFormatCode},
 	columnAbsoluteExpires: {"absolute_expires_at", pgtype.TimestamptzOID, pgtype.BinaryFormatCode},
 	columnAuthenticated:   {"authenticated_at", pgtype.TimestamptzOID, pgtype.BinaryFormatCode},
+	columnPendingSince:    {"pending_since", pgtype.TimestamptzOID, pgtype.BinaryFormatCode},
+	columnLoginID:         {"login_id", pgtype.UUIDOID, pgtype.BinaryFormatCode},
 	columnID:              {"id", pgtype.ByteaOID, pgtype.BinaryFormatCode},
 	columnUserID:          {"user_id", pgtype.TextOID, pgtype.TextFormatCode},
 	columnIP:              {"ip", pgtype.InetOID, pgtype.BinaryFormatCode},
 	columnUserAgent:       {"user_agent", pgtype.TextOID, pgtype.TextFormatCode},
 	columnData:            {"data", pgtype.JSONBOID, pgtype.TextFormatCode},
+	columnPendingUserID:   {"pending_user_id", pgtype.TextOID, pgtype.TextFormatCode},
+	columnMethods:         {"methods", pgtype.JSONBOID, pgtype.TextFormatCode},
 	columnValidated:       {"validated_at", pgtype.TimestamptzOID, pgtype.BinaryFormatCode},
 }
 
@@ -44,11 +50,15 @@ const (
 	columnExpires
 	columnAbsoluteExpires
 	columnAuthenticated
+	columnPendingSince
+	columnLoginID
 	columnID
 	columnUserID
 	columnIP
 	columnUserAgent
 	columnData
+	columnPendingUserID
+	columnMethods
 	columnValidated
 
 	noColumn = -1
@@ -59,11 +69,12 @@ type decoder struct {
 	number func(*int64, []byte) bool
 	time   func(*time.Time, []byte) bool
 	id     func([]byte) ([]byte, bool)
+	uuid   func(*store.LoginID, []byte) bool
 	addr   func(*netip.Addr, []byte) bool
 }
 
 var binaryDecoder = decoder{
-	number: decodeNumber, time: decodeTime, addr: decodeAddr,
+	number: decodeNumber, time: decodeTime, uuid: decodeUUID, addr: decodeAddr,
 	id: func(value []byte) ([]byte, bool) { return value, value != nil },
 }
 
@@ -131,6 +142,10 @@ func decodeTime(t *time.Time, value []byte) bool {
 	return within(t)
 }
 
+func decodeUUID(id *store.LoginID, value []byte) bool {
+	return copy(id[:], value) == len(id) && len(value) == len(id)
+}
+
 // decodeAddr refuses networks. Four bytes precede the address: its family, the
 // length of the mask, whether it is a cidr, and its length.
 func decodeAddr(addr *netip.Addr, value []byte) (ok bool) {
@@ -195,6 +210,10 @@ func textDecoder(m *pgtype.Map) *decoder {
 			return within(t)
 		},
 		id: decodeBytea,
+		uuid: func(id *store.LoginID, value []byte) bool {
+			raw, err := hex.AppendDecode(nil, bytes.ReplaceAll(value, []byte("-"), nil))
+			return err == nil && decodeUUID(id, raw)
+		},
 		addr: func(addr *netip.Addr, value []byte) bool {
 			var err error
 			*addr, err = netip.ParseAddr(string(value)) // a network has a slash

@@ -191,6 +191,20 @@ func (b *base) Alive(ctx context.Context, ids []store.ID) (alive, ended []store.
 	return alive, ended, nil
 }
 
+// tags returns the tags of a session, none if it is not alive.
+func (b *base) tags(ctx context.Context, id store.ID) (tags []store.Tag, err error) {
+	run := func(ctx context.Context, db querier) error {
+		raw, err := b.queries.SessionTags(ctx, db, id[:])
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		tags = addTags(raw, nil)
+		return err
+	}
+	err = b.exec.exec(ctx, statement{op: opLook, run: run})
+	return tags, err
+}
+
 // exist returns those of the sessions that exist.
 func (b *base) exist(ctx context.Context, ids []store.ID) ([]store.ID, error) {
 	alive, _, err := b.Alive(ctx, ids)

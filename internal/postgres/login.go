@@ -1,10 +1,15 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/reporadar/pgsession/internal/batch"
 	"github.com/reporadar/pgsession/internal/gen"
@@ -12,10 +17,26 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// login is a login of a user, which a later revoke mark refuses.
+// login is a login of a user, or a pending one, which a later revoke mark
+// refuses.
 type login struct {
 	userID string
+	tags   []store.Tag
 	began  store.Began
+}
+
+// loginOf returns the login that a change begins; without a user for none.
+func loginOf(c *store.Change) login {
+	return login{cmp.Or(c.UserID, c.PendingUserID), c.Tags, c.Began}
+}
+
+// keys are those of the marks that may refuse the login.
+func (l *login) keys() []markKey {
+	keys := append(make([]markKey, 0, 2+len(l.tags)), everyone, userKey(l.userID))
+	for _, tag := range l.tags {
+		keys = append(keys, tagKey(tag))
+	}
+	return keys
 }
 
 // logins looks for revoke marks. Calls that come together share a statement.
@@ -93,18 +114,20 @@ var errLookLate = fmt.Errorf("%w: looking for revokes took too long", store.ErrU
 func look(
 	calls []login, ask func(*gen.MarkLookParams) ([]*gen.MarkLookRow, error),
 ) ([]batch.Result[bool], error) {
-	arg := &gen.MarkLookParams{Keys: [][]byte{everyone[:]}, Since: endOfTime}
-	keys := make([]markKey, len(calls))
+	arg := &gen.MarkLookParams{Since: endOfTime}
+	keys := make([][]markKey, len(calls))
 	asked := map[markKey]struct{}{}
 	for i := range calls {
 		if at, ok := calls[i].began.Stored(); ok && at.Before(arg.Since) {
 			arg.Since = at
 		}
 		arg.Age = max(arg.Age, calls[i].began.Age())
-		keys[i] = userKey(calls[i].userID)
-		if _, twice := asked[keys[i]]; !twice {
-			asked[keys[i]] = struct{}{}
-			arg.Keys = append(arg.Keys, keys[i][:])
+		keys[i] = calls[i].keys()
+		for k := range keys[i] {
+			if _, twice := asked[keys[i][k]]; !twice {
+				asked[keys[i][k]] = struct{}{}
+				arg.Keys = append(arg.Keys, keys[i][k][:])
+			}
 		}
 	}
 	arg.Age += lookSlack
@@ -127,7 +150,7 @@ func look(
 			results[i].Err = errLookLate
 			continue
 		}
-		for _, key := range []markKey{everyone, keys[i]} {
+		for _, key := range keys[i] {
 			for _, m := range marks[key] {
 				results[i].Value = results[i].Value || calls[i].began.RefusedBy(m, rows[0].AskedAt)
 			}
@@ -139,18 +162,25 @@ func look(
 // loginArgs are the columns of a statement for many that refuses logins by
 // revoke marks.
 type loginArgs struct {
-	keys [][]byte
-	ages []time.Duration
-	own  [][]byte
+	keys    [][]byte
+	ages    []time.Duration
+	own     [][]byte
+	ids     []pgtype.UUID
+	methods []string
 }
 
 // add adds the columns of one call. Without a user it is no login.
-func (a *loginArgs) add(userID string, b *store.Began) {
-	key := []byte{}
+func (a *loginArgs) add(
+	userID string, b *store.Began, id store.LoginID, methods []store.Method,
+) {
+	key, encoded := []byte{}, ""
 	if userID != "" {
 		k := userKey(userID)
-		key = k[:]
+		key, encoded = k[:], encodeMethods(methods)
+	} else {
+		id = store.LoginID{}
 	}
+	a.ids, a.methods = append(a.ids, uuidOrNull(id)), append(a.methods, encoded)
 	a.keys, a.ages = append(a.keys, key), append(a.ages, b.Age())
 	for _, id := range b.Own() {
 		a.own = append(a.own, id[:])
@@ -160,18 +190,18 @@ func (a *loginArgs) add(userID string, b *store.Began) {
 	}
 }
 
-// loginWithLimit logs a user in who may have only so many sessions. The logins
-// of one user wait for each other in a queue with one connection, so they take
-// none from other users.
-func (b *base) loginWithLimit(
+// login logs a user in who may have only so many sessions. The logins of one
+// user wait for each other in a queue with one connection, so they take none
+// from other users.
+func (q *rowQueues) login(
 	ctx context.Context, userID string, self store.ID, limit int, write rowCall,
 ) (store.Record, error) {
-	b.exec.tallies[write.op].add(1)
+	q.exec.tallies[write.op].add(1)
 	run := func(ctx context.Context, db querier) (*store.Record, error) {
-		if err := b.queries.OwnerLock(ctx, db, userID); err != nil {
+		if err := q.queries.OwnerLock(ctx, db, userID); err != nil {
 			return nil, err
 		}
-		n, err := b.queries.OwnerCount(ctx, db, userID, self[:])
+		n, err := q.queries.OwnerCount(ctx, db, userID, self[:])
 		if err != nil {
 			return nil, err
 		}
@@ -180,7 +210,38 @@ func (b *base) loginWithLimit(
 		}
 		return write.run(ctx, db)
 	}
-	return b.rows.change(ctx, store.ID(userKey(userID)), rowCall{write.op, run})
+	return q.change(ctx, store.ID(userKey(userID)), rowCall{write.op, run})
+}
+
+// encodeMethods returns what pgsession.methods_now makes the column of: "" for
+// no methods. A method that was accepted earlier has its age beside the time of
+// the statement.
+func encodeMethods(methods []store.Method) string {
+	if len(methods) == 0 {
+		return ""
+	}
+	b := []byte("{")
+	for i := range methods {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		name, _ := json.Marshal(methods[i].Name) // a string always encodes
+		b = append(append(b, name...), `:{"at":"@","level":`...)
+		b = strconv.AppendInt(b, int64(methods[i].Level), 10)
+		if age := ageOf(methods[i].At); age > 0 {
+			b = strconv.AppendFloat(append(b, `,"age":`...), age.Seconds(), 'f', 6, 64)
+		}
+		b = append(b, '}')
+	}
+	return string(append(b, '}'))
+}
+
+// ageOf returns how long ago a time of this process was; zero is now.
+func ageOf(at time.Time) time.Duration {
+	if at.IsZero() {
+		return 0
+	}
+	return max(0, time.Since(at))
 }
 
 // markKey is the column by which revoke marks are found.
@@ -192,6 +253,9 @@ var everyone = keyOf("all", "")
 // userKey is the key of a revoke of a user.
 func userKey(userID string) markKey { return keyOf("user", userID) }
 
+// tagKey is the key of a revoke of a tag.
+func tagKey(tag store.Tag) markKey { return keyOf("tag", string(tag[:])) }
+
 // keyOf hashes purpose and value, each after its length: values of two purposes
 // have different keys.
 func keyOf(purpose, value string) markKey {
@@ -200,8 +264,11 @@ func keyOf(purpose, value string) markKey {
 
 // markKeyOf is the key of the selection's mark.
 func markKeyOf(s *store.Selection) markKey {
-	if s.All {
+	switch {
+	case s.All:
 		return everyone
+	case s.Tag != store.Tag{}:
+		return tagKey(s.Tag)
 	}
 	return userKey(s.UserID)
 }

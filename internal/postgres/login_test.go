@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,11 +58,8 @@ func TestALookAnswersManyLogins(t *testing.T) { synctest.Test(t, lookForMany) }
 
 func lookForMany(t *testing.T) {
 	asked := time.Now().Add(time.Hour) // of Postgres's clock
-	mark := func(user string, id byte, ago time.Duration) *gen.MarkLookRow {
-		key, marked := userKey(user), store.MarkID{id}
-		if user == "" {
-			key = everyone
-		}
+	mark := func(key markKey, id byte, ago time.Duration) *gen.MarkLookRow {
+		marked := store.MarkID{id}
 		return &gen.MarkLookRow{
 			AskedAt: asked, ID: marked[:], Key: key[:],
 			RevokedAt: pgtype.Timestamptz{Time: asked.Add(-ago), Valid: true},
@@ -71,26 +69,33 @@ func lookForMany(t *testing.T) {
 		return store.BeganHere(time.Now().Add(-ago), own...)
 	}
 	const slow = 50 * time.Millisecond
+	tag, ended := store.NewTag("org", "1"), store.NewTag("org", "2")
 	calls := []login{
-		{"ada", began(time.Minute)},                     // before her mark
-		{"ada", began(time.Second)},                     // after it
-		{"ada", began(time.Minute, store.MarkID{1})},    // it is her own
-		{"ada", began(time.Hour, store.MarkID{1})},      // but everyone's is not
-		{"eve", began(time.Minute)},                     // has none
-		{"eve", began(time.Hour)},                       // everyone's
-		{"ada", store.BeganAt(asked.Add(-time.Second))}, // by Postgres's clock
-		{"ada", store.BeganAt(asked.Add(-time.Minute))}, // the same
-		{"bob", began(2*time.Second - slow/2)},          // older than his mark when the answer came
-		{"zoe", store.BeganAt(time.Time{})},             // unknown
+		{"ada", nil, began(time.Minute)},                     // before her mark
+		{"ada", nil, began(time.Second)},                     // after it
+		{"ada", nil, began(time.Minute, store.MarkID{1})},    // it is her own
+		{"ada", nil, began(time.Hour, store.MarkID{1})},      // but everyone's is not
+		{"eve", nil, began(time.Minute)},                     // has none
+		{"eve", nil, began(time.Hour)},                       // everyone's
+		{"ada", nil, store.BeganAt(asked.Add(-time.Second))}, // by Postgres's clock
+		{"ada", nil, store.BeganAt(asked.Add(-time.Minute))}, // the same
+		{"bob", nil, began(2*time.Second - slow/2)},          // older than his mark at the reply
+		{"zoe", nil, store.BeganAt(time.Time{})},             // unknown
+		{"zoe", []store.Tag{tag, ended}, began(time.Minute)}, // its tag's
+		{"zoe", []store.Tag{tag}, began(time.Minute)},        // the tag has none
+		{"zoe", []store.Tag{ended}, began(time.Second)},      // after it
 	}
-	want := []bool{true, false, false, true, false, true, false, true, true, true}
+	want := []bool{
+		true, false, false, true, false, true, false, true, true, true, true, false, false,
+	}
 	var got *gen.MarkLookParams
 	results, err := look(calls, func(arg *gen.MarkLookParams) ([]*gen.MarkLookRow, error) {
 		got = arg
 		time.Sleep(slow) // the answer takes its time
 		return []*gen.MarkLookRow{
-			mark("ada", 1, 30*time.Second), mark("", 2, 30*time.Minute),
-			mark("bob", 3, 2*time.Second-slow/4),
+			mark(userKey("ada"), 1, 30*time.Second), mark(everyone, 2, 30*time.Minute),
+			mark(userKey("bob"), 3, 2*time.Second-slow/4),
+			mark(tagKey(ended), 4, 30*time.Second),
 		}, nil
 	})
 	if err != nil {
@@ -101,7 +106,27 @@ func lookForMany(t *testing.T) {
 			t.Errorf("call %d: refused %v, %v, want %v", i, r.Value, r.Err, want[i])
 		}
 	}
-	if len(got.Keys) != 5 || got.Age < time.Hour || !got.Since.IsZero() {
+	if len(got.Keys) != 7 || got.Age < time.Hour || !got.Since.IsZero() {
 		t.Errorf("asked for %d keys, an age of %v, since %v", len(got.Keys), got.Age, got.Since)
+	}
+}
+
+func TestEncodeMethods(t *testing.T) {
+	if got := encodeMethods(nil); got != "" {
+		t.Errorf("no methods: %q", got)
+	}
+	got := encodeMethods([]store.Method{
+		{Name: "password", Level: 1},
+		{Name: "totp", Level: 2, At: time.Now().Add(-time.Hour)},
+		{Name: "passkey", Level: 3, At: time.Now().Add(time.Hour)}, // after the clock was set back
+	})
+	const now = "2026-11-30T12:00:00.000001+00:00"
+	all := store.MethodsFromJSON(strings.ReplaceAll(got, "@", now)).All()
+	at, _ := time.Parse(time.RFC3339, now)
+	if len(all) != 3 || !all[1].At.Equal(at) || !all[2].At.Equal(at) || all[2].Level != 3 {
+		t.Fatalf("%s: %v", got, all)
+	}
+	if age := at.Sub(all[0].At); age < time.Hour || age > time.Hour+time.Minute {
+		t.Errorf("%s: %v old, want an hour", got, age)
 	}
 }

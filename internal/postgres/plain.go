@@ -33,12 +33,15 @@ func (b *base) Name() string { return "postgres" }
 // plainStore is a Store on a table of Postgres's own. Calls that come while
 // others are in flight share statements, and wait for no locked row while they
 // do.
-type plainStore struct {
+type plainStore struct{ common }
+
+var _ store.Store = (*plainStore)(nil)
+
+// common is what both Stores do with their queues.
+type common struct {
 	base
 	queues
 }
-
-var _ store.Store = (*plainStore)(nil)
 
 // queues are the operations whose calls are combined.
 type queues struct {
@@ -49,7 +52,7 @@ type queues struct {
 }
 
 func newPlainStore(b base) *plainStore {
-	s := &plainStore{base: b}
+	s := &plainStore{common{base: b}}
 	cfg := batch.Config{InFlight: statementsInFlight}
 	s.loads = combined[store.ID]{
 		op: opLoad, row: ownID, result: ownID, share: true,

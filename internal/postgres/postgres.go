@@ -9,6 +9,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,6 +138,7 @@ type tableStore interface {
 	refused(context.Context, login) (bool, error)
 	// delete is Delete, and adds an ending only if noted.
 	delete(ctx context.Context, id store.ID, noted bool) (store.Revocation, error)
+	tags(context.Context, store.ID) ([]store.Tag, error)
 	addMark(context.Context, querier, *store.Selection) (time.Time, error)
 	revokeIn(context.Context, querier, store.Selection) ([]store.ID, int, error)
 }
@@ -159,13 +161,14 @@ func (s *Store) Create(ctx context.Context, d store.Draft) (store.Record, error)
 	if moved(err) {
 		rec, err = s.citus.Create(ctx, d)
 	}
-	if d.UserID == "" {
+	of := login{cmp.Or(d.UserID, d.PendingUserID), d.Tags, d.Began}
+	if of.userID == "" {
 		return rec, err
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		return store.Record{}, store.ErrRevoked // the statement has found a mark
 	}
-	return s.finishLogin(ctx, d.ID, login{d.UserID, d.Began}, rec, err)
+	return s.finishLogin(ctx, d.ID, of, rec, err)
 }
 
 // Load implements [store.Store].
@@ -179,13 +182,14 @@ func (s *Store) Load(ctx context.Context, id store.ID, version int64) (store.Rec
 
 // Save implements [store.Store].
 func (s *Store) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
+	c.PendingUserID, c.Completes, c.StepUp = "", false, false
 	rec, err := s.table().Save(ctx, id, c)
 	if moved(err) {
 		rec, err = s.citus.Save(ctx, id, c)
 	}
 	// The client has the token already, so the look must not end with the
 	// request.
-	return s.finishLogin(context.WithoutCancel(ctx), id, login{c.UserID, c.Began}, rec, err)
+	return s.finishLogin(context.WithoutCancel(ctx), id, loginOf(&c), rec, err)
 }
 
 // Rotate implements [store.Store].
@@ -196,7 +200,12 @@ func (s *Store) Rotate(
 	if moved(err) {
 		rec, err = s.citus.Rotate(ctx, old, id, c)
 	}
-	return s.finishLogin(ctx, id, login{c.UserID, c.Began}, rec, err)
+	of := loginOf(&c)
+	if err == nil && c.Completes {
+		of.began, of.tags = rec.Began, rec.Tags
+		rec.Began, rec.Tags = store.Began{}, nil
+	}
+	return s.finishLogin(ctx, id, of, rec, err)
 }
 
 // finishLogin looks for revoke marks that are later than a login which was
@@ -205,11 +214,18 @@ func (s *Store) Rotate(
 func (s *Store) finishLogin(
 	ctx context.Context, id store.ID, of login, rec store.Record, err error,
 ) (store.Record, error) {
-	if err != nil || rec.UserID == "" || of.userID == "" && of.began.IsZero() {
+	userID := cmp.Or(rec.UserID, rec.PendingUserID)
+	if err != nil || userID == "" || of.userID == "" && of.began.IsZero() {
 		return rec, err
 	}
-	of.userID, of.began = rec.UserID, of.began.In(&rec)
-	refused, err := s.table().refused(ctx, of)
+	if of.userID == "" {
+		of.tags, err = s.table().tags(ctx, id)
+	}
+	of.userID, of.began = userID, of.began.In(&rec)
+	refused := false
+	if err == nil {
+		refused, err = s.table().refused(ctx, of)
+	}
 	if err == nil && !refused {
 		return rec, nil
 	}

@@ -2,6 +2,11 @@ package postgres
 
 import (
 	"context"
+	"errors"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/reporadar/pgsession/internal/gen"
 	"github.com/reporadar/pgsession/internal/object"
@@ -15,31 +20,90 @@ type rotateCall struct {
 }
 
 // Rotate implements [store.Store].
-func (s *plainStore) Rotate(
+func (s *common) Rotate(
 	ctx context.Context, old, id store.ID, c store.Change,
 ) (store.Record, error) {
-	call := rotateCall{old, id, c}
-	if c.UserID != "" && c.MaxSessions > 0 {
-		return s.loginWithLimit(ctx, c.UserID, old, c.MaxSessions, s.rotates.alone(&call))
-	}
-	return s.rotates.call(ctx, call)
+	return s.rotates.change(ctx, rotateCall{old, id, c}, c.UserID, c.MaxSessions, oneChange(&c))
 }
 
-// rotate is the statement for one session.
+// rotate is the statement for one session. The record of a completion has in
+// Began and Tags what revoke marks may refuse.
 func (b *base) rotate(ctx context.Context, db querier, c *rotateCall) (*store.Record, error) {
-	r, change := b.reader(db, 1), &c.change
-	if err := b.refuseLogin(ctx, db, login{change.UserID, change.Began}); err != nil {
+	r, change, of := b.reader(db, 1), &c.change, loginOf(&c.change)
+	var completed pgtype.Timestamptz
+	if change.Completes {
+		pending, err := b.pendingLogin(ctx, db, c)
+		if err != nil {
+			return nil, err
+		}
+		of.began = store.BeganAt(pending.Since, change.Began.Own()...)
+		of.tags = addTags(pending.Tags, change.Tags)
+		completed = pgtype.Timestamptz{Time: pending.Since, Valid: true}
+	}
+	if err := b.refuseLogin(ctx, db, of); err != nil {
 		return nil, err
 	}
 	_, err := b.queries.SessionRotate(ctx, r, &gen.SessionRotateParams{
 		OldID: c.old[:], ID: c.id[:],
 		Removed: orNone(change.Removed), Changed: object.Encode(change.Set), Drops: change.DropData,
 		UserID: orNull(change.UserID), IP: ipOrNull(change.IP), UserAgent: orNull(change.UserAgent),
-		Absolute:   b.expiry.Absolute,
-		Idle:       span(b.expiry.Idle, !b.expiry.Fixed || change.UserID != ""),
-		Resolution: b.expiry.Resolution(),
+		Absolute:      b.expiry.Absolute,
+		Idle:          span(b.expiry.Idle, !b.expiry.Fixed || change.UserID != ""),
+		Resolution:    b.expiry.Resolution(),
+		PendingUserID: orNull(change.PendingUserID), CompletedSince: completed,
+		StepsUp: change.StepUp, LoginID: uuidOrNull(change.LoginID),
+		Methods: orNull(encodeMethods(change.Methods)), Tags: tagsOrNull(of.tags),
 	})
-	return r.one(ctx, err)
+	rec, err := r.one(ctx, err)
+	switch {
+	case !change.Completes:
+	case err == nil:
+		rec.Began, rec.Tags = of.began, of.tags
+	case errors.Is(err, pgx.ErrNoRows):
+		err = b.noPendingLogin(ctx, db, c)
+	}
+	return rec, err
+}
+
+// pendingLogin returns the pending login that a rotation completes.
+func (b *base) pendingLogin(
+	ctx context.Context, db querier, c *rotateCall,
+) (*gen.SessionPendingRow, error) {
+	row, err := b.queries.SessionPending(ctx, db, &gen.SessionPendingParams{
+		ID: c.old[:], UserID: c.change.UserID, Timeout: store.PendingTimeout,
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = b.noPendingLogin(ctx, db, c)
+	}
+	return row, err
+}
+
+// noPendingLogin returns why a pending login can't be completed.
+func (b *base) noPendingLogin(ctx context.Context, db querier, c *rotateCall) error {
+	alive, err := b.queries.OwnerAlive(ctx, db, [][]byte{c.old[:]})
+	switch {
+	case err != nil:
+		return err
+	case len(alive) == 0:
+		return pgx.ErrNoRows
+	}
+	return store.ErrNoPendingLogin
+}
+
+// addTags returns the tags of a row, and those that it lacks.
+func addTags(row [][]byte, tags []store.Tag) []store.Tag {
+	var all []store.Tag
+	for _, raw := range row {
+		if len(raw) == len(store.Tag{}) {
+			all = append(all, store.Tag(raw))
+		}
+	}
+	for _, tag := range tags {
+		if !slices.Contains(all, tag) {
+			all = append(all, tag)
+		}
+	}
+	return all
 }
 
 // rotateMany is the statement for many sessions.
@@ -61,10 +125,10 @@ func (s *plainStore) rotateMany(
 		arg.UserIDs = append(arg.UserIDs, c.UserID)
 		arg.IPs = append(arg.IPs, c.IP)
 		arg.UserAgents = append(arg.UserAgents, c.UserAgent)
-		logins.add(c.UserID, &c.Began)
+		logins.add(c.UserID, &c.Began, c.LoginID, c.Methods)
 	}
-	arg.LoginKeys, arg.LoginAges = logins.keys, logins.ages
-	arg.OwnMarks, arg.Everyone = logins.own, everyone[:]
+	arg.LoginKeys, arg.LoginAges, arg.OwnMarks = logins.keys, logins.ages, logins.own
+	arg.LoginIDs, arg.Methods, arg.Everyone = logins.ids, logins.methods, everyone[:]
 	r := s.reader(db, len(calls))
 	left, err := s.queries.SessionRotateMany(ctx, r, arg)
 	return r.many(ctx, len(left), err)

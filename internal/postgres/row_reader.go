@@ -169,16 +169,36 @@ func readRecord(r *store.Record, row [][]byte, d *decoder) (bad int) {
 			return columnAuthenticated
 		}
 	}
+	if since := row[columnPendingSince]; since != nil {
+		if !d.time(&r.PendingSince, since) || r.PendingSince.Equal(furthest) {
+			return columnPendingSince
+		}
+	}
+	if id := row[columnLoginID]; id != nil && !d.uuid(&r.LoginID, id) {
+		return columnLoginID
+	}
 	if ip := row[columnIP]; ip != nil && !d.addr(&r.IP, ip) {
 		return columnIP
 	}
 	if !bytes.HasPrefix(row[columnData], []byte("{")) { // jsonb begins without spaces
 		return columnData
 	}
-	texts := string(row[columnUserID]) + string(row[columnUserAgent]) // one allocation
-	r.UserID, r.UserAgent = texts[:len(row[columnUserID])], texts[len(row[columnUserID]):]
+	readTexts(r, row)
 	r.Data = append(make([]byte, 0, len(row[columnData])), row[columnData]...)
 	return noColumn
+}
+
+// readTexts copies all texts with one allocation.
+func readTexts(r *store.Record, row [][]byte) {
+	texts := string(row[columnUserID]) + string(row[columnUserAgent]) +
+		string(row[columnPendingUserID]) + string(row[columnMethods])
+	next := func(column int) (text string) {
+		text, texts = texts[:len(row[column])], texts[len(row[column]):]
+		return text
+	}
+	r.UserID, r.UserAgent = next(columnUserID), next(columnUserAgent)
+	r.PendingUserID = next(columnPendingUserID)
+	r.Methods = store.MethodsFromJSON(next(columnMethods))
 }
 
 func readID(r *store.Record, value []byte, d *decoder) bool {

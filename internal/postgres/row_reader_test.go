@@ -47,6 +47,9 @@ func rawRow() (store.Record, [][]byte) {
 	row[columnVersion], row[columnID] = int64Bytes(7), rec.ID[:]
 	row[columnData], row[columnUserID] = bytes.Clone(rec.Data), []byte("anna")
 	row[columnIP], row[columnUserAgent] = inet(rec.IP, 32), []byte("browser/1")
+	rec.LoginID = store.LoginID{4, 15: 5}
+	rec.Methods = store.MethodsFromJSON(`{"totp": {"level": 2}}`)
+	row[columnLoginID], row[columnMethods] = rec.LoginID[:], []byte(rec.Methods.JSON())
 	return rec, row
 }
 
@@ -59,12 +62,14 @@ func sameRecord(a, b store.Record) bool {
 		{&a.ExpiresAt, &b.ExpiresAt},
 		{&a.AbsoluteExpiresAt, &b.AbsoluteExpiresAt},
 		{&a.ValidatedAt, &b.ValidatedAt},
+		{&a.PendingSince, &b.PendingSince},
 	} {
 		if !pair[0].Equal(*pair[1]) {
 			return false
 		}
 	}
 	return a.ID == b.ID && a.UserID == b.UserID && a.Version == b.Version &&
+		a.LoginID == b.LoginID && a.Methods == b.Methods && a.PendingUserID == b.PendingUserID &&
 		a.Client == b.Client && bytes.Equal(a.Data, b.Data)
 }
 
@@ -85,12 +90,41 @@ func TestDecodeRow(t *testing.T) {
 func TestDecodeRowOfAnonymousVisitor(t *testing.T) {
 	want, row := rawRow()
 	want.UserID, want.Client, want.AuthenticatedAt = "", store.Client{}, time.Time{}
-	for _, null := range []int{columnUserID, columnIP, columnUserAgent, columnAuthenticated} {
+	want.LoginID, want.Methods = store.LoginID{}, store.Methods{}
+	for _, null := range []int{
+		columnUserID, columnIP, columnUserAgent, columnAuthenticated, columnLoginID, columnMethods,
+	} {
 		row[null] = nil
 	}
 	var got store.Record
 	if readRecord(&got, row, &binaryDecoder) != noColumn || !sameRecord(got, want) {
 		t.Errorf("decoded %+v, want %+v", got, want)
+	}
+}
+
+func TestDecodeRowOfAPendingLogin(t *testing.T) {
+	want, row := rawRow()
+	want.UserID, want.AuthenticatedAt, want.LoginID = "", time.Time{}, store.LoginID{}
+	row[columnUserID], row[columnAuthenticated], row[columnLoginID] = nil, nil, nil
+	want.PendingUserID, row[columnPendingUserID] = "anna", []byte("anna")
+	want.PendingSince, row[columnPendingSince] = at(7)
+	var got store.Record
+	if readRecord(&got, row, &binaryDecoder) != noColumn || !sameRecord(got, want) {
+		t.Errorf("decoded %+v, want %+v", got, want)
+	}
+}
+
+func TestDecodeTextUUID(t *testing.T) {
+	d := textDecoder(pgtype.NewMap())
+	want := store.LoginID{0x01, 0x23, 15: 0xef}
+	var got store.LoginID
+	if !d.uuid(&got, []byte(want.String())) || got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+	for _, text := range []string{"", "0123", want.String() + "00", "x" + want.String()[1:]} {
+		if d.uuid(&got, []byte(text)) {
+			t.Errorf("%q is read", text)
+		}
 	}
 }
 
@@ -139,6 +173,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"an endless login":      {set(columnAuthenticated, most), columnAuthenticated},
 		"an endless beginning":  {set(columnCreated, most), columnCreated},
 		"a use that never ends": {set(columnLastSeen, most), columnLastSeen},
+		"a short login id":      {cut(columnLoginID, 15), columnLoginID},
+		"no end of pending":     {set(columnPendingSince, most), columnPendingSince},
 		"4713 BC":               {set(columnCreated, longAgo), columnCreated},
 		"a network":             {func(row [][]byte) { row[columnIP][1] = 24 }, columnIP},
 		"no time of the server": {set(columnValidated, nil), columnValidated},

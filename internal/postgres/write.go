@@ -27,11 +27,13 @@ type saveCall struct {
 }
 
 // Create implements [store.Store].
-func (s *plainStore) Create(ctx context.Context, d store.Draft) (store.Record, error) {
-	if d.UserID != "" && d.MaxSessions > 0 {
-		return s.loginWithLimit(ctx, d.UserID, d.ID, d.MaxSessions, s.creates.alone(&d))
-	}
-	return s.creates.call(ctx, d)
+func (s *common) Create(ctx context.Context, d store.Draft) (store.Record, error) {
+	return s.creates.change(ctx, d, d.UserID, d.MaxSessions, oneDraft(&d))
+}
+
+// oneDraft reports whether the statement for many lacks what a draft has.
+func oneDraft(d *store.Draft) bool {
+	return d.PendingUserID != "" || d.UserID != "" && len(d.Tags) > 0
 }
 
 // create is the statement for one session. That for many refuses logins by
@@ -39,7 +41,7 @@ func (s *plainStore) Create(ctx context.Context, d store.Draft) (store.Record, e
 func (s *plainStore) create(
 	ctx context.Context, db querier, d *store.Draft,
 ) (*store.Record, error) {
-	if d.UserID != "" {
+	if d.UserID != "" && !oneDraft(d) {
 		read, err := s.createMany(ctx, db, []store.Draft{*d})
 		return read.one(err)
 	}
@@ -54,6 +56,14 @@ func (b *base) createRow(ctx context.Context, db querier, d *store.Draft) (*stor
 		Age: d.Age, Login: span(d.Age, d.UserID != ""),
 		Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
 		Absolute: b.expiry.Absolute, Idle: d.IdleIn(b.expiry), Resolution: b.expiry.Resolution(),
+		PendingUserID: orNull(d.PendingUserID),
+		Pending:       span(ageOf(d.PendingSince), d.PendingUserID != ""),
+	}
+	if d.UserID != "" {
+		arg.LoginID = uuidOrNull(d.LoginID)
+	}
+	if d.UserID != "" || d.PendingUserID != "" {
+		arg.Methods, arg.Tags = orNull(encodeMethods(d.Methods)), tagsOrNull(d.Tags)
 	}
 	_, err := b.queries.SessionCreate(ctx, r, arg)
 	return r.one(ctx, err)
@@ -76,35 +86,38 @@ func (s *plainStore) createMany(
 		arg.Data = append(arg.Data, orEmpty(d.Data))
 		arg.IPs = append(arg.IPs, d.IP)
 		arg.UserAgents = append(arg.UserAgents, d.UserAgent)
-		logins.add(d.UserID, &d.Began)
+		logins.add(d.UserID, &d.Began, d.LoginID, d.Methods)
 	}
-	arg.LoginKeys, arg.LoginAges = logins.keys, logins.ages
-	arg.OwnMarks, arg.Everyone = logins.own, everyone[:]
+	arg.LoginKeys, arg.LoginAges, arg.OwnMarks = logins.keys, logins.ages, logins.own
+	arg.LoginIDs, arg.Methods, arg.Everyone = logins.ids, logins.methods, everyone[:]
 	r := s.reader(db, len(drafts))
 	left, err := s.queries.SessionCreateMany(ctx, r, arg)
 	return r.many(ctx, len(left), err)
 }
 
 // Save implements [store.Store].
-func (s *plainStore) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
-	call := saveCall{id, c}
-	if c.UserID != "" && c.MaxSessions > 0 {
-		return s.loginWithLimit(ctx, c.UserID, id, c.MaxSessions, s.saves.alone(&call))
-	}
-	return s.saves.call(ctx, call)
+func (s *common) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
+	return s.saves.change(ctx, saveCall{id, c}, c.UserID, c.MaxSessions, oneChange(&c))
+}
+
+// oneChange reports whether the statement for many lacks what a change has.
+func oneChange(c *store.Change) bool {
+	return c.PendingUserID != "" || c.Completes || c.StepUp || c.UserID != "" && len(c.Tags) > 0
 }
 
 // save is the statement for one session.
 func (b *base) save(ctx context.Context, db querier, c *saveCall) (*store.Record, error) {
 	r, change := b.reader(db, 1), &c.change
-	if err := b.refuseLogin(ctx, db, login{change.UserID, change.Began}); err != nil {
+	if err := b.refuseLogin(ctx, db, loginOf(change)); err != nil {
 		return nil, err
 	}
 	_, err := b.queries.SessionSave(ctx, r, &gen.SessionSaveParams{
 		ID:      c.id[:],
 		Removed: orNone(change.Removed), Changed: object.Encode(change.Set), Drops: change.DropData,
 		UserID: orNull(change.UserID), Login: span(0, change.UserID != ""),
-		IP: ipOrNull(change.IP), UserAgent: orNull(change.UserAgent),
+		LoginID: uuidOrNull(change.LoginID), Methods: orNull(encodeMethods(change.Methods)),
+		Tags: tagsOrNull(change.Tags),
+		IP:   ipOrNull(change.IP), UserAgent: orNull(change.UserAgent),
 		Idle: b.slidingIdle(), Resolution: b.expiry.Resolution(),
 	})
 	return r.one(ctx, err)
@@ -123,10 +136,10 @@ func (s *plainStore) saveMany(ctx context.Context, db querier, calls []saveCall)
 		arg.UserIDs = append(arg.UserIDs, c.UserID)
 		arg.IPs = append(arg.IPs, c.IP)
 		arg.UserAgents = append(arg.UserAgents, c.UserAgent)
-		logins.add(c.UserID, &c.Began)
+		logins.add(c.UserID, &c.Began, c.LoginID, c.Methods)
 	}
-	arg.LoginKeys, arg.LoginAges = logins.keys, logins.ages
-	arg.OwnMarks, arg.Everyone = logins.own, everyone[:]
+	arg.LoginKeys, arg.LoginAges, arg.OwnMarks = logins.keys, logins.ages, logins.own
+	arg.LoginIDs, arg.Methods, arg.Everyone = logins.ids, logins.methods, everyone[:]
 	r := s.reader(db, len(calls))
 	left, err := s.queries.SessionSaveMany(ctx, r, arg)
 	return r.many(ctx, len(left), err)
@@ -347,6 +360,22 @@ func orNull(s string) pgtype.Text { return pgtype.Text{String: s, Valid: s != ""
 // span is null where it doesn't apply.
 func span(d time.Duration, applies bool) pgtype.Interval {
 	return pgtype.Interval{Microseconds: d.Microseconds(), Valid: applies}
+}
+
+func uuidOrNull(id store.LoginID) pgtype.UUID {
+	return pgtype.UUID{Bytes: id, Valid: id != store.LoginID{}}
+}
+
+// tagsOrNull returns the column of tags, which is null without any.
+func tagsOrNull(tags []store.Tag) [][]byte {
+	if len(tags) == 0 {
+		return nil
+	}
+	raw := make([][]byte, len(tags))
+	for i := range tags {
+		raw[i] = tags[i][:]
+	}
+	return raw
 }
 
 func ipOrNull(addr netip.Addr) *netip.Addr {

@@ -25,6 +25,7 @@ type Fact struct {
 // The signatures of the functions, as Postgres spells them.
 const (
 	idleDeadline = "idle_deadline(idle interval, resolution interval)"
+	methodsNow   = "methods_now(methods text)"
 	pruneBatch   = "prune_batch(max_rows integer)"
 	countExpired = "count_expired(max_rows integer)"
 	prune        = "prune(IN max_rows bigint, IN max_seconds bigint," +
@@ -51,6 +52,11 @@ var needs = []Fact{
 	{"column", "sessions.absolute_expires_at", "timestamp with time zone not null"},
 	{"column", "sessions.ip", "inet"},
 	{"column", "sessions.user_agent", "text"},
+	{"column", "sessions.pending_since", "timestamp with time zone"},
+	{"column", "sessions.login_id", "uuid"},
+	{"column", "sessions.pending_user_id", "text collate C"},
+	{"column", "sessions.methods", "jsonb"},
+	{"column", "sessions.tags", "bytea[]"},
 	{"constraint", "sessions_pkey", "PRIMARY KEY (id)"},
 	{"constraint", "sessions_id_check", anyDefinition},
 	{"constraint", "sessions_version_check", anyDefinition},
@@ -63,9 +69,16 @@ var needs = []Fact{
 	{"constraint", "sessions_ip_check", anyDefinition},
 	{"constraint", "sessions_data_check", anyDefinition},
 	{"constraint", "sessions_data_object_check", anyDefinition},
+	{"constraint", "sessions_pending_since_check", anyDefinition},
+	{"constraint", "sessions_pending_user_id_check", anyDefinition},
+	{"constraint", "sessions_pending_check", anyDefinition},
+	{"constraint", "sessions_methods_check", anyDefinition},
+	{"constraint", "sessions_tags_check", anyDefinition},
 	{"index", "sessions_pkey", "valid"},
 	{"index", "sessions_expires_at_idx", "valid"},
 	{"index", "sessions_user_id_idx", "valid"},
+	{"index", "sessions_pending_user_id_idx", "valid"},
+	{"index", "sessions_tags_idx", "valid"},
 
 	{"table", "marks", ""},
 	{"code", "marks", "none"},
@@ -107,6 +120,8 @@ var needs = []Fact{
 
 	{"function", idleDeadline, "returns timestamp with time zone"},
 	{"security", idleDeadline, "invoker"},
+	{"function", methodsNow, "returns jsonb"},
+	{"security", methodsNow, "invoker"},
 	{"function", pruneBatch, "returns integer"},
 	{"security", pruneBatch, definer},
 	{"function", countExpired, "returns bigint"},
@@ -132,6 +147,11 @@ var operations = []Fact{
 		"keys", "sessions_user_id_idx",
 		"btree on sessions (user_id, created_at desc, id) where (user_id IS NOT NULL)",
 	},
+	{
+		"keys", "sessions_pending_user_id_idx",
+		"btree on sessions (pending_user_id, created_at desc, id) where (pending_user_id IS NOT NULL)",
+	},
+	{"keys", "sessions_tags_idx", "gin on sessions (tags) where (tags IS NOT NULL)"},
 	{"keys", "marks_pkey", "unique btree on marks (id)"},
 	{"keys", "marks_key_idx", "btree on marks (key, revoked_at)"},
 	{"keys", "marks_revoked_at_idx", "btree on marks (revoked_at)"},
@@ -139,6 +159,7 @@ var operations = []Fact{
 	{"keys", "endings_n_idx", "btree on endings (n)"},
 	{"keys", "prune_state_pkey", "unique btree on prune_state (only_row)"},
 	{"plan", idleDeadline, "stable"},
+	{"plan", methodsNow, "stable"},
 	{
 		"plan", pruneBatch, "volatile with enable_bitmapscan=off, enable_indexscan=on," +
 			" enable_seqscan=off, enable_sort=off, jit=off",
@@ -155,6 +176,7 @@ var operations = []Fact{
 	{"public", "stats", "nothing"},
 	{"public", "sessions_by_state", "nothing"},
 	{"public", idleDeadline, "nothing"},
+	{"public", methodsNow, "nothing"},
 	{"public", pruneBatch, "nothing"},
 	{"public", countExpired, "nothing"},
 	{"public", prune, "nothing"},

@@ -25,7 +25,8 @@ var rights = []right{
 	{"USAGE", "", nil, []string{"every statement"}},
 	{"SELECT", "sessions", nil, []string{
 		"SessionLoad", "SessionLoadMany", "SessionMissing", "SessionCreate", "SessionCreateMany",
-		"SessionSave", "SessionSaveMany", "SessionRotate", "SessionRotateMany", "SessionDelete",
+		"SessionSave", "SessionSaveMany", "SessionRotate", "SessionRotateMany",
+		"SessionPending", "SessionTags", "SessionDelete",
 		"SessionDeleteFree", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
 		"OwnerList", "OwnerCount", "OwnerAlive", "OwnerFind", "OwnerRevoke", "OwnerRevokeHandle",
 		"OwnerHasHandle", "OwnerRevokeFound", "OwnerTrim",
@@ -41,7 +42,7 @@ var rights = []right{
 		"UPDATE", "sessions",
 		[]string{
 			"version", "last_seen_at", "expires_at", "authenticated_at", "user_id", "ip",
-			"user_agent", "data",
+			"user_agent", "data", "pending_since", "login_id", "pending_user_id", "methods", "tags",
 		},
 		[]string{
 			"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionDeleteFree",
@@ -70,6 +71,10 @@ var rights = []right{
 	{"EXECUTE", "idle_deadline", nil, []string{
 		"SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany",
 		"SessionRotate", "SessionRotateMany", "SessionTouch", "DistributedTouch",
+	}},
+	{"EXECUTE", "methods_now", nil, []string{
+		"SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",
+		"SessionRotateMany",
 	}},
 	{"EXECUTE", "prune_batch", nil, []string{"ExpiryPrune"}},
 	{"EXECUTE", "count_expired", nil, []string{"ExpiryEstimate"}},

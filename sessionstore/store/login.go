@@ -68,6 +68,18 @@ type Methods struct{ text string }
 type method struct {
 	Level *int       `json:"level"`
 	At    *time.Time `json:"at"`
+	// Age is how many seconds before At the method was accepted, in a session
+	// that existed elsewhere.
+	Age float64 `json:"age,omitempty"`
+}
+
+// maxAge is more than the age of any session, in seconds.
+const maxAge = 1e9
+
+// valid reports whether a store has written the member.
+func (m *method) valid(name string) bool {
+	return name != "" && m.At != nil && m.Level != nil && *m.Level >= 0 && *m.Level <= MaxLevel &&
+		m.Age >= 0 && m.Age <= maxAge
 }
 
 // NewMethods returns these methods. Of two with the same name it keeps the
@@ -79,7 +91,7 @@ func NewMethods(methods ...Method) Methods {
 	object := make(map[string]method, len(methods))
 	for i := range methods {
 		at := methods[i].At.UTC()
-		object[methods[i].Name] = method{&methods[i].Level, &at}
+		object[methods[i].Name] = method{Level: &methods[i].Level, At: &at}
 	}
 	text, err := json.Marshal(object)
 	if err != nil { // a year that RFC 3339 can't write
@@ -107,10 +119,11 @@ func (m Methods) All() []Method {
 	}
 	all := make([]Method, 0, len(object))
 	for name, of := range object {
-		if name == "" || of.Level == nil || of.At == nil || *of.Level < 0 || *of.Level > MaxLevel {
+		if !of.valid(name) {
 			return nil
 		}
-		all = append(all, Method{name, *of.Level, *of.At})
+		at := of.At.Add(-time.Duration(of.Age * float64(time.Second)))
+		all = append(all, Method{name, *of.Level, at})
 	}
 	slices.SortFunc(all, func(a, b Method) int {
 		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Level, b.Level), cmp.Compare(a.Name, b.Name))

@@ -56,6 +56,11 @@ func TestMethods(t *testing.T) {
 			t.Errorf("LatestAt(%d) = %v, want %v", level, got, at)
 		}
 	}
+	older := store.MethodsFromJSON(
+		`{"password": {"at": "2026-11-30T12:00:00.123456+00:00", "age": 3600.5, "level": 1}}`)
+	if got := older.LatestAt(1); !got.Equal(noon.Add(-3600_500 * time.Millisecond)) {
+		t.Errorf("At with an age = %v", got)
+	}
 	local := store.NewMethods(store.Method{Name: "a", At: noon.In(time.FixedZone("", 3600))})
 	if got := local.All()[0].At; !got.Equal(noon) {
 		t.Errorf("At in another time zone = %v, want %v", got, noon)
@@ -70,6 +75,9 @@ func TestMethodsThatCanNotBeReadHaveNoLevel(t *testing.T) {
 		`{"password":{"level":-1,"at":"2026-11-30T12:00:00Z"}}`,
 		`{"password":{"level":100,"at":"2026-11-30T12:00:00Z"}}`,
 		`{"password":{"level":1.5,"at":"2026-11-30T12:00:00Z"}}`,
+		`{"password":{"level":1,"at":"2026-11-30T12:00:00Z","age":-1}}`,
+		`{"password":{"level":1,"at":"2026-11-30T12:00:00Z","age":1e10}}`,
+		`{"password":{"level":1,"at":"2026-11-30T12:00:00Z","age":"1"}}`,
 		`{"":{"level":1,"at":"2026-11-30T12:00:00Z"}}`,
 		`{"good":{"level":9,"at":"2026-11-30T12:00:00Z"},"password":{"level":3}}`,
 	} {

@@ -14,16 +14,17 @@ func Run(t *testing.T, subject Subject) {
 		t.Fatal("storetest: Subject.New or Subject.Age is nil: set both")
 	}
 	run(t, subject,
-		creating, saving, rotating, touching, expiring, owning, marking, pruning, racing)
+		creating, saving, rotating, touching, expiring, owning, marking, pruning, racing,
+		authenticating, stepping)
 	if !subject.NoEndings {
 		run(t, subject, ending)
 	}
 }
 
-// RunLogins tests the login that a session records. It is separate from Run
-// until all stores have it.
+// RunLogins tests pending logins and tags. They are apart from Run until all
+// stores have them.
 func RunLogins(t *testing.T, subject Subject) {
-	run(t, subject, authenticating, stepping, pending, tagging)
+	run(t, subject, pending, tagging)
 }
 
 func run(t *testing.T, subject Subject, groups ...[]testCase) {
