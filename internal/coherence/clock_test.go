@@ -88,7 +88,7 @@ func TestClockIsNeverEarly(t *testing.T) {
 	}
 	t.Logf("%d seeds, %d questions, %d answered", seeds, asked, known)
 	if known < asked/10 {
-		t.Error("the clock hardly ever knows; nothing was shown")
+		t.Error("the clock hardly ever has a bound: this test shows nothing")
 	}
 }
 

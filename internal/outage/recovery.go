@@ -168,7 +168,7 @@ func (r *recovery) close() error {
 	}
 	why := "postgres still unavailable at shutdown"
 	if !r.detector.Unavailable() {
-		why = "postgres took not all of the emergency before shutdown"
+		why = "postgres refused part of the emergency before shutdown"
 	}
 	return fmt.Errorf("%w: %s: %d sessions and %d revokes lost",
 		store.ErrUnavailable, why, sessions, revokes)
