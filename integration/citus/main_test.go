@@ -81,8 +81,9 @@ func (c *cluster) empty(t *testing.T) {
 		_, err := c.admin.Exec(t.Context(), "TRUNCATE pgsession.sessions, pgsession.marks")
 		return err == nil
 	})
-	pgtest.Exec(t, c.admin,
-		"UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
+	pgtest.Exec(t, c.admin, `UPDATE pgsession.prune_state
+		SET last_prune_at = NULL, pruned_total = 0,
+			reached_at = NULL, reached_id = NULL, runs = 0, run_batches = 0`)
 }
 
 // pool makes an instance's pool, with the application's role.
