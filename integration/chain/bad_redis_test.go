@@ -1,12 +1,10 @@
 package chain_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -81,13 +79,13 @@ func ofNoUse(t *testing.T, redises map[string]badRedis) {
 			if test.address != nil {
 				test.address(u, r)
 			}
-			var log journal
+			var log testkit.Log
 			there := func(c *sessionstore.Config) {
 				c.Cache.RedisURL = sessionstore.Secret(u.String())
 				c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 			}
 			a := r.open(there)
-			if said := log.ours(); strings.Count(said, "level=WARN") != 1 || !strings.Contains(said,
+			if said := ours(&log); strings.Count(said, "level=WARN") != 1 || !strings.Contains(said,
 				"redis unavailable at start") || !strings.Contains(said, test.says) {
 				t.Errorf("it says, and not %q:\n%s", test.says, said)
 			}
@@ -224,29 +222,11 @@ func TestForeignValuesUnderOurKeys(t *testing.T) {
 	}
 }
 
-// journal is a log.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
-
 // ours returns the lines without those of go-redis. Its clients in other tests
 // log to any Manager that is open.
-func (j *journal) ours() string {
+func ours(log *testkit.Log) string {
 	var lines strings.Builder
-	for line := range strings.Lines(j.String()) {
+	for line := range strings.Lines(log.String()) {
 		if !strings.Contains(line, "redis client reports") {
 			lines.WriteString(line)
 		}
@@ -274,7 +254,7 @@ func TestARedisThatBeginsToRefuseWrites(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			var log journal
+			var log testkit.Log
 			i := r.open(func(c *sessionstore.Config) {
 				c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 			})
@@ -290,7 +270,7 @@ func TestARedisThatBeginsToRefuseWrites(t *testing.T) {
 			for range 20 {
 				_, _ = i.Load(t.Context(), i.create(t), 0)
 			}
-			said := log.ours()
+			said := ours(&log)
 			if strings.Count(said, "level=WARN") != 1 || !strings.Contains(said,
 				"redis refuses writes") || !strings.Contains(said, test.says) {
 				t.Errorf("it says, and not %q:\n%s", test.says, said)

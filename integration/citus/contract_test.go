@@ -40,7 +40,7 @@ func keepsTheContract(t *testing.T, c *cluster) {
 		pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
 	} {
 		t.Run(mode.String(), func(t *testing.T) {
-			sent := &statements{}
+			sent := &testkit.Statements{}
 			pool := pgtest.Pool(t, c.application, func(pc *pgxpool.Config) {
 				pc.ConnConfig.DefaultQueryExecMode = mode
 				pc.ConnConfig.Tracer = sent
@@ -67,8 +67,8 @@ func keepsTheContract(t *testing.T, c *cluster) {
 				},
 				NoEndings: true,
 			})
-			sent.apart(t)
-			expect(t, "statements that Citus refused", sent.refused("0A000"), 0)
+			apart(t, sent)
+			expect(t, "statements that Citus refused", sent.Refused("0A000"), 0)
 		})
 	}
 }

@@ -45,17 +45,17 @@ func findsOut(t *testing.T, c *cluster) {
 			pool, sent := c.pool(t)
 			inner := postgres.New(pool, daily, testkit.Patience)
 			first(t, inner, ids)
-			if sent.refused("0A000") == 0 {
+			if sent.Refused("0A000") == 0 {
 				t.Error("nothing was refused: this test sees nothing")
 			}
-			before := sent.refused("0A000")
+			before := sent.Refused("0A000")
 			if err := inner.Touch(t.Context(), touched(ids)); err != nil {
 				t.Error(err)
 			}
 			if _, _, err := inner.Revoke(t.Context(), store.Selection{UserID: "ada"}); err != nil {
 				t.Error(err)
 			}
-			expect(t, "refusals once it knows", sent.refused("0A000")-before, 0)
+			expect(t, "refusals once it knows", sent.Refused("0A000")-before, 0)
 		})
 	}
 }
@@ -92,13 +92,13 @@ func distributedInUse(t *testing.T, c *cluster) {
 		testkit.Eventually(t, "calls go on", func() bool { return calls.Load() >= n })
 	}
 	some(200)
-	if sent.count("SessionSaveMany") == 0 {
+	if sent.Count("SessionSaveMany") == 0 {
 		t.Error("no statement was shared before: this test sees nothing")
 	}
 	c.nodes[0].Distribute()
 	some(calls.Load() + 200)
 	end()
-	if sent.count("DistributedTouch") == 0 {
+	if sent.Count("DistributedTouch") == 0 {
 		t.Error("it has not found out")
 	}
 	expect(t, "sessions", pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"),

@@ -87,9 +87,9 @@ func (c *cluster) empty(t *testing.T) {
 }
 
 // pool makes an instance's pool, with the application's role.
-func (c *cluster) pool(t *testing.T) (*pgxpool.Pool, *statements) {
+func (c *cluster) pool(t *testing.T) (*pgxpool.Pool, *testkit.Statements) {
 	t.Helper()
-	sent := &statements{}
+	sent := &testkit.Statements{}
 	return pgtest.Pool(t, c.application, func(pc *pgxpool.Config) {
 		pc.MaxConns = 16
 		pc.ConnConfig.Tracer = sent
@@ -98,7 +98,7 @@ func (c *cluster) pool(t *testing.T) (*pgxpool.Pool, *statements) {
 }
 
 // store makes a store that has checked the table.
-func (c *cluster) store(t *testing.T) (*postgres.Store, *statements) {
+func (c *cluster) store(t *testing.T) (*postgres.Store, *testkit.Statements) {
 	t.Helper()
 	pool, sent := c.pool(t)
 	store := postgres.New(pool, daily, testkit.Patience)

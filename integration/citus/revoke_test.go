@@ -69,7 +69,7 @@ func revokesAll(t *testing.T, c *cluster, sel store.Selection) {
 		}
 		rotating.Wait()
 	}
-	expect(t, "deadlocks", sent.refused("40P01"), 0)
+	expect(t, "deadlocks", sent.Refused("40P01"), 0)
 }
 
 // The same test as in integration/owner on one Postgres: revokes, trims, saves,
@@ -79,7 +79,7 @@ func revokesAll(t *testing.T, c *cluster, sel store.Selection) {
 func deadlocksNothing(t *testing.T, c *cluster) {
 	const workers, rounds = 24, 8
 	var stores [2]*postgres.Store
-	var sent [2]*statements
+	var sent [2]*testkit.Statements
 	for i := range stores {
 		stores[i], sent[i] = c.store(t)
 	}
@@ -128,8 +128,8 @@ func deadlocksNothing(t *testing.T, c *cluster) {
 			pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
 	}
 	for _, s := range sent {
-		expect(t, "deadlocks", s.refused("40P01"), 0)
-		s.apart(t)
+		expect(t, "deadlocks", s.Refused("40P01"), 0)
+		apart(t, s)
 	}
 }
 

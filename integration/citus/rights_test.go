@@ -88,5 +88,5 @@ func estimates(t *testing.T, c *cluster) {
 		s.Active != 3 {
 		t.Errorf("of a small table: %+v, %v", s, err)
 	}
-	expect(t, "ExpiryEstimate was sent", sent.count("ExpiryEstimate"), 0)
+	expect(t, "ExpiryEstimate was sent", sent.Count("ExpiryEstimate"), 0)
 }

@@ -1,56 +1,10 @@
 package citus_test
 
 import (
-	"context"
-	"errors"
-	"strings"
-	"sync"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
-
-// statements counts what a pool sends, and the server's refusals.
-type statements struct {
-	mu    sync.Mutex
-	times map[string]int // by the query's name
-	codes map[string]int // by SQLSTATE
-}
-
-func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn,
-	data pgx.TraceQueryStartData,
-) context.Context {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.times == nil {
-		s.times, s.codes = map[string]int{}, map[string]int{}
-	}
-	name, _, _ := strings.Cut(strings.TrimPrefix(data.SQL, "-- name: "), " ")
-	s.times[name]++
-	return ctx
-}
-
-func (s *statements) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
-	var pg *pgconn.PgError
-	if errors.As(data.Err, &pg) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.codes[pg.Code]++
-	}
-}
-
-func (s *statements) count(name string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.times[name]
-}
-
-func (s *statements) refused(code string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.codes[code]
-}
 
 // shared are the statements that a store must not send to a distributed table:
 // they ask every node, or are refused.
@@ -61,12 +15,12 @@ var shared = []string{
 }
 
 // apart checks that nothing was shared, and that the counter saw statements.
-func (s *statements) apart(t *testing.T) {
+func apart(t *testing.T, s *testkit.Statements) {
 	t.Helper()
 	for _, name := range shared {
-		expect(t, name+" was sent", s.count(name), 0)
+		expect(t, name+" was sent", s.Count(name), 0)
 	}
-	if s.count("SessionLoad") == 0 && s.count("SessionSave") == 0 {
+	if s.Count("SessionLoad") == 0 && s.Count("SessionSave") == 0 {
 		t.Error("nothing was sent: this test sees nothing")
 	}
 }

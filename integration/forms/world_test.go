@@ -336,7 +336,7 @@ func (p *tables) together(t *testing.T, op operation, r *round) []answer {
 		jam.Add(1)
 		id := store.ID{0, 0, byte(i)}
 		jammed.Go(func() {
-			ctx := &noticing{Context: t.Context(), noticed: sync.OnceFunc(jam.Done)}
+			ctx := &testkit.Waiting{Context: t.Context(), Notice: sync.OnceFunc(jam.Done)}
 			op.send(ctx, p.postgres, &call{id: id, to: id, draft: store.Draft{ID: id}})
 		})
 	}
@@ -346,7 +346,7 @@ func (p *tables) together(t *testing.T, op operation, r *round) []answer {
 	queued.Add(len(r.calls))
 	for i := range r.calls {
 		done.Go(func() {
-			ctx := &noticing{Context: t.Context(), noticed: sync.OnceFunc(queued.Done)}
+			ctx := &testkit.Waiting{Context: t.Context(), Notice: sync.OnceFunc(queued.Done)}
 			answers[i] = op.send(ctx, p.postgres, &r.calls[i])
 		})
 	}
@@ -373,18 +373,6 @@ func (p *tables) touchTogether(t *testing.T, r *round) []answer {
 		answers[i].err = err
 	}
 	return answers
-}
-
-// noticing is a context that reports when a call begins to wait, since it asks
-// for Done then.
-type noticing struct {
-	context.Context
-	noticed func()
-}
-
-func (n *noticing) Done() <-chan struct{} {
-	n.noticed()
-	return n.Context.Done()
 }
 
 // locked makes all calls at once while another transaction holds the rows, and

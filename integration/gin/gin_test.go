@@ -3,14 +3,12 @@
 package gin
 
 import (
-	"bytes"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/gin-gonic/gin"
@@ -26,7 +24,7 @@ var visits = sessionstore.NewKey[int]("visits")
 type shop struct {
 	t   *testing.T
 	m   *sessionstore.Manager
-	log *lines
+	log *testkit.Log
 }
 
 func newShop(t *testing.T) *shop { return newShopOn(t, pgtest.Database(t)) }
@@ -34,7 +32,7 @@ func newShop(t *testing.T) *shop { return newShopOn(t, pgtest.Database(t)) }
 func newShopOn(t *testing.T, databaseURL string) *shop {
 	t.Helper()
 	gin.SetMode(gin.ReleaseMode)
-	s := &shop{t: t, log: &lines{}}
+	s := &shop{t: t, log: &testkit.Log{}}
 	m, err := sessionstore.Open(t.Context(), sessionstore.Config{
 		DatabaseURL:  sessionstore.Secret(databaseURL),
 		Secrets:      []sessionstore.Secret{"gin-5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
@@ -145,7 +143,7 @@ func TestGinWithinHandler(t *testing.T) {
 		if _, body := get("/push"); body != want {
 			t.Errorf("/push: %q, want %q", body, want)
 		}
-		shop.log.expect(t, "bypassed", 0)
+		shop.logged(t, "bypassed", 0)
 	})
 }
 
@@ -176,7 +174,7 @@ func TestHandlerWithinGin(t *testing.T) {
 				t.Errorf("%q, want %q", body, want)
 			}
 		}
-		shop.log.expect(t, "bypassed", 0)
+		shop.logged(t, "bypassed", 0)
 	})
 }
 
@@ -211,9 +209,9 @@ func TestObviousGinMiddlewareIsSaid(t *testing.T) {
 				get := browse(t, http2, router)
 				get("/")
 				get("/")
-				shop.log.expect(t,
+				shop.logged(t,
 					`level=ERROR msg="response bypassed the session writer: no cookie sent"`, 1)
-				shop.log.expect(t, "manager.Handler(router)", 1)
+				shop.logged(t, "manager.Handler(router)", 1)
 				stats, err := shop.m.Stats(t.Context())
 				if err != nil || stats.Total != 0 {
 					t.Errorf("%d sessions that no browser has, %v", stats.Total, err)
@@ -233,7 +231,7 @@ func TestObviousGinMiddlewareWithoutABody(t *testing.T) {
 	if n := len(resp.Cookies()); n != 2 { // the session's and its marker
 		t.Errorf("%d cookies, want 2", n)
 	}
-	shop.log.expect(t, "bypassed", 0)
+	shop.logged(t, "bypassed", 0)
 }
 
 // A gin.Context is a context.Context, but lacks the values of its request's
@@ -250,23 +248,11 @@ func TestFromContextOfAGinContext(t *testing.T) {
 	browse(t, false, shop.m.Handler(router))("/")
 }
 
-// lines is a log that many goroutines write.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lines) expect(t *testing.T, what string, want int) {
+// logged fails unless the log has a text so many times.
+func (s *shop) logged(t *testing.T, what string, want int) {
 	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if got := strings.Count(l.buf.String(), what); got != want {
-		t.Errorf("the log has %q %d times, want %d:\n%s", what, got, want, l.buf.String())
+	log := s.log.String()
+	if got := strings.Count(log, what); got != want {
+		t.Errorf("the log has %q %d times, want %d:\n%s", what, got, want, log)
 	}
 }

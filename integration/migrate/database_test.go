@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 )
 
 // database is a new, empty database that is dropped with its test.
@@ -86,13 +87,7 @@ func (d *database) number(t *testing.T, query string, args ...any) int {
 // eventually waits until a query returns 1 or more.
 func (d *database) eventually(t *testing.T, what, query string, args ...any) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for d.number(t, query, args...) == 0 {
-		if time.Now().After(deadline) {
-			t.Fatalf("never happened: %s", what)
-		}
-		<-time.After(5 * time.Millisecond)
-	}
+	testkit.Eventually(t, what, func() bool { return d.number(t, query, args...) > 0 })
 }
 
 func newPool(t *testing.T, url string) *pgxpool.Pool {

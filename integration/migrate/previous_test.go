@@ -18,6 +18,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -175,7 +176,7 @@ func TestAStoreLivesThroughMigrations(t *testing.T) {
 		for range 20 {
 			select {
 			case <-rounds:
-			case <-time.After(20 * time.Second):
+			case <-time.After(testkit.Patience):
 				t.Fatal("the workers stand still")
 			}
 		}

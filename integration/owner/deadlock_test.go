@@ -22,7 +22,7 @@ func TestRevokesDeadlockWithNothing(t *testing.T) {
 	h := newHouse(t)
 	const sessions, workers, rounds = 24, 24, 12
 	var stores [2]*postgres.Store
-	var sent [2]*statements
+	var sent [2]*testkit.Statements
 	for i := range stores {
 		pool, s := h.pool()
 		stores[i], sent[i] = postgres.New(pool, daily, testkit.Patience), s
@@ -87,10 +87,10 @@ func TestRevokesDeadlockWithNothing(t *testing.T) {
 		expect(t, "sessions of the user", pgtest.One[int](t, h.admin, adas), 0)
 	}
 	for _, s := range sent {
-		expect(t, "deadlocks", s.refused("40P01"), 0)
-		if s.count("SessionSaveMany") == 0 || s.count("OwnerTrim") == 0 ||
-			s.count("OwnerRevoke") == 0 || s.count("SessionTouch") == 0 {
-			t.Errorf("not every kind of statement was sent: %v", s.times)
+		expect(t, "deadlocks", s.Refused("40P01"), 0)
+		if s.Count("SessionSaveMany") == 0 || s.Count("OwnerTrim") == 0 ||
+			s.Count("OwnerRevoke") == 0 || s.Count("SessionTouch") == 0 {
+			t.Error("not every kind of statement was sent")
 		}
 	}
 }

@@ -4,19 +4,16 @@ package owner_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
@@ -46,15 +43,15 @@ type instance struct {
 	*sessionstore.Manager
 	t    *testing.T
 	pool *pgxpool.Pool
-	sent *statements
+	sent *testkit.Statements
 
 	mu     sync.Mutex
 	events []sessionstore.Event
 }
 
-func (h *house) pool(configure ...func(*pgxpool.Config)) (*pgxpool.Pool, *statements) {
+func (h *house) pool(configure ...func(*pgxpool.Config)) (*pgxpool.Pool, *testkit.Statements) {
 	h.t.Helper()
-	sent := &statements{}
+	sent := &testkit.Statements{}
 	return pgtest.Pool(h.t, h.url, append([]func(*pgxpool.Config){func(pc *pgxpool.Config) {
 		pc.MaxConns = 8
 		pc.ConnConfig.Tracer = sent
@@ -68,7 +65,7 @@ func (h *house) instance(change ...func(*sessionstore.Config)) *instance {
 	return h.over(pool, sent, change...)
 }
 
-func (h *house) over(pool *pgxpool.Pool, sent *statements,
+func (h *house) over(pool *pgxpool.Pool, sent *testkit.Statements,
 	change ...func(*sessionstore.Config),
 ) *instance {
 	h.t.Helper()
@@ -196,53 +193,4 @@ func (h *house) begin() pgx.Tx {
 	}
 	h.t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
 	return tx
-}
-
-// statements counts what a pool sends, and the server's refusals.
-type statements struct {
-	mu    sync.Mutex
-	times map[string]int // by the query's name
-	codes map[string]int // by SQLSTATE
-}
-
-func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn,
-	data pgx.TraceQueryStartData,
-) context.Context {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.times == nil {
-		s.times, s.codes = map[string]int{}, map[string]int{}
-	}
-	name, _, _ := strings.Cut(strings.TrimPrefix(data.SQL, "-- name: "), " ")
-	s.times[name]++
-	return ctx
-}
-
-func (s *statements) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
-	var pg *pgconn.PgError
-	if errors.As(data.Err, &pg) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.codes[pg.Code]++
-	}
-}
-
-// count returns how often a query was sent; all of them for an empty name.
-func (s *statements) count(name string) (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if name != "" {
-		return s.times[name]
-	}
-	for _, times := range s.times {
-		n += times
-	}
-	return n
-}
-
-// refused returns how often the server refused a query with this SQLSTATE.
-func (s *statements) refused(code string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.codes[code]
 }

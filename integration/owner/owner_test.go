@@ -46,7 +46,7 @@ func TestUserIDsOnPostgres(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	in := h.instance()
-	before := in.sent.count("")
+	before := in.sent.Count("")
 	for _, id := range []string{"", "a\x00b", "a\xff", strings.Repeat("u", 257)} {
 		_, list := in.List(t.Context(), id, sessionstore.Page{})
 		_, one := in.Revoke(t.Context(), id, "AAAAAAAAAAAAAAAAAAAAAA")
@@ -56,7 +56,7 @@ func TestUserIDsOnPostgres(t *testing.T) {
 			expect(t, fmt.Sprintf("the error of %.5q", id), errors.As(err, &bad), true)
 		}
 	}
-	expect(t, "statements", in.sent.count("")-before, 0)
+	expect(t, "statements", in.sent.Count("")-before, 0)
 	for _, id := range []string{
 		strings.Repeat("u", 256), strings.Repeat("é", 128), "'; DROP TABLE pgsession.sessions; --",
 		"%", "a\nb",

@@ -123,19 +123,19 @@ func TestAThousandStreams(t *testing.T) {
 	evesGone := make(chan struct{})
 	eve := dial(t, addr, "/events", eves, func() { close(evesGone) })
 	testkit.Eventually(t, "all are watched", func() bool { return len(watches()) == connections+1 })
-	before := a.sent.count("OwnerAlive")
+	before := a.sent.Count("OwnerAlive")
 	testkit.Eventually(t, "the streams are asked about", func() bool {
-		return a.sent.count("OwnerAlive") > before+1
+		return a.sent.Count("OwnerAlive") > before+1
 	})
 
 	r, err := b.RevokeUser(t.Context(), "ada")
 	b.check(err)
 	expect(t, "sessions", r.Count, devices)
-	revoked := a.sent.count("OwnerAlive")
+	revoked := a.sent.Count("OwnerAlive")
 	// The next query sees the revoke. It has its answer when another one
 	// begins.
 	testkit.Eventually(t, "a query was made after the revoke", func() bool {
-		return a.sent.count("OwnerAlive") > revoked+1
+		return a.sent.Count("OwnerAlive") > revoked+1
 	})
 	ended := 0
 	for _, watch := range watches() {
@@ -144,7 +144,7 @@ func TestAThousandStreams(t *testing.T) {
 		}
 	}
 	expect(t, "streams that have ended with that query", ended, connections)
-	if n, most := a.sent.count("OwnerAlive"), int(time.Since(began)/time.Second)+1; n > most {
+	if n, most := a.sent.Count("OwnerAlive"), int(time.Since(began)/time.Second)+1; n > most {
 		t.Errorf("%d queries, want one a second: %d at most", n, most)
 	}
 	open.Wait() // all are closed by the server
@@ -176,9 +176,9 @@ func TestAHijackedConnectionEndsWithItsSession(t *testing.T) {
 		cookie := b.login("ada")
 		gone := make(chan struct{})
 		dial(t, addr, "/socket", cookie, func() { close(gone) })
-		before := a.sent.count("OwnerAlive")
+		before := a.sent.Count("OwnerAlive")
 		testkit.Eventually(t, "the connection is asked about", func() bool {
-			return a.sent.count("OwnerAlive") > before
+			return a.sent.Count("OwnerAlive") > before
 		})
 		select {
 		case <-gone:

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,33 +61,15 @@ var spoiled = map[string]string{
 	"no data":                    "data = NULL",
 }
 
-// lines is a log that goroutines write to.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // logged makes a Manager on the crew's database, and its log.
-func (c *crew) logged(mode pgx.QueryExecMode) (*sessionstore.Manager, *lines) {
+func (c *crew) logged(mode pgx.QueryExecMode) (*sessionstore.Manager, *testkit.Log) {
 	c.t.Helper()
 	pool := pgtest.Pool(c.t, c.url, func(pc *pgxpool.Config) {
 		pc.ConnConfig.DefaultQueryExecMode = mode
 		pc.ConnConfig.Tracer = c.sent
 		pc.MaxConns = 8
 	})
-	log := &lines{}
+	log := &testkit.Log{}
 	cfg := config("")
 	cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	m, err := sessionstore.New(c.t.Context(), pool, cfg)
@@ -230,8 +211,8 @@ func failsAlone(t *testing.T, modes ...pgx.QueryExecMode) {
 				})
 			}
 			running.Wait()
-			if c.sent.count("SessionLoadMany") == 0 || c.sent.count("SessionSaveMany") == 0 ||
-				c.sent.count("SessionRotateMany") == 0 {
+			if c.sent.Count("SessionLoadMany") == 0 || c.sent.Count("SessionSaveMany") == 0 ||
+				c.sent.Count("SessionRotateMany") == 0 {
 				t.Error("no statement was shared: this test sees nothing")
 			}
 

@@ -32,7 +32,9 @@ func TestACallerWhoLeavesTheQueue(t *testing.T) {
 			return
 		}
 		defer release()
-		if _, err := c.store.Save(&noticing{leaver, ctx.(*noticing).noticed},
+		if _, err := c.store.Save(&testkit.Waiting{
+			Context: leaver, Notice: ctx.(*testkit.Waiting).Notice,
+		},
 			ids[i], setting("saved", i)); !errors.Is(err, context.Canceled) {
 			t.Errorf("the leaver: %v", err)
 		}
@@ -77,7 +79,9 @@ func holdSaves(t *testing.T, n int) *held {
 		h.left = append(h.left, left)
 		h.calls.Go(func() {
 			defer close(left)
-			_, h.errs[i] = h.store.Save(&noticing{ctx, sync.OnceFunc(queued.Done)}, h.ids[i],
+			_, h.errs[i] = h.store.Save(&testkit.Waiting{
+				Context: ctx, Notice: sync.OnceFunc(queued.Done),
+			}, h.ids[i],
 				setting("saved", i))
 		})
 	}
@@ -94,7 +98,7 @@ func holdSaves(t *testing.T, n int) *held {
 // wantOne fails unless the calls shared one statement.
 func (h *held) wantOne() {
 	h.t.Helper()
-	if n := h.sent.count("SessionSaveMany") - inFlight; n != 1 {
+	if n := h.sent.Count("SessionSaveMany") - inFlight; n != 1 {
 		h.t.Fatalf("%d statements were shared, want 1", n)
 	}
 }
@@ -179,7 +183,7 @@ func TestACancelledSharedStatementFailsNobody(t *testing.T) {
 		t.Fatalf("%d statements cancelled, want 1", n)
 	}
 	testkit.Eventually(t, "the server has refused the statement", func() bool {
-		return h.sent.refused("57014") == 1
+		return h.sent.Refused("57014") == 1
 	})
 	h.unlock()
 	h.calls.Wait()

@@ -27,7 +27,7 @@ func (c *crew) wantShared(kind string, n int) {
 	if kind == "SessionCreate" {
 		alone = 0
 	}
-	if got, want := c.sent.count(kind+"Many")-alone, (n+batch-1)/batch; got != want {
+	if got, want := c.sent.Count(kind+"Many")-alone, (n+batch-1)/batch; got != want {
 		c.t.Errorf("%d calls shared %d statements, want %d", n, got, want)
 	}
 }
@@ -213,7 +213,7 @@ func TestOneRefusedCreateDoesNotFailItsNeighbours(t *testing.T) {
 			if n := read[int](t, c.load(taken), "n"); n != 0 {
 				t.Error("the session that was there has changed")
 			}
-			if c.sent.count("SessionCreateMany") == 0 {
+			if c.sent.Count("SessionCreateMany") == 0 {
 				t.Error("no statement was shared")
 			}
 		})
@@ -262,7 +262,7 @@ func TestOneRefusedSaveDoesNotFailItsNeighbours(t *testing.T) {
 			if !poison.gone && c.load(ids[poisoned]).Version != 1 {
 				t.Error("the refused save has changed something")
 			}
-			if c.sent.count("SessionSaveMany") == 0 {
+			if c.sent.Count("SessionSaveMany") == 0 {
 				t.Error("no statement was shared")
 			}
 		})

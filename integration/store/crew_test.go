@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
@@ -25,7 +24,7 @@ type crew struct {
 	url   string // for the application's role
 	store *postgres.Store
 	pool  *pgxpool.Pool // the store's
-	sent  *statements
+	sent  *testkit.Statements
 	admin *pgxpool.Pool // a superuser's, of the test
 }
 
@@ -42,9 +41,9 @@ func hire(t *testing.T, configure ...func(*pgxpool.Config)) *crew {
 // another makes a further store on the same database, as another instance does.
 func (c *crew) another(patience time.Duration,
 	configure ...func(*pgxpool.Config),
-) (*postgres.Store, *pgxpool.Pool, *statements) {
+) (*postgres.Store, *pgxpool.Pool, *testkit.Statements) {
 	c.t.Helper()
-	sent := &statements{}
+	sent := &testkit.Statements{}
 	pool := pgtest.Pool(c.t, c.url, append([]func(*pgxpool.Config){func(pc *pgxpool.Config) {
 		pc.MaxConns = 8
 		pc.ConnConfig.Tracer = sent
@@ -185,24 +184,10 @@ func (c *crew) together(n int, release func(), call func(ctx context.Context, i 
 	queued.Add(n)
 	for i := range n {
 		done.Go(func() {
-			call(&noticing{Context: c.t.Context(), noticed: sync.OnceFunc(queued.Done)}, i)
+			call(&testkit.Waiting{Context: c.t.Context(), Notice: sync.OnceFunc(queued.Done)}, i)
 		})
 	}
 	queued.Wait()
 	release()
 	done.Wait()
 }
-
-// noticing is a context that reports when a call begins to wait, since it asks
-// for Done then.
-type noticing struct {
-	context.Context
-	noticed func()
-}
-
-func (n *noticing) Done() <-chan struct{} {
-	n.noticed()
-	return n.Context.Done()
-}
-
-var _ pgx.QueryTracer = (*statements)(nil)

@@ -36,7 +36,7 @@ func distribute(t *testing.T, admin *pgxpool.Pool) {
 func TestTheStoreForCitusKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	databaseURL := pgtest.Database(t)
-	admin, sent := pgtest.Pool(t, databaseURL), &statements{}
+	admin, sent := pgtest.Pool(t, databaseURL), &testkit.Statements{}
 	distribute(t, admin)
 	pool := pgtest.Pool(t, pgtest.Application(t, databaseURL), func(pc *pgxpool.Config) {
 		pc.ConnConfig.Tracer = sent
@@ -56,11 +56,11 @@ func TestTheStoreForCitusKeepsTheContract(t *testing.T) {
 		NoEndings: true,
 	})
 	for _, name := range batches {
-		if n := sent.count(name); n > 0 {
+		if n := sent.Count(name); n > 0 {
 			t.Errorf("%s was sent %d times", name, n)
 		}
 	}
-	if sent.count("DistributedUser") == 0 {
+	if sent.Count("DistributedUser") == 0 {
 		t.Error("no session was rotated as on Citus: this test sees nothing")
 	}
 }

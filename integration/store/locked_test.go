@@ -163,7 +163,7 @@ func TestSavesOfOneSessionAreMerged(t *testing.T) {
 	}
 	// The shared statement has one of them. The first of the rest is alone, and
 	// the others follow together.
-	if n := c.sent.count("commit"); n > 3 {
+	if n := c.sent.Count("commit"); n > 3 {
 		t.Errorf("%d transactions", n)
 	}
 }
@@ -216,7 +216,7 @@ func TestARowThatStaysLocked(t *testing.T) {
 			t.Errorf("%v, want ErrUnavailable, and that nothing was done", err)
 		}
 	}
-	if sent.refused("55P03") == 0 {
+	if sent.Refused("55P03") == 0 {
 		t.Error("the server did not give up by itself")
 	}
 	if rec := c.load(id); rec.Version != 1 {

@@ -60,10 +60,10 @@ func TestTwoInstancesNeitherDeadlockNorLose(t *testing.T) {
 	}
 	all.Wait()
 
-	if n := c.sent.refused("40P01") + peerSent.refused("40P01"); n != 0 {
+	if n := c.sent.Refused("40P01") + peerSent.Refused("40P01"); n != 0 {
 		t.Errorf("%d deadlocks", n)
 	}
-	if c.sent.count("SessionSaveMany") == 0 || peerSent.count("SessionSaveMany") == 0 {
+	if c.sent.Count("SessionSaveMany") == 0 || peerSent.Count("SessionSaveMany") == 0 {
 		t.Error("no statement was shared: this test sees nothing")
 	}
 	for _, id := range ids {

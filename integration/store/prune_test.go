@@ -35,9 +35,9 @@ func TestThreeManagersPruneOneAtATime(t *testing.T) {
 	pgtest.Exec(t, c.admin, expire, sessions)
 
 	var managers []*sessionstore.Manager
-	var sent []*statements
+	var sent []*testkit.Statements
 	for range 3 {
-		s := &statements{}
+		s := &testkit.Statements{}
 		pool := pgtest.Pool(t, c.url, func(pc *pgxpool.Config) {
 			pc.ConnConfig.Tracer = s
 			pc.ConnConfig.RuntimeParams["application_name"] = "sessionstore"
@@ -74,7 +74,7 @@ func TestThreeManagersPruneOneAtATime(t *testing.T) {
 			}
 		})
 	}
-	asked := func(s *statements) int { return s.count("ExpiryPrune") }
+	asked := func(s *testkit.Statements) int { return s.Count("ExpiryPrune") }
 	testkit.Eventually(t, "one is stuck and the others go round", func() bool {
 		busy := 0
 		for _, s := range sent {
@@ -96,7 +96,7 @@ func TestThreeManagersPruneOneAtATime(t *testing.T) {
 	})
 	for _, s := range sent {
 		// A prune that is ended at its COMMIT gets no answer.
-		testkit.Eventually(t, "it has heard of what it deleted", s.answered)
+		testkit.Eventually(t, "it has heard of what it deleted", s.Answered)
 	}
 	stop()
 	running.Wait()

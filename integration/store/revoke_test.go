@@ -245,13 +245,13 @@ func withALockedSession(t *testing.T, selections map[string]store.Selection, siz
 				if r.Committed || r.Count != many-2 || left() != 2 {
 					t.Errorf("%+v, and %d sessions are left of %d", r, left(), many)
 				}
-				if n := sent.refused("55P03"); n < 2 {
+				if n := sent.Refused("55P03"); n < 2 {
 					t.Errorf("the server refused %d waits, want some", n)
 				}
 
 				// Repeated, it ends what is unlocked by then, and waits for the
 				// other.
-				waited := sent.refused("55P03")
+				waited := sent.Refused("55P03")
 				type reply struct {
 					r   sessionstore.Revocation
 					err error
@@ -263,7 +263,7 @@ func withALockedSession(t *testing.T, selections map[string]store.Selection, siz
 				}()
 				unlock[0]()
 				testkit.Eventually(t, "one is left, and waited for again", func() bool {
-					return left() == 1 && sent.refused("55P03") > waited
+					return left() == 1 && sent.Refused("55P03") > waited
 				})
 				unlock[1]()
 				got := <-done
@@ -337,7 +337,7 @@ func TestADeleteThatDeletedIsOneStatement(t *testing.T) {
 		if r, err := c.store.Delete(t.Context(), id); err != nil || !r.Committed {
 			t.Errorf("%+v, %v", r, err)
 		}
-		if n := c.sent.count("OwnerAlive"); n != want {
+		if n := c.sent.Count("OwnerAlive"); n != want {
 			t.Errorf("asked %d times whether the session is there, want %d", n, want)
 		}
 	}

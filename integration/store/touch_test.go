@@ -106,7 +106,7 @@ func TestOnlyTouchesAndPrunesCommitWithoutWaiting(t *testing.T) {
 	// For this transaction only, in the statement itself: so it also works
 	// behind a pooler.
 	for _, name := range []string{"SessionTouch", "ExpiryPrune"} {
-		sql := c.sent.text(name)
+		sql := c.sent.Text(name)
 		if !strings.Contains(sql, "set_config('synchronous_commit', 'off', true)") {
 			t.Errorf("the statement is %s", sql)
 		}

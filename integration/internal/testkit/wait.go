@@ -3,10 +3,11 @@
 //
 // A test whose name begins with TestSlow runs in `make test/all` and not in
 // `make test`. Its doc comment ends with a line that begins with "Slow:" and
-// says why. docs/slow-tests.md lists them.
+// says why. docs/reference/slow-tests.md lists them.
 package testkit
 
 import (
+	"context"
 	"crypto/rand"
 	"testing"
 	"time"
@@ -42,4 +43,17 @@ func Within(t testing.TB, limit time.Duration, what string, so func() bool) {
 func NewID() (id store.ID) {
 	_, _ = rand.Read(id[:])
 	return id
+}
+
+// Waiting is a context that calls Notice when a call begins to wait, since it
+// asks for Done then. Notice may be called more than once.
+type Waiting struct {
+	context.Context
+	Notice func()
+}
+
+// Done implements context.Context.
+func (w *Waiting) Done() <-chan struct{} {
+	w.Notice()
+	return w.Context.Done()
 }
