@@ -198,7 +198,9 @@ func (x *requestState) suspect(ctx context.Context) {
 	}
 	switch what.Action {
 	case ActionObserve:
-		x.use = useAtOnce
+		if x.use != useIgnored {
+			x.use = useAtOnce
+		}
 	case ActionRevoke:
 		// This request does not get the session, even if it can't be ended now.
 		// Then the next request tries again.

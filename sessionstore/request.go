@@ -50,6 +50,7 @@ const (
 	useOfInterval useState = iota // if none was noted within the touch interval
 	useAtOnce                     // in any case: the session is used from elsewhere
 	useNoted
+	useIgnored // the request only looks: see StatusHandler
 )
 
 // requestRef is the value in a request's context. A context may outlive its
@@ -83,6 +84,23 @@ func (x *requestState) userID() string {
 		return ""
 	}
 	return x.session.UserID()
+}
+
+// stateOf returns the state of a request that came through [Manager.Handler].
+func stateOf(r *http.Request) (*requestState, bool) {
+	ref, ok := r.Context().Value(contextKey{}).(*requestRef)
+	if !ok {
+		return nil, false
+	}
+	x := ref.state.Load()
+	return x, x != nil
+}
+
+// ignoreUse makes the request no use of its session.
+func (x *requestState) ignoreUse() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.use = useIgnored
 }
 
 // loadOnce loads the session, unless that was done.
@@ -381,7 +399,7 @@ func (x *requestState) bypassed() {
 func (x *requestState) noteUse() {
 	s := &x.session
 	switch {
-	case s.identity != stored || x.use == useNoted:
+	case s.identity != stored || x.use == useNoted || x.use == useIgnored:
 		return
 	case x.use == useOfInterval &&
 		storeNow(&s.rec).Sub(s.rec.LastSeenAt) < x.core.expiry.TouchInterval():
