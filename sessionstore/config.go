@@ -171,7 +171,7 @@ type LimitConfig struct {
 	MaxDataSize int
 }
 
-// PrivacyConfig selects what is kept of a client.
+// PrivacyConfig selects what is kept of a client, and in the browser.
 type PrivacyConfig struct {
 	// DisableMetadata keeps neither the IP address nor the user agent of a
 	// session.
@@ -183,6 +183,12 @@ type PrivacyConfig struct {
 	// IPv6Prefix is the same for an IPv6 address, such as 48. Defaults to 0,
 	// for whole addresses; at most 128.
 	IPv6Prefix int
+	// ClearSiteData has the browser delete what this origin has stored in it,
+	// and its part of the cache, in the response that carries out a
+	// [Session.Logout]: the header Clear-Site-Data with "cache" and "storage".
+	// It never names "cookies", which would end the sessions of the whole
+	// site. Browsers obey it over https only, and some need seconds for it.
+	ClearSiteData bool
 }
 
 // SuspicionConfig selects what happens if the session of a user is used from

@@ -99,6 +99,9 @@ func (x *requestState) dueCookies() dueCookies {
 // writeCookies sets, keeps or clears the cookies. The caller holds s.mu.
 func (x *requestState) writeCookies() {
 	c, s, h := x.core, &x.session, x.header
+	if s.logouts > 0 && c.cfg.Privacy.ClearSiteData {
+		h.Set("Clear-Site-Data", `"cache", "storage"`)
+	}
 	after := x.dueCookies()
 	if s.loggedOut || x.brought.navigation { // else the marker is not looked at, and it costs
 		x.brought.marker = c.cookie.Marked(x.request)

@@ -54,6 +54,7 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		},
 		Privacy: PrivacyConfig{
 			DisableMetadata: !e.flag("SESSION_TRACK_METADATA", true),
+			ClearSiteData:   e.flag("SESSION_CLEAR_SITE_DATA", false),
 		},
 		Suspicion: SuspicionConfig{
 			DisableCheck: !e.flag("SESSION_SUSPICIOUS_ACTIVITY_CHECK", true),

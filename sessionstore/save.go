@@ -244,6 +244,7 @@ func (s *Session) delete(ctx context.Context, d *pendingDelete) error {
 	}
 	s.mu.Lock()
 	s.next.deletes = s.next.deletes[1:]
+	s.logouts++
 	s.mu.Unlock()
 	s.core.watches.wake(func(rec *store.Record) bool { return rec.ID == d.ID || rec.ID == d.next })
 	s.core.observe(ctx, Event{

@@ -39,6 +39,7 @@ type Session struct {
 	vacant     identity       // without a session: none or withheld
 	remembered bool           // the cookie outlives the browser, as loaded or saved
 	loggedOut  bool           // and no other session was saved since
+	logouts    int            // that were carried out
 	continued  bool           // ServeWithheld has answered
 	saving     bool           // a save is under way: it has taken next
 	rec        store.Record   // as last loaded or saved; zero without a session
