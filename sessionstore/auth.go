@@ -150,8 +150,9 @@ func (s *Session) Rotate(ctx context.Context) error {
 
 // RememberMe decides whether the cookie outlives the browser, until the
 // absolute timeout, or ends with it, which is the default. The choice stays
-// with the cookie. The server's timeouts are the same either way. The error is
-// [ErrHeadersSent] or [ErrRequestEnded].
+// with the cookie. The server's timeouts are the same either way. With the
+// profiles [AAL2] and [AAL3] it has no effect. The error is [ErrHeadersSent] or
+// [ErrRequestEnded].
 func (s *Session) RememberMe(on bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

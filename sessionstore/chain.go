@@ -9,7 +9,6 @@ import (
 
 	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/internal/cached"
-	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/internal/outage"
 	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/internal/trace"
@@ -85,15 +84,6 @@ func (c *chain) openCache(cfg Config) error {
 		c.releaseLog = cache.LogClients(cfg.Logger)
 	}
 	return nil
-}
-
-// coherence returns the maximum ages of a cached session.
-func (c Config) coherence() coherence.Policy {
-	policy := coherence.Policy{Freshness: c.Cache.Freshness, Grace: c.Outage.Grace}
-	if c.Cache.DisableServing {
-		policy.Freshness = 0
-	}
-	return policy
 }
 
 // watchPatience returns how long a connection stays open while the store can't

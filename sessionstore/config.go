@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/client"
+	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/internal/schema"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -84,12 +85,17 @@ type Config struct {
 	// cookie that is written anyway, or that answers a top-level navigation.
 	Secrets []Secret
 
+	// Profile limits the sessions after an assurance level of NIST SP
+	// 800-63B-4, and has defaults for the timeouts. Defaults to none.
+	Profile Profile
+
 	// IdleTimeout is the time after its last use at which a session ends.
-	// Defaults to 7 days; at least 1 s, at most 400 days.
+	// Defaults to 7 days, or to that of the Profile; at least 1 s, at most 400
+	// days.
 	IdleTimeout time.Duration
 	// AbsoluteTimeout is the time after its creation or login at which a
-	// session ends, used or not. Defaults to 30 days, or to IdleTimeout if that
-	// is longer; at most 400 days.
+	// session ends, used or not. Defaults to 30 days or to that of the Profile,
+	// or to IdleTimeout if that is longer; at most 400 days.
 	AbsoluteTimeout time.Duration
 	// DisableSliding ends a session IdleTimeout after its creation or login,
 	// used or not.
@@ -270,11 +276,15 @@ func (c Config) inForce() []any {
 			sameSite = name
 		}
 	}
-	return []any{
+	attrs := []any{
 		"environment", c.Env.String(),
 		"timeout", c.IdleTimeout, "absolute_timeout", c.AbsoluteTimeout,
 		"cookie", c.Cookie.Name, "same_site", sameSite,
 	}
+	if c.Profile != NoProfile {
+		attrs = append(attrs, "profile", c.Profile.String())
+	}
+	return attrs
 }
 
 // Expiry returns the timeouts, with defaults, for [NewMemory] and other stores.
@@ -283,14 +293,26 @@ func (c Config) Expiry() store.Expiry {
 	return store.Expiry{Idle: c.IdleTimeout, Absolute: c.AbsoluteTimeout, Fixed: c.DisableSliding}
 }
 
+// coherence returns the maximum ages of a cached session.
+func (c Config) coherence() coherence.Policy {
+	policy := coherence.Policy{Freshness: c.Cache.Freshness, Grace: c.Outage.Grace}
+	if c.Cache.DisableServing {
+		policy.Freshness = 0
+	}
+	return policy
+}
+
 // withDefaults returns a Config with all settings. It shares no slice with c.
 func (c Config) withDefaults() Config {
 	c.Secrets = slices.Clone(c.Secrets)
 	c.Cache.EncryptionKeys = slices.Clone(c.Cache.EncryptionKeys)
 	c.TrustedProxies = slices.Clone(c.TrustedProxies)
 	c.Schema = cmp.Or(c.Schema, schema.Default)
-	c.IdleTimeout = cmp.Or(c.IdleTimeout, defaultTimeout)
-	c.AbsoluteTimeout = cmp.Or(c.AbsoluteTimeout, max(defaultAbsoluteTimeout, c.IdleTimeout))
+	idle, absolute := c.Profile.defaultTimeouts()
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, idle)
+	if c.AbsoluteTimeout == 0 {
+		c.AbsoluteTimeout = max(absolute, c.IdleTimeout)
+	}
 	c.PruneInterval = cmp.Or(c.PruneInterval, defaultPruneInterval)
 	c.Limits.MaxDataSize = cmp.Or(c.Limits.MaxDataSize, defaultMaxDataSize)
 	c.StoreTimeout = cmp.Or(c.StoreTimeout, defaultStoreTimeout)
@@ -334,6 +356,9 @@ func (c Config) check() error {
 	}
 	if err := schema.CheckName(c.Schema); err != nil {
 		fault("Schema", err.Error())
+	}
+	if c.Profile < NoProfile || c.Profile > AAL3 {
+		fault("Profile", "must be NoProfile, AAL1, AAL2 or AAL3")
 	}
 	if len(c.Secrets) == 0 {
 		fault("Secrets", "is not set: make one with `openssl rand -hex 32`")

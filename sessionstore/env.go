@@ -21,6 +21,7 @@ func ConfigFromEnv() (Config, error) { return configFrom(os.LookupEnv) }
 var envNames = map[string]string{
 	"Env": "APP_ENV", "Secrets": "SESSION_SECRET", "IdleTimeout": "SESSION_TIMEOUT",
 	"AbsoluteTimeout": "SESSION_ABSOLUTE_TIMEOUT", "Schema": "SESSION_SCHEMA",
+	"Profile":        "SESSION_PROFILE",
 	"TrustedProxies": "TRUSTED_PROXIES", "PruneInterval": "SESSION_PRUNE_INTERVAL",
 	"Limits.MaxSessionsPerUser": "SESSION_MAX_PER_USER",
 	"Privacy.IPv4Prefix":        "SESSION_IP_PREFIX",
@@ -43,6 +44,7 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		Env:                  e.appEnv(),
 		DatabaseURL:          Secret(e.text("DATABASE_URL")),
 		Schema:               e.text("SESSION_SCHEMA"),
+		Profile:              e.profile(),
 		IdleTimeout:          e.duration("SESSION_TIMEOUT", time.Hour),
 		AbsoluteTimeout:      e.duration("SESSION_ABSOLUTE_TIMEOUT", time.Hour),
 		DisableSliding:       !e.flag("SESSION_SLIDING_WINDOW", true),
@@ -257,6 +259,21 @@ func (e *environment) action(name string) SuspiciousAction {
 	}
 	e.fault(name, "must be observe, login or revoke")
 	return ActionObserve
+}
+
+func (e *environment) profile() Profile {
+	const name = "SESSION_PROFILE"
+	v, set := e.get(name)
+	if !set {
+		return NoProfile
+	}
+	for p := NoProfile; p <= AAL3; p++ {
+		if strings.EqualFold(v, p.String()) {
+			return p
+		}
+	}
+	e.fault(name, "must be none, aal1, aal2 or aal3")
+	return NoProfile
 }
 
 func (e *environment) cookie() CookieConfig {

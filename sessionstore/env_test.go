@@ -17,7 +17,7 @@ import (
 // envNamesOfTheReadme lists the documented variables.
 var envNamesOfTheReadme = []string{
 	"DATABASE_URL", "SESSION_SECRET", "SESSION_ENCRYPTION_KEY", "USE_REDIS_SESSIONS", "REDIS_URL",
-	"SESSION_TIMEOUT",
+	"SESSION_TIMEOUT", "SESSION_PROFILE",
 	"SESSION_ABSOLUTE_TIMEOUT", "SESSION_SLIDING_WINDOW", "SESSION_REGENERATE_ON_LOGIN",
 	"SESSION_TRACK_METADATA", "SESSION_CLEAR_SITE_DATA",
 	"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "SESSION_COOKIE_NAME", "SESSION_COOKIE_SAMESITE",
@@ -139,6 +139,8 @@ func TestEnvEachVariable(t *testing.T) {
 		{"SESSION_SLIDING_WINDOW", "false", func(c Config) bool { return c.DisableSliding }},
 		{"SESSION_SLIDING_WINDOW", "true", func(c Config) bool { return !c.DisableSliding }},
 		{"SESSION_REGENERATE_ON_LOGIN", "0", func(c Config) bool { return c.DisableRotateOnLogin }},
+		{"SESSION_PROFILE", "AAL2", func(c Config) bool { return c.Profile == AAL2 }},
+		{"SESSION_PROFILE", "none", func(c Config) bool { return c.Profile == 0 }},
 		{"SESSION_TRACK_METADATA", "no", func(c Config) bool { return c.Privacy.DisableMetadata }},
 		{"SESSION_CLEAR_SITE_DATA", "yes", func(c Config) bool { return c.Privacy.ClearSiteData }},
 		{
@@ -396,6 +398,8 @@ func TestEnvFaults(t *testing.T) {
 		{"SESSION_ABSOLUTE_TIMEOUT", "9601h"},
 		{"SESSION_SLIDING_WINDOW", canary},
 		{"SESSION_REGENERATE_ON_LOGIN", canary},
+		{"SESSION_PROFILE", canary},
+		{"SESSION_PROFILE", "2"},
 		{"SESSION_TRACK_METADATA", canary},
 		{"SESSION_CLEAR_SITE_DATA", canary},
 		{"SESSION_SUSPICIOUS_ACTIVITY_CHECK", canary},

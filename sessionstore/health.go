@@ -30,6 +30,10 @@ type Health struct {
 	// Sessions has the counts, estimated on a big table; nil if the store is
 	// unavailable.
 	Sessions *Stats `json:"sessions,omitempty"`
+	// Profile is the [Config]'s; empty without one.
+	Profile string `json:"profile,omitempty"`
+	// Deviations are those of [Config.Deviations].
+	Deviations []string `json:"deviations,omitempty"`
 	// LastPruneAge is the time in seconds since the last prune of any instance;
 	// nil if there was none.
 	LastPruneAge *float64 `json:"last_prune_age_seconds,omitempty"`
@@ -66,6 +70,9 @@ func (m *Manager) Health(ctx context.Context) Health {
 		}
 	}
 	m.chain.describe(&h)
+	if m.cfg.Profile != NoProfile {
+		h.Profile, h.Deviations = m.cfg.Profile.String(), m.cfg.Deviations()
+	}
 	m.health.last, m.health.asked = h, time.Now()
 	return h
 }

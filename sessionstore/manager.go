@@ -55,6 +55,7 @@ func newManager(inner store.Store, cfg Config, q *events) (*Manager, error) {
 		newLoginID: store.NewLoginID,
 	}}
 	cfg.logNotices()
+	cfg.logDeviations()
 	m.touches.init(m.store, cfg.StoreTimeout, q)
 	m.watches.init(m.store, cfg.StoreTimeout, cfg.watchPatience(), q)
 	return m, nil

@@ -185,6 +185,9 @@ func (s *Session) handle() Handle {
 
 // persistent reports whether the cookie outlives the browser.
 func (s *Session) persistent() bool {
+	if !s.core.cfg.Profile.remembers() {
+		return false
+	}
 	switch s.next.remember {
 	case rememberOn:
 		return true
