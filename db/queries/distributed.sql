@@ -23,7 +23,8 @@ DELETE FROM pgsession.sessions WHERE id = @id::bytea;
 -- DistributedRevokeHandle is OwnerRevokeHandle without an ending.
 -- name: DistributedRevokeHandle :many
 DELETE FROM pgsession.sessions AS s
-WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
+WHERE (s.user_id = @user_id::text OR s.pending_user_id = @user_id::text)
+    AND s.expires_at > pg_catalog.now()
     AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16)
         = @handle::bytea
 RETURNING s.id;
@@ -38,18 +39,21 @@ SELECT
     (SELECT pg_catalog.count(*) FROM pgsession.sessions)::bigint AS seen,
     (SELECT pg_catalog.count(*) FROM gone)::bigint AS revoked;
 
--- DistributedRevoke revokes the sessions of a user but one. It needs OwnerLock:
--- Citus reads the shards one after the other. A session that is rotated
--- meanwhile could be missed, on the old shard and on the new one.
+-- DistributedRevoke revokes the sessions of a user, or with a tag, but one. The
+-- other one of user and tag is null. It needs OwnerLock of the user, or of ''
+-- for a tag: Citus reads the shards one after the other. A session that is
+-- rotated meanwhile could be missed, on the old shard and on the new one.
 -- name: DistributedRevoke :many
 DELETE FROM pgsession.sessions AS s
-WHERE s.user_id = @user_id::text AND s.id <> @spared::bytea AND s.expires_at > pg_catalog.now()
+WHERE (s.user_id = sqlc.narg(user_id)::text OR s.pending_user_id = sqlc.narg(user_id)::text
+        OR s.tags @> sqlc.narg(tag)::bytea[])
+    AND s.id <> @spared::bytea AND s.expires_at > pg_catalog.now()
 RETURNING s.id;
 
--- DistributedUser returns the user of a session that is about to be rotated,
--- for DistributedLock.
+-- DistributedUser returns the user of a session that is about to be rotated, or
+-- of its pending login, for DistributedLock.
 -- name: DistributedUser :one
-SELECT coalesce(s.user_id, '')::text
+SELECT coalesce(s.user_id, s.pending_user_id, '')::text
 FROM pgsession.sessions AS s
 WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now();
 

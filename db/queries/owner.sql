@@ -1,25 +1,55 @@
--- Statements about the sessions of a user. Every statement that locks many rows
+-- Statements about the sessions of a user, or about those with a tag. Pending
+-- logins of a user are among the user's, but no limit counts them. Every statement that locks many rows
 -- locks them in the order of their ids, so no two of them deadlock.
 
 -- OwnerList returns a page of a user's sessions, the newest first. before and
 -- after are the creation and the id of the last session of the page before. A
 -- page leaves data out, which could be a hundred megabytes; the empty object
--- keeps the columns those of a session.
+-- keeps the columns those of a session. Two branches, each in the order of an
+-- index, are merged: so a page reads no more rows than it has.
 -- name: OwnerList :many
 SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
     '{}'::jsonb AS data, s.pending_user_id, s.methods,
     pg_catalog.now()::timestamptz AS validated_at
-FROM pgsession.sessions AS s
-WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
+FROM (
+    SELECT
+        o.version, o.created_at, o.last_seen_at, o.expires_at, o.absolute_expires_at,
+        o.authenticated_at, o.pending_since, o.login_id, o.id, o.user_id, o.ip, o.user_agent,
+        o.pending_user_id, o.methods
+    FROM pgsession.sessions AS o
+    WHERE o.user_id = @user_id::text
+    UNION ALL
+    SELECT
+        p.version, p.created_at, p.last_seen_at, p.expires_at, p.absolute_expires_at,
+        p.authenticated_at, p.pending_since, p.login_id, p.id, p.user_id, p.ip, p.user_agent,
+        p.pending_user_id, p.methods
+    FROM pgsession.sessions AS p
+    WHERE p.pending_user_id = @user_id::text
+) AS s
+WHERE s.expires_at > pg_catalog.now()
     AND s.created_at <= sqlc.arg(before)::timestamptz
     AND (s.created_at < sqlc.arg(before)::timestamptz OR s.id > sqlc.arg(after)::bytea)
 ORDER BY s.created_at DESC, s.id
 LIMIT @max::integer;
 
--- OwnerRevoke revokes up to max sessions of a user that began no later than
--- until, but for one. seen is the id of one in the statement's snapshot, and
+-- TagList is OwnerList for the sessions with a tag.
+-- name: TagList :many
+SELECT
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    '{}'::jsonb AS data, s.pending_user_id, s.methods,
+    pg_catalog.now()::timestamptz AS validated_at
+FROM pgsession.sessions AS s
+WHERE s.tags @> @tag::bytea[] AND s.expires_at > pg_catalog.now()
+    AND s.created_at <= sqlc.arg(before)::timestamptz
+    AND (s.created_at < sqlc.arg(before)::timestamptz OR s.id > sqlc.arg(after)::bytea)
+ORDER BY s.created_at DESC, s.id
+LIMIT @max::integer;
+
+-- OwnerRevoke revokes up to max sessions of a user, or with a tag, that began no
+-- later than until, but for one. The other one of user and tag is null. seen is the id of one in the statement's snapshot, and
 -- empty for none. A session that is rotated meanwhile is seen and not deleted,
 -- so the caller repeats the statement until it has seen none.
 --
@@ -37,15 +67,26 @@ WITH bound AS MATERIALIZED (
         THEN pg_catalog.set_config('lock_timeout'::text, @lock_timeout::text, true)
         ELSE ''::text END AS lock_timeout
 ), found AS MATERIALIZED (
-    SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.user_id = @user_id::text AND s.id <> @spared::bytea
-        AND s.expires_at > pg_catalog.now() AND s.created_at <= sqlc.arg(until)::timestamptz
+    SELECT f.id FROM (
+        SELECT s.id, s.expires_at, s.created_at FROM pgsession.sessions AS s
+        WHERE s.user_id = sqlc.narg(user_id)::text
+        UNION ALL
+        SELECT s.id, s.expires_at, s.created_at FROM pgsession.sessions AS s
+        WHERE s.pending_user_id = sqlc.narg(user_id)::text
+        UNION ALL
+        SELECT s.id, s.expires_at, s.created_at FROM pgsession.sessions AS s
+        WHERE s.tags @> sqlc.narg(tag)::bytea[]
+    ) AS f
+    WHERE f.id <> @spared::bytea
+        AND f.expires_at > pg_catalog.now() AND f.created_at <= sqlc.arg(until)::timestamptz
     LIMIT sqlc.arg(max)::integer
 ), locked AS (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE (SELECT b.lock_timeout FROM bound AS b) IS NOT NULL
         AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
-        AND (s.user_id = @user_id::text) IS TRUE AND s.expires_at > pg_catalog.now()
+        AND (s.user_id = sqlc.narg(user_id)::text OR s.pending_user_id = sqlc.narg(user_id)::text
+            OR s.tags @> sqlc.narg(tag)::bytea[]) IS TRUE
+        AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE
 ), gone AS (
@@ -60,27 +101,36 @@ SELECT
             AND NOT EXISTS (SELECT 1 FROM gone)
     ), ''::text)::text AS waited;
 
--- OwnerFind finds the next sessions of a user to revoke, in the order of their
--- ids. OFFSET 0 has the user's index answer it, and not the table in the order
--- of ids.
+-- OwnerFind finds the next sessions of a user, or with a tag, to revoke, in the
+-- order of their ids. OFFSET 0 has the indexes of users and tags answer it, and
+-- not the table in the order of ids.
 -- name: OwnerFind :many
 SELECT f.id FROM (
-    SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.user_id = @user_id::text AND s.id > @after::bytea AND s.id <> @spared::bytea
-        AND s.created_at <= sqlc.arg(until)::timestamptz
+    SELECT s.id, s.created_at FROM pgsession.sessions AS s
+    WHERE s.user_id = sqlc.narg(user_id)::text
+    UNION ALL
+    SELECT s.id, s.created_at FROM pgsession.sessions AS s
+    WHERE s.pending_user_id = sqlc.narg(user_id)::text
+    UNION ALL
+    SELECT s.id, s.created_at FROM pgsession.sessions AS s
+    WHERE s.tags @> sqlc.narg(tag)::bytea[]
     OFFSET 0
 ) AS f
+WHERE f.id > @after::bytea AND f.id <> @spared::bytea
+    AND f.created_at <= sqlc.arg(until)::timestamptz
 ORDER BY f.id
 LIMIT sqlc.arg(max)::integer;
 
--- OwnerRevokeFound revokes those of these sessions that are alive, the user's
--- and not locked. IS TRUE keeps it from the user's index, where each batch
--- would read over the entries of all batches before.
+-- OwnerRevokeFound revokes those of these sessions that are alive, the user's or
+-- with the tag, and not locked. IS TRUE keeps it from the other indexes, where
+-- each batch would read over the entries of all batches before.
 -- name: OwnerRevokeFound :many
 WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[])
-        AND (s.user_id = @user_id::text) IS TRUE AND s.expires_at > pg_catalog.now()
+        AND (s.user_id = sqlc.narg(user_id)::text OR s.pending_user_id = sqlc.narg(user_id)::text
+            OR s.tags @> sqlc.narg(tag)::bytea[]) IS TRUE
+        AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE SKIP LOCKED
 )
@@ -92,7 +142,8 @@ DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNIN
 -- name: OwnerRevokeHandle :many
 WITH gone AS (
     DELETE FROM pgsession.sessions AS s
-    WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
+    WHERE (s.user_id = @user_id::text OR s.pending_user_id = @user_id::text)
+        AND s.expires_at > pg_catalog.now()
         AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16)
             = @handle::bytea
     RETURNING s.id
@@ -107,7 +158,8 @@ SELECT gone.id FROM gone;
 -- name: OwnerHasHandle :one
 SELECT EXISTS (
     SELECT 1 FROM pgsession.sessions AS s
-    WHERE s.user_id = @user_id::text AND s.expires_at > pg_catalog.now()
+    WHERE (s.user_id = @user_id::text OR s.pending_user_id = @user_id::text)
+        AND s.expires_at > pg_catalog.now()
         AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16)
             = @handle::bytea
 )::boolean AS found;

@@ -261,11 +261,19 @@ func (d *drawer) bystanders(r *round, user string, n int) {
 	for range n {
 		rec := d.row(user)
 		rec.UserID, rec.PendingUserID, rec.PendingSince = user, "", time.Time{}
+		if rec.Tags == nil {
+			rec.Tags = d.tags()
+		}
 		// A revoke that waits for a locked row ends sessions that began before
 		// it.
 		rec.CreatedAt = base.Add(d.off(one(d, -20*time.Hour, -2*time.Hour, -10*time.Minute)))
 		if rec.AuthenticatedAt.IsZero() {
 			rec.AuthenticatedAt = base.Add(d.off(-time.Hour))
+		}
+		if d.sometimes(4) {
+			rec.UserID, rec.PendingUserID = "", user
+			rec.PendingSince = base.Add(d.off(-5 * time.Minute))
+			rec.AuthenticatedAt, rec.LoginID = time.Time{}, store.LoginID{}
 		}
 		r.rows = append(r.rows, rec)
 	}

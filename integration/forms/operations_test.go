@@ -81,6 +81,12 @@ var operations = []operation{
 	revoking("all but the latest logins", func(d *drawer, _ store.Record) store.Selection {
 		return store.Selection{UserID: "ada", Keep: 1 + d.IntN(3)}
 	}),
+	revoking("a tag", func(*drawer, store.Record) store.Selection {
+		return store.Selection{Tag: someTag}
+	}),
+	revoking("a tag, but for one", func(_ *drawer, some store.Record) store.Selection {
+		return store.Selection{Tag: someTag, Except: some.ID}
+	}),
 	revoking("all", func(*drawer, store.Record) store.Selection {
 		return store.Selection{All: true}
 	}),

@@ -46,14 +46,15 @@ func (l *localTombstones) addIDs(ids []store.ID) {
 }
 
 // addSelection adds all sessions of a revoke. Its ids are not enough: an
-// earlier attempt may have ended more sessions and lost the reply.
+// earlier attempt may have ended more sessions and lost the reply. A record
+// does not show its tags, so a tag covers all sessions.
 func (l *localTombstones) addSelection(s *store.Selection) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	switch {
 	case l.lifetime == 0:
-	case s.All:
+	case s.All, s.Tag != store.Tag{}:
 		l.all = now.Add(l.lifetime)
 	case s.LeavesMark() && l.room(1, now):
 		l.users[s.UserID] = now.Add(l.lifetime)

@@ -31,7 +31,11 @@ func (c *Store) Revoke(
 ) ([]store.ID, store.Revocation, error) {
 	ids, r, err := c.store.Revoke(ctx, s)
 	outcome := outcomeOf(err)
-	if outcome != coherence.Refused || r.Count > 0 {
+	switch {
+	case s.Tag != store.Tag{} && outcome == coherence.Committed:
+		// The sessions of an earlier attempt are covered since that.
+		c.tombstones.addIDs(ids)
+	case outcome != coherence.Refused || r.Count > 0:
 		c.tombstones.addSelection(&s)
 	}
 	acknowledged := outcome == coherence.Committed && !s.All && len(ids) <= maxTombstones

@@ -81,15 +81,24 @@ func (q *Queries) DistributedMissing(ctx context.Context, db DBTX, id []byte) (*
 
 const distributedRevoke = `-- name: DistributedRevoke :many
 DELETE FROM pgsession.sessions AS s
-WHERE s.user_id = $1::text AND s.id <> $2::bytea AND s.expires_at > pg_catalog.now()
+WHERE (s.user_id = $1::text OR s.pending_user_id = $1::text
+        OR s.tags @> $2::bytea[])
+    AND s.id <> $3::bytea AND s.expires_at > pg_catalog.now()
 RETURNING s.id
 `
 
-// DistributedRevoke revokes the sessions of a user but one. It needs OwnerLock:
+type DistributedRevokeParams struct {
+	UserID pgtype.Text
+	Tag    [][]byte
+	Spared []byte
+}
+
+// DistributedRevoke revokes the sessions of a user, or with a tag, but one. The
+// other one of user and tag is null. It needs OwnerLock:
 // Citus reads the shards one after the other. A session that is rotated
 // meanwhile could be missed, on the old shard and on the new one.
-func (q *Queries) DistributedRevoke(ctx context.Context, db DBTX, userID string, spared []byte) ([][]byte, error) {
-	rows, err := db.Query(ctx, distributedRevoke, userID, spared)
+func (q *Queries) DistributedRevoke(ctx context.Context, db DBTX, arg *DistributedRevokeParams) ([][]byte, error) {
+	rows, err := db.Query(ctx, distributedRevoke, arg.UserID, arg.Tag, arg.Spared)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +142,8 @@ func (q *Queries) DistributedRevokeAll(ctx context.Context, db DBTX) (*Distribut
 
 const distributedRevokeHandle = `-- name: DistributedRevokeHandle :many
 DELETE FROM pgsession.sessions AS s
-WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now()
+WHERE (s.user_id = $1::text OR s.pending_user_id = $1::text)
+    AND s.expires_at > pg_catalog.now()
     AND substring(pg_catalog.sha256($2::bytea || s.id) FROM 1 FOR 16)
         = $3::bytea
 RETURNING s.id
@@ -253,13 +263,13 @@ func (q *Queries) DistributedTrim(ctx context.Context, db DBTX, userID string, k
 }
 
 const distributedUser = `-- name: DistributedUser :one
-SELECT coalesce(s.user_id, '')::text
+SELECT coalesce(s.user_id, s.pending_user_id, '')::text
 FROM pgsession.sessions AS s
 WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
 `
 
-// DistributedUser returns the user of a session that is about to be rotated,
-// for DistributedLock.
+// DistributedUser returns the user of a session that is about to be rotated, or
+// of its pending login, for DistributedLock.
 func (q *Queries) DistributedUser(ctx context.Context, db DBTX, id []byte) (string, error) {
 	row := db.QueryRow(ctx, distributedUser, id)
 	var column_1 string

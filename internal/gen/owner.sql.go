@@ -149,29 +149,38 @@ func (q *Queries) OwnerCount(ctx context.Context, db DBTX, userID string, spared
 
 const ownerFind = `-- name: OwnerFind :many
 SELECT f.id FROM (
-    SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.user_id = $1::text AND s.id > $2::bytea AND s.id <> $3::bytea
-        AND s.created_at <= $4::timestamptz
+    SELECT s.id, s.created_at FROM pgsession.sessions AS s
+    WHERE s.user_id = $1::text
+    UNION ALL
+    SELECT s.id, s.created_at FROM pgsession.sessions AS s
+    WHERE s.pending_user_id = $1::text
+    UNION ALL
+    SELECT s.id, s.created_at FROM pgsession.sessions AS s
+    WHERE s.tags @> $2::bytea[]
     OFFSET 0
 ) AS f
+WHERE f.id > $3::bytea AND f.id <> $4::bytea
+    AND f.created_at <= $5::timestamptz
 ORDER BY f.id
-LIMIT $5::integer
+LIMIT $6::integer
 `
 
 type OwnerFindParams struct {
-	UserID string
+	UserID pgtype.Text
+	Tag    [][]byte
 	After  []byte
 	Spared []byte
 	Until  time.Time
 	Max    int32
 }
 
-// OwnerFind finds the next sessions of a user to revoke, in the order of their
-// ids. OFFSET 0 has the user's index answer it, and not the table in the order
-// of ids.
+// OwnerFind finds the next sessions of a user, or with a tag, to revoke, in the
+// order of their ids. OFFSET 0 has the indexes of users and tags answer it, and
+// not the table in the order of ids.
 func (q *Queries) OwnerFind(ctx context.Context, db DBTX, arg *OwnerFindParams) ([][]byte, error) {
 	rows, err := db.Query(ctx, ownerFind,
 		arg.UserID,
+		arg.Tag,
 		arg.After,
 		arg.Spared,
 		arg.Until,
@@ -198,7 +207,8 @@ func (q *Queries) OwnerFind(ctx context.Context, db DBTX, arg *OwnerFindParams) 
 const ownerHasHandle = `-- name: OwnerHasHandle :one
 SELECT EXISTS (
     SELECT 1 FROM pgsession.sessions AS s
-    WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now()
+    WHERE (s.user_id = $1::text OR s.pending_user_id = $1::text)
+        AND s.expires_at > pg_catalog.now()
         AND substring(pg_catalog.sha256($2::bytea || s.id) FROM 1 FOR 16)
             = $3::bytea
 )::boolean AS found
@@ -225,8 +235,22 @@ SELECT
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
     '{}'::jsonb AS data, s.pending_user_id, s.methods,
     pg_catalog.now()::timestamptz AS validated_at
-FROM pgsession.sessions AS s
-WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now()
+FROM (
+    SELECT
+        o.version, o.created_at, o.last_seen_at, o.expires_at, o.absolute_expires_at,
+        o.authenticated_at, o.pending_since, o.login_id, o.id, o.user_id, o.ip, o.user_agent,
+        o.pending_user_id, o.methods
+    FROM pgsession.sessions AS o
+    WHERE o.user_id = $1::text
+    UNION ALL
+    SELECT
+        p.version, p.created_at, p.last_seen_at, p.expires_at, p.absolute_expires_at,
+        p.authenticated_at, p.pending_since, p.login_id, p.id, p.user_id, p.ip, p.user_agent,
+        p.pending_user_id, p.methods
+    FROM pgsession.sessions AS p
+    WHERE p.pending_user_id = $1::text
+) AS s
+WHERE s.expires_at > pg_catalog.now()
     AND s.created_at <= $2::timestamptz
     AND (s.created_at < $2::timestamptz OR s.id > $3::bytea)
 ORDER BY s.created_at DESC, s.id
@@ -259,12 +283,14 @@ type OwnerListRow struct {
 	ValidatedAt       time.Time
 }
 
-// Statements about the sessions of a user. Every statement that locks many rows
+// Statements about the sessions of a user, or about those with a tag. Pending
+// logins of a user are among the user's, but no limit counts them. Every statement that locks many rows
 // locks them in the order of their ids, so no two of them deadlock.
 // OwnerList returns a page of a user's sessions, the newest first. before and
 // after are the creation and the id of the last session of the page before. A
 // page leaves data out, which could be a hundred megabytes; the empty object
-// keeps the columns those of a session.
+// keeps the columns those of a session. Two branches, each in the order of an
+// index, are merged: so a page reads no more rows than it has.
 func (q *Queries) OwnerList(ctx context.Context, db DBTX, arg *OwnerListParams) ([]*OwnerListRow, error) {
 	rows, err := db.Query(ctx, ownerList,
 		arg.UserID,
@@ -325,15 +351,26 @@ WITH bound AS MATERIALIZED (
         THEN pg_catalog.set_config('lock_timeout'::text, $1::text, true)
         ELSE ''::text END AS lock_timeout
 ), found AS MATERIALIZED (
-    SELECT s.id FROM pgsession.sessions AS s
-    WHERE s.user_id = $2::text AND s.id <> $3::bytea
-        AND s.expires_at > pg_catalog.now() AND s.created_at <= $4::timestamptz
-    LIMIT $5::integer
+    SELECT f.id FROM (
+        SELECT s.id, s.expires_at, s.created_at FROM pgsession.sessions AS s
+        WHERE s.user_id = $2::text
+        UNION ALL
+        SELECT s.id, s.expires_at, s.created_at FROM pgsession.sessions AS s
+        WHERE s.pending_user_id = $2::text
+        UNION ALL
+        SELECT s.id, s.expires_at, s.created_at FROM pgsession.sessions AS s
+        WHERE s.tags @> $3::bytea[]
+    ) AS f
+    WHERE f.id <> $4::bytea
+        AND f.expires_at > pg_catalog.now() AND f.created_at <= $5::timestamptz
+    LIMIT $6::integer
 ), locked AS (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE (SELECT b.lock_timeout FROM bound AS b) IS NOT NULL
         AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
-        AND (s.user_id = $2::text) IS TRUE AND s.expires_at > pg_catalog.now()
+        AND (s.user_id = $2::text OR s.pending_user_id = $2::text
+            OR s.tags @> $3::bytea[]) IS TRUE
+        AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE
 ), gone AS (
@@ -351,7 +388,8 @@ SELECT
 
 type OwnerRevokeParams struct {
 	LockTimeout string
-	UserID      string
+	UserID      pgtype.Text
+	Tag         [][]byte
 	Spared      []byte
 	Until       time.Time
 	Max         int32
@@ -363,8 +401,8 @@ type OwnerRevokeRow struct {
 	Waited string
 }
 
-// OwnerRevoke revokes up to max sessions of a user that began no later than
-// until, but for one. seen is the id of one in the statement's snapshot, and
+// OwnerRevoke revokes up to max sessions of a user, or with a tag, that began no
+// later than until, but for one. The other one of user and tag is null. seen is the id of one in the statement's snapshot, and
 // empty for none. A session that is rotated meanwhile is seen and not deleted,
 // so the caller repeats the statement until it has seen none.
 //
@@ -380,6 +418,7 @@ func (q *Queries) OwnerRevoke(ctx context.Context, db DBTX, arg *OwnerRevokePara
 	row := db.QueryRow(ctx, ownerRevoke,
 		arg.LockTimeout,
 		arg.UserID,
+		arg.Tag,
 		arg.Spared,
 		arg.Until,
 		arg.Max,
@@ -393,18 +432,26 @@ const ownerRevokeFound = `-- name: OwnerRevokeFound :many
 WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.id = ANY((SELECT $1::bytea[])::bytea[])
-        AND (s.user_id = $2::text) IS TRUE AND s.expires_at > pg_catalog.now()
+        AND (s.user_id = $2::text OR s.pending_user_id = $2::text
+            OR s.tags @> $3::bytea[]) IS TRUE
+        AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNING d.id
 `
 
-// OwnerRevokeFound revokes those of these sessions that are alive, the user's
-// and not locked. IS TRUE keeps it from the user's index, where each batch
-// would read over the entries of all batches before.
-func (q *Queries) OwnerRevokeFound(ctx context.Context, db DBTX, iDs [][]byte, userID string) ([][]byte, error) {
-	rows, err := db.Query(ctx, ownerRevokeFound, iDs, userID)
+type OwnerRevokeFoundParams struct {
+	IDs    [][]byte
+	UserID pgtype.Text
+	Tag    [][]byte
+}
+
+// OwnerRevokeFound revokes those of these sessions that are alive, the user's or
+// with the tag, and not locked. IS TRUE keeps it from the other indexes, where
+// each batch would read over the entries of all batches before.
+func (q *Queries) OwnerRevokeFound(ctx context.Context, db DBTX, arg *OwnerRevokeFoundParams) ([][]byte, error) {
+	rows, err := db.Query(ctx, ownerRevokeFound, arg.IDs, arg.UserID, arg.Tag)
 	if err != nil {
 		return nil, err
 	}
@@ -426,7 +473,8 @@ func (q *Queries) OwnerRevokeFound(ctx context.Context, db DBTX, iDs [][]byte, u
 const ownerRevokeHandle = `-- name: OwnerRevokeHandle :many
 WITH gone AS (
     DELETE FROM pgsession.sessions AS s
-    WHERE s.user_id = $1::text AND s.expires_at > pg_catalog.now()
+    WHERE (s.user_id = $1::text OR s.pending_user_id = $1::text)
+        AND s.expires_at > pg_catalog.now()
         AND substring(pg_catalog.sha256($2::bytea || s.id) FROM 1 FOR 16)
             = $3::bytea
     RETURNING s.id
@@ -505,6 +553,89 @@ func (q *Queries) OwnerTrim(ctx context.Context, db DBTX, userID string, keep in
 			return nil, err
 		}
 		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const tagList = `-- name: TagList :many
+SELECT
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    '{}'::jsonb AS data, s.pending_user_id, s.methods,
+    pg_catalog.now()::timestamptz AS validated_at
+FROM pgsession.sessions AS s
+WHERE s.tags @> $1::bytea[] AND s.expires_at > pg_catalog.now()
+    AND s.created_at <= $2::timestamptz
+    AND (s.created_at < $2::timestamptz OR s.id > $3::bytea)
+ORDER BY s.created_at DESC, s.id
+LIMIT $4::integer
+`
+
+type TagListParams struct {
+	Tag    [][]byte
+	Before time.Time
+	After  []byte
+	Max    int32
+}
+
+type TagListRow struct {
+	Version           int64
+	CreatedAt         time.Time
+	LastSeenAt        time.Time
+	ExpiresAt         time.Time
+	AbsoluteExpiresAt time.Time
+	AuthenticatedAt   pgtype.Timestamptz
+	PendingSince      pgtype.Timestamptz
+	LoginID           pgtype.UUID
+	ID                []byte
+	UserID            pgtype.Text
+	IP                *netip.Addr
+	UserAgent         pgtype.Text
+	Data              json.RawMessage
+	PendingUserID     pgtype.Text
+	Methods           []byte
+	ValidatedAt       time.Time
+}
+
+// TagList is OwnerList for the sessions with a tag.
+func (q *Queries) TagList(ctx context.Context, db DBTX, arg *TagListParams) ([]*TagListRow, error) {
+	rows, err := db.Query(ctx, tagList,
+		arg.Tag,
+		arg.Before,
+		arg.After,
+		arg.Max,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []*TagListRow
+	for rows.Next() {
+		var i TagListRow
+		if err := rows.Scan(
+			&i.Version,
+			&i.CreatedAt,
+			&i.LastSeenAt,
+			&i.ExpiresAt,
+			&i.AbsoluteExpiresAt,
+			&i.AuthenticatedAt,
+			&i.PendingSince,
+			&i.LoginID,
+			&i.ID,
+			&i.UserID,
+			&i.IP,
+			&i.UserAgent,
+			&i.Data,
+			&i.PendingUserID,
+			&i.Methods,
+			&i.ValidatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, &i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

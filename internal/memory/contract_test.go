@@ -10,14 +10,12 @@ import (
 )
 
 func TestContract(t *testing.T) {
-	subject := storetest.Subject{
+	storetest.Run(t, storetest.Subject{
 		New: func(_ *testing.T, e store.Expiry) store.Store {
 			return memory.New(e, memory.Options{})
 		},
 		Age: func(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
 			s.(*memory.Store).Age(id, d)
 		},
-	}
-	storetest.Run(t, subject)
-	storetest.RunLogins(t, subject)
+	})
 }

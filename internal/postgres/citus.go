@@ -135,18 +135,22 @@ func (s *citusStore) revokeIn(
 	return s.revokeRows(ctx, db, sel, s)
 }
 
-// revokeUser ends the sessions of a user, after the rotations that hold the
-// lock have ended.
+// revokeUser ends the sessions of a user, or with a tag, after the rotations
+// that hold the lock have ended.
 func (s *citusStore) revokeUser(
 	ctx context.Context, db querier, sel *store.Selection,
 ) ([][]byte, error) {
-	if err := s.queries.OwnerLock(ctx, db, sel.UserID); err != nil {
+	user, tag := ownerOf(sel)
+	// The lock of a tag is that of all users: its sessions are of any.
+	if err := s.queries.OwnerLock(ctx, db, user.String); err != nil {
 		return nil, err
 	}
-	if sel.Keep > 0 {
+	if sel.Keep > 0 && tag == nil {
 		return s.queries.DistributedTrim(ctx, db, sel.UserID, int32(sel.Keep))
 	}
-	return s.queries.DistributedRevoke(ctx, db, sel.UserID, sel.Except[:])
+	return s.queries.DistributedRevoke(ctx, db, &gen.DistributedRevokeParams{
+		UserID: user, Tag: tag, Spared: sel.Except[:],
+	})
 }
 
 // revokeHandle ends one session.

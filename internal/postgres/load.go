@@ -134,6 +134,7 @@ var endOfTime = time.Date(294276, 12, 31, 0, 0, 0, 0, time.UTC)
 
 // List implements [store.Store].
 func (b *base) List(ctx context.Context, userID string, page store.Page) ([]store.Record, error) {
+	tagged := page.Tag != store.Tag{}
 	arg := &gen.OwnerListParams{
 		UserID: userID, Before: page.Before, After: page.After[:], Max: int32(page.Limit()),
 	}
@@ -144,6 +145,13 @@ func (b *base) List(ctx context.Context, userID string, page store.Page) ([]stor
 		var read rowsRead
 		run := func(ctx context.Context, db querier) error {
 			r := b.reader(db, 0)
+			if tagged {
+				left, err := b.queries.TagList(ctx, r, &gen.TagListParams{
+					Tag: [][]byte{page.Tag[:]}, Before: arg.Before, After: arg.After, Max: arg.Max,
+				})
+				read, err = r.many(ctx, len(left), err)
+				return err
+			}
 			left, err := b.queries.OwnerList(ctx, r, arg)
 			read, err = r.many(ctx, len(left), err)
 			return err

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgtype"
+
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/internal/gen"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -43,7 +45,7 @@ func revocation(n int, err error) store.Revocation {
 // isOne reports whether one statement ends the selection, whatever the size of
 // the table: one session, those beyond a limit, or none.
 func isOne(s *store.Selection) bool {
-	return !s.All && (s.UserID == "" || s.Handle != "" || s.Keep > 0)
+	return !s.All && s.Tag == (store.Tag{}) && (s.UserID == "" || s.Handle != "" || s.Keep > 0)
 }
 
 // addMark adds the mark of a revoke and returns its time. It must be committed
@@ -82,6 +84,8 @@ func (b *base) revokeRows(
 			err = b.queries.SessionAwaitStandby(ctx, db)
 		}
 		return nil, n, err
+	case sel.Tag != store.Tag{}:
+		gone, err = of.revokeUser(ctx, db, &sel)
 	case sel.UserID == "":
 		return nil, 0, nil
 	case sel.Handle != "":
@@ -135,18 +139,19 @@ func (s *plainStore) revokeIn(
 	return s.revokeRows(ctx, db, sel, s)
 }
 
-// revokeUser ends the sessions of a user beyond a limit, or all of them in a
-// transaction of the application.
+// revokeUser ends the sessions of a user beyond a limit, or all those of a user
+// or with a tag in a transaction of the application.
 func (s *plainStore) revokeUser(
 	ctx context.Context, db querier, sel *store.Selection,
 ) (gone [][]byte, err error) {
-	if sel.Keep > 0 {
+	user, tag := ownerOf(sel)
+	if sel.Keep > 0 && tag == nil {
 		return s.queries.OwnerTrim(ctx, db, sel.UserID, int32(sel.Keep))
 	}
 	var kept keptRows
 	for {
 		row, err := s.queries.OwnerRevoke(ctx, db, &gen.OwnerRevokeParams{
-			UserID: sel.UserID, Spared: sel.Except[:], Until: endOfTime, Max: math.MaxInt32,
+			UserID: user, Tag: tag, Spared: sel.Except[:], Until: endOfTime, Max: math.MaxInt32,
 		})
 		if err != nil {
 			return gone, err
@@ -163,6 +168,15 @@ func (s *plainStore) revokeHandle(
 	ctx context.Context, db querier, arg *gen.OwnerRevokeHandleParams,
 ) ([][]byte, error) {
 	return s.queries.OwnerRevokeHandle(ctx, db, arg)
+}
+
+// ownerOf returns the user or the tag of a selection, and null for the other
+// one.
+func ownerOf(sel *store.Selection) (user pgtype.Text, tag [][]byte) {
+	if sel.Tag != (store.Tag{}) {
+		return user, [][]byte{sel.Tag[:]}
+	}
+	return orNull(sel.UserID), nil
 }
 
 // revokeAll ends all sessions. Rotations that hold the shared lock of ” on a
@@ -217,10 +231,10 @@ const (
 	sweepTimeout = 5 * time.Minute
 )
 
-// sweep revokes all sessions of a user, or of all users. The caller's context
-// bounds it as a whole. Each statement is a transaction with a deadline of its
-// own. What it has ended stays ended if a later one fails, and the same call
-// continues from there.
+// sweep revokes all sessions of a user, with a tag, or of all users. The
+// caller's context bounds it as a whole. Each statement is a transaction with a
+// deadline of its own. What it has ended stays ended if a later one fails, and
+// the same call continues from there.
 //
 // A locked session holds up none of the others: batches skip it, and the sweep
 // waits for it alone, so a sweep does not deadlock.
@@ -324,8 +338,9 @@ func (s *sweep) find(
 			})
 			return err
 		}
+		user, tag := ownerOf(&s.sel)
 		found, err = s.s.queries.OwnerFind(ctx, db, &gen.OwnerFindParams{
-			UserID: s.sel.UserID, After: after[:], Spared: s.sel.Except[:],
+			UserID: user, Tag: tag, After: after[:], Spared: s.sel.Except[:],
 			Until: until, Max: revokeFound,
 		})
 		return err
@@ -344,7 +359,10 @@ func (s *sweep) end(ctx context.Context, batch [][]byte) error {
 			n = int(rows)
 			return err
 		}
-		ended, err := s.s.queries.OwnerRevokeFound(ctx, db, batch, s.sel.UserID)
+		user, tag := ownerOf(&s.sel)
+		ended, err := s.s.queries.OwnerRevokeFound(ctx, db, &gen.OwnerRevokeFoundParams{
+			IDs: batch, UserID: user, Tag: tag,
+		})
 		gone, n = ended, len(ended)
 		return err
 	}
@@ -376,8 +394,9 @@ func (s *sweep) once(ctx context.Context, until time.Time) (seen bool, err error
 			first, n = row.Seen, int(row.Revoked)
 			return s.kept.check(first, n)
 		}
+		user, tag := ownerOf(&s.sel)
 		row, err := s.s.queries.OwnerRevoke(ctx, db, &gen.OwnerRevokeParams{
-			UserID: s.sel.UserID, Spared: s.sel.Except[:],
+			UserID: user, Tag: tag, Spared: s.sel.Except[:],
 			Until: until, Max: 1, LockTimeout: s.patience(ctx),
 		})
 		if err != nil {

@@ -15,16 +15,10 @@ func Run(t *testing.T, subject Subject) {
 	}
 	run(t, subject,
 		creating, saving, rotating, touching, expiring, owning, marking, pruning, racing,
-		authenticating, stepping)
+		authenticating, stepping, pending, tagging)
 	if !subject.NoEndings {
 		run(t, subject, ending)
 	}
-}
-
-// RunLogins tests pending logins and tags. They are apart from Run until all
-// stores have them.
-func RunLogins(t *testing.T, subject Subject) {
-	run(t, subject, pending, tagging)
 }
 
 func run(t *testing.T, subject Subject, groups ...[]testCase) {
