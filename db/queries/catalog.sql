@@ -165,3 +165,9 @@ WHERE n.nspname = @schema_name::text;
 -- Postgres then refuses the statement, which has had no effect.
 -- name: CatalogLockTimeout :exec
 SELECT pg_catalog.set_config('lock_timeout', @milliseconds::text, true);
+
+-- CatalogWithoutJIT turns compiling off until the transaction ends. Where an
+-- enable_ setting is off, a plan without it has a very high cost, and Postgres
+-- takes seconds to compile the statement of the schema check.
+-- name: CatalogWithoutJIT :exec
+SELECT pg_catalog.set_config('jit', 'off', true);

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -63,6 +64,23 @@ func settingsToTry(t *testing.T, admin *pgxpool.Pool) []setValue {
 func TestSettingsOfRoleAndDatabase(t *testing.T) {
 	t.Parallel()
 	underEverySetting(t, pgx.QueryExecModeCacheStatement)
+}
+
+// With enable_nestloop off, Postgres takes seconds to compile the check's
+// statement, and milliseconds to run it.
+func TestCheckIsNotCompiled(t *testing.T) {
+	t.Parallel()
+	c := hire(t)
+	ctx := context.Background()
+	if _, err := c.admin.Exec(ctx,
+		"ALTER ROLE "+c.pool.Config().ConnConfig.User+" SET enable_nestloop = off"); err != nil {
+		t.Fatal(err)
+	}
+	const patience = 3 * time.Second
+	s, _, _ := c.another(patience)
+	if err := s.Check(ctx); err != nil {
+		t.Errorf("Check within %v: %v", patience, err)
+	}
 }
 
 // The same in the other modes of pgx.

@@ -234,3 +234,15 @@ func (q *Queries) CatalogRights(ctx context.Context, db DBTX, schemaName string)
 	}
 	return items, nil
 }
+
+const catalogWithoutJIT = `-- name: CatalogWithoutJIT :exec
+SELECT pg_catalog.set_config('jit', 'off', true)
+`
+
+// CatalogWithoutJIT turns compiling off until the transaction ends. Where an
+// enable_ setting is off, a plan without it has a very high cost, and Postgres
+// takes seconds to compile the statement of the schema check.
+func (q *Queries) CatalogWithoutJIT(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, catalogWithoutJIT)
+	return err
+}

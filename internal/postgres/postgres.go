@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/reporadar/pgsession/internal/gen"
 	"github.com/reporadar/pgsession/internal/schema"
 	"github.com/reporadar/pgsession/internal/trace"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -111,6 +112,9 @@ func (s *Store) Name() string { return "postgres" }
 // says what is wrong and what to do.
 func (s *Store) Check(ctx context.Context) error {
 	run := func(ctx context.Context, db querier) error {
+		if err := gen.New().CatalogWithoutJIT(ctx, db); err != nil {
+			return err
+		}
 		if err := schema.Check(ctx, db, s.pool.schema); err != nil {
 			return err
 		}
@@ -120,7 +124,7 @@ func (s *Store) Check(ctx context.Context) error {
 		_, err := s.detector.detect(ctx, db)
 		return err
 	}
-	err := s.exec.exec(ctx, statement{op: opCheck, run: run})
+	err := s.exec.exec(ctx, statement{op: opCheck, run: run, tx: true})
 	if err == nil {
 		s.pool.contacted.Store(true)
 	}
