@@ -108,10 +108,13 @@ func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 	c, s := x.core, &x.session
 	id := t.Token.ID()
 	rec, err := c.store.Load(ctx, id, int64(t.MinVersion))
-	if err == nil && t.Made > 0 && bars(&rec) {
-		err = ErrNotFound
-	} else if errors.Is(err, ErrNotFound) && !errors.Is(err, store.ErrExpired) && t.Made > 0 {
+	s.ended = endingOf(err)
+	// One made in an emergency may be in the memory of another instance.
+	elsewhere := t.Made > 0 && errors.Is(err, ErrNotFound) && s.ended == ""
+	if elsewhere {
 		s.presented = []pendingDelete{{Record: store.Record{ID: id}, unrestored: true}}
+	} else if err == nil && t.Made > 0 && bars(&rec) {
+		err, s.ended, elsewhere = ErrNotFound, EndingLogout, true
 	}
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -123,7 +126,7 @@ func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 		switch {
 		case errors.Is(err, store.ErrExpired):
 			e.Kind = EventExpired
-		case t.Made > 0 && age.Abs() < emergencyAge:
+		case elsewhere && age.Abs() < emergencyAge:
 			s.identity, s.vacant = withheld, withheld
 			e.Detail = "made in the emergency of another instance, which has yet to restore it"
 		}

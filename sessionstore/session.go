@@ -46,6 +46,7 @@ type Session struct {
 	token      cookie.Token   // of rec
 	minVersion int64          // minimum version that the browser's cookie demands
 	hidden     *hiddenSession // until the login that brings it back is saved; nil for none
+	ended      Ending         // of the session that the cookie names
 
 	next    pending       // what the next save does
 	sending edits         // of the save under way: it is not known to have them
