@@ -9,11 +9,19 @@ import (
 // home is the first page: the user, the values and the facts of the session.
 type home struct {
 	frame
+	Ended    string // why the browser's last session is over
 	Form     loginForm
 	Counter  int
 	Cart     []cartLine
 	CartSize int
 	Session  *sessionFacts // nil before the first value
+}
+
+// reasons are the words for why a session is over.
+var reasons = map[sessionstore.Ending]string{
+	sessionstore.EndingExpired: "Your session has expired.",
+	sessionstore.EndingLogout:  "You were logged out.",
+	sessionstore.EndingTooMany: "Your session has ended. Another login took its place.",
 }
 
 // loginForm is the content of a form that is shown again.
@@ -46,7 +54,9 @@ func (a *app) home(w http.ResponseWriter, _ *http.Request, s *sessionstore.Sessi
 // homeOf returns the page of a session without its message. A value of an
 // unexpected type, as /api/set can store one, counts as absent.
 func (a *app) homeOf(s *sessionstore.Session) home {
-	p := home{frame: a.frameOf("pgsession demo", "/", s), Session: factsOf(s)}
+	p := home{
+		frame: a.frameOf("pgsession demo", "/", s), Ended: reasons[s.Ended()], Session: factsOf(s),
+	}
 	p.Counter, _ = counter.Get(s)
 	p.Cart, p.CartSize = cartOf(s)
 	return p

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
 func TestLookingAroundStoresNothing(t *testing.T) {
@@ -32,6 +35,67 @@ func TestLoginAndLogout(t *testing.T) {
 	out.wants(t, http.StatusOK, "Who are you?", "You are logged out.")
 	out.lacks(t, "Ada")
 	v.get("/api/me").wants(t, http.StatusUnauthorized)
+}
+
+func TestReasonOfTheEndIsShown(t *testing.T) {
+	const notice = `class="notice" role="status"`
+	for name, tt := range map[string]struct {
+		end  func(s *site, id store.ID) error
+		want string
+	}{
+		"logged out": {
+			func(s *site, id store.ID) error {
+				_, err := s.store.Delete(t.Context(), id)
+				return err
+			},
+			"You were logged out.",
+		},
+		"expired": {
+			func(s *site, id store.ID) error {
+				its := func(c fault.Call) bool { return c.ID == id }
+				s.store.Inject(fault.Rule{If: its, Err: store.ErrExpired}, store.OpLoad)
+				return nil
+			},
+			"Your session has expired.",
+		},
+		"replaced": {
+			func(s *site, id store.ID) error {
+				_, err := s.store.Create(t.Context(), store.Draft{ID: store.ID{1}, UserID: "Ada"})
+				if err == nil {
+					_, _, err = s.store.Revoke(t.Context(), store.Selection{UserID: "Ada", Keep: 1})
+				}
+				return err
+			},
+			"Another login took its place.",
+		},
+		"revoked": {
+			func(s *site, id store.ID) error {
+				_, _, err := s.store.Revoke(t.Context(), store.Selection{UserID: "Ada"})
+				return err
+			},
+			"",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			v := s.visitor(t)
+			v.post("/login", url.Values{"name": {"Ada"}}).lacks(t, notice)
+			recs, err := s.store.List(t.Context(), "Ada", store.Page{})
+			if err != nil || len(recs) != 1 {
+				t.Fatal(recs, err)
+			}
+			if err := tt.end(s, recs[0].ID); err != nil {
+				t.Fatal(err)
+			}
+			page := v.get("/devices") // leads to the first page
+			page.wants(t, http.StatusOK, "Who are you?", tt.want)
+			if tt.want == "" {
+				page.lacks(t, notice)
+			}
+			v.post("/login", url.Values{"name": {"Bob"}}).lacks(t, notice)
+		})
+	}
+	newSite(t).visitor(t).get("/").lacks(t, notice)
 }
 
 func TestFlashIsShownOnce(t *testing.T) {
