@@ -27,7 +27,7 @@ var sessionInstruments = []instrument{
 	},
 	{
 		name: "pgsession.pruned_sessions", unit: "{session}", kind: counter,
-		description: "Expired sessions that this process deleted.",
+		description: "Expired sessions, and old endings, that this process deleted.",
 		read: func(s *snapshot, o observe) {
 			o(float64(s.countSessions(sessionstore.EventPruned)))
 		},

@@ -87,7 +87,8 @@ const (
 	// EventUncached: a handler allowed shared caches to keep a response that
 	// sets the session cookie. That was overridden.
 	EventUncached
-	// EventPruned: expired sessions were deleted; Count says how many.
+	// EventPruned: expired sessions, and old reasons for [Session.Ended], were
+	// deleted; Count says how many.
 	EventPruned
 	// EventPruneFailed: expired sessions could not be deleted. They stay
 	// expired.

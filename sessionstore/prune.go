@@ -24,11 +24,12 @@ const (
 	pruneGentle = 10 * time.Minute
 )
 
-// Prune deletes the sessions that have expired, in small batches with rests
-// between them, and returns how many. When another instance is pruning it
-// returns at once with what it has deleted so far. Expired sessions are dead
-// without it; this only frees their space. It takes up to a quarter of the
-// server's time of one processor; [Manager.Run] is gentler.
+// Prune deletes the sessions that have expired, and reasons for [Session.Ended]
+// that are too old, in small batches with rests between them. It returns how
+// many. When another instance is pruning it returns at once with what it has
+// deleted so far. Expired sessions are dead without it; this only frees their
+// space. It takes up to a quarter of the server's time of one processor;
+// [Manager.Run] is gentler.
 func (m *Manager) Prune(ctx context.Context) (int, error) { return m.prune(ctx, 0) }
 
 // prune is gentle for so long.
