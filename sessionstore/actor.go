@@ -17,6 +17,8 @@ const (
 	ReasonOthers Reason = "others"
 	// ReasonUser: [Manager.RevokeUser].
 	ReasonUser Reason = "user"
+	// ReasonTag: [Manager.RevokeTag].
+	ReasonTag Reason = "tag"
 	// ReasonAll: [Manager.RevokeAll].
 	ReasonAll Reason = "all"
 	// ReasonLimit: the user's oldest sessions, after a login beyond

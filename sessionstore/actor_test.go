@@ -44,6 +44,19 @@ func TestRevocationEventsHaveReasonAndActor(t *testing.T) {
 			_, err := s.RevokeOthers(ctx)
 			return err
 		}, sessionstore.EventRevoked, sessionstore.ReasonOthers, "ada"},
+		{"a tag", func(
+			site *site, ctx context.Context, s *sessionstore.Session, _ sessionstore.Handle,
+		) error {
+			tag := sessionstore.NewTag("organisation", "acme")
+			if err := s.Login(ctx, "ada", sessionstore.WithTags(tag)); err != nil {
+				return err
+			}
+			if err := s.Save(ctx); err != nil {
+				return err
+			}
+			_, err := site.m.RevokeTag(ctx, tag)
+			return err
+		}, sessionstore.EventRevoked, sessionstore.ReasonTag, ""},
 		{"all sessions", func(
 			site *site, ctx context.Context, _ *sessionstore.Session, _ sessionstore.Handle,
 		) error {

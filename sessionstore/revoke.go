@@ -29,10 +29,11 @@ func (c *core) revoke(
 	return r, nil
 }
 
-// includes reports whether a session may be in the selection.
+// includes reports whether a session may be in the selection. With a tag any
+// may: a record does not have its tags.
 func includes(s store.Selection, rec *store.Record) bool {
 	owner := cmp.Or(rec.UserID, rec.PendingUserID)
-	return s.All || s.UserID != "" && owner == s.UserID && rec.ID != s.Except
+	return s.All || s.Tag != (Tag{}) || s.UserID != "" && owner == s.UserID && rec.ID != s.Except
 }
 
 // revoked returns the event of a revoke. It comes before the revoke, which may

@@ -1,6 +1,8 @@
 package sessionstore
 
 import (
+	"context"
+	"fmt"
 	"slices"
 
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -27,13 +29,55 @@ func NewTag(kind, value string) Tag { return store.NewTag(kind, value) }
 func WithTags(tags ...Tag) LoginOption {
 	return loginOption(func(a *authentication) error {
 		for _, tag := range tags {
-			if tag == (Tag{}) {
-				return &ValueError{Key: "tag", Problem: "is the zero Tag: make it with NewTag"}
+			if err := tagError(tag); err != nil {
+				return err
 			}
 		}
 		a.tags = union(a.tags, tags)
 		return nil
 	})
+}
+
+// RevokeTag ends all sessions with this tag, of all users, including the
+// request's. Logins with the tag that are under way are refused: they began
+// before the revoke. Call it when what the tag names is over: a session at an
+// identity provider, a passkey, an organisation.
+//
+// It returns the errors of [Manager.RevokeUser]. The zero Tag is a
+// *[ValueError].
+func (m *Manager) RevokeTag(ctx context.Context, tag Tag) (Revocation, error) {
+	if err := tagError(tag); err != nil {
+		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
+	}
+	return m.revoke(ctx, store.Selection{Tag: tag}, ReasonTag, ownMarksOf(ctx))
+}
+
+// RevokeTag is [Manager.RevokeTag]. It returns how many sessions end with the
+// transaction.
+func (t *Tx) RevokeTag(ctx context.Context, tag Tag) (int, error) {
+	if err := tagError(tag); err != nil {
+		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
+	}
+	return t.revoke(ctx, store.Selection{Tag: tag}, ReasonTag, ownMarksOf(ctx))
+}
+
+// ListTag returns the live sessions with this tag, of all users, newest first:
+// the first hundred, or the given page. Page.Tag need not be set. It returns
+// the errors of [Manager.List]. The zero Tag is a *[ValueError].
+func (m *Manager) ListTag(ctx context.Context, tag Tag, page Page) ([]Info, error) {
+	if err := tagError(tag); err != nil {
+		return nil, fmt.Errorf("sessionstore: list: %w", err)
+	}
+	page.Tag = tag
+	return m.list(ctx, "", page)
+}
+
+// tagError returns a *ValueError for the zero Tag, which no session has.
+func tagError(tag Tag) error {
+	if tag == (Tag{}) {
+		return &ValueError{Key: "tag", Problem: "is the zero Tag: make it with NewTag"}
+	}
+	return nil
 }
 
 // union returns the tags of both, each once.

@@ -10,8 +10,8 @@ import (
 )
 
 // Info describes a session without its values, for a page or a list of devices.
-// [Manager.List] and [Session.Info] return it. Its times are by the store's
-// clock.
+// [Manager.List], [Manager.ListTag] and [Session.Info] return it. Its times are
+// by the store's clock.
 type Info struct {
 	// Handle names the session, for [Manager.Revoke].
 	Handle Handle `json:"handle"`
@@ -79,7 +79,8 @@ func infoOf(rec *store.Record) Info {
 	}
 }
 
-// Next returns the page that follows this session in [Manager.List].
+// Next returns the page that follows this session in [Manager.List] and
+// [Manager.ListTag].
 func (i Info) Next() Page { return Page{Before: i.CreatedAt, After: i.id} }
 
 // List returns the live sessions of a user, newest first: the first hundred, or
@@ -92,6 +93,12 @@ func (m *Manager) List(ctx context.Context, userID string, page Page) ([]Info, e
 	if err := userError(userID); err != nil {
 		return nil, fmt.Errorf("sessionstore: list: %w", err)
 	}
+	page.Tag = Tag{} // the sessions of this user, and of no other
+	return m.list(ctx, userID, page)
+}
+
+// list returns a page of the sessions of a user, or of those with Page.Tag.
+func (m *Manager) list(ctx context.Context, userID string, page Page) ([]Info, error) {
 	recs, err := m.store.List(withoutSession(ctx), userID, page)
 	if err != nil {
 		return nil, fmt.Errorf("sessionstore: list: %w", err)
@@ -149,8 +156,8 @@ func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
 	return m.revoke(ctx, store.Selection{All: true}, ReasonAll, ownMarksOf(ctx))
 }
 
-// WithProgress returns a context for [Manager.RevokeUser], [Manager.RevokeAll]
-// and [Session.RevokeOthers]. They call report after each batch, with the
+// WithProgress returns a context for [Manager.RevokeUser], [Manager.RevokeTag],
+// [Manager.RevokeAll] and [Session.RevokeOthers]. They call report after each batch, with the
 // number of sessions that have ended so far.
 func WithProgress(ctx context.Context, report func(ended int)) context.Context {
 	return context.WithValue(ctx, progressKey{}, report)
