@@ -44,6 +44,10 @@ var refused = map[string]struct {
 		regexp.MustCompile(`(?i)\bunnest\(`), true,
 		"set-valued function called in context that cannot accept a set",
 	},
+	"a subscript as a whole value": {
+		regexp.MustCompile(`(?i)\)\[[^\]]+\]\s*(,|\bWHERE\b)`), true,
+		"no error: the coordinator crashes",
+	},
 }
 
 var (
@@ -147,6 +151,10 @@ func TestTheFormsThatCitusRefusesAreRecognized(t *testing.T) {
 		"rows from arrays": {
 			"UPDATE s SET at = now() FROM (SELECT unnest($1) AS id, unnest($2) AS ip) AS u " +
 				"WHERE u.id = s.id",
+		},
+		"a subscript as a whole value": {
+			"UPDATE s SET methods = (ARRAY[methods, $1])[CASE WHEN $2 THEN 1 ELSE 2 END], " +
+				"version = 2 WHERE id = $3",
 		},
 	} {
 		for _, sql := range examples {

@@ -884,9 +884,10 @@ UPDATE pgsession.sessions AS s SET
     pending_since = CASE WHEN $1::text IS NULL THEN pending_since END,
     login_id = CASE WHEN $1::text IS NULL THEN login_id
         ELSE $5::uuid END,
-    -- a CASE with now(), as Citus takes it
+    -- A CASE with now(), as Citus takes it. A subscript that is a whole value of
+    -- SET crashes Citus 13.2.2, so this one has an operator behind it.
     methods = (ARRAY[methods, pgsession.methods_now($6::text)])[
-        CASE WHEN $1::text IS NULL THEN 1 ELSE 2 END],
+        CASE WHEN $1::text IS NULL THEN 1 ELSE 2 END] || '{}'::jsonb,
     tags = CASE WHEN $1::text IS NULL THEN tags
         ELSE $7::bytea[] END,
     -- coalesce(now() - login, authenticated_at), as Citus takes it
