@@ -23,11 +23,17 @@ type pkg struct {
 func (p pkg) name() string { return strings.TrimPrefix(p.ImportPath, module+"/") }
 
 // list runs go list in the root of the module.
-func list(t *testing.T, args ...string) (pkgs []pkg) {
+func list(t *testing.T, args ...string) []pkg {
+	t.Helper()
+	return listIn(t, ".", args...)
+}
+
+// listIn runs go list in a folder.
+func listIn(t *testing.T, dir string, args ...string) (pkgs []pkg) {
 	t.Helper()
 	const fields = "ImportPath,Dir,Doc,Standard,GoFiles,TestGoFiles,XTestGoFiles,Imports,Deps"
 	cmd := exec.Command("go", append([]string{"list", "-json=" + fields}, args...)...)
-	cmd.Dir = filepath.Join("..", "..")
+	cmd.Dir = filepath.Join("..", "..", dir)
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%s: %v", cmd, err)
@@ -54,7 +60,7 @@ func thirdParty(path string) bool { return strings.Contains(strings.Split(path, 
 
 func TestPackagesImportWhatTheyMay(t *testing.T) {
 	seen := map[string]bool{}
-	for _, p := range list(t, "./...") {
+	for _, p := range append(list(t, "./..."), listIn(t, demo, "./...")...) {
 		seen[p.name()] = true
 		rules, ruled := imports[p.name()]
 		if !ruled {
@@ -88,7 +94,7 @@ func TestPackagesImportWhatTheyMay(t *testing.T) {
 
 func TestPackagesDoNotDependOnWhatTheyMustNot(t *testing.T) {
 	for name, forbidden := range never {
-		deps := list(t, "./"+name)[0].Deps
+		deps := listIn(t, name, ".")[0].Deps
 		for _, path := range forbidden {
 			if slices.Contains(deps, path) {
 				t.Errorf("%s depends on %s", name, path)

@@ -2,6 +2,9 @@ package archtest
 
 const module = "github.com/reporadar/pgsession"
 
+// demo is the folder of the demo, a module of its own. Its rules are here too.
+const demo = "examples/webapp"
+
 // imports lists for each package of the root module what it may import in
 // addition to the standard library. "x/..." means x and everything below it.
 var imports = map[string][]string{
@@ -61,8 +64,8 @@ var imports = map[string][]string{
 
 	"sessionstore/storetest/fault": {module + "/sessionstore/store"},
 
-	"examples/hello":  {module + "/sessionstore"},
-	"examples/webapp": {module + "/sessionstore", "github.com/jackc/pgx/v5/..."},
+	"examples/hello": {module + "/sessionstore"},
+	demo:             {module + "/sessionstore", "github.com/jackc/pgx/v5/..."},
 }
 
 // never lists what must not be a dependency of a package, not even an indirect
@@ -72,7 +75,7 @@ var never = map[string][]string{
 		module + "/db", "github.com/pressly/goose/v3", "testing",
 		module + "/sessionstore/storetest",
 	},
-	"examples/webapp": {module + "/db", "testing", module + "/sessionstore/storetest"},
+	demo: {module + "/db", "testing", module + "/sessionstore/storetest"},
 
 	"sessionstore/storetest/fault": {module + "/sessionstore", "testing"},
 

@@ -55,15 +55,15 @@ func OwnServers(string) error {
 	return os.Setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
 }
 
-// Build returns a step that builds a program of the root module, such as
-// "./examples/webapp", and sets path to it. It takes flags of go build.
+// Build returns a step that builds a program, such as "./examples/webapp", and
+// sets path to it. It takes flags of go build.
 func Build(path *string, program string, flags ...string) Step {
 	return func(dir string) error {
 		*path = filepath.Join(dir, filepath.Base(program))
 		args := append([]string{"build", "-o", *path}, flags...)
-		build := exec.Command("go", append(args, program)...)
+		build := exec.Command("go", append(args, ".")...)
 		// The program's module has its own dependencies.
-		build.Dir = filepath.Join("..", "..")
+		build.Dir = filepath.Join("..", "..", program)
 		if output, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", build, err, output)
 		}
