@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
 // as runs a function with the session of a cookie.
@@ -134,6 +136,65 @@ func TestHandleIsNoCookie(t *testing.T) {
 		e.Revocation == r, true)
 	expect(t, "the session", site.look(adas), "no session")
 	expect(t, "another user", site.look(eves), "user=eve")
+}
+
+// A save of another goroutine gives the session a new token. Whichever comes
+// first, the other one waits, and the revoke spares the session.
+func TestRevokeOthersBesideASaveThatRotates(t *testing.T) {
+	for _, op := range []store.Operation{store.OpRotate, store.OpRevoke} {
+		synctest.Test(t, func(t *testing.T) {
+			site := newSite(t)
+			other := site.user("ann")
+			b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
+			held := site.store.Inject(fault.Rule{When: fault.HangReply}, op)
+			if op == store.OpRevoke {
+				held = site.store.hold(op)
+			}
+			_, _ = b.get(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				site.check(s.Login(r.Context(), "ann"))
+				save := func() { site.check(s.Save(r.Context())) }
+				spare := func() {
+					_, err := s.RevokeOthers(r.Context())
+					site.check(err)
+				}
+				if op == store.OpRevoke {
+					save, spare = spare, save
+				}
+				var working sync.WaitGroup
+				working.Go(save)
+				synctest.Wait()
+				working.Go(spare)
+				synctest.Wait()
+				held.Release()
+				working.Wait()
+			})
+			expect(t, "held in "+string(op)+", this session", b.who(), "ann")
+			expect(t, "the other one", site.look(other), "no session")
+		})
+	}
+}
+
+// A response begins while another goroutine revokes the other sessions. It
+// waits for its own save, and not for itself.
+func TestResponseBesideRevokeOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
+		held := site.store.hold(store.OpRevoke)
+		var revoking sync.WaitGroup
+		status, _ := b.get(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			revoking.Go(func() {
+				_, err := s.RevokeOthers(context.WithoutCancel(r.Context()))
+				site.check(err)
+			})
+			synctest.Wait()
+			time.AfterFunc(time.Second, held.Release)
+			site.check(s.Rotate(r.Context()))
+		})
+		revoking.Wait()
+		expect(t, "status", status, http.StatusOK)
+		expect(t, "afterwards", b.who(), "ann")
+	})
 }
 
 func TestRevokeOthersSparesThisSession(t *testing.T) {

@@ -32,6 +32,10 @@ type requestState struct {
 	refusal error // that an ErrorHandler answered; nil for none
 	brought broughtCookies
 	session Session
+
+	// ready is true if load is loaded, for readers without mu: what holds
+	// mu may wait for them.
+	ready atomic.Bool
 }
 
 // loadState is whether the handler asked for the session.
@@ -78,9 +82,7 @@ func (r *requestRef) ownMarks() *ownMarks {
 
 // userID returns the user, if the handler has asked for the session.
 func (x *requestState) userID() string {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.load != loaded {
+	if !x.ready.Load() {
 		return ""
 	}
 	return x.session.UserID()
@@ -123,6 +125,7 @@ func (x *requestState) loadOnce(ctx context.Context) error {
 	}
 	s.core, s.started, s.own = x.core, x.started, &x.own
 	x.load = loaded
+	x.ready.Store(true)
 	return nil
 }
 

@@ -97,7 +97,7 @@ func (s *Session) save(ctx context.Context) error {
 // another goroutine is in this save or gets ErrRequestEnded.
 func (s *Session) finish(ctx context.Context) error {
 	s.mu.Lock()
-	err := s.awaitSave(ctx)
+	err := s.awaitTurn(ctx)
 	var p plan
 	if err == nil {
 		p = s.plan()
@@ -115,7 +115,7 @@ func (s *Session) finish(ctx context.Context) error {
 func (s *Session) beginSave(ctx context.Context) (plan, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.awaitSave(ctx); err != nil {
+	if err := s.awaitTurn(ctx); err != nil {
 		return plan{}, err
 	}
 	if s.phase == phaseClosed {
@@ -179,10 +179,7 @@ func (s *Session) endSave() {
 		s.next.edits = s.sending
 	}
 	s.saving, s.sending = false, nil
-	if s.saved != nil {
-		close(s.saved)
-		s.saved = nil
-	}
+	s.freed()
 }
 
 // perform carries out a plan.

@@ -42,6 +42,7 @@ type Session struct {
 	logouts    int            // that were carried out
 	continued  bool           // ServeWithheld has answered
 	saving     bool           // a save is under way: it has taken next
+	sparing    bool           // a revoke of the user's other sessions is under way
 	rec        store.Record   // as last loaded or saved; zero without a session
 	token      cookie.Token   // of rec
 	minVersion int64          // minimum version that the browser's cookie demands
@@ -50,7 +51,7 @@ type Session struct {
 
 	next    pending       // what the next save does
 	sending edits         // of the save under way: it is not known to have them
-	saved   chan struct{} // closed when it ends; nil if nothing waits for that
+	saved   chan struct{} // closed when it or a revoke ends; nil if nothing waits
 
 	// presented are sessions that the request has cookies of and can't use. A
 	// Logout ends them.
@@ -248,7 +249,17 @@ func (s *Session) unhide(userID string) {
 // awaitSave returns when no save is under way. It unlocks s.mu while it waits.
 // The error is that of ctx, and an ErrUnavailable.
 func (s *Session) awaitSave(ctx context.Context) error {
-	for s.saving {
+	return s.await(ctx, func() bool { return !s.saving })
+}
+
+// awaitTurn is awaitSave for what changes the session in the store, or depends
+// on its id: it also waits for a revoke that spares this session.
+func (s *Session) awaitTurn(ctx context.Context) error {
+	return s.await(ctx, func() bool { return !s.saving && !s.sparing })
+}
+
+func (s *Session) await(ctx context.Context, free func() bool) error {
+	for !free() {
 		if s.saved == nil {
 			s.saved = make(chan struct{})
 		}
@@ -263,6 +274,14 @@ func (s *Session) awaitSave(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// freed wakes what waits for the end of a save or a revoke.
+func (s *Session) freed() {
+	if s.saved != nil {
+		close(s.saved)
+		s.saved = nil
+	}
 }
 
 // storeNow returns the store's clock when it replied.

@@ -71,14 +71,15 @@ func (t *Tx) RevokeUser(ctx context.Context, userID string) (int, error) {
 
 // RevokeOthers is [Session.RevokeOthers] for a session of this Manager. It
 // returns how many sessions end with the transaction.
-func (t *Tx) RevokeOthers(ctx context.Context, s *Session) (int, error) {
-	sel, err := s.others()
-	if err != nil {
-		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
-	}
-	n, err := t.revoke(ctx, sel, ReasonOthers, s.own)
-	if err == nil && sel.LeavesMark() {
-		t.again[len(t.again)-1].session = s
+func (t *Tx) RevokeOthers(ctx context.Context, s *Session) (n int, err error) {
+	failed := s.spare(ctx, func(sel store.Selection) {
+		n, err = t.revoke(ctx, sel, ReasonOthers, s.own)
+		if err == nil && sel.LeavesMark() {
+			t.again[len(t.again)-1].session = s
+		}
+	})
+	if failed != nil {
+		return 0, fmt.Errorf("sessionstore: revoke: %w", failed)
 	}
 	return n, err
 }
@@ -142,19 +143,13 @@ func (t *Tx) AfterCommit(ctx context.Context) Revocation {
 	var failed error
 	later := 0
 	for _, again := range t.again {
-		if again.session != nil {
-			rec, _ := again.session.current()
-			again.sel.Except = rec.ID
-		}
-		again.own.mark(&again.sel)
-		_, also, err := t.m.store.Revoke(withoutSession(ctx), again.sel)
+		also, err := t.repeat(ctx, again)
 		later += also.Count
 		r.Committed, r.CacheAcked = r.Committed && also.Committed, r.CacheAcked && also.CacheAcked
 		r.MaxExposure = max(r.MaxExposure, also.MaxExposure)
 		if err != nil {
 			failed = err
 		}
-		t.m.watches.wake(func(rec *store.Record) bool { return includes(again.sel, rec) })
 	}
 	if len(t.ids) > 0 {
 		ended := t.ids
@@ -169,4 +164,21 @@ func (t *Tx) AfterCommit(ctx context.Context) Revocation {
 	r.Count = count
 	t.ids, t.events, t.again = nil, nil, nil
 	return r
+}
+
+// repeat repeats a revoke after the commit.
+func (t *Tx) repeat(ctx context.Context, again txRevoke) (Revocation, error) {
+	if s := again.session; s != nil {
+		release, err := s.keepID(ctx)
+		if err != nil {
+			return Revocation{}, err
+		}
+		defer release()
+		rec, _ := s.current()
+		again.sel.Except = rec.ID
+	}
+	again.own.mark(&again.sel)
+	_, r, err := t.m.store.Revoke(withoutSession(ctx), again.sel)
+	t.m.watches.wake(func(rec *store.Record) bool { return includes(again.sel, rec) })
+	return r, err
 }

@@ -157,8 +157,9 @@ func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
 }
 
 // WithProgress returns a context for [Manager.RevokeUser], [Manager.RevokeTag],
-// [Manager.RevokeAll] and [Session.RevokeOthers]. They call report after each batch, with the
-// number of sessions that have ended so far.
+// [Manager.RevokeAll] and [Session.RevokeOthers]. They call report after each
+// batch, with the number of sessions that have ended so far. A report that
+// saves the session of a RevokeOthers waits for itself.
 func WithProgress(ctx context.Context, report func(ended int)) context.Context {
 	return context.WithValue(ctx, progressKey{}, report)
 }
@@ -169,20 +170,49 @@ func WithProgress(ctx context.Context, report func(ended int)) context.Context {
 // get a new one after the revoke. A pending [Session.Login] counts. Without a
 // user it ends no session. It returns the errors of [Manager.Revoke], and
 // [ErrRequestEnded] after the request.
-func (s *Session) RevokeOthers(ctx context.Context) (Revocation, error) {
-	sel, err := s.others()
-	if err != nil {
-		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
+//
+// A save of another goroutine waits for the revoke, and the revoke for a save.
+// ctx bounds both.
+func (s *Session) RevokeOthers(ctx context.Context) (r Revocation, err error) {
+	failed := s.spare(ctx, func(sel store.Selection) {
+		r, err = s.core.revoke(ctx, sel, ReasonOthers, s.own)
+	})
+	if failed != nil {
+		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", failed)
 	}
-	return s.core.revoke(ctx, sel, ReasonOthers, s.own)
+	return r, err
 }
 
-func (s *Session) others() (store.Selection, error) {
-	userID := s.UserID()
+// spare calls revoke with the other sessions of the user.
+func (s *Session) spare(ctx context.Context, revoke func(store.Selection)) error {
+	release, err := s.keepID(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	s.mu.Lock()
+	over, others := s.phase == phaseClosed, store.Selection{UserID: s.user(), Except: s.rec.ID}
+	s.mu.Unlock()
+	if over {
+		return ErrRequestEnded
+	}
+	revoke(others)
+	return nil
+}
+
+// keepID waits for a save that is under way. Until release is called, no other
+// save can give the session an id that a revoke does not spare.
+func (s *Session) keepID(ctx context.Context) (release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase == phaseClosed {
-		return store.Selection{}, ErrRequestEnded
+	if err := s.awaitTurn(ctx); err != nil {
+		return nil, err
 	}
-	return store.Selection{UserID: userID, Except: s.rec.ID}, nil
+	s.sparing = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.sparing = false
+		s.freed()
+	}, nil
 }
