@@ -33,7 +33,8 @@ func NewWithStore(store store.Store, cfg Config) (*Manager, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	return newManager(store, cfg, newEvents(cfg.Observer, cfg.Logger))
+	bounded := &boundedStore{Store: store, timeout: cfg.StoreTimeout}
+	return newManager(bounded, cfg, newEvents(cfg.Observer, cfg.Logger))
 }
 
 // newManager takes a Config that is complete and checked.
@@ -103,7 +104,12 @@ func (m *Manager) StoreName() string { return m.store.Name() }
 // sessions below HTTP. A Manager of [Open] or [New] has one store for Redis,
 // Postgres and memory. Changes through it make no events. Do not use it after
 // [Manager.Close].
-func (m *Manager) Store() store.Store { return m.store }
+func (m *Manager) Store() store.Store {
+	if bounded, ok := m.store.(*boundedStore); ok {
+		return bounded.Store
+	}
+	return m.store
+}
 
 // Format writes the Manager's kind and store, and nothing of its configuration.
 func (m *Manager) Format(f fmt.State, _ rune) {

@@ -3,8 +3,8 @@ package sessionstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +25,7 @@ type requestState struct {
 	// mu is held over each step of the request, with its I/O: goroutines that
 	// ask for the session load it once, and a commit waits for a load. It comes
 	// before the session's mu, and guards all that follows.
-	mu      sync.Mutex
+	mu      stepLock
 	load    loadState
 	use     useState
 	status  int   // of the response that began; 0 before
@@ -105,15 +105,20 @@ func (x *requestState) ignoreUse() {
 	x.use = useIgnored
 }
 
-// loadOnce loads the session, unless that was done.
+// loadOnce loads the session, unless that was done. ctx also bounds the wait
+// for another goroutine that loads it.
 func (x *requestState) loadOnce(ctx context.Context) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	s := &x.session
+	if !x.ready.Load() {
+		if err := x.mu.LockUntil(ctx); err != nil {
+			return fmt.Errorf("waiting for another load: %w: %w", ErrUnavailable, err)
+		}
+		defer x.mu.Unlock()
+	}
 	switch {
 	case s.now() == phaseClosed:
 		return ErrRequestEnded
-	case x.load == loaded:
+	case x.ready.Load():
 		return nil
 	}
 	x.load = loadFailed
@@ -241,9 +246,7 @@ func (s *Session) rotated() bool {
 // up counts too.
 func (x *requestState) persist(save func(context.Context) error) error {
 	ctx := withoutSession(context.WithoutCancel(x.request.Context()))
-	ctx, cancel := context.WithTimeout(ctx, x.core.cfg.StoreTimeout)
-	defer cancel()
-	return save(ctx)
+	return within(ctx, x.core.cfg.StoreTimeout, save)
 }
 
 // forgetEnded forgets a session that ended while the handler ran, if the
@@ -277,7 +280,8 @@ func (x *requestState) forgetEnded() {
 
 // void discards what is pending, for a response that reports a failure of the
 // server. It waits for a Save that is under way, whose new token the response
-// must bring, and returns whether a logout is left to do.
+// must bring, and returns whether a logout is left to do. Config.StoreTimeout
+// bounds each Save.
 func (x *requestState) void() (logout bool) {
 	s := &x.session
 	s.mu.Lock()

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -290,4 +292,54 @@ func TestFromContextInStoreAndObserver(t *testing.T) {
 		site.check(s.Logout(r.Context()))
 	})
 	expect(t, "rows", inner.rows(), 0)
+}
+
+// Two goroutines ask for the session. The second one gives up when its own
+// context ends, also while the first one waits for the store.
+func TestFromContextWhileAnotherLoads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		cookie := site.user("ann")
+		held := site.store.hold(store.OpLoad)
+		visit(site.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			var loading sync.WaitGroup
+			loading.Go(func() {
+				_, err := sessionstore.FromContext(r.Context())
+				site.check(err)
+			})
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+			defer cancel()
+			_, err := sessionstore.FromContext(ctx)
+			expect(t, "in time", errors.Is(err, context.DeadlineExceeded), true)
+			expect(t, "unavailable", errors.Is(err, sessionstore.ErrUnavailable), true)
+			held.Release()
+			loading.Wait()
+			s, err := sessionstore.FromContext(ctx)
+			site.check(err)
+			expect(t, "user", s.UserID(), "ann")
+		})), cookie)
+	})
+}
+
+// A session that is loaded needs no wait: not for a response that is being
+// committed either.
+func TestFromContextDuringACommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		cookie := site.user("ann")
+		held := site.store.hold(store.OpSave)
+		site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.check(s.Set("n", 1))
+			var writing sync.WaitGroup
+			writing.Go(func() { w.WriteHeader(http.StatusNoContent) })
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+			defer cancel()
+			_, err := sessionstore.FromContext(ctx)
+			site.check(err)
+			held.Release()
+			writing.Wait()
+		})
+	})
 }

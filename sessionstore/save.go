@@ -16,7 +16,8 @@ import (
 // Save saves what was changed so far. An ordinary response needs no call: it is
 // saved just before its first byte, and what changes later when the handler
 // returns. Save is for responses that take long, and for code that needs the
-// error. Saves of several goroutines run one after the other.
+// error. Saves of several goroutines run one after the other. ctx and
+// [Config.StoreTimeout] bound a Save, its wait for another one included.
 //
 // The errors are:
 //   - [ErrNotFound] if the session was ended meanwhile, by a logout elsewhere
@@ -29,7 +30,7 @@ import (
 //   - [ErrRequestEnded] after the request
 //   - the error of ctx
 func (s *Session) Save(ctx context.Context) error {
-	if err := s.save(withoutSession(ctx)); err != nil {
+	if err := within(withoutSession(ctx), s.core.cfg.StoreTimeout, s.save); err != nil {
 		return fmt.Errorf("sessionstore: save: %w", err)
 	}
 	return nil

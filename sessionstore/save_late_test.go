@@ -1,6 +1,7 @@
 package sessionstore_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"html/template"
@@ -329,4 +330,103 @@ func TestBypassWithoutSessionIsNotLogged(t *testing.T) {
 	site.through(outer,
 		func(http.ResponseWriter, *http.Request) { _, _ = io.WriteString(outer, "hi") })
 	expect(t, "lines", strings.Count(site.log.String(), "bypassed"), 0)
+}
+
+// A goroutine saves with a context that never ends, and the store does not
+// reply. The response waits for that save, and the save has a bound.
+func TestResponseBesideASaveThatHangs(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusInternalServerError} {
+		synctest.Test(t, func(t *testing.T) {
+			site := newSite(t, func(c *sessionstore.Config) { c.StoreTimeout = time.Second })
+			cookie := site.user("ann")
+			site.store.hold(store.OpSave)
+			began := time.Now()
+			var saving sync.WaitGroup
+			resp, _ := site.visit(cookie, func(
+				w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
+				site.check(s.Set("a", 1))
+				saving.Go(func() {
+					err := s.Save(context.WithoutCancel(r.Context()))
+					expect(t, "unavailable", errors.Is(err, sessionstore.ErrUnavailable), true)
+				})
+				synctest.Wait()
+				w.WriteHeader(status)
+			})
+			saving.Wait()
+			expect(t, "at least", resp.StatusCode >= http.StatusInternalServerError, true)
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("%d took %s", status, took)
+			}
+		})
+	}
+}
+
+// A store of the application heeds nothing but its context. StoreTimeout bounds
+// each call of it, whatever context the application passes.
+func TestStoreThatHangsIsBounded(t *testing.T) {
+	ctx := context.Background()
+	with := func(
+		site *site, do func(s *sessionstore.Session) error, cookies ...string,
+	) (err error) {
+		visit(site.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			s, failed := sessionstore.FromContext(r.Context())
+			if err = failed; err == nil {
+				err = do(s)
+			}
+		})), cookies...)
+		return err
+	}
+	sets := func(s *sessionstore.Session) error { return errors.Join(s.Set("n", 1), s.Save(ctx)) }
+	for op, call := range map[store.Operation]func(s *site, mine, other string) error{
+		store.OpLoad: func(s *site, mine, _ string) error { return with(s, sets, mine) },
+		store.OpAlive: func(s *site, mine, other string) error {
+			return with(s, sets, mine, other)
+		},
+		store.OpSave:   func(s *site, mine, _ string) error { return with(s, sets, mine) },
+		store.OpCreate: func(s *site, _, _ string) error { return with(s, sets) },
+		store.OpRotate: func(s *site, mine, _ string) error {
+			return with(s, func(s *sessionstore.Session) error {
+				return errors.Join(s.Rotate(ctx), s.Save(ctx))
+			}, mine)
+		},
+		store.OpDelete: func(s *site, mine, _ string) error {
+			return with(s, func(s *sessionstore.Session) error {
+				return errors.Join(s.Logout(ctx), s.Save(ctx))
+			}, mine)
+		},
+		store.OpList: func(s *site, _, _ string) error {
+			_, err := s.m.List(ctx, "ann", sessionstore.Page{})
+			return err
+		},
+		store.OpRevoke: func(s *site, _, _ string) error {
+			_, err := s.m.Revoke(ctx, "ann", "a handle")
+			return err
+		},
+		store.OpStats: func(s *site, _, _ string) error {
+			_, err := s.m.Estimate(ctx)
+			return err
+		},
+		store.OpPrune: func(s *site, _, _ string) error {
+			_, err := s.m.Prune(ctx)
+			return err
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			site := newSite(t, func(c *sessionstore.Config) { c.StoreTimeout = time.Second })
+			mine, other := site.user("ann"), site.user("bob")
+			hung := site.store.on(op, func(ctx context.Context) error {
+				<-ctx.Done()
+				return ctx.Err()
+			})
+			began := time.Now()
+			err := call(site, mine, other)
+			took := time.Since(began)
+			hung.Release()
+			expect(t, string(op)+" unavailable", errors.Is(err, sessionstore.ErrUnavailable), true)
+			if took < time.Second || took > 3*time.Second { // the response saves again
+				t.Errorf("%s took %s", op, took)
+			}
+		})
+	}
 }
