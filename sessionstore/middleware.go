@@ -19,9 +19,10 @@ import (
 //
 // A response with a status of 500 or more saves nothing: it discards values, a
 // login and a new token that no Save has saved. It does carry out a
-// [Session.Logout]. A handler that panics loses its unsaved changes too, also
-// after the first byte. If its own Save had changed the token, the header map
-// has the new cookie, for a middleware that recovers and answers.
+// [Session.Logout]. The same holds for a handler that panics, which loses
+// unsaved changes after the first byte too. If its own Save had changed the
+// token, the header map has the new cookie, for a middleware that recovers and
+// answers.
 //
 // Put [http.TimeoutHandler] inside. Outside, its 503 replaces the response of a
 // handler that goes on running: a later login is saved, and the browser does
@@ -50,22 +51,23 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, ref))
 		x.request = r
 		returned := false
+		// each runs, also if the one before it panics
+		defer ref.state.Store(nil)
+		defer x.end()
 		defer func() {
 			if !returned {
 				x.abandon()
 			}
-			x.end()
-			ref.state.Store(nil)
 		}()
 
 		next.ServeHTTP(wrap(w, r, x), r)
-		returned = true
 
 		if !x.begun() && headerSent(w) {
 			x.bypassed()
-			return
+		} else {
+			_ = x.commitOnce(http.StatusOK) // may panic, in a Tracer
 		}
-		_ = x.commitOnce(http.StatusOK)
+		returned = true
 	})
 }
 

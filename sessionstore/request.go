@@ -346,19 +346,15 @@ func (a *errorAnswer) commitOnce(int) error {
 	return nil
 }
 
-// abandon voids what a handler that panicked has changed and not saved. A
-// response that reports the panic must bring a token that the handler's own
-// Save has changed.
+// abandon ends the request of a handler that panicked as a response with status
+// 500 does: the handler's changes are void, a logout is carried out. A response
+// that reports the panic must bring a token that the handler's own Save has
+// changed. The panic may be one within the commit.
 func (x *requestState) abandon() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	switch {
-	case x.load != loaded:
-	case x.begun():
-		x.session.Discard()
-	default:
-		x.session.enter(phaseCommitting)
-		x.fail()
+	x.session.Discard() // without an event: the panic says more
+	switch x.session.now() {
+	case phaseOpen, phaseCommitting:
+		_ = x.commit(http.StatusInternalServerError)
 	}
 }
 

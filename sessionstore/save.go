@@ -198,28 +198,33 @@ func (s *Session) perform(ctx context.Context, p *plan) error {
 	}
 
 	rec, tok, err := s.write(ctx, p)
-	gone := errors.Is(err, ErrNotFound)
-	if gone && p.change.Completes {
+	s.settle(p, rec, tok, err)
+	if errors.Is(err, ErrNotFound) && p.change.Completes {
 		err = ErrNoPendingLogin
 	}
-	if errors.Is(err, ErrRevoked) || errors.Is(err, ErrNoPendingLogin) {
+	switch {
+	case errors.Is(err, ErrRevoked) || errors.Is(err, ErrNoPendingLogin):
 		userID := cmp.Or(p.change.UserID, p.change.PendingUserID)
 		s.core.observe(ctx, Event{Kind: EventLoginRefused, UserID: userID, Err: err})
-	}
-	if err == nil && p.change.UserID != "" {
+	case err == nil && p.change.UserID != "":
 		s.core.limit(ctx, p.change.UserID)
 	}
+	return err
+}
+
+// settle makes the session what a plan has made of it. That comes first after
+// the store's reply: a panic must not lose a new token.
+func (s *Session) settle(p *plan, rec store.Record, tok *cookie.Token, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case gone:
+	case err == nil:
+		s.commit(p, rec, tok)
+	case errors.Is(err, ErrNotFound):
 		s.forget()
 	case errors.Is(err, ErrNoPendingLogin):
 		s.discard() // another try can't succeed
-	case err == nil:
-		s.commit(p, rec, tok)
 	}
-	return err
 }
 
 // commit makes the session what the store has now. The caller holds s.mu.

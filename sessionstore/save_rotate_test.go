@@ -588,7 +588,6 @@ func TestPanicAfterNewToken(t *testing.T) {
 			renew(w, r, s)
 			_ = s.Set("pending", true)
 		},
-		"nothing saved of a logout": logOut,
 	} {
 		site := newSite(t)
 		before := site.user("ann")
