@@ -288,3 +288,30 @@ func TestSessionAfterItsRequest(t *testing.T) {
 		t.Error("a session that has ended has values")
 	}
 }
+
+// A value's own coding uses the session that it is in.
+func TestValueThatUsesItsSession(t *testing.T) {
+	site := newSite(t)
+	site.visit(site.user("ann"), func(
+		_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+	) {
+		site.check(s.Set("cart", reentrant{s}))
+		for _, read := range []func(string, any) (bool, error){s.Get, s.Pop} {
+			cart := reentrant{s}
+			ok, err := read("cart", &cart)
+			site.check(err)
+			expect(t, "found", ok, true)
+		}
+		expect(t, "after Pop", s.Has("cart"), false)
+		expect(t, "what the coding set", s.Has("coded"), true)
+	})
+}
+
+// reentrant sets a value of its session when it is encoded or decoded.
+type reentrant struct{ s *sessionstore.Session }
+
+func (r reentrant) MarshalJSON() ([]byte, error) {
+	return []byte("1"), r.s.Set("coded", r.s.UserID())
+}
+
+func (r *reentrant) UnmarshalJSON([]byte) error { return r.s.Set("coded", r.s.UserID()) }

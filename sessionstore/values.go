@@ -17,12 +17,21 @@ import (
 // value that does not decode is a *[ValueError]. The other error is
 // [ErrRequestEnded]. [Key] does the same with a type.
 func (s *Session) Get(key string, dst any) (bool, error) {
+	raw, ok, err := s.value(key)
+	if !ok || err != nil {
+		return false, err
+	}
+	return true, decodeValue(key, raw, dst)
+}
+
+func (s *Session) value(key string) (raw json.RawMessage, ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.phase == phaseClosed {
-		return false, ErrRequestEnded
+		return nil, false, ErrRequestEnded
 	}
-	return s.get(key, dst)
+	raw, ok = s.lookup(key)
+	return raw, ok, nil
 }
 
 // Set changes the value of a key to the JSON of v. The errors are:
@@ -74,16 +83,23 @@ func (s *Session) Delete(key string) error {
 // that is shown once, such as a message for the next page. A value that does
 // not decode is removed too.
 func (s *Session) Pop(key string, dst any) (bool, error) {
+	raw, ok, err := s.take(key)
+	if !ok || err != nil {
+		return false, err
+	}
+	return true, decodeValue(key, raw, dst)
+}
+
+func (s *Session) take(key string) (raw json.RawMessage, ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.changeable(key); err != nil {
-		return false, err
+		return nil, false, err
 	}
-	ok, err := s.get(key, dst)
-	if ok {
+	if raw, ok = s.lookup(key); ok {
 		s.edit(key, nil)
 	}
-	return ok, err
+	return raw, ok, nil
 }
 
 // Has reports whether a key has a value. It is false after the request.
@@ -107,18 +123,6 @@ func (s *Session) changeable(key string) error {
 		return &ValueError{Key: key, Problem: problem, Err: ErrHeadersSent}
 	}
 	return nil
-}
-
-func (s *Session) get(key string, dst any) (bool, error) {
-	raw, ok := s.lookup(key)
-	if !ok {
-		return false, nil
-	}
-	if err := json.Unmarshal(raw, dst); err != nil {
-		problem := fmt.Sprintf("does not decode into %T", dst)
-		return true, &ValueError{Key: key, Problem: problem, Err: err}
-	}
-	return true, nil
 }
 
 func (s *Session) lookup(key string) (json.RawMessage, bool) {
@@ -178,6 +182,16 @@ func (s *Session) sizeWith(key string, value json.RawMessage) int {
 		}
 	}
 	return size
+}
+
+// decodeValue decodes the JSON of a value. The caller does not hold s.mu: an
+// UnmarshalJSON of the application may use the session.
+func decodeValue(key string, raw json.RawMessage, dst any) error {
+	if err := json.Unmarshal(raw, dst); err != nil {
+		problem := fmt.Sprintf("does not decode into %T", dst)
+		return &ValueError{Key: key, Problem: problem, Err: err}
+	}
+	return nil
 }
 
 const (
