@@ -122,7 +122,7 @@ func (x *requestState) writeCookies() {
 	case clearCookie:
 		c.cookie.Clear(h, secure)
 	}
-	if ops.clearOthers { // comes later: Write and Clear replace all of the name
+	if ops.clearOthers { // after Write and Clear, which replace all of the name
 		c.cookie.ClearOthers(h, x.request, x.hosts(), secure)
 	}
 	switch ops.marker {

@@ -1,7 +1,9 @@
 package sessionstore_test
 
 import (
+	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -31,7 +33,7 @@ func TestCookieUnderTwoSpellings(t *testing.T) {
 	old := before.visitAt("https://www.shop.example/", stores).Cookies()[0].Value
 	after := newSiteOver(t, before.store, named("shop.example"))
 	resp := after.visitAt("https://www.shop.example/login", logIn, old)
-	fresh := resp.Cookies()[0].Value
+	fresh := last(resp)
 	user := ""
 	for _, cookies := range [][]string{{old, fresh}, {fresh, old}} {
 		resp = after.visitAt("https://www.shop.example/", func(
@@ -70,7 +72,46 @@ func TestLogoutClearsOtherSpellings(t *testing.T) {
 			strings.Replace(line, "; Max-Age=0; HttpOnly; Secure; SameSite=Strict", "", 1))
 	}
 	expect(t, "cleared", strings.Join(cleared, " | "),
-		"id=; Path=/ | id=; Path=/; Domain=www.shop.example | id=; Path=/; Domain=shop.example")
+		"id=; Path=/; Domain=www.shop.example | id=; Path=/; Domain=shop.example | id=; Path=/")
+}
+
+// last returns the value of the last cookie that a response sets.
+func last(resp *http.Response) string {
+	cookies := resp.Cookies()
+	return cookies[len(cookies)-1].Value
+}
+
+// A client such as net/http/cookiejar takes a host-only cookie and one of the
+// same domain for one. The login comes last, so that nothing clears it.
+func TestLoginInAGoCookieJar(t *testing.T) {
+	site := newSite(t, named(""))
+	h := site.m.Handler(asking(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		if r.URL.Path == "/shop/login" {
+			logIn(w, r, s)
+		}
+		_, _ = io.WriteString(w, s.UserID())
+	}))
+	browser, err := cookiejar.New(nil)
+	site.check(err)
+	ask := func(target string) string {
+		r := httptest.NewRequest(http.MethodGet, target, nil)
+		for _, c := range browser.Cookies(r.URL) {
+			r.AddCookie(c)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		browser.SetCookies(r.URL, w.Result().Cookies())
+		return w.Body.String()
+	}
+	const login = "https://shop.example/shop/login"
+	r := httptest.NewRequest(http.MethodGet, login, nil)
+	for _, path := range []string{"/", "/shop"} { // two sessions that are alive
+		browser.SetCookies(r.URL, []*http.Cookie{{
+			Name: "id", Value: last(site.visitAt(login, stores)), Path: path, Secure: true,
+		}})
+	}
+	expect(t, "login", ask(login), "ann")
+	expect(t, "afterwards", ask("https://shop.example/shop/cart"), "ann")
 }
 
 // Behind a proxy with its own host name, the browser's host is in a header.

@@ -14,24 +14,40 @@ const maxSpellings = 16
 // configuration or another path may have set, and that the browser sends beside
 // ours: host-only and for each parent domain, for "/" and the prefixes of the
 // request's path. A __Host- cookie has one spelling.
+//
+// The session's cookie that h has already stays the last of the name. A client
+// that takes a host-only cookie and one of the same domain for one, as
+// net/http/cookiejar does, would clear it otherwise.
 func (c *Codec) ClearOthers(h http.Header, r *http.Request, hosts []string, secure bool) {
 	if strings.HasPrefix(c.Cfg.Name, "__Host-") {
 		return
 	}
-	n, domains := 0, cookieDomains(hosts)
+	var cleared []string
+	domains := cookieDomains(hosts)
 	ours := strings.ToLower(strings.TrimPrefix(c.Cfg.Domain, "."))
+all:
 	for _, path := range cookiePaths(r) {
 		for _, domain := range domains {
 			if domain == ours && path == c.Cfg.Path {
 				continue
 			}
-			if n++; n > maxSpellings {
-				return
+			if len(cleared) == maxSpellings {
+				break all
 			}
 			cookie := c.cookie(secure)
 			cookie.Domain, cookie.Path, cookie.MaxAge, cookie.Partitioned = domain, path, -1, false
-			h.Add("Set-Cookie", cookie.String())
+			cleared = append(cleared, cookie.String())
 		}
+	}
+	lines := h["Set-Cookie"]
+	at := slices.IndexFunc(lines, func(line string) bool {
+		return strings.HasPrefix(line, c.Cfg.Name+"=")
+	})
+	if at < 0 {
+		at = len(lines)
+	}
+	if len(cleared) > 0 {
+		h["Set-Cookie"] = slices.Concat(lines[:at], cleared, lines[at:])
 	}
 }
 
