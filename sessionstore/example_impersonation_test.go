@@ -25,14 +25,17 @@ func impersonate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	staff, user := s.UserID(), r.PathValue("user")
-	if !isSupport(staff) || !s.Authenticated(2, 10*time.Minute) {
-		http.Error(w, "Please confirm your second factor.", http.StatusForbidden)
+	if !isSupport(staff) || isSupport(user) || !s.Authenticated(2, 10*time.Minute) {
+		http.Error(w, "Support acts as a user only after a second factor.", http.StatusForbidden)
 		return
 	}
 	err = s.Login(r.Context(), user, sessionstore.AuthenticatedBy(0, "support"),
 		sessionstore.WithTags(sessionstore.NewTag("impersonator", staff)))
 	if err == nil {
-		err = impersonator.Set(s, staff) // saved with the login
+		err = impersonator.Set(s, staff)
+	}
+	if err == nil {
+		err = s.Save(r.Context()) // before the line that says so
 	}
 	if err != nil {
 		sessionstore.ServeError(w, r, err)
@@ -58,6 +61,14 @@ func endImpersonation(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// dismiss ends all sessions of a member of support as users.
+// The event names the boss as the actor.
+func dismiss(ctx context.Context, sessions *sessionstore.Manager, boss, staff string) error {
+	_, err := sessions.RevokeTag(sessionstore.WithActor(ctx, boss, "left support"),
+		sessionstore.NewTag("impersonator", staff))
+	return err
+}
+
 // isSupport stands for the application's roles.
 func isSupport(userID string) bool { return userID == "jo" }
 
@@ -68,7 +79,10 @@ func ExampleWithActor() {
 		Env:    sessionstore.Development,
 		Logger: slog.New(slog.DiscardHandler),
 		Observer: func(_ context.Context, e sessionstore.Event) {
-			fmt.Printf("%v: user %s", e.Kind, e.UserID)
+			fmt.Print(e.Kind)
+			if e.UserID != "" {
+				fmt.Print(": user ", e.UserID)
+			}
 			if e.Actor != "" {
 				fmt.Printf(", actor %s, %s", e.Actor, e.Detail)
 			}
@@ -101,8 +115,8 @@ func ExampleWithActor() {
 		w := httptest.NewRecorder()
 		site.ServeHTTP(w, r)
 		for _, c := range w.Result().Cookies() {
-			if c.Name == "session" {
-				cookie = c
+			if cookie = c; c.MaxAge < 0 { // deleted by the logout
+				cookie = nil
 			}
 		}
 		_ = sessions.FlushEvents(context.Background())
@@ -114,6 +128,10 @@ func ExampleWithActor() {
 	fmt.Println("ada sees a session by", devices[0].Methods[0].Name)
 	fmt.Println("the page of the password:", request("GET", "/password"))
 	request("POST", "/impersonate/end")
+
+	request("POST", "/login")
+	request("POST", "/impersonate/eve")
+	_ = dismiss(context.Background(), sessions, "kim", "jo")
 	_ = sessions.Close()
 	// Output:
 	// session login: user jo
@@ -121,4 +139,7 @@ func ExampleWithActor() {
 	// ada sees a session by support
 	// the page of the password: 401
 	// session logout: user ada, actor jo, impersonation ended
+	// session login: user jo
+	// session login: user eve
+	// sessions revoked, actor kim, left support
 }

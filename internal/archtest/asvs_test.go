@@ -91,8 +91,8 @@ var asvs = []asvsChapter{{
 		},
 		{
 			"7.1.3", 2, "systems of a single sign-on are documented", yours,
-			"`WithTags`",
-			[]string{"TestTagsOfALogin"},
+			"`WithTags`, `Manager.RevokeTag`",
+			[]string{"TestTagsOfALogin", "TestRevokeTag"},
 			nil,
 		},
 		{
@@ -204,8 +204,8 @@ var asvs = []asvsChapter{{
 		},
 		{
 			"7.6.1", 2, "sessions end with the identity provider's", yours,
-			"`Config.AbsoluteTimeout`, `Session.Authenticated`, `WithTags`",
-			[]string{"TestAuthenticated", "TestTagsOfALogin"},
+			"`Config.AbsoluteTimeout`, `Session.Authenticated`, `Manager.RevokeTag`",
+			[]string{"TestAuthenticated", "TestRevokeTag"},
 			nil,
 		},
 		{
@@ -327,9 +327,12 @@ var asvs = []asvsChapter{{
 		},
 		{
 			"10.5.5", 2, "a back-channel logout is verified", yours,
-			"`WithTags`, `NewTag`",
-			[]string{"TestTagsOfALogin"},
-			[]string{"The library verifies no token of a provider."},
+			"`WithTags`, `Manager.RevokeTag`",
+			[]string{"TestRevokeTag", "TestRevokeTagRefusesLoginInProgress"},
+			[]string{
+				"Give the login a tag of the provider's session, and revoke the tag.",
+				"The library verifies no token of a provider.",
+			},
 		},
 	},
 	[]string{
