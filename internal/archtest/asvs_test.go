@@ -116,9 +116,10 @@ var asvs = []asvsChapter{{
 		{
 			"7.2.4", 1, "each authentication replaces the token", met,
 			"`Session.Login`, `Session.StepUp`",
-			[]string{"TestLogin", "TestStepUp", "TestTokenPlantedBeforeLogin"},
+			[]string{"TestLogin", "TestStepUp", "TestTokenPlantedBeforeLogin", "TestPendingLogin"},
 			[]string{
-				"The application calls `Session.Login` or `Session.StepUp` at a re-authentication too.",
+				"The application calls one of them at a re-authentication too.",
+				"`Session.BeginLogin` and `Session.CompleteLogin` replace the token as well.",
 				"With `Config.DisableRotateOnLogin` a login keeps the token: the log warns of it.",
 			},
 		},
@@ -449,7 +450,7 @@ var asvs = []asvsChapter{{
 		},
 		{
 			"16.3.1", 2, "logins are logged, failures too", yours,
-			"`EventLogin`, `Event.Methods`",
+			"`EventLogin`, `EventLoginBegan`, `Event.Methods`",
 			[]string{"TestEveryLoginHasItsLine", "TestTheLogNamesTheLogin"},
 			[]string{"The library logs what it is called for: a wrong password is yours to log."},
 		},
