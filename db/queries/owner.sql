@@ -5,8 +5,8 @@
 -- OwnerList returns a page of a user's sessions, the newest first. before and
 -- after are the creation and the id of the last session of the page before. A
 -- page leaves data out, which could be a hundred megabytes; the empty object
--- keeps the columns those of a session. Two branches, each in the order of an
--- index, are merged: so a page reads no more rows than it has.
+-- keeps the columns those of a session. Each branch is a page in the order of an
+-- index: without its LIMIT, Postgres would sort all sessions of the user.
 -- name: OwnerList :many
 SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
@@ -14,23 +14,28 @@ SELECT
     '{}'::jsonb AS data, s.pending_user_id, s.methods,
     pg_catalog.now()::timestamptz AS validated_at
 FROM (
-    SELECT
+    (SELECT
         o.version, o.created_at, o.last_seen_at, o.expires_at, o.absolute_expires_at,
         o.authenticated_at, o.pending_since, o.login_id, o.id, o.user_id, o.ip, o.user_agent,
         o.pending_user_id, o.methods
     FROM pgsession.sessions AS o
-    WHERE o.user_id = @user_id::text
+    WHERE o.user_id = @user_id::text AND o.expires_at > pg_catalog.now()
+        AND o.created_at <= sqlc.arg(before)::timestamptz
+        AND (o.created_at < sqlc.arg(before)::timestamptz OR o.id > sqlc.arg(after)::bytea)
+    ORDER BY o.created_at DESC, o.id
+    LIMIT @max::integer)
     UNION ALL
-    SELECT
+    (SELECT
         p.version, p.created_at, p.last_seen_at, p.expires_at, p.absolute_expires_at,
         p.authenticated_at, p.pending_since, p.login_id, p.id, p.user_id, p.ip, p.user_agent,
         p.pending_user_id, p.methods
     FROM pgsession.sessions AS p
-    WHERE p.pending_user_id = @user_id::text
+    WHERE p.pending_user_id = @user_id::text AND p.expires_at > pg_catalog.now()
+        AND p.created_at <= sqlc.arg(before)::timestamptz
+        AND (p.created_at < sqlc.arg(before)::timestamptz OR p.id > sqlc.arg(after)::bytea)
+    ORDER BY p.created_at DESC, p.id
+    LIMIT @max::integer)
 ) AS s
-WHERE s.expires_at > pg_catalog.now()
-    AND s.created_at <= sqlc.arg(before)::timestamptz
-    AND (s.created_at < sqlc.arg(before)::timestamptz OR s.id > sqlc.arg(after)::bytea)
 ORDER BY s.created_at DESC, s.id
 LIMIT @max::integer;
 

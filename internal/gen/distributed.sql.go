@@ -94,9 +94,9 @@ type DistributedRevokeParams struct {
 }
 
 // DistributedRevoke revokes the sessions of a user, or with a tag, but one. The
-// other one of user and tag is null. It needs OwnerLock:
-// Citus reads the shards one after the other. A session that is rotated
-// meanwhile could be missed, on the old shard and on the new one.
+// other one of user and tag is null. It needs OwnerLock of the user, or of ”
+// for a tag: Citus reads the shards one after the other. A session that is
+// rotated meanwhile could be missed, on the old shard and on the new one.
 func (q *Queries) DistributedRevoke(ctx context.Context, db DBTX, arg *DistributedRevokeParams) ([][]byte, error) {
 	rows, err := db.Query(ctx, distributedRevoke, arg.UserID, arg.Tag, arg.Spared)
 	if err != nil {
