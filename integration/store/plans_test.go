@@ -56,6 +56,11 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 				check("rotate", err)
 				_, err = inner.List(t.Context(), "ada", sessionstore.Page{})
 				check("list", err)
+				tag := store.NewTag("org", "1")
+				_, err = inner.List(t.Context(), "", sessionstore.Page{Tag: tag})
+				check("list by tag", err)
+				_, _, err = inner.Revoke(t.Context(), store.Selection{Tag: tag})
+				check("revoke by tag", err)
 				_, _, err = inner.Alive(t.Context(), []store.ID{id, to})
 				check("alive", err)
 				_, _, err = inner.Revoke(t.Context(),
@@ -114,5 +119,44 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 				t.Errorf("%d rows were read one after the other", now-before)
 			}
 		})
+	}
+}
+
+// A page of a user's sessions reads about as many rows as it has, also of a
+// user with many and with a pending login among them.
+func TestAPageReadsItsRowsOnly(t *testing.T) {
+	t.Parallel()
+	c := hire(t)
+	const many, page = 20_000, 50
+	pgtest.Exec(t, c.admin, `
+		INSERT INTO pgsession.sessions (id, user_id, created_at, expires_at, absolute_expires_at)
+		SELECT sha256(int8send(i)), 'user ' || i % 2, now() - i * interval '1 s',
+			now() + interval '1 d', now() + interval '1 d'
+		FROM generate_series(1, $1::bigint) AS i`, many)
+	pgtest.Exec(t, c.admin, "VACUUM ANALYZE pgsession.sessions")
+	inner, pool, _ := c.another(timeout, func(pc *pgxpool.Config) { pc.MaxConns = 1 })
+	if _, err := inner.Create(t.Context(), store.Draft{
+		ID: testkit.NewID(), PendingUserID: "user 1",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	const counted = "SELECT coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0)" +
+		" FROM pg_stat_user_tables WHERE relid = 'pgsession.sessions'::regclass"
+	before := pgtest.One[int](t, c.admin, counted)
+	const lists = 8 // Postgres keeps a plan from the sixth execution on
+	for range lists {
+		recs, err := inner.List(t.Context(), "user 1", sessionstore.Page{Max: page})
+		if err != nil || len(recs) != page || recs[0].PendingUserID != "user 1" {
+			t.Fatalf("List: %d sessions, %v", len(recs), err)
+		}
+	}
+	pool.Close() // a connection reports its counters when it ends
+	read := 0
+	testkit.Eventually(t, "the server has counted all rows", func() bool {
+		read = pgtest.One[int](t, c.admin, counted) - before
+		return read >= lists*page
+	})
+	if read > 2*lists*page {
+		t.Errorf("%d pages of %d sessions read %d rows", lists, page, read)
 	}
 }

@@ -154,7 +154,11 @@ func touchesAreHeapOnly(t *testing.T, sessions int) {
 	for i := range touches {
 		draft := store.Draft{
 			ID: testkit.NewID(), UserID: "user" + string(value(i)),
-			Data: value(map[string]string{"k": strings.Repeat("x", i%400)}),
+			Data:    value(map[string]string{"k": strings.Repeat("x", i%400)}),
+			LoginID: store.NewLoginID(), Methods: []store.Method{{Name: "password", Level: 1}},
+		}
+		if i%2 == 0 { // an index of many entries has them
+			draft.Tags = []store.Tag{store.NewTag("org", "1"), store.NewTag("sid", draft.UserID)}
 		}
 		draft.Client = sessionstore.Client{
 			IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "Mozilla/5.0 (X11; Linux x86_64)",
