@@ -1,0 +1,136 @@
+// Package oidc is an application whose sessions end from outside: by the logout
+// of an OpenID Connect provider, by the removal of a passkey, by the suspension
+// of an organisation. Each ends the sessions with a tag, in the transaction
+// that keeps the reason.
+package oidc
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"net/http"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// Schema makes the tables of the application. jti are the logout tokens that
+// have been carried out, until they expire.
+const Schema = `
+	CREATE TABLE public.logout_tokens (
+		iss     text,
+		jti     text,
+		expires timestamptz NOT NULL,
+		PRIMARY KEY (iss, jti)
+	);
+	CREATE TABLE public.passkeys (id text PRIMARY KEY, user_id text NOT NULL);
+	CREATE TABLE public.organisations (name text PRIMARY KEY, suspended boolean NOT NULL)`
+
+// App is the application. It has one provider.
+type App struct {
+	Sessions *sessionstore.Manager
+	Pool     *pgxpool.Pool // of the sessions' database
+	Verifier *oidc.IDTokenVerifier
+	// Exchange gets the ID token for a code of the provider, as Exchange of an
+	// [golang.org/x/oauth2.Config] does.
+	Exchange func(ctx context.Context, code string) (idToken string, err error)
+}
+
+// Handler returns the router of the application.
+func (a *App) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /login", a.begin)
+	mux.HandleFunc("GET /callback", a.callback)
+	site := a.Sessions.Handler(mux)
+
+	// The provider's request has no browser, no cookie and no session.
+	all := http.NewServeMux()
+	all.HandleFunc("POST /backchannel-logout", a.backchannelLogout)
+	all.Handle("/", site)
+	return all
+}
+
+// sidTag is the tag of a session at the provider, subTag that of a user there.
+// Both names are the provider's own, so the issuer belongs to them.
+func sidTag(iss, sid string) sessionstore.Tag {
+	return sessionstore.NewTag("oidc-sid", iss+" "+sid)
+}
+
+func subTag(iss, sub string) sessionstore.Tag {
+	return sessionstore.NewTag("oidc-sub", iss+" "+sub)
+}
+
+var (
+	state = sessionstore.NewKey[string]("oidc state")
+	nonce = sessionstore.NewKey[string]("oidc nonce")
+)
+
+// begin sends the browser to the provider.
+func (a *App) begin(w http.ResponseWriter, r *http.Request) {
+	s, err := sessionstore.FromContext(r.Context())
+	if err != nil {
+		sessionstore.ServeError(w, r, err)
+		return
+	}
+	sent := [2]string{rand.Text(), rand.Text()}
+	if err = state.Set(s, sent[0]); err == nil {
+		err = nonce.Set(s, sent[1])
+	}
+	if err != nil {
+		sessionstore.ServeError(w, r, err)
+		return
+	}
+	http.Redirect(w, r, "https://login.example/authorize?state="+sent[0]+"&nonce="+sent[1],
+		http.StatusSeeOther)
+}
+
+// callback logs the user in whom the provider names. The session gets the tags
+// by which the provider can end it.
+func (a *App) callback(w http.ResponseWriter, r *http.Request) {
+	if sessionstore.ServeWithheld(w, r) {
+		return // a link of the provider's site: the browser repeats it with its cookie
+	}
+	s, err := sessionstore.FromContext(r.Context())
+	if err != nil {
+		sessionstore.ServeError(w, r, err)
+		return
+	}
+	want, _, _ := state.Pop(s)
+	wantNonce, _, _ := nonce.Pop(s)
+	if want == "" || !same(want, r.FormValue("state")) {
+		http.Error(w, "This login did not begin here.", http.StatusForbidden)
+		return
+	}
+	raw, err := a.Exchange(r.Context(), r.FormValue("code"))
+	if err != nil {
+		http.Error(w, "The provider did not answer.", http.StatusBadGateway)
+		return
+	}
+	token, err := a.Verifier.Verify(r.Context(), raw)
+	if err != nil || wantNonce == "" || !same(wantNonce, token.Nonce) {
+		http.Error(w, "This login is not valid.", http.StatusForbidden)
+		return
+	}
+	var claims struct {
+		SID string `json:"sid"`
+	}
+	if err := token.Claims(&claims); err != nil {
+		http.Error(w, "This login is not valid.", http.StatusForbidden)
+		return
+	}
+	tags := []sessionstore.Tag{subTag(token.Issuer, token.Subject)}
+	if claims.SID != "" {
+		tags = append(tags, sidTag(token.Issuer, claims.SID))
+	}
+	err = s.Login(r.Context(), token.Subject, sessionstore.AuthenticatedBy(1, "oidc"),
+		sessionstore.WithTags(tags...))
+	if err != nil {
+		sessionstore.ServeError(w, r, err)
+		return
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

@@ -1,0 +1,53 @@
+package oidc
+
+import (
+	"context"
+
+	"github.com/reporadar/pgsession/sessionstore"
+)
+
+// PasskeyTag is the tag of logins with a passkey.
+func PasskeyTag(id string) sessionstore.Tag { return sessionstore.NewTag("passkey", id) }
+
+// OrganisationTag is the tag of logins of members of an organisation.
+func OrganisationTag(name string) sessionstore.Tag {
+	return sessionstore.NewTag("organisation", name)
+}
+
+// RemovePasskey removes a passkey of a user, and ends the sessions that it
+// opened. The other sessions of the user stay.
+func (a *App) RemovePasskey(ctx context.Context, userID, id string) error {
+	return a.change(ctx, PasskeyTag(id),
+		"DELETE FROM public.passkeys WHERE user_id = $1 AND id = $2", userID, id)
+}
+
+// Suspend suspends an organisation, and ends the sessions of all its members. A
+// login reads the table, so that none begins afterwards.
+func (a *App) Suspend(ctx context.Context, organisation string) error {
+	return a.change(ctx, OrganisationTag(organisation),
+		"UPDATE public.organisations SET suspended = true WHERE name = $1", organisation)
+}
+
+// change runs a statement and ends the sessions with a tag, in one transaction.
+// A statement that changes no row ends no session.
+func (a *App) change(
+	ctx context.Context, tag sessionstore.Tag, statement string, args ...any,
+) error {
+	tx, err := a.Pool.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // no effect after Commit
+	changed, err := tx.Exec(ctx, statement, args...)
+	if err != nil || changed.RowsAffected() == 0 {
+		return err
+	}
+	sessions := a.Sessions.WithTx(tx)
+	if _, err := sessions.RevokeTag(ctx, tag); err != nil {
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return err
+	}
+	return committed(sessions.AfterCommit(ctx))
+}
