@@ -9,16 +9,32 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// account is the page to change the password.
+// account is the page to change the password and the second factor.
 type account struct {
 	frame
-	Problem string
+	Problem   string     // of the new password
+	Factor    bool       // the user has a second factor
+	Enrolment *enrolment // nil if none has begun
 }
 
-func (a *app) account(w http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
-	p := account{frame: a.frameOf("Password", "/password", s)}
+func (a *app) account(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	p, err := a.accountOf(r, s)
+	if err != nil {
+		serveError(w, r, err)
+		return
+	}
 	p.popFlash(s)
 	render(w, "password.html", http.StatusOK, p)
+}
+
+// accountOf returns the page without its message.
+func (a *app) accountOf(r *http.Request, s *sessionstore.Session) (account, error) {
+	p := account{frame: a.frameOf("Password", "/password", s)}
+	level, err := a.levelOf(r, s)
+	if p.Factor = level == codeLevel; !p.Factor {
+		p.Enrolment, _ = enrolmentOf(s)
+	}
+	return p, err
 }
 
 // changePassword ends the other sessions of the user, so that the old password
@@ -30,8 +46,13 @@ func (a *app) changePassword(w http.ResponseWriter, r *http.Request, s *sessions
 	}
 	password := r.FormValue("password")
 	if problem := passwordProblem(password); problem != "" {
-		render(w, "password.html", http.StatusUnprocessableEntity,
-			account{frame: a.frameOf("Password", "/password", s), Problem: problem})
+		p, err := a.accountOf(r, s)
+		if err != nil {
+			serveError(w, r, err)
+			return
+		}
+		p.Problem = problem
+		render(w, "password.html", http.StatusUnprocessableEntity, p)
 		return
 	}
 	hash, err := hashPassword(password, a.users.rounds)

@@ -16,8 +16,9 @@ const (
 	// maxBody is larger than a session may be, so that the session reports the
 	// error.
 	maxBody = 1 << 20
-	// freshFor is how recent a login must be to change the password.
-	freshFor = 10 * time.Minute
+	// freshFor is how recent a password or code must be for what a stolen
+	// session must not do.
+	freshFor = 5 * time.Minute
 )
 
 // app is the demo: pages for people and an interface for programs.
@@ -53,15 +54,18 @@ func (a *app) handler() http.Handler {
 
 	mux.HandleFunc("GET /{$}", a.withSession(a.home))
 	mux.HandleFunc("POST /login", a.withSession(a.login))
+	mux.HandleFunc("GET /code", a.withSession(a.code))
+	mux.HandleFunc("POST /code", a.withSession(a.completeLogin))
 	mux.HandleFunc("POST /logout", a.withSession(a.logout))
 	mux.HandleFunc("POST /counter", a.withSession(changeCounter))
 	mux.HandleFunc("POST /cart", a.withSession(changeCart))
 
 	mux.HandleFunc("GET /devices", a.withUser(a.devices))
 	mux.HandleFunc("POST /devices/end", a.withUser(a.endDevice))
-	mux.HandleFunc("POST /devices/end-others", a.withUser(a.endOtherDevices))
-	mux.HandleFunc("GET /password", a.withFreshUser(a.account))
-	mux.HandleFunc("POST /password", a.withFreshUser(a.changePassword))
+	mux.HandleFunc("POST /devices/end-others", a.withProof("/devices", a.endOtherDevices))
+	mux.HandleFunc("GET /password", a.withProof("/password", a.account))
+	mux.HandleFunc("POST /password", a.withProof("/password", a.changePassword))
+	mux.HandleFunc("POST /second-factor", a.withProof("/password", a.secondFactor))
 	mux.HandleFunc("POST /confirm", a.withUser(a.confirm))
 	mux.HandleFunc("GET /live", a.withSession(a.stream))
 	mux.HandleFunc("GET /ended", a.withSession(a.ended))
@@ -113,14 +117,11 @@ func (a *app) withUser(next handlerFunc) http.HandlerFunc {
 	})
 }
 
-// withFreshUser asks for the password again unless the login is recent.
-func (a *app) withFreshUser(next handlerFunc) http.HandlerFunc {
-	return a.withUser(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-		with := func(f handlerFunc) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f(w, r, s) })
-		}
-		sessionstore.RequireFresh(freshFor, with(a.askAgain))(with(next)).ServeHTTP(w, r)
-	})
+// loginOver reports whether a login came too late: its user's sessions were
+// ended meanwhile, or the code took too long.
+func loginOver(err error) bool {
+	return errors.Is(err, sessionstore.ErrRevoked) ||
+		errors.Is(err, sessionstore.ErrNoPendingLogin)
 }
 
 // statusOf returns the HTTP status of an error.
@@ -130,7 +131,7 @@ func statusOf(err error) int {
 	case errors.Is(err, sessionstore.ErrUnavailable), errors.Is(err, errUsersUnavailable),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusServiceUnavailable
-	case errors.Is(err, sessionstore.ErrTooManySessions):
+	case errors.Is(err, sessionstore.ErrTooManySessions), loginOver(err):
 		return http.StatusForbidden
 	case errors.As(err, &value):
 		return http.StatusBadRequest

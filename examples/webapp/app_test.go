@@ -128,7 +128,7 @@ func (a answer) lacks(t *testing.T, part string) {
 func TestFormFromAnotherSiteIsRefused(t *testing.T) {
 	for _, path := range []string{
 		"/login", "/logout", "/counter", "/devices/end", "/devices/end-others", "/password",
-		"/confirm", "/api/login?user=mallory", "/api/set?k=a&v=b",
+		"/confirm", "/code", "/second-factor", "/api/login?user=mallory", "/api/set?k=a&v=b",
 	} {
 		v := newSite(t).visitor(t)
 		r := v.request(http.MethodPost, path, url.Values{"name": {"Mallory"}})
@@ -145,6 +145,7 @@ func TestWrongMethodIs405(t *testing.T) {
 	v := newSite(t).visitor(t)
 	for _, path := range []string{
 		"/login", "/logout", "/counter", "/cart", "/devices/end", "/devices/end-others", "/confirm",
+		"/second-factor",
 		"/api/login", "/api/logout", "/api/set",
 	} {
 		v.get(path).wants(t, http.StatusMethodNotAllowed)

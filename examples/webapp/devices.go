@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -20,6 +22,9 @@ type device struct {
 	Handle     sessionstore.Handle
 	Name, Kind string
 	Address    string // empty if addresses are not tracked
+	Pending    bool   // the code is owed
+	How        string // the user logged in; empty for a login without a proof
+	Level      int
 	LoggedIn   moment
 	Seen       moment
 }
@@ -38,6 +43,10 @@ func (a *app) devices(w http.ResponseWriter, r *http.Request, s *sessionstore.Se
 			Handle: info.Handle, Name: what.String(), Kind: deviceKind(what),
 			LoggedIn: moment{info.AuthenticatedAt, info.ReadAt},
 			Seen:     moment{info.LastSeenAt, info.ReadAt},
+			Pending:  info.Pending, How: howWords(info.Methods), Level: info.Level,
+		}
+		if info.Pending && len(info.Methods) > 0 {
+			d.LoggedIn.at = info.Methods[0].At
 		}
 		if info.IP.IsValid() {
 			d.Address = info.IP.String()
@@ -50,6 +59,21 @@ func (a *app) devices(w http.ResponseWriter, r *http.Request, s *sessionstore.Se
 	}
 	p.popFlash(s)
 	render(w, "devices.html", http.StatusOK, p)
+}
+
+// methodWords are the words for the methods of the demo.
+var methodWords = map[string]string{"password": "a password", "totp": "a code"}
+
+// howWords says how a user logged in, such as "with a password and a code".
+func howWords(methods []sessionstore.Method) string {
+	var parts []string
+	for _, m := range methods {
+		parts = append(parts, cmp.Or(methodWords[m.Name], m.Name))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "with " + strings.Join(parts, " and ")
 }
 
 // endDevice ends one session. For a handle that does not exist or belongs to

@@ -25,6 +25,10 @@ var (
 		Title: "You are logged in on too many devices",
 		Text:  "End one of them first, on a device that is still logged in.",
 	}
+	again = failure{
+		Title: "Please log in again",
+		Text:  "The login took too long, or your sessions were ended meanwhile.",
+	}
 	broken = failure{
 		Title: "Something went wrong",
 		Text:  "It is our fault, not yours.",
@@ -55,6 +59,9 @@ func serveError(w http.ResponseWriter, r *http.Request, err error) {
 		f = refused
 	case http.StatusForbidden:
 		f = tooMany
+		if loginOver(err) {
+			f = again
+		}
 	}
 	f.Status = status
 	render(w, "failure.html", status, f)

@@ -10,7 +10,8 @@ import (
 // flash is a message that the next page shows once.
 var flash = sessionstore.NewKey[string]("flash")
 
-// login checks the password, if there is a users table, and logs the user in.
+// login checks the password, if there is a users table, and logs the user in,
+// or asks for the second factor.
 func (a *app) login(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 	form := loginForm{
 		Name: strings.TrimSpace(r.FormValue("name")), Remember: r.FormValue("remember") != "",
@@ -19,7 +20,8 @@ func (a *app) login(w http.ResponseWriter, r *http.Request, s *sessionstore.Sess
 		a.loginRefused(w, s, form, "name")
 		return
 	}
-	isNew := false
+	isNew, needsCode := false, false
+	options := []sessionstore.LoginOption(nil)
 	if a.users != nil {
 		password := r.FormValue("password")
 		ok, first, err := a.users.admit(r.Context(), form.Name, password)
@@ -35,14 +37,27 @@ func (a *app) login(w http.ResponseWriter, r *http.Request, s *sessionstore.Sess
 			a.loginRefused(w, s, form, "password")
 			return
 		}
+		if needsCode, err = a.users.hasFactor(r.Context(), form.Name); err != nil {
+			serveError(w, r, err)
+			return
+		}
 		isNew = first
+		options = append(options, sessionstore.AuthenticatedBy(passwordLevel, "password"))
 	}
-	if err := s.Login(r.Context(), form.Name); err != nil {
+	begin := s.Login
+	if needsCode {
+		begin = s.BeginLogin // the session has no user before the code
+	}
+	if err := begin(r.Context(), form.Name, options...); err != nil {
 		serveError(w, r, err)
 		return
 	}
 	if err := s.RememberMe(form.Remember); err != nil {
 		serveError(w, r, err)
+		return
+	}
+	if needsCode {
+		http.Redirect(w, r, "/code", http.StatusSeeOther)
 		return
 	}
 	// a login with a full session succeeds without the message

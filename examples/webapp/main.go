@@ -1,7 +1,8 @@
 // Command webapp demonstrates sessionstore. Its pages let users log in, list
-// their devices and end their sessions, change their password, and keep a
-// counter and a cart in the session. It has a page for operators, and an
-// interface for programs under /api/, which tests and load generators use.
+// their devices and end their sessions, change their password, add a second
+// factor, and keep a counter and a cart in the session. It has a page for
+// operators, and an interface for programs under /api/, which tests and load
+// generators use.
 //
 // It listens on ADDR, by default 127.0.0.1:8080. Sessions are configured from
 // the environment by sessionstore.ConfigFromEnv: with DATABASE_URL they are

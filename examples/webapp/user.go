@@ -17,14 +17,22 @@ import (
 // errUsersUnavailable reports that the users table can't be read or written.
 var errUsersUnavailable = errors.New("users table unavailable")
 
-// The table lies in a schema of its own. The lock makes instances that start
-// together wait for one another.
+// The tables lie in a schema of their own. A code has a step: the column holds
+// that of the last one accepted. The lock makes instances that start together
+// wait for one another.
 const usersSchema = `
 	SELECT pg_catalog.pg_advisory_xact_lock(7231008215540);
 	CREATE SCHEMA IF NOT EXISTS webapp;
 	CREATE TABLE IF NOT EXISTS webapp.users (
 		name     text PRIMARY KEY,
 		password text NOT NULL
+	);
+	CREATE TABLE IF NOT EXISTS webapp.factors (
+		name   text PRIMARY KEY,
+		secret text NOT NULL,
+		step   bigint NOT NULL,
+		tries  integer NOT NULL DEFAULT 0,
+		since  timestamptz NOT NULL DEFAULT pg_catalog.now()
 	)`
 
 // users is the users table of the pages. A user is created at the first login,
@@ -46,7 +54,7 @@ func newUsers(pool *pgxpool.Pool, env sessionstore.Environment) *users {
 	return u
 }
 
-// prepare creates the table once. Postgres may be unavailable at the start of
+// prepare creates the tables once. Postgres may be unavailable at the start of
 // the demo, so it retries at the next use.
 func (u *users) prepare(ctx context.Context) error {
 	u.mu.Lock()

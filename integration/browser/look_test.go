@@ -56,7 +56,7 @@ const inspect = `((dark, phone) => {
 		if (contrast < 4.5) faults.push(JSON.stringify(text) + " has a contrast of " + contrast.toFixed(2));
 	}
 	for (const e of document.querySelectorAll("a, button, input, svg[role=img]")) {
-		if (e.closest("[aria-hidden=true]")) continue;
+		if (e.closest("[aria-hidden=true], [type=hidden]")) continue;
 		const name = e.getAttribute("aria-label") || e.innerText || [...(e.labels ?? [])].map((l) => l.innerText).join("");
 		if (!name?.trim()) faults.push("nameless: " + e.outerHTML);
 		if (phone && e.matches("button") && e.getBoundingClientRect().height < 44) faults.push("low: " + e.outerHTML);

@@ -6,6 +6,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
@@ -74,8 +75,7 @@ func TestSlowThePagesAreGoodToLookAt(t *testing.T) {
 	d.open("/password")
 	d.wantHeading("Change your password")
 	d.lookAt("password")
-	pgtest.Exec(t, pgtest.Pool(t, databaseURL),
-		"UPDATE pgsession.sessions SET authenticated_at = authenticated_at - interval '11 minutes'")
+	pgtest.AgeLogins(t, pgtest.Pool(t, databaseURL))
 	d.open("/password")
 	d.wantHeading("Is it you?")
 	d.lookAt("confirm")
@@ -85,6 +85,64 @@ func TestSlowThePagesAreGoodToLookAt(t *testing.T) {
 	d.follow(".stack button")
 	d.wantText("That is not the password of Ada.")
 	d.lookAt("refused")
+}
+
+// The pages of the second factor, and a login with it.
+func TestSlowThePagesOfASecondFactor(t *testing.T) {
+	begin(t)
+	databaseURL := pgtest.Database(t)
+	s := front(t, production, withSecret, "DATABASE_URL="+databaseURL)
+	d, other := laptop(t, s), phone(t, s)
+	d.login("Ada")
+	d.open("/password")
+	d.follow(`button[value="begin"]`)
+	d.lookAt("secret")
+	secret := ask[string](d, `document.getElementById("secret").innerText`)
+	d.do(chromedp.SendKeys(chromedp.CSS("#code"), testkit.Code(t, secret)))
+	d.follow(`button[value="add"]`)
+	d.wantText("A login needs your password and a code.")
+	d.lookAt("factor")
+	// The code of this half minute is used up.
+	pool := pgtest.Pool(t, databaseURL)
+	unused := func() { pgtest.Exec(t, pool, "UPDATE webapp.factors SET step = 0") }
+	unused()
+
+	other.open("/")
+	other.do(chromedp.SendKeys(chromedp.CSS("#name"), "Ada"),
+		chromedp.SendKeys(chromedp.CSS("#password"), password))
+	other.follow(".login button")
+	other.wantHeading("One more step")
+	other.lookAt("code")
+	d.open("/devices")
+	d.live()
+	d.wantText("code missing")
+	d.lookAt("pending")
+
+	other.expect("422")
+	other.do(chromedp.SendKeys(chromedp.CSS("#code"), "12345"))
+	other.follow(".primary")
+	other.wantText("That is not the code of now.")
+	other.do(chromedp.SendKeys(chromedp.CSS("#code"), testkit.Code(t, secret)))
+	other.follow(".primary")
+	other.wantHeading("Hello, Ada.")
+	d.open("/devices")
+	d.live()
+	d.lookAt("two-factors")
+
+	pgtest.AgeLogins(t, pgtest.Pool(t, databaseURL))
+	unused()
+	d.expect("403")
+	d.open("/devices")
+	d.live()
+	d.follow(".danger")
+	d.wantHeading("Is it you?")
+	d.lookAt("confirm-code")
+	d.do(chromedp.SendKeys(chromedp.CSS("#code"), testkit.Code(t, secret)))
+	d.follow(".primary")
+	d.wantHeading("Your devices")
+	d.live()
+	d.follow(".danger")
+	d.wantText("One device is logged out.")
 }
 
 func TestSlowThePagesWithoutADatabase(t *testing.T) {

@@ -62,7 +62,7 @@ func TestSomebodyElsesDeviceIsNotFound(t *testing.T) {
 func TestEndingAllOtherDevices(t *testing.T) {
 	t.Parallel()
 	a := start(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t))
-	here, bob := login(t, a.url, "alice"), login(t, a.url, "bob")
+	here, bob := loginWith(t, a.url, "alice", password), login(t, a.url, "bob")
 	others := []*visitor{
 		login(t, a.url, "alice"), login(t, a.url, "alice"), login(t, a.url, "alice"),
 	}
@@ -84,6 +84,7 @@ func TestStrangersHaveNoDevices(t *testing.T) {
 	for _, request := range []string{
 		"GET /devices", "POST /devices/end", "POST /devices/end-others", "GET /password",
 		"POST /password", "POST /confirm",
+		"POST /second-factor",
 	} {
 		v := visit(t, a.url)
 		got := v.send(request)

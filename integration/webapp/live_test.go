@@ -55,7 +55,7 @@ func TestTheLiveViewEndsWithTheSession(t *testing.T) {
 	databaseURL := "DATABASE_URL=" + pgtest.Database(t)
 	a, b := start(t, production, withSecret, databaseURL),
 		start(t, production, withSecret, databaseURL)
-	v := login(t, a.url, "alice")
+	v := loginWith(t, a.url, "alice", password)
 	for name, end := range map[string]func(*visitor){
 		"logout": func(watched *visitor) {
 			watched.at(b.url).want("POST /api/logout", http.StatusOK, "")

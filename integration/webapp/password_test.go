@@ -147,8 +147,7 @@ func TestAnOldLoginIsAskedForThePassword(t *testing.T) {
 	v := loginWith(t, a.url, "alice", password)
 	wantSaid(t, v.want("GET /password", http.StatusOK, "").body, "Change your password")
 
-	pgtest.Exec(t, pool,
-		"UPDATE pgsession.sessions SET authenticated_at = authenticated_at - interval '11 minutes'")
+	pgtest.AgeLogins(t, pool)
 	wantSaid(t, v.want("GET /password", http.StatusOK, "").body, "Is it you?")
 	if got := v.send("POST /password",
 		"password="+newPassword); got.status != http.StatusForbidden {

@@ -65,7 +65,9 @@ var imports = map[string][]string{
 	"sessionstore/storetest/fault": {module + "/sessionstore/store"},
 
 	"examples/hello": {module + "/sessionstore"},
-	demo:             {module + "/sessionstore", "github.com/jackc/pgx/v5/..."},
+	demo: {
+		module + "/sessionstore", "github.com/jackc/pgx/v5/...", "github.com/pquerna/otp/...",
+	},
 }
 
 // never lists what must not be a dependency of a package, not even an indirect
