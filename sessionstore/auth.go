@@ -81,9 +81,9 @@ func (s *Session) authenticate(a authentication) {
 // nothing.
 //
 // Logout also ends sessions that the request has cookies of and can't use: of
-// two cookies whose sessions are alive, both, and one that another instance
-// made in an emergency and has yet to restore. That instance does not restore
-// it.
+// two cookies whose sessions are alive, both; of more cookies than are looked
+// at, all; and one that another instance made in an emergency and has yet to
+// restore. That instance does not restore it.
 //
 // ctx may name who acts: see [WithActor]. It also bounds the wait for another
 // goroutine's save. The errors are those of [Session.Login], but for the user
@@ -101,14 +101,28 @@ func (s *Session) Logout(ctx context.Context) error {
 	case s.hidden != nil: // each bearer of the token may end it; who this is, is unknown
 		s.deleteLater(s.hidden.rec, by)
 	}
-	for _, d := range s.presented {
+	for _, d := range append(s.presented, s.unreadSessions()...) {
 		d.by = by
 		s.next.deletes = append(s.next.deletes, d)
 		s.loggedOut, s.vacant = true, none
 	}
-	s.presented = nil
+	s.presented, s.unread = nil, nil
 	s.forget()
 	return nil
+}
+
+// unreadSessions returns the sessions of the cookies that were too many to look
+// at. The caller holds s.mu.
+func (s *Session) unreadSessions() (found []pendingDelete) {
+	if s.unread == nil {
+		return nil
+	}
+	for _, t := range s.core.cookie.ReadAll(s.unread) {
+		d := pendingDelete{Record: store.Record{ID: t.Token.ID()}, unseen: true}
+		d.unrestored = t.Made > 0
+		found = append(found, d)
+	}
+	return found
 }
 
 // logout ends a session and leaves an empty one. The caller holds s.mu.

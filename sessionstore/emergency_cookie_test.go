@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -264,6 +265,49 @@ func TestSessionOfAnotherEmergencyWithOldCookie(t *testing.T) {
 			expect(t, "afterwards", b.who(), map[bool]string{false: "ann"}[leaves])
 		})
 	}
+}
+
+// The browser sends several cookies: of two sessions of another instance's
+// emergency, with one of Postgres or with too many others. A logout ends all.
+func TestLogoutOfSeveralInAnotherEmergency(t *testing.T) {
+	for _, others := range []string{"", "user", "a b c d e f g h"} {
+		synctest.Test(t, func(t *testing.T) {
+			o := outagetest.New(t, halfMinute, weekly)
+			defer o.End()
+			cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(o.Rows))
+			cookies := strings.Fields(others)
+			if others == "user" {
+				cookies[0] = peer.user("bob")
+			}
+			o.Away()
+			first, second := cut.user("ann"), cut.user("ann")
+			resp, _ := visit(peer.serve(logOut), append(cookies, first, second)...)
+			expect(t, "status", resp.StatusCode, http.StatusOK)
+			o.Back()
+			expect(t, others+", the first", cut.look(first), "no session")
+			expect(t, others+", the second", cut.look(second), "no session")
+			if others == "user" {
+				expect(t, "that of Postgres", peer.look(cookies[0]), "no session")
+			}
+		})
+	}
+}
+
+// Too many cookies at the instance of the emergency: a logout there ends the
+// session that it has in memory.
+func TestLogoutWithTooManyCookiesInAnEmergency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := outagetest.New(t, halfMinute, weekly)
+		defer o.End()
+		site := newSiteOver(t, newSpy(o))
+		o.Away()
+		mine := site.user("ann")
+		resp, _ := visit(site.serve(logOut), append(strings.Split("abcdefgh", ""), mine)...)
+		expect(t, "status", resp.StatusCode, http.StatusOK)
+		expect(t, "the session", site.look(mine), "no session")
+		o.Back()
+		expect(t, "the session afterwards", site.look(mine), "no session")
+	})
 }
 
 // A logout on another instance ends the streams of the instance with the

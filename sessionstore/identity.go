@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/reporadar/pgsession/internal/client"
@@ -24,12 +25,12 @@ func (x *requestState) identify(ctx context.Context) error {
 	tickets, outcome := c.cookie.Read(x.request, room[:0])
 	x.brought.navigation = topLevel(x.request)
 	s.vacant = x.vacancy()
-	s.identity = s.vacant
+	s.identity, s.presented = s.vacant, nil
 	switch outcome {
 	case cookie.PresentedForged:
 		c.observe(ctx, Event{Kind: EventForged})
 	case cookie.PresentedTooMany:
-		x.brought.others = conflictingCookies
+		x.brought.others, s.unread = conflictingCookies, x.request
 		c.observe(ctx, Event{Kind: EventCookieConflict})
 	case cookie.PresentedTickets:
 		if len(tickets) == 1 {
@@ -76,31 +77,29 @@ func (x *requestState) choose(ctx context.Context, tickets []cookie.Ticket) erro
 		ids[i] = tickets[i].Token.ID()
 	}
 	alive, _, err := x.core.store.Alive(ctx, ids)
-	switch {
-	case err != nil:
+	if err != nil {
 		return x.notLoaded(ctx, err)
-	case len(alive) > 1:
-		for _, id := range alive {
-			d := pendingDelete{Record: store.Record{ID: id}}
+	}
+	isAlive := func(i int) bool { return slices.Contains(alive, ids[i]) }
+	first := 0
+	for i := range tickets { // one of an emergency may be alive where it was made
+		if !isAlive(first) && (isAlive(i) || tickets[i].Made > tickets[first].Made) {
+			first = i
+		}
+	}
+	several := len(alive) > 1
+	for i := range tickets {
+		d := pendingDelete{Record: store.Record{ID: ids[i]}, unrestored: !isAlive(i)}
+		if (several || i != first) && (isAlive(i) || tickets[i].Made > 0) {
 			x.session.presented = append(x.session.presented, d)
 		}
+	}
+	if several {
 		x.brought.others = conflictingCookies
 		x.core.observe(ctx, Event{Kind: EventCookieConflict})
 		return nil
-	case len(alive) == 1:
-		for i := range tickets {
-			if ids[i] == alive[0] {
-				tickets[0] = tickets[i]
-			}
-		}
-	default: // one of an emergency may be alive where it was made
-		for i := range tickets {
-			if tickets[i].Made > tickets[0].Made {
-				tickets[0] = tickets[i]
-			}
-		}
 	}
-	return x.take(ctx, tickets[0])
+	return x.take(ctx, tickets[first])
 }
 
 // take loads the session of a ticket.
@@ -112,7 +111,8 @@ func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 	// One made in an emergency may be in the memory of another instance.
 	elsewhere := t.Made > 0 && errors.Is(err, ErrNotFound) && s.ended == ""
 	if elsewhere {
-		s.presented = []pendingDelete{{Record: store.Record{ID: id}, unrestored: true}}
+		d := pendingDelete{Record: store.Record{ID: id}, unrestored: true}
+		s.presented = append(s.presented, d)
 	} else if err == nil && t.Made > 0 && bars(&rec) {
 		err, s.ended, elsewhere = ErrNotFound, EndingLogout, true
 	}
@@ -210,6 +210,9 @@ func (x *requestState) suspect(ctx context.Context) {
 		e.Revocation, e.Err = c.store.Delete(ctx, id)
 		c.watches.wake(func(rec *store.Record) bool { return rec.ID == id })
 		s.hide()
+		if e.Err != nil {
+			s.presented = append(s.presented, pendingDelete{Record: s.hidden.rec})
+		}
 		s.identity, s.hidden = s.vacant, nil
 	default:
 		s.hide()

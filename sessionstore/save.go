@@ -185,6 +185,7 @@ func (s *Session) endSave() {
 
 // perform carries out a plan.
 func (s *Session) perform(ctx context.Context, p *plan) error {
+	s.skipEnded(ctx, p)
 	for i := range p.deletes {
 		if err := s.delete(ctx, &p.deletes[i]); err != nil {
 			return err
@@ -237,6 +238,35 @@ func (s *Session) commit(p *plan, rec store.Record, tok *cookie.Token) {
 	s.minVersion = max(s.minVersion, rec.MinVersion)
 	s.next.auth, s.next.drop, s.next.rotate = authentication{}, dropNothing, false
 	s.sending = nil
+}
+
+// skipEnded leaves out sessions that have ended already, of cookies that were
+// too many to look at. One query finds them. If it fails, they are deleted as
+// if they were alive.
+func (s *Session) skipEnded(ctx context.Context, p *plan) {
+	var ids []store.ID
+	for i := range p.deletes {
+		if d := &p.deletes[i]; d.unseen && !d.unrestored {
+			ids = append(ids, d.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	_, over, _ := s.core.store.Alive(ctx, ids)
+	ended := make(map[store.ID]bool, len(over))
+	for _, id := range over {
+		ended[id] = true
+	}
+	var left []pendingDelete
+	for _, d := range p.deletes {
+		if !d.unseen || d.unrestored || !ended[d.ID] {
+			left = append(left, d)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next.deletes, p.deletes = left, left
 }
 
 // delete carries out the first pending delete.
@@ -293,7 +323,7 @@ func (c *core) bar(ctx context.Context, id store.ID) (bool, error) {
 	case errors.Is(err, store.ErrExists):
 		// Its error is no answer: the row may be a bar, which must stay.
 		rec, err = c.store.Load(ctx, id, 0)
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, ErrNotFound) || err == nil && !isBar(&rec) {
 			return false, nil
 		}
 	case err == nil && rec.Emergency:
@@ -302,7 +332,7 @@ func (c *core) bar(ctx context.Context, id store.ID) (bool, error) {
 	if err == nil && rec.Emergency {
 		err = fmt.Errorf("%w: the session is in another instance's memory", ErrUnavailable)
 	}
-	return err == nil && bars(&rec), err
+	return err == nil, err
 }
 
 // write sends the statement of a plan. It returns the session's token if that

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -56,6 +57,9 @@ type Session struct {
 	// presented are sessions that the request has cookies of and can't use. A
 	// Logout ends them.
 	presented []pendingDelete
+	// unread is the request if it has too many cookies to look at. A Logout
+	// looks at them all. Nil for none.
+	unread *http.Request
 }
 
 // phase is how far a request has come.
@@ -100,6 +104,8 @@ type pendingDelete struct {
 	by   actor
 	// unrestored: another instance has it in memory, in an emergency.
 	unrestored bool
+	// unseen: whether it is alive was not looked at.
+	unseen bool
 }
 
 // edits are changed values by their key; nil for a removed one.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // visitAt makes a request for a URL with session cookies of the given values.
@@ -57,6 +58,48 @@ func TestLogoutWithTwoCookies(t *testing.T) {
 	expect(t, "the cookie", left, "")
 	expect(t, "one session", site.look(mine), "no session")
 	expect(t, "the other", site.look(planted), "no session")
+}
+
+// A sibling host has planted more cookies than a request looks at, so that the
+// user counts as nobody. A logout looks at all of them, in one query, and ends
+// each session that is alive.
+func TestLogoutWithTooManyCookies(t *testing.T) {
+	for _, available := range []bool{true, false} {
+		site := newSite(t)
+		mine, planted, ended := site.user("ann"), site.user("eve"), site.user("bob")
+		site.revoke(ended)
+		cookies := append(strings.Split("abcdefgh", ""), planted, ended, ended, mine)
+		resp, left := visit(site.serve(func(
+			w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
+			expect(t, "user", s.UserID(), "")
+			if logOut(w, r, s); !available {
+				site.store.Down(store.OpDelete)
+			}
+		}), cookies...)
+		site.store.Up()
+		if !available {
+			expect(t, "status", resp.StatusCode, http.StatusServiceUnavailable)
+			expect(t, "cookies set", len(resp.Cookies()), 0)
+			continue
+		}
+		expect(t, "status", resp.StatusCode, http.StatusOK)
+		expect(t, "the cookie", left, "")
+		expect(t, "calls of the store", site.store.asked(), "alive delete delete")
+		expect(t, "my session", site.look(mine), "no session")
+		expect(t, "the planted one", site.look(planted), "no session")
+	}
+}
+
+// A page that does not log out looks at none of them.
+func TestTooManyCookiesCostNothing(t *testing.T) {
+	site := newSite(t)
+	mine := site.user("ann")
+	site.visit(mine, nothing)
+	site.store.asked()
+	_, _ = visit(site.serve(nothing), append(strings.Split("abcdefgh", ""), mine)...)
+	expect(t, "calls of the store", site.store.asked(), "")
+	expect(t, "events", site.seen(), "session cookie conflict")
 }
 
 // The response to that logout clears the other spellings too. Otherwise an old

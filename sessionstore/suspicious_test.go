@@ -288,6 +288,21 @@ func TestSuspiciousUseWithFailedRevoke(t *testing.T) {
 	expect(t, "sessions", site.store.rows(), 0)
 }
 
+// A request whose session could not be ended can still log out.
+func TestLogoutAfterAFailedRevoke(t *testing.T) {
+	site := watchful(t, acting(sessionstore.ActionRevoke))
+	cookie := site.userAt(home, laptop)
+	refused := site.store.Down(store.OpDelete)
+	after := site.come(cookie, cafe, phone, func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
+		refused.Release()
+		site.check(s.Logout(r.Context()))
+	})
+	expect(t, "the cookie", after, "")
+	expect(t, "sessions", site.store.rows(), 0)
+}
+
 // Everyday changes of network and browser must not log the user out.
 func TestPolicyIgnoresEverydayChanges(t *testing.T) {
 	for _, action := range []sessionstore.SuspiciousAction{

@@ -219,6 +219,20 @@ func (c *Codec) Read(r *http.Request, found []Ticket) ([]Ticket, presented) {
 	return found, outcome
 }
 
+// ReadAll returns the tickets of a request, also of one with more cookies than
+// MaxPresented. Only the size of the header bounds its work, so it is for a
+// logout, which must not miss one.
+func (c *Codec) ReadAll(r *http.Request) (found []Ticket) {
+	seen := map[Token]bool{}
+	for _, cookie := range r.CookiesNamed(c.Cfg.Name) {
+		if t, ok := c.verify(cookie.Value); ok && !seen[t.Token] {
+			seen[t.Token] = true
+			found = append(found, t)
+		}
+	}
+	return found
+}
+
 // Marked reports whether a request has the marker. It parses the cookies only
 // if a header may contain the marker, since parsing is slow.
 func (c *Codec) Marked(r *http.Request) bool {
