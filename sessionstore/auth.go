@@ -83,7 +83,8 @@ func (s *Session) authenticate(a authentication) {
 // Logout also ends sessions that the request has cookies of and can't use: of
 // two cookies whose sessions are alive, both; of more cookies than are looked
 // at, all; and one that another instance made in an emergency and has yet to
-// restore. That instance does not restore it.
+// restore. That instance does not restore it. A session that another request
+// rotates meanwhile ends under its new token.
 //
 // ctx may name who acts: see [WithActor]. It also bounds the wait for another
 // goroutine's save. The errors are those of [Session.Login], but for the user

@@ -289,7 +289,8 @@ func (s *Session) delete(ctx context.Context, d *pendingDelete) error {
 
 // deleteRow deletes a session that was logged out, under its id and under the
 // one of a Rotate whose outcome is unknown. After the first Delete, that Rotate
-// has no row to start from.
+// has no row to start from. If another request has rotated the session, it is
+// deleted under that id.
 func (c *core) deleteRow(ctx context.Context, d *pendingDelete) (Revocation, error) {
 	if d.unrestored {
 		if done, err := c.bar(ctx, d.ID); done || err != nil {
@@ -297,15 +298,48 @@ func (c *core) deleteRow(ctx context.Context, d *pendingDelete) (Revocation, err
 		}
 	}
 	r, err := c.store.Delete(ctx, d.ID)
-	if err != nil || d.next == (store.ID{}) {
-		return r, err
+	if err == nil && d.next != (store.ID{}) {
+		err = c.deleteToo(ctx, d.next, &r)
 	}
-	moved, err := c.store.Delete(ctx, d.next)
-	return Revocation{
-		Committed:   r.Committed && moved.Committed,
-		CacheAcked:  r.CacheAcked && moved.CacheAcked,
-		MaxExposure: max(r.MaxExposure, moved.MaxExposure),
-	}, err
+	for range maxMoves {
+		if err != nil || !r.Missed {
+			break
+		}
+		if d.next, err = c.movedTo(ctx, &d.Record); err != nil || d.next == (store.ID{}) {
+			break
+		}
+		err = c.deleteToo(ctx, d.next, &r)
+	}
+	return r, err
+}
+
+// maxMoves bounds how often a logout follows a session that others rotate.
+const maxMoves = 3
+
+// deleteToo deletes a session under a second id, and adds that to r.
+func (c *core) deleteToo(ctx context.Context, id store.ID, r *Revocation) error {
+	also, err := c.store.Delete(ctx, id)
+	r.Committed, r.CacheAcked = r.Committed && also.Committed, r.CacheAcked && also.CacheAcked
+	r.MaxExposure, r.Missed = max(r.MaxExposure, also.MaxExposure), r.Missed && also.Missed
+	return err
+}
+
+// movedTo returns the id that another request has given a session since this
+// one loaded it, zero for none. The cookie of that request would bring the user
+// back after the logout. A login of another request is not followed: the user
+// does not log out of that.
+func (c *core) movedTo(ctx context.Context, rec *store.Record) (id store.ID, err error) {
+	if rec.UserID == "" || rec.LoginID == (store.LoginID{}) {
+		return id, nil
+	}
+	// A Rotate keeps the creation, and a list begins at one.
+	recs, err := c.store.List(ctx, rec.UserID, store.Page{Before: rec.CreatedAt})
+	for i := range recs {
+		if recs[i].LoginID == rec.LoginID {
+			return recs[i].ID, nil
+		}
+	}
+	return id, err
 }
 
 // bar keeps another instance from restoring a session: it creates an empty row

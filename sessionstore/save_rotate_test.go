@@ -10,6 +10,7 @@ import (
 
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
 const sent = cookieName + " "
@@ -603,5 +604,45 @@ func TestPanicAfterNewToken(t *testing.T) {
 			broken.ServeHTTP(w, r)
 		}), before)
 		expect(t, name, site.look(after, "pending"), "user=ann")
+	}
+}
+
+// A user logs out while another request has rotated the session and waits for
+// the reply. The cookie of that request comes later, and is worth nothing.
+func TestLogoutBesideARotate(t *testing.T) {
+	for _, here := range []bool{true, false} {
+		for name, rotates := range map[string]page{
+			"rotate": renew,
+			"step-up": func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				_ = s.StepUp(r.Context(), 2, "totp")
+			},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				site := newSite(t)
+				elsewhere := site
+				if !here {
+					elsewhere = newSiteOver(t, newSpy(site.store.inner))
+				}
+				first := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
+				other := site.user("ann")
+				second := first.copied()
+				second.site = elsewhere
+				held := site.store.Inject(fault.Rule{When: fault.HangReply}, store.OpRotate)
+				var rotating sync.WaitGroup
+				status, set := second.get(func(
+					w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+				) {
+					rotating.Go(func() { _, _ = first.get(rotates) })
+					synctest.Wait()
+					logOut(w, r, s)
+				})
+				expect(t, "status", status, http.StatusOK)
+				expect(t, "cookies set", set, "-"+sent)
+				held.Release()
+				rotating.Wait()
+				expect(t, name+", afterwards", first.who(), "")
+				expect(t, "another device", site.look(other), "user=ann")
+			})
+		}
 	}
 }

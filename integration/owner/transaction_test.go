@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -235,5 +237,82 @@ func TestARevokeInATransactionThatATriggerKeeps(t *testing.T) {
 	if _, err := in.WithTx(tx).RevokeUser(ctx, "ada"); err == nil ||
 		!strings.Contains(err.Error(), "look for rules") {
 		t.Errorf("%v, want an error that says what to look at", err)
+	}
+}
+
+// A save gives the session a new token, and its reply is late. AfterCommit
+// waits for it. If it gives up, it has not ended this session, and promises
+// nothing.
+func TestAfterCommitBesideASaveThatRotates(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	late := &lateRotate{arrived: make(chan struct{}), release: make(chan struct{})}
+	in := h.instance(func(c *sessionstore.Config) { c.Tracer = late })
+	others, mine := in.login("ada"), in.login("ada")
+	mine = in.visit(mine, func(ctx context.Context, s *sessionstore.Session) {
+		tx, err := in.pool.Begin(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tx.Rollback(context.Background()) }()
+		revocations := in.WithTx(tx)
+		_, err = revocations.RevokeOthers(ctx, s)
+		in.check(err)
+		in.check(tx.Commit(ctx))
+
+		late.armed.Store(true)
+		in.check(s.Rotate(ctx))
+		var saving sync.WaitGroup
+		saving.Go(func() { in.check(s.Save(ctx)) })
+		<-late.arrived
+		short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		defer cancel()
+		expect(t, "without the wait", revocations.AfterCommit(short).Committed, false)
+		close(late.release)
+		saving.Wait()
+	})
+	expect(t, "this session", in.who(mine), "ada")
+	expect(t, "the other one", in.who(others), "")
+}
+
+// lateRotate is a Tracer that holds the reply to a Rotate.
+type lateRotate struct {
+	armed            atomic.Bool
+	arrived, release chan struct{}
+}
+
+func (*lateRotate) TraceStart(ctx context.Context, _ sessionstore.Call) context.Context {
+	return ctx
+}
+
+func (l *lateRotate) TraceEnd(
+	_ context.Context, c sessionstore.Call, _ sessionstore.CallResult,
+) {
+	if c.Operation == store.OpRotate && l.armed.CompareAndSwap(true, false) {
+		close(l.arrived)
+		<-l.release
+	}
+}
+
+// Another request rotates the session after the logout's request has loaded it.
+// The logout ends it under its new id, with a cache and without.
+func TestLogoutAfterARotateElsewhere(t *testing.T) {
+	t.Parallel()
+	for _, change := range [][]func(*sessionstore.Config){nil, {withRedis(t)}} {
+		h := newHouse(t)
+		a, b := h.instance(change...), h.instance(change...)
+		mine, other := a.login("ada"), a.login("ada")
+		rotated := ""
+		a.visit(mine, func(ctx context.Context, s *sessionstore.Session) {
+			rotated = b.visit(mine, func(ctx context.Context, s *sessionstore.Session) {
+				b.check(s.Rotate(ctx))
+			})
+			a.check(s.Logout(ctx))
+		})
+		expect(t, "a new token", rotated != mine, true)
+		for _, in := range []*instance{a, b} {
+			expect(t, "the session", in.who(rotated), "")
+			expect(t, "another device", in.who(other), "ada")
+		}
 	}
 }

@@ -19,8 +19,10 @@ const maxTombstones = 10_000
 
 // Delete implements [store.Store].
 func (c *Store) Delete(ctx context.Context, id store.ID) (store.Revocation, error) {
-	_, err := c.store.Delete(ctx, id)
-	return c.Revoked(ctx, outcomeOf(err), id), err
+	deleted, err := c.store.Delete(ctx, id)
+	r := c.Revoked(ctx, outcomeOf(err), id)
+	r.Missed = deleted.Missed
+	return r, err
 }
 
 // Revoke implements [store.Store]. Its promise about a user does not depend on

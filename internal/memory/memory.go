@@ -237,8 +237,9 @@ func (m *Store) Delete(ctx context.Context, id store.ID) (store.Revocation, erro
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	_, there := m.sessions[id]
 	m.end(id, store.ErrEnded, time.Now())
-	return store.Revocation{Committed: true, CacheAcked: true}, nil
+	return store.Revocation{Committed: true, CacheAcked: true, Missed: !there}, nil
 }
 
 // Prune implements [store.Store].

@@ -96,13 +96,15 @@ func (s *citusStore) delete(
 	ctx context.Context, id store.ID, _ bool,
 ) (store.Revocation, error) {
 	s.exec.tallies[opDelete].add(1)
-	run := func(ctx context.Context, db querier) error {
-		return s.deleteRow(ctx, db, id, func() (int64, error) {
+	missed := false
+	run := func(ctx context.Context, db querier) (err error) {
+		missed, err = s.deleteRow(ctx, db, id, func() (int64, error) {
 			return s.queries.DistributedDelete(ctx, db, id[:])
 		})
+		return err
 	}
 	err := s.exec.exec(ctx, statement{op: opDelete, run: run})
-	return store.Revocation{Committed: err == nil, CacheAcked: true}, err
+	return deletion(missed, err), err
 }
 
 // Revoke implements [store.Store]. It ends every selection in one transaction,

@@ -264,58 +264,71 @@ func (s *plainStore) delete(
 	ctx context.Context, id store.ID, noted bool,
 ) (store.Revocation, error) {
 	s.exec.tallies[opDelete].add(1)
-	locked := false
+	locked, missed := false, false
 	run := func(ctx context.Context, db querier) (err error) {
-		locked, err = s.deleteUnlocked(ctx, db, id, noted)
+		locked, missed, err = s.deleteUnlocked(ctx, db, id, noted)
 		return err
 	}
 	err := s.exec.exec(ctx, statement{op: opDelete, run: run})
 	if err == nil && locked {
+		var none atomic.Bool // the queue may run it when the caller has given up
 		run := func(ctx context.Context, db querier) (*store.Record, error) {
-			return &store.Record{}, s.deleteRow(ctx, db, id, func() (int64, error) {
+			missed, err := s.deleteRow(ctx, db, id, func() (int64, error) {
 				return s.queries.SessionDelete(ctx, db, id[:], noted)
 			})
+			none.Store(missed)
+			return &store.Record{}, err
 		}
 		_, _, err = s.rows.wait(ctx, id, rowCall{opDelete, run})
+		missed = none.Load()
 	}
-	return store.Revocation{Committed: err == nil, CacheAcked: true}, err
+	return deletion(missed, err), err
 }
 
-// deleteUnlocked deletes a session unless its row is locked.
+// deletion returns what a Delete promises.
+func deletion(missed bool, err error) store.Revocation {
+	return store.Revocation{
+		Committed: err == nil, CacheAcked: true, Missed: missed && err == nil,
+	}
+}
+
+// deleteUnlocked deletes a session unless its row is locked. It reports whether
+// there was no row.
 func (s *plainStore) deleteUnlocked(
 	ctx context.Context, db querier, id store.ID, noted bool,
-) (locked bool, err error) {
+) (locked, missed bool, err error) {
 	n, err := s.queries.SessionDeleteFree(ctx, db, id[:], noted)
 	if err != nil || n > 0 {
-		return false, err
+		return false, false, err
 	}
 	alive, err := s.queries.OwnerAlive(ctx, db, [][]byte{id[:]})
 	if err != nil || len(alive) > 0 {
-		return true, err
+		return true, false, err
 	}
-	return false, s.queries.SessionAwaitStandby(ctx, db)
+	return false, true, s.queries.SessionAwaitStandby(ctx, db)
 }
 
 // deleteRow deletes a session with del, which waits for its row. A row that is
 // there afterwards was kept by a trigger or a rule, or its insert committed
-// meanwhile: so it is deleted once more.
+// meanwhile: so it is deleted once more. deleteRow reports whether there was no
+// row.
 func (b *base) deleteRow(
 	ctx context.Context, db querier, id store.ID, del func() (int64, error),
-) error {
+) (missed bool, err error) {
 	for range 2 {
 		n, err := del()
 		if err != nil || n > 0 {
-			return err
+			return false, err
 		}
 		alive, err := b.queries.OwnerAlive(ctx, db, [][]byte{id[:]})
 		if err != nil {
-			return err
+			return false, err
 		}
 		if len(alive) == 0 {
-			return b.queries.SessionAwaitStandby(ctx, db)
+			return true, b.queries.SessionAwaitStandby(ctx, db)
 		}
 	}
-	return errKept
+	return false, errKept
 }
 
 // slidingIdle is null if deadlines don't move.

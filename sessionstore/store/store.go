@@ -362,6 +362,9 @@ type Revocation struct {
 	// Committed: Postgres has ended them, durably. Without it, in an emergency
 	// or after an error, nothing is promised to other instances yet.
 	Committed bool
+	// Missed: a Delete found no session. It may have ended before, or another
+	// request has rotated it. A store that can't say so leaves it false.
+	Missed bool
 	// CacheAcked: the cache knows, or there is none.
 	CacheAcked bool
 	// MaxExposure is for how long after the commit other instances may still
