@@ -34,6 +34,7 @@ type warnings struct {
 	plain      atomic.Bool // a Secure cookie was sent over plain http
 	domain     atomic.Bool // the cookie's domain is not the host's
 	noAddress  atomic.Bool // a client has no address
+	late       atomic.Bool // the session was used after the response began
 	bypassed   seldom      // a response had no cookie
 }
 

@@ -47,6 +47,12 @@ func keepPrivate(h http.Header) {
 	h.Set("Cache-Control", "private")
 }
 
+// isPrivate reports whether shared caches do not keep a response.
+func isPrivate(h http.Header) bool {
+	cc := strings.ToLower(strings.Join(h["Cache-Control"], ","))
+	return strings.Contains(cc, "private") || strings.Contains(cc, "no-store")
+}
+
 // addVaryCookie adds Vary: Cookie, since the response depends on the cookie.
 func addVaryCookie(h http.Header) {
 	for _, line := range h["Vary"] {

@@ -153,3 +153,35 @@ func TestErrorHandlerThatSendsNothingIsAnError(t *testing.T) {
 	expect(t, "body", bodyOf(t, resp), "")
 	expect(t, "HX-Redirect", resp.Header.Get("Hx-Redirect"), "")
 }
+
+// A handler asks for the session after its first byte, when no header can keep
+// the response out of shared caches. The log says so once, unless the handler
+// has forbidden them, or asked for the session before.
+func TestLateFromContextIsLogged(t *testing.T) {
+	for name, tt := range map[string]struct {
+		before func(w http.ResponseWriter, r *http.Request)
+		status int
+		want   int
+	}{
+		"late":          {func(http.ResponseWriter, *http.Request) {}, http.StatusOK, 1},
+		"not http":      {func(http.ResponseWriter, *http.Request) {}, http.StatusSwitchingProtocols, 0},
+		"the handler's": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Cache-Control", "Private") }, http.StatusOK, 0},
+		"in time": {func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = sessionstore.FromContext(r.Context())
+		}, http.StatusOK, 0},
+	} {
+		site := newSite(t)
+		h := site.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			tt.before(w, r)
+			w.WriteHeader(tt.status)
+			s, err := sessionstore.FromContext(r.Context())
+			site.check(err)
+			_ = s.UserID()
+		}))
+		for range 2 {
+			_, _ = visit(h, site.user("ann"))
+		}
+		expect(t, name+", lines",
+			strings.Count(site.log.String(), "session used after the response began"), tt.want)
+	}
+}

@@ -74,7 +74,11 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 // FromContext returns the session of a request that came through
 // [Manager.Handler]. The first call loads it and may wait; ctx bounds that. A
 // visitor without a cookie, or whose cookie names no live session, gets an
-// empty session. Errors:
+// empty session.
+//
+// Make the first call before the response begins. Later, its Vary and
+// Cache-Control can't be set any more, and a shared cache may give the response
+// to another user. The log reports that once. Errors:
 //   - [ErrUnavailable]: Postgres is unavailable. Answer 503.
 //   - [ErrNoMiddleware]: the request did not come through Handler.
 //   - [ErrRequestEnded]: the request is over.

@@ -29,6 +29,7 @@ type requestState struct {
 	load    loadState
 	use     useState
 	status  int   // of the response that began; 0 before
+	private bool  // shared caches do not keep that response
 	refusal error // that an ErrorHandler answered; nil for none
 	brought broughtCookies
 	session Session
@@ -131,7 +132,22 @@ func (x *requestState) loadOnce(ctx context.Context) error {
 	s.core, s.started, s.own = x.core, x.started, &x.own
 	x.load = loaded
 	x.ready.Store(true)
+	if s.now() == phaseSent {
+		x.logLateLoad()
+	}
 	return nil
+}
+
+const lateLoadAdvice = "call FromContext before the response begins, " +
+	"or set Cache-Control: private and Vary: Cookie before"
+
+// logLateLoad logs once that the session was first used after the response had
+// begun: a shared cache may give such a response to another user.
+func (x *requestState) logLateLoad() {
+	if !x.private && x.status != http.StatusSwitchingProtocols &&
+		x.core.warned.late.CompareAndSwap(false, true) {
+		x.core.cfg.Logger.Warn("session used after the response began", "advice", lateLoadAdvice)
+	}
 }
 
 // begun reports whether the response has begun.
@@ -162,6 +178,7 @@ func (x *requestState) commit(status int) error {
 		addVaryCookie(x.header)
 		keepPrivate(x.header)
 	}
+	x.private = isPrivate(x.header)
 	if x.load != loaded {
 		s.enter(phaseSent)
 		return nil
