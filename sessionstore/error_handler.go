@@ -58,7 +58,7 @@ func ServeError(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	if errors.Is(err, ErrNoPendingLogin) {
-		http.Error(w, "Your login took too long. Please log in again.", http.StatusForbidden)
+		http.Error(w, "This login can't be completed. Please log in again.", http.StatusForbidden)
 		return
 	}
 	if errors.Is(err, ErrNotLoggedIn) {
