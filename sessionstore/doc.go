@@ -49,6 +49,13 @@
 // while a request changes it, the request does not bring it back: its changes
 // are lost, and an [EventChangeLost] reports that.
 //
+// # Factors
+//
+// A login names its methods and their level: [AuthenticatedBy]. [RequireAuth]
+// asks for a level within a time, and [Session.StepUp] adds a method to a
+// login. [Session.BeginLogin] and [Session.CompleteLogin] take two factors in
+// two requests: in between the session has no user.
+//
 // # Sessions of a user
 //
 // [Manager.List] returns a user's sessions, each with a public [Handle].
