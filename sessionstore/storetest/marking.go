@@ -147,8 +147,8 @@ var marking = []testCase{
 	},
 	{
 		name: "a Revoke by handle or by Keep and a Delete leave no mark",
-		why: "only a revoke of a user or of all users leaves a mark. With more marks " +
-			"two logins under one limit would refuse each other",
+		why: "only a revoke of a user, of a tag or of all users leaves a mark. With " +
+			"more marks two logins under one limit would refuse each other",
 		run: func(h *harness) {
 			began := store.BeganHere(time.Now())
 			one, two := h.create("ada"), h.create("ada")
