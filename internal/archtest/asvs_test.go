@@ -329,10 +329,12 @@ var asvs = []asvsChapter{{
 		{
 			"10.5.5", 2, "a back-channel logout is verified", yours,
 			"`WithTags`, `Manager.RevokeTag`",
-			[]string{"TestRevokeTag", "TestRevokeTagRefusesLoginInProgress"},
+			[]string{
+				"TestBackchannelLogout", "TestBackchannelLogoutRefuses", "TestLogoutTokenWorksOnce",
+			},
 			[]string{
 				"Give the login a tag of the provider's session, and revoke the tag.",
-				"The library verifies no token of a provider.",
+				"The library verifies no token of a provider: integration/oidc shows how.",
 			},
 		},
 	},
