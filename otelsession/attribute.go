@@ -40,7 +40,8 @@ var sql = map[store.Operation][]attribute.KeyValue{
 		semconv.DBStoredProcedureName("prune_batch"),
 		semconv.DBQuerySummary("SELECT prune_batch"),
 	},
-	store.OpStats: onSessions("SELECT"),
+	store.OpStats:  onSessions("SELECT"),
+	store.OpEvents: onTable("SELECT", "events"),
 	store.OpCheck: {
 		semconv.DBSystemNamePostgreSQL, semconv.DBOperationName("SELECT"),
 		semconv.DBQuerySummary("SELECT pg_catalog"),

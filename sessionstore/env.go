@@ -49,6 +49,7 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		AbsoluteTimeout:      e.duration("SESSION_ABSOLUTE_TIMEOUT", time.Hour),
 		DisableSliding:       !e.flag("SESSION_SLIDING_WINDOW", true),
 		DisableRotateOnLogin: !e.flag("SESSION_REGENERATE_ON_LOGIN", true),
+		RecordEvents:         e.flag("SESSION_RECORD_EVENTS", false),
 		Cookie:               e.cookie(),
 		Limits: LimitConfig{
 			MaxSessionsPerUser: e.number("SESSION_MAX_PER_USER"),

@@ -24,6 +24,11 @@ var (
 	// that ended.
 	ErrOutcomeUnknown = store.ErrOutcomeUnknown
 
+	// ErrEventCursor: [Manager.Events] can't continue at this cursor. The
+	// database was replaced or has lost the event, or the prune has deleted it.
+	// Begin with an empty cursor, and skip the events whose ID you have.
+	ErrEventCursor = store.ErrEventCursor
+
 	// ErrNotFound: the session was revoked, expired or never existed.
 	ErrNotFound = store.ErrNotFound
 

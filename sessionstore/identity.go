@@ -207,7 +207,10 @@ func (x *requestState) suspect(ctx context.Context) {
 	case ActionRevoke:
 		// This request does not get the session, even if it can't be ended now.
 		// Then the next request tries again.
-		e.Revocation, e.Err = c.store.Delete(ctx, id)
+		note := store.Note{
+			As: store.AsRevoke, Reason: string(ReasonSuspicious), Detail: e.Detail,
+		}
+		e.Revocation, e.Err = c.store.Delete(store.WithNote(ctx, note), id)
 		c.watches.wake(func(rec *store.Record) bool { return rec.ID == id })
 		s.hide()
 		if e.Err != nil {

@@ -60,7 +60,8 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error) 
 
 func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error) {
 	pg, err := postgres.NewIn(pool, cfg.Schema, cfg.Expiry(), cfg.StoreTimeout,
-		postgres.WithTracer(cfg.Tracer), postgres.WithLogger(cfg.Logger))
+		postgres.WithTracer(cfg.Tracer), postgres.WithLogger(cfg.Logger),
+		postgres.WithEvents(cfg.RecordEvents))
 	if err != nil {
 		return nil, err
 	}

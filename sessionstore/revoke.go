@@ -15,7 +15,7 @@ func (c *core) revoke(
 	e := revoked(ctx, sel, why)
 	own.mark(&sel)
 	sel.Progress, _ = ctx.Value(progressKey{}).(func(int))
-	_, r, err := c.store.Revoke(withoutSession(ctx), sel)
+	_, r, err := c.store.Revoke(noted(withoutSession(ctx), e), sel)
 	if r.Count > 0 || err == nil {
 		c.watches.wake(func(rec *store.Record) bool { return includes(sel, rec) })
 	}

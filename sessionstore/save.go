@@ -198,7 +198,8 @@ func (s *Session) perform(ctx context.Context, p *plan) error {
 		return nil
 	}
 
-	rec, tok, err := s.write(ctx, p)
+	by := actorFrom(ctx)
+	rec, tok, err := s.write(noted(ctx, Event{Actor: by.name, Detail: by.note}), p)
 	s.settle(p, rec, tok, err)
 	if errors.Is(err, ErrNotFound) && p.change.Completes {
 		err = ErrNoPendingLogin
@@ -271,7 +272,11 @@ func (s *Session) skipEnded(ctx context.Context, p *plan) {
 
 // delete carries out the first pending delete.
 func (s *Session) delete(ctx context.Context, d *pendingDelete) error {
-	revoked, err := s.core.deleteRow(ctx, d)
+	e := Event{
+		Kind: EventLogout, Handle: d.ID.Handle(), UserID: d.UserID, LoginID: d.LoginID.String(),
+		Reason: ReasonLogout, Actor: d.by.name, Detail: d.by.note,
+	}
+	revoked, err := s.core.deleteRow(noted(ctx, e), d)
 	if err != nil {
 		return err
 	}
@@ -280,10 +285,8 @@ func (s *Session) delete(ctx context.Context, d *pendingDelete) error {
 	s.logouts++
 	s.mu.Unlock()
 	s.core.watches.wake(func(rec *store.Record) bool { return rec.ID == d.ID || rec.ID == d.next })
-	s.core.observe(ctx, Event{
-		Kind: EventLogout, Handle: d.ID.Handle(), UserID: d.UserID, LoginID: d.LoginID.String(),
-		Reason: ReasonLogout, Actor: d.by.name, Detail: d.by.note, Revocation: revoked,
-	})
+	e.Revocation = revoked
+	s.core.observe(ctx, e)
 	return nil
 }
 

@@ -35,6 +35,7 @@ type txRevoke struct {
 	own *ownMarks
 	// that is spared, under the id that it has by then; nil for none
 	session *Session
+	note    store.Note
 }
 
 // WithTx returns the revokes that take part in a transaction of the
@@ -92,13 +93,16 @@ func (t *Tx) revoke(
 	}
 	e := revoked(ctx, sel, why)
 	own.mark(&sel)
-	ids, n, err := t.end(withoutSession(ctx), sel)
+	ids, n, err := t.end(noted(withoutSession(ctx), e), sel)
 	if err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
 	t.ids = append(t.ids, ids...)
 	if sel.LeavesMark() {
-		t.again = append(t.again, txRevoke{sel: sel, own: own})
+		note := store.Note{
+			As: store.AsRepeat, Reason: string(e.Reason), Actor: e.Actor, Detail: e.Detail,
+		}
+		t.again = append(t.again, txRevoke{sel: sel, own: own, note: note})
 	}
 	if e.Count = n; n > 0 {
 		t.events = append(t.events, e)
@@ -178,7 +182,8 @@ func (t *Tx) repeat(ctx context.Context, again txRevoke) (Revocation, error) {
 		again.sel.Except = rec.ID
 	}
 	again.own.mark(&again.sel)
-	_, r, err := t.m.store.Revoke(withoutSession(ctx), again.sel)
+	_, r, err := t.m.store.Revoke(
+		store.WithNote(withoutSession(ctx), again.note), again.sel)
 	t.m.watches.wake(func(rec *store.Record) bool { return includes(again.sel, rec) })
 	return r, err
 }

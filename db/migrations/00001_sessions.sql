@@ -231,9 +231,66 @@ COMMENT ON COLUMN pgsession.endings.reason IS
 -- For the prune.
 CREATE INDEX endings_n_idx ON pgsession.endings (n);
 
+-- What happened to sessions, where the application turns it on: one row per
+-- login, logout, revoke and change of a login's level. The transaction that does
+-- it inserts the row. Nothing updates a row. The application sets neither tx nor
+-- id nor at, by which the rows are read and pruned.
+--
+-- Transactions commit in another order than they insert. So a reader goes in
+-- the order of tx, and only as far as every transaction has ended. xid8 does not
+-- wrap around.
+CREATE TABLE pgsession.events (
+    tx       xid8        NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+    id       bigint      GENERATED ALWAYS AS IDENTITY,
+    at       timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    count    bigint,
+    level    smallint,
+    login_id uuid,
+    kind     text COLLATE "C" NOT NULL,
+    user_id  text COLLATE "C",
+    session  text COLLATE "C",
+    methods  text[],
+    reason   text COLLATE "C",
+    actor    text COLLATE "C",
+    detail   text,
+
+    CONSTRAINT events_pkey PRIMARY KEY (tx, id)
+) WITH (
+    autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_vacuum_threshold = 1000
+);
+
+COMMENT ON TABLE pgsession.events IS
+    'Logins, logouts, revokes and changes of level, where SESSION_RECORD_EVENTS is true; kept for '
+    'prune_state.keep_events. No token, no session id, no data';
+COMMENT ON COLUMN pgsession.events.tx IS
+    'The transaction that wrote it; a reader stops before the oldest one that is open';
+COMMENT ON COLUMN pgsession.events.id IS 'Unique over all rows, also after a restore; has gaps';
+COMMENT ON COLUMN pgsession.events.at IS 'When the transaction began, by the server''s clock';
+COMMENT ON COLUMN pgsession.events.count IS
+    'How many sessions a revoke of many has ended; null when it begins, and for one session';
+COMMENT ON COLUMN pgsession.events.level IS 'Level of the login after a login or step-up';
+COMMENT ON COLUMN pgsession.events.login_id IS 'Login that the session belongs to';
+COMMENT ON COLUMN pgsession.events.kind IS
+    'session login, session login began, session stepped up, session logout, sessions revoked, or '
+    'session login refused';
+COMMENT ON COLUMN pgsession.events.user_id IS
+    'User of the session, or whose sessions were revoked; null for all users or a tag';
+COMMENT ON COLUMN pgsession.events.session IS
+    'Handle of the session; null for a revoke of many';
+COMMENT ON COLUMN pgsession.events.methods IS
+    'How the user logged in, the oldest method first; with level';
+COMMENT ON COLUMN pgsession.events.reason IS
+    'Why sessions ended: logout, handle, others, user, all, limit, suspicious or the tag''s';
+COMMENT ON COLUMN pgsession.events.actor IS 'The acting user, or the name given to WithActor';
+COMMENT ON COLUMN pgsession.events.detail IS 'The note given to WithActor, or what was suspicious';
+
+-- For an operator: what happened to a user.
+CREATE INDEX events_user_id_idx ON pgsession.events (user_id, id) WHERE user_id IS NOT NULL;
+
 -- The one row of this table is the lock that makes prunes run one at a time. It
--- also holds the time of the last prune, for health checks, and the prune's
--- place in the index. A row lock can't collide with advisory locks of the
+-- also holds the time of the last prune, for health checks, the prune's place in
+-- the index, and for how long events are kept. A row lock can't collide with advisory locks of the
 -- application, and works through every pooler.
 CREATE TABLE pgsession.prune_state (
     last_prune_at timestamptz,
@@ -244,8 +301,10 @@ CREATE TABLE pgsession.prune_state (
     runs          integer     NOT NULL DEFAULT 0,
     run_batches   integer     NOT NULL DEFAULT 0,
     only_row      boolean     NOT NULL DEFAULT true,
+    keep_events   interval    NOT NULL DEFAULT '400 days',
 
     CONSTRAINT prune_state_pkey PRIMARY KEY (only_row),
+    CONSTRAINT prune_state_keep_events_check CHECK (keep_events >= '1 day'),
     CONSTRAINT prune_state_only_row_check CHECK (only_row)
 );
 
@@ -260,11 +319,13 @@ COMMENT ON COLUMN pgsession.prune_state.runs IS
     'Runs since the last one that began at the start of the index';
 COMMENT ON COLUMN pgsession.prune_state.run_batches IS
     'Full batches of the run under way; 0 if the next batch begins a run';
+COMMENT ON COLUMN pgsession.prune_state.keep_events IS
+    'For how long events are kept, at least a day; the owner may UPDATE it';
 
 INSERT INTO pgsession.prune_state DEFAULT VALUES;
 
 -- prune_batch deletes a batch of expired sessions, and in the room that is left
--- endings beyond their bounds. It runs with the rights of its owner, so a caller
+-- endings and then events beyond their bounds. It runs with the rights of its owner, so a caller
 -- needs none on the tables, and can delete only what is due. Its search_path is
 -- pinned, which makes this safe.
 --
@@ -306,6 +367,7 @@ DECLARE
     from_n      bigint;
     last_n      bigint;
     forgotten   integer;
+    old_events  integer;
 BEGIN
     IF max_rows IS NULL OR max_rows < 1 OR max_rows > 100000 THEN
         RAISE EXCEPTION 'pgsession.prune_batch: max_rows must be between 1 and 100000'
@@ -426,6 +488,23 @@ BEGIN
     )
     SELECT pg_catalog.count(*), pg_catalog.max(gone.n) INTO forgotten, last_n FROM gone;
 
+    -- The oldest events, in their order. One of a transaction that was long may
+    -- stay a little longer, and hold up those behind it for so long. The newest
+    -- one stays, for the cursor of a reader that has read all.
+    WITH few AS (
+        SELECT v.tx, v.id, v.at FROM pgsession.events AS v
+        ORDER BY v.tx, v.id
+        LIMIT room - forgotten
+    )
+    DELETE FROM pgsession.events AS v USING few
+    WHERE v.tx = few.tx AND v.id = few.id
+        AND few.at < pg_catalog.now() - state.keep_events
+        AND few.tx <> (
+            SELECT w.tx FROM pgsession.events AS w ORDER BY w.tx DESC, w.id DESC LIMIT 1
+        );
+    GET DIAGNOSTICS old_events = ROW_COUNT;
+    forgotten := forgotten + old_events;
+
     -- No session is older than 400 days, so no login is.
     DELETE FROM pgsession.marks
     WHERE id IN (
@@ -452,8 +531,8 @@ $$;
 REVOKE ALL ON FUNCTION pgsession.prune_batch(integer) FROM PUBLIC;
 
 COMMENT ON FUNCTION pgsession.prune_batch(integer) IS
-    'Deletes at most max_rows expired sessions and old endings, and returns how many; null if '
-    'another caller prunes';
+    'Deletes at most max_rows expired sessions, old endings and old events, and returns how many; '
+    'null if another caller prunes';
 
 -- prune calls prune_batch until it has deleted enough. A procedure that is
 -- SECURITY DEFINER or has a SET clause may not COMMIT. So prune runs as its
@@ -619,6 +698,7 @@ DROP FUNCTION pgsession.prune_batch(integer);
 DROP FUNCTION pgsession.methods_now(text);
 DROP FUNCTION pgsession.idle_deadline(interval, interval);
 DROP TABLE pgsession.prune_state;
+DROP TABLE pgsession.events;
 DROP TABLE pgsession.endings;
 DROP TABLE pgsession.marks;
 DROP TABLE pgsession.sessions;

@@ -78,7 +78,7 @@ BEGIN
                     '5bcd102c5a559b432e6886014d445ddc0e4de4419541ea00d56ff29d99d43c81'),
                 ('pgsession.prune_batch(integer)', 'plpgsql', true, 'v',
                     'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on',
-                    'a831de138a06e9ab08f8c987da6aaaeb2e74e22338d59c037d4215b0ae4279b1'),
+                    'a11caa1bb58f731ddfa865351b0f3a43cb6e793d5c72aa9104641e2ba2ad3029'),
                 ('pgsession.count_expired(integer)', 'plpgsql', true, 's',
                     'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on;enable_indexonlyscan=on',
                     '519062a271160fdf21d92dbd0d6da4859081ef14f51eb9da1265d013bd95381f'),
@@ -252,6 +252,10 @@ GRANT SELECT, INSERT (id, key) ON pgsession.marks TO pgsession_app;
 -- An ending has the time of the server too: the prune would keep one from the
 -- future.
 GRANT SELECT, INSERT (id, reason) ON pgsession.endings TO pgsession_app;
+-- An event has the transaction and the time of the server, and stays as it is.
+GRANT SELECT, INSERT (
+    kind, user_id, session, login_id, level, methods, reason, actor, detail, count
+) ON pgsession.events TO pgsession_app;
 GRANT SELECT ON pgsession.prune_state TO pgsession_app;
 GRANT EXECUTE ON FUNCTION pgsession.idle_deadline(interval, interval) TO pgsession_app;
 GRANT EXECUTE ON FUNCTION pgsession.methods_now(text) TO pgsession_app;

@@ -72,6 +72,7 @@ func holds(sql string) (found []string) {
 var shared = []string{
 	"SessionLoadMany", "SessionMissing", "SessionCreateMany", "SessionSaveMany",
 	"SessionRotateMany", "SessionDelete", "SessionDeleteFree", "SessionTouch",
+	"EventDelete", "EventDeleteFree",
 	"OwnerRevoke", "OwnerRevokeFound", "OwnerRevokeHandle", "AllRevokeFound",
 	"AllRevoke",
 	"OwnerTrim", "ExpiryEstimate",

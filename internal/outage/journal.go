@@ -57,6 +57,7 @@ func (r *recovery) replayBatch(ids []store.ID) error {
 func (r *recovery) replayOne(id store.ID) error {
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
 	defer cancel()
+	ctx = store.WithNote(ctx, r.sessions.note(id))
 	if _, err := deleteFrom(ctx, r.postgres, r.sessions.temporary(id), id); err != nil {
 		return err
 	}
@@ -73,7 +74,8 @@ func deleteFrom(
 	ctx context.Context, from store.Store, temporary *store.ID, id store.ID,
 ) (store.Revocation, error) {
 	if temporary != nil {
-		if r, err := from.Delete(ctx, *temporary); err != nil {
+		part := store.WithNote(ctx, store.Note{As: store.AsNothing})
+		if r, err := from.Delete(part, *temporary); err != nil {
 			return r, err
 		}
 	}

@@ -223,7 +223,7 @@ func (s *Store) Delete(ctx context.Context, id store.ID) (store.Revocation, erro
 			return r, err
 		}
 	}
-	switch st, err := s.sessions.revoke(id); {
+	switch st, err := s.sessions.revoke(id, store.NoteOf(ctx)); {
 	case err != nil:
 		return store.Revocation{}, err
 	case st == endedHere || s.cache == nil:

@@ -91,7 +91,8 @@ func (r *recovery) restoreOne(ctx context.Context, rec *store.Record) (bool, err
 	}
 	var temporary store.ID
 	_, _ = rand.Read(temporary[:])
-	_, err := r.postgres.Create(ctx, draft(rec, temporary, now, old, late))
+	part := store.WithNote(ctx, store.Note{As: store.AsNothing})
+	_, err := r.postgres.Create(part, draft(rec, temporary, now, old, late))
 	switch {
 	case errors.Is(err, store.ErrRevoked): // the user's sessions, since it began
 		r.sessions.resolve(rec.ID)
@@ -118,6 +119,7 @@ func (r *recovery) restoreOne(ctx context.Context, rec *store.Record) (bool, err
 // repeated. Once it has been sent, Postgres alone counts: another instance may
 // use the session, or end it.
 func (r *recovery) rotate(ctx context.Context, temporary, id store.ID) error {
+	ctx = store.WithNote(ctx, store.Note{As: store.AsRestore, Detail: "restored after an outage"})
 	_, err := r.postgres.Rotate(ctx, temporary, id, store.Change{})
 	switch {
 	case err == nil, errors.Is(err, store.ErrNotFound):

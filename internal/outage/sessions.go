@@ -96,6 +96,8 @@ type entry struct {
 	// temporary is the id of the row that the session comes from: of restoring,
 	// and of journalled after it. nil for none.
 	temporary *store.ID
+	// note is that of the Delete which journalled it. nil for none.
+	note *store.Note
 }
 
 // sessions is the table of the sessions that an emergency concerns. Each has
@@ -180,7 +182,7 @@ func (s *sessions) apply(id store.ID, from state, e event, temporary *store.ID) 
 		s.evict()
 	}
 	s.ids[to][id] = struct{}{}
-	s.entries[id] = entry{state: to, temporary: temporary}
+	s.entries[id] = entry{state: to, temporary: temporary, note: s.entries[id].note}
 	return to
 }
 
@@ -247,14 +249,30 @@ func (s *sessions) rotate(
 }
 
 // revoke ends a session and returns its state. It fails if the journal is full.
-func (s *sessions) revoke(id store.ID) (state, error) {
+// A journalled one keeps the note of the first Delete that has one.
+func (s *sessions) revoke(id store.ID, note store.Note) (state, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	from, e := s.of(id), s.onRevokeOf(id)
 	if transitions[e][from] == journalled && from != journalled && from != replayed && s.full() {
 		return from, s.errFull()
 	}
-	return s.apply(id, from, e, nil), nil
+	to := s.apply(id, from, e, nil)
+	if entry := s.entries[id]; to == journalled && entry.note == nil && note != (store.Note{}) {
+		entry.note = &note
+		s.entries[id] = entry
+	}
+	return to, nil
+}
+
+// note returns the note of a journalled session, which its replay has too.
+func (s *sessions) note(id store.ID) store.Note {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if note := s.entries[id].note; note != nil {
+		return *note
+	}
+	return store.Note{}
 }
 
 // revokeMany ends the sessions in memory that a selection names, and returns
@@ -277,6 +295,10 @@ func (s *sessions) deleteTemporary(id store.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.apply(id, unknown, onRevoke, nil)
+	if entry := s.entries[id]; entry.state == journalled {
+		entry.note = &store.Note{As: store.AsNothing}
+		s.entries[id] = entry
+	}
 }
 
 // lostRotate records that the Rotate from a temporary id has no reply.

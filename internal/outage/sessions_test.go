@@ -127,7 +127,7 @@ func TestSessionsHaveOneState(t *testing.T) {
 func TestACreateBringsNothingBack(t *testing.T) {
 	table := newSessions(store.Expiry{Idle: time.Hour, Absolute: time.Hour})
 	id := store.ID{1}
-	if _, err := table.revoke(id); err != nil {
+	if _, err := table.revoke(id, store.Note{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := table.create(t.Context(), store.Draft{ID: id}); err != nil {

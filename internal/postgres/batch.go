@@ -35,6 +35,10 @@ type combined[C any] struct {
 	// waits for locked rows. Otherwise a session without a result may be
 	// locked.
 	exist func(context.Context, []store.ID) ([]store.ID, error)
+	// events and kind record the calls that have an event. kind is empty for
+	// one that has none.
+	events recorder
+	kind   func(*C) string
 
 	exec  *executor
 	rows  *rowQueues
@@ -78,14 +82,36 @@ func (c *combined[C]) call(ctx context.Context, call C) (store.Record, error) {
 func (c *combined[C]) change(
 	ctx context.Context, call C, userID string, limit int, own bool,
 ) (store.Record, error) {
+	alone := c.alone(&call)
+	if recorded, ok := c.recorded(ctx, &call, alone); ok {
+		alone, own = recorded, true
+	}
 	switch {
 	case userID != "" && limit > 0:
-		return c.rows.login(ctx, userID, c.row(&call), limit, c.alone(&call))
+		return c.rows.login(ctx, userID, c.row(&call), limit, alone)
 	case own:
 		c.exec.tallies[c.op].add(1)
-		return c.rows.change(ctx, c.row(&call), c.alone(&call))
+		return c.rows.change(ctx, c.row(&call), alone)
 	}
 	return c.call(ctx, call)
+}
+
+// recorded returns a call with its event, if it has one.
+func (c *combined[C]) recorded(ctx context.Context, call *C, alone rowCall) (rowCall, bool) {
+	if !c.events.on() {
+		return alone, false
+	}
+	note, kind := store.NoteOf(ctx), c.kind(call)
+	if !c.events.records(&note, kind) {
+		return alone, false
+	}
+	return rowCall{c.op, func(ctx context.Context, db querier) (*store.Record, error) {
+		rec, err := alone.run(ctx, db)
+		if err == nil {
+			err = c.events.change(ctx, db, &note, kind, rec)
+		}
+		return rec, err
+	}}, true
 }
 
 // alone is a call that waits for its row.

@@ -48,6 +48,9 @@ type executor struct {
 	// detectCitus asks whether Citus has distributed the table. It is asked if
 	// Postgres does not support a statement; nil is never.
 	detectCitus func(context.Context, querier) (bool, error)
+	// onCitus is the error of a statement after Citus was found; nil is
+	// errDistributed.
+	onCitus error
 }
 
 const maxAttempts = 3
@@ -86,7 +89,7 @@ func (x *executor) retry(ctx context.Context, s statement) error {
 		}
 		x.pool.renew(v.reset()) // the pool may have more such connections than there are attempts
 		if v.class == classUnsupported && x.distributed(ctx) {
-			return errDistributed
+			return cmp.Or(x.onCitus, errDistributed)
 		}
 		if !v.retries(effect) {
 			break

@@ -25,6 +25,7 @@ const (
 	opLook
 	opPrune
 	opStats
+	opEvents
 	opCheck
 
 	numOperations int = iota
@@ -61,6 +62,7 @@ var operations = [numOperations]struct {
 	opLook:   {store.OpLook, reading},
 	opPrune:  {store.OpPrune, idempotent},
 	opStats:  {store.OpStats, reading},
+	opEvents: {store.OpEvents, reading},
 	opCheck:  {store.OpCheck, reading},
 }
 

@@ -14,14 +14,16 @@ type base struct {
 	expiry  store.Expiry
 	broken  *brokenRows
 	rows    *rowQueues
+	events  recorder
 	*logins
 }
 
-func newBase(exec *executor, expiry store.Expiry, broken *brokenRows) base {
+func newBase(exec *executor, expiry store.Expiry, broken *brokenRows, events bool) base {
 	queries := gen.New()
 	return base{
 		exec: exec, queries: queries, expiry: expiry, broken: broken,
-		rows: newRowQueues(exec, queries), logins: newLogins(exec, queries),
+		rows: newRowQueues(exec, queries), events: newRecorder(events, queries),
+		logins: newLogins(exec, queries),
 	}
 }
 
@@ -60,15 +62,15 @@ func newPlainStore(b base) *plainStore {
 	}.start(b.exec, b.rows, cfg)
 	s.creates = combined[store.Draft]{
 		op: opCreate, row: draftID, result: draftID,
-		single: s.create, batch: s.createMany,
+		single: s.create, batch: s.createMany, events: b.events, kind: draftKind,
 	}.start(b.exec, b.rows, cfg)
 	s.saves = combined[saveCall]{
 		op: opSave, row: savedID, result: savedID, exist: s.exist,
-		single: s.save, batch: s.saveMany,
+		single: s.save, batch: s.saveMany, events: b.events, kind: savedKind,
 	}.start(b.exec, b.rows, cfg)
 	s.rotates = combined[rotateCall]{
 		op: opRotate, row: oldID, result: newID, exist: s.exist,
-		single: s.rotate, batch: s.rotateMany,
+		single: s.rotate, batch: s.rotateMany, events: b.events, kind: rotatedKind,
 	}.start(b.exec, b.rows, cfg)
 	return s
 }
@@ -78,3 +80,9 @@ func draftID(d *store.Draft) store.ID { return d.ID }
 func savedID(c *saveCall) store.ID    { return c.id }
 func oldID(c *rotateCall) store.ID    { return c.old }
 func newID(c *rotateCall) store.ID    { return c.id }
+
+func draftKind(d *store.Draft) string  { return kindOf(d.UserID, d.PendingUserID, false) }
+func savedKind(c *saveCall) string     { return changeKind(&c.change) }
+func rotatedKind(c *rotateCall) string { return changeKind(&c.change) }
+
+func changeKind(c *store.Change) string { return kindOf(c.UserID, c.PendingUserID, c.StepUp) }

@@ -52,6 +52,7 @@ type Option func(*options)
 type options struct {
 	tracer store.Tracer
 	logger *slog.Logger
+	events bool
 }
 
 // WithTracer makes the Store report its statements to a Tracer; nil is none.
@@ -60,6 +61,15 @@ func WithTracer(t store.Tracer) Option { return func(o *options) { o.tracer = t 
 // WithLogger makes the Store log rows that can't be used; nil is
 // [slog.Default].
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+
+// WithEvents makes the Store record events: see [store.Note]. A call with an
+// event shares no statement.
+func WithEvents(on bool) Option { return func(o *options) { o.events = on } }
+
+// errEventsOnCitus: an event would be a row of the coordinator, and no
+// statement changes it and a session on another node.
+var errEventsOnCitus = errors.New("events can't be recorded where Citus has distributed" +
+	" the table of sessions: set SESSION_RECORD_EVENTS=false")
 
 // New makes a Store over a pool. timeout bounds each call, all its statements
 // together. New does not connect: see [Store.Check]. Prepare the pool with
@@ -95,11 +105,14 @@ func newStore(
 		pool: pool, timeout: timeout, tracer: o.tracer, tallies: tallies,
 		plans: newPlans(pool.mode), isolate: true, detectCitus: detector.detect,
 	}
+	if o.events {
+		onPlain.onCitus = errEventsOnCitus
+	}
 	onCitus := &executor{pool: pool, timeout: timeout, tracer: o.tracer, tallies: tallies}
 	return &Store{
 		pool: pool, tracer: o.tracer, tallies: tallies, exec: onPlain, detector: detector,
-		plain: newPlainStore(newBase(onPlain, expiry, broken)),
-		citus: newCitusStore(newBase(onCitus, expiry, broken)),
+		plain: newPlainStore(newBase(onPlain, expiry, broken, o.events)),
+		citus: newCitusStore(newBase(onCitus, expiry, broken, false)),
 	}
 }
 
@@ -121,7 +134,10 @@ func (s *Store) Check(ctx context.Context) error {
 		if err := schema.CheckRole(ctx, db, s.pool.schema); err != nil {
 			return err
 		}
-		_, err := s.detector.detect(ctx, db)
+		distributed, err := s.detector.detect(ctx, db)
+		if err == nil && distributed && s.plain.events.on() {
+			err = errEventsOnCitus
+		}
 		return err
 	}
 	err := s.exec.exec(ctx, statement{op: opCheck, run: run, tx: true})
@@ -145,11 +161,12 @@ type tableStore interface {
 	tags(context.Context, store.ID) ([]store.Tag, error)
 	addMark(context.Context, querier, *store.Selection) (time.Time, error)
 	revokeIn(context.Context, querier, store.Selection) ([]store.ID, int, error)
+	addRevoke(context.Context, querier, *store.Selection, []store.ID, int) error
 }
 
 // table returns the Store for the table as it is known.
 func (s *Store) table() tableStore {
-	if s.detector.found.Load() {
+	if s.detector.found.Load() && !s.plain.events.on() {
 		return s.citus
 	}
 	return s.plain
@@ -235,7 +252,12 @@ func (s *Store) finishLogin(
 	}
 	if err == nil {
 		// A revoke of the user has ended it, which its browser does not learn.
-		if err = s.delete(context.WithoutCancel(ctx), id); err == nil {
+		note := store.NoteOf(ctx)
+		if note.As == store.AsCall {
+			note.As = store.AsRefusal
+		}
+		ctx = store.WithNote(context.WithoutCancel(ctx), note)
+		if err = s.delete(ctx, id); err == nil {
 			return store.Record{}, store.ErrRevoked
 		}
 	}
@@ -306,6 +328,9 @@ func (s *Store) RevokeIn(
 			}
 			if err == nil {
 				ids, n, err = table.revokeIn(ctx, db, sel)
+			}
+			if err == nil {
+				err = table.addRevoke(ctx, db, &sel, ids, n)
 			}
 			return err
 		})

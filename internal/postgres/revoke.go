@@ -25,14 +25,22 @@ func (s *plainStore) Revoke(
 	n := 0
 	if isOne(&sel) {
 		run := func(ctx context.Context, db querier) (err error) {
-			ids, n, err = s.revokeRows(ctx, db, sel, s)
+			if ids, n, err = s.revokeRows(ctx, db, sel, s); err == nil {
+				err = s.addRevoke(ctx, db, &sel, ids, n)
+			}
 			return err
 		}
-		err = s.exec.exec(ctx, statement{op: opRevoke, run: run})
+		err = s.exec.exec(ctx, statement{op: opRevoke, run: run, tx: s.events.on()})
 	} else {
 		sweep := sweep{s: s, sel: sel}
 		err = sweep.run(ctx)
 		ids, n = sweep.ids, sweep.count
+		if err == nil && s.events.on() {
+			run := func(ctx context.Context, db querier) error {
+				return s.addRevoke(ctx, db, &sel, nil, n)
+			}
+			err = s.exec.exec(ctx, statement{op: opRevoke, run: run})
+		}
 	}
 	return ids, revocation(n, err), err
 }
@@ -58,12 +66,29 @@ func (b *base) addMark(ctx context.Context, db querier, sel *store.Selection) (t
 
 // commitMark adds the mark of a revoke in a transaction of its own.
 func (b *base) commitMark(ctx context.Context, sel *store.Selection) (at time.Time, err error) {
+	note := store.NoteOf(ctx)
 	run := func(ctx context.Context, db querier) (err error) {
+		if b.events.on() && note.As == store.AsCall {
+			key := markKeyOf(sel)
+			at, err = b.events.began(ctx, db, &note, sel, key[:])
+			return err
+		}
 		at, err = b.addMark(ctx, db, sel)
 		return err
 	}
 	err = b.exec.exec(ctx, statement{op: opMark, run: run})
 	return at, err
+}
+
+// addRevoke adds the events of a revoke that has ended n sessions.
+func (b *base) addRevoke(
+	ctx context.Context, db querier, sel *store.Selection, ids []store.ID, n int,
+) error {
+	note := store.NoteOf(ctx)
+	if isOne(sel) {
+		return b.events.each(ctx, db, &note, sel.UserID, ids)
+	}
+	return b.events.ended(ctx, db, &note, sel.UserID, n)
 }
 
 // userRevoker ends sessions of a user on one kind of table, and returns their

@@ -265,8 +265,9 @@ func (s *plainStore) delete(
 ) (store.Revocation, error) {
 	s.exec.tallies[opDelete].add(1)
 	locked, missed := false, false
+	d := deleteCall{id: id, noted: noted, note: store.NoteOf(ctx)}
 	run := func(ctx context.Context, db querier) (err error) {
-		locked, missed, err = s.deleteUnlocked(ctx, db, id, noted)
+		locked, missed, err = s.deleteUnlocked(ctx, db, &d)
 		return err
 	}
 	err := s.exec.exec(ctx, statement{op: opDelete, run: run})
@@ -274,7 +275,7 @@ func (s *plainStore) delete(
 		var none atomic.Bool // the queue may run it when the caller has given up
 		run := func(ctx context.Context, db querier) (*store.Record, error) {
 			missed, err := s.deleteRow(ctx, db, id, func() (int64, error) {
-				return s.queries.SessionDelete(ctx, db, id[:], noted)
+				return s.deleteOne(ctx, db, &d, false)
 			})
 			none.Store(missed)
 			return &store.Record{}, err
@@ -295,17 +296,31 @@ func deletion(missed bool, err error) store.Revocation {
 // deleteUnlocked deletes a session unless its row is locked. It reports whether
 // there was no row.
 func (s *plainStore) deleteUnlocked(
-	ctx context.Context, db querier, id store.ID, noted bool,
+	ctx context.Context, db querier, d *deleteCall,
 ) (locked, missed bool, err error) {
-	n, err := s.queries.SessionDeleteFree(ctx, db, id[:], noted)
+	n, err := s.deleteOne(ctx, db, d, true)
 	if err != nil || n > 0 {
 		return false, false, err
 	}
-	alive, err := s.queries.OwnerAlive(ctx, db, [][]byte{id[:]})
+	alive, err := s.queries.OwnerAlive(ctx, db, [][]byte{d.id[:]})
 	if err != nil || len(alive) > 0 {
 		return true, false, err
 	}
 	return false, true, s.queries.SessionAwaitStandby(ctx, db)
+}
+
+// deleteOne is the statement for one session. It waits for a locked row unless
+// free.
+func (s *plainStore) deleteOne(
+	ctx context.Context, db querier, d *deleteCall, free bool,
+) (int64, error) {
+	switch {
+	case s.events.on() && d.note.As != store.AsNothing:
+		return s.events.deletes(ctx, db, d, free)
+	case free:
+		return s.queries.SessionDeleteFree(ctx, db, d.id[:], d.noted)
+	}
+	return s.queries.SessionDelete(ctx, db, d.id[:], d.noted)
 }
 
 // deleteRow deletes a session with del, which waits for its row. A row that is

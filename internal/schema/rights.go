@@ -28,6 +28,7 @@ var rights = []right{
 		"SessionSave", "SessionSaveMany", "SessionRotate", "SessionRotateMany",
 		"SessionPending", "SessionTags", "SessionDelete",
 		"SessionDeleteFree", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
+		"EventDelete", "EventDeleteFree",
 		"OwnerList", "TagList", "OwnerCount", "OwnerAlive", "OwnerFind", "OwnerRevoke",
 		"OwnerRevokeHandle", "OwnerHasHandle", "OwnerRevokeFound", "OwnerTrim",
 		"AllFind", "AllRevokeFound", "AllRevoke",
@@ -46,27 +47,41 @@ var rights = []right{
 		},
 		[]string{
 			"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionDeleteFree",
-			"SessionTouch", "OwnerRevoke", "OwnerRevokeFound", "OwnerTrim",
+			"EventDeleteFree", "SessionTouch",
+			"OwnerRevoke", "OwnerRevokeFound", "OwnerTrim",
 			"AllRevokeFound", "AllRevoke", "DistributedTouch",
 		},
 	},
 	{"DELETE", "sessions", nil, []string{
 		"SessionRotate", "SessionRotateMany", "SessionDelete", "SessionDeleteFree",
+		"EventDelete", "EventDeleteFree",
 		"OwnerRevoke", "OwnerRevokeHandle", "OwnerRevokeFound", "OwnerTrim",
 		"AllRevokeFound", "AllRevoke",
 		"DistributedDelete", "DistributedRevoke", "DistributedRevokeHandle",
 		"DistributedRevokeAll", "DistributedTrim",
 	}},
 	{"SELECT", "marks", nil, []string{
-		"MarkAdd", "MarkLook", "SessionCreateMany", "SessionSaveMany", "SessionRotateMany",
+		"MarkAdd", "EventMark", "MarkLook",
+		"SessionCreateMany", "SessionSaveMany", "SessionRotateMany",
 	}},
-	{"INSERT", "marks", []string{"id", "key"}, []string{"MarkAdd"}},
+	{"INSERT", "marks", []string{"id", "key"}, []string{"MarkAdd", "EventMark"}},
 	{"SELECT", "endings", nil, []string{
 		"SessionMissing", "SessionDelete", "SessionDeleteFree", "OwnerRevokeHandle", "OwnerTrim",
+		"EventDelete", "EventDeleteFree",
 	}},
 	{"INSERT", "endings", []string{"id", "reason"}, []string{
 		"SessionDelete", "SessionDeleteFree", "OwnerRevokeHandle", "OwnerTrim",
+		"EventDelete", "EventDeleteFree",
 	}},
+	{"SELECT", "events", nil, []string{"EventPage"}},
+	{
+		"INSERT", "events",
+		[]string{
+			"kind", "user_id", "session", "login_id", "level", "methods", "reason", "actor",
+			"detail", "count",
+		},
+		[]string{"EventAdd", "EventMark", "EventDelete", "EventDeleteFree"},
+	},
 	{"SELECT", "prune_state", nil, []string{"ExpiryLastPrune"}},
 	{"EXECUTE", "idle_deadline", nil, []string{
 		"SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany",

@@ -52,6 +52,10 @@ var (
 	// a limit. It is an ErrNotFound too, under the conditions of ErrEnded.
 	ErrReplaced = fmt.Errorf("%w: too many sessions", ErrNotFound)
 
+	// ErrEventCursor: recorded events can't be read from this cursor on. The
+	// error says why, and how to continue.
+	ErrEventCursor = errors.New("cursor refused")
+
 	// ErrExists: a session with this id exists. With random tokens that means a
 	// broken random source.
 	ErrExists = errors.New("session id already in use")

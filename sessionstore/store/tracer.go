@@ -75,6 +75,8 @@ const (
 	// a login: of LayerStatement only.
 	OpMark Operation = "mark"
 	OpLook Operation = "look"
+	// OpEvents reads recorded events: of LayerStatement only.
+	OpEvents Operation = "events"
 	// OpCheck looks at the schema: of LayerStatement only.
 	OpCheck Operation = "check"
 )
