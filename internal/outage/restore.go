@@ -50,7 +50,7 @@ func (r *recovery) restore(skip map[store.ID]struct{}) (tried, restored int, err
 				done[i], failed[i] = r.restoreOne(ctx, &records[i])
 				return
 			}
-			failed[i] = r.rotate(ctx, *r.sessions.temporary(id), id)
+			failed[i] = r.rotate(withLogin(ctx), *r.sessions.temporary(id), id)
 			done[i] = failed[i] == nil
 		})
 	}
@@ -111,15 +111,24 @@ func (r *recovery) restoreOne(ctx context.Context, rec *store.Record) (bool, err
 	if err != nil {
 		return false, err
 	}
+	if rec.UserID != "" || rec.PendingUserID != "" {
+		ctx = withLogin(ctx)
+	}
 	err = r.rotate(ctx, temporary, rec.ID)
 	return err == nil, err
+}
+
+// withLogin returns a context whose Rotate records the session's login, if it
+// has one. A visitor's session shares statements instead.
+func withLogin(ctx context.Context) context.Context {
+	note := store.Note{As: store.AsRestore, Detail: "restored after an outage"}
+	return store.WithNote(ctx, note)
 }
 
 // rotate gives a row under a temporary id the session's own. It can be
 // repeated. Once it has been sent, Postgres alone counts: another instance may
 // use the session, or end it.
 func (r *recovery) rotate(ctx context.Context, temporary, id store.ID) error {
-	ctx = store.WithNote(ctx, store.Note{As: store.AsRestore, Detail: "restored after an outage"})
 	_, err := r.postgres.Rotate(ctx, temporary, id, store.Change{})
 	switch {
 	case err == nil, errors.Is(err, store.ErrNotFound):
