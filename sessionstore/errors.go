@@ -26,7 +26,7 @@ var (
 
 	// ErrEventCursor: [Manager.Events] can't continue at this cursor. The
 	// database was replaced or has lost the event, or the prune has deleted it.
-	// Begin with an empty cursor, and skip the events whose ID you have.
+	// Begin with an empty cursor, and skip the events whose ID and At you have.
 	ErrEventCursor = store.ErrEventCursor
 
 	// ErrNotFound: the session was revoked, expired or never existed.

@@ -35,9 +35,9 @@ func forward(ctx context.Context, pool *pgxpool.Pool, sessions *sessionstore.Man
 			return err
 		}
 		for _, e := range events {
-			// An event that was copied before has the same ID.
+			// An event that was copied before has the same ID and time.
 			_, err = tx.Exec(ctx, `INSERT INTO audit (id, at, kind, user_id, actor)
-				VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING`,
+				VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id, at) DO NOTHING`,
 				e.ID, e.At, e.Kind.String(), e.UserID, e.Actor)
 			if err != nil {
 				break

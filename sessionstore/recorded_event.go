@@ -12,7 +12,9 @@ import (
 // RecordedEvent is a row of the table events: see [Config.RecordEvents]. It has
 // no token, no session id and no data of a session.
 type RecordedEvent struct {
-	// ID is unique over all events, also after a restore of the database.
+	// ID is unique in the table, also after a restore of the database. After a
+	// failover that lost events, another one may get the ID of a lost one: its
+	// At differs.
 	ID int64
 	// At is when the transaction began, by Postgres's clock.
 	At time.Time

@@ -265,7 +265,7 @@ COMMENT ON TABLE pgsession.events IS
     'prune_state.keep_events. No token, no session id, no data';
 COMMENT ON COLUMN pgsession.events.tx IS
     'The transaction that wrote it; a reader stops before the oldest one that is open';
-COMMENT ON COLUMN pgsession.events.id IS 'Unique over all rows, also after a restore; has gaps';
+COMMENT ON COLUMN pgsession.events.id IS 'Unique in the table, also after a restore; has gaps';
 COMMENT ON COLUMN pgsession.events.at IS 'When the transaction began, by the server''s clock';
 COMMENT ON COLUMN pgsession.events.count IS
     'How many sessions a revoke of many has ended; null when it begins, and for one session';
@@ -281,7 +281,7 @@ COMMENT ON COLUMN pgsession.events.session IS
 COMMENT ON COLUMN pgsession.events.methods IS
     'How the user logged in, the oldest method first; with level';
 COMMENT ON COLUMN pgsession.events.reason IS
-    'Why sessions ended: logout, handle, others, user, all, limit, suspicious or the tag''s';
+    'Why sessions ended: logout, handle, others, user, all, limit, tag or suspicious';
 COMMENT ON COLUMN pgsession.events.actor IS 'The acting user, or the name given to WithActor';
 COMMENT ON COLUMN pgsession.events.detail IS 'The note given to WithActor, or what was suspicious';
 

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -211,6 +212,16 @@ func TestEventsOfRevokes(t *testing.T) {
 	r.login("carl")
 	r.login("bob")
 	after = r.want(after, "session login, carl", "session login, bob")
+	tagged, tag := testkit.NewID(), store.NewTag("sid", "1")
+	_, err := r.store.Create(t.Context(), store.Draft{
+		ID: tagged, UserID: "dora", Tags: []store.Tag{tag},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoke("tag", store.Selection{Tag: tag})
+	after = r.want(after, "session login, dora", "sessions revoked, , tag",
+		"sessions revoked, , tag, 1")
 	revoke("all", store.Selection{All: true})
 	r.want(after, "sessions revoked, , all", "sessions revoked, , all, 2")
 }
@@ -466,12 +477,23 @@ func TestEventCursorsAreRefused(t *testing.T) {
 	if _, _, err := other.store.Events(t.Context(), after); !errors.Is(err, store.ErrEventCursor) {
 		t.Errorf("an event that is not here: %v", err)
 	}
+	text, err := base64.RawURLEncoding.DecodeString(after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Fields(string(text))
+	words[1] = "7" // the system identifier
+	foreign := base64.RawURLEncoding.EncodeToString([]byte(strings.Join(words, " ")))
+	_, _, err = r.store.Events(t.Context(), foreign)
+	if !errors.Is(err, store.ErrEventCursor) || !strings.Contains(err.Error(), "another") {
+		t.Errorf("a cursor of another cluster: %v", err)
+	}
 	if _, _, err := r.store.Events(t.Context(), "nonsense"); !errors.Is(err, store.ErrEventCursor) {
 		t.Errorf("nonsense: %v", err)
 	}
 	pgtest.Exec(t, r.admin,
 		"UPDATE pgsession.events SET tx = (tx::text::bigint + 1000000)::text::xid8")
-	_, _, err := r.store.Events(t.Context(), "")
+	_, _, err = r.store.Events(t.Context(), "")
 	if err == nil || !strings.Contains(err.Error(), "another database cluster") {
 		t.Errorf("events of another cluster: %v", err)
 	}

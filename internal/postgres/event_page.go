@@ -35,9 +35,9 @@ var (
 		store.ErrEventCursor)
 
 	errForeignCursor = fmt.Errorf("%w: it is of another database cluster: begin with an empty"+
-		" cursor, and skip the events whose ID you have", store.ErrEventCursor)
+		" cursor, and skip the events whose ID and At you have", store.ErrEventCursor)
 	errLostCursor = fmt.Errorf("%w: its event is not here, after a failover that lost it or a"+
-		" prune: begin with an empty cursor, and skip the events whose ID you have",
+		" prune: begin with an empty cursor, and skip the events whose ID and At you have",
 		store.ErrEventCursor)
 )
 
