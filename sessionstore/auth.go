@@ -84,7 +84,7 @@ func (s *Session) authenticate(a authentication) {
 // two cookies whose sessions are alive, both; of more cookies than are looked
 // at, all; and one that another instance made in an emergency and has yet to
 // restore. That instance does not restore it. A session that another request
-// rotates meanwhile ends under its new token.
+// has rotated since this one loaded it ends under its new token.
 //
 // ctx may name who acts: see [WithActor]. It also bounds the wait for another
 // goroutine's save. The errors are those of [Session.Login], but for the user
