@@ -16,21 +16,27 @@ import (
 // written lists how Postgres's replies to a committed change begin.
 var written = []string{"INSERT 0 ", "UPDATE ", "DELETE "}
 
+// ended is how its replies to a delete and to a revoke begin, which insert the
+// endings and select what was ended.
+const ended = "SELECT "
+
 // Postgres has committed, and the reply is lost. That is never a success nor a
 // failure, and a retry is safe.
 func TestLostReplies(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	i := r.open(withoutEmergency, withoutRedis)
+	i, j := r.open(withoutEmergency, withoutRedis), r.open(withoutEmergency, withoutRedis)
 	ctx := t.Context()
-	lost := i.toPostgres.trap("loss", "downstream", written...)
+	changed := i.toPostgres.trap("loss", "downstream", written...)
+	deleted := j.toPostgres.trap("loss", "downstream", ended)
 	const rounds = 3
 
-	// lose loses the next reply and returns the error of the call.
-	lose := func(call func() error) error {
+	// loseIn loses the next reply of an instance and returns the error of the
+	// call.
+	loseIn := func(in *instance, lost *trap, call func() error) error {
 		t.Helper()
 		// so that the connection is good
-		if err := i.manager.Store().Touch(ctx, []store.Touch{{ID: testkit.NewID()}}); err != nil {
+		if err := in.manager.Store().Touch(ctx, []store.Touch{{ID: testkit.NewID()}}); err != nil {
 			t.Fatal(err)
 		}
 		lost.left.Store(1)
@@ -41,6 +47,7 @@ func TestLostReplies(t *testing.T) {
 		lost.left.Store(0)
 		return err
 	}
+	lose := func(call func() error) error { t.Helper(); return loseIn(i, changed, call) }
 	uncertain := func(what string, err error) {
 		t.Helper()
 		if !errors.Is(err, sessionstore.ErrOutcomeUnknown) ||
@@ -75,7 +82,8 @@ func TestLostReplies(t *testing.T) {
 			t.Errorf("the session that was moved: %v", err)
 		}
 		// Deleting twice equals deleting once, so the store repeats the call.
-		if err := lose(func() error { _, err := i.Delete(ctx, next); return err }); err != nil {
+		err := loseIn(j, deleted, func() error { _, err := j.Delete(ctx, next); return err })
+		if err != nil {
 			t.Errorf("delete: %v", err)
 		}
 		if _, err := i.Load(ctx, next, 0); !errors.Is(err, sessionstore.ErrNotFound) {
@@ -85,7 +93,7 @@ func TestLostReplies(t *testing.T) {
 	if n := pgtest.One[int](t, r.admin, "SELECT count(*) FROM pgsession.sessions"); n != 0 {
 		t.Errorf("%d rows are left", n)
 	}
-	t.Logf("%d lost answers", len(lost.sprung))
+	t.Logf("%d lost answers", len(changed.sprung)+len(deleted.sprung))
 }
 
 // A revoke all of whose replies are lost is not reported as committed, and not
@@ -98,7 +106,7 @@ func TestARevokeWithoutAnAnswer(t *testing.T) {
 	a.warm(t, id)
 	b.warm(t, id)
 	// No new connection succeeds either.
-	lost := a.toPostgres.trap("loss", "downstream", "DELETE ", "R\x00\x00\x00")
+	lost := a.toPostgres.trap("loss", "downstream", ended, "R\x00\x00\x00")
 	lost.left.Store(1000)
 	revoked, err := a.revoke(t, id)
 	if !errors.Is(err, sessionstore.ErrOutcomeUnknown) || revoked.Committed {

@@ -140,12 +140,18 @@ func (o *outcome) columns(
 		ago.plus(e.Absolute), past+" + absolute")
 
 	expires := kept(was.ExpiresAt, is.ExpiresAt)
-	if is.ExpiresAt.Equal(is.AbsoluteExpiresAt) {
+	idle, step := c.draft.IdleIn(e), e.Resolution()
+	rounded := at.plus(idle).up(step)
+	isAbsolute := is.ExpiresAt.Equal(is.AbsoluteExpiresAt)
+	isRounded := rounded.holds(is.ExpiresAt) && up(is.ExpiresAt, step).Equal(is.ExpiresAt)
+	// Which of both is earlier can differ between two forms that ran one after
+	// the other.
+	wide := moment{rounded.from.Add(-step), rounded.to.Add(step)}
+	either := (isAbsolute || isRounded) && wide.holds(is.AbsoluteExpiresAt)
+	if isAbsolute || either {
 		expires = append(expires, "the absolute one")
 	}
-	idle := c.draft.IdleIn(e)
-	rounded := at.plus(idle).up(e.Resolution())
-	if rounded.holds(is.ExpiresAt) && up(is.ExpiresAt, e.Resolution()).Equal(is.ExpiresAt) {
+	if isRounded || either {
 		expires = append(expires, fmt.Sprint("now + ", idle, ", rounded up"))
 	}
 	if len(expires) == 0 {
