@@ -46,7 +46,7 @@ SELECT
 -- name: DistributedRevoke :many
 DELETE FROM pgsession.sessions AS s
 WHERE (s.user_id = sqlc.narg(user_id)::text OR s.pending_user_id = sqlc.narg(user_id)::text
-        OR s.tags @> sqlc.narg(tag)::bytea[])
+        OR s.tags OPERATOR(pg_catalog.@>) sqlc.narg(tag)::bytea[])
     AND s.id <> @spared::bytea AND s.expires_at > pg_catalog.now()
 RETURNING s.id;
 

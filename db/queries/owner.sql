@@ -47,7 +47,7 @@ SELECT
     '{}'::jsonb AS data, s.pending_user_id, s.methods,
     pg_catalog.now()::timestamptz AS validated_at
 FROM pgsession.sessions AS s
-WHERE s.tags @> @tag::bytea[] AND s.expires_at > pg_catalog.now()
+WHERE s.tags OPERATOR(pg_catalog.@>) @tag::bytea[] AND s.expires_at > pg_catalog.now()
     AND s.created_at <= sqlc.arg(before)::timestamptz
     AND (s.created_at < sqlc.arg(before)::timestamptz OR s.id > sqlc.arg(after)::bytea)
 ORDER BY s.created_at DESC, s.id
@@ -80,7 +80,7 @@ WITH bound AS MATERIALIZED (
         WHERE s.pending_user_id = sqlc.narg(user_id)::text
         UNION ALL
         SELECT s.id, s.expires_at, s.created_at FROM pgsession.sessions AS s
-        WHERE s.tags @> sqlc.narg(tag)::bytea[]
+        WHERE s.tags OPERATOR(pg_catalog.@>) sqlc.narg(tag)::bytea[]
     ) AS f
     WHERE f.id <> @spared::bytea
         AND f.expires_at > pg_catalog.now() AND f.created_at <= sqlc.arg(until)::timestamptz
@@ -90,7 +90,7 @@ WITH bound AS MATERIALIZED (
     WHERE (SELECT b.lock_timeout FROM bound AS b) IS NOT NULL
         AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
         AND (s.user_id = sqlc.narg(user_id)::text OR s.pending_user_id = sqlc.narg(user_id)::text
-            OR s.tags @> sqlc.narg(tag)::bytea[]) IS TRUE
+            OR s.tags OPERATOR(pg_catalog.@>) sqlc.narg(tag)::bytea[]) IS TRUE
         AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE
@@ -118,7 +118,7 @@ SELECT f.id FROM (
     WHERE s.pending_user_id = sqlc.narg(user_id)::text
     UNION ALL
     SELECT s.id, s.created_at FROM pgsession.sessions AS s
-    WHERE s.tags @> sqlc.narg(tag)::bytea[]
+    WHERE s.tags OPERATOR(pg_catalog.@>) sqlc.narg(tag)::bytea[]
     OFFSET 0
 ) AS f
 WHERE f.id > @after::bytea AND f.id <> @spared::bytea
@@ -134,7 +134,7 @@ WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[])
         AND (s.user_id = sqlc.narg(user_id)::text OR s.pending_user_id = sqlc.narg(user_id)::text
-            OR s.tags @> sqlc.narg(tag)::bytea[]) IS TRUE
+            OR s.tags OPERATOR(pg_catalog.@>) sqlc.narg(tag)::bytea[]) IS TRUE
         AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE SKIP LOCKED

@@ -82,7 +82,7 @@ func (q *Queries) DistributedMissing(ctx context.Context, db DBTX, id []byte) (*
 const distributedRevoke = `-- name: DistributedRevoke :many
 DELETE FROM pgsession.sessions AS s
 WHERE (s.user_id = $1::text OR s.pending_user_id = $1::text
-        OR s.tags @> $2::bytea[])
+        OR s.tags OPERATOR(pg_catalog.@>) $2::bytea[])
     AND s.id <> $3::bytea AND s.expires_at > pg_catalog.now()
 RETURNING s.id
 `

@@ -156,7 +156,7 @@ SELECT f.id FROM (
     WHERE s.pending_user_id = $1::text
     UNION ALL
     SELECT s.id, s.created_at FROM pgsession.sessions AS s
-    WHERE s.tags @> $2::bytea[]
+    WHERE s.tags OPERATOR(pg_catalog.@>) $2::bytea[]
     OFFSET 0
 ) AS f
 WHERE f.id > $3::bytea AND f.id <> $4::bytea
@@ -364,7 +364,7 @@ WITH bound AS MATERIALIZED (
         WHERE s.pending_user_id = $2::text
         UNION ALL
         SELECT s.id, s.expires_at, s.created_at FROM pgsession.sessions AS s
-        WHERE s.tags @> $3::bytea[]
+        WHERE s.tags OPERATOR(pg_catalog.@>) $3::bytea[]
     ) AS f
     WHERE f.id <> $4::bytea
         AND f.expires_at > pg_catalog.now() AND f.created_at <= $5::timestamptz
@@ -374,7 +374,7 @@ WITH bound AS MATERIALIZED (
     WHERE (SELECT b.lock_timeout FROM bound AS b) IS NOT NULL
         AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
         AND (s.user_id = $2::text OR s.pending_user_id = $2::text
-            OR s.tags @> $3::bytea[]) IS TRUE
+            OR s.tags OPERATOR(pg_catalog.@>) $3::bytea[]) IS TRUE
         AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE
@@ -438,7 +438,7 @@ WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.id = ANY((SELECT $1::bytea[])::bytea[])
         AND (s.user_id = $2::text OR s.pending_user_id = $2::text
-            OR s.tags @> $3::bytea[]) IS TRUE
+            OR s.tags OPERATOR(pg_catalog.@>) $3::bytea[]) IS TRUE
         AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE SKIP LOCKED
@@ -572,7 +572,7 @@ SELECT
     '{}'::jsonb AS data, s.pending_user_id, s.methods,
     pg_catalog.now()::timestamptz AS validated_at
 FROM pgsession.sessions AS s
-WHERE s.tags @> $1::bytea[] AND s.expires_at > pg_catalog.now()
+WHERE s.tags OPERATOR(pg_catalog.@>) $1::bytea[] AND s.expires_at > pg_catalog.now()
     AND s.created_at <= $2::timestamptz
     AND (s.created_at < $2::timestamptz OR s.id > $3::bytea)
 ORDER BY s.created_at DESC, s.id
