@@ -142,6 +142,18 @@ func (s *shop) login(user, sid string, under func()) (status int, cookie string)
 	return w.Code, cookieOf(w)
 }
 
+// loginAfter is login after a revoke of the same tag. A login that begins at
+// once may be refused while replies are slow: then it begins again.
+func (s *shop) loginAfter(user, sid string, under func()) (cookie string) {
+	s.t.Helper()
+	testkit.Eventually(s.t, "the login after the revoke is accepted", func() bool {
+		var status int
+		status, cookie = s.login(user, sid, under)
+		return status == http.StatusSeeOther
+	})
+	return cookie
+}
+
 // member logs a user in with a tag.
 func (s *shop) member(user string, tag sessionstore.Tag) (cookie string) {
 	s.t.Helper()
@@ -278,7 +290,7 @@ func TestLogoutTokenWorksOnce(t *testing.T) {
 	token := s.provider.logout(claims{"sid": nil})
 	s.post("the first time", token, http.StatusOK)
 	s.expect("the session before it", before, "")
-	_, after := s.login("ada", "s2", nil)
+	after := s.loginAfter("ada", "s2", nil)
 	s.post("the second time", token, http.StatusBadRequest)
 	s.expect("the session after it", after, "ada")
 
@@ -319,12 +331,9 @@ func TestLogoutRefusesLoginUnderWay(t *testing.T) {
 			if status != http.StatusForbidden || s.who(cookie) != "" {
 				t.Errorf("the login: status %d", status)
 			}
-			status, cookie = s.login("ada", "s2", func() {
+			cookie = s.loginAfter("ada", "s2", func() {
 				s.post("of another session", s.provider.logout(nil), http.StatusOK)
 			})
-			if status != http.StatusSeeOther {
-				t.Errorf("the login in another session: status %d", status)
-			}
 			s.expect("in another session", cookie, "ada")
 		})
 	}
