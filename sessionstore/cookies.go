@@ -100,7 +100,7 @@ func (x *requestState) dueCookies() dueCookies {
 func (x *requestState) writeCookies() {
 	c, s, h := x.core, &x.session, x.header
 	if s.logouts > 0 && c.cfg.Privacy.ClearSiteData {
-		h.Set("Clear-Site-Data", `"cache", "storage"`)
+		h.Add("Clear-Site-Data", `"cache", "storage"`)
 	}
 	after := x.dueCookies()
 	if s.loggedOut || x.brought.navigation { // else the marker is not looked at, and it costs

@@ -42,7 +42,7 @@ func (o loginOption) apply(a *authentication) error { return o(a) }
 // session. See [Session.Level] and [Session.Authenticated].
 //
 // A method has a name of 1 to 32 bytes of a-z, 0-9, '.', '_' and '-'. Of two
-// methods with the same name the later one counts. A login has at most 16.
+// methods with the same name the later one counts. A login has at most 8.
 // Anything else is a *[ValueError] of the login.
 func AuthenticatedBy(level int, methods ...string) LoginOption {
 	return loginOption(func(a *authentication) error {
@@ -60,11 +60,17 @@ func AuthenticatedBy(level int, methods ...string) LoginOption {
 	})
 }
 
-// maxMethods is how many methods a login can have. So many fill the 2,048 bytes
-// that Postgres allows.
-const maxMethods = 16
+const (
+	// maxMethods is how many methods a login can have. With the longest names,
+	// and the ages that a restore adds, they fit the 2,048 bytes that Postgres
+	// allows.
+	maxMethods = 8
+	// maxStepTags is how many tags each of two factors can add: a completion
+	// does not load those of the pending login.
+	maxStepTags = store.MaxTags / 2
+)
 
-var errTooManyMethods = &ValueError{Key: "method", Problem: "a login has more than 16 methods"}
+var errTooManyMethods = &ValueError{Key: "method", Problem: "a login has more than 8 methods"}
 
 // newMethod returns a method that is accepted now.
 func newMethod(level int, name string) (store.Method, error) {
@@ -147,6 +153,8 @@ func (a *authentication) check() error {
 		return errTooManyMethods
 	case len(a.tags) > store.MaxTags:
 		return &ValueError{Key: "tag", Problem: "a login has more than 8 tags"}
+	case len(a.tags) > maxStepTags && (a.step == stepBegin || a.step == stepCompletion):
+		return &ValueError{Key: "tag", Problem: "a factor of a login has more than 4 tags"}
 	}
 	return nil
 }

@@ -548,9 +548,14 @@ func TestBothFactorsInOneRequest(t *testing.T) {
 
 func TestInvalidPendingLogins(t *testing.T) {
 	site := newSite(t)
-	many := make([]string, 16)
+	many := make([]string, 8)
 	for i := range many {
 		many[i] = fmt.Sprint("m", i)
+	}
+	// Four of each factor are the eight that a row can have.
+	five := make([]sessionstore.Tag, 5)
+	for i := range five {
+		five[i] = sessionstore.NewTag("sid", fmt.Sprint(i))
 	}
 	site.visit(site.begun("ada"), func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		ctx := r.Context()
@@ -558,7 +563,9 @@ func TestInvalidPendingLogins(t *testing.T) {
 			"no user":         s.BeginLogin(ctx, ""),
 			"an option":       s.BeginLogin(ctx, "ada", sessionstore.AuthenticatedBy(100, "x")),
 			"its option":      s.CompleteLogin(ctx, sessionstore.AuthenticatedBy(1)),
-			"a 17th method":   s.CompleteLogin(ctx, sessionstore.AuthenticatedBy(1, many...)),
+			"a ninth method":  s.CompleteLogin(ctx, sessionstore.AuthenticatedBy(1, many...)),
+			"five tags":       s.CompleteLogin(ctx, sessionstore.WithTags(five...)),
+			"and at first":    s.BeginLogin(ctx, "ada", sessionstore.WithTags(five...)),
 			"a step-up of it": s.StepUp(ctx, 2, "totp"),
 		} {
 			var bad *sessionstore.ValueError

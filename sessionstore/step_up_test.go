@@ -111,7 +111,7 @@ func TestStepUpNeedsAUser(t *testing.T) {
 		}
 		expect(t, "the level", s.Level(), 0)
 	})
-	full := make([]string, 16)
+	full := make([]string, 8)
 	for i := range full {
 		full[i] = fmt.Sprint("m", i)
 	}

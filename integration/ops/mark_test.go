@@ -27,7 +27,7 @@ func TestMarkFromTheFuture(t *testing.T) {
 		t.Errorf("the application lacks %s", missing)
 	}
 	pgtest.Exec(t, o.admin, "REVOKE INSERT (key) ON pgsession.marks FROM "+o.App)
-	want := "GRANT INSERT (key) ON pgsession.marks TO \"" + o.App + "\" (for MarkAdd)"
+	want := "GRANT INSERT (key) ON pgsession.marks TO \"" + o.App + "\" (for MarkAdd, EventMark)"
 	if missing := schema.MissingRights(t.Context(), o.app, "pgsession"); missing != want {
 		t.Errorf("named: %s\nwant: %s", missing, want)
 	}

@@ -166,7 +166,32 @@ func TestRecoveryWithoutASchema(t *testing.T) {
 	})
 }
 
-// A session that Postgres refuses stays in memory and delays no other.
+// A session whose values break a constraint would break it again. In memory it
+// would live on where no revoke of another instance ends it.
+func TestRecoveryGivesUpWhatBreaksAConstraint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := outagetest.New(t, halfMinute, weekly)
+		defer o.End()
+		o.Away()
+		o.Make("good")
+		bad := o.Make("bad").ID
+		_, err := o.Save(t.Context(), bad, set("n", "-1"))
+		expect(t, "error", err, nil)
+		o.Link.Inject(fault.Rule{
+			If:  func(c fault.Call) bool { return string(c.Draft.Data) == `{"n":-1}` },
+			Err: store.ErrConstraint,
+		}, store.OpCreate)
+		o.Postgres.Up()
+		time.Sleep(6 * time.Second)
+		expect(t, "mode", o.Mode(), coherence.Normal)
+		expect(t, "rows", o.Count(), 1)
+		expect(t, "the bad one", o.Got(bad), "not found")
+		expect(t, "events", o.Seen(), "began, restore failed, ended 1")
+	})
+}
+
+// A session that Postgres refuses otherwise stays in memory and delays no
+// other.
 func TestRecoveryOfASessionThatPostgresRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)

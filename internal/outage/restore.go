@@ -17,11 +17,6 @@ import (
 // statements, up to 64 a statement.
 const restoreBatch = 256
 
-// minRefused is the least JSON, in bytes, of which Postgres may refuse the
-// jsonb: that takes up to six times the bytes, and sessions_data_check bounds
-// it to 1 MiB.
-const minRefused = 128 << 10
-
 var errRestoring = fmt.Errorf(
 	"%w: postgres did not reply while the session was restored: retrying every %s",
 	store.ErrUnavailable, probeInterval)
@@ -98,9 +93,10 @@ func (r *recovery) restoreOne(ctx context.Context, rec *store.Record) (bool, err
 		r.sessions.resolve(rec.ID)
 		r.detector.events.LoginRefused(rec, err)
 		return false, nil
-	case errors.Is(err, store.ErrConstraint) && len(rec.Data) > minRefused:
-		// Concurrent requests made it so large. Kept, it would keep the
-		// emergency from ending.
+	case errors.Is(err, store.ErrConstraint):
+		// Postgres refuses its values each time, such as data that concurrent
+		// requests made too large together. Kept, it would keep the emergency
+		// from ending, and live on where no revoke of another instance ends it.
 		r.sessions.resolve(rec.ID)
 		r.detector.events.RestoreFailed(rec, err)
 		return false, nil
