@@ -86,7 +86,6 @@ type shop struct {
 	t        *testing.T
 	provider *provider
 	admin    *pgxpool.Pool
-	url      string
 }
 
 func newShop(t *testing.T) *shop {
