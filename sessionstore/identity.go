@@ -136,6 +136,7 @@ func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 	default:
 		x.brought.Ticket = t
 		s.identity, s.rec, s.token, s.minVersion = stored, rec, t.Token, int64(t.MinVersion)
+		s.readAt = time.Now()
 		s.remembered = t.Persistent
 		if rec.UserAgent != "" && s.client.UserAgent != rec.UserAgent &&
 			client.Fetches(s.client.UserAgent) {

@@ -307,6 +307,25 @@ func TestAuthenticated(t *testing.T) {
 	})
 }
 
+// A WebSocket that asks before each message is one request.
+func TestAuthenticatedInALongRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		_, cookie := site.visit("", site.by(sessionstore.AuthenticatedBy(2, "totp")))
+		site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			expect(t, "at once", s.Authenticated(2, time.Minute), true)
+			time.Sleep(time.Minute + time.Second)
+			expect(t, "a minute later", s.Authenticated(2, time.Minute), false)
+			expect(t, "with more time", s.Authenticated(2, time.Hour), true)
+			site.check(s.StepUp(r.Context(), 2, "totp"))
+			site.check(s.Save(r.Context()))
+			expect(t, "after a step-up", s.Authenticated(2, time.Minute), true)
+			time.Sleep(time.Minute + time.Second)
+			expect(t, "a minute after that", s.Authenticated(2, time.Minute), false)
+		})
+	})
+}
+
 func TestRequireAuth(t *testing.T) {
 	site := newSite(t)
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

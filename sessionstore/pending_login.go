@@ -69,7 +69,7 @@ func (s *Session) pendingUser() string {
 	switch {
 	case s.next.auth.step == stepBegin:
 		return s.next.auth.userID
-	case s.user() != "" || storeNow(rec).Sub(rec.PendingSince) >= store.PendingTimeout:
+	case s.user() != "" || s.clock().Sub(rec.PendingSince) >= store.PendingTimeout:
 		return ""
 	}
 	return rec.PendingUserID

@@ -36,7 +36,7 @@ func (s *Session) Authenticated(level int, within time.Duration) bool {
 	if level <= 0 && s.rec.AuthenticatedAt.After(at) {
 		at = s.rec.AuthenticatedAt
 	}
-	return !at.IsZero() && storeNow(&s.rec).Sub(at) <= within
+	return !at.IsZero() && s.clock().Sub(at) <= within
 }
 
 // Fresh reports whether the user logged in, or proved once more who they are,

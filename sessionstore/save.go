@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/internal/object"
@@ -232,6 +233,7 @@ func (s *Session) settle(p *plan, rec store.Record, tok *cookie.Token, err error
 // commit makes the session what the store has now. The caller holds s.mu.
 func (s *Session) commit(p *plan, rec store.Record, tok *cookie.Token) {
 	s.identity, s.rec, s.remembered = stored, rec, p.remembered
+	s.readAt = time.Now()
 	if tok != nil {
 		s.token, s.minVersion, s.hidden = *tok, 0, nil
 		s.next.rotated, s.loggedOut = nil, false

@@ -45,6 +45,7 @@ type Session struct {
 	saving     bool           // a save is under way: it has taken next
 	sparing    bool           // a revoke of the user's other sessions is under way
 	rec        store.Record   // as last loaded or saved; zero without a session
+	readAt     time.Time      // by this process, when it read or wrote rec
 	token      cookie.Token   // of rec
 	minVersion int64          // minimum version that the browser's cookie demands
 	hidden     *hiddenSession // until the login that brings it back is saved; nil for none
@@ -289,6 +290,10 @@ func (s *Session) freed() {
 		s.saved = nil
 	}
 }
+
+// clock returns the store's clock now: a request can last for hours. The caller
+// holds s.mu.
+func (s *Session) clock() time.Time { return storeNow(&s.rec).Add(time.Since(s.readAt)) }
 
 // storeNow returns the store's clock when it replied.
 func storeNow(r *store.Record) time.Time {
