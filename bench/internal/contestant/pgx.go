@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/bench/internal/rows"
@@ -15,7 +16,9 @@ import (
 // LoadSQL is the library's statement for one row. A test compares it with the
 // generated code.
 const LoadSQL = `SELECT
-    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at, s.authenticated_at, s.id, s.user_id, s.ip, s.user_agent, s.data,
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
     (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz
         AS validated_at
 FROM pgsession.sessions AS s
@@ -47,19 +50,20 @@ func (p *Plain) Load(ctx context.Context, i int) error {
 type plainRow struct {
 	version                                         int64
 	created, lastSeen, expires, absolute, validated time.Time
-	authenticated                                   *time.Time
+	authenticated, pendingSince                     *time.Time
+	login                                           pgtype.UUID
 	id                                              []byte
-	user, agent                                     *string
+	user, agent, pendingUser                        *string
 	ip                                              *netip.Addr
-	data                                            json.RawMessage
+	data, methods                                   json.RawMessage
 }
 
 func (p *Plain) Payload(ctx context.Context, i int) ([]byte, error) {
 	id := rows.ID(i)
 	var r plainRow
 	err := p.pool.QueryRow(ctx, LoadSQL, id[:]).Scan(&r.version, &r.created, &r.lastSeen,
-		&r.expires, &r.absolute, &r.authenticated,
-		&r.id, &r.user, &r.ip, &r.agent, &r.data, &r.validated)
+		&r.expires, &r.absolute, &r.authenticated, &r.pendingSince, &r.login,
+		&r.id, &r.user, &r.ip, &r.agent, &r.data, &r.pendingUser, &r.methods, &r.validated)
 	if err == nil && store.ID(r.id) != id {
 		err = errOther
 	}
