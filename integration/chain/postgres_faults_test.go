@@ -56,8 +56,8 @@ func postgresIsAway(t *testing.T, faults map[string]func(*link)) {
 			had := s.cookie
 
 			fault(i.toPostgres)
-			// On a busy machine Redis may reply too late once, and then Postgres is
-			// asked.
+			// On a busy machine Redis may reply too late once, and then
+			// Postgres is asked.
 			rec, err := i.Load(t.Context(), known, 0)
 			for tries := 1; err != nil && tries < 5; tries++ {
 				rec, err = i.Load(t.Context(), known, 0)

@@ -418,8 +418,16 @@ func TestEventsSkipNone(t *testing.T) {
 			}
 		})
 	}
-	go func() { writing.Wait(); close(done) }()
-	middle := make(chan string, 1)
+	middle, taken := make(chan string, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		writing.Wait()
+		<-taken // so that an event follows the middle
+		if _, err := r.admin.Exec(ctx,
+			"INSERT INTO pgsession.events (kind) VALUES ('session login')"); err != nil {
+			t.Errorf("write: %v", err)
+		}
+	}()
 	follow := func(after string) (ids []int64) {
 		for last := false; ; {
 			page, next, err := r.store.Events(ctx, after)
@@ -454,7 +462,11 @@ func TestEventsSkipNone(t *testing.T) {
 	var first, second []int64
 	var reading sync.WaitGroup
 	reading.Go(func() { first = follow("") })
-	reading.Go(func() { second = follow(<-middle) })
+	reading.Go(func() {
+		after := <-middle
+		close(taken)
+		second = follow(after)
+	})
 	reading.Wait()
 	all := pgtest.One[[]int64](t, r.admin,
 		"SELECT array_agg(id ORDER BY tx, id) FROM pgsession.events")
