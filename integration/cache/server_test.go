@@ -191,9 +191,18 @@ func freePort(t *testing.T) int {
 		}
 		port := l.Addr().(*net.TCPAddr).Port
 		_ = l.Close()
-		if port < 50000 { // a member of a Cluster also takes the port 10000 above its own
-			return port
+		// A member of a Cluster also takes the port 10000 above its own, which a
+		// connection of another test may have.
+		const above, most = 10_000, 65_535
+		if port > most-above {
+			continue
 		}
+		bus, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+above))
+		if err != nil {
+			continue
+		}
+		_ = bus.Close()
+		return port
 	}
 }
 
