@@ -191,8 +191,8 @@ func freePort(t *testing.T) int {
 		}
 		port := l.Addr().(*net.TCPAddr).Port
 		_ = l.Close()
-		// A member of a Cluster also takes the port 10000 above its own, which a
-		// connection of another test may have.
+		// A member of a Cluster also takes the port 10000 above its own, which
+		// a connection of another test may have.
 		const above, most = 10_000, 65_535
 		if port > most-above {
 			continue
