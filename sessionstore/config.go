@@ -141,9 +141,9 @@ type Config struct {
 	DisablePrune bool
 
 	// RecordEvents writes logins, logouts, revokes and changes of a login's
-	// level to the table events, in the same transaction. [Manager.Events] reads
-	// them. Each such call is then a transaction of its own, of up to five
-	// round trips. In memory it has no effect; with Citus it is an error.
+	// level to the table events, in the same transaction. [Manager.Events]
+	// reads them. Each such call is then a transaction of its own, of up to
+	// five round trips. In memory it has no effect; with Citus it is an error.
 	RecordEvents bool
 
 	// StoreTimeout bounds each call of the store. Defaults to 5 s. The revokes

@@ -55,7 +55,9 @@ func TestEnded(t *testing.T) {
 		*site, string,
 	) string {
 		return func(s *site, cookie string) string {
-			s.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+			s.visit(cookie, func(
+				_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
+			) {
 				s.check(f(r.Context(), s, sess))
 			})
 			return cookie

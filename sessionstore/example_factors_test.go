@@ -24,8 +24,8 @@ type member struct {
 var accounts = map[string]*member{"ann": {password: "sesame", code: "123456"}}
 
 // Two factors in two requests. The password makes the session a pending login,
-// which no page takes for a user. The code completes it. Wrong codes are counted
-// per user.
+// which no page takes for a user. The code completes it. Wrong codes are
+// counted per user.
 func ExampleSession_BeginLogin() {
 	sessions := developing()
 	defer sessions.Close()

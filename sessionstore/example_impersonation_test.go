@@ -45,7 +45,8 @@ func impersonate(w http.ResponseWriter, r *http.Request) {
 		"actor", staff, "user_id", user, "login_id", s.LoginID())
 }
 
-// endImpersonation logs out. The event names the member of support as the actor.
+// endImpersonation logs out. The event names the member of support as the
+// actor.
 func endImpersonation(w http.ResponseWriter, r *http.Request) {
 	s, err := sessionstore.FromContext(r.Context())
 	if err != nil {

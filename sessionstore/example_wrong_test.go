@@ -29,10 +29,8 @@ func developing() *sessionstore.Manager {
 // cookie belongs before the body, so the login fails, and so does the first
 // value of a visitor. Change the session first, or render into a buffer.
 //
-// A router's own writer can send the first byte early as well: [the tests with
-// gin] show which middleware does.
-//
-// [the tests with gin]: https://github.com/reporadar/pgsession/blob/main/integration/gin/gin_test.go
+// A router's own writer can send the first byte early as well. The repository's
+// integration/gin/gin_test.go shows which middleware does.
 func Example_wrongLateWrite() {
 	sessions := developing()
 	defer sessions.Close()

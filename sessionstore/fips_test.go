@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// withFIPS lists the tests that TestSessionsWithFIPSOnly runs: of keys, cookies,
-// tokens, logins and tags.
+// withFIPS lists the tests that TestSessionsWithFIPSOnly runs: of keys,
+// cookies, tokens, logins and tags.
 var withFIPS = []string{
 	"TestCookieOnTheWireByEnvironment", "TestLogin", "TestRotate", "TestLogout",
 	"TestTagsOfALogin", "TestRequireAuth", "TestStaffAndCustomers", "ExampleServeWithheld",

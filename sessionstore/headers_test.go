@@ -163,9 +163,13 @@ func TestLateFromContextIsLogged(t *testing.T) {
 		status int
 		want   int
 	}{
-		"late":          {func(http.ResponseWriter, *http.Request) {}, http.StatusOK, 1},
-		"not http":      {func(http.ResponseWriter, *http.Request) {}, http.StatusSwitchingProtocols, 0},
-		"the handler's": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Cache-Control", "Private") }, http.StatusOK, 0},
+		"late": {func(http.ResponseWriter, *http.Request) {}, http.StatusOK, 1},
+		"not http": {
+			func(http.ResponseWriter, *http.Request) {}, http.StatusSwitchingProtocols, 0,
+		},
+		"the handler's": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Cache-Control", "Private")
+		}, http.StatusOK, 0},
 		"in time": {func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = sessionstore.FromContext(r.Context())
 		}, http.StatusOK, 0},

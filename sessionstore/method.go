@@ -35,7 +35,8 @@ func (o loginOption) apply(a *authentication) error { return o(a) }
 // and their level, as in
 //
 //	s.Login(ctx, userID, AuthenticatedBy(1, "password"))
-//	s.Login(ctx, userID, AuthenticatedBy(1, "password"), AuthenticatedBy(2, "totp"))
+//	s.Login(ctx, userID,
+//		AuthenticatedBy(1, "password"), AuthenticatedBy(2, "totp"))
 //
 // The application chooses the levels, from 0 to 99: a library can't derive from
 // a name how strong a proof was. The highest level of the login is that of the
@@ -135,7 +136,9 @@ const (
 )
 
 // newAuthentication applies the options. The error is a *ValueError.
-func newAuthentication(step authStep, userID string, options []LoginOption) (authentication, error) {
+func newAuthentication(
+	step authStep, userID string, options []LoginOption,
+) (authentication, error) {
 	a := authentication{step: step, userID: userID}
 	for _, o := range options {
 		if err := o.apply(&a); err != nil {
@@ -159,7 +162,7 @@ func (a *authentication) check() error {
 	return nil
 }
 
-// logsIn returns the user whom it logs in; empty if it logs in no user.
+// logsIn returns the user of a login or a completion; empty without one.
 func (a *authentication) logsIn() string {
 	if a.step == stepLogin || a.step == stepCompletion {
 		return a.userID

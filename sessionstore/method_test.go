@@ -126,7 +126,9 @@ func TestALoginReplacesTheOneBefore(t *testing.T) {
 	site := newSite(t)
 	_, cookie := site.visit("", site.by(byPassword, sessionstore.AuthenticatedBy(3, "passkey")))
 	first := site.loginID(cookie)
-	_, cookie = site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	_, cookie = site.visit(cookie, func(
+		w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.by(byPassword)(w, r, s)
 		expect(t, "at once", how(s), "ada, level 1: password 1")
 		expect(t, "another id at once", s.LoginID() != first, true)
@@ -141,7 +143,9 @@ func TestARotationKeepsTheLogin(t *testing.T) {
 	site := newSite(t)
 	_, cookie := site.visit("", site.by(byPassword))
 	id := site.loginID(cookie)
-	_, cookie = site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	_, cookie = site.visit(cookie, func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Rotate(r.Context()))
 		site.check(s.Set("cart", 1))
 	})
@@ -156,7 +160,9 @@ func TestNoLogin(t *testing.T) {
 		expect(t, what, site.lookHow(cookie), ", level 0: ")
 		expect(t, what+": id", site.loginID(cookie), "")
 	}
-	site.visit(site.user("ada"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	site.visit(site.user("ada"), func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Logout(r.Context()))
 		expect(t, "after a logout", how(s)+s.LoginID(), ", level 0: ")
 		site.by(byPassword)(nil, r, s)
@@ -194,7 +200,8 @@ func TestLoginOptionsThatAreInvalid(t *testing.T) {
 		site.visit("", func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			err := s.Login(r.Context(), "ada", byPassword, tt.option)
 			var bad *sessionstore.ValueError
-			if !errors.As(err, &bad) || bad.Key != tt.key || !strings.Contains(bad.Problem, tt.problem) {
+			if !errors.As(err, &bad) || bad.Key != tt.key ||
+				!strings.Contains(bad.Problem, tt.problem) {
 				t.Errorf("Login: %v, want a *ValueError of %q: %s", err, tt.key, tt.problem)
 			}
 			expect(t, "user", s.UserID(), "")
@@ -272,7 +279,9 @@ func TestAuthenticated(t *testing.T) {
 		}
 		is := func(what, cookie, want string) {
 			t.Helper()
-			site.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			site.visit(cookie, func(
+				_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+			) {
 				expect(t, what, ask(s), want)
 			})
 		}
@@ -280,13 +289,17 @@ func TestAuthenticated(t *testing.T) {
 		is("a visitor", "", "")
 		is("a visitor with values", site.newcomer(), "")
 		var after *sessionstore.Session
-		_, plain := site.visit("", func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		_, plain := site.visit("", func(
+			w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.by()(w, r, s)
 			expect(t, "a login that waits for its save", ask(s), fresh)
 			after = s
 		})
 		expect(t, "after the request", ask(after), "")
-		_, cookie := site.visit("", func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		_, cookie := site.visit("", func(
+			w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.by(byPassword)(w, r, s)
 			expect(t, "by a password, unsaved", ask(s), fresh+", 1 1h, 1 3h, 1 ever")
 		})
@@ -400,7 +413,9 @@ func TestEventsNameTheLogin(t *testing.T) {
 			_, cookie := site.visit("", site.by(byPassword))
 			id := site.loginID(cookie)
 			site.seen()
-			site.visit(cookie, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.visit(cookie, func(
+				w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+			) {
 				p(site, r, w, s)
 			})
 			expect(t, "LoginID", site.event(kind).LoginID, id)
@@ -409,7 +424,9 @@ func TestEventsNameTheLogin(t *testing.T) {
 	site := watchful(t, acting(sessionstore.ActionRevoke))
 	cookie, id := "", ""
 	cookie = site.come("", home, laptop, site.by(byPassword))
-	site.come(cookie, home, laptop, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+	site.come(cookie, home, laptop, func(
+		_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+	) {
 		id = s.LoginID()
 	})
 	site.come(cookie, cafe, phone, nothing)
@@ -426,7 +443,8 @@ func TestTheLogNamesTheLogin(t *testing.T) {
 	})
 	site.delivered()
 	for message, want := range map[string]string{
-		`msg="session login"`:   " user_id=ada login_id=" + id + " methods=password,totp login_level=2\n",
+		`msg="session login"`: " user_id=ada login_id=" + id +
+			" methods=password,totp login_level=2\n",
 		`msg="session rotated"`: " user_id=ada login_id=" + id + "\n",
 	} {
 		found := false

@@ -80,10 +80,10 @@ func (s *Session) pendingUser() string {
 // all else, and always gives the session a new token. The methods and tags are
 // those of both factors.
 //
-// It takes effect with the response, or with [Session.Save]. The store completes
-// the login that it has, once: a session that has ended meanwhile, or whose
-// login another request has completed, is [ErrNoPendingLogin] then. Unlike a
-// Login it never begins another session.
+// It takes effect with the response, or with [Session.Save]. The store
+// completes the login that it has, once: a session that has ended meanwhile, or
+// whose login another request has completed, is [ErrNoPendingLogin] then.
+// Unlike a Login it never begins another session.
 //
 // The errors are:
 //   - [ErrNoPendingLogin] if no login is pending, or if it began more than ten

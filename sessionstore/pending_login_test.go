@@ -84,20 +84,24 @@ func TestPendingLogin(t *testing.T) {
 				expect(t, "calls of the store", site.store.asked(), began)
 				expect(t, "a new token", between != before, true)
 				e := site.event(sessionstore.EventLoginBegan)
-				said := fmt.Sprintf("%s, level %d: %s, id %q", e.UserID, e.Level, names(e.Methods), e.LoginID)
+				said := fmt.Sprintf("%s, level %d: %s, id %q",
+					e.UserID, e.Level, names(e.Methods), e.LoginID)
 				expect(t, "the event", said, `ada, level 1: password 1, id ""`)
 				expect(t, "events", site.seen(), "session login began")
 				expect(t, "the token from before", site.look(before), "no session")
 				expect(t, "values", site.look(between, "cart"), values)
 
 				time.Sleep(9 * time.Minute)
-				site.visit(between, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				site.visit(between, func(
+					_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+				) {
 					isPending("nine minutes later", s)
 					info, _ := s.Info()
 					infos, err := site.m.List(r.Context(), "ada", sessionstore.Page{})
 					site.check(err)
 					for _, i := range append(infos, info) {
-						said := fmt.Sprint(i.UserID, i.Pending, i.Level, names(i.Methods), i.LoginID)
+						said := fmt.Sprint(
+							i.UserID, i.Pending, i.Level, names(i.Methods), i.LoginID)
 						expect(t, "Info", said, "true 0password 1")
 					}
 					expect(t, "in the list", len(infos), 1)
@@ -121,9 +125,12 @@ func TestPendingLogin(t *testing.T) {
 				expect(t, "id in the event", e.LoginID, id)
 				expect(t, "events", site.seen(), "session login")
 				expect(t, "the pending token", site.look(between), "no session")
-				expect(t, "values", site.look(after, "cart"), strings.Replace(values, "=", "=ada", 1))
+				expect(t, "values", site.look(after, "cart"),
+					strings.Replace(values, "=", "=ada", 1))
 				expect(t, "rows", site.store.rows(), 1)
-				site.visit(after, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+				site.visit(after, func(
+					_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+				) {
 					expect(t, "afterwards", how(s), completed)
 					expect(t, "the id", s.LoginID(), id)
 					rec, _ := s.Record()
@@ -163,7 +170,9 @@ func TestBeginLoginLogsOutFirst(t *testing.T) {
 		expect(t, "pending", site.pendingUser(after), userID)
 		expect(t, "rows", site.store.rows(), 1)
 
-		site.visit(site.user("ada"), func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		site.visit(site.user("ada"), func(
+			w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.begin(userID)(w, r, s)
 			s.Discard()
 			expect(t, "taken back", s.UserID()+s.PendingUserID(), "")
@@ -229,7 +238,9 @@ func TestCompleteLoginNeedsAPendingLogin(t *testing.T) {
 		},
 		"one that is taken back": func(s *site) string {
 			cookie := s.newcomer()
-			s.visit(cookie, func(w http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+			s.visit(cookie, func(
+				w http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
+			) {
 				s.begin("ada")(w, r, sess)
 				w.WriteHeader(http.StatusInternalServerError)
 			})
@@ -308,7 +319,9 @@ func TestCompletionOfALoginThatIsGone(t *testing.T) {
 		}), "no pending login", ""},
 		"RevokeOthers of another device": {revokes(func(s *site) (err error) {
 			_, cookie := s.visit("", s.by())
-			s.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+			s.visit(cookie, func(
+				_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
+			) {
 				_, err = sess.RevokeOthers(r.Context())
 				s.check(sess.Logout(r.Context()))
 			})
@@ -338,7 +351,9 @@ func TestCompletionOfALoginThatIsGone(t *testing.T) {
 					tab := b.copied()
 					time.Sleep(time.Second)
 					site.store.asked()
-					status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+					status, set := b.get(func(
+						w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+					) {
 						site.complete(w, r, s)
 						tt.between(site, tab)
 						if !saves {
@@ -350,7 +365,8 @@ func TestCompletionOfALoginThatIsGone(t *testing.T) {
 						}
 						if errors.Is(err, sessionstore.ErrNoPendingLogin) {
 							expect(t, "taken back", s.UserID(), "")
-							expect(t, "there is a session", s.Handle() != "", name == "it took too long")
+							expect(t, "there is a session",
+								s.Handle() != "", name == "it took too long")
 						}
 					})
 					want := http.StatusForbidden
@@ -362,7 +378,9 @@ func TestCompletionOfALoginThatIsGone(t *testing.T) {
 					e := site.m.Count(sessionstore.EventLoginRefused)
 					expect(t, "refused", e > 0, true)
 					has := ""
-					_, _ = tab.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+					_, _ = tab.get(func(
+						_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+					) {
 						if has = how(s); s.PendingUserID() != "" {
 							has = "pending " + s.PendingUserID()
 						} else if s.UserID() == "" {
@@ -429,7 +447,9 @@ func TestPlantedBeforeAPendingLogin(t *testing.T) {
 			stays := func(when string) {
 				t.Helper()
 				expect(t, "the attacker "+when, thief.who(), "")
-				_, _ = thief.get(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+				_, _ = thief.get(func(
+					_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+				) {
 					err := s.CompleteLogin(r.Context())
 					if !errors.Is(err, sessionstore.ErrNoPendingLogin) || s.UserID() != "" {
 						t.Errorf("the attacker completes a login %s: %v", when, err)
@@ -528,7 +548,9 @@ func TestBothFactorsInOneRequest(t *testing.T) {
 	sid, passkey := sessionstore.NewTag("sid", "x"), sessionstore.NewTag("passkey", "x")
 	for _, before := range []string{"", site.newcomer(), site.begun("bob"), site.user("bob")} {
 		site.seen()
-		_, cookie := site.visit(before, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		_, cookie := site.visit(before, func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.check(s.BeginLogin(r.Context(), "ada", byPassword, sessionstore.WithTags(sid)))
 			site.check(s.CompleteLogin(r.Context(), sessionstore.AuthenticatedBy(2, "totp"),
 				sessionstore.WithTags(passkey)))
@@ -557,7 +579,9 @@ func TestInvalidPendingLogins(t *testing.T) {
 	for i := range five {
 		five[i] = sessionstore.NewTag("sid", fmt.Sprint(i))
 	}
-	site.visit(site.begun("ada"), func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	site.visit(site.begun("ada"), func(
+		w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		ctx := r.Context()
 		for what, err := range map[string]error{
 			"no user":         s.BeginLogin(ctx, ""),
@@ -638,11 +662,17 @@ func TestPendingLoginWithALostReply(t *testing.T) {
 			page  func(u *unheard) page
 			want  string
 		}{
-			"the first factor":  {false, func(u *unheard) page { return then(begins, saves, u.back) }, "pending"},
-			"the second factor": {true, func(u *unheard) page { return then(completes, saves, u.back) }, completed},
+			"the first factor": {false, func(u *unheard) page {
+				return then(begins, saves, u.back)
+			}, "pending"},
+			"the second factor": {true, func(u *unheard) page {
+				return then(completes, saves, u.back)
+			}, completed},
 			"the second factor, and a value since": {true, func(u *unheard) page {
 				return then(completes, saves, u.back, quietly(
-					func(s *sessionstore.Session, _ context.Context) error { return s.Set("since", 1) }))
+					func(s *sessionstore.Session, _ context.Context) error {
+						return s.Set("since", 1)
+					}))
 			}, completed},
 			"a renewal before the first factor": {false, func(u *unheard) page {
 				return then(renew, saves, u.back, begins)
@@ -672,7 +702,8 @@ func TestPendingLoginWithALostReply(t *testing.T) {
 				check := func(when string) {
 					t.Helper()
 					if tt.want == "pending" {
-						expect(t, when, site.pendingUser(cookie)+site.lookHow(cookie), "ada, level 0: ")
+						expect(t, when,
+							site.pendingUser(cookie)+site.lookHow(cookie), "ada, level 0: ")
 					} else {
 						expect(t, when, site.lookHow(cookie), tt.want)
 					}
@@ -696,7 +727,8 @@ func TestPendingLoginWithALostReply(t *testing.T) {
 		expect(t, "no store to ask: status", status, http.StatusServiceUnavailable)
 		expect(t, "no store to ask: cookies set", set, "")
 		u.down.Store(false)
-		expect(t, "no store to ask: user", b.who(), map[bool]string{true: "", false: "visitor"}[made])
+		expect(t, "no store to ask: user", b.who(),
+			map[bool]string{true: "", false: "visitor"}[made])
 		want := map[bool]string{true: "", false: "ada"}[made]
 		expect(t, "no store to ask: pending", b.site.pendingUser(b.cookies[cookieName]), want)
 	}
@@ -732,7 +764,9 @@ func TestBeginLoginOfAHiddenSession(t *testing.T) {
 		hidden := site.come("", home, laptop, site.by(byPassword))
 		cookie := site.come(hidden, cafe, phone, site.begin(userID))
 		expect(t, userID+": rows", site.store.rows(), rows)
-		site.come(cookie, cafe, phone, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		site.come(cookie, cafe, phone, func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
 			expect(t, "pending", s.PendingUserID(), userID)
 		})
 	}
@@ -741,7 +775,9 @@ func TestBeginLoginOfAHiddenSession(t *testing.T) {
 // The callback of another site's form begins a login, as it may log in.
 func TestBeginLoginWhileTheCookieIsWithheld(t *testing.T) {
 	site := newSite(t)
-	a := site.ask("POST", link, "", func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	a := site.ask("POST", link, "", func(
+		w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		expect(t, "withheld", s.Withheld(), true)
 		site.begin("ada")(w, r, s)
 		site.check(s.Set("flash", 1))

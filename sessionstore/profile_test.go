@@ -52,7 +52,8 @@ func TestDeviations(t *testing.T) {
 			Profile: sessionstore.AAL2, IdleTimeout: time.Minute, AbsoluteTimeout: time.Hour,
 		}, ""},
 		{"too long", sessionstore.Config{
-			Profile: sessionstore.AAL3, IdleTimeout: 20 * time.Minute, AbsoluteTimeout: 13 * time.Hour,
+			Profile: sessionstore.AAL3, IdleTimeout: 20 * time.Minute,
+			AbsoluteTimeout: 13 * time.Hour,
 		}, "IdleTimeout AbsoluteTimeout"},
 		{"an idle timeout alone", sessionstore.Config{
 			Profile: sessionstore.AAL3, IdleTimeout: 24 * time.Hour,

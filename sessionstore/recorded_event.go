@@ -44,10 +44,10 @@ type RecordedEvent struct {
 	Finished bool
 }
 
-// Events returns the recorded events behind a cursor, at most 1000, in the order
-// of the transactions that wrote them. next is the cursor of the page after
-// them. Without events it is the cursor of the call: try again later. An empty
-// cursor is the beginning, and any cursor may be kept for later.
+// Events returns the recorded events behind a cursor, at most 1000, in the
+// order of the transactions that wrote them. next is the cursor of the page
+// after them. Without events it is the cursor of the call: try again later. An
+// empty cursor is the beginning, and any cursor may be kept for later.
 //
 // No event is skipped, however late its transaction commits: a page ends before
 // the oldest transaction of the server that is open. So one that stays open

@@ -138,9 +138,10 @@ func TestPanicDuringSaveOfLogin(t *testing.T) {
 	}
 }
 
-// A Tracer panics in the commit, at the handler's first byte or when it returns.
-// The login that was to be saved is void: a save of it would change the token,
-// and no cookie would go out. What the store has changed before goes out.
+// A Tracer panics in the commit, at the handler's first byte or when it
+// returns. The login that was to be saved is void: a save of it would change
+// the token, and no cookie would go out. What the store has changed before goes
+// out.
 func TestPanicInTheCommit(t *testing.T) {
 	for _, writes := range []bool{false, true} {
 		for op, want := range map[store.Operation]string{

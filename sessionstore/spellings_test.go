@@ -128,7 +128,9 @@ func last(resp *http.Response) string {
 // same domain for one. The login comes last, so that nothing clears it.
 func TestLoginInAGoCookieJar(t *testing.T) {
 	site := newSite(t, named(""))
-	h := site.m.Handler(asking(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	h := site.m.Handler(asking(func(
+		w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		if r.URL.Path == "/shop/login" {
 			logIn(w, r, s)
 		}

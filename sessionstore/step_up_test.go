@@ -52,7 +52,9 @@ func TestStepUp(t *testing.T) {
 			expect(t, "the old token", site.look(before), "no session")
 			expect(t, "values", site.look(after, "cart", "more"), "user=ada cart more")
 			expect(t, "rows", site.store.rows(), 1)
-			site.visit(after, func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			site.visit(after, func(
+				_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+			) {
 				expect(t, "afterwards", how(s), "ada, level 2: password 1, totp 2")
 				expect(t, "the id", s.LoginID(), id)
 				rec, _ := s.Record()
@@ -91,17 +93,23 @@ func TestStepUpNeedsAUser(t *testing.T) {
 				sessionstore.ErrNotLoggedIn)
 		})
 	}
-	site.visit(site.user("ada"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	site.visit(site.user("ada"), func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		site.check(s.Logout(r.Context()))
 		want("after a logout", s.StepUp(r.Context(), 2, "totp"), sessionstore.ErrNotLoggedIn)
 	})
-	site.visit(site.user("ada"), func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	site.visit(site.user("ada"), func(
+		w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		w.WriteHeader(http.StatusOK)
 		want("after the first byte", s.StepUp(r.Context(), 2, "totp"), sessionstore.ErrHeadersSent)
 		after = s
 	})
 	want("after the request", after.StepUp(t.Context(), 2, "totp"), sessionstore.ErrRequestEnded)
-	site.visit(site.user("ada"), func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+	site.visit(site.user("ada"), func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
 		for _, err := range []error{
 			s.StepUp(r.Context(), 100, "totp"), s.StepUp(r.Context(), -1, "totp"),
 			s.StepUp(r.Context(), 2, ""), s.StepUp(r.Context(), 2, "TOTP"),
@@ -151,7 +159,9 @@ func TestStepUpBesideALogin(t *testing.T) {
 
 func TestStepUpThatIsTakenBack(t *testing.T) {
 	for what, back := range map[string]page{
-		"Discard": func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { s.Discard() },
+		"Discard": func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+			s.Discard()
+		},
 		"a response that is an error": func(
 			w http.ResponseWriter, _ *http.Request, _ *sessionstore.Session,
 		) {
@@ -160,7 +170,9 @@ func TestStepUpThatIsTakenBack(t *testing.T) {
 	} {
 		site := newSite(t)
 		_, before := site.visit("", site.by(byPassword))
-		_, after := site.visit(before, func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		_, after := site.visit(before, func(
+			w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
 			site.stepUp(w, r, s)
 			back(w, r, s)
 			expect(t, what+": at once", how(s), "ada, level 1: password 1")
@@ -183,7 +195,9 @@ func TestStepUpLosesAgainst(t *testing.T) {
 		}, ", level 0: "},
 		"RevokeOthers": {func(s *site, _ string) {
 			_, cookie := s.visit("", s.by())
-			s.visit(cookie, func(_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session) {
+			s.visit(cookie, func(
+				_ http.ResponseWriter, r *http.Request, sess *sessionstore.Session,
+			) {
 				_, err := sess.RevokeOthers(r.Context())
 				s.check(err)
 			})
@@ -245,7 +259,9 @@ func TestStepUpWithALostReply(t *testing.T) {
 		for name, p := range map[string]func(u *unheard) page{
 			"it is asked for at once": func(*unheard) page { return up },
 			"a Save is repeated":      func(u *unheard) page { return then(up, saves, u.back) },
-			"a renewal came before":   func(u *unheard) page { return then(renew, saves, u.back, up) },
+			"a renewal came before": func(u *unheard) page {
+				return then(renew, saves, u.back, up)
+			},
 			"another method came before": func(u *unheard) page {
 				return then(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 					_ = s.StepUp(r.Context(), 1, "email")

@@ -25,8 +25,8 @@ func NewTag(kind, value string) Tag { return store.NewTag(kind, value) }
 // [Session.BeginLogin].
 //
 // A login has at most 8 tags, and each of its factors at most 4 if BeginLogin
-// and CompleteLogin are two. More of them, and the zero Tag, are a *[ValueError]
-// of the login.
+// and CompleteLogin are two. More of them, and the zero Tag, are a
+// *[ValueError] of the login.
 func WithTags(tags ...Tag) LoginOption {
 	return loginOption(func(a *authentication) error {
 		for _, tag := range tags {

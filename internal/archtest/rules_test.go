@@ -88,10 +88,3 @@ var never = map[string][]string{
 
 // maxLines limits files that are neither tests nor generated.
 const maxLines = 500
-
-// notYetShort lists directories that TestLinesAreShort does not check yet. The
-// list only gets shorter.
-var notYetShort = []string{
-	"sessionstore",
-	"sessionstore/store",
-}

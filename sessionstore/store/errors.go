@@ -48,8 +48,8 @@ var (
 	// that after a while.
 	ErrEnded = fmt.Errorf("%w: ended", ErrNotFound)
 
-	// ErrReplaced: a further login of the user ended the session, since there is
-	// a limit. It is an ErrNotFound too, under the conditions of ErrEnded.
+	// ErrReplaced: a further login of the user ended the session, since there
+	// is a limit. It is an ErrNotFound too, under the conditions of ErrEnded.
 	ErrReplaced = fmt.Errorf("%w: too many sessions", ErrNotFound)
 
 	// ErrEventCursor: recorded events can't be read from this cursor on. The
@@ -68,10 +68,12 @@ var (
 	// ErrRevoked: the user's sessions were revoked while the login was under
 	// way, so it may rest on an old password. [sessionstore.ServeError] answers
 	// 403, and the user logs in again.
-	ErrRevoked = errors.New("login refused: the sessions of this user were revoked meanwhile: log in again")
+	ErrRevoked = errors.New("login refused: the sessions of this user were revoked " +
+		"meanwhile: log in again")
 
 	// ErrNoPendingLogin: a login can't be completed. The session has no pending
 	// login of this user, or it began longer than [PendingTimeout] ago. The
 	// user logs in again.
-	ErrNoPendingLogin = errors.New("no pending login: it was not begun or took too long: log in again")
+	ErrNoPendingLogin = errors.New("no pending login: it was not begun or took too long: log in " +
+		"again")
 )

@@ -126,7 +126,8 @@ func (m Methods) All() []Method {
 		all = append(all, Method{name, *of.Level, at})
 	}
 	slices.SortFunc(all, func(a, b Method) int {
-		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Level, b.Level), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Level, b.Level),
+			cmp.Compare(a.Name, b.Name))
 	})
 	return all
 }

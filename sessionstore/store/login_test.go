@@ -26,7 +26,8 @@ func TestLoginID(t *testing.T) {
 		t.Errorf("String of none = %q", s)
 	}
 	drawn := store.NewLoginID()
-	v4 := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+	v4 := regexp.MustCompile(
+		`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 	if !v4.MatchString(drawn.String()) || drawn == store.NewLoginID() {
 		t.Errorf("drawn: %v, which is no random UUID", drawn)
 	}
@@ -109,7 +110,8 @@ func TestTag(t *testing.T) {
 	slog.New(slog.NewTextHandler(&line, nil)).Info("", "tag", org, "tags", []store.Tag{org})
 	text, err := json.Marshal(org)
 	for _, shown := range []string{
-		fmt.Sprint(org), fmt.Sprintf("%x", org), fmt.Sprintf("%#v", org), string(text), line.String(),
+		fmt.Sprint(org), fmt.Sprintf("%x", org), fmt.Sprintf("%#v", org), string(text),
+		line.String(),
 	} {
 		if strings.Contains(shown, fmt.Sprintf("%x", [32]byte(org))[:6]) ||
 			!strings.Contains(shown, "tag") {

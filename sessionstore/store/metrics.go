@@ -77,16 +77,16 @@ type CacheStats struct {
 	Misses int64
 	// Tombstones are loads that found a tombstone.
 	Tombstones int64
-	// Unavailable are loads that the cache did not answer in time, or that found
-	// its circuit breaker open.
+	// Unavailable are loads that the cache did not answer in time, or that
+	// found its circuit breaker open.
 	Unavailable int64
 	// ClockUnknown are loads without a bound of Postgres's clock: at the start,
 	// or after this machine was suspended.
 	ClockUnknown int64
 	// Stale are loads that found an entry over its maximum age.
 	Stale int64
-	// Expired are loads that found an entry past its deadline, which a use since
-	// may have moved.
+	// Expired are loads that found an entry past its deadline, which a use
+	// since may have moved.
 	Expired int64
 	// BelowMinimum are loads that found an older version than the client's.
 	BelowMinimum int64

@@ -65,9 +65,9 @@ type Store interface {
 	// extends it. One that has expired and is still there, since nothing has
 	// pruned it, is ErrExpired. One that a Delete or a Revoke with a Handle has
 	// ended is ErrEnded, and one that a Revoke with Keep has ended is
-	// ErrReplaced, as long as the store has the reason. A minimum version that the session has not
-	// reached changes nothing: what counts is what the store knows now, and a
-	// cache asks it when it is behind.
+	// ErrReplaced, as long as the store has the reason. A minimum version that
+	// the session has not reached changes nothing: what counts is what the
+	// store knows now, and a cache asks it when it is behind.
 	Load(ctx context.Context, id ID, minVersion int64) (Record, error)
 
 	// Save applies a change, raises the version by one, extends a sliding
