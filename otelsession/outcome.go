@@ -21,6 +21,8 @@ var answers = []struct {
 	{sessionstore.ErrNotFound, "not_found"},
 	{store.ErrExists, "exists"},
 	{sessionstore.ErrTooManySessions, "too_many_sessions"},
+	{sessionstore.ErrRevoked, "revoked"},
+	{sessionstore.ErrNoPendingLogin, "no_pending_login"},
 }
 
 // failures are the values of error.type. The first that matches counts.
@@ -32,6 +34,7 @@ var failures = []struct {
 	{context.Canceled, "canceled"},
 	{context.DeadlineExceeded, "timeout"},
 	{sessionstore.ErrUnavailable, "unavailable"},
+	{store.ErrConstraint, "constraint"},
 }
 
 func outcomeOf(c sessionstore.Call, r sessionstore.CallResult) outcome {

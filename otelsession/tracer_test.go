@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -133,6 +135,9 @@ func TestSpansAndDurationsOfWhatFails(t *testing.T) {
 		{sessionstore.ErrNotFound, "not_found", ""},
 		{store.ErrExists, "exists", ""},
 		{sessionstore.ErrTooManySessions, "too_many_sessions", ""},
+		{sessionstore.ErrRevoked, "revoked", ""},
+		{sessionstore.ErrNoPendingLogin, "no_pending_login", ""},
+		{store.ErrConstraint, "failed", "constraint"},
 		{unavailable(errors.New("gone")), "failed", "unavailable"},
 		{unavailable(context.DeadlineExceeded), "failed", "timeout"},
 		{fmt.Errorf("%w (%w)", unavailable(context.DeadlineExceeded),
@@ -158,6 +163,46 @@ func TestSpansAndDurationsOfWhatFails(t *testing.T) {
 			attributes = append(attributes, "error.type="+c.failed)
 		}
 		s.counts(1, "pgsession.operation.duration", attributes...)
+	}
+}
+
+// An error that a store can return has a result or a type of its own. Otherwise
+// a new refusal would count as a failed call, which raises an alert.
+func TestErrorsOfAStoreAreClassified(t *testing.T) {
+	source, err := os.ReadFile("../sessionstore/store/errors.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]error{
+		"ErrUnavailable": store.ErrUnavailable, "ErrOutcomeUnknown": store.ErrOutcomeUnknown,
+		"ErrOutage": store.ErrOutage, "ErrBrokenRow": store.ErrBrokenRow,
+		"ErrConstraint": store.ErrConstraint, "ErrNotFound": store.ErrNotFound,
+		"ErrExpired": store.ErrExpired, "ErrEnded": store.ErrEnded,
+		"ErrReplaced": store.ErrReplaced, "ErrExists": store.ErrExists,
+		"ErrTooManySessions": store.ErrTooManySessions, "ErrRevoked": store.ErrRevoked,
+		"ErrNoPendingLogin": store.ErrNoPendingLogin,
+	}
+	untraced := map[string]bool{"ErrEventCursor": true} // found after the statement
+	k := newTelemetry(t)
+	tracer := otelsession.NewTracer(k.options()...)
+	call := sessionstore.Call{Layer: store.LayerSession, Operation: store.OpSave}
+	names := regexp.MustCompile(`(?m)^\t(Err\w+) += `).FindAllSubmatch(source, -1)
+	if len(names) < len(known) {
+		t.Fatalf("%d errors found in errors.go, at least %d wanted", len(names), len(known))
+	}
+	for _, m := range names {
+		name := string(m[1])
+		switch err := known[name]; {
+		case untraced[name]:
+		case err == nil:
+			t.Errorf("%s is not in this test", name)
+		default:
+			tracer.TraceEnd(tracer.TraceStart(t.Context(), call), call,
+				sessionstore.CallResult{Err: err})
+			if attributeOf(k.only("session save"), "error.type") == "_OTHER" {
+				t.Errorf("%s has neither a result nor a type", name)
+			}
+		}
 	}
 }
 

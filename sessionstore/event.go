@@ -69,10 +69,12 @@ const (
 	// EventSaveFailed: the session could not be saved, and the client got an
 	// error instead of the response.
 	EventSaveFailed
-	// EventLoginRefused: the user's sessions were revoked while a login was
-	// under way, or before a session of an emergency was restored. Or a pending
-	// login was not there any more when it was to be completed. UserID is the
-	// user's.
+	// EventLoginRefused: the store refused a login, for the reason in Err. It
+	// comes without an EventSaveFailed. The user's sessions were revoked while
+	// the login was under way, or before a session of an emergency was
+	// restored. Or a pending login was not there any more when it was to be
+	// completed. Or the user has as many sessions as
+	// [LimitConfig.DenyAtMaxSessions] allows. UserID is the user's.
 	EventLoginRefused
 	// EventLimitFailed: a user's oldest sessions could not be ended after a
 	// login. The next login tries again.

@@ -348,6 +348,8 @@ func TestLimitDeniesALogin(t *testing.T) {
 		expect(t, "Save", errors.Is(s.Save(r.Context()), sessionstore.ErrTooManySessions), true)
 	})
 	expect(t, "status", resp.StatusCode, http.StatusForbidden)
+	// by the handler's Save, and by that of the response
+	expect(t, "events", site.seen(), "session login refused, session login refused")
 	expect(t, "the first", site.look(first), "user=ada")
 	expect(t, "Revoke calls", len(site.store.of(store.OpRevoke)), 0)
 }

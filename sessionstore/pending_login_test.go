@@ -377,6 +377,7 @@ func TestCompletionOfALoginThatIsGone(t *testing.T) {
 					expect(t, "cookies set", set, "")
 					e := site.m.Count(sessionstore.EventLoginRefused)
 					expect(t, "refused", e > 0, true)
+					expect(t, "failed saves", site.m.Count(sessionstore.EventSaveFailed), 0)
 					has := ""
 					_, _ = tab.get(func(
 						_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,

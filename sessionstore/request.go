@@ -246,8 +246,10 @@ func (x *requestState) save() error {
 	case err != nil:
 		keepForError(x.header, x.before)
 		x.fail()
-		e.Kind, e.Err = EventSaveFailed, err
-		x.core.observe(ctx, e)
+		if !refusesLogin(err) { // which has an event already
+			e.Kind, e.Err = EventSaveFailed, err
+			x.core.observe(ctx, e)
+		}
 	}
 	return err
 }

@@ -206,13 +206,23 @@ func (s *Session) perform(ctx context.Context, p *plan) error {
 		err = ErrNoPendingLogin
 	}
 	switch {
-	case errors.Is(err, ErrRevoked) || errors.Is(err, ErrNoPendingLogin):
-		userID := cmp.Or(p.change.UserID, p.change.PendingUserID)
-		s.core.observe(ctx, Event{Kind: EventLoginRefused, UserID: userID, Err: err})
+	case refusesLogin(err):
+		e := Event{Kind: EventLoginRefused, Err: err}
+		if e.UserID = cmp.Or(p.change.UserID, p.change.PendingUserID); p.stored {
+			e.Handle = p.id.Handle()
+		}
+		s.core.observe(ctx, e)
 	case err == nil && p.change.UserID != "":
 		s.core.limit(ctx, p.change.UserID)
 	}
 	return err
+}
+
+// refusesLogin reports whether the store refused a login. The store works: that
+// is no failure to save.
+func refusesLogin(err error) bool {
+	return errors.Is(err, ErrRevoked) || errors.Is(err, ErrNoPendingLogin) ||
+		errors.Is(err, ErrTooManySessions)
 }
 
 // settle makes the session what a plan has made of it. That comes first after

@@ -90,8 +90,9 @@ const (
 
 // CallResult is how a call ended.
 type CallResult struct {
-	// Err is what the caller gets. [ErrNotFound], [ErrExists] and
-	// [ErrTooManySessions] are answers rather than failures.
+	// Err is what the caller gets. [ErrNotFound] and [ErrExists] are results
+	// and no failures, and so are the refusals of a login:
+	// [ErrTooManySessions], [ErrRevoked] and [ErrNoPendingLogin].
 	Err error
 	// Cache is what came of a call of [LayerCache]: see [CacheStats] for its
 	// words.
