@@ -170,6 +170,40 @@ func TestFiguresInDocumentsWerePrinted(t *testing.T) {
 	}
 }
 
+// The table of README has the rate of each number of callers that the
+// benchmarks load with, and each is of the committed run.
+func TestREADMEHasTheRatesOfTheCommittedRun(t *testing.T) {
+	const head, end = "| callers | ", " |"
+	results := read(t, "bench/RESULTS.md")
+	_, table, _ := strings.Cut(results, "## Loads by primary key, per second\n")
+	_, columns, found := strings.Cut(table, head)
+	columns, _, _ = strings.Cut(columns, end+"\n")
+	if !found || len(strings.Split(columns, " | ")) < 4 {
+		t.Fatalf("RESULTS.md has loads by %q callers", columns)
+	}
+	readme := read(t, "README.md")
+	for _, callers := range strings.Split(columns, " | ") {
+		plural := "s"
+		if callers == "1" {
+			plural = ""
+		}
+		row := "| loads, " + callers + " caller" + plural + " | "
+		if !strings.Contains(readme, row) {
+			t.Errorf("README.md has no row that begins with %q", row)
+		}
+	}
+	rate := regexp.MustCompile(`(?m)^\|[^|\n]*\| ([0-9,]+)/s \|`)
+	rates := rate.FindAllStringSubmatch(readme, -1)
+	if len(rates) < 7 {
+		t.Fatalf("README.md has only %d rates", len(rates))
+	}
+	for _, m := range rates {
+		if !strings.Contains(results, "| "+m[1]+" ±") {
+			t.Errorf("README.md has a rate of %s/s, which bench/RESULTS.md does not", m[1])
+		}
+	}
+}
+
 // Each decision is in the index with its title.
 func TestDecisionsAreInTheirIndex(t *testing.T) {
 	index := read(t, "docs/adr/README.md")

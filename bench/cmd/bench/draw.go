@@ -25,6 +25,10 @@ var curves = []result.Curve{
 		Color: color.RGBA{R: 0x56, G: 0xb4, B: 0xe9, A: 0xff}, Width: 1.5, Dash: true,
 	},
 	{
+		Row: "pgx_deadline", Label: "the same with a deadline",
+		Color: color.RGBA{R: 0x99, G: 0x99, B: 0x99, A: 0xff}, Width: 1.5, Dash: true,
+	},
+	{
 		Row: "pgbench", Label: "pgbench, one query per call",
 		Color: color.RGBA{R: 0x33, G: 0x33, B: 0x33, A: 0xff}, Width: 1.5, Dash: true,
 	},

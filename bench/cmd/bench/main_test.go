@@ -59,7 +59,7 @@ func parsed(t *testing.T, args ...string) *job {
 
 // All comparisons, in the order of the suites.
 var comparisons = strings.Fields(`
-	loads_1_pgx loads_16_pgx loads_16_scs_pgx loads_64_scs_pgx loads_256_scs_pgx loads_64_scs_redis loads_64_pgbench
+	loads_1_pgx loads_1_pgx_deadline loads_1_scs_pgx loads_16_pgx loads_16_scs_pgx loads_64_scs_pgx loads_256_scs_pgx loads_64_scs_redis loads_64_pgbench
 	loads_64_pgx loads_64_gorilla_redis loads_64_goredis loads_64_goredis_autopipeline
 	cache_loads_64_pgsession cache_loads_64_scs_redis cache_p99_down cache_p99_hung cache_cold_statements cache_cold_rows
 	cache_cold_first_second cache_seal cache_open

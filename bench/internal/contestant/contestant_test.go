@@ -61,6 +61,8 @@ func open(t *testing.T, d *rows.Database, c *rows.Cache) (loaders []contestant.L
 	add(library, err)
 	plain, err := contestant.NewPlain(ctx, d)
 	add(plain, err)
+	deadline, err := contestant.NewDeadline(ctx, d)
+	add(deadline, err)
 	scsPgx, err := contestant.NewSCSPgx(ctx, d)
 	add(scsPgx, err)
 	scsRedis, err := contestant.NewSCSRedis(c)

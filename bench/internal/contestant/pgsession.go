@@ -26,13 +26,16 @@ var (
 // Expiry is the library's default.
 var Expiry = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour}
 
+// timeout is the library's default for each call.
+const timeout = 5 * time.Second
+
 // NewLibrary opens the library's store.
 func NewLibrary(ctx context.Context, d *rows.Database) (*Library, error) {
 	pool, err := d.Connect(ctx, rows.Connections)
 	if err != nil {
 		return nil, err
 	}
-	store := postgres.New(pool, Expiry, 5*time.Second)
+	store := postgres.New(pool, Expiry, timeout)
 	return &Library{Store: store, pool: pool}, nil
 }
 

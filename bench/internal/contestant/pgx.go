@@ -26,7 +26,11 @@ WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()`
 
 // Plain is pgx alone: the library's columns, one query for each call. The
 // library should cost no more.
-type Plain struct{ pool *pgxpool.Pool }
+type Plain struct {
+	pool *pgxpool.Pool
+	// timeout bounds each call, as the library does; 0 is none.
+	timeout time.Duration
+}
 
 var _ Loader = (*Plain)(nil)
 
@@ -39,7 +43,23 @@ func NewPlain(ctx context.Context, d *rows.Database) (*Plain, error) {
 	return &Plain{pool: pool}, nil
 }
 
-func (*Plain) Name() string { return "pgx" }
+// NewDeadline is NewPlain with the library's deadline for each call, by
+// [context.WithTimeout].
+func NewDeadline(ctx context.Context, d *rows.Database) (*Plain, error) {
+	p, err := NewPlain(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	p.timeout = timeout
+	return p, nil
+}
+
+func (p *Plain) Name() string {
+	if p.timeout > 0 {
+		return "pgx_deadline"
+	}
+	return "pgx"
+}
 
 func (p *Plain) Load(ctx context.Context, i int) error {
 	_, err := p.Payload(ctx, i)
@@ -59,6 +79,11 @@ type plainRow struct {
 }
 
 func (p *Plain) Payload(ctx context.Context, i int) ([]byte, error) {
+	if p.timeout > 0 {
+		bounded, cancel := context.WithTimeout(ctx, p.timeout)
+		defer cancel()
+		ctx = bounded
+	}
 	id := rows.ID(i)
 	var r plainRow
 	err := p.pool.QueryRow(ctx, LoadSQL, id[:]).Scan(&r.version, &r.created, &r.lastSeen,

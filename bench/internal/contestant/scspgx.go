@@ -11,7 +11,8 @@ import (
 	"github.com/reporadar/pgsession/bench/internal/rows"
 )
 
-// SCSPgx is scs with its store for pgx.
+// SCSPgx is scs with its store for pgx. The store takes no context, so a
+// request that ends cancels nothing.
 type SCSPgx struct {
 	store   *pgxstore.PostgresStore
 	manager *scs.SessionManager

@@ -40,6 +40,36 @@ func TestSpread(t *testing.T) {
 	}
 }
 
+// Each call has a context of its own that can end and ends with it, as a
+// request has: what a contestant does to watch for that counts.
+func TestEachCallHasARequestsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen := make([][]context.Context, 2)
+		op := func(ctx context.Context, c *Caller) error {
+			mine := seen[c.Number]
+			if ctx.Done() == nil || ctx.Err() != nil {
+				t.Error("the context of a call can't end, or has ended before it")
+			}
+			if len(mine) > 0 && mine[len(mine)-1].Err() == nil {
+				t.Error("the context of the call before has not ended")
+			}
+			seen[c.Number] = append(mine, ctx)
+			time.Sleep(time.Millisecond)
+			return nil
+		}
+		if _, err := Rate(t.Context(), len(seen), 5*time.Millisecond, op); err != nil {
+			t.Fatal(err)
+		}
+		for _, mine := range seen {
+			for i := 1; i < len(mine); i++ {
+				if mine[i] == mine[i-1] {
+					t.Fatal("two calls have the same context")
+				}
+			}
+		}
+	})
+}
+
 func TestAlternateTakesTurns(t *testing.T) {
 	var order []string
 	cell := func(name string, value float64) Cell {

@@ -26,6 +26,10 @@ type Caller struct {
 
 // Operation is the measured operation. An error ends the measurement and the
 // run: a contestant that fails is not fast.
+//
+// ctx is one as net/http gives a request: it is of this call alone, a child of
+// its caller's, and ends with the call. A contestant that watches for its end
+// does so in each call.
 type Operation func(ctx context.Context, c *Caller) error
 
 // Rate calls op from this many goroutines, each as fast as it returns, and
@@ -95,13 +99,22 @@ func start(ctx context.Context, callers int, op Operation) *loop {
 
 // call cancels no call in flight: how contestants handle that is not compared.
 func (l *loop) call(ctx context.Context, c *Caller, op Operation) error {
+	connection, cancel := context.WithCancel(ctx)
+	defer cancel()
 	for !l.ending.Load() {
-		if err := op(ctx, c); err != nil {
+		if err := request(connection, c, op); err != nil {
 			return err
 		}
 		c.done.Add(1)
 	}
 	return nil
+}
+
+// request calls op with a context of its own.
+func request(connection context.Context, c *Caller, op Operation) error {
+	ctx, cancel := context.WithCancel(connection)
+	defer cancel()
+	return op(ctx, c)
 }
 
 func (l *loop) rate(ctx context.Context, d time.Duration) (float64, error) {

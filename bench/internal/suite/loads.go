@@ -83,6 +83,7 @@ func (b *Bench) loaders(ctx context.Context) (loaders []contestant.Loader, err e
 	for _, open := range []func() (contestant.Loader, error){
 		func() (contestant.Loader, error) { return contestant.NewLibrary(ctx, d) },
 		func() (contestant.Loader, error) { return contestant.NewPlain(ctx, d) },
+		func() (contestant.Loader, error) { return contestant.NewDeadline(ctx, d) },
 		func() (contestant.Loader, error) { return contestant.NewSCSPgx(ctx, d) },
 		func() (contestant.Loader, error) { return contestant.NewSCSRedis(cache) },
 		func() (contestant.Loader, error) {
@@ -107,6 +108,9 @@ func (b *Bench) compareLoads(ctx context.Context, raters []rater) (result.Table,
 			fmt.Sprintf("%d rows of about 400 bytes of payload, read at random. Pools: 16 "+
 				"connections for each contestant on Postgres, go-redis's default on Redis, one "+
 				"for each caller for gorilla.", b.Sizes.Rows),
+			"Each call has a context that can end, as a request's. pgx_deadline adds " +
+				"context.WithTimeout, since the library bounds each call too; scs_pgx takes no " +
+				"context.",
 			"pgbench runs the library's statement for one row with -M prepared -j 2: the " +
 				"server's own limit without batching, with as many clients as callers.",
 		},
@@ -150,6 +154,8 @@ func loadComparisons(t *result.Table) (comparisons []result.Comparison) {
 		bar     result.Bar
 	}{
 		{1, "pgx", result.AtLeast(0.95)},
+		{1, "pgx_deadline", result.AtLeast(1)},
+		{1, "scs_pgx", result.AtLeast(0.9)},
 		{16, "pgx", result.AtLeast(1)},
 		{16, "scs_pgx", result.AtLeast(1)},
 		{64, "scs_pgx", result.AtLeast(3)},
