@@ -277,7 +277,7 @@ func TestLateResponseDuringKeyRotation(t *testing.T) {
 		cfg.Secrets = []sessionstore.Secret{secretTwo, secretOne}
 	})
 	for what, header := range map[string]http.Header{"script's": fetching, "page": navigating} {
-		browser := &jar{t, rotated, map[string]string{cookieName: first}}
+		browser := rotated.browser(first)
 		slow := browser.copied()
 		_, set := slow.through(func(h http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -24,7 +24,7 @@ func TestSessionOfAnotherEmergency(t *testing.T) {
 		cut := newSiteOver(t, newSpy(o))
 		peer := newSiteOver(t, newSpy(o.Rows))
 		o.Away()
-		b := &jar{t, cut, map[string]string{}}
+		b := cut.browser("")
 		_, set := b.get(stores)
 		expect(t, "cookies set", set, sent)
 		made := b.copied()
@@ -106,7 +106,7 @@ func TestLogoutInAnotherEmergency(t *testing.T) {
 			defer o.End()
 			cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(o.Rows))
 			o.Away()
-			b := &jar{t, cut, map[string]string{}}
+			b := cut.browser("")
 			_, _ = b.get(logIn)
 			stolen := b.copied()
 			if late {
@@ -142,7 +142,7 @@ func TestSecondLogoutInAnotherEmergencyFails(t *testing.T) {
 		defer o.End()
 		cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(o.Rows))
 		o.Away()
-		b := &jar{t, cut, map[string]string{}}
+		b := cut.browser("")
 		_, _ = b.get(logIn)
 		stolen, second := b.copied(), b.copied()
 		b.site, second.site = peer, peer
@@ -176,12 +176,12 @@ func TestLogoutInAnotherEmergencyDuringAnEmergency(t *testing.T) {
 		defer func() { _ = chain.Close() }()
 		cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(chain.Store))
 		o.Away()
-		b := &jar{t, cut, map[string]string{}}
+		b := cut.browser("")
 		_, _ = b.get(logIn)
 		stolen := b.copied()
 		b.site = peer
 		first, second := b.copied(), b.copied()
-		leave := func(b *jar) (int, string) {
+		leave := func(b *browser) (int, string) {
 			return b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 				expect(t, "withheld", s.Withheld(), true)
 				if link.Down(); b == first {
@@ -194,7 +194,7 @@ func TestLogoutInAnotherEmergencyDuringAnEmergency(t *testing.T) {
 				logOut(w, r, s)
 			})
 		}
-		for _, tab := range []*jar{first, second} {
+		for _, tab := range []*browser{first, second} {
 			status, set := leave(tab)
 			expect(t, "status", status, http.StatusServiceUnavailable)
 			expect(t, "cookies set", set, "")
@@ -223,7 +223,7 @@ func TestLogoutInAnotherLongEmergency(t *testing.T) {
 		cut := newSiteOver(t, newSpy(o), config)
 		peer := newSiteOver(t, newSpy(o.Rows), config)
 		o.Away()
-		b := &jar{t, cut, map[string]string{}}
+		b := cut.browser("")
 		_, _ = b.get(logIn)
 		stolen := b.copied()
 		b.site = peer
@@ -250,7 +250,7 @@ func TestSessionOfAnotherEmergencyWithOldCookie(t *testing.T) {
 			ended := peer.user("ann")
 			peer.revoke(ended)
 			o.Away()
-			b := &jar{t, cut, map[string]string{}}
+			b := cut.browser("")
 			_, _ = b.get(logIn)
 			resp, _ := visit(peer.serve(func(
 				w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
@@ -319,7 +319,7 @@ func TestStreamAfterLogoutInAnotherEmergency(t *testing.T) {
 			defer o.End()
 			cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(o.Rows))
 			o.Away()
-			b := &jar{t, cut, map[string]string{}}
+			b := cut.browser("")
 			_, _ = b.get(logIn)
 			tab, out := b.copied(), b.copied()
 			out.site = peer
@@ -351,7 +351,7 @@ func TestStreamWhoseRowCannotBeRead(t *testing.T) {
 		defer o.End()
 		cut := newSiteOver(t, newSpy(o))
 		o.Away()
-		b := &jar{t, cut, map[string]string{}}
+		b := cut.browser("")
 		_, _ = b.get(logIn)
 		_, _ = b.get(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			stream, cancel := s.Watch(r.Context())
@@ -375,7 +375,7 @@ func TestEmergencyCookieIsWrittenOnce(t *testing.T) {
 		defer o.End()
 		site := newSiteOver(t, newSpy(o))
 		o.Away()
-		b := &jar{t, site, map[string]string{}}
+		b := site.browser("")
 		_, _ = b.get(stores)
 		for range 3 {
 			time.Sleep(time.Minute)

@@ -1,6 +1,7 @@
 package sessionstore
 
 import (
+	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -30,6 +31,9 @@ func (k Key[T]) Name() string { return k.name }
 
 // AddTouch queues a touch as the end of a request does.
 func (m *Manager) AddTouch(t store.Touch) { m.touches.add(t) }
+
+// Sign returns the cookie of a ticket.
+func (m *Manager) Sign(t cookie.Ticket) string { return m.cookie.Sign(t) }
 
 // Watching reports whether a check of open connections is scheduled or under
 // way. A timer that stays without a watch is visible only here.

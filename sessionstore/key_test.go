@@ -19,26 +19,26 @@ type address struct {
 // keeps sets a value in one request and reads it in the next.
 func keeps[T any](t *testing.T, want T) {
 	t.Helper()
-	b, key := newBrowser(t, nil), sessionstore.NewKey[T]("k")
-	b.request(func(s *sessionstore.Session) {
+	b, key := newSite(t).browser(""), sessionstore.NewKey[T]("k")
+	b.use(func(s *sessionstore.Session) {
 		if v, ok, err := key.Lookup(s); ok || err != nil || !reflect.ValueOf(&v).Elem().IsZero() {
 			t.Errorf("%T: before it is set: %v, %v, %v", want, v, ok, err)
 		}
-		b.must(key.Set(s, want))
+		b.site.check(key.Set(s, want))
 		if got, err := key.Get(s); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%T: in the same request: %v, %v, want %v", want, got, err, want)
 		}
 	})
-	b.request(func(s *sessionstore.Session) {
+	b.use(func(s *sessionstore.Session) {
 		if got, ok, err := key.Lookup(s); !ok || err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%T: in the next request: %v, %v, %v, want %v", want, got, ok, err, want)
 		}
-		b.must(key.Delete(s))
+		b.site.check(key.Delete(s))
 		if _, ok, err := key.Lookup(s); ok || err != nil {
 			t.Errorf("%T: deleted: %v, %v", want, ok, err)
 		}
 	})
-	b.request(func(s *sessionstore.Session) {
+	b.use(func(s *sessionstore.Session) {
 		if got, err := key.Get(s); s.Has("k") || err != nil ||
 			!reflect.ValueOf(&got).Elem().IsZero() {
 			t.Errorf("%T: after the deletion: %v, %v", want, got, err)
@@ -64,9 +64,9 @@ func TestKeyOfAnyType(t *testing.T) {
 }
 
 func TestKeyOfANilPointer(t *testing.T) {
-	b, key := newBrowser(t, nil), sessionstore.NewKey[*address]("k")
-	b.request(func(s *sessionstore.Session) { b.must(key.Set(s, nil)) })
-	b.request(func(s *sessionstore.Session) {
+	b, key := newSite(t).browser(""), sessionstore.NewKey[*address]("k")
+	b.use(func(s *sessionstore.Session) { b.site.check(key.Set(s, nil)) })
+	b.use(func(s *sessionstore.Session) {
 		if v, ok, err := key.Lookup(s); v != nil || !ok || err != nil {
 			t.Errorf("%v, %v, %v", v, ok, err)
 		}
@@ -74,9 +74,9 @@ func TestKeyOfANilPointer(t *testing.T) {
 }
 
 func TestKeyPop(t *testing.T) {
-	b, key := newBrowser(t, nil), sessionstore.NewKey[string]("flash")
-	b.request(func(s *sessionstore.Session) { b.must(key.Set(s, "saved")) })
-	b.request(func(s *sessionstore.Session) {
+	b, key := newSite(t).browser(""), sessionstore.NewKey[string]("flash")
+	b.use(func(s *sessionstore.Session) { b.site.check(key.Set(s, "saved")) })
+	b.use(func(s *sessionstore.Session) {
 		if v, ok, err := key.Pop(s); v != "saved" || !ok || err != nil {
 			t.Errorf("the first: %q, %v, %v", v, ok, err)
 		}
@@ -84,7 +84,7 @@ func TestKeyPop(t *testing.T) {
 			t.Errorf("the second: %q, %v, %v", v, ok, err)
 		}
 	})
-	b.request(func(s *sessionstore.Session) {
+	b.use(func(s *sessionstore.Session) {
 		if v, ok, err := key.Pop(s); v != "" || ok || err != nil {
 			t.Errorf("in the next request: %q, %v, %v", v, ok, err)
 		}
@@ -92,12 +92,12 @@ func TestKeyPop(t *testing.T) {
 }
 
 func TestKeyNames(t *testing.T) {
-	b := newBrowser(t, nil)
+	b := newSite(t).browser("")
 	var zero sessionstore.Key[int]
 	if zero.Name() != "" || sessionstore.NewKey[int]("n").Name() != "n" {
 		t.Error("a key's name is not its name")
 	}
-	b.request(func(s *sessionstore.Session) {
+	b.use(func(s *sessionstore.Session) {
 		for _, key := range []sessionstore.Key[int]{
 			zero, sessionstore.NewKey[int](strings.Repeat("k", 256)),
 			sessionstore.NewKey[int]("\x00"), sessionstore.NewKey[int]("\xff"),
@@ -109,9 +109,9 @@ func TestKeyNames(t *testing.T) {
 			if v, ok, err := key.Lookup(s); v != 0 || ok || err != nil {
 				t.Errorf("%q: %d, %v, %v", key.Name(), v, ok, err)
 			}
-			b.must(key.Delete(s))
+			b.site.check(key.Delete(s))
 		}
-		b.must(sessionstore.NewKey[int]("same").Set(s, 1))
+		b.site.check(sessionstore.NewKey[int]("same").Set(s, 1))
 		if v, err := sessionstore.NewKey[float64]("same").Get(s); v != 1 || err != nil {
 			t.Errorf("two keys of one name: %v, %v", v, err)
 		}
@@ -125,9 +125,9 @@ func TestKeyWhoseTypeHasChanged(t *testing.T) {
 		sessionstore.NewKey[string]("other")
 	key := sessionstore.NewKey[address]("address")
 	before := func() *browser {
-		b := newBrowser(t, nil)
-		b.request(func(s *sessionstore.Session) {
-			b.must(old.Set(s, map[string]any{"street": "Canary-7355608", "number": "12b"}),
+		b := newSite(t).browser("")
+		b.use(func(s *sessionstore.Session) {
+			b.site.check(old.Set(s, map[string]any{"street": "Canary-7355608", "number": "12b"}),
 				other.Set(s, "kept"))
 		})
 		return b
@@ -157,12 +157,12 @@ func TestKeyWhoseTypeHasChanged(t *testing.T) {
 			v, err = key.Get(s)
 			broken(b, s, "Get", v, true, err)
 		},
-		"Set": func(b *browser, s *sessionstore.Session) { b.must(key.Set(s, address{"Side", 2})) },
+		"Set": func(b *browser, s *sessionstore.Session) { b.site.check(key.Set(s, address{"Side", 2})) },
 		"Pop": func(b *browser, s *sessionstore.Session) {
 			v, ok, err := key.Pop(s)
 			broken(b, s, "Pop", v, ok, err)
 		},
-		"Delete": func(b *browser, s *sessionstore.Session) { b.must(key.Delete(s)) },
+		"Delete": func(b *browser, s *sessionstore.Session) { b.site.check(key.Delete(s)) },
 	}
 	for what, want := range map[string]struct {
 		ok, bad bool
@@ -174,8 +174,8 @@ func TestKeyWhoseTypeHasChanged(t *testing.T) {
 		"Delete":     {},
 	} {
 		b := before()
-		b.request(func(s *sessionstore.Session) { repairs[what](b, s) })
-		b.request(func(s *sessionstore.Session) {
+		b.use(func(s *sessionstore.Session) { repairs[what](b, s) })
+		b.use(func(s *sessionstore.Session) {
 			v, ok, err := key.Lookup(s)
 			if ok != want.ok || (err != nil) != want.bad || v != want.value {
 				t.Errorf("after %s: %+v, %v, %v", what, v, ok, err)
@@ -188,12 +188,12 @@ func TestKeyWhoseTypeHasChanged(t *testing.T) {
 }
 
 func TestKeyByManyGoroutines(t *testing.T) {
-	b, key := newBrowser(t, nil), sessionstore.NewKey[[]int]("list")
-	b.request(func(s *sessionstore.Session) {
+	b, key := newSite(t).browser(""), sessionstore.NewKey[[]int]("list")
+	b.use(func(s *sessionstore.Session) {
 		var wg sync.WaitGroup
 		for i := range 16 {
 			wg.Go(func() {
-				b.must(key.Set(s, []int{i, i}))
+				b.site.check(key.Set(s, []int{i, i}))
 				if v, err := key.Get(s); err != nil || len(v) != 2 || v[0] != v[1] {
 					t.Errorf("%v, %v", v, err)
 				}

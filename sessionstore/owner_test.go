@@ -145,7 +145,7 @@ func TestRevokeOthersBesideASaveThatRotates(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			site := newSite(t)
 			other := site.user("ann")
-			b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
+			b := site.browser(site.user("ann"))
 			held := site.store.Inject(fault.Rule{When: fault.HangReply}, op)
 			if op == store.OpRevoke {
 				held = site.store.hold(op)
@@ -179,7 +179,7 @@ func TestRevokeOthersBesideASaveThatRotates(t *testing.T) {
 func TestResponseBesideRevokeOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
-		b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
+		b := site.browser(site.user("ann"))
 		held := site.store.hold(store.OpRevoke)
 		var revoking sync.WaitGroup
 		status, _ := b.get(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {

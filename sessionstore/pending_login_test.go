@@ -274,40 +274,40 @@ func TestCompleteLoginNeedsAPendingLogin(t *testing.T) {
 
 // What is between the two factors of one login, and how the second one ends.
 func TestCompletionOfALoginThatIsGone(t *testing.T) {
-	revokes := func(revoke func(*site) error) func(*site, *jar) {
-		return func(s *site, _ *jar) { s.check(revoke(s)) }
+	revokes := func(revoke func(*site) error) func(*site, *browser) {
+		return func(s *site, _ *browser) { s.check(revoke(s)) }
 	}
 	for name, tt := range map[string]struct {
 		// between comes while the request that completes the login is under
 		// way, in another tab of the browser.
-		between func(s *site, tab *jar)
+		between func(s *site, tab *browser)
 		refused string // in the log
 		// tab is what the other tab has afterwards.
 		tab string
 	}{
 		"replayed: another tab has completed it": {
-			func(s *site, tab *jar) { _, _ = tab.get(s.complete) }, "no pending login", completed,
+			func(s *site, tab *browser) { _, _ = tab.get(s.complete) }, "no pending login", completed,
 		},
 		"shared: another tab has begun again": {
-			func(s *site, tab *jar) { _, _ = tab.get(s.begin("ada")) }, "no pending login",
+			func(s *site, tab *browser) { _, _ = tab.get(s.begin("ada")) }, "no pending login",
 			"pending ada",
 		},
 		"shared: another tab has begun as another user": {
-			func(s *site, tab *jar) { _, _ = tab.get(s.begin("bob")) }, "no pending login",
+			func(s *site, tab *browser) { _, _ = tab.get(s.begin("bob")) }, "no pending login",
 			"pending bob",
 		},
 		"another tab has logged in": {
-			func(s *site, tab *jar) { _, _ = tab.get(s.login("ada")) }, "no pending login",
+			func(s *site, tab *browser) { _, _ = tab.get(s.login("ada")) }, "no pending login",
 			"ada, level 0: ",
 		},
 		"another tab has renewed the token": {
-			func(_ *site, tab *jar) { _, _ = tab.get(renew) }, "no pending login", "pending ada",
+			func(_ *site, tab *browser) { _, _ = tab.get(renew) }, "no pending login", "pending ada",
 		},
 		"another tab has logged out": {
-			func(_ *site, tab *jar) { _, _ = tab.get(logOut) }, "no pending login", "",
+			func(_ *site, tab *browser) { _, _ = tab.get(logOut) }, "no pending login", "",
 		},
 		"it took too long": {
-			func(*site, *jar) { time.Sleep(store.PendingTimeout) }, "no pending login", "",
+			func(*site, *browser) { time.Sleep(store.PendingTimeout) }, "no pending login", "",
 		},
 		"RevokeUser": {revokes(func(s *site) error {
 			_, err := s.m.RevokeUser(context.Background(), "ada")
@@ -347,7 +347,7 @@ func TestCompletionOfALoginThatIsGone(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, saves: %t", name, saves), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					site := newSite(t)
-					b := &jar{t, site, map[string]string{cookieName: site.begun("ada")}}
+					b := site.browser(site.begun("ada"))
 					tab := b.copied()
 					time.Sleep(time.Second)
 					site.store.asked()
@@ -419,7 +419,7 @@ func (s *site) idOf(h sessionstore.Handle) store.ID {
 // Two tabs complete one login at once: one of them is logged in.
 func TestTwoTabsCompleteOneLogin(t *testing.T) {
 	site := newSite(t)
-	first := &jar{t, site, map[string]string{cookieName: site.begun("ada")}}
+	first := site.browser(site.begun("ada"))
 	second := first.copied()
 	var status [2]int
 	status[0], _ = first.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
@@ -443,7 +443,7 @@ func TestPlantedBeforeAPendingLogin(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			site := newSite(t, func(c *sessionstore.Config) { c.DisableRotateOnLogin = true })
-			victim := &jar{t, site, map[string]string{cookieName: plant(site)}}
+			victim := site.browser(plant(site))
 			thief := victim.copied()
 			stays := func(when string) {
 				t.Helper()

@@ -120,7 +120,7 @@ func TestPanicDuringSaveOfLogin(t *testing.T) {
 	// the second one enforces the limit, after the login
 	for _, op := range []store.Operation{store.OpRotate, store.OpRevoke} {
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.Limits.MaxSessionsPerUser = 3 })
-		b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
+		b := site.browser(site.newcomer())
 		held := site.store.hold(op)
 		var saving sync.WaitGroup
 		status, _ := b.through(recovered, func(
@@ -152,7 +152,7 @@ func TestPanicInTheCommit(t *testing.T) {
 			site := newSite(t, func(c *sessionstore.Config) {
 				c.Tracer, c.Limits.MaxSessionsPerUser = tracer, 3
 			})
-			b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
+			b := site.browser(site.user("ann"))
 			tracer.next.Store(string(op))
 			status, _ := b.through(recovered, func(
 				w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
@@ -186,7 +186,7 @@ func (*faultyTracer) TraceEnd(context.Context, sessionstore.Call, sessionstore.C
 func TestPanicAfterLogout(t *testing.T) {
 	for _, available := range []bool{true, false} {
 		site := newSite(t)
-		b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
+		b := site.browser(site.user("ann"))
 		stolen := b.copied()
 		if !available {
 			site.store.Down(store.OpDelete)
@@ -214,7 +214,7 @@ func TestRequestOfManyGoroutines(t *testing.T) {
 	t.Logf("seed %d", seed)
 	dice := &dice{rng: rand.New(rand.NewPCG(seed, 0))}
 	site := newSite(t)
-	b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
+	b := site.browser(site.user("ann"))
 	other := site.user("bob")
 	ended := 0
 	for range 300 {

@@ -15,9 +15,6 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// nothing is a page that gets its session and does not use it.
-func nothing(http.ResponseWriter, *http.Request, *sessionstore.Session) {}
-
 func TestSessionIsLoadedOnFirstUseOnce(t *testing.T) {
 	from := func(r *http.Request) *sessionstore.Session {
 		s, err := sessionstore.FromContext(r.Context())

@@ -84,7 +84,7 @@ func (c *wire) do(r *http.Request) *http.Response {
 	return resp
 }
 
-func bodyOf(t *testing.T, resp *http.Response) string {
+func bodyOf(t testing.TB, resp *http.Response) string {
 	t.Helper()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {

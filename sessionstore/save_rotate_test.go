@@ -59,7 +59,7 @@ func TestLostReplyIsResolved(t *testing.T) {
 }
 
 // has reports whether the browser's session has a value.
-func (b *jar) has(key string) (found bool) {
+func (b *browser) has(key string) (found bool) {
 	b.t.Helper()
 	_, _ = b.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 		found = s.Has(key)
@@ -109,7 +109,7 @@ func TestRotateThatIsNotCommitted(t *testing.T) {
 // sent twice. The second login succeeds with the first login's old token.
 func TestLoginWithLostResponse(t *testing.T) {
 	site := newSite(t)
-	b := &jar{t, site, map[string]string{cookieName: site.newcomer("cart")}}
+	b := site.browser(site.newcomer("cart"))
 	second := b.copied()
 	_, _ = b.get(logIn) // the browser never gets this response
 	status, set := second.get(logIn)
@@ -123,7 +123,7 @@ func TestLoginWithLostResponse(t *testing.T) {
 // responses set and clear no cookie.
 func TestRequestsDuringRotate(t *testing.T) {
 	site := newSite(t)
-	b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
+	b := site.browser(site.user("ann"))
 	for name, p := range map[string]page{"reads": nothing, "logs out": logOut} {
 		late := b.copied()
 		_, set := b.get(renew)
@@ -140,7 +140,7 @@ func TestRequestsDuringRotate(t *testing.T) {
 func TestLateResponseSetsNoCookie(t *testing.T) {
 	for name, stores := range map[string]bool{"and stores": true, "and stores nothing": false} {
 		site := newSite(t)
-		b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
+		b := site.browser(site.newcomer())
 		slow := b.copied()
 		_, set := slow.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 			_, _ = b.get(logIn)
@@ -158,7 +158,7 @@ func TestLateResponseSetsNoCookie(t *testing.T) {
 // did not acknowledge.
 func TestLateResponseAfterSaveSetsNoCookie(t *testing.T) {
 	site, _, _ := twoSites(t, halfMinute)
-	b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
+	b := site.browser(site.newcomer())
 	slow := b.copied()
 	_, set := slow.get(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		site.check(s.Set("step", 1))
@@ -286,7 +286,7 @@ func TestErrorResponseDiscardsChanges(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				site := newSite(t)
-				b := &jar{t, site, map[string]string{}}
+				b := site.browser("")
 				switch tt.begins {
 				case "none":
 				case "":
@@ -314,7 +314,7 @@ func TestErrorResponseDiscardsChanges(t *testing.T) {
 // A logout that fails replaces even an error of the handler.
 func TestFailedLogoutReplacesError(t *testing.T) {
 	site := newSite(t)
-	b := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
+	b := site.browser(site.user("ann"))
 	site.store.Down(store.OpDelete)
 	status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 		logOut(w, r, s)
@@ -494,7 +494,7 @@ func TestSaveByErrorHandler(t *testing.T) {
 			expect(t, "save", s.Save(r.Context()), nil)
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
-		var b *jar
+		var b *browser
 		b, u = doubtful(t, "ann", false,
 			func(cfg *sessionstore.Config) { cfg.ErrorHandler = answer })
 		if !lost {
@@ -532,7 +532,7 @@ func TestFailedResponseSetsNewToken(t *testing.T) {
 // response waits for the Save and sets the new cookie.
 func TestFailureDuringSaveOfLogin(t *testing.T) {
 	site := newSite(t)
-	b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
+	b := site.browser(site.newcomer())
 	held := site.store.hold(store.OpRotate)
 	saved := make(chan error, 1)
 	status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
@@ -552,7 +552,7 @@ func TestFailureDuringSaveOfLogin(t *testing.T) {
 // The same for a handler that discards its changes meanwhile.
 func TestDiscardDuringSaveOfLogin(t *testing.T) {
 	site := newSite(t)
-	b := &jar{t, site, map[string]string{cookieName: site.newcomer()}}
+	b := site.browser(site.newcomer())
 	held := site.store.hold(store.OpRotate)
 	saved := make(chan error, 1)
 	status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
@@ -623,7 +623,7 @@ func TestLogoutBesideARotate(t *testing.T) {
 				if !here {
 					elsewhere = newSiteOver(t, newSpy(site.store.inner))
 				}
-				first := &jar{t, site, map[string]string{cookieName: site.user("ann")}}
+				first := site.browser(site.user("ann"))
 				other := site.user("ann")
 				second := first.copied()
 				second.site = elsewhere

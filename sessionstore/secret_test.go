@@ -1,21 +1,18 @@
-package sessionstore
+package sessionstore_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/reporadar/pgsession/internal/cookie"
-	"github.com/reporadar/pgsession/sessionstore/store"
+	"github.com/reporadar/pgsession/sessionstore"
 )
 
 // renderings returns the printed, encoded and logged forms of a value.
@@ -72,7 +69,7 @@ func TestSecretIsNeverShown(t *testing.T) {
 		canary, strings.ToLower(canary), fmt.Sprintf("%x", canary), fmt.Sprintf("%X", canary),
 		fmt.Sprintf("% x", canary), "Q2FuYXJ5", "67 97 110", "U+0043", "0x43", "Can",
 	}
-	for what, text := range renderings(Secret(canary)) {
+	for what, text := range renderings(sessionstore.Secret(canary)) {
 		for _, h := range hidden {
 			if strings.Contains(text, h) {
 				t.Errorf("%s shows %q: %s", what, h, text)
@@ -80,25 +77,25 @@ func TestSecretIsNeverShown(t *testing.T) {
 		}
 	}
 	if got := fmt.Sprintf(
-		"%v|%q|%v|%d", Secret(canary), Secret(canary), []Secret{canary}, Secret(""),
+		"%v|%q|%v|%d", sessionstore.Secret(canary), sessionstore.Secret(canary), []sessionstore.Secret{canary}, sessionstore.Secret(""),
 	); got != "[redacted]|[redacted]|[[redacted]]|" {
 		t.Error(got)
 	}
-	if string(Secret(canary)) != canary {
+	if string(sessionstore.Secret(canary)) != canary {
 		t.Error("a secret must be usable")
 	}
 }
 
 func TestConfigIsPrintedWithoutSecrets(t *testing.T) {
 	const canary = "Canary-7355608"
-	cfg := Config{
+	cfg := sessionstore.Config{
 		DatabaseURL: "postgres://u:" + canary + "@db/x",
-		Secrets:     []Secret{canary + canary + canary},
-		Cache: CacheConfig{
-			RedisURL: "redis://:" + canary + "@r", EncryptionKeys: []Secret{canary},
+		Secrets:     []sessionstore.Secret{canary + canary + canary},
+		Cache: sessionstore.CacheConfig{
+			RedisURL: "redis://:" + canary + "@r", EncryptionKeys: []sessionstore.Secret{canary},
 		},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
-	}.withDefaults()
+	}
 	var b bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&b, nil))
 	log.Info("text", "config", cfg, "pointer", &cfg)
@@ -106,11 +103,9 @@ func TestConfigIsPrintedWithoutSecrets(t *testing.T) {
 		_, _ = fmt.Fprintf(&b, verb+"\n", cfg)
 		_, _ = fmt.Fprintf(&b, verb+"\n", &cfg)
 	}
-	m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0),
-		Config{Secrets: cfg.Secrets, DatabaseURL: cfg.DatabaseURL})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := newSite(t, func(c *sessionstore.Config) {
+		c.Secrets, c.DatabaseURL = cfg.Secrets, cfg.DatabaseURL
+	}).m
 	_, _ = fmt.Fprintf(&b, "%v %+v %#v %s %d\n", m, m, m, m, m)
 	for _, h := range []string{canary, fmt.Sprintf("%x", canary), "67 97 110", "0x43, 0x61"} {
 		if strings.Contains(b.String(), h) {
@@ -124,31 +119,23 @@ func TestConfigIsPrintedWithoutSecrets(t *testing.T) {
 
 // Managers, stores and sessions print no token, id or data.
 func TestPrintedStoresAndSessionsHaveNoData(t *testing.T) {
-	store := NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
-	m, err := NewWithStore(store, Config{Secrets: []Secret{secretA}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.newToken = func() cookie.Token { return cookie.Token(bytes.Repeat([]byte("Z"), 32)) }
-	id := m.newToken().ID()
+	inner := newMemory(weekly)
+	site := newSiteOver(t, newSpy(inner))
+	id := token32("Z").ID()
 	var b bytes.Buffer
-	serveRequest(m, func(r *http.Request) {
-		s, err := FromContext(r.Context())
-		if err == nil {
-			err = s.Set("password", "Canary-7355608")
-		}
-		if err == nil {
-			err = s.Save(r.Context())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	good := rand.Reader
+	rand.Reader = onlyZ{}
+	defer func() { rand.Reader = good }()
+	site.browser("").use(func(s *sessionstore.Session) {
+		site.check(s.Set("password", "Canary-7355608"), s.Save(t.Context()))
+		rec, _ := s.Record()
+		expect(t, "the token is of Z", rec.ID, id)
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-			_, _ = fmt.Fprintf(&b, verb+"\n", []any{s, store, m})
-			_, _ = fmt.Fprintf(&b, verb+verb+verb+"\n", s, store, m)
+			_, _ = fmt.Fprintf(&b, verb+"\n", []any{s, inner, site.m})
+			_, _ = fmt.Fprintf(&b, verb+verb+verb+"\n", s, inner, site.m)
 		}
-		slog.New(slog.NewJSONHandler(&b, nil)).Info("text", "s", s, "store", store, "m", m)
-		encoded, err := json.Marshal([]any{s, store})
+		slog.New(slog.NewJSONHandler(&b, nil)).Info("text", "s", s, "store", inner, "m", site.m)
+		encoded, err := json.Marshal([]any{s, inner})
 		_, _ = fmt.Fprintln(&b, string(encoded), err)
 	})
 	if !strings.Contains(b.String(), string(id.Handle())) {
@@ -157,20 +144,10 @@ func TestPrintedStoresAndSessionsHaveNoData(t *testing.T) {
 	raw := fmt.Sprint([32]byte(id))
 	for _, h := range append(
 		tokenCanaries, "password", "Canary", "67 97 110", fmt.Sprintf("%x", id[:]),
-		raw[1:len(raw)-1], string(secretA),
+		raw[1:len(raw)-1], secretOne,
 	) {
 		if strings.Contains(b.String(), h) {
 			t.Errorf("%q is shown: %s", h, b.String())
 		}
 	}
-}
-
-// serveRequest runs fn as the handler of one request with these Cookie headers
-// and returns the headers of the response.
-func serveRequest(m *Manager, fn func(*http.Request), cookies ...string) http.Header {
-	r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
-	r.Header["Cookie"] = cookies
-	m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { fn(r) })).ServeHTTP(w,
-		r)
-	return w.Header()
 }

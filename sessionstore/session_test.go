@@ -5,107 +5,44 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
 )
 
-// browser sends requests to one Manager and keeps its cookie.
-type browser struct {
-	t      testing.TB
-	store  store.Store
-	m      *sessionstore.Manager
-	cookie *http.Cookie
-}
-
-func newBrowser(t testing.TB, inner store.Store, change ...func(*sessionstore.Config)) *browser {
-	t.Helper()
-	if inner == nil {
-		inner = newMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour})
-	}
-	cfg := sessionstore.Config{
-		Cookie:  sessionstore.CookieConfig{DisableMarker: true},
-		Secrets: []sessionstore.Secret{"0123456789abcdef0123456789abcdef"},
-		Logger:  slog.New(slog.NewTextHandler(io.Discard, nil)),
-	}
-	for _, f := range change {
-		f(&cfg)
-	}
-	m, err := sessionstore.NewWithStore(inner, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &browser{t: t, store: inner, m: m}
-}
-
-// request runs fn as the handler of one request.
-func (b *browser) request(fn func(*sessionstore.Session)) {
-	b.t.Helper()
-	r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
-	if b.cookie != nil {
-		r.AddCookie(b.cookie)
-	}
-	b.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		s, err := sessionstore.FromContext(r.Context())
-		if err != nil {
-			b.t.Errorf("FromContext: %v", err)
-			return
-		}
-		fn(s)
-	})).ServeHTTP(w, r)
-	for _, c := range w.Result().Cookies() {
-		b.cookie = c
-	}
-	if w.Code != http.StatusOK {
-		b.t.Errorf("status %d: %s", w.Code, w.Body)
-	}
-}
-
-// must fails the test if an error is not nil.
-func (b *browser) must(errs ...error) {
-	b.t.Helper()
-	if err := errors.Join(errs...); err != nil {
-		b.t.Error(err)
-	}
-}
-
 func TestSessionKeepsValues(t *testing.T) {
-	b := newBrowser(t, nil)
-	b.request(func(s *sessionstore.Session) {
-		b.must(s.Set("n", 1), s.Set("text", "a\ufffd\\u0000"), s.Set("nothing", nil),
+	b := newSite(t).browser("")
+	b.use(func(s *sessionstore.Session) {
+		b.site.check(s.Set("n", 1), s.Set("text", "a\ufffd\\u0000"), s.Set("nothing", nil),
 			s.Set("gone", 1), s.Delete("gone"), s.Delete("never"))
 		if !s.Has("n") || s.Has("gone") {
 			t.Error("a value that was just set or removed is not")
 		}
 	})
-	b.request(func(s *sessionstore.Session) {
+	b.use(func(s *sessionstore.Session) {
 		var n int
 		var text string
 		ok, err := s.Get("n", &n)
 		also, err2 := s.Get("text", &text)
-		if b.must(err, err2); !ok || !also || n != 1 || text != "a\ufffd\\u0000" {
+		if b.site.check(err, err2); !ok || !also || n != 1 || text != "a\ufffd\\u0000" {
 			t.Errorf("%v %v %d %q", ok, also, n, text)
 		}
 		if !s.Has("nothing") || s.Has("gone") || s.Has("never") || s.Has("") {
 			t.Error("a null is not a value, or a removed one is")
 		}
-		b.must(s.Delete("n"), s.Set("text", "other"))
+		b.site.check(s.Delete("n"), s.Set("text", "other"))
 		n = 7
 		if ok, err := s.Get("n", &n); ok || err != nil || n != 7 {
 			t.Errorf("a removed value: %v, %v, and the destination is %d", ok, err, n)
 		}
 	})
-	b.request(func(s *sessionstore.Session) {
+	b.use(func(s *sessionstore.Session) {
 		if s.Has("n") || !s.Has("text") {
 			t.Error("the removal was not saved")
 		}
@@ -122,9 +59,9 @@ func TestSessionKeepsValues(t *testing.T) {
 }
 
 func TestRefusedValueKeepsTheOldOne(t *testing.T) {
-	b := newBrowser(t, nil)
-	b.request(func(s *sessionstore.Session) { b.must(s.Set("k", "old"), s.Set("other", 1)) })
-	b.request(func(s *sessionstore.Session) {
+	b := newSite(t).browser("")
+	b.use(func(s *sessionstore.Session) { b.site.check(s.Set("k", "old"), s.Set("other", 1)) })
+	b.use(func(s *sessionstore.Session) {
 		for what, v := range map[string]any{
 			"NUL": "\x00", "a channel": make(chan int), "half a pair": json.RawMessage(`"\ud800"`),
 			"too much": strings.Repeat("x", 1<<20),
@@ -135,7 +72,7 @@ func TestRefusedValueKeepsTheOldOne(t *testing.T) {
 			}
 		}
 	})
-	b.request(func(s *sessionstore.Session) {
+	b.use(func(s *sessionstore.Session) {
 		var v string
 		if ok, err := s.Get("k", &v); !ok || err != nil || v != "old" || !s.Has("other") {
 			t.Errorf("%v %v %q", ok, err, v)
@@ -146,16 +83,17 @@ func TestRefusedValueKeepsTheOldOne(t *testing.T) {
 // The limit counts bytes of JSON, and may count a comma after the last member.
 func TestSessionSizeLimit(t *testing.T) {
 	const limit = 1000
-	b := newBrowser(t, nil, func(c *sessionstore.Config) { c.Limits.MaxDataSize = limit })
+	atMost := func(c *sessionstore.Config) { c.Limits.MaxDataSize = limit }
+	b := newSite(t, atMost).browser("")
 	size := func(s *sessionstore.Session) int { r, _ := s.Record(); return len(r.Data) }
 	text := func(n int) string { return strings.Repeat("x", n) }
-	b.request(func(s *sessionstore.Session) {
-		b.must(s.Set("a", 1))
+	b.use(func(s *sessionstore.Session) {
+		b.site.check(s.Set("a", 1))
 		n := limit
 		for s.Set("b", text(n)) != nil {
 			n--
 		}
-		b.must(s.Save(context.Background()))
+		b.site.check(s.Save(context.Background()))
 		if got := size(s); got > limit || got < limit-1 {
 			t.Errorf("the largest data that are accepted have %d bytes, want %d", got, limit)
 		}
@@ -167,27 +105,26 @@ func TestSessionSizeLimit(t *testing.T) {
 		if err := s.Set("c", 1); err == nil {
 			t.Error("another value, where there is no room for one")
 		}
-		b.must(s.Set("b", text(n)), s.Set("b", text(n-1)), s.Delete("a"), s.Set("c", 1))
+		b.site.check(s.Set("b", text(n)), s.Set("b", text(n-1)), s.Delete("a"), s.Set("c", 1))
 	})
 
 	// A new release has a smaller limit: existing data may shrink step by step,
 	// but not grow.
-	small := newBrowser(t, nil)
-	small.request(
-		func(s *sessionstore.Session) { b.must(s.Set("big", text(5000)), s.Set("small", 1)) },
-	)
-	strict := newBrowser(t, small.store,
-		func(c *sessionstore.Config) { c.Limits.MaxDataSize = limit })
-	strict.cookie = small.cookie
-	strict.request(func(s *sessionstore.Session) {
+	small := newSite(t).browser("")
+	small.use(func(s *sessionstore.Session) {
+		b.site.check(s.Set("big", text(5000)), s.Set("small", 1))
+	})
+	strict := small.copied()
+	strict.site = newSiteOver(t, small.site.store, atMost)
+	strict.use(func(s *sessionstore.Session) {
 		if s.Set("big", text(5001)) == nil || s.Set("new", 1) == nil || s.Set("small", 12) == nil {
 			t.Error("data above the limit grow")
 		}
-		b.must(s.Set("big", text(4999)), s.Set("big", text(3000)))
+		b.site.check(s.Set("big", text(4999)), s.Set("big", text(3000)))
 		if s.Set("big", text(3001)) == nil {
 			t.Error("data above the limit grow again")
 		}
-		b.must(s.Delete("big"), s.Set("new", 1), s.Set("small", 12))
+		b.site.check(s.Delete("big"), s.Set("new", 1), s.Set("small", 12))
 	})
 }
 
@@ -196,21 +133,21 @@ func TestSessionWithForeignData(t *testing.T) {
 	for _, data := range []string{
 		`[1,2]`, `"text"`, `1`, `true`, `null`, ` `, `{"a":`, `[{"a":1}]`,
 	} {
-		inner := fault.Wrap(newMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}))
-		inner.Inject(fault.Rule{Do: func(_ context.Context, c *fault.Call) error {
+		site := newSite(t)
+		site.store.Inject(fault.Rule{Do: func(_ context.Context, c *fault.Call) error {
 			c.Draft.Data = json.RawMessage(data) // written by another program
 			return nil
 		}}, store.OpCreate)
-		b := newBrowser(t, inner)
-		b.request(func(s *sessionstore.Session) { b.must(s.Login(context.Background(), "ann")) })
-		b.request(func(s *sessionstore.Session) {
+		b := site.browser("")
+		b.use(func(s *sessionstore.Session) { b.site.check(s.Login(context.Background(), "ann")) })
+		b.use(func(s *sessionstore.Session) {
 			var v any
 			if ok, err := s.Get("a", &v); ok || err != nil || s.UserID() != "ann" {
 				t.Errorf("%s: %v, %v, user %q", data, ok, err, s.UserID())
 			}
-			b.must(s.Set("a", 1), s.Delete("b"))
+			b.site.check(s.Set("a", 1), s.Delete("b"))
 		})
-		b.request(func(s *sessionstore.Session) {
+		b.use(func(s *sessionstore.Session) {
 			if !s.Has("a") || s.UserID() != "ann" {
 				t.Errorf("%s: what was set is lost", data)
 			}
@@ -219,7 +156,7 @@ func TestSessionWithForeignData(t *testing.T) {
 }
 
 func TestSessionByManyGoroutines(t *testing.T) {
-	b := newBrowser(t, nil)
+	b := newSite(t).browser("")
 	const n = 16
 	all := func(fn func(i int)) {
 		var wg sync.WaitGroup
@@ -228,18 +165,18 @@ func TestSessionByManyGoroutines(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	b.request(func(s *sessionstore.Session) {
+	b.use(func(s *sessionstore.Session) {
 		all(func(i int) {
-			b.must(s.Set(fmt.Sprint(i), i), s.Set("shared", i), s.Set("message", "once"))
+			b.site.check(s.Set(fmt.Sprint(i), i), s.Set("shared", i), s.Set("message", "once"))
 			_, _ = s.Get("shared", new(int))
 			_, _, _ = s.Has("0"), s.UserID(), fmt.Sprint(s)
 			if i%4 == 0 {
-				b.must(s.Save(context.Background()))
+				b.site.check(s.Save(context.Background()))
 			}
 		})
 	})
 	var popped atomic.Int32
-	b.request(func(s *sessionstore.Session) {
+	b.use(func(s *sessionstore.Session) {
 		all(func(i int) {
 			var v int
 			if ok, err := s.Get(fmt.Sprint(i), &v); !ok || err != nil || v != i {
@@ -250,13 +187,13 @@ func TestSessionByManyGoroutines(t *testing.T) {
 			} else if ok {
 				popped.Add(1)
 			}
-			b.must(s.Delete(fmt.Sprint(i)))
+			b.site.check(s.Delete(fmt.Sprint(i)))
 		})
 	})
 	if popped.Load() != 1 {
 		t.Errorf("a message was popped %d times", popped.Load())
 	}
-	b.request(func(s *sessionstore.Session) {
+	b.use(func(s *sessionstore.Session) {
 		if rec, _ := s.Record(); !strings.HasPrefix(string(rec.Data), `{"shared":`) ||
 			strings.Contains(string(rec.Data), ",") {
 			t.Errorf("left: %s", rec.Data)
@@ -265,9 +202,9 @@ func TestSessionByManyGoroutines(t *testing.T) {
 }
 
 func TestSessionAfterItsRequest(t *testing.T) {
-	b := newBrowser(t, nil)
+	b := newSite(t).browser("")
 	var s *sessionstore.Session
-	b.request(func(got *sessionstore.Session) { s = got; b.must(s.Set("k", 1)) })
+	b.use(func(got *sessionstore.Session) { s = got; b.site.check(s.Set("k", 1)) })
 	ctx := context.Background()
 	key := sessionstore.NewKey[int]("k")
 	_, get := s.Get("k", new(int))

@@ -3,6 +3,7 @@ package sessionstore_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -27,7 +28,7 @@ type site struct {
 	t     testing.TB
 	m     *sessionstore.Manager
 	store *spy
-	// asksAlive has counted so many calls of Alive.
+	// alives is how many calls of Alive asksAlive has counted.
 	alives int
 	log    *syncBuffer
 
@@ -111,9 +112,6 @@ func (s *site) event(kind sessionstore.EventKind) sessionstore.Event {
 	return found[0]
 }
 
-// page is a handler with its session.
-type page func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session)
-
 // serve returns a page behind the site's middleware.
 func (s *site) serve(p page) http.Handler {
 	return s.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -133,18 +131,29 @@ func (s *site) visit(cookie string, p page) (*http.Response, string) {
 	return visit(s.serve(p), cookie)
 }
 
-// visit makes one request without a network. Tests of the wire use a server.
-func visit(h http.Handler, cookies ...string) (*http.Response, string) {
-	r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
-	last := ""
+// send makes a request without a network, with cookies as name=value. Tests of
+// the wire use a server.
+func send(h http.Handler, r *http.Request, cookies ...string) *http.Response {
 	for _, cookie := range cookies {
-		if last = cookie; cookie != "" {
-			r.Header.Add("Cookie", cookieName+"="+cookie)
-		}
+		r.Header.Add("Cookie", cookie)
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	resp := w.Result()
+	return w.Result()
+}
+
+// visit makes one request with session cookies, and returns the response and
+// the browser's last cookie after it.
+func visit(h http.Handler, cookies ...string) (*http.Response, string) {
+	r := httptest.NewRequest(http.MethodGet, "https://shop.example/", nil)
+	last := ""
+	var sent []string
+	for _, cookie := range cookies {
+		if last = cookie; cookie != "" {
+			sent = append(sent, cookieName+"="+cookie)
+		}
+	}
+	resp := send(h, r, sent...)
 	if cookie, ok := sessionCookie(resp); ok {
 		last = cookie.Value
 	}
@@ -243,9 +252,10 @@ func (s *site) end(id store.ID) {
 	s.check(err)
 }
 
-func (s *site) check(err error) {
+// check fails the test if an error is not nil.
+func (s *site) check(errs ...error) {
 	s.t.Helper()
-	if err != nil {
+	if err := errors.Join(errs...); err != nil {
 		s.t.Errorf("unexpected error: %v", err)
 	}
 }

@@ -18,9 +18,7 @@ func (s *site) visitAt(url string, p page, cookies ...string) *http.Response {
 	for _, cookie := range cookies {
 		r.Header.Add("Cookie", "id="+cookie)
 	}
-	w := httptest.NewRecorder()
-	s.serve(p).ServeHTTP(w, r)
-	return w.Result()
+	return send(s.serve(p), r)
 }
 
 func named(domain string) func(*sessionstore.Config) {

@@ -47,9 +47,7 @@ func (s *site) come(cookie, addr, agent string, p page) string {
 	if cookie != "" {
 		r.Header.Set("Cookie", cookieName+"="+cookie)
 	}
-	w := httptest.NewRecorder()
-	s.serve(p).ServeHTTP(w, r)
-	if c, ok := sessionCookie(w.Result()); ok {
+	if c, ok := sessionCookie(send(s.serve(p), r)); ok {
 		return c.Value
 	}
 	return cookie

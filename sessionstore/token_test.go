@@ -1,4 +1,4 @@
-package sessionstore
+package sessionstore_test
 
 import (
 	"bytes"
@@ -11,13 +11,12 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/reporadar/pgsession/internal/cookie"
+	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -38,26 +37,30 @@ func (r *brokenRandom) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// onlyZ is a random source that returns Z.
+type onlyZ struct{}
+
+func (onlyZ) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'Z'
+	}
+	return len(p), nil
+}
+
 // A broken random source ends the process before a predictable token is sent.
 // The test runs itself as that process.
 func TestTokenNeedsRandomness(t *testing.T) {
 	const variable = "PGSESSION_TEST_BROKEN_RANDOM"
 	if good, err := strconv.Atoi(os.Getenv(variable)); err == nil {
-		m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0),
-			Config{Secrets: []Secret{secretA}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		site := newSite(t)
 		fmt.Println("victim: ready")
 		rand.Reader = &brokenRandom{good}
-		h := serveRequest(m, func(r *http.Request) {
-			s, err := FromContext(r.Context())
-			if err == nil {
-				err = s.Login(r.Context(), "ann")
-			}
-			fmt.Println("victim: logged in,", err)
+		resp, _ := site.visit("", func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
+			fmt.Println("victim: logged in,", s.Login(r.Context(), "ann"))
 		})
-		fmt.Println("victim: answered with", h)
+		fmt.Println("victim: answered with", resp.Header)
 		return
 	}
 	for what, good := range map[string]int{
@@ -123,33 +126,16 @@ func TestIDIsShownAsItsHandle(t *testing.T) {
 
 // The database, logs and a list of devices show nothing that works as a cookie.
 func TestHandleAndIDAreNoCookies(t *testing.T) {
-	inner := NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0)
-	var kinds []EventKind
-	m, err := NewWithStore(inner, Config{
-		Secrets:  []Secret{secretA},
-		Observer: func(_ context.Context, e Event) { kinds = append(kinds, e.Kind) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	site := newSite(t)
 	var rec store.Record
-	header := serveRequest(m, func(r *http.Request) {
-		s, err := FromContext(r.Context())
-		if err == nil {
-			err = errors.Join(s.Login(r.Context(), "ann"), s.Save(r.Context()))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	_, value := site.visit("", func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
+		site.check(s.Login(r.Context(), "ann"), s.Save(r.Context()))
 		rec, _ = s.Record()
 	})
-	value, _, _ := strings.Cut(strings.TrimPrefix(header.Get("Set-Cookie"), "__Host-session="), ";")
 	user := func(cookie string) (name string) {
-		serveRequest(m, func(r *http.Request) {
-			if s, err := FromContext(r.Context()); err == nil {
-				name = s.UserID()
-			}
-		}, "__Host-session="+cookie)
+		site.as(cookie, func(_ context.Context, s *sessionstore.Session) { name = s.UserID() })
 		return name
 	}
 	if user(value) != "ann" {
@@ -165,22 +151,21 @@ func TestHandleAndIDAreNoCookies(t *testing.T) {
 			b64(append(rec.ID[:], make([]byte, 9)...)) + "." + parts[3],
 		"the token alone":        parts[2],
 		"the token without MAC":  parts[0] + "." + parts[1] + "." + parts[2] + ".",
-		"the id, signed by us":   m.cookie.Sign(cookie.Ticket{Token: cookie.Token(rec.ID)}),
-		"a token, signed by us":  m.cookie.Sign(cookie.Ticket{Token: cookie.NewToken()}),
+		"the id, signed by us":   site.m.Sign(cookie.Ticket{Token: cookie.Token(rec.ID)}),
+		"a token, signed by us":  site.m.Sign(cookie.Ticket{Token: cookie.NewToken()}),
 		"the handle with a dot.": "v1." + string(rec.ID.Handle()),
 	} {
 		if user(guess) != "" {
 			t.Errorf("%s opens the session", what)
 		}
 	}
-	if stats, err := inner.Stats(context.Background(), true); err != nil || stats.Total != 1 {
-		t.Errorf("the guesses made sessions: %d, %v", stats.Total, err)
-	}
-	if err := m.FlushEvents(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if slices.Contains(kinds, EventCreated) || !slices.Contains(kinds, EventForged) ||
-		!slices.Contains(kinds, EventSessionNotFound) {
-		t.Errorf("events %v", kinds)
+	expect(t, "sessions", site.store.rows(), 1)
+	expect(t, "created", site.m.Count(sessionstore.EventCreated), 0)
+	for _, kind := range []sessionstore.EventKind{
+		sessionstore.EventForged, sessionstore.EventSessionNotFound,
+	} {
+		if site.m.Count(kind) == 0 {
+			t.Errorf("no event %q", kind)
+		}
 	}
 }

@@ -14,15 +14,6 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// useFrom makes a request that uses a session from an address.
-func (s *site) useFrom(cookie, addr, agent string) {
-	r := httptest.NewRequest(http.MethodGet, "/", nil)
-	r.RemoteAddr = addr + ":1234"
-	r.Header.Set("User-Agent", agent)
-	r.Header.Set("Cookie", cookieName+"="+cookie)
-	s.serve(nothing).ServeHTTP(httptest.NewRecorder(), r)
-}
-
 func TestUsesAreWrittenTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
@@ -300,7 +291,7 @@ func TestTouchHasTheChangedClient(t *testing.T) {
 
 				time.Sleep(time.Hour)
 				for _, use := range tt.uses {
-					site.useFrom(cookie, use.addr, use.agent)
+					site.come(cookie, use.addr, use.agent, nothing)
 				}
 				site.check(site.m.Close())
 				if len(site.store.of(store.OpTouch)) != 1 ||

@@ -45,22 +45,15 @@ func (s *site) ask(method string, header http.Header, cookies string, p page) as
 	if cookies != "" {
 		r.Header.Set("Cookie", cookies)
 	}
-	w := httptest.NewRecorder()
-	s.serve(p).ServeHTTP(w, r)
-	a := asked{status: w.Code, header: w.Result().Header, body: w.Body.String()}
-	for _, c := range w.Result().Cookies() {
+	resp := send(s.serve(p), r)
+	a := asked{status: resp.StatusCode, header: resp.Header, body: bodyOf(s.t, resp)}
+	for _, c := range resp.Cookies() {
 		if c.MaxAge < 0 {
 			a.set += "-"
 		}
 		a.set += strings.TrimPrefix(c.Name, cookieName) + "= "
 	}
 	return a
-}
-
-func stores(
-	_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
-) {
-	_ = s.Set("seen", true)
 }
 
 // Requests without a session either begin one or are withheld.
