@@ -23,8 +23,9 @@ func within(ctx context.Context, d time.Duration, do func(context.Context) error
 }
 
 // boundedStore bounds the calls of a store of the application by
-// Config.StoreTimeout. The stores that Open and New make do so themselves.
-// Revokes of many sessions and exact counts take as long as they need.
+// Config.StoreTimeout. The stores that Open and New make do so themselves, and
+// the queue of touches does. Revokes of many sessions and exact counts take as
+// long as they need.
 type boundedStore struct {
 	store.Store
 	timeout time.Duration
@@ -76,10 +77,6 @@ func (b *boundedStore) Rotate(
 		return err
 	})
 	return rec, err
-}
-
-func (b *boundedStore) Touch(ctx context.Context, t []store.Touch) error {
-	return b.change(ctx, func(ctx context.Context) error { return b.Store.Touch(ctx, t) })
 }
 
 func (b *boundedStore) Delete(ctx context.Context, id store.ID) (r Revocation, err error) {

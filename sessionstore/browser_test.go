@@ -64,7 +64,8 @@ func (b *browser) ask(h http.Handler) (status int, set string) {
 // success.
 func (b *browser) use(f func(s *sessionstore.Session)) {
 	b.t.Helper()
-	status, _ := b.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { f(s) })
+	status, _ := b.get(
+		func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) { f(s) })
 	expect(b.t, "status", status, http.StatusOK)
 }
 

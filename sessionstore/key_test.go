@@ -157,7 +157,9 @@ func TestKeyWhoseTypeHasChanged(t *testing.T) {
 			v, err = key.Get(s)
 			broken(b, s, "Get", v, true, err)
 		},
-		"Set": func(b *browser, s *sessionstore.Session) { b.site.check(key.Set(s, address{"Side", 2})) },
+		"Set": func(b *browser, s *sessionstore.Session) {
+			b.site.check(key.Set(s, address{"Side", 2}))
+		},
 		"Pop": func(b *browser, s *sessionstore.Session) {
 			v, ok, err := key.Pop(s)
 			broken(b, s, "Pop", v, ok, err)

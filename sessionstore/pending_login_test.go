@@ -286,7 +286,8 @@ func TestCompletionOfALoginThatIsGone(t *testing.T) {
 		tab string
 	}{
 		"replayed: another tab has completed it": {
-			func(s *site, tab *browser) { _, _ = tab.get(s.complete) }, "no pending login", completed,
+			func(s *site, tab *browser) { _, _ = tab.get(s.complete) },
+			"no pending login", completed,
 		},
 		"shared: another tab has begun again": {
 			func(s *site, tab *browser) { _, _ = tab.get(s.begin("ada")) }, "no pending login",
@@ -301,7 +302,8 @@ func TestCompletionOfALoginThatIsGone(t *testing.T) {
 			"ada, level 0: ",
 		},
 		"another tab has renewed the token": {
-			func(_ *site, tab *browser) { _, _ = tab.get(renew) }, "no pending login", "pending ada",
+			func(_ *site, tab *browser) { _, _ = tab.get(renew) },
+			"no pending login", "pending ada",
 		},
 		"another tab has logged out": {
 			func(_ *site, tab *browser) { _, _ = tab.get(logOut) }, "no pending login", "",

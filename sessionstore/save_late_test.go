@@ -362,6 +362,30 @@ func TestResponseBesideASaveThatHangs(t *testing.T) {
 	}
 }
 
+// A save waits for another one, and its bound includes that wait.
+func TestSaveBesideASaveThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t, func(c *sessionstore.Config) { c.StoreTimeout = time.Second })
+		cookie := site.user("ann")
+		held := site.store.hold(store.OpSave)
+		site.visit(cookie, func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+			site.check(s.Set("a", 1))
+			var saving sync.WaitGroup
+			for range 2 {
+				saving.Go(func() {
+					began := time.Now()
+					err := s.Save(context.WithoutCancel(r.Context()))
+					expect(t, "unavailable", errors.Is(err, sessionstore.ErrUnavailable), true)
+					expect(t, "took", time.Since(began), time.Second)
+				})
+				time.Sleep(time.Second / 2)
+			}
+			saving.Wait()
+			held.Release()
+		})
+	})
+}
+
 // A store of the application heeds nothing but its context. StoreTimeout bounds
 // each call of it, whatever context the application passes.
 func TestStoreThatHangsIsBounded(t *testing.T) {
@@ -426,6 +450,12 @@ func TestStoreThatHangsIsBounded(t *testing.T) {
 			expect(t, string(op)+" unavailable", errors.Is(err, sessionstore.ErrUnavailable), true)
 			if took < time.Second || took > 3*time.Second { // the response saves again
 				t.Errorf("%s took %s", op, took)
+			}
+			switch op {
+			case store.OpLoad, store.OpAlive, store.OpList, store.OpStats:
+			default: // it may have been made
+				expect(t, string(op)+" unknown",
+					errors.Is(err, sessionstore.ErrOutcomeUnknown), true)
 			}
 		})
 	}

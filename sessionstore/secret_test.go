@@ -76,12 +76,12 @@ func TestSecretIsNeverShown(t *testing.T) {
 			}
 		}
 	}
-	if got := fmt.Sprintf(
-		"%v|%q|%v|%d", sessionstore.Secret(canary), sessionstore.Secret(canary), []sessionstore.Secret{canary}, sessionstore.Secret(""),
-	); got != "[redacted]|[redacted]|[[redacted]]|" {
+	secret := sessionstore.Secret(canary)
+	if got := fmt.Sprintf("%v|%q|%v|%d", secret, secret, []sessionstore.Secret{secret},
+		sessionstore.Secret("")); got != "[redacted]|[redacted]|[[redacted]]|" {
 		t.Error(got)
 	}
-	if string(sessionstore.Secret(canary)) != canary {
+	if string(secret) != canary {
 		t.Error("a secret must be usable")
 	}
 }
