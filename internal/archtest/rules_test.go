@@ -47,8 +47,9 @@ var imports = map[string][]string{
 	},
 	"internal/cached": {
 		module + "/sessionstore/store", module + "/cache", module + "/internal/coherence",
-		module + "/internal/trace",
+		module + "/internal/local", module + "/internal/trace",
 	},
+	"internal/local": {module + "/sessionstore/store", module + "/internal/coherence"},
 	"internal/outage": {
 		module + "/sessionstore/store", module + "/internal/coherence", module + "/internal/memory",
 	},

@@ -8,11 +8,10 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/internal/coherence"
+	"github.com/reporadar/pgsession/internal/local"
 	"github.com/reporadar/pgsession/internal/trace"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -21,17 +20,21 @@ const (
 	// maxFills bounds the fills that run in the background. Beyond it a load
 	// does not fill, and the next one may.
 	maxFills = 256
-	// cacheTimeout bounds a write of the cache, which has no timeout of its
-	// own.
+	// cacheTimeout bounds a write of Redis, which has no timeout of its own.
 	cacheTimeout = 250 * time.Millisecond
 )
 
-// Cache is what a Store needs of a [cache.Cache].
-type Cache interface {
-	Get(ctx context.Context, id cache.ID) (cache.Entry, error)
-	Await(ctx context.Context, id cache.ID) (cache.Entry, error)
-	Fill(ctx context.Context, id cache.ID, e cache.Entry, ttl time.Duration) (bool, error)
-	PutTombstones(ctx context.Context, ttl time.Duration, ids ...cache.ID) error
+// records is a cache as a Store uses it.
+type records interface {
+	name() string
+	// get returns a record. Its data may be shared.
+	get(ctx context.Context, id store.ID) (store.Record, coherence.CacheAnswer)
+	// await is get with more patience.
+	await(ctx context.Context, id store.ID) (store.Record, coherence.CacheAnswer)
+	// put returns false if the cache refused the record.
+	put(ctx context.Context, rec *store.Record, ttl time.Duration) (stored bool, err error)
+	// end drops records, and keeps others from taking their place if it can.
+	end(ctx context.Context, ids []store.ID, ttl time.Duration) error
 }
 
 // Store puts a cache in front of a store. The store stays the truth: an entry
@@ -39,7 +42,7 @@ type Cache interface {
 // because the cache does. A Store is safe for concurrent use.
 type Store struct {
 	store  store.Store
-	cache  Cache
+	cache  records
 	tracer store.Tracer // nil for none
 	policy coherence.Policy
 	// unavailable reports whether Postgres can't be reached.
@@ -49,6 +52,7 @@ type Store struct {
 	clocks     func() coherence.Instant
 	touches    touchFilter
 	tombstones *localTombstones
+	refreshes  *refreshes // nil without a local cache
 
 	mu     sync.Mutex
 	clock  coherence.Clock // of Postgres
@@ -57,14 +61,6 @@ type Store struct {
 	filling    chan struct{} // has an element for each fill in the background
 	background sync.WaitGroup
 	counts     counts
-}
-
-// counts has the numbers of [store.CacheStats].
-type counts struct {
-	answers  [coherence.Timeout + 1]atomic.Int64
-	verdicts [coherence.BelowMinimum + 1]atomic.Int64 // on the entries of hits
-
-	fills, fillsRefused, fillsFailed, fillsSkipped, tombstonesFailed atomic.Int64
 }
 
 var _ store.Store = (*Store)(nil)
@@ -82,8 +78,23 @@ type Options struct {
 	Unavailable func() bool
 }
 
-// New makes a Store. The caller closes it.
+// New makes a Store with a cache that all processes share. The caller closes
+// it.
 func New(inner store.Store, c Cache, o Options) *Store {
+	o.Policy.Local = false
+	return newStore(inner, sealed{c}, o)
+}
+
+// NewLocal makes a Store with a cache of this process, which has room for so
+// many bytes. The caller closes the Store.
+func NewLocal(inner store.Store, bytes int, o Options) *Store {
+	o.Policy.Local = true
+	c := newStore(inner, near{local.New(bytes, o.Policy.Freshness+o.Policy.Grace)}, o)
+	c.refreshes = newRefreshes(o.Policy.Freshness, c.refresh)
+	return c
+}
+
+func newStore(inner store.Store, c records, o Options) *Store {
 	if o.Unavailable == nil {
 		o.Unavailable = func() bool { return false }
 	}
@@ -91,13 +102,16 @@ func New(inner store.Store, c Cache, o Options) *Store {
 		store: inner, cache: c, tracer: o.Tracer, policy: o.Policy, unavailable: o.Unavailable,
 		clocks:     clocksFrom(time.Now()),
 		touches:    touchFilter{interval: o.Expiry.TouchInterval()},
-		tombstones: newLocalTombstones(o.Policy.Exposure()),
+		tombstones: newLocalTombstones(o.Policy),
 		filling:    make(chan struct{}, maxFills),
 	}
 }
 
 // Close waits for the fills in the background, and keeps others from starting.
 func (c *Store) Close() {
+	if c.refreshes != nil {
+		c.refreshes.close()
+	}
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
@@ -108,7 +122,7 @@ func (c *Store) Close() {
 func (c *Store) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessionstore."+c.Name()) }
 
 // Name returns the name of the store, and that a cache is in front.
-func (c *Store) Name() string { return "redis, " + c.store.Name() }
+func (c *Store) Name() string { return c.cache.name() + ", " + c.store.Name() }
 
 // Load implements [store.Store].
 func (c *Store) Load(
@@ -117,7 +131,7 @@ func (c *Store) Load(
 	load := coherence.Load{Policy: c.policy, MinVersion: minVersion, Unavailable: c.unavailable()}
 	timeout := false
 	if load.Start() == coherence.AskCache {
-		rec, answer, served := c.get(ctx, id, &load, c.cache.Get)
+		rec, answer, served := c.get(ctx, id, &load, c.cache.get)
 		if served {
 			return rec, nil
 		}
@@ -127,11 +141,12 @@ func (c *Store) Load(
 	rec, err := c.store.Load(ctx, id, minVersion)
 	now := c.observe(&rec, asked)
 	if ttl := load.StoreAnswered(entryOf(&rec), err == nil, now); ttl > 0 {
-		c.fillInBackground(ctx, &rec, ttl)
+		c.fillAfterLoad(ctx, &rec, ttl)
 	}
+	c.dropIfEnded(ctx, id, err)
 	if timeout && errors.Is(err, store.ErrOutage) {
 		// Get gave up early, for a store that would have replied.
-		if waited, _, served := c.get(ctx, id, &load, c.cache.Await); served {
+		if waited, _, served := c.get(ctx, id, &load, c.cache.await); served {
 			return waited, nil
 		}
 	}
@@ -240,7 +255,7 @@ func (c *Store) Alive(
 // get gets an entry, and reports whether it may be served.
 func (c *Store) get(
 	ctx context.Context, id store.ID, load *coherence.Load,
-	get func(context.Context, cache.ID) (cache.Entry, error),
+	get func(context.Context, store.ID) (store.Record, coherence.CacheAnswer),
 ) (rec store.Record, answer coherence.CacheAnswer, served bool) {
 	if c.tombstones.covers(id) {
 		answer = coherence.FoundTombstone
@@ -249,18 +264,18 @@ func (c *Store) get(
 	}
 	call := store.Call{Layer: store.LayerCache, Operation: store.OpGet}
 	trace.Run(ctx, c.tracer, call, func(ctx context.Context) store.CallResult {
-		e, err := get(ctx, cache.ID(id))
-		rec, answer = recordFrom(id, e, err)
-		if answer == coherence.Hit && c.tombstones.coversUser(rec.UserID) {
-			answer = coherence.FoundTombstone
-		}
-		now := c.now()
-		step, verdict := load.CacheAnswered(answer, entryOf(&rec), now)
+		rec, answer = get(ctx, id)
+		now, e := c.now(), entryOf(&rec)
+		load.Watermark = c.tombstones.watermark(&rec, now)
+		step, verdict := load.CacheAnswered(answer, e, now)
 		if c.counts.answers[answer].Add(1); answer == coherence.Hit {
 			c.counts.verdicts[verdict].Add(1)
 		}
 		rec.AnsweredAt = time.UnixMicro(int64(now.Time))
 		served = step == coherence.ServeCache
+		if served && !load.Unavailable && c.policy.Due(e, now) {
+			c.refreshes.add(id)
+		}
 		return store.CallResult{Cache: resultOf(answer, verdict)}
 	})
 	return rec, answer, served
@@ -274,7 +289,7 @@ var (
 	verdictResults = [...]store.CacheResult{
 		coherence.Fresh: store.CacheHit, coherence.ClockUnknown: store.CacheClockUnknown,
 		coherence.Stale: store.CacheStale, coherence.Expired: store.CacheExpired,
-		coherence.BelowMinimum: store.CacheBelowMinimum,
+		coherence.BelowMinimum: store.CacheBelowMinimum, coherence.Revoked: store.CacheTombstone,
 	}
 )
 
@@ -284,27 +299,6 @@ func resultOf(answer coherence.CacheAnswer, verdict coherence.Verdict) store.Cac
 		return verdictResults[verdict]
 	}
 	return answerResults[answer]
-}
-
-// recordFrom returns the record of a cache's answer. The error of a context
-// that has ended is ignored here: the store returns it again.
-func recordFrom(id store.ID, e cache.Entry, err error) (store.Record, coherence.CacheAnswer) {
-	switch {
-	case errors.Is(err, cache.ErrMiss):
-		return store.Record{}, coherence.Miss
-	case errors.Is(err, cache.ErrTombstone):
-		return store.Record{}, coherence.FoundTombstone
-	case err != nil:
-		return store.Record{}, coherence.Timeout
-	}
-	rec := store.Record{
-		ID: id, Version: e.Version, ValidatedAt: e.ValidatedAt,
-		ExpiresAt: e.ExpiresAt, AbsoluteExpiresAt: e.AbsoluteExpiresAt,
-	}
-	if decodeRecord(&rec, e.Data) != nil {
-		return store.Record{}, coherence.Miss
-	}
-	return rec, coherence.Hit
 }
 
 // entryOf returns what package coherence needs of a record.
@@ -338,27 +332,4 @@ func (c *Store) now() coherence.Bound {
 // clocksFrom returns a function that reads both clocks, counted from start.
 func clocksFrom(start time.Time) func() coherence.Instant {
 	return func() coherence.Instant { return coherence.InstantAt(start, time.Now()) }
-}
-
-// Metrics returns the numbers of this process's use of the cache. Those that
-// only the cache has are zero.
-func (c *Store) Metrics() store.CacheStats {
-	answers, verdicts := &c.counts.answers, &c.counts.verdicts
-	return store.CacheStats{
-		Freshness: c.policy.Freshness, MaxExposure: c.policy.Exposure(),
-		Hits:         verdicts[coherence.Fresh].Load(),
-		Misses:       answers[coherence.Miss].Load(),
-		Tombstones:   answers[coherence.FoundTombstone].Load(),
-		Unavailable:  answers[coherence.Timeout].Load(),
-		ClockUnknown: verdicts[coherence.ClockUnknown].Load(),
-		Stale:        verdicts[coherence.Stale].Load(),
-		Expired:      verdicts[coherence.Expired].Load(),
-		BelowMinimum: verdicts[coherence.BelowMinimum].Load(),
-
-		Fills:            c.counts.fills.Load(),
-		FillsRefused:     c.counts.fillsRefused.Load(),
-		FillsFailed:      c.counts.fillsFailed.Load(),
-		FillsSkipped:     c.counts.fillsSkipped.Load(),
-		TombstonesFailed: c.counts.tombstonesFailed.Load(),
-	}
 }

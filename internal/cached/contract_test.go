@@ -1,6 +1,8 @@
 package cached_test
 
 import (
+	"context"
+	"math"
 	"testing"
 	"time"
 
@@ -16,10 +18,13 @@ import (
 type fleet struct {
 	memory    *memory.Store
 	cache     *cachetest.Cache
-	policy    coherence.Policy
+	policy    coherence.Policy // Local selects a cache in each instance
 	expiry    store.Expiry
 	instances []*replaced
 }
+
+// localBytes is the room of a local cache in the tests.
+const localBytes = 1 << 20
 
 // replaced is an instance that is replaced by a new one, as after a deploy,
 // when time is moved for it.
@@ -36,7 +41,11 @@ func (f *fleet) add(t *testing.T) *replaced {
 }
 
 func (f *fleet) open() *cached.Store {
-	return cached.New(f.memory, f.cache, cached.Options{Policy: f.policy, Expiry: f.expiry})
+	o := cached.Options{Policy: f.policy, Expiry: f.expiry}
+	if f.policy.Local {
+		return cached.NewLocal(f.memory, localBytes, o)
+	}
+	return cached.New(f.memory, f.cache, o)
 }
 
 // reopen replaces all instances and flushes the cache.
@@ -48,6 +57,49 @@ func (f *fleet) reopen() {
 	for _, r := range f.instances {
 		r.Store = f.open()
 	}
+}
+
+// asking is an instance whose clients have all just saved.
+type asking struct{ *replaced }
+
+func (a asking) Load(ctx context.Context, id store.ID, _ int64) (store.Record, error) {
+	return a.replaced.Load(ctx, id, math.MaxInt64)
+}
+
+// The contract of a store holds with local caches: in each instance for what
+// was done there, and across instances for a client that has just saved.
+func TestContractOfLocalCaches(t *testing.T) {
+	local := halfMinute
+	local.Local = true
+	start := func(t *testing.T, e store.Expiry) *replaced {
+		m := memory.New(e, memory.Options{})
+		return (&fleet{memory: m, cache: cachetest.New(), policy: local, expiry: e}).add(t)
+	}
+	t.Run("one instance", func(t *testing.T) {
+		storetest.Run(t, storetest.Subject{
+			New: func(t *testing.T, e store.Expiry) store.Store { return start(t, e) },
+			Age: func(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
+				f := s.(*replaced).fleet
+				f.memory.Age(id, d)
+				f.reopen()
+			},
+			Forget: func(_ *testing.T, s store.Store) { s.(*replaced).fleet.reopen() },
+		})
+	})
+	t.Run("two instances", func(t *testing.T) {
+		storetest.Run(t, storetest.Subject{
+			New: func(t *testing.T, e store.Expiry) store.Store { return asking{start(t, e)} },
+			Age: func(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
+				f := s.(asking).fleet
+				f.memory.Age(id, d)
+				f.reopen()
+			},
+			Forget: func(_ *testing.T, s store.Store) { s.(asking).fleet.reopen() },
+			Peer: func(t *testing.T, s store.Store) store.Store {
+				return asking{s.(asking).fleet.add(t)}
+			},
+		})
+	})
 }
 
 // The contract of a store holds with a cache in front, whether it serves

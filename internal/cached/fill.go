@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/internal/trace"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -23,17 +22,9 @@ func (c *Store) fill(
 	return result
 }
 
-// put is fill without the Tracer. A caller that has left is ignored: the
-// session is changed, and the next reader may be another client.
+// put is fill without the Tracer.
 func (c *Store) put(ctx context.Context, rec *store.Record, ttl time.Duration) store.CacheResult {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
-	defer cancel()
-	stored, err := c.cache.Fill(ctx, cache.ID(rec.ID), cache.Entry{
-		Version: rec.Version, ValidatedAt: rec.ValidatedAt,
-		ExpiresAt: rec.ExpiresAt, AbsoluteExpiresAt: rec.AbsoluteExpiresAt,
-		Data: encodeRecord(rec),
-	}, ttl)
-	switch {
+	switch stored, err := c.cache.put(ctx, rec, ttl); {
 	case err != nil:
 		c.counts.fillsFailed.Add(1)
 		return store.CacheFailed
@@ -55,8 +46,7 @@ func (c *Store) hasNewer(ctx context.Context, rec *store.Record) (found bool) {
 	defer cancel()
 	call := store.Call{Layer: store.LayerCache, Operation: store.OpGet}
 	trace.Run(ctx, c.tracer, call, func(ctx context.Context) store.CallResult {
-		e, err := c.cache.Get(ctx, cache.ID(rec.ID))
-		cached, answer := recordFrom(rec.ID, e, err)
+		cached, answer := c.cache.get(ctx, rec.ID)
 		found = answer == coherence.Hit && cached.Version >= rec.Version
 		if found {
 			return store.CallResult{Cache: store.CacheHit}
@@ -66,8 +56,12 @@ func (c *Store) hasNewer(ctx context.Context, rec *store.Record) (found bool) {
 	return found
 }
 
-// fillInBackground fills after the request has its record.
-func (c *Store) fillInBackground(ctx context.Context, rec *store.Record, ttl time.Duration) {
+// fillAfterLoad fills Redis after the request has its record.
+func (c *Store) fillAfterLoad(ctx context.Context, rec *store.Record, ttl time.Duration) {
+	if c.policy.Local {
+		c.fill(ctx, rec, ttl)
+		return
+	}
 	filled := *rec
 	c.inBackground(func() { c.fill(ctx, &filled, ttl) })
 }
@@ -101,4 +95,5 @@ func (c *Store) refill(ctx context.Context, id store.ID) {
 	if ttl := c.policy.Saved(entryOf(&rec), now); err == nil && ttl > 0 {
 		c.fill(ctx, &rec, ttl)
 	}
+	c.dropIfEnded(ctx, id, err)
 }

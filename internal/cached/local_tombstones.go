@@ -1,9 +1,11 @@
 package cached
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -12,74 +14,84 @@ import (
 const maxLocalTombstones = 100_000
 
 // localTombstones has what this process has revoked and the cache may still
-// serve: the ids whose tombstones the cache did not acknowledge, and the users
-// whose sessions were revoked. Each lasts for as long as an older entry can be
-// fresh. At the limit, nothing is served from the cache for that time.
+// serve: ids, and watermarks of users and of all sessions. The ids are those
+// whose tombstones the cache did not acknowledge, or all with a local cache.
+// They last for as long as a tombstone in Redis does. Beyond the limit, a
+// watermark covers all sessions.
 type localTombstones struct {
-	lifetime time.Duration // 0 if the cache serves nothing
+	policy coherence.Policy
 
 	mu    sync.Mutex
 	ids   map[store.ID]time.Time // until when
-	users map[string]time.Time   // until when
-	all   time.Time              // until when nothing is served
+	users map[string]coherence.Watermark
+	all   coherence.Watermark
 	limit int
 }
 
-func newLocalTombstones(lifetime time.Duration) *localTombstones {
+func newLocalTombstones(p coherence.Policy) *localTombstones {
 	return &localTombstones{
-		lifetime: lifetime, ids: map[store.ID]time.Time{}, users: map[string]time.Time{},
+		policy: p, ids: map[store.ID]time.Time{}, users: map[string]coherence.Watermark{},
 		limit: maxLocalTombstones,
 	}
 }
 
-// addIDs adds sessions whose tombstones may be missing from the cache.
-func (l *localTombstones) addIDs(ids []store.ID) {
+// addIDs adds sessions whose tombstones may be missing from the cache. now is
+// the bound of Postgres's clock since their revoke was answered.
+func (l *localTombstones) addIDs(ids []store.ID, now coherence.Bound) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	if l.lifetime == 0 || !l.room(len(ids), now) {
+	if l.policy.Freshness <= 0 || !l.room(len(ids), now) {
 		return
 	}
+	until := time.Now().Add(l.policy.TombstoneTTL())
 	for _, id := range ids {
-		l.ids[id] = now.Add(l.lifetime)
+		l.ids[id] = until
 	}
 }
 
 // addSelection adds all sessions of a revoke. Its ids are not enough: an
 // earlier attempt may have ended more sessions and lost the reply. A record
 // does not show its tags, so a tag covers all sessions.
-func (l *localTombstones) addSelection(s *store.Selection) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
+func (l *localTombstones) addSelection(s *store.Selection, now coherence.Bound) {
 	switch {
-	case l.lifetime == 0:
 	case s.All, s.Tag != store.Tag{}:
-		l.all = now.Add(l.lifetime)
-	case s.LeavesMark() && l.room(1, now):
-		l.users[s.UserID] = now.Add(l.lifetime)
+		l.addAll(now)
+	case s.LeavesMark():
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.policy.Freshness > 0 && l.room(1, now) {
+			l.users[s.UserID] = l.users[s.UserID].Or(coherence.RevokedAt(now))
+		}
 	}
 }
 
+// addAll adds all sessions.
+func (l *localTombstones) addAll(now coherence.Bound) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = l.all.Or(coherence.RevokedAt(now))
+}
+
 // room makes room for n more, or covers all sessions. The caller holds l.mu.
-func (l *localTombstones) room(n int, now time.Time) bool {
+func (l *localTombstones) room(n int, now coherence.Bound) bool {
 	if len(l.ids)+len(l.users)+n <= l.limit {
 		return true
 	}
+	at := time.Now()
 	for id, until := range l.ids {
-		if !now.Before(until) {
+		if !at.Before(until) {
 			delete(l.ids, id)
 		}
 	}
-	for user, until := range l.users {
-		if !now.Before(until) {
+	for user, w := range l.users {
+		if !l.policy.Outlasts(w.Resolve(now), now) {
 			delete(l.users, user)
 		}
 	}
 	if len(l.ids)+len(l.users)+n <= l.limit {
 		return true
 	}
-	l.all = now.Add(l.lifetime)
+	l.all = l.all.Or(coherence.RevokedAt(now))
 	return false
 }
 
@@ -87,16 +99,25 @@ func (l *localTombstones) room(n int, now time.Time) bool {
 func (l *localTombstones) covers(id store.ID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	return now.Before(l.all) || now.Before(l.ids[id])
+	until, ok := l.ids[id]
+	return ok && time.Now().Before(until)
 }
 
-// coversUser reports whether no session of a user may be served from the cache.
-func (l *localTombstones) coversUser(userID string) bool {
-	if userID == "" {
-		return false
-	}
+// watermark returns that of a session's user, or of all sessions if it is
+// later. A pending login belongs to its user.
+func (l *localTombstones) watermark(r *store.Record, now coherence.Bound) coherence.Watermark {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return time.Now().Before(l.users[userID])
+	l.all = l.all.Resolve(now)
+	if len(l.users) == 0 {
+		return l.all
+	}
+	user := cmp.Or(r.UserID, r.PendingUserID)
+	w, ok := l.users[user]
+	if !ok {
+		return l.all
+	}
+	w = w.Resolve(now)
+	l.users[user] = w
+	return l.all.Or(w)
 }

@@ -3,9 +3,7 @@ package cached
 import (
 	"context"
 	"errors"
-	"time"
 
-	"github.com/reporadar/pgsession/cache"
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/internal/trace"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -14,7 +12,8 @@ import (
 // tombstoneBatch is how many tombstones one cacheTimeout is for.
 const tombstoneBatch = 256
 
-// maxTombstones bounds the tombstones that one revoke sends to the cache.
+// maxTombstones bounds the tombstones that one revoke sends to the cache, or
+// keeps. With more, a watermark covers all sessions here.
 const maxTombstones = 10_000
 
 // Delete implements [store.Store].
@@ -36,13 +35,13 @@ func (c *Store) Revoke(
 	switch {
 	case s.Tag != store.Tag{} && outcome == coherence.Committed:
 		// The sessions of an earlier attempt are covered since that.
-		c.tombstones.addIDs(ids)
+		c.tombstones.addIDs(ids, c.now())
 	case outcome != coherence.Refused || r.Count > 0:
-		c.tombstones.addSelection(&s)
+		c.tombstones.addSelection(&s, c.now())
 	}
 	acknowledged := outcome == coherence.Committed && !s.All && len(ids) <= maxTombstones
 	if len(ids) > maxTombstones {
-		c.tombstones.addIDs(ids[maxTombstones:])
+		c.tombstones.addAll(c.now())
 	}
 	if n := min(len(ids), maxTombstones); n > 0 {
 		acknowledged = c.putTombstones(ctx, ids[:n]...) == nil && acknowledged
@@ -96,17 +95,13 @@ func (c *Store) putTombstones(ctx context.Context, ids ...store.ID) (err error) 
 }
 
 func (c *Store) writeTombstones(ctx context.Context, ids []store.ID) error {
-	keys := make([]cache.ID, len(ids))
-	for i, id := range ids {
-		keys[i] = cache.ID(id)
+	if c.policy.Local {
+		c.tombstones.addIDs(ids, c.now())
 	}
-	limit := cacheTimeout * time.Duration(1+len(ids)/tombstoneBatch)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-	defer cancel()
-	err := c.cache.PutTombstones(ctx, c.policy.TombstoneTTL(), keys...)
+	err := c.cache.end(ctx, ids, c.policy.TombstoneTTL())
 	if err != nil {
 		c.counts.tombstonesFailed.Add(int64(len(ids)))
-		c.tombstones.addIDs(ids)
+		c.tombstones.addIDs(ids, c.now())
 	}
 	return err
 }

@@ -26,12 +26,13 @@ const (
 	// the operation that waits for message a gives up; the message may still
 	// arrive
 	gives
-	forgets // Redis loses its data
+	forgets // Redis loses its data, or the local cache of instance a drops its records
 	replays // an attacker, or an older backup, restores copy a of id b without an end
 	crashes // instance a
 	ticks   // time passes
 	sleeps  // time passes while the machine of instance a sleeps
 	sets    // the wall clock of instance a is set forward (b = 1) or back
+	naps    // a moment passes while the machine of instance a sleeps, unnoticed
 )
 
 var (
@@ -39,7 +40,7 @@ var (
 		"begin", "begin, Postgres unavailable", "step", "step, answer lost", "step, request lost",
 		"deliver", "deliver, answer lost", "deliver one of two",
 		"drop", "give up waiting", "Redis forgets", "Redis replays", "crash", "tick",
-		"tick, asleep", "wall clock set",
+		"tick, asleep", "wall clock set", "nap",
 	}
 	operationNames = [...]string{
 		"idle", "create", "load", "save", "touch", "rotate", "revoke", "revoke all",
@@ -99,7 +100,7 @@ func (s *stage) enabled(list []action) []action {
 			continue
 		}
 		list = append(list, action{kind: delivers, a: uint8(n)})
-		if !faults {
+		if !faults || s.policy.Local {
 			continue
 		}
 		list = s.allow(list, action{kind: drops, a: uint8(n)}, action{kind: repeats, a: uint8(n)})
@@ -130,10 +131,11 @@ func (s *stage) stepsOf(list []action, n int, faults bool) []action {
 	if !faults {
 		return list
 	}
-	switch o.await {
-	case toGet, toReply:
+	switch {
+	case o.await == toGet && s.policy.Local: // it can't fail
+	case o.await == toGet, o.await == toReply:
 		list = s.allow(list, action{kind: loses, a: uint8(n)})
-	case toExecute:
+	case o.await == toExecute:
 		list = s.allow(list, action{kind: misses, a: uint8(n)})
 	}
 	return list
@@ -189,12 +191,15 @@ func (s *stage) apply(a action) error {
 		return s.carry(a)
 	case forgets:
 		for n := range s.session.ids {
-			s.session.ids[n].slot = cached{}
+			// Tombstones are not in the local cache itself.
+			if c := s.slotOf(a.a, uint8(n)); !s.policy.Local || c.state == Filled {
+				*c = cached{}
+			}
 		}
 		s.redisLied()
 	case replays:
 		v := &s.session.ids[a.b]
-		v.slot = cached{state: Filled, entry: v.copies[a.a], until: forever}
+		v.slots[0] = cached{state: Filled, entry: v.copies[a.a], until: forever}
 		s.redisLied()
 	}
 	return nil

@@ -17,6 +17,8 @@ type decisions struct {
 	fill           func(*Slot, Entry) bool
 	putTombstone   func(*Slot)
 	get            func(*Slot) (CacheAnswer, Entry)
+	revokedAt      func(Bound) Watermark
+	askFor         func(Policy) time.Duration
 	observe        func(*Clock, Time, Instant, Instant)
 	now            func(*Clock, Instant) Bound
 }
@@ -36,6 +38,8 @@ func production() decisions {
 		fill:           (*Slot).Fill,
 		putTombstone:   (*Slot).PutTombstone,
 		get:            (*Slot).Get,
+		revokedAt:      RevokedAt,
+		askFor:         Policy.AskFor,
 		observe:        (*Clock).Observe,
 		now:            (*Clock).Now,
 	}
@@ -56,4 +60,9 @@ type conduct struct {
 	refusalConfirms  bool // a save's refused fill counts as acknowledged
 	lostSaveSucceeds bool // a save without a reply is reported as success
 	revokeAllCounts  bool // a revoke of all counts as acknowledged by the cache
+
+	// Of local caches.
+	noTombstone        bool // a revoke by id drops the record and leaves no tombstone
+	noWatermark        bool // a revoke of all drops the records and leaves no watermark
+	watermarkOfSending bool // the watermark is taken when the revoke is sent
 }

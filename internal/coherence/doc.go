@@ -7,6 +7,8 @@
 // it. So do the search of all interleavings and the simulation in its tests,
 // which run the same decisions.
 //
+// A cache is Redis, which all instances share, or a local one in each instance.
+//
 // # The argument
 //
 // Let a revoke become visible in Postgres at its time C, before the revoke
@@ -19,7 +21,7 @@
 // an entry is served, P <= U <= ValidatedAt + F < C + F: at most F after the
 // revoke. It does not matter what happened to messages and to Redis's memory,
 // or how long a process slept before its fill. Nothing here depends on what
-// Redis holds.
+// Redis or a local cache holds.
 //
 // # What holds
 //
@@ -39,6 +41,11 @@
 //     older, or a tombstone. A save whose fill is refused by anything else puts
 //     a tombstone there, so that a planted value does not make every save set
 //     the cookie.
+//   - Local caches. A revoke counts at once in the instance that made it: by
+//     its id, or by a Watermark. Elsewhere it counts after MaxExposure, which
+//     is never 0. A client that has saved asks Postgres for F and the
+//     allowance, so it reads its own writes on every instance. During an outage
+//     with a grace it may be served what it had before.
 //   - The clock. U is never behind Postgres's clock by more than a sleep that
 //     goes unnoticed, which the allowance covers. Without a sample, and in
 //     strict mode, the cache serves nothing.
@@ -71,6 +78,10 @@
 //
 // A replayed revoke holds here for F and grace, unless its tombstone was
 // acknowledged. The local tombstones of package cached do that.
+//
+// The answer of a revoke has no time of Postgres. So a watermark of our bound
+// alone misses an entry that was read, in the meantime, by a transaction which
+// began up to an allowance later than the bound.
 //
 // A session of an emergency is not served from memory once its creation was
 // sent to Postgres. After a lost reply it is not created again. So it is

@@ -14,7 +14,7 @@ type exposed struct {
 	cache [2]exposedEntry
 	// What the process remembers of ended sessions.
 	ids  [2]int8 // until when; 0 for nothing
-	user int8
+	user Watermark
 	// The promise: from then on no other process serves a session of the user,
 	// and this process serves none at once.
 	promised bool
@@ -106,6 +106,9 @@ func (e exposed) next(k keeping, visit func(exposed, string, error)) {
 	}
 }
 
+// inSeconds returns the time of a tick, from one on: 0 is no watermark.
+func inSeconds(at int8) Time { return Time(at+1) * 1_000_000 }
+
 func inTicks(d time.Duration) int8 { return int8((d + time.Second - 1) / time.Second) }
 
 func (e exposed) revokes(k keeping, do func(string, func(*exposed))) {
@@ -127,7 +130,7 @@ func (e exposed) revokes(k keeping, do func(string, func(*exposed))) {
 		do("the user is revoked", func(n *exposed) {
 			n.end(k, alive, reached)
 			if k.keepsUsers {
-				n.user = n.at + exposedFor
+				n.user = RevokedAt(Bound{Time: inSeconds(n.at), Known: true})
 			}
 			r := k.revoked(exposedPolicy, Committed, reached || len(alive) == 0, false)
 			n.promised, n.from = true, n.at+inTicks(r.MaxExposure)
@@ -142,7 +145,8 @@ func (e *exposed) holds(k keeping) error {
 		if c.state != Filled || e.at >= c.validated+exposedFor {
 			continue // not fresh
 		}
-		served := e.at >= e.ids[id] && e.at >= e.user // here
+		covered := e.user.Covers(Entry{ValidatedAt: inSeconds(c.validated)})
+		served := e.at >= e.ids[id] && !covered // here
 		switch {
 		case e.promised && e.at >= e.from:
 			return violated(

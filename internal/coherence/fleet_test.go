@@ -39,6 +39,11 @@ func newFleet(seed uint64, d decisions, c conduct) *fleet {
 				r.Int64N(int64(2*sc.policy.Freshness/time.Millisecond))) * time.Millisecond
 		}
 	}
+	if r.IntN(3) == 0 {
+		sc.policy.Local = true
+		sc.instances = min(sc.instances, processes)
+		sc.writers = sc.instances
+	}
 	f := &fleet{
 		scope: sc, rand: r, at: 1000, sessions: make([]session, 1+r.IntN(50)), hostility: r.IntN(8),
 		trace: func(string, ...any) {},
@@ -133,11 +138,15 @@ func (f *fleet) pass(suspended int) {
 // disturb is a fault that concerns several sessions.
 func (f *fleet) disturb() error {
 	i := f.rand.IntN(len(f.instances))
-	switch f.rand.IntN(6) {
+	fault := f.rand.IntN(6)
+	if f.policy.Local && fault >= 1 && fault <= 3 {
+		fault = 0 // there is no Redis
+	}
+	switch fault {
 	case 0:
-		f.trace("%v Redis forgets", f.at)
+		f.trace("%v the cache forgets", f.at)
 		for n := range f.sessions {
-			if err := f.stage(n).apply(action{kind: forgets}); err != nil {
+			if err := f.stage(n).apply(action{kind: forgets, a: uint8(i)}); err != nil {
 				return err
 			}
 		}
@@ -145,7 +154,7 @@ func (f *fleet) disturb() error {
 		f.trace("%v backup", f.at)
 		for n := range f.sessions {
 			for id := range f.sessions[n].ids {
-				f.backup[n][id] = f.sessions[n].ids[id].slot
+				f.backup[n][id] = f.sessions[n].ids[id].slots[0]
 			}
 		}
 	case 2:
@@ -153,9 +162,9 @@ func (f *fleet) disturb() error {
 		for n := range f.sessions {
 			s := f.stage(n)
 			for id := range s.session.ids {
-				if s.session.ids[id].row != (row{}) &&
-					s.session.ids[id].slot.until != f.backup[n][id].until {
-					s.session.ids[id].slot = f.backup[n][id]
+				c := &s.session.ids[id].slots[0]
+				if s.session.ids[id].row != (row{}) && c.until != f.backup[n][id].until {
+					*c = f.backup[n][id]
 				}
 			}
 			s.redisLied()

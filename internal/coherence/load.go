@@ -10,6 +10,9 @@ type Load struct {
 	MinVersion int64
 	// Unavailable is set during an outage of Postgres: grace applies.
 	Unavailable bool
+	// Watermark is that of the session's user. Set it before
+	// [Load.CacheAnswered].
+	Watermark Watermark
 
 	fill bool // a record of the store may be filled
 }
@@ -50,6 +53,9 @@ func (l *Load) Start() Step {
 func (l *Load) CacheAnswered(a CacheAnswer, e Entry, now Bound) (Step, Verdict) {
 	if a == Hit {
 		verdict := l.Judge(e, l.MinVersion, now, l.Unavailable)
+		if verdict == Fresh && l.Watermark.Covers(e) {
+			verdict = Revoked
+		}
 		if verdict == Fresh {
 			return ServeCache, Fresh
 		}
@@ -82,9 +88,9 @@ func (p Policy) Saved(e Entry, now Bound) (ttl time.Duration) {
 
 // MinVersionAfterSave returns the minimum version that a client must demand
 // after its save. It is 0 if the cache acknowledged the new version, or is not
-// used.
+// used. It is 0 with a local cache: see [Policy.AskFor].
 func (p Policy) MinVersionAfterSave(e Entry, acknowledged bool) int64 {
-	if acknowledged || p.Freshness <= 0 {
+	if acknowledged || p.Local || p.Freshness <= 0 {
 		return 0
 	}
 	return e.Version

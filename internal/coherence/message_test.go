@@ -3,8 +3,9 @@ package coherence
 // forever is the end of an attacker's value without a time to live.
 const forever moment = 1 << 30
 
-// send puts a message in flight. Without a free place it drops one without a
-// waiting operation, as any message may be lost.
+// send puts a message in flight. With a local cache it is a call that is about
+// to happen, and only a crash of its process loses it. Without a free place it
+// drops one without a waiting operation, as any message may be lost.
 func (s *stage) send(m message) {
 	place := -1
 	for n := range s.session.messages {
@@ -50,18 +51,18 @@ func (s *stage) carry(a action) error {
 
 // arrive applies a message as the script in Redis does, and returns its answer.
 func (s *stage) arrive(m message) bool {
-	v := &s.session.ids[m.id]
-	slot := v.slot.slot(s.at)
+	v, c := &s.session.ids[m.id], s.slotOf(m.by, m.id)
+	slot := c.slot(s.at)
 	if m.kind == tombstoneMessage {
 		s.putTombstone(&slot)
-		v.slot.set(slot, s.at+m.ttl)
+		c.set(slot, s.at+m.ttl)
 		return true
 	}
 	if !s.fill(&slot, m.entry.full()) {
 		return s.refusalConfirms || slot.State == Filled // by an entry that is not older
 	}
-	v.slot.set(slot, s.at+m.ttl)
-	if v.copies[0] != m.entry {
+	c.set(slot, s.at+m.ttl)
+	if v.copies[0] != m.entry && !s.policy.Local {
 		v.copies[1], v.copies[0] = v.copies[0], m.entry
 	}
 	return true

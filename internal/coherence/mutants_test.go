@@ -31,7 +31,11 @@ var (
 	ends2  = func() *scope { return small(3, 2, all, load, revoke) }
 	clocky = func() *scope { return small(3, 2, clocks, load, revoke) }
 	writes = func() *scope { return small(3, 1, network, load, save) }
-	every  = func() *scope { return small(3, 1, network, load, save, touch, rotate, revoke) }
+
+	nearEnds   = func() *scope { return near(3, 1, process, load, revoke, revokeAll) }
+	nearWrites = func() *scope { return near(3, 0, nil, load, save) }
+
+	every = func() *scope { return small(3, 1, network, load, save, touch, rotate, revoke) }
 )
 
 var mutants = []mutant{
@@ -190,6 +194,80 @@ var mutants = []mutant{
 			return p.Revoked(o, true, one)
 		}
 	}, ends},
+	{
+		"local: a revoke promises what its own cache acknowledged", func(s *scope) {
+			s.revoked = func(p Policy, o Outcome, acknowledged, one bool) Revocation {
+				p.Local = false
+				return p.Revoked(o, acknowledged, one)
+			}
+		}, nearEnds,
+	},
+	{"local: a revoke leaves no tombstone", func(s *scope) { s.noTombstone = true }, nearEnds},
+	{
+		"local: a tombstone's lifetime below F", func(s *scope) {
+			s.tombstoneTTL = func(p Policy) time.Duration { return p.Freshness / 3 }
+		}, nearEnds,
+	},
+	{
+		"local: a revoke of all leaves no watermark", func(s *scope) { s.noWatermark = true },
+		nearEnds,
+	},
+	{
+		"local: the watermark is the clock when the revoke was sent", func(s *scope) {
+			s.watermarkOfSending = true
+		}, func() *scope { return near(3, 0, nil, load, revokeAll).split() },
+	},
+	{"local: an unknown clock is no watermark", func(s *scope) {
+		s.revokedAt = func(now Bound) Watermark {
+			if !now.Known {
+				return Watermark{}
+			}
+			return RevokedAt(now)
+		}
+	}, func() *scope { return near(3, 1, process, load, revokeAll) }},
+	{"local: the watermark has no allowance", func(s *scope) {
+		s.revokedAt = func(now Bound) Watermark {
+			w := RevokedAt(now)
+			if !w.unknown {
+				w.at = w.at.Add(-Allowance)
+			}
+			return w
+		}
+	}, readAfterANap},
+	{
+		"local: the watermark is not looked at", func(s *scope) {
+			s.cacheAnswered = func(l *Load, a CacheAnswer, e Entry, now Bound) (Step, Verdict) {
+				l.Watermark = Watermark{}
+				return l.CacheAnswered(a, e, now)
+			}
+		}, nearEnds,
+	},
+	{
+		"local: no freshness check", func(s *scope) {
+			judged(func(l Load, e Entry, now Bound) (Load, Entry, Bound) {
+				now.Time = e.ValidatedAt
+				return l, e, now
+			})(s)
+		}, nearEnds,
+	},
+	{
+		"local: no cookie after a save", func(s *scope) {
+			s.askFor = func(Policy) time.Duration { return 0 }
+		}, nearWrites,
+	},
+	{"local: the cookie ends before the freshness", func(s *scope) {
+		s.askFor = func(p Policy) time.Duration { return p.Freshness / 3 }
+	}, nearWrites},
+	{
+		"local: the cookie is not looked at", judged(
+			func(l Load, e Entry, now Bound) (Load, Entry, Bound) {
+				l.MinVersion = 0
+				return l, e, now
+			}), nearWrites,
+	},
+	{"local: the cookie has no allowance", func(s *scope) {
+		s.askFor = func(p Policy) time.Duration { return p.Freshness }
+	}, func() *scope { return napping(3, load, save) }},
 	{"the bound of the clock grows slack with its age", func(s *scope) {
 		s.now = func(c *Clock, at Instant) Bound {
 			if slack := (at.Mono - c.sent.Mono) / 1000; (at.Wall - at.Mono - c.sent.Wall +
@@ -215,6 +293,21 @@ func refusedByTombstone() *scope {
 		{kind: steps},
 		{kind: misses},
 		{kind: delivers},
+	}
+	return s
+}
+
+// readAfterANap returns a scope in which an instance has slept unnoticed, and
+// has then read the session. The reply, by which it would notice, is under way.
+func readAfterANap() *scope {
+	s := napping(3, load, revokeAll)
+	s.prefix = []action{
+		{kind: naps},
+		{kind: begins, a: uint8(load)},
+		{kind: steps},
+		{kind: steps},
+		{kind: steps},
+		{kind: steps},
 	}
 	return s
 }

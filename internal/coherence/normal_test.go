@@ -10,6 +10,8 @@ func (w *world) normalize(sc *scope) {
 		busy  [len(w.instances)]bool
 		reads [ids]bool // an operation will read Redis
 		any   bool
+		// an operation has read its slot, and not the watermark
+		judges bool
 	)
 	for n := range s.ops {
 		o := &s.ops[n]
@@ -19,6 +21,7 @@ func (w *world) normalize(sc *scope) {
 		any = true
 		busy[o.instance] = true
 		reads[o.id] = reads[o.id] || o.await == toGet
+		judges = judges || o.await == toJudge
 		if o.await == toSend || o.await == toGet {
 			o.sent, o.begun = Instant{}, 0 // not set yet
 		}
@@ -45,16 +48,25 @@ func (w *world) normalize(sc *scope) {
 		if s.faults >= sc.faults {
 			v.copies = [2]entry{} // no fault will restore one
 		}
-		if v.slot.until <= w.at {
-			v.slot = cached{} // has expired
+		for i := range v.slots {
+			if v.slots[i].until <= w.at {
+				v.slots[i] = cached{} // has expired
+			}
+		}
+		if v.asks <= w.at {
+			v.asks = 0 // the cookie has ended
 		}
 		if last {
 			// read when an operation begins
 			v.minVersion, v.sees, v.seesIf, v.dead, v.deadIf, v.unaware = 0, 0, 0, 0, false, false
-			if !reads[id] {
-				v.slot, v.copies = cached{}, [2]entry{} // will not be read
+			v.asks, v.deadHere = 0, 0
+			if !reads[id] { // will not be read
+				v.slots, v.copies = [processes]cached{}, [2]entry{}
 			}
 		}
+	}
+	if last && !reads[0] && !reads[1] && !judges {
+		s.watermarks = [processes]Watermark{} // will not be read
 	}
 	for n := range s.messages {
 		if m := &s.messages[n]; m.kind != noMessage && m.op < 0 && last && !reads[m.id] {

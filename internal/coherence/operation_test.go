@@ -10,6 +10,7 @@ type operation struct {
 
 	// The variables of the call.
 	minVersion  int16
+	asks        bool // its client has the cookie "ask Postgres"
 	fill        bool // of its Load
 	unavailable bool // of its Load
 	answer      CacheAnswer
@@ -21,8 +22,8 @@ type operation struct {
 	acked       bool
 
 	// What its client may rely on.
-	sees, seesIf int16
-	dead, deadIf bool
+	sees, seesIf           int16
+	dead, deadIf, deadHere bool
 }
 
 type operationKind uint8
@@ -50,9 +51,13 @@ const (
 )
 
 func (o *operation) load(s *scope) Load {
-	return Load{
+	l := Load{
 		Policy: s.policy, MinVersion: int64(o.minVersion), Unavailable: o.unavailable, fill: o.fill,
 	}
+	if o.asks {
+		l.MinVersion = 1 << 40
+	}
+	return l
 }
 
 // begin starts an operation in a free place.
@@ -64,6 +69,11 @@ func (s *stage) begin(kind operationKind, instance, id uint8, unavailable bool) 
 	case kind == load:
 		o.minVersion, o.sees, o.seesIf = v.minVersion, v.sees, v.seesIf
 		o.dead, o.deadIf = v.dead != 0 && s.at >= v.dead, v.deadIf
+		o.deadHere = v.deadHere&(1<<instance) != 0
+		o.asks = s.at < v.asks
+		if s.policy.Local && unavailable {
+			o.sees = 0 // the cookie may have ended before the grace
+		}
 		l := o.load(s.scope)
 		if s.start(&l) == AskCache {
 			o.await = toGet
@@ -89,7 +99,7 @@ func (s *stage) step(n int, lost, before bool) error {
 	case toGet:
 		o.answer, o.entry, o.await = Timeout, entry{}, toJudge
 		if !lost {
-			slot := s.session.ids[o.id].slot.slot(s.at)
+			slot := s.slotOf(o.instance, o.id).slot(s.at)
 			answer, e := s.get(&slot)
 			o.answer, o.entry = answer, compact(e)
 		}
@@ -132,6 +142,11 @@ func (s *stage) judge(n int) error {
 		return err
 	}
 	l := o.load(s.scope)
+	if s.policy.Local {
+		w := &s.session.watermarks[o.instance]
+		*w = w.Resolve(now)
+		l.Watermark = *w
+	}
 	step, verdict := s.cacheAnswered(&l, o.answer, o.entry.full(), now)
 	o.fill = l.fill
 	switch {
@@ -209,8 +224,10 @@ func (s *stage) replied(n int) error {
 	if s.stampedLate {
 		stamp, o.entry.validated = s.at, s.at
 	}
-	s.observe(&in.clock, stamp.time(), o.sent, in.instant())
-	in.sampled = true
+	if o.kind != revoke && o.kind != revokeAll { // their replies have no time of Postgres
+		s.observe(&in.clock, stamp.time(), o.sent, in.instant())
+		in.sampled = true
+	}
 	now, err := s.now(o.instance)
 	if err != nil {
 		return err
@@ -226,7 +243,7 @@ func (s *stage) replied(n int) error {
 				return violated("a load filled a cache that had not answered")
 			}
 			s.send(message{
-				kind: fillMessage, id: o.id, op: -1, entry: o.entry,
+				kind: fillMessage, by: o.instance, id: o.id, op: -1, entry: o.entry,
 				ttl: moment(ttl.Milliseconds()),
 			})
 		}
@@ -238,7 +255,17 @@ func (s *stage) replied(n int) error {
 		if !o.found {
 			return s.denied(n)
 		}
-		if ttl := s.saved(s.policy, o.entry.full(), now); ttl > 0 {
+		ttl := s.saved(s.policy, o.entry.full(), now)
+		if s.policy.Local {
+			if ttl > 0 {
+				s.arrive(message{
+					kind: fillMessage, by: o.instance, id: o.id, entry: o.entry,
+					ttl: moment(ttl.Milliseconds()),
+				})
+			}
+			return s.returned(n, true)
+		}
+		if ttl > 0 {
 			o.await = toAck
 			s.send(message{
 				kind: fillMessage, id: o.id, op: int8(n), entry: o.entry,
@@ -252,6 +279,9 @@ func (s *stage) replied(n int) error {
 		return s.tombstone(n)
 	case revokeAll:
 		o.result = Committed
+		if s.policy.Local {
+			s.raise(o, now)
+		}
 		return s.returned(n, s.revokeAllCounts)
 	}
 	s.drop(n)
@@ -284,12 +314,37 @@ func (s *stage) tombstone(n int) error {
 	if !s.needsTombstone(o.result) || s.policy.Freshness <= 0 {
 		return s.returned(n, false)
 	}
+	if s.policy.Local {
+		if !s.noTombstone {
+			s.arrive(message{
+				kind: tombstoneMessage, by: o.instance, id: o.id,
+				ttl: moment(s.tombstoneTTL(s.policy).Milliseconds()),
+			})
+		}
+		return s.returned(n, true)
+	}
 	o.await = toAck
 	s.send(message{
 		kind: tombstoneMessage, id: o.id, op: int8(n),
 		ttl: moment(s.tombstoneTTL(s.policy).Milliseconds()),
 	})
 	return nil
+}
+
+// raise sets the watermark of the instance that has revoked all sessions. The
+// mutants drop what is there instead, or take the bound of an earlier moment.
+func (s *stage) raise(o *operation, now Bound) {
+	if s.noWatermark {
+		for id := range s.session.ids {
+			s.session.ids[id].slots[o.instance] = cached{}
+		}
+		return
+	}
+	if s.watermarkOfSending {
+		now.Time = o.begun.time()
+	}
+	w := &s.session.watermarks[o.instance]
+	*w = w.Or(s.revokedAt(now))
 }
 
 // fail ends an operation with an error that leaves the outcome open.

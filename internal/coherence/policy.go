@@ -18,6 +18,9 @@ type Policy struct {
 	Freshness time.Duration
 	// Grace is added to Freshness while Postgres is unavailable.
 	Grace time.Duration
+	// Local is set if each process has a cache of its own. A process can't
+	// report a revoke or a save to the caches of the others.
+	Local bool
 }
 
 // Entry is what the decisions need of a record, cached or not.
@@ -38,6 +41,7 @@ const (
 	Stale                       // too old
 	Expired                     // past its deadline, which a touch may have moved in Postgres
 	BelowMinimum                // below the minimum version of the client
+	Revoked                     // read before a revoke of this process
 )
 
 // Judge decides whether an entry may be served to a client that demands
@@ -78,6 +82,22 @@ func (p Policy) FillTTL(e Entry, now Bound) time.Duration {
 // TombstoneTTL returns the time to live of a tombstone. A fill after its end is
 // not fresh for any load.
 func (p Policy) TombstoneTTL() time.Duration { return p.Freshness + p.Grace + 2*margin }
+
+// Due reports whether a fresh entry is to be read again before it is stale: a
+// session in use then costs no request a query. Only a local cache does that.
+func (p Policy) Due(e Entry, now Bound) bool {
+	return p.Local && now.Time > e.ValidatedAt.Add(p.Freshness/2)
+}
+
+// AskFor returns for how long after a save its client must ask Postgres: until
+// no process has a fresh entry from before the save. It is 0 if the minimum
+// version does that, or the cache serves nothing.
+func (p Policy) AskFor() time.Duration {
+	if !p.Local || p.Freshness <= 0 {
+		return 0
+	}
+	return p.Freshness + Allowance
+}
 
 // Exposure returns the bound of the guarantee for a revoke that the cache did
 // not acknowledge.

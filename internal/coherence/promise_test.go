@@ -40,6 +40,8 @@ func (s *stage) served(n int) error {
 	switch {
 	case o.dead:
 		return violated("a revoked session was served later than the revoke's bound")
+	case o.deadHere:
+		return violated("a session was served by the instance that had revoked it")
 	case o.deadIf:
 		return violated(
 			"a revoked session was served although the cache had acknowledged the revoke and " +
@@ -88,9 +90,13 @@ func (s *stage) returned(n int, acknowledged bool) error {
 		if minVersion := s.minVersion(s.policy, o.entry.full(), acknowledged); minVersion > 0 {
 			v.minVersion = int16(minVersion)
 		}
-		if acknowledged {
+		switch {
+		case s.policy.Local:
+			v.asks = max(v.asks, s.at.after(s.askFor(s.policy)))
+			v.sees = max(v.sees, o.entry.version)
+		case acknowledged:
 			v.seesIf = max(v.seesIf, o.entry.version)
-		} else {
+		default:
 			v.sees = o.entry.version
 		}
 		return nil
@@ -101,17 +107,17 @@ func (s *stage) returned(n int, acknowledged bool) error {
 	}
 	if o.kind == revokeAll {
 		for n := range s.session.ids {
-			if err := s.promise(&s.session.ids[n], r); err != nil {
+			if err := s.promise(&s.session.ids[n], o.instance, r); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	return s.promise(v, r)
+	return s.promise(v, o.instance, r)
 }
 
 // promise records what was promised about an ended session.
-func (s *stage) promise(v *identity, r Revocation) error {
+func (s *stage) promise(v *identity, by uint8, r Revocation) error {
 	if v.row.exists {
 		return violated("a revoke said that it was committed, and the session lives")
 	}
@@ -124,6 +130,9 @@ func (s *stage) promise(v *identity, r Revocation) error {
 	}
 	if r.MaxExposure == 0 {
 		v.deadIf = true
+	}
+	if s.policy.Local {
+		v.deadHere |= 1 << by
 	}
 	return nil
 }

@@ -62,23 +62,28 @@ func (w *world) enabled(sc *scope, list []action) []action {
 	if w.session.faults >= sc.faults {
 		return list
 	}
-	var filled bool
+	var filled [processes]bool
 	for id := range w.session.ids {
 		v := &w.session.ids[id]
-		filled = filled || v.slot.state != Empty
+		for i := range v.slots {
+			filled[i] = filled[i] || v.slots[i].state != Empty
+		}
 		for n := range v.copies {
 			if v.copies[n] != (entry{}) {
 				list = sc.allow(list, action{kind: replays, a: uint8(n), b: uint8(id)})
 			}
 		}
 	}
-	if filled {
-		list = sc.allow(list, action{kind: forgets})
+	for i := range filled {
+		if filled[i] {
+			list = sc.allow(list, action{kind: forgets, a: uint8(i)})
+		}
 	}
 	for i := range w.instances {
 		in := &w.instances[i]
 		if in.disturbance != stepped && !late {
-			list = sc.allow(list, action{kind: sleeps, a: uint8(i)})
+			list = sc.allow(list, action{kind: sleeps, a: uint8(i)},
+				action{kind: naps, a: uint8(i)})
 		}
 		if in.disturbance != slept {
 			list = sc.allow(list, action{kind: sets, a: uint8(i)})
@@ -108,6 +113,9 @@ func (w *world) apply(sc *scope, a action) error {
 		if sc.paused {
 			in.wall -= time.Duration(tick) * time.Millisecond
 		}
+	case naps:
+		w.at += nap
+		advance(w.instances[:], nap, int(a.a))
 	case sets:
 		in.disturbance = stepped
 		in.wall += (2*time.Duration(a.b) - 1) * 2 * time.Duration(tick) * time.Millisecond
@@ -210,6 +218,15 @@ func TestSearch(t *testing.T) {
 			"two loads, rotations and revokes of all, two faults of the network",
 			small(2, 2, network, ofAll...),
 		},
+		{
+			"local caches: two loads and revokes, a fault",
+			near(2, 1, process, load, revoke, revokeAll),
+		},
+		{"local caches: two loads and saves, no faults", near(2, 0, nil, load, save)},
+		{
+			"local caches: two loads, saves and revokes of all, an unnoticed sleep",
+			napping(2, load, save, revokeAll),
+		},
 	})
 }
 
@@ -235,6 +252,12 @@ func TestSlowSearch(t *testing.T) {
 		{"three loads, rotations and revokes of all, no faults", small(3, 0, nil, ofAll...)},
 		{"three loads and revokes, no faults", small(3, 0, nil, load, revoke)},
 		{"three loads and saves, no faults", small(3, 0, nil, load, save)},
+		{"local caches: two of everything, a fault", near(2, 1, process, ofOne...)},
+		{
+			"local caches: three loads and revokes, no faults",
+			near(3, 0, nil, load, revoke, revokeAll),
+		},
+		{"local caches: three loads and saves, no faults", near(3, 0, nil, load, save)},
 	})
 }
 
@@ -256,6 +279,15 @@ func TestSlowLargeSearch(t *testing.T) {
 			"two of everything, a fault of any kind, every await point",
 			small(2, 1, all, ofOne...).split(),
 		},
+		{
+			"local caches: two of everything, a fault, every await point",
+			near(2, 1, process, append(slices.Clone(ofOne), revokeAll)...).split(),
+		},
+		{
+			"local caches: three loads and revokes, a fault",
+			near(3, 1, process, load, revoke, revokeAll),
+		},
+		{"local caches: three loads and saves, a fault", near(3, 1, process, load, save)},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			f := search(s.scope, *statesFlag)

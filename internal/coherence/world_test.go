@@ -8,11 +8,15 @@ import (
 const (
 	// tick is a step of time of the search.
 	tick moment = 10_000
+	// nap is a sleep that goes unnoticed: it is below maxGap.
+	nap moment = 150
 	// inFlight is the most operations, and the most messages to Redis, of one
 	// session at once.
 	inFlight = 4
 	// A session has at most two ids: its first one, and one after a rotation.
 	ids = 2
+	// processes is the most instances that have a local cache.
+	processes = 3
 )
 
 // moment is a time of Postgres's clock in milliseconds. A world begins at one
@@ -75,7 +79,7 @@ type row struct {
 	expires      moment
 }
 
-// cached is a key in Redis.
+// cached is a key in Redis, or in a local cache.
 type cached struct {
 	state SlotState
 	entry entry
@@ -102,8 +106,9 @@ func (c *cached) set(s Slot, until moment) {
 // identity is everything under one id.
 type identity struct {
 	row, before row // before is the row on a standby
-	slot        cached
-	copies      [2]entry // of an attacker or a backup of Redis
+	// slots are those of the local caches, by instance. Redis is the first.
+	slots  [processes]cached
+	copies [2]entry // of an attacker or a backup of Redis
 
 	// What the client has got, and may rely on.
 	minVersion int16  // in its cookie
@@ -112,6 +117,8 @@ type identity struct {
 	dead       moment // no load that starts later may find it alive; 0 for no promise
 	deadIf     bool   // no load at all may, unless Redis loses what it acknowledged
 	unaware    bool   // the reply to its creation was lost
+	asks       moment // until then the client has the cookie "ask Postgres"
+	deadHere   uint8  // instances that may not find it alive at all, as bits
 }
 
 // instance is a process of the application.
@@ -139,6 +146,7 @@ func (i *instance) instant() Instant { return Instant{Mono: i.mono, Wall: i.wall
 // message is a message to Redis in flight.
 type message struct {
 	kind  messageKind
+	by    uint8 // the instance
 	id    uint8
 	op    int8 // operation that waits for its answer, or -1
 	entry entry
@@ -158,6 +166,7 @@ type session struct {
 	ids        [ids]identity
 	ops        [inFlight]operation
 	messages   [inFlight]message
+	watermarks [processes]Watermark // of the user, in each instance with a local cache
 	operations int32
 	faults     int32
 }
@@ -212,6 +221,26 @@ func (s *stage) crash(i uint8) {
 			s.drop(n)
 		}
 	}
+	if !s.policy.Local {
+		return
+	}
+	for n := range s.session.messages {
+		if s.session.messages[n].by == i {
+			s.session.messages[n] = message{} // a fill that was about to happen
+		}
+	}
+	for id := range s.session.ids {
+		s.session.ids[id].slots[i] = cached{}
+	}
+	s.session.watermarks[i] = Watermark{}
+}
+
+// slotOf returns the slot of an id as an instance sees it.
+func (s *stage) slotOf(instance, id uint8) *cached {
+	if !s.policy.Local {
+		instance = 0
+	}
+	return &s.session.ids[id].slots[instance]
 }
 
 // restart resets the clocks of the process that starts after a crash.

@@ -95,8 +95,15 @@ type CacheStats struct {
 	// older, or they were too large, failed others, and some were skipped
 	// because so many were under way.
 	Fills, FillsRefused, FillsFailed, FillsSkipped int64
-	// TombstonesFailed are tombstones that the cache did not acknowledge.
+	// TombstonesFailed are tombstones that Redis did not acknowledge.
 	TombstonesFailed int64
+
+	// Sessions and Bytes are what a local cache has now, stale sessions
+	// included. Both are 0 with Redis.
+	Sessions, Bytes int
+	// Evictions are sessions that a local cache has dropped for others before
+	// they were stale.
+	Evictions int64
 
 	// Unopened are entries, among the Misses, that were there and did not open:
 	// altered, or sealed with a key that is not configured.
