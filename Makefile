@@ -110,6 +110,11 @@ bench: bin/provide ## Measure beside other libraries; writes bench/RESULTS.md. B
 	@$(PROVIDE) -set fsync=on -set full_page_writes=on -set shared_buffers=6GB -set max_wal_size=8GB -- \
 		go -C bench run ./cmd/bench $(if $(BENCH),$(BENCH),-write)
 
+.PHONY: bench/quick
+bench/quick: bin/provide ## Measure loads and HTTP in less than 90 s. AGAINST=REVISION compares with that build, in turns
+	@$(PROVIDE) -set fsync=on -set full_page_writes=on -set shared_buffers=1GB -set max_wal_size=8GB -- \
+		go -C bench run ./cmd/bench -quick $(if $(AGAINST),-against $(AGAINST)) $(BENCH)
+
 # Autovacuum looks once a minute by default; the hour is compressed, and so is that.
 .PHONY: bench/churn
 bench/churn: bin/provide ## Put an hour of churn through the table. CHURN='-write' for bench/CHURN.md, or other flags

@@ -35,7 +35,7 @@ type job struct {
 func parse(args []string, output io.Writer) (*job, error) {
 	j := &job{command: "bench " + strings.Join(args, " ")}
 	var only string
-	var small bool
+	var small, quick bool
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.IntVar(&j.bench.Rounds, "rounds", 5, "measure each cell in `n` rounds")
@@ -45,12 +45,16 @@ func parse(args []string, output io.Writer) (*job, error) {
 	flags.StringVar(&only, "only", "",
 		"run only the suites whose names match the `regexp`: "+names())
 	flags.BoolVar(&small, "small", false, "use small tables, for work on the benchmarks")
+	flags.BoolVar(&quick, "quick", false,
+		"measure loads and HTTP only, in less than 90 s; sets -rounds, -duration and -only "+
+			"unless they are given")
 	flags.BoolVar(&j.unsafe, "unsafe", false,
 		"measure although the server's fsync or full_page_writes is off")
 	flags.Func("against",
-		"compare this build with another `program`, and measure nothing else; may be repeated. "+
-			"-only then takes of "+suite.CellNames(), func(program string) error {
-			j.against = append(j.against, program)
+		"compare this build with another `build`, a program or a revision, and measure nothing "+
+			"else; may be repeated. -only then takes of "+suite.CellNames(),
+		func(build string) error {
+			j.against = append(j.against, build)
 			return nil
 		})
 	flags.BoolVar(&j.write, "write", false, "write the results and the plot to files")
@@ -63,12 +67,15 @@ func parse(args []string, output io.Writer) (*job, error) {
 		}
 		return nil, errUsage
 	}
+	if quick {
+		j.hurry(flags, &only)
+	}
 	pattern, err := regexp.Compile(only)
 	j.cells = pattern
 	if err == nil && (flags.NArg() > 0 || j.bench.Rounds < 1 || j.bench.Duration <= 0) {
 		err = errors.New("no arguments, at least one round and a duration are needed")
 	}
-	if err == nil && j.write && (only != "" || len(j.against) > 0) {
+	if err == nil && j.write && (only != "" || quick || len(j.against) > 0) {
 		err = errors.New(
 			"a part of the results is not written: give -write or -only, and no -against")
 	}
@@ -92,6 +99,25 @@ func parse(args []string, output io.Writer) (*job, error) {
 		j.plot = filepath.Join(filepath.Dir(j.out), "loads.svg")
 	}
 	return j, nil
+}
+
+// hurry sets what the flags have not set to the values of -quick.
+func (j *job) hurry(flags *flag.FlagSet, only *string) {
+	set := map[string]bool{}
+	flags.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	rounds, duration, suites := 3, 200*time.Millisecond, "^(loads|http)$"
+	if len(j.against) > 0 {
+		rounds, duration, suites = 24, 80*time.Millisecond, "^(loads_[0-9]+|http_.*)$"
+	}
+	if !set["rounds"] {
+		j.bench.Rounds = rounds
+	}
+	if !set["duration"] {
+		j.bench.Duration = duration
+	}
+	if !set["only"] {
+		*only = suites
+	}
 }
 
 func names() string {
@@ -126,11 +152,7 @@ func (j *job) run(ctx context.Context, output, progress io.Writer) (err error) {
 	}
 	var report result.Report
 	if len(j.against) > 0 {
-		this, err := os.Executable()
-		if err != nil {
-			return err
-		}
-		r, err := suite.Against(ctx, &j.bench, append([]string{this}, j.against...), j.cells)
+		r, err := j.compare(ctx)
 		if err != nil {
 			return fmt.Errorf("against: %w", err)
 		}
@@ -159,6 +181,20 @@ func (j *job) run(ctx context.Context, output, progress io.Writer) (err error) {
 		}
 	}
 	return report.Print(output)
+}
+
+// compare compares this build with those of -against.
+func (j *job) compare(ctx context.Context) (report result.Report, err error) {
+	folder, err := os.MkdirTemp("", "pgsession-bench-")
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	builds, err := j.builds(ctx, folder)
+	if err != nil {
+		return report, err
+	}
+	return suite.Against(ctx, &j.bench, builds, j.cells)
 }
 
 func writeFile(path string, write func(io.Writer) error) error {

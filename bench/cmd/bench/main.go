@@ -1,8 +1,8 @@
 // Command bench measures this library beside others, on the Postgres of
 // DATABASE_URL and the Redis of REDIS_URL.
 //
-//	bench [-rounds N] [-duration D] [-only REGEXP] [-small] [-write]
-//	      [-out FILE] [-plot FILE] [-against PROGRAM]...
+//	bench [-quick] [-rounds N] [-duration D] [-only REGEXP] [-small] [-write]
+//	      [-out FILE] [-plot FILE] [-against BUILD]...
 //
 // It creates databases on the server and drops them at the end. It prints
 // tables and, last, a line
@@ -17,9 +17,13 @@
 // For a fair result the server waits for its disk: without fsync or
 // full_page_writes the run fails, unless -unsafe is given.
 //
-// With -against it only compares builds of itself. It measures the cells of the
+// With -against it only compares builds of itself. A build is a program, or a
+// revision, which is built with these benchmarks. It measures the cells of the
 // library that -only matches, in this build and in each of the others, in turns
 // on one server. That shows within minutes whether a change helps.
+//
+// With -quick it measures loads and HTTP only, or compares them, in less than
+// 90 seconds.
 //
 // If BENCH_PROFILE names a folder, CPU profiles go there: its own, for suites
 // below HTTP, and one of each site.
@@ -68,6 +72,9 @@ func dispatch(ctx context.Context, args []string) error {
 			return site.Serve(context.WithoutCancel(ctx), args[1], site.ServersFromEnvironment(),
 				os.Stdin, os.Stdout)
 		})
+	case len(args) == 2 && args[0] == suite.DatabaseCommand:
+		return suite.Database(context.WithoutCancel(ctx), os.Getenv("DATABASE_URL"), args[1],
+			os.Stdin, os.Stdout)
 	case len(args) == 4 && args[0] == suite.CellCommand:
 		return profiled("cell_"+args[1], func() error {
 			return suite.Cell(ctx, args[1], args[2], args[3], os.Stdin, os.Stdout)

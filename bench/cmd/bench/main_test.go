@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -20,8 +21,9 @@ import (
 // TestMain lets the test program act as the program that the benchmarks start.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 &&
-		slices.Contains([]string{site.Command, suite.AllocationsCommand, suite.CellCommand},
-			os.Args[1]) {
+		slices.Contains([]string{
+			site.Command, suite.AllocationsCommand, suite.CellCommand, suite.DatabaseCommand,
+		}, os.Args[1]) {
 		runtime.MemProfileRate = 1
 		if err := dispatch(context.Background(), os.Args[1:]); err != nil {
 			_, _ = os.Stderr.WriteString(err.Error() + "\n")
@@ -122,15 +124,15 @@ func TestAgainst(t *testing.T) {
 		t.Fatalf("%v\n%s", err, &progress)
 	}
 	cells := strings.Split(suite.CellNames(), ", ")
-	found := regexp.MustCompile(`(?m)^ratio (\S+)_same \d+\.\d{2,4}$`).FindAllStringSubmatch(
-		output.String(), -1)
-	if len(found) != len(cells) {
-		t.Fatalf("%d ratios of %d cells:\n%s", len(found), len(cells), &output)
-	}
-	for i, name := range cells {
-		if found[i][1] != name {
-			t.Errorf("ratio %d is of %s, want %s", i, found[i][1], name)
+	for _, name := range append(cells, "size") {
+		line := `(?m)^ratio ` + name + `_against (\d+\.\d{2,4})$`
+		found := regexp.MustCompile(line).FindStringSubmatch(output.String())
+		if found == nil {
+			t.Errorf("%s has the ratio %v", name, found)
 		}
+	}
+	if t.Failed() {
+		t.Log(&output)
 	}
 }
 
@@ -140,13 +142,31 @@ func TestAgainstFails(t *testing.T) {
 		"a program that is not there": {
 			"-only", "loads_1", "-against", filepath.Join(t.TempDir(), "none"),
 		},
-		"a program that says nothing": {"-only", "loads_1", "-against", "/bin/true"},
-		"no cell":                     {"-only", "size", "-against", "/bin/true"},
+		"a program that says nothing":        {"-only", "loads_1", "-against", "/bin/true"},
+		"a program that says something else": {"-only", "loads_1", "-against", "/bin/echo"},
+		"no cell":                            {"-only", "nothing", "-against", "/bin/true"},
 	} {
 		if err := parsed(t, append(args, "-unsafe")...).run(t.Context(), io.Discard,
 			io.Discard); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// The library of another revision is built with the benchmarks of this
+// checkout, which have what its own may lack.
+func TestBuildOfARevision(t *testing.T) {
+	b, err := buildOf(t.Context(), "HEAD", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err := exec.CommandContext(t.Context(), b.Program, suite.CellCommand, "no_such_cell",
+		"1ms", "1").CombinedOutput()
+	if err == nil || !strings.Contains(string(output), `there is no cell "no_such_cell"`) {
+		t.Errorf("the program of %s: %v: %s", b.Name, err, output)
+	}
+	if _, err := buildOf(t.Context(), "no-such-revision", t.TempDir()); err == nil {
+		t.Error("a revision that is not there was built")
 	}
 }
 
@@ -193,7 +213,20 @@ func TestParse(t *testing.T) {
 		"some/RESULTS.md"); j.plot != filepath.Join("some", "loads.svg") {
 		t.Errorf("the plot is %s", j.plot)
 	}
+	if j = parsed(t, "-quick", "-rounds", "9"); len(j.suites) != 2 || j.bench.Rounds != 9 {
+		t.Errorf("-quick measures %d suites in %d rounds", len(j.suites), j.bench.Rounds)
+	}
+	j = parsed(t, "-quick", "-against", "HEAD")
+	for name, want := range map[string]bool{
+		"loads_1": true, "loads_256": true, "http_get_64": true, "http_login_64": true,
+		"loads_64_4k": false, "cached_64": false, "saves_64": false,
+	} {
+		if j.cells.MatchString(name) != want {
+			t.Errorf("-quick -against takes %s: %t", name, !want)
+		}
+	}
 	for _, args := range [][]string{
+		{"-quick", "-write"},
 		{"-only", "nothing"},
 		{"-only", "("},
 		{"-only", "http", "-write"},

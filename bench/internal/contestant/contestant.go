@@ -64,7 +64,15 @@ func Verify(ctx context.Context, l Loader, n int) error {
 
 // Rate returns how many random rows of n a loader loads in a second.
 func Rate(ctx context.Context, l Loader, n, callers int, d time.Duration) (float64, error) {
-	return measure.Rate(ctx, callers, d, func(ctx context.Context, c *measure.Caller) error {
-		return l.Load(ctx, c.Random.IntN(n))
+	rate, _, err := Counted(ctx, l, 0, n, callers, d)
+	return rate, err
+}
+
+// Counted is Rate with the number of all loads, of the rows first..first+n-1.
+func Counted(
+	ctx context.Context, l Loader, first, n, callers int, d time.Duration,
+) (rate float64, calls int64, err error) {
+	return measure.Counted(ctx, callers, d, func(ctx context.Context, c *measure.Caller) error {
+		return l.Load(ctx, first+c.Random.IntN(n))
 	})
 }

@@ -42,12 +42,12 @@ func (cs Clients) Gets(
 	})
 }
 
-// Logins returns how many logins of new visitors are answered in a second. user
-// returns their names.
+// Logins returns how many logins of new visitors are answered in a second, and
+// their total number. user returns their names.
 func (cs Clients) Logins(
 	ctx context.Context, d time.Duration, user func(random int) string,
-) (float64, error) {
-	return measure.Rate(ctx, len(cs), d, func(_ context.Context, c *measure.Caller) error {
+) (rate float64, all int64, err error) {
+	return measure.Counted(ctx, len(cs), d, func(_ context.Context, c *measure.Caller) error {
 		_, err := cs[c.Number].Login(user(c.Random.IntN(100_000_000)))
 		return err
 	})

@@ -92,6 +92,23 @@ func (d *Database) Connect(
 	return pool, nil
 }
 
+// Bytes returns the size of a table with its indexes.
+func (d *Database) Bytes(ctx context.Context, table string) (n int64, err error) {
+	err = d.Pool.QueryRow(ctx, "SELECT pg_total_relation_size($1::regclass)", table).Scan(&n)
+	return n, err
+}
+
+// Backends returns the processes that serve other connections to the database.
+func (d *Database) Backends(ctx context.Context) (pids []int, err error) {
+	rows, err := d.Pool.Query(ctx, `
+		SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+			AND backend_type = 'client backend' AND pid <> pg_backend_pid()`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int])
+}
+
 // Exec runs statements without arguments.
 func (d *Database) Exec(ctx context.Context, statements ...string) error {
 	for _, s := range statements {

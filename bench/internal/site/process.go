@@ -72,6 +72,9 @@ func Start(ctx context.Context, name string, s Servers) (*Process, error) {
 	return p, nil
 }
 
+// PID returns the process's id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Close ends the process and waits until it has written what it had collected.
 // It may be called again.
 func (p *Process) Close() error {

@@ -8,108 +8,152 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/redis/go-redis/v9"
-
-	"github.com/reporadar/pgsession/bench/internal/contestant"
-	"github.com/reporadar/pgsession/bench/internal/load"
 	"github.com/reporadar/pgsession/bench/internal/measure"
 	"github.com/reporadar/pgsession/bench/internal/result"
-	"github.com/reporadar/pgsession/bench/internal/rows"
-	"github.com/reporadar/pgsession/bench/internal/site"
 )
 
-// CellCommand is the first argument that makes this program measure one cell of
-// the library. The others are its name, a duration and the number of rows.
-const CellCommand = "cell"
+// Build is a build of this program.
+type Build struct{ Name, Program string }
 
-// cellServer is the database of a cell. Other users of the machine could read
-// an argument.
-const cellServer = "BENCH_CELL_DATABASE_URL"
-
-// cells are what can be compared between builds. Each is opened once and
-// measured many times.
-var cells = []cellKind{
-	{"loads_1", cellLoads(1)},
-	{"loads_16", cellLoads(16)},
-	{"loads_64", cellLoads(64)},
-	{"loads_256", cellLoads(256)},
-	{"cached_64", cellCached},
-	{"saves_64", cellSaves},
-	{"logins_64", cellLogins},
-	{"http_get_64", cellHTTP(func(ctx context.Context, b *Bench, v *visited) (float64, error) {
-		rate, _, err := v.clients.Gets(ctx, 2*b.Duration, v.sessions)
-		return rate, err
-	})},
-	{
-		"http_login_64",
-		cellHTTP(func(ctx context.Context, b *Bench, v *visited) (float64, error) {
-			return v.logins(b)(ctx)
-		}),
-	},
+// againstBars are what a change of the library has to reach, as ratios of the
+// build with it to the one before. Below 1, they are what a change may cost.
+var againstBars = map[string]result.Bar{
+	"loads_1":       result.AtLeast(1.10),
+	"loads_64":      result.AtLeast(1.15),
+	"loads_256":     result.AtLeast(1.15),
+	"loads_64_4k":   result.AtLeast(1.5),
+	"saves_64":      result.AtLeast(0.95),
+	"saves_64_4k":   result.AtLeast(0.85),
+	"logins_64":     result.AtLeast(0.95),
+	"http_get_64":   result.AtLeast(1.15),
+	"http_login_64": result.AtLeast(1.25),
+	// No larger. Two connections insert, so the same schema differs by pages.
+	"size": result.AtMost(1.01),
 }
 
-type cellKind struct {
-	name string
-	open func(context.Context, *Bench) (*cell, error)
-}
-
-// cell is an open cell.
-type cell struct {
-	measure func(context.Context) (float64, error)
-	close   func() error
-}
-
-// Against compares builds of this program in turns: the first with each of the
-// others. It measures the cells whose names match, each in a process of its
-// own, so builds may differ in anything. The processes stay from turn to turn,
-// so turns can be short and many, and a disturbance of the machine affects all
-// builds.
+// Against compares the first build with each of the others, in turns. It
+// measures the cells whose names match, each in a process of its own, so builds
+// may differ in anything. Each has a database of its own, with its schema. The
+// processes stay from turn to turn, so turns can be short and many, and a
+// disturbance of the machine affects all builds.
 func Against(
-	ctx context.Context, b *Bench, programs []string, only *regexp.Regexp,
+	ctx context.Context, b *Bench, builds []Build, only *regexp.Regexp,
 ) (report result.Report, err error) {
-	if _, err := b.database(ctx); err != nil {
-		return report, err
+	if !slices.ContainsFunc(cells, func(c cellKind) bool { return only.MatchString(c.name) }) {
+		return report, fmt.Errorf("-only matches no cell: there are %s", CellNames())
 	}
-	names := []string{"this"}
-	for _, p := range programs[1:] {
-		names = append(names, filepath.Base(p))
+	databases := make([]*cellDatabase, len(builds))
+	for i, build := range builds {
+		d, err := startDatabase(ctx, build, b.Sizes.Rows)
+		if err != nil {
+			return report, err
+		}
+		defer closing(&err, d.close)
+		databases[i] = d
 	}
-	t := result.Table{Title: "Builds of the library compared", Head: "build"}
-	for _, name := range names {
-		t.Rows = append(t.Rows, result.Row{Name: name})
-	}
+	b.Log("made %d sessions for each of %d builds", b.Sizes.Rows, len(builds))
+	a := newComparison(builds)
 	for _, c := range cells {
 		if !only.MatchString(c.name) {
 			continue
 		}
-		samples, err := b.turns(ctx, programs, names, c.name)
+		turns, err := b.turns(ctx, builds, databases, c.name)
 		if err != nil {
 			return report, err
 		}
-		t.Columns = append(t.Columns, c.name)
-		for i := range samples {
-			t.Rows[i].Cells = append(t.Rows[i].Cells, result.Of(samples[i]))
-			if i > 0 {
-				report.Comparisons = append(report.Comparisons, result.Comparison{
-					Name:  c.name + "_" + names[i],
-					What:  c.name + ": " + names[i] + " against this build",
-					Value: eachRound(samples[i], samples[0]).Median(),
-				})
-			}
+		a.add(c.name, turns)
+	}
+	a.addSizes(databases, b.Sizes.Rows)
+	return a.report(), nil
+}
+
+// comparison collects the results of builds.
+type comparison struct {
+	builds      []Build
+	rates, cpu  result.Table
+	comparisons []result.Comparison
+}
+
+func newComparison(builds []Build) *comparison {
+	a := &comparison{
+		builds: builds,
+		rates: result.Table{
+			Title: "Builds of the library compared, calls per second", Head: "build",
+		},
+		cpu: result.Table{
+			Title: "The processor that a call takes, µs", Head: "build",
+			Notes: []string{
+				"Of the process that calls, or of the site over HTTP, and after the + of its " +
+					"backends of Postgres. Neighbours on the machine disturb it less than rates.",
+			},
+		},
+	}
+	for _, build := range builds {
+		a.rates.Rows = append(a.rates.Rows, result.Row{Name: build.Name})
+		a.cpu.Rows = append(a.cpu.Rows, result.Row{Name: build.Name})
+	}
+	return a
+}
+
+// nameOf returns the name of the comparison with a build. It names the build if
+// there are several.
+func (a *comparison) nameOf(cell string, other int) string {
+	if len(a.builds) == 2 {
+		return cell + "_against"
+	}
+	return cell + "_against_" + a.builds[other].Name
+}
+
+// add adds the turns of one cell, those of each build.
+func (a *comparison) add(cell string, turns []turned) {
+	a.rates.Columns = append(a.rates.Columns, cell)
+	a.cpu.Columns = append(a.cpu.Columns, cell)
+	for i := range turns {
+		a.rates.Rows[i].Cells = append(a.rates.Rows[i].Cells, result.Of(turns[i].rates))
+		a.cpu.Rows[i].Cells = append(a.cpu.Rows[i].Cells, result.Text("%s + %s",
+			result.Number(turns[i].process.Median()), result.Number(turns[i].backends.Median())))
+	}
+	for i := 1; i < len(turns); i++ {
+		against := ": this build against " + a.builds[i].Name
+		a.comparisons = append(a.comparisons, result.Comparison{
+			Name: a.nameOf(cell, i), What: cell + against,
+			Value: eachRound(turns[0].rates, turns[i].rates).Median(), Bar: againstBars[cell],
+		})
+		if before, now := turns[i].cpu(), turns[0].cpu(); now.Median() > 0 {
+			a.comparisons = append(a.comparisons, result.Comparison{
+				Name:  a.nameOf(cell+"_cpu", i),
+				What:  cell + ", calls for the same processor time" + against,
+				Value: eachRound(before, now).Median(),
+			})
 		}
 	}
-	if len(t.Columns) == 0 {
-		return report, fmt.Errorf("-only matches no cell: there are %s", CellNames())
+}
+
+// addSizes compares what a session takes on disk.
+func (a *comparison) addSizes(databases []*cellDatabase, rows int) {
+	a.rates.Columns = append(a.rates.Columns, "bytes of a session")
+	for i, d := range databases {
+		size := measure.Samples{float64(d.bytes) / float64(rows)}
+		a.rates.Rows[i].Cells = append(a.rates.Rows[i].Cells, result.Of(size))
+		if i > 0 {
+			a.comparisons = append(a.comparisons, result.Comparison{
+				Name:  a.nameOf("size", i),
+				What:  "bytes of a session, with indexes: this build against " + a.builds[i].Name,
+				Value: float64(databases[0].bytes) / float64(d.bytes), Bar: againstBars["size"],
+			})
+		}
 	}
-	report.Tables = []result.Table{t}
-	return report, nil
+}
+
+func (a *comparison) report() result.Report {
+	return result.Report{
+		Tables: []result.Table{a.rates, a.cpu}, Comparisons: a.comparisons,
+	}
 }
 
 // eachRound returns the ratio within each round, where a slow machine affects
@@ -121,193 +165,145 @@ func eachRound(a, b measure.Samples) (ratios measure.Samples) {
 	return ratios
 }
 
-// CellNames returns the cells that [Against] can measure.
-func CellNames() string {
-	var names []string
-	for _, c := range cells {
-		names = append(names, c.name)
+// turned are the samples of one cell of one build. Those of the processor are
+// in µs, and 0 where it is unknown.
+type turned struct{ rates, process, backends measure.Samples }
+
+// cpu returns the processor time of both.
+func (t *turned) cpu() (all measure.Samples) {
+	for i := range t.process {
+		all = append(all, t.process[i]+t.backends[i])
 	}
-	return strings.Join(names, ", ")
+	return all
 }
 
-// turns starts a process of each program and measures one cell.
+// turns starts a process of each build and measures one cell.
 func (b *Bench) turns(
-	ctx context.Context, programs, names []string, name string,
-) (samples []measure.Samples, err error) {
-	var turns []measure.Cell
-	for i, program := range programs {
-		p, err := startCell(ctx, program, name, b)
+	ctx context.Context, builds []Build, databases []*cellDatabase, name string,
+) (turns []turned, err error) {
+	turns = make([]turned, len(builds))
+	var running []measure.Cell
+	for i, build := range builds {
+		p, err := startCell(ctx, build, name, b, databases[i].url)
 		if err != nil {
 			return nil, err
 		}
 		defer closing(&err, p.close)
-		turns = append(turns, measure.Cell{Name: name + ", " + names[i], Run: p.measure})
+		running = append(running, measure.Cell{
+			Name: name + ", " + build.Name,
+			Run: func(ctx context.Context) (float64, error) {
+				s, err := p.measure(ctx)
+				turns[i].process = append(turns[i].process, s.process)
+				turns[i].backends = append(turns[i].backends, s.backends)
+				return s.rate, err
+			},
+		})
 	}
-	for _, t := range turns { // warm-up
-		if _, err := t.Run(ctx); err != nil {
+	for i, r := range running { // warm-up
+		if _, err := r.Run(ctx); err != nil {
 			return nil, err
 		}
+		turns[i] = turned{}
 	}
-	return b.alternate(ctx, turns)
+	rates, err := b.alternate(ctx, running)
+	for i := range rates {
+		turns[i].rates = rates[i]
+	}
+	return turns, err
 }
 
-func startCell(ctx context.Context, program, name string, b *Bench) (*cell, error) {
-	cmd := exec.CommandContext(ctx, program, CellCommand, name, b.Duration.String(),
-		strconv.Itoa(b.Sizes.Rows))
-	cmd.Env = append(os.Environ(), cellServer+"="+b.main.URL)
-	cmd.Stderr = os.Stderr
-	input, err := cmd.StdinPipe()
+// child is a process of a build that answers each line with a line.
+type child struct {
+	program string
+	cmd     *exec.Cmd
+	input   io.WriteCloser
+	lines   *bufio.Reader
+}
+
+func startChild(
+	ctx context.Context, build Build, env []string, args ...string,
+) (*child, error) {
+	c := &child{program: build.Program, cmd: exec.CommandContext(ctx, build.Program, args...)}
+	c.cmd.Env = append(os.Environ(), env...)
+	c.cmd.Stderr = os.Stderr
+	// It drops its database when its input ends; an interrupt must not.
+	c.cmd.Cancel = func() error { return c.input.Close() }
+	var err error
+	if c.input, err = c.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	output, err := c.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	output, err := cmd.StdoutPipe()
+	c.lines = bufio.NewReader(output)
+	return c, c.cmd.Start()
+}
+
+// read returns the fields of the next line.
+func (c *child) read(want int) ([]string, error) {
+	line, err := c.lines.ReadString('\n')
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.program, err)
+	}
+	fields := strings.Fields(line)
+	if len(fields) != want {
+		return nil, fmt.Errorf("%s writes %q: build it with these benchmarks, as -against does "+
+			"with a revision", c.program, line)
+	}
+	return fields, nil
+}
+
+func (c *child) close() error { return errors.Join(c.input.Close(), c.cmd.Wait()) }
+
+// cellDatabase is the database of one build.
+type cellDatabase struct {
+	*child
+	url   string
+	bytes int64 // of its table
+}
+
+func startDatabase(ctx context.Context, build Build, n int) (*cellDatabase, error) {
+	c, err := startChild(ctx, build, nil, DatabaseCommand, strconv.Itoa(n))
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
+	d := &cellDatabase{child: c}
+	fields, err := c.read(2)
+	if err == nil {
+		d.url = fields[0]
+		d.bytes, err = strconv.ParseInt(fields[1], 10, 64)
 	}
-	lines := bufio.NewReader(output)
-	return &cell{
-		measure: func(context.Context) (float64, error) {
-			if _, err := io.WriteString(input, "\n"); err != nil {
-				return 0, fmt.Errorf("%s: %w", program, err)
-			}
-			line, err := lines.ReadString('\n')
-			if err != nil {
-				return 0, fmt.Errorf("%s: %w", program, err)
-			}
-			return strconv.ParseFloat(strings.TrimSpace(line), 64)
-		},
-		close: func() error { return errors.Join(input.Close(), cmd.Wait()) },
-	}, nil
-}
-
-// Cell opens one cell in the database of [Against]. For each line of input it
-// measures once and writes the value as a line to output.
-func Cell(
-	ctx context.Context, name, duration, n string, input io.Reader, output io.Writer,
-) (err error) {
-	b := &Bench{main: &rows.Database{URL: os.Getenv(cellServer)}, Redis: os.Getenv("REDIS_URL")}
-	var durationErr, rowsErr error
-	b.Duration, durationErr = time.ParseDuration(duration)
-	b.Sizes.Rows, rowsErr = strconv.Atoi(n)
-	if err := errors.Join(durationErr, rowsErr); err != nil {
-		return err
-	}
-	i := slices.IndexFunc(cells, func(c cellKind) bool { return c.name == name })
-	if i < 0 {
-		return fmt.Errorf("there is no cell %q", name)
-	}
-	if b.main.Pool, err = b.main.Connect(ctx, 1); err != nil {
-		return err
-	}
-	defer b.main.Pool.Close()
-	c, err := cells[i].open(ctx, b)
 	if err != nil {
-		return err
+		return nil, errors.Join(err, c.close())
 	}
-	defer closing(&err, c.close)
-	for lines := bufio.NewScanner(input); lines.Scan(); {
-		if err := b.main.Quiet(ctx); err != nil {
-			return err
-		}
-		value, err := c.measure(ctx)
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintln(output, value); err != nil {
-			return err
-		}
-	}
-	return nil
+	return d, nil
 }
 
-func cellLoads(callers int) func(context.Context, *Bench) (*cell, error) {
-	return cellLibrary(func(ctx context.Context, b *Bench, l *contestant.Library) (float64, error) {
-		return contestant.Rate(ctx, l, b.Sizes.Rows, callers, b.Duration)
-	})
+// cellProcess is an open cell in a process of a build.
+type cellProcess struct{ *child }
+
+func startCell(
+	ctx context.Context, build Build, name string, b *Bench, url string,
+) (*cellProcess, error) {
+	c, err := startChild(ctx, build, []string{cellServer + "=" + url},
+		CellCommand, name, b.Duration.String(), strconv.Itoa(b.Sizes.Rows))
+	return &cellProcess{c}, err
 }
 
-// cellCached loads from the cache alone. All builds find the entries of the
-// first one.
-func cellCached(ctx context.Context, b *Bench) (_ *cell, err error) {
-	options, err := redis.ParseURL(b.Redis)
+// measure measures once.
+func (p *cellProcess) measure(context.Context) (s sample, err error) {
+	if _, err := io.WriteString(p.input, "\n"); err != nil {
+		return s, fmt.Errorf("%s: %w", p.program, err)
+	}
+	fields, err := p.read(3)
 	if err != nil {
-		return nil, errors.New("REDIS_URL is not a Redis URL")
+		return s, err
 	}
-	c, err := contestant.NewCached(ctx, b.main, b.Redis, freshForLong)
-	if err != nil {
-		return nil, err
-	}
-	client, rows := redis.NewClient(options), min(cachedRows, b.Sizes.Rows)
-	end := func() error {
-		return errors.Join(contestant.Uncache(context.WithoutCancel(ctx), client, rows),
-			client.Close(), c.Close())
-	}
-	if err := warm(ctx, c, rows); err != nil {
-		return nil, errors.Join(err, end())
-	}
-	return &cell{measure: func(ctx context.Context) (float64, error) {
-		return contestant.Rate(ctx, c, rows, cachedCallers, b.Duration)
-	}, close: end}, nil
-}
-
-func cellSaves(ctx context.Context, b *Bench) (*cell, error) {
-	return cellLibrary(func(ctx context.Context, b *Bench, l *contestant.Library) (float64, error) {
-		return saveRate(ctx, b, l)
-	})(ctx, b)
-}
-
-func cellLogins(ctx context.Context, b *Bench) (*cell, error) {
-	var callers []contestant.Login
-	return cellLibrary(func(ctx context.Context, b *Bench, l *contestant.Library) (_ float64,
-		err error,
-	) {
-		if callers == nil {
-			if callers, err = newLogins(ctx, l); err != nil {
-				return 0, err
-			}
+	for i, value := range []*float64{&s.rate, &s.process, &s.backends} {
+		if *value, err = strconv.ParseFloat(fields[i], 64); err != nil {
+			return s, err
 		}
-		return loginRate(ctx, b, callers)
-	})(ctx, b)
-}
-
-func cellLibrary(
-	run func(context.Context, *Bench, *contestant.Library) (float64, error),
-) func(context.Context, *Bench) (*cell, error) {
-	return func(ctx context.Context, b *Bench) (*cell, error) {
-		l, err := contestant.NewLibrary(ctx, b.main)
-		if err != nil {
-			return nil, err
-		}
-		return &cell{
-			measure: func(ctx context.Context) (float64, error) { return run(ctx, b, l) },
-			close:   l.Close,
-		}, nil
 	}
-}
-
-// cellHTTP starts the library's site. Its sessions are new, so for a minute it
-// writes no touches.
-func cellHTTP(
-	run func(context.Context, *Bench, *visited) (float64, error),
-) func(context.Context, *Bench) (*cell, error) {
-	return func(ctx context.Context, b *Bench) (_ *cell, err error) {
-		process, err := site.Start(ctx, site.Library, site.Servers{DatabaseURL: b.main.URL})
-		if err != nil {
-			return nil, err
-		}
-		v := &visited{process: process}
-		if v.clients, err = load.Connect(process.Address, httpClients); err == nil {
-			err = v.logIn()
-		}
-		if err != nil {
-			return nil, errors.Join(err, v.close())
-		}
-		return &cell{
-			measure: func(ctx context.Context) (float64, error) { return run(ctx, b, v) },
-			close:   v.close,
-		}, nil
-	}
+	return s, nil
 }

@@ -42,7 +42,13 @@ func overHTTP(ctx context.Context, b *Bench) (report result.Report, err error) {
 		if s.process.Name != site.SCSRedis {
 			writing = append(writing, s)
 			loginCells = append(loginCells,
-				measure.Cell{Name: "http login, " + s.process.Name, Run: s.logins(b)})
+				measure.Cell{
+					Name: "http login, " + s.process.Name,
+					Run: func(ctx context.Context) (float64, error) {
+						rate, _, err := s.logins(ctx, b)
+						return rate, err
+					},
+				})
 		}
 	}
 	posts, err := b.alternate(ctx, loginCells)

@@ -19,8 +19,11 @@ func logins(ctx context.Context, b *Bench) (result.Report, error) {
 		what: "logins, 64 callers, from an anonymous session, against scs_pgx",
 		ready: func(ctx context.Context, s contestant.Saver) (rate, error) {
 			callers, err := newLogins(ctx, s)
-			return func(ctx context.Context) (float64, error) { return loginRate(ctx, b, callers) },
-				err
+			once := func(ctx context.Context) (float64, error) {
+				rate, _, err := loginRate(ctx, b, callers)
+				return rate, err
+			}
+			return once, err
 		},
 	})
 }
@@ -42,24 +45,26 @@ func newLogins(ctx context.Context, s contestant.Saver) (callers []contestant.Lo
 }
 
 // loginRate measures, and checks who is logged in afterwards.
-func loginRate(ctx context.Context, b *Bench, callers []contestant.Login) (float64, error) {
+func loginRate(
+	ctx context.Context, b *Bench, callers []contestant.Login,
+) (rate float64, calls int64, err error) {
 	last := make([]string, len(callers))
-	rate, err := measure.Rate(ctx, len(callers), 2*b.Duration,
+	rate, calls, err = measure.Counted(ctx, len(callers), 2*b.Duration,
 		func(ctx context.Context, c *measure.Caller) error {
 			last[c.Number] = rows.Name(c.Random.IntN(100_000_000))
 			return callers[c.Number].Login(ctx, last[c.Number])
 		})
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for i, l := range callers {
 		user, err := l.User(ctx)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if user != last[i] {
-			return 0, fmt.Errorf("%q is logged in, not %q", user, last[i])
+			return 0, 0, fmt.Errorf("%q is logged in, not %q", user, last[i])
 		}
 	}
-	return rate, nil
+	return rate, calls, nil
 }

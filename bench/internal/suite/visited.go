@@ -126,12 +126,10 @@ func ageSessions(ctx context.Context, d *rows.Database) (int64, error) {
 }
 
 // logins measures logins of visitors without a session.
-func (v *visited) logins(b *Bench) func(context.Context) (float64, error) {
-	return func(ctx context.Context) (float64, error) {
-		if err := b.main.Quiet(ctx); err != nil {
-			return 0, err
-		}
-		return v.clients.Logins(ctx, 2*b.Duration,
-			func(random int) string { return rows.Name(firstVisitor + loggedIn + random/4) })
+func (v *visited) logins(ctx context.Context, b *Bench) (rate float64, all int64, err error) {
+	if err := b.main.Quiet(ctx); err != nil {
+		return 0, 0, err
 	}
+	return v.clients.Logins(ctx, 2*b.Duration,
+		func(random int) string { return rows.Name(firstVisitor + loggedIn + random/4) })
 }
