@@ -16,6 +16,7 @@ import (
 
 // Every statement takes the way of this file, from top to bottom: exec traces
 // it, retry bounds, counts and repeats it, withConn runs it on one connection.
+// deadline.go ends it when its time is over or its caller has left.
 // classify says what an error means, and translate makes the caller's of it.
 
 // statement is the SQL of one call, or of the calls that share it, as data for
@@ -69,11 +70,11 @@ func (x *executor) exec(ctx context.Context, s statement) (err error) {
 }
 
 // retry repeats a statement where that is safe and can help.
-func (x *executor) retry(ctx context.Context, s statement) error {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.within, x.timeout))
-	defer cancel()
+func (x *executor) retry(caller context.Context, s statement) error {
 	tally, began := &x.tallies[s.op], time.Now()
 	defer func() { tally.took.Add(int64(time.Since(began))) }()
+	ctx := x.pool.alarm.bound(caller, began.Add(cmp.Or(s.within, x.timeout)))
+	defer ctx.finish()
 
 	effect, uncertain := operations[s.op].effect, false
 	var err error
@@ -108,14 +109,20 @@ func unknownOutcome(err error) error { return fmt.Errorf("%w (%w)", err, store.E
 
 // withConn runs a statement on one connection. Before a load it rechecks
 // target_session_attrs, at most once a second. It returns errUnreplicated if a
-// commit's wait for a synchronous standby was cancelled.
-func (x *executor) withConn(ctx context.Context, s statement) error {
-	conn, err := x.pool.acquire(ctx)
+// commit's wait for a synchronous standby was cancelled. If the context ends
+// while Postgres has the statement, pgx closes the connection.
+func (x *executor) withConn(within *bounded, s statement) error {
+	conn, err := x.pool.acquire(within)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
 	pc := conn.Conn().PgConn()
+	ctx, err := within.attach(pc)
+	if err != nil {
+		return &acquireError{error: err}
+	}
+	defer within.detach(pc)
 	if s.op == opLoad {
 		if err := x.pool.recheck(ctx, pc); err != nil {
 			return err

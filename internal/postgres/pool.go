@@ -31,6 +31,7 @@ type pool struct {
 	closing atomic.Pointer[atomic.Int32]
 
 	rechecked, renewed pace
+	alarm              alarm // for the deadlines of statements
 }
 
 func newPool(conns *pgxpool.Pool, schemaName string) *pool {
