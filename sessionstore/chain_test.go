@@ -85,7 +85,7 @@ func TestOpenWithoutPostgres(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect(t, "store", m.StoreName(), "memory")
+	expect(t, "store", m.Store().Name(), "memory")
 	site := &site{t: t, m: m, store: newSpy(nil)}
 	cookie := site.newcomer()
 	expect(t, "a session", site.look(cookie), "user=")

@@ -287,7 +287,7 @@ func (c Config) inForce() []any {
 		"timeout", c.IdleTimeout, "absolute_timeout", c.AbsoluteTimeout,
 		"cookie", c.Cookie.Name, "same_site", sameSite,
 	}
-	if c.Profile != NoProfile {
+	if c.Profile != noProfile {
 		attrs = append(attrs, "profile", c.Profile.String())
 	}
 	return attrs
@@ -363,8 +363,8 @@ func (c Config) check() error {
 	if err := schema.CheckName(c.Schema); err != nil {
 		fault("Schema", err.Error())
 	}
-	if c.Profile < NoProfile || c.Profile > AAL3 {
-		fault("Profile", "must be NoProfile, AAL1, AAL2 or AAL3")
+	if c.Profile < noProfile || c.Profile > AAL3 {
+		fault("Profile", "must be AAL1, AAL2, AAL3 or left out")
 	}
 	if len(c.Secrets) == 0 {
 		fault("Secrets", "is not set: make one with `openssl rand -hex 32`")

@@ -266,15 +266,15 @@ func (e *environment) profile() Profile {
 	const name = "SESSION_PROFILE"
 	v, set := e.get(name)
 	if !set {
-		return NoProfile
+		return noProfile
 	}
-	for p := NoProfile; p <= AAL3; p++ {
+	for p := noProfile; p <= AAL3; p++ {
 		if strings.EqualFold(v, p.String()) {
 			return p
 		}
 	}
 	e.fault(name, "must be none, aal1, aal2 or aal3")
-	return NoProfile
+	return noProfile
 }
 
 func (e *environment) cookie() CookieConfig {

@@ -22,7 +22,8 @@ type Health struct {
 	Status string `json:"status"`
 	// EmergencySince is when the emergency began; nil without one.
 	EmergencySince *time.Time `json:"emergency_since,omitempty"`
-	// Store is the name of the store in use: see [Manager.StoreName].
+	// Store is the name of the store in use: "postgres", "redis, postgres" with
+	// the cache, or "memory", as in an emergency.
 	Store string `json:"store"`
 	// Cache is "ok", "degraded" while Redis answers reads and refuses writes,
 	// or "unavailable"; empty without one. No request depends on it.
@@ -70,7 +71,7 @@ func (m *Manager) Health(ctx context.Context) Health {
 		}
 	}
 	m.chain.describe(&h)
-	if m.cfg.Profile != NoProfile {
+	if m.cfg.Profile != noProfile {
 		h.Profile, h.Deviations = m.cfg.Profile.String(), m.cfg.Deviations()
 	}
 	m.health.last, m.health.asked = h, time.Now()

@@ -96,14 +96,11 @@ func (m *Manager) Close() error {
 	return nil
 }
 
-// StoreName returns the name of the store in use: "postgres", "redis, postgres"
-// with the cache, or "memory", as in an emergency.
-func (m *Manager) StoreName() string { return m.store.Name() }
-
 // Store returns the store of the Manager, for tools and tests that work on
 // sessions below HTTP. A Manager of [Open] or [New] has one store for Redis,
-// Postgres and memory. Changes through it make no events. Do not use it after
-// [Manager.Close].
+// Postgres and memory. Its Name is that of the one in use: "postgres", "redis,
+// postgres" with the cache, or "memory", as in an emergency. Changes through it
+// make no events. Do not use it after [Manager.Close].
 func (m *Manager) Store() store.Store {
 	if bounded, ok := m.store.(*boundedStore); ok {
 		return bounded.Store

@@ -32,7 +32,7 @@ func TestDefault(t *testing.T) {
 
 func TestManagerOverAnyStore(t *testing.T) {
 	site := newSite(t)
-	expect(t, "StoreName", site.m.StoreName(), "memory")
+	expect(t, "name of the store", site.m.Store().Name(), "memory")
 	expect(t, "Close", site.m.Close(), nil)
 
 	_, err := sessionstore.NewWithStore(site.store, sessionstore.Config{})

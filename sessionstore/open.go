@@ -88,7 +88,7 @@ func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error)
 	flushing, cancel := context.WithTimeout(ctx, cfg.StoreTimeout)
 	defer cancel()
 	_ = m.FlushEvents(flushing) // an emergency that begins here is logged before this line
-	attrs := []any{"store", m.StoreName(), "active", stats.Active, "exact", stats.Exact}
+	attrs := []any{"store", m.store.Name(), "active", stats.Active, "exact", stats.Exact}
 	cfg.Logger.InfoContext(ctx, "sessions open", append(attrs, cfg.inForce()...)...)
 	return m, nil
 }
@@ -100,7 +100,7 @@ func openMemory(ctx context.Context, cfg Config) (*Manager, error) {
 	}
 	attrs := []any{
 		"advice", "sessions end with this process: set DATABASE_URL to keep them in Postgres",
-		"store", m.StoreName(), "active", 0,
+		"store", m.store.Name(), "active", 0,
 	}
 	cfg.Logger.WarnContext(ctx, "sessions open in memory", append(attrs, cfg.inForce()...)...)
 	return m, nil

@@ -18,7 +18,7 @@ type Profile int
 
 // The profiles. The zero value has no limits.
 const (
-	NoProfile Profile = iota
+	noProfile Profile = iota
 	// AAL1 ends a session 30 days after its login.
 	AAL1
 	// AAL2 ends a session 24 hours after its login and after 1 hour without a
@@ -32,7 +32,7 @@ const (
 // String returns the name, as in SESSION_PROFILE.
 func (p Profile) String() string {
 	switch p {
-	case NoProfile:
+	case noProfile:
 		return "none"
 	case AAL1:
 		return "aal1"

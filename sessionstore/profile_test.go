@@ -15,7 +15,7 @@ func TestProfileSetsTheTimeouts(t *testing.T) {
 		profile        sessionstore.Profile
 		idle, absolute time.Duration // with the rounding; 0 is no limit
 	}{
-		{sessionstore.NoProfile, 0, 30 * 24 * time.Hour},
+		{sessionstore.Profile(0), 0, 30 * 24 * time.Hour},
 		{sessionstore.AAL1, 0, 30 * 24 * time.Hour},
 		{sessionstore.AAL2, time.Hour, 24 * time.Hour},
 		{sessionstore.AAL3, 15 * time.Minute, 12 * time.Hour},
@@ -106,7 +106,7 @@ func TestDeviationsAreReported(t *testing.T) {
 
 func TestProfileEndsTheCookieWithTheBrowser(t *testing.T) {
 	for profile, want := range map[sessionstore.Profile]bool{
-		sessionstore.NoProfile: true, sessionstore.AAL1: true,
+		sessionstore.Profile(0): true, sessionstore.AAL1: true,
 		sessionstore.AAL2: false, sessionstore.AAL3: false,
 	} {
 		site := newSite(t, func(cfg *sessionstore.Config) { cfg.Profile = profile })

@@ -21,8 +21,8 @@ type frame struct {
 func (a *app) frameOf(title, here string, s *sessionstore.Session) frame {
 	f := frame{
 		Title: title, Here: here,
-		Store: a.sessions.StoreName(), Env: a.cfg.Env.String(), Persists: a.cfg.DatabaseURL != "",
-		Passwords: a.users != nil,
+		Store: a.sessions.Store().Name(), Env: a.cfg.Env.String(),
+		Persists: a.cfg.DatabaseURL != "", Passwords: a.users != nil,
 	}
 	if s != nil {
 		f.User = s.UserID()

@@ -30,7 +30,7 @@ func TestAnEmergencyBehindALoadBalancer(t *testing.T) {
 	}
 	cut.toPostgres.heal()
 	testkit.Eventually(t, "the emergency ends", func() bool {
-		return cut.manager.StoreName() != "memory"
+		return cut.manager.Store().Name() != "memory"
 	})
 	testkit.Eventually(t, "the session is everywhere", func() bool {
 		_, user, cookies := there.get("/set")

@@ -84,7 +84,7 @@ func (i *instance) emergency(t *testing.T) {
 	t.Helper()
 	testkit.Eventually(t, "the emergency begins", func() bool {
 		_, _ = i.Load(t.Context(), testkit.NewID(), 0)
-		return i.manager.StoreName() == "memory"
+		return i.manager.Store().Name() == "memory"
 	})
 }
 

@@ -45,7 +45,7 @@ func startMove(t *testing.T, at lostAt) *moving {
 	m.a.toPostgres.down()
 	testkit.Eventually(t, "the emergency begins", func() bool {
 		_, _ = m.a.Load(t.Context(), testkit.NewID(), 0)
-		return m.a.manager.StoreName() == "memory"
+		return m.a.manager.Store().Name() == "memory"
 	})
 	m.id = m.a.create(t, "n", 1)
 	m.lost = m.a.toPostgres.trapped("loss", at.stream, at.word(m.id))

@@ -39,7 +39,7 @@ func (i *instance) leave(t *testing.T, x reach) {
 	i.toPostgres.down()
 	testkit.Eventually(t, "the emergency begins", func() bool {
 		_, _ = i.Load(t.Context(), testkit.NewID(), 0)
-		return i.manager.StoreName() == "memory"
+		return i.manager.Store().Name() == "memory"
 	})
 }
 

@@ -150,7 +150,7 @@ func anEmergency(t *testing.T, faults map[string]func(*link)) {
 				if !errors.Is(err, sessionstore.ErrUnavailable) {
 					t.Fatalf("load: %v", err)
 				}
-				return a.manager.StoreName() == "memory"
+				return a.manager.Store().Name() == "memory"
 			})
 			h := a.manager.Health(t.Context())
 			if h.Status != "emergency" || h.EmergencySince == nil {

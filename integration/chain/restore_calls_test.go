@@ -47,7 +47,7 @@ func TestSlowCallsWhileSessionsAreRestored(t *testing.T) {
 	}
 	i.toPostgres.heal()
 	testkit.Eventually(t, "sessions are being restored", func() bool {
-		return i.manager.StoreName() == "postgres"
+		return i.manager.Store().Name() == "postgres"
 	})
 	if rec, err := i.Load(t.Context(), spared, 0); err != nil || !rec.Emergency {
 		t.Logf("the session that is spared was restored first: %v", err)

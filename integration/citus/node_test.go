@@ -194,7 +194,7 @@ func losesAWorker(t *testing.T, c *cluster) {
 		t.Errorf("%d were served and %d refused, with %d sessions on the worker that is away",
 			served, refused, p.there)
 	}
-	expect(t, "store", m.StoreName(), "postgres")
+	expect(t, "store", m.Store().Name(), "postgres")
 	if _, err := m.RevokeUser(t.Context(), "user0"); !errors.Is(err, sessionstore.ErrUnavailable) {
 		t.Errorf("a revoke that can't reach every node: %v", err)
 	}
@@ -222,7 +222,7 @@ func waitsForAWorker(t *testing.T, c *cluster) {
 	if refused == 0 {
 		t.Error("nobody was refused: this test sees nothing")
 	}
-	expect(t, "store", m.StoreName(), "postgres")
+	expect(t, "store", m.Store().Name(), "postgres")
 	thaw()
 	p.back()
 }

@@ -23,7 +23,7 @@ func emergency(t *testing.T, p *pair) {
 		bob = s.visit("POST", "/login?user=bob", "").cookie
 		return bob != ""
 	})
-	if name := s.m.StoreName(); name != "memory" {
+	if name := s.m.Store().Name(); name != "memory" {
 		t.Fatalf("the store in use is %s: this test sees nothing", name)
 	}
 	p.standby.promote()
@@ -32,7 +32,7 @@ func emergency(t *testing.T, p *pair) {
 	testkit.Eventually(t, "the emergency is over", func() bool {
 		return s.m.Metrics().Emergency.Since.IsZero()
 	})
-	if name := s.m.StoreName(); name != "postgres" {
+	if name := s.m.Store().Name(); name != "postgres" {
 		t.Errorf("the store in use is %s", name)
 	}
 	t.Logf("the emergency was over %s after the promotion",

@@ -211,7 +211,7 @@ func unreplicatedLogin(t *testing.T, p *pair) {
 				p.cutLogin(s, function, how)
 			}
 			p.cutLogin(s, function, how)
-			if name := s.m.StoreName(); name != "postgres" {
+			if name := s.m.Store().Name(); name != "postgres" {
 				t.Errorf("the store in use is %s: Postgres was there all the time", name)
 			}
 			thaw()

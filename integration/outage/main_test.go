@@ -84,8 +84,8 @@ func noEmergency(t *testing.T, m *sessionstore.Manager, says string) {
 		}
 		failed++
 	}
-	if n := m.Count(sessionstore.EventEmergencyBegan); n != 0 || m.StoreName() != "postgres" {
-		t.Errorf("%d emergencies; the store is %s", n, m.StoreName())
+	if n := m.Count(sessionstore.EventEmergencyBegan); n != 0 || m.Store().Name() != "postgres" {
+		t.Errorf("%d emergencies; the store is %s", n, m.Store().Name())
 	}
 }
 
@@ -98,6 +98,6 @@ func emergency(t *testing.T, m *sessionstore.Manager) {
 			!errors.Is(err, sessionstore.ErrNotFound) {
 			t.Fatal(err)
 		}
-		return m.StoreName() == "memory"
+		return m.Store().Name() == "memory"
 	})
 }

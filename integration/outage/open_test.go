@@ -66,7 +66,7 @@ func TestOpenFails(t *testing.T) {
 			m, err := sessionstore.Open(t.Context(), config(c.url))
 			if err == nil {
 				_ = m.Close()
-				t.Fatalf("Open succeeds, over %s", m.StoreName())
+				t.Fatalf("Open succeeds, over %s", m.Store().Name())
 			}
 			if !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "Canary") {
 				t.Errorf("%v, want %q", err, c.says)
@@ -126,8 +126,8 @@ func TestOpenWithoutPostgres(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := open(t, config("postgres://me:Canary-7355608@"+address+"/db"))
-			if m.StoreName() != "memory" {
-				t.Errorf("the store is %s", m.StoreName())
+			if m.Store().Name() != "memory" {
+				t.Errorf("the store is %s", m.Store().Name())
 			}
 			status, said := health(m)
 			if status != 503 || !strings.Contains(said, `"emergency_since"`) {

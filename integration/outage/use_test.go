@@ -34,7 +34,8 @@ func TestAPoolInUseIsNoOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.Close() })
-	testkit.Eventually(t, "Postgres is in use", func() bool { return m.StoreName() == "postgres" })
+	testkit.Eventually(t, "Postgres is in use",
+		func() bool { return m.Store().Name() == "postgres" })
 	for range pc.MaxConns {
 		conn, err := pool.Acquire(t.Context())
 		if err != nil {
@@ -102,7 +103,7 @@ func TestAServerThatStopsReplying(t *testing.T) {
 		t.Logf("it began after %v", took.Round(time.Millisecond))
 	}
 	thaw()
-	testkit.Eventually(t, "its end", func() bool { return m.StoreName() == "postgres" })
+	testkit.Eventually(t, "its end", func() bool { return m.Store().Name() == "postgres" })
 }
 
 // PgBouncer loses its server after the first contact.
@@ -116,13 +117,13 @@ func TestPgBouncerLosesItsServer(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = bouncer.Close() })
 	m := open(t, config(set(t, bouncer.URL, "default_query_exec_mode", "exec")))
-	if m.StoreName() != "postgres" {
+	if m.Store().Name() != "postgres" {
 		t.Fatal("the server is not in use")
 	}
 	c.Stop()
 	emergency(t, m)
 	c.Restart()
-	testkit.Eventually(t, "its end", func() bool { return m.StoreName() == "postgres" })
+	testkit.Eventually(t, "its end", func() bool { return m.Store().Name() == "postgres" })
 }
 
 // A server that closes idle connections is no outage. No call fails, not even a

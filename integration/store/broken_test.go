@@ -225,8 +225,8 @@ func failsAlone(t *testing.T, modes ...pgx.QueryExecMode) {
 					t.Errorf("the log does not name the handle %s", id.Handle())
 				}
 			}
-			if m.Count(sessionstore.EventEmergencyBegan) != 0 || m.StoreName() != "postgres" {
-				t.Errorf("an emergency began: %s", m.StoreName())
+			if m.Count(sessionstore.EventEmergencyBegan) != 0 || m.Store().Name() != "postgres" {
+				t.Errorf("an emergency began: %s", m.Store().Name())
 			}
 			for _, secret := range []string{"10.0.0.0", "browser/1", `\x`} {
 				if strings.Contains(text, secret) {
