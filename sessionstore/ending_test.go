@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/memory"
+	"github.com/reporadar/pgsession/internal/memorytest"
 	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -27,9 +29,7 @@ func (s *site) expire(cookie string) {
 	s.t.Helper()
 	s.visit(cookie, func(_ http.ResponseWriter, _ *http.Request, sess *sessionstore.Session) {
 		for _, rec := range s.rowsOf(sess) {
-			s.store.inner.(interface {
-				Age(id store.ID, d time.Duration)
-			}).Age(rec.ID, 8*24*time.Hour)
+			memorytest.Age(s.store.inner.(*memory.Store), rec.ID, 8*24*time.Hour)
 		}
 	})
 }

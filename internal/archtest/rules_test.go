@@ -20,6 +20,7 @@ var imports = map[string][]string{
 		module + "/cache", module + "/internal/coherence",
 		module + "/sessionstore/store", module + "/sessionstore/storetest/fault",
 	},
+	"internal/memorytest": {module + "/internal/memory", module + "/sessionstore/store"},
 	"internal/outagetest": {
 		module + "/internal/cached", module + "/internal/cachetest", module + "/internal/coherence",
 		module + "/internal/memory", module + "/internal/outage",

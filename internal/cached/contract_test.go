@@ -10,6 +10,7 @@ import (
 	"github.com/reporadar/pgsession/internal/cachetest"
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/internal/memory"
+	"github.com/reporadar/pgsession/internal/memorytest"
 	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
@@ -80,7 +81,7 @@ func TestContractOfLocalCaches(t *testing.T) {
 			New: func(t *testing.T, e store.Expiry) store.Store { return start(t, e) },
 			Age: func(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
 				f := s.(*replaced).fleet
-				f.memory.Age(id, d)
+				memorytest.Age(f.memory, id, d)
 				f.reopen()
 			},
 			Forget: func(_ *testing.T, s store.Store) { s.(*replaced).fleet.reopen() },
@@ -91,7 +92,7 @@ func TestContractOfLocalCaches(t *testing.T) {
 			New: func(t *testing.T, e store.Expiry) store.Store { return asking{start(t, e)} },
 			Age: func(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
 				f := s.(asking).fleet
-				f.memory.Age(id, d)
+				memorytest.Age(f.memory, id, d)
 				f.reopen()
 			},
 			Forget: func(_ *testing.T, s store.Store) { s.(asking).fleet.reopen() },
@@ -123,7 +124,7 @@ func TestContract(t *testing.T) {
 				},
 				Age: func(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
 					f := s.(*replaced).fleet
-					f.memory.Age(id, d)
+					memorytest.Age(f.memory, id, d)
 					f.reopen()
 				},
 				Peer: func(t *testing.T, s store.Store) store.Store {

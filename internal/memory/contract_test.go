@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/memory"
+	"github.com/reporadar/pgsession/internal/memorytest"
 	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
@@ -15,7 +16,7 @@ func TestContract(t *testing.T) {
 			return memory.New(e, memory.Options{})
 		},
 		Age: func(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
-			s.(*memory.Store).Age(id, d)
+			memorytest.Age(s.(*memory.Store), id, d)
 		},
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/cachetest"
 	"github.com/reporadar/pgsession/internal/memory"
+	"github.com/reporadar/pgsession/internal/memorytest"
 	"github.com/reporadar/pgsession/internal/outage"
 	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -69,7 +70,7 @@ func TestContract(t *testing.T) {
 		},
 		Age: func(t *testing.T, s store.Store, id store.ID, d time.Duration) {
 			f := s.(*replaced).fleet
-			f.memory.Age(id, d)
+			memorytest.Age(f.memory, id, d)
 			f.reopen(t)
 		},
 		Peer:   func(t *testing.T, s store.Store) store.Store { return s.(*replaced).fleet.add(t) },

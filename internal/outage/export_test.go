@@ -5,6 +5,7 @@ import (
 
 	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/internal/memory"
+	"github.com/reporadar/pgsession/internal/memorytest"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -21,7 +22,7 @@ func (s *Store) SetLimit(sessions, bytes int) {
 }
 
 // Age makes a session in memory older.
-func (s *Store) Age(id store.ID, d time.Duration) { s.sessions.memory.Age(id, d) }
+func (s *Store) Age(id store.ID, d time.Duration) { memorytest.Age(s.sessions.memory, id, d) }
 
 // Memory returns the store with the sessions of an emergency.
 func (s *Store) Memory() *memory.Store { return s.sessions.memory }

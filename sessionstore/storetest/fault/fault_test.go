@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/memory"
+	"github.com/reporadar/pgsession/internal/memorytest"
 	"github.com/reporadar/pgsession/sessionstore/store"
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 	"github.com/reporadar/pgsession/sessionstore/storetest/fault"
@@ -97,7 +98,7 @@ func TestContract(t *testing.T) {
 			return agingStore{fault.Wrap(m), m}
 		},
 		Age: func(_ *testing.T, s store.Store, id store.ID, d time.Duration) {
-			s.(agingStore).memory.Age(id, d)
+			memorytest.Age(s.(agingStore).memory, id, d)
 		},
 	})
 }
