@@ -274,7 +274,7 @@ func TestManyTombstonesNeedSeveralRoundTrips(t *testing.T) {
 	}
 	for _, id := range ids {
 		if it, _ := d.peek(redisKey(testNamespace, &id)); it.value != tombstone {
-			t.Fatal("an id is not buried")
+			t.Fatal("an id has no tombstone")
 		}
 	}
 	if err := c.PutTombstones(t.Context(), time.Hour); err != nil {

@@ -192,14 +192,14 @@ func (d *double) get(key, otherType string) string {
 func (d *double) eval(key, value string, ttl time.Duration) int {
 	it, there := d.stands(key)
 	ends := time.Now().Add(ttl)
-	buried := there && !it.list && it.value == tombstone
+	ended := there && !it.list && it.value == tombstone
 	switch {
 	case value == tombstone:
-		if !buried || it.ends.IsZero() || it.ends.Before(ends) {
+		if !ended || it.ends.IsZero() || it.ends.Before(ends) {
 			d.items[key] = item{value: tombstone, ends: ends}
 		}
 		return 1
-	case buried:
+	case ended:
 		if it.ends.IsZero() {
 			it.ends = ends
 			d.items[key] = it

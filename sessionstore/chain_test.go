@@ -27,7 +27,7 @@ func TestHealthInAnEmergency(t *testing.T) {
 		old := o.MakeCached("old")
 		expect(t, "zero without one", m.Metrics().Emergency, store.EmergencyStats{})
 
-		o.Away()
+		o.BeginOutage()
 		o.Make("ours")
 		o.Make("another")
 		_, err = o.Delete(t.Context(), old)
@@ -48,7 +48,7 @@ func TestHealthInAnEmergency(t *testing.T) {
 		expect(t, "misses", stats.Cache.Misses, 1)
 		expect(t, "exposure", stats.Cache.MaxExposure, 30250*time.Millisecond)
 
-		o.Back()
+		o.EndOutage()
 		time.Sleep(time.Second)
 		resp, answer = s.askHealth()
 		expect(t, "code", resp.StatusCode, http.StatusOK)

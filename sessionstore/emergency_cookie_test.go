@@ -23,7 +23,7 @@ func TestSessionOfAnotherEmergency(t *testing.T) {
 		defer o.End()
 		cut := newSiteOver(t, newSpy(o))
 		peer := newSiteOver(t, newSpy(o.Rows))
-		o.Away()
+		o.BeginOutage()
 		b := cut.browser("")
 		_, set := b.get(stores)
 		expect(t, "cookies set", set, sent)
@@ -57,7 +57,7 @@ func TestSessionOfAnotherEmergency(t *testing.T) {
 
 		// When Postgres is available again, every instance finds the session
 		// and the cookie stays.
-		o.Back()
+		o.EndOutage()
 		_, set = made.get(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
 			expect(t, "restored", s.Has("seen"), true)
 			peer.check(s.Set("more", 1))
@@ -83,7 +83,7 @@ func TestServeWithheldInAnotherEmergency(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
 		cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(o.Rows))
-		o.Away()
+		o.BeginOutage()
 		_, cookie := cut.visit("", stores)
 		served, held := true, false
 		_, _ = visitAs(peer.serve(func(
@@ -93,7 +93,7 @@ func TestServeWithheldInAnotherEmergency(t *testing.T) {
 		}), navigating, cookie)
 		expect(t, "withheld", held, true)
 		expect(t, "served", served, false)
-		o.Back()
+		o.EndOutage()
 	})
 }
 
@@ -105,12 +105,12 @@ func TestLogoutInAnotherEmergency(t *testing.T) {
 			o := outagetest.New(t, halfMinute, weekly)
 			defer o.End()
 			cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(o.Rows))
-			o.Away()
+			o.BeginOutage()
 			b := cut.browser("")
 			_, _ = b.get(logIn)
 			stolen := b.copied()
 			if late {
-				o.Back()
+				o.EndOutage()
 			}
 			b.site = peer
 			second := b.copied()
@@ -124,7 +124,7 @@ func TestLogoutInAnotherEmergency(t *testing.T) {
 			expect(t, "cookies set", set, "-"+sent)
 			_, _ = second.get(logOut)
 			if !late {
-				o.Back()
+				o.EndOutage()
 			}
 			expect(t, "the token", stolen.who(), "")
 			stolen.site = peer
@@ -141,7 +141,7 @@ func TestSecondLogoutInAnotherEmergencyFails(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
 		cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(o.Rows))
-		o.Away()
+		o.BeginOutage()
 		b := cut.browser("")
 		_, _ = b.get(logIn)
 		stolen, second := b.copied(), b.copied()
@@ -157,7 +157,7 @@ func TestSecondLogoutInAnotherEmergencyFails(t *testing.T) {
 		expect(t, "status of the second", status, http.StatusServiceUnavailable)
 		expect(t, "cookies set by the second", set, "")
 		peer.store.Up()
-		o.Back()
+		o.EndOutage()
 		expect(t, "the token", stolen.who(), "")
 		stolen.site = peer
 		expect(t, "the token elsewhere", stolen.who(), "")
@@ -175,7 +175,7 @@ func TestLogoutInAnotherEmergencyDuringAnEmergency(t *testing.T) {
 		chain := outagetest.Wire(link, nil, halfMinute, weekly, nil)
 		defer func() { _ = chain.Close() }()
 		cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(chain.Store))
-		o.Away()
+		o.BeginOutage()
 		b := cut.browser("")
 		_, _ = b.get(logIn)
 		stolen := b.copied()
@@ -204,7 +204,7 @@ func TestLogoutInAnotherEmergencyDuringAnEmergency(t *testing.T) {
 		status, set := first.get(logOut)
 		expect(t, "status afterwards", status, http.StatusOK)
 		expect(t, "cookies set afterwards", set, "-"+sent)
-		o.Back()
+		o.EndOutage()
 		expect(t, "the token", stolen.who(), "")
 		stolen.site = peer
 		expect(t, "the token elsewhere", stolen.who(), "")
@@ -222,7 +222,7 @@ func TestLogoutInAnotherLongEmergency(t *testing.T) {
 		defer o.End()
 		cut := newSiteOver(t, newSpy(o), config)
 		peer := newSiteOver(t, newSpy(o.Rows), config)
-		o.Away()
+		o.BeginOutage()
 		b := cut.browser("")
 		_, _ = b.get(logIn)
 		stolen := b.copied()
@@ -235,7 +235,7 @@ func TestLogoutInAnotherLongEmergency(t *testing.T) {
 		if _, _, err := o.Rows.Prune(t.Context(), 100); err != nil {
 			t.Fatal(err)
 		}
-		o.Back()
+		o.EndOutage()
 		expect(t, "the token", stolen.who(), "")
 	})
 }
@@ -249,7 +249,7 @@ func TestSessionOfAnotherEmergencyWithOldCookie(t *testing.T) {
 			cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(o.Rows))
 			ended := peer.user("ann")
 			peer.revoke(ended)
-			o.Away()
+			o.BeginOutage()
 			b := cut.browser("")
 			_, _ = b.get(logIn)
 			resp, _ := visit(peer.serve(func(
@@ -261,7 +261,7 @@ func TestSessionOfAnotherEmergencyWithOldCookie(t *testing.T) {
 				}
 			}), ended, b.cookies[cookieName])
 			expect(t, "cookies set", len(resp.Cookies()), map[bool]int{true: 1}[leaves])
-			o.Back()
+			o.EndOutage()
 			expect(t, "afterwards", b.who(), map[bool]string{false: "ann"}[leaves])
 		})
 	}
@@ -279,11 +279,11 @@ func TestLogoutOfSeveralInAnotherEmergency(t *testing.T) {
 			if others == "user" {
 				cookies[0] = peer.user("bob")
 			}
-			o.Away()
+			o.BeginOutage()
 			first, second := cut.user("ann"), cut.user("ann")
 			resp, _ := visit(peer.serve(logOut), append(cookies, first, second)...)
 			expect(t, "status", resp.StatusCode, http.StatusOK)
-			o.Back()
+			o.EndOutage()
 			expect(t, others+", the first", cut.look(first), "no session")
 			expect(t, others+", the second", cut.look(second), "no session")
 			if others == "user" {
@@ -300,12 +300,12 @@ func TestLogoutWithTooManyCookiesInAnEmergency(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
 		site := newSiteOver(t, newSpy(o))
-		o.Away()
+		o.BeginOutage()
 		mine := site.user("ann")
 		resp, _ := visit(site.serve(logOut), append(strings.Split("abcdefgh", ""), mine)...)
 		expect(t, "status", resp.StatusCode, http.StatusOK)
 		expect(t, "the session", site.look(mine), "no session")
-		o.Back()
+		o.EndOutage()
 		expect(t, "the session afterwards", site.look(mine), "no session")
 	})
 }
@@ -318,7 +318,7 @@ func TestStreamAfterLogoutInAnotherEmergency(t *testing.T) {
 			o := outagetest.New(t, halfMinute, weekly)
 			defer o.End()
 			cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(o.Rows))
-			o.Away()
+			o.BeginOutage()
 			b := cut.browser("")
 			_, _ = b.get(logIn)
 			tab, out := b.copied(), b.copied()
@@ -331,7 +331,7 @@ func TestStreamAfterLogoutInAnotherEmergency(t *testing.T) {
 				}
 				time.Sleep(5 * time.Second)
 				expect(t, "in the emergency", stream.Err(), nil)
-				o.Back()
+				o.EndOutage()
 				time.Sleep(5 * time.Second)
 				expect(t, "ended", stream.Err() != nil, leaves)
 				peer.revoke(b.cookies[cookieName])
@@ -350,14 +350,14 @@ func TestStreamWhoseRowCannotBeRead(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
 		cut := newSiteOver(t, newSpy(o))
-		o.Away()
+		o.BeginOutage()
 		b := cut.browser("")
 		_, _ = b.get(logIn)
 		_, _ = b.get(func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 			stream, cancel := s.Watch(r.Context())
 			defer cancel()
 			cut.store.Down(store.OpLoad)
-			o.Back()
+			o.EndOutage()
 			time.Sleep(20 * time.Second)
 			expect(t, "ended early", stream.Err(), nil)
 			time.Sleep(12 * time.Second)
@@ -374,7 +374,7 @@ func TestEmergencyCookieIsWrittenOnce(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
 		site := newSiteOver(t, newSpy(o))
-		o.Away()
+		o.BeginOutage()
 		b := site.browser("")
 		_, _ = b.get(stores)
 		for range 3 {
@@ -387,6 +387,6 @@ func TestEmergencyCookieIsWrittenOnce(t *testing.T) {
 		_, set := b.get(logIn)
 		expect(t, "cookies of a login", set, sent)
 		expect(t, "the login", b.who(), "ann")
-		o.Back()
+		o.EndOutage()
 	})
 }

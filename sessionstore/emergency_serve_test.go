@@ -15,7 +15,7 @@ func TestEmergencyNewSessionsWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
-		o.Away()
+		o.BeginOutage()
 		site := newSiteOver(t, newSpy(o))
 		cookie := site.newcomer("cart")
 		_, cookie = site.visit(cookie, func(
@@ -55,7 +55,7 @@ func TestEmergencyNewSessionsWork(t *testing.T) {
 		expect(t, "after the logout", site.look(renewed), "no session")
 		expect(t, "in memory", o.Metrics().InMemory, 0)
 		expect(t, "error", site.m.Close(), nil)
-		o.Back()
+		o.EndOutage()
 		expect(t, "rows", o.Count(), 0)
 	})
 }
@@ -69,7 +69,7 @@ func TestEmergencyKeepsOtherCookies(t *testing.T) {
 		stays, fresh := site.user("ann"), site.user("bob")
 		site.look(fresh)
 		synctest.Wait()
-		o.Away()
+		o.BeginOutage()
 		serve := site.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s, err := sessionstore.FromContext(r.Context())
 			if err != nil {
@@ -86,7 +86,7 @@ func TestEmergencyKeepsOtherCookies(t *testing.T) {
 			expect(t, "Set-Cookie", resp.Header.Get("Set-Cookie"), "")
 		}
 		expect(t, "read-only", site.look(fresh), "user=bob")
-		o.Back()
+		o.EndOutage()
 		expect(t, "when it is back", site.look(stays)+" "+site.look(fresh), "user=ann user=bob")
 	})
 }

@@ -169,12 +169,12 @@ func TestEndedInAnotherEmergency(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
 		cut, peer := newSiteOver(t, newSpy(o)), newSiteOver(t, newSpy(o.Rows))
-		o.Away()
+		o.BeginOutage()
 		_, cookie := cut.visit("", logIn)
 		expect(t, "elsewhere", peer.why(cookie), "")
 		peer.visit(cookie, logOut)
 		expect(t, "elsewhere, after the logout", peer.why(cookie), sessionstore.EndingLogout)
-		o.Back()
+		o.EndOutage()
 		for _, s := range []*site{cut, peer} {
 			expect(t, "after the emergency", s.why(cookie), sessionstore.EndingLogout)
 		}
@@ -189,10 +189,10 @@ func TestEndedAfterAnEmergency(t *testing.T) {
 		s := newSiteOver(t, newSpy(o))
 		_, cookie := s.visit("", logIn)
 		_, warm := s.visit(cookie, stores)
-		o.Away()
+		o.BeginOutage()
 		s.visit(warm, logOut)
 		expect(t, "in the emergency", s.why(warm), "")
-		o.Back()
+		o.EndOutage()
 		expect(t, "afterwards", s.why(warm), sessionstore.EndingLogout)
 	})
 }

@@ -163,7 +163,7 @@ type Event struct {
 	// UserID is the session's user; empty without a login.
 	UserID string
 	// LoginID names the user's login, in all events of one session until the
-	// next login. It authenticates nobody. It is empty without a user, and in
+	// next login. It is no credential. It is empty without a user, and in
 	// events that name no session or know only its handle.
 	LoginID string
 	// Level and Methods are those of the login, for EventLogin, EventSteppedUp

@@ -139,11 +139,11 @@ func TestCountsOfEventsAndSessions(t *testing.T) {
 			sessionstore.Config{Secrets: []sessionstore.Secret{secretOne}})
 		expect(t, "error", err, nil)
 		for range 2 {
-			o.Away()
+			o.BeginOutage()
 			for n := range 500 {
 				o.Make(rand.Text() + fmt.Sprint(n))
 			}
-			o.Back()
+			o.EndOutage()
 		}
 		expect(t, "emergencies that ended", m.Count(sessionstore.EventEmergencyEnded), int64(2))
 		expect(t, "sessions restored", m.CountSessions(sessionstore.EventEmergencyEnded),

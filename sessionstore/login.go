@@ -50,7 +50,7 @@ func (s *Session) methods() []store.Method {
 }
 
 // LoginID returns the random name that the login has in events and in the log.
-// Without a user it is empty. It authenticates nobody, and stays the same until
+// Without a user it is empty. It is no credential, and stays the same until
 // the next login: a rotation and a step-up keep it. A pending [Session.Login]
 // counts.
 func (s *Session) LoginID() string {

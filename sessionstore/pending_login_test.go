@@ -795,7 +795,7 @@ func TestPendingLoginInEachStore(t *testing.T) {
 		"an emergency": func(t *testing.T) *site {
 			o := outagetest.New(t, halfMinute, weekly)
 			t.Cleanup(o.End)
-			o.Away()
+			o.BeginOutage()
 			return newSiteOver(t, newSpy(o))
 		},
 		"a cache": func(t *testing.T) *site {

@@ -59,8 +59,8 @@ func TestLogoutWithTwoCookies(t *testing.T) {
 }
 
 // A sibling host has planted more cookies than a request looks at, so that the
-// user counts as nobody. A logout looks at all of them, in one query, and ends
-// each session that is alive.
+// user counts as a visitor. A logout looks at all of them, in one query, and
+// ends each session that is alive.
 func TestLogoutWithTooManyCookies(t *testing.T) {
 	for _, available := range []bool{true, false} {
 		site := newSite(t)

@@ -21,8 +21,8 @@ type Info struct {
 	// Pending reports that a login of the user was begun in this session, and
 	// not completed: see [Session.BeginLogin]. UserID is empty then.
 	Pending bool `json:"pending"`
-	// LoginID names the user's login, as in events and the log. It
-	// authenticates nobody. Empty without a user.
+	// LoginID names the user's login, as in events and the log. It is no
+	// credential. Empty without a user.
 	LoginID string `json:"login_id,omitempty"`
 	// Methods are how the user logged in, the oldest first. Of a pending login
 	// they are the factors so far.

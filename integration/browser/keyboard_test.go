@@ -32,7 +32,7 @@ func (d *device) tabTo(what string) {
 		at := ask[stop](d, focused)
 		stops = append(stops, at.Is)
 		if !at.Seen {
-			d.t.Errorf("%q has the focus, and nobody can see it", at.Is)
+			d.t.Errorf("%q has the focus, and no user can see it", at.Is)
 		}
 		if at.Is == what {
 			return

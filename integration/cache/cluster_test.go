@@ -103,7 +103,7 @@ func TestMemberIsTakenForAServer(t *testing.T) {
 		}
 	}
 	if wrong == 0 {
-		t.Error("nothing told that this is a member of a Cluster")
+		t.Error("no error says that this is a member of a Cluster")
 	}
 }
 
@@ -161,7 +161,7 @@ func TestSlotMovesWhileInUse(t *testing.T) {
 						return
 					}
 					if _, err := c.Get(t.Context(), dead[n]); !errors.Is(err, cache.ErrTombstone) {
-						t.Errorf("Get of what is buried: %v", err)
+						t.Errorf("Get of an id with a tombstone: %v", err)
 						return
 					}
 					if caller == 0 {

@@ -80,7 +80,7 @@ func use(t *testing.T, c *cache.Cache) (stop func()) {
 
 // wantOutage stops Redis under load and starts it again. The cache must detect
 // both by itself and log each once.
-func wantOutage(t *testing.T, url string, away, back func()) {
+func wantOutage(t *testing.T, url string, stopRedis, startRedis func()) {
 	t.Helper()
 	log := &lines{}
 	c := dial(t, url, hasty, func(cfg *cache.Config) {
@@ -92,7 +92,7 @@ func wantOutage(t *testing.T, url string, away, back func()) {
 	before := len(log.all())
 	stop := use(t, c)
 	until(t, "there are hits", func() bool { return c.Stats().Hits > 100 })
-	away()
+	stopRedis()
 	until(t, "the breaker is open", func() bool { return c.Stats().BreakerOpen })
 	failed, skipped := c.Stats().Errors, c.Stats().Skipped
 	until(t, "callers are spared", func() bool { return c.Stats().Skipped > skipped+200 })
@@ -103,7 +103,7 @@ func wantOutage(t *testing.T, url string, away, back func()) {
 	if got := c.Stats().Errors; got > failed+20 { // those under way
 		t.Errorf("%d more callers were kept waiting while the breaker was open", got-failed)
 	}
-	back()
+	startRedis()
 	until(t, "the breaker is closed", func() bool { return !c.Stats().BreakerOpen })
 	hits := c.Stats().Hits
 	until(t, "there are hits again", func() bool { return c.Stats().Hits > hits+100 })

@@ -140,7 +140,7 @@ func TestLoading(t *testing.T) {
 	}
 }
 
-func TestNobodyListens(t *testing.T) {
+func TestNothingListens(t *testing.T) {
 	c := dial(t, fmt.Sprintf("redis://127.0.0.1:%d", freePort(t)))
 	wantPing(t, c, "connection refused")
 	wantPing(t, dial(t, fmt.Sprintf("redis://127.0.0.1:%d?cluster=true", freePort(t))),

@@ -21,15 +21,15 @@ import (
 type model map[cache.ID]*standing
 
 type standing struct {
-	version int64 // 0: not ours
-	at      int   // hours later than usual at which it was read
-	buried  bool
-	ttl     time.Duration // 0: none
+	version   int64 // 0: not ours
+	at        int   // hours later than usual at which it was read
+	tombstone bool
+	ttl       time.Duration // 0: none
 }
 
 func (m model) fill(id cache.ID, version int64, at int, ttl time.Duration) bool {
 	switch s := m[id]; {
-	case s != nil && s.buried:
+	case s != nil && s.tombstone:
 		if s.ttl == 0 {
 			s.ttl = ttl
 		}
@@ -42,10 +42,10 @@ func (m model) fill(id cache.ID, version int64, at int, ttl time.Duration) bool 
 }
 
 func (m model) bury(id cache.ID, ttl time.Duration) {
-	if s := m[id]; s != nil && s.buried && s.ttl > ttl {
+	if s := m[id]; s != nil && s.tombstone && s.ttl > ttl {
 		return
 	}
-	m[id] = &standing{buried: true, ttl: ttl}
+	m[id] = &standing{tombstone: true, ttl: ttl}
 }
 
 // readAt returns an entry that was read that many hours later than usual.
@@ -64,7 +64,7 @@ func agree(t *testing.T, c *cache.Cache, admin *redis.Client, m model, id cache.
 	e, err := c.Get(t.Context(), id)
 	s := m[id]
 	switch {
-	case s != nil && s.buried:
+	case s != nil && s.tombstone:
 		if !errors.Is(err, cache.ErrTombstone) {
 			t.Fatalf("%v: %v, want a tombstone", history, err)
 		}

@@ -188,7 +188,7 @@ func stopFiller(t *testing.T, r *rig, b *instance, sleeps bool) bool {
 	f := newFiller(t, r)
 	answer := f.toPostgres.trap("hold", "downstream", "alice") // the row
 	answer.left.Store(1)
-	f.tell(id)
+	f.load(id)
 	<-answer.sprung // Postgres has answered, before the revoke
 	f.signal(syscall.SIGSTOP)
 	close(answer.open)
@@ -266,7 +266,8 @@ func newFiller(t *testing.T, r *rig) *filling {
 	return f
 }
 
-func (f *filling) tell(id store.ID) {
+// load makes the process load a session.
+func (f *filling) load(id store.ID) {
 	f.t.Helper()
 	if _, err := fmt.Fprintln(f.in, hex.EncodeToString(id[:])); err != nil {
 		f.t.Fatal(err)

@@ -104,7 +104,7 @@ func (s *site) want(path string, status int, body string) {
 
 // A login, a first login or a rotation was committed and the reply is lost. The
 // visitor is logged in, with the new cookie.
-func TestALostReplyLogsNobodyOut(t *testing.T) {
+func TestALostReplyLogsNoUserOut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	i := r.open(withoutEmergency, withoutRedis)
@@ -142,7 +142,7 @@ func TestALostReplyLogsNobodyOut(t *testing.T) {
 // The reply is lost and Postgres stays unavailable: 503, and the browser keeps
 // its cookie. If the change was committed, that browser logs in again.
 // Otherwise nothing has changed.
-func TestALostReplyAndNobodyToAsk(t *testing.T) {
+func TestALostReplyAndPostgresUnavailable(t *testing.T) {
 	t.Parallel()
 	for what, stream := range map[string]string{
 		"the answer": "downstream", "the question": "upstream",

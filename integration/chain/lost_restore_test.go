@@ -29,7 +29,7 @@ type lostAt struct {
 	made   bool // Postgres has the session's own id by then
 }
 
-var lostMoves = map[string]lostAt{
+var lostRestores = map[string]lostAt{
 	"the answer to its row": {"downstream", func(store.ID) string { return "INSERT 0 " }, false},
 	"the question for its id": {
 		"upstream", func(store.ID) string { return "SessionRotate" }, false,
@@ -89,24 +89,24 @@ func (m *moving) rows(want int) {
 
 // A message of a session's restore is lost, and another instance ends the
 // session before the restore is repeated.
-func TestAMoveThatNobodyAnswered(t *testing.T) {
+func TestARestoreWithoutAReply(t *testing.T) {
 	t.Parallel()
-	nobodyAnswered(t, testkit.Only(t, lostMoves, "the answer about its own"))
+	restoresWithoutAReply(t, testkit.Only(t, lostRestores, "the answer about its own"))
 }
 
 // The same, lost before the session has its own id.
 //
 // Slow: each waits for the end of an emergency whose call hangs.
-func TestSlowAMoveThatNobodyAnswered(t *testing.T) {
+func TestSlowARestoreWithoutAReply(t *testing.T) {
 	t.Parallel()
-	nobodyAnswered(t, testkit.Without(t, lostMoves, "the answer about its own"))
+	restoresWithoutAReply(t, testkit.Without(t, lostRestores, "the answer about its own"))
 }
 
-func nobodyAnswered(t *testing.T, moves map[string]lostAt) {
+func restoresWithoutAReply(t *testing.T, moves map[string]lostAt) {
 	for where, at := range moves {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel()
-			t.Run("nobody ends it", func(t *testing.T) {
+			t.Run("it goes on", func(t *testing.T) {
 				t.Parallel()
 				m := startMove(t, at)
 				m.ends(false)
@@ -159,7 +159,7 @@ func nobodyAnswered(t *testing.T, moves map[string]lostAt) {
 // left in Postgres, for good.
 func TestAProcessThatDiesWhileItMovesASession(t *testing.T) {
 	t.Parallel()
-	diesWhileItMoves(t, testkit.Only(t, lostMoves, "the answer to its row"))
+	diesWhileItMoves(t, testkit.Only(t, lostRestores, "the answer to its row"))
 }
 
 // The same at the other moments.
@@ -167,7 +167,7 @@ func TestAProcessThatDiesWhileItMovesASession(t *testing.T) {
 // Slow: each waits for calls that hang.
 func TestSlowAProcessThatDiesWhileItMovesASession(t *testing.T) {
 	t.Parallel()
-	diesWhileItMoves(t, testkit.Without(t, lostMoves, "the answer to its row"))
+	diesWhileItMoves(t, testkit.Without(t, lostRestores, "the answer to its row"))
 }
 
 func diesWhileItMoves(t *testing.T, moves map[string]lostAt) {

@@ -124,7 +124,7 @@ func (p *partition) run() {
 	for x, i := range p.readers {
 		_, err := i.Save(p.t.Context(), p.ids[0], setting("n", 1))
 		if err == nil && (p.revoker.postgres || !x.postgres) {
-			p.t.Errorf("%v: a session was saved that has ended, or where nobody can know", x)
+			p.t.Errorf("%v: a session was saved that has ended, or may have", x)
 		}
 		made[x] = i.create(p.t) // in memory, where Postgres is unavailable
 	}
@@ -178,7 +178,7 @@ func (p *partition) end(id store.ID) {
 		for x, i := range p.readers {
 			began := time.Since(since)
 			if _, err := i.Load(context.Background(), id, 0); !mayRead(x, revoked, began, err) {
-				p.t.Errorf("%v after a revoke that says %+v, one that reaches %v is told: %v",
+				p.t.Errorf("%v after a revoke that says %+v, a load that reaches %v returns: %v",
 					began, revoked, x, err)
 				return
 			}

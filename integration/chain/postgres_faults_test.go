@@ -17,17 +17,17 @@ func unhurried(c *sessionstore.Config) { c.Cache.Freshness = 5 * time.Minute }
 
 // Without emergencies the cache continues to serve. Everything else is a 503
 // that keeps the cookie.
-func TestPostgresIsAway(t *testing.T) {
+func TestPostgresIsUnavailable(t *testing.T) {
 	t.Parallel()
-	postgresIsAway(t, testkit.Only(t, postgresFaults, "down"))
+	postgresIsUnavailable(t, testkit.Only(t, postgresFaults, "down"))
 }
 
 // The same with every other fault.
 //
 // Slow: each call of one that hangs waits for its deadline.
-func TestSlowPostgresIsAway(t *testing.T) {
+func TestSlowPostgresIsUnavailable(t *testing.T) {
 	t.Parallel()
-	postgresIsAway(t, testkit.Without(t, postgresFaults, "down"))
+	postgresIsUnavailable(t, testkit.Without(t, postgresFaults, "down"))
 }
 
 var postgresFaults = map[string]func(*link){
@@ -43,7 +43,7 @@ func impatientOf(fault string) func(*sessionstore.Config) {
 	return impatient(10 * time.Second)
 }
 
-func postgresIsAway(t *testing.T, faults map[string]func(*link)) {
+func postgresIsUnavailable(t *testing.T, faults map[string]func(*link)) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -100,7 +100,7 @@ func login(t *testing.T, m *sessionstore.Manager, user string) string {
 // of its own.
 func TestConnectionsEndInAnOutage(t *testing.T) {
 	t.Parallel()
-	connectionsEnd(t, 200, testkit.Only(t, watchFaults, "Redis and Postgres are away"))
+	connectionsEnd(t, 200, testkit.Only(t, watchFaults, "Redis and Postgres are unavailable"))
 }
 
 // The same with a thousand connections and each fault.
@@ -118,13 +118,13 @@ type watchFault struct {
 }
 
 var watchFaults = map[string]watchFault{
-	"Redis is away": {
+	"Redis is unavailable": {
 		func(a *instance) { a.toRedis.down() }, sessionstore.ErrNotFound,
 	},
 	"Redis hangs": {
 		func(a *instance) { a.toRedis.hang() }, sessionstore.ErrNotFound,
 	},
-	"Redis and Postgres are away": {
+	"Redis and Postgres are unavailable": {
 		func(a *instance) { a.toRedis.down(); a.toPostgres.down() }, sessionstore.ErrUnavailable,
 	},
 	"Redis and Postgres hang": {

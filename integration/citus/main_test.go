@@ -63,7 +63,7 @@ func TestSlowOnCitus(t *testing.T) {
 		{"rights", rights},
 		{"a worker is no coordinator", refusesAWorker},
 		{"shards move", moves},
-		{"a worker is away", losesAWorker},
+		{"a worker is unavailable", losesAWorker},
 		{"a worker hangs", waitsForAWorker},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -191,7 +191,7 @@ func losesAWorker(t *testing.T, c *cluster) {
 	p.worker.Stop()
 	served, refused := p.all()
 	if refused != p.there || served != len(p.cookies)-p.there || refused == 0 || served == 0 {
-		t.Errorf("%d were served and %d refused, with %d sessions on the worker that is away",
+		t.Errorf("%d were served and %d refused, with %d sessions on the worker that stopped",
 			served, refused, p.there)
 	}
 	expect(t, "store", m.Store().Name(), "postgres")
@@ -199,8 +199,8 @@ func losesAWorker(t *testing.T, c *cluster) {
 		t.Errorf("a revoke that can't reach every node: %v", err)
 	}
 	expect(t, "health", m.Health(t.Context()).Status, "unavailable")
-	t.Logf("with one of two workers away %d of %d were served; RevokeUser: ErrUnavailable", served,
-		len(p.cookies))
+	t.Logf("with one of two workers stopped, %d of %d were served; RevokeUser: ErrUnavailable",
+		served, len(p.cookies))
 
 	p.worker.Restart()
 	p.back()
@@ -220,7 +220,7 @@ func waitsForAWorker(t *testing.T, c *cluster) {
 	t.Logf("with one of two workers hanging %d of %d were served, and %d refused after %s", served,
 		len(p.cookies), refused, time.Since(began).Round(time.Millisecond))
 	if refused == 0 {
-		t.Error("nobody was refused: this test sees nothing")
+		t.Error("no load was refused: the worker that hangs has no session")
 	}
 	expect(t, "store", m.Store().Name(), "postgres")
 	thaw()

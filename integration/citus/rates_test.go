@@ -150,7 +150,7 @@ func TestSlowRates(t *testing.T) {
 		}},
 		{"revoke of a user without sessions, 16 callers", 16, func(s *side) (int, error) {
 			_, _, err := s.store.Revoke(ctx,
-				store.Selection{UserID: fmt.Sprint("nobody ", s.turn.Add(1))})
+				store.Selection{UserID: fmt.Sprint("user without sessions ", s.turn.Add(1))})
 			return 1, err
 		}},
 	} {

@@ -63,7 +63,7 @@ func revokesAll(t *testing.T, c *cluster, sel store.Selection) {
 			t.Errorf("revoked %d of %d: %v", r.Count, len(ids), err)
 		}
 		if n := pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"); n != 0 {
-			t.Errorf("%d sessions got away", n)
+			t.Errorf("%d sessions are left", n)
 			// So that they end.
 			pgtest.Exec(t, c.admin, "TRUNCATE pgsession.sessions, pgsession.marks")
 		}

@@ -109,7 +109,7 @@ func TestTenAtOnceWithNothingToDoTakeNoLock(t *testing.T) {
 
 // A waiter that blocked inside a statement would make CREATE INDEX CONCURRENTLY
 // wait for it, while it waits for the lock.
-func TestAWaiterIsInNobodysWay(t *testing.T) {
+func TestAWaiterBlocksNoStatement(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	d.exec(t, `CREATE TABLE big AS SELECT 1 AS a`)
@@ -231,9 +231,9 @@ func waitForWaiter(t *testing.T, d *database) {
 	t.Helper()
 	const tries = `SELECT coalesce(max(extract(epoch FROM query_start) * 1000000), 0)::bigint FROM pg_stat_activity
 		WHERE datname = current_database() AND query LIKE '%pg_try_advisory_lock($1)%' AND pid <> pg_backend_pid()`
-	d.eventually(t, "somebody tries to take the lock", tries)
+	d.eventually(t, "a process tries to take the lock", tries)
 	first := d.number(t, tries)
-	d.eventually(t, "somebody waits for the lock", `SELECT greatest((`+tries+`) - $1::bigint, 0)`,
+	d.eventually(t, "a process waits for the lock", `SELECT greatest((`+tries+`) - $1::bigint, 0)`,
 		first)
 }
 

@@ -243,7 +243,7 @@ func TestUpWorksWithWhateverPoolThereIs(t *testing.T) {
 	}
 }
 
-func TestLoggerIsTold(t *testing.T) {
+func TestLoggerGetsEachMigration(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	var log bytes.Buffer

@@ -130,9 +130,9 @@ func runsAndDeletes(t *testing.T, modes map[string]string) {
 
 			// A record of 10,007 runs, and one of another job. The trim's own
 			// schedule is once an hour.
-			must(t, pool, "SELECT cron.schedule('somebody else''s', '0 0 1 1 *', 'SELECT 1')")
+			must(t, pool, "SELECT cron.schedule('another team''s', '0 0 1 1 *', 'SELECT 1')")
 			const record = "INSERT INTO cron.job_run_details (jobid, runid, username, status) SELECT jobid, nextval('cron.runid_seq'), username, 'succeeded' FROM cron.job, generate_series(1, $2) WHERE jobname = $1"
-			pgtest.Exec(t, pool, record, "somebody else's", 1)
+			pgtest.Exec(t, pool, record, "another team's", 1)
 			pgtest.Exec(t, pool, record, "pgsession prune", 10_007)
 			must(t, pool, "SET LOCAL ROLE pgsession_pruner; SELECT cron.schedule('pgsession trim', '* * * * *', (SELECT command FROM cron.job WHERE jobname = 'pgsession trim'))")
 			pgtest.Exec(t, pool, fill, 2500)
@@ -153,8 +153,8 @@ func runsAndDeletes(t *testing.T, modes map[string]string) {
 				return n >= 10_000 && n <= 10_006 &&
 					pgtest.One[int](t, pool, succeeded, "pgsession trim") > 0
 			})
-			if n := pgtest.One[int](t, pool, "SELECT count(*) FROM cron.job_run_details JOIN cron.job USING (jobid) WHERE jobname = 'somebody else''s'"); n != 1 {
-				t.Error("the record of somebody else's job was trimmed")
+			if n := pgtest.One[int](t, pool, "SELECT count(*) FROM cron.job_run_details JOIN cron.job USING (jobid) WHERE jobname = 'another team''s'"); n != 1 {
+				t.Error("the record of another team's job was trimmed")
 			}
 			if said := pgtest.One[string](t, pool, failed); said != "" {
 				t.Errorf("failed: %s", said)
@@ -163,7 +163,7 @@ func runsAndDeletes(t *testing.T, modes map[string]string) {
 			for range 2 {
 				must(t, pool, unschedule)
 				got := pgtest.One[string](t, pool, jobs)
-				if got != "somebody else's as postgres in pgsession" {
+				if got != "another team's as postgres in pgsession" {
 					t.Errorf("after unscheduling: %s", got)
 				}
 			}

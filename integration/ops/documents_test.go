@@ -162,7 +162,7 @@ func (r *reader) run(t *testing.T, b block) {
 		}
 	case "sh":
 		if b.role == "owner" {
-			t.Fatal("nobody logs in as the owner: a shell has to SET ROLE itself")
+			t.Fatal("the owner is a role without login: a shell has to SET ROLE itself")
 		}
 		ctx, stop := context.WithTimeout(t.Context(), 4*testkit.Patience) // the first one compiles
 		defer stop()

@@ -277,9 +277,9 @@ func migrations(t *testing.T, pool *pgxpool.Pool, url string) {
 		}
 		look()
 	}
-	nobody := pool.Config()
-	nobody.ConnConfig.RuntimeParams["role"] = "pg_read_all_stats"
-	powerless, err := pgxpool.NewWithConfig(ctx, nobody)
+	monitor := pool.Config()
+	monitor.ConnConfig.RuntimeParams["role"] = "pg_read_all_stats"
+	powerless, err := pgxpool.NewWithConfig(ctx, monitor)
 	if err != nil {
 		t.Fatal(err)
 	}

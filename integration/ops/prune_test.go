@@ -247,7 +247,7 @@ func TestAPruneThatIsKilledHarmsNothing(t *testing.T) {
 	}
 }
 
-func TestTheViewsCountAndNameNobody(t *testing.T) {
+func TestTheViewsCountAndNameNoUser(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
 	pgtest.Exec(t, pool, fill, 12)

@@ -30,13 +30,13 @@ func TestDevicesOfAUser(t *testing.T) {
 		t.Fatalf("sessions %v, want two, the one that began first at the end", infos)
 	}
 	_, err = a.Revoke(t.Context(), "ada", foreign)
-	expect(t, "somebody else's handle", errors.Is(err, sessionstore.ErrNotFound), true)
+	expect(t, "a handle of another user", errors.Is(err, sessionstore.ErrNotFound), true)
 	r, err := b.Revoke(t.Context(), "ada", infos[0].Handle)
 	b.check(err)
 	expect(t, "Revocation", r, sessionstore.Revocation{Count: 1, Committed: true, CacheAcked: true})
 	expect(t, "the other device", a.who(other), "")
 	expect(t, "this device", b.who(mine), "ada")
-	expect(t, "somebody else", a.who(eves), "eve")
+	expect(t, "another user", a.who(eves), "eve")
 	expect(t, "the handle as a cookie", a.who(string(handle)), "")
 }
 
@@ -86,13 +86,13 @@ func TestRevokesOfAUserFailInAnEmergency(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := l.Addr().String()
+	unused := l.Addr().String()
 	_ = l.Close()
 	u, err := url.Parse(pgtest.ServerURL(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.Host = nobody
+	u.Host = unused
 	h := &house{t: t, url: u.String()}
 	pool, sent := h.pool(func(pc *pgxpool.Config) { pc.ConnConfig.ConnectTimeout = time.Second })
 	in := h.over(pool, sent, func(cfg *sessionstore.Config) {

@@ -81,7 +81,7 @@ func TestASessionThatRotatesWhileItsUserIsRevoked(t *testing.T) {
 			}
 			for _, id := range want {
 				if !sel.All && !slices.Contains(got.ids, id) {
-					t.Errorf("session %v is not among those that the cache is to be told of", id)
+					t.Errorf("session %v gets no tombstone", id)
 				}
 			}
 			for id, alive := range map[store.ID]bool{

@@ -68,7 +68,7 @@ func TestPasswordChangeInATransaction(t *testing.T) {
 			expect(t, what, b.who(cookie), want)
 		}
 		expect(t, what+": the session that asked", b.who(mine), "ada")
-		expect(t, what+": somebody else", b.who(eves), "eve")
+		expect(t, what+": another user", b.who(eves), "eve")
 	}
 
 	change(t, a, mine, func(ctx context.Context, tx pgx.Tx, _ *sessionstore.Tx) {
@@ -88,7 +88,7 @@ func TestPasswordChangeInATransaction(t *testing.T) {
 		// A reader would undo a tombstone from before the commit. On a busy
 		// machine the cache may miss one now and then.
 		for _, cookie := range others {
-			testkit.Eventually(t, "the cache has not been told", func() bool {
+			testkit.Eventually(t, "the cache has no tombstone", func() bool {
 				return b.who(cookie) == "ada"
 			})
 		}
@@ -100,8 +100,8 @@ func TestPasswordChangeInATransaction(t *testing.T) {
 		r.MaxExposure = 0
 		expect(t, "Revocation", r,
 			sessionstore.Revocation{Count: 2, Committed: true, CacheAcked: true})
-		everywhere("when the cache is told", "")
-		expect(t, "told twice", revocations.AfterCommit(ctx).Count, 0)
+		everywhere("when the cache has the tombstones", "")
+		expect(t, "a second AfterCommit", revocations.AfterCommit(ctx).Count, 0)
 	})
 	events := a.seen(sessionstore.EventRevoked)
 	if len(events) != 1 || events[0].UserID != "ada" || events[0].Count != 2 ||
@@ -130,9 +130,9 @@ func TestRevocationsOfATransactionAddUp(t *testing.T) {
 	revocations := in.WithTx(tx)
 	if err := revocations.Revoke(t.Context(),
 		"ada", handle); !errors.Is(err, sessionstore.ErrNotFound) {
-		t.Errorf("somebody else's handle: %v", err)
+		t.Errorf("a handle of another user: %v", err)
 	}
-	expect(t, "events of somebody else's handle", len(in.seen(sessionstore.EventForeignHandle)), 1)
+	expect(t, "events of a foreign handle", len(in.seen(sessionstore.EventForeignHandle)), 1)
 	// This shows that the transaction continues.
 	in.check(revocations.Revoke(t.Context(), "eve", handle))
 	n, err := revocations.RevokeUser(t.Context(), "ada")

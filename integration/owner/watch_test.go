@@ -150,7 +150,7 @@ func TestAThousandStreams(t *testing.T) {
 	open.Wait() // all are closed by the server
 	select {
 	case <-evesGone:
-		t.Error("somebody else's stream was ended")
+		t.Error("the stream of another user was ended")
 	default:
 	}
 	_ = eve.Close()

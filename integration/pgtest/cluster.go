@@ -41,7 +41,7 @@ func NewCluster(t testing.TB, settings map[string]string) *Cluster {
 	t.Helper()
 	if os.Getenv("DATABASE_URL") != "" {
 		t.Fatal(
-			"DATABASE_URL is set: no test may stop a server that somebody named; unset it in TestMain")
+			"DATABASE_URL is set: no test may stop the server that it names: unset it in TestMain")
 	}
 	server, err := servers.Postgres(t.Context(), servers.Options{Settings: settings, Logf: t.Logf})
 	if err != nil {

@@ -110,7 +110,7 @@ func TestTwoHundredCallersOverTwoConnections(t *testing.T) {
 			for range 10 {
 				rec, err := inner.Load(ctx, id, 0)
 				if err != nil || rec.ID != id || rec.UserID != user {
-					t.Errorf("Load: %v, somebody else's session: %v", err,
+					t.Errorf("Load: %v, the session of another user: %v", err,
 						rec.ID != id || rec.UserID != user)
 					return
 				}

@@ -38,7 +38,7 @@ func Start(t testing.TB) *Server {
 	t.Helper()
 	if os.Getenv("REDIS_URL") != "" {
 		t.Fatal(
-			"REDIS_URL is set: no test may stop a server that somebody named; unset it in TestMain")
+			"REDIS_URL is set: no test may stop the server that it names: unset it in TestMain")
 	}
 	server, err := servers.Redis(t.Context(), servers.Options{RequireRedis: true, Logf: t.Logf})
 	if err != nil {
@@ -60,7 +60,7 @@ func Start(t testing.TB) *Server {
 	s.program, s.config = info["executable"], info["config_file"]
 	s.pid, err = strconv.Atoi(info["process_id"])
 	if err != nil || s.program == "" || s.config == "" {
-		t.Fatalf("Redis does not tell what it runs as: %v", err)
+		t.Fatalf("INFO of Redis lacks its process, program or config: %v", err)
 	}
 	t.Cleanup(s.Resume) // it would not end while it is frozen
 	return s

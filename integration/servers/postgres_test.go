@@ -144,14 +144,14 @@ func TestSlowAStartThatFails(t *testing.T) {
 	t.Setenv("PATH", "")                                   // no other way is left
 
 	folder := ownFolder(t)
-	var told strings.Builder
+	var logged strings.Builder
 	o := servers.Options{
 		PostgresVersion: version,
 		Settings:        map[string]string{"shared_preload_libraries": "no_such_library"},
 		Logf: func(format string, args ...any) {
 			for _, arg := range args {
 				if err, ok := arg.(error); ok {
-					told.WriteString(err.Error())
+					logged.WriteString(err.Error())
 				}
 			}
 		},
@@ -160,8 +160,8 @@ func TestSlowAStartThatFails(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `could not access file "no_such_library"`) {
 		t.Errorf("the error is %v", err)
 	}
-	if !strings.Contains(told.String(), "no_such_library") {
-		t.Errorf("Logf was told %q", told.String())
+	if !strings.Contains(logged.String(), "no_such_library") {
+		t.Errorf("Logf got %q", logged.String())
 	}
 	if left, err := filepath.Glob(filepath.Join(folder, "*")); err != nil || len(left) > 0 {
 		t.Errorf("left are %q (%v)", left, err)

@@ -43,7 +43,7 @@ func TestACallerWhoLeavesTheQueue(t *testing.T) {
 		}
 	})
 	if rec := c.load(ids[5]); rec.Version != 1 {
-		t.Error("a save that nobody waited for was made all the same")
+		t.Error("a save whose caller had left was made all the same")
 	}
 }
 
@@ -175,7 +175,7 @@ func TestAllCallersLeaveASharedStatement(t *testing.T) {
 }
 
 // A cancelled statement had no effect, so its calls are made again, each alone.
-func TestACancelledSharedStatementFailsNobody(t *testing.T) {
+func TestACancelledSharedStatementFailsNoCall(t *testing.T) {
 	t.Parallel()
 	h := holdSaves(t, 10)
 	const cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'sessionstore' AND wait_event_type = 'Lock'"

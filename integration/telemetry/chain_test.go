@@ -250,7 +250,7 @@ func TestTraceOfATransactionOfTheApplications(t *testing.T) {
 		return a.StartTime.Compare(b.StartTime)
 	})
 	if len(spans) == 0 || spans[0].Name != "cache tombstone" {
-		t.Fatal("the cache is not told first")
+		t.Fatal("the first call is not the tombstone")
 	}
 	if got := outline(spans[1:]); got != "session revoke(DELETE sessions ok)" {
 		t.Error(got)

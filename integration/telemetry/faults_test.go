@@ -61,7 +61,7 @@ func (w *watchman) want(when string, names ...string) {
 
 func nothing() {}
 
-func TestAlertsOfARedisThatIsAway(t *testing.T) {
+func TestAlertsWhileRedisIsUnavailable(t *testing.T) {
 	t.Parallel()
 	w := watch(newProgram(t))
 	open := func() bool { return w.sessions.Metrics().Cache.Open }
@@ -81,11 +81,11 @@ func TestAlertsOfARedisThatIsAway(t *testing.T) {
 	w.minutes(5, func() { w.load(ids[0]) })
 	w.want("not yet", "PgsessionTombstonesLost")
 	w.minutes(1, nothing)
-	w.want("Redis is away", "PgsessionRedisUnavailable", "PgsessionTombstonesLost")
+	w.want("Redis is unavailable", "PgsessionRedisUnavailable", "PgsessionTombstonesLost")
 	w.redis.Resume()
 	testkit.Eventually(t, "Redis is used again", func() bool { return !open() })
 	w.minutes(1, nothing)
-	w.want("Redis is back", "PgsessionTombstonesLost")
+	w.want("Redis is available", "PgsessionTombstonesLost")
 	w.minutes(10, nothing)
 	w.want("afterwards")
 }
@@ -113,7 +113,7 @@ func TestAlertsOfARedisThatRefuses(t *testing.T) {
 
 // The schema is dropped, the server stops and starts without it, and then the
 // schema is there again.
-func TestAlertsOfAPostgresThatIsAway(t *testing.T) {
+func TestAlertsWhilePostgresIsUnavailable(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.NewCluster(t, nil)
 	w := watch(newProgram(t, func(c *sessionstore.Config) {

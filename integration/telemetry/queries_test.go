@@ -142,6 +142,6 @@ func TestTheAlertsAskForWhatThereIs(t *testing.T) {
 		t.Errorf("only %d rules", rules)
 	}
 	for name := range headings {
-		t.Errorf("docs/observability.md tells of %s, which no rule raises", name)
+		t.Errorf("docs/observability.md has a section on %s, which no rule raises", name)
 	}
 }

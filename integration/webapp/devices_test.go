@@ -32,7 +32,7 @@ func TestEndingOneDevice(t *testing.T) {
 	}
 	page := here.send("GET /devices").body
 	if strings.Count(page, "this device") != 1 || !strings.Contains(page, "127.0.0.1") {
-		t.Errorf("this device is not told from the others, or has no address:\n%s", page)
+		t.Errorf("this device is not marked, or has no address:\n%s", page)
 	}
 	got := here.send("POST /devices/end", "handle="+handles[0])
 	if got.status != http.StatusSeeOther {
@@ -48,7 +48,7 @@ func TestEndingOneDevice(t *testing.T) {
 	wantSaid(t, here.send("GET /devices").body, "That session had ended already.")
 }
 
-func TestSomebodyElsesDeviceIsNotFound(t *testing.T) {
+func TestDeviceOfAnotherUserIsNotFound(t *testing.T) {
 	t.Parallel()
 	a := start(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t))
 	alice, mallory := login(t, a.url, "alice"), login(t, a.url, "mallory")

@@ -79,7 +79,7 @@ func TestTheLiveViewEndsWithTheSession(t *testing.T) {
 		}
 	}
 	if last := drain(listen(t, visit(t, a.url))); last != "ended" {
-		t.Errorf("nobody: the last event is %q, want ended", last)
+		t.Errorf("a visitor: the last event is %q, want ended", last)
 	}
 }
 
@@ -91,7 +91,7 @@ func TestTheLiveViewDoesNotHoldUpAShutdown(t *testing.T) {
 	next()
 	a.terminate()
 	if last := drain(next); last == "ended" {
-		t.Error("the browser is told that its session has ended")
+		t.Error("the last event says that the session has ended")
 	}
 	a.ended()
 	wantUnsaid(t, a.log(), "cut off")

@@ -10,7 +10,7 @@ import (
 
 // Without Postgres the app stays up, reports that it can't serve sessions, and
 // ends none. It recovers by itself.
-func TestPostgresGoesAwayAndComesBack(t *testing.T) {
+func TestPostgresStopsAndStarts(t *testing.T) {
 	t.Parallel()
 	cluster := newCluster(t, nil)
 	a := start(t, production, withSecret, "DATABASE_URL="+cluster.url)
@@ -33,7 +33,7 @@ func TestPostgresGoesAwayAndComesBack(t *testing.T) {
 				t.Errorf("%s sets a cookie", request)
 			}
 			if strings.Contains(got.body, "127.0.0.1") || strings.Contains(got.body, "SQLSTATE") {
-				t.Errorf("%s tells the visitor about our own affairs: %s", request, got.body)
+				t.Errorf("%s shows the visitor an address or an SQLSTATE: %s", request, got.body)
 			}
 		}
 		stranger := visit(t, a.url)

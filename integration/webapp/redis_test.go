@@ -34,7 +34,7 @@ func without(environment []string, name string, instead ...string) []string {
 // make one.
 func TestRedisNeedsAKey(t *testing.T) {
 	t.Parallel()
-	environment := cached("postgres://nobody@"+nobody(t)+"/x", "redis://"+nobody(t))
+	environment := cached("postgres://nobody@"+unusedAddress(t)+"/x", "redis://"+unusedAddress(t))
 	for name, key := range map[string][]string{
 		"none":     nil,
 		"empty":    {"SESSION_ENCRYPTION_KEY="},
@@ -68,7 +68,8 @@ func TestARedisThatDoesNotAnswer(t *testing.T) {
 	}
 	wrong.User = url.UserPassword("default", "sesame")
 	for name, redisURL := range map[string]string{
-		"nobody there": "redis://:sesame@" + nobody(t), "a wrong password": wrong.String(),
+		"nothing listens":  "redis://:sesame@" + unusedAddress(t),
+		"a wrong password": wrong.String(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -43,7 +43,7 @@ func TestThePageDoesNotSpeakOfMemoryOverPostgres(t *testing.T) {
 
 func TestAPostgresThatIsNotThere(t *testing.T) {
 	t.Parallel()
-	address := nobody(t)
+	address := unusedAddress(t)
 	url := "DATABASE_URL=postgres://me:sesame@" + address + "/shop?sslmode=disable"
 	a := start(t, development, url)
 	v := login(t, a.url, "alice")
@@ -56,7 +56,7 @@ func TestAPostgresThatIsNotThere(t *testing.T) {
 	visit(t, a.url).want("GET /", http.StatusOK, "")
 	got := visit(t, a.url).send("POST /login", "name=bob", "password="+password)
 	if got.status != http.StatusServiceUnavailable {
-		t.Errorf("a login with a password that nobody can check: %d", got.status)
+		t.Errorf("a login whose password can't be checked: %d", got.status)
 	}
 	wantSaid(t, a.log(), address, "level=ERROR", "session emergency began", "store=memory")
 	wantUnsaid(t, a.log(), "sesame")
@@ -116,7 +116,7 @@ func TestProductionWantsADatabase(t *testing.T) {
 func TestAShortSecret(t *testing.T) {
 	t.Parallel()
 	said := fails(t, production, "SESSION_SECRET=sesame",
-		"DATABASE_URL=postgres://nobody@"+nobody(t)+"/x")
+		"DATABASE_URL=postgres://nobody@"+unusedAddress(t)+"/x")
 	wantSaid(t, said, "SESSION_SECRET: each must be at least 32 characters")
 	wantUnsaid(t, said, "sesame")
 }
@@ -137,8 +137,8 @@ func wantUnsaid(t *testing.T, text, secret string) {
 	}
 }
 
-// nobody returns an address where nothing listens.
-func nobody(t *testing.T) string {
+// unusedAddress returns an address where nothing listens.
+func unusedAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

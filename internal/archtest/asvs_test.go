@@ -459,7 +459,7 @@ var asvs = []asvsChapter{{
 		{
 			"16.3.2", 2, "refusals are logged", yours,
 			"`EventForeignHandle`, `RequireAuth`",
-			[]string{"TestSomebodyElsesDeviceIsNotFound", "TestRequireAuth"},
+			[]string{"TestDeviceOfAnotherUserIsNotFound", "TestRequireAuth"},
 			[]string{"`RequireAuth` logs nothing: the handler that it passes refusals to can."},
 		},
 		{

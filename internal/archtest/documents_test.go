@@ -73,7 +73,7 @@ func TestDocumentsNameTargetsThatExist(t *testing.T) {
 	for _, name := range tracked(t, "*.md") {
 		for _, m := range matches("make ([a-z]+(?:/[a-z]+)?)`", read(t, name)) {
 			if !regexp.MustCompile(`(?m)^` + m[1] + `:`).MatchString(makefile) {
-				t.Errorf("%s tells to run make %s, which the Makefile does not have", name, m[1])
+				t.Errorf("%s says make %s, which the Makefile does not have", name, m[1])
 			}
 		}
 	}

@@ -122,7 +122,7 @@ func TestExamplesCanBeCopied(t *testing.T) {
 			for _, spec := range parsed.Imports {
 				path := strings.Trim(spec.Path.Value, `"`)
 				if strings.Contains(path, "internal") || strings.HasSuffix(path, "/storetest") {
-					t.Errorf("%s/%s imports %s: nobody could copy it", p.name(), file, path)
+					t.Errorf("%s/%s imports %s: no application could copy it", p.name(), file, path)
 				}
 			}
 		}

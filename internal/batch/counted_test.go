@@ -17,7 +17,7 @@ func counted(t *testing.T, all []*caller, want int) {
 	}
 }
 
-func TestCallsAreToldHowManyShareTheirRun(t *testing.T) {
+func TestARunReportsHowManyShareIt(t *testing.T) {
 	bubble(t, batch.Config{InFlight: 1}, func(t *testing.T, c *combiner, _ *server) {
 		direct, shared := calls(c, 1), calls(c, 2, 3, 4)
 		counted(t, direct, 1)

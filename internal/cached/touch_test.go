@@ -17,13 +17,13 @@ func TestTouchSendsWhatIsNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newInstance(t, halfMinute, weekly)
 		one, two := i.create("one").ID, i.create("two").ID
-		told := 0
+		sent := 0
 		touch := func(what string, touches []store.Touch, calls string) {
 			t.Helper()
 			expect(t, what, i.Touch(t.Context(), touches), nil)
 			synctest.Wait()
 			if noted := i.store.Calls(); len(noted) > 0 {
-				told = len(noted[0].Touches)
+				sent = len(noted[0].Touches)
 			}
 			expect(t, what, asked(i.store), calls)
 		}
@@ -31,7 +31,7 @@ func TestTouchSendsWhatIsNew(t *testing.T) {
 		time.Sleep(59 * time.Second)
 		touch("one within the interval", touchOf(one), "")
 		touch("another session", append(touchOf(one), touchOf(two)...), "touch")
-		expect(t, "only that", told, 1)
+		expect(t, "only that", sent, 1)
 		time.Sleep(time.Second)
 		touch("after the interval", touchOf(one), "touch")
 

@@ -83,7 +83,7 @@ func TestSlot(t *testing.T) {
 		}
 		s.PutTombstone()
 		if answer, _ := s.Get(); answer != FoundTombstone {
-			t.Errorf("%s, buried: answer %d", test.name, answer)
+			t.Errorf("%s, after a tombstone: answer %d", test.name, answer)
 		}
 	}
 	if answer, got := (&Slot{Filled, e(1, 1)}).Get(); answer != Hit || got != e(1, 1) {

@@ -134,7 +134,7 @@ func TestEmergencyAsksOnceASecond(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
 		old := o.Make("old").ID
-		o.Away()
+		o.BeginOutage()
 		expect(t, "name", o.Name(), "memory")
 		synctest.Wait()
 		time.Sleep(time.Millisecond)
@@ -154,7 +154,7 @@ func TestEmergencyAsksOnceASecond(t *testing.T) {
 		expect(t, "calls in ten seconds", asked(o.Postgres),
 			strings.TrimSpace(strings.Repeat("load ", 10)))
 		expect(t, "events", o.Seen(), "began")
-		o.Back()
+		o.EndOutage()
 		expect(t, "name", o.Name(), "redis, memory") // the rows of the rig are in memory
 		expect(t, "events", o.Seen(), "ended 1")
 	})
@@ -164,7 +164,7 @@ func TestEmergencyAsksOnceASecond(t *testing.T) {
 func TestEmergencyProbesOneAfterTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
-		o.Away()
+		o.BeginOutage()
 		under := 0
 		o.Postgres.Inject(fault.Rule{Do: func(ctx context.Context, _ *fault.Call) error {
 			if under++; under > 1 {

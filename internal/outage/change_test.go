@@ -22,7 +22,7 @@ func TestRecoveryHoldsUpChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
-		o.Away()
+		o.BeginOutage()
 		saved, ended := o.Make("saved").ID, o.Make("ended").ID
 		renewed, other := o.Make("renewed").ID, o.Make("other").ID
 		o.Postgres.Up()
@@ -72,12 +72,12 @@ func TestRecoveryForgetsTheJournal(t *testing.T) {
 		defer o.End()
 		o.LimitJournal(2)
 		for round := range 3 {
-			o.Away()
+			o.BeginOutage()
 			for n := range 2 {
 				_, err := o.Delete(t.Context(), idOf(fmt.Sprint(round, n)))
 				expect(t, "revoke", err, nil)
 			}
-			o.Back()
+			o.EndOutage()
 		}
 	})
 }
@@ -86,7 +86,7 @@ func TestRecoveryForgetsTheJournal(t *testing.T) {
 func TestEmergencyCloseWithRevokesOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
-		o.Away()
+		o.BeginOutage()
 		_, err := o.Delete(t.Context(), idOf("s"))
 		expect(t, "error", err, nil)
 		if err := o.Close(); err == nil ||
@@ -126,7 +126,7 @@ func TestEmergencyCreateThatIsOvertaken(t *testing.T) {
 		}}, store.OpCreate)
 		id := o.Make("s").ID
 		expect(t, "in memory", o.Metrics().InMemory, 1)
-		o.Back()
+		o.EndOutage()
 		expect(t, "in Postgres", o.Row(id), "alive")
 	})
 }

@@ -20,7 +20,7 @@ func TestEmergencySessionsThatEndInItFillNoJournal(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
 		known := o.MakeCached("known")
-		o.Away()
+		o.BeginOutage()
 		o.LimitJournal(1)
 		for i := range 100 {
 			id, next := idOf(fmt.Sprint(i)), idOf(fmt.Sprint(i, " renewed"))
@@ -42,7 +42,7 @@ func TestEmergencySessionsThatEndInItFillNoJournal(t *testing.T) {
 		expect(t, "journalled", o.Metrics().Journalled, 1)
 		o.Postgres.Up()
 		asked(o.Postgres)
-		o.Back()
+		o.EndOutage()
 		expect(t, "calls", asked(o.Postgres), "load delete")
 		expect(t, "in Postgres", o.Row(known), "not found")
 		expect(t, "rows", o.Count(), 0)
@@ -63,7 +63,7 @@ func TestEmergencyCreateThatWasSentBefore(t *testing.T) {
 			_, err := o.Create(context.Background(), store.Draft{ID: id})
 			expect(t, "a lost reply", verdictOf(err), "unavailable")
 			lost.Release()
-			o.Away()
+			o.BeginOutage()
 			o.Make("s")
 			switch how {
 			case "delete":
@@ -80,7 +80,7 @@ func TestEmergencyCreateThatWasSentBefore(t *testing.T) {
 			}
 			expect(t, how, err, nil)
 			expect(t, "journalled", o.Metrics().Journalled, 1)
-			o.Back()
+			o.EndOutage()
 			expect(t, "in Postgres", o.Row(id), "not found")
 		})
 	}
@@ -91,7 +91,7 @@ func TestEmergencyForgetsWhatEndedInIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
-		o.Away()
+		o.BeginOutage()
 		o.LimitLocal(2, 1)
 		said := map[string]int{}
 		for i := range 5 {
@@ -104,18 +104,18 @@ func TestEmergencyForgetsWhatEndedInIt(t *testing.T) {
 			said[o.Got(idOf(fmt.Sprint(i)))]++
 		}
 		expect(t, "known", fmt.Sprint(said), "map[not found:2 unavailable:3]")
-		o.Back()
+		o.EndOutage()
 		expect(t, "rows", o.Count(), 0)
 
 		lost := o.Link.Inject(fault.Rule{When: fault.After, Err: errLost}, store.OpCreate)
 		_, err := o.Create(t.Context(), store.Draft{ID: idOf("sent")})
 		expect(t, "a lost reply", verdictOf(err), "unavailable")
 		lost.Release()
-		o.Away()
+		o.BeginOutage()
 		o.Make("another")
 		_, err = o.Delete(t.Context(), idOf("another"))
 		expect(t, "a revoke", err, nil)
 		expect(t, "journalled when anything may have been sent", o.Metrics().Journalled, 1)
-		o.Back()
+		o.EndOutage()
 	})
 }

@@ -20,14 +20,14 @@ import (
 // caller delivers late. After it Postgres is unavailable again, or refuses the
 // next Rotate.
 func lostRotate(
-	t *testing.T, made, away bool,
+	t *testing.T, made, downAgain bool,
 ) (o *outagetest.Process, late *fault.Fault, id store.ID) {
 	o = outagetest.New(t, halfMinute, weekly)
-	if !away {
+	if !downAgain {
 		o.Link.Inject(fault.Rule{Nth: 2, Err: postgresError("54000")}, store.OpRotate)
 	}
 	lost := fault.Rule{Nth: 1, When: fault.Late, Do: func(context.Context, *fault.Call) error {
-		if away {
+		if downAgain {
 			o.Postgres.Down()
 		}
 		return errLost
@@ -36,14 +36,14 @@ func lostRotate(
 		lost.When = fault.After
 	}
 	late = o.Link.Inject(lost, store.OpRotate)
-	o.Away()
+	o.BeginOutage()
 	id = o.Make("s").ID
 	_, err := o.Save(t.Context(), id, set("a", "1"))
 	expect(t, "error", err, nil)
 	o.Postgres.Up()
 	time.Sleep(2100 * time.Millisecond)
 	expect(t, "mode", o.Mode(),
-		map[bool]coherence.Mode{true: coherence.Emergency, false: coherence.Restoring}[away])
+		map[bool]coherence.Mode{true: coherence.Emergency, false: coherence.Restoring}[downAgain])
 	expect(t, "in Postgres, and still counted here", o.Row(id)+fmt.Sprint(o.Metrics().InMemory),
 		map[bool]string{true: "alive1", false: "not found1"}[made])
 	return o, late, id
@@ -86,14 +86,14 @@ func TestRecoveryOfALostRotate(t *testing.T) {
 		}, true, gone, ""},
 	} {
 		for _, made := range []bool{true, false} {
-			for _, away := range []bool{false, true} {
-				title := fmt.Sprintf("%s, made %t, unavailable again %t", name, made, away)
+			for _, downAgain := range []bool{false, true} {
+				title := fmt.Sprintf("%s, made %t, unavailable again %t", name, made, downAgain)
 				t.Run(title, func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						o, late, id := lostRotate(t, made, away)
+						o, late, id := lostRotate(t, made, downAgain)
 						defer o.End()
 						here := "unavailable"
-						if made && !away {
+						if made && !downAgain {
 							here = alive
 						}
 						expect(t, "here", o.Got(id), here)
@@ -103,7 +103,7 @@ func TestRecoveryOfALostRotate(t *testing.T) {
 							case name == "a logout here" ||
 								name == "all of the user are ended elsewhere":
 								expect(t, "error", err, nil)
-							case test.elsewhere && made || !test.elsewhere && made && !away:
+							case test.elsewhere && made || !test.elsewhere && made && !downAgain:
 								expect(t, "error", err, nil)
 							case name == "a logout elsewhere": // finds no row, and is no error
 								row, data = alive, `{"a":1,"n":0}`
@@ -113,7 +113,7 @@ func TestRecoveryOfALostRotate(t *testing.T) {
 								row, data = alive, `{"a":1,"n":0}`
 							}
 						}
-						o.Back()
+						o.EndOutage()
 						expect(t, "here, in the end", o.Got(id), row)
 						for n := range 2 {
 							if n == 1 && !made { // its temporary row is gone
@@ -140,9 +140,9 @@ func TestRecoveryOfALostRotate(t *testing.T) {
 // A logout here after a lost Rotate deletes the temporary row first, so that a
 // Rotate which arrives late finds nothing.
 func TestRecoveryDeletesTheTemporaryRowFirst(t *testing.T) {
-	for _, away := range []bool{false, true} {
+	for _, downAgain := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			o, late, id := lostRotate(t, false, away)
+			o, late, id := lostRotate(t, false, downAgain)
 			defer o.End()
 			var found []string
 			o.Link.Inject(fault.Rule{Nth: 1, Do: func(ctx context.Context, c *fault.Call) error {
@@ -188,7 +188,7 @@ func TestRecoveryLeavesNoRowBehind(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := outagetest.New(t, halfMinute, weekly)
 				defer o.End()
-				o.Away()
+				o.BeginOutage()
 				id := o.Make("s").ID
 				fail(o)
 				time.Sleep(1100 * time.Millisecond)
@@ -207,7 +207,7 @@ func TestRecoveryThatDies(t *testing.T) {
 	for made := range 3 {
 		synctest.Test(t, func(t *testing.T) {
 			o := outagetest.New(t, halfMinute, weekly)
-			o.Away()
+			o.BeginOutage()
 			id := o.Make("s").ID
 			var calls atomic.Int64
 			dead := func(context.Context, *fault.Call) error {

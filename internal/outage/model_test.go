@@ -260,15 +260,15 @@ func TestEmergencyModel(t *testing.T) {
 				dice := &trouble{rng: rand.New(rand.NewPCG(seed, 0))}
 				t.Logf("seed %d", seed)
 				o := outagetest.New(t, halfMinute, weekly)
-				var away, calm atomic.Bool
+				var down, calm atomic.Bool
 				o.Postgres.Inject(fault.Rule{Do: func(ctx context.Context, _ *fault.Call) error {
 					time.Sleep(time.Millisecond)
-					if away.Load() && test.hangs { // as the store of Postgres bounds each call
+					if down.Load() && test.hangs { // as the store of Postgres bounds each call
 						hung, cancel := context.WithTimeout(ctx, time.Second)
 						<-hung.Done()
 						cancel()
 					}
-					if away.Load() || !calm.Load() && dice.strikes(test.fails) {
+					if down.Load() || !calm.Load() && dice.strikes(test.fails) {
 						return errDown
 					}
 					return ctx.Err()
@@ -318,9 +318,9 @@ func TestEmergencyModel(t *testing.T) {
 				}
 				for range test.cycles {
 					phase(test.up)
-					away.Store(true)
+					down.Store(true)
 					phase(test.down)
-					away.Store(false)
+					down.Store(false)
 				}
 				calm.Store(true)
 				done.Store(true)

@@ -28,7 +28,7 @@ func TestRecoveryRestoresSessions(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := outagetest.New(t, halfMinute, expiry)
 				defer o.End()
-				o.Away()
+				o.BeginOutage()
 				was := make([]store.Record, 200)
 				for n := range was {
 					was[n] = o.Make(fmt.Sprint(n))
@@ -89,7 +89,7 @@ func TestRecoveryIsInterrupted(t *testing.T) {
 				for n := range old {
 					old[n] = o.MakeCached(fmt.Sprint("old", n))
 				}
-				o.Away()
+				o.BeginOutage()
 				ours := make([]store.ID, 5)
 				for n := range ours {
 					ours[n] = o.Make(fmt.Sprint("ours", n)).ID
@@ -159,7 +159,7 @@ func TestRecoveryWithoutASchema(t *testing.T) {
 		time.Sleep(time.Minute)
 		expect(t, "another reason, and the first again", o.Seen(), "restore failed")
 		there.Store(true)
-		o.Back()
+		o.EndOutage()
 		expect(t, "events", o.Seen(), "ended 1")
 		expect(t, "ours", o.Row(ours), "alive")
 		o.End()
@@ -172,7 +172,7 @@ func TestRecoveryGivesUpWhatBreaksAConstraint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
-		o.Away()
+		o.BeginOutage()
 		o.Make("good")
 		bad := o.Make("bad").ID
 		_, err := o.Save(t.Context(), bad, set("n", "-1"))
@@ -195,7 +195,7 @@ func TestRecoveryGivesUpWhatBreaksAConstraint(t *testing.T) {
 func TestRecoveryOfASessionThatPostgresRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
-		o.Away()
+		o.BeginOutage()
 		for n := range 500 {
 			o.Make(fmt.Sprint(n))
 		}
@@ -229,7 +229,7 @@ func TestEmergencyClose(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			o := outagetest.New(t, halfMinute, weekly)
 			old := o.Make("old").ID
-			o.Away()
+			o.BeginOutage()
 			ours := o.Make("ours").ID
 			dead := o.Make("dead").ID
 			o.Age(dead, 8*24*time.Hour)
@@ -287,7 +287,7 @@ func TestRecoveryDropsSessionsOfARevokedUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
-		o.Away()
+		o.BeginOutage()
 		before := o.Make("before").ID
 		visitor, err := o.Create(t.Context(), store.Draft{ID: idOf("visitor")})
 		expect(t, "error", err, nil)

@@ -15,7 +15,7 @@ import (
 func TestARestoreKeepsTheLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
-		o.Away()
+		o.BeginOutage()
 		login, tag := store.NewLoginID(), store.NewTag("org", "1")
 		create := func(d store.Draft) {
 			t.Helper()
@@ -45,7 +45,7 @@ func TestARestoreKeepsTheLogin(t *testing.T) {
 			PendingUserID: "bob", Methods: []store.Method{password}, Tags: []store.Tag{tag},
 		})
 		time.Sleep(time.Minute)
-		o.Back()
+		o.EndOutage()
 
 		is, err := o.Rows.Load(t.Context(), idOf("ann"), 0)
 		expect(t, "restored", err, nil)

@@ -27,7 +27,7 @@ func TestEmergencyServesFreshEntries(t *testing.T) {
 			defer o.End()
 			id, other := o.MakeCached("s"), o.Make("not in the cache").ID
 			read := time.Now()
-			o.Away()
+			o.BeginOutage()
 			expect(t, "another", o.Got(other), "unavailable")
 			expect(t, "one that never was", o.Got(idOf("never created")), "unavailable")
 			_, err := o.Save(t.Context(), id, set("n", "1"))
@@ -47,7 +47,7 @@ func TestEmergencyServesFreshEntries(t *testing.T) {
 				expect(t, fmt.Sprintf("after %v", time.Since(read)), o.Got(id), want)
 				time.Sleep(time.Second)
 			}
-			o.Back()
+			o.EndOutage()
 			expect(t, "when it is back", o.Got(id)+" "+o.Got(other), "alive alive")
 		})
 	}
@@ -60,7 +60,7 @@ func TestEmergencyIsBounded(t *testing.T) {
 		for _, name := range []string{"a", "b", "c"} {
 			o.Make(name)
 		}
-		o.Away()
+		o.BeginOutage()
 		o.SetLimit(10, 20_000)
 		for n := range 10 {
 			o.Make(fmt.Sprint(n))
@@ -83,7 +83,7 @@ func TestEmergencyIsBounded(t *testing.T) {
 		expect(t, "a revoke too many", verdictOf(err), "unavailable")
 		_, err = o.Delete(t.Context(), idOf("b"))
 		expect(t, "the same revoke again", err, nil)
-		o.Back()
+		o.EndOutage()
 		expect(t, "the sessions", o.Row(idOf("a"))+", "+o.Row(idOf("b"))+", "+o.Row(idOf("c")),
 			"not found, not found, alive")
 	})
@@ -111,7 +111,7 @@ func TestEmergencyRevoke(t *testing.T) {
 				defer peer.Close()
 				_, err := peer.Create(t.Context(), store.Draft{ID: idOf("clock"), UserID: "ann"})
 				expect(t, "error", err, nil)
-				o.Away()
+				o.BeginOutage()
 				if test.down {
 					o.Cache.Down(cachetest.OpPutTombstones)
 				}
@@ -187,7 +187,7 @@ func TestEmergencyRevokeThatBeginsIt(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("a revoke of a caller that has left: %v", err)
 		}
-		o.Back()
+		o.EndOutage()
 		expect(t, "in Postgres", o.Row(id)+", "+o.Row(known), "not found, not found")
 		expect(t, "recovered", o.Seen(), "began, ended 0")
 	})

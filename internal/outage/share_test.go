@@ -25,7 +25,7 @@ func TestVisitorsLeaveRoomForLoginsInAnEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
-		o.Away()
+		o.BeginOutage()
 		o.SetLimit(100, 1<<20)
 		visitors := 0
 		for ; visitors < 1000 && begin(o, fmt.Sprint("visitor", visitors), "") == nil; visitors++ {
@@ -42,7 +42,7 @@ func TestVisitorsLeaveRoomForLoginsInAnEmergency(t *testing.T) {
 			expect(t, "a login", begin(o, fmt.Sprint("user", n), "ann"), nil)
 		}
 		expect(t, "a login too many", verdictOf(begin(o, "full", "ann")), "unavailable")
-		o.Back()
+		o.EndOutage()
 	})
 }
 
@@ -51,7 +51,7 @@ func TestVisitorsLeaveBytesForLoginsInAnEmergency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		defer o.End()
-		o.Away()
+		o.BeginOutage()
 		o.SetLimit(1000, 100_000)
 		big := set("big", `"`+strings.Repeat("x", 10_000)+`"`)
 		stored := 0
@@ -68,7 +68,7 @@ func TestVisitorsLeaveBytesForLoginsInAnEmergency(t *testing.T) {
 		expect(t, "a login", begin(o, "user", "ann"), nil)
 		_, err := o.Save(t.Context(), idOf("user"), big)
 		expect(t, "what it stores", err, nil)
-		o.Back()
+		o.EndOutage()
 	})
 }
 
@@ -77,7 +77,7 @@ func TestVisitorsLeaveBytesForLoginsInAnEmergency(t *testing.T) {
 func TestUsersAreRestoredFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
-		o.Away()
+		o.BeginOutage()
 		const users, visitors = 400, 700
 		for n := range visitors {
 			expect(t, "a visitor", begin(o, fmt.Sprint("visitor", n), ""), nil)
@@ -86,7 +86,7 @@ func TestUsersAreRestoredFirst(t *testing.T) {
 			expect(t, "a login", begin(o, fmt.Sprint("user", n), "ann"), nil)
 		}
 		o.Postgres.Forget()
-		o.Back()
+		o.EndOutage()
 		seen := map[string]int{}
 		i := 0
 		for _, c := range o.Postgres.Calls() {
@@ -103,7 +103,7 @@ func TestUsersAreRestoredFirst(t *testing.T) {
 		expect(t, "restored", seen[""], visitors)
 		expect(t, "restored of users", seen["ann"], users)
 
-		o.Away()
+		o.BeginOutage()
 		for n := range users {
 			expect(t, "a login", begin(o, fmt.Sprint("stuck", n), "ann"), nil)
 		}

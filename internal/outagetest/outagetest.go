@@ -105,8 +105,8 @@ func (p *Process) Seen() string {
 	return seen
 }
 
-// Away makes Postgres unavailable, and waits until the emergency begins.
-func (p *Process) Away() {
+// BeginOutage makes Postgres unavailable, and waits until the emergency begins.
+func (p *Process) BeginOutage() {
 	p.T.Helper()
 	p.Postgres.Down()
 	for range 3 {
@@ -120,8 +120,8 @@ func (p *Process) Away() {
 	p.Postgres.Forget()
 }
 
-// Back makes Postgres available again, and waits for the recovery.
-func (p *Process) Back() {
+// EndOutage makes Postgres available again, and waits for the recovery.
+func (p *Process) EndOutage() {
 	p.T.Helper()
 	p.Postgres.Up()
 	time.Sleep(1100 * time.Millisecond)

@@ -223,7 +223,7 @@ var classified = []struct {
 		"a setting of the connection", given(&settingsError{"client_encoding", "LATIN1", "UTF8"}),
 		classSettings, "none", noEffect, "no",
 	},
-	{"an error nobody thought of", given(errors.New("x")), classUnknown, "none", unknown, "no"},
+	{"an error of no known type", given(errors.New("x")), classUnknown, "none", unknown, "no"},
 
 	// Errors of the server.
 	{"syntax error", server("42601"), classStatement, "none", noEffect, "no"},

@@ -9,8 +9,8 @@ import (
 )
 
 // ID is the SHA-256 of a session's token and the key of its row. It can't be
-// turned back into the token, so a copied database logs nobody in. It is still
-// not for showing: use [ID.Handle]. It prints as its handle.
+// turned back into the token, so a copied database holds no credential. Still,
+// do not show it: use [ID.Handle]. It prints as its handle.
 type ID [32]byte
 
 // HandleLabel keeps what is derived for handles apart from any other use of an

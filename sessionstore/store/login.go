@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// LoginID names one login of a user, in events and logs. It authenticates
-// nobody. A rotation and a step-up keep it, and each further login replaces it.
-// The zero value is none.
+// LoginID names one login of a user, in events and logs. It is no credential. A
+// rotation and a step-up keep it, and each further login replaces it. The zero
+// value is none.
 type LoginID [16]byte
 
 // NewLoginID draws a random UUID.

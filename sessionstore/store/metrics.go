@@ -4,8 +4,7 @@ import (
 	"time"
 )
 
-// PostgresStats tells what Postgres does for the store. All is zero without
-// Postgres.
+// PostgresStats counts the calls of Postgres. All is zero without Postgres.
 //
 // A mean is a difference of two snapshots: Took by Statements is how long a
 // statement takes, Calls by Statements how many calls share one.
@@ -43,9 +42,8 @@ type CallStats struct {
 	Took time.Duration
 }
 
-// PoolStats tells how the connections to Postgres do. A pool that
-// [sessionstore.New] was given serves the application too, and these are its
-// numbers with the application's use in them.
+// PoolStats counts the connections to Postgres. The numbers of a pool that the
+// application gave to [sessionstore.New] include the application's own use.
 type PoolStats struct {
 	// Max is how many connections there may be; Used and Idle are those there
 	// are.

@@ -4,30 +4,28 @@ import (
 	"context"
 )
 
-// Tracer is told when a call of a store begins and when it ends, so that a
-// program can measure it and put it into its traces. The module
-// [github.com/reporadar/pgsession/otelsession] has one for OpenTelemetry.
+// Tracer measures the calls of a store, and puts them into the traces of a
+// program. The module [github.com/reporadar/pgsession/otelsession] has one for
+// OpenTelemetry.
 //
-// What an application does comes as a call of [LayerSession]. The calls of the
-// cache and of Postgres that it needs begin and end within it, and with the
-// context that TraceStart returned for it: a load that the cache can't answer
-// is a load of LayerSession, in it one of LayerCache and then one of
-// LayerPostgres. What goes on beside requests, such as touches and pruning, is
-// called without a request's context.
+// A call by the application is one of [LayerSession]. The calls of the cache
+// and of Postgres that it needs begin and end within it, with the context that
+// TraceStart returned for it. A load that the cache can't answer is a load of
+// LayerSession, in it one of LayerCache and then one of LayerPostgres. Touches,
+// prunes and other calls beside requests have no request's context.
 //
-// The methods are called by the goroutine that makes the call, which waits for
-// them: they must return at once, and be safe for concurrent use. They are
-// handed no token, id, user or data.
+// The goroutine that makes the call runs the methods and waits for them: they
+// must return at once, and be safe for concurrent use. They get no token, id,
+// user or data.
 type Tracer interface {
-	// TraceStart is told that a call begins. The call goes on with the context
-	// it returns, which must come from ctx.
+	// TraceStart runs before a call. The call has the context that it returns,
+	// which must come from ctx.
 	TraceStart(ctx context.Context, c Call) context.Context
-	// TraceEnd is told that a call has ended. ctx is what TraceStart returned
-	// for it.
+	// TraceEnd runs after a call. ctx is what TraceStart returned for it.
 	TraceEnd(ctx context.Context, c Call, r CallResult)
 }
 
-// Call is what a [Tracer] is told about.
+// Call is a call that a [Tracer] measures.
 type Call struct {
 	Layer     Layer
 	Operation Operation
@@ -38,23 +36,22 @@ type Layer string
 
 // The layers, from the application down to the database.
 const (
-	// LayerSession: what requests, and the Manager beside them, ask for; of any
+	// LayerSession: a call by a request, or by the Manager beside them, of any
 	// [Store].
 	LayerSession Layer = "session"
-	// LayerCache: what the cache is asked and told. Several calls may share one
-	// exchange with Redis.
+	// LayerCache: a call of the cache. Several may share one round trip to
+	// Redis.
 	LayerCache Layer = "cache"
-	// LayerPostgres: what Postgres is asked for by one call, its wait for a
-	// turn included. Several may share one statement: each has its own time,
-	// from when it began to when it had its answer.
+	// LayerPostgres: a call of Postgres, with its wait for a slot. Several may
+	// share one statement. Each has its own time, from its begin to its result.
 	LayerPostgres Layer = "postgres"
-	// LayerStatement: one statement sent to Postgres, its repetitions and the
-	// wait for a connection included, whoever shares it. The context is
-	// nobody's when several do.
+	// LayerStatement: one statement of Postgres, with its repetitions and the
+	// wait for a connection. If several calls share it, the context is that of
+	// none.
 	LayerStatement Layer = "statement"
 )
 
-// Operation is what is asked for.
+// Operation is what a call does.
 type Operation string
 
 // The operations of sessions and of Postgres, as the methods of [Store] are
@@ -94,23 +91,22 @@ type CallResult struct {
 	// and no failures, and so are the refusals of a login:
 	// [ErrTooManySessions], [ErrRevoked] and [ErrNoPendingLogin].
 	Err error
-	// Cache is what came of a call of [LayerCache]: see [CacheStats] for its
-	// words.
+	// Cache is the result of a call of [LayerCache]: see [CacheStats].
 	Cache CacheResult
-	// Calls is how many calls shared the statement that answered a call of
-	// [LayerPostgres], itself included; 0 where none can be shared, or where it
-	// got no answer.
+	// Calls is how many calls shared the statement of a call of
+	// [LayerPostgres], itself included. It is 0 if none can share it, or if it
+	// has no result.
 	Calls int
-	// SQLState is with what code Postgres refused a call of [LayerStatement];
-	// empty where it did not.
+	// SQLState is the code with which Postgres refused a call of
+	// [LayerStatement]; empty if it did not.
 	SQLState string
 }
 
-// CacheResult is what came of a call of the cache.
+// CacheResult is the result of a call of the cache.
 type CacheResult string
 
-// What comes of a get is one of the first eight: the cache answered, or the
-// reason why the store is asked.
+// The result of a get is one of the first eight: the cache answered, or the
+// reason why the store loads the session.
 const (
 	CacheHit          CacheResult = "hit"
 	CacheMiss         CacheResult = "miss"
