@@ -227,10 +227,14 @@ func (s *Session) enter(p phase) (pending bool) {
 // is sent all the same.
 func (x *requestState) save() error {
 	s := &x.session
-	rec, isStored := s.current()
-	e := Event{UserID: rec.UserID, LoginID: rec.LoginID.String()}
-	if isStored {
-		e.Handle = rec.ID.Handle()
+	rec, isStored := s.current() // an error may empty the session
+	event := func(kind EventKind, err error) Event {
+		e := eventOf(&rec)
+		e.Kind, e.Err = kind, err
+		if !isStored {
+			e.Handle = ""
+		}
+		return e
 	}
 
 	ctx := x.request.Context()
@@ -240,15 +244,13 @@ func (x *requestState) save() error {
 	}
 	switch {
 	case errors.Is(err, ErrNotFound):
-		e.Kind = EventChangeLost
-		x.core.observe(ctx, e)
+		x.core.observe(ctx, event(EventChangeLost, nil))
 		return nil
 	case err != nil:
 		keepForError(x.header, x.before)
 		x.fail()
 		if !refusesLogin(err) { // which has an event already
-			e.Kind, e.Err = EventSaveFailed, err
-			x.core.observe(ctx, e)
+			x.core.observe(ctx, event(EventSaveFailed, err))
 		}
 	}
 	return err
@@ -315,12 +317,10 @@ func (x *requestState) void() (logout bool) {
 func (x *requestState) discard() {
 	s := &x.session
 	if s.unsaved() {
-		x.core.observe(withoutSession(x.request.Context()), Event{
-			Kind: EventDiscarded, Handle: s.handle(), UserID: s.rec.UserID,
-			LoginID: s.rec.LoginID.String(),
-			Detail: "the response is an error of the server; " +
-				"call Session.Save to keep changes in spite of it",
-		})
+		e := s.event(EventDiscarded)
+		e.Detail = "the response is an error of the server; " +
+			"call Session.Save to keep changes in spite of it"
+		x.core.observe(withoutSession(x.request.Context()), e)
 	}
 	s.discard()
 }
@@ -397,11 +397,8 @@ func (x *requestState) bypassed() {
 	}
 	lost := s.next.auth.step != noStep || s.next.rotate ||
 		s.identity != stored && s.edited() && !s.ephemeral()
-	e := Event{
-		Kind: EventChangeLate, Handle: s.handle(), UserID: s.rec.UserID,
-		LoginID: s.rec.LoginID.String(),
-		Detail:  "needs a cookie, and the response bypassed the session's writer",
-	}
+	e := s.event(EventChangeLate)
+	e.Detail = "needs a cookie, and the response bypassed the session's writer"
 	if lost {
 		s.discard()
 	}
@@ -450,15 +447,15 @@ func (x *requestState) end() {
 		s.mu.Unlock()
 		return
 	}
-	e := Event{
-		Handle: s.handle(), UserID: s.rec.UserID, LoginID: s.rec.LoginID.String(),
-	}
 	if x.status >= http.StatusInternalServerError {
 		x.discard()
 	}
 	late := s.phase != phaseRefused &&
 		(s.identity == stored && s.edited() || len(s.next.deletes) > 0)
-	if !late {
+	var e Event
+	if late { // most requests need none, and its handle is a hash
+		e = s.event(EventChangeLost)
+	} else {
 		s.phase = phaseClosed
 	}
 	s.mu.Unlock()
@@ -466,7 +463,6 @@ func (x *requestState) end() {
 	if late {
 		switch err := x.persist(s.finish); {
 		case errors.Is(err, ErrNotFound):
-			e.Kind = EventChangeLost
 			x.core.observe(x.request.Context(), e)
 		case err != nil:
 			e.Kind, e.Err = EventChangeLate, err

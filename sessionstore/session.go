@@ -192,6 +192,13 @@ func (s *Session) handle() Handle {
 	return s.rec.ID.Handle()
 }
 
+// event returns an event of the session.
+func (s *Session) event(kind EventKind) Event {
+	return Event{
+		Kind: kind, Handle: s.handle(), UserID: s.rec.UserID, LoginID: s.rec.LoginID.String(),
+	}
+}
+
 // persistent reports whether the cookie outlives the browser.
 func (s *Session) persistent() bool {
 	if !s.core.cfg.Profile.remembers() {
