@@ -124,7 +124,7 @@ bench/churn: bin/provide ## Put an hour of churn through the table. CHURN='-writ
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME (20s)
-	@for p in sessionstore cache; do for f in $$(grep -rhoE '^func Fuzz[A-Za-z]+' $$p | sed 's/func //' | sort); do \
+	@for p in sessionstore cache internal/cached internal/client internal/cookie internal/object; do for f in $$(grep -rhoE '^func Fuzz[A-Za-z]+' $$p | sed 's/func //' | sort); do \
 		go test ./$$p -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; \
 	done; done
 

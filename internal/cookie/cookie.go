@@ -198,11 +198,11 @@ const (
 // that verify, in any order.
 func (c *Codec) Read(r *http.Request, found []Ticket) ([]Ticket, presented) {
 	outcome, seen := presentedNothing, 0
-	for _, cookie := range r.CookiesNamed(c.Cfg.Name) {
+	for value := range named(r, c.Cfg.Name) {
 		if seen++; seen > MaxPresented {
 			return nil, PresentedTooMany
 		}
-		t, ok := c.verify(cookie.Value)
+		t, ok := c.verify(value)
 		switch {
 		case !ok && outcome == presentedNothing:
 			outcome = PresentedForged
@@ -224,8 +224,8 @@ func (c *Codec) Read(r *http.Request, found []Ticket) ([]Ticket, presented) {
 // logout, which must not miss one.
 func (c *Codec) ReadAll(r *http.Request) (found []Ticket) {
 	seen := map[Token]bool{}
-	for _, cookie := range r.CookiesNamed(c.Cfg.Name) {
-		if t, ok := c.verify(cookie.Value); ok && !seen[t.Token] {
+	for value := range named(r, c.Cfg.Name) {
+		if t, ok := c.verify(value); ok && !seen[t.Token] {
 			seen[t.Token] = true
 			found = append(found, t)
 		}
@@ -233,14 +233,14 @@ func (c *Codec) ReadAll(r *http.Request) (found []Ticket) {
 	return found
 }
 
-// Marked reports whether a request has the marker. It parses the cookies only
-// if a header may contain the marker, since parsing is slow.
+// Marked reports whether a request has the marker.
 func (c *Codec) Marked(r *http.Request) bool {
-	return slices.ContainsFunc(r.Header["Cookie"], func(line string) bool {
-		return strings.Contains(line, c.marker+"=1")
-	}) && slices.ContainsFunc(r.CookiesNamed(c.marker), func(cookie *http.Cookie) bool {
-		return cookie.Value == "1"
-	})
+	for value := range named(r, c.marker) {
+		if value == "1" {
+			return true
+		}
+	}
+	return false
 }
 
 // Mark adds the Set-Cookie header of the marker. A request with the marker and
