@@ -187,6 +187,12 @@ func (s *Session) sizeWith(key string, value json.RawMessage) int {
 // decodeValue decodes the JSON of a value. The caller does not hold s.mu: an
 // UnmarshalJSON of the application may use the session.
 func decodeValue(key string, raw json.RawMessage, dst any) error {
+	if text, ok := dst.(*string); ok && text != nil {
+		if plain, ok := object.Text(raw); ok { // json.Unmarshal allocates a decoder
+			*text = plain
+			return nil
+		}
+	}
 	if err := json.Unmarshal(raw, dst); err != nil {
 		problem := fmt.Sprintf("does not decode into %T", dst)
 		return &ValueError{Key: key, Problem: problem, Err: err}
