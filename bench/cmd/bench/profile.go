@@ -2,13 +2,15 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime/pprof"
 )
 
 // profileVariable names the folder for profiles of CPU and allocations, of this
-// process and those it starts.
+// process and those it starts. Each is named by what it is of, and by its
+// process: two builds have cells of one name at once.
 const profileVariable = "BENCH_PROFILE"
 
 // profiled runs f, with profiles if a folder for them is set.
@@ -17,6 +19,7 @@ func profiled(name string, f func() error) error {
 	if folder == "" {
 		return f()
 	}
+	name = fmt.Sprintf("%s.%d", name, os.Getpid())
 	file, err := os.Create(filepath.Join(folder, name+".pprof"))
 	if err != nil {
 		return err
