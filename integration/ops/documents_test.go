@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,18 +73,24 @@ func blocks(text string) []block {
 }
 
 // Every command in docs runs, in order, on a database that is empty at first,
-// as the role that its block names.
+// as the role that its block names. A guide begins with the schema and the
+// roles.
 //
 // Slow: each document has a server of its own, and its commands are compiled.
 func TestSlowEveryBlockOfTheDocumentsRuns(t *testing.T) {
 	// The roles have the names in the documents, so the server is one of its
 	// own.
 	t.Setenv("DATABASE_URL", "")
-	files, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
+	docs := filepath.Join("..", "..", "docs")
+	files, err := filepath.Glob(filepath.Join(docs, "*.md"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no documents: %v", err)
 	}
-	for _, file := range files {
+	guides, err := filepath.Glob(filepath.Join(docs, "guides", "*.md"))
+	if err != nil || len(guides) == 0 {
+		t.Fatalf("no guides: %v", err)
+	}
+	for _, file := range slices.Concat(files, guides) {
 		if filepath.Base(file) == "chain.md" {
 			continue // integration/webapp makes it, and compares it at every run
 		}
@@ -93,8 +100,11 @@ func TestSlowEveryBlockOfTheDocumentsRuns(t *testing.T) {
 				t.Fatal(err)
 			}
 			found := blocks(string(text))
-			if len(found) == 0 {
-				t.Skip("it holds no block")
+			if !slices.ContainsFunc(found, func(b block) bool { return b.language != "go" }) {
+				t.Skip("it holds no command")
+			}
+			if slices.Contains(guides, file) {
+				found = slices.Insert(found, 0, installation)
 			}
 			r := newReader(t)
 			for _, b := range found {
@@ -105,6 +115,13 @@ func TestSlowEveryBlockOfTheDocumentsRuns(t *testing.T) {
 			}
 		})
 	}
+}
+
+// installation is what docs/prune.md and docs/postgres.md begin with.
+var installation = block{
+	language: "sh", role: "superuser", closed: true,
+	text: "go run ./cmd/migrate up\n" +
+		"psql \"$DATABASE_URL\" -X -v ON_ERROR_STOP=1 -f db/ops/roles.sql\n",
 }
 
 // reader follows a document to the letter.

@@ -25,13 +25,13 @@ const timeout = testkit.Patience
 // subject is the contract suite's view of a Postgres store on one database,
 // which it empties for each case. The store has the application's role, and
 // admin moves rows in time.
-func subject(pool, admin *pgxpool.Pool) storetest.Subject {
+func subject(pool, admin *pgxpool.Pool, opts ...postgres.Option) storetest.Subject {
 	return storetest.Subject{
 		New: func(t *testing.T, e store.Expiry) store.Store {
 			pgtest.Exec(t, admin, "TRUNCATE pgsession.sessions, pgsession.marks")
 			pgtest.Exec(t, admin,
 				"UPDATE pgsession.prune_state SET last_prune_at = NULL, pruned_total = 0")
-			return &aged{postgres.New(pool, e, timeout), e}
+			return &aged{postgres.New(pool, e, timeout, opts...), e}
 		},
 		Age: func(t *testing.T, _ store.Store, id store.ID, d time.Duration) {
 			if pgtest.Exec(t, admin, pgtest.Age, id[:], d.Seconds()) != 1 {
@@ -39,7 +39,7 @@ func subject(pool, admin *pgxpool.Pool) storetest.Subject {
 			}
 		},
 		Peer: func(_ *testing.T, s store.Store) store.Store {
-			return postgres.New(pool, s.(*aged).expiry, timeout)
+			return postgres.New(pool, s.(*aged).expiry, timeout, opts...)
 		},
 	}
 }
@@ -53,6 +53,17 @@ type aged struct {
 func TestPostgresKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	keepsTheContract(t, pgx.QueryExecModeCacheStatement)
+}
+
+// The same with events: a call has the same result, whatever it records.
+func TestPostgresKeepsTheContractWithEvents(t *testing.T) {
+	t.Parallel()
+	databaseURL := pgtest.Database(t)
+	admin, application := pgtest.Pool(t, databaseURL), pgtest.Application(t, databaseURL)
+	storetest.Run(t, subject(pgtest.Pool(t, application), admin, postgres.WithEvents(true)))
+	if n := pgtest.One[int](t, admin, "SELECT count(*) FROM pgsession.events"); n == 0 {
+		t.Error("the store has recorded nothing")
+	}
 }
 
 // The same in the modes of pgx that poolers need.

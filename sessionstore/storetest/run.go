@@ -15,7 +15,7 @@ func Run(t *testing.T, subject Subject) {
 	}
 	run(t, subject,
 		creating, saving, rotating, touching, expiring, owning, marking, pruning, racing,
-		authenticating, stepping, pending, tagging)
+		authenticating, stepping, pending, tagging, noting)
 	if !subject.NoEndings {
 		run(t, subject, ending)
 	}
