@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -470,21 +469,4 @@ func saysDefault(doc string) bool {
 		}
 	}
 	return false
-}
-
-func TestCookieKeysAreCopied(t *testing.T) {
-	secrets := []Secret{secretA, secretB}
-	cfg := Config{Secrets: secrets}
-	m, err := NewWithStore(NewMemory(store.Expiry{Idle: time.Hour, Absolute: time.Hour}, 0), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := m.cookie.Sign(cookie.Ticket{})
-	secrets[0], secrets[1] = "", "an attacker's secret of more than 32 characters"
-	if m.cookie.Sign(cookie.Ticket{}) != before {
-		t.Error("the caller's slice changed what the Manager signs with")
-	}
-	if !slices.Equal(m.cfg.Secrets, []Secret{secretA, secretB}) {
-		t.Error("the caller's slice is the Manager's")
-	}
 }

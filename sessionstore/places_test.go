@@ -8,38 +8,6 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-func TestPlaceIsAFamilyAndANetwork(t *testing.T) {
-	const (
-		firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
-		updated = "Mozilla/5.0 (X11; Linux x86_64; rv:141.0) Gecko/20100101 Firefox/141.0"
-	)
-	p := newSeenPlaces()
-	for _, tt := range []struct {
-		session, ip, agent string
-		action             SuspiciousAction
-		want               bool
-	}{
-		{"a", "203.0.113.5", firefox, ActionObserve, true},
-		{"a", "203.0.113.5", firefox, ActionObserve, false},
-		{"a", "203.0.200.1", updated, ActionObserve, false},
-		{"a", "203.1.113.5", firefox, ActionObserve, true},
-		{"a", "203.0.113.5", "curl/8.0", ActionObserve, true},
-		{"a", "203.0.113.5", firefox, ActionRequireLogin, true},
-		{"b", "203.0.113.5", firefox, ActionObserve, true},
-		{"a", "", firefox, ActionObserve, true},
-		{"a", "", "", ActionObserve, true},
-		{"a", "203.0.113.5", firefox, ActionObserve, false},
-	} {
-		from := Client{UserAgent: tt.agent}
-		if tt.ip != "" {
-			from.IP = netip.MustParseAddr(tt.ip)
-		}
-		if got := p.add(store.ID{tt.session[0]}, from, tt.action); got != tt.want {
-			t.Errorf("%+v: %v", tt, got)
-		}
-	}
-}
-
 // The remembered places are bounded against an attacker with many, and a place
 // in use is kept.
 func TestPlacesAreBounded(t *testing.T) {

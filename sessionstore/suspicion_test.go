@@ -3,8 +3,6 @@ package sessionstore
 import (
 	"net/netip"
 	"testing"
-
-	"github.com/reporadar/pgsession/internal/client"
 )
 
 const (
@@ -153,30 +151,5 @@ func TestPortable(t *testing.T) {
 		if portable(ua) != want {
 			t.Errorf("portable(%q) = %v", ua, !want)
 		}
-	}
-}
-
-func TestTruncatedAddresses(t *testing.T) {
-	for _, tt := range []struct {
-		addr       string
-		four, six  int
-		want, what string
-	}{
-		{"203.0.113.77", 0, 0, "203.0.113.77", "whole"},
-		{"203.0.113.77", 24, 0, "203.0.113.0", "/24"},
-		{"203.0.113.77", 1, 48, "128.0.0.0", "/1"},
-		{"203.0.113.77", 32, 48, "203.0.113.77", "/32"},
-		{"2001:db8:1:2:3:4:5:6", 24, 0, "2001:db8:1:2:3:4:5:6", "only IPv4 is cut"},
-		{"2001:db8:1:2:3:4:5:6", 24, 48, "2001:db8:1::", "/48"},
-		{"2001:db8:1:2:3:4:5:6", 24, 128, "2001:db8:1:2:3:4:5:6", "/128"},
-	} {
-		if got := client.Truncated(
-			netip.MustParseAddr(tt.addr), tt.four, tt.six,
-		); got != netip.MustParseAddr(tt.want) {
-			t.Errorf("%s: %v, want %s", tt.what, got, tt.want)
-		}
-	}
-	if got := client.Truncated(netip.Addr{}, 24, 48); got.IsValid() {
-		t.Errorf("an unknown address became %v", got)
 	}
 }

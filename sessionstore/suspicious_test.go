@@ -599,22 +599,25 @@ func TestSuspiciousPlaceIsOneEvent(t *testing.T) {
 					time.Sleep(sessionstore.TouchEvery)
 					synctest.Wait()
 				}
+				updated := strings.Replace(phone, "Chrome/126", "Chrome/139", 1)
 				for range 20 {
 					come(cafe, phone)
 					come(home, laptop)
-					come("198.51.222.1", phone)
+					come("198.51.222.1", updated)
 				}
 				expect(t, "events", count(), 1)
 				come(cafe, "curl/8.0")
 				expect(t, "events, with another program", count(), 2)
+				come("192.0.2.1", phone)
+				expect(t, "events, with another network", count(), 3)
 
 				other := site.userAt(home, laptop)
 				site.sees(other, cafe, phone)
-				expect(t, "events, with another session", count(), 3)
+				expect(t, "events, with another session", count(), 4)
 
 				verdict = sessionstore.ActionRevoke
 				come(cafe, phone)
-				expect(t, "events, with another action", count(), 4)
+				expect(t, "events, with another action", count(), 5)
 			})
 		})
 	}

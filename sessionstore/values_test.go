@@ -3,7 +3,6 @@ package sessionstore
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -181,38 +180,5 @@ func TestKeysOfValues(t *testing.T) {
 		if err != nil || len(values) != 2 || string(values[tt.key]) != "1" {
 			t.Errorf("%s: comes back as %s, %v", tt.what, values, err)
 		}
-	}
-}
-
-func TestDecodeObject(t *testing.T) {
-	for _, tt := range []struct {
-		data string
-		keys int
-		bad  bool
-	}{
-		{``, 0, false},
-		{`null`, 0, false},
-		{`{}`, 0, false},
-		{`{"a":1,"b":null}`, 2, false},
-		{` { "a" : [ 1 ] } `, 1, false},
-		{`[]`, 0, true},
-		{`[1,2]`, 0, true},
-		{`"text"`, 0, true},
-		{`1`, 0, true},
-		{`true`, 0, true},
-		{`{"a":1`, 0, true},
-		{`{"a":1}x`, 0, true},
-		{"\xff", 0, true},
-	} {
-		values, err := object.Decode(json.RawMessage(tt.data))
-		if len(values) != tt.keys || values == nil || (err != nil) != tt.bad {
-			t.Errorf("%s: %d values, %v", tt.data, len(values), err)
-		}
-		values["new"] = json.RawMessage("1") // must be writable in any case
-	}
-	two := map[string]json.RawMessage{"b": json.RawMessage("2"), "a": json.RawMessage("1")}
-	got := fmt.Sprintf("%s %s", object.Encode(nil), object.Encode(two))
-	if got != `{} {"a":1,"b":2}` {
-		t.Errorf("encoded objects: %s", got)
 	}
 }

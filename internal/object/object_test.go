@@ -2,6 +2,7 @@ package object
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"testing"
 	"unicode/utf8"
@@ -109,4 +110,37 @@ func count(o Raw) (n int) {
 		n++
 	}
 	return n
+}
+
+func TestDecodeObject(t *testing.T) {
+	for _, tt := range []struct {
+		data string
+		keys int
+		bad  bool
+	}{
+		{``, 0, false},
+		{`null`, 0, false},
+		{`{}`, 0, false},
+		{`{"a":1,"b":null}`, 2, false},
+		{` { "a" : [ 1 ] } `, 1, false},
+		{`[]`, 0, true},
+		{`[1,2]`, 0, true},
+		{`"text"`, 0, true},
+		{`1`, 0, true},
+		{`true`, 0, true},
+		{`{"a":1`, 0, true},
+		{`{"a":1}x`, 0, true},
+		{"\xff", 0, true},
+	} {
+		values, err := Decode(json.RawMessage(tt.data))
+		if len(values) != tt.keys || values == nil || (err != nil) != tt.bad {
+			t.Errorf("%s: %d values, %v", tt.data, len(values), err)
+		}
+		values["new"] = json.RawMessage("1") // must be writable in any case
+	}
+	two := map[string]json.RawMessage{"b": json.RawMessage("2"), "a": json.RawMessage("1")}
+	got := fmt.Sprintf("%s %s", Encode(nil), Encode(two))
+	if got != `{} {"a":1,"b":2}` {
+		t.Errorf("encoded objects: %s", got)
+	}
 }
