@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/reporadar/pgsession/internal/batch"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -24,6 +25,10 @@ type combined[C any] struct {
 	result func(*C) store.ID
 	// share: calls for one session may have the same result.
 	share bool
+	// login returns the login that a call writes. It is nil if the operation
+	// has none.
+	login  func(*C) *login
+	logins *logins
 
 	// single answers one call.
 	single func(context.Context, querier, *C) (*store.Record, error)
@@ -136,16 +141,17 @@ func (c *combined[C]) run(ctx context.Context, calls []C) ([]result, error) {
 			together = append(together, calls[i])
 		}
 	}
-	var read rowsRead
-	run := func(ctx context.Context, db querier) (err error) {
-		read, err = c.batch(ctx, db, together)
+	var byID map[store.ID]result
+	run := func(ctx context.Context, db querier) error {
+		read, err := c.batch(ctx, db, together)
+		byID = read.byID()
 		return err
 	}
-	err := c.exec.exec(ctx, statement{op: c.op, run: run})
+	then := c.look(together, func(call *C) *store.Record { return byID[c.result(call)].Value })
+	err := c.exec.exec(ctx, statement{op: c.op, run: run, then: then})
 	if err != nil {
 		return nil, err
 	}
-	byID := read.byID()
 	locked := c.locked(ctx, together, byID)
 	results := make([]result, len(calls))
 	for i := range calls {
@@ -162,6 +168,32 @@ func (c *combined[C]) run(ctx context.Context, calls []C) ([]result, error) {
 	return results, nil
 }
 
+// look is the statement that follows one of logins. It looks for revoke marks
+// for those that were written, as each login must once it has committed. A
+// login that it leaves without an answer looks by itself, which takes a second
+// turn in a queue. written returns the row that a call has written. look is nil
+// if no call is a login.
+func (c *combined[C]) look(calls []C, written func(*C) *store.Record) *statement {
+	if c.login == nil {
+		return nil
+	}
+	isLogin := func(call C) bool { return c.login(&call).userID != "" }
+	if !slices.ContainsFunc(calls, isLogin) {
+		return nil
+	}
+	return &statement{op: opLook, run: func(ctx context.Context, db querier) error {
+		var logins []*login
+		for i := range calls {
+			of, rec := c.login(&calls[i]), written(&calls[i])
+			if of.userID != "" && rec != nil {
+				of.began = of.began.In(rec)
+				logins = append(logins, of)
+			}
+		}
+		return c.logins.lookAfter(ctx, db, logins)
+	}}
+}
+
 // runSingle sends the statement for one call, which may wait for a locked row.
 func (c *combined[C]) runSingle(ctx context.Context, call *C) ([]result, error) {
 	var rec *store.Record
@@ -169,7 +201,8 @@ func (c *combined[C]) runSingle(ctx context.Context, call *C) ([]result, error) 
 		rec, err = c.single(ctx, db, call)
 		return err
 	}
-	err := c.exec.exec(ctx, statement{op: c.op, run: run, tx: c.tx})
+	then := c.look([]C{*call}, func(*C) *store.Record { return rec })
+	err := c.exec.exec(ctx, statement{op: c.op, run: run, tx: c.tx, then: then})
 	return []result{{Value: rec, Err: err}}, nil
 }
 

@@ -25,11 +25,11 @@ func newCitusStore(b base) *citusStore {
 	s := &citusStore{common{base: b}}
 	cfg := batch.Config{InFlight: b.exec.pool.size(), MaxBatch: 1}
 	s.loads = combined[store.ID]{op: opLoad, row: ownID, single: s.load}.start(b.exec, b.rows, cfg)
-	s.creates = combined[store.Draft]{
+	s.creates = combined[createCall]{
 		op: opCreate, row: draftID, single: s.createRow,
 	}.start(b.exec, b.rows, cfg)
 	s.saves = combined[saveCall]{
-		op: opSave, row: savedID, single: s.save,
+		op: opSave, row: savedID, single: s.saveRow,
 	}.start(b.exec, b.rows, cfg)
 	s.rotates = combined[rotateCall]{
 		op: opRotate, row: oldID, single: s.rotateLocked, tx: true,
@@ -67,7 +67,7 @@ func (s *citusStore) rotateLocked(
 	if err := s.queries.DistributedLock(ctx, db, userID); err != nil {
 		return nil, err
 	}
-	return s.rotate(ctx, db, c)
+	return s.rotateRow(ctx, db, c)
 }
 
 // Touch implements [store.Store].

@@ -30,6 +30,9 @@ type statement struct {
 	conn func(ctx context.Context, conn *pgxpool.Conn) error
 	// tx runs it in a READ COMMITTED transaction.
 	tx bool
+	// then runs on the same connection, in a transaction of its own, once this
+	// one has committed. Nothing depends on its error; nil is none.
+	then *statement
 	// within bounds all attempts together; 0 is the Store's timeout.
 	within time.Duration
 }
@@ -57,13 +60,20 @@ type executor struct {
 const maxAttempts = 3
 
 // exec runs a statement and returns an error that callers may see.
-func (x *executor) exec(ctx context.Context, s statement) (err error) {
+func (x *executor) exec(ctx context.Context, s statement) error {
 	if x.tracer == nil {
 		return x.retry(ctx, s)
 	}
-	call := store.Call{Layer: store.LayerStatement, Operation: operations[s.op].name}
+	return x.traced(ctx, s.op, func(ctx context.Context) error { return x.retry(ctx, s) })
+}
+
+// traced reports a statement to the Tracer.
+func (x *executor) traced(
+	ctx context.Context, op operation, run func(context.Context) error,
+) (err error) {
+	call := store.Call{Layer: store.LayerStatement, Operation: operations[op].name}
 	trace.Run(ctx, x.tracer, call, func(ctx context.Context) store.CallResult {
-		err = x.retry(ctx, s)
+		err = run(ctx)
 		return store.CallResult{Err: err, SQLState: sqlState(err)}
 	})
 	return err
@@ -144,8 +154,25 @@ func (x *executor) withConn(within *bounded, s statement) error {
 	if waits.count() > before && operations[s.op].effect != reading {
 		return errUnreplicated
 	}
+	if s.then != nil {
+		x.follow(ctx, conn, s.then)
+	}
 	x.plans.measure(ctx, conn, x.pool.schema)
 	return nil
+}
+
+// follow runs the statement after another one, once. A Tracer sees it within
+// that one.
+func (x *executor) follow(ctx context.Context, conn *pgxpool.Conn, s *statement) {
+	tally, began := &x.tallies[s.op], time.Now()
+	tally.statements.Add(1)
+	run := func(ctx context.Context) error { return s.run(ctx, x.pool.querier(conn, x.plans)) }
+	if x.tracer == nil {
+		_ = run(ctx)
+	} else {
+		_ = x.traced(ctx, s.op, run)
+	}
+	tally.took.Add(int64(time.Since(began)))
 }
 
 // transaction runs statements that must see what others committed while an

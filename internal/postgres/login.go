@@ -23,11 +23,14 @@ type login struct {
 	userID string
 	tags   []store.Tag
 	began  store.Began
+	// looked: the look for revoke marks is done, and refused is its result. It
+	// came with the statement that wrote the login, see combined.look.
+	looked, refused bool
 }
 
 // loginOf returns the login that a change begins; without a user for none.
 func loginOf(c *store.Change) login {
-	return login{cmp.Or(c.UserID, c.PendingUserID), c.Tags, c.Began}
+	return login{userID: cmp.Or(c.UserID, c.PendingUserID), tags: c.Tags, began: c.Began}
 }
 
 // keys are those of the marks that may refuse the login.
@@ -76,6 +79,28 @@ func (l *logins) lookMany(ctx context.Context, calls []login) ([]batch.Result[bo
 		err = l.exec.exec(ctx, statement{op: opLook, run: run})
 		return rows, err
 	})
+}
+
+// lookAfter looks for marks for logins that were written. It is the statement
+// after theirs.
+func (l *logins) lookAfter(ctx context.Context, db querier, written []*login) error {
+	if len(written) == 0 {
+		return nil
+	}
+	calls := make([]login, len(written))
+	for i, of := range written {
+		calls[i] = *of
+	}
+	results, err := look(calls, func(arg *gen.MarkLookParams) ([]*gen.MarkLookRow, error) {
+		return fromPrimary(l.queries.MarkLook(ctx, db, arg))
+	})
+	if err != nil {
+		return err
+	}
+	for i, of := range written {
+		of.looked, of.refused = results[i].Err == nil, results[i].Value
+	}
+	return nil
 }
 
 // refuseLogin returns store.ErrRevoked if a revoke mark refuses a login. It is

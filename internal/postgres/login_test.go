@@ -70,20 +70,25 @@ func lookForMany(t *testing.T) {
 	}
 	const slow = 50 * time.Millisecond
 	tag, ended := store.NewTag("org", "1"), store.NewTag("org", "2")
+	ada := func(b store.Began) login { return login{userID: "ada", began: b} }
+	eve := func(b store.Began) login { return login{userID: "eve", began: b} }
+	zoe := func(b store.Began, tags ...store.Tag) login {
+		return login{userID: "zoe", tags: tags, began: b}
+	}
 	calls := []login{
-		{"ada", nil, began(time.Minute)},                     // before her mark
-		{"ada", nil, began(time.Second)},                     // after it
-		{"ada", nil, began(time.Minute, store.MarkID{1})},    // it is her own
-		{"ada", nil, began(time.Hour, store.MarkID{1})},      // but everyone's is not
-		{"eve", nil, began(time.Minute)},                     // has none
-		{"eve", nil, began(time.Hour)},                       // everyone's
-		{"ada", nil, store.BeganAt(asked.Add(-time.Second))}, // by Postgres's clock
-		{"ada", nil, store.BeganAt(asked.Add(-time.Minute))}, // the same
-		{"bob", nil, began(2*time.Second - slow/2)},          // older than his mark at the reply
-		{"zoe", nil, store.BeganAt(time.Time{})},             // unknown
-		{"zoe", []store.Tag{tag, ended}, began(time.Minute)}, // its tag's
-		{"zoe", []store.Tag{tag}, began(time.Minute)},        // the tag has none
-		{"zoe", []store.Tag{ended}, began(time.Second)},      // after it
+		ada(began(time.Minute)),                               // before her mark
+		ada(began(time.Second)),                               // after it
+		ada(began(time.Minute, store.MarkID{1})),              // it is her own
+		ada(began(time.Hour, store.MarkID{1})),                // but everyone's is not
+		eve(began(time.Minute)),                               // has none
+		eve(began(time.Hour)),                                 // everyone's
+		ada(store.BeganAt(asked.Add(-time.Second))),           // by Postgres's clock
+		ada(store.BeganAt(asked.Add(-time.Minute))),           // the same
+		{userID: "bob", began: began(2*time.Second - slow/2)}, // older than the mark by then
+		zoe(store.BeganAt(time.Time{})),                       // unknown
+		zoe(began(time.Minute), tag, ended),                   // its tag's
+		zoe(began(time.Minute), tag),                          // the tag has none
+		zoe(began(time.Second), ended),                        // after it
 	}
 	want := []bool{
 		true, false, false, true, false, true, false, true, true, true, true, false, false,

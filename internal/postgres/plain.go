@@ -48,7 +48,7 @@ type common struct {
 // queues are the operations whose calls are combined.
 type queues struct {
 	loads   *combined[store.ID]
-	creates *combined[store.Draft]
+	creates *combined[createCall]
 	saves   *combined[saveCall]
 	rotates *combined[rotateCall]
 }
@@ -60,29 +60,35 @@ func newPlainStore(b base) *plainStore {
 		op: opLoad, row: ownID, result: ownID, share: true,
 		single: s.load, batch: s.loadMany,
 	}.start(b.exec, b.rows, cfg)
-	s.creates = combined[store.Draft]{
-		op: opCreate, row: draftID, result: draftID,
-		single: s.create, batch: s.createMany, events: b.events, kind: draftKind,
+	s.creates = combined[createCall]{
+		op: opCreate, row: draftID, result: draftID, login: draftLogin, logins: b.logins,
+		single: s.createAlone, batch: s.createMany, events: b.events, kind: draftKind,
 	}.start(b.exec, b.rows, cfg)
 	s.saves = combined[saveCall]{
 		op: opSave, row: savedID, result: savedID, exist: s.exist,
-		single: s.save, batch: s.saveMany, events: b.events, kind: savedKind,
+		login: savedLogin, logins: b.logins,
+		single: s.saveRow, batch: s.saveMany, events: b.events, kind: savedKind,
 	}.start(b.exec, b.rows, cfg)
 	s.rotates = combined[rotateCall]{
 		op: opRotate, row: oldID, result: newID, exist: s.exist,
-		single: s.rotate, batch: s.rotateMany, events: b.events, kind: rotatedKind,
+		login: rotatedLogin, logins: b.logins,
+		single: s.rotateRow, batch: s.rotateMany, events: b.events, kind: rotatedKind,
 	}.start(b.exec, b.rows, cfg)
 	return s
 }
 
-func ownID(id *store.ID) store.ID     { return *id }
-func draftID(d *store.Draft) store.ID { return d.ID }
-func savedID(c *saveCall) store.ID    { return c.id }
-func oldID(c *rotateCall) store.ID    { return c.old }
-func newID(c *rotateCall) store.ID    { return c.id }
+func ownID(id *store.ID) store.ID    { return *id }
+func draftID(d *createCall) store.ID { return d.ID }
+func savedID(c *saveCall) store.ID   { return c.id }
+func oldID(c *rotateCall) store.ID   { return c.old }
+func newID(c *rotateCall) store.ID   { return c.id }
 
-func draftKind(d *store.Draft) string  { return kindOf(d.UserID, d.PendingUserID, false) }
+func draftKind(d *createCall) string   { return kindOf(d.UserID, d.PendingUserID, false) }
 func savedKind(c *saveCall) string     { return changeKind(&c.change) }
 func rotatedKind(c *rotateCall) string { return changeKind(&c.change) }
+
+func draftLogin(d *createCall) *login   { return d.of }
+func savedLogin(c *saveCall) *login     { return c.of }
+func rotatedLogin(c *rotateCall) *login { return c.of }
 
 func changeKind(c *store.Change) string { return kindOf(c.UserID, c.PendingUserID, c.StepUp) }

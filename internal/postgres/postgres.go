@@ -152,10 +152,16 @@ func (s *Store) Check(ctx context.Context) error {
 func (s *Store) Contacted() bool { return s.pool.contacted.Load() }
 
 // tableStore is the Store for one kind of table. Its Create, Save and Rotate
-// don't look for the revoke marks of a login that came while they ran: a Store
-// does so afterwards.
+// leave it to the caller to look for the revoke marks of a login that came
+// while they ran.
 type tableStore interface {
 	store.Store
+	// create, save and rotate are Create, Save and Rotate. They look for revoke
+	// marks, and note the result in the login, where that costs no turn in a
+	// queue.
+	create(context.Context, store.Draft, *login) (store.Record, error)
+	save(context.Context, store.ID, store.Change, *login) (store.Record, error)
+	rotate(ctx context.Context, old, id store.ID, c store.Change, of *login) (store.Record, error)
 	refused(context.Context, login) (bool, error)
 	// delete is Delete, and adds an ending only if noted.
 	delete(ctx context.Context, id store.ID, noted bool) (store.Revocation, error)
@@ -179,18 +185,18 @@ func moved(err error) bool { return errors.Is(err, errDistributed) }
 
 // Create implements [store.Store].
 func (s *Store) Create(ctx context.Context, d store.Draft) (store.Record, error) {
-	rec, err := s.table().Create(ctx, d)
+	of := login{userID: cmp.Or(d.UserID, d.PendingUserID), tags: d.Tags, began: d.Began}
+	rec, err := s.table().create(ctx, d, &of)
 	if moved(err) {
-		rec, err = s.citus.Create(ctx, d)
+		rec, err = s.citus.create(ctx, d, &of)
 	}
-	of := login{cmp.Or(d.UserID, d.PendingUserID), d.Tags, d.Began}
 	if of.userID == "" {
 		return rec, err
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		return store.Record{}, store.ErrRevoked // the statement has found a mark
 	}
-	return s.finishLogin(ctx, d.ID, of, rec, err)
+	return s.finishLogin(ctx, d.ID, &of, rec, err)
 }
 
 // Load implements [store.Store].
@@ -205,36 +211,37 @@ func (s *Store) Load(ctx context.Context, id store.ID, version int64) (store.Rec
 // Save implements [store.Store].
 func (s *Store) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
 	c.PendingUserID, c.Completes, c.StepUp = "", false, false
-	rec, err := s.table().Save(ctx, id, c)
+	of := loginOf(&c)
+	rec, err := s.table().save(ctx, id, c, &of)
 	if moved(err) {
-		rec, err = s.citus.Save(ctx, id, c)
+		rec, err = s.citus.save(ctx, id, c, &of)
 	}
 	// The client has the token already, so the look must not end with the
 	// request.
-	return s.finishLogin(context.WithoutCancel(ctx), id, loginOf(&c), rec, err)
+	return s.finishLogin(context.WithoutCancel(ctx), id, &of, rec, err)
 }
 
 // Rotate implements [store.Store].
 func (s *Store) Rotate(
 	ctx context.Context, old, id store.ID, c store.Change,
 ) (store.Record, error) {
-	rec, err := s.table().Rotate(ctx, old, id, c)
-	if moved(err) {
-		rec, err = s.citus.Rotate(ctx, old, id, c)
-	}
 	of := loginOf(&c)
+	rec, err := s.table().rotate(ctx, old, id, c, &of)
+	if moved(err) {
+		rec, err = s.citus.rotate(ctx, old, id, c, &of)
+	}
 	if err == nil && c.Completes {
 		of.began, of.tags = rec.Began, rec.Tags
 		rec.Began, rec.Tags = store.Began{}, nil
 	}
-	return s.finishLogin(ctx, id, of, rec, err)
+	return s.finishLogin(ctx, id, &of, rec, err)
 }
 
 // finishLogin looks for revoke marks that are later than a login which was
 // written, and ends the session if there is one. A change of a session that is
 // no login passes.
 func (s *Store) finishLogin(
-	ctx context.Context, id store.ID, of login, rec store.Record, err error,
+	ctx context.Context, id store.ID, of *login, rec store.Record, err error,
 ) (store.Record, error) {
 	userID := cmp.Or(rec.UserID, rec.PendingUserID)
 	if err != nil || userID == "" || of.userID == "" && of.began.IsZero() {
@@ -244,9 +251,9 @@ func (s *Store) finishLogin(
 		of.tags, err = s.table().tags(ctx, id)
 	}
 	of.userID, of.began = userID, of.began.In(&rec)
-	refused := false
-	if err == nil {
-		refused, err = s.table().refused(ctx, of)
+	refused := of.refused
+	if err == nil && !of.looked {
+		refused, err = s.table().refused(ctx, *of)
 	}
 	if err == nil && !refused {
 		return rec, nil

@@ -17,18 +17,25 @@ import (
 type rotateCall struct {
 	old, id store.ID
 	change  store.Change
+	of      *login
 }
 
 // Rotate implements [store.Store].
 func (s *common) Rotate(
 	ctx context.Context, old, id store.ID, c store.Change,
 ) (store.Record, error) {
-	return s.rotates.change(ctx, rotateCall{old, id, c}, c.UserID, c.MaxSessions, oneChange(&c))
+	return s.rotate(ctx, old, id, c, new(login))
 }
 
-// rotate is the statement for one session. The record of a completion has in
+func (s *common) rotate(
+	ctx context.Context, old, id store.ID, c store.Change, of *login,
+) (store.Record, error) {
+	return s.rotates.change(ctx, rotateCall{old, id, c, of}, c.UserID, c.MaxSessions, oneChange(&c))
+}
+
+// rotateRow is the statement for one session. The record of a completion has in
 // Began and Tags what revoke marks may refuse.
-func (b *base) rotate(ctx context.Context, db querier, c *rotateCall) (*store.Record, error) {
+func (b *base) rotateRow(ctx context.Context, db querier, c *rotateCall) (*store.Record, error) {
 	r, change, of := b.reader(db, 1), &c.change, loginOf(&c.change)
 	var completed pgtype.Timestamptz
 	if change.Completes {

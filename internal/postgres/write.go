@@ -20,15 +20,28 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// saveCall are the arguments of a Save.
+// createCall are the arguments of a Create, and its login.
+type createCall struct {
+	store.Draft
+	of *login
+}
+
+// saveCall are the arguments of a Save, and its login.
 type saveCall struct {
 	id     store.ID
 	change store.Change
+	of     *login
 }
 
 // Create implements [store.Store].
 func (s *common) Create(ctx context.Context, d store.Draft) (store.Record, error) {
-	return s.creates.change(ctx, d, d.UserID, d.MaxSessions, oneDraft(&d))
+	return s.create(ctx, d, new(login))
+}
+
+func (s *common) create(
+	ctx context.Context, d store.Draft, of *login,
+) (store.Record, error) {
+	return s.creates.change(ctx, createCall{d, of}, d.UserID, d.MaxSessions, oneDraft(&d))
 }
 
 // oneDraft reports whether the statement for many lacks what a draft has.
@@ -36,20 +49,20 @@ func oneDraft(d *store.Draft) bool {
 	return d.PendingUserID != "" || d.UserID != "" && len(d.Tags) > 0
 }
 
-// create is the statement for one session. That for many refuses logins by
+// createAlone is the statement for one session. That for many refuses logins by
 // revoke marks.
-func (s *plainStore) create(
-	ctx context.Context, db querier, d *store.Draft,
+func (s *plainStore) createAlone(
+	ctx context.Context, db querier, d *createCall,
 ) (*store.Record, error) {
-	if d.UserID != "" && !oneDraft(d) {
-		read, err := s.createMany(ctx, db, []store.Draft{*d})
+	if d.UserID != "" && !oneDraft(&d.Draft) {
+		read, err := s.createMany(ctx, db, []createCall{*d})
 		return read.one(err)
 	}
 	return s.createRow(ctx, db, d)
 }
 
 // createRow creates a session, and looks for no revoke mark.
-func (b *base) createRow(ctx context.Context, db querier, d *store.Draft) (*store.Record, error) {
+func (b *base) createRow(ctx context.Context, db querier, d *createCall) (*store.Record, error) {
 	r := b.reader(db, 1)
 	arg := &gen.SessionCreateParams{
 		ID: d.ID[:], UserID: orNull(d.UserID),
@@ -71,7 +84,7 @@ func (b *base) createRow(ctx context.Context, db querier, d *store.Draft) (*stor
 
 // createMany is the statement for many sessions.
 func (s *plainStore) createMany(
-	ctx context.Context, db querier, drafts []store.Draft,
+	ctx context.Context, db querier, drafts []createCall,
 ) (rowsRead, error) {
 	arg := &gen.SessionCreateManyParams{
 		Absolute: s.expiry.Absolute, Resolution: s.expiry.Resolution(),
@@ -97,7 +110,13 @@ func (s *plainStore) createMany(
 
 // Save implements [store.Store].
 func (s *common) Save(ctx context.Context, id store.ID, c store.Change) (store.Record, error) {
-	return s.saves.change(ctx, saveCall{id, c}, c.UserID, c.MaxSessions, oneChange(&c))
+	return s.save(ctx, id, c, new(login))
+}
+
+func (s *common) save(
+	ctx context.Context, id store.ID, c store.Change, of *login,
+) (store.Record, error) {
+	return s.saves.change(ctx, saveCall{id, c, of}, c.UserID, c.MaxSessions, oneChange(&c))
 }
 
 // oneChange reports whether the statement for many lacks what a change has.
@@ -105,8 +124,8 @@ func oneChange(c *store.Change) bool {
 	return c.PendingUserID != "" || c.Completes || c.StepUp || c.UserID != "" && len(c.Tags) > 0
 }
 
-// save is the statement for one session.
-func (b *base) save(ctx context.Context, db querier, c *saveCall) (*store.Record, error) {
+// saveRow is the statement for one session.
+func (b *base) saveRow(ctx context.Context, db querier, c *saveCall) (*store.Record, error) {
 	r, change := b.reader(db, 1), &c.change
 	if err := b.refuseLogin(ctx, db, loginOf(change)); err != nil {
 		return nil, err
