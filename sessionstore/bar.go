@@ -1,6 +1,8 @@
 package sessionstore
 
 import (
+	"cmp"
+
 	"github.com/reporadar/pgsession/internal/object"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -14,5 +16,5 @@ func bars(r *store.Record) bool { return !r.Emergency && isBar(r) }
 // instance, where it bars nothing.
 func isBar(r *store.Record) bool {
 	values, _ := object.Decode(r.Data)
-	return r.Version == 1 && r.UserID == "" && len(values) == 0
+	return r.Version == 1 && cmp.Or(r.UserID, r.PendingUserID) == "" && len(values) == 0
 }

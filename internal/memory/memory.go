@@ -4,6 +4,7 @@ package memory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -35,9 +36,9 @@ type Store struct {
 
 	mu        sync.Mutex
 	sessions  map[store.ID]store.Record
-	users     map[store.ID]struct{} // ids of the sessions that have a user
-	bytes     int                   // of all sessions
-	anonymous int                   // bytes of the sessions without a user
+	index     index
+	bytes     int // of all sessions
+	anonymous int // bytes of the sessions of visitors, who have no owner
 	marks     map[markKey][]store.Mark
 	endings   endings
 	lastPrune time.Time
@@ -53,7 +54,9 @@ type Options struct {
 	Sessions int
 	// Bytes bounds the memory of all sessions, roughly; 0 is no bound.
 	Bytes int
-	// ReserveHalf reserves half of Sessions and Bytes for sessions with a user.
+	// ReserveHalf reserves half of Sessions and Bytes for sessions with a user
+	// or a pending login. Visitors could lock out users with two factors, whose
+	// login begins as a pending one.
 	ReserveHalf bool
 	// Emergency sets Record.Emergency in each record.
 	Emergency bool
@@ -66,7 +69,7 @@ func New(expiry store.Expiry, options Options) *Store {
 	}
 	return &Store{
 		expiry: expiry, options: options, sessions: map[store.ID]store.Record{},
-		users: map[store.ID]struct{}{}, marks: map[markKey][]store.Mark{},
+		index: newIndex(), marks: map[markKey][]store.Mark{},
 	}
 }
 
@@ -86,7 +89,7 @@ func (m *Store) Create(ctx context.Context, d store.Draft) (store.Record, error)
 	if _, taken := m.sessions[d.ID]; taken {
 		return store.Record{}, store.ErrExists
 	}
-	if err := m.full(d.UserID); err != nil {
+	if err := m.full(cmp.Or(d.UserID, d.PendingUserID)); err != nil {
 		return store.Record{}, err
 	}
 	now := time.Now()
@@ -250,12 +253,12 @@ func (m *Store) Prune(ctx context.Context, max int) (int, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now, n := time.Now(), 0
-	for id, rec := range m.sessions {
-		if n < max && !rec.ExpiresAt.After(now) {
+	m.each(func(id store.ID, expires time.Time) {
+		if n < max && !expires.After(now) {
 			m.drop(id)
 			n++
 		}
-	}
+	})
 	for key, marks := range m.marks {
 		marks = slices.DeleteFunc(marks, func(mark store.Mark) bool {
 			return mark.RevokedAt.Before(now.Add(-markLifetime))
@@ -294,81 +297,29 @@ func (m *Store) Stats(ctx context.Context, _ bool) (store.Stats, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	s := store.Stats{
-		Total: int64(len(m.sessions)), Exact: true, LastPruneAt: m.lastPrune, CountedAt: now,
-	}
-	for _, rec := range m.sessions {
-		if rec.ExpiresAt.After(now) {
+	s := store.Stats{Exact: true, LastPruneAt: m.lastPrune, CountedAt: now}
+	m.each(func(_ store.ID, expires time.Time) {
+		if s.Total++; expires.After(now) {
 			s.Active++
 		}
-	}
+	})
 	s.Expired = s.Total - s.Active
 	return s, nil
 }
 
-// full returns an error if there is no room for another session.
-func (m *Store) full(userID string) error {
-	limit := m.options.Sessions
-	if len(m.sessions) >= limit {
-		return errFull(limit, "sessions")
+// each calls do for all sessions. It unlocks m.mu now and then: to read 100,000
+// sessions takes some 100 ms, for which no request should wait. do must not add
+// a session.
+func (m *Store) each(do func(id store.ID, expires time.Time)) {
+	const step = 1000
+	n := 0
+	for id, rec := range m.sessions {
+		do(id, rec.ExpiresAt)
+		if n++; n%step == 0 {
+			m.mu.Unlock()
+			m.mu.Lock()
+		}
 	}
-	visitors := len(m.sessions) - len(m.users)
-	if m.options.ReserveHalf && userID == "" && visitors >= limit/2 {
-		return errFull(limit/2, "sessions without a user")
-	}
-	return nil
-}
-
-func errFull(limit int, of string) error {
-	return fmt.Errorf("%w: memory store full: limit of %d %s", store.ErrUnavailable, limit, of)
-}
-
-// put adds or replaces a record. It returns an error if there is no room for
-// its bytes.
-func (m *Store) put(rec store.Record) error {
-	n := size(rec)
-	was, there := m.sessions[rec.ID]
-	grows := n
-	if there {
-		grows -= size(was)
-	}
-	limit := m.options.Bytes
-	switch {
-	case limit == 0 || grows <= 0:
-	case m.bytes+grows > limit:
-		return errFull(limit, "bytes")
-	case m.options.ReserveHalf && rec.UserID == "" && m.anonymous+grows > limit/2:
-		return errFull(limit/2, "bytes without a user")
-	}
-	m.drop(rec.ID)
-	m.bytes += n
-	if m.sessions[rec.ID] = rec; rec.UserID != "" {
-		m.users[rec.ID] = struct{}{}
-	} else {
-		m.anonymous += n
-	}
-	return nil
-}
-
-func (m *Store) drop(id store.ID) {
-	rec, ok := m.sessions[id]
-	if !ok {
-		return
-	}
-	n := size(rec)
-	m.bytes -= n
-	if rec.UserID == "" {
-		m.anonymous -= n
-	}
-	delete(m.sessions, id)
-	delete(m.users, id)
-}
-
-// size returns about how many bytes a record takes in memory.
-func size(rec store.Record) int {
-	const fixed = 512
-	return fixed + len(rec.Data) + len(rec.UserID) + len(rec.UserAgent) +
-		len(rec.PendingUserID) + len(rec.Methods.JSON()) + len(rec.Tags)*len(store.Tag{})
 }
 
 // Holds reports whether the store has a session, expired or not.
@@ -393,13 +344,13 @@ func (m *Store) Len() int {
 	return len(m.sessions)
 }
 
-// Some returns up to n sessions, expired or not, those with a user first, and
-// none of skip.
+// Some returns up to n sessions, expired or not, and none of skip. Those with a
+// user or a pending login come first.
 func (m *Store) Some(n int, skip map[store.ID]struct{}) []store.Record {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	records := make([]store.Record, 0, min(n, len(m.sessions)))
-	for id := range m.users {
+	for id := range m.index.owned {
 		if _, pass := skip[id]; !pass && len(records) < n {
 			records = append(records, m.sessions[id])
 		}
@@ -408,7 +359,7 @@ func (m *Store) Some(n int, skip map[store.ID]struct{}) []store.Record {
 		}
 	}
 	for id, rec := range m.sessions {
-		if _, pass := skip[id]; !pass && rec.UserID == "" {
+		if _, pass := skip[id]; !pass && owner(&rec) == "" {
 			records = append(records, rec)
 		}
 		if len(records) == n {

@@ -51,7 +51,7 @@ func (m *Store) Revoke(
 	if s.All {
 		r.Count = len(m.sessions)
 		clear(m.sessions)
-		clear(m.users)
+		m.index = newIndex()
 		m.bytes, m.anonymous = 0, 0
 		return nil, r, nil
 	}
@@ -73,7 +73,8 @@ func (m *Store) Revoke(
 		end = func(id store.ID) { m.end(id, store.ErrReplaced, now) }
 	default:
 		recs = slices.DeleteFunc(recs, func(rec store.Record) bool { return rec.ID == s.Except })
-		if spared, there := m.sessions[s.Except]; there && selects(s.UserID, s.Tag, &spared) {
+		_, there := m.index.find(s.UserID, s.Tag)[s.Except]
+		if spared := m.sessions[s.Except]; there {
 			spared.Began = LoginOf(&spared).SparedBy(s.Mark)
 			m.sessions[s.Except] = spared
 		}
@@ -91,21 +92,13 @@ func (m *Store) Revoke(
 // user included, or those with a tag. They are in no order.
 func (m *Store) of(userID string, tag store.Tag, now time.Time) []store.Record {
 	var recs []store.Record
-	for _, rec := range m.sessions {
-		if selects(userID, tag, &rec) && rec.ExpiresAt.After(now) {
+	for id := range m.index.find(userID, tag) {
+		if rec := m.sessions[id]; rec.ExpiresAt.After(now) {
 			rec.ValidatedAt = now
 			recs = append(recs, rec)
 		}
 	}
 	return recs
-}
-
-// selects reports whether a session is one of a user, or one with a tag.
-func selects(userID string, tag store.Tag, rec *store.Record) bool {
-	if tag != (store.Tag{}) {
-		return slices.Contains(rec.Tags, tag)
-	}
-	return userID != "" && owner(rec) == userID
 }
 
 // crowded reports whether a user has as many sessions as limit allows, without
@@ -115,8 +108,9 @@ func (m *Store) crowded(userID string, limit int, but store.ID, now time.Time) b
 		return false
 	}
 	n := 0
-	for _, rec := range m.of(userID, store.Tag{}, now) {
-		if rec.ID != but && rec.UserID != "" {
+	for id := range m.index.find(userID, store.Tag{}) {
+		rec := m.sessions[id]
+		if id != but && rec.UserID != "" && rec.ExpiresAt.After(now) {
 			n++
 		}
 	}

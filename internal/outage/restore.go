@@ -21,7 +21,7 @@ var errRestoring = fmt.Errorf(
 	"%w: postgres did not reply while the session was restored: retrying every %s",
 	store.ErrUnavailable, probeInterval)
 
-// restore restores some sessions, those with a user first. Calls wait
+// restore restores some sessions, those with an owner first. Calls wait
 // meanwhile, so that none finds a session in neither place. Ids that fail are
 // added to skip, which later batches pass over. tried is how many sessions the
 // batch had.

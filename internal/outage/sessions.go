@@ -11,8 +11,8 @@ import (
 
 const (
 	// maxSessions and maxBytes bound the sessions in memory. Beyond them new
-	// sessions are refused. Half of each is kept for sessions with a user, so
-	// that visitors can't keep logins out.
+	// sessions are refused. Half of each is kept for sessions with a user or a
+	// pending login, so that visitors can't keep logins out.
 	maxSessions = 100_000
 	maxBytes    = 256 << 20
 	// maxJournal bounds the revokes of an emergency, replayed or not. Beyond it

@@ -1,6 +1,7 @@
 package outage_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,12 @@ import (
 func begin(o *outagetest.Process, name, userID string) error {
 	_, err := o.Create(o.T.Context(),
 		store.Draft{ID: idOf(name), UserID: userID, Data: json.RawMessage(`{"n":0}`)})
+	return err
+}
+
+// beginPending begins the login of a user with two factors.
+func beginPending(o *outagetest.Process, name, userID string) error {
+	_, err := o.Create(o.T.Context(), store.Draft{ID: idOf(name), PendingUserID: userID})
 	return err
 }
 
@@ -38,9 +45,16 @@ func TestVisitorsLeaveRoomForLoginsInAnEmergency(t *testing.T) {
 		expect(t, "a visitor's login", err, nil)
 		expect(t, "another visitor", begin(o, "one more", ""), nil)
 		expect(t, "one too many", verdictOf(begin(o, "one too many", "")), "unavailable")
-		for n := range 49 {
+		for n := range 29 {
 			expect(t, "a login", begin(o, fmt.Sprint("user", n), "ann"), nil)
 		}
+		for n := range 19 {
+			expect(t, "one of two factors", beginPending(o, fmt.Sprint("two", n), "bob"), nil)
+		}
+		_, err = o.Rotate(t.Context(), idOf("visitor1"), idOf("two"),
+			store.Change{PendingUserID: "bob"})
+		expect(t, "a visitor's first factor", err, nil)
+		expect(t, "another visitor", begin(o, "two more", ""), nil)
 		expect(t, "a login too many", verdictOf(begin(o, "full", "ann")), "unavailable")
 		o.EndOutage()
 	})
@@ -68,22 +82,26 @@ func TestVisitorsLeaveBytesForLoginsInAnEmergency(t *testing.T) {
 		expect(t, "a login", begin(o, "user", "ann"), nil)
 		_, err := o.Save(t.Context(), idOf("user"), big)
 		expect(t, "what it stores", err, nil)
+		expect(t, "a pending login", beginPending(o, "two", "bob"), nil)
+		_, err = o.Save(t.Context(), idOf("two"), big)
+		expect(t, "what that stores", err, nil)
 		o.EndOutage()
 	})
 }
 
-// Sessions with a user are restored first, and those that Postgres refuses keep
-// no other from it.
+// Sessions with a user or a pending login are restored first, and those that
+// Postgres refuses keep no other from it.
 func TestUsersAreRestoredFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := outagetest.New(t, halfMinute, weekly)
 		o.BeginOutage()
-		const users, visitors = 400, 700
+		const users, half, visitors = 400, 200, 700
 		for n := range visitors {
 			expect(t, "a visitor", begin(o, fmt.Sprint("visitor", n), ""), nil)
 		}
-		for n := range users {
+		for n := range half {
 			expect(t, "a login", begin(o, fmt.Sprint("user", n), "ann"), nil)
+			expect(t, "one of two factors", beginPending(o, fmt.Sprint("two", n), "bob"), nil)
 		}
 		o.Postgres.Forget()
 		o.EndOutage()
@@ -94,14 +112,15 @@ func TestUsersAreRestoredFirst(t *testing.T) {
 				continue
 			}
 			// A batch has some of the visitors beside the last users.
-			user := c.Draft.UserID
+			user := cmp.Or(c.Draft.UserID, c.Draft.PendingUserID)
 			if seen[user]++; user == "" && i < users-users%256 {
 				t.Fatalf("the %d. restored is a visitor's", i)
 			}
 			i++
 		}
 		expect(t, "restored", seen[""], visitors)
-		expect(t, "restored of users", seen["ann"], users)
+		expect(t, "restored of users", seen["ann"], half)
+		expect(t, "restored pending logins", seen["bob"], half)
 
 		o.BeginOutage()
 		for n := range users {
