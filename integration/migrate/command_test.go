@@ -3,9 +3,12 @@ package migrate_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,24 +53,40 @@ func matches(pattern, output string) bool {
 func TestTheCommandFromEmptyToFullAndBack(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	for _, c := range []struct {
+	names := migrationNames(t)
+	each := func(before, after string) string {
+		var lines strings.Builder
+		for i, name := range names {
+			lines.WriteString(strings.ReplaceAll(before, "N", strconv.Itoa(i+1)))
+			lines.WriteString(regexp.QuoteMeta(name) + after)
+		}
+		return lines.String()
+	}
+	newest := strconv.Itoa(len(names))
+	type step struct {
 		command string
 		status  int
 		stdout  string
 		stderr  string
-	}{
+	}
+	steps := []step{
 		{"version", 0, `^database 0, this program \d+\n$`, ""},
-		{"status", 0, `(?m)^VERSION +MIGRATION +APPLIED\n1 +00001_sessions\.sql +pending$`, ""},
+		{"status", 0, `(?m)^VERSION +MIGRATION +APPLIED\n` + each("N +", ` +pending\n`) + `$`, ""},
 		{"validate", 1, "", `schema pgsession is missing.*migrate@latest up`},
-		{"up", 0, `^applied 00001_sessions\.sql \(\d+ms\)\n$`, ""},
+		{"up", 0, "^" + each("applied ", ` \(\d+ms\)\n`) + "$", ""},
 		{"up", 0, `^nothing to do`, ""},
-		{"status", 0, `(?m)^1 +00001_sessions\.sql +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$`, ""},
-		{"version", 0, `^database 1, this program 1\n$`, ""},
+		{"status", 0, each("N +", ` +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\n`) + "$", ""},
+		{"version", 0, "^database " + newest + ", this program " + newest + `\n$`, ""},
 		{"validate", 0, `is what this version`, ""},
-		{"down", 0, `^undone 00001_sessions\.sql \(\d+ms\)\n$`, ""},
-		{"validate", 1, "", `schema pgsession is missing`},
-		{"down", 0, `^nothing to do`, ""},
-	} {
+	}
+	for _, name := range slices.Backward(names) {
+		steps = append(steps,
+			step{"down", 0, "^undone " + regexp.QuoteMeta(name) + ` \(\d+ms\)\n$`, ""})
+	}
+	steps = append(steps,
+		step{"validate", 1, "", `schema pgsession is missing`},
+		step{"down", 0, `^nothing to do`, ""})
+	for _, c := range steps {
 		migrate(t, d.url, c.command).want(t, c.status, c.stdout, c.stderr)
 	}
 }
@@ -87,7 +106,7 @@ func TestTheCommandTakesFlagsBeforeAndAfter(t *testing.T) {
 	d := newDatabase(t)
 	migrate(t, "", "up", "-database-url", d.url, "-schema", "shop").want(t, 0, `applied 00001`, "")
 	migrate(t, "postgres://nobody@127.0.0.1:1/x", "-database-url="+d.url, "-schema=shop",
-		"version").want(t, 0, `database 1`, "")
+		"version").want(t, 0, fmt.Sprintf("database %d", len(migrationNames(t))), "")
 	migrate(t, d.url, "version").want(t, 0, `database 0`, "")
 	migrate(t, d.url, "-schema", "shop", "validate").want(t, 0, `is what`, "")
 	d.exec(t, `DROP TABLE shop.prune_state CASCADE`)

@@ -173,7 +173,7 @@ func TestAnotherOwnerIsNamed(t *testing.T) {
 	t.Parallel()
 	role := newRole(t)
 	d := newDatabase(t)
-	d.up(t)
+	d.upTo(t, 1)
 	d.exec(t, `GRANT SELECT, INSERT, DELETE ON public.pgsession_migrations TO `+role)
 	_, err := db.Down(t.Context(), newPool(t, d.with(t, "role", role)), db.Options{})
 	wantError(t, err, "00001_sessions.sql", "schema pgsession belongs to role",

@@ -25,7 +25,7 @@ func stockGoose(t *testing.T, d *database, command string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := goose.RunContext(t.Context(), command, conn, "../../db/migrations"); err != nil {
+	if err := goose.RunContext(t.Context(), command, conn, migrations); err != nil {
 		t.Fatalf("goose %s: %v", command, err)
 	}
 }
@@ -44,9 +44,7 @@ func TestStockGooseMakesTheSameSchema(t *testing.T) {
 	ours, stock := newDatabase(t), newDatabase(t)
 	ours.up(t)
 	stockGoose(t, stock, "up")
-	if a, b := ours.dump(t, "pgsession"), stock.dump(t, "pgsession"); a != b {
-		t.Errorf("ours:\n%s\n\nstock goose:\n%s", a, b)
-	}
+	wantDump(t, "stock goose beside ours", stock.dump(t, "pgsession"), ours.dump(t, "pgsession"))
 	if err := db.Validate(t.Context(), stock.pool, db.Options{}); err != nil {
 		t.Error(err)
 	}
@@ -70,13 +68,9 @@ func TestStockGooseAndOursTakeTurns(t *testing.T) {
 	}
 	d.up(t)
 	stockGoose(t, d, "status")
-	if got := d.dump(t, "pgsession"); got != want {
-		t.Errorf("before:\n%s\n\nafter:\n%s", want, got)
-	}
+	wantDump(t, "after down and up", d.dump(t, "pgsession"), want)
 	stockGoose(t, d, "reset")
-	if left := d.dump(t, "pgsession"); left != "" {
-		t.Errorf("left behind by goose reset:\n%s", left)
-	}
+	wantDump(t, "after goose reset", d.dump(t, "pgsession"), "")
 	d.up(t)
 	if err := db.Validate(t.Context(), d.pool, db.Options{}); err != nil {
 		t.Error(err)

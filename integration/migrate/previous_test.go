@@ -1,6 +1,8 @@
 package migrate_test
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -23,7 +25,22 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-const migrations = "../../db/migrations"
+// migrations is the folder of the migrations.
+var migrations = cmp.Or(os.Getenv(migrationsVariable),
+	filepath.Join("..", "..", "db", "migrations"))
+
+// migrationNames returns the file names of the migrations, oldest first.
+func migrationNames(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(migrations, "*.sql"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("migrations: %v, %v", files, err)
+	}
+	for i, file := range files {
+		files[i] = filepath.Base(file)
+	}
+	return files
+}
 
 // upTo migrates to a version and no further.
 func (d *database) upTo(t *testing.T, version int64) {
@@ -55,59 +72,53 @@ func (d *database) goose(t *testing.T, files fs.FS, do func(*goose.Provider) err
 // withNext returns our migrations and one more, as a later version may have it.
 func withNext(t *testing.T) fs.FS {
 	t.Helper()
-	names, err := filepath.Glob(migrations + "/*.sql")
-	if err != nil || len(names) == 0 {
-		t.Fatalf("migrations: %v, %v", names, err)
+	names := migrationNames(t)
+	files := fstest.MapFS{
+		fmt.Sprintf("%05d_next.sql", len(names)+1): {Data: read(t, "testdata", "next.sql")},
 	}
-	files := make(fstest.MapFS)
-	for _, name := range append(names, filepath.Join("testdata", "next.sql")) {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		base := filepath.Base(name)
-		if base == "next.sql" {
-			base = fmt.Sprintf("%05d_next.sql", len(names)+1)
-		}
-		files[base] = &fstest.MapFile{Data: text}
+	for _, name := range names {
+		files[name] = &fstest.MapFile{Data: read(t, migrations, name)}
 	}
 	return files
 }
 
-// The statements of an earlier version that is still in use work on this
-// schema. Each migration after the first brings testdata/statements_NNNNN.sql:
-// a copy of db/queries from before it.
-func TestStatementsOfEarlierVersionsStillPrepare(t *testing.T) {
-	t.Parallel()
-	files, err := filepath.Glob(filepath.Join("testdata", "statements_*.sql"))
+func read(t *testing.T, path ...string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(path...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := filepath.Glob(migrations + "/*.sql")
-	if err != nil || len(files) != len(made)-1 {
-		t.Fatalf("%d migrations need %d files of statements, not %d, %v", len(made), len(made)-1,
-			len(files), err)
-	}
+	return text
+}
+
+// statement matches a statement of internal/gen.
+var statement = regexp.MustCompile("(?s)const \\w+ = `-- name: (\\w+)[^\n]*\n(.*?)`\n")
+
+// The statements of an earlier version that is still in use work on this
+// schema. Each migration after the first brings statements_NNNNN.txt: what
+// internal/gen was before it.
+func TestStatementsOfEarlierVersionsStillPrepare(t *testing.T) {
+	t.Parallel()
 	d := newDatabase(t)
 	d.up(t)
-	for _, file := range files {
-		text, err := os.ReadFile(file)
+	folder := cmp.Or(os.Getenv(statementsVariable), "testdata")
+	for _, name := range migrationNames(t)[1:] {
+		file := "statements_" + name[:5] + ".txt"
+		text, err := os.ReadFile(filepath.Join(folder, file))
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s needs the statements from before it, see CONTRIBUTING.md: %v", name, err)
 		}
-		statements := regexp.MustCompile(`(?s)-- name: (\w+).*?;\n`).FindAllStringSubmatch(
-			string(text), -1)
-		if len(statements) < 15 {
-			t.Fatalf("%s holds %d statements", file, len(statements))
+		statements := statement.FindAllStringSubmatch(string(text), -1)
+		if n := bytes.Count(text, []byte("-- name: ")); n < 15 || len(statements) != n {
+			t.Fatalf("%s has %d statements, and %d could be read", file, n, len(statements))
 		}
 		conn, err := d.pool.Acquire(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, s := range statements {
-			_, err := conn.Conn().Prepare(t.Context(), s[1], strings.TrimSuffix(s[0], ";\n"))
-			if err != nil {
-				t.Errorf("%s: %s: %v", filepath.Base(file), s[1], err)
+			if _, err := conn.Conn().Prepare(t.Context(), s[1], s[2]); err != nil {
+				t.Errorf("%s: %s: %v", file, s[1], err)
 			}
 		}
 		conn.Release()
@@ -199,12 +210,13 @@ func TestAStoreLivesThroughMigrations(t *testing.T) {
 // migration sets a lock_timeout, in both directions.
 func TestMigrationsGiveUpWaitingForALock(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob(migrations + "/*.sql")
+	next := withNext(t)
+	files, err := fs.Glob(next, "*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range append(files, filepath.Join("testdata", "next.sql")) {
-		text, err := os.ReadFile(file)
+	for _, file := range files {
+		text, err := fs.ReadFile(next, file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,13 +224,13 @@ func TestMigrationsGiveUpWaitingForALock(t *testing.T) {
 		for way, text := range map[string]string{"up": up, "down": down} {
 			if !strings.Contains(text, "SET LOCAL lock_timeout = ") &&
 				!strings.Contains(text, "+goose NO TRANSACTION") {
-				t.Errorf("%s %s has no lock_timeout", filepath.Base(file), way)
+				t.Errorf("%s %s has no lock_timeout", file, way)
 			}
 		}
 	}
 
 	d := newDatabase(t)
-	d.up(t)
+	d.upTo(t, 1)
 	tx, err := d.pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -234,6 +246,7 @@ func TestMigrationsGiveUpWaitingForALock(t *testing.T) {
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	d.up(t)
 	if err := db.Validate(t.Context(), d.pool, db.Options{}); err != nil {
 		t.Error(err)
 	}

@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -16,7 +17,8 @@ func TestUpThenDownThenUpLeavesTheSameSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(steps) == 0 || steps[0].Version != 1 || steps[0].Name != "00001_sessions.sql" ||
+	names := migrationNames(t)
+	if len(steps) != len(names) || steps[0].Version != 1 || steps[0].Name != names[0] ||
 		steps[0].Duration <= 0 {
 		t.Errorf("steps of up: %+v", steps)
 	}
@@ -34,17 +36,13 @@ func TestUpThenDownThenUpLeavesTheSameSchema(t *testing.T) {
 			t.Errorf("down undid %+v, want %s alone", undone, steps[i].Name)
 		}
 	}
-	if left := d.dump(t, "pgsession"); left != "" {
-		t.Errorf("left behind by down:\n%s", left)
-	}
+	wantDump(t, "after all downs", d.dump(t, "pgsession"), "")
 	if undone, err := db.Down(t.Context(), d.pool, db.Options{}); err != nil || len(undone) != 0 {
 		t.Errorf("down with nothing applied: %v, %v", undone, err)
 	}
 
 	d.up(t)
-	if second := d.dump(t, "pgsession"); second != first {
-		t.Errorf("first:\n%s\n\nafter down and up:\n%s", first, second)
-	}
+	wantDump(t, "after down and up", d.dump(t, "pgsession"), first)
 	if steps, err := db.Up(t.Context(), d.pool, db.Options{}); err != nil || len(steps) != 0 {
 		t.Errorf("up with nothing to do: %v, %v", steps, err)
 	}
@@ -62,9 +60,7 @@ func TestEachMigrationCanBeUndoneAndRepeated(t *testing.T) {
 		t.Error("down changed nothing")
 	}
 	d.up(t)
-	if got := d.dump(t, "pgsession"); got != want {
-		t.Errorf("before:\n%s\n\nafter:\n%s", want, got)
-	}
+	wantDump(t, "after down and up", d.dump(t, "pgsession"), want)
 }
 
 // Down restores the objects of earlier versions that a migration changed.
@@ -82,9 +78,8 @@ func TestDownLeavesTheSchemaOfTheVersionBefore(t *testing.T) {
 		}
 		fresh := newDatabase(t)
 		fresh.upTo(t, version)
-		if got, want := d.dump(t, "pgsession"), fresh.dump(t, "pgsession"); got != want {
-			t.Errorf("down to %d:\n%s\n\nup to %d:\n%s", version, got, version, want)
-		}
+		wantDump(t, fmt.Sprintf("down to %d, beside up to %[1]d", version), d.dump(t, "pgsession"),
+			fresh.dump(t, "pgsession"))
 	}
 }
 
@@ -97,9 +92,8 @@ func TestSchemasSideBySide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, b := d.dump(t, "pgsession"), d.dump(t, "shop_sessions"); a != b {
-		t.Errorf("pgsession:\n%s\n\nshop_sessions:\n%s", a, b)
-	}
+	wantDump(t, "shop_sessions beside pgsession", d.dump(t, "shop_sessions"),
+		d.dump(t, "pgsession"))
 	// The function of one schema must not touch the other.
 	d.exec(t, `INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) VALUES (sha256('a'), now() - interval '1 s', now())`)
 	if n := d.number(t, `SELECT shop_sessions.prune_batch(10)`); n != 0 {
@@ -252,7 +246,9 @@ func TestLoggerGetsEachMigration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(log.String(), "00001_sessions.sql") {
-		t.Errorf("log: %s", &log)
+	for _, name := range migrationNames(t) {
+		if !strings.Contains(log.String(), name) {
+			t.Errorf("no line of %s in the log: %s", name, &log)
+		}
 	}
 }
