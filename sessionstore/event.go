@@ -2,6 +2,7 @@ package sessionstore
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -111,44 +112,68 @@ const (
 	eventKinds int = iota
 )
 
-var eventNames = [eventKinds]string{
-	EventCreated:         "session created",
-	EventLogin:           "session login",
-	EventLoginBegan:      "session login began",
-	EventSteppedUp:       "session stepped up",
-	EventRotated:         "session rotated",
-	EventLogout:          "session logout",
-	EventRevoked:         "sessions revoked",
-	EventForeignHandle:   "session handle foreign",
-	EventExpired:         "session expired",
-	EventSessionNotFound: "session not found",
-	EventForged:          "session cookie forged",
-	EventCookieConflict:  "session cookie conflict",
-	EventLoadFailed:      "session load failed",
-	EventSuspicious:      "session suspicious",
-	EventChangeLost:      "session change lost",
-	EventChangeLate:      "session change late",
-	EventDiscarded:       "session changes discarded",
-	EventSaveFailed:      "session save failed",
-	EventLoginRefused:    "session login refused",
-	EventLimitFailed:     "session limit failed",
-	EventTouchFailed:     "session touch failed",
-	EventWatchFailed:     "session watch failed",
-	EventUncached:        "session response uncached",
-	EventPruned:          "sessions pruned",
-	EventPruneFailed:     "session prune failed",
-	EventEmergencyBegan:  "session emergency began",
-	EventRestoreFailed:   "session restore failed",
-	EventEmergencyEnded:  "session emergency ended",
-	EventDropped:         "session events dropped",
+// eventTraits says how a kind of event is treated.
+type eventTraits uint8
+
+const (
+	// everyLine: every event has a log line, since the library causes it, and
+	// not a request.
+	everyLine eventTraits = 1 << iota
+	// audited: every event that names a user has a log line. A stranger needs
+	// a password or a session to cause it, and an audit needs them all.
+	audited
+	// kept: a flood of other events does not displace it. Logins, revokes and
+	// emergencies are kept. EventSuspicious is not: a client with one session
+	// can cause it with each request.
+	kept
+)
+
+// eventFacts has the name of each kind, which is its message in the log, its
+// level there and its traits.
+var eventFacts = [eventKinds]struct {
+	name   string
+	level  slog.Level
+	traits eventTraits
+}{
+	EventCreated:         {"session created", slog.LevelDebug, 0},
+	EventLogin:           {"session login", slog.LevelInfo, audited | kept},
+	EventLoginBegan:      {"session login began", slog.LevelInfo, audited | kept},
+	EventSteppedUp:       {"session stepped up", slog.LevelInfo, audited | kept},
+	EventRotated:         {"session rotated", slog.LevelDebug, 0},
+	EventLogout:          {"session logout", slog.LevelInfo, audited | kept},
+	EventRevoked:         {"sessions revoked", slog.LevelInfo, audited | kept},
+	EventForeignHandle:   {"session handle foreign", slog.LevelWarn, 0},
+	EventExpired:         {"session expired", slog.LevelDebug, 0},
+	EventSessionNotFound: {"session not found", slog.LevelDebug, 0},
+	EventForged:          {"session cookie forged", slog.LevelInfo, 0},
+	EventCookieConflict:  {"session cookie conflict", slog.LevelWarn, 0},
+	EventLoadFailed:      {"session load failed", slog.LevelWarn, 0},
+	EventSuspicious:      {"session suspicious", slog.LevelWarn, 0},
+	EventChangeLost:      {"session change lost", slog.LevelInfo, 0},
+	EventChangeLate:      {"session change late", slog.LevelError, 0},
+	EventDiscarded:       {"session changes discarded", slog.LevelInfo, 0},
+	EventSaveFailed:      {"session save failed", slog.LevelError, 0},
+	EventLoginRefused:    {"session login refused", slog.LevelWarn, kept},
+	EventLimitFailed:     {"session limit failed", slog.LevelWarn, 0},
+	EventTouchFailed:     {"session touch failed", slog.LevelWarn, everyLine},
+	EventWatchFailed:     {"session watch failed", slog.LevelWarn, everyLine},
+	EventUncached:        {"session response uncached", slog.LevelWarn, 0},
+	EventPruned:          {"sessions pruned", slog.LevelDebug, everyLine},
+	EventPruneFailed:     {"session prune failed", slog.LevelWarn, everyLine},
+	EventEmergencyBegan:  {"session emergency began", slog.LevelError, everyLine | kept},
+	EventRestoreFailed:   {"session restore failed", slog.LevelError, everyLine | kept},
+	EventEmergencyEnded:  {"session emergency ended", slog.LevelWarn, everyLine | kept},
+	EventDropped:         {"session events dropped", slog.LevelWarn, everyLine},
 }
+
+func (k EventKind) has(t eventTraits) bool { return eventFacts[k].traits&t != 0 }
 
 // String returns the name of the kind, as in the log.
 func (k EventKind) String() string {
 	if k < 0 || int(k) >= eventKinds {
 		return "unknown event"
 	}
-	return eventNames[k]
+	return eventFacts[k].name
 }
 
 // Event reports what happened to a session. It has no token, no session id and

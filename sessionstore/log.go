@@ -9,43 +9,11 @@ import (
 	"time"
 )
 
-var eventLevels = [eventKinds]slog.Level{
-	EventCreated:         slog.LevelDebug,
-	EventLogin:           slog.LevelInfo,
-	EventLoginBegan:      slog.LevelInfo,
-	EventSteppedUp:       slog.LevelInfo,
-	EventRotated:         slog.LevelDebug,
-	EventLogout:          slog.LevelInfo,
-	EventRevoked:         slog.LevelInfo,
-	EventForeignHandle:   slog.LevelWarn,
-	EventLimitFailed:     slog.LevelWarn,
-	EventLoginRefused:    slog.LevelWarn,
-	EventExpired:         slog.LevelDebug,
-	EventSessionNotFound: slog.LevelDebug,
-	EventForged:          slog.LevelInfo,
-	EventCookieConflict:  slog.LevelWarn,
-	EventLoadFailed:      slog.LevelWarn,
-	EventSuspicious:      slog.LevelWarn,
-	EventChangeLost:      slog.LevelInfo,
-	EventChangeLate:      slog.LevelError,
-	EventDiscarded:       slog.LevelInfo,
-	EventSaveFailed:      slog.LevelError,
-	EventTouchFailed:     slog.LevelWarn,
-	EventUncached:        slog.LevelWarn,
-	EventWatchFailed:     slog.LevelWarn,
-	EventPruned:          slog.LevelDebug,
-	EventPruneFailed:     slog.LevelWarn,
-	EventEmergencyBegan:  slog.LevelError,
-	EventRestoreFailed:   slog.LevelError,
-	EventEmergencyEnded:  slog.LevelWarn,
-	EventDropped:         slog.LevelWarn,
-}
-
 // logObserver returns the default Observer.
 func logObserver(log *slog.Logger) Observer {
 	rates := new([eventKinds]lineRate)
 	return func(ctx context.Context, e Event) {
-		level := eventLevels[e.Kind]
+		level := eventFacts[e.Kind].level
 		// other instances may serve it meanwhile
 		if r := e.Revocation; !r.CacheAcked && r.MaxExposure > 0 {
 			level = max(level, slog.LevelWarn)
@@ -158,35 +126,15 @@ func (r *lineRate) report(log func(omitted int)) {
 	}
 }
 
-// everyLine are the kinds whose every event is logged: the library causes them,
-// not requests.
-var everyLine = [eventKinds]bool{
-	EventEmergencyBegan: true,
-	EventRestoreFailed:  true,
-	EventEmergencyEnded: true,
-	EventPruned:         true,
-	EventPruneFailed:    true,
-	EventTouchFailed:    true,
-	EventWatchFailed:    true,
-	EventDropped:        true,
-}
-
-// audited are the kinds that are logged each time if a user is named. A
-// stranger needs a password or a session for them, and an audit needs them all.
-var audited = [eventKinds]bool{
-	EventLogin: true, EventLoginBegan: true, EventSteppedUp: true,
-	EventLogout: true, EventRevoked: true,
-}
-
 // limited reports whether a stranger can cause the event at will.
 func limited(e *Event) bool {
-	return !everyLine[e.Kind] && !(audited[e.Kind] && (e.UserID != "" || e.Actor != ""))
+	return !e.Kind.has(everyLine) && !(e.Kind.has(audited) && (e.UserID != "" || e.Actor != ""))
 }
 
 // logOmitted logs how many events of a kind had no line.
 func logOmitted(log *slog.Logger, k EventKind) func(omitted int) {
 	return func(omitted int) {
-		log.Log(context.Background(), eventLevels[k], k.String(), "omitted", omitted)
+		log.Log(context.Background(), eventFacts[k].level, k.String(), "omitted", omitted)
 	}
 }
 

@@ -14,22 +14,13 @@ const (
 	// A slow Observer must not fill the memory during a flood of forged
 	// cookies.
 	maxEvents = 4096
-	// Bounds the events in kept that wait. Each changed a row in Postgres by a
+	// Bounds the kept events that wait. Each changed a row in Postgres by a
 	// client with a session, so few come at once. This many take some tens of
 	// megabytes.
 	maxKeptEvents = 100_000
 	// An idle queue keeps memory for this many.
 	someEvents = 64
 )
-
-// kept are the kinds that a flood of others must not displace: logins, revokes
-// and emergencies. EventSuspicious is not one of them: a client with one
-// session can cause it with each request.
-var kept = [eventKinds]bool{
-	EventLogin: true, EventLoginBegan: true, EventSteppedUp: true, EventLoginRefused: true,
-	EventLogout: true, EventRevoked: true,
-	EventEmergencyBegan: true, EventRestoreFailed: true, EventEmergencyEnded: true,
-}
 
 // events delivers events to the Observer, in order. A goroutine runs while
 // events wait, and ends when there are none.
@@ -48,7 +39,7 @@ type events struct {
 	mu         sync.Mutex
 	waiting    []delivery
 	first      int // of waiting, the one to be delivered next
-	others     int // how many wait that are not in kept
+	others     int // how many wait that are not kept
 	keeps      int // and how many that are
 	dropped    int // since the last event that was taken in
 	running    bool
@@ -60,7 +51,7 @@ type delivery struct {
 	ctx   context.Context
 	event Event
 	// of a marker: closed when all events before it are delivered
-	reached chan struct{} // of a mark: closed when all before it is delivered
+	reached chan struct{}
 }
 
 // newEvents makes the queue. It comes before the Manager: the outage detector
@@ -85,7 +76,7 @@ func (q *events) add(ctx context.Context, e Event) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	room := q.others < maxEvents
-	if kept[e.Kind] {
+	if e.Kind.has(kept) {
 		room = q.keeps < maxKeptEvents
 	}
 	if !room {
@@ -125,7 +116,7 @@ func (q *events) append(d delivery) {
 func (q *events) counted(d *delivery, n int) {
 	switch {
 	case d.reached != nil:
-	case kept[d.event.Kind]:
+	case d.event.Kind.has(kept):
 		q.keeps += n
 	default:
 		q.others += n

@@ -109,38 +109,24 @@ func exportedErrors(t *testing.T) (names []string) {
 	return names
 }
 
-// eventRows returns "name | message | level" for each kind of event.
+// eventRows returns "name | message | level" for each row of eventFacts.
 func eventRows(t *testing.T) (rows []string) {
-	messages, levels := map[string]string{}, map[string]string{}
 	for _, file := range parsed(t, "sessionstore") {
 		ast.Inspect(file, func(n ast.Node) bool {
 			spec, ok := n.(*ast.ValueSpec)
-			if !ok || len(spec.Values) != 1 {
+			if !ok || spec.Names[0].Name != "eventFacts" {
 				return true
 			}
-			literal, ok := spec.Values[0].(*ast.CompositeLit)
-			if !ok {
-				return true
+			for _, element := range spec.Values[0].(*ast.CompositeLit).Elts {
+				pair := element.(*ast.KeyValueExpr)
+				facts := pair.Value.(*ast.CompositeLit).Elts
+				message, _ := literalText(facts[0])
+				level := facts[1].(*ast.SelectorExpr).Sel.Name
+				rows = append(rows, pair.Key.(*ast.Ident).Name+" | "+message+" | "+
+					strings.ToUpper(strings.TrimPrefix(level, "Level")))
 			}
-			for _, element := range literal.Elts {
-				pair, ok := element.(*ast.KeyValueExpr)
-				if !ok {
-					continue
-				}
-				key, _ := pair.Key.(*ast.Ident)
-				switch spec.Names[0].Name {
-				case "eventNames":
-					messages[key.Name], _ = literalText(pair.Value)
-				case "eventLevels":
-					level := pair.Value.(*ast.SelectorExpr).Sel.Name
-					levels[key.Name] = strings.ToUpper(strings.TrimPrefix(level, "Level"))
-				}
-			}
-			return true
+			return false
 		})
-	}
-	for name, message := range messages {
-		rows = append(rows, name+" | "+message+" | "+levels[name])
 	}
 	return rows
 }
