@@ -2,7 +2,6 @@ package sessionstore
 
 import (
 	"cmp"
-	"encoding/hex"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/reporadar/pgsession/internal/client"
 	"github.com/reporadar/pgsession/internal/coherence"
-	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/internal/schema"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -350,139 +348,10 @@ func developmentSecret(databaseURL Secret) Secret {
 	return "the pgsession development secret for " + databaseURL
 }
 
-// check returns all faults of a Config with its defaults.
-func (c Config) check() error {
-	var faults configErrors
-	fault := func(name, problem string) {
-		faults = append(faults, &ConfigError{Name: name, Problem: problem})
-	}
-
-	if c.Env < Production || c.Env > Development {
-		fault("Env", "must be Production, Staging or Development")
-	}
-	if err := schema.CheckName(c.Schema); err != nil {
-		fault("Schema", err.Error())
-	}
-	if c.Profile < noProfile || c.Profile > AAL3 {
-		fault("Profile", "must be AAL1, AAL2, AAL3 or left out")
-	}
-	if len(c.Secrets) == 0 {
-		fault("Secrets", "is not set: make one with `openssl rand -hex 32`")
-	}
-	for _, secret := range c.Secrets {
-		if len(secret) < minSecretBytes {
-			fault("Secrets",
-				"each must be at least 32 characters: make one with `openssl rand -hex 32`")
-		} else if monotonous(string(secret)) {
-			fault("Secrets",
-				"each must have 8 different characters: make one with `openssl rand -hex 32`")
-		}
-	}
-	const tooLong = "must be at most 400 days (9600h), as long as browsers keep a cookie"
-	switch {
-	case c.IdleTimeout < minTimeout:
-		fault("IdleTimeout", "must be at least 1s")
-	case c.IdleTimeout > cookie.MaxCookieAge:
-		fault("IdleTimeout", tooLong)
-	case c.AbsoluteTimeout < c.IdleTimeout:
-		fault("AbsoluteTimeout", "must not be shorter than IdleTimeout")
-	}
-	// The default follows IdleTimeout, which has its own fault.
-	if c.AbsoluteTimeout > max(cookie.MaxCookieAge, c.IdleTimeout) {
-		fault("AbsoluteTimeout", tooLong)
-	}
-	if c.Limits.MaxSessionsPerUser < 0 || c.Limits.MaxSessionsPerUser > maxMaxSessions {
-		fault("Limits.MaxSessionsPerUser", "must be between 0 (no limit) and 1000000")
-	}
-	if c.Privacy.IPv4Prefix < 0 || c.Privacy.IPv4Prefix > 32 {
-		fault("Privacy.IPv4Prefix", "must be at most 32 bits for IPv4")
-	}
-	if c.Privacy.IPv6Prefix < 0 || c.Privacy.IPv6Prefix > 128 {
-		fault("Privacy.IPv6Prefix", "must be at most 128 bits for IPv6")
-	}
-	if c.Suspicion.Action < ActionObserve || c.Suspicion.Action > ActionRevoke {
-		fault("Suspicion.Action", "must be ActionObserve, ActionRequireLogin or ActionRevoke")
-	} else if c.Suspicion.Action != ActionObserve &&
-		(c.Privacy.DisableMetadata || c.Suspicion.DisableCheck) {
-		fault("Suspicion.Action",
-			"has no effect without the metadata and the check: turn both on, or take observe")
-	}
-	for _, network := range c.TrustedProxies {
-		checkProxies(network, fault)
-	}
-	if c.Limits.MaxDataSize < 0 || c.Limits.MaxDataSize > maxMaxDataSize {
-		fault("Limits.MaxDataSize", "must be between 1 and 524288 bytes")
-	}
-	if c.StoreTimeout < 0 {
-		fault("StoreTimeout", "must not be negative")
-	}
-	for _, key := range c.Cache.EncryptionKeys {
-		if _, err := hex.DecodeString(string(key)); err != nil || len(key) != encryptionKeyChars {
-			fault("Cache.EncryptionKeys",
-				"each must be 64 hexadecimal characters: make one with `openssl rand -hex 32`")
-		}
-	}
-	if c.Cache.UseRedis && c.Cache.RedisURL == "" {
-		fault("Cache.RedisURL",
-			"is not set, and the cache is on: set it, such as redis://localhost:6379/0")
-	}
-	if c.Cache.UseRedis && len(c.Cache.EncryptionKeys) == 0 {
-		fault("Cache.EncryptionKeys",
-			"is not set, and the cache is on: make one with `openssl rand -hex 32`")
-	}
-	switch {
-	case c.Cache.Freshness < 0:
-		fault("Cache.Freshness",
-			"must not be negative: set DisableServing to load from Postgres each time")
-	case c.Cache.Freshness > maxFreshness:
-		fault("Cache.Freshness",
-			"must be at most 5m: for so long a revoked session may be served")
-	}
-	if c.PruneInterval < 0 {
-		fault("PruneInterval", "must not be negative: set DisablePrune to prune elsewhere")
-	}
-	if c.Outage.Grace < 0 || c.Outage.Grace > maxGrace {
-		fault("Outage.Grace",
-			"must be between 0 and 1h: a revoked session may be served for so much longer")
-	}
-	c.Cookie.check(c.Env, fault)
-
-	if len(faults) > 0 {
-		return faults
-	}
-	return nil
-}
-
 // trusted returns TrustedProxies and TrustUnixSocket in one list.
 func (c Config) trusted() client.Proxies {
 	if c.TrustUnixSocket {
 		return append(slices.Clip(client.Proxies(c.TrustedProxies)), netip.Prefix{})
 	}
 	return c.TrustedProxies
-}
-
-// checkProxies refuses a network so large that clients are in it, however it is
-// spelled: all of IPv4, its two halves, all of IPv6 that is in use. The largest
-// private networks are 10.0.0.0/8 and fc00::/7.
-func checkProxies(network netip.Prefix, fault func(name, problem string)) {
-	least := 7
-	if network.Addr().Is4() {
-		least = 8
-	}
-	switch {
-	case !network.IsValid():
-		fault("TrustedProxies", "has an invalid network, such as the zero netip.Prefix")
-	case network.Bits() < least:
-		fault("TrustedProxies", "has a network with clients in it, which could forge "+
-			"X-Forwarded-For: name the networks of your proxies, such as 10.0.0.0/8")
-	}
-}
-
-// monotonous reports whether a text has fewer than 8 different characters.
-func monotonous(s string) bool {
-	seen := map[rune]bool{}
-	for _, c := range s {
-		seen[c] = true
-	}
-	return len(seen) < 8
 }
