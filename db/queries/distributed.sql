@@ -40,13 +40,13 @@ SELECT
     (SELECT pg_catalog.count(*) FROM gone)::bigint AS revoked;
 
 -- DistributedRevoke revokes the sessions of a user, or with a tag, but one. The
--- other one of user and tag is null. It needs OwnerLock of the user, or of ''
+-- other one of user and tag is null; tag is as in owner.sql. It needs OwnerLock of the user, or of ''
 -- for a tag: Citus reads the shards one after the other. A session that is
 -- rotated meanwhile could be missed, on the old shard and on the new one.
 -- name: DistributedRevoke :many
 DELETE FROM pgsession.sessions AS s
 WHERE (s.user_id = sqlc.narg(user_id)::text OR s.pending_user_id = sqlc.narg(user_id)::text
-        OR s.tags OPERATOR(pg_catalog.@>) sqlc.narg(tag)::bytea[])
+        OR s.tags OPERATOR(pg_catalog.&&) sqlc.narg(tag)::bytea[])
     AND s.id <> @spared::bytea AND s.expires_at > pg_catalog.now()
 RETURNING s.id;
 

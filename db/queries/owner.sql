@@ -1,6 +1,12 @@
 -- Statements about the sessions of a user, or about those with a tag. Pending
--- logins of a user are among the user's, but no limit counts them. Every statement that locks many rows
--- locks them in the order of their ids, so no two of them deadlock.
+-- logins of a user are among the user's, but no limit counts them. Every
+-- statement that locks many rows locks them in the order of their ids, so no two
+-- of them deadlock.
+--
+-- The parameter tag is the tag and a null. gin_fuzzy_search_limit, which every
+-- role and database can set, makes a GIN index leave out rows at random, unless
+-- it has one of the elements sought in fewer rows than the limit. It has none
+-- with a null, and && finds no row by a null.
 
 -- OwnerList returns a page of a user's sessions, the newest first. before and
 -- after are the creation and the id of the last session of the page before. A
@@ -47,7 +53,7 @@ SELECT
     '{}'::jsonb AS data, s.pending_user_id, s.methods,
     pg_catalog.now()::timestamptz AS validated_at
 FROM pgsession.sessions AS s
-WHERE s.tags OPERATOR(pg_catalog.@>) @tag::bytea[] AND s.expires_at > pg_catalog.now()
+WHERE s.tags OPERATOR(pg_catalog.&&) @tag::bytea[] AND s.expires_at > pg_catalog.now()
     AND s.created_at <= sqlc.arg(before)::timestamptz
     AND (s.created_at < sqlc.arg(before)::timestamptz OR s.id > sqlc.arg(after)::bytea)
 ORDER BY s.created_at DESC, s.id
@@ -80,7 +86,7 @@ WITH bound AS MATERIALIZED (
         WHERE s.pending_user_id = sqlc.narg(user_id)::text
         UNION ALL
         SELECT s.id, s.expires_at, s.created_at FROM pgsession.sessions AS s
-        WHERE s.tags OPERATOR(pg_catalog.@>) sqlc.narg(tag)::bytea[]
+        WHERE s.tags OPERATOR(pg_catalog.&&) sqlc.narg(tag)::bytea[]
     ) AS f
     WHERE f.id <> @spared::bytea
         AND f.expires_at > pg_catalog.now() AND f.created_at <= sqlc.arg(until)::timestamptz
@@ -90,7 +96,7 @@ WITH bound AS MATERIALIZED (
     WHERE (SELECT b.lock_timeout FROM bound AS b) IS NOT NULL
         AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
         AND (s.user_id = sqlc.narg(user_id)::text OR s.pending_user_id = sqlc.narg(user_id)::text
-            OR s.tags OPERATOR(pg_catalog.@>) sqlc.narg(tag)::bytea[]) IS TRUE
+            OR s.tags OPERATOR(pg_catalog.&&) sqlc.narg(tag)::bytea[]) IS TRUE
         AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE
@@ -118,7 +124,7 @@ SELECT f.id FROM (
     WHERE s.pending_user_id = sqlc.narg(user_id)::text
     UNION ALL
     SELECT s.id, s.created_at FROM pgsession.sessions AS s
-    WHERE s.tags OPERATOR(pg_catalog.@>) sqlc.narg(tag)::bytea[]
+    WHERE s.tags OPERATOR(pg_catalog.&&) sqlc.narg(tag)::bytea[]
     OFFSET 0
 ) AS f
 WHERE f.id > @after::bytea AND f.id <> @spared::bytea
@@ -134,7 +140,7 @@ WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[])
         AND (s.user_id = sqlc.narg(user_id)::text OR s.pending_user_id = sqlc.narg(user_id)::text
-            OR s.tags OPERATOR(pg_catalog.@>) sqlc.narg(tag)::bytea[]) IS TRUE
+            OR s.tags OPERATOR(pg_catalog.&&) sqlc.narg(tag)::bytea[]) IS TRUE
         AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE SKIP LOCKED

@@ -160,3 +160,42 @@ func TestAPageReadsItsRowsOnly(t *testing.T) {
 		t.Errorf("%d pages of %d sessions read %d rows", lists, page, read)
 	}
 }
+
+// A page of events reads about as many rows as it has while the table has no
+// statistics, as after a restore of a dump or pg_upgrade.
+func TestAPageOfEventsReadsItsRowsOnly(t *testing.T) {
+	t.Parallel()
+	r := hireRecording(t)
+	const many = 20_000
+	pgtest.Exec(t, r.admin, "ALTER TABLE pgsession.events SET (autovacuum_enabled = off)")
+	pgtest.Exec(t, r.admin, `INSERT INTO pgsession.events (kind, user_id)
+		SELECT 'session login', 'user ' || i FROM generate_series(1, $1::bigint) AS i`, many)
+	events, end := r.read("")
+	if len(events) != many {
+		t.Fatalf("%d events", len(events))
+	}
+	inner, pool, _ := r.another(timeout, func(pc *pgxpool.Config) { pc.MaxConns = 1 })
+	const counted = "SELECT coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0)" +
+		" FROM pg_stat_user_tables WHERE relid = 'pgsession.events'::regclass"
+	const scans = "SELECT coalesce(idx_scan, 0) + coalesce(seq_scan, 0)" +
+		" FROM pg_stat_user_tables WHERE relid = 'pgsession.events'::regclass"
+	r.pool.Close() // a connection reports its counters when it ends
+	testkit.Eventually(t, "the counters of the first reader have arrived", func() bool {
+		return pgtest.One[int](t, r.admin, counted) >= many
+	})
+	before, scanned := pgtest.One[int](t, r.admin, counted), pgtest.One[int](t, r.admin, scans)
+	const pages = 8 // Postgres keeps a plan from the sixth execution on
+	for range pages {
+		page, _, err := inner.Events(t.Context(), end)
+		if err != nil || len(page) > 0 {
+			t.Fatalf("Events: %d, %v", len(page), err)
+		}
+	}
+	pool.Close()
+	testkit.Eventually(t, "the server has counted all scans", func() bool {
+		return pgtest.One[int](t, r.admin, scans) >= scanned+2*pages
+	})
+	if read := pgtest.One[int](t, r.admin, counted) - before; read > 10*pages {
+		t.Errorf("%d empty pages read %d rows", pages, read)
+	}
+}

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -96,6 +99,7 @@ func underEverySetting(t *testing.T, modes ...pgx.QueryExecMode) {
 	first := hire(t)
 	all := settingsToTry(t, first.admin)
 	const crews = 4
+	var sent testkit.Statements
 	var wg sync.WaitGroup
 	for i := range crews {
 		c := first
@@ -105,23 +109,58 @@ func underEverySetting(t *testing.T, modes ...pgx.QueryExecMode) {
 		wg.Go(func() {
 			for n := i; n < len(all); n += crews {
 				if all[n].name != "default_transaction_read_only" {
-					c.tryUnder(all[n], modes)
+					c.tryUnder(all[n], modes, &sent)
 				}
 			}
 		})
 	}
 	wg.Wait()
+	usesAll(t, &sent)
 	t.Logf("%d values of settings in %d modes", len(all), len(modes))
+}
+
+// neverUnder are statements that need Citus, or a row that is locked.
+var neverUnder = regexp.MustCompile(`^Distributed|^(Session|Event)Delete$`)
+
+// usesAll checks that the store has sent every statement of db/queries: one
+// that is not sent is tried under no setting.
+func usesAll(t *testing.T, sent *testkit.Statements) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "..", "db", "queries", "*.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile(`(?m)^-- name: (\w+)`).
+			FindAllStringSubmatch(string(text), -1) {
+			names++
+			if name := found[1]; !neverUnder.MatchString(name) && sent.Count(name) == 0 {
+				t.Errorf("%s was not sent", name)
+			}
+		}
+	}
+	if names < 40 {
+		t.Errorf("only %d statements", names)
+	}
 }
 
 // tryUnder sets a setting for the database and for the role, and runs what an
 // application does.
-func (c *crew) tryUnder(s setValue, modes []pgx.QueryExecMode) {
+func (c *crew) tryUnder(s setValue, modes []pgx.QueryExecMode, sent *testkit.Statements) {
 	c.t.Helper()
 	ctx := context.Background()
 	database, role := c.admin.Config().ConnConfig.Database, c.pool.Config().ConnConfig.User
 	settings := []setValue{s}
-	if strings.HasPrefix(s.name, "enable_") {
+	if s.name == "gin_fuzzy_search_limit" { // which matters to one index only
+		settings = append(settings,
+			setValue{"enable_seqscan", "off"}, setValue{"enable_indexscan", "off"})
+	}
+	if strings.HasPrefix(settings[len(settings)-1].name, "enable_") {
 		// Where one is off, a plan without it costs 10^10, and Postgres takes
 		// seconds to compile each.
 		settings = append(settings, setValue{"jit", "off"})
@@ -143,7 +182,7 @@ func (c *crew) tryUnder(s setValue, modes []pgx.QueryExecMode) {
 		}
 	}()
 	for _, mode := range modes {
-		if err := c.useIn(ctx, mode); err != nil {
+		if err := c.useIn(ctx, mode, sent); err != nil {
 			c.t.Errorf("%s=%s in mode %v: %v", s.name, s.value, mode, err)
 		}
 	}
@@ -157,13 +196,15 @@ func (c *crew) tryUnder(s setValue, modes []pgx.QueryExecMode) {
 	}
 }
 
-func (c *crew) useIn(ctx context.Context, mode pgx.QueryExecMode) error {
+func (c *crew) useIn(
+	ctx context.Context, mode pgx.QueryExecMode, sent *testkit.Statements,
+) error {
 	pc, err := pgxpool.ParseConfig(c.url)
 	if err != nil {
 		return err
 	}
 	pc.MaxConns = 2
-	pc.ConnConfig.DefaultQueryExecMode = mode
+	pc.ConnConfig.DefaultQueryExecMode, pc.ConnConfig.Tracer = mode, sent
 	postgres.ConfigurePool(pc)
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
@@ -177,10 +218,21 @@ func (c *crew) useIn(ctx context.Context, mode pgx.QueryExecMode) error {
 		return err
 	}
 	defer func() { _ = m.Close() }()
-	if err := use(ctx, m.Store()); err != nil {
-		return err
+	for _, run := range []func() error{
+		func() error { return use(ctx, m.Store()) },
+		func() error { return byTag(ctx, m.Store()) },
+		func() error { return byHandle(ctx, m.Store()) },
+		func() error { return inTransaction(ctx, pool, m) },
+		func() error {
+			recording := postgres.New(pool, daily, timeout, postgres.WithEvents(true))
+			return recorded(ctx, recording)
+		},
+	} {
+		if err := run(); err != nil {
+			return err
+		}
 	}
-	return inTransaction(ctx, pool, m)
+	return nil
 }
 
 // use calls every method of the store, and checks what it returns.
@@ -310,12 +362,123 @@ func together(ctx context.Context, s store.Store, client sessionstore.Client) er
 	return nil
 }
 
+// tagged makes sessions with a tag, of a user each.
+func tagged(ctx context.Context, s store.Store, tag store.Tag) error {
+	for i := range taggedSessions {
+		if _, err := s.Create(ctx, store.Draft{
+			ID: testkit.NewID(), UserID: fmt.Sprint("tagged ", i), Tags: []store.Tag{tag},
+		}); err != nil {
+			return fmt.Errorf("create with a tag: %w", err)
+		}
+	}
+	return nil
+}
+
+const taggedSessions = 6
+
+// byTag lists and revokes all sessions with a tag.
+func byTag(ctx context.Context, s store.Store) error {
+	tag := store.NewTag("org", string(value(testkit.NewID())))
+	if err := tagged(ctx, s, tag); err != nil {
+		return err
+	}
+	page, err := s.List(ctx, "", store.Page{Tag: tag})
+	if err != nil || len(page) != taggedSessions {
+		return fmt.Errorf("list by tag: %d, %w", len(page), err)
+	}
+	ids, r, err := s.Revoke(ctx, store.Selection{Tag: tag})
+	if err != nil || len(ids) != taggedSessions || r.Count != taggedSessions {
+		return fmt.Errorf("revoke by tag: %d, %+v, %w", len(ids), r, err)
+	}
+	if alive, _, err := s.Alive(ctx, idsOf(page)); err != nil || len(alive) > 0 {
+		return fmt.Errorf("after a revoke by tag: %d alive, %w", len(alive), err)
+	}
+	return nil
+}
+
+func idsOf(recs []store.Record) []store.ID {
+	ids := make([]store.ID, len(recs))
+	for i := range recs {
+		ids[i] = recs[i].ID
+	}
+	return ids
+}
+
+// byHandle completes a login, and ends sessions by handle, beyond a limit, and
+// all.
+func byHandle(ctx context.Context, s store.Store) error {
+	user := "handles " + string(value(testkit.NewID()))
+	first, second, third := testkit.NewID(), testkit.NewID(), testkit.NewID()
+	tag := store.NewTag("org", user)
+	if _, err := s.Create(ctx, store.Draft{ID: first, PendingUserID: user}); err != nil {
+		return fmt.Errorf("create pending: %w", err)
+	}
+	rec, err := s.Rotate(ctx, first, second, store.Change{
+		UserID: user, Completes: true, Tags: []store.Tag{tag},
+		Methods: []store.Method{{Name: "password", Level: 1}},
+	})
+	if err != nil || rec.UserID != user {
+		return fmt.Errorf("complete: %+v, %w", rec.UserID, err)
+	}
+	if _, err := s.Create(ctx, store.Draft{ID: third, UserID: user, MaxSessions: 2}); err != nil {
+		return fmt.Errorf("create with a limit: %w", err)
+	}
+	began := store.BeganHere(time.Now())
+	for _, change := range []store.Change{
+		{UserID: user, Tags: []store.Tag{tag}, Began: began}, {Began: began},
+	} {
+		if _, err := s.Save(ctx, third, change); err != nil {
+			return fmt.Errorf("save of a login: %w", err)
+		}
+	}
+	for _, sel := range []store.Selection{
+		{UserID: user, Keep: 1}, {UserID: user, Handle: third.Handle()},
+	} {
+		if ids, _, err := s.Revoke(ctx, sel); err != nil || len(ids) != 1 {
+			return fmt.Errorf("revoke of one: %d, %w", len(ids), err)
+		}
+	}
+	gone := store.Selection{UserID: user, Handle: second.Handle()}
+	if ids, _, err := s.Revoke(ctx, gone); err != nil || len(ids) > 0 {
+		return fmt.Errorf("revoke of none: %d, %w", len(ids), err)
+	}
+	if _, err := s.Create(ctx, store.Draft{ID: first}); err != nil {
+		return fmt.Errorf("create: %w", err)
+	}
+	if _, r, err := s.Revoke(ctx, store.Selection{All: true}); err != nil || r.Count == 0 {
+		return fmt.Errorf("revoke of all: %+v, %w", r, err)
+	}
+	return nil
+}
+
+// recorded logs in and out with events.
+func recorded(ctx context.Context, s *postgres.Store) error {
+	user, id := "recorded "+string(value(testkit.NewID())), testkit.NewID()
+	if _, err := s.Create(ctx, store.Draft{ID: id, UserID: user}); err != nil {
+		return fmt.Errorf("recorded login: %w", err)
+	}
+	if _, err := s.Delete(ctx, id); err != nil {
+		return fmt.Errorf("recorded logout: %w", err)
+	}
+	if _, _, err := s.Revoke(ctx, store.Selection{UserID: user}); err != nil {
+		return fmt.Errorf("recorded revoke: %w", err)
+	}
+	if _, _, err := s.Events(ctx, ""); err != nil {
+		return fmt.Errorf("events: %w", err)
+	}
+	return nil
+}
+
 // inTransaction revokes in a transaction of the application, whose settings
 // stay the same.
 func inTransaction(ctx context.Context, pool *pgxpool.Pool, m *sessionstore.Manager) error {
 	const settings = "SELECT pg_catalog.string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_catalog.pg_settings WHERE context = 'user'"
 	if _, err := m.Store().Create(ctx,
 		store.Draft{ID: testkit.NewID(), UserID: "eve"}); err != nil {
+		return err
+	}
+	tag := store.NewTag("org", string(value(testkit.NewID())))
+	if err := tagged(ctx, m.Store(), tag); err != nil {
 		return err
 	}
 	tx, err := pool.Begin(ctx)
@@ -329,6 +492,9 @@ func inTransaction(ctx context.Context, pool *pgxpool.Pool, m *sessionstore.Mana
 	}
 	if n, err := m.WithTx(tx).RevokeUser(ctx, "eve"); err != nil || n != 1 {
 		return fmt.Errorf("revoke in a transaction: %d, %w", n, err)
+	}
+	if n, err := m.WithTx(tx).RevokeTag(ctx, tag); err != nil || n != taggedSessions {
+		return fmt.Errorf("revoke by tag in a transaction: %d, %w", n, err)
 	}
 	if err := tx.QueryRow(ctx, settings).Scan(&after); err != nil {
 		return err

@@ -82,7 +82,7 @@ func (q *Queries) DistributedMissing(ctx context.Context, db DBTX, id []byte) (*
 const distributedRevoke = `-- name: DistributedRevoke :many
 DELETE FROM pgsession.sessions AS s
 WHERE (s.user_id = $1::text OR s.pending_user_id = $1::text
-        OR s.tags OPERATOR(pg_catalog.@>) $2::bytea[])
+        OR s.tags OPERATOR(pg_catalog.&&) $2::bytea[])
     AND s.id <> $3::bytea AND s.expires_at > pg_catalog.now()
 RETURNING s.id
 `
@@ -94,7 +94,7 @@ type DistributedRevokeParams struct {
 }
 
 // DistributedRevoke revokes the sessions of a user, or with a tag, but one. The
-// other one of user and tag is null. It needs OwnerLock of the user, or of ”
+// other one of user and tag is null; tag is as in owner.sql. It needs OwnerLock of the user, or of ”
 // for a tag: Citus reads the shards one after the other. A session that is
 // rotated meanwhile could be missed, on the old shard and on the new one.
 func (q *Queries) DistributedRevoke(ctx context.Context, db DBTX, arg *DistributedRevokeParams) ([][]byte, error) {

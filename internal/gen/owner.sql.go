@@ -156,7 +156,7 @@ SELECT f.id FROM (
     WHERE s.pending_user_id = $1::text
     UNION ALL
     SELECT s.id, s.created_at FROM pgsession.sessions AS s
-    WHERE s.tags OPERATOR(pg_catalog.@>) $2::bytea[]
+    WHERE s.tags OPERATOR(pg_catalog.&&) $2::bytea[]
     OFFSET 0
 ) AS f
 WHERE f.id > $3::bytea AND f.id <> $4::bytea
@@ -289,8 +289,14 @@ type OwnerListRow struct {
 }
 
 // Statements about the sessions of a user, or about those with a tag. Pending
-// logins of a user are among the user's, but no limit counts them. Every statement that locks many rows
-// locks them in the order of their ids, so no two of them deadlock.
+// logins of a user are among the user's, but no limit counts them. Every
+// statement that locks many rows locks them in the order of their ids, so no two
+// of them deadlock.
+//
+// The parameter tag is the tag and a null. gin_fuzzy_search_limit, which every
+// role and database can set, makes a GIN index leave out rows at random, unless
+// it has one of the elements sought in fewer rows than the limit. It has none
+// with a null, and && finds no row by a null.
 // OwnerList returns a page of a user's sessions, the newest first. before and
 // after are the creation and the id of the last session of the page before. A
 // page leaves data out, which could be a hundred megabytes; the empty object
@@ -364,7 +370,7 @@ WITH bound AS MATERIALIZED (
         WHERE s.pending_user_id = $2::text
         UNION ALL
         SELECT s.id, s.expires_at, s.created_at FROM pgsession.sessions AS s
-        WHERE s.tags OPERATOR(pg_catalog.@>) $3::bytea[]
+        WHERE s.tags OPERATOR(pg_catalog.&&) $3::bytea[]
     ) AS f
     WHERE f.id <> $4::bytea
         AND f.expires_at > pg_catalog.now() AND f.created_at <= $5::timestamptz
@@ -374,7 +380,7 @@ WITH bound AS MATERIALIZED (
     WHERE (SELECT b.lock_timeout FROM bound AS b) IS NOT NULL
         AND s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
         AND (s.user_id = $2::text OR s.pending_user_id = $2::text
-            OR s.tags OPERATOR(pg_catalog.@>) $3::bytea[]) IS TRUE
+            OR s.tags OPERATOR(pg_catalog.&&) $3::bytea[]) IS TRUE
         AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE
@@ -438,7 +444,7 @@ WITH locked AS (
     SELECT s.id FROM pgsession.sessions AS s
     WHERE s.id = ANY((SELECT $1::bytea[])::bytea[])
         AND (s.user_id = $2::text OR s.pending_user_id = $2::text
-            OR s.tags OPERATOR(pg_catalog.@>) $3::bytea[]) IS TRUE
+            OR s.tags OPERATOR(pg_catalog.&&) $3::bytea[]) IS TRUE
         AND s.expires_at > pg_catalog.now()
     ORDER BY s.id
     FOR UPDATE SKIP LOCKED
@@ -572,7 +578,7 @@ SELECT
     '{}'::jsonb AS data, s.pending_user_id, s.methods,
     pg_catalog.now()::timestamptz AS validated_at
 FROM pgsession.sessions AS s
-WHERE s.tags OPERATOR(pg_catalog.@>) $1::bytea[] AND s.expires_at > pg_catalog.now()
+WHERE s.tags OPERATOR(pg_catalog.&&) $1::bytea[] AND s.expires_at > pg_catalog.now()
     AND s.created_at <= $2::timestamptz
     AND (s.created_at < $2::timestamptz OR s.id > $3::bytea)
 ORDER BY s.created_at DESC, s.id

@@ -147,7 +147,7 @@ func (b *base) List(ctx context.Context, userID string, page store.Page) ([]stor
 			r := b.reader(db, 0)
 			if tagged {
 				left, err := b.queries.TagList(ctx, r, &gen.TagListParams{
-					Tag: [][]byte{page.Tag[:]}, Before: arg.Before, After: arg.After, Max: arg.Max,
+					Tag: searchedTag(page.Tag), Before: arg.Before, After: arg.After, Max: arg.Max,
 				})
 				read, err = r.many(ctx, len(left), err)
 				return err

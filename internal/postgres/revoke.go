@@ -199,10 +199,14 @@ func (s *plainStore) revokeHandle(
 // one.
 func ownerOf(sel *store.Selection) (user pgtype.Text, tag [][]byte) {
 	if sel.Tag != (store.Tag{}) {
-		return user, [][]byte{sel.Tag[:]}
+		return user, searchedTag(sel.Tag)
 	}
 	return orNull(sel.UserID), nil
 }
+
+// searchedTag returns a tag as the statements search for it, with a null: see
+// owner.sql.
+func searchedTag(tag store.Tag) [][]byte { return [][]byte{tag[:], nil} }
 
 // revokeAll ends all sessions. Rotations that hold the shared lock of ” on a
 // distributed table end before.
