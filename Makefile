@@ -115,6 +115,12 @@ bench/quick: bin/provide ## Measure loads and HTTP in less than 90 s. AGAINST=RE
 	@$(PROVIDE) -set fsync=on -set full_page_writes=on -set shared_buffers=1GB -set max_wal_size=8GB -- \
 		go -C bench run ./cmd/bench -quick $(if $(AGAINST),-against $(AGAINST)) $(BENCH)
 
+# Postgres recovers once in the run. A backend killed by hand is no reason for it to end.
+.PHONY: soak
+soak: bin/provide ## Keep a site at half of its maximum rate for SOAK minutes (30); fails if something grows by a tenth
+	@$(PROVIDE) -set fsync=on -set full_page_writes=on -set max_wal_size=2GB -set autovacuum_naptime=5s \
+		-set restart_after_crash=on -- go -C bench run ./cmd/soak -minutes $(or $(SOAK),30)
+
 # Autovacuum looks once a minute by default; the hour is compressed, and so is that.
 .PHONY: bench/churn
 bench/churn: bin/provide ## Put an hour of churn through the table. CHURN='-write' for bench/CHURN.md, or other flags

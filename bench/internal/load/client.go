@@ -46,14 +46,24 @@ type Session struct {
 	request []byte // a GET with the cookie
 }
 
+// Request returns the bytes of a request, with a cookie unless that is empty.
+func Request(method, target, cookie string) []byte {
+	request := method + " " + target + " HTTP/1.1\r\n" + headers
+	if cookie != "" {
+		request += "Cookie: " + cookie + "\r\n"
+	}
+	if method != "GET" {
+		request += "Content-Length: 0\r\n"
+	}
+	return []byte(request + "\r\n")
+}
+
 const headers = "Host: bench.test\r\nUser-Agent: " + rows.UserAgent +
 	"\r\nAccept: text/html,*/*;q=0.8\r\nAccept-Language: en\r\n"
 
 // Login logs in a user without a session.
 func (c *Client) Login(user string) (Session, error) {
-	r, err := c.Do(
-		[]byte("POST /login?user=" + user + " HTTP/1.1\r\n" + headers +
-			"Content-Length: 0\r\n\r\n"))
+	r, err := c.Do(Request("POST", "/login?user="+user, ""))
 	if err != nil {
 		return Session{}, err
 	}
@@ -63,10 +73,7 @@ func (c *Client) Login(user string) (Session, error) {
 	if len(r.cookie) == 0 {
 		return Session{}, fmt.Errorf("login: the response sets no cookie")
 	}
-	return Session{
-		User: user, request: []byte("GET / HTTP/1.1\r\n" + headers + "Cookie: " + string(r.cookie) +
-			"\r\n\r\n"),
-	}, nil
+	return Session{User: user, request: Request("GET", "/", r.Cookie())}, nil
 }
 
 // Get requests the name of the session's user and compares it.

@@ -21,6 +21,10 @@ var (
 	setCookie     = []byte("set-cookie:")
 )
 
+// Cookie returns the name and the value of the last cookie that the response
+// sets, empty without one.
+func (r *Response) Cookie() string { return string(r.cookie) }
+
 // read reads a response with a length, which net/http sends for short bodies.
 func (r *Response) read(from *bufio.Reader) error {
 	r.Status, r.cookie = 0, r.cookie[:0]

@@ -39,6 +39,8 @@ func New(ctx context.Context, name string, s Servers) (Site, error) {
 		return newBare(), nil
 	case Library:
 		return newLibrary(ctx, s)
+	case Soaked:
+		return newSoaked(ctx, s)
 	case SCSPgx:
 		return newSCSPgx(ctx, s)
 	case SCSRedis:
