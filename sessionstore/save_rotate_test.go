@@ -528,46 +528,36 @@ func TestFailedResponseSetsNewToken(t *testing.T) {
 	expect(t, "afterwards", b.who(), "ann")
 }
 
-// A response fails while another goroutine's Save changes the token. The
-// response waits for the Save and sets the new cookie.
-func TestFailureDuringSaveOfLogin(t *testing.T) {
-	site := newSite(t)
-	b := site.browser(site.newcomer())
-	held := site.store.hold(store.OpRotate)
-	saved := make(chan error, 1)
-	status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-		logIn(w, r, s)
-		go func() { saved <- s.Save(context.WithoutCancel(r.Context())) }()
-		arrived(t, held)
-		go held.Release()
-		w.WriteHeader(http.StatusBadGateway)
-	})
-	expect(t, "save", <-saved, nil)
-	expect(t, "status", status, http.StatusBadGateway)
-	expect(t, "cookies set", set, sent)
-	site.store.Up()
-	expect(t, "afterwards", b.who(), "ann")
-}
-
-// The same for a handler that discards its changes meanwhile.
-func TestDiscardDuringSaveOfLogin(t *testing.T) {
-	site := newSite(t)
-	b := site.browser(site.newcomer())
-	held := site.store.hold(store.OpRotate)
-	saved := make(chan error, 1)
-	status, set := b.get(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
-		logIn(w, r, s)
-		go func() { saved <- s.Save(context.WithoutCancel(r.Context())) }()
-		arrived(t, held)
-		s.Discard()
-		go held.Release()
-		w.WriteHeader(http.StatusNoContent)
-	})
-	expect(t, "save", <-saved, nil)
-	expect(t, "status", status, http.StatusNoContent)
-	expect(t, "cookies set", set, sent)
-	site.store.Up()
-	expect(t, "afterwards", b.who(), "ann")
+// Another goroutine's Save changes the token while the response fails, or while
+// the handler discards its changes. The response waits for the Save and sets
+// the new cookie.
+func TestResponseDuringSaveOfLogin(t *testing.T) {
+	for _, tt := range []struct {
+		discards bool
+		status   int
+	}{{false, http.StatusBadGateway}, {true, http.StatusNoContent}} {
+		site := newSite(t)
+		b := site.browser(site.newcomer())
+		held := site.store.hold(store.OpRotate)
+		saved := make(chan error, 1)
+		status, set := b.get(func(
+			w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
+			logIn(w, r, s)
+			go func() { saved <- s.Save(context.WithoutCancel(r.Context())) }()
+			arrived(t, held)
+			if tt.discards {
+				s.Discard()
+			}
+			go held.Release()
+			w.WriteHeader(tt.status)
+		})
+		expect(t, "save", <-saved, nil)
+		expect(t, "status", status, tt.status)
+		expect(t, "cookies set", set, sent)
+		site.store.Up()
+		expect(t, "afterwards", b.who(), "ann")
+	}
 }
 
 // A handler outside recovers from a panic and answers. The answer has the

@@ -29,20 +29,12 @@ var commands = map[string]command{
 
 func up(ctx context.Context, pool *pgxpool.Pool, opts db.Options, out io.Writer) error {
 	steps, err := db.Up(ctx, pool, opts)
-	report(out, "applied", steps)
-	if err == nil && len(steps) == 0 {
-		_, _ = fmt.Fprintln(out, "nothing to do: every migration is applied")
-	}
-	return err
+	return report(out, steps, err, "applied", "every migration is applied")
 }
 
 func down(ctx context.Context, pool *pgxpool.Pool, opts db.Options, out io.Writer) error {
 	steps, err := db.Down(ctx, pool, opts)
-	report(out, "undone", steps)
-	if err == nil && len(steps) == 0 {
-		_, _ = fmt.Fprintln(out, "nothing to do: no migration is applied")
-	}
-	return err
+	return report(out, steps, err, "undone", "no migration is applied")
 }
 
 func status(ctx context.Context, pool *pgxpool.Pool, opts db.Options, out io.Writer) error {
@@ -82,8 +74,14 @@ func version(ctx context.Context, pool *pgxpool.Pool, opts db.Options, out io.Wr
 	return nil
 }
 
-func report(out io.Writer, what string, steps []db.Step) {
+// report prints what was done to which migrations, or why nothing was. It
+// returns err.
+func report(out io.Writer, steps []db.Step, err error, done, idle string) error {
 	for _, s := range steps {
-		_, _ = fmt.Fprintf(out, "%s %s (%s)\n", what, s.Name, s.Duration.Round(time.Millisecond))
+		_, _ = fmt.Fprintf(out, "%s %s (%s)\n", done, s.Name, s.Duration.Round(time.Millisecond))
 	}
+	if err == nil && len(steps) == 0 {
+		_, _ = fmt.Fprintln(out, "nothing to do: "+idle)
+	}
+	return err
 }

@@ -12,28 +12,15 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-const (
-	// fill makes $1 expired sessions, and as many that are alive.
-	fill = `
-		INSERT INTO pgsession.sessions (id, created_at, expires_at, absolute_expires_at)
-		SELECT sha256(convert_to('expired ' || i, 'UTF8')), now() - interval '2 days', now() - i * interval '1 s', now() + interval '1 day'
-		FROM generate_series(1, $1::int) AS i
-		UNION ALL
-		SELECT sha256(convert_to('alive ' || i, 'UTF8')), now(), now() + interval '1 day', now() + interval '1 day'
-		FROM generate_series(1, $1::int) AS i`
-	expired = "SELECT count(*) FROM pgsession.sessions WHERE expires_at <= now()"
-	alive   = "SELECT count(*) FROM pgsession.sessions WHERE expires_at > now()"
-	total   = "SELECT pruned_total FROM pgsession.prune_state"
-	// waiting counts the statements of the cluster that wait for another one's
-	// rows.
-	waiting = "SELECT count(*) FROM pg_catalog.citus_lock_waits"
-)
+// waiting counts the statements of the cluster that wait for another one's
+// rows.
+const waiting = "SELECT count(*) FROM pg_catalog.citus_lock_waits"
 
 // prunes runs the procedure as the pruner. It commits batch by batch, and
 // several callers do the work once.
 func prunes(t *testing.T, c *cluster) {
 	const sessions = 5000
-	pgtest.Exec(t, c.admin, fill, sessions)
+	pgtest.Exec(t, c.admin, pgtest.Fill, sessions)
 	pruner := c.roles.Pool(t, c.roles.Pruner)
 	if n := pgtest.One[int](t, pruner,
 		"CALL pgsession.prune(max_rows => 100, batch_rows => 30)"); n != 100 {
@@ -46,7 +33,7 @@ func prunes(t *testing.T, c *cluster) {
 	var running sync.WaitGroup
 	for range 4 {
 		running.Go(func() {
-			for pgtest.One[int](t, c.admin, expired) > 0 {
+			for pgtest.One[int](t, c.admin, pgtest.Expired) > 0 {
 				n := pgtest.One[int](t, pruner, "CALL pgsession.prune(batch_rows => 200)")
 				mu.Lock()
 				sum += n
@@ -56,14 +43,14 @@ func prunes(t *testing.T, c *cluster) {
 	}
 	running.Wait()
 	expect(t, "they say they deleted", sum, sessions)
-	expect(t, "the record", pgtest.One[int](t, c.admin, total), sessions)
-	expect(t, "alive", pgtest.One[int](t, c.admin, alive), sessions)
+	expect(t, "the record", pgtest.One[int](t, c.admin, pgtest.Pruned), sessions)
+	expect(t, "alive", pgtest.One[int](t, c.admin, pgtest.Alive), sessions)
 }
 
 // prunesNothingTouched has a prune that saw the old deadline. A touch commits
 // while it waits for the row.
 func prunesNothingTouched(t *testing.T, c *cluster) {
-	pgtest.Exec(t, c.admin, fill, 3)
+	pgtest.Exec(t, c.admin, pgtest.Fill, 3)
 	pruner := c.roles.Pool(t, c.roles.Pruner)
 	tx, err := c.admin.Begin(t.Context())
 	if err != nil {
@@ -95,7 +82,7 @@ func prunesByCron(t *testing.T, c *cluster) {
 		"SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_cron'") == 0 {
 		t.Skip("there is no pg_cron here")
 	}
-	pgtest.Exec(t, c.admin, fill, 2500)
+	pgtest.Exec(t, c.admin, pgtest.Fill, 2500)
 	pgtest.Exec(t, c.admin, "CREATE EXTENSION IF NOT EXISTS pg_cron SCHEMA pg_catalog")
 	pgtest.Exec(t, c.admin, c.roles.Rename(pgtest.Ops(t, "pg_cron.sql")),
 		pgx.QueryExecModeSimpleProtocol)
@@ -104,7 +91,8 @@ func prunesByCron(t *testing.T, c *cluster) {
 			pgx.QueryExecModeSimpleProtocol)
 	}()
 	// The shortest schedule is a minute.
-	for deadline := time.Now().Add(3 * time.Minute); pgtest.One[int](t, c.admin, expired) > 0; {
+	deadline := time.Now().Add(3 * time.Minute)
+	for pgtest.One[int](t, c.admin, pgtest.Expired) > 0 {
 		select {
 		case <-time.After(time.Second):
 		case <-t.Context().Done():
@@ -113,6 +101,6 @@ func prunesByCron(t *testing.T, c *cluster) {
 			t.Fatal("no job pruned: ", pgtest.One[string](t, c.admin, "SELECT coalesce(string_agg(DISTINCT return_message, '; '), 'none ran') FROM cron.job_run_details"))
 		}
 	}
-	expect(t, "the record", pgtest.One[int](t, c.admin, total), 2500)
-	expect(t, "alive", pgtest.One[int](t, c.admin, alive), 2500)
+	expect(t, "the record", pgtest.One[int](t, c.admin, pgtest.Pruned), 2500)
+	expect(t, "alive", pgtest.One[int](t, c.admin, pgtest.Alive), 2500)
 }

@@ -173,7 +173,7 @@ func TestSlowRates(t *testing.T) {
 	var pruned [2]float64
 	for i, s := range sides {
 		pgtest.Exec(t, s.admin, "TRUNCATE pgsession.sessions, pgsession.marks")
-		pgtest.Exec(t, s.admin, fill, 20_000)
+		pgtest.Exec(t, s.admin, pgtest.Fill, 20_000)
 		pgtest.Exec(t, s.admin, "ANALYZE pgsession.sessions")
 		began := time.Now()
 		n := pgtest.One[int](t, s.admin, "CALL pgsession.prune()")

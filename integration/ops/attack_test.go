@@ -72,7 +72,7 @@ func traps(t *testing.T, pool *pgxpool.Pool, schema string) {
 func TestAttackByTheCallersSearchPath(t *testing.T) {
 	t.Parallel()
 	o := staff(t)
-	pgtest.Exec(t, o.admin, fill, 3)
+	pgtest.Exec(t, o.admin, pgtest.Fill, 3)
 	const more = "INSERT INTO pgsession.sessions (id, expires_at, absolute_expires_at) SELECT sha256(convert_to($1 || i, 'UTF8')), now() - interval '1 s', now() FROM generate_series(1, 7) AS i"
 	pgtest.Exec(t, o.admin, "CREATE SCHEMA traps")
 	traps(t, o.admin, "traps")
@@ -109,11 +109,11 @@ func TestAttackByTheCallersSearchPath(t *testing.T) {
 		}
 		_ = conn.Conn().Close(context.Background())
 		conn.Release()
-		if n := pgtest.One[int](t, o.admin, expired); n != 0 && who != "the application" {
+		if n := pgtest.One[int](t, o.admin, pgtest.Expired); n != 0 && who != "the application" {
 			t.Errorf("%s: %d expired sessions are left", who, n)
 		}
 	}
-	if n := pgtest.One[int](t, o.admin, alive); n != 3 {
+	if n := pgtest.One[int](t, o.admin, pgtest.Alive); n != 3 {
 		t.Errorf("%d sessions are alive, want 3", n)
 	}
 	caught := pgtest.One[string](t, o.admin,

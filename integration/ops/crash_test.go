@@ -29,7 +29,7 @@ func TestAPruneThatCrashesHarmsNothing(t *testing.T) {
 	})
 	pool := pgtest.Pool(t, server.URL)
 	migrated(t, pool)
-	pgtest.Exec(t, pool, fill, 100)
+	pgtest.Exec(t, pool, pgtest.Fill, 100)
 	// The 65th to be deleted: the oldest is deleted first.
 	pgtest.HoldDelete(t, pool, "sha256('expired 36')")
 	failed := make(chan error, 1)
@@ -56,17 +56,17 @@ func TestAPruneThatCrashesHarmsNothing(t *testing.T) {
 		err := pool.QueryRow(t.Context(), checkpointer).Scan(&now)
 		return err == nil && now != before
 	})
-	if n := pgtest.One[int](t, pool, expired); n != 40 {
+	if n := pgtest.One[int](t, pool, pgtest.Expired); n != 40 {
 		t.Errorf("%d are left, want 40", n)
 	}
-	if n := pgtest.One[int](t, pool, total); n != 60 {
+	if n := pgtest.One[int](t, pool, pgtest.Pruned); n != 60 {
 		t.Errorf("the record says %d, want 60", n)
 	}
 	pgtest.Exec(t, pool, "DROP TRIGGER hold ON pgsession.sessions")
 	if n := prune(t, pool, ""); n != 40 {
 		t.Errorf("the next one deleted %d, want 40", n)
 	}
-	if n := pgtest.One[int](t, pool, alive); n != 100 {
+	if n := pgtest.One[int](t, pool, pgtest.Alive); n != 100 {
 		t.Errorf("%d are alive, want 100", n)
 	}
 }

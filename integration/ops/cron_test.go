@@ -135,16 +135,16 @@ func runsAndDeletes(t *testing.T, modes map[string]string) {
 			pgtest.Exec(t, pool, record, "another team's", 1)
 			pgtest.Exec(t, pool, record, "pgsession prune", 10_007)
 			must(t, pool, "SET LOCAL ROLE pgsession_pruner; SELECT cron.schedule('pgsession trim', '* * * * *', (SELECT command FROM cron.job WHERE jobname = 'pgsession trim'))")
-			pgtest.Exec(t, pool, fill, 2500)
+			pgtest.Exec(t, pool, pgtest.Fill, 2500)
 
 			testkit.Within(t, nextMinute, "the job has run", func() bool {
-				return pgtest.One[int](t, pool, expired) == 0 &&
+				return pgtest.One[int](t, pool, pgtest.Expired) == 0 &&
 					pgtest.One[int](t, pool, succeeded, "pgsession prune") > 0
 			})
-			if n := pgtest.One[int](t, pool, alive); n != 2500 {
+			if n := pgtest.One[int](t, pool, pgtest.Alive); n != 2500 {
 				t.Errorf("%d sessions are alive, want 2500", n)
 			}
-			if n := pgtest.One[int](t, pool, total); n != 2500 {
+			if n := pgtest.One[int](t, pool, pgtest.Pruned); n != 2500 {
 				t.Errorf("the record of the prune says %d", n)
 			}
 			const runs = "SELECT count(*) FROM cron.job_run_details JOIN cron.job USING (jobid) WHERE jobname LIKE 'pgsession %'"
@@ -214,9 +214,9 @@ func TestSlowAJobRunsInAnotherDatabase(t *testing.T) {
 					t.Fatalf("the jobs: %s", got)
 				}
 			}
-			pgtest.Exec(t, shop, fill, 2500)
+			pgtest.Exec(t, shop, pgtest.Fill, 2500)
 			testkit.Within(t, nextMinute, "the job has run", func() bool {
-				return pgtest.One[int](t, shop, expired) == 0 &&
+				return pgtest.One[int](t, shop, pgtest.Expired) == 0 &&
 					pgtest.One[int](t, pool, succeeded, "pgsession prune shop") > 0
 			})
 			if said := pgtest.One[string](t, pool, failed); said != "" {

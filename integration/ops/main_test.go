@@ -14,21 +14,8 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-const (
-	// fill makes $1 expired sessions, and as many that are alive.
-	fill = `
-		INSERT INTO pgsession.sessions (id, created_at, expires_at, absolute_expires_at)
-		SELECT sha256(convert_to('expired ' || i, 'UTF8')), now() - interval '2 days', now() - i * interval '1 s', now() + interval '1 day'
-		FROM generate_series(1, $1::int) AS i
-		UNION ALL
-		SELECT sha256(convert_to('alive ' || i, 'UTF8')), now(), now() + interval '1 day', now() + interval '1 day'
-		FROM generate_series(1, $1::int) AS i`
-	expired = "SELECT count(*) FROM pgsession.sessions WHERE expires_at <= now()"
-	alive   = "SELECT count(*) FROM pgsession.sessions WHERE expires_at > now()"
-	total   = "SELECT pruned_total FROM pgsession.prune_state"
-	// waiting counts the statements in this database that wait for a lock.
-	waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
+// waiting counts the statements in this database that wait for a lock.
+const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 // database makes a database with the schema of this version, and the pool of a
 // superuser.

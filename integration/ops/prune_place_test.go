@@ -80,7 +80,7 @@ func readsNothingTwice(t *testing.T, numbers ...int) {
 					t.Errorf("batch %d looked at %d pages", i+1, n)
 				}
 			}
-			if n := pgtest.One[int](t, pool, total); n != 80*batch {
+			if n := pgtest.One[int](t, pool, pgtest.Pruned); n != 80*batch {
 				t.Errorf("%d are deleted", n)
 			}
 			if n := pgtest.One[int](t, pool, "SELECT expired FROM pgsession.stats"); n != 10_000 {
@@ -100,7 +100,7 @@ func readsNothingTwice(t *testing.T, numbers ...int) {
 					t.Errorf("%s looked at %d pages, with nothing to count", name, n)
 				}
 			}
-			if n := pgtest.One[int](t, pool, expired); n != 0 {
+			if n := pgtest.One[int](t, pool, pgtest.Expired); n != 0 {
 				t.Errorf("%d are left", n)
 			}
 		})
@@ -135,7 +135,7 @@ func TestPruneAfterABulkExpiry(t *testing.T) {
 func TestPrunePassesOverALockedRow(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
-	pgtest.Exec(t, pool, fill, 1000)
+	pgtest.Exec(t, pool, pgtest.Fill, 1000)
 	tx, err := pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +176,7 @@ func TestPruneFindsWhatAppearsBeforeItsPlace(t *testing.T) {
 	t.Run("idle", func(t *testing.T) {
 		t.Parallel()
 		_, pool := database(t)
-		pgtest.Exec(t, pool, fill, 100)
+		pgtest.Exec(t, pool, pgtest.Fill, 100)
 		if n := prune(t, pool, ""); n != 100 {
 			t.Fatalf("deleted %d", n)
 		}
@@ -193,7 +193,7 @@ func TestPruneFindsWhatAppearsBeforeItsPlace(t *testing.T) {
 	t.Run("busy", func(t *testing.T) {
 		t.Parallel()
 		_, pool := database(t)
-		pgtest.Exec(t, pool, fill, 100)
+		pgtest.Exec(t, pool, pgtest.Fill, 100)
 		prune(t, pool, "")
 		pgtest.Exec(t, pool, late)
 		for range 10 {
@@ -207,7 +207,7 @@ func TestPruneFindsWhatAppearsBeforeItsPlace(t *testing.T) {
 	t.Run("never done", func(t *testing.T) {
 		t.Parallel()
 		_, pool := database(t)
-		pgtest.Exec(t, pool, fill, 100)
+		pgtest.Exec(t, pool, pgtest.Fill, 100)
 		pgtest.Exec(t, pool, "SELECT pgsession.prune_batch(1)")
 		pgtest.Exec(t, pool, late)
 		// As after 1000 batches of each of nine runs.

@@ -22,14 +22,14 @@ func prune(t *testing.T, pool *pgxpool.Pool, arguments string) int {
 func TestPruneDeletesAllThatHasExpired(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
-	pgtest.Exec(t, pool, fill, 2500)
+	pgtest.Exec(t, pool, pgtest.Fill, 2500)
 	if n := prune(t, pool, ""); n != 2500 {
 		t.Errorf("deleted %d, want 2500", n)
 	}
-	if n := pgtest.One[int](t, pool, alive); n != 2500 {
+	if n := pgtest.One[int](t, pool, pgtest.Alive); n != 2500 {
 		t.Errorf("%d are alive, want 2500", n)
 	}
-	if n := pgtest.One[int](t, pool, total); n != 2500 {
+	if n := pgtest.One[int](t, pool, pgtest.Pruned); n != 2500 {
 		t.Errorf("the record says %d", n)
 	}
 	if n := prune(t, pool, ""); n != 0 {
@@ -40,7 +40,7 @@ func TestPruneDeletesAllThatHasExpired(t *testing.T) {
 func TestPruneStopsAtItsLimits(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
-	pgtest.Exec(t, pool, fill, 50)
+	pgtest.Exec(t, pool, pgtest.Fill, 50)
 	for _, c := range []struct {
 		arguments string
 		want      int
@@ -62,9 +62,9 @@ func TestPruneStopsAtItsLimits(t *testing.T) {
 func TestPruneStopsAtItsTime(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
-	pgtest.Exec(t, pool, fill, 100_000)
+	pgtest.Exec(t, pool, pgtest.Fill, 100_000)
 	n := prune(t, pool, "max_seconds => 1, batch_rows => 1")
-	if left := pgtest.One[int](t, pool, expired); n == 0 || left == 0 || n+left != 100_000 {
+	if left := pgtest.One[int](t, pool, pgtest.Expired); n == 0 || left == 0 || n+left != 100_000 {
 		t.Errorf("deleted %d, left %d of 100,000", n, left)
 	}
 }
@@ -72,7 +72,7 @@ func TestPruneStopsAtItsTime(t *testing.T) {
 func TestPruneRefusesAbsurdLimits(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
-	pgtest.Exec(t, pool, fill, 5)
+	pgtest.Exec(t, pool, pgtest.Fill, 5)
 	for limit, allowed := range map[string]string{
 		"max_rows": "1 and 1000000000", "max_seconds": "1 and 86400", "batch_rows": "1 and 100000",
 	} {
@@ -86,7 +86,7 @@ func TestPruneRefusesAbsurdLimits(t *testing.T) {
 			}
 		}
 	}
-	if n := pgtest.One[int](t, pool, expired); n != 5 {
+	if n := pgtest.One[int](t, pool, pgtest.Expired); n != 5 {
 		t.Errorf("%d are left, want 5", n)
 	}
 }
@@ -95,7 +95,7 @@ func TestPruneRefusesAbsurdLimits(t *testing.T) {
 func TestPruneInATransactionChangesNothing(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
-	pgtest.Exec(t, pool, fill, 5)
+	pgtest.Exec(t, pool, pgtest.Fill, 5)
 	for _, sql := range []string{
 		"BEGIN; CALL pgsession.prune(); COMMIT",
 		// Two statements are one transaction, in pg_cron too.
@@ -112,7 +112,7 @@ func TestPruneInATransactionChangesNothing(t *testing.T) {
 		_ = conn.Conn().Close(context.Background())
 		conn.Release()
 	}
-	if n := pgtest.One[int](t, pool, expired); n != 5 {
+	if n := pgtest.One[int](t, pool, pgtest.Expired); n != 5 {
 		t.Errorf("%d are left, want 5", n)
 	}
 }
@@ -121,7 +121,7 @@ func TestPruneInATransactionChangesNothing(t *testing.T) {
 func TestPruneSparesWhatIsTouchedMeanwhile(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
-	pgtest.Exec(t, pool, fill, 3)
+	pgtest.Exec(t, pool, pgtest.Fill, 3)
 	tx, err := pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +151,7 @@ func TestManyPrunesDoTheWorkOnce(t *testing.T) {
 	t.Parallel()
 	url, pool := database(t)
 	const sessions = 3000
-	pgtest.Exec(t, pool, fill, sessions)
+	pgtest.Exec(t, pool, pgtest.Fill, sessions)
 
 	tx, err := pool.Begin(t.Context())
 	if err != nil {
@@ -188,7 +188,7 @@ func TestManyPrunesDoTheWorkOnce(t *testing.T) {
 	var running sync.WaitGroup
 	for range 4 {
 		running.Go(func() {
-			for pgtest.One[int](t, pool, expired) > 0 {
+			for pgtest.One[int](t, pool, pgtest.Expired) > 0 {
 				n := prune(t, pool, "batch_rows => 7")
 				mu.Lock()
 				sum += n
@@ -200,10 +200,10 @@ func TestManyPrunesDoTheWorkOnce(t *testing.T) {
 	if sum != sessions {
 		t.Errorf("they say they deleted %d, want %d", sum, sessions)
 	}
-	if n := pgtest.One[int](t, pool, total); n != sessions {
+	if n := pgtest.One[int](t, pool, pgtest.Pruned); n != sessions {
 		t.Errorf("the record says %d", n)
 	}
-	if n := pgtest.One[int](t, pool, alive); n != sessions {
+	if n := pgtest.One[int](t, pool, pgtest.Alive); n != sessions {
 		t.Errorf("%d are alive, want %d", n, sessions)
 	}
 }
@@ -213,7 +213,7 @@ func TestManyPrunesDoTheWorkOnce(t *testing.T) {
 func TestAPruneThatIsKilledHarmsNothing(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
-	pgtest.Exec(t, pool, fill, 100)
+	pgtest.Exec(t, pool, pgtest.Fill, 100)
 	// The 65th to be deleted: the oldest is deleted first.
 	release := pgtest.HoldDelete(t, pool, "sha256('expired 36')")
 	failed := make(chan error, 1)
@@ -228,10 +228,10 @@ func TestAPruneThatIsKilledHarmsNothing(t *testing.T) {
 	if code(<-failed) != "57P01" {
 		t.Error("it was not killed")
 	}
-	if n := pgtest.One[int](t, pool, expired); n != 40 {
+	if n := pgtest.One[int](t, pool, pgtest.Expired); n != 40 {
 		t.Errorf("%d are left, want 40", n)
 	}
-	if n := pgtest.One[int](t, pool, total); n != 60 {
+	if n := pgtest.One[int](t, pool, pgtest.Pruned); n != 60 {
 		t.Errorf("the record says %d, want 60", n)
 	}
 	release()
@@ -242,7 +242,7 @@ func TestAPruneThatIsKilledHarmsNothing(t *testing.T) {
 	if n := prune(t, pool, ""); n != 40 {
 		t.Errorf("the next one deleted %d, want 40", n)
 	}
-	if n := pgtest.One[int](t, pool, alive); n != 100 {
+	if n := pgtest.One[int](t, pool, pgtest.Alive); n != 100 {
 		t.Errorf("%d are alive, want 100", n)
 	}
 }
@@ -250,7 +250,7 @@ func TestAPruneThatIsKilledHarmsNothing(t *testing.T) {
 func TestTheViewsCountAndNameNoUser(t *testing.T) {
 	t.Parallel()
 	_, pool := database(t)
-	pgtest.Exec(t, pool, fill, 12)
+	pgtest.Exec(t, pool, pgtest.Fill, 12)
 	pgtest.Exec(t, pool,
 		"UPDATE pgsession.sessions SET user_id = 'alice' WHERE id = sha256('alive 1')")
 	const states = "SELECT string_agg(state || ' ' || sessions, ', ' ORDER BY state) FROM pgsession.sessions_by_state"

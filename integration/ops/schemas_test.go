@@ -145,11 +145,11 @@ func TestSlowJobsOfTwoInstallations(t *testing.T) {
 	}
 	wantJobs("shop_a prune as shop_a_pruner in pgsession, shop_a reindex as postgres in pgsession, shop_a trim as shop_a_pruner in pgsession, shopxa prune as shopxa_pruner in pgsession, shopxa trim as shopxa_pruner in pgsession")
 	for _, name := range names {
-		pgtest.Exec(t, pool, in(name, fill), 100)
+		pgtest.Exec(t, pool, in(name, pgtest.Fill), 100)
 	}
 	testkit.Within(t, nextMinute, "both jobs have run", func() bool {
 		for _, name := range names {
-			if pgtest.One[int](t, pool, in(name, expired)) > 0 ||
+			if pgtest.One[int](t, pool, in(name, pgtest.Expired)) > 0 ||
 				pgtest.One[int](t, pool, succeeded, name+" prune") == 0 {
 				return false
 			}
@@ -157,7 +157,7 @@ func TestSlowJobsOfTwoInstallations(t *testing.T) {
 		return true
 	})
 	for _, name := range names {
-		if n := pgtest.One[int](t, pool, in(name, alive)); n != 100 {
+		if n := pgtest.One[int](t, pool, in(name, pgtest.Alive)); n != 100 {
 			t.Errorf("%s: %d sessions are alive, want 100", name, n)
 		}
 	}

@@ -167,14 +167,13 @@ func TestPruneTakesOldEndings(t *testing.T) {
 	t.Run("after the sessions", func(t *testing.T) {
 		t.Parallel()
 		c := hire(t)
-		pgtest.Exec(t, c.admin, expire, 5)
+		pgtest.Exec(t, c.admin, pgtest.Fill, 5)
 		pgtest.Exec(t, c.admin, insert, 1, 5, "8 days")
 		for _, want := range []int{4, 4, 2, 0} {
 			prune(t, c, 4, want)
 		}
 		expect(t, c, "")
-		const total = "SELECT pruned_total FROM pgsession.prune_state"
-		if n := pgtest.One[int](t, c.admin, total); n != 5 {
+		if n := pgtest.One[int](t, c.admin, pgtest.Pruned); n != 5 {
 			t.Errorf("the total counts %d sessions, want 5", n)
 		}
 	})
@@ -240,7 +239,7 @@ func TestTheEndingsAreFoundByTheirIndex(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
 	pgtest.Exec(t, c.admin, "ALTER TABLE pgsession.endings SET (autovacuum_enabled = off)")
-	pgtest.Exec(t, c.admin, expire, 20_000) // so that plans are kept
+	pgtest.Exec(t, c.admin, pgtest.Fill, 20_000) // so that plans are kept
 	inner, pool, _ := c.another(timeout, func(pc *pgxpool.Config) { pc.MaxConns = 1 })
 	var live store.ID
 	copy(live[:], pgtest.One[[]byte](t, c.admin, "SELECT sha256('alive 1')"))

@@ -13,26 +13,13 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-const (
-	// expire inserts n expired sessions, and as many that are alive.
-	expire = `
-		INSERT INTO pgsession.sessions (id, created_at, expires_at, absolute_expires_at)
-		SELECT sha256(convert_to('expired ' || i, 'UTF8')), now() - interval '2 days', now() - i * interval '1 s', now() + interval '1 day'
-		FROM generate_series(1, $1::int) AS i
-		UNION ALL
-		SELECT sha256(convert_to('alive ' || i, 'UTF8')), now(), now() + interval '1 day', now() + interval '1 day'
-		FROM generate_series(1, $1::int) AS i`
-	expired = "SELECT count(*) FROM pgsession.sessions WHERE expires_at <= now()"
-	alive   = "SELECT count(*) FROM pgsession.sessions WHERE expires_at > now()"
-)
-
 // Three managers prune: one at a time.
 func TestThreeManagersPruneOneAtATime(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
 	// several batches, and few enough for a busy machine
 	const sessions = 350
-	pgtest.Exec(t, c.admin, expire, sessions)
+	pgtest.Exec(t, c.admin, pgtest.Fill, sessions)
 
 	var managers []*sessionstore.Manager
 	var sent []*testkit.Statements
@@ -92,7 +79,7 @@ func TestThreeManagersPruneOneAtATime(t *testing.T) {
 	}
 
 	testkit.Eventually(t, "all is pruned", func() bool {
-		return pgtest.One[int](t, c.admin, expired) == 0
+		return pgtest.One[int](t, c.admin, pgtest.Expired) == 0
 	})
 	for _, s := range sent {
 		// A prune that is ended at its COMMIT gets no answer.
@@ -111,10 +98,10 @@ func TestThreeManagersPruneOneAtATime(t *testing.T) {
 		t.Errorf("they say that they deleted %d sessions, want %d", total, sessions)
 	}
 	if n := pgtest.One[int](t, c.admin,
-		"SELECT pruned_total FROM pgsession.prune_state"); n != sessions {
+		pgtest.Pruned); n != sessions {
 		t.Errorf("the database says %d", n)
 	}
-	if n := pgtest.One[int](t, c.admin, alive); n != sessions {
+	if n := pgtest.One[int](t, c.admin, pgtest.Alive); n != sessions {
 		t.Errorf("%d sessions are alive, want %d", n, sessions)
 	}
 }
@@ -122,7 +109,7 @@ func TestThreeManagersPruneOneAtATime(t *testing.T) {
 func TestAnotherInstanceSeesThePrune(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
-	pgtest.Exec(t, c.admin, expire, 10)
+	pgtest.Exec(t, c.admin, pgtest.Fill, 10)
 	open := func() *sessionstore.Manager {
 		m, err := sessionstore.New(t.Context(), c.pool, config(""))
 		if err != nil {
@@ -154,7 +141,7 @@ func TestAnotherInstanceSeesThePrune(t *testing.T) {
 func TestAPruneIsEndedInBetween(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
-	pgtest.Exec(t, c.admin, expire, 2500)
+	pgtest.Exec(t, c.admin, pgtest.Fill, 2500)
 	m, err := sessionstore.New(t.Context(), c.pool, config(""))
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +165,7 @@ func TestAPruneIsEndedInBetween(t *testing.T) {
 	if n := <-pruned; n != 1800 {
 		t.Errorf("it says that it deleted %d, want 1800", n)
 	}
-	if n := pgtest.One[int](t, c.admin, expired); n != 700 {
+	if n := pgtest.One[int](t, c.admin, pgtest.Expired); n != 700 {
 		t.Errorf("%d expired sessions are left, want 700", n)
 	}
 	testkit.Eventually(t, "the server has given up, too", func() bool {

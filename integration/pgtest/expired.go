@@ -1,0 +1,18 @@
+package pgtest
+
+// SQL for tests of the prune.
+const (
+	// Fill makes $1 expired sessions, and as many that are alive.
+	Fill = `
+		INSERT INTO pgsession.sessions (id, created_at, expires_at, absolute_expires_at)
+		SELECT sha256(convert_to('expired ' || i, 'UTF8')), now() - interval '2 days', now() - i * interval '1 s', now() + interval '1 day'
+		FROM generate_series(1, $1::int) AS i
+		UNION ALL
+		SELECT sha256(convert_to('alive ' || i, 'UTF8')), now(), now() + interval '1 day', now() + interval '1 day'
+		FROM generate_series(1, $1::int) AS i`
+	// Expired and Alive count sessions.
+	Expired = "SELECT count(*) FROM pgsession.sessions WHERE expires_at <= now()"
+	Alive   = "SELECT count(*) FROM pgsession.sessions WHERE expires_at > now()"
+	// Pruned is how many sessions all prunes have deleted.
+	Pruned = "SELECT pruned_total FROM pgsession.prune_state"
+)
