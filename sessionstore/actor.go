@@ -11,6 +11,9 @@ type Reason string
 const (
 	// ReasonLogout: [Session.Logout].
 	ReasonLogout Reason = "logout"
+	// ReasonLogin: a [Session.Login] of another user in the same session. It
+	// ends the login before it, in an EventLogout.
+	ReasonLogin Reason = "login"
 	// ReasonHandle: [Manager.Revoke] of one session.
 	ReasonHandle Reason = "handle"
 	// ReasonOthers: [Session.RevokeOthers].

@@ -159,7 +159,9 @@ func (s *Session) Rotate(ctx context.Context) error {
 	if err := s.canSetCookie(ctx); err != nil {
 		return err
 	}
-	s.next.rotate = s.identity == stored
+	if s.identity == stored {
+		s.next.rotate = true
+	}
 	return nil
 }
 

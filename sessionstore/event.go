@@ -26,7 +26,9 @@ const (
 	EventSteppedUp
 	// EventRotated: a session got a new token.
 	EventRotated
-	// EventLogout: a request ended its own session.
+	// EventLogout: a request ended its own session, or a login of another user
+	// ended the user's login. A logout of a session that had ended already is
+	// no event.
 	EventLogout
 	// EventRevoked: sessions ended for another reason than a logout. Reason,
 	// Actor and Count describe it.

@@ -85,7 +85,10 @@ func ExampleWithActor() {
 				fmt.Print(": user ", e.UserID)
 			}
 			if e.Actor != "" {
-				fmt.Printf(", actor %s, %s", e.Actor, e.Detail)
+				fmt.Print(", actor ", e.Actor)
+			}
+			if e.Detail != "" {
+				fmt.Print(", ", e.Detail)
 			}
 			fmt.Println()
 		},
@@ -136,11 +139,13 @@ func ExampleWithActor() {
 	_ = sessions.Close()
 	// Output:
 	// session login: user jo
+	// session logout: user jo, actor jo
 	// session login: user ada
 	// ada sees a session by support
 	// the page of the password: 401
 	// session logout: user ada, actor jo, impersonation ended
 	// session login: user jo
+	// session logout: user jo, actor jo
 	// session login: user eve
 	// sessions revoked, actor kim, left support
 }

@@ -25,8 +25,8 @@ import (
 //     or its timeout; the changes are lost, and the session is empty now
 //   - [ErrUnavailable] if nothing is known to be saved; the changes are still
 //     pending
-//   - [ErrRevoked] or [ErrTooManySessions] if a login was refused
-//   - [ErrNoPendingLogin] if a login could not be completed; it and the other
+//   - [ErrRevoked] or [ErrTooManySessions] if a login was refused, or
+//     [ErrNoPendingLogin] if it could not be completed; it and the other
 //     changes are taken back
 //   - [ErrRequestEnded] after the request
 //   - the error of ctx
@@ -46,13 +46,15 @@ type plan struct {
 	rotated    *cookie.Token // see pending.rotated
 	tried      bool
 	remembered bool
+	step       authStep
 	change     store.Change
+	// replaced is the login of another user that a login ends; nil for none.
+	replaced *store.Record
 }
 
 // empty reports whether a plan needs no statement, its deletes aside.
 func (p *plan) empty() bool {
-	return !p.rotate && p.change.UserID == "" &&
-		len(p.change.Set) == 0 && len(p.change.Removed) == 0
+	return p.step == noStep && !p.rotate && len(p.change.Set) == 0 && len(p.change.Removed) == 0
 }
 
 // logsIn reports whether a user has given a factor: it begins, completes or is
@@ -139,7 +141,13 @@ func (s *Session) plan() plan {
 		rotated:    s.next.rotated,
 		tried:      s.next.tried,
 		remembered: s.persistent(),
+		step:       s.next.auth.step,
 		change:     s.next.auth.change(),
+	}
+	if userID := p.change.UserID; p.stored && userID != "" && s.rec.UserID != "" &&
+		s.rec.UserID != userID {
+		replaced := s.rec
+		p.replaced = &replaced
 	}
 	p.change.DropData, p.change.Client = s.next.drop == dropAll, s.client
 	switch {
@@ -199,8 +207,7 @@ func (s *Session) perform(ctx context.Context, p *plan) error {
 		return nil
 	}
 
-	by := actorFrom(ctx)
-	rec, tok, err := s.write(noted(ctx, Event{Actor: by.name, Detail: by.note}), p)
+	rec, tok, err := s.write(ctx, p)
 	s.settle(p, rec, tok, err)
 	if errors.Is(err, ErrNotFound) && p.change.Completes {
 		err = ErrNoPendingLogin
@@ -235,8 +242,8 @@ func (s *Session) settle(p *plan, rec store.Record, tok *cookie.Token, err error
 		s.commit(p, rec, tok)
 	case errors.Is(err, ErrNotFound):
 		s.forget()
-	case errors.Is(err, ErrNoPendingLogin):
-		s.discard() // another try can't succeed
+	case refusesLogin(err):
+		s.discard() // the user is not logged in, and another try can't succeed
 	}
 }
 
@@ -284,112 +291,28 @@ func (s *Session) skipEnded(ctx context.Context, p *plan) {
 
 // delete carries out the first pending delete.
 func (s *Session) delete(ctx context.Context, d *pendingDelete) error {
-	e := Event{
-		Kind: EventLogout, Handle: d.ID.Handle(), UserID: d.UserID, LoginID: d.LoginID.String(),
-		Reason: ReasonLogout, Actor: d.by.name, Detail: d.by.note,
-	}
-	revoked, err := s.core.deleteRow(noted(ctx, e), d)
-	if err != nil {
+	if err := s.core.logOut(ctx, d); err != nil {
 		return err
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.next.deletes = s.next.deletes[1:]
 	s.logouts++
-	s.mu.Unlock()
-	s.core.watches.wake(func(rec *store.Record) bool { return rec.ID == d.ID || rec.ID == d.next })
-	e.Revocation = revoked
-	s.core.observe(ctx, e)
 	return nil
-}
-
-// deleteRow deletes a session that was logged out, under its id and under the
-// one of a Rotate whose outcome is unknown. After the first Delete, that Rotate
-// has no row to start from. If another request has rotated the session, it is
-// deleted under that id.
-func (c *core) deleteRow(ctx context.Context, d *pendingDelete) (Revocation, error) {
-	if d.unrestored {
-		if done, err := c.bar(ctx, d.ID); done || err != nil {
-			return Revocation{}, err
-		}
-	}
-	r, err := c.store.Delete(ctx, d.ID)
-	if err == nil && d.next != (store.ID{}) {
-		err = c.deleteToo(ctx, d.next, &r)
-	}
-	for range maxMoves {
-		if err != nil || !r.Missed {
-			break
-		}
-		if d.next, err = c.movedTo(ctx, &d.Record); err != nil || d.next == (store.ID{}) {
-			break
-		}
-		err = c.deleteToo(ctx, d.next, &r)
-	}
-	return r, err
-}
-
-// maxMoves bounds how often a logout follows a session that others rotate.
-const maxMoves = 3
-
-// deleteToo deletes a session under a second id, and adds that to r.
-func (c *core) deleteToo(ctx context.Context, id store.ID, r *Revocation) error {
-	also, err := c.store.Delete(ctx, id)
-	r.Committed, r.CacheAcked = r.Committed && also.Committed, r.CacheAcked && also.CacheAcked
-	r.MaxExposure, r.Missed = max(r.MaxExposure, also.MaxExposure), r.Missed && also.Missed
-	return err
-}
-
-// movedTo returns the id that another request has given a session since this
-// one loaded it, zero for none. The cookie of that request would bring the user
-// back after the logout. A login of another request is not followed: the user
-// does not log out of that.
-func (c *core) movedTo(ctx context.Context, rec *store.Record) (id store.ID, err error) {
-	if rec.UserID == "" || rec.LoginID == (store.LoginID{}) {
-		return id, nil
-	}
-	// A Rotate keeps the creation, and a list begins at one.
-	recs, err := c.store.List(ctx, rec.UserID, store.Page{Before: rec.CreatedAt})
-	for i := range recs {
-		if recs[i].LoginID == rec.LoginID {
-			return recs[i].ID, nil
-		}
-	}
-	return id, err
-}
-
-// bar keeps another instance from restoring a session: it creates an empty row
-// under the session's id, and a restore does not replace a row. It returns
-// false if the session has been restored. The row stays as long as the session
-// could live in the memory of the other instance, where it may be in use.
-//
-// While Postgres is unavailable here, the row would be in the memory of this
-// instance, where it keeps nothing from a restore: so bar takes it back, and
-// fails.
-func (c *core) bar(ctx context.Context, id store.ID) (bool, error) {
-	draft := store.Draft{ID: id, Data: object.Encode(nil), Idle: c.expiry.Absolute}
-	rec, err := c.store.Create(ctx, draft)
-	switch {
-	case errors.Is(err, store.ErrExists):
-		// Its error is no answer: the row may be a bar, which must stay.
-		rec, err = c.store.Load(ctx, id, 0)
-		if errors.Is(err, ErrNotFound) || err == nil && !isBar(&rec) {
-			return false, nil
-		}
-	case err == nil && rec.Emergency:
-		_, _ = c.store.Delete(ctx, id)
-	}
-	if err == nil && rec.Emergency {
-		err = fmt.Errorf("%w: the session is in another instance's memory", ErrUnavailable)
-	}
-	return err == nil, err
 }
 
 // write sends the statement of a plan. It returns the session's token if that
 // is a new one.
 func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Token, error) {
-	c := &p.change
+	c, by := &p.change, actorFrom(ctx)
+	note := store.Note{Actor: by.name, Detail: by.note}
 	if p.stored {
-		rec, tok, err := s.rewrite(ctx, p)
+		over, row := p.over(by)
+		note.Over = row
+		rec, tok, err := s.rewrite(store.WithNote(ctx, note), p)
+		if err == nil && over != nil {
+			s.core.observe(ctx, *over)
+		}
 		if err == nil && (p.rotate || c.UserID != "") {
 			s.core.observe(ctx, p.event(&rec, false))
 		}
@@ -400,12 +323,14 @@ func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Tok
 		if !errors.Is(err, ErrNotFound) || !p.logsIn() || c.Completes {
 			return rec, tok, err
 		}
-		if c.PendingUserID != "" { // another request may have logged in with it
-			if _, err := s.core.store.Delete(ctx, p.id); err != nil {
+		if c.PendingUserID != "" {
+			if err := s.core.logOutOther(ctx, p.id); err != nil {
 				return store.Record{}, nil, err
 			}
 		}
+		note.Over = store.LoginOver{}
 	}
+	ctx = store.WithNote(ctx, note)
 	tok := s.core.newToken()
 	rec, err := s.core.store.Create(ctx, store.Draft{
 		ID: tok.ID(), UserID: c.UserID, Data: object.Encode(c.Set), Client: c.Client,
@@ -419,6 +344,21 @@ func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Tok
 		s.core.observe(ctx, p.event(&rec, true))
 	}
 	return rec, &tok, err
+}
+
+// over returns the event of the login of another user that a login ends, and
+// what its row says; nil for none.
+func (p *plan) over(by actor) (*Event, store.LoginOver) {
+	if p.replaced == nil {
+		return nil, store.LoginOver{}
+	}
+	e := eventOf(p.replaced)
+	e.Kind, e.Reason, e.Detail = EventLogout, ReasonLogin, by.note
+	e.Actor = cmp.Or(by.name, e.UserID)
+	return &e, store.LoginOver{
+		Handle: e.Handle, UserID: e.UserID, LoginID: p.replaced.LoginID,
+		Reason: string(e.Reason), Actor: e.Actor,
+	}
 }
 
 // rewrite changes the stored session, under a new token if it is to get one.

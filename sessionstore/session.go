@@ -1,6 +1,7 @@
 package sessionstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -107,6 +108,8 @@ type pendingDelete struct {
 	unrestored bool
 	// unseen: whether it is alive was not looked at.
 	unseen bool
+	// unsure: an earlier Delete may have ended it.
+	unsure bool
 }
 
 // edits are changed values by their key; nil for a removed one.
@@ -138,6 +141,9 @@ type hiddenSession struct {
 	minVersion int64
 	remembered bool
 }
+
+// owner returns the user, or that of the pending login.
+func (h *hiddenSession) owner() string { return cmp.Or(h.rec.UserID, h.rec.PendingUserID) }
 
 // UserID returns the user, or "" if none is logged in. A pending
 // [Session.Login] or [Session.Logout] counts. The user of a login that has yet

@@ -20,7 +20,7 @@ const maxTombstones = 10_000
 func (c *Store) Delete(ctx context.Context, id store.ID) (store.Revocation, error) {
 	deleted, err := c.store.Delete(ctx, id)
 	r := c.Revoked(ctx, outcomeOf(err), id)
-	r.Missed = deleted.Missed
+	r.Missed, r.Repeated = deleted.Missed, deleted.Repeated
 	return r, err
 }
 

@@ -70,13 +70,27 @@ func (r recorder) change(
 	if kind == "" {
 		kind = kindOf(rec.UserID, rec.PendingUserID, false)
 	}
+	if err := r.over(ctx, db, n); err != nil {
+		return err
+	}
 	row := noted(n, kind, userID)
 	row.Session = present(string(rec.ID.Handle()))
-	row.LoginID = pgtype.UUID{Bytes: rec.LoginID, Valid: rec.LoginID != store.LoginID{}}
+	row.LoginID = uuidOrNull(rec.LoginID)
 	row.Level = pgtype.Int2{Int16: int16(rec.Methods.Level()), Valid: true}
 	for _, m := range rec.Methods.All() {
 		row.Methods = append(row.Methods, m.Name)
 	}
+	return r.queries.EventAdd(ctx, db, row)
+}
+
+// over adds the row of the login that a login ends, if it ends one.
+func (r recorder) over(ctx context.Context, db gen.DBTX, n *store.Note) error {
+	if n.Over == (store.LoginOver{}) {
+		return nil
+	}
+	row := noted(n, KindLogout, n.Over.UserID)
+	row.Session, row.LoginID = present(string(n.Over.Handle)), uuidOrNull(n.Over.LoginID)
+	row.Reason, row.Actor = noteText(n.Over.Reason), noteText(n.Over.Actor)
 	return r.queries.EventAdd(ctx, db, row)
 }
 

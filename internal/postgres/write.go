@@ -283,9 +283,10 @@ func (s *plainStore) delete(
 	ctx context.Context, id store.ID, noted bool,
 ) (store.Revocation, error) {
 	s.exec.tallies[opDelete].add(1)
-	locked, missed := false, false
+	locked, missed, sent := false, false, 0
 	d := deleteCall{id: id, noted: noted, note: store.NoteOf(ctx)}
 	run := func(ctx context.Context, db querier) (err error) {
+		sent++
 		locked, missed, err = s.deleteUnlocked(ctx, db, &d)
 		return err
 	}
@@ -302,7 +303,9 @@ func (s *plainStore) delete(
 		_, _, err = s.rows.wait(ctx, id, rowCall{opDelete, run})
 		missed = none.Load()
 	}
-	return deletion(missed, err), err
+	r := deletion(missed, err)
+	r.Repeated = sent > 1
+	return r, err
 }
 
 // deletion returns what a Delete promises.

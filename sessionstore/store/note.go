@@ -12,6 +12,17 @@ type Note struct {
 	Reason string
 	// Actor acts, and Detail is its note.
 	Actor, Detail string
+	// Over is the login that the login of the call ends; zero for none. Its row
+	// comes before that of the call.
+	Over LoginOver
+}
+
+// LoginOver is the login of a user in a session in which another user logs in.
+type LoginOver struct {
+	Handle        Handle
+	UserID        string
+	LoginID       LoginID
+	Reason, Actor string
 }
 
 // NoteAs is how a call is recorded.

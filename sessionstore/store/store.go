@@ -365,6 +365,9 @@ type Revocation struct {
 	// Missed: a Delete found no session. It may have ended before, or another
 	// request has rotated it. A store that can't say so leaves it false.
 	Missed bool
+	// Repeated: the Delete was sent again since its reply was lost. If it
+	// Missed, the session may have ended by the first one.
+	Repeated bool
 	// CacheAcked: the cache knows, or there is none.
 	CacheAcked bool
 	// MaxExposure is for how long after the commit other instances may still
