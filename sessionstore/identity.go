@@ -1,6 +1,7 @@
 package sessionstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -183,8 +184,9 @@ func (x *requestState) suspect(ctx context.Context) {
 	}
 	id, login := s.rec.ID, s.rec.LoginID.String()
 	what := &Suspicion{
-		Handle: id.Handle(), UserID: s.rec.UserID,
-		Was: s.rec.Client, Is: s.client, UserAgent: agent, Network: network,
+		Handle: id.Handle(), UserID: cmp.Or(s.rec.UserID, s.rec.PendingUserID),
+		Pending: s.rec.PendingUserID != "",
+		Was:     s.rec.Client, Is: s.client, UserAgent: agent, Network: network,
 		LastSeenAt: s.rec.LastSeenAt, Now: storeNow(&s.rec),
 	}
 	if what.UserID != "" {
@@ -228,7 +230,7 @@ func (x *requestState) suspect(ctx context.Context) {
 	if first {
 		c.observe(ctx, e)
 	}
-	if what.Action == ActionRevoke && e.Err == nil {
+	if what.Action == ActionRevoke && e.Err == nil && hasEnded(e.Revocation) {
 		c.observe(ctx, Event{
 			Kind: EventRevoked, Handle: what.Handle, UserID: what.UserID, LoginID: login,
 			Reason: ReasonSuspicious, Detail: e.Detail, Count: 1, Revocation: e.Revocation,

@@ -43,7 +43,7 @@ func (s *Session) BeginLogin(ctx context.Context, userID string, options ...Logi
 	switch {
 	case s.identity == stored && s.rec.UserID != "":
 		s.logout(s.rec, actorFrom(ctx))
-	case s.identity == hidden && s.hidden.rec.UserID == userID:
+	case s.identity == hidden && s.hidden.owner() == userID:
 		s.logout(s.hidden.rec, actorFrom(ctx)) // it has no other way to end: its token is lost
 	}
 	s.authenticate(a)

@@ -15,8 +15,8 @@ import (
 // SuspiciousAction selects what happens if a session is used from elsewhere.
 type SuspiciousAction int
 
-// The actions. They concern sessions with a user; those without a user are
-// observed.
+// The actions. They concern sessions with a user or a pending login; those of
+// visitors are observed.
 const (
 	// ActionObserve makes an event, and the request goes on. The new place
 	// counts as the session's afterwards.
@@ -24,10 +24,10 @@ const (
 	// ActionRequireLogin hides the session: this request, and every further one
 	// from that place, sees an empty session without a user. A [Session.Login]
 	// of the same user brings the session back, with its values and under a new
-	// token. A value that is set before such a login begins another session; a
-	// later Login then belongs to that one. Requests from the place before are
-	// served as before, so that a copied cookie ends no session. A
-	// [Session.Logout] from either place ends it.
+	// token. A pending login is begun anew. A value that is set before such a
+	// login begins another session; a later Login then belongs to that one.
+	// Requests from the place before are served as before, so that a copied
+	// cookie ends no session. A [Session.Logout] from either place ends it.
 	ActionRequireLogin
 	// ActionRevoke ends the session everywhere.
 	ActionRevoke
@@ -49,6 +49,9 @@ type Suspicion struct {
 	// Handle and UserID name the session and its user.
 	Handle Handle
 	UserID string
+	// Pending reports that the user has yet to complete the login: see
+	// [Session.BeginLogin].
+	Pending bool
 	// Was is the client of the last use, Is that of this request.
 	Was, Is Client
 	// UserAgent is true for another family of browser or system, Network for
@@ -63,9 +66,9 @@ type Suspicion struct {
 
 // Judge returns the action for a suspicion, in place of
 // [SuspicionConfig.Action]. It is called for each suspicious request of a
-// session with a user, also if the request makes no further event. The
-// goroutine that serves the request calls it, so it must be safe for concurrent
-// use. It must not call [FromContext].
+// session with a user or a pending login, also if the request makes no further
+// event. The goroutine that serves the request calls it, so it must be safe for
+// concurrent use. It must not call [FromContext].
 type Judge func(ctx context.Context, s Suspicion) SuspiciousAction
 
 // detail describes in a few words what changed and what was done.

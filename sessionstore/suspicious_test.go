@@ -2,6 +2,7 @@ package sessionstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -673,4 +674,53 @@ func TestRememberMeOfHiddenSession(t *testing.T) {
 func lastDraft(s *site) store.Draft {
 	calls := s.store.of(store.OpCreate)
 	return calls[len(calls)-1].Draft
+}
+
+// A pending login is watched as a user's session is: another browser does not
+// complete it.
+func TestSuspiciousUseOfAPendingLogin(t *testing.T) {
+	for action, want := range map[sessionstore.SuspiciousAction]string{
+		sessionstore.ActionObserve:      "ada",
+		sessionstore.ActionRequireLogin: "",
+		sessionstore.ActionRevoke:       "",
+	} {
+		judged := sessionstore.Suspicion{}
+		site := watchful(t, func(c *sessionstore.Config) {
+			c.Suspicion.Judge = func(
+				_ context.Context, s sessionstore.Suspicion,
+			) sessionstore.SuspiciousAction {
+				judged = s
+				return action
+			}
+		})
+		cookie := site.come("", home, laptop, site.begin("ada"))
+		site.seen()
+		stolen := site.come(cookie, cafe, phone, func(
+			_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+		) {
+			expect(t, action.String()+": PendingUserID", s.PendingUserID(), want)
+			err := s.CompleteLogin(r.Context())
+			if refused := errors.Is(err, sessionstore.ErrNoPendingLogin); refused != (want == "") {
+				t.Errorf("%v: CompleteLogin: %v", action, err)
+			}
+		})
+		site.come(stolen, cafe, phone, func(
+			_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+		) {
+			expect(t, action.String()+": UserID", s.UserID(), want)
+		})
+		expect(t, "whose, for the Judge", judged.UserID, "ada")
+		expect(t, "Pending, for the Judge", judged.Pending, true)
+		expect(t, "whose", site.event(sessionstore.EventSuspicious).UserID, "ada")
+		if action == sessionstore.ActionRevoke {
+			expect(t, "whose, revoked", site.event(sessionstore.EventRevoked).UserID, "ada")
+			expect(t, "sessions", site.store.rows(), 0)
+		}
+		if action != sessionstore.ActionRequireLogin {
+			continue
+		}
+		// Begun anew from there, the hidden one ends: nobody else can.
+		site.come(cookie, cafe, phone, site.begin("ada"))
+		expect(t, "sessions", site.store.rows(), 1)
+	}
 }
