@@ -39,7 +39,7 @@ func parse(args []string, output io.Writer) (*job, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.IntVar(&j.bench.Rounds, "rounds", 5, "measure each cell in `n` rounds")
-	flags.DurationVar(&j.bench.Duration, "duration", 700*time.Millisecond,
+	flags.DurationVar(&j.bench.Duration, "duration", 420*time.Millisecond,
 		"measure loads for so `long` in each round; writes and HTTP twice as long, prunes four "+
 			"times")
 	flags.StringVar(&only, "only", "",

@@ -65,11 +65,23 @@ var comparisons = strings.Fields(`
 	loads_64_pgx loads_64_gorilla_redis loads_64_goredis loads_64_goredis_autopipeline
 	cache_loads_64_pgsession cache_loads_64_scs_redis cache_p99_down cache_p99_hung cache_cold_statements cache_cold_rows
 	cache_cold_first_second cache_seal cache_open
-	http_64_ceiling http_64_scs_pgx http_64_scs_redis http_logins_64_scs_pgx wal_scs_pgx
+	http_64_ceiling http_64_scs_pgx http_64_scs_redis http_logins_64_scs_pgx wal_scs_pgx LOCAL
 	saves_64_scs_pgx logins_64_scs_pgx touches_heap_only allocations
 	tracking_us tracking_allocations tracking_suspicious_us tracking_suspicious_allocations
 	owner_list_p99 owner_revoke_p99 watch_queries watch_ends loads_large_small
 	prune_p99 prune_p99_now prune_rows_per_second prune_rows_per_second_now`)
+
+// withLocal puts the comparisons of a cache in the process in their place, if
+// there is one.
+func withLocal(names []string) []string {
+	var local []string
+	if site.HasLocal() {
+		local = strings.Fields(
+			"http_local_64 http_local_64_ceiling http_local_8_p50 http_local_statements")
+	}
+	i := slices.Index(names, "LOCAL")
+	return slices.Concat(names[:i], local, names[i+1:])
+}
 
 func TestARunPrintsEveryComparison(t *testing.T) {
 	servers(t)
@@ -80,6 +92,7 @@ func TestARunPrintsEveryComparison(t *testing.T) {
 	if err := j.run(t.Context(), &output, &progress); err != nil {
 		t.Fatalf("%v\n%s", err, &progress)
 	}
+	comparisons := withLocal(comparisons)
 	lines := strings.Split(strings.TrimSpace(output.String()), "\n")
 	if len(lines) < len(comparisons) {
 		t.Fatalf("only %d lines:\n%s", len(lines), &output)

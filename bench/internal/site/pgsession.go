@@ -3,6 +3,8 @@ package site
 import (
 	"context"
 	"net/http"
+	"reflect"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -16,15 +18,32 @@ type library struct {
 	pool    *pgxpool.Pool
 }
 
-func newLibrary(ctx context.Context, s Servers) (*library, error) {
+// localFreshness is the maximum age in the cache of a Local site.
+const localFreshness = time.Second
+
+// HasLocal reports whether the library has a cache in the process. -against
+// builds these benchmarks with revisions that have none.
+func HasLocal() bool { return localField(&sessionstore.CacheConfig{}).IsValid() }
+
+func localField(c *sessionstore.CacheConfig) reflect.Value {
+	return reflect.ValueOf(c).Elem().FieldByName("LocalFreshness")
+}
+
+// newLibrary has a cache in the process if the freshness is not 0 and the
+// library has such a cache.
+func newLibrary(ctx context.Context, s Servers, freshness time.Duration) (*library, error) {
 	pool, err := openPool(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	manager, err := sessionstore.New(ctx, pool, sessionstore.Config{
+	config := sessionstore.Config{
 		Cookie:  sessionstore.CookieConfig{DisableMarker: true}, // the others have one cookie, too
 		Secrets: []sessionstore.Secret{"0123456789abcdef0123456789abcdef"},
-	})
+	}
+	if field := localField(&config.Cache); field.IsValid() {
+		field.SetInt(int64(freshness))
+	}
+	manager, err := sessionstore.New(ctx, pool, config)
 	if err != nil {
 		pool.Close()
 		return nil, err

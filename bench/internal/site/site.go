@@ -28,6 +28,7 @@ type Servers struct {
 const (
 	Bare     = "no_sessions"
 	Library  = "pgsession"
+	Local    = "pgsession_local" // with a cache in the process, if it HasLocal
 	SCSPgx   = "scs_pgx"
 	SCSRedis = "scs_redis"
 )
@@ -38,7 +39,9 @@ func New(ctx context.Context, name string, s Servers) (Site, error) {
 	case Bare:
 		return newBare(), nil
 	case Library:
-		return newLibrary(ctx, s)
+		return newLibrary(ctx, s, 0)
+	case Local:
+		return newLibrary(ctx, s, localFreshness)
 	case Soaked:
 		return newSoaked(ctx, s)
 	case SCSPgx:

@@ -39,7 +39,7 @@ func overHTTP(ctx context.Context, b *Bench) (report result.Report, err error) {
 	var loginCells []measure.Cell
 	for _, s := range sites {
 		byName[s.process.Name] = s
-		if s.process.Name != site.SCSRedis {
+		if s.process.Name != site.SCSRedis && s.process.Name != site.Local {
 			writing = append(writing, s)
 			loginCells = append(loginCells,
 				measure.Cell{
@@ -75,11 +75,15 @@ func overHTTP(ctx context.Context, b *Bench) (report result.Report, err error) {
 		}
 		rates.Rows = append(rates.Rows, row)
 	}
+	local, err := b.comparedLocal(ctx, byName, &rates)
+	if err != nil {
+		return report, err
+	}
 	written, err := b.written(ctx, byName)
 	if err != nil {
 		return report, err
 	}
-	report.Tables = []result.Table{rates, written}
+	report.Tables = append([]result.Table{rates, written}, local.Tables...)
 	get := func(name string) float64 { return rates.Median(name, "GET") }
 	login := func(name string) float64 { return rates.Median(name, "login") }
 	report.Comparisons = []result.Comparison{
@@ -111,6 +115,7 @@ func overHTTP(ctx context.Context, b *Bench) (report result.Report, err error) {
 			Bar:   result.AtMost(1. / 50),
 		},
 	}
+	report.Comparisons = append(report.Comparisons, local.Comparisons...)
 	return report, nil
 }
 
@@ -128,7 +133,11 @@ func (b *Bench) sites(ctx context.Context) (sites []*visited, err error) {
 		DatabaseURL: d.URL, RedisURL: cache.URL, RedisPrefix: cache.Prefix + "site:",
 	}
 	tables := map[string]string{site.Library: "pgsession.sessions", site.SCSPgx: "public.sessions"}
-	for _, name := range []string{site.Bare, site.Library, site.SCSPgx, site.SCSRedis} {
+	names := []string{site.Bare, site.Library, site.SCSPgx, site.SCSRedis}
+	if site.HasLocal() {
+		names = append(names, site.Local)
+	}
+	for _, name := range names {
 		process, err := site.Start(ctx, name, servers)
 		if err != nil {
 			return sites, err
@@ -156,6 +165,9 @@ func getCells(b *Bench, sites []*visited) (cells []measure.Cell) {
 			measure.Cell{
 				Name: "http get, " + v.process.Name,
 				Run: func(ctx context.Context) (float64, error) {
+					if v.process.Name == site.Local {
+						return v.localGets(ctx, b)
+					}
 					if v.table == "" {
 						rate, _, err := v.clients.Gets(ctx, 2*b.Duration, v.sessions)
 						return rate, err

@@ -27,6 +27,7 @@ type visited struct {
 	wal      int64
 	requests int64
 	ours     int64 // rows that the harness updated meanwhile
+	commits  int64 // transactions that Postgres counted, of a Local site
 }
 
 // close may be called again.
