@@ -33,7 +33,8 @@ func (r *run) read(ctx context.Context) (all []quantity, err error) {
 	if err := sleep(ctx, settling); err != nil {
 		return nil, err
 	}
-	if err := r.prune(ctx); err != nil {
+	err = errors.Join(age(ctx, r.database, r.idle()), r.prune(ctx))
+	if err != nil {
 		return nil, err
 	}
 	usage, err := r.usage()
@@ -53,6 +54,13 @@ func (r *run) read(ctx context.Context) (all []quantity, err error) {
 		quantity{"goroutines", int64(usage.Goroutines)},
 		quantity{"connections to Postgres", int64(usage.Connections)},
 		quantity{"open sockets and files", int64(len(open))})
+	sessions := quantity{name: "rows of pgsession.sessions"}
+	err = r.database.Pool.QueryRow(ctx, "SELECT count(*) FROM pgsession.sessions").Scan(
+		&sessions.value)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, sessions)
 	for _, table := range tables {
 		if err := r.database.Exec(ctx, "VACUUM "+table); err != nil {
 			return nil, err
@@ -70,12 +78,13 @@ func (r *run) read(ctx context.Context) (all []quantity, err error) {
 	return all, nil
 }
 
-// prune prunes all that has expired. The site may be at it.
+// prune prunes all that has expired. While the site does, a batch is null.
 func (r *run) prune(ctx context.Context) error {
 	const batch = 1000
 	for {
 		var n int
-		err := r.database.Pool.QueryRow(ctx, "SELECT pgsession.prune_batch($1)", batch).Scan(&n)
+		err := r.database.Pool.QueryRow(ctx,
+			"SELECT coalesce(pgsession.prune_batch($1), -1)", batch).Scan(&n)
 		switch {
 		case err != nil:
 			return fmt.Errorf("prune: %w", err)

@@ -76,6 +76,9 @@ func (r *run) soak(ctx context.Context, output io.Writer) error {
 	if err := r.crowd.logIn(ctx); err != nil {
 		return err
 	}
+	if err := agedTables(ctx, r.database); err != nil {
+		return err
+	}
 	limit, err := r.crowd.drive(ctx, measuring, 0)
 	if err != nil {
 		return err
