@@ -231,6 +231,23 @@ COMMENT ON COLUMN pgsession.endings.reason IS
 -- For the prune.
 CREATE INDEX endings_n_idx ON pgsession.endings (n);
 
+-- The rows are locks: logins of a user with a limit of sessions wait for each
+-- other, and with Citus a revoke waits for rotations. A user's lock is the row
+-- that the hash of the user id names, so a few users share one. Every role that
+-- may connect can take an advisory lock, and keep users from logging in; these
+-- need the right to UPDATE. Nothing updates a row.
+CREATE TABLE pgsession.locks (
+    n smallint NOT NULL,
+
+    CONSTRAINT locks_pkey PRIMARY KEY (n)
+);
+
+COMMENT ON TABLE pgsession.locks IS
+    'The numbers 0 to 1023: row locks of logins with a limit of sessions, and of revokes on Citus';
+COMMENT ON COLUMN pgsession.locks.n IS 'The hash of the user ids that share the lock';
+
+INSERT INTO pgsession.locks (n) SELECT pg_catalog.generate_series(0, 1023);
+
 -- What happened to sessions, where the application turns it on: one row per
 -- login, logout, revoke and change of a login's level. The transaction that does
 -- it inserts the row. Nothing updates a row. The application sets neither tx nor
@@ -281,7 +298,7 @@ COMMENT ON COLUMN pgsession.events.session IS
 COMMENT ON COLUMN pgsession.events.methods IS
     'How the user logged in, the oldest method first; with level';
 COMMENT ON COLUMN pgsession.events.reason IS
-    'Why sessions ended: logout, handle, others, user, all, limit, tag or suspicious';
+    'Why sessions ended: logout, login, handle, others, user, all, limit, tag or suspicious';
 COMMENT ON COLUMN pgsession.events.actor IS 'The acting user, or the name given to WithActor';
 COMMENT ON COLUMN pgsession.events.detail IS 'The note given to WithActor, or what was suspicious';
 
@@ -699,6 +716,7 @@ DROP FUNCTION pgsession.methods_now(text);
 DROP FUNCTION pgsession.idle_deadline(interval, interval);
 DROP TABLE pgsession.prune_state;
 DROP TABLE pgsession.events;
+DROP TABLE pgsession.locks;
 DROP TABLE pgsession.endings;
 DROP TABLE pgsession.marks;
 DROP TABLE pgsession.sessions;

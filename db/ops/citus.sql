@@ -6,7 +6,7 @@
 -- it decides about the number of shards; Citus's default is 32.
 --
 -- The owner of the table must be able to log in to every node, as must the application's role: Citus connects to the nodes as
--- whoever runs a statement, and prune_batch runs as the owner. prune_state and marks stay tables of the coordinator, and the row of
+-- whoever runs a statement, and prune_batch runs as the owner. All other tables stay on the coordinator, and the row of
 -- prune_state is the lock of the prune: prune there, and connect applications there.
 
 DO $$

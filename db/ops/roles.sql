@@ -252,6 +252,8 @@ GRANT SELECT, INSERT (id, key) ON pgsession.marks TO pgsession_app;
 -- An ending has the time of the server too: the prune would keep one from the
 -- future.
 GRANT SELECT, INSERT (id, reason) ON pgsession.endings TO pgsession_app;
+-- Without UPDATE a role can't lock a row.
+GRANT SELECT, UPDATE (n) ON pgsession.locks TO pgsession_app;
 -- An event has the transaction and the time of the server, and stays as it is.
 GRANT SELECT, INSERT (
     kind, user_id, session, login_id, level, methods, reason, actor, detail, count

@@ -40,8 +40,9 @@ SELECT
     (SELECT pg_catalog.count(*) FROM gone)::bigint AS revoked;
 
 -- DistributedRevoke revokes the sessions of a user, or with a tag, but one. The
--- other one of user and tag is null; tag is as in owner.sql. It needs OwnerLock of the user, or of ''
--- for a tag: Citus reads the shards one after the other. A session that is
+-- other one of user and tag is null; tag is as in owner.sql. It needs OwnerLock
+-- of the user, or DistributedLockAll for a tag: Citus reads the shards one after
+-- the other. A session that is
 -- rotated meanwhile could be missed, on the old shard and on the new one.
 -- name: DistributedRevoke :many
 DELETE FROM pgsession.sessions AS s
@@ -58,14 +59,18 @@ FROM pgsession.sessions AS s
 WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now();
 
 -- DistributedLock makes revokes of this user, and of all users, wait until the
--- end of the transaction. Other rotations don't wait. Its keys are those of
--- OwnerLock; no user has the id ''.
--- name: DistributedLock :exec
-SELECT
-    pg_catalog.pg_advisory_xact_lock_shared(
-        pg_catalog.hashtextextended('', 5498127346018201)),
-    pg_catalog.pg_advisory_xact_lock_shared(
-        pg_catalog.hashtextextended(@user_id::text, 5498127346018201));
+-- end of the transaction. Other rotations don't wait. It returns how many rows
+-- it has locked: that of OwnerLock.
+-- name: DistributedLock :one
+SELECT pg_catalog.count(*) FROM (
+    SELECT l.n FROM pgsession.locks AS l WHERE l.n = @n::smallint FOR KEY SHARE
+) AS locked;
+
+-- DistributedLockAll is OwnerLock for all users.
+-- name: DistributedLockAll :one
+SELECT pg_catalog.count(*) FROM (
+    SELECT l.n FROM pgsession.locks AS l ORDER BY l.n FOR UPDATE
+) AS locked;
 
 -- DistributedTrim revokes all sessions of a user but those with the latest
 -- logins, as OwnerTrim does.

@@ -245,10 +245,11 @@ SELECT
     ), ''::text)::text AS waited;
 
 -- OwnerLock makes the logins of a user wait for each other, until the end of
--- the transaction.
--- name: OwnerLock :exec
-SELECT pg_catalog.pg_advisory_xact_lock(
-    pg_catalog.hashtextextended(@user_id::text, 5498127346018201));
+-- the transaction. It returns how many rows it has locked: one.
+-- name: OwnerLock :one
+SELECT pg_catalog.count(*) FROM (
+    SELECT l.n FROM pgsession.locks AS l WHERE l.n = @n::smallint FOR UPDATE
+) AS locked;
 
 -- OwnerCount counts the sessions of a user but for one.
 -- name: OwnerCount :one

@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"sync"
 	"testing"
@@ -22,9 +24,10 @@ func TestLoginsOfOneUserHoldUpNoOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The key is that of OwnerLock.
-	const lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 5498127346018201))"
-	if _, err := tx.Exec(t.Context(), lock, "ada"); err != nil {
+	// The row is that of OwnerLock for ada.
+	key := sha256.Sum256([]byte("\x00\x00\x00\x04user\x00\x00\x00\x03ada"))
+	const lock = "SELECT FROM pgsession.locks WHERE n = $1 FOR UPDATE"
+	if _, err := tx.Exec(t.Context(), lock, binary.BigEndian.Uint16(key[:])%1024); err != nil {
 		t.Fatal(err)
 	}
 	unlock := sync.OnceFunc(func() { _ = tx.Rollback(context.Background()) })

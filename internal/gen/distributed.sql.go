@@ -40,20 +40,34 @@ func (q *Queries) DistributedExpired(ctx context.Context, db DBTX) (int64, error
 	return count, err
 }
 
-const distributedLock = `-- name: DistributedLock :exec
-SELECT
-    pg_catalog.pg_advisory_xact_lock_shared(
-        pg_catalog.hashtextextended('', 5498127346018201)),
-    pg_catalog.pg_advisory_xact_lock_shared(
-        pg_catalog.hashtextextended($1::text, 5498127346018201))
+const distributedLock = `-- name: DistributedLock :one
+SELECT pg_catalog.count(*) FROM (
+    SELECT l.n FROM pgsession.locks AS l WHERE l.n = $1::smallint FOR KEY SHARE
+) AS locked
 `
 
 // DistributedLock makes revokes of this user, and of all users, wait until the
-// end of the transaction. Other rotations don't wait. Its keys are those of
-// OwnerLock; no user has the id ”.
-func (q *Queries) DistributedLock(ctx context.Context, db DBTX, userID string) error {
-	_, err := db.Exec(ctx, distributedLock, userID)
-	return err
+// end of the transaction. Other rotations don't wait. It returns how many rows
+// it has locked: that of OwnerLock.
+func (q *Queries) DistributedLock(ctx context.Context, db DBTX, n int16) (int64, error) {
+	row := db.QueryRow(ctx, distributedLock, n)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const distributedLockAll = `-- name: DistributedLockAll :one
+SELECT pg_catalog.count(*) FROM (
+    SELECT l.n FROM pgsession.locks AS l ORDER BY l.n FOR UPDATE
+) AS locked
+`
+
+// DistributedLockAll is OwnerLock for all users.
+func (q *Queries) DistributedLockAll(ctx context.Context, db DBTX) (int64, error) {
+	row := db.QueryRow(ctx, distributedLockAll)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }
 
 const distributedMissing = `-- name: DistributedMissing :one
@@ -94,8 +108,9 @@ type DistributedRevokeParams struct {
 }
 
 // DistributedRevoke revokes the sessions of a user, or with a tag, but one. The
-// other one of user and tag is null; tag is as in owner.sql. It needs OwnerLock of the user, or of ”
-// for a tag: Citus reads the shards one after the other. A session that is
+// other one of user and tag is null; tag is as in owner.sql. It needs OwnerLock
+// of the user, or DistributedLockAll for a tag: Citus reads the shards one after
+// the other. A session that is
 // rotated meanwhile could be missed, on the old shard and on the new one.
 func (q *Queries) DistributedRevoke(ctx context.Context, db DBTX, arg *DistributedRevokeParams) ([][]byte, error) {
 	rows, err := db.Query(ctx, distributedRevoke, arg.UserID, arg.Tag, arg.Spared)

@@ -344,16 +344,19 @@ func (q *Queries) OwnerList(ctx context.Context, db DBTX, arg *OwnerListParams) 
 	return items, nil
 }
 
-const ownerLock = `-- name: OwnerLock :exec
-SELECT pg_catalog.pg_advisory_xact_lock(
-    pg_catalog.hashtextextended($1::text, 5498127346018201))
+const ownerLock = `-- name: OwnerLock :one
+SELECT pg_catalog.count(*) FROM (
+    SELECT l.n FROM pgsession.locks AS l WHERE l.n = $1::smallint FOR UPDATE
+) AS locked
 `
 
 // OwnerLock makes the logins of a user wait for each other, until the end of
-// the transaction.
-func (q *Queries) OwnerLock(ctx context.Context, db DBTX, userID string) error {
-	_, err := db.Exec(ctx, ownerLock, userID)
-	return err
+// the transaction. It returns how many rows it has locked: one.
+func (q *Queries) OwnerLock(ctx context.Context, db DBTX, n int16) (int64, error) {
+	row := db.QueryRow(ctx, ownerLock, n)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }
 
 const ownerRevoke = `-- name: OwnerRevoke :one

@@ -64,7 +64,7 @@ func (s *citusStore) rotateLocked(
 	if err != nil {
 		return nil, err
 	}
-	if err := s.queries.DistributedLock(ctx, db, userID); err != nil {
+	if err := locked(s.queries.DistributedLock(ctx, db, lockOf(userID))); err != nil {
 		return nil, err
 	}
 	return s.rotateRow(ctx, db, c)
@@ -123,7 +123,7 @@ func (s *citusStore) Revoke(
 	}
 	n := 0
 	run := func(ctx context.Context, db querier) (err error) {
-		ids, n, err = s.revokeRows(ctx, db, sel, s)
+		ids, n, err = s.revokeIn(ctx, db, sel)
 		return err
 	}
 	err = s.exec.exec(ctx, statement{op: opRevoke, run: run, tx: true, within: within})
@@ -134,6 +134,11 @@ func (s *citusStore) Revoke(
 func (s *citusStore) revokeIn(
 	ctx context.Context, db querier, sel store.Selection,
 ) ([]store.ID, int, error) {
+	if sel.All {
+		if err := s.lock(ctx, db, &sel); err != nil {
+			return nil, 0, err
+		}
+	}
 	return s.revokeRows(ctx, db, sel, s)
 }
 
@@ -143,8 +148,7 @@ func (s *citusStore) revokeUser(
 	ctx context.Context, db querier, sel *store.Selection,
 ) ([][]byte, error) {
 	user, tag := ownerOf(sel)
-	// The lock of a tag is that of all users: its sessions are of any.
-	if err := s.queries.OwnerLock(ctx, db, user.String); err != nil {
+	if err := s.lock(ctx, db, sel); err != nil {
 		return nil, err
 	}
 	if sel.Keep > 0 && tag == nil {
@@ -153,6 +157,15 @@ func (s *citusStore) revokeUser(
 	return s.queries.DistributedRevoke(ctx, db, &gen.DistributedRevokeParams{
 		UserID: user, Tag: tag, Spared: sel.Except[:],
 	})
+}
+
+// lock waits for the rotations of a user that are under way. The sessions with
+// a tag are of any user.
+func (s *citusStore) lock(ctx context.Context, db querier, sel *store.Selection) error {
+	if sel.All || sel.Tag != (store.Tag{}) {
+		return locked(s.queries.DistributedLockAll(ctx, db))
+	}
+	return locked(s.queries.OwnerLock(ctx, db, lockOf(sel.UserID)))
 }
 
 // revokeHandle ends one session.

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -223,7 +225,7 @@ func (q *rowQueues) login(
 ) (store.Record, error) {
 	q.exec.tallies[write.op].add(1)
 	run := func(ctx context.Context, db querier) (*store.Record, error) {
-		if err := q.queries.OwnerLock(ctx, db, userID); err != nil {
+		if err := locked(q.queries.OwnerLock(ctx, db, lockOf(userID))); err != nil {
 			return nil, err
 		}
 		n, err := q.queries.OwnerCount(ctx, db, userID, self[:])
@@ -236,6 +238,27 @@ func (q *rowQueues) login(
 		return write.run(ctx, db)
 	}
 	return q.change(ctx, store.ID(userKey(userID)), rowCall{write.op, run})
+}
+
+// locks is how many rows the table of this name has.
+const locks = 1024
+
+// lockOf returns the row of table locks that is the lock of a user.
+func lockOf(userID string) int16 {
+	key := userKey(userID)
+	return int16(binary.BigEndian.Uint16(key[:]) % locks)
+}
+
+// errNoLock: without the row, two logins at once could pass a limit.
+var errNoLock = errors.New("table locks lacks rows that the migrations inserted: " +
+	"insert those of the numbers 0 to 1023 that are missing")
+
+// locked returns an error if a statement that locks a row has found none.
+func locked(rows int64, err error) error {
+	if err == nil && rows == 0 {
+		err = errNoLock
+	}
+	return err
 }
 
 // encodeMethods returns what pgsession.methods_now makes the column of: "" for

@@ -208,12 +208,8 @@ func ownerOf(sel *store.Selection) (user pgtype.Text, tag [][]byte) {
 // owner.sql.
 func searchedTag(tag store.Tag) [][]byte { return [][]byte{tag[:], nil} }
 
-// revokeAll ends all sessions. Rotations that hold the shared lock of ” on a
-// distributed table end before.
+// revokeAll ends all sessions.
 func (b *base) revokeAll(ctx context.Context, db querier) (n int, err error) {
-	if err := b.queries.OwnerLock(ctx, db, ""); err != nil {
-		return 0, err
-	}
 	var kept keptRows
 	for {
 		row, err := b.queries.DistributedRevokeAll(ctx, db)

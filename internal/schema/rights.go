@@ -73,6 +73,10 @@ var rights = []right{
 		"SessionDelete", "SessionDeleteFree", "OwnerRevokeHandle", "OwnerTrim",
 		"EventDelete", "EventDeleteFree",
 	}},
+	{"SELECT", "locks", nil, []string{"OwnerLock", "DistributedLock", "DistributedLockAll"}},
+	{"UPDATE", "locks", []string{"n"}, []string{
+		"OwnerLock", "DistributedLock", "DistributedLockAll",
+	}},
 	{"SELECT", "events", nil, []string{"EventPage"}},
 	{
 		"INSERT", "events",
