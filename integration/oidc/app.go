@@ -1,7 +1,7 @@
 // Package oidc is an application whose sessions end from outside: by the logout
 // of an OpenID Connect provider, by the removal of a passkey, by the suspension
-// of an organisation. Each ends the sessions with a tag, in the transaction
-// that keeps the reason.
+// of an organisation. Each ends the sessions with a tag, and each can be
+// repeated until that is certain.
 package oidc
 
 import (
@@ -16,8 +16,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// Schema makes the tables of the application. jti are the logout tokens that
-// have been carried out, until they expire.
+// Schema makes the tables of the application. logout_tokens has those that have
+// been carried out, until they expire.
 const Schema = `
 	CREATE TABLE public.logout_tokens (
 		iss     text,

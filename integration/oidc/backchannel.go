@@ -68,40 +68,39 @@ func (a *App) verifyLogout(ctx context.Context, raw string) (*oidc.LogoutToken, 
 }
 
 // endSessions ends the sessions that a token names: one session at the provider
-// by its sid, or all of a user by the sub. The token counts as used if they
-// have ended, and not otherwise: both are in one transaction. A login that is
-// under way meanwhile is refused, since the revoke leaves a mark.
+// by its sid, or all of a user by the sub. The token counts as used only after
+// they have ended for certain. Until then it may come again, and the revoke of
+// no session does no harm. Two requests with it at once both end them. A login
+// that is under way meanwhile is refused, since the revoke leaves a mark.
 func (a *App) endSessions(ctx context.Context, token *oidc.LogoutToken) error {
+	_, err := a.Pool.Exec(ctx,
+		"DELETE FROM public.logout_tokens WHERE expires < pg_catalog.now()")
+	if err != nil {
+		return err
+	}
+	var used bool
+	const query = "SELECT EXISTS (SELECT FROM public.logout_tokens WHERE iss = $1 AND jti = $2)"
+	err = a.Pool.QueryRow(ctx, query, token.Issuer, token.TokenID).Scan(&used)
+	switch {
+	case err != nil:
+		return err
+	case used:
+		return errReplayed
+	}
 	tag := subTag(token.Issuer, token.Subject)
 	if token.SessionID != "" {
 		tag = sidTag(token.Issuer, token.SessionID)
 	}
-	tx, err := a.Pool.Begin(ctx)
+	ended, err := a.Sessions.RevokeTag(ctx, tag)
+	if err == nil {
+		err = committed(ended)
+	}
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // no effect after Commit
-	_, err = tx.Exec(ctx, "DELETE FROM public.logout_tokens WHERE expires < pg_catalog.now()")
-	if err != nil {
-		return err
-	}
-	// A second request with this token waits here for the first.
-	used, err := tx.Exec(ctx, `INSERT INTO public.logout_tokens (iss, jti, expires)
+	_, err = a.Pool.Exec(ctx, `INSERT INTO public.logout_tokens (iss, jti, expires)
 		VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, token.Issuer, token.TokenID, token.Expiry)
-	if err != nil {
-		return err
-	}
-	if used.RowsAffected() == 0 {
-		return errReplayed
-	}
-	sessions := a.Sessions.WithTx(tx)
-	if _, err := sessions.RevokeTag(ctx, tag); err != nil {
-		return err
-	}
-	if err := tx.Commit(ctx); err != nil {
-		return err
-	}
-	return committed(sessions.AfterCommit(ctx))
+	return err
 }
 
 // committed returns an error if a revoke may not last: call it again.

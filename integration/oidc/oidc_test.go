@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -318,6 +319,60 @@ func TestLogoutThatFailsIsRepeated(t *testing.T) {
 	s.expect("afterwards", cookie, "")
 }
 
+// failFrom makes each mark of a revoke from the nth on fail. A revoke in a
+// transaction leaves one before the commit, and one after it. mend ends that.
+func (s *shop) failFrom(n int) (mend func()) {
+	s.t.Helper()
+	pgtest.Exec(s.t, s.admin, fmt.Sprintf(`CREATE SEQUENCE public.marked;
+		CREATE FUNCTION public.fault() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+		BEGIN
+			IF pg_catalog.nextval('public.marked') >= %d THEN RAISE EXCEPTION 'no'; END IF;
+			RETURN NULL;
+		END$$;
+		CREATE TRIGGER fault AFTER INSERT OR UPDATE ON pgsession.marks
+		FOR EACH ROW EXECUTE FUNCTION public.fault()`, n))
+	return func() { pgtest.Exec(s.t, s.admin, "DROP TRIGGER fault ON pgsession.marks") }
+}
+
+// Wherever a logout fails, the provider's repeat of the same token carries it
+// out.
+func TestLogoutIsRepeatedWhereverItFailed(t *testing.T) {
+	s := newShop(t)
+	for n := range 2 {
+		_, cookie := s.login("ada", fmt.Sprint("s", n), nil)
+		token := s.provider.logout(claims{"sid": fmt.Sprint("s", n)})
+		mend := s.failFrom(n + 1)
+		w := ask(s.Handler(), http.MethodPost, "/backchannel-logout", "",
+			url.Values{"logout_token": {token}})
+		mend()
+		pgtest.Exec(t, s.admin, "DROP FUNCTION public.fault; DROP SEQUENCE public.marked")
+		if w.Code != http.StatusOK {
+			s.post("afterwards", token, http.StatusOK)
+		}
+		s.expect("afterwards", cookie, "")
+	}
+}
+
+// The passkey is gone and the revoke after the commit failed: the same call
+// once more ends what began meanwhile.
+func TestRemovedPasskeyIsRepeated(t *testing.T) {
+	s := newShop(t)
+	pgtest.Exec(t, s.admin, "INSERT INTO public.passkeys VALUES ('k1', 'ada')")
+	mend := s.failFrom(2)
+	if err := s.RemovePasskey(t.Context(), "ada", "k1"); err == nil {
+		t.Fatal("the revoke after the commit failed, and there is no error")
+	}
+	mend()
+	// A login that was under way could not see the mark of the transaction.
+	pgtest.Exec(t, s.admin, "DELETE FROM pgsession.marks")
+	cookie := s.member("ada", oidc.PasskeyTag("ada", "k1"))
+	s.expect("meanwhile", cookie, "ada")
+	if err := s.RemovePasskey(t.Context(), "ada", "k1"); err != nil {
+		t.Error(err)
+	}
+	s.expect("after the repeat", cookie, "")
+}
+
 // The provider ends a session whose login is under way here: the callback has
 // the ID token, and no session to end is there yet.
 func TestLogoutRefusesLoginUnderWay(t *testing.T) {
@@ -341,7 +396,8 @@ func TestLogoutRefusesLoginUnderWay(t *testing.T) {
 func TestRemovedPasskeyEndsItsSessions(t *testing.T) {
 	s := newShop(t)
 	pgtest.Exec(t, s.admin, "INSERT INTO public.passkeys VALUES ('k1', 'ada'), ('k2', 'ada')")
-	lost, kept := s.member("ada", oidc.PasskeyTag("k1")), s.member("ada", oidc.PasskeyTag("k2"))
+	lost := s.member("ada", oidc.PasskeyTag("ada", "k1"))
+	kept := s.member("ada", oidc.PasskeyTag("ada", "k2"))
 	if err := s.RemovePasskey(t.Context(), "eve", "k2"); err != nil { // not hers
 		t.Error(err)
 	}
