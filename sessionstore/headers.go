@@ -30,10 +30,14 @@ func forbidCaching(h http.Header) (allowed bool) {
 // for one CDN), Surrogate-Control of Fastly and Varnish, Edge-Control of
 // Akamai, and X-Accel-Expires of nginx.
 func forSharedCaches(name string) bool {
-	name = strings.ToLower(name)
-	return strings.HasSuffix(name, "-cache-control") ||
-		strings.HasSuffix(name, "surrogate-control") ||
-		strings.HasSuffix(name, "edge-control") || name == "x-accel-expires"
+	return endsIn(name, "-Cache-Control") || endsIn(name, "Surrogate-Control") ||
+		endsIn(name, "Edge-Control") || strings.EqualFold(name, "X-Accel-Expires")
+}
+
+// endsIn is strings.HasSuffix without regard to case.
+func endsIn(name, suffix string) bool {
+	at := len(name) - len(suffix)
+	return at >= 0 && strings.EqualFold(name[at:], suffix)
 }
 
 // keepPrivate keeps a response out of shared caches, unless its handler set
