@@ -105,9 +105,9 @@ func parse(args []string, output io.Writer) (*job, error) {
 func (j *job) hurry(flags *flag.FlagSet, only *string) {
 	set := map[string]bool{}
 	flags.Visit(func(f *flag.Flag) { set[f.Name] = true })
-	rounds, duration, suites := 3, 200*time.Millisecond, "^(loads|http)$"
+	rounds, duration, suites := 3, 150*time.Millisecond, "^(loads|http)$"
 	if len(j.against) > 0 {
-		rounds, duration, suites = 24, 80*time.Millisecond, "^(loads_[0-9]+|http_.*)$"
+		rounds, duration, suites = 18, 80*time.Millisecond, "^(loads_[0-9]+|http_.*)$"
 	}
 	if !set["rounds"] {
 		j.bench.Rounds = rounds
