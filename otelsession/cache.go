@@ -74,6 +74,21 @@ var cacheInstruments = []instrument{
 		}),
 	},
 	{
+		name: "pgsession.cache.local.sessions", unit: "{session}", kind: gauge,
+		description: "Sessions in the local cache; 0 with Redis.",
+		read:        cache(func(c *store.CacheStats, o observe) { o(float64(c.Sessions)) }),
+	},
+	{
+		name: "pgsession.cache.local.size", unit: "By", kind: gauge,
+		description: "Memory of the local cache; 0 with Redis.",
+		read:        cache(func(c *store.CacheStats, o observe) { o(float64(c.Bytes)) }),
+	},
+	{
+		name: "pgsession.cache.local.evictions", unit: "{session}", kind: counter,
+		description: "Sessions that the local cache dropped for others before they were stale.",
+		read:        cache(func(c *store.CacheStats, o observe) { o(float64(c.Evictions)) }),
+	},
+	{
 		name: "pgsession.cache.freshness", unit: "s", kind: gauge,
 		description: "Maximum age of a cached session.",
 		read:        cache(func(c *store.CacheStats, o observe) { o(c.Freshness.Seconds()) }),

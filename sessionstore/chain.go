@@ -20,9 +20,9 @@ import (
 // are nil.
 type chain struct {
 	postgres *postgres.Store
-	traced   store.Store // postgres, with the Tracer around it
-	redis    *cache.Cache
-	client   io.Closer // of redis
+	traced   store.Store  // postgres, with the Tracer around it
+	redis    *cache.Cache // nil with a local cache
+	client   io.Closer    // of redis
 	// releaseLog stops the log of go-redis from going to Config.Logger.
 	releaseLog func()
 	cached     *cached.Store
@@ -44,11 +44,16 @@ func newChain(postgres *postgres.Store, cfg Config, q *events) (*chain, error) {
 		c.detector = outage.NewDetector(outageEvents{q})
 		front, caching.Unavailable = c.detector.Guard(front), c.detector.Unavailable
 	}
-	if cfg.Cache.UseRedis {
+	switch {
+	case cfg.Cache.UseRedis:
 		if err := c.openCache(cfg); err != nil {
 			return nil, err
 		}
 		c.cached = cached.New(front, c.redis, caching)
+	case cfg.Cache.LocalFreshness > 0:
+		c.cached = cached.NewLocal(front, cfg.Cache.LocalBytes, caching)
+	}
+	if c.cached != nil {
 		front, surviving.Cache = c.cached, c.cached
 	}
 	if c.detector != nil {
@@ -89,7 +94,7 @@ func (c *chain) openCache(cfg Config) error {
 // watchPatience returns how long a connection stays open while the store can't
 // be asked about its session.
 func (c Config) watchPatience() time.Duration {
-	if !c.Cache.UseRedis {
+	if !c.Cache.inUse() {
 		return watchPatience
 	}
 	return max(watchPatience, c.coherence().Freshness+c.Outage.Grace)
@@ -159,8 +164,10 @@ func (c *chain) describe(h *Health) {
 	if c.postgres != nil && !c.postgres.Contacted() {
 		h.Status = "unavailable"
 	}
-	if c.redis != nil {
+	if c.cached != nil {
 		h.Cache = "ok"
+	}
+	if c.redis != nil {
 		switch stats := c.redis.Stats(); {
 		case stats.BreakerOpen:
 			h.Cache = "unavailable"

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/client"
-	"github.com/reporadar/pgsession/internal/coherence"
 	"github.com/reporadar/pgsession/internal/schema"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -43,16 +42,12 @@ const (
 	defaultPruneInterval   = 15 * time.Minute
 	defaultStoreTimeout    = 5 * time.Second
 	defaultMaxDataSize     = 64 << 10
-	defaultFreshness       = 30 * time.Second
-	maxFreshness           = 5 * time.Minute
 	maxGrace               = time.Hour
 	// The CHECK on the table stops at 1 MiB.
 	maxMaxDataSize = 512 << 10
 	maxMaxSessions = 1_000_000
 	minSecretBytes = 32
 	minTimeout     = time.Second
-	// 256 bits, for AES-256.
-	encryptionKeyChars = 64
 )
 
 // Config configures a [Manager]. The zero value suits production, but
@@ -116,7 +111,8 @@ type Config struct {
 	// Suspicion selects what happens if a session is used from elsewhere.
 	// Defaults to an event.
 	Suspicion SuspicionConfig
-	// Cache is the optional Redis in front of Postgres. Defaults to none.
+	// Cache is the optional cache in front of Postgres, in Redis or in this
+	// process. Defaults to none.
 	Cache CacheConfig
 	// Outage selects what happens while Postgres is unavailable. Defaults to an
 	// emergency, in which new sessions live in memory.
@@ -215,42 +211,15 @@ type SuspicionConfig struct {
 	Judge Judge
 }
 
-// CacheConfig configures the optional Redis in front of Postgres. If Redis is
-// unavailable, Postgres serves.
-type CacheConfig struct {
-	// UseRedis turns the cache on. It needs RedisURL and EncryptionKeys.
-	UseRedis bool
-	// RedisURL is the address of Redis: redis://, rediss:// or unix://.
-	// Required with UseRedis. See [cache.Dial] for Sentinel and Cluster.
-	RedisURL Secret
-	// EncryptionKeys encrypt the entries, 64 hexadecimal characters each: the
-	// first encrypts, all of them decrypt. Required with UseRedis. To replace a
-	// key, first add the new one behind the old one on every instance. Then put
-	// it first. Drop the old one when Freshness and Outage.Grace have passed.
-	EncryptionKeys []Secret
-	// Freshness is the maximum age of a cached session. If Redis does not
-	// confirm a revoke, the session may be served for so long and 250 ms more.
-	// Defaults to 30 s; at most 5 minutes.
-	Freshness time.Duration
-	// DisableServing loads each session from Postgres. The cache then serves in
-	// outages only, for Outage.Grace. In SESSION_CACHE_FRESHNESS it is 0.
-	DisableServing bool
-	// DisableRedisLog keeps the logger of go-redis, which has one for the whole
-	// process. Otherwise its lines go to Config.Logger at a limited rate: see
-	// [cache.LogClients]. Set it if the application calls redis.SetLogger
-	// before [Open]. A later call replaces the logger in any case.
-	DisableRedisLog bool
-}
-
 // OutageConfig selects what happens while Postgres is unavailable.
 type OutageConfig struct {
 	// DisableEmergency keeps no sessions in memory while Postgres is
 	// unavailable. [Open] then returns [ErrUnavailable], and so does
 	// [FromContext] for a request with a session.
 	DisableEmergency bool
-	// Grace is added to Cache.Freshness while Postgres is unavailable, so a
-	// revoked session may be served for so much longer. Defaults to 0; at most
-	// 1 hour.
+	// Grace is added to Cache.Freshness, or to Cache.LocalFreshness, while
+	// Postgres is unavailable, so a revoked session may be served for so much
+	// longer. Defaults to 0; at most 1 hour.
 	Grace time.Duration
 }
 
@@ -297,15 +266,6 @@ func (c Config) Expiry() store.Expiry {
 	return store.Expiry{Idle: c.IdleTimeout, Absolute: c.AbsoluteTimeout, Fixed: c.DisableSliding}
 }
 
-// coherence returns the maximum ages of a cached session.
-func (c Config) coherence() coherence.Policy {
-	policy := coherence.Policy{Freshness: c.Cache.Freshness, Grace: c.Outage.Grace}
-	if c.Cache.DisableServing {
-		policy.Freshness = 0
-	}
-	return policy
-}
-
 // withDefaults returns a Config with all settings. It shares no slice with c.
 func (c Config) withDefaults() Config {
 	c.Secrets = slices.Clone(c.Secrets)
@@ -321,6 +281,7 @@ func (c Config) withDefaults() Config {
 	c.Limits.MaxDataSize = cmp.Or(c.Limits.MaxDataSize, defaultMaxDataSize)
 	c.StoreTimeout = cmp.Or(c.StoreTimeout, defaultStoreTimeout)
 	c.Cache.Freshness = cmp.Or(c.Cache.Freshness, defaultFreshness)
+	c.Cache.LocalBytes = cmp.Or(c.Cache.LocalBytes, defaultLocalBytes)
 	c.Cookie = c.Cookie.withDefaults(c.Env)
 	if c.Logger == nil {
 		c.Logger = slog.Default()

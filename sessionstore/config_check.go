@@ -123,6 +123,7 @@ func (c CacheConfig) check(fault func(name, problem string)) {
 		fault("Cache.EncryptionKeys",
 			"is not set, and the cache is on: make one with `openssl rand -hex 32`")
 	}
+	c.checkLocal(fault)
 	switch {
 	case c.Freshness < 0:
 		fault("Cache.Freshness",
@@ -130,6 +131,23 @@ func (c CacheConfig) check(fault func(name, problem string)) {
 	case c.Freshness > maxFreshness:
 		fault("Cache.Freshness",
 			"must be at most 5m: for so long a revoked session may be served")
+	}
+}
+
+// checkLocal reports the faults of the cache in this process.
+func (c CacheConfig) checkLocal(fault func(name, problem string)) {
+	switch {
+	case c.LocalFreshness < 0 || c.LocalFreshness > maxLocalFreshness:
+		fault("Cache.LocalFreshness",
+			"must be between 0 (off) and 1m: for so long a revoked session may be served")
+	case c.LocalFreshness > 0 && c.UseRedis:
+		fault("Cache.LocalFreshness", "can't be used with Redis: leave one of the two out")
+	case c.LocalFreshness > 0 && c.DisableServing:
+		fault("Cache.LocalFreshness",
+			"serves from a cache, which DisableServing forbids: leave one of the two out")
+	}
+	if c.LocalBytes < minLocalBytes {
+		fault("Cache.LocalBytes", "must be at least 1048576 bytes")
 	}
 }
 

@@ -210,6 +210,38 @@ func TestConfigChecks(t *testing.T) {
 			Config{Secrets: secrets, Cache: CacheConfig{UseRedis: true}},
 			"Cache.RedisURL Cache.EncryptionKeys",
 		},
+		{
+			"two caches",
+			Config{Secrets: secrets, Cache: CacheConfig{
+				UseRedis: true, RedisURL: "redis://r", EncryptionKeys: []Secret{hexKey},
+				LocalFreshness: time.Second,
+			}},
+			"Cache.LocalFreshness",
+		},
+		{
+			"a local cache that serves nothing",
+			Config{Secrets: secrets, Cache: CacheConfig{
+				LocalFreshness: time.Second, DisableServing: true,
+			}},
+			"Cache.LocalFreshness",
+		},
+		{
+			"a local cache for too long",
+			Config{Secrets: secrets, Cache: CacheConfig{LocalFreshness: time.Minute + 1}},
+			"Cache.LocalFreshness",
+		},
+		{
+			"a local cache for a negative time, without room",
+			Config{Secrets: secrets, Cache: CacheConfig{LocalFreshness: -1, LocalBytes: 1}},
+			"Cache.LocalFreshness Cache.LocalBytes",
+		},
+		{
+			"a local cache is allowed",
+			Config{Secrets: secrets, Cache: CacheConfig{
+				LocalFreshness: time.Minute, LocalBytes: 1 << 20,
+			}},
+			"",
+		},
 		{"Redis with both is allowed", Config{Secrets: secrets, Cache: CacheConfig{
 			UseRedis: true, RedisURL: "redis://r", EncryptionKeys: []Secret{hexKey},
 		}}, ""},
@@ -344,6 +376,7 @@ func TestConfigDefaults(t *testing.T) {
 		"a new token at login":     !c.DisableRotateOnLogin,
 		"metadata":                 !c.Privacy.DisableMetadata && !c.Suspicion.DisableCheck,
 		"no Redis":                 !c.Cache.UseRedis,
+		"no local cache":           !c.Cache.inUse() && c.Cache.LocalBytes == 64<<20,
 		"a prune every 15 minutes": c.PruneInterval == 15*time.Minute,
 		"64 KiB":                   c.Limits.MaxDataSize == 64<<10,
 		"5 seconds for the store":  c.StoreTimeout == 5*time.Second,

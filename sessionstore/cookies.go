@@ -32,12 +32,14 @@ type dueCookies struct {
 	cookie.Ticket      // zero without a session
 	marker        bool // belongs beside a session's cookie
 	loggedOut     bool // by this request
+	saved         bool // other processes may serve an older version
 }
 
 // cookieChanges are what a response does about the cookies of our names.
 type cookieChanges struct {
 	session, marker cookieOp
 	clearOthers     bool // under other spellings: see Codec.ClearOthers
+	saved           bool // the cookie of Codec.Saved is written
 }
 
 // cookieOp is what a response does about one cookie.
@@ -55,9 +57,14 @@ const (
 // A cookie that needs nothing but another signature, or a marker, is written to
 // a navigation only. Other responses may be slow, and would put back the token
 // that a login has replaced meanwhile.
+//
+// After a save under the same token the browser is to ask Postgres. Under a new
+// token nothing older is served: nothing was loaded with it.
 func cookieOps(before broughtCookies, after dueCookies, failed bool) (ops cookieChanges) {
+	alive := after.Token != cookie.Token{}
+	ops.saved = after.saved && alive && after.Token == before.Token
 	switch {
-	case after.Token == cookie.Token{}:
+	case !alive:
 		// A login elsewhere can't clear a cookie of this path.
 		ops.clearOthers = before.others == conflictingCookies
 		if !after.loggedOut || failed {
@@ -92,6 +99,7 @@ func (x *requestState) dueCookies() dueCookies {
 		due.Ticket = cookie.Ticket{
 			Token: s.token, Persistent: s.persistent(), MinVersion: uint64(s.minVersion),
 		}
+		due.saved = s.saves && x.core.askFor > 0
 	}
 	return due
 }
@@ -112,6 +120,12 @@ func (x *requestState) writeCookies() {
 	}
 	secure := x.secure()
 	x.checkDomain()
+	if ops.saved {
+		c.cookie.Saved(h, c.askFor, secure)
+	}
+	if ops == (cookieChanges{saved: true}) {
+		return // a stranger who gets that cookie gets nothing
+	}
 	maxAge := s.rec.AbsoluteExpiresAt.Sub(storeNow(&s.rec))
 	switch ops.session {
 	case writeCookie:

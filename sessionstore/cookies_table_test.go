@@ -26,6 +26,7 @@ func TestCookieOps(t *testing.T) {
 		lasts     = func(d *dueCookies) { d.Persistent = true }
 		demands   = func(n uint64) due { return func(d *dueCookies) { d.MinVersion = n } }
 		loggedOut = func(d *dueCookies) { d.loggedOut = true }
+		saved     = func(d *dueCookies) { d.saved = true }
 	)
 	had := func(tok cookie.Token, change ...brought) broughtCookies {
 		b := broughtCookies{Ticket: cookie.Ticket{Token: tok}}
@@ -109,12 +110,21 @@ func TestCookieOps(t *testing.T) {
 		},
 	} {
 		for _, failed := range []bool{false, true} {
-			want := cookieChanges{tt.session, tt.marker, tt.others}
+			want := cookieChanges{
+				session: tt.session, marker: tt.marker, clearOthers: tt.others,
+			}
 			if failed && tt.session == clears { // the logout did not happen
 				want.session, want.marker = keep, keep
 			}
 			if got := cookieOps(tt.before, tt.after, failed); got != want {
 				t.Errorf("%s, failed %t: %+v, want %+v", tt.name, failed, got, want)
+			}
+			// After a save the rest is the same.
+			after, want := tt.after, want
+			saved(&after)
+			want.saved = after.Token == tt.before.Token && after.Token != none
+			if got := cookieOps(tt.before, after, failed); got != want {
+				t.Errorf("%s, saved, failed %t: %+v, want %+v", tt.name, failed, got, want)
 			}
 		}
 	}

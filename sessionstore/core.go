@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/reporadar/pgsession/internal/client"
 	"github.com/reporadar/pgsession/internal/cookie"
@@ -17,6 +18,7 @@ type core struct {
 	proxies  client.Proxies
 	store    store.Store
 	cookie   *cookie.Codec
+	askFor   time.Duration // after a save its client asks Postgres; 0 for not at all
 	newToken func() cookie.Token
 
 	newLoginID func() store.LoginID

@@ -36,15 +36,19 @@ func (c Config) Deviations() []string {
 		deviate("Cookie.Insecure: the cookie is sent over plain http")
 	}
 	if exposure := c.exposure(); limits.exposure > 0 && exposure > limits.exposure {
-		deviate("Cache.Freshness, Outage.Grace: a revoked session is served for up to %v, "+
-			"more than %v", exposure, limits.exposure)
+		freshness := "Cache.Freshness"
+		if c.Cache.LocalFreshness > 0 {
+			freshness = "Cache.LocalFreshness"
+		}
+		deviate("%s, Outage.Grace: a revoked session is served for up to %v, more than %v",
+			freshness, exposure, limits.exposure)
 	}
 	return found
 }
 
 // exposure returns for how long the cache may serve a revoked session.
 func (c *Config) exposure() time.Duration {
-	if !c.Cache.UseRedis {
+	if !c.Cache.inUse() {
 		return 0
 	}
 	return c.coherence().Exposure()

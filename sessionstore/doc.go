@@ -110,6 +110,13 @@
 // starts later than [Revocation].MaxExposure. The process that revoked does not
 // serve it from then on. No request fails because of Redis.
 //
+// With [CacheConfig.LocalFreshness], the cache is in the memory of this process
+// instead. A session in use then costs no request a query: the process reads it
+// again, together with others, before it is stale. A revoke counts at once in
+// this process, and in others after MaxExposure at the latest. A response that
+// has saved values sets a cookie of one second or more, by which other
+// processes ask Postgres.
+//
 // # Key rotation
 //
 // The first of [Config.Secrets] signs cookies, and all of them verify. Add a

@@ -30,6 +30,7 @@ var envNames = map[string]string{
 	"Cache.EncryptionKeys":      "SESSION_ENCRYPTION_KEY",
 	"Cache.RedisURL":            "REDIS_URL",
 	"Cache.Freshness":           "SESSION_CACHE_FRESHNESS",
+	"Cache.LocalFreshness":      "SESSION_LOCAL_FRESHNESS",
 	"Outage.Grace":              "SESSION_EMERGENCY_GRACE",
 	"Cookie":                    "SESSION_COOKIE_NAME, COOKIE_DOMAIN",
 	"Cookie.Name":               "SESSION_COOKIE_NAME",
@@ -75,6 +76,7 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 	cfg.PruneInterval, cfg.DisablePrune = e.orNever("SESSION_PRUNE_INTERVAL", time.Minute)
 	freshness, never := e.orNever("SESSION_CACHE_FRESHNESS", time.Second)
 	cfg.Cache.Freshness, cfg.Cache.DisableServing = freshness, never
+	cfg.Cache.LocalFreshness, _ = e.orNever("SESSION_LOCAL_FRESHNESS", 10*time.Millisecond)
 	cfg.Privacy.IPv4Prefix, cfg.Privacy.IPv6Prefix = e.bits("SESSION_IP_PREFIX")
 	cfg.TrustedProxies, cfg.TrustUnixSocket = e.proxies("TRUSTED_PROXIES")
 	for _, secret := range e.list("SESSION_SECRET") {

@@ -23,8 +23,9 @@ var envNamesOfTheReadme = []string{
 	"SESSION_SUSPICIOUS_ACTIVITY_CHECK", "SESSION_COOKIE_NAME", "SESSION_COOKIE_SAMESITE",
 	"SESSION_COOKIE_MARKER", "SESSION_COOKIE_PARTITIONED", "COOKIE_DOMAIN", "TRUSTED_PROXIES",
 	"SESSION_PRUNE_INTERVAL", "SESSION_SCHEMA", "SESSION_MAX_PER_USER", "SESSION_DENY_AT_MAX",
-	"SESSION_CACHE_FRESHNESS", "SESSION_EMERGENCY", "SESSION_EMERGENCY_GRACE",
-	"SESSION_IP_PREFIX", "SESSION_SUSPICIOUS_ACTION", "APP_ENV", "NODE_ENV",
+	"SESSION_CACHE_FRESHNESS", "SESSION_LOCAL_FRESHNESS", "SESSION_EMERGENCY",
+	"SESSION_EMERGENCY_GRACE", "SESSION_IP_PREFIX", "SESSION_SUSPICIOUS_ACTION", "APP_ENV",
+	"NODE_ENV",
 }
 
 func lookupIn(vars map[string]string) func(string) (string, bool) {
@@ -91,6 +92,14 @@ func TestEnvEachVariable(t *testing.T) {
 		{
 			"SESSION_CACHE_FRESHNESS", "0",
 			func(c Config) bool { return c.coherence().Freshness == 0 },
+		},
+		{
+			"SESSION_LOCAL_FRESHNESS", "1s",
+			func(c Config) bool { return c.coherence().Freshness == time.Second },
+		},
+		{
+			"SESSION_LOCAL_FRESHNESS", "0",
+			func(c Config) bool { return c.Cache.LocalFreshness == 0 },
 		},
 		{
 			"SESSION_EMERGENCY_GRACE", "5m",
@@ -293,6 +302,11 @@ func TestEnvWarnsOfAmbiguousValues(t *testing.T) {
 			map[string]string{"SESSION_CACHE_FRESHNESS": "30"},
 			"variable=SESSION_CACHE_FRESHNESS reading=30ms",
 		},
+		{
+			map[string]string{"SESSION_LOCAL_FRESHNESS": "1"},
+			"variable=SESSION_LOCAL_FRESHNESS reading=1ms",
+		},
+		{map[string]string{"SESSION_LOCAL_FRESHNESS": "500"}, ""},
 		{
 			map[string]string{"SESSION_EMERGENCY_GRACE": "300"},
 			"variable=SESSION_EMERGENCY_GRACE reading=300ms",

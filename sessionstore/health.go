@@ -26,7 +26,8 @@ type Health struct {
 	// the cache, or "memory", as in an emergency.
 	Store string `json:"store"`
 	// Cache is "ok", "degraded" while Redis answers reads and refuses writes,
-	// or "unavailable"; empty without one. No request depends on it.
+	// or "unavailable"; empty without one. No request depends on it. That of
+	// this process is always "ok".
 	Cache string `json:"cache,omitempty"`
 	// Sessions has the counts, estimated on a big table; nil if the store is
 	// unavailable.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -107,7 +108,11 @@ func (x *requestState) choose(ctx context.Context, tickets []cookie.Ticket) erro
 func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 	c, s := x.core, &x.session
 	id := t.Token.ID()
-	rec, err := c.store.Load(ctx, id, int64(t.MinVersion))
+	minVersion := int64(t.MinVersion)
+	if c.askFor > 0 && c.cookie.SavedLately(x.request) {
+		minVersion = math.MaxInt64 // no cache has that
+	}
+	rec, err := c.store.Load(ctx, id, minVersion)
 	s.ended = endingOf(err)
 	// One made in an emergency may be in the memory of another instance.
 	elsewhere := t.Made > 0 && errors.Is(err, ErrNotFound) && s.ended == ""

@@ -49,6 +49,7 @@ func newManager(inner store.Store, cfg Config, q *events) (*Manager, error) {
 		proxies:  cfg.trusted(),
 		store:    trace.Wrap(inner, store.LayerSession, cfg.Tracer),
 		cookie:   codec,
+		askFor:   cfg.coherence().AskFor(),
 		newToken: cookie.NewToken,
 		places:   newSeenPlaces(),
 		events:   q,
@@ -99,8 +100,8 @@ func (m *Manager) Close() error {
 // Store returns the store of the Manager, for tools and tests that work on
 // sessions below HTTP. A Manager of [Open] or [New] has one store for Redis,
 // Postgres and memory. Its Name is that of the one in use: "postgres", "redis,
-// postgres" with the cache, or "memory", as in an emergency. Changes through it
-// make no events. Do not use it after [Manager.Close].
+// postgres" or "local, postgres" with a cache, or "memory", as in an emergency.
+// Changes through it make no events. Do not use it after [Manager.Close].
 func (m *Manager) Store() store.Store {
 	if bounded, ok := m.store.(*boundedStore); ok {
 		return bounded.Store

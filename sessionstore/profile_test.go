@@ -73,6 +73,11 @@ func TestDeviations(t *testing.T) {
 			Profile: sessionstore.AAL3, Cache: redis,
 			Outage: sessionstore.OutageConfig{Grace: time.Minute},
 		}, "Cache.Freshness, Outage.Grace"},
+		{"a local cache", sessionstore.Config{
+			Profile: sessionstore.AAL3,
+			Cache:   sessionstore.CacheConfig{LocalFreshness: time.Second},
+			Outage:  sessionstore.OutageConfig{Grace: time.Minute},
+		}, "Cache.LocalFreshness, Outage.Grace"},
 		{"a grace without a cache", sessionstore.Config{
 			Profile: sessionstore.AAL3, Outage: sessionstore.OutageConfig{Grace: time.Minute},
 		}, ""},

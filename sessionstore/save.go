@@ -251,6 +251,7 @@ func (s *Session) settle(p *plan, rec store.Record, tok *cookie.Token, err error
 func (s *Session) commit(p *plan, rec store.Record, tok *cookie.Token) {
 	s.identity, s.rec, s.remembered = stored, rec, p.remembered
 	s.readAt = time.Now()
+	s.saves = s.saves || tok == nil
 	if tok != nil {
 		s.token, s.minVersion, s.hidden = *tok, 0, nil
 		s.next.rotated, s.loggedOut = nil, false

@@ -42,6 +42,7 @@ type Session struct {
 	remembered bool           // the cookie outlives the browser, as loaded or saved
 	loggedOut  bool           // and no other session was saved since
 	logouts    int            // that were carried out
+	saves      bool           // a save of this request has changed rec under its token
 	continued  bool           // ServeWithheld has answered
 	saving     bool           // a save is under way: it has taken next
 	sparing    bool           // a revoke of the user's other sessions is under way

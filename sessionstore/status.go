@@ -24,10 +24,10 @@ type status struct {
 //
 // The seconds are rounded down, and 0 without a session. expires_in_seconds
 // counts to the earlier of both timeouts. It can be up to a minute too low,
-// since uses are written once a minute, and up to [CacheConfig.Freshness] more
-// with a cache. Any request that calls [FromContext] elsewhere is a use, and
-// keeps the session for another [Config.IdleTimeout]. If the session can't be
-// loaded, [ServeError] answers.
+// since uses are written once a minute, and up to the freshness of the
+// [CacheConfig] more with a cache. Any request that calls [FromContext]
+// elsewhere is a use, and keeps the session for another [Config.IdleTimeout].
+// If the session can't be loaded, [ServeError] answers.
 func (m *Manager) StatusHandler() http.Handler {
 	answer := http.HandlerFunc(serveStatus)
 	alone := m.Handler(answer)

@@ -18,7 +18,7 @@ import (
 //     new token from another request, or is not in the store yet. Begin the
 //     response or call [Session.Save] before you watch a new session.
 //   - [ErrUnavailable]: the store could not vouch for the session for 30 s, or
-//     for [Config.Cache.Freshness] and [Config.Outage.Grace] together if that
+//     for the freshness of the cache and [Config.Outage.Grace] together if that
 //     is longer; or [Manager.EndWatches] was called.
 //   - [ErrRequestEnded]: Watch was called after the request.
 //   - the cause of ctx.

@@ -109,7 +109,9 @@ func TestLocalRevokes(t *testing.T) {
 				r, err := end(i, id)
 				expect(t, "error", err, nil)
 				r.Count = 0
-				expect(t, "promise", r, store.Revocation{Committed: true, MaxExposure: localBound})
+				expect(t, "promise", r, store.Revocation{
+					Committed: true, CacheAcked: true, MaxExposure: localBound,
+				})
 				i.gone("here", id)
 				peer.load(id, "")
 				time.Sleep(localBound)

@@ -39,7 +39,8 @@ func (c *Store) Revoke(
 	case outcome != coherence.Refused || r.Count > 0:
 		c.tombstones.addSelection(&s, c.now())
 	}
-	acknowledged := outcome == coherence.Committed && !s.All && len(ids) <= maxTombstones
+	few := !s.All && len(ids) <= maxTombstones
+	acknowledged := outcome == coherence.Committed && (few || c.policy.Local)
 	if len(ids) > maxTombstones {
 		c.tombstones.addAll(c.now())
 	}

@@ -195,7 +195,7 @@ var mutants = []mutant{
 		}
 	}, ends},
 	{
-		"local: a revoke promises what its own cache acknowledged", func(s *scope) {
+		"local: a revoke promises 0, since its own cache has it", func(s *scope) {
 			s.revoked = func(p Policy, o Outcome, acknowledged, one bool) Revocation {
 				p.Local = false
 				return p.Revoked(o, acknowledged, one)

@@ -32,12 +32,11 @@ type Revocation struct {
 // Revoked returns the promise about a revoke with this outcome. acknowledged:
 // the cache acknowledged the tombstones. one: the revoke ended a single session
 // by its id. A revoke of a user did not, because it may not have seen all
-// sessions that the cache holds. With a local cache nothing is acknowledged:
-// other processes don't get the tombstones.
+// sessions that the cache holds. With a local cache the caches of other
+// processes hold what they hold.
 func (p Policy) Revoked(o Outcome, acknowledged, one bool) Revocation {
-	acknowledged = acknowledged && !(p.Local && p.Freshness > 0)
 	r := Revocation{Committed: o == Committed, CacheAcked: acknowledged}
-	if !acknowledged || !one {
+	if !acknowledged || !one || p.Local {
 		r.MaxExposure = p.Exposure()
 	}
 	return r

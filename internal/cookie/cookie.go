@@ -52,6 +52,9 @@ const (
 	// MarkerSuffix follows the name of the session's cookie in that of the
 	// marker.
 	MarkerSuffix = "-set"
+	// SeenSuffix follows the name of the session's cookie in that of the cookie
+	// after a save.
+	SeenSuffix = "-seen"
 )
 
 // cookieEncoding decodes strictly: with trailing bits a value would have a
@@ -84,6 +87,7 @@ type Attributes struct {
 // concurrent use.
 type Codec struct {
 	marker  string // the name of its cookie
+	seen    string // the name of the cookie after a save
 	Cfg     Attributes
 	context []byte // of every MAC, before the key id and the payload
 	ring    keyring.Ring
@@ -92,7 +96,7 @@ type Codec struct {
 
 // NewCodec makes a codec. The first secret signs; the others only verify.
 func NewCodec(cfg Attributes, env string, secrets []string) (*Codec, error) {
-	c := &Codec{Cfg: cfg, marker: cfg.Name + MarkerSuffix}
+	c := &Codec{Cfg: cfg, marker: cfg.Name + MarkerSuffix, seen: cfg.Name + SeenSuffix}
 	for _, part := range []string{cookiePurpose, cfg.Name, env} {
 		c.context = keyring.AppendPart(c.context, part)
 	}
@@ -265,6 +269,24 @@ func (c *Codec) markerCookie(secure bool) *http.Cookie {
 	cookie := c.cookie(secure)
 	cookie.Name, cookie.SameSite = c.marker, http.SameSiteLaxMode
 	return cookie
+}
+
+// Saved adds the Set-Cookie header with which a browser demands, for this long,
+// what it has seen of its own saves. It has no token. A browser that keeps it
+// too long, or gets a forged one, is served a little slower.
+func (c *Codec) Saved(h http.Header, age time.Duration, secure bool) {
+	cookie := c.cookie(secure)
+	cookie.Name, cookie.Value = c.seen, "1"
+	cookie.MaxAge = seconds(age + time.Second - 1) // rounded up
+	put(h, cookie)
+}
+
+// SavedLately reports whether a request has the cookie of Saved. A name or
+// value of another cookie that looks like it does no harm.
+func (c *Codec) SavedLately(r *http.Request) bool {
+	return slices.ContainsFunc(r.Header["Cookie"], func(line string) bool {
+		return strings.Contains(line, c.seen+"=1")
+	})
 }
 
 // seconds returns the Max-Age of a cookie, at least 1: 0 would remove it.

@@ -73,7 +73,8 @@ type CacheStats struct {
 
 	// Misses are loads for which the cache had nothing, or nothing that opens.
 	Misses int64
-	// Tombstones are loads that found a tombstone.
+	// Tombstones are loads that found a tombstone, or an entry from before a
+	// revoke of this process.
 	Tombstones int64
 	// Unavailable are loads that the cache did not answer in time, or that
 	// found its circuit breaker open.
@@ -86,7 +87,8 @@ type CacheStats struct {
 	// Expired are loads that found an entry past its deadline, which a use
 	// since may have moved.
 	Expired int64
-	// BelowMinimum are loads that found an older version than the client's.
+	// BelowMinimum are loads that found an older version than the client's, or
+	// with a local cache, of clients that have just saved.
 	BelowMinimum int64
 
 	// Fills were taken by the cache; it refused some since what it had was not

@@ -368,7 +368,8 @@ type Revocation struct {
 	// Repeated: the Delete was sent again since its reply was lost. If it
 	// Missed, the session may have ended by the first one.
 	Repeated bool
-	// CacheAcked: the cache knows, or there is none.
+	// CacheAcked: the cache knows, or there is none. With a local cache it is
+	// that of this process.
 	CacheAcked bool
 	// MaxExposure is for how long after the commit other instances may still
 	// serve what they find in the cache. It is 0 without a cache. With one it
@@ -376,7 +377,7 @@ type Revocation struct {
 	// CacheAcked: for that token. A token that the session had before counts
 	// from the change. All other revokes promise the freshness, the grace of an
 	// emergency and 250 ms, since one call does not see all that the cache may
-	// hold of a user.
+	// hold of a user. With a local cache each revoke promises that.
 	MaxExposure time.Duration
 }
 
