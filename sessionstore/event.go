@@ -104,6 +104,10 @@ const (
 	// EventRestoreFailed: Postgres answers, but the emergency can't end, for
 	// the reason in Err. It comes once for each reason.
 	EventRestoreFailed
+	// EventRestoreLost: a session of the emergency is lost, since Postgres
+	// refuses its values, for the reason in Err. It comes once for each such
+	// session. The emergency ends without it.
+	EventRestoreLost
 	// EventEmergencyEnded: Postgres is available and has all revokes of the
 	// emergency; Count is how many sessions were restored.
 	EventEmergencyEnded
@@ -164,6 +168,7 @@ var eventFacts = [eventKinds]struct {
 	EventPruneFailed:     {"session prune failed", slog.LevelWarn, everyLine},
 	EventEmergencyBegan:  {"session emergency began", slog.LevelError, everyLine | kept},
 	EventRestoreFailed:   {"session restore failed", slog.LevelError, everyLine | kept},
+	EventRestoreLost:     {"session restore lost", slog.LevelError, audited | kept},
 	EventEmergencyEnded:  {"session emergency ended", slog.LevelWarn, everyLine | kept},
 	EventDropped:         {"session events dropped", slog.LevelWarn, everyLine},
 }

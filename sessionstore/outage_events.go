@@ -18,12 +18,13 @@ func (o outageEvents) EmergencyEnded(restored int) {
 	o.q.observe(context.Background(), Event{Kind: EventEmergencyEnded, Count: restored})
 }
 
-func (o outageEvents) RestoreFailed(rec *store.Record, err error) {
-	e := Event{Kind: EventRestoreFailed, Err: err}
-	if rec != nil {
-		e = eventOf(rec)
-		e.Kind, e.Err = EventRestoreFailed, err
-	}
+func (o outageEvents) RestoreFailed(err error) {
+	o.q.observe(context.Background(), Event{Kind: EventRestoreFailed, Err: err})
+}
+
+func (o outageEvents) RestoreLost(rec *store.Record, err error) {
+	e := eventOf(rec)
+	e.Kind, e.Err = EventRestoreLost, err
 	o.q.observe(context.Background(), e)
 }
 

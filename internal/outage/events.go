@@ -8,9 +8,11 @@ type Events interface {
 	EmergencyBegan(err error)
 	// EmergencyEnded is called with how many sessions were restored.
 	EmergencyEnded(restored int)
-	// RestoreFailed is called once for each kind of error. rec is the session
-	// that was lost, nil if the restore goes on.
-	RestoreFailed(rec *store.Record, err error)
+	// RestoreFailed is called once for each error that keeps the emergency from
+	// ending.
+	RestoreFailed(err error)
+	// RestoreLost is called for each session that Postgres refuses for good.
+	RestoreLost(rec *store.Record, err error)
 	// LoginRefused is called for a session whose user was revoked since it
 	// began.
 	LoginRefused(rec *store.Record, err error)
@@ -22,6 +24,8 @@ func (noEvents) EmergencyBegan(error) {}
 
 func (noEvents) EmergencyEnded(int) {}
 
-func (noEvents) RestoreFailed(*store.Record, error) {}
+func (noEvents) RestoreFailed(error) {}
+
+func (noEvents) RestoreLost(*store.Record, error) {}
 
 func (noEvents) LoginRefused(*store.Record, error) {}

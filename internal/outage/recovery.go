@@ -95,7 +95,7 @@ func (r *recovery) attempt() {
 	r.schedule()
 	r.mu.Unlock()
 	if report {
-		r.detector.events.RestoreFailed(nil, err)
+		r.detector.events.RestoreFailed(err)
 	}
 }
 

@@ -186,7 +186,7 @@ func TestRecoveryGivesUpWhatBreaksAConstraint(t *testing.T) {
 		expect(t, "mode", o.Mode(), coherence.Normal)
 		expect(t, "rows", o.Count(), 1)
 		expect(t, "the bad one", o.Got(bad), "not found")
-		expect(t, "events", o.Seen(), "began, restore failed, ended 1")
+		expect(t, "events", o.Seen(), "began, restore lost, ended 1")
 	})
 }
 

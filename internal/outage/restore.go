@@ -98,7 +98,7 @@ func (r *recovery) restoreOne(ctx context.Context, rec *store.Record) (bool, err
 		// requests made too large together. Kept, it would keep the emergency
 		// from ending, and live on where no revoke of another instance ends it.
 		r.sessions.resolve(rec.ID)
-		r.detector.events.RestoreFailed(rec, err)
+		r.detector.events.RestoreLost(rec, err)
 		return false, nil
 	case errors.Is(err, store.ErrOutcomeUnknown):
 		// The row may exist, and the next attempt takes another id.

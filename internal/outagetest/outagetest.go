@@ -96,7 +96,8 @@ func (p *Process) Relay(to outage.Events) {
 }
 
 // Seen returns the events since it was last called: "began", "ended 3" with how
-// many sessions were restored, "restore failed" and "login refused".
+// many sessions were restored, "restore failed",
+// "restore lost" and "login refused".
 func (p *Process) Seen() string {
 	p.relay.mu.Lock()
 	defer p.relay.mu.Unlock()
@@ -226,9 +227,15 @@ func (r *relay) EmergencyEnded(restored int) {
 	}
 }
 
-func (r *relay) RestoreFailed(rec *store.Record, err error) {
+func (r *relay) RestoreFailed(err error) {
 	if to := r.note("restore failed"); to != nil {
-		to.RestoreFailed(rec, err)
+		to.RestoreFailed(err)
+	}
+}
+
+func (r *relay) RestoreLost(rec *store.Record, err error) {
+	if to := r.note("restore lost"); to != nil {
+		to.RestoreLost(rec, err)
 	}
 }
 
