@@ -333,11 +333,7 @@ func (s *Session) write(ctx context.Context, p *plan) (store.Record, *cookie.Tok
 	}
 	ctx = store.WithNote(ctx, note)
 	tok := s.core.newToken()
-	rec, err := s.core.store.Create(ctx, store.Draft{
-		ID: tok.ID(), UserID: c.UserID, Data: object.Encode(c.Set), Client: c.Client,
-		MaxSessions: c.MaxSessions, Began: c.Began, LoginID: c.LoginID,
-		Methods: c.Methods, Tags: c.Tags, PendingUserID: c.PendingUserID,
-	})
+	rec, err := s.core.store.Create(ctx, p.draft(tok.ID()))
 	if errors.Is(err, ErrOutcomeUnknown) {
 		rec, err = s.confirm(ctx, tok, store.Change{Began: c.Began}, err)
 	}
@@ -359,6 +355,16 @@ func (p *plan) over(by actor) (*Event, store.LoginOver) {
 	return &e, store.LoginOver{
 		Handle: e.Handle, UserID: e.UserID, LoginID: p.replaced.LoginID,
 		Reason: string(e.Reason), Actor: e.Actor,
+	}
+}
+
+// draft returns a new session with the change of a plan.
+func (p *plan) draft(id store.ID) store.Draft {
+	c := &p.change
+	return store.Draft{
+		ID: id, UserID: c.UserID, Data: object.Encode(c.Set), Client: c.Client,
+		MaxSessions: c.MaxSessions, Began: c.Began, LoginID: c.LoginID,
+		Methods: c.Methods, Tags: c.Tags, PendingUserID: c.PendingUserID,
 	}
 }
 

@@ -106,11 +106,8 @@ func (p *tables) put(t *testing.T, at func(time.Time) []store.Record) {
 	pgtest.Exec(t, p.admin, `UPDATE pgsession.prune_state
 		SET reached_at = NULL, reached_id = NULL, runs = 0, run_batches = 0`)
 	rows := at(p.now(t))
-	_, err := p.admin.CopyFrom(t.Context(), pgx.Identifier{"pgsession", "sessions"}, []string{
-		"id", "version", "user_id", "data", "ip", "user_agent",
-		"created_at", "authenticated_at", "last_seen_at", "expires_at", "absolute_expires_at",
-		"login_id", "methods", "pending_user_id", "pending_since", "tags",
-	}, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
+	table := pgx.Identifier{"pgsession", "sessions"}
+	from := pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
 		rec := &rows[i]
 		var ip any
 		if rec.IP.IsValid() {
@@ -126,10 +123,18 @@ func (p *tables) put(t *testing.T, at func(time.Time) []store.Record) {
 			pgtype.Timestamptz{Time: rec.PendingSince, Valid: !rec.PendingSince.IsZero()},
 			tagColumn(rec.Tags),
 		}, nil
-	}))
-	if err != nil {
+	})
+	if _, err := p.admin.CopyFrom(t.Context(), table, columns, from); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// columns are those of a session, in the order in which put writes them and all
+// reads them.
+var columns = []string{
+	"id", "version", "user_id", "data", "ip", "user_agent",
+	"created_at", "authenticated_at", "last_seen_at", "expires_at", "absolute_expires_at",
+	"login_id", "methods", "pending_user_id", "pending_since", "tags",
 }
 
 func tagColumn(tags []store.Tag) (column [][]byte) {
@@ -143,11 +148,8 @@ func text(s string) pgtype.Text { return pgtype.Text{String: s, Valid: s != ""} 
 
 func (p *tables) all(t *testing.T) table {
 	t.Helper()
-	sql := `SELECT id, version, coalesce(user_id, ''), data, ip, coalesce(user_agent, ''),
-		created_at, authenticated_at, last_seen_at, expires_at, absolute_expires_at,
-		login_id, methods, coalesce(pending_user_id, ''), pending_since, tags
-		FROM pgsession.sessions`
-	result, err := p.admin.Query(t.Context(), sql)
+	result, err := p.admin.Query(t.Context(),
+		"SELECT "+strings.Join(columns, ", ")+" FROM pgsession.sessions")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,12 +161,14 @@ func (p *tables) all(t *testing.T) table {
 	var methods []byte
 	var tags [][]byte
 	var ip *netip.Addr
+	var user, agent, pendingUser pgtype.Text
 	_, err = pgx.ForEachRow(result, []any{
-		&id, &rec.Version, &rec.UserID, &rec.Data, &ip, &rec.UserAgent,
+		&id, &rec.Version, &user, &rec.Data, &ip, &agent,
 		&rec.CreatedAt, &authenticated, &rec.LastSeenAt, &rec.ExpiresAt, &rec.AbsoluteExpiresAt,
-		&login, &methods, &rec.PendingUserID, &pending, &tags,
+		&login, &methods, &pendingUser, &pending, &tags,
 	}, func() error {
 		row := rec
+		row.UserID, row.UserAgent, row.PendingUserID = user.String, agent.String, pendingUser.String
 		row.ID, row.AuthenticatedAt = store.ID(id), authenticated.Time
 		row.Data = slices.Clone(rec.Data)
 		row.LoginID, row.PendingSince = login.Bytes, pending.Time

@@ -20,6 +20,7 @@ var imports = map[string][]string{
 		module + "/cache", module + "/internal/coherence",
 		module + "/sessionstore/store", module + "/sessionstore/storetest/fault",
 	},
+	"internal/fieldtest":  {module + "/sessionstore/store"},
 	"internal/memorytest": {module + "/internal/memory", module + "/sessionstore/store"},
 	"internal/outagetest": {
 		module + "/internal/cached", module + "/internal/cachetest", module + "/internal/coherence",
@@ -62,7 +63,7 @@ var imports = map[string][]string{
 		module + "/internal/schema", module + "/internal/trace", module + "/sessionstore/store",
 	},
 	"sessionstore/store":     {module + "/internal/coherence"},
-	"sessionstore/storetest": {module + "/sessionstore/store"},
+	"sessionstore/storetest": {module + "/sessionstore/store", module + "/internal/fieldtest"},
 
 	"sessionstore/storetest/fault": {module + "/sessionstore/store"},
 

@@ -15,7 +15,7 @@ func Run(t *testing.T, subject Subject) {
 	}
 	run(t, subject,
 		creating, saving, rotating, touching, expiring, owning, marking, pruning, racing,
-		authenticating, stepping, pending, tagging, noting)
+		authenticating, stepping, pending, tagging, noting, carrying)
 	if !subject.NoEndings {
 		run(t, subject, ending)
 	}
