@@ -79,12 +79,23 @@ func (a *app) changePassword(w http.ResponseWriter, r *http.Request, s *sessions
 		serveError(w, r, err)
 		return
 	}
-	_ = flash.Set(s, "Your password is changed. "+endedWords(ended))
+	_ = flash.Set(s, passwordWords(ended))
 	http.Redirect(w, r, "/devices", http.StatusSeeOther)
 }
 
+// passwordWords says what became of the other sessions. If that is uncertain, a
+// repeat does all of it again.
+func passwordWords(r sessionstore.Revocation) string {
+	if !r.Committed {
+		return "Your password is changed, but other devices may still be logged in. " +
+			"Change it once more, or end all others."
+	}
+	return "Your password is changed. " + endedWords(r)
+}
+
 // replacePassword sets the password and ends the other sessions in one
-// transaction.
+// transaction. If the Revocation is not Committed, a login with the old
+// password that was under way may stay.
 func (a *app) replacePassword(
 	ctx context.Context, s *sessionstore.Session, hash passwordHash,
 ) (sessionstore.Revocation, error) {

@@ -61,7 +61,7 @@ func (a *app) handler() http.Handler {
 	mux.HandleFunc("POST /cart", a.withSession(changeCart))
 
 	mux.HandleFunc("GET /devices", a.withUser(a.devices))
-	mux.HandleFunc("POST /devices/end", a.withUser(a.endDevice))
+	mux.HandleFunc("POST /devices/end", a.withProof("/devices", a.endDevice))
 	mux.HandleFunc("POST /devices/end-others", a.withProof("/devices", a.endOtherDevices))
 	mux.HandleFunc("GET /password", a.withProof("/password", a.account))
 	mux.HandleFunc("POST /password", a.withProof("/password", a.changePassword))

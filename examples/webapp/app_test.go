@@ -18,8 +18,9 @@ import (
 
 // site is the demo in development mode, and its store.
 type site struct {
-	url   string
-	store *fault.Store
+	url      string
+	store    *fault.Store
+	sessions *sessionstore.Manager
 }
 
 func newSite(t *testing.T) *site {
@@ -42,7 +43,7 @@ func newSite(t *testing.T) *site {
 			t.Error(err)
 		}
 	})
-	return &site{url: server.URL, store: s}
+	return &site{url: server.URL, store: s, sessions: sessions}
 }
 
 // visitor is a browser with cookies of its own.

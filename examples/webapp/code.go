@@ -37,6 +37,9 @@ func (a *app) completeLogin(w http.ResponseWriter, r *http.Request, s *sessionst
 	switch {
 	case err != nil:
 		serveError(w, r, err)
+	case result == codeOfNone:
+		_ = flash.Set(s, result.problem()+" Log in again.")
+		http.Redirect(w, r, "/", http.StatusSeeOther)
 	case result != codeRight:
 		render(w, "code.html", http.StatusUnprocessableEntity, codePage{
 			frame: a.frameOf("One more step", "/code", s), Name: name, Problem: result.problem(),

@@ -57,7 +57,8 @@ func (a *app) confirmationOf(s *sessionstore.Session, next string, level int) co
 }
 
 // confirm checks the password or the code. Either is a step-up: the session
-// gets a new token and keeps its values and deadlines.
+// gets a new token and keeps its values, tags and deadlines. The tries of codes
+// are bounded, those of passwords are not: see users.
 func (a *app) confirm(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 	next := "/password"
 	if r.FormValue("next") == "/devices" {

@@ -37,6 +37,18 @@ func TestEndingThisDeviceIsALogout(t *testing.T) {
 		http.StatusOK, "You are logged out.")
 }
 
+func TestPasswordWordsTellTheTruth(t *testing.T) {
+	for want, r := range map[string]sessionstore.Revocation{
+		"Your password is changed. One device is logged out.": {Count: 1, Committed: true},
+		"Your password is changed, but other devices may still be logged in. " +
+			"Change it once more, or end all others.": {Count: 1},
+	} {
+		if got := passwordWords(r); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestEndedWordsTellTheTruth(t *testing.T) {
 	for want, r := range map[string]sessionstore.Revocation{
 		"No other device was logged in.": {Committed: true},

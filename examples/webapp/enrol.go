@@ -11,9 +11,13 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// enrolling is the secret that a user is about to enter into an app, as a link.
-// It is the user's only when a code of it has come back.
-var enrolling = sessionstore.NewKey[string]("enrolling")
+// enrolling is the secret that a user is about to enter into an app. It is the
+// user's only when a code of it has come back.
+var enrolling = sessionstore.NewKey[begunFactor]("enrolling")
+
+// begunFactor is a secret of one login of one user. A login takes the values of
+// the session along, and whoever planted that session must not choose a secret.
+type begunFactor struct{ User, LoginID, Secret string }
 
 // enrolment is a secret as the page shows it.
 type enrolment struct {
@@ -22,11 +26,15 @@ type enrolment struct {
 	Problem string
 }
 
-// enrolmentOf returns the secret of the session; nil without one.
+// enrolmentOf returns the secret that this login began; nil without one. The
+// link is made here, so that its scheme is no value of a session.
 func enrolmentOf(s *sessionstore.Session) (*enrolment, *otp.Key) {
-	link, _ := enrolling.Get(s)
-	key, err := otp.NewKeyFromURL(link)
-	if err != nil || key.Type() != "totp" {
+	begun, _ := enrolling.Get(s)
+	if begun.Secret == "" || begun.User != s.UserID() || begun.LoginID != s.LoginID() {
+		return nil, nil
+	}
+	key, err := factorOf(begun.User, begun.Secret)
+	if err != nil {
 		return nil, nil
 	}
 	var groups []string
@@ -47,7 +55,7 @@ func (a *app) secondFactor(w http.ResponseWriter, r *http.Request, s *sessionsto
 	case "begin":
 		var key *otp.Key
 		if key, err = newFactor(s.UserID()); err == nil {
-			err = enrolling.Set(s, key.URL())
+			err = enrolling.Set(s, begunFactor{s.UserID(), s.LoginID(), key.Secret()})
 		}
 	case "add":
 		a.addFactor(w, r, s)
@@ -65,7 +73,9 @@ func (a *app) secondFactor(w http.ResponseWriter, r *http.Request, s *sessionsto
 }
 
 // addFactor ends the enrolment if the app shows the right code. The code is a
-// step-up: this session has the level of the second factor from now on.
+// step-up: this session has the level of the second factor from now on. The
+// other sessions stay, and the message says so: the user may have several
+// devices, and end-others is one press away.
 func (a *app) addFactor(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
 	_, key := enrolmentOf(s)
 	if key == nil {
@@ -94,6 +104,7 @@ func (a *app) addFactor(w http.ResponseWriter, r *http.Request, s *sessionstore.
 		serveError(w, r, err)
 		return
 	}
-	_ = flash.Set(s, "From now on a login needs a code, too.")
-	http.Redirect(w, r, "/password", http.StatusSeeOther)
+	_ = flash.Set(s, "From now on a login needs a code, too. "+
+		"Devices that logged in without one stay logged in: end them if you don’t know them.")
+	http.Redirect(w, r, "/devices", http.StatusSeeOther)
 }

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/base32"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/pquerna/otp"
 	"github.com/pquerna/otp/totp"
 )
@@ -33,6 +36,7 @@ const (
 	codeWrong codeResult = iota
 	codeRight
 	codeRefused // too many tries
+	codeOfNone  // the user has no second factor, or no more
 )
 
 // problem returns the words for the page, or "".
@@ -42,16 +46,32 @@ func (r codeResult) problem() string {
 		return "That is not the code of now. Each code works once."
 	case codeRefused:
 		return "Too many codes were wrong. Try again in ten minutes."
+	case codeOfNone:
+		return "Your second factor was removed meanwhile."
 	}
 	return ""
 }
 
 // newFactor returns a new secret, which is not the user's before addFactor.
 func newFactor(name string) (*otp.Key, error) {
-	return totp.Generate(totp.GenerateOpts{
-		Issuer: "pgsession demo", AccountName: name,
+	return totp.Generate(optsOf(name, nil))
+}
+
+// factorOf returns the key of a secret, in base 32, with its link.
+func factorOf(name, secret string) (*otp.Key, error) {
+	raw, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(secret)
+	if err != nil {
+		return nil, err
+	}
+	return totp.Generate(optsOf(name, raw))
+}
+
+// optsOf are those of the demo. Without a secret, Generate makes one.
+func optsOf(name string, secret []byte) totp.GenerateOpts {
+	return totp.GenerateOpts{
+		Issuer: "pgsession demo", AccountName: name, Secret: secret,
 		Period: uint(codePeriod / time.Second), Digits: codeDigits,
-	})
+	}
 }
 
 // stepOf returns the step that this is the code of.
@@ -100,7 +120,10 @@ func (u *users) checkCode(ctx context.Context, name, code string) (codeResult, e
 			since = CASE WHEN since < pg_catalog.now() - interval '10 minutes'
 				THEN pg_catalog.now() ELSE since END
 		WHERE name = $1 RETURNING secret, tries`
-	if err := u.pool.QueryRow(ctx, try, name).Scan(&secret, &tries); err != nil {
+	switch err := u.pool.QueryRow(ctx, try, name).Scan(&secret, &tries); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return codeOfNone, nil
+	case err != nil:
 		return codeWrong, fmt.Errorf("%w: %w", errUsersUnavailable, err)
 	}
 	if tries > maxTries {

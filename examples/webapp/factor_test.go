@@ -49,6 +49,13 @@ func TestNewFactor(t *testing.T) {
 	if first.AccountName() != name || !strings.HasPrefix(first.URL(), "otpauth://totp/") {
 		t.Error("the link is not the user's")
 	}
+	again, err := factorOf(name, first.Secret())
+	if err != nil || again.URL() != first.URL() {
+		t.Errorf("the link of the same secret is another one: %v", err)
+	}
+	if _, err := factorOf(name, "javascript:alert(1)"); err == nil {
+		t.Error("a secret that is none has a link")
+	}
 }
 
 func TestHowWords(t *testing.T) {

@@ -52,7 +52,8 @@ func (a *app) home(w http.ResponseWriter, _ *http.Request, s *sessionstore.Sessi
 }
 
 // homeOf returns the page of a session without its message. A value of an
-// unexpected type, as /api/set can store one, counts as absent.
+// unexpected type, as another version of the demo may have left, counts as
+// absent.
 func (a *app) homeOf(s *sessionstore.Session) home {
 	p := home{
 		frame: a.frameOf("pgsession demo", "/", s), Ended: reasons[s.Ended()], Session: factsOf(s),

@@ -36,8 +36,9 @@ const usersSchema = `
 	)`
 
 // users is the users table of the pages. A user is created at the first login,
-// with the password given there. A real application has its own users, and
-// limits how often a password can be guessed.
+// with the password given there. A real application has its own users. It also
+// bounds the tries of a password by user, at the login and where the password
+// is asked for again, as checkCode does for codes; the demo does not.
 type users struct {
 	pool   *pgxpool.Pool
 	rounds int // for new hashes

@@ -61,7 +61,7 @@ func (j *journey) walk(pool *pgxpool.Pool) []*visitor {
 	pgtest.Exec(j.t, pool,
 		"UPDATE pgsession.sessions SET last_seen_at = last_seen_at - interval '10 minutes'")
 	j.step(alice, "GET /api/me", http.StatusOK)
-	j.step(bob, "GET /api/get?k=counter", http.StatusBadRequest)
+	j.step(bob, "GET /api/get?k=counter", http.StatusNotFound)
 	j.step(bob, "POST /api/set?k=%00&v=x", http.StatusBadRequest)
 	j.step(bob, "POST /api/set?k=big", http.StatusBadRequest, "v="+strings.Repeat("x", 70_000))
 	j.step(alice, "POST /api/login?user=carol", http.StatusOK)

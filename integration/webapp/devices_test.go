@@ -24,7 +24,8 @@ func (v *visitor) others() (handles []string) {
 func TestEndingOneDevice(t *testing.T) {
 	t.Parallel()
 	a := start(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t))
-	here, there, bob := login(t, a.url, "alice"), login(t, a.url, "alice"), login(t, a.url, "bob")
+	here := loginWith(t, a.url, "alice", password)
+	there, bob := login(t, a.url, "alice"), login(t, a.url, "bob")
 
 	handles := here.others()
 	if len(handles) != 1 {
@@ -51,7 +52,7 @@ func TestEndingOneDevice(t *testing.T) {
 func TestDeviceOfAnotherUserIsNotFound(t *testing.T) {
 	t.Parallel()
 	a := start(t, production, withSecret, "DATABASE_URL="+pgtest.Database(t))
-	alice, mallory := login(t, a.url, "alice"), login(t, a.url, "mallory")
+	alice, mallory := login(t, a.url, "alice"), loginWith(t, a.url, "mallory", password)
 	handle := login(t, a.url, "alice").others()[0] // alice's first
 	mallory.send("POST /devices/end", "handle="+handle)
 	wantSaid(t, mallory.send("GET /devices").body, "That session had ended already.")

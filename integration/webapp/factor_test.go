@@ -2,6 +2,7 @@ package webapp_test
 
 import (
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -210,7 +211,8 @@ func TestSensitiveActionsNeedACode(t *testing.T) {
 		"password alone": stolen, "login without a password": login(t, a.url, "alice"),
 	} {
 		for _, request := range []string{
-			"POST /devices/end-others", "POST /password", "POST /second-factor",
+			"POST /devices/end", "POST /devices/end-others", "POST /password",
+			"POST /second-factor",
 		} {
 			got := v.send(request, "password="+newPassword, "do=remove")
 			if got.status != http.StatusForbidden {
@@ -251,4 +253,58 @@ func TestConfirmLeadsToAPageOfTheDemo(t *testing.T) {
 	if got.header.Get("Location") != "/password" {
 		t.Errorf("confirm leads to %q", got.header.Get("Location"))
 	}
+}
+
+// Who planted the session that the victim logs in with chose its values. None
+// of them is the secret that the victim is asked to enter.
+func TestAPlantedSessionHasNoSecret(t *testing.T) {
+	t.Parallel()
+	databaseURL, pool := database(t)
+	a := start(t, development, "DATABASE_URL="+databaseURL)
+	const secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+	for name, value := range map[string]string{
+		"a link":           "otpauth://totp/pgsession%20demo:alice?secret=" + secret,
+		"a link of a kind": "javascript://totp/%0aalert(1)?secret=" + secret,
+		"a value":          `{"User":"alice","LoginID":"","Secret":"` + secret + `"}`,
+	} {
+		v := visit(t, a.url)
+		v.want("POST /api/set?k=enrolling&v="+url.QueryEscape(value), http.StatusOK, "")
+		v.send("POST /login", "name=alice", "password="+password)
+		page := v.want("GET /password", http.StatusOK, "").body
+		if shownSecret.MatchString(page) || strings.Contains(page, "javascript:") {
+			t.Errorf("%s: a secret is shown:\n%s", name, page)
+		}
+		v.send("POST /second-factor", "do=add", "code="+testkit.Code(t, secret))
+	}
+	if n := pgtest.One[int](t, pool, "SELECT count(*) FROM webapp.factors"); n != 0 {
+		t.Error("the planted secret is the user's")
+	}
+
+	// Nor is one that an earlier login of the same user began.
+	v := loginWith(t, a.url, "alice", password)
+	v.send("POST /second-factor", "do=begin")
+	if !shownSecret.MatchString(v.send("GET /password").body) {
+		t.Fatal("no secret is shown")
+	}
+	v.want("GET /api/get?k=enrolling", http.StatusNotFound, "")
+	v.send("POST /login", "name=alice", "password="+password)
+	if shownSecret.MatchString(v.send("GET /password").body) {
+		t.Error("the secret of the login before is shown")
+	}
+}
+
+// The factor is removed on another device while a login waits for its code.
+func TestTheFactorIsRemovedMeanwhile(t *testing.T) {
+	t.Parallel()
+	databaseURL, pool := database(t)
+	a := start(t, development, "DATABASE_URL="+databaseURL)
+	here := loginWith(t, a.url, "alice", password)
+	secret := here.enrol(pool)
+	wantSaid(t, here.send("GET /devices").body, "From now on a login needs a code, too.",
+		"Devices that logged in without one stay logged in")
+	there := begin(t, a.url, "alice")
+	here.send("POST /second-factor", "do=remove")
+	there.code(testkit.Code(t, secret), http.StatusSeeOther)
+	there.want("GET /api/me", http.StatusUnauthorized, "")
+	wantSaid(t, there.send("GET /").body, "Your second factor was removed meanwhile. Log in again.")
 }

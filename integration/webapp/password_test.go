@@ -139,6 +139,32 @@ func TestANewPasswordAndTheRevocationsAreOneTransaction(t *testing.T) {
 	}
 }
 
+// The password is the new one and the revoke after the commit failed: the page
+// says so, and the same form once more does all of it.
+func TestANewPasswordWhoseRevokeIsUncertain(t *testing.T) {
+	t.Parallel()
+	databaseURL, pool := database(t)
+	a := start(t, development, "DATABASE_URL="+databaseURL)
+	here := loginWith(t, a.url, "alice", password)
+	pgtest.Exec(t, pool, `CREATE SEQUENCE public.marked;
+		CREATE FUNCTION public.fault() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+		BEGIN
+			IF pg_catalog.nextval('public.marked') >= 2 THEN RAISE EXCEPTION 'no'; END IF;
+			RETURN NULL;
+		END$$;
+		CREATE TRIGGER fault AFTER INSERT OR UPDATE ON pgsession.marks
+		FOR EACH ROW EXECUTE FUNCTION public.fault()`)
+	here.send("POST /password", "password="+newPassword)
+	wantSaid(t, here.send("GET /devices").body,
+		"Your password is changed, but other devices may still be logged in.")
+	pgtest.Exec(t, pool, "DROP TRIGGER fault ON pgsession.marks")
+	// A login that was under way with the old password.
+	there := login(t, a.url, "alice")
+	here.send("POST /password", "password="+newPassword)
+	wantSaid(t, here.send("GET /devices").body, "Your password is changed. One device")
+	there.want("GET /api/me", http.StatusUnauthorized, "")
+}
+
 func TestAnOldLoginIsAskedForThePassword(t *testing.T) {
 	t.Parallel()
 	databaseURL := pgtest.Database(t)
