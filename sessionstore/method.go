@@ -2,12 +2,14 @@ package sessionstore
 
 import (
 	"slices"
+	"time"
 
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // LoginOption adds to what [Session.Login], [Session.BeginLogin] and
-// [Session.CompleteLogin] do: [AuthenticatedBy], [WithTags] and [DropValues].
+// [Session.CompleteLogin] do: [AuthenticatedBy], [WithTags], [ProvedAt] and
+// [DropValues].
 type LoginOption interface {
 	// apply changes what the login writes. The error is a *ValueError.
 	apply(a *authentication) error
@@ -57,6 +59,41 @@ func AuthenticatedBy(level int, methods ...string) LoginOption {
 			}
 			a.methods = merged(a.methods, m)
 		}
+		return nil
+	})
+}
+
+// maxProofAge bounds [ProvedAt]. Stores keep the marks of revokes for longer.
+const maxProofAge = 365 * 24 * time.Hour
+
+// ProvedAt says when the user proved who they are, if that was before the
+// request: the iat of an ID token, or its auth_time, or when a link by mail was
+// sent. A revoke of the user, of a tag of the login or of all users that came
+// later refuses the login with [ErrRevoked]. Without ProvedAt only a revoke
+// during the request does.
+//
+// A time of the future counts as now, since the clock of an identity provider
+// may be ahead. If it is behind, a login right after a revoke is refused. The
+// zero time, and one of more than a year ago, are a *[ValueError] of the login.
+//
+// It changes no other time: the methods count as accepted with the login. It is
+// for [Session.Login] and [Session.BeginLogin]. The second factor comes after
+// the first, so for [Session.CompleteLogin] it is a *[ValueError].
+func ProvedAt(at time.Time) LoginOption {
+	return loginOption(func(a *authentication) error {
+		problem := ""
+		switch {
+		case a.step == stepCompletion:
+			problem = "is for Login and BeginLogin only"
+		case at.IsZero():
+			problem = "is the zero time"
+		case time.Since(at) > maxProofAge:
+			problem = "is more than a year ago"
+		}
+		if problem != "" {
+			return &ValueError{Key: "time of the proof", Problem: problem}
+		}
+		a.provedAt = at
 		return nil
 	})
 }
@@ -121,6 +158,7 @@ type authentication struct {
 	methods []store.Method
 	tags    []store.Tag
 
+	provedAt   time.Time // zero for during the request
 	dropValues bool
 }
 
@@ -174,6 +212,15 @@ func (a *authentication) logsIn() string {
 func (a *authentication) proves(level int) bool {
 	return level <= 0 && a.logsIn() != "" ||
 		slices.ContainsFunc(a.methods, func(m store.Method) bool { return m.Level >= level })
+}
+
+// began returns when it began, in a request that started then.
+func (a *authentication) began(started time.Time) time.Time {
+	if a.provedAt.IsZero() {
+		return started
+	}
+	// Times of another clock have no monotonic part, and started needs its own.
+	return started.Add(-max(0, started.Sub(a.provedAt)))
 }
 
 // change returns its part of a change of the store.

@@ -105,6 +105,7 @@ func (s *Session) CompleteLogin(ctx context.Context, options ...LoginOption) err
 	a.loginID = s.core.newLoginID()
 	if first := &s.next.auth; first.step == stepBegin { // both factors in one request
 		a.step, a.dropValues = stepLogin, a.dropValues || first.dropValues
+		a.provedAt = first.provedAt
 		a.methods = merged(first.methods, a.methods...)
 		a.tags = union(first.tags, a.tags)
 		if err := a.check(); err != nil {

@@ -154,7 +154,8 @@ func (s *Session) plan() plan {
 	case p.change.Completes:
 		p.change.Began = store.BeganAt(s.rec.PendingSince, s.own.all()...)
 	case p.logsIn():
-		p.change.Began = store.BeganHere(s.started, s.own.all()...)
+		began := s.next.auth.began(s.started)
+		p.change.Began = store.BeganHere(began, s.own.all()...)
 	}
 	if limits.DenyAtMaxSessions {
 		p.change.MaxSessions = limits.MaxSessionsPerUser
