@@ -124,6 +124,9 @@ func (c CookieConfig) check(env Environment, fault func(name, problem string)) {
 	if len(c.Domain) > maxAttributeBytes || len(c.Path) > maxAttributeBytes {
 		fault("Cookie", "domain and path must be at most 1024 bytes")
 	}
+	if strings.HasSuffix(c.Name, cookie.MarkerSuffix) {
+		fault("Cookie.Name", "must not end in -set: the marker of another Manager could be it")
+	}
 	if len(c.Name)+len(cookie.MarkerSuffix)+cookie.ValueChars > maxCookieBytes {
 		fault("Cookie.Name", "must be shorter: browsers discard a cookie of more than 4096 bytes "+
 			"with its value, and the marker adds -set")

@@ -257,6 +257,7 @@ func TestCookieConfigFaults(t *testing.T) {
 			CookieConfig{Name: "__Host-id", Path: "/app"},
 			Production, "Cookie.Path",
 		},
+		{"a marker's name", CookieConfig{Name: "id-set"}, Production, "Cookie.Name"},
 		{"a prefix is spelled exactly", CookieConfig{Name: "__host-id"}, Production, "Cookie.Name"},
 		{
 			"SameSite=None can't be insecure",

@@ -12,6 +12,9 @@ import (
 // which the log and [Health] report: see [Config.Deviations]. Staff and
 // customers with different profiles need two Managers with two cookie names.
 //
+// It limits the sessions that begin or log in from then on. Those that are
+// there keep their deadlines: call [Manager.RevokeAll] after turning it on.
+//
 // A profile limits sessions only. That a user has proved enough for the level
 // is up to the application: see [RequireAuth].
 type Profile int
