@@ -11,12 +11,19 @@ type caller interface {
 	userID() string
 	// ownMarks returns the marks of the request's revokes; nil after it.
 	ownMarks() *ownMarks
+	// of returns the request of a Manager among this one and those around it,
+	// and this one if it has none.
+	of(c *core) caller
 }
 
-// callerOf returns the request that a context belongs to.
-func callerOf(ctx context.Context) (caller, bool) {
-	c, ok := ctx.Value(contextKey{}).(caller)
-	return c, ok
+// callerOf returns the request that a context belongs to. Handlers of several
+// Managers may be nested: then it is the one of this Manager.
+func (c *core) callerOf(ctx context.Context) (caller, bool) {
+	inner, ok := ctx.Value(contextKey{}).(caller)
+	if !ok {
+		return nil, false
+	}
+	return inner.of(c), true
 }
 
 // withoutSession hides the session from FromContext. The store is called with

@@ -46,7 +46,8 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 		if len(x.header) > 0 {
 			x.before = x.header.Clone()
 		}
-		ref := &requestRef{}
+		ref := &requestRef{core: &m.core}
+		ref.outer, _ = r.Context().Value(contextKey{}).(*requestRef)
 		ref.state.Store(x)
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, ref))
 		x.request = r

@@ -39,9 +39,9 @@ func (o *ownMarks) all() []store.MarkID {
 
 // ownMarksOf returns those of the request that a context belongs to; nil
 // without one.
-func ownMarksOf(ctx context.Context) *ownMarks {
-	if c, ok := callerOf(ctx); ok {
-		return c.ownMarks()
+func (c *core) ownMarksOf(ctx context.Context) *ownMarks {
+	if caller, ok := c.callerOf(ctx); ok {
+		return caller.ownMarks()
 	}
 	return nil
 }

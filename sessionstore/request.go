@@ -58,29 +58,6 @@ const (
 	useIgnored // the request only looks: see StatusHandler
 )
 
-// requestRef is the value in a request's context. A context may outlive its
-// request, as in an event that waits. What the request holds, such as its
-// headers, must not.
-type requestRef struct {
-	state atomic.Pointer[requestState] // nil if the request is over
-}
-
-// userID returns the user of the request's session.
-func (r *requestRef) userID() string {
-	if x := r.state.Load(); x != nil {
-		return x.userID()
-	}
-	return ""
-}
-
-// ownMarks returns the marks of the request's revokes.
-func (r *requestRef) ownMarks() *ownMarks {
-	if x := r.state.Load(); x != nil {
-		return &x.own
-	}
-	return nil
-}
-
 // userID returns the user, if the handler has asked for the session.
 func (x *requestState) userID() string {
 	if !x.ready.Load() {

@@ -12,7 +12,7 @@ import (
 func (c *core) revoke(
 	ctx context.Context, sel store.Selection, why Reason, own *ownMarks,
 ) (Revocation, error) {
-	e := revoked(ctx, sel, why)
+	e := c.revoked(ctx, sel, why)
 	own.mark(&sel)
 	sel.Progress, _ = ctx.Value(progressKey{}).(func(int))
 	_, r, err := c.store.Revoke(noted(withoutSession(ctx), e), sel)
@@ -38,8 +38,8 @@ func includes(s store.Selection, rec *store.Record) bool {
 
 // revoked returns the event of a revoke. It comes before the revoke, which may
 // end the session that names the actor.
-func revoked(ctx context.Context, sel store.Selection, why Reason) Event {
-	by := actorOf(ctx)
+func (c *core) revoked(ctx context.Context, sel store.Selection, why Reason) Event {
+	by := c.actorOf(ctx)
 	return Event{
 		Kind: EventRevoked, Handle: sel.Handle, UserID: sel.UserID,
 		Reason: why, Actor: by.name, Detail: by.note,
@@ -47,8 +47,8 @@ func revoked(ctx context.Context, sel store.Selection, why Reason) Event {
 }
 
 // foreign returns the event of a handle that is not the user's.
-func foreign(ctx context.Context, userID string) Event {
-	by := actorOf(ctx)
+func (c *core) foreign(ctx context.Context, userID string) Event {
+	by := c.actorOf(ctx)
 	return Event{Kind: EventForeignHandle, UserID: userID, Actor: by.name, Detail: by.note}
 }
 
@@ -68,10 +68,10 @@ func (c *core) limit(ctx context.Context, userID string) {
 type progressKey struct{}
 
 // actorOf returns the actor of a context.
-func actorOf(ctx context.Context) actor {
+func (c *core) actorOf(ctx context.Context) actor {
 	a := actorFrom(ctx)
-	if c, ok := callerOf(ctx); ok && a.name == "" {
-		a.name = c.userID()
+	if caller, ok := c.callerOf(ctx); ok && a.name == "" {
+		a.name = caller.userID()
 	}
 	return a
 }

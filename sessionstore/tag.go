@@ -50,7 +50,7 @@ func (m *Manager) RevokeTag(ctx context.Context, tag Tag) (Revocation, error) {
 	if err := tagError(tag); err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return m.revoke(ctx, store.Selection{Tag: tag}, ReasonTag, ownMarksOf(ctx))
+	return m.revoke(ctx, store.Selection{Tag: tag}, ReasonTag, m.ownMarksOf(ctx))
 }
 
 // RevokeTag is [Manager.RevokeTag]. It returns how many sessions end with the
@@ -59,7 +59,7 @@ func (t *Tx) RevokeTag(ctx context.Context, tag Tag) (int, error) {
 	if err := tagError(tag); err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return t.revoke(ctx, store.Selection{Tag: tag}, ReasonTag, ownMarksOf(ctx))
+	return t.revoke(ctx, store.Selection{Tag: tag}, ReasonTag, t.m.ownMarksOf(ctx))
 }
 
 // ListTag returns the live sessions with this tag, of all users, newest first:

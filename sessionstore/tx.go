@@ -55,7 +55,7 @@ func (t *Tx) Revoke(ctx context.Context, userID string, h Handle) error {
 	}
 	n, err := t.revoke(ctx, store.Selection{UserID: userID, Handle: h}, ReasonHandle, nil)
 	if err == nil && n == 0 {
-		t.m.observe(ctx, foreign(ctx, userID))
+		t.m.observe(ctx, t.m.foreign(ctx, userID))
 		err = fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
 	}
 	return err
@@ -67,7 +67,7 @@ func (t *Tx) RevokeUser(ctx context.Context, userID string) (int, error) {
 	if err := userError(userID); err != nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return t.revoke(ctx, store.Selection{UserID: userID}, ReasonUser, ownMarksOf(ctx))
+	return t.revoke(ctx, store.Selection{UserID: userID}, ReasonUser, t.m.ownMarksOf(ctx))
 }
 
 // RevokeOthers is [Session.RevokeOthers] for a session of this Manager. It
@@ -91,7 +91,7 @@ func (t *Tx) revoke(
 	if t.m.chain == nil {
 		return 0, fmt.Errorf("sessionstore: revoke: %w", errNoPostgres)
 	}
-	e := revoked(ctx, sel, why)
+	e := t.m.revoked(ctx, sel, why)
 	own.mark(&sel)
 	ids, n, err := t.end(noted(withoutSession(ctx), e), sel)
 	if err != nil {

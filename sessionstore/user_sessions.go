@@ -127,7 +127,7 @@ func (m *Manager) Revoke(ctx context.Context, userID string, h Handle) (Revocati
 	}
 	r, err := m.revoke(ctx, store.Selection{UserID: userID, Handle: h}, ReasonHandle, nil)
 	if err == nil && r.Count == 0 {
-		m.observe(ctx, foreign(ctx, userID))
+		m.observe(ctx, m.foreign(ctx, userID))
 		err = fmt.Errorf("sessionstore: revoke: %w", ErrNotFound)
 	}
 	return r, err
@@ -146,14 +146,14 @@ func (m *Manager) RevokeUser(ctx context.Context, userID string) (Revocation, er
 	if err := userError(userID); err != nil {
 		return Revocation{}, fmt.Errorf("sessionstore: revoke: %w", err)
 	}
-	return m.revoke(ctx, store.Selection{UserID: userID}, ReasonUser, ownMarksOf(ctx))
+	return m.revoke(ctx, store.Selection{UserID: userID}, ReasonUser, m.ownMarksOf(ctx))
 }
 
 // RevokeAll ends the sessions of all users and visitors, in batches as
 // [Manager.RevokeUser] does. It does not change the cache: other instances
 // may serve cached sessions until their maximum age.
 func (m *Manager) RevokeAll(ctx context.Context) (Revocation, error) {
-	return m.revoke(ctx, store.Selection{All: true}, ReasonAll, ownMarksOf(ctx))
+	return m.revoke(ctx, store.Selection{All: true}, ReasonAll, m.ownMarksOf(ctx))
 }
 
 // WithProgress returns a context for [Manager.RevokeUser], [Manager.RevokeTag],
