@@ -1,10 +1,11 @@
 // Command soak keeps a site of this library at half of its maximum rate, and
 // fails if it or its tables grow.
 //
-//	soak [-minutes N] [-clients N] [-sessions N] [-restart=false]
+//	soak [-minutes N] [-clients N] [-sessions N] [-local] [-restart=false]
 //
 // It runs on the Postgres of DATABASE_URL, in a database of its own, and with
-// the Redis of REDIS_URL as cache if that is set. Clients log in, read, save,
+// the Redis of REDIS_URL as cache if that is set; with -local the cache is in
+// the process. Clients log in, read, save,
 // log out and leave sessions behind. Meanwhile it revokes users, prunes, takes
 // all entries from Redis and once makes Postgres restart.
 //
@@ -67,6 +68,7 @@ type plan struct {
 	length   time.Duration
 	clients  int
 	sessions int // of each client
+	local    bool
 	restart  bool
 }
 
@@ -87,6 +89,7 @@ func parse(args []string, output io.Writer) (*plan, error) {
 	minutes := flags.Float64("minutes", 30, "run for `n` minutes")
 	flags.IntVar(&p.clients, "clients", 64, "`n` clients, each with a connection")
 	flags.IntVar(&p.sessions, "sessions", 100, "`n` sessions of each client")
+	flags.BoolVar(&p.local, "local", false, "cache in the process, and not in Redis")
 	flags.BoolVar(&p.restart, "restart", true, "make Postgres restart, by killing a backend")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

@@ -43,6 +43,12 @@ func (p *plan) run(ctx context.Context, output, progress io.Writer) (err error) 
 		_, _ = fmt.Fprintf(progress, "%6.0f s  %s\n", time.Since(began).Seconds(),
 			fmt.Sprintf(format, args...))
 	}}
+	if p.local {
+		redisURL = ""
+		if err := os.Setenv(site.LocalVariable, "1"); err != nil {
+			return err
+		}
+	}
 	if redisURL != "" {
 		options, err := redis.ParseURL(redisURL)
 		if err != nil {

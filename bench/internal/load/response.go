@@ -21,8 +21,8 @@ var (
 	setCookie     = []byte("set-cookie:")
 )
 
-// Cookie returns the name and the value of the last cookie that the response
-// sets, empty without one.
+// Cookie returns the name and the value of the session's cookie that the
+// response sets, empty if it does not.
 func (r *Response) Cookie() string { return string(r.cookie) }
 
 // read reads a response with a length, which net/http sends for short bodies.
@@ -54,10 +54,22 @@ func (r *Response) read(from *bufio.Reader) error {
 					return err
 				}
 			} else if value, ok := field(text, setCookie); ok {
-				value, _, _ = bytes.Cut(value, []byte(";"))
-				r.cookie = append(r.cookie[:0], value...)
+				r.take(value)
 			}
 		}
+	}
+}
+
+// seenSuffix ends the name of the library's cookie that asks for Postgres in
+// place of a cache in the process, after a save. A browser has it for a second;
+// these clients have one instance, and need none.
+const seenSuffix = "-seen"
+
+// take keeps the cookie of a Set-Cookie.
+func (r *Response) take(value []byte) {
+	value, _, _ = bytes.Cut(value, []byte(";"))
+	if name, _, _ := bytes.Cut(value, []byte("=")); !bytes.HasSuffix(name, []byte(seenSuffix)) {
+		r.cookie = append(r.cookie[:0], value...)
 	}
 }
 

@@ -11,7 +11,7 @@ func TestRead(t *testing.T) {
 	from := bufio.NewReader(
 		strings.NewReader(
 			"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nSet-Cookie: __Host-session=v1.abc; " +
-				"Path=/; Secure\r\nContent-Length: 4\r\n\r\nuser" +
+				"Path=/; Secure\r\nSet-Cookie: __Host-session-seen=1; Max-Age=1\r\nContent-Length: 4\r\n\r\nuser" +
 				"HTTP/1.1 503 Service Unavailable\ncontent-length:0\n\n"))
 	if err := r.read(from); err != nil || r.Status != 200 || string(r.Body) != "user" ||
 		string(r.cookie) != "__Host-session=v1.abc" {

@@ -23,6 +23,8 @@ const Soaked = "pgsession_soaked"
 const (
 	// IdleVariable is its idle timeout, a duration.
 	IdleVariable = "BENCH_SITE_IDLE"
+	// LocalVariable gives it a cache in the process, if it is set.
+	LocalVariable = "BENCH_SITE_LOCAL"
 	// LeakVariable makes it keep a goroutine for each login, if it is set: for
 	// a test of the soak.
 	LeakVariable = "BENCH_SITE_LEAK"
@@ -62,6 +64,9 @@ func newSoaked(ctx context.Context, s Servers) (*soaked, error) {
 				"8d6f1c0e57a24b93d0c8e2f1a6b7954d3e0a1b2c4d5f60718293a4b5c6d7e8f9",
 			},
 		}
+	}
+	if os.Getenv(LocalVariable) != "" {
+		localField(&config.Cache).SetInt(int64(localFreshness))
 	}
 	manager, err := sessionstore.New(ctx, pool, config)
 	if err != nil {

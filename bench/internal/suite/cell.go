@@ -308,7 +308,7 @@ func cellHTTP(
 		if err != nil {
 			return nil, err
 		}
-		v := &visited{process: process}
+		v := &visited{process: process, first: firstVisitor}
 		if v.clients, err = load.Connect(process.Address, httpClients); err == nil {
 			err = v.logIn()
 		}

@@ -17,6 +17,9 @@ const (
 	// The users of the sites are rows that were not filled: those who stay, and
 	// those who only log in.
 	firstVisitor = 50_000_000
+	// firstLocal are those of the site with a cache in the process: it shares
+	// the table with another one, whose sessions are counted.
+	firstLocal = firstVisitor - loggedIn
 )
 
 // overHTTP compares whole sites with one load generator.
@@ -142,7 +145,12 @@ func (b *Bench) sites(ctx context.Context) (sites []*visited, err error) {
 		if err != nil {
 			return sites, err
 		}
-		v := &visited{process: process, table: tables[name], bare: name == site.Bare}
+		v := &visited{
+			process: process, table: tables[name], bare: name == site.Bare, first: firstVisitor,
+		}
+		if name == site.Local {
+			v.first = firstLocal
+		}
 		sites = append(sites, v)
 		if v.clients, err = load.Connect(process.Address, httpClients); err != nil {
 			return sites, err

@@ -18,6 +18,7 @@ type visited struct {
 	process  *site.Process
 	clients  load.Clients
 	sessions []load.Session
+	first    int    // of its users, who stay
 	table    string // of its sessions; empty if they are not on Postgres
 	bare     bool
 
@@ -58,7 +59,7 @@ func (v *visited) logIn() error {
 		return group.Wait()
 	}
 	err := each(func(c *load.Client, i int) (err error) {
-		v.sessions[i], err = c.Login(rows.Name(firstVisitor + i))
+		v.sessions[i], err = c.Login(rows.Name(v.first + i))
 		if v.bare {
 			v.sessions[i].User = rows.Name(0)
 		}
