@@ -32,6 +32,11 @@ func agedTables(ctx context.Context, d *rows.Database) error {
 			FROM generate_series(1, $2::integer), (SELECT data FROM pgsession.sessions LIMIT 1) AS one`,
 			func(n int) []any { return []any{n, generation} },
 		},
+		{ // a touch that moves the deadline is a new row for each index
+			`UPDATE pgsession.sessions SET expires_at = expires_at + interval '1 second'
+			WHERE user_id IN ('generation-' || $1::integer, 'generation-' || ($1::integer - 1))`,
+			func(n int) []any { return []any{n} },
+		},
 		{
 			`DELETE FROM pgsession.sessions WHERE user_id = 'generation-' || $1::integer`,
 			func(n int) []any { return []any{n - 1} },
