@@ -149,14 +149,24 @@ DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNIN
 
 -- OwnerRevokeHandle revokes the session of a user that has this handle: the
 -- first half of a SHA-256 over label and id. It inserts an ending, as
--- SessionDelete does.
+-- SessionDelete does. It finds the id in the indexes alone: a user can have so
+-- many sessions that reading their rows takes longer than a statement may.
 -- name: OwnerRevokeHandle :many
-WITH gone AS (
-    DELETE FROM pgsession.sessions AS s
-    WHERE (s.user_id = @user_id::text OR s.pending_user_id = @user_id::text)
-        AND s.expires_at > pg_catalog.now()
+WITH found AS MATERIALIZED (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.user_id = @user_id::text
         AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16)
             = @handle::bytea
+    UNION ALL
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.pending_user_id = @user_id::text
+        AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16)
+            = @handle::bytea
+), gone AS (
+    DELETE FROM pgsession.sessions AS s
+    WHERE s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
+        AND (s.user_id = @user_id::text OR s.pending_user_id = @user_id::text) IS TRUE
+        AND s.expires_at > pg_catalog.now()
     RETURNING s.id
 ), noted AS (
     INSERT INTO pgsession.endings (id, reason)
@@ -169,10 +179,17 @@ SELECT gone.id FROM gone;
 -- name: OwnerHasHandle :one
 SELECT EXISTS (
     SELECT 1 FROM pgsession.sessions AS s
-    WHERE (s.user_id = @user_id::text OR s.pending_user_id = @user_id::text)
-        AND s.expires_at > pg_catalog.now()
-        AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || s.id) FROM 1 FOR 16)
-            = @handle::bytea
+    WHERE s.id = ANY(ARRAY(
+        SELECT f.id FROM pgsession.sessions AS f
+        WHERE f.user_id = @user_id::text
+            AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || f.id) FROM 1 FOR 16)
+                = @handle::bytea
+        UNION ALL
+        SELECT f.id FROM pgsession.sessions AS f
+        WHERE f.pending_user_id = @user_id::text
+            AND substring(pg_catalog.sha256(sqlc.arg(label)::bytea || f.id) FROM 1 FOR 16)
+                = @handle::bytea
+    )) AND s.expires_at > pg_catalog.now()
 )::boolean AS found;
 
 -- OwnerTrim revokes all sessions of a user but those with the latest logins. It

@@ -207,10 +207,17 @@ func (q *Queries) OwnerFind(ctx context.Context, db DBTX, arg *OwnerFindParams) 
 const ownerHasHandle = `-- name: OwnerHasHandle :one
 SELECT EXISTS (
     SELECT 1 FROM pgsession.sessions AS s
-    WHERE (s.user_id = $1::text OR s.pending_user_id = $1::text)
-        AND s.expires_at > pg_catalog.now()
-        AND substring(pg_catalog.sha256($2::bytea || s.id) FROM 1 FOR 16)
-            = $3::bytea
+    WHERE s.id = ANY(ARRAY(
+        SELECT f.id FROM pgsession.sessions AS f
+        WHERE f.user_id = $1::text
+            AND substring(pg_catalog.sha256($2::bytea || f.id) FROM 1 FOR 16)
+                = $3::bytea
+        UNION ALL
+        SELECT f.id FROM pgsession.sessions AS f
+        WHERE f.pending_user_id = $1::text
+            AND substring(pg_catalog.sha256($2::bytea || f.id) FROM 1 FOR 16)
+                = $3::bytea
+    )) AND s.expires_at > pg_catalog.now()
 )::boolean AS found
 `
 
@@ -485,12 +492,21 @@ func (q *Queries) OwnerRevokeFound(ctx context.Context, db DBTX, arg *OwnerRevok
 }
 
 const ownerRevokeHandle = `-- name: OwnerRevokeHandle :many
-WITH gone AS (
-    DELETE FROM pgsession.sessions AS s
-    WHERE (s.user_id = $1::text OR s.pending_user_id = $1::text)
-        AND s.expires_at > pg_catalog.now()
+WITH found AS MATERIALIZED (
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.user_id = $1::text
         AND substring(pg_catalog.sha256($2::bytea || s.id) FROM 1 FOR 16)
             = $3::bytea
+    UNION ALL
+    SELECT s.id FROM pgsession.sessions AS s
+    WHERE s.pending_user_id = $1::text
+        AND substring(pg_catalog.sha256($2::bytea || s.id) FROM 1 FOR 16)
+            = $3::bytea
+), gone AS (
+    DELETE FROM pgsession.sessions AS s
+    WHERE s.id = ANY(ARRAY(SELECT f.id FROM found AS f))
+        AND (s.user_id = $1::text OR s.pending_user_id = $1::text) IS TRUE
+        AND s.expires_at > pg_catalog.now()
     RETURNING s.id
 ), noted AS (
     INSERT INTO pgsession.endings (id, reason)
@@ -508,7 +524,8 @@ type OwnerRevokeHandleParams struct {
 
 // OwnerRevokeHandle revokes the session of a user that has this handle: the
 // first half of a SHA-256 over label and id. It inserts an ending, as
-// SessionDelete does.
+// SessionDelete does. It finds the id in the indexes alone: a user can have so
+// many sessions that reading their rows takes longer than a statement may.
 func (q *Queries) OwnerRevokeHandle(ctx context.Context, db DBTX, arg *OwnerRevokeHandleParams) ([][]byte, error) {
 	rows, err := db.Query(ctx, ownerRevokeHandle, arg.UserID, arg.Label, arg.Handle)
 	if err != nil {
