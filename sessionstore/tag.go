@@ -65,6 +65,10 @@ func (t *Tx) RevokeTag(ctx context.Context, tag Tag) (int, error) {
 // ListTag returns the live sessions with this tag, of all users, newest first:
 // the first hundred, or the given page. Page.Tag need not be set. It returns
 // the errors of [Manager.List]. The zero Tag is a *[ValueError].
+//
+// Each page reads and sorts all sessions with the tag. It is for tags with up
+// to 100,000 sessions: with more, a page can take longer than
+// Config.StoreTimeout. RevokeTag has no such bound.
 func (m *Manager) ListTag(ctx context.Context, tag Tag, page Page) ([]Info, error) {
 	if err := tagError(tag); err != nil {
 		return nil, fmt.Errorf("sessionstore: list: %w", err)

@@ -201,7 +201,7 @@ COMMENT ON COLUMN pgsession.marks.key IS 'SHA-256 of who was revoked: a user, or
 CREATE INDEX marks_key_idx ON pgsession.marks (key, revoked_at);
 
 -- For the prune.
-CREATE INDEX marks_revoked_at_idx ON pgsession.marks (revoked_at);
+CREATE INDEX marks_revoked_at_idx ON pgsession.marks (revoked_at, id);
 
 -- Why a session is over, as its browser may know. The statement that ends a
 -- session inserts its ending: a logout, a revoke by handle, or a further login
@@ -302,23 +302,31 @@ COMMENT ON COLUMN pgsession.events.reason IS
 COMMENT ON COLUMN pgsession.events.actor IS 'The acting user, or the name given to WithActor';
 COMMENT ON COLUMN pgsession.events.detail IS 'The note given to WithActor, or what was suspicious';
 
+-- For the prune, and for an operator: what happened since a time.
+CREATE INDEX events_at_idx ON pgsession.events (at, id);
+
 -- For an operator: what happened to a user.
 CREATE INDEX events_user_id_idx ON pgsession.events (user_id, id) WHERE user_id IS NOT NULL;
 
 -- The one row of this table is the lock that makes prunes run one at a time. It
 -- also holds the time of the last prune, for health checks, the prune's place in
--- the index, and for how long events are kept. A row lock can't collide with advisory locks of the
--- application, and works through every pooler.
+-- each table, and for how long events are kept. A row lock can't collide with
+-- advisory locks of the application, and works through every pooler.
 CREATE TABLE pgsession.prune_state (
-    last_prune_at timestamptz,
-    pruned_total  bigint      NOT NULL DEFAULT 0,
-    reached_at    timestamptz,
-    reached_id    bytea,
-    reached_n     bigint      NOT NULL DEFAULT 0,
-    runs          integer     NOT NULL DEFAULT 0,
-    run_batches   integer     NOT NULL DEFAULT 0,
-    only_row      boolean     NOT NULL DEFAULT true,
-    keep_events   interval    NOT NULL DEFAULT '400 days',
+    last_prune_at    timestamptz,
+    pruned_total     bigint      NOT NULL DEFAULT 0,
+    reached_at       timestamptz,
+    reached_id       bytea,
+    reached_n        bigint      NOT NULL DEFAULT 0,
+    reached_event_at timestamptz,
+    reached_event_id bigint,
+    reached_mark_at  timestamptz,
+    reached_mark_id  bytea,
+    looked_at        timestamptz,
+    runs             integer     NOT NULL DEFAULT 0,
+    run_batches      integer     NOT NULL DEFAULT 0,
+    only_row         boolean     NOT NULL DEFAULT true,
+    keep_events      interval    NOT NULL DEFAULT '400 days',
 
     CONSTRAINT prune_state_pkey PRIMARY KEY (only_row),
     CONSTRAINT prune_state_keep_events_check CHECK (keep_events >= '1 day'),
@@ -332,6 +340,12 @@ COMMENT ON COLUMN pgsession.prune_state.reached_at IS
     'Deadline of the last session that was pruned; null before the first';
 COMMENT ON COLUMN pgsession.prune_state.reached_id IS 'Id of that session';
 COMMENT ON COLUMN pgsession.prune_state.reached_n IS 'The n of the last ending that was pruned';
+COMMENT ON COLUMN pgsession.prune_state.reached_event_at IS
+    'When the last event that was pruned happened; with reached_event_id its place; null before it';
+COMMENT ON COLUMN pgsession.prune_state.reached_mark_at IS
+    'Time of the last mark that was pruned; with reached_mark_id its place; null before it';
+COMMENT ON COLUMN pgsession.prune_state.looked_at IS
+    'When a batch last looked for endings, events and marks before their places';
 COMMENT ON COLUMN pgsession.prune_state.runs IS
     'Runs since the last one that began at the start of the index';
 COMMENT ON COLUMN pgsession.prune_state.run_batches IS
@@ -342,14 +356,14 @@ COMMENT ON COLUMN pgsession.prune_state.keep_events IS
 INSERT INTO pgsession.prune_state DEFAULT VALUES;
 
 -- prune_batch deletes a batch of expired sessions, and in the room that is left
--- endings and then events beyond their bounds. It runs with the rights of its owner, so a caller
--- needs none on the tables, and can delete only what is due. Its search_path is
--- pinned, which makes this safe.
+-- endings, events and marks beyond their bounds. It runs with the rights of its
+-- owner, so a caller needs none on the tables, and can delete only what is due.
+-- Its search_path is pinned, which makes this safe.
 --
 -- Its planner settings leave the order of the index as the only plan:
--- statistics are out of date after a bulk expiry. A plan that is turned off has
--- a very high cost. Where no other is left, Postgres would compile it, so jit
--- is off.
+-- statistics are out of date after a bulk expiry. What that plan needs is on,
+-- whatever the role and the database have. A plan that is turned off has a very
+-- high cost. Where no other is left, Postgres would compile it, so jit is off.
 --
 -- While an old transaction is open, Postgres keeps deleted rows. So a batch
 -- goes on where the last one ended, and reads none of them again. Expired rows
@@ -366,25 +380,33 @@ SET jit = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_sort = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 SET enable_indexscan = on
+SET enable_indexonlyscan = on
+SET enable_tidscan = on
+SET enable_nestloop = on
 AS $$
 DECLARE
-    state       pgsession.prune_state;
-    distributed boolean := false;
-    from_start  boolean := false;
-    from_at     timestamptz;
-    from_id     bytea;
-    ids         bytea[];
-    deadlines   timestamptz[];
-    places      tid[];
-    n           integer;
-    deleted     integer := 0;
-    room        integer;
-    newest      bigint;
-    from_n      bigint;
-    last_n      bigint;
-    forgotten   integer;
-    old_events  integer;
+    state        pgsession.prune_state;
+    distributed  boolean := false;
+    from_start   boolean := false;
+    from_at      timestamptz;
+    from_id      bytea;
+    ids          bytea[];
+    deadlines    timestamptz[];
+    places       tid[];
+    n            integer;
+    deleted      integer := 0;
+    room         integer;
+    gone         integer;
+    newest_n     bigint;
+    newest_tx    xid8;
+    newest_event bigint;
+    last_at      timestamptz;
+    last_event   bigint;
+    last_mark    bytea;
+    last_n       bigint;
 BEGIN
     IF max_rows IS NULL OR max_rows < 1 OR max_rows > 100000 THEN
         RAISE EXCEPTION 'pgsession.prune_batch: max_rows must be between 1 and 100000'
@@ -478,69 +500,129 @@ BEGIN
         END IF;
     END IF;
 
-    -- Endings, from where the last batch ended, in the order of n. It looks at no
-    -- more rows than it may delete. A transaction that was long commits an earlier
-    -- n late, so the first batch of a day begins at the start, as does each after a
-    -- TRUNCATE that restarted n.
+    -- The other tables have a place each, as sessions have. Rows that are due
+    -- can appear before it: by a transaction that was long, or after the clock
+    -- was set back. So a batch looks there once a day, and goes back to the first
+    -- that it finds, also if it has no room.
     room := max_rows - n;
-    newest := (SELECT pg_catalog.max(e.n) FROM pgsession.endings AS e);
-    IF newest < state.reached_n THEN
-        state.reached_n := 0;
+    newest_n := (SELECT pg_catalog.max(e.n) FROM pgsession.endings AS e);
+    IF newest_n < state.reached_n THEN
+        state.reached_n := 0; -- a TRUNCATE restarted n
     END IF;
-    from_n := CASE WHEN pg_catalog.date_trunc('day', state.last_prune_at)
-        = pg_catalog.date_trunc('day', pg_catalog.now()) THEN state.reached_n ELSE 0 END;
-    WITH gone AS (
+    -- The newest event stays, for the cursor of a reader that has read all.
+    SELECT w.tx, w.id INTO newest_tx, newest_event FROM pgsession.events AS w
+    ORDER BY w.tx DESC, w.id DESC LIMIT 1;
+    IF (state.looked_at > pg_catalog.now() - interval '1 day'
+        AND state.looked_at <= pg_catalog.now()) IS NOT TRUE
+    THEN
+        state.looked_at := pg_catalog.now();
+        state.reached_n := coalesce((
+            SELECT e.n - 1 FROM pgsession.endings AS e
+            WHERE e.n <= state.reached_n
+                AND (e.n <= newest_n - 1000000 OR e.ended_at < pg_catalog.now() - interval '7 days')
+            ORDER BY e.n LIMIT 1
+        ), state.reached_n);
+        SELECT v.at, v.id - 1 INTO last_at, last_event FROM pgsession.events AS v
+        WHERE (v.at, v.id) <= (state.reached_event_at, state.reached_event_id)
+            AND v.at < pg_catalog.now() - state.keep_events
+            AND (v.tx, v.id) <> (newest_tx, newest_event)
+        ORDER BY v.at, v.id LIMIT 1;
+        IF FOUND THEN
+            state.reached_event_at := last_at;
+            state.reached_event_id := last_event;
+        END IF;
+        SELECT m.revoked_at INTO last_at FROM pgsession.marks AS m
+        WHERE (m.revoked_at, m.id) <= (state.reached_mark_at, state.reached_mark_id)
+            AND m.revoked_at < pg_catalog.now() - interval '400 days'
+        ORDER BY m.revoked_at, m.id LIMIT 1;
+        IF FOUND THEN
+            state.reached_mark_at := last_at;
+            state.reached_mark_id := '';
+        END IF;
+    END IF;
+
+    -- Events, in the order of at. Those from the future come last.
+    WITH few AS MATERIALIZED (
+        SELECT v.tx, v.id, v.at FROM pgsession.events AS v
+        WHERE (v.at, v.id) > (
+                coalesce(state.reached_event_at, '-infinity'), coalesce(state.reached_event_id, 0)
+            )
+            AND v.at < pg_catalog.now() - state.keep_events
+            AND (v.tx, v.id) <> (newest_tx, newest_event)
+        ORDER BY v.at, v.id
+        LIMIT room
+    ), deleted_events AS (
+        DELETE FROM pgsession.events AS v USING few WHERE v.tx = few.tx AND v.id = few.id
+    )
+    SELECT
+        pg_catalog.count(*), (pg_catalog.array_agg(few.at))[pg_catalog.count(*)],
+        (pg_catalog.array_agg(few.id))[pg_catalog.count(*)]
+    INTO gone, last_at, last_event FROM few;
+    IF gone > 0 THEN
+        state.reached_event_at := last_at;
+        state.reached_event_id := last_event;
+    END IF;
+    room := room - gone;
+
+    -- Marks, in the order of their time. No session is older than 400 days, so no
+    -- login is.
+    WITH few AS MATERIALIZED (
+        SELECT m.id, m.revoked_at FROM pgsession.marks AS m
+        WHERE (m.revoked_at, m.id) > (
+                coalesce(state.reached_mark_at, '-infinity'), coalesce(state.reached_mark_id, '')
+            )
+            AND m.revoked_at < pg_catalog.now() - interval '400 days'
+        ORDER BY m.revoked_at, m.id
+        LIMIT room
+    ), deleted_marks AS (
+        DELETE FROM pgsession.marks AS m USING few WHERE m.id = few.id
+    )
+    SELECT
+        pg_catalog.count(*), (pg_catalog.array_agg(few.revoked_at))[pg_catalog.count(*)],
+        (pg_catalog.array_agg(few.id))[pg_catalog.count(*)]
+    INTO gone, last_at, last_mark FROM few;
+    IF gone > 0 THEN
+        state.reached_mark_at := last_at;
+        state.reached_mark_id := last_mark;
+    END IF;
+    room := room - gone;
+
+    -- Endings, in the order of n. It looks at no more rows than it may delete,
+    -- and passes over those from the future.
+    WITH deleted_endings AS (
         DELETE FROM pgsession.endings AS e
-        WHERE e.n > from_n
+        WHERE e.n > state.reached_n
             AND e.n <= (
                 SELECT pg_catalog.max(few.n) FROM (
                     SELECT b.n FROM pgsession.endings AS b
-                    WHERE b.n > from_n
+                    WHERE b.n > state.reached_n
+                        AND (b.ended_at <= pg_catalog.now() OR b.n <= newest_n - 1000000)
                     ORDER BY b.n
                     LIMIT room
                 ) AS few
             )
-            AND (e.n <= newest - 1000000 OR e.ended_at < pg_catalog.now() - interval '7 days')
+            AND (e.n <= newest_n - 1000000 OR e.ended_at < pg_catalog.now() - interval '7 days')
         RETURNING e.n
     )
-    SELECT pg_catalog.count(*), pg_catalog.max(gone.n) INTO forgotten, last_n FROM gone;
-
-    -- The oldest events, in their order. One of a transaction that was long may
-    -- stay a little longer, and hold up those behind it for so long. The newest
-    -- one stays, for the cursor of a reader that has read all.
-    WITH few AS (
-        SELECT v.tx, v.id, v.at FROM pgsession.events AS v
-        ORDER BY v.tx, v.id
-        LIMIT room - forgotten
-    )
-    DELETE FROM pgsession.events AS v USING few
-    WHERE v.tx = few.tx AND v.id = few.id
-        AND few.at < pg_catalog.now() - state.keep_events
-        AND few.tx <> (
-            SELECT w.tx FROM pgsession.events AS w ORDER BY w.tx DESC, w.id DESC LIMIT 1
-        );
-    GET DIAGNOSTICS old_events = ROW_COUNT;
-    forgotten := forgotten + old_events;
-
-    -- No session is older than 400 days, so no login is.
-    DELETE FROM pgsession.marks
-    WHERE id IN (
-        SELECT id FROM pgsession.marks
-        WHERE revoked_at < pg_catalog.now() - interval '400 days'
-        ORDER BY revoked_at
-        LIMIT max_rows
-    );
+    SELECT pg_catalog.count(*), pg_catalog.max(d.n) INTO gone, last_n FROM deleted_endings AS d;
+    state.reached_n := coalesce(last_n, state.reached_n);
+    room := room - gone;
 
     UPDATE pgsession.prune_state SET
         last_prune_at = pg_catalog.now(),
         pruned_total = pruned_total + deleted,
         reached_at = state.reached_at,
         reached_id = state.reached_id,
-        reached_n = greatest(state.reached_n, last_n),
+        reached_n = state.reached_n,
+        reached_event_at = state.reached_event_at,
+        reached_event_id = state.reached_event_id,
+        reached_mark_at = state.reached_mark_at,
+        reached_mark_id = state.reached_mark_id,
+        looked_at = state.looked_at,
         runs = state.runs,
-        run_batches = CASE WHEN n + forgotten < max_rows OR state.run_batches >= 999 THEN 0
+        run_batches = CASE WHEN room > 0 OR state.run_batches >= 999 THEN 0
             ELSE state.run_batches + 1 END;
-    RETURN deleted + forgotten;
+    RETURN deleted + max_rows - n - room;
 END
 $$;
 -- +goose StatementEnd
@@ -548,8 +630,8 @@ $$;
 REVOKE ALL ON FUNCTION pgsession.prune_batch(integer) FROM PUBLIC;
 
 COMMENT ON FUNCTION pgsession.prune_batch(integer) IS
-    'Deletes at most max_rows expired sessions, old endings and old events, and returns how many; '
-    'null if another caller prunes';
+    'Deletes at most max_rows expired sessions, old events, marks and endings, and returns how '
+    'many; null if another caller prunes';
 
 -- prune calls prune_batch until it has deleted enough. A procedure that is
 -- SECURITY DEFINER or has a SET clause may not COMMIT. So prune runs as its
@@ -592,10 +674,16 @@ BEGIN
     deleted := 0;
     ends := pg_catalog.clock_timestamp()
         OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => max_seconds);
+    -- A stricter default_transaction_isolation would make an error of each row
+    -- that another prune or a request has changed. The isolation can be set only
+    -- right after a COMMIT.
+    COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     LOOP
         batch := LEAST(batch_rows, max_rows OPERATOR(pg_catalog.-) deleted);
         n := pgsession.prune_batch(batch);
         COMMIT; -- releases the locks, and keeps what was deleted if a later batch fails
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
         EXIT WHEN n IS NULL; -- another caller prunes
         deleted := deleted OPERATOR(pg_catalog.+) n;
         EXIT WHEN n OPERATOR(pg_catalog.<) batch
@@ -688,20 +776,22 @@ COMMENT ON VIEW pgsession.stats IS
 CREATE VIEW pgsession.sessions_by_state AS
 SELECT d.state, pg_catalog.count(s.state) AS sessions
 FROM (
-    SELECT pg_catalog.unnest(ARRAY['anonymous', 'authenticated', 'expired']) AS state
+    SELECT pg_catalog.unnest(ARRAY['anonymous', 'pending', 'authenticated', 'expired']) AS state
 ) AS d
 LEFT JOIN (
     SELECT CASE
         WHEN expires_at <= pg_catalog.now() THEN 'expired'
-        WHEN user_id IS NULL THEN 'anonymous'
-        ELSE 'authenticated'
+        WHEN user_id IS NOT NULL THEN 'authenticated'
+        WHEN pending_user_id IS NOT NULL THEN 'pending'
+        ELSE 'anonymous'
     END AS state
     FROM pgsession.sessions
 ) AS s ON s.state = d.state
 GROUP BY d.state;
 
 COMMENT ON VIEW pgsession.sessions_by_state IS
-    'How many sessions are anonymous, authenticated and expired. Exact; reads the whole table';
+    'How many sessions are anonymous, have a pending login, are authenticated and expired. Exact; '
+    'reads the whole table';
 
 -- +goose Down
 SET LOCAL search_path = pg_catalog, pg_temp;

@@ -33,14 +33,18 @@ FROM (
     -- Five times what makes autovacuum begin.
     SELECT
         'dead rows',
-        pg_catalog.concat(s.dead_rows, ' dead rows beside ', s.live_rows, ' live ones, last vacuumed ', coalesce(s.last_vacuum_at::pg_catalog.text, 'never')),
+        pg_catalog.concat(s.relation, ' has ', s.dead_rows, ' dead rows beside ', s.live_rows, ' live ones, last vacuumed ', coalesce(s.last_vacuum_at::pg_catalog.text, 'never')),
         'autovacuum is late, or an old transaction keeps it from removing them'
     FROM (
+        -- Every table of the schema, so that none is forgotten.
         SELECT
-            pg_catalog.pg_stat_get_live_tuples(t.relation) AS live_rows,
-            pg_catalog.pg_stat_get_dead_tuples(t.relation) AS dead_rows,
-            greatest(pg_catalog.pg_stat_get_last_vacuum_time(t.relation), pg_catalog.pg_stat_get_last_autovacuum_time(t.relation)) AS last_vacuum_at
-        FROM (SELECT 'pgsession.sessions'::pg_catalog.regclass::pg_catalog.oid AS relation) AS t
+            t.oid::pg_catalog.regclass AS relation,
+            pg_catalog.pg_stat_get_live_tuples(t.oid) AS live_rows,
+            pg_catalog.pg_stat_get_dead_tuples(t.oid) AS dead_rows,
+            greatest(pg_catalog.pg_stat_get_last_vacuum_time(t.oid), pg_catalog.pg_stat_get_last_autovacuum_time(t.oid)) AS last_vacuum_at
+        FROM pg_catalog.pg_class AS t
+        WHERE t.relnamespace OPERATOR(pg_catalog.=) 'pgsession'::pg_catalog.regnamespace::pg_catalog.oid
+            AND t.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"
     ) AS s
     WHERE s.dead_rows OPERATOR(pg_catalog.>) (5000 OPERATOR(pg_catalog.+) (s.live_rows OPERATOR(pg_catalog./) 10))
 
@@ -72,6 +76,16 @@ FROM (
     WHERE pg_catalog.age(r.xmin) OPERATOR(pg_catalog.>) 1000000
 
     UNION ALL
+    -- A standby with hot_standby_feedback and without a slot. Its transaction is
+    -- on the standby, so its process here has none.
+    SELECT
+        'old transaction',
+        pg_catalog.concat('standby ', r.application_name, ' of process ', r.pid, ' holds what died in the last ', pg_catalog.age(r.backend_xmin), ' transactions'),
+        'end the old transaction on that standby, or turn its hot_standby_feedback off'
+    FROM pg_catalog.pg_stat_replication AS r
+    WHERE pg_catalog.age(r.backend_xmin) OPERATOR(pg_catalog.>) 1000000
+
+    UNION ALL
     -- At autovacuum_freeze_max_age a vacuum begins by itself that nothing should keep from ending soon.
     SELECT
         'transaction ids',
@@ -79,9 +93,9 @@ FROM (
         'VACUUM (FREEZE) it; find out what keeps autovacuum from it'
     FROM pg_catalog.pg_class AS c
     WHERE c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(
-            SELECT 'pgsession.sessions'::pg_catalog.regclass::pg_catalog.oid UNION ALL
-            SELECT t.reltoastrelid FROM pg_catalog.pg_class AS t
-            WHERE t.oid OPERATOR(pg_catalog.=) 'pgsession.sessions'::pg_catalog.regclass::pg_catalog.oid
+            SELECT i.oid FROM pg_catalog.pg_class AS t CROSS JOIN LATERAL pg_catalog.unnest(ARRAY[t.oid, t.reltoastrelid]) AS i(oid)
+            WHERE t.relnamespace OPERATOR(pg_catalog.=) 'pgsession'::pg_catalog.regnamespace::pg_catalog.oid
+                AND t.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"
         )) AND pg_catalog.age(c.relfrozenxid)::numeric OPERATOR(pg_catalog.>) (1.5 OPERATOR(pg_catalog.*) pg_catalog.current_setting('autovacuum_freeze_max_age')::numeric)
 
     UNION ALL
@@ -125,6 +139,19 @@ FROM (
         SELECT k.revoked_at FROM pgsession.marks AS k
         WHERE k.revoked_at OPERATOR(pg_catalog.>) (pg_catalog.now() OPERATOR(pg_catalog.+) interval '1 second')
         ORDER BY k.revoked_at DESC
+        LIMIT 1
+    ) AS m
+
+    UNION ALL
+    -- It is kept so much longer.
+    SELECT
+        'event from the future',
+        pg_catalog.concat('an event has the time ', m.at, ', and the server has ', pg_catalog.now()),
+        'set the clock of the server right; if the clock is right, UPDATE pgsession.events SET at = pg_catalog.now() WHERE at OPERATOR(pg_catalog.>) pg_catalog.now()'
+    FROM (
+        SELECT v.at FROM pgsession.events AS v
+        WHERE v.at OPERATOR(pg_catalog.>) (pg_catalog.now() OPERATOR(pg_catalog.+) interval '1 second')
+        ORDER BY v.at DESC
         LIMIT 1
     ) AS m
 

@@ -77,13 +77,13 @@ BEGIN
                 ('pgsession.methods_now(text)', 'sql', false, 's', '',
                     '5bcd102c5a559b432e6886014d445ddc0e4de4419541ea00d56ff29d99d43c81'),
                 ('pgsession.prune_batch(integer)', 'plpgsql', true, 'v',
-                    'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on',
-                    'a11caa1bb58f731ddfa865351b0f3a43cb6e793d5c72aa9104641e2ba2ad3029'),
+                    'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_hashjoin=off;enable_mergejoin=off;enable_indexscan=on;enable_indexonlyscan=on;enable_tidscan=on;enable_nestloop=on',
+                    '489ce4bdff480fdaa118a7e10233f1c70be846a937a82a4bdb93439d35571ef8'),
                 ('pgsession.count_expired(integer)', 'plpgsql', true, 's',
                     'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_indexscan=on;enable_indexonlyscan=on',
                     '519062a271160fdf21d92dbd0d6da4859081ef14f51eb9da1265d013bd95381f'),
                 ('pgsession.prune(bigint,bigint,bigint,bigint)', 'plpgsql', false, 'v', '',
-                    'cdebec3ffe710aadf9b97e3030bf7775e78cec61123f5a381b36114230d28856')
+                    '7abfe89e4f28d92bdb5fbe623a06be460a912dabf54db86929caf9cd5075e41c')
             ) AS known (signature, language, definer, volatility, settings, body)
             WHERE r.oid = pg_catalog.to_regprocedure(known.signature)::oid AND r.prosecdef = known.definer AND r.provolatile::text = known.volatility
                 AND pg_catalog.concat(pg_catalog.array_to_string(r.proconfig, ';')) = known.settings AND l.lanname = known.language
@@ -273,6 +273,7 @@ GRANT SELECT ON pgsession.stats, pgsession.sessions_by_state TO pgsession_monito
 GRANT SELECT (expires_at) ON pgsession.sessions TO pgsession_monitor;
 GRANT SELECT (reached_at) ON pgsession.prune_state TO pgsession_monitor;
 GRANT SELECT (revoked_at) ON pgsession.marks TO pgsession_monitor;
+GRANT SELECT (at) ON pgsession.events TO pgsession_monitor;
 
 -- The owner, for later migrations: goose's own table lies outside the schema.
 GRANT SELECT, INSERT, DELETE ON public.pgsession_migrations TO pgsession_owner;
@@ -282,7 +283,9 @@ GRANT SELECT, INSERT, DELETE ON public.pgsession_migrations TO pgsession_owner;
 ALTER ROLE pgsession_app SET statement_timeout = '30s';
 ALTER ROLE pgsession_app SET idle_in_transaction_session_timeout = '30s';
 ALTER ROLE pgsession_pruner SET lock_timeout = '10s';
+ALTER ROLE pgsession_pruner SET idle_in_transaction_session_timeout = '30s';
 ALTER ROLE pgsession_monitor SET statement_timeout = '30s';
+ALTER ROLE pgsession_monitor SET idle_in_transaction_session_timeout = '30s';
 ALTER ROLE pgsession_monitor SET default_transaction_read_only = on;
 
 COMMIT;

@@ -179,7 +179,7 @@ func TestValidateNames(t *testing.T) {
 			 SET search_path = pg_catalog, pg_temp AS 'BEGIN RETURN public.spring(); END'`,
 			[]string{
 				"function prune_batch(max_rows integer) is volatile," +
-					" must be volatile with enable_bitmapscan=off, enable_indexscan=on, enable_seqscan=off, enable_sort=off, jit=off",
+					" must be volatile with enable_bitmapscan=off, enable_hashjoin=off, enable_indexonlyscan=on, enable_indexscan=on, enable_mergejoin=off, enable_nestloop=on, enable_seqscan=off, enable_sort=off, enable_tidscan=on, jit=off",
 				"function prune_batch has another body than in the migrations",
 			},
 		},
@@ -233,8 +233,8 @@ func TestValidateNames(t *testing.T) {
 			`ALTER FUNCTION pgsession.prune_batch(integer) RESET enable_seqscan;
 			 ALTER FUNCTION pgsession.count_expired(integer) VOLATILE`,
 			[]string{
-				"function prune_batch(max_rows integer) is volatile with enable_bitmapscan=off, enable_indexscan=on, enable_sort=off, jit=off," +
-					" must be volatile with enable_bitmapscan=off, enable_indexscan=on, enable_seqscan=off, enable_sort=off, jit=off",
+				"function prune_batch(max_rows integer) is volatile with enable_bitmapscan=off, enable_hashjoin=off, enable_indexonlyscan=on, enable_indexscan=on, enable_mergejoin=off, enable_nestloop=on, enable_sort=off, enable_tidscan=on, jit=off," +
+					" must be volatile with enable_bitmapscan=off, enable_hashjoin=off, enable_indexonlyscan=on, enable_indexscan=on, enable_mergejoin=off, enable_nestloop=on, enable_seqscan=off, enable_sort=off, enable_tidscan=on, jit=off",
 				"function count_expired(max_rows integer) is volatile with enable_bitmapscan=off, enable_indexonlyscan=on, enable_indexscan=on, enable_seqscan=off, enable_sort=off, jit=off," +
 					" must be stable with enable_bitmapscan=off, enable_indexonlyscan=on, enable_indexscan=on, enable_seqscan=off, enable_sort=off, jit=off",
 			},

@@ -2,10 +2,13 @@ package ops_test
 
 import (
 	"context"
+	"encoding/binary"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
@@ -93,10 +96,23 @@ func TestTheAlarms(t *testing.T) {
 	pgtest.Exec(t, admin, "UPDATE pgsession.sessions SET last_seen_at = now()")
 	testkit.Eventually(t, "the dead rows are reported", func() bool {
 		pgtest.Exec(t, admin, "SELECT 1") // an idle connection keeps its counters for longer
-		return strings.HasPrefix(raised(file), "dead rows: 60")
+		return strings.HasPrefix(raised(file), "dead rows: pgsession.sessions has 60")
 	})
 	pgtest.Exec(t, admin, "VACUUM pgsession.sessions")
 	testkit.Eventually(t, "they are gone", func() bool { return raised(file) == "" })
+	// Every other table of the schema counts too.
+	tables := pgtest.One[[]string](t, admin, "SELECT array_agg(relname::text) FROM pg_class"+
+		" WHERE relnamespace = 'pgsession'::regnamespace AND relkind = 'r' AND relname <> 'sessions'")
+	if len(tables) < 4 {
+		t.Errorf("only the tables %v", tables)
+	}
+	few := strings.Replace(file, "(5000 OPERATOR(pg_catalog.+) (s.live_rows",
+		"(-1 OPERATOR(pg_catalog.-) (s.live_rows", 1)
+	for _, table := range tables {
+		if got := raised(few); !strings.Contains(got, "dead rows: pgsession."+table+" has ") {
+			t.Errorf("no alarm about %s:\n%s", table, got)
+		}
+	}
 
 	pgtest.Exec(t, admin,
 		"INSERT INTO pgsession.marks (id, key) VALUES (substr(sha256('m'), 1, 16), sha256('k'))")
@@ -104,6 +120,11 @@ func TestTheAlarms(t *testing.T) {
 	pgtest.Exec(t, admin, "UPDATE pgsession.marks SET revoked_at = now() + interval '1 hour'")
 	wants(file, "revoke from the future: a revoke has the time 2")
 	pgtest.Exec(t, admin, "DELETE FROM pgsession.marks")
+	pgtest.Exec(t, admin, "INSERT INTO pgsession.events (kind) VALUES ('session login')")
+	wants(file)
+	pgtest.Exec(t, admin, "UPDATE pgsession.events SET at = now() + interval '1 hour'")
+	wants(file, "event from the future: an event has the time 2")
+	pgtest.Exec(t, admin, "DELETE FROM pgsession.events")
 
 	// The transaction of the monitor itself counts too, while it asks.
 	const own = "old transaction: process "
@@ -125,14 +146,27 @@ func TestTheAlarms(t *testing.T) {
 	pgtest.Exec(t, admin, "ROLLBACK PREPARED 'forgotten'")
 	pgtest.Exec(t, admin, "SELECT pg_create_physical_replication_slot('forgotten')")
 	wants(soon, own) // it holds nothing until a standby reports what it needs
+	end := feedback(t, server.URL, admin)
+	wants(soon, own, "old transaction: standby reader of process ")
+	end()
+	testkit.Eventually(t, "the standby has left", func() bool {
+		return pgtest.One[int](t, admin, "SELECT count(*) FROM pg_stat_replication") == 0
+	})
 
 	aged := strings.Replace(file, "OPERATOR(pg_catalog.>) (1.5 OPERATOR(pg_catalog.*) pg_catalog.current_setting('autovacuum_freeze_max_age')::numeric)", "OPERATOR(pg_catalog.>) 3", 1)
 	for range 10 {
 		pgtest.Exec(t, admin, "SELECT pg_current_xact_id()")
 	}
-	wants(aged, "transaction ids: pgsession.sessions holds ids ",
-		"transaction ids: pg_toast.pg_toast_")
-	pgtest.Exec(t, admin, "VACUUM (FREEZE) pgsession.sessions")
+	old := raised(aged)
+	for _, table := range append(tables, "sessions") {
+		if !strings.Contains(old, "transaction ids: pgsession."+table+" holds ids ") {
+			t.Errorf("no alarm about %s:\n%s", table, old)
+		}
+		pgtest.Exec(t, admin, "VACUUM (FREEZE) pgsession."+table)
+	}
+	if !strings.Contains(old, "transaction ids: pg_toast.pg_toast_") {
+		t.Errorf("no alarm about a table of large values:\n%s", old)
+	}
 	wants(aged)
 
 	pgtest.Exec(t, admin, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
@@ -140,4 +174,41 @@ func TestTheAlarms(t *testing.T) {
 	testkit.Eventually(t, "that no standby answers is seen", func() bool {
 		return raised(file) == "no synchronous standby: every commit waits for one of nobody"
 	})
+}
+
+// feedback tells a server what a standby's oldest transaction is, as one with
+// hot_standby_feedback and without a slot does. It returns when the server has
+// it.
+func feedback(t *testing.T, url string, admin *pgxpool.Pool) (end func()) {
+	t.Helper()
+	cfg, err := pgconn.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.RuntimeParams["replication"] = "true"
+	cfg.RuntimeParams["application_name"] = "reader"
+	conn, err := pgconn.ConnectConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end = func() { _ = conn.Close(context.Background()) }
+	t.Cleanup(end)
+	at := pgtest.One[string](t, admin, "SELECT pg_current_wal_flush_lsn()::text")
+	xid := pgtest.One[int64](t, admin,
+		"SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+	front := conn.Frontend()
+	front.SendQuery(&pgproto3.Query{String: "START_REPLICATION PHYSICAL " + at})
+	// Its kind, its time, and the two oldest transactions, each with its epoch.
+	message := append([]byte{'h'}, make([]byte, 24)...)
+	binary.BigEndian.PutUint32(message[9:], uint32(xid))
+	binary.BigEndian.PutUint32(message[13:], uint32(xid>>32))
+	front.Send(&pgproto3.CopyData{Data: message})
+	if err := front.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "the server knows of the standby's transaction", func() bool {
+		return pgtest.One[bool](t, admin,
+			"SELECT EXISTS (SELECT FROM pg_stat_replication WHERE backend_xmin IS NOT NULL)")
+	})
+	return end
 }

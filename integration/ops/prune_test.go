@@ -253,9 +253,11 @@ func TestTheViewsCountAndNameNoUser(t *testing.T) {
 	pgtest.Exec(t, pool, pgtest.Fill, 12)
 	pgtest.Exec(t, pool,
 		"UPDATE pgsession.sessions SET user_id = 'alice' WHERE id = sha256('alive 1')")
+	pgtest.Exec(t, pool, "UPDATE pgsession.sessions SET pending_user_id = 'bob',"+
+		" pending_since = now() WHERE id = sha256('alive 2')")
 	const states = "SELECT string_agg(state || ' ' || sessions, ', ' ORDER BY state) FROM pgsession.sessions_by_state"
 	if got := pgtest.One[string](t,
-		pool, states); got != "anonymous 11, authenticated 1, expired 12" {
+		pool, states); got != "anonymous 10, authenticated 1, expired 12, pending 1" {
 		t.Errorf("by state: %s", got)
 	}
 	if n := pgtest.One[int](t, pool, "SELECT expired FROM pgsession.stats WHERE oldest_expired_at < now() - interval '11 s' AND last_prune_at IS NULL"); n != 12 {
@@ -264,13 +266,13 @@ func TestTheViewsCountAndNameNoUser(t *testing.T) {
 	prune(t, pool, "")
 	testkit.Eventually(t, "the statistics have arrived", func() bool {
 		pgtest.Exec(t, pool, "ANALYZE pgsession.sessions")
-		return pgtest.One[bool](t, pool, `SELECT live_rows = 12 AND updates = 1 AND hot_updates <= 1 AND table_bytes > 0 AND index_bytes > 0
+		return pgtest.One[bool](t, pool, `SELECT live_rows = 12 AND updates = 2 AND hot_updates <= 2 AND table_bytes > 0 AND index_bytes > 0
 			AND expired = 0 AND oldest_expired_at IS NULL AND pruned_total = 12 AND last_prune_at <= asked_at FROM pgsession.stats`)
 	})
 	pgtest.Exec(t, pool, "TRUNCATE pgsession.sessions; DELETE FROM pgsession.prune_state",
 		pgx.QueryExecModeSimpleProtocol)
 	if got := pgtest.One[string](t,
-		pool, states); got != "anonymous 0, authenticated 0, expired 0" {
+		pool, states); got != "anonymous 0, authenticated 0, expired 0, pending 0" {
 		t.Errorf("by state, of nothing: %s", got)
 	}
 	if n := pgtest.One[int](t, pool, "SELECT count(*) FROM pgsession.stats"); n != 1 {

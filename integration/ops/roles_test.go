@@ -226,7 +226,7 @@ func TestEveryGrantIsKnown(t *testing.T) {
 		o.Monitor: {
 			"USAGE schema", "SELECT stats", "SELECT sessions_by_state",
 			"SELECT sessions.expires_at", "SELECT prune_state.reached_at",
-			"SELECT marks.revoked_at", "EXECUTE count_expired",
+			"SELECT marks.revoked_at", "SELECT events.at", "EXECUTE count_expired",
 		},
 	} {
 		for _, right := range rights {

@@ -186,7 +186,7 @@ func TestPruneTakesOldEndings(t *testing.T) {
 		pgtest.Exec(t, c.admin, insert, 10, 10, "1 minute")
 		prune(t, c, 100, 0)
 		pgtest.Exec(t, c.admin,
-			"UPDATE pgsession.prune_state SET last_prune_at = last_prune_at - interval '1 day'")
+			"UPDATE pgsession.prune_state SET looked_at = looked_at - interval '1 day'")
 		prune(t, c, 100, 2)
 		expect(t, c, "10")
 		pgtest.Exec(t, c.admin, "TRUNCATE pgsession.endings RESTART IDENTITY")

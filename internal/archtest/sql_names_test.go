@@ -131,6 +131,75 @@ func TestEveryFunctionInSQLNamesItsSchema(t *testing.T) {
 	}
 }
 
+// The owner of a database sets the search_path of those who connect to it, also
+// of a superuser, and may put pg_catalog last. So what an administrator runs
+// names the schema of each table, operator and type as well.
+// TestSlowNoNameIsHijacked of integration/ops runs it under such a path.
+func TestSQLForAdministratorsNamesAllSchemas(t *testing.T) {
+	const alarms = "db/ops/alarms.sql"
+	for _, name := range hijackable(read(t, alarms)) {
+		t.Errorf("%s: %s names no schema", alarms, name)
+	}
+	blocks := 0
+	for _, file := range tracked(t, "docs/*.md") {
+		for _, block := range administratorsBlock.FindAllStringSubmatch(read(t, file), -1) {
+			blocks++
+			for _, name := range hijackable(block[1]) {
+				t.Errorf("%s: %s names no schema", file, name)
+			}
+		}
+	}
+	if blocks < 15 {
+		t.Errorf("only %d blocks for administrators in the documents", blocks)
+	}
+}
+
+var (
+	administratorsBlock = regexp.MustCompile(
+		"(?s)\n```sql role=(?:superuser|owner|monitor)[^\n]*\n(.*?)\n```")
+	qualifiedOperator = regexp.MustCompile(`OPERATOR\(pg_catalog\.[^)]+\)`)
+	// noExpressions are statements and clauses without an expression.
+	noExpressions = regexp.MustCompile(`(?is)\b(ALTER|CREATE|CALL|GRANT|REVOKE)\b[^;]*|` +
+		`\bSET\s+\w+\s*=|\bSELECT\s+\*`)
+	// Some words mean an operator that is looked up.
+	operatorOf = regexp.MustCompile(
+		`(?i)[-+/<>=~!@#%^&|]+|[\w)]\s+\*\s+[\w(]|\b(?:IN|USING|NULLIF)\s*\(|\b(?:I?LIKE|BETWEEN)\b`)
+	// The types without a schema are those of the grammar.
+	lookedUpType = regexp.MustCompile(
+		`(?i)::(?:text|regclass|oid|name|jsonb|bytea|inet|uuid|timestamptz|xid8?)\b`)
+	lookedUpTable = regexp.MustCompile(`(?i)\b(?:FROM|JOIN|UPDATE|INTO)\s+(?:ONLY\s+)?(\w+)(\.?)`)
+)
+
+// hijackable returns what search_path decides in SQL, but for functions.
+func hijackable(sql string) (names []string) {
+	sql = lineComment.ReplaceAllString(sql, "")
+	sql = stringInSQL.ReplaceAllString(sql, "''")
+	sql = noExpressions.ReplaceAllString(qualifiedOperator.ReplaceAllString(sql, ""), "")
+	names = append(names, lookedUpType.FindAllString(sql, -1)...)
+	for _, found := range lookedUpTable.FindAllStringSubmatch(sql, -1) {
+		if found[2] == "" && !strings.EqualFold(found[1], "LATERAL") {
+			names = append(names, found[1])
+		}
+	}
+	return append(names, operatorOf.FindAllString(sql, -1)...)
+}
+
+func TestHijackableNamesAreFound(t *testing.T) {
+	for sql, want := range map[string]string{
+		"SELECT a - b FROM pg_class":                                   "pg_class -",
+		"SELECT * FROM pg_catalog.pg_class AS c WHERE oid = '1'::oid":  "::oid =",
+		"SELECT 1 FROM a.b JOIN c.d USING (pid) WHERE x IN (1)":        "USING ( IN (",
+		"SELECT 100.0 * x, nullif(x, 0) FROM a.b -- x = y":             "0 * x nullif(",
+		"ALTER ROLE a SET b = 'c'; UPDATE a.b SET tx = '3'":            "",
+		"SELECT x OPERATOR(pg_catalog.=) 'a = b', count(*) FROM a.b":   "",
+		"SELECT 1::bigint FROM a.b CROSS JOIN LATERAL (SELECT 1) AS c": "",
+	} {
+		if got := strings.Join(hijackable(sql), " "); got != want {
+			t.Errorf("%s: %q, want %q", sql, got, want)
+		}
+	}
+}
+
 func TestUnqualifiedFunctionsAreFound(t *testing.T) {
 	for sql, want := range map[string]string{
 		"SELECT now(), pg_catalog.now()":                                          "now",

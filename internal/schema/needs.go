@@ -122,6 +122,7 @@ var needs = []Fact{
 	{"constraint", "events_pkey", "PRIMARY KEY (tx, id)"},
 	{"index", "events_pkey", "valid"},
 	{"index", "events_user_id_idx", "valid"},
+	{"index", "events_at_idx", "valid"},
 
 	{"table", "locks", ""},
 	{"code", "locks", "none"},
@@ -136,6 +137,11 @@ var needs = []Fact{
 	{"column", "prune_state.reached_at", "timestamp with time zone"},
 	{"column", "prune_state.reached_id", "bytea"},
 	{"column", "prune_state.reached_n", "bigint not null with a default"},
+	{"column", "prune_state.reached_event_at", "timestamp with time zone"},
+	{"column", "prune_state.reached_event_id", "bigint"},
+	{"column", "prune_state.reached_mark_at", "timestamp with time zone"},
+	{"column", "prune_state.reached_mark_id", "bytea"},
+	{"column", "prune_state.looked_at", "timestamp with time zone"},
 	{"column", "prune_state.runs", "integer not null with a default"},
 	{"column", "prune_state.run_batches", "integer not null with a default"},
 	{"column", "prune_state.keep_events", "interval not null with a default"},
@@ -182,10 +188,11 @@ var operations = []Fact{
 	{"keys", "sessions_tags_idx", "gin on sessions (tags) where (tags IS NOT NULL)"},
 	{"keys", "marks_pkey", "unique btree on marks (id)"},
 	{"keys", "marks_key_idx", "btree on marks (key, revoked_at)"},
-	{"keys", "marks_revoked_at_idx", "btree on marks (revoked_at)"},
+	{"keys", "marks_revoked_at_idx", "btree on marks (revoked_at, id)"},
 	{"keys", "endings_pkey", "unique btree on endings (id)"},
 	{"keys", "endings_n_idx", "btree on endings (n)"},
 	{"keys", "events_pkey", "unique btree on events (tx, id)"},
+	{"keys", "events_at_idx", "btree on events (at, id)"},
 	{
 		"keys", "events_user_id_idx",
 		"btree on events (user_id, id) where (user_id IS NOT NULL)",
@@ -195,8 +202,9 @@ var operations = []Fact{
 	{"plan", idleDeadline, "stable"},
 	{"plan", methodsNow, "stable"},
 	{
-		"plan", pruneBatch, "volatile with enable_bitmapscan=off, enable_indexscan=on," +
-			" enable_seqscan=off, enable_sort=off, jit=off",
+		"plan", pruneBatch, "volatile with enable_bitmapscan=off, enable_hashjoin=off," +
+			" enable_indexonlyscan=on, enable_indexscan=on, enable_mergejoin=off," +
+			" enable_nestloop=on, enable_seqscan=off, enable_sort=off, enable_tidscan=on, jit=off",
 	},
 	{
 		"plan", countExpired, "stable with enable_bitmapscan=off, enable_indexonlyscan=on," +
