@@ -22,19 +22,28 @@ func otherDevices() http.Handler {
 	return mux
 }
 
-// confirm logs the user in again, which replaces the token.
+// confirm takes the password once more, which replaces the token. It counts the
+// tries of the user: a thief with the cookie must not guess.
 func confirm(w http.ResponseWriter, r *http.Request) {
 	s, err := sessionstore.FromContext(r.Context())
 	if err != nil {
 		sessionstore.ServeError(w, r, err)
 		return
 	}
-	if s.UserID() == "" || !passwordIsRight(s.UserID(), r.FormValue("password")) {
+	user := s.UserID()
+	switch {
+	case user == "":
+		http.Redirect(w, r, "/login", http.StatusSeeOther)
+		return
+	case !passwords.take(user):
+		http.Error(w, "Too many passwords. Please try later.", http.StatusTooManyRequests)
+		return
+	case !passwordIsRight(user, r.FormValue("password")):
 		http.Error(w, "The password is wrong.", http.StatusForbidden)
 		return
 	}
-	err = s.Login(r.Context(), s.UserID(), sessionstore.AuthenticatedBy(1, "password"))
-	if err != nil {
+	passwords.forget(user)
+	if err := s.StepUp(r.Context(), 1, "password"); err != nil {
 		sessionstore.ServeError(w, r, err)
 		return
 	}
@@ -55,6 +64,10 @@ func endOthers(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "Logged out elsewhere: %d.", ended.Count)
 }
 
+// passwords counts the tries of users who are logged in. The login has a count
+// of its own: a thief with a cookie does not keep its user out.
+var passwords = tries{of: map[string]int{}}
+
 // passwordIsRight stands for the application's check, which counts its tries.
 func passwordIsRight(_, password string) bool { return password == "correct" }
 
@@ -74,7 +87,13 @@ func TestOtherDevicesEndAfterARecentLogin(t *testing.T) {
 			return resp.StatusCode, after
 		}
 		phone := site.user("ada")
-		_, laptop := site.visit("", site.by(byPassword))
+		provider := sessionstore.NewTag("oidc-sid", "s1")
+		_, laptop := site.visit("", site.by(byPassword, sessionstore.WithTags(provider)))
+		tagged := func() int {
+			infos, err := site.m.ListTag(t.Context(), provider, sessionstore.Page{})
+			site.check(err)
+			return len(infos)
+		}
 		time.Sleep(time.Hour)
 		status, _ := post("/devices/end-others", laptop)
 		expect(t, "an hour after the login", status, http.StatusSeeOther)
@@ -82,9 +101,11 @@ func TestOtherDevicesEndAfterARecentLogin(t *testing.T) {
 
 		status, _ = post("/confirm?password=wrong", laptop)
 		expect(t, "a wrong password", status, http.StatusForbidden)
+		expect(t, "sessions with the tag", tagged(), 1)
 		stolen := laptop
 		status, laptop = post("/confirm?password=correct", laptop)
 		expect(t, "the right one", status, http.StatusSeeOther)
+		expect(t, "sessions with the tag after it", tagged(), 1)
 		status, _ = post("/devices/end-others", stolen)
 		expect(t, "the token before", status, http.StatusSeeOther)
 		expect(t, "the phone", site.look(phone), "user=ada")
@@ -95,4 +116,25 @@ func TestOtherDevicesEndAfterARecentLogin(t *testing.T) {
 		expect(t, "the laptop", site.look(laptop), "user=ada")
 		site.check(site.m.Close())
 	})
+}
+
+// A thief with the cookie has five passwords, in whatever sessions.
+func TestPasswordsOfAConfirmationAreBounded(t *testing.T) {
+	site := newSite(t)
+	router := site.m.Handler(otherDevices())
+	try := func(password, cookie string) int {
+		resp, _ := visit(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			to, err := r.URL.Parse("/confirm?password=" + password)
+			site.check(err)
+			r.Method, r.URL = http.MethodPost, to
+			router.ServeHTTP(w, r)
+		}), cookie)
+		return resp.StatusCode
+	}
+	t.Cleanup(func() { passwords.forget("eve") })
+	for range maxTries {
+		expect(t, "a wrong password", try("wrong", site.user("eve")), http.StatusForbidden)
+	}
+	expect(t, "the right one, too late", try("correct", site.user("eve")),
+		http.StatusTooManyRequests)
 }
