@@ -116,7 +116,7 @@ func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 	var claims struct {
 		SID string `json:"sid"`
 	}
-	if err := token.Claims(&claims); err != nil {
+	if err := token.Claims(&claims); err != nil || token.IssuedAt.IsZero() {
 		http.Error(w, "This login is not valid.", http.StatusForbidden)
 		return
 	}
@@ -124,8 +124,10 @@ func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 	if claims.SID != "" {
 		tags = append(tags, sidTag(token.Issuer, claims.SID))
 	}
+	// The provider may have ended its session since it signed the token, while
+	// the browser was on its way.
 	err = s.Login(r.Context(), token.Subject, sessionstore.AuthenticatedBy(1, "oidc"),
-		sessionstore.WithTags(tags...))
+		sessionstore.ProvedAt(token.IssuedAt), sessionstore.WithTags(tags...))
 	if err != nil {
 		sessionstore.ServeError(w, r, err)
 		return

@@ -393,6 +393,32 @@ func TestLogoutRefusesLoginUnderWay(t *testing.T) {
 	}
 }
 
+// The provider ends its session after it signed the ID token, and before the
+// browser brings the code: the callback begins later than the revoke.
+func TestLogoutRefusesLoginWithAnOlderToken(t *testing.T) {
+	s := newShop(t)
+	h := s.Handler()
+	begun := ask(h, http.MethodGet, "/login", "", nil)
+	sent, err := url.Parse(begun.Header().Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := s.provider.sign(claims{
+		"sub": "ada", "sid": "s1", "nonce": sent.Query().Get("nonce"),
+		"iat": time.Now().Add(-10 * time.Minute).Unix(),
+	}, nil)
+	s.Exchange = func(context.Context, string) (string, error) { return token, nil }
+	s.post("after the ID token", s.provider.logout(nil), http.StatusOK)
+	// The mark is older than the callback by more than replies can take.
+	pgtest.Exec(t, s.admin,
+		"UPDATE pgsession.marks SET revoked_at = revoked_at - interval '5 minutes'")
+	w := ask(h, http.MethodGet, "/callback?code=c&state="+sent.Query().Get("state"),
+		cookieOf(begun), nil)
+	if w.Code != http.StatusForbidden || s.who(cookieOf(w)) != "" {
+		t.Errorf("the login: status %d, of %q", w.Code, s.who(cookieOf(w)))
+	}
+}
+
 func TestRemovedPasskeyEndsItsSessions(t *testing.T) {
 	s := newShop(t)
 	pgtest.Exec(t, s.admin, "INSERT INTO public.passkeys VALUES ('k1', 'ada'), ('k2', 'ada')")
