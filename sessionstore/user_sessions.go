@@ -85,7 +85,9 @@ func (i Info) Next() Page { return Page{Before: i.CreatedAt, After: i.id} }
 
 // List returns the live sessions of a user, newest first: the first hundred, or
 // the given page. For more, call it with [Info.Next] of the last one, until
-// none is left. Errors:
+// none is left. At most a tenth of a page are pending logins, the newest: an
+// attacker with the password begins any number, which must not hide the
+// sessions. A revoke of the user ends all. Errors:
 //   - *[ValueError]: the user id is invalid, such as "".
 //   - [ErrUnavailable]: Postgres is unavailable. In an emergency no instance
 //     has all sessions of a user.

@@ -11,7 +11,8 @@
 -- OwnerList returns a page of a user's sessions, the newest first. before and
 -- after are the creation and the id of the last session of the page before. A
 -- page leaves data out, which could be a hundred megabytes; the empty object
--- keeps the columns those of a session. Each branch is a page in the order of an
+-- keeps the columns those of a session. Of pending logins a page has max_pending
+-- at most, see store.Page.PendingLimit. Each branch is a page in the order of an
 -- index: without its LIMIT, Postgres would sort all sessions of the user.
 -- name: OwnerList :many
 SELECT
@@ -40,7 +41,7 @@ FROM (
         AND p.created_at <= sqlc.arg(before)::timestamptz
         AND (p.created_at < sqlc.arg(before)::timestamptz OR p.id > sqlc.arg(after)::bytea)
     ORDER BY p.created_at DESC, p.id
-    LIMIT @max::integer)
+    LIMIT @max_pending::integer)
 ) AS s
 ORDER BY s.created_at DESC, s.id
 LIMIT @max::integer;

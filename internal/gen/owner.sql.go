@@ -263,17 +263,18 @@ FROM (
         AND p.created_at <= $2::timestamptz
         AND (p.created_at < $2::timestamptz OR p.id > $3::bytea)
     ORDER BY p.created_at DESC, p.id
-    LIMIT $4::integer)
+    LIMIT $5::integer)
 ) AS s
 ORDER BY s.created_at DESC, s.id
 LIMIT $4::integer
 `
 
 type OwnerListParams struct {
-	UserID string
-	Before time.Time
-	After  []byte
-	Max    int32
+	UserID     string
+	Before     time.Time
+	After      []byte
+	Max        int32
+	MaxPending int32
 }
 
 type OwnerListRow struct {
@@ -307,7 +308,8 @@ type OwnerListRow struct {
 // OwnerList returns a page of a user's sessions, the newest first. before and
 // after are the creation and the id of the last session of the page before. A
 // page leaves data out, which could be a hundred megabytes; the empty object
-// keeps the columns those of a session. Each branch is a page in the order of an
+// keeps the columns those of a session. Of pending logins a page has max_pending
+// at most, see store.Page.PendingLimit. Each branch is a page in the order of an
 // index: without its LIMIT, Postgres would sort all sessions of the user.
 func (q *Queries) OwnerList(ctx context.Context, db DBTX, arg *OwnerListParams) ([]*OwnerListRow, error) {
 	rows, err := db.Query(ctx, ownerList,
@@ -315,6 +317,7 @@ func (q *Queries) OwnerList(ctx context.Context, db DBTX, arg *OwnerListParams) 
 		arg.Before,
 		arg.After,
 		arg.Max,
+		arg.MaxPending,
 	)
 	if err != nil {
 		return nil, err

@@ -29,6 +29,15 @@ func (m *Store) List(
 				rec.CreatedAt.Equal(p.Before) && bytes.Compare(rec.ID[:], p.After[:]) <= 0
 		})
 	}
+	if p.Tag == (store.Tag{}) {
+		pending := 0
+		recs = slices.DeleteFunc(recs, func(rec store.Record) bool {
+			if rec.UserID == "" {
+				pending++
+			}
+			return rec.UserID == "" && pending > p.PendingLimit()
+		})
+	}
 	recs = recs[:min(len(recs), p.Limit())]
 	for i := range recs {
 		recs[i].Data = nil

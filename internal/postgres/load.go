@@ -137,6 +137,7 @@ func (b *base) List(ctx context.Context, userID string, page store.Page) ([]stor
 	tagged := page.Tag != store.Tag{}
 	arg := &gen.OwnerListParams{
 		UserID: userID, Before: page.Before, After: page.After[:], Max: int32(page.Limit()),
+		MaxPending: int32(page.PendingLimit()),
 	}
 	if page.Before.IsZero() {
 		arg.Before = endOfTime

@@ -95,6 +95,9 @@ type Store interface {
 	// page before ended. Their Data is nil: a list shows where sessions are
 	// used, and not what they hold.
 	//
+	// Of the pending logins between two sessions of a page it may have the
+	// newest only: see [Page.PendingLimit].
+	//
 	// With Page.Tag they are the sessions with this tag, and userID is empty.
 	List(ctx context.Context, userID string, p Page) ([]Record, error)
 
@@ -231,6 +234,11 @@ func (p Page) Limit() int {
 	}
 	return min(p.Max, most)
 }
+
+// PendingLimit is how many pending logins a page of a user has at most: a tenth
+// of it, and at least one. An attacker with the password begins any number of
+// them, which would hide the user's sessions.
+func (p Page) PendingLimit() int { return max(1, p.Limit()/10) }
 
 // Selection names sessions to be ended: those of a user, those with a tag, or
 // everybody's.

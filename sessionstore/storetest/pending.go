@@ -217,6 +217,32 @@ var pending = []testCase{
 		},
 	},
 	{
+		name: "pending logins hide no session in a list",
+		why:  "an attacker with the password begins any number of them",
+		run: func(h *harness) {
+			var want []store.ID
+			for range 6 {
+				want = append(want, h.create("ada").ID)
+			}
+			for range 12 {
+				h.begin()
+			}
+			page := store.Page{Max: 10}
+			recs, err := h.peer.List(h.ctx, "ada", page)
+			if err != nil {
+				h.Fatalf("List: %v", err)
+			}
+			var got []store.ID
+			for i := range recs {
+				if recs[i].UserID != "" {
+					got = append(got, recs[i].ID)
+				}
+			}
+			h.equal("the sessions", sorted(got), sorted(want))
+			h.equal("pending logins", len(recs)-len(got), page.PendingLimit())
+		},
+	},
+	{
 		name: "a revoke of a user ends pending logins",
 		why:  "a first factor from before a revoke is worthless after it",
 		run: func(h *harness) {
