@@ -42,3 +42,9 @@ func (s *Store) AgeOf(rec *store.Record, now time.Time) time.Duration {
 
 // ErrNotCalled is the error of a call that the guard did not make.
 var ErrNotCalled = errNotCalled
+
+// ShutGate shuts the gate, as a restore does, and returns what opens it.
+func (s *Store) ShutGate() (open func()) {
+	s.gate.shut()
+	return s.gate.open
+}

@@ -3,6 +3,7 @@ package outage
 import (
 	"errors"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -144,5 +145,46 @@ func TestACreateBringsNothingBack(t *testing.T) {
 	_, err := table.create(t.Context(), store.Draft{ID: store.ID{3}})
 	if !errors.Is(err, store.ErrExists) {
 		t.Errorf("a create of a session that is being restored: %v", err)
+	}
+}
+
+// A journal that is full refuses the revokes of a limit too, before any session
+// ends.
+func TestAFullJournalRefusesTheRevokesOfALimit(t *testing.T) {
+	table := newSessions(store.Expiry{Idle: time.Hour, Absolute: time.Hour})
+	table.limits.journal = 1
+	if _, err := table.create(t.Context(), store.Draft{ID: store.ID{1}, UserID: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := table.revoke(store.ID{2}, store.Note{}); err != nil {
+		t.Fatal(err)
+	}
+	ids, err := table.revokeMany(t.Context(), store.Selection{UserID: "ann"})
+	if !errors.Is(err, store.ErrUnavailable) || len(ids) != 0 {
+		t.Errorf("ended %d sessions, error %v", len(ids), err)
+	}
+	if st := table.state(store.ID{1}); st != inMemory {
+		t.Errorf("the session is in state %d", st)
+	}
+}
+
+// A map that is emptied keeps its memory, so a million revokes would keep theirs
+// until the process ends.
+func TestForgetFreesItsMaps(t *testing.T) {
+	table := newSessions(store.Expiry{Idle: time.Hour, Absolute: time.Hour})
+	id := store.ID{1}
+	if _, err := table.revoke(id, store.Note{}); err != nil {
+		t.Fatal(err)
+	}
+	table.replay(id)
+	entries, ids := reflect.ValueOf(table.entries).Pointer(), table.ids
+	table.forget()
+	if reflect.ValueOf(table.entries).Pointer() == entries {
+		t.Error("the entries are the map of before")
+	}
+	for _, of := range []state{replayed, endedHere} {
+		if reflect.ValueOf(table.ids[of]).Pointer() == reflect.ValueOf(ids[of]).Pointer() {
+			t.Errorf("the ids in state %d are the map of before", of)
+		}
 	}
 }
