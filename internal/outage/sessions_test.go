@@ -153,7 +153,8 @@ func TestACreateBringsNothingBack(t *testing.T) {
 func TestAFullJournalRefusesTheRevokesOfALimit(t *testing.T) {
 	table := newSessions(store.Expiry{Idle: time.Hour, Absolute: time.Hour})
 	table.limits.journal = 1
-	if _, err := table.create(t.Context(), store.Draft{ID: store.ID{1}, UserID: "ann"}); err != nil {
+	_, err := table.create(t.Context(), store.Draft{ID: store.ID{1}, UserID: "ann"})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := table.revoke(store.ID{2}, store.Note{}); err != nil {
@@ -168,8 +169,8 @@ func TestAFullJournalRefusesTheRevokesOfALimit(t *testing.T) {
 	}
 }
 
-// A map that is emptied keeps its memory, so a million revokes would keep theirs
-// until the process ends.
+// A map that is emptied keeps its memory, so a million revokes would keep
+// theirs until the process ends.
 func TestForgetFreesItsMaps(t *testing.T) {
 	table := newSessions(store.Expiry{Idle: time.Hour, Absolute: time.Hour})
 	id := store.ID{1}
