@@ -7,9 +7,9 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// The types that this package's own functions and methods take and return, so
-// that an application imports one package. To implement a Store or a
-// Tracer, import [github.com/reporadar/pgsession/sessionstore/store].
+// The types that the calls of an application take and return. The parts of
+// [Metrics] and what a Store or a Tracer needs are in
+// [github.com/reporadar/pgsession/sessionstore/store].
 type (
 	// Method is a way in which a user has proved who they are: Name, Level and
 	// At, when it was accepted. See [store.Method].

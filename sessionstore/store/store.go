@@ -1,6 +1,7 @@
 // Package store is the contract between package sessionstore and what keeps its
 // sessions: the Store interface, the values that pass through it, its errors,
-// and the Tracer that measures its calls. It depends on nothing else.
+// and the Tracer that measures its calls. Of this module it imports only
+// internal/coherence, for the age of a login.
 //
 // An application imports package sessionstore. This package is for those who
 // implement a Store or a Tracer. The suite in
@@ -241,7 +242,7 @@ func (p Page) Limit() int {
 func (p Page) PendingLimit() int { return max(1, p.Limit()/10) }
 
 // Selection names sessions to be ended: those of a user, those with a tag, or
-// everybody's.
+// all.
 type Selection struct {
 	// UserID is whose sessions, pending logins included. Without it, Tag and
 	// All, the selection is empty.
@@ -253,13 +254,13 @@ type Selection struct {
 	// Keep spares those with the latest logins, so many; 0 spares none. It does
 	// not count or end pending logins.
 	Keep int
-	// All is every session of everybody.
+	// All is every session of all users.
 	All bool
 	// Tag selects the sessions with this tag, of all users. It is used with
 	// Except only. The zero Tag selects none.
 	Tag Tag
 	// Mark is the id of the mark that the revoke leaves, where it leaves one:
-	// all of a user's sessions, of a tag's or of everybody's, but for Except.
+	// all of a user's sessions, of a tag's or of all users, but for Except.
 	// The zero MarkID has the store draw one.
 	Mark MarkID
 	// Progress is called while a long Revoke goes on, with how many sessions it

@@ -36,8 +36,8 @@ type Layer string
 
 // The layers, from the application down to the database.
 const (
-	// LayerSession: a call by a request, or by the Manager beside them, of any
-	// [Store].
+	// LayerSession: a call of any [Store], by a request or by the Manager in
+	// the background.
 	LayerSession Layer = "session"
 	// LayerCache: a call of the cache. Several may share one round trip to
 	// Redis.
