@@ -32,7 +32,6 @@ var againstBars = map[string]result.Bar{
 	"logins_64":     result.AtLeast(0.95),
 	"http_get_64":   result.AtLeast(1.15),
 	"http_login_64": result.AtLeast(1.25),
-	"http_local_64": result.AtLeast(1.4),
 	// No larger. Two connections insert, so the same schema differs by pages.
 	"size": result.AtMost(1.01),
 }

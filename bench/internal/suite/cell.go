@@ -47,10 +47,8 @@ var cells = []cellKind{
 	{"saves_64", cellSaves},
 	{"saves_64_4k", cellLargeSaves},
 	{"logins_64", cellLogins},
-	{"http_get_64", cellHTTP(site.Library, cellGets)},
-	// In a build without a cache in the process, that is http_get_64.
-	{"http_local_64", cellHTTP(site.Local, cellGets)},
-	{"http_login_64", cellHTTP(site.Library, cellHTTPLogins)},
+	{"http_get_64", cellHTTP(cellGets)},
+	{"http_login_64", cellHTTP(cellHTTPLogins)},
 }
 
 // largeRows is the number of rows with 4 KB of data.
@@ -298,13 +296,13 @@ func cellHTTPLogins(ctx context.Context, b *Bench, v *visited) (float64, int64, 
 	return v.logins(ctx, b)
 }
 
-// cellHTTP starts a site of the library. Its sessions are new, so for a minute
-// it writes no touches.
+// cellHTTP starts the library's site. Its sessions are new, so for a minute it
+// writes no touches.
 func cellHTTP(
-	name string, run func(context.Context, *Bench, *visited) (float64, int64, error),
+	run func(context.Context, *Bench, *visited) (float64, int64, error),
 ) func(context.Context, *Bench) (*cell, error) {
 	return func(ctx context.Context, b *Bench) (_ *cell, err error) {
-		process, err := site.Start(ctx, name, site.Servers{DatabaseURL: b.main.URL})
+		process, err := site.Start(ctx, site.Library, site.Servers{DatabaseURL: b.main.URL})
 		if err != nil {
 			return nil, err
 		}
