@@ -70,6 +70,22 @@ func TestRolesPinThePath(t *testing.T) {
 	}
 }
 
+// An open transaction of a role that logs in ends: that of a pruner would stop
+// every prune.
+func TestRolesEndATransactionThatIsLeftOpen(t *testing.T) {
+	t.Parallel()
+	o := staff(t)
+	for name, pool := range map[string]*pgxpool.Pool{
+		o.App: o.app, o.Pruner: o.pruner, o.Monitor: o.monitor,
+	} {
+		pool.Reset() // a connection keeps its role's settings
+		const setting = "SHOW idle_in_transaction_session_timeout"
+		if got := pgtest.One[string](t, pool, setting); got != "30s" {
+			t.Errorf("%s may leave a transaction open for %s", name, got)
+		}
+	}
+}
+
 // A job runs the code of the procedure's owner with the rights of the job.
 func TestCronRefusesToRunALesserRolesCodeAsASuperuser(t *testing.T) {
 	t.Parallel()

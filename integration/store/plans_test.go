@@ -199,3 +199,39 @@ func TestAPageOfEventsReadsItsRowsOnly(t *testing.T) {
 		t.Errorf("%d empty pages read %d rows", pages, read)
 	}
 }
+
+// A revoke by handle reads the rows that it deletes, and no other of a user
+// with many sessions.
+func TestARevokeByHandleReadsItsRowOnly(t *testing.T) {
+	t.Parallel()
+	c := hire(t)
+	const many = 20_000
+	pgtest.Exec(t, c.admin, `
+		INSERT INTO pgsession.sessions (id, user_id, data, expires_at, absolute_expires_at)
+		SELECT sha256(int8send(i)), 'user ' || i % 10, jsonb_build_object('cart', repeat('x', 300)),
+			now() + interval '1 d', now() + interval '1 d'
+		FROM generate_series(1, $1::bigint) AS i`, many)
+	pgtest.Exec(t, c.admin, "VACUUM ANALYZE pgsession.sessions")
+	inner, pool, _ := c.another(timeout, func(pc *pgxpool.Config) { pc.MaxConns = 1 })
+	const counted = "SELECT coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0)" +
+		" FROM pg_stat_user_tables WHERE relid = 'pgsession.sessions'::regclass"
+	const deleted = "SELECT coalesce(n_tup_del, 0) FROM pg_stat_user_tables" +
+		" WHERE relid = 'pgsession.sessions'::regclass"
+	before := pgtest.One[int](t, c.admin, counted)
+	const revokes = 8 // Postgres keeps a plan from the sixth execution on
+	for i := range revokes {
+		var id store.ID
+		copy(id[:], pgtest.One[[]byte](t, c.admin, "SELECT sha256(int8send($1::bigint * 10))", i+1))
+		sel := store.Selection{UserID: "user 0", Handle: id.Handle()}
+		if ids, _, err := inner.Revoke(t.Context(), sel); err != nil || len(ids) != 1 {
+			t.Fatalf("Revoke: %d sessions, %v", len(ids), err)
+		}
+	}
+	pool.Close() // a connection reports its counters when it ends
+	testkit.Eventually(t, "the server has counted all rows", func() bool {
+		return pgtest.One[int](t, c.admin, deleted) >= revokes
+	})
+	if read := pgtest.One[int](t, c.admin, counted) - before; read > revokes*many/100 {
+		t.Errorf("%d revokes read %d rows", revokes, read)
+	}
+}
