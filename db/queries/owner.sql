@@ -18,7 +18,7 @@
 SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
-    '{}'::jsonb AS data, s.pending_user_id, s.methods,
+    '{}'::json AS data, s.pending_user_id, s.methods,
     pg_catalog.now()::timestamptz AS validated_at
 FROM (
     (SELECT
@@ -51,7 +51,7 @@ LIMIT @max::integer;
 SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
-    '{}'::jsonb AS data, s.pending_user_id, s.methods,
+    '{}'::json AS data, s.pending_user_id, s.methods,
     pg_catalog.now()::timestamptz AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.tags OPERATOR(pg_catalog.&&) @tag::bytea[] AND s.expires_at > pg_catalog.now()

@@ -36,16 +36,19 @@ WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now();
 
 -- SessionLoadMany loads many sessions. The ids are in a subquery, where the
 -- planner can't see how many they are: it would find each short list cheaper
--- than the general case, and plan every execution anew.
+-- than the general case, and plan every execution anew. They are joined: an
+-- array is no condition of a hash index. The time is in a subquery too, which
+-- runs once.
 -- name: SessionLoadMany :many
 SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
     s.data, s.pending_user_id, s.methods,
-    (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz
-        AS validated_at
-FROM pgsession.sessions AS s
-WHERE s.id = ANY((SELECT @ids::bytea[])::bytea[]) AND s.expires_at > pg_catalog.now();
+    (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END
+    )::timestamptz AS validated_at
+FROM pg_catalog.unnest((SELECT @ids::bytea[])) AS u (id)
+JOIN pgsession.sessions AS s ON s.id = u.id
+WHERE s.expires_at > pg_catalog.now();
 
 -- SessionMissing explains why a load found fewer rows than ids: the server is a
 -- standby, these sessions have expired and are not pruned yet, or they have an
@@ -81,7 +84,7 @@ VALUES (
     pg_catalog.now() - sqlc.arg(age)::interval,
     pg_catalog.now() - sqlc.narg(login)::interval,
     pg_catalog.now(),
-    @data::jsonb,
+    (@data::jsonb)::json,
     sqlc.narg(ip)::inet,
     sqlc.narg(user_agent)::text,
     pg_catalog.now() - sqlc.arg(age)::interval + sqlc.arg(absolute)::interval,
@@ -115,7 +118,7 @@ SELECT
     pg_catalog.now() - d.age,
     CASE WHEN d.user_id IS NOT NULL THEN pg_catalog.now() - d.age END,
     pg_catalog.now(),
-    d.data,
+    d.data::json,
     d.ip,
     d.user_agent,
     pg_catalog.now() - d.age + sqlc.arg(absolute)::interval,
@@ -158,9 +161,9 @@ RETURNING
 -- login and else null. idle is null if the deadline does not slide.
 -- name: SessionSave :one
 UPDATE pgsession.sessions AS s SET
-    data = CASE WHEN user_id <> sqlc.narg(user_id)::text
+    data = (CASE WHEN user_id <> sqlc.narg(user_id)::text
             OR pending_user_id <> sqlc.narg(user_id)::text OR @drops::boolean THEN '{}'
-        ELSE data - @removed::text[] END || @changed::jsonb,
+        ELSE data::jsonb - @removed::text[] END || @changed::jsonb)::json,
     user_id = coalesce(sqlc.narg(user_id)::text, user_id),
     pending_user_id = CASE WHEN sqlc.narg(user_id)::text IS NULL THEN pending_user_id END,
     pending_since = CASE WHEN sqlc.narg(user_id)::text IS NULL THEN pending_since END,
@@ -168,8 +171,8 @@ UPDATE pgsession.sessions AS s SET
         ELSE sqlc.narg(login_id)::uuid END,
     -- A CASE with now(), as Citus takes it. A subscript that is a whole value of
     -- SET crashes Citus 13.2.2, so this one has an operator behind it.
-    methods = (ARRAY[methods, pgsession.methods_now(sqlc.narg(methods)::text)])[
-        CASE WHEN sqlc.narg(user_id)::text IS NULL THEN 1 ELSE 2 END] || '{}'::jsonb,
+    methods = ((ARRAY[methods, pgsession.methods_now(sqlc.narg(methods)::text)])[
+        CASE WHEN sqlc.narg(user_id)::text IS NULL THEN 1 ELSE 2 END]::text || '')::json,
     tags = CASE WHEN sqlc.narg(user_id)::text IS NULL THEN tags
         ELSE sqlc.narg(tags)::bytea[] END,
     -- coalesce(now() - login, authenticated_at), as Citus takes it
@@ -211,16 +214,17 @@ WITH change AS (
         pg_catalog.unnest(@login_keys::bytea[]) AS login_key,
         pg_catalog.unnest(@login_ages::interval[]) AS login_age
 ), locked AS (
-    SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY((SELECT @ids::bytea[])::bytea[])
-        AND sessions.expires_at > pg_catalog.now()
-    FOR NO KEY UPDATE SKIP LOCKED
+    SELECT l.id FROM pg_catalog.unnest((SELECT @ids::bytea[])) AS u (id)
+    JOIN pgsession.sessions AS l ON l.id = u.id
+    WHERE l.expires_at > pg_catalog.now()
+    FOR NO KEY UPDATE OF l SKIP LOCKED
 )
 UPDATE pgsession.sessions AS s SET
-    data = CASE WHEN s.user_id <> change.user_id OR s.pending_user_id <> change.user_id
+    data = (CASE WHEN s.user_id <> change.user_id OR s.pending_user_id <> change.user_id
             OR change.drops THEN '{}'
-        ELSE s.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END
-        || change.changed,
+        WHEN change.removed = '[]' THEN s.data::jsonb
+        ELSE s.data::jsonb - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END
+        || change.changed)::json,
     user_id = coalesce(change.user_id, s.user_id),
     authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now()
         ELSE s.authenticated_at END,
@@ -282,10 +286,10 @@ SELECT
     @id::bytea,
     old.version + 1,
     coalesce(sqlc.narg(user_id)::text, old.user_id),
-    CASE WHEN coalesce(old.user_id, old.pending_user_id)
+    (CASE WHEN coalesce(old.user_id, old.pending_user_id)
             <> coalesce(sqlc.narg(user_id)::text, sqlc.narg(pending_user_id)::text)
             OR @drops::boolean THEN '{}'
-        ELSE old.data - @removed::text[] END || @changed::jsonb,
+        ELSE old.data::jsonb - @removed::text[] END || @changed::jsonb)::json,
     coalesce(sqlc.narg(ip)::inet, old.ip),
     coalesce(sqlc.narg(user_agent)::text, old.user_agent),
     CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN pg_catalog.now()
@@ -313,7 +317,8 @@ SELECT
     CASE WHEN sqlc.narg(user_id)::text IS NOT NULL THEN sqlc.narg(login_id)::uuid
         ELSE old.login_id END,
     CASE WHEN @steps_up::boolean OR sqlc.narg(completed_since)::timestamptz IS NOT NULL
-        THEN coalesce(old.methods || pgsession.methods_now(sqlc.narg(methods)::text),
+        THEN coalesce(
+            (old.methods::jsonb || pgsession.methods_now(sqlc.narg(methods)::text)::jsonb)::json,
             pgsession.methods_now(sqlc.narg(methods)::text), old.methods)
         WHEN coalesce(sqlc.narg(user_id)::text, sqlc.narg(pending_user_id)::text) IS NOT NULL
         THEN pgsession.methods_now(sqlc.narg(methods)::text)
@@ -361,10 +366,10 @@ WITH change AS (
         pg_catalog.unnest(@login_keys::bytea[]) AS login_key,
         pg_catalog.unnest(@login_ages::interval[]) AS login_age
 ), locked AS (
-    SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY((SELECT @old_ids::bytea[])::bytea[])
-        AND sessions.expires_at > pg_catalog.now()
-    FOR UPDATE SKIP LOCKED
+    SELECT l.id FROM pg_catalog.unnest((SELECT @old_ids::bytea[])) AS u (id)
+    JOIN pgsession.sessions AS l ON l.id = u.id
+    WHERE l.expires_at > pg_catalog.now()
+    FOR UPDATE OF l SKIP LOCKED
 ), old AS (
     DELETE FROM pgsession.sessions AS d USING locked, change
     WHERE d.id = locked.id AND d.id = change.old_id AND d.expires_at > pg_catalog.now()
@@ -387,9 +392,11 @@ SELECT
     change.id,
     old.version + 1,
     coalesce(change.user_id, old.user_id),
-    CASE WHEN coalesce(old.user_id, old.pending_user_id) <> change.user_id OR change.drops THEN '{}'
-        ELSE old.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END
-        || change.changed,
+    (CASE WHEN coalesce(old.user_id, old.pending_user_id) <> change.user_id OR change.drops THEN '{}'
+        WHEN change.removed = '[]' THEN old.data::jsonb
+        ELSE old.data::jsonb
+            - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END
+        || change.changed)::json,
     coalesce(change.ip, old.ip),
     coalesce(change.user_agent, old.user_agent),
     CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE old.created_at END,
@@ -470,9 +477,10 @@ WITH quick AS (
         pg_catalog.unnest(@ips::inet[]) AS ip,
         nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent
 ), locked AS (
-    SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY(@ids::bytea[]) AND sessions.expires_at > pg_catalog.now()
-    FOR NO KEY UPDATE SKIP LOCKED
+    SELECT l.id FROM pg_catalog.unnest((SELECT @ids::bytea[])) AS u (id)
+    JOIN pgsession.sessions AS l ON l.id = u.id
+    WHERE l.expires_at > pg_catalog.now()
+    FOR NO KEY UPDATE OF l SKIP LOCKED
 )
 UPDATE pgsession.sessions SET
     last_seen_at = greatest(sessions.last_seen_at, pg_catalog.now()),

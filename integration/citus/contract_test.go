@@ -24,7 +24,7 @@ const age = `
 	SELECT id, version, user_id, data, ip, user_agent, created_at - by, authenticated_at - by, last_seen_at - by,
 		absolute_expires_at - by, expires_at - by, pending_user_id, pending_since - by, login_id, tags,
 		(SELECT jsonb_object_agg(m.key, m.value || jsonb_build_object('at', (m.value ->> 'at')::timestamptz - by))
-			FROM jsonb_each(methods) AS m)
+			FROM jsonb_each(methods::jsonb) AS m)
 	FROM old, shift`
 
 // aged is a store that remembers the expiry it was made with, for its peer.

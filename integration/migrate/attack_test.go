@@ -108,7 +108,7 @@ func TestAttackOnAPrivilegedMigrator(t *testing.T) {
 		`CREATE FUNCTION public.max(name) RETURNS text LANGUAGE sql AS 'SELECT public.spring()::text'`,
 		`CREATE FUNCTION public.pg_try_advisory_lock(text) RETURNS boolean LANGUAGE sql AS 'SELECT public.spring() > 0'`,
 		`CREATE FUNCTION public.pg_advisory_unlock(text) RETURNS boolean LANGUAGE sql AS 'SELECT public.spring() > 0'`,
-		`CREATE FUNCTION public.pg_column_size(jsonb) RETURNS integer LANGUAGE sql AS 'SELECT public.spring()::integer'`,
+		`CREATE FUNCTION public.pg_column_size(json) RETURNS integer LANGUAGE sql AS 'SELECT public.spring()::integer'`,
 		`CREATE FUNCTION public.unnest(text[]) RETURNS SETOF text LANGUAGE sql AS 'SELECT public.spring()::text'`,
 		`CREATE FUNCTION public.joined(name, text) RETURNS text LANGUAGE sql AS 'SELECT public.spring()::text'`,
 		`CREATE OPERATOR public.|| (FUNCTION = public.joined, LEFTARG = name, RIGHTARG = text)`,

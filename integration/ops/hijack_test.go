@@ -123,8 +123,8 @@ var mutants = map[string]struct{ hijacked, safe string }{
 		"SELECT s.ip OPERATOR(pg_catalog.=) ANY ($1::cidr[]) FROM pgsession.sessions AS s",
 	},
 	"a sublink": {
-		"SELECT s.data - ARRAY(SELECT 'x'::varchar) FROM pgsession.sessions AS s",
-		"SELECT s.data - ARRAY(SELECT 'x'::text) FROM pgsession.sessions AS s",
+		"SELECT s.data::jsonb - ARRAY(SELECT 'x'::varchar) FROM pgsession.sessions AS s",
+		"SELECT s.data::jsonb - ARRAY(SELECT 'x'::text) FROM pgsession.sessions AS s",
 	},
 }
 

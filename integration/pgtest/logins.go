@@ -14,5 +14,5 @@ func AgeLogins(t testing.TB, pool *pgxpool.Pool) {
 		authenticated_at = authenticated_at - interval '11 minutes',
 		pending_since = pending_since - interval '11 minutes',
 		methods = (SELECT jsonb_object_agg(m.key, m.value || jsonb_build_object('at',
-			(m.value->>'at')::timestamptz - interval '11 minutes')) FROM jsonb_each(methods) AS m)`)
+			(m.value->>'at')::timestamptz - interval '11 minutes')) FROM jsonb_each(methods::jsonb) AS m)`)
 }

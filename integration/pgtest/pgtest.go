@@ -103,7 +103,7 @@ const Age = `
 		methods = (
 			SELECT jsonb_object_agg(m.key, m.value || jsonb_build_object(
 				'at', (m.value ->> 'at')::timestamptz - make_interval(secs => $2)))
-			FROM jsonb_each(methods) AS m
+			FROM jsonb_each(methods::jsonb) AS m
 		),
 		expires_at = expires_at - make_interval(secs => $2), absolute_expires_at = absolute_expires_at - make_interval(secs => $2)
 	WHERE id = $1`

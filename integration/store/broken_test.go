@@ -383,16 +383,16 @@ func TestInfiniteDeadline(t *testing.T) {
 	}
 }
 
-// Postgres keeps 1e131071 in a few bytes and returns all its digits. It returns
-// no value of more than a gigabyte.
+// Postgres returns no row of more than a gigabyte.
 //
-// Slow: Postgres writes a gigabyte of digits.
+// Slow: Postgres writes a gigabyte.
 func TestSlowRowThatPostgresCannotReturn(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
 	ids := c.sessions(2)
-	pgtest.Exec(t, c.admin, `UPDATE pgsession.sessions
-		SET data = jsonb_build_object('k', (SELECT jsonb_agg('1e131071'::jsonb) FROM generate_series(1, 9000))) WHERE id = $1`, ids[0][:])
+	pgtest.Exec(t, c.admin, unchecked, pgx.QueryExecModeSimpleProtocol)
+	c.spoil(ids[0], `data = ('{"k":"' || repeat('x', 600000000) || '"}')::json`)
+	c.spoil(ids[0], "user_agent = repeat('x', 600000000)")
 	_, err := c.store.Load(t.Context(), ids[0], 0)
 	if !errors.Is(err, sessionstore.ErrUnavailable) || !strings.Contains(err.Error(),
 		string(ids[0].Handle())) || !strings.Contains(err.Error(), "54000") {
@@ -401,5 +401,31 @@ func TestSlowRowThatPostgresCannotReturn(t *testing.T) {
 	c.load(ids[1])
 	if _, err := c.store.Delete(t.Context(), ids[0]); err != nil {
 		t.Errorf("Delete: %v", err)
+	}
+}
+
+// A save writes all digits of 1e131071, and Postgres writes no value of more
+// than a gigabyte. So the table takes such data from another writer, each load
+// returns it, and each save of this session is refused.
+//
+// Slow: Postgres writes a gigabyte of digits.
+func TestSlowDataThatPostgresCannotMerge(t *testing.T) {
+	t.Parallel()
+	c := hire(t)
+	ids := c.sessions(2)
+	c.spoil(ids[0], `data = ('{"k": [' || repeat('1e131071, ', 9000) || '0]}')::json`)
+	c.load(ids[0])
+	_, err := c.store.Save(t.Context(), ids[0], setting("k2", 1))
+	if err == nil || errors.Is(err, sessionstore.ErrUnavailable) ||
+		strings.Contains(err.Error(), "1e131071") {
+		t.Errorf("a save: %v", err)
+	}
+	if _, err := c.store.Save(t.Context(), ids[1], setting("k2", 1)); err != nil {
+		t.Errorf("the save of a neighbour: %v", err)
+	}
+	dropped := setting("k", 1)
+	dropped.DropData = true
+	if _, err := c.store.Save(t.Context(), ids[0], dropped); err != nil {
+		t.Errorf("a save that drops the data: %v", err)
 	}
 }

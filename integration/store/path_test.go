@@ -59,7 +59,7 @@ func TestPathThatHidesBuiltInsIsRefused(t *testing.T) {
 func TestHijackedCheckIsRefused(t *testing.T) {
 	t.Parallel()
 	crew := hire(t)
-	pgtest.Exec(t, crew.admin, "CREATE FUNCTION public.pg_column_size(jsonb) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 0'")
+	pgtest.Exec(t, crew.admin, "CREATE FUNCTION public.pg_column_size(json) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 0'")
 	pgtest.Exec(t, crew.admin, "ALTER TABLE pgsession.sessions DROP CONSTRAINT sessions_data_check, ADD CONSTRAINT sessions_data_check CHECK (pg_column_size(data) <= 1048576)")
 	_, err := sessionstore.New(t.Context(), crew.pool, config(""))
 	if err == nil ||

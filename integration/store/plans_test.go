@@ -122,6 +122,47 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 	}
 }
 
+// A load finds each row by the hash index, which costs half of the primary key,
+// whether it shares its statement or not.
+func TestLoadsUseTheHashIndex(t *testing.T) {
+	t.Parallel()
+	c := hire(t)
+	pgtest.Exec(t, c.admin, `
+		INSERT INTO pgsession.sessions (id, data, expires_at, absolute_expires_at)
+		SELECT sha256(int8send(i)), jsonb_build_object('cart', repeat('x', 100)),
+			now() + interval '1 d', now() + interval '1 d'
+		FROM generate_series(1, 20000) AS i`)
+	pgtest.Exec(t, c.admin, "VACUUM ANALYZE pgsession.sessions")
+	ids := c.sessions(32)
+	inner, pool, sent := c.another(timeout, func(pc *pgxpool.Config) { pc.MaxConns = 1 })
+	const counted = "SELECT coalesce(sum(idx_scan), 0) FROM pg_stat_user_indexes" +
+		" WHERE schemaname = 'pgsession' AND indexrelname = $1"
+	count := func(index string) int { return pgtest.One[int](t, c.admin, counted, index) }
+	key, hash := count("sessions_pkey"), count("sessions_id_idx")
+	const times = 8 // Postgres keeps a plan from the sixth execution on
+	for range times {
+		var all sync.WaitGroup
+		for _, id := range ids {
+			all.Go(func() {
+				if _, err := inner.Load(t.Context(), id, 0); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	pool.Close() // which flushes the statistics of its connections
+	testkit.Eventually(t, "the counters have arrived", func() bool {
+		return count("sessions_id_idx") >= hash+times*len(ids)
+	})
+	if n := count("sessions_pkey"); n != key {
+		t.Errorf("%d rows were found by the primary key", n-key)
+	}
+	if sent.Count("SessionLoadMany") == 0 {
+		t.Error("no statement was shared: this test sees nothing")
+	}
+}
+
 // A page of a user's sessions reads about as many rows as it has, also of a
 // user with many and with a pending login among them.
 func TestAPageReadsItsRowsOnly(t *testing.T) {

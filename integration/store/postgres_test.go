@@ -13,6 +13,7 @@ import (
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
+	"github.com/reporadar/pgsession/internal/object"
 	"github.com/reporadar/pgsession/internal/postgres"
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -190,6 +191,85 @@ func TestForeignRowsAreRefusedByTheTable(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v, want a violation of %s", err, name)
 		}
+	}
+}
+
+// Times that the library could not return are refused, too.
+func TestForeignTimesAreRefusedByTheTable(t *testing.T) {
+	inner, pool := open(t)
+	id := create(t, inner, 1).ID
+	for _, column := range []string{
+		"created_at", "last_seen_at", "authenticated_at", "pending_since",
+	} {
+		for at, refused := range map[string]bool{
+			"-infinity": true, "infinity": true, "1969-12-31 23:59:59Z": true,
+			"9999-01-01 00:00:00Z": true, "1970-01-01 00:00:00Z": false,
+			"9998-12-31 23:59:59Z": false,
+		} {
+			set := column + " = $2"
+			if column == "pending_since" {
+				set += ", pending_user_id = 'ada'"
+			}
+			_, err := pool.Exec(t.Context(),
+				"UPDATE pgsession.sessions SET "+set+" WHERE id = $1", id[:], at)
+			if refused != (err != nil && strings.Contains(err.Error(), column+"_check")) {
+				t.Errorf("%s = %s: %v", column, at, err)
+			}
+		}
+	}
+}
+
+// A server that has lz4 compresses data with it.
+func TestDataIsCompressedWithLZ4(t *testing.T) {
+	_, pool := open(t)
+	const method = `SELECT a.attcompression = 'l' OR NOT 'lz4' = ANY (s.enumvals)
+		FROM pg_attribute AS a, pg_settings AS s
+		WHERE a.attrelid = 'pgsession.sessions'::regclass AND a.attname = 'data'
+			AND s.name = 'default_toast_compression'`
+	if !pgtest.One[bool](t, pool, method) {
+		t.Error("data is compressed with pglz")
+	}
+}
+
+// A json column takes more than jsonb, to which each save casts it: what jsonb
+// refuses, the table refuses.
+func TestForeignDataThatNoSaveCouldReadIsRefused(t *testing.T) {
+	inner, pool := open(t)
+	id := create(t, inner, 1).ID
+	for what, text := range map[string]string{
+		"an array": `[1]`, "a string": `"x"`, "null": `null`, "NUL": `{"k": "\u0000"}`,
+		"NUL in a name": `{"\u0000": 1}`, "half a character": `{"k": "\ud800"}`,
+		"a number too large": `{"k": 1e999999}`,
+	} {
+		for _, column := range []string{"data", "methods"} {
+			_, err := pool.Exec(t.Context(), "UPDATE pgsession.sessions SET "+column+
+				" = $2::text::json WHERE id = $1", id[:], text)
+			if err == nil {
+				t.Errorf("%s: %s was accepted", column, what)
+			}
+		}
+	}
+}
+
+// Of two members of one name the last one counts, in a load as in a save.
+// White space is no fault.
+func TestForeignDataInAnotherSpelling(t *testing.T) {
+	inner, pool := open(t)
+	id := create(t, inner, 1).ID
+	const spelled = "\n {\"a\" :1, \"b\": [ ] ,\"a\":2 } "
+	pgtest.Exec(t, pool, "UPDATE pgsession.sessions SET data = $2::text::json WHERE id = $1", id[:],
+		spelled)
+	rec, err := inner.Load(t.Context(), id, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, ok := object.Raw(rec.Data).Get("a"); !ok || string(a) != "2" {
+		t.Errorf("loaded %s: a is %s", rec.Data, a)
+	}
+	rec, err = inner.Save(t.Context(), id,
+		store.Change{Set: map[string]json.RawMessage{"c": json.RawMessage("3")}})
+	if err != nil || string(rec.Data) != `{"a": 2, "b": [], "c": 3}` {
+		t.Errorf("saved %s, %v", rec.Data, err)
 	}
 }
 

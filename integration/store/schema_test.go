@@ -45,7 +45,7 @@ func TestASchemaThatDoesNotFitIsRefused(t *testing.T) {
 				"ALTER TABLE pgsession.sessions ALTER COLUMN version TYPE integer",
 				"ALTER TABLE pgsession.sessions ALTER COLUMN data DROP NOT NULL",
 			},
-			[]string{"column sessions.version is integer", "column sessions.data is jsonb"},
+			[]string{"column sessions.version is integer", "column sessions.data is json"},
 		},
 		"with an invalid index": {
 			[]string{"UPDATE pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = 'pgsession.sessions_expires_at_idx'::regclass"},

@@ -5,7 +5,6 @@ package gen
 
 import (
 	"context"
-	"encoding/json"
 	"net/netip"
 	"time"
 
@@ -240,7 +239,7 @@ const ownerList = `-- name: OwnerList :many
 SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
-    '{}'::jsonb AS data, s.pending_user_id, s.methods,
+    '{}'::json AS data, s.pending_user_id, s.methods,
     pg_catalog.now()::timestamptz AS validated_at
 FROM (
     (SELECT
@@ -290,7 +289,7 @@ type OwnerListRow struct {
 	UserID            pgtype.Text
 	IP                *netip.Addr
 	UserAgent         pgtype.Text
-	Data              json.RawMessage
+	Data              []byte
 	PendingUserID     pgtype.Text
 	Methods           []byte
 	ValidatedAt       time.Time
@@ -598,7 +597,7 @@ const tagList = `-- name: TagList :many
 SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
-    '{}'::jsonb AS data, s.pending_user_id, s.methods,
+    '{}'::json AS data, s.pending_user_id, s.methods,
     pg_catalog.now()::timestamptz AS validated_at
 FROM pgsession.sessions AS s
 WHERE s.tags OPERATOR(pg_catalog.&&) $1::bytea[] AND s.expires_at > pg_catalog.now()
@@ -628,7 +627,7 @@ type TagListRow struct {
 	UserID            pgtype.Text
 	IP                *netip.Addr
 	UserAgent         pgtype.Text
-	Data              json.RawMessage
+	Data              []byte
 	PendingUserID     pgtype.Text
 	Methods           []byte
 	ValidatedAt       time.Time

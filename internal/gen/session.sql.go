@@ -37,7 +37,7 @@ VALUES (
     pg_catalog.now() - $3::interval,
     pg_catalog.now() - $4::interval,
     pg_catalog.now(),
-    $5::jsonb,
+    ($5::jsonb)::json,
     $6::inet,
     $7::text,
     pg_catalog.now() - $3::interval + $8::interval,
@@ -149,7 +149,7 @@ SELECT
     pg_catalog.now() - d.age,
     CASE WHEN d.user_id IS NOT NULL THEN pg_catalog.now() - d.age END,
     pg_catalog.now(),
-    d.data,
+    d.data::json,
     d.ip,
     d.user_agent,
     pg_catalog.now() - d.age + $1::interval,
@@ -408,10 +408,11 @@ SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
     s.data, s.pending_user_id, s.methods,
-    (CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END)::timestamptz
-        AS validated_at
-FROM pgsession.sessions AS s
-WHERE s.id = ANY((SELECT $1::bytea[])::bytea[]) AND s.expires_at > pg_catalog.now()
+    (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'epoch' ELSE pg_catalog.now() END
+    )::timestamptz AS validated_at
+FROM pg_catalog.unnest((SELECT $1::bytea[])) AS u (id)
+JOIN pgsession.sessions AS s ON s.id = u.id
+WHERE s.expires_at > pg_catalog.now()
 `
 
 type SessionLoadManyRow struct {
@@ -435,7 +436,9 @@ type SessionLoadManyRow struct {
 
 // SessionLoadMany loads many sessions. The ids are in a subquery, where the
 // planner can't see how many they are: it would find each short list cheaper
-// than the general case, and plan every execution anew.
+// than the general case, and plan every execution anew. They are joined: an
+// array is no condition of a hash index. The time is in a subquery too, which
+// runs once.
 func (q *Queries) SessionLoadMany(ctx context.Context, db DBTX, ids [][]byte) ([]*SessionLoadManyRow, error) {
 	rows, err := db.Query(ctx, sessionLoadMany, ids)
 	if err != nil {
@@ -563,10 +566,10 @@ SELECT
     $1::bytea,
     old.version + 1,
     coalesce($2::text, old.user_id),
-    CASE WHEN coalesce(old.user_id, old.pending_user_id)
+    (CASE WHEN coalesce(old.user_id, old.pending_user_id)
             <> coalesce($2::text, $3::text)
             OR $4::boolean THEN '{}'
-        ELSE old.data - $5::text[] END || $6::jsonb,
+        ELSE old.data::jsonb - $5::text[] END || $6::jsonb)::json,
     coalesce($7::inet, old.ip),
     coalesce($8::text, old.user_agent),
     CASE WHEN $2::text IS NOT NULL THEN pg_catalog.now()
@@ -594,7 +597,8 @@ SELECT
     CASE WHEN $2::text IS NOT NULL THEN $12::uuid
         ELSE old.login_id END,
     CASE WHEN $13::boolean OR $14::timestamptz IS NOT NULL
-        THEN coalesce(old.methods || pgsession.methods_now($15::text),
+        THEN coalesce(
+            (old.methods::jsonb || pgsession.methods_now($15::text)::jsonb)::json,
             pgsession.methods_now($15::text), old.methods)
         WHEN coalesce($2::text, $3::text) IS NOT NULL
         THEN pgsession.methods_now($15::text)
@@ -715,10 +719,10 @@ WITH change AS (
         pg_catalog.unnest($15::bytea[]) AS login_key,
         pg_catalog.unnest($16::interval[]) AS login_age
 ), locked AS (
-    SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY((SELECT $5::bytea[])::bytea[])
-        AND sessions.expires_at > pg_catalog.now()
-    FOR UPDATE SKIP LOCKED
+    SELECT l.id FROM pg_catalog.unnest((SELECT $5::bytea[])) AS u (id)
+    JOIN pgsession.sessions AS l ON l.id = u.id
+    WHERE l.expires_at > pg_catalog.now()
+    FOR UPDATE OF l SKIP LOCKED
 ), old AS (
     DELETE FROM pgsession.sessions AS d USING locked, change
     WHERE d.id = locked.id AND d.id = change.old_id AND d.expires_at > pg_catalog.now()
@@ -741,9 +745,11 @@ SELECT
     change.id,
     old.version + 1,
     coalesce(change.user_id, old.user_id),
-    CASE WHEN coalesce(old.user_id, old.pending_user_id) <> change.user_id OR change.drops THEN '{}'
-        ELSE old.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END
-        || change.changed,
+    (CASE WHEN coalesce(old.user_id, old.pending_user_id) <> change.user_id OR change.drops THEN '{}'
+        WHEN change.removed = '[]' THEN old.data::jsonb
+        ELSE old.data::jsonb
+            - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END
+        || change.changed)::json,
     coalesce(change.ip, old.ip),
     coalesce(change.user_agent, old.user_agent),
     CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE old.created_at END,
@@ -876,9 +882,9 @@ func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRo
 
 const sessionSave = `-- name: SessionSave :one
 UPDATE pgsession.sessions AS s SET
-    data = CASE WHEN user_id <> $1::text
+    data = (CASE WHEN user_id <> $1::text
             OR pending_user_id <> $1::text OR $2::boolean THEN '{}'
-        ELSE data - $3::text[] END || $4::jsonb,
+        ELSE data::jsonb - $3::text[] END || $4::jsonb)::json,
     user_id = coalesce($1::text, user_id),
     pending_user_id = CASE WHEN $1::text IS NULL THEN pending_user_id END,
     pending_since = CASE WHEN $1::text IS NULL THEN pending_since END,
@@ -886,8 +892,8 @@ UPDATE pgsession.sessions AS s SET
         ELSE $5::uuid END,
     -- A CASE with now(), as Citus takes it. A subscript that is a whole value of
     -- SET crashes Citus 13.2.2, so this one has an operator behind it.
-    methods = (ARRAY[methods, pgsession.methods_now($6::text)])[
-        CASE WHEN $1::text IS NULL THEN 1 ELSE 2 END] || '{}'::jsonb,
+    methods = ((ARRAY[methods, pgsession.methods_now($6::text)])[
+        CASE WHEN $1::text IS NULL THEN 1 ELSE 2 END]::text || '')::json,
     tags = CASE WHEN $1::text IS NULL THEN tags
         ELSE $7::bytea[] END,
     -- coalesce(now() - login, authenticated_at), as Citus takes it
@@ -1004,16 +1010,17 @@ WITH change AS (
         pg_catalog.unnest($14::bytea[]) AS login_key,
         pg_catalog.unnest($15::interval[]) AS login_age
 ), locked AS (
-    SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY((SELECT $5::bytea[])::bytea[])
-        AND sessions.expires_at > pg_catalog.now()
-    FOR NO KEY UPDATE SKIP LOCKED
+    SELECT l.id FROM pg_catalog.unnest((SELECT $5::bytea[])) AS u (id)
+    JOIN pgsession.sessions AS l ON l.id = u.id
+    WHERE l.expires_at > pg_catalog.now()
+    FOR NO KEY UPDATE OF l SKIP LOCKED
 )
 UPDATE pgsession.sessions AS s SET
-    data = CASE WHEN s.user_id <> change.user_id OR s.pending_user_id <> change.user_id
+    data = (CASE WHEN s.user_id <> change.user_id OR s.pending_user_id <> change.user_id
             OR change.drops THEN '{}'
-        ELSE s.data - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END
-        || change.changed,
+        WHEN change.removed = '[]' THEN s.data::jsonb
+        ELSE s.data::jsonb - ARRAY(SELECT pg_catalog.jsonb_array_elements_text(change.removed)) END
+        || change.changed)::json,
     user_id = coalesce(change.user_id, s.user_id),
     authenticated_at = CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now()
         ELSE s.authenticated_at END,
@@ -1164,9 +1171,10 @@ WITH quick AS (
         pg_catalog.unnest($4::inet[]) AS ip,
         nullif(pg_catalog.unnest($5::text[]), '') AS user_agent
 ), locked AS (
-    SELECT sessions.id FROM pgsession.sessions
-    WHERE sessions.id = ANY($3::bytea[]) AND sessions.expires_at > pg_catalog.now()
-    FOR NO KEY UPDATE SKIP LOCKED
+    SELECT l.id FROM pg_catalog.unnest((SELECT $3::bytea[])) AS u (id)
+    JOIN pgsession.sessions AS l ON l.id = u.id
+    WHERE l.expires_at > pg_catalog.now()
+    FOR NO KEY UPDATE OF l SKIP LOCKED
 )
 UPDATE pgsession.sessions SET
     last_seen_at = greatest(sessions.last_seen_at, pg_catalog.now()),

@@ -8,18 +8,20 @@ import (
 )
 
 // Raw reads a session's data without decoding all of it, so a handler that
-// reads one value of ten pays for one. The data must be a JSON object that a
+// reads one value of ten decodes one. The data must be a JSON object that a
 // store has checked. In anything else, Raw finds the members before the fault.
 type Raw json.RawMessage
 
-// Get returns the value of a member, and whether it exists.
-func (o Raw) Get(key string) (json.RawMessage, bool) {
+// Get returns the value of a member, and whether it exists. Of two with one
+// name, which only another writer stores, it returns the last, as encoding/json
+// and Postgres's jsonb do.
+func (o Raw) Get(key string) (found json.RawMessage, ok bool) {
 	for name, value := range o.Members() {
 		if nameIs(name, key) {
-			return json.RawMessage(value), true
+			found, ok = json.RawMessage(value), true
 		}
 	}
-	return nil, false
+	return found, ok
 }
 
 // Members yields the members in order, the names as JSON strings.

@@ -17,9 +17,8 @@ import (
 )
 
 // columns are what every statement for sessions returns, in this order, with
-// the formats that pgx asks for in its binary modes. Text has one format, and
-// the binary format of jsonb is the text after one byte. In its exec and simple
-// modes pgx asks for text everywhere.
+// the formats that pgx asks for in its binary modes. Text and json have one
+// format. In its exec and simple modes pgx asks for text everywhere.
 var columns = [...]struct {
 	name   string
 	oid    uint32
@@ -37,9 +36,9 @@ var columns = [...]struct {
 	columnUserID:          {"user_id", pgtype.TextOID, pgtype.TextFormatCode},
 	columnIP:              {"ip", pgtype.InetOID, pgtype.BinaryFormatCode},
 	columnUserAgent:       {"user_agent", pgtype.TextOID, pgtype.TextFormatCode},
-	columnData:            {"data", pgtype.JSONBOID, pgtype.TextFormatCode},
+	columnData:            {"data", pgtype.JSONOID, pgtype.TextFormatCode},
 	columnPendingUserID:   {"pending_user_id", pgtype.TextOID, pgtype.TextFormatCode},
-	columnMethods:         {"methods", pgtype.JSONBOID, pgtype.TextFormatCode},
+	columnMethods:         {"methods", pgtype.JSONOID, pgtype.TextFormatCode},
 	columnValidated:       {"validated_at", pgtype.TimestamptzOID, pgtype.BinaryFormatCode},
 }
 

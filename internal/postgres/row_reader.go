@@ -180,7 +180,8 @@ func readRecord(r *store.Record, row [][]byte, d *decoder) (bad int) {
 	if ip := row[columnIP]; ip != nil && !d.addr(&r.IP, ip) {
 		return columnIP
 	}
-	if !bytes.HasPrefix(row[columnData], []byte("{")) { // jsonb begins without spaces
+	// Data of another writer may begin with spaces.
+	if !bytes.HasPrefix(bytes.TrimLeft(row[columnData], " \t\n\r"), []byte("{")) {
 		return columnData
 	}
 	readTexts(r, row)
