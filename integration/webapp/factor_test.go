@@ -79,6 +79,7 @@ func TestLoginWithASecondFactor(t *testing.T) {
 	t.Parallel()
 	databaseURL, pool := database(t)
 	a := start(t, production, withSecret, "DATABASE_URL="+databaseURL)
+	enlist(t, pool, a.url, "alice", "bob")
 	here := loginWith(t, a.url, "alice", password)
 	secret := here.enrol(pool)
 
