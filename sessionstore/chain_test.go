@@ -106,6 +106,15 @@ func TestOpenWithoutPostgres(t *testing.T) {
 		t.Errorf("the log:\n%s", text)
 	}
 
+	cfg.Cache = sessionstore.CacheConfig{LocalFreshness: time.Second}
+	m, err = sessionstore.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, "health of the local cache", m.Health(context.Background()).Cache, "ok")
+	expect(t, "its exposure", m.Metrics().Cache.MaxExposure, 1250*time.Millisecond)
+	expect(t, "error", m.Close(), nil)
+
 	cfg.Outage.DisableEmergency = true
 	if _, err := sessionstore.Open(t.Context(), cfg); err == nil ||
 		strings.Contains(err.Error(), "hunter2") {

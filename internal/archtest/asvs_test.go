@@ -151,7 +151,8 @@ var asvs = []asvsChapter{{
 			},
 			[]string{
 				"With Redis, other instances may serve it for `Revocation.MaxExposure`: 30.25 s by default.",
-				"It is 0 for a logout that Redis confirmed, and without Redis.",
+				"It is 0 for a logout that Redis confirmed, and without a cache.",
+				"With `Config.Cache` in the process it is never 0.",
 			},
 		},
 		{

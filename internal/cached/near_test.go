@@ -122,6 +122,41 @@ func TestLocalRevokes(t *testing.T) {
 	}
 }
 
+// loadAround calls f while a load has read its record and waits for the reply.
+func (i *instance) loadAround(id store.ID, f func()) {
+	i.t.Helper()
+	read, reply, served := make(chan struct{}), make(chan struct{}), make(chan error)
+	i.store.Inject(fault.Rule{When: fault.After, Do: func(context.Context, *fault.Call) error {
+		close(read)
+		<-reply
+		return nil
+	}}, store.OpLoad)
+	go func() {
+		_, err := i.Load(i.t.Context(), id, 0)
+		served <- err
+	}()
+	<-read
+	f()
+	i.store.Up()
+	close(reply)
+	expect(i.t, "a load that began before", <-served, nil)
+}
+
+// A record that arrives after the end of its session is not served.
+func TestLocalTombstone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newNear(t, wholeMinute)
+		id := i.create("s").ID
+		i.loadAround(id, func() {
+			_, err := i.Delete(t.Context(), id)
+			expect(t, "error", err, nil)
+		})
+		i.gone("after its end", id)
+		time.Sleep(59 * time.Second)
+		i.gone("a minute later", id)
+	})
+}
+
 // A watermark needs no list, and does not keep what is read after the revoke
 // out of the cache. It covers what was read before and arrives later.
 func TestLocalWatermark(t *testing.T) {
@@ -132,24 +167,10 @@ func TestLocalWatermark(t *testing.T) {
 			i.cached(fmt.Sprint(n))
 		}
 		spared, late := i.cached("spared"), i.create("late").ID
-		// A load has read its record, and waits for the reply.
-		read, reply := make(chan struct{}), make(chan struct{})
-		i.store.Inject(fault.Rule{When: fault.After, Do: func(context.Context, *fault.Call) error {
-			close(read)
-			<-reply
-			return nil
-		}}, store.OpLoad)
-		served := make(chan error)
-		go func() {
-			_, err := i.Load(ctx, late, 0)
-			served <- err
-		}()
-		<-read
-		_, _, err := i.Revoke(ctx, store.Selection{UserID: "ann", Except: spared})
-		expect(t, "error", err, nil)
-		i.store.Up()
-		close(reply)
-		expect(t, "a load from before the revoke", <-served, nil)
+		i.loadAround(late, func() {
+			_, _, err := i.Revoke(ctx, store.Selection{UserID: "ann", Except: spared})
+			expect(t, "error", err, nil)
+		})
 		i.gone("the record that came after the revoke", late)
 		i.load(spared, "load")
 		i.load(spared, "load") // within the allowance, as it was read
@@ -203,6 +224,10 @@ func TestLocalRevokeWithoutTheClock(t *testing.T) {
 		expect(t, "error", err, nil)
 		i.create("clock")
 		i.gone("after the clock is known", id)
+		time.Sleep(2 * coherence.Allowance)
+		later := i.create("later").ID
+		i.load(later, "load")
+		i.load(later, "")
 	})
 }
 
