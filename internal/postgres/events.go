@@ -74,7 +74,7 @@ func (r recorder) change(
 		return err
 	}
 	row := noted(n, kind, userID)
-	row.Session = present(string(rec.ID.Handle()))
+	row.Session = orNull(string(rec.ID.Handle()))
 	row.LoginID = uuidOrNull(rec.LoginID)
 	row.Level = pgtype.Int2{Int16: int16(rec.Methods.Level()), Valid: true}
 	for _, m := range rec.Methods.All() {
@@ -89,7 +89,7 @@ func (r recorder) over(ctx context.Context, db gen.DBTX, n *store.Note) error {
 		return nil
 	}
 	row := noted(n, KindLogout, n.Over.UserID)
-	row.Session, row.LoginID = present(string(n.Over.Handle)), uuidOrNull(n.Over.LoginID)
+	row.Session, row.LoginID = orNull(string(n.Over.Handle)), uuidOrNull(n.Over.LoginID)
 	row.Reason, row.Actor = noteText(n.Over.Reason), noteText(n.Over.Actor)
 	return r.queries.EventAdd(ctx, db, row)
 }
@@ -126,7 +126,7 @@ func (r recorder) each(
 	}
 	for i := range ids {
 		row := noted(n, KindRevoked, userID)
-		row.Session = present(string(ids[i].Handle()))
+		row.Session = orNull(string(ids[i].Handle()))
 		if err := r.queries.EventAdd(ctx, db, row); err != nil {
 			return err
 		}
@@ -167,7 +167,7 @@ func (r recorder) deletes(
 // noted returns a row with the columns of a note.
 func noted(n *store.Note, kind, userID string) *gen.EventAddParams {
 	return &gen.EventAddParams{
-		Kind: kind, UserID: present(userID),
+		Kind: kind, UserID: orNull(userID),
 		Reason: noteText(n.Reason), Actor: noteText(n.Actor), Detail: noteText(n.Detail),
 	}
 }
@@ -176,8 +176,5 @@ func noted(n *store.Note, kind, userID string) *gen.EventAddParams {
 // not fail a login: so they are mended.
 func noteText(s string) pgtype.Text {
 	s = s[:min(len(s), maxNote)]
-	return present(strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", ""))
+	return orNull(strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", ""))
 }
-
-// present is null if s is empty.
-func present(s string) pgtype.Text { return pgtype.Text{String: s, Valid: s != ""} }

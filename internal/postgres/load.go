@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -121,17 +120,6 @@ func (s *plainStore) loadMany(ctx context.Context, db querier, ids []store.ID) (
 	return read, err
 }
 
-func bytesOf(ids []store.ID) [][]byte {
-	raw := make([][]byte, len(ids))
-	for i := range ids {
-		raw[i] = ids[i][:]
-	}
-	return raw
-}
-
-// endOfTime is Postgres's last date.
-var endOfTime = time.Date(294276, 12, 31, 0, 0, 0, 0, time.UTC)
-
 // List implements [store.Store].
 func (b *base) List(ctx context.Context, userID string, page store.Page) ([]store.Record, error) {
 	tagged := page.Tag != store.Tag{}
@@ -218,13 +206,4 @@ func (b *base) tags(ctx context.Context, id store.ID) (tags []store.Tag, err err
 func (b *base) exist(ctx context.Context, ids []store.ID) ([]store.ID, error) {
 	alive, _, err := b.Alive(ctx, ids)
 	return alive, err
-}
-
-// setOf is for ids that the server compared with some of ours.
-func setOf(ids [][]byte) map[store.ID]bool {
-	set := make(map[store.ID]bool, len(ids))
-	for _, id := range ids {
-		set[store.ID(id)] = true
-	}
-	return set
 }

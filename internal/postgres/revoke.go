@@ -204,10 +204,6 @@ func ownerOf(sel *store.Selection) (user pgtype.Text, tag [][]byte) {
 	return orNull(sel.UserID), nil
 }
 
-// searchedTag returns a tag as the statements search for it, with a null: see
-// owner.sql.
-func searchedTag(tag store.Tag) [][]byte { return [][]byte{tag[:], nil} }
-
 // revokeAll ends all sessions.
 func (b *base) revokeAll(ctx context.Context, db querier) (n int, err error) {
 	var kept keptRows

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -95,22 +94,6 @@ func (b *base) noPendingLogin(ctx context.Context, db querier, c *rotateCall) er
 		return pgx.ErrNoRows
 	}
 	return store.ErrNoPendingLogin
-}
-
-// addTags returns the tags of a row, and those that it lacks.
-func addTags(row [][]byte, tags []store.Tag) []store.Tag {
-	var all []store.Tag
-	for _, raw := range row {
-		if len(raw) == len(store.Tag{}) {
-			all = append(all, store.Tag(raw))
-		}
-	}
-	for _, tag := range tags {
-		if !slices.Contains(all, tag) {
-			all = append(all, tag)
-		}
-	}
-	return all
 }
 
 // rotateMany is the statement for many sessions.

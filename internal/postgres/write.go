@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -375,62 +373,4 @@ func (b *base) slidingIdle() pgtype.Interval { return span(b.expiry.Idle, !b.exp
 func without(ids, others [][]byte) [][]byte {
 	found := setOf(others)
 	return slices.DeleteFunc(slices.Clone(ids), func(id []byte) bool { return found[store.ID(id)] })
-}
-
-// encodeNames returns a JSON array: Postgres's arrays can't hold lists of
-// different lengths.
-func encodeNames(names []string) json.RawMessage {
-	if len(names) == 0 {
-		return json.RawMessage("[]")
-	}
-	raw, err := json.Marshal(names)
-	if err != nil {
-		panic("BUG: sessionstore: strings do not encode: " + err.Error())
-	}
-	return raw
-}
-
-func orEmpty(data json.RawMessage) json.RawMessage {
-	if len(data) == 0 {
-		return json.RawMessage("{}")
-	}
-	return data
-}
-
-// orNone is never nil: jsonb - NULL would be NULL.
-func orNone(names []string) []string {
-	if names == nil {
-		return []string{}
-	}
-	return names
-}
-
-func orNull(s string) pgtype.Text { return pgtype.Text{String: s, Valid: s != ""} }
-
-// span is null where it doesn't apply.
-func span(d time.Duration, applies bool) pgtype.Interval {
-	return pgtype.Interval{Microseconds: d.Microseconds(), Valid: applies}
-}
-
-func uuidOrNull(id store.LoginID) pgtype.UUID {
-	return pgtype.UUID{Bytes: id, Valid: id != store.LoginID{}}
-}
-
-// tagsOrNull returns the column of tags, which is null without any.
-func tagsOrNull(tags []store.Tag) [][]byte {
-	if len(tags) == 0 {
-		return nil
-	}
-	raw := make([][]byte, len(tags))
-	for i := range tags {
-		raw[i] = tags[i][:]
-	}
-	return raw
-}
-
-func ipOrNull(addr netip.Addr) *netip.Addr {
-	if !addr.IsValid() {
-		return nil
-	}
-	return &addr
 }
