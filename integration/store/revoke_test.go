@@ -284,7 +284,7 @@ func withALockedSession(t *testing.T, selections map[string]store.Selection, siz
 // keepers are triggers and rules of others that keep rows from being deleted.
 var keepers = map[string]string{
 	"trigger":         "CREATE TRIGGER keep BEFORE DELETE ON pgsession.sessions FOR EACH ROW EXECUTE FUNCTION public.keep()",
-	"trigger for one": "CREATE TRIGGER keep BEFORE DELETE ON pgsession.sessions FOR EACH ROW WHEN (old.data ? 'n') EXECUTE FUNCTION public.keep()",
+	"trigger for one": "CREATE TRIGGER keep BEFORE DELETE ON pgsession.sessions FOR EACH ROW WHEN (old.data->'n' IS NOT NULL) EXECUTE FUNCTION public.keep()",
 	"rule":            "CREATE RULE keep AS ON DELETE TO pgsession.sessions DO INSTEAD NOTHING",
 	"rule that marks": "CREATE RULE keep AS ON DELETE TO pgsession.sessions DO INSTEAD UPDATE pgsession.sessions SET user_agent = 'gone' WHERE id = old.id",
 }

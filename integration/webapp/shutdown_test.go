@@ -114,7 +114,8 @@ func TestSIGTERMUnderLoad(t *testing.T) {
 	}
 	a.ended()
 	load.Wait()
-	n := pgtest.One[int](t, pool, "SELECT count(*) FROM pgsession.sessions WHERE data ? 'late'")
+	n := pgtest.One[int](t, pool,
+		"SELECT count(*) FROM pgsession.sessions WHERE data->'api.late' IS NOT NULL")
 	if n != visitors {
 		t.Errorf("%d of %d changes were kept", n, visitors)
 	}
