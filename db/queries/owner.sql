@@ -150,8 +150,8 @@ DELETE FROM pgsession.sessions AS d USING locked WHERE d.id = locked.id RETURNIN
 
 -- OwnerRevokeHandle revokes the session of a user that has this handle: the
 -- first half of a SHA-256 over label and id. It inserts an ending, as
--- SessionDelete does. It finds the id in the indexes alone: a user can have so
--- many sessions that reading their rows takes longer than a statement may.
+-- SessionDelete does. It reads the sessions of the user, and of no one else: the
+-- index on users holds no ids (ADR 1521).
 -- name: OwnerRevokeHandle :many
 WITH found AS MATERIALIZED (
     SELECT s.id FROM pgsession.sessions AS s

@@ -526,8 +526,8 @@ type OwnerRevokeHandleParams struct {
 
 // OwnerRevokeHandle revokes the session of a user that has this handle: the
 // first half of a SHA-256 over label and id. It inserts an ending, as
-// SessionDelete does. It finds the id in the indexes alone: a user can have so
-// many sessions that reading their rows takes longer than a statement may.
+// SessionDelete does. It reads the sessions of the user, and of no one else: the
+// index on users holds no ids (ADR 1521).
 func (q *Queries) OwnerRevokeHandle(ctx context.Context, db DBTX, arg *OwnerRevokeHandleParams) ([][]byte, error) {
 	rows, err := db.Query(ctx, ownerRevokeHandle, arg.UserID, arg.Label, arg.Handle)
 	if err != nil {
