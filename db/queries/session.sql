@@ -36,9 +36,9 @@ WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now();
 
 -- SessionLoadMany loads many sessions. The ids are in a subquery, where the
 -- planner can't see how many they are: it would find each short list cheaper
--- than the general case, and plan every execution anew. They are joined: an
--- array is no condition of a hash index. The time is in a subquery too, which
--- runs once.
+-- than the general case, and plan every execution anew. They are joined: of an
+-- array and a hash index Postgres would make a bitmap. The time is in a subquery
+-- too, which runs once.
 -- name: SessionLoadMany :many
 SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,

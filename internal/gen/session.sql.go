@@ -436,9 +436,9 @@ type SessionLoadManyRow struct {
 
 // SessionLoadMany loads many sessions. The ids are in a subquery, where the
 // planner can't see how many they are: it would find each short list cheaper
-// than the general case, and plan every execution anew. They are joined: an
-// array is no condition of a hash index. The time is in a subquery too, which
-// runs once.
+// than the general case, and plan every execution anew. They are joined: of an
+// array and a hash index Postgres would make a bitmap. The time is in a subquery
+// too, which runs once.
 func (q *Queries) SessionLoadMany(ctx context.Context, db DBTX, ids [][]byte) ([]*SessionLoadManyRow, error) {
 	rows, err := db.Query(ctx, sessionLoadMany, ids)
 	if err != nil {
