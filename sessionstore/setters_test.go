@@ -66,9 +66,9 @@ func TestNoSetterLosesAnother(t *testing.T) {
 		"pending": func(s *site) string { return s.begun("ada") },
 	}
 	for _, keep := range []bool{false, true} {
-		site := newSite(t, func(c *sessionstore.Config) { c.DisableRotateOnLogin = keep })
 		for start, begin := range starts {
 			for first, one := range setters {
+				site := newSite(t, func(c *sessionstore.Config) { c.DisableRotateOnLogin = keep })
 				for second, two := range setters {
 					for _, saves := range []bool{false, true} {
 						name := fmt.Sprintf("%s, then %s on %s, keep %t, Save %t",
