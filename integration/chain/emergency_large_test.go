@@ -19,7 +19,7 @@ func TestASessionOfAnEmergencyThatIsTooLarge(t *testing.T) {
 	r := newRig(t)
 	i := r.open(withoutRedis, impatient(10*time.Second))
 	value := make([]int, 30_000) // 60 kB of JSON
-	const beside = 6
+	const beside = 20            // 1.2 MB, and the CHECK allows 1 MiB
 	var ready sync.WaitGroup
 	ready.Add(beside)
 	handler := i.manager.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
