@@ -100,6 +100,8 @@ func TestSlowThePagesOfASecondFactor(t *testing.T) {
 	secret := ask[string](d, `document.getElementById("secret").innerText`)
 	d.do(chromedp.SendKeys(chromedp.CSS("#code"), testkit.Code(t, secret)))
 	d.follow(`button[value="add"]`)
+	d.wantText("From now on a login needs a code, too.")
+	d.open("/password")
 	d.wantText("A login needs your password and a code.")
 	d.lookAt("factor")
 	// The code of this half minute is used up.
