@@ -178,20 +178,20 @@ COMMENT ON FUNCTION pgsession.idle_deadline(interval, interval) IS
 
 -- The methods of a login that is written now: the object has @ as the time of
 -- each. Like idle_deadline it becomes part of the statement, names pg_catalog
--- throughout and takes no column. Without the CASE a row without methods formats
--- the time too.
+-- throughout and takes no column. A CASE would spare a row without methods the
+-- formatting of the time, and Citus refuses now() in a CASE.
 -- +goose StatementBegin
 CREATE FUNCTION pgsession.methods_now(methods text) RETURNS json
 LANGUAGE sql
 STABLE
 AS $$
-    SELECT CASE WHEN methods IS NOT NULL THEN pg_catalog.replace(
+    SELECT pg_catalog.replace(
         methods,
         '@',
         pg_catalog.to_char(
             pg_catalog.timezone('UTC', pg_catalog.now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'
         )
-    )::pg_catalog.json END
+    )::pg_catalog.json
 $$;
 -- +goose StatementEnd
 

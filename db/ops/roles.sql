@@ -75,7 +75,7 @@ BEGIN
                 ('pgsession.idle_deadline(interval,interval)', 'sql', false, 's', '',
                     '97675ec2b3a0753eddd8ee36911305f0e94ca47f84fa4619418ab83abc76bf90'),
                 ('pgsession.methods_now(text)', 'sql', false, 's', '',
-                    'd71826eb7f323672cb7dc63e3dbe87624397c3e991f6fe4342a8fb639cc852e3'),
+                    'd73c81f1e81d48f161b769e1bbfe4f0d2309d3289a556b12939643734404f4db'),
                 ('pgsession.prune_batch(integer)', 'plpgsql', true, 'v',
                     'search_path=pg_catalog, pg_temp;jit=off;enable_seqscan=off;enable_bitmapscan=off;enable_sort=off;enable_hashjoin=off;enable_mergejoin=off;enable_indexscan=on;enable_indexonlyscan=on;enable_tidscan=on;enable_nestloop=on',
                     '489ce4bdff480fdaa118a7e10233f1c70be846a937a82a4bdb93439d35571ef8'),
