@@ -52,19 +52,11 @@ WHERE (s.user_id = sqlc.narg(user_id)::text OR s.pending_user_id = sqlc.narg(use
 RETURNING s.id;
 
 -- DistributedUser returns the user of a session that is about to be rotated, or
--- of its pending login, for DistributedLock.
+-- of its pending login, for OwnerLock.
 -- name: DistributedUser :one
 SELECT coalesce(s.user_id, s.pending_user_id, '')::text
 FROM pgsession.sessions AS s
 WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now();
-
--- DistributedLock makes revokes of this user, and of all users, wait until the
--- end of the transaction. Other rotations don't wait. It returns how many rows
--- it has locked: that of OwnerLock.
--- name: DistributedLock :one
-SELECT pg_catalog.count(*) FROM (
-    SELECT l.n FROM pgsession.locks AS l WHERE l.n = @n::smallint FOR KEY SHARE
-) AS locked;
 
 -- DistributedLockAll is OwnerLock for all users.
 -- name: DistributedLockAll :one

@@ -40,22 +40,6 @@ func (q *Queries) DistributedExpired(ctx context.Context, db DBTX) (int64, error
 	return count, err
 }
 
-const distributedLock = `-- name: DistributedLock :one
-SELECT pg_catalog.count(*) FROM (
-    SELECT l.n FROM pgsession.locks AS l WHERE l.n = $1::smallint FOR KEY SHARE
-) AS locked
-`
-
-// DistributedLock makes revokes of this user, and of all users, wait until the
-// end of the transaction. Other rotations don't wait. It returns how many rows
-// it has locked: that of OwnerLock.
-func (q *Queries) DistributedLock(ctx context.Context, db DBTX, n int16) (int64, error) {
-	row := db.QueryRow(ctx, distributedLock, n)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
-}
-
 const distributedLockAll = `-- name: DistributedLockAll :one
 SELECT pg_catalog.count(*) FROM (
     SELECT l.n FROM pgsession.locks AS l ORDER BY l.n FOR UPDATE
@@ -284,7 +268,7 @@ WHERE s.id = $1::bytea AND s.expires_at > pg_catalog.now()
 `
 
 // DistributedUser returns the user of a session that is about to be rotated, or
-// of its pending login, for DistributedLock.
+// of its pending login, for OwnerLock.
 func (q *Queries) DistributedUser(ctx context.Context, db DBTX, id []byte) (string, error) {
 	row := db.QueryRow(ctx, distributedUser, id)
 	var column_1 string

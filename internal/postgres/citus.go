@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"sync/atomic"
 
@@ -64,7 +65,10 @@ func (s *citusStore) rotateLocked(
 	if err != nil {
 		return nil, err
 	}
-	if err := locked(s.queries.DistributedLock(ctx, db, lockOf(userID))); err != nil {
+	// No revoke of a user waits for a visitor's session, so those need not wait
+	// for each other.
+	n := lockOf(cmp.Or(userID, string(c.old[:])))
+	if err := locked(s.queries.OwnerLock(ctx, db, n)); err != nil {
 		return nil, err
 	}
 	return s.rotateRow(ctx, db, c)

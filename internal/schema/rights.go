@@ -73,9 +73,9 @@ var rights = []right{
 		"SessionDelete", "SessionDeleteFree", "OwnerRevokeHandle", "OwnerTrim",
 		"EventDelete", "EventDeleteFree",
 	}},
-	{"SELECT", "locks", nil, []string{"OwnerLock", "DistributedLock", "DistributedLockAll"}},
+	{"SELECT", "locks", nil, []string{"OwnerLock", "DistributedLockAll"}},
 	{"UPDATE", "locks", []string{"n"}, []string{
-		"OwnerLock", "DistributedLock", "DistributedLockAll",
+		"OwnerLock", "DistributedLockAll",
 	}},
 	{"SELECT", "events", nil, []string{"EventPage"}},
 	{
