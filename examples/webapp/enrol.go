@@ -16,7 +16,7 @@ import (
 var enrolling = sessionstore.NewKey[begunFactor]("enrolling")
 
 // begunFactor is a secret of one login of one user. A login takes the values of
-// the session along, and whoever planted that session must not choose a secret.
+// the session along. An attacker who planted it must not choose a secret.
 type begunFactor struct{ User, LoginID, Secret string }
 
 // enrolment is a secret as the page shows it.
