@@ -62,7 +62,12 @@ var imports = map[string][]string{
 		module + "/internal/object", module + "/internal/outage", module + "/internal/postgres",
 		module + "/internal/schema", module + "/internal/trace", module + "/sessionstore/store",
 	},
-	"sessionstore/store":     {module + "/internal/coherence"},
+	"sessionstore/store": {module + "/internal/coherence"},
+	"legacy":             {module + "/sessionstore/store"},
+	"legacy/express": {
+		module + "/legacy", module + "/sessionstore/store", module + "/internal/object",
+		"github.com/jackc/pgx/v5/...", "github.com/redis/go-redis/v9/...",
+	},
 	"sessionstore/storetest": {module + "/sessionstore/store", module + "/internal/fieldtest"},
 
 	"sessionstore/storetest/fault": {module + "/sessionstore/store"},
