@@ -59,8 +59,12 @@ type Chain struct {
 	Cached   *cached.Store // in front of Postgres, nil without a cache
 }
 
+// localBytes is the room of a local cache.
+const localBytes = 1 << 20
+
 // Wire makes an emergency store over any store in place of Postgres, with a
-// cache in front unless that is nil.
+// cache in front unless that is nil. With a policy for local caches that is one
+// of the process.
 func Wire(
 	postgres store.Store, c cached.Cache, policy coherence.Policy, expiry store.Expiry,
 	events outage.Events, options ...func(*outage.Options),
@@ -68,10 +72,16 @@ func Wire(
 	chain.Detector = outage.NewDetector(events)
 	front := chain.Detector.Guard(postgres)
 	o := outage.Options{Expiry: expiry, Timeout: time.Second}
-	if c != nil {
-		chain.Cached = cached.New(front, c, cached.Options{
-			Policy: policy, Expiry: expiry, Unavailable: chain.Detector.Unavailable,
-		})
+	caching := cached.Options{
+		Policy: policy, Expiry: expiry, Unavailable: chain.Detector.Unavailable,
+	}
+	switch {
+	case policy.Local:
+		chain.Cached = cached.NewLocal(front, localBytes, caching)
+	case c != nil:
+		chain.Cached = cached.New(front, c, caching)
+	}
+	if chain.Cached != nil {
 		front, o.Cache = chain.Cached, chain.Cached
 	}
 	for _, option := range options {
@@ -83,7 +93,11 @@ func Wire(
 
 // Elsewhere returns another process, which always reaches Postgres.
 func (p *Process) Elsewhere() *cached.Store {
-	other := cached.New(p.Rows, p.Cache, cached.Options{Policy: p.policy, Expiry: p.expiry})
+	options := cached.Options{Policy: p.policy, Expiry: p.expiry}
+	other := cached.New(p.Rows, p.Cache, options)
+	if p.policy.Local {
+		other = cached.NewLocal(p.Rows, localBytes, options)
+	}
 	p.T.Cleanup(other.Close)
 	return other
 }
@@ -131,11 +145,14 @@ func (p *Process) EndOutage() {
 	}
 }
 
-// End closes the store.
+// End closes the store and what runs in front of Postgres.
 func (p *Process) End() {
 	p.T.Helper()
 	if err := p.Close(); err != nil {
 		p.T.Errorf("close: %v", err)
+	}
+	if p.Cached != nil {
+		p.Cached.Close()
 	}
 }
 
