@@ -49,6 +49,7 @@ test/all: bin/race/provide ## Run what `make test` left out
 	bin/race/provide -test -- go -C integration $(TEST) -run '$(SLOW)' $$slow || failed=1; \
 	bin/race/provide -test -- go -C integration/telemetry $(TEST) ./... || failed=1; \
 	bin/race/provide -test -- go -C bench $(TEST) ./... || failed=1; \
+	$(MAKE) test/express || failed=1; \
 	exit $$failed
 
 # `make test/all` has these tests in it, and skips them where there is no Chromium.
@@ -59,6 +60,12 @@ test/browser: bin/provide chromium ## Run the tests in a real browser; pictures 
 .PHONY: chromium
 chromium:
 	@integration/browser/install
+
+# `make test/all` has these tests in it. Without Node.js they skip, unless PGSESSION_NODE is required.
+.PHONY: test/express
+test/express: bin/provide bin/migrate ## Run the tests of the store for express-session on Node.js
+	@clients/express/install || { test "$$PGSESSION_NODE" != required; exit; }; \
+	$(PROVIDE) -test -no-redis -- npm --prefix clients/express test --silent
 
 .PHONY: test/matrix
 test/matrix: bin/provide ## Run the store's and the operators' tests on every Postgres that can be had here
@@ -94,14 +101,17 @@ fmt: ## Format the code
 	@$(TOOL) gofumpt -w $$(git ls-files -co --exclude-standard '*.go' | grep -v '^internal/gen/')
 
 .PHONY: generate
-generate: ## Generate internal/gen from db/queries and db/migrations
+generate: ## Generate internal/gen and the statements of clients/express from db/queries
 	@rm -rf internal/gen
 	@$(TOOL) sqlc generate
+	@go test ./internal/archtest -run '^TestExpressRunsTheStatementsOfTheLibrary$$' -count=1 -args -write-statements >/dev/null
+
+GENERATED := internal/gen clients/express/lib/statements.json
 
 # sqlc's own diff passes over files that it would no longer generate, so the folder is made anew and git compares.
 .PHONY: verify
 verify: generate ## Fail when generated code or a go.mod is stale
-	@test -z "$$(git status --porcelain -- internal/gen)" || { git status --short -- internal/gen; git --no-pager diff -- internal/gen; echo "internal/gen is stale: make generate, and commit it"; exit 1; }
+	@test -z "$$(git status --porcelain -- $(GENERATED))" || { git status --short -- $(GENERATED); git --no-pager diff -- $(GENERATED); echo "generated files are stale: make generate, and commit them"; exit 1; }
 	@for m in $(MODULES) tools; do (cd $$m && go mod tidy -diff) || { echo "$$m/go.mod is stale: go mod tidy"; exit 1; }; done
 
 # The server of the benchmarks waits for its disk, as one in production does. Its tests need pgbench.
