@@ -364,7 +364,7 @@ func (p *plan) draft(id store.ID) store.Draft {
 	c := &p.change
 	return store.Draft{
 		ID: id, UserID: c.UserID, Data: object.Encode(c.Set), Client: c.Client,
-		MaxSessions: c.MaxSessions, Began: c.Began, LoginID: c.LoginID,
+		MaxSessions: c.MaxSessions, Lifetime: c.Lifetime, Began: c.Began, LoginID: c.LoginID,
 		Methods: c.Methods, Tags: c.Tags, PendingUserID: c.PendingUserID,
 	}
 }

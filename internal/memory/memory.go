@@ -99,8 +99,9 @@ func (m *Store) Create(ctx context.Context, d store.Draft) (store.Record, error)
 	born := now.Add(-d.Age)
 	rec := store.Record{
 		ID: d.ID, UserID: d.UserID, Data: bytes.Clone(d.Data), Version: 1,
-		CreatedAt: born, LastSeenAt: now, AbsoluteExpiresAt: born.Add(m.expiry.Absolute),
-		Client: d.Client, Emergency: m.options.Emergency,
+		CreatedAt: born, LastSeenAt: now,
+		AbsoluteExpiresAt: born.Add(m.expiry.Lifetime(d.Lifetime)),
+		Client:            d.Client, Emergency: m.options.Emergency,
 	}
 	if len(rec.Data) == 0 {
 		rec.Data = json.RawMessage("{}")
@@ -168,6 +169,9 @@ func (m *Store) Save(ctx context.Context, id store.ID, c store.Change) (store.Re
 		}
 		return store.Record{}, store.ErrRevoked
 	}
+	if c.Lifetime > 0 {
+		endAfter(m.expiry, &rec, c.Lifetime, now)
+	}
 	rec = used(m.expiry, rec, c.Client, now)
 	return rec, m.put(rec)
 }
@@ -201,6 +205,9 @@ func (m *Store) Rotate(
 	rec.ID = id
 	rec.Data = patch(rec.Data, c)
 	rec.Version++
+	if c.Lifetime > 0 && c.UserID == "" {
+		endAfter(m.expiry, &rec, c.Lifetime, now)
+	}
 	rec = used(m.expiry, rec, c.Client, now)
 	was := m.sessions[old]
 	m.drop(old)
@@ -396,6 +403,23 @@ func used(e store.Expiry, rec store.Record, c store.Client, now time.Time) store
 	return rec
 }
 
+// endAfter has a session end so long after now, and no later than the absolute
+// timeout after its creation. It is a use, also with timeouts that don't slide.
+func endAfter(e store.Expiry, rec *store.Record, lifetime time.Duration, now time.Time) {
+	rec.AbsoluteExpiresAt = earlier(now.Add(lifetime), rec.CreatedAt.Add(e.Absolute))
+	rec.ExpiresAt = earlier(rec.ExpiresAt, rec.AbsoluteExpiresAt)
+	if d := deadline(e, now, e.Idle, rec.AbsoluteExpiresAt); d.After(rec.ExpiresAt) {
+		rec.ExpiresAt = d
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // deadline returns the deadline of a session that is used now and may then be
 // idle for so long, at most the absolute one. It rounds up to a multiple of the
 // resolution, as pgsession.idle_deadline of the migrations does.
@@ -405,10 +429,7 @@ func deadline(e store.Expiry, now time.Time, idle time.Duration, absolute time.T
 	if rest := d % step; rest != 0 {
 		d += step - rest
 	}
-	if idle := time.UnixMicro(d); idle.Before(absolute) {
-		return idle
-	}
-	return absolute
+	return earlier(absolute, time.UnixMicro(d))
 }
 
 // patch applies a change to data as the jsonb operators of Postgres do.

@@ -32,8 +32,9 @@ import (
 // changed and leaves the others.
 //
 // Deadlines come from the store's clock and from the [Expiry] it was made with.
-// They never move backwards. The absolute one moves only in a Rotate that logs
-// a user in, which starts a new session in all but data.
+// A use never moves them backwards, and never moves the absolute one. That
+// moves in a Rotate that logs a user in, which starts a new session in all but
+// data, and in a change with a Lifetime, which may also shorten it.
 //
 // A session that is not alive is [ErrNotFound]. A store that can't answer is
 // [ErrUnavailable]. A change that was sent and not answered is
@@ -133,11 +134,20 @@ type Expiry struct {
 	// Idle ends a session this long after its last use.
 	Idle time.Duration
 	// Absolute ends it this long after its creation or login, used or not. At
-	// least Idle.
+	// least Idle. A session may have a shorter lifetime of its own.
 	Absolute time.Duration
 	// Fixed turns sliding off: a session ends Idle after creation or login,
 	// however much it is used.
 	Fixed bool
+}
+
+// Lifetime returns for how long after its creation a session may live that is
+// given a lifetime of its own: at most Absolute, which is also that of 0.
+func (e Expiry) Lifetime(own time.Duration) time.Duration {
+	if own <= 0 || own > e.Absolute {
+		return e.Absolute
+	}
+	return own
 }
 
 // TouchInterval is the least time between two touches of one session: a minute,
@@ -284,6 +294,9 @@ type Draft struct {
 	// Idle is how long the session may be idle before its first use; zero is
 	// the Idle of the store's Expiry. The absolute timeout bounds it.
 	Idle time.Duration
+	// Lifetime ends the session this long after its creation, at most Absolute
+	// of the store's Expiry, which is also that of 0. Age counts towards it.
+	Lifetime time.Duration
 	// Began is when the login began. It counts with UserID or PendingUserID
 	// only.
 	Began Began
@@ -327,6 +340,15 @@ type Change struct {
 	UserID string
 	// MaxSessions is as in a Draft. It counts with UserID only.
 	MaxSessions int
+	// Lifetime ends the session this long after now, sooner or later than
+	// before, but no later than Absolute of the store's Expiry after its
+	// creation. A Rotate with UserID is a creation. The change is a use, also
+	// with timeouts that don't slide. 0 leaves the deadline as it is, and after
+	// a creation it is Absolute.
+	//
+	// A cache may serve the session with a later deadline for its freshness and
+	// grace, as it may serve an older version.
+	Lifetime time.Duration
 	// Began is when the login began. With UserID or with a Began that is not
 	// zero, the session's user must not have been revoked since.
 	Began Began
