@@ -60,12 +60,17 @@ type Options struct {
 	ReserveHalf bool
 	// Emergency sets Record.Emergency in each record.
 	Emergency bool
+	// Now is the clock of the store; nil is [time.Now].
+	Now func() time.Time
 }
 
 // New makes an empty store.
 func New(expiry store.Expiry, options Options) *Store {
 	if options.Sessions <= 0 {
 		options.Sessions = defaultSessions
+	}
+	if options.Now == nil {
+		options.Now = time.Now
 	}
 	return &Store{
 		expiry: expiry, options: options, sessions: map[store.ID]store.Record{},
@@ -92,7 +97,7 @@ func (m *Store) Create(ctx context.Context, d store.Draft) (store.Record, error)
 	if err := m.full(cmp.Or(d.UserID, d.PendingUserID)); err != nil {
 		return store.Record{}, err
 	}
-	now := time.Now()
+	now := m.options.Now()
 	if m.crowded(d.UserID, d.MaxSessions, d.ID, now) {
 		return store.Record{}, store.ErrTooManySessions
 	}
@@ -131,7 +136,7 @@ func (m *Store) Load(ctx context.Context, id store.ID, _ int64) (store.Record, e
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := m.options.Now()
 	rec, err := m.alive(id, now)
 	if err != nil {
 		err = m.reason(id, now)
@@ -146,7 +151,7 @@ func (m *Store) Save(ctx context.Context, id store.ID, c store.Change) (store.Re
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := m.options.Now()
 	rec, err := m.alive(id, now)
 	if err != nil {
 		return store.Record{}, err
@@ -185,7 +190,7 @@ func (m *Store) Rotate(
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := m.options.Now()
 	rec, err := m.alive(old, now)
 	if err != nil {
 		return store.Record{}, err
@@ -225,7 +230,7 @@ func (m *Store) Touch(ctx context.Context, touches []store.Touch) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := m.options.Now()
 	for _, t := range touches {
 		rec, err := m.alive(t.ID, now)
 		if err != nil {
@@ -248,7 +253,7 @@ func (m *Store) Delete(ctx context.Context, id store.ID) (store.Revocation, erro
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, there := m.sessions[id]
-	m.end(id, store.ErrEnded, time.Now())
+	m.end(id, store.ErrEnded, m.options.Now())
 	return store.Revocation{Committed: true, CacheAcked: true, Missed: !there}, nil
 }
 
@@ -259,7 +264,7 @@ func (m *Store) Prune(ctx context.Context, max int) (int, bool, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now, n := time.Now(), 0
+	now, n := m.options.Now(), 0
 	m.each(func(id store.ID, expires time.Time) {
 		if n < max && !expires.After(now) {
 			m.drop(id)
@@ -285,7 +290,7 @@ func (m *Store) Alive(ctx context.Context, ids []store.ID) (alive, ended []store
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := m.options.Now()
 	for _, id := range ids {
 		if _, err := m.alive(id, now); err == nil {
 			alive = append(alive, id)
@@ -303,7 +308,7 @@ func (m *Store) Stats(ctx context.Context, _ bool) (store.Stats, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := m.options.Now()
 	s := store.Stats{Exact: true, LastPruneAt: m.lastPrune, CountedAt: now}
 	m.each(func(_ store.ID, expires time.Time) {
 		if s.Total++; expires.After(now) {
