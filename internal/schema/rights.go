@@ -29,7 +29,7 @@ var rights = []right{
 		"SessionPending", "SessionTags", "SessionLifetime", "SessionDelete",
 		"SessionDeleteFree", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
 		"EventDelete", "EventDeleteFree",
-		"OwnerList", "TagList", "OwnerCount", "OwnerAlive", "OwnerFind", "OwnerRevoke",
+		"OwnerList", "TagList", "AllList", "OwnerCount", "OwnerAlive", "OwnerFind", "OwnerRevoke",
 		"OwnerRevokeHandle", "OwnerHasHandle", "OwnerRevokeFound", "OwnerTrim",
 		"AllFind", "AllRevokeFound", "AllRevoke",
 		"DistributedTouch", "DistributedDelete", "DistributedRevoke", "DistributedRevokeHandle",

@@ -100,7 +100,8 @@ type Store interface {
 	// Of the pending logins between two sessions of a page it may have the
 	// newest only: see [Page.PendingLimit].
 	//
-	// With Page.Tag they are the sessions with this tag, and userID is empty.
+	// With Page.Tag they are the sessions with this tag, and with Page.All
+	// those of all users and visitors; userID is empty then.
 	List(ctx context.Context, userID string, p Page) ([]Record, error)
 
 	// Revoke ends the sessions of a selection, all that there were when it was
@@ -221,12 +222,14 @@ type Client struct {
 	UserAgent string
 }
 
-// Page is a part of the sessions of a user, or of those with a tag. The zero
-// Page is a user's first one.
+// Page is a part of the sessions of a user, of those with a tag, or of all. The
+// zero Page is a user's first one.
 type Page struct {
 	// Tag lists the sessions with this tag, of all users. The zero Tag lists
 	// those of a user.
 	Tag Tag
+	// All lists the sessions of all users and visitors. Tag is zero then.
+	All bool
 
 	// Before and After are the creation and the id of the last session that was
 	// seen.
