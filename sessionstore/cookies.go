@@ -33,7 +33,6 @@ type dueCookies struct {
 	marker        bool // belongs beside a session's cookie
 	loggedOut     bool // by this request
 	saved         bool // other processes may serve an older version
-	moved         bool // the deadline of the session has moved
 }
 
 // cookieChanges are what a response does about the cookies of our names.
@@ -78,8 +77,7 @@ func cookieOps(before broughtCookies, after dueCookies, failed bool) (ops cookie
 		return ops
 	case after.Token != before.Token:
 		ops.session, ops.clearOthers = writeCookie, before.others != noOthers
-	case after.Persistent != before.Persistent || after.MinVersion > before.MinVersion,
-		after.moved && after.Persistent:
+	case after.Persistent != before.Persistent || after.MinVersion > before.MinVersion:
 		ops.session = writeCookie
 	case !before.navigation:
 		return ops
@@ -101,7 +99,7 @@ func (x *requestState) dueCookies() dueCookies {
 		due.Ticket = cookie.Ticket{
 			Token: s.token, Persistent: s.persistent(), MinVersion: uint64(s.minVersion),
 		}
-		due.saved, due.moved = s.saves && x.core.askFor > 0, s.expiry
+		due.saved = s.saves && x.core.askFor > 0
 	}
 	return due
 }

@@ -123,7 +123,7 @@ func ExampleWithActor() {
 				cookie = nil
 			}
 		}
-		_ = sessions.Flush(context.Background())
+		_ = sessions.FlushEvents(context.Background())
 		return w.Code
 	}
 	request("POST", "/login")

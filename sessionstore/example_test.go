@@ -14,13 +14,18 @@ import (
 
 var visits = sessionstore.NewKey[int]("visits")
 
-func count(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) error {
+func count(w http.ResponseWriter, r *http.Request) {
+	s, err := sessionstore.FromContext(r.Context())
+	if err != nil {
+		sessionstore.ServeError(w, r, err)
+		return
+	}
 	n, _ := visits.Get(s) // a value that doesn't decode counts as 0
 	if err := visits.Set(s, n+1); err != nil {
-		return err
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
 	}
-	_, err := fmt.Fprintln(w, "visit", n+1)
-	return err
+	fmt.Fprintln(w, "visit", n+1)
 }
 
 // The program counts the visits of each browser. In production, ConfigFromEnv
@@ -34,7 +39,7 @@ func Example() {
 	defer sessions.Close()
 
 	// An application calls http.ListenAndServe with this handler.
-	server := httptest.NewServer(sessions.Handler(sessionstore.HandlerFunc(count)))
+	server := httptest.NewServer(sessions.Handler(http.HandlerFunc(count)))
 	defer server.Close()
 
 	jar, _ := cookiejar.New(nil)

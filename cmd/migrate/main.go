@@ -2,9 +2,12 @@
 //
 //	migrate [-database-url URL] [-schema NAME] COMMAND
 //	migrate [-schema NAME] ops FILE
+//	migrate [-dry-run] [-table TABLE] [-user PATH] [-zone ZONE] import express
 //
 // COMMAND is up, down, status, validate or version. The command ops prints a
-// file of db/ops for psql, which creates roles or schedules jobs.
+// file of db/ops for psql, which creates roles or schedules jobs. The command
+// import moves the sessions of another library here; `migrate -h` lists its
+// flags.
 //
 // Like the application, migrate reads DATABASE_URL and SESSION_SCHEMA; the
 // flags override them. Pass a URL with a password in the environment, because
@@ -20,11 +23,13 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/reporadar/pgsession/internal/migrate"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	status := migrate.Run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
 }

@@ -13,13 +13,18 @@ import (
 
 var visits = sessionstore.NewKey[int]("visits")
 
-func count(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) error {
+func count(w http.ResponseWriter, r *http.Request) {
+	s, err := sessionstore.FromContext(r.Context())
+	if err != nil {
+		sessionstore.ServeError(w, r, err)
+		return
+	}
 	n, _ := visits.Get(s) // a value that no longer decodes starts again at 0
 	if err := visits.Set(s, n+1); err != nil {
-		return err
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
 	}
-	_, err := fmt.Fprintln(w, "visit", n+1)
-	return err
+	fmt.Fprintln(w, "visit", n+1)
 }
 
 func main() {
@@ -32,6 +37,5 @@ func main() {
 		log.Fatal(err)
 	}
 	go sessions.Run(context.Background()) // prunes expired sessions
-	handler := sessions.Handler(sessionstore.HandlerFunc(count))
-	log.Fatal(http.ListenAndServe("127.0.0.1:8080", handler))
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", sessions.Handler(http.HandlerFunc(count))))
 }

@@ -31,7 +31,15 @@ var imports = map[string][]string{
 		"github.com/pressly/goose/v3/...", "github.com/jackc/pgx/v5/...",
 		module + "/internal/schema",
 	},
-	"cmd/migrate": {module + "/db", module + "/internal/dburl", "github.com/jackc/pgx/v5/..."},
+	"cmd/migrate": {module + "/internal/migrate"},
+	"internal/migrate": {
+		module + "/db", module + "/internal/dburl", module + "/internal/pgsimple",
+		module + "/sessionstore/store", "github.com/jackc/pgx/v5/...",
+	},
+	"internal/pgsimple": {
+		module + "/internal/object", module + "/internal/postgres", module + "/internal/schema",
+		module + "/legacy", module + "/sessionstore/store", "github.com/jackc/pgx/v5/...",
+	},
 	"cache": {
 		"github.com/redis/go-redis/v9/...", module + "/internal/batch",
 		module + "/internal/keyring",
@@ -71,10 +79,6 @@ var imports = map[string][]string{
 	"sessionstore/storetest": {module + "/sessionstore/store", module + "/internal/fieldtest"},
 
 	"sessionstore/storetest/fault": {module + "/sessionstore/store"},
-	"sessionstore/sessiontest": {
-		module + "/internal/memory", module + "/sessionstore",
-		module + "/sessionstore/storetest/fault",
-	},
 
 	"examples/hello": {module + "/sessionstore"},
 	demo: {
@@ -87,13 +91,13 @@ var imports = map[string][]string{
 var never = map[string][]string{
 	"sessionstore": {
 		module + "/db", "github.com/pressly/goose/v3", "testing",
-		module + "/sessionstore/storetest", module + "/sessionstore/sessiontest",
+		module + "/sessionstore/storetest",
 	},
 	demo: {module + "/db", "testing", module + "/sessionstore/storetest"},
 
 	"sessionstore/storetest/fault": {module + "/sessionstore", "testing"},
 
-	"cmd/migrate": {module + "/sessionstore", "testing"},
+	"cmd/migrate": {module + "/sessionstore", "testing", "github.com/redis/go-redis/v9"},
 	"db":          {module + "/sessionstore", "testing"},
 	"cache":       {module + "/sessionstore", "testing", "github.com/jackc/pgx/v5"},
 }

@@ -301,6 +301,16 @@ var everyone = keyOf("all", "")
 // userKey is the key of a revoke of a user.
 func userKey(userID string) markKey { return keyOf("user", userID) }
 
+// MarkKeys returns the keys of the marks that refuse a login of a user without
+// tags: that of all users, and the user's.
+func MarkKeys(userID string) [][]byte {
+	var keys [][]byte
+	for _, key := range (&login{userID: userID}).keys() {
+		keys = append(keys, key[:])
+	}
+	return keys
+}
+
 // tagKey is the key of a revoke of a tag.
 func tagKey(tag store.Tag) markKey { return keyOf("tag", string(tag[:])) }
 

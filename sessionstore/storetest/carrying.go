@@ -11,7 +11,6 @@ import (
 func ofAWrite(more ...string) fieldtest.Exempt {
 	exempt := fieldtest.Exempt{
 		"MaxSessions": "a limit of the call",
-		"Lifetime":    "AbsoluteExpiresAt has it",
 		"Began":       "not all stores keep it",
 		"Tags":        "a load may leave them out",
 		"Methods":     "their times are the store's",
@@ -53,7 +52,7 @@ var carrying = []testCase{
 		run: func(h *harness) {
 			d := fieldtest.Filled[store.Draft](h)
 			d.Age, d.Began, d.PendingUserID = 0, store.BeganHere(time.Now()), ""
-			d.PendingSince, d.Lifetime = time.Time{}, time.Hour
+			d.PendingSince = time.Time{}
 			rec := h.draft(d)
 			d.ID = rec.ID
 			fieldtest.Carried(h, "Create", d, without(rec), ofAWrite("Idle"))
@@ -72,7 +71,7 @@ var carrying = []testCase{
 		run: func(h *harness) {
 			c := fieldtest.Filled[store.Change](h)
 			c.PendingUserID, c.Completes, c.StepUp = "", false, false
-			c.Began, c.Lifetime = store.BeganHere(time.Now()), time.Hour
+			c.Began = store.BeganHere(time.Now())
 			exempt := ofAWrite("Set", "Removed", "DropData")
 
 			first := h.create("", "n", 1)

@@ -1,4 +1,4 @@
-package main
+package migrate
 
 import (
 	"bytes"
@@ -94,7 +94,7 @@ func TestExitStatusAndUsage(t *testing.T) {
 				}
 				return map[string]string{"DATABASE_URL": c.env}[key]
 			}
-			status := run(t.Context(), c.args, env, &stdout, &stderr)
+			status := Run(t.Context(), c.args, env, &stdout, &stderr)
 			if status != c.status {
 				t.Errorf("status %d, want %d", status, c.status)
 			}

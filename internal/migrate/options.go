@@ -1,0 +1,65 @@
+package migrate
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/reporadar/pgsession/internal/pgsimple"
+)
+
+var errHelp = flag.ErrHelp
+
+// options is a parsed command line.
+type options struct {
+	command     string
+	object      string // of ops and import
+	databaseURL string
+	schema      string
+	dryRun      bool
+	importing   importing
+	source      pgsimple.Options
+
+	given []string // the flags
+}
+
+// common are the flags of every command.
+var common = []string{"database-url", "schema"}
+
+// parse accepts flags before and after the command and its object.
+func parse(args []string) (*options, error) {
+	o := &options{}
+	flags := flag.NewFlagSet("migrate", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // the error has the text
+	flags.StringVar(&o.databaseURL, "database-url", "", "")
+	flags.StringVar(&o.schema, "schema", "", "")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "")
+	o.importing.flags(flags)
+
+	words := []*string{&o.command, &o.object}
+	for {
+		if err := flags.Parse(args); err != nil {
+			return o, err
+		}
+		flags.Visit(func(f *flag.Flag) { o.given = append(o.given, f.Name) })
+		switch {
+		case flags.NArg() == 0:
+			return o, nil
+		case len(words) == 0:
+			return o, fmt.Errorf("unexpected %q", strings.Join(flags.Args(), " "))
+		}
+		*words[0], words, args = flags.Arg(0), words[1:], flags.Args()[1:]
+	}
+}
+
+// onlyFor returns an error for a flag that a command does not have.
+func (o *options) onlyFor(c command) error {
+	for _, name := range o.given {
+		if !slices.Contains(common, name) && !slices.Contains(c.flags, name) {
+			return fmt.Errorf("%s has no flag -%s", o.command, name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+// Package migrate is the command line of the schema: it makes, changes and
+// checks it, and fills it with the sessions of other libraries.
+package migrate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/db"
+)
+
+// Exit statuses.
+const (
+	ok     = 0
+	failed = 1
+	misuse = 2
+)
+
+const usage = `Makes, changes and checks the database schema of pgsession.
+
+Usage: migrate [-database-url URL] [-schema NAME] COMMAND
+
+Commands:
+  up        apply every migration that is pending; may run in many places at once
+  down      undo the latest migration; undoing the first deletes all sessions
+  status    list the migrations and when each was applied
+  validate  compare the schema with what this version of pgsession needs
+  version   show the version of the database and of this program
+  ops FILE  print a file of db/ops for psql: roles, pg_cron, pg_cron_elsewhere, pg_cron_unschedule, alarms
+            or citus; with -schema, its roles and jobs are named after that schema
+  import express
+            move the sessions of connect-pg-simple here, from a table of the same database; can be repeated
+
+Flags:
+  -database-url URL  postgres://user:password@host:5432/database; DATABASE_URL if not given.
+                     The address of Postgres itself, not of a pooler.
+  -schema NAME       the schema of the sessions; SESSION_SCHEMA if not given, and pgsession without that
+
+Flags of import:
+  -table TABLE       the table of connect-pg-simple, as SCHEMA.TABLE; public.session if not given
+  -user PATHS        where the user id lies in a session: the first of these that has one, such as
+                     userId,passport.user, which is the default; none if nobody logs in
+  -zone ZONE         the time zone of the Node program's connections, such as Europe/Berlin;
+                     that of this connection if not given
+  -idle DURATION     the application's SESSION_TIMEOUT, which is read if not given
+  -absolute DURATION the same for SESSION_ABSOLUTE_TIMEOUT
+  -batch ROWS        how many rows a transaction moves; 500 if not given
+  -dry-run           count what would be moved, and change nothing
+
+The role that imports owns the schema, and has SELECT, UPDATE and DELETE on connect-pg-simple's table.
+
+Exit status: 0 done, 1 failed or different, 2 wrong use.
+`
+
+// Run executes a command line and returns the exit status. args are those after
+// the name of the program, env returns a variable of the environment.
+func Run(
+	ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer,
+) int {
+	o, err := parse(args)
+	if errors.Is(err, errHelp) {
+		_, _ = io.WriteString(stdout, usage)
+		return ok
+	}
+	o.databaseURL = cmp.Or(o.databaseURL, env("DATABASE_URL"))
+	o.schema = cmp.Or(o.schema, env("SESSION_SCHEMA"))
+	do := commands[o.command]
+	if err == nil {
+		err = do.check(o)
+	}
+	if err == nil && do.prepare != nil {
+		err = do.prepare(o, env)
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "migrate: %v\n\n%s", err, usage)
+		return misuse
+	}
+
+	if do.print != nil {
+		text, err := do.print(o.object, db.Options{Schema: o.schema})
+		if err != nil {
+			_, _ = fmt.Fprintln(stderr, err)
+			return failed
+		}
+		_, _ = io.WriteString(stdout, text)
+		return ok
+	}
+	if err := do.connect(ctx, o, stdout, stderr); err != nil {
+		if ctx.Err() != nil {
+			_, _ = fmt.Fprintln(stderr, "migrate: interrupted")
+		}
+		_, _ = fmt.Fprintln(stderr, err)
+		return failed
+	}
+	return ok
+}
+
+// check returns what is wrong with a command line.
+func (c command) check(o *options) error {
+	switch {
+	case o.command == "":
+		return errors.New("no command")
+	case c.on == nil && c.print == nil:
+		return fmt.Errorf("unknown command %q", o.command)
+	case c.object != "" && o.object == "":
+		return fmt.Errorf("%s needs %s", o.command, c.object)
+	case c.object == "" && o.object != "":
+		return fmt.Errorf("unexpected %q", o.object)
+	case c.print == nil && o.databaseURL == "":
+		return errors.New("no database: set DATABASE_URL or give -database-url")
+	}
+	return o.onlyFor(c)
+}
+
+// connect runs a command on a database.
+func (c command) connect(ctx context.Context, o *options, stdout, stderr io.Writer) error {
+	cfg, err := poolConfig(o.databaseURL)
+	if err != nil {
+		return err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	// Close waits until the server was asked to cancel an interrupted
+	// statement.
+	defer pool.Close()
+
+	return c.on(ctx, call{
+		options: o, pool: pool, out: stdout, progress: stderr,
+		logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+}
