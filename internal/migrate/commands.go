@@ -16,7 +16,7 @@ import (
 // command uses a database, or prints a file.
 type command struct {
 	on    func(context.Context, call) error
-	print func(name string, opts db.Options) (string, error)
+	print func(o *options) (string, error)
 
 	object  string   // what it needs beside its name
 	flags   []string // beside those of all commands
@@ -42,11 +42,27 @@ var commands = map[string]command{
 	"status":   {on: status},
 	"validate": {on: validate},
 	"version":  {on: version},
-	"ops":      {print: db.Ops, object: "the name of a file"},
+	"ops":      {print: printOps, object: "the name of a file"},
+	"print": {
+		print: printMigrations, object: "a direction: up or down",
+		flags: []string{"from"},
+	},
 	"import": {
 		on: importExpress, object: "the name of a library: express", flags: importFlags,
 		prepare: prepareImport,
 	},
+}
+
+func printOps(o *options) (string, error) {
+	return db.Ops(o.object, db.Options{Schema: o.schema})
+}
+
+func printMigrations(o *options) (string, error) {
+	direction, known := map[string]db.Direction{"up": db.Forward, "down": db.Backward}[o.object]
+	if !known {
+		return "", fmt.Errorf("migrate print: unknown direction %q: use up or down", o.object)
+	}
+	return db.Print(direction, o.from, db.Options{Schema: o.schema})
 }
 
 func up(ctx context.Context, c call) error {

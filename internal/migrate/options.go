@@ -15,9 +15,10 @@ var errHelp = flag.ErrHelp
 // options is a parsed command line.
 type options struct {
 	command     string
-	object      string // of ops and import
+	object      string // of ops, print and import
 	databaseURL string
 	schema      string
+	from        int64
 	dryRun      bool
 	importing   importing
 	source      pgsimple.Options
@@ -35,6 +36,7 @@ func parse(args []string) (*options, error) {
 	flags.SetOutput(io.Discard) // the error has the text
 	flags.StringVar(&o.databaseURL, "database-url", "", "")
 	flags.StringVar(&o.schema, "schema", "", "")
+	flags.Int64Var(&o.from, "from", 0, "")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "")
 	o.importing.flags(flags)
 

@@ -11,8 +11,6 @@ import (
 	"log/slog"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/reporadar/pgsession/db"
 )
 
 // Exit statuses.
@@ -34,6 +32,9 @@ Commands:
   version   show the version of the database and of this program
   ops FILE  print a file of db/ops for psql: roles, pg_cron, pg_cron_elsewhere, pg_cron_unschedule, alarms
             or citus; with -schema, its roles and jobs are named after that schema
+  print up  print the migrations as SQL for this schema name, for review or for another tool
+  print down
+            print the SQL that undoes them
   import express
             move the sessions of connect-pg-simple here, from a table of the same database; can be repeated
 
@@ -41,6 +42,9 @@ Flags:
   -database-url URL  postgres://user:password@host:5432/database; DATABASE_URL if not given.
                      The address of Postgres itself, not of a pooler.
   -schema NAME       the schema of the sessions; SESSION_SCHEMA if not given, and pgsession without that
+
+Flags of print:
+  -from VERSION      the version that the database has; 0 if not given. print down undoes what print up makes.
 
 Flags of import:
   -table TABLE       the table of connect-pg-simple, as SCHEMA.TABLE; public.session if not given
@@ -83,7 +87,7 @@ func Run(
 	}
 
 	if do.print != nil {
-		text, err := do.print(o.object, db.Options{Schema: o.schema})
+		text, err := do.print(o)
 		if err != nil {
 			_, _ = fmt.Fprintln(stderr, err)
 			return failed

@@ -75,6 +75,44 @@ func TestExitStatusAndUsage(t *testing.T) {
 		"a schema name that may not be": {
 			[]string{"up", "-schema", "a b"}, nowhere, 1, "", `schema name "a b"`,
 		},
+		"a migration": {
+			[]string{"print", "up", "-schema", "shop"}, "", 0, "CREATE TABLE shop.sessions (", "",
+		},
+		"a migration back": {
+			[]string{"print", "-from", "0", "down"}, "", 0, "DROP SCHEMA pgsession;", "",
+		},
+		"a migration sideways": {
+			[]string{"print", "sideways"},
+			"", 1, "",
+			`unknown direction "sideways": use up or down`,
+		},
+		"a migration to nowhere": {[]string{"print"}, "", 2, "", "print needs a direction"},
+		"a version to come": {
+			[]string{"print", "up", "-from", "99"}, "", 1, "", "no version 99: use 0 to",
+		},
+		"a version that is none": {
+			[]string{"print", "up", "-from", "x"}, "", 2, "", `invalid value "x" for flag -from`,
+		},
+		"a flag of another command": {
+			[]string{"up", "-from", "1"}, nowhere, 2, "", "up has no flag -from",
+		},
+		"an import of nothing": {[]string{"import"}, nowhere, 2, "", "import needs the name"},
+		"an import of the unknown": {
+			[]string{"import", "rails"}, nowhere, 2, "", `import "rails" is unknown`,
+		},
+		"an import for too short": {
+			[]string{"import", "express", "-idle", "7"},
+			nowhere, 2, "",
+			"-idle or SESSION_TIMEOUT: must",
+		},
+		"an import that ends too early": {
+			[]string{"import", "express", "-idle", "2h", "-absolute", "1h"},
+			nowhere, 2, "",
+			"the absolute timeout is shorter",
+		},
+		"an import of a table with quotes": {
+			[]string{"import", "express", "-table", `"x"`}, nowhere, 2, "", "without quotes",
+		},
 		"the application's schema": {
 			[]string{"ops", "roles"},
 			"SESSION_SCHEMA=shop", 0,
