@@ -17,9 +17,9 @@ const maxUserIDBytes = 256
 // this request has set. [DropValues] drops them in any case. With
 // [Config.DisableRotateOnLogin] token and timeouts stay.
 //
-// [AuthenticatedBy] names the methods by which they proved it, and [WithTags]
-// gives the login tags. A login keeps neither those of the login before it nor
-// its [Session.LoginID].
+// [AuthenticatedBy] names the methods by which they proved it, [WithTags] gives
+// the login tags, and [WithLifetime] a lifetime. A login keeps neither those of
+// the login before it nor its [Session.LoginID].
 //
 // Call it at every login, re-authentication and change of role. A second factor
 // is a [Session.StepUp], or a [Session.CompleteLogin] if the password alone is
@@ -67,6 +67,9 @@ func (s *Session) authenticate(a authentication) {
 		owner = s.rec.PendingUserID
 	}
 	s.next.auth, s.next.tried, s.next.drop = a, false, dropNothing
+	if a.step != stepBegin {
+		s.next.lifetime = a.lifetime // in place of one before the login
+	}
 	switch {
 	case a.dropValues:
 		s.next.drop = dropAll
@@ -165,11 +168,11 @@ func (s *Session) Rotate(ctx context.Context) error {
 	return nil
 }
 
-// RememberMe decides whether the cookie outlives the browser, until the
-// absolute timeout, or ends with it, which is the default. The choice stays
-// with the cookie. The server's timeouts are the same either way. With the
-// profiles [AAL2] and [AAL3] it has no effect. The error is [ErrHeadersSent] or
-// [ErrRequestEnded].
+// RememberMe decides whether the cookie outlives the browser, until the session
+// ends at the latest, or ends with it, which is the default. The choice stays
+// with the cookie. The server's timeouts are the same either way: a longer or
+// shorter lifetime is that of [WithLifetime]. With the profiles [AAL2] and
+// [AAL3] it has no effect. The error is [ErrHeadersSent] or [ErrRequestEnded].
 func (s *Session) RememberMe(on bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,9 +187,10 @@ func (s *Session) RememberMe(on bool) error {
 }
 
 // Discard takes back what is pending: values, a login, a new token, a choice of
-// [Session.RememberMe]. What was saved stays, and so does a logout. A login or
-// a Rotate whose Save failed with [ErrOutcomeUnknown] is not repeated. If it
-// was made after all, that browser logs in again.
+// [Session.RememberMe], a deadline of [Session.ExpireIn]. What was saved stays,
+// and so does a logout. A login or a Rotate whose Save failed with
+// [ErrOutcomeUnknown] is not repeated. If it was made after all, that browser
+// logs in again.
 //
 // Discard is for a handler that fails half way and answers with a status below
 // 500: what was changed before would be saved with that answer. A status of 500

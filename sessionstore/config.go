@@ -152,8 +152,8 @@ type Config struct {
 	// Tracer is called when a call of the store begins and ends. Defaults to
 	// none, which costs nothing.
 	Tracer Tracer
-	// ErrorHandler answers a request whose session could not be saved. Defaults
-	// to [ServeError].
+	// ErrorHandler answers a request whose session could not be saved, and the
+	// error of a [HandlerFunc]. Defaults to [ServeError].
 	ErrorHandler ErrorHandler
 
 	// notices are logged when a Manager is made. Defaults to none.

@@ -33,6 +33,7 @@ type dueCookies struct {
 	marker        bool // belongs beside a session's cookie
 	loggedOut     bool // by this request
 	saved         bool // other processes may serve an older version
+	moved         bool // the deadline of the session has moved
 }
 
 // cookieChanges are what a response does about the cookies of our names.
@@ -77,7 +78,8 @@ func cookieOps(before broughtCookies, after dueCookies, failed bool) (ops cookie
 		return ops
 	case after.Token != before.Token:
 		ops.session, ops.clearOthers = writeCookie, before.others != noOthers
-	case after.Persistent != before.Persistent || after.MinVersion > before.MinVersion:
+	case after.Persistent != before.Persistent || after.MinVersion > before.MinVersion,
+		after.moved && after.Persistent:
 		ops.session = writeCookie
 	case !before.navigation:
 		return ops
@@ -99,7 +101,7 @@ func (x *requestState) dueCookies() dueCookies {
 		due.Ticket = cookie.Ticket{
 			Token: s.token, Persistent: s.persistent(), MinVersion: uint64(s.minVersion),
 		}
-		due.saved = s.saves && x.core.askFor > 0
+		due.saved, due.moved = s.saves && x.core.askFor > 0, s.expiry
 	}
 	return due
 }

@@ -27,6 +27,7 @@ func TestCookieOps(t *testing.T) {
 		demands   = func(n uint64) due { return func(d *dueCookies) { d.MinVersion = n } }
 		loggedOut = func(d *dueCookies) { d.loggedOut = true }
 		saved     = func(d *dueCookies) { d.saved = true }
+		moved     = func(d *dueCookies) { d.moved = true }
 	)
 	had := func(tok cookie.Token, change ...brought) broughtCookies {
 		b := broughtCookies{Ticket: cookie.Ticket{Token: tok}}
@@ -69,6 +70,15 @@ func TestCookieOps(t *testing.T) {
 		},
 		{"remembered", had(one), has(one, lasts), write, keep, false},
 		{"remembered no more", had(one, marked, lasting), has(one, mark), write, write, false},
+		{"another deadline", had(one, lasting), has(one, lasts, moved), write, keep, false},
+		{
+			"another deadline, with a marker", had(one, marked, lasting),
+			has(one, mark, lasts, moved), write, write, false,
+		},
+		{
+			"another deadline, and the cookie ends with the browser", had(one, page),
+			has(one, moved), keep, keep, false,
+		},
 		{"a higher minimum version", had(one, seen), has(one, demands(3)), write, keep, false},
 		{"the same minimum version", had(one, seen, page), has(one, demands(2)), keep, keep, false},
 		{"a lower minimum version", had(one, seen, page), has(one, demands(1)), keep, keep, false},

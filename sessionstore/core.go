@@ -37,7 +37,9 @@ type warnings struct {
 	domain     atomic.Bool // the cookie's domain is not the host's
 	noAddress  atomic.Bool // a client has no address
 	late       atomic.Bool // the session was used after the response began
+	nested     atomic.Bool // two Handlers of one request write one cookie
 	bypassed   seldom      // a response had no cookie
+	failures   lineRate    // a HandlerFunc returned an error
 }
 
 // observe counts an event and queues it for the Observer.

@@ -7,14 +7,14 @@
 //
 //	var cart = sessionstore.NewKey[[]Item]("cart") // once, at package level
 //
-//	func add(w http.ResponseWriter, r *http.Request) {
-//		s, err := sessionstore.FromContext(r.Context())
-//		if err != nil { // such as ErrUnavailable
-//			sessionstore.ServeError(w, r, err)
-//			return
-//		}
+//	mux.Handle("POST /cart", sessionstore.HandlerFunc(add))
+//
+//	func add(w http.ResponseWriter, r *http.Request, s *Session) error {
 //		items, err := cart.Get(s)
-//		err = cart.Set(s, append(items, item)) // saved with the response
+//		if err != nil {
+//			return err // answered with an error
+//		}
+//		return cart.Set(s, append(items, item)) // saved with the response
 //	}
 //
 // # Sessions
@@ -23,11 +23,12 @@
 // holds a row under the token's SHA-256, from which the token can't be
 // computed.
 //
-// The first [FromContext] of a request loads its session. What the handler
-// changes is saved just before the first byte of the response; what it changes
-// later is saved when it returns. A visitor who stores nothing has no row and
-// no cookie. [Session.Login] gives the session a new token, and
-// [Session.Logout] deletes its row.
+// A [HandlerFunc] gets the session of its request, and [FromContext] gets it
+// anywhere else. The first of them loads it. What the handler changes is saved
+// just before the first byte of the response; what it changes later is saved
+// when it returns. A visitor who stores nothing has no row and no cookie.
+// [Session.Login] gives the session a new token, and [Session.Logout] deletes
+// its row.
 //
 // # Expiry
 //

@@ -9,9 +9,9 @@ import (
 )
 
 // ErrorHandler answers a request whose session could not be saved, in place of
-// the response of its handler. Nothing has been sent yet, and nothing that the
-// handler writes is sent. If the ErrorHandler sends nothing either, the client
-// gets 500.
+// the response of its handler, and the error that a [HandlerFunc] returned.
+// Nothing has been sent yet, and nothing that the handler writes is sent. If
+// the ErrorHandler sends nothing either, the client gets 500.
 //
 // The headers Vary, of CORS and of security are as the handler left them. All
 // others are as they were when [Manager.Handler] began, so that the error has
@@ -41,40 +41,41 @@ var sessionless lineRate
 // The text is English and does not contain the error. ServeError logs
 // [ErrNoMiddleware] with [slog.Default], since there is no Manager to log it.
 func ServeError(w http.ResponseWriter, r *http.Request, err error) {
-	unavailable := errors.Is(err, ErrUnavailable)
-	if errors.Is(err, context.Canceled) && (!unavailable || r.Context().Err() != nil) {
-		w.WriteHeader(statusClientClosed)
+	status, text := answerOf(r, err)
+	switch {
+	case status == statusClientClosed:
+		w.WriteHeader(status)
 		return
-	}
-	if unavailable {
+	case status == http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
-		http.Error(w, "The session store is unavailable. Please try again.",
-			http.StatusServiceUnavailable)
-		return
-	}
-	if errors.Is(err, ErrRevoked) {
-		http.Error(w, "Your sessions were ended while you logged in. Please log in again.",
-			http.StatusForbidden)
-		return
-	}
-	if errors.Is(err, ErrNoPendingLogin) {
-		http.Error(w, "This login can't be completed. Please log in again.", http.StatusForbidden)
-		return
-	}
-	if errors.Is(err, ErrNotLoggedIn) {
-		http.Error(w, loginText, http.StatusUnauthorized)
-		return
-	}
-	if errors.Is(err, ErrTooManySessions) {
-		http.Error(w, "You are logged in too often. Please log out elsewhere first.",
-			http.StatusForbidden)
-		return
-	}
-	if errors.Is(err, ErrNoMiddleware) {
+	case errors.Is(err, ErrNoMiddleware):
 		if omitted, ok := sessionless.take(time.Now(), lineBurst, nil); ok {
 			slog.ErrorContext(r.Context(), "request without a session",
 				"error", err, "omitted", omitted)
 		}
 	}
-	http.Error(w, "Something went wrong with the session.", http.StatusInternalServerError)
+	http.Error(w, text, status)
+}
+
+// answerOf returns the status of an error, and a text for its user.
+func answerOf(r *http.Request, err error) (status int, text string) {
+	unavailable := errors.Is(err, ErrUnavailable)
+	switch {
+	case errors.Is(err, context.Canceled) && (!unavailable || r.Context().Err() != nil):
+		return statusClientClosed, ""
+	case unavailable:
+		return http.StatusServiceUnavailable,
+			"The session store is unavailable. Please try again."
+	case errors.Is(err, ErrRevoked):
+		return http.StatusForbidden,
+			"Your sessions were ended while you logged in. Please log in again."
+	case errors.Is(err, ErrNoPendingLogin):
+		return http.StatusForbidden, "This login can't be completed. Please log in again."
+	case errors.Is(err, ErrNotLoggedIn):
+		return http.StatusUnauthorized, loginText
+	case errors.Is(err, ErrTooManySessions):
+		return http.StatusForbidden,
+			"You are logged in too often. Please log out elsewhere first."
+	}
+	return http.StatusInternalServerError, "Something went wrong. Please try again."
 }

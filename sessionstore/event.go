@@ -233,7 +233,7 @@ func eventOf(rec *store.Record) Event {
 // If an Observer is slow, 4,096 events wait. Further ones are dropped, and an
 // [EventDropped] says how many. Another 100,000 logins, logouts, revokes and
 // emergencies wait beside them, so that others can't displace them.
-// [Manager.FlushEvents] waits until the events are delivered, and
+// [Manager.Flush] waits until the events are delivered, and
 // [Manager.Close] does too, for at most [Config.StoreTimeout]. Events that wait
 // are lost if the process dies. Counts ([Manager.Count]) include events that
 // wait.

@@ -123,7 +123,7 @@ func ExampleWithActor() {
 				cookie = nil
 			}
 		}
-		_ = sessions.FlushEvents(context.Background())
+		_ = sessions.Flush(context.Background())
 		return w.Code
 	}
 	request("POST", "/login")

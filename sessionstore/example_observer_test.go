@@ -12,7 +12,7 @@ import (
 )
 
 // An Observer counts events in place of the log. It runs in the background, so
-// the program calls FlushEvents before it reads the counter.
+// the program calls Flush before it reads the counter.
 func ExampleObserver() {
 	var forged atomic.Int64
 	sessions, err := sessionstore.Open(context.Background(), sessionstore.Config{
@@ -39,7 +39,7 @@ func ExampleObserver() {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.AddCookie(&http.Cookie{Name: "session", Value: "v1.let.me.in"})
 	page.ServeHTTP(httptest.NewRecorder(), r)
-	if err := sessions.FlushEvents(context.Background()); err != nil {
+	if err := sessions.Flush(context.Background()); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println("forged cookies:", forged.Load())

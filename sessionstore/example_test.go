@@ -14,18 +14,13 @@ import (
 
 var visits = sessionstore.NewKey[int]("visits")
 
-func count(w http.ResponseWriter, r *http.Request) {
-	s, err := sessionstore.FromContext(r.Context())
-	if err != nil {
-		sessionstore.ServeError(w, r, err)
-		return
-	}
+func count(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) error {
 	n, _ := visits.Get(s) // a value that doesn't decode counts as 0
 	if err := visits.Set(s, n+1); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
+		return err
 	}
-	fmt.Fprintln(w, "visit", n+1)
+	_, err := fmt.Fprintln(w, "visit", n+1)
+	return err
 }
 
 // The program counts the visits of each browser. In production, ConfigFromEnv
@@ -39,7 +34,7 @@ func Example() {
 	defer sessions.Close()
 
 	// An application calls http.ListenAndServe with this handler.
-	server := httptest.NewServer(sessions.Handler(http.HandlerFunc(count)))
+	server := httptest.NewServer(sessions.Handler(sessionstore.HandlerFunc(count)))
 	defer server.Close()
 
 	jar, _ := cookiejar.New(nil)

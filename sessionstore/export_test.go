@@ -1,6 +1,8 @@
 package sessionstore
 
 import (
+	"context"
+
 	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/internal/outagetest"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -31,6 +33,10 @@ func (k Key[T]) Name() string { return k.name }
 
 // AddTouch queues a touch as the end of a request does.
 func (m *Manager) AddTouch(t store.Touch) { m.touches.add(t) }
+
+// FlushEvents waits until the observer has received all events so far. Unlike
+// Flush it writes no touches, whose calls some tests count.
+func (m *Manager) FlushEvents(ctx context.Context) error { return m.events.flush(ctx) }
 
 // Sign returns the cookie of a ticket.
 func (m *Manager) Sign(t cookie.Ticket) string { return m.cookie.Sign(t) }

@@ -36,7 +36,7 @@ func TestASavableChangeHasEachFieldButTheLogin(t *testing.T) {
 func TestEachFieldOfAChangeIsSetByALoginOrASave(t *testing.T) {
 	t.Parallel()
 	set := []string{ // by plan
-		"Set", "Removed", "DropData", "MaxSessions", "Began", "IP", "UserAgent",
+		"Set", "Removed", "DropData", "MaxSessions", "Lifetime", "Began", "IP", "UserAgent",
 	}
 	for step := stepLogin; step <= stepCompletion; step++ {
 		a := authentication{

@@ -143,11 +143,13 @@ func (m *Manager) CountSessions(k EventKind) int64 {
 	return m.events.affected[k].Load()
 }
 
-// FlushEvents waits until the [Observer] has received all events so far, or
-// returns the error of ctx. Call it in tests, and before a program stops;
-// [Manager.Close] calls it. An Observer that calls it waits for itself.
-func (m *Manager) FlushEvents(ctx context.Context) error {
-	if err := m.events.flush(ctx); err != nil {
+// Flush writes the touches that wait, and then waits until the [Observer] has
+// received all events so far. Call it in tests, and before a program stops;
+// [Manager.Close] does the same. An Observer that calls it waits for itself.
+// Errors: of the store, for touches that are lost; of ctx.
+func (m *Manager) Flush(ctx context.Context) error {
+	err := errors.Join(m.touches.drain(ctx), m.events.flush(ctx))
+	if err != nil {
 		return fmt.Errorf("sessionstore: flush: %w", err)
 	}
 	return nil

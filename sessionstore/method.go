@@ -8,8 +8,8 @@ import (
 )
 
 // LoginOption adds to what [Session.Login], [Session.BeginLogin] and
-// [Session.CompleteLogin] do: [AuthenticatedBy], [WithTags], [ProvedAt] and
-// [DropValues].
+// [Session.CompleteLogin] do: [AuthenticatedBy], [WithTags], [WithLifetime],
+// [ProvedAt] and [DropValues].
 type LoginOption interface {
 	// apply changes what the login writes. The error is a *ValueError.
 	apply(a *authentication) error
@@ -152,11 +152,12 @@ func merged(methods []store.Method, more ...store.Method) []store.Method {
 // authentication is what the next save does about the login. The zero value is
 // nothing.
 type authentication struct {
-	step    authStep
-	userID  string        // of a login, pending or not
-	loginID store.LoginID // of a login or a completion; of a step-up, the one it needs
-	methods []store.Method
-	tags    []store.Tag
+	step     authStep
+	userID   string        // of a login, pending or not
+	loginID  store.LoginID // of a login or a completion; of a step-up, the one it needs
+	methods  []store.Method
+	tags     []store.Tag
+	lifetime time.Duration // of the session, from the login on; 0 for the longest
 
 	provedAt   time.Time // zero for during the request
 	dropValues bool

@@ -2,7 +2,6 @@ package sessionstore
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 )
@@ -40,7 +39,14 @@ import (
 // header that a CDN obeys before it. If the handler used the session, the
 // response carries Vary: Cookie, and Cache-Control: private unless the handler
 // set one.
+//
+// Handlers of several Managers may be nested, each with a Cookie.Name of its
+// own. FromContext then returns the session of the innermost one, and
+// [Manager.Session] that of each. Handler panics if m is nil.
 func (m *Manager) Handler(next http.Handler) http.Handler {
+	if m == nil {
+		panic("sessionstore: Handler of a nil Manager: make it with Open, New or NewWithStore")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &requestState{core: &m.core, writer: w, header: w.Header(), started: time.Now()}
 		if len(x.header) > 0 {
@@ -48,6 +54,7 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 		}
 		ref := &requestRef{core: &m.core}
 		ref.outer, _ = r.Context().Value(contextKey{}).(*requestRef)
+		ref.checkNested()
 		ref.state.Store(x)
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, ref))
 		x.request = r
@@ -73,9 +80,9 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 }
 
 // FromContext returns the session of a request that came through
-// [Manager.Handler]. The first call loads it and may wait; ctx bounds that. A
-// visitor without a cookie, or whose cookie names no live session, gets an
-// empty session.
+// [Manager.Handler], the innermost one. The first call loads it and may wait;
+// ctx bounds that. A visitor without a cookie, or whose cookie names no live
+// session, gets an empty session.
 //
 // Make the first call before the response begins. Later, its Vary and
 // Cache-Control can't be set any more, and a shared cache may give the response
@@ -89,16 +96,18 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 //
 // [ServeError] answers each of them.
 func FromContext(ctx context.Context) (*Session, error) {
-	ref, ok := ctx.Value(contextKey{}).(*requestRef)
-	if !ok {
-		return nil, fmt.Errorf("sessionstore: %w", ErrNoMiddleware)
+	ref, _ := ctx.Value(contextKey{}).(*requestRef)
+	return ref.load(ctx)
+}
+
+// Session returns the session of this Manager where the Handlers of several are
+// nested. Else it is [FromContext], and returns the same errors:
+// ErrNoMiddleware if the request did not come through the Handler of m, or m is
+// nil.
+func (m *Manager) Session(ctx context.Context) (*Session, error) {
+	ref, _ := ctx.Value(contextKey{}).(*requestRef)
+	for ref != nil && (m == nil || ref.core != &m.core) {
+		ref = ref.outer
 	}
-	x := ref.state.Load()
-	if x == nil {
-		return nil, fmt.Errorf("sessionstore: load: %w", ErrRequestEnded)
-	}
-	if err := x.loadOnce(ctx); err != nil {
-		return nil, fmt.Errorf("sessionstore: load: %w", err)
-	}
-	return &x.session, nil
+	return ref.load(ctx)
 }

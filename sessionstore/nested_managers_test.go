@@ -2,8 +2,10 @@ package sessionstore_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
@@ -71,4 +73,70 @@ func TestEachManagerHasItsOwnIdentity(t *testing.T) {
 		staff.check(err)
 	})
 	expect(t, "the actor from outside", shop.event(sessionstore.EventRevoked).Actor, "boss")
+}
+
+// FromContext returns the session of the innermost Manager, and Session that of
+// the Manager that is asked.
+func TestSessionOfOneOfTwoManagers(t *testing.T) {
+	t.Parallel()
+	staff := newSite(t, func(c *sessionstore.Config) { c.Cookie.Name = "__Host-staff" })
+	shop := newSite(t)
+	other := newSite(t)
+	user := func(m *sessionstore.Manager, ctx context.Context) string {
+		s, err := m.Session(ctx)
+		if err != nil {
+			return err.Error()
+		}
+		return s.UserID()
+	}
+	var inside, outside context.Context
+	both := staff.m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		outside = r.Context()
+		s, err := staff.m.Session(outside)
+		staff.check(err, s.Login(outside, "boss"))
+		shop.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			inside = r.Context()
+			s, err := shop.m.Session(inside)
+			staff.check(err, s.Login(inside, "ada"))
+			innermost, err := sessionstore.FromContext(inside)
+			staff.check(err)
+			expect(t, "FromContext is the innermost", innermost, s)
+			expect(t, "the staff, inside", user(staff.m, inside), "boss")
+			expect(t, "the shop, inside", user(shop.m, inside), "ada")
+			_, err = other.m.Session(inside)
+			expect(t, "another one", errors.Is(err, sessionstore.ErrNoMiddleware), true)
+			_, err = (*sessionstore.Manager)(nil).Session(inside)
+			expect(t, "none", errors.Is(err, sessionstore.ErrNoMiddleware), true)
+		})).ServeHTTP(w, r)
+		expect(t, "the staff, outside", user(staff.m, outside), "boss")
+		_, err = shop.m.Session(outside)
+		expect(t, "the shop, outside", errors.Is(err, sessionstore.ErrNoMiddleware), true)
+		_, err = shop.m.Session(inside)
+		expect(t, "the shop, after it", errors.Is(err, sessionstore.ErrRequestEnded), true)
+	}))
+	resp := send(both, httptest.NewRequest(http.MethodPost, "https://shop.example/", nil))
+	expect(t, "cookies", len(resp.Cookies()), 2)
+	for _, site := range []*site{staff, shop} {
+		expect(t, "log", strings.Contains(site.log.String(), "nested"), false)
+	}
+}
+
+// Two Handlers with one cookie name: the browser keeps one cookie of both.
+func TestNestedHandlersWithOneCookieAreLogged(t *testing.T) {
+	t.Parallel()
+	outer, inner := newSite(t), newSite(t)
+	for name, h := range map[string]http.Handler{
+		"two Managers": outer.m.Handler(inner.serve(nothing)),
+		"one Manager":  outer.m.Handler(outer.serve(nothing)),
+	} {
+		visit(h)
+		visit(h)
+		log := inner.log.String()
+		if name == "one Manager" {
+			log = outer.log.String()
+		}
+		const line = `level=WARN msg="session handlers nested with one cookie name" ` +
+			`cookie=__Host-session`
+		expect(t, name, strings.Count(log, line), 1)
+	}
 }

@@ -87,7 +87,7 @@ func open(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Manager, error)
 	}
 	flushing, cancel := context.WithTimeout(ctx, cfg.StoreTimeout)
 	defer cancel()
-	_ = m.FlushEvents(flushing) // an emergency that begins here is logged before this line
+	_ = m.events.flush(flushing) // an emergency that begins here is logged before this line
 	attrs := []any{"store", m.store.Name(), "active", stats.Active, "exact", stats.Exact}
 	cfg.Logger.InfoContext(ctx, "sessions open", append(attrs, cfg.inForce()...)...)
 	return m, nil

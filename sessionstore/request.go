@@ -372,7 +372,7 @@ func (x *requestState) bypassed() {
 		s.mu.Unlock()
 		return
 	}
-	lost := s.next.auth.step != noStep || s.next.rotate ||
+	lost := s.next.auth.step != noStep || s.next.rotate || s.expires() ||
 		s.identity != stored && s.edited() && !s.ephemeral()
 	e := s.event(EventChangeLate)
 	e.Detail = "needs a cookie, and the response bypassed the session's writer"

@@ -1,6 +1,10 @@
 package sessionstore
 
-import "sync/atomic"
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+)
 
 // requestRef is the value in a request's context. A context may outlive its
 // request, as in an event that waits. What the request holds, such as its
@@ -19,6 +23,35 @@ func (r *requestRef) of(c *core) caller {
 		}
 	}
 	return r
+}
+
+// load returns the session of the request, loaded. r is nil for none.
+func (r *requestRef) load(ctx context.Context) (*Session, error) {
+	if r == nil {
+		return nil, fmt.Errorf("sessionstore: %w", ErrNoMiddleware)
+	}
+	x := r.state.Load()
+	if x == nil {
+		return nil, fmt.Errorf("sessionstore: load: %w", ErrRequestEnded)
+	}
+	if err := x.loadOnce(ctx); err != nil {
+		return nil, fmt.Errorf("sessionstore: load: %w", err)
+	}
+	return &x.session, nil
+}
+
+const nestedAdvice = "wrap the router once, and give each Manager a Cookie.Name of its own"
+
+// checkNested logs once that a Handler around this one writes the same cookie:
+// a browser keeps one of both.
+func (r *requestRef) checkNested() {
+	for x := r.outer; x != nil; x = x.outer {
+		name := r.core.cfg.Cookie.Name
+		if x.core.cfg.Cookie.Name == name && r.core.warned.nested.CompareAndSwap(false, true) {
+			r.core.cfg.Logger.Warn("session handlers nested with one cookie name",
+				"cookie", name, "advice", nestedAdvice)
+		}
+	}
 }
 
 // userID returns the user of the request's session.

@@ -179,6 +179,7 @@ func TestSessionAfterEndOfRequest(t *testing.T) {
 			"Logout":     func() error { return s.Logout(ctx) },
 			"Regenerate": func() error { return s.Rotate(ctx) },
 			"RememberMe": func() error { return s.RememberMe(true) },
+			"ExpireIn":   func() error { return s.ExpireIn(ctx, time.Hour) },
 			"FromContext": func() error {
 				_, err := sessionstore.FromContext(ctx)
 				return err

@@ -46,6 +46,7 @@ type plan struct {
 	rotated    *cookie.Token // see pending.rotated
 	tried      bool
 	remembered bool
+	expires    bool // the deadline of a stored session moves
 	step       authStep
 	change     store.Change
 	// replaced is the login of another user that a login ends; nil for none.
@@ -54,7 +55,8 @@ type plan struct {
 
 // empty reports whether a plan needs no statement, its deletes aside.
 func (p *plan) empty() bool {
-	return p.step == noStep && !p.rotate && len(p.change.Set) == 0 && len(p.change.Removed) == 0
+	return p.step == noStep && !p.rotate && len(p.change.Set) == 0 && len(p.change.Removed) == 0 &&
+		!p.expires
 }
 
 // logsIn reports whether a user has given a factor: it begins, completes or is
@@ -141,6 +143,7 @@ func (s *Session) plan() plan {
 		rotated:    s.next.rotated,
 		tried:      s.next.tried,
 		remembered: s.persistent(),
+		expires:    s.expires(),
 		step:       s.next.auth.step,
 		change:     s.next.auth.change(),
 	}
@@ -150,6 +153,7 @@ func (s *Session) plan() plan {
 		p.replaced = &replaced
 	}
 	p.change.DropData, p.change.Client = s.next.drop == dropAll, s.client
+	p.change.Lifetime = s.next.lifetime
 	switch {
 	case p.change.Completes:
 		p.change.Began = store.BeganAt(s.rec.PendingSince, s.own.all()...)
@@ -253,12 +257,14 @@ func (s *Session) commit(p *plan, rec store.Record, tok *cookie.Token) {
 	s.identity, s.rec, s.remembered = stored, rec, p.remembered
 	s.readAt = time.Now()
 	s.saves = s.saves || tok == nil
+	s.expiry = s.expiry || p.expires
 	if tok != nil {
 		s.token, s.minVersion, s.hidden = *tok, 0, nil
 		s.next.rotated, s.loggedOut = nil, false
 	}
 	s.minVersion = max(s.minVersion, rec.MinVersion)
 	s.next.auth, s.next.drop, s.next.rotate = authentication{}, dropNothing, false
+	s.next.lifetime = 0
 	s.sending = nil
 }
 
@@ -364,7 +370,7 @@ func (p *plan) draft(id store.ID) store.Draft {
 	c := &p.change
 	return store.Draft{
 		ID: id, UserID: c.UserID, Data: object.Encode(c.Set), Client: c.Client,
-		MaxSessions: c.MaxSessions, Began: c.Began, LoginID: c.LoginID,
+		MaxSessions: c.MaxSessions, Lifetime: c.Lifetime, Began: c.Began, LoginID: c.LoginID,
 		Methods: c.Methods, Tags: c.Tags, PendingUserID: c.PendingUserID,
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -206,6 +207,9 @@ func TestChangesOfTheCookieAfterTheHeaders(t *testing.T) {
 		},
 		"RememberMe": func(_ context.Context, s *sessionstore.Session) error {
 			return s.RememberMe(true)
+		},
+		"ExpireIn": func(ctx context.Context, s *sessionstore.Session) error {
+			return s.ExpireIn(ctx, time.Hour)
 		},
 		"RememberMe off": func(_ context.Context, s *sessionstore.Session) error {
 			return s.RememberMe(false)

@@ -43,6 +43,7 @@ type Session struct {
 	loggedOut  bool           // and no other session was saved since
 	logouts    int            // that were carried out
 	saves      bool           // a save of this request has changed rec under its token
+	expiry     bool           // so has one that moved the deadline of rec
 	continued  bool           // ServeWithheld has answered
 	saving     bool           // a save is under way: it has taken next
 	sparing    bool           // a revoke of the user's other sessions is under way
@@ -93,7 +94,8 @@ type pending struct {
 	auth     authentication
 	drop     drop
 	remember remember
-	rotate   bool // to a new token
+	lifetime time.Duration // from the save on; 0 for none of its own
+	rotate   bool          // to a new token
 	// rotated is the new token of a Rotate whose outcome is unknown, for its
 	// repetition; nil for none. tried: that Rotate had auth as it is now.
 	rotated *cookie.Token
@@ -228,10 +230,11 @@ func (s *Session) ephemeral() bool {
 // edited reports whether values were changed, and are not known to be saved.
 func (s *Session) edited() bool { return len(s.next.edits)+len(s.sending) > 0 }
 
-// unsaved reports whether values, a login or a new token are not known to be
-// saved.
+// unsaved reports whether values, a login, a new token or a deadline are not
+// known to be saved.
 func (s *Session) unsaved() bool {
-	return s.edited() && !s.ephemeral() || s.next.auth.step != noStep || s.next.rotate
+	return s.edited() && !s.ephemeral() || s.next.auth.step != noStep || s.next.rotate ||
+		s.expires()
 }
 
 // discard takes back what is pending, but for a logout.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -215,7 +216,9 @@ func TestSessionAfterItsRequest(t *testing.T) {
 		"Get": get, "Pop": pop, "Set": s.Set("k", 2), "Delete": s.Delete("k"), "Save": s.Save(ctx),
 		"Login":  s.Login(ctx, "ann"),
 		"Logout": s.Logout(ctx), "Regenerate": s.Rotate(ctx), "RememberMe": s.RememberMe(true),
-		"Key.Get": keyGet, "Key.Pop": keyPop, "Key.Set": key.Set(s, 2), "Key.Delete": key.Delete(s),
+		"ExpireIn": s.ExpireIn(ctx, time.Hour),
+		"Key.Get":  keyGet, "Key.Pop": keyPop, "Key.Set": key.Set(s, 2),
+		"Key.Delete": key.Delete(s),
 	} {
 		if !errors.Is(err, sessionstore.ErrRequestEnded) {
 			t.Errorf("%s: %v", what, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
 )
@@ -37,6 +38,9 @@ var setters = map[string]func(context.Context, *sessionstore.Session) error{
 	},
 	"RememberMe": func(_ context.Context, s *sessionstore.Session) error {
 		return s.RememberMe(true)
+	},
+	"ExpireIn": func(ctx context.Context, s *sessionstore.Session) error {
+		return s.ExpireIn(ctx, time.Hour)
 	},
 	"Discard": func(_ context.Context, s *sessionstore.Session) error {
 		s.Discard()

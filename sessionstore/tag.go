@@ -73,7 +73,7 @@ func (m *Manager) ListTag(ctx context.Context, tag Tag, page Page) ([]Info, erro
 	if err := tagError(tag); err != nil {
 		return nil, fmt.Errorf("sessionstore: list: %w", err)
 	}
-	page.Tag = tag
+	page.Tag, page.All = tag, false
 	return m.list(ctx, "", page)
 }
 

@@ -24,12 +24,14 @@ type touches struct {
 	timeout time.Duration
 	failed  func(n int, err error)
 
-	writing sync.WaitGroup
+	writing sync.WaitGroup // timers that were not stopped
 
 	mu      sync.Mutex
 	pending map[store.ID]store.Touch
 	timer   *time.Timer // nil when none is set
 	closed  bool
+	writes  int           // under way
+	idle    chan struct{} // closed when there is none; nil if nothing waits
 }
 
 func (q *touches) init(s store.Store, timeout time.Duration, events *events) {
@@ -73,14 +75,47 @@ func (q *touches) flush(ctx context.Context) error {
 		batch = append(batch, t)
 	}
 	clear(q.pending)
+	if q.timer != nil && q.timer.Stop() {
+		q.writing.Done()
+	}
 	q.timer = nil
-	q.mu.Unlock()
 	if len(batch) == 0 {
+		q.mu.Unlock()
 		return nil
 	}
+	q.writes++
+	q.mu.Unlock()
 	err := q.store.Touch(ctx, batch)
 	if err != nil {
 		q.failed(len(batch), err)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.writes--; q.writes == 0 && q.idle != nil {
+		close(q.idle)
+		q.idle = nil
+	}
+	return err
+}
+
+// drain is flush that also waits for the writes under way, until ctx ends.
+func (q *touches) drain(ctx context.Context) error {
+	err := q.flush(ctx)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.writes > 0 {
+		if q.idle == nil {
+			q.idle = make(chan struct{})
+		}
+		idle := q.idle
+		q.mu.Unlock()
+		select {
+		case <-idle:
+			q.mu.Lock()
+		case <-ctx.Done():
+			q.mu.Lock()
+			return ctx.Err()
+		}
 	}
 	return err
 }
@@ -89,9 +124,6 @@ func (q *touches) flush(ctx context.Context) error {
 func (q *touches) close(ctx context.Context) error {
 	q.mu.Lock()
 	q.closed = true
-	if q.timer != nil && q.timer.Stop() {
-		q.writing.Done()
-	}
 	q.mu.Unlock()
 	err := q.flush(ctx)
 	q.writing.Wait()

@@ -10,8 +10,8 @@ import (
 )
 
 // Info describes a session without its values, for a page or a list of devices.
-// [Manager.List], [Manager.ListTag] and [Session.Info] return it. Its times are
-// by the store's clock.
+// [Manager.List], [Manager.ListTag], [Manager.ListAll] and [Session.Info]
+// return it. Its times are by the store's clock.
 type Info struct {
 	// Handle names the session, for [Manager.Revoke].
 	Handle Handle `json:"handle"`
@@ -79,8 +79,8 @@ func infoOf(rec *store.Record) Info {
 	}
 }
 
-// Next returns the page that follows this session in [Manager.List] and
-// [Manager.ListTag].
+// Next returns the page that follows this session in [Manager.List],
+// [Manager.ListTag] and [Manager.ListAll].
 func (i Info) Next() Page { return Page{Before: i.CreatedAt, After: i.id} }
 
 // List returns the live sessions of a user, newest first: the first hundred, or
@@ -95,11 +95,22 @@ func (m *Manager) List(ctx context.Context, userID string, page Page) ([]Info, e
 	if err := userError(userID); err != nil {
 		return nil, fmt.Errorf("sessionstore: list: %w", err)
 	}
-	page.Tag = Tag{} // the sessions of this user, and of no other
+	page.Tag, page.All = Tag{}, false // the sessions of this user, and of no other
 	return m.list(ctx, userID, page)
 }
 
-// list returns a page of the sessions of a user, or of those with Page.Tag.
+// ListAll returns the live sessions of all users and visitors, newest first,
+// for an operator: in pages as [Manager.List] does, without their values. Its
+// cost grows with the number of sessions, since Postgres reads all of them for
+// a page. It returns [ErrUnavailable] if that takes longer than
+// [Config.StoreTimeout], and if Postgres is unavailable.
+func (m *Manager) ListAll(ctx context.Context, page Page) ([]Info, error) {
+	page.Tag, page.All = Tag{}, true
+	return m.list(ctx, "", page)
+}
+
+// list returns a page of the sessions of a user, of those with Page.Tag, or of
+// all with Page.All.
 func (m *Manager) list(ctx context.Context, userID string, page Page) ([]Info, error) {
 	recs, err := m.store.List(withoutSession(ctx), userID, page)
 	if err != nil {

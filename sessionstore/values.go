@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"unicode/utf16"
@@ -110,7 +111,77 @@ func (s *Session) Has(key string) bool {
 	return ok && s.phase != phaseClosed
 }
 
+// Keys returns the names of the values, sorted. It is empty after the request.
+func (s *Session) Keys() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == phaseClosed {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(s.all()))
+}
+
+// Clear removes all values that the request sees. The user stays logged in, and
+// a value that another request stores meanwhile stays. The errors are those of
+// [Session.Delete].
+func (s *Session) Clear() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.changeable("all"); err != nil {
+		return err
+	}
+	for key := range s.all() {
+		s.edit(key, nil)
+	}
+	return nil
+}
+
+// Values returns a copy of the values for a template, such as {{.cart}}, and
+// removes those that are shown once, such as a message of the page before. Call
+// it before the template writes: what a template pops itself may come too late.
+// Each value is as [json.Unmarshal] makes it of any JSON, but a whole number is
+// an int64. The errors are those of [Session.Pop].
+func (s *Session) Values(once ...string) (map[string]any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == phaseClosed {
+		return nil, ErrRequestEnded
+	}
+	raw := s.all()
+	values := make(map[string]any, len(raw))
+	for key, v := range raw {
+		value, err := decodeAny(v)
+		if err != nil {
+			return nil, &ValueError{Key: key, Problem: "does not decode", Err: err}
+		}
+		values[key] = value
+	}
+	for _, key := range once {
+		if _, ok := raw[key]; !ok {
+			continue
+		}
+		if err := s.changeable(key); err != nil {
+			return nil, err
+		}
+		s.edit(key, nil)
+	}
+	return values, nil
+}
+
 // The caller of each method below holds s.mu.
+
+// all returns the values with the changes of this request.
+func (s *Session) all() map[string]json.RawMessage {
+	values, _ := object.Decode(json.RawMessage(s.loaded()))
+	for _, changed := range []edits{s.sending, s.next.edits} {
+		for key, raw := range changed {
+			if values[key] = raw; raw == nil {
+				delete(values, key)
+			}
+		}
+	}
+	return values
+}
 
 // changeable returns an error if the value of a key can't be changed any more.
 func (s *Session) changeable(key string) error {
@@ -198,6 +269,39 @@ func decodeValue(key string, raw json.RawMessage, dst any) error {
 		return &ValueError{Key: key, Problem: problem, Err: err}
 	}
 	return nil
+}
+
+// decodeAny decodes the JSON of a value for a template. A float64 would lose
+// the digits of a long number, and print a million as 1e+06.
+func decodeAny(raw json.RawMessage) (any, error) {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return nil, err
+	}
+	return withNumbers(value), nil
+}
+
+// withNumbers replaces each json.Number, which templates can't compare.
+func withNumbers(value any) any {
+	switch v := value.(type) {
+	case json.Number:
+		if whole, err := v.Int64(); err == nil {
+			return whole
+		}
+		float, _ := v.Float64()
+		return float
+	case []any:
+		for i := range v {
+			v[i] = withNumbers(v[i])
+		}
+	case map[string]any:
+		for key := range v {
+			v[key] = withNumbers(v[key])
+		}
+	}
+	return value
 }
 
 const (

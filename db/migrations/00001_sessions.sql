@@ -107,7 +107,8 @@ COMMENT ON COLUMN pgsession.sessions.data IS
     'One member per key of the session; json is read faster than jsonb, to which a save casts it';
 COMMENT ON COLUMN pgsession.sessions.expires_at IS
     'The idle deadline, at most absolute_expires_at; a use moves it, in steps';
-COMMENT ON COLUMN pgsession.sessions.absolute_expires_at IS 'Only a login moves it';
+COMMENT ON COLUMN pgsession.sessions.absolute_expires_at IS
+    'A use does not move it; a login does, and a lifetime of the session''s own';
 COMMENT ON COLUMN pgsession.sessions.authenticated_at IS 'Time of the last login; null before';
 COMMENT ON COLUMN pgsession.sessions.login_id IS
     'Random name of the last login, in events and logs; authenticates nobody';

@@ -240,11 +240,11 @@ $$;
 
 GRANT USAGE ON SCHEMA pgsession TO pgsession_app, pgsession_pruner, pgsession_monitor;
 
--- The application. Not UPDATE of everything: a session's id, its age and its last deadline are not to be changed.
+-- The application. Not UPDATE of everything: a session's id and its age are not to be changed.
 GRANT SELECT, INSERT, DELETE ON pgsession.sessions TO pgsession_app;
 GRANT UPDATE (
-    version, last_seen_at, expires_at, authenticated_at, pending_since, login_id, user_id, ip, user_agent, data,
-    pending_user_id, methods, tags
+    version, last_seen_at, expires_at, absolute_expires_at, authenticated_at, pending_since, login_id, user_id, ip,
+    user_agent, data, pending_user_id, methods, tags
 ) ON pgsession.sessions TO pgsession_app;
 -- A mark has the time of the server: one from the future would refuse each login
 -- until then.

@@ -60,6 +60,22 @@ WHERE s.tags OPERATOR(pg_catalog.&&) @tag::bytea[] AND s.expires_at > pg_catalog
 ORDER BY s.created_at DESC, s.id
 LIMIT @max::integer;
 
+-- AllList is OwnerList for the sessions of all users and visitors. No index has
+-- this order, which each login would have to write: Postgres reads the table
+-- and keeps the newest of what it has read (ADR 1712).
+-- name: AllList :many
+SELECT
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    '{}'::json AS data, s.pending_user_id, s.methods,
+    pg_catalog.now()::timestamptz AS validated_at
+FROM pgsession.sessions AS s
+WHERE s.expires_at > pg_catalog.now()
+    AND s.created_at <= sqlc.arg(before)::timestamptz
+    AND (s.created_at < sqlc.arg(before)::timestamptz OR s.id > sqlc.arg(after)::bytea)
+ORDER BY s.created_at DESC, s.id
+LIMIT @max::integer;
+
 -- OwnerRevoke revokes up to max sessions of a user, or with a tag, that began no
 -- later than until, but for one. The other one of user and tag is null. seen is the id of one in the statement's snapshot, and
 -- empty for none. A session that is rotated meanwhile is seen and not deleted,

@@ -73,6 +73,7 @@ FROM (
 -- SessionCreate inserts a session. login is the age of the login, and null
 -- without one; pending is that of a pending login. Without a sliding window the
 -- caller subtracts the age from idle: the timeout runs from the creation.
+-- lifetime is that of the session, at most the absolute timeout.
 -- name: SessionCreate :one
 INSERT INTO pgsession.sessions AS s (
     id, user_id, created_at, authenticated_at, last_seen_at, data, ip, user_agent,
@@ -87,9 +88,9 @@ VALUES (
     (@data::jsonb)::json,
     sqlc.narg(ip)::inet,
     sqlc.narg(user_agent)::text,
-    pg_catalog.now() - sqlc.arg(age)::interval + sqlc.arg(absolute)::interval,
+    pg_catalog.now() - sqlc.arg(age)::interval + sqlc.arg(lifetime)::interval,
     least(
-        pg_catalog.now() - sqlc.arg(age)::interval + sqlc.arg(absolute)::interval,
+        pg_catalog.now() - sqlc.arg(age)::interval + sqlc.arg(lifetime)::interval,
         pgsession.idle_deadline(sqlc.arg(idle)::interval, sqlc.arg(resolution)::interval)
     ),
     sqlc.narg(pending_user_id)::text,
@@ -121,9 +122,9 @@ SELECT
     d.data::json,
     d.ip,
     d.user_agent,
-    pg_catalog.now() - d.age + sqlc.arg(absolute)::interval,
+    pg_catalog.now() - d.age + d.lifetime,
     least(
-        pg_catalog.now() - d.age + sqlc.arg(absolute)::interval,
+        pg_catalog.now() - d.age + d.lifetime,
         pgsession.idle_deadline(d.idle, sqlc.arg(resolution)::interval)
     ),
     d.login_id,
@@ -133,6 +134,7 @@ FROM (
         pg_catalog.unnest(@ids::bytea[]) AS id,
         nullif(pg_catalog.unnest(@user_ids::text[]), '') AS user_id,
         pg_catalog.unnest(@ages::interval[]) AS age,
+        pg_catalog.unnest(@lifetimes::interval[]) AS lifetime,
         pg_catalog.unnest(@idles::interval[]) AS idle,
         pg_catalog.unnest(@data::jsonb[]) AS data,
         pg_catalog.unnest(@ips::inet[]) AS ip,
@@ -259,7 +261,8 @@ RETURNING
 -- SessionRotate gives a session a new id. With a user it is a login: both
 -- deadlines start afresh, and the data of another user is dropped. Without one
 -- it is a use, and the deadline moves as in a save. idle is null if the
--- deadline does not slide and this is no login.
+-- deadline does not slide and this is no login. lifetime is that of a login, at
+-- most the absolute timeout.
 --
 -- With pending_user_id it begins a login, for a session without a user. With
 -- completed_since it completes the pending login that began then. With steps_up
@@ -298,11 +301,11 @@ SELECT
         ELSE old.authenticated_at END,
     pg_catalog.now(),
     CASE WHEN sqlc.narg(user_id)::text IS NOT NULL
-        THEN pg_catalog.now() + sqlc.arg(absolute)::interval
+        THEN pg_catalog.now() + sqlc.arg(lifetime)::interval
         ELSE old.absolute_expires_at END,
     least(
         CASE WHEN sqlc.narg(user_id)::text IS NOT NULL
-            THEN pg_catalog.now() + sqlc.arg(absolute)::interval
+            THEN pg_catalog.now() + sqlc.arg(lifetime)::interval
             ELSE old.absolute_expires_at END,
         greatest(
             CASE WHEN sqlc.narg(user_id)::text IS NULL THEN old.expires_at END,
@@ -350,6 +353,7 @@ FROM pgsession.sessions AS s
 WHERE s.id = @id::bytea AND s.expires_at > pg_catalog.now();
 
 -- SessionRotateMany leaves out rows that are locked, as SessionSaveMany does.
+-- lifetimes are those of logins.
 -- name: SessionRotateMany :many
 WITH change AS (
     SELECT
@@ -361,6 +365,7 @@ WITH change AS (
         pg_catalog.unnest(@ips::inet[]) AS ip,
         nullif(pg_catalog.unnest(@user_agents::text[]), '') AS user_agent,
         pg_catalog.unnest(@drops::boolean[]) AS drops,
+        pg_catalog.unnest(@lifetimes::interval[]) AS lifetime,
         pg_catalog.unnest(@login_ids::uuid[]) AS login_id,
         nullif(pg_catalog.unnest(@methods::text[]), '') AS methods,
         pg_catalog.unnest(@login_keys::bytea[]) AS login_key,
@@ -402,10 +407,10 @@ SELECT
     CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE old.created_at END,
     CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE old.authenticated_at END,
     pg_catalog.now(),
-    CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + sqlc.arg(absolute)::interval
+    CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + change.lifetime
         ELSE old.absolute_expires_at END,
     least(
-        CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + sqlc.arg(absolute)::interval
+        CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + change.lifetime
             ELSE old.absolute_expires_at END,
         greatest(
             CASE WHEN change.user_id IS NULL THEN old.expires_at END,
@@ -428,6 +433,24 @@ RETURNING
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
     s.data, s.pending_user_id, s.methods,
     pg_catalog.now()::timestamptz AS validated_at;
+
+-- SessionLifetime follows a save or a rotation in its transaction, whose row has
+-- the times that deadline is made of: Citus refuses created_at + an interval in
+-- an UPDATE. The idle timeout starts afresh, also if it does not slide: the
+-- session may live longer than before.
+-- name: SessionLifetime :one
+UPDATE pgsession.sessions AS s SET
+    absolute_expires_at = sqlc.arg(deadline)::timestamptz,
+    expires_at = least(sqlc.arg(deadline)::timestamptz, greatest(
+        expires_at,
+        pgsession.idle_deadline(sqlc.arg(idle)::interval, sqlc.arg(resolution)::interval)
+    ))
+WHERE id = @id::bytea
+RETURNING
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
+    s.last_seen_at AS validated_at;
 
 -- SessionDelete deletes a session, alive or expired, and returns how many it
 -- was. With noted it inserts an ending. The id can have one already if a row was

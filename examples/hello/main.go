@@ -13,18 +13,13 @@ import (
 
 var visits = sessionstore.NewKey[int]("visits")
 
-func count(w http.ResponseWriter, r *http.Request) {
-	s, err := sessionstore.FromContext(r.Context())
-	if err != nil {
-		sessionstore.ServeError(w, r, err)
-		return
-	}
+func count(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) error {
 	n, _ := visits.Get(s) // a value that no longer decodes starts again at 0
 	if err := visits.Set(s, n+1); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
+		return err
 	}
-	fmt.Fprintln(w, "visit", n+1)
+	_, err := fmt.Fprintln(w, "visit", n+1)
+	return err
 }
 
 func main() {
@@ -37,5 +32,6 @@ func main() {
 		log.Fatal(err)
 	}
 	go sessions.Run(context.Background()) // prunes expired sessions
-	log.Fatal(http.ListenAndServe("127.0.0.1:8080", sessions.Handler(http.HandlerFunc(count))))
+	handler := sessions.Handler(sessionstore.HandlerFunc(count))
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", handler))
 }

@@ -85,17 +85,23 @@ func publish(t *testing.T, handler http.Handler) *site {
 func front(t *testing.T, environment ...string) *site {
 	t.Helper()
 	a := start(t, environment...)
+	s := publish(t, proxyTo(t, a))
+	s.app = a
+	return s
+}
+
+// proxyTo passes requests to a process of the demo.
+func proxyTo(t *testing.T, a *app) http.Handler {
+	t.Helper()
 	target, err := url.Parse(a.url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := publish(t, &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(target)
 		r.SetXForwarded()
 		r.Out.Host = r.In.Host // the origin of a form is compared with it
-	}})
-	s.app = a
-	return s
+	}}
 }
 
 // url returns the URL of a page.

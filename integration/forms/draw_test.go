@@ -221,10 +221,16 @@ func (d *drawer) began() store.Began {
 	return one(d, store.Began{}, store.BeganHere(hour))
 }
 
+// lifetime draws none, a short one, or one that is longer than the absolute
+// timeout.
+func (d *drawer) lifetime() time.Duration {
+	return one(d, 0, 0, 15*time.Minute, 3*time.Hour, 40*time.Hour)
+}
+
 func (d *drawer) change(own string) store.Change {
 	c := store.Change{
 		Set: map[string]json.RawMessage{}, UserID: d.user(own), DropData: d.sometimes(4),
-		Client: d.client(),
+		Client: d.client(), Lifetime: d.lifetime(),
 	}
 	for _, key := range []string{"a", "b", "d"} {
 		if d.sometimes(3) {

@@ -106,6 +106,7 @@ func (d *drawer) creates() *round {
 		user := fmt.Sprint("ada", i)
 		c.draft = store.Draft{ID: c.id, UserID: d.user(user), Data: d.data(), Client: d.client()}
 		c.draft.Age = one(d, 0, 0, d.off(5*time.Minute), d.off(2*time.Hour), d.off(25*time.Hour))
+		c.draft.Lifetime = d.lifetime()
 		c.draft.Idle = one(d, 0, 0, 10*time.Minute, 3*time.Hour, d.expiry.Absolute)
 		if c.draft.UserID == "" && d.sometimes(3) {
 			c.draft.PendingUserID = user

@@ -137,8 +137,17 @@ func (o *outcome) columns(
 	}
 	setTime("last_seen_at", was.LastSeenAt, is.LastSeenAt, at, "")
 	setTime("authenticated_at", was.AuthenticatedAt, is.AuthenticatedAt, ago, past)
-	setTime("absolute_expires_at", was.AbsoluteExpiresAt, is.AbsoluteExpiresAt,
-		ago.plus(e.Absolute), past+" + absolute")
+	own := c.draft.Lifetime + c.change.Lifetime // a call has one of them
+	absolute := append(kept(was.AbsoluteExpiresAt, is.AbsoluteExpiresAt),
+		in(ago.plus(e.Lifetime(own)), past+" + lifetime", is.AbsoluteExpiresAt)...)
+	if c.change.Lifetime > 0 { // of a session that was created in the future
+		absolute = append(absolute,
+			in(at.plus(own), " + a lifetime beyond absolute", is.AbsoluteExpiresAt)...)
+	}
+	if is.AbsoluteExpiresAt.Equal(was.CreatedAt.Add(e.Absolute)) {
+		absolute = append(absolute, "the creation + absolute")
+	}
+	set("absolute_expires_at", absolute...)
 
 	expires := kept(was.ExpiresAt, is.ExpiresAt)
 	idle, step := c.draft.IdleIn(e), e.Resolution()

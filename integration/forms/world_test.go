@@ -456,11 +456,11 @@ func (w *world) checkThatAllWereSent(t *testing.T) {
 	t.Helper()
 	for database, statements := range map[*database]string{
 		w.plain: `SessionCreate SessionCreateMany SessionLoad SessionLoadMany SessionMissing
-			SessionSave SessionSaveMany SessionRotate SessionRotateMany SessionPending SessionTouch
+			SessionSave SessionSaveMany SessionRotate SessionRotateMany SessionPending SessionLifetime SessionTouch
 			DistributedTouch SessionDelete SessionDeleteFree OwnerFind OwnerRevokeFound OwnerRevoke
 			OwnerRevokeHandle OwnerTrim AllFind AllRevokeFound AllRevoke ExpiryPrune`,
 		w.sharded: `SessionCreate SessionLoad DistributedMissing SessionSave SessionRotate
-			SessionPending
+			SessionPending SessionLifetime
 			DistributedTouch DistributedDelete DistributedRevoke DistributedRevokeAll
 			DistributedTrim DistributedRevokeHandle ExpiryPrune`,
 	} {

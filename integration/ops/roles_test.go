@@ -51,6 +51,7 @@ var matrix = []struct{ may, sql string }{
 	{
 		"oa", "UPDATE pgsession.sessions SET user_id = 'alice', ip = '::1', user_agent = 'x', data = '{}'",
 	},
+	{"oa", "UPDATE pgsession.sessions SET absolute_expires_at = now() + interval '1 year'"},
 	{"oa", "DELETE FROM pgsession.sessions WHERE id = sha256('a')"},
 	{
 		"oa",
@@ -75,7 +76,6 @@ var matrix = []struct{ may, sql string }{
 	// What only the owner may.
 	{"o", "UPDATE pgsession.sessions SET id = sha256('c') WHERE id = sha256('b')"},
 	{"o", "UPDATE pgsession.sessions SET created_at = now()"},
-	{"o", "UPDATE pgsession.sessions SET absolute_expires_at = now() + interval '1 year'"},
 	{"o", "INSERT INTO pgsession.marks (id, key, revoked_at) VALUES (substr(sha256('m'), 1, 16), sha256('k'), now() + interval '1 hour')"},
 	{"oam", "SELECT max(revoked_at) FROM pgsession.marks WHERE false"},
 	{"o", "UPDATE pgsession.marks SET revoked_at = now()"},
@@ -217,7 +217,7 @@ func TestEveryGrantIsKnown(t *testing.T) {
 			"INSERT events.reason", "INSERT events.actor", "INSERT events.detail",
 			"INSERT events.count",
 			"UPDATE sessions.version", "UPDATE sessions.last_seen_at", "UPDATE sessions.expires_at",
-			"UPDATE sessions.authenticated_at",
+			"UPDATE sessions.absolute_expires_at", "UPDATE sessions.authenticated_at",
 			"UPDATE sessions.user_id", "UPDATE sessions.ip", "UPDATE sessions.user_agent",
 			"UPDATE sessions.data", "UPDATE sessions.pending_since", "UPDATE sessions.login_id",
 			"UPDATE sessions.pending_user_id", "UPDATE sessions.methods", "UPDATE sessions.tags",

@@ -119,7 +119,7 @@ func (h *house) rows() []string {
 // claims returns the events that an Observer has seen, and that have rows.
 func (in *instance) claims() (all []string) {
 	in.t.Helper()
-	in.check(in.FlushEvents(context.Background()))
+	in.check(in.Flush(context.Background()))
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, e := range in.events {

@@ -96,7 +96,7 @@ func (h *house) over(pool *pgxpool.Pool, sent *testkit.Statements,
 // seen returns the events of one kind.
 func (in *instance) seen(kind sessionstore.EventKind) (found []sessionstore.Event) {
 	in.t.Helper()
-	in.check(in.FlushEvents(context.Background()))
+	in.check(in.Flush(context.Background()))
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, e := range in.events {

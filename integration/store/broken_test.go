@@ -216,7 +216,7 @@ func failsAlone(t *testing.T, modes ...pgx.QueryExecMode) {
 				t.Error("no statement was shared: this test sees nothing")
 			}
 
-			if err := m.FlushEvents(t.Context()); err != nil {
+			if err := m.Flush(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			text := log.String()

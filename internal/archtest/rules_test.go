@@ -79,6 +79,10 @@ var imports = map[string][]string{
 	"sessionstore/storetest": {module + "/sessionstore/store", module + "/internal/fieldtest"},
 
 	"sessionstore/storetest/fault": {module + "/sessionstore/store"},
+	"sessionstore/sessiontest": {
+		module + "/internal/memory", module + "/sessionstore",
+		module + "/sessionstore/storetest/fault",
+	},
 
 	"examples/hello": {module + "/sessionstore"},
 	demo: {
@@ -91,7 +95,7 @@ var imports = map[string][]string{
 var never = map[string][]string{
 	"sessionstore": {
 		module + "/db", "github.com/pressly/goose/v3", "testing",
-		module + "/sessionstore/storetest",
+		module + "/sessionstore/storetest", module + "/sessionstore/sessiontest",
 	},
 	demo: {module + "/db", "testing", module + "/sessionstore/storetest"},
 

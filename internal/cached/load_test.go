@@ -300,3 +300,30 @@ func TestAliveAsksTheTruth(t *testing.T) {
 	alive, ended, err := inner.Alive(t.Context(), []store.ID{rec.ID})
 	expect(t, "alive, ended", fmt.Sprint(len(alive), len(ended), err), "0 1 <nil>")
 }
+
+// A deadline that another instance has moved counts where the entry says so. An
+// older entry is served for its freshness, as after any other save.
+func TestAShorterLifetimeIsServedForTheFreshnessAtMost(t *testing.T) {
+	for name, missed := range map[string]bool{"the cache has it": false, "it missed it": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i := newInstance(t, halfMinute, weekly)
+				peer := i.beside(halfMinute)
+				id := i.cached("s")
+				if missed {
+					i.cache.Down(cachetest.OpFill)
+				}
+				_, err := i.Save(t.Context(), id, store.Change{Lifetime: 10 * time.Second})
+				expect(t, "error", err, nil)
+				i.cache.Up()
+				i.store.Forget()
+				time.Sleep(11 * time.Second)
+				_, err = peer.Load(t.Context(), id, 0)
+				expect(t, "served after the deadline", err == nil, missed)
+				time.Sleep(19 * time.Second)
+				_, err = peer.Load(t.Context(), id, 0)
+				expect(t, "served after the freshness", err == nil, false)
+			})
+		})
+	}
+}

@@ -46,6 +46,85 @@ func (q *Queries) AllFind(ctx context.Context, db DBTX, arg *AllFindParams) ([][
 	return items, nil
 }
 
+const allList = `-- name: AllList :many
+SELECT
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    '{}'::json AS data, s.pending_user_id, s.methods,
+    pg_catalog.now()::timestamptz AS validated_at
+FROM pgsession.sessions AS s
+WHERE s.expires_at > pg_catalog.now()
+    AND s.created_at <= $1::timestamptz
+    AND (s.created_at < $1::timestamptz OR s.id > $2::bytea)
+ORDER BY s.created_at DESC, s.id
+LIMIT $3::integer
+`
+
+type AllListParams struct {
+	Before time.Time
+	After  []byte
+	Max    int32
+}
+
+type AllListRow struct {
+	Version           int64
+	CreatedAt         time.Time
+	LastSeenAt        time.Time
+	ExpiresAt         time.Time
+	AbsoluteExpiresAt time.Time
+	AuthenticatedAt   pgtype.Timestamptz
+	PendingSince      pgtype.Timestamptz
+	LoginID           pgtype.UUID
+	ID                []byte
+	UserID            pgtype.Text
+	IP                *netip.Addr
+	UserAgent         pgtype.Text
+	Data              []byte
+	PendingUserID     pgtype.Text
+	Methods           []byte
+	ValidatedAt       time.Time
+}
+
+// AllList is OwnerList for the sessions of all users and visitors. No index has
+// this order, which each login would have to write: Postgres reads the table
+// and keeps the newest of what it has read (ADR 1712).
+func (q *Queries) AllList(ctx context.Context, db DBTX, arg *AllListParams) ([]*AllListRow, error) {
+	rows, err := db.Query(ctx, allList, arg.Before, arg.After, arg.Max)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []*AllListRow
+	for rows.Next() {
+		var i AllListRow
+		if err := rows.Scan(
+			&i.Version,
+			&i.CreatedAt,
+			&i.LastSeenAt,
+			&i.ExpiresAt,
+			&i.AbsoluteExpiresAt,
+			&i.AuthenticatedAt,
+			&i.PendingSince,
+			&i.LoginID,
+			&i.ID,
+			&i.UserID,
+			&i.IP,
+			&i.UserAgent,
+			&i.Data,
+			&i.PendingUserID,
+			&i.Methods,
+			&i.ValidatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, &i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const allRevoke = `-- name: AllRevoke :one
 WITH bound AS MATERIALIZED (
     SELECT pg_catalog.set_config('lock_timeout'::text, $1::text, true) AS lock_timeout

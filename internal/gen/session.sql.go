@@ -66,7 +66,7 @@ type SessionCreateParams struct {
 	Data          json.RawMessage
 	IP            *netip.Addr
 	UserAgent     pgtype.Text
-	Absolute      time.Duration
+	Lifetime      time.Duration
 	Idle          time.Duration
 	Resolution    time.Duration
 	PendingUserID pgtype.Text
@@ -98,6 +98,7 @@ type SessionCreateRow struct {
 // SessionCreate inserts a session. login is the age of the login, and null
 // without one; pending is that of a pending login. Without a sliding window the
 // caller subtracts the age from idle: the timeout runs from the creation.
+// lifetime is that of the session, at most the absolute timeout.
 func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreateParams) (*SessionCreateRow, error) {
 	row := db.QueryRow(ctx, sessionCreate,
 		arg.ID,
@@ -107,7 +108,7 @@ func (q *Queries) SessionCreate(ctx context.Context, db DBTX, arg *SessionCreate
 		arg.Data,
 		arg.IP,
 		arg.UserAgent,
-		arg.Absolute,
+		arg.Lifetime,
 		arg.Idle,
 		arg.Resolution,
 		arg.PendingUserID,
@@ -152,18 +153,19 @@ SELECT
     d.data::json,
     d.ip,
     d.user_agent,
-    pg_catalog.now() - d.age + $1::interval,
+    pg_catalog.now() - d.age + d.lifetime,
     least(
-        pg_catalog.now() - d.age + $1::interval,
-        pgsession.idle_deadline(d.idle, $2::interval)
+        pg_catalog.now() - d.age + d.lifetime,
+        pgsession.idle_deadline(d.idle, $1::interval)
     ),
     d.login_id,
     pgsession.methods_now(d.methods)
 FROM (
     SELECT
-        pg_catalog.unnest($3::bytea[]) AS id,
-        nullif(pg_catalog.unnest($4::text[]), '') AS user_id,
-        pg_catalog.unnest($5::interval[]) AS age,
+        pg_catalog.unnest($2::bytea[]) AS id,
+        nullif(pg_catalog.unnest($3::text[]), '') AS user_id,
+        pg_catalog.unnest($4::interval[]) AS age,
+        pg_catalog.unnest($5::interval[]) AS lifetime,
         pg_catalog.unnest($6::interval[]) AS idle,
         pg_catalog.unnest($7::jsonb[]) AS data,
         pg_catalog.unnest($8::inet[]) AS ip,
@@ -187,11 +189,11 @@ RETURNING
 `
 
 type SessionCreateManyParams struct {
-	Absolute   time.Duration
 	Resolution time.Duration
 	IDs        [][]byte
 	UserIDs    []string
 	Ages       []time.Duration
+	Lifetimes  []time.Duration
 	Idles      []time.Duration
 	Data       []json.RawMessage
 	IPs        []netip.Addr
@@ -228,11 +230,11 @@ type SessionCreateManyRow struct {
 // requests of these logins have made. The same holds for saves and rotations.
 func (q *Queries) SessionCreateMany(ctx context.Context, db DBTX, arg *SessionCreateManyParams) ([]*SessionCreateManyRow, error) {
 	rows, err := db.Query(ctx, sessionCreateMany,
-		arg.Absolute,
 		arg.Resolution,
 		arg.IDs,
 		arg.UserIDs,
 		arg.Ages,
+		arg.Lifetimes,
 		arg.Idles,
 		arg.Data,
 		arg.IPs,
@@ -321,6 +323,80 @@ func (q *Queries) SessionDeleteFree(ctx context.Context, db DBTX, iD []byte, not
 	var count int64
 	err := row.Scan(&count)
 	return count, err
+}
+
+const sessionLifetime = `-- name: SessionLifetime :one
+UPDATE pgsession.sessions AS s SET
+    absolute_expires_at = $1::timestamptz,
+    expires_at = least($1::timestamptz, greatest(
+        expires_at,
+        pgsession.idle_deadline($2::interval, $3::interval)
+    ))
+WHERE id = $4::bytea
+RETURNING
+    s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
+    s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,
+    s.data, s.pending_user_id, s.methods,
+    s.last_seen_at AS validated_at
+`
+
+type SessionLifetimeParams struct {
+	Deadline   time.Time
+	Idle       time.Duration
+	Resolution time.Duration
+	ID         []byte
+}
+
+type SessionLifetimeRow struct {
+	Version           int64
+	CreatedAt         time.Time
+	LastSeenAt        time.Time
+	ExpiresAt         time.Time
+	AbsoluteExpiresAt time.Time
+	AuthenticatedAt   pgtype.Timestamptz
+	PendingSince      pgtype.Timestamptz
+	LoginID           pgtype.UUID
+	ID                []byte
+	UserID            pgtype.Text
+	IP                *netip.Addr
+	UserAgent         pgtype.Text
+	Data              []byte
+	PendingUserID     pgtype.Text
+	Methods           []byte
+	ValidatedAt       time.Time
+}
+
+// SessionLifetime follows a save or a rotation in its transaction, whose row has
+// the times that deadline is made of: Citus refuses created_at + an interval in
+// an UPDATE. The idle timeout starts afresh, also if it does not slide: the
+// session may live longer than before.
+func (q *Queries) SessionLifetime(ctx context.Context, db DBTX, arg *SessionLifetimeParams) (*SessionLifetimeRow, error) {
+	row := db.QueryRow(ctx, sessionLifetime,
+		arg.Deadline,
+		arg.Idle,
+		arg.Resolution,
+		arg.ID,
+	)
+	var i SessionLifetimeRow
+	err := row.Scan(
+		&i.Version,
+		&i.CreatedAt,
+		&i.LastSeenAt,
+		&i.ExpiresAt,
+		&i.AbsoluteExpiresAt,
+		&i.AuthenticatedAt,
+		&i.PendingSince,
+		&i.LoginID,
+		&i.ID,
+		&i.UserID,
+		&i.IP,
+		&i.UserAgent,
+		&i.Data,
+		&i.PendingUserID,
+		&i.Methods,
+		&i.ValidatedAt,
+	)
+	return &i, err
 }
 
 const sessionLoad = `-- name: SessionLoad :one
@@ -623,7 +699,7 @@ type SessionRotateParams struct {
 	Changed        json.RawMessage
 	IP             *netip.Addr
 	UserAgent      pgtype.Text
-	Absolute       time.Duration
+	Lifetime       time.Duration
 	Idle           pgtype.Interval
 	Resolution     time.Duration
 	LoginID        pgtype.UUID
@@ -656,7 +732,8 @@ type SessionRotateRow struct {
 // SessionRotate gives a session a new id. With a user it is a login: both
 // deadlines start afresh, and the data of another user is dropped. Without one
 // it is a use, and the deadline moves as in a save. idle is null if the
-// deadline does not slide and this is no login.
+// deadline does not slide and this is no login. lifetime is that of a login, at
+// most the absolute timeout.
 //
 // With pending_user_id it begins a login, for a session without a user. With
 // completed_since it completes the pending login that began then. With steps_up
@@ -671,7 +748,7 @@ func (q *Queries) SessionRotate(ctx context.Context, db DBTX, arg *SessionRotate
 		arg.Changed,
 		arg.IP,
 		arg.UserAgent,
-		arg.Absolute,
+		arg.Lifetime,
 		arg.Idle,
 		arg.Resolution,
 		arg.LoginID,
@@ -706,20 +783,21 @@ func (q *Queries) SessionRotate(ctx context.Context, db DBTX, arg *SessionRotate
 const sessionRotateMany = `-- name: SessionRotateMany :many
 WITH change AS (
     SELECT
-        pg_catalog.unnest($5::bytea[]) AS old_id,
-        pg_catalog.unnest($6::bytea[]) AS id,
-        pg_catalog.unnest($7::jsonb[]) AS removed,
-        pg_catalog.unnest($8::jsonb[]) AS changed,
-        nullif(pg_catalog.unnest($9::text[]), '') AS user_id,
-        pg_catalog.unnest($10::inet[]) AS ip,
-        nullif(pg_catalog.unnest($11::text[]), '') AS user_agent,
-        pg_catalog.unnest($12::boolean[]) AS drops,
+        pg_catalog.unnest($4::bytea[]) AS old_id,
+        pg_catalog.unnest($5::bytea[]) AS id,
+        pg_catalog.unnest($6::jsonb[]) AS removed,
+        pg_catalog.unnest($7::jsonb[]) AS changed,
+        nullif(pg_catalog.unnest($8::text[]), '') AS user_id,
+        pg_catalog.unnest($9::inet[]) AS ip,
+        nullif(pg_catalog.unnest($10::text[]), '') AS user_agent,
+        pg_catalog.unnest($11::boolean[]) AS drops,
+        pg_catalog.unnest($12::interval[]) AS lifetime,
         pg_catalog.unnest($13::uuid[]) AS login_id,
         nullif(pg_catalog.unnest($14::text[]), '') AS methods,
         pg_catalog.unnest($15::bytea[]) AS login_key,
         pg_catalog.unnest($16::interval[]) AS login_age
 ), locked AS (
-    SELECT l.id FROM pg_catalog.unnest((SELECT $5::bytea[])) AS u (id)
+    SELECT l.id FROM pg_catalog.unnest((SELECT $4::bytea[])) AS u (id)
     JOIN pgsession.sessions AS l ON l.id = u.id
     WHERE l.expires_at > pg_catalog.now()
     FOR UPDATE OF l SKIP LOCKED
@@ -755,17 +833,17 @@ SELECT
     CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE old.created_at END,
     CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() ELSE old.authenticated_at END,
     pg_catalog.now(),
-    CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + $1::interval
+    CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + change.lifetime
         ELSE old.absolute_expires_at END,
     least(
-        CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + $1::interval
+        CASE WHEN change.user_id IS NOT NULL THEN pg_catalog.now() + change.lifetime
             ELSE old.absolute_expires_at END,
         greatest(
             CASE WHEN change.user_id IS NULL THEN old.expires_at END,
             pgsession.idle_deadline(
-                CASE WHEN $2::boolean OR change.user_id IS NOT NULL
-                    THEN $3::interval END,
-                $4::interval
+                CASE WHEN $1::boolean OR change.user_id IS NOT NULL
+                    THEN $2::interval END,
+                $3::interval
             )
         )
     ),
@@ -784,7 +862,6 @@ RETURNING
 `
 
 type SessionRotateManyParams struct {
-	Absolute   time.Duration
 	Slides     bool
 	Idle       time.Duration
 	Resolution time.Duration
@@ -796,6 +873,7 @@ type SessionRotateManyParams struct {
 	IPs        []netip.Addr
 	UserAgents []string
 	Drops      []bool
+	Lifetimes  []time.Duration
 	LoginIDs   []pgtype.UUID
 	Methods    []string
 	LoginKeys  [][]byte
@@ -824,9 +902,9 @@ type SessionRotateManyRow struct {
 }
 
 // SessionRotateMany leaves out rows that are locked, as SessionSaveMany does.
+// lifetimes are those of logins.
 func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRotateManyParams) ([]*SessionRotateManyRow, error) {
 	rows, err := db.Query(ctx, sessionRotateMany,
-		arg.Absolute,
 		arg.Slides,
 		arg.Idle,
 		arg.Resolution,
@@ -838,6 +916,7 @@ func (q *Queries) SessionRotateMany(ctx context.Context, db DBTX, arg *SessionRo
 		arg.IPs,
 		arg.UserAgents,
 		arg.Drops,
+		arg.Lifetimes,
 		arg.LoginIDs,
 		arg.Methods,
 		arg.LoginKeys,

@@ -94,7 +94,7 @@ func (m *Store) rotateLogin(rec *store.Record, c *store.Change, now time.Time) e
 		return store.ErrRevoked
 	}
 	if c.UserID != "" {
-		rec.CreatedAt, rec.AbsoluteExpiresAt = now, now.Add(m.expiry.Absolute)
+		rec.CreatedAt, rec.AbsoluteExpiresAt = now, now.Add(m.expiry.Lifetime(c.Lifetime))
 		rec.ExpiresAt = deadline(m.expiry, now, m.expiry.Idle, rec.AbsoluteExpiresAt)
 	}
 	return nil

@@ -60,12 +60,17 @@ type Options struct {
 	ReserveHalf bool
 	// Emergency sets Record.Emergency in each record.
 	Emergency bool
+	// Now is the clock of the store; nil is [time.Now].
+	Now func() time.Time
 }
 
 // New makes an empty store.
 func New(expiry store.Expiry, options Options) *Store {
 	if options.Sessions <= 0 {
 		options.Sessions = defaultSessions
+	}
+	if options.Now == nil {
+		options.Now = time.Now
 	}
 	return &Store{
 		expiry: expiry, options: options, sessions: map[store.ID]store.Record{},
@@ -92,15 +97,16 @@ func (m *Store) Create(ctx context.Context, d store.Draft) (store.Record, error)
 	if err := m.full(cmp.Or(d.UserID, d.PendingUserID)); err != nil {
 		return store.Record{}, err
 	}
-	now := time.Now()
+	now := m.options.Now()
 	if m.crowded(d.UserID, d.MaxSessions, d.ID, now) {
 		return store.Record{}, store.ErrTooManySessions
 	}
 	born := now.Add(-d.Age)
 	rec := store.Record{
 		ID: d.ID, UserID: d.UserID, Data: bytes.Clone(d.Data), Version: 1,
-		CreatedAt: born, LastSeenAt: now, AbsoluteExpiresAt: born.Add(m.expiry.Absolute),
-		Client: d.Client, Emergency: m.options.Emergency,
+		CreatedAt: born, LastSeenAt: now,
+		AbsoluteExpiresAt: born.Add(m.expiry.Lifetime(d.Lifetime)),
+		Client:            d.Client, Emergency: m.options.Emergency,
 	}
 	if len(rec.Data) == 0 {
 		rec.Data = json.RawMessage("{}")
@@ -130,7 +136,7 @@ func (m *Store) Load(ctx context.Context, id store.ID, _ int64) (store.Record, e
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := m.options.Now()
 	rec, err := m.alive(id, now)
 	if err != nil {
 		err = m.reason(id, now)
@@ -145,7 +151,7 @@ func (m *Store) Save(ctx context.Context, id store.ID, c store.Change) (store.Re
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := m.options.Now()
 	rec, err := m.alive(id, now)
 	if err != nil {
 		return store.Record{}, err
@@ -168,6 +174,9 @@ func (m *Store) Save(ctx context.Context, id store.ID, c store.Change) (store.Re
 		}
 		return store.Record{}, store.ErrRevoked
 	}
+	if c.Lifetime > 0 {
+		endAfter(m.expiry, &rec, c.Lifetime, now)
+	}
 	rec = used(m.expiry, rec, c.Client, now)
 	return rec, m.put(rec)
 }
@@ -181,7 +190,7 @@ func (m *Store) Rotate(
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := m.options.Now()
 	rec, err := m.alive(old, now)
 	if err != nil {
 		return store.Record{}, err
@@ -201,6 +210,9 @@ func (m *Store) Rotate(
 	rec.ID = id
 	rec.Data = patch(rec.Data, c)
 	rec.Version++
+	if c.Lifetime > 0 && c.UserID == "" {
+		endAfter(m.expiry, &rec, c.Lifetime, now)
+	}
 	rec = used(m.expiry, rec, c.Client, now)
 	was := m.sessions[old]
 	m.drop(old)
@@ -218,7 +230,7 @@ func (m *Store) Touch(ctx context.Context, touches []store.Touch) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := m.options.Now()
 	for _, t := range touches {
 		rec, err := m.alive(t.ID, now)
 		if err != nil {
@@ -241,7 +253,7 @@ func (m *Store) Delete(ctx context.Context, id store.ID) (store.Revocation, erro
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, there := m.sessions[id]
-	m.end(id, store.ErrEnded, time.Now())
+	m.end(id, store.ErrEnded, m.options.Now())
 	return store.Revocation{Committed: true, CacheAcked: true, Missed: !there}, nil
 }
 
@@ -252,7 +264,7 @@ func (m *Store) Prune(ctx context.Context, max int) (int, bool, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now, n := time.Now(), 0
+	now, n := m.options.Now(), 0
 	m.each(func(id store.ID, expires time.Time) {
 		if n < max && !expires.After(now) {
 			m.drop(id)
@@ -278,7 +290,7 @@ func (m *Store) Alive(ctx context.Context, ids []store.ID) (alive, ended []store
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := m.options.Now()
 	for _, id := range ids {
 		if _, err := m.alive(id, now); err == nil {
 			alive = append(alive, id)
@@ -296,7 +308,7 @@ func (m *Store) Stats(ctx context.Context, _ bool) (store.Stats, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := m.options.Now()
 	s := store.Stats{Exact: true, LastPruneAt: m.lastPrune, CountedAt: now}
 	m.each(func(_ store.ID, expires time.Time) {
 		if s.Total++; expires.After(now) {
@@ -396,6 +408,23 @@ func used(e store.Expiry, rec store.Record, c store.Client, now time.Time) store
 	return rec
 }
 
+// endAfter has a session end so long after now, and no later than the absolute
+// timeout after its creation. It is a use, also with timeouts that don't slide.
+func endAfter(e store.Expiry, rec *store.Record, lifetime time.Duration, now time.Time) {
+	rec.AbsoluteExpiresAt = earlier(now.Add(lifetime), rec.CreatedAt.Add(e.Absolute))
+	rec.ExpiresAt = earlier(rec.ExpiresAt, rec.AbsoluteExpiresAt)
+	if d := deadline(e, now, e.Idle, rec.AbsoluteExpiresAt); d.After(rec.ExpiresAt) {
+		rec.ExpiresAt = d
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // deadline returns the deadline of a session that is used now and may then be
 // idle for so long, at most the absolute one. It rounds up to a multiple of the
 // resolution, as pgsession.idle_deadline of the migrations does.
@@ -405,10 +434,7 @@ func deadline(e store.Expiry, now time.Time, idle time.Duration, absolute time.T
 	if rest := d % step; rest != 0 {
 		d += step - rest
 	}
-	if idle := time.UnixMicro(d); idle.Before(absolute) {
-		return idle
-	}
-	return absolute
+	return earlier(absolute, time.UnixMicro(d))
 }
 
 // patch applies a change to data as the jsonb operators of Postgres do.

@@ -19,7 +19,7 @@ func (m *Store) List(
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	recs := m.of(userID, p.Tag, time.Now())
+	recs := m.listed(userID, &p, m.options.Now())
 	slices.SortFunc(recs, func(a, b store.Record) int {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), bytes.Compare(a.ID[:], b.ID[:]))
 	})
@@ -29,7 +29,7 @@ func (m *Store) List(
 				rec.CreatedAt.Equal(p.Before) && bytes.Compare(rec.ID[:], p.After[:]) <= 0
 		})
 	}
-	if p.Tag == (store.Tag{}) {
+	if p.Tag == (store.Tag{}) && !p.All {
 		pending := 0
 		recs = slices.DeleteFunc(recs, func(rec store.Record) bool {
 			if rec.UserID == "" {
@@ -45,6 +45,21 @@ func (m *Store) List(
 	return recs, nil
 }
 
+// listed returns the live sessions that a page is a part of, in no order.
+func (m *Store) listed(userID string, p *store.Page, now time.Time) []store.Record {
+	if !p.All {
+		return m.of(userID, p.Tag, now)
+	}
+	var recs []store.Record
+	for _, rec := range m.sessions {
+		if rec.ExpiresAt.After(now) {
+			rec.ValidatedAt = now
+			recs = append(recs, rec)
+		}
+	}
+	return recs
+}
+
 // Revoke implements [store.Store].
 func (m *Store) Revoke(
 	ctx context.Context, s store.Selection,
@@ -54,7 +69,7 @@ func (m *Store) Revoke(
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
+	now := m.options.Now()
 	m.mark(&s, now)
 	r := store.Revocation{Committed: true, CacheAcked: true}
 	if s.All {

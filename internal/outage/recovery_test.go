@@ -30,6 +30,7 @@ func TestRecoveryRestoresSessions(t *testing.T) {
 				defer o.End()
 				o.BeginOutage()
 				was := make([]store.Record, 200)
+				lifetimes := []time.Duration{0, 30 * time.Minute, 3 * time.Hour}
 				for n := range was {
 					was[n] = o.Make(fmt.Sprint(n))
 					time.Sleep(time.Second)
@@ -38,7 +39,9 @@ func TestRecoveryRestoresSessions(t *testing.T) {
 				o.Age(gone, 2*time.Hour)
 				time.Sleep(10 * time.Minute)
 				for n := range was {
-					rec, err := o.Save(t.Context(), was[n].ID, set("n", fmt.Sprint(n)))
+					c := set("n", fmt.Sprint(n))
+					c.Lifetime = lifetimes[n%len(lifetimes)]
+					rec, err := o.Save(t.Context(), was[n].ID, c)
 					expect(t, "error", err, nil)
 					was[n] = rec
 				}

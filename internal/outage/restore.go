@@ -64,9 +64,9 @@ func (r *recovery) restore(skip map[store.ID]struct{}) (tried, restored int, err
 	return len(ids), restored, firstOf(failed...)
 }
 
-// restoreOne restores a session of memory to Postgres. It keeps its token, and
-// the times when it began and when its user logged in. It returns false without
-// an error for a session that has ended.
+// restoreOne restores a session of memory to Postgres. It keeps its token, its
+// lifetime, and the times when it began and when its user logged in. It returns
+// false without an error for a session that has ended.
 //
 // It creates the row under a temporary id, for which there is no token, then
 // rotates it to its own. Only the Rotate makes it a session that others can use
@@ -80,14 +80,18 @@ func (r *recovery) restoreOne(ctx context.Context, rec *store.Record) (bool, err
 		late = deadline.Sub(now)
 	}
 	old := age(rec.CreatedAt, now) + late
-	if !rec.ExpiresAt.After(now) || old >= r.expiry.Absolute {
+	if !rec.ExpiresAt.After(now) || old >= lifetime(rec) {
 		r.sessions.resolve(rec.ID)
 		return false, nil
 	}
 	var temporary store.ID
 	_, _ = rand.Read(temporary[:])
 	part := store.WithNote(ctx, store.Note{As: store.AsNothing})
-	_, err := r.postgres.Create(part, draft(rec, temporary, now, old, late))
+	d := draft(rec, temporary, now, old, late)
+	if r.expiry.Fixed {
+		d.Idle = rec.ExpiresAt.Sub(rec.CreatedAt)
+	}
+	_, err := r.postgres.Create(part, d)
 	switch {
 	case errors.Is(err, store.ErrRevoked): // the user's sessions, since it began
 		r.sessions.resolve(rec.ID)
@@ -151,7 +155,7 @@ func draft(
 ) store.Draft {
 	d := store.Draft{
 		ID: id, UserID: rec.UserID, Data: rec.Data, Client: rec.Client,
-		Age: old, Began: memory.LoginOf(rec),
+		Age: old, Lifetime: lifetime(rec), Began: memory.LoginOf(rec),
 		LoginID: rec.LoginID, Methods: rec.Methods.All(), Tags: rec.Tags,
 		PendingUserID: rec.PendingUserID,
 	}
@@ -167,6 +171,11 @@ func draft(
 		d.Methods[i].At = now.Add(-max(0, age(login, now)+before) - late)
 	}
 	return d
+}
+
+// lifetime returns how long a session may live from its creation.
+func lifetime(rec *store.Record) time.Duration {
+	return rec.AbsoluteExpiresAt.Sub(rec.CreatedAt)
 }
 
 // age returns how long ago a time was, by the clock of this process that shows

@@ -122,7 +122,6 @@ func (s *plainStore) loadMany(ctx context.Context, db querier, ids []store.ID) (
 
 // List implements [store.Store].
 func (b *base) List(ctx context.Context, userID string, page store.Page) ([]store.Record, error) {
-	tagged := page.Tag != store.Tag{}
 	arg := &gen.OwnerListParams{
 		UserID: userID, Before: page.Before, After: page.After[:], Max: int32(page.Limit()),
 		MaxPending: int32(page.PendingLimit()),
@@ -134,15 +133,8 @@ func (b *base) List(ctx context.Context, userID string, page store.Page) ([]stor
 		var read rowsRead
 		run := func(ctx context.Context, db querier) error {
 			r := b.reader(db, 0)
-			if tagged {
-				left, err := b.queries.TagList(ctx, r, &gen.TagListParams{
-					Tag: searchedTag(page.Tag), Before: arg.Before, After: arg.After, Max: arg.Max,
-				})
-				read, err = r.many(ctx, len(left), err)
-				return err
-			}
-			left, err := b.queries.OwnerList(ctx, r, arg)
-			read, err = r.many(ctx, len(left), err)
+			left, err := b.list(ctx, r, &page, arg)
+			read, err = r.many(ctx, left, err)
 			return err
 		}
 		err := b.exec.exec(ctx, statement{op: opList, run: run})
@@ -163,6 +155,26 @@ func (b *base) List(ctx context.Context, userID string, page store.Page) ([]stor
 		}
 		arg.Before, arg.After = last.created, last.id
 	}
+}
+
+// list runs the statement of a page, and returns how many rows it has left.
+func (b *base) list(
+	ctx context.Context, db querier, page *store.Page, arg *gen.OwnerListParams,
+) (left int, err error) {
+	switch {
+	case page.All:
+		rows, err := b.queries.AllList(ctx, db, &gen.AllListParams{
+			Before: arg.Before, After: arg.After, Max: arg.Max,
+		})
+		return len(rows), err
+	case page.Tag != store.Tag{}:
+		rows, err := b.queries.TagList(ctx, db, &gen.TagListParams{
+			Tag: searchedTag(page.Tag), Before: arg.Before, After: arg.After, Max: arg.Max,
+		})
+		return len(rows), err
+	}
+	rows, err := b.queries.OwnerList(ctx, db, arg)
+	return len(rows), err
 }
 
 // Alive implements [store.Store].

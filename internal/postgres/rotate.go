@@ -29,7 +29,8 @@ func (s *common) Rotate(
 func (s *common) rotate(
 	ctx context.Context, old, id store.ID, c store.Change, of *login,
 ) (store.Record, error) {
-	return s.rotates.change(ctx, rotateCall{old, id, c, of}, c.UserID, c.MaxSessions, oneChange(&c))
+	own := oneChange(&c) || c.Lifetime > 0 && c.UserID == ""
+	return s.rotates.change(ctx, rotateCall{old, id, c, of}, c.UserID, c.MaxSessions, own)
 }
 
 // rotateRow is the statement for one session. The record of a completion has in
@@ -53,7 +54,7 @@ func (b *base) rotateRow(ctx context.Context, db querier, c *rotateCall) (*store
 		OldID: c.old[:], ID: c.id[:],
 		Removed: orNone(change.Removed), Changed: object.Encode(change.Set), Drops: change.DropData,
 		UserID: orNull(change.UserID), IP: ipOrNull(change.IP), UserAgent: orNull(change.UserAgent),
-		Absolute:      b.expiry.Absolute,
+		Lifetime:      b.expiry.Lifetime(change.Lifetime),
 		Idle:          span(b.expiry.Idle, !b.expiry.Fixed || change.UserID != ""),
 		Resolution:    b.expiry.Resolution(),
 		PendingUserID: orNull(change.PendingUserID), CompletedSince: completed,
@@ -61,6 +62,9 @@ func (b *base) rotateRow(ctx context.Context, db querier, c *rotateCall) (*store
 		Methods: orNull(encodeMethods(change.Methods)), Tags: tagsOrNull(of.tags),
 	})
 	rec, err := r.one(ctx, err)
+	if err == nil && change.Lifetime > 0 && change.UserID == "" {
+		rec, err = b.endAfter(ctx, db, rec, change.Lifetime)
+	}
 	switch {
 	case !change.Completes:
 	case err == nil:
@@ -101,8 +105,7 @@ func (s *plainStore) rotateMany(
 	ctx context.Context, db querier, calls []rotateCall,
 ) (rowsRead, error) {
 	arg := &gen.SessionRotateManyParams{
-		Slides:   !s.expiry.Fixed,
-		Absolute: s.expiry.Absolute, Idle: s.expiry.Idle, Resolution: s.expiry.Resolution(),
+		Slides: !s.expiry.Fixed, Idle: s.expiry.Idle, Resolution: s.expiry.Resolution(),
 	}
 	var logins loginArgs
 	for i := range calls {
@@ -112,6 +115,7 @@ func (s *plainStore) rotateMany(
 		arg.Removed = append(arg.Removed, encodeNames(c.Removed))
 		arg.Changed = append(arg.Changed, object.Encode(c.Set))
 		arg.Drops = append(arg.Drops, c.DropData)
+		arg.Lifetimes = append(arg.Lifetimes, s.expiry.Lifetime(c.Lifetime))
 		arg.UserIDs = append(arg.UserIDs, c.UserID)
 		arg.IPs = append(arg.IPs, c.IP)
 		arg.UserAgents = append(arg.UserAgents, c.UserAgent)

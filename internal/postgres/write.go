@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -66,7 +67,8 @@ func (b *base) createRow(ctx context.Context, db querier, d *createCall) (*store
 		ID: d.ID[:], UserID: orNull(d.UserID),
 		Age: d.Age, Login: span(d.Age, d.UserID != ""),
 		Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
-		Absolute: b.expiry.Absolute, Idle: d.IdleIn(b.expiry), Resolution: b.expiry.Resolution(),
+		Lifetime: b.expiry.Lifetime(d.Lifetime),
+		Idle:     d.IdleIn(b.expiry), Resolution: b.expiry.Resolution(),
 		PendingUserID: orNull(d.PendingUserID),
 		Pending:       span(ageOf(d.PendingSince), d.PendingUserID != ""),
 	}
@@ -84,15 +86,14 @@ func (b *base) createRow(ctx context.Context, db querier, d *createCall) (*store
 func (s *plainStore) createMany(
 	ctx context.Context, db querier, drafts []createCall,
 ) (rowsRead, error) {
-	arg := &gen.SessionCreateManyParams{
-		Absolute: s.expiry.Absolute, Resolution: s.expiry.Resolution(),
-	}
+	arg := &gen.SessionCreateManyParams{Resolution: s.expiry.Resolution()}
 	var logins loginArgs
 	for i := range drafts {
 		d := &drafts[i]
 		arg.IDs = append(arg.IDs, d.ID[:])
 		arg.UserIDs = append(arg.UserIDs, d.UserID)
 		arg.Ages = append(arg.Ages, d.Age)
+		arg.Lifetimes = append(arg.Lifetimes, s.expiry.Lifetime(d.Lifetime))
 		arg.Idles = append(arg.Idles, d.IdleIn(s.expiry))
 		arg.Data = append(arg.Data, orEmpty(d.Data))
 		arg.IPs = append(arg.IPs, d.IP)
@@ -114,7 +115,8 @@ func (s *common) Save(ctx context.Context, id store.ID, c store.Change) (store.R
 func (s *common) save(
 	ctx context.Context, id store.ID, c store.Change, of *login,
 ) (store.Record, error) {
-	return s.saves.change(ctx, saveCall{id, c, of}, c.UserID, c.MaxSessions, oneChange(&c))
+	own := oneChange(&c) || c.Lifetime > 0
+	return s.saves.change(ctx, saveCall{id, c, of}, c.UserID, c.MaxSessions, own)
 }
 
 // oneChange reports whether the statement for many lacks what a change has.
@@ -136,6 +138,27 @@ func (b *base) saveRow(ctx context.Context, db querier, c *saveCall) (*store.Rec
 		Tags: tagsOrNull(change.Tags),
 		IP:   ipOrNull(change.IP), UserAgent: orNull(change.UserAgent),
 		Idle: b.slidingIdle(), Resolution: b.expiry.Resolution(),
+	})
+	rec, err := r.one(ctx, err)
+	if err == nil && change.Lifetime > 0 {
+		return b.endAfter(ctx, db, rec, change.Lifetime)
+	}
+	return rec, err
+}
+
+// endAfter has a session end so long after now, when its transaction has saved
+// or rotated it, and no later than the absolute timeout after its creation.
+func (b *base) endAfter(
+	ctx context.Context, db querier, rec *store.Record, lifetime time.Duration,
+) (*store.Record, error) {
+	deadline := rec.LastSeenAt.Add(lifetime)
+	if longest := rec.CreatedAt.Add(b.expiry.Absolute); longest.Before(deadline) {
+		deadline = longest
+	}
+	r := b.reader(db, 1)
+	_, err := b.queries.SessionLifetime(ctx, r, &gen.SessionLifetimeParams{
+		ID: rec.ID[:], Deadline: deadline,
+		Idle: b.expiry.Idle, Resolution: b.expiry.Resolution(),
 	})
 	return r.one(ctx, err)
 }

@@ -26,10 +26,10 @@ var rights = []right{
 	{"SELECT", "sessions", nil, []string{
 		"SessionLoad", "SessionLoadMany", "SessionMissing", "SessionCreate", "SessionCreateMany",
 		"SessionSave", "SessionSaveMany", "SessionRotate", "SessionRotateMany",
-		"SessionPending", "SessionTags", "SessionDelete",
+		"SessionPending", "SessionTags", "SessionLifetime", "SessionDelete",
 		"SessionDeleteFree", "SessionTouch", "ExpiryCount", "ExpiryEstimate",
 		"EventDelete", "EventDeleteFree",
-		"OwnerList", "TagList", "OwnerCount", "OwnerAlive", "OwnerFind", "OwnerRevoke",
+		"OwnerList", "TagList", "AllList", "OwnerCount", "OwnerAlive", "OwnerFind", "OwnerRevoke",
 		"OwnerRevokeHandle", "OwnerHasHandle", "OwnerRevokeFound", "OwnerTrim",
 		"AllFind", "AllRevokeFound", "AllRevoke",
 		"DistributedTouch", "DistributedDelete", "DistributedRevoke", "DistributedRevokeHandle",
@@ -42,12 +42,13 @@ var rights = []right{
 	{
 		"UPDATE", "sessions",
 		[]string{
-			"version", "last_seen_at", "expires_at", "authenticated_at", "user_id", "ip",
-			"user_agent", "data", "pending_since", "login_id", "pending_user_id", "methods", "tags",
+			"version", "last_seen_at", "expires_at", "absolute_expires_at", "authenticated_at",
+			"user_id", "ip", "user_agent", "data", "pending_since", "login_id",
+			"pending_user_id", "methods", "tags",
 		},
 		[]string{
-			"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionDeleteFree",
-			"EventDeleteFree", "SessionTouch",
+			"SessionSave", "SessionSaveMany", "SessionRotateMany", "SessionLifetime",
+			"SessionDeleteFree", "EventDeleteFree", "SessionTouch",
 			"OwnerRevoke", "OwnerRevokeFound", "OwnerTrim",
 			"AllRevokeFound", "AllRevoke", "DistributedTouch",
 		},
@@ -89,7 +90,8 @@ var rights = []right{
 	{"SELECT", "prune_state", nil, []string{"ExpiryLastPrune"}},
 	{"EXECUTE", "idle_deadline", nil, []string{
 		"SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany",
-		"SessionRotate", "SessionRotateMany", "SessionTouch", "DistributedTouch",
+		"SessionRotate", "SessionRotateMany", "SessionLifetime", "SessionTouch",
+		"DistributedTouch",
 	}},
 	{"EXECUTE", "methods_now", nil, []string{
 		"SessionCreate", "SessionCreateMany", "SessionSave", "SessionSaveMany", "SessionRotate",

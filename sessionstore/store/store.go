@@ -32,8 +32,9 @@ import (
 // changed and leaves the others.
 //
 // Deadlines come from the store's clock and from the [Expiry] it was made with.
-// They never move backwards. The absolute one moves only in a Rotate that logs
-// a user in, which starts a new session in all but data.
+// A use never moves them backwards, and never moves the absolute one. That
+// moves in a Rotate that logs a user in, which starts a new session in all but
+// data, and in a change with a Lifetime, which may also shorten it.
 //
 // A session that is not alive is [ErrNotFound]. A store that can't answer is
 // [ErrUnavailable]. A change that was sent and not answered is
@@ -99,7 +100,8 @@ type Store interface {
 	// Of the pending logins between two sessions of a page it may have the
 	// newest only: see [Page.PendingLimit].
 	//
-	// With Page.Tag they are the sessions with this tag, and userID is empty.
+	// With Page.Tag they are the sessions with this tag, and with Page.All
+	// those of all users and visitors; userID is empty then.
 	List(ctx context.Context, userID string, p Page) ([]Record, error)
 
 	// Revoke ends the sessions of a selection, all that there were when it was
@@ -133,11 +135,20 @@ type Expiry struct {
 	// Idle ends a session this long after its last use.
 	Idle time.Duration
 	// Absolute ends it this long after its creation or login, used or not. At
-	// least Idle.
+	// least Idle. A session may have a shorter lifetime of its own.
 	Absolute time.Duration
 	// Fixed turns sliding off: a session ends Idle after creation or login,
 	// however much it is used.
 	Fixed bool
+}
+
+// Lifetime returns for how long after its creation a session may live that is
+// given a lifetime of its own: at most Absolute, which is also that of 0.
+func (e Expiry) Lifetime(own time.Duration) time.Duration {
+	if own <= 0 || own > e.Absolute {
+		return e.Absolute
+	}
+	return own
 }
 
 // TouchInterval is the least time between two touches of one session: a minute,
@@ -211,12 +222,14 @@ type Client struct {
 	UserAgent string
 }
 
-// Page is a part of the sessions of a user, or of those with a tag. The zero
-// Page is a user's first one.
+// Page is a part of the sessions of a user, of those with a tag, or of all. The
+// zero Page is a user's first one.
 type Page struct {
 	// Tag lists the sessions with this tag, of all users. The zero Tag lists
 	// those of a user.
 	Tag Tag
+	// All lists the sessions of all users and visitors. Tag is zero then.
+	All bool
 
 	// Before and After are the creation and the id of the last session that was
 	// seen.
@@ -284,6 +297,9 @@ type Draft struct {
 	// Idle is how long the session may be idle before its first use; zero is
 	// the Idle of the store's Expiry. The absolute timeout bounds it.
 	Idle time.Duration
+	// Lifetime ends the session this long after its creation, at most Absolute
+	// of the store's Expiry, which is also that of 0. Age counts towards it.
+	Lifetime time.Duration
 	// Began is when the login began. It counts with UserID or PendingUserID
 	// only.
 	Began Began
@@ -327,6 +343,15 @@ type Change struct {
 	UserID string
 	// MaxSessions is as in a Draft. It counts with UserID only.
 	MaxSessions int
+	// Lifetime ends the session this long after now, sooner or later than
+	// before, but no later than Absolute of the store's Expiry after its
+	// creation. A Rotate with UserID is a creation. The change is a use, also
+	// with timeouts that don't slide. 0 leaves the deadline as it is, and after
+	// a creation it is Absolute.
+	//
+	// A cache may serve the session with a later deadline for its freshness and
+	// grace, as it may serve an older version.
+	Lifetime time.Duration
 	// Began is when the login began. With UserID or with a Began that is not
 	// zero, the session's user must not have been revoked since.
 	Began Began

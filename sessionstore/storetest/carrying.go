@@ -11,6 +11,7 @@ import (
 func ofAWrite(more ...string) fieldtest.Exempt {
 	exempt := fieldtest.Exempt{
 		"MaxSessions": "a limit of the call",
+		"Lifetime":    "AbsoluteExpiresAt has it",
 		"Began":       "not all stores keep it",
 		"Tags":        "a load may leave them out",
 		"Methods":     "their times are the store's",
@@ -52,7 +53,7 @@ var carrying = []testCase{
 		run: func(h *harness) {
 			d := fieldtest.Filled[store.Draft](h)
 			d.Age, d.Began, d.PendingUserID = 0, store.BeganHere(time.Now()), ""
-			d.PendingSince = time.Time{}
+			d.PendingSince, d.Lifetime = time.Time{}, time.Hour
 			rec := h.draft(d)
 			d.ID = rec.ID
 			fieldtest.Carried(h, "Create", d, without(rec), ofAWrite("Idle"))
@@ -71,7 +72,7 @@ var carrying = []testCase{
 		run: func(h *harness) {
 			c := fieldtest.Filled[store.Change](h)
 			c.PendingUserID, c.Completes, c.StepUp = "", false, false
-			c.Began = store.BeganHere(time.Now())
+			c.Began, c.Lifetime = store.BeganHere(time.Now()), time.Hour
 			exempt := ofAWrite("Set", "Removed", "DropData")
 
 			first := h.create("", "n", 1)

@@ -56,6 +56,49 @@ var owning = []testCase{
 		},
 	},
 	{
+		name: "a list of all has the live sessions of users and visitors, in pages",
+		why: "List with Page.All is a list of all live sessions, the newest first, without " +
+			"their data",
+		run: func(h *harness) {
+			want := []store.ID{
+				h.create("ada", "n", 1).ID, h.create("").ID, h.create("eve").ID,
+				h.draft(store.Draft{PendingUserID: "ada"}).ID,
+				h.tagged("bob", h.newTag("org")).ID,
+			}
+			for i := range want {
+				h.age(want[i], time.Duration(i)*time.Hour)
+			}
+			for range 12 { // no bound of pending logins counts here
+				id := h.draft(store.Draft{PendingUserID: "ada"}).ID
+				h.age(id, 10*time.Hour)
+				want = append(want, id)
+			}
+			h.age(h.create("ada").ID, h.expiry.Absolute)
+			h.delete(h.create("").ID)
+			for _, size := range []int{0, 1, 4, 17} {
+				var got []store.ID
+				for page := (store.Page{All: true, Max: size}); ; {
+					recs, err := h.peer.List(h.ctx, "", page)
+					if err != nil {
+						h.Fatalf("List: %v", err)
+					}
+					if len(recs) == 0 {
+						break
+					}
+					for _, rec := range recs {
+						got = append(got, rec.ID)
+						h.equal("bytes of Data", len(rec.Data), 0)
+					}
+					last := recs[len(recs)-1]
+					page.Before, page.After = last.CreatedAt, last.ID
+				}
+				h.equal(fmt.Sprintf("live sessions in pages of %d", size), len(got), len(want))
+				h.equal("the newest", fmt.Sprint(got[:5]), fmt.Sprint(want[:5]))
+				h.equal("sessions", fmt.Sprint(sorted(got)), fmt.Sprint(sorted(want)))
+			}
+		},
+	},
+	{
 		name: "Revoke by handle ends one session of the named user",
 		why:  "a handle counts only together with the id of the session's user",
 		run: func(h *harness) {

@@ -14,7 +14,7 @@ func Run(t *testing.T, subject Subject) {
 		t.Fatal("storetest: Subject.New or Subject.Age is nil: set both")
 	}
 	run(t, subject,
-		creating, saving, rotating, touching, expiring, owning, marking, pruning, racing,
+		creating, saving, rotating, touching, expiring, living, owning, marking, pruning, racing,
 		authenticating, stepping, pending, tagging, noting, carrying)
 	if !subject.NoEndings {
 		run(t, subject, ending)

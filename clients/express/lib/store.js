@@ -248,7 +248,7 @@ class PgSession extends Store {
     await this.#database.run('SessionCreate', {
       id, user_id: userId ?? null, age: '0', login: userId === undefined ? null : '0',
       data: objectOf(members), ip: client.ip, user_agent: client.userAgent,
-      absolute: intervalText(this.#expiry.absolute), idle: intervalText(this.#expiry.idle),
+      lifetime: intervalText(this.#expiry.absolute), idle: intervalText(this.#expiry.idle),
       resolution: intervalText(this.#expiry.resolution),
       pending_user_id: null, pending: null,
       login_id: userId === undefined ? null : randomUUID(), methods: null, tags: null,
