@@ -45,7 +45,11 @@ func (a *app) completeLogin(w http.ResponseWriter, r *http.Request, s *sessionst
 			frame: a.frameOf("One more step", "/code", s), Name: name, Problem: result.problem(),
 		})
 	default:
-		err := s.CompleteLogin(r.Context(), sessionstore.AuthenticatedBy(codeLevel, "totp"))
+		remember, _, err := remembered.Pop(s)
+		if err == nil {
+			err = s.CompleteLogin(r.Context(),
+				sessionstore.AuthenticatedBy(codeLevel, "totp"), lifetimeOf(remember))
+		}
 		if err != nil {
 			serveError(w, r, err)
 			return

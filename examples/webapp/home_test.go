@@ -25,9 +25,11 @@ func TestLookingAroundStoresNothing(t *testing.T) {
 
 func TestLoginAndLogout(t *testing.T) {
 	v := newSite(t).visitor(t)
-	in := v.post("/login", url.Values{"name": {"  Ada  "}})
-	in.wants(t, http.StatusOK, "Hello, Ada.", "Welcome, Ada.", "in 7 days", "in 30 days",
+	remembered := v.post("/login", url.Values{"name": {"Ada"}, "remember": {"yes"}})
+	remembered.wants(t, http.StatusOK, "Hello, Ada.", "Welcome, Ada.", "in 7 days", "in 30 days",
 		"just now", "Ends at the latest")
+	in := v.post("/login", url.Values{"name": {"  Ada  "}})
+	in.wants(t, http.StatusOK, "Hello, Ada.", "Welcome, Ada.", "in 12 hours", "just now")
 	if in.Request.Method != http.MethodGet {
 		t.Error("the answer to the form is no redirect: reloading would send it again")
 	}
@@ -213,12 +215,23 @@ func TestCookieInDevelopment(t *testing.T) {
 		{"a cookie that is remembered", url.Values{"name": {"Ada"}, "remember": {"yes"}}, true},
 	} {
 		t.Run(row.why, func(t *testing.T) {
-			v := newSite(t).visitor(t)
+			site := newSite(t)
+			v := site.visitor(t)
 			v.client.CheckRedirect = func(*http.Request, []*http.Request) error {
 				return http.ErrUseLastResponse
 			}
 			res := v.post("/login", row.form)
 			res.wants(t, http.StatusSeeOther)
+			lifetime := 12 * time.Hour
+			if row.remember {
+				lifetime = 30 * 24 * time.Hour
+			}
+			infos, err := site.sessions.List(t.Context(), "Ada", sessionstore.Page{})
+			if err != nil || len(infos) != 1 ||
+				infos[0].AbsoluteExpiresAt.Sub(infos[0].CreatedAt) != lifetime {
+				t.Errorf("the session on the server: %+v, %v, want a lifetime of %v",
+					infos, err, lifetime)
+			}
 			cookies := res.Cookies()
 			if len(cookies) != 1 {
 				t.Fatalf("%d cookies, want 1", len(cookies))

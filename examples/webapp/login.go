@@ -1,14 +1,28 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
 // flash is a message that the next page shows once.
 var flash = sessionstore.NewKey[string]("flash")
+
+// remembered is the choice of a login that waits for its second factor.
+var remembered = sessionstore.NewKey[bool]("remembered")
+
+// lifetimeOf returns how long a login lasts on the server: thirty days with
+// "remember me", and twelve hours without.
+func lifetimeOf(remember bool) sessionstore.LoginOption {
+	if remember {
+		return sessionstore.WithLifetime(30 * 24 * time.Hour)
+	}
+	return sessionstore.WithLifetime(12 * time.Hour)
+}
 
 // login checks the password, if there is a users table, and logs the user in,
 // or asks for the second factor.
@@ -44,20 +58,22 @@ func (a *app) login(w http.ResponseWriter, r *http.Request, s *sessionstore.Sess
 		isNew = first
 		options = append(options, sessionstore.AuthenticatedBy(passwordLevel, "password"))
 	}
-	begin := s.Login
-	if needsCode {
-		begin = s.BeginLogin // the session has no user before the code
-	}
-	if err := begin(r.Context(), form.Name, options...); err != nil {
-		serveError(w, r, err)
-		return
-	}
-	if err := s.RememberMe(form.Remember); err != nil {
-		serveError(w, r, err)
-		return
-	}
-	if needsCode {
+	if needsCode { // the session has no user before the code
+		err := errors.Join(
+			s.BeginLogin(r.Context(), form.Name, options...),
+			remembered.Set(s, form.Remember), s.RememberMe(form.Remember),
+		)
+		if err != nil {
+			serveError(w, r, err)
+			return
+		}
 		http.Redirect(w, r, "/code", http.StatusSeeOther)
+		return
+	}
+	options = append(options, lifetimeOf(form.Remember))
+	err := errors.Join(s.Login(r.Context(), form.Name, options...), s.RememberMe(form.Remember))
+	if err != nil {
+		serveError(w, r, err)
 		return
 	}
 	// a login with a full session succeeds without the message
@@ -73,7 +89,7 @@ func welcome(form loginForm, isNew bool) string {
 	if form.Remember {
 		return message + "This browser will remember you."
 	}
-	return message + "You stay logged in until you close the browser."
+	return message + "You stay logged in until you close the browser, for twelve hours at most."
 }
 
 // loginRefused shows the form again with its content and the problem.
