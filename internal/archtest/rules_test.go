@@ -70,6 +70,10 @@ var imports = map[string][]string{
 		module + "/internal/object", module + "/internal/outage", module + "/internal/postgres",
 		module + "/internal/schema", module + "/internal/trace", module + "/sessionstore/store",
 	},
+	"adapters/scsstore": {
+		"github.com/jackc/pgx/v5/...", module + "/internal/postgres",
+		module + "/sessionstore/store",
+	},
 	"sessionstore/store": {module + "/internal/coherence"},
 	"legacy":             {module + "/sessionstore/store"},
 	"legacy/express": {
@@ -100,6 +104,8 @@ var never = map[string][]string{
 	demo: {module + "/db", "testing", module + "/sessionstore/storetest"},
 
 	"sessionstore/storetest/fault": {module + "/sessionstore", "testing"},
+
+	"adapters/scsstore": {module + "/sessionstore", "testing"},
 
 	"cmd/migrate": {module + "/sessionstore", "testing", "github.com/redis/go-redis/v9"},
 	"db":          {module + "/sessionstore", "testing"},

@@ -1,0 +1,128 @@
+package scsstore
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/reporadar/pgsession/sessionstore/store"
+)
+
+// request has what one HTTP request did through a store. It tells the sessions
+// that the request has loaded, which it may only change, from new ones.
+type request struct {
+	began  time.Time
+	client store.Client
+
+	mu     sync.Mutex
+	loaded map[store.ID]*session
+	// missed are the users of loaded sessions that had ended before the request
+	// deleted them.
+	missed []string
+	// own are the marks of the revokes of this request.
+	own []store.MarkID
+}
+
+// session is a session as the request has loaded or saved it.
+type session struct {
+	userID string
+	data   json.RawMessage
+	// ends is when the row ends, by the clock of this process.
+	ends time.Time
+}
+
+// Wrap returns the middleware of a SessionManager, its LoadAndSave, for use in
+// its place. It notes which sessions a request has loaded. Without it a store
+// can't see that a session has ended during the request, and a slow request
+// creates it anew, as with other stores of scs.
+func (s *Store) Wrap(
+	loadAndSave func(http.Handler) http.Handler,
+) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		next = loadAndSave(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			req := &request{began: time.Now(), loaded: map[store.ID]*session{}}
+			if s.options.Client != nil {
+				req.client = s.options.Client(r)
+			}
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{s}, req)))
+		})
+	}
+}
+
+// requestKey is the key of a request in its context. An application may have a
+// store for each of two SessionManagers.
+type requestKey struct{ of *Store }
+
+// requestOf returns the request of a context; nil without [Store.Wrap].
+func (s *Store) requestOf(ctx context.Context) *request {
+	req, _ := ctx.Value(requestKey{s}).(*request)
+	return req
+}
+
+// note remembers a session, and nil that it is gone.
+func (r *request) note(id store.ID, loaded *session) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.loaded[id] = loaded
+}
+
+func (r *request) session(id store.ID) *session {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.loaded[id]
+}
+
+// deleted notes that the request has deleted a session, which may have ended
+// before.
+func (r *request) deleted(id store.ID, ended bool) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if was := r.loaded[id]; was != nil && ended && was.userID != "" {
+		r.missed = append(r.missed, was.userID)
+	}
+	r.loaded[id] = nil
+}
+
+// late reports whether a new session of this user would bring back one that has
+// ended during the request. A revoke of the request's own is no reason.
+func (r *request) late(userID string) bool {
+	if r == nil || userID == "" {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.own) == 0 && slices.Contains(r.missed, userID)
+}
+
+// login returns when a login in this request began, and where from.
+func (r *request) login() (store.Began, store.Client) {
+	if r == nil {
+		return store.BeganHere(time.Now()), store.Client{}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return store.BeganHere(r.began, r.own...), r.client
+}
+
+// mark notes a mark of the request's own.
+func (r *request) mark(id store.MarkID) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.own = append(r.own, id)
+}
