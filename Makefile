@@ -1,6 +1,6 @@
 # `make demo` and `make test` need Go and nothing else: integration/cmd/provide finds or makes a Postgres and a Redis.
 
-MODULES := . otelsession examples/webapp integration integration/telemetry bench
+MODULES := . otelsession adapters/gorillastore examples/webapp integration integration/telemetry bench
 TOOL    := go tool -modfile=tools/go.mod
 PROVIDE := bin/provide
 FUZZTIME ?= 20s
@@ -21,7 +21,7 @@ SLOW  := ^TestSlow
 TEST  := test -race -vet=off -count=1 -parallel 8 -timeout 30m -tags nomsgpack
 FUNCS := grep -rE --include=*_test.go '^func (Test|Fuzz|Example)' --exclude-dir=telemetry
 DIRS  := cut -d: -f1 | xargs -n1 dirname | sort -ru
-ROOT  := ./cache ./cmd ./db ./examples ./internal ./sessionstore
+ROOT  := ./adapters ./cache ./cmd ./db ./examples ./internal ./sessionstore
 
 # The search has no goroutine, and the race detector makes it ten times as slow.
 .PHONY: test/unit
@@ -34,7 +34,7 @@ test: bin/race/provide ## Run the tests but the slow ones, with the race detecto
 	@failed=0; \
 	go test -count=1 -skip '$(SLOW)' ./internal/coherence || failed=1; \
 	go $(TEST) -skip '$(SLOW)' $$(go list ./... | grep -v /internal/coherence$$) || failed=1; \
-	for m in otelsession examples/webapp; do go -C $$m $(TEST) -skip '$(SLOW)' ./... || failed=1; done; \
+	for m in otelsession adapters/gorillastore examples/webapp; do go -C $$m $(TEST) -skip '$(SLOW)' ./... || failed=1; done; \
 	quick=$$(cd integration && $(FUNCS) . | grep -vE ':func Test(Slow|Main\b)' | $(DIRS)); \
 	bin/race/provide -test -- go -C integration $(TEST) -skip '$(SLOW)' $$quick || failed=1; \
 	exit $$failed
