@@ -1,0 +1,7 @@
+package gothic_test
+
+import "github.com/reporadar/pgsession/adapters/gorillastore"
+
+func newStore(keys ...[]byte) *gorillastore.Store {
+	return gorillastore.New(manager().Store(), keys...)
+}
