@@ -69,7 +69,8 @@ var comparisons = strings.Fields(`
 	saves_64_scs_pgx logins_64_scs_pgx touches_heap_only allocations
 	tracking_us tracking_allocations tracking_suspicious_us tracking_suspicious_allocations
 	owner_list_p99 owner_revoke_p99 watch_queries watch_ends loads_large_small
-	prune_p99 prune_p99_now prune_rows_per_second prune_rows_per_second_now`)
+	prune_p99 prune_p99_now prune_rows_per_second prune_rows_per_second_now
+	scs_loads_64_pgxstore scs_saves_64_pgxstore scs_idle_loads_64_pgxstore`)
 
 // withLocal puts the comparisons of a cache in the process in their place, if
 // there is one.

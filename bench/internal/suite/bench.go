@@ -35,6 +35,7 @@ var All = []Suite{
 	{"watch", watch},
 	{"size", size},
 	{"prune", prune},
+	{"scs", scs},
 }
 
 // Sizes are numbers of rows.
