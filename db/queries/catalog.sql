@@ -6,7 +6,11 @@ SELECT 'schema' AS kind, n.nspname::text AS name, ''::text AS detail
 FROM pg_catalog.pg_namespace AS n
 WHERE n.nspname = @schema_name::text
 UNION ALL
-SELECT 'table', c.relname::text, ''
+SELECT 'table', c.relname::text, CASE
+    WHEN c.relkind = 'p' THEN 'partitioned'
+    WHEN EXISTS (SELECT FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = c.oid)
+        THEN 'inherited by another table'
+    ELSE '' END
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = @schema_name::text AND c.relkind IN ('r', 'p')
 UNION ALL

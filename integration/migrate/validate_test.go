@@ -375,3 +375,28 @@ func TestAnApplicationDoesNotStartOnATriggerThatKeepsRows(t *testing.T) {
 		}
 	}
 }
+
+// Counts, health and the prune read the catalog of one table, so an application
+// starts on no partitions.
+func TestAPartitionedTableIsRefused(t *testing.T) {
+	t.Parallel()
+	for what, sql := range map[string]string{
+		"partitioned": `ALTER TABLE pgsession.sessions RENAME TO plain;
+			CREATE TABLE pgsession.sessions (LIKE pgsession.plain INCLUDING ALL) PARTITION BY HASH (id);
+			CREATE TABLE pgsession.sessions_0 PARTITION OF pgsession.sessions FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+			CREATE TABLE pgsession.sessions_1 PARTITION OF pgsession.sessions FOR VALUES WITH (MODULUS 2, REMAINDER 1)`,
+		"inherited by another table": `
+			CREATE TABLE pgsession.more () INHERITS (pgsession.sessions)`,
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.up(t)
+			d.exec(t, sql)
+			want := "table sessions is " + what + ": counts, health and the prune" +
+				" would be wrong (copy its rows into a table that `migrate up` made)"
+			wantError(t, schema.Check(t.Context(), d.pool, "pgsession"), want)
+			wantError(t, db.Validate(t.Context(), d.pool, db.Options{}), want)
+		})
+	}
+}

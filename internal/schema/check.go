@@ -75,7 +75,7 @@ func differences(schemaName string, wanted, live []Fact) []string {
 	}
 
 	var found []string
-	var missing []string // tables
+	var missing []string // tables, and those of another kind
 	for _, need := range wanted {
 		is := object{need.Kind, need.Name}
 		detail, ok := details[is]
@@ -85,6 +85,9 @@ func differences(schemaName string, wanted, live []Fact) []string {
 		case slices.ContainsFunc(found, need.named): // one difference for an object
 		case ok:
 			found = append(found, need.differs(detail, schemaName))
+			if need.Kind == "table" { // its indexes have names of their own
+				missing = append(missing, need.Name)
+			}
 		case need.belongsToOneOf(missing): // one difference for a table
 		default:
 			found = append(found, need.Kind+" "+need.Name+" is missing")
@@ -114,6 +117,9 @@ func (f Fact) holds(detail string) bool {
 func (f Fact) differs(detail, schemaName string) string {
 	object := schemaName + "." + f.Name
 	switch f.Kind {
+	case "table":
+		return fmt.Sprintf("table %s is %s: counts, health and the prune would be wrong"+
+			" (copy its rows into a table that `migrate up` made)", f.Name, detail)
 	case "index":
 		return fmt.Sprintf("index %s is %s (REINDEX INDEX CONCURRENTLY %s)", f.Name, detail, object)
 	case "storage":

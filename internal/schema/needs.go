@@ -16,9 +16,10 @@ type Fact struct {
 	// Name is that of the object, without the schema: "sessions",
 	// "sessions.id", pruneBatch.
 	Name string
-	// Detail is empty, or the value of the property. Of a column it is the type
-	// with its collation, "not null" and "with a default"; of an index whether
-	// it is valid; of a constraint its definition; of a function its result.
+	// Detail is empty, or the value of the property. Of a table it is empty
+	// unless it has partitions or children. Of a column it is the type with its
+	// collation, "not null" and "with a default"; of an index whether it is
+	// valid; of a constraint its definition; of a function its result.
 	Detail string
 }
 
