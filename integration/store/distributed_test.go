@@ -159,6 +159,49 @@ func TestAStoreFindsOutThatItsTableIsDistributed(t *testing.T) {
 	}
 }
 
+// A rotation locks the user that it has read before. Here the session gets
+// another user while the rotation waits: it must not keep the lock of the first
+// one alone, for which no revoke of the second one waits.
+func TestARotationLocksTheUserThatItsSessionHas(t *testing.T) {
+	t.Parallel()
+	c := hire(t)
+	distribute(t, c.admin)
+	if err := c.store.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	id, next := c.sessions(1)[0], testkit.NewID()
+	tx, err := c.admin.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), "SELECT FROM pgsession.locks FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	rotated := make(chan store.Record, 1)
+	go func() {
+		rec, err := c.store.Rotate(t.Context(), id, next, setting("k", 1))
+		if err != nil {
+			t.Error(err)
+		}
+		rotated <- rec
+	}()
+	testkit.Eventually(t, "the rotation waits", func() bool {
+		return pgtest.One[int](t, c.admin, `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
+	})
+	pgtest.Exec(t, c.admin, "UPDATE pgsession.sessions SET user_id = 'eve' WHERE id = $1", id[:])
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if rec := <-rotated; rec.UserID != "eve" {
+		t.Errorf("the session belongs to %q", rec.UserID)
+	}
+	if n := c.sent.Count("OwnerLock"); n != 2 {
+		t.Errorf("%d locks were taken, want that of each user", n)
+	}
+}
+
 // refusals calls a function when Postgres does not support a statement, and
 // records the names of statements.
 type refusals struct {

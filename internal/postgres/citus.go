@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"github.com/reporadar/pgsession/internal/batch"
@@ -54,22 +55,64 @@ func (s *citusStore) load(ctx context.Context, db querier, id *store.ID) (*store
 	})
 }
 
+// Rotate implements [store.Store].
+func (s *citusStore) Rotate(
+	ctx context.Context, old, id store.ID, c store.Change,
+) (store.Record, error) {
+	return s.rotate(ctx, old, id, c, new(login))
+}
+
+// rotate reads the session's user before its transaction, which locks that user
+// first of all. A read within the transaction would hold the lock of a shard
+// while the rotation waits for the user's.
+func (s *citusStore) rotate(
+	ctx context.Context, old, id store.ID, c store.Change, of *login,
+) (store.Record, error) {
+	for range maxAttempts {
+		userID, err := s.userOf(ctx, old)
+		if err != nil {
+			return store.Record{}, err
+		}
+		rec, err := s.rotates.change(ctx, rotateCall{
+			old: old, id: id, change: c, of: of, userID: userID,
+		}, c.UserID, c.MaxSessions, oneRotation(&c))
+		if !errors.Is(err, errUserChanged) {
+			return rec, err
+		}
+	}
+	return store.Record{}, errUserChanged
+}
+
+// userOf returns the user of a session, or of its pending login; "" for a
+// visitor's.
+func (s *citusStore) userOf(ctx context.Context, id store.ID) (userID string, err error) {
+	run := func(ctx context.Context, db querier) (err error) {
+		userID, err = s.queries.DistributedUser(ctx, db, id[:])
+		return err
+	}
+	err = s.exec.exec(ctx, statement{op: opLook, run: run})
+	return userID, err
+}
+
 // rotateLocked begins with a lock: revokes of all sessions of the user, and of
 // all users, wait until the transaction ends. Otherwise a revoke could look at
 // the shard of the new row before the rotation and at that of the old row after
-// it.
+// it. It returns errUserChanged if the lock is not that of the session's user.
 func (s *citusStore) rotateLocked(
 	ctx context.Context, db querier, c *rotateCall,
 ) (*store.Record, error) {
-	userID, err := s.queries.DistributedUser(ctx, db, c.old[:])
-	if err != nil {
-		return nil, err
-	}
 	// No revoke of a user waits for a visitor's session, so those need not wait
 	// for each other.
-	n := lockOf(cmp.Or(userID, string(c.old[:])))
+	n := lockOf(cmp.Or(c.userID, string(c.old[:])))
 	if err := locked(s.queries.OwnerLock(ctx, db, n)); err != nil {
 		return nil, err
+	}
+	userID, err := s.queries.DistributedUser(ctx, db, c.old[:])
+	switch {
+	case err != nil:
+		return nil, err
+	case userID != c.userID:
+		return nil, errUserChanged
 	}
 	return s.rotateRow(ctx, db, c)
 }

@@ -407,6 +407,7 @@ var sentinels = []struct {
 	{store.ErrReplaced, classResult},
 	{store.ErrTooManySessions, classResult},
 	{store.ErrRevoked, classResult},
+	{errUserChanged, classResult},
 	{errSettings, classRow},
 	{errColumns, classRow},
 	{errStandby, classStandby},

@@ -57,6 +57,10 @@ var (
 	// looked, and the statement needs another form. It had no effect.
 	errDistributed = fmt.Errorf("%w: Citus has distributed the table of the sessions",
 		store.ErrUnavailable)
+	// errUserChanged: the session got another user before a rotation had locked
+	// its user. The rotation had no effect.
+	errUserChanged = fmt.Errorf("%w: another request logs the session in or out",
+		store.ErrUnavailable)
 )
 
 // sqlState returns the SQLSTATE of an error of the server; empty for any other.
@@ -154,6 +158,8 @@ func resultOf(err error) error {
 		return store.ErrTooManySessions
 	case errors.Is(err, store.ErrRevoked):
 		return store.ErrRevoked
+	case errors.Is(err, errUserChanged):
+		return errUserChanged
 	}
 	return store.ErrNotFound
 }

@@ -122,7 +122,8 @@ func (q *rowQueues) run(ctx context.Context, calls []rowCall) ([]result, error) 
 			rec, err := calls[i].run(ctx, db)
 			switch {
 			case err == nil, errors.Is(err, store.ErrRevoked),
-				errors.Is(err, store.ErrTooManySessions), errors.Is(err, store.ErrNoPendingLogin):
+				errors.Is(err, store.ErrTooManySessions), errors.Is(err, store.ErrNoPendingLogin),
+				errors.Is(err, errUserChanged):
 			case errors.Is(err, pgx.ErrNoRows):
 				err = store.ErrNotFound
 			default:

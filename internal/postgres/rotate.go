@@ -17,6 +17,9 @@ type rotateCall struct {
 	old, id store.ID
 	change  store.Change
 	of      *login
+	// userID is the session's user, or that of its pending login, before the
+	// transaction; only where Citus has distributed the table.
+	userID string
 }
 
 // Rotate implements [store.Store].
@@ -29,8 +32,14 @@ func (s *common) Rotate(
 func (s *common) rotate(
 	ctx context.Context, old, id store.ID, c store.Change, of *login,
 ) (store.Record, error) {
-	own := oneChange(&c) || c.Lifetime > 0 && c.UserID == ""
-	return s.rotates.change(ctx, rotateCall{old, id, c, of}, c.UserID, c.MaxSessions, own)
+	return s.rotates.change(ctx, rotateCall{old: old, id: id, change: c, of: of},
+		c.UserID, c.MaxSessions, oneRotation(&c))
+}
+
+// oneRotation reports whether the statement for many rotations lacks what a
+// change has.
+func oneRotation(c *store.Change) bool {
+	return oneChange(c) || c.Lifetime > 0 && c.UserID == ""
 }
 
 // rotateRow is the statement for one session. The record of a completion has in
