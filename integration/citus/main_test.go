@@ -54,6 +54,7 @@ func TestSlowOnCitus(t *testing.T) {
 		{"the table is distributed while it is in use", distributedInUse},
 		{"nothing of a user is left after a revoke", revokes},
 		{"a revoke in a transaction", revokesInATransaction},
+		{"an interrupted commit", waitsForAnInterruptedCommit},
 		{"a limit of sessions", admitsAsManyAsMay},
 		{"nothing deadlocks", deadlocksNothing},
 		{"an estimate", estimates},

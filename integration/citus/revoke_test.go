@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
@@ -197,4 +200,63 @@ func admitsAsManyAsMay(t *testing.T, c *cluster) {
 	logins.Wait()
 	expect(t, "logins", in.Load(), 2)
 	expect(t, "refused", out.Load(), 10)
+}
+
+// An interrupted commit: a rotation has committed on the coordinator, and its
+// new row is on a node that has prepared it and nothing else. A revoke waits
+// until Citus has recovered it, and ends that session too.
+func waitsForAnInterruptedCommit(t *testing.T, c *cluster) {
+	inner, _ := c.store(t)
+	for what, sel := range map[string]store.Selection{
+		"a user": {UserID: "ada"}, "all users": {All: true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			id := sessions(t, inner, "ada", 1)[0]
+			name, port := c.shard(t, id)
+			worker := c.nodes[1]
+			if !strings.Contains(worker.URL, ":"+port+"/") {
+				worker = c.nodes[2]
+			}
+			pool := worker.Pool()
+			defer pool.Close()
+			// The row is away and comes back with the second phase.
+			// No node is of group 9, so none recovers it.
+			const gid = "citus_9_1_1_1"
+			pgtest.Exec(t, pool, strings.NewReplacer("SHARD", name, "GID", gid).Replace(`
+				SET citus.enable_manual_changes_to_shards = on;
+				CREATE TABLE public.away AS SELECT * FROM SHARD;
+				DELETE FROM SHARD;
+				BEGIN;
+				INSERT INTO SHARD SELECT * FROM public.away;
+				PREPARE TRANSACTION 'GID'`), pgx.QueryExecModeSimpleProtocol)
+			done := make(chan int, 1)
+			go func() {
+				_, r, err := inner.Revoke(t.Context(), sel)
+				if err != nil {
+					t.Error(err)
+				}
+				done <- r.Count
+			}()
+			testkit.Eventually(t, "the revoke waits", func() bool {
+				return pgtest.One[int](t, c.admin, `SELECT count(*) FROM pg_stat_activity
+					WHERE state = 'idle in transaction'
+						AND query LIKE '%run_command_on_all_nodes%'`) > 0
+			})
+			pgtest.Exec(t, pool, "COMMIT PREPARED '"+gid+"'")
+			expect(t, "sessions that ended", <-done, 1)
+			expect(t, "sessions of the user",
+				pgtest.One[int](t, c.admin, "SELECT count(*) FROM pgsession.sessions"), 0)
+			pgtest.Exec(t, pool, "DROP TABLE public.away")
+		})
+	}
+}
+
+// shard returns the name of the shard that a session is in, and the port of its
+// node.
+func (c *cluster) shard(t *testing.T, id store.ID) (name, port string) {
+	t.Helper()
+	const where = ` FROM citus_shards WHERE shardid =
+		get_shard_id_for_distribution_column('pgsession.sessions', $1::bytea)`
+	return pgtest.One[string](t, c.admin, "SELECT shard_name::text"+where, id[:]),
+		pgtest.One[string](t, c.admin, "SELECT nodeport::text"+where, id[:])
 }

@@ -30,7 +30,10 @@ func distribute(t *testing.T, admin *pgxpool.Pool) {
 		INSERT INTO pg_catalog.pg_dist_partition VALUES ('pgsession.sessions', 'h');
 		GRANT SELECT ON pg_catalog.pg_dist_partition TO PUBLIC;
 		CREATE FUNCTION pg_catalog.citus_relation_size(logicalrelid regclass) RETURNS bigint
-			LANGUAGE sql AS 'SELECT pg_catalog.pg_relation_size($1)'`, pgx.QueryExecModeSimpleProtocol)
+			LANGUAGE sql AS 'SELECT pg_catalog.pg_relation_size($1)';
+		CREATE FUNCTION pg_catalog.run_command_on_all_nodes(command text)
+			RETURNS TABLE (nodeid integer, success boolean, result text)
+			LANGUAGE sql AS 'SELECT 1, true, NULL::text'`, pgx.QueryExecModeSimpleProtocol)
 }
 
 func TestTheStoreForCitusKeepsTheContract(t *testing.T) {

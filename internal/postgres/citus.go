@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/reporadar/pgsession/internal/batch"
 	"github.com/reporadar/pgsession/internal/gen"
@@ -209,11 +211,42 @@ func (s *citusStore) revokeUser(
 // lock waits for the rotations of a user that are under way. The sessions with
 // a tag are of any user.
 func (s *citusStore) lock(ctx context.Context, db querier, sel *store.Selection) error {
+	var err error
 	if sel.All || sel.Tag != (store.Tag{}) {
-		return locked(s.queries.DistributedLockAll(ctx, db))
+		err = locked(s.queries.DistributedLockAll(ctx, db))
+	} else {
+		err = locked(s.queries.OwnerLock(ctx, db, lockOf(sel.UserID)))
 	}
-	return locked(s.queries.OwnerLock(ctx, db, lockOf(sel.UserID)))
+	if err != nil || sel.Keep > 0 {
+		return err // a limit of sessions is no promise about the ended ones
+	}
+	return s.awaitPrepared(ctx, db)
 }
+
+// awaitPrepared waits for the commits that are between their two phases. A
+// rotation releases its lock there: its old row still blocks, and its new one
+// can't be seen yet. An interrupted commit stays there until Citus recovers it.
+func (s *citusStore) awaitPrepared(ctx context.Context, db querier) error {
+	first, err := schema.Prepared(ctx, db)
+	for left := first; err == nil && len(left) > 0; {
+		pause := time.NewTimer(preparedPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return errUnrecovered
+		}
+		left, err = schema.Prepared(ctx, db)
+		// Later ones are of logins, which look for the revoke's mark.
+		left = slices.DeleteFunc(left, func(gid string) bool {
+			return !slices.Contains(first, gid)
+		})
+	}
+	return err
+}
+
+// preparedPause is how long a revoke waits before it asks the nodes again.
+const preparedPause = 20 * time.Millisecond
 
 // revokeHandle ends one session.
 func (s *citusStore) revokeHandle(

@@ -408,6 +408,7 @@ var sentinels = []struct {
 	{store.ErrTooManySessions, classResult},
 	{store.ErrRevoked, classResult},
 	{errUserChanged, classResult},
+	{errUnrecovered, classResult},
 	{errSettings, classRow},
 	{errColumns, classRow},
 	{errStandby, classStandby},

@@ -206,6 +206,7 @@ var classified = []struct {
 	{"too many sessions", given(store.ErrTooManySessions), classResult, "none", noEffect, "no"},
 	{"a login that a mark refuses", given(store.ErrRevoked), classResult, "none", noEffect, "no"},
 	{"another user", given(errUserChanged), classResult, "none", noEffect, "no"},
+	{"an interrupted commit", given(errUnrecovered), classResult, "none", noEffect, "no"},
 	{
 		"another schema", given(fmt.Errorf("check: %w", &schema.Mismatch{})),
 		classResult, "none", noEffect, "no",

@@ -61,6 +61,11 @@ var (
 	// its user. The rotation had no effect.
 	errUserChanged = fmt.Errorf("%w: another request logs the session in or out",
 		store.ErrUnavailable)
+	// errUnrecovered: a new id of a session may be about to appear, so a revoke
+	// would miss it.
+	errUnrecovered = fmt.Errorf("%w: an interrupted commit of Citus: wait a minute, or run"+
+		" SELECT recover_prepared_transactions() on the coordinator, and repeat the revoke",
+		store.ErrUnavailable)
 )
 
 // sqlState returns the SQLSTATE of an error of the server; empty for any other.
@@ -160,6 +165,8 @@ func resultOf(err error) error {
 		return store.ErrRevoked
 	case errors.Is(err, errUserChanged):
 		return errUserChanged
+	case errors.Is(err, errUnrecovered):
+		return errUnrecovered
 	}
 	return store.ErrNotFound
 }

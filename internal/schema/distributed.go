@@ -2,6 +2,8 @@ package schema
 
 import (
 	"context"
+	"errors"
+	"strings"
 
 	"github.com/reporadar/pgsession/internal/gen"
 )
@@ -31,3 +33,35 @@ func Bytes(ctx context.Context, db gen.DBTX, schemaName string) (n int64, err er
 	err = db.QueryRow(ctx, size, schemaName).Scan(&n)
 	return n, err
 }
+
+// Prepared returns the transactions that Citus has prepared on a node of this
+// database, and has not yet committed there. Those of a commit that was
+// interrupted stay until Citus recovers them. A node that does not reply is an
+// error.
+func Prepared(ctx context.Context, db gen.DBTX) (gids []string, err error) {
+	const command = `SELECT coalesce(pg_catalog.string_agg(p.gid, ' '), '')
+		FROM pg_catalog.pg_prepared_xacts AS p
+		WHERE p.database = pg_catalog.current_database() AND p.gid ~~ 'citus\_%'`
+	const ask = "SELECT r.success, coalesce(r.result, '')" +
+		" FROM pg_catalog.run_command_on_all_nodes($1::text) AS r"
+	rows, err := db.Query(ctx, ask, command)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var ok bool
+		var result string
+		if err := rows.Scan(&ok, &result); err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, errNode
+		}
+		gids = append(gids, strings.Fields(result)...)
+	}
+	return gids, rows.Err()
+}
+
+// errNode has no text of the node's: it could quote values.
+var errNode = errors.New("a node of Citus does not reply")
