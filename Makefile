@@ -1,6 +1,6 @@
 # `make demo` and `make test` need Go and nothing else: integration/cmd/provide finds or makes a Postgres and a Redis.
 
-MODULES := . otelsession adapters/gorillastore examples/webapp integration integration/telemetry bench
+MODULES := . otelsession adapters/ginsession adapters/gorillastore examples/webapp integration integration/telemetry bench
 TOOL    := go tool -modfile=tools/go.mod
 PROVIDE := bin/provide
 FUZZTIME ?= 20s
@@ -34,7 +34,7 @@ test: bin/race/provide ## Run the tests but the slow ones, with the race detecto
 	@failed=0; \
 	go test -count=1 -skip '$(SLOW)' ./internal/coherence || failed=1; \
 	go $(TEST) -skip '$(SLOW)' $$(go list ./... | grep -v /internal/coherence$$) || failed=1; \
-	for m in otelsession adapters/gorillastore examples/webapp; do go -C $$m $(TEST) -skip '$(SLOW)' ./... || failed=1; done; \
+	for m in otelsession adapters/ginsession adapters/gorillastore examples/webapp; do go -C $$m $(TEST) -skip '$(SLOW)' ./... || failed=1; done; \
 	quick=$$(cd integration && $(FUNCS) . | grep -vE ':func Test(Slow|Main\b)' | $(DIRS)); \
 	bin/race/provide -test -- go -C integration $(TEST) -skip '$(SLOW)' $$quick || failed=1; \
 	exit $$failed
