@@ -13,6 +13,11 @@ help: ## List the targets
 demo: bin/provide bin/webapp bin/migrate ## Run the demo on http://127.0.0.1:8080 over a Postgres
 	@$(PROVIDE) -- sh -c 'bin/migrate up && APP_ENV=development exec bin/webapp'
 
+.PHONY: demo/express
+demo/express: bin/provide bin/webapp bin/migrate ## Run the demo beside an Express application, on one row and one cookie
+	@clients/express/install
+	@$(PROVIDE) -no-redis -- clients/express/example/run
+
 # Tests whose name begins with TestSlow run in test/all: docs/reference/slow-tests.md lists them with their reasons. Neither
 # target compiles packages of integration that have no test for it. More tests run at once than there are processors, as
 # most wait for a server or a timeout. store takes longest, so it is not the last package, as by its name. `make lint`

@@ -23,9 +23,8 @@ class Touches {
   /** Notes that a session was last seen so many microseconds ago. */
   seen(id, ago) {
     const key = id.toString('hex');
-    const at = Math.max(now() - ago, this.#seen.get(key) ?? -Infinity);
     this.#seen.delete(key); // so that the oldest entry comes first
-    this.#seen.set(key, at);
+    this.#seen.set(key, now() - ago);
     if (this.#seen.size > maxRemembered) this.#seen.delete(this.#seen.keys().next().value);
   }
 
