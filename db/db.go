@@ -69,6 +69,10 @@ type Options struct {
 	// public.<schema>_migrations. Empty means "pgsession".
 	Schema string
 
+	// LockTimeout bounds each wait of a migration for a lock, behind which
+	// later statements on the table wait. Defaults to 3 s; at least 1 ms.
+	LockTimeout time.Duration
+
 	// Logger gets a line for each migration that was applied or undone, and a
 	// warning every ten seconds while another process migrates. Nil means no
 	// lines.
@@ -154,11 +158,14 @@ func newMigration(pool *pgxpool.Pool, opts Options, verb string) (*migration, er
 	if err := schema.CheckName(m.schema); err != nil {
 		return nil, fmt.Errorf("migrate %s: %w", verb, err)
 	}
+	if d := opts.LockTimeout; d != 0 && d < time.Millisecond {
+		return nil, fmt.Errorf("migrate %s: lock timeout %v is too short: use 3s", verb, d)
+	}
 	files, err := fs.Sub(embedded, "migrations")
 	if err != nil {
 		return nil, fmt.Errorf("migrate %s: %w", verb, err)
 	}
-	m.files = renamed{files, m.schema}
+	m.files = forCall{files, m.schema, opts.LockTimeout}
 	return m, nil
 }
 

@@ -65,9 +65,11 @@ func (m *migration) hint(ctx context.Context, err *pgconn.PgError) string {
 	case duplicateSchema, duplicateTable, duplicateFunction:
 		return "not created by a migration in " + m.versionTable() +
 			": drop it, or use another schema name"
-	case lockNotAvailable, queryCanceled:
+	case lockNotAvailable:
 		return "nothing of this migration was applied: repeat it when the table is less busy," +
-			" or with a longer lock_timeout and statement_timeout"
+			" or with a longer -lock-timeout, behind which other statements wait"
+	case queryCanceled:
+		return "nothing of this migration was applied: repeat it with a longer statement_timeout"
 	}
 	return ""
 }

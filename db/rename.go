@@ -3,20 +3,26 @@ package db
 import (
 	"io"
 	"io/fs"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/reporadar/pgsession/internal/schema"
 )
 
-// renamed is the migrations for another schema.
-type renamed struct {
+// forCall is the migrations for the schema and the lock timeout of one call.
+type forCall struct {
 	fs.FS
-	schema string
+	schema      string
+	lockTimeout time.Duration // 0 for that in the files
 }
 
-// Open opens a file. A migration names the other schema; its Stat is the
-// original's.
-func (r renamed) Open(name string) (fs.File, error) {
+// usualLockTimeout begins each direction of a migration.
+const usualLockTimeout = "SET LOCAL lock_timeout = '3s';"
+
+// Open opens a file. A migration names the other schema, and sets the lock
+// timeout; its Stat is the original's.
+func (r forCall) Open(name string) (fs.File, error) {
 	f, err := r.FS.Open(name)
 	if err != nil || !strings.HasSuffix(name, ".sql") {
 		return f, err
@@ -26,12 +32,17 @@ func (r renamed) Open(name string) (fs.File, error) {
 		_ = f.Close()
 		return nil, err
 	}
-	return &renamedFile{f, strings.NewReader(schema.Rename(string(text), r.schema))}, nil
+	sql := schema.Rename(string(text), r.schema)
+	if r.lockTimeout > 0 {
+		ms := strconv.FormatInt(r.lockTimeout.Milliseconds(), 10)
+		sql = strings.ReplaceAll(sql, usualLockTimeout, "SET LOCAL lock_timeout = "+ms+";")
+	}
+	return &rewrittenFile{f, strings.NewReader(sql)}, nil
 }
 
-type renamedFile struct {
+type rewrittenFile struct {
 	fs.File
 	text *strings.Reader
 }
 
-func (f *renamedFile) Read(p []byte) (int, error) { return f.text.Read(p) }
+func (f *rewrittenFile) Read(p []byte) (int, error) { return f.text.Read(p) }

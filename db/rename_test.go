@@ -14,7 +14,7 @@ func TestRenamedMigrationsKnowOnlyTheOtherSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names, err := fs.Glob(renamed{original, "shop"}, "*.sql")
+	names, err := fs.Glob(forCall{original, "shop", 0}, "*.sql")
 	if err != nil || len(names) == 0 {
 		t.Fatalf("migrations: %v, %v", names, err)
 	}
@@ -23,7 +23,7 @@ func TestRenamedMigrationsKnowOnlyTheOtherSchema(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		is, err := fs.ReadFile(renamed{original, "shop"}, name)
+		is, err := fs.ReadFile(forCall{original, "shop", 0}, name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +34,7 @@ func TestRenamedMigrationsKnowOnlyTheOtherSchema(t *testing.T) {
 		if strings.Contains(strings.ToLower(left), schema.Default) {
 			t.Errorf("%s still mentions %s:\n%s", name, schema.Default, is)
 		}
-		same, err := fs.ReadFile(renamed{original, schema.Default}, name)
+		same, err := fs.ReadFile(forCall{original, schema.Default, 0}, name)
 		if err != nil || string(same) != string(was) {
 			t.Errorf("%s is changed for the default schema, %v", name, err)
 		}

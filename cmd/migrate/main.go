@@ -14,8 +14,8 @@
 // other users of a machine can read the arguments of a program. Use the address
 // of Postgres itself, not of a pooler. Several instances may run up at once.
 //
-// The exit status is 0 for success, 1 if something failed or validate found a
-// difference, and 2 for a usage error.
+// The exit status is 0 for success, 1 if something failed, 2 for a usage error,
+// and 3 if validate found a difference.
 package main
 
 import (

@@ -222,9 +222,10 @@ func TestMigrationsGiveUpWaitingForALock(t *testing.T) {
 		}
 		up, down, _ := strings.Cut(string(text), "-- +goose Down")
 		for way, text := range map[string]string{"up": up, "down": down} {
-			if !strings.Contains(text, "SET LOCAL lock_timeout = ") &&
+			if !strings.Contains(text, "\nSET LOCAL lock_timeout = '3s';\n") &&
 				!strings.Contains(text, "+goose NO TRANSACTION") {
-				t.Errorf("%s %s has no lock_timeout", file, way)
+				t.Errorf("%s %s does not set the lock_timeout that -lock-timeout replaces", file,
+					way)
 			}
 		}
 	}

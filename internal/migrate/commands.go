@@ -1,7 +1,10 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -34,13 +37,15 @@ type call struct {
 }
 
 // db returns the options of package db.
-func (c call) db() db.Options { return db.Options{Schema: c.schema, Logger: c.logger} }
+func (c call) db() db.Options {
+	return db.Options{Schema: c.schema, LockTimeout: c.lockTimeout, Logger: c.logger}
+}
 
 var commands = map[string]command{
-	"up":       {on: up},
-	"down":     {on: down},
-	"status":   {on: status},
-	"validate": {on: validate},
+	"up":       {on: up, flags: []string{"dry-run", "lock-timeout"}},
+	"down":     {on: down, flags: []string{"dry-run", "lock-timeout"}},
+	"status":   {on: status, flags: []string{"json"}},
+	"validate": {on: validate, flags: []string{"json"}},
 	"version":  {on: version},
 	"ops":      {print: printOps, object: "the name of a file"},
 	"print": {
@@ -66,27 +71,79 @@ func printMigrations(o *options) (string, error) {
 }
 
 func up(ctx context.Context, c call) error {
+	if c.dryRun {
+		return rehearse(ctx, c, "would apply", func(s db.State) bool { return !s.Applied })
+	}
 	steps, err := db.Up(ctx, c.pool, c.db())
 	return report(c.out, steps, err, "applied", "every migration is applied")
 }
 
 func down(ctx context.Context, c call) error {
+	if c.dryRun {
+		latest, _, err := db.Version(ctx, c.pool, c.db())
+		if err != nil {
+			return err
+		}
+		return rehearse(ctx, c, "would undo", func(s db.State) bool { return s.Version == latest })
+	}
 	steps, err := db.Down(ctx, c.pool, c.db())
 	return report(c.out, steps, err, "undone", "no migration is applied")
 }
 
-func status(ctx context.Context, c call) error {
+// rehearse prints what a command would do to which migrations, and only reads.
+func rehearse(ctx context.Context, c call, verb string, to func(db.State) bool) error {
 	states, err := db.Status(ctx, c.pool, c.db())
 	if err != nil {
 		return err
 	}
+	n := 0
+	for _, s := range states {
+		if to(s) {
+			n++
+			_, _ = fmt.Fprintf(c.out, "%s %s\n", verb, cmp.Or(s.Name, ofNewer))
+		}
+	}
+	if n == 0 {
+		_, _ = fmt.Fprintln(c.out, "nothing to do")
+	}
+	return nil
+}
+
+// ofNewer stands in place of the name of a migration that this version lacks.
+const ofNewer = "(of a newer pgsession)"
+
+// migrationJSON is a migration in the output of status -json.
+type migrationJSON struct {
+	Version int64      `json:"version"`
+	Name    string     `json:"name"` // empty for one of a newer version
+	Applied bool       `json:"applied"`
+	At      *time.Time `json:"at"` // null for a pending one
+}
+
+func printStatus(out io.Writer, states []db.State) error {
+	list := make([]migrationJSON, len(states))
+	for i, s := range states {
+		list[i] = migrationJSON{Version: s.Version, Name: s.Name, Applied: s.Applied}
+		if s.Applied {
+			at := s.At.UTC()
+			list[i].At = &at
+		}
+	}
+	return json.NewEncoder(out).Encode(list)
+}
+
+func status(ctx context.Context, c call) error {
+	states, err := db.Status(ctx, c.pool, c.db())
+	switch {
+	case err != nil:
+		return err
+	case c.json:
+		return printStatus(c.out, states)
+	}
 	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "VERSION\tMIGRATION\tAPPLIED")
 	for _, s := range states {
-		name, at := s.Name, "pending"
-		if name == "" {
-			name = "(of a newer pgsession)"
-		}
+		name, at := cmp.Or(s.Name, ofNewer), "pending"
 		if s.Applied {
 			at = s.At.UTC().Format(time.DateTime) + " UTC"
 		}
@@ -95,8 +152,26 @@ func status(ctx context.Context, c call) error {
 	return table.Flush()
 }
 
+// validityJSON is the output of validate -json.
+type validityJSON struct {
+	Schema      string   `json:"schema"`
+	Valid       bool     `json:"valid"`
+	Differences []string `json:"differences"`
+}
+
 func validate(ctx context.Context, c call) error {
-	if err := db.Validate(ctx, c.pool, c.db()); err != nil {
+	err := db.Validate(ctx, c.pool, c.db())
+	var mismatch *db.Mismatch
+	if c.json && (err == nil || errors.As(err, &mismatch)) {
+		v := validityJSON{
+			Schema: cmp.Or(c.schema, "pgsession"), Valid: err == nil, Differences: []string{},
+		}
+		if mismatch != nil {
+			v.Differences = mismatch.Differences
+		}
+		return errors.Join(err, json.NewEncoder(c.out).Encode(v))
+	}
+	if err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintln(c.out, "the schema is what this version of pgsession needs")

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,6 +31,44 @@ func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 	}
 	return cfg, nil
 }
+
+// waitPause is the time between two attempts to connect.
+const waitPause = 250 * time.Millisecond
+
+// waitFor returns when Postgres answers. It waits for a server that can't be
+// reached or that is starting, and not after another answer of the server, such
+// as that of a wrong password.
+func waitFor(ctx context.Context, pool *pgxpool.Pool, patience time.Duration) error {
+	ctx, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	var last error
+	for {
+		err := pool.Ping(ctx)
+		if err == nil || ctx.Err() == nil {
+			last = err
+		}
+		var server *pgconn.PgError
+		answered := errors.As(err, &server) && server.Code != cannotConnectNow &&
+			server.Code != tooManyConnections
+		if err == nil || answered {
+			return err
+		}
+		select {
+		case <-time.After(waitPause):
+		case <-ctx.Done():
+			if last == nil {
+				last = err
+			}
+			return fmt.Errorf("migrate: postgres did not answer within %v: %w", patience, last)
+		}
+	}
+}
+
+// The answers of a server that may take a connection later.
+const (
+	cannotConnectNow   = "57P03"
+	tooManyConnections = "53300"
+)
 
 // withBuiltIns runs the check of target_session_attrs in a transaction in which
 // names mean the built-in functions. The check of pgx names no schema, and the

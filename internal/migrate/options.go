@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/reporadar/pgsession/internal/pgsimple"
 )
@@ -20,6 +21,10 @@ type options struct {
 	schema      string
 	from        int64
 	dryRun      bool
+	json        bool
+	timeout     time.Duration // of the command; 0 for none
+	wait        time.Duration // for Postgres; 0 to fail at once
+	lockTimeout time.Duration // 0 for that of the migrations
 	importing   importing
 	source      pgsimple.Options
 
@@ -38,6 +43,10 @@ func parse(args []string) (*options, error) {
 	flags.StringVar(&o.schema, "schema", "", "")
 	flags.Int64Var(&o.from, "from", 0, "")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "")
+	flags.BoolVar(&o.json, "json", false, "")
+	flags.DurationVar(&o.timeout, "timeout", 0, "")
+	flags.DurationVar(&o.wait, "wait", 0, "")
+	flags.DurationVar(&o.lockTimeout, "lock-timeout", 0, "")
 	o.importing.flags(flags)
 
 	words := []*string{&o.command, &o.object}
@@ -56,11 +65,23 @@ func parse(args []string) (*options, error) {
 	}
 }
 
-// onlyFor returns an error for a flag that a command does not have.
+// onlyFor returns an error for a flag that a command does not have, and for a
+// time that is none.
 func (o *options) onlyFor(c command) error {
+	allowed := slices.Concat(common, c.flags)
+	if c.on != nil {
+		allowed = append(allowed, "timeout", "wait")
+	}
 	for _, name := range o.given {
-		if !slices.Contains(common, name) && !slices.Contains(c.flags, name) {
+		if !slices.Contains(allowed, name) {
 			return fmt.Errorf("%s has no flag -%s", o.command, name)
+		}
+	}
+	for name, d := range map[string]time.Duration{
+		"timeout": o.timeout, "wait": o.wait, "lock-timeout": o.lockTimeout,
+	} {
+		if slices.Contains(o.given, name) && d < time.Millisecond {
+			return fmt.Errorf("-%s must be a duration such as 60s", name)
 		}
 	}
 	return nil

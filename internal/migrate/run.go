@@ -11,13 +11,16 @@ import (
 	"log/slog"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reporadar/pgsession/db"
 )
 
 // Exit statuses.
 const (
-	ok     = 0
-	failed = 1
-	misuse = 2
+	ok      = 0
+	failed  = 1
+	misuse  = 2
+	differs = 3
 )
 
 const usage = `Makes, changes and checks the database schema of pgsession.
@@ -43,6 +46,17 @@ Flags:
                      The address of Postgres itself, not of a pooler.
   -schema NAME       the schema of the sessions; SESSION_SCHEMA if not given, and pgsession without that
 
+  -timeout DURATION  the longest that a command may take, such as 5m; without it as long as it takes
+  -wait DURATION     how long to wait for Postgres to start, such as 60s; without it not at all
+
+Flags of up and down:
+  -dry-run           print what would be done, and only read; print has the SQL
+  -lock-timeout DURATION
+                     how long a migration waits for a lock, while others wait behind it; 3s if not given
+
+Flags of status and validate:
+  -json              print JSON
+
 Flags of print:
   -from VERSION      the version that the database has; 0 if not given. print down undoes what print up makes.
 
@@ -59,7 +73,7 @@ Flags of import:
 
 The role that imports owns the schema, and has SELECT, UPDATE and DELETE on connect-pg-simple's table.
 
-Exit status: 0 done, 1 failed or different, 2 wrong use.
+Exit status: 0 done, 1 failed, 2 wrong use, 3 validate has found a difference.
 `
 
 // Run executes a command line and returns the exit status. args are those after
@@ -100,6 +114,9 @@ func Run(
 			_, _ = fmt.Fprintln(stderr, "migrate: interrupted")
 		}
 		_, _ = fmt.Fprintln(stderr, err)
+		if mismatch := (*db.Mismatch)(nil); o.command == "validate" && errors.As(err, &mismatch) {
+			return differs
+		}
 		return failed
 	}
 	return ok
@@ -136,6 +153,16 @@ func (c command) connect(ctx context.Context, o *options, stdout, stderr io.Writ
 	// statement.
 	defer pool.Close()
 
+	if o.wait > 0 {
+		if err := waitFor(ctx, pool, o.wait); err != nil {
+			return err
+		}
+	}
+	if o.timeout > 0 {
+		limited, stop := context.WithTimeout(ctx, o.timeout)
+		defer stop()
+		ctx = limited
+	}
 	return c.on(ctx, call{
 		options: o, pool: pool, out: stdout, progress: stderr,
 		logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),

@@ -96,6 +96,13 @@ func TestExitStatusAndUsage(t *testing.T) {
 		"a flag of another command": {
 			[]string{"up", "-from", "1"}, nowhere, 2, "", "up has no flag -from",
 		},
+		"a wait for nothing": {
+			[]string{"up", "-wait", "0s"}, nowhere, 2, "", "-wait must be a duration such as 60s",
+		},
+		"a wait without a database": {
+			[]string{"print", "up", "-wait", "1s"}, "", 2, "", "print has no flag -wait",
+		},
+		"json of a migration":  {[]string{"up", "-json"}, nowhere, 2, "", "up has no flag -json"},
 		"an import of nothing": {[]string{"import"}, nowhere, 2, "", "import needs the name"},
 		"an import of the unknown": {
 			[]string{"import", "rails"}, nowhere, 2, "", `import "rails" is unknown`,
