@@ -19,6 +19,7 @@ func TestANewSessionHasEachFieldOfItsChange(t *testing.T) {
 	})
 	fieldtest.Set(t, "the draft of a save", d, fieldtest.Exempt{
 		"Age": "it is new", "Idle": "that of the Expiry", "PendingSince": "now",
+		"LoginAge": "it is new",
 	})
 }
 

@@ -115,6 +115,7 @@ func (d *drawer) creates() *round {
 			c.draft.Began = d.began()
 		}
 		c.draft.LoginID = one(d, store.LoginID{}, store.LoginID{byte(1 + d.IntN(255))})
+		c.draft.LoginAge = one(d, 0, 0, d.off(3*time.Hour), d.off(50*365*24*time.Hour))
 		c.draft.Methods, c.draft.Tags = d.methods(), d.tags()
 		if c.draft.UserID == user && d.sometimes(2) {
 			c.draft.MaxSessions = 2

@@ -136,7 +136,11 @@ func (o *outcome) columns(
 		setTime(fmt.Sprintf("methods.%s, level %d", m.Name, m.Level), before[m.Name], m.At, at, "")
 	}
 	setTime("last_seen_at", was.LastSeenAt, is.LastSeenAt, at, "")
-	setTime("authenticated_at", was.AuthenticatedAt, is.AuthenticatedAt, ago, past)
+	login, since := at.plus(-c.draft.SinceLogin()), past
+	if c.draft.LoginAge != 0 {
+		since = " - age of the login"
+	}
+	setTime("authenticated_at", was.AuthenticatedAt, is.AuthenticatedAt, login, since)
 	own := c.draft.Lifetime + c.change.Lifetime // a call has one of them
 	absolute := append(kept(was.AbsoluteExpiresAt, is.AbsoluteExpiresAt),
 		in(ago.plus(e.Lifetime(own)), past+" + lifetime", is.AbsoluteExpiresAt)...)

@@ -113,7 +113,7 @@ func (m *Store) Create(ctx context.Context, d store.Draft) (store.Record, error)
 	}
 	switch {
 	case d.UserID != "":
-		rec.AuthenticatedAt, rec.LoginID = born, d.LoginID
+		rec.AuthenticatedAt, rec.LoginID = now.Add(-d.SinceLogin()), d.LoginID
 	case d.PendingUserID != "":
 		rec.PendingUserID, rec.PendingSince = d.PendingUserID, or(d.PendingSince, now)
 	}

@@ -28,5 +28,6 @@ func TestARestoredSessionHasEachField(t *testing.T) {
 	fieldtest.Set(t, "the draft of a restore", d, fieldtest.Exempt{
 		"MaxSessions": "a restore is no login",
 		"Idle":        "a restore is a use",
+		"LoginAge":    "Age has it: no session of another library is in memory",
 	})
 }

@@ -45,7 +45,7 @@ func (s *common) create(
 
 // oneDraft reports whether the statement for many lacks what a draft has.
 func oneDraft(d *store.Draft) bool {
-	return d.PendingUserID != "" || d.UserID != "" && len(d.Tags) > 0
+	return d.PendingUserID != "" || d.UserID != "" && (len(d.Tags) > 0 || d.LoginAge != 0)
 }
 
 // createAlone is the statement for one session. That for many refuses logins by
@@ -65,7 +65,7 @@ func (b *base) createRow(ctx context.Context, db querier, d *createCall) (*store
 	r := b.reader(db, 1)
 	arg := &gen.SessionCreateParams{
 		ID: d.ID[:], UserID: orNull(d.UserID),
-		Age: d.Age, Login: span(d.Age, d.UserID != ""),
+		Age: d.Age, Login: span(d.SinceLogin(), d.UserID != ""),
 		Data: orEmpty(d.Data), IP: ipOrNull(d.IP), UserAgent: orNull(d.UserAgent),
 		Lifetime: b.expiry.Lifetime(d.Lifetime),
 		Idle:     d.IdleIn(b.expiry), Resolution: b.expiry.Resolution(),

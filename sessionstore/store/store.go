@@ -294,6 +294,10 @@ type Draft struct {
 	// login and its absolute timeout are so much earlier, and so is its idle
 	// timeout when that does not slide. Zero for a new one.
 	Age time.Duration
+	// LoginAge is how long ago the user of a session of another library logged
+	// in, which is not when the session began here: AuthenticatedAt is so much
+	// earlier. It counts with UserID only. Zero is Age.
+	LoginAge time.Duration
 	// Idle is how long the session may be idle before its first use; zero is
 	// the Idle of the store's Expiry. The absolute timeout bounds it.
 	Idle time.Duration
@@ -317,6 +321,9 @@ type Draft struct {
 	PendingSince time.Time
 	Client
 }
+
+// SinceLogin returns how long ago the user has logged in.
+func (d *Draft) SinceLogin() time.Duration { return cmp.Or(d.LoginAge, d.Age) }
 
 // IdleIn returns for how long from now on a new session may be idle, under an
 // Expiry. It is negative if the timeout does not slide and the session was

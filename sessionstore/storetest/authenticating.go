@@ -54,6 +54,9 @@ var authenticate = map[string]func(h *harness, a authentication) store.Record{
 	},
 }
 
+// older is a login that is older than its session.
+const older = 30 * 24 * time.Hour
+
 // change logs ada in.
 func (a *authentication) change() store.Change {
 	return store.Change{UserID: "ada", LoginID: a.id, Methods: a.methods}
@@ -95,6 +98,49 @@ func (h *harness) sameTime(what string, got, want time.Time) {
 }
 
 var authenticating = []testCase{
+	{
+		name: "a login may be older than its session",
+		why: "a session of another library begins here, and its user has logged in there: " +
+			"the login must not count as fresh",
+		run: func(h *harness) {
+			for what, d := range map[string]store.Draft{
+				"alone":     {UserID: "ada", LoginAge: older},
+				"with tags": {UserID: "ada", LoginAge: older, Tags: []store.Tag{{1}}},
+				"limited":   {UserID: "ada", LoginAge: older, MaxSessions: 100},
+			} {
+				rec := h.draft(d)
+				for _, rec := range []store.Record{rec, h.load(rec.ID)} {
+					age := rec.CreatedAt.Sub(rec.AuthenticatedAt)
+					if (age - older).Abs() > time.Second {
+						h.Errorf("%s: the login is %s older than the session", what, age)
+					}
+					if left := rec.AbsoluteExpiresAt.Sub(rec.CreatedAt); left < h.expiry.Absolute {
+						h.Errorf("%s: the session has %s, want a whole one", what, left)
+					}
+				}
+			}
+			visitor := h.draft(store.Draft{LoginAge: older})
+			h.equal("a visitor's login", visitor.AuthenticatedAt.IsZero(), true)
+		},
+	},
+	{
+		name: "a revoke refuses a login of unknown time",
+		why:  "an old session of another library must not outlive a change of the password",
+		run: func(h *harness) {
+			draft := store.Draft{
+				ID: h.newID(), UserID: "ada", LoginAge: older, Began: store.BeganAt(time.Time{}),
+			}
+			if _, err := h.store.Create(h.ctx, draft); err != nil {
+				h.Errorf("Create before a revoke: %v", err)
+			}
+			h.revoke(store.Selection{UserID: "ada"})
+			draft.ID = h.newID()
+			if _, err := h.store.Create(h.ctx, draft); !errors.Is(err, store.ErrRevoked) {
+				h.Errorf("Create after a revoke: %v, want ErrRevoked", err)
+			}
+			h.notLoggedIn(draft.ID)
+		},
+	},
 	{
 		name: "a login has its id and its methods",
 		why:  "Load returns the LoginID and the Methods of the login, which began with it",

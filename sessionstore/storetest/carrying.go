@@ -53,7 +53,7 @@ var carrying = []testCase{
 		run: func(h *harness) {
 			d := fieldtest.Filled[store.Draft](h)
 			d.Age, d.Began, d.PendingUserID = 0, store.BeganHere(time.Now()), ""
-			d.PendingSince, d.Lifetime = time.Time{}, time.Hour
+			d.PendingSince, d.LoginAge, d.Lifetime = time.Time{}, 0, time.Hour
 			rec := h.draft(d)
 			d.ID = rec.ID
 			fieldtest.Carried(h, "Create", d, without(rec), ofAWrite("Idle"))
