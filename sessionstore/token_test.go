@@ -103,12 +103,12 @@ func TestTokenIsNeverShown(t *testing.T) {
 }
 
 func token32(s string) (t cookie.Token) {
-	copy(t[:], strings.Repeat(s, 32))
+	copy(t.Secret[:], strings.Repeat(s, 32))
 	return t
 }
 
 func TestIDIsShownAsItsHandle(t *testing.T) {
-	zs := store.ID(token32("Z"))
+	zs := store.ID(token32("Z").Secret)
 	for what, text := range renderings(zs) {
 		for _, h := range tokenCanaries {
 			if strings.Contains(text, h) {
@@ -151,7 +151,7 @@ func TestHandleAndIDAreNoCookies(t *testing.T) {
 			b64(append(rec.ID[:], make([]byte, 9)...)) + "." + parts[3],
 		"the token alone":        parts[2],
 		"the token without MAC":  parts[0] + "." + parts[1] + "." + parts[2] + ".",
-		"the id, signed by us":   site.m.Sign(cookie.Ticket{Token: cookie.Token(rec.ID)}),
+		"the id, signed by us":   site.m.Sign(cookie.Ticket{Token: cookie.Token{Secret: rec.ID}}),
 		"a token, signed by us":  site.m.Sign(cookie.Ticket{Token: cookie.NewToken()}),
 		"the handle with a dot.": "v1." + string(rec.ID.Handle()),
 	} {

@@ -47,7 +47,9 @@ var imports = map[string][]string{
 	"internal/object": {},
 	"internal/trace":  {module + "/sessionstore/store"},
 	"internal/client": {module + "/sessionstore/store"},
-	"internal/cookie": {module + "/sessionstore/store", module + "/internal/keyring"},
+	"internal/cookie": {
+		module + "/sessionstore/store", module + "/internal/keyring", module + "/legacy",
+	},
 	"internal/memory": {module + "/sessionstore/store", module + "/internal/object"},
 	"internal/postgres": {
 		"github.com/jackc/pgx/v5/...", module + "/sessionstore/store", module + "/internal/batch",

@@ -3,46 +3,16 @@
 package cookie
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/hex"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/reporadar/pgsession/internal/keyring"
+	"github.com/reporadar/pgsession/legacy"
 )
 
-// The cookie's value is
-//
-//	v1.<key id>.<base64url(payload)>.<base64url(HMAC-SHA-256)>
-//
-// where the payload is the token (32 bytes), flags (1 byte) and 8 bytes, big
-// endian: the minimum version of a load, or the Unix time at which a session of
-// an emergency was created.
-//
-// The MAC covers the purpose, the name of the cookie, the environment, the key
-// id and the payload, each with its length before it. So a cookie of another
-// name, another environment or another purpose of the same secret is refused.
-// The token keeps a session safe; the MAC lets a forged cookie be refused
-// without a query.
 const (
-	cookieVersion  = "v1"
-	cookiePurpose  = "pgsession cookie v1"
-	flagPersistent = 1 << 0
-	flagEmergency  = 1 << 1
-
-	payloadBytes = 32 + 1 + 8
-	keyIDChars   = 2 * keyring.IDBytes
-	payloadChars = (payloadBytes*8 + 5) / 6
-	macChars     = (sha256.Size*8 + 5) / 6
-
-	// ValueChars is the length of a cookie's value.
-	ValueChars = len(cookieVersion) + 1 + keyIDChars + 1 + payloadChars + 1 + macChars
 	// MaxPresented bounds the cookies of our name that a request may have,
 	// since each costs a MAC.
 	MaxPresented = 8
@@ -56,10 +26,6 @@ const (
 	// after a save.
 	SeenSuffix = "-seen"
 )
-
-// cookieEncoding decodes strictly: with trailing bits a value would have a
-// second spelling.
-var cookieEncoding = base64.RawURLEncoding.Strict()
 
 // Ticket is the content of a cookie.
 type Ticket struct {
@@ -83,108 +49,59 @@ type Attributes struct {
 	Partitioned        bool
 }
 
-// Codec signs, verifies and writes cookies. It is immutable, and safe for
+// Codec reads and writes the cookies of one name. It is immutable, and safe for
 // concurrent use.
 type Codec struct {
-	marker  string // the name of its cookie
-	seen    string // the name of the cookie after a save
-	Cfg     Attributes
-	context []byte // of every MAC, before the key id and the payload
-	ring    keyring.Ring
-	ids     []string // of the keys, in hex
+	marker string // the name of its cookie
+	seen   string // the name of the cookie after a save
+	Cfg    Attributes
+	format format
 }
 
-// NewCodec makes a codec. The first secret signs; the others only verify.
+// format is how a ticket is written as text: into a cookie's value.
+type format interface {
+	// sign returns the text of a ticket.
+	sign(t Ticket) string
+	// verify returns the ticket of a text, and false if it is none that sign
+	// has returned.
+	verify(text string) (Ticket, bool)
+	// foreign reports whether a text that verify refuses is of the other
+	// format: that of another library, or else ours.
+	foreign(text string) bool
+	// newToken returns a new token that sign can write.
+	newToken() Token
+}
+
+// NewCodec makes a codec for our own format. The first secret signs; the others
+// only verify.
 func NewCodec(cfg Attributes, env string, secrets []string) (*Codec, error) {
-	c := &Codec{Cfg: cfg, marker: cfg.Name + MarkerSuffix, seen: cfg.Name + SeenSuffix}
-	for _, part := range []string{cookiePurpose, cfg.Name, env} {
-		c.context = keyring.AppendPart(c.context, part)
-	}
-	raw := make([][]byte, len(secrets))
-	for i, secret := range secrets {
-		raw[i] = []byte(secret)
-	}
-	purpose := keyring.Purpose{ID: cookiePurpose + " key id", Key: cookiePurpose + " mac"}
-	ring, err := keyring.New(raw, purpose, func(id keyring.ID) keyring.Layout {
-		c.ids = append(c.ids, hex.EncodeToString(id[:]))
-		prefix := keyring.AppendPart(slices.Clone(c.context), c.ids[len(c.ids)-1])
-		return keyring.Layout{
-			Prefix: keyring.AppendLength(prefix, payloadBytes), Size: payloadBytes,
-		}
-	})
+	f, err := newSigned(cfg.Name, env, secrets)
 	if err != nil {
 		return nil, err
 	}
-	c.ring = ring
-	return c, nil
+	return newCodec(cfg, f), nil
 }
 
-// Sign returns the value of a ticket's cookie, signed with the first key.
-func (c *Codec) Sign(t Ticket) string {
-	var payload [payloadBytes]byte
-	copy(payload[:], t.Token[:])
-	if t.Persistent {
-		payload[32] |= flagPersistent
-	}
-	number := t.MinVersion
-	if t.Made > 0 {
-		payload[32] |= flagEmergency
-		number = t.Made
-	}
-	binary.BigEndian.PutUint64(payload[33:], number)
-
-	value := make([]byte, 0, ValueChars)
-	value = append(value, cookieVersion+"."+c.ids[0]+"."...)
-	value = cookieEncoding.AppendEncode(value, payload[:])
-	value = append(value, '.')
-	mac := c.ring[0].MAC.Sum(payload[:])
-	value = cookieEncoding.AppendEncode(value, mac[:])
-	return string(value)
+// NewLegacyCodec makes a codec for the format of another library. Its cookie
+// says nothing but the session, so each of its tickets is Persistent, or none
+// is.
+func NewLegacyCodec(cfg Attributes, f legacy.Format, persistent bool) *Codec {
+	return newCodec(cfg, legacyFormat{f, persistent})
 }
 
-// verify returns the ticket of a cookie's value, and false if the value is not
-// ours. It compares MACs of fixed length in constant time, and tries only the
-// key that the key id names.
-func (c *Codec) verify(value string) (Ticket, bool) {
-	if len(value) != ValueChars || value[:len(cookieVersion)+1] != cookieVersion+"." {
-		return Ticket{}, false
+func newCodec(cfg Attributes, f format) *Codec {
+	return &Codec{
+		Cfg: cfg, marker: cfg.Name + MarkerSuffix, seen: cfg.Name + SeenSuffix, format: f,
 	}
-	rest := value[len(cookieVersion)+1:]
-	if rest[keyIDChars] != '.' || rest[keyIDChars+1+payloadChars] != '.' {
-		return Ticket{}, false
-	}
-	for i := range c.ring {
-		if rest[:keyIDChars] != c.ids[i] {
-			continue
-		}
-		// Decoders skip line ends, so a short result is another spelling.
-		var buf [payloadBytes + sha256.Size]byte
-		payloadText, macText := rest[keyIDChars+1:][:payloadChars], rest[len(rest)-macChars:]
-		n, err := cookieEncoding.Decode(buf[:payloadBytes], []byte(payloadText))
-		if err != nil || n != payloadBytes {
-			return Ticket{}, false
-		}
-		n, err = cookieEncoding.Decode(buf[payloadBytes:], []byte(macText))
-		if err != nil || n != sha256.Size {
-			return Ticket{}, false
-		}
-		payload := [payloadBytes]byte(buf[:payloadBytes])
-		mac := c.ring[i].MAC.Sum(payload[:])
-		flags := payload[32]
-		if !hmac.Equal(buf[payloadBytes:], mac[:]) || flags&^(flagPersistent|flagEmergency) != 0 {
-			return Ticket{}, false
-		}
-		t := Ticket{Persistent: flags&flagPersistent != 0, Stale: i > 0}
-		number := &t.MinVersion
-		if flags&flagEmergency != 0 {
-			number = &t.Made
-		}
-		*number = binary.BigEndian.Uint64(payload[33:])
-		copy(t.Token[:], payload[:])
-		return t, true
-	}
-	return Ticket{}, false
 }
+
+// Sign returns the value of a ticket's cookie.
+func (c *Codec) Sign(t Ticket) string { return c.format.sign(t) }
+
+func (c *Codec) verify(value string) (Ticket, bool) { return c.format.verify(value) }
+
+// NewToken returns the token of a new session.
+func (c *Codec) NewToken() Token { return c.format.newToken() }
 
 // presented is the result of reading the cookies of a request.
 type presented int
@@ -194,6 +111,7 @@ const (
 	presentedNothing presented = iota // no cookie of our name
 	PresentedTickets                  // at least one ticket
 	PresentedForged                   // only cookies that are not ours
+	PresentedForeign                  // only such, and one is of another library
 	PresentedTooMany                  // more than MaxPresented
 )
 
@@ -208,6 +126,9 @@ func (c *Codec) Read(r *http.Request, found []Ticket) ([]Ticket, presented) {
 		}
 		t, ok := c.verify(value)
 		switch {
+		case !ok && outcome == PresentedTickets:
+		case !ok && c.format.foreign(value):
+			outcome = PresentedForeign
 		case !ok && outcome == presentedNothing:
 			outcome = PresentedForged
 		case ok:
@@ -235,6 +156,14 @@ func (c *Codec) ReadAll(r *http.Request) (found []Ticket) {
 		}
 	}
 	return found
+}
+
+// Has reports whether a request has a cookie of our name, of any value.
+func (c *Codec) Has(r *http.Request) bool {
+	for range named(r, c.Cfg.Name) {
+		return true
+	}
+	return false
 }
 
 // Marked reports whether a request has the marker.

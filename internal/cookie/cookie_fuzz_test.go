@@ -13,8 +13,8 @@ import (
 // fuzz targets.
 var fuzzTickets = []Ticket{
 	{},
-	{Token: Token(sha256.Sum256([]byte("seed")))},
-	{Token: Token{0xff, 31: 0xff}, Persistent: true, MinVersion: 1<<64 - 1},
+	{Token: Token{Secret: sha256.Sum256([]byte("seed"))}},
+	{Token: Token{Secret: [32]byte{0xff, 31: 0xff}}, Persistent: true, MinVersion: 1<<64 - 1},
 }
 
 // FuzzCookieVerify: whatever is not byte for byte one of the values that were
@@ -53,7 +53,7 @@ func FuzzCookieSign(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0xff}, 32), false, uint64(0), 110, byte(0x80))
 	f.Fuzz(func(t *testing.T, tok []byte, persistent bool, minVersion uint64, at int, flip byte) {
 		want := Ticket{Persistent: persistent, MinVersion: minVersion}
-		copy(want.Token[:], tok)
+		copy(want.Token.Secret[:], tok)
 		value := c.Sign(want)
 		if got, ok := c.verify(value); !ok || got != want {
 			t.Fatalf("accepted %v", ok)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/reporadar/pgsession/legacy"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -16,17 +17,26 @@ const Redacted = "[redacted]"
 // Token is the secret of a session: 256 bits from the random source of the
 // system. It is in the cookie, and in memory during a request. It prints as
 // [Redacted].
-type Token [32]byte
+type Token struct {
+	Secret [32]byte
+	// SID is the session id of another library that Secret was made of; empty
+	// for a token of our own. Only it can be written into a cookie of that
+	// library.
+	SID string
+}
 
-// NewToken returns a new token. If the random source fails, crypto/rand ends
-// the process before a guessable token can be used.
+// NewToken returns a new token of our own. If the random source fails,
+// crypto/rand ends the process before a guessable token can be used.
 func NewToken() (t Token) {
-	_, _ = rand.Read(t[:])
+	_, _ = rand.Read(t.Secret[:])
 	return t
 }
 
+// LegacyToken returns the token of a session id of another library.
+func LegacyToken(sid string) Token { return Token{Secret: legacy.Token(sid), SID: sid} }
+
 // ID returns the id of the session in the stores.
-func (t Token) ID() store.ID { return sha256.Sum256(t[:]) }
+func (t Token) ID() store.ID { return sha256.Sum256(t.Secret[:]) }
 
 // Format writes [Redacted].
 func (t Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, Redacted) }
