@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"bytes"
 	"context"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/reporadar/pgsession/sessionstore/store"
@@ -86,7 +87,8 @@ func (s *Session) authenticate(a authentication) {
 // Logout also ends sessions that the request has cookies of and can't use: of
 // two cookies whose sessions are alive, both; of more cookies than are looked
 // at, all; and one that another instance made in an emergency and has yet to
-// restore. That instance does not restore it. A session that another request
+// restore. That instance does not restore it. With [Config.Legacy] it ends the
+// sessions of the other library's cookies too. A session that another request
 // has rotated since this one loaded it ends under its new token.
 //
 // ctx may name who acts: see [WithActor]. It also bounds the wait for another
@@ -105,12 +107,13 @@ func (s *Session) Logout(ctx context.Context) error {
 	case s.hidden != nil: // each bearer of the token may end it; who this is, is unknown
 		s.deleteLater(s.hidden.rec, by)
 	}
-	for _, d := range append(s.presented, s.unreadSessions()...) {
+	others := slices.Concat(s.presented, s.unreadSessions(), s.legacySessions())
+	for _, d := range others {
 		d.by = by
 		s.next.deletes = append(s.next.deletes, d)
 		s.loggedOut, s.vacant = true, none
 	}
-	s.presented, s.unread = nil, nil
+	s.presented, s.unread, s.legacy = nil, nil, nil
 	s.forget()
 	return nil
 }

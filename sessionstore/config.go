@@ -103,6 +103,8 @@ type Config struct {
 
 	// Cookie configures the session cookie. The defaults suit production.
 	Cookie CookieConfig
+	// Legacy takes over the sessions of another library. Defaults to none.
+	Legacy LegacyConfig
 	// Limits bounds a user's sessions and a session's data. Defaults to any
 	// number of sessions of 64 KiB each.
 	Limits LimitConfig
@@ -234,6 +236,7 @@ func (c Config) logNotices() {
 	for _, n := range c.notices {
 		c.Logger.Warn(n.message, n.attrs...)
 	}
+	c.logLegacyNotices()
 	if c.DisableRotateOnLogin {
 		c.Logger.Warn("token kept at login", "advice",
 			"a planted token stays good after a login (session fixation): "+
@@ -283,6 +286,9 @@ func (c Config) withDefaults() Config {
 	c.Cache.Freshness = cmp.Or(c.Cache.Freshness, defaultFreshness)
 	c.Cache.LocalBytes = cmp.Or(c.Cache.LocalBytes, defaultLocalBytes)
 	c.Cookie = c.Cookie.withDefaults(c.Env)
+	if c.Cookie.Format != nil {
+		c.Outage.DisableEmergency = true
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

@@ -42,6 +42,8 @@ func (c Config) check() error {
 	}
 	c.Outage.check(fault)
 	c.Cookie.check(c.Env, fault)
+	c.checkFormat(fault)
+	c.Legacy.check(c.Cookie.Format != nil, fault)
 
 	if len(faults) > 0 {
 		return faults

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/reporadar/pgsession/internal/cookie"
+	"github.com/reporadar/pgsession/legacy"
 )
 
 const (
@@ -35,6 +36,24 @@ type CookieConfig struct {
 	// Domain or a Path; to "session" in Development. A name with one of these
 	// prefixes must spell it so and keep its rules.
 	Name string
+	// Format writes the session's cookie as another library does, and reads its
+	// cookies: the same cookie and the same row serve the other library and
+	// this one, side by side. Defaults to our own format.
+	//
+	// The other library must keep its sessions in the table of this one. It is
+	// [github.com/reporadar/pgsession/legacy/express] for Express. Name is that
+	// of the format then, and SameSite defaults to Lax. There is no emergency
+	// and no cache: the cookie has no place for what they need. A cache would
+	// serve sessions that the other library has ended.
+	//
+	// What a secret signs is not bound to the environment or the cookie's name:
+	// use another secret in staging.
+	Format legacy.Format
+	// Persistent makes the cookies of another library outlive the browser,
+	// which they don't say themselves: all cookies with Format, unless a
+	// response calls [Session.RememberMe]; with [Config.Legacy] those of the
+	// sessions that are taken over.
+	Persistent bool
 	// Domain sends the cookie to this host and all hosts below it. Each of them
 	// can overwrite it. Defaults to "", for the host of the request only.
 	Domain string
@@ -64,6 +83,8 @@ type CookieConfig struct {
 func (c CookieConfig) withDefaults(env Environment) CookieConfig {
 	if c.Name == "" {
 		switch {
+		case c.Format != nil:
+			c.Name = c.Format.Name()
 		case env == Development:
 			c.Name = "session"
 		case c.Domain != "" || (c.Path != "" && c.Path != "/"):
@@ -77,7 +98,7 @@ func (c CookieConfig) withDefaults(env Environment) CookieConfig {
 	}
 	if c.SameSite == 0 || c.SameSite == http.SameSiteDefaultMode {
 		c.SameSite = http.SameSiteStrictMode
-		if env == Development {
+		if env == Development || c.Format != nil {
 			c.SameSite = http.SameSiteLaxMode
 		}
 	}
@@ -144,6 +165,9 @@ func (c CookieConfig) check(env Environment, fault func(name, problem string)) {
 
 // codec makes the codec of this cookie.
 func (c CookieConfig) codec(env Environment, secrets []Secret) (*cookie.Codec, error) {
+	if c.Format != nil {
+		return cookie.NewLegacyCodec(c.attributes(), c.Format, c.Persistent), nil
+	}
 	texts := make([]string, len(secrets))
 	for i, secret := range secrets {
 		texts[i] = string(secret)

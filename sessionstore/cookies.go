@@ -16,7 +16,19 @@ type broughtCookies struct {
 	marker        bool // known once cookies are written
 	others        otherCookies
 	navigation    bool // it is the page of a top-level navigation
+	legacy        legacyCookies
+	adopted       bool // the session was reached by one of them
+	forged        bool // none of those under our name is ours
 }
+
+// legacyCookies are cookies of another library, whose sessions are taken over.
+type legacyCookies uint8
+
+const (
+	noLegacy    legacyCookies = iota
+	legacyName                // under a name of their own
+	legacyShare               // under our name
+)
 
 // otherCookies are those beside the one of the session that was loaded.
 type otherCookies uint8
@@ -34,13 +46,15 @@ type dueCookies struct {
 	loggedOut     bool // by this request
 	saved         bool // other processes may serve an older version
 	moved         bool // the deadline of the session has moved
+	logout        bool // was carried out: also before a login of this request
 }
 
 // cookieChanges are what a response does about the cookies of our names.
 type cookieChanges struct {
 	session, marker cookieOp
-	clearOthers     bool // under other spellings: see Codec.ClearOthers
-	saved           bool // the cookie of Codec.Saved is written
+	legacy          cookieOp // the cookie of the other library
+	clearOthers     bool     // under other spellings: see Codec.ClearOthers
+	saved           bool     // the cookie of Codec.Saved is written
 }
 
 // cookieOp is what a response does about one cookie.
@@ -64,10 +78,14 @@ const (
 func cookieOps(before broughtCookies, after dueCookies, failed bool) (ops cookieChanges) {
 	alive := after.Token != cookie.Token{}
 	ops.saved = after.saved && alive && after.Token == before.Token
+	if after.logout && !failed && before.legacy == legacyName {
+		ops.legacy = clearCookie
+	}
 	switch {
 	case !alive:
 		// A login elsewhere can't clear a cookie of this path.
-		ops.clearOthers = before.others == conflictingCookies
+		ops.clearOthers = before.others == conflictingCookies ||
+			before.legacy == legacyShare && after.loggedOut && !failed
 		if !after.loggedOut || failed {
 			return ops
 		}
@@ -96,7 +114,9 @@ func cookieOps(before broughtCookies, after dueCookies, failed bool) (ops cookie
 // s.mu.
 func (x *requestState) dueCookies() dueCookies {
 	s := &x.session
-	due := dueCookies{marker: x.core.cfg.Cookie.marks(), loggedOut: s.loggedOut}
+	due := dueCookies{
+		marker: x.core.cfg.Cookie.marks(), loggedOut: s.loggedOut, logout: s.logouts > 0,
+	}
 	if s.identity == stored {
 		due.Ticket = cookie.Ticket{
 			Token: s.token, Persistent: s.persistent(), MinVersion: uint64(s.minVersion),
@@ -140,6 +160,10 @@ func (x *requestState) writeCookies() {
 	}
 	if ops.clearOthers { // after Write and Clear, which replace all of the name
 		c.cookie.ClearOthers(h, x.request, x.hosts(), secure)
+	}
+	if ops.legacy == clearCookie {
+		c.legacy.cookie.Clear(h, secure)
+		c.legacy.cookie.ClearOthers(h, x.request, x.hosts(), secure)
 	}
 	switch ops.marker {
 	case writeCookie:

@@ -18,6 +18,7 @@ type core struct {
 	proxies  client.Proxies
 	store    store.Store
 	cookie   *cookie.Codec
+	legacy   *takeover     // nil for none
 	askFor   time.Duration // after a save its client asks Postgres; 0 for not at all
 	newToken func() cookie.Token
 

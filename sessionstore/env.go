@@ -1,11 +1,15 @@
 package sessionstore
 
 import (
+	"cmp"
 	"net/netip"
 	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/reporadar/pgsession/legacy"
+	"github.com/reporadar/pgsession/legacy/express"
 )
 
 // ConfigFromEnv reads a [Config] from environment variables and checks it. The
@@ -37,6 +41,11 @@ var envNames = map[string]string{
 	"Cookie.Domain":             "COOKIE_DOMAIN",
 	"Cookie.SameSite":           "SESSION_COOKIE_SAMESITE",
 	"Cookie.Partitioned":        "SESSION_COOKIE_PARTITIONED",
+	"Cookie.Format":             "SESSION_COOKIE_FORMAT",
+	"Cookie.Persistent":         "SESSION_COOKIE_PERSISTENT",
+	"Legacy":                    "LEGACY_SESSION_UNTIL",
+	"Legacy.Cookie":             "LEGACY_SESSION_COOKIE, LEGACY_SESSION_SECRET",
+	"Legacy.Until":              "LEGACY_SESSION_UNTIL",
 }
 
 func configFrom(lookup func(string) (string, bool)) (Config, error) {
@@ -52,6 +61,7 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		DisableRotateOnLogin: !e.flag("SESSION_REGENERATE_ON_LOGIN", true),
 		RecordEvents:         e.flag("SESSION_RECORD_EVENTS", false),
 		Cookie:               e.cookie(),
+		Legacy:               e.legacy(),
 		Limits: LimitConfig{
 			MaxSessionsPerUser: e.number("SESSION_MAX_PER_USER"),
 			DenyAtMaxSessions:  e.flag("SESSION_DENY_AT_MAX", false),
@@ -86,6 +96,11 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		cfg.Cache.EncryptionKeys = append(cfg.Cache.EncryptionKeys, Secret(key))
 	}
 
+	if _, set := e.get("SESSION_EMERGENCY"); set && cfg.Cookie.Format != nil &&
+		!cfg.Outage.DisableEmergency {
+		e.fault("SESSION_EMERGENCY", "can't be true with SESSION_COOKIE_FORMAT: "+
+			"the cookie of another library has no place for it")
+	}
 	if problem := cfg.databaseProblem(); problem != "" {
 		e.fault("DATABASE_URL", problem)
 	}
@@ -289,6 +304,61 @@ func (e *environment) cookie() CookieConfig {
 	}
 	c.DisableMarker = !e.flag("SESSION_COOKIE_MARKER", true)
 	c.Partitioned = e.flag("SESSION_COOKIE_PARTITIONED", false)
+	c.Persistent = e.flag("SESSION_COOKIE_PERSISTENT", false)
+	switch v := e.text("SESSION_COOKIE_FORMAT"); strings.ToLower(v) {
+	case "", "own":
+	case "express":
+		if c.Name == "" {
+			c.Name = expressName
+		}
+		c.Format = e.express(c.Name)
+	default:
+		e.fault("SESSION_COOKIE_FORMAT", "must be own or express")
+	}
+	return c
+}
+
+// expressName is what express-session calls its cookie, by default.
+const expressName = "connect.sid"
+
+// express returns the format of Express's cookie. Its secret is used as it is:
+// it may have commas, or spaces at its ends.
+func (e *environment) express(name string) legacy.Format {
+	const variable = "LEGACY_SESSION_SECRET"
+	secret, _ := e.lookup(variable)
+	if secret == "" {
+		e.fault(variable, "is not set: it is the secret of express-session")
+		return nil
+	}
+	return express.NewCookie(name, secret)
+}
+
+// legacy returns what is taken over. The store of the other library's sessions
+// is up to the program.
+func (e *environment) legacy() LegacyConfig {
+	const variable = "LEGACY_SESSION_UNTIL"
+	name := cmp.Or(e.text("LEGACY_SESSION_COOKIE"), expressName)
+	v, set := e.get(variable)
+	if !set {
+		secret, _ := e.lookup("LEGACY_SESSION_SECRET")
+		if secret != "" && e.text("SESSION_COOKIE_FORMAT") == "" {
+			e.fault(variable, "is not set, and LEGACY_SESSION_SECRET is: set it to the day "+
+				"on which the cookies of the other library end")
+		}
+		return LegacyConfig{}
+	}
+	until, err := time.Parse(time.DateOnly, v)
+	if err != nil {
+		until, err = time.Parse(time.RFC3339, v)
+	}
+	if err != nil {
+		e.fault(variable, "must be a date, such as 2030-01-31, or a time of RFC 3339")
+		return LegacyConfig{}
+	}
+	c := LegacyConfig{Until: until}
+	if c.Cookie = e.express(name); c.Cookie == nil {
+		return LegacyConfig{}
+	}
 	return c
 }
 

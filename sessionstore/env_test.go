@@ -25,7 +25,8 @@ var envNamesOfTheReadme = []string{
 	"SESSION_PRUNE_INTERVAL", "SESSION_SCHEMA", "SESSION_MAX_PER_USER", "SESSION_DENY_AT_MAX",
 	"SESSION_CACHE_FRESHNESS", "SESSION_LOCAL_FRESHNESS", "SESSION_EMERGENCY",
 	"SESSION_EMERGENCY_GRACE", "SESSION_IP_PREFIX", "SESSION_SUSPICIOUS_ACTION", "APP_ENV",
-	"NODE_ENV",
+	"NODE_ENV", "SESSION_COOKIE_FORMAT", "SESSION_COOKIE_PERSISTENT", "LEGACY_SESSION_SECRET",
+	"LEGACY_SESSION_COOKIE", "LEGACY_SESSION_UNTIL",
 }
 
 func lookupIn(vars map[string]string) func(string) (string, bool) {
@@ -443,6 +444,10 @@ func TestEnvFaults(t *testing.T) {
 		{"SESSION_PRUNE_INTERVAL", canary},
 		{"SESSION_PRUNE_INTERVAL", "-1"},
 		{"APP_ENV", canary},
+		{"SESSION_COOKIE_FORMAT", canary},
+		{"SESSION_COOKIE_PERSISTENT", "true"}, // without another library
+		{"LEGACY_SESSION_UNTIL", canary},
+		{"LEGACY_SESSION_UNTIL", "31.1.2030"},
 	} {
 		c, err := configWith(map[string]string{tt.name: tt.value})
 		faults := faultsOf(t, err)

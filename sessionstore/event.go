@@ -45,10 +45,24 @@ const (
 	// expired and was pruned.
 	EventSessionNotFound
 	// EventForged: a request came with a cookie of our name and without our
-	// signature. It costs no query.
+	// signature, or with one of another library without theirs: see
+	// [LegacyConfig]. It costs no query.
 	EventForged
+	// EventForeignCookie: a request came with a cookie of our name that another
+	// library has written. The response may replace it, and that library then
+	// finds no session: see [CookieConfig.Format].
+	EventForeignCookie
+	// EventAdopted: a session of another library was taken over: see
+	// [LegacyConfig].
+	EventAdopted
+	// EventAdoptFailed: a session of another library could not be taken over,
+	// for the reason in Err. If it can't be read, its user is a visitor. For
+	// another reason FromContext returns an error, and a later request tries
+	// again.
+	EventAdoptFailed
 	// EventCookieConflict: a request came with two cookies of our name that we
-	// signed, or with more than eight of any kind. None is trusted.
+	// signed, or with more than eight of any kind. None is trusted. The same
+	// holds for cookies of another library.
 	EventCookieConflict
 	// EventLoadFailed: the store could not load a session.
 	EventLoadFailed
@@ -75,9 +89,10 @@ const (
 	// EventLoginRefused: the store refused a login, for the reason in Err. It
 	// comes without an EventSaveFailed. The user's sessions were revoked while
 	// the login was under way, or before a session of an emergency was
-	// restored. Or a pending login was not there any more when it was to be
-	// completed. Or the user has as many sessions as
-	// [LimitConfig.DenyAtMaxSessions] allows. UserID is the user's.
+	// restored, or before one of another library was taken over. Or a pending
+	// login was not there any more when it was to be completed. Or the user has
+	// as many sessions as [LimitConfig.DenyAtMaxSessions] allows. UserID is the
+	// user's.
 	EventLoginRefused
 	// EventLimitFailed: a user's oldest sessions could not be ended after a
 	// login. The next login tries again.
@@ -152,6 +167,9 @@ var eventFacts = [eventKinds]struct {
 	EventExpired:         {"session expired", slog.LevelDebug, 0},
 	EventSessionNotFound: {"session not found", slog.LevelDebug, 0},
 	EventForged:          {"session cookie forged", slog.LevelInfo, 0},
+	EventForeignCookie:   {"session cookie foreign", slog.LevelWarn, 0},
+	EventAdopted:         {"session adopted", slog.LevelInfo, audited | kept},
+	EventAdoptFailed:     {"session adoption failed", slog.LevelWarn, 0},
 	EventCookieConflict:  {"session cookie conflict", slog.LevelWarn, 0},
 	EventLoadFailed:      {"session load failed", slog.LevelWarn, 0},
 	EventSuspicious:      {"session suspicious", slog.LevelWarn, 0},

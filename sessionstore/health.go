@@ -36,6 +36,12 @@ type Health struct {
 	Profile string `json:"profile,omitempty"`
 	// Deviations are those of [Config.Deviations].
 	Deviations []string `json:"deviations,omitempty"`
+	// LegacyUntil is when [LegacyConfig.Until] ends; nil without one, and when
+	// it is over.
+	LegacyUntil *time.Time `json:"legacy_until,omitempty"`
+	// Adopted is how many sessions of another library this process has taken
+	// over.
+	Adopted int64 `json:"adopted,omitempty"`
 	// LastPruneAge is the time in seconds since the last prune of any instance;
 	// nil if there was none.
 	LastPruneAge *float64 `json:"last_prune_age_seconds,omitempty"`
@@ -75,6 +81,10 @@ func (m *Manager) Health(ctx context.Context) Health {
 	if m.cfg.Profile != noProfile {
 		h.Profile, h.Deviations = m.cfg.Profile.String(), m.cfg.Deviations()
 	}
+	if m.legacy.open() {
+		h.LegacyUntil = &m.legacy.Until
+	}
+	h.Adopted = m.Count(EventAdopted)
 	m.health.last, m.health.asked = h, time.Now()
 	return h
 }

@@ -22,6 +22,14 @@ const emergencyAge = 5 * time.Minute
 // identify finds out which session the request has. It runs before the handler
 // has the session, so it needs no lock.
 func (x *requestState) identify(ctx context.Context) error {
+	if err := x.present(ctx); err != nil {
+		return err
+	}
+	return x.adopt(ctx)
+}
+
+// present finds the session of our own cookies.
+func (x *requestState) present(ctx context.Context) error {
 	c, s := x.core, &x.session
 	var room [cookie.MaxPresented]cookie.Ticket
 	tickets, outcome := c.cookie.Read(x.request, room[:0])
@@ -30,7 +38,12 @@ func (x *requestState) identify(ctx context.Context) error {
 	s.identity, s.presented = s.vacant, nil
 	switch outcome {
 	case cookie.PresentedForged:
+		x.brought.forged = true
 		c.observe(ctx, Event{Kind: EventForged})
+	case cookie.PresentedForeign:
+		if c.legacy.cookiesOf(x.request) != legacyShare {
+			c.observe(ctx, Event{Kind: EventForeignCookie})
+		}
 	case cookie.PresentedTooMany:
 		x.brought.others, s.unread = conflictingCookies, x.request
 		c.observe(ctx, Event{Kind: EventCookieConflict})
@@ -141,16 +154,22 @@ func (x *requestState) take(ctx context.Context, t cookie.Ticket) error {
 		return x.notLoaded(ctx, err)
 	default:
 		x.brought.Ticket = t
-		s.identity, s.rec, s.token, s.minVersion = stored, rec, t.Token, int64(t.MinVersion)
-		s.readAt = time.Now()
-		s.remembered = t.Persistent
-		if rec.UserAgent != "" && s.client.UserAgent != rec.UserAgent &&
-			client.Fetches(s.client.UserAgent) {
-			s.client.UserAgent = rec.UserAgent // it fetches for that browser
-		}
-		x.suspect(ctx)
+		x.serve(ctx, t, rec)
 	}
 	return nil
+}
+
+// serve gives the handler the session of a ticket.
+func (x *requestState) serve(ctx context.Context, t cookie.Ticket, rec store.Record) {
+	s := &x.session
+	s.identity, s.rec, s.token, s.minVersion = stored, rec, t.Token, int64(t.MinVersion)
+	s.readAt = time.Now()
+	s.remembered = t.Persistent
+	if rec.UserAgent != "" && s.client.UserAgent != rec.UserAgent &&
+		client.Fetches(s.client.UserAgent) {
+		s.client.UserAgent = rec.UserAgent // it fetches for that browser
+	}
+	x.suspect(ctx)
 }
 
 func (x *requestState) notLoaded(ctx context.Context, err error) error {

@@ -39,6 +39,11 @@ func hasEnded(r Revocation) bool { return !r.Missed || r.Repeated }
 // deleted under that id. It returns the id under which the session ended.
 func (c *core) deleteRow(ctx context.Context, d *pendingDelete) (store.ID, Revocation, error) {
 	ended := d.ID
+	if d.sid != "" { // first: its cookie could bring a session back
+		if err := c.legacy.end(ctx, d.sid); err != nil {
+			return ended, Revocation{}, err
+		}
+	}
 	if d.unrestored {
 		if done, err := c.bar(ctx, d.ID); done || err != nil {
 			return ended, Revocation{}, err

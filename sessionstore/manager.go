@@ -7,7 +7,6 @@ import (
 	"io"
 	"sync/atomic"
 
-	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/internal/trace"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -49,8 +48,9 @@ func newManager(inner store.Store, cfg Config, q *events) (*Manager, error) {
 		proxies:  cfg.trusted(),
 		store:    trace.Wrap(inner, store.LayerSession, cfg.Tracer),
 		cookie:   codec,
+		legacy:   cfg.takeover(),
 		askFor:   cfg.coherence().AskFor(),
-		newToken: cookie.NewToken,
+		newToken: codec.NewToken,
 		places:   newSeenPlaces(),
 		events:   q,
 

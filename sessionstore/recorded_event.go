@@ -19,8 +19,8 @@ type RecordedEvent struct {
 	// At is when the transaction began, by Postgres's clock.
 	At time.Time
 	// Kind is [EventLogin], [EventLoginBegan], [EventSteppedUp], [EventLogout],
-	// [EventRevoked] or [EventLoginRefused]. It is -1 for one of a later
-	// version.
+	// [EventRevoked], [EventLoginRefused] or [EventAdopted]. It is -1 for one
+	// of a later version.
 	Kind EventKind
 	// UserID is the session's user, or whose sessions were revoked. It is empty
 	// for a revoke of all users or of a tag.
@@ -86,6 +86,7 @@ var recordedKinds = map[string]EventKind{
 	postgres.KindLogout:       EventLogout,
 	postgres.KindRevoked:      EventRevoked,
 	postgres.KindLoginRefused: EventLoginRefused,
+	postgres.KindAdopted:      EventAdopted,
 }
 
 func kindNamed(name string) EventKind {

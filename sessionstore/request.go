@@ -256,7 +256,7 @@ func (x *requestState) forgetEnded() {
 	s.mu.Lock()
 	id := s.rec.ID
 	after := x.dueCookies()
-	again := after.Token == x.brought.Token &&
+	again := (after.Token == x.brought.Token || x.brought.adopted) &&
 		cookieOps(x.brought, after, false).session == writeCookie
 	s.mu.Unlock()
 	if !again {

@@ -64,6 +64,9 @@ type Session struct {
 	// unread is the request if it has too many cookies to look at. A Logout
 	// looks at them all. Nil for none.
 	unread *http.Request
+	// legacy is the request while sessions of another library are taken over. A
+	// Logout ends those of its cookies. Nil otherwise.
+	legacy *http.Request
 }
 
 // phase is how far a request has come.
@@ -107,6 +110,9 @@ type pendingDelete struct {
 	store.Record
 	next store.ID // of a Rotate whose outcome is unknown; zero for none
 	by   actor
+	// sid is that of the other library's session, which ends first; "" for
+	// none.
+	sid string
 	// unrestored: another instance has it in memory, in an emergency.
 	unrestored bool
 	// unseen: whether it is alive was not looked at.
@@ -219,7 +225,8 @@ func (s *Session) persistent() bool {
 	case rememberOff:
 		return false
 	}
-	return s.remembered
+	return s.remembered || s.identity != stored && s.core.cfg.Cookie.Format != nil &&
+		s.core.cfg.Cookie.Persistent
 }
 
 // ephemeral reports whether values live for the request only.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/reporadar/pgsession/legacy"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -32,7 +33,7 @@ type Info struct {
 
 	CreatedAt time.Time `json:"created_at"`
 	// AuthenticatedAt is the user's last login in this session; zero before
-	// one.
+	// one, and if another library that made the session does not say.
 	AuthenticatedAt time.Time `json:"authenticated_at"`
 	// LastSeenAt is the last use that was written, at most a minute before the
 	// last use.
@@ -68,11 +69,15 @@ func infoOf(rec *store.Record) Info {
 	if rec.UserID != "" {
 		level = rec.Methods.Level()
 	}
+	authenticatedAt := rec.AuthenticatedAt
+	if rec.CreatedAt.Sub(authenticatedAt) > legacy.UnknownAge/2 {
+		authenticatedAt = time.Time{}
+	}
 	return Info{
 		Handle: rec.ID.Handle(), UserID: rec.UserID, id: rec.ID,
 		Pending: rec.PendingUserID != "", LoginID: rec.LoginID.String(),
 		Methods: rec.Methods.All(), Level: level,
-		CreatedAt: rec.CreatedAt, AuthenticatedAt: rec.AuthenticatedAt,
+		CreatedAt: rec.CreatedAt, AuthenticatedAt: authenticatedAt,
 		LastSeenAt: rec.LastSeenAt, ExpiresAt: rec.ExpiresAt,
 		AbsoluteExpiresAt: rec.AbsoluteExpiresAt, ReadAt: storeNow(rec),
 		IP: rec.IP, UserAgent: rec.UserAgent,

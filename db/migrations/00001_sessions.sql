@@ -316,8 +316,8 @@ COMMENT ON COLUMN pgsession.events.count IS
 COMMENT ON COLUMN pgsession.events.level IS 'Level of the login after a login or step-up';
 COMMENT ON COLUMN pgsession.events.login_id IS 'Login that the session belongs to';
 COMMENT ON COLUMN pgsession.events.kind IS
-    'session login, session login began, session stepped up, session logout, sessions revoked, or '
-    'session login refused';
+    'session login, session login began, session stepped up, session logout, sessions revoked, '
+    'session login refused, or session adopted';
 COMMENT ON COLUMN pgsession.events.user_id IS
     'User of the session, or whose sessions were revoked; null for all users or a tag';
 COMMENT ON COLUMN pgsession.events.session IS

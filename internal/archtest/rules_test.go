@@ -70,7 +70,8 @@ var imports = map[string][]string{
 		module + "/internal/cached", module + "/internal/client", module + "/internal/coherence",
 		module + "/internal/cookie", module + "/internal/dburl", module + "/internal/memory",
 		module + "/internal/object", module + "/internal/outage", module + "/internal/postgres",
-		module + "/internal/schema", module + "/internal/trace", module + "/sessionstore/store",
+		module + "/internal/schema", module + "/internal/trace", module + "/legacy",
+		module + "/legacy/express", module + "/sessionstore/store",
 	},
 	"adapters/scsstore": {
 		"github.com/jackc/pgx/v5/...", module + "/internal/postgres",

@@ -24,6 +24,9 @@ const (
 	secondSecret = "0123456789abcdef0123456789abcdef-B"
 )
 
+// keyIDs returns the ids of a codec's keys.
+func keyIDs(c *Codec) []string { return c.format.(*signed).ids }
+
 // codecFor makes a codec for a host-only cookie; "" is __Host-session.
 func codecFor(t testing.TB, name, env string, secrets ...string) *Codec {
 	t.Helper()
@@ -106,7 +109,8 @@ func TestCookieFormatIsFrozen(t *testing.T) {
 		known := slices.Contains(environments, v.Env)
 		c := codecFor(t, v.Name, v.Env, v.Secret)
 		want := Ticket{Persistent: v.Persistent, MinVersion: v.MinVersion}
-		if n, err := hex.Decode(want.Token.Secret[:], []byte(v.Token)); err != nil || n != 32 || !known {
+		n, err := hex.Decode(want.Token.Secret[:], []byte(v.Token))
+		if err != nil || n != 32 || !known {
 			t.Fatalf("vector %d is broken", i)
 		}
 		if got := c.Sign(want); got != v.Value {
@@ -127,7 +131,7 @@ func TestCookieOfAnother(t *testing.T) {
 		version: "v1", purpose: "pgsession cookie v1", name: "__Host-session", env: "production",
 		secret: firstSecret, payload: payload,
 	}
-	keyID := func(s string) string { return codecFor(t, "x", "production", s).format.(*signed).ids[0] }
+	keyID := func(s string) string { return keyIDs(codecFor(t, "x", "production", s))[0] }
 	with := func(change func(*recipe)) recipe {
 		r := good
 		change(&r)
@@ -299,7 +303,7 @@ func TestCookieForgedByLuck(t *testing.T) {
 		_, _ = random.Read(payload[:])
 		_, _ = random.Read(mac[:])
 		payload[32] &= flagPersistent
-		value := "v1." + c.format.(*signed).ids[i%2] + "." + cookieEncoding.EncodeToString(payload[:]) +
+		value := "v1." + keyIDs(c)[i%2] + "." + cookieEncoding.EncodeToString(payload[:]) +
 			"." + cookieEncoding.EncodeToString(mac[:])
 		if _, ok := c.verify(value); ok {
 			t.Fatalf("forgery %d is accepted: %s", i, value)

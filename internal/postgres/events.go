@@ -20,6 +20,7 @@ const (
 	KindLogout       = "session logout"
 	KindRevoked      = "sessions revoked"
 	KindLoginRefused = "session login refused"
+	KindAdopted      = "session adopted"
 )
 
 // maxNote bounds the actor, the reason and the detail of a row, in bytes.
@@ -67,7 +68,10 @@ func (r recorder) change(
 	if userID == "" {
 		return nil // a visitor's session was restored
 	}
-	if kind == "" {
+	switch {
+	case n.As == store.AsAdoption:
+		kind = KindAdopted
+	case kind == "":
 		kind = kindOf(rec.UserID, rec.PendingUserID, false)
 	}
 	if err := r.over(ctx, db, n); err != nil {

@@ -38,6 +38,8 @@ const (
 	// AsRestore: a Rotate that restores a session of an emergency, with its
 	// login.
 	AsRestore
+	// AsAdoption: a Create of a session of another library, with its login.
+	AsAdoption
 	// AsRepeat: a Revoke that repeats one with a row. It has a row of its own
 	// if it ends a session.
 	AsRepeat
