@@ -8,9 +8,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/reporadar/pgsession/db"
 	"github.com/reporadar/pgsession/integration/internal/testkit"
 	"github.com/reporadar/pgsession/integration/pgtest"
 	"github.com/reporadar/pgsession/internal/postgres"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Both files can be run again, in either order. The roles have on the shards
@@ -25,7 +27,7 @@ func rights(t *testing.T, c *cluster) {
 
 	for role, refused := range map[string][]string{
 		c.roles.App: {
-			"UPDATE pgsession.sessions SET absolute_expires_at = 'infinity'",
+			"UPDATE pgsession.sessions SET created_at = now()",
 			"TRUNCATE pgsession.sessions, pgsession.marks",
 			"UPDATE pgsession.prune_state SET pruned_total = 0",
 		},
@@ -57,6 +59,39 @@ func rights(t *testing.T, c *cluster) {
 		t.Errorf("%v", err)
 	}
 	pgtest.Exec(t, c.admin, "ALTER ROLE "+c.roles.Owner+" LOGIN")
+}
+
+// citus.sql for a schema of another name distributes that schema's table.
+func worksInAnotherSchema(t *testing.T, c *cluster) {
+	opts := db.Options{Schema: "shop"}
+	if _, err := db.Up(t.Context(), c.admin, opts); err != nil {
+		t.Fatal(err)
+	}
+	defer pgtest.Exec(t, c.admin, "DROP SCHEMA shop CASCADE; DROP TABLE public.shop_migrations",
+		pgx.QueryExecModeSimpleProtocol)
+	sql, err := db.Ops("citus", opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Exec(t, c.admin, sql, pgx.QueryExecModeSimpleProtocol)
+	expect(t, "distributed tables of shop", pgtest.One[int](t, c.admin, `SELECT count(*)
+		FROM pg_dist_partition WHERE logicalrelid = 'shop.sessions'::regclass`), 1)
+	inner, err := postgres.NewIn(c.admin, "shop", daily, testkit.Patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := inner.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ids := sessions(t, inner, "ada", 3)
+	next := testkit.NewID()
+	if _, err := inner.Rotate(t.Context(), ids[0], next, store.Change{}); err != nil {
+		t.Error(err)
+	}
+	_, r, err := inner.Revoke(t.Context(), store.Selection{UserID: "ada"})
+	if err != nil || r.Count != len(ids) {
+		t.Errorf("revoked %d: %v", r.Count, err)
+	}
 }
 
 // An application that connects to a worker would prune and lock beside the
