@@ -48,7 +48,8 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 		panic("sessionstore: Handler of a nil Manager: make it with Open, New or NewWithStore")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &requestState{core: &m.core, writer: w, header: w.Header(), started: time.Now()}
+		x := &requestState{core: &m.core, writer: w, header: w.Header()}
+		x.session.started = time.Now()
 		if len(x.header) > 0 {
 			x.before = x.header.Clone()
 		}

@@ -19,7 +19,6 @@ type requestState struct {
 	writer  http.ResponseWriter // the server's
 	header  http.Header         // of the response
 	before  http.Header         // header when Handler began; nil if it was empty
-	started time.Time           // before the handler: a login began no earlier
 	own     ownMarks
 
 	// mu is held over each step of the request, with its I/O: goroutines that
@@ -106,7 +105,7 @@ func (x *requestState) loadOnce(ctx context.Context) error {
 	if err := x.identify(withoutSession(ctx)); err != nil {
 		return err
 	}
-	s.core, s.started, s.own = x.core, x.started, &x.own
+	s.core, s.own = x.core, &x.own
 	x.load = loaded
 	x.ready.Store(true)
 	if s.now() == phaseSent {

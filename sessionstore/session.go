@@ -30,7 +30,7 @@ import (
 type Session struct {
 	core    *core
 	client  Client    // of this request; zero if clients are not tracked
-	started time.Time // when the request began
+	started time.Time // of the request, before its handler: a login began no earlier
 	own     *ownMarks // of the request's revokes
 
 	// mu guards all that follows. It is never held over I/O.

@@ -56,8 +56,9 @@ func (b *base) loadRow(
 	ctx context.Context, db querier, id *store.ID, missing func() (*gen.SessionMissingRow, error),
 ) (*store.Record, error) {
 	r := b.reader(db, 1)
-	_, err := b.queries.SessionLoad(ctx, r, id[:])
-	rec, err := r.one(ctx, err)
+	left, err := b.queries.SessionLoad(ctx, r, id[:])
+	read, err := r.many(ctx, len(left), err)
+	rec, err := read.one(err)
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return rec, err
 	}
