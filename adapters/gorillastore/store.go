@@ -99,9 +99,9 @@ func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
 	return session, nil
 }
 
-// touch extends a session that the library's idle timeout would else end,
-// though it is used. It makes at most one touch in a touch interval. One that
-// fails is made up for by the next.
+// touch extends a session in use that the library's idle timeout would else
+// end. It makes at most one touch in a touch interval. If a touch fails, the
+// next one makes up for it.
 func (s *Store) touch(ctx context.Context, rec *store.Record) {
 	idle := rec.ExpiresAt.Sub(rec.LastSeenAt)
 	interval := store.Expiry{Idle: idle}.TouchInterval()

@@ -11,8 +11,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-// request has what one HTTP request did through a store. It tells the sessions
-// that the request has loaded, which it may only change, from new ones.
+// request has what one HTTP request did through a store. A session that it has
+// loaded may only be changed; any other one is new.
 type request struct {
 	began  time.Time
 	client store.Client

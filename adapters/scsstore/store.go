@@ -105,9 +105,9 @@ func answeredAt(rec *store.Record) time.Time {
 	return rec.AnsweredAt
 }
 
-// touch extends a session that would else end by the idle timeout of the
-// library, which scs does not know, although it is used. It makes at most one
-// touch in a touch interval. A touch that fails is made up for by the next.
+// touch extends a session in use that the library's own idle timeout would
+// else end. It makes at most one touch in a touch interval. If a touch fails,
+// the next one makes up for it.
 func (s *Store) touch(ctx context.Context, rec *store.Record) {
 	idle := rec.ExpiresAt.Sub(rec.LastSeenAt)
 	interval := store.Expiry{Idle: idle}.TouchInterval()

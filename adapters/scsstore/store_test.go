@@ -93,7 +93,7 @@ func TestALoginWhoseVisitorHasEndedIsALogin(t *testing.T) {
 	}
 }
 
-// Without Wrap nothing is known of the load, but what the table says.
+// Without Wrap the store asks the table why the session is gone.
 func TestWithoutARequestALogoutHoldsToo(t *testing.T) {
 	s := newSite(t, Options{})
 	v := s.load(t.Context(), "")
@@ -298,8 +298,8 @@ func TestTheIdleTimeoutOfSCS(t *testing.T) {
 	})
 }
 
-// scs knows no idle timeout of the library, and saves nothing in a request that
-// only reads.
+// scs has no idle timeout here, and saves nothing in a request that only
+// reads.
 func TestARequestThatReadsKeepsTheSessionAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, Options{})
