@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gorilla/sessions"
+
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
@@ -21,7 +23,9 @@ type request struct {
 
 // loaded is a session as the request has loaded or saved it.
 type loaded struct {
-	id     store.ID
+	id store.ID
+	// token is empty until the request has saved the session.
+	token  string
 	userID string
 	object map[string]json.RawMessage
 	// ends is when the session ends, by the clock of this process.
@@ -33,6 +37,20 @@ func loadedOf(rec *store.Record) *loaded {
 	l.ends = time.Now().Add(rec.AbsoluteExpiresAt.Sub(now(rec)))
 	_ = json.Unmarshal(rec.Data, &l.object) // decode has read it
 	return l
+}
+
+// restore fills a session with what the request has saved.
+func (l *loaded) restore(session *sessions.Session) error {
+	data, err := json.Marshal(l.object)
+	if err != nil {
+		return err
+	}
+	values, err := decode(data)
+	if err != nil {
+		return err
+	}
+	session.ID, session.Values, session.IsNew = l.token, values, false
+	return nil
 }
 
 type requestKey struct{ of *Store }

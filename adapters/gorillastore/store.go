@@ -66,7 +66,8 @@ func (s *Store) Get(r *http.Request, name string) (*sessions.Session, error) {
 	return sessions.GetRegistry(r).Get(s, name)
 }
 
-// New loads the session of a request's cookie. Without a cookie, or a session
+// New loads the session of a request's cookie, or the one that the request has
+// saved before. Without a cookie, or a session
 // that is alive, it returns a new one. With an error, too: Postgres did not
 // answer, or a value can't be decoded.
 func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
@@ -74,6 +75,9 @@ func (s *Store) New(r *http.Request, name string) (*sessions.Session, error) {
 	options := *s.Options
 	session.Options, session.IsNew = &options, true
 	req := s.begin(r)
+	if saved := req.session(name); saved != nil && saved.token != "" {
+		return session, saved.restore(session)
+	}
 	c, err := r.Cookie(name)
 	if err != nil {
 		return session, nil
@@ -222,7 +226,7 @@ func (s *Store) change(
 		return err
 	}
 	saved := loadedOf(&rec)
-	saved.object = object
+	saved.token, saved.object = session.ID, object
 	s.begin(r).note(session.Name(), saved)
 	return nil
 }
@@ -248,7 +252,7 @@ func (s *Store) create(
 	}
 	session.ID = token
 	made := loadedOf(&rec)
-	made.object = object
+	made.token, made.object = token, object
 	req.note(session.Name(), made)
 	return nil
 }

@@ -239,6 +239,36 @@ func TestALoginWhoseVisitorHasEndedIsALogin(t *testing.T) {
 	}
 }
 
+// goth calls New each time that it stores a value.
+func TestNewAfterASaveInOneRequest(t *testing.T) {
+	s := newSite(t)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for i, key := range []string{"user", "state"} {
+		session, err := s.store.New(r, name)
+		if err != nil || len(session.Values) != i || session.IsNew != (i == 0) {
+			t.Fatalf("%v, %v", session.Values, err)
+		}
+		session.Values[key] = "ada"
+		if err := session.Save(r, httptest.NewRecorder()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := s.count("ada"); n != 1 {
+		t.Errorf("%d sessions, want 1", n)
+	}
+	session, err := s.store.Get(r, name)
+	if err != nil || len(session.Values) != 2 {
+		t.Fatalf("%v, %v", session.Values, err)
+	}
+	session.Options.MaxAge = -1
+	if err := session.Save(r, httptest.NewRecorder()); err != nil || s.count("ada") != 0 {
+		t.Error(err)
+	}
+	if session, err := s.store.New(r, name); err != nil || !session.IsNew {
+		t.Errorf("%v, %v: a session that has ended is back", session, err)
+	}
+}
+
 func TestMaxAge(t *testing.T) {
 	s := newSite(t)
 	s.handle("/age", func(r *http.Request, session *sessions.Session) bool {

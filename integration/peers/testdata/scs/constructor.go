@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -15,30 +14,37 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-var (
-	number atomic.Int64
-	pool   = sync.OnceValue(func() *pgxpool.Pool {
-		pool, err := pgxpool.New(context.Background(), os.Getenv("PEERS_DATABASE_URL"))
-		if err != nil {
-			panic(err)
-		}
-		return pool
-	})
-)
+// stores are ready before the tests begin, which measure times. Each is in a
+// schema of its own, as each SessionManager of the tests has its own memory.
+var stores = make(chan *scsstore.Store, 64)
 
-// newStore makes a store in a schema of its own, as each SessionManager of
-// these tests has its own memory.
-func newStore() *scsstore.Store {
-	schema := fmt.Sprintf("scs_%d", number.Add(1))
-	if _, err := db.Up(context.Background(), pool(), db.Options{Schema: schema}); err != nil {
-		panic(err)
+func init() {
+	ctx := context.Background()
+	config, err := pgxpool.ParseConfig(os.Getenv("PEERS_DATABASE_URL"))
+	if err != nil {
+		panic("PEERS_DATABASE_URL is not valid")
 	}
-	manager, err := sessionstore.New(context.Background(), pool(), sessionstore.Config{
-		Secrets: []sessionstore.Secret{"peers-5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
-		Schema:  schema, Logger: slog.New(slog.DiscardHandler),
-	})
+	config.MaxConns = 20
+	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		panic(err)
 	}
-	return scsstore.New(manager.Store(), scsstore.Options{Pool: pool(), Schema: schema})
+	for i := range cap(stores) {
+		schema := fmt.Sprintf("scs_%d", i)
+		if _, err := db.Up(ctx, pool, db.Options{Schema: schema}); err != nil {
+			panic(err)
+		}
+		manager, err := sessionstore.New(ctx, pool, sessionstore.Config{
+			Secrets: []sessionstore.Secret{"peers-5f1d7a86c2b94e03a7d8e6f0c1b2a394"},
+			Schema:  schema, Logger: slog.New(slog.DiscardHandler), StoreTimeout: 30 * time.Second,
+			Outage: sessionstore.OutageConfig{DisableEmergency: true},
+		})
+		if err != nil {
+			panic(err)
+		}
+		stores <- scsstore.New(manager.Store(), scsstore.Options{Pool: pool, Schema: schema})
+	}
 }
+
+// newStore returns a store that no other SessionManager has.
+func newStore() *scsstore.Store { return <-stores }
