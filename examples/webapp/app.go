@@ -81,7 +81,7 @@ func (a *app) handler() http.Handler {
 	mux.HandleFunc("GET /api/get", a.withSession(apiGet))
 	mux.Handle("GET /healthz", a.sessions.HealthHandler())
 
-	return http.NewCrossOriginProtection().Handler(a.sessions.Handler(mux))
+	return http.NewCrossOriginProtection().Handler(a.sessions.Handler(withNotFound(mux)))
 }
 
 // handlerFunc is a handler that needs the session.

@@ -14,31 +14,40 @@ const (
 )
 
 // chart is a number over the last minutes, drawn as an SVG path. The right edge
-// is now.
+// is now, the bottom is 0.
 type chart struct {
 	Title string
-	Unit  string // follows the number
+	Unit  string // follows each number
 	Now   string
-	Most  string
-	Bars  bool // for rare happenings
-	Path  string
+	Top   string // at the upper edge
+	Empty string // what the chart will show, if there is nothing to draw
+	Path  string // empty if no value is known, or if all are 0
 }
 
-// lineOf returns a chart of a number that always has a value. NaN is a gap.
-func lineOf(title, unit string, values []float64) chart {
-	return drawn(newChart(title, unit, values), values, scaleOf(values))
+// lineOf returns a chart of a number. NaN is a gap.
+func lineOf(title, unit, empty string, values []float64) chart {
+	return drawn(chart{Title: title, Unit: unit, Empty: empty}, values, topOf(values))
 }
 
 // shareOf returns a chart of a ratio, in percent.
-func shareOf(title string, values []float64) chart {
+func shareOf(title, empty string, values []float64) chart {
 	percent := make([]float64, len(values))
 	for i, v := range values {
 		percent[i] = 100 * v
 	}
-	return drawn(newChart(title, "\u00a0%", percent), percent, 100)
+	return drawn(chart{Title: title, Unit: "\u00a0%", Empty: empty}, percent, 100)
 }
 
-func drawn(c chart, values []float64, most float64) chart {
+func drawn(c chart, values []float64, top float64) chart {
+	c.Now, c.Top = "–", number(top)
+	known := slices.DeleteFunc(slices.Clone(values), math.IsNaN)
+	if len(known) == 0 {
+		return c
+	}
+	c.Now = number(known[len(known)-1])
+	if slices.Max(known) == 0 {
+		return c
+	}
 	var path strings.Builder
 	to := 'M'
 	for i, v := range values {
@@ -47,7 +56,7 @@ func drawn(c chart, values []float64, most float64) chart {
 			to = 'M'
 			continue
 		}
-		fmt.Fprintf(&path, "%c%.1f %.1f", to, x, yOf(v, most))
+		fmt.Fprintf(&path, "%c%.1f %.1f", to, x, yOf(v, top))
 		if alone := to == 'M' && (i+1 == len(values) || math.IsNaN(values[i+1])); alone {
 			fmt.Fprintf(&path, "h1") // a single point would be invisible
 		}
@@ -57,56 +66,34 @@ func drawn(c chart, values []float64, most float64) chart {
 	return c
 }
 
-// barsOf returns a chart of rare happenings. Its number is their sum.
-func barsOf(title, unit string, values []float64) chart {
-	c := newChart(title, unit, values)
-	c.Bars = true
-	most, sum := scaleOf(values), 0.0
-	var path strings.Builder
-	for i, v := range values {
-		if v > 0 {
-			sum += v
-			fmt.Fprintf(&path, "M%.1f %dV%.1f", xOf(i, len(values)), chartHeight, yOf(v, most))
-		}
-	}
-	c.Now, c.Path = number(sum), path.String()
-	return c
-}
-
-func newChart(title, unit string, values []float64) chart {
-	c := chart{Title: title, Unit: unit, Now: "–", Most: "–"}
-	if known := slices.DeleteFunc(slices.Clone(values), math.IsNaN); len(known) > 0 {
-		c.Now, c.Most = number(known[len(known)-1]), number(slices.Max(known))
-	}
-	return c
-}
-
 // Label describes the chart for readers who can't see it.
 func (c chart) Label() string {
-	if c.Bars {
-		return fmt.Sprintf("%s: %s%s in the last minutes, at most %s at once", c.Title, c.Now,
-			c.Unit, c.Most)
-	}
-	return fmt.Sprintf("%s: now %s%s, at most %s", c.Title, c.Now, c.Unit, c.Most)
+	return fmt.Sprintf("%s: now %s%s, the top is %s%s", c.Title, c.Now, c.Unit, c.Top, c.Unit)
 }
 
-// scaleOf returns the value at the top, at least 1, so that small values look
-// small.
-func scaleOf(values []float64) float64 {
+// topOf returns a round number above all values, at least 1, so that small
+// values look small and the axis can be read.
+func topOf(values []float64) float64 {
 	most := 1.0
 	for _, v := range values {
 		if v > most { // false for NaN
 			most = v
 		}
 	}
-	return most
+	unit := math.Pow10(int(math.Floor(math.Log10(most))))
+	for _, round := range []float64{1, 2, 5} {
+		if most <= round*unit {
+			return round * unit
+		}
+	}
+	return 10 * unit
 }
 
 func xOf(i, n int) float64 { return chartWidth - float64(n-1-i)*chartWidth/(maxSamples-1) }
 
-func yOf(v, most float64) float64 {
+func yOf(v, top float64) float64 {
 	const margin = 2
-	return chartHeight - margin - v/most*(chartHeight-2*margin)
+	return chartHeight - margin - v/top*(chartHeight-2*margin)
 }
 
 // number formats with one decimal below 100.

@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
@@ -15,7 +16,7 @@ func TestInMemory(t *testing.T) {
 	for _, v := range []*visitor{here, there} {
 		v.post("/login", url.Values{"name": {"Ada"}}).wants(t, http.StatusOK, "Hello, Ada.")
 	}
-	here.get("/devices").wants(t, http.StatusOK, "this device", `name="handle"`)
+	here.get("/devices").wants(t, http.StatusOK, "This device", `name="handle"`)
 	here.post("/devices/end-others", nil).wants(t, http.StatusOK, "One device is logged out.",
 		"You are logged in nowhere else.")
 	there.get("/devices").wants(t, http.StatusOK, "Who are you?")
@@ -63,4 +64,20 @@ func TestEndedWordsTellTheTruth(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
+}
+
+// Each page has the user's name at the top, and an unknown address a page.
+func TestEachPageLeadsOn(t *testing.T) {
+	v := newSite(t).visitor(t)
+	v.post("/login", url.Values{"name": {"Ada"}})
+	for _, path := range []string{"/", "/devices", "/password"} {
+		v.get(path).wants(t, http.StatusOK, `<span class="user">Ada</span>`, `<a href="/"`)
+	}
+	page := v.get("/devices")
+	if n := strings.Count(page.body, "This device"); n != 1 {
+		t.Errorf("this device is there %d times", n)
+	}
+	v.get("/nowhere").wants(t, http.StatusNotFound, "There is no such page", "style.css",
+		"To the first page")
+	v.get("/api/nowhere").wants(t, http.StatusNotFound, "404 page not found")
 }

@@ -29,6 +29,10 @@ var (
 		Title: "Please log in again",
 		Text:  "The login took too long, or your sessions were ended meanwhile.",
 	}
+	notFound = failure{
+		Title: "There is no such page",
+		Text:  "The address may be wrong, or the page is gone.",
+	}
 	broken = failure{
 		Title: "Something went wrong",
 		Text:  "It is our fault, not yours.",
@@ -65,4 +69,26 @@ func serveError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	f.Status = status
 	render(w, "failure.html", status, f)
+}
+
+// withNotFound answers addresses without a page. It does not load the session,
+// so it costs no query. For an address that has a page for another method, the
+// mux answers 405.
+func withNotFound(mux *http.ServeMux) http.Handler {
+	has := func(r *http.Request, method string) bool {
+		as := *r
+		as.Method = method
+		_, pattern := mux.Handler(&as)
+		return pattern != ""
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/") || has(r, r.Method) ||
+			has(r, http.MethodGet) || has(r, http.MethodPost) {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		f := notFound
+		f.Status = http.StatusNotFound
+		render(w, "failure.html", f.Status, f)
+	})
 }

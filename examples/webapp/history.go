@@ -70,15 +70,6 @@ func (h *history) values(of func(sample) float64) []float64 {
 	return values
 }
 
-// rises returns the growth of a counter between samples.
-func (h *history) rises(of func(sample) float64) []float64 {
-	values := h.values(of)
-	for i := range values[:max(0, len(values)-1)] {
-		values[i] = values[i+1] - values[i]
-	}
-	return values[:max(0, len(values)-1)]
-}
-
 // ratios returns the growth of one counter divided by that of another, or NaN
 // if the other did not grow.
 func (h *history) ratios(of, to func(sample) float64) []float64 {
@@ -98,13 +89,25 @@ func (h *history) ratios(of, to func(sample) float64) []float64 {
 
 // rates returns the growth of a counter for each second.
 func (h *history) rates(of func(sample) float64) []float64 {
+	return h.growth(of, 1, time.Second)
+}
+
+// perMinute returns the growth of a rare counter for each minute, over half a
+// minute: between two samples it is mostly 0.
+func (h *history) perMinute(of func(sample) float64) []float64 {
+	return h.growth(of, int(30*time.Second/sampleEvery), time.Minute)
+}
+
+// growth returns how much a counter has grown for each unit of time, over up to
+// so many samples before each.
+func (h *history) growth(of func(sample) float64, over int, unit time.Duration) []float64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var rates []float64
 	for i := 1; i < len(h.samples); i++ {
-		before, after := h.samples[i-1], h.samples[i]
-		if seconds := after.at.Sub(before.at).Seconds(); seconds > 0 {
-			rates = append(rates, (of(after)-of(before))/seconds)
+		before, after := h.samples[max(0, i-over)], h.samples[i]
+		if took := after.at.Sub(before.at); took > 0 {
+			rates = append(rates, (of(after)-of(before))*float64(unit)/float64(took))
 		}
 	}
 	return rates

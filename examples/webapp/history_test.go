@@ -33,54 +33,86 @@ func TestHistory(t *testing.T) {
 			got[0] != 3 {
 			t.Errorf("%d values are kept, want %d", len(got), maxSamples)
 		}
-		rates, rises := h.rates(of), h.rises(of)
+		rates, minutes := h.rates(of), h.perMinute(of)
 		if len(rates) != maxSamples-1 || slices.Min(rates) != 2 || slices.Max(rates) != 2 {
 			t.Errorf("rates %v, want 2 a second", rates)
 		}
-		if len(rises) != maxSamples-1 || slices.Min(rises) != 4 || slices.Max(rises) != 4 {
-			t.Errorf("rises %v, want 4 each", rises)
+		if len(minutes) != maxSamples-1 || slices.Min(minutes) != 120 ||
+			slices.Max(minutes) != 120 {
+			t.Errorf("rates %v, want 120 a minute", minutes)
 		}
 	})
+}
+
+// One login is a rate that lasts for half a minute, and no dot.
+func TestRareEventsAreRates(t *testing.T) {
+	var h history
+	start := time.Now()
+	for i := range maxSamples {
+		s := sample{at: start.Add(time.Duration(i) * sampleEvery)}
+		if i >= 40 {
+			s.begun = 1
+		}
+		h.add(s)
+	}
+	positive := 0
+	for _, v := range h.perMinute(func(s sample) float64 { return s.begun }) {
+		if v > 0 {
+			positive++
+		}
+		if v > 2 {
+			t.Errorf("%v logins a minute of one in half a minute", v)
+		}
+	}
+	if positive != 15 {
+		t.Errorf("the rate lasts for %d samples, want 15", positive)
+	}
 }
 
 func TestChartsOfLittle(t *testing.T) {
 	var h history
 	for _, values := range [][]float64{
-		h.rates(nil), h.rises(nil), h.ratios(nil, nil),
+		h.rates(nil), h.perMinute(nil), h.ratios(nil, nil),
 		{0},
 		{0, 0},
 		{math.NaN()},
 		{math.NaN(), 1, math.NaN()},
 	} {
 		for _, c := range []chart{
-			lineOf("Title", "/s", values), shareOf("Title", values), barsOf("Title", "", values),
+			lineOf("Title", "/s", "Empty.", values), shareOf("Title", "Empty.", values),
 		} {
-			if strings.Contains(c.Path+c.Now+c.Most+c.Label(), "NaN") ||
+			if strings.Contains(c.Path+c.Now+c.Top+c.Label(), "NaN") ||
 				strings.Contains(c.Path, "Inf") {
 				t.Errorf("%v: %+v", values, c)
+			}
+			if nothing := len(values) < 3; nothing != (c.Path == "") {
+				t.Errorf("%v: path %q", values, c.Path)
 			}
 		}
 	}
 }
 
 func TestCharts(t *testing.T) {
-	line := lineOf("Requests", "/s", []float64{0, 10, 5})
-	if line.Now != "5" || line.Most != "10" || !strings.HasSuffix(line.Path, "L240.0 28.0") ||
+	line := lineOf("Requests", "/s", "", []float64{0, 10, 5})
+	if line.Now != "5" || line.Top != "10" || !strings.HasSuffix(line.Path, "L240.0 28.0") ||
 		!strings.HasPrefix(line.Path, "M") {
 		t.Errorf("line %+v", line)
 	}
-	gap := lineOf("Calls", "", []float64{2, 4, math.NaN(), 3, math.NaN()})
-	if gap.Now != "3" || gap.Most != "4" || strings.Count(gap.Path, "M") != 2 ||
+	gap := lineOf("Calls", "", "", []float64{2, 4, math.NaN(), 3, math.NaN()})
+	if gap.Now != "3" || gap.Top != "5" || strings.Count(gap.Path, "M") != 2 ||
 		!strings.HasSuffix(gap.Path, "h1") {
 		t.Errorf("a line with gaps %+v", gap)
 	}
-	share := shareOf("Hits", []float64{0, 0.5})
-	if share.Now != "50" || share.Unit != "\u00a0%" ||
+	share := shareOf("Hits", "", []float64{0, 0.5})
+	if share.Now != "50" || share.Unit != "\u00a0%" || share.Top != "100" ||
 		!strings.HasSuffix(share.Path, "L240.0 28.0") {
 		t.Errorf("share %+v", share)
 	}
-	bars := barsOf("Pruned", "", []float64{3, 0, 0.5})
-	if bars.Now != "3.5" || strings.Count(bars.Path, "M") != 2 {
-		t.Errorf("bars %+v", bars)
+	for most, want := range map[float64]float64{
+		0.2: 1, 1: 1, 1.5: 2, 3: 5, 7: 10, 11: 20, 999: 1000, 1000: 1000, 40123: 50000,
+	} {
+		if got := topOf([]float64{0, most, math.NaN()}); got != want {
+			t.Errorf("the top above %v is %v, want %v", most, got, want)
+		}
 	}
 }

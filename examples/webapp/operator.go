@@ -41,32 +41,40 @@ func (a *app) operator(w http.ResponseWriter, r *http.Request) {
 
 // charts omits charts of what is not configured.
 func (a *app) charts(h sessionstore.Health) []chart {
+	x := &a.history
 	charts := []chart{
-		lineOf("Sessions that are alive", "",
-			a.history.values(func(s sample) float64 { return s.active })),
-		lineOf("Requests", "/s", a.history.rates(func(s sample) float64 { return s.requests })),
+		lineOf("Sessions that are alive", "", "The first value that a visitor stores begins one.",
+			x.values(func(s sample) float64 { return s.active })),
+		lineOf("Requests with a session", "/s", "Open a page, and it counts here.",
+			x.rates(func(s sample) float64 { return s.requests })),
 	}
 	if a.users != nil {
 		charts = append(charts,
-			lineOf("Connections taken", "/s",
-				a.history.rates(func(s sample) float64 { return s.statements })),
-			lineOf("Calls in one statement", "", a.history.ratios(
+			lineOf("Connections taken", "/s", "Each statement takes one.",
+				x.rates(func(s sample) float64 { return s.statements })),
+			lineOf("Calls in one statement", "", "Requests at once share statements.", x.ratios(
 				func(s sample) float64 { return s.calls },
 				func(s sample) float64 { return s.shared })))
 	}
 	if h.Cache != "" {
-		charts = append(charts, shareOf("Cache hits", a.history.ratios(
-			func(s sample) float64 { return s.hits }, func(s sample) float64 { return s.asked })))
+		charts = append(charts, shareOf("Cache hits", "Loads that the cache answers count here.",
+			x.ratios(func(s sample) float64 { return s.hits },
+				func(s sample) float64 { return s.asked })))
 	}
-	return append(charts,
-		barsOf("Sessions begun, logins", "",
-			a.history.rises(func(s sample) float64 { return s.begun })),
-		barsOf("Sessions ended", "", a.history.rises(func(s sample) float64 { return s.ended })),
-		barsOf("Cookies refused", "", a.history.rises(func(s sample) float64 { return s.refused })),
-		barsOf("Prune runs, by any instance", "",
-			a.history.rises(func(s sample) float64 { return s.prunes })),
-		barsOf("Pruned here", "", a.history.rises(func(s sample) float64 { return s.pruned })),
-	)
+	perMinute := func(title, empty string, of func(sample) float64) {
+		charts = append(charts, lineOf(title, "/min", empty, x.perMinute(of)))
+	}
+	perMinute("Sessions begun, logins", "Log in, and it counts here.",
+		func(s sample) float64 { return s.begun })
+	perMinute("Sessions ended", "A logout or the end of a device counts here.",
+		func(s sample) float64 { return s.ended })
+	perMinute("Cookies refused", "Forged and outdated cookies count here.",
+		func(s sample) float64 { return s.refused })
+	perMinute("Prune runs, by any instance", "The prune runs every quarter of an hour.",
+		func(s sample) float64 { return s.prunes })
+	perMinute("Pruned here", "Expired sessions that this process deletes count here.",
+		func(s sample) float64 { return s.pruned })
+	return charts
 }
 
 func (a *app) facts(h sessionstore.Health) (facts []fact) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
@@ -18,7 +19,7 @@ func TestChartsOfWhatThereIs(t *testing.T) {
 	small := titles(&app{}, sessionstore.Health{})
 	large := titles(&app{users: &users{}}, sessionstore.Health{Cache: "ok"})
 	for _, title := range []string{
-		"Requests", "Sessions begun, logins", "Sessions ended", "Cookies refused",
+		"Requests with a session", "Sessions begun, logins", "Sessions ended", "Cookies refused",
 		"Prune runs, by any instance", "Pruned here",
 	} {
 		if !small[title] || !large[title] {
@@ -31,4 +32,12 @@ func TestChartsOfWhatThereIs(t *testing.T) {
 				small[title], large[title])
 		}
 	}
+}
+
+// Without anything to draw, a chart says what it will show, and there is a way
+// back.
+func TestTheOperatorsPageIsNeverEmpty(t *testing.T) {
+	v := newSite(t).visitor(t)
+	v.get("/operator").wants(t, http.StatusOK, "None in 3 minutes. Log in, and it counts here.",
+		"None yet. Each kind gets a line", `<a href="/">Back to the demo</a>`)
 }

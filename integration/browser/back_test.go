@@ -29,7 +29,7 @@ func TestSlowTheBackButtonAfterALogout(t *testing.T) {
 		d.until(`!window.left`)
 		d.do(chromedp.WaitReady(chromedp.CSS("h1")))
 		if text := d.text(); strings.Contains(text, "alice") ||
-			strings.Contains(text, "this device") || strings.Contains(text, "New password") {
+			strings.Contains(text, "This device") || strings.Contains(text, "New password") {
 			t.Errorf("going back by %d shows:\n%s", back, text)
 		}
 		d.wantHeading("Who are you?")

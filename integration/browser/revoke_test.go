@@ -31,7 +31,7 @@ func TestSlowOneBrowserEndsTheOther(t *testing.T) {
 		there.live()
 		here.open("/devices")
 		here.live()
-		here.wantText("this device")
+		here.wantText("This device")
 		end()
 		there.until(`location.pathname === "/ended"`)
 		there.wantHeading("This session has ended")

@@ -32,7 +32,7 @@ func TestEndingOneDevice(t *testing.T) {
 		t.Fatalf("%d other devices are listed, want 1", len(handles))
 	}
 	page := here.send("GET /devices").body
-	if strings.Count(page, "this device") != 1 || !strings.Contains(page, "127.0.0.1") {
+	if strings.Count(page, "This device") != 1 || !strings.Contains(page, "127.0.0.1") {
 		t.Errorf("this device is not marked, or has no address:\n%s", page)
 	}
 	got := here.send("POST /devices/end", "handle="+handles[0])
