@@ -196,10 +196,13 @@ func (s *Store) create(ctx context.Context, id store.ID, next *session) error {
 	if req.late(next.userID) {
 		return nil
 	}
+	lifetime := time.Until(next.ends)
+	if lifetime <= 0 { // it ended while the store was asked
+		return nil
+	}
 	began, client := req.login()
 	d := store.Draft{
-		ID: id, UserID: next.userID, Data: next.data, Lifetime: time.Until(next.ends),
-		Client: client,
+		ID: id, UserID: next.userID, Data: next.data, Lifetime: lifetime, Client: client,
 	}
 	if d.UserID != "" {
 		d.Began, d.LoginID = began, store.NewLoginID()

@@ -276,6 +276,33 @@ func TestTheDeadlineOfSCS(t *testing.T) {
 	})
 }
 
+// slow is a store whose loads take two hours.
+type slow struct{ store.Store }
+
+func (s slow) Load(ctx context.Context, id store.ID, version int64) (store.Record, error) {
+	time.Sleep(2 * time.Hour)
+	return s.Store.Load(ctx, id, version)
+}
+
+// A lifetime of 0 would be that of the Config.
+func TestACommitSlowerThanItsSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t, Options{})
+		token, end := newToken(), time.Now().Add(time.Hour)
+		data, err := site.Codec().Encode(end, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := New(slow{site.memory}, Options{}).Commit(token, data, end); err != nil {
+			t.Fatal(err)
+		}
+		_, err = site.memory.Load(t.Context(), idOf(token), 0)
+		if !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%v: a session that had ended lives", err)
+		}
+	})
+}
+
 func TestTheIdleTimeoutOfSCS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, Options{})

@@ -3,6 +3,7 @@ package pgxstore
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -19,6 +20,7 @@ type PostgresStore struct {
 
 	sessions store.Store
 	stop     chan bool
+	begin    func() // of the prune
 }
 
 // New makes a store whose sessions are pruned every five minutes.
@@ -40,10 +42,9 @@ func NewWithCleanupInterval(pool *pgxpool.Pool, interval time.Duration) *Postgre
 		Store:    scsstore.New(manager.Store(), scsstore.Options{Pool: pool}),
 		sessions: manager.Store(),
 	}
-	_, _, _ = p.Find("token") // prepares the statement before the first prune is near
 	if interval > 0 {
 		p.stop = make(chan bool)
-		go p.prune(interval)
+		p.begin = sync.OnceFunc(func() { go p.prune(interval) })
 	}
 	return p
 }
@@ -84,6 +85,9 @@ func (p *PostgresStore) Commit(token string, data []byte, expiry time.Time) erro
 	data, err := p.Codec().Encode(expiry, map[string]any{"v": data})
 	if err != nil {
 		return err
+	}
+	if p.begin != nil { // on a busy machine a first commit takes longer than the interval
+		defer p.begin()
 	}
 	return p.Store.Commit(token, data, expiry)
 }
