@@ -214,7 +214,14 @@ func manager(t *testing.T, pool *pgxpool.Pool, from legacy.Store) *sessionstore.
 	m, err := sessionstore.New(t.Context(), pool, sessionstore.Config{
 		Secrets:      []sessionstore.Secret{"0123456789abcdef0123456789abcdef"},
 		RecordEvents: true,
+		// hundreds of requests share the few connections of a pool
+		StoreTimeout: time.Minute,
 		Logger:       slog.New(slog.DiscardHandler),
+		Observer: func(_ context.Context, e sessionstore.Event) {
+			if e.Err != nil {
+				t.Logf("%v: %v", e.Kind, e.Err)
+			}
+		},
 		Legacy: sessionstore.LegacyConfig{
 			Cookie: format, Store: from, Until: time.Now().Add(24 * time.Hour),
 		},
