@@ -105,6 +105,16 @@ type Config struct {
 	Cookie CookieConfig
 	// Legacy takes over the sessions of another library. Defaults to none.
 	Legacy LegacyConfig
+	// Bearer takes the session's token from the header Authorization, as in
+	// "Authorization: Bearer v1.…", and from no cookie: for programs. Browsers
+	// need a Manager of their own, without it. A response with a new token has
+	// it in the header Session-Token, which the client keeps from then on:
+	// after a login, a rotation, or the first value. Cookie counts for nothing,
+	// and [Session.RememberMe] neither. See [Manager.Issue].
+	//
+	// A script on the page of a browser can read such a token, and an attacker
+	// can steal what a script can read: use it for programs only.
+	Bearer bool
 	// Limits bounds a user's sessions and a session's data. Defaults to any
 	// number of sessions of 64 KiB each.
 	Limits LimitConfig

@@ -163,16 +163,28 @@ func (c CookieConfig) check(env Environment, fault func(name, problem string)) {
 	}
 }
 
+// codec makes the codec of the cookie, or of the header in its place.
+func (c Config) codec() (*cookie.Codec, error) {
+	if c.Bearer {
+		return cookie.NewBearer(c.Env.String(), textsOf(c.Secrets))
+	}
+	return c.Cookie.codec(c.Env, c.Secrets)
+}
+
 // codec makes the codec of this cookie.
 func (c CookieConfig) codec(env Environment, secrets []Secret) (*cookie.Codec, error) {
 	if c.Format != nil {
 		return cookie.NewLegacyCodec(c.attributes(), c.Format, c.Persistent), nil
 	}
+	return cookie.NewCodec(c.attributes(), env.String(), textsOf(secrets))
+}
+
+func textsOf(secrets []Secret) []string {
 	texts := make([]string, len(secrets))
 	for i, secret := range secrets {
 		texts[i] = string(secret)
 	}
-	return cookie.NewCodec(c.attributes(), env.String(), texts)
+	return texts
 }
 
 func (c CookieConfig) attributes() cookie.Attributes {

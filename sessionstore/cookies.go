@@ -115,7 +115,8 @@ func cookieOps(before broughtCookies, after dueCookies, failed bool) (ops cookie
 func (x *requestState) dueCookies() dueCookies {
 	s := &x.session
 	due := dueCookies{
-		marker: x.core.cfg.Cookie.marks(), loggedOut: s.loggedOut, logout: s.logouts > 0,
+		marker:    x.core.cfg.Cookie.marks() && !x.core.cfg.Bearer,
+		loggedOut: s.loggedOut, logout: s.logouts > 0,
 	}
 	if s.identity == stored {
 		due.Ticket = cookie.Ticket{
@@ -129,6 +130,10 @@ func (x *requestState) dueCookies() dueCookies {
 // writeCookies sets, keeps or clears the cookies. The caller holds s.mu.
 func (x *requestState) writeCookies() {
 	c, s, h := x.core, &x.session, x.header
+	if c.cfg.Bearer {
+		x.writeToken()
+		return
+	}
 	if s.logouts > 0 && c.cfg.Privacy.ClearSiteData {
 		h.Add("Clear-Site-Data", `"cache", "storage"`)
 	}
@@ -172,10 +177,14 @@ func (x *requestState) writeCookies() {
 		c.cookie.Unmark(h, secure)
 	}
 
-	// A shared cache that kept this response would hand the session to
-	// strangers.
-	if forbidCaching(h) {
-		c.observe(x.request.Context(), Event{
+	x.keepSecret()
+}
+
+// keepSecret keeps a response with the session's token out of caches: a shared
+// one would hand the session to strangers. The caller holds s.mu.
+func (x *requestState) keepSecret() {
+	if s := &x.session; forbidCaching(x.header) {
+		x.core.observe(x.request.Context(), Event{
 			Kind: EventUncached, Handle: s.handle(), UserID: s.rec.UserID,
 			LoginID: s.rec.LoginID.String(),
 		})

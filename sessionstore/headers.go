@@ -57,17 +57,25 @@ func isPrivate(h http.Header) bool {
 	return strings.Contains(cc, "private") || strings.Contains(cc, "no-store")
 }
 
-// addVaryCookie adds Vary: Cookie, since the response depends on the cookie.
-func addVaryCookie(h http.Header) {
+// varies returns the header of a request that a response depends on.
+func (c *core) varies() string {
+	if c.cfg.Bearer {
+		return "Authorization"
+	}
+	return "Cookie"
+}
+
+// addVary adds Vary with the header that the response depends on.
+func addVary(h http.Header, on string) {
 	for _, line := range h["Vary"] {
 		for field := range strings.SplitSeq(line, ",") {
 			field = strings.TrimSpace(field)
-			if field == "*" || strings.EqualFold(field, "Cookie") {
+			if field == "*" || strings.EqualFold(field, on) {
 				return
 			}
 		}
 	}
-	h["Vary"] = append(h["Vary"], "Cookie")
+	h["Vary"] = append(h["Vary"], on)
 }
 
 // keepForError resets the header for an error in place of the handler's

@@ -22,6 +22,9 @@ const emergencyAge = 5 * time.Minute
 // identify finds out which session the request has. It runs before the handler
 // has the session, so it needs no lock.
 func (x *requestState) identify(ctx context.Context) error {
+	if x.core.cfg.Bearer {
+		return x.identifyBearer(ctx)
+	}
 	if err := x.present(ctx); err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func NewWithStore(store store.Store, cfg Config) (*Manager, error) {
 
 // newManager takes a Config that is complete and checked.
 func newManager(inner store.Store, cfg Config, q *events) (*Manager, error) {
-	codec, err := cfg.Cookie.codec(cfg.Env, cfg.Secrets)
+	codec, err := cfg.codec()
 	if err != nil {
 		return nil, fmt.Errorf("sessionstore: deriving the cookie keys: %w", err)
 	}

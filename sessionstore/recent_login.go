@@ -47,6 +47,10 @@ func (s *Session) Fresh(within time.Duration) bool { return s.Authenticated(0, w
 // others to otherwise: a page, say, that asks for a second factor and calls
 // [Session.StepUp]. If otherwise is nil they get 401. It goes inside
 // [Manager.Handler].
+//
+// With [Config.Bearer] a program gets 401 in place of otherwise. The header
+// WWW-Authenticate says what it owes, as RFC 9470 has it: acr_values is the
+// level, and max_age the time in seconds.
 func RequireAuth(
 	level int, within time.Duration, otherwise http.Handler,
 ) func(http.Handler) http.Handler {
@@ -63,6 +67,8 @@ func RequireAuth(
 				ServeError(w, r, err)
 			case s.Authenticated(level, within):
 				next.ServeHTTP(w, r)
+			case s.core.cfg.Bearer:
+				challenge(w, r, s, level, within)
 			default:
 				otherwise.ServeHTTP(w, r)
 			}

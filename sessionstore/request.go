@@ -151,7 +151,7 @@ func (x *requestState) commit(status int) error {
 	s := &x.session
 	x.status = status
 	if x.load != notAsked {
-		addVaryCookie(x.header)
+		addVary(x.header, x.core.varies())
 		keepPrivate(x.header)
 	}
 	x.private = isPrivate(x.header)

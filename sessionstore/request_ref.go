@@ -47,7 +47,8 @@ const nestedAdvice = "wrap the router once, and give each Manager a Cookie.Name 
 func (r *requestRef) checkNested() {
 	for x := r.outer; x != nil; x = x.outer {
 		name := r.core.cfg.Cookie.Name
-		if x.core.cfg.Cookie.Name == name && r.core.warned.nested.CompareAndSwap(false, true) {
+		if x.core.cfg.Cookie.Name == name && x.core.cfg.Bearer == r.core.cfg.Bearer &&
+			r.core.warned.nested.CompareAndSwap(false, true) {
 			r.core.cfg.Logger.Warn("session handlers nested with one cookie name",
 				"cookie", name, "advice", nestedAdvice)
 		}

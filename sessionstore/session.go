@@ -216,7 +216,7 @@ func (s *Session) event(kind EventKind) Event {
 
 // persistent reports whether the cookie outlives the browser.
 func (s *Session) persistent() bool {
-	if !s.core.cfg.Profile.remembers() {
+	if !s.core.cfg.Profile.remembers() || s.core.cfg.Bearer {
 		return false
 	}
 	switch s.next.remember {

@@ -1,0 +1,37 @@
+package sessionstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/reporadar/pgsession/internal/cookie"
+)
+
+// Issue begins a session of a user outside of any request: for a command line,
+// a flow with a device, a test. It is a [Session.Login] in all else, and takes
+// its options. The token is what a client sends: with [Config.Bearer] after
+// "Authorization: Bearer ", else as the value of the session's cookie. It is a
+// credential: give it to the client alone, and keep it out of logs.
+//
+// [Manager.Revoke] ends the session, by the handle of the Info. [WithLifetime]
+// bounds it. The errors are those of Login and of [Session.Save].
+func (m *Manager) Issue(
+	ctx context.Context, userID string, options ...LoginOption,
+) (token string, info Info, err error) {
+	s := &Session{core: &m.core, started: time.Now(), own: &ownMarks{}}
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.phase = phaseClosed
+	}()
+	if err := s.Login(ctx, userID, options...); err != nil {
+		return "", Info{}, fmt.Errorf("sessionstore: issue: %w", err)
+	}
+	if err := s.Save(ctx); err != nil {
+		return "", Info{}, fmt.Errorf("sessionstore: issue: %w", err)
+	}
+	info, _ = s.Info()
+	t := cookie.Ticket{Token: s.token, MinVersion: uint64(s.minVersion)}
+	return m.signed(t, s.rec.Emergency), info, nil
+}
