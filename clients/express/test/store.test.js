@@ -245,12 +245,12 @@ test('a cookie of the session\'s own is kept', async () => {
 });
 
 test('a stored session has the cookie attributes of the options', async () => {
-  const strict = await Site.start(database, {
+  const strict = await Site.start(database, { // a process that has made no session
     session: { rolling: true, cookie: { maxAge: 60_000, sameSite: 'strict', path: '/' } },
   });
   try {
     const browser = new Browser();
-    await browser.fetch(`${strict.url}/set?color=red`);
+    await browser.fetch(`${site.url}/set?color=red`);
     const { setCookie } = await browser.fetch(`${strict.url}/get`);
     assert.match(setCookie[0], /Path=\/; Expires=.*; HttpOnly; SameSite=Strict$/);
   } finally {
