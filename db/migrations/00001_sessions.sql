@@ -11,7 +11,28 @@
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL lock_timeout = '3s';
 
-CREATE SCHEMA pgsession;
+-- An administrator may have made the schema for the role that migrates, which
+-- then needs no right to make schemas. It is taken if it is empty. The name ends
+-- with a dot in this text, since it is replaced before one.
+-- +goose StatementBegin
+DO $$
+DECLARE
+    is_there pg_catalog.oid;
+BEGIN
+    SELECT n.oid INTO is_there FROM pg_catalog.pg_namespace AS n
+    WHERE n.nspname = pg_catalog.rtrim('pgsession.', '.');
+    IF is_there IS NULL THEN
+        CREATE SCHEMA pgsession;
+    ELSIF EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.relnamespace = is_there)
+        OR EXISTS (SELECT FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = is_there)
+        OR EXISTS (SELECT FROM pg_catalog.pg_type AS t WHERE t.typnamespace = is_there)
+    THEN
+        RAISE duplicate_schema USING
+            MESSAGE = pg_catalog.concat('schema ', pg_catalog.rtrim('pgsession.', '.'), ' is not empty');
+    END IF;
+END
+$$;
+-- +goose StatementEnd
 
 COMMENT ON SCHEMA pgsession IS 'HTTP sessions: github.com/reporadar/pgsession';
 

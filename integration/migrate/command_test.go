@@ -81,7 +81,7 @@ func TestTheCommandFromEmptyToFullAndBack(t *testing.T) {
 	}
 	for _, name := range slices.Backward(names) {
 		steps = append(steps,
-			step{"down", 0, "^undone " + regexp.QuoteMeta(name) + ` \(\d+ms\)\n$`, ""})
+			step{"down", 0, "^undone " + regexp.QuoteMeta(name) + ` \([\d.]+m?s\)\n$`, ""})
 	}
 	steps = append(steps,
 		step{"validate", 3, "", `schema pgsession is missing`},

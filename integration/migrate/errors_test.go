@@ -193,10 +193,32 @@ func TestAForeignSchemaIsNotTouched(t *testing.T) {
 	d := newDatabase(t)
 	d.exec(t, `CREATE SCHEMA pgsession; CREATE TABLE pgsession.precious (a int)`)
 	_, err := db.Up(t.Context(), d.pool, db.Options{})
-	wantError(t, err, "already exists", "public.pgsession_migrations")
+	wantError(t, err, "schema pgsession is not empty", "public.pgsession_migrations")
 	if n := d.number(t, `SELECT count(*) FROM pgsession.precious`); n != 0 {
 		t.Error("it was changed")
 	}
+}
+
+// Where a DBA makes schemas, the role that migrates has no right to.
+func TestAnEmptySchemaIsTaken(t *testing.T) {
+	t.Parallel()
+	role := newRole(t) // dropped after the database
+	d := newDatabase(t)
+	d.exec(t, `CREATE SCHEMA shop; GRANT CREATE ON SCHEMA public TO `+role)
+	pool := newPool(t, d.with(t, "role", role))
+	options := db.Options{Schema: "shop"}
+	_, err := db.Up(t.Context(), pool, options)
+	wantError(t, err, "schema shop belongs to role", "migrate as that role")
+	d.exec(t, `ALTER SCHEMA shop OWNER TO `+role)
+	if _, err := db.Up(t.Context(), pool, options); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Validate(t.Context(), pool, options); err != nil {
+		t.Error(err)
+	}
+	d.exec(t, `CREATE SCHEMA till AUTHORIZATION `+role+`; CREATE TYPE till.precious AS ENUM ('a')`)
+	_, err = db.Up(t.Context(), pool, db.Options{Schema: "till"})
+	wantError(t, err, "schema till is not empty", "use another schema name")
 }
 
 // A migration that fails in the middle leaves nothing behind and can run again.

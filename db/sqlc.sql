@@ -1,0 +1,2 @@
+-- For sqlc alone: see sqlc.yaml.
+CREATE SCHEMA pgsession;
