@@ -19,6 +19,7 @@ BEGIN
     END IF;
     IF TG_OP = 'TRUNCATE' THEN
         DELETE FROM pgsession.sessions;
+        DELETE FROM pgsession.endings; -- a token that was deleted stays so
         RETURN NULL;
     END IF;
     INSERT INTO pgsession.sessions (id, data, expires_at, absolute_expires_at)
