@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/reporadar/pgsession/internal/cookie"
-	"github.com/reporadar/pgsession/internal/object"
 	"github.com/reporadar/pgsession/legacy"
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
@@ -211,68 +210,4 @@ func (x *requestState) notAdopted(ctx context.Context, e Event, err error) error
 	}
 	x.core.observe(ctx, e)
 	return err
-}
-
-// load looks for a session of the other library that can be kept here.
-func (t *takeover) load(ctx context.Context, sid string) (legacy.Session, error) {
-	if t.Store == nil {
-		return legacy.Session{}, ErrNotFound
-	}
-	var old legacy.Session
-	err := within(ctx, t.timeout, func(ctx context.Context) (err error) {
-		old, err = t.Store.Load(ctx, sid)
-		return err
-	})
-	if err != nil {
-		return legacy.Session{}, unanswered(err)
-	}
-	values, err := object.Decode(old.Data)
-	problem := "is no JSON object"
-	if err == nil {
-		old.Data = object.Encode(values)
-		problem = checkJSON(old.Data)
-	}
-	if problem == "" && old.UserID != "" {
-		problem = checkUserID(old.UserID)
-	}
-	if problem != "" {
-		return legacy.Session{}, fmt.Errorf("%w: it %s", legacy.ErrUnreadable, problem)
-	}
-	old.Data = plainNumbers(old.Data)
-	return old, nil
-}
-
-// unanswered makes an error of the other library's store an ErrUnavailable,
-// unless it is an answer.
-func unanswered(err error) error {
-	if errors.Is(err, ErrNotFound) || errors.Is(err, legacy.ErrUnreadable) ||
-		errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) {
-		return err
-	}
-	return fmt.Errorf("%w: the sessions of the other library: %w", ErrUnavailable, err)
-}
-
-// end ends a session of the other library.
-func (t *takeover) end(ctx context.Context, sid string) error {
-	if t.Store == nil {
-		return nil
-	}
-	err := within(ctx, t.timeout, func(ctx context.Context) error { return t.Store.End(ctx, sid) })
-	if err != nil {
-		return unanswered(err)
-	}
-	return nil
-}
-
-// legacySessions returns what a Logout ends of the other library's sessions: of
-// each cookie that the request has. The caller holds s.mu.
-func (s *Session) legacySessions() (found []pendingDelete) {
-	if s.legacy == nil {
-		return nil
-	}
-	for _, t := range s.core.legacy.cookie.ReadAll(s.legacy) {
-		d := pendingDelete{Record: store.Record{ID: t.Token.ID()}, sid: t.Token.SID}
-		found = append(found, d)
-	}
-	return found
 }

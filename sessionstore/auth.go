@@ -1,15 +1,11 @@
 package sessionstore
 
 import (
-	"bytes"
 	"context"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
-
-const maxUserIDBytes = 256
 
 // Login makes the session that of a user who has just proved who they are. It
 // gets a new token, so that one planted before the login is worth nothing
@@ -238,16 +234,15 @@ func userError(userID string) error {
 	return nil
 }
 
-func checkUserID(userID string) string {
-	switch {
-	case userID == "":
-		return "is empty"
-	case len(userID) > maxUserIDBytes:
-		return "is longer than 256 bytes"
-	case !utf8.ValidString(userID):
-		return "is not valid UTF-8"
-	case bytes.IndexByte([]byte(userID), 0) >= 0:
-		return "holds a NUL character, which Postgres cannot store"
+// legacySessions returns what a Logout ends of the other library's sessions: of
+// each cookie that the request has. The caller holds s.mu.
+func (s *Session) legacySessions() (found []pendingDelete) {
+	if s.legacy == nil {
+		return nil
 	}
-	return ""
+	for _, t := range s.core.legacy.cookie.ReadAll(s.legacy) {
+		d := pendingDelete{Record: store.Record{ID: t.Token.ID()}, sid: t.Token.SID}
+		found = append(found, d)
+	}
+	return found
 }

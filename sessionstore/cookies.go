@@ -21,15 +21,6 @@ type broughtCookies struct {
 	forged        bool // none of those under our name is ours
 }
 
-// legacyCookies are cookies of another library, whose sessions are taken over.
-type legacyCookies uint8
-
-const (
-	noLegacy    legacyCookies = iota
-	legacyName                // under a name of their own
-	legacyShare               // under our name
-)
-
 // otherCookies are those beside the one of the session that was loaded.
 type otherCookies uint8
 

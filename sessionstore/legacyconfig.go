@@ -2,10 +2,8 @@ package sessionstore
 
 import (
 	"errors"
-	"net/http"
 	"time"
 
-	"github.com/reporadar/pgsession/internal/cookie"
 	"github.com/reporadar/pgsession/legacy"
 )
 
@@ -104,41 +102,4 @@ func (c Config) checkFormat(fault func(name, problem string)) {
 		fault("Cookie.Format", "can't be used with a cache: "+
 			"a session that the other library ends would be served from it")
 	}
-}
-
-// takeover takes over the sessions of another library.
-type takeover struct {
-	LegacyConfig
-	cookie  *cookie.Codec
-	shares  bool // the name of our own cookie
-	timeout time.Duration
-}
-
-// takeover returns nil for none.
-func (c *Config) takeover() *takeover {
-	if !c.Legacy.set() {
-		return nil
-	}
-	attributes := c.Cookie.attributes()
-	attributes.Name = c.Legacy.Cookie.Name()
-	codec := cookie.NewLegacyCodec(attributes, c.Legacy.Cookie, c.Cookie.Persistent)
-	return &takeover{
-		LegacyConfig: c.Legacy, cookie: codec, shares: attributes.Name == c.Cookie.Name,
-		timeout: c.StoreTimeout,
-	}
-}
-
-// open reports whether the window is open. t may be nil.
-func (t *takeover) open() bool { return t != nil && time.Now().Before(t.Until) }
-
-// cookiesOf returns which cookies of the other library a request has while the
-// window is open.
-func (t *takeover) cookiesOf(r *http.Request) legacyCookies {
-	switch {
-	case !t.open() || !t.cookie.Has(r):
-		return noLegacy
-	case t.shares:
-		return legacyShare
-	}
-	return legacyName
 }
