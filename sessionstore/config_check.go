@@ -44,7 +44,7 @@ func (c Config) check() error {
 	c.Cookie.check(c.Env, fault)
 	c.checkFormat(fault)
 	c.Legacy.check(c.Cookie.Format != nil, fault)
-	if c.Bearer && (c.Cookie.Format != nil || c.Legacy.Store != nil) {
+	if c.Bearer && (c.Cookie.Format != nil || c.Legacy.set()) {
 		fault("Bearer", "must not be set beside Cookie.Format or Legacy: those are of cookies")
 	}
 

@@ -249,6 +249,14 @@ func TestLegacyConfigFaults(t *testing.T) {
 			ofUsers().taking(c)
 			c.Cookie.Format = express1
 		}, "Legacy"},
+		"shared, and a token in a header": {func(c *sessionstore.Config) {
+			shared(c)
+			c.Bearer = true
+		}, "Bearer"},
+		"taking over, and a token in a header": {func(c *sessionstore.Config) {
+			c.Legacy = sessionstore.LegacyConfig{Cookie: express1, Until: until}
+			c.Bearer = true
+		}, "Bearer"},
 		"another name": {func(c *sessionstore.Config) {
 			c.Cookie.Format, c.Cookie.Name = express1, "other"
 		}, "Cookie.Name"},

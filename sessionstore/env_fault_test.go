@@ -13,7 +13,7 @@ import (
 // withoutVariable are the settings that have faults and no variable.
 var withoutVariable = map[string]bool{
 	"Cookie.Path": true, "Cookie.Insecure": true,
-	"Limits.MaxDataSize": true, "StoreTimeout": true, "Cache.LocalBytes": true,
+	"Limits.MaxDataSize": true, "StoreTimeout": true, "Cache.LocalBytes": true, "Bearer": true,
 }
 
 // A fault of a setting that came from the environment names its variable.
