@@ -283,7 +283,8 @@ func TestTheContextIsAsBefore(t *testing.T) {
 		}
 	}, ginsession.New(sessions.Manager), func(c *gin.Context) {
 		c.Next()
-		if _, ok := c.Writer.(http.CloseNotifier); !ok || !c.Writer.Written() { //nolint:staticcheck
+		//lint:ignore SA1019 gin.ResponseWriter still has it
+		if _, ok := c.Writer.(http.CloseNotifier); !ok || !c.Writer.Written() {
 			t.Error("a writer that gin needs more of")
 		}
 	})

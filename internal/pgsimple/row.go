@@ -88,6 +88,8 @@ func userAt(values map[string]json.RawMessage, path string) (id, why string) {
 	case first == '"':
 		_ = json.Unmarshal(value, &id) // it was decoded once already
 		return id, ""
+	case string(value) == "0":
+		return "", "" // what JavaScript takes for none
 	case first == '-' || first >= '0' && first <= '9':
 		return string(value), ""
 	}

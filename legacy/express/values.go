@@ -65,6 +65,8 @@ func textAt(values map[string]json.RawMessage, path string) (string, error) {
 		var text string
 		err := json.Unmarshal(value, &text)
 		return text, err
+	case string(value) == "0":
+		return "", nil // what JavaScript takes for none
 	case c == '-' || c >= '0' && c <= '9':
 		return string(value), nil
 	}

@@ -30,6 +30,7 @@ func TestParse(t *testing.T) {
 			`{"userId":9007199254740993}`, nil,
 			legacy.Session{UserID: "9007199254740993", Data: []byte(`{"userId":9007199254740993}`)},
 		},
+		"a 0 is no user": {`{"userId":0}`, nil, legacy.Session{Data: []byte(`{"userId":0}`)}},
 		"passport": {
 			`{"passport":{"user":"ada"}}`, nil,
 			legacy.Session{UserID: "ada", Data: []byte(`{"passport":{"user":"ada"}}`)},

@@ -8,6 +8,8 @@ const attributes = [
   'originalMaxAge', 'path', 'httpOnly', 'secure', 'sameSite', 'domain', 'partitioned', 'priority',
 ];
 
+const century = 100 * 365 * 24 * 3600_000;
+
 /** Returns the attributes of a cookie of express-session. */
 function attributesOf(cookie) {
   const found = {};
@@ -37,9 +39,13 @@ function cookieOf(usual, stored) {
   const cookie = {};
   for (const name of attributes) {
     const value = Object.hasOwn(own, name) ? own[name] : usual[name];
-    if (value !== null) cookie[name] = value;
+    const known = value === null || ['string', 'number', 'boolean'].includes(typeof value);
+    if (known && value !== null) cookie[name] = value;
   }
-  const { originalMaxAge: maxAge = null } = cookie;
+  // Another writer may have put there what is no age; a century is in range.
+  const { originalMaxAge = null } = cookie;
+  const isAge = Number.isFinite(originalMaxAge) && Math.abs(originalMaxAge) < century;
+  const maxAge = isAge ? originalMaxAge : usual.originalMaxAge;
   cookie.originalMaxAge = maxAge;
   cookie.expires = maxAge === null ? null : new Date(Date.now() + maxAge).toISOString();
   return cookie;

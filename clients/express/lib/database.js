@@ -3,7 +3,7 @@
 const { createHash } = require('node:crypto');
 const statements = require('./statements.json');
 const { decodeRow } = require('./text');
-const { sqlStateOf, translate, outcomeUnknown, unavailable } = require('./error');
+const { sqlStateOf, translate, unavailable } = require('./error');
 
 // What sending a statement twice does. Statements that are not here change
 // something, and a second time would change it again.

@@ -237,8 +237,13 @@ class PgSession extends Store {
       return;
     }
     const id = rowID(sid);
-    if (known.phase === 'new') await this.#create(id, now);
-    else await this.#change(id, now, login);
+    try {
+      if (known.phase === 'new') await this.#create(id, now);
+      else await this.#change(id, now, login);
+    } catch (error) {
+      if (login && error.code === 'ERR_SESSION_OUTCOME_UNKNOWN') await this.#takeBack(id, known);
+      throw error;
+    }
     if (login && known.phase === 'stored') await this.#finishLogin(id, now);
   }
 
@@ -267,7 +272,7 @@ class PgSession extends Store {
       await this.#use(id, client);
       return;
     }
-    this.#check(changed, members);
+    this.#check(changed, members, known.base);
     if (login && await isRefused(this.#database, now.userId, now.began)) throw revoked();
     const [row] = await this.#database.run('SessionSave', {
       id, removed: arrayText(removed), changed: objectOf(changed), drops,
@@ -303,23 +308,27 @@ class PgSession extends Store {
       refused = await isRefused(this.#database, userId, began);
       if (refused) throw revoked();
     } finally {
-      if (refused) {
-        known.phase = 'ended';
-        await this.#database.run('SessionDelete', { id, noted: false });
-      }
+      if (refused) await this.#takeBack(id, known);
     }
     if (this.#maxSessions > 0) {
       await this.#database.run('OwnerTrim', { user_id: userId, keep: this.#maxSessions });
     }
   }
 
-  #check(changed, members) {
+  /**
+   * Ends the session of a login that may have been written and was not looked
+   * at: the browser may have the cookie already.
+   */
+  async #takeBack(id, known) {
+    known.phase = 'ended';
+    await this.#database.run('SessionDelete', { id, noted: false });
+  }
+
+  /** Refuses a session that grows beyond the bound; one may have been imported. */
+  #check(changed, members, before = new Map()) {
     check(changed);
-    let size = 2;
-    for (const [key, json] of members) {
-      size += Buffer.byteLength(key) + Buffer.byteLength(json) + 4;
-    }
-    if (size > this.#maxDataSize) {
+    const size = sizeOf(members);
+    if (size > this.#maxDataSize && size > sizeOf(before)) {
       throw badData(`the session's data would be larger than ${this.#maxDataSize} bytes`);
     }
   }
@@ -360,17 +369,17 @@ class PgSession extends Store {
   handle(sid) { return handleOf(rowID(sid)); }
 
   /** Returns the live sessions of a user, the newest first. */
-  list(userId, page) { return this.#sessions.list(String(userId), page); }
+  async list(userId, page) { return this.#sessions.list(userID(userId), page); }
 
   /** Ends the session of a user that has a handle, and reports if it did. */
-  revoke(userId, handle) { return this.#sessions.revoke(String(userId), handle); }
+  async revoke(userId, handle) { return this.#sessions.revoke(userID(userId), handle); }
 
   /**
    * Ends all sessions of a user, and returns how many. With req, a later login
    * in that request is not refused.
    */
-  revokeUser(userId, req) {
-    return this.#sessions.revokeUser(String(userId), { began: this.#began.get(req) });
+  async revokeUser(userId, req) {
+    return this.#sessions.revokeUser(userID(userId), { began: this.#began.get(req) });
   }
 
   /** Ends all sessions of the request's user but its own. */
@@ -381,6 +390,22 @@ class PgSession extends Store {
       began: this.#began.get(req), spared: rowID(req.sessionID),
     });
   }
+}
+
+function sizeOf(members) {
+  let size = 2;
+  for (const [key, json] of members) {
+    size += Buffer.byteLength(key) + Buffer.byteLength(json) + 4;
+  }
+  return size;
+}
+
+/** Returns the id of a user as text. */
+function userID(id) {
+  if (typeof id === 'string' && id !== '' || Number.isFinite(id) || typeof id === 'bigint') {
+    return String(id);
+  }
+  throw new TypeError('userId: must be a text that is not empty, or a number');
 }
 
 function whole(options, name, byDefault, least, most) {

@@ -20,11 +20,15 @@ class User {
     this.#set = setUserId ?? (passport ? setPassportUser : setUsualUser);
   }
 
-  /** Returns the id of the user as text, or undefined without one. */
+  /**
+   * Returns the id of the user as text, or undefined without one. Applications
+   * take a 0 for none.
+   */
   of(session) {
     const id = this.#get(session);
-    if (id === undefined || id === null || id === '') return undefined;
-    if (!['string', 'number', 'bigint'].includes(typeof id)) {
+    if (id === undefined || id === null || id === '' || id === 0 || id === 0n) return undefined;
+    if (!['string', 'number', 'bigint'].includes(typeof id)
+        || typeof id === 'number' && !Number.isFinite(id)) {
       throw badData(`the user id is ${typeof id}, and must be a string or a number:`
         + ' set the options userId and setUserId');
     }
@@ -53,7 +57,7 @@ class User {
   }
 }
 
-const usualUser = (session) => session.userId ?? passportUser(session);
+const usualUser = (session) => session.userId || passportUser(session);
 const passportUser = (session) => session.passport?.user;
 
 function setUsualUser(session, userId) {

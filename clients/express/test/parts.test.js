@@ -6,9 +6,11 @@ const path = require('node:path');
 const { test } = require('node:test');
 const { fromEnvironment } = require('..');
 const { Client } = require('../lib/client');
+const { cookieOf } = require('../lib/cookie');
 const { Expiry, milliseconds } = require('../lib/expiry');
 const { arrayText, decodeRow, momentText } = require('../lib/text');
 const { everyone, handleBytes, handleOf, rowID, userKey } = require('../lib/token');
+const { User } = require('../lib/user');
 
 const hour = 3600_000;
 
@@ -112,4 +114,22 @@ test('the types fit express-session', () => {
   execFileSync(process.execPath, [tsc, '--noEmit', '--strict', '--skipLibCheck', '--module', 'nodenext',
     '--target', 'es2022', '--types', 'node', path.join(__dirname, 'types.ts')],
   { cwd: path.join(__dirname, '..'), encoding: 'utf8', stdio: 'pipe' });
+});
+
+test('a 0 is no user, and what is no number is refused', () => {
+  const user = new User({});
+  for (const [userId, want] of [
+    [0, undefined], [0n, undefined], ['', undefined], [null, undefined], [NaN, undefined], [7, '7'], ['0', '0'],
+  ]) assert.equal(user.of({ userId }), want, String(userId));
+  assert.equal(user.of({ userId: '', passport: { user: 'ada' } }), 'ada');
+  for (const userId of [Infinity, true, {}]) {
+    assert.throws(() => user.of({ userId }), /user id/);
+  }
+});
+
+test('a cookie of another writer has a maximum age that is one', () => {
+  for (const originalMaxAge of [1e17, 'x', {}, true]) {
+    assert.equal(cookieOf({ originalMaxAge: 1000 }, { originalMaxAge }).originalMaxAge, 1000);
+  }
+  assert.equal(cookieOf({ originalMaxAge: 1000 }, { originalMaxAge: 5 }).originalMaxAge, 5);
 });

@@ -369,6 +369,13 @@ test('a session that is too large is refused', async () => {
     const got = await new Browser().fetch(`${large.url}/large?n=1000`);
     assert.equal(got.status, 500);
     assert.match(got.text, /larger than 1000 bytes/);
+    // One that is too large already may shrink.
+    const browser = new Browser();
+    await browser.fetch(`${large.url}/large?n=900`);
+    await database.query(`UPDATE pgsession.sessions SET
+      data = json_build_object('note', repeat('y', 5000)) WHERE length(data->>'note') = 900`);
+    assert.equal((await browser.fetch(`${large.url}/large?n=4000`)).status, 200);
+    assert.equal((await browser.fetch(`${large.url}/large?n=6000`)).status, 500);
   } finally {
     await large.stop();
   }

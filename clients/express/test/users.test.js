@@ -190,6 +190,38 @@ test('a revoke between the write of a login and its look refuses it too', async 
   }
 });
 
+test('a login whose outcome is unknown is taken back', async () => {
+  const { Pool } = require('pg');
+  const pool = new Pool({ connectionString: database.url });
+  const lossy = {
+    query: async (config) => {
+      const result = await pool.query(config);
+      if (/^INSERT INTO pgsession.sessions/.test(config.text)) {
+        throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+      }
+      return result;
+    },
+  };
+  const other = await Site.start(database, { store: { pool: lossy } });
+  try {
+    const { status } = await new Browser().fetch(`${other.url}/login?user=uma`);
+    assert.equal(status, 503);
+    assert.deepEqual(await database.query(
+      'SELECT * FROM pgsession.sessions WHERE user_id = \'uma\''), []);
+  } finally {
+    await other.stop();
+    await pool.end();
+  }
+});
+
+test('no user id is none of a user', async () => {
+  for (const id of [undefined, null, '', NaN, {}]) {
+    await assert.rejects(site.store.revokeUser(id), TypeError);
+    await assert.rejects(site.store.list(id), TypeError);
+    await assert.rejects(site.store.revoke(id, 'handle'), TypeError);
+  }
+});
+
 test('a login whose look has no answer is taken back', async () => {
   const { Pool } = require('pg');
   const pool = new Pool({ connectionString: database.url });
