@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,18 +31,18 @@ var expiry = store.Expiry{Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hou
 type counted struct {
 	store.Store
 
-	writes, touches int
+	writes, touches atomic.Int64
 }
 
 func (c *counted) Save(
 	ctx context.Context, id store.ID, change store.Change,
 ) (store.Record, error) {
-	c.writes++
+	c.writes.Add(1)
 	return c.Store.Save(ctx, id, change)
 }
 
 func (c *counted) Touch(ctx context.Context, t []store.Touch) error {
-	c.touches++
+	c.touches.Add(1)
 	return c.Store.Touch(ctx, t)
 }
 

@@ -17,8 +17,8 @@ func TestTenTabsThatSetTenKeysKeepTen(t *testing.T) {
 	s := newSite(t, Options{})
 	token := s.put("", "begun", true)
 	var loaded, done sync.WaitGroup
+	loaded.Add(10)
 	for i := range 10 {
-		loaded.Add(1)
 		done.Go(func() {
 			_, err := s.serve(token, func(v *visit) bool {
 				loaded.Done()
@@ -121,8 +121,8 @@ func TestARequestThatChangesNothingWritesNothing(t *testing.T) {
 	}
 	token := s.put("", "cart", cart)
 	_, err := s.serve(token, func(*visit) bool { return true })
-	if err != nil || s.memory.writes+s.memory.touches > 0 {
-		t.Errorf("%d writes, %d touches, %v", s.memory.writes, s.memory.touches, err)
+	if err != nil || s.memory.writes.Load()+s.memory.touches.Load() > 0 {
+		t.Errorf("%d writes, %d touches, %v", s.memory.writes.Load(), s.memory.touches.Load(), err)
 	}
 }
 
@@ -315,8 +315,9 @@ func TestTheIdleTimeoutOfSCS(t *testing.T) {
 				t.Fatal("it ended although it was used")
 			}
 		}
-		if s.memory.writes > used/6 {
-			t.Errorf("%d requests wrote %d times, and a minute has one", used, s.memory.writes)
+		if s.memory.writes.Load() > used/6 {
+			t.Errorf("%d requests wrote %d times, and a minute has one", used,
+				s.memory.writes.Load())
 		}
 		time.Sleep(20*time.Minute - time.Second)
 		if s.values(token) == nil {
@@ -342,8 +343,8 @@ func TestARequestThatReadsKeepsTheSessionAlive(t *testing.T) {
 				t.Fatal("it ended although it was used")
 			}
 		}
-		if s.memory.touches > 19 {
-			t.Errorf("%d touches", s.memory.touches)
+		if s.memory.touches.Load() > 19 {
+			t.Errorf("%d touches", s.memory.touches.Load())
 		}
 	})
 }

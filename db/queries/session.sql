@@ -24,9 +24,7 @@
 
 -- SessionLoad returns 'epoch' as the time of a standby: its rows may be older
 -- than its clock.
--- It is :many because the code for :one allocates a row for the values, which
--- internal/postgres has read by itself.
--- name: SessionLoad :many
+-- name: SessionLoad :one
 SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
     s.authenticated_at, s.pending_since, s.login_id, s.id, s.user_id, s.ip, s.user_agent,

@@ -277,7 +277,7 @@ func TestTakeOverAtOnce(t *testing.T) {
 	sids := make([]string, users)
 	for i := range sids {
 		sids[i] = sid()
-		sess := fmt.Sprintf(`{"cookie":{"originalMaxAge":1},"passport":{"user":%d},"n":%d}`, i, i)
+		sess := fmt.Sprintf(`{"cookie":{"originalMaxAge":1},"passport":{"user":%d},"n":%d}`, i+1, i)
 		if i%2 == 0 {
 			row(t, pool, sids[i], sess, time.Hour)
 			continue
@@ -293,8 +293,8 @@ func TestTakeOverAtOnce(t *testing.T) {
 			n := i % users
 			m := []*sessionstore.Manager{one, two}[i/users%2]
 			user, cookie := visit(m, brings(sids[n]))
-			if user != fmt.Sprint(n) || cookie == "" {
-				t.Errorf("user %q, want %d; cookie %t", user, n, cookie != "")
+			if user != fmt.Sprint(n+1) || cookie == "" {
+				t.Errorf("user %q, want %d; cookie %t", user, n+1, cookie != "")
 			}
 		})
 	}

@@ -386,6 +386,13 @@ func byTag(ctx context.Context, s store.Store) error {
 	if err != nil || len(page) != taggedSessions {
 		return fmt.Errorf("list by tag: %d, %w", len(page), err)
 	}
+	if all, err := s.List(ctx, "", store.Page{All: true}); err != nil || len(all) < len(page) {
+		return fmt.Errorf("list of all: %d, %w", len(all), err)
+	}
+	rec, err := s.Save(ctx, page[0].ID, store.Change{Lifetime: time.Hour})
+	if err != nil || rec.AbsoluteExpiresAt.Sub(rec.ValidatedAt) > time.Hour {
+		return fmt.Errorf("a lifetime: until %v, %w", rec.AbsoluteExpiresAt, err)
+	}
 	ids, r, err := s.Revoke(ctx, store.Selection{Tag: tag})
 	if err != nil || len(ids) != taggedSessions || r.Count != taggedSessions {
 		return fmt.Errorf("revoke by tag: %d, %+v, %w", len(ids), r, err)

@@ -399,7 +399,7 @@ func (q *Queries) SessionLifetime(ctx context.Context, db DBTX, arg *SessionLife
 	return &i, err
 }
 
-const sessionLoad = `-- name: SessionLoad :many
+const sessionLoad = `-- name: SessionLoad :one
 
 SELECT
     s.version, s.created_at, s.last_seen_at, s.expires_at, s.absolute_expires_at,
@@ -455,43 +455,28 @@ type SessionLoadRow struct {
 // them runs in the form for one.
 // SessionLoad returns 'epoch' as the time of a standby: its rows may be older
 // than its clock.
-// It is :many because the code for :one allocates a row for the values, which
-// internal/postgres has read by itself.
-func (q *Queries) SessionLoad(ctx context.Context, db DBTX, id []byte) ([]*SessionLoadRow, error) {
-	rows, err := db.Query(ctx, sessionLoad, id)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []*SessionLoadRow
-	for rows.Next() {
-		var i SessionLoadRow
-		if err := rows.Scan(
-			&i.Version,
-			&i.CreatedAt,
-			&i.LastSeenAt,
-			&i.ExpiresAt,
-			&i.AbsoluteExpiresAt,
-			&i.AuthenticatedAt,
-			&i.PendingSince,
-			&i.LoginID,
-			&i.ID,
-			&i.UserID,
-			&i.IP,
-			&i.UserAgent,
-			&i.Data,
-			&i.PendingUserID,
-			&i.Methods,
-			&i.ValidatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, &i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+func (q *Queries) SessionLoad(ctx context.Context, db DBTX, id []byte) (*SessionLoadRow, error) {
+	row := db.QueryRow(ctx, sessionLoad, id)
+	var i SessionLoadRow
+	err := row.Scan(
+		&i.Version,
+		&i.CreatedAt,
+		&i.LastSeenAt,
+		&i.ExpiresAt,
+		&i.AbsoluteExpiresAt,
+		&i.AuthenticatedAt,
+		&i.PendingSince,
+		&i.LoginID,
+		&i.ID,
+		&i.UserID,
+		&i.IP,
+		&i.UserAgent,
+		&i.Data,
+		&i.PendingUserID,
+		&i.Methods,
+		&i.ValidatedAt,
+	)
+	return &i, err
 }
 
 const sessionLoadMany = `-- name: SessionLoadMany :many

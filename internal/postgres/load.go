@@ -56,9 +56,8 @@ func (b *base) loadRow(
 	ctx context.Context, db querier, id *store.ID, missing func() (*gen.SessionMissingRow, error),
 ) (*store.Record, error) {
 	r := b.reader(db, 1)
-	left, err := b.queries.SessionLoad(ctx, r, id[:])
-	read, err := r.many(ctx, len(left), err)
-	rec, err := read.one(err)
+	_, err := b.queries.SessionLoad(ctx, r, id[:])
+	rec, err := r.one(ctx, err)
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return rec, err
 	}
