@@ -203,14 +203,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, plain: newDatabase(t), sharded: newDatabase(t)}
-	// A catalog like that of Citus, which says that the table is distributed.
-	// So the store sends what it sends to Citus, and Postgres runs it on a
-	// plain table.
-	pgtest.Exec(t, w.sharded.admin, `
-		SET LOCAL allow_system_table_mods = on;
-		CREATE TABLE pg_catalog.pg_dist_partition (logicalrelid regclass, partmethod "char");
-		INSERT INTO pg_catalog.pg_dist_partition VALUES ('pgsession.sessions', 'h');
-		GRANT SELECT ON pg_catalog.pg_dist_partition TO PUBLIC`, pgx.QueryExecModeSimpleProtocol)
+	pgtest.Distribute(t, w.sharded.admin)
 	w.pool = w.plain.connect(t, pgx.QueryExecModeCacheStatement)
 	w.text = w.plain.connect(t, pgx.QueryExecModeExec)
 	w.shards = w.sharded.connect(t, pgx.QueryExecModeCacheStatement)

@@ -55,7 +55,8 @@ func TestTimeoutHandler(t *testing.T) {
 		pages(mux)
 		mux.Handle("/slow", http.TimeoutHandler(http.HandlerFunc(
 			func(_ http.ResponseWriter, r *http.Request) {
-				sess, err := sessionstore.FromContext(r.Context())
+				whole := context.WithoutCancel(r.Context())
+				sess, err := sessionstore.FromContext(whole)
 				if err == nil {
 					err = visits.Set(sess, 100)
 				}
@@ -64,7 +65,7 @@ func TestTimeoutHandler(t *testing.T) {
 				}
 				<-r.Context().Done() // of the TimeoutHandler
 				for err == nil {     // until its answer has ended the request
-					err = sess.Login(context.WithoutCancel(r.Context()), "ada")
+					err = sess.Login(whole, "ada")
 				}
 				late <- err
 			}), time.Millisecond, "too late"))

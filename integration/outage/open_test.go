@@ -188,7 +188,9 @@ func TestARoleThatCannotWork(t *testing.T) {
 			u, _ := url.Parse(app)
 			pgtest.Exec(t, admin, strings.ReplaceAll(strings.ReplaceAll(c.sql, "%[1]s", "%s"), "%s",
 				u.User.Username()))
-			_, err := sessionstore.Open(t.Context(), config(app))
+			cfg := config(app)
+			cfg.StoreTimeout = testkit.Patience
+			_, err := sessionstore.Open(t.Context(), cfg)
 			if err == nil {
 				t.Fatal("Open succeeds")
 			}

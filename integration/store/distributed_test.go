@@ -19,28 +19,11 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/storetest"
 )
 
-// distribute makes the catalog claim that Citus has distributed the table. The
-// store then sends the statements for Citus, and Postgres runs them on a plain
-// table. integration/citus has the real one, where it is installed.
-func distribute(t *testing.T, admin *pgxpool.Pool) {
-	t.Helper()
-	pgtest.Exec(t, admin, `
-		SET LOCAL allow_system_table_mods = on;
-		CREATE TABLE pg_catalog.pg_dist_partition (logicalrelid regclass, partmethod "char");
-		INSERT INTO pg_catalog.pg_dist_partition VALUES ('pgsession.sessions', 'h');
-		GRANT SELECT ON pg_catalog.pg_dist_partition TO PUBLIC;
-		CREATE FUNCTION pg_catalog.citus_relation_size(logicalrelid regclass) RETURNS bigint
-			LANGUAGE sql AS 'SELECT pg_catalog.pg_relation_size($1)';
-		CREATE FUNCTION pg_catalog.run_command_on_all_nodes(command text)
-			RETURNS TABLE (nodeid integer, success boolean, result text)
-			LANGUAGE sql AS 'SELECT 1, true, NULL::text'`, pgx.QueryExecModeSimpleProtocol)
-}
-
 func TestTheStoreForCitusKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	databaseURL := pgtest.Database(t)
 	admin, sent := pgtest.Pool(t, databaseURL), &testkit.Statements{}
-	distribute(t, admin)
+	pgtest.Distribute(t, admin)
 	pool := pgtest.Pool(t, pgtest.Application(t, databaseURL), func(pc *pgxpool.Config) {
 		pc.ConnConfig.Tracer = sent
 	})
@@ -138,7 +121,7 @@ func TestAStoreFindsOutThatItsTableIsDistributed(t *testing.T) {
 				store.Draft{ID: testkit.NewID(), UserID: "eve"}); err != nil {
 				t.Fatal(err)
 			}
-			distribute(t, c.admin)
+			pgtest.Distribute(t, c.admin)
 			pgtest.Exec(t, c.admin, "CREATE RULE refuse AS ON "+tt.event+
 				" TO pgsession.sessions WHERE false DO INSTEAD NOTHING")
 			refusals.then(func() {
@@ -168,7 +151,7 @@ func TestAStoreFindsOutThatItsTableIsDistributed(t *testing.T) {
 func TestARotationLocksTheUserThatItsSessionHas(t *testing.T) {
 	t.Parallel()
 	c := hire(t)
-	distribute(t, c.admin)
+	pgtest.Distribute(t, c.admin)
 	if err := c.store.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
