@@ -52,8 +52,9 @@ func challenge(
 	w http.ResponseWriter, r *http.Request, s *Session, level int, within time.Duration,
 ) {
 	value := "Bearer"
+	_, isStored := s.current()
 	switch {
-	case s.UserID() != "":
+	case s.UserID() != "" || s.PendingUserID() != "":
 		value += ` error="insufficient_user_authentication", ` +
 			`error_description="A different authentication is required"`
 		if level > 0 {
@@ -62,7 +63,7 @@ func challenge(
 		if within > 0 && within != SinceLogin {
 			value += fmt.Sprintf(`, max_age="%d"`, within/time.Second)
 		}
-	case len(r.Header["Authorization"]) > 0:
+	case cookie.HasBearer(r) && !isStored:
 		value += ` error="invalid_token", error_description="The session has ended"`
 	}
 	w.Header().Set("WWW-Authenticate", value)

@@ -108,6 +108,9 @@ func TestBearerRefuses(t *testing.T) {
 	other := newSiteOver(t, site.store, bearer, func(cfg *sessionstore.Config) {
 		cfg.Secrets = []sessionstore.Secret{secretTwo}
 	})
+	staff := newSiteOver(t, site.store, bearer, func(cfg *sessionstore.Config) {
+		cfg.Cookie.Name = "__Host-staff"
+	})
 	site.store.asked()
 	site.seen()
 	const forged = "session cookie forged"
@@ -118,6 +121,7 @@ func TestBearerRefuses(t *testing.T) {
 	}{
 		"a cookie's value":         {site, []string{"Bearer " + browsers.user("ada")}, forged},
 		"another environment":      {staging, []string{"Bearer " + token}, forged},
+		"of another Manager":       {staff, []string{"Bearer " + token}, forged},
 		"another secret":           {other, []string{"Bearer " + token}, forged},
 		"doubled":                  {site, []string{"Bearer " + token, "Bearer " + token}, forged},
 		"beside another scheme":    {site, []string{"Basic YTpi", "Bearer " + token}, forged},
@@ -200,6 +204,16 @@ func TestBearerChallenge(t *testing.T) {
 	site.check(err)
 	_, err = site.m.Revoke(t.Context(), "ada", info.Handle)
 	site.check(err)
+	_, pending := site.program("", func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
+		site.check(s.BeginLogin(r.Context(), "ada"))
+	})
+	_, visitor := site.program("", func(
+		_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session,
+	) {
+		site.check(s.Set("cart", true))
+	})
 	const owed = `Bearer error="insufficient_user_authentication", ` +
 		`error_description="A different authentication is required"`
 	const dead = `Bearer error="invalid_token", error_description="The session has ended"`
@@ -216,6 +230,8 @@ func TestBearerChallenge(t *testing.T) {
 		"an age":       {token, 0, -1, 401, owed},
 		"no token":     {"", 1, sessionstore.SinceLogin, 401, "Bearer"},
 		"a dead token": {ended, 1, sessionstore.SinceLogin, 401, dead},
+		"pending":      {pending, 2, sessionstore.SinceLogin, 401, owed + `, acr_values="2"`},
+		"a visitor":    {visitor, 1, sessionstore.SinceLogin, 401, "Bearer"},
 	} {
 		page := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 		r := httptest.NewRequest(http.MethodPost, "https://shop.example/", nil)
@@ -228,6 +244,21 @@ func TestBearerChallenge(t *testing.T) {
 		expect(t, name+": status", resp.StatusCode, tt.status)
 		expect(t, name+": WWW-Authenticate", resp.Header.Get("WWW-Authenticate"), tt.want)
 	}
+}
+
+// Another scheme is of no session, so its end is none.
+func TestBearerChallengeOfAnotherScheme(t *testing.T) {
+	site := newSite(t, bearer)
+	h := site.m.Handler(sessionstore.RequireFresh(time.Minute, nil)(http.NotFoundHandler()))
+	r := httptest.NewRequest(http.MethodPost, "https://shop.example/", nil)
+	r.SetBasicAuth("a", "b")
+	expect(t, "WWW-Authenticate", send(h, r).Header.Get("WWW-Authenticate"), "Bearer")
+	h = site.form(func(http.ResponseWriter, *http.Request, *sessionstore.Session) error {
+		return sessionstore.ErrNotLoggedIn
+	})
+	resp := send(h, httptest.NewRequest(http.MethodPost, "https://shop.example/", nil))
+	expect(t, "of an error: status", resp.StatusCode, http.StatusUnauthorized)
+	expect(t, "of an error", resp.Header.Get("WWW-Authenticate"), "Bearer")
 }
 
 func TestIssue(t *testing.T) {

@@ -145,8 +145,11 @@ func (c CookieConfig) check(env Environment, fault func(name, problem string)) {
 	if len(c.Domain) > maxAttributeBytes || len(c.Path) > maxAttributeBytes {
 		fault("Cookie", "domain and path must be at most 1024 bytes")
 	}
-	if strings.HasSuffix(c.Name, cookie.MarkerSuffix) {
-		fault("Cookie.Name", "must not end in -set: the marker of another Manager could be it")
+	for _, suffix := range []string{cookie.MarkerSuffix, cookie.SeenSuffix} {
+		if strings.HasSuffix(c.Name, suffix) {
+			fault("Cookie.Name", "must not end in "+suffix+
+				": a second cookie of another Manager could have that name")
+		}
 	}
 	if len(c.Name)+len(cookie.MarkerSuffix)+cookie.ValueChars > maxCookieBytes {
 		fault("Cookie.Name", "must be shorter: browsers discard a cookie of more than 4096 bytes "+
@@ -166,7 +169,7 @@ func (c CookieConfig) check(env Environment, fault func(name, problem string)) {
 // codec makes the codec of the cookie, or of the header in its place.
 func (c Config) codec() (*cookie.Codec, error) {
 	if c.Bearer {
-		return cookie.NewBearer(c.Env.String(), textsOf(c.Secrets))
+		return cookie.NewBearer(c.Cookie.Name, c.Env.String(), textsOf(c.Secrets))
 	}
 	return c.Cookie.codec(c.Env, c.Secrets)
 }

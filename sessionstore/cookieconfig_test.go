@@ -258,6 +258,7 @@ func TestCookieConfigFaults(t *testing.T) {
 			Production, "Cookie.Path",
 		},
 		{"a marker's name", CookieConfig{Name: "id-set"}, Production, "Cookie.Name"},
+		{"the name after a save", CookieConfig{Name: "id-seen"}, Production, "Cookie.Name"},
 		{"a prefix is spelled exactly", CookieConfig{Name: "__host-id"}, Production, "Cookie.Name"},
 		{
 			"SameSite=None can't be insecure",

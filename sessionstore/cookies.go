@@ -118,8 +118,35 @@ func (x *requestState) dueCookies() dueCookies {
 	return due
 }
 
+// credentialHeaders tell a client which credentials to keep and to forget.
+var credentialHeaders = [...]string{"Set-Cookie", tokenHeader, "Clear-Site-Data"}
+
 // writeCookies sets, keeps or clears the cookies. The caller holds s.mu.
+//
+// A Handler around this one may still answer an error in place of the response.
+// What this one has carried out stays so, and that error must say it too.
 func (x *requestState) writeCookies() {
+	if x.outer == nil {
+		x.setCookies()
+		return
+	}
+	var had [len(credentialHeaders)][]string
+	for i, name := range credentialHeaders {
+		had[i] = slices.Clone(x.header[name])
+	}
+	x.setCookies()
+	for i, name := range credentialHeaders {
+		added := slices.DeleteFunc(slices.Clone(x.header[name]), func(line string) bool {
+			return slices.Contains(had[i], line)
+		})
+		if len(added) > 0 {
+			x.outer.keep(name, added)
+		}
+	}
+}
+
+// setCookies is writeCookies of this Handler alone.
+func (x *requestState) setCookies() {
 	c, s, h := x.core, &x.session, x.header
 	if c.cfg.Bearer {
 		x.writeToken()

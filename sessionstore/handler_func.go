@@ -13,8 +13,9 @@ import (
 //	mux.Handle("POST /cart", sessionstore.HandlerFunc(addToCart))
 //
 // If [FromContext] or the handler fails, [Config.ErrorHandler] answers, by
-// default [ServeError]. What the handler changed is discarded, but for a
-// [Session.Logout] and for what a [Session.Save] has saved. To keep changes
+// default [ServeError]. What the handler changed is discarded, in the sessions
+// of all Managers around it, but for a [Session.Logout] and for what a
+// [Session.Save] has saved. To keep changes
 // with an answer of your own, such as a 404, write the answer and return nil.
 // An error of the handler that ServeError answers with 500 is logged.
 //
@@ -51,9 +52,9 @@ func (c *core) serveFailure(w http.ResponseWriter, r *http.Request, err error) {
 	if !ok {
 		return // the handler has ended the request itself
 	}
-	x.session.Discard()
+	discardAll(r)
 	switch {
-	case x.refusal != nil: // the client has that of an ErrorHandler
+	case x.refused() != nil: // the client has that of an ErrorHandler
 	case x.begun() || headerSent(w):
 		if omitted, ok := c.failureLine(r); ok {
 			c.cfg.Logger.ErrorContext(withoutSession(r.Context()),
@@ -69,11 +70,23 @@ func (c *core) serveFailure(w http.ResponseWriter, r *http.Request, err error) {
 					"error", err, "omitted", omitted)
 			}
 		}
-		keepForError(w.Header(), x.before)
+		x.initial.restore(w.Header())
 		forbidCaching(w.Header())
-		c.cfg.ErrorHandler(w, r, err)
-		if !x.begun() && !headerSent(w) { // must not look like success
-			w.WriteHeader(http.StatusInternalServerError)
+		answer := &errorAnswer{} // a framework's writer may keep a status for later
+		answering := wrap(w, r, answer)
+		c.cfg.ErrorHandler(answering, r, err)
+		if !answer.sent { // must not look like success
+			answering.WriteHeader(http.StatusInternalServerError)
+		}
+	}
+}
+
+// discardAll discards what a handler has changed in the sessions of its request.
+func discardAll(r *http.Request) {
+	ref, _ := r.Context().Value(contextKey{}).(*requestRef)
+	for ; ref != nil; ref = ref.outer {
+		if x := ref.state.Load(); x != nil {
+			x.session.Discard()
 		}
 	}
 }

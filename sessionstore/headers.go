@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // forbidCaching keeps a response out of all caches, and reports whether the
@@ -76,6 +77,30 @@ func addVary(h http.Header, on string) {
 		}
 	}
 	h["Vary"] = append(h["Vary"], on)
+}
+
+// initialHeader is the header of a response as it was when [Manager.Handler]
+// began. The zero value is an empty one.
+type initialHeader struct {
+	mu    sync.Mutex // a handler within a TimeoutHandler may still run
+	lines http.Header
+}
+
+// restore resets h for an error in place of the handler's response.
+func (i *initialHeader) restore(h http.Header) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	keepForError(h, i.lines)
+}
+
+// add adds lines of a header, as if they had been there.
+func (i *initialHeader) add(name string, lines []string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.lines == nil {
+		i.lines = http.Header{}
+	}
+	i.lines[name] = append(i.lines[name], lines...)
 }
 
 // keepForError resets the header for an error in place of the handler's

@@ -14,8 +14,10 @@ import (
 // "Authorization: Bearer ", else as the value of the session's cookie. It is a
 // credential: give it to the client alone, and keep it out of logs.
 //
-// [Manager.Revoke] ends the session, by the handle of the Info. [WithLifetime]
-// bounds it. The errors are those of Login and of [Session.Save].
+// [Manager.Revoke] ends the session by the handle of the Info, which counts
+// until a rotation. To end it later, give it a tag with [WithTags]:
+// [Manager.RevokeTag] ends it after a rotation too. [WithLifetime] bounds it.
+// The errors are those of Login and of [Session.Save].
 func (m *Manager) Issue(
 	ctx context.Context, userID string, options ...LoginOption,
 ) (token string, info Info, err error) {

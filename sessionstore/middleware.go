@@ -51,10 +51,11 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 		x := &requestState{core: &m.core, writer: w, header: w.Header()}
 		x.session.started = time.Now()
 		if len(x.header) > 0 {
-			x.before = x.header.Clone()
+			x.initial.lines = x.header.Clone()
 		}
 		ref := &requestRef{core: &m.core}
 		ref.outer, _ = r.Context().Value(contextKey{}).(*requestRef)
+		x.outer = ref.outer
 		ref.checkNested()
 		ref.state.Store(x)
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, ref))

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/reporadar/pgsession/sessionstore"
+	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
 // Handlers of two Managers are nested. Each takes the request's identity from
@@ -139,4 +140,99 @@ func TestNestedHandlersWithOneCookieAreLogged(t *testing.T) {
 			`cookie=__Host-session`
 		expect(t, name, strings.Count(log, line), 1)
 	}
+}
+
+// The session of the outer Manager can't be saved, or the handler between
+// fails, after the inner one has logged its user in: the error brings the inner
+// one's token.
+func TestAnErrorOfTheOuterManagerKeepsTheInnerToken(t *testing.T) {
+	t.Parallel()
+	staff := newSite(t, func(c *sessionstore.Config) { c.Cookie.Name = "__Host-staff" })
+	shop := newSite(t)
+	boss := cookieOfBoss(staff)
+	inner := shop.serve(func(w http.ResponseWriter, r *http.Request, s *sessionstore.Session) {
+		staff.check(s.Login(r.Context(), "ada"), s.Save(r.Context()))
+		http.SetCookie(w, &http.Cookie{Name: "extra", Value: "1"})
+		w.WriteHeader(http.StatusOK)
+	})
+	ask := func(outer http.Handler) *http.Response {
+		r := httptest.NewRequest(http.MethodPost, "https://shop.example/", nil)
+		r.AddCookie(boss)
+		return send(outer, r)
+	}
+	wants := func(what string, resp *http.Response, status int) {
+		t.Helper()
+		expect(t, what+": status", resp.StatusCode, status)
+		names := []string{}
+		for _, c := range resp.Cookies() {
+			names = append(names, c.Name)
+			if c.Name == cookieName {
+				expect(t, what+": the session", shop.look(c.Value), "user=ada")
+			}
+		}
+		expect(t, what+": cookies", strings.Join(names, " "), cookieName)
+	}
+	staff.store.Down(store.OpSave)
+	wants("the save fails", ask(staff.serve(func(
+		w http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
+		_ = s.Set("seen", true)
+		inner.ServeHTTP(w, r)
+	})), http.StatusServiceUnavailable)
+	staff.store.Up()
+	wants("the handler fails", ask(staff.form(func(
+		w http.ResponseWriter, r *http.Request, _ *sessionstore.Session,
+	) error {
+		inner.ServeHTTP(quietWriter{w, httptest.NewRecorder()}, r)
+		return errBroken
+	})), http.StatusInternalServerError)
+}
+
+// cookieOfBoss logs the staff's boss in.
+func cookieOfBoss(staff *site) *http.Cookie {
+	staff.t.Helper()
+	resp, _ := visit(staff.serve(func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) {
+		staff.check(s.Login(r.Context(), "boss"))
+	}))
+	for _, c := range resp.Cookies() {
+		if c.Name == "__Host-staff" {
+			return c
+		}
+	}
+	staff.t.Fatal("a login without a cookie")
+	return nil
+}
+
+// quietWriter has the header of one writer and sends to another.
+type quietWriter struct {
+	http.ResponseWriter
+	to http.ResponseWriter
+}
+
+func (w quietWriter) Write(p []byte) (int, error) { return w.to.Write(p) }
+func (w quietWriter) WriteHeader(status int)      { w.to.WriteHeader(status) }
+
+// The error of a handler discards what it has changed in each of its sessions.
+func TestHandlerFuncDiscardsEachSession(t *testing.T) {
+	t.Parallel()
+	staff := newSite(t, func(c *sessionstore.Config) { c.Cookie.Name = "__Host-staff" })
+	shop := newSite(t)
+	boss := cookieOfBoss(staff)
+	h := staff.m.Handler(shop.form(func(
+		_ http.ResponseWriter, r *http.Request, s *sessionstore.Session,
+	) error {
+		outer, err := staff.m.Session(r.Context())
+		staff.check(err, outer.Set("lost", true), s.Set("lost", true))
+		return sessionstore.ErrNotLoggedIn
+	}))
+	r := httptest.NewRequest(http.MethodPost, "https://shop.example/", nil)
+	r.AddCookie(boss)
+	resp := send(h, r)
+	expect(t, "status", resp.StatusCode, http.StatusUnauthorized)
+	expect(t, "cookies", len(resp.Cookies()), 0)
+	send(staff.serve(func(_ http.ResponseWriter, _ *http.Request, s *sessionstore.Session) {
+		expect(t, "the outer session", s.UserID() == "boss" && !s.Has("lost"), true)
+	}), r)
 }

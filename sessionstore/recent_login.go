@@ -46,7 +46,8 @@ func (s *Session) Fresh(within time.Duration) bool { return s.Authenticated(0, w
 // RequireAuth passes on requests for which [Session.Authenticated] is true, and
 // others to otherwise: a page, say, that asks for a second factor and calls
 // [Session.StepUp]. If otherwise is nil they get 401. It goes inside
-// [Manager.Handler].
+// [Manager.Handler], and asks the session of the innermost one. If that can't be
+// loaded, [Config.ErrorHandler] answers.
 //
 // With [Config.Bearer] a program gets 401 in place of otherwise. The header
 // WWW-Authenticate says what it owes, as RFC 9470 has it: acr_values is the
@@ -64,7 +65,7 @@ func RequireAuth(
 			s, err := FromContext(r.Context())
 			switch {
 			case err != nil:
-				ServeError(w, r, err)
+				serveError(w, r, err)
 			case s.Authenticated(level, within):
 				next.ServeHTTP(w, r)
 			case s.core.cfg.Bearer:

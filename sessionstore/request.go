@@ -18,7 +18,8 @@ type requestState struct {
 	request *http.Request
 	writer  http.ResponseWriter // the server's
 	header  http.Header         // of the response
-	before  http.Header         // header when Handler began; nil if it was empty
+	outer   *requestRef         // of a Handler around this one; nil for none
+	initial initialHeader
 	own     ownMarks
 
 	// mu is held over each step of the request, with its I/O: goroutines that
@@ -27,11 +28,12 @@ type requestState struct {
 	mu      stepLock
 	load    loadState
 	use     useState
-	status  int   // of the response that began; 0 before
-	private bool  // shared caches do not keep that response
-	refusal error // that an ErrorHandler answered; nil for none
+	status  int  // of the response that began; 0 before
+	private bool // shared caches do not keep that response
 	brought broughtCookies
 	session Session
+
+	refusal error // that an ErrorHandler answers; nil for none. The session's mu guards it.
 
 	// ready is true if load is loaded, for readers without mu: what holds
 	// mu may wait for them.
@@ -134,11 +136,20 @@ func (x *requestState) begun() bool { return x.session.now() != phaseOpen }
 // each call returns the error.
 func (x *requestState) commitOnce(status int) error {
 	if x.begun() {
-		return x.refusal
+		return x.refused()
 	}
-	if err := x.commit(status); err != nil {
+	err := x.commit(status)
+	if err != nil {
 		x.refuse(err)
 	}
+	return err
+}
+
+// refused returns the error that an ErrorHandler answers in place of the
+// response; nil for none.
+func (x *requestState) refused() error {
+	x.session.mu.Lock()
+	defer x.session.mu.Unlock()
 	return x.refusal
 }
 
@@ -223,8 +234,8 @@ func (x *requestState) save() error {
 		x.core.observe(ctx, event(EventChangeLost, nil))
 		return nil
 	case err != nil:
-		keepForError(x.header, x.before)
-		x.fail()
+		x.initial.restore(x.header)
+		x.fail(err)
 		if !refusesLogin(err) { // which has an event already
 			x.core.observe(ctx, event(EventSaveFailed, err))
 		}
@@ -306,19 +317,18 @@ func (x *requestState) discard() {
 // void, since an ErrorHandler's own Save would rotate to a token that the
 // browser never gets. For the same reason fail waits for a Save that is under
 // way.
-func (x *requestState) fail() {
+func (x *requestState) fail(err error) {
 	s := &x.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_ = s.awaitSave(context.Background())
-	s.phase = phaseRefused
+	s.phase, x.refusal = phaseRefused, err
 	s.discard()
 	x.writeCookies()
 }
 
 // refuse sends an error in place of the response.
 func (x *requestState) refuse(err error) {
-	x.refusal = err
 	forbidCaching(x.header)
 	answer := &errorAnswer{}
 	w := wrap(x.writer, x.request, answer)

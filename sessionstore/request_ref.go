@@ -46,11 +46,21 @@ const nestedAdvice = "wrap the router once, and give each Manager a Cookie.Name 
 // a browser keeps one of both.
 func (r *requestRef) checkNested() {
 	for x := r.outer; x != nil; x = x.outer {
-		name := r.core.cfg.Cookie.Name
-		if x.core.cfg.Cookie.Name == name && x.core.cfg.Bearer == r.core.cfg.Bearer &&
+		name, bearer := r.core.cfg.Cookie.Name, r.core.cfg.Bearer
+		if x.core.cfg.Bearer == bearer && (bearer || x.core.cfg.Cookie.Name == name) &&
 			r.core.warned.nested.CompareAndSwap(false, true) {
 			r.core.cfg.Logger.Warn("session handlers nested with one cookie name",
 				"cookie", name, "advice", nestedAdvice)
+		}
+	}
+}
+
+// keep keeps lines of a header in the errors of this Handler and those around
+// it.
+func (r *requestRef) keep(name string, lines []string) {
+	for ; r != nil; r = r.outer {
+		if x := r.state.Load(); x != nil {
+			x.initial.add(name, lines)
 		}
 	}
 }

@@ -413,11 +413,11 @@ func (s *Session) rotate(ctx context.Context, p *plan) (store.Record, *cookie.To
 	return rec, &tok, err
 }
 
-// savable returns the change without what only a Rotate may do: the earlier
-// attempt has done it, or nothing may.
+// savable returns the change without what the earlier attempt has done, and
+// without what only a Rotate may do.
 func (p *plan) savable() store.Change {
 	c := p.change
-	if p.rotates() {
+	if p.tried || p.rotates() {
 		c.UserID, c.PendingUserID, c.Completes, c.StepUp = "", "", false, false
 		c.LoginID, c.Methods, c.Tags, c.MaxSessions = store.LoginID{}, nil, nil, 0
 	}

@@ -52,6 +52,9 @@ func TestLostReplyIsResolved(t *testing.T) {
 			expect(t, "afterwards, repeated", b.who(), "ann")
 			expect(t, "values", b.has("here"), true)
 			expect(t, "rows, repeated", b.site.store.rows(), 1)
+			for _, call := range b.site.store.of(store.OpSave) { // or the login counts twice
+				expect(t, "the user in a Save that confirms", call.Change.UserID, "")
+			}
 			_ = u.lost.Deliver(t.Context())
 			expect(t, "when it arrives late", b.who(), "ann")
 		}

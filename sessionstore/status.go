@@ -27,7 +27,7 @@ type status struct {
 // since uses are written once a minute, and up to the freshness of the
 // [CacheConfig] more with a cache. Any request that calls [FromContext]
 // elsewhere is a use, and keeps the session for another [Config.IdleTimeout].
-// If the session can't be loaded, [ServeError] answers.
+// If the session can't be loaded, [Config.ErrorHandler] answers.
 func (m *Manager) StatusHandler() http.Handler {
 	answer := http.HandlerFunc(serveStatus)
 	alone := m.Handler(answer)
@@ -51,7 +51,7 @@ func serveStatus(w http.ResponseWriter, r *http.Request) {
 	}
 	s, err := FromContext(r.Context())
 	if err != nil {
-		ServeError(w, r, err)
+		serveError(w, r, err)
 		return
 	}
 	var answer status

@@ -268,6 +268,27 @@ func TestHandler(t *testing.T) {
 	}
 }
 
+// gin's writer keeps a status until the first byte. An ErrorHandler that sends
+// nothing but a redirect has answered.
+func TestAnErrorHandlerMayRedirect(t *testing.T) {
+	sessions := sessiontest.New(t, func(c *sessionstore.Config) {
+		c.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) {
+			w.Header().Set("Location", "/sorry")
+			w.WriteHeader(http.StatusSeeOther)
+		}
+	})
+	router := gin.New()
+	router.Use(ginsession.New(sessions.Manager))
+	router.GET("/", ginsession.Handler(func(*gin.Context, *sessionstore.Session) error {
+		return errBroken
+	}))
+	w := httptest.NewRecorder()
+	router.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/sorry" {
+		t.Errorf("%d, Location %q", w.Code, w.Header().Get("Location"))
+	}
+}
+
 // Middlewares before and behind get the writer that they had.
 func TestTheContextIsAsBefore(t *testing.T) {
 	sessions := sessiontest.New(t)

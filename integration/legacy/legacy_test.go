@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/integration/internal/testkit"
@@ -370,6 +371,60 @@ func TestTakeOverKilledAndRevoked(t *testing.T) {
 		if n := pgtest.One[int](t, pool, "SELECT count(*) FROM session"); n != 0 {
 			t.Errorf("%s: %d rows are left in the old table", what, n)
 		}
+	}
+}
+
+// A revoke commits between the create and the look for revokes that follows it.
+// The take-over is refused, and recorded so.
+func TestTakeOverRefusedIsRecorded(t *testing.T) {
+	t.Parallel()
+	databaseURL, pool := old(t)
+	between := &afterCreate{}
+	slow := pgtest.Pool(t, databaseURL, func(c *pgxpool.Config) { c.ConnConfig.Tracer = between })
+	m := manager(t, slow, express.ConnectPgSimple(pool, express.PgOptions{}))
+	id := sid()
+	row(t, pool, id, ofAda, time.Hour)
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.WithTx(tx).RevokeUser(t.Context(), "ada"); err != nil {
+		t.Fatal(err)
+	}
+	between.do = func() {
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if user, cookie := visit(m, brings(id)); user != "" || cookie != "" {
+		t.Errorf("user %q, cookie %t", user, cookie != "")
+	}
+	got := pgtest.One[string](t, pool, `SELECT pg_catalog.string_agg(kind, ', ' ORDER BY id)
+		FROM pgsession.events WHERE kind <> 'sessions revoked'`)
+	if want := "session adopted, session login refused"; got != want {
+		t.Errorf("recorded: %s; want %s", got, want)
+	}
+}
+
+// afterCreate is a tracer that does something once, after the first statement
+// that creates a session.
+type afterCreate struct {
+	once sync.Once
+	do   func()
+}
+
+type creates struct{}
+
+func (a *afterCreate) TraceQueryStart(
+	ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData,
+) context.Context {
+	return context.WithValue(ctx, creates{},
+		strings.HasPrefix(data.SQL, "-- name: SessionCreate"))
+}
+
+func (a *afterCreate) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {
+	if is, _ := ctx.Value(creates{}).(bool); is {
+		a.once.Do(a.do)
 	}
 }
 

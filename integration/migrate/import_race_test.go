@@ -151,7 +151,7 @@ func TestImportThatIsKilledIsResumed(t *testing.T) {
 }
 
 // When a user of Express logged in is unknown, so a revoke may be later.
-func TestImportRevivesNobodyWhoWasRevoked(t *testing.T) {
+func TestImportRevivesNoRevokedUser(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
 	n.fill(t, 3)

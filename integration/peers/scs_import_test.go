@@ -149,7 +149,7 @@ func (s *shop) count(table string) int64 {
 	return pgtest.One[int64](s.t, s.pool, "SELECT count(*) FROM "+table)
 }
 
-func TestAnImportLogsNobodyOut(t *testing.T) {
+func TestAnImportLogsNoUserOut(t *testing.T) {
 	s := newShop(t, false)
 	users := s.logIn(30)
 	pgtest.Exec(t, s.pool, `INSERT INTO public.sessions VALUES

@@ -2,18 +2,29 @@ package cookie
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
-// bearerName stands in a MAC where that of a cookie has the cookie's name. No
-// cookie can have this name, so no cookie is a token of the header, and none of
-// those is a cookie.
-const bearerName = "Authorization: Bearer"
+// bearerScheme stands in a MAC before the name that a cookie would have. No
+// cookie can have such a name, so no cookie is a token of the header, and none
+// of those is a cookie.
+const bearerScheme = "Authorization: Bearer "
 
 // NewBearer makes a codec for tokens in the Authorization header. They have the
-// form of a cookie's value. It writes no cookies.
-func NewBearer(env string, secrets []string) (*Codec, error) {
-	return NewCodec(Attributes{Name: bearerName}, env, secrets)
+// form of a cookie's value. As with cookies, those of one name are none of
+// another. It writes no cookies.
+func NewBearer(name, env string, secrets []string) (*Codec, error) {
+	return NewCodec(Attributes{Name: bearerScheme + name}, env, secrets)
+}
+
+// HasBearer reports whether a request has a header for [Codec.ReadBearer],
+// whatever it brings.
+func HasBearer(r *http.Request) bool {
+	return slices.ContainsFunc(r.Header["Authorization"], func(line string) bool {
+		scheme, _, _ := strings.Cut(line, " ")
+		return strings.EqualFold(scheme, "Bearer")
+	})
 }
 
 // ReadBearer returns the ticket of a request's Authorization header. Of two

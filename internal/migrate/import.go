@@ -51,7 +51,7 @@ func prepareImport(o *options, env func(string) string) error {
 	if i.users != "none" {
 		for path := range strings.SplitSeq(i.users, ",") {
 			if path = strings.TrimSpace(path); path == "" {
-				return errors.New("-user: a path is empty: write none if nobody logs in")
+				return errors.New("-user: a path is empty: write none if no user logs in")
 			}
 			o.source.Users = append(o.source.Users, path)
 		}

@@ -63,7 +63,7 @@ Flags of print:
 Flags of import:
   -table TABLE       the table of connect-pg-simple, as SCHEMA.TABLE; public.session if not given
   -user PATHS        where the user id lies in a session: the first of these that has one, such as
-                     userId,passport.user, which is the default; none if nobody logs in
+                     userId,passport.user, which is the default; none if no user logs in
   -zone ZONE         the time zone of the Node program's connections, such as Europe/Berlin;
                      that of this connection if not given
   -idle DURATION     the application's SESSION_TIMEOUT, which is read if not given

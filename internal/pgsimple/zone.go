@@ -94,7 +94,7 @@ func (m *mover) checkSample(ctx context.Context, tx pgx.Tx) error {
 		return err
 	case n > 0 && users == 0 && len(m.Users) > 0:
 		return fmt.Errorf("none of %d sessions has a user at %s: give the path of the user id,"+
-			" -user, or -user none if nobody logs in", n, strings.Join(m.Users, " or "))
+			" -user, or -user none if no user logs in", n, strings.Join(m.Users, " or "))
 	case m.hasZone:
 		return nil
 	}

@@ -261,7 +261,7 @@ func (s *Store) finishLogin(
 	if err == nil {
 		// A revoke of the user has ended it, which its browser does not learn.
 		note := store.NoteOf(ctx)
-		if note.As == store.AsCall {
+		if note.As == store.AsCall || note.As == store.AsAdoption {
 			note.As = store.AsRefusal
 		}
 		ctx = store.WithNote(context.WithoutCancel(ctx), note)
