@@ -81,7 +81,8 @@ func (c *core) serveFailure(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// discardAll discards what a handler has changed in the sessions of its request.
+// discardAll discards what a handler has changed in the sessions of its
+// request.
 func discardAll(r *http.Request) {
 	ref, _ := r.Context().Value(contextKey{}).(*requestRef)
 	for ; ref != nil; ref = ref.outer {

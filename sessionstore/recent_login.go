@@ -46,8 +46,8 @@ func (s *Session) Fresh(within time.Duration) bool { return s.Authenticated(0, w
 // RequireAuth passes on requests for which [Session.Authenticated] is true, and
 // others to otherwise: a page, say, that asks for a second factor and calls
 // [Session.StepUp]. If otherwise is nil they get 401. It goes inside
-// [Manager.Handler], and asks the session of the innermost one. If that can't be
-// loaded, [Config.ErrorHandler] answers.
+// [Manager.Handler], and asks the session of the innermost one. If that can't
+// be loaded, [Config.ErrorHandler] answers.
 //
 // With [Config.Bearer] a program gets 401 in place of otherwise. The header
 // WWW-Authenticate says what it owes, as RFC 9470 has it: acr_values is the
