@@ -18,8 +18,8 @@
 //
 // Names are those of version 1.43.0 of the semantic conventions where it has
 // one, such as db.client.operation.duration and error.type. Others begin with
-// pgsession. docs/observability.md has a table of all metrics, a dashboard and
-// alert rules.
+// pgsession. docs/reference/metrics.md has all metrics, docs/operations a
+// dashboard and alert rules.
 //
 // # What they never contain
 //

@@ -53,7 +53,7 @@ var metricRow = regexp.MustCompile(
 	"(?m)^\\| `([a-z_.]+)` \\| (.*?) \\| (.*?) \\| (.*?) \\| .+ \\|$")
 
 func TestTheDocumentHasEveryMetric(t *testing.T) {
-	text, err := os.ReadFile("../docs/observability.md")
+	text, err := os.ReadFile("../docs/reference/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}

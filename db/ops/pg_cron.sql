@@ -17,7 +17,7 @@ BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'pg_cron') THEN
-        RAISE EXCEPTION 'pg_cron is not in database %, so nothing was scheduled: see docs/prune.md for how to install it and for how to prune without it', pg_catalog.current_database();
+        RAISE EXCEPTION 'pg_cron is not in database %, so nothing was scheduled: see docs/operations/pruning.md for how to install it and for how to prune without it', pg_catalog.current_database();
     END IF;
     IF NOT EXISTS (
         SELECT FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace

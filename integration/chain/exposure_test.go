@@ -19,7 +19,7 @@ import (
 	"github.com/reporadar/pgsession/sessionstore/store"
 )
 
-var write = flag.Bool("write", false, "write docs/exposure.md instead of comparing with it")
+var write = flag.Bool("write", false, "write docs/design/exposure.md instead of comparing with it")
 
 // exposures holds what the test saw after revokes of one kind.
 type exposures struct {
@@ -48,8 +48,8 @@ func (e *exposures) served() (n int, longest time.Duration) {
 
 // Redis is flushed, killed and cut off from one instance after the other, while
 // sessions end that all instances serve from it. The output,
-// docs/exposure.md, shows how long a session is served after its revoke, beside
-// MaxExposure.
+// docs/design/exposure.md, shows how long a session is served after its revoke,
+// beside MaxExposure.
 //
 // Slow: it measures. 192 sessions are each watched for longer than the bound.
 func TestSlowTheLongestServiceAfterARevoke(t *testing.T) {
@@ -110,7 +110,7 @@ func TestSlowTheLongestServiceAfterARevoke(t *testing.T) {
 			t.Errorf("served for %v after a revoke, more than %v", longest, bound)
 		}
 	}
-	path := filepath.Join("..", "..", "docs", "exposure.md")
+	path := filepath.Join("..", "..", "docs", "design", "exposure.md")
 	if *write {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -183,7 +183,7 @@ The bound is the freshness and a quarter of a second.
 %s
 
 If Redis acknowledges a tombstone and loses it, as this one may when it is flushed or killed, a late reader can put the session back.
-The bound holds then, too: see [internal/coherence](../internal/coherence/doc.go).
+The bound holds then, too: see [internal/coherence](../../internal/coherence/doc.go).
 The figures are those of one run; every run of the tests checks the bound.
 To make this page again, in the repository's folder:
 ` + "`make bin/provide && bin/provide -test -- go -C integration test ./chain -run TestSlowTheLongestServiceAfterARevoke -write`" + `

@@ -13,7 +13,8 @@ import (
 	"github.com/reporadar/pgsession/integration/pgtest"
 )
 
-var write = flag.Bool("write", false, "write a part of docs/moving.md instead of comparing with it")
+var write = flag.Bool("write", false,
+	"write a part of docs/guides/moving.md instead of comparing with it")
 
 // transcript is what a terminal would show, as Markdown, with names in place of
 // addresses and of what is random.
@@ -117,8 +118,8 @@ func (tr *transcript) end(name string) {
 	}
 }
 
-// docs/moving.md shows what this test has seen, from both sides: the demo of Go
-// and the Express example, as `make demo/express` runs them.
+// docs/guides/moving.md shows what this test has seen, from both sides: the
+// demo of Go and the Express example, as `make demo/express` runs them.
 func TestSlowMovingSeenFromBothSides(t *testing.T) {
 	application := pgtest.Demo(t, pgtest.Database(t))
 	environment := []string{
@@ -162,5 +163,5 @@ func TestSlowMovingSeenFromBothSides(t *testing.T) {
 		tr.send(laptop, goURL, "POST", "/api/logout", 200),
 		tr.send(laptop, nodeURL, "GET", "/api/me", 401),
 	)
-	tr.end("docs/moving.md")
+	tr.end("docs/guides/moving.md")
 }

@@ -24,7 +24,7 @@ import (
 
 const (
 	timeout = testkit.Patience
-	// The parameter that docs/postgres.md adds to DATABASE_URL.
+	// The parameter that docs/operations/postgres.md adds to DATABASE_URL.
 	execMode = "default_query_exec_mode=exec"
 )
 

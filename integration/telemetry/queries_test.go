@@ -114,11 +114,17 @@ func TestTheAlertsAskForWhatThereIs(t *testing.T) {
 	if len(errs) > 0 {
 		return
 	}
-	document := string(module(t, "docs/observability.md"))
+	document := string(module(t, "docs/operations/alerts.md"))
 	headings := map[string]bool{}
-	for _, h := range regexp.MustCompile(`(?m)^### (\w+)$`).FindAllStringSubmatch(document, -1) {
+	for _, h := range regexp.MustCompile(`(?m)^## (\w+)$`).FindAllStringSubmatch(document, -1) {
 		headings[h[1]] = true
 	}
+	// An operator of a release reads the documents of that release.
+	newest := regexp.MustCompile(`(?m)^## ([0-9.]+)`).FindSubmatch(module(t, "CHANGELOG.md"))
+	if newest == nil {
+		t.Fatal("CHANGELOG.md has no version")
+	}
+	version := string(newest[1])
 	rules := 0
 	for _, group := range groups.Groups {
 		for _, rule := range group.Rules {
@@ -127,10 +133,11 @@ func TestTheAlertsAskForWhatThereIs(t *testing.T) {
 				answered(t, found, rule.Alert, one)
 			}
 			if !headings[rule.Alert] {
-				t.Errorf("docs/observability.md does not say what to do about %s", rule.Alert)
+				t.Errorf("docs/operations/alerts.md does not say what to do about %s", rule.Alert)
 			}
 			delete(headings, rule.Alert)
-			want := "https://github.com/reporadar/pgsession/blob/main/docs/observability.md#" +
+			want := "https://github.com/reporadar/pgsession/blob/v" + version +
+				"/docs/operations/alerts.md#" +
 				strings.ToLower(rule.Alert)
 			if rule.Annotations["runbook_url"] != want || rule.Annotations["summary"] == "" ||
 				rule.Labels["severity"] == "" {
@@ -142,6 +149,6 @@ func TestTheAlertsAskForWhatThereIs(t *testing.T) {
 		t.Errorf("only %d rules", rules)
 	}
 	for name := range headings {
-		t.Errorf("docs/observability.md has a section on %s, which no rule raises", name)
+		t.Errorf("docs/operations/alerts.md has a section on %s, which no rule raises", name)
 	}
 }

@@ -32,7 +32,7 @@ func status(name string) func(sessionstore.Health) bool {
 }
 
 // Redis stops and starts, Postgres stops and starts, and an instance starts
-// without it. docs/chain.md is the output of this test.
+// without it. docs/design/outages.md is the output of this test.
 //
 // Slow: it writes a document, and integration/chain tests each part of it.
 func TestSlowTheChainSeenFromOutside(t *testing.T) {
@@ -49,8 +49,8 @@ func TestSlowTheChainSeenFromOutside(t *testing.T) {
 	alice, bob, carol, dave := visit(t, a.url), visit(t, a.url), visit(t, a.url), visit(t, a.url)
 
 	tr.say("# When Redis or Postgres is unavailable")
-	tr.say("A transcript of [the demo](../examples/webapp/main.go): two instances, `http://a` and `http://b`, with one Postgres and one Redis, which are stopped and started.\n" +
-		"A test makes it, `TestSlowTheChainSeenFromOutside` in [integration/webapp](../integration/webapp/emergency_test.go), and fails if the page is no longer true.\n" +
+	tr.say("A transcript of [the demo](../../examples/webapp/main.go): two instances, `http://a` and `http://b`, with one Postgres and one Redis, which are stopped and started.\n" +
+		"A test makes it, `TestSlowTheChainSeenFromOutside` in [integration/webapp](../../integration/webapp/emergency_test.go), and fails if the page is no longer true.\n" +
 		"It sends the requests itself and prints them as `curl` commands, with the four headers that matter here.\n" +
 		"Words stand in place of tokens, times and addresses.\n" +
 		"To make it again, in the repository's folder:")
@@ -150,5 +150,5 @@ func TestSlowTheChainSeenFromOutside(t *testing.T) {
 		tr.request(dave.at(a.url), "dave", "GET /api/me", http.StatusOK),
 	)
 	tr.say("## A session is ended while Redis fails\n\n[exposure.md](exposure.md) says how long it may still be served, and the longest time measured while Redis was flushed, killed and unreachable.")
-	tr.end("docs/chain.md")
+	tr.end("docs/design/outages.md")
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-var write = flag.Bool("write", false, "write docs/chain.md instead of comparing with it")
+var write = flag.Bool("write", false, "write docs/design/outages.md instead of comparing with it")
 
 // transcript is what a terminal would show, as Markdown, with names in place of
 // addresses.
