@@ -2,8 +2,6 @@ package sessionstore
 
 import (
 	"context"
-	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/reporadar/pgsession/internal/cookie"
@@ -44,28 +42,4 @@ func (c *core) signed(t cookie.Ticket, emergency bool) string {
 		t.Made = uint64(time.Now().Unix())
 	}
 	return c.cookie.Sign(t)
-}
-
-// challenge answers a request of a program that must log in, or prove more than
-// it has: RFC 6750, and RFC 9470.
-func challenge(
-	w http.ResponseWriter, r *http.Request, s *Session, level int, within time.Duration,
-) {
-	value := "Bearer"
-	_, isStored := s.current()
-	switch {
-	case s.UserID() != "" || s.PendingUserID() != "":
-		value += ` error="insufficient_user_authentication", ` +
-			`error_description="A different authentication is required"`
-		if level > 0 {
-			value += fmt.Sprintf(`, acr_values="%d"`, level)
-		}
-		if within > 0 && within != SinceLogin {
-			value += fmt.Sprintf(`, max_age="%d"`, within/time.Second)
-		}
-	case cookie.HasBearer(r) && !isStored:
-		value += ` error="invalid_token", error_description="The session has ended"`
-	}
-	w.Header().Set("WWW-Authenticate", value)
-	http.Error(w, loginText, http.StatusUnauthorized)
 }

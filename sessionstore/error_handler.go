@@ -34,7 +34,7 @@ var sessionless lineRate
 // [ErrorHandler], and answers errors of [FromContext] too:
 //   - [ErrUnavailable]: 503, with Retry-After
 //   - [ErrRevoked], [ErrTooManySessions], [ErrNoPendingLogin]: 403
-//   - [ErrNotLoggedIn]: 401, with WWW-Authenticate if [Config.Bearer] is set
+//   - [ErrNotLoggedIn]: 401
 //   - a cancelled context, of a client that left: 499
 //   - any other: 500
 //
@@ -48,10 +48,6 @@ func ServeError(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	case status == http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
-	case status == http.StatusUnauthorized:
-		if x, ok := stateOf(r); ok && x.core.cfg.Bearer {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-		}
 	case errors.Is(err, ErrNoMiddleware):
 		if omitted, ok := sessionless.take(time.Now(), lineBurst, nil); ok {
 			slog.ErrorContext(r.Context(), "request without a session",

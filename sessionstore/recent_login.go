@@ -1,9 +1,12 @@
 package sessionstore
 
 import (
+	"fmt"
 	"math"
 	"net/http"
 	"time"
+
+	"github.com/reporadar/pgsession/internal/cookie"
 )
 
 // SinceLogin is a time within which a method of the login always lies: the
@@ -82,4 +85,28 @@ func RequireAuth(
 // calls [Session.Login].
 func RequireFresh(within time.Duration, otherwise http.Handler) func(http.Handler) http.Handler {
 	return RequireAuth(0, within, otherwise)
+}
+
+// challenge answers a request of a program that must log in, or prove more than
+// it has: RFC 6750, and RFC 9470.
+func challenge(
+	w http.ResponseWriter, r *http.Request, s *Session, level int, within time.Duration,
+) {
+	value := "Bearer"
+	_, isStored := s.current()
+	switch {
+	case s.UserID() != "" || s.PendingUserID() != "":
+		value += ` error="insufficient_user_authentication", ` +
+			`error_description="A different authentication is required"`
+		if level > 0 {
+			value += fmt.Sprintf(`, acr_values="%d"`, level)
+		}
+		if within > 0 && within != SinceLogin {
+			value += fmt.Sprintf(`, max_age="%d"`, within/time.Second)
+		}
+	case cookie.HasBearer(r) && !isStored:
+		value += ` error="invalid_token", error_description="The session has ended"`
+	}
+	w.Header().Set("WWW-Authenticate", value)
+	http.Error(w, loginText, http.StatusUnauthorized)
 }

@@ -161,6 +161,10 @@ func (x *requestState) commit(status int) error {
 	defer x.mu.Unlock()
 	s := &x.session
 	x.status = status
+	if status == http.StatusUnauthorized && x.core.cfg.Bearer &&
+		x.header.Get("WWW-Authenticate") == "" {
+		x.header.Set("WWW-Authenticate", "Bearer") // RFC 9110, 15.5.2: a 401 has one
+	}
 	if x.load != notAsked {
 		addVary(x.header, x.core.varies())
 		keepPrivate(x.header)

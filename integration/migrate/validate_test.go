@@ -386,7 +386,7 @@ func TestAPartitionedTableIsRefused(t *testing.T) {
 			CREATE TABLE pgsession.sessions_0 PARTITION OF pgsession.sessions FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 			CREATE TABLE pgsession.sessions_1 PARTITION OF pgsession.sessions FOR VALUES WITH (MODULUS 2, REMAINDER 1)`,
 		"inherited by another table": `
-			CREATE TABLE pgsession.more () INHERITS (pgsession.sessions)`,
+			CREATE TABLE pgsession.inheriting () INHERITS (pgsession.sessions)`,
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
