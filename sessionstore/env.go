@@ -2,12 +2,14 @@ package sessionstore
 
 import (
 	"cmp"
+	"errors"
 	"net/netip"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/reporadar/pgsession/internal/secretfile"
 	"github.com/reporadar/pgsession/legacy"
 	"github.com/reporadar/pgsession/legacy/express"
 )
@@ -15,6 +17,10 @@ import (
 // ConfigFromEnv reads a [Config] from environment variables and checks it. The
 // README lists them. An empty variable counts as not set. The error has all
 // faults, each a *[ConfigError]: it names the variable and never its value.
+//
+// A secret may be in a file: DATABASE_URL_FILE names that of DATABASE_URL, and
+// so on. Line breaks at its end are cut. Both variables set is a fault, and so
+// is a file that can't be read.
 //
 // NODE_ENV can make APP_ENV stricter, never looser: other tools set it for
 // themselves. [Open], [New] and [NewWithStore] log a WARN if a value may have
@@ -49,10 +55,11 @@ var envNames = map[string]string{
 }
 
 func configFrom(lookup func(string) (string, bool)) (Config, error) {
-	e := environment{lookup: lookup}
+	e := environment{lookup: lookup, unread: map[string]bool{}}
+	e.legacySecret = e.exact("LEGACY_SESSION_SECRET", "LEGACY_SESSION_SECRET_FILE")
 	cfg := Config{
 		Env:                  e.appEnv(),
-		DatabaseURL:          Secret(e.text("DATABASE_URL")),
+		DatabaseURL:          Secret(e.secret("DATABASE_URL", "DATABASE_URL_FILE")),
 		Schema:               e.text("SESSION_SCHEMA"),
 		Profile:              e.profile(),
 		IdleTimeout:          e.duration("SESSION_TIMEOUT", time.Hour),
@@ -76,7 +83,7 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		},
 		Cache: CacheConfig{
 			UseRedis: e.flag("USE_REDIS_SESSIONS", false),
-			RedisURL: Secret(e.text("REDIS_URL")),
+			RedisURL: Secret(e.secret("REDIS_URL", "REDIS_URL_FILE")),
 		},
 		Outage: OutageConfig{
 			DisableEmergency: !e.flag("SESSION_EMERGENCY", true),
@@ -89,10 +96,11 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 	cfg.Cache.LocalFreshness, _ = e.orNever("SESSION_LOCAL_FRESHNESS", 10*time.Millisecond)
 	cfg.Privacy.IPv4Prefix, cfg.Privacy.IPv6Prefix = e.bits("SESSION_IP_PREFIX")
 	cfg.TrustedProxies, cfg.TrustUnixSocket = e.proxies("TRUSTED_PROXIES")
-	for _, secret := range e.list("SESSION_SECRET") {
+	for _, secret := range members(e.secret("SESSION_SECRET", "SESSION_SECRET_FILE")) {
 		cfg.Secrets = append(cfg.Secrets, Secret(secret))
 	}
-	for _, key := range e.list("SESSION_ENCRYPTION_KEY") {
+	keys := e.secret("SESSION_ENCRYPTION_KEY", "SESSION_ENCRYPTION_KEY_FILE")
+	for _, key := range members(keys) {
 		cfg.Cache.EncryptionKeys = append(cfg.Cache.EncryptionKeys, Secret(key))
 	}
 
@@ -101,7 +109,7 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 		e.fault("SESSION_EMERGENCY", "can't be true with SESSION_COOKIE_FORMAT: "+
 			"the cookie of another library has no place for it")
 	}
-	if problem := cfg.databaseProblem(); problem != "" {
+	if problem := cfg.databaseProblem(); problem != "" && !e.unread["DATABASE_URL"] {
 		e.fault("DATABASE_URL", problem)
 	}
 	if faults, ok := cfg.withDefaults().check().(configErrors); ok {
@@ -110,7 +118,9 @@ func configFrom(lookup func(string) (string, bool)) (Config, error) {
 			if name, ok := envNames[fault.Name]; ok {
 				fault.Name = name
 			}
-			e.faults = append(e.faults, &fault)
+			if !e.unread[fault.Name] { // it has a fault, and not that it is not set
+				e.faults = append(e.faults, &fault)
+			}
 		}
 	}
 	if len(e.faults) > 0 {
@@ -125,6 +135,9 @@ type environment struct {
 	lookup  func(string) (string, bool)
 	faults  configErrors
 	notices []notice
+	unread  map[string]bool // variables whose file has a fault
+
+	legacySecret string // as it is: it may have commas, or spaces at its ends
 }
 
 func (e *environment) notice(message string, attrs ...any) {
@@ -146,15 +159,39 @@ func (e *environment) text(name string) string {
 	return v
 }
 
+// secret returns a value, or the content of the file that the variable file
+// names.
+func (e *environment) secret(name, file string) string {
+	return strings.TrimSpace(e.exact(name, file))
+}
+
+// exact is secret with the spaces at its ends.
+func (e *environment) exact(name, file string) string {
+	secret, err := secretfile.Value(name, file, func(variable string) string {
+		v, set := e.get(variable)
+		if set && variable == name {
+			v, _ = e.lookup(name)
+		}
+		return v
+	})
+	var fault *secretfile.Error
+	if errors.As(err, &fault) {
+		e.unread[name] = true
+		e.fault(fault.Variables, fault.Problem)
+	}
+	return secret
+}
+
 // list returns the members of a comma-separated list, without empty ones.
-func (e *environment) list(name string) []string {
-	var members []string
-	for v := range strings.SplitSeq(e.text(name), ",") {
+func (e *environment) list(name string) []string { return members(e.text(name)) }
+
+func members(list string) (all []string) {
+	for v := range strings.SplitSeq(list, ",") {
 		if v = strings.TrimSpace(v); v != "" {
-			members = append(members, v)
+			all = append(all, v)
 		}
 	}
-	return members
+	return all
 }
 
 // appEnv returns APP_ENV, by default Production. NODE_ENV can only make it
@@ -321,16 +358,16 @@ func (e *environment) cookie() CookieConfig {
 // expressName is what express-session calls its cookie, by default.
 const expressName = "connect.sid"
 
-// express returns the format of Express's cookie. Its secret is used as it is:
-// it may have commas, or spaces at its ends.
+// express returns the format of Express's cookie.
 func (e *environment) express(name string) legacy.Format {
 	const variable = "LEGACY_SESSION_SECRET"
-	secret, _ := e.lookup(variable)
-	if secret == "" {
-		e.fault(variable, "is not set: it is the secret of express-session")
+	if e.legacySecret == "" {
+		if !e.unread[variable] {
+			e.fault(variable, "is not set: it is the secret of express-session")
+		}
 		return nil
 	}
-	return express.NewCookie(name, secret)
+	return express.NewCookie(name, e.legacySecret)
 }
 
 // legacy returns what is taken over. The store of the other library's sessions
@@ -340,8 +377,7 @@ func (e *environment) legacy() LegacyConfig {
 	name := cmp.Or(e.text("LEGACY_SESSION_COOKIE"), expressName)
 	v, set := e.get(variable)
 	if !set {
-		secret, _ := e.lookup("LEGACY_SESSION_SECRET")
-		if secret != "" && e.text("SESSION_COOKIE_FORMAT") == "" {
+		if e.legacySecret != "" && e.text("SESSION_COOKIE_FORMAT") == "" {
 			e.fault(variable, "is not set, and LEGACY_SESSION_SECRET is: set it to the day "+
 				"on which the cookies of the other library end")
 		}

@@ -9,10 +9,11 @@
 // import moves the sessions of another library here; `migrate -h` lists its
 // flags.
 //
-// Like the application, migrate reads DATABASE_URL and SESSION_SCHEMA; the
-// flags override them. Pass a URL with a password in the environment, because
-// other users of a machine can read the arguments of a program. Use the address
-// of Postgres itself, not of a pooler. Several instances may run up at once.
+// Like the application, migrate reads DATABASE_URL, or the file that
+// DATABASE_URL_FILE names, and SESSION_SCHEMA; the flags override them. Pass a
+// URL with a password in one of the two, because other users of a machine can
+// read the arguments of a program. Use the address of Postgres itself, not of a
+// pooler. Several instances may run up at once.
 //
 // The exit status is 0 for success, 1 if something failed, 2 for a usage error,
 // and 3 if validate found a difference.

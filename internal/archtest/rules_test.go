@@ -8,14 +8,15 @@ const demo = "examples/webapp"
 // imports lists for each package of the root module what it may import in
 // addition to the standard library. "x/..." means x and everything below it.
 var imports = map[string][]string{
-	module:               {}, // its page on pkg.go.dev
-	"internal/batch":     {},
-	"internal/gen":       {"github.com/jackc/pgx/v5/..."},
-	"internal/schema":    {module + "/internal/gen", "github.com/jackc/pgx/v5/..."},
-	"internal/dburl":     {"github.com/jackc/pgx/v5/..."},
-	"internal/archtest":  {},
-	"internal/coherence": {},
-	"internal/keyring":   {},
+	module:                {}, // its page on pkg.go.dev
+	"internal/batch":      {},
+	"internal/gen":        {"github.com/jackc/pgx/v5/..."},
+	"internal/schema":     {module + "/internal/gen", "github.com/jackc/pgx/v5/..."},
+	"internal/dburl":      {"github.com/jackc/pgx/v5/..."},
+	"internal/secretfile": {},
+	"internal/archtest":   {},
+	"internal/coherence":  {},
+	"internal/keyring":    {},
 	"internal/cachetest": {
 		module + "/cache", module + "/internal/coherence",
 		module + "/sessionstore/store", module + "/sessionstore/storetest/fault",
@@ -34,6 +35,7 @@ var imports = map[string][]string{
 	"cmd/migrate": {module + "/internal/migrate"},
 	"internal/migrate": {
 		module + "/db", module + "/internal/dburl", module + "/internal/pgsimple",
+		module + "/internal/secretfile",
 		module + "/sessionstore/store", "github.com/jackc/pgx/v5/...",
 	},
 	"internal/pgsimple": {
@@ -70,8 +72,8 @@ var imports = map[string][]string{
 		module + "/internal/cached", module + "/internal/client", module + "/internal/coherence",
 		module + "/internal/cookie", module + "/internal/dburl", module + "/internal/memory",
 		module + "/internal/object", module + "/internal/outage", module + "/internal/postgres",
-		module + "/internal/schema", module + "/internal/trace", module + "/legacy",
-		module + "/legacy/express", module + "/sessionstore/store",
+		module + "/internal/schema", module + "/internal/secretfile", module + "/internal/trace",
+		module + "/legacy", module + "/legacy/express", module + "/sessionstore/store",
 	},
 	"adapters/scsstore": {
 		"github.com/jackc/pgx/v5/...", module + "/internal/postgres",

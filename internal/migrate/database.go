@@ -17,8 +17,8 @@ import (
 const connectTimeout = 10 * time.Second
 
 // poolConfig parses the URL of a database.
-func poolConfig(databaseURL string) (*pgxpool.Config, error) {
-	cfg, err := dburl.Parse(databaseURL)
+func poolConfig(url string) (*pgxpool.Config, error) {
+	cfg, err := dburl.Parse(url)
 	if err != nil {
 		return nil, fmt.Errorf("migrate: DATABASE_URL or -database-url: %w", err)
 	}

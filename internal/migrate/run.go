@@ -13,6 +13,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reporadar/pgsession/db"
+	"github.com/reporadar/pgsession/internal/secretfile"
+)
+
+// The variables of the database: its URL, or the file that has it.
+const (
+	databaseURL     = "DATABASE_URL"
+	databaseURLFile = "DATABASE_URL_FILE"
 )
 
 // Exit statuses.
@@ -42,7 +49,8 @@ Commands:
             move the sessions of connect-pg-simple here, from a table of the same database; can be repeated
 
 Flags:
-  -database-url URL  postgres://user:password@host:5432/database; DATABASE_URL if not given.
+  -database-url URL  postgres://user:password@host:5432/database; DATABASE_URL if not given,
+                     or the content of the file that DATABASE_URL_FILE names.
                      The address of Postgres itself, not of a pooler.
   -schema NAME       the schema of the sessions; SESSION_SCHEMA if not given, and pgsession without that
 
@@ -86,9 +94,14 @@ func Run(
 		_, _ = io.WriteString(stdout, usage)
 		return ok
 	}
-	o.databaseURL = cmp.Or(o.databaseURL, env("DATABASE_URL"))
 	o.schema = cmp.Or(o.schema, env("SESSION_SCHEMA"))
 	do := commands[o.command]
+	if err == nil && do.on != nil && o.databaseURL == "" {
+		if o.databaseURL, err = secretfile.Value(databaseURL, databaseURLFile, env); err != nil {
+			_, _ = fmt.Fprintln(stderr, "migrate:", err)
+			return failed
+		}
+	}
 	if err == nil {
 		err = do.check(o)
 	}

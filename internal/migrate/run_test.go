@@ -2,6 +2,8 @@ package migrate
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -149,6 +151,44 @@ func TestExitStatusAndUsage(t *testing.T) {
 				t.Error("the password is printed")
 			}
 		})
+	}
+}
+
+// The URL may be in a file. A flag overrides both variables, and a command that
+// prints reads neither.
+func TestTheURLInAFile(t *testing.T) {
+	const nowhere = "postgres://me:sesame@127.0.0.1:1/shop"
+	good := filepath.Join(t.TempDir(), "url")
+	if err := os.WriteFile(good, []byte(nowhere+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	missing := filepath.Join(t.TempDir(), "missing")
+	for name, c := range map[string]struct {
+		args      []string
+		url, file string
+		status    int
+		stderr    string
+	}{
+		"a file":      {[]string{"up"}, "", good, 1, "127.0.0.1:1"},
+		"none":        {[]string{"up"}, "", missing, 1, "DATABASE_URL_FILE: the file that"},
+		"both":        {[]string{"up"}, nowhere, good, 1, "DATABASE_URL, DATABASE_URL_FILE: both"},
+		"the flag":    {[]string{"up", "-database-url", nowhere}, "x", missing, 1, "127.0.0.1:1"},
+		"to print":    {[]string{"print", "up"}, "", missing, 0, ""},
+		"no command":  {nil, "", missing, 2, "migrate: no command"},
+		"wrong usage": {[]string{"up", "-x"}, "", missing, 2, "not defined: -x"},
+	} {
+		var stdout, stderr bytes.Buffer
+		vars := map[string]string{"DATABASE_URL": c.url, "DATABASE_URL_FILE": c.file}
+		status := Run(t.Context(), c.args, func(name string) string { return vars[name] },
+			&stdout, &stderr)
+		if status != c.status || !strings.Contains(stderr.String(), c.stderr) ||
+			c.stderr == "" && stderr.Len() > 0 {
+			t.Errorf("%s: status %d, want %d:\n%s", name, status, c.status, &stderr)
+		}
+		if said := stderr.String(); strings.Contains(said, "sesame") ||
+			strings.Contains(said, missing) {
+			t.Errorf("%s: it shows the secret or the path:\n%s", name, &stderr)
+		}
 	}
 }
 
