@@ -74,7 +74,7 @@ test/express: bin/provide bin/migrate ## Run the tests of the store for express-
 
 .PHONY: test/matrix
 test/matrix: bin/provide ## Run the store's and the operators' tests on every Postgres that can be had here
-	@for v in 14 15 16 17 18; do \
+	@for v in 15 16 17 18; do \
 		echo "== Postgres $$v"; \
 		$(PROVIDE) -test -postgres $$v -no-redis -- go -C integration test -race -count=1 ./store/... ./migrate/... ./ops/... || exit 1; \
 	done

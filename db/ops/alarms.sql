@@ -101,7 +101,7 @@ FROM (
     UNION ALL
     -- An index on text is in the order of its collation. When glibc or ICU sorts otherwise than at the time it was built,
     -- look-ups miss rows without an error. No index of ours depends on it; those of the application do. 100 is the
-    -- database's collation, whose version Postgres records since 15.
+    -- database's collation.
     SELECT
         'collation',
         pg_catalog.concat('database ', d.datname, ' was made with version ', v.recorded, ' of its collation, and the server has ', v.actual),
@@ -110,7 +110,7 @@ FROM (
     FROM pg_catalog.pg_database AS d
     CROSS JOIN LATERAL (
         SELECT
-            pg_catalog.to_jsonb(d) OPERATOR(pg_catalog.->>) 'datcollversion'::pg_catalog.text AS recorded,
+            d.datcollversion AS recorded,
             pg_catalog.pg_collation_actual_version(100::pg_catalog.oid) AS actual
     ) AS v
     WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database() AND v.recorded OPERATOR(pg_catalog.<>) v.actual

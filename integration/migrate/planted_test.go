@@ -9,9 +9,9 @@ import (
 	"github.com/reporadar/pgsession/db"
 )
 
-// Before Postgres 15 every role may make tables in the schema public. An
-// attacker makes the version table before the first migration, with a trigger
-// that runs as the migrating role.
+// In a database older than Postgres 15 every role may make tables in the schema
+// public. An attacker makes the version table before the first migration, with
+// a trigger that runs as the migrating role.
 func TestAPlantedVersionTableIsRefused(t *testing.T) {
 	t.Parallel()
 	mallory := newRole(t) // before the database, so that it is dropped after it

@@ -25,10 +25,6 @@ type release struct {
 }
 
 var releases = map[string]release{
-	"14": {"14.23.0-beta.17", map[string]string{
-		"linux-x64": "WlG1LDcOwA+V0uYSdSGCwqk/aDPiMX/X23cgNdYY5YcB" +
-			"prXjOH3IFoeCrgeXsct4Ep8LL8UsBP9/Ho2mpoea1w==",
-	}},
 	"16": {"16.14.0-beta.17", map[string]string{
 		"linux-x64": "8fr7hEiI7XlbPDPsLZJ4RU1NR6jTIDWpf81Sfiwk3T84" +
 			"5V0yJJGxjawjkQZmIWVgPW/qY/dMSv0o08FRWJ/zsg==",

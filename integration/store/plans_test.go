@@ -97,8 +97,7 @@ func TestPlansOfAnEmptyTable(t *testing.T) {
 				SELECT sha256(int8send(i)), 'user ' || i % 20000, jsonb_build_object('cart', repeat('x', 100)), now() + interval '1 d', now() + interval '1 d'
 				FROM generate_series(1, 200000) AS i`)
 			flushed := func() (read, found int) {
-				// Postgres 15 sends a connection's counters on request, 14
-				// after a while.
+				// A connection sends its counters on request.
 				_, _ = pool.Exec(t.Context(), "SELECT pg_stat_force_next_flush()",
 					pgx.QueryExecModeExec)
 				const counted = "SELECT coalesce(seq_tup_read, 0), coalesce(idx_scan, 0) FROM pg_stat_user_tables WHERE relid = 'pgsession.sessions'::regclass"

@@ -16,7 +16,7 @@ const Default = "pgsession"
 // Postgres's 63 bytes.
 var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,47}$`)
 
-// reserved has the key words of Postgres 14 to 18 that can't name a schema
+// reserved has the key words of Postgres 15 to 18 that can't name a schema
 // without quotes, and the schemas that belong to Postgres.
 var reserved = strings.Fields(`
 	all analyse analyze and any array as asc asymmetric authorization
