@@ -8,8 +8,8 @@ import (
 	"github.com/reporadar/pgsession/sessionstore"
 )
 
-// After returns the session that the browser of r has after a response: what
-// the next request of that browser finds. Without a session it is empty. It
+// After returns the session that the client of r has after a response: what the
+// next request of that client finds. Without a session it is empty. It
 // stays as it is, whatever later requests change, and can be read until the end
 // of the test. Changes of it are discarded.
 //
@@ -19,7 +19,7 @@ func (m *Manager) After(
 ) *sessionstore.Session {
 	t.Helper()
 	next := before(r)
-	follow(next, r, resp)
+	m.follow(next, r, resp)
 
 	type answer struct {
 		session *sessionstore.Session

@@ -15,6 +15,13 @@
 // The request has the real cookie of a session in memory, so it takes the way
 // through the application that a browser's request does.
 //
+// With [sessionstore.Config.Bearer] it is the request of a program, with the
+// session's token in its header:
+//
+//	sessions := sessiontest.New(t, func(c *sessionstore.Config) {
+//		c.Bearer = true
+//	})
+//
 // [Manager.Advance] lets time pass, for timeouts and for pages that ask for a
 // recent login. In a bubble of [testing/synctest] the clock of the bubble moves
 // the sessions too. Manager.Faults makes the store fail:

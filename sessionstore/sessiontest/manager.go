@@ -19,7 +19,8 @@ type Manager struct {
 	// Faults makes calls of the store fail, and has a log of them.
 	Faults *fault.Store
 
-	ahead *atomic.Int64 // of the machine's clock, in nanoseconds
+	ahead  *atomic.Int64 // of the machine's clock, in nanoseconds
+	bearer bool          // clients are programs: see [sessionstore.Config]
 }
 
 // secret signs the cookies of all tests: each Manager has sessions of its own.
@@ -55,7 +56,7 @@ func New(t testing.TB, change ...func(*sessionstore.Config)) *Manager {
 			t.Logf("sessiontest: the log of the sessions:\n%s", lines)
 		}
 	})
-	return &Manager{Manager: m, Faults: faults, ahead: ahead}
+	return &Manager{Manager: m, Faults: faults, ahead: ahead, bearer: cfg.Bearer}
 }
 
 // Advance moves the clock of the store forward, by d of 0 or more. Uses so far

@@ -33,6 +33,9 @@ func Value[T any](k sessionstore.Key[T], v T) Option {
 // Request returns a request as [httptest.NewRequest] does, with the cookie of a
 // new session that has the options applied in order. Without options it is a
 // visitor's, without a cookie.
+//
+// With [sessionstore.Config.Bearer] it is the request of a program, with the
+// session's token in the header Authorization.
 func (m *Manager) Request(
 	t testing.TB, method, target string, body io.Reader, opts ...Option,
 ) *http.Request {
@@ -43,9 +46,9 @@ func (m *Manager) Request(
 }
 
 // AddSession applies options to the session of a request, as an earlier request
-// of the same browser would, and gives the request the cookies of the answer.
-// It serves requests that a test has made itself, such as those of an
-// [http.Client].
+// of the same client would, and gives the request the cookies of the answer, or
+// its token. It serves requests that a test has made itself, such as those of
+// an [http.Client].
 func (m *Manager) AddSession(t testing.TB, r *http.Request, opts ...Option) {
 	t.Helper()
 	if len(opts) == 0 {
@@ -69,11 +72,11 @@ func (m *Manager) AddSession(t testing.TB, r *http.Request, opts ...Option) {
 	if w.Code != http.StatusOK {
 		t.FailNow()
 	}
-	follow(r, before, w.Result())
+	m.follow(r, before, w.Result())
 }
 
-// before returns a request of the browser that sends r, with the cookies of r
-// and from the same address.
+// before returns a request of the client that sends r, with the cookies or the
+// token of r and from the same address.
 func before(r *http.Request) *http.Request {
 	ctx := context.WithoutCancel(r.Context()) // of a client that has its answer
 	b := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", nil)
@@ -81,7 +84,7 @@ func before(r *http.Request) *http.Request {
 	if b.RemoteAddr = r.RemoteAddr; b.RemoteAddr == "" {
 		b.RemoteAddr = "127.0.0.1:1234" // that of a client in the same process
 	}
-	for _, name := range []string{"Cookie", "User-Agent"} {
+	for _, name := range []string{"Authorization", "Cookie", "User-Agent"} {
 		if lines, ok := r.Header[name]; ok {
 			b.Header[name] = lines
 		}
@@ -89,8 +92,15 @@ func before(r *http.Request) *http.Request {
 	return b
 }
 
-// follow gives next the cookies that a browser has after a response to r.
-func follow(next, r *http.Request, resp *http.Response) {
+// follow gives next what a client has after a response to r: the token of a
+// program, or the cookies of a browser.
+func (m *Manager) follow(next, r *http.Request, resp *http.Response) {
+	if m.bearer {
+		if token := resp.Header.Get("Session-Token"); token != "" {
+			next.Header.Set("Authorization", "Bearer "+token)
+		}
+		return
+	}
 	next.Header.Del("Cookie")
 	set := map[string]bool{}
 	for _, c := range resp.Cookies() {

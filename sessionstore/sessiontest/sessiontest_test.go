@@ -277,3 +277,63 @@ func TestTimersRunInABubble(t *testing.T) {
 		}
 	})
 }
+
+// With Bearer a request is that of a program: the token goes into its header,
+// is another one after a rotation, and stays after a logout.
+func TestARequestOfAProgram(t *testing.T) {
+	t.Parallel()
+	sessions := sessiontest.New(t, func(c *sessionstore.Config) { c.Bearer = true })
+	api := sessions.Handler(sessionstore.HandlerFunc(
+		func(_ http.ResponseWriter, r *http.Request, s *sessionstore.Session) error {
+			switch r.URL.Path {
+			case "/rotate":
+				return s.Rotate(r.Context())
+			case "/logout":
+				return s.Logout(r.Context())
+			}
+			return cart.Set(s, []string{s.UserID()})
+		}))
+	r := sessions.Request(t, "POST", "/cart", nil, sessiontest.User("ada"))
+	if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer v1.") || len(r.Cookies()) > 0 {
+		t.Errorf("Authorization %.12q, cookies %v", r.Header.Get("Authorization"), r.Cookies())
+	}
+	serve := func(path string) *sessionstore.Session {
+		r.URL.Path = path
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		return sessions.After(t, r, w.Result())
+	}
+	after := serve("/cart")
+	if items, err := cart.Get(after); fmt.Sprint(items) != "[ada]" {
+		t.Errorf("in the cart of %q: %v, %v", after.UserID(), items, err)
+	}
+	if after := serve("/rotate"); after.UserID() != "ada" {
+		t.Errorf("after a rotation: %q", after.UserID())
+	}
+	if after := serve("/cart"); after.UserID() != "" { // r has the old token
+		t.Errorf("with the old token: %q", after.UserID())
+	}
+
+	r = sessions.Request(t, "POST", "/logout", nil, sessiontest.User("ada"))
+	if ended := serve("/logout").Ended(); ended != sessionstore.EndingLogout {
+		t.Errorf("after a logout: %v", ended)
+	}
+	if visitor := sessions.Request(t, "GET", "/", nil); len(visitor.Header) > 0 {
+		t.Errorf("a visitor sends %v", visitor.Header)
+	}
+}
+
+// A request may have the sessions of two Managers, of a browser and a program.
+func TestARequestOfBoth(t *testing.T) {
+	t.Parallel()
+	browsers := sessiontest.New(t)
+	programs := sessiontest.New(t, func(c *sessionstore.Config) { c.Bearer = true })
+	r := browsers.Request(t, "GET", "/", nil, sessiontest.User("ada"))
+	programs.AddSession(t, r, sessiontest.User("bob"))
+	browsers.AddSession(t, r, sessiontest.Value(cart, []string{"ink"}))
+	none := httptest.NewRecorder().Result()
+	if a, b := browsers.After(t, r, none), programs.After(t, r, none); a.UserID() != "ada" ||
+		b.UserID() != "bob" {
+		t.Errorf("users %q and %q", a.UserID(), b.UserID())
+	}
+}
