@@ -151,9 +151,16 @@ class PgSession extends Store {
   get(sid, callback) { settle(this.#load(sid), callback); }
 
   set(sid, session, callback) {
-    // The session may change before its turn.
-    settle(attempt(() => this.#snapshot(session)).then(
-      (now) => this.#inTurn(sid, () => this.#save(sid, session, now))), callback);
+    // The session may change before its turn. A call that follows at once, such
+    // as destroy, has a later turn: else the row would be made after its end.
+    let now;
+    try {
+      now = this.#snapshot(session);
+    } catch (error) {
+      settle(Promise.reject(error), callback);
+      return;
+    }
+    settle(this.#inTurn(sid, () => this.#save(sid, session, now)), callback);
   }
 
   touch(sid, session, callback) {
@@ -415,8 +422,6 @@ function whole(options, name, byDefault, least, most) {
   }
   return value;
 }
-
-const attempt = async (make) => make();
 
 /** Calls a callback with the result of a promise, outside of the promise. */
 function settle(promise, callback = () => {}) {
