@@ -129,6 +129,75 @@ FROM (
         AND k.collversion OPERATOR(pg_catalog.<>) pg_catalog.pg_collation_actual_version(k.oid)
 
     UNION ALL
+    -- A CREATE or REINDEX CONCURRENTLY that failed leaves one: each write keeps it up, and no query uses it. The progress
+    -- is that of one which is being built.
+    SELECT
+        'invalid index',
+        pg_catalog.concat('index ', x.oid::pg_catalog.regclass, ' of ', i.indrelid::pg_catalog.regclass, ' is not valid'),
+        pg_catalog.concat(
+            CASE WHEN x.relname::pg_catalog.text OPERATOR(pg_catalog.~) '_cc(new|old)[0-9]*$' THEN 'DROP' ELSE 'REINDEX' END,
+            ' INDEX CONCURRENTLY ', x.oid::pg_catalog.regclass
+        )
+    FROM pg_catalog.pg_index AS i
+    JOIN pg_catalog.pg_class AS x ON x.oid OPERATOR(pg_catalog.=) i.indexrelid
+    WHERE NOT (i.indisvalid AND i.indisready AND i.indislive)
+        AND i.indrelid OPERATOR(pg_catalog.=) ANY (ARRAY(
+            SELECT k.oid FROM pg_catalog.pg_class AS t CROSS JOIN LATERAL pg_catalog.unnest(ARRAY[t.oid, t.reltoastrelid]) AS k(oid)
+            WHERE t.relnamespace OPERATOR(pg_catalog.=) 'pgsession'::pg_catalog.regnamespace::pg_catalog.oid
+                AND t.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"
+        ))
+        AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_stat_progress_create_index AS p WHERE p.relid OPERATOR(pg_catalog.=) i.indrelid
+        )
+
+    UNION ALL
+    -- Without new statistics the estimates of the health endpoint are old, and so are plans. The time is for a table that is
+    -- written faster than autovacuum comes by.
+    SELECT
+        'late analyze',
+        pg_catalog.concat(s.relation, ' has ', s.changes, ' changed rows since its statistics were made',
+            CASE WHEN s.analyzed_at IS NOT NULL THEN pg_catalog.concat(', at ', s.analyzed_at) END),
+        pg_catalog.concat('ANALYZE ', s.relation, '; find out what keeps autovacuum from it')
+    FROM (
+        SELECT
+            t.oid::pg_catalog.regclass AS relation,
+            pg_catalog.pg_stat_get_mod_since_analyze(t.oid) AS changes,
+            pg_catalog.pg_stat_get_live_tuples(t.oid) AS live_rows,
+            greatest(pg_catalog.pg_stat_get_last_analyze_time(t.oid), pg_catalog.pg_stat_get_last_autoanalyze_time(t.oid)) AS analyzed_at
+        FROM pg_catalog.pg_class AS t
+        WHERE t.relnamespace OPERATOR(pg_catalog.=) 'pgsession'::pg_catalog.regnamespace::pg_catalog.oid
+            AND t.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"
+    ) AS s
+    WHERE s.changes OPERATOR(pg_catalog.>) (5000 OPERATOR(pg_catalog.+) (s.live_rows OPERATOR(pg_catalog./) 2))
+        AND coalesce(s.analyzed_at, pg_catalog.pg_postmaster_start_time())
+            OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) interval '60 minutes')
+
+    UNION ALL
+    -- Without its reader, a slot keeps WAL until the disk is full, and then Postgres stops. Up to max_wal_size the server keeps
+    -- it anyway.
+    SELECT
+        'inactive slot',
+        pg_catalog.concat('replication slot ', r.slot_name,
+            CASE WHEN r.wal_status OPERATOR(pg_catalog.=) 'lost' THEN ' has no reader, and the WAL is gone that it needs'
+                ELSE pg_catalog.concat(' has no reader and keeps ', pg_catalog.pg_size_pretty(r.kept), ' of WAL') END),
+        pg_catalog.concat(
+            CASE WHEN r.wal_status OPERATOR(pg_catalog.=) 'lost' THEN 'make its standby anew, and ' ELSE 'bring its reader back, or ' END,
+            'SELECT pg_catalog.pg_drop_replication_slot(', pg_catalog.quote_literal(r.slot_name::pg_catalog.text), ')')
+    FROM (
+        SELECT
+            p.slot_name, p.active, p.wal_status,
+            pg_catalog.pg_wal_lsn_diff(
+                CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END,
+                p.restart_lsn
+            ) AS kept
+        FROM pg_catalog.pg_replication_slots AS p
+    ) AS r
+    WHERE NOT r.active AND (
+        r.wal_status OPERATOR(pg_catalog.=) 'lost'
+        OR r.kept OPERATOR(pg_catalog.>) pg_catalog.pg_size_bytes(pg_catalog.current_setting('max_wal_size'))::numeric
+    )
+
+    UNION ALL
     -- A mark refuses each login that begins before its time. The second is for a
     -- revoke that commits while this runs.
     SELECT

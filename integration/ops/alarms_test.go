@@ -98,6 +98,17 @@ func TestTheAlarms(t *testing.T) {
 		pgtest.Exec(t, admin, "SELECT 1") // an idle connection keeps its counters for longer
 		return strings.HasPrefix(raised(file), "dead rows: pgsession.sessions has 60")
 	})
+	// Autovacuum is off here, and nothing has analyzed the table.
+	unhurried := strings.Replace(file, "interval '60 minutes'", "interval '-1 minute'", 1)
+	testkit.Eventually(t, "the changed rows are reported", func() bool {
+		pgtest.Exec(t, admin, "SELECT 1")
+		return strings.Contains(raised(unhurried),
+			"late analyze: pgsession.sessions has 1200") // 6,000 inserts and as many updates
+	})
+	pgtest.Exec(t, admin, "ANALYZE pgsession.sessions")
+	testkit.Eventually(t, "its statistics are new", func() bool {
+		return !strings.Contains(raised(unhurried), "late analyze: pgsession.sessions ")
+	})
 	pgtest.Exec(t, admin, "VACUUM pgsession.sessions")
 	testkit.Eventually(t, "they are gone", func() bool { return raised(file) == "" })
 	// Every other table of the schema counts too.
@@ -146,12 +157,20 @@ func TestTheAlarms(t *testing.T) {
 	pgtest.Exec(t, admin, "ROLLBACK PREPARED 'forgotten'")
 	pgtest.Exec(t, admin, "SELECT pg_create_physical_replication_slot('forgotten')")
 	wants(soon, own) // it holds nothing until a standby reports what it needs
+	pgtest.Exec(t, admin, "SELECT pg_create_physical_replication_slot('kept', true)")
+	wants(file)
+	kept := strings.Replace(file,
+		"pg_catalog.pg_size_bytes(pg_catalog.current_setting('max_wal_size'))", "-1", 1)
+	wants(kept, "inactive slot: replication slot kept has no reader and keeps ")
+	pgtest.Exec(t, admin, "SELECT pg_drop_replication_slot('kept')")
 	end := feedback(t, server.URL, admin)
 	wants(soon, own, "old transaction: standby reader of process ")
 	end()
 	testkit.Eventually(t, "the standby has left", func() bool {
 		return pgtest.One[int](t, admin, "SELECT count(*) FROM pg_stat_replication") == 0
 	})
+
+	invalidIndexes(t, admin, wants, file)
 
 	aged := strings.Replace(file, "OPERATOR(pg_catalog.>) (1.5 OPERATOR(pg_catalog.*) pg_catalog.current_setting('autovacuum_freeze_max_age')::numeric)", "OPERATOR(pg_catalog.>) 3", 1)
 	for range 10 {
@@ -174,6 +193,36 @@ func TestTheAlarms(t *testing.T) {
 	testkit.Eventually(t, "that no standby answers is seen", func() bool {
 		return raised(file) == "no synchronous standby: every commit waits for one of nobody"
 	})
+}
+
+// invalidIndexes leaves an index behind as a CREATE INDEX CONCURRENTLY that
+// failed does, and then as a REINDEX does.
+func invalidIndexes(
+	t *testing.T, admin *pgxpool.Pool, wants func(sql string, want ...string), file string,
+) {
+	t.Helper()
+	_, err := admin.Exec(t.Context(), "CREATE UNIQUE INDEX CONCURRENTLY twice_idx ON"+
+		" pgsession.sessions ((data IS NULL))")
+	if code(err) != "23505" {
+		t.Fatalf("the index was made: %v", err)
+	}
+	const found = "invalid index: index pgsession."
+	wants(file, found+"twice_idx of pgsession.sessions is not valid")
+	pgtest.Exec(t, admin, "ALTER INDEX pgsession.twice_idx RENAME TO twice_idx_ccnew")
+	wants(file, found+"twice_idx_ccnew of ")
+	rows, err := admin.Query(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	advice, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (advice string, err error) {
+		return advice, row.Scan(nil, nil, &advice)
+	})
+	if want := "DROP INDEX CONCURRENTLY pgsession.twice_idx_ccnew"; err != nil ||
+		len(advice) != 1 || advice[0] != want {
+		t.Errorf("the advice %q (%v), want %s", advice, err, want)
+	}
+	pgtest.Exec(t, admin, advice[0])
+	wants(file)
 }
 
 // feedback tells a server what a standby's oldest transaction is, as one with
